@@ -1,0 +1,1 @@
+"""The machine that carries the words between an ERP and its banks."""

@@ -1,0 +1,1 @@
+"""Banks: the machine that carries words to them. Transport, keys, sessions, lanes."""

@@ -1,0 +1,197 @@
+"""May this order go, and now? Pure checks: what the bank can carry, and what the sender is allowed.
+
+`check` looks at the order alone and reports every fault at once. `judge` looks at what the journal counted for the
+sender, inside the transaction that admits the order, and lets it go, holds it, or says no.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+
+from gateway.core.states import Hold, Reject, Release
+from protocols.canon.errors import Code, Fault, FieldCode
+from protocols.canon.limits import FieldLimit, Limits
+from protocols.canon.money import Money
+from protocols.canon.order import AnyOrder, Kind
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Where an own account's orders go, and what its bank can carry. `kinds` empty: the bank moves no money for us."""
+
+    account: str
+    company: str
+    bank: str
+    lane: str
+    currency: str
+    limits: Limits
+    kinds: frozenset[Kind]
+    opened: date | None = None
+    closed: date | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Band:
+    """Payments above `above_minor` up to `upto_minor` (None: without end) are held if `hold`."""
+
+    above_minor: int
+    upto_minor: int | None
+    hold: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """What one sender may do. Minor units of the account's currency; None is no limit."""
+
+    sender: str
+    per_payment_minor: int | None = None
+    per_day_minor: int | None = None
+    per_account_day_minor: int | None = None
+    per_payee_day_minor: int | None = None
+    bands: tuple[Band, ...] = ()
+    alike_hours: int = 24
+    hold_new_payee: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class UsageFacts:
+    """What the journal counted before this order: sums of today's orders in minor units, this one not included.
+
+    `alike_id` is the id of another order of the last hours with the same debtor, creditor, amount and purpose.
+    """
+
+    day_minor: int = 0
+    account_day_minor: int = 0
+    payee_day_minor: int = 0
+    payee_known: bool = True
+    alike_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """The event that follows admission, and the faults when it is a rejection."""
+
+    event: Release | Hold | Reject
+    faults: tuple[Fault, ...] = ()
+
+
+HOLD_BAND, HOLD_PAYEE, HOLD_ALIKE = "approval", "new_payee", "suspected_duplicate"
+
+
+def check(order: AnyOrder, route: Route, today: date) -> tuple[Fault, ...]:
+    """Every fault that keeps this order from its bank, with JSON pointers. Empty means it can be carried."""
+    return tuple(_faults(order, route, today))
+
+
+def _faults(order: AnyOrder, route: Route, today: date) -> Iterator[Fault]:
+    limits = route.limits
+    if order.kind not in route.kinds:
+        yield Fault("", FieldCode.UNSUPPORTED, f"{route.bank} carries no {order.kind.value} orders here")
+    if (route.opened and today < route.opened) or (route.closed and today >= route.closed):
+        yield Fault("/debtor/account", FieldCode.ACCOUNT_CLOSED, f"the account is not open on {today.isoformat()}")
+    if order.amount.currency != route.currency:
+        yield Fault("/currency", FieldCode.CURRENCY, f"the account keeps {route.currency}")
+    elif order.amount.currency not in limits.amount.currencies:
+        yield Fault("/currency", FieldCode.CURRENCY, f"{route.bank} does not carry {order.amount.currency} here")
+    yield from _amount_faults(order.amount, limits)
+    values = order_values(order)
+    limited = {limit.at for limit in limits.fields}
+    for limit in limits.fields:
+        yield from field_faults(limit, values.get(limit.at), limits.charset)
+    for at, value in values.items():
+        if at not in limited and value:
+            yield from field_faults(FieldLimit(at), value, limits.charset)
+
+
+def order_values(order: AnyOrder) -> dict[str, str | None]:
+    """The order's texts that go to the bank, by JSON pointer of the contract."""
+    return {
+        "/debtor/account": order.debtor.account.clear,
+        "/debtor/name": order.debtor.name.clear,
+        "/creditor/account": order.creditor.account.clear,
+        "/creditor/name": order.creditor.name.clear,
+        "/creditor/bank_name": order.creditor.bank_name,
+        "/creditor/cnaps": order.creditor.cnaps,
+        "/purpose": order.purpose,
+    }
+
+
+def _amount_faults(amount: Money, limits: Limits) -> Iterator[Fault]:
+    least, most = limits.amount.min_minor, limits.amount.max_minor
+    if amount.minor < least:
+        yield Fault("/amount", FieldCode.AMOUNT_RANGE, f"the least is {Money(least, amount.currency)}", least)
+    if most is not None and amount.minor > most:
+        yield Fault("/amount", FieldCode.AMOUNT_RANGE, f"the most is {Money(most, amount.currency)}", most)
+
+
+def field_faults(limit: FieldLimit, value: str | None, charset: str) -> Iterator[Fault]:
+    """What is wrong with one value under one limit; lengths count in the bank's charset."""
+    if not value:
+        if limit.required:
+            yield Fault(limit.at, FieldCode.REQUIRED, "the bank needs it")
+        return
+    if limit.max_chars is not None and len(value) > limit.max_chars:
+        detail = f"{len(value)} characters, limit {limit.max_chars}"
+        yield Fault(limit.at, FieldCode.TOO_LONG, detail, limit.max_chars)
+    if limit.pattern is not None and not re.fullmatch(limit.pattern, value):
+        yield Fault(limit.at, FieldCode.PATTERN, f"must match {limit.pattern}")
+    unencodable = _unencodable(value, charset)
+    if unencodable is not None:
+        position, character = unencodable
+        yield Fault(limit.at, FieldCode.CHARSET,
+                    f"'{character}' (U+{ord(character):04X}, position {position}) not in {charset}")  # fmt: skip
+    elif limit.max_bytes is not None and (length := len(value.encode(charset))) > limit.max_bytes:
+        yield Fault(limit.at, FieldCode.TOO_LONG, f"{length} bytes in {charset}, limit {limit.max_bytes}", limit.max_bytes)
+    for position, character in enumerate(value):
+        if character in limit.forbidden or ord(character) < 0x20 or ord(character) == 0x7F:
+            shown = character if character.isprintable() else f"\\x{ord(character):02x}"
+            yield Fault(limit.at, FieldCode.FORBIDDEN_CHARACTER, f"'{shown}' at position {position}")
+            break
+
+
+def _unencodable(value: str, charset: str) -> tuple[int, str] | None:
+    """First character that the charset lacks, with its position from 1; None when all can be encoded."""
+    try:
+        value.encode(charset)
+    except UnicodeEncodeError as error:
+        return error.start + 1, value[error.start]
+    return None
+
+
+def judge(order: AnyOrder, allowance: Allowance, facts: UsageFacts, *, at_ms: int, send_after_ms: int) -> Judgement:
+    """Let the order go, hold it for a person, or refuse it for the sender's limits (all of them named)."""
+    over = tuple(_over(order.amount, allowance, facts))
+    if over:
+        return Judgement(Reject(at_ms, Code.VALIDATION), over)
+    reason = _hold_reason(order.amount, allowance, facts)
+    if reason is not None:
+        return Judgement(Hold(at_ms, reason))
+    return Judgement(Release(at_ms, send_after_ms))
+
+
+def _over(amount: Money, allowance: Allowance, facts: UsageFacts) -> Iterator[Fault]:
+    sums = (
+        ("payment", allowance.per_payment_minor, 0),
+        ("day", allowance.per_day_minor, facts.day_minor),
+        ("account and day", allowance.per_account_day_minor, facts.account_day_minor),
+        ("payee and day", allowance.per_payee_day_minor, facts.payee_day_minor),
+    )
+    for per, limit_minor, used_minor in sums:
+        if limit_minor is not None and used_minor + amount.minor > limit_minor:
+            left = Money(max(limit_minor - used_minor, 0), amount.currency)
+            yield Fault("/amount", FieldCode.OVER_LIMIT,
+                        f"over sender {allowance.sender}'s limit per {per}; {left} is left", limit_minor)  # fmt: skip
+
+
+def _hold_reason(amount: Money, allowance: Allowance, facts: UsageFacts) -> str | None:
+    if facts.alike_id is not None and allowance.alike_hours:
+        return HOLD_ALIKE
+    if allowance.hold_new_payee and not facts.payee_known:
+        return HOLD_PAYEE
+    for band in allowance.bands:
+        if band.above_minor < amount.minor and (band.upto_minor is None or amount.minor <= band.upto_minor):
+            return HOLD_BAND if band.hold else None
+    return None

@@ -1,0 +1,236 @@
+"""What the payment table reads and says: a payment's life, the events that may befall it, the effects that follow.
+
+Times are integer milliseconds of UTC since 1970 (`_ms`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from protocols.canon.errors import Code
+from protocols.canon.outcome import Fate, State
+
+
+class Policy(str, Enum):
+    """What may be done with a payment in doubt besides asking (as the bank's profile declares it)."""
+
+    NEVER = "never"
+    QUERY_FIRST = "query_first"
+    REPLAY_SAFE = "replay_safe"
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The bank's rules for one payment, fixed when it was accepted, in milliseconds.
+
+    `window_ms` None: the bank deduplicates references for ever.
+    """
+
+    replay: Policy = Policy.NEVER
+    quarantine_ms: int = 600_000
+    not_found_needed: int = 2
+    window_ms: int | None = None
+    deadline_ms: int = 86_400_000
+    returns_watch_ms: int = 604_800_000
+    first_enquiry_ms: int = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class Life:
+    """A payment as the table sees it.
+
+    `seq` numbers the events told to the ERP; `asked` counts enquiries since the doubt began; `not_found` counts the
+    "not found" answers that were asked after the quarantine; `doubted` is whether it ever was in doubt;
+    `replaying` is whether the attempt under way repeats stored bytes; `last_write_ms` is when bytes last may have left.
+    """
+
+    state: State
+    rules: Rules = Rules()
+    seq: int = 0
+    attempt: int = 0
+    asked: int = 0
+    not_found: int = 0
+    doubted: bool = False
+    replaying: bool = False
+    first_write_ms: int | None = None
+    last_write_ms: int | None = None
+    deadline_ms: int | None = None
+    send_after_ms: int | None = None
+    valid_until_ms: int | None = None
+    tell_sent: bool = False
+
+
+class Source(str, Enum):
+    """Where a word about a payment came from; the evidence ladder orders them."""
+
+    SUBMIT = "submit"
+    LATE = "late"
+    ENQUIRY = "enquiry"
+    RETURNS = "returns"
+    STATEMENT = "statement"
+    PERSONS = "persons"
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """Checks or persons let it go: it may be sent from `send_after_ms` on."""
+
+    at_ms: int
+    send_after_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """It waits for a person or an hour; `reason` is a slug such as `suspected_duplicate`."""
+
+    at_ms: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """We say no before anything was sent."""
+
+    at_ms: int
+    code: Code
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """The ERP or an operator withdraws it."""
+
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Expire:
+    """`valid_until` has passed."""
+
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """The bytes are written down and about to leave: the `sending` commit."""
+
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class NotSent:
+    """Proof that no byte was handed to the transport; `retry_at_ms` is when to try again."""
+
+    at_ms: int
+    reason: str
+    retry_at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Silent:
+    """No usable answer: time-out, reset, half an answer, wrong signature, somebody else's answer."""
+
+    at_ms: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class TakenOver:
+    """This node found the payment in `sending` by another owner or by its own former life."""
+
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A verified word about the payment. `asked_ms` is when the question left (for enquiries)."""
+
+    at_ms: int
+    fate: Fate
+    source: Source
+    asked_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AskedInVain:
+    """An enquiry brought no usable answer."""
+
+    at_ms: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Overdue:
+    """The deadline for an answer has passed."""
+
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Resolve:
+    """Two persons decide with evidence: `fate` SETTLED or FAILED, or None to let it be sent again."""
+
+    at_ms: int
+    fate: Fate | None
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """The stored bytes are about to leave again: the `sending` commit of attempt n+1."""
+
+    at_ms: int
+
+
+Event = (
+    Release | Hold | Reject | Cancel | Expire | Send | NotSent | Silent | TakenOver
+    | Answered | AskedInVain | Overdue | Resolve | Replay
+)  # fmt: skip
+
+
+class Work(str, Enum):
+    """The only timers of record; one row per payment and kind."""
+
+    SEND = "send"
+    ENQUIRE = "enquire"
+    ESCALATE = "escalate"
+    RETURNS = "returns"
+    EXPIRE = "expire"
+
+
+@dataclass(frozen=True, slots=True)
+class Tell:
+    """Tell the ERP: one outbox row, numbered by the life's new `seq`."""
+
+    event: str
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """Set the work row of this kind to be due at `at_ms`."""
+
+    work: Work
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """Delete the work row of this kind, if there is one."""
+
+    work: Work
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """Count it, log it, and page somebody: `slug` is a closed label."""
+
+    slug: str
+
+
+@dataclass(frozen=True, slots=True)
+class Deny:
+    """The asker is told no; nothing changed."""
+
+    code: Code
+
+
+Effect = Tell | Due | Done | Alarm | Deny

@@ -1,0 +1,88 @@
+"""Which deliveries of one channel may be acked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+
+class AckWindow:
+    """Turns "these deliveries are done", in any order, into few acks that never cover an undone one.
+
+    An ack with `multiple` covers every lower tag of its channel, so it may only name the end of the unbroken run of
+    done tags. Tags count 1, 2, 3 … per channel: a window lives and dies with its channel.
+    """
+
+    __slots__ = ("_ack", "_acked", "_delivered", "_done", "_frontier", "_returned", "_target")
+
+    def __init__(self, ack_through: Callable[[int], object]) -> None:
+        """`ack_through(tag)` acks `tag` and all before it, on the window's own channel."""
+        self._ack = ack_through
+        self._delivered = 0
+        self._frontier = 0
+        self._target = 0
+        self._acked = 0
+        self._done: set[int] = set()
+        self._returned: set[int] = set()
+
+    @property
+    def open(self) -> int:
+        """How many deliveries are not done yet."""
+        return self._delivered - self._frontier - len(self._done)
+
+    @property
+    def acked(self) -> int:
+        """The highest tag acked so far; 0 before the first."""
+        return self._acked
+
+    def delivered(self, tag: int) -> None:
+        """The broker delivered `tag`; tags come in order without gaps."""
+        if tag != self._delivered + 1:
+            raise ValueError(f"delivery tag {tag} follows {self._delivered} on one channel: tags must not skip")
+        self._delivered = tag
+
+    def done(self, tag: int) -> None:
+        """`tag` is durably ours. Saying so twice changes nothing."""
+        if not 0 < tag <= self._delivered:
+            raise ValueError(f"delivery tag {tag} was never delivered on this channel (last: {self._delivered})")
+        if tag > self._frontier:
+            self._done.add(tag)
+            self._advance()
+
+    def done_through(self, tag: int) -> None:
+        """`tag` and all before it are durably ours."""
+        if not 0 < tag <= self._delivered:
+            raise ValueError(f"delivery tag {tag} was never delivered on this channel (last: {self._delivered})")
+        self._done.update(range(self._frontier + 1, tag + 1))
+        self._advance()
+
+    def given_back(self, tag: int) -> bool:
+        """`tag` is about to be nacked; False when it is done already and must not be.
+
+        It no longer holds back the others, and is never itself the tag an ack names: the broker has forgotten it
+        and would close the channel.
+        """
+        if tag <= self._frontier or tag in self._done:
+            return False
+        self._returned.add(tag)
+        self._done.add(tag)
+        self._advance()
+        return True
+
+    def flush(self) -> bool:
+        """Send the ack that is due, if one is; True when it was."""
+        if self._target <= self._acked:
+            return False
+        self._acked = self._target
+        self._ack(self._target)
+        return True
+
+    def _advance(self) -> None:
+        done, tag = self._done, self._frontier + 1
+        while tag in done:
+            done.remove(tag)
+            if tag in self._returned:
+                self._returned.remove(tag)
+            else:
+                self._target = tag
+            tag += 1
+        self._frontier = tag - 1

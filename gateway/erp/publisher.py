@@ -1,0 +1,187 @@
+"""Publishes in flight: which confirm belongs to which message, and who killed the channel."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+
+from gateway.erp.wire import CONFIRMED, NACKED, Fate, Message, Verdict
+
+log = Logger()
+
+
+class Unsendable(Exception):
+    """A message cannot be put on the wire at all (a property too long, a header of a type AMQP lacks)."""
+
+
+class _Entry:
+    __slots__ = ("answer", "message", "returned", "tag")
+
+    def __init__(self, message: Message) -> None:
+        self.message = message
+        self.answer: Deferred[Verdict] = Deferred()
+        self.returned: Verdict | None = None
+        self.tag = 0
+
+
+class Publisher:
+    """Pipelines publishes over one confirm channel after another and gives each exactly one verdict.
+
+    The broker returns an unroutable message before it confirms it, naming it only by its message id. So a verdict is
+    "was this id returned by the time its tag was confirmed", however many publishes lie between.
+
+    A message the broker objects to (foreign user id, too large) closes the channel without being named, taking its
+    neighbours with it. Those in flight are then published again one at a time under their own ids — a repeat
+    is harmless — until the guilty one stands alone: it is REFUSED and the others get through.
+    """
+
+    def __init__(self) -> None:
+        self._send: Callable[[Message], None] | None = None
+        self._waiting: deque[_Entry] = deque()
+        self._suspects: deque[_Entry] = deque()
+        self._by_tag: dict[int, _Entry] = {}
+        self._by_id: dict[str, _Entry] = {}
+        self._last_tag = 0
+        self._lowest_tag = 1
+        self._idle: list[Deferred[None]] = []
+        self._linked = False
+        self._alone: _Entry | None = None
+
+    @property
+    def in_flight(self) -> int:
+        """Publishes without a verdict, sent or waiting for a channel."""
+        return len(self._by_id)
+
+    def publish(self, message: Message) -> Deferred[Verdict]:
+        """Send now if a channel is open and nobody is under suspicion, else as soon as possible.
+
+        Without a connection the answer is LOST at once: waiting for one is the caller's business, who keeps the
+        message safe meanwhile.
+        """
+        message_id = message.properties.message_id
+        if not message_id:
+            raise ValueError(f"message for {message.routing_key!r} has no message id: its verdict could not be told")
+        if message_id in self._by_id:
+            raise ValueError(f"message id {message_id!r} is already in flight: verdicts could not be told apart")
+        entry = _Entry(message)
+        if not self._linked:
+            entry.answer.callback(Verdict(Fate.LOST, 0, "not connected to the broker"))
+            return entry.answer
+        self._by_id[message_id] = entry
+        if self._send is None or self._alone or self._suspects or self._waiting:
+            self._waiting.append(entry)
+            self._pump()
+        else:
+            self._put(entry)
+        return entry.answer
+
+    def opened(self, send: Callable[[Message], None]) -> None:
+        """A fresh confirm channel is open: `send` publishes on it (or raises `Unsendable`); tags start at 1."""
+        self._linked = True
+        self._send = send
+        self._last_tag = 0
+        self._lowest_tag = 1
+        self._pump()
+
+    def confirmed(self, tag: int, multiple: bool) -> None:
+        """The broker acked `tag` (with `multiple`: and all before it)."""
+        self._settle(tag, multiple, CONFIRMED)
+
+    def nacked(self, tag: int, multiple: bool) -> None:
+        """The broker nacked `tag` (with `multiple`: and all before it)."""
+        self._settle(tag, multiple, NACKED)
+
+    def returned(self, message_id: str | None, code: int, text: str) -> None:
+        """The broker returned this message as unroutable; its confirm is still to come."""
+        entry = self._by_id.get(message_id or "")
+        if entry is None:
+            log.warn("the broker returned message {id!r}, which is not in flight ({code} {text})",
+                     id=message_id, code=code, text=text)
+            return
+        entry.returned = Verdict(Fate.RETURNED, code, text)
+
+    def channel_closed(self, code: int, text: str) -> None:
+        """The broker closed the channel; the connection lives and `opened` will follow."""
+        self._send = None
+        sent = self._take_sent()
+        if len(sent) == 1:
+            self._finish(sent[0], Verdict(Fate.REFUSED, code, text))
+        else:
+            self._suspects.extendleft(reversed(sent))
+
+    def lost(self, reason: str) -> None:
+        """The connection is gone: every open publish gets LOST."""
+        self._linked = False
+        self._send = None
+        everyone = [*self._take_sent(), *self._suspects, *self._waiting]
+        self._suspects.clear()
+        self._waiting.clear()
+        verdict = Verdict(Fate.LOST, 0, reason)
+        for entry in everyone:
+            self._finish(entry, verdict)
+
+    def when_idle(self) -> Deferred[None]:
+        """Fires when nothing is in flight."""
+        waiter: Deferred[None] = Deferred()
+        if self._by_id:
+            self._idle.append(waiter)
+        else:
+            waiter.callback(None)
+        return waiter
+
+    def _pump(self) -> None:
+        while self._send is not None and self._alone is None:
+            if self._suspects:
+                if self._by_tag:
+                    return
+                entry = self._suspects.popleft()
+                self._alone = entry
+                self._put(entry)
+            elif self._waiting:
+                self._put(self._waiting.popleft())
+            else:
+                return
+
+    def _put(self, entry: _Entry) -> None:
+        assert self._send is not None
+        try:
+            self._send(entry.message)
+        except Unsendable as error:
+            self._finish(entry, Verdict(Fate.REFUSED, 0, str(error)))
+            return
+        entry.returned = None
+        self._last_tag = entry.tag = self._last_tag + 1
+        self._by_tag[entry.tag] = entry
+
+    def _settle(self, tag: int, multiple: bool, verdict: Verdict) -> None:
+        if not multiple:
+            entry = self._by_tag.pop(tag, None)
+            settled = [] if entry is None else [entry]
+        else:
+            # Walking numbers, not the dict: taking the first key of a dict again and again is quadratic.
+            tags = range(self._lowest_tag, (tag or self._last_tag) + 1)
+            settled = [entry for n in tags if (entry := self._by_tag.pop(n, None)) is not None]
+            self._lowest_tag = max(self._lowest_tag, tags.stop)
+        for entry in settled:
+            self._finish(entry, entry.returned or verdict)
+        if self._suspects or self._waiting:
+            self._pump()
+
+    def _take_sent(self) -> list[_Entry]:
+        sent = list(self._by_tag.values())
+        self._by_tag.clear()
+        self._alone = None
+        return sent
+
+    def _finish(self, entry: _Entry, verdict: Verdict) -> None:
+        del self._by_id[entry.message.properties.message_id or ""]
+        if entry is self._alone:
+            self._alone = None
+        entry.answer.callback(verdict)
+        if not self._by_id and self._idle:
+            waiters, self._idle = self._idle, []
+            for waiter in waiters:
+                waiter.callback(None)

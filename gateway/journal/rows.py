@@ -1,0 +1,128 @@
+"""The journal's rows as values. Bytes and personal fields are clear here and sealed in the database."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+from gateway.core.states import Life, Source, Work
+from protocols.canon.order import AnyOrder
+from protocols.canon.outcome import Fate
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """How the sender wants to hear back: queue, correlation and trace as the command carried them."""
+
+    reply_to: str | None
+    correlation_id: str | None
+    traceparent: str | None = None
+    content_type: str = "application/json"
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentRow:
+    """One payment. Identity is (`sender`, `order.id`); `payment` is our own key (ULID); `bank_ref` is unique per lane.
+
+    `version` changes with every write and guards it; `epoch` is the lane's epoch at the last change.
+    """
+
+    payment: str
+    company: str
+    sender: str
+    bank: str
+    lane: str
+    order: AnyOrder
+    fingerprint: str
+    life: Life
+    version: int
+    epoch: int
+    bank_ref: str
+    reply: Reply
+    accepted_ms: int
+    changed_ms: int
+    bank_serial: str | None = None
+    bank_code: str | None = None
+    bank_text: str | None = None
+    booked_ms: int | None = None
+    hold_reason: str | None = None
+    batch: str | None = None
+    item_no: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptRow:
+    """One send. `wire` is exactly what was or would have been written; `first_write_ms` when the write was permitted."""
+
+    payment: str
+    attempt: int
+    epoch: int
+    node: str
+    bank_date: str
+    serials: tuple[str, ...]
+    port: str
+    wire: bytes
+    key_id: str | None
+    first_write_ms: int | None
+    replay_policy: str
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What a word about a payment rests on: where it came from, the bank's bytes, and how they were read."""
+
+    source: Source
+    body: bytes
+    fate: Fate | None = None
+    code: str = ""
+    note: str = ""
+
+
+class Mail(str, Enum):
+    """State of an outbox row: to be published, confirmed by the broker, or parked because nobody can take it."""
+
+    WAITING = "waiting"
+    SENT = "sent"
+    PARKED = "parked"
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxRow:
+    """One message to be published until the broker confirms it; `message_id` never changes."""
+
+    message_id: str
+    node: str
+    exchange: str
+    routing_key: str
+    body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
+    correlation_id: str | None = None
+    content_type: str = "application/json"
+    payment: str | None = None
+    created_ms: int = 0
+    state: Mail = Mail.WAITING
+
+
+@dataclass(frozen=True, slots=True)
+class WorkRow:
+    """Something to do for a payment at `due_ms`; one row per payment and kind."""
+
+    payment: str
+    work: Work
+    lane: str
+    due_ms: int
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class QuestionRow:
+    """A question of an ERP that waits for its answer; `question` is our own key. `body` is the command as received."""
+
+    question: str
+    sender: str
+    operation: str
+    body: bytes
+    reply: Reply
+    received_ms: int
+    expires_ms: int

@@ -1,0 +1,390 @@
+"""Settings: typed, documented field by field, read from `bankgw.toml` and `conf.d/*.toml`, checked before anything starts.
+
+Every mistake becomes one line that names file, key and remedy. Precedence, weakest first: built-in default, main
+file, `conf.d` files in name order, environment `BANKGW__TABLE__KEY`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+
+from protocols.canon.money import BadMoney, Money
+
+Slug = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,30}$")]
+Operation = Literal[
+    "payment.submit", "payment.cancel", "status.query", "balance.query", "transactions.query",
+]  # fmt: skip
+ENVIRONMENT_PREFIX = "BANKGW__"
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=False)
+
+
+class Secret(_Table):
+    """A secret's whereabouts. Secrets themselves never stand in a settings file."""
+
+    file: Path | None = Field(None, description="File holding the secret, mode 0600 or narrower.")
+    credential: str | None = Field(None, description="Name of a systemd credential (`LoadCredential=`).")
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Secret:
+        if (self.file is None) == (self.credential is None):
+            raise ValueError("give exactly one of `file` and `credential`")
+        return self
+
+    def path(self) -> Path:
+        """Where to read the secret."""
+        if self.file is not None:
+            return self.file
+        assert self.credential is not None
+        return Path(os.environ.get("CREDENTIALS_DIRECTORY", "/run/credentials/bankgw.service")) / self.credential
+
+    def read(self) -> bytes:
+        """The secret's bytes without a trailing newline. Raises OSError."""
+        return self.path().read_bytes().rstrip(b"\r\n")
+
+
+class Tls(_Table):
+    """Mutual TLS towards one peer. Trust comes from `ca_file` alone, never from the system store."""
+
+    ca_file: Path = Field(description="PEM file of the only certificate authorities trusted for this peer.")
+    certificate: Path = Field(description="PEM file of our client certificate and its chain.")
+    key: Secret = Field(description="Our client certificate's private key, PEM.")
+    server_name: str | None = Field(None, description="DNS name or IP address the peer's SAN must carry; default: the host.")
+    name_check: Literal["san", "pin-only"] = Field("san", description="`pin-only` skips the name check and needs `pins`.")
+    pins: tuple[str, ...] = Field((), description="Base64 SHA-256 of the peer's public key (SPKI): the current one and the next.")
+    min_version: Literal["1.2", "1.3"] = Field("1.2", description="Lowest TLS version spoken.")
+    max_version: Literal["1.2", "1.3"] | None = Field(None, description="Highest TLS version; `1.2` suits short connections.")
+    crl_file: Path | None = Field(None, description="PEM file of the CA's revocation list; a stale list refuses the peer.")
+
+    @model_validator(mode="after")
+    def _pins(self) -> Tls:
+        if self.name_check == "pin-only" and not self.pins:
+            raise ValueError('name_check = "pin-only" needs at least one pin')
+        return self
+
+
+class Broker(_Table):
+    """RabbitMQ."""
+
+    host: str = Field("127.0.0.1", description="Broker host.")
+    port: int = Field(5672, ge=1, le=65535, description="Broker port (5671 with TLS).")
+    vhost: str = Field("bankgw", description="Virtual host.")
+    user: str = Field("bankgw", description="The gateway's own broker user.")
+    password: Secret = Field(description="The broker user's password.")
+    tls: Tls | None = Field(None, description="AMQPS with client certificate; without it only loopback is allowed in production.")
+    topology: Literal["declare", "verify"] = Field("declare", description="Declare exchanges and queues, or only verify that they are safe.")
+    management_url: str | None = Field(None, description="Management API, to read effective policies; optional.")
+    prefetch: int = Field(200, ge=1, le=2000, description="Unacknowledged commands per queue.")
+    canary_s: float = Field(30.0, ge=0, description="Seconds between heartbeat messages through the broker; 0 turns it off.")
+
+
+class Journal(_Table):
+    """The relational database that is the journal."""
+
+    url: str = Field("sqlite:///journal.db", description="SQLAlchemy URL; a relative SQLite path is under `state_dir`.")
+    password: Secret | None = Field(None, description="Database password, if the URL carries none.")
+    vault_key: Secret = Field(description="Key file that seals personal data; made by `bankgw doctor --make-key`.")
+    linger_ms: float = Field(3.0, ge=0, le=100, description="Milliseconds the writer waits for company under load.")
+
+
+class Watch(_Table):
+    """Metrics and health over HTTP."""
+
+    host: str = Field("127.0.0.1", description="Address of `/metrics`, `/healthz` and `/readyz`.")
+    port: int = Field(9464, ge=0, le=65535, description="Port; 0 picks a free one and writes it to `state_dir/watch.port`.")
+
+
+class Desk(_Table):
+    """The control API."""
+
+    socket: Path | None = Field(None, description="UNIX socket of the control API; default `state_dir/desk.sock`.")
+
+
+class Account(_Table):
+    """An own account."""
+
+    number: str = Field(pattern=r"^[0-9A-Za-z]{4,34}$", description="Account number, as text; leading zeros count.")
+    name: str = Field(min_length=1, max_length=120, description="Account holder as the bank knows it.")
+    company: Slug = Field(description="Company it belongs to.")
+    bank: Slug = Field(description="Bank that keeps it: a table under `banks`.")
+    lane: Slug = Field("main", description="Lane (login) of that bank which serves it.")
+    currency: str = Field("CNY", pattern=r"^[A-Z]{3}$", description="ISO 4217 currency.")
+    opened: date | None = Field(None, description="First day it may be used.")
+    closed: date | None = Field(None, description="First day it may no longer be used.")
+
+
+Amount = Annotated[str, StringConstraints(pattern=r"^(0|[1-9][0-9]{0,14})(\.[0-9]{1,4})?$")]
+
+
+class Band(_Table):
+    """What happens to payments of `from` (exclusive) up to `upto` (inclusive); no `upto` means without end."""
+
+    above: Amount = Field("0", description="Amounts above this …")
+    upto: Amount | None = Field(None, description="… up to and including this; absent: without end.")
+    action: Literal["release", "hold"] = Field(description="`release` sends without asking, `hold` waits for an approval.")
+
+
+class SenderLimits(_Table):
+    """The most a sender may move, in the account's currency; absent means no limit."""
+
+    per_payment: Amount | None = Field(None, description="Largest single payment.")
+    per_day: Amount | None = Field(None, description="Sum of a calendar day over all accounts.")
+    per_account_day: Amount | None = Field(None, description="Sum of a day per debtor account.")
+    per_payee_day: Amount | None = Field(None, description="Sum of a day per creditor account.")
+
+
+class Sender(_Table):
+    """An ERP system that may command the gateway. Its name here, not the broker user, is its identity."""
+
+    users: tuple[str, ...] = Field(min_length=1, description="Broker users that speak for it.")
+    operations: tuple[Operation, ...] = Field(min_length=1, description="Commands it may send.")
+    accounts: tuple[str, ...] = Field(("*",), description="Own accounts it may use; `*` is all.")
+    reply_to: str = Field(r"^$", description="Pattern its reply-to queues must match in full.")
+    limits: SenderLimits = Field(SenderLimits.model_construct(), description="Its limits.")
+    bands: tuple[Band, ...] = Field((), description="Approval bands; they must cover every amount exactly once.")
+    suspected_duplicate_hours: int = Field(24, ge=0, le=720, description="Hold a payment alike to one of the last hours under another id; 0 turns it off.")
+    new_payee_hold: bool = Field(False, description="Hold the first payment to a creditor account.")
+    hmac_key: Secret | None = Field(None, description="When set, every command must carry a matching `signature` header.")
+    sent_events: bool = Field(False, description="Also publish `payment.sent`.")
+
+
+class Lane(_Table):
+    """One login at a bank's front-end: its address, its keys, its pace."""
+
+    host: str = Field(description="Front-end's host.")
+    ports: Mapping[str, int] = Field(description="TCP port of each of the bank's doors, by name.")
+    tls: Tls | None = Field(None, description="Mutual TLS to the front-end; absent needs `plaintext`.")
+    plaintext: Literal["no", "loopback", "pinned-lan"] = Field("no", description="Allow plain TCP: to loopback, or on a guarded line of the LAN (warned and counted).")
+    credentials: Mapping[str, Secret] = Field({}, description="The login's secrets by the names the bank asks for.")
+    keys: Mapping[str, Secret] = Field({}, description="Private signing keys by the names the bank asks for, PEM.")
+    window: int | None = Field(None, ge=1, le=64, description="Exchanges at once; default: the bank's.")
+    per_second: float | None = Field(None, gt=0, description="Requests a second; default: the bank's.")
+    connect_timeout_s: float = Field(5.0, gt=0, le=60, description="Seconds for the TCP connection.")
+    handshake_timeout_s: float = Field(5.0, gt=0, le=60, description="Seconds for the TLS handshake.")
+
+
+class Bank(_Table):
+    """A bank and its lanes. Everything the protocol itself needs stands in `options`."""
+
+    protocol: Slug = Field(description="Folder under protocols/banks.")
+    options: Mapping[str, Any] = Field({}, description="The protocol's own options; see its README.")
+    option_files: Mapping[str, Path] = Field({}, description="Options whose value is a file's text, such as the bank's certificate.")
+    lanes: Mapping[Slug, Lane] = Field(description="Its lanes by name.")
+
+
+class Settings(_Table):
+    """Everything the daemon reads."""
+
+    mode: Literal["development", "production"] = Field("development", description="`production` may move real money and refuses unsafe settings.")
+    node: Slug = Field("gw1", description="Name of this instance; unique among those that share a journal.")
+    state_dir: Path = Field(Path("/var/lib/bankgw"), description="Folder for the journal, the permit log and the socket.")
+    zone: str = Field("Asia/Shanghai", description="Zone of calendar days in limits.")
+    drain_s: float = Field(25.0, gt=0, description="Seconds a stopping daemon waits for exchanges under way.")
+    broker: Broker = Field(description="RabbitMQ.")
+    journal: Journal = Field(description="The journal.")
+    watch: Watch = Field(Watch.model_construct(), description="Metrics and health.")
+    desk: Desk = Field(Desk.model_construct(), description="Control API.")
+    accounts: tuple[Account, ...] = Field((), description="Account register.")
+    senders: Mapping[Slug, Sender] = Field({}, description="Senders by name.")
+    banks: Mapping[Slug, Bank] = Field({}, description="Banks by name.")
+
+    def desk_socket(self) -> Path:
+        """Where the control API listens."""
+        return self.desk.socket or self.state_dir / "desk.sock"
+
+    def journal_url(self) -> str:
+        """The journal's URL with a relative SQLite path made absolute under `state_dir`."""
+        found = re.fullmatch(r"sqlite:///([^/].*)", self.journal.url)
+        return f"sqlite:///{self.state_dir / found.group(1)}" if found else self.journal.url
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """One mistake in the settings: where, and what to do."""
+
+    file: str
+    key: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.key}: {self.remedy}"
+
+
+class BadSettings(Exception):
+    """The settings cannot be used; `mistakes` holds every one of them."""
+
+    def __init__(self, mistakes: tuple[Mistake, ...]) -> None:
+        super().__init__("\n".join(map(str, mistakes)))
+        self.mistakes = mistakes
+
+
+def load(path: Path, environment: Mapping[str, str] | None = None) -> Settings:
+    """Read `path`, then `conf.d/*.toml` beside it, then the environment. Raises BadSettings with all mistakes."""
+    tables: dict[str, Any] = {}
+    origin: dict[str, str] = {}
+    mistakes: list[Mistake] = []
+    for file in (path, *sorted((path.parent / "conf.d").glob("*.toml"))):
+        mistakes += _merge_file(file, tables, origin)
+    for name, value in sorted((environment or {}).items()):
+        if name.startswith(ENVIRONMENT_PREFIX):
+            _merge_variable(name, value, tables, origin)
+    if mistakes:
+        raise BadSettings(tuple(mistakes))
+    try:
+        settings = Settings.model_validate(tables)
+    except ValidationError as error:
+        raise BadSettings(tuple(_mistakes_of(error, origin, str(path)))) from None
+    mistakes += _cross_check(settings, origin, str(path))
+    if mistakes:
+        raise BadSettings(tuple(mistakes))
+    return settings
+
+
+def _merge_file(file: Path, tables: dict[str, Any], origin: dict[str, str]) -> list[Mistake]:
+    try:
+        read = tomllib.loads(file.read_text("utf-8"))
+    except OSError as error:
+        return [Mistake(str(file), "-", f"cannot be read ({error.strerror}); create it or name another with --config")]
+    except UnicodeDecodeError:
+        return [Mistake(str(file), "-", "is not UTF-8 text")]
+    except tomllib.TOMLDecodeError as error:
+        return [Mistake(str(file), "-", f"is not TOML: {error}")]
+    return list(_merge(read, tables, origin, str(file), ""))
+
+
+def _merge(new: Mapping[str, Any], into: dict[str, Any], origin: dict[str, str], file: str, at: str) -> Iterator[Mistake]:
+    for key, value in new.items():
+        name = f"{at}.{key}" if at else key
+        if isinstance(value, dict) and isinstance(into.get(key, {}), dict):
+            yield from _merge(value, into.setdefault(key, {}), origin, file, name)
+        elif isinstance(value, list) and isinstance(into.get(key, []), list):
+            start = len(into.setdefault(key, []))
+            into[key].extend(value)
+            origin.update({f"{name}.{start + n}": file for n in range(len(value))})
+        elif key in into:
+            yield Mistake(file, name, f"is set in {origin.get(name, 'another file')} already; keep one")
+        else:
+            into[key] = value
+        origin.setdefault(name, file)
+
+
+def _merge_variable(name: str, value: str, tables: dict[str, Any], origin: dict[str, str]) -> None:
+    *parents, last = name[len(ENVIRONMENT_PREFIX) :].lower().split("__")
+    table = tables
+    for parent in parents:
+        table = table.setdefault(parent, {})
+    table[last] = value
+    origin[".".join((*parents, last))] = f"environment variable {name}"
+
+
+def _origin_of(key: str, origin: Mapping[str, str], default: str) -> str:
+    parts = key.split(".")
+    for end in range(len(parts), 0, -1):
+        found = origin.get(".".join(parts[:end]))
+        if found is not None:
+            return found
+    return default
+
+
+def _mistakes_of(error: ValidationError, origin: Mapping[str, str], default: str) -> Iterator[Mistake]:
+    for one in error.errors(include_url=False, include_input=False):
+        key = ".".join(str(part) for part in one["loc"]) or "-"
+        if one["type"] == "extra_forbidden":
+            remedy = "there is no such setting; remove it or mend its spelling (docs/lookup/settings.md lists all)"
+        elif one["type"] == "missing":
+            remedy = "is required; add it"
+        else:
+            remedy = one["msg"].removeprefix("Value error, ")
+        yield Mistake(_origin_of(key, origin, default), key, remedy)
+
+
+def _cross_check(settings: Settings, origin: Mapping[str, str], default: str) -> list[Mistake]:
+    """What no single field shows: names that lead nowhere, users that speak for two senders, gaps between bands."""
+    found: list[tuple[str, str]] = []
+    seen: dict[str, str] = {}
+    for n, account in enumerate(settings.accounts):
+        if account.number in seen:
+            found.append((f"accounts.{n}.number", f"stands in {seen[account.number]} already; keep one"))
+        seen[account.number] = f"accounts.{n}"
+        bank = settings.banks.get(account.bank)
+        if bank is None:
+            found.append((f"accounts.{n}.bank", f"no table banks.{account.bank}; add it or name one that exists"))
+        elif account.lane not in bank.lanes:
+            found.append((f"accounts.{n}.lane", f"no table banks.{account.bank}.lanes.{account.lane}"))
+    users: dict[str, str] = {}
+    for name, sender in settings.senders.items():
+        for user in sender.users:
+            if users.setdefault(user, name) != name:
+                found.append((f"senders.{name}.users", f"{user!r} speaks for sender {users[user]!r} already"))
+        found += [
+            (f"senders.{name}.accounts", f"…{number[-4:]} is not in the account register")
+            for number in sender.accounts
+            if number != "*" and number not in seen
+        ]
+        found += [(f"senders.{name}.bands", gap) for gap in band_gaps(sender.bands)]
+        try:
+            re.compile(sender.reply_to)
+        except re.error as error:
+            found.append((f"senders.{name}.reply_to", f"is not a regular expression: {error}"))
+    found += _production_faults(settings)
+    return [Mistake(_origin_of(key, origin, default), key, remedy) for key, remedy in found]
+
+
+def is_loopback(host: str) -> bool:
+    """Whether `host` names this machine only."""
+    return host == "localhost" or host == "::1" or host.startswith("127.")
+
+
+def _production_faults(settings: Settings) -> Iterator[tuple[str, str]]:
+    for bank_name, bank in settings.banks.items():
+        for lane_name, lane in bank.lanes.items():
+            key = f"banks.{bank_name}.lanes.{lane_name}"
+            if lane.tls is None and lane.plaintext == "no":
+                yield f"{key}.tls", 'add a [tls] table, or set plaintext = "loopback" or "pinned-lan"'
+            if lane.tls is None and lane.plaintext == "loopback" and not is_loopback(lane.host):
+                yield f"{key}.plaintext", f"{lane.host} is not loopback; add a [tls] table"
+    if settings.mode == "production":
+        if settings.broker.tls is None and not is_loopback(settings.broker.host):
+            yield "broker.tls", "plain AMQP leaves this machine; add a [broker.tls] table"
+        if not settings.journal.url.startswith("sqlite") and not settings.journal.password:
+            yield "journal.password", "name the database password's file or credential"
+
+
+def band_gaps(bands: tuple[Band, ...]) -> list[str]:
+    """Where approval bands leave an amount uncovered or cover it twice; empty when none or all are covered once."""
+    if not bands:
+        return []
+    try:
+        edges = sorted(
+            (Money.parse(band.above).minor, Money.parse(band.upto).minor if band.upto is not None else None)
+            for band in bands
+        )  # fmt: skip
+    except (BadMoney, TypeError) as error:
+        return [f"bands cannot be ordered: {error}"]
+    gaps = []
+    reached: int | None = 0
+    for above, upto in edges:
+        if reached is None:
+            gaps.append(f"a band above {Money(above)} lies behind one without end")
+            break
+        if above != reached:
+            word = "no band covers" if above > reached else "two bands cover"
+            low, high = sorted((above, reached))
+            gaps.append(f"{word} amounts above {Money(low)} up to {Money(high)}")
+        if upto is not None and upto <= above:
+            gaps.append(f"the band above {Money(above)} ends at or before its start")
+        reached = upto
+    if reached is not None:
+        gaps.append(f"no band covers amounts above {Money(reached)}")
+    return gaps

@@ -1,0 +1,228 @@
+"""What a bank is to this gateway: a description, and conversations that translate words into bytes.
+
+A bank is an object that `protocols.banks.<name>.build(options)` returns, never a class to extend. Its money words
+and its questions are generators: they yield steps, the lane carries them out and sends each answer's bytes back in.
+
+    def pay(order, context):            # a money word: exactly one Submit, at most once
+        octets = ...                    # prepare
+        signature = yield Sign("order", octets)
+        answer = yield Submit("business", wire)
+        return Outcome(...)
+
+Transport faults are never thrown into a generator; the lane closes it and records what happened, so no bank code
+can swallow one. A malformed or unverifiable answer is `ProtocolError`: for money it means doubt, never failure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from enum import Enum
+from typing import Any, Protocol, TypeVar
+
+from protocols.canon.limits import Limits
+from protocols.canon.order import AnyOrder, Kind
+from protocols.canon.outcome import Outcome
+from protocols.canon.query import BalanceQuestion, FateQuestion, LinesQuestion, ReturnsQuestion
+from protocols.canon.statement import Balance, Page, ReturnsPage
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Write `data` (a whole framed message) to `port` and send back the whole framed answer. Repeatable."""
+
+    port: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Continue:
+    """As Ask, but on the connection of the step before: for protocols whose later messages belong to a transaction."""
+
+    port: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Sign:
+    """Sign `octets` with the lane's key named `key`; the signature's bytes come back."""
+
+    key: str
+    octets: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Submit:
+    """The step that may move money: at most one in a money word's conversation, none in a question's.
+
+    Yielding it makes the lane commit exactly `data`, the bank date and `serials` before the first byte leaves.
+    """
+
+    port: str
+    data: bytes
+    serials: tuple[str, ...] = ()
+
+
+R = TypeVar("R")
+QuestionStep = Ask | Continue | Sign
+MoneyStep = Ask | Continue | Sign | Submit
+Conversation = Generator[QuestionStep, bytes, R]
+MoneyConversation = Generator[MoneyStep, bytes, Outcome]
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """Everything impure a conversation needs, frozen before it starts.
+
+    `reference` is the payment's bank reference (empty for questions), `attempt` counts from 1, `bank_date` is the
+    bank's business date, `now` carries a zone. `serials` are numbers never given out before on this lane, drawn by
+    the journal's writer, as many as the profile asks for. `credentials` are the login's secrets by name; `session`
+    is what sign-on returned.
+    """
+
+    reference: str
+    attempt: int
+    bank_date: date
+    now: datetime
+    serials: tuple[int, ...]
+    credentials: Mapping[str, str] = field(default_factory=dict, repr=False)
+    session: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+class Replay(str, Enum):
+    """What may be done with a payment in doubt besides asking. The default is NEVER."""
+
+    NEVER = "never"
+    QUERY_FIRST = "query_first"
+    REPLAY_SAFE = "replay_safe"
+
+
+class Cutter(Protocol):
+    """Cuts a byte stream into whole framed messages; refuses oversize ones with ProtocolError."""
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """Take bytes, return the messages they complete."""
+
+    def end(self) -> list[bytes]:
+        """The peer closed: return the last message if the close is what ends it; ProtocolError if one is cut short."""
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """One door of a bank's front-end. `kept` connections are reused, others carry one exchange and close.
+
+    `answers` makes a fresh cutter for one connection. Time-outs are in seconds: to the first byte, between bytes,
+    for the whole exchange.
+    """
+
+    name: str
+    answers: Callable[[], Cutter]
+    kept: bool
+    first_byte_s: float = 60.0
+    between_bytes_s: float = 10.0
+    exchange_s: float = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Sessions:
+    """How connections of the business port live.
+
+    `window` is how many exchanges may run at once (one per connection). `sign_on` runs on every fresh kept
+    connection and returns the session's state; `probe` is the harmless question that proves readiness: the
+    heartbeat of a kept session, the lane's own probe where connections are short.
+    """
+
+    window: int
+    probe: Callable[[Context], Conversation[None]]
+    probe_every_s: float
+    sign_on: Callable[[Context], Conversation[Mapping[str, str]]] | None = None
+    sign_off: Callable[[Context], Conversation[None]] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayRule:
+    """Whether a money word may ever be sent again byte-identically, and within which window after the first send.
+
+    `not_found_quarantine`: an enquiry's "not found" counts only when asked this long after the last byte.
+    `not_found_count`: how many such answers are needed. `window` None: the bank deduplicates for ever.
+    """
+
+    policy: Replay = Replay.NEVER
+    not_found_quarantine: timedelta = timedelta(minutes=10)
+    not_found_count: int = 2
+    window: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What a bank is, as data.
+
+    `name` is the short slug used in keys, labels and folders. `signs` names the keys its conversations ask for.
+    `serials_per_word` is how many serial numbers one conversation may use. `page_lines` is the bank's page size,
+    `history_days` how far back it answers about entries. `reconstructed` lists what is known from public material
+    only. `returns_watch` is how long after settling a payment may still come back.
+    """
+
+    name: str
+    title: str
+    title_zh: str
+    limits: Limits
+    replay: Mapping[Kind, ReplayRule] = field(default_factory=dict)
+    signs: tuple[str, ...] = ()
+    serials_per_word: int = 4
+    page_lines: int = 100
+    history_days: int = 90
+    enquiry_deadline: timedelta = timedelta(hours=24)
+    returns_watch: timedelta = timedelta(days=7)
+    reconstructed: tuple[str, ...] = ()
+
+
+MoneyWord = Callable[[AnyOrder, Context], MoneyConversation]
+
+
+@dataclass(frozen=True, slots=True)
+class Questions:
+    """A bank's questions; None means the bank (or its public description) has none of that kind."""
+
+    balance: Callable[[BalanceQuestion, Context], Conversation[Balance]] | None = None
+    lines: Callable[[LinesQuestion, Context], Conversation[Page]] | None = None
+    fate: Callable[[FateQuestion, Context], Conversation[Outcome]] | None = None
+    returns: Callable[[ReturnsQuestion, Context], Conversation[ReturnsPage]] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Bank:
+    """A bank: profile, doors, sessions and words. What is missing here the bank cannot do, and intake says so.
+
+    `money` maps a kind of order to its conversation. `read` maps the stored or replayed answer to a submitted
+    message of that kind; it never raises for an unknown code (that is doubt), only ProtocolError for bytes that are
+    no answer at all.
+    """
+
+    profile: Profile
+    ports: Mapping[str, Port]
+    sessions: Sessions
+    money: Mapping[Kind, MoneyWord]
+    questions: Questions
+    read: Callable[[Kind, bytes], Outcome]
+
+
+class Build(Protocol):
+    """`protocols.banks.<name>.build`: reads the package's own data once and returns the bank.
+
+    `options` is the bank's table from the settings, already plain values; unknown or wrong ones raise
+    `BadOptions` naming the key and the remedy.
+    """
+
+    def __call__(self, options: Mapping[str, Any]) -> Bank:
+        """Return the bank these options describe."""
+
+
+class BadOptions(ValueError):
+    """A bank's options are wrong. `key` is the option's name, `remedy` what to write instead."""
+
+    def __init__(self, key: str, remedy: str) -> None:
+        super().__init__(f"{key}: {remedy}")
+        self.key = key
+        self.remedy = remedy

@@ -1,0 +1,1 @@
+"""The one vocabulary every other part speaks: frozen values, standard library only."""

@@ -1,0 +1,147 @@
+"""The closed list of error codes an ERP can meet. Prose may change; codes and their `resend` advice may not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+
+class Resend(str, Enum):
+    """Whether, and under which id, the sender may send again."""
+
+    SAME_ID = "same_id"
+    NEW_ID = "new_id"
+    NEVER = "never"
+
+
+@dataclass(frozen=True, slots=True)
+class CodeFacts:
+    """What a code means, in both languages, and what the sender may do about it."""
+
+    resend: Resend
+    meaning: str
+    meaning_zh: str
+
+
+class Code(str, Enum):
+    """Codes of a whole command's refusal."""
+
+    MALFORMED = "malformed"
+    TOO_LARGE = "too_large"
+    UNKNOWN_TYPE = "unknown_type"
+    TYPE_CONFLICT = "type_conflict"
+    NO_SENDER = "no_sender"
+    UNKNOWN_SENDER = "unknown_sender"
+    NOT_ALLOWED = "not_allowed"
+    BAD_SIGNATURE = "bad_signature"
+    REPLY_TO_REFUSED = "reply_to_refused"
+    SCHEMA = "schema"
+    VALIDATION = "validation"
+    ID_CONFLICT = "id_conflict"
+    EXPIRED = "expired"
+    UNSUPPORTED = "unsupported"
+    UNKNOWN_PAYMENT = "unknown_payment"
+    TOO_LATE = "too_late"
+    BAD_CURSOR = "bad_cursor"
+    BANK_UNAVAILABLE = "bank_unavailable"
+    BANK_REFUSED = "bank_refused"
+    BANK_UNCLEAR = "bank_unclear"
+    INTERNAL = "internal"
+
+
+class FieldCode(str, Enum):
+    """Codes of one fault inside a command, with a JSON pointer saying where."""
+
+    REQUIRED = "required"
+    TYPE = "type"
+    UNKNOWN_FIELD = "unknown_field"
+    PATTERN = "pattern"
+    TOO_LONG = "too_long"
+    TOO_SHORT = "too_short"
+    CHARSET = "charset"
+    FORBIDDEN_CHARACTER = "forbidden_character"
+    UNKNOWN_CODE = "unknown_code"
+    AMOUNT = "amount"
+    AMOUNT_RANGE = "amount_range"
+    CURRENCY = "currency"
+    UNKNOWN_ACCOUNT = "unknown_account"
+    ACCOUNT_NOT_ALLOWED = "account_not_allowed"
+    ACCOUNT_CLOSED = "account_closed"
+    OVER_LIMIT = "over_limit"
+    TIME = "time"
+    DATE_RANGE = "date_range"
+    UNSUPPORTED = "unsupported"
+
+
+_S, _N, _X = Resend.SAME_ID, Resend.NEW_ID, Resend.NEVER
+
+CODES: Mapping[Code, CodeFacts] = {
+    Code.MALFORMED: CodeFacts(_S, "the body is not well-formed JSON or XML in UTF-8", "消息体不是合法的 UTF-8 JSON 或 XML"),
+    Code.TOO_LARGE: CodeFacts(_S, "the body is over 1 MiB", "消息体超过 1 MiB"),
+    Code.UNKNOWN_TYPE: CodeFacts(_S, "no command has this name", "没有这种命令"),
+    Code.TYPE_CONFLICT: CodeFacts(_S, "routing key, header and property name different commands", "路由键、消息头与属性中的命令名不一致"),
+    Code.NO_SENDER: CodeFacts(_S, "a money command needs the user-id property", "资金类命令必须带 user-id 属性"),
+    Code.UNKNOWN_SENDER: CodeFacts(_S, "this broker user belongs to no configured sender", "该消息用户未配置为发送方"),
+    Code.NOT_ALLOWED: CodeFacts(_S, "this sender may not use this operation", "该发送方无权使用此操作"),
+    Code.BAD_SIGNATURE: CodeFacts(_S, "the message signature is missing or wrong", "消息签名缺失或错误"),
+    Code.REPLY_TO_REFUSED: CodeFacts(_S, "this sender may not have replies sent to that queue", "该发送方不得使用此回复队列"),
+    Code.SCHEMA: CodeFacts(_S, "fields are missing or of the wrong form; the id is still free", "字段缺失或格式错误;编号未被占用"),
+    Code.VALIDATION: CodeFacts(_N, "the order cannot be carried as it is", "订单内容无法执行"),
+    Code.ID_CONFLICT: CodeFacts(_N, "this id was used before with other content; nothing happened", "编号已用于不同内容;未做任何处理"),
+    Code.EXPIRED: CodeFacts(_N, "its time was over when it was read", "读取时已超过有效期"),
+    Code.UNSUPPORTED: CodeFacts(_N, "the account's bank does not offer this operation", "该账户的银行不支持此操作"),
+    Code.UNKNOWN_PAYMENT: CodeFacts(_S, "this sender has no payment with that id", "该发送方没有此编号的付款"),
+    Code.TOO_LATE: CodeFacts(_X, "the payment may already be at the bank", "付款可能已到达银行"),
+    Code.BAD_CURSOR: CodeFacts(_S, "the continuation is not one that this gateway gave out", "翻页标记无效"),
+    Code.BANK_UNAVAILABLE: CodeFacts(_S, "the bank did not answer in time; a question may be asked again", "银行未及时应答;查询可重试"),
+    Code.BANK_REFUSED: CodeFacts(_S, "the bank refused the question", "银行拒绝了查询"),
+    Code.BANK_UNCLEAR: CodeFacts(_S, "the bank's answer could not be used", "银行应答无法使用"),
+    Code.INTERNAL: CodeFacts(_S, "a fault of the gateway; the message is parked", "网关内部错误;消息已停放"),
+}  # fmt: skip
+
+FIELD_CODES: Mapping[FieldCode, tuple[str, str]] = {
+    FieldCode.REQUIRED: ("the field must be present", "必填"),
+    FieldCode.TYPE: ("the value has the wrong type", "类型错误"),
+    FieldCode.UNKNOWN_FIELD: ("no such field", "没有此字段"),
+    FieldCode.PATTERN: ("the value has the wrong form", "格式错误"),
+    FieldCode.TOO_LONG: ("the value is over its length limit", "超长"),
+    FieldCode.TOO_SHORT: ("the value is under its least length", "过短"),
+    FieldCode.CHARSET: ("a character does not exist in the bank's character set", "字符不在银行字符集内"),
+    FieldCode.FORBIDDEN_CHARACTER: ("the bank refuses this character", "银行不接受此字符"),
+    FieldCode.UNKNOWN_CODE: ("the value is in no list of known codes", "代码未知"),
+    FieldCode.AMOUNT: ("not an amount of money in this contract", "金额格式错误"),
+    FieldCode.AMOUNT_RANGE: ("outside what the bank carries in one order", "超出银行单笔范围"),
+    FieldCode.CURRENCY: ("the account or bank does not carry this currency", "不支持的币种"),
+    FieldCode.UNKNOWN_ACCOUNT: ("not an own account of the register", "不在账户登记簿内"),
+    FieldCode.ACCOUNT_NOT_ALLOWED: ("this sender may not use this account", "发送方无权使用该账户"),
+    FieldCode.ACCOUNT_CLOSED: ("the account is not open on this day", "账户当日未启用或已关闭"),
+    FieldCode.OVER_LIMIT: ("over one of this sender's limits", "超过发送方限额"),
+    FieldCode.TIME: ("not a time with a zone, or in the past", "时间缺少时区或已过去"),
+    FieldCode.DATE_RANGE: ("the dates are in the wrong order or too far back for the bank", "日期范围错误或超出银行可查范围"),
+    FieldCode.UNSUPPORTED: ("the bank has no such option", "银行无此选项"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One fault of one field. `detail` names no clear account number; `limit` is the number it broke, if any."""
+
+    at: str
+    code: FieldCode
+    detail: str
+    limit: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A command's refusal with all its faults at once."""
+
+    code: Code
+    title: str
+    faults: tuple[Fault, ...] = field(default_factory=tuple)
+
+    @property
+    def resend(self) -> Resend:
+        """Whether and under which id the sender may try again; follows from the code."""
+        return CODES[self.code].resend

@@ -1,0 +1,75 @@
+"""What a bank can carry, as data: intake checks an order against it and reports every fault at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import time, timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class FieldLimit:
+    """Limits of one field, named by its JSON pointer in the ERP contract (`/creditor/name`).
+
+    `max_bytes` counts in the bank's charset, `max_chars` counts characters; `pattern` must match the whole value;
+    `forbidden` lists characters the bank refuses even escaped.
+    """
+
+    at: str
+    max_bytes: int | None = None
+    max_chars: int | None = None
+    pattern: str | None = None
+    forbidden: str = ""
+    required: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AmountLimit:
+    """Least and most minor units one order may carry on a rail; None is no limit."""
+
+    min_minor: int = 1
+    max_minor: int | None = None
+    currencies: tuple[str, ...] = ("CNY",)
+
+
+@dataclass(frozen=True, slots=True)
+class Hours:
+    """When a bank takes money orders, in its own zone. `opens == closes` means round the clock.
+
+    `cut_off` is the last moment an order still gets today's bank date.
+    """
+
+    opens: time = time(0, 0)
+    closes: time = time(0, 0)
+    cut_off: time | None = None
+    weekdays: tuple[int, ...] = (0, 1, 2, 3, 4, 5, 6)
+    zone: str = "Asia/Shanghai"
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """Requests the bank tolerates: a token bucket per lane, and the least delay before the first enquiry."""
+
+    per_second: float = 10.0
+    burst: int = 10
+    first_enquiry_after: timedelta = timedelta(seconds=2)
+
+
+@dataclass(frozen=True, slots=True)
+class ReferenceForm:
+    """How our payment reference must look at this bank: its alphabet and its exact length in characters."""
+
+    length: int = 20
+    alphabet: str = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+    prefix: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """All of a bank's limits that intake can check before it says yes."""
+
+    charset: str
+    fields: tuple[FieldLimit, ...] = ()
+    amount: AmountLimit = AmountLimit()
+    hours: Hours = Hours()
+    pace: Pace = Pace()
+    reference: ReferenceForm = field(default_factory=ReferenceForm)

@@ -1,0 +1,127 @@
+"""Orders that move money. An order is not a question: only questions may be repeated."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum
+from typing import Generic, TypeVar
+
+from protocols.canon.money import Money
+from protocols.canon.party import Name, Party
+
+
+class Kind(str, Enum):
+    """What sort of order it is; the journal stores it, a bank declares which it can carry."""
+
+    PAYMENT = "payment"
+    TRANSFER = "transfer"
+    BATCH_ITEM = "batch_item"
+    PAYROLL_ITEM = "payroll_item"
+    COLLECTION = "collection"
+
+
+class Urgency(str, Enum):
+    """How fast the ERP wants it; the bank adapter picks the rail."""
+
+    NORMAL = "normal"
+    URGENT = "urgent"
+
+
+class Channel(str, Enum):
+    """Payment rail; `auto` lets the bank adapter choose by amount, hour and destination."""
+
+    AUTO = "auto"
+    SAME_BANK = "same_bank"
+    LARGE_VALUE = "large_value"
+    SMALL_VALUE = "small_value"
+    INSTANT = "instant"
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentDetail:
+    """A payment to somebody else's account."""
+
+
+@dataclass(frozen=True, slots=True)
+class TransferDetail:
+    """资金调拨 between own accounts; `direction` is `transfer`, `sweep` (归集) or `push` (下拨)."""
+
+    direction: str = "transfer"
+
+
+@dataclass(frozen=True, slots=True)
+class BatchItemDetail:
+    """One line of a batch: the batch's id and the line's number, from 1."""
+
+    batch_id: str
+    item_no: int
+
+
+@dataclass(frozen=True, slots=True)
+class PayrollItemDetail:
+    """One line of a payroll (代发): as a batch line, with the bank's purpose code and agreement if it needs them."""
+
+    batch_id: str
+    item_no: int
+    purpose_code: str | None = None
+    agreement: str | None = None
+    payee_document: Name | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CollectionDetail:
+    """A collection (代扣): money comes from `creditor`'s counterparty under a signed agreement."""
+
+    agreement: str
+    batch_id: str | None = None
+    item_no: int | None = None
+
+
+D = TypeVar("D", PaymentDetail, TransferDetail, BatchItemDetail, PayrollItemDetail, CollectionDetail)
+Detail = PaymentDetail | TransferDetail | BatchItemDetail | PayrollItemDetail | CollectionDetail
+
+KIND_OF_DETAIL: Mapping[type[Detail], Kind] = {
+    PaymentDetail: Kind.PAYMENT,
+    TransferDetail: Kind.TRANSFER,
+    BatchItemDetail: Kind.BATCH_ITEM,
+    PayrollItemDetail: Kind.PAYROLL_ITEM,
+    CollectionDetail: Kind.COLLECTION,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Order(Generic[D]):
+    """One instruction to move `amount` from `debtor` to `creditor`.
+
+    `id` is the ERP's, at most 64 characters, unique per sender for ever. `valid_until` and `not_before` carry a
+    zone: after the first no byte is sent any more, before the second none is sent yet.
+    """
+
+    id: str
+    debtor: Party
+    creditor: Party
+    amount: Money
+    detail: D
+    purpose: str = ""
+    urgency: Urgency = Urgency.NORMAL
+    channel: Channel = Channel.AUTO
+    valid_until: datetime | None = None
+    not_before: datetime | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def kind(self) -> Kind:
+        """The order's kind, which follows from its detail."""
+        return KIND_OF_DETAIL[type(self.detail)]
+
+
+AnyOrder = (
+    Order[PaymentDetail]
+    | Order[TransferDetail]
+    | Order[BatchItemDetail]
+    | Order[PayrollItemDetail]
+    | Order[CollectionDetail]
+)
+Payment = Order[PaymentDetail]

@@ -1,0 +1,149 @@
+"""The states of a payment, and the words a bank may say about one. One table; everything else is derived from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+
+from protocols.canon.money import Money
+
+
+class State(str, Enum):
+    """Where a payment is. The journal stores the value; the ERP reads it in every reply and event."""
+
+    ACCEPTED = "accepted"
+    HELD = "held"
+    READY = "ready"
+    SENDING = "sending"
+    PENDING = "pending"
+    IN_DOUBT = "in_doubt"
+    ESCALATED = "escalated"
+    SETTLED = "settled"
+    FAILED = "failed"
+    REJECTED = "rejected"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+    RETURNED = "returned"
+    REVERSED = "reversed"
+
+
+class Certainty(str, Enum):
+    """What is known about the money in this state."""
+
+    NOT_MOVED = "not_moved"
+    UNKNOWN = "unknown"
+    MOVED = "moved"
+    MOVED_BACK = "moved_back"
+
+
+@dataclass(frozen=True, slots=True)
+class StateFacts:
+    """One row of the state table.
+
+    `event` is the routing noun and verb the ERP receives (None: no event of its own), `optional` that it is only
+    sent to subscribers, `iso` the ISO 20022 payment status, `final` whether the ERP may book on it.
+    """
+
+    event: str | None
+    iso: str
+    final: bool
+    certainty: Certainty
+    meaning: str
+    meaning_zh: str
+    erp_does: str
+    erp_does_zh: str
+    optional: bool = False
+
+
+STATE_TABLE: Mapping[State, StateFacts] = {
+    State.ACCEPTED: StateFacts(
+        "payment.accepted", "ACTC", False, Certainty.NOT_MOVED,
+        "durably ours; the bank will be asked exactly once", "已可靠接收;银行只会被请求一次",
+        "nothing", "无需操作"),
+    State.HELD: StateFacts(
+        "payment.held", "PDNG", False, Certainty.NOT_MOVED,
+        "waits for an approval, an hour or a confirmation", "等待审批、营业时间或确认",
+        "someone must approve, or confirm a suspected duplicate", "需要审批,或确认疑似重复"),
+    State.READY: StateFacts(
+        None, "ACSP", False, Certainty.NOT_MOVED,
+        "may be sent; its bank reference is fixed", "可以发送;银行参考号已确定",
+        "nothing", "无需操作"),
+    State.SENDING: StateFacts(
+        "payment.sent", "ACSP", False, Certainty.UNKNOWN,
+        "may have reached the bank from this moment on", "从此刻起可能已到达银行",
+        "nothing", "无需操作", optional=True),
+    State.PENDING: StateFacts(
+        "payment.processing", "ACSP", False, Certainty.UNKNOWN,
+        "the bank has it and has not decided", "银行已受理,尚未给出结果",
+        "wait", "等待"),
+    State.IN_DOUBT: StateFacts(
+        "payment.in_doubt", "PDNG", False, Certainty.UNKNOWN,
+        "nobody knows yet; the bank is being asked", "结果未知;正在向银行查询",
+        "never resend; the next event tells", "切勿重发;等待后续事件"),
+    State.ESCALATED: StateFacts(
+        "payment.escalated", "PDNG", False, Certainty.UNKNOWN,
+        "in doubt past its deadline; people are on it", "超过期限仍未知;已转人工处理",
+        "never resend; people are on it", "切勿重发;人工处理中"),
+    State.SETTLED: StateFacts(
+        "payment.settled", "ACSC", True, Certainty.MOVED,
+        "the bank says it is done", "银行确认成功",
+        "book it; it may still be returned", "入账;日后仍可能退票"),
+    State.FAILED: StateFacts(
+        "payment.failed", "RJCT", True, Certainty.NOT_MOVED,
+        "the bank said no", "银行明确拒绝",
+        "correct it and send with a new id", "更正后用新编号重新提交"),
+    State.REJECTED: StateFacts(
+        "payment.rejected", "RJCT", True, Certainty.NOT_MOVED,
+        "the gateway said no before anything was sent", "网关在发送之前拒绝",
+        "correct it; `resend` says with which id", "更正;`resend` 说明应使用哪个编号"),
+    State.CANCELLED: StateFacts(
+        "payment.cancelled", "CANC", True, Certainty.NOT_MOVED,
+        "withdrawn before sending", "发送前已撤销",
+        "nothing", "无需操作"),
+    State.EXPIRED: StateFacts(
+        "payment.expired", "RJCT", True, Certainty.NOT_MOVED,
+        "its time ran out before sending", "发送前已过期",
+        "send with a new id if it is still wanted", "如仍需要,用新编号提交"),
+    State.RETURNED: StateFacts(
+        "payment.returned", "RJCT", True, Certainty.MOVED_BACK,
+        "came back after it was settled (退票)", "成功后被退回(退票)",
+        "un-book it", "冲回入账"),
+    State.REVERSED: StateFacts(
+        "payment.reversed", "RJCT", True, Certainty.MOVED_BACK,
+        "the bank reversed its booking (冲账)", "银行冲账",
+        "un-book it", "冲回入账"),
+}  # fmt: skip
+
+CORRECTION_EVENT = "payment.correction"
+
+
+class Fate(str, Enum):
+    """A bank's word on one payment, after its code table. Anything it did not clearly say is UNKNOWN."""
+
+    SETTLED = "settled"
+    FAILED = "failed"
+    PENDING = "pending"
+    UNKNOWN = "in_doubt"
+    NOT_FOUND = "not_found"
+    DUPLICATE = "duplicate"
+    RETURNED = "returned"
+    REVERSED = "reversed"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a bank's answer says about a payment.
+
+    `code` and `text` are the bank's own, `bank_serial` its own key for the payment, `listed` is False when the code
+    is in no table (the fate is then UNKNOWN and a metric counts it).
+    """
+
+    fate: Fate
+    code: str = ""
+    text: str = ""
+    bank_serial: str | None = None
+    booked_at: datetime | None = None
+    fee: Money | None = None
+    listed: bool = True

@@ -1,0 +1,66 @@
+"""Questions: they move nothing and may be asked again at will."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+
+from protocols.canon.money import Money
+from protocols.canon.party import AccountNumber
+
+
+@dataclass(frozen=True, slots=True)
+class BalanceQuestion:
+    """What an own account holds: now, or at the end of `on` (a past bank day)."""
+
+    account: AccountNumber
+    currency: str = "CNY"
+    on: date | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LinesQuestion:
+    """One page of an account's entries, bank dates `first` to `last` inclusive.
+
+    `cursor` is the bank's own continuation as a former page returned it; None asks for the first page.
+    """
+
+    account: AccountNumber
+    first: date
+    last: date
+    currency: str = "CNY"
+    cursor: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What we wrote down before a payment's first byte left: the keys of every later enquiry about it."""
+
+    reference: str
+    bank_date: date
+    attempt: int
+    serials: tuple[str, ...]
+    amount: Money
+    debtor: AccountNumber
+    creditor: AccountNumber
+    bank_serial: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FateQuestion:
+    """What became of a payment? Asked by our reference over bank dates [bank_date-1, bank_date+1]."""
+
+    sent: Sent
+
+
+@dataclass(frozen=True, slots=True)
+class ReturnsQuestion:
+    """Which payments of this account came back (退票) between two bank dates? One page, as LinesQuestion."""
+
+    account: AccountNumber
+    first: date
+    last: date
+    cursor: str | None = None
+
+
+Question = BalanceQuestion | LinesQuestion | FateQuestion | ReturnsQuestion

@@ -1,0 +1,87 @@
+"""What an account holds and what moved on it, as a bank reports it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from enum import Enum
+
+from protocols.canon.money import Money
+from protocols.canon.party import AccountNumber, Name
+
+
+class Direction(str, Enum):
+    """Seen from the account's holder: money in is credit, money out is debit."""
+
+    CREDIT = "credit"
+    DEBIT = "debit"
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """Amounts the bank stated. A bank that does not state one leaves it None; nothing is computed."""
+
+    account: AccountNumber
+    book: Money | None
+    available: Money | None
+    frozen: Money | None = None
+    previous_day: Money | None = None
+    as_of: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One entry. `bank_line_id` is the bank's own key; two real entries may be alike in everything else.
+
+    `occurrence` counts entries that the bank gives the same key (a fee row shares its payment's): 0, 1, 2 …
+    `reference` is our payment reference where the bank returns it.
+    """
+
+    account: AccountNumber
+    bank_line_id: str
+    direction: Direction
+    amount: Money
+    bank_date: date
+    booked_at: datetime | None = None
+    value_date: date | None = None
+    counterparty_account: AccountNumber | None = None
+    counterparty_name: Name | None = None
+    counterparty_bank: str | None = None
+    text: str = ""
+    balance: Money | None = None
+    reference: str | None = None
+    occurrence: int = 0
+    fee: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of entries. `cursor` asks for the next one; None means the bank said this was the last.
+
+    `total_lines` is the bank's own count over the whole walk where it states one.
+    """
+
+    lines: tuple[Line, ...]
+    cursor: str | None = None
+    total_lines: int | None = None
+    opening: Money | None = None
+    closing: Money | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Return:
+    """A payment that came back after it was settled (退票), as the bank reports it."""
+
+    reference: str
+    amount: Money | None
+    returned_on: date | None
+    text: str = ""
+    reversed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ReturnsPage:
+    """One page of returns; `cursor` as in Page."""
+
+    returns: tuple[Return, ...]
+    cursor: str | None = None

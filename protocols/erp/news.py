@@ -1,0 +1,193 @@
+"""What the ERP is told about a payment: one value, written as the body of a reply or of an event.
+
+`final`, `iso`, `certainty` and `resend` are never given: they follow from the state table and from the closed list
+of codes, so that no caller can contradict them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
+from functools import lru_cache
+from typing import Any
+
+from protocols.canon.errors import CODES, Code, Refusal, Resend
+from protocols.canon.money import Money
+from protocols.canon.order import Kind
+from protocols.canon.outcome import CORRECTION_EVENT, STATE_TABLE, Certainty, Fate, State
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_FORBIDDEN_IN_WORD = frozenset(".*# \t\r\n")
+MAX_ROUTING_KEY_BYTES = 255
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """One change of one payment, as the journal knows it at that moment. Times are milliseconds of UTC.
+
+    `event` is the routing noun and verb (`payment.settled`), `seq` numbers the payment's news from 1: the highest
+    wins. `payment` and `bank` are None only where a refused command never became a payment. `was` is the state it
+    left when it comes out of doubt, `evidence` the source word of what moved it (`submit`, `enquiry`, …),
+    `reported` what the bank now says in a `payment.correction`. `refusal` belongs to `payment.rejected`.
+    """
+
+    event: str
+    id: str
+    payment: str | None
+    sender: str
+    bank: str | None
+    state: State
+    seq: int
+    at_ms: int
+    kind: Kind | None = None
+    amount: Money | None = None
+    bank_reference: str | None = None
+    bank_serial: str | None = None
+    bank_code: str | None = None
+    bank_text: str | None = None
+    booked_ms: int | None = None
+    fee: Money | None = None
+    was: State | None = None
+    evidence: str | None = None
+    reported: Fate | None = None
+    next_enquiry_ms: int | None = None
+    hold_reason: str | None = None
+    send_after_ms: int | None = None
+    replayed: bool = False
+    refusal: Refusal | None = None
+    batch: str | None = None
+    item_no: int | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+# Whether the id may be used again. Where money may have moved, or still may move, the answer is never.
+_RESEND: Mapping[State, Resend] = {
+    State.REJECTED: CODES[Code.VALIDATION].resend,
+    State.EXPIRED: CODES[Code.EXPIRED].resend,
+    State.FAILED: Resend.NEW_ID,
+    State.CANCELLED: Resend.NEW_ID,
+    State.RETURNED: Resend.NEW_ID,
+    State.REVERSED: Resend.NEW_ID,
+}
+
+
+def resend(state: State, refusal: Refusal | None = None) -> Resend:
+    """What the sender may do about a payment in `state`: a refusal's code decides, else the state itself."""
+    return refusal.resend if refusal is not None else _RESEND.get(state, Resend.NEVER)
+
+
+def instant(at_ms: int) -> str:
+    """Milliseconds of UTC as the contract writes a time: `2026-11-24T09:00:00.000Z`."""
+    at = _EPOCH + timedelta(milliseconds=at_ms)
+    return f"{at:%Y-%m-%dT%H:%M:%S}.{at_ms % 1000:03d}Z"
+
+
+def error_fields(refusal: Refusal) -> dict[str, Any]:
+    """A refusal in the contract's shape: type, code, title, resend and every fault."""
+    errors: list[dict[str, Any]] = []
+    for fault in refusal.faults:
+        one: dict[str, Any] = {"at": fault.at, "code": fault.code.value, "detail": fault.detail}
+        if fault.limit is not None:
+            one["limit"] = fault.limit
+        errors.append(one)
+    return {
+        "type": f"urn:bankgw:error:{refusal.code.value}",
+        "code": refusal.code.value,
+        "title": refusal.title,
+        "resend": refusal.resend.value,
+        "errors": errors,
+    }
+
+
+def money_fields(money: Money) -> dict[str, str]:
+    """An amount that stands alone, such as a fee: amount and currency."""
+    return {"amount": str(money), "currency": money.currency}
+
+
+def fields(news: News) -> dict[str, Any]:
+    """The body's fields in the contract's order; what is not known is left out, never null."""
+    facts = STATE_TABLE[news.state]
+    correction = news.event == CORRECTION_EVENT
+    said: dict[str, Any] = {"event": news.event, "id": news.id}
+    _put(said, "payment", news.payment)
+    said["sender"] = news.sender
+    _put(said, "bank", news.bank)
+    said["state"] = news.state.value
+    said["seq"] = news.seq
+    said["at"] = instant(news.at_ms)
+    # A contradiction takes the certainty away that the final state had given: nobody may book on it any more.
+    said["final"] = facts.final and not correction
+    if not correction:
+        said["iso"] = facts.iso
+    said["certainty"] = (Certainty.UNKNOWN if correction else facts.certainty).value
+    said["resend"] = (Resend.NEVER if correction else resend(news.state, news.refusal)).value
+    said["replayed"] = news.replayed
+    if news.kind is not None:
+        said["kind"] = news.kind.value
+    if news.amount is not None:
+        said["amount"] = str(news.amount)
+        said["currency"] = news.amount.currency
+    _put(said, "bank_reference", news.bank_reference)
+    _put(said, "bank_serial", news.bank_serial)
+    _put(said, "bank_code", news.bank_code)
+    _put(said, "bank_text", news.bank_text)
+    _put_time(said, "booked_at", news.booked_ms)
+    if news.fee is not None:
+        said["fee"] = money_fields(news.fee)
+    if news.was is not None:
+        said["was"] = news.was.value
+    _put(said, "evidence", news.evidence)
+    if news.reported is not None:
+        said["reported"] = news.reported.value
+    _put_time(said, "next_enquiry", news.next_enquiry_ms)
+    _put(said, "hold_reason", news.hold_reason)
+    _put_time(said, "send_after", news.send_after_ms)
+    _put(said, "batch", news.batch)
+    if news.item_no is not None:
+        said["item_no"] = news.item_no
+    if news.tags:
+        said["tags"] = dict(news.tags)
+    if news.refusal is not None:
+        said["error"] = error_fields(news.refusal)
+    return said
+
+
+def body(news: News) -> bytes:
+    """The news as JSON in UTF-8: the body of the reply or event named by `news.event`."""
+    return write_json(fields(news))
+
+
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, check_circular=False, separators=(",", ":")).encode
+
+
+def write_json(value: Mapping[str, Any]) -> bytes:
+    """Compact JSON in UTF-8 with the keys in the order given."""
+    return _encode(value).encode()
+
+
+@lru_cache(maxsize=4096)
+def routing_key(event: str, bank: str, sender: str) -> str:
+    """`<noun>.<verb>.<bank>.<sender>`: the key of an event on exchange `bankgw.events`.
+
+    `bank` and `sender` are single topic words: a dot, blank or wildcard in one would let a subscription or a topic
+    permission match another sender's news, so that is a ValueError.
+    """
+    for word in (bank, sender):
+        if not word or _FORBIDDEN_IN_WORD.intersection(word):
+            raise ValueError(f"{word!r} cannot be one word of a routing key: dots, blanks, * and # may not be in it")
+    key = f"{event}.{bank}.{sender}"
+    if len(key.encode()) > MAX_ROUTING_KEY_BYTES:
+        raise ValueError(f"routing key of {len(key.encode())} bytes, the broker takes {MAX_ROUTING_KEY_BYTES}")
+    return key
+
+
+def _put(said: dict[str, Any], name: str, value: str | None) -> None:
+    if value is not None:
+        said[name] = value
+
+
+def _put_time(said: dict[str, Any], name: str, at_ms: int | None) -> None:
+    if at_ms is not None:
+        said[name] = instant(at_ms)

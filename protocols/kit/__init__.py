@@ -1,0 +1,1 @@
+"""Parts a bank picks from: framing, charset, XML, signatures, code tables, fields, paging, HTTP words."""

@@ -1,0 +1,174 @@
+"""What a bank's codes mean, as data: rows of codes.toml, each with the source that says so.
+
+    [[code]]
+    operation = "payment.submit"     # or "*"
+    layer = "header"                 # which of the bank's status levels
+    code = "MA4045"                  # or a list; "ET*" means every code that begins with ET
+    text = "已存在"                   # optional: regular expression found in the bank's text
+    outcome = "duplicate"
+    source = "banks page, section 5"
+
+A row needs `code`, `text` or both. A code no row knows gives None, and the caller decides: for money that is
+in doubt, a question is asked again; it is never "failed".
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal, get_args
+
+from protocols.kit.errors import ProtocolError
+
+Outcome = Literal[
+    "settled",
+    "failed",
+    "pending",
+    "in_doubt",
+    "not_found",
+    "duplicate",
+    "returned",
+    "reversed",
+    "empty",
+    "retry",
+    "rate_limited",
+    "signed_out",
+]
+OUTCOMES: Final[frozenset[str]] = frozenset(get_args(Outcome))
+_KEYS: Final = frozenset(("operation", "layer", "code", "text", "outcome", "source", "note"))
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One rule; `number` is its place in the file, for messages."""
+
+    operation: str
+    layer: str
+    code: str | None
+    text: re.Pattern[str] | None
+    outcome: Outcome
+    source: str
+    number: int
+    note: str = ""
+
+    def matches(self, operation: str, code: str, text: str) -> bool:
+        if self.operation not in ("*", operation):
+            return False
+        if self.code is not None and not (
+            code.startswith(self.code[:-1]) if self.code.endswith("*") else code == self.code
+        ):
+            return False
+        return self.text is None or self.text.search(text) is not None
+
+    @property
+    def weight(self) -> tuple[bool, int, int, bool, bool]:
+        """Order of evaluation, greatest first: duplicates before all, then the more exact rule."""
+        exact = 0 if self.code is None else 1 if self.code.endswith("*") else 2
+        prefix_chars = len(self.code or "") if exact == 1 else 0
+        return (self.outcome == "duplicate", exact, prefix_chars, self.text is not None, self.operation != "*")
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """All rules of one bank."""
+
+    file: str
+    rows: tuple[Row, ...]
+
+    def look_up(self, operation: str, layer: str, code: str, text: str = "") -> Outcome | None:
+        """What the bank's word means, or None if no row says.
+
+        Rules for duplicates come first, whatever else matches: a duplicate refused in the clothes of a failure may
+        hide a payment that was made. Among the rest the most exact row decides; if two equally exact rows
+        disagree, nobody knows, and the answer is None.
+        """
+        found = [row for row in self.rows if row.layer == layer and row.matches(operation, code, text)]
+        if not found:
+            return None
+        top = max(row.weight for row in found)
+        outcomes = {row.outcome for row in found if row.weight == top}
+        return outcomes.pop() if len(outcomes) == 1 else None
+
+    def row_for(self, operation: str, layer: str, code: str, text: str = "") -> Row | None:
+        """The row that decides `look_up`, for evidence and documentation; None where it gives None."""
+        outcome = self.look_up(operation, layer, code, text)
+        found = [row for row in self.rows if row.layer == layer and row.matches(operation, code, text)]
+        return max(found, key=lambda row: row.weight) if outcome is not None else None
+
+
+def load(data: str | bytes, file: str = "codes.toml", *, operations: Iterable[str] | None = None) -> Table:
+    """The table in a codes.toml. Raises "table" with every mistake found, each with file and row.
+
+    Mistakes: no rows, unknown keys or outcome words, a missing source, a rule without code and text, a pattern that
+    does not compile, the same rule twice; with `operations` also an operation that is none of these.
+    """
+    try:
+        document = tomllib.loads(data if isinstance(data, str) else data.decode("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ProtocolError("table", f"{file}: not TOML: {error}") from None
+    mistakes: list[str] = []
+    raw_rows = document.get("code", [])
+    if set(document) != {"code"} or not isinstance(raw_rows, list) or not raw_rows:
+        mistakes.append("the file must consist of [[code]] rows, at least one")
+        raw_rows = []
+    known = None if operations is None else frozenset((*operations, "*"))
+    rows = [row for number, raw in enumerate(raw_rows, start=1) for row in _rows(raw, number, known, mistakes)]
+    mistakes.extend(_repeated(rows))
+    if mistakes:
+        raise ProtocolError("table", f"{file}: " + "; ".join(mistakes))
+    return Table(file, tuple(rows))
+
+
+def _rows(raw: Mapping[str, Any], number: int, known: frozenset[str] | None, mistakes: list[str]) -> list[Row]:
+    where = f"row {number} ({raw.get('operation')} {raw.get('layer')} {raw.get('code')} {raw.get('text')})"
+    codes = raw.get("code")
+    listed = codes if isinstance(codes, list) else [codes]
+    problems = [f"unknown key {key}" for key in sorted(raw.keys() - _KEYS)]
+    problems += [
+        f"{key} is missing" for key in ("operation", "layer", "source") if not _is_word(raw.get(key))
+    ]
+    if raw.get("outcome") not in OUTCOMES:
+        problems.append(f"outcome {raw.get('outcome')!r} is none of {', '.join(sorted(OUTCOMES))}")
+    if known is not None and raw.get("operation") not in known:
+        problems.append(f"operation is none of {', '.join(sorted(known))}")
+    if not listed or not all(code is None or _is_word(code) for code in listed):
+        problems.append("code must be text, or a list of texts")
+    if codes is None and raw.get("text") is None:
+        problems.append("neither code nor text")
+    pattern = _pattern(raw.get("text"), problems)
+    if problems:
+        mistakes.extend(f"{where}: {problem}" for problem in problems)
+        return []
+    note = str(raw.get("note", ""))
+    operation, layer, outcome, source = raw["operation"], raw["layer"], raw["outcome"], raw["source"]
+    return [Row(operation, layer, code, pattern, outcome, source, number, note) for code in listed]
+
+
+def _is_word(candidate: object) -> bool:
+    return isinstance(candidate, str) and bool(candidate.strip())
+
+
+def _pattern(raw: object, problems: list[str]) -> re.Pattern[str] | None:
+    if raw is None:
+        return None
+    if not isinstance(raw, str) or not raw:
+        problems.append("text must be a regular expression")
+        return None
+    try:
+        return re.compile(raw)
+    except re.error as error:
+        problems.append(f"text is not a regular expression: {error}")
+        return None
+
+
+def _repeated(rows: Iterable[Row]) -> list[str]:
+    first: dict[tuple[str, str, str | None, str | None], Row] = {}
+    mistakes: list[str] = []
+    for row in rows:
+        key = (row.operation, row.layer, row.code, row.text.pattern if row.text else None)
+        if key in first:
+            mistakes.append(f"row {row.number} says again what row {first[key].number} says ({key})")
+        first.setdefault(key, row)
+    return mistakes

@@ -1,0 +1,72 @@
+"""The one exception of the kit: a peer (or a table, or our own text) that does not keep to the protocol."""
+
+from __future__ import annotations
+
+import re
+from typing import Final, Literal, get_args
+
+Reason = Literal[
+    "frame_too_long",  # more bytes than the configured limit, or than the length field can say
+    "frame_length",  # the length field is not a plain decimal number, or contradicts the frame
+    "truncated",  # the peer closed in the middle of a frame
+    "trailing",  # bytes after the message that belong to nothing
+    "http",  # not the HTTP/1.1 we speak
+    "charset",  # bytes that are not text in the bank's charset, a BOM, another declared charset
+    "unencodable",  # our text holds a character that the bank's charset cannot carry
+    "not_xml",  # not well-formed XML
+    "doctype",  # a document type or entity declaration, or an entity
+    "comment",  # a comment inside a message (it can split an amount)
+    "instruction",  # a processing instruction
+    "xml_limits",  # too deep, too many elements or attributes
+    "missing",  # an element, attribute or field that must be there is not
+    "ambiguous",  # something that must be there once is there twice
+    "value",  # a value that is not of the form the protocol promises
+    "unsigned",  # no signature where one is required
+    "structure",  # a signature of another structure than the profile's (wrapping, extra references, ...)
+    "algorithm",  # an algorithm the profile does not name, or a weak one after its end date
+    "digest",  # the signed element was changed
+    "signature",  # the signature value does not fit any pinned key
+    "wrong_key",  # signed with a key that is not pinned, or of the wrong type or size
+    "correlation",  # an answer to something else
+    "paging",  # a page cursor that repeats, or is not ours
+    "table",  # a code table that is wrong in itself
+    "stack",  # libraries on this machine do not fit together
+]
+
+REASONS: Final[frozenset[str]] = frozenset(get_args(Reason))
+"""The closed list of slugs, fit to be a metric label."""
+
+_LONG_NUMBER = re.compile(r"[0-9](?:[ -]?[0-9]){8,}")
+_TEXT_MAX = 500
+
+
+def _masked(found: re.Match[str]) -> str:
+    return "***" + found.group()[-4:]
+
+
+def harmless(text: str) -> str:
+    """`text` fit for a log line: numbers of nine digits or more masked to their last four, nothing unprintable.
+
+    Line breaks, bidirectional marks and zero-width characters come out as escapes, so that a bank's text
+    can forge neither a log line nor the order in which one reads it.
+    """
+    masked = _LONG_NUMBER.sub(_masked, text[:_TEXT_MAX])
+    if masked.isprintable():
+        return masked
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in masked)
+
+
+class ProtocolError(Exception):
+    """What came (or was about to go) over the wire breaks the protocol; `reason` is a slug of `REASONS`.
+
+    The text is for people. It is passed through `harmless`, so it never shows a clear account number.
+    """
+
+    def __init__(self, reason: Reason, text: str) -> None:
+        assert reason in REASONS, f"{reason} is not a known reason"
+        self.reason: Reason = reason
+        self.text: str = harmless(text)
+        super().__init__(reason, self.text)
+
+    def __str__(self) -> str:
+        return f"{self.reason}: {self.text}"

@@ -1,0 +1,206 @@
+"""Values as banks write them: amounts, dates, fixed-width fields counted in bytes, delimited rows."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, time
+from typing import Final, Literal
+
+from protocols.kit.charset import Charset
+from protocols.kit.errors import ProtocolError
+
+_XML_BLANKS: Final = " \t\r\n"
+_AMOUNT = re.compile(r"(-?)([0-9]{1,15})(?:\.([0-9]{1,6}))?")
+_DATE_SHAPES: Final = {
+    "yyyyMMdd": re.compile(r"([0-9]{4})([0-9]{2})([0-9]{2})"),
+    "yyyy-MM-dd": re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})"),
+    "yyyy/MM/dd": re.compile(r"([0-9]{4})/([0-9]{2})/([0-9]{2})"),
+}
+_TIME_SHAPES: Final = {
+    "HHmmss": re.compile(r"([0-9]{2})([0-9]{2})([0-9]{2})"),
+    "HH:mm:ss": re.compile(r"([0-9]{2}):([0-9]{2}):([0-9]{2})"),
+}
+DateShape = Literal["yyyyMMdd", "yyyy-MM-dd", "yyyy/MM/dd"]
+TimeShape = Literal["HHmmss", "HH:mm:ss"]
+
+
+def amount_minor(text: str, *, decimals: int = 2, signed: bool = False) -> int:
+    """A decimal amount as a whole number of minor units ("12.5" yuan is 1250 fen).
+
+    ASCII digits only, at most 15 before the point; more decimals than the currency has are accepted only when
+    they are zeros ("12.500"). No exponent, no plus, no separators; a minus only if `signed`. Raises "value".
+    """
+    found = _AMOUNT.fullmatch(text.strip(_XML_BLANKS))
+    if found is None or (found.group(1) and not signed):
+        raise ProtocolError("value", f"{text[:40]!r} is not an amount")
+    sign, whole, part = found.group(1), found.group(2), found.group(3) or ""
+    if part[decimals:].strip("0"):
+        raise ProtocolError("value", f"{text[:40]!r} has more than {decimals} decimals")
+    minor = int(whole + part[:decimals].ljust(decimals, "0"))
+    return -minor if sign else minor
+
+
+def amount_text(minor: int, *, decimals: int = 2) -> str:
+    """Minor units as a decimal amount with exactly `decimals` places: 1250 is "12.50"."""
+    sign, number = ("-" if minor < 0 else ""), str(abs(minor)).zfill(decimals + 1)
+    return f"{sign}{number[:-decimals]}.{number[-decimals:]}" if decimals else sign + number
+
+
+def digits(text: str, *, most: int = 18) -> int:
+    """A count or an amount in fen: 1 to `most` ASCII digits, blanks around them ignored. Raises "value"."""
+    bare = text.strip(_XML_BLANKS)
+    if not (0 < len(bare) <= most and bare.isascii() and bare.isdigit()):
+        raise ProtocolError("value", f"{text[:40]!r} is not a number of 1 to {most} digits")
+    return int(bare)
+
+
+def date_text(day: date, shape: DateShape = "yyyyMMdd") -> str:
+    """A date in the bank's writing."""
+    separator = {"yyyyMMdd": "", "yyyy-MM-dd": "-", "yyyy/MM/dd": "/"}[shape]
+    return separator.join((f"{day.year:04d}", f"{day.month:02d}", f"{day.day:02d}"))
+
+
+def parse_date(text: str, shape: DateShape = "yyyyMMdd") -> date:
+    """A date in exactly the named writing. Raises "value"."""
+    found = _DATE_SHAPES[shape].fullmatch(text.strip(_XML_BLANKS))
+    try:
+        if found is not None:
+            return date(int(found.group(1)), int(found.group(2)), int(found.group(3)))
+    except ValueError:
+        pass
+    raise ProtocolError("value", f"{text[:40]!r} is not a date {shape}")
+
+
+def time_text(moment: time, shape: TimeShape = "HHmmss") -> str:
+    """A time of day in the bank's writing, without its fraction."""
+    separator = ":" if ":" in shape else ""
+    return separator.join((f"{moment.hour:02d}", f"{moment.minute:02d}", f"{moment.second:02d}"))
+
+
+def parse_time(text: str, shape: TimeShape = "HHmmss") -> time:
+    """A time of day in exactly the named writing. Raises "value"."""
+    found = _TIME_SHAPES[shape].fullmatch(text.strip(_XML_BLANKS))
+    try:
+        if found is not None:
+            return time(int(found.group(1)), int(found.group(2)), int(found.group(3)))
+    except ValueError:
+        pass
+    raise ProtocolError("value", f"{text[:40]!r} is not a time {shape}")
+
+
+def plain(text: str) -> str:
+    """`text` of a bank without what would deceive a reader: control, bidirectional and zero-width characters.
+
+    Each is replaced by U+FFFD, so that a payee's name cannot pose as another one nor break a log line or CSV row.
+    """
+    return text if text.isprintable() else "".join(c if c.isprintable() else "�" for c in text)
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One field of a fixed-width record: "C" is text, left, blank-padded; "N" is digits, right, zero-padded."""
+
+    name: str
+    width: int
+    kind: Literal["C", "N"] = "C"
+    default: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """A fixed-width record, every width in bytes of the bank's charset."""
+
+    columns: tuple[Column, ...]
+    charset: Charset
+
+    def __post_init__(self) -> None:
+        names = [column.name for column in self.columns]
+        assert len(names) == len(set(names)), "a layout names each field once"
+
+    @property
+    def width(self) -> int:
+        """Bytes of the whole record."""
+        return sum(column.width for column in self.columns)
+
+    def place(self, name: str) -> tuple[int, int]:
+        """(start, end) of a field in the record."""
+        start = 0
+        for column in self.columns:
+            if column.name == name:
+                return start, start + column.width
+            start += column.width
+        raise KeyError(name)
+
+    def pack(self, values: Mapping[str, str]) -> bytes:
+        """The record with `values`; fields not named take their default. Raises "value" on what does not fit."""
+        unknown = values.keys() - {column.name for column in self.columns}
+        assert not unknown, f"no such fields: {sorted(unknown)}"
+        return b"".join(self._packed(column, values.get(column.name, column.default)) for column in self.columns)
+
+    def _packed(self, column: Column, text: str) -> bytes:
+        data = self.charset.encode(text)
+        if len(data) > column.width:
+            raise ProtocolError("value", f"field {column.name} takes {column.width} bytes, not {len(data)}")
+        if column.kind == "C":
+            return data.ljust(column.width, b" ")
+        if text and not (text.isascii() and text.isdigit()):
+            raise ProtocolError("value", f"field {column.name} takes digits only")
+        return data.rjust(column.width, b"0")
+
+    def unpack(self, record: bytes) -> dict[str, str]:
+        """Every field as text, padding removed on both sides; numbers keep their zeros.
+
+        A text field may end in half a character (banks cut by bytes); the half is dropped. Raises
+        "frame_length" on a record of another size, "charset" on bytes that are no text.
+        """
+        if len(record) != self.width:
+            raise ProtocolError("frame_length", f"record of {len(record)} bytes, the layout has {self.width}")
+        fields: dict[str, str] = {}
+        start = 0
+        for column in self.columns:
+            data = record[start : start + column.width]
+            fields[column.name] = self.charset.decode_cut(data).strip(" ")
+            start += column.width
+        return fields
+
+
+@dataclass(frozen=True, slots=True)
+class Delimited:
+    """Rows inside one text node, fields by `separator`, rows by `row_separator`.
+
+    `trailing`: every row also ends with a separator. Without `columns` any number of fields is read.
+    """
+
+    separator: str = "|"
+    row_separator: str = "\n"
+    trailing: bool = False
+    columns: int | None = None
+
+    def write(self, rows: Iterable[Sequence[str]]) -> str:
+        """The text of `rows`. Raises "value" if a field holds a separator or a row has another size."""
+        return self.row_separator.join(self._row_text(row) for row in rows)
+
+    def _row_text(self, row: Sequence[str]) -> str:
+        if self.columns is not None and len(row) != self.columns:
+            raise ProtocolError("value", f"row of {len(row)} fields, not {self.columns}")
+        for cell in row:
+            if self.separator in cell or self.row_separator in cell:
+                raise ProtocolError("value", f"a field holds the separator {self.separator!r} or a line end")
+        return self.separator.join(row) + (self.separator if self.trailing else "")
+
+    def read(self, text: str) -> list[list[str]]:
+        """The rows of `text`; blank rows are skipped, CR before LF is dropped. Raises "value" on a wrong size."""
+        rows: list[list[str]] = []
+        for number, line in enumerate(text.split(self.row_separator), start=1):
+            bare = line.rstrip("\r")
+            if not bare.strip(_XML_BLANKS):
+                continue
+            cells = bare.split(self.separator)
+            if self.trailing and cells[-1] == "":
+                cells.pop()
+            if self.columns is not None and len(cells) != self.columns:
+                raise ProtocolError("value", f"row {number} has {len(cells)} fields, not {self.columns}")
+            rows.append(cells)
+        return rows

@@ -1,0 +1,183 @@
+"""Walking the pages of a bank's list: how the next page is asked for, as data, with a guard against going round.
+
+The place in a walk is a `PageCursor`, an opaque text that the asker hands back; so a walk survives a restart and
+needs no memory here. It is bound to its question: a cursor of another account or period is refused.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+from protocols.kit.errors import ProtocolError
+
+_VALUE_MAX: Final = 512
+_TEXT_MAX: Final = 16_384
+_PAGES_MAX: Final = 1_000
+_VERSION: Final = 1
+_MARK = re.compile(r"[0-9a-f]{8}")
+
+
+def _mark(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()[:8]
+
+
+@dataclass(frozen=True, slots=True)
+class PageCursor:
+    """A place in a walk: the bank's own value for the next page, the page's number from 1, and what was asked before.
+
+    `question` is a fingerprint of what is asked (see `fingerprint`); `seen` are marks of the values used so far.
+    """
+
+    value: str
+    page: int
+    question: str
+    seen: tuple[str, ...] = ()
+
+    def encode(self) -> str:
+        """Opaque text for the asker: letters, digits, "-" and "_"."""
+        content = json.dumps(
+            [_VERSION, self.value, self.page, self.question, "".join(self.seen)],
+            ensure_ascii=False,
+            separators=(",", ":"),
+        )
+        return base64.urlsafe_b64encode(content.encode("utf-8")).decode("ascii").rstrip("=")
+
+    @staticmethod
+    def decode(text: str, question: str) -> PageCursor:
+        """Reads what `encode` wrote. Raises "paging" on anything else and on a cursor of another question."""
+        try:
+            if len(text) > _TEXT_MAX or not text.isascii():
+                raise ValueError
+            data = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+            version, value, page, asked, seen = json.loads(data)
+            _check(version, value, page, asked, seen)
+        except (ValueError, TypeError, binascii.Error, RecursionError):
+            raise ProtocolError("paging", "this page cursor was not made here") from None
+        if asked != question:
+            raise ProtocolError("paging", "this page cursor belongs to another question")
+        return PageCursor(value, page, asked, tuple(_MARK.findall(seen)))
+
+    def then(self, value: str) -> PageCursor:
+        """The place behind this one. Raises "paging" if the bank names a value again, or after 1,000 pages."""
+        mark, seen = _mark(value), (*self.seen, _mark(self.value))
+        if mark in seen:
+            raise ProtocolError("paging", f"page {self.page + 1} would be a page we had already: the bank goes round")
+        if self.page >= _PAGES_MAX:
+            raise ProtocolError("paging", f"more than {_PAGES_MAX} pages")
+        if len(value) > _VALUE_MAX:
+            raise ProtocolError("paging", f"the bank's cursor has {len(value)} characters, the limit is {_VALUE_MAX}")
+        return PageCursor(value, self.page + 1, self.question, seen)
+
+
+def _check(version: Any, value: Any, page: Any, asked: Any, seen: Any) -> None:
+    if not (version == _VERSION and isinstance(value, str) and isinstance(asked, str) and isinstance(seen, str)):
+        raise ValueError
+    if isinstance(page, bool) or not isinstance(page, int) or not 1 <= page <= _PAGES_MAX or len(value) > _VALUE_MAX:
+        raise ValueError
+    if len(seen) % 8 or len(seen) // 8 != page - 1 or (seen and not re.fullmatch("[0-9a-f]*", seen)):
+        raise ValueError
+
+
+def fingerprint(*parts: str) -> str:
+    """A short mark of a question (operation, account, period ...), to bind its cursors to it."""
+    return hashlib.sha256("\x1f".join(parts).encode("utf-8")).hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True)
+class PageSeen:
+    """What an answer said about its page: how many rows, and whichever of the rest the bank tells."""
+
+    rows: int
+    cursor: str = ""
+    more: bool | None = None
+    total: int | None = None
+
+
+class Paging(Protocol):
+    """How one operation of a bank is paged."""
+
+    def first(self, question: str) -> PageCursor:
+        """Where a walk begins."""
+
+    def following(self, at: PageCursor, seen: PageSeen) -> PageCursor | None:
+        """The next place, or None when the walk is complete. Raises "paging" if the bank goes round."""
+
+
+@dataclass(frozen=True, slots=True)
+class CursorEcho:
+    """The bank hands out a value (or several, joined by the bank's author) that the next request echoes.
+
+    Complete when the bank says so (`more` False), or, where it does not say, when it hands out no value or no rows.
+    """
+
+    start: str = ""
+
+    def first(self, question: str) -> PageCursor:
+        return PageCursor(self.start, 1, question)
+
+    def following(self, at: PageCursor, seen: PageSeen) -> PageCursor | None:
+        if seen.more is False or (seen.more is None and not (seen.cursor and seen.rows)):
+            return None
+        if not seen.cursor:
+            raise ProtocolError("paging", "the bank says there is more but hands out no cursor")
+        return at.then(seen.cursor)
+
+
+@dataclass(frozen=True, slots=True)
+class PageNumber:
+    """Numbered pages of a constant size, the first one `start`.
+
+    Complete when the bank says so, when `total` rows have been passed, or, where it says neither, on a page that is
+    not full. A page without rows that claims to have a successor is an error: it would never end.
+    """
+
+    size: int
+    start: int = 1
+
+    def first(self, question: str) -> PageCursor:
+        return PageCursor(str(self.start), 1, question)
+
+    def following(self, at: PageCursor, seen: PageSeen) -> PageCursor | None:
+        more = seen.more
+        if more is None:
+            more = at.page * self.size < seen.total if seen.total is not None else seen.rows >= self.size
+        return _onward(at, seen, _number(at) + 1) if more else None
+
+
+@dataclass(frozen=True, slots=True)
+class Offset:
+    """Rows from a running number on, the first row `start`, at most `size` at a time.
+
+    Complete when the bank says so, when `total` is reached, or, where it says neither, on a page that is not full.
+    """
+
+    size: int
+    start: int = 1
+
+    def first(self, question: str) -> PageCursor:
+        return PageCursor(str(self.start), 1, question)
+
+    def following(self, at: PageCursor, seen: PageSeen) -> PageCursor | None:
+        beyond = _number(at) + seen.rows
+        more = seen.more
+        if more is None:
+            more = beyond - self.start < seen.total if seen.total is not None else seen.rows >= self.size
+        return _onward(at, seen, beyond) if more else None
+
+
+def _number(at: PageCursor) -> int:
+    if not re.fullmatch("[0-9]{1,9}", at.value):
+        raise ProtocolError("paging", "this page cursor was not made here")
+    return int(at.value)
+
+
+def _onward(at: PageCursor, seen: PageSeen, value: int) -> PageCursor:
+    if seen.rows == 0:
+        raise ProtocolError("paging", f"page {at.page} has no rows, but the bank says there is more")
+    return at.then(str(value))

@@ -1,0 +1,309 @@
+"""XML in and out. In: the checks that come before anything is believed. Out: strict text, no tree.
+
+`parse` takes the bytes of a peer and gives a tree free of document types, entities, comments and processing
+instructions, bounded in size, depth and attributes. The readers are exact in namespace and count: an element that
+comes twice where it must come once is an error, never the first of two.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from typing import Final
+
+from lxml import etree
+
+from protocols.kit.charset import Charset
+from protocols.kit.errors import ProtocolError
+from protocols.kit.fields import amount_minor, digits
+
+__all__ = [
+    "Markup",
+    "amount_minor",
+    "build",
+    "digits",
+    "el",
+    "first_of",
+    "maybe",
+    "one",
+    "parse",
+    "several",
+    "text",
+    "value",
+    "value_or",
+]
+
+MAX_BYTES: Final = 1_048_576
+MAX_DEPTH: Final = 32
+MAX_NODES: Final = 20_000
+MAX_ATTRIBUTES: Final = 32
+_TAG_CHARS_MAX: Final = 16_384
+
+_DECLARATION = re.compile(
+    r"""[ \t\r\n]*<\?xml\s+version\s*=\s*["']1\.0["']"""
+    r"""(?:\s+encoding\s*=\s*["']([A-Za-z0-9._-]{1,40})["'])?"""
+    r"""(?:\s+standalone\s*=\s*["'](?:yes|no)["'])?\s*\?>"""
+)
+_LONG_TAG = re.compile(r"<[^<]{%d}" % _TAG_CHARS_MAX)
+_CDATA = re.compile(r"<!\[CDATA\[.*?\]\]>", re.DOTALL)
+_PARSER: Final = etree.XMLParser(
+    encoding="utf-8",
+    resolve_entities=False,
+    no_network=True,
+    load_dtd=False,
+    dtd_validation=False,
+    huge_tree=False,
+    recover=False,
+    remove_comments=False,
+    remove_pis=False,
+    collect_ids=False,
+)
+
+
+def parse(
+    data: bytes,
+    charset: Charset,
+    *,
+    max_bytes: int = MAX_BYTES,
+    max_depth: int = MAX_DEPTH,
+    max_nodes: int = MAX_NODES,
+    max_attributes: int = MAX_ATTRIBUTES,
+) -> etree._Element:
+    """The root of the one XML document in `data`, read in the bank's charset whatever it declares.
+
+    Refuses, in this order and before the parser sees a byte: too long, no text in `charset`, a declared charset of
+    another family, document types, entities, comments, processing instructions, a tag over 16 KiB, too many
+    elements. Then what is not well-formed, too deep, or has too many attributes. The limits are
+    in bytes, levels, elements, and attributes per element. Raises ProtocolError.
+    """
+    if len(data) > max_bytes:
+        raise ProtocolError("frame_too_long", f"document of {len(data)} bytes, the limit is {max_bytes}")
+    document = _without_declaration(charset.decode(data), charset)
+    _scan(document, max_nodes, max_attributes)
+    try:
+        root = etree.fromstring(document.encode("utf-8"), _PARSER)
+    except (etree.XMLSyntaxError, ValueError) as error:
+        raise ProtocolError("not_xml", f"not well-formed XML: {error}") from None
+    _inspect(root, max_depth, max_nodes, max_attributes)
+    return root
+
+
+def _without_declaration(document: str, charset: Charset) -> str:
+    if "<?" not in document[:64]:
+        return document
+    found = _DECLARATION.match(document)
+    if found is None:
+        raise ProtocolError("instruction", "begins with a declaration that is not <?xml version=\"1.0\" ...?>")
+    label = found.group(1)
+    if label is not None and not charset.same_family(label):
+        raise ProtocolError("charset", f"declares {label}, but this bank writes {charset.name}")
+    return document[found.end() :]
+
+
+def _scan(document: str, max_nodes: int, max_attributes: int) -> None:
+    """What must not reach the parser, found in the text; the usual document has neither of these two marks."""
+    bare = document
+    if "<!" in document or "<?" in document:
+        bare = _CDATA.sub("", document)
+        if "<!--" in bare:
+            raise ProtocolError("comment", "a comment inside the message")
+        if "<!" in bare:
+            raise ProtocolError("doctype", "a document type, entity or other declaration")
+        if "<?" in bare:
+            raise ProtocolError("instruction", "a processing instruction")
+    if bare.count("<") > 2 * max_nodes:
+        raise ProtocolError("xml_limits", f"more than {max_nodes} elements")
+    if len(bare) > _TAG_CHARS_MAX and _has_long_tag(bare):
+        raise ProtocolError("xml_limits", f"a tag of more than {_TAG_CHARS_MAX} characters")
+    if bare.count("xmlns") > max_attributes and any(
+        piece.count("xmlns") > max_attributes for piece in bare.split("<")
+    ):
+        raise ProtocolError("xml_limits", f"more than {max_attributes} namespaces on one element")
+
+
+def _has_long_tag(document: str) -> bool:
+    # A tag cannot contain "<", and its attributes are quoted; what lies behind the first ">" outside quotes is text.
+    for found in _LONG_TAG.finditer(document):
+        quote = ""
+        for char in found.group():
+            if quote:
+                quote = "" if char == quote else quote
+            elif char in "\"'":
+                quote = char
+            elif char == ">":
+                break
+        else:
+            return True
+    return False
+
+
+@lru_cache(maxsize=64)
+def _deeper_than(depth: int) -> etree.XPath:
+    return etree.XPath("boolean(" + "/*" * (depth + 1) + ")")
+
+
+@lru_cache(maxsize=64)
+def _wider_than(attributes: int) -> etree.XPath:
+    return etree.XPath(f"boolean(//*[count(@*) > {attributes}])")
+
+
+_COUNT: Final = etree.XPath("count(//*)")
+
+
+def _inspect(root: etree._Element, max_depth: int, max_nodes: int, max_attributes: int) -> None:
+    info = root.getroottree().docinfo
+    if info.doctype or info.internalDTD is not None:
+        raise ProtocolError("doctype", "a document type")
+    if root.getprevious() is not None or root.getnext() is not None:
+        raise ProtocolError("comment", "a comment or instruction beside the document")
+    if next(root.iter(etree.Comment, etree.PI, etree.Entity), None) is not None:
+        raise ProtocolError("comment", "a comment, instruction or entity inside the message")
+    if _deeper_than(max_depth)(root):
+        raise ProtocolError("xml_limits", f"nested deeper than {max_depth}")
+    if _COUNT(root) > max_nodes:
+        raise ProtocolError("xml_limits", f"more than {max_nodes} elements")
+    if _wider_than(max_attributes)(root):
+        raise ProtocolError("xml_limits", f"more than {max_attributes} attributes on one element")
+
+
+@lru_cache(maxsize=4096)
+def steps(path: str) -> tuple[str, ...]:
+    """The element names of a path; "/" inside the braces of a namespace does not separate."""
+    found = re.findall(r"(?:\{[^{}]*\})?[^/{}]+", path)
+    assert found and "/".join(found) == path, f"not a path of element names: {path!r}"
+    return tuple(found)
+
+
+def text(element: etree._Element) -> str:
+    """All text of a leaf element, untouched. Raises "value" if it has children: their text is not its own."""
+    if len(element):
+        raise ProtocolError("value", f"element {element.tag!r} has children where plain text is due")
+    return "".join(element.itertext())
+
+
+def several(parent: etree._Element, path: str) -> list[etree._Element]:
+    """The elements at `path`: each step but the last exactly once (none gives no rows), the last any number."""
+    *above, last = steps(path)
+    for step in above:
+        inner = _only(parent, step, path)
+        if inner is None:
+            return []
+        parent = inner
+    return list(parent.iterchildren(last))
+
+
+def maybe(parent: etree._Element, path: str) -> etree._Element | None:
+    """The element at `path` ("a/b", "{namespace}a/{namespace}b"), or None. Raises "ambiguous" on two of any step."""
+    for step in steps(path):
+        inner = _only(parent, step, path)
+        if inner is None:
+            return None
+        parent = inner
+    return parent
+
+
+def one(parent: etree._Element, path: str) -> etree._Element:
+    """The element at `path`. Raises "missing" or "ambiguous"."""
+    found = maybe(parent, path)
+    if found is None:
+        raise ProtocolError("missing", f"no element {path} in {parent.tag!r}")
+    return found
+
+
+def first_of(parent: etree._Element, *paths: str) -> etree._Element | None:
+    """The element at the first of `paths` that exists: for messages whose real shape differs from their table."""
+    for path in paths:
+        found = maybe(parent, path)
+        if found is not None:
+            return found
+    return None
+
+
+def value(parent: etree._Element, path: str) -> str:
+    """Text of the element at `path`, blanks at its ends removed. Raises "missing", "ambiguous", "value"."""
+    return text(one(parent, path)).strip(" \t\r\n")
+
+
+def value_or(parent: etree._Element, path: str, default: str = "") -> str:
+    """As `value`, with `default` where there is no such element."""
+    found = maybe(parent, path)
+    return default if found is None else text(found).strip(" \t\r\n")
+
+
+def _only(parent: etree._Element, step: str, path: str) -> etree._Element | None:
+    found = None
+    for child in parent.iterchildren(step):
+        if found is not None:
+            raise ProtocolError("ambiguous", f"more than one {step} on the path {path}")
+        found = child
+    return found
+
+
+class Markup(str):
+    """Text that is XML already; the builder does not escape it again."""
+
+    __slots__ = ()
+
+
+_SPECIAL = re.compile("[&<>\r\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+_SPECIAL_IN_QUOTES = re.compile("[&<>\"\t\n\r\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+_ESCAPES: Final = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "\t": "&#9;", "\n": "&#10;", "\r": "&#13;"}
+
+
+def _escape(found: re.Match[str]) -> str:
+    char = found.group()
+    if char not in _ESCAPES:
+        raise ProtocolError("value", f"character U+{ord(char):04X} cannot stand in XML")
+    return _ESCAPES[char]
+
+
+def escaped(content: str) -> Markup:
+    """`content` as XML text. Raises "value" on a character XML has no way to carry."""
+    return Markup(_SPECIAL.sub(_escape, content))
+
+
+Content = Markup | str | Mapping[str, str] | Iterable["Markup | str"] | None
+
+
+def el(tag: str, *children: Content, **attributes: str) -> Markup:
+    """One element. Children: text (escaped), `Markup` of other elements, iterables of these, None (nothing).
+
+    Attributes by keyword, or as a mapping among the children where a name is no Python word ("wsu:Id").
+    """
+    inner: list[str] = []
+    quoted: list[str] = [_attribute(item) for item in attributes.items()]
+    for child in children:
+        if isinstance(child, Markup):
+            inner.append(child)
+        elif isinstance(child, str):
+            inner.append(_SPECIAL.sub(_escape, child))
+        elif isinstance(child, Mapping):
+            quoted.extend(_attribute(item) for item in child.items())
+        elif child is not None:
+            inner.extend(item if isinstance(item, Markup) else _SPECIAL.sub(_escape, item) for item in child)
+    return Markup(f"<{tag}{''.join(quoted)}>{''.join(inner)}</{tag}>")
+
+
+def _attribute(item: tuple[str, str]) -> str:
+    return f' {item[0]}="{_SPECIAL_IN_QUOTES.sub(_escape, item[1])}"'
+
+
+def cdata(content: str) -> Markup:
+    """`content` as a CDATA section, for banks that demand one. Raises "value" on what would end it early."""
+    if "]]>" in content:
+        raise ProtocolError("value", "text with ]]> cannot stand in CDATA")
+    for found in _SPECIAL.finditer(content):
+        if found.group() not in "&<>":
+            raise ProtocolError("value", f"character U+{ord(found.group()):04X} cannot stand in CDATA")
+    return Markup(f"<![CDATA[{content}]]>")
+
+
+def build(root: Markup, charset: Charset, *, declaration: str | None = None) -> bytes:
+    """The document in the bank's charset, strictly encoded.
+
+    `declaration`: None writes the usual one with the charset's label; "" none; else exactly that text.
+    Raises Unencodable.
+    """
+    head = f'<?xml version="1.0" encoding="{charset.name}"?>' if declaration is None else declaration
+    return charset.encode(head + root)

@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# Write requirements/run.txt (what a gateway needs) and requirements/dev.txt (and what its developers need) anew.
+# Pins that still satisfy pyproject.toml stay; to move them: make lock UPGRADE=1, or UPGRADE="lxml xmlsec".
+# The hashes cover every file of a release, so one lock serves each Python; the end of this script proves it.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+python=.venv/bin/python
+
+options=(--quiet --no-header --no-annotate --no-strip-extras --allow-unsafe --generate-hashes --newline lf
+    --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options
+    --extra postgresql --extra mysql)
+case "${UPGRADE:-}" in
+    '') ;;
+    1) options+=(--upgrade) ;;
+    *) for name in $UPGRADE; do options+=(--upgrade-package "$name"); done ;;
+esac
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+title() { printf '# %s\n# Written by `make lock`; change pyproject.toml instead.\n' "$1"; }
+
+# One resolution for both files: what is run is exactly what was tested.
+lock() {
+    local name=$1
+    shift
+    [ ! -e "requirements/$name" ] || grep -v '^# ' "requirements/$name" >"$work/$name"
+    "$python" -m piptools compile "${options[@]}" "$@" --output-file "$work/$name" pyproject.toml
+}
+lock dev.txt --extra dev
+sed -n 's/^\([A-Za-z0-9._-]*\)\(\[[^]]*\]\)\{0,1\}==\([^ ]*\).*/\1==\3/p' "$work/dev.txt" >"$work/tested.txt"
+lock run.txt --constraint "$work/tested.txt"
+if grep -nE '://|^-' "$work/dev.txt" "$work/run.txt"; then
+    echo 'lock: an address or an option got into the lock (above); nothing written' >&2
+    exit 1
+fi
+for version in 3.11 3.13; do
+    "$python" -m pip install --quiet --dry-run --target "$work/none" --no-deps --only-binary :all: --require-hashes \
+        --python-version "$version" -r "$work/dev.txt"
+    echo "lock: every package has a wheel for Python $version among the hashes" >&2
+done
+{ title 'What a gateway runs on.'; cat "$work/run.txt"; } >requirements/run.txt
+{ title 'What a gateway runs on, and what its developers use.'; cat "$work/dev.txt"; } >requirements/dev.txt

@@ -1,0 +1,189 @@
+"""The guard: a test passes only if it leaves nothing behind and hides no failure. And the house's fixtures.
+
+pytest-twisted runs `async def` tests on the reactor, but by itself lets three things pass: a Deferred whose
+failure nobody took, a failure that was only logged, and a timer left running. Each fails the test here.
+"""
+
+from __future__ import annotations
+
+import gc
+import inspect
+import os
+from collections.abc import Generator, Iterator
+from typing import Any, TypeVar
+
+import pytest
+import pytest_twisted
+from hypothesis import settings
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from tests.world.services import Broker, broker_file, databases_file, read_broker, read_database
+from tests.world.within import within
+
+E = TypeVar("E", bound=BaseException)
+
+# Machines that run tests are busy: a slow example is no failure. In CI the same examples run every time.
+settings.register_profile("house", deadline=None, derandomize=bool(os.environ.get("CI")), print_blob=True)
+settings.load_profile("house")
+
+# An async test is cancelled this long before pytest-timeout would end the whole process.
+CANCEL_EARLIER_S = 5.0
+
+
+@implementer(ILogObserver)
+class LoggedFailures:
+    """Failures that reached the log during one test, including those of Deferreds that nobody listened to."""
+
+    def __init__(self) -> None:
+        self._failures: list[Failure] = []
+
+    def __call__(self, event: LogEvent) -> None:
+        """Observe one log event (ILogObserver)."""
+        failure = event.get("log_failure")
+        if isinstance(failure, Failure):
+            self._failures.append(failure)
+
+    def take(self, kind: type[E]) -> list[E]:
+        """The logged exceptions of `kind`, which this test expected: they no longer fail it."""
+        gc.collect()
+        taken = [f.value for f in self._failures if isinstance(f.value, kind)]
+        self._failures = [f for f in self._failures if not isinstance(f.value, kind)]
+        return taken
+
+    def complaint(self) -> str | None:
+        """What to say about the failures nobody took, or None; forgets them."""
+        gc.collect()
+        if not self._failures:
+            return None
+        texts = [failure.getTraceback() for failure in self._failures]
+        self._failures = []
+        return f"{len(texts)} failure(s) were logged and not taken by the test:\n" + "\n".join(texts)
+
+
+LOGGED = pytest.StashKey[LoggedFailures]()
+TIMERS = pytest.StashKey[list[IDelayedCall]]()
+
+
+def _reactor() -> IReactorTime:
+    from twisted.internet import reactor
+
+    return IReactorTime(reactor)
+
+
+def pytest_collection_finish() -> None:
+    """Make the collections below cheap: what exists before the first test can leak from none."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> None:
+    """Give each `async def` test a time limit of its own, so that one hung test does not end the run."""
+    if not inspect.iscoroutinefunction(pyfuncitem.obj):
+        return
+    marker = pyfuncitem.get_closest_marker("timeout")
+    limit_s = float(marker.args[0] if marker and marker.args else pyfuncitem.config.getini("timeout"))
+    if limit_s > CANCEL_EARLIER_S:
+        pyfuncitem.obj = within(limit_s - CANCEL_EARLIER_S)(pyfuncitem.obj)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> Generator[None, Any, Any]:
+    """Start to listen for failures, and note which timers were there before the test."""
+    item.stash[TIMERS] = list(_reactor().getDelayedCalls())
+    logged = item.stash[LOGGED] = LoggedFailures()
+    globalLogPublisher.addObserver(logged)
+    return (yield)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
+    """Fail the test for what its body logged."""
+    result = yield
+    _complain(item.stash[LOGGED].complaint())
+    return result
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, Any, Any]:
+    """After the fixtures have cleaned up: fail for what they logged and for timers still running."""
+    try:
+        result = yield
+        complaint = item.stash[LOGGED].complaint()
+        timers = _left_over(item.stash[TIMERS])
+    finally:
+        globalLogPublisher.removeObserver(item.stash[LOGGED])
+        for timer in _still_running(item.stash[TIMERS]):
+            timer.cancel()
+    _complain(complaint)
+    _complain(timers)
+    return result
+
+
+def _complain(complaint: str | None) -> None:
+    if complaint is not None:
+        pytest.fail(complaint, pytrace=False)
+
+
+def _still_running(before: list[IDelayedCall]) -> list[IDelayedCall]:
+    return [call for call in _reactor().getDelayedCalls() if call not in before]
+
+
+def _left_over(before: list[IDelayedCall]) -> str | None:
+    # A connection that is being closed may need a turn of the reactor or two to put its timers away.
+    for _turn in range(2):
+        if not _still_running(before):
+            return None
+        turn: Deferred[None] = Deferred()
+        _reactor().callLater(0, turn.callback, None)
+        pytest_twisted.blockon(turn)
+    running = _still_running(before)
+    if not running:
+        return None
+    listed = "\n".join(map(str, running))
+    return f"timers left running by the test (cancel them, or stop what started them):\n{listed}"
+
+
+@pytest.fixture
+def logged_failures(request: pytest.FixtureRequest) -> LoggedFailures:
+    """The failures logged by this test; `logged_failures.take(SomeError)` says that they were expected."""
+    return request.node.stash[LOGGED]  # type: ignore[no-any-return]
+
+
+@pytest.fixture(scope="session")
+def broker() -> Iterator[Broker]:
+    """A RabbitMQ of our own virtual host. Skips where there is none, fails in CI."""
+    found = read_broker(broker_file())
+    if found is None:
+        _not_to_be_had("no RabbitMQ: run `make broker`")
+    else:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def postgresql_url() -> str:
+    """SQLAlchemy URL of a PostgreSQL database of our own. Skips where there is none, fails in CI."""
+    return _database("postgresql")
+
+
+@pytest.fixture(scope="session")
+def mariadb_url() -> str:
+    """SQLAlchemy URL of a MariaDB database of our own. Skips where there is none, fails in CI."""
+    return _database("mariadb")
+
+
+def _database(kind: str) -> str:
+    url = read_database(databases_file(), kind)
+    if url is None:
+        _not_to_be_had(f"no {kind}: run `make databases`")
+    return str(url)
+
+
+def _not_to_be_had(reason: str) -> None:
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    pytest.skip(reason)

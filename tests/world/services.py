@@ -1,0 +1,66 @@
+"""What `setup/broker.py` and `setup/databases.py` found or started, as tests see it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """One broker user."""
+
+    user: str
+    password: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Broker:
+    """A RabbitMQ with a virtual host of this checkout's own.
+
+    `users` is keyed by role (`bankgw`, `erp-demo`, `erp-other`). A user's real name carries the checkout's
+    hash, so that two checkouts on one broker do not take each other's password.
+    """
+
+    host: str
+    port: int
+    vhost: str
+    admin: Login
+    users: Mapping[str, Login]
+
+
+def broker_file() -> Path:
+    """Where the broker's description is: $BANKGW_BROKER_JSON, else .run/broker.json of this checkout."""
+    return Path(os.environ.get("BANKGW_BROKER_JSON") or ROOT / ".run" / "broker.json")
+
+
+def databases_file() -> Path:
+    """Where the databases' URLs are: $BANKGW_DATABASES_JSON, else .run/databases.json of this checkout."""
+    return Path(os.environ.get("BANKGW_DATABASES_JSON") or ROOT / ".run" / "databases.json")
+
+
+def read_broker(path: Path) -> Broker | None:
+    """The broker described in `path`, or None when there is no such file."""
+    if not path.exists():
+        return None
+    found = json.loads(path.read_text(encoding="utf-8"))
+    return Broker(
+        host=found["host"],
+        port=found["port"],
+        vhost=found["vhost"],
+        admin=Login(**found["admin"]),
+        users={role: Login(**login) for role, login in found["users"].items()},
+    )
+
+
+def read_database(path: Path, kind: str) -> str | None:
+    """The SQLAlchemy URL of `postgresql` or `mariadb` in `path`, or None when there is no such server."""
+    if not path.exists():
+        return None
+    url = json.loads(path.read_text(encoding="utf-8")).get(kind)
+    return str(url) if url else None
