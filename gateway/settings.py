@@ -159,6 +159,14 @@ class Sender(_Table):
     sent_events: bool = Field(False, description="Also publish `payment.sent`.")
 
 
+class SigningKey(_Table):
+    """A private key that signs messages to the bank."""
+
+    key: Secret = Field(description="Private key, PEM.")
+    certificate: Path = Field(description="Certificate of that key as registered with the bank, PEM.")
+    digest: Literal["sha1", "sha256", "sha384", "sha512"] = Field("sha256", description="Digest signed; `sha1` only where a bank takes nothing better.")
+
+
 class Lane(_Table):
     """One login at a bank's front-end: its address, its keys, its pace."""
 
@@ -167,7 +175,7 @@ class Lane(_Table):
     tls: Tls | None = Field(None, description="Mutual TLS to the front-end; absent needs `plaintext`.")
     plaintext: Literal["no", "loopback", "pinned-lan"] = Field("no", description="Allow plain TCP: to loopback, or on a guarded line of the LAN (warned and counted).")
     credentials: Mapping[str, Secret] = Field({}, description="The login's secrets by the names the bank asks for.")
-    keys: Mapping[str, Secret] = Field({}, description="Private signing keys by the names the bank asks for, PEM.")
+    keys: Mapping[str, SigningKey] = Field({}, description="Signing keys by the names the bank asks for.")
     window: int | None = Field(None, ge=1, le=64, description="Exchanges at once; default: the bank's.")
     per_second: float | None = Field(None, gt=0, description="Requests a second; default: the bank's.")
     connect_timeout_s: float = Field(5.0, gt=0, le=60, description="Seconds for the TCP connection.")

@@ -161,7 +161,8 @@ class Profile:
     `name` is the short slug used in keys, labels and folders. `signs` names the keys its conversations ask for.
     `serials_per_word` is how many serial numbers one conversation may use. `page_lines` is the bank's page size,
     `history_days` how far back it answers about entries. `reconstructed` lists what is known from public material
-    only. `returns_watch` is how long after settling a payment may still come back.
+    only. `returns_watch` is how long after sending a settled payment may still come back; it is asked about once per
+    `returns_every`.
     """
 
     name: str
@@ -175,6 +176,7 @@ class Profile:
     history_days: int = 90
     enquiry_deadline: timedelta = timedelta(hours=24)
     returns_watch: timedelta = timedelta(days=7)
+    returns_every: timedelta = timedelta(days=1)
     reconstructed: tuple[str, ...] = ()
 
 

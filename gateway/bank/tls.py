@@ -8,6 +8,7 @@ looking for its names raises anything but the one expected exception.
 from __future__ import annotations
 
 import hashlib
+import os
 from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -257,8 +258,8 @@ def server_context(
     context = SSL.Context(SSL.TLS_SERVER_METHOD)
     _harden(context, min_version, max_version, DEFAULT_CIPHERS, legacy=False)
     _present(context, cert_file, key_file, None)
-    for certificate in _trust(context, client_ca_file):
-        context.load_client_ca(certificate.public_bytes(Encoding.PEM))
+    _trust(context, client_ca_file)
+    context.load_client_ca(os.fsencode(client_ca_file))
     context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT)
     # Without an id of its own OpenSSL refuses to resume any session that carried a client certificate.
     context.set_session_id(hashlib.sha256(cert_file.read_bytes()).digest())
@@ -339,13 +340,11 @@ def _present(context: SSL.Context, cert_file: Path, key_file: Path, password_fil
         context.add_extra_chain_cert(certificate)
 
 
-def _trust(context: SSL.Context, ca_file: Path) -> list[x509.Certificate]:
+def _trust(context: SSL.Context, ca_file: Path) -> None:
     store = context.get_cert_store()
     assert store is not None
-    anchors = read_certificates(ca_file)
-    for anchor in anchors:
+    for anchor in read_certificates(ca_file):
         store.add_cert(crypto.X509.from_cryptography(anchor))
-    return anchors
 
 
 def read_crls(crl_file: Path) -> list[x509.CertificateRevocationList]:

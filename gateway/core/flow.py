@@ -45,7 +45,6 @@ ENQUIRY_PLAN_MS = (2_000, 5_000, 15_000, 30_000, 60_000, 120_000, 300_000, 600_0
 """Gaps between the first enquiries; after them every ten minutes, and hourly once escalated. There is no last one."""
 STEADY_MS = 600_000
 ESCALATED_MS = 3_600_000
-RETURNS_EVERY_MS = 86_400_000
 
 
 class Impossible(AssertionError):
@@ -125,7 +124,10 @@ def _stop_sending(_before: Life, _life: Life, _event: Event) -> tuple[Effect, ..
 
 
 def _watch_returns(_before: Life, life: Life, event: Event) -> tuple[Effect, ...]:
-    return (Due(Work.RETURNS, event.at_ms + RETURNS_EVERY_MS),) if life.rules.returns_watch_ms else ()
+    """Success is not the last word: ask again, once a period, for as long as money may come back."""
+    ends_ms = (life.last_write_ms or event.at_ms) + life.rules.returns_watch_ms
+    next_ms = event.at_ms + life.rules.returns_every_ms
+    return (Due(Work.RETURNS, next_ms),) if next_ms <= ends_ms else (Done(Work.RETURNS),)
 
 
 def _stop_watching(_before: Life, _life: Life, _event: Event) -> tuple[Effect, ...]:
@@ -308,7 +310,9 @@ TABLE: tuple[Rule, ...] = (
     Rule("doubt_unclear", _in(S.IN_DOUBT, S.ESCALATED), Answered, None, "no usable word yet",
          fates=_fates(Fate.UNKNOWN, Fate.DUPLICATE), change=_asked, then=(_enquire,)),
     Rule("asked_in_vain", _ASKING, AskedInVain, None, "ask again, without end", change=_asked, then=(_enquire,)),
-    Rule("asked_in_vain_moot", _ALL - _ASKING, AskedInVain, None, "known by now",
+    Rule("watched_in_vain", _in(S.SETTLED), AskedInVain, None, "ask again whether it came back",
+         then=(lambda *_: (Done(Work.ENQUIRE),), _watch_returns)),
+    Rule("asked_in_vain_moot", _ALL - _ASKING - _in(S.SETTLED), AskedInVain, None, "known by now",
          then=(lambda *_: (Done(Work.ENQUIRE),),)),
     Rule("overdue", _in(S.PENDING, S.IN_DOUBT), Overdue, S.ESCALATED, "people must look; asking goes on",
          change=lambda life, _e: replace(life, deadline_ms=None),
@@ -323,8 +327,9 @@ TABLE: tuple[Rule, ...] = (
     Rule("reversed", _in(S.SENDING, S.SETTLED) | _ASKING, Answered, S.REVERSED, "the bank took its booking back",
          fates=_fates(Fate.REVERSED), then=(_stop_asking, _stop_watching)),
     Rule("settled_again", _in(S.SETTLED), Answered, None, "a repeat of what is known",
-         fates=_fates(Fate.SETTLED)),
-    Rule("settled_old_news", _in(S.SETTLED), Answered, None, "an older answer overtaken by the final one", fates=_NEWS),
+         fates=_fates(Fate.SETTLED), then=(_watch_returns,)),
+    Rule("settled_old_news", _in(S.SETTLED), Answered, None, "an older answer overtaken by the final one",
+         fates=_NEWS, then=(_watch_returns,)),
     Rule("failed_again", _in(S.FAILED), Answered, None, "a repeat of what is known", fates=_fates(Fate.FAILED)),
     Rule("failed_old_news", _in(S.FAILED), Answered, None, "an older answer overtaken by the final one",
          fates=_fates(Fate.UNKNOWN, Fate.DUPLICATE, Fate.NOT_FOUND)),

@@ -33,6 +33,7 @@ class Rules:
     window_ms: int | None = None
     deadline_ms: int = 86_400_000
     returns_watch_ms: int = 604_800_000
+    returns_every_ms: int = 86_400_000
     first_enquiry_ms: int = 2_000
 
 

@@ -8,8 +8,8 @@ from collections.abc import Callable
 class AckWindow:
     """Turns "these deliveries are done", in any order, into few acks that never cover an undone one.
 
-    An ack with `multiple` covers every lower tag of its channel, so it may only name the end of the unbroken run of
-    done tags. Tags count 1, 2, 3 … per channel: a window lives and dies with its channel.
+    An ack with `multiple` covers every lower tag of its channel, so it may only name the end of the unbroken
+    run of done tags. Tags count 1, 2, 3 … per channel: a window lives and dies with its channel.
     """
 
     __slots__ = ("_ack", "_acked", "_delivered", "_done", "_frontier", "_returned", "_target")
@@ -37,29 +37,27 @@ class AckWindow:
     def delivered(self, tag: int) -> None:
         """The broker delivered `tag`; tags come in order without gaps."""
         if tag != self._delivered + 1:
-            raise ValueError(f"delivery tag {tag} follows {self._delivered} on one channel: tags must not skip")
+            raise ValueError(f"delivery tag {tag} follows {self._delivered} on one channel: a gap")
         self._delivered = tag
 
     def done(self, tag: int) -> None:
         """`tag` is durably ours. Saying so twice changes nothing."""
-        if not 0 < tag <= self._delivered:
-            raise ValueError(f"delivery tag {tag} was never delivered on this channel (last: {self._delivered})")
+        self._check(tag)
         if tag > self._frontier:
             self._done.add(tag)
             self._advance()
 
     def done_through(self, tag: int) -> None:
         """`tag` and all before it are durably ours."""
-        if not 0 < tag <= self._delivered:
-            raise ValueError(f"delivery tag {tag} was never delivered on this channel (last: {self._delivered})")
+        self._check(tag)
         self._done.update(range(self._frontier + 1, tag + 1))
         self._advance()
 
     def given_back(self, tag: int) -> bool:
         """`tag` is about to be nacked; False when it is done already and must not be.
 
-        It no longer holds back the others, and is never itself the tag an ack names: the broker has forgotten it
-        and would close the channel.
+        It no longer holds back the others, and is never itself the tag an ack names: the broker has forgotten
+        it and would close the channel.
         """
         if tag <= self._frontier or tag in self._done:
             return False
@@ -75,6 +73,10 @@ class AckWindow:
         self._acked = self._target
         self._ack(self._target)
         return True
+
+    def _check(self, tag: int) -> None:
+        if not 0 < tag <= self._delivered:
+            raise ValueError(f"delivery tag {tag} was never delivered here, the last was {self._delivered}")
 
     def _advance(self) -> None:
         done, tag = self._done, self._frontier + 1

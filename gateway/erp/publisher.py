@@ -30,12 +30,12 @@ class _Entry:
 class Publisher:
     """Pipelines publishes over one confirm channel after another and gives each exactly one verdict.
 
-    The broker returns an unroutable message before it confirms it, naming it only by its message id. So a verdict is
-    "was this id returned by the time its tag was confirmed", however many publishes lie between.
+    The broker returns an unroutable message before it confirms it, naming it only by its message id. So a
+    verdict is "was this id returned by the time its tag was confirmed", however many publishes lie between.
 
-    A message the broker objects to (foreign user id, too large) closes the channel without being named, taking its
-    neighbours with it. Those in flight are then published again one at a time under their own ids — a repeat
-    is harmless — until the guilty one stands alone: it is REFUSED and the others get through.
+    A message the broker objects to (foreign user id, too large) closes the channel without being named,
+    taking its neighbours with it. Those in flight are then published again one at a time under their own ids
+    — a repeat is harmless — until the guilty one stands alone: it is REFUSED and the others get through.
     """
 
     def __init__(self) -> None:
@@ -58,14 +58,14 @@ class Publisher:
     def publish(self, message: Message) -> Deferred[Verdict]:
         """Send now if a channel is open and nobody is under suspicion, else as soon as possible.
 
-        Without a connection the answer is LOST at once: waiting for one is the caller's business, who keeps the
-        message safe meanwhile.
+        Without a connection the answer is LOST at once: waiting for one is the caller's business, who keeps
+        the message safe meanwhile.
         """
         message_id = message.properties.message_id
         if not message_id:
-            raise ValueError(f"message for {message.routing_key!r} has no message id: its verdict could not be told")
+            raise ValueError(f"message for {message.routing_key!r} has no message id, so no verdict")
         if message_id in self._by_id:
-            raise ValueError(f"message id {message_id!r} is already in flight: verdicts could not be told apart")
+            raise ValueError(f"message id {message_id!r} is in flight already: two verdicts, one name")
         entry = _Entry(message)
         if not self._linked:
             entry.answer.callback(Verdict(Fate.LOST, 0, "not connected to the broker"))
@@ -79,7 +79,8 @@ class Publisher:
         return entry.answer
 
     def opened(self, send: Callable[[Message], None]) -> None:
-        """A fresh confirm channel is open: `send` publishes on it (or raises `Unsendable`); tags start at 1."""
+        """A fresh confirm channel is open: `send` publishes on it (or raises `Unsendable`); tags start at 1.
+        """
         self._linked = True
         self._send = send
         self._last_tag = 0

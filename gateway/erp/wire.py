@@ -6,7 +6,7 @@ Nothing here knows a client library, so a simulated broker replaces the real one
 from __future__ import annotations
 
 import enum
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Protocol, TypeAlias
@@ -100,8 +100,9 @@ NACKED = Verdict(Fate.NACKED)
 
 @dataclass(frozen=True, slots=True)
 class Down:
-    """Why the broker is out of reach, for a person; `error` is the exception where a caller may want to act on it
-    (`topology.UnsafeTopology` at start means: refuse to run)."""
+    """Why the broker is out of reach, for a person; `error` is the exception where a caller may want to act
+    on it (`UnsafeTopology` at start means: refuse to run).
+    """
 
     reason: str
     error: Exception | None = None
@@ -119,7 +120,9 @@ class Problem:
 
 
 class BrokerRefused(Exception):
-    """The broker closed a channel on us. `code` is the AMQP reply code (404 not found, 406 precondition failed …)."""
+    """The broker closed a channel on us. `code` is the AMQP reply code (404 not found, 406 precondition
+    failed …).
+    """
 
     def __init__(self, code: int, text: str) -> None:
         super().__init__(f"{code} {text}")
@@ -129,6 +132,19 @@ class BrokerRefused(Exception):
 
 class LinkLost(Exception):
     """The connection to the broker ended while something was waiting for an answer on it."""
+
+
+class UnsafeTopology(Exception):
+    """The broker's queues or exchanges would lose or misroute orders as they are. Nothing is consumed or
+    published.
+
+    `problems` lists all of them, each with its remedy.
+    """
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        listed = "; ".join(map(str, problems))
+        super().__init__(f"unsafe broker topology; nothing is consumed or published: {listed}")
+        self.problems = tuple(problems)
 
 
 class Declarer(Protocol):
@@ -182,7 +198,8 @@ class Amqp(Protocol):
         """
 
     def consume(self, queue: str, prefetch: int, on_delivery: OnDelivery) -> None:
-        """Want this queue's messages, now and after every reconnect; at most `prefetch` (1..65535) unacked ones.
+        """Want this queue's messages, now and after every reconnect; at most `prefetch` (1..65535) unacked
+        ones.
 
         If `on_delivery` raises, that delivery alone goes back to the queue after a pause, so that the queue's
         delivery limit, and not a tight loop, ends it.
@@ -191,14 +208,15 @@ class Amqp(Protocol):
     def ack(self, delivery: Delivery, multiple: bool = False) -> bool:
         """The delivery (with `multiple`: and all before it on its channel) is durably ours.
 
-        Acks leave once per reactor turn, and only as far as everything before them is done too. False when the
-        channel that delivered it is gone: the broker will deliver it again, nothing was sent.
+        Acks leave once per reactor turn, and only as far as everything before them is done too. False when
+        the channel that delivered it is gone: the broker will deliver it again, nothing was sent.
         """
 
     def publish(self, message: Message) -> Deferred[Verdict]:
         """Publish with a confirm; the Deferred always fires with a verdict and never fails.
 
-        ValueError at once when the message id is missing or already in flight: then verdicts cannot be told apart.
+        ValueError at once when the message id is missing or already in flight: then verdicts cannot be told
+        apart.
         """
 
     def pause(self) -> None:
@@ -208,7 +226,8 @@ class Amqp(Protocol):
         """Ask for deliveries again."""
 
     def close(self, deadline_s: float) -> Deferred[None]:
-        """Stop deliveries, send due acks, wait for verdicts in flight, hang up; after `deadline_s` just hang up.
+        """Stop deliveries, send due acks, wait for verdicts in flight, hang up; after `deadline_s` just hang
+        up.
 
         Publishes still open then are LOST. Always fires with None.
         """

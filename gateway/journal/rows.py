@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from gateway.core.states import Life, Source, Work
+from protocols.canon.errors import Refusal
 from protocols.canon.order import AnyOrder
 from protocols.canon.outcome import Fate
 
@@ -25,7 +26,8 @@ class Reply:
 class PaymentRow:
     """One payment. Identity is (`sender`, `order.id`); `payment` is our own key (ULID); `bank_ref` is unique per lane.
 
-    `version` changes with every write and guards it; `epoch` is the lane's epoch at the last change.
+    `version` changes with every write and guards it; `epoch` is the lane's epoch at the last change. `refusal` says
+    why a rejected one was.
     """
 
     payment: str
@@ -49,6 +51,7 @@ class PaymentRow:
     hold_reason: str | None = None
     batch: str | None = None
     item_no: int | None = None
+    refusal: Refusal | None = None
 
 
 @dataclass(frozen=True, slots=True)

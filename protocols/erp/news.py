@@ -1,7 +1,7 @@
 """What the ERP is told about a payment: one value, written as the body of a reply or of an event.
 
-`final`, `iso`, `certainty` and `resend` are never given: they follow from the state table and from the closed list
-of codes, so that no caller can contradict them.
+`final`, `iso`, `certainty` and `resend` are never given: they follow from the state table and from the closed
+list of codes, so that no caller can contradict them.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
@@ -18,7 +18,7 @@ from protocols.canon.money import Money
 from protocols.canon.order import Kind
 from protocols.canon.outcome import CORRECTION_EVENT, STATE_TABLE, Certainty, Fate, State
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FORBIDDEN_IN_WORD = frozenset(".*# \t\r\n")
 MAX_ROUTING_KEY_BYTES = 255
 
@@ -27,10 +27,11 @@ MAX_ROUTING_KEY_BYTES = 255
 class News:
     """One change of one payment, as the journal knows it at that moment. Times are milliseconds of UTC.
 
-    `event` is the routing noun and verb (`payment.settled`), `seq` numbers the payment's news from 1: the highest
-    wins. `payment` and `bank` are None only where a refused command never became a payment. `was` is the state it
-    left when it comes out of doubt, `evidence` the source word of what moved it (`submit`, `enquiry`, …),
-    `reported` what the bank now says in a `payment.correction`. `refusal` belongs to `payment.rejected`.
+    `event` is the routing noun and verb (`payment.settled`), `seq` numbers the payment's news from 1: the
+    highest wins. `payment` and `bank` are None only where a refused command never became a payment. `was` is
+    the state it left when it comes out of doubt, `evidence` the source word of what moved it (`submit`,
+    `enquiry`, …), `reported` what the bank now says in a `payment.correction`. `refusal` belongs to
+    `payment.rejected`.
     """
 
     event: str
@@ -159,7 +160,9 @@ def body(news: News) -> bytes:
     return write_json(fields(news))
 
 
-_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, check_circular=False, separators=(",", ":")).encode
+_encode = json.JSONEncoder(
+    ensure_ascii=False, allow_nan=False, check_circular=False, separators=(",", ":")
+).encode
 
 
 def write_json(value: Mapping[str, Any]) -> bytes:
@@ -171,15 +174,19 @@ def write_json(value: Mapping[str, Any]) -> bytes:
 def routing_key(event: str, bank: str, sender: str) -> str:
     """`<noun>.<verb>.<bank>.<sender>`: the key of an event on exchange `bankgw.events`.
 
-    `bank` and `sender` are single topic words: a dot, blank or wildcard in one would let a subscription or a topic
-    permission match another sender's news, so that is a ValueError.
+    `bank` and `sender` are single topic words: a dot, blank or wildcard in one would let a subscription or a
+    topic permission match another sender's news, so that is a ValueError.
     """
     for word in (bank, sender):
         if not word or _FORBIDDEN_IN_WORD.intersection(word):
-            raise ValueError(f"{word!r} cannot be one word of a routing key: dots, blanks, * and # may not be in it")
+            raise ValueError(
+                f"{word!r} cannot be one word of a routing key: dots, blanks, * and # may not be in it"
+            )
     key = f"{event}.{bank}.{sender}"
     if len(key.encode()) > MAX_ROUTING_KEY_BYTES:
-        raise ValueError(f"routing key of {len(key.encode())} bytes, the broker takes {MAX_ROUTING_KEY_BYTES}")
+        raise ValueError(
+            f"routing key of {len(key.encode())} bytes, the broker takes {MAX_ROUTING_KEY_BYTES}"
+        )
     return key
 
 

@@ -67,7 +67,13 @@ class Row:
         """Order of evaluation, greatest first: duplicates before all, then the more exact rule."""
         exact = 0 if self.code is None else 1 if self.code.endswith("*") else 2
         prefix_chars = len(self.code or "") if exact == 1 else 0
-        return (self.outcome == "duplicate", exact, prefix_chars, self.text is not None, self.operation != "*")
+        return (
+            self.outcome == "duplicate",
+            exact,
+            prefix_chars,
+            self.text is not None,
+            self.operation != "*",
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +86,9 @@ class Table:
     def look_up(self, operation: str, layer: str, code: str, text: str = "") -> Outcome | None:
         """What the bank's word means, or None if no row says.
 
-        Rules for duplicates come first, whatever else matches: a duplicate refused in the clothes of a failure may
-        hide a payment that was made. Among the rest the most exact row decides; if two equally exact rows
-        disagree, nobody knows, and the answer is None.
+        Rules for duplicates come first, whatever else matches: a duplicate refused in the clothes of a
+        failure may hide a payment that was made. Among the rest the most exact row decides; if two equally
+        exact rows disagree, nobody knows, and the answer is None.
         """
         found = [row for row in self.rows if row.layer == layer and row.matches(operation, code, text)]
         if not found:
@@ -101,8 +107,9 @@ class Table:
 def load(data: str | bytes, file: str = "codes.toml", *, operations: Iterable[str] | None = None) -> Table:
     """The table in a codes.toml. Raises "table" with every mistake found, each with file and row.
 
-    Mistakes: no rows, unknown keys or outcome words, a missing source, a rule without code and text, a pattern that
-    does not compile, the same rule twice; with `operations` also an operation that is none of these.
+    Mistakes: no rows, unknown keys or outcome words, a missing source, a rule without code and text, a
+    pattern that does not compile, the same rule twice; with `operations` also an operation that is none of
+    these.
     """
     try:
         document = tomllib.loads(data if isinstance(data, str) else data.decode("utf-8"))
@@ -114,14 +121,18 @@ def load(data: str | bytes, file: str = "codes.toml", *, operations: Iterable[st
         mistakes.append("the file must consist of [[code]] rows, at least one")
         raw_rows = []
     known = None if operations is None else frozenset((*operations, "*"))
-    rows = [row for number, raw in enumerate(raw_rows, start=1) for row in _rows(raw, number, known, mistakes)]
+    rows = [
+        row for number, raw in enumerate(raw_rows, start=1) for row in _rows(raw, number, known, mistakes)
+    ]
     mistakes.extend(_repeated(rows))
     if mistakes:
         raise ProtocolError("table", f"{file}: " + "; ".join(mistakes))
     return Table(file, tuple(rows))
 
 
-def _rows(raw: Mapping[str, Any], number: int, known: frozenset[str] | None, mistakes: list[str]) -> list[Row]:
+def _rows(
+    raw: Mapping[str, Any], number: int, known: frozenset[str] | None, mistakes: list[str]
+) -> list[Row]:
     where = f"row {number} ({raw.get('operation')} {raw.get('layer')} {raw.get('code')} {raw.get('text')})"
     codes = raw.get("code")
     listed = codes if isinstance(codes, list) else [codes]

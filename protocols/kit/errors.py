@@ -45,7 +45,7 @@ def _masked(found: re.Match[str]) -> str:
 
 
 def harmless(text: str) -> str:
-    """`text` fit for a log line: numbers of nine digits or more masked to their last four, nothing unprintable.
+    """`text` fit for a log line: numbers of nine digits or more cut to their last four, all printable.
 
     Line breaks, bidirectional marks and zero-width characters come out as escapes, so that a bank's text
     can forge neither a log line nor the order in which one reads it.

@@ -93,14 +93,17 @@ def parse_time(text: str, shape: TimeShape = "HHmmss") -> time:
 def plain(text: str) -> str:
     """`text` of a bank without what would deceive a reader: control, bidirectional and zero-width characters.
 
-    Each is replaced by U+FFFD, so that a payee's name cannot pose as another one nor break a log line or CSV row.
+    Each is replaced by U+FFFD, so that a payee's name cannot pose as another one nor break a log line or
+    CSV row.
     """
     return text if text.isprintable() else "".join(c if c.isprintable() else "�" for c in text)
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One field of a fixed-width record: "C" is text, left, blank-padded; "N" is digits, right, zero-padded."""
+    """One field of a fixed-width record: "C" is text, left, blank-padded; "N" is digits, right,
+    zero-padded.
+    """
 
     name: str
     width: int
@@ -134,10 +137,14 @@ class Layout:
         raise KeyError(name)
 
     def pack(self, values: Mapping[str, str]) -> bytes:
-        """The record with `values`; fields not named take their default. Raises "value" on what does not fit."""
+        """The record with `values`; fields not named take their default. Raises "value" on what does not
+        fit.
+        """
         unknown = values.keys() - {column.name for column in self.columns}
         assert not unknown, f"no such fields: {sorted(unknown)}"
-        return b"".join(self._packed(column, values.get(column.name, column.default)) for column in self.columns)
+        return b"".join(
+            self._packed(column, values.get(column.name, column.default)) for column in self.columns
+        )
 
     def _packed(self, column: Column, text: str) -> bytes:
         data = self.charset.encode(text)
@@ -191,7 +198,9 @@ class Delimited:
         return self.separator.join(row) + (self.separator if self.trailing else "")
 
     def read(self, text: str) -> list[list[str]]:
-        """The rows of `text`; blank rows are skipped, CR before LF is dropped. Raises "value" on a wrong size."""
+        """The rows of `text`; blank rows are skipped, CR before LF is dropped. Raises "value" on a wrong
+        size.
+        """
         rows: list[list[str]] = []
         for number, line in enumerate(text.split(self.row_separator), start=1):
             bare = line.rstrip("\r")

@@ -21,7 +21,9 @@ class Cutter(Protocol):
         """The frames that `data` completes, in order. Raises ProtocolError on a frame that must not be."""
 
     def end(self) -> list[bytes]:
-        """The peer closed: frames that end with the connection. Raises "truncated" when half a frame is left."""
+        """The peer closed: frames that end with the connection. Raises "truncated" when half a frame is
+        left.
+        """
 
 
 class Framing(Protocol):
@@ -38,7 +40,9 @@ _LENGTH = re.compile(rb" *([0-9]+) *")
 
 
 def read_length(text: bytes) -> int:
-    """The number in a length field, padded with blanks on either side or with zeros. Nothing else is a number."""
+    """The number in a length field, padded with blanks on either side or with zeros. Nothing else is a
+    number.
+    """
     found = _LENGTH.fullmatch(text)
     if found is None:
         raise ProtocolError("frame_length", f"length field {text!r} is not a decimal number")
@@ -82,8 +86,9 @@ class _Buffer:
 class LengthPrefix:
     """A decimal length of `digits` characters before the body; the cutter hands out the body alone.
 
-    `counts_self`: the number also counts the prefix. `flag`: constant bytes before the number; an answer may
-    carry any of `flags_read` instead. `pad` and `align` say how we write; both sides are understood on reading.
+    `counts_self`: the number also counts the prefix. `flag`: constant bytes before the number; an answer
+    may carry any of `flags_read` instead. `pad` and `align` say how we write; both sides are understood on
+    reading.
     """
 
     digits: int
@@ -168,11 +173,12 @@ class _PrefixCutter:
 
 @dataclass(frozen=True, slots=True)
 class FixedHeader:
-    """A header of constant size that carries the body's length; the cutter hands out header and body together.
+    """A constant-size header that carries the body's length; the cutter hands out header and body together.
 
-    `length_at` is the (start, end) of the body length in the header; `more_lengths_at` are further parts that
-    follow the body (a signature block). `wrap` takes header and body together and writes the body length,
-    zero-padded, into its place; with further parts it leaves the header alone and checks that the sum is right.
+    `length_at` is the (start, end) of the body length in the header; `more_lengths_at` are further parts
+    that follow the body (a signature block). `wrap` takes header and body together and writes the body
+    length, zero-padded, into its place; with further parts it leaves the header alone and checks that the
+    sum is right.
     """
 
     header_bytes: int
@@ -181,7 +187,9 @@ class FixedHeader:
 
     def wrap(self, body: bytes) -> bytes:
         if len(body) < self.header_bytes:
-            raise ProtocolError("frame_length", f"{len(body)} bytes are less than a header of {self.header_bytes}")
+            raise ProtocolError(
+                "frame_length", f"{len(body)} bytes are less than a header of {self.header_bytes}"
+            )
         if self.more_lengths_at:
             if self.frame_length(body) != len(body):
                 raise ProtocolError("frame_length", "the lengths in the header do not add up to the frame")
@@ -226,7 +234,9 @@ class _HeaderCutter:
 
     def _read_header(self) -> int:
         try:
-            length = self._framing.frame_length(bytes(memoryview(self._buffer.held)[: self._framing.header_bytes]))
+            length = self._framing.frame_length(
+                bytes(memoryview(self._buffer.held)[: self._framing.header_bytes])
+            )
         except ProtocolError as error:
             self._buffer.failed(error)
         if length > self._max_bytes:

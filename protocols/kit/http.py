@@ -1,8 +1,8 @@
 """The lean HTTP/1.1 that front-end processors speak: one request, one answer, no pipelining, no redirects.
 
-Cutters hand out a whole message as the bytes that came (head, blank line, body as sent), so that it can be kept
-as evidence; `parse_answer` and `parse_request` read such a frame. A message that gives its length twice, or in
-any form but plain digits, is refused: two readers could disagree about where it ends.
+Cutters hand out a whole message as the bytes that came (head, blank line, body as sent), so that it can be
+kept as evidence; `parse_answer` and `parse_request` read such a frame. A message that gives its length
+twice, or in any form but plain digits, is refused: two readers could disagree about where it ends.
 """
 
 from __future__ import annotations
@@ -33,7 +33,9 @@ Headers = Mapping[str, str]
 
 @dataclass(frozen=True, slots=True)
 class HttpAnswer:
-    """An answer; header names are in lower case, repeated ones joined by ", "; the body is without chunking."""
+    """An answer; header names are in lower case, repeated ones joined by ", "; the body is without
+    chunking.
+    """
 
     status: int
     headers: Headers
@@ -65,7 +67,9 @@ def request(
     return _head(f"{method} {path} HTTP/1.1", named) + body
 
 
-def answer(status: int, headers: Iterable[tuple[str, str]] = (), body: bytes = b"", phrase: str = "OK") -> bytes:
+def answer(
+    status: int, headers: Iterable[tuple[str, str]] = (), body: bytes = b"", phrase: str = "OK"
+) -> bytes:
     """The bytes of one answer with Content-Length, for simulated banks."""
     named = list(headers)
     if status not in _BODYLESS:
@@ -84,7 +88,10 @@ def _head(first: str, named: Iterable[tuple[str, str]]) -> bytes:
 
 def form(fields: Iterable[tuple[str, str]], charset: Charset) -> bytes:
     """`fields` as application/x-www-form-urlencoded in the bank's charset (what Java's URLEncoder makes)."""
-    pairs = (f"{quote_plus(charset.encode(k), safe='*')}={quote_plus(charset.encode(v), safe='*')}" for k, v in fields)
+    pairs = (
+        f"{quote_plus(charset.encode(k), safe='*')}={quote_plus(charset.encode(v), safe='*')}"
+        for k, v in fields
+    )
     return "&".join(pairs).encode("ascii")
 
 
@@ -250,7 +257,9 @@ class _HttpCutter:
         if self._head is not None and self._until_eof(self._head):
             return [self._take(len(self._held))]
         if self._held:
-            self._fail(ProtocolError("truncated", f"peer closed after {len(self._held)} bytes of an HTTP message"))
+            self._fail(
+                ProtocolError("truncated", f"peer closed after {len(self._held)} bytes of an HTTP message")
+            )
         return []
 
     def _fail(self, error: ProtocolError) -> None:
@@ -299,7 +308,9 @@ class _HttpCutter:
             return head.end
         if head.chunked:
             if len(self._held) - head.end > 2 * self._max_bytes + HEAD_BYTES_MAX:
-                raise ProtocolError("frame_too_long", "chunked coding around a body is longer than the body may be")
+                raise ProtocolError(
+                    "frame_too_long", "chunked coding around a body is longer than the body may be"
+                )
             if self._chunks is None:
                 self._chunks = _Chunks(head.end)
             return self._chunks.advance(self._held, self._max_bytes)
@@ -328,7 +339,9 @@ class HttpAnswers:
 
 @dataclass(frozen=True, slots=True)
 class HttpRequests:
-    """The framing of a simulated bank's side: what comes are requests; the body to wrap is an `answer(...)`."""
+    """The framing of a simulated bank's side: what comes are requests; the body to wrap is an
+    `answer(...)`.
+    """
 
     def wrap(self, body: bytes) -> bytes:
         return body

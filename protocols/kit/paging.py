@@ -1,7 +1,9 @@
-"""Walking the pages of a bank's list: how the next page is asked for, as data, with a guard against going round.
+"""Walking the pages of a bank's list: how the next page is asked for, as data, with a guard against going
+round.
 
-The place in a walk is a `PageCursor`, an opaque text that the asker hands back; so a walk survives a restart and
-needs no memory here. It is bound to its question: a cursor of another account or period is refused.
+The place in a walk is a `PageCursor`, an opaque text that the asker hands back; so a walk survives a
+restart and needs no memory here. It is bound to its question: a cursor of another account or period is
+refused.
 """
 
 from __future__ import annotations
@@ -29,9 +31,11 @@ def _mark(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class PageCursor:
-    """A place in a walk: the bank's own value for the next page, the page's number from 1, and what was asked before.
+    """A place in a walk: the bank's own value for the next page, the page's number from 1, and what was
+    asked before.
 
-    `question` is a fingerprint of what is asked (see `fingerprint`); `seen` are marks of the values used so far.
+    `question` is a fingerprint of what is asked (see `fingerprint`); `seen` are marks of the values used so
+    far.
     """
 
     value: str
@@ -64,21 +68,32 @@ class PageCursor:
         return PageCursor(value, page, asked, tuple(_MARK.findall(seen)))
 
     def then(self, value: str) -> PageCursor:
-        """The place behind this one. Raises "paging" if the bank names a value again, or after 1,000 pages."""
+        """The next place. Raises "paging" if the bank names a value again, or after 1,000 pages."""
         mark, seen = _mark(value), (*self.seen, _mark(self.value))
         if mark in seen:
-            raise ProtocolError("paging", f"page {self.page + 1} would be a page we had already: the bank goes round")
+            raise ProtocolError(
+                "paging", f"page {self.page + 1} would be a page we had already: the bank goes round"
+            )
         if self.page >= _PAGES_MAX:
             raise ProtocolError("paging", f"more than {_PAGES_MAX} pages")
         if len(value) > _VALUE_MAX:
-            raise ProtocolError("paging", f"the bank's cursor has {len(value)} characters, the limit is {_VALUE_MAX}")
+            raise ProtocolError(
+                "paging", f"the bank's cursor has {len(value)} characters, the limit is {_VALUE_MAX}"
+            )
         return PageCursor(value, self.page + 1, self.question, seen)
 
 
 def _check(version: Any, value: Any, page: Any, asked: Any, seen: Any) -> None:
-    if not (version == _VERSION and isinstance(value, str) and isinstance(asked, str) and isinstance(seen, str)):
+    if not (
+        version == _VERSION and isinstance(value, str) and isinstance(asked, str) and isinstance(seen, str)
+    ):
         raise ValueError
-    if isinstance(page, bool) or not isinstance(page, int) or not 1 <= page <= _PAGES_MAX or len(value) > _VALUE_MAX:
+    if (
+        isinstance(page, bool)
+        or not isinstance(page, int)
+        or not 1 <= page <= _PAGES_MAX
+        or len(value) > _VALUE_MAX
+    ):
         raise ValueError
     if len(seen) % 8 or len(seen) // 8 != page - 1 or (seen and not re.fullmatch("[0-9a-f]*", seen)):
         raise ValueError
@@ -113,7 +128,8 @@ class Paging(Protocol):
 class CursorEcho:
     """The bank hands out a value (or several, joined by the bank's author) that the next request echoes.
 
-    Complete when the bank says so (`more` False), or, where it does not say, when it hands out no value or no rows.
+    Complete when the bank says so (`more` False), or, where it does not say, when it hands out no value or
+    no rows.
     """
 
     start: str = ""
@@ -133,8 +149,8 @@ class CursorEcho:
 class PageNumber:
     """Numbered pages of a constant size, the first one `start`.
 
-    Complete when the bank says so, when `total` rows have been passed, or, where it says neither, on a page that is
-    not full. A page without rows that claims to have a successor is an error: it would never end.
+    Complete when the bank says so, when `total` rows have been passed, or, where it says neither, on a page
+    that is not full. A page without rows that claims to have a successor is an error: it would never end.
     """
 
     size: int
@@ -154,7 +170,8 @@ class PageNumber:
 class Offset:
     """Rows from a running number on, the first row `start`, at most `size` at a time.
 
-    Complete when the bank says so, when `total` is reached, or, where it says neither, on a page that is not full.
+    Complete when the bank says so, when `total` is reached, or, where it says neither, on a page that is
+    not full.
     """
 
     size: int

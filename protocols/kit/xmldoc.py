@@ -1,8 +1,8 @@
 """XML in and out. In: the checks that come before anything is believed. Out: strict text, no tree.
 
 `parse` takes the bytes of a peer and gives a tree free of document types, entities, comments and processing
-instructions, bounded in size, depth and attributes. The readers are exact in namespace and count: an element that
-comes twice where it must come once is an error, never the first of two.
+instructions, bounded in size, depth and attributes. The readers are exact in namespace and count: an
+element that comes twice where it must come once is an error, never the first of two.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _DECLARATION = re.compile(
     r"""(?:\s+encoding\s*=\s*["']([A-Za-z0-9._-]{1,40})["'])?"""
     r"""(?:\s+standalone\s*=\s*["'](?:yes|no)["'])?\s*\?>"""
 )
-_LONG_TAG = re.compile(r"<[^<]{%d}" % _TAG_CHARS_MAX)
+_LONG_TAG = re.compile(f"<[^<]{{{_TAG_CHARS_MAX}}}")
 _CDATA = re.compile(r"<!\[CDATA\[.*?\]\]>", re.DOTALL)
 _PARSER: Final = etree.XMLParser(
     encoding="utf-8",
@@ -72,10 +72,10 @@ def parse(
 ) -> etree._Element:
     """The root of the one XML document in `data`, read in the bank's charset whatever it declares.
 
-    Refuses, in this order and before the parser sees a byte: too long, no text in `charset`, a declared charset of
-    another family, document types, entities, comments, processing instructions, a tag over 16 KiB, too many
-    elements. Then what is not well-formed, too deep, or has too many attributes. The limits are
-    in bytes, levels, elements, and attributes per element. Raises ProtocolError.
+    Refuses, in this order and before the parser sees a byte: too long, no text in `charset`, a declared
+    charset of another family, document types, entities, comments, processing instructions, a tag over 16
+    KiB, too many elements. Then what is not well-formed, too deep, or has too many attributes. The limits
+    are in bytes, levels, elements, and attributes per element. Raises ProtocolError.
     """
     if len(data) > max_bytes:
         raise ProtocolError("frame_too_long", f"document of {len(data)} bytes, the limit is {max_bytes}")
@@ -94,7 +94,7 @@ def _without_declaration(document: str, charset: Charset) -> str:
         return document
     found = _DECLARATION.match(document)
     if found is None:
-        raise ProtocolError("instruction", "begins with a declaration that is not <?xml version=\"1.0\" ...?>")
+        raise ProtocolError("instruction", 'begins with a declaration that is not <?xml version="1.0" ...?>')
     label = found.group(1)
     if label is not None and not charset.same_family(label):
         raise ProtocolError("charset", f"declares {label}, but this bank writes {charset.name}")
@@ -102,7 +102,7 @@ def _without_declaration(document: str, charset: Charset) -> str:
 
 
 def _scan(document: str, max_nodes: int, max_attributes: int) -> None:
-    """What must not reach the parser, found in the text; the usual document has neither of these two marks."""
+    """What must not reach the parser, found in the text; a usual document has neither of the two marks."""
     bare = document
     if "<!" in document or "<?" in document:
         bare = _CDATA.sub("", document)
@@ -123,7 +123,8 @@ def _scan(document: str, max_nodes: int, max_attributes: int) -> None:
 
 
 def _has_long_tag(document: str) -> bool:
-    # A tag cannot contain "<", and its attributes are quoted; what lies behind the first ">" outside quotes is text.
+    # A tag cannot contain "<", and its attributes are quoted; what lies behind the first ">" outside quotes
+    # is text.
     for found in _LONG_TAG.finditer(document):
         quote = ""
         for char in found.group():
@@ -171,7 +172,8 @@ def _inspect(root: etree._Element, max_depth: int, max_nodes: int, max_attribute
 def steps(path: str) -> tuple[str, ...]:
     """The element names of a path; "/" inside the braces of a namespace does not separate."""
     found = re.findall(r"(?:\{[^{}]*\})?[^/{}]+", path)
-    assert found and "/".join(found) == path, f"not a path of element names: {path!r}"
+    assert "/".join(found) == path.removeprefix("/"), f"not a path of element names: {path!r}"
+    assert found, "an empty path"
     return tuple(found)
 
 
@@ -183,7 +185,9 @@ def text(element: etree._Element) -> str:
 
 
 def several(parent: etree._Element, path: str) -> list[etree._Element]:
-    """The elements at `path`: each step but the last exactly once (none gives no rows), the last any number."""
+    """The elements at `path`: each step but the last exactly once (none gives no rows), the last any
+    number.
+    """
     *above, last = steps(path)
     for step in above:
         inner = _only(parent, step, path)
@@ -194,7 +198,9 @@ def several(parent: etree._Element, path: str) -> list[etree._Element]:
 
 
 def maybe(parent: etree._Element, path: str) -> etree._Element | None:
-    """The element at `path` ("a/b", "{namespace}a/{namespace}b"), or None. Raises "ambiguous" on two of any step."""
+    """The element at `path` ("a/b", "{namespace}a/{namespace}b"), or None. Raises "ambiguous" on two of any
+    step.
+    """
     for step in steps(path):
         inner = _only(parent, step, path)
         if inner is None:
@@ -212,7 +218,9 @@ def one(parent: etree._Element, path: str) -> etree._Element:
 
 
 def first_of(parent: etree._Element, *paths: str) -> etree._Element | None:
-    """The element at the first of `paths` that exists: for messages whose real shape differs from their table."""
+    """The element at the first of `paths` that exists: for messages whose real shape differs from their
+    table.
+    """
     for path in paths:
         found = maybe(parent, path)
         if found is not None:
@@ -247,8 +255,16 @@ class Markup(str):
 
 
 _SPECIAL = re.compile("[&<>\r\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
-_SPECIAL_IN_QUOTES = re.compile("[&<>\"\t\n\r\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
-_ESCAPES: Final = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "\t": "&#9;", "\n": "&#10;", "\r": "&#13;"}
+_SPECIAL_IN_QUOTES = re.compile('[&<>"\t\n\r\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]')
+_ESCAPES: Final = {
+    "&": "&amp;",
+    "<": "&lt;",
+    ">": "&gt;",
+    '"': "&quot;",
+    "\t": "&#9;",
+    "\n": "&#10;",
+    "\r": "&#13;",
+}
 
 
 def _escape(found: re.Match[str]) -> str:

@@ -1,0 +1,57 @@
+# Every target first makes what is missing: Python packages, a message broker, databases. `make` alone lists them.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+PY := .venv/bin/python
+PYTEST := $(PY) -m pytest
+
+.PHONY: help setup broker databases test test-long check check311 demo bench lock down clean
+
+help: ## list the targets
+	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
+
+setup: ## the Python environment in .venv, from the hash-pinned lock
+	@bash setup/python.sh .venv
+
+broker: setup ## RabbitMQ: the system's or a private one; described in .run/broker.json
+	@$(PY) -m setup.broker up
+
+databases: setup ## PostgreSQL and MariaDB for the tests; described in .run/databases.json
+	@$(PY) -m setup.databases up
+
+# The exit code is kept for .ci/run, because make turns every failure into 2.
+test: setup broker databases ## the tests, without the slow ones
+	@rc=0; $(PYTEST) -m "not slow" $(ARGS) || rc=$$?; echo $$rc >.run/test.rc; exit $$rc
+
+test-long: setup broker databases ## the slow tests
+	@$(PYTEST) -m slow --timeout 900 $(ARGS)
+
+check: setup ## lint, types, house rules
+	@$(PY) -m ruff check .
+	@$(PY) -m mypy gateway protocols setup tests $(wildcard bench)
+	@$(PYTEST) -q tests/test_house.py
+
+check311: ## the fast tests on the oldest Python we promise, where there is one
+	@if ! python3.11 -c 'import ensurepip' 2>/dev/null; then \
+		echo 'check311: this machine has no python3.11; skipped' >&2; exit 0; \
+	fi; \
+	PYTHON=python3.11 bash setup/python.sh .venv311; \
+	.venv311/bin/python -m pytest -q -m "not (slow or broker or postgresql or mariadb)" $(ARGS)
+
+demo: setup broker ## the main job on real parts, with faults, ending in a report
+	@.venv/bin/bankgw demo $(ARGS)
+
+bench: setup broker ## payments per second, beside a straightforward script
+	@$(PY) -m bench $(ARGS)
+
+lock: setup ## requirements/*.txt anew from pyproject.toml; UPGRADE=1 moves every pin
+	@bash setup/lock.sh
+
+down: ## stop the servers that this checkout started
+	@if [ -x $(PY) ]; then $(PY) -m setup.processes stop; fi
+
+clean: ## stop them, take our traces off the system's servers, remove caches and reports (.venv stays)
+	@if [ -x $(PY) ] && [ -d .run ]; then $(PY) -m setup.broker forget; $(PY) -m setup.databases forget; fi
+	@rm -rf .run .venv311 .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist demo-report* bench-report*
+	@find . -path ./.venv -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +

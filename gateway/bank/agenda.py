@@ -1,0 +1,78 @@
+"""A lane's due work in memory: a copy of the journal's work rows, ordered by time, sends in order of acceptance."""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+
+from gateway.core.states import Work
+from gateway.journal.rows import WorkRow
+
+_ORDER = {Work.EXPIRE: 0, Work.ESCALATE: 0, Work.ENQUIRE: 1, Work.SEND: 2, Work.RETURNS: 3}
+
+
+class Agenda:
+    """What is due when. A later row for the same payment and kind replaces the earlier one."""
+
+    def __init__(self) -> None:
+        self._due_ms: dict[tuple[str, Work], int] = {}
+        self._waiting: list[tuple[int, str, Work]] = []
+        self._now: dict[int, deque[tuple[str, Work, int]]] = {rank: deque() for rank in sorted(set(_ORDER.values()))}
+        self._sends_first = False
+
+    def __len__(self) -> int:
+        return len(self._due_ms)
+
+    def put(self, row: WorkRow) -> None:
+        """Remember a work row that was committed."""
+        key = (row.payment, row.work)
+        if self._due_ms.get(key) != row.due_ms:
+            self._due_ms[key] = row.due_ms
+            heapq.heappush(self._waiting, (row.due_ms, row.payment, row.work))
+
+    def later(self, payment: str, work: Work, due_ms: int) -> None:
+        """Put an item back that could not be done now; nothing was committed, the journal's row stands."""
+        self._due_ms[payment, work] = due_ms
+        heapq.heappush(self._waiting, (due_ms, payment, work))
+
+    @property
+    def has_due(self) -> bool:
+        """Whether something that needs the bank was found due and not yet taken."""
+        return any(queue for rank, queue in self._now.items() if rank)
+
+    def next_ms(self) -> int | None:
+        """When something falls due next; None if nothing waits."""
+        while self._waiting and not self._current(self._waiting[0]):
+            heapq.heappop(self._waiting)
+        return self._waiting[0][0] if self._waiting else None
+
+    def take(self, now_ms: int, *, quick: bool = True, slow: bool = True) -> tuple[str, Work] | None:
+        """The next due item: deadlines first, then enquiries and sends in turn, watching for returns last.
+
+        `quick` items need no bank (expire, escalate), `slow` ones do. The item is then the caller's.
+        """
+        while self._waiting and self._waiting[0][0] <= now_ms:
+            item = heapq.heappop(self._waiting)
+            if self._current(item):
+                due_ms, payment, work = item
+                self._now[_ORDER[work]].append((payment, work, due_ms))
+        for rank in self._ranks(quick, slow):
+            queue = self._now[rank]
+            while queue:
+                payment, work, due_ms = queue.popleft()
+                if self._due_ms.get((payment, work)) == due_ms:
+                    del self._due_ms[payment, work]
+                    return payment, work
+        return None
+
+    def _ranks(self, quick: bool, slow: bool) -> tuple[int, ...]:
+        ranks: tuple[int, ...] = (0,) if quick else ()
+        if slow:
+            # Neither a flood of orders nor a flood of doubts may starve the other.
+            self._sends_first = not self._sends_first
+            ranks += (2, 1, 3) if self._sends_first else (1, 2, 3)
+        return ranks
+
+    def _current(self, item: tuple[int, str, Work]) -> bool:
+        due_ms, payment, work = item
+        return self._due_ms.get((payment, work)) == due_ms

@@ -1,0 +1,283 @@
+"""A lane's berths: each carries one conversation at a time over its own connections.
+
+Where the bank keeps sessions, a berth keeps its connections, signs on, and counts as ready after the first
+application answer. Where connections are short, berths dial for each exchange, and readiness belongs to the lane: it
+is proven by a probe, and proven again.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Protocol
+
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from gateway import log
+from gateway.bank.endpoint import NotConnected
+from gateway.bank.session import Line, NoAnswer
+from gateway.clock import Clock, Entropy
+from gateway.meters import SESSION_STATES, Meters
+from gateway.tasks import Tasks, sleep
+from protocols.bank import Bank, Context, Conversation, Port
+from protocols.kit.errors import ProtocolError
+
+FIRST_BACKOFF_S = 0.2
+LAST_BACKOFF_S = 30.0
+
+_log = log.get("bank.berths")
+
+
+class Dialer(Protocol):
+    """Opens connections of one lane. Fires after a verified handshake, or fails with NotConnected."""
+
+    def dial(self, port: Port, build: Callable[[], Line]) -> Deferred[Line]:
+        """Connect to the bank's door `port`."""
+
+
+Converse = Callable[["Berth", Conversation[Mapping[str, str]] | Conversation[None]], Awaitable[object]]
+
+
+class Berth:
+    """One place at the quay: its connections, and what the bank told us at sign-on."""
+
+    def __init__(self, quay: Quay, number: int) -> None:
+        self.number = number
+        self.state = "down"
+        self.busy = False
+        self.session: Mapping[str, str] = {}
+        self._quay = quay
+        self._lines: dict[str, Line] = {}
+
+    async def line(self, port_name: str) -> Line:
+        """This berth's connection to a door: the kept one, or a fresh one. Raises NotConnected."""
+        held = self._lines.get(port_name)
+        if held is not None and held.live:
+            return held
+        port = self._quay.bank.ports[port_name]
+        line = await self._quay.dialer.dial(port, lambda: Line(port, self._quay.clock, self._gone))
+        self._lines[port_name] = line
+        return line
+
+    def close_short(self, *, hang_up: bool = False) -> None:
+        """A conversation ended: close connections that are not kept; with `hang_up` all of them, at once."""
+        ending = {name: line for name, line in self._lines.items() if hang_up or not line.port.kept}
+        for name, line in ending.items():
+            del self._lines[name]
+            if hang_up:
+                line.hang_up()
+            else:
+                line.finish()
+        if any(line.port.kept for line in ending.values()):
+            self._quay.lost(self)
+
+    def _gone(self, line: Line) -> None:
+        if self._lines.get(line.port.name) is line:
+            del self._lines[line.port.name]
+            if line.port.kept:
+                self._quay.lost(self)
+
+
+class Quay:
+    """All berths of a lane. `take` hands out a ready one, `give_back` returns it; waiting is first come, first served."""
+
+    def __init__(
+        self, bank: Bank, labels: tuple[str, str], dialer: Dialer, clock: Clock, entropy: Entropy, meters: Meters,
+        window: int, converse: Converse, context: Callable[[Berth | None], Context],
+    ) -> None:  # fmt: skip
+        self.bank = bank
+        self.dialer = dialer
+        self.clock = clock
+        self.berths = [Berth(self, number) for number in range(window)]
+        self.stopping = False
+        self._labels = labels
+        self._entropy = entropy
+        self._meters = meters
+        self._converse = converse
+        self._context = context
+        self._free: deque[Berth] = deque()
+        self._kept = any(port.kept for port in bank.ports.values())
+        self._tasks = Tasks(self._keeper_failed)
+        self._lost: dict[int, Deferred[None]] = {}
+        self._on_free: Callable[[], None] = lambda: None
+        self._on_defect: Callable[[Failure], None] = lambda _failure: None
+        self._proved_s = float("-inf")
+
+    @property
+    def ready(self) -> bool:
+        """Whether the bank has answered an application message on something that may carry money now."""
+        return any(berth.state == "ready" for berth in self.berths)
+
+    def start(self, on_free: Callable[[], None], on_defect: Callable[[Failure], None]) -> None:
+        """Begin to connect; `on_free` is called whenever a berth may be taken, `on_defect` if our own code fails."""
+        self._on_free = on_free
+        self._on_defect = on_defect
+        keepers = [self._keep(berth) for berth in self.berths] if self._kept else [self._probe_for_ever()]
+        for keeper in keepers:
+            self._tasks.spawn(keeper)
+
+    def take(self) -> Berth | None:
+        """A ready berth that is nobody's, or None."""
+        while self._free:
+            berth = self._free.popleft()
+            if berth.state == "ready" and not berth.busy:
+                berth.busy = True
+                return berth
+        return None
+
+    def put_back(self, berth: Berth) -> None:
+        """Nothing was done with it after all."""
+        berth.busy = False
+        if berth.state == "ready":
+            self._free.append(berth)
+
+    def give_back(self, berth: Berth, *, distrust: bool = False) -> None:
+        """The conversation is over. With `distrust` its connections end now: what comes on them proves nothing."""
+        berth.busy = False
+        berth.close_short(hang_up=distrust)
+        if not distrust:
+            self._proved_s = self.clock.monotonic_s()
+        if berth.state == "ready" and not (distrust and self._kept):
+            self._free.append(berth)
+            self._on_free()
+
+    def _keeper_failed(self, failure: Failure) -> None:
+        _log.error("session.keeper_failed", bank=self._labels[0], lane=self._labels[1],
+                   error=failure.getTraceback(detail="brief"))  # fmt: skip
+        self._on_defect(failure)
+
+    def lost(self, berth: Berth) -> None:
+        """A kept connection of this berth ended: it is not ready until it has proven itself again."""
+        waiting = self._lost.pop(berth.number, None)
+        if berth.state == "ready":
+            self._state(berth, "down")
+        if waiting is not None and not waiting.called:
+            waiting.callback(None)
+
+    def stop(self) -> None:
+        """Hang up everything and stop connecting."""
+        self.stopping = True
+        self._tasks.stop()
+        for berth in self.berths:
+            self._state(berth, "down")
+            berth.close_short(hang_up=True)
+
+    # ---- kept sessions ----
+
+    async def _keep(self, berth: Berth) -> None:
+        backoff_s = FIRST_BACKOFF_S
+        while not self.stopping:
+            if await self._open(berth):
+                backoff_s = FIRST_BACKOFF_S
+                await self._guard(berth)
+            else:
+                await sleep(self.clock, backoff_s * (0.5 + self._entropy.random()))
+                backoff_s = min(backoff_s * 2, LAST_BACKOFF_S)
+
+    async def _open(self, berth: Berth) -> bool:
+        self._state(berth, "connecting")
+        try:
+            for port in self.bank.ports.values():
+                if port.kept:
+                    await berth.line(port.name)
+            self._state(berth, "proving")
+            sessions = self.bank.sessions
+            if sessions.sign_on is not None:
+                told = await self._converse(berth, sessions.sign_on(self._context(None)))
+                assert isinstance(told, Mapping)
+                berth.session = told
+            else:
+                await self._converse(berth, sessions.probe(self._context(None)))
+        except (NotConnected, NoAnswer, ProtocolError) as error:
+            self._failed(berth, error)
+            return False
+        self._make_ready(berth)
+        return True
+
+    async def _guard(self, berth: Berth) -> None:
+        """Return when the session has ended; prove it by the bank's heartbeat while it is idle."""
+        while berth.state == "ready" and not self.stopping:
+            gone: Deferred[None] = Deferred()
+            self._lost[berth.number] = gone
+            timer = self.clock.later(self.bank.sessions.probe_every_s, _fire, gone)
+            try:
+                await gone
+            finally:
+                self._lost.pop(berth.number, None)
+                if timer.active():
+                    timer.cancel()
+            if berth.state == "ready" and not berth.busy:
+                await self._beat(berth)
+
+    async def _beat(self, berth: Berth) -> None:
+        berth.busy = True
+        try:
+            await self._converse(berth, self.bank.sessions.probe(self._context(berth)))
+        except (NotConnected, NoAnswer, ProtocolError) as error:
+            self._failed(berth, error)
+        finally:
+            berth.busy = False
+        if berth.state == "ready" and berth not in self._free:
+            self._free.append(berth)
+            self._on_free()
+
+    # ---- short connections ----
+
+    async def _probe_for_ever(self) -> None:
+        backoff_s = FIRST_BACKOFF_S
+        probing = Berth(self, -1)
+        every_s = self.bank.sessions.probe_every_s
+        while not self.stopping:
+            since_s = self.clock.monotonic_s() - self._proved_s
+            if self.ready and since_s < every_s:
+                await sleep(self.clock, every_s - since_s)
+                continue
+            try:
+                await self._converse(probing, self.bank.sessions.probe(self._context(None)))
+            except (NotConnected, NoAnswer, ProtocolError) as error:
+                probing.close_short(hang_up=True)
+                for berth in self.berths:
+                    self._failed(berth, error)
+                await sleep(self.clock, backoff_s * (0.5 + self._entropy.random()))
+                backoff_s = min(backoff_s * 2, LAST_BACKOFF_S)
+                continue
+            probing.close_short()
+            backoff_s = FIRST_BACKOFF_S
+            self._proved_s = self.clock.monotonic_s()
+            for berth in self.berths:
+                if berth.state != "ready":
+                    self._make_ready(berth)
+
+    # ---- both ----
+
+    def _make_ready(self, berth: Berth) -> None:
+        self._state(berth, "ready")
+        if not berth.busy:
+            self._free.append(berth)
+        self._on_free()
+
+    def _failed(self, berth: Berth, error: NotConnected | NoAnswer | ProtocolError) -> None:
+        reason = str(error.reason.value if isinstance(error, NotConnected) else error.reason)
+        if berth.state != "down":
+            _log.warning("session.down", bank=self._labels[0], lane=self._labels[1], berth=berth.number,
+                         reason=reason, error=str(error))  # fmt: skip
+        self._meters.connect_failures.labels(self._labels[0], reason.split(":")[0]).inc()
+        self._state(berth, "down")
+        if self._kept:
+            berth.close_short(hang_up=True)
+
+    def _state(self, berth: Berth, state: str) -> None:
+        if state != berth.state and state == "ready":
+            _log.info("session.up", bank=self._labels[0], lane=self._labels[1], berth=berth.number)
+        berth.state = state
+        for one in SESSION_STATES:
+            count = sum(1 for other in self.berths if other.state == one)
+            self._meters.session_state.labels(*self._labels, one).set(count)
+        self._meters.session_up.labels(*self._labels).set(sum(b.state == "ready" for b in self.berths))
+
+
+def _fire(deferred: Deferred[None]) -> None:
+    if not deferred.called:
+        deferred.callback(None)
+

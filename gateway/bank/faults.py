@@ -1,0 +1,16 @@
+"""The ways an exchange can fail, as slugs for the journal and the metrics."""
+
+from __future__ import annotations
+
+from gateway.bank.endpoint import NotConnected
+from gateway.bank.session import NoAnswer
+from protocols.kit.errors import ProtocolError
+
+SIGNATURE_REASONS = frozenset({"unsigned", "structure", "algorithm", "digest", "signature", "wrong_key"})
+
+
+def reason_of(error: NotConnected | NoAnswer | ProtocolError) -> str:
+    """A fault as one slug."""
+    if isinstance(error, NotConnected):
+        return f"not_connected:{error.reason.value}"
+    return f"bad_answer:{error.reason}" if isinstance(error, ProtocolError) else error.reason

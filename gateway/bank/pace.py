@@ -1,0 +1,22 @@
+"""How fast a bank may be asked: a token bucket on the monotonic clock."""
+
+from __future__ import annotations
+
+
+class Pace:
+    """At most `burst` requests at once and `per_second` in the long run. `wait_s` takes a token or says how long to wait."""
+
+    def __init__(self, per_second: float, burst: int, now_s: float) -> None:
+        self._per_second = per_second
+        self._burst = float(max(burst, 1))
+        self._tokens = self._burst
+        self._at_s = now_s
+
+    def wait_s(self, now_s: float) -> float:
+        """0.0 and a token is taken; otherwise seconds until one will be there, and none is taken."""
+        self._tokens = min(self._burst, self._tokens + max(now_s - self._at_s, 0.0) * self._per_second)
+        self._at_s = now_s
+        if self._tokens >= 1.0:
+            self._tokens -= 1.0
+            return 0.0
+        return (1.0 - self._tokens) / self._per_second

@@ -1,0 +1,207 @@
+"""Sends one payment, once: what is about to leave is committed first, and the permit is tested as it leaves.
+
+    row ready? -> prepare (sign, hops) -> commit `sending` with the exact bytes -> permit -> write -> answer -> commit
+
+Up to the write nothing can have reached the bank; from the commit on, whatever goes wrong is doubt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from twisted.internet.defer import CancelledError, DeferredLock
+
+from gateway import log
+from gateway.bank import talk
+from gateway.bank.berths import Berth
+from gateway.bank.endpoint import NotConnected
+from gateway.bank.faults import reason_of
+from gateway.bank.session import Line, NoAnswer
+from gateway.core.states import Answered, Expire, NotSent, Send, Silent, Source, Work
+from gateway.journal import apply as journal_apply
+from gateway.journal.rows import AttemptRow, Evidence, PaymentRow
+from gateway.journal.store import Tx
+from protocols.bank import MoneyConversation, Submit
+from protocols.canon.outcome import Fate, Outcome, State
+from protocols.kit.errors import ProtocolError
+
+if TYPE_CHECKING:
+    from gateway.bank.lane import Lane
+
+RETRY_UNSENT_MS = 2_000
+RETRY_REFUSED_MS = 30_000
+_log = log.get("bank.sending")
+
+
+class Sending:
+    """The lane's way of carrying payments. `sending` commits follow acceptance order per debtor account."""
+
+    def __init__(self, lane: Lane) -> None:
+        self._lane = lane
+        self._parts = lane.parts
+        self._door = DeferredLock()
+        self._turns: dict[str, DeferredLock] = {}
+
+    async def carry(self, berth: Berth, payment: str) -> None:
+        """Take one payment from ready to whatever the bank says."""
+        # One at a time through the door: look-ups may finish in any order, accounts must queue in theirs.
+        await self._door.acquire()
+        try:
+            row = await self._lane.row(payment)
+            may_go = row is not None and self._may_go(row)
+            turn = self._turn(row) if may_go and row is not None else DeferredLock()
+            entered = turn.acquire()
+        finally:
+            self._door.release()
+        if row is None or not may_go:
+            self._lane.quay.give_back(berth)
+            if row is not None and self._expired(row):
+                await self._lane.record(payment, Expire(self._parts.clock.now_ms()))
+            return
+        await entered
+        try:
+            ready = await self._prepare(berth, row)
+            committing = None if ready is None else self._parts.store.write(self._unit(row, ready))
+        finally:
+            # The writer commits in the order of the calls, so the next of this account may prepare now.
+            turn.release()
+        if ready is None or committing is None:
+            self._lane.quay.give_back(berth)
+            return
+        applied = await committing
+        self._lane.noted(applied)
+        if applied.conflict or applied.row_after.life.state is not State.SENDING:
+            ready.conversation.close()
+            self._lane.quay.give_back(berth)
+            return
+        await self._speak(berth, applied.row_after, ready)
+
+    def _turn(self, row: PaymentRow) -> DeferredLock:
+        return self._turns.setdefault(row.order.debtor.account.clear, DeferredLock())
+
+    # ---- before the commit: nothing can have been sent ----
+
+    def _expired(self, row: PaymentRow) -> bool:
+        until_ms = row.life.valid_until_ms
+        return row.life.state is State.READY and until_ms is not None and self._parts.clock.now_ms() >= until_ms
+
+    def _may_go(self, row: PaymentRow) -> bool:
+        if row.life.state is not State.READY or self._expired(row):
+            return False
+        now_ms = self._parts.clock.now_ms()
+        opens_ms = max(self._lane.next_open_ms(now_ms), row.life.send_after_ms or 0)
+        if opens_ms > now_ms:
+            self._lane.agenda.later(row.payment, Work.SEND, opens_ms)
+            return False
+        return True
+
+    async def _prepare(self, berth: Berth, row: PaymentRow) -> _Ready | None:
+        """The bytes and the connection to write them to; None if the bank cannot be reached for it now."""
+        context = self._lane.context(berth, row.bank_ref, row.life.attempt + 1)
+        conversation = self._parts.bank.money[row.order.kind](row.order, context)
+        try:
+            step = await talk.until_submit(berth, conversation, self._parts.signers)
+            if isinstance(step, Submit):
+                line = await berth.line(step.port)
+                return _Ready(conversation, step, line, context.bank_date.isoformat())
+        except (NotConnected, NoAnswer, ProtocolError) as error:
+            conversation.close()
+            self._lane.fault_word(error, row.order.kind.value)
+            retry_ms, why = RETRY_UNSENT_MS, str(error)
+        else:
+            retry_ms, why = RETRY_REFUSED_MS, f"{step.code} {step.text}"
+        _log.warning("payment.not_prepared", bank=self._parts.bank_name, lane=self._parts.name, payment=row.payment,
+                     error=why, action="stays ready and is tried again")  # fmt: skip
+        self._lane.agenda.later(row.payment, Work.SEND, self._parts.clock.now_ms() + retry_ms)
+        return None
+
+    def _unit(self, row: PaymentRow, ready: _Ready) -> Callable[[Tx], journal_apply.Applied]:
+        epoch = self._lane.epoch
+        replay = row.life.rules.replay.value
+        keys = self._parts.bank.profile.signs
+        key_id = self._parts.signers[keys[0]].key_id if keys else None
+
+        def unit(tx: Tx) -> journal_apply.Applied:
+            attempt = AttemptRow(
+                payment=row.payment, attempt=row.life.attempt + 1, epoch=epoch, node=self._parts.node,
+                bank_date=ready.bank_date, serials=ready.submit.serials, port=ready.submit.port,
+                wire=ready.submit.data, key_id=key_id, first_write_ms=tx.now_ms, replay_policy=replay,
+            )  # fmt: skip
+            return journal_apply.apply(tx, row.payment, Send(tx.now_ms), epoch=epoch,
+                                       actor=f"lane:{self._parts.name}", attempt=attempt)  # fmt: skip
+
+        return unit
+
+    # ---- after the commit: whatever goes wrong is doubt, unless not one byte was written ----
+
+    async def _speak(self, berth: Berth, row: PaymentRow, ready: _Ready) -> None:
+        lane, started_s = self._lane, self._parts.clock.monotonic_s()
+        if not lane.permitted():
+            self._parts.meters.permits_refused.labels(self._parts.bank_name).inc()
+            await self._not_sent(berth, row, ready, "permit_refused")
+            return
+        answer = b""
+        try:
+            answer = await ready.line.exchange(ready.submit.data)
+            outcome = await talk.after_submit(berth, ready.conversation, self._parts.signers, answer)
+        except NoAnswer as error:
+            ready.conversation.close()
+            if not error.written and not answer:
+                await self._not_sent(berth, row, ready, error.reason)
+                return
+            await self._silent(berth, row, error, answer or error.partial, started_s)
+        except (NotConnected, ProtocolError) as error:
+            await self._silent(berth, row, error, answer, started_s)
+        except CancelledError:
+            raise
+        except Exception:
+            # A defect in the bank's code after the bytes left: the payment is in doubt, and the lane must stop.
+            lane.quay.give_back(berth, distrust=True)
+            await lane.record(row.payment, Silent(self._parts.clock.now_ms(), "adapter_defect"),
+                              Evidence(Source.SUBMIT, answer))  # fmt: skip
+            raise
+        else:
+            lane.quay.give_back(berth)
+            await self._heard(row, outcome, answer, started_s)
+
+    async def _heard(self, row: PaymentRow, outcome: Outcome, answer: bytes, started_s: float) -> None:
+        lane, kind = self._lane, row.order.kind.value
+        if not outcome.listed:
+            lane.unlisted(kind, outcome)
+        word = "unlisted_code" if not outcome.listed else _WORDS.get(outcome.fate, "ok")
+        lane.observe(kind, word, self._parts.clock.monotonic_s() - started_s)
+        evidence = Evidence(Source.SUBMIT, answer, outcome.fate, outcome.code, outcome.text)
+        event = Answered(self._parts.clock.now_ms(), outcome.fate, Source.SUBMIT)
+        await lane.record(row.payment, event, evidence, outcome)
+
+    async def _silent(
+        self, berth: Berth, row: PaymentRow, error: NotConnected | NoAnswer | ProtocolError, seen: bytes,
+        started_s: float,
+    ) -> None:  # fmt: skip
+        self._lane.quay.give_back(berth, distrust=True)
+        word = self._lane.fault_word(error, row.order.kind.value)
+        word = "silent" if word == "not_sent" else word
+        self._lane.observe(row.order.kind.value, word, self._parts.clock.monotonic_s() - started_s)
+        reason = reason_of(error)
+        evidence = Evidence(Source.SUBMIT, seen, note=reason) if seen else None
+        await self._lane.record(row.payment, Silent(self._parts.clock.now_ms(), reason), evidence)
+
+    async def _not_sent(self, berth: Berth, row: PaymentRow, ready: _Ready, reason: str) -> None:
+        ready.conversation.close()
+        self._lane.quay.give_back(berth, distrust=True)
+        self._lane.observe(row.order.kind.value, "not_sent", 0.0)
+        now_ms = self._parts.clock.now_ms()
+        await self._lane.record(row.payment, NotSent(now_ms, reason, now_ms + RETRY_UNSENT_MS))
+
+
+_WORDS = {Fate.FAILED: "refused", Fate.UNKNOWN: "in_doubt", Fate.DUPLICATE: "in_doubt", Fate.NOT_FOUND: "in_doubt"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    conversation: MoneyConversation
+    submit: Submit
+    line: Line
+    bank_date: str

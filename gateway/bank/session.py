@@ -1,0 +1,136 @@
+"""One connection to a bank: one exchange at a time, with its own limits of patience.
+
+An answer is a whole frame, nothing less. A frame nobody asked for, a second frame, or bytes that are no frame end the
+connection, because from then on no answer on it could be trusted to belong to its question.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import cast
+
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import IDelayedCall, ITCPTransport
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.python.failure import Failure
+
+from gateway.clock import Clock
+from protocols.bank import Cutter, Port
+from protocols.kit.errors import ProtocolError
+
+
+class NoAnswer(Exception):  # noqa: N818 - silence is an outcome, not an error
+    """The exchange brought no whole answer. `written` is False only if not one byte was handed to the transport."""
+
+    def __init__(self, reason: str, *, written: bool, partial: bytes = b"") -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.written = written
+        self.partial = partial
+
+
+class Line(Protocol):
+    """A connection that has passed its handshake. `on_end` is called once when it is gone."""
+
+    def __init__(self, port: Port, clock: Clock, on_end: Callable[[Line], None]) -> None:
+        self.port = port
+        self.live = False
+        self._clock = clock
+        self._on_end = on_end
+        self._cutter: Cutter = port.answers()
+        self._waiting: Deferred[bytes] | None = None
+        self._partial = b""
+        self._patience: IDelayedCall | None = None
+        self._whole: IDelayedCall | None = None
+
+    def exchange(self, data: bytes) -> Deferred[bytes]:
+        """Write one framed message and fire with the framed answer, or fail with NoAnswer."""
+        if not self.live or self.transport is None:
+            return _failed(NoAnswer("connection_gone", written=False))
+        assert self._waiting is None, "two exchanges on one connection"
+        self._waiting = Deferred()
+        self._partial = b""
+        self.transport.write(data)
+        self._patience = self._clock.later(self.port.first_byte_s, self._give_up, "no_answer")
+        self._whole = self._clock.later(self.port.exchange_s, self._give_up, "too_slow")
+        return self._waiting
+
+    def hang_up(self) -> None:
+        """Close now, dropping what is not yet written. Harmless when the connection is gone."""
+        if self.live:
+            self.live = False
+            assert self.transport is not None
+            cast(ITCPTransport, self.transport).abortConnection()
+
+    def finish(self) -> None:
+        """Close in order, after what was written has left."""
+        if self.live:
+            assert self.transport is not None
+            self.transport.loseConnection()
+
+    # ---- Twisted's side ----
+
+    def connectionMade(self) -> None:
+        self.live = True
+
+    def dataReceived(self, data: bytes) -> None:
+        if not self.live:
+            return
+        if self._waiting is None:
+            self._fail("unasked_bytes")
+            return
+        self._partial = (self._partial + data)[:65536]
+        try:
+            frames = self._cutter.feed(data)
+        except ProtocolError as error:
+            self._fail(f"bad_frame:{error.reason}")
+            return
+        if len(frames) > 1:
+            self._fail("two_answers")
+        elif frames:
+            self._deliver(frames[0])
+        elif self._patience is not None:
+            self._patience.cancel()
+            self._patience = self._clock.later(self.port.between_bytes_s, self._give_up, "answer_stalled")
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        was_live, self.live = self.live, False
+        if was_live and self._waiting is not None and isinstance(reason.value, ConnectionDone):
+            try:
+                frames = self._cutter.end()
+            except ProtocolError:
+                frames = []
+            if len(frames) == 1:
+                self._deliver(frames[0])
+        if self._waiting is not None:
+            word = "half_answer" if self._partial else "closed_without_answer"
+            self._end_exchange().errback(NoAnswer(word, written=True, partial=self._partial))
+        self._on_end(self)
+
+    def _deliver(self, frame: bytes) -> None:
+        self._end_exchange().callback(frame)
+
+    def _give_up(self, reason: str) -> None:
+        self._fail(reason)
+
+    def _fail(self, reason: str) -> None:
+        waiting = self._end_exchange() if self._waiting is not None else None
+        self.hang_up()
+        if waiting is not None:
+            waiting.errback(NoAnswer(reason, written=True, partial=self._partial))
+
+    def _end_exchange(self) -> Deferred[bytes]:
+        for timer in (self._patience, self._whole):
+            if timer is not None and timer.active():
+                timer.cancel()
+        self._patience = self._whole = None
+        waiting, self._waiting = self._waiting, None
+        assert waiting is not None
+        return waiting
+
+
+def _failed(error: NoAnswer) -> Deferred[bytes]:
+    deferred: Deferred[bytes] = Deferred()
+    deferred.errback(error)
+    return deferred

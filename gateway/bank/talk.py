@@ -1,0 +1,79 @@
+"""Carries a conversation's steps to a bank and its answers back.
+
+A conversation never sees a transport fault: it is closed, and the fault is raised here to whoever drives it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TypeVar
+
+from gateway.bank.berths import Berth
+from gateway.bank.keys import Signer
+from protocols.bank import Ask, Continue, Conversation, MoneyConversation, MoneyStep, Sign, Submit
+from protocols.canon.outcome import Outcome
+
+R = TypeVar("R")
+
+
+class NoSuchKey(AssertionError):
+    """A conversation asked for a signing key that the lane's settings do not name."""
+
+
+async def carry_out(step: Ask | Continue | Sign, berth: Berth, signers: Mapping[str, Signer]) -> bytes:
+    """One repeatable step: its answer. Raises NotConnected or NoAnswer."""
+    if isinstance(step, Sign):
+        signer = signers.get(step.key)
+        if signer is None:
+            raise NoSuchKey(f"no signing key named {step.key!r}; add keys.{step.key} to the lane's settings")
+        return await signer.sign(step.octets)
+    line = await berth.line(step.port)
+    return await line.exchange(step.data)
+
+
+def _no_submit(step: MoneyStep) -> Ask | Continue | Sign:
+    """The last gate for bank code with a defect: a question may not move money, a money word may do so once."""
+    assert not isinstance(step, Submit), "this conversation may not submit (any more)"
+    return step
+
+
+async def ask(berth: Berth, conversation: Conversation[R], signers: Mapping[str, Signer]) -> R:
+    """Run a question to its end. Raises NotConnected, NoAnswer or ProtocolError; then it may be asked again."""
+    try:
+        step = next(conversation)
+        while True:
+            step = conversation.send(await carry_out(_no_submit(step), berth, signers))
+    except StopIteration as end:
+        result: R = end.value
+        return result
+    finally:
+        conversation.close()
+
+
+async def until_submit(
+    berth: Berth, conversation: MoneyConversation, signers: Mapping[str, Signer]
+) -> Submit | Outcome:
+    """Run a money word up to its Submit, which is not carried out. An Outcome instead means it never asked to send."""
+    try:
+        step: MoneyStep = next(conversation)
+        while not isinstance(step, Submit):
+            step = conversation.send(await carry_out(step, berth, signers))
+    except StopIteration as end:
+        outcome: Outcome = end.value
+        return outcome
+    return step
+
+
+async def after_submit(
+    berth: Berth, conversation: MoneyConversation, signers: Mapping[str, Signer], answer: bytes
+) -> Outcome:
+    """Run a money word from its answer to its outcome. A second Submit is a defect of the bank's code."""
+    try:
+        step = conversation.send(answer)
+        while True:
+            step = conversation.send(await carry_out(_no_submit(step), berth, signers))
+    except StopIteration as end:
+        outcome: Outcome = end.value
+        return outcome
+    finally:
+        conversation.close()

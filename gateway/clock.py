@@ -1,0 +1,138 @@
+"""Time, chance and fresh ids, as arguments: nothing else in the gateway reads a clock or draws a random number."""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections.abc import Callable
+from threading import Lock
+from typing import Any, Protocol
+
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+_CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_PAIRS = tuple(high + low for high in _CROCKFORD for low in _CROCKFORD)
+_PAIR_SHIFTS = tuple(range(120, -1, -10))
+_RANDOM_BITS = 80
+_UUID_RANDOM_BITS = 74
+
+
+class Clock(Protocol):
+    """What time it is, and how to be called later. `now_ms` and `monotonic_s` may be called from any thread."""
+
+    def now_ms(self) -> int:
+        """Wall-clock time: milliseconds of UTC since 1970. It may jump; never measure durations with it."""
+
+    def monotonic_s(self) -> float:
+        """Seconds from an arbitrary start that never go backwards: for durations, time-outs and permits."""
+
+    def later(self, delay_s: float, fn: Callable[..., object], *args: Any) -> IDelayedCall:
+        """Call `fn(*args)` in the reactor's thread after `delay_s` seconds. Reactor thread only."""
+
+
+class SystemClock:
+    """The machine's clocks and the running reactor's timers."""
+
+    def __init__(self, reactor: IReactorTime) -> None:
+        self._reactor = reactor
+
+    def now_ms(self) -> int:
+        """Milliseconds of UTC since 1970."""
+        return time.time_ns() // 1_000_000
+
+    def monotonic_s(self) -> float:
+        """Seconds of the monotonic clock."""
+        return time.monotonic()
+
+    def later(self, delay_s: float, fn: Callable[..., object], *args: Any) -> IDelayedCall:
+        """Call `fn(*args)` in the reactor's thread after `delay_s` seconds."""
+        return self._reactor.callLater(delay_s, fn, *args)
+
+
+class Entropy(Protocol):
+    """Fresh ids and chance. Safe to use from any thread."""
+
+    def ulid(self, now_ms: int) -> str:
+        """A new ULID: 26 characters that sort by time; later calls of this object sort after earlier ones."""
+
+    def random(self) -> float:
+        """A number in [0, 1), for jitter. Not for secrets."""
+
+    def bytes(self, n: int) -> bytes:
+        """`n` unpredictable bytes."""
+
+
+class Ulids:
+    """Makes ULIDs that never repeat and never go backwards, though the wall clock may."""
+
+    def __init__(self, draw: Callable[[int], bytes]) -> None:
+        self._draw = draw
+        self._last = 0
+        self._lock = Lock()
+
+    def next(self, now_ms: int) -> str:
+        """The next ULID: of `now_ms`, or just above the last one if that is not later."""
+        with self._lock:
+            if now_ms > self._last >> _RANDOM_BITS:
+                self._last = (now_ms << _RANDOM_BITS) | int.from_bytes(self._draw(10), "big")
+            else:
+                self._last += 1
+            value = self._last
+        return "".join([_PAIRS[(value >> shift) & 1023] for shift in _PAIR_SHIFTS])
+
+
+class SystemEntropy:
+    """The operating system's randomness."""
+
+    def __init__(self) -> None:
+        self._ulids = Ulids(os.urandom)
+
+    def ulid(self, now_ms: int) -> str:
+        """A new ULID, above every earlier one of this object."""
+        return self._ulids.next(now_ms)
+
+    def random(self) -> float:
+        """A number in [0, 1)."""
+        return random.random()
+
+    def bytes(self, n: int) -> bytes:
+        """`n` unpredictable bytes."""
+        return os.urandom(n)
+
+
+class SeededEntropy:
+    """Repeatable chance for simulations: the same seed gives the same ids. Never for real keys or nonces."""
+
+    def __init__(self, seed: int) -> None:
+        self._source = random.Random(seed)
+        self._ulids = Ulids(self._source.randbytes)
+
+    def ulid(self, now_ms: int) -> str:
+        """A new ULID, the same in every run with this seed and these times."""
+        return self._ulids.next(now_ms)
+
+    def random(self) -> float:
+        """A number in [0, 1)."""
+        return self._source.random()
+
+    def bytes(self, n: int) -> bytes:
+        """`n` bytes of the seeded sequence."""
+        return self._source.randbytes(n)
+
+
+_VALUES = {letter: value for value, letter in enumerate(_CROCKFORD)}
+
+
+def uuid7(ulid: str) -> str:
+    """The UUIDv7 (RFC 9562) with the time and the low 74 random bits of `ulid`: AMQP peers expect a UUID.
+
+    Order is kept: of two ULIDs of one source the later one gives the greater text.
+    """
+    value = 0
+    for letter in ulid:
+        value = (value << 5) | _VALUES[letter]
+    at_ms, chance = value >> _RANDOM_BITS, value & ((1 << _UUID_RANDOM_BITS) - 1)
+    number = (at_ms << 80) | (0x7 << 76) | ((chance >> 62) << 64) | (0b10 << 62) | (chance & ((1 << 62) - 1))
+    text = f"{number:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"

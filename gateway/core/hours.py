@@ -1,0 +1,60 @@
+"""A bank's opening hours and business dates, in its own zone."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, time, timedelta, timezone
+from functools import lru_cache
+from zoneinfo import ZoneInfo
+
+from protocols.canon.limits import Hours
+
+_LOOK_AHEAD_DAYS = 15
+
+
+@lru_cache(maxsize=64)
+def _zone(name: str) -> ZoneInfo:
+    return ZoneInfo(name)
+
+
+def local(hours: Hours, at_ms: int) -> datetime:
+    """The moment as the bank's wall clock shows it."""
+    return datetime.fromtimestamp(at_ms / 1000, timezone.utc).astimezone(_zone(hours.zone))
+
+
+def bank_date(hours: Hours, at_ms: int) -> date:
+    """The business date an order sent now belongs to: after the cut-off, or on a closed day, the next open day."""
+    now = local(hours, at_ms)
+    day = now.date()
+    if hours.cut_off is not None and now.time() >= hours.cut_off:
+        day += timedelta(days=1)
+    for _ in range(_LOOK_AHEAD_DAYS):
+        if day.weekday() in hours.weekdays:
+            return day
+        day += timedelta(days=1)
+    raise AssertionError("a bank that is open on no weekday")
+
+
+def next_open_ms(hours: Hours, at_ms: int) -> int:
+    """`at_ms` itself while the bank takes money orders, else the moment it opens next."""
+    now = local(hours, at_ms)
+    if hours.opens == hours.closes and len(hours.weekdays) == 7:
+        return at_ms
+    for ahead in range(_LOOK_AHEAD_DAYS):
+        day = now.date() + timedelta(days=ahead)
+        if day.weekday() not in hours.weekdays:
+            continue
+        opens, closes = _span(hours, day)
+        if now < opens:
+            return int(opens.timestamp() * 1000)
+        if now < closes:
+            return at_ms
+    raise AssertionError("a bank that is open on no weekday")
+
+
+def _span(hours: Hours, day: date) -> tuple[datetime, datetime]:
+    zone = _zone(hours.zone)
+    opens = datetime.combine(day, hours.opens, zone)
+    if hours.opens == hours.closes:
+        return opens, datetime.combine(day + timedelta(days=1), time(0, 0), zone)
+    overnight = hours.closes < hours.opens
+    return opens, datetime.combine(day + timedelta(days=1 if overnight else 0), hours.closes, zone)

@@ -1,0 +1,514 @@
+"""The broker client on pika: the only file that knows pika.
+
+pika's own Twisted adapter is on its way out, blames the wrong publish for an unroutable message, and cannot
+abort a dead connection. What is used here is its protocol core: frames, properties, channel methods,
+heartbeat.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from ipaddress import ip_address
+from typing import Any, NoReturn
+
+import pika
+import pika.channel
+import pika.connection
+import pika.credentials
+import pika.exceptions
+import pika.frame
+import pika.spec
+from twisted.internet import defer, error
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import HostnameEndpoint, TCP4ClientEndpoint, TCP6ClientEndpoint, wrapClientTLS
+from twisted.internet.interfaces import IAddress, IDelayedCall, IStreamClientEndpoint
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from gateway.erp.address import BrokerAddress
+from gateway.erp.client import AmqpClient, Patience, Random
+from gateway.erp.link import Gone, Link
+from gateway.erp.publisher import Publisher, Unsendable
+from gateway.erp.wire import (
+    NO_HEADERS,
+    BrokerRefused,
+    Delivery,
+    LinkLost,
+    Message,
+    Prepare,
+    Properties,
+    Scalar,
+)
+
+log = Logger()
+
+_FRAME_OVERHEAD = 8
+_SETTLING = (pika.spec.Basic.Ack, pika.spec.Basic.Nack)
+_CONTENT = (pika.spec.Basic.Deliver, pika.spec.Basic.Return)
+_SCALARS = frozenset((str, int, float, bool, bytes))
+_UNREADABLE = (ValueError, OverflowError, OSError, struct.error, pika.exceptions.InvalidFieldTypeException)
+_UNSENDABLE = (pika.exceptions.AMQPError, struct.error, ValueError, TypeError, OverflowError, AssertionError)
+
+
+@dataclass(frozen=True, slots=True)
+class AmqpSettings:
+    """How to reach the broker. `connection_name` is what the broker's own tools show."""
+
+    address: BrokerAddress
+    connection_name: str = "bankgw"
+    heartbeat_s: int = 10
+    patience: Patience = Patience()
+
+
+def _nothing(*_args: object) -> None:
+    """For pika's compulsory callbacks whose news reach us another way."""
+
+
+def _why(reason: BaseException | None) -> str:
+    """One line for a person about how a connection or an attempt ended."""
+    if isinstance(reason, pika.exceptions.ConnectionClosed):
+        text = f"{reason.reply_code} {reason.reply_text}"
+        hint = {403: "; check user and password", 530: "; check the vhost and this user's rights in it"}
+        return text + hint.get(reason.reply_code, "")
+    if isinstance(reason, error.ConnectionDone):
+        return "the broker hung up"
+    return str(reason) or type(reason).__name__
+
+
+class _Channel(pika.channel.Channel):  # type: ignore[misc]
+    """`link.Channel`: messages and confirms go straight to plain callbacks, calls are Deferreds.
+
+    pika rejects what arrives for a consumer that is being cancelled, which would raise those messages'
+    delivery count and leave holes in the tags: here every delivery is handed over.
+    """
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.gone: Gone | None = None
+        self.on_confirm: Callable[[Any], None] = _nothing
+        self._sink: Callable[[Any, Any, bytes], None] = _nothing
+        self._on_returned: Callable[[Any, Any], None] = _nothing
+        self._calls: set[Deferred[Any]] = set()
+        self._opening: Deferred[Any] | None = None
+        self._watchers: list[Callable[[Gone], None]] = []
+        self.add_on_close_callback(self._closed)
+        self.add_on_cancel_callback(self._cancelled_by_broker)
+
+    def when_gone(self, watcher: Callable[[Gone], None]) -> None:
+        if self.gone is not None:
+            watcher(self.gone)
+        else:
+            self._watchers.append(watcher)
+
+    def leave(self) -> None:
+        self._watchers.clear()
+        if self.is_open:
+            self.close()
+
+    def deliver(self, queue: str, token: int, sink: Callable[[Delivery], None]) -> None:
+        def take(method: Any, properties: Any, body: bytes) -> None:
+            sink(Delivery(
+                queue, method.delivery_tag, token, method.redelivered, method.exchange, method.routing_key,
+                _properties(properties), body, getattr(properties, "undecodable", None)))
+
+        self._sink = take
+
+    async def limit(self, prefetch: int) -> None:
+        await self.call(self.basic_qos, prefetch_count=prefetch)
+
+    async def subscribe(self, queue: str, tag: str, *, no_ack: bool = False) -> None:
+        await self.call(self.basic_consume, queue, _nothing, auto_ack=no_ack, consumer_tag=tag)
+
+    async def unsubscribe(self, tag: str) -> None:
+        await self.call(self.basic_cancel, tag)
+
+    async def mirror(self, name: str) -> None:
+        await self.call(self.queue_declare, name, exclusive=True, auto_delete=True)
+
+    def ack_through(self, tag: int) -> None:
+        if self.is_open:
+            self.basic_ack(tag, multiple=True)
+
+    def give_back(self, tag: int) -> None:
+        if self.is_open:
+            self.basic_nack(tag, requeue=True)
+
+    async def publish_for(self, publisher: Publisher) -> None:
+        await self.call(self.confirm_delivery, _nothing)
+
+        def settle(method: Any) -> None:
+            verdict = publisher.confirmed if isinstance(method, pika.spec.Basic.Ack) else publisher.nacked
+            verdict(method.delivery_tag, method.multiple)
+
+        self.on_confirm = settle
+        self._on_returned = lambda method, properties: publisher.returned(
+            properties.message_id, method.reply_code, method.reply_text)
+        publisher.opened(self._send)
+
+    def call(self, verb: Callable[..., object], *args: Any, **named: Any) -> Deferred[Any]:
+        """`verb` is a bound pika method that takes `callback`; fails with BrokerRefused or LinkLost."""
+        if self.gone is not None:
+            return defer.fail(self.gone)
+        answer: Deferred[Any] = Deferred()
+        self._calls.add(answer)
+        try:
+            verb(*args, callback=partial(self._answered, answer), **named)
+        except pika.exceptions.AMQPError as problem:
+            self._calls.discard(answer)
+            return defer.fail(LinkLost(_why(problem)))
+        return answer
+
+    def _send(self, message: Message) -> None:
+        try:
+            self.basic_publish(message.exchange, message.routing_key, message.body,
+                               _encodable(message, self.connection.login), message.mandatory)
+        except _UNSENDABLE as problem:
+            raise Unsendable(f"cannot be put on the wire: {type(problem).__name__}: {problem}") from problem
+
+    def expect(self, opening: Deferred[Any] | None) -> None:
+        """Fail `opening` too if the channel closes; None: it is open now."""
+        self._opening = opening
+
+    def _answered(self, answer: Deferred[Any], frame: Any) -> None:
+        if answer in self._calls:
+            self._calls.remove(answer)
+            answer.callback(frame)
+
+    def _closed(self, _channel: object, reason: BaseException) -> None:
+        if isinstance(reason, pika.exceptions.ChannelClosedByBroker):
+            self._end(BrokerRefused(reason.reply_code, reason.reply_text))
+        else:
+            self._end(LinkLost(_why(reason)))
+
+    def _cancelled_by_broker(self, _frame: object) -> None:
+        watchers, self._watchers = self._watchers, []
+        self.leave()
+        self._watchers = watchers
+        self._end(BrokerRefused(0, "the broker cancelled the consumer: its queue was deleted or has moved"))
+
+    def _end(self, gone: Gone) -> None:
+        if self.gone is not None:
+            return
+        self.gone = gone
+        calls, self._calls = self._calls, set()
+        if self._opening is not None:
+            calls.add(self._opening)
+        watchers, self._watchers = self._watchers, []
+        for answer in calls:
+            answer.errback(gone)
+        for watcher in watchers:
+            watcher(gone)
+
+    def _on_deliver(self, method_frame: Any, header_frame: Any, body: bytes) -> None:
+        if self.gone is None:
+            self._sink(method_frame.method, header_frame.properties, body)
+
+    def _on_return(self, method_frame: Any, header_frame: Any, body: bytes) -> None:
+        self._on_returned(method_frame.method, header_frame.properties)
+
+
+def _properties(found: Any) -> Properties:
+    headers: Mapping[str, Scalar] = NO_HEADERS
+    if found.headers:
+        headers = {k: v for k, v in found.headers.items() if type(v) in _SCALARS and type(k) is str}
+    return Properties(
+        found.message_id, found.correlation_id, found.reply_to, found.user_id, found.type, found.app_id,
+        found.content_type, found.timestamp, found.expiration,
+        headers,
+    )
+
+
+def _encodable(message: Message, login: str | None) -> Any:
+    p = message.properties
+    return pika.spec.BasicProperties(
+        p.content_type, None, dict(p.headers) if p.headers else None, 2 if message.persistent else 1, None,
+        p.correlation_id, p.reply_to, p.expiration, p.message_id, p.timestamp, p.type, p.user_id or login,
+        p.app_id)
+
+
+class _Connection(pika.connection.Connection):  # type: ignore[misc]
+    """pika's protocol core on a Twisted transport."""
+
+    _error: BaseException | None
+    _frame_buffer: bytes
+
+    def __init__(self, parameters: Any, reactor: Any, opened: Callable[[], None],
+                 ended: Callable[[BaseException | None], None]) -> None:
+        self._reactor = reactor
+        self._transport: Any = None
+        self.login: str | None = getattr(parameters.credentials, "username", None)
+        super().__init__(
+            parameters,
+            on_open_callback=lambda _connection: opened(),
+            on_open_error_callback=lambda _connection, reason: ended(reason),
+            on_close_callback=lambda _connection, reason: ended(reason),
+            internal_connection_workflow=False,
+        )
+
+    def stream_up(self, transport: Any) -> None:
+        """The transport is connected: say hello."""
+        self._transport = transport
+        self._on_stream_connected()
+
+    def stream_lost(self, reason: BaseException) -> None:
+        """The transport is gone. What the broker said before it hung up is the better reason, if it said
+        anything.
+        """
+        self._transport = None
+        if self._error is None:
+            self._error = reason
+        self._on_stream_terminated(None)
+
+    def abort(self) -> None:
+        """Hang up now, unsent bytes or not: a dead peer would never take them."""
+        if self._transport is not None:
+            self._transport.abortConnection()
+
+    def take(self, data: bytes) -> None:
+        """Bytes arrived. Frames are cut out by offset: pika's way copies the whole buffer for each."""
+        self.bytes_received += len(data)
+        buffer = self._frame_buffer + data if self._frame_buffer else data
+        if buffer[:4] == b"AMQP":
+            raise LinkLost("the broker speaks another AMQP version")
+        offset, end = 0, len(buffer)
+        limit = self.params.frame_max
+        while end - offset >= _FRAME_OVERHEAD:
+            size = _FRAME_OVERHEAD + int.from_bytes(buffer[offset + 3:offset + 7], "big")
+            if size > limit + _FRAME_OVERHEAD:
+                raise LinkLost(f"a frame of {size} bytes arrived, agreed were {limit}: no AMQP broker")
+            if end - offset < size:
+                break
+            frame = self._decode(buffer[offset:offset + size])
+            offset += size
+            self._process_frame(frame)
+            if self._transport is None:
+                return
+        self._frame_buffer = buffer[offset:]
+
+    def _decode(self, octets: bytes) -> Any:
+        try:
+            return pika.frame.decode_frame(octets)[1]
+        except _UNREADABLE as problem:
+            # A sender chose these properties. Letting them end the connection would end it again at every
+            # redelivery, and raise the delivery count of innocent neighbours: hand the body over without
+            # them.
+            if octets[0] != pika.spec.FRAME_HEADER:
+                raise
+            channel, body_size = struct.unpack(">xH4x4xQ", octets[:19])
+            unread = pika.spec.BasicProperties()
+            unread.undecodable = f"{type(problem).__name__}: {problem}"
+            return pika.frame.Header(channel, body_size, unread)
+
+    def _process_frame(self, frame: Any) -> None:
+        # Messages and confirms are nearly all traffic and need none of pika's callback look-ups.
+        kind = frame.frame_type
+        if kind == pika.spec.FRAME_METHOD:
+            method = frame.method
+            if isinstance(method, _SETTLING):
+                channel = self._channels.get(frame.channel_number)
+                if channel is not None:
+                    channel.on_confirm(method)
+                return
+            if not isinstance(method, _CONTENT):
+                super()._process_frame(frame)
+                return
+        elif kind == pika.spec.FRAME_HEARTBEAT:
+            super()._process_frame(frame)
+            return
+        channel = self._channels.get(frame.channel_number)
+        if channel is not None:
+            channel._handle_content_frame(frame)
+
+    def _create_channel(self, channel_number: int, on_open_callback: Any) -> _Channel:
+        return _Channel(self, channel_number, on_open_callback)
+
+    def _adapter_call_later(self, delay: float, callback: Callable[[], None]) -> IDelayedCall:
+        timer: IDelayedCall = self._reactor.callLater(delay, callback)
+        return timer
+
+    def _adapter_remove_timeout(self, timeout_id: IDelayedCall) -> None:
+        if timeout_id.active():
+            timeout_id.cancel()
+
+    def _adapter_add_callback_threadsafe(self, callback: Callable[[], None]) -> None:
+        self._reactor.callFromThread(callback)
+
+    def _adapter_connect_stream(self) -> NoReturn:
+        raise NotImplementedError("Twisted endpoints connect")
+
+    def _adapter_disconnect_stream(self) -> None:
+        if self._transport is None:
+            return
+        if isinstance(self._error, pika.exceptions.ConnectionClosed):
+            self._transport.loseConnection()
+        else:
+            self._transport.abortConnection()
+
+    def _adapter_emit_data(self, data: bytes) -> None:
+        if self._transport is not None:
+            self._transport.write(data)
+
+
+class _Link(Protocol):
+    """`link.Link` on pika's core."""
+
+    def __init__(self, reactor: Any, parameters: Any, on_blocked: Callable[[bool], None]) -> None:
+        self.opened: Deferred[None] = Deferred()
+        self.ended: Deferred[str] = Deferred()
+        self.alive = True
+        self._reason: str | None = None
+        self._amqp = _Connection(parameters, reactor, self._opened, self._ended)
+        self._amqp.add_on_connection_blocked_callback(lambda *_: on_blocked(True))
+        self._amqp.add_on_connection_unblocked_callback(lambda *_: on_blocked(False))
+
+    async def channel(self) -> _Channel:
+        if not self.alive or not self._amqp.is_open:
+            raise LinkLost(self._reason or "the connection is closing")
+        opened: Deferred[Any] = Deferred()
+        channel: _Channel = self._amqp.channel(on_open_callback=opened.callback)
+        channel.expect(opened)
+        await opened
+        channel.expect(None)
+        return channel
+
+    def declarer(self) -> _Declarer:
+        return _Declarer(self)
+
+    def drop(self, reason: str) -> None:
+        if self.alive:
+            self._reason = self._reason or reason
+            self._amqp.abort()
+
+    def hang_up(self) -> None:
+        if self.alive and self._amqp.is_open:
+            self._amqp.close()
+
+    def connectionMade(self) -> None:
+        transport: Any = self.transport
+        transport.setTcpNoDelay(True)
+        transport.setTcpKeepAlive(True)
+        self._amqp.stream_up(transport)
+
+    def dataReceived(self, data: bytes) -> None:
+        try:
+            self._amqp.take(data)
+        except LinkLost as lost:
+            self.drop(str(lost))
+        except defer.CancelledError:
+            raise
+        except Exception as problem:
+            log.failure("the broker connection is dropped: what arrived on it could not be handled")
+            self.drop(f"unhandled {type(problem).__name__}: {problem}")
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        assert reason.value is not None
+        self._amqp.stream_lost(reason.value)
+
+    def _opened(self) -> None:
+        if not self.opened.called:
+            self.opened.callback(None)
+
+    def _ended(self, reason: BaseException | None) -> None:
+        self.alive = False
+        text = self._reason = self._reason or _why(reason)
+        if not self.opened.called:
+            self.opened.errback(LinkLost(text))
+        self.ended.callback(text)
+
+
+class _Declarer:
+    """`wire.Declarer` on a link: a refused declaration closes its channel, so the next one opens another."""
+
+    def __init__(self, link: _Link) -> None:
+        self._link = link
+        self._channel: _Channel | None = None
+
+    async def exchange(self, name: str, kind: str, arguments: Mapping[str, Scalar]) -> None:
+        channel = await self._open()
+        await channel.call(channel.exchange_declare, name, exchange_type=kind, durable=True,
+                           arguments=dict(arguments))
+
+    async def exchange_exists(self, name: str) -> None:
+        channel = await self._open()
+        await channel.call(channel.exchange_declare, name, passive=True)
+
+    async def queue(self, name: str, arguments: Mapping[str, Scalar]) -> None:
+        channel = await self._open()
+        await channel.call(channel.queue_declare, name, durable=True, arguments=dict(arguments))
+
+    async def queue_exists(self, name: str) -> None:
+        channel = await self._open()
+        await channel.call(channel.queue_declare, name, passive=True)
+
+    async def bind(self, queue: str, exchange: str, routing_key: str) -> None:
+        channel = await self._open()
+        await channel.call(channel.queue_bind, queue, exchange, routing_key=routing_key)
+
+    async def _open(self) -> _Channel:
+        if self._channel is None or self._channel.gone is not None:
+            self._channel = await self._link.channel()
+        return self._channel
+
+
+def pika_amqp(reactor: Any, settings: AmqpSettings, random: Random, *, tls: Any = None,
+              prepare: Prepare | None = None) -> AmqpClient:
+    """A `wire.Amqp` for the RabbitMQ at `settings.address`; call its `start` to connect.
+
+    `tls` is an IOpenSSLClientConnectionCreator, needed exactly when the address is amqps. `prepare` declares
+    or verifies the topology on each connection (see `topology.preparation`). `user-id` is set to the login on
+    every message that names none.
+    """
+    address = settings.address
+    if address.tls != (tls is not None):
+        raise ValueError(f"{address}: an amqps:// address needs TLS settings, an amqp:// address takes none")
+    endpoint = _endpoint(reactor, address)
+    if tls is not None:
+        endpoint = wrapClientTLS(tls, endpoint)
+
+    def dial(on_blocked: Callable[[bool], None]) -> Deferred[Link]:
+        factory = _LinkFactory(partial(_Link, reactor, _parameters(settings), on_blocked))
+        return endpoint.connect(factory).addErrback(_unreachable)  # type: ignore[return-value]
+
+    return AmqpClient(reactor, dial, random, settings.patience, str(address), prepare)
+
+
+class _LinkFactory(Factory):
+    noisy = False
+
+    def __init__(self, build: Callable[[], _Link]) -> None:
+        self._build = build
+
+    def buildProtocol(self, addr: IAddress | None) -> _Link:
+        return self._build()
+
+
+def _endpoint(reactor: Any, address: BrokerAddress) -> IStreamClientEndpoint:
+    try:
+        version = ip_address(address.host).version
+    except ValueError:
+        return HostnameEndpoint(reactor, address.host, address.port)
+    return (TCP4ClientEndpoint if version == 4 else TCP6ClientEndpoint)(reactor, address.host, address.port)
+
+
+def _parameters(settings: AmqpSettings) -> Any:
+    address = settings.address
+    if address.user:
+        login = pika.credentials.PlainCredentials(address.user, address.password)
+    else:
+        login = pika.credentials.ExternalCredentials()
+    return pika.connection.ConnectionParameters(
+        host=address.host, port=address.port, virtual_host=address.vhost, credentials=login,
+        heartbeat=settings.heartbeat_s, client_properties={"connection_name": settings.connection_name,
+                                                           "product": "bankgw"})
+
+
+def _unreachable(failure: Failure) -> NoReturn:
+    problem = failure.value
+    if isinstance(problem, (error.ConnectError, error.DNSLookupError, OSError)):
+        raise LinkLost(f"cannot be reached: {problem}") from problem
+    failure.raiseException()
+    raise AssertionError

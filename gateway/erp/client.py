@@ -1,0 +1,516 @@
+"""Staying connected to the broker: reconnects, re-declares, acks in runs, hands publishes their verdicts."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NoReturn, Protocol
+
+from twisted.internet.defer import CancelledError, Deferred, TimeoutError
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from gateway.erp.acks import AckWindow
+from gateway.erp.canary import Canary
+from gateway.erp.link import Channel, Dial, Gone, Link
+from gateway.erp.publisher import Publisher
+from gateway.erp.wire import (
+    BrokerRefused,
+    Delivery,
+    Down,
+    LinkLost,
+    Message,
+    OnDelivery,
+    Prepare,
+    Properties,
+    UnsafeTopology,
+    Verdict,
+    ignore_blocked,
+)
+
+log = Logger()
+
+_NOT_FOUND = 404
+_PREFETCH_MAX = 65_535
+CANARY_QUEUE = "bankgw.canary."
+
+
+class Random(Protocol):
+    """What is needed of `random.Random`."""
+
+    def random(self) -> float:
+        """A number in [0, 1)."""
+
+    def getrandbits(self, k: int, /) -> int:
+        """A number of `k` random bits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long the client waits for what. `canary_every_s` 0 means no canary."""
+
+    connect_timeout_s: float = 15.0
+    establish_timeout_s: float = 60.0
+    backoff_first_s: float = 0.2
+    backoff_max_s: float = 30.0
+    canary_every_s: float = 15.0
+    give_back_after_s: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class AmqpStatus:
+    """A snapshot for metrics and `status`. `canary_age_s` is None until the first canary came back."""
+
+    up: bool
+    blocked: bool
+    paused: bool
+    publishes_in_flight: int
+    deliveries_open: int
+    connections: int
+    canary_age_s: float | None
+
+
+class _Consumer:
+    """A queue we want messages of, and the channel they come on at present."""
+
+    def __init__(self, queue: str, prefetch: int, on_delivery: OnDelivery) -> None:
+        self.queue = queue
+        self.prefetch = prefetch
+        self.on_delivery = on_delivery
+        self.failures = 0
+        self.subscriptions = 0
+        self.token = 0
+        self.channel: Channel | None = None
+        self.window = AckWindow(_nothing)
+
+    @property
+    def tag(self) -> str:
+        """The consumer tag of the latest subscription."""
+        return f"bankgw-{self.token}-{self.subscriptions}"
+
+
+def _nothing(*_args: object) -> None:
+    pass
+
+
+class AmqpClient:
+    """`wire.Amqp` over any `link.Dial`.
+
+    Consumers and topology are wishes that every new connection fulfils before `on_up`. The pause between
+    attempts doubles, with jitter, from `backoff_first_s` to `backoff_max_s`, and starts anew only after such
+    a fulfilment: a broker that accepts the connection and refuses the rest is not hammered.
+
+    Each consumer has a channel of its own, so that neither a mistake nor a slow order on one holds back
+    another.
+    """
+
+    def __init__(self, clock: IReactorTime, dial: Dial, random: Random, patience: Patience, where: str,
+                 prepare: Prepare | None = None) -> None:
+        """`where` names the broker in messages; `prepare` declares or verifies the topology on each
+        connection, and what it raises keeps the client down.
+        """
+        self._clock = clock
+        self._dial = dial
+        self._random = random
+        self._patience = patience
+        self._where = where
+        self._prepare = prepare
+        self._publisher = Publisher()
+        self._consumers: list[_Consumer] = []
+        self._live: dict[int, _Consumer] = {}
+        self._tokens = itertools.count(1)
+        self._dirty: set[int] = set()
+        self._flush_timer: IDelayedCall | None = None
+        self._timers: set[IDelayedCall] = set()
+        self._tasks: set[Deferred[None]] = set()
+        self._canary: Canary | None = None
+        self._heard_at_s: float | None = None
+        self._link: Link | None = None
+        self._loop: Deferred[None] | None = None
+        self._failures = 0
+        self._connections = 0
+        self._up = False
+        self._blocked = False
+        self._paused = False
+        self._closing = False
+        self._on_up: Callable[[], None] = _nothing
+        self._on_down: Callable[[Down], None] = _nothing
+        self._on_blocked: Callable[[bool], None] = ignore_blocked
+
+    @property
+    def up(self) -> bool:
+        """See `wire.Amqp`."""
+        return self._up
+
+    @property
+    def blocked(self) -> bool:
+        """See `wire.Amqp`."""
+        return self._blocked
+
+    def status(self) -> AmqpStatus:
+        """How things are right now."""
+        if self._canary is not None:
+            self._heard_at_s = self._canary.heard_at_s or self._heard_at_s
+        return AmqpStatus(
+            up=self._up, blocked=self._blocked, paused=self._paused,
+            publishes_in_flight=self._publisher.in_flight,
+            deliveries_open=sum(consumer.window.open for consumer in self._live.values()),
+            connections=self._connections,
+            canary_age_s=None if self._heard_at_s is None else self._clock.seconds() - self._heard_at_s,
+        )
+
+    def start(self, on_up: Callable[[], None], on_down: Callable[[Down], None],
+              on_blocked: Callable[[bool], None] = ignore_blocked) -> None:
+        """See `wire.Amqp`."""
+        if self._loop is not None:
+            raise RuntimeError("this broker client was started before")
+        self._on_up, self._on_down, self._on_blocked = on_up, on_down, on_blocked
+        self._loop = Deferred.fromCoroutine(self._keep_connected())
+        self._loop.addErrback(_forget_cancelled)
+
+    def consume(self, queue: str, prefetch: int, on_delivery: OnDelivery) -> None:
+        """See `wire.Amqp`."""
+        if not 1 <= prefetch <= _PREFETCH_MAX:
+            raise ValueError(f"prefetch of {queue} must be 1 to {_PREFETCH_MAX}, not {prefetch}")
+        if any(consumer.queue == queue for consumer in self._consumers):
+            raise ValueError(f"{queue} is consumed already")
+        consumer = _Consumer(queue, prefetch, on_delivery)
+        self._consumers.append(consumer)
+        if self._up and self._link is not None:
+            self._spawn(self._serve(self._link, consumer))
+
+    def ack(self, delivery: Delivery, multiple: bool = False) -> bool:
+        """See `wire.Amqp`."""
+        consumer = self._live.get(delivery.channel)
+        if consumer is None:
+            return False
+        if multiple:
+            consumer.window.done_through(delivery.tag)
+        else:
+            consumer.window.done(delivery.tag)
+        self._flush_soon(delivery.channel)
+        return True
+
+    def publish(self, message: Message) -> Deferred[Verdict]:
+        """See `wire.Amqp`."""
+        return self._publisher.publish(message)
+
+    def pause(self) -> None:
+        """See `wire.Amqp`."""
+        if not self._paused:
+            self._paused = True
+            for consumer in self._live.values():
+                self._spawn(self._unsubscribe(consumer))
+
+    def resume(self) -> None:
+        """See `wire.Amqp`."""
+        if self._paused:
+            self._paused = False
+            for consumer in self._live.values():
+                self._spawn(self._subscribe(consumer))
+
+    def close(self, deadline_s: float) -> Deferred[None]:
+        """See `wire.Amqp`."""
+        return Deferred.fromCoroutine(self._close(deadline_s))
+
+    async def _close(self, deadline_s: float) -> None:
+        try:
+            await Deferred.fromCoroutine(self._goodbye()).addTimeout(deadline_s, self._clock)
+        except TimeoutError:
+            log.warn("{where}: hanging up after {limit:g} s with {count} publishes unanswered",
+                     where=self._where, limit=deadline_s, count=self._publisher.in_flight)
+        finally:
+            if self._loop is not None:
+                self._loop.cancel()
+
+    async def _goodbye(self) -> None:
+        self._closing = True
+        link, loop = self._link, self._loop
+        if link is None or loop is None or not self._up:
+            return
+        self.pause()
+        if self._canary is not None:
+            self._canary.stop()
+        await self._publisher.when_idle()
+        self._flush()
+        link.hang_up()
+        ended: Deferred[None] = Deferred()
+
+        def tell(_result: object) -> None:
+            if not ended.called:
+                ended.callback(None)
+
+        loop.addBoth(tell)
+        await ended
+
+    # Connecting
+
+    async def _keep_connected(self) -> None:
+        while True:
+            down = await self._one_connection()
+            if self._closing:
+                return
+            self._on_down(down)
+            self._failures += 1
+            await self._sleep(self._backoff_s(self._failures))
+
+    async def _one_connection(self) -> Down:
+        link: Link | None = None
+        try:
+            opening = Deferred.fromCoroutine(self._open())
+            link = await opening.addTimeout(self._patience.connect_timeout_s, self._clock, _late)
+            self._link = link
+            establishing = Deferred.fromCoroutine(self._establish(link))
+            await establishing.addTimeout(self._patience.establish_timeout_s, self._clock, _late)
+            self._connections += 1
+            self._failures = 0
+            self._up = True
+            log.info("connected to {where}", where=self._where)
+            self._on_up()
+            return Down(f"{self._where}: {await link.ended}")
+        except CancelledError:
+            raise
+        except (LinkLost, BrokerRefused, UnsafeTopology) as problem:
+            return Down(f"{self._where}: {problem}", problem)
+        except Exception as problem:
+            log.failure("unexpected failure while connecting to {where}; trying again", where=self._where)
+            return Down(f"{self._where}: {type(problem).__name__}: {problem}", problem)
+        finally:
+            self._forget_link("the connection to the broker ended")
+            if link is not None:
+                link.drop("dropped")
+
+    async def _open(self) -> Link:
+        link = await self._dial(self._heard_blocked)
+        try:
+            await link.opened
+        except CancelledError:
+            link.drop("no answer in time")
+            raise
+        return link
+
+    def _backoff_s(self, failures: int) -> float:
+        longest_s = self._patience.backoff_first_s * 2.0 ** min(failures - 1, 60)
+        return min(self._patience.backoff_max_s, longest_s) * (0.5 + self._random.random() / 2)
+
+    async def _establish(self, link: Link) -> None:
+        if self._prepare is not None:
+            await self._prepare(link.declarer())
+        await self._carry_publisher(link)
+        for consumer in self._consumers:
+            await self._open_consumer(link, consumer)
+        if self._patience.canary_every_s:
+            await self._keep_canary(link)
+
+    def _forget_link(self, reason: str) -> None:
+        self._up = False
+        self._link = None
+        for consumer in self._live.values():
+            consumer.channel = None
+        self._live.clear()
+        self._dirty.clear()
+        for timer in [*self._timers, self._flush_timer]:
+            if timer is not None and timer.active():
+                timer.cancel()
+        self._timers.clear()
+        self._flush_timer = None
+        if self._canary is not None:
+            self._heard_at_s = self._canary.heard_at_s or self._heard_at_s
+            self._canary.stop()
+            self._canary = None
+        for task in list(self._tasks):
+            task.cancel()
+        self._publisher.lost(reason)
+        self._heard_blocked(False)
+
+    def _heard_blocked(self, blocked: bool) -> None:
+        if blocked == self._blocked:
+            return
+        self._blocked = blocked
+        if blocked:
+            log.warn("{where} is short of memory or disk and takes no messages: intake and outbox wait",
+                     where=self._where)
+        if self._canary is not None:
+            # A blocked broker does not read: its silence says nothing about the connection.
+            if blocked:
+                self._canary.stop()
+            else:
+                self._canary.start()
+        self._on_blocked(blocked)
+
+    # Publishing
+
+    async def _carry_publisher(self, link: Link) -> None:
+        channel = await link.channel()
+        await channel.publish_for(self._publisher)
+        channel.when_gone(partial(self._publisher_gone, link))
+
+    def _publisher_gone(self, link: Link, gone: Gone) -> None:
+        if not isinstance(gone, BrokerRefused) or link is not self._link:
+            return
+        log.error("the broker closed the publishing channel: {gone}", gone=str(gone))
+        self._publisher.channel_closed(gone.code, gone.text)
+        if gone.code == _NOT_FOUND:
+            link.drop(f"an exchange is gone ({gone.text}): the topology must be looked at again")
+        else:
+            self._spawn(self._reopen_publisher(link))
+
+    async def _reopen_publisher(self, link: Link) -> None:
+        # The pause keeps a broker that closes every channel at once from being hammered.
+        await self._sleep(self._patience.backoff_first_s)
+        await self._carry_publisher(link)
+
+    # Consuming
+
+    async def _serve(self, link: Link, consumer: _Consumer) -> None:
+        """Open the consumer's channel, again and again with growing pauses, as long as this connection lives.
+        """
+        while True:
+            try:
+                await self._open_consumer(link, consumer)
+                return
+            except BrokerRefused as refused:
+                log.error("{queue} cannot be consumed: {refused}", queue=consumer.queue, refused=str(refused))
+                if refused.code == _NOT_FOUND:
+                    link.drop(f"{consumer.queue} is gone: the topology must be looked at again")
+                    return
+            consumer.failures += 1
+            await self._sleep(self._backoff_s(consumer.failures))
+
+    async def _open_consumer(self, link: Link, consumer: _Consumer) -> None:
+        channel = await link.channel()
+        await channel.limit(consumer.prefetch)
+        consumer.token = next(self._tokens)
+        consumer.subscriptions = 0
+        consumer.channel = channel
+        consumer.window = AckWindow(channel.ack_through)
+        channel.deliver(consumer.queue, consumer.token, partial(self._take, consumer))
+        self._live[consumer.token] = consumer
+        try:
+            await self._subscribe(consumer)
+        finally:
+            if channel.gone is not None:
+                self._live.pop(consumer.token, None)
+        channel.when_gone(partial(self._consumer_gone, link, consumer, consumer.token))
+
+    async def _subscribe(self, consumer: _Consumer) -> None:
+        channel = consumer.channel
+        if channel is None or self._paused:
+            return
+        consumer.subscriptions += 1
+        await channel.subscribe(consumer.queue, consumer.tag)
+
+    async def _unsubscribe(self, consumer: _Consumer) -> None:
+        if consumer.channel is not None and consumer.subscriptions:
+            await consumer.channel.unsubscribe(consumer.tag)
+
+    def _consumer_gone(self, link: Link, consumer: _Consumer, token: int, gone: Gone) -> None:
+        self._live.pop(token, None)
+        self._dirty.discard(token)
+        consumer.channel = None
+        if isinstance(gone, BrokerRefused) and link is self._link:
+            log.error("the broker stopped serving {queue}: {gone}", queue=consumer.queue, gone=str(gone))
+            self._spawn(self._serve(link, consumer))
+
+    def _take(self, consumer: _Consumer, delivery: Delivery) -> None:
+        consumer.window.delivered(delivery.tag)
+        try:
+            consumer.on_delivery(delivery)
+            consumer.failures = 0
+        except CancelledError:
+            raise
+        except Exception:
+            log.failure("taking message {id!r} from {queue} failed; it goes back to the queue in {pause:g} s",
+                        id=delivery.properties.message_id, queue=delivery.queue,
+                        pause=self._patience.give_back_after_s)
+            self._later(self._patience.give_back_after_s, partial(self._give_back, delivery))
+
+    def _give_back(self, delivery: Delivery) -> None:
+        consumer = self._live.get(delivery.channel)
+        if consumer is None or consumer.channel is None or not consumer.window.given_back(delivery.tag):
+            return
+        consumer.channel.give_back(delivery.tag)
+        self._flush_soon(delivery.channel)
+
+    def _flush_soon(self, token: int) -> None:
+        self._dirty.add(token)
+        if self._flush_timer is None:
+            self._flush_timer = self._clock.callLater(0, self._flush)
+
+    def _flush(self) -> None:
+        timer, self._flush_timer = self._flush_timer, None
+        if timer is not None and timer.active():
+            timer.cancel()
+        dirty, self._dirty = self._dirty, set()
+        for token in dirty:
+            self._live[token].window.flush()
+
+    # The canary
+
+    async def _keep_canary(self, link: Link) -> None:
+        queue = f"{CANARY_QUEUE}{self._random.getrandbits(96):024x}"
+        try:
+            channel = await link.channel()
+            await channel.mirror(queue)
+            canary = Canary(self._clock, self._patience.canary_every_s, partial(self._sing, queue),
+                            partial(self._silent, link))
+            channel.deliver(queue, 0, lambda _delivery: canary.heard())
+            await channel.subscribe(queue, "bankgw-canary", no_ack=True)
+        except BrokerRefused as refused:
+            log.warn("no canary, so a silent connection shows only by its heartbeat: {refused}",
+                     refused=str(refused))
+            return
+        self._canary = canary
+        canary.start()
+
+    def _sing(self, queue: str) -> None:
+        properties = Properties(message_id=f"canary-{self._random.getrandbits(96):024x}")
+        self._publisher.publish(Message("", queue, b"", properties, persistent=False))
+
+    def _silent(self, link: Link, silence_s: float) -> None:
+        link.drop(f"nothing came through for {silence_s:.0f} s although the connection looks alive")
+
+    # Small print
+
+    def _spawn(self, work: Coroutine[Deferred[Any], Any, None]) -> None:
+        task = Deferred.fromCoroutine(work)
+        self._tasks.add(task)
+
+        def ended(result: None) -> None:
+            self._tasks.discard(task)
+
+        def forgive(failure: Failure) -> None:
+            # A lost link has its own way of being noticed; a refusal closed a channel, which has its watchers.
+            if not isinstance(failure.value, (CancelledError, LinkLost, BrokerRefused)):
+                log.failure("unexpected failure in the broker client", failure)
+
+        task.addErrback(forgive).addCallback(ended)
+
+    def _later(self, delay_s: float, action: Callable[[], None]) -> None:
+        def run() -> None:
+            self._timers.discard(timer)
+            action()
+
+        timer = self._clock.callLater(delay_s, run)
+        self._timers.add(timer)
+
+    async def _sleep(self, delay_s: float) -> None:
+        waiting: Deferred[None] = Deferred()
+        timer = self._clock.callLater(delay_s, waiting.callback, None)
+        try:
+            await waiting
+        finally:
+            if timer.active():
+                timer.cancel()
+
+
+def _late(_result: object, limit_s: float) -> NoReturn:
+    raise LinkLost(f"the broker did not answer within {limit_s:g} s")
+
+
+def _forget_cancelled(failure: Failure) -> None:
+    if not isinstance(failure.value, CancelledError):
+        log.failure("the broker client stopped by itself", failure)

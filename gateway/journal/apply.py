@@ -1,0 +1,201 @@
+"""The one way a payment changes: read the row, ask the table, compare and set, write what follows. One unit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sqlalchemy import bindparam, select, update
+
+from gateway.core import flow
+from gateway.core.states import (
+    Alarm,
+    Answered,
+    Deny,
+    Done,
+    Due,
+    Event,
+    Hold,
+    Reject,
+    Release,
+    Replay,
+    Resolve,
+    Send,
+    Tell,
+    Work,
+)
+from gateway.journal import audit, records, schema, telling
+from gateway.journal.databases import insert_new
+from gateway.journal.rows import AttemptRow, Evidence, PaymentRow, WorkRow
+from gateway.journal.store import Tx
+from protocols.canon.errors import CODES, Refusal
+from protocols.canon.outcome import CORRECTION_EVENT, Outcome, State
+
+_C = schema.payments.c
+ROW = select(schema.payments).where(_C.payment == bindparam("b_payment"))
+_SET = (
+    update(schema.payments)
+    .where(_C.payment == bindparam("b_payment"), _C.version == bindparam("b_version"), _C.epoch <= bindparam("b_epoch"))
+    .values({name: bindparam(name) for name in records.MUTABLE})
+)  # fmt: skip
+_DOUBT = frozenset({State.IN_DOUBT, State.ESCALATED})
+_OPEN = frozenset({State.SENDING, State.PENDING}) | _DOUBT
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What came of an event. With `conflict` nothing was changed: the caller's lane, or its view, is out of date.
+
+    `row_before` None: there is no such payment. `step` carries the alarms to raise and the denials to answer.
+    """
+
+    row_before: PaymentRow | None
+    row_after: PaymentRow | None
+    step: flow.Step | None
+    conflict: bool
+
+
+def apply(
+    tx: Tx,
+    payment: str,
+    event: Event,
+    *,
+    epoch: int | None,
+    actor: str,
+    evidence: Evidence | None = None,
+    attempt: AttemptRow | None = None,
+    outcome: Outcome | None = None,
+    version: int | None = None,
+) -> Applied:
+    """Let `event` befall the payment, with everything that follows from it, or change nothing at all.
+
+    `epoch` is that of the lane which acts; a payment last touched under a higher one is a conflict. None is for those
+    who act outside any lane: the ERP's cancel, an operator. `version` given: a conflict unless the payment still has
+    it. `attempt` belongs to Send and Replay: it is written down and its permit asked for, if the table says
+    `sending`. `outcome` is the bank's word in full, `evidence` the bytes it stands on. Raises flow.Impossible where
+    the table has no row: that unit fails and nothing of it is committed.
+    """
+    found = tx.conn.execute(ROW, {"b_payment": payment}).first()
+    if found is None:
+        return Applied(None, None, None, conflict=True)
+    before = records.read(found, tx.vault)
+    if (epoch is not None and before.epoch > epoch) or (version is not None and before.version != version):
+        return Applied(before, None, None, conflict=True)
+    step = flow.step(before.life, event)
+    after = _after(tx, before, event, step, before.epoch if epoch is None else epoch, outcome)
+    if not _set(tx, before, after):
+        return Applied(before, None, None, conflict=True)
+    if attempt is not None and after.life.attempt > before.life.attempt:
+        assert (attempt.payment, attempt.attempt) == (payment, after.life.attempt), "that is another send's attempt"
+        tx.attempted(attempt)
+        tx.permit(f"{after.lane}/{after.bank_ref}", attempt.attempt, after.epoch)
+    key = None if evidence is None else tx.witness(payment, evidence)
+    _follow(tx, before, after, event, step, outcome)
+    audit.append(tx, actor, f"payment.{step.rule}", payment, _detail(before, after, event, step, key))
+    return Applied(before, after, step, conflict=False)
+
+
+def _set(tx: Tx, before: PaymentRow, after: PaymentRow) -> bool:
+    values = records.changes(after, tx.vault)
+    values.update(b_payment=before.payment, b_version=before.version, b_epoch=after.epoch)
+    return tx.conn.execute(_SET, values).rowcount == 1
+
+
+def _after(
+    tx: Tx, before: PaymentRow, event: Event, step: flow.Step, epoch: int, outcome: Outcome | None
+) -> PaymentRow:
+    state = step.life.state
+    changed: dict[str, Any] = {}
+    if isinstance(event, Hold) and state is State.HELD:
+        changed["hold_reason"] = event.reason
+    elif state is not State.HELD:
+        changed["hold_reason"] = None
+    if isinstance(event, Reject):
+        changed["refusal"] = Refusal(event.code, CODES[event.code].meaning)
+    # A final state keeps the words it was told with; what comes later stands in the evidence.
+    if outcome is not None and (before.life.state in _OPEN or state is not before.life.state):
+        changed["bank_code"] = outcome.code or before.bank_code
+        changed["bank_text"] = outcome.text or before.bank_text
+        changed["bank_serial"] = outcome.bank_serial or before.bank_serial
+        if outcome.booked_at is not None:
+            changed["booked_ms"] = int(outcome.booked_at.timestamp() * 1000)
+    return replace(
+        before, life=step.life, version=before.version + 1, epoch=epoch, changed_ms=tx.now_ms, **changed
+    )
+
+
+def _follow(
+    tx: Tx, before: PaymentRow, after: PaymentRow, event: Event, step: flow.Step, outcome: Outcome | None
+) -> None:
+    tells = [effect for effect in step.effects if isinstance(effect, Tell)]
+    for seq, effect in enumerate(tells, start=after.life.seq - len(tells) + 1):
+        _tell(tx, before, after, event, effect.event, seq, step, outcome)
+    schedule(tx, after, step)
+    if isinstance(event, Release) and before.life.state is State.HELD:
+        know_payee(tx, after)
+
+
+def schedule(tx: Tx, row: PaymentRow, step: flow.Step) -> None:
+    """Write the step's work."""
+    for effect in step.effects:
+        if isinstance(effect, Due):
+            tx.due(WorkRow(row.payment, effect.work, row.lane, effect.at_ms, row.epoch))
+        elif isinstance(effect, Done):
+            tx.done(row.payment, effect.work)
+        else:
+            assert isinstance(effect, Tell | Alarm | Deny), f"nothing is written for {effect}"
+
+
+def know_payee(tx: Tx, row: PaymentRow) -> None:
+    """Remember that this sender's payment to this payee was let go."""
+    payee = tx.vault.blind(row.order.creditor.account.clear)
+    insert_new(tx.conn, schema.payees, {"sender": row.sender, "payee": payee, "first_ms": tx.now_ms})
+
+
+def _tell(
+    tx: Tx, before: PaymentRow, after: PaymentRow, event: Event, name: str, seq: int, step: flow.Step,
+    outcome: Outcome | None,
+) -> None:  # fmt: skip
+    news = telling.news_of(after, name, seq, tx.now_ms)
+    was = before.life.state
+    answered = event if isinstance(event, Answered) else None
+    source = answered.source.value if answered else "persons" if isinstance(event, Resolve) else None
+    news = replace(
+        news,
+        was=was if was in _DOUBT and after.life.state is not was else None,
+        evidence=source,
+        fee=outcome.fee if outcome is not None else None,
+        reported=answered.fate if answered and name == CORRECTION_EVENT else None,
+        next_enquiry_ms=next(_enquiries(step), None),
+    )
+    telling.publish(tx, after, news)
+
+
+def _enquiries(step: flow.Step) -> Iterator[int]:
+    return (effect.at_ms for effect in step.effects if isinstance(effect, Due) and effect.work is Work.ENQUIRE)
+
+
+def _detail(
+    before: PaymentRow, after: PaymentRow, event: Event, step: flow.Step, evidence: str | None
+) -> dict[str, Any]:
+    detail: dict[str, Any] = {
+        "event": type(event).__name__, "before": before.life.state.value, "after": after.life.state.value,
+        "version": after.version, "epoch": after.epoch, "seq": after.life.seq,
+    }  # fmt: skip
+    if isinstance(event, Answered):
+        detail["fate"], detail["source"] = event.fate.value, event.source.value
+    if isinstance(event, Send | Replay):
+        detail["attempt"] = after.life.attempt
+    reason = getattr(event, "reason", None)
+    if reason is not None:
+        detail["reason"] = reason
+    alarms = [effect.slug for effect in step.effects if isinstance(effect, Alarm)]
+    if alarms:
+        detail["alarms"] = alarms
+    denials = [effect.code.value for effect in step.effects if isinstance(effect, Deny)]
+    if denials:
+        detail["denied"] = denials
+    if evidence is not None:
+        detail["evidence"] = evidence
+    return detail

@@ -1,0 +1,103 @@
+"""Sends as they were written down, and the evidence that words about payments rest on."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, insert, select
+
+from gateway.core.states import Source
+from gateway.journal import schema
+from gateway.journal.rows import AttemptRow, Evidence
+from gateway.journal.store import Tx
+from gateway.journal.vault import Vault
+from gateway.journal.vaults import vault_of
+from protocols.canon.outcome import Fate
+
+_A = schema.attempts.c
+_E = schema.evidence.c
+_INSERT_ATTEMPT = insert(schema.attempts)
+_INSERT_EVIDENCE = insert(schema.evidence)
+
+
+@dataclass(frozen=True, slots=True)
+class Exhibit:
+    """A piece of evidence in the file of a payment: its own key, and when it was written."""
+
+    evidence: str
+    at_ms: int
+    payment: str
+    content: Evidence
+
+
+def flush(tx: Tx) -> None:
+    """Write the group's attempts and evidence."""
+    if tx.attempts:
+        tx.conn.execute(_INSERT_ATTEMPT, [_columns(row, tx) for row in tx.attempts])
+    if tx.evidence:
+        rows = [_evidence_columns(key, at_ms, payment, item, tx.vault) for key, at_ms, payment, item in tx.evidence]
+        tx.conn.execute(_INSERT_EVIDENCE, rows)
+
+
+def of_payment(conn: Connection, payment: str) -> list[AttemptRow]:
+    """All sends of a payment, the first first."""
+    vault = vault_of(conn)
+    statement = select(schema.attempts).where(_A.payment == payment).order_by(_A.attempt)
+    return [_read(row, vault) for row in conn.execute(statement)]
+
+
+def last(conn: Connection, payment: str) -> AttemptRow | None:
+    """The latest send of a payment: what an enquiry asks about and a replay repeats."""
+    statement = select(schema.attempts).where(_A.payment == payment).order_by(_A.attempt.desc()).limit(1)
+    row = conn.execute(statement).first()
+    return None if row is None else _read(row, vault_of(conn))
+
+
+def evidence_of(conn: Connection, payment: str) -> list[Exhibit]:
+    """All evidence about a payment, oldest first."""
+    vault = vault_of(conn)
+    statement = select(schema.evidence).where(_E.payment == payment).order_by(_E.evidence)
+    return [_read_evidence(row, vault) for row in conn.execute(statement)]
+
+
+def _wire_aad(payment: str, attempt: int) -> bytes:
+    return f"attempts/wire/{payment}/{attempt}".encode()
+
+
+def _columns(row: AttemptRow, tx: Tx) -> dict[str, Any]:
+    return {
+        "payment": row.payment, "attempt": row.attempt, "epoch": row.epoch, "node": row.node,
+        "bank_date": row.bank_date, "serials": json.dumps(row.serials), "port": row.port,
+        "wire": tx.vault.seal(row.wire, _wire_aad(row.payment, row.attempt)), "key_id": row.key_id,
+        "first_write_ms": row.first_write_ms, "replay_policy": row.replay_policy, "at_ms": tx.now_ms,
+    }  # fmt: skip
+
+
+def _read(row: Any, vault: Vault) -> AttemptRow:
+    return AttemptRow(
+        payment=row.payment, attempt=row.attempt, epoch=row.epoch, node=row.node, bank_date=row.bank_date,
+        serials=tuple(json.loads(row.serials)), port=row.port,
+        wire=vault.open(row.wire, _wire_aad(row.payment, row.attempt)), key_id=row.key_id,
+        first_write_ms=row.first_write_ms, replay_policy=row.replay_policy,
+    )  # fmt: skip
+
+
+def _evidence_columns(key: str, at_ms: int, payment: str, item: Evidence, vault: Vault) -> dict[str, Any]:
+    return {
+        "evidence": key, "payment": payment, "at_ms": at_ms, "source": item.source.value,
+        "fate": None if item.fate is None else item.fate.value, "code": item.code,
+        "note": vault.seal(item.note.encode(), b"evidence/note/" + key.encode()),
+        "body": vault.seal(item.body, b"evidence/body/" + key.encode()),
+    }  # fmt: skip
+
+
+def _read_evidence(row: Any, vault: Vault) -> Exhibit:
+    key = row.evidence.encode()
+    content = Evidence(
+        source=Source(row.source), body=vault.open(row.body, b"evidence/body/" + key),
+        fate=None if row.fate is None else Fate(row.fate), code=row.code,
+        note=vault.open(row.note, b"evidence/note/" + key).decode(),
+    )  # fmt: skip
+    return Exhibit(row.evidence, row.at_ms, row.payment, content)

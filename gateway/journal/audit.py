@@ -1,0 +1,146 @@
+"""The audit trail: who did what to which object, in an order that cannot be changed without being seen.
+
+Each node has its own chain. An entry's hash covers its place, its words and its sealed detail; the seal's
+associated data is the same header, so a forger without the vault's key cannot rebuild the chain from the middle.
+The head of each chain also stands in `units`, so that cutting off the end is seen.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, insert, select
+
+from gateway.journal import schema
+from gateway.journal.store import Noted, Tx
+from gateway.journal.vault import Vault, VaultError
+
+GENESIS = "0" * 64
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":")).encode
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The last entry of a chain; `seq` 0 before the first."""
+
+    seq: int
+    hash: str
+
+
+@dataclass(slots=True)
+class Chain:
+    """The writer's end of one node's chain. `head` moves with each flush and is put back when that rolls back."""
+
+    node: str
+    head: Head
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One audit entry, opened."""
+
+    node: str
+    seq: int
+    at_ms: int
+    actor: str
+    entry: str
+    object_id: str
+    detail: Mapping[str, Any]
+
+
+def append(tx: Tx, actor: str, entry_kind: str, object_id: str, detail: Mapping[str, Any] | None = None) -> None:
+    """Note that `actor` did `entry_kind` to `object_id`. Every unit that changes anything calls this."""
+    tx.notes.append(Noted(tx.now_ms, actor, entry_kind, object_id, _encode(detail or {}).encode()))
+
+
+def flush(tx: Tx) -> None:
+    """Chain and write the notes of the group."""
+    if not tx.notes:
+        return
+    node, head, rows = tx.chain.node, tx.chain.head, []
+    for note in tx.notes:
+        seq = head.seq + 1
+        header = _header(node, seq, note.at_ms, note.actor, note.entry, note.object_id, head.hash)
+        detail = tx.vault.seal(note.detail, header)
+        digest = _digest(header, detail)
+        rows.append({"node": node, "seq": seq, "at_ms": note.at_ms, "actor": note.actor, "entry": note.entry,
+                     "object_id": note.object_id, "detail": detail, "prev_hash": head.hash, "hash": digest})  # fmt: skip
+        head = Head(seq, digest)
+    tx.conn.execute(_INSERT, rows)
+    tx.chain.head = head
+
+
+def head_of(conn: Connection, node: str) -> Head:
+    """The last entry of a node's chain."""
+    columns = schema.audit.c
+    found = conn.execute(
+        select(columns.seq, columns.hash).where(columns.node == node).order_by(columns.seq.desc()).limit(1)
+    ).first()
+    return Head(found.seq, found.hash) if found else Head(0, GENESIS)
+
+
+def verify(conn: Connection, vault: Vault | None = None) -> list[str]:
+    """Every place where a chain does not hold, as sentences; empty if all is well.
+
+    With the vault the details are opened too, so that a chain rebuilt by someone without the key is found out.
+    """
+    problems: list[str] = []
+    nodes = set(conn.execute(select(schema.audit.c.node).distinct()).scalars())
+    heads = {row.node: Head(row.audit_seq, row.audit_hash) for row in conn.execute(select(schema.units))}
+    for node in sorted(nodes | set(heads)):
+        problems.extend(_verify_node(conn, node, heads.get(node), vault))
+    return problems
+
+
+def _verify_node(conn: Connection, node: str, promised: Head | None, vault: Vault | None) -> Iterator[str]:
+    head = Head(0, GENESIS)
+    statement = select(schema.audit).where(schema.audit.c.node == node).order_by(schema.audit.c.seq)
+    for row in conn.execute(statement.execution_options(yield_per=1000)):
+        if row.seq != head.seq + 1:
+            yield f"audit of {node}: entry {head.seq + 1} is missing; {row.seq} follows {head.seq}"
+        elif row.prev_hash != head.hash:
+            yield f"audit of {node}: entry {row.seq} does not continue entry {head.seq}"
+        header = _header(node, row.seq, row.at_ms, row.actor, row.entry, row.object_id, row.prev_hash)
+        if _digest(header, row.detail) != row.hash:
+            yield f"audit of {node}: entry {row.seq} was altered"
+        elif vault is not None and not _opens(vault, row.detail, header):
+            yield f"audit of {node}: entry {row.seq} was not written by a holder of the vault's key"
+        head = Head(row.seq, row.hash)
+    if promised is not None and head != promised:
+        yield f"audit of {node}: it ends at entry {head.seq}, the last commit wrote entry {promised.seq}"
+
+
+def entries_of(conn: Connection, vault: Vault, object_id: str) -> list[Entry]:
+    """Everything noted about one object, oldest first."""
+    columns = schema.audit.c
+    statement = select(schema.audit).where(columns.object_id == object_id)
+    return [_entry(row, vault) for row in conn.execute(statement.order_by(columns.at_ms, columns.node, columns.seq))]
+
+
+def _entry(row: Any, vault: Vault) -> Entry:
+    header = _header(row.node, row.seq, row.at_ms, row.actor, row.entry, row.object_id, row.prev_hash)
+    detail = json.loads(vault.open(row.detail, header))
+    return Entry(row.node, row.seq, row.at_ms, row.actor, row.entry, row.object_id, detail)
+
+
+def _opens(vault: Vault, detail: bytes, header: bytes) -> bool:
+    try:
+        vault.open(detail, header)
+    except VaultError:
+        return False
+    return True
+
+
+def _header(node: str, seq: int, at_ms: int, actor: str, entry: str, object_id: str, prev_hash: str) -> bytes:
+    return _encode([node, seq, at_ms, actor, entry, object_id, prev_hash]).encode()
+
+
+def _digest(header: bytes, detail: bytes) -> str:
+    return hashlib.sha256(header + b"\n" + detail).hexdigest()
+
+
+_INSERT = insert(schema.audit)

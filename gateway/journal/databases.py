@@ -1,0 +1,157 @@
+"""One SQL for four databases: how to open them, and the two statements in which they differ."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import (
+    Column,
+    Connection,
+    Dialect,
+    Engine,
+    Executable,
+    Table,
+    bindparam,
+    create_engine,
+    event,
+    exists,
+    func,
+    insert,
+    literal,
+    select,
+)
+from sqlalchemy.dialects import mysql, postgresql, sqlite
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.pool import QueuePool, StaticPool
+
+BUSY_TIMEOUT_MS = 10_000
+# Deadlock, serialisation failure, lock wait over: the same unit will pass when it is alone.
+_TRANSIENT_SQLSTATES = frozenset({"40001", "40P01", "55P03"})
+_TRANSIENT_MYSQL = frozenset({1205, 1213})
+
+
+def is_memory(url: str) -> bool:
+    """Whether this is a SQLite database in memory, which only one connection can see."""
+    parsed = make_url(url)
+    return parsed.get_backend_name() == "sqlite" and parsed.database in (None, "", ":memory:")
+
+
+def connect(url: str, *, connections: int, writing: bool) -> Engine:
+    """An engine of at most `connections` connections. Nothing is connected yet.
+
+    Server databases read committed rows, so that a compare-and-set sees other nodes' last word; SQLite keeps a
+    write-ahead log and syncs it at each commit.
+    """
+    backend = make_url(url).get_backend_name()
+    if backend == "sqlite":
+        return _sqlite(url, connections, writing)
+    extra: dict[str, Any] = {"connect_timeout": 10}
+    if backend in ("mysql", "mariadb"):
+        extra["charset"] = "utf8mb4"
+    return create_engine(
+        url, poolclass=QueuePool, pool_size=connections, max_overflow=0, pool_pre_ping=not writing,
+        isolation_level="READ COMMITTED", connect_args=extra,
+    )  # fmt: skip
+
+
+def _sqlite(url: str, connections: int, writing: bool) -> Engine:
+    if is_memory(url):
+        engine = create_engine(url, poolclass=StaticPool, connect_args={"check_same_thread": False})
+    else:
+        engine = create_engine(
+            url, poolclass=QueuePool, pool_size=connections, max_overflow=0,
+            connect_args={"check_same_thread": False, "timeout": BUSY_TIMEOUT_MS / 1000},
+        )  # fmt: skip
+    event.listen(engine, "connect", _pragmas(read_only=not writing and not is_memory(url)))
+    event.listen(engine, "begin", lambda conn: conn.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN"))
+    return engine
+
+
+def _pragmas(*, read_only: bool) -> Callable[[Any, Any], None]:
+    def on_connect(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # transactions begin where the event above says, not where sqlite3 guesses
+        cursor = connection.cursor()
+        cursor.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
+        if read_only:
+            cursor.execute("PRAGMA query_only=ON")
+        else:
+            cursor.execute("PRAGMA journal_mode=WAL")
+            cursor.execute("PRAGMA synchronous=FULL")
+            cursor.execute("PRAGMA foreign_keys=ON")
+        cursor.close()
+
+    return on_connect
+
+
+def is_transient(error: BaseException) -> bool:
+    """Whether the same unit may well pass when it is run again: another node was in the way."""
+    if isinstance(error, IntegrityError):
+        return True  # two nodes inserted the same key: run again, the unit now sees the other's row
+    if not isinstance(error, DBAPIError):
+        return False
+    original = error.orig
+    if getattr(original, "sqlstate", None) in _TRANSIENT_SQLSTATES:
+        return True
+    arguments = getattr(original, "args", ())
+    return bool(arguments) and arguments[0] in _TRANSIENT_MYSQL
+
+
+def insert_new(conn: Connection, table: Table, row: dict[str, Any]) -> bool:
+    """Insert `row` unless its primary key (or, for payments, its identity) is there already; True if it was new."""
+    return conn.execute(_insert_new(table, conn.dialect.name), row).rowcount == 1
+
+
+@lru_cache(maxsize=128)
+def _insert_new(table: Table, dialect: str) -> Executable:
+    key = identity(table)
+    if dialect == "sqlite":
+        return sqlite.insert(table).on_conflict_do_nothing(index_elements=key)
+    if dialect == "postgresql":
+        return postgresql.insert(table).on_conflict_do_nothing(index_elements=key)
+    # MySQL's INSERT IGNORE would hide every other mistake too, and its ON DUPLICATE KEY does not tell what it did.
+    values = [bindparam(column.key, type_=column.type).label(column.key) for column in table.columns]
+    there = exists(select(literal(1)).select_from(table).where(*[column == bindparam(column.key) for column in key]))
+    return insert(table).from_select([column.key for column in table.columns], select(*values).where(~there))
+
+
+def identity(table: Table) -> Sequence[Column[Any]]:
+    """The columns whose values may be inserted once."""
+    if table.name == "payments":
+        return (table.c.sender, table.c.order_id)
+    return tuple(table.primary_key.columns)
+
+
+def upsert(conn: Connection, table: Table, rows: list[dict[str, Any]], *, add: tuple[str, ...] = ()) -> None:
+    """Insert `rows`; where the primary key is there already, add to the columns of `add` and overwrite the others."""
+    if rows:
+        conn.execute(_upsert(table, conn.dialect.name, add), rows)
+
+
+@lru_cache(maxsize=128)
+def _upsert(table: Table, dialect: str, add: tuple[str, ...]) -> Executable:
+    others = [column for column in table.columns if not column.primary_key]
+    if dialect in ("sqlite", "postgresql"):
+        statement = sqlite.insert(table) if dialect == "sqlite" else postgresql.insert(table)
+        fresh = {c.key: c + statement.excluded[c.key] if c.key in add else statement.excluded[c.key] for c in others}
+        return statement.on_conflict_do_update(index_elements=list(table.primary_key.columns), set_=fresh)
+    mine = mysql.insert(table)
+    news = {c.key: c + mine.inserted[c.key] if c.key in add else mine.inserted[c.key] for c in others}
+    return mine.on_duplicate_key_update(news)
+
+
+def least_lock(statement: Any) -> Any:
+    """The select as a locking one; SQLite's writer already has the only lock there is."""
+    return statement.with_for_update()
+
+
+def count(conn: Connection, table: Table) -> int:
+    """How many rows the table has."""
+    return int(conn.execute(select(func.count()).select_from(table)).scalar_one())
+
+
+def dialect_name(dialect: Dialect) -> str:
+    """`sqlite`, `postgresql` or `mysql` (which MariaDB is, too)."""
+    return "mysql" if dialect.name == "mariadb" else dialect.name

@@ -1,0 +1,136 @@
+"""Who owns a lane, and the numbers only its bank sees. The epoch is the fence: what an old owner writes is refused."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, select, update
+
+from gateway.core.states import TakenOver
+from gateway.journal import apply as applying
+from gateway.journal import audit, schema
+from gateway.journal.databases import insert_new
+from gateway.journal.store import Tx
+from protocols.canon.outcome import State
+
+# Numbers are reserved this many at a time; what a stopping process had left over is never used.
+BLOCK = 64
+_C = schema.lanes.c
+_LANE = select(schema.lanes).where(_C.lane == bindparam("b_lane")).with_for_update()
+_SERIAL = select(_C.serial).where(_C.lane == bindparam("b_lane"))
+_DRAW = (
+    update(schema.lanes).where(_C.lane == bindparam("b_lane")).values(serial=_C.serial + bindparam("b_count"))
+)  # fmt: skip
+_OWN = (
+    update(schema.lanes).where(_C.lane == bindparam("b_lane"), _C.epoch == bindparam("b_epoch"))
+    .values(epoch=_C.epoch + 1, owner=bindparam("b_owner"), expires_ms=bindparam("b_expires_ms"))
+)  # fmt: skip
+_KEEP = (
+    update(schema.lanes)
+    .where(_C.lane == bindparam("b_lane"), _C.epoch == bindparam("b_epoch"), _C.owner == bindparam("b_owner"))
+    .values(expires_ms=bindparam("b_expires_ms"))
+)  # fmt: skip
+
+
+@dataclass(slots=True)
+class Serials:
+    """Numbers reserved in the database and not given out yet, per lane. The writer's own; forgotten on a rollback."""
+
+    blocks: dict[str, range] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class LaneRow:
+    """A lane's lease. `expires_ms` in the past: whoever asks may take it."""
+
+    lane: str
+    epoch: int
+    owner: str
+    expires_ms: int
+
+
+def lease(tx: Tx, lane: str, node: str, ttl_ms: int) -> int | None:
+    """Take the lane if it is free, expired, or this node's own from a former life.
+
+    Returns its new epoch, higher than every one before, or None while somebody else holds it.
+    """
+    row = _lane(tx, lane)
+    if row.owner != node and row.expires_ms > tx.now_ms:
+        return None
+    epoch = row.epoch + 1
+    taken = tx.conn.execute(
+        _OWN, {"b_lane": lane, "b_epoch": row.epoch, "b_owner": node, "b_expires_ms": tx.now_ms + ttl_ms}
+    )
+    if taken.rowcount != 1:
+        return None
+    detail = {"epoch": epoch, "owner": node, "was": row.owner}
+    audit.append(tx, f"node:{node}", "lane.leased", lane, detail)
+    return epoch
+
+
+def renew(tx: Tx, lane: str, node: str, epoch: int, ttl_ms: int) -> bool:
+    """Keep the lane for another `ttl_ms`. False: it is somebody else's now, so stop sending at once.
+
+    A renewal is a heartbeat, not an act: the audit trail has the lease.
+    """
+    return _keep(tx, lane, node, epoch, tx.now_ms + ttl_ms)
+
+
+def release(tx: Tx, lane: str, node: str, epoch: int) -> bool:
+    """Let the lane go before its time, so that another node need not wait."""
+    released = _keep(tx, lane, node, epoch, 0)
+    if released:
+        audit.append(tx, f"node:{node}", "lane.released", lane, {"epoch": epoch})
+    return released
+
+
+def draw_serials(tx: Tx, lane: str, n: int) -> range:
+    """`n` consecutive numbers that were never and will never be given out on this lane again."""
+    block = tx.serials.blocks.get(lane, range(0))
+    if len(block) < n:
+        count = max(BLOCK, n)
+        if tx.conn.execute(_DRAW, {"b_lane": lane, "b_count": count}).rowcount == 0:
+            _lane(tx, lane)
+            tx.conn.execute(_DRAW, {"b_lane": lane, "b_count": count})
+        end = tx.conn.execute(_SERIAL, {"b_lane": lane}).scalar_one()
+        block = range(end - count, end)
+    tx.serials.blocks[lane] = block[n:]
+    return block[:n]
+
+
+def recover(tx: Tx, lane: str, epoch: int, node: str, limit: int = 500) -> list[applying.Applied]:
+    """Put in doubt what an earlier owner, or this node's own former life, left in `sending`. Nothing is sent.
+
+    `epoch` is the one this owner just leased. Call again until the list is empty.
+    """
+    columns = schema.payments.c
+    statement = (
+        select(columns.payment)
+        .where(columns.lane == lane, columns.state == State.SENDING.value, columns.epoch < epoch)
+        .order_by(columns.payment).limit(limit)
+    )  # fmt: skip
+    found = list(tx.conn.execute(statement).scalars())
+    event = TakenOver(tx.now_ms)
+    return [applying.apply(tx, payment, event, epoch=epoch, actor=f"node:{node}") for payment in found]
+
+
+def lease_of(conn: Connection, lane: str) -> LaneRow | None:
+    """The lane's lease as committed."""
+    row = conn.execute(select(schema.lanes).where(_C.lane == lane)).first()
+    return None if row is None else LaneRow(row.lane, row.epoch, row.owner, row.expires_ms)
+
+
+def _lane(tx: Tx, lane: str) -> Any:
+    row = tx.conn.execute(_LANE, {"b_lane": lane}).first()
+    if row is None:
+        insert_new(tx.conn, schema.lanes, {"lane": lane, "epoch": 0, "owner": "", "expires_ms": 0, "serial": 0})
+        row = tx.conn.execute(_LANE, {"b_lane": lane}).one()
+    return row
+
+
+def _keep(tx: Tx, lane: str, node: str, epoch: int, expires_ms: int) -> bool:
+    kept = tx.conn.execute(
+        _KEEP, {"b_lane": lane, "b_epoch": epoch, "b_owner": node, "b_expires_ms": expires_ms}
+    )
+    return kept.rowcount == 1

@@ -1,0 +1,117 @@
+"""An order as the bytes the journal seals, and back. The journal's own form: it is not the ERP's language."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+
+from protocols.canon.errors import Code, Fault, FieldCode, Refusal
+from protocols.canon.money import Money
+from protocols.canon.order import (
+    AnyOrder,
+    BatchItemDetail,
+    Channel,
+    CollectionDetail,
+    Detail,
+    Kind,
+    Order,
+    PaymentDetail,
+    PayrollItemDetail,
+    TransferDetail,
+    Urgency,
+)
+from protocols.canon.party import AccountNumber, Name, Party, PartyKind
+
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, check_circular=False, separators=(",", ":")).encode
+
+
+def write(order: AnyOrder, fingerprint: str) -> bytes:
+    """The order and its fingerprint as JSON. What is unset is left out."""
+    said: dict[str, Any] = {
+        "fingerprint": fingerprint, "id": order.id, "kind": order.kind.value,
+        "debtor": _party(order.debtor), "creditor": _party(order.creditor),
+        "minor": order.amount.minor, "currency": order.amount.currency, "detail": _detail(order.detail),
+        "purpose": order.purpose, "urgency": order.urgency.value, "channel": order.channel.value,
+    }  # fmt: skip
+    if order.valid_until is not None:
+        said["valid_until"] = order.valid_until.isoformat()
+    if order.not_before is not None:
+        said["not_before"] = order.not_before.isoformat()
+    if order.tags:
+        said["tags"] = dict(order.tags)
+    return _encode(said).encode()
+
+
+def read(body: bytes) -> tuple[AnyOrder, str]:
+    """The order and the fingerprint that `write` wrote."""
+    said = json.loads(body)
+    valid_until, not_before = said.get("valid_until"), said.get("not_before")
+    order: Order[Any] = Order(
+        id=said["id"], debtor=_read_party(said["debtor"]), creditor=_read_party(said["creditor"]),
+        amount=Money(said["minor"], said["currency"]), detail=_DETAILS[Kind(said["kind"])](said["detail"]),
+        purpose=said["purpose"], urgency=Urgency(said["urgency"]), channel=Channel(said["channel"]),
+        valid_until=None if valid_until is None else datetime.fromisoformat(valid_until),
+        not_before=None if not_before is None else datetime.fromisoformat(not_before),
+        tags=said.get("tags", {}),
+    )  # fmt: skip
+    return order, said["fingerprint"]
+
+
+def write_refusal(refusal: Refusal) -> bytes:
+    """A refusal with its faults as JSON."""
+    faults = [[fault.at, fault.code.value, fault.detail, fault.limit] for fault in refusal.faults]
+    return _encode({"code": refusal.code.value, "title": refusal.title, "faults": faults}).encode()
+
+
+def read_refusal(body: bytes) -> Refusal:
+    """The refusal that `write_refusal` wrote."""
+    said = json.loads(body)
+    faults = tuple(Fault(at, FieldCode(code), detail, limit) for at, code, detail, limit in said["faults"])
+    return Refusal(Code(said["code"]), said["title"], faults)
+
+
+def _party(party: Party) -> dict[str, str]:
+    said = {"account": party.account.clear, "name": party.name.clear, "kind": party.kind.value}
+    if party.bank_name is not None:
+        said["bank_name"] = party.bank_name
+    if party.cnaps is not None:
+        said["cnaps"] = party.cnaps
+    return said
+
+
+def _read_party(said: Mapping[str, str]) -> Party:
+    return Party(AccountNumber(said["account"]), Name(said["name"]), said.get("bank_name"), said.get("cnaps"),
+                 PartyKind(said["kind"]))  # fmt: skip
+
+
+def _detail(detail: Detail) -> dict[str, Any]:
+    if isinstance(detail, PaymentDetail):
+        return {}
+    if isinstance(detail, TransferDetail):
+        return {"direction": detail.direction}
+    if isinstance(detail, BatchItemDetail):
+        return {"batch_id": detail.batch_id, "item_no": detail.item_no}
+    if isinstance(detail, CollectionDetail):
+        return {"agreement": detail.agreement, "batch_id": detail.batch_id, "item_no": detail.item_no}
+    document = detail.payee_document
+    return {
+        "batch_id": detail.batch_id, "item_no": detail.item_no, "purpose_code": detail.purpose_code,
+        "agreement": detail.agreement, "payee_document": None if document is None else document.clear,
+    }  # fmt: skip
+
+
+def _payroll(said: Mapping[str, Any]) -> PayrollItemDetail:
+    document = said["payee_document"]
+    return PayrollItemDetail(said["batch_id"], said["item_no"], said["purpose_code"], said["agreement"],
+                             None if document is None else Name(document))  # fmt: skip
+
+
+_DETAILS: Mapping[Kind, Callable[[Mapping[str, Any]], Detail]] = {
+    Kind.PAYMENT: lambda said: PaymentDetail(),
+    Kind.TRANSFER: lambda said: TransferDetail(said["direction"]),
+    Kind.BATCH_ITEM: lambda said: BatchItemDetail(said["batch_id"], said["item_no"]),
+    Kind.PAYROLL_ITEM: _payroll,
+    Kind.COLLECTION: lambda said: CollectionDetail(said["agreement"], said["batch_id"], said["item_no"]),
+}

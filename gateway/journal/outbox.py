@@ -1,0 +1,114 @@
+"""Messages to be published until the broker confirms them, written in the unit that makes them true."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import Connection, func, insert, select, update
+
+from gateway.journal import audit, schema
+from gateway.journal.rows import Mail, OutboxRow
+from gateway.journal.store import Tx
+from gateway.journal.vault import Vault
+from gateway.journal.vaults import vault_of
+
+_MARKED_AT_ONCE = 500
+_C = schema.outbox.c
+_INSERT = insert(schema.outbox)
+
+
+@dataclass(frozen=True, slots=True)
+class Depth:
+    """How much mail waits: the number of rows, and when the oldest was written (None when there is none)."""
+
+    waiting: int
+    oldest_ms: int | None
+    parked: int
+
+
+def flush(tx: Tx) -> None:
+    """Write the group's mail."""
+    if tx.mails:
+        tx.conn.execute(_INSERT, [_columns(row, tx.vault) for row in tx.mails])
+
+
+def unsent(conn: Connection, node: str, after: str = "", limit: int = 500) -> list[OutboxRow]:
+    """This node's waiting mail in the order it was written, from message id `after` (exclusive) on."""
+    vault = vault_of(conn)
+    statement = (
+        select(schema.outbox)
+        .where(_C.node == node, _C.state == Mail.WAITING.value, _C.message_id > after)
+        .order_by(_C.message_id).limit(limit)
+    )  # fmt: skip
+    return [read(row, vault) for row in conn.execute(statement)]
+
+
+def mark(tx: Tx, message_ids: Sequence[str], mail: Mail) -> int:
+    """Say what became of these messages; returns how many rows changed. Marking twice is harmless."""
+    changed = 0
+    for start in range(0, len(message_ids), _MARKED_AT_ONCE):
+        some = list(message_ids[start : start + _MARKED_AT_ONCE])
+        statement = update(schema.outbox).where(_C.message_id.in_(some), _C.state != mail.value)
+        changed += tx.conn.execute(statement.values(state=mail.value)).rowcount
+    if changed:
+        detail = {"count": changed, "last": message_ids[-1]}
+        audit.append(tx, f"node:{tx.node}", f"outbox.{mail.value}", message_ids[0], detail)
+    return changed
+
+
+def claim_orphans(tx: Tx, dead_node: str, by: str) -> int:
+    """Take over the waiting mail of a node that is gone; of several claimers each row goes to exactly one."""
+    statement = update(schema.outbox).where(_C.node == dead_node, _C.state == Mail.WAITING.value).values(node=by)
+    claimed = tx.conn.execute(statement).rowcount
+    if claimed:
+        audit.append(tx, f"node:{by}", "outbox.claimed", dead_node, {"count": claimed})
+    return claimed
+
+
+def depth(conn: Connection) -> Depth:
+    """How much mail of all nodes waits or is parked."""
+    counted = conn.execute(
+        select(_C.state, func.count(), func.min(_C.created_ms)).where(_C.state != Mail.SENT.value).group_by(_C.state)
+    )
+    by_state = {state: (number, oldest_ms) for state, number, oldest_ms in counted}
+    waiting, oldest_ms = by_state.get(Mail.WAITING.value, (0, None))
+    return Depth(waiting, oldest_ms, by_state.get(Mail.PARKED.value, (0, None))[0])
+
+
+def of_payment(conn: Connection, payment: str) -> list[OutboxRow]:
+    """All mail about one payment, oldest first."""
+    vault = vault_of(conn)
+    statement = select(schema.outbox).where(_C.payment == payment).order_by(_C.message_id)
+    return [read(row, vault) for row in conn.execute(statement)]
+
+
+def _aad(message_id: str) -> bytes:
+    return b"outbox/body/" + message_id.encode()
+
+
+@lru_cache(maxsize=1024)
+def _headers(items: tuple[tuple[str, str], ...]) -> str:
+    return json.dumps(dict(items), ensure_ascii=False, separators=(",", ":"))
+
+
+def _columns(row: OutboxRow, vault: Vault) -> dict[str, Any]:
+    return {
+        "message_id": row.message_id, "node": row.node, "state": row.state.value, "exchange": row.exchange,
+        "routing_key": row.routing_key, "headers": _headers(tuple(row.headers.items())),
+        "correlation_id": row.correlation_id, "content_type": row.content_type, "payment": row.payment,
+        "created_ms": row.created_ms, "body": vault.seal(row.body, _aad(row.message_id)),
+    }  # fmt: skip
+
+
+def read(row: Any, vault: Vault) -> OutboxRow:
+    """The row of the table as a value."""
+    return OutboxRow(
+        message_id=row.message_id, node=row.node, exchange=row.exchange, routing_key=row.routing_key,
+        body=vault.open(row.body, _aad(row.message_id)), headers=json.loads(row.headers),
+        correlation_id=row.correlation_id, content_type=row.content_type, payment=row.payment,
+        created_ms=row.created_ms, state=Mail(row.state),
+    )  # fmt: skip

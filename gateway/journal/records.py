@@ -1,0 +1,104 @@
+"""A payment as the columns of its table, and back."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from functools import lru_cache
+from typing import Any
+
+from gateway.core.states import Life, Policy, Rules
+from gateway.journal import orders, schema
+from gateway.journal.rows import PaymentRow, Reply
+from gateway.journal.vault import Vault
+from protocols.canon.outcome import State
+
+# What an update may write; everything else is fixed when the payment is accepted.
+MUTABLE = (
+    "state", "version", "epoch", "seq", "attempt", "asked", "not_found", "doubted", "replaying", "first_write_ms",
+    "last_write_ms", "deadline_ms", "send_after_ms", "changed_ms", "bank_serial", "bank_code", "bank_text", "booked_ms",
+    "hold_reason", "refusal",
+)  # fmt: skip
+assert set(MUTABLE) <= set(schema.payments.c.keys())
+
+
+def changes(row: PaymentRow, vault: Vault) -> dict[str, Any]:
+    """The columns that may change, as they should be now."""
+    life, key = row.life, row.payment.encode()
+    text, refusal = row.bank_text, row.refusal
+    return {
+        "state": life.state.value, "version": row.version, "epoch": row.epoch, "seq": life.seq,
+        "attempt": life.attempt, "asked": life.asked, "not_found": life.not_found, "doubted": int(life.doubted),
+        "replaying": int(life.replaying), "first_write_ms": life.first_write_ms, "last_write_ms": life.last_write_ms,
+        "deadline_ms": life.deadline_ms, "send_after_ms": life.send_after_ms, "changed_ms": row.changed_ms,
+        "bank_serial": row.bank_serial, "bank_code": row.bank_code, "booked_ms": row.booked_ms,
+        "bank_text": None if text is None else vault.seal(text.encode(), b"payments/bank_text/" + key),
+        "hold_reason": row.hold_reason,
+        "refusal": None if refusal is None
+        else vault.seal(orders.write_refusal(refusal), b"payments/refusal/" + key),
+    }  # fmt: skip
+
+
+def columns(row: PaymentRow, dup_key: str | None, vault: Vault) -> dict[str, Any]:
+    """Every column of a new payment."""
+    order, reply, life = row.order, row.reply, row.life
+    found = changes(row, vault)
+    found.update({
+        "payment": row.payment, "company": row.company, "sender": row.sender, "order_id": order.id,
+        "kind": order.kind.value, "bank": row.bank, "lane": row.lane, "bank_ref": row.bank_ref,
+        "tell_sent": int(life.tell_sent), "valid_until_ms": life.valid_until_ms, "rules": _rules(life.rules),
+        "fingerprint": vault.blind(row.fingerprint),
+        "dup_key": None if dup_key is None else vault.blind(dup_key),
+        "debtor_idx": vault.blind(order.debtor.account.clear),
+        "creditor_idx": vault.blind(order.creditor.account.clear),
+        "currency": order.amount.currency, "amount_minor": order.amount.minor, "batch": row.batch,
+        "item_no": row.item_no, "reply_to": reply.reply_to, "correlation_id": reply.correlation_id,
+        "traceparent": reply.traceparent, "content_type": reply.content_type, "accepted_ms": row.accepted_ms,
+        "order": vault.seal(orders.write(order, row.fingerprint), b"payments/order/" + row.payment.encode()),
+    })  # fmt: skip
+    return found
+
+
+def read(found: Any, vault: Vault) -> PaymentRow:
+    """The row of the table as a value. VaultError if what was sealed was altered."""
+    said = found._mapping
+    payment: str = said["payment"]
+    key = payment.encode()
+    order, fingerprint = orders.read(vault.open(said["order"], b"payments/order/" + key))
+    text, refusal = said["bank_text"], said["refusal"]
+    # The seal vouches for the order; the clear columns beside it must say the same.
+    assert (order.id, order.amount.minor, order.amount.currency) == (
+        said["order_id"], said["amount_minor"], said["currency"]), f"payment {payment}: its columns were altered"  # fmt: skip
+    return PaymentRow(
+        payment=payment, company=said["company"], sender=said["sender"], bank=said["bank"], lane=said["lane"],
+        order=order, fingerprint=fingerprint, life=_life(said), version=said["version"], epoch=said["epoch"],
+        bank_ref=said["bank_ref"],
+        reply=Reply(said["reply_to"], said["correlation_id"], said["traceparent"], said["content_type"]),
+        accepted_ms=said["accepted_ms"], changed_ms=said["changed_ms"], bank_serial=said["bank_serial"],
+        bank_code=said["bank_code"],
+        bank_text=None if text is None else vault.open(text, b"payments/bank_text/" + key).decode(),
+        booked_ms=said["booked_ms"], hold_reason=said["hold_reason"], batch=said["batch"], item_no=said["item_no"],
+        refusal=None if refusal is None
+        else orders.read_refusal(vault.open(refusal, b"payments/refusal/" + key)),
+    )  # fmt: skip
+
+
+def _life(said: Any) -> Life:
+    return Life(
+        state=State(said["state"]), rules=_read_rules(said["rules"]), seq=said["seq"], attempt=said["attempt"],
+        asked=said["asked"], not_found=said["not_found"], doubted=bool(said["doubted"]),
+        replaying=bool(said["replaying"]), first_write_ms=said["first_write_ms"],
+        last_write_ms=said["last_write_ms"], deadline_ms=said["deadline_ms"], send_after_ms=said["send_after_ms"],
+        valid_until_ms=said["valid_until_ms"], tell_sent=bool(said["tell_sent"]),
+    )  # fmt: skip
+
+
+@lru_cache(maxsize=256)
+def _rules(rules: Rules) -> str:
+    return json.dumps({**asdict(rules), "replay": rules.replay.value}, separators=(",", ":"))
+
+
+@lru_cache(maxsize=256)
+def _read_rules(text: str) -> Rules:
+    said = json.loads(text)
+    return Rules(**{**said, "replay": Policy(said["replay"])})

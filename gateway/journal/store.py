@@ -1,0 +1,120 @@
+"""What the rest of the gateway sees of the journal: a store that runs units of work, and the transaction they get."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from sqlalchemy.engine import Connection
+from twisted.internet.defer import Deferred
+
+from gateway.clock import Entropy
+from gateway.core.states import Work
+from gateway.journal.rows import AttemptRow, Evidence, OutboxRow, WorkRow
+from gateway.journal.vault import Vault
+
+if TYPE_CHECKING:
+    from gateway.journal.audit import Chain
+    from gateway.journal.lanes import Serials
+
+T = TypeVar("T")
+OnCommit = Callable[[tuple[OutboxRow, ...], tuple[WorkRow, ...]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Permit:
+    """One line of the permit log: the payment's reference (`lane/bank_ref`) may be written to its bank once."""
+
+    ref: str
+    attempt: int
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """An audit entry waiting to be chained."""
+
+    at_ms: int
+    actor: str
+    entry: str
+    object_id: str
+    detail: bytes
+
+
+@dataclass(slots=True)
+class Tx:
+    """The transaction of one group of units. A unit reads and writes through it and keeps no reference to it.
+
+    Rows that no unit reads back (mail, work, attempts, evidence, audit) are collected and written together just
+    before the commit; `conn` sees everything else at once.
+    """
+
+    conn: Connection
+    now_ms: int
+    node: str
+    vault: Vault
+    entropy: Entropy
+    chain: Chain
+    serials: Serials
+    mails: list[OutboxRow] = field(default_factory=list)
+    works: dict[tuple[str, Work], WorkRow | None] = field(default_factory=dict)
+    attempts: list[AttemptRow] = field(default_factory=list)
+    evidence: list[tuple[str, int, str, Evidence]] = field(default_factory=list)
+    permits: list[Permit] = field(default_factory=list)
+    notes: list[Noted] = field(default_factory=list)
+
+    def mail(self, row: OutboxRow) -> None:
+        """Write a message to the outbox; after the commit it is handed to the listener."""
+        self.mails.append(row)
+
+    def due(self, row: WorkRow) -> None:
+        """Set the payment's work of this kind; after the commit it is handed to the listener."""
+        self.works[row.payment, row.work] = row
+
+    def done(self, payment: str, work: Work) -> None:
+        """Delete the payment's work of this kind, if there is any."""
+        self.works[payment, work] = None
+
+    def attempted(self, row: AttemptRow) -> None:
+        """Write down one send."""
+        self.attempts.append(row)
+
+    def witness(self, payment: str, evidence: Evidence) -> str:
+        """Keep what a word about the payment rests on; returns the evidence's own key."""
+        key = self.entropy.ulid(self.now_ms)
+        self.evidence.append((key, self.now_ms, payment, evidence))
+        return key
+
+    def permit(self, ref: str, attempt: int, epoch: int) -> None:
+        """Have the permit log carry this send before the unit's Deferred fires."""
+        self.permits.append(Permit(ref, attempt, epoch))
+
+
+Unit = Callable[[Tx], T]
+
+
+class StoreFailed(Exception):
+    """The journal cannot be written any more; the process must end. Whether this unit was committed is not known."""
+
+
+class Store(Protocol):
+    """The journal. Units are re-runnable: a unit may run twice before it is committed once."""
+
+    def write(self, unit: Unit[T]) -> Deferred[T]:
+        """Run `unit` in the writer's next transaction, in the order of the calls.
+
+        The Deferred fires in the reactor's thread, in that same order, after the commit and after the permit log is
+        on disk. It fails with the unit's own exception if the unit raised (alone, in a transaction of its own), and
+        with StoreFailed if the journal broke.
+        """
+
+    def read(self, fn: Callable[[Connection], T]) -> Deferred[T]:
+        """Run `fn` on a reading connection, outside the writer's transactions: it sees what is committed."""
+
+    def listen(self, on_commit: OnCommit) -> None:
+        """Call `on_commit(mail, work)` in the reactor's thread once after each commit that wrote any, before the
+        Deferreds of its units."""
+
+    def close(self) -> Deferred[None]:
+        """Commit what is waiting, then let go of every connection and thread."""

@@ -1,0 +1,64 @@
+"""What the ERP is told: one state change becomes an event for everybody and, where it answers a command, a reply."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from gateway.clock import uuid7
+from gateway.journal.rows import OutboxRow, PaymentRow, Reply
+from gateway.journal.store import Tx
+from protocols.canon.outcome import State
+from protocols.erp.news import News, body, instant, routing_key
+
+EVENTS = "bankgw.events"
+ACCEPTED, REJECTED = "payment.accepted", "payment.rejected"
+REPLIES = frozenset({ACCEPTED, REJECTED})
+_BEFORE_SENDING = frozenset({State.ACCEPTED, State.HELD, State.READY})
+
+
+def news_of(row: PaymentRow, event: str, seq: int, at_ms: int) -> News:
+    """What the payment's row alone can say about this change."""
+    state = row.life.state
+    rejected = state is State.REJECTED
+    return News(
+        event=event, id=row.order.id, payment=row.payment, sender=row.sender, bank=row.bank, state=state, seq=seq,
+        at_ms=at_ms, kind=row.order.kind, amount=row.order.amount,
+        bank_reference=None if rejected else row.bank_ref, bank_serial=row.bank_serial, bank_code=row.bank_code,
+        bank_text=row.bank_text, booked_ms=row.booked_ms, hold_reason=row.hold_reason,
+        send_after_ms=row.life.send_after_ms if state in _BEFORE_SENDING else None,
+        refusal=row.refusal if rejected else None, batch=row.batch, item_no=row.item_no, tags=row.order.tags,
+    )  # fmt: skip
+
+
+def publish(tx: Tx, row: PaymentRow, news: News) -> None:
+    """Mail the news as an event, and as the command's reply when it is one and the command named a queue."""
+    said = body(news)
+    assert news.bank is not None
+    _mail(tx, row, news, said, EVENTS, routing_key(news.event, news.bank, news.sender), row.reply)
+    if news.event in REPLIES and row.reply.reply_to:
+        _mail(tx, row, news, said, "", row.reply.reply_to, row.reply)
+
+
+def replay(tx: Tx, row: PaymentRow, reply: Reply) -> None:
+    """Answer a repeated command with the payment's present state: to its queue, or as an event if it named none."""
+    event = REJECTED if row.life.state is State.REJECTED else ACCEPTED
+    news = replace(news_of(row, event, row.life.seq, tx.now_ms), replayed=True)
+    if reply.reply_to:
+        _mail(tx, row, news, body(news), "", reply.reply_to, reply)
+    else:
+        _mail(tx, row, news, body(news), EVENTS, routing_key(event, row.bank, row.sender), reply)
+
+
+def _mail(tx: Tx, row: PaymentRow, news: News, said: bytes, exchange: str, key: str, reply: Reply) -> None:
+    message_id = uuid7(tx.entropy.ulid(tx.now_ms))
+    headers = {
+        "type": news.event, "bank": row.bank, "sender": row.sender, "cloudEvents_specversion": "1.0",
+        "cloudEvents_type": news.event, "cloudEvents_source": "/bankgw", "cloudEvents_id": message_id,
+        "cloudEvents_time": instant(news.at_ms),
+    }  # fmt: skip
+    if reply.traceparent:
+        headers["traceparent"] = reply.traceparent
+    tx.mail(OutboxRow(
+        message_id=message_id, node=tx.node, exchange=exchange, routing_key=key, body=said, headers=headers,
+        correlation_id=reply.correlation_id, payment=row.payment, created_ms=tx.now_ms,
+    ))  # fmt: skip

@@ -1,0 +1,130 @@
+"""The register: which own account belongs to which bank and lane, and which sender may do what."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+
+from gateway import settings as conf
+from gateway.core.policy import Allowance, Band, Route
+from gateway.core.states import Policy, Rules
+from protocols.bank import Bank, Profile, ReplayRule
+from protocols.canon.money import Money
+from protocols.canon.order import Kind
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """A configured sender: its identity is `name`, whichever of its broker users speaks."""
+
+    name: str
+    operations: frozenset[str]
+    accounts: frozenset[str]
+    reply_to: re.Pattern[str]
+    allowance: Allowance
+    hmac_key: bytes | None = None
+    sent_events: bool = False
+
+    def may_use(self, account: str) -> bool:
+        """Whether this sender may use the own account."""
+        return "*" in self.accounts or account in self.accounts
+
+
+@dataclass(frozen=True, slots=True)
+class Registry:
+    """Look-ups in memory, built once from the settings; every one is a dictionary access."""
+
+    senders: Mapping[str, Sender]
+    senders_by_user: Mapping[str, Sender]
+    routes: Mapping[str, Route]
+    banks: Mapping[str, Bank]
+    holders: Mapping[str, str]
+
+    def sender_of(self, user: str | None) -> Sender | None:
+        """The sender this broker user speaks for."""
+        return None if user is None else self.senders_by_user.get(user)
+
+    def route_of(self, account: str) -> Route | None:
+        """Where orders of this own account go; None if it is no own account."""
+        return self.routes.get(account)
+
+    def rules_of(self, route: Route, kind: Kind) -> Rules:
+        """The bank's rules for one kind of order, as the payment table counts them."""
+        profile = self.banks[route.bank].profile
+        return rules(profile.replay.get(kind, ReplayRule()), profile)
+
+
+def rules(replay: ReplayRule, profile: Profile) -> Rules:
+    """A bank's rules for one kind of order in the table's milliseconds."""
+    return Rules(
+        replay=Policy(replay.policy.value),
+        quarantine_ms=_ms(replay.not_found_quarantine),
+        not_found_needed=replay.not_found_count,
+        window_ms=None if replay.window is None else _ms(replay.window),
+        deadline_ms=_ms(profile.enquiry_deadline),
+        returns_watch_ms=_ms(profile.returns_watch),
+        returns_every_ms=_ms(profile.returns_every),
+        first_enquiry_ms=_ms(profile.limits.pace.first_enquiry_after),
+    )
+
+
+def _ms(span: timedelta) -> int:
+    return int(span.total_seconds() * 1000)
+
+
+def build(settings: conf.Settings, banks: Mapping[str, Bank]) -> Registry:
+    """Make the register. `banks` holds a built bank for every table `banks.<name>`; secrets are read here."""
+    currency_of = {account.number: account.currency for account in settings.accounts}
+    senders = {name: _sender(name, table, currency_of) for name, table in settings.senders.items()}
+    by_user = {user: senders[name] for name, table in settings.senders.items() for user in table.users}
+    routes = {account.number: _route(account, banks[account.bank]) for account in settings.accounts}
+    holders = {account.number: account.name for account in settings.accounts}
+    return Registry(senders, by_user, routes, banks, holders)
+
+
+def _route(account: conf.Account, bank: Bank) -> Route:
+    return Route(
+        account=account.number,
+        company=account.company,
+        bank=account.bank,
+        lane=f"{account.bank}.{account.lane}",
+        currency=account.currency,
+        limits=bank.profile.limits,
+        kinds=frozenset(bank.money),
+        opened=account.opened,
+        closed=account.closed,
+    )
+
+
+def _sender(name: str, table: conf.Sender, currency_of: Mapping[str, str]) -> Sender:
+    currencies = {currency_of[number] for number in table.accounts if number in currency_of} or {"CNY"}
+    currency = min(currencies)
+
+    def minor(amount: str | None) -> int | None:
+        return None if amount is None else Money.parse(amount, currency).minor
+
+    bands = tuple(
+        Band(Money.parse(band.above, currency).minor, minor(band.upto), band.action == "hold") for band in table.bands
+    )
+    limits = table.limits
+    allowance = Allowance(
+        sender=name,
+        per_payment_minor=minor(limits.per_payment),
+        per_day_minor=minor(limits.per_day),
+        per_account_day_minor=minor(limits.per_account_day),
+        per_payee_day_minor=minor(limits.per_payee_day),
+        bands=bands,
+        alike_hours=table.suspected_duplicate_hours,
+        hold_new_payee=table.new_payee_hold,
+    )
+    return Sender(
+        name=name,
+        operations=frozenset(table.operations),
+        accounts=frozenset(table.accounts),
+        reply_to=re.compile(table.reply_to),
+        allowance=allowance,
+        hmac_key=table.hmac_key.read() if table.hmac_key else None,
+        sent_events=table.sent_events,
+    )

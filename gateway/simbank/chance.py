@@ -1,0 +1,32 @@
+"""Randomness that does not depend on order: one seed and the names of a question always give the same answer.
+
+A simulated bank that is killed and started again, or that meets its payments in another order, decides the
+same about each of them, so a seed replays a whole campaign.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from hashlib import blake2b
+
+
+@dataclass(frozen=True, slots=True)
+class Chance:
+    """A seeded die."""
+
+    seed: str
+
+    def roll(self, *names: str | int) -> float:
+        """A number from 0 (inclusive) to 1 (exclusive) that belongs to these names."""
+        return (int.from_bytes(self._drawn(8, *names), "big") >> 11) / (1 << 53)
+
+    def hits(self, share: float, *names: str | int) -> bool:
+        """Whether these names are among the `share` (of 1) that are hit."""
+        return share > 0.0 and self.roll(*names) < share
+
+    def octets(self, count: int, *names: str | int) -> bytes:
+        """`count` bytes that belong to these names."""
+        return b"".join(self._drawn(64, *names, block) for block in range(-(-count // 64)))[:count]
+
+    def _drawn(self, size: int, *names: str | int) -> bytes:
+        return blake2b("|".join((self.seed, *map(str, names))).encode(), digest_size=size).digest()

@@ -1,0 +1,87 @@
+"""Talking to a running simulated bank: one JSON object a line over a UNIX socket, one JSON object back.
+
+    {"do": "report"}                                     what happened so far
+    {"do": "truth"}                                      every execution by reference
+    {"do": "strike", "fault": "half", "reference": "…", "skip": 0, "touch": "money", "seconds": 5}
+    {"do": "calm"}                                       no more faults, neither by rate nor by script
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.interfaces import IListeningPort, IReactorUNIX
+from twisted.internet.protocol import Factory
+from twisted.protocols.basic import LineOnlyReceiver
+
+from gateway.simbank.faults import Fault, Scripted, Touch
+from gateway.simbank.server import SimBank
+
+_LINE_BYTES_MAX = 65_536
+
+
+def obey(bank: SimBank, command: Mapping[str, Any]) -> dict[str, Any]:
+    """Carry out one command. A command that cannot be understood is answered with `error`, never raised."""
+    act = _COMMANDS.get(str(command.get("do")))
+    if act is None:
+        return {"error": f"no command {command.get('do')!r}; there are {', '.join(sorted(_COMMANDS))}"}
+    try:
+        return act(bank, command)
+    except (ValueError, TypeError) as error:
+        return {"error": f"{command['do']}: {error}"}
+
+
+def _report(bank: SimBank, _command: Mapping[str, Any]) -> dict[str, Any]:
+    return bank.report()
+
+
+def _truth(bank: SimBank, _command: Mapping[str, Any]) -> dict[str, Any]:
+    return {"truth": bank.ledger.report()}
+
+
+def _strike(bank: SimBank, command: Mapping[str, Any]) -> dict[str, Any]:
+    touch, seconds = command.get("touch"), command.get("seconds")
+    bank.script.add(Scripted(
+        Fault(command.get("fault")), command.get("reference"), int(command.get("skip", 0)),
+        None if touch is None else Touch(touch), None if seconds is None else float(seconds)))  # fmt: skip
+    return {"faults_to_come": len(bank.script.left())}
+
+
+def _calm(bank: SimBank, _command: Mapping[str, Any]) -> dict[str, Any]:
+    bank.script.calm()
+    return {"faults_to_come": 0}
+
+
+_COMMANDS: Mapping[str, Callable[[SimBank, Mapping[str, Any]], dict[str, Any]]] = {
+    "report": _report,
+    "truth": _truth,
+    "strike": _strike,
+    "calm": _calm,
+}
+
+
+def listen(reactor: IReactorUNIX, path: Path, bank: SimBank) -> IListeningPort:
+    """Take commands on a UNIX socket that only this user can reach; a stale socket file is replaced."""
+    path.unlink(missing_ok=True)
+    factory = Factory.forProtocol(lambda: _Commands(bank))
+    factory.noisy = False
+    return reactor.listenUNIX(str(path), factory, mode=0o600)
+
+
+class _Commands(LineOnlyReceiver):
+    delimiter = b"\n"
+    MAX_LENGTH = _LINE_BYTES_MAX
+
+    def __init__(self, bank: SimBank) -> None:
+        self._bank = bank
+
+    def lineReceived(self, line: bytes) -> None:
+        try:
+            command = json.loads(line)
+        except ValueError:
+            command = None
+        answer = obey(self._bank, command) if isinstance(command, dict) else {"error": "not a JSON object"}
+        self.sendLine(json.dumps(answer, ensure_ascii=False).encode())

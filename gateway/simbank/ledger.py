@@ -1,0 +1,359 @@
+"""The truth about each payment: a simulated bank's books.
+
+Every execution is an item of its own in a list that only grows. Deduplication works on an index beside it, so
+money that moved twice shows in `truth()` even when the index is broken or turned off on purpose. What becomes
+of an execution (settles late, is refused late, comes back) is fixed when it is taken and falls due by the
+clock, so books read back from their record after a kill go on exactly where they were.
+"""
+
+from __future__ import annotations
+
+import heapq
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime, time, timedelta, timezone, tzinfo
+from pathlib import Path
+from typing import Any
+
+from gateway.simbank.chance import Chance
+from gateway.simbank.record import Execution, Record
+from protocols.canon.money import Money
+from protocols.canon.statement import Direction
+from protocols.twin import Booked, Booking, Duplicate, Entry, Holding, Instruction
+
+CHINA = timezone(timedelta(hours=8))
+_SERIALS_RESERVED = 1_000
+_DECIDE, _GIVE_BACK = 0, 1
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """An account the bank keeps, with what it held when the books were opened."""
+
+    number: str
+    holder: str
+    opening: Money
+    frozen_minor: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Conduct:
+    """How the books decide about an instruction that no fault touches. Shares are of 1, delays in seconds.
+
+    A payment whose purpose or payee's name contains one of the words `#refuse`, `#late`, `#late-refuse`,
+    `#return`, `#hide` meets that fate whatever the shares say. `fee_minor` is charged to the payer of each
+    settled payment. `dedup` False makes a bank that books a repeated reference again: for proving that a
+    campaign sees doubles.
+    """
+
+    seed: str = "0"
+    refuse_share: float = 0.0
+    late_share: float = 0.0
+    late_refuse_share: float = 0.0
+    late_s: float = 30.0
+    return_share: float = 0.0
+    return_s: float = 60.0
+    hide_s: float = 60.0
+    fee_minor: int = 0
+    dedup: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Meddling:
+    """What a fault wants of one booking: a refusal with this reason, hiding it from enquiries, sending it
+    back.
+    """
+
+    refuse: str = ""
+    hide_s: float = 0.0
+    return_s: float | None = None
+
+
+@dataclass(slots=True)
+class _Sheet:
+    """One account's page: entries, their dates for searching, the balance and what is held for undecided
+    payments.
+    """
+
+    account: Account
+    balance_minor: int
+    held_minor: int = 0
+    entries: list[Entry] = field(default_factory=list)
+    dates: list[date] = field(default_factory=list)
+
+
+class Ledger:
+    """Books with a clock and a seed; implements `protocols.twin.Books`.
+
+    `file` is a record that is read back if it exists and written before a booking counts; without one the
+    truth lives as long as the object. `cut_off` is the local time after which the bank books on the next
+    date.
+    """
+
+    def __init__(self, now_ms: Callable[[], int], accounts: Iterable[Account], conduct: Conduct = Conduct(), *,
+                 file: Path | None = None, zone: tzinfo = CHINA, cut_off: time | None = None) -> None:
+        self.conduct = conduct
+        self.duplicates = 0
+        self.executions: list[Execution] = []
+        self._now_ms = now_ms
+        self._zone = zone
+        self._cut_off = cut_off
+        self._chance = Chance(conduct.seed)
+        self._sheets = {one.number: _Sheet(one, one.opening.minor) for one in accounts}
+        self._index: dict[str, Execution] = {}
+        self._came_back: list[tuple[int, Execution]] = []
+        self._due: list[tuple[int, int, int]] = []
+        self._serial = 0
+        self._reserved = 0
+        self._record = None if file is None else Record(file)
+        for line in () if self._record is None else self._record.lines:
+            self._restore(line)
+
+    # ---- what a twin may ask (Books) -----------------------------------------------------------------------
+
+    def now(self) -> datetime:
+        """The bank's own time in its own zone."""
+        return self._moment(self._now_ms())
+
+    def take(self, instruction: Instruction) -> Booking:
+        """Book `instruction`, at most once per reference (unless the conduct says otherwise). Raises
+        Duplicate.
+        """
+        return self.book(instruction, Meddling())
+
+    def find(self, reference: str) -> Booking | None:
+        """The booking as an enquiry sees it now; None if there is none, or while it is hidden."""
+        now_ms = self._advance()
+        found = self._index.get(reference)
+        return None if found is None or now_ms < found.visible_ms else self._booking(found, now_ms)
+
+    def returns(self, account: str, first: date, last: date) -> tuple[Booking, ...]:
+        """This debtor's bookings that came back between two bank dates, in the order they came back."""
+        now_ms = self._advance()
+        return tuple(
+            self._booking(execution, now_ms)
+            for at_ms, execution in self._came_back
+            if execution.instruction.debtor_account == account and first <= self.bank_date(at_ms) <= last
+        )
+
+    def holding(self, account: str) -> Holding | None:
+        """The account's state now; money of payments taken but not decided is frozen."""
+        today = self.bank_date(self._advance())
+        sheet = self._sheets.get(account)
+        if sheet is None:
+            return None
+        before_today = bisect_left(sheet.dates, today)
+        opening = sheet.account.opening
+        previous = sheet.entries[before_today - 1].balance_after if before_today else opening
+        frozen = Money(sheet.account.frozen_minor + sheet.held_minor, opening.currency)
+        book = Money(sheet.balance_minor, opening.currency)
+        return Holding(account, sheet.account.holder, opening.currency, book, frozen, previous)
+
+    def entries(self, account: str, first: date, last: date) -> tuple[Entry, ...]:
+        """The account's entries between two bank dates, oldest first; none if the bank does not keep the
+        account.
+        """
+        self._advance()
+        sheet = self._sheets.get(account)
+        if sheet is None:
+            return ()
+        return tuple(sheet.entries[bisect_left(sheet.dates, first) : bisect_right(sheet.dates, last)])
+
+    def serial(self) -> int:
+        """A number never given out before, not even by an earlier life of this record."""
+        if self._serial >= self._reserved:
+            self._write({"serials_up_to": self._serial + _SERIALS_RESERVED})
+            self._reserved = self._serial + _SERIALS_RESERVED
+        self._serial += 1
+        return self._serial
+
+    # ---- what the simulator and the tests may do -----------------------------------------------------------
+
+    def book(self, instruction: Instruction, wish: Meddling) -> Booking:
+        """As `take`, with a fault's wish about what becomes of it."""
+        now_ms = self._advance()
+        earlier = self._index.get(instruction.reference)
+        if earlier is not None and self.conduct.dedup:
+            self.duplicates += 1
+            raise Duplicate(self._booking(earlier, now_ms))
+        execution = self._meddled(self._plan(instruction, now_ms), wish)
+        self._write({"execution": execution.to_plain()})
+        self._enter(execution)
+        return self._booking(execution, self._advance())
+
+    def truth(self) -> dict[str, list[Execution]]:
+        """Every execution by reference. More than one that was not refused is money moved twice."""
+        found: dict[str, list[Execution]] = {}
+        for execution in self.executions:
+            found.setdefault(execution.instruction.reference, []).append(execution)
+        return found
+
+    def doubles(self) -> list[str]:
+        """References with more than one execution that was not refused. An honest bank has none."""
+        return [
+            reference
+            for reference, executions in self.truth().items()
+            if sum(not execution.refused for execution in executions) > 1
+        ]
+
+    def report(self) -> dict[str, list[dict[str, Any]]]:
+        """The truth as plain values, with where each execution stands now; for another process to compare."""
+        now_ms = self._advance()
+        return {
+            reference: [one.to_plain() | {"booked": one.booked(now_ms).value} for one in executions]
+            for reference, executions in self.truth().items()
+        }
+
+    def bank_date(self, at_ms: int) -> date:
+        """The bank's business date at a time: its local day, or the next one after the cut-off."""
+        moment = self._moment(at_ms)
+        late = self._cut_off is not None and moment.time() >= self._cut_off
+        return moment.date() + timedelta(days=1) if late else moment.date()
+
+    def close(self) -> None:
+        """Close the record. Nothing can be booked any more."""
+        if self._record is not None:
+            self._record.close()
+
+    # ---- deciding ------------------------------------------------------------------------------------------
+
+    def _plan(self, instruction: Instruction, now_ms: int) -> Execution:
+        """Decide by rule and by chance what becomes of it."""
+        conduct, hits, reference = self.conduct, self._chance.hits, instruction.reference
+        words = _words(instruction)
+        refused, decided_ms, returned_ms = self._refusal(instruction), now_ms, None
+        if not refused:
+            late_refuse = "#late-refuse" in words or hits(conduct.late_refuse_share, "late-refuse", reference)
+            if late_refuse or "#late" in words or hits(conduct.late_share, "late", reference):
+                decided_ms += _ms(conduct.late_s)
+            refused = "refused_late" if late_refuse else ""
+        if not refused and ("#return" in words or hits(conduct.return_share, "return", reference)):
+            returned_ms = decided_ms + _ms(conduct.return_s)
+        serial = f"{self.bank_date(now_ms):%Y%m%d}{self.serial():012d}"
+        return Execution(
+            number=len(self.executions) + 1, instruction=instruction, bank_serial=serial, at_ms=now_ms,
+            decided_ms=decided_ms, refused=refused, returned_ms=returned_ms,
+            visible_ms=now_ms + (_ms(conduct.hide_s) if "#hide" in words else 0),
+            fee_minor=0 if refused else conduct.fee_minor,
+        )  # fmt: skip
+
+    def _refusal(self, instruction: Instruction) -> str:
+        """Why the bank says no at once, or nothing."""
+        sheet = self._sheets.get(instruction.debtor_account)
+        if sheet is None:
+            return "unknown_account"
+        if sheet.account.opening.currency != instruction.amount.currency:
+            return "wrong_currency"
+        if instruction.amount.minor <= 0:
+            return "bad_amount"
+        wanted = self._chance.hits(self.conduct.refuse_share, "refuse", instruction.reference)
+        if wanted or "#refuse" in _words(instruction):
+            return "refused_by_bank"
+        spendable = sheet.balance_minor - sheet.held_minor - sheet.account.frozen_minor
+        return "insufficient_funds" if spendable < instruction.amount.minor + self.conduct.fee_minor else ""
+
+    def _meddled(self, planned: Execution, wish: Meddling) -> Execution:
+        if wish.refuse:
+            refused = planned.refused or wish.refuse
+            return replace(planned, refused=refused, decided_ms=planned.at_ms, returned_ms=None, fee_minor=0)
+        if wish.hide_s:
+            planned = replace(planned, visible_ms=planned.at_ms + _ms(wish.hide_s))
+        if wish.return_s is not None and not planned.refused:
+            planned = replace(planned, returned_ms=planned.decided_ms + _ms(wish.return_s))
+        return planned
+
+    # ---- booking -------------------------------------------------------------------------------------------
+
+    def _enter(self, execution: Execution) -> None:
+        """Put an execution on the books and its consequences on the calendar."""
+        self.executions.append(execution)
+        self._index[execution.instruction.reference] = execution
+        if execution.refused and execution.decided_ms <= execution.at_ms:
+            return
+        sheet = self._sheets[execution.instruction.debtor_account]
+        sheet.held_minor += execution.instruction.amount.minor + execution.fee_minor
+        heapq.heappush(self._due, (execution.decided_ms, execution.number, _DECIDE))
+        if execution.returned_ms is not None:
+            heapq.heappush(self._due, (execution.returned_ms, execution.number, _GIVE_BACK))
+
+    def _advance(self) -> int:
+        """Let everything happen that has fallen due, in order of time; returns the time now."""
+        now_ms = self._now_ms()
+        while self._due and self._due[0][0] <= now_ms:
+            at_ms, number, stage = heapq.heappop(self._due)
+            execution = self.executions[number - 1]
+            if stage == _DECIDE:
+                self._decide(execution, at_ms)
+            else:
+                self._move(execution.instruction, at_ms, "returned", back=True)
+                self._came_back.append((at_ms, execution))
+        return now_ms
+
+    def _decide(self, execution: Execution, at_ms: int) -> None:
+        instruction = execution.instruction
+        sheet = self._sheets[instruction.debtor_account]
+        sheet.held_minor -= instruction.amount.minor + execution.fee_minor
+        assert sheet.held_minor >= 0, "more was released than was held"
+        if execution.refused:
+            return
+        self._move(instruction, at_ms, instruction.purpose)
+        if execution.fee_minor:
+            charge = replace(instruction, creditor_account="", creditor_name="",
+                             amount=Money(execution.fee_minor, instruction.amount.currency))
+            self._line(sheet, Direction.DEBIT, charge, at_ms, ("", ""), "fee", fee=True)
+
+    def _move(self, instruction: Instruction, at_ms: int, text: str, *, back: bool = False) -> None:
+        """Debtor's line, and the creditor's if the bank keeps that account too."""
+        out, into = (Direction.CREDIT, Direction.DEBIT) if back else (Direction.DEBIT, Direction.CREDIT)
+        sheet = self._sheets[instruction.debtor_account]
+        payee = (instruction.creditor_account, instruction.creditor_name)
+        self._line(sheet, out, instruction, at_ms, payee, text)
+        other = self._sheets.get(instruction.creditor_account)
+        if other is not None:
+            self._line(other, into, instruction, at_ms, (sheet.account.number, sheet.account.holder), text)
+
+    def _line(self, sheet: _Sheet, direction: Direction, instruction: Instruction, at_ms: int,
+              counterparty: tuple[str, str], text: str, *, fee: bool = False) -> None:
+        amount = instruction.amount
+        sheet.balance_minor += amount.minor if direction is Direction.CREDIT else -amount.minor
+        day = self.bank_date(at_ms)
+        assert not sheet.dates or sheet.dates[-1] <= day, "entries must be booked in order of time"
+        sheet.dates.append(day)
+        sheet.entries.append(Entry(
+            len(sheet.entries) + 1, direction, amount, self._moment(at_ms), day, *counterparty, text,
+            Money(sheet.balance_minor, amount.currency), instruction.reference, fee))  # fmt: skip
+
+    def _booking(self, execution: Execution, now_ms: int) -> Booking:
+        booked = execution.booked(now_ms)
+        fee = Money(execution.fee_minor, execution.instruction.amount.currency) if execution.fee_minor else None
+        back_ms = execution.returned_ms if booked is Booked.RETURNED else None
+        reason = {Booked.REFUSED: execution.refused, Booked.RETURNED: "returned_by_payee_bank"}.get(booked, "")
+        at_ms = execution.at_ms if booked is Booked.TAKEN else execution.decided_ms
+        return Booking(
+            execution.instruction, booked, execution.bank_serial, self._moment(at_ms),
+            self.bank_date(execution.at_ms), fee, reason, None if back_ms is None else self.bank_date(back_ms),
+        )  # fmt: skip
+
+    def _moment(self, at_ms: int) -> datetime:
+        return datetime.fromtimestamp(at_ms / 1000, self._zone)
+
+    # ---- the record ----------------------------------------------------------------------------------------
+
+    def _write(self, line: Mapping[str, Any]) -> None:
+        if self._record is not None:
+            self._record.write(line)
+
+    def _restore(self, line: Mapping[str, Any]) -> None:
+        if "serials_up_to" in line:
+            self._serial = self._reserved = int(line["serials_up_to"])
+        else:
+            self._enter(Execution.from_plain(line["execution"]))
+
+
+def _words(instruction: Instruction) -> str:
+    return f"{instruction.purpose} {instruction.creditor_name}"
+
+
+def _ms(seconds: float) -> int:
+    return round(seconds * 1000)

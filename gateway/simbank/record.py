@@ -1,0 +1,119 @@
+"""What a simulated bank did, one JSON line per execution, in a file that outlives a killed simulator."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from protocols.canon.money import Money
+from protocols.twin import Booked, Instruction
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """One time the bank acted on an instruction. `number` counts from 1 over all executions, in order.
+
+    `decided_ms` is when it settles, or is refused if `refused` gives a reason; `returned_ms` when the money
+    comes back; `visible_ms` from when on an enquiry finds it. All are milliseconds UTC and may lie ahead:
+    what becomes of an execution is fixed when it is taken.
+    """
+
+    number: int
+    instruction: Instruction
+    bank_serial: str
+    at_ms: int
+    decided_ms: int
+    refused: str = ""
+    returned_ms: int | None = None
+    visible_ms: int = 0
+    fee_minor: int = 0
+
+    def booked(self, now_ms: int) -> Booked:
+        """Where it stands at `now_ms`."""
+        if now_ms < self.decided_ms:
+            return Booked.TAKEN
+        if self.refused:
+            return Booked.REFUSED
+        return Booked.SETTLED if self.returned_ms is None or now_ms < self.returned_ms else Booked.RETURNED
+
+    def to_plain(self) -> dict[str, Any]:
+        """As values that JSON knows."""
+        asked = self.instruction
+        return {
+            "number": self.number,
+            "reference": asked.reference,
+            "debtor": asked.debtor_account,
+            "creditor": asked.creditor_account,
+            "creditor_name": asked.creditor_name,
+            "minor": asked.amount.minor,
+            "currency": asked.amount.currency,
+            "purpose": asked.purpose,
+            "urgent": asked.urgent,
+            "bank_serial": self.bank_serial,
+            "at_ms": self.at_ms,
+            "decided_ms": self.decided_ms,
+            "refused": self.refused,
+            "returned_ms": self.returned_ms,
+            "visible_ms": self.visible_ms,
+            "fee_minor": self.fee_minor,
+        }
+
+    @classmethod
+    def from_plain(cls, line: Mapping[str, Any]) -> Execution:
+        """The execution that `to_plain` described."""
+        asked = Instruction(
+            line["reference"], line["debtor"], line["creditor"], line["creditor_name"],
+            Money(line["minor"], line["currency"]), line["purpose"], line["urgent"],
+        )  # fmt: skip
+        return cls(
+            line["number"], asked, line["bank_serial"], line["at_ms"], line["decided_ms"], line["refused"],
+            line["returned_ms"], line["visible_ms"], line["fee_minor"],
+        )  # fmt: skip
+
+
+class Record:
+    """The open file. A written line is with the kernel when `write` returns: it survives the process, not the
+    power.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self.lines = read_lines(file, mend=True)
+        self._file = file.open("ab", buffering=0)
+
+    def write(self, line: Mapping[str, Any]) -> None:
+        """Append one line."""
+        self._file.write(json.dumps(line, ensure_ascii=False, separators=(",", ":")).encode() + b"\n")
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+def read_lines(file: Path, *, mend: bool = False) -> list[dict[str, Any]]:
+    """The whole lines of a record, none if there is no file.
+
+    A last line that was cut (the process was killed while writing) is left out, and with `mend` cut off the
+    file. Raises ValueError naming file and line if one is not JSON.
+    """
+    if not file.exists():
+        return []
+    data = file.read_bytes()
+    whole = data[: data.rfind(b"\n") + 1]
+    if mend and len(whole) != len(data):
+        with file.open("r+b") as cut:
+            cut.truncate(len(whole))
+    lines: list[dict[str, Any]] = []
+    for number, line in enumerate(whole.splitlines(), start=1):
+        try:
+            lines.append(json.loads(line))
+        except ValueError:
+            raise ValueError(f"{file}: line {number} is not JSON; move the file away to open new books") from None
+    return lines
+
+
+def read_executions(file: Path) -> list[Execution]:
+    """Every execution in a record, in order: the bank's truth, to compare with what the ERP was told."""
+    return [Execution.from_plain(line["execution"]) for line in read_lines(file) if "execution" in line]

@@ -1,0 +1,95 @@
+"""A simulated bank as a process of its own: everything it needs from its configuration, started and stopped.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any, cast
+
+from twisted.internet.defer import maybeDeferred
+from twisted.internet.interfaces import IListeningPort, IReactorTime, IReactorUNIX
+
+from gateway.bank.tls import server_context
+from gateway.clock import SystemClock
+from gateway.simbank import control
+from gateway.simbank.config import BadConfig, SimConfig
+from gateway.simbank.faults import FaultPlan
+from gateway.simbank.ledger import Ledger
+from gateway.simbank.server import SimBank
+from protocols.bank import BadOptions
+from protocols.kit.errors import ProtocolError
+from protocols.twin import BuildTwin, Twin
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A simulated bank that serves. `stop` closes its ports, its control socket and its record."""
+
+    bank: SimBank
+    control: IListeningPort | None
+
+    async def stop(self) -> None:
+        """Stop serving; the record stays."""
+        if self.control is not None:
+            await maybeDeferred(self.control.stopListening)
+        await self.bank.stop()
+        self.bank.ledger.close()
+
+
+def serve(reactor: IReactorTime, config: SimConfig, now_ms: Callable[[], int] | None = None) -> Running:
+    """Open the books and the ports of the bank that `config` describes.
+
+    Raises BadConfig for a bank, option or key that cannot be used, KeyFileError (a ValueError) for TLS files,
+    CannotListenError for a port that is taken. `now_ms` is the machine's clock unless given.
+    """
+    twin = build_twin(config)
+    ledger = Ledger(now_ms or SystemClock(reactor).now_ms, config.accounts, config.conduct, file=config.ledger_file)
+    plan = FaultPlan(config.fault_seed, config.fault_rates, config.delays)
+    tls = None if config.tls is None else server_context(config.tls.cert, config.tls.key, config.tls.client_ca)
+    try:
+        bank = SimBank(reactor, twin, ledger, plan, tls, config.ports, seed=config.fault_seed)
+    except ValueError as error:
+        raise BadConfig(config.bank, "ports", str(error)) from None
+    bank.listen(config.interface)
+    listening = None
+    if config.control is not None:
+        listening = control.listen(cast(IReactorUNIX, reactor), config.control, bank)
+    if config.ready_file is not None:
+        _write_whole(config.ready_file, {"bank": config.bank, "ports": dict(bank.ports), "pid": os.getpid()})
+    return Running(bank, listening)
+
+
+def build_twin(config: SimConfig) -> Twin:
+    """The twin of the named bank, with its keys read from their files."""
+    keys: dict[str, bytes] = {}
+    for name, file in config.keys.items():
+        try:
+            keys[name] = file.read_bytes()
+        except OSError as error:
+            raise BadConfig(config.bank, f"keys.{name}", f"{file} cannot be read ({error.strerror})") from None
+    module = f"protocols.banks.{config.bank}.twin"
+    try:
+        build = cast(BuildTwin, import_module(module).build)
+    except ModuleNotFoundError as error:
+        if error.name is not None and not module.startswith(error.name):
+            raise
+        raise BadConfig(config.bank, "bank", "there is no such folder with a twin under protocols/banks") from None
+    options: dict[str, Any] = {**config.options, "cheap": config.cheap}
+    try:
+        return build(options, keys)
+    except BadOptions as error:
+        raise BadConfig(config.bank, f"options.{error.key}", error.remedy) from None
+    except (ValueError, KeyError, ProtocolError) as error:
+        raise BadConfig(config.bank, "keys", f"cannot be used: {error}") from None
+
+
+def _write_whole(file: Path, content: dict[str, Any]) -> None:
+    """Write and rename, so that whoever waits for the file finds all of it."""
+    fresh = file.with_suffix(f"{file.suffix}.new")
+    fresh.write_text(json.dumps(content), "utf-8")
+    fresh.replace(file)

@@ -1,0 +1,64 @@
+"""Coroutines that run beside others, owned by the part that stops them. Nothing runs that nobody owns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IDelayedCall
+from twisted.python.failure import Failure
+
+from gateway.clock import Clock
+
+
+class Tasks:
+    """A set of running coroutines. One that fails is reported to `on_failure`; cancelled ones are not failures."""
+
+    def __init__(self, on_failure: Callable[[Failure], None]) -> None:
+        self._on_failure = on_failure
+        self._running: set[Deferred[None]] = set()
+
+    def __len__(self) -> int:
+        return len(self._running)
+
+    def spawn(self, coroutine: Coroutine[Deferred[Any], Any, object]) -> None:
+        """Start it now; it runs up to its first wait before this returns."""
+
+        async def owned() -> None:
+            await coroutine
+
+        task = Deferred.fromCoroutine(owned())
+        if task.called:
+            task.addErrback(self._failed)
+            return
+        self._running.add(task)
+
+        def over(result: None | Failure) -> None:
+            self._running.discard(task)
+            if isinstance(result, Failure):
+                self._failed(result)
+
+        task.addBoth(over)
+
+    def stop(self) -> None:
+        """Cancel whatever still runs."""
+        for task in tuple(self._running):
+            task.cancel()
+
+    def _failed(self, failure: Failure) -> None:
+        if not isinstance(failure.value, CancelledError):
+            self._on_failure(failure)
+
+
+def sleep(clock: Clock, delay_s: float) -> Deferred[None]:
+    """Fires after `delay_s` seconds; cancelling it cancels the timer."""
+    timer: IDelayedCall
+
+    def stop(_deferred: Deferred[None]) -> None:
+        if timer.active():
+            timer.cancel()
+
+    deferred: Deferred[None] = Deferred(stop)
+    timer = clock.later(delay_s, deferred.callback, None)
+    return deferred

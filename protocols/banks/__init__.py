@@ -1,0 +1,1 @@
+"""The banks: each folder is one bank's language, and nothing here imports another of them."""

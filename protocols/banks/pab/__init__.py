@@ -1,0 +1,38 @@
+"""平安银行 (PAB) 银企直联 through a B2Bi front end: GBK XML behind a 222-byte header over short TCP connections.
+
+Reconstructed from public material; see README.md in this folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from protocols.bank import Bank, Port, Questions, Sessions
+from protocols.banks.pab.header import Sender, answers
+from protocols.banks.pab.options import read_options
+from protocols.banks.pab.payment import Payments
+from protocols.banks.pab.profile import profile
+from protocols.banks.pab.statement import Statements
+from protocols.banks.pab.table import meanings
+from protocols.canon.order import Kind
+
+
+def build(options: Mapping[str, Any]) -> Bank:
+    """The bank under `options` (see options.py). Raises BadOptions naming the key and the remedy."""
+    chosen = read_options(options)
+    sender = Sender(chosen.enterprise_code, chosen.operator, chosen.serial_prefix)
+    codes = meanings()
+    payments = Payments(chosen, sender, codes)
+    statements = Statements(chosen, sender, codes)
+    business = Port(
+        "business", answers, kept=False, first_byte_s=chosen.first_byte_s, exchange_s=chosen.exchange_s
+    )
+    return Bank(
+        profile=profile(chosen),
+        ports={"business": business},
+        sessions=Sessions(window=chosen.window, probe=statements.probe, probe_every_s=chosen.probe_every_s),
+        money={Kind.PAYMENT: payments.pay, Kind.TRANSFER: payments.pay},
+        questions=Questions(statements.balance, statements.lines, payments.fate, statements.returns),
+        read=payments.read,
+    )

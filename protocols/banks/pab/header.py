@@ -1,0 +1,152 @@
+"""The 222-byte header of B2Bi, as one table, and an answer split into code, text and body.
+
+Everything is counted in GBK bytes. The serial number of the header is never used to find out what an answer
+belongs to: answers to 4005 carry the original voucher in its place (banks/pab.md 1).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from typing import Final
+
+from lxml import etree
+
+from protocols.kit import xmldoc
+from protocols.kit.charset import GBK
+from protocols.kit.errors import ProtocolError
+from protocols.kit.fields import Column, Layout
+from protocols.kit.framing import Cutter, FixedHeader
+
+BEIJING: Final = timezone(timedelta(hours=8), "CST")
+"""China keeps one time all year."""
+
+HEADER: Final = Layout(
+    (
+        Column("kind", 4, default="A001"),  # 报文类别: we send the header ourselves
+        Column("target", 2, default="01"),  # 目标系统: 银企直连
+        Column("encoding", 2, default="01"),  # 报文编码: GBK
+        Column("carrier", 2, default="01"),  # 通讯协议: TCP
+        Column("enterprise", 20),  # 企业银企直连标准代码
+        Column("body_bytes", 10, "N"),  # 接收报文长度
+        Column("operation", 6),  # 交易码
+        Column("operator", 5),  # 操作员代码
+        Column("service", 2, default="01"),  # 服务类型: request
+        Column("sent_at", 14),  # 交易日期时间
+        Column("serial", 20),  # 请求方系统流水号
+        Column("code", 6, default="000000"),  # 返回码
+        Column("text", 100),  # 返回描述
+        Column("more", 1, default="0"),  # 后续包标志
+        Column("times", 3, default="000"),  # 请求次数
+        Column("signed", 1, default="0"),  # 签名标识: the front end signs
+        Column("signature_form", 1, default="0"),  # 签名数据包格式
+        Column("algorithm", 12),  # 签名算法
+        Column("signature_bytes", 10, default="         0"),  # 签名数据长度
+        Column("attachments", 1, default="0"),  # 附件数目
+    ),
+    GBK,
+)
+HEADER_BYTES: Final = HEADER.width
+FRAMING: Final = FixedHeader(HEADER_BYTES, HEADER.place("body_bytes"), (HEADER.place("signature_bytes"),))
+ACCEPTED: Final = "000000"
+ANSWER_BYTES_MAX: Final = 4 * 1_048_576
+_NODES_MAX: Final = 60_000
+_PLACES: Final = {column.name: slice(*HEADER.place(column.name)) for column in HEADER.columns}
+
+
+def answers() -> Cutter:
+    """A fresh cutter for the answers of one connection: header, body and signature block together."""
+    return FRAMING.cutter(ANSWER_BYTES_MAX)
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """Who we are to the front end: 20-digit enterprise code, operator, and what our header serials begin with."""
+
+    enterprise: str
+    operator: str
+    serial_prefix: str
+
+    def message(self, operation: str, body: bytes, *, serial: int, now: datetime) -> bytes:
+        """One whole request. `serial` must never have been used before, `now` carries a zone."""
+        number = self.serial_prefix + str(serial).zfill(20 - len(self.serial_prefix))
+        header = HEADER.pack(
+            {
+                "enterprise": self.enterprise,
+                "body_bytes": str(len(body)),
+                "operation": operation,
+                "operator": self.operator,
+                "sent_at": now.astimezone(BEIJING).strftime("%Y%m%d%H%M%S"),
+                "serial": number,
+            }
+        )
+        return FRAMING.wrap(header + body)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the bank said: its code, its text without the leading colon, and the body where there is one."""
+
+    code: str
+    text: str
+    body: etree._Element | None
+
+    @property
+    def accepted(self) -> bool:
+        """Whether the header says 000000."""
+        return self.code == ACCEPTED
+
+
+def read_answer(frame: bytes, operation: str) -> Answer:
+    """Reads the answer to an `operation`. Raises ProtocolError on whatever cannot be such an answer.
+
+    A refusal may have no body and may still carry our own service type 01; an acceptance may not: that would be our
+    own request coming back.
+    """
+    if len(frame) < HEADER_BYTES or FRAMING.frame_length(frame[:HEADER_BYTES]) != len(frame):
+        raise ProtocolError("frame_length", f"{len(frame)} bytes are not one answer with its lengths")
+    code, service = _ascii(frame, "code"), _ascii(frame, "service")
+    _expect(frame, "kind", "A001")
+    _expect(frame, "encoding", "01")
+    _expect(frame, "more", "0")
+    _expect(frame, "attachments", "0")
+    if _ascii(frame, "operation") != operation:
+        raise ProtocolError("correlation", f"an answer to {_ascii(frame, 'operation')!r}, we asked {operation}")
+    if service not in ("01", "02") or (service == "01" and code == ACCEPTED):
+        raise ProtocolError("value", f"service type {service!r} with code {code!r} is no answer")
+    if not code:
+        raise ProtocolError("missing", "the answer's header has no code")
+    return Answer(code, _text(frame), _body(frame, code))
+
+
+def _ascii(frame: bytes, name: str) -> str:
+    try:
+        return frame[_PLACES[name]].decode("ascii").strip(" ")
+    except UnicodeDecodeError:
+        raise ProtocolError("value", f"header field {name} is not ASCII: {frame[_PLACES[name]]!r}") from None
+
+
+def _expect(frame: bytes, name: str, wanted: str) -> None:
+    if _ascii(frame, name) != wanted:
+        raise ProtocolError("value", f"header field {name} is {_ascii(frame, name)!r}, not {wanted!r}")
+
+
+def _text(frame: bytes) -> str:
+    """For people only, so no byte in it is a reason to doubt the code: banks cut it at 100 bytes, anywhere."""
+    text = frame[_PLACES["text"]].decode("gb18030", errors="replace")
+    return text.rstrip(" �\x00").lstrip(": ")
+
+
+def _body(frame: bytes, code: str) -> etree._Element | None:
+    start, end = HEADER.place("body_bytes")
+    length = int(frame[start:end])
+    if length == 0:
+        if code == ACCEPTED:
+            raise ProtocolError("missing", "accepted, but the answer has no body")
+        return None
+    body = xmldoc.parse(
+        frame[HEADER_BYTES : HEADER_BYTES + length], GBK, max_bytes=ANSWER_BYTES_MAX, max_nodes=_NODES_MAX
+    )
+    if body.tag != "Result":
+        raise ProtocolError("missing", f"the body's root is {body.tag!r}, not Result")
+    return body

@@ -1,0 +1,218 @@
+"""Money: 4004 single payment, and 4005, what became of it.
+
+An accepted 4004 is never more than pending. An answer belongs to the exchange on its own connection, and is then
+checked against our voucher (ThirdVoucher), the amount and the accounts wherever the answer states them.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from datetime import datetime, time
+from typing import Final
+
+from lxml import etree
+
+from protocols.bank import Ask, Context, Conversation, MoneyConversation, Submit
+from protocols.banks.pab.header import BEIJING, HEADER, Answer, Sender, read_answer
+from protocols.banks.pab.options import Options
+from protocols.banks.pab.table import Meanings
+from protocols.canon.money import Money
+from protocols.canon.order import AnyOrder, Channel, Kind, Urgency
+from protocols.canon.outcome import Fate, Outcome
+from protocols.canon.query import FateQuestion
+from protocols.kit.charset import GBK
+from protocols.kit.errors import ProtocolError
+from protocols.kit.fields import amount_minor, amount_text, parse_date, plain
+from protocols.kit.xmldoc import Markup, build, el, value, value_or
+
+PURPOSE_CHARS: Final = 30
+VOUCHER_CHARS: Final = 20
+_VOUCHER = re.compile(r"[0-9A-Za-z]{1,20}", re.ASCII)
+_SERIAL = slice(*HEADER.place("serial"))
+_RENMINBI: Final = ("RMB", "CNY")
+_FINAL: Final = (Fate.SETTLED, Fate.FAILED)
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """What an answer must agree with to be an answer about this payment."""
+
+    voucher: str
+    amount: Money
+    debtor: str
+    creditor: str
+
+    def check(self, body: etree._Element, voucher_tag: str) -> None:
+        """Raises "correlation" if `body` names another voucher, amount or account, "missing" if it names no voucher."""
+        stated = value(body, voucher_tag)
+        if stated != self.voucher:
+            raise ProtocolError("correlation", f"the answer is about voucher {stated!r}, we asked for {self.voucher!r}")
+        amount, currency = value_or(body, "TranAmount"), value_or(body, "CcyCode")
+        if amount and amount_minor(amount) != self.amount.minor:
+            raise ProtocolError("correlation", f"voucher {self.voucher}: the answer's amount is {amount}")
+        if currency and currency not in _RENMINBI:
+            raise ProtocolError("correlation", f"voucher {self.voucher}: the answer's currency is {currency!r}")
+        for tag, ours in (("OutAcctNo", self.debtor), ("InAcctNo", self.creditor)):
+            account = value_or(body, tag)
+            if account and account != ours:
+                raise ProtocolError("correlation", f"voucher {self.voucher}: the answer has another {tag}")
+
+
+def leaf(tag: str, content: str = "") -> Markup:
+    """An element with text, or the empty one as this bank's clients write it."""
+    return el(tag, content) if content else Markup(f"<{tag}/>")
+
+
+@dataclass(frozen=True, slots=True)
+class Payments:
+    """The money words of one enterprise at this bank."""
+
+    options: Options
+    sender: Sender
+    meanings: Meanings
+
+    def pay(self, order: AnyOrder, context: Context) -> MoneyConversation:
+        """4004. Raises ProtocolError before anything is sent if the order cannot be written in the bank's form."""
+        body = build(self.body(order, context.reference), GBK)
+        wire = self.sender.message("4004", body, serial=context.serials[0], now=context.now)
+        serial = wire[_SERIAL].decode("ascii")
+        frame = yield Submit("business", wire, (serial,))
+        debtor, creditor = order.debtor.account.clear, order.creditor.account.clear
+        return self.submitted(frame, Keys(context.reference, order.amount, debtor, creditor))
+
+    def body(self, order: AnyOrder, voucher: str) -> Markup:
+        """The <Result> of a 4004 request."""
+        if not _VOUCHER.fullmatch(voucher):
+            raise ProtocolError("value", f"{voucher!r} is no voucher of 1 to {VOUCHER_CHARS} letters and digits")
+        if order.amount.currency != "CNY" or order.amount.minor <= 0:
+            raise ProtocolError("value", f"4004 carries CNY amounts over zero, not {order.amount}")
+        if len(order.purpose) > PURPOSE_CHARS:
+            raise ProtocolError("value", f"purpose of {len(order.purpose)} characters, the limit is {PURPOSE_CHARS}")
+        own_bank = self._own_bank(order)
+        inner = order.id if _VOUCHER.fullmatch(order.id) else ""
+        written = (
+            ("ThirdVoucher", voucher),
+            ("CstInnerFlowNo", inner),
+            ("CcyCode", "RMB"),
+            ("OutAcctNo", _required(order.debtor.account.clear, "debtor's account")),
+            ("OutAcctName", _required(order.debtor.name.clear, "debtor's name")),
+            ("OutAcctAddr", ""),
+            ("InAcctBankNode", order.creditor.cnaps or ""),
+            ("InAcctRecCode", ""),
+            ("InAcctNo", _required(order.creditor.account.clear, "creditor's account")),
+            ("InAcctName", _required(order.creditor.name.clear, "creditor's name")),
+            ("InAcctBankName", _required(order.creditor.bank_name or "", "creditor's bank name")),
+            ("TranAmount", amount_text(order.amount.minor)),
+            ("AmountCode", ""),
+            ("UseEx", order.purpose),
+            ("UnionFlag", "1" if own_bank else "0"),
+            ("SysFlag", _rail(order)),
+            ("AddrFlag", self.options.address_flag),
+        )
+        for _tag, content in written:
+            GBK.encode(content)  # so that Unencodable counts the position within the field
+        return el("Result", [leaf(tag, content) for tag, content in written])
+
+    def _own_bank(self, order: AnyOrder) -> bool:
+        if order.channel is Channel.SAME_BANK:
+            return True
+        name, cnaps = order.creditor.bank_name or "", order.creditor.cnaps or ""
+        return any(own in name for own in self.options.own_names) or cnaps.startswith(self.options.own_cnaps)
+
+    def submitted(self, frame: bytes, keys: Keys | None) -> Outcome:
+        """What the answer to a 4004 says. Without `keys` (a stored answer) only its form is checked."""
+        answer = read_answer(frame, "4004")
+        if answer.accepted and answer.body is not None and not value(answer.body, "ThirdVoucher"):
+            raise ProtocolError("missing", "accepted, but the answer names no ThirdVoucher")
+        if answer.body is not None and keys is not None:
+            keys.check(answer.body, "ThirdVoucher")
+        outcome = self.meanings.word("4004", "header", answer.code, answer.text)
+        if answer.body is None:
+            return outcome
+        return replace(outcome, bank_serial=value_or(answer.body, "FrontLogNo") or None)
+
+    def read(self, kind: Kind, frame: bytes) -> Outcome:
+        """The stored or replayed answer to a money word of `kind`."""
+        if kind not in (Kind.PAYMENT, Kind.TRANSFER):
+            raise ProtocolError("value", f"pab sends no {kind.value}")
+        return self.submitted(frame, None)
+
+    def fate(self, question: FateQuestion, context: Context) -> Conversation[Outcome]:
+        """4005 by our voucher."""
+        sent = question.sent
+        body = el(
+            "Result",
+            leaf("OrigThirdLogNo"),
+            leaf("OrigThirdVoucher", sent.reference),
+            leaf("OrigFrontLogNo"),
+        )
+        wire = self.sender.message("4005", build(body, GBK), serial=context.serials[0], now=context.now)
+        answer = read_answer((yield Ask("business", wire)), "4005")
+        return self.told(answer, Keys(sent.reference, sent.amount, sent.debtor.clear, sent.creditor.clear))
+
+    def told(self, answer: Answer, keys: Keys) -> Outcome:
+        """What the answer to a 4005 says about the payment of `keys`."""
+        if not answer.accepted or answer.body is None:
+            if answer.body is not None:
+                keys.check(answer.body, "OrigThirdVoucher")
+            return self.meanings.word("4005", "header", answer.code, answer.text)
+        keys.check(answer.body, "OrigThirdVoucher")
+        return self._decided(answer.body)
+
+    def _decided(self, body: etree._Element) -> Outcome:
+        stt, back, result = value_or(body, "Stt"), value_or(body, "IsBack"), value_or(body, "Yhcljg")
+        reason, _, text = result.partition(":")
+        fallback = self.meanings.word("4005", "yhcljg", reason, text)
+        outcome = self.meanings.word("4005", "stt", stt) if stt else fallback
+        if back not in ("", "0"):
+            outcome = self._came_back(outcome, back)
+        elif outcome.fate is Fate.FAILED and fallback.fate is Fate.SETTLED:
+            # One of the two is wrong, and a payment called failed is paid again.
+            outcome = replace(outcome, fate=Fate.UNKNOWN, listed=False)
+        if outcome.fate is Fate.FAILED:
+            outcome = replace(outcome, code=reason or value_or(body, "hostErrorCode") or outcome.code)
+        settled = outcome.fate is Fate.SETTLED
+        return replace(
+            outcome,
+            text=plain(result or value_or(body, "BackRem")),
+            bank_serial=value_or(body, "FrontLogNo") or None,
+            booked_at=_day(value_or(body, "AccountDate")) if settled else None,
+            fee=_fee(value_or(body, "Fee")) if settled else None,
+        )
+
+    def _came_back(self, outcome: Outcome, back: str) -> Outcome:
+        """IsBack speaks about a payment that was decided; beside any other status it is one more doubt."""
+        returned = self.meanings.word("4005", "isback", back)
+        if outcome.fate in _FINAL or not returned.listed:
+            return returned
+        return replace(outcome, fate=Fate.UNKNOWN, listed=False)
+
+
+def _required(content: str, what: str) -> str:
+    if not content:
+        raise ProtocolError("missing", f"4004 needs the {what}")
+    return content
+
+
+def _rail(order: AnyOrder) -> str:
+    """SysFlag: N normal (小额), Y urgent (大额). The page documents no instant rail for 4004."""
+    if order.channel is Channel.INSTANT:
+        raise ProtocolError("value", "4004 has no instant channel; use auto, small_value or large_value")
+    if order.channel is Channel.AUTO:
+        return "Y" if order.urgency is Urgency.URGENT else "N"
+    return "Y" if order.channel is Channel.LARGE_VALUE else "N"
+
+
+def _day(text: str) -> datetime | None:
+    try:
+        return datetime.combine(parse_date(text), time(), BEIJING)
+    except ProtocolError:
+        return None  # an odd date is no reason to doubt a clear status
+
+
+def _fee(text: str) -> Money | None:
+    try:
+        return Money(amount_minor(text))
+    except ProtocolError:
+        return None  # as above

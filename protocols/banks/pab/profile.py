@@ -1,0 +1,72 @@
+"""What 平安银行 is, as data: limits, replay rule, pages, and which of it is only known from public material."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Final
+
+from protocols.bank import Profile, Replay, ReplayRule
+from protocols.banks.pab.options import Options
+from protocols.banks.pab.payment import PURPOSE_CHARS, VOUCHER_CHARS
+from protocols.canon.limits import AmountLimit, FieldLimit, Limits, Pace, ReferenceForm
+from protocols.canon.order import Kind
+
+NEXT_DAY: Final = timedelta(hours=24)
+"""An enquiry that finds nothing proves nothing before the next day (banks/COMMON-B.md 2.6)."""
+
+RECONSTRUCTED: Final = (
+    "the whole protocol: from public clients and their logs of 2016, not from the bank's own manual",
+    "ThirdVoucher is refused when used again, for ever (MA4045)",
+    "pace, window, hours and time-outs",
+    "lengths of names and of the payee bank's name; which fields of 4004 must be filled",
+    "UnionFlag from the payee bank's name or number, AddrFlag from the settings",
+    "how far back 4013 answers; whether 4008 and 4013 give an entry the same number",
+    "fee rows of 4008; the meaning of Send* (payer) and Acct* (payee) in them",
+    "the first page of 4019 is 1, and a page that is not full is the last one",
+)
+
+
+def profile(options: Options) -> Profile:
+    """The bank's profile under these options."""
+    rule = ReplayRule(
+        policy=Replay(options.replay),
+        not_found_quarantine=NEXT_DAY,
+        not_found_count=2,
+        window=None,
+    )
+    return Profile(
+        name="pab",
+        title="Ping An Bank",
+        title_zh="平安银行",
+        limits=limits(options),
+        replay={Kind.PAYMENT: rule, Kind.TRANSFER: rule},
+        serials_per_word=1,
+        page_lines=options.page_lines,
+        history_days=options.history_days,
+        enquiry_deadline=timedelta(hours=24),
+        returns_watch=timedelta(days=7),
+        reconstructed=RECONSTRUCTED,
+    )
+
+
+def limits(options: Options) -> Limits:
+    """What intake checks before it says yes."""
+    return Limits(
+        charset="gbk",
+        fields=(
+            FieldLimit("/debtor/account", required=True),
+            FieldLimit("/debtor/name", max_bytes=options.max_name_bytes, required=True),
+            FieldLimit("/creditor/account", required=True),
+            FieldLimit("/creditor/name", max_bytes=options.max_name_bytes, required=True),
+            FieldLimit("/creditor/bank_name", max_bytes=options.max_bank_name_bytes, required=True),
+            FieldLimit("/creditor/cnaps", pattern="[0-9]{12}"),
+            FieldLimit("/purpose", max_chars=PURPOSE_CHARS),
+        ),
+        amount=AmountLimit(max_minor=options.max_amount_minor, currencies=("CNY",)),
+        pace=Pace(
+            per_second=options.per_second,
+            burst=options.burst,
+            first_enquiry_after=timedelta(seconds=options.first_enquiry_s),
+        ),
+        reference=ReferenceForm(length=VOUCHER_CHARS, prefix=options.reference_prefix),
+    )

@@ -1,0 +1,305 @@
+"""Questions about accounts: 4001 balance, 4012 balance of a past day, 4008 and 4013 entries, 4019 returns.
+
+The bank answers about today or about the past, never about both in one question. So a walk over entries is made of
+legs: the closed days first, then today; its cursor names the leg, so that a walk over midnight goes on where it was.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections import Counter
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+from typing import Any, Final, Literal
+
+from lxml import etree
+
+from protocols.bank import Ask, Context, Conversation
+from protocols.banks.pab.header import Answer, Sender, read_answer
+from protocols.banks.pab.options import Options
+from protocols.banks.pab.payment import leaf
+from protocols.banks.pab.rows import Carry, RawRow, line, row_of_4008, row_of_4013
+from protocols.banks.pab.table import Meanings
+from protocols.canon.money import Money
+from protocols.canon.query import BalanceQuestion, LinesQuestion, ReturnsQuestion
+from protocols.canon.statement import Balance, Line, Page, Return, ReturnsPage
+from protocols.kit.charset import GBK
+from protocols.kit.errors import ProtocolError
+from protocols.kit.fields import amount_minor, date_text, digits, parse_date, plain
+from protocols.kit.paging import PageCursor, fingerprint
+from protocols.kit.xmldoc import Markup, build, el, several, value, value_or
+
+RETURNS_SPAN: Final = timedelta(days=29)
+"""4019 answers about 30 days at most, both ends included."""
+RETURNS_LINES: Final = 100
+Style = Literal["4008", "4013", "4019"]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where in a walk one page is: the leg (operation and dates), the bank's own values, and what the page before
+    ended with. `mark` is a fingerprint of that page: the same one twice means that the bank goes round.
+    """
+
+    style: Style
+    first: date
+    last: date
+    number: int
+    size: int = 0
+    journal: str = "0"
+    count: str = "0"
+    carry: Carry = Carry()
+    mark: int = 0
+
+    def text(self) -> str:
+        """As the value of a PageCursor."""
+        return json.dumps(
+            [self.style, date_text(self.first), date_text(self.last), self.number, self.size, self.journal,
+             self.count, *self.carry.parts(), self.mark],
+            ensure_ascii=False, separators=(",", ":"),
+        )  # fmt: skip
+
+    @staticmethod
+    def of(text: str) -> Place:
+        """Reads what `text` wrote; PageCursor has checked that the cursor is ours."""
+        try:
+            style, first, last, number, size, journal, count, *carry, mark = json.loads(text)
+            return Place(
+                _style(style), parse_date(first), parse_date(last), int(number), int(size), str(journal),
+                str(count), Carry.of(carry), int(mark),
+            )  # fmt: skip
+        except (ValueError, TypeError, AttributeError, ProtocolError):
+            raise ProtocolError("paging", "this page cursor was not made by pab") from None
+
+
+def _style(text: Any) -> Style:
+    if text in ("4008", "4013", "4019"):
+        return text  # type: ignore[no-any-return]
+    raise ValueError(text)
+
+
+@dataclass(frozen=True, slots=True)
+class Statements:
+    """The questions about accounts of one enterprise at this bank."""
+
+    options: Options
+    sender: Sender
+    meanings: Meanings
+
+    def balance(self, question: BalanceQuestion, context: Context) -> Conversation[Balance]:
+        """4001 now, or 4012 for a past day. Raises Declined if the bank answers with a code."""
+        _renminbi(question.currency)
+        if question.on is None or question.on >= context.bank_date:
+            return self._balance_now(question, context)
+        return self._balance_on(question, question.on, context)
+
+    def _balance_now(self, question: BalanceQuestion, context: Context) -> Conversation[Balance]:
+        account = question.account.clear
+        body = el("Result", leaf("Account", account), leaf("CcyType", "C"), leaf("CcyCode", "RMB"))
+        answer = yield from self._ask("4001", body, context, 0)
+        result = _of_account(self._accepted("4001", answer), account)
+        return Balance(
+            question.account,
+            book=_money(result, "TotalAmount"),
+            available=_money(result, "Balance"),
+            frozen=_money(result, "HoldBalance"),
+            previous_day=_money(result, "LastBalance"),
+        )
+
+    def _balance_on(self, question: BalanceQuestion, day: date, context: Context) -> Conversation[Balance]:
+        account = question.account.clear
+        body = el("Result", leaf("Account", account), leaf("RptDate", date_text(day)))
+        answer = yield from self._ask("4012", body, context, 0)
+        result = _of_account(self._accepted("4012", answer), account)
+        return Balance(question.account, book=_money(result, "HisBookBalance"), available=_money(result, "HisBalance"))
+
+    def lines(self, question: LinesQuestion, context: Context) -> Conversation[Page]:
+        """One page of entries. Raises Declined if the bank answers with a code, "paging" on a cursor out of its day."""
+        _renminbi(question.currency)
+        mark = fingerprint(
+            "lines", question.account.clear, date_text(question.first), date_text(question.last), question.currency
+        )
+        if question.cursor is None:
+            begin = self._leg(question.first, question.last, context.bank_date)
+            if begin is None:
+                return Page(())
+            cursor = PageCursor(begin.text(), 1, mark)
+        else:
+            cursor = PageCursor.decode(question.cursor, mark)
+        place = Place.of(cursor.value)
+        if place.style == "4008" and place.first != context.bank_date:
+            raise ProtocolError("paging", "the bank's day changed during this walk: begin again at the first page")
+        operation = place.style
+        request = _request_4008 if operation == "4008" else _request_4013
+        answer = yield from self._ask(operation, request(question.account.clear, place), context, 0)
+        lines: tuple[Line, ...] = ()
+        following: Place | None = None
+        if answer.accepted or not self.meanings.is_empty(operation, answer):
+            lines, following = _page(self._accepted(operation, answer), place, question)
+        following = following or self._leg(place.last + timedelta(days=1), question.last, context.bank_date)
+        return Page(lines, None if following is None else cursor.then(following.text()).encode())
+
+    def _leg(self, first: date, last: date, today: date) -> Place | None:
+        """The next leg of a walk from `first` to `last`, or None when nothing is left of it."""
+        last = min(last, today)
+        if first > last:
+            return None
+        if first < today:
+            return Place("4013", first, min(last, today - timedelta(days=1)), 1, self.options.page_lines)
+        if self.options.today_lines == "4008":
+            return Place("4008", today, today, 0)
+        return Place("4013", today, today, 1, self.options.page_lines)
+
+    def returns(self, question: ReturnsQuestion, context: Context) -> Conversation[ReturnsPage]:
+        """One page of 4019, in legs of 30 days. Raises Declined if the bank answers with a code."""
+        account = question.account.clear
+        mark = fingerprint("returns", account, date_text(question.first), date_text(question.last))
+        if question.cursor is None:
+            if question.first > question.last:
+                return ReturnsPage(())
+            begin = _returns_leg(question.first, question.last)
+            cursor = PageCursor(begin.text(), 1, mark)
+        else:
+            cursor = PageCursor.decode(question.cursor, mark)
+        place = Place.of(cursor.value)
+        answer = yield from self._ask("4019", _request_4019(account, place), context, 0)
+        found: tuple[Return, ...] = ()
+        following: Place | None = None
+        if answer.accepted or not self.meanings.is_empty("4019", answer):
+            rows = several(self._accepted("4019", answer), "list")
+            found = tuple(_returned(row) for row in rows)
+            following = _next_number(place, rows) if len(rows) >= place.size else None
+        if following is None and place.last < question.last:
+            following = _returns_leg(place.last + timedelta(days=1), question.last)
+        return ReturnsPage(found, None if following is None else cursor.then(following.text()).encode())
+
+    def probe(self, context: Context) -> Conversation[None]:
+        """S001: the front end reaches the bank. Raises Declined if it answers with any code but 000000."""
+        answer = yield from self._ask("S001", Markup("<Result></Result>"), context, 0)
+        if not answer.accepted:
+            self.meanings.decline("S001", answer)
+
+    def _ask(self, operation: str, body: Markup, context: Context, nth: int) -> Conversation[Answer]:
+        wire = self.sender.message(operation, build(body, GBK), serial=context.serials[nth], now=context.now)
+        return read_answer((yield Ask("business", wire)), operation)
+
+    def _accepted(self, operation: str, answer: Answer) -> etree._Element:
+        if not answer.accepted or answer.body is None:
+            self.meanings.decline(operation, answer)
+        return answer.body
+
+
+def _request_4008(account: str, place: Place) -> Markup:
+    return el(
+        "Result",
+        leaf("AcctNo", account),
+        leaf("CcyCode", "RMB"),
+        leaf("PageNo", str(place.number)),
+        leaf("JournalNo", place.journal),
+        leaf("LogCount", place.count),
+    )
+
+
+def _request_4013(account: str, place: Place) -> Markup:
+    return el(
+        "Result",
+        leaf("AcctNo", account),
+        leaf("CcyCode", "RMB"),
+        leaf("BeginDate", date_text(place.first)),
+        leaf("EndDate", date_text(place.last)),
+        leaf("PageNo", str(place.number)),
+        leaf("PageSize", str(place.size)),
+        leaf("Reserve"),
+    )
+
+
+def _request_4019(account: str, place: Place) -> Markup:
+    return el(
+        "Result",
+        leaf("AccNo", account),
+        leaf("StartDate", date_text(place.first)),
+        leaf("EndDate", date_text(place.last)),
+        leaf("PageNo", str(place.number)),
+        leaf("PageCts", str(place.size)),
+    )
+
+
+def _page(result: etree._Element, place: Place, question: LinesQuestion) -> tuple[tuple[Line, ...], Place | None]:
+    """The lines of one answer, and the next page of the same leg if the bank says there is one."""
+    elements = several(result, "list")
+    stated = value_or(result, "PageRecCount")
+    if stated and digits(stated) != len(elements):
+        raise ProtocolError("value", f"the page says it has {stated} rows, it has {len(elements)}")
+    read = row_of_4008 if place.style == "4008" else row_of_4013
+    rows = [read(element, place.first) for element in elements]
+    lines, carry = _numbered(rows, place.carry, question)
+    end = value(result, "EndFlag")
+    if end == "Y":
+        return lines, None
+    if end != "N":
+        raise ProtocolError("value", f"EndFlag {end!r} is neither Y nor N")
+    following = replace(_next_number(place, elements), carry=carry)
+    if place.style == "4008":
+        following = replace(following, journal=value(result, "JournalNo"), count=value(result, "LogCount"))
+    return lines, following
+
+
+def _numbered(rows: list[RawRow], carry: Carry, question: LinesQuestion) -> tuple[tuple[Line, ...], Carry]:
+    """Lines with their occurrence: rows with one trace are a payment and its fees, also across a page's edge."""
+    counts: Counter[str] = Counter({carry.trace: carry.count} if carry.count else {})
+    fees = {carry.trace: carry.fees}
+    lines: list[Line] = []
+    for row in rows:
+        nth = counts[row.trace]
+        counts[row.trace] += 1
+        lines.append(line(row, question.account, nth, is_fee=nth > 0 and row.amount in fees.get(row.trace, ())))
+        if nth == 0:
+            fees[row.trace] = row.fees
+    if not rows:
+        return (), carry
+    last = rows[-1].trace
+    return tuple(lines), Carry(last, counts[last], fees.get(last, ()))
+
+
+def _next_number(place: Place, elements: list[etree._Element]) -> Place:
+    """The page behind `place`. Raises "paging" if this one was empty, or the same as the one before."""
+    if not elements:
+        raise ProtocolError("paging", f"{place.style}: a page without rows that is not the last one")
+    mark = zlib.crc32(b"".join(etree.tostring(element) for element in elements)) or 1
+    if mark == place.mark:
+        raise ProtocolError("paging", f"{place.style}: the same page came twice, the bank goes round")
+    return replace(place, number=place.number + 1, mark=mark)
+
+
+def _returns_leg(first: date, last: date) -> Place:
+    return Place("4019", first, min(last, first + RETURNS_SPAN), 1, RETURNS_LINES)
+
+
+def _returned(row: etree._Element) -> Return:
+    reference = value_or(row, "ThirdVoucher") or value_or(row, "SThirdVoucher")
+    if not reference:
+        raise ProtocolError("missing", "4019: a returned payment without voucher")
+    day = value_or(row, "RejectDate")
+    return Return(
+        reference, _money(row, "TranAmount"), parse_date(day) if day else None, plain(value_or(row, "RejectRemark"))
+    )
+
+
+def _renminbi(currency: str) -> None:
+    if currency != "CNY":
+        raise ProtocolError("value", f"pab is asked about CNY only, not {currency}")
+
+
+def _of_account(result: etree._Element, account: str) -> etree._Element:
+    stated, currency = value_or(result, "Account"), value_or(result, "CcyCode")
+    if stated and stated != account:
+        raise ProtocolError("correlation", f"the balance is of account {stated}, we asked about {account}")
+    if currency not in ("", "RMB", "CNY"):
+        raise ProtocolError("correlation", f"the balance is in {currency!r}, we asked for RMB")
+    return result
+
+
+def _money(parent: etree._Element, tag: str) -> Money | None:
+    text = value_or(parent, tag)
+    return Money(amount_minor(text, signed=True)) if text else None

@@ -1,0 +1,120 @@
+"""From a body to a command, or to a refusal that lists everything that is wrong with it. Never raises for input."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from enum import Enum
+from functools import lru_cache
+from typing import Any, get_type_hints
+
+from pydantic import TypeAdapter, ValidationError
+
+from protocols.canon.errors import Code, Fault, Refusal
+from protocols.erp import faults, json_form, xml_form
+from protocols.erp.forms import FORMS, Contradiction, Form, Strict
+from protocols.erp.json_form import Malformed
+from protocols.erp.words import MAX_BODY_BYTES, Command, CommandType
+
+__all__ = ["MAX_BODY_BYTES", "Media", "claimed_id", "media", "read"]
+
+_CONTENT_TYPE = re.compile(r"\s*([a-z0-9.+/-]+)\s*(?:;\s*charset\s*=\s*\"?([A-Za-z0-9_-]+)\"?\s*)?;?\s*\Z", re.ASCII)
+
+
+class Media(str, Enum):
+    """The two forms a message may have."""
+
+    JSON = "application/json"
+    XML = "application/xml"
+
+
+_MEDIA = {"application/json": Media.JSON, "application/xml": Media.XML, "text/xml": Media.XML}
+
+
+def media(content_type: str | None, body: bytes) -> Media | Refusal:
+    """The form of a body. Without a content type, a body that begins with "<" is XML and any other JSON."""
+    if not content_type:
+        return Media.XML if body.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"<" else Media.JSON
+    known = _MEDIA.get(content_type)
+    if known is not None:
+        return known
+    found = _CONTENT_TYPE.match(content_type.lower())
+    known = _MEDIA.get(found.group(1)) if found else None
+    if found is None or known is None:
+        return Refusal(Code.MALFORMED, "content-type must be application/json or application/xml")
+    if found.group(2) not in (None, "utf-8", "utf8"):
+        return Refusal(Code.MALFORMED, "the charset must be UTF-8")
+    return known
+
+
+def read(type_: CommandType, content_type: str | None, body: bytes) -> Command | Refusal:
+    """The command in `body`, or a refusal with every fault.
+
+    The caller has settled the type (`routing.message_type`) and refused bodies over MAX_BODY_BYTES.
+    `malformed` means the document could not be read at all, `schema` that fields are missing or wrong.
+    """
+    form = FORMS[type_]
+    medium = media(content_type, body)
+    if isinstance(medium, Refusal):
+        return medium
+    try:
+        raw = json_form.parse(body) if medium is Media.JSON else xml_form.parse(body, type_.value, form)
+    except Malformed as error:
+        return Refusal(Code.MALFORMED, str(error))
+    try:
+        return form.model_validate(raw).word()
+    except Contradiction as error:
+        return _refusal(type_, error.faults)
+    except ValidationError as error:
+        return _refusal(type_, _all_faults(form, raw, error))
+
+
+def claimed_id(content_type: str | None, body: bytes) -> str | None:
+    """The id a refused command names, for its reply: best effort, None if there is no usable one."""
+    medium = media(content_type, body)
+    try:
+        if medium is Media.JSON:
+            raw = json_form.parse(body)
+        elif medium is Media.XML:
+            raw = xml_form.parse(body, None, FORMS[CommandType.PAYMENT_SUBMIT])
+        else:
+            return None
+        return str(_adapters(FORMS[CommandType.PAYMENT_SUBMIT])["id"].validate_python(raw["id"]))
+    except (Malformed, ValidationError, KeyError, TypeError):
+        return None
+
+
+def _refusal(type_: CommandType, found: tuple[Fault, ...]) -> Refusal:
+    many = "1 field" if len(found) == 1 else f"{len(found)} fields"
+    return Refusal(Code.SCHEMA, f"{many} of {type_.value} missing or wrong; the id is still free", found)
+
+
+def _all_faults(form: type[Form], raw: Any, error: ValidationError) -> tuple[Fault, ...]:
+    found = faults.faults(error, _names(form))
+    if not isinstance(raw, dict):
+        return found
+    faulty = frozenset(str(detail["loc"][0]) for detail in error.errors() if detail["loc"])
+    adapters = _adapters(form)
+    values = {
+        name: adapters[name].validate_python(value, strict=True)
+        for name, value in raw.items()
+        if name in adapters and name not in faulty
+    }
+    return found + form.contradictions(values, faulty)
+
+
+@lru_cache(maxsize=16)
+def _adapters(form: type[Form]) -> Mapping[str, TypeAdapter[Any]]:
+    hints = get_type_hints(form, include_extras=True)
+    return {
+        field.alias or name: TypeAdapter(hints[name]) for name, field in form.model_fields.items()
+    }
+
+
+@lru_cache(maxsize=16)
+def _names(form: type[Strict]) -> frozenset[str]:
+    names = {field.alias or name for name, field in form.model_fields.items()}
+    for field in form.model_fields.values():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Strict):
+            names |= _names(field.annotation)
+    return frozenset(names)

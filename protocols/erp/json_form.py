@@ -1,0 +1,71 @@
+"""JSON as this contract reads it: one object in UTF-8, no name twice, no NaN, bounded in depth.
+
+`null` means the same as leaving the field out: many serialisers write it for every unset field.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+MAX_DEPTH = 16
+"""How deep objects and arrays may be nested."""
+
+# The closing quote is optional: a string that never ends is consumed once, not tried again from every quote in it.
+_BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*+"?|[\[{]|[\]}]', re.DOTALL)
+_BOM = b"\xef\xbb\xbf"
+_SHOWN_CHARS = 64
+
+
+class Malformed(ValueError):
+    """The body is not a document this contract can read; the message says why and where, and quotes no value."""
+
+
+def parse(body: bytes) -> Any:
+    """The JSON value in `body`. Raises Malformed; never anything else, whatever the bytes."""
+    try:
+        text = body.removeprefix(_BOM).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise Malformed(f"not UTF-8: byte {error.start} is 0x{body[error.start]:02x}") from None
+    _check_depth(text)
+    try:
+        return _decode(text)
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno} column {error.colno}"
+        raise Malformed(f"not well-formed JSON: {error.msg} at {where}") from None
+    except Malformed:
+        raise
+    except (ValueError, RecursionError):
+        # A whole number of thousands of digits; the depth was checked above.
+        raise Malformed("not usable JSON: a number with too many digits") from None
+
+
+def _check_depth(text: str) -> None:
+    if text.count("{") + text.count("[") <= MAX_DEPTH:
+        return
+    depth = 0
+    for found in _BRACKETS.finditer(text):
+        bracket = found.group()
+        if bracket in "[{":
+            depth += 1
+            if depth > MAX_DEPTH:
+                raise Malformed(f"nested deeper than {MAX_DEPTH} levels")
+        elif bracket in "]}":
+            depth -= 1
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    read = dict(pairs)
+    if len(read) != len(pairs):
+        seen: set[str] = set()
+        twice = next(name for name, _value in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
+        raise Malformed(f"the name {twice[:_SHOWN_CHARS]!r} comes twice in one object")
+    return {name: value for name, value in read.items() if value is not None} if None in read.values() else read
+
+
+def _constant(name: str) -> Any:
+    raise Malformed(f"{name} is not JSON")
+
+
+_decode = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant).decode

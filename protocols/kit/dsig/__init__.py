@@ -1,0 +1,63 @@
+"""XML signatures by profile: what exactly a bank signs, where, and with which algorithms, as data.
+
+Signing has three steps, so that the key can live elsewhere: `prepare` gives the octets to sign, a signer
+signs them, `attach` gives the document. Verifying answers one question only: is this document exactly of
+the profile's shape and signed by a pinned key? What it returns is the tree of the very bytes the signature
+covers; nothing else may be read.
+
+The process calls `start()` once before it verifies anything, and `self_test()` before it trusts the
+libraries.
+"""
+
+from __future__ import annotations
+
+from protocols.kit.dsig.key import PinnedKey
+from protocols.kit.dsig.profile import (
+    C14N,
+    DS,
+    ENVELOPED,
+    EXC_C14N,
+    RSA_SHA1,
+    RSA_SHA256,
+    RSA_SHA384,
+    RSA_SHA512,
+    SHA1,
+    SHA256,
+    SHA384,
+    SHA512,
+    ById,
+    Enveloped,
+    Profile,
+)
+from protocols.kit.dsig.selftest import self_test
+from protocols.kit.dsig.sign import Prepared, attach, key_info, prepare, x509_key_info
+from protocols.kit.dsig.stack import start
+from protocols.kit.dsig.verify import Verified, verify
+
+__all__ = [
+    "C14N",
+    "DS",
+    "ENVELOPED",
+    "EXC_C14N",
+    "RSA_SHA1",
+    "RSA_SHA256",
+    "RSA_SHA384",
+    "RSA_SHA512",
+    "SHA1",
+    "SHA256",
+    "SHA384",
+    "SHA512",
+    "ById",
+    "Enveloped",
+    "PinnedKey",
+    "Prepared",
+    "Profile",
+    "Verified",
+    "attach",
+    "key_info",
+    "prepare",
+    "self_test",
+    "start",
+    "verify",
+    "x509_key_info",
+]

@@ -1,0 +1,217 @@
+"""The structural gate: a signature must look exactly as its profile says before anything of it is computed.
+
+Signature wrapping, extra references, transforms that select nothing, external resources and all their
+relatives end here, because nothing that the profile does not name is tolerated, not even where it would be
+harmless.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from lxml import etree
+
+from protocols.kit.dsig.profile import DS, ENVELOPED, HASH_OF, ById, Enveloped, Profile
+from protocols.kit.errors import ProtocolError
+from protocols.kit.xmldoc import steps
+
+_D: Final = f"{{{DS}}}"
+_BLANKS: Final = " \t\r\n"
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,127}")
+_DIGEST_BYTES: Final = {"sha1": 20, "sha256": 32, "sha384": 48, "sha512": 64}
+_SIGNATURE_BYTES_MAX: Final = 2048
+_SAME_VALUE: Final = etree.XPath("//@*[. = $value]", smart_strings=True)
+
+Reference = Enveloped | ById
+
+
+@dataclass(frozen=True, slots=True)
+class Gated:
+    """The parts of a signature of the right shape; targets and digests in the profile's order of
+    references.
+    """
+
+    signature: etree._Element
+    signed_info: etree._Element
+    signature_value: bytes
+    key_info: etree._Element | None
+    targets: tuple[etree._Element, ...]
+    digests: tuple[bytes, ...]
+
+
+def pass_gate(root: etree._Element, profile: Profile) -> Gated:
+    """The signature of the document `root`. Raises "unsigned", "structure" or "algorithm"."""
+    signature = _signature(root, profile)
+    parts = _children(signature, (f"{_D}SignedInfo", f"{_D}SignatureValue"), optional=f"{_D}KeyInfo")
+    signed_info = parts[0]
+    signature_value = _base64(parts[1])
+    if not 0 < len(signature_value) <= _SIGNATURE_BYTES_MAX:
+        raise ProtocolError("structure", f"a signature value of {len(signature_value)} bytes")
+    key_info = parts[2] if len(parts) == 3 else None
+    if key_info is not None:
+        _check_key_info(key_info, profile)
+    targets = tuple(target_of(root, reference, signature) for reference in profile.references)
+    digests = _read_signed_info(signed_info, profile, targets)
+    return Gated(signature, signed_info, signature_value, key_info, targets, digests)
+
+
+def at(root: etree._Element, path: str) -> etree._Element:
+    """The element at an absolute path, each of whose steps exists exactly once."""
+    names = steps(path)
+    if root.tag != names[0]:
+        raise ProtocolError("structure", f"the document is {root.tag!r}, not {names[0]}")
+    element = root
+    for name in names[1:]:
+        found = list(element.iterchildren(name))
+        if len(found) != 1:
+            raise ProtocolError("structure", f"{len(found)} elements {name} on the path {path}, not one")
+        element = found[0]
+    return element
+
+
+def target_of(root: etree._Element, reference: Reference, signature: etree._Element | None) -> etree._Element:
+    """The element that a reference of the profile means, whatever the message says; its id must be unique."""
+    if isinstance(reference, Enveloped):
+        return root
+    target = at(root, reference.path)
+    value = id_of(target, reference)
+    if len(_same_value(root, value)) != 1:
+        raise ProtocolError("structure", f"the id of {reference.path} is not unique in the document")
+    if signature is not None:
+        inside = any(above is target for above in signature.iterancestors())
+        if inside != (ENVELOPED in reference.transforms):
+            raise ProtocolError(
+                "structure", f"the signature does not stand beside {reference.path} as it should"
+            )
+    return target
+
+
+def _same_value(root: etree._Element, value: str) -> list[str]:
+    found = _SAME_VALUE(root, value=value)
+    assert isinstance(found, list)
+    return [str(item) for item in found]
+
+
+def id_of(target: etree._Element, reference: ById) -> str:
+    """The id that the target carries in the profile's attribute. Raises "structure" if it is none."""
+    value = target.get(reference.attribute)
+    if value is None or not _NAME.fullmatch(value):
+        raise ProtocolError("structure", f"{reference.path} has no proper {reference.attribute}")
+    return str(value)
+
+
+def _signature(root: etree._Element, profile: Profile) -> etree._Element:
+    everywhere = list(root.iter(f"{_D}Signature"))
+    if not everywhere:
+        raise ProtocolError("unsigned", "the document has no signature")
+    if len(everywhere) > 1:
+        raise ProtocolError("structure", f"{len(everywhere)} signatures where one is due")
+    signature = at(root, profile.signature_path)
+    _attributes(signature, optional=("Id",))
+    outside = sum(1 for _ in root.iter(f"{_D}*")) - sum(1 for _ in signature.iter(f"{_D}*"))
+    if outside:
+        raise ProtocolError("structure", f"{outside} signature elements outside the signature")
+    return signature
+
+
+def _check_key_info(key_info: etree._Element, profile: Profile) -> None:
+    for child in key_info:
+        if child.tag not in profile.key_info:
+            raise ProtocolError(
+                "structure", f"KeyInfo holds {child.tag!r}, which profile {profile.name} does not name"
+            )
+
+
+def _read_signed_info(
+    signed_info: etree._Element, profile: Profile, targets: tuple[etree._Element, ...]
+) -> tuple[bytes, ...]:
+    _attributes(signed_info)
+    if len(signed_info) != 2 + len(profile.references):
+        raise ProtocolError(
+            "structure", f"SignedInfo has {len(signed_info)} parts, not {2 + len(profile.references)}"
+        )
+    names = (
+        f"{_D}CanonicalizationMethod",
+        f"{_D}SignatureMethod",
+        *(f"{_D}Reference" for _ in profile.references),
+    )
+    canonical, method, *found = _children(signed_info, names)
+    _algorithm(canonical, profile.c14n)
+    _algorithm(method, profile.signature_method)
+    wanted = {
+        "" if isinstance(reference, Enveloped) else f"#{id_of(target, reference)}": number
+        for number, (reference, target) in enumerate(zip(profile.references, targets, strict=True))
+    }
+    digests: dict[int, bytes] = {}
+    for element in found:
+        _attributes(element, ("URI",))
+        number = wanted.pop(str(element.get("URI")), None)
+        if number is None:
+            raise ProtocolError(
+                "structure", f"a reference to {element.get('URI')!r}, which must not be or comes twice"
+            )
+        digests[number] = _read_reference(element, profile.references[number])
+    return tuple(digests[number] for number in range(len(profile.references)))
+
+
+def _read_reference(element: etree._Element, reference: Reference) -> bytes:
+    names = (f"{_D}DigestMethod", f"{_D}DigestValue")
+    if reference.transforms:
+        transforms, method, value = _children(element, (f"{_D}Transforms", *names))
+        _attributes(transforms)
+        for transform, wanted in zip(
+            _children(transforms, (f"{_D}Transform",) * len(reference.transforms)),
+            reference.transforms,
+            strict=True,
+        ):
+            _algorithm(transform, wanted)
+    else:
+        method, value = _children(element, names)
+    _algorithm(method, reference.digest)
+    digest = _base64(value)
+    if len(digest) != _DIGEST_BYTES[HASH_OF[reference.digest]]:
+        raise ProtocolError("structure", f"a digest of {len(digest)} bytes")
+    return digest
+
+
+def _children(element: etree._Element, names: tuple[str, ...], optional: str = "") -> list[etree._Element]:
+    """The children, which must have exactly these names in this order (and maybe the optional one last)."""
+    children = list(element)
+    tags = tuple(child.tag for child in children[: len(names) + 2])
+    if tags != names and not (optional and tags == (*names, optional)):
+        raise ProtocolError(
+            "structure", f"{element.tag!r} does not hold exactly what profile and standard say"
+        )
+    if (element.text or "").strip(_BLANKS) or any((child.tail or "").strip(_BLANKS) for child in children):
+        raise ProtocolError("structure", f"text between the elements of {element.tag!r}")
+    return children
+
+
+def _attributes(element: etree._Element, names: tuple[str, ...] = (), optional: tuple[str, ...] = ()) -> None:
+    present = set(map(str, element.attrib))
+    if not set(names) <= present or present - set(names) - set(optional):
+        raise ProtocolError(
+            "structure", f"attributes of {element.tag!r} are not {', '.join(names) or 'none'}"
+        )
+
+
+def _algorithm(element: etree._Element, wanted: str) -> None:
+    _attributes(element, ("Algorithm",))
+    if element.get("Algorithm") != wanted:
+        raise ProtocolError("algorithm", f"{element.tag!r} names {element.get('Algorithm')!r}, not {wanted}")
+    if len(element) or (element.text or "").strip(_BLANKS):
+        raise ProtocolError("structure", f"{element.tag!r} has parameters, the profile knows none")
+
+
+def _base64(element: etree._Element) -> bytes:
+    _attributes(element, optional=("Id",) if element.tag == f"{_D}SignatureValue" else ())
+    if len(element):
+        raise ProtocolError("structure", f"{element.tag!r} holds elements where only text may stand")
+    try:
+        return base64.b64decode("".join((element.text or "").split()), validate=True)
+    except (binascii.Error, ValueError):
+        raise ProtocolError("structure", f"{element.tag!r} is not Base64") from None

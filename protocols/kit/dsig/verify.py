@@ -1,0 +1,225 @@
+"""Is this document exactly of the profile's shape and signed by a pinned key? Then: what precisely was
+signed.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from functools import lru_cache
+from typing import Any, Final, Literal
+
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding
+from cryptography.x509 import load_der_x509_certificate
+from lxml import etree
+
+from protocols.kit import xmldoc
+from protocols.kit.charset import UTF8, Charset
+from protocols.kit.dsig import profile as words
+from protocols.kit.dsig.canonical import element_octets
+from protocols.kit.dsig.gate import Gated, pass_gate
+from protocols.kit.dsig.key import PinnedKey, spki_fingerprint
+from protocols.kit.dsig.profile import DS, ENVELOPED, HASH_OF, ById, Profile, canonical_method
+from protocols.kit.dsig.stack import is_started, xmlsec_module
+from protocols.kit.errors import ProtocolError
+
+Engine = Literal["xmlsec", "hand"]
+_CERTIFICATE_CHARS_MAX: Final = 16_384
+_TRANSFORM_NAMES: Final = {
+    words.EXC_C14N: "TransformExclC14N",
+    words.C14N: "TransformInclC14N",
+    words.ENVELOPED: "TransformEnveloped",
+    words.SHA1: "TransformSha1",
+    words.SHA256: "TransformSha256",
+    words.SHA384: "TransformSha384",
+    words.SHA512: "TransformSha512",
+    words.RSA_SHA1: "TransformRsaSha1",
+    words.RSA_SHA256: "TransformRsaSha256",
+    words.RSA_SHA384: "TransformRsaSha384",
+    words.RSA_SHA512: "TransformRsaSha512",
+}
+_HASHES: Final[dict[str, hashes.HashAlgorithm]] = {
+    "sha1": hashes.SHA1(),
+    "sha256": hashes.SHA256(),
+    "sha384": hashes.SHA384(),
+    "sha512": hashes.SHA512(),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What was signed, and by whom. Read nothing of the message but this.
+
+    `root`: the tree parsed anew from `canonical`, the very octets whose digest was signed for the profile's
+    body reference. `parts`: the octets of every reference, in the profile's order. `key`: the pinned key
+    that signed.
+    """
+
+    root: etree._Element
+    canonical: bytes
+    parts: tuple[bytes, ...]
+    key: PinnedKey
+
+
+def verify(
+    data: bytes,
+    profile: Profile,
+    keys: PinnedKey | Sequence[PinnedKey],
+    *,
+    charset: Charset = UTF8,
+    today: date | None = None,
+    engine: Engine = "xmlsec",
+    max_bytes: int = xmldoc.MAX_BYTES,
+    max_nodes: int = xmldoc.MAX_NODES,
+) -> Verified:
+    """Checks `data` against the profile and the pinned `keys`. Raises ProtocolError with the reason it is
+    refused.
+
+    In this order: the document (`xmldoc.parse`), the structure of the signature, its value under a pinned
+    key of sufficient size, our own digest of every signed element. `today` is needed for profiles with
+    SHA-1 and puts keys outside the days of their certificate aside. `engine` chooses who checks the
+    signature value; both see the same gate and give the same answer.
+    """
+    assert is_started(), "call dsig.start() once before verifying"
+    profile.require_day(today)
+    usable = _usable((keys,) if isinstance(keys, PinnedKey) else keys, profile, today)
+    root = xmldoc.parse(data, charset, max_bytes=max_bytes, max_nodes=max_nodes)
+    gated = pass_gate(root, profile)
+    check = _by_xmlsec if engine == "xmlsec" else _by_hand
+    signer = next((key for key in usable if check(gated, profile, key)), None)
+    if signer is None:
+        raise _refusal(gated, usable)
+    parts = _signed_parts(gated, profile)
+    canonical = parts[profile.body]
+    body = xmldoc.parse(canonical, UTF8, max_bytes=4 * max_bytes, max_nodes=max_nodes)
+    return Verified(body, canonical, parts, signer)
+
+
+def _usable(keys: Sequence[PinnedKey], profile: Profile, today: date | None) -> list[PinnedKey]:
+    usable = [
+        key
+        for key in keys
+        if key.public.key_size >= profile.min_rsa_bits and (today is None or key.valid_on(today))
+    ]
+    if not usable:
+        raise ProtocolError(
+            "wrong_key",
+            f"none of {len(keys)} pinned keys is valid today and has {profile.min_rsa_bits} bits, "
+            f"as profile {profile.name} demands",
+        )
+    return usable
+
+
+def _by_xmlsec(gated: Gated, profile: Profile, key: PinnedKey) -> bool:
+    xmlsec = xmlsec_module()
+    context = xmlsec.SignatureContext()
+    context.key = _xmlsec_key(key.pem)
+    for transform in _transforms(profile)[0]:
+        context.enable_reference_transform(transform)
+    for transform in _transforms(profile)[1]:
+        context.enable_signature_transform(transform)
+    for reference, target in zip(profile.references, gated.targets, strict=True):
+        if isinstance(reference, ById):
+            namespace, name = (
+                etree.QName(reference.attribute).namespace,
+                etree.QName(reference.attribute).localname,
+            )
+            context.register_id(target, name, namespace)
+    try:
+        context.verify(gated.signature)
+    except xmlsec.Error:
+        return False
+    return True
+
+
+@lru_cache(maxsize=256)
+def _xmlsec_key(pem: bytes) -> Any:
+    xmlsec = xmlsec_module()
+    return xmlsec.Key.from_memory(pem, xmlsec.KeyFormat.PEM)
+
+
+@lru_cache(maxsize=64)
+def _transforms(profile: Profile) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    """What xmlsec may run in references and for SignedInfo: the profile's algorithms and nothing else."""
+    of_references: set[str] = {words.C14N}
+    for reference in profile.references:
+        of_references |= {*reference.transforms, reference.digest}
+    constants = xmlsec_module().constants
+    return (
+        tuple(getattr(constants, _TRANSFORM_NAMES[name]) for name in sorted(of_references)),
+        tuple(
+            getattr(constants, _TRANSFORM_NAMES[name]) for name in (profile.c14n, profile.signature_method)
+        ),
+    )
+
+
+def _by_hand(gated: Gated, profile: Profile, key: PinnedKey) -> bool:
+    octets = element_octets(gated.signed_info, profile.c14n)
+    algorithm = _HASHES[HASH_OF[profile.signature_method]]
+    try:
+        key.public.verify(gated.signature_value, octets, padding.PKCS1v15(), algorithm)
+    except InvalidSignature:
+        return False
+    return True
+
+
+def _signed_parts(gated: Gated, profile: Profile) -> tuple[bytes, ...]:
+    """The octets of every signed element, each proven by the digest that was signed. Takes the signature
+    out.
+    """
+    enveloping = [ENVELOPED in reference.transforms for reference in profile.references]
+    parts: dict[int, bytes] = {}
+    for without in (False, True):
+        if without and any(enveloping):
+            _take_out(gated.signature)
+        for number, reference in enumerate(profile.references):
+            if enveloping[number] is without:
+                octets = element_octets(gated.targets[number], canonical_method(reference.transforms))
+                digest = hashlib.new(HASH_OF[reference.digest], octets).digest()
+                if not hmac.compare_digest(digest, gated.digests[number]):
+                    raise ProtocolError(
+                        "digest", f"reference {number} of profile {profile.name} covers other content"
+                    )
+                parts[number] = octets
+    return tuple(parts[number] for number in range(len(parts)))
+
+
+def _take_out(signature: etree._Element) -> None:
+    """Removes the signature but not the text behind it, which is signed."""
+    parent, previous, tail = signature.getparent(), signature.getprevious(), signature.tail
+    assert parent is not None
+    parent.remove(signature)
+    if tail and previous is not None:
+        previous.tail = (previous.tail or "") + tail
+    elif tail:
+        parent.text = (parent.text or "") + tail
+
+
+def _refusal(gated: Gated, keys: Sequence[PinnedKey]) -> ProtocolError:
+    """Tells a changed message from a bank that signs with a new key, as far as the message itself claims
+    so.
+    """
+    pinned = {key.fingerprint for key in keys}
+    shown = () if gated.key_info is None else gated.key_info.iter(f"{{{DS}}}X509Certificate")
+    for element in shown:
+        claimed = _claimed_fingerprint(element.text or "")
+        if claimed is not None and claimed not in pinned:
+            return ProtocolError(
+                "wrong_key", f"not signed by a pinned key; it shows a key with SPKI sha256 {claimed}"
+            )
+    return ProtocolError("signature", "the signature value does not fit any pinned key and this content")
+
+
+def _claimed_fingerprint(content: str) -> str | None:
+    if len(content) > _CERTIFICATE_CHARS_MAX:
+        return None
+    try:
+        return spki_fingerprint(load_der_x509_certificate(base64.b64decode(content)).public_key())
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        return None

@@ -1,0 +1,302 @@
+"""`python -m setup.broker up`: a RabbitMQ with virtual hosts and users of this checkout's own.
+
+Uses the system's broker where one runs and lets us; else starts a private node under .run/, bound to the loopback.
+Writes .run/broker.json (mode 0600), which the demo, the benchmark and the tests read. Set BANKGW_PRIVATE=1 to leave
+the system's broker alone, or BANKGW_BROKER_JSON to describe one of your own and have nothing done here.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+import secrets
+import shutil
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import cast
+
+from setup import processes
+from setup.amqp import Answer, login
+from setup.machine import (
+    CHECKOUT,
+    LOOPBACK,
+    RUN,
+    NotToBeHad,
+    alone,
+    as_root,
+    free_port,
+    install,
+    listens,
+    only_private,
+    password,
+    read_json,
+    run,
+    run_folder,
+    say,
+    wait_until,
+    write_json,
+    write_private,
+)
+
+DESCRIPTION = RUN / "broker.json"
+SYSTEM_PORT = 5672
+NODE = "private RabbitMQ"
+PORT_MAPPER = "private epmd"
+ADMIN = "admin"
+DAEMON = "bankgw"
+ERPS = ("erp-demo", "erp-other")
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """One user of the broker."""
+
+    user: str
+    password: str
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Everything of ours on a broker, whichever broker that is: one virtual host to run in, one for tests, users."""
+
+    vhost: str
+    test_vhost: str
+    logins: Mapping[str, Login]
+
+
+def remembered_access() -> Access:
+    """The access of the last run, so that passwords stay when a broker is started again; fresh passwords else."""
+    old = read_json(DESCRIPTION)
+    known = cast(dict[str, dict[str, str]], old.get("users", {}))
+    if "admin" in old:
+        known = {**known, ADMIN: cast(dict[str, str], old["admin"])}
+    logins = {
+        role: Login(f"{role}-{CHECKOUT}", known.get(role, {}).get("password") or password())
+        for role in (ADMIN, DAEMON, *ERPS)
+    }
+    return Access(f"bankgw-{CHECKOUT}", f"bankgw-{CHECKOUT}-test", logins)
+
+
+def definitions(access: Access) -> str:
+    """The access as RabbitMQ definitions (JSON): importing them twice changes nothing."""
+    vhosts = (access.vhost, access.test_vhost)
+    return json.dumps(
+        {
+            "vhosts": [{"name": vhost} for vhost in vhosts],
+            "users": [
+                {
+                    "name": entry.user,
+                    "password_hash": _password_hash(entry.password),
+                    "hashing_algorithm": "rabbit_password_hashing_sha256",
+                    "tags": ["administrator"] if role == ADMIN else [],
+                }
+                for role, entry in access.logins.items()
+            ],
+            "permissions": [
+                {"user": entry.user, "vhost": vhost, **_permissions(role)}
+                for role, entry in access.logins.items()
+                for vhost in vhosts
+            ],
+        }
+    )
+
+
+def _password_hash(secret: str) -> str:
+    salt = secrets.token_bytes(4)
+    return base64.b64encode(salt + hashlib.sha256(salt + secret.encode()).digest()).decode()
+
+
+def _permissions(role: str) -> dict[str, str]:
+    if role not in ERPS:
+        return {"configure": ".*", "write": ".*", "read": ".*"}
+    # An ERP may speak to the gateway and hear from it, and owns the queues that begin with its name.
+    own = rf"{role}\..*|amq\.gen.*"
+    return {
+        "configure": f"^({own})$",
+        "write": rf"^(bankgw\.commands|{own})$",
+        "read": rf"^(bankgw\.events|{own})$",
+    }
+
+
+def admits(port: int, access: Access) -> bool:
+    """True when the broker on this port lets all our users in."""
+    doors = [(entry, access.vhost) for entry in access.logins.values()]
+    doors.append((access.logins[ADMIN], access.test_vhost))
+    return all(
+        login(LOOPBACK, port, entry.user, entry.password, vhost) is Answer.WELCOME for entry, vhost in doors
+    )
+
+
+def use_system_broker(access: Access) -> bool:
+    """Put our access onto the broker that listens on the standard port, if there is one and we are its admin."""
+    nobody = login(LOOPBACK, SYSTEM_PORT, "nobody", "nothing", "/")
+    if nobody is Answer.NO_BROKER or shutil.which("rabbitmqctl", path=_admin_path()) is None:
+        return False
+    done, output = _import(definitions(access))
+    if not done:
+        say(f"the broker on port {SYSTEM_PORT} cannot be administered by us: {output}")
+        return False
+    # rabbitmqctl talks to the node of its own host name, which need not be the one that holds the port.
+    return wait_until(lambda: admits(SYSTEM_PORT, access), limit_s=5)
+
+
+def _import(content: str) -> tuple[bool, str]:
+    # Debian's rabbitmqctl becomes the user rabbitmq, who must be able to read the file; fed through a pipe it
+    # waits for ever. The file may be seen by others: it holds salted hashes of 128-bit random passwords.
+    with tempfile.NamedTemporaryFile("w", prefix="bankgw-", suffix=".json", encoding="utf-8") as file:
+        file.write(content)
+        file.flush()
+        Path(file.name).chmod(0o644)
+        return run(as_root(["rabbitmqctl", "--quiet", "import_definitions", file.name]), PATH=_admin_path())
+
+
+def _admin_path() -> str:
+    # Debian puts server programs where an ordinary user's PATH does not look.
+    return os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
+
+
+def server_program() -> Path | None:
+    """RabbitMQ's own start script. Debian's wrapper around it refuses every user but root and rabbitmq."""
+    found = sorted(Path("/usr/lib/rabbitmq/lib").glob("rabbitmq_server-*/sbin/rabbitmq-server"))
+    if found:
+        return found[-1]
+    wrapper = shutil.which("rabbitmq-server", path=_admin_path())
+    return Path(wrapper) if wrapper else None
+
+
+def start_private_node(program: Path, access: Access) -> int:
+    """Start a node of our own with its data under .run/rabbitmq, and return its port when it admits us."""
+    processes.stop(NODE, PORT_MAPPER)
+    folder = run_folder("rabbitmq")
+    port, mapper_port, distribution_port = free_port(), free_port(), free_port()
+    env = _node_environment(folder, port, mapper_port, distribution_port, access)
+    log = folder / "console.log"
+    # Erlang would start a port mapper that outlives the node and belongs to nobody; ours is stopped like the rest.
+    mapper = shutil.which("epmd", path=_admin_path()) or "epmd"
+    processes.start(PORT_MAPPER, [mapper, "-port", str(mapper_port), "-address", LOOPBACK], env, log)
+    wait_until(lambda: listens(mapper_port), limit_s=5)
+    node = processes.start(NODE, [str(program)], env, log)
+    # Asking the node through rabbitmqctl fails until it has registered, so ask as a client would.
+    wait_until(lambda: admits(port, access) or not processes.alive(node), limit_s=90, every_s=0.2)
+    if not admits(port, access):
+        processes.stop(NODE, PORT_MAPPER)
+        tail = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-15:])
+        raise NotToBeHad(f"the private RabbitMQ did not come up; the end of {log}:\n{tail}")
+    return port
+
+
+def _node_environment(
+    folder: Path, port: int, mapper_port: int, distribution_port: int, access: Access
+) -> dict[str, str]:
+    cookie, imported, conf = folder / ".erlang.cookie", folder / "definitions.json", folder / "rabbitmq.conf"
+    if not cookie.exists():
+        write_private(cookie, secrets.token_hex(20))
+        cookie.chmod(0o400)
+    write_private(imported, definitions(access))
+    conf.write_text(
+        f"listeners.tcp.1 = {LOOPBACK}:{port}\n"
+        f"distribution.listener.interface = {LOOPBACK}\n"
+        "disk_free_limit.absolute = 50MB\n"
+        "definitions.import_backend = local_filesystem\n"
+        f"definitions.local.path = {imported}\n",
+        encoding="utf-8",
+    )
+    (folder / "enabled_plugins").write_text("[].\n", encoding="utf-8")
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("RABBITMQ_", "ERL_"))}
+    return {
+        **inherited,
+        "PATH": _admin_path(),
+        "HOME": str(folder),
+        "RABBITMQ_NODENAME": f"bankgw-{CHECKOUT}@localhost",
+        "RABBITMQ_DIST_PORT": str(distribution_port),
+        "ERL_EPMD_PORT": str(mapper_port),
+        "ERL_EPMD_ADDRESS": LOOPBACK,
+        "RABBITMQ_MNESIA_BASE": str(folder / "data"),
+        "RABBITMQ_LOG_BASE": str(folder / "log"),
+        "RABBITMQ_CONFIG_FILE": str(conf),
+        "RABBITMQ_ENABLED_PLUGINS_FILE": str(folder / "enabled_plugins"),
+        "RABBITMQ_CONF_ENV_FILE": "/dev/null",
+    }
+
+
+def find_or_start(access: Access) -> tuple[int, bool]:
+    """The port of a broker that admits us, and whether it is private."""
+    if not only_private() and use_system_broker(access):
+        return SYSTEM_PORT, False
+    program = server_program()
+    if program is None:
+        install("rabbitmq-server")
+        # On most machines the package starts the system's broker; then that one is as good as any.
+        wait_until(lambda: listens(SYSTEM_PORT), limit_s=10)
+        if not only_private() and use_system_broker(access):
+            return SYSTEM_PORT, False
+        program = server_program()
+    if program is None:
+        raise NotToBeHad("rabbitmq-server is installed, but its program was not found")
+    say("starting a private RabbitMQ")
+    return start_private_node(program, access), True
+
+
+def up() -> None:
+    """Leave a working .run/broker.json behind; at once when the one that is there still works."""
+    access = remembered_access()
+    old = read_json(DESCRIPTION)
+    settled = old.get("private") is True or not only_private()
+    if settled and isinstance(old.get("port"), int) and admits(cast(int, old["port"]), access):
+        return
+    port, private = find_or_start(access)
+    write_json(
+        DESCRIPTION,
+        {
+            "host": LOOPBACK,
+            "port": port,
+            "vhost": access.vhost,
+            "test_vhost": access.test_vhost,
+            "private": private,
+            "admin": asdict(access.logins[ADMIN]),
+            "users": {role: asdict(access.logins[role]) for role in (DAEMON, *ERPS)},
+        },
+    )
+    say(f"RabbitMQ: {'private node' if private else 'the system broker'} on {LOOPBACK}:{port}, vhost {access.vhost}")
+
+
+def forget() -> None:
+    """Take our virtual hosts and users off the system's broker, and stop a private node."""
+    access = remembered_access()
+    processes.stop(NODE, PORT_MAPPER)
+    if listens(SYSTEM_PORT) and shutil.which("rabbitmqctl", path=_admin_path()):
+        words = [f'rabbit_vhost:delete(<<"{vhost}">>, <<"bankgw">>)' for vhost in (access.vhost, access.test_vhost)]
+        words += [
+            f'rabbit_auth_backend_internal:delete_user(<<"{entry.user}">>, <<"bankgw">>)'
+            for entry in access.logins.values()
+        ]
+        # One call, because each start of rabbitmqctl costs half a second; what is gone already is no mistake.
+        script = ", ".join(f"catch {word}" for word in words) + "."
+        run(as_root(["rabbitmqctl", "eval", script]), PATH=_admin_path())
+    DESCRIPTION.unlink(missing_ok=True)
+
+
+def main() -> int:
+    """`up` or `forget`; exit code 1 with the reason when no broker is to be had."""
+    if os.environ.get("BANKGW_BROKER_JSON"):
+        return 0
+    verbs = {"up": up, "forget": forget}
+    if len(sys.argv) != 2 or sys.argv[1] not in verbs:
+        say("usage: python -m setup.broker up|forget")
+        return 2
+    try:
+        with alone():
+            verbs[sys.argv[1]]()
+    except NotToBeHad as problem:
+        say(f"no RabbitMQ: {problem}")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
