@@ -9,7 +9,7 @@ PYTEST := $(PY) -m pytest
 .PHONY: help setup broker databases test test-long check check311 demo bench lock down clean
 
 help: ## list the targets
-	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## the Python environment in .venv, from the hash-pinned lock
 	@bash setup/python.sh .venv

@@ -41,10 +41,11 @@ class Registry:
     routes: Mapping[str, Route]
     banks: Mapping[str, Bank]
     holders: Mapping[str, str]
+    anonymous: Sender | None = None
 
     def sender_of(self, user: str | None) -> Sender | None:
-        """The sender this broker user speaks for."""
-        return None if user is None else self.senders_by_user.get(user)
+        """The sender this broker user speaks for; without a user, the one that anonymous questions count as."""
+        return self.anonymous if user is None else self.senders_by_user.get(user)
 
     def route_of(self, account: str) -> Route | None:
         """Where orders of this own account go; None if it is no own account."""
@@ -81,7 +82,8 @@ def build(settings: conf.Settings, banks: Mapping[str, Bank]) -> Registry:
     by_user = {user: senders[name] for name, table in settings.senders.items() for user in table.users}
     routes = {account.number: _route(account, banks[account.bank]) for account in settings.accounts}
     holders = {account.number: account.name for account in settings.accounts}
-    return Registry(senders, by_user, routes, banks, holders)
+    anonymous = next((senders[name] for name, table in settings.senders.items() if table.anonymous), None)
+    return Registry(senders, by_user, routes, banks, holders, anonymous)
 
 
 def _route(account: conf.Account, bank: Bank) -> Route:

@@ -148,6 +148,7 @@ class Sender(_Table):
     """An ERP system that may command the gateway. Its name here, not the broker user, is its identity."""
 
     users: tuple[str, ...] = Field(min_length=1, description="Broker users that speak for it.")
+    anonymous: bool = Field(False, description="Questions without a user-id count as this sender's; at most one sender may say so.")
     operations: tuple[Operation, ...] = Field(min_length=1, description="Commands it may send.")
     accounts: tuple[str, ...] = Field(("*",), description="Own accounts it may use; `*` is all.")
     reply_to: str = Field(r"^$", description="Pattern its reply-to queues must match in full.")
@@ -345,6 +346,8 @@ def _cross_check(settings: Settings, origin: Mapping[str, str], default: str) ->
             re.compile(sender.reply_to)
         except re.error as error:
             found.append((f"senders.{name}.reply_to", f"is not a regular expression: {error}"))
+    anonymous = [name for name, sender in settings.senders.items() if sender.anonymous]
+    found += [(f"senders.{name}.anonymous", f"sender {anonymous[0]!r} says so already") for name in anonymous[1:]]
     found += _production_faults(settings)
     return [Mistake(_origin_of(key, origin, default), key, remedy) for key, remedy in found]
 

@@ -1,8 +1,9 @@
 """`python -m setup.broker up`: a RabbitMQ with virtual hosts and users of this checkout's own.
 
-Uses the system's broker where one runs and lets us; else starts a private node under .run/, bound to the loopback.
-Writes .run/broker.json (mode 0600), which the demo, the benchmark and the tests read. Set BANKGW_PRIVATE=1 to leave
-the system's broker alone, or BANKGW_BROKER_JSON to describe one of your own and have nothing done here.
+Uses the system's broker where one runs and lets us; else starts a private node under .run/, bound to the
+loopback. Writes .run/broker.json (mode 0600), which the demo, the benchmark and the tests read. Set
+BANKGW_PRIVATE=1 to leave the system's broker alone, or BANKGW_BROKER_JSON to describe one of your own and
+have nothing done here.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ class Login:
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Everything of ours on a broker, whichever broker that is: one virtual host to run in, one for tests, users."""
+    """What is ours on a broker, whichever broker that is: a virtual host to run in, one for tests, users."""
 
     vhost: str
     test_vhost: str
@@ -70,7 +71,7 @@ class Access:
 
 
 def remembered_access() -> Access:
-    """The access of the last run, so that passwords stay when a broker is started again; fresh passwords else."""
+    """The access of the last run, so that passwords stay when a broker is started again; else a fresh one."""
     old = read_json(DESCRIPTION)
     known = cast(dict[str, dict[str, str]], old.get("users", {}))
     if "admin" in old:
@@ -133,7 +134,7 @@ def admits(port: int, access: Access) -> bool:
 
 
 def use_system_broker(access: Access) -> bool:
-    """Put our access onto the broker that listens on the standard port, if there is one and we are its admin."""
+    """Put our access onto the broker on the standard port, if there is one and we are its administrator."""
     nobody = login(LOOPBACK, SYSTEM_PORT, "nobody", "nothing", "/")
     if nobody is Answer.NO_BROKER or shutil.which("rabbitmqctl", path=_admin_path()) is None:
         return False
@@ -176,7 +177,7 @@ def start_private_node(program: Path, access: Access) -> int:
     port, mapper_port, distribution_port = free_port(), free_port(), free_port()
     env = _node_environment(folder, port, mapper_port, distribution_port, access)
     log = folder / "console.log"
-    # Erlang would start a port mapper that outlives the node and belongs to nobody; ours is stopped like the rest.
+    # Erlang would start a port mapper that outlives the node and belongs to nobody; ours stops like the rest.
     mapper = shutil.which("epmd", path=_admin_path()) or "epmd"
     processes.start(PORT_MAPPER, [mapper, "-port", str(mapper_port), "-address", LOOPBACK], env, log)
     wait_until(lambda: listens(mapper_port), limit_s=5)
@@ -207,7 +208,8 @@ def _node_environment(
         encoding="utf-8",
     )
     (folder / "enabled_plugins").write_text("[].\n", encoding="utf-8")
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("RABBITMQ_", "ERL_"))}
+    foreign = ("RABBITMQ_", "ERL_")
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
     return {
         **inherited,
         "PATH": _admin_path(),
@@ -262,7 +264,8 @@ def up() -> None:
             "users": {role: asdict(access.logins[role]) for role in (DAEMON, *ERPS)},
         },
     )
-    say(f"RabbitMQ: {'private node' if private else 'the system broker'} on {LOOPBACK}:{port}, vhost {access.vhost}")
+    which = "a private node" if private else "the system's broker"
+    say(f"RabbitMQ: {which} on {LOOPBACK}:{port}, virtual host {access.vhost}")
 
 
 def forget() -> None:
@@ -270,7 +273,8 @@ def forget() -> None:
     access = remembered_access()
     processes.stop(NODE, PORT_MAPPER)
     if listens(SYSTEM_PORT) and shutil.which("rabbitmqctl", path=_admin_path()):
-        words = [f'rabbit_vhost:delete(<<"{vhost}">>, <<"bankgw">>)' for vhost in (access.vhost, access.test_vhost)]
+        vhosts = (access.vhost, access.test_vhost)
+        words = [f'rabbit_vhost:delete(<<"{vhost}">>, <<"bankgw">>)' for vhost in vhosts]
         words += [
             f'rabbit_auth_backend_internal:delete_user(<<"{entry.user}">>, <<"bankgw">>)'
             for entry in access.logins.values()

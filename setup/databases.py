@@ -1,9 +1,9 @@
 """`python -m setup.databases up`: a PostgreSQL and a MariaDB database of this checkout's own, for the tests.
 
 Uses the system's servers where they run and let us; else starts private ones bound to the loopback. Writes
-.run/databases.json (mode 0600): a SQLAlchemy URL for `postgresql` and for `mariadb`, or null where one is not to be
-had: then the tests that need it are skipped, except in CI, where it is an error. Set BANKGW_PRIVATE=1 to leave the
-system's servers alone, or BANKGW_DATABASES_JSON to name your own file and have nothing done here.
+.run/databases.json (mode 0600): a SQLAlchemy URL for `postgresql` and for `mariadb`, or null where one is not
+to be had: then the tests that need it are skipped, except in CI, where it is an error. Set BANKGW_PRIVATE=1
+to leave the system's servers alone, or BANKGW_DATABASES_JSON to name your own file and have nothing done here.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ KINDS = {
 
 
 def up() -> int:
-    """Leave .run/databases.json behind, keeping the URLs in it that still work. 1 when CI misses one, else 0."""
+    """Leave .run/databases.json behind, keeping URLs in it that still work. 1 when CI misses one, else 0."""
     old = read_json(DESCRIPTION)
     urls = {name: _settle(name, kind, old.get(name)) for name, kind in KINDS.items()}
     write_json(DESCRIPTION, urls)

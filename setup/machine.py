@@ -46,7 +46,7 @@ def as_root(command: Sequence[str]) -> list[str]:
 
 
 def as_user(user: str, command: Sequence[str]) -> list[str]:
-    """`command`, put so that it runs as `user`. The process is replaced, so its id stays the one we started."""
+    """`command`, put so that it runs as `user`. As root the process keeps the id that we started."""
     if os.geteuid() == 0:
         return ["setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups", *command]
     return ["sudo", *([] if sys.stdin.isatty() else ["-n"]), "-u", user, *command]
@@ -120,7 +120,8 @@ def write_private(path: Path, content: str) -> None:
     """Replace `path` in one step by a file that only we can read."""
     fresh = path.with_name(path.name + ".new")
     fresh.unlink(missing_ok=True)
-    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(content)
     fresh.replace(path)
 

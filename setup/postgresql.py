@@ -39,8 +39,8 @@ PSQL = ("psql", "--no-psqlrc", "--quiet", "--no-password", "--tuples-only", "--s
 def works(url: str) -> bool:
     """True when the SQLAlchemy URL lets us in."""
     parts = urlsplit(url)
-    command = [*PSQL, "-h", str(parts.hostname), "-p", str(parts.port), "-U", str(parts.username), parts.path[1:]]
-    return run([*command, "-c", "select 1"], timeout_s=10, PGPASSWORD=parts.password or "")[0]
+    command = [*PSQL, "-h", str(parts.hostname), "-p", str(parts.port), "-U", str(parts.username)]
+    return run([*command, "-c", "select 1", parts.path[1:]], timeout_s=10, PGPASSWORD=parts.password or "")[0]
 
 
 def find_or_start() -> str:
@@ -80,23 +80,21 @@ def _as_system_admin(script: str) -> bool:
 
 
 def _creation(secret: str) -> str:
-    # The role may create databases, so that tests can have one each. The password goes through a pipe, because
-    # everybody can read a command line.
+    # The role may create databases, so that tests can have one each. The password goes through a pipe,
+    # because everybody can read a command line.
+    create = f"CREATE DATABASE \"{NAME}\" OWNER \"{NAME}\" ENCODING ''UTF8'' TEMPLATE template0"
     return (
         f"SELECT 'CREATE ROLE \"{NAME}\" LOGIN CREATEDB' WHERE NOT EXISTS"
         f" (SELECT FROM pg_roles WHERE rolname = '{NAME}') \\gexec\n"
         f"ALTER ROLE \"{NAME}\" LOGIN CREATEDB PASSWORD '{secret}';\n"
-        f"SELECT 'CREATE DATABASE \"{NAME}\" OWNER \"{NAME}\" ENCODING ''UTF8'' TEMPLATE template0' WHERE NOT EXISTS"
-        f" (SELECT FROM pg_database WHERE datname = '{NAME}') \\gexec\n"
+        f"SELECT '{create}' WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = '{NAME}') \\gexec\n"
     )
 
 
 def _program(name: str) -> str | None:
     """A server program of the newest version here; Debian keeps them off the PATH."""
-    found = sorted(
-        Path("/usr/lib/postgresql").glob(f"*/bin/{name}"), key=lambda path: float(path.parts[-3]), reverse=True
-    )
-    return str(found[0]) if found else shutil.which(name)
+    found = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"), key=lambda path: float(path.parts[-3]))
+    return str(found[-1]) if found else shutil.which(name)
 
 
 def _folder() -> Path:
@@ -121,9 +119,8 @@ def _start_private(secret: str) -> int:
     # SIGINT is its "fast shutdown": it hangs up on clients instead of waiting for them.
     server = processes.start(SERVER, _as_server_user(command), os.environ, log, stop_with="SIGINT")
     admin = [*PSQL, "-h", LOOPBACK, "-p", str(port), "-U", "postgres", "postgres"]
-    wait_until(
-        lambda: run([*admin, "-c", "select 1"], PGPASSWORD=admin_secret)[0] or not processes.alive(server), limit_s=60
-    )
+    answers = [*admin, "-c", "select 1"]
+    wait_until(lambda: run(answers, PGPASSWORD=admin_secret)[0] or not processes.alive(server), limit_s=60)
     created, output = run(admin, stdin=_creation(secret), PGPASSWORD=admin_secret)
     if not created:
         processes.stop(SERVER)
@@ -144,8 +141,9 @@ def _initialise(folder: Path, admin_secret: str) -> None:
         owner = pwd.getpwnam("postgres")
         for path in (folder, secret_file):
             os.chown(path, owner.pw_uid, owner.pw_gid)
-    command = [initdb, "-D", str(folder), "--username=postgres", "--auth=scram-sha-256", f"--pwfile={secret_file}"]
-    done, output = run(_as_server_user([*command, "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"]))
+    command = [initdb, "-D", str(folder), "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"]
+    command += ["--username=postgres", "--auth=scram-sha-256", f"--pwfile={secret_file}"]
+    done, output = run(_as_server_user(command))
     secret_file.unlink()
     if not done:
         raise NotToBeHad(f"initdb failed: {output}")

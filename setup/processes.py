@@ -1,4 +1,4 @@
-"""The servers we started ourselves: remembered in .run/processes.json and stopped by process id, never by name."""
+"""The servers we started: remembered in .run/processes.json, stopped by process id and never by name."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ RECORD = RUN / "processes.json"
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """A process of ours. `born` is its start time in the kernel's ticks, so a reused id is never mistaken for it."""
+    """A process of ours. `born` is its start in the kernel's ticks: a reused id is not mistaken for it."""
 
     name: str
     pid: int
@@ -78,7 +78,7 @@ def _end(process: Started) -> None:
 
 
 def _born(pid: int) -> str:
-    # Field 22 of /proc/PID/stat, counted after the command's name, which may itself contain spaces and brackets.
+    # Field 22 of /proc/PID/stat, counted after the command's name, which may contain spaces or brackets.
     try:
         fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
     except OSError:

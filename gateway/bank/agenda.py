@@ -35,10 +35,9 @@ class Agenda:
         self._due_ms[payment, work] = due_ms
         heapq.heappush(self._waiting, (due_ms, payment, work))
 
-    @property
-    def has_due(self) -> bool:
+    def has_due(self, *, sends: bool) -> bool:
         """Whether something that needs the bank was found due and not yet taken."""
-        return any(queue for rank, queue in self._now.items() if rank)
+        return any(queue for rank, queue in self._now.items() if rank and (sends or rank != _ORDER[Work.SEND]))
 
     def next_ms(self) -> int | None:
         """When something falls due next; None if nothing waits."""
@@ -46,17 +45,20 @@ class Agenda:
             heapq.heappop(self._waiting)
         return self._waiting[0][0] if self._waiting else None
 
-    def take(self, now_ms: int, *, quick: bool = True, slow: bool = True) -> tuple[str, Work] | None:
+    def take(
+        self, now_ms: int, *, quick: bool = True, slow: bool = True, sends: bool = True
+    ) -> tuple[str, Work] | None:
         """The next due item: deadlines first, then enquiries and sends in turn, watching for returns last.
 
-        `quick` items need no bank (expire, escalate), `slow` ones do. The item is then the caller's.
+        `quick` items need no bank (expire, escalate), `slow` ones do; without `sends` nothing is sent. The item is
+        then the caller's.
         """
         while self._waiting and self._waiting[0][0] <= now_ms:
             item = heapq.heappop(self._waiting)
             if self._current(item):
                 due_ms, payment, work = item
                 self._now[_ORDER[work]].append((payment, work, due_ms))
-        for rank in self._ranks(quick, slow):
+        for rank in self._ranks(quick, slow, sends):
             queue = self._now[rank]
             while queue:
                 payment, work, due_ms = queue.popleft()
@@ -65,12 +67,13 @@ class Agenda:
                     return payment, work
         return None
 
-    def _ranks(self, quick: bool, slow: bool) -> tuple[int, ...]:
+    def _ranks(self, quick: bool, slow: bool, sends: bool) -> tuple[int, ...]:
         ranks: tuple[int, ...] = (0,) if quick else ()
         if slow:
             # Neither a flood of orders nor a flood of doubts may starve the other.
             self._sends_first = not self._sends_first
             ranks += (2, 1, 3) if self._sends_first else (1, 2, 3)
+            ranks = ranks if sends else tuple(rank for rank in ranks if rank != _ORDER[Work.SEND])
         return ranks
 
     def _current(self, item: tuple[int, str, Work]) -> bool:

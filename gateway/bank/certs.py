@@ -17,7 +17,7 @@ from gateway.bank.tls import TlsSettings, read_crls, subject_of, weakness
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that keeps these settings from working: the file, the setting that names it, and the remedy."""
+    """One thing that keeps the settings from working: the file, the setting that names it, and the remedy."""
 
     file: Path
     key: str
@@ -29,7 +29,7 @@ class Problem:
 
 
 def not_after(settings: TlsSettings) -> dict[str, datetime]:
-    """When each configured file runs out, by setting: the earliest certificate in it, or the CRL's next update."""
+    """When each configured file runs out, by setting: its earliest certificate, or its CRL's next update."""
     times = {}
     for key, file in (("client_cert", settings.client_cert), ("ca_file", settings.ca_file)):
         if file is not None:
@@ -41,7 +41,7 @@ def not_after(settings: TlsSettings) -> dict[str, datetime]:
 
 
 def check(settings: TlsSettings, now: datetime) -> list[Problem]:
-    """Everything wrong with the files behind `settings` at `now` (aware), all at once; nothing is connected to."""
+    """Everything wrong with the files behind `settings` at `now` (aware), all at once."""
     problems: list[Problem] = []
     for key, look in (
         ("client_key", _check_key),

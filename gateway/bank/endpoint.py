@@ -1,8 +1,8 @@
 """Dialling a bank: connected means the handshake is done and the peer is the right one.
 
-Twisted's own TLS endpoints fire at TCP level, so a bank that rejects us looks like a connection that came and went,
-and a client re-dials it at full speed. Here the application's protocol is built only after the verified handshake;
-whatever fails before that provably sent nothing.
+Twisted's own TLS endpoints fire at TCP level, so a bank that rejects us looks like a connection that came and
+went, and a client re-dials it at full speed. Here the application's protocol is built only after the verified
+handshake; whatever fails before that provably sent nothing.
 """
 
 from __future__ import annotations
@@ -13,16 +13,9 @@ from ipaddress import ip_address
 from typing import Generic, Literal, TypeVar, cast
 
 from OpenSSL import SSL
+from twisted.internet import error as tcp_error
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import HostnameEndpoint, TCP4ClientEndpoint, TCP6ClientEndpoint
-from twisted.internet.error import (
-    ConnectionDone,
-    ConnectionLost,
-    ConnectionRefusedError,
-    DNSLookupError,
-    TCPTimedOutError,
-    TimeoutError,
-)
 from twisted.internet.interfaces import (
     IDelayedCall,
     IHandshakeListener,
@@ -49,7 +42,10 @@ _log = Logger()
 
 
 class NotConnected(Exception):  # noqa: N818 - it is an outcome, and proof that nothing was sent
-    """No verified connection came about, so no application byte left: `reason` says why, `reason.remedy` what to do."""
+    """No verified connection came about, so no application byte left.
+
+    `reason` is the slug of why, `detail` what was seen, `reason.remedy` what to do about it.
+    """
 
     def __init__(self, where: str, reason: Reason, detail: str) -> None:
         super().__init__(f"{where}: {reason}: {detail}; nothing was sent; {reason.remedy}")
@@ -94,9 +90,9 @@ class BankEndpoint:
     def connect(self, protocol_factory: Callable[[], _P]) -> Deferred[_P]:
         """Dial; fires with the protocol, already connected, or fails with NotConnected. Cancelling hangs up.
 
-        Under TLS 1.3 the bank judges our certificate after this has fired: treat the session as ready only after its
-        first application answer. The protocol's `connectionLost` gets ConnectionDone after a clean end, and
-        ConnectionLost or an OpenSSL error (see `tls.explain`) otherwise.
+        Under TLS 1.3 the bank judges our certificate after this has fired: treat the session as ready only
+        after its first application answer. The protocol's `connectionLost` gets ConnectionDone after a clean
+        end, and ConnectionLost or an OpenSSL error (see `reasons.explain`) otherwise.
         """
         return _Gate(self, protocol_factory).dial(self._tcp)
 
@@ -169,19 +165,25 @@ class _Gate(Protocol, Generic[_P]):
     def _open(self) -> None:
         self._hang_up = None
         self._end()
-        self._inner = self._build()
-        self._inner.makeConnection(cast(ITransport, self.transport))
-        self._result.callback(self._inner)
+        try:
+            inner = self._inner = self._build()
+            inner.makeConnection(cast(ITransport, self.transport))
+        except BaseException as bug:
+            # The caller's bug goes to the caller, and not as NotConnected: the protocol may have written.
+            cast(ITCPTransport, self.transport).abortConnection()
+            self._result.errback(bug)
+        else:
+            self._result.callback(inner)
 
     def _handle(self) -> SSL.Connection:
         return cast(SSL.Connection, cast(ISystemHandle, self.transport).getHandle())
 
     def _why_lost(self, error: BaseException | None) -> Refusal:
         tls = self._endpoint.tls
-        refusal = tls.refusal(self._handle()) if tls is not None else None
+        refusal = tls.failed(self._handle()) if tls is not None else None
         if refusal is not None:
             return refusal
-        if error is None or isinstance(error, ConnectionDone | ConnectionLost):
+        if error is None or isinstance(error, tcp_error.ConnectionDone | tcp_error.ConnectionLost):
             return Refusal(Reason.CLOSED, f"the peer closed in the handshake ({type(error).__name__})")
         return explain(error)
 
@@ -228,10 +230,10 @@ def _tcp_endpoint(reactor: IReactorTCP, host: str, port: int) -> IStreamClientEn
 
 def _tcp_refusal(error: BaseException | None) -> Refusal:
     for kind, reason in (
-        (ConnectionRefusedError, Reason.REFUSED),
-        (DNSLookupError, Reason.DNS),
-        (TCPTimedOutError, Reason.CONNECT_TIMEOUT),
-        (TimeoutError, Reason.CONNECT_TIMEOUT),
+        (tcp_error.ConnectionRefusedError, Reason.REFUSED),
+        (tcp_error.DNSLookupError, Reason.DNS),
+        (tcp_error.TCPTimedOutError, Reason.CONNECT_TIMEOUT),
+        (tcp_error.TimeoutError, Reason.CONNECT_TIMEOUT),
     ):
         if isinstance(error, kind):
             return Refusal(reason, str(error))

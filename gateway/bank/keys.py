@@ -70,7 +70,7 @@ class KeySettings:
 class FileSigner:
     """An RSA key from a PEM file or a systemd credential; signs PKCS#1 v1.5, inline.
 
-    Construction fails with KeyFileError unless the key is RSA of at least 2048 bits and belongs to the certificate.
+    `load` raises KeyFileError unless the key is RSA of at least 2048 bits and belongs to the certificate.
     """
 
     def __init__(
@@ -113,7 +113,7 @@ class FileSigner:
         return self._key.sign(octets, self._padding, self._hash)
 
     def proves_itself(self, nonce: bytes) -> bool:
-        """Whether a signature over `nonce` verifies with the certificate: asked at start, before any payment."""
+        """Whether a signature over `nonce` verifies with the certificate: asked before any payment."""
         public = self.certificate.public_key()
         assert isinstance(public, rsa.RSAPublicKey)
         try:
@@ -164,20 +164,24 @@ def read_private_key(path: Path, password_file: Path | None = None) -> PrivateKe
 def read_certificates(path: Path) -> list[x509.Certificate]:
     """Every certificate in a PEM file, in file order; at least one."""
     try:
-        return x509.load_pem_x509_certificates(_octets(path))
-    except ValueError as error:
+        certificates = x509.load_pem_x509_certificates(_octets(path))
+        for certificate in certificates:
+            certificate.public_key()  # OpenSSL would take a key of a kind we cannot judge
+    except (ValueError, UnsupportedAlgorithm) as error:
         raise KeyFileError(
             path,
             f"holds no readable PEM certificate ({error})",
-            "give a file with -----BEGIN CERTIFICATE----- blocks",
+            "give a file with -----BEGIN CERTIFICATE----- blocks and RSA or EC keys",
         ) from error
+    return certificates
 
 
 def refuse_open_key(path: Path) -> None:
     """Raise KeyFileError when anybody but the owner may touch the key file.
 
-    systemd hands a credential to a service user through an ACL, whose mask shows up as group-read (0440) although the
-    group has no access. So group-read alone is accepted inside the directory systemd names in CREDENTIALS_DIRECTORY.
+    systemd hands a credential to a service user through an ACL, whose mask shows up as group-read (0440)
+    although the group has no access (systemd issue 29435). So group-read alone is accepted inside the
+    directory that systemd names in CREDENTIALS_DIRECTORY.
     """
     try:
         mode = stat.S_IMODE(path.stat().st_mode)

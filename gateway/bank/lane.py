@@ -18,6 +18,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
 from gateway import log
+from gateway.asking import Unavailable
 from gateway.bank import talk
 from gateway.bank.agenda import Agenda
 from gateway.bank.berths import Berth, Dialer, Quay
@@ -47,14 +48,6 @@ ROWS_KEPT = 20_000
 SERIALS_DRAWN = 1_000
 WORK_PAGE = 5_000
 _log = log.get("bank.lane")
-
-
-class Unavailable(Exception):  # noqa: N818 - an outcome for whoever asked
-    """A question could not be answered: `reason` is a slug. It may be asked again."""
-
-    def __init__(self, reason: str, detail: str = "") -> None:
-        super().__init__(detail or reason)
-        self.reason = reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +95,11 @@ class Lane:
         self._rows: OrderedDict[str, PaymentRow] = OrderedDict()
         self._serials: deque[int] = deque()
         self._timer: IDelayedCall | None = None
+        self._wake_s = 0.0
         self._under_way = 0
         self._drained: Deferred[None] | None = None
         self._drawing = False
+        self._paused: set[str] = set()
         self.quay = Quay(parts.bank, (parts.bank_name, parts.name), parts.dialer, parts.clock, parts.entropy,
                          parts.meters, parts.window, self._converse, self._session_context)  # fmt: skip
         self._sending = Sending(self)
@@ -149,9 +144,7 @@ class Lane:
                 lambda tx: lanes.recover(tx, parts.name, self.epoch, parts.node, 500)
             )
             for applied in doubted:
-                self.count(applied.row_after)
-                _log.warning("payment.in_doubt", bank=parts.bank_name, lane=parts.name,
-                             payment=applied.row_after.payment, reason="taken_over")  # fmt: skip
+                self.noted(applied)
             if len(doubted) < 500:
                 return
 
@@ -211,12 +204,30 @@ class Lane:
         """The last gate: whether this node's lease on the lane holds at this very moment."""
         return self.halted is None and self.parts.clock.monotonic_s() < self._lease_until_s
 
+    @property
+    def paused(self) -> tuple[str, ...]:
+        """Why nothing is sent; empty while sending is allowed. Asking goes on all the same."""
+        return tuple(sorted(self._paused))
+
+    def pause(self, reason: str) -> None:
+        """Send nothing until `resume` with the same reason: an operator, a blocked broker, a database from the past."""
+        self._paused.add(reason)
+        _log.warning("lane.paused", lane=self.parts.name, reason=reason)
+
+    def resume(self, reason: str) -> None:
+        """Take one reason away; with the last one gone, sending goes on."""
+        if reason in self._paused:
+            self._paused.discard(reason)
+            _log.info("lane.resumed", lane=self.parts.name, reason=reason)
+            self._wake_in(0)
+
     # ---- work comes in ----
 
     def offer(self, row: WorkRow) -> None:
         """A work row of this lane was committed."""
         self.agenda.put(row)
-        self._pump()
+        # Not now: the commit's own callbacks come first, and many rows come at once.
+        self._wake_in(0)
 
     def remember(self, row: PaymentRow) -> None:
         """Keep a payment at hand that was just committed, so that sending it needs no read."""
@@ -232,7 +243,7 @@ class Lane:
             return answer
         self._wanted.append(_Wanted(operation, conversation, answer))
         patience = self.parts.clock.later(max_wait_s, _settle, answer, _unavailable("bank_silent"))
-        answer.addBoth(lambda result: patience.active() and patience.cancel() or result)
+        answer.addBoth(_no_longer, patience)
         self._pump()
         return answer
 
@@ -264,7 +275,8 @@ class Lane:
 
     def _has_slow(self, now_ms: int) -> bool:
         due_ms = self.agenda.next_ms()
-        return bool(self._wanted) or self.agenda.has_due or (due_ms is not None and due_ms <= now_ms)
+        due = due_ms is not None and due_ms <= now_ms
+        return bool(self._wanted) or due or self.agenda.has_due(sends=not self._paused)
 
     def _use(self, berth: Berth, now_ms: int) -> bool:
         """Give a berth something to do: the ERP's questions and the agenda in turn."""
@@ -273,7 +285,7 @@ class Lane:
             if not wanted.answer.called:
                 self._spawn(self._answer(berth, wanted))
                 return True
-        item = self.agenda.take(now_ms, quick=False)
+        item = self.agenda.take(now_ms, quick=False, sends=not self._paused)
         if item is None:
             return False
         payment, kind = item
@@ -284,9 +296,13 @@ class Lane:
         return True
 
     def _wake_in(self, delay_s: float) -> None:
+        at_s = self.parts.clock.monotonic_s() + min(delay_s, 3600.0)
         if self._timer is not None and self._timer.active():
+            if self._wake_s <= at_s:
+                return
             self._timer.cancel()
-        self._timer = self.parts.clock.later(min(delay_s, 3600.0), self._pump)
+        self._wake_s = at_s
+        self._timer = self.parts.clock.later(max(at_s - self.parts.clock.monotonic_s(), 0.0), self._pump)
 
     def _spawn(self, coroutine: Any) -> None:
         async def counted() -> None:
@@ -373,8 +389,10 @@ class Lane:
     def noted(self, applied: journal_apply.Applied) -> None:
         """Count and log what a commit changed."""
         if applied.conflict:
-            _log.warning("payment.not_ours", lane=self.parts.name, payment=applied.row_before.payment)
+            _log.warning("payment.not_ours", lane=self.parts.name, epoch=self.epoch,
+                         payment=applied.row_before.payment if applied.row_before else "unknown")  # fmt: skip
             return
+        assert applied.row_before is not None and applied.row_after is not None and applied.step is not None
         before, after = applied.row_before.life, applied.row_after.life
         if after.state is not before.state:
             self.count(applied.row_after)
@@ -463,6 +481,13 @@ def failure_of(error: Exception) -> Failure:
 
 def _unavailable(reason: str, detail: str = "") -> Failure:
     return failure_of(Unavailable(reason, detail))
+
+
+def _no_longer(result: R, patience: IDelayedCall) -> R:
+    """The asker has its answer, or gave up: the timer is not needed any more."""
+    if patience.active():
+        patience.cancel()
+    return result
 
 
 def _settle(answer: Deferred[Any], result: Any) -> None:

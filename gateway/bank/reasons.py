@@ -1,4 +1,4 @@
-"""Why a bank could not be reached: the closed list of reasons, each with what to do about it."""
+"""Why a peer was not talked to: the closed list of reasons, and how OpenSSL's words map to them."""
 
 from __future__ import annotations
 
@@ -83,8 +83,11 @@ class Refusal:
 
 
 def explain(error: BaseException) -> Refusal:
-    """Put an OpenSSL error of a connection into words. Under TLS 1.3 the refusal of our certificate comes this way,
-    to the application's `connectionLost`, after a handshake that looked complete."""
+    """Put an OpenSSL error of a connection into words.
+
+    Under TLS 1.3 the refusal of our certificate comes this way, to the application's `connectionLost`, after
+    a handshake that looked complete.
+    """
     words = (
         "; ".join(entry[-1] for entry in error.args[0])
         if error.args and isinstance(error.args[0], list)

@@ -72,11 +72,12 @@ class Sending:
             return
         applied = await committing
         self._lane.noted(applied)
-        if applied.conflict or applied.row_after.life.state is not State.SENDING:
+        sending = applied.row_after
+        if applied.conflict or sending is None or sending.life.state is not State.SENDING:
             ready.conversation.close()
             self._lane.quay.give_back(berth)
             return
-        await self._speak(berth, applied.row_after, ready)
+        await self._speak(berth, sending, ready)
 
     def _turn(self, row: PaymentRow) -> DeferredLock:
         return self._turns.setdefault(row.order.debtor.account.clear, DeferredLock())

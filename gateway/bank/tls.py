@@ -1,8 +1,8 @@
 """Mutual TLS to a bank, or to any peer we must be sure of, that fails closed.
 
-Trust is the configured CA file and nothing else, the subjectAltName (never the common name) and, where given, pins
-of the leaf's public key. Twisted's `optionsForClientTLS` is not used: it lets a chain-valid certificate pass when
-looking for its names raises anything but the one expected exception.
+Trust is the configured CA file and nothing else, the subjectAltName (never the common name) and, where given,
+pins of the leaf's public key. Twisted's `optionsForClientTLS` is not used: it lets a chain-valid certificate
+pass when looking for its names raises anything but the one expected exception.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Literal
 from weakref import WeakKeyDictionary
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from OpenSSL import SSL, crypto
@@ -39,7 +40,7 @@ from gateway.bank.keys import (
     read_certificates,
     read_private_key,
 )
-from gateway.bank.reasons import Reason, Refusal, chain_refusal
+from gateway.bank.reasons import Reason, Refusal, chain_refusal, explain
 
 Version = Literal["1.2", "1.3"]
 DEFAULT_CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
@@ -48,7 +49,8 @@ SESSION_LIFETIME_S = 300.0
 
 _VERSIONS: Mapping[Version, int] = {"1.2": SSL.TLS1_2_VERSION, "1.3": SSL.TLS1_3_VERSION}
 _GOOD_CURVES = (ec.SECP256R1, ec.SECP384R1, ec.SECP521R1)
-_WEAK_DIGESTS = frozenset({"md5", "sha1"})
+# No digest of its own: Ed25519 and Ed448.
+_GOOD_DIGESTS = frozenset({"", "sha256", "sha384", "sha512", "sha3-256", "sha3-384", "sha3-512"})
 _ASKED = b"certificate request"
 _log = Logger()
 
@@ -57,10 +59,10 @@ _log = Logger()
 class TlsSettings:
     """How to be sure of one peer, and how it can be sure of us. A contradiction raises ValueError.
 
-    `server_name` is the DNS name or IP address that must be in the certificate; `name_check = "pin-only"` is for
-    banks whose certificate names nobody, and needs pins. `pins` are base64 SHA-256 of the leaf's public key (SPKI),
-    current and next. `resumption` resumes TLS 1.2 sessions for banks that want short connections. `legacy` makes
-    concessions to old TLS stacks in the handshake, none in the judgement of certificates.
+    `server_name` is the DNS name or IP address that must be in the certificate; `name_check = "pin-only"` is
+    for banks whose certificate names nobody, and needs pins. `pins` are base64 SHA-256 of the leaf's public
+    key (SPKI), current and next. `resumption` resumes TLS 1.2 sessions for banks that want short connections.
+    `legacy` makes concessions to old TLS stacks in the handshake, none in the judgement of certificates.
     """
 
     server_name: str
@@ -87,6 +89,8 @@ class TlsSettings:
             raise ValueError("name_check = pin-only needs at least one pin")
         if self.min_version > self.max_version:
             raise ValueError("min_version is above max_version")
+        if "@" in self.ciphers:
+            raise ValueError("ciphers must not set @SECLEVEL or @STRENGTH; for an old bank there is legacy")
         for pin in self.pins:
             if not _is_pin(pin):
                 raise ValueError(f"pin {pin!r} is not the base64 of a SHA-256 (44 characters)")
@@ -113,8 +117,11 @@ class _KeptSession:
 class ClientTls:
     """Makes client connections that verify as the settings say. Immutable: rotation is a new object.
 
-    The chain, names, pins and key strength are judged inside the handshake. Whether the peer asked for our certificate
-    is known only after it, so whoever completes the handshake must call `completed`.
+    The chain, names, pins and key strength are judged inside the handshake. Whether the peer asked for our
+    certificate is known only after it, so whoever completes the handshake must call `completed`.
+
+    `resumed` counts handshakes that resumed a session; `peer_not_after` is when the certificate last seen
+    ends.
     """
 
     def __init__(self, settings: TlsSettings, clock: IReactorTime) -> None:
@@ -126,6 +133,7 @@ class ClientTls:
         self._kept: _KeptSession | None = None
         self._verdicts: WeakKeyDictionary[SSL.Connection, _Verdict] = WeakKeyDictionary()
         self._is_ip = _is_ip(settings.server_name)
+        self._server_name = settings.server_name.encode("idna")
         self._context = _client_openssl_context(settings)
         self._context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, self._verify)
         self._context.set_info_callback(self._note_request)
@@ -135,14 +143,14 @@ class ClientTls:
         connection = SSL.Connection(self._context, None)
         verdict = self._verdicts[connection] = _Verdict()
         if not self._is_ip:
-            connection.set_tlsext_host_name(self.settings.server_name.encode("idna"))
+            connection.set_tlsext_host_name(self._server_name)
         if self._kept is not None and self._clock.seconds() < self._kept.until_s:
             verdict.offered = self._kept
             connection.set_session(self._kept.session)
         return connection
 
     def completed(self, connection: SSL.Connection) -> Refusal | None:
-        """Judge a connection whose handshake OpenSSL calls complete. None means: this is the peer, talk to it."""
+        """Judge a connection whose handshake OpenSSL calls complete. None means: talk to it."""
         verdict = self._verdicts[connection]
         if verdict.refusal is not None:
             return verdict.refusal
@@ -163,9 +171,15 @@ class ClientTls:
             self._kept = _KeptSession(session, verdict.leaf, until_s)
         return None
 
-    def refusal(self, connection: SSL.Connection) -> Refusal | None:
-        """What the verification said against this connection's peer, if it said anything."""
-        return self._verdicts[connection].refusal
+    def failed(self, connection: SSL.Connection) -> Refusal | None:
+        """Take note that a handshake failed, and tell what the verification said against the peer, if it did.
+
+        The session it offered is dropped, so that a peer which chokes on resumption is met afresh next time.
+        """
+        verdict = self._verdicts[connection]
+        if verdict.offered is self._kept:
+            self._kept = None
+        return verdict.refusal
 
     def _completed_by_resumption(self, connection: SSL.Connection, verdict: _Verdict) -> Refusal | None:
         kept = verdict.offered
@@ -175,8 +189,8 @@ class ClientTls:
         return None
 
     def _note_request(self, connection: SSL.Connection, where: int, code: int) -> None:
-        # OpenSSL tells nobody else that the server asked for a certificate: an empty list of CA names is what a
-        # client sees both when it did not ask and when it asked without naming any.
+        # OpenSSL tells nobody else that the server asked for a certificate: an empty list of CA names is what
+        # a client sees both when it did not ask and when it asked without naming any.
         if where & SSL.SSL_CB_LOOP and connection.get_state_string().endswith(_ASKED):
             self._verdicts[connection].asked_for_certificate = True
 
@@ -186,16 +200,14 @@ class ClientTls:
             return False
         try:
             certificate = raw.to_cryptography()
-            verdict.refusal = (
-                self._judge(certificate, error, depth) if ok == 1 else chain_refusal(error, depth)
-            )
+            verdict.refusal = self._judge(certificate, depth) if ok == 1 else chain_refusal(error, depth)
             if verdict.refusal is None and depth == 0:
                 verdict.leaf = certificate
         except Exception as problem:  # the border to C: whatever goes wrong in here means "no"
             verdict.refusal = Refusal(Reason.BAD_CERTIFICATE, f"could not be verified: {problem!r}")
         return verdict.refusal is None
 
-    def _judge(self, certificate: x509.Certificate, error: int, depth: int) -> Refusal | None:
+    def _judge(self, certificate: x509.Certificate, depth: int) -> Refusal | None:
         """OpenSSL is content with this certificate of the chain; are we?"""
         weak = weakness(certificate)
         if weak is not None or depth > 0:
@@ -276,7 +288,10 @@ def spki_pin(certificate: x509.Certificate) -> str:
 
 
 def weakness(certificate: x509.Certificate) -> Refusal | None:
-    """OpenSSL's security level looks at this too, but a legacy profile lowers that level."""
+    """A key or signature that is too weak, or None.
+
+    OpenSSL's security level looks at this too, but a legacy profile lowers that level.
+    """
     key = certificate.public_key()
     if isinstance(key, rsa.RSAPublicKey):
         strong, shown = key.key_size >= MIN_RSA_BITS, f"RSA of {key.key_size} bits"
@@ -286,11 +301,16 @@ def weakness(certificate: x509.Certificate) -> Refusal | None:
         strong, shown = isinstance(key, ed25519.Ed25519PublicKey | ed448.Ed448PublicKey), type(key).__name__
     if not strong:
         return Refusal(Reason.WEAK_KEY, f"{subject_of(certificate)}: {shown}")
-    digest = certificate.signature_hash_algorithm
-    is_anchor = certificate.issuer == certificate.subject
-    if digest is not None and digest.name in _WEAK_DIGESTS and not is_anchor:
-        return Refusal(Reason.WEAK_SIGNATURE, f"{subject_of(certificate)}: signed with {digest.name}")
-    return None
+    if certificate.issuer == certificate.subject:
+        return None  # nothing hangs on the signature a root makes over itself
+    try:
+        digest = certificate.signature_hash_algorithm
+        shown = "" if digest is None else digest.name
+    except UnsupportedAlgorithm:
+        shown = certificate.signature_algorithm_oid.dotted_string
+    if shown in _GOOD_DIGESTS:
+        return None
+    return Refusal(Reason.WEAK_SIGNATURE, f"{subject_of(certificate)}: signed with {shown}")
 
 
 def _client_openssl_context(settings: TlsSettings) -> SSL.Context:
@@ -318,7 +338,10 @@ def _harden(
     context.set_max_proto_version(_VERSIONS[max_version])
     context.set_options(SSL.OP_NO_RENEGOTIATION | SSL.OP_NO_COMPRESSION)
     # Level 2 asks 112 bits of everything; level 1 lets an old bank's 1024-bit Diffie-Hellman pass.
-    context.set_cipher_list(f"{ciphers}:@SECLEVEL={1 if legacy else 2}".encode("ascii"))
+    try:
+        context.set_cipher_list(f"{ciphers}:@SECLEVEL={1 if legacy else 2}".encode("ascii"))
+    except SSL.Error as error:
+        raise ValueError(f"ciphers {ciphers!r} names no cipher suite that OpenSSL knows") from error
     if legacy:
         context.set_options(SSL.OP_LEGACY_SERVER_CONNECT)
 
@@ -334,10 +357,15 @@ def _present(context: SSL.Context, cert_file: Path, key_file: Path, password_fil
         raise KeyFileError(
             key_file, f"does not belong to the certificate in {cert_file}", "give the matching key"
         )
-    context.use_certificate(leaf)
-    context.use_privatekey(key)
-    for certificate in above:
-        context.add_extra_chain_cert(certificate)
+    try:
+        context.use_certificate(leaf)
+        context.use_privatekey(key)
+        for certificate in above:
+            context.add_extra_chain_cert(certificate)
+    except SSL.Error as error:
+        raise KeyFileError(
+            cert_file, f"is not accepted by OpenSSL: {explain(error).detail}", "have a stronger one issued"
+        ) from error
 
 
 def _trust(context: SSL.Context, ca_file: Path) -> None:
@@ -348,6 +376,7 @@ def _trust(context: SSL.Context, ca_file: Path) -> None:
 
 
 def read_crls(crl_file: Path) -> list[x509.CertificateRevocationList]:
+    """Every revocation list in a PEM file; at least one, or KeyFileError."""
     mark = b"-----BEGIN X509 CRL-----"
     try:
         blocks = crl_file.read_bytes().split(mark)[1:]
@@ -362,6 +391,7 @@ def read_crls(crl_file: Path) -> list[x509.CertificateRevocationList]:
 
 
 def subject_of(certificate: x509.Certificate) -> str:
+    """The subject in words, for messages; it proves nothing."""
     return certificate.subject.rfc4514_string() or "(no subject)"
 
 

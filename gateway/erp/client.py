@@ -483,7 +483,7 @@ class AmqpClient:
             self._tasks.discard(task)
 
         def forgive(failure: Failure) -> None:
-            # A lost link has its own way of being noticed; a refusal closed a channel, which has its watchers.
+            # A lost link is noticed elsewhere; a refusal closed a channel, which has its watchers.
             if not isinstance(failure.value, (CancelledError, LinkLost, BrokerRefused)):
                 log.failure("unexpected failure in the broker client", failure)
 

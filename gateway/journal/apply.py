@@ -86,7 +86,8 @@ def apply(
     after = _after(tx, before, event, step, before.epoch if epoch is None else epoch, outcome)
     if not _set(tx, before, after):
         return Applied(before, None, None, conflict=True)
-    if attempt is not None and after.life.attempt > before.life.attempt:
+    if after.life.attempt > before.life.attempt:
+        assert attempt is not None, "nothing is sent before it is written down"
         assert (attempt.payment, attempt.attempt) == (payment, after.life.attempt), "that is another send's attempt"
         tx.attempted(attempt)
         tx.permit(f"{after.lane}/{after.bank_ref}", attempt.attempt, after.epoch)

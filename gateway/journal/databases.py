@@ -9,7 +9,6 @@ from typing import Any
 from sqlalchemy import (
     Column,
     Connection,
-    Dialect,
     Engine,
     Executable,
     Table,
@@ -24,13 +23,19 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
 from sqlalchemy.pool import QueuePool, StaticPool
 
 BUSY_TIMEOUT_MS = 10_000
 # Deadlock, serialisation failure, lock wait over: the same unit will pass when it is alone.
 _TRANSIENT_SQLSTATES = frozenset({"40001", "40P01", "55P03"})
 _TRANSIENT_MYSQL = frozenset({1205, 1213})
+# SQLite primary result codes: PERM, BUSY, LOCKED, NOMEM, READONLY, IOERR, CORRUPT, FULL, CANTOPEN, PROTOCOL, NOTADB.
+_TROUBLE_SQLITE = frozenset({3, 5, 6, 7, 8, 10, 11, 13, 14, 15, 26})
+# Connection, resources, operator's intervention, system and internal errors.
+_TROUBLE_SQLSTATES = frozenset({"08", "53", "57", "58", "XX"})
+# Too many connections, disk full, table full, shutdown under way, read-only, killed.
+_TROUBLE_MYSQL = frozenset({1021, 1040, 1053, 1077, 1114, 1290, 1836, 1927})
 
 
 def is_memory(url: str) -> bool:
@@ -87,16 +92,39 @@ def _pragmas(*, read_only: bool) -> Callable[[Any, Any], None]:
 
 
 def is_transient(error: BaseException) -> bool:
-    """Whether the same unit may well pass when it is run again: another node was in the way."""
+    """Whether the same unit may well pass when it is run again at once: another node was in the way."""
     if isinstance(error, IntegrityError):
         return True  # two nodes inserted the same key: run again, the unit now sees the other's row
     if not isinstance(error, DBAPIError):
         return False
-    original = error.orig
-    if getattr(original, "sqlstate", None) in _TRANSIENT_SQLSTATES:
+    return _sqlstate(error) in _TRANSIENT_SQLSTATES or _number(error) in _TRANSIENT_MYSQL
+
+
+def is_trouble(error: BaseException) -> bool:
+    """Whether the database itself is in trouble (gone, full, locked by a stranger), whatever the unit wanted."""
+    if not isinstance(error, DBAPIError):
+        return False
+    if error.connection_invalidated or isinstance(error, InterfaceError):
         return True
-    arguments = getattr(original, "args", ())
-    return bool(arguments) and arguments[0] in _TRANSIENT_MYSQL
+    code = getattr(error.orig, "sqlite_errorcode", None)
+    if code is not None:
+        return code & 0xFF in _TROUBLE_SQLITE
+    state = _sqlstate(error)
+    if state is not None:
+        return state[:2] in _TROUBLE_SQLSTATES
+    number = _number(error)
+    if isinstance(number, int):
+        return number in _TROUBLE_MYSQL or 2000 <= number < 3000
+    return isinstance(error, OperationalError)
+
+
+def _sqlstate(error: DBAPIError) -> str | None:
+    return getattr(error.orig, "sqlstate", None)
+
+
+def _number(error: DBAPIError) -> object:
+    arguments = getattr(error.orig, "args", ())
+    return arguments[0] if arguments else None
 
 
 def insert_new(conn: Connection, table: Table, row: dict[str, Any]) -> bool:
@@ -142,16 +170,6 @@ def _upsert(table: Table, dialect: str, add: tuple[str, ...]) -> Executable:
     return mine.on_duplicate_key_update(news)
 
 
-def least_lock(statement: Any) -> Any:
-    """The select as a locking one; SQLite's writer already has the only lock there is."""
-    return statement.with_for_update()
-
-
 def count(conn: Connection, table: Table) -> int:
     """How many rows the table has."""
     return int(conn.execute(select(func.count()).select_from(table)).scalar_one())
-
-
-def dialect_name(dialect: Dialect) -> str:
-    """`sqlite`, `postgresql` or `mysql` (which MariaDB is, too)."""
-    return "mysql" if dialect.name == "mariadb" else dialect.name

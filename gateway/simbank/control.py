@@ -1,9 +1,9 @@
 """Talking to a running simulated bank: one JSON object a line over a UNIX socket, one JSON object back.
 
-    {"do": "report"}                                     what happened so far
-    {"do": "truth"}                                      every execution by reference
-    {"do": "strike", "fault": "half", "reference": "…", "skip": 0, "touch": "money", "seconds": 5}
-    {"do": "calm"}                                       no more faults, neither by rate nor by script
+{"do": "report"}                                     what happened so far
+{"do": "truth"}                                      every execution by reference
+{"do": "strike", "fault": "half", "reference": "…", "skip": 0, "touch": "money", "seconds": 5}
+{"do": "calm"}                                       no more faults, neither by rate nor by script
 """
 
 from __future__ import annotations

@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import StrEnum
 from typing import Protocol
 
 from gateway.simbank.chance import Chance
 
 
-class Touch(str, Enum):
+class Touch(StrEnum):
     """What an exchange asks of the bank, as its first touch of the books shows."""
 
     MONEY = "money"
@@ -25,7 +25,7 @@ class Touch(str, Enum):
     PROBE = "probe"
 
 
-class Fault(str, Enum):
+class Fault(StrEnum):
     """Everything this bank can do wrong."""
 
     DROP_BEFORE = "drop_before"
@@ -60,13 +60,19 @@ FAULTS: Mapping[Fault, FaultFacts] = {
     Fault.DELAY: FaultFacts(_BOTH, True, "books, answers only after `delay_s`"),
     Fault.HALF: FaultFacts(_BOTH, True, "books, closes in the middle of its answer"),
     Fault.GARBAGE: FaultFacts(_BOTH, True, "books, answers with noise and closes"),
-    Fault.WRONG_SIGNATURE: FaultFacts(_BOTH, True, "books, one byte of what is signed in its answer is changed"),
+    Fault.WRONG_SIGNATURE: FaultFacts(
+        _BOTH, True, "books, one byte of what is signed in its answer is changed"
+    ),
     Fault.OTHERS_ANSWER: FaultFacts(_BOTH, True, "books, repeats its answer to another payment"),
     Fault.TWICE: FaultFacts(_BOTH, True, "books, sends its answer twice"),
     Fault.REFUSE: FaultFacts(_MONEY, False, "says no"),
-    Fault.HIDE: FaultFacts(_MONEY, True, "books, closes without an answer, and does not find it for `hide_s`"),
+    Fault.HIDE: FaultFacts(
+        _MONEY, True, "books, closes without an answer, and does not find it for `hide_s`"
+    ),
     Fault.LATE_RETURN: FaultFacts(_MONEY, True, "books and answers, the money comes back after `return_s`"),
-    Fault.PROBE_SILENCE: FaultFacts(frozenset({Touch.PROBE}), False, "does not answer a sign-on or heartbeat"),
+    Fault.PROBE_SILENCE: FaultFacts(
+        frozenset({Touch.PROBE}), False, "does not answer a sign-on or heartbeat"
+    ),
 }
 
 
@@ -169,8 +175,9 @@ class _Waiting:
 class Script:
     """Faults one by one, in the order given; what no line fits goes to `otherwise` (honesty by default)."""
 
-    def __init__(self, lines: Iterable[Scripted] = (), otherwise: Plan | None = None,
-                 delays: Delays = Delays()) -> None:
+    def __init__(
+        self, lines: Iterable[Scripted] = (), otherwise: Plan | None = None, delays: Delays = Delays()
+    ) -> None:
         self.otherwise = otherwise
         self._delays = delays
         self._waiting = [_Waiting(line, line.skip) for line in lines]

@@ -91,8 +91,16 @@ class Ledger:
     date.
     """
 
-    def __init__(self, now_ms: Callable[[], int], accounts: Iterable[Account], conduct: Conduct = Conduct(), *,
-                 file: Path | None = None, zone: tzinfo = CHINA, cut_off: time | None = None) -> None:
+    def __init__(
+        self,
+        now_ms: Callable[[], int],
+        accounts: Iterable[Account],
+        conduct: Conduct = Conduct(),
+        *,
+        file: Path | None = None,
+        zone: tzinfo = CHINA,
+        cut_off: time | None = None,
+    ) -> None:
         self.conduct = conduct
         self.duplicates = 0
         self.executions: list[Execution] = []
@@ -299,8 +307,12 @@ class Ledger:
             return
         self._move(instruction, at_ms, instruction.purpose)
         if execution.fee_minor:
-            charge = replace(instruction, creditor_account="", creditor_name="",
-                             amount=Money(execution.fee_minor, instruction.amount.currency))
+            charge = replace(
+                instruction,
+                creditor_account="",
+                creditor_name="",
+                amount=Money(execution.fee_minor, instruction.amount.currency),
+            )
             self._line(sheet, Direction.DEBIT, charge, at_ms, ("", ""), "fee", fee=True)
 
     def _move(self, instruction: Instruction, at_ms: int, text: str, *, back: bool = False) -> None:
@@ -313,8 +325,17 @@ class Ledger:
         if other is not None:
             self._line(other, into, instruction, at_ms, (sheet.account.number, sheet.account.holder), text)
 
-    def _line(self, sheet: _Sheet, direction: Direction, instruction: Instruction, at_ms: int,
-              counterparty: tuple[str, str], text: str, *, fee: bool = False) -> None:
+    def _line(
+        self,
+        sheet: _Sheet,
+        direction: Direction,
+        instruction: Instruction,
+        at_ms: int,
+        counterparty: tuple[str, str],
+        text: str,
+        *,
+        fee: bool = False,
+    ) -> None:
         amount = instruction.amount
         sheet.balance_minor += amount.minor if direction is Direction.CREDIT else -amount.minor
         day = self.bank_date(at_ms)
@@ -326,9 +347,13 @@ class Ledger:
 
     def _booking(self, execution: Execution, now_ms: int) -> Booking:
         booked = execution.booked(now_ms)
-        fee = Money(execution.fee_minor, execution.instruction.amount.currency) if execution.fee_minor else None
+        fee = (
+            Money(execution.fee_minor, execution.instruction.amount.currency) if execution.fee_minor else None
+        )
         back_ms = execution.returned_ms if booked is Booked.RETURNED else None
-        reason = {Booked.REFUSED: execution.refused, Booked.RETURNED: "returned_by_payee_bank"}.get(booked, "")
+        reason = {Booked.REFUSED: execution.refused, Booked.RETURNED: "returned_by_payee_bank"}.get(
+            booked, ""
+        )
         at_ms = execution.at_ms if booked is Booked.TAKEN else execution.decided_ms
         return Booking(
             execution.instruction, booked, execution.bank_serial, self._moment(at_ms),

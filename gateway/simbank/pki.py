@@ -25,9 +25,10 @@ _BACKDATE = timedelta(hours=1)
 
 @dataclass(frozen=True, slots=True)
 class BankPki:
-    """Where one bank's files are. Names are fixed, so a folder made once can be used again; keys have mode 0600.
+    """Where one bank's files are. Names are fixed, so a folder can be used again; keys are mode 0600.
 
-    `client` is the gateway's TLS certificate, issued by the bank; the two signing pairs sign messages each way.
+    `client` is the gateway's TLS certificate, issued by the bank; the two signing pairs sign messages, one
+    for each direction.
     """
 
     folder: Path
@@ -104,7 +105,7 @@ class Authority:
         path_length: int | None = None,
         may_sign: bool = True,
     ) -> Authority:
-        """An intermediate below this one; without `is_ca` or `may_sign` it has no right to issue, and issues."""
+        """An intermediate below this one; without `is_ca` or `may_sign` it must not issue, yet can."""
         own = key or new_key()
         builder = _builder(
             _name(name), self.certificate.subject, own.public_key(), now - _BACKDATE, now + LIFETIME
@@ -126,7 +127,7 @@ class Authority:
         not_before: datetime | None = None,
         not_after: datetime | None = None,
     ) -> x509.Certificate:
-        """An end certificate. `names` become the subjectAltName (IP addresses by their look; none: no extension)."""
+        """An end certificate. `names` become the subjectAltName, IP addresses by their look; none: none."""
         builder = _builder(
             _name(subject),
             self.certificate.subject,
@@ -162,8 +163,8 @@ class Authority:
 def make_pki(folder: Path, banks: Sequence[str], now: datetime) -> dict[str, BankPki]:
     """Make (or overwrite) every file of a PKI for `banks` in `folder`, mode 0700. Each bank has its own root.
 
-    `now` is aware. Certificates live a week. Two banks take about half a second, nearly all of it for RSA keys; each
-    party has its own key, because a shared one would hide the mistake of using the wrong one.
+    `now` is aware. Certificates live a week. Two banks take about half a second, nearly all of it for RSA
+    keys: each party has its own, because a shared key would hide the mistake of using the wrong one.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     made = {}

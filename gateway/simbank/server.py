@@ -55,8 +55,7 @@ class _HangUp(Exception):  # noqa: N818 - not an error: it carries the server ou
 
 
 class _Exchange:
-    """The books as one exchange sees them (Books): the first touch lets the plan decide what will go wrong.
-    """
+    """The books as one exchange sees them (Books): the first touch lets the plan decide what will go wrong."""
 
     def __init__(self, ledger: Ledger, plan: Plan) -> None:
         self._ledger = ledger
@@ -200,7 +199,9 @@ class SimBank:
         kept = self._answers.setdefault((port, exchange.touch), deque(maxlen=2))
         kept.append((exchange.reference, data))
 
-    def spoiled(self, port: str, fault: Fault, exchange: _Exchange, data: bytes) -> tuple[Fault, tuple[bytes, ...]]:
+    def spoiled(
+        self, port: str, fault: Fault, exchange: _Exchange, data: bytes
+    ) -> tuple[Fault, tuple[bytes, ...]]:
         """What a fault makes of an honest answer, and which fault it really is.
 
         A twin that signs nothing cannot sign wrongly (garbage instead), and without an answer to somebody
@@ -334,4 +335,3 @@ class _Session(StreamProtocol):
         if self._open:
             self._open = False
             cast(Any, self.transport).loseConnection()
-

@@ -1,10 +1,13 @@
-"""From a body to a command, or to a refusal that lists everything that is wrong with it. Never raises for input."""
+"""From a body to a command, or to a refusal that lists everything that is wrong with it.
+
+Never raises for input.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from enum import Enum
+from enum import StrEnum
 from functools import lru_cache
 from typing import Any, get_type_hints
 
@@ -18,10 +21,12 @@ from protocols.erp.words import MAX_BODY_BYTES, Command, CommandType
 
 __all__ = ["MAX_BODY_BYTES", "Media", "claimed_id", "media", "read"]
 
-_CONTENT_TYPE = re.compile(r"\s*([a-z0-9.+/-]+)\s*(?:;\s*charset\s*=\s*\"?([A-Za-z0-9_-]+)\"?\s*)?;?\s*\Z", re.ASCII)
+_CONTENT_TYPE = re.compile(
+    r"\s*([a-z0-9.+/-]+)\s*(?:;\s*charset\s*=\s*\"?([A-Za-z0-9_-]+)\"?\s*)?;?\s*\Z", re.ASCII
+)
 
 
-class Media(str, Enum):
+class Media(StrEnum):
     """The two forms a message may have."""
 
     JSON = "application/json"
@@ -86,29 +91,25 @@ def claimed_id(content_type: str | None, body: bytes) -> str | None:
 
 def _refusal(type_: CommandType, found: tuple[Fault, ...]) -> Refusal:
     many = "1 field" if len(found) == 1 else f"{len(found)} fields"
-    return Refusal(Code.SCHEMA, f"{many} of {type_.value} missing or wrong; the id is still free", found)
+    return Refusal(Code.SCHEMA, f"{many} of {type_.value} missing or of the wrong form", found)
 
 
 def _all_faults(form: type[Form], raw: Any, error: ValidationError) -> tuple[Fault, ...]:
-    found = faults.faults(error, _names(form))
+    found = faults.findings(error, _names(form))
     if not isinstance(raw, dict):
-        return found
-    faulty = frozenset(str(detail["loc"][0]) for detail in error.errors() if detail["loc"])
-    adapters = _adapters(form)
+        return found.faults
     values = {
-        name: adapters[name].validate_python(value, strict=True)
-        for name, value in raw.items()
-        if name in adapters and name not in faulty
+        name: adapter.validate_python(raw[name], strict=True)
+        for name, adapter in _adapters(form).items()
+        if name in raw and name not in found.fields
     }
-    return found + form.contradictions(values, faulty)
+    return found.faults + form.contradictions(values, found.fields)
 
 
 @lru_cache(maxsize=16)
 def _adapters(form: type[Form]) -> Mapping[str, TypeAdapter[Any]]:
     hints = get_type_hints(form, include_extras=True)
-    return {
-        field.alias or name: TypeAdapter(hints[name]) for name, field in form.model_fields.items()
-    }
+    return {field.alias or name: TypeAdapter(hints[name]) for name, field in form.model_fields.items()}
 
 
 @lru_cache(maxsize=16)

@@ -1,8 +1,9 @@
-"""From what pydantic found to the contract's faults: a JSON pointer, a code of the closed list, a sentence."""
+"""From what pydantic found to the contract's faults: a JSON pointer, a code of the list, a sentence."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
@@ -33,11 +34,23 @@ def pointer(path: Iterable[str | int]) -> str:
     return "".join(f"/{part}" for part in parts)
 
 
-def faults(error: ValidationError, names: Iterable[str]) -> tuple[Fault, ...]:
-    """Every fault pydantic found, in the order of the fields, at most MAX_FAULTS. `names`: all known field names."""
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What is wrong with one command: its faults, and the names of the top-level fields they are in."""
+
+    faults: tuple[Fault, ...]
+    fields: frozenset[str]
+
+
+def findings(error: ValidationError, names: Iterable[str]) -> Findings:
+    """Every fault pydantic found, in the order of the fields, at most MAX_FAULTS.
+
+    `names` are all field names the command knows: an unknown one is told its nearest.
+    """
     known = tuple(names)
-    found = error.errors(include_url=False, include_input=False)
-    return tuple(_fault(detail, known) for detail in found[:MAX_FAULTS])
+    details = error.errors(include_url=False, include_input=False)
+    fields = frozenset(str(detail["loc"][0]) for detail in details if detail["loc"])
+    return Findings(tuple(_fault(detail, known) for detail in details[:MAX_FAULTS]), fields)
 
 
 def _fault(detail: ErrorDetails, names: tuple[str, ...]) -> Fault:
@@ -47,11 +60,18 @@ def _fault(detail: ErrorDetails, names: tuple[str, ...]) -> Fault:
     if own is not None:
         return Fault(pointer(path), own, context["detail"], context["limit"])
     code = _KNOWN.get(kind, FieldCode.TYPE)
-    return Fault(pointer(path), code, _sentence(code, detail["msg"], path, context, names), _limit(context))
+    return Fault(
+        pointer(path), code, _sentence(kind, code, detail["msg"], path, context, names), _limit(context)
+    )
 
 
 def _sentence(
-    code: FieldCode, said: str, path: tuple[str | int, ...], context: Mapping[str, Any], names: tuple[str, ...]
+    kind: str,
+    code: FieldCode,
+    said: str,
+    path: tuple[str | int, ...],
+    context: Mapping[str, Any],
+    names: tuple[str, ...],
 ) -> str:
     if code is FieldCode.REQUIRED:
         return "the field must be present"
@@ -65,7 +85,9 @@ def _sentence(
     if code is FieldCode.TOO_SHORT:
         return f"must have at least {context['min_length']} item"
     if said.startswith("Input should be "):
-        return said.replace("Input should be ", "must be ").replace("valid dictionary or instance of", "JSON object,")
+        return said.replace("Input should be ", "must be ").replace(
+            "valid dictionary or instance of", "JSON object,"
+        )
     return said
 
 

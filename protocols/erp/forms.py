@@ -1,7 +1,7 @@
 """The fields of every command: types, limits and meaning, in one place.
 
-pydantic lives at this edge only; what leaves is canon's words. JSON Schema, XSD, AsyncAPI and the reference page are
-generated from these classes, so the text beside a field is the documentation of that field.
+pydantic lives at this edge only; what leaves is canon's words. JSON Schema, XSD, AsyncAPI and the reference
+page are generated from these classes, so the text beside a field is the documentation of that field.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from protocols.erp.scalars import (
     TagValue,
     Text140,
     Time,
+    bounded,
 )
 from protocols.erp.words import (
     BalanceQuery,
@@ -59,7 +60,8 @@ class Contradiction(ValueError):
 class Strict(BaseModel):
     """A JSON object that has these fields and no others, every value of exactly the type named."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    # Without the input in its text, an error that ever reached a log would show no account number.
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
 
 
 class Form(Strict):
@@ -71,7 +73,7 @@ class Form(Strict):
 
     @classmethod
     def contradictions(cls, values: Mapping[str, Any], faulty: frozenset[str]) -> tuple[Fault, ...]:
-        """Faults between fields, judged from those that could be read; `faulty` names those that could not."""
+        """Faults between fields, judged from those that could be read; `faulty` names the others."""
         return ()
 
 
@@ -119,7 +121,7 @@ class PaymentSubmit(Form):
         "after this moment no byte is sent any more; the order expires", "过此时刻不再发送,订单过期", None
     )
     not_before: Time | None = said("before this moment nothing is sent", "此时刻之前不发送", None)
-    tags: Annotated[dict[TagName, TagValue | None], Field(max_length=MAX_TAGS)] = said(
+    tags: Annotated[dict[TagName, TagValue | None], Field(max_length=MAX_TAGS), bounded(MAX_TAGS)] = said(
         f"at most {MAX_TAGS} names and values of your own, returned with every event",
         f"至多 {MAX_TAGS} 个自定义标签,随每个事件返回",
         {},
@@ -127,7 +129,11 @@ class PaymentSubmit(Form):
 
     def word(self) -> Submit:
         """The order as a canon word. Raises Contradiction."""
-        if self.not_before is not None and self.valid_until is not None and self.not_before >= self.valid_until:
+        if (
+            self.not_before is not None
+            and self.valid_until is not None
+            and self.not_before >= self.valid_until
+        ):
             raise Contradiction(self.contradictions(self.__dict__, frozenset()))
         try:
             money = Money.parse(self.amount, self.currency)
@@ -208,7 +214,7 @@ class BalanceQueryForm(Form):
 
     model_config = ConfigDict(title="BalanceQuery")
 
-    accounts: Annotated[list[Account], Field(min_length=1, max_length=MAX_ACCOUNTS)] = said(
+    accounts: Annotated[list[Account], Field(min_length=1, max_length=MAX_ACCOUNTS), bounded(MAX_ACCOUNTS)] = said(
         "own accounts of the account register", "本单位账户列表"
     )
     max_age: MaxAge = said(
@@ -224,7 +230,9 @@ class BalanceQueryForm(Form):
 
     def word(self) -> BalanceQuery:
         """The question as a word; an account named twice is asked once."""
-        return BalanceQuery(tuple(map(AccountNumber, dict.fromkeys(self.accounts))), self.max_age, self.max_wait)
+        return BalanceQuery(
+            tuple(map(AccountNumber, dict.fromkeys(self.accounts))), self.max_age, self.max_wait
+        )
 
 
 class TransactionsQueryForm(Form):
@@ -237,7 +245,9 @@ class TransactionsQueryForm(Form):
     last: Day = said(
         f"last bank date wanted; at most {MAX_DAYS} days", f"截止日期;跨度至多 {MAX_DAYS} 天", alias="to"
     )
-    after: Cursor | None = said("the `next` of the page before; absent for the first page", "上一页的 `next`", None)
+    after: Cursor | None = said(
+        "the `next` of the page before; absent for the first page", "上一页的 `next`", None
+    )
     limit: Annotated[int, Field(ge=1, le=1000)] = said("most lines in one page", "每页最多行数", 500)
     max_wait: MaxWait = said(
         "after this long the answer is `expired`, PT1S to PT10M; default PT1M",

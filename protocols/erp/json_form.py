@@ -7,19 +7,25 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from typing import Any
 
 MAX_DEPTH = 16
 """How deep objects and arrays may be nested."""
+MAX_NAMES = 256
+"""How many names one object may have: each unknown one costs a fault to write down."""
 
-# The closing quote is optional: a string that never ends is consumed once, not tried again from every quote in it.
+# The closing quote is optional: a string that never ends is consumed once, not tried again from every quote
+# in it.
 _BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*+"?|[\[{]|[\]}]', re.DOTALL)
 _BOM = b"\xef\xbb\xbf"
 _SHOWN_CHARS = 64
 
 
 class Malformed(ValueError):
-    """The body is not a document this contract can read; the message says why and where, and quotes no value."""
+    """The body is not a document this contract can read; the message says why and where, and quotes no
+    value.
+    """
 
 
 def parse(body: bytes) -> Any:
@@ -56,12 +62,16 @@ def _check_depth(text: str) -> None:
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(pairs) > MAX_NAMES:
+        raise Malformed(f"{len(pairs)} names in one object, limit {MAX_NAMES}")
     read = dict(pairs)
     if len(read) != len(pairs):
-        seen: set[str] = set()
-        twice = next(name for name, _value in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
-        raise Malformed(f"the name {twice[:_SHOWN_CHARS]!r} comes twice in one object")
-    return {name: value for name, value in read.items() if value is not None} if None in read.values() else read
+        counts = Counter(name for name, _value in pairs)
+        twice = counts.most_common(1)[0][0][:_SHOWN_CHARS]
+        raise Malformed(f"the name {twice!r} comes twice in one object")
+    if None in read.values():
+        return {name: value for name, value in read.items() if value is not None}
+    return read
 
 
 def _constant(name: str) -> Any:

@@ -1,7 +1,8 @@
-"""The contract's scalar types: each reads one JSON value strictly and tells people and programs what was wrong.
+"""The contract's scalar types: each reads one JSON value strictly and tells people and programs what was
+wrong.
 
-A type carries its own JSON Schema, from which the XSD and the reference page are made as well. A fault never quotes
-the value: it may be an account number.
+A type carries its own JSON Schema, from which the XSD and the reference page are made as well. A fault
+never quotes the value: it may be an account number.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Callable
 from datetime import UTC, date, datetime
 from typing import Annotated, Any
 
-from pydantic import PlainValidator, WithJsonSchema
+from pydantic import BeforeValidator, PlainValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from protocols.canon.errors import FieldCode
@@ -37,9 +38,7 @@ _DATE_PATTERN = r"^2[0-9]{3}-[0-9]{2}-[0-9]{2}$"
 _TIME_PATTERN = (
     r"^2[0-9]{3}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?(Z|[+-][0-9]{2}:[0-9]{2})$"
 )
-_DURATION_PATTERN = (
-    r"^PT([0-9]{1,2}H([0-9]{1,4}M)?([0-9]{1,5}S)?|[0-9]{1,4}M([0-9]{1,5}S)?|[0-9]{1,5}S)$"
-)
+_DURATION_PATTERN = r"^PT([0-9]{1,2}H([0-9]{1,4}M)?([0-9]{1,5}S)?|[0-9]{1,4}M([0-9]{1,5}S)?|[0-9]{1,5}S)$"
 _DURATION = re.compile(r"PT(?=[0-9])(?:([0-9]{1,2})H)?(?:([0-9]{1,4})M)?(?:([0-9]{1,5})S)?\Z", re.ASCII)
 _LEADING_DIGITS = re.compile(r"[0-9]+")
 _ZERO = frozenset("0.")
@@ -85,7 +84,9 @@ def _text(max_chars: int, min_chars: int = 1) -> Callable[[object], str]:
     return read
 
 
-def _formed(pattern: str, what: str, max_chars: int, code: FieldCode = FieldCode.PATTERN) -> Callable[[object], str]:
+def _formed(
+    pattern: str, what: str, max_chars: int, code: FieldCode = FieldCode.PATTERN
+) -> Callable[[object], str]:
     matches = re.compile(pattern.removesuffix("$") + r"\Z", re.ASCII).match
 
     def read(value: object) -> str:
@@ -108,7 +109,10 @@ def _amount(value: object) -> str:
 
 
 _amount_formed = _formed(
-    AMOUNT_PATTERN, "ASCII digits with at most four decimals, without sign, blank or exponent", 20, FieldCode.AMOUNT
+    AMOUNT_PATTERN,
+    "ASCII digits with at most four decimals, without sign, blank or exponent",
+    20,
+    FieldCode.AMOUNT,
 )
 _time_formed = _formed(
     _TIME_PATTERN, "a time with a zone, such as 2026-11-24T17:00:00+08:00", 40, FieldCode.TIME
@@ -151,6 +155,17 @@ def _duration(min_s: int, max_s: int) -> Callable[[object], int]:
         return total_s
 
     return read
+
+
+def bounded(max_items: int) -> BeforeValidator:
+    """Refuses an array or map of more than `max_items` before any item is looked at: each would cost a fault."""
+
+    def read(value: Any) -> Any:
+        if isinstance(value, (list, dict)) and len(value) > max_items:
+            raise fault(FieldCode.TOO_LONG, f"{len(value)} items, limit {max_items}", max_items)
+        return value
+
+    return BeforeValidator(read)
 
 
 def _schema(pattern: str, max_chars: int, **more: Any) -> WithJsonSchema:

@@ -1,14 +1,14 @@
 """What an ERP can say, as values: what is left of a command once its JSON or XML has been read.
 
-Everything here has passed the contract's own limits. Whether the account exists, the sender may use it and the bank
-can carry it is for the gateway to decide.
+Everything here has passed the contract's own limits. Whether the account exists, the sender may use it and
+the bank can carry it is for the gateway to decide.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date
-from enum import Enum
+from enum import StrEnum
 
 from protocols.canon.order import Payment
 from protocols.canon.party import AccountNumber
@@ -21,8 +21,8 @@ MAX_PROPERTY_CHARS = 128
 """The longest message-id and correlation-id: longer ones change their place on the way through AMQP 1.0."""
 
 
-class CommandType(str, Enum):
-    """The names of the commands this version understands; each is also its routing key and its XML element."""
+class CommandType(StrEnum):
+    """The commands this version understands; the name is also routing key and XML element."""
 
     PAYMENT_SUBMIT = "payment.submit"
     PAYMENT_CANCEL = "payment.cancel"
@@ -52,7 +52,9 @@ class Cancel:
 
 @dataclass(frozen=True, slots=True)
 class StatusQuery:
-    """`status.query`: what became of the order? Named by the ERP's `id` or by our `payment` key, exactly one."""
+    """`status.query`: what became of the order? Named by the ERP's `id` or by our `payment` key, exactly
+    one.
+    """
 
     id: str | None = None
     payment: str | None = None
@@ -62,8 +64,8 @@ class StatusQuery:
 class BalanceQuery:
     """`balance.query`: what do these own accounts hold?
 
-    An answer up to `max_age_s` seconds old will do (0: ask the bank). After `max_wait_s` seconds the question is
-    answered `expired`.
+    An answer up to `max_age_s` seconds old will do (0: ask the bank). After `max_wait_s` seconds the
+    question is answered `expired`.
     """
 
     accounts: tuple[AccountNumber, ...]
@@ -75,8 +77,8 @@ class BalanceQuery:
 class TransactionsQuery:
     """`transactions.query`: one page of an own account's entries, bank dates `first` to `last` inclusive.
 
-    `after` is the `next` of the page before, still sealed; None asks for the first page. `limit` is the most lines
-    wanted in one page.
+    `after` is the `next` of the page before, still sealed; None asks for the first page. `limit` is the
+    most lines wanted in one page.
     """
 
     account: AccountNumber

@@ -1,8 +1,9 @@
 """XML as this contract reads and writes it: the same names as JSON, in namespace `urn:bankgw:1`.
 
-The form follows mechanically from the JSON form: the root element is the message type, a field is an element, an
-array's items are `<item>`, a map's entries are `<entry key="...">`. Elements may come in any order. What a document
-says is the JSON value it stands for; types and limits are checked there, so both forms have the same ones.
+The form follows mechanically from the JSON form: the root element is the message type, a field is an
+element, an array's items are `<item>`, a map's entries are `<entry key="...">`. Elements may come in any
+order. What a document says is the JSON value it stands for; types and limits are checked there, so both
+forms have the same ones.
 """
 
 from __future__ import annotations
@@ -12,10 +13,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from lxml import etree
-from pydantic import BaseModel
+from pydantic import BaseModel, PlainValidator
 
 from protocols.erp.json_form import MAX_DEPTH, Malformed
 from protocols.kit import xmldoc
@@ -25,10 +26,14 @@ from protocols.kit.xmldoc import Markup, el
 
 NAMESPACE = "urn:bankgw:1"
 _PREFIX = f"{{{NAMESPACE}}}"
-_XSI = "{http://www.w3.org/2001/XMLSchema-instance}schemaLocation"
+_ROOT_ATTRIBUTES = frozenset({"{http://www.w3.org/2001/XMLSchema-instance}schemaLocation"})
 _ITEM, _ENTRY = f"{_PREFIX}item", f"{_PREFIX}entry"
 _INTEGER = re.compile(r"-?[0-9]{1,9}\Z", re.ASCII)
 _BOM = b"\xef\xbb\xbf"
+_BOOLEANS = {"true": True, "false": False, "1": True, "0": False}
+_NO_ATTRIBUTES: frozenset[str] = frozenset()
+_KEY = frozenset({"key"})
+_SHOWN_CHARS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +51,7 @@ _TEXT = Shape("text")
 @lru_cache(maxsize=128)
 def shape(form: type[BaseModel]) -> Shape:
     """The shape of a message, from its class."""
-    hints = get_type_hints(form)
+    hints = get_type_hints(form, include_extras=True)
     return Shape(
         "object", {field.alias or name: _shape(hints[name]) for name, field in form.model_fields.items()}
     )
@@ -54,6 +59,10 @@ def shape(form: type[BaseModel]) -> Shape:
 
 def _shape(hint: Any) -> Shape:
     origin, inner = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        # A scalar type of the contract is read from a string whatever it becomes: a duration turns into
+        # seconds.
+        return _TEXT if any(isinstance(part, PlainValidator) for part in inner[1:]) else _shape(inner[0])
     if origin in (Union, UnionType):
         return _shape(next(part for part in inner if part is not NoneType))
     if origin is list or origin is tuple:
@@ -62,7 +71,9 @@ def _shape(hint: Any) -> Shape:
         return Shape("map", inner=_shape(inner[1]))
     if isinstance(hint, type) and issubclass(hint, BaseModel):
         return shape(hint)
-    return Shape("boolean") if hint is bool else _TEXT
+    if hint is bool:
+        return Shape("boolean")
+    return Shape("integer") if hint is int else _TEXT
 
 
 def parse(body: bytes, type_: str | None, form: type[BaseModel]) -> Any:
@@ -78,17 +89,88 @@ def parse(body: bytes, type_: str | None, form: type[BaseModel]) -> Any:
     name = etree.QName(root)
     if name.namespace != NAMESPACE or (type_ is not None and name.localname != type_):
         raise Malformed(f"the root element must be {type_ or 'a message'} in namespace {NAMESPACE}")
-    return _value(root, shape(form), {_XSI})
+    return _value(root, shape(form), _ROOT_ATTRIBUTES)
 
 
-def _value(element: etree._Element, expected: Shape, allowed: set[str]) -> Any:
-    strange = [str(name) for name in element.attrib if name not in allowed]
-    if expected.kind in ("object", "map", "array"):
+def _value(element: etree._Element, expected: Shape, allowed: frozenset[str]) -> Any:
+    strange = [name for name in map(str, element.attrib) if name not in allowed]
+    if expected.kind == "object" or strange or (len(element) and expected.kind not in ("array", "map")):
+        return _object(element, expected.fields or {}, strange)
+    if expected.kind == "array":
         _no_text(element)
-    if expected.kind == "array" and not strange:
-        return _items(element, expected)
-    if expected.kind == "map" and not strange:
+        return [_value(child, _due(child, _ITEM, expected), _NO_ATTRIBUTES) for child in element]
+    if expected.kind == "map":
         return _entries(element, expected)
-    if expected.kind == "object" or strange or len(element):
-        return _object(element, expected, strange)
     return _leaf(element.text or "", expected)
+
+
+def _object(element: etree._Element, fields: Mapping[str, Shape], strange: list[str]) -> dict[str, Any]:
+    _no_text(element)
+    read: dict[str, Any] = {f"@{name}": "" for name in strange}
+    for child in element:
+        tag = str(child.tag)
+        name = tag.removeprefix(_PREFIX)
+        if name in read:
+            raise Malformed(f"the element {name[:_SHOWN_CHARS]!r} comes twice in one place")
+        # A name of another namespace keeps its braces, so it is unknown and the fault shows why.
+        read[name] = _value(child, fields.get(name, _TEXT) if name != tag else _TEXT, _NO_ATTRIBUTES)
+    return read
+
+
+def _entries(element: etree._Element, expected: Shape) -> dict[str, Any]:
+    _no_text(element)
+    read: dict[str, Any] = {}
+    for child in element:
+        inner, key = _due(child, _ENTRY, expected), child.get("key")
+        if key is None or key in read:
+            raise Malformed("each entry needs a key of its own")
+        read[key] = _value(child, inner, _KEY)
+    return read
+
+
+def _due(child: etree._Element, tag: str, expected: Shape) -> Shape:
+    if child.tag != tag:
+        raise Malformed(f"only <{etree.QName(tag).localname}> elements of {NAMESPACE} may stand here")
+    assert expected.inner is not None, "an array or map has an inner shape"
+    return expected.inner
+
+
+def _leaf(text: str, expected: Shape) -> Any:
+    if expected.kind == "integer" and _INTEGER.match(text):
+        return int(text)
+    if expected.kind == "boolean" and text in _BOOLEANS:
+        return _BOOLEANS[text]
+    return text
+
+
+def _no_text(element: etree._Element) -> None:
+    for text in (element.text, *(child.tail for child in element)):
+        if text and text.strip(" \t\r\n"):
+            raise Malformed(f"text between the elements of {etree.QName(element).localname[:_SHOWN_CHARS]!r}")
+
+
+def write(type_: str, value: Mapping[str, Any], form: type[BaseModel]) -> bytes:
+    """The document for a JSON value of this message. What JSON leaves out, or says null, is left out.
+
+    Raises ProtocolError on a character XML cannot carry; the contract's texts have none.
+    """
+    inner = _fields(value, shape(form).fields or {})
+    return xmldoc.build(el(type_, {"xmlns": NAMESPACE}, inner), UTF8)
+
+
+def _fields(value: Mapping[str, Any], fields: Mapping[str, Shape]) -> list[Markup]:
+    return [
+        _element(name, inner, fields.get(name, _TEXT)) for name, inner in value.items() if inner is not None
+    ]
+
+
+def _element(name: str, value: Any, expected: Shape) -> Markup:
+    if expected.kind == "object":
+        return el(name, _fields(value, expected.fields or {}))
+    if expected.kind == "array":
+        return el(name, [_element("item", item, expected.inner or _TEXT) for item in value])
+    if expected.kind == "map":
+        return el(
+            name, [el("entry", {"key": key}, str(item)) for key, item in value.items() if item is not None]
+        )
+    return el(name, str(value).lower() if isinstance(value, bool) else str(value))

@@ -1,4 +1,4 @@
-"""The zoo of bad peers: servers on loopback that a client must refuse, and that count what it told them anyway."""
+"""Peers of every kind: servers on loopback, good and bad, that keep what a client told them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,11 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from OpenSSL import SSL
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IListeningPort, IOpenSSLServerConnectionCreator, IReactorTCP, ITCPTransport
+from twisted.internet.interfaces import (
+    IOpenSSLServerConnectionCreator,
+    IReactorTCP,
+    ITCPTransport,
+)
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
@@ -49,7 +53,7 @@ def bad_context(
     versions: tuple[int, int] = (SSL.TLS1_2_VERSION, SSL.TLS1_3_VERSION),
     ciphers: bytes = b"ALL",
 ) -> SSL.Context:
-    """A server context that presents anything, with no minimum of strength; `ask` is the file of the client CA it insists on."""
+    """Presents anything, however weak; `ask` is the file of the client CA it insists on."""
     context = SSL.Context(SSL.TLS_SERVER_METHOD)
     context.set_cipher_list(ciphers + b":@SECLEVEL=0")
     context.set_min_proto_version(versions[0])
@@ -72,10 +76,12 @@ class Peer:
     For a peer without TLS, `heard` is every byte after the connection, TLS records included.
     """
 
-    def __init__(self, greet: bytes = b"", behave: Callable[[bytes, ITCPTransport], None] | None = None) -> None:
+    def __init__(
+        self, greet: bytes = b"", behave: Callable[[bytes, ITCPTransport], None] | None = None
+    ) -> None:
         self.greet = greet
         self.behave = behave
-        self.heard = bytearray()
+        self.heard = b""
         self.connections = 0
         self.port = 0
         self.open: list[PeerProtocol] = []
@@ -84,13 +90,13 @@ class Peer:
     async def listening(
         self, reactor: IReactorTCP, context: SSL.Context | ServerTls | None
     ) -> AsyncIterator[Peer]:
-        """Listen on a free port until the block ends; with `context`, speak TLS. Leaves no connection behind."""
-        factory: Factory = Factory.forProtocol(lambda: PeerProtocol(self))
+        """Listen on a free port until the block ends; with `context`, speak TLS. Leaves nothing open."""
+        factory = Factory.forProtocol(lambda: PeerProtocol(self))
         factory.noisy = False
         if context is not None:
             creator = Bare(context) if isinstance(context, SSL.Context) else context
-            factory = cast(Factory, TLSMemoryBIOFactory(creator, False, factory))
-        listener: IListeningPort = reactor.listenTCP(0, factory, interface=LOOPBACK)
+            factory = cast(Factory[PeerProtocol], TLSMemoryBIOFactory(creator, False, factory))
+        listener: Any = reactor.listenTCP(0, cast(Any, factory), interface=LOOPBACK)
         self.port = listener.getHost().port
         try:
             yield self
@@ -162,7 +168,7 @@ class Talker(Protocol):
 
 
 class Yard:
-    """What a good peer and its client need, made once: a bank's root, the server's key, the client's files."""
+    """What a good peer and its client need, made once: root, server key, client files."""
 
     def __init__(self, folder: Path, now: datetime) -> None:
         self.folder = folder
@@ -178,17 +184,25 @@ class Yard:
 
     def client_certificate(self, **other: Any) -> x509.Certificate:
         """The gateway's certificate; `other` is given to Authority.issue."""
-        return self.root.issue("gateway", self.client_key.public_key(), self.now, purpose=CLIENT_PURPOSE, **other)
+        return self.root.issue(
+            "gateway", self.client_key.public_key(), self.now, purpose=CLIENT_PURPOSE, **other
+        )
 
-    def leaf(self, authority: Authority | None = None, subject: str | None = NAME, **other: Any) -> x509.Certificate:
+    def leaf(
+        self, authority: Authority | None = None, subject: str | None = NAME, **other: Any
+    ) -> x509.Certificate:
         """The server's certificate, good unless `other` (given to Authority.issue) says otherwise."""
         names = other.pop("names", (NAME, LOOPBACK))
         return (authority or self.root).issue(subject, self.key.public_key(), self.now, names=names, **other)
 
     def settings(self, **other: Any) -> TlsSettings:
         """The client's settings; `other` replaces fields."""
-        good: dict[str, Any] = {"server_name": NAME, "ca_file": self.ca_file,
-                "client_cert": self.folder / "client.pem", "client_key": self.folder / "client.key"}
+        good: dict[str, Any] = {
+            "server_name": NAME,
+            "ca_file": self.ca_file,
+            "client_cert": self.folder / "client.pem",
+            "client_key": self.folder / "client.key",
+        }
         return TlsSettings(**{**good, **other})
 
     def file(self, octets: bytes) -> Path:
@@ -205,7 +219,7 @@ def signed_with_sha1(certificate: x509.Certificate, issuer: rsa.RSAPrivateKey) -
     signature = issuer.sign(tbs, padding.PKCS1v15(), hashes.SHA1())
     der = certificate.public_bytes(Encoding.DER)
     start = der.index(certificate.tbs_certificate_bytes)
-    tail = der[start + len(tbs):].replace(_RSA_SHA256, _RSA_SHA1).replace(certificate.signature, signature)
+    tail = der[start + len(tbs) :].replace(_RSA_SHA256, _RSA_SHA1).replace(certificate.signature, signature)
     return x509.load_der_x509_certificate(der[:start] + tbs + tail)
 
 

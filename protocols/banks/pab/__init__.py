@@ -1,4 +1,4 @@
-"""平安银行 (PAB) 银企直联 through a B2Bi front end: GBK XML behind a 222-byte header over short TCP connections.
+"""平安银行 (PAB) 银企直联 through a B2Bi front end: GBK XML behind a 222-byte header, short TCP connections.
 
 Reconstructed from public material; see README.md in this folder.
 """

@@ -61,7 +61,7 @@ def answers() -> Cutter:
 
 @dataclass(frozen=True, slots=True)
 class Sender:
-    """Who we are to the front end: 20-digit enterprise code, operator, and what our header serials begin with."""
+    """Who we are to the front end: 20-digit enterprise code, operator, and how our header serials begin."""
 
     enterprise: str
     operator: str
@@ -100,8 +100,8 @@ class Answer:
 def read_answer(frame: bytes, operation: str) -> Answer:
     """Reads the answer to an `operation`. Raises ProtocolError on whatever cannot be such an answer.
 
-    A refusal may have no body and may still carry our own service type 01; an acceptance may not: that would be our
-    own request coming back.
+    A refusal may have no body and may still carry our own service type 01; an acceptance may not: that would
+    be our own request coming back.
     """
     if len(frame) < HEADER_BYTES or FRAMING.frame_length(frame[:HEADER_BYTES]) != len(frame):
         raise ProtocolError("frame_length", f"{len(frame)} bytes are not one answer with its lengths")
@@ -111,7 +111,7 @@ def read_answer(frame: bytes, operation: str) -> Answer:
     _expect(frame, "more", "0")
     _expect(frame, "attachments", "0")
     if _ascii(frame, "operation") != operation:
-        raise ProtocolError("correlation", f"an answer to {_ascii(frame, 'operation')!r}, we asked {operation}")
+        raise ProtocolError("correlation", f"answers {_ascii(frame, 'operation')!r}, we asked {operation}")
     if service not in ("01", "02") or (service == "01" and code == ACCEPTED):
         raise ProtocolError("value", f"service type {service!r} with code {code!r} is no answer")
     if not code:
@@ -132,7 +132,7 @@ def _expect(frame: bytes, name: str, wanted: str) -> None:
 
 
 def _text(frame: bytes) -> str:
-    """For people only, so no byte in it is a reason to doubt the code: banks cut it at 100 bytes, anywhere."""
+    """For people only, so no byte in it casts doubt on the code: banks cut it at 100 bytes, anywhere."""
     text = frame[_PLACES["text"]].decode("gb18030", errors="replace")
     return text.rstrip(" �\x00").lstrip(": ")
 

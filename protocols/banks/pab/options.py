@@ -1,4 +1,4 @@
-"""The bank's table in the settings: what is known has a value here, what is not is the reader's to fill in."""
+"""The bank's table in the settings: what is known has a value here, the rest is asked for."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ TODAY_STYLES: Final = ("4008", "4013")
 class Options:
     """How this enterprise uses the bank. Times in seconds; limits of None are not checked before sending.
 
-    `own_names` are what a payee bank's name contains when it is this bank; `own_cnaps` what its 12-digit number
-    begins with. `address_flag` is AddrFlag of payments to other banks: 1 same city, 2 another city.
+    `own_names` are what a payee bank's name contains when it is this bank; `own_cnaps` what its 12-digit
+    number begins with. `address_flag` is AddrFlag of payments to other banks: 1 same city, 2 another city.
     """
 
     enterprise_code: str
@@ -66,9 +66,9 @@ def _words(pattern: str) -> Callable[[Any], bool]:
 
 
 _CHECKS: Final[Mapping[str, tuple[Callable[[Any], bool], str]]] = {
-    "enterprise_code": (_text("[0-9]{20}"), "the bank's 20-digit code of the enterprise (企业银企直连标准代码), as text"),
+    "enterprise_code": (_text("[0-9]{20}"), "the enterprise's 20 digits (企业银企直连标准代码) as text"),
     "operator": (_text("[ -~]{1,5}"), 'up to 5 characters, usually "00000"'),
-    "serial_prefix": (_text("[0-9A-Za-z]{0,6}"), "up to 6 letters or digits, another one for each gateway of the enterprise"),
+    "serial_prefix": (_text("[0-9A-Za-z]{0,6}"), "up to 6 letters or digits, different for each gateway"),
     "reference_prefix": (_text("[0-9A-Z]{0,6}"), "up to 6 capital letters or digits"),
     "today_lines": (lambda value: value in TODAY_STYLES, '"4008" (cursor) or "4013" (page number)'),
     "page_lines": (_whole(30, 1000), "30 to 1000 lines a page of 4013"),
@@ -78,7 +78,7 @@ _CHECKS: Final[Mapping[str, tuple[Callable[[Any], bool], str]]] = {
         '"query_first" or "never"; this bank refuses a repeated voucher, so nothing is replay_safe',
     ),
     "own_names": (_words(".+"), "a list of texts found in the names of this bank's branches"),
-    "own_cnaps": (_words("[0-9]{3,12}"), "a list of beginnings, 3 to 12 digits, of this bank's numbers (联行号)"),
+    "own_cnaps": (_words("[0-9]{3,12}"), "a list of how this bank's numbers begin, 3 to 12 digits"),
     "address_flag": (lambda value: value in ("1", "2"), '"1" same city or "2" another city'),
     "max_name_bytes": (_or_none(_whole(1, 1000)), "a number of GBK bytes, or leave it out"),
     "max_bank_name_bytes": (_or_none(_whole(1, 1000)), "a number of GBK bytes, or leave it out"),
@@ -105,4 +105,5 @@ def read_options(table: Mapping[str, Any]) -> Options:
         check, remedy = _CHECKS[key]
         if not check(value):
             raise BadOptions(key, remedy)
-    return Options(**{key: tuple(value) if isinstance(value, list) else value for key, value in table.items()})
+    plain: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in table.items()}
+    return Options(**plain)

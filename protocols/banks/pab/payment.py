@@ -1,7 +1,7 @@
 """Money: 4004 single payment, and 4005, what became of it.
 
-An accepted 4004 is never more than pending. An answer belongs to the exchange on its own connection, and is then
-checked against our voucher (ThirdVoucher), the amount and the accounts wherever the answer states them.
+An accepted 4004 is never more than pending. An answer belongs to the exchange on its own connection, and is
+then checked against our voucher (ThirdVoucher), the amount and the accounts wherever the answer states them.
 """
 
 from __future__ import annotations
@@ -44,15 +44,15 @@ class Keys:
     creditor: str
 
     def check(self, body: etree._Element, voucher_tag: str) -> None:
-        """Raises "correlation" if `body` names another voucher, amount or account, "missing" if it names no voucher."""
+        """Raises "correlation" if `body` names another voucher, amount or account, "missing" if none."""
         stated = value(body, voucher_tag)
         if stated != self.voucher:
-            raise ProtocolError("correlation", f"the answer is about voucher {stated!r}, we asked for {self.voucher!r}")
+            raise ProtocolError("correlation", f"the answer is about {stated!r}, not {self.voucher!r}")
         amount, currency = value_or(body, "TranAmount"), value_or(body, "CcyCode")
         if amount and amount_minor(amount) != self.amount.minor:
             raise ProtocolError("correlation", f"voucher {self.voucher}: the answer's amount is {amount}")
         if currency and currency not in _RENMINBI:
-            raise ProtocolError("correlation", f"voucher {self.voucher}: the answer's currency is {currency!r}")
+            raise ProtocolError("correlation", f"voucher {self.voucher}: the answer is in {currency!r}")
         for tag, ours in (("OutAcctNo", self.debtor), ("InAcctNo", self.creditor)):
             account = value_or(body, tag)
             if account and account != ours:
@@ -73,7 +73,7 @@ class Payments:
     meanings: Meanings
 
     def pay(self, order: AnyOrder, context: Context) -> MoneyConversation:
-        """4004. Raises ProtocolError before anything is sent if the order cannot be written in the bank's form."""
+        """4004. Raises ProtocolError before anything is sent if the order does not fit the bank's form."""
         body = build(self.body(order, context.reference), GBK)
         wire = self.sender.message("4004", body, serial=context.serials[0], now=context.now)
         serial = wire[_SERIAL].decode("ascii")
@@ -84,11 +84,11 @@ class Payments:
     def body(self, order: AnyOrder, voucher: str) -> Markup:
         """The <Result> of a 4004 request."""
         if not _VOUCHER.fullmatch(voucher):
-            raise ProtocolError("value", f"{voucher!r} is no voucher of 1 to {VOUCHER_CHARS} letters and digits")
+            raise ProtocolError("value", f"{voucher!r} is no voucher: 1 to {VOUCHER_CHARS} of 0-9A-Za-z")
         if order.amount.currency != "CNY" or order.amount.minor <= 0:
             raise ProtocolError("value", f"4004 carries CNY amounts over zero, not {order.amount}")
         if len(order.purpose) > PURPOSE_CHARS:
-            raise ProtocolError("value", f"purpose of {len(order.purpose)} characters, the limit is {PURPOSE_CHARS}")
+            raise ProtocolError("value", f"purpose of {len(order.purpose)} characters, limit {PURPOSE_CHARS}")
         own_bank = self._own_bank(order)
         inner = order.id if _VOUCHER.fullmatch(order.id) else ""
         written = (

@@ -1,4 +1,4 @@
-"""What 平安银行 is, as data: limits, replay rule, pages, and which of it is only known from public material."""
+"""What 平安银行 is, as data: limits, replay rule, pages, and what of it is only reconstructed."""
 
 from __future__ import annotations
 

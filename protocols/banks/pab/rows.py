@@ -1,7 +1,7 @@
 """Rows of an account's entries: 4008 and 4013 name the same things differently.
 
-A fee is a row of its own with the trace of its payment (banks/pab.md 4). Neither operation marks it as a fee; it is
-recognised as a later row of the same trace whose amount is one of the fees the first row states.
+A fee is a row of its own with the trace of its payment (banks/pab.md 4). Neither operation marks it as a fee;
+it is recognised as a later row of the same trace whose amount is one of the fees the first row states.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ _CLOCK = re.compile(r"(?:[0-9]{8})?([0-9]{6})")
 
 @dataclass(frozen=True, slots=True)
 class Carry:
-    """What the next page must know of this one: its last trace, how many rows had it, and their fees in fen."""
+    """What the next page must know of this one: its last key, how many rows had it, their fees in fen."""
 
-    trace: str = ""
+    key: str = ""
     count: int = 0
     fees: tuple[int, ...] = ()
 
     def parts(self) -> list[Any]:
         """As plain values for a cursor."""
-        return [self.trace, self.count, *self.fees]
+        return [self.key, self.count, *self.fees]
 
     @staticmethod
     def of(parts: Sequence[Any]) -> Carry:
         """Reads what `parts` gave. Raises ValueError or TypeError."""
-        trace, count, *fees = parts
-        return Carry(str(trace), int(count), tuple(int(fee) for fee in fees))
+        key, count, *fees = parts
+        return Carry(str(key), int(count), tuple(int(fee) for fee in fees))
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +67,11 @@ class RawRow:
     text: str
     balance: str
     fees: tuple[int, ...]
+
+    @property
+    def key(self) -> str:
+        """The bank's key as we hand it on; traces are taken to be unique within a day only."""
+        return f"{date_text(self.day)}-{self.trace}"
 
 
 def row_of_4013(row: etree._Element, _day: date) -> RawRow:
@@ -102,13 +107,13 @@ def row_of_4008(row: etree._Element, day: date) -> RawRow:
 
 
 def line(row: RawRow, account: AccountNumber, occurrence: int, *, is_fee: bool) -> Line:
-    """The row as a canonical line of `account`. Traces are taken to be unique within a day only."""
+    """The row as a canonical line of `account`. Raises "missing" where the bank gave it no trace."""
     if not row.trace:
         raise ProtocolError("missing", "an entry without the bank's trace number")
     other = row.payee if row.direction is Direction.DEBIT else row.payer
     return Line(
         account=account,
-        bank_line_id=f"{date_text(row.day)}-{row.trace}",
+        bank_line_id=row.key,
         direction=row.direction,
         amount=Money(row.amount),
         bank_date=row.day,

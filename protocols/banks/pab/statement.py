@@ -1,7 +1,7 @@
 """Questions about accounts: 4001 balance, 4012 balance of a past day, 4008 and 4013 entries, 4019 returns.
 
-The bank answers about today or about the past, never about both in one question. So a walk over entries is made of
-legs: the closed days first, then today; its cursor names the leg, so that a walk over midnight goes on where it was.
+The bank answers about today or about the past, never about both in one question. So a walk over entries is
+made of legs: the closed days first, then today. Its cursor names the leg, and so survives midnight.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from protocols.banks.pab.rows import Carry, RawRow, line, row_of_4008, row_of_40
 from protocols.banks.pab.table import Meanings
 from protocols.canon.money import Money
 from protocols.canon.query import BalanceQuestion, LinesQuestion, ReturnsQuestion
-from protocols.canon.statement import Balance, Line, Page, Return, ReturnsPage
+from protocols.canon.statement import Balance, Direction, Line, Page, Return, ReturnsPage
 from protocols.kit.charset import GBK
 from protocols.kit.errors import ProtocolError
 from protocols.kit.fields import amount_minor, date_text, digits, parse_date, plain
@@ -38,8 +38,9 @@ Style = Literal["4008", "4013", "4019"]
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where in a walk one page is: the leg (operation and dates), the bank's own values, and what the page before
-    ended with. `mark` is a fingerprint of that page: the same one twice means that the bank goes round.
+    """Where in a walk one page is: the leg (operation and dates), the bank's own values, the page before.
+
+    `mark` is a fingerprint of the page before: the same one twice means that the bank goes round.
     """
 
     style: Style
@@ -112,14 +113,13 @@ class Statements:
         body = el("Result", leaf("Account", account), leaf("RptDate", date_text(day)))
         answer = yield from self._ask("4012", body, context, 0)
         result = _of_account(self._accepted("4012", answer), account)
-        return Balance(question.account, book=_money(result, "HisBookBalance"), available=_money(result, "HisBalance"))
+        book, available = _money(result, "HisBookBalance"), _money(result, "HisBalance")
+        return Balance(question.account, book=book, available=available)
 
     def lines(self, question: LinesQuestion, context: Context) -> Conversation[Page]:
-        """One page of entries. Raises Declined if the bank answers with a code, "paging" on a cursor out of its day."""
+        """One page of entries. Raises Declined on a code for an answer, "paging" on a stale cursor."""
         _renminbi(question.currency)
-        mark = fingerprint(
-            "lines", question.account.clear, date_text(question.first), date_text(question.last), question.currency
-        )
+        mark = _fingerprint("lines", question)
         if question.cursor is None:
             begin = self._leg(question.first, question.last, context.bank_date)
             if begin is None:
@@ -129,7 +129,7 @@ class Statements:
             cursor = PageCursor.decode(question.cursor, mark)
         place = Place.of(cursor.value)
         if place.style == "4008" and place.first != context.bank_date:
-            raise ProtocolError("paging", "the bank's day changed during this walk: begin again at the first page")
+            raise ProtocolError("paging", "the bank's day changed during this walk: begin again")
         operation = place.style
         request = _request_4008 if operation == "4008" else _request_4013
         answer = yield from self._ask(operation, request(question.account.clear, place), context, 0)
@@ -154,7 +154,7 @@ class Statements:
     def returns(self, question: ReturnsQuestion, context: Context) -> Conversation[ReturnsPage]:
         """One page of 4019, in legs of 30 days. Raises Declined if the bank answers with a code."""
         account = question.account.clear
-        mark = fingerprint("returns", account, date_text(question.first), date_text(question.last))
+        mark = _fingerprint("returns", question)
         if question.cursor is None:
             if question.first > question.last:
                 return ReturnsPage(())
@@ -225,7 +225,9 @@ def _request_4019(account: str, place: Place) -> Markup:
     )
 
 
-def _page(result: etree._Element, place: Place, question: LinesQuestion) -> tuple[tuple[Line, ...], Place | None]:
+def _page(
+    result: etree._Element, place: Place, question: LinesQuestion
+) -> tuple[tuple[Line, ...], Place | None]:
     """The lines of one answer, and the next page of the same leg if the bank says there is one."""
     elements = several(result, "list")
     stated = value_or(result, "PageRecCount")
@@ -246,19 +248,20 @@ def _page(result: etree._Element, place: Place, question: LinesQuestion) -> tupl
 
 
 def _numbered(rows: list[RawRow], carry: Carry, question: LinesQuestion) -> tuple[tuple[Line, ...], Carry]:
-    """Lines with their occurrence: rows with one trace are a payment and its fees, also across a page's edge."""
-    counts: Counter[str] = Counter({carry.trace: carry.count} if carry.count else {})
-    fees = {carry.trace: carry.fees}
+    """Lines with their occurrence: rows of one key are a payment and its fees, also across pages."""
+    counts: Counter[str] = Counter({carry.key: carry.count} if carry.count else {})
+    fees = {carry.key: carry.fees}
     lines: list[Line] = []
     for row in rows:
-        nth = counts[row.trace]
-        counts[row.trace] += 1
-        lines.append(line(row, question.account, nth, is_fee=nth > 0 and row.amount in fees.get(row.trace, ())))
+        nth = counts[row.key]
+        counts[row.key] += 1
+        is_fee = nth > 0 and row.direction is Direction.DEBIT and row.amount in fees.get(row.key, ())
+        lines.append(line(row, question.account, nth, is_fee=is_fee))
         if nth == 0:
-            fees[row.trace] = row.fees
+            fees[row.key] = row.fees
     if not rows:
         return (), carry
-    last = rows[-1].trace
+    last = rows[-1].key
     return tuple(lines), Carry(last, counts[last], fees.get(last, ()))
 
 
@@ -281,9 +284,12 @@ def _returned(row: etree._Element) -> Return:
     if not reference:
         raise ProtocolError("missing", "4019: a returned payment without voucher")
     day = value_or(row, "RejectDate")
-    return Return(
-        reference, _money(row, "TranAmount"), parse_date(day) if day else None, plain(value_or(row, "RejectRemark"))
-    )
+    returned_on = parse_date(day) if day else None
+    return Return(reference, _money(row, "TranAmount"), returned_on, plain(value_or(row, "RejectRemark")))
+
+
+def _fingerprint(what: str, question: LinesQuestion | ReturnsQuestion) -> str:
+    return fingerprint(what, question.account.clear, date_text(question.first), date_text(question.last))
 
 
 def _renminbi(currency: str) -> None:

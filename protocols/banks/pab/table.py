@@ -31,8 +31,8 @@ _FATES: Final[Mapping[str, Fate]] = {
 class Declined(ProtocolError):
     """The bank answered a question with a code instead of the matter asked for.
 
-    `outcome` is the table's word: `retry`, `rate_limited`, or `failed` for a refusal that asking again will not
-    change. A code in no row is `retry` with `listed` False.
+    `outcome` is the table's word: `retry`, `rate_limited`, or `failed` for a refusal that asking again does
+    not change. A code in no row is `retry` with `listed` False.
     """
 
     def __init__(self, operation: str, answer: Answer, outcome: str, *, listed: bool) -> None:

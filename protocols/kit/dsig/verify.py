@@ -94,7 +94,7 @@ def verify(
     check = _by_xmlsec if engine == "xmlsec" else _by_hand
     signer = next((key for key in usable if check(gated, profile, key)), None)
     if signer is None:
-        raise _refusal(gated, usable)
+        raise _refusal(gated, profile, usable)
     parts = _signed_parts(gated, profile)
     canonical = parts[profile.body]
     body = xmldoc.parse(canonical, UTF8, max_bytes=4 * max_bytes, max_nodes=max_nodes)
@@ -170,9 +170,7 @@ def _by_hand(gated: Gated, profile: Profile, key: PinnedKey) -> bool:
 
 
 def _signed_parts(gated: Gated, profile: Profile) -> tuple[bytes, ...]:
-    """The octets of every signed element, each proven by the digest that was signed. Takes the signature
-    out.
-    """
+    """The octets of every signed element, each proven by its digest. Takes the signature out."""
     enveloping = [ENVELOPED in reference.transforms for reference in profile.references]
     parts: dict[int, bytes] = {}
     for without in (False, True):
@@ -201,10 +199,12 @@ def _take_out(signature: etree._Element) -> None:
         parent.text = (parent.text or "") + tail
 
 
-def _refusal(gated: Gated, keys: Sequence[PinnedKey]) -> ProtocolError:
-    """Tells a changed message from a bank that signs with a new key, as far as the message itself claims
-    so.
-    """
+def _refusal(gated: Gated, profile: Profile, keys: Sequence[PinnedKey]) -> ProtocolError:
+    """Tells changed content from a bank that signs with a new key (if it shows one), and both from the rest."""
+    try:
+        _signed_parts(gated, profile)
+    except ProtocolError as error:
+        return error
     pinned = {key.fingerprint for key in keys}
     shown = () if gated.key_info is None else gated.key_info.iter(f"{{{DS}}}X509Certificate")
     for element in shown:

@@ -26,7 +26,11 @@ def pem(yard: Yard, *certificates: Any) -> Any:
 
 
 def expired(yard: Yard) -> dict[str, Any]:
-    return {"client_cert": pem(yard, yard.client_certificate(not_before=yard.now - 2 * DAY, not_after=yard.now - DAY))}
+    return {
+        "client_cert": pem(
+            yard, yard.client_certificate(not_before=yard.now - 2 * DAY, not_after=yard.now - DAY)
+        )
+    }
 
 
 def not_yet(yard: Yard) -> dict[str, Any]:
@@ -74,12 +78,22 @@ def binary_crl(yard: Yard) -> dict[str, Any]:
     return {"crl_file": yard.file(yard.root.crl([], yard.now, yard.now + DAY).public_bytes(Encoding.DER))}
 
 
-@pytest.mark.parametrize(("make", "words"), [
-    (expired, "expired at"), (not_yet, "not valid before"), (weak, "too weak"), (wrong_order, "is not issued by"),
-    (missing, "cannot be read"), (other_key, "does not belong"), (open_key, "mode 0644"),
-    (garbage_ca, "no readable PEM certificate"), (rootless_ca, "no self-signed root"), (stale_crl, "is stale"),
-    (binary_crl, "holds no PEM CRL"),
-])
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (expired, "expired at"),
+        (not_yet, "not valid before"),
+        (weak, "too weak"),
+        (wrong_order, "is not issued by"),
+        (missing, "cannot be read"),
+        (other_key, "does not belong"),
+        (open_key, "mode 0644"),
+        (garbage_ca, "no readable PEM certificate"),
+        (rootless_ca, "no self-signed root"),
+        (stale_crl, "is stale"),
+        (binary_crl, "holds no PEM CRL"),
+    ],
+)
 def test_a_mistake_is_told_with_file_setting_and_remedy(
     yard: Yard, make: Callable[[Yard], dict[str, Any]], words: str
 ) -> None:
@@ -93,7 +107,9 @@ def test_a_mistake_is_told_with_file_setting_and_remedy(
 
 
 def test_all_mistakes_are_told_at_once(yard: Yard) -> None:
-    problems = check(yard.settings(**expired(yard), **open_key(yard), **garbage_ca(yard), **stale_crl(yard)), yard.now)
+    problems = check(
+        yard.settings(**expired(yard), **open_key(yard), **garbage_ca(yard), **stale_crl(yard)), yard.now
+    )
     assert [problem.key for problem in problems] == ["client_key", "client_cert", "ca_file", "crl_file"]
 
 
@@ -109,9 +125,16 @@ def test_the_ends_of_all_files_are_known(yard: Yard) -> None:
     ours = yard.client_certificate(not_after=yard.now + 3 * DAY)
     short = Authority.root("short", yard.now - 2 * DAY)
     crl = yard.root.crl([], yard.now - DAY, yard.now + DAY)
-    times = not_after(yard.settings(
-        client_cert=pem(yard, ours), ca_file=pem(yard, yard.root.certificate, short.certificate),
-        crl_file=yard.file(crl.public_bytes(Encoding.PEM))))
-    assert times == {"client_cert": ours.not_valid_after_utc, "ca_file": short.certificate.not_valid_after_utc,
-                     "crl_file": crl.next_update_utc}
+    times = not_after(
+        yard.settings(
+            client_cert=pem(yard, ours),
+            ca_file=pem(yard, yard.root.certificate, short.certificate),
+            crl_file=yard.file(crl.public_bytes(Encoding.PEM)),
+        )
+    )
+    assert times == {
+        "client_cert": ours.not_valid_after_utc,
+        "ca_file": short.certificate.not_valid_after_utc,
+        "crl_file": crl.next_update_utc,
+    }
     assert set(not_after(yard.settings())) == {"client_cert", "ca_file"}

@@ -59,19 +59,26 @@ def reset(data: bytes, transport: ITCPTransport) -> None:
 HTTP = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"
 
 
-@pytest.mark.parametrize(("greeting", "behave", "reason"), [
-    (b"\xff" * 600, None, Reason.NOT_TLS),
-    (b"00000042<?xml version='1.0'?>", None, Reason.NOT_TLS),
-    (HTTP, None, Reason.NOT_TLS),
-    (b"", lambda data, transport: transport.write(HTTP), Reason.NOT_TLS),
-    (b"", goodbye, Reason.CLOSED),
-    (b"", reset, Reason.CLOSED),
-    (b"\x15\x03\x03\x00\x02\x02\x28", None, Reason.HANDSHAKE_FAILURE),
-    (b"\x15\x03\x03\x00\x02\x02\x46", None, Reason.PROTOCOL_VERSION),
-    (b"\x15\x03\x03\x00\x02\x02\x50", None, Reason.ALERT),
-])
+@pytest.mark.parametrize(
+    ("greeting", "behave", "reason"),
+    [
+        (b"\xff" * 600, None, Reason.NOT_TLS),
+        (b"00000042<?xml version='1.0'?>", None, Reason.NOT_TLS),
+        (HTTP, None, Reason.NOT_TLS),
+        (b"", lambda data, transport: transport.write(HTTP), Reason.NOT_TLS),
+        (b"", goodbye, Reason.CLOSED),
+        (b"", reset, Reason.CLOSED),
+        (b"\x15\x03\x03\x00\x02\x02\x28", None, Reason.HANDSHAKE_FAILURE),
+        (b"\x15\x03\x03\x00\x02\x02\x46", None, Reason.PROTOCOL_VERSION),
+        (b"\x15\x03\x03\x00\x02\x02\x50", None, Reason.ALERT),
+    ],
+)
 async def test_a_peer_that_speaks_no_tls_is_named_for_what_it_does(
-    net: Any, tls: ClientTls, greeting: bytes, behave: Callable[[bytes, ITCPTransport], None] | None, reason: Reason
+    net: Any,
+    tls: ClientTls,
+    greeting: bytes,
+    behave: Callable[[bytes, ITCPTransport], None] | None,
+    reason: Reason,
 ) -> None:
     peer = Peer(greeting, behave)
     async with peer.listening(net, None):
@@ -81,7 +88,9 @@ async def test_a_peer_that_speaks_no_tls_is_named_for_what_it_does(
 
 
 @pytest.mark.parametrize("greeting", [b"", b"\x16", b"\x16\x03\x03\x00\x7a\x02\x00"])
-async def test_a_handshake_that_stalls_ends_in_its_own_time(net: Any, tls: ClientTls, greeting: bytes) -> None:
+async def test_a_handshake_that_stalls_ends_in_its_own_time(
+    net: Any, tls: ClientTls, greeting: bytes
+) -> None:
     peer = Peer(greeting)
     async with peer.listening(net, None):
         began_s = net.seconds()
@@ -95,7 +104,9 @@ async def test_a_handshake_that_stalls_ends_in_its_own_time(net: Any, tls: Clien
 async def test_a_port_nobody_accepts_from_is_given_up_in_time(net: Any, tls: ClientTls) -> None:
     # A listener whose queue is full lets further connections hang in SYN-SENT.
     with socket.create_server((LOOPBACK, 0), backlog=0) as full, socket.create_connection(full.getsockname()):
-        refusal = await refused(BankEndpoint(net, LOOPBACK, full.getsockname()[1], tls, connect_timeout_s=0.2))
+        refusal = await refused(
+            BankEndpoint(net, LOOPBACK, full.getsockname()[1], tls, connect_timeout_s=0.2)
+        )
     assert refusal.reason is Reason.CONNECT_TIMEOUT
 
 
@@ -174,6 +185,35 @@ async def test_the_end_of_a_connection_reaches_the_protocol_as_it_was(
             assert isinstance(await talker.lost, kinds)
 
 
+class Clumsy(Protocol):
+    """A protocol with a bug."""
+
+    def connectionMade(self) -> None:
+        """Break."""
+        raise RuntimeError("a bug when connected")
+
+
+def cannot_build() -> Protocol:
+    raise RuntimeError("a bug when built")
+
+
+@pytest.mark.parametrize("secure", [True, False])
+async def test_a_bug_in_the_protocol_leaves_nobody_waiting(
+    net: Any, yard: Yard, tls: ClientTls, secure: bool
+) -> None:
+    peer = Peer()
+    context = bad_context([yard.leaf()], yard.key, ask=yard.ca_file) if secure else None
+    async with peer.listening(net, context):
+        endpoint = BankEndpoint(net, LOOPBACK, peer.port, tls if secure else None)
+        with pytest.raises(RuntimeError, match="a bug when built"):
+            await endpoint.connect(cannot_build)
+        with pytest.raises(RuntimeError, match="a bug when connected"):
+            await endpoint.connect(Clumsy)
+        for one in list(peer.open):
+            await one.lost
+    assert (peer.connections, peer.heard) == (2, b"")
+
+
 async def test_plain_tcp_to_loopback_works(net: Any) -> None:
     peer = Peer(behave=echo)
     async with peer.listening(net, None):
@@ -183,7 +223,9 @@ async def test_plain_tcp_to_loopback_works(net: Any) -> None:
         assert isinstance(await talker.lost, ConnectionDone)
 
 
-async def test_the_socket_does_not_dawdle_and_notices_a_dead_line(net: Any, yard: Yard, tls: ClientTls) -> None:
+async def test_the_socket_does_not_dawdle_and_notices_a_dead_line(
+    net: Any, yard: Yard, tls: ClientTls
+) -> None:
     peer = Peer(behave=echo)
     async with peer.listening(net, bad_context([yard.leaf()], yard.key, ask=yard.ca_file)):
         talker = await BankEndpoint(net, LOOPBACK, peer.port, tls, tcp_user_timeout_ms=1234).connect(Talker)

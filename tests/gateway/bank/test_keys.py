@@ -43,7 +43,9 @@ def good(tmp_path: Path, root: Authority, key: rsa.RSAPrivateKey) -> KeySettings
 
 def settings_for(folder: Path, root: Authority, key: rsa.RSAPrivateKey) -> KeySettings:
     write_key(folder / "sign.key", key)
-    write_certificates(folder / "sign.pem", root.issue("us", key.public_key(), datetime.now(UTC), purpose=None))
+    write_certificates(
+        folder / "sign.pem", root.issue("us", key.public_key(), datetime.now(UTC), purpose=None)
+    )
     return KeySettings("sample-1", folder / "sign.key", folder / "sign.pem")
 
 
@@ -51,9 +53,15 @@ def load(settings: KeySettings) -> Signer:
     return signers([settings], production=True, nonce=NONCE)[settings.key_id]
 
 
-@pytest.mark.parametrize(("digest", "algorithm"), [
-    ("sha1", hashes.SHA1()), ("sha256", hashes.SHA256()), ("sha384", hashes.SHA384()), ("sha512", hashes.SHA512()),
-])
+@pytest.mark.parametrize(
+    ("digest", "algorithm"),
+    [
+        ("sha1", hashes.SHA1()),
+        ("sha256", hashes.SHA256()),
+        ("sha384", hashes.SHA384()),
+        ("sha512", hashes.SHA512()),
+    ],
+)
 async def test_a_signature_verifies_with_the_certificate(
     good: KeySettings, digest: Digest, algorithm: hashes.HashAlgorithm
 ) -> None:
@@ -75,9 +83,12 @@ def test_a_file_key_signs_without_waiting(good: KeySettings) -> None:
     assert len(done.value.value) == 256
 
 
-def test_an_encrypted_key_needs_its_password(good: KeySettings, key: rsa.RSAPrivateKey, tmp_path: Path) -> None:
+def test_an_encrypted_key_needs_its_password(
+    good: KeySettings, key: rsa.RSAPrivateKey, tmp_path: Path
+) -> None:
     good.key_file.write_bytes(
-        key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"open sesame")))
+        key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"open sesame"))
+    )
     with pytest.raises(KeyFileError, match="password"):
         load(good)
     password = tmp_path / "password"
@@ -125,8 +136,18 @@ def certificate_of_another_key(good: KeySettings) -> Path:
     return good.cert_file
 
 
-@pytest.mark.parametrize("spoil", [missing_key, garbage_key, curve_key, small_key, missing_certificate,
-                                   garbage_certificate, certificate_of_another_key])
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        missing_key,
+        garbage_key,
+        curve_key,
+        small_key,
+        missing_certificate,
+        garbage_certificate,
+        certificate_of_another_key,
+    ],
+)
 def test_what_cannot_sign_is_refused_by_file(good: KeySettings, spoil: Callable[[KeySettings], Path]) -> None:
     file = spoil(good)
     with pytest.raises(KeyFileError) as error:

@@ -1,21 +1,18 @@
-"""The bad-peer zoo: each peer is refused for the right reason, in time, and never hears an application byte."""
+"""The bad-peer zoo: each is refused for the right reason, in time, and never hears an application byte."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from OpenSSL import SSL
 from service_identity import CertificateError
 from twisted.internet import ssl
-from twisted.internet.defer import DeferredList
+from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.endpoints import TCP4ClientEndpoint, wrapClientTLS
 from twisted.internet.protocol import Factory
 from twisted.internet.task import Clock
@@ -23,9 +20,10 @@ from twisted.internet.task import Clock
 from gateway.bank.endpoint import BankEndpoint, NotConnected
 from gateway.bank.keys import KeyFileError
 from gateway.bank.reasons import Reason, explain
-from gateway.bank.tls import SESSION_LIFETIME_S, ClientTls, TlsSettings, client_context, spki_pin
+from gateway.bank.tls import SESSION_LIFETIME_S, ClientTls, TlsSettings, client_context
 from gateway.simbank.pki import CLIENT_PURPOSE, Authority, new_key, write_key
 from tests.conftest import LoggedFailures
+from tests.world import zoo
 from tests.world.peers import (
     LOOPBACK,
     NAME,
@@ -35,7 +33,6 @@ from tests.world.peers import (
     Yard,
     bad_context,
     echo,
-    signed_with_sha1,
 )
 
 ONLY_1_2 = (SSL.TLS1_2_VERSION, SSL.TLS1_2_VERSION)
@@ -54,175 +51,6 @@ def net() -> Any:
     from twisted.internet import reactor
 
     return reactor
-
-
-@dataclass(frozen=True)
-class Case:
-    """What the peer presents and why it must be refused."""
-
-    reason: Reason
-    chain: Sequence[x509.Certificate]
-    key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
-    settings: dict[str, Any] = field(default_factory=dict)
-
-
-def expired(yard: Yard) -> Case:
-    leaf = yard.leaf(not_before=yard.now - 2 * DAY, not_after=yard.now - DAY)
-    return Case(Reason.EXPIRED, [leaf], yard.key)
-
-
-def not_yet_valid(yard: Yard) -> Case:
-    return Case(Reason.NOT_YET_VALID, [yard.leaf(not_before=yard.now + DAY)], yard.key)
-
-
-def wrong_host(yard: Yard) -> Case:
-    return Case(Reason.WRONG_NAME, [yard.leaf(names=["www.bank.test", LOOPBACK])], yard.key)
-
-
-def common_name_only(yard: Yard) -> Case:
-    return Case(Reason.NO_SAN, [yard.leaf(subject=NAME, names=())], yard.key)
-
-
-def malformed_wildcard(yard: Yard) -> Case:
-    return Case(Reason.BAD_SAN, [yard.leaf(names=["*.test"])], yard.key)
-
-
-def malformed_wildcard_beside_the_name(yard: Yard) -> Case:
-    return Case(Reason.BAD_SAN, [yard.leaf(names=[NAME, "fep.*.test"])], yard.key)
-
-
-def no_subject(yard: Yard) -> Case:
-    return Case(Reason.NO_SAN, [yard.leaf(subject=None, names=())], yard.key)
-
-
-def other_address(yard: Yard) -> Case:
-    return Case(Reason.WRONG_NAME, [yard.leaf(names=["127.0.0.2"])], yard.key, {"server_name": LOOPBACK})
-
-
-def address_only_as_dns_name(yard: Yard) -> Case:
-    san = x509.SubjectAlternativeName([x509.DNSName(LOOPBACK)])
-    leaf = x509.CertificateBuilder(
-        yard.root.certificate.subject, x509.Name([]), yard.key.public_key(), 7, yard.now - DAY, yard.now + DAY
-    ).add_extension(san, critical=True).sign(yard.root.key, hashes.SHA256())
-    return Case(Reason.BAD_SAN, [leaf], yard.key, {"server_name": LOOPBACK})
-
-
-def self_signed(yard: Yard) -> Case:
-    own = Authority(x509.load_pem_x509_certificate(yard.root.certificate.public_bytes(Encoding.PEM)), yard.key)
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, NAME)])
-    leaf = x509.CertificateBuilder(
-        name, name, own.key.public_key(), 8, yard.now - DAY, yard.now + DAY
-    ).add_extension(x509.SubjectAlternativeName([x509.DNSName(NAME)]), critical=False).sign(own.key, hashes.SHA256())
-    return Case(Reason.UNKNOWN_CA, [leaf], yard.key)
-
-
-def other_authority_of_the_same_name(yard: Yard) -> Case:
-    other = Authority.root("Bank of Tests root", yard.now)
-    return Case(Reason.UNKNOWN_CA, [yard.leaf(other), other.certificate], yard.key)
-
-
-def chain_of_another_bank(yard: Yard) -> Case:
-    other = Authority.root("Another Bank root", yard.now)
-    return Case(Reason.UNKNOWN_CA, [yard.leaf(other), other.certificate], yard.key)
-
-
-def incomplete_chain(yard: Yard) -> Case:
-    return Case(Reason.UNKNOWN_CA, [yard.leaf(yard.root.subordinate("issuing", yard.now))], yard.key)
-
-
-def reversed_chain(yard: Yard) -> Case:
-    issuing = yard.root.subordinate("issuing", yard.now)
-    return Case(Reason.WRONG_EKU, [issuing.certificate, yard.leaf(issuing)], issuing.key)
-
-
-def issuer_without_ca_flag(yard: Yard) -> Case:
-    issuing = yard.root.subordinate("no authority", yard.now, is_ca=False)
-    return Case(Reason.BAD_CHAIN, [yard.leaf(issuing), issuing.certificate], yard.key)
-
-
-def issuer_that_may_not_sign(yard: Yard) -> Case:
-    issuing = yard.root.subordinate("may not sign", yard.now, may_sign=False)
-    return Case(Reason.BAD_CHAIN, [yard.leaf(issuing), issuing.certificate], yard.key)
-
-
-def path_too_long(yard: Yard) -> Case:
-    first = yard.root.subordinate("first", yard.now, path_length=0)
-    second = first.subordinate("second", yard.now)
-    return Case(Reason.BAD_CHAIN, [yard.leaf(second), second.certificate, first.certificate], yard.key)
-
-
-def wrong_purpose(yard: Yard) -> Case:
-    return Case(Reason.WRONG_EKU, [yard.leaf(purpose=CLIENT_PURPOSE)], yard.key)
-
-
-def key_usage_without_signing(yard: Yard) -> Case:
-    usage = x509.KeyUsage(*[name == "key_cert_sign" for name in _KEY_USAGES])
-    return Case(Reason.WRONG_EKU, [yard.leaf(key_usage=usage)], yard.key)
-
-
-def revoked(yard: Yard) -> Case:
-    leaf = yard.leaf()
-    crl = yard.root.crl([leaf.serial_number], yard.now - DAY, yard.now + DAY)
-    return Case(Reason.REVOKED, [leaf], yard.key, {"crl_file": yard.file(crl.public_bytes(Encoding.PEM))})
-
-
-def stale_crl(yard: Yard) -> Case:
-    crl = yard.root.crl([], yard.now - 2 * DAY, yard.now - DAY)
-    return Case(Reason.STALE_CRL, [yard.leaf()], yard.key, {"crl_file": yard.file(crl.public_bytes(Encoding.PEM))})
-
-
-def crl_of_another_issuer(yard: Yard) -> Case:
-    crl = Authority.root("Another Bank root", yard.now).crl([], yard.now - DAY, yard.now + DAY)
-    return Case(Reason.NO_CRL, [yard.leaf()], yard.key, {"crl_file": yard.file(crl.public_bytes(Encoding.PEM))})
-
-
-def small_key(yard: Yard) -> Case:
-    key = new_key(1024)
-    leaf = yard.root.issue(NAME, key.public_key(), yard.now, names=[NAME])
-    return Case(Reason.WEAK_KEY, [leaf], key)
-
-
-def sha1_leaf(yard: Yard) -> Case:
-    return Case(Reason.WEAK_SIGNATURE, [signed_with_sha1(yard.leaf(), yard.root.key)], yard.key)
-
-
-def sha1_issuer(yard: Yard) -> Case:
-    issuing = yard.root.subordinate("issuing", yard.now)
-    weak = signed_with_sha1(issuing.certificate, yard.root.key)
-    return Case(Reason.WEAK_SIGNATURE, [yard.leaf(issuing), weak], yard.key)
-
-
-def ten_thousand_names(yard: Yard) -> Case:
-    names = [f"host{n:05}.bank.test" for n in range(10_000)] + [NAME]
-    return Case(Reason.OVERSIZE, [yard.leaf(names=names)], yard.key)
-
-
-def other_key_than_pinned(yard: Yard) -> Case:
-    pins = (spki_pin(yard.client_certificate()), spki_pin(yard.root.certificate))
-    return Case(Reason.WRONG_PIN, [yard.leaf()], yard.key, {"pins": pins})
-
-
-def other_key_than_pinned_without_names(yard: Yard) -> Case:
-    pins = (spki_pin(yard.client_certificate()),)
-    return Case(Reason.WRONG_PIN, [yard.leaf()], yard.key, {"pins": pins, "name_check": "pin-only"})
-
-
-def pinned_key_of_another_authority(yard: Yard) -> Case:
-    other = Authority.root("Another Bank root", yard.now)
-    leaf = yard.leaf(other)
-    return Case(Reason.UNKNOWN_CA, [leaf], yard.key, {"pins": (spki_pin(leaf),), "name_check": "pin-only"})
-
-
-_KEY_USAGES = ("digital_signature", "content_commitment", "key_encipherment", "data_encipherment", "key_agreement",
-               "key_cert_sign", "crl_sign", "encipher_only", "decipher_only")
-BAD_CERTIFICATES = [
-    expired, not_yet_valid, wrong_host, common_name_only, malformed_wildcard, malformed_wildcard_beside_the_name,
-    no_subject, other_address, address_only_as_dns_name, self_signed, other_authority_of_the_same_name,
-    chain_of_another_bank, incomplete_chain, reversed_chain, issuer_without_ca_flag, issuer_that_may_not_sign,
-    path_too_long, wrong_purpose, key_usage_without_signing, revoked, stale_crl, crl_of_another_issuer, small_key,
-    sha1_leaf, sha1_issuer, ten_thousand_names, other_key_than_pinned, other_key_than_pinned_without_names,
-    pinned_key_of_another_authority,
-]
 
 
 async def refusal(net: Any, peer: Peer, settings: TlsSettings) -> NotConnected:
@@ -250,9 +78,9 @@ async def accepted(net: Any, peer: Peer, tls: ClientTls) -> None:
 
 
 @pytest.mark.parametrize("version", ["1.2", "1.3"])
-@pytest.mark.parametrize("make", BAD_CERTIFICATES)
+@pytest.mark.parametrize("make", zoo.BAD_CERTIFICATES)
 async def test_a_bad_certificate_is_refused_before_a_byte(
-    net: Any, yard: Yard, make: Callable[[Yard], Case], version: str
+    net: Any, yard: Yard, make: Callable[[Yard], zoo.Case], version: str
 ) -> None:
     case = make(yard)
     peer = Peer()
@@ -264,9 +92,9 @@ async def test_a_bad_certificate_is_refused_before_a_byte(
 
 
 @pytest.mark.parametrize("version", ["1.2", "1.3"])
-@pytest.mark.parametrize("weak", [small_key, sha1_leaf, sha1_issuer])
+@pytest.mark.parametrize("weak", [zoo.small_key, zoo.sha1_leaf, zoo.sha1_issuer])
 async def test_the_legacy_profile_makes_no_concession_to_certificates(
-    net: Any, yard: Yard, weak: Callable[[Yard], Case], version: str
+    net: Any, yard: Yard, weak: Callable[[Yard], zoo.Case], version: str
 ) -> None:
     case = weak(yard)
     peer = Peer()
@@ -277,53 +105,14 @@ async def test_the_legacy_profile_makes_no_concession_to_certificates(
     assert peer.heard == b""
 
 
-def good(yard: Yard) -> Case:
-    return Case(Reason.ALERT, [yard.leaf()], yard.key)
-
-
-def good_by_address(yard: Yard) -> Case:
-    return Case(Reason.ALERT, [yard.leaf(names=[LOOPBACK])], yard.key, {"server_name": LOOPBACK})
-
-
-def good_by_wildcard(yard: Yard) -> Case:
-    return Case(Reason.ALERT, [yard.leaf(names=["*.bank.test"])], yard.key)
-
-
-def good_below_an_intermediate(yard: Yard) -> Case:
-    issuing = yard.root.subordinate("issuing", yard.now, path_length=0)
-    return Case(Reason.ALERT, [yard.leaf(issuing), issuing.certificate], yard.key)
-
-
-def good_with_its_next_pin(yard: Yard) -> Case:
-    pins = (spki_pin(yard.client_certificate()), spki_pin(yard.leaf()))
-    return Case(Reason.ALERT, [yard.leaf()], yard.key, {"pins": pins})
-
-
-def good_without_names_by_pin_only(yard: Yard) -> Case:
-    leaf = yard.leaf(names=())
-    return Case(Reason.ALERT, [leaf], yard.key, {"pins": (spki_pin(leaf),), "name_check": "pin-only"})
-
-
-def good_without_purpose(yard: Yard) -> Case:
-    return Case(Reason.ALERT, [yard.leaf(purpose=None)], yard.key)
-
-
-def good_and_not_revoked(yard: Yard) -> Case:
-    crl = yard.root.crl([4711], yard.now - DAY, yard.now + DAY)
-    return Case(Reason.ALERT, [yard.leaf()], yard.key, {"crl_file": yard.file(crl.public_bytes(Encoding.PEM))})
-
-
-def good_on_p256(yard: Yard) -> Case:
-    key = ec.generate_private_key(ec.SECP256R1())
-    return Case(Reason.ALERT, [yard.root.issue(NAME, key.public_key(), yard.now, names=[NAME])], key)
-
-
 @pytest.mark.parametrize("version", ["1.2", "1.3"])
-@pytest.mark.parametrize("make", [
-    good, good_by_address, good_by_wildcard, good_below_an_intermediate, good_with_its_next_pin,
-    good_without_names_by_pin_only, good_without_purpose, good_and_not_revoked, good_on_p256,
-])
-async def test_a_good_peer_is_accepted(net: Any, yard: Yard, make: Callable[[Yard], Case], version: str) -> None:
+@pytest.mark.parametrize(
+    "make",
+    zoo.GOOD_CERTIFICATES,
+)
+async def test_a_good_peer_is_accepted(
+    net: Any, yard: Yard, make: Callable[[Yard], zoo.Case], version: str
+) -> None:
     case = make(yard)
     peer = Peer(behave=echo)
     tls = client_context(yard.settings(**case.settings), net)
@@ -350,9 +139,9 @@ async def test_trouble_inside_the_verification_means_no(
     assert peer.heard == b""
 
 
-@pytest.mark.parametrize("make", [common_name_only, malformed_wildcard])
+@pytest.mark.parametrize("make", [zoo.common_name_only, zoo.malformed_wildcard])
 async def test_twisted_alone_would_have_paid_the_peers_we_refuse(
-    net: Any, yard: Yard, make: Callable[[Yard], Case], logged_failures: LoggedFailures
+    net: Any, yard: Yard, make: Callable[[Yard], zoo.Case], logged_failures: LoggedFailures
 ) -> None:
     case = make(yard)
     peer = Peer(behave=echo)
@@ -360,8 +149,9 @@ async def test_twisted_alone_would_have_paid_the_peers_we_refuse(
     async with peer.listening(net, bad_context(case.chain, case.key, ask=None)):
         options = ssl.optionsForClientTLS(NAME, trustRoot=root)
         endpoint = wrapClientTLS(options, TCP4ClientEndpoint(net, LOOPBACK, peer.port))
-        talker = await endpoint.connect(Factory.forProtocol(Talker))
-        await DeferredList([talker.answer, talker.lost], fireOnOneCallback=True)
+        talker = cast(Talker, await endpoint.connect(Factory.forProtocol(Talker)))
+        ended: list[Deferred[Any]] = [talker.answer, talker.lost]
+        await DeferredList(ended, fireOnOneCallback=True)
         if not talker.answer.called:
             pytest.skip("this Twisted closes the hole")
         assert peer.heard == PAYMENT
@@ -392,8 +182,17 @@ async def test_the_configured_versions_bind(net: Any, yard: Yard, settings: dict
     assert (refused.reason, peer.heard) == (Reason.PROTOCOL_VERSION, b"")
 
 
-@pytest.mark.parametrize("ciphers", [b"AES128-SHA", b"AES256-GCM-SHA384", b"ECDHE-RSA-AES128-SHA", b"eNULL",
-                                     b"DHE-RSA-AES128-GCM-SHA256", b"AECDH-AES128-SHA"])
+@pytest.mark.parametrize(
+    "ciphers",
+    [
+        b"AES128-SHA",
+        b"AES256-GCM-SHA384",
+        b"ECDHE-RSA-AES128-SHA",
+        b"eNULL",
+        b"DHE-RSA-AES128-GCM-SHA256",
+        b"AECDH-AES128-SHA",
+    ],
+)
 async def test_weak_ciphers_are_refused(net: Any, yard: Yard, ciphers: bytes) -> None:
     peer = Peer()
     context = bad_context([yard.leaf()], yard.key, ask=yard.ca_file, versions=ONLY_1_2, ciphers=ciphers)
@@ -414,7 +213,9 @@ async def test_odd_curves_are_refused(net: Any, yard: Yard, curve: ec.EllipticCu
 
 
 @pytest.mark.parametrize("version", ["1.2", "1.3"])
-async def test_a_peer_that_does_not_ask_for_our_certificate_is_not_mutual(net: Any, yard: Yard, version: str) -> None:
+async def test_a_peer_that_does_not_ask_for_our_certificate_is_not_mutual(
+    net: Any, yard: Yard, version: str
+) -> None:
     peer = Peer(behave=echo)
     async with peer.listening(net, bad_context([yard.leaf()], yard.key, ask=None, versions=ONLY[version])):
         refused = await refusal(net, peer, yard.settings())
@@ -423,7 +224,9 @@ async def test_a_peer_that_does_not_ask_for_our_certificate_is_not_mutual(net: A
 
 
 @pytest.mark.parametrize("version", ["1.2", "1.3"])
-async def test_asking_without_naming_an_authority_counts_as_asking(net: Any, yard: Yard, version: str) -> None:
+async def test_asking_without_naming_an_authority_counts_as_asking(
+    net: Any, yard: Yard, version: str
+) -> None:
     peer = Peer(behave=echo)
     context = bad_context([yard.leaf()], yard.key, ask=None, versions=ONLY[version])
     context.load_verify_locations(yard.ca_file)
@@ -513,22 +316,50 @@ async def test_no_session_is_resumed_unasked_or_under_tls_1_3(
 ) -> None:
     tls = client_context(yard.settings(resumption=resumption), net)
     peer = Peer(behave=echo)
-    async with peer.listening(net, bad_context([yard.leaf()], yard.key, ask=yard.ca_file, versions=ONLY[version])):
+    async with peer.listening(
+        net, bad_context([yard.leaf()], yard.key, ask=yard.ca_file, versions=ONLY[version])
+    ):
         for _ in range(3):
             await accepted(net, peer, tls)
     assert tls.resumed == 0
 
 
-async def test_a_kept_session_does_not_carry_over_to_a_peer_with_another_certificate(net: Any, yard: Yard) -> None:
+async def test_a_kept_session_does_not_carry_over_to_a_peer_with_another_certificate(
+    net: Any, yard: Yard
+) -> None:
     tls = client_context(yard.settings(resumption=True), net)
     first, second = Peer(behave=echo), Peer(behave=echo)
-    async with first.listening(net, bad_context([yard.leaf()], yard.key, ask=yard.ca_file, versions=ONLY_1_2)):
+    async with first.listening(
+        net, bad_context([yard.leaf()], yard.key, ask=yard.ca_file, versions=ONLY_1_2)
+    ):
         await accepted(net, first, tls)
-    bad = common_name_only(yard)
+    bad = zoo.common_name_only(yard)
     async with second.listening(net, bad_context(bad.chain, bad.key, ask=yard.ca_file, versions=ONLY_1_2)):
         with pytest.raises(NotConnected) as refused:
             await BankEndpoint(net, LOOPBACK, second.port, tls).connect(Talker)
     assert (refused.value.reason, second.heard, tls.resumed) == (Reason.NO_SAN, b"", 0)
+
+
+async def test_a_peer_that_chokes_on_resumption_is_met_afresh(net: Any, yard: Yard) -> None:
+    tls = client_context(yard.settings(resumption=True), net)
+    good, choking = Peer(behave=echo), Peer(behave=lambda data, transport: transport.loseConnection())
+    context = bad_context([yard.leaf()], yard.key, ask=yard.ca_file, versions=ONLY_1_2)
+    async with good.listening(net, context), choking.listening(net, None):
+        await accepted(net, good, tls)
+        await accepted(net, good, tls)
+        assert tls.resumed == 1
+        with pytest.raises(NotConnected):
+            await BankEndpoint(net, LOOPBACK, choking.port, tls).connect(Talker)
+        await accepted(net, good, tls)
+        assert tls.resumed == 1
+
+
+def test_a_handshake_that_verified_nothing_proves_nothing(net: Any, yard: Yard) -> None:
+    tls = client_context(yard.settings(), net)
+    connection = tls.clientConnectionForTLS(cast(Any, None))
+    refusal = tls.completed(connection)
+    assert refusal is not None
+    assert refusal.reason is Reason.BAD_CERTIFICATE
 
 
 async def test_renegotiation_is_not_entered(net: Any, yard: Yard) -> None:
@@ -547,14 +378,18 @@ async def test_renegotiation_is_not_entered(net: Any, yard: Yard) -> None:
     assert (peer.connections, peer.heard, len(full)) == (1, PAYMENT, 1)
 
 
-@pytest.mark.parametrize(("wrong", "words"), [
-    ({"client_key": None}, "both or neither"),
-    ({"client_cert": None, "client_key": None}, "require_mutual needs"),
-    ({"name_check": "pin-only"}, "needs at least one pin"),
-    ({"min_version": "1.3", "max_version": "1.2"}, "above max_version"),
-    ({"pins": ("c2hvcnQ=",)}, "SHA-256"),
-    ({"pins": ("not base64!",)}, "SHA-256"),
-])
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"client_key": None}, "both or neither"),
+        ({"client_cert": None, "client_key": None}, "require_mutual needs"),
+        ({"name_check": "pin-only"}, "needs at least one pin"),
+        ({"min_version": "1.3", "max_version": "1.2"}, "above max_version"),
+        ({"pins": ("c2hvcnQ=",)}, "SHA-256"),
+        ({"pins": ("not base64!",)}, "SHA-256"),
+        ({"ciphers": "ALL:@SECLEVEL=0"}, "legacy"),
+    ],
+)
 def test_contradictory_settings_are_refused(yard: Yard, wrong: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         yard.settings(**wrong)
@@ -567,6 +402,21 @@ def test_an_unreadable_file_is_named(net: Any, yard: Yard, setting: str, octets:
     with pytest.raises(KeyFileError) as error:
         client_context(yard.settings(**{setting: bad}), net)
     assert error.value.file == bad
+
+
+def test_ciphers_nobody_knows_are_refused(net: Any, yard: Yard) -> None:
+    with pytest.raises(ValueError, match="names no cipher suite"):
+        client_context(yard.settings(ciphers="NOT-A-CIPHER"), net)
+
+
+def test_a_client_certificate_too_weak_for_openssl_is_named(net: Any, yard: Yard) -> None:
+    key = new_key(1024)
+    write_key(yard.folder / "small.key", key)
+    small = yard.root.issue("gateway", key.public_key(), yard.now, purpose=CLIENT_PURPOSE)
+    file = yard.file(small.public_bytes(Encoding.PEM))
+    with pytest.raises(KeyFileError, match="key too small") as error:
+        client_context(yard.settings(client_cert=file, client_key=yard.folder / "small.key"), net)
+    assert error.value.file == file
 
 
 def test_a_key_of_another_certificate_is_refused(net: Any, yard: Yard) -> None:

@@ -36,8 +36,12 @@ def net() -> Any:
 
 
 def client(bank: BankPki, **other: Any) -> TlsSettings:
-    good: dict[str, Any] = {"server_name": bank.server_name, "ca_file": bank.ca_cert,
-                            "client_cert": bank.client_cert, "client_key": bank.client_key}
+    good: dict[str, Any] = {
+        "server_name": bank.server_name,
+        "ca_file": bank.ca_cert,
+        "client_cert": bank.client_cert,
+        "client_key": bank.client_key,
+    }
     return TlsSettings(**{**good, **other})
 
 
@@ -47,8 +51,17 @@ def serving(bank: BankPki, **other: Any) -> ServerTls:
 
 def test_the_files_have_fixed_names_and_private_keys_are_private(pki: dict[str, BankPki]) -> None:
     folder = pki["sample"].folder
-    parts = ("ca-cert", "server-cert", "server-key", "client-cert", "client-key", "gateway-sign-cert",
-             "gateway-sign-key", "bank-sign-cert", "bank-sign-key")
+    parts = (
+        "ca-cert",
+        "server-cert",
+        "server-key",
+        "client-cert",
+        "client-key",
+        "gateway-sign-cert",
+        "gateway-sign-key",
+        "bank-sign-cert",
+        "bank-sign-key",
+    )
     expected = {f"{bank}-{part}.pem" for bank in ("sample", "pab") for part in parts}
     assert {file.name for file in folder.iterdir()} == expected
     assert folder.stat().st_mode & 0o777 == 0o700
@@ -59,7 +72,9 @@ def test_the_files_have_fixed_names_and_private_keys_are_private(pki: dict[str, 
 
 def test_every_party_has_a_key_of_its_own(pki: dict[str, BankPki]) -> None:
     keys = [read_private_key(file) for file in pki["sample"].folder.glob("*-key.pem")]
-    numbers = {key.private_numbers().p for key in keys if isinstance(key, rsa.RSAPrivateKey) and key.key_size == 2048}
+    numbers = {
+        key.private_numbers().p for key in keys if isinstance(key, rsa.RSAPrivateKey) and key.key_size == 2048
+    }
     assert len(numbers) == 8
 
 
@@ -73,14 +88,21 @@ def test_another_implementation_accepts_the_server_certificate(pki: dict[str, Ba
 def test_certificates_live_for_days_not_years(pki: dict[str, BankPki]) -> None:
     for file in pki["sample"].folder.glob("*-cert.pem"):
         for certificate in read_certificates(file):
-            assert certificate.not_valid_before_utc < NOW < certificate.not_valid_after_utc < NOW + timedelta(days=30)
+            assert (
+                certificate.not_valid_before_utc
+                < NOW
+                < certificate.not_valid_after_utc
+                < NOW + timedelta(days=30)
+            )
 
 
 def test_the_gateway_finds_nothing_wrong_with_it(pki: dict[str, BankPki]) -> None:
     for bank in pki.values():
         assert check(client(bank), NOW) == []
-        keys = [KeySettings("gateway", bank.gateway_sign_key, bank.gateway_sign_cert),
-                KeySettings("bank", bank.bank_sign_key, bank.bank_sign_cert)]
+        keys = [
+            KeySettings("gateway", bank.gateway_sign_key, bank.gateway_sign_cert),
+            KeySettings("bank", bank.bank_sign_key, bank.bank_sign_cert),
+        ]
         assert set(signers(keys, production=True, nonce=b"n")) == {"gateway", "bank"}
 
 

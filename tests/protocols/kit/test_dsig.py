@@ -19,7 +19,7 @@ from protocols.kit.charset import GBK, UTF8
 from protocols.kit.dsig import stack
 from protocols.kit.dsig.verify import Engine
 from protocols.kit.errors import ProtocolError, Reason
-from protocols.kit.xmldoc import build, el, one, value
+from protocols.kit.xmldoc import Markup, build, el, one, value
 from tests.protocols.kit import signing
 from tests.protocols.kit.signing import ENVELOPED, NS, SOAP, SOAP_SIGNED, WSSE, D, KeyPair, key_pair
 
@@ -51,19 +51,13 @@ def test_what_we_sign_we_verify_and_read_from_the_signed_octets(bank: KeyPair, e
 @pytest.mark.parametrize("engine", ENGINES)
 def test_two_references_by_id(bank: KeyPair, engine: Engine) -> None:
     token = f'<wsse:SecurityTokenReference xmlns:wsse="{WSSE}"/>'
-    info = dsig.key_info(SOAP_SIGNED, el_markup(token))
+    info = dsig.key_info(SOAP_SIGNED, Markup(token))
     document = signing.signed(signing.envelope(), SOAP_SIGNED, bank, info)
     verified = dsig.verify(document, SOAP_SIGNED, bank.pin, engine=engine)
     assert verified.root.tag == f"{{{SOAP}}}Body"
     assert value(verified.root, f"{A}answer/{A}body/{A}amount") == "100.00"
     assert verified.parts[0] == verified.canonical
     assert b"2026-01-05T08:00:00Z" in verified.parts[1]
-
-
-def el_markup(text: str) -> dsig.sign.Markup:  # type: ignore[name-defined]
-    from protocols.kit.xmldoc import Markup
-
-    return Markup(text)
 
 
 def test_octets_are_those_xmlsec_would_sign(bank: KeyPair) -> None:
@@ -90,7 +84,7 @@ def stripped(document: bytes) -> bytes:
 
 def every_profile() -> list[tuple[dsig.Profile, bytes]]:
     path = ENVELOPED.signature_path
-    inclusive = dsig.Enveloped((dsig.ENVELOPED, dsig.C14N), dsig.SHA512)
+    inclusive = dsig.Enveloped((dsig.ENVELOPED, dsig.C14N), dsig.SHA384)
     bare = dsig.Enveloped((dsig.ENVELOPED,))
     deep = f"/{A}answer/{A}head/{D}Signature"
     by_id = dsig.ById(f"/{A}answer/{A}body", "Id", (dsig.C14N,))
@@ -233,7 +227,7 @@ def test_sha1_needs_a_date_and_ends_with_it(bank: KeyPair) -> None:
     [
         ({"signature_method": "http://www.w3.org/2001/04/xmldsig-more#rsa-md5"}, "algorithm"),
         ({"c14n": dsig.EXC_C14N + "WithComments"}, "algorithm"),
-        ({"references": (dsig.Enveloped((dsig.ENVELOPED, "http://www.w3.org/TR/1999/REC-xslt-19991116")),)}, ""),
+        ({"references": (dsig.Enveloped((dsig.ENVELOPED, "http://www.w3.org/TR/1999/REC-xslt-19991116")),)}, "algorithm"),
         ({"references": (dsig.Enveloped((dsig.EXC_C14N, dsig.ENVELOPED)),)}, "algorithm"),
         ({"references": (dsig.Enveloped((dsig.EXC_C14N,)),)}, "algorithm"),
         ({"references": ()}, "structure"),
@@ -307,9 +301,7 @@ def test_the_xmlsec1_command_verifies_ours(bank: KeyPair, case: int, tmp_path: P
     wire = dsig.attach(prepared, bank.sign(prepared.octets, hash_of(profile)))
     ids = ["answer", "body", "Body", "Timestamp"]
     command = ["xmlsec1", "--verify", "--pubkey-pem", str(tmp_path / "key.pem")]
-    command += [f"--id-attr:Id={name}" if False else f"--id-attr:Id" for name in ()]
-    for name in ids:
-        command += ["--id-attr:Id", name]
+    command += [word for name in ids for word in ("--id-attr:Id", name)]
     for content, good in ((wire, True), (wire.replace(b"100.00", b"900.00"), False)):
         (tmp_path / "message.xml").write_bytes(content)
         run = subprocess.run([*command, str(tmp_path / "message.xml")], capture_output=True, timeout=20)

@@ -1,0 +1,224 @@
+"""Publishes what the journal has to tell until the broker has confirmed every message.
+
+Rows come in memory right after their commit; the journal is scanned only at start, after a reconnect, and
+when more waits than fits in memory. A message whose reply queue is gone is parked: the payment is finished,
+only the news is not.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall
+
+from gateway import log
+from gateway.clock import Clock
+from gateway.erp.wire import Amqp, Fate, Message, Properties, Verdict
+from gateway.journal import outbox
+from gateway.journal.rows import Mail, OutboxRow
+from gateway.journal.store import Store
+from gateway.meters import Meters
+
+UNROUTED_NEWS = "bankgw.unrouted.news"
+WINDOW = 500
+IN_MEMORY = 20_000
+MARK_AT_ONCE = 200
+MARK_LINGER_S = 0.02
+RETRY_S = 1.0
+_log = log.get("erp.outbox")
+
+
+class Outbox:
+    """See the module. `take` gets committed rows, `up` is to be called when the broker is usable again."""
+
+    def __init__(self, amqp: Amqp, store: Store, node: str, user: str, app_id: str, clock: Clock, meters: Meters) -> None:
+        self._amqp = amqp
+        self._store = store
+        self._node = node
+        self._user = user
+        self._app_id = app_id
+        self._clock = clock
+        self._meters = meters
+        self._waiting: deque[OutboxRow] = deque()
+        self._known: set[str] = set()
+        self._in_flight = 0
+        self._overflowed = False
+        self._scanning = False
+        self._scan_again = False
+        self._marks: dict[Mail, list[str]] = {Mail.SENT: [], Mail.PARKED: []}
+        self._mark_timer: IDelayedCall | None = None
+        self._marking = 0
+        self._idle: list[Deferred[None]] = []
+        self._stopping = False
+
+    @property
+    def depth(self) -> int:
+        """Messages in memory that the broker has not confirmed."""
+        return len(self._waiting) + self._in_flight
+
+    def take(self, rows: Iterable[OutboxRow]) -> None:
+        """Rows that were just committed, in their order."""
+        for row in rows:
+            if len(self._waiting) >= IN_MEMORY:
+                self._overflowed = True
+                break
+            self._put(row)
+        self._pump()
+
+    def up(self) -> None:
+        """The broker is usable (again): look for everything the journal still has waiting."""
+        self._scan()
+
+    def unblocked(self) -> None:
+        """The broker takes messages again."""
+        self._pump()
+
+    def drain(self) -> Deferred[None]:
+        """Fires when nothing is in flight and everything confirmed is marked."""
+        self._stopping = True
+        done: Deferred[None] = Deferred()
+        self._idle.append(done)
+        self._flush_marks()
+        self._tell_idle()
+        return done
+
+    # ---- out ----
+
+    def _put(self, row: OutboxRow) -> None:
+        if row.message_id not in self._known:
+            self._known.add(row.message_id)
+            self._waiting.append(row)
+
+    def _pump(self) -> None:
+        while self._waiting and self._in_flight < WINDOW and self._amqp.up and not self._amqp.blocked:
+            row = self._waiting.popleft()
+            self._in_flight += 1
+            self._amqp.publish(self._message(row)).addCallback(self._heard, row)
+        if self._overflowed and len(self._waiting) < IN_MEMORY // 2:
+            self._overflowed = False
+            self._scan()
+
+    def _message(self, row: OutboxRow) -> Message:
+        properties = Properties(
+            message_id=row.message_id, correlation_id=row.correlation_id, user_id=self._user, app_id=self._app_id,
+            content_type=row.content_type, timestamp=row.created_ms // 1000, type=row.headers.get("type"),
+            headers=dict(row.headers),
+        )  # fmt: skip
+        return Message(row.exchange, row.routing_key, row.body, properties)
+
+    def _heard(self, verdict: Verdict, row: OutboxRow) -> None:
+        self._in_flight -= 1
+        self._meters.published.labels(verdict.fate.value).inc()
+        if verdict.fate is Fate.CONFIRMED:
+            self._meters.stage.labels("news").observe(max(self._clock.now_ms() - row.created_ms, 0) / 1000)
+            self._mark(row, Mail.SENT)
+        elif verdict.fate is Fate.LOST:
+            # Stored or not, nobody knows: the scan after the reconnect publishes it again under the same id.
+            self._known.discard(row.message_id)
+        elif verdict.fate is Fate.NACKED:
+            self._clock.later(RETRY_S, self._again, row)
+        else:
+            self._park(row, verdict)
+        self._pump()
+        self._tell_idle()
+
+    def _again(self, row: OutboxRow) -> None:
+        self._waiting.appendleft(row)
+        self._pump()
+
+    def _park(self, row: OutboxRow, verdict: Verdict) -> None:
+        """Nobody can take it: keep a copy where a person will find it."""
+        _log.warning("news.unroutable", message_id=row.message_id, exchange=row.exchange, key=row.routing_key,
+                     broker=f"{verdict.code} {verdict.text}", payment=row.payment,
+                     action=f"copied to {UNROUTED_NEWS}")  # fmt: skip
+        message = self._message(row)
+        headers = dict(message.properties.headers)
+        headers.update({"unrouted_exchange": row.exchange, "unrouted_key": row.routing_key})
+        properties = Properties(
+            message_id=row.message_id, correlation_id=row.correlation_id, user_id=self._user, app_id=self._app_id,
+            content_type=row.content_type, timestamp=row.created_ms // 1000, type=message.properties.type,
+            headers=headers,
+        )  # fmt: skip
+        self._in_flight += 1
+        copy = Message("", UNROUTED_NEWS, row.body, properties)
+        self._amqp.publish(copy).addCallback(self._parked, row)
+
+    def _parked(self, verdict: Verdict, row: OutboxRow) -> None:
+        self._in_flight -= 1
+        if verdict.fate is Fate.CONFIRMED:
+            self._mark(row, Mail.PARKED)
+        elif verdict.fate is Fate.LOST:
+            self._known.discard(row.message_id)
+        else:
+            self._clock.later(RETRY_S, self._again, row)
+        self._pump()
+        self._tell_idle()
+
+    # ---- marks ----
+
+    def _mark(self, row: OutboxRow, mail: Mail) -> None:
+        marks = self._marks[mail]
+        marks.append(row.message_id)
+        if len(marks) >= MARK_AT_ONCE or self._stopping:
+            self._flush_marks()
+        elif self._mark_timer is None:
+            self._mark_timer = self._clock.later(MARK_LINGER_S, self._linger_over)
+
+    def _linger_over(self) -> None:
+        self._mark_timer = None
+        self._flush_marks()
+
+    def _flush_marks(self) -> None:
+        if self._mark_timer is not None:
+            self._mark_timer.cancel()
+            self._mark_timer = None
+        for mail, marks in self._marks.items():
+            if marks:
+                self._marks[mail] = []
+                self._marking += 1
+                writing = self._store.write(lambda tx, ids=tuple(marks), mail=mail: outbox.mark(tx, ids, mail))  # type: ignore[misc]
+                writing.addBoth(self._marked, tuple(marks))
+
+    def _marked(self, _result: object, message_ids: tuple[str, ...]) -> None:
+        # A mark that failed leaves the row waiting: the next scan publishes it again, which is harmless.
+        self._marking -= 1
+        self._known.difference_update(message_ids)
+        self._tell_idle()
+
+    def _tell_idle(self) -> None:
+        if self._idle and not self._in_flight and not self._marking and not any(self._marks.values()):
+            waiting, self._idle = self._idle, []
+            for done in waiting:
+                done.callback(None)
+
+    # ---- scan ----
+
+    def _scan(self) -> None:
+        if self._scanning:
+            self._scan_again = True
+            return
+        self._scanning = True
+        self._page("")
+
+    def _page(self, after: str) -> None:
+        reading = self._store.read(lambda conn: outbox.unsent(conn, self._node, after, 1000))
+        reading.addCallbacks(self._paged, self._scan_failed)
+
+    def _paged(self, rows: list[OutboxRow]) -> None:
+        self.take(rows)
+        if len(rows) == 1000 and not self._overflowed:
+            self._page(rows[-1].message_id)
+            return
+        self._scanning = False
+        if self._scan_again:
+            self._scan_again = False
+            self._scan()
+
+    def _scan_failed(self, failure: object) -> None:
+        self._scanning = False
+        _log.error("outbox.scan_failed", error=str(failure), action="tried again in a second")
+        self._clock.later(RETRY_S, self._scan)
+
+

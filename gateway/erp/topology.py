@@ -1,0 +1,225 @@
+"""What the gateway needs on the broker, as data; how it is declared, verified and exported.
+
+Measured on RabbitMQ 4.0.5, and the reason for what is checked where:
+
+- `x-dead-letter-exchange` and `x-dead-letter-strategy` given as queue arguments win over a policy's; operator
+policies cannot name them. - Of `delivery-limit`, `message-ttl`, `expires` and `max-length` the smallest of
+argument, policy and operator policy holds. A policy can therefore expire orders or delete an idle queue with
+all it holds. - `overflow` is the exception: the policy wins over the argument. - Only one ordinary policy
+applies to a queue, the one of highest priority. `definitions()` brings one that keeps broad policies of
+others away; nothing keeps an operator policy away. - A declaration with other arguments is refused with 406
+naming the first that differs; policies are invisible to it. They can be read only over the management API or
+with rabbitmqctl: see `policies`. - A quorum queue without a dead-letter exchange drops a message after its
+21st return, so queues that people browse (parked, unrouted) have no delivery limit.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from gateway.erp.policies import QueueReport, judge
+from gateway.erp.wire import NO_HEADERS, BrokerRefused, Declarer, Prepare, Problem, Scalar, UnsafeTopology
+
+COMMANDS = "bankgw.commands"
+EVENTS = "bankgw.events"
+DEAD = "bankgw.dead"
+MONEY_QUEUE = "bankgw.commands.money"
+QUERY_QUEUE = "bankgw.commands.query"
+PARKED_QUEUE = "bankgw.parked"
+UNROUTED = "bankgw.unrouted"
+UNROUTED_COMMANDS_QUEUE = "bankgw.unrouted.commands"
+UNROUTED_NEWS = "bankgw.unrouted.news"
+"""Exchange and queue of this name take news whose addressee is gone."""
+
+MONEY_KEYS = ("payment.#", "batch.#", "payroll.#", "collection.#", "transfer.#")
+QUERY_KEYS = ("balance.#", "transactions.#", "statement.#", "receipt.#", "status.#")
+
+DELIVERY_LIMIT = 20
+UNLIMITED = -1
+
+_REMEDY = ("stop the gateway, drain the {kind}, delete it and start again: it is declared right then; "
+           "or import conf/rabbitmq/definitions.json")
+_MISMATCH = re.compile(r"inequivalent arg '(?P<what>[^']+)' for .+: "
+                       r"received (?P<wanted>.+) but current is (?P<found>.+)$")
+_NOT_FOUND, _ACCESS_REFUSED = 404, 403
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """A durable exchange; what it cannot route goes to `alternate`."""
+
+    name: str
+    kind: Literal["topic", "fanout"]
+    alternate: str | None = None
+
+    @property
+    def arguments(self) -> Mapping[str, Scalar]:
+        """As declared."""
+        return NO_HEADERS if self.alternate is None else {"alternate-exchange": self.alternate}
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """A durable quorum queue that refuses publishes rather than drop messages.
+
+    After `delivery_limit` returns a message goes to `dead_letter`, at least once; `UNLIMITED` where there is
+    none.
+    """
+
+    name: str
+    delivery_limit: int = UNLIMITED
+    dead_letter: str | None = None
+
+    @property
+    def arguments(self) -> Mapping[str, Scalar]:
+        """As declared."""
+        arguments: dict[str, Scalar] = {
+            "x-queue-type": "quorum",
+            "x-overflow": "reject-publish",
+            "x-delivery-limit": self.delivery_limit,
+        }
+        if self.dead_letter is not None:
+            arguments["x-dead-letter-exchange"] = self.dead_letter
+            arguments["x-dead-letter-strategy"] = "at-least-once"
+        return arguments
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """Messages of `exchange` whose key matches go to `queue`."""
+
+    queue: str
+    exchange: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Topology:
+    """Everything the gateway needs on the broker, in the order in which it can be declared."""
+
+    exchanges: tuple[Exchange, ...]
+    queues: tuple[Queue, ...]
+    bindings: tuple[Binding, ...]
+
+
+def standard(delivery_limit: int = DELIVERY_LIMIT) -> Topology:
+    """The contract's topology. `delivery_limit` is how often a command may be returned before it is parked.
+    """
+    return Topology(
+        exchanges=(
+            Exchange(UNROUTED, "fanout"),
+            Exchange(UNROUTED_NEWS, "fanout"),
+            Exchange(DEAD, "fanout"),
+            Exchange(COMMANDS, "topic", alternate=UNROUTED),
+            Exchange(EVENTS, "topic", alternate=UNROUTED_NEWS),
+        ),
+        queues=(
+            Queue(UNROUTED_COMMANDS_QUEUE),
+            Queue(UNROUTED_NEWS),
+            Queue(PARKED_QUEUE),
+            Queue(MONEY_QUEUE, delivery_limit, DEAD),
+            Queue(QUERY_QUEUE, delivery_limit, DEAD),
+        ),
+        bindings=(
+            Binding(UNROUTED_COMMANDS_QUEUE, UNROUTED, ""),
+            Binding(UNROUTED_NEWS, UNROUTED_NEWS, ""),
+            Binding(PARKED_QUEUE, DEAD, ""),
+            *(Binding(MONEY_QUEUE, COMMANDS, key) for key in MONEY_KEYS),
+            *(Binding(QUERY_QUEUE, COMMANDS, key) for key in QUERY_KEYS),
+        ),
+    )
+
+
+async def apply(declarer: Declarer, topology: Topology) -> None:
+    """Declare what is missing. `UnsafeTopology` names everything that exists and differs."""
+    problems: list[Problem] = []
+    for exchange in topology.exchanges:
+        await _fine(problems, "exchange", exchange.name, _declared(declarer, exchange))
+    for queue in topology.queues:
+        await _fine(problems, "queue", queue.name, _declared(declarer, queue))
+    if not problems:
+        for binding in topology.bindings:
+            bound = declarer.bind(binding.queue, binding.exchange, binding.key)
+            await _fine(problems, "queue", binding.queue, bound)
+    if problems:
+        raise UnsafeTopology(problems)
+
+
+async def verify(declarer: Declarer, topology: Topology) -> None:
+    """Create nothing; `UnsafeTopology` names everything missing or different.
+
+    Existing objects are declared again with the wanted arguments, which the broker compares and refuses to
+    change. Bindings cannot be seen this way; a missing one shows in `bankgw.unrouted.commands`.
+    """
+    problems: list[Problem] = []
+    for exchange in topology.exchanges:
+        if await _fine(problems, "exchange", exchange.name, declarer.exchange_exists(exchange.name)):
+            await _fine(problems, "exchange", exchange.name, _declared(declarer, exchange))
+    for queue in topology.queues:
+        if await _fine(problems, "queue", queue.name, declarer.queue_exists(queue.name)):
+            await _fine(problems, "queue", queue.name, _declared(declarer, queue))
+    if problems:
+        raise UnsafeTopology(problems)
+
+
+Reports = Callable[[], Awaitable[Sequence[QueueReport]]]
+
+
+def preparation(topology: Topology, mode: Literal["apply", "verify"],
+                reports: Reports | None = None) -> Prepare:
+    """What `pika_amqp(prepare=…)` runs on each new connection, before anything is consumed or published.
+
+    With `reports` (`policies.management_reports`) the policies in force are judged too; when they cannot be
+    read, that is a problem like any other: asked to check, it does not guess.
+    """
+    check = {"apply": apply, "verify": verify}[mode]
+
+    async def prepare(declarer: Declarer) -> None:
+        await check(declarer, topology)
+        if reports is not None:
+            wanted = {queue.name: queue.arguments for queue in topology.queues}
+            problems = judge(wanted, await reports())
+            if problems:
+                raise UnsafeTopology(problems)
+
+    return prepare
+
+
+def _declared(declarer: Declarer, thing: Exchange | Queue) -> Awaitable[None]:
+    if isinstance(thing, Exchange):
+        return declarer.exchange(thing.name, thing.kind, thing.arguments)
+    return declarer.queue(thing.name, thing.arguments)
+
+
+async def _fine(problems: list[Problem], kind: str, name: str, asked: Awaitable[None]) -> bool:
+    try:
+        await asked
+    except BrokerRefused as refused:
+        problems.append(_problem(kind, name, refused))
+        return False
+    return True
+
+
+def _problem(kind: str, name: str, refused: BrokerRefused) -> Problem:
+    mismatch = _MISMATCH.search(refused.text)
+    if mismatch:
+        return Problem(
+            f"{kind} {name}: {mismatch['what']} is {_plain(mismatch['found'])}, "
+            f"wanted {_plain(mismatch['wanted'])}",
+            _REMEDY.format(kind=kind))
+    if refused.code == _NOT_FOUND:
+        return Problem(f"{kind} {name} does not exist",
+                       'import conf/rabbitmq/definitions.json, or let the gateway do it (topology = "apply")')
+    if refused.code == _ACCESS_REFUSED:
+        return Problem(f"{kind} {name} may not be declared or compared: {refused.text}",
+                       "give the gateway's broker user configure, write and read rights on ^bankgw\\.")
+    return Problem(f"{kind} {name}: {refused}", "see the broker's log")
+
+
+def _plain(value: str) -> str:
+    """The broker's wording without its grammar: `the value 'x' of type 'longstr'` is `x`."""
+    quoted = re.match(r"(?:the value )?'(?P<value>[^']*)'", value)
+    return quoted["value"] if quoted else value

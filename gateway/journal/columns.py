@@ -1,0 +1,84 @@
+"""Column types that mean the same on SQLite, PostgreSQL, MySQL and MariaDB. Shared with the migrations."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import BigInteger, Column, ForeignKey, LargeBinary, String, Text
+from sqlalchemy.dialects import mysql, postgresql, sqlite
+from sqlalchemy.engine import Dialect
+from sqlalchemy.types import TypeDecorator, TypeEngine
+
+
+class Word(TypeDecorator[str]):
+    """Text of bounded length that compares byte by byte on every database: `a`, `A` and `a ` are three ids."""
+
+    impl = String
+    cache_ok = True
+
+    def __init__(self, length: int = 64) -> None:
+        super().__init__(length)
+        self.length = length
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[str]:
+        """The database's own type."""
+        if dialect.name == "sqlite":
+            return dialect.type_descriptor(sqlite.TEXT())
+        if dialect.name == "postgresql":
+            return dialect.type_descriptor(postgresql.VARCHAR(self.length, collation="C"))
+        collation = "utf8mb4_nopad_bin" if getattr(dialect, "is_mariadb", False) else "utf8mb4_0900_bin"
+        return dialect.type_descriptor(mysql.VARCHAR(self.length, charset="utf8mb4", collation=collation))
+
+
+_INTEGER = BigInteger().with_variant(sqlite.INTEGER(), "sqlite")
+_TEXT = Text().with_variant(mysql.MEDIUMTEXT(charset="utf8mb4"), "mysql", "mariadb")
+_SEALED = LargeBinary().with_variant(mysql.LONGBLOB(), "mysql", "mariadb")
+
+STRICT: dict[str, Any] = {"sqlite_strict": True, "mysql_engine": "InnoDB", "mariadb_engine": "InnoDB"}
+CLUSTERED: dict[str, Any] = {"sqlite_with_rowid": False, **STRICT}
+
+
+def key(name: str, length: int = 64) -> Column[str]:
+    """A text column of the primary key."""
+    return Column(name, Word(length), primary_key=True)
+
+
+def key_number(name: str) -> Column[int]:
+    """A number of the primary key, given by us."""
+    return Column(name, _INTEGER, primary_key=True, autoincrement=False)
+
+
+def bounded(name: str, length: int = 64, *, null: bool = False) -> Column[str]:
+    """Text in clear: only words that name nobody."""
+    return Column(name, Word(length), nullable=null)
+
+
+def unbounded(name: str) -> Column[str]:
+    """Text in clear of any length, such as our own JSON."""
+    return Column(name, _TEXT, nullable=False)
+
+
+def number(name: str, *, null: bool = False) -> Column[int]:
+    """An integer of 64 bits."""
+    return Column(name, _INTEGER, nullable=null)
+
+
+def hidden(name: str, *, null: bool = False) -> Column[bytes]:
+    """Bytes that the vault has sealed."""
+    return Column(name, _SEALED, nullable=null)
+
+
+def payment_key() -> Column[str]:
+    """The payment, as part of the primary key of what belongs to it."""
+    return Column("payment", Word(26), ForeignKey("payments.payment"), primary_key=True)
+
+
+def payment_ref() -> Column[str]:
+    """The payment that a row belongs to."""
+    return Column("payment", Word(26), ForeignKey("payments.payment"), nullable=False)
+
+
+def reply_columns() -> tuple[Column[str], ...]:
+    """How a sender wants to hear back."""
+    return (bounded("reply_to", 255, null=True), bounded("correlation_id", 255, null=True),
+            bounded("traceparent", 255, null=True), bounded("content_type"))  # fmt: skip

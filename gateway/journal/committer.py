@@ -1,0 +1,269 @@
+"""The blocking half of the writer: it owns the only writing connection and commits a group of units at a time.
+
+Nothing here knows a reactor. A group is one transaction; if it fails, each of its units is run alone, so that only
+the one at fault fails. What cannot be known, or cannot be written at all, is StoreFailed, and the process must end.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Engine, bindparam, insert, select, update
+from twisted.python.failure import Failure
+
+from gateway.clock import Clock, Entropy
+from gateway.core.states import Work
+from gateway.journal import attempts, audit, outbox, schema, work
+from gateway.journal.audit import Chain
+from gateway.journal.databases import is_transient, is_trouble
+from gateway.journal.lanes import Serials
+from gateway.journal.permits import Permits
+from gateway.journal.rows import OutboxRow, WorkRow
+from gateway.journal.store import StoreFailed, Tx, Unit
+from gateway.journal.vault import Vault, VaultError
+
+# A unit that another node got in the way of is run again this often before it fails.
+_TRIES = 5
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 2.0
+_PROBE = "vault_probe"
+_N = schema.units.c
+_SIGN_OFF = (
+    update(schema.units).where(_N.node == bindparam("b_node"), _N.unit == bindparam("b_before"))
+    .values(unit=bindparam("b_unit"), at_ms=bindparam("b_at_ms"), audit_seq=bindparam("b_seq"),
+            audit_hash=bindparam("b_hash"))
+)  # fmt: skip
+_SIGNED = select(_N.unit).where(_N.node == bindparam("b_node"))
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """A group's end: each unit's value or Failure, in order, and the mail and work it left."""
+
+    results: tuple[Any, ...]
+    mails: tuple[OutboxRow, ...]
+    works: tuple[WorkRow, ...]
+
+
+class _NotCommitted(Exception):
+    """The answer to COMMIT was lost, and the database says that it did not happen."""
+
+
+class Committer:
+    """Commits groups of units under one node's name. Used by one thread at a time."""
+
+    def __init__(
+        self, engine: Engine, clock: Clock, node: str, vault: Vault, entropy: Entropy, permits: Permits,
+        reconnect_s: float = 60.0, pause: Callable[[float], None] = time.sleep,
+    ) -> None:  # fmt: skip
+        self._engine = engine
+        self._clock = clock
+        self._node = node
+        self._vault = vault
+        self._entropy = entropy
+        self._permits = permits
+        self._reconnect_s = reconnect_s
+        self._pause = pause
+        self._conn: Connection | None = None
+        self._chain = Chain(node, audit.Head(0, audit.GENESIS))
+        self._serials = Serials()
+        self._signed: str | None = None
+
+    def open(self) -> None:
+        """Connect, check the vault's key, and take the node's chain up where it ended."""
+        self._connected()
+
+    def commit(self, units: Sequence[Unit[Any]]) -> Committed:
+        """Commit the units, together if possible. Raises StoreFailed; nothing a unit raises comes out of here."""
+        mails: list[OutboxRow] = []
+        works: dict[tuple[str, Work], WorkRow | None] = {}
+        try:
+            tx, values = self._transaction(units)
+        except StoreFailed:
+            raise
+        except Exception as error:
+            results = tuple(self._alone(unit, error if len(units) == 1 else None, mails, works) for unit in units)
+        else:
+            results = tuple(values)
+            mails, works = tx.mails, tx.works
+        return Committed(results, tuple(mails), tuple(row for row in works.values() if row is not None))
+
+    def close(self) -> None:
+        """Let the connection and the permit log go."""
+        if self._conn is not None:
+            self._conn.close()
+            self._conn = None
+        self._engine.dispose()
+        self._permits.close()
+
+    def _alone(
+        self, unit: Unit[Any], failed: Exception | None, mails: list[OutboxRow],
+        works: dict[tuple[str, Work], WorkRow | None],
+    ) -> Any:  # fmt: skip
+        """The unit's value, or its Failure when it is at fault itself. `failed`: how it failed alone just now."""
+        deadline_s = self._clock.monotonic_s() + self._reconnect_s
+        tries, pause_s = 0, _FIRST_PAUSE_S
+        while True:
+            try:
+                if failed is not None:
+                    error, failed = failed, None
+                    raise error
+                tx, values = self._transaction([unit])
+            except StoreFailed:
+                raise
+            except Exception as error:
+                tries += 1
+                if isinstance(error, _NotCommitted) or is_trouble(error):
+                    pause_s = self._wait(error, pause_s, deadline_s)
+                elif not is_transient(error) or tries >= _TRIES:
+                    return Failure(error)
+            else:
+                mails += tx.mails
+                works.update(tx.works)
+                return values[0]
+
+    def _transaction(self, units: Sequence[Unit[Any]]) -> tuple[Tx, list[Any]]:
+        conn = self._connected()
+        head = self._chain.head
+        tx = Tx(conn, self._clock.now_ms(), self._node, self._vault, self._entropy, self._chain, self._serials)
+        try:
+            transaction = conn.begin()
+            values = [unit(tx) for unit in units]
+            attempts.flush(tx)
+            outbox.flush(tx)
+            work.flush(tx)
+            audit.flush(tx)
+            key = self._sign_off(tx)
+        except BaseException as error:
+            self._chain.head = head
+            self._serials.blocks.clear()
+            self._abandon(conn, error)
+            raise
+        try:
+            transaction.commit()
+        except Exception as error:
+            self._serials.blocks.clear()
+            if not self._was_committed(key, error):
+                self._chain.head = head
+                raise _NotCommitted(str(error)) from error
+        self._signed = key
+        if tx.permits:
+            self._log_permits(tx)
+        return tx, values
+
+    def _sign_off(self, tx: Tx) -> str:
+        """Leave this group's key in the node's row: proof that it was committed, and that nobody else is this node."""
+        key = self._entropy.ulid(tx.now_ms)
+        head = self._chain.head
+        signed = tx.conn.execute(_SIGN_OFF, {
+            "b_node": self._node, "b_before": self._signed, "b_unit": key, "b_at_ms": tx.now_ms, "b_seq": head.seq,
+            "b_hash": head.hash,
+        })  # fmt: skip
+        if signed.rowcount != 1:
+            raise StoreFailed(
+                f"another process writes to the journal as node {self._node!r}; this one stops. "
+                f"Give every instance its own `node`, and run each once"
+            )
+        return key
+
+    def _log_permits(self, tx: Tx) -> None:
+        try:
+            self._permits.write(tx.permits)
+        except Exception as error:
+            raise StoreFailed(
+                f"the permit log cannot be written ({error}); nothing of this group is sent, its payments are "
+                f"`sending` in the journal and will be enquired about after the restart"
+            ) from error
+
+    def _was_committed(self, key: str, error: Exception) -> bool:
+        """Find out what became of a COMMIT that raised."""
+        if self._engine.dialect.name == "sqlite":
+            raise StoreFailed(f"SQLite's COMMIT failed ({error}); whether it is on disk is known after a restart")
+        self._drop()
+        conn = self._connect()
+        # The lost session may still be at it: the lock waits until it has ended, one way or the other.
+        with conn.begin():
+            found = conn.execute(_SIGNED.with_for_update(), {"b_node": self._node}).scalar_one()
+        if found not in (key, self._signed):
+            raise StoreFailed(f"another process writes to the journal as node {self._node!r}; this one stops")
+        return bool(found == key)
+
+    def _connected(self) -> Connection:
+        if self._conn is None:
+            conn = self._connect()
+            if self._signed is None:
+                with conn.begin():
+                    self._take_up(conn)
+        assert self._conn is not None
+        return self._conn
+
+    def _connect(self) -> Connection:
+        deadline_s = self._clock.monotonic_s() + self._reconnect_s
+        pause_s = _FIRST_PAUSE_S
+        while True:
+            conn: Connection | None = None
+            try:
+                conn = self._engine.connect()
+                with conn.begin():
+                    conn.execute(_SIGNED, {"b_node": self._node})
+            except Exception as error:
+                if conn is not None:
+                    conn.invalidate()
+                    conn.close()
+                if not is_trouble(error):
+                    raise StoreFailed(f"the journal cannot be opened: {error}") from error
+                pause_s = self._wait(error, pause_s, deadline_s)
+            else:
+                self._conn = conn
+                return conn
+
+    def _take_up(self, conn: Connection) -> None:
+        """First connection of this process: the chain's head, the node's row, the vault's key."""
+        found = conn.execute(select(schema.meta.c.value).where(schema.meta.c.name == _PROBE)).scalar()
+        aad = b"meta/value/" + _PROBE.encode()
+        if found is None:
+            probe = self._vault.seal(b"bankgw", aad).hex()
+            conn.execute(insert(schema.meta), {"name": _PROBE, "value": probe})
+        else:
+            try:
+                self._vault.open(bytes.fromhex(found), aad)
+            except VaultError as error:
+                raise StoreFailed(f"this vault key does not open this journal ({error}); use the key it began with") from error
+        self._chain.head = audit.head_of(conn, self._node)
+        signed = conn.execute(_SIGNED, {"b_node": self._node}).scalar()
+        if signed is None:
+            signed = ""
+            conn.execute(insert(schema.units), {
+                "node": self._node, "unit": signed, "at_ms": 0, "audit_seq": self._chain.head.seq,
+                "audit_hash": self._chain.head.hash})  # fmt: skip
+        self._signed = signed
+
+    def _wait(self, error: Exception, pause_s: float, deadline_s: float) -> float:
+        if self._clock.monotonic_s() + pause_s > deadline_s:
+            raise StoreFailed(f"the journal's database has been in trouble for {self._reconnect_s:g} s: {error}") from error
+        self._pause(pause_s)
+        return min(pause_s * 2, _LONGEST_PAUSE_S)
+
+    def _abandon(self, conn: Connection, error: BaseException) -> None:
+        """Roll back; a connection that cannot even do that is thrown away."""
+        try:
+            transaction = conn.get_transaction()
+            if transaction is not None:
+                transaction.rollback()
+        except Exception:
+            self._drop()
+        else:
+            if conn.invalidated or is_trouble(error):
+                self._drop()
+
+    def _drop(self) -> None:
+        conn, self._conn = self._conn, None
+        if conn is None:
+            return
+        try:
+            conn.invalidate()
+            conn.close()
+        except Exception:
+            pass  # it was broken; the next use opens a new one

@@ -1,0 +1,269 @@
+"""Payments: how an order becomes one, and how they are found again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import Any
+
+from sqlalchemy import Connection, Select, bindparam, select
+
+from gateway.clock import Entropy
+from gateway.core import flow
+from gateway.core.policy import Judgement, UsageFacts
+from gateway.core.states import Hold, Reject, Release, Rules, Tell
+from gateway.journal import apply as applying
+from gateway.journal import audit, records, references, schema, telling
+from gateway.journal.databases import insert_new, upsert
+from gateway.journal.lanes import draw_serials
+from gateway.journal.rows import PaymentRow, Reply
+from gateway.journal.store import Tx
+from gateway.journal.vaults import vault_of
+from protocols.canon.errors import CODES, Refusal
+from protocols.canon.limits import ReferenceForm
+from protocols.canon.order import AnyOrder
+from protocols.canon.outcome import State
+
+_C = schema.payments.c
+_U = schema.usage.c
+_P = schema.payees.c
+_BY_IDENTITY = select(schema.payments).where(_C.sender == bindparam("b_sender"), _C.order_id == bindparam("b_order"))
+_USAGE = select(_U.scope, _U.sum_minor).where(
+    _U.sender == bindparam("b_sender"), _U.currency == bindparam("b_currency"), _U.day == bindparam("b_day"),
+    _U.key.in_([bindparam("b_self"), bindparam("b_account"), bindparam("b_payee")]),
+)  # fmt: skip
+_PAYEE = select(_P.first_ms).where(_P.sender == bindparam("b_sender"), _P.payee == bindparam("b_payee"))
+_ALIKE = (
+    select(_C.order_id)
+    .where(_C.dup_key == bindparam("b_dup"), _C.accepted_ms >= bindparam("b_since"),
+           _C.state.not_in([s.value for s in (State.REJECTED, State.CANCELLED, State.EXPIRED, State.FAILED)]))
+    .order_by(_C.accepted_ms.desc()).limit(1)
+)  # fmt: skip
+SENDER, ACCOUNT, PAYEE = "sender", "account", "payee"
+_SELF = "*"
+
+
+class Admittance(str, Enum):
+    """What became of an order at the door."""
+
+    NEW = "new"
+    REPLAYED = "replayed"
+    CONFLICT = "conflict"
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """An order that passed every check that needs no journal, and how to judge it with what the journal counted.
+
+    `day` is the calendar day (ISO) in which the sender's limits count. `dup_key` is equal for orders that look
+    alike (same debtor, creditor, amount, purpose); None asks for no look. `alike_since_ms` is how far back to look.
+    `judge` may be called more than once and must be pure.
+    """
+
+    company: str
+    sender: str
+    bank: str
+    lane: str
+    order: AnyOrder
+    fingerprint: str
+    rules: Rules
+    reply: Reply
+    form: ReferenceForm
+    judge: Callable[[UsageFacts], Judgement]
+    actor: str
+    day: str
+    dup_key: str | None = None
+    alike_since_ms: int = 0
+    tell_sent: bool = False
+    batch: str | None = None
+    item_no: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """`row` is the payment as it is now. For a conflict it is the other order that has the id; nothing changed.
+
+    `judgement` is given for new payments only.
+    """
+
+    kind: Admittance
+    row: PaymentRow
+    judgement: Judgement | None = None
+
+
+def admit(tx: Tx, admission: Admission, entropy: Entropy) -> Admitted:
+    """Make the order a payment, once: its own key, its bank reference, the verdict, its work and the replies.
+
+    The same id with the same content answers with the payment's present state; with other content it is a conflict,
+    which the caller refuses.
+    """
+    known = _known(tx, admission)
+    if known is not None:
+        return known
+    usage = _Usage(tx, admission)
+    judgement = admission.judge(usage.facts())
+    row, step, tells = _new_row(tx, admission, judgement, entropy)
+    dup_key = admission.dup_key
+    if not insert_new(tx.conn, schema.payments, records.columns(row, dup_key, tx.vault)):
+        usage.give_back()
+        known = _known(tx, admission)
+        assert known is not None, "an order's identity was neither free nor taken"
+        return known
+    if isinstance(judgement.event, Reject):
+        usage.give_back()
+    elif isinstance(judgement.event, Release):
+        usage.know_payee(row)
+    for state, event, seq in tells:
+        shown = replace(row, life=replace(row.life, state=state))
+        telling.publish(tx, row, telling.news_of(shown, event, seq, tx.now_ms))
+    applying.schedule(tx, row, step)
+    detail = {"event": "Admit", "before": "", "after": row.life.state.value, "rule": step.rule, "version": row.version,
+              "seq": row.life.seq, "sender": row.sender, "order_id": row.order.id}  # fmt: skip
+    if isinstance(judgement.event, Hold):
+        detail["reason"] = judgement.event.reason
+    audit.append(tx, admission.actor, "payment.admitted", row.payment, detail)
+    return Admitted(Admittance.NEW, row, judgement)
+
+
+def _known(tx: Tx, admission: Admission) -> Admitted | None:
+    identity = {"b_sender": admission.sender, "b_order": admission.order.id}
+    found = tx.conn.execute(_BY_IDENTITY, identity).first()
+    if found is None:
+        return None
+    row = records.read(found, tx.vault)
+    if row.fingerprint != admission.fingerprint:
+        return Admitted(Admittance.CONFLICT, row)
+    telling.replay(tx, row, admission.reply)
+    audit.append(tx, admission.actor, "order.repeated", row.payment, {"state": row.life.state.value})
+    return Admitted(Admittance.REPLAYED, row)
+
+
+def _new_row(
+    tx: Tx, admission: Admission, judgement: Judgement, entropy: Entropy
+) -> tuple[PaymentRow, flow.Step, list[tuple[State, str, int]]]:
+    """The payment after its verdict, the verdict's step, and what to tell: state, event and number of each."""
+    order, event = admission.order, judgement.event
+    valid_until_ms = None if order.valid_until is None else int(order.valid_until.timestamp() * 1000)
+    born = flow.born(admission.rules, valid_until_ms=valid_until_ms, tell_sent=admission.tell_sent)
+    tells = [(State.ACCEPTED, telling.ACCEPTED, born.seq)]
+    if isinstance(event, Reject):
+        # One command has one reply: a rejected order was never accepted, so the rejection is number 1.
+        born, tells = replace(born, seq=0), []
+    step = flow.step(born, event)
+    told = [effect.event for effect in step.effects if isinstance(effect, Tell)]
+    tells += [(step.life.state, name, seq) for seq, name in enumerate(told, start=born.seq + 1)]
+    serial = draw_serials(tx, admission.lane, 1).start
+    row = PaymentRow(
+        payment=entropy.ulid(tx.now_ms), company=admission.company, sender=admission.sender, bank=admission.bank,
+        lane=admission.lane, order=order, fingerprint=admission.fingerprint, life=step.life, version=1, epoch=0,
+        bank_ref=references.write(admission.form, serial, tx.now_ms), reply=admission.reply, accepted_ms=tx.now_ms,
+        changed_ms=tx.now_ms, hold_reason=event.reason if isinstance(event, Hold) else None, batch=admission.batch,
+        item_no=admission.item_no,
+        refusal=Refusal(event.code, CODES[event.code].meaning, judgement.faults) if isinstance(event, Reject) else None,
+    )  # fmt: skip
+    return row, step, tells
+
+
+class _Usage:
+    """What a sender has moved on a day. Counting first and reading after keeps two nodes from both passing a limit."""
+
+    def __init__(self, tx: Tx, admission: Admission) -> None:
+        self._tx = tx
+        self._admission = admission
+        self._account = tx.vault.blind(admission.order.debtor.account.clear)
+        self._payee = tx.vault.blind(admission.order.creditor.account.clear)
+        self._minor = admission.order.amount.minor
+        self._count(self._minor, 1)
+
+    def _count(self, minor: int, number: int) -> None:
+        admission = self._admission
+        keys = ((SENDER, _SELF), (ACCOUNT, self._account), (PAYEE, self._payee))
+        rows = [{"sender": admission.sender, "scope": scope, "key": key, "day": admission.day,
+                 "currency": admission.order.amount.currency, "sum_minor": minor, "count": number}
+                for scope, key in keys]  # fmt: skip
+        upsert(self._tx.conn, schema.usage, rows, add=("sum_minor", "count"))
+
+    def facts(self) -> UsageFacts:
+        """The day's sums without this order, whether the payee is known, and an order that looks alike."""
+        tx, admission = self._tx, self._admission
+        counted = tx.conn.execute(_USAGE, {
+            "b_sender": admission.sender, "b_currency": admission.order.amount.currency, "b_day": admission.day,
+            "b_self": _SELF, "b_account": self._account, "b_payee": self._payee,
+        })  # fmt: skip
+        sums: dict[str, int] = {scope: int(minor) - self._minor for scope, minor in counted}
+        payee = tx.conn.execute(_PAYEE, {"b_sender": admission.sender, "b_payee": self._payee}).first()
+        alike: str | None = None
+        if admission.dup_key is not None:
+            key = {"b_dup": tx.vault.blind(admission.dup_key), "b_since": admission.alike_since_ms}
+            alike = tx.conn.execute(_ALIKE, key).scalar()
+        return UsageFacts(sums[SENDER], sums[ACCOUNT], sums[PAYEE], payee is not None, alike)
+
+    def give_back(self) -> None:
+        """The order was not taken after all."""
+        self._count(-self._minor, -1)
+
+    def know_payee(self, row: PaymentRow) -> None:
+        """The order was let go: its payee is known from now on."""
+        applying.know_payee(self._tx, row)
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """Which payments to list; what is None does not matter. Times are of acceptance, in ms: from, and before."""
+
+    states: tuple[State, ...] = ()
+    bank: str | None = None
+    lane: str | None = None
+    sender: str | None = None
+    order_id: str | None = None
+    bank_ref: str | None = None
+    batch: str | None = None
+    debtor_account: str | None = None
+    creditor_account: str | None = None
+    from_ms: int | None = None
+    before_ms: int | None = None
+
+
+def fetch(conn: Connection, payment: str) -> PaymentRow | None:
+    """The payment with this key of ours."""
+    return _one(conn, select(schema.payments).where(_C.payment == payment))
+
+
+def find(conn: Connection, sender: str, order_id: str) -> PaymentRow | None:
+    """The payment that this sender knows by this id."""
+    return _one(conn, select(schema.payments).where(_C.sender == sender, _C.order_id == order_id))
+
+
+def find_by_reference(conn: Connection, lane: str, bank_ref: str) -> PaymentRow | None:
+    """The payment that the lane's bank knows by this reference."""
+    return _one(conn, select(schema.payments).where(_C.lane == lane, _C.bank_ref == bank_ref))
+
+
+def listing(conn: Connection, filters: Filters, limit: int = 100, after: str | None = None) -> list[PaymentRow]:
+    """Payments, the newest first; `after` is the key of the last one of the page before."""
+    vault = vault_of(conn)
+    statement = select(schema.payments)
+    if filters.states:
+        statement = statement.where(_C.state.in_([state.value for state in filters.states]))
+    for column, wanted in (
+        (_C.bank, filters.bank), (_C.lane, filters.lane), (_C.sender, filters.sender),
+        (_C.order_id, filters.order_id), (_C.bank_ref, filters.bank_ref), (_C.batch, filters.batch),
+    ):  # fmt: skip
+        if wanted is not None:
+            statement = statement.where(column == wanted)
+    for column, account in ((_C.debtor_idx, filters.debtor_account), (_C.creditor_idx, filters.creditor_account)):
+        if account is not None:
+            statement = statement.where(column == vault.blind(account))
+    if filters.from_ms is not None:
+        statement = statement.where(_C.accepted_ms >= filters.from_ms)
+    if filters.before_ms is not None:
+        statement = statement.where(_C.accepted_ms < filters.before_ms)
+    if after is not None:
+        statement = statement.where(_C.payment < after)
+    return [records.read(row, vault) for row in conn.execute(statement.order_by(_C.payment.desc()).limit(limit))]
+
+
+def _one(conn: Connection, statement: Select[Any]) -> PaymentRow | None:
+    row = conn.execute(statement).first()
+    return None if row is None else records.read(row, vault_of(conn))

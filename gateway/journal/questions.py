@@ -1,0 +1,59 @@
+"""Questions of the ERP that wait for their answer: acknowledged once written, forgotten once answered."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Connection, delete, select
+
+from gateway.journal import audit, schema
+from gateway.journal.databases import insert_new
+from gateway.journal.rows import OutboxRow, QuestionRow, Reply
+from gateway.journal.store import Tx
+from gateway.journal.vault import Vault
+from gateway.journal.vaults import vault_of
+
+_C = schema.questions.c
+
+
+def ask(tx: Tx, row: QuestionRow) -> bool:
+    """Write a question down. False when it is waiting already: its delivery came twice."""
+    reply = row.reply
+    new = insert_new(tx.conn, schema.questions, {
+        "question": row.question, "sender": row.sender, "operation": row.operation, "reply_to": reply.reply_to,
+        "correlation_id": reply.correlation_id, "traceparent": reply.traceparent,
+        "content_type": reply.content_type, "received_ms": row.received_ms, "expires_ms": row.expires_ms,
+        "body": tx.vault.seal(row.body, _aad(row.question)),
+    })  # fmt: skip
+    if new:
+        audit.append(tx, f"sender:{row.sender}", "question.asked", row.question, {"operation": row.operation})
+    return new
+
+
+def answer(tx: Tx, question: str, mail: OutboxRow | None) -> bool:
+    """Forget the question and mail its answer. False, and no mail, when it was answered before."""
+    if tx.conn.execute(delete(schema.questions).where(_C.question == question)).rowcount != 1:
+        return False
+    if mail is not None:
+        tx.mail(mail)
+    audit.append(tx, f"node:{tx.node}", "question.answered", question, {"mailed": mail is not None})
+    return True
+
+
+def open_questions(conn: Connection) -> list[QuestionRow]:
+    """Every question without an answer, the oldest first."""
+    vault = vault_of(conn)
+    return [_read(row, vault) for row in conn.execute(select(schema.questions).order_by(_C.received_ms, _C.question))]
+
+
+def _aad(question: str) -> bytes:
+    return b"questions/body/" + question.encode()
+
+
+def _read(row: Any, vault: Vault) -> QuestionRow:
+    return QuestionRow(
+        question=row.question, sender=row.sender, operation=row.operation,
+        body=vault.open(row.body, _aad(row.question)),
+        reply=Reply(row.reply_to, row.correlation_id, row.traceparent, row.content_type),
+        received_ms=row.received_ms, expires_ms=row.expires_ms,
+    )  # fmt: skip

@@ -1,0 +1,233 @@
+"""The journal as the gateway uses it: units wait in the reactor's thread, groups are committed by the writer's thread.
+
+A lone unit is committed at once. Under load a group starts at most once in `linger_ms`, or as soon as the group
+before it is done and `cap` units wait.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.interfaces import IDelayedCall, IReactorFromThreads
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from gateway.clock import Clock, Entropy, SystemEntropy
+from gateway.journal import databases, vaults
+from gateway.journal.committer import Committed, Committer
+from gateway.journal.executor import Executor, ThreadExecutor
+from gateway.journal.permits import Permits
+from gateway.journal.store import OnCommit, StoreFailed, Unit
+from gateway.journal.vault import Vault
+
+T = TypeVar("T")
+READERS = 2
+_log = Logger()
+
+
+@dataclass(frozen=True, slots=True)
+class GroupFacts:
+    """One group commit, for the meters: how many units, how many of them failed, how long the writer took."""
+
+    units: int
+    failed: int
+    duration_s: float
+
+
+def log_fatal(error: BaseException) -> None:
+    """Only logs. The daemon passes something that ends the process instead."""
+    _log.critical("the journal is lost, the process must end: {error}", error=error)
+
+
+class SqlStore:
+    """The Store over a SQL database that `migrations.upgrade` has brought up to date. See `store.Store`.
+
+    `on_fatal` is called once, in the reactor's thread, when the journal cannot go on: end the process. `executor`
+    has one worker and runs the writer, `reading` runs readers; both default to threads of their own. For an
+    in-memory SQLite both must be the same inline executor. `pause` blocks the writer between tries to reconnect.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        reactor: IReactorFromThreads,
+        clock: Clock,
+        node: str,
+        vault: Vault,
+        permit_log: Permits,
+        linger_ms: float = 3.0,
+        *,
+        cap: int = 256,
+        entropy: Entropy | None = None,
+        on_fatal: Callable[[BaseException], object] = log_fatal,
+        observe: Callable[[GroupFacts], object] | None = None,
+        executor: Executor | None = None,
+        reading: Executor | None = None,
+        reconnect_s: float = 60.0,
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._clock = clock
+        self._linger_s = linger_ms / 1000
+        self._cap = cap
+        self._on_fatal = on_fatal
+        self._observe = observe
+        self._executor = executor or ThreadExecutor(reactor, "journal-writer")
+        self._reading = reading or ThreadExecutor(reactor, "journal-reader", READERS)
+        engine = databases.connect(url, connections=1, writing=True)
+        self._readers = engine if databases.is_memory(url) else databases.connect(url, connections=READERS, writing=False)
+        for each in {engine, self._readers}:
+            vaults.attach(each, vault)
+        self._committer = Committer(
+            engine, clock, node, vault, entropy or SystemEntropy(), permit_log, reconnect_s, pause
+        )
+        self._waiting: deque[tuple[Unit[Any], Deferred[Any]]] = deque()
+        self._listeners: list[OnCommit] = []
+        self._timer: IDelayedCall | None = None
+        self._busy = False
+        self._not_before_s = 0.0
+        self._failed: StoreFailed | None = None
+        self._closing: Deferred[None] | None = None
+
+    @property
+    def waiting(self) -> int:
+        """How many units wait for the writer; those under way not counted."""
+        return len(self._waiting)
+
+    def open(self) -> Deferred[None]:
+        """Connect and check the vault's key now rather than at the first write. Fails with StoreFailed."""
+        opened: Deferred[None] = Deferred()
+
+        def then(result: None | Failure) -> None:
+            if isinstance(result, Failure):
+                opened.errback(result)
+            else:
+                opened.callback(None)
+
+        self._executor.run(self._committer.open, then)
+        return opened
+
+    def write(self, unit: Unit[T]) -> Deferred[T]:
+        """Run `unit` in the writer's next transaction. See Store.write."""
+        if self._failed is not None or self._closing is not None:
+            return fail(self._failed or StoreFailed("the journal is closed; nothing of this unit was written"))
+        done: Deferred[T] = Deferred()
+        self._waiting.append((unit, done))
+        self._wake()
+        return done
+
+    def read(self, fn: Callable[[Connection], T]) -> Deferred[T]:
+        """Run `fn` on a reading connection. See Store.read."""
+        done: Deferred[T] = Deferred()
+
+        def work() -> T:
+            with self._readers.connect() as conn:
+                return fn(conn)
+
+        def then(result: T | Failure) -> None:
+            if isinstance(result, Failure):
+                done.errback(result)
+            else:
+                done.callback(result)
+
+        self._reading.run(work, then)
+        return done
+
+    def listen(self, on_commit: OnCommit) -> None:
+        """Call `on_commit` once after each commit. See Store.listen."""
+        self._listeners.append(on_commit)
+
+    def close(self) -> Deferred[None]:
+        """Commit what waits, then close. See Store.close."""
+        if self._closing is None:
+            self._closing = Deferred()
+            self._wake()
+            self._close_if_done()
+            return self._closing
+        return succeed(None) if self._closing.called else self._closing
+
+    def _wake(self) -> None:
+        """See to it that the waiting units are committed: now, or when the linger is over."""
+        if self._busy or not self._waiting:
+            return
+        delay_s = self._not_before_s - self._clock.monotonic_s()
+        if len(self._waiting) >= self._cap or self._closing is not None:
+            delay_s = 0.0
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+        if self._timer is None:
+            # Even a lone unit waits for the end of this turn: what the same turn writes goes with it.
+            self._timer = self._clock.later(max(delay_s, 0.0), self._dispatch)
+
+    def _dispatch(self) -> None:
+        self._timer = None
+        self._busy = True
+        started_s = self._clock.monotonic_s()
+        self._not_before_s = started_s + self._linger_s
+        group = [self._waiting.popleft() for _ in range(min(self._cap, len(self._waiting)))]
+        units = [unit for unit, _ in group]
+        deferreds = [done for _, done in group]
+
+        def work() -> tuple[Committed, float]:
+            began_s = self._clock.monotonic_s()
+            return self._committer.commit(units), self._clock.monotonic_s() - began_s
+
+        self._executor.run(work, lambda result: self._ended(deferreds, result))
+
+    def _ended(self, deferreds: list[Deferred[Any]], result: tuple[Committed, float] | Failure) -> None:
+        self._busy = False
+        if isinstance(result, Failure):
+            self._fail(deferreds, result)
+            return
+        committed, duration_s = result
+        if self._observe is not None:
+            failed = sum(isinstance(value, Failure) for value in committed.results)
+            self._observe(GroupFacts(len(deferreds), failed, duration_s))
+        if committed.mails or committed.works:
+            for listener in self._listeners:
+                self._tell(listener, committed)
+        for done, value in zip(deferreds, committed.results, strict=True):
+            # callback() with a Failure starts the errbacks.
+            done.callback(value)
+        self._wake()
+        self._close_if_done()
+
+    def _tell(self, listener: OnCommit, committed: Committed) -> None:
+        try:
+            listener(committed.mails, committed.works)
+        except Exception:
+            # What it missed is in the database; the units' own callers must still hear that they are committed.
+            _log.failure("a listener of the journal failed; what it missed is read again when it next scans")
+
+    def _fail(self, deferreds: list[Deferred[Any]], failure: Failure) -> None:
+        error = failure.value
+        self._failed = error if isinstance(error, StoreFailed) else StoreFailed(f"the journal's writer broke: {error!r}")
+        self._failed.__cause__ = None if error is self._failed else error
+        waiting = [done for _, done in self._waiting]
+        self._waiting.clear()
+        for done in deferreds + waiting:
+            done.errback(Failure(self._failed))
+        self._on_fatal(self._failed)
+        self._close_if_done()
+
+    def _close_if_done(self) -> None:
+        closing = self._closing
+        if closing is None or self._busy or self._waiting:
+            return
+
+        def gone(_result: None | Failure) -> None:
+            self._executor.stop().addCallback(lambda _: self._reading.stop()).addCallback(lambda _: finish())
+
+        def finish() -> None:
+            self._readers.dispose()
+            if not closing.called:
+                closing.callback(None)
+
+        self._busy = True  # nothing more will be dispatched
+        self._executor.run(self._committer.close, gone)

@@ -1,0 +1,408 @@
+"""B2Bi as the bank's side of it would behave, written from the bank's page and not from our own adapter.
+
+It keeps the habits seen in public logs: a blank before `?>`, elements no manual names, front-end numbers of
+22 digits, refusals without a body under service type 01, a description that begins with a colon and is cut at
+100 bytes, and 4005 answers that carry the original voucher where the header serial belongs.
+
+Options: `enterprise_code` (any, when left out), `page_lines_4008` (10), `rate_limit_per_s` (4008 only, none
+when left out), `cheap` (accepted, changes nothing: there is no signature to skip).
+"""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta, timezone
+from typing import Any, Final, TypeVar
+
+from lxml import etree
+
+from protocols.bank import Cutter
+from protocols.canon.money import BadMoney, Money
+from protocols.canon.statement import Direction
+from protocols.kit import xmldoc
+from protocols.kit.charset import GBK
+from protocols.kit.errors import ProtocolError
+from protocols.kit.framing import FixedHeader
+from protocols.kit.xmldoc import Markup, el
+from protocols.twin import Answer, Booked, Booking, Books, Duplicate, Entry, Holding, Instruction, Twin
+
+_ZONE: Final = timezone(timedelta(hours=8))
+_HEADER_BYTES: Final = 222
+_FRAMING: Final = FixedHeader(_HEADER_BYTES, (30, 40), ((211, 221),))
+_REQUEST_BYTES_MAX: Final = 1_048_576
+_RETURNED_DAYS_MAX: Final = 30
+_STT: Final = {Booked.TAKEN: "11", Booked.SETTLED: "20", Booked.REFUSED: "30", Booked.RETURNED: "20"}
+_RESULT: Final = {
+    Booked.TAKEN: "MA9111:交易处理中",
+    Booked.SETTLED: "000000:转账交易成功",
+    Booked.REFUSED: "YQ9982:验证收款方户名失败!",
+    Booked.RETURNED: "000000:转账交易成功",
+}
+T = TypeVar("T")
+
+
+class _Refused(Exception):  # noqa: N818 - an answer of the protocol, not a fault of the program
+    """An answer that is only a header. `own_service` keeps 01: the front end itself refused."""
+
+    def __init__(self, code: str, text: str, *, own_service: bool = False) -> None:
+        super().__init__(code)
+        self.code, self.text, self.own_service = code, text, own_service
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """A request as the front end reads it: whatever the client's padding and side."""
+
+    header: bytes
+    body: bytes
+
+    @property
+    def operation(self) -> str:
+        return self.header[40:46].decode("ascii", "replace").strip()
+
+    @property
+    def enterprise(self) -> str:
+        return self.header[10:30].decode("ascii", "replace").strip()
+
+    def result(self) -> etree._Element:
+        try:
+            root = xmldoc.parse(self.body, GBK)
+        except ProtocolError:
+            raise _Refused("YQ9999", "null", own_service=True) from None
+        if root.tag != "Result":
+            raise _Refused("YQ9999", "null", own_service=True)
+        return root
+
+
+@dataclass(frozen=True, slots=True)
+class _Done:
+    """The body of an accepted answer, and what stands in the header for the serial (None: an echo)."""
+
+    body: Markup
+    serial: str | None = None
+
+
+def _text(root: etree._Element, tag: str) -> str:
+    return (root.findtext(tag) or "").strip()
+
+
+def _day(text: str) -> date:
+    if not re.fullmatch("[0-9]{8}", text):
+        raise _Refused("YQ9993", "日期无效")
+    try:
+        return date(int(text[:4]), int(text[4:6]), int(text[6:]))
+    except ValueError:
+        raise _Refused("YQ9993", "日期无效") from None
+
+
+def _number(text: str, default: int) -> int:
+    return int(text) if re.fullmatch("[0-9]{1,9}", text) else default
+
+
+def _stamp(day: date) -> str:
+    return f"{day:%Y%m%d}"
+
+
+@dataclass(slots=True)
+class B2Bi:
+    """The simulated front end. One short connection carries one exchange."""
+
+    enterprise_code: str = ""
+    page_lines_4008: int = 10
+    rate_limit_per_s: int = 0
+    ports: tuple[str, ...] = ("business",)
+    _asked: deque[datetime] = field(default_factory=deque)
+
+    def requests(self, port: str) -> Cutter:
+        """A fresh cutter for one connection's requests."""
+        assert port == "business", port
+        return _FRAMING.cutter(_REQUEST_BYTES_MAX)
+
+    def answer(self, port: str, request: bytes, books: Books, session: MutableMapping[str, str]) -> Answer:
+        """Answer one request and close."""
+        head, length = request[:_HEADER_BYTES], int(request[30:40])
+        read = _Request(head, request[_HEADER_BYTES : _HEADER_BYTES + length])
+        now = books.now().astimezone(_ZONE)
+        try:
+            done = self._operation(read)(read, books)
+        except _Refused as refused:
+            service = b"01" if refused.own_service else b"02"
+            return Answer(_framed(head, now, service, refused.code, refused.text, b"", None), close=True)
+        body = xmldoc.build(done.body, GBK, declaration='<?xml version="1.0" encoding="GBK" ?>')
+        return Answer(_framed(head, now, b"02", "000000", "交易受理成功", body, done.serial), close=True)
+
+    def _operation(self, read: _Request) -> Callable[[_Request, Books], _Done]:
+        if self.enterprise_code and read.enterprise != self.enterprise_code:
+            raise _Refused("YQ9986", "企业没有开通银企直联", own_service=True)
+        known: dict[str, Callable[[_Request, Books], _Done]] = {
+            "S001": self._alive,
+            "4001": self._balance,
+            "4012": self._balance_on,
+            "4008": self._today,
+            "4013": self._entries,
+            "4004": self._pay,
+            "4005": self._fate,
+            "4019": self._returns,
+        }
+        if read.operation not in known:
+            raise _Refused("YQ0000", "无法处理的请求,请核对交易码", own_service=True)
+        return known[read.operation]
+
+    def _alive(self, read: _Request, books: Books) -> _Done:
+        read.result()
+        now = books.now().astimezone(_ZONE)
+        alive = f"hostNo[7],port[49999],currentServerTime[{now:%Y%m%d%H%M%S}]"
+        return _Done(el("Result", el("Desc", alive)))
+
+    def _balance(self, read: _Request, books: Books) -> _Done:
+        account = _holding(books, _text(read.result(), "Account"))
+        available = account.book - account.frozen
+        leaves = {
+            "Account": account.number, "CcyCode": "RMB", "CcyType": "", "AccountName": account.holder,
+            "Balance": str(available), "TotalAmount": str(account.book), "AccountType": "",
+            "AccountStatus": "A", "BankName": "",
+            "LastBalance": str(account.previous_day), "HoldBalance": str(account.frozen),
+        }  # fmt: skip
+        return _Done(_flat(leaves))
+
+    def _balance_on(self, read: _Request, books: Books) -> _Done:
+        root = read.result()
+        account, day = _holding(books, _text(root, "Account")), _day(_text(root, "RptDate"))
+        today = _today(books)
+        if not today - timedelta(days=100) <= day < today:
+            raise _Refused("YQ9993", "查询日期无效")
+        before = books.entries(account.number, date(2000, 1, 1), day)
+        balance = before[-1].balance_after if before else Money(0)
+        return _Done(
+            _flat({"Account": account.number, "HisBalance": str(balance), "HisBookBalance": str(balance)})
+        )
+
+    def _pay(self, read: _Request, books: Books) -> _Done:
+        root = read.result()
+        voucher = _text(root, "ThirdVoucher")
+        debtor = books.holding(_text(root, "OutAcctNo"))
+        if debtor is None:
+            raise _Refused("2778", "未找到账户")
+        try:
+            amount = Money.parse(_text(root, "TranAmount"))
+        except BadMoney:
+            raise _Refused("YQ9999", "null") from None
+        if not re.fullmatch("[0-9A-Za-z]{1,20}", voucher) or amount.minor <= 0:
+            raise _Refused("YQ9999", "null")
+        wanted = Instruction(
+            voucher, debtor.number, _text(root, "InAcctNo"), _text(root, "InAcctName"), amount,
+            _text(root, "UseEx"), urgent=_text(root, "SysFlag") in ("Y", "S"),
+        )  # fmt: skip
+        try:
+            booking = books.take(wanted)
+        except Duplicate:
+            raise _Refused("MA4045", "重复的第三方流水号或凭证号") from None
+        leaves = {
+            "ThirdVoucher": voucher, "FrontLogNo": _front_number(booking), "CcyCode": "RMB",
+            "OutAcctName": _text(root, "OutAcctName"), "OutAcctNo": debtor.number,
+            "InAcctBankName": _text(root, "InAcctBankName"), "InAcctNo": wanted.creditor_account,
+            "InAcctName": wanted.creditor_name, "TranAmount": str(amount), "UnionFlag": _text(root, "UnionFlag"),
+            "Fee1": str(booking.fee or Money(0)), "Fee2": "0.00", "SOA_VOUCHER": "", "hostFlowNo": "",
+            "hostTxDate": _stamp(booking.bank_date), "Mobile": "",
+            "CstInnerFlowNo": _text(root, "CstInnerFlowNo"),
+        }  # fmt: skip
+        return _Done(_flat(leaves))
+
+    def _fate(self, read: _Request, books: Books) -> _Done:
+        voucher = _text(read.result(), "OrigThirdVoucher")
+        booking = books.find(voucher)
+        if booking is None:
+            raise _Refused("MA0103", "没有满足条件纪录")
+        done, paid = booking.instruction, booking.booked in (Booked.SETTLED, Booked.RETURNED)
+        refused = booking.booked is Booked.REFUSED
+        result = f"YQ9982:{booking.reason}" if refused and booking.reason else _RESULT[booking.booked]
+        reason, _, words = result.partition(":")
+        leaves = {
+            "OrigThirdVoucher": voucher, "FrontLogNo": _front_number(booking), "CcyCode": "RMB",
+            "OutAcctBankName": "", "OutAcctNo": done.debtor_account, "InAcctBankName": "",
+            "InAcctNo": done.creditor_account, "InAcctName": done.creditor_name, "TranAmount": str(done.amount),
+            "UnionFlag": "0", "Yhcljg": result, "Fee": str(booking.fee or Money(0)), "CstInnerFlowNo": "",
+            "Stt": _STT[booking.booked], "IsBack": "1" if booking.booked is Booked.RETURNED else "0",
+            "BackRem": booking.reason if booking.booked is Booked.RETURNED else words, "SysFlag": "N",
+            "TransBsn": "4004", "submitTime": f"{booking.at.astimezone(_ZONE):%Y%m%d%H%M%S}",
+            "AccountDate": _stamp(booking.bank_date) if paid else "", "InAcctBankNode": "",
+            "hostFlowNo": booking.bank_serial if paid else "", "hostErrorCode": reason if refused else "000000",
+            "kType": "0", "dType": "0", "subBatchNo": "", "ProxyPayName": "", "ProxyPayAcc": "",
+            "ProxyPayBankName": "",
+        }  # fmt: skip
+        return _Done(_flat(leaves), serial=voucher)
+
+    def _today(self, read: _Request, books: Books) -> _Done:
+        self._slow_down(books)
+        root = read.result()
+        account, today = _holding(books, _text(root, "AcctNo")), _today(books)
+        entries = books.entries(account.number, today, today)
+        if not entries:
+            raise _Refused("ES0200", "没有交易明细")
+        journal, seen = _text(root, "JournalNo"), _number(_text(root, "LogCount"), 0)
+        # The next page begins behind the entry whose number the client brings back.
+        begin = 0 if journal in ("", "0") else next(
+            (place + 1 for place, entry in enumerate(entries) if _trace(entry) == journal), len(entries)
+        )  # fmt: skip
+        page = entries[begin : begin + self.page_lines_4008]
+        last = begin + len(page) >= len(entries)
+        head = {
+            "AcctNo": account.number, "CcyCode": "RMB", "EndFlag": "Y" if last else "N",
+            "PageSize": str(self.page_lines_4008), "PageRecCount": str(len(page)),
+            "PageNo": _text(root, "PageNo"), "JournalNo": _trace(page[-1]) if page else journal,
+            "LogCount": str(seen + len(page)),
+        }  # fmt: skip
+        return _Done(_with_rows(head, [_row_4008(account, entry) for entry in page]))
+
+    def _slow_down(self, books: Books) -> None:
+        if not self.rate_limit_per_s:
+            return
+        now = books.now()
+        while self._asked and now - self._asked[0] >= timedelta(seconds=1):
+            self._asked.popleft()
+        if len(self._asked) >= self.rate_limit_per_s:
+            raise _Refused("YQ9971", "交易请求频率过高,请稍后再试")
+        self._asked.append(now)
+
+    def _entries(self, read: _Request, books: Books) -> _Done:
+        root = read.result()
+        account, today = _holding(books, _text(root, "AcctNo")), _today(books)
+        first, last = _day(_text(root, "BeginDate")), _day(_text(root, "EndDate"))
+        if first > last or last > today or (last == today and first != today):
+            raise _Refused("YQ9993", "当日与历史明细不能同时查询")
+        size, number = _number(_text(root, "PageSize"), 30), _number(_text(root, "PageNo"), 1)
+        if not 30 <= size <= 1000 or number < 1:
+            raise _Refused("YQ9999", "null")
+        entries = books.entries(account.number, first, last)
+        if not entries:
+            empty = ("ES0200", "没有交易明细") if first == today else ("YQ9996", "没有满足条件纪录")
+            raise _Refused(*empty)
+        page, more = _cut(entries, number, size)
+        head = {
+            "AcctNo": account.number, "CcyCode": "RMB", "EndFlag": "N" if more else "Y", "Reserve": "",
+            "PageNo": str(number), "PageRecCount": str(len(page)),
+        }  # fmt: skip
+        fees = {entry.reference: entry for entry in entries if entry.fee and entry.reference}
+        rows = [_row_4013(account, entry, fees.get(entry.reference)) for entry in page]
+        return _Done(_with_rows(head, rows))
+
+    def _returns(self, read: _Request, books: Books) -> _Done:
+        root = read.result()
+        account = _holding(books, _text(root, "AccNo"))
+        first, last = _day(_text(root, "StartDate")), _day(_text(root, "EndDate"))
+        if first > last or (last - first).days >= _RETURNED_DAYS_MAX:
+            raise _Refused("YQ9993", "查询日期跨度不能超过30天")
+        size, number = _number(_text(root, "PageCts"), 30), _number(_text(root, "PageNo"), 1)
+        back = books.returns(account.number, first, last)
+        if not back:
+            raise _Refused("YQ9996", "没有满足条件纪录")
+        page, _more = _cut(back, number, min(size, 300))
+        head = {"AccNo": account.number, "PageNo": str(number)}
+        return _Done(_with_rows(head, [_row_4019(item) for item in page]))
+
+
+def build(options: Mapping[str, Any], keys: Mapping[str, bytes]) -> Twin:
+    """The twin under `options`; it signs nothing, so `keys` may be empty."""
+    return B2Bi(
+        enterprise_code=str(options.get("enterprise_code", "")),
+        page_lines_4008=int(options.get("page_lines_4008", 10)),
+        rate_limit_per_s=int(options.get("rate_limit_per_s", 0)),
+    )
+
+
+def _framed(
+    asked: bytes, now: datetime, service: bytes, code: str, words: str, body: bytes, serial: str | None
+) -> bytes:
+    """An answer: the header of the question with what an answer changes in it (no signature, no attachment)."""
+    description = GBK.encode(f":{words}")[:100].ljust(100)
+    number = asked[67:87] if serial is None else GBK.encode(serial)[:20].ljust(20)
+    header = b"".join((
+        asked[:30], b"%010d" % len(body), asked[40:51], service, now.strftime("%Y%m%d%H%M%S").encode(), number,
+        code.encode().ljust(6), description, b"0000", b"00", b" " * 12, b"0         ", b"0",
+    ))  # fmt: skip
+    assert len(header) == _HEADER_BYTES
+    return header + body
+
+
+def _flat(leaves: Mapping[str, str]) -> Markup:
+    return el("Result", [el(tag, content) for tag, content in leaves.items()])
+
+
+def _with_rows(head: Mapping[str, str], rows: Sequence[Mapping[str, str]]) -> Markup:
+    leaves = [el(tag, content) for tag, content in head.items()]
+    lists = [el("list", [el(tag, content) for tag, content in row.items()]) for row in rows]
+    return el("Result", leaves, lists)
+
+
+def _cut(items: Sequence[T], number: int, size: int) -> tuple[Sequence[T], bool]:
+    begin = (number - 1) * size
+    return items[begin : begin + size], begin + size < len(items)
+
+
+def _holding(books: Books, account: str) -> Holding:
+    found = books.holding(account)
+    if found is None:
+        raise _Refused("2778", "未找到账户")
+    return found
+
+
+def _today(books: Books) -> date:
+    return books.now().astimezone(_ZONE).date()
+
+
+def _front_number(booking: Booking) -> str:
+    return re.sub("[^0-9]", "", booking.bank_serial)[-22:].zfill(22)
+
+
+def _trace(entry: Entry) -> str:
+    return f"{entry.number:012d}"
+
+
+def _host_trace(entry: Entry, reference: str) -> str:
+    """One number for a payment and its fee: both carry the payment's reference."""
+    return f"H{reference[-18:]}" if reference else _trace(entry)
+
+
+def _row_4008(account: Holding, entry: Entry) -> dict[str, str]:
+    out = entry.direction is Direction.DEBIT
+    ours = (account.number, account.holder)
+    theirs = (entry.counterparty_account, entry.counterparty_name)
+    payer, payee = (ours, theirs) if out else (theirs, ours)
+    return {
+        "TranTime1": f"{entry.at.astimezone(_ZONE):%H%M%S}", "HostSeqNo": _trace(entry), "BussSeqNo": "",
+        "SummonNo": "", "SendBank": "", "SendBankNode": "", "SendAccount": payer[0], "SendName": payer[1],
+        "TxAmount": str(entry.amount), "AcctBank": "", "AcctBankNode": "", "AcctAccount": payee[0],
+        "AcctName": payee[1], "TxType": "D" if out else "C", "AbstractStr": "", "Notes": entry.text, "Fee1": "",
+        "Fee2": "", "AbstractStr_Desc": "转账", "CVoucherNo": "", "CstInnerFlowNo": "",
+        "Balance": str(entry.balance_after),
+    }  # fmt: skip
+
+
+def _row_4013(account: Holding, entry: Entry, fee: Entry | None) -> dict[str, str]:
+    out = entry.direction is Direction.DEBIT
+    ours = (account.number, account.holder)
+    theirs = (entry.counterparty_account, entry.counterparty_name)
+    payer, payee = (ours, theirs) if out else (theirs, ours)
+    charged = str(fee.amount) if fee is not None and not entry.fee and out else "0.00"
+    return {
+        "AcctDate": _stamp(entry.bank_date), "TxTime": f"{entry.at.astimezone(_ZONE):%H%M%S}",
+        "HostTrace": _host_trace(entry, entry.reference if fee else ""), "BussSeqNo": "",
+        "OutNode": "", "OutBankNo": "", "OutBankName": "", "OutAcctNo": payer[0], "OutAcctName": payer[1],
+        "CcyCode": "RMB", "TranAmount": str(entry.amount), "InNode": "", "InBankNo": "", "InBankName": "",
+        "InAcctNo": payee[0], "InAcctName": payee[1], "DcFlag": "D" if out else "C", "AbstractStr": "",
+        "VoucherNo": "", "TranFee": charged, "PostFee": "0.00", "AcctBalance": str(entry.balance_after),
+        "Purpose": entry.text, "AbstractStr_Desc": "手续费" if entry.fee else "转账", "CVoucherNo": "",
+        "ProxyAcctNo": "",
+    }  # fmt: skip
+
+
+def _row_4019(booking: Booking) -> dict[str, str]:
+    back = booking.returned_on or booking.bank_date
+    return {
+        "ThirdVoucher": booking.instruction.reference, "SThirdVoucher": "", "RejectDate": _stamp(back),
+        "RejectRemark": booking.reason or "账号户名不符", "FrontLogNo": _front_number(booking),
+        "TranAmount": str(booking.instruction.amount),
+    }  # fmt: skip

@@ -1,0 +1,164 @@
+"""Bytes of Sample Bank: one shape of request, one shape of answer, both signed.
+
+See README.md sections 1 and 2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Final
+
+from lxml import etree
+
+from protocols.bank import Context, Sign
+from protocols.canon.money import BadMoney, Money
+from protocols.kit import codes, dsig
+from protocols.kit.charset import UTF8
+from protocols.kit.dsig.verify import Engine
+from protocols.kit.errors import ProtocolError
+from protocols.kit.fields import amount_minor, parse_date, plain
+from protocols.kit.framing import LengthPrefix
+from protocols.kit.xmldoc import escaped, one, several, text, value
+
+NAMESPACE: Final = "urn:sample-bank:1"
+FRAMING: Final = LengthPrefix(8)
+MAX_BYTES: Final = 262_144
+OPERATIONS: Final = ("SignOn", "SignOff", "Ping", "Pay", "Move", "Fate", "Balance", "Entries", "Returns")
+DONE: Final = "0000"
+_N: Final = f"{{{NAMESPACE}}}"
+SIGNATURE: Final = dsig.Profile("sample", f"/{_N}SampleBank/{{{dsig.DS}}}Signature")
+
+Fields = Iterable[tuple[str, str]]
+
+
+class Declined(ProtocolError):
+    """The bank answered a question with a code instead of what was asked for.
+
+    `outcome` is the code table's word: `signed_out`, `rate_limited`, `retry`, or `failed` for a refusal
+    that asking again will not change. A code in no row is `retry` with `listed` False.
+    """
+
+    def __init__(self, answer: Answer, outcome: codes.Outcome | None) -> None:
+        self.code = answer.code
+        self.bank_text = answer.text
+        self.outcome = outcome or "retry"
+        self.listed = outcome is not None
+        super().__init__(
+            "value", f"{answer.operation} was answered {answer.code} {answer.text} ({self.outcome})"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A verified answer. `code` and `text` are its head's, `body` the signed body."""
+
+    operation: str
+    serial: str
+    code: str
+    text: str
+    bank_time: datetime
+    body: etree._Element
+
+    def value(self, name: str) -> str:
+        """Text of a body's element. Raises "missing"."""
+        return value(self.body, _N + name)
+
+    def amount(self, name: str, currency: str) -> Money:
+        """A body's element that must hold an amount."""
+        return money(self.value(name), currency)
+
+    def rows(self, name: str) -> list[dict[str, str]]:
+        """The items of the body's List, each as its elements' texts."""
+        items = several(self.body, f"{_N}List/{_N}{name}")
+        return [{str(cell.tag).removeprefix(_N): text(cell) for cell in item} for item in items]
+
+
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """How one customer and the bank write to each other: the customer's number and the bank's pinned keys."""
+
+    customer: str
+    bank_keys: tuple[dsig.PinnedKey, ...]
+    engine: Engine = "xmlsec"
+
+    def request(
+        self, operation: str, context: Context, fields: Fields, token: str = ""
+    ) -> Generator[Sign, bytes, bytes]:
+        """The framed, signed request; asks for one signature on the way.
+
+        Its serial is `context.serials[0]`.
+        """
+        head = (
+            ("Customer", self.customer),
+            ("Operation", operation),
+            ("Serial", str(context.serials[0])),
+            ("Sent", context.now.isoformat(timespec="seconds")),
+            ("Token", token),
+        )
+        document = (
+            f'<SampleBank xmlns="{NAMESPACE}"><Head>{_elements(head)}</Head>'
+            f"<Body>{_elements(fields)}</Body></SampleBank>"
+        )
+        prepared = dsig.prepare(UTF8.encode(document), SIGNATURE)
+        signature = yield Sign("order", prepared.octets)
+        return FRAMING.wrap(dsig.attach(prepared, signature))
+
+    def read(self, data: bytes, operations: tuple[str, ...], context: Context | None = None) -> Answer:
+        """The answer in `data`, verified and then read from what was signed, and from nothing else.
+
+        With a `context` it must also be the answer to that conversation's request. Raises ProtocolError.
+        """
+        today = None if context is None else context.now.date()
+        verified = dsig.verify(
+            data, SIGNATURE, self.bank_keys, today=today, engine=self.engine, max_bytes=MAX_BYTES
+        )
+        head = one(verified.root, _N + "Head")
+        answer = Answer(
+            value(head, _N + "Operation"), value(head, _N + "Serial"), value(head, _N + "Code"),
+            plain(value(head, _N + "Text")), moment(value(head, _N + "BankTime")), one(verified.root, _N +
+            "Body"),
+        )  # fmt: skip
+        require("customer", value(head, _N + "Customer"), self.customer)
+        if answer.operation not in operations:
+            raise ProtocolError("correlation", f"the answer is to {answer.operation!r}, not {operations[0]}")
+        if context is not None:
+            require("serial", answer.serial, str(context.serials[0]))
+        return answer
+
+
+def _elements(fields: Fields) -> str:
+    return "".join(
+        [f"<{name}>{escaped(content)}</{name}>" if content else f"<{name}/>" for name, content in fields]
+    )
+
+
+def require(what: str, said: str, ours: str) -> None:
+    """Raises "correlation" unless the answer says what we asked about."""
+    if said != ours:
+        raise ProtocolError("correlation", f"the answer's {what} is {said!r}, we asked about {ours!r}")
+
+
+def money(said: str, currency: str) -> Money:
+    """An amount in the bank's writing. Raises "value"."""
+    try:
+        return Money(amount_minor(said, signed=True), currency)
+    except BadMoney as error:
+        raise ProtocolError("value", str(error)) from None
+
+
+def moment(said: str) -> datetime:
+    """A time with offset. Raises "value"."""
+    try:
+        found = datetime.fromisoformat(said)
+    except ValueError:
+        found = None
+    if found is None or found.tzinfo is None:
+        raise ProtocolError("value", f"{said[:40]!r} is not a time with offset")
+    return found
+
+
+def day(said: str) -> date:
+    """A date in the bank's writing. Raises "value"."""
+    return parse_date(said, "yyyy-MM-dd")

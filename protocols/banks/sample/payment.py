@@ -1,0 +1,130 @@
+"""Money at Sample Bank: `Pay` and `Move`, and `Fate`, what became of one.
+
+An answer counts only if it is about our reference, amount, currency and accounts: a signed answer about
+another payment is still an answer about another payment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Final
+
+from protocols.bank import Ask, Context, Conversation, MoneyConversation, Submit
+from protocols.banks.sample.messages import DONE, Answer, Declined, Wire, moment, money, require
+from protocols.canon.money import Money
+from protocols.canon.order import AnyOrder, Kind, Urgency
+from protocols.canon.outcome import Fate, Outcome
+from protocols.canon.party import PartyKind
+from protocols.canon.query import FateQuestion
+from protocols.kit.codes import Table
+from protocols.kit.errors import ProtocolError
+from protocols.kit.fields import plain
+
+OPERATION_OF: Final[Mapping[Kind, str]] = {Kind.PAYMENT: "Pay", Kind.TRANSFER: "Move"}
+_FATES: Final[Mapping[str, Fate]] = {
+    "settled": Fate.SETTLED,
+    "failed": Fate.FAILED,
+    "pending": Fate.PENDING,
+    "not_found": Fate.NOT_FOUND,
+    "duplicate": Fate.DUPLICATE,
+    "returned": Fate.RETURNED,
+    "reversed": Fate.REVERSED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What an answer must be about to be about this payment."""
+
+    reference: str
+    debtor: str
+    creditor: str
+    amount: Money
+
+    def check(self, answer: Answer) -> None:
+        """Raises "correlation" if the answer's payment is another one, "missing" if it does not say."""
+        require("reference", answer.value("Reference"), self.reference)
+        require("debtor account", answer.value("DebtorAccount"), self.debtor)
+        require("creditor account", answer.value("CreditorAccount"), self.creditor)
+        require("currency", answer.value("Currency"), self.amount.currency)
+        require("amount", str(answer.amount("Amount", self.amount.currency)), str(self.amount))
+
+
+@dataclass(frozen=True, slots=True)
+class Payments:
+    """The money words, and the question after their fate."""
+
+    wire: Wire
+    table: Table
+
+    def pay(self, order: AnyOrder, context: Context) -> MoneyConversation:
+        """Send the order. Raises ProtocolError before the Submit if it cannot be written down."""
+        operation = OPERATION_OF[order.kind]
+        debtor, creditor = order.debtor, order.creditor
+        data = yield from self.wire.request(operation, context, (
+            ("Reference", context.reference),
+            ("DebtorAccount", debtor.account.clear),
+            ("DebtorName", debtor.name.clear),
+            ("CreditorAccount", creditor.account.clear),
+            ("CreditorName", creditor.name.clear),
+            ("CreditorBankName", creditor.bank_name or ""),
+            ("CreditorBankCode", creditor.cnaps or ""),
+            ("Amount", str(order.amount)),
+            ("Currency", order.amount.currency),
+            ("Purpose", order.purpose),
+            ("Urgent", "Y" if order.urgency is Urgency.URGENT else "N"),
+            ("Private", "Y" if creditor.kind is PartyKind.PERSON else "N"),
+        ))  # fmt: skip
+        said = yield Submit("business", data, (str(context.serials[0]),))
+        answer = self.wire.read(said, (operation,), context)
+        subject = Subject(context.reference, debtor.account.clear, creditor.account.clear, order.amount)
+        return self._outcome(answer, subject)
+
+    def read(self, kind: Kind, data: bytes) -> Outcome:
+        """What a stored or replayed answer says. Whose answer it is, its reader must know."""
+        operation = OPERATION_OF.get(kind)
+        if operation is None:
+            raise ProtocolError("value", f"this bank carries no {kind.value}")
+        return self._outcome(self.wire.read(data, (operation,)), None)
+
+    def fate(self, question: FateQuestion, context: Context) -> Conversation[Outcome]:
+        """Ask what became of a payment. Raises Declined when the bank does not answer that question."""
+        sent, around = question.sent, timedelta(days=1)
+        data = yield from self.wire.request("Fate", context, (
+            ("Reference", sent.reference),
+            ("FirstDate", (sent.bank_date - around).isoformat()),
+            ("LastDate", (sent.bank_date + around).isoformat()),
+        ), context.session.get("token", ""))  # fmt: skip
+        answer = self.wire.read((yield Ask("business", data)), ("Fate",), context)
+        if answer.code != DONE:
+            word = self.table.look_up("Fate", "head", answer.code, answer.text)
+            if word != "not_found":  # any other head code is about our question, not about the payment
+                raise Declined(answer, word)
+            return Outcome(Fate.NOT_FOUND, answer.code, answer.text)
+        subject = Subject(sent.reference, sent.debtor.clear, sent.creditor.clear, sent.amount)
+        return self._outcome(answer, subject)
+
+    def _outcome(self, answer: Answer, subject: Subject | None) -> Outcome:
+        has_payment = len(answer.body) > 0
+        if answer.code == DONE and not has_payment:
+            raise ProtocolError("missing", f"{answer.operation} is done, but the answer names no payment")
+        if has_payment and subject is not None:
+            subject.check(answer)
+        layer, code, words = "head", answer.code, answer.text
+        if answer.code == DONE:
+            layer, code, words = "status", answer.value("Status"), plain(answer.value("Reason"))
+        word = self.table.look_up(answer.operation, layer, code, words)
+        outcome = Outcome(_FATES.get(word or "", Fate.UNKNOWN), code, words, listed=word is not None)
+        return _with_details(outcome, answer) if has_payment else outcome
+
+
+def _with_details(outcome: Outcome, answer: Answer) -> Outcome:
+    booked_at, fee = answer.value("BookedAt"), answer.value("Fee")
+    return replace(
+        outcome,
+        bank_serial=answer.value("BankSerial") or None,
+        booked_at=moment(booked_at) if booked_at else None,
+        fee=money(fee, answer.value("Currency")) if fee else None,
+    )

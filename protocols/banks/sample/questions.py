@@ -1,0 +1,149 @@
+"""What Sample Bank can be asked, and how its sessions begin, live and end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from protocols.bank import Ask, Context, Conversation
+from protocols.banks.sample.messages import DONE, Answer, Declined, Fields, Wire, day, moment, money, require
+from protocols.canon.money import Money
+from protocols.canon.party import AccountNumber, Name
+from protocols.canon.query import BalanceQuestion, LinesQuestion, ReturnsQuestion
+from protocols.canon.statement import Balance, Direction, Line, Page, Return, ReturnsPage
+from protocols.kit.codes import Table
+from protocols.kit.errors import ProtocolError
+from protocols.kit.fields import digits, plain
+from protocols.kit.paging import CursorEcho, PageCursor, PageSeen, fingerprint
+
+_DIRECTIONS: Final[Mapping[str, Direction]] = {"C": Direction.CREDIT, "D": Direction.DEBIT}
+_PAGING: Final = CursorEcho()
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """The questions and the session words."""
+
+    wire: Wire
+    table: Table
+
+    def sign_on(self, context: Context) -> Conversation[Mapping[str, str]]:
+        """Sign on with `user` and `password`; the session's state is its token."""
+        secrets = [(name, context.credentials.get(name.lower(), "")) for name in ("User", "Password")]
+        for name, secret in secrets:
+            if not secret:
+                raise ProtocolError("missing", f"the lane's credentials name no {name.lower()}")
+        answer = yield from self._ask("SignOn", context, secrets)
+        return {"token": answer.value("Token")}
+
+    def ping(self, context: Context) -> Conversation[None]:
+        """The heartbeat: proves connection, session and both keys."""
+        yield from self._ask("Ping", context, ())
+
+    def sign_off(self, context: Context) -> Conversation[None]:
+        """End the session."""
+        yield from self._ask("SignOff", context, ())
+
+    def balance(self, question: BalanceQuestion, context: Context) -> Conversation[Balance]:
+        """What an account holds, now or at the end of a past day."""
+        answer = yield from self._ask("Balance", context, (
+            ("Account", question.account.clear),
+            ("Currency", question.currency),
+            ("On", question.on.isoformat() if question.on else ""),
+        ))  # fmt: skip
+        require("account", answer.value("Account"), question.account.clear)
+        require("currency", answer.value("Currency"), question.currency)
+        stated = {name: _maybe(answer.value(name), question.currency)
+                  for name in ("Book", "Available", "Frozen", "PreviousDay")}  # fmt: skip
+        return Balance(question.account, stated["Book"], stated["Available"], stated["Frozen"],
+                       stated["PreviousDay"], answer.bank_time)  # fmt: skip
+
+    def lines(self, question: LinesQuestion, context: Context) -> Conversation[Page]:
+        """One page of an account's entries."""
+        first, last, currency = question.first.isoformat(), question.last.isoformat(), question.currency
+        at = _place(question.cursor, "Entries", question.account.clear, currency, first, last)
+        answer = yield from self._ask("Entries", context, (
+            ("Account", question.account.clear),
+            ("Currency", currency),
+            ("FirstDate", first),
+            ("LastDate", last),
+            ("Cursor", at.value),
+        ))  # fmt: skip
+        require("account", answer.value("Account"), question.account.clear)
+        require("currency", answer.value("Currency"), currency)
+        lines = tuple(_line(row, question) for row in answer.rows("Entry"))
+        return Page(
+            lines, _onward(at, len(lines), answer), digits(answer.value("Total")),
+            money(answer.value("Opening"), currency), money(answer.value("Closing"), currency),
+        )  # fmt: skip
+
+    def returns(self, question: ReturnsQuestion, context: Context) -> Conversation[ReturnsPage]:
+        """One page of the payments that came back."""
+        first, last = question.first.isoformat(), question.last.isoformat()
+        at = _place(question.cursor, "Returns", question.account.clear, first, last)
+        answer = yield from self._ask("Returns", context, (
+            ("Account", question.account.clear),
+            ("FirstDate", first),
+            ("LastDate", last),
+            ("Cursor", at.value),
+        ))  # fmt: skip
+        require("account", answer.value("Account"), question.account.clear)
+        found = tuple(
+            Return(_cell(row, "Reference"), money(_cell(row, "Amount"), _cell(row, "Currency")),
+                   day(_cell(row, "ReturnedOn")), plain(_cell(row, "Text")))
+            for row in answer.rows("Returned")
+        )  # fmt: skip
+        return ReturnsPage(found, _onward(at, len(found), answer))
+
+    def _ask(self, operation: str, context: Context, fields: Fields) -> Conversation[Answer]:
+        """One question to its answer; raises Declined for any code but 0000."""
+        data = yield from self.wire.request(operation, context, fields, context.session.get("token", ""))
+        answer = self.wire.read((yield Ask("business", data)), (operation,), context)
+        if answer.code != DONE:
+            raise Declined(answer, self.table.look_up(operation, "head", answer.code, answer.text))
+        return answer
+
+
+def _place(cursor: str | None, *question: str) -> PageCursor:
+    asked = fingerprint(*question)
+    return PageCursor.decode(cursor, asked) if cursor else _PAGING.first(asked)
+
+
+def _onward(at: PageCursor, rows: int, answer: Answer) -> str | None:
+    following = _PAGING.following(at, PageSeen(rows, answer.value("Cursor")))
+    return None if following is None else following.encode()
+
+
+def _line(row: Mapping[str, str], question: LinesQuestion) -> Line:
+    direction = _DIRECTIONS.get(_cell(row, "Direction"))
+    if direction is None:
+        raise ProtocolError("value", f"an entry's direction is {_cell(row, 'Direction')!r}, neither C nor D")
+    bank_date = day(_cell(row, "BankDate"))
+    if not question.first <= bank_date <= question.last:
+        raise ProtocolError("correlation", f"an entry of {bank_date} in an answer about other days")
+    peer, name = _cell(row, "PeerAccount"), plain(_cell(row, "PeerName"))
+    return Line(
+        account=question.account,
+        bank_line_id=_cell(row, "Number"),
+        direction=direction,
+        amount=money(_cell(row, "Amount"), question.currency),
+        bank_date=bank_date,
+        booked_at=moment(_cell(row, "BookedAt")),
+        counterparty_account=AccountNumber(peer) if peer else None,
+        counterparty_name=Name(name) if name else None,
+        text=plain(_cell(row, "Text")),
+        balance=money(_cell(row, "Balance"), question.currency),
+        reference=_cell(row, "Reference") or None,
+        fee=_cell(row, "Fee") == "Y",
+    )
+
+
+def _cell(row: Mapping[str, str], name: str) -> str:
+    if name not in row:
+        raise ProtocolError("missing", f"a list item has no {name}")
+    return row[name]
+
+
+def _maybe(said: str, currency: str) -> Money | None:
+    return money(said, currency) if said else None

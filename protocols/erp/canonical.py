@@ -1,0 +1,102 @@
+"""One text for one order, however it was written: what fingerprints are made of.
+
+The form is RFC 8785 canonical JSON of the canon words: sorted names, no blanks, money as minor units in a
+string. What is unset, or set to its default, is left out. So JSON and XML of one order agree, amounts 1.5 and
+1.50 agree, and an optional field that a later version adds changes no text that exists already.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+from protocols.canon.order import (
+    AnyOrder,
+    BatchItemDetail,
+    Channel,
+    CollectionDetail,
+    Detail,
+    PaymentDetail,
+    PayrollItemDetail,
+    TransferDetail,
+    Urgency,
+)
+from protocols.canon.party import Party, PartyKind
+
+# RFC 8785 sorts names by UTF-16 units and Python by code points. All names here are ASCII, so both agree, and
+# there are no numbers but small integers; strings are escaped alike by both.
+_encode = json.JSONEncoder(
+    ensure_ascii=False, allow_nan=False, check_circular=False, sort_keys=True, separators=(",", ":")
+).encode
+
+
+def text(order: AnyOrder) -> bytes:
+    """The order's canonical JSON in UTF-8."""
+    return _encode(fields(order)).encode()
+
+
+def fields(order: AnyOrder) -> dict[str, Any]:
+    """The order as a JSON value, without anything that is unset or at its default."""
+    said: dict[str, Any] = {
+        "id": order.id,
+        "kind": order.kind.value,
+        "debtor": _party(order.debtor),
+        "creditor": _party(order.creditor),
+        "minor": str(order.amount.minor),
+        "currency": order.amount.currency,
+    }
+    detail = _detail(order.detail)
+    if detail:
+        said["detail"] = detail
+    if order.purpose:
+        said["purpose"] = order.purpose
+    if order.urgency is not Urgency.NORMAL:
+        said["urgency"] = order.urgency.value
+    if order.channel is not Channel.AUTO:
+        said["channel"] = order.channel.value
+    if order.valid_until is not None:
+        said["valid_until"] = _instant(order.valid_until)
+    if order.not_before is not None:
+        said["not_before"] = _instant(order.not_before)
+    if order.tags:
+        said["tags"] = dict(order.tags)
+    return said
+
+
+def _instant(at: datetime) -> str:
+    assert at.tzinfo is not None, "an order's times carry a zone"
+    return at.astimezone(UTC).isoformat()
+
+
+def _party(party: Party) -> dict[str, str]:
+    said = {"account": party.account.clear, "name": party.name.clear}
+    if party.bank_name is not None:
+        said["bank_name"] = party.bank_name
+    if party.cnaps is not None:
+        said["cnaps"] = party.cnaps
+    if party.kind is not PartyKind.CORPORATE:
+        said["kind"] = party.kind.value
+    return said
+
+
+def _detail(detail: Detail) -> dict[str, Any]:
+    said: dict[str, Any]
+    match detail:
+        case PaymentDetail():
+            said = {}
+        case TransferDetail(direction):
+            said = {} if direction == "transfer" else {"direction": direction}
+        case BatchItemDetail(batch_id, item_no):
+            said = {"batch_id": batch_id, "item_no": item_no}
+        case PayrollItemDetail(batch_id, item_no, purpose_code, agreement, document):
+            said = {
+                "batch_id": batch_id,
+                "item_no": item_no,
+                "purpose_code": purpose_code,
+                "agreement": agreement,
+                "payee_document": None if document is None else document.clear,
+            }
+        case CollectionDetail(agreement, batch_id, item_no):
+            said = {"agreement": agreement, "batch_id": batch_id, "item_no": item_no}
+    return {name: value for name, value in said.items() if value is not None}

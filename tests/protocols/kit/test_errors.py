@@ -1,0 +1,29 @@
+"""Errors say what happened without telling secrets or forging log lines."""
+
+from __future__ import annotations
+
+import pytest
+
+from protocols.kit.errors import REASONS, ProtocolError, harmless
+
+
+def test_account_numbers_are_masked_and_short_numbers_are_not() -> None:
+    error = ProtocolError("value", "account 6222020200001234567 of 20260105, amount 100.00")
+    assert "6222020200001234567" not in str(error)
+    assert str(error) == "value: account ***4567 of 20260105, amount 100.00"
+    assert harmless("6222 0202 0000 1234 567") == "***4567"
+    assert harmless("6222-0202-0000-1234") == "***1234"
+    assert error.args == ("value", error.text)
+
+
+def test_nothing_unprintable_reaches_a_log() -> None:
+    told = harmless("甲公司\nERROR paid \u202e001\u200b\x1b[2J")
+    assert told.isprintable()
+    assert told.startswith("甲公司\\nERROR")
+    assert len(harmless("x" * 100_000)) == 500
+
+
+def test_only_listed_reasons() -> None:
+    assert "signature" in REASONS
+    with pytest.raises(AssertionError):
+        ProtocolError("whatever", "text")  # type: ignore[arg-type]
