@@ -6,7 +6,7 @@ MAKEFLAGS += --no-print-directory
 PY := .venv/bin/python
 PYTEST := $(PY) -m pytest
 
-.PHONY: help setup broker databases test test-long check check311 demo bench lock down clean
+.PHONY: help setup broker databases test test-long check check311 demo bench lock down forget clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,7 +51,9 @@ lock: setup ## requirements/*.txt anew from pyproject.toml; UPGRADE=1 moves ever
 down: ## stop the servers that this checkout started
 	@if [ -x $(PY) ]; then $(PY) -m setup.processes stop; fi
 
-clean: ## stop them, take our traces off the system's servers, remove caches and reports (.venv stays)
+forget: ## stop them, and take our users and data off the system's servers
 	@if [ -x $(PY) ] && [ -d .run ]; then $(PY) -m setup.broker forget; $(PY) -m setup.databases forget; fi
+
+clean: forget ## and remove caches, reports and logs (.venv stays)
 	@rm -rf .run .venv311 .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist demo-report* bench-report*
 	@find . -path ./.venv -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -156,7 +156,7 @@ class _Gate(Protocol, Generic[_P]):
             self._inner.dataReceived(data)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self._hang_up = None  # aborting a transport that is gone raises AttributeError
+        self._hang_up = None  # there is nothing left to break off
         if self._inner is not None:
             self._inner.connectionLost(reason)
         else:

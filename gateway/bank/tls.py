@@ -191,7 +191,7 @@ class ClientTls:
     def _note_request(self, connection: SSL.Connection, where: int, code: int) -> None:
         # OpenSSL tells nobody else that the server asked for a certificate: an empty list of CA names is what
         # a client sees both when it did not ask and when it asked without naming any.
-        if where & SSL.SSL_CB_LOOP and connection.get_state_string().endswith(_ASKED):
+        if connection.get_state_string().endswith(_ASKED):
             self._verdicts[connection].asked_for_certificate = True
 
     def _verify(self, connection: SSL.Connection, raw: crypto.X509, error: int, depth: int, ok: int) -> bool:

@@ -46,6 +46,7 @@ from gateway.erp.wire import (
 
 log = Logger()
 
+DIRECT_REPLY_TO = "amq.rabbitmq.reply-to."
 _FRAME_OVERHEAD = 8
 _SETTLING = (pika.spec.Basic.Ack, pika.spec.Basic.Nack)
 _CONTENT = (pika.spec.Basic.Deliver, pika.spec.Basic.Return)
@@ -76,6 +77,8 @@ def _why(reason: BaseException | None) -> str:
         return text + hint.get(reason.reply_code, "")
     if isinstance(reason, error.ConnectionDone):
         return "the broker hung up"
+    if isinstance(reason, error.ConnectionLost):
+        return "the connection broke"
     return str(reason) or type(reason).__name__
 
 
@@ -163,9 +166,12 @@ class _Channel(pika.channel.Channel):  # type: ignore[misc]
         return answer
 
     def _send(self, message: Message) -> None:
+        # To the broker a direct reply-to is no queue: with the mandatory flag it would return each delivered reply.
+        mandatory = message.mandatory and not (
+            message.exchange == "" and message.routing_key.startswith(DIRECT_REPLY_TO))
         try:
             self.basic_publish(message.exchange, message.routing_key, message.body,
-                               _encodable(message, self.connection.login), message.mandatory)
+                               _encodable(message, self.connection.login), mandatory)
         except _UNSENDABLE as problem:
             raise Unsendable(f"cannot be put on the wire: {type(problem).__name__}: {problem}") from problem
 
@@ -240,6 +246,7 @@ class _Connection(pika.connection.Connection):  # type: ignore[misc]
                  ended: Callable[[BaseException | None], None]) -> None:
         self._reactor = reactor
         self._transport: Any = None
+        self.cause: BaseException | None = None
         self.login: str | None = getattr(parameters.credentials, "username", None)
         super().__init__(
             parameters,
@@ -261,6 +268,8 @@ class _Connection(pika.connection.Connection):  # type: ignore[misc]
         self._transport = None
         if self._error is None:
             self._error = reason
+        # While connecting pika replaces the broker's words by a guess.
+        self.cause = self._error
         self._on_stream_terminated(None)
 
     def abort(self) -> None:
@@ -414,7 +423,7 @@ class _Link(Protocol):
 
     def _ended(self, reason: BaseException | None) -> None:
         self.alive = False
-        text = self._reason = self._reason or _why(reason)
+        text = self._reason = self._reason or _why(self._amqp.cause or reason)
         if not self.opened.called:
             self.opened.errback(LinkLost(text))
         self.ended.callback(text)

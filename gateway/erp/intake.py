@@ -26,15 +26,16 @@ from gateway.erp import mail
 from gateway.erp.mail import Letter
 from gateway.erp.wire import Amqp, Delivery
 from gateway.journal import apply as applying
-from gateway.journal import payments, questions, refusals
+from gateway.journal import payments, questions, refusals, telling
 from gateway.journal.payments import Admission, Admittance, Admitted
-from gateway.journal.rows import PaymentRow, QuestionRow
+from gateway.journal.rows import OutboxRow, PaymentRow, QuestionRow
 from gateway.journal.store import Store, StoreFailed, Tx
 from gateway.meters import Meters
 from gateway.registry import Registry, Sender
 from protocols.canon.errors import Code, Fault, FieldCode, Refusal
 from protocols.canon.order import Payment
 from protocols.erp import commands, fingerprint, replies, routing, signature
+from protocols.erp.news import instant
 from protocols.erp.words import (
     MAX_BODY_BYTES,
     MONEY_COMMANDS,
@@ -56,6 +57,7 @@ class Refused:
 
     refusal: Refusal
     sender: Sender | None
+    command: CommandType | None = None
     id: str | None = None
 
 
@@ -132,14 +134,14 @@ class Intake:
             return Refused(Refusal(Code.TOO_LARGE, title), sender)
         type_ = routing.message_type(delivery.routing_key, letter.header_type, delivery.properties.type)
         if isinstance(type_, Refusal):
-            return Refused(type_, sender, self._claimed(delivery))
+            return Refused(type_, sender, None, self._claimed(delivery))
         problem = self._not_entitled(delivery, letter, type_, user, sender)
         if problem is not None:
-            return Refused(problem, sender, self._claimed(delivery))
+            return Refused(problem, sender, type_, self._claimed(delivery))
         assert sender is not None
         command = commands.read(type_, delivery.properties.content_type, delivery.body)
         if isinstance(command, Refusal):
-            return Refused(command, sender, self._claimed(delivery))
+            return Refused(command, sender, type_, self._claimed(delivery))
         return type_, sender, command
 
     def _claimed(self, delivery: Delivery) -> str | None:
@@ -154,6 +156,8 @@ class Intake:
             return Refusal(Code.UNKNOWN_SENDER, f"broker user {user!r} belongs to no configured sender")
         if type_.value not in sender.operations:
             return Refusal(Code.NOT_ALLOWED, f"sender {sender.name} may not use {type_.value}")
+        if letter.problem is not None:
+            return letter.problem
         if not mail.may_reply(letter, sender, money=type_ in MONEY_COMMANDS):
             return Refusal(Code.REPLY_TO_REFUSED, f"sender {sender.name} may not have replies sent to that queue")
         if sender.hmac_key is not None and not signature.check_signature(
@@ -182,24 +186,24 @@ class Intake:
         if route is None or not sender.may_use(route.account):
             code = FieldCode.UNKNOWN_ACCOUNT if route is None else FieldCode.ACCOUNT_NOT_ALLOWED
             detail = "no own account of the register" if route is None else f"sender {sender.name} may not use it"
-            faults = (Fault("/debtor/account", code, detail),)
-            return self._refusal(delivery, letter, Refused(_validation(faults, None), sender, order.id))
+            refusal = _validation((Fault("/debtor/account", code, detail),), None)
+            return self._refusal(delivery, letter, Refused(refusal, sender, CommandType.PAYMENT_SUBMIT, order.id))
         now_ms = self._clock.now_ms()
         now = datetime.fromtimestamp(now_ms / 1000, UTC)
         if order.valid_until is not None and order.valid_until <= now:
             title = f"valid_until {order.valid_until.isoformat()} is past"
-            return self._refusal(delivery, letter, Refused(Refusal(Code.EXPIRED, title), sender, order.id))
+            return self._refusal(delivery, letter, Refused(Refusal(Code.EXPIRED, title), sender, CommandType.PAYMENT_SUBMIT, order.id))
         today = now.astimezone(self._zone).date()
         faults = policy.check(order, route, today)
         if faults:
-            return self._refusal(delivery, letter, Refused(_validation(faults, route), sender, order.id))
+            return self._refusal(delivery, letter, Refused(_validation(faults, route), sender, CommandType.PAYMENT_SUBMIT, order.id))
         admission = self._admission(letter, sender, order, route, now_ms, today.isoformat())
 
         def unit(tx: Tx) -> _Done:
             admitted = payments.admit(tx, admission, self._entropy)
             if admitted.kind is Admittance.CONFLICT:
                 refusal = Refusal(Code.ID_CONFLICT, _conflict(admitted, admission))
-                return self._refusal(delivery, letter, Refused(refusal, sender, order.id))(tx)
+                return self._refusal(delivery, letter, Refused(refusal, sender, CommandType.PAYMENT_SUBMIT, order.id))(tx)
             new = admitted.kind is Admittance.NEW
             return _Done(admitted.kind.value, admitted=admitted.row if new else None)
 
@@ -227,14 +231,14 @@ class Intake:
             row = payments.find(tx.conn, sender.name, command.id)
             if row is None:
                 refusal = Refusal(Code.UNKNOWN_PAYMENT, f"sender {sender.name} has no payment {command.id!r}")
-                return self._refusal(delivery, letter, Refused(refusal, sender, command.id))(tx)
+                return self._refusal(delivery, letter, Refused(refusal, sender, CommandType.PAYMENT_CANCEL, command.id))(tx)
             applied = applying.apply(tx, row.payment, CancelEvent(tx.now_ms), epoch=None, actor=f"user:{letter.user}")
             assert applied.step is not None and applied.row_after is not None
             if any(isinstance(effect, Deny) for effect in applied.step.effects):
                 refusal = Refusal(Code.TOO_LATE, f"the payment is {row.life.state.value}; it can no longer be withdrawn")
-                return self._refusal(delivery, letter, Refused(refusal, sender, command.id))(tx)
-            said = replies.status_result(applied.row_after)
-            mail.answer(tx, letter, "status.result", said, sender.name, row.bank, self._entropy)
+                refused = Refused(refusal, sender, CommandType.PAYMENT_CANCEL, command.id)
+                return self._refusal(delivery, letter, refused)(tx)
+            tx.mail(self._state(tx, letter, applied.row_after))
             return _Done("cancelled")
 
         return unit
@@ -250,11 +254,16 @@ class Intake:
                 row = payments.fetch(tx.conn, command.payment)
             if row is None or row.sender != sender.name:
                 refusal = Refusal(Code.UNKNOWN_PAYMENT, f"sender {sender.name} has no such payment")
-                return self._refusal(delivery, letter, Refused(refusal, sender, command.id))(tx)
-            mail.answer(tx, letter, "status.result", replies.status_result(row), sender.name, row.bank, self._entropy)
+                refused = Refused(refusal, sender, CommandType.STATUS_QUERY, command.id)
+                return self._refusal(delivery, letter, refused)(tx)
+            tx.mail(self._state(tx, letter, row))
             return _Done("answered")
 
         return unit
+
+    def _state(self, tx: Tx, letter: Letter, row: PaymentRow) -> OutboxRow:
+        said = replies.status_result(telling.news_of(row, replies.STATUS_RESULT, row.life.seq, row.changed_ms))
+        return mail.answer_row(tx, letter.reply, replies.STATUS_RESULT, said, row.sender, row.bank, self._entropy)
 
     def _question(
         self, delivery: Delivery, letter: Letter, sender: Sender, type_: CommandType,
@@ -262,7 +271,7 @@ class Intake:
     ) -> Callable[[Tx], _Done]:  # fmt: skip
         refusal = self._unanswerable(sender, command)
         if refusal is not None:
-            return self._refusal(delivery, letter, Refused(refusal, sender))
+            return self._refusal(delivery, letter, Refused(refusal, sender, type_))
         now_ms = self._clock.now_ms()
         asked_ms = now_ms if delivery.properties.timestamp is None else delivery.properties.timestamp * 1000
         key = delivery_key(delivery)
@@ -301,8 +310,9 @@ class Intake:
         sender = refused.sender.name if refused.sender else None
 
         def unit(tx: Tx) -> _Done:
-            said = replies.refusal(refused.refusal, refused.id)
-            reply, parked = mail.refusal(tx, letter, delivery, refused.refusal, said, refused.sender, self._entropy)
+            said = replies.rejection(refused.command, refused.id, refused.refusal)
+            event = replies.rejection_name(refused.command)
+            reply, parked = mail.refusal(tx, letter, delivery, refused.refusal, event, said, refused.sender, self._entropy)
             fresh = refusals.refuse(tx, key, sender, refused.refusal.code, delivery.body, reply, parked)
             if not fresh and not delivery.redelivered:
                 again = f"{key}.{self._entropy.ulid(tx.now_ms)}"
@@ -366,6 +376,6 @@ def _validation(faults: tuple[Fault, ...], route: Route | None) -> Refusal:
 
 def _conflict(admitted: Admitted, admission: Admission) -> str:
     return (
-        f"id {admission.order.id!r} was used on {replies.instant(admitted.row.accepted_ms)} with other content "
+        f"id {admission.order.id!r} was used on {instant(admitted.row.accepted_ms)} with other content "
         f"(fingerprint {admitted.row.fingerprint[:15]}…, now {admission.fingerprint[:15]}…); nothing happened"
     )

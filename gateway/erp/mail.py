@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from urllib.parse import unquote
+from dataclasses import dataclass, replace
+from typing import Any
 
 from gateway.clock import Entropy, uuid7
 from gateway.erp.wire import Delivery
@@ -12,11 +12,11 @@ from gateway.journal.rows import OutboxRow, Reply
 from gateway.journal.store import Tx
 from gateway.registry import Sender
 from protocols.canon.errors import Code, Refusal
+from protocols.erp import commands, replies, routing, signature
 from protocols.erp.news import instant, routing_key
 
 EVENTS = "bankgw.events"
 DEAD = "bankgw.dead"
-DIRECT_REPLY = "amq.rabbitmq.reply-to"
 NO_BANK = "none"
 PARKED_CODES = frozenset({
     Code.INTERNAL, Code.MALFORMED, Code.TOO_LARGE, Code.UNKNOWN_TYPE, Code.TYPE_CONFLICT, Code.NO_SENDER,
@@ -27,10 +27,14 @@ PARKED_CODES = frozenset({
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """What the envelope of a command says. `signature` and `header_type` come from its headers."""
+    """What the envelope of a command says. `signature` and `header_type` come from its headers.
+
+    `problem` says why its reply-to cannot be used; `reply` then names no queue.
+    """
 
     user: str
     reply: Reply
+    problem: Refusal | None
     header_type: str | None
     signature: str | None
 
@@ -38,12 +42,17 @@ class Letter:
 def letter(delivery: Delivery) -> Letter:
     """Read the envelope. The correlation id defaults to the message id; both spellings of reply-to are understood."""
     said = delivery.properties
+    queue = None if not said.reply_to else routing.reply_queue(said.reply_to)
+    problem = queue if isinstance(queue, Refusal) else None
+    xml = commands.media(said.content_type, delivery.body) is commands.Media.XML
     reply = Reply(
-        reply_to=_queue(said.reply_to),
+        reply_to=None if isinstance(queue, Refusal) else queue,
         correlation_id=said.correlation_id or said.message_id,
         traceparent=_text(said.headers, "traceparent"),
+        content_type=commands.Media.XML.value if xml else commands.Media.JSON.value,
     )
-    return Letter(said.user_id or "anonymous", reply, _text(said.headers, "type"), _text(said.headers, "signature"))
+    return Letter(said.user_id or "anonymous", reply, problem, _text(said.headers, "type"),
+                  _text(said.headers, signature.HEADER))  # fmt: skip
 
 
 def _text(headers: Mapping[str, object], name: str) -> str | None:
@@ -51,49 +60,39 @@ def _text(headers: Mapping[str, object], name: str) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _queue(reply_to: str | None) -> str | None:
-    """A queue's name; AMQP 1.0 clients write `/queues/NAME`, percent-encoded."""
-    if reply_to is None:
-        return None
-    return unquote(reply_to.removeprefix("/queues/")) if reply_to.startswith("/queues/") else reply_to
-
-
 def may_reply(said: Letter, sender: Sender, *, money: bool) -> bool:
     """Whether this sender may have replies sent there; direct reply-to lives too short for money."""
     queue = said.reply.reply_to
     if queue is None:
         return True
-    if queue.startswith(DIRECT_REPLY):
+    if routing.is_direct(queue):
         return not money
     return sender.reply_to.fullmatch(queue) is not None
 
 
-def answer(
-    tx: Tx, said: Letter, event: str, body: bytes, sender: str, bank: str | None, entropy: Entropy
-) -> None:
-    """Mail an answer to the command's queue, or as an event if it named none."""
-    tx.mail(answer_row(tx, said.reply, event, body, sender, bank, entropy))
-
-
 def answer_row(
-    tx: Tx, reply: Reply, event: str, body: bytes, sender: str, bank: str | None, entropy: Entropy
+    tx: Tx, reply: Reply, event: str, fields: Mapping[str, Any], sender: str, bank: str | None, entropy: Entropy
 ) -> OutboxRow:
-    """The outbox row of an answer: to the queue it asked for, else an event for the sender."""
+    """The outbox row of an answer: to the queue it asked for, in the form it asked in, else an event for the sender."""
     bank = bank or NO_BANK
     key = reply.reply_to
     exchange = "" if key is not None else EVENTS
-    return _row(tx, exchange, key or routing_key(event, bank, sender), body, event, bank, sender, reply, entropy)
+    form = reply.content_type if key is not None else commands.Media.JSON.value
+    body = replies.write(event, fields, form)
+    row = _row(tx, exchange, key or routing_key(event, bank, sender), body, event, bank, sender, reply, entropy)
+    return replace(row, content_type=form)
 
 
 def refusal(
-    tx: Tx, said: Letter, delivery: Delivery, refused: Refusal, body: bytes, sender: Sender | None, entropy: Entropy
-) -> tuple[OutboxRow | None, OutboxRow | None]:
+    tx: Tx, said: Letter, delivery: Delivery, refused: Refusal, event: str, fields: Mapping[str, Any],
+    sender: Sender | None, entropy: Entropy,
+) -> tuple[OutboxRow | None, OutboxRow | None]:  # fmt: skip
     """The reply of a refusal and the parked copy of the command, each if it is called for."""
     reply: OutboxRow | None = None
     if sender is not None:
         allowed = may_reply(said, sender, money=False)
-        told = said.reply if allowed else Reply(None, said.reply.correlation_id, said.reply.traceparent)
-        reply = answer_row(tx, told, "payment.rejected", body, sender.name, None, entropy)
+        told = said.reply if allowed else replace(said.reply, reply_to=None)
+        reply = answer_row(tx, told, event, fields, sender.name, None, entropy)
     if reply is not None and refused.code not in PARKED_CODES:
         return reply, None
     headers = {

@@ -163,7 +163,7 @@ class Publisher:
             settled = [] if entry is None else [entry]
         else:
             # Walking numbers, not the dict: taking the first key of a dict again and again is quadratic.
-            tags = range(self._lowest_tag, (tag or self._last_tag) + 1)
+            tags = range(self._lowest_tag, min(tag or self._last_tag, self._last_tag) + 1)
             settled = [entry for n in tags if (entry := self._by_tag.pop(n, None)) is not None]
             self._lowest_tag = max(self._lowest_tag, tags.stop)
         for entry in settled:

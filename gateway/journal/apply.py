@@ -26,7 +26,7 @@ from gateway.core.states import (
     Work,
 )
 from gateway.journal import audit, records, schema, telling
-from gateway.journal.databases import insert_new
+from gateway.journal.claims import know_payee
 from gateway.journal.rows import AttemptRow, Evidence, PaymentRow, WorkRow
 from gateway.journal.store import Tx
 from protocols.canon.errors import CODES, Refusal
@@ -146,12 +146,6 @@ def schedule(tx: Tx, row: PaymentRow, step: flow.Step) -> None:
             tx.done(row.payment, effect.work)
         else:
             assert isinstance(effect, Tell | Alarm | Deny), f"nothing is written for {effect}"
-
-
-def know_payee(tx: Tx, row: PaymentRow) -> None:
-    """Remember that this sender's payment to this payee was let go."""
-    payee = tx.vault.blind(row.order.creditor.account.clear)
-    insert_new(tx.conn, schema.payees, {"sender": row.sender, "payee": payee, "first_ms": tx.now_ms})
 
 
 def _tell(

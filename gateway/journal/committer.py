@@ -118,7 +118,7 @@ class Committer:
                 if isinstance(error, _NotCommitted) or is_trouble(error):
                     pause_s = self._wait(error, pause_s, deadline_s)
                 elif not is_transient(error) or tries >= _TRIES:
-                    return Failure(error)
+                    return Failure(error)  # type: ignore[no-untyped-call]
             else:
                 mails += tx.mails
                 works.update(tx.works)

@@ -11,6 +11,7 @@ from sqlalchemy import (
     Connection,
     Engine,
     Executable,
+    Insert,
     Table,
     bindparam,
     create_engine,
@@ -58,16 +59,18 @@ def connect(url: str, *, connections: int, writing: bool) -> Engine:
         extra["charset"] = "utf8mb4"
     return create_engine(
         url, poolclass=QueuePool, pool_size=connections, max_overflow=0, pool_pre_ping=not writing,
-        isolation_level="READ COMMITTED", connect_args=extra,
+        isolation_level="READ COMMITTED", connect_args=extra, hide_parameters=True,
     )  # fmt: skip
 
 
 def _sqlite(url: str, connections: int, writing: bool) -> Engine:
     if is_memory(url):
-        engine = create_engine(url, poolclass=StaticPool, connect_args={"check_same_thread": False})
+        engine = create_engine(
+            url, poolclass=StaticPool, hide_parameters=True, connect_args={"check_same_thread": False}
+        )
     else:
         engine = create_engine(
-            url, poolclass=QueuePool, pool_size=connections, max_overflow=0,
+            url, poolclass=QueuePool, pool_size=connections, max_overflow=0, hide_parameters=True,
             connect_args={"check_same_thread": False, "timeout": BUSY_TIMEOUT_MS / 1000},
         )  # fmt: skip
     event.listen(engine, "connect", _pragmas(read_only=not writing and not is_memory(url)))
@@ -134,11 +137,15 @@ def insert_new(conn: Connection, table: Table, row: dict[str, Any]) -> bool:
 
 @lru_cache(maxsize=128)
 def _insert_new(table: Table, dialect: str) -> Executable:
+    return _insert_unless_there(table, dialect).execution_options(preserve_rowcount=True)
+
+
+def _insert_unless_there(table: Table, dialect: str) -> Insert:
     key = identity(table)
     if dialect == "sqlite":
-        return sqlite.insert(table).on_conflict_do_nothing(index_elements=key)
+        return sqlite.insert(table).inline().on_conflict_do_nothing(index_elements=key)
     if dialect == "postgresql":
-        return postgresql.insert(table).on_conflict_do_nothing(index_elements=key)
+        return postgresql.insert(table).inline().on_conflict_do_nothing(index_elements=key)
     # MySQL's INSERT IGNORE would hide every other mistake too, and its ON DUPLICATE KEY does not tell what it did.
     values = [bindparam(column.key, type_=column.type).label(column.key) for column in table.columns]
     there = exists(select(literal(1)).select_from(table).where(*[column == bindparam(column.key) for column in key]))

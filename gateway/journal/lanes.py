@@ -58,7 +58,7 @@ def lease(tx: Tx, lane: str, node: str, ttl_ms: int) -> int | None:
     row = _lane(tx, lane)
     if row.owner != node and row.expires_ms > tx.now_ms:
         return None
-    epoch = row.epoch + 1
+    epoch: int = row.epoch + 1
     taken = tx.conn.execute(
         _OWN, {"b_lane": lane, "b_epoch": row.epoch, "b_owner": node, "b_expires_ms": tx.now_ms + ttl_ms}
     )

@@ -15,7 +15,8 @@ from gateway.core.policy import Judgement, UsageFacts
 from gateway.core.states import Hold, Reject, Release, Rules, Tell
 from gateway.journal import apply as applying
 from gateway.journal import audit, records, references, schema, telling
-from gateway.journal.databases import insert_new, upsert
+from gateway.journal.claims import Claim, know_payee
+from gateway.journal.databases import insert_new
 from gateway.journal.lanes import draw_serials
 from gateway.journal.rows import PaymentRow, Reply
 from gateway.journal.store import Tx
@@ -26,22 +27,7 @@ from protocols.canon.order import AnyOrder
 from protocols.canon.outcome import State
 
 _C = schema.payments.c
-_U = schema.usage.c
-_P = schema.payees.c
-_BY_IDENTITY = select(schema.payments).where(_C.sender == bindparam("b_sender"), _C.order_id == bindparam("b_order"))
-_USAGE = select(_U.scope, _U.sum_minor).where(
-    _U.sender == bindparam("b_sender"), _U.currency == bindparam("b_currency"), _U.day == bindparam("b_day"),
-    _U.key.in_([bindparam("b_self"), bindparam("b_account"), bindparam("b_payee")]),
-)  # fmt: skip
-_PAYEE = select(_P.first_ms).where(_P.sender == bindparam("b_sender"), _P.payee == bindparam("b_payee"))
-_ALIKE = (
-    select(_C.order_id)
-    .where(_C.dup_key == bindparam("b_dup"), _C.accepted_ms >= bindparam("b_since"),
-           _C.state.not_in([s.value for s in (State.REJECTED, State.CANCELLED, State.EXPIRED, State.FAILED)]))
-    .order_by(_C.accepted_ms.desc()).limit(1)
-)  # fmt: skip
-SENDER, ACCOUNT, PAYEE = "sender", "account", "payee"
-_SELF = "*"
+_BY_KEY = select(schema.payments).where(_C.payment == bindparam("b_payment"))
 
 
 class Admittance(str, Enum):
@@ -98,22 +84,22 @@ def admit(tx: Tx, admission: Admission, entropy: Entropy) -> Admitted:
     The same id with the same content answers with the payment's present state; with other content it is a conflict,
     which the caller refuses.
     """
-    known = _known(tx, admission)
-    if known is not None:
-        return known
-    usage = _Usage(tx, admission)
-    judgement = admission.judge(usage.facts())
+    claim = Claim(tx, admission.sender, admission.order, admission.day, admission.dup_key, admission.alike_since_ms)
+    facts = claim.look()
+    if isinstance(facts, str):
+        return _known(tx, admission, facts)
+    facts = claim.count(facts)
+    judgement = admission.judge(facts)
     row, step, tells = _new_row(tx, admission, judgement, entropy)
-    dup_key = admission.dup_key
-    if not insert_new(tx.conn, schema.payments, records.columns(row, dup_key, tx.vault)):
-        usage.give_back()
-        known = _known(tx, admission)
-        assert known is not None, "an order's identity was neither free nor taken"
-        return known
+    if not insert_new(tx.conn, schema.payments, records.columns(row, claim.columns, tx.vault)):
+        claim.give_back()
+        taken = claim.look()
+        assert isinstance(taken, str), "an order's identity was neither free nor taken"
+        return _known(tx, admission, taken)
     if isinstance(judgement.event, Reject):
-        usage.give_back()
-    elif isinstance(judgement.event, Release):
-        usage.know_payee(row)
+        claim.give_back()
+    elif isinstance(judgement.event, Release) and not facts.payee_known:
+        know_payee(tx, row)
     for state, event, seq in tells:
         shown = replace(row, life=replace(row.life, state=state))
         telling.publish(tx, row, telling.news_of(shown, event, seq, tx.now_ms))
@@ -126,12 +112,8 @@ def admit(tx: Tx, admission: Admission, entropy: Entropy) -> Admitted:
     return Admitted(Admittance.NEW, row, judgement)
 
 
-def _known(tx: Tx, admission: Admission) -> Admitted | None:
-    identity = {"b_sender": admission.sender, "b_order": admission.order.id}
-    found = tx.conn.execute(_BY_IDENTITY, identity).first()
-    if found is None:
-        return None
-    row = records.read(found, tx.vault)
+def _known(tx: Tx, admission: Admission, payment: str) -> Admitted:
+    row = records.read(tx.conn.execute(_BY_KEY, {"b_payment": payment}).one(), tx.vault)
     if row.fingerprint != admission.fingerprint:
         return Admitted(Admittance.CONFLICT, row)
     telling.replay(tx, row, admission.reply)
@@ -163,49 +145,6 @@ def _new_row(
         refusal=Refusal(event.code, CODES[event.code].meaning, judgement.faults) if isinstance(event, Reject) else None,
     )  # fmt: skip
     return row, step, tells
-
-
-class _Usage:
-    """What a sender has moved on a day. Counting first and reading after keeps two nodes from both passing a limit."""
-
-    def __init__(self, tx: Tx, admission: Admission) -> None:
-        self._tx = tx
-        self._admission = admission
-        self._account = tx.vault.blind(admission.order.debtor.account.clear)
-        self._payee = tx.vault.blind(admission.order.creditor.account.clear)
-        self._minor = admission.order.amount.minor
-        self._count(self._minor, 1)
-
-    def _count(self, minor: int, number: int) -> None:
-        admission = self._admission
-        keys = ((SENDER, _SELF), (ACCOUNT, self._account), (PAYEE, self._payee))
-        rows = [{"sender": admission.sender, "scope": scope, "key": key, "day": admission.day,
-                 "currency": admission.order.amount.currency, "sum_minor": minor, "count": number}
-                for scope, key in keys]  # fmt: skip
-        upsert(self._tx.conn, schema.usage, rows, add=("sum_minor", "count"))
-
-    def facts(self) -> UsageFacts:
-        """The day's sums without this order, whether the payee is known, and an order that looks alike."""
-        tx, admission = self._tx, self._admission
-        counted = tx.conn.execute(_USAGE, {
-            "b_sender": admission.sender, "b_currency": admission.order.amount.currency, "b_day": admission.day,
-            "b_self": _SELF, "b_account": self._account, "b_payee": self._payee,
-        })  # fmt: skip
-        sums: dict[str, int] = {scope: int(minor) - self._minor for scope, minor in counted}
-        payee = tx.conn.execute(_PAYEE, {"b_sender": admission.sender, "b_payee": self._payee}).first()
-        alike: str | None = None
-        if admission.dup_key is not None:
-            key = {"b_dup": tx.vault.blind(admission.dup_key), "b_since": admission.alike_since_ms}
-            alike = tx.conn.execute(_ALIKE, key).scalar()
-        return UsageFacts(sums[SENDER], sums[ACCOUNT], sums[PAYEE], payee is not None, alike)
-
-    def give_back(self) -> None:
-        """The order was not taken after all."""
-        self._count(-self._minor, -1)
-
-    def know_payee(self, row: PaymentRow) -> None:
-        """The order was let go: its payee is known from now on."""
-        applying.know_payee(self._tx, row)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from functools import lru_cache
 from typing import Any
@@ -39,8 +40,8 @@ def changes(row: PaymentRow, vault: Vault) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def columns(row: PaymentRow, dup_key: str | None, vault: Vault) -> dict[str, Any]:
-    """Every column of a new payment."""
+def columns(row: PaymentRow, blind: Mapping[str, str | None], vault: Vault) -> dict[str, Any]:
+    """Every column of a new payment; `blind` are its blind columns."""
     order, reply, life = row.order, row.reply, row.life
     found = changes(row, vault)
     found.update({
@@ -48,9 +49,7 @@ def columns(row: PaymentRow, dup_key: str | None, vault: Vault) -> dict[str, Any
         "kind": order.kind.value, "bank": row.bank, "lane": row.lane, "bank_ref": row.bank_ref,
         "tell_sent": int(life.tell_sent), "valid_until_ms": life.valid_until_ms, "rules": _rules(life.rules),
         "fingerprint": vault.blind(row.fingerprint),
-        "dup_key": None if dup_key is None else vault.blind(dup_key),
-        "debtor_idx": vault.blind(order.debtor.account.clear),
-        "creditor_idx": vault.blind(order.creditor.account.clear),
+        **blind,
         "currency": order.amount.currency, "amount_minor": order.amount.minor, "batch": row.batch,
         "item_no": row.item_no, "reply_to": reply.reply_to, "correlation_id": reply.correlation_id,
         "traceparent": reply.traceparent, "content_type": reply.content_type, "accepted_ms": row.accepted_ms,

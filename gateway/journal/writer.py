@@ -212,7 +212,7 @@ class SqlStore:
         waiting = [done for _, done in self._waiting]
         self._waiting.clear()
         for done in deferreds + waiting:
-            done.errback(Failure(self._failed))
+            done.errback(self._failed)
         self._on_fatal(self._failed)
         self._close_if_done()
 

@@ -128,7 +128,8 @@ class _Reader:
         )
         for key in self._left:
             raise self._bad(key, "there is no such setting; remove it or mend its spelling")
-        for name, port in config.ports.items():
+        ports: Mapping[str, object] = config.ports
+        for name, port in ports.items():
             if not isinstance(port, int) or not 0 <= port <= 65535:
                 raise self._bad(f"ports.{name}", "must be a TCP port, or 0 for any free one")
         try:
@@ -149,7 +150,7 @@ class _Reader:
         return value
 
     def _path(self, key: str, value: object) -> Path:
-        if not isinstance(value, str) or not value:
+        if not isinstance(value, str):
             raise self._bad(key, "must be a path")
         return self._file.parent / value
 

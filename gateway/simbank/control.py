@@ -11,9 +11,9 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from twisted.internet.interfaces import IListeningPort, IReactorUNIX
+from twisted.internet.interfaces import IListeningPort, IReactorUNIX, ITransport
 from twisted.internet.protocol import Factory
 from twisted.protocols.basic import LineOnlyReceiver
 
@@ -45,7 +45,7 @@ def _truth(bank: SimBank, _command: Mapping[str, Any]) -> dict[str, Any]:
 def _strike(bank: SimBank, command: Mapping[str, Any]) -> dict[str, Any]:
     touch, seconds = command.get("touch"), command.get("seconds")
     bank.script.add(Scripted(
-        Fault(command.get("fault")), command.get("reference"), int(command.get("skip", 0)),
+        Fault(str(command.get("fault"))), command.get("reference"), int(command.get("skip", 0)),
         None if touch is None else Touch(touch), None if seconds is None else float(seconds)))  # fmt: skip
     return {"faults_to_come": len(bank.script.left())}
 
@@ -68,7 +68,7 @@ def listen(reactor: IReactorUNIX, path: Path, bank: SimBank) -> IListeningPort:
     path.unlink(missing_ok=True)
     factory = Factory.forProtocol(lambda: _Commands(bank))
     factory.noisy = False
-    return reactor.listenUNIX(str(path), factory, mode=0o600)
+    return reactor.listenUNIX(str(path), cast(Any, factory), mode=0o600)
 
 
 class _Commands(LineOnlyReceiver):
@@ -84,4 +84,5 @@ class _Commands(LineOnlyReceiver):
         except ValueError:
             command = None
         answer = obey(self._bank, command) if isinstance(command, dict) else {"error": "not a JSON object"}
-        self.sendLine(json.dumps(answer, ensure_ascii=False).encode())
+        reply = json.dumps(answer, ensure_ascii=False).encode() + self.delimiter
+        cast(ITransport, self.transport).write(reply)

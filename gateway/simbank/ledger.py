@@ -356,9 +356,15 @@ class Ledger:
         )
         at_ms = execution.at_ms if booked is Booked.TAKEN else execution.decided_ms
         return Booking(
-            execution.instruction, booked, execution.bank_serial, self._moment(at_ms),
-            self.bank_date(execution.at_ms), fee, reason, None if back_ms is None else self.bank_date(back_ms),
-        )  # fmt: skip
+            execution.instruction,
+            booked,
+            execution.bank_serial,
+            self._moment(at_ms),
+            self.bank_date(execution.at_ms),
+            fee,
+            reason,
+            None if back_ms is None else self.bank_date(back_ms),
+        )
 
     def _moment(self, at_ms: int) -> datetime:
         return datetime.fromtimestamp(at_ms / 1000, self._zone)

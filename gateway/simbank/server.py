@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from datetime import date, datetime
 from typing import Any, Protocol, cast, runtime_checkable
 
+from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import (
     IDelayedCall,
@@ -37,14 +38,21 @@ _NOISE_BYTES = 300
 _WAITING_MAX = 64
 _ONLY_BY_BOOKING = frozenset({Fault.REFUSE, Fault.HIDE, Fault.LATE_RETURN})
 _SILENT = frozenset({Fault.DROP_AFTER, Fault.HIDE, Fault.PROBE_SILENCE})
-_STAYS_OPEN = frozenset({
-    Fault.TWICE, Fault.WRONG_SIGNATURE, Fault.OTHERS_ANSWER, Fault.REFUSE, Fault.LATE_RETURN, Fault.PROBE_SILENCE,
-})  # fmt: skip
+_STAYS_OPEN = frozenset(
+    {
+        Fault.TWICE,
+        Fault.WRONG_SIGNATURE,
+        Fault.OTHERS_ANSWER,
+        Fault.REFUSE,
+        Fault.LATE_RETURN,
+        Fault.PROBE_SILENCE,
+    }
+)
 
 
 @runtime_checkable
 class Spoils(Protocol):
-    """A twin that signs its answers can also spoil one; for others `wrong_signature` becomes `garbage`."""
+    """A twin that signs its answers and can spoil one; for others `wrong_signature` becomes `garbage`."""
 
     def spoil(self, answer: bytes, where: float) -> bytes:
         """`answer` with one byte of what is signed changed; `where` (0 to 1) chooses which."""
@@ -55,7 +63,7 @@ class _HangUp(Exception):  # noqa: N818 - not an error: it carries the server ou
 
 
 class _Exchange:
-    """The books as one exchange sees them (Books): the first touch lets the plan decide what will go wrong."""
+    """The books as one exchange sees them (Books): the first touch lets the plan decide what goes wrong."""
 
     def __init__(self, ledger: Ledger, plan: Plan) -> None:
         self._ledger = ledger
@@ -154,9 +162,9 @@ class SimBank:
         """Open every port; returns their numbers by name."""
         tcp = cast(IReactorTCP, self.reactor)
         for name in self.twin.ports:
-            listening = tcp.listenTCP(self._wanted.get(name, 0), self._factory(name), interface=interface)
+            listening = tcp.listenTCP(self._wanted.get(name, 0), self._served(name), interface=interface)
             self._listening.append(listening)
-            self.ports[name] = listening.getHost().port
+            self.ports[name] = cast(IPv4Address, listening.getHost()).port
         return self.ports
 
     async def stop(self) -> None:
@@ -222,13 +230,13 @@ class SimBank:
             return fault, (data, data)
         return fault, () if fault in _SILENT else (data,)
 
-    def _factory(self, port: str) -> Factory:
+    def _served(self, port: str) -> Any:
         factory = Factory.forProtocol(lambda: self.build(port))
         factory.noisy = False
         if self._tls is None:
             return factory
         secured = TLSMemoryBIOFactory(self._tls, False, factory, self.reactor)
-        # The default holds every write back one turn of the reactor to gather small ones; we write whole frames.
+        # The default holds every write back one turn of the reactor to gather small ones; ours are whole frames.
         secured.protocol = TLSMemoryBIOProtocol
         secured.noisy = False
         return secured

@@ -1,4 +1,4 @@
-"""A simulated bank as a process of its own: everything it needs from its configuration, started and stopped."""
+"""A simulated bank as a process of its own: all it needs from its configuration, started and stopped."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from gateway.simbank.faults import FaultPlan
 from gateway.simbank.ledger import Ledger
 from gateway.simbank.server import SimBank
 from protocols.bank import BadOptions
+from protocols.kit import dsig
 from protocols.kit.errors import ProtocolError
 from protocols.twin import BuildTwin, Twin
 
@@ -46,6 +47,7 @@ def serve(reactor: IReactorTime, config: SimConfig, now_ms: Callable[[], int] | 
     Raises BadConfig for a bank, option or key that cannot be used, KeyFileError (a ValueError) for TLS files,
     CannotListenError for a port that is taken. `now_ms` is the machine's clock unless given.
     """
+    dsig.start()
     twin = build_twin(config)
     ledger = Ledger(
         now_ms or SystemClock(reactor).now_ms, config.accounts, config.conduct, file=config.ledger_file

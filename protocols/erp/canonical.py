@@ -1,8 +1,8 @@
 """One text for one order, however it was written: what fingerprints are made of.
 
 The form is RFC 8785 canonical JSON of the canon words: sorted names, no blanks, money as minor units in a
-string. What is unset, or set to its default, is left out. So JSON and XML of one order agree, amounts 1.5 and
-1.50 agree, and an optional field that a later version adds changes no text that exists already.
+string. What is unset, or set to its default, is left out. So JSON and XML of one order agree, 1.5 and 1.50
+agree, and an optional field that a later version adds changes no text that exists already.
 """
 
 from __future__ import annotations

@@ -15,7 +15,8 @@ VERSION = "v1"
 def fingerprint(order: AnyOrder) -> str:
     """`v1:` and 64 hex digits. Equal for equal orders in either form.
 
-    An id that comes again with another fingerprint is a conflict. It does not cover the sender: identity is (sender, id).
+    An id that comes again with another fingerprint is a conflict. The sender is not covered: identity is
+    (sender, id).
     """
     return f"{VERSION}:{sha256(canonical.text(order)).hexdigest()}"
 

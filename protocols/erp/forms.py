@@ -77,9 +77,10 @@ class Form(Strict):
         return ()
 
 
-def said(en: str, zh: str, default: Any = ..., alias: str | None = None) -> Any:
-    """A field with its meaning in both languages."""
-    return Field(default, alias=alias, description=en, json_schema_extra={"x-zh": zh})
+def said(en: str, zh: str, default: Any = ..., alias: str | None = None, shown: str | None = None) -> Any:
+    """A field with its meaning in both languages. `shown` is the default as the ERP would write it."""
+    extra: dict[str, Any] = {"x-zh": zh} if shown is None else {"x-zh": zh, "default": shown}
+    return Field(default, alias=alias, description=en, json_schema_extra=extra)
 
 
 _DETAIL = PaymentDetail()
@@ -182,11 +183,15 @@ class PaymentCancel(Form):
         return Cancel(self.id, self.reason)
 
 
+def _given(name: str) -> dict[str, Any]:
+    return {"required": [name], "properties": {name: {"type": "string"}}}
+
+
 class StatusQueryForm(Form):
     """What became of an order? Exactly one of the two fields."""
 
     model_config = ConfigDict(
-        json_schema_extra={"oneOf": [{"required": ["id"]}, {"required": ["payment"]}]}, title="StatusQuery"
+        json_schema_extra={"oneOf": [_given("id"), _given("payment")]}, title="StatusQuery"
     )
 
     id: OrderId | None = said("the order's id, as it was sent", "订单编号", None)
@@ -214,18 +219,20 @@ class BalanceQueryForm(Form):
 
     model_config = ConfigDict(title="BalanceQuery")
 
-    accounts: Annotated[list[Account], Field(min_length=1, max_length=MAX_ACCOUNTS), bounded(MAX_ACCOUNTS)] = said(
-        "own accounts of the account register", "本单位账户列表"
-    )
+    accounts: Annotated[
+        list[Account], Field(min_length=1, max_length=MAX_ACCOUNTS), bounded(MAX_ACCOUNTS)
+    ] = said("own accounts of the account register", "本单位账户列表")
     max_age: MaxAge = said(
         "an answer this old will do, PT0S asks the bank, at most PT24H; default PT30S",
         "可接受的数据时效,PT0S 表示必须查询银行,最长 PT24H;默认 PT30S",
         30,
+        shown="PT30S",
     )
     max_wait: MaxWait = said(
         "after this long the answer is `expired`, PT1S to PT10M; default PT1M",
         "最长等待时间,超时应答 `expired`,PT1S 至 PT10M;默认 PT1M",
         60,
+        shown="PT1M",
     )
 
     def word(self) -> BalanceQuery:
@@ -253,6 +260,7 @@ class TransactionsQueryForm(Form):
         "after this long the answer is `expired`, PT1S to PT10M; default PT1M",
         "最长等待时间,超时应答 `expired`,PT1S 至 PT10M;默认 PT1M",
         60,
+        shown="PT1M",
     )
 
     def word(self) -> TransactionsQuery:

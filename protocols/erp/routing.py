@@ -10,7 +10,7 @@ from protocols.canon.errors import Code, Refusal
 from protocols.erp.words import CommandType
 
 COMMAND_QUEUES = frozenset({"bankgw.commands.money", "bankgw.commands.query"})
-"""A message published straight to one of these has the queue's name as routing key, which names no command."""
+"""A message published straight to one of these has its name as routing key, which names no command."""
 DIRECT_REPLY_TO = "amq.rabbitmq.reply-to"
 """RabbitMQ's pseudo-queue; what arrives in a message is this name and a suffix. Fit for questions only."""
 MAX_QUEUE_BYTES = 255

@@ -158,7 +158,7 @@ def _duration(min_s: int, max_s: int) -> Callable[[object], int]:
 
 
 def bounded(max_items: int) -> BeforeValidator:
-    """Refuses an array or map of more than `max_items` before any item is looked at: each would cost a fault."""
+    """Refuses an array or map of more than `max_items` before it looks at any: each would cost a fault."""
 
     def read(value: Any) -> Any:
         if isinstance(value, (list, dict)) and len(value) > max_items:

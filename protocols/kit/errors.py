@@ -37,11 +37,11 @@ REASONS: Final[frozenset[str]] = frozenset(get_args(Reason))
 """The closed list of slugs, fit to be a metric label."""
 
 _LONG_NUMBER = re.compile(r"[0-9](?:[ -]?[0-9]){8,}")
-_TEXT_MAX = 500
+_TEXT_MAX = 2_000
 
 
 def _masked(found: re.Match[str]) -> str:
-    return "***" + found.group()[-4:]
+    return "***" + re.sub("[ -]", "", found.group())[-4:]
 
 
 def harmless(text: str) -> str:
@@ -50,7 +50,7 @@ def harmless(text: str) -> str:
     Line breaks, bidirectional marks and zero-width characters come out as escapes, so that a bank's text
     can forge neither a log line nor the order in which one reads it.
     """
-    masked = _LONG_NUMBER.sub(_masked, text[:_TEXT_MAX])
+    masked = _LONG_NUMBER.sub(_masked, text)[:_TEXT_MAX]
     if masked.isprintable():
         return masked
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in masked)

@@ -40,6 +40,7 @@ MAX_NODES: Final = 20_000
 MAX_ATTRIBUTES: Final = 32
 _TAG_CHARS_MAX: Final = 16_384
 
+_BEGINS = re.compile(r"[ \t\r\n]*<\?xml[ \t\r\n]")
 _DECLARATION = re.compile(
     r"""[ \t\r\n]*<\?xml\s+version\s*=\s*["']1\.0["']"""
     r"""(?:\s+encoding\s*=\s*["']([A-Za-z0-9._-]{1,40})["'])?"""
@@ -90,7 +91,7 @@ def parse(
 
 
 def _without_declaration(document: str, charset: Charset) -> str:
-    if "<?" not in document[:64]:
+    if _BEGINS.match(document) is None:
         return document
     found = _DECLARATION.match(document)
     if found is None:

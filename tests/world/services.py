@@ -24,12 +24,14 @@ class Broker:
     """A RabbitMQ with a virtual host of this checkout's own.
 
     `users` is keyed by role (`bankgw`, `erp-demo`, `erp-other`). A user's real name carries the checkout's
-    hash, so that two checkouts on one broker do not take each other's password.
+    hash, so that two checkouts on one broker do not take each other's password. Tests work in `test_vhost`,
+    where they do not meet what runs in `vhost`.
     """
 
     host: str
     port: int
     vhost: str
+    test_vhost: str
     admin: Login
     users: Mapping[str, Login]
 
@@ -53,6 +55,7 @@ def read_broker(path: Path) -> Broker | None:
         host=found["host"],
         port=found["port"],
         vhost=found["vhost"],
+        test_vhost=found.get("test_vhost", found["vhost"]),
         admin=Login(**found["admin"]),
         users={role: Login(**login) for role, login in found["users"].items()},
     )

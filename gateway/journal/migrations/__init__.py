@@ -28,7 +28,7 @@ def upgrade_over(conn: Connection) -> None:
     script = ScriptDirectory(str(Path(__file__).parent))
 
     def steps(revision: object, _context: MigrationContext) -> list[RevisionStep]:
-        return script._upgrade_revs("head", revision)  # type: ignore[arg-type, return-value]
+        return script._upgrade_revs("head", revision)  # type: ignore[arg-type]
 
     with EnvironmentContext(Config(), script, fn=steps) as environment:
         environment.configure(connection=conn, target_metadata=schema.metadata)

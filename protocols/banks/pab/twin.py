@@ -204,9 +204,9 @@ class B2Bi:
             "ThirdVoucher": voucher, "FrontLogNo": _front_number(booking), "CcyCode": "RMB",
             "OutAcctName": _text(root, "OutAcctName"), "OutAcctNo": debtor.number,
             "InAcctBankName": _text(root, "InAcctBankName"), "InAcctNo": wanted.creditor_account,
-            "InAcctName": wanted.creditor_name, "TranAmount": str(amount), "UnionFlag": _text(root, "UnionFlag"),
-            "Fee1": str(booking.fee or Money(0)), "Fee2": "0.00", "SOA_VOUCHER": "", "hostFlowNo": "",
-            "hostTxDate": _stamp(booking.bank_date), "Mobile": "",
+            "InAcctName": wanted.creditor_name, "TranAmount": str(amount),
+            "UnionFlag": _text(root, "UnionFlag"), "Fee1": str(booking.fee or Money(0)), "Fee2": "0.00",
+            "SOA_VOUCHER": "", "hostFlowNo": "", "hostTxDate": _stamp(booking.bank_date), "Mobile": "",
             "CstInnerFlowNo": _text(root, "CstInnerFlowNo"),
         }  # fmt: skip
         return _Done(_flat(leaves))
@@ -223,13 +223,15 @@ class B2Bi:
         leaves = {
             "OrigThirdVoucher": voucher, "FrontLogNo": _front_number(booking), "CcyCode": "RMB",
             "OutAcctBankName": "", "OutAcctNo": done.debtor_account, "InAcctBankName": "",
-            "InAcctNo": done.creditor_account, "InAcctName": done.creditor_name, "TranAmount": str(done.amount),
-            "UnionFlag": "0", "Yhcljg": result, "Fee": str(booking.fee or Money(0)), "CstInnerFlowNo": "",
+            "InAcctNo": done.creditor_account, "InAcctName": done.creditor_name,
+            "TranAmount": str(done.amount), "UnionFlag": "0",
+            "Yhcljg": result, "Fee": str(booking.fee or Money(0)), "CstInnerFlowNo": "",
             "Stt": _STT[booking.booked], "IsBack": "1" if booking.booked is Booked.RETURNED else "0",
             "BackRem": booking.reason if booking.booked is Booked.RETURNED else words, "SysFlag": "N",
             "TransBsn": "4004", "submitTime": f"{booking.at.astimezone(_ZONE):%Y%m%d%H%M%S}",
             "AccountDate": _stamp(booking.bank_date) if paid else "", "InAcctBankNode": "",
-            "hostFlowNo": booking.bank_serial if paid else "", "hostErrorCode": reason if refused else "000000",
+            "hostFlowNo": booking.bank_serial if paid else "",
+            "hostErrorCode": reason if refused else "000000",
             "kType": "0", "dType": "0", "subBatchNo": "", "ProxyPayName": "", "ProxyPayAcc": "",
             "ProxyPayBankName": "",
         }  # fmt: skip
@@ -316,12 +318,12 @@ def build(options: Mapping[str, Any], keys: Mapping[str, bytes]) -> Twin:
 def _framed(
     asked: bytes, now: datetime, service: bytes, code: str, words: str, body: bytes, serial: str | None
 ) -> bytes:
-    """An answer: the header of the question with what an answer changes in it (no signature, no attachment)."""
+    """An answer: the header of the question with what an answer changes in it."""
     description = GBK.encode(f":{words}")[:100].ljust(100)
     number = asked[67:87] if serial is None else GBK.encode(serial)[:20].ljust(20)
     header = b"".join((
-        asked[:30], b"%010d" % len(body), asked[40:51], service, now.strftime("%Y%m%d%H%M%S").encode(), number,
-        code.encode().ljust(6), description, b"0000", b"00", b" " * 12, b"0         ", b"0",
+        asked[:30], b"%010d" % len(body), asked[40:51], service, now.strftime("%Y%m%d%H%M%S").encode(),
+        number, code.encode().ljust(6), description, b"0000", b"00", b" " * 12, b"0         ", b"0",
     ))  # fmt: skip
     assert len(header) == _HEADER_BYTES
     return header + body
@@ -375,8 +377,8 @@ def _row_4008(account: Holding, entry: Entry) -> dict[str, str]:
         "TranTime1": f"{entry.at.astimezone(_ZONE):%H%M%S}", "HostSeqNo": _trace(entry), "BussSeqNo": "",
         "SummonNo": "", "SendBank": "", "SendBankNode": "", "SendAccount": payer[0], "SendName": payer[1],
         "TxAmount": str(entry.amount), "AcctBank": "", "AcctBankNode": "", "AcctAccount": payee[0],
-        "AcctName": payee[1], "TxType": "D" if out else "C", "AbstractStr": "", "Notes": entry.text, "Fee1": "",
-        "Fee2": "", "AbstractStr_Desc": "转账", "CVoucherNo": "", "CstInnerFlowNo": "",
+        "AcctName": payee[1], "TxType": "D" if out else "C", "AbstractStr": "", "Notes": entry.text,
+        "Fee1": "", "Fee2": "", "AbstractStr_Desc": "转账", "CVoucherNo": "", "CstInnerFlowNo": "",
         "Balance": str(entry.balance_after),
     }  # fmt: skip
 

@@ -200,7 +200,9 @@ def _take_out(signature: etree._Element) -> None:
 
 
 def _refusal(gated: Gated, profile: Profile, keys: Sequence[PinnedKey]) -> ProtocolError:
-    """Tells changed content from a bank that signs with a new key (if it shows one), and both from the rest."""
+    """Tells changed content from a bank that signs with a new key (if it shows one), and both from the
+    rest.
+    """
     try:
         _signed_parts(gated, profile)
     except ProtocolError as error:

@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from gateway.bank.certs import check, not_after
 from gateway.simbank.pki import Authority, new_key, write_key
@@ -39,6 +40,14 @@ def not_yet(yard: Yard) -> dict[str, Any]:
 
 def weak(yard: Yard) -> dict[str, Any]:
     return {"client_cert": pem(yard, signed_with_sha1(yard.client_certificate(), yard.root.key))}
+
+
+def odd_curve(yard: Yard) -> dict[str, Any]:
+    key = ec.generate_private_key(ec.SECP256K1())
+    path = yard.file(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    path.chmod(0o600)
+    ours = yard.root.issue("gateway", key.public_key(), yard.now)
+    return {"client_cert": pem(yard, ours), "client_key": path}
 
 
 def wrong_order(yard: Yard) -> dict[str, Any]:
@@ -83,7 +92,8 @@ def binary_crl(yard: Yard) -> dict[str, Any]:
     [
         (expired, "expired at"),
         (not_yet, "not valid before"),
-        (weak, "too weak"),
+        (weak, "signed with sha1"),
+        (odd_curve, "curve secp256k1"),
         (wrong_order, "is not issued by"),
         (missing, "cannot be read"),
         (other_key, "does not belong"),
@@ -98,7 +108,7 @@ def test_a_mistake_is_told_with_file_setting_and_remedy(
     yard: Yard, make: Callable[[Yard], dict[str, Any]], words: str
 ) -> None:
     wrong = make(yard)
-    ((setting, file),) = wrong.items()
+    setting, file = next(iter(wrong.items()))
     (problem,) = check(yard.settings(**wrong), yard.now)
     assert (problem.key, problem.file) == (setting, file)
     assert words in problem.what

@@ -13,6 +13,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IHostnameResolver, IHostResolution, ITCPTransport
 from twisted.internet.protocol import Protocol
+from twisted.protocols.tls import TLSMemoryBIOProtocol
 from zope.interface import implementer
 
 from gateway.bank.endpoint import BankEndpoint, NotConnected
@@ -230,6 +231,7 @@ async def test_the_socket_does_not_dawdle_and_notices_a_dead_line(
     async with peer.listening(net, bad_context([yard.leaf()], yard.key, ask=yard.ca_file)):
         talker = await BankEndpoint(net, LOOPBACK, peer.port, tls, tcp_user_timeout_ms=1234).connect(Talker)
         transport: Any = talker.transport
+        assert type(transport) is TLSMemoryBIOProtocol  # not the one that holds writes back for a turn
         handle = transport.transport.getHandle()
         assert handle.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
         assert handle.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 1234

@@ -163,6 +163,44 @@ async def test_twisted_alone_would_have_paid_the_peers_we_refuse(
     assert (refused.reason, len(peer.heard)) == (case.reason, before)
 
 
+@pytest.mark.parametrize("version", ["1.2", "1.3"])
+async def test_a_bad_certificate_ends_the_handshake_itself_whoever_drives_it(
+    net: Any, yard: Yard, version: str
+) -> None:
+    """Twisted's own endpoint, which knows nothing of `completed`, gets no further either: AMQP uses this one."""
+    case = zoo.common_name_only(yard)
+    peer = Peer()
+    tls = client_context(yard.settings(), net)
+    context = bad_context(case.chain, case.key, ask=yard.ca_file, versions=ONLY[version])
+    async with peer.listening(net, context):
+        endpoint = wrapClientTLS(tls, TCP4ClientEndpoint(net, LOOPBACK, peer.port))
+        talker = cast(Talker, await endpoint.connect(Factory.forProtocol(Talker)))
+        assert "certificate verify failed" in str(await talker.lost)
+    assert peer.heard == b""
+
+
+@pytest.mark.parametrize(("name", "sent"), [(NAME, NAME.encode()), (LOOPBACK, None)])
+async def test_the_peer_is_told_whom_we_want_unless_it_is_an_address(
+    net: Any, yard: Yard, name: str, sent: bytes | None
+) -> None:
+    told: list[bytes | None] = []
+    peer = Peer(behave=echo)
+    context = bad_context([yard.leaf()], yard.key, ask=yard.ca_file)
+    context.set_tlsext_servername_callback(lambda connection: told.append(connection.get_servername()))
+    async with peer.listening(net, context):
+        await accepted(net, peer, client_context(yard.settings(server_name=name), net))
+    assert told == [sent]
+
+
+async def test_our_certificate_comes_with_its_issuers(net: Any, yard: Yard) -> None:
+    issuing = yard.root.subordinate("issuing", yard.now)
+    ours = issuing.issue("gateway", yard.client_key.public_key(), yard.now, purpose=CLIENT_PURPOSE)
+    chain = yard.file(ours.public_bytes(Encoding.PEM) + issuing.certificate.public_bytes(Encoding.PEM))
+    peer = Peer(behave=echo)
+    async with peer.listening(net, bad_context([yard.leaf()], yard.key, ask=yard.ca_file)):
+        await accepted(net, peer, client_context(yard.settings(client_cert=chain), net))
+
+
 @pytest.mark.parametrize("version", [SSL.TLS1_VERSION, SSL.TLS1_1_VERSION])
 async def test_an_old_protocol_version_is_refused(net: Any, yard: Yard, version: int) -> None:
     peer = Peer()
@@ -342,14 +380,14 @@ async def test_a_kept_session_does_not_carry_over_to_a_peer_with_another_certifi
 
 async def test_a_peer_that_chokes_on_resumption_is_met_afresh(net: Any, yard: Yard) -> None:
     tls = client_context(yard.settings(resumption=True), net)
-    good, choking = Peer(behave=echo), Peer(behave=lambda data, transport: transport.loseConnection())
+    good, choking = Peer(behave=echo), Peer()
     context = bad_context([yard.leaf()], yard.key, ask=yard.ca_file, versions=ONLY_1_2)
     async with good.listening(net, context), choking.listening(net, None):
         await accepted(net, good, tls)
         await accepted(net, good, tls)
         assert tls.resumed == 1
         with pytest.raises(NotConnected):
-            await BankEndpoint(net, LOOPBACK, choking.port, tls).connect(Talker)
+            await BankEndpoint(net, LOOPBACK, choking.port, tls, handshake_timeout_s=0.1).connect(Talker)
         await accepted(net, good, tls)
         assert tls.resumed == 1
 

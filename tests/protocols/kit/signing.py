@@ -88,7 +88,9 @@ def key_pair(name: str, bits: int = 2048, *, may_sign: bool = True) -> KeyPair:
 def answer(amount: str = "100.00", payee: str = "甲公司", *, extra: Markup | None = None) -> bytes:
     """An unsigned answer of the enveloped language."""
     head = el("head", el("op", "payment.status"), el("ref", "GW000000000000000001"))
-    body = el("body", el("amount", amount), el("payee", payee, kind="company"), el("note", "a & b < c"), extra)
+    body = el(
+        "body", el("amount", amount), el("payee", payee, kind="company"), el("note", "a & b < c"), extra
+    )
     return build(el("answer", head, body, xmlns=NS), UTF8)
 
 
@@ -121,10 +123,10 @@ def _register_ids(context: xmlsec.SignatureContext, root: etree._Element) -> Non
 
 
 def stock_signs(document: bytes, key: KeyPair) -> bytes:
-    """`document`, which holds a signature template, completed by xmlsec with whatever the template asks for."""
+    """`document`, which holds a signature template, completed by xmlsec with all the template asks for."""
     root = etree.fromstring(document)
     context = xmlsec.SignatureContext()
-    context.key = xmlsec.Key.from_memory(key.private_pem, xmlsec.KeyFormat.PEM)
+    context.key = xmlsec.Key.from_memory(key.private_pem, xmlsec.constants.KeyDataFormatPem)
     _register_ids(context, root)
     signature = root.find(f".//{D}Signature")
     assert signature is not None
@@ -133,10 +135,10 @@ def stock_signs(document: bytes, key: KeyPair) -> bytes:
 
 
 def stock_accepts(document: bytes, key: KeyPair) -> bool:
-    """What an unsuspecting use of xmlsec says about `document`: the first signature found, ids wherever they are."""
+    """What an unsuspecting use of xmlsec says: the first signature found, ids wherever they are."""
     root = etree.fromstring(document)
     context = xmlsec.SignatureContext()
-    context.key = xmlsec.Key.from_memory(key.pin.pem, xmlsec.KeyFormat.PEM)
+    context.key = xmlsec.Key.from_memory(key.pin.pem, xmlsec.constants.KeyDataFormatPem)
     _register_ids(context, root)
     signature = root.find(f".//{D}Signature")
     assert signature is not None

@@ -41,7 +41,7 @@ def test_gb18030_bytes_declared_gb2312_are_read_and_noted() -> None:
 
 
 def test_whatever_we_can_write_reads_back_as_itself() -> None:
-    """All of Unicode, for each charset: a character is refused or comes back, never turns into another one."""
+    """All of Unicode, for each charset: a character is refused or comes back, never as another one."""
     for charset in (*ALL, Charset("GB2312", encoder="gb2312"), Charset("cp936")):
         for codepoint in range(0x20, 0x30000):
             char = chr(codepoint)

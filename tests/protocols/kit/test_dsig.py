@@ -8,11 +8,13 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-import signxml
 import xmlsec
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from lxml import etree
+from signxml.algorithms import CanonicalizationMethod
+from signxml.signer import XMLSigner
+from signxml.verifier import XMLVerifier
 
 from protocols.kit import dsig
 from protocols.kit.charset import GBK, UTF8
@@ -27,7 +29,9 @@ ENGINES: tuple[Engine, ...] = ("xmlsec", "hand")
 A = f"{{{NS}}}"
 
 
-def refused(reason: Reason, data: bytes, profile: dsig.Profile, *keys: dsig.PinnedKey, **more: object) -> None:
+def refused(
+    reason: Reason, data: bytes, profile: dsig.Profile, *keys: dsig.PinnedKey, **more: object
+) -> None:
     for engine in ENGINES:
         with pytest.raises(ProtocolError) as caught:
             dsig.verify(data, profile, keys, engine=engine, **more)  # type: ignore[arg-type]
@@ -194,7 +198,12 @@ def test_pins_that_cannot_be(bank: KeyPair) -> None:
     elliptic = ec.generate_private_key(ec.SECP256R1()).public_key()
     pem = elliptic.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
     no_signing = key_pair("cipher only", may_sign=False).certificate_pem
-    for wrong in (pem, no_signing, b"nonsense", b"-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----"):
+    for wrong in (
+        pem,
+        no_signing,
+        b"nonsense",
+        b"-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----",
+    ):
         with pytest.raises(ProtocolError, match="wrong_key"):
             dsig.PinnedKey.from_pem(wrong)
     public = bank.pin.pem
@@ -227,7 +236,14 @@ def test_sha1_needs_a_date_and_ends_with_it(bank: KeyPair) -> None:
     [
         ({"signature_method": "http://www.w3.org/2001/04/xmldsig-more#rsa-md5"}, "algorithm"),
         ({"c14n": dsig.EXC_C14N + "WithComments"}, "algorithm"),
-        ({"references": (dsig.Enveloped((dsig.ENVELOPED, "http://www.w3.org/TR/1999/REC-xslt-19991116")),)}, "algorithm"),
+        (
+            {
+                "references": (
+                    dsig.Enveloped((dsig.ENVELOPED, "http://www.w3.org/TR/1999/REC-xslt-19991116")),
+                )
+            },
+            "algorithm",
+        ),
         ({"references": (dsig.Enveloped((dsig.EXC_C14N, dsig.ENVELOPED)),)}, "algorithm"),
         ({"references": (dsig.Enveloped((dsig.EXC_C14N,)),)}, "algorithm"),
         ({"references": ()}, "structure"),
@@ -264,14 +280,14 @@ def test_verify_insists_on_start(bank: KeyPair, monkeypatch: pytest.MonkeyPatch)
 def test_signxml_verifies_ours(bank: KeyPair) -> None:
     info = dsig.x509_key_info(ENVELOPED, [bank.certificate])
     document = signing.signed(signing.answer(), ENVELOPED, bank, info)
-    result = signxml.XMLVerifier().verify(document, x509_cert=bank.certificate)  # type: ignore[arg-type]
+    result = XMLVerifier().verify(document, x509_cert=bank.certificate)
     assert not isinstance(result, list)
     assert result.signed_data == dsig.verify(document, ENVELOPED, bank.pin).canonical
 
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_we_verify_what_signxml_signs(bank: KeyPair, engine: Engine) -> None:
-    signer = signxml.XMLSigner(c14n_algorithm=signxml.CanonicalizationMethod.EXCLUSIVE_XML_CANONICALIZATION_1_0)
+    signer = XMLSigner(c14n_algorithm=CanonicalizationMethod.EXCLUSIVE_XML_CANONICALIZATION_1_0)
     root = signer.sign(etree.fromstring(signing.answer()), key=bank.private, cert=[bank.certificate])
     document = etree.tostring(root)
     verified = dsig.verify(document, ENVELOPED, bank.pin, engine=engine)
@@ -282,7 +298,9 @@ def test_we_verify_what_signxml_signs(bank: KeyPair, engine: Engine) -> None:
 @pytest.mark.parametrize("engine", ENGINES)
 def test_we_verify_what_xmlsec_signs_from_its_own_template(bank: KeyPair, engine: Engine) -> None:
     root = etree.fromstring(signing.answer())
-    node = xmlsec.template.create(root, xmlsec.constants.TransformExclC14N, xmlsec.constants.TransformRsaSha256)
+    node = xmlsec.template.create(
+        root, xmlsec.constants.TransformExclC14N, xmlsec.constants.TransformRsaSha256
+    )
     root.append(node)
     reference = xmlsec.template.add_reference(node, xmlsec.constants.TransformSha256, uri="")
     xmlsec.template.add_transform(reference, xmlsec.constants.TransformEnveloped)
@@ -317,5 +335,7 @@ def test_limits_reach_the_parser(bank: KeyPair) -> None:
 
 
 def test_utf8_is_the_default_charset() -> None:
-    assert dsig.prepare(signing.answer(), ENVELOPED).before.startswith(b'<?xml version="1.0" encoding="UTF-8"?>')
+    assert dsig.prepare(signing.answer(), ENVELOPED).before.startswith(
+        b'<?xml version="1.0" encoding="UTF-8"?>'
+    )
     assert UTF8.name == "UTF-8"

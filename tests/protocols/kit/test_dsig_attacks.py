@@ -1,7 +1,7 @@
 """Forged, wrapped, bloated and downgraded signatures: all refused, by both ways of checking, quickly.
 
-Many are made with the bank's own key by xmlsec, so that only the structural gate stands between them and us; where
-it says `stock`, a plain use of xmlsec accepts the forgery, which proves that the forgery is a good one.
+Many are made with the bank's own key by xmlsec, so that only the structural gate stands between them and us;
+a plain use of xmlsec accepts those, which proves that the forgery is a good one.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def edited(document: bytes, old: str, new: str, count: int = 1) -> bytes:
 
 
 def template(**parts: str) -> bytes:
-    """A signature template in the enveloped language with some parts replaced, to be signed by `stock_signs`."""
+    """A signature template in the enveloped language with some parts replaced, for `stock_signs`."""
     defaults = {
         "c14n": f'<ds:CanonicalizationMethod Algorithm="{dsig.EXC_C14N}"/>',
         "method": f'<ds:SignatureMethod Algorithm="{dsig.RSA_SHA256}"/>',
@@ -83,8 +83,10 @@ def xpath(expression: str) -> str:
 
 
 OBJECT: Final = '<ds:Object Id="o">harmless</ds:Object>'
-PREFIXES: Final = '<ec:InclusiveNamespaces xmlns:ec="http://www.w3.org/2001/10/xml-exc-c14n#" PrefixList="x"/>'
-# number and name of the attack -> (template parts, change after signing, expected reason)
+PREFIXES: Final = (
+    '<ec:InclusiveNamespaces xmlns:ec="http://www.w3.org/2001/10/xml-exc-c14n#" PrefixList="x"/>'
+)
+# name of the attack -> (template parts, expected reason)
 BY_THE_BANKS_OWN_KEY: Final[dict[str, tuple[dict[str, str], str]]] = {
     "65 a thousand references": ({"more": reference("#o") * 1000, "object": OBJECT}, "structure"),
     "66 a second reference": ({"more": reference("#o"), "object": OBJECT}, "structure"),
@@ -112,7 +114,8 @@ BY_THE_BANKS_OWN_KEY: Final[dict[str, tuple[dict[str, str], str]]] = {
         {
             "transforms": TRANSFORM_ENVELOPED
             + '<ds:Transform Algorithm="http://www.w3.org/2002/06/xmldsig-filter2"><f:XPath '
-            'xmlns:f="http://www.w3.org/2002/06/xmldsig-filter2" Filter="subtract">/*</f:XPath></ds:Transform>'
+            'xmlns:f="http://www.w3.org/2002/06/xmldsig-filter2" Filter="subtract">/*</f:XPath>'
+            "</ds:Transform>"
         },
         "algorithm",
     ),
@@ -265,7 +268,9 @@ def test_60_unsigned_and_58_signed_twice(bank: KeyPair) -> None:
     start, end = document.index(b"<ds:Signature "), document.index(b"</answer>")
     twice = document[:end] + document[start:end] + document[end:]
     assert reason_of(twice, ENVELOPED, bank.pin) == "structure"
-    hidden = document[: document.index(b"</body>")] + document[start:end] + document[document.index(b"</body>") :]
+    hidden = (
+        document[: document.index(b"</body>")] + document[start:end] + document[document.index(b"</body>") :]
+    )
     assert reason_of(hidden, ENVELOPED, bank.pin) == "structure"
 
 
@@ -464,7 +469,11 @@ def test_55_56_a_second_element_with_the_id(bank: KeyPair) -> None:
 
 def test_references_in_another_order_are_no_attack_but_one_twice_is(bank: KeyPair) -> None:
     profile = dsig.Profile(
-        "turned", SOAP_SIGNED.signature_path, SOAP_SIGNED.references[::-1], body=1, key_info=SOAP_SIGNED.key_info
+        "turned",
+        SOAP_SIGNED.signature_path,
+        SOAP_SIGNED.references[::-1],
+        body=1,
+        key_info=SOAP_SIGNED.key_info,
     )
     document = signing.signed(signing.envelope(), profile, bank)
     for engine in ENGINES:
@@ -477,7 +486,9 @@ def test_an_xml_attribute_above_an_inclusive_reference_is_refused(bank: KeyPair)
     path = f"/{{{NS}}}answer/{{{NS}}}head/{D}Signature"
     by_id = dsig.ById(f"/{{{NS}}}answer/{{{NS}}}body", "Id", (dsig.C14N,))
     profile = dsig.Profile("inclusive", path, (by_id,), c14n=dsig.EXC_C14N)
-    document = signing.answer().replace(b"<body>", b'<body Id="b">').replace(b"<answer ", b'<answer xml:lang="zh" ')
+    document = (
+        signing.answer().replace(b"<body>", b'<body Id="b">').replace(b"<answer ", b'<answer xml:lang="zh" ')
+    )
     with pytest.raises(ProtocolError, match="structure"):
         dsig.prepare(document, profile)
 

@@ -13,6 +13,7 @@ def test_account_numbers_are_masked_and_short_numbers_are_not() -> None:
     assert str(error) == "value: account ***4567 of 20260105, amount 100.00"
     assert harmless("6222 0202 0000 1234 567") == "***4567"
     assert harmless("6222-0202-0000-1234") == "***1234"
+    assert "4567890" not in harmless("x" * 1_990 + "1234567890123456789")
     assert error.args == ("value", error.text)
 
 
@@ -20,7 +21,7 @@ def test_nothing_unprintable_reaches_a_log() -> None:
     told = harmless("甲公司\nERROR paid \u202e001\u200b\x1b[2J")
     assert told.isprintable()
     assert told.startswith("甲公司\\nERROR")
-    assert len(harmless("x" * 100_000)) == 500
+    assert len(harmless("x" * 100_000)) == 2_000
 
 
 def test_only_listed_reasons() -> None:

@@ -81,15 +81,27 @@ def test_the_flag_of_an_answer_may_differ_within_the_list() -> None:
 
 
 @pytest.mark.parametrize(
-    "prefix", [b"     -1 ", b"+0000009", b"0x000009", b"1e3     ", b"        ", b"12 34   ", b"\x00\x00\x00\x00\x00\x00\x009", "１２".encode() + b"  ", b"<?xml ve"]
+    "prefix",
+    [
+        b"     -1 ",
+        b"+0000009",
+        b"0x000009",
+        b"1e3     ",
+        b"        ",
+        b"12 34   ",
+        b"\x00\x00\x00\x00\x00\x00\x009",
+        "１２".encode() + b"  ",
+        b"<?xml ve",
+    ],
 )
 def test_garbage_is_no_length_and_stays_refused(prefix: bytes) -> None:
     cutter = EIGHT.cutter(100)
     with pytest.raises(ProtocolError, match="frame_length"):
         cutter.feed(prefix[:8])
-    for again in (lambda: cutter.feed(b"00000001x"), cutter.end):
-        with pytest.raises(ProtocolError, match="frame_length"):
-            again()
+    with pytest.raises(ProtocolError, match="frame_length"):
+        cutter.feed(b"00000001x")
+    with pytest.raises(ProtocolError, match="frame_length"):
+        cutter.end()
 
 
 def test_a_length_shorter_than_its_own_prefix() -> None:

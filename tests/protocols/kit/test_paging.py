@@ -26,7 +26,9 @@ def walk(paging: Paging, pages: list[PageSeen]) -> list[str]:
 
 def test_cursor_echo() -> None:
     paging = CursorEcho(start="0")
-    assert walk(paging, [PageSeen(10, "J1", more=True), PageSeen(10, "J2", more=True), PageSeen(3, more=False)]) == [
+    assert walk(
+        paging, [PageSeen(10, "J1", more=True), PageSeen(10, "J2", more=True), PageSeen(3, more=False)]
+    ) == [
         "0",
         "J1",
         "J2",
@@ -63,11 +65,12 @@ def test_offsets() -> None:
 
 def test_a_walk_has_an_end() -> None:
     at = PageNumber(1).first(ASKED)
+    for _ in range(999):
+        following = PageNumber(1).following(at, PageSeen(1, more=True))
+        assert following is not None
+        at = following
     with pytest.raises(ProtocolError, match="more than 1000 pages"):
-        for _ in range(1001):
-            following = PageNumber(1).following(at, PageSeen(1, more=True))
-            assert following is not None
-            at = following
+        PageNumber(1).following(at, PageSeen(1, more=True))
     assert PageCursor.decode(at.encode(), ASKED) == at
 
 

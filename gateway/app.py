@@ -1,0 +1,299 @@
+"""The composition root: the only file that knows everybody. Settings and replaceable parts in, a gateway out.
+
+    parts = system_parts(reactor, settings)      # or a simulation's own
+    gateway = build(settings, parts)
+    await gateway.start()
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+from twisted.internet.defer import Deferred, DeferredList
+
+from gateway import log, registry
+from gateway import settings as conf
+from gateway.asking import R, Unavailable
+from gateway.bank.berths import Dialer
+from gateway.bank.dial import LaneDialer, lane_signers, tls_settings
+from gateway.bank.keys import Signer
+from gateway.bank.lane import Lane, LaneParts
+from gateway.bank.tls import client_context
+from gateway.clock import Clock, Entropy, SystemClock, SystemEntropy
+from gateway.erp.address import BrokerAddress
+from gateway.erp.amqp import AmqpSettings, pika_amqp
+from gateway.erp.answers import Answers
+from gateway.erp.client import Patience
+from gateway.erp.intake import Intake
+from gateway.erp.outbox import Outbox
+from gateway.erp.policies import management_reports
+from gateway.erp.topology import MONEY_QUEUE, QUERY_QUEUE, UNROUTED_COMMANDS_QUEUE, preparation, standard
+from gateway.erp.wire import Amqp, Down, UnsafeTopology
+from gateway.journal import migrations, permits, questions, vault
+from gateway.journal.rows import OutboxRow, PaymentRow, QuestionRow, WorkRow
+from gateway.journal.store import Store
+from gateway.journal.writer import GroupFacts, SqlStore
+from gateway.meters import Meters
+from protocols.bank import Bank, Context, Conversation
+
+VERSION = "0.1.0"
+PERMIT_LOG = "permits.log"
+AMNESIA = "database_from_the_past"
+BROKER_BLOCKED = "broker_blocked"
+_log = log.get("app")
+
+OnFatal = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Everything impure a gateway is made of; a simulation brings its own. `dialers` and `signers` go by lane name."""
+
+    clock: Clock
+    entropy: Entropy
+    store: Store
+    amqp: Amqp
+    dialers: Mapping[str, Dialer]
+    signers: Mapping[str, Mapping[str, Signer]]
+    credentials: Mapping[str, Mapping[str, str]]
+    banks: Mapping[str, Bank]
+    cursor_key: bytes
+    meters: Meters
+    forgotten: Callable[[], Deferred[int]]
+    certificates: Mapping[tuple[str, str], float] = field(default_factory=dict)
+
+
+def load_banks(settings: conf.Settings) -> dict[str, Bank]:
+    """Build every configured bank. Raises BadOptions or LookupError through `bank_mistakes` at check time."""
+    return {name: load_bank(table) for name, table in settings.banks.items()}
+
+
+def load_bank(table: conf.Bank) -> Bank:
+    """One bank from its table: its protocol's folder, its options, and the options that are files' contents."""
+    module = import_module(f"protocols.banks.{table.protocol}")
+    options: dict[str, Any] = dict(table.options)
+    options.update({name: path.read_text("utf-8") for name, path in table.option_files.items()})
+    bank: Bank = module.build(options)
+    return bank
+
+
+def lane_tables(settings: conf.Settings) -> dict[str, tuple[str, conf.Lane]]:
+    """Every lane by its full name, with its bank's name."""
+    return {
+        f"{bank_name}.{lane_name}": (bank_name, lane)
+        for bank_name, bank in settings.banks.items()
+        for lane_name, lane in bank.lanes.items()
+    }
+
+
+def system_parts(reactor: Any, settings: conf.Settings, on_fatal: OnFatal) -> Parts:
+    """The real parts. Opens files and reads keys; connects to nothing yet. Raises what those raise."""
+    clock, entropy = SystemClock(reactor), SystemEntropy()
+    meters = Meters(CollectorRegistry())
+    banks = load_banks(settings)
+    lanes = lane_tables(settings)
+    production = settings.mode == "production"
+    settings.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    keys = vault.load(settings.journal.vault_key.path())
+    url = _database_url(settings)
+    migrations.upgrade(url)
+    permit_path = settings.state_dir / PERMIT_LOG
+    known_permits = tuple(permits.read_back(permit_path))
+    store = SqlStore(
+        url, reactor, clock, settings.node, keys, permits.PermitLog(permit_path), settings.journal.linger_ms,
+        entropy=entropy, on_fatal=lambda error: on_fatal(f"the journal cannot go on: {error}"),
+        observe=lambda facts: _observe(meters, facts),
+    )  # fmt: skip
+    return Parts(
+        clock=clock,
+        entropy=entropy,
+        store=store,
+        amqp=_amqp(reactor, settings),
+        dialers={name: LaneDialer(reactor, lane, banks[bank]) for name, (bank, lane) in lanes.items()},
+        signers={
+            name: lane_signers(lane, production=production, nonce=entropy.bytes(32))
+            for name, (_bank, lane) in lanes.items()
+        },
+        credentials={
+            name: {key: secret.read().decode() for key, secret in lane.credentials.items()}
+            for name, (_bank, lane) in lanes.items()
+        },
+        banks=banks,
+        cursor_key=keys.blind("transactions cursor").encode(),
+        meters=meters,
+        forgotten=lambda: store.read(lambda conn: len(permits.forgotten(conn, known_permits))),
+    )
+
+
+def _database_url(settings: conf.Settings) -> str:
+    url = settings.journal_url()
+    if settings.journal.password is None:
+        return url
+    from sqlalchemy import make_url
+
+    password = settings.journal.password.read().decode()
+    return make_url(url).set(password=password).render_as_string(hide_password=False)
+
+
+def _observe(meters: Meters, facts: GroupFacts) -> None:
+    meters.journal_seconds.observe(facts.duration_s)
+    meters.journal_units.inc(facts.units - facts.failed)
+    if facts.failed:
+        meters.journal_failures.labels("unit").inc(facts.failed)
+
+
+def _amqp(reactor: Any, settings: conf.Settings) -> Amqp:
+    broker = settings.broker
+    address = BrokerAddress(broker.host, broker.port, broker.vhost, broker.user, broker.password.read().decode(),
+                            tls=broker.tls is not None)  # fmt: skip
+    tls = None if broker.tls is None else client_context(tls_settings(broker.tls, broker.host), reactor)
+    reports = None if not broker.management_url else management_reports(reactor, broker.management_url, broker.vhost)
+    prepare = preparation(standard(), "apply" if broker.topology == "declare" else "verify", reports)
+    wanted = AmqpSettings(address, f"bankgw {settings.node}", patience=Patience(canary_every_s=broker.canary_s))
+    return pika_amqp(reactor, wanted, random.SystemRandom(), tls=tls, prepare=prepare)
+
+
+class Gateway:
+    """The running whole. `start` brings it up, `stop` lets it down in order; both may be awaited once."""
+
+    def __init__(self, settings: conf.Settings, parts: Parts, on_fatal: OnFatal) -> None:
+        self.settings = settings
+        self.parts = parts
+        self.registry = registry.build(settings, parts.banks)
+        self.safe_mode = False
+        self.stopping = False
+        self._on_fatal = on_fatal
+        meters = parts.meters
+        self.lanes = {name: self._lane(name, bank, lane) for name, (bank, lane) in lane_tables(settings).items()}
+        meters.known(settings.banks, ((bank, name) for name, (bank, _lane) in lane_tables(settings).items()))
+        self.outbox = Outbox(parts.amqp, parts.store, settings.node, settings.broker.user, f"bankgw/{VERSION}",
+                             parts.clock, meters)  # fmt: skip
+        self.answers = Answers(parts.store, self.registry, parts.clock, parts.entropy, parts.cursor_key, self.ask)
+        self.intake = Intake(parts.amqp, parts.store, self.registry, parts.clock, parts.entropy, meters,
+                             settings.zone, self._admitted, self.answers.take)  # fmt: skip
+        meters.build.info({"version": VERSION, "mode": settings.mode, "node": settings.node})
+        for bank_name in settings.banks:
+            plain = sum(lane.tls is None for lane in settings.banks[bank_name].lanes.values())
+            meters.plaintext_lanes.labels(bank_name).set(plain)
+
+    def _lane(self, name: str, bank_name: str, table: conf.Lane) -> Lane:
+        parts, bank = self.parts, self.parts.banks[bank_name]
+        return Lane(
+            LaneParts(
+                name=name, bank_name=bank_name, bank=bank, node=self.settings.node, store=parts.store,
+                dialer=parts.dialers[name], signers=parts.signers[name], credentials=parts.credentials[name],
+                clock=parts.clock, entropy=parts.entropy, meters=parts.meters,
+                window=table.window or bank.sessions.window,
+                per_second=table.per_second or bank.profile.limits.pace.per_second,
+            ),
+            self._halted,
+        )  # fmt: skip
+
+    async def start(self) -> None:
+        """Open the journal, look for amnesia, start the lanes, then open the door to the ERP."""
+        parts = self.parts
+        parts.store.listen(self._committed)
+        lost = await parts.forgotten()
+        if lost:
+            self.safe_mode = True
+            _log.error("journal.from_the_past", permits=lost,
+                       action="nothing is sent; enquiries go on; see docs/do/restore.md")  # fmt: skip
+        for lane in self.lanes.values():
+            if lost:
+                lane.pause(AMNESIA)
+            await lane.start()
+        for question in await parts.store.read(questions.open_questions):
+            self.answers.take(question)
+        for queue in (MONEY_QUEUE, QUERY_QUEUE, UNROUTED_COMMANDS_QUEUE):
+            parts.amqp.consume(queue, self.settings.broker.prefetch, self.intake.deliver)
+        parts.amqp.start(self._broker_up, self._broker_down, self._broker_blocked)
+
+    async def stop(self) -> None:
+        """No intake, lanes drained, outbox emptied, journal closed; bounded by `drain_s`."""
+        if self.stopping:
+            return
+        self.stopping = True
+        drain_s = self.settings.drain_s
+        self.parts.amqp.pause()
+        await DeferredList([Deferred.fromCoroutine(lane.stop(drain_s * 0.6)) for lane in self.lanes.values()])
+        self.answers.stop()
+        draining = self.outbox.drain()
+        timer = self.parts.clock.later(drain_s * 0.2, draining.cancel)
+        await DeferredList([draining], consumeErrors=True)
+        if timer.active():
+            timer.cancel()
+        await self.parts.amqp.close(drain_s * 0.2)
+        await self.parts.store.close()
+
+    def ask(
+        self, lane: str, operation: str, conversation: Callable[[Context], Conversation[R]], max_wait_s: float
+    ) -> Deferred[R]:
+        """Put a question through a lane: see asking.Asker."""
+        found = self.lanes.get(lane)
+        if found is None:
+            failed: Deferred[R] = Deferred()
+            failed.errback(Unavailable("no_such_lane", lane))
+            return failed
+        return found.ask(operation, conversation, max_wait_s)
+
+    # ---- what happens ----
+
+    def _committed(self, mails: tuple[OutboxRow, ...], works: tuple[WorkRow, ...]) -> None:
+        self.outbox.take(mails)
+        for work in works:
+            lane = self.lanes.get(work.lane)
+            if lane is not None:
+                lane.offer(work)
+
+    def _admitted(self, row: PaymentRow) -> None:
+        self.lanes[row.lane].remember(row)
+
+    def _halted(self, lane: str, reason: str) -> None:
+        _log.error("gateway.lane_halted", lane=lane, reason=reason, action="other lanes go on; restart after the cause is mended")
+
+    def _broker_up(self) -> None:
+        self.parts.meters.broker_up.set(1)
+        _log.info("broker.up")
+        self.outbox.up()
+
+    def _broker_down(self, down: Down) -> None:
+        self.parts.meters.broker_up.set(0)
+        if isinstance(down.error, UnsafeTopology):
+            self._on_fatal(f"the broker's topology is unsafe: {down.error}")
+            return
+        if not self.stopping:
+            _log.warning("broker.down", reason=down.reason, action="reconnecting with back-off")
+
+    def _broker_blocked(self, blocked: bool) -> None:
+        """Results could not be reported: take nothing in and send nothing; what is in doubt is still asked about."""
+        self.parts.meters.broker_blocked.set(int(blocked))
+        _log.warning("broker.blocked" if blocked else "broker.unblocked")
+        if blocked:
+            self.parts.amqp.pause()
+            for lane in self.lanes.values():
+                lane.pause(BROKER_BLOCKED)
+        else:
+            for lane in self.lanes.values():
+                lane.resume(BROKER_BLOCKED)
+            self.parts.amqp.resume()
+            self.outbox.unblocked()
+
+
+def build(settings: conf.Settings, parts: Parts, on_fatal: OnFatal) -> Gateway:
+    """Put a gateway together. Nothing runs until `start`."""
+    return Gateway(settings, parts, on_fatal)
+
+
+def journal_file(settings: conf.Settings) -> Path | None:
+    """The SQLite file, for tools that look at it; None for other databases."""
+    url = settings.journal_url()
+    return Path(url.removeprefix("sqlite:///")) if url.startswith("sqlite:///") else None
+
+
+__all__ = ["VERSION", "Gateway", "Parts", "QuestionRow", "build", "load_bank", "load_banks", "system_parts"]

@@ -1,0 +1,107 @@
+"""What an order lays claim to before it is judged: its identity, its sender's limits of the day, its payee.
+
+The counting comes before the judging, so that of two nodes that admit orders of one sender at once, the second waits
+for the first and judges with its sum.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import bindparam, select
+
+from gateway.core.policy import UsageFacts
+from gateway.journal import schema
+from gateway.journal.databases import insert_new, upsert
+from gateway.journal.rows import PaymentRow
+from gateway.journal.store import Tx
+from protocols.canon.order import AnyOrder
+from protocols.canon.outcome import State
+
+SENDER, ACCOUNT, PAYEE = "sender", "account", "payee"
+_ALL = "*"
+# An order alike to one of these is no duplicate: no money went, or it came back at once.
+_MOVED_NOTHING = (State.REJECTED, State.CANCELLED, State.EXPIRED, State.FAILED)
+_C = schema.payments.c
+_U = schema.usage.c
+_P = schema.payees.c
+
+
+def _sum(scope: str, key: str) -> Any:
+    return (
+        select(_U.sum_minor)
+        .where(_U.sender == bindparam("b_sender"), _U.scope == scope, _U.key == bindparam(key),
+               _U.currency == bindparam("b_currency"), _U.day == bindparam("b_day"))
+        .scalar_subquery().label(scope)
+    )  # fmt: skip
+
+
+# One statement, because the door is busy.
+_LOOK = select(
+    select(_C.payment).where(_C.sender == bindparam("b_sender"), _C.order_id == bindparam("b_order"))
+    .scalar_subquery().label("taken"),
+    _sum(SENDER, "b_all"), _sum(ACCOUNT, "b_account"), _sum(PAYEE, "b_payee"),
+    select(_P.first_ms).where(_P.sender == bindparam("b_sender"), _P.payee == bindparam("b_payee"))
+    .scalar_subquery().label("known_ms"),
+    select(_C.order_id)
+    .where(_C.dup_key == bindparam("b_dup"), _C.accepted_ms >= bindparam("b_since"),
+           *[_C.state != state.value for state in _MOVED_NOTHING])
+    .order_by(_C.accepted_ms.desc()).limit(1).scalar_subquery().label("alike"),
+)  # fmt: skip
+
+
+class Claim:
+    """One order's claim, inside one transaction. `columns` are the blind columns of its payment."""
+
+    def __init__(
+        self, tx: Tx, sender: str, order: AnyOrder, day: str, dup_key: str | None, alike_since_ms: int
+    ) -> None:
+        blind = tx.vault.blind
+        self._tx = tx
+        self._minor = order.amount.minor
+        self.columns: dict[str, str | None] = {
+            "debtor_idx": blind(order.debtor.account.clear), "creditor_idx": blind(order.creditor.account.clear),
+            "dup_key": None if dup_key is None else blind(dup_key),
+        }  # fmt: skip
+        self._bound = {
+            "b_sender": sender, "b_order": order.id, "b_all": _ALL, "b_account": self.columns["debtor_idx"],
+            "b_payee": self.columns["creditor_idx"], "b_currency": order.amount.currency, "b_day": day,
+            "b_dup": self.columns["dup_key"], "b_since": alike_since_ms,
+        }  # fmt: skip
+
+    def look(self) -> str | UsageFacts:
+        """The payment that has this identity already, or else what the order is to be judged by."""
+        row = self._tx.conn.execute(_LOOK, self._bound).one()
+        if row.taken is not None:
+            return str(row.taken)
+        return UsageFacts(int(row.sender or 0), int(row.account or 0), int(row.payee or 0),
+                          row.known_ms is not None, row.alike)  # fmt: skip
+
+    def count(self, facts: UsageFacts) -> UsageFacts:
+        """Add the order to the day's sums, and return the facts as they are while nobody else can add to them."""
+        self._add(self._minor, 1)
+        if self._tx.conn.dialect.name == "sqlite":
+            return facts  # the only writer there is
+        again = self._tx.conn.execute(_LOOK, self._bound).one()
+        return replace(
+            facts, day_minor=int(again.sender) - self._minor, account_day_minor=int(again.account) - self._minor,
+            payee_day_minor=int(again.payee) - self._minor,
+        )  # fmt: skip
+
+    def give_back(self) -> None:
+        """The order was not taken after all."""
+        self._add(-self._minor, -1)
+
+    def _add(self, minor: int, number: int) -> None:
+        bound = self._bound
+        keys = ((SENDER, _ALL), (ACCOUNT, bound["b_account"]), (PAYEE, bound["b_payee"]))
+        rows = [{"sender": bound["b_sender"], "scope": scope, "key": key, "currency": bound["b_currency"],
+                 "day": bound["b_day"], "sum_minor": minor, "count": number} for scope, key in keys]  # fmt: skip
+        upsert(self._tx.conn, schema.usage, rows, add=("sum_minor", "count"))
+
+
+def know_payee(tx: Tx, row: PaymentRow) -> None:
+    """Remember that this sender's payment to this payee was let go."""
+    payee = tx.vault.blind(row.order.creditor.account.clear)
+    insert_new(tx.conn, schema.payees, {"sender": row.sender, "payee": payee, "first_ms": tx.now_ms})

@@ -1,0 +1,1 @@
+"""What operators see: metrics, health, readiness, and the service manager's watchdog."""

@@ -1,0 +1,50 @@
+"""Is the daemon alive, and may it work? Each answer comes with its reasons."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from gateway.bank.lane import Lane
+from gateway.erp.wire import Amqp
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """`reasons` says what is missing; empty means ready."""
+
+    reasons: tuple[str, ...]
+    lanes: Mapping[str, str]
+
+    @property
+    def ready(self) -> bool:
+        """Whether commands are taken in and at least one bank can be reached."""
+        return not self.reasons
+
+
+def lane_word(lane: Lane) -> str:
+    """One word, or a word and its reason, for a lane's condition."""
+    if lane.halted:
+        return f"halted:{lane.halted}"
+    if lane.paused:
+        return f"paused:{','.join(lane.paused)}"
+    return "ready" if lane.ready else "down"
+
+
+def readiness(
+    journal_ok: Callable[[], bool], amqp: Amqp, lanes: Mapping[str, Lane], *, stopping: bool
+) -> Readiness:
+    """The journal writes, the broker is consumed, and at least one lane is ready."""
+    reasons = []
+    if stopping:
+        reasons.append("stopping")
+    if not journal_ok():
+        reasons.append("the journal has not written lately")
+    if not amqp.up:
+        reasons.append("the broker is not consumed")
+    elif amqp.blocked:
+        reasons.append("the broker takes no messages (memory or disk alarm)")
+    words = {name: lane_word(lane) for name, lane in lanes.items()}
+    if lanes and not any(word == "ready" for word in words.values()):
+        reasons.append("no lane is ready")
+    return Readiness(tuple(reasons), words)

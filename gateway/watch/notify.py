@@ -1,0 +1,50 @@
+"""systemd's notification protocol: datagrams to the socket named in NOTIFY_SOCKET. Silent when there is none."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Mapping
+
+
+class Notify:
+    """Tells the service manager how the daemon is. Every call is harmless outside systemd."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._address = environment.get("NOTIFY_SOCKET", "")
+        watchdog_us = environment.get("WATCHDOG_USEC", "")
+        self.watchdog_s = int(watchdog_us) / 1_000_000 if watchdog_us.isdigit() else None
+
+    def ready(self, status: str) -> None:
+        """Start-up is complete: the journal is open and the broker's objects are declared."""
+        self._send(f"READY=1\nSTATUS={_line(status)}")
+
+    def reloading(self) -> None:
+        """A reload has begun; `ready` ends it."""
+        self._send(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
+
+    def stopping(self) -> None:
+        """The daemon is draining."""
+        self._send("STOPPING=1")
+
+    def status(self, status: str) -> None:
+        """One line for `systemctl status`."""
+        self._send(f"STATUS={_line(status)}")
+
+    def alive(self) -> None:
+        """The watchdog's food: only from a turn of the reactor that has just seen the journal write."""
+        self._send("WATCHDOG=1")
+
+    def _send(self, text: str) -> None:
+        if not self._address:
+            return
+        address = "\0" + self._address[1:] if self._address.startswith("@") else self._address
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
+            try:
+                sender.sendto(text.encode(), address)
+            except OSError:
+                return
+
+
+def _line(text: str) -> str:
+    return text.replace("\n", " ")

@@ -1,0 +1,561 @@
+"""Our broker client against a real RabbitMQ."""
+
+from __future__ import annotations
+
+import struct
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pika
+import pika.spec
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from twisted.internet import ssl
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.task import Clock
+from twisted.internet.threads import deferToThread
+
+from gateway.erp import topology
+from gateway.erp.wire import Declarer, Delivery, Fate, Message, Properties, Verdict
+from tests.gateway.erp.rabbit import QUICK, Ears, Rabbit, message, rabbit_for_tests, until
+
+QUEUE = "bankgw.test"
+OTHER = "bankgw.test.other"
+SAFE = {"x-queue-type": "quorum", "x-delivery-limit": -1}
+
+pytestmark = pytest.mark.broker
+
+
+@pytest.fixture(scope="module")
+def house() -> Iterator[Rabbit]:
+    with rabbit_for_tests("amqp") as rabbit:
+        yield rabbit
+
+
+@pytest.fixture
+def rabbit(house: Rabbit) -> Iterator[Rabbit]:
+    with house.erp() as channel:
+        for queue in (QUEUE, OTHER, topology.PARKED_QUEUE):
+            channel.queue_delete(queue)
+    yield house
+    house.stop()
+
+
+async def two_queues(declarer: Declarer) -> None:
+    """The topology of most tests here."""
+    await declarer.queue(QUEUE, SAFE)
+    await declarer.queue(OTHER, SAFE)
+
+
+def reactor() -> Any:
+    """The running one."""
+    from twisted.internet import reactor
+
+    return reactor
+
+
+async def verdicts(sent: list[Deferred[Verdict]]) -> list[Verdict]:
+    """All verdicts, in order."""
+    return list(await gatherResults(sent))
+
+
+@pytest.mark.timeout(120)
+async def test_of_20000_pipelined_publishes_each_gets_its_own_verdict(rabbit: Rabbit) -> None:
+    client = rabbit.client(prepare=two_queues)
+    await Ears(client).up()
+    count = 20_000
+    lost = {n for n in range(count) if n % 50 == 17}
+    answers = [client.publish(message(n, "bankgw.nowhere" if n in lost else QUEUE)) for n in range(count)]
+    found = await verdicts(answers)
+    wrong = [n for n, verdict in enumerate(found)
+             if verdict.fate is not (Fate.RETURNED if n in lost else Fate.CONFIRMED)]
+    assert wrong == []
+    assert found[17] == Verdict(Fate.RETURNED, 312, "NO_ROUTE")
+    assert rabbit.depth(QUEUE) == count - len(lost)
+
+
+async def test_what_is_published_arrives_with_all_its_properties(rabbit: Rabbit) -> None:
+    client = rabbit.client(prepare=two_queues)
+    got: list[Delivery] = []
+    client.consume(QUEUE, 10, got.append)
+    await Ears(client).up()
+    properties = Properties(
+        message_id="id-1", correlation_id="c-1", reply_to="/queues/r", user_id=rabbit.address.user,
+        type="payment.submit", app_id="erp", content_type="application/json", timestamp=1_790_000_000,
+        expiration="60000", headers={"bank": "icbc", "n": 7, "yes": True, "name": "示例"})
+    verdict = await client.publish(Message("", QUEUE, "正文".encode(), properties))
+    assert verdict.fate is Fate.CONFIRMED
+    await until(lambda: len(got) == 1)
+    assert got[0].properties == properties
+    assert (got[0].queue, got[0].tag, got[0].exchange, got[0].routing_key) == (QUEUE, 1, "", QUEUE)
+    assert (got[0].body, got[0].redelivered, got[0].undecodable) == ("正文".encode(), False, None)
+
+
+async def test_our_login_is_the_user_id_unless_another_is_named(rabbit: Rabbit) -> None:
+    client = rabbit.client(prepare=two_queues)
+    await Ears(client).up()
+    await client.publish(message(1, QUEUE))
+    (_method, properties, _body), = rabbit.get_all(QUEUE)
+    assert properties.user_id == rabbit.address.user
+    assert properties.delivery_mode == 2
+
+
+async def test_tables_and_arrays_in_headers_are_left_out(rabbit: Rabbit) -> None:
+    client = rabbit.client(prepare=two_queues)
+    got: list[Delivery] = []
+    client.consume(QUEUE, 10, got.append)
+    await Ears(client).up()
+    rabbit.put(QUEUE, 1, headers={"flat": "yes", "table": {"a": 1}, "list": [1], "when": datetime.now(UTC)})
+    await until(lambda: len(got) == 1)
+    assert got[0].properties.headers == {"flat": "yes"}
+
+
+async def test_a_cut_connection_loses_open_publishes_and_consumers_come_back(rabbit: Rabbit) -> None:
+    wire = rabbit.wire()
+    client = rabbit.client(port=wire.port, prepare=two_queues)
+    got: list[bytes] = []
+
+    def take(delivery: Delivery) -> None:
+        got.append(delivery.body)
+        client.ack(delivery)
+
+    client.consume(OTHER, 10, take)
+    ears = Ears(client)
+    await ears.up()
+    wire.frozen = True
+    answers = [client.publish(message(n, QUEUE)) for n in range(300)]
+    assert client.status().publishes_in_flight == 300
+    wire.cut()
+    found = await verdicts(answers)
+    assert {verdict.fate for verdict in found} == {Fate.LOST}
+    assert not client.up
+    assert (await client.publish(message("x", QUEUE))).fate is Fate.LOST
+    wire.frozen = False
+    await ears.up(2)
+    assert ears.downs[0].reason.endswith("the connection broke")
+    rabbit.put(OTHER, 3)
+    await until(lambda: len(got) == 3)
+    assert (await client.publish(message("x", QUEUE))).fate is Fate.CONFIRMED
+
+
+async def test_connections_closed_by_an_operator_come_back(rabbit: Rabbit) -> None:
+    client = rabbit.client(prepare=two_queues)
+    got: list[bytes] = []
+    client.consume(OTHER, 10, lambda delivery: got.append(delivery.body))
+    ears = Ears(client)
+    await ears.up()
+    answers: list[Deferred[Verdict]] = []
+    closing = deferToThread(rabbit.rule, "close_all_connections", "-p", rabbit.address.vhost, "by test")
+    while client.up:
+        answers.extend(client.publish(message(f"{len(answers)}-{n}", QUEUE)) for n in range(20))
+        await until(lambda: client.status().publishes_in_flight < 40)
+    await closing
+    await ears.up(2)
+    counted = Counter(verdict.fate for verdict in await verdicts(answers))
+    assert set(counted) <= {Fate.CONFIRMED, Fate.LOST}
+    assert counted[Fate.CONFIRMED] <= rabbit.depth(QUEUE)
+    assert "320 CONNECTION_FORCED - by test" in ears.downs[0].reason
+    rabbit.put(OTHER, 1)
+    await until(lambda: got == [b"0"])
+
+
+async def test_a_stale_ack_says_so_and_hurts_nothing(rabbit: Rabbit) -> None:
+    wire = rabbit.wire()
+    client = rabbit.client(port=wire.port, prepare=two_queues)
+    got: list[Delivery] = []
+    client.consume(QUEUE, 10, got.append)
+    ears = Ears(client)
+    await ears.up()
+    rabbit.put(QUEUE, 3)
+    await until(lambda: len(got) == 3)
+    wire.cut()
+    await ears.up(2)
+    await until(lambda: len(got) == 6)
+    old, new = got[:3], got[3:]
+    assert all(delivery.redelivered for delivery in new)
+    assert [client.ack(delivery) for delivery in old] == [False] * 3
+    assert client.ack(old[-1], multiple=True) is False
+    assert [client.ack(delivery) for delivery in new] == [True] * 3
+    rabbit.put(QUEUE, 1)
+    await until(lambda: len(got) == 7)
+    assert got[6].channel == new[0].channel, "the channel lives"
+    assert client.ack(got[6])
+    assert ears.downs[1:] == []
+    await client.close(5)
+    assert rabbit.depth(QUEUE) == 0
+
+
+async def test_acks_leave_up_to_the_unbroken_run_and_survive_the_close(rabbit: Rabbit) -> None:
+    client = rabbit.client(prepare=two_queues)
+    got: list[Delivery] = []
+    client.consume(QUEUE, 100, got.append)
+    await Ears(client).up()
+    rabbit.put(QUEUE, 10)
+    await until(lambda: len(got) == 10)
+    for n in (0, 1, 2, 5, 6, 9):
+        client.ack(got[n])
+    await client.close(5)
+    left = sorted(int(body) for _method, _properties, body in rabbit.get_all(QUEUE))
+    assert left == [3, 4, 5, 6, 7, 8, 9]
+
+
+async def test_prefetch_bounds_what_is_in_our_hands(rabbit: Rabbit) -> None:
+    client = rabbit.client(prepare=two_queues)
+    got: list[Delivery] = []
+    client.consume(QUEUE, 7, got.append)
+    await Ears(client).up()
+    rabbit.put(QUEUE, 50)
+    await until(lambda: len(got) >= 7)
+    await client.publish(message(1, OTHER))
+    assert (len(got), client.status().deliveries_open) == (7, 7)
+    client.ack(got[2], multiple=True)
+    await until(lambda: len(got) >= 10)
+    await client.publish(message(2, OTHER))
+    assert (len(got), client.status().deliveries_open) == (10, 7)
+
+
+@pytest.mark.parametrize("prefetch", [0, -1, 65_536])
+def test_a_prefetch_without_bound_is_refused(rabbit: Rabbit, prefetch: int) -> None:
+    with pytest.raises(ValueError, match="1 to 65535"):
+        rabbit.client().consume(QUEUE, prefetch, lambda _delivery: None)
+
+
+async def test_a_foreign_user_id_is_refused_and_its_neighbours_get_through(rabbit: Rabbit) -> None:
+    client = rabbit.client(prepare=two_queues)
+    got: list[Delivery] = []
+    client.consume(OTHER, 10, got.append)
+    ears = Ears(client)
+    await ears.up()
+    answers = [client.publish(message(n, QUEUE, user_id="somebody-else" if n in (5, 30) else None))
+               for n in range(60)]
+    found = await verdicts(answers)
+    assert [n for n, verdict in enumerate(found) if verdict.fate is Fate.REFUSED] == [5, 30]
+    assert {verdict.fate for n, verdict in enumerate(found) if n not in (5, 30)} == {Fate.CONFIRMED}
+    assert found[5].code == 406
+    assert "somebody-else" in found[5].text
+    bodies = {int(body) for _method, _properties, body in rabbit.get_all(QUEUE)}
+    assert bodies == set(range(60)) - {5, 30}
+    assert (client.status().connections, ears.downs) == (1, []), "the consumers were not disturbed"
+    rabbit.put(OTHER, 1)
+    await until(lambda: len(got) == 1)
+
+
+async def test_messages_nobody_can_send_are_refused(rabbit: Rabbit) -> None:
+    client = rabbit.client(prepare=two_queues)
+    await Ears(client).up()
+    large = replace(message("large", QUEUE), body=bytes(16 * 1024 * 1024 + 1))
+    long = message("long", QUEUE, correlation_id="c" * 256)
+    odd = message("odd", QUEUE, expiration="soon")
+    good = message("good", QUEUE)
+    found = await verdicts([client.publish(each) for each in (large, long, odd, good)])
+    assert [verdict.fate for verdict in found] == [Fate.REFUSED, Fate.REFUSED, Fate.REFUSED, Fate.CONFIRMED]
+    assert "larger than configured max size" in found[0].text
+    assert "cannot be put on the wire" in found[1].text
+
+
+async def test_a_reply_to_a_queue_that_is_gone_is_returned(rabbit: Rabbit) -> None:
+    client = rabbit.client(prepare=two_queues)
+    await Ears(client).up()
+    with rabbit.erp() as channel:
+        mine = channel.queue_declare("", exclusive=True).method.queue
+        assert (await client.publish(message("reply", mine))).fate is Fate.CONFIRMED
+    assert (await client.publish(message("late", mine))).fate is Fate.RETURNED
+
+
+async def test_a_direct_reply_is_delivered_and_not_called_unroutable(rabbit: Rabbit) -> None:
+    client = rabbit.client(prepare=two_queues)
+    asked: list[Delivery] = []
+    client.consume(QUEUE, 10, asked.append)
+    await Ears(client).up()
+    with rabbit.erp() as channel:
+        answers: list[bytes] = []
+        pseudo = "amq.rabbitmq.reply-to"
+        channel.basic_consume(pseudo, lambda _c, _m, _p, body: answers.append(body), auto_ack=True)
+        channel.basic_publish("", QUEUE, b"?", pika.BasicProperties(reply_to=pseudo))
+        await until(lambda: len(asked) == 1)
+        reply_to = asked[0].properties.reply_to
+        assert reply_to is not None
+        assert (await client.publish(message("reply", reply_to))).fate is Fate.CONFIRMED
+        channel.connection.process_data_events(time_limit=5)
+        assert answers == [b"reply"]
+
+
+async def test_a_message_that_cannot_be_taken_ends_parked_and_its_neighbours_do_not(
+        rabbit: Rabbit, logged_failures: Any) -> None:
+    arguments = topology.Queue(QUEUE, delivery_limit=3, dead_letter=topology.DEAD).arguments
+
+    async def prepare(declarer: Declarer) -> None:
+        await declarer.exchange(topology.DEAD, "fanout", {})
+        await declarer.queue(topology.PARKED_QUEUE, topology.Queue(topology.PARKED_QUEUE).arguments)
+        await declarer.bind(topology.PARKED_QUEUE, topology.DEAD, "")
+        await declarer.queue(QUEUE, arguments)
+
+    client = rabbit.client(prepare=prepare)
+    tries: Counter[bytes] = Counter()
+
+    def take(delivery: Delivery) -> None:
+        tries[delivery.body] += 1
+        if delivery.body == b"2":
+            raise ZeroDivisionError("a mistake of ours")
+        client.ack(delivery)
+
+    client.consume(QUEUE, 10, take)
+    ears = Ears(client)
+    await ears.up()
+    rabbit.put(QUEUE, 5)
+    await until(lambda: rabbit.depth(topology.PARKED_QUEUE) == 1)
+    assert tries == {b"0": 1, b"1": 1, b"2": 4, b"3": 1, b"4": 1}
+    rabbit.put(QUEUE, 1)
+    await until(lambda: tries[b"0"] == 2)
+    await client.close(5)
+    assert rabbit.depth(QUEUE) == 0
+    (_method, properties, body), = rabbit.get_all(topology.PARKED_QUEUE)
+    assert body == b"2"
+    assert properties.headers["x-first-death-reason"] == "delivery_limit"
+    assert ears.downs == []
+    assert len(logged_failures.take(ZeroDivisionError)) == 4
+
+
+async def test_pause_stops_deliveries_without_returning_any(rabbit: Rabbit) -> None:
+    client = rabbit.client(prepare=two_queues)
+    got: list[Delivery] = []
+    client.consume(QUEUE, 5, got.append)
+    await Ears(client).up()
+    rabbit.put(QUEUE, 20)
+    await until(lambda: len(got) == 5)
+    client.pause()
+    for delivery in got:
+        client.ack(delivery)
+    for n in range(3):
+        await client.publish(message(n, OTHER))
+    held = len(got)
+    assert held <= 10
+    for delivery in got[5:]:
+        client.ack(delivery)
+    await client.publish(message(3, OTHER))
+    assert len(got) == held
+    client.resume()
+    client.pause()
+    client.resume()
+    await until(lambda: len(got) > held)
+    while len(got) < 20:
+        for delivery in got:
+            client.ack(delivery)
+        before = len(got)
+        await until(lambda before=before: len(got) > before)  # type: ignore[misc]
+    assert sorted(int(delivery.body) for delivery in got) == list(range(20))
+    assert not any(delivery.redelivered for delivery in got)
+
+
+async def test_a_consumer_added_while_connected_is_served(rabbit: Rabbit) -> None:
+    client = rabbit.client(prepare=two_queues)
+    await Ears(client).up()
+    got: list[Delivery] = []
+    client.consume(QUEUE, 5, got.append)
+    rabbit.put(QUEUE, 1)
+    await until(lambda: len(got) == 1)
+    with pytest.raises(ValueError, match="consumed already"):
+        client.consume(QUEUE, 5, got.append)
+
+
+async def test_a_deleted_queue_is_declared_and_consumed_again(rabbit: Rabbit) -> None:
+    client = rabbit.client(prepare=two_queues)
+    got: list[Delivery] = []
+    client.consume(QUEUE, 5, got.append)
+    ears = Ears(client)
+    await ears.up()
+    with rabbit.erp() as channel:
+        channel.queue_delete(QUEUE)
+    await ears.up(2)
+    assert "topology must be looked at again" in ears.downs[0].reason
+    rabbit.put(QUEUE, 1)
+    await until(lambda: len(got) == 1)
+
+
+class Unreadable(pika.BasicProperties):
+    """Properties no reader of ours survives: a header dated in the year 292277026596."""
+
+    def encode(self) -> list[bytes]:
+        header = b"\x04whenT" + struct.pack(">Q", 2**63 - 1)
+        return [struct.pack(">H", 0x2000), struct.pack(">I", len(header)), header]
+
+
+async def test_properties_that_cannot_be_read_do_not_end_the_connection(rabbit: Rabbit) -> None:
+    client = rabbit.client(prepare=two_queues)
+    got: list[Delivery] = []
+    client.consume(QUEUE, 5, got.append)
+    ears = Ears(client)
+    await ears.up()
+    with rabbit.erp() as channel:
+        channel.basic_publish("", QUEUE, b"body", Unreadable())
+    rabbit.put(QUEUE, 1)
+    await until(lambda: len(got) == 2)
+    assert got[0].undecodable is not None
+    assert got[0].body == b"body"
+    assert got[0].properties == Properties()
+    assert got[1].undecodable is None
+    assert (client.ack(got[0]), client.ack(got[1])) == (True, True)
+    assert ears.downs == []
+    await client.close(5)
+    assert rabbit.depth(QUEUE) == 0
+
+
+async def test_a_blocked_connection_is_reported_and_unblocked(rabbit: Rabbit) -> None:
+    wire = rabbit.wire()
+    client = rabbit.client(port=wire.port, prepare=two_queues)
+    ears = Ears(client)
+    await ears.up()
+    wire.inject(pika.frame.Method(0, pika.spec.Connection.Blocked("low on disk")).marshal())
+    await until(lambda: client.blocked)
+    wire.inject(pika.frame.Method(0, pika.spec.Connection.Unblocked()).marshal())
+    await until(lambda: not client.blocked)
+    wire.inject(pika.frame.Method(0, pika.spec.Connection.Blocked("low on disk")).marshal())
+    await until(lambda: client.blocked)
+    wire.cut()
+    await ears.up(2)
+    assert not client.blocked
+    assert ears.blocked == [True, False, True, False]
+
+
+class HalfReal:
+    """The real reactor's sockets with a clock that tests move."""
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+
+    def __getattr__(self, name: str) -> Any:
+        timed = ("callLater", "seconds", "getDelayedCalls")
+        return getattr(self.clock if name in timed else reactor(), name)
+
+
+async def test_a_line_gone_dead_is_noticed_by_its_heartbeat(rabbit: Rabbit) -> None:
+    half = HalfReal()
+    wire = rabbit.wire()
+    client = rabbit.client(port=wire.port, prepare=two_queues, reactor=half, heartbeat_s=10)
+    ears = Ears(client)
+    await ears.up()
+    wire.frozen = True
+    answer = client.publish(message(1, QUEUE))
+    half.clock.advance(14)
+    assert client.status().publishes_in_flight == 1
+    half.clock.advance(16)
+    assert (await answer).fate is Fate.LOST
+    await until(lambda: len(ears.downs) == 1)
+    assert "heartbeats" in ears.downs[0].reason
+
+
+async def test_the_canary_notices_a_connection_that_only_looks_alive(rabbit: Rabbit) -> None:
+    wire = rabbit.wire()
+    patience = replace(QUICK, canary_every_s=0.1)
+    client = rabbit.client(port=wire.port, prepare=two_queues, patience=patience)
+    ears = Ears(client)
+    await ears.up()
+    await until(lambda: client.status().canary_age_s is not None)
+    wire.deaf = True
+    answer = client.publish(message(1, QUEUE))
+    assert (await answer).fate is Fate.LOST
+    await until(lambda: len(ears.downs) == 1)
+    assert "nothing came through" in ears.downs[0].reason
+    wire.deaf = False
+    await ears.up(2)
+
+
+async def test_close_waits_for_verdicts_but_not_beyond_its_deadline(rabbit: Rabbit) -> None:
+    client = rabbit.client(prepare=two_queues)
+    ears = Ears(client)
+    await ears.up()
+    answers = [client.publish(message(n, QUEUE)) for n in range(500)]
+    await client.close(10)
+    assert {verdict.fate for verdict in await verdicts(answers)} == {Fate.CONFIRMED}
+    assert ears.downs == []
+
+    wire = rabbit.wire()
+    client = rabbit.client(port=wire.port, prepare=two_queues)
+    await Ears(client).up()
+    wire.frozen = True
+    answer = client.publish(message(1, QUEUE))
+    await client.close(0.05)
+    assert (await answer).fate is Fate.LOST
+    assert not client.up
+
+
+async def test_a_wrong_password_or_vhost_is_explained_and_tried_again(rabbit: Rabbit) -> None:
+    wrong = rabbit.client(address=replace(rabbit.address, password="wrong"))
+    ears = Ears(wrong)
+    await until(lambda: len(ears.downs) >= 2)
+    assert "403 ACCESS_REFUSED" in ears.downs[0].reason
+    assert "check user and password" in ears.downs[0].reason
+    assert "wrong" not in ears.downs[0].reason
+    nowhere = rabbit.client(address=replace(rabbit.address, vhost="bankgw-no-such-vhost"))
+    ears = Ears(nowhere)
+    await until(lambda: len(ears.downs) >= 1)
+    assert "check the vhost" in ears.downs[0].reason
+
+
+async def test_nobody_listening_is_explained(rabbit: Rabbit) -> None:
+    wire = rabbit.wire()
+    await wire.close()
+    client = rabbit.client(port=wire.port)
+    ears = Ears(client)
+    await until(lambda: len(ears.downs) >= 1)
+    assert "cannot be reached" in ears.downs[0].reason
+
+
+def certificate(name: str, issuer: tuple[Any, Any] | None) -> tuple[Any, Any]:
+    """(certificate, key), signed by `issuer` or by itself."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    now = datetime.now(UTC)
+    built = (
+        x509.CertificateBuilder().subject_name(subject).issuer_name(issuer[0].subject if issuer else subject)
+        .public_key(key.public_key()).serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1)).not_valid_after(now + timedelta(hours=1))
+        .add_extension(x509.BasicConstraints(ca=issuer is None, path_length=None), critical=True)
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .sign(issuer[1] if issuer else key, hashes.SHA256()))
+    return built, key
+
+
+def loaded(pair: tuple[Any, Any]) -> ssl.PrivateCertificate:
+    """As Twisted wants it."""
+    pem = pair[0].public_bytes(serialization.Encoding.PEM) + pair[1].private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    return ssl.PrivateCertificate.loadPEM(pem)
+
+
+async def test_amqps_with_a_client_certificate(rabbit: Rabbit) -> None:
+    authority = certificate("test authority", None)
+    anchor = ssl.Certificate.loadPEM(authority[0].public_bytes(serialization.Encoding.PEM))
+    server, ours = loaded(certificate("broker", authority)), loaded(certificate("bankgw", authority))
+    wire = rabbit.wire(server.options(anchor))
+    address = replace(rabbit.address, host="localhost", port=wire.port, tls=True)
+
+    client = rabbit.client(address=address, tls=ssl.optionsForClientTLS("localhost", anchor, ours),
+                           prepare=two_queues)
+    await Ears(client).up()
+    assert (await client.publish(message(1, QUEUE))).fate is Fate.CONFIRMED
+
+    stranger = rabbit.client(address=address, tls=ssl.optionsForClientTLS("localhost", anchor))
+    ears = Ears(stranger)
+    await until(lambda: len(ears.downs) >= 1)
+    assert ears.ups == 0
+
+
+def test_tls_and_its_settings_belong_together(rabbit: Rabbit) -> None:
+    with pytest.raises(ValueError, match="needs TLS settings"):
+        rabbit.client(address=replace(rabbit.address, tls=True))
+    with pytest.raises(ValueError, match="takes none"):
+        rabbit.client(address=rabbit.address, tls=object())
+
+
+def test_importing_installs_no_reactor() -> None:
+    program = "import sys, gateway.erp.amqp; sys.exit('twisted.internet.reactor' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

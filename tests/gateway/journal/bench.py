@@ -1,0 +1,168 @@
+"""A journal to test with: the committer over a real database, driven by hand, and orders to put into it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection
+from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.task import Clock as TaskClock
+from twisted.python.failure import Failure
+
+from gateway.clock import Entropy, SeededEntropy
+from gateway.core.policy import Allowance, Judgement, UsageFacts, judge
+from gateway.core.states import Event, Hold, Rules, Send
+from gateway.journal import apply as applying
+from gateway.journal import databases, payments, vaults
+from gateway.journal.committer import Committer
+from gateway.journal.permits import NoPermits, Permits
+from gateway.journal.rows import AttemptRow, OutboxRow, PaymentRow, Reply, WorkRow
+from gateway.journal.store import Permit, Tx, Unit
+from gateway.journal.vault import Vault
+from protocols.canon.limits import ReferenceForm
+from protocols.canon.money import Money
+from protocols.canon.order import AnyOrder, Order, PaymentDetail
+from protocols.canon.party import AccountNumber, Name, Party
+
+T = TypeVar("T")
+NOW_MS = 1_795_500_000_000
+LANE = "sample.main"
+KEY = b"k" * 32
+DEBTOR, CREDITOR = "6222000000000000017", "6222000000000000025"
+DEBTOR_NAME, CREDITOR_NAME, PURPOSE = "示例甲公司", "示例乙公司", "货款 合同 HT-0931"
+
+
+class Hands:
+    """A clock moved by hand; `later` is called when it is advanced."""
+
+    def __init__(self) -> None:
+        self.task = TaskClock()
+
+    def now_ms(self) -> int:
+        return NOW_MS + int(self.task.seconds() * 1000)
+
+    def monotonic_s(self) -> float:
+        return self.task.seconds()
+
+    def later(self, delay_s: float, fn: Callable[..., object], *args: Any) -> IDelayedCall:
+        return self.task.callLater(delay_s, fn, *args)
+
+
+def vault() -> Vault:
+    return Vault({"k1": KEY}, "k1")
+
+
+def order(id: str = "AP-1", *, minor: int = 1_234_567, creditor: str = CREDITOR, **changed: Any) -> AnyOrder:
+    made: Order[PaymentDetail] = Order(
+        id=id, debtor=Party(AccountNumber(DEBTOR), Name(DEBTOR_NAME)),
+        creditor=Party(AccountNumber(creditor), Name(CREDITOR_NAME), "示例银行某支行", "000000000000"),
+        amount=Money(minor), detail=PaymentDetail(), purpose=PURPOSE, tags={"invoice": "INV-0931"},
+    )  # fmt: skip
+    return replace(made, **changed)
+
+
+def admission(
+    made: AnyOrder | None = None,
+    allowance: Allowance | None = None,
+    judged: Callable[[UsageFacts], Judgement] | None = None,
+    **changed: Any,
+) -> payments.Admission:
+    made = made or order()
+    allowed = allowance or Allowance("erp", alike_hours=0)
+    return replace(payments.Admission(
+        company="jia", sender="erp", bank="sample", lane=LANE, order=made,
+        fingerprint=f"1:{made.id}:{made.amount.minor}:{made.creditor.account.clear}", rules=Rules(),
+        reply=Reply("erp.replies", "corr-1", "00-aa-bb-01"), form=ReferenceForm(),
+        judge=judged or (lambda facts: judge(made, allowed, facts, at_ms=NOW_MS, send_after_ms=NOW_MS)),
+        actor="user:erp", day="2026-11-24",
+    ), **changed)  # fmt: skip
+
+
+def hold(facts: UsageFacts) -> Judgement:
+    return Judgement(Hold(NOW_MS, "approval"))
+
+
+@dataclass
+class KeptPermits:
+    """Permits in memory, and what was committed when each group of them was written."""
+
+    groups: list[list[Permit]] = field(default_factory=list)
+    on_write: Callable[[], object] = lambda: None
+
+    def write(self, permits: Any) -> None:
+        self.on_write()
+        self.groups.append(list(permits))
+
+    def close(self) -> None:
+        pass
+
+
+class Journal:
+    """One node over one database. `do` commits one unit and returns its value or raises its exception."""
+
+    def __init__(
+        self, url: str, node: str = "n1", *, permits: Permits | None = None, entropy: Entropy | None = None,
+        hands: Hands | None = None, sealing: Vault | None = None, **options: Any,
+    ) -> None:
+        self.url = url
+        self.node = node
+        self.hands = hands or Hands()
+        self.entropy = entropy or SeededEntropy(hash(node) & 0xFFFF)
+        self.vault = sealing or vault()
+        self.engine = databases.connect(url, connections=1, writing=True)
+        self.readers = databases.connect(url, connections=2, writing=False)
+        for engine in (self.engine, self.readers):
+            vaults.attach(engine, self.vault)
+        options.setdefault("pause", lambda seconds: self.hands.task.advance(seconds))
+        self.committer = Committer(
+            self.engine, self.hands, node, self.vault, self.entropy, permits or NoPermits(), **options
+        )
+        self.mails: list[OutboxRow] = []
+        self.works: list[WorkRow] = []
+
+    def group(self, units: list[Unit[Any]]) -> list[Any]:
+        done = self.committer.commit(units)
+        self.mails, self.works = list(done.mails), list(done.works)
+        return list(done.results)
+
+    def do(self, unit: Callable[[Tx], T]) -> T:
+        value = self.group([unit])[0]
+        if isinstance(value, Failure):
+            value.raiseException()
+        return value  # type: ignore[no-any-return]
+
+    def read(self, fn: Callable[[Connection], T]) -> T:
+        with self.readers.connect() as conn:
+            return fn(conn)
+
+    def count(self, table: Any) -> int:
+        return self.read(lambda conn: databases.count(conn, table))
+
+    def admit(self, *args: Any, **changed: Any) -> payments.Admitted:
+        asked = admission(*args, **changed)
+        return self.do(lambda tx: payments.admit(tx, asked, self.entropy))
+
+    def apply(self, payment: str, event: Event, *, epoch: int | None = 1, **options: Any) -> applying.Applied:
+        def unit(tx: Tx) -> applying.Applied:
+            return applying.apply(tx, payment, event, epoch=epoch, actor="node:n1", **options)
+
+        return self.do(unit)
+
+    def send(self, row: PaymentRow, *, epoch: int = 1) -> applying.Applied:
+        made = attempt(row.payment, row.life.attempt + 1, epoch)
+        return self.apply(row.payment, Send(self.hands.now_ms()), epoch=epoch, attempt=made)
+
+    def close(self) -> None:
+        self.committer.close()
+        self.readers.dispose()
+
+
+def attempt(payment: str, n: int = 1, epoch: int = 1, wire: bytes = b"<pay/>") -> AttemptRow:
+    return AttemptRow(payment, n, epoch, "n1", "2026-11-24", ("000001", "000002"), "business", wire, "key-1",
+                      NOW_MS, "never")  # fmt: skip
+
+
+def message(id: str, node: str = "n1", body: bytes = b"{}") -> OutboxRow:
+    return OutboxRow(message_id=id, node=node, exchange="", routing_key="erp.replies", body=body, created_ms=NOW_MS)

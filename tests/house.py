@@ -1,0 +1,470 @@
+"""The house rules: each reads one source or text and yields its complaints. tests/test_house.py applies them.
+
+CONTRIBUTING.md gives the reasons in prose. A rule that is wrong is changed here, not worked round.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path, PurePosixPath
+
+ROOT = Path(__file__).resolve().parents[1]
+PRODUCT = ("gateway/", "protocols/")
+
+
+# ---- what is looked at -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One Python file: its path from the root, its text and tree, and the dotted name it is imported by."""
+
+    path: str
+    text: str
+    tree: ast.Module
+    module: str
+
+
+@dataclass(frozen=True, slots=True)
+class Import:
+    """One imported thing: `name` is `package.module.name` as far as the statement tells."""
+
+    line: int
+    name: str
+    at_top: bool
+    for_types: bool
+
+
+def source(path: str, text: str) -> Source:
+    """Parse one file; `path` is relative to the root."""
+    dotted = path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+    return Source(path, text, ast.parse(text), dotted)
+
+
+@cache
+def committed() -> tuple[str, ...]:
+    """What is, or would be, committed; outside a git checkout, every file that is not hidden."""
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    try:
+        names = subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout.decode().split("\0")
+    except (OSError, subprocess.CalledProcessError):
+        names = []
+        for folder, subfolders, files in os.walk(ROOT):
+            subfolders[:] = [name for name in subfolders if not name.startswith((".", "__pycache__"))]
+            names += [str((Path(folder) / name).relative_to(ROOT)) for name in files]
+    return tuple(sorted(name for name in names if name and (ROOT / name).is_file()))
+
+
+@cache
+def texts() -> Mapping[str, str]:
+    """Every committed file that is text, by path."""
+    found = {}
+    for name in committed():
+        try:
+            found[name] = (ROOT / name).read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            continue
+    return found
+
+
+@cache
+def product() -> tuple[Source, ...]:
+    """The Python files of the two packages."""
+    names = [name for name in texts() if name.startswith(PRODUCT) and name.endswith(".py")]
+    return tuple(source(name, texts()[name]) for name in names)
+
+
+def imports(one: Source) -> Iterator[Import]:
+    """Every import of a file, with relative ones resolved, and whether it is only there for the types."""
+    package = one.module if one.path.endswith("/__init__.py") else one.module.rpartition(".")[0]
+
+    def walk(node: ast.AST, at_top: bool, for_types: bool) -> Iterator[Import]:
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield Import(node.lineno, alias.name, at_top, for_types)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                above = package.split(".")[: len(package.split(".")) - node.level + 1]
+                base = ".".join([*above, *([base] if base else [])])
+            for alias in node.names:
+                yield Import(node.lineno, f"{base}.{alias.name}", at_top, for_types)
+        elif isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
+            for then in node.body:
+                yield from walk(then, at_top, True)
+            for otherwise in node.orelse:
+                yield from walk(otherwise, at_top, for_types)
+        else:
+            inside = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+            for child in ast.iter_child_nodes(node):
+                yield from walk(child, at_top and not inside, for_types)
+
+    yield from walk(one.tree, True, False)
+
+
+def belongs(name: str, room: str) -> bool:
+    """True when the dotted name is the room or something inside it."""
+    return name == room or name.startswith(room + ".")
+
+
+# ---- who may import whom ---------------------------------------------------------------------------------
+
+# From the ground up. A room may import the rooms of lower floors and itself, never its neighbours.
+FLOORS: tuple[frozenset[str], ...] = (
+    frozenset({"protocols.canon"}),
+    frozenset({"protocols.bank"}),
+    frozenset({"protocols.twin"}),
+    frozenset({"protocols.kit"}),
+    frozenset({"protocols.erp", "protocols.banks"}),
+    frozenset({"gateway.clock", "gateway.settings", "gateway.meters", "gateway.log", "gateway.core"}),
+    frozenset({"gateway.tasks", "gateway.asking"}),
+    frozenset({"gateway.registry"}),
+    frozenset({"gateway.journal"}),
+    frozenset({"gateway.bank", "gateway.erp", "gateway.recon", "gateway.report", "gateway.liquidity"}),
+    frozenset({"gateway.watch", "gateway.desk"}),
+    frozenset({"gateway.app"}),
+    frozenset({"gateway.__main__"}),
+)
+FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
+
+# Rooms that may know less than the floors below them.
+ONLY: Mapping[str, tuple[str, ...]] = {
+    "protocols.canon": (),
+    "gateway.core": ("protocols.canon",),
+    "gateway.simbank": ("protocols", "gateway.clock", "gateway.bank.tls"),
+}
+# The simulated bank must not become part of the gateway.
+SIMBANK_GUESTS = ("gateway.simbank", "gateway.__main__", "gateway.desk")
+
+# `protocols` turns bytes into words and back. Time, chance and the world come in as arguments.
+IMPURE = (
+    *("asyncio", "http.client", "pika", "random", "secrets", "select", "selectors", "socket", "sqlalchemy"),
+    *("sqlite3", "ssl", "subprocess", "threading", "time", "twisted", "urllib.request", "zope"),
+)
+
+
+def room_of(name: str) -> str | None:
+    """The room a dotted name is in: the longest that fits."""
+    rooms = [room for room in (*FLOOR, *ONLY) if belongs(name, room)]
+    return max(rooms, key=len, default=None)
+
+
+def import_order(one: Source) -> Iterator[str]:
+    """Imports go down the floors, and never sideways."""
+    if one.module in ("gateway", "protocols"):
+        return
+    home = room_of(one.module)
+    if home is None:
+        yield f"{one.path}: `{one.module}` has no place in FLOORS of tests/house.py yet"
+        return
+    for found in imports(one):
+        target = room_of(found.name)
+        if not found.name.startswith(("gateway.", "protocols.")) or target == home:
+            continue
+        where = f"{one.path}:{found.line}: {home} may not import {found.name}"
+        if home in ONLY:
+            if not any(belongs(found.name, allowed) for allowed in ONLY[home]):
+                yield f"{where}; it may import {', '.join(ONLY[home]) or 'the standard library only'}"
+        elif target == "gateway.simbank":
+            if home not in SIMBANK_GUESTS:
+                yield f"{where}; only the command line may start the simulated bank"
+        elif target is None:
+            yield f"{where}, which has no place in FLOORS of tests/house.py yet"
+        elif FLOOR[target] >= FLOOR[home]:
+            yield f"{where}; imports go downwards: turn it round, or pass the thing in as an argument"
+
+
+def banks_apart(one: Source) -> Iterator[str]:
+    """A bank knows the kit, never another bank."""
+    bank = re.match(r"protocols\.banks\.(\w+)", one.module)
+    for found in imports(one) if bank else ():
+        other = re.match(r"protocols\.banks\.(\w+)", found.name)
+        if bank and other and other[1] != bank[1]:
+            where = f"{one.path}:{found.line}"
+            yield f"{where}: bank {bank[1]} imports bank {other[1]}; move what they share into the kit"
+
+
+def purity(one: Source) -> Iterator[str]:
+    """`protocols` does no input or output and reads no clock; `canon` needs the standard library only."""
+    if not belongs(one.module, "protocols"):
+        return
+    for found in imports(one):
+        top, where = found.name.partition(".")[0], f"{one.path}:{found.line}: imports {found.name}"
+        if any(belongs(found.name, impure) for impure in IMPURE):
+            yield f"{where}; protocols are pure, take it as an argument"
+        elif belongs(one.module, "protocols.canon") and top not in (*sys.stdlib_module_names, "protocols"):
+            yield f"{where}; the vocabulary needs the standard library only"
+
+
+def no_hidden_clock(one: Source) -> Iterator[str]:
+    """Pure code never asks what time it is."""
+    if not (belongs(one.module, "protocols") or belongs(one.module, "gateway.core")):
+        return
+    for node in ast.walk(one.tree):
+        if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
+            continue
+        called = ast.unparse(node.func)
+        if re.fullmatch(
+            r"(datetime\.)?(datetime|date)\.(now|utcnow|today)|time\.\w*time\w*|uuid\.uuid\d", called
+        ):
+            yield f"{one.path}:{node.lineno}: calls {called}(); take the time or the id as an argument"
+
+
+def pika_in_one_place(one: Source) -> Iterator[str]:
+    """One file knows the AMQP library, so that replacing it is a one-file job."""
+    if one.path == "gateway/erp/amqp.py":
+        return
+    for found in imports(one):
+        if belongs(found.name, "pika"):
+            yield f"{one.path}:{found.line}: imports {found.name}; only gateway/erp/amqp.py does"
+
+
+def reactor_as_argument(one: Source) -> Iterator[str]:
+    """Importing the reactor installs it: only the two files that build the whole do, inside a function."""
+    for found in imports(one):
+        if found.for_types or not belongs(found.name, "twisted.internet.reactor"):
+            continue
+        if found.at_top or one.path not in ("gateway/app.py", "gateway/__main__.py"):
+            yield f"{one.path}:{found.line}: imports the reactor; take it (IReactorTime, …) as an argument"
+
+
+def cycles(sources: Iterable[Source]) -> Iterator[str]:
+    """Modules that import each other in a ring, also through imports inside functions."""
+    by_name = {one.module: one for one in sources}
+
+    def known(name: str) -> str | None:
+        while name and name not in by_name:
+            name = name.rpartition(".")[0]
+        return name or None
+
+    graph: dict[str, set[str]] = {}
+    for module, one in by_name.items():
+        targets = {known(found.name) for found in imports(one) if not found.for_types}
+        graph[module] = {target for target in targets if target and target != module}
+    done: set[str] = set()
+
+    def visit(module: str, trail: tuple[str, ...]) -> Iterator[str]:
+        if module in trail:
+            yield "import ring: " + " -> ".join((*trail[trail.index(module) :], module))
+        elif module not in done:
+            for target in sorted(graph[module]):
+                yield from visit(target, (*trail, module))
+            done.add(module)
+
+    for module in sorted(graph):
+        yield from visit(module, ())
+
+
+# ---- shape and words of the code ---------------------------------------------------------------------------
+
+FILE_LINES, FUNCTION_LINES = 600, 70
+EMPTY_NOUNS: Mapping[str, str] = {
+    "manager": "say what it keeps: ledger, register, pool, desk",
+    "handler": "say what it does: intake, reply, on_delivery, take",
+    "util": "put it where it is used, or name what it is about: dates, paths, masks",
+    "helper": "put it where it is used, or name what it is about",
+    "engine": "say what it decides or drives: flow, schedule, policy",
+    "processor": "say the verb: reader, writer, sender, matcher",
+    "component": "say which part it is",
+}
+# Who may catch everything, and why. Everybody else names the errors it expects.
+BROAD: Mapping[str, str] = {
+    "gateway/__main__.py": "border of the process: the exit code says what happened",
+    "gateway/journal/executor.py": "border of a thread: the error goes to whoever asked for the work",
+    "gateway/journal/committer.py": "border of a unit: whatever it raises is its own, the others commit",
+    "gateway/journal/writer.py": "border of a listener: what is committed stays committed",
+    "gateway/bank/sending.py": "border of a payment: whatever happens after the write leaves it in doubt",
+    "gateway/bank/endpoint.py": "the caller's bug goes to the caller's Deferred, not to the reactor",
+    "gateway/bank/tls.py": "called from C: an exception must become a refusal, or it would be lost",
+    "gateway/erp/amqp.py": "border of a connection: bytes that cannot be taken end it",
+    "gateway/erp/client.py": "border of a connection and of a delivery: reconnect, give back",
+    "gateway/erp/intake.py": "border of a message: it is parked, the others go on",
+    "protocols/kit/dsig/stack.py": "xmlsec's own error class exists only after a successful import",
+}
+
+
+def size(one: Source) -> Iterator[str]:
+    """A file fits a mind, a function fits a screen."""
+    lines = one.text.count("\n") + 1
+    if lines > FILE_LINES:
+        yield f"{one.path}: {lines} lines, more than {FILE_LINES}; give one of its nouns a file of its own"
+    for node in ast.walk(one.tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            length = (node.end_lineno or node.lineno) - node.lineno + 1
+            if length > FUNCTION_LINES:
+                where = f"{one.path}:{node.lineno}"
+                yield f"{where}: {node.name} has {length} lines, more than {FUNCTION_LINES}; split it"
+
+
+def full_nouns(one: Source) -> Iterator[str]:
+    """Names say something."""
+    names = [(1, part) for part in PurePosixPath(one.path).with_suffix("").parts]
+    for node in ast.walk(one.tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            names.append((node.lineno, node.name))
+    for line, name in names:
+        for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", name):
+            singular = word.lower().removesuffix("s")
+            if singular in EMPTY_NOUNS:
+                instead = EMPTY_NOUNS[singular]
+                yield f"{one.path}:{line}: `{name}` says little; instead of `{singular}`: {instead}"
+
+
+def named_errors(one: Source) -> Iterator[str]:
+    """Catch what you expect; catch everything only at a border, and never a cancellation."""
+    for function, node in _tries(one.tree):
+        cancelled_goes_on = False
+        for handler in node.handlers:
+            where = f"{one.path}:{handler.lineno}"
+            caught = ast.unparse(handler.type) if handler.type else ""
+            if handler.type is None:
+                yield f"{where}: a bare except catches even the wish to stop; name the errors"
+            if "CancelledError" in caught and any(isinstance(part, ast.Raise) for part in handler.body):
+                cancelled_goes_on = True
+            if not is_broad(handler):
+                continue
+            if one.path not in BROAD:
+                yield f"{where}: catches {caught}; name the errors, or tell BROAD (tests/house.py) why"
+            elif isinstance(function, ast.AsyncFunctionDef) and not cancelled_goes_on:
+                yield f"{where}: catches {caught} in a coroutine; before it: `except CancelledError: raise`"
+
+
+def is_broad(clause: ast.ExceptHandler) -> bool:
+    """True when an except clause names Exception or BaseException."""
+    return clause.type is not None and bool(re.search(r"\b(Base)?Exception\b", ast.unparse(clause.type)))
+
+
+def stale_reasons(sources: Iterable[Source]) -> Iterator[str]:
+    """Files that may catch everything and do not."""
+    for one in sources:
+        clauses = [clause for _, node in _tries(one.tree) for clause in node.handlers]
+        if one.path in BROAD and not any(is_broad(clause) for clause in clauses):
+            yield f"{one.path} catches nothing broadly any more; remove it from BROAD of tests/house.py"
+
+
+def _tries(tree: ast.Module) -> Iterator[tuple[ast.AST | None, ast.Try]]:
+    def walk(node: ast.AST, function: ast.AST | None) -> Iterator[tuple[ast.AST | None, ast.Try]]:
+        if isinstance(node, ast.Try):
+            yield function, node
+        inside = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        for child in ast.iter_child_nodes(node):
+            yield from walk(child, node if inside else function)
+
+    return walk(tree, None)
+
+
+def docstrings(one: Source) -> Iterator[str]:
+    """Every module and every public name at its top says what it is for."""
+    if not ast.get_docstring(one.tree):
+        yield f"{one.path}: the module has no docstring"
+    for node in one.tree.body:
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            continue
+        overload = any("overload" in ast.unparse(decorator) for decorator in node.decorator_list)
+        if not node.name.startswith("_") and not overload and not ast.get_docstring(node):
+            yield f"{one.path}:{node.lineno}: {node.name} has no docstring"
+
+
+def no_print(one: Source) -> Iterator[str]:
+    """The daemon logs; only the desk talks to a terminal."""
+    if one.path.startswith("gateway/desk/"):
+        return
+    for node in ast.walk(one.tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print":
+            yield f"{one.path}:{node.lineno}: print(); log it, or return it to the desk"
+
+
+def nothing_postponed(one: Source) -> Iterator[str]:
+    """Do it, or file it; a note in the code is forgotten."""
+    for line, text in enumerate(one.text.splitlines(), 1):
+        if re.search(r"\b(TO" + "DO|FIX" + "ME|XX" + r"X)\b", text):
+            yield f"{one.path}:{line}: a postponed thought: {text.strip()}"
+
+
+CODE_RULES: tuple[Callable[[Source], Iterator[str]], ...] = (
+    *(import_order, banks_apart, purity, no_hidden_clock, pika_in_one_place, reactor_as_argument),
+    *(size, full_nouns, named_errors, docstrings, no_print, nothing_postponed),
+)
+
+
+# ---- texts -------------------------------------------------------------------------------------------------
+
+# Written in pieces, so that this file does not contain them.
+MACHINE_WORDS = re.compile(
+    "|".join(
+        (
+            *(r"py" r"pi\.org", r"python" r"hosted\.org", r"registry\.np" r"mjs", r"deb\.de" r"bian\.org"),
+            # A folder of somebody's machine: an absolute path, not the end of a longer one.
+            r"(?<![\w.~}*-])/(?:work|root)/",
+        )
+    )
+)
+
+
+def no_machine(path: str, text: str) -> Iterator[str]:
+    """Nothing that is committed depends on where it was written or which mirror was used."""
+    for line, words in enumerate(text.splitlines(), 1):
+        if found := MACHINE_WORDS.search(words):
+            yield f"{path}:{line}: `{found[0]}` is a host or a path of one machine"
+
+
+def invented_numbers(path: str, text: str) -> Iterator[str]:
+    """A number that could be somebody's card or account begins with 0000. A date and a serial is none."""
+    for found in re.finditer(r"(?<![\w.])\d{16,19}(?![\w.]?\d|\w)", text):
+        number = found[0]
+        counting = number in "1234567890" * 3 or number in "0123456789" * 3
+        a_date = re.match(r"20\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])", number)
+        if (
+            number.startswith("0000")
+            or counting
+            or a_date
+            or len(set(number)) == 1
+            or int(number) == 2**63 - 1
+        ):
+            continue
+        line = text.count("\n", 0, found.start()) + 1
+        yield f"{path}:{line}: {number} could be a real account; begin it with 0000"
+
+
+def slug(heading: str) -> str:
+    """The anchor that a forge makes of a heading."""
+    plain = re.sub(r"[`*_]|\[([^\]]*)\]\([^)]*\)", r"\1", heading.strip().lower())
+    return re.sub(r"[^\w\- ]", "", plain).replace(" ", "-")
+
+
+def anchors(markdown: str) -> set[str]:
+    """Every place in a page that a link may point at."""
+    headings = re.findall(r"^#{1,6}\s+(.*?)\s*#*$", _without_code(markdown), re.MULTILINE)
+    return {slug(heading) for heading in headings} | set(re.findall(r"<a (?:id|name)=\"([^\"]+)\"", markdown))
+
+
+def links(path: str, text: str, pages: Callable[[str], str | None]) -> Iterator[str]:
+    """Relative links of a page lead somewhere. `pages`: a file's text, "" for a folder, None for nothing."""
+    for target in re.findall(r"\[[^\]]*\]\(<?([^)\s>]+)>?(?:\s+\"[^\"]*\")?\)", _without_code(text)):
+        if re.match(r"[a-z+]+:|//", target):
+            continue
+        file, _, anchor = target.partition("#")
+        place = os.path.normpath(os.path.join(os.path.dirname(path), file)) if file else path
+        page = text if not file else pages(place)
+        if page is None:
+            yield f"{path}: the link to {target} leads nowhere"
+        elif anchor and place.endswith(".md") and anchor not in anchors(page):
+            yield f"{path}: {target} names a heading that {place} does not have"
+
+
+def _without_code(markdown: str) -> str:
+    return re.sub(r"`[^`\n]*`", "", re.sub(r"^(```|~~~).*?^\1", "", markdown, flags=re.MULTILINE | re.DOTALL))
+
+
+def page_at(place: str) -> str | None:
+    """What the links of the committed pages lead to."""
+    if place in texts():
+        return texts()[place]
+    return "" if (ROOT / place).exists() else None

@@ -1,0 +1,203 @@
+"""Books on paper for a twin, and a conversation carried to it in memory, both under the test's control."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime, timedelta, timezone
+from typing import Any, TypeVar
+
+from protocols.bank import Ask, Bank, Context, Submit
+from protocols.banks import pab
+from protocols.canon.money import Money
+from protocols.canon.order import Channel, Order, PaymentDetail, Urgency
+from protocols.canon.party import AccountNumber, Name, Party
+from protocols.canon.query import FateQuestion, Sent
+from protocols.canon.statement import Direction
+from protocols.twin import Booked, Booking, Duplicate, Entry, Holding, Instruction, Twin
+
+R = TypeVar("R")
+ZONE = timezone(timedelta(hours=8))
+NOON = datetime(2025, 1, 2, 12, 0, 0, tzinfo=ZONE)
+TODAY = NOON.date()
+DEBTOR, CREDITOR = "00000000000017", "0000000000000000025"
+ENTERPRISE = "00000000000000000017"
+REFERENCE = "GW000000000000000001"
+
+
+@dataclass
+class PaperBooks:
+    """Books whose every decision the test makes: `plan` says where a new instruction stands."""
+
+    at: datetime = NOON
+    plan: Booked = Booked.TAKEN
+    fee: Money | None = None
+    bookings: dict[str, Booking] = field(default_factory=dict)
+    hidden: set[str] = field(default_factory=set)
+    lines: list[Entry] = field(default_factory=list)
+    holdings: dict[str, Holding] = field(default_factory=dict)
+    next_serial: int = 1
+
+    def now(self) -> datetime:
+        return self.at
+
+    def take(self, instruction: Instruction) -> Booking:
+        known = self.bookings.get(instruction.reference)
+        if known is not None:
+            raise Duplicate(known)
+        serial = f"{self.serial():022d}"
+        booking = Booking(instruction, self.plan, serial, self.at, self.at.date(), self.fee)
+        self.bookings[instruction.reference] = booking
+        return booking
+
+    def find(self, reference: str) -> Booking | None:
+        return None if reference in self.hidden else self.bookings.get(reference)
+
+    def becomes(self, reference: str, booked: Booked, **changes: Any) -> None:
+        """The test's word on a booking."""
+        self.bookings[reference] = replace(self.bookings[reference], booked=booked, **changes)
+
+    def returns(self, account: str, first: date, last: date) -> tuple[Booking, ...]:
+        return tuple(
+            one
+            for one in self.bookings.values()
+            if one.booked is Booked.RETURNED
+            and one.instruction.debtor_account == account
+            and first <= (one.returned_on or one.bank_date) <= last
+        )
+
+    def holding(self, account: str) -> Holding | None:
+        return self.holdings.get(account)
+
+    def entries(self, account: str, first: date, last: date) -> tuple[Entry, ...]:
+        return tuple(one for one in self.lines if first <= one.bank_date <= last)
+
+    def serial(self) -> int:
+        self.next_serial += 1
+        return self.next_serial - 1
+
+
+def books(**changes: Any) -> PaperBooks:
+    """Books with the debtor's account."""
+    holding = Holding(DEBTOR, "甲公司", "CNY", Money(100_088), Money(0), Money(107_588))
+    return PaperBooks(holdings={DEBTOR: holding}, **changes)
+
+
+def entry(number: int, day: date, amount: str = "1.00", **changes: Any) -> Entry:
+    """One line of history, out unless the test says otherwise."""
+    at = datetime(day.year, day.month, day.day, 10, 30, 15, tzinfo=ZONE)
+    plain = Entry(
+        number, Direction.DEBIT, Money.parse(amount), at, day, CREDITOR, "示例丙", "货款", Money(1_000), ""
+    )
+    return replace(plain, **changes)
+
+
+def bank(**options: Any) -> Bank:
+    """The adapter under test."""
+    return pab.build({"enterprise_code": ENTERPRISE, **options})
+
+
+def order(**changes: Any) -> Order[PaymentDetail]:
+    """The page's own sample payment."""
+    sample = Order(
+        "ERP0001",
+        Party(AccountNumber(DEBTOR), Name("甲公司")),
+        Party(AccountNumber(CREDITOR), Name("示例丙"), "中国工商银行", "102100099996"),
+        Money(1_000),
+        PaymentDetail(),
+        purpose="货款",
+        urgency=Urgency.NORMAL,
+        channel=Channel.AUTO,
+    )
+    return replace(sample, **changes)
+
+
+def context(serial: int = 1, now: datetime = NOON, reference: str = REFERENCE) -> Context:
+    """What a lane would hand in."""
+    return Context(reference, 1, now.date(), now, (serial,))
+
+
+def question(reference: str = REFERENCE, amount: int = 1_000) -> FateQuestion:
+    """The enquiry after the sample payment."""
+    sent = Sent(reference, TODAY, 1, (), Money(amount), AccountNumber(DEBTOR), AccountNumber(CREDITOR))
+    return FateQuestion(sent)
+
+
+def replying(twin: Twin, paper: PaperBooks) -> Callable[[bytes], bytes]:
+    """The twin as a function of bytes, over one short connection per request, as a lane would speak to it."""
+
+    def reply(request: bytes) -> bytes:
+        (frame,) = twin.requests("business").feed(request)
+        answer = twin.answer("business", frame, paper, {})
+        assert answer.close, "B2Bi closes after each answer"
+        return answer.data
+
+    return reply
+
+
+def converse(conversation: Generator[Any, bytes, R], reply: Callable[[bytes], bytes], port: Any = None) -> R:
+    """Carries a conversation's steps to `reply`; each answer goes through a fresh cutter, as it would on a socket."""
+    answers = bank().ports["business"].answers
+    try:
+        step = next(conversation)
+        while True:
+            assert isinstance(step, (Ask, Submit)) and step.port == "business"
+            cutter = answers()
+            frames = cutter.feed(reply(step.data)) + cutter.end()
+            assert len(frames) == 1
+            step = conversation.send(frames[0])
+    except StopIteration as end:
+        result: R = end.value
+        return result
+
+
+def first_step(conversation: Generator[Any, bytes, Any]) -> bytes:
+    """The bytes a conversation would send first."""
+    step = next(conversation)
+    conversation.close()
+    assert isinstance(step, (Ask, Submit))
+    return step.data
+
+
+def framed(operation: str, body: str | None, *, code: str = "000000", text: str = "", service: str = "02",
+           serial: str = "", padded: str = "right") -> bytes:  # fmt: skip
+    """An answer written out by hand from the table of the bank's page, independent of adapter and twin."""
+    content = b"" if body is None else body.encode("gbk")
+    description = f":{text}".encode("gbk")[:100].ljust(100)
+    length = b"%010d" % len(content) if padded == "right" else str(len(content)).encode().ljust(10)
+    parts = (
+        b"A001", b"01", b"01", b"01", ENTERPRISE.encode(), length, operation.encode().ljust(6), b"00000",
+        service.encode(), b"20250102120001", serial.encode().ljust(20), code.encode().ljust(6), description,
+        b"0", b"000", b"0", b"0", b"            ", b"0         ", b"0",
+    )  # fmt: skip
+    header = b"".join(parts)
+    assert len(header) == 222
+    return header + content
+
+
+def fate_body(voucher: str = REFERENCE, **changes: str) -> str:
+    """The page's 4005 answer."""
+    leaves = {
+        "OrigThirdVoucher": voucher, "FrontLogNo": "0000000000000000000001", "CcyCode": "RMB",
+        "OutAcctBankName": "", "OutAcctNo": DEBTOR, "InAcctBankName": "中国工商银行", "InAcctNo": CREDITOR,
+        "InAcctName": "示例丙", "TranAmount": "10.00", "UnionFlag": "1", "Yhcljg": "000000:转账交易成功",
+        "Fee": "4.00", "CstInnerFlowNo": "", "Stt": "20", "IsBack": "0", "BackRem": "交易成功", "SysFlag": "N",
+        "TransBsn": "4004", "submitTime": "20250102114308", "AccountDate": "20250102", "InAcctBankNode": "",
+        "hostFlowNo": "H1", "hostErrorCode": "000000", "kType": "0", "dType": "0", "subBatchNo": "",
+    }  # fmt: skip
+    leaves.update(changes)
+    inner = "".join(f"<{tag}>{text}</{tag}>" for tag, text in leaves.items())
+    return f'<?xml version="1.0" encoding="GBK" ?><Result>{inner}<ProxyPayName/><ProxyPayAcc/></Result>'
+
+
+def accepted_body(voucher: str = REFERENCE, **changes: str) -> str:
+    """The page's 4004 answer."""
+    leaves = {
+        "ThirdVoucher": voucher, "FrontLogNo": "0000000000000000000001", "CcyCode": "RMB", "OutAcctName": "甲公司",
+        "OutAcctNo": DEBTOR, "InAcctBankName": "中国工商银行", "InAcctNo": CREDITOR, "InAcctName": "示例丙",
+        "TranAmount": "10.00", "UnionFlag": "0", "Fee1": "1.00", "Fee2": "0.00", "SOA_VOUCHER": "",
+        "hostFlowNo": "", "hostTxDate": "20250102", "Mobile": "", "CstInnerFlowNo": "",
+    }  # fmt: skip
+    leaves.update(changes)
+    inner = "".join(f"<{tag}>{text}</{tag}>" for tag, text in leaves.items())
+    return f'<?xml version="1.0" encoding="GBK" ?><Result>{inner}</Result>'

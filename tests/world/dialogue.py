@@ -1,0 +1,262 @@
+"""A bank's adapter and its twin face to face, without sockets; and dialogues that a bank's engineer can read.
+
+A `.dlg` file is a scene. Lines that begin with # are for people. The others:
+
+    account NUMBER HOLDER AMOUNT           an account in the bank's books, before anything else
+    do WORD key=value ...                  we begin a conversation: pay, fate, balance, lines, returns, probe
+    we send NAME                           the request that must follow, with the fields below it, indented
+        Field  value                       (… stands for any value)
+    bank answers NAME                      the bank's answer to it, likewise
+    therefore key=value ...                what we make of it
+    later SECONDS                          the bank's clock moves on
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from enum import Enum
+from pathlib import Path
+from typing import Any, TypeVar
+
+from gateway.simbank.ledger import CHINA, Account, Ledger
+from protocols.bank import Bank, Context, MoneyStep, Sign, Submit
+from protocols.canon.money import Money
+from protocols.canon.order import (
+    AnyOrder,
+    Order,
+    PaymentDetail,
+    TransferDetail,
+    Urgency,
+)
+from protocols.canon.party import AccountNumber, Name, Party
+from protocols.canon.query import BalanceQuestion, FateQuestion, LinesQuestion, ReturnsQuestion, Sent
+from protocols.kit.errors import ProtocolError
+from protocols.twin import Answer, Twin
+
+R = TypeVar("R")
+NOON = datetime(2026, 11, 24, 12, tzinfo=CHINA)
+
+
+@dataclass(slots=True)
+class Said:
+    """One exchange: whole frames as the cutters hand them out."""
+
+    request: bytes
+    answer: bytes
+    money: bool
+
+
+@dataclass(slots=True)
+class BankTime:
+    """The time of a scene, moved by hand."""
+
+    now: datetime = NOON
+
+    def now_ms(self) -> int:
+        return round(self.now.timestamp() * 1000)
+
+    def later(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+
+
+@dataclass(slots=True)
+class Stage:
+    """Both sides of one connection. `tamper` changes each answer's frame on its way to the adapter."""
+
+    bank: Bank
+    twin: Twin
+    ledger: Ledger
+    time: BankTime
+    signers: Mapping[str, Callable[[bytes], bytes]] = field(default_factory=dict)
+    credentials: Mapping[str, str] = field(default_factory=dict)
+    tamper: Callable[[bytes], bytes] | None = None
+    said: list[Said] = field(default_factory=list)
+    session: Mapping[str, str] = field(default_factory=dict)
+    connection: dict[str, str] = field(default_factory=dict)
+    _serial: int = 1000
+
+    def context(self, reference: str = "") -> Context:
+        """A fresh conversation's context: new serials, the session so far, the scene's time."""
+        count = self.bank.profile.serials_per_word
+        serials = tuple(range(self._serial + 1, self._serial + count + 1))
+        self._serial += count
+        now = self.time.now
+        return Context(reference, 1, now.date(), now, serials, self.credentials, self.session)
+
+    def talk(self, conversation: Generator[MoneyStep, bytes, R]) -> R:
+        """Run a conversation to its end; a second Submit is an AssertionError."""
+        submitted = False
+        try:
+            step = next(conversation)
+            while True:
+                if isinstance(step, Sign):
+                    step = conversation.send(self.signers[step.key](step.octets))
+                    continue
+                assert not (submitted and isinstance(step, Submit)), "a conversation submitted twice"
+                submitted = submitted or isinstance(step, Submit)
+                step = conversation.send(self.exchange(step.port, step.data, money=isinstance(step, Submit)))
+        except StopIteration as end:
+            result: R = end.value
+            return result
+
+    def exchange(self, port: str, data: bytes, *, money: bool = False) -> bytes:
+        """The twin's answer to whole framed bytes, as the adapter's cutter hands it out."""
+        [request] = self.twin.requests(port).feed(data)
+        answer = self.frame_of(port, self.twin.answer(port, request, self.ledger, self.connection))
+        if self.tamper is not None:
+            answer = self.tamper(answer)
+        self.said.append(Said(request, answer, money))
+        return answer
+
+    def frame_of(self, port: str, answer: Answer) -> bytes:
+        """An answer as the adapter's cutter hands it out."""
+        cutter = self.bank.ports[port].answers()
+        frames = cutter.feed(answer.data)
+        [frame] = frames if frames or not answer.close else cutter.end()
+        return frame
+
+    def sign_on(self) -> None:
+        """Begin the session, if this bank has sessions."""
+        if self.bank.sessions.sign_on is not None:
+            self.session = self.talk(self.bank.sessions.sign_on(self.context()))
+
+
+def order_of(given: Mapping[str, str]) -> AnyOrder:
+    """An order from the words of a `do pay` line; every word has a default but `amount`."""
+    debtor = Party(
+        AccountNumber(given.get("from", "0000000000000000017")), Name(given.get("payer", "示例甲公司"))
+    )
+    creditor = Party(
+        AccountNumber(given.get("to", "0000000000000000025")),
+        Name(given.get("payee", "示例乙公司")),
+        given.get("bank_name", "示例银行某支行"),
+        given.get("cnaps", "000000000000"),
+    )
+    money, purpose = Money.parse(given["amount"]), given.get("purpose", "货款")
+    urgency = Urgency(given.get("urgency", "normal"))
+    number = given.get("id", "ERP-1")
+    if given.get("kind") == "transfer":
+        return Order(number, debtor, creditor, money, TransferDetail(), purpose, urgency)
+    return Order(number, debtor, creditor, money, PaymentDetail(), purpose, urgency)
+
+
+def sent_of(order: AnyOrder, reference: str, bank_date: date, serials: Sequence[str] = ()) -> Sent:
+    """What the journal would have written down about a payment."""
+    return Sent(
+        reference, bank_date, 1, tuple(serials), order.amount, order.debtor.account, order.creditor.account
+    )
+
+
+Show = Callable[[bytes], tuple[str, Mapping[str, str]]]
+
+
+class Scene:
+    """Plays one `.dlg` file: `make` builds the stage from its accounts, `show` reads a frame to compare it."""
+
+    def __init__(self, file: Path, make: Callable[[Sequence[Account]], Stage], show: Show) -> None:
+        self._file = file
+        self._make = make
+        self._show = show
+        self._payments: dict[str, tuple[AnyOrder, date]] = {}
+        self._result: object = None
+        self._heard = 0
+        self._stage: Stage | None = None
+        self._accounts: list[Account] = []
+
+    def play(self) -> int:
+        """Runs the scene; returns how many of its lines were compared. AssertionErrors name file and line."""
+        compared = 0
+        for number, line, fields in _lines(self._file):
+            try:
+                compared += self._line(line, fields)
+            except (AssertionError, KeyError, ValueError) as error:
+                raise AssertionError(f"{self._file.name}:{number}: {line}: {error!r}") from error
+        return compared
+
+    def _line(self, line: str, fields: Mapping[str, str]) -> int:
+        verb, *words = shlex.split(line)
+        if verb == "account":
+            self._accounts.append(Account(words[0], words[1], Money.parse(words[2])))
+            return 0
+        if self._stage is None:
+            self._stage = self._make(self._accounts)
+        if verb == "later":
+            self._stage.time.later(float(words[0]))
+        elif verb == "do":
+            self._heard = len(self._stage.said)
+            self._result = self._do(self._stage, words[0], dict(word.split("=", 1) for word in words[1:]))
+        elif verb in ("we", "bank"):
+            said = self._stage.said[self._heard]
+            name, shown = self._show(said.request if verb == "we" else said.answer)
+            self._heard += verb == "bank"
+            assert (verb, words[0]) in (("we", "send"), ("bank", "answers")), "no such line"
+            assert name == words[1], f"it was {name}"
+            for key, value in fields.items():
+                assert value == "…" or shown.get(key) == value, f"{key} was {shown.get(key)!r}"
+            return 1
+        else:
+            assert verb == "therefore", "no such line"
+            for key, value in (word.split("=", 1) for word in words):
+                assert _plain(getattr(self._result, key)) == value, (
+                    f"{key} is {_plain(getattr(self._result, key))}"
+                )
+            return 1
+        return 0
+
+    def _do(self, stage: Stage, word: str, given: Mapping[str, str]) -> object:
+        try:
+            return self._conversation(stage, word, given)
+        except ProtocolError as error:
+            return error
+
+    def _conversation(self, stage: Stage, word: str, given: Mapping[str, str]) -> object:
+        questions, bank, today = stage.bank.questions, stage.bank, stage.time.now.date()
+        account = AccountNumber(given.get("account", "0000000000000000017"))
+        first, last = (date.fromisoformat(given.get(key, today.isoformat())) for key in ("from", "to"))
+        if word == "pay":
+            order, reference = order_of(given), given["reference"]
+            self._payments[reference] = (order, today)
+            return stage.talk(bank.money[order.kind](order, stage.context(reference)))
+        if word == "fate":
+            sent = sent_of(self._payments[given["reference"]][0], given["reference"], today)
+            assert questions.fate is not None
+            return stage.talk(questions.fate(FateQuestion(sent), stage.context()))
+        if word == "balance":
+            assert questions.balance is not None
+            return stage.talk(questions.balance(BalanceQuestion(account), stage.context()))
+        if word == "lines":
+            assert questions.lines is not None
+            cursor = getattr(self._result, "cursor", None) if "next" in given else None
+            return stage.talk(
+                questions.lines(LinesQuestion(account, first, last, cursor=cursor), stage.context())
+            )
+        if word == "returns":
+            assert questions.returns is not None
+            return stage.talk(questions.returns(ReturnsQuestion(account, first, last), stage.context()))
+        assert word == "probe", f"no word {word!r}"
+        return stage.talk(bank.sessions.probe(stage.context()))
+
+
+def _lines(file: Path) -> Iterator[tuple[int, str, Mapping[str, str]]]:
+    """Each line of a scene with its number and the fields indented below it."""
+    found: list[tuple[int, str, dict[str, str]]] = []
+    for number, line in enumerate(file.read_text("utf-8").splitlines(), start=1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        if line[0] in " \t":
+            key, _, value = line.strip().partition(" ")
+            found[-1][2][key] = value.strip()
+        else:
+            found.append((number, line.strip(), {}))
+    yield from found
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, tuple):
+        return str(len(value))
+    return (
+        str(value.value) if isinstance(value, Enum) else str(value).lower() if value is None else str(value)
+    )
