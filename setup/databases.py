@@ -2,8 +2,10 @@
 
 Uses the system's servers where they run and let us; else starts private ones bound to the loopback. Writes
 .run/databases.json (mode 0600): a SQLAlchemy URL for `postgresql` and for `mariadb`, or null where one is not
-to be had: then the tests that need it are skipped, except in CI, where it is an error. Set BANKGW_PRIVATE=1
-to leave the system's servers alone, or BANKGW_DATABASES_JSON to name your own file and have nothing done here.
+to be had: then the tests that need it are skipped, except in CI, where it is an error.
+
+Set BANKGW_PRIVATE=1 to leave the system's servers alone, or BANKGW_DATABASES_JSON to name your own file and
+have nothing done here.
 """
 
 from __future__ import annotations

@@ -61,7 +61,8 @@ def test_invented_numbers() -> None:
 
 
 def test_links() -> None:
-    pages = {path: text for path, text in texts().items() if path.endswith(".md")}
+    # The pages in protocols/erp/pages are put together below docs/, and are read there.
+    pages = {path: text for path, text in texts().items() if path.endswith(".md") and "erp/pages/" not in path}
     check(complaint for path, text in pages.items() for complaint in links(path, text, page_at))
 
 

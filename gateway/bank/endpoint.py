@@ -180,7 +180,7 @@ class _Gate(Protocol, Generic[_P]):
 
     def _why_lost(self, error: BaseException | None) -> Refusal:
         tls = self._endpoint.tls
-        refusal = tls.failed(self._handle()) if tls is not None else None
+        refusal = tls.refusal(self._handle()) if tls is not None else None
         if refusal is not None:
             return refusal
         if error is None or isinstance(error, tcp_error.ConnectionDone | tcp_error.ConnectionLost):

@@ -145,6 +145,8 @@ class ClientTls:
         if not self._is_ip:
             connection.set_tlsext_host_name(self._server_name)
         if self._kept is not None and self._clock.seconds() < self._kept.until_s:
+            # OpenSSL takes a session out of use when its connection breaks off, so a peer that chokes on
+            # resumption is met with a full handshake the next time.
             verdict.offered = self._kept
             connection.set_session(self._kept.session)
         return connection
@@ -171,15 +173,9 @@ class ClientTls:
             self._kept = _KeptSession(session, verdict.leaf, until_s)
         return None
 
-    def failed(self, connection: SSL.Connection) -> Refusal | None:
-        """Take note that a handshake failed, and tell what the verification said against the peer, if it did.
-
-        The session it offered is dropped, so that a peer which chokes on resumption is met afresh next time.
-        """
-        verdict = self._verdicts[connection]
-        if verdict.offered is self._kept:
-            self._kept = None
-        return verdict.refusal
+    def refusal(self, connection: SSL.Connection) -> Refusal | None:
+        """What the verification said against this connection's peer, if it said anything."""
+        return self._verdicts[connection].refusal
 
     def _completed_by_resumption(self, connection: SSL.Connection, verdict: _Verdict) -> Refusal | None:
         kept = verdict.offered

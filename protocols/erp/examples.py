@@ -131,7 +131,8 @@ _MORE: Mapping[str, Mapping[str, Any]] = {
     "payment.returned": {"seq": 4, "bank_text": "账户已销户,退汇", "evidence": "returns"},
     "payment.reversed": {"seq": 4, "bank_text": "冲正", "evidence": "statement"},
     CORRECTION_EVENT: {
-        "seq": 3, "bank_code": "0000", "bank_text": "交易成功", "evidence": "statement", "reported": Fate.SETTLED},
+        "seq": 3, "bank_code": "0000", "bank_text": "交易成功", "evidence": "statement",
+        "reported": Fate.SETTLED},
 }  # fmt: skip
 
 

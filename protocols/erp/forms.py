@@ -123,8 +123,8 @@ class PaymentSubmit(Form):
     )
     not_before: Time | None = said("before this moment nothing is sent", "此时刻之前不发送", None)
     tags: Annotated[dict[TagName, TagValue | None], Field(max_length=MAX_TAGS), bounded(MAX_TAGS)] = said(
-        f"at most {MAX_TAGS} names and values of your own, returned with every event",
-        f"至多 {MAX_TAGS} 个自定义标签,随每个事件返回",
+        "names (ASCII letters, digits, _ . -) and values of your own, returned with every event",
+        "自定义标签(名称限 ASCII 字母、数字、_ . -),随每个事件返回",
         {},
     )
 
@@ -223,14 +223,14 @@ class BalanceQueryForm(Form):
         list[Account], Field(min_length=1, max_length=MAX_ACCOUNTS), bounded(MAX_ACCOUNTS)
     ] = said("own accounts of the account register", "本单位账户列表")
     max_age: MaxAge = said(
-        "an answer this old will do, PT0S asks the bank, at most PT24H; default PT30S",
-        "可接受的数据时效,PT0S 表示必须查询银行,最长 PT24H;默认 PT30S",
+        "an answer this old will do, PT0S asks the bank, at most PT24H",
+        "可接受的数据时效,PT0S 表示必须查询银行,最长 PT24H",
         30,
         shown="PT30S",
     )
     max_wait: MaxWait = said(
-        "after this long the answer is `expired`, PT1S to PT10M; default PT1M",
-        "最长等待时间,超时应答 `expired`,PT1S 至 PT10M;默认 PT1M",
+        "after this long the answer is `expired`, PT1S to PT10M",
+        "最长等待时间,超时应答 `expired`,PT1S 至 PT10M",
         60,
         shown="PT1M",
     )
@@ -257,8 +257,8 @@ class TransactionsQueryForm(Form):
     )
     limit: Annotated[int, Field(ge=1, le=1000)] = said("most lines in one page", "每页最多行数", 500)
     max_wait: MaxWait = said(
-        "after this long the answer is `expired`, PT1S to PT10M; default PT1M",
-        "最长等待时间,超时应答 `expired`,PT1S 至 PT10M;默认 PT1M",
+        "after this long the answer is `expired`, PT1S to PT10M",
+        "最长等待时间,超时应答 `expired`,PT1S 至 PT10M",
         60,
         shown="PT1M",
     )

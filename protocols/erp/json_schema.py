@@ -45,6 +45,10 @@ def _tidy(node: Any, optional: Callable[[dict[str, Any]], None]) -> None:
         del node["title"]
     if optional is _open and node.get("additionalProperties") is False:
         del node["additionalProperties"]
+    if "patternProperties" in node:
+        # Alone this would let every other name pass; the form of all names is meant.
+        ((pattern, node["additionalProperties"]),) = node.pop("patternProperties").items()
+        node["propertyNames"] = {"pattern": pattern}
     choices = node.get("anyOf")
     if isinstance(choices, list) and {"type": "null"} in choices:
         node.pop("anyOf")

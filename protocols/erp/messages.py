@@ -1,4 +1,4 @@
-"""Every message of the contract: its name, who says it, the class of its fields. All generators read this table."""
+"""Every message of the contract: its name, who says it, its fields. All generators read this table."""
 
 from __future__ import annotations
 
@@ -49,15 +49,17 @@ class Message:
 
 _COMMANDS = {
     CommandType.PAYMENT_SUBMIT: (
-        "carry out one payment, exactly once", "提交一笔付款,恰好执行一次", (PAYMENT_ACCEPTED, PAYMENT_REJECTED)),
+        "carry out one payment, exactly once", "提交一笔付款,恰好执行一次",
+        (PAYMENT_ACCEPTED, PAYMENT_REJECTED)),
     CommandType.PAYMENT_CANCEL: (
         "withdraw an order before it is sent", "在发送之前撤销订单", (STATUS_RESULT, COMMAND_REJECTED)),
     CommandType.STATUS_QUERY: (
-        "what became of an order?", "查询订单状态", (STATUS_RESULT, COMMAND_REJECTED)),
+        "ask what became of an order", "查询订单状态", (STATUS_RESULT, COMMAND_REJECTED)),
     CommandType.BALANCE_QUERY: (
-        "what do these accounts hold?", "查询账户余额", (BALANCE_RESULT, COMMAND_REJECTED)),
+        "ask what own accounts hold", "查询账户余额", (BALANCE_RESULT, COMMAND_REJECTED)),
     CommandType.TRANSACTIONS_QUERY: (
-        "one page of an account's entries", "查询账户明细(分页)", (TRANSACTIONS_PAGE, COMMAND_REJECTED)),
+        "ask for one page of an account's entries", "查询账户明细(分页)",
+        (TRANSACTIONS_PAGE, COMMAND_REJECTED)),
 }  # fmt: skip
 
 _REPLIES = (

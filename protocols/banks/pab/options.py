@@ -60,8 +60,9 @@ def _or_none(check: Callable[[Any], bool]) -> Callable[[Any], bool]:
 
 
 def _words(pattern: str) -> Callable[[Any], bool]:
-    return lambda value: isinstance(value, (list, tuple)) and all(
-        isinstance(word, str) and re.fullmatch(pattern, word) for word in value
+    return lambda value: (
+        isinstance(value, (list, tuple))
+        and all(isinstance(word, str) and re.fullmatch(pattern, word) for word in value)
     )
 
 

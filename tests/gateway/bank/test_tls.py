@@ -167,7 +167,7 @@ async def test_twisted_alone_would_have_paid_the_peers_we_refuse(
 async def test_a_bad_certificate_ends_the_handshake_itself_whoever_drives_it(
     net: Any, yard: Yard, version: str
 ) -> None:
-    """Twisted's own endpoint, which knows nothing of `completed`, gets no further either: AMQP uses this one."""
+    """Twisted's own endpoint, which knows nothing of `completed`, gets no further (AMQP uses it)."""
     case = zoo.common_name_only(yard)
     peer = Peer()
     tls = client_context(yard.settings(), net)

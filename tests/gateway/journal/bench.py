@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
@@ -109,7 +110,7 @@ class Journal:
         self.url = url
         self.node = node
         self.hands = hands or Hands()
-        self.entropy = entropy or SeededEntropy(hash(node) & 0xFFFF)
+        self.entropy = entropy or SeededEntropy(zlib.crc32(node.encode()))
         self.vault = sealing or vault()
         self.engine = databases.connect(url, connections=1, writing=True)
         self.readers = databases.connect(url, connections=2, writing=False)

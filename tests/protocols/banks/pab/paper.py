@@ -135,13 +135,14 @@ def replying(twin: Twin, paper: PaperBooks) -> Callable[[bytes], bytes]:
     return reply
 
 
-def converse(conversation: Generator[Any, bytes, R], reply: Callable[[bytes], bytes], port: Any = None) -> R:
-    """Carries a conversation's steps to `reply`; each answer goes through a fresh cutter, as it would on a socket."""
+def converse(conversation: Generator[Any, bytes, R], reply: Callable[[bytes], bytes]) -> R:
+    """Carries a conversation's steps to `reply`; each answer goes through a fresh cutter, as on a socket."""
     answers = bank().ports["business"].answers
     try:
         step = next(conversation)
         while True:
-            assert isinstance(step, (Ask, Submit)) and step.port == "business"
+            assert isinstance(step, (Ask, Submit))
+            assert step.port == "business"
             cutter = answers()
             frames = cutter.feed(reply(step.data)) + cutter.end()
             assert len(frames) == 1

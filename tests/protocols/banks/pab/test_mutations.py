@@ -1,4 +1,4 @@
-"""Broken answers: whatever the bytes, the adapter raises ProtocolError or says no more than the answer does."""
+"""Broken answers: whatever the bytes, the adapter raises ProtocolError or says no more than they do."""
 
 from __future__ import annotations
 
@@ -74,7 +74,19 @@ def mutants(answer: bytes) -> Iterator[tuple[int, bytes]]:
     """Every place with several other bytes in it: its neighbours, digits, what XML minds, and chance."""
     chance = random.Random(4005)
     for place, byte in enumerate(answer):
-        others = {byte ^ 1, byte ^ 0x10, ord("0"), ord("1"), ord("2"), ord("3"), ord("<"), ord(" "), 0, 0x80, 0xFF}
+        others = {
+            byte ^ 1,
+            byte ^ 0x10,
+            ord("0"),
+            ord("1"),
+            ord("2"),
+            ord("3"),
+            ord("<"),
+            ord(" "),
+            0,
+            0x80,
+            0xFF,
+        }
         others |= {chance.randrange(256) for _ in range(3)}
         for other in others - {byte}:
             yield place, answer[:place] + bytes((other,)) + answer[place + 1 :]
@@ -105,7 +117,9 @@ def test_cut_off_after_every_byte(asked: Asked, golden: bytes, may_be: set[Fate]
 
 @pytest.mark.parametrize(("asked", "golden"), [(fated, SETTLED), (fated, FAILED), (paid, ACCEPTED)])
 @pytest.mark.parametrize("key", [REFERENCE, DEBTOR, CREDITOR, "10.00"])
-def test_one_wrong_byte_in_what_names_the_payment_makes_it_no_answer(asked: Asked, golden: bytes, key: str) -> None:
+def test_one_wrong_byte_in_what_names_the_payment_makes_it_no_answer(
+    asked: Asked, golden: bytes, key: str
+) -> None:
     start = golden.index(f">{key}<".encode(), 222) + 1
     span = range(start, start + len(key))
     tried = 0

@@ -51,17 +51,17 @@ def pay(given: Order, answer: bytes, **options: str) -> Outcome:  # type: ignore
     return converse(bank(**options).money[given.kind](given, context()), lambda _request: answer)
 
 
-def ask(answer: bytes, **changes: int) -> Outcome:
+def ask(answer: bytes) -> Outcome:
     fate = bank().questions.fate
     assert fate is not None
-    return converse(fate(question(**changes), context(2)), lambda _request: answer)
+    return converse(fate(question(), context(2)), lambda _request: answer)
 
 
 def sent_body(given: Order, **options: object) -> str:  # type: ignore[type-arg]
     return first_step(bank(**options).money[given.kind](given, context()))[222:].decode("gbk")
 
 
-# ---- what we write -----------------------------------------------------------------------------------------------
+# ---- what we write -----------------------------------------------------------------------------------
 
 
 def test_4004_is_the_page_s_sample_byte_for_byte() -> None:
@@ -119,13 +119,17 @@ def test_flags_and_fields(changes: dict[str, object], options: dict[str, object]
         ({"creditor": Party(AccountNumber(""), Name("示例丙"), "工行")}, "missing"),
     ],
 )
-def test_what_does_not_fit_is_refused_before_anything_is_sent(changes: dict[str, object], reason: str) -> None:
+def test_what_does_not_fit_is_refused_before_anything_is_sent(
+    changes: dict[str, object], reason: str
+) -> None:
     with pytest.raises(ProtocolError) as caught:
         first_step(bank().money[Kind.PAYMENT](order(**changes), context()))
     assert caught.value.reason == reason
 
 
-@pytest.mark.parametrize(("name", "char", "position"), [("示例𬭎丙", "𬭎", 2), ("䶮某", "䶮", 0), ("a€b", "€", 1)])
+@pytest.mark.parametrize(
+    ("name", "char", "position"), [("示例𬭎丙", "𬭎", 2), ("䶮某", "䶮", 0), ("a€b", "€", 1)]
+)
 def test_a_character_outside_gbk_is_refused_with_its_place(name: str, char: str, position: int) -> None:
     creditor = Party(AccountNumber(CREDITOR), Name(name), "中国工商银行")
     with pytest.raises(Unencodable) as caught:
@@ -143,7 +147,7 @@ def test_purposes_of_thirty_characters_fit_however_many_bytes() -> None:
     assert "长" * 30 in sent_body(order(purpose="长" * 30))
 
 
-# ---- what we read: 4004 ------------------------------------------------------------------------------------------
+# ---- what we read: 4004 ------------------------------------------------------------------------------
 
 
 def test_an_accepted_payment_is_pending_and_never_settled() -> None:
@@ -164,7 +168,18 @@ WORDS_4004 = [
     *[(code, Fate.FAILED, True) for code in ("YQ9990", "YQ9982", "2778", "YQ9986", "YQ9983", "YQ0000")],
     *[
         (code, Fate.UNKNOWN, True)
-        for code in ("AFE003", "AFE004", "GW3002", "E00006", "YQ9999", "INT000", "EBLN00", "YQ9971", "YQ9993", "5223")
+        for code in (
+            "AFE003",
+            "AFE004",
+            "GW3002",
+            "E00006",
+            "YQ9999",
+            "INT000",
+            "EBLN00",
+            "YQ9971",
+            "YQ9993",
+            "5223",
+        )
     ],
     *[(code, Fate.UNKNOWN, False) for code in ("YQ0001", "999999", "MA4046", "ma4045", "00000", "20", "X")],
 ]
@@ -215,7 +230,7 @@ def test_what_the_answer_leaves_out_is_not_missed_and_what_it_adds_is_not_minded
     assert pay(order(), framed("4004", bare)).fate is Fate.PENDING
 
 
-# ---- what we read: 4005 ------------------------------------------------------------------------------------------
+# ---- what we read: 4005 ------------------------------------------------------------------------------
 
 
 def fate_of(**changes: str) -> Outcome:
@@ -274,7 +289,12 @@ def test_a_failure_carries_the_bank_s_reason() -> None:
 
 def test_odd_particulars_do_not_shake_a_clear_word() -> None:
     outcome = fate_of(Fee="many", AccountDate="soon", FrontLogNo="")
-    assert (outcome.fate, outcome.fee, outcome.booked_at, outcome.bank_serial) == (Fate.SETTLED, None, None, None)
+    assert (outcome.fate, outcome.fee, outcome.booked_at, outcome.bank_serial) == (
+        Fate.SETTLED,
+        None,
+        None,
+        None,
+    )
 
 
 @pytest.mark.parametrize("changes", [{"OrigThirdVoucher" if k == "ThirdVoucher" else k: v for k, v in one.items()}
@@ -296,7 +316,19 @@ def test_not_found_is_said_as_such(code: str) -> None:
     assert (outcome.fate, outcome.listed) == (Fate.NOT_FOUND, True)
 
 
-REFUSED = ("YQ9990", "YQ9982", "2778", "YQ9986", "YQ9983", "YQ0000", "YQ9993", "5223", "YQ9971", "AFE003", "EBLN00")
+REFUSED = (
+    "YQ9990",
+    "YQ9982",
+    "2778",
+    "YQ9986",
+    "YQ9983",
+    "YQ0000",
+    "YQ9993",
+    "5223",
+    "YQ9971",
+    "AFE003",
+    "EBLN00",
+)
 
 
 @pytest.mark.parametrize("code", [*REFUSED, "QQ0000"])
@@ -311,7 +343,7 @@ def test_the_voucher_in_the_serial_s_place_is_of_no_weight() -> None:
     assert ask(framed("4005", None, code="MA0103", serial=REFERENCE)).fate is Fate.NOT_FOUND
 
 
-# ---- against the bank's own side ---------------------------------------------------------------------------------
+# ---- against the bank's own side ---------------------------------------------------------------------
 
 
 def test_a_payment_s_whole_life_against_the_twin() -> None:

@@ -1,10 +1,11 @@
-"""Balance, entries in both paging styles, returns, probe: against the twin, and against answers written by hand."""
+"""Balance, entries in both paging styles, returns, probe: against the twin and answers written by hand."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import date, timedelta
+from typing import Any
 
 import pytest
 
@@ -78,7 +79,7 @@ class Spy:
         return [request[40:46].decode().strip() for request in self.asked]
 
 
-# ---- balance -----------------------------------------------------------------------------------------------------
+# ---- balance -----------------------------------------------------------------------------------------
 
 
 def test_a_balance_as_the_page_shows_it() -> None:
@@ -132,7 +133,12 @@ def test_only_renminbi_is_asked_for() -> None:
 
 @pytest.mark.parametrize(
     ("code", "outcome", "listed"),
-    [("YQ9971", "rate_limited", True), ("AFE003", "retry", True), ("5223", "failed", True), ("NEW001", "retry", False)],
+    [
+        ("YQ9971", "rate_limited", True),
+        ("AFE003", "retry", True),
+        ("5223", "failed", True),
+        ("NEW001", "retry", False),
+    ],
 )
 def test_a_question_answered_with_a_code(code: str, outcome: str, listed: bool) -> None:
     with pytest.raises(Declined) as caught:
@@ -141,7 +147,7 @@ def test_a_question_answered_with_a_code(code: str, outcome: str, listed: bool) 
     assert caught.value.bank_text == "说明"
 
 
-# ---- entries -----------------------------------------------------------------------------------------------------
+# ---- entries -----------------------------------------------------------------------------------------
 
 
 def test_a_row_of_4013_field_by_field() -> None:
@@ -152,7 +158,11 @@ def test_a_row_of_4013_field_by_field() -> None:
     ]
     (out, into), pages = walk(bank(), TODAY - DAY, TODAY - DAY, Spy(paper))
     assert pages == 1
-    assert (out.bank_line_id, out.direction, out.amount) == ("20250101-000000000007", Direction.DEBIT, Money(1_234))
+    assert (out.bank_line_id, out.direction, out.amount) == (
+        "20250101-000000000007",
+        Direction.DEBIT,
+        Money(1_234),
+    )
     assert (out.bank_date, out.balance, out.text) == (TODAY - DAY, Money(999), "转账 货款")
     assert out.booked_at == paper.lines[0].at
     assert out.counterparty_account == into.counterparty_account == AccountNumber(CREDITOR)
@@ -228,12 +238,16 @@ def test_a_day_without_entries_is_an_empty_page(style: str) -> None:
 @pytest.mark.parametrize("operation", ["4008", "4013"])
 def test_every_code_for_nothing(code: str, operation: str) -> None:
     adapter = bank(today_lines=operation)
-    got = page(adapter, LinesQuestion(ACCOUNT, TODAY, TODAY), lambda _request: framed(operation, None, code=code))
+    got = page(
+        adapter, LinesQuestion(ACCOUNT, TODAY, TODAY), lambda _request: framed(operation, None, code=code)
+    )
     assert got == Page(())
 
 
 def test_nothing_is_asked_about_the_future() -> None:
-    assert page(bank(), LinesQuestion(ACCOUNT, TODAY + DAY, TODAY + 2 * DAY), lambda _request: b"") == Page(())
+    assert page(bank(), LinesQuestion(ACCOUNT, TODAY + DAY, TODAY + 2 * DAY), lambda _request: b"") == Page(
+        ()
+    )
 
 
 def test_a_walk_that_lives_through_midnight() -> None:
@@ -278,7 +292,7 @@ ROW = (
 )
 
 
-def lines_of(body: str, **changes: object) -> Page:
+def lines_of(body: str, **changes: Any) -> Page:
     asked = replace(LinesQuestion(ACCOUNT, TODAY - DAY, TODAY - DAY), **changes)
     return page(bank(), asked, lambda _request: framed("4013", body))
 
@@ -319,12 +333,16 @@ def test_a_bank_that_goes_round_is_found_out() -> None:
 
 def test_a_cursor_of_another_question_or_hand_is_refused() -> None:
     cursor = lines_of(f"<Result><EndFlag>N</EndFlag>{ROW}</Result>").cursor
-    for changes in ({"cursor": "x"}, {"cursor": cursor, "last": TODAY}, {"cursor": cursor, "account": AccountNumber("1")}):
+    for changes in (
+        {"cursor": "x"},
+        {"cursor": cursor, "last": TODAY},
+        {"cursor": cursor, "account": AccountNumber("1")},
+    ):
         with pytest.raises(ProtocolError):
             lines_of("<Result/>", **changes)
 
 
-# ---- returns -----------------------------------------------------------------------------------------------------
+# ---- returns -----------------------------------------------------------------------------------------
 
 
 def returns(reply: Reply, first: date, last: date) -> tuple[list[Return], int]:
@@ -379,7 +397,7 @@ def test_no_returns_and_returns_without_voucher() -> None:
                 TODAY, TODAY)  # fmt: skip
 
 
-# ---- probe -------------------------------------------------------------------------------------------------------
+# ---- probe -------------------------------------------------------------------------------------------
 
 
 def test_the_probe_is_an_empty_s001_and_needs_a_good_answer() -> None:
@@ -388,7 +406,9 @@ def test_the_probe_is_an_empty_s001_and_needs_a_good_answer() -> None:
     assert (sent[40:46], sent[222:]) == (b"S001  ", b'<?xml version="1.0" encoding="GBK"?><Result></Result>')
     converse(adapter.sessions.probe(context()), Spy(books()))
     with pytest.raises(Declined):
-        converse(adapter.sessions.probe(context()), lambda _r: framed("S001", None, code="GW3002", service="01"))
+        converse(
+            adapter.sessions.probe(context()), lambda _r: framed("S001", None, code="GW3002", service="01")
+        )
 
 
 def test_the_twin_s_word_for_what_it_does_not_know() -> None:

@@ -1,0 +1,272 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, insert, select, text
+from twisted.python.failure import Failure
+
+from gateway.journal import audit, payments, schema
+from gateway.journal.databases import count
+from gateway.journal.lanes import draw_serials
+from gateway.journal.store import Permit, StoreFailed, Tx
+from tests.gateway.journal.bench import LANE, Journal, KeptPermits, admission, order, vault
+
+SERVERS = [pytest.param("postgresql", marks=pytest.mark.postgresql), pytest.param("mariadb", marks=pytest.mark.mariadb)]
+servers_only = pytest.mark.parametrize("url", SERVERS, indirect=True)
+
+
+def put(name: str) -> Any:
+    def unit(tx: Tx) -> str:
+        tx.conn.execute(insert(schema.payees), {"sender": "s", "payee": name, "first_ms": 1})
+        audit.append(tx, "x", "put", name)
+        return name
+
+    return unit
+
+
+def names(journal: Journal) -> set[str]:
+    return set(journal.read(lambda conn: conn.execute(select(schema.payees.c.payee)).scalars().all()))
+
+
+def kill(tx: Tx, journal: Journal) -> None:
+    """End the writer's own session from outside, as a restarting server does."""
+    ours = {"postgresql": "select pg_backend_pid()", "mysql": "select connection_id()"}
+    end = {"postgresql": "select pg_terminate_backend({})", "mysql": "kill {}"}
+    kind = "postgresql" if tx.conn.dialect.name == "postgresql" else "mysql"
+    number = tx.conn.execute(text(ours[kind])).scalar_one()
+    with journal.readers.connect() as conn:
+        conn.execute(text(end[kind].format(number)))
+
+
+@servers_only
+def test_a_connection_lost_before_the_commit_is_made_anew_and_the_units_run_again(url: str) -> None:
+    journal = Journal(url)
+    lost: list[int] = []
+
+    def loses(tx: Tx) -> str:
+        put("b")(tx)
+        if not lost:
+            lost.append(1)
+            kill(tx, journal)
+            tx.conn.execute(select(schema.payees)).all()
+        return "b"
+
+    assert journal.group([put("a"), loses, put("c")]) == ["a", "b", "c"]
+    assert names(journal) == {"a", "b", "c"}
+    assert journal.read(lambda conn: audit.verify(conn, vault())) == []
+    journal.close()
+
+
+@servers_only
+def test_a_commit_whose_answer_is_lost_but_which_happened_is_not_run_again(url: str) -> None:
+    kept = KeptPermits()
+    journal = Journal(url, permits=kept)
+    journal.do(put("first"))
+    lost = lose_answer(journal.engine, after_commit=True)
+    runs: list[int] = []
+
+    def unit(tx: Tx) -> str:
+        runs.append(1)
+        tx.permit("lane/ref", 1, 1)
+        return str(put("a")(tx))
+
+    assert journal.group([unit, put("b")]) == ["a", "b"]
+    assert lost == [1]
+    assert runs == [1]
+    assert names(journal) == {"first", "a", "b"}
+    assert kept.groups == [[Permit("lane/ref", 1, 1)]]
+    journal.do(put("c"))
+    assert journal.read(lambda conn: audit.verify(conn, vault())) == []
+    journal.close()
+
+
+@servers_only
+def test_a_commit_whose_answer_is_lost_and_which_did_not_happen_is_run_again(url: str) -> None:
+    kept = KeptPermits()
+    journal = Journal(url, permits=kept)
+    journal.do(put("first"))
+    lost = lose_answer(journal.engine, after_commit=False)
+    runs: list[int] = []
+
+    def unit(tx: Tx) -> str:
+        runs.append(1)
+        tx.permit("lane/ref", 1, 1)
+        return str(put("a")(tx))
+
+    assert journal.group([unit, put("b")]) == ["a", "b"]
+    assert lost == [1]
+    assert runs == [1, 1]
+    assert names(journal) == {"first", "a", "b"}
+    assert kept.groups == [[Permit("lane/ref", 1, 1)]]
+    assert journal.read(lambda conn: audit.verify(conn, vault())) == []
+    journal.close()
+
+
+def lose_answer(engine: Engine, *, after_commit: bool) -> list[int]:
+    """Make the next COMMIT's answer disappear, with the COMMIT done or undone."""
+    real = engine.dialect.do_commit
+    lost: list[int] = []
+
+    def do_commit(connection: Any) -> None:
+        if lost:
+            real(connection)
+            return
+        lost.append(1)
+        if after_commit:
+            real(connection)
+        connection.close()
+        raise ConnectionResetError("the server went away")
+
+    engine.dialect.do_commit = do_commit  # type: ignore[method-assign]
+    return lost
+
+
+@servers_only
+def test_a_database_that_stays_away_is_the_end_after_a_while(url: str) -> None:
+    journal = Journal(url, reconnect_s=5.0)
+    journal.do(put("a"))
+
+    def gone(*_: object, **__: object) -> None:
+        raise journal.engine.dialect.loaded_dbapi.OperationalError(2003, "cannot connect")
+
+    journal.engine.dialect.connect = gone  # type: ignore[assignment]
+
+    def loses(tx: Tx) -> None:
+        kill(tx, journal)
+        tx.conn.execute(select(schema.payees)).all()
+
+    with pytest.raises(StoreFailed, match="in trouble for 5 s"):
+        journal.do(loses)
+    assert 2 < journal.hands.task.seconds() <= 5
+    journal.readers.dispose()
+
+
+@servers_only
+def test_two_nodes_in_each_others_way_both_get_through(url: str) -> None:
+    import threading
+
+    nodes = [Journal(url, "n1"), Journal(url, "n2")]
+    nodes[0].do(put("a"))
+    nodes[0].do(put("b"))
+    meet = threading.Barrier(2, timeout=10)
+    results: dict[str, list[Any]] = {}
+
+    def unit(first: str, second: str, once: list[int]) -> Any:
+        def run(tx: Tx) -> int:
+            update = schema.payees.update().values(first_ms=schema.payees.c.first_ms + 1)
+            tx.conn.execute(update.where(schema.payees.c.payee == first))
+            if not once:
+                once.append(1)
+                meet.wait()
+            tx.conn.execute(update.where(schema.payees.c.payee == second))
+            return 1
+
+        return run
+
+    def node(journal: Journal, first: str, second: str) -> None:
+        results[journal.node] = journal.group([unit(first, second, [])])
+
+    threads = [threading.Thread(target=node, args=(nodes[0], "a", "b")),
+               threading.Thread(target=node, args=(nodes[1], "b", "a"))]  # fmt: skip
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert results == {"n1": [1], "n2": [1]}
+    for journal in nodes:
+        journal.close()
+
+
+def test_a_locked_database_is_waited_for_and_then_the_end(small: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.journal.databases.BUSY_TIMEOUT_MS", 1)
+    journal = Journal(small.url, "n2", reconnect_s=3.0)
+    with small.engine.connect() as conn, conn.begin():
+        with pytest.raises(StoreFailed, match="in trouble"):
+            journal.do(put("a"))
+    assert journal.do(put("a")) == "a"
+    journal.close()
+
+
+def test_a_wrong_statement_is_the_units_own_fault(journal: Journal) -> None:
+    def wrong(tx: Tx) -> None:
+        tx.conn.execute(text("select * from no_such_table"))
+
+    first, second = journal.group([wrong, put("a")])
+    assert isinstance(first, Failure)
+    assert second == "a"
+    assert journal.hands.task.seconds() == 0.0
+
+
+def test_numbers_and_audit_of_a_group_that_failed_are_not_used_twice_nor_left_out(journal: Journal) -> None:
+    drawn: list[int] = []
+
+    def draw(tx: Tx) -> range:
+        numbers = draw_serials(tx, LANE, 2)
+        audit.append(tx, "x", "drawn", LANE)
+        return numbers
+
+    def poison(tx: Tx) -> None:
+        draw(tx)
+        raise ValueError("poison")
+
+    for _ in range(5):
+        for value in journal.group([draw, poison, draw]):
+            if not isinstance(value, Failure):
+                drawn += value
+    assert len(drawn) == len(set(drawn)) == 20
+    assert journal.count(schema.audit) == 10
+    assert journal.read(lambda conn: audit.verify(conn, vault())) == []
+
+
+def test_numbers_are_not_given_out_again_after_a_restart(journal: Journal) -> None:
+    first = journal.do(lambda tx: draw_serials(tx, LANE, 3))
+    other = Journal(journal.url, "n2")
+    second = other.do(lambda tx: draw_serials(tx, LANE, 300))
+    third = journal.do(lambda tx: draw_serials(tx, LANE, 3))
+    numbers = [*first, *second, *third]
+    assert len(numbers) == len(set(numbers)) == 306
+    other.close()
+
+
+CRASH = """
+import os, sys
+from pathlib import Path
+from tests.gateway.journal.bench import Hands, admission, order, vault
+from gateway.clock import SeededEntropy
+from gateway.journal import payments
+from gateway.journal.executor import InlineExecutor
+from gateway.journal.permits import PermitLog
+from gateway.journal.writer import SqlStore
+
+hands = Hands()
+class Dies(InlineExecutor):
+    def run(self, work, then):
+        def end(result):
+            os._exit(9)     # committed, and nobody was told
+        super().run(work, end)
+store = SqlStore(sys.argv[1], None, hands, "n1", vault(), PermitLog(Path(sys.argv[2])),
+                 executor=Dies(hands), reading=InlineExecutor(hands), entropy=SeededEntropy(3))
+for n in range(20):
+    store.write(lambda tx, n=n: payments.admit(tx, admission(order(f"a{n}")), tx.entropy)).addCallback(print)
+hands.task.advance(0)
+hands.task.advance(0)
+"""
+
+
+def test_what_was_committed_survives_a_crash_before_anybody_was_told(sqlite_url: str, tmp_path: Path) -> None:
+    root = Path(__file__).parents[3]
+    script = textwrap.dedent(CRASH)
+    arguments = [sys.executable, "-c", script, sqlite_url, str(tmp_path / "permits")]
+    done = subprocess.run(arguments, cwd=root, env={"PYTHONPATH": str(root)}, capture_output=True, text=True, timeout=50)
+    assert (done.returncode, done.stdout) == (9, ""), done.stderr
+    journal = Journal(sqlite_url)
+    assert journal.read(lambda conn: count(conn, schema.payments)) == 20
+    again = journal.group([lambda tx, n=n: payments.admit(tx, admission(order(f"a{n}")), tx.entropy) for n in range(20)])
+    assert {one.kind for one in again} == {payments.Admittance.REPLAYED}
+    assert journal.read(lambda conn: audit.verify(conn, vault())) == []
+    journal.close()

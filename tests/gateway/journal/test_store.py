@@ -1,0 +1,259 @@
+"""What any Store promises, on each database."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import pytest_twisted
+from sqlalchemy import insert, select
+from twisted.internet.defer import CancelledError, gatherResults
+
+from gateway.clock import SeededEntropy, SystemClock
+from gateway.core.states import Send, Work
+from gateway.journal import apply as applying
+from gateway.journal import audit, outbox, payments, questions, schema
+from gateway.journal.payments import Admittance
+from gateway.journal.permits import PermitLog
+from gateway.journal.rows import OutboxRow, QuestionRow, Reply, WorkRow
+from gateway.journal.store import Store, StoreFailed, Tx
+from gateway.journal.writer import GroupFacts, SqlStore
+from tests.gateway.journal.bench import NOW_MS, admission, attempt, message, order, vault
+
+Make = Callable[..., SqlStore]
+
+
+class Poison(Exception):
+    pass
+
+
+@pytest.fixture
+def make(url: str, tmp_path: Path) -> Iterator[Make]:
+    from twisted.internet import reactor
+
+    made: list[SqlStore] = []
+
+    def store(**options: object) -> SqlStore:
+        options.setdefault("permit_log", PermitLog(tmp_path / f"permits{len(made)}"))
+        options.setdefault("entropy", SeededEntropy(len(made)))
+        options.setdefault("node", "n1")
+        one = SqlStore(url, reactor, SystemClock(reactor), vault=vault(), **options)  # type: ignore[arg-type]
+        made.append(one)
+        return one
+
+    yield store
+    for one in made:
+        pytest_twisted.blockon(one.close())
+
+
+@pytest.fixture
+def store(make: Make) -> Store:
+    return make()
+
+
+def put(name: str) -> Callable[[Tx], str]:
+    def unit(tx: Tx) -> str:
+        tx.conn.execute(insert(schema.payees), {"sender": "s", "payee": name, "first_ms": 1})
+        return name
+
+    return unit
+
+
+def poisoned(tx: Tx) -> str:
+    put("poison")(tx)
+    tx.mail(message("poison"))
+    raise Poison("this one is at fault")
+
+
+async def names(store: Store) -> set[str]:
+    return set(await store.read(lambda conn: conn.execute(select(schema.payees.c.payee)).scalars().all()))
+
+
+async def test_a_unit_is_committed_when_its_deferred_fires(store: Store) -> None:
+    assert await store.write(put("a")) == "a"
+    assert await names(store) == {"a"}
+
+
+async def test_deferreds_fire_in_the_order_of_the_calls(store: Store) -> None:
+    fired: list[int] = []
+    waiting = [store.write(put(str(n))).addCallback(lambda _, n=n: fired.append(n)) for n in range(300)]
+    await gatherResults(waiting)
+    assert fired == list(range(300))
+
+
+async def test_units_see_what_earlier_units_of_their_group_wrote(store: Store) -> None:
+    def look(tx: Tx) -> set[str]:
+        return set(tx.conn.execute(select(schema.payees.c.payee)).scalars())
+
+    _, seen = await gatherResults([store.write(put("a")), store.write(look)])
+    assert seen == {"a"}
+
+
+async def test_units_that_wait_together_are_committed_together(make: Make) -> None:
+    groups: list[GroupFacts] = []
+    store = make(observe=groups.append)
+    await gatherResults([store.write(put(str(n))) for n in range(100)])
+    assert [facts.units for facts in groups] == [100]
+
+
+async def test_a_group_has_no_more_than_the_cap(make: Make) -> None:
+    groups: list[GroupFacts] = []
+    store = make(observe=groups.append, cap=32)
+    await gatherResults([store.write(put(str(n))) for n in range(100)])
+    assert max(facts.units for facts in groups) == 32
+    assert sum(facts.units for facts in groups) == 100
+
+
+async def test_one_poisoned_unit_of_fifty_fails_alone(make: Make) -> None:
+    groups: list[GroupFacts] = []
+    store = make(observe=groups.append)
+    mails: list[OutboxRow] = []
+    store.listen(lambda mail, work: mails.extend(mail))
+    fired: list[object] = []
+    waiting = []
+    for n in range(50):
+        unit = poisoned if n == 20 else put(str(n))
+        waiting.append(store.write(unit).addCallbacks(fired.append, lambda failure: fired.append(failure.type)))
+    await gatherResults(waiting)
+    assert fired == [Poison if n == 20 else str(n) for n in range(50)]
+    assert await names(store) == {str(n) for n in range(50)} - {"20"}
+    assert [(facts.units, facts.failed) for facts in groups] == [(50, 1)]
+    assert mails == []
+    assert await store.read(lambda conn: audit.verify(conn, vault())) == []
+
+
+async def test_a_unit_that_breaks_a_database_rule_fails_alone(store: Store) -> None:
+    def twice(tx: Tx) -> None:
+        put("a")(tx)
+
+    results = await gatherResults([
+        store.write(put("a")), store.write(twice).addErrback(lambda failure: failure.type.__name__),
+        store.write(put("b")),
+    ])  # fmt: skip
+    assert results == ["a", "IntegrityError", "b"]
+    assert await names(store) == {"a", "b"}
+
+
+async def test_an_error_of_the_database_never_carries_values(store: Store) -> None:
+    await store.write(put("a-secret-name"))
+    texts: list[str] = []
+    await store.write(put("a-secret-name")).addErrback(lambda failure: texts.append(str(failure.value)))
+    assert texts
+    assert "parameters" not in texts[0] or "hidden" in texts[0]
+
+
+async def test_mail_and_work_are_handed_over_once_before_the_deferreds(store: Store) -> None:
+    told: list[object] = []
+    store.listen(lambda mails, works: told.append(([m.message_id for m in mails], [w.work for w in works])))
+
+    def unit(n: int) -> Callable[[Tx], object]:
+        asked = admission(order(f"a{n}"), reply=Reply(None, None))
+        return lambda tx: payments.admit(tx, asked, tx.entropy).kind
+
+    waiting = [store.write(unit(n)).addCallback(told.append) for n in range(3)]
+    await gatherResults(waiting)
+    (mails, works), *kinds = told
+    assert len(mails) == 3
+    assert works == [Work.SEND] * 3
+    assert kinds == [Admittance.NEW] * 3
+    assert mails == [m.message_id for m in await store.read(lambda conn: outbox.unsent(conn, "n1"))]
+
+
+async def test_a_listener_that_fails_harms_nobody(store: Store, logged_failures: object) -> None:
+    heard: list[int] = []
+
+    def deaf(mails: tuple[OutboxRow, ...], works: tuple[WorkRow, ...]) -> None:
+        raise Poison("a defect of the listener")
+
+    store.listen(deaf)
+    store.listen(lambda mails, works: heard.append(len(mails)))
+    assert await store.write(lambda tx: tx.mail(message("m"))) is None
+    assert heard == [1]
+    assert len(logged_failures.take(Poison)) == 1  # type: ignore[attr-defined]
+
+
+async def test_a_thousand_repeats_of_one_order_at_once_make_one_payment(store: Store) -> None:
+    asked = admission()
+    done = await gatherResults([store.write(lambda tx: payments.admit(tx, asked, tx.entropy)) for _ in range(1000)])
+    assert sum(one.kind is Admittance.NEW for one in done) == 1
+    assert {one.row.payment for one in done} == {done[0].row.payment}
+    rows = await store.read(lambda conn: payments.listing(conn, payments.Filters()))
+    assert len(rows) == 1
+
+
+async def test_a_send_fires_only_after_its_permit_is_on_disk(make: Make, tmp_path: Path) -> None:
+    order_of_things: list[str] = []
+    log = PermitLog(tmp_path / "log", sync=lambda handle: order_of_things.append("synced"))
+    store = make(permit_log=log)
+    done = await store.write(lambda tx: payments.admit(tx, admission(), tx.entropy))
+    assert order_of_things == []
+    payment = done.row.payment
+
+    def send(tx: Tx) -> applying.Applied:
+        made = attempt(payment)
+        return applying.apply(tx, payment, Send(NOW_MS), epoch=1, actor="node:n1", attempt=made)
+
+    store.listen(lambda mails, works: order_of_things.append("told"))
+    await gatherResults([store.write(send).addCallback(lambda _: order_of_things.append("fired")),
+                         store.write(lambda tx: tx.mail(message("m")))])  # fmt: skip
+    assert order_of_things == ["synced", "told", "fired"]
+
+
+async def test_closing_commits_what_waits_and_refuses_what_comes_later(store: Store, url: str, make: Make) -> None:
+    waiting = [store.write(put(str(n))) for n in range(10)]
+    closed = store.close()
+    with pytest.raises(StoreFailed, match="closed"):
+        await store.write(put("late"))
+    await closed
+    assert await gatherResults(waiting) == [str(n) for n in range(10)]
+    await store.close()
+    assert await names(make()) == {str(n) for n in range(10)}
+
+
+async def test_whoever_stops_waiting_does_not_stop_the_unit(store: Store) -> None:
+    waiting = store.write(put("a"))
+    waiting.cancel()
+    with pytest.raises(CancelledError):
+        await waiting
+    await store.write(put("b"))
+    assert await names(store) == {"a", "b"}
+
+
+async def test_the_next_life_of_a_node_goes_on_where_the_last_one_ended(make: Make) -> None:
+    first = make()
+    for n in range(3):
+        row = QuestionRow(f"q{n}", "erp", "balance.query", b"{}", Reply("q", None), NOW_MS, NOW_MS)
+        await first.write(lambda tx, row=row: questions.ask(tx, row))
+    await first.close()
+    second = make()
+    await second.write(lambda tx: questions.answer(tx, "q1", None))
+    assert await second.read(lambda conn: audit.verify(conn, vault())) == []
+    assert [row.question for row in await second.read(questions.open_questions)] == ["q0", "q2"]
+
+
+async def test_two_processes_of_one_name_are_found_out(make: Make) -> None:
+    fatal: list[BaseException] = []
+    first, second = make(on_fatal=fatal.append), make()
+    await first.write(put("a"))
+    await second.write(put("b"))
+    with pytest.raises(StoreFailed, match="another process writes to the journal as node 'n1'"):
+        await first.write(put("c"))
+    assert len(fatal) == 1
+    assert await names(second) == {"a", "b"}
+    with pytest.raises(StoreFailed):
+        await first.write(put("d"))
+
+
+async def test_another_vault_key_is_refused_at_the_door(make: Make, url: str, tmp_path: Path) -> None:
+    from twisted.internet import reactor
+
+    from gateway.journal.vault import create
+
+    await make().write(put("a"))
+    fatal: list[BaseException] = []
+    log = PermitLog(tmp_path / "other")
+    other = SqlStore(url, reactor, SystemClock(reactor), "n2", create(tmp_path / "key"), log, on_fatal=fatal.append)  # type: ignore[arg-type]
+    with pytest.raises(StoreFailed, match="does not open this journal"):
+        await other.open()
+    await other.close()

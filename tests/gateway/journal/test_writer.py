@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from sqlalchemy import insert
+from twisted.internet.defer import Deferred
+
+from gateway.clock import SeededEntropy
+from gateway.journal import migrations, payments, schema
+from gateway.journal.executor import InlineExecutor
+from gateway.journal.permits import NoPermits
+from gateway.journal.store import StoreFailed, Tx
+from gateway.journal.writer import GroupFacts, SqlStore
+from tests.gateway.journal.bench import Hands, KeptPermits, admission, order, vault
+
+
+class Simulated:
+    """A store whose every step happens when the clock is advanced, in this thread."""
+
+    def __init__(self, url: str, **options: Any) -> None:
+        self.hands = Hands()
+        self.groups: list[GroupFacts] = []
+        self.fatal: list[BaseException] = []
+        inline = InlineExecutor(self.hands)
+        options.setdefault("permit_log", NoPermits())
+        self.store = SqlStore(
+            url, None, self.hands, "n1", vault(), executor=inline, reading=inline,  # type: ignore[arg-type]
+            entropy=SeededEntropy(1), observe=self.groups.append, on_fatal=self.fatal.append, **options,
+        )  # fmt: skip
+
+    def turn(self, seconds: float = 0.0) -> None:
+        self.hands.task.advance(seconds)
+
+    def write(self, name: str) -> list[object]:
+        done: list[object] = []
+
+        def unit(tx: Tx) -> str:
+            tx.conn.execute(insert(schema.payees), {"sender": "s", "payee": name, "first_ms": 1})
+            return name
+
+        self.store.write(unit).addCallbacks(done.append, lambda failure: done.append(failure.value))
+        return done
+
+
+@pytest.fixture
+def simulated(sqlite_url: str) -> Iterator[Simulated]:
+    made = Simulated(sqlite_url)
+    yield made
+    closed = made.store.close()
+    for _ in range(3):
+        made.turn()
+    assert closed.called
+
+
+def test_a_lone_unit_waits_for_nothing(simulated: Simulated) -> None:
+    done = simulated.write("a")
+    assert done == []
+    simulated.turn()
+    simulated.turn()
+    assert done == ["a"]
+    assert simulated.hands.task.seconds() == 0.0
+
+
+def test_under_load_a_group_gathers_company_for_the_linger(simulated: Simulated) -> None:
+    simulated.write("a")
+    simulated.turn()
+    simulated.turn()
+    second = simulated.write("b")
+    simulated.turn(0.002)
+    third = simulated.write("c")
+    assert second == []
+    simulated.turn(0.001)
+    simulated.turn()
+    assert (second, third) == (["b"], ["c"])
+    assert [facts.units for facts in simulated.groups] == [1, 2]
+
+
+def test_after_a_pause_a_lone_unit_again_waits_for_nothing(simulated: Simulated) -> None:
+    simulated.write("a")
+    simulated.turn()
+    simulated.turn(1.0)
+    done = simulated.write("b")
+    simulated.turn()
+    simulated.turn()
+    assert done == ["b"]
+
+
+def test_a_full_group_does_not_wait_for_the_linger(sqlite_url: str) -> None:
+    made = Simulated(sqlite_url, cap=3)
+    made.write("a")
+    made.turn()
+    made.turn()
+    some = [made.write(name) for name in "bcd"]
+    made.turn()
+    made.turn()
+    assert some == [["b"], ["c"], ["d"]]
+    assert made.hands.task.seconds() == 0.0
+
+
+def test_what_is_written_from_a_callback_goes_with_the_next_group(simulated: Simulated) -> None:
+    later: list[list[object]] = []
+    first: Deferred[Any] = simulated.store.write(lambda tx: None)
+    first.addCallback(lambda _: later.append(simulated.write("b")))
+    simulated.turn()
+    simulated.turn()
+    assert later == [[]]
+    simulated.turn(0.003)
+    simulated.turn()
+    assert later == [["b"]]
+
+
+def test_a_permit_log_that_fails_ends_the_journal_and_lets_nothing_be_sent(sqlite_url: str) -> None:
+    def full() -> None:
+        raise OSError(28, "No space left on device")
+
+    made = Simulated(sqlite_url, permit_log=KeptPermits(on_write=full))
+    sent: list[object] = []
+    made.store.write(lambda tx: tx.permit("lane/ref", 1, 1)).addCallbacks(sent.append, lambda f: sent.append(f.value))
+    waiting = made.write("a")
+    made.turn()
+    behind = made.write("b")
+    made.turn()
+    assert [type(error) for error in (*sent, *waiting, *behind, *made.fatal)] == [StoreFailed] * 4
+    assert "permit log" in str(made.fatal[0])
+    assert [type(error) for error in made.write("c")] == [StoreFailed]
+
+
+def test_sqlite_whose_commit_fails_is_the_end(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = Simulated(sqlite_url)
+    assert made.write("a") == []
+    made.turn()
+    made.turn()
+
+    def broken(*_: object) -> None:
+        raise OSError("disk I/O error")
+
+    monkeypatch.setattr(made.store._committer._engine.dialect, "do_commit", broken)
+    done = made.write("b")
+    made.turn(1)
+    made.turn()
+    assert [type(error) for error in (*done, *made.fatal)] == [StoreFailed, StoreFailed]
+    assert "COMMIT failed" in str(made.fatal[0])
+
+
+def test_everything_works_in_memory_for_simulations() -> None:
+    hands = Hands()
+    inline = InlineExecutor(hands)
+    store = SqlStore("sqlite://", None, hands, "n1", vault(), NoPermits(), executor=inline, reading=inline)  # type: ignore[arg-type]
+    with store._readers.connect() as conn:
+        migrations.upgrade_over(conn)
+    done: list[Any] = []
+    for n in range(3):
+        asked = admission(order(f"a{n}"))
+        store.write(lambda tx, asked=asked: payments.admit(tx, asked, tx.entropy)).addCallback(done.append)
+    hands.task.advance(0)
+    hands.task.advance(0)
+    store.read(lambda conn: payments.listing(conn, payments.Filters())).addCallback(done.append)
+    hands.task.advance(0)
+    assert [one.row.order.id for one in done[:3]] == ["a0", "a1", "a2"]
+    assert [row.order.id for row in done[3]] == ["a2", "a1", "a0"]

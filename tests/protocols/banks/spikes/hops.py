@@ -1,0 +1,89 @@
+"""The lane's own carrier of conversations (`gateway.bank.talk`) over a bank that is a plain function."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar, cast
+
+from gateway.bank import talk
+from gateway.bank.berths import Berth
+from gateway.bank.keys import Signer
+from protocols.bank import Conversation, MoneyConversation, Port, Submit
+from protocols.canon.outcome import Outcome
+
+R = TypeVar("R")
+Reply = Callable[[str, bytes], bytes]
+
+
+@dataclass
+class Hops:
+    """Every exchange of a conversation: which door, what was said, what came back."""
+
+    ports: Mapping[str, Port]
+    reply: Reply
+    said: list[tuple[str, bytes]] = field(default_factory=list)
+    signatures: list[str] = field(default_factory=list)
+    sign: Mapping[str, Callable[[bytes], bytes]] = field(default_factory=dict)
+
+    async def line(self, port: str) -> _Line:
+        return _Line(self, port)
+
+    def ask(self, conversation: Conversation[R]) -> R:
+        """A question, through the lane's own code."""
+        return _now(talk.ask(cast(Berth, self), conversation, self.signers))
+
+    def prepare(self, conversation: MoneyConversation) -> Submit:
+        """A money word up to what must be written down before anything is sent."""
+        step = _now(talk.until_submit(cast(Berth, self), conversation, self.signers))
+        assert isinstance(step, Submit)
+        return step
+
+    def finish(self, conversation: MoneyConversation, answer: bytes) -> Outcome:
+        """A money word from the answer to its outcome."""
+        return _now(talk.after_submit(cast(Berth, self), conversation, self.signers, answer))
+
+    def exchange(self, port: str, data: bytes) -> bytes:
+        """One exchange on a fresh connection, cut as the port cuts."""
+        self.said.append((port, data))
+        cutter = self.ports[port].answers()
+        answer = self.reply(port, data)
+        frames = cutter.feed(answer) or cutter.end()
+        assert len(frames) == 1
+        return frames[0]
+
+    @property
+    def signers(self) -> Mapping[str, Signer]:
+        """Keys by name, each of which writes down that it signed."""
+        return {name: cast(Signer, _Key(self, name, sign)) for name, sign in self.sign.items()}
+
+
+@dataclass
+class _Line:
+    hops: Hops
+    port: str
+
+    async def exchange(self, data: bytes) -> bytes:
+        return self.hops.exchange(self.port, data)
+
+
+@dataclass
+class _Key:
+    hops: Hops
+    name: str
+    by: Callable[[bytes], bytes]
+    key_id: str = "test"
+
+    async def sign(self, octets: bytes) -> bytes:
+        self.hops.signatures.append(self.name)
+        return self.by(octets)
+
+
+def _now(work: Coroutine[Any, Any, R]) -> R:
+    """Runs a coroutine that waits for nothing."""
+    try:
+        work.send(None)
+    except StopIteration as end:
+        result: R = end.value
+        return result
+    raise AssertionError("it waits for something")
