@@ -373,10 +373,11 @@ def docstrings(one: Source) -> Iterator[str]:
 
 
 def no_print(one: Source) -> Iterator[str]:
-    """The daemon logs; only the desk talks to a terminal."""
+    """The daemon logs; only the desk, and the `main` of a module run as a script, talk to a terminal."""
     if one.path.startswith("gateway/desk/"):
         return
-    for node in ast.walk(one.tree):
+    rest = [node for node in one.tree.body if not (isinstance(node, ast.FunctionDef) and node.name == "main")]
+    for node in (found for part in rest for found in ast.walk(part)):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print":
             yield f"{one.path}:{node.lineno}: print(); log it, or return it to the desk"
 

@@ -166,6 +166,7 @@ _OPENSSL_VERDICTS: Mapping[int, Reason] = {
 
 
 def chain_refusal(error: int, depth: int) -> Refusal:
+    """Put OpenSSL's verdict on the certificate at `depth` of the chain (0: the peer's own) into words."""
     where = "the certificate" if depth == 0 else f"the CA certificate {depth} above it"
     return Refusal(
         _OPENSSL_VERDICTS.get(error, Reason.BAD_CERTIFICATE), f"{where}: OpenSSL verify error {error}"

@@ -14,7 +14,10 @@ from typing import Any
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 from twisted.internet.defer import Deferred, TimeoutError
-from twisted.web.client import Agent, readBody
+from twisted.internet.error import ConnectError
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.python.failure import Failure
+from twisted.web.client import Agent, ResponseDone, ResponseFailed
 from twisted.web.http_headers import Headers
 
 from gateway.erp.wire import Problem, UnsafeTopology
@@ -104,20 +107,39 @@ def management_reports(reactor: Any, url: str, vhost: str) -> Callable[[], Await
     async def ask() -> list[QueueReport]:
         agent: Any = Agent(reactor, connectTimeout=_ANSWER_IN_S)  # type: ignore[no-untyped-call]
         response = await agent.request(b"GET", where.encode(), headers)
-        body = await readBody(response)
+        body = _Body()
+        response.deliverBody(body)
+        octets = await body.whole
         if response.code != 200:
             raise ValueError(f"HTTP status {response.code}")
-        return from_json(json.loads(body))
+        return from_json(json.loads(octets))
 
     async def reports() -> list[QueueReport]:
         try:
             return await Deferred.fromCoroutine(ask()).addTimeout(_ANSWER_IN_S, reactor)
-        except (OSError, ValueError, KeyError, TypeError, TimeoutError, ConnectionError) as problem:
+        except (OSError, ValueError, KeyError, TypeError, TimeoutError, ConnectError, ResponseFailed) as problem:
             raise UnsafeTopology([Problem(
                 f"the policies in force cannot be read from {where}: {type(problem).__name__}: {problem}",
                 "correct management_url (its user needs the tag `monitoring`), or remove it")]) from problem
 
     return reports
+
+
+class _Body(Protocol):
+    """Collects an answer's body. (Twisted's own `readBody` warns by mistake when all has arrived at once.)"""
+
+    def __init__(self) -> None:
+        self.whole: Deferred[bytes] = Deferred()
+        self._parts: list[bytes] = []
+
+    def dataReceived(self, data: bytes) -> None:
+        self._parts.append(data)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        if isinstance(reason.value, ResponseDone):
+            self.whole.callback(b"".join(self._parts))
+        else:
+            self.whole.errback(ConnectionError(f"the answer broke off: {reason.value}"))
 
 
 def _table(value: Any) -> Mapping[str, Any]:

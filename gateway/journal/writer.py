@@ -211,9 +211,9 @@ class SqlStore:
         self._failed.__cause__ = None if error is self._failed else error
         waiting = [done for _, done in self._waiting]
         self._waiting.clear()
+        self._on_fatal(self._failed)
         for done in deferreds + waiting:
             done.errback(self._failed)
-        self._on_fatal(self._failed)
         self._close_if_done()
 
     def _close_if_done(self) -> None:

@@ -2,8 +2,8 @@
 faults.
 
 One connection is one session of the twin. What an exchange is (money, enquiry, question, probe) shows by what
-the twin first asks of the books, so the server knows no bank's language. A twin takes an instruction with
-`take` and nothing before it; a fault that must strike before the booking ends the exchange inside that call.
+the twin first asks of the books, so the server knows no bank's language. A twin does nothing lasting
+before it takes an instruction; a fault that must strike before the booking ends the exchange inside that call.
 """
 
 from __future__ import annotations
@@ -236,7 +236,7 @@ class SimBank:
         if self._tls is None:
             return factory
         secured = TLSMemoryBIOFactory(self._tls, False, factory, self.reactor)
-        # The default holds every write back one turn of the reactor to gather small ones; ours are whole frames.
+        # The default holds every write back one turn of the reactor to gather small ones; ours are frames.
         secured.protocol = TLSMemoryBIOProtocol
         secured.noisy = False
         return secured

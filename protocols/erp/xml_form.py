@@ -94,6 +94,9 @@ def parse(body: bytes, type_: str | None, form: type[BaseModel]) -> Any:
 
 def _value(element: etree._Element, expected: Shape, allowed: frozenset[str]) -> Any:
     strange = [name for name in map(str, element.attrib) if name not in allowed]
+    if strange and expected.kind in ("text", "integer", "boolean"):
+        # A scalar with an attribute is no scalar of JSON either; it is refused as the object it looks like.
+        return {f"@{name}": "" for name in strange}
     if expected.kind == "object" or strange or (len(element) and expected.kind not in ("array", "map")):
         return _object(element, expected.fields or {}, strange)
     if expected.kind == "array":

@@ -121,25 +121,19 @@ def load(data: str | bytes, file: str = "codes.toml", *, operations: Iterable[st
         mistakes.append("the file must consist of [[code]] rows, at least one")
         raw_rows = []
     known = None if operations is None else frozenset((*operations, "*"))
-    rows = [
-        row for number, raw in enumerate(raw_rows, start=1) for row in _rows(raw, number, known, mistakes)
-    ]
+    rows = [row for number, raw in enumerate(raw_rows, start=1) for row in _rows(raw, number, known, mistakes)]
     mistakes.extend(_repeated(rows))
     if mistakes:
         raise ProtocolError("table", f"{file}: " + "; ".join(mistakes))
     return Table(file, tuple(rows))
 
 
-def _rows(
-    raw: Mapping[str, Any], number: int, known: frozenset[str] | None, mistakes: list[str]
-) -> list[Row]:
+def _rows(raw: Mapping[str, Any], number: int, known: frozenset[str] | None, mistakes: list[str]) -> list[Row]:
     where = f"row {number} ({raw.get('operation')} {raw.get('layer')} {raw.get('code')} {raw.get('text')})"
     codes = raw.get("code")
     listed = codes if isinstance(codes, list) else [codes]
     problems = [f"unknown key {key}" for key in sorted(raw.keys() - _KEYS)]
-    problems += [
-        f"{key} is missing" for key in ("operation", "layer", "source") if not _is_word(raw.get(key))
-    ]
+    problems += [f"{key} is missing" for key in ("operation", "layer", "source") if not _is_word(raw.get(key))]
     if raw.get("outcome") not in OUTCOMES:
         problems.append(f"outcome {raw.get('outcome')!r} is none of {', '.join(sorted(OUTCOMES))}")
     if known is not None and raw.get("operation") not in known:

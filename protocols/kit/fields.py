@@ -142,9 +142,7 @@ class Layout:
         """
         unknown = values.keys() - {column.name for column in self.columns}
         assert not unknown, f"no such fields: {sorted(unknown)}"
-        return b"".join(
-            self._packed(column, values.get(column.name, column.default)) for column in self.columns
-        )
+        return b"".join(self._packed(column, values.get(column.name, column.default)) for column in self.columns)
 
     def _packed(self, column: Column, text: str) -> bytes:
         data = self.charset.encode(text)

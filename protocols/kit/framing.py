@@ -187,9 +187,7 @@ class FixedHeader:
 
     def wrap(self, body: bytes) -> bytes:
         if len(body) < self.header_bytes:
-            raise ProtocolError(
-                "frame_length", f"{len(body)} bytes are less than a header of {self.header_bytes}"
-            )
+            raise ProtocolError("frame_length", f"{len(body)} bytes are less than a header of {self.header_bytes}")
         if self.more_lengths_at:
             if self.frame_length(body) != len(body):
                 raise ProtocolError("frame_length", "the lengths in the header do not add up to the frame")
@@ -234,9 +232,7 @@ class _HeaderCutter:
 
     def _read_header(self) -> int:
         try:
-            length = self._framing.frame_length(
-                bytes(memoryview(self._buffer.held)[: self._framing.header_bytes])
-            )
+            length = self._framing.frame_length(bytes(memoryview(self._buffer.held)[: self._framing.header_bytes]))
         except ProtocolError as error:
             self._buffer.failed(error)
         if length > self._max_bytes:

@@ -52,9 +52,7 @@ class HttpRequest:
     body: bytes
 
 
-def request(
-    method: str, path: str, host: str, headers: Iterable[tuple[str, str]] = (), body: bytes = b""
-) -> bytes:
+def request(method: str, path: str, host: str, headers: Iterable[tuple[str, str]] = (), body: bytes = b"") -> bytes:
     """The bytes of one request, with Host and Content-Length; `path` may carry a query string.
 
     Raises "http" on anything that could break a line. Connection is the caller's header to set.
@@ -67,9 +65,7 @@ def request(
     return _head(f"{method} {path} HTTP/1.1", named) + body
 
 
-def answer(
-    status: int, headers: Iterable[tuple[str, str]] = (), body: bytes = b"", phrase: str = "OK"
-) -> bytes:
+def answer(status: int, headers: Iterable[tuple[str, str]] = (), body: bytes = b"", phrase: str = "OK") -> bytes:
     """The bytes of one answer with Content-Length, for simulated banks."""
     named = list(headers)
     if status not in _BODYLESS:
@@ -88,10 +84,7 @@ def _head(first: str, named: Iterable[tuple[str, str]]) -> bytes:
 
 def form(fields: Iterable[tuple[str, str]], charset: Charset) -> bytes:
     """`fields` as application/x-www-form-urlencoded in the bank's charset (what Java's URLEncoder makes)."""
-    pairs = (
-        f"{quote_plus(charset.encode(k), safe='*')}={quote_plus(charset.encode(v), safe='*')}"
-        for k, v in fields
-    )
+    pairs = (f"{quote_plus(charset.encode(k), safe='*')}={quote_plus(charset.encode(v), safe='*')}" for k, v in fields)
     return "&".join(pairs).encode("ascii")
 
 
@@ -99,9 +92,7 @@ def parse_form(data: bytes, charset: Charset) -> dict[str, str]:
     """The fields of a form body or query string. Raises "ambiguous" on a field that comes twice."""
     fields: dict[str, str] = {}
     for pair in data.split(b"&") if data else ():
-        name, _, value = (
-            charset.decode(unquote_to_bytes(part.replace(b"+", b" "))) for part in _partition(pair)
-        )
+        name, _, value = (charset.decode(unquote_to_bytes(part.replace(b"+", b" "))) for part in _partition(pair))
         if name in fields:
             raise ProtocolError("ambiguous", f"form field {name} comes twice")
         fields[name] = value
@@ -257,9 +248,7 @@ class _HttpCutter:
         if self._head is not None and self._until_eof(self._head):
             return [self._take(len(self._held))]
         if self._held:
-            self._fail(
-                ProtocolError("truncated", f"peer closed after {len(self._held)} bytes of an HTTP message")
-            )
+            self._fail(ProtocolError("truncated", f"peer closed after {len(self._held)} bytes of an HTTP message"))
         return []
 
     def _fail(self, error: ProtocolError) -> None:
@@ -308,9 +297,7 @@ class _HttpCutter:
             return head.end
         if head.chunked:
             if len(self._held) - head.end > 2 * self._max_bytes + HEAD_BYTES_MAX:
-                raise ProtocolError(
-                    "frame_too_long", "chunked coding around a body is longer than the body may be"
-                )
+                raise ProtocolError("frame_too_long", "chunked coding around a body is longer than the body may be")
             if self._chunks is None:
                 self._chunks = _Chunks(head.end)
             return self._chunks.advance(self._held, self._max_bytes)

@@ -71,29 +71,18 @@ class PageCursor:
         """The next place. Raises "paging" if the bank names a value again, or after 1,000 pages."""
         mark, seen = _mark(value), (*self.seen, _mark(self.value))
         if mark in seen:
-            raise ProtocolError(
-                "paging", f"page {self.page + 1} would be a page we had already: the bank goes round"
-            )
+            raise ProtocolError("paging", f"page {self.page + 1} would be a page we had already: the bank goes round")
         if self.page >= _PAGES_MAX:
             raise ProtocolError("paging", f"more than {_PAGES_MAX} pages")
         if len(value) > _VALUE_MAX:
-            raise ProtocolError(
-                "paging", f"the bank's cursor has {len(value)} characters, the limit is {_VALUE_MAX}"
-            )
+            raise ProtocolError("paging", f"the bank's cursor has {len(value)} characters, the limit is {_VALUE_MAX}")
         return PageCursor(value, self.page + 1, self.question, seen)
 
 
 def _check(version: Any, value: Any, page: Any, asked: Any, seen: Any) -> None:
-    if not (
-        version == _VERSION and isinstance(value, str) and isinstance(asked, str) and isinstance(seen, str)
-    ):
+    if not (version == _VERSION and isinstance(value, str) and isinstance(asked, str) and isinstance(seen, str)):
         raise ValueError
-    if (
-        isinstance(page, bool)
-        or not isinstance(page, int)
-        or not 1 <= page <= _PAGES_MAX
-        or len(value) > _VALUE_MAX
-    ):
+    if isinstance(page, bool) or not isinstance(page, int) or not 1 <= page <= _PAGES_MAX or len(value) > _VALUE_MAX:
         raise ValueError
     if len(seen) % 8 or len(seen) // 8 != page - 1 or (seen and not re.fullmatch("[0-9a-f]*", seen)):
         raise ValueError

@@ -117,9 +117,7 @@ def _scan(document: str, max_nodes: int, max_attributes: int) -> None:
         raise ProtocolError("xml_limits", f"more than {max_nodes} elements")
     if len(bare) > _TAG_CHARS_MAX and _has_long_tag(bare):
         raise ProtocolError("xml_limits", f"a tag of more than {_TAG_CHARS_MAX} characters")
-    if bare.count("xmlns") > max_attributes and any(
-        piece.count("xmlns") > max_attributes for piece in bare.split("<")
-    ):
+    if bare.count("xmlns") > max_attributes and any(piece.count("xmlns") > max_attributes for piece in bare.split("<")):
         raise ProtocolError("xml_limits", f"more than {max_attributes} namespaces on one element")
 
 

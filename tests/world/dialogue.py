@@ -126,9 +126,7 @@ class Stage:
 
 def order_of(given: Mapping[str, str]) -> AnyOrder:
     """An order from the words of a `do pay` line; every word has a default but `amount`."""
-    debtor = Party(
-        AccountNumber(given.get("from", "0000000000000000017")), Name(given.get("payer", "示例甲公司"))
-    )
+    debtor = Party(AccountNumber(given.get("from", "0000000000000000017")), Name(given.get("payer", "示例甲公司")))
     creditor = Party(
         AccountNumber(given.get("to", "0000000000000000025")),
         Name(given.get("payee", "示例乙公司")),
@@ -145,16 +143,14 @@ def order_of(given: Mapping[str, str]) -> AnyOrder:
 
 def sent_of(order: AnyOrder, reference: str, bank_date: date, serials: Sequence[str] = ()) -> Sent:
     """What the journal would have written down about a payment."""
-    return Sent(
-        reference, bank_date, 1, tuple(serials), order.amount, order.debtor.account, order.creditor.account
-    )
+    return Sent(reference, bank_date, 1, tuple(serials), order.amount, order.debtor.account, order.creditor.account)
 
 
 Show = Callable[[bytes], tuple[str, Mapping[str, str]]]
 
 
 class Scene:
-    """Plays one `.dlg` file: `make` builds the stage from its accounts, `show` reads a frame to compare it."""
+    """Plays one `.dlg` file: `make` builds the stage from its accounts, `show` reads a frame to compare."""
 
     def __init__(self, file: Path, make: Callable[[Sequence[Account]], Stage], show: Show) -> None:
         self._file = file
@@ -200,9 +196,7 @@ class Scene:
         else:
             assert verb == "therefore", "no such line"
             for key, value in (word.split("=", 1) for word in words):
-                assert _plain(getattr(self._result, key)) == value, (
-                    f"{key} is {_plain(getattr(self._result, key))}"
-                )
+                assert _plain(getattr(self._result, key)) == value, f"{key} is {_plain(getattr(self._result, key))}"
             return 1
         return 0
 
@@ -230,9 +224,7 @@ class Scene:
         if word == "lines":
             assert questions.lines is not None
             cursor = getattr(self._result, "cursor", None) if "next" in given else None
-            return stage.talk(
-                questions.lines(LinesQuestion(account, first, last, cursor=cursor), stage.context())
-            )
+            return stage.talk(questions.lines(LinesQuestion(account, first, last, cursor=cursor), stage.context()))
         if word == "returns":
             assert questions.returns is not None
             return stage.talk(questions.returns(ReturnsQuestion(account, first, last), stage.context()))
@@ -257,6 +249,4 @@ def _lines(file: Path) -> Iterator[tuple[int, str, Mapping[str, str]]]:
 def _plain(value: Any) -> str:
     if isinstance(value, tuple):
         return str(len(value))
-    return (
-        str(value.value) if isinstance(value, Enum) else str(value).lower() if value is None else str(value)
-    )
+    return str(value.value) if isinstance(value, Enum) else str(value).lower() if value is None else str(value)

@@ -103,9 +103,13 @@ def test_clean_tests_pass(tmp_path: Path) -> None:
 def test_every_mess_is_caught(tmp_path: Path) -> None:
     code, output = run_pytest(tmp_path, FAILS)
     assert code == 1, output
-    blamed = re.findall(r"^(?:FAILED|ERROR) \S*?::(\S+)", output, re.MULTILINE)
-    written = re.findall(r"def (test_\w+)", FAILS)
-    assert sorted(name.rpartition("::")[2] for name in blamed) == sorted(written), output
+    verdicts = re.findall(r"^(FAILED|ERROR) \S*::(\w+)", output, re.MULTILINE)
+    # What only shows when everything has been put away is an error of the teardown.
+    late = {"test_timer_left", "test_fixture_drops_a_failure"}
+    expected = [
+        ("ERROR" if name in late else "FAILED", name) for name in re.findall(r"def (test_\w+)", FAILS)
+    ]
+    assert sorted(verdicts) == sorted(expected), output
 
 
 @pytest.mark.slow

@@ -37,7 +37,7 @@ def build(options: Mapping[str, Any]) -> Bank:
     """The bank these options describe; README.md section 5 lists them. Raises BadOptions."""
     for key in sorted(set(options) - set(_DEFAULTS) - {"bank_certificate"}):
         raise BadOptions(key, f"no such option; there are bank_certificate, {', '.join(_DEFAULTS)}")
-    wire = Wire(_customer(options), _bank_keys(options), _engine(options))
+    wire = Wire(_customer(options), _bank_keys(options), _verification(options))
     data = resources.files(__package__).joinpath("codes.toml").read_bytes()
     table = codes.load(data, "protocols/banks/sample/codes.toml", operations=OPERATIONS)
     payments, asking = Payments(wire, table), Asking(wire, table)
@@ -104,7 +104,7 @@ def _customer(options: Mapping[str, Any]) -> str:
     return given
 
 
-def _engine(options: Mapping[str, Any]) -> Engine:
+def _verification(options: Mapping[str, Any]) -> Engine:
     given = options.get("verify", _DEFAULTS["verify"])
     if given not in ("xmlsec", "hand"):
         raise BadOptions("verify", f"must be xmlsec or hand, not {given!r}")

@@ -331,8 +331,8 @@ def _entry(entry: Entry) -> Elements:
     return _elements(
         ("Number", str(entry.number)), ("Direction", "C" if entry.direction is Direction.CREDIT else "D"),
         ("Amount", str(entry.amount)), ("BankDate", entry.bank_date.isoformat()),
-        ("BookedAt", entry.at.isoformat(timespec="milliseconds")), ("PeerAccount", entry.counterparty_account),
-        ("PeerName", entry.counterparty_name), ("Text", entry.text), ("Balance", str(entry.balance_after)),
+        ("BookedAt", entry.at.isoformat(timespec="milliseconds")),
+        ("PeerAccount", entry.counterparty_account), ("PeerName", entry.counterparty_name), ("Text", entry.text), ("Balance", str(entry.balance_after)),
         ("Reference", entry.reference), ("Fee", "Y" if entry.fee else "N"),
     )  # fmt: skip
 

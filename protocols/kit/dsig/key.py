@@ -42,15 +42,11 @@ class PinnedKey:
                 return _of_certificate(load_pem_x509_certificate(data))
             return _of_key(serialization.load_pem_public_key(data), None, None)
         except ValueError as error:
-            raise ProtocolError(
-                "wrong_key", f"neither a PEM certificate nor a PEM public key: {error}"
-            ) from None
+            raise ProtocolError("wrong_key", f"neither a PEM certificate nor a PEM public key: {error}") from None
 
     def valid_on(self, day: date) -> bool:
         """Whether the certificate the key was pinned by is valid on `day`; a bare key always is."""
-        return (self.first_day is None or self.first_day <= day) and (
-            self.last_day is None or day <= self.last_day
-        )
+        return (self.first_day is None or self.first_day <= day) and (self.last_day is None or day <= self.last_day)
 
 
 def spki_fingerprint(public: object) -> str:

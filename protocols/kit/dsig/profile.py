@@ -100,12 +100,12 @@ class Profile:
             wrong |= {reference.digest} - _DIGESTS | set(reference.transforms) - _CANONICAL - {ENVELOPED}
             kinds = [transform == ENVELOPED for transform in reference.transforms]
             if kinds not in ([], [True], [False], [True, False]):
-                raise ProtocolError(
-                    "algorithm", f"profile {self.name}: transforms in an order we do not know"
-                )
+                raise ProtocolError("algorithm", f"profile {self.name}: transforms in an order we do not know")
             if isinstance(reference, Enveloped) and ENVELOPED not in reference.transforms:
+                raise ProtocolError("algorithm", f"profile {self.name}: an enveloped reference without its transform")
+            if isinstance(reference, ById) and self._lies_around(reference) != (ENVELOPED in reference.transforms):
                 raise ProtocolError(
-                    "algorithm", f"profile {self.name}: an enveloped reference without its transform"
+                    "structure", f"profile {self.name}: {reference.path} and the enveloped transform disagree"
                 )
         if wrong:
             raise ProtocolError("algorithm", f"profile {self.name} names {', '.join(sorted(wrong))}")
@@ -114,9 +114,11 @@ class Profile:
         if not 0 <= self.body < len(self.references):
             raise ProtocolError("structure", f"profile {self.name}: no reference number {self.body}")
         if steps(self.signature_path)[-1] != f"{{{DS}}}Signature":
-            raise ProtocolError(
-                "structure", f"profile {self.name}: the signature path does not end in Signature"
-            )
+            raise ProtocolError("structure", f"profile {self.name}: the signature path does not end in Signature")
+
+    def _lies_around(self, reference: ById) -> bool:
+        target, signature = steps(reference.path), steps(self.signature_path)
+        return signature[: len(target)] == target
 
     @property
     def is_weak(self) -> bool:
@@ -126,6 +128,4 @@ class Profile:
     def require_day(self, today: date | None) -> None:
         """Refuses a weak profile after its last day, or where nobody says which day it is."""
         if self.is_weak and (today is None or self.weak_until is None or today > self.weak_until):
-            raise ProtocolError(
-                "algorithm", f"profile {self.name} uses SHA-1, accepted until {self.weak_until} only"
-            )
+            raise ProtocolError("algorithm", f"profile {self.name} uses SHA-1, accepted until {self.weak_until} only")

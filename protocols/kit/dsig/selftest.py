@@ -49,9 +49,7 @@ def self_test() -> None:
         try:
             verify(document, _PROFILE, key, engine=engine)
         except ProtocolError as error:
-            raise ProtocolError(
-                "stack", f"signature self-test: {engine} refuses a good document: {error}"
-            ) from error
+            raise ProtocolError("stack", f"signature self-test: {engine} refuses a good document: {error}") from error
         try:
             verify(document.replace(b"12.50", b"92.50"), _PROFILE, key, engine=engine)
         except ProtocolError:

@@ -85,9 +85,7 @@ def key_info(profile: Profile, *children: Markup) -> Markup:
 def x509_key_info(profile: Profile, certificates: Iterable[Certificate]) -> Markup:
     """A KeyInfo with the signer's certificates, for banks that want to see them."""
     shown = (base64.b64encode(each.public_bytes(Encoding.DER)).decode("ascii") for each in certificates)
-    return key_info(
-        profile, _ds(profile, "X509Data", *(_ds(profile, "X509Certificate", one) for one in shown))
-    )
+    return key_info(profile, _ds(profile, "X509Data", *(_ds(profile, "X509Certificate", one) for one in shown)))
 
 
 def _unused_mark(root: etree._Element) -> str:
@@ -115,7 +113,7 @@ def _signature_text(root: etree._Element, profile: Profile, value: str) -> str:
 
 
 def _reference_text(root: etree._Element, reference: Enveloped | ById, profile: Profile) -> Markup:
-    target = gate.target_of(root, reference, None)
+    target = gate.target_of(root, reference)
     uri = "" if isinstance(reference, Enveloped) else f"#{gate.id_of(target, reference)}"
     octets = element_octets(target, canonical_method(reference.transforms))
     digest = base64.b64encode(hashlib.new(HASH_OF[reference.digest], octets).digest()).decode("ascii")

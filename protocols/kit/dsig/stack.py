@@ -32,9 +32,7 @@ def start() -> None:
     xmlsec = xmlsec_module()
     mine, theirs = etree.LIBXML_VERSION, xmlsec.get_libxml_version()
     if mine[:2] != theirs[:2]:
-        raise ProtocolError(
-            "stack", f"lxml runs on libxml2 {_dots(mine)}, xmlsec on {_dots(theirs)}; {_REMEDY}"
-        )
+        raise ProtocolError("stack", f"lxml runs on libxml2 {_dots(mine)}, xmlsec on {_dots(theirs)}; {_REMEDY}")
     xmlsec.cleanup_callbacks()
     _STATE.started = True
 

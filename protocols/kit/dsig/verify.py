@@ -103,9 +103,7 @@ def verify(
 
 def _usable(keys: Sequence[PinnedKey], profile: Profile, today: date | None) -> list[PinnedKey]:
     usable = [
-        key
-        for key in keys
-        if key.public.key_size >= profile.min_rsa_bits and (today is None or key.valid_on(today))
+        key for key in keys if key.public.key_size >= profile.min_rsa_bits and (today is None or key.valid_on(today))
     ]
     if not usable:
         raise ProtocolError(
@@ -153,9 +151,7 @@ def _transforms(profile: Profile) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
     constants = xmlsec_module().constants
     return (
         tuple(getattr(constants, _TRANSFORM_NAMES[name]) for name in sorted(of_references)),
-        tuple(
-            getattr(constants, _TRANSFORM_NAMES[name]) for name in (profile.c14n, profile.signature_method)
-        ),
+        tuple(getattr(constants, _TRANSFORM_NAMES[name]) for name in (profile.c14n, profile.signature_method)),
     )
 
 
@@ -181,9 +177,7 @@ def _signed_parts(gated: Gated, profile: Profile) -> tuple[bytes, ...]:
                 octets = element_octets(gated.targets[number], canonical_method(reference.transforms))
                 digest = hashlib.new(HASH_OF[reference.digest], octets).digest()
                 if not hmac.compare_digest(digest, gated.digests[number]):
-                    raise ProtocolError(
-                        "digest", f"reference {number} of profile {profile.name} covers other content"
-                    )
+                    raise ProtocolError("digest", f"reference {number} of profile {profile.name} covers other content")
                 parts[number] = octets
     return tuple(parts[number] for number in range(len(parts)))
 
@@ -212,9 +206,7 @@ def _refusal(gated: Gated, profile: Profile, keys: Sequence[PinnedKey]) -> Proto
     for element in shown:
         claimed = _claimed_fingerprint(element.text or "")
         if claimed is not None and claimed not in pinned:
-            return ProtocolError(
-                "wrong_key", f"not signed by a pinned key; it shows a key with SPKI sha256 {claimed}"
-            )
+            return ProtocolError("wrong_key", f"not signed by a pinned key; it shows a key with SPKI sha256 {claimed}")
     return ProtocolError("signature", "the signature value does not fit any pinned key and this content")
 
 

@@ -230,8 +230,9 @@ async def test_the_socket_does_not_dawdle_and_notices_a_dead_line(
     peer = Peer(behave=echo)
     async with peer.listening(net, bad_context([yard.leaf()], yard.key, ask=yard.ca_file)):
         talker = await BankEndpoint(net, LOOPBACK, peer.port, tls, tcp_user_timeout_ms=1234).connect(Talker)
-        assert type(talker.transport) is TLSMemoryBIOProtocol  # its subclass holds writes back for a turn
-        handle = cast(Any, talker.transport).transport.getHandle()
+        transport = cast(Any, talker.transport)
+        assert type(transport) is TLSMemoryBIOProtocol  # its subclass holds writes back for a turn
+        handle = cast(Any, transport.transport).getHandle()
         assert handle.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
         assert handle.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 1234
         talker.hang_up()

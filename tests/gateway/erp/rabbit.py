@@ -113,8 +113,12 @@ class Rabbit:
 
     def get_all(self, queue: str) -> list[tuple[Any, Any, bytes]]:
         """Take and ack whatever is ready: (method, properties, body)."""
+        return self.get_all_as("", "", queue)
+
+    def get_all_as(self, user: str, password: str, queue: str) -> list[tuple[Any, Any, bytes]]:
+        """The same as another user."""
         found = []
-        with self.erp() as channel:
+        with self.erp(user, password) as channel:
             while (got := channel.basic_get(queue, auto_ack=True))[0] is not None:
                 found.append(got)
         return found

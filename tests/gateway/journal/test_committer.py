@@ -159,6 +159,7 @@ def test_two_nodes_in_each_others_way_both_get_through(url: str) -> None:
     def unit(first: str, second: str, once: list[int]) -> Any:
         def run(tx: Tx) -> int:
             update = schema.payees.update().values(first_ms=schema.payees.c.first_ms + 1)
+            update = update.where(schema.payees.c.sender == "s")
             tx.conn.execute(update.where(schema.payees.c.payee == first))
             if not once:
                 once.append(1)

@@ -83,7 +83,8 @@ class FrontEnd:
         voucher = _between(clear, "elecChequeNo")
         if voucher not in self.paid:
             return '<totalCount>0</totalCount><lists name="LoopResult"/>'
-        row = f"<elecChequeNo>{voucher}</elecChequeNo><acceptNo>PT1</acceptNo><amount>{self.paid[voucher]}</amount>"
+        amount = f"<amount>{self.paid[voucher]}</amount>"
+        row = f"<elecChequeNo>{voucher}</elecChequeNo><acceptNo>PT1</acceptNo>{amount}"
         return (f'<totalCount>1</totalCount><lists name="LoopResult"><list>{row}'
                 f"<transStatus>{self.status}</transStatus></list></lists>")  # fmt: skip
 
@@ -128,8 +129,8 @@ def test_a_payment_takes_three_hops_and_one_of_them_submits() -> None:
 
 @pytest.mark.parametrize(
     ("status", "fate", "listed"),
-    [("4", Fate.SETTLED, True), ("8", Fate.FAILED, True), ("A", Fate.PENDING, True), ("3", Fate.PENDING, True),
-     ("7", Fate.UNKNOWN, False)],
+    [("4", Fate.SETTLED, True), ("8", Fate.FAILED, True), ("A", Fate.PENDING, True),
+     ("3", Fate.PENDING, True), ("7", Fate.UNKNOWN, False)],
 )  # fmt: skip
 def test_what_the_verified_answer_says(status: str, fate: Fate, listed: bool) -> None:
     outcome, _ = pay(FrontEnd(status))

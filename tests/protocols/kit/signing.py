@@ -30,9 +30,7 @@ SOAP_SIGNED: Final = dsig.Profile(
     f"/{{{SOAP}}}Envelope/{{{SOAP}}}Header/{{{WSSE}}}Security/{D}Signature",
     references=(
         dsig.ById(f"/{{{SOAP}}}Envelope/{{{SOAP}}}Body", f"{{{WSU}}}Id"),
-        dsig.ById(
-            f"/{{{SOAP}}}Envelope/{{{SOAP}}}Header/{{{WSSE}}}Security/{{{WSU}}}Timestamp", f"{{{WSU}}}Id"
-        ),
+        dsig.ById(f"/{{{SOAP}}}Envelope/{{{SOAP}}}Header/{{{WSSE}}}Security/{{{WSU}}}Timestamp", f"{{{WSU}}}Id"),
     ),
     key_info=(f"{{{WSSE}}}SecurityTokenReference",),
 )
@@ -88,9 +86,7 @@ def key_pair(name: str, bits: int = 2048, *, may_sign: bool = True) -> KeyPair:
 def answer(amount: str = "100.00", payee: str = "甲公司", *, extra: Markup | None = None) -> bytes:
     """An unsigned answer of the enveloped language."""
     head = el("head", el("op", "payment.status"), el("ref", "GW000000000000000001"))
-    body = el(
-        "body", el("amount", amount), el("payee", payee, kind="company"), el("note", "a & b < c"), extra
-    )
+    body = el("body", el("amount", amount), el("payee", payee, kind="company"), el("note", "a & b < c"), extra)
     return build(el("answer", head, body, xmlns=NS), UTF8)
 
 

@@ -101,9 +101,7 @@ def test_lengths_count_bytes() -> None:
     st.integers(0, 40),
     st.sampled_from([GB18030, UTF8]),
 )
-def test_cutting_never_splits_a_character_and_takes_all_that_fits(
-    text: str, max_bytes: int, charset: Charset
-) -> None:
+def test_cutting_never_splits_a_character_and_takes_all_that_fits(text: str, max_bytes: int, charset: Charset) -> None:
     cut = charset.cut(text, max_bytes)
     assert text.startswith(cut)
     assert charset.byte_length(cut) <= max_bytes

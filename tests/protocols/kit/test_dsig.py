@@ -29,9 +29,7 @@ ENGINES: tuple[Engine, ...] = ("xmlsec", "hand")
 A = f"{{{NS}}}"
 
 
-def refused(
-    reason: Reason, data: bytes, profile: dsig.Profile, *keys: dsig.PinnedKey, **more: object
-) -> None:
+def refused(reason: Reason, data: bytes, profile: dsig.Profile, *keys: dsig.PinnedKey, **more: object) -> None:
     for engine in ENGINES:
         with pytest.raises(ProtocolError) as caught:
             dsig.verify(data, profile, keys, engine=engine, **more)  # type: ignore[arg-type]
@@ -40,9 +38,7 @@ def refused(
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_what_we_sign_we_verify_and_read_from_the_signed_octets(bank: KeyPair, engine: Engine) -> None:
-    verified = dsig.verify(
-        signing.signed(signing.answer(), ENVELOPED, bank), ENVELOPED, bank.pin, engine=engine
-    )
+    verified = dsig.verify(signing.signed(signing.answer(), ENVELOPED, bank), ENVELOPED, bank.pin, engine=engine)
     assert value(verified.root, f"{A}body/{A}amount") == "100.00"
     assert value(verified.root, f"{A}body/{A}payee") == "甲公司"
     assert value(verified.root, f"{A}body/{A}note") == "a & b < c"
@@ -94,7 +90,8 @@ def every_profile() -> list[tuple[dsig.Profile, bytes]]:
     by_id = dsig.ById(f"/{A}answer/{A}body", "Id", (dsig.C14N,))
     around = dsig.ById(f"/{A}answer", "Id", (dsig.ENVELOPED, dsig.EXC_C14N))
     document = signing.answer()
-    with_body_id = document.replace(b"<body>", b'<body Id="b">')
+    deeper = el("more", el("deep", el("deeper", el("deepest", "x"))))
+    with_body_id = signing.answer(extra=deeper).replace(b"<body>", b'<body Id="b">')
     with_root_id = document.replace(b"<answer ", b'<answer Id="all" xmlns:x="urn:unused" ')
     padded = document.replace(b"</body>", b"</body>\r\n  ").replace(b"<head>", b"\n\t<head >")
     return [
@@ -237,17 +234,15 @@ def test_sha1_needs_a_date_and_ends_with_it(bank: KeyPair) -> None:
         ({"signature_method": "http://www.w3.org/2001/04/xmldsig-more#rsa-md5"}, "algorithm"),
         ({"c14n": dsig.EXC_C14N + "WithComments"}, "algorithm"),
         (
-            {
-                "references": (
-                    dsig.Enveloped((dsig.ENVELOPED, "http://www.w3.org/TR/1999/REC-xslt-19991116")),
-                )
-            },
+            {"references": (dsig.Enveloped((dsig.ENVELOPED, "http://www.w3.org/TR/1999/REC-xslt-19991116")),)},
             "algorithm",
         ),
         ({"references": (dsig.Enveloped((dsig.EXC_C14N, dsig.ENVELOPED)),)}, "algorithm"),
         ({"references": (dsig.Enveloped((dsig.EXC_C14N,)),)}, "algorithm"),
         ({"references": ()}, "structure"),
         ({"body": 1}, "structure"),
+        ({"references": (dsig.ById(f"/{A}answer"),)}, "structure"),
+        ({"references": (dsig.ById(f"/{A}answer/{A}b", "Id", (dsig.ENVELOPED, dsig.C14N)),)}, "structure"),
         ({"signature_path": "/answer"}, "structure"),
     ],
 )
@@ -298,9 +293,7 @@ def test_we_verify_what_signxml_signs(bank: KeyPair, engine: Engine) -> None:
 @pytest.mark.parametrize("engine", ENGINES)
 def test_we_verify_what_xmlsec_signs_from_its_own_template(bank: KeyPair, engine: Engine) -> None:
     root = etree.fromstring(signing.answer())
-    node = xmlsec.template.create(
-        root, xmlsec.constants.TransformExclC14N, xmlsec.constants.TransformRsaSha256
-    )
+    node = xmlsec.template.create(root, xmlsec.constants.TransformExclC14N, xmlsec.constants.TransformRsaSha256)
     root.append(node)
     reference = xmlsec.template.add_reference(node, xmlsec.constants.TransformSha256, uri="")
     xmlsec.template.add_transform(reference, xmlsec.constants.TransformEnveloped)
@@ -335,7 +328,5 @@ def test_limits_reach_the_parser(bank: KeyPair) -> None:
 
 
 def test_utf8_is_the_default_charset() -> None:
-    assert dsig.prepare(signing.answer(), ENVELOPED).before.startswith(
-        b'<?xml version="1.0" encoding="UTF-8"?>'
-    )
+    assert dsig.prepare(signing.answer(), ENVELOPED).before.startswith(b'<?xml version="1.0" encoding="UTF-8"?>')
     assert UTF8.name == "UTF-8"

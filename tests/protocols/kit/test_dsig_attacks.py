@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Final
 
 import pytest
+import xmlsec
 from cryptography.hazmat.primitives import hashes
 from lxml import etree
 
@@ -83,9 +84,7 @@ def xpath(expression: str) -> str:
 
 
 OBJECT: Final = '<ds:Object Id="o">harmless</ds:Object>'
-PREFIXES: Final = (
-    '<ec:InclusiveNamespaces xmlns:ec="http://www.w3.org/2001/10/xml-exc-c14n#" PrefixList="x"/>'
-)
+PREFIXES: Final = '<ec:InclusiveNamespaces xmlns:ec="http://www.w3.org/2001/10/xml-exc-c14n#" PrefixList="x"/>'
 # name of the attack -> (template parts, expected reason)
 BY_THE_BANKS_OWN_KEY: Final[dict[str, tuple[dict[str, str], str]]] = {
     "65 a thousand references": ({"more": reference("#o") * 1000, "object": OBJECT}, "structure"),
@@ -124,10 +123,7 @@ BY_THE_BANKS_OWN_KEY: Final[dict[str, tuple[dict[str, str], str]]] = {
         "structure",
     ),
     "no enveloped transform order": (
-        {
-            "transforms": f'<ds:Transform Algorithm="{dsig.ENVELOPED}"/>'
-            f'<ds:Transform Algorithm="{dsig.C14N}"/>'
-        },
+        {"transforms": f'<ds:Transform Algorithm="{dsig.ENVELOPED}"/><ds:Transform Algorithm="{dsig.C14N}"/>'},
         "algorithm",
     ),
     "85 canonical form with comments": (
@@ -141,10 +137,7 @@ BY_THE_BANKS_OWN_KEY: Final[dict[str, tuple[dict[str, str], str]]] = {
         "algorithm",
     ),
     "87 prefix list": (
-        {
-            "transforms": TRANSFORM_ENVELOPED
-            + f'<ds:Transform Algorithm="{dsig.EXC_C14N}">{PREFIXES}</ds:Transform>'
-        },
+        {"transforms": TRANSFORM_ENVELOPED + f'<ds:Transform Algorithm="{dsig.EXC_C14N}">{PREFIXES}</ds:Transform>'},
         "structure",
     ),
     "93 sha1 signature": ({"method": f'<ds:SignatureMethod Algorithm="{dsig.RSA_SHA1}"/>'}, "algorithm"),
@@ -158,8 +151,7 @@ BY_THE_BANKS_OWN_KEY: Final[dict[str, tuple[dict[str, str], str]]] = {
     "112 manifest": (
         {
             "reference": reference("#m"),
-            "object": f'<ds:Object><ds:Manifest Id="m">{reference("", TRANSFORM_ENVELOPED)}'
-            "</ds:Manifest></ds:Object>",
+            "object": f'<ds:Object><ds:Manifest Id="m">{reference("", TRANSFORM_ENVELOPED)}</ds:Manifest></ds:Object>',
         },
         "structure",
     ),
@@ -172,6 +164,30 @@ def test_signatures_of_the_right_key_but_another_structure(bank: KeyPair, name: 
     document = signing.stock_signs(template(**parts), bank)
     assert signing.stock_accepts(document, bank), "the forgery is no good, stock xmlsec refuses it too"
     assert reason_of(document, ENVELOPED, bank.pin) == reason
+
+
+def test_68_69_once_started_xmlsec_opens_nothing(bank: KeyPair) -> None:
+    """The gate lets no such reference through; that it would not be opened either is the second lock."""
+    for uri in ("file:///etc/hostname", "file:///dev/zero"):
+        with pytest.raises(xmlsec.Error):
+            signing.stock_signs(template(uri=f'URI="{uri}"'), bank)
+
+
+@pytest.mark.parametrize("spot", ["<body>", "</body>", "</answer>"])
+def test_signature_elements_elsewhere_even_if_signed(bank: KeyPair, spot: str) -> None:
+    stray = f'<o:Object xmlns:o="{dsig.DS}"/>'
+    document = signing.stock_signs(edited(template(), spot, spot + stray if spot == "<body>" else stray + spot), bank)
+    assert signing.stock_accepts(document, bank)
+    assert reason_of(document, ENVELOPED, bank.pin) == "structure"
+
+
+@pytest.mark.parametrize("blanks", ["\n", " x "])
+def test_text_around_the_signature_is_signed_where_it_stands(bank: KeyPair, blanks: str) -> None:
+    padded = edited(edited(template(), "</answer>", f"{blanks}</answer>"), "<ds:Signature ", f"{blanks}<ds:Signature ")
+    document = signing.stock_signs(padded, bank)
+    for engine in ENGINES:
+        canonical = dsig.verify(document, ENVELOPED, bank.pin, engine=engine).canonical
+        assert canonical.endswith(f"</body>{blanks}{blanks}</answer>".encode())
 
 
 def test_the_template_itself_is_good(bank: KeyPair) -> None:
@@ -228,6 +244,12 @@ NEVER_COMPUTED: Final[dict[str, tuple[str, str, str]]] = {
         '</ds:SignatureValue>@<xe:EncryptedKey xmlns:xe="http://www.w3.org/2001/04/xmlenc#"/>',
         "structure",
     ),
+    "attribute of the signature": ("<ds:Signature ", '<ds:Signature Evil="1" ', "structure"),
+    "signature within the signature": (
+        "</ds:SignatureValue>",
+        "</ds:SignatureValue>@<ds:X509Data><ds:Signature/></ds:X509Data>",
+        "structure",
+    ),
     "two KeyInfo": (
         "</ds:SignatureValue>",
         "</ds:SignatureValue><ds:KeyInfo/><ds:KeyInfo/>",
@@ -268,9 +290,7 @@ def test_60_unsigned_and_58_signed_twice(bank: KeyPair) -> None:
     start, end = document.index(b"<ds:Signature "), document.index(b"</answer>")
     twice = document[:end] + document[start:end] + document[end:]
     assert reason_of(twice, ENVELOPED, bank.pin) == "structure"
-    hidden = (
-        document[: document.index(b"</body>")] + document[start:end] + document[document.index(b"</body>") :]
-    )
+    hidden = document[: document.index(b"</body>")] + document[start:end] + document[document.index(b"</body>") :]
     assert reason_of(hidden, ENVELOPED, bank.pin) == "structure"
 
 
@@ -364,6 +384,10 @@ def _wrapped(element: etree._Element) -> etree._Element:
     return wrapper
 
 
+def _before_forged(root: etree._Element, original: etree._Element, forged: etree._Element) -> None:
+    root.insert(1, original)
+
+
 def _in_header(root: etree._Element, original: etree._Element, forged: etree._Element) -> None:
     _header(root).append(_wrapped(original))
 
@@ -413,6 +437,7 @@ def _signature(root: etree._Element) -> etree._Element:
 
 
 PLACES: Final[list[Place]] = [
+    _before_forged,
     _in_header,
     _first_in_header,
     _sibling_before,
@@ -478,6 +503,7 @@ def test_references_in_another_order_are_no_attack_but_one_twice_is(bank: KeyPai
     document = signing.signed(signing.envelope(), profile, bank)
     for engine in ENGINES:
         assert dsig.verify(document, SOAP_SIGNED, bank.pin, engine=engine).root.tag == f"{{{SOAP}}}Body"
+        assert dsig.verify(document, profile, bank.pin, engine=engine).root.tag == f"{{{SOAP}}}Body"
     twice = edited(document, 'URI="#TS-1"', 'URI="#B-1"')
     assert reason_of(twice, SOAP_SIGNED, bank.pin) == "structure"
 
@@ -486,9 +512,7 @@ def test_an_xml_attribute_above_an_inclusive_reference_is_refused(bank: KeyPair)
     path = f"/{{{NS}}}answer/{{{NS}}}head/{D}Signature"
     by_id = dsig.ById(f"/{{{NS}}}answer/{{{NS}}}body", "Id", (dsig.C14N,))
     profile = dsig.Profile("inclusive", path, (by_id,), c14n=dsig.EXC_C14N)
-    document = (
-        signing.answer().replace(b"<body>", b'<body Id="b">').replace(b"<answer ", b'<answer xml:lang="zh" ')
-    )
+    document = signing.answer().replace(b"<body>", b'<body Id="b">').replace(b"<answer ", b'<answer xml:lang="zh" ')
     with pytest.raises(ProtocolError, match="structure"):
         dsig.prepare(document, profile)
 

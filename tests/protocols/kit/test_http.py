@@ -93,9 +93,7 @@ def test_requests_as_we_write_them_and_a_bank_reads_them() -> None:
 
 
 def test_answers_as_a_simulated_bank_writes_them() -> None:
-    assert parse_answer(answer(200, [("X", "y")], BODY)) == HttpAnswer(
-        200, {"x": "y", "content-length": "11"}, BODY
-    )
+    assert parse_answer(answer(200, [("X", "y")], BODY)) == HttpAnswer(200, {"x": "y", "content-length": "11"}, BODY)
     assert HttpAnswers().cutter(100).feed(answer(204)) == [answer(204)]
 
 

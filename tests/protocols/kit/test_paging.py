@@ -26,9 +26,7 @@ def walk(paging: Paging, pages: list[PageSeen]) -> list[str]:
 
 def test_cursor_echo() -> None:
     paging = CursorEcho(start="0")
-    assert walk(
-        paging, [PageSeen(10, "J1", more=True), PageSeen(10, "J2", more=True), PageSeen(3, more=False)]
-    ) == [
+    assert walk(paging, [PageSeen(10, "J1", more=True), PageSeen(10, "J2", more=True), PageSeen(3, more=False)]) == [
         "0",
         "J1",
         "J2",

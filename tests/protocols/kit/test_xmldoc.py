@@ -115,12 +115,9 @@ def test_refused_for_the_right_reason_and_quickly(name: str) -> None:
 @pytest.mark.parametrize(
     "document",
     [
-        '<a xmlns:xi="http://www.w3.org/2001/XInclude">'
-        '<xi:include href="file:///etc/passwd" parse="text"/></a>',
-        '<a xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" '
-        'xsi:schemaLocation="u http://127.0.0.1:1/"/>',
-        '<a xmlns:x="http://www.w3.org/2001/XMLSchema-instance" '
-        'x:noNamespaceSchemaLocation="file:///dev/zero"/>',
+        '<a xmlns:xi="http://www.w3.org/2001/XInclude"><xi:include href="file:///etc/passwd" parse="text"/></a>',
+        '<a xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xsi:schemaLocation="u http://127.0.0.1:1/"/>',
+        '<a xmlns:x="http://www.w3.org/2001/XMLSchema-instance" x:noNamespaceSchemaLocation="file:///dev/zero"/>',
     ],
     ids=["7 xinclude", "5 schemaLocation", "6 noNamespaceSchemaLocation"],
 )
@@ -145,6 +142,10 @@ def test_the_limits_are_the_callers() -> None:
     parse(deep, UTF8, max_nodes=5)
     with pytest.raises(ProtocolError, match="xml_limits"):
         parse(deep, UTF8, max_nodes=4)
+    empty = b"<a>" + b"<b/>" * 5 + b"</a>"
+    parse(empty, UTF8, max_nodes=6)
+    with pytest.raises(ProtocolError, match="xml_limits"):
+        parse(empty, UTF8, max_nodes=5)
     wide = b"<a><b c='1' d='2' e='3'/></a>"
     parse(wide, UTF8, max_attributes=3)
     with pytest.raises(ProtocolError, match="xml_limits"):
@@ -250,8 +251,7 @@ def test_building() -> None:
     rows = [el("row", str(n)) for n in (1, 2)]
     document = el("s:m", {"xmlns:s": "u&v", "s:Id": 'a"<\n'}, None, "a<&>\r", rows, el("e"), b="c")
     assert document == (
-        '<s:m b="c" xmlns:s="u&amp;v" s:Id="a&quot;&lt;&#10;">a&lt;&amp;&gt;&#13;'
-        "<row>1</row><row>2</row><e></e></s:m>"
+        '<s:m b="c" xmlns:s="u&amp;v" s:Id="a&quot;&lt;&#10;">a&lt;&amp;&gt;&#13;<row>1</row><row>2</row><e></e></s:m>'
     )
     assert build(document, GBK).startswith(b'<?xml version="1.0" encoding="GBK"?><s:m ')
     assert build(el("a"), GBK, declaration="") == b"<a></a>"

@@ -182,7 +182,8 @@ def fate_body(voucher: str = REFERENCE, **changes: str) -> str:
         "OrigThirdVoucher": voucher, "FrontLogNo": "0000000000000000000001", "CcyCode": "RMB",
         "OutAcctBankName": "", "OutAcctNo": DEBTOR, "InAcctBankName": "中国工商银行", "InAcctNo": CREDITOR,
         "InAcctName": "示例丙", "TranAmount": "10.00", "UnionFlag": "1", "Yhcljg": "000000:转账交易成功",
-        "Fee": "4.00", "CstInnerFlowNo": "", "Stt": "20", "IsBack": "0", "BackRem": "交易成功", "SysFlag": "N",
+        "Fee": "4.00", "CstInnerFlowNo": "", "Stt": "20", "IsBack": "0", "BackRem": "交易成功",
+        "SysFlag": "N",
         "TransBsn": "4004", "submitTime": "20250102114308", "AccountDate": "20250102", "InAcctBankNode": "",
         "hostFlowNo": "H1", "hostErrorCode": "000000", "kType": "0", "dType": "0", "subBatchNo": "",
     }  # fmt: skip
@@ -194,7 +195,8 @@ def fate_body(voucher: str = REFERENCE, **changes: str) -> str:
 def accepted_body(voucher: str = REFERENCE, **changes: str) -> str:
     """The page's 4004 answer."""
     leaves = {
-        "ThirdVoucher": voucher, "FrontLogNo": "0000000000000000000001", "CcyCode": "RMB", "OutAcctName": "甲公司",
+        "ThirdVoucher": voucher, "FrontLogNo": "0000000000000000000001", "CcyCode": "RMB",
+        "OutAcctName": "甲公司",
         "OutAcctNo": DEBTOR, "InAcctBankName": "中国工商银行", "InAcctNo": CREDITOR, "InAcctName": "示例丙",
         "TranAmount": "10.00", "UnionFlag": "0", "Fee1": "1.00", "Fee2": "0.00", "SOA_VOUCHER": "",
         "hostFlowNo": "", "hostTxDate": "20250102", "Mobile": "", "CstInnerFlowNo": "",

@@ -226,8 +226,8 @@ def test_a_refusal_with_a_body_about_another_payment_is_no_answer() -> None:
 
 
 def test_what_the_answer_leaves_out_is_not_missed_and_what_it_adds_is_not_minded() -> None:
-    bare = f"<Result><ThirdVoucher>{REFERENCE}</ThirdVoucher><TranAmount>10</TranAmount><New a='1'>x</New></Result>"
-    assert pay(order(), framed("4004", bare)).fate is Fate.PENDING
+    inner = f"<ThirdVoucher>{REFERENCE}</ThirdVoucher><TranAmount>10</TranAmount><New a='1'>x</New>"
+    assert pay(order(), framed("4004", f"<Result>{inner}</Result>")).fate is Fate.PENDING
 
 
 # ---- what we read: 4005 ------------------------------------------------------------------------------
@@ -297,8 +297,10 @@ def test_odd_particulars_do_not_shake_a_clear_word() -> None:
     )
 
 
-@pytest.mark.parametrize("changes", [{"OrigThirdVoucher" if k == "ThirdVoucher" else k: v for k, v in one.items()}
-                                     for one in FOREIGN])  # fmt: skip
+FOREIGN_FATES = [{k.replace("ThirdV", "OrigThirdV"): v for k, v in one.items()} for one in FOREIGN]
+
+
+@pytest.mark.parametrize("changes", FOREIGN_FATES)
 def test_a_fate_of_another_payment_is_no_answer(changes: dict[str, str]) -> None:
     with pytest.raises(ProtocolError):
         fate_of(**changes)

@@ -258,7 +258,7 @@ def test_a_walk_that_lives_through_midnight() -> None:
     adapter = bank(today_lines="4008")
     before = page(adapter, asked, reply)
     paper.at = NOON + DAY
-    # Its next page was today's when the cursor was made: of 4008, which knows no dates, so it must not be asked.
+    # The next page was to be of 4008, which knows no dates: asked now, it would be about another day.
     with pytest.raises(ProtocolError) as caught:
         page(adapter, replace(asked, cursor=before.cursor), reply, today=TODAY + DAY)
     assert caught.value.reason == "paging"
@@ -392,9 +392,9 @@ def test_a_full_page_of_returns_is_followed_by_another() -> None:
 def test_no_returns_and_returns_without_voucher() -> None:
     assert returns(Spy(books()), TODAY, TODAY) == ([], 1)
     assert returns(Spy(books()), TODAY, TODAY - DAY) == ([], 1)
+    nameless = "<Result><list><RejectDate>20250102</RejectDate></list></Result>"
     with pytest.raises(ProtocolError):
-        returns(lambda _request: framed("4019", "<Result><list><RejectDate>20250102</RejectDate></list></Result>"),
-                TODAY, TODAY)  # fmt: skip
+        returns(lambda _request: framed("4019", nameless), TODAY, TODAY)
 
 
 # ---- probe -------------------------------------------------------------------------------------------

@@ -67,7 +67,7 @@ def sign(key: RSAPrivateKey, octets: bytes) -> bytes:
 
 def stage(
     accounts: Sequence[Account] = (),
-    conduct: Conduct = Conduct(),
+    conduct: Conduct = PLAIN,
     *,
     verify: str = "hand",
     **twin_options: Any,
@@ -79,9 +79,7 @@ def stage(
         {"user": "u", "password": "p & q", **twin_options},
         {"bank": private_pem(own.bank), "client": public_pem(own.client)},
     )
-    books = Ledger(
-        time.now_ms, accounts or (Account(DEBTOR, "示例甲公司", Money(10_000_000)),), conduct or Conduct()
-    )
+    books = Ledger(time.now_ms, accounts or (Account(DEBTOR, "示例甲公司", Money(10_000_000)),), conduct)
     made = Stage(
         bank, other_side, books, time,
         signers={"order": lambda octets: sign(own.client, octets)},
@@ -113,9 +111,7 @@ def xmlsec_signed(document: bytes, key: RSAPrivateKey) -> bytes:
     return etree.tostring(root, encoding="UTF-8", xml_declaration=True)
 
 
-def answer(
-    changes: Mapping[str, str] = {}, *, key: RSAPrivateKey | None = None, empty: bool = False
-) -> bytes:
+def answer(changes: Mapping[str, str] = {}, *, key: RSAPrivateKey | None = None, empty: bool = False) -> bytes:
     """The golden answer to a Pay, with some elements' texts changed, signed by the bank (or by `key`)."""
     root = etree.fromstring((GOLDEN / "pay-answer.xml").read_bytes())
     for name, text in changes.items():

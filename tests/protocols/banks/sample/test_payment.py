@@ -76,10 +76,7 @@ def test_request_is_the_golden_one() -> None:
     unsigned = re.sub(rb"<ds:Signature.*</ds:Signature>", b"", document)
     assert unsigned == (GOLDEN / "pay-request.xml").read_bytes().rstrip()
     profile = dsig.Profile("golden", f"/{{urn:sample-bank:1}}SampleBank/{{{dsig.DS}}}Signature")
-    assert (
-        dsig.verify(document, profile, dsig.PinnedKey.of(keys().client.public_key())).root[1][0].text
-        == REFERENCE
-    )
+    assert dsig.verify(document, profile, dsig.PinnedKey.of(keys().client.public_key())).root[1][0].text == REFERENCE
 
 
 def test_twin_understands_a_golden_request_of_another_hand() -> None:
@@ -287,7 +284,7 @@ def test_forgery(attack: Callable[[bytes, bytes], bytes]) -> None:
 
 @pytest.mark.parametrize("flip", [0x01, 0x04, 0x20])
 def test_no_changed_byte_settles_with_other_values(flip: int) -> None:
-    """Every byte of a signed answer, changed: refused, or the very same outcome (blanks, Base64's spare bits)."""
+    """Every byte of a signed answer, changed: refused, or the same outcome (blanks, Base64's spare bits)."""
     made, frame = stage(), answer()
     context = replace(made.context(REFERENCE), serials=(1001,))
     refused = 0
@@ -314,9 +311,7 @@ def test_noise_is_a_protocol_error(noise: bytes) -> None:
 
 
 _NAMES = ["SampleBank", "Head", "Body", "Code", "Status", "Signature", "Amount"]
-_TEXTS = st.text(alphabet="S0R<>&; 19\u202e", max_size=8).map(
-    lambda text: text.replace("<", "").replace("&", "")
-)
+_TEXTS = st.text(alphabet="S0R<>&; 19\u202e", max_size=8).map(lambda text: text.replace("<", "").replace("&", ""))
 _TREES = st.recursive(
     st.tuples(st.sampled_from(_NAMES), _TEXTS).map(lambda pair: f"<{pair[0]}>{pair[1]}</{pair[0]}>"),
     lambda inner: st.tuples(st.sampled_from(_NAMES), st.lists(inner, max_size=4)).map(

@@ -150,8 +150,8 @@ class FinnishBank:
         yield from ()
 
     def _request(self, order: AnyOrder, context: Context) -> bytes:
-        content = base64.b64encode(UTF8.encode(f"<Document><EndToEndId>{context.reference}</EndToEndId>"
-                                               f"<InstdAmt>{order.amount}</InstdAmt></Document>"))  # fmt: skip
+        paid = el("Document", el("EndToEndId", context.reference), el("InstdAmt", str(order.amount)))
+        content = base64.b64encode(build(paid, UTF8))
         leaves = (
             ("CustomerId", "11111111"), ("Command", "UploadFile"), ("Timestamp", context.now.isoformat()),
             ("Environment", "TEST"), ("ExecutionSerial", context.reference), ("Compression", "false"),

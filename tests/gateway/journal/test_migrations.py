@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import create_engine, inspect, select
+
+from gateway.journal import migrations, schema
+from tests.gateway.journal.bench import Journal
+
+
+def test_the_migrations_lead_to_the_schema_the_code_uses(url: str) -> None:
+    engine = create_engine(url)
+    with engine.connect() as conn:
+        context = MigrationContext.configure(conn, opts={"compare_type": True})
+        assert compare_metadata(context, schema.metadata) == []
+        assert context.get_current_revision() == migrations.newest()
+        version = conn.execute(select(schema.meta.c.value).where(schema.meta.c.name == "schema")).scalar_one()
+        assert version == str(schema.SCHEMA_VERSION)
+        for table in schema.metadata.sorted_tables:
+            found = {index["name"] for index in inspect(conn).get_indexes(table.name)}
+            assert {index.name for index in table.indexes} <= found
+    engine.dispose()
+
+
+def test_upgrading_again_changes_nothing(journal: Journal) -> None:
+    row = journal.admit().row
+    migrations.upgrade(journal.url)
+    assert journal.count(schema.payments) == 1
+    assert row.version == 1
+
+
+def test_sqlite_refuses_values_of_the_wrong_type(small: Journal) -> None:
+    sql = small.read(lambda conn: conn.exec_driver_sql(
+        "select name, sql from sqlite_master where type = 'table' and name != 'alembic_version'").all())  # fmt: skip
+    assert {name for name, text in sql if "STRICT" not in text} == set()
+
+
+def test_sqlite_keeps_a_log_that_is_synced_at_each_commit(small: Journal) -> None:
+    small.admit()
+    pragmas = {}
+    with small.engine.connect() as conn:
+        for name in ("journal_mode", "synchronous", "foreign_keys", "busy_timeout"):
+            pragmas[name] = conn.exec_driver_sql(f"pragma {name}").scalar()
+    assert pragmas == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "busy_timeout": 10_000}
+
+
+def test_readers_cannot_write(small: Journal) -> None:
+    import pytest
+    from sqlalchemy.exc import OperationalError
+
+    with pytest.raises(OperationalError, match="readonly"):
+        small.read(lambda conn: conn.execute(schema.payees.insert(), {"sender": "s", "payee": "p", "first_ms": 1}))

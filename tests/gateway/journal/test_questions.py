@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+from gateway.journal import outbox, questions, schema
+from gateway.journal.rows import QuestionRow, Reply
+from tests.gateway.journal.bench import NOW_MS, Journal, message
+
+
+def question(id: str, at_ms: int = NOW_MS) -> QuestionRow:
+    reply = Reply("erp.replies", "corr", "00-1", "application/xml")
+    return QuestionRow(id, "erp", "balance.query", b'{"accounts":["6222"]}', reply, at_ms, at_ms + 30_000)
+
+
+def test_open_questions_come_back_as_asked_the_oldest_first(journal: Journal) -> None:
+    rows = [question("q2", 2), question("q1", 1)]
+    assert [journal.do(lambda tx, row=row: questions.ask(tx, row)) for row in rows] == [True, True]
+    assert journal.read(questions.open_questions) == [rows[1], rows[0]]
+
+
+def test_a_question_that_comes_twice_is_asked_once(journal: Journal) -> None:
+    assert journal.do(lambda tx: questions.ask(tx, question("q")))
+    assert not journal.do(lambda tx: questions.ask(tx, question("q")))
+    assert len(journal.read(questions.open_questions)) == 1
+    assert journal.count(schema.audit) == 1
+
+
+def test_a_question_is_answered_once(journal: Journal) -> None:
+    journal.do(lambda tx: questions.ask(tx, question("q")))
+    assert journal.do(lambda tx: questions.answer(tx, "q", message("a")))
+    assert not journal.do(lambda tx: questions.answer(tx, "q", message("b")))
+    assert journal.read(questions.open_questions) == []
+    assert [mail.message_id for mail in journal.read(lambda conn: outbox.unsent(conn, "n1"))] == ["a"]

@@ -1,0 +1,183 @@
+"""Fingerprints: the same order in any form agrees, any other order differs, and the form never moves."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any, cast
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from protocols.canon.money import Money
+from protocols.canon.order import (
+    AnyOrder,
+    BatchItemDetail,
+    Channel,
+    CollectionDetail,
+    PaymentDetail,
+    PayrollItemDetail,
+    TransferDetail,
+    Urgency,
+)
+from protocols.canon.party import AccountNumber, Name, Party, PartyKind
+from protocols.erp import canonical, xml_form
+from protocols.erp.commands import read
+from protocols.erp.fingerprint import dup_key, fingerprint
+from protocols.erp.forms import PaymentSubmit
+from protocols.erp.words import CommandType, Submit
+from tests.protocols.erp.orders import BODY, ORDER, as_json, bodies, changed, orders
+
+
+def of(body: dict[str, Any], content_type: str = "application/json") -> str:
+    data = as_json(body)
+    if content_type == "application/xml":
+        data = xml_form.write("payment.submit", body, PaymentSubmit)
+    got = read(CommandType.PAYMENT_SUBMIT, content_type, data)
+    assert isinstance(got, Submit), got
+    return fingerprint(got.order)
+
+
+def test_the_form_never_moves() -> None:
+    # These values are in journals. If one changes, every repeated order of the last 400 days becomes a
+    # conflict: a new canonical form needs a new version prefix instead.
+    assert canonical.text(ORDER).decode() == (
+        '{"creditor":{"account":"0025","name":"乙"},"currency":"CNY","debtor":{"account":"0017","name":"甲"},'
+        '"id":"AP-1","kind":"payment","minor":"1234567","purpose":"货款","valid_until":"2026-11-24T09:00:00+00:00"}'
+    )
+    assert fingerprint(ORDER) == "v1:6642499792bd0aa4a9f7b196f2ceebd7e9ad837acf775273c90ae96c23c89a2b"
+    assert of(BODY) == "v1:6ae1caff486b4d49b7f2083637da182057a9a49a452ee7e2d9398ef65beaa911"
+
+
+@given(bodies())
+def test_json_and_xml_of_one_order_agree(body: dict[str, Any]) -> None:
+    assert of(body) == of(body, "application/xml")
+
+
+def test_how_it_is_written_does_not_matter() -> None:
+    assert of(dict(reversed(BODY.items()))) == of(BODY)
+    assert of(changed(amount="12345.6700")) == of(BODY)
+    assert of(changed(valid_until="2026-11-24T09:00:00.000000Z")) == of(BODY)
+    assert of(changed(urgency=..., channel=..., not_before=None)) == of(BODY)
+    assert of(changed(purpose=...)) == of(changed(purpose=""))
+    assert of(changed(tags=...)) == of(changed(tags={})) == of(changed(tags={"invoice": None}))
+
+
+@given(orders, orders)
+def test_different_orders_differ(one: AnyOrder, other: AnyOrder) -> None:
+    assert (fingerprint(one) == fingerprint(other)) == (one == other)
+
+
+def _others(value: Any) -> Any:
+    """Another value of the same type, for every type a field of an order has."""
+    match value:
+        case PartyKind():
+            return PartyKind.PERSON
+        case Urgency():
+            return Urgency.URGENT
+        case Channel():
+            return Channel.INSTANT
+        case AccountNumber():
+            return AccountNumber(value.clear + "9")
+        case Name():
+            return Name(value.clear + "九")
+        case Money():
+            return Money(value.minor + 1)
+        case str():
+            return value + "9"
+        case int():
+            return value + 1
+        case dict():
+            return {**value, "new": "tag"}
+    return None
+
+
+_PARTY = Party(AccountNumber("1"), Name("乙"), "行", "000000000000")
+_DETAILS: tuple[Any, ...] = (
+    PaymentDetail(),
+    TransferDetail("push"),
+    BatchItemDetail("B", 1),
+    PayrollItemDetail("B", 1, "P", "A", Name("D")),
+    CollectionDetail("A", "B", 1),
+)
+
+
+_LEFT = Party(AccountNumber("2"), Name("丙"))
+_LATER = datetime(2026, 11, 25, tzinfo=UTC)
+
+
+def _variants(value: Any, changes: Mapping[str, Any]) -> list[Any]:
+    """`value` with each of its fields changed in turn. The class itself says which fields there are."""
+    return [
+        replace(value, **{field.name: changes.get(field.name) or _others(getattr(value, field.name))})
+        for field in dataclasses.fields(value)
+    ]
+
+
+@pytest.mark.parametrize("detail", _DETAILS)
+def test_every_field_counts(detail: Any) -> None:
+    # A field that somebody adds to an order and forgets in the canonical form fails here.
+    order: Any = replace(
+        cast("Any", ORDER),
+        detail=detail,
+        debtor=_PARTY,
+        creditor=_PARTY,
+        tags={"a": "b"},
+        not_before=ORDER.valid_until,
+    )
+    variants = _variants(order, {"valid_until": _LATER, "not_before": _LATER, "debtor": _LEFT, "creditor": _LEFT,
+                                 "detail": TransferDetail("sweep")})  # fmt: skip
+    variants += [replace(order, debtor=party) for party in _variants(_PARTY, {})]
+    variants += [replace(order, creditor=party) for party in _variants(_PARTY, {})]
+    variants += [replace(order, detail=other) for other in _variants(detail, {})]
+    prints = {fingerprint(variant) for variant in (order, *variants)}
+    assert len(prints) == len(variants) + 1
+
+
+@given(orders)
+def test_a_new_optional_field_changes_nothing(order: AnyOrder) -> None:
+    # A field that a later version adds is unset in every order of today. What is unset must leave no trace, so
+    # that the text of today's order stays as it is.
+    said = canonical.fields(order)
+    for owner, node in ((order, said), (order.debtor, said["debtor"]), (order.creditor, said["creditor"])):
+        for field in dataclasses.fields(owner):
+            absent = field.default is dataclasses.MISSING
+            optional = not absent or field.default_factory is not dataclasses.MISSING
+            if optional and getattr(owner, field.name) == ({} if absent else field.default):
+                assert field.name not in node
+    assert all(value not in (None, "", {}) for value in said.values() if value is not said.get("name"))
+
+
+@given(orders)
+def test_the_text_is_canonical_json(order: AnyOrder) -> None:
+    rfc8785 = pytest.importorskip("rfc8785", reason="the oracle is not installed")
+    assert canonical.text(order) == rfc8785.dumps(canonical.fields(order))
+    assert json.loads(canonical.text(order)) == canonical.fields(order)
+
+
+@given(orders, st.integers(-14 * 60, 14 * 60))
+def test_the_zone_of_a_time_does_not_count(order: AnyOrder, minutes: int) -> None:
+    if order.valid_until is not None:
+        moved = order.valid_until.astimezone(timezone(timedelta(minutes=minutes)))
+        assert fingerprint(replace(order, valid_until=moved)) == fingerprint(order)
+
+
+def test_suspected_duplicates_share_a_key() -> None:
+    twin = replace(
+        ORDER, id="AP-2", purpose="　货 款 ", tags={"x": "y"}, urgency=Urgency.URGENT,
+        creditor=replace(ORDER.creditor, name=Name("别名")),
+    )  # fmt: skip
+    assert dup_key(twin) == dup_key(ORDER)
+    assert dup_key(replace(ORDER, purpose="ＨＴ-1")) == dup_key(replace(ORDER, purpose="ht-1"))
+    for other in (
+        replace(ORDER, amount=Money(1234568)),
+        replace(ORDER, amount=Money(1234567, "USD")),
+        replace(ORDER, purpose="货款2"),
+        replace(ORDER, debtor=replace(ORDER.debtor, account=AccountNumber("17"))),
+        replace(ORDER, creditor=replace(ORDER.creditor, account=AccountNumber("25"))),
+    ):
+        assert dup_key(other) != dup_key(ORDER)
