@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
-from enum import Enum
+from enum import StrEnum
 from typing import Any, Protocol, TypeVar
 
 from protocols.canon.limits import Limits
@@ -90,7 +90,7 @@ class Context:
     session: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
-class Replay(str, Enum):
+class Replay(StrEnum):
     """What may be done with a payment in doubt besides asking. The default is NEVER."""
 
     NEVER = "never"

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
 from datetime import date, datetime
-from enum import Enum
+from enum import StrEnum
 from typing import Any, Protocol
 
 from protocols.bank import Cutter
@@ -18,7 +18,7 @@ from protocols.canon.money import Money
 from protocols.canon.statement import Direction
 
 
-class Booked(str, Enum):
+class Booked(StrEnum):
     """Where an instruction stands in the bank's own books: the truth the gateway has to find out."""
 
     TAKEN = "taken"

@@ -476,7 +476,7 @@ class Lane:
 
 def failure_of(error: Exception) -> Failure:
     """The exception as a Deferred's failure."""
-    return Failure(error)  # type: ignore[no-untyped-call]  # Twisted leaves its constructor untyped
+    return Failure(error)
 
 
 def _unavailable(reason: str, detail: str = "") -> Failure:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime, time, timedelta, timezone
+from datetime import date, datetime, time, timedelta, timezone, UTC
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
@@ -18,7 +18,7 @@ def _zone(name: str) -> ZoneInfo:
 
 def local(hours: Hours, at_ms: int) -> datetime:
     """The moment as the bank's wall clock shows it."""
-    return datetime.fromtimestamp(at_ms / 1000, timezone.utc).astimezone(_zone(hours.zone))
+    return datetime.fromtimestamp(at_ms / 1000, UTC).astimezone(_zone(hours.zone))
 
 
 def bank_date(hours: Hours, at_ms: int) -> date:
@@ -39,7 +39,8 @@ def next_open_ms(hours: Hours, at_ms: int) -> int:
     now = local(hours, at_ms)
     if hours.opens == hours.closes and len(hours.weekdays) == 7:
         return at_ms
-    for ahead in range(_LOOK_AHEAD_DAYS):
+    # From yesterday on: a bank that opens in the evening may still be open past midnight.
+    for ahead in range(-1, _LOOK_AHEAD_DAYS):
         day = now.date() + timedelta(days=ahead)
         if day.weekday() not in hours.weekdays:
             continue

@@ -6,13 +6,13 @@ Times are integer milliseconds of UTC since 1970 (`_ms`).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 
 from protocols.canon.errors import Code
 from protocols.canon.outcome import Fate, State
 
 
-class Policy(str, Enum):
+class Policy(StrEnum):
     """What may be done with a payment in doubt besides asking (as the bank's profile declares it)."""
 
     NEVER = "never"
@@ -62,7 +62,7 @@ class Life:
     tell_sent: bool = False
 
 
-class Source(str, Enum):
+class Source(StrEnum):
     """Where a word about a payment came from; the evidence ladder orders them."""
 
     SUBMIT = "submit"
@@ -188,7 +188,7 @@ Event = (
 )  # fmt: skip
 
 
-class Work(str, Enum):
+class Work(StrEnum):
     """The only timers of record; one row per payment and kind."""
 
     SEND = "send"

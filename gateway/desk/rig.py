@@ -10,7 +10,7 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import datetime, timezone, UTC
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +75,7 @@ def account_numbers(bank: str, count: int) -> tuple[str, ...]:
 def prepare(folder: Path, plans: tuple[BankPlan, ...]) -> Site:
     """Make the folder's PKI and the simulators' settings. The gateway's follow with `configure`."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    pki = make_pki(folder / "pki", [plan.bank for plan in plans], datetime.now(timezone.utc))
+    pki = make_pki(folder / "pki", [plan.bank for plan in plans], datetime.now(UTC))
     site = Site(folder, plans)
     for plan in plans:
         files = pki[plan.bank]

@@ -143,8 +143,10 @@ class _Body(Protocol):
 
 
 def _table(value: Any) -> Mapping[str, Any]:
-    """An empty table arrives as an empty list."""
-    return value if isinstance(value, Mapping) else {}
+    """The management API writes an object (and an empty list for none), rabbitmqctl lists of key[, type], value."""
+    if isinstance(value, Mapping):
+        return value
+    return {row[0]: row[-1] for row in value or ()}
 
 
 def _size(limit: int) -> float:

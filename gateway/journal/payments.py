@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from enum import Enum
+from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import Connection, Select, bindparam, select
@@ -30,7 +30,7 @@ _C = schema.payments.c
 _BY_KEY = select(schema.payments).where(_C.payment == bindparam("b_payment"))
 
 
-class Admittance(str, Enum):
+class Admittance(StrEnum):
     """What became of an order at the door."""
 
     NEW = "new"

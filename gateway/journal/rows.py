@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import StrEnum
 
 from gateway.core.states import Life, Source, Work
 from protocols.canon.errors import Refusal
@@ -82,7 +82,7 @@ class Evidence:
     note: str = ""
 
 
-class Mail(str, Enum):
+class Mail(StrEnum):
     """State of an outbox row: to be published, confirmed by the broker, or parked because nobody can take it."""
 
     WAITING = "waiting"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import StrEnum
 
 
-class Resend(str, Enum):
+class Resend(StrEnum):
     """Whether, and under which id, the sender may send again."""
 
     SAME_ID = "same_id"
@@ -24,7 +24,7 @@ class CodeFacts:
     meaning_zh: str
 
 
-class Code(str, Enum):
+class Code(StrEnum):
     """Codes of a whole command's refusal."""
 
     MALFORMED = "malformed"
@@ -50,7 +50,7 @@ class Code(str, Enum):
     INTERNAL = "internal"
 
 
-class FieldCode(str, Enum):
+class FieldCode(StrEnum):
     """Codes of one fault inside a command, with a JSON pointer saying where."""
 
     REQUIRED = "required"

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import Enum
+from enum import StrEnum
 from typing import Generic, TypeVar
 
 from protocols.canon.money import Money
 from protocols.canon.party import Name, Party
 
 
-class Kind(str, Enum):
+class Kind(StrEnum):
     """What sort of order it is; the journal stores it, a bank declares which it can carry."""
 
     PAYMENT = "payment"
@@ -22,14 +22,14 @@ class Kind(str, Enum):
     COLLECTION = "collection"
 
 
-class Urgency(str, Enum):
+class Urgency(StrEnum):
     """How fast the ERP wants it; the bank adapter picks the rail."""
 
     NORMAL = "normal"
     URGENT = "urgent"
 
 
-class Channel(str, Enum):
+class Channel(StrEnum):
     """Payment rail; `auto` lets the bank adapter choose by amount, hour and destination."""
 
     AUTO = "auto"

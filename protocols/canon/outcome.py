@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from enum import Enum
+from enum import StrEnum
 
 from protocols.canon.money import Money
 
 
-class State(str, Enum):
+class State(StrEnum):
     """Where a payment is. The journal stores the value; the ERP reads it in every reply and event."""
 
     ACCEPTED = "accepted"
@@ -29,7 +29,7 @@ class State(str, Enum):
     REVERSED = "reversed"
 
 
-class Certainty(str, Enum):
+class Certainty(StrEnum):
     """What is known about the money in this state."""
 
     NOT_MOVED = "not_moved"
@@ -119,7 +119,7 @@ STATE_TABLE: Mapping[State, StateFacts] = {
 CORRECTION_EVENT = "payment.correction"
 
 
-class Fate(str, Enum):
+class Fate(StrEnum):
     """A bank's word on one payment, after its code table. Anything it did not clearly say is UNKNOWN."""
 
     SETTLED = "settled"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 
 
 def mask(number: str) -> str:
@@ -39,7 +39,7 @@ class Name:
         return f"{self.clear[:1]}**" if self.clear else ""
 
 
-class PartyKind(str, Enum):
+class PartyKind(StrEnum):
     """Whether an account belongs to an organisation (对公) or a person (对私)."""
 
     CORPORATE = "corporate"

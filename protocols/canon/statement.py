@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date, datetime
-from enum import Enum
+from enum import StrEnum
 
 from protocols.canon.money import Money
 from protocols.canon.party import AccountNumber, Name
 
 
-class Direction(str, Enum):
+class Direction(StrEnum):
     """Seen from the account's holder: money in is credit, money out is debit."""
 
     CREDIT = "credit"

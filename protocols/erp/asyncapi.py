@@ -119,9 +119,7 @@ def _refs(name: str) -> dict[str, Any]:
 
 def _message(message: Message, examples: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     shown = [
-        {"name": name, "payload": body}
-        for name, body in examples.items()
-        if name.partition("+")[0] == message.name
+        {"name": name, "payload": body} for name, body in examples.items() if name.partition("+")[0] == message.name
     ]
     headers = _COMMAND_HEADERS if message.voice is Voice.COMMAND else _HEADERS
     return {

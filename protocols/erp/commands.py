@@ -21,9 +21,7 @@ from protocols.erp.words import MAX_BODY_BYTES, Command, CommandType
 
 __all__ = ["MAX_BODY_BYTES", "Media", "claimed_id", "media", "read"]
 
-_CONTENT_TYPE = re.compile(
-    r"\s*([a-z0-9.+/-]+)\s*(?:;\s*charset\s*=\s*\"?([A-Za-z0-9_-]+)\"?\s*)?;?\s*\Z", re.ASCII
-)
+_CONTENT_TYPE = re.compile(r"\s*([a-z0-9.+/-]+)\s*(?:;\s*charset\s*=\s*\"?([A-Za-z0-9_-]+)\"?\s*)?;?\s*\Z", re.ASCII)
 
 
 class Media(StrEnum):

@@ -32,10 +32,7 @@ def unseal(key: bytes, question: tuple[str, ...], sealed: str) -> str | Refusal:
         return _BAD
     tag, payload = data[:_TAG_BYTES], data[_TAG_BYTES:]
     # Base64 has several spellings of one value; only the one given out is accepted.
-    if (
-        not hmac.compare_digest(tag, _tag(key, question, payload))
-        or seal(key, question, payload.decode()) != sealed
-    ):
+    if not hmac.compare_digest(tag, _tag(key, question, payload)) or seal(key, question, payload.decode()) != sealed:
         return _BAD
     return payload.decode()
 

@@ -89,9 +89,7 @@ def replies() -> dict[str, dict[str, Any]]:
         "1 field of payment.submit missing or of the wrong form",
         (Fault("/amount", FieldCode.TYPE, 'money is a string such as "12345.67", not a number'),),
     )
-    reused = Refusal(
-        Code.ID_CONFLICT, "AP-2026-000871 was used on 2026-11-24 with other content; nothing happened"
-    )
+    reused = Refusal(Code.ID_CONFLICT, "AP-2026-000871 was used on 2026-11-24 with other content; nothing happened")
     late = Refusal(Code.TOO_LATE, "AP-2026-000871 may already be at icbc")
     return {
         "payment.accepted": fields(_news("payment.accepted", State.ACCEPTED, 1, send_after_ms=_AT_MS)),

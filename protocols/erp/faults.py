@@ -60,9 +60,7 @@ def _fault(detail: ErrorDetails, names: tuple[str, ...]) -> Fault:
     if own is not None:
         return Fault(pointer(path), own, context["detail"], context["limit"])
     code = _KNOWN.get(kind, FieldCode.TYPE)
-    return Fault(
-        pointer(path), code, _sentence(kind, code, detail["msg"], path, context, names), _limit(context)
-    )
+    return Fault(pointer(path), code, _sentence(kind, code, detail["msg"], path, context, names), _limit(context))
 
 
 def _sentence(
@@ -85,9 +83,7 @@ def _sentence(
     if code is FieldCode.TOO_SHORT:
         return f"must have at least {context['min_length']} item"
     if said.startswith("Input should be "):
-        return said.replace("Input should be ", "must be ").replace(
-            "valid dictionary or instance of", "JSON object,"
-        )
+        return said.replace("Input should be ", "must be ").replace("valid dictionary or instance of", "JSON object,")
     return said
 
 

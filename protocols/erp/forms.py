@@ -100,9 +100,7 @@ class PartyForm(Strict):
 
     def party(self) -> Party:
         """The same as a canon word."""
-        return Party(
-            AccountNumber(self.account), Name(self.name), self.bank_name, self.cnaps, _PARTY_KINDS[self.kind]
-        )
+        return Party(AccountNumber(self.account), Name(self.name), self.bank_name, self.cnaps, _PARTY_KINDS[self.kind])
 
 
 class PaymentSubmit(Form):
@@ -130,11 +128,7 @@ class PaymentSubmit(Form):
 
     def word(self) -> Submit:
         """The order as a canon word. Raises Contradiction."""
-        if (
-            self.not_before is not None
-            and self.valid_until is not None
-            and self.not_before >= self.valid_until
-        ):
+        if self.not_before is not None and self.valid_until is not None and self.not_before >= self.valid_until:
             raise Contradiction(self.contradictions(self.__dict__, frozenset()))
         try:
             money = Money.parse(self.amount, self.currency)
@@ -190,9 +184,7 @@ def _given(name: str) -> dict[str, Any]:
 class StatusQueryForm(Form):
     """What became of an order? Exactly one of the two fields."""
 
-    model_config = ConfigDict(
-        json_schema_extra={"oneOf": [_given("id"), _given("payment")]}, title="StatusQuery"
-    )
+    model_config = ConfigDict(json_schema_extra={"oneOf": [_given("id"), _given("payment")]}, title="StatusQuery")
 
     id: OrderId | None = said("the order's id, as it was sent", "订单编号", None)
     payment: PaymentKey | None = said("the gateway's key of the payment", "网关的付款编号", None)
@@ -219,9 +211,9 @@ class BalanceQueryForm(Form):
 
     model_config = ConfigDict(title="BalanceQuery")
 
-    accounts: Annotated[
-        list[Account], Field(min_length=1, max_length=MAX_ACCOUNTS), bounded(MAX_ACCOUNTS)
-    ] = said("own accounts of the account register", "本单位账户列表")
+    accounts: Annotated[list[Account], Field(min_length=1, max_length=MAX_ACCOUNTS), bounded(MAX_ACCOUNTS)] = said(
+        "own accounts of the account register", "本单位账户列表"
+    )
     max_age: MaxAge = said(
         "an answer this old will do, PT0S asks the bank, at most PT24H",
         "可接受的数据时效,PT0S 表示必须查询银行,最长 PT24H",
@@ -237,9 +229,7 @@ class BalanceQueryForm(Form):
 
     def word(self) -> BalanceQuery:
         """The question as a word; an account named twice is asked once."""
-        return BalanceQuery(
-            tuple(map(AccountNumber, dict.fromkeys(self.accounts))), self.max_age, self.max_wait
-        )
+        return BalanceQuery(tuple(map(AccountNumber, dict.fromkeys(self.accounts))), self.max_age, self.max_wait)
 
 
 class TransactionsQueryForm(Form):
@@ -249,12 +239,8 @@ class TransactionsQueryForm(Form):
 
     account: Account = said("an own account of the account register", "本单位账号")
     first: Day = said("first bank date wanted", "起始日期(银行日期)", alias="from")
-    last: Day = said(
-        f"last bank date wanted; at most {MAX_DAYS} days", f"截止日期;跨度至多 {MAX_DAYS} 天", alias="to"
-    )
-    after: Cursor | None = said(
-        "the `next` of the page before; absent for the first page", "上一页的 `next`", None
-    )
+    last: Day = said(f"last bank date wanted; at most {MAX_DAYS} days", f"截止日期;跨度至多 {MAX_DAYS} 天", alias="to")
+    after: Cursor | None = said("the `next` of the page before; absent for the first page", "上一页的 `next`", None)
     limit: Annotated[int, Field(ge=1, le=1000)] = said("most lines in one page", "每页最多行数", 500)
     max_wait: MaxWait = said(
         "after this long the answer is `expired`, PT1S to PT10M",

@@ -96,9 +96,7 @@ class _Page:
         made = json_schema.schema(message)
         lead = self.meaning(made).rstrip("?")
         if message.replies:
-            lead += f"{self.say('stop')}{self.say('replies')}: " + ", ".join(
-                f"`{name}`" for name in message.replies
-            )
+            lead += f"{self.say('stop')}{self.say('replies')}: " + ", ".join(f"`{name}`" for name in message.replies)
         lead += f"{self.say('stop')}{self.say('schema')}: [`{message.name}.json`](schema/{message.name}.json)"
         parts = [f"### `{message.name}`", lead[:1].upper() + lead[1:]]
         if message.form is PaymentNews:
@@ -122,9 +120,7 @@ class _Page:
             for message in found
         )
         examples = [
-            text
-            for name in ("payment.settled", "payment.in_doubt", CORRECTION_EVENT)
-            for text in self.shown(name)
+            text for name in ("payment.settled", "payment.in_doubt", CORRECTION_EVENT) for text in self.shown(name)
         ]
         return "\n\n".join([_table(head, rows), *examples])
 
@@ -140,9 +136,7 @@ class _Page:
         head = (self.say("field"), self.say("type"), self.say("needed"), self.say("meaning"))
         return _table(head, self.rows(made, made.get("$defs", {}), ""))
 
-    def rows(
-        self, node: Mapping[str, Any], definitions: Mapping[str, Any], prefix: str
-    ) -> list[tuple[str, ...]]:
+    def rows(self, node: Mapping[str, Any], definitions: Mapping[str, Any], prefix: str) -> list[tuple[str, ...]]:
         found: list[tuple[str, ...]] = []
         for name, field in node["properties"].items():
             needed = self.say("yes") if name in node.get("required", ()) else self.default(field)

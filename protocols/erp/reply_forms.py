@@ -19,9 +19,7 @@ from protocols.erp.words import CommandType
 
 Instant = Annotated[str, WithJsonSchema({"type": "string", "format": "date-time"})]
 BankDay = Annotated[str, WithJsonSchema({"type": "string", "format": "date"})]
-SignedAmount = Annotated[
-    str, WithJsonSchema({"type": "string", "pattern": r"^-?(0|[1-9][0-9]*)(\.[0-9]{1,4})?$"})
-]
+SignedAmount = Annotated[str, WithJsonSchema({"type": "string", "pattern": r"^-?(0|[1-9][0-9]*)(\.[0-9]{1,4})?$"})]
 Iso = Literal["ACTC", "ACSP", "ACSC", "PDNG", "RJCT", "CANC"]
 
 
@@ -49,9 +47,7 @@ class Told(BaseModel):
 class ErrorItem(Told):
     """One fault of one field."""
 
-    at: str = said(
-        "JSON pointer to the field; empty for the whole body", "字段的 JSON 指针;空串表示整个消息体"
-    )
+    at: str = said("JSON pointer to the field; empty for the whole body", "字段的 JSON 指针;空串表示整个消息体")
     code: FieldCodeName = said("what is wrong, of the closed list below", "错误代码,见下表")
     detail: str = said("the same in words, for people", "文字说明")
     limit: int | None = said("the number that was broken, if one was", "被突破的限值", None)
@@ -92,13 +88,9 @@ class PaymentNews(Told):
     seq: int = said("number of this news, from 1; the highest wins", "消息序号,从 1 开始;以最大者为准")
     at: Instant = said("when it changed, UTC", "变化时间(UTC)")
     final: bool = said("whether the ERP may book on it", "ERP 是否可据此记账")
-    iso: Iso | None = said(
-        "ISO 20022 payment status; absent in a correction", "ISO 20022 状态;更正消息中没有", None
-    )
+    iso: Iso | None = said("ISO 20022 payment status; absent in a correction", "ISO 20022 状态;更正消息中没有", None)
     certainty: CertaintyName = said("what is known about the money", "资金状况")
-    resend: ResendName = said(
-        "whether, and with which id, the order may be sent again", "是否可重发及使用哪个编号"
-    )
+    resend: ResendName = said("whether, and with which id, the order may be sent again", "是否可重发及使用哪个编号")
     replayed: bool = said("true in the reply to a repeated command", "对重复命令的应答为 true")
     kind: KindName | None = said("what sort of order", "订单种类", None)
     amount: SignedAmount | None = said("the order's amount", "订单金额", None)
@@ -109,19 +101,13 @@ class PaymentNews(Told):
     bank_text: str | None = said("the bank's text, unchanged", "银行返回信息", None)
     booked_at: Instant | None = said("when the bank booked it", "银行记账时间", None)
     fee: MoneyAmount | None = said("what the bank charged", "手续费", None)
-    was: StateName | None = said(
-        "the state it left, when it comes out of doubt", "脱离未知状态之前的状态", None
-    )
+    was: StateName | None = said("the state it left, when it comes out of doubt", "脱离未知状态之前的状态", None)
     evidence: str | None = said(
         "where the word came from: submit, late, enquiry, returns, statement, persons", "结论来源", None
     )
-    reported: FateName | None = said(
-        "in a correction: what the bank says now", "更正消息中:银行现在的说法", None
-    )
+    reported: FateName | None = said("in a correction: what the bank says now", "更正消息中:银行现在的说法", None)
     next_enquiry: Instant | None = said("when the bank will be asked next", "下次查询时间", None)
-    hold_reason: str | None = said(
-        "why it is held: approval, new_payee, suspected_duplicate", "暂停原因", None
-    )
+    hold_reason: str | None = said("why it is held: approval, new_payee, suspected_duplicate", "暂停原因", None)
     send_after: Instant | None = said("nothing is sent before this moment", "此时刻之前不发送", None)
     batch: str | None = said("the batch it belongs to", "所属批次", None)
     item_no: int | None = said("its number in the batch, from 1", "批内序号", None)

@@ -25,9 +25,7 @@ _BROKEN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _SHOWN_CHARS = 64
 
 
-def message_type(
-    routing_key: str, header_type: str | None, property_type: str | None
-) -> CommandType | Refusal:
+def message_type(routing_key: str, header_type: str | None, property_type: str | None) -> CommandType | Refusal:
     """Which command this is: the routing key says it, else header `type`, else property `type`.
 
     Those that are present must agree. A name that is no command is refused with the nearest one that is.
@@ -74,9 +72,7 @@ def is_direct(queue: str) -> bool:
 def _unknown(where: str, name: str) -> Refusal:
     shown = _shown(name)
     if name in _PLANNED:
-        return Refusal(
-            Code.UNKNOWN_TYPE, f"{shown} is not offered by this version; it offers {_list(_NAMES)}"
-        )
+        return Refusal(Code.UNKNOWN_TYPE, f"{shown} is not offered by this version; it offers {_list(_NAMES)}")
     near = get_close_matches(name[:_SHOWN_CHARS], _NAMES, n=1)
     advice = f"did you mean {near[0]}?" if near else f"this version offers {_list(_NAMES)}"
     return Refusal(Code.UNKNOWN_TYPE, f"{where} {shown!r} names no command; {advice}")

@@ -35,9 +35,7 @@ _PAYMENT_PATTERN = r"^[0-9A-HJKMNP-TV-Z]{26}$"
 _TAG_PATTERN = r"^[0-9A-Za-z_][0-9A-Za-z_.-]{0,63}$"
 _CURSOR_PATTERN = r"^[0-9A-Za-z_-]{1,2048}$"
 _DATE_PATTERN = r"^2[0-9]{3}-[0-9]{2}-[0-9]{2}$"
-_TIME_PATTERN = (
-    r"^2[0-9]{3}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?(Z|[+-][0-9]{2}:[0-9]{2})$"
-)
+_TIME_PATTERN = r"^2[0-9]{3}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?(Z|[+-][0-9]{2}:[0-9]{2})$"
 _DURATION_PATTERN = r"^PT([0-9]{1,2}H([0-9]{1,4}M)?([0-9]{1,5}S)?|[0-9]{1,4}M([0-9]{1,5}S)?|[0-9]{1,5}S)$"
 _DURATION = re.compile(r"PT(?=[0-9])(?:([0-9]{1,2})H)?(?:([0-9]{1,4})M)?(?:([0-9]{1,5})S)?\Z", re.ASCII)
 _LEADING_DIGITS = re.compile(r"[0-9]+")
@@ -84,9 +82,7 @@ def _text(max_chars: int, min_chars: int = 1) -> Callable[[object], str]:
     return read
 
 
-def _formed(
-    pattern: str, what: str, max_chars: int, code: FieldCode = FieldCode.PATTERN
-) -> Callable[[object], str]:
+def _formed(pattern: str, what: str, max_chars: int, code: FieldCode = FieldCode.PATTERN) -> Callable[[object], str]:
     matches = re.compile(pattern.removesuffix("$") + r"\Z", re.ASCII).match
 
     def read(value: object) -> str:
@@ -114,9 +110,7 @@ _amount_formed = _formed(
     20,
     FieldCode.AMOUNT,
 )
-_time_formed = _formed(
-    _TIME_PATTERN, "a time with a zone, such as 2026-11-24T17:00:00+08:00", 40, FieldCode.TIME
-)
+_time_formed = _formed(_TIME_PATTERN, "a time with a zone, such as 2026-11-24T17:00:00+08:00", 40, FieldCode.TIME)
 _date_formed = _formed(_DATE_PATTERN, "a day, such as 2026-11-24", 10)
 _duration_formed = _formed(_DURATION_PATTERN, "a duration in hours, minutes and seconds, such as PT30S", 16)
 
@@ -174,9 +168,7 @@ def _schema(pattern: str, max_chars: int, **more: Any) -> WithJsonSchema:
 
 def _text_schema(max_chars: int, min_chars: int = 1) -> WithJsonSchema:
     pattern = _TEXT_PATTERN if min_chars else rf"^({_TEXT_PATTERN[1:-1]})?$"
-    return WithJsonSchema(
-        {"type": "string", "minLength": min_chars, "maxLength": max_chars, "pattern": pattern}
-    )
+    return WithJsonSchema({"type": "string", "minLength": min_chars, "maxLength": max_chars, "pattern": pattern})
 
 
 OrderId = Annotated[
@@ -217,9 +209,7 @@ TagName = Annotated[
 Amount = Annotated[str, PlainValidator(_amount), _schema(AMOUNT_PATTERN, 20)]
 Time = Annotated[datetime, PlainValidator(_time), _schema(_TIME_PATTERN, 40, format="date-time")]
 Day = Annotated[date, PlainValidator(_date), _schema(_DATE_PATTERN, 10, format="date")]
-MaxAge = Annotated[
-    int, PlainValidator(_duration(0, 86_400)), _schema(_DURATION_PATTERN, 16, format="duration")
-]
+MaxAge = Annotated[int, PlainValidator(_duration(0, 86_400)), _schema(_DURATION_PATTERN, 16, format="duration")]
 MaxWait = Annotated[int, PlainValidator(_duration(1, 600)), _schema(_DURATION_PATTERN, 16, format="duration")]
 Text140 = Annotated[str, PlainValidator(_text(140)), _text_schema(140)]
 Purpose = Annotated[str, PlainValidator(_text(200, 0)), _text_schema(200, 0)]

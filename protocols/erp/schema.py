@@ -66,9 +66,7 @@ def write(folder: Path) -> list[str]:
 
 def main() -> None:
     """`python -m protocols.erp.schema --write FOLDER`."""
-    parser = argparse.ArgumentParser(
-        description="Write the ERP contract: schemas, examples, reference pages."
-    )
+    parser = argparse.ArgumentParser(description="Write the ERP contract: schemas, examples, reference pages.")
     parser.add_argument("--write", type=Path, required=True, metavar="FOLDER")
     changed = write(parser.parse_args().write)
     print(f"{len(changed)} file(s) written: {', '.join(changed)}" if changed else "nothing has changed")

@@ -52,9 +52,7 @@ _TEXT = Shape("text")
 def shape(form: type[BaseModel]) -> Shape:
     """The shape of a message, from its class."""
     hints = get_type_hints(form, include_extras=True)
-    return Shape(
-        "object", {field.alias or name: _shape(hints[name]) for name, field in form.model_fields.items()}
-    )
+    return Shape("object", {field.alias or name: _shape(hints[name]) for name, field in form.model_fields.items()})
 
 
 def _shape(hint: Any) -> Shape:
@@ -162,9 +160,7 @@ def write(type_: str, value: Mapping[str, Any], form: type[BaseModel]) -> bytes:
 
 
 def _fields(value: Mapping[str, Any], fields: Mapping[str, Shape]) -> list[Markup]:
-    return [
-        _element(name, inner, fields.get(name, _TEXT)) for name, inner in value.items() if inner is not None
-    ]
+    return [_element(name, inner, fields.get(name, _TEXT)) for name, inner in value.items() if inner is not None]
 
 
 def _element(name: str, value: Any, expected: Shape) -> Markup:
@@ -173,7 +169,5 @@ def _element(name: str, value: Any, expected: Shape) -> Markup:
     if expected.kind == "array":
         return el(name, [_element("item", item, expected.inner or _TEXT) for item in value])
     if expected.kind == "map":
-        return el(
-            name, [el("entry", {"key": key}, str(item)) for key, item in value.items() if item is not None]
-        )
+        return el(name, [el("entry", {"key": key}, str(item)) for key, item in value.items() if item is not None])
     return el(name, str(value).lower() if isinstance(value, bool) else str(value))

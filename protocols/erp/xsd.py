@@ -115,11 +115,7 @@ def _simple(node: Mapping[str, Any], base: str) -> Markup:
 
 def _note(node: Mapping[str, Any]) -> Markup | None:
     text = node.get("description")
-    return (
-        el("xs:annotation", el("xs:documentation", f"{text} {node.get('x-zh', '')}".strip()))
-        if text
-        else None
-    )
+    return el("xs:annotation", el("xs:documentation", f"{text} {node.get('x-zh', '')}".strip())) if text else None
 
 
 def _indented(root: Markup) -> str:

@@ -1,4 +1,6 @@
-"""A real RabbitMQ for tests: a virtual host of their own, an ERP's blocking client, a wire that can be cut or frozen."""
+"""A real RabbitMQ for tests: a virtual host of their own, an ERP's blocking client, a wire that can be cut or
+frozen.
+"""
 
 from __future__ import annotations
 
@@ -126,7 +128,9 @@ class Rabbit:
 
 @contextmanager
 def rabbit_for_tests(name: str) -> Iterator[Rabbit]:
-    """A virtual host for one test module: made with rabbitmqctl where that works, else the one in broker.json."""
+    """A virtual host for one test module: made with rabbitmqctl where that works, else the one in
+    broker.json.
+    """
     found = json.loads(broker_file().read_text(encoding="utf-8")) if broker_file().exists() else {}
     private = bool(found.get("private"))
     try:
@@ -172,7 +176,9 @@ class Ears:
 
 
 async def until(condition: Callable[[], bool], limit_s: float = 15.0) -> None:
-    """Let the reactor run until the condition holds; the other side is a real process, so no clock can be advanced."""
+    """Let the reactor run until the condition holds; the other side is a real process, so no clock can be
+    advanced.
+    """
     from twisted.internet import reactor
 
     for _ in range(int(limit_s / 0.01)):
@@ -227,7 +233,9 @@ class _In(_End):
 
 
 class Wire:
-    """A TCP proxy to the broker. `frozen`: nothing passes, as on a dead line; `deaf`: nothing reaches the broker."""
+    """A TCP proxy to the broker. `frozen`: nothing passes, as on a dead line; `deaf`: nothing reaches the
+    broker.
+    """
 
     def __init__(self, reactor: Any, rabbit: Rabbit, context: Any = None) -> None:
         """With `context` (an SSL context factory) the client's side speaks TLS."""

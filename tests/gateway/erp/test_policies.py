@@ -1,4 +1,6 @@
-"""Reading and judging policies; the management API is played by a server of ours with RabbitMQ's documented answer."""
+"""Reading and judging policies; the management API is played by a server of ours with RabbitMQ's documented
+answer.
+"""
 
 from __future__ import annotations
 
@@ -54,9 +56,15 @@ def test_the_smaller_limit_holds_and_minus_one_is_none() -> None:
     assert effective({"x-message-ttl": 9}, {"message-ttl": 7})["message-ttl"] == 7
 
 
-def test_empty_tables_arrive_as_lists() -> None:
+def test_tables_are_read_as_the_api_and_as_rabbitmqctl_write_them() -> None:
     (found,) = from_json([{"name": "q", "arguments": [], "effective_policy_definition": [], "policy": ""}])
     assert found == QueueReport("q", {}, {}, ())
+    (found,) = from_json([{"name": "q", "arguments": {"x-overflow": "drop-head"}, "operator_policy": "op",
+                           "effective_policy_definition": {"expires": 5}}])
+    assert found == QueueReport("q", {"x-overflow": "drop-head"}, {"expires": 5}, ("op",))
+    (found,) = from_json([{"name": "q", "arguments": [["x-overflow", "longstr", "drop-head"]], "policy": "broad",
+                           "effective_policy_definition": [["expires", 5]]}])
+    assert found == QueueReport("q", {"x-overflow": "drop-head"}, {"expires": 5}, ("broad",))
 
 
 class Management(Resource):

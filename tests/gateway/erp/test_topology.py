@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -256,17 +257,17 @@ def test_the_committed_definitions_are_what_the_code_says() -> None:
     assert json.loads(COMMITTED.read_text(encoding="utf-8")) == definitions(standard())
 
 
-async def test_imported_definitions_are_complete_and_keep_senders_apart(rabbit: Rabbit, tmp_path: Path) -> None:
+async def test_imported_definitions_are_complete_and_keep_senders_apart(rabbit: Rabbit) -> None:
     vhost = f"{rabbit.address.vhost}-import"
     gateway, demo, other = (f"{rabbit.address.user}-{role}" for role in ("gw", "demo", "other"))
     exported = definitions(standard(), vhost=vhost, gateway_user=gateway, senders=(
         SenderAccess("demo", (demo,)), SenderAccess("other", (other,))))
-    file = tmp_path / "definitions.json"
-    file.write_text(json.dumps(exported), encoding="utf-8")
-    for folder in (*tmp_path.parents, tmp_path):
-        if folder.owner() == file.owner() and folder.is_relative_to("/tmp/pytest-of-" + file.owner()):
-            folder.chmod(0o755)  # rabbitmqctl may become another user
-    rabbit.rule("import_definitions", str(file))
+    # Not in pytest's own folder: rabbitmqctl may become another user, whom that folder keeps out.
+    with tempfile.NamedTemporaryFile("w", suffix=".json", encoding="utf-8") as file:
+        file.write(json.dumps(exported))
+        file.flush()
+        Path(file.name).chmod(0o644)
+        rabbit.rule("import_definitions", file.name)
     try:
         there = replace(rabbit, address=replace(rabbit.address, vhost=vhost, user=gateway, password="g"))
         with pytest.raises(pika.exceptions.AMQPConnectionError):

@@ -56,9 +56,7 @@ def _texts(max_size: int, min_size: int = 1) -> st.SearchStrategy[str]:
 
 ids = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1, max_size=64)
 accounts = st.from_regex(r"[0-9A-Za-z][0-9A-Za-z-]{0,39}", fullmatch=True)
-tags = st.dictionaries(
-    st.from_regex(r"[0-9A-Za-z_][0-9A-Za-z_.-]{0,20}", fullmatch=True), _texts(40, 0), max_size=20
-)
+tags = st.dictionaries(st.from_regex(r"[0-9A-Za-z_][0-9A-Za-z_.-]{0,20}", fullmatch=True), _texts(40, 0), max_size=20)
 zones = st.integers(-14 * 60, 14 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))
 times = st.datetimes(datetime(2001, 1, 1), datetime(2998, 1, 1), timezones=zones).map(
     lambda at: at.replace(microsecond=at.microsecond // 1000 * 1000)

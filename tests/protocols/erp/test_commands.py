@@ -174,9 +174,7 @@ def test_unusual_names_pass_here_and_are_the_banks_to_judge(name: str) -> None:
 
 def test_limits_of_length() -> None:
     assert order(changed(id="x" * 64)).id == "x" * 64
-    assert faults(changed(id="x" * 65))["/id"] == Fault(
-        "/id", FieldCode.TOO_LONG, "65 characters, limit 64", 64
-    )
+    assert faults(changed(id="x" * 65))["/id"] == Fault("/id", FieldCode.TOO_LONG, "65 characters, limit 64", 64)
     assert faults(changed(id="付款单1"))["/id"].code is FieldCode.PATTERN
     assert order(changed(purpose="款" * 200)).purpose == "款" * 200
     assert faults(changed(purpose="款" * 201))["/purpose"].limit == 200
@@ -295,9 +293,7 @@ def test_cancel() -> None:
 def test_status_wants_exactly_one_name() -> None:
     key = "01KA5V3Q8ZJ4M2N7R9T6W0XYBC"
     assert read(CommandType.STATUS_QUERY, None, b'{"id":"A1"}') == StatusQuery(id="A1")
-    assert read(CommandType.STATUS_QUERY, None, as_json({"payment": key, "id": None})) == StatusQuery(
-        payment=key
-    )
+    assert read(CommandType.STATUS_QUERY, None, as_json({"payment": key, "id": None})) == StatusQuery(payment=key)
     assert faults({}, CommandType.STATUS_QUERY)["/id"].code is FieldCode.REQUIRED
     assert set(faults({"id": "A", "payment": key}, CommandType.STATUS_QUERY)) == {"/payment"}
     assert set(faults({"x": 1}, CommandType.STATUS_QUERY)) == {"/x", "/id"}
@@ -308,18 +304,14 @@ def test_status_wants_exactly_one_name() -> None:
 def test_balance() -> None:
     got = read(CommandType.BALANCE_QUERY, None, as_json({"accounts": ["1", "2", "1"], "max_age": "PT1H1M1S"}))
     assert got == BalanceQuery((AccountNumber("1"), AccountNumber("2")), 3661, 60)
-    got = read(
-        CommandType.BALANCE_QUERY, None, as_json({"accounts": ["1"], "max_age": "PT0S", "max_wait": "PT10M"})
-    )
+    got = read(CommandType.BALANCE_QUERY, None, as_json({"accounts": ["1"], "max_age": "PT0S", "max_wait": "PT10M"}))
     assert got == BalanceQuery((AccountNumber("1"),), 0, 600)
     assert faults({"accounts": []}, CommandType.BALANCE_QUERY)["/accounts"].code is FieldCode.TOO_SHORT
     assert set(faults({"accounts": ["1", 2]}, CommandType.BALANCE_QUERY)) == {"/accounts/1"}
     assert faults({"accounts": "1"}, CommandType.BALANCE_QUERY)["/accounts"].code is FieldCode.TYPE
 
 
-@pytest.mark.parametrize(
-    "text", ["PT", "P1D", "30", "PT-1S", "PT0.5S", "pt5s", "PT1S1H", "PT25H", "PT99999S", "PT5"]
-)
+@pytest.mark.parametrize("text", ["PT", "P1D", "30", "PT-1S", "PT0.5S", "pt5s", "PT1S1H", "PT25H", "PT99999S", "PT5"])
 def test_durations_that_are_none(text: str) -> None:
     assert set(faults({"accounts": ["1"], "max_age": text}, CommandType.BALANCE_QUERY)) == {"/max_age"}
 
@@ -349,12 +341,8 @@ def test_the_id_of_a_refused_command() -> None:
     assert claimed_id("text/plain", b'{"id":"A1"}') is None
 
 
-@given(
-    st.sampled_from(CommandType), st.sampled_from(["application/json", "application/xml", None]), st.binary()
-)
-@example(
-    SUBMIT, "application/xml", b'<payment.submit xmlns="urn:bankgw:1"><tags><entry/></tags></payment.submit>'
-)
+@given(st.sampled_from(CommandType), st.sampled_from(["application/json", "application/xml", None]), st.binary())
+@example(SUBMIT, "application/xml", b'<payment.submit xmlns="urn:bankgw:1"><tags><entry/></tags></payment.submit>')
 def test_any_bytes_are_read_or_refused(type_: CommandType, content_type: str | None, body: bytes) -> None:
     read(type_, content_type, body)
     claimed_id(content_type, body)

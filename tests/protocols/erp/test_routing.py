@@ -30,8 +30,12 @@ def test_each_place_names_it(type_: CommandType) -> None:
 
 
 def test_places_must_agree() -> None:
-    for named in (("payment.submit", "payment.cancel", None), ("payment.submit", None, "status.query"),
-                  (None, "payment.submit", "payment.cancel"), ("payment.submit", "payment.submit", "status.query")):
+    for named in (
+        ("payment.submit", "payment.cancel", None),
+        ("payment.submit", None, "status.query"),
+        (None, "payment.submit", "payment.cancel"),
+        ("payment.submit", "payment.submit", "status.query"),
+    ):
         found = refusal(*named)  # fmt: skip
         assert found.code is Code.TYPE_CONFLICT
         for name in filter(None, named):

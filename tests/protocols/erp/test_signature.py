@@ -10,7 +10,7 @@ from protocols.erp.signature import check_signature, sign
 
 KEY, BODY, ID = b"0123456789abcdef0123456789abcdef", b'{"id":"AP-1"}', "0197d7c5-1b5e-7c33-8d0e-0d4f4c7a2b11"
 # printf '%s\n%s' "$ID" "$BODY" | openssl dgst -sha256 -hmac "$KEY"
-KNOWN = "FILL"
+KNOWN = "68ee1dd8aed9d34a47011eb4c5cb7bd62c6426c9f276f32161ff6cb8f805114a"
 
 
 def test_the_documented_construction() -> None:

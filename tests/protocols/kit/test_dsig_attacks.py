@@ -197,7 +197,7 @@ def test_the_template_itself_is_good(bank: KeyPair) -> None:
 
 # What stock xmlsec could not even sign or refuses itself; the gate must not let it come that far.
 NEVER_COMPUTED: Final[dict[str, tuple[str, str, str]]] = {
-    "61 empty value": ("<ds:SignatureValue>", "<ds:SignatureValue/><ds:gone>", ""),
+    "61 the value in another element": ("<ds:SignatureValue>", "<ds:SignatureValue/><ds:gone>", ""),
     "62 two SignedInfo": ("<ds:SignatureValue>", "<ds:SignedInfo/><ds:SignatureValue>", "structure"),
     "63 SignedInfo deeper": ("<ds:SignedInfo>", "<ds:SignedInfo><ds:SignedInfo/>", "structure"),
     "71 http": ('URI=""', 'URI="http://127.0.0.1:1/x"', "structure"),
@@ -282,6 +282,13 @@ def test_64_no_reference_at_all(bank: KeyPair) -> None:
     assert parent is not None
     parent.remove(found)
     assert reason_of(etree.tostring(root), ENVELOPED, bank.pin) == "structure"
+
+
+def test_61_an_empty_value(bank: KeyPair) -> None:
+    prepared = dsig.prepare(signing.answer(), ENVELOPED)
+    document = prepared.before + prepared.between + prepared.after
+    assert reason_of(document, ENVELOPED, bank.pin) == "signature"
+    assert reason_of(edited(document, "</ds:SignatureValue>", "AAAA</ds:SignatureValue>"), ENVELOPED, bank.pin)
 
 
 def test_60_unsigned_and_58_signed_twice(bank: KeyPair) -> None:

@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 from lxml import etree
 
-from gateway.simbank.ledger import Account
-from protocols.bank import Submit
+from protocols.bank import BadOptions
 from protocols.banks import sample
 from protocols.banks.sample.messages import Declined
 from protocols.canon.money import Money
@@ -19,7 +18,7 @@ from protocols.canon.party import AccountNumber
 from protocols.canon.query import BalanceQuestion, LinesQuestion, ReturnsQuestion
 from protocols.canon.statement import Direction, Page
 from protocols.kit.errors import ProtocolError
-from tests.protocols.banks.sample.paper import CREDITOR, DEBTOR, keys, stage, xmlsec_signed
+from tests.protocols.banks.sample.paper import CREDITOR, DEBTOR, answer, keys, public_pem, stage, xmlsec_signed
 from tests.world.dialogue import NOON, Stage, order_of
 
 TODAY = NOON.date()
@@ -202,15 +201,6 @@ def test_money_carries_no_token_and_questions_do() -> None:
     assert (made.said[-2].money, made.said[-1].money) == (True, False)
 
 
-def test_no_question_yields_a_submit() -> None:
-    made = stage()
-    asked = made.bank.questions
-    assert asked.balance is not None
-    conversation = asked.balance(BalanceQuestion(OWN), made.context())
-    step = next(conversation)
-    assert not isinstance(step, Submit)
-
-
 # ---- options ---------------------------------------------------------------------------------------
 
 
@@ -235,9 +225,6 @@ def test_no_question_yields_a_submit() -> None:
     ],
 )
 def test_bad_options_name_the_key(key: str, value: Any) -> None:
-    from protocols.bank import BadOptions
-    from tests.protocols.banks.sample.paper import public_pem
-
     good = {"bank_certificate": public_pem(keys().bank)}
     assert sample.build(good).profile.name == "sample"
     with pytest.raises(BadOptions) as refused:
@@ -246,8 +233,6 @@ def test_bad_options_name_the_key(key: str, value: Any) -> None:
 
 
 def test_both_keys_are_believed_during_a_change() -> None:
-    from tests.protocols.banks.sample.paper import answer, public_pem
-
     pem = (public_pem(keys().stranger) + public_pem(keys().bank)).decode()
     both = sample.build({"bank_certificate": pem})
     assert both.read(Kind.PAYMENT, answer()) == both.read(Kind.PAYMENT, answer(key=keys().stranger))

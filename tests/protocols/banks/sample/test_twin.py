@@ -11,6 +11,8 @@ from protocols.bank import BadOptions
 from protocols.banks.sample import twin
 from protocols.canon.order import Kind
 from protocols.canon.outcome import Fate
+from protocols.canon.party import AccountNumber
+from protocols.canon.query import LinesQuestion
 from protocols.kit.errors import ProtocolError
 from tests.protocols.banks.sample.paper import (
     GOLDEN,
@@ -136,9 +138,6 @@ def test_entities_and_markup_survive_both_ways() -> None:
     assert made.talk(made.bank.money[Kind.PAYMENT](order, made.context(REFERENCE))).fate is Fate.SETTLED
     [execution] = made.ledger.truth()[REFERENCE]
     assert execution.instruction.purpose == nasty
-    from protocols.canon.party import AccountNumber
-    from protocols.canon.query import LinesQuestion
-
     question = LinesQuestion(AccountNumber("0000000000000000017"), made.time.now.date(), made.time.now.date())
     assert made.bank.questions.lines is not None
     [line] = made.talk(made.bank.questions.lines(question, made.context())).lines

@@ -1,0 +1,125 @@
+"""Replies: balances and entries as the bank stated them, and refusals that cannot be misread."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta, timezone
+
+import pytest
+
+from protocols.canon.errors import CODES, Code, Refusal
+from protocols.canon.money import Money
+from protocols.canon.outcome import State
+from protocols.canon.party import AccountNumber, Name
+from protocols.canon.statement import Balance, Direction, Line, Page
+from protocols.erp.news import News, fields
+from protocols.erp.replies import (
+    BalanceAnswer,
+    balance_result,
+    line_id,
+    rejection,
+    status_result,
+    transactions_page,
+    write,
+)
+from protocols.erp.words import CommandType, TransactionsQuery
+
+OWN = AccountNumber("0000000000000000017")
+LINE = Line(OWN, "S1", Direction.DEBIT, Money(1234567), date(2026, 11, 24))
+QUERY = TransactionsQuery(OWN, date(2026, 11, 1), date(2026, 11, 24), None, 500, 60)
+
+
+def test_a_refused_order() -> None:
+    said = rejection(CommandType.PAYMENT_SUBMIT, "AP-1", Refusal(Code.SCHEMA, "1 field wrong"))
+    assert (said["event"], said["id"], said["state"]) == ("payment.rejected", "AP-1", "rejected")
+    assert said["error"]["resend"] == "same_id"
+    assert "id" not in rejection(CommandType.PAYMENT_SUBMIT, None, Refusal(Code.MALFORMED, "x"))
+
+
+@pytest.mark.parametrize("command", [*set(CommandType) - {CommandType.PAYMENT_SUBMIT}, None])
+def test_no_other_refusal_looks_like_a_rejected_payment(command: CommandType | None) -> None:
+    # "payment.cancel came too late" must never be read as "the payment was rejected": the money is moving.
+    said = rejection(command, "AP-1", Refusal(Code.TOO_LATE, "AP-1 may already be at icbc"))
+    assert said["event"] == "command.rejected"
+    assert "state" not in said
+    assert said["error"]["resend"] == "never"
+
+
+def test_a_conflict_says_nothing_about_the_payment_that_has_the_id() -> None:
+    said = rejection(CommandType.PAYMENT_SUBMIT, "AP-1", Refusal(Code.ID_CONFLICT, "x"))
+    assert said["event"] == "payment.rejected"
+    assert "state" not in said
+
+
+@pytest.mark.parametrize("code", Code)
+def test_every_code_can_be_told(code: Code) -> None:
+    error = rejection(CommandType.PAYMENT_SUBMIT, "AP-1", Refusal(code, "why"))["error"]
+    assert (error["type"], error["title"]) == (f"urn:bankgw:error:{code.value}", "why")
+    assert error["resend"] == CODES[code].resend.value
+
+
+def test_status_is_the_last_news_under_another_name() -> None:
+    news = News("payment.settled", "AP-1", "01J", "kingdee", "icbc", State.SETTLED, 3, 0, bank_code="0000")
+    assert status_result(news) == fields(news) | {"event": "status.result"}
+
+
+def test_balances_are_what_the_bank_stated() -> None:
+    full = Balance(OWN, Money(100), Money(-50), Money(0), Money(7))
+    bare = Balance(AccountNumber("2"), None, None)
+    silent = Refusal(Code.BANK_UNAVAILABLE, "no answer")
+    said = balance_result(
+        [BalanceAnswer(full, "CNY", 0, "bank"), BalanceAnswer(bare, "USD", 1, "cache")], [(AccountNumber("3"), silent)]
+    )
+    assert said["balances"] == [
+        {"account": OWN.clear, "currency": "CNY", "book": "1.00", "available": "-0.50", "frozen": "0.00",
+         "previous_day": "0.07", "as_of": "1970-01-01T00:00:00.000Z", "source": "bank"},
+        {"account": "2", "currency": "USD", "as_of": "1970-01-01T00:00:00.001Z", "source": "cache"},
+    ]  # fmt: skip
+    (error,) = said["errors"]
+    assert (error["account"], error["code"], error["resend"]) == ("3", "bank_unavailable", "same_id")
+
+
+def test_a_page_of_entries() -> None:
+    shanghai = timezone(timedelta(hours=8))
+    full = replace(
+        LINE, booked_at=datetime(2026, 11, 24, 17, 0, 0, 123456, shanghai), value_date=date(2026, 11, 25),
+        counterparty_account=AccountNumber("25"), counterparty_name=Name("乙"), counterparty_bank="行", text="货款",
+        balance=Money(-1), reference="R1", fee=True,
+    )  # fmt: skip
+    said = transactions_page(
+        QUERY, Page((full, LINE), opening=Money(0), closing=Money(5)), None, {"R1": "01J", "R2": "no"}
+    )
+    assert said["lines"][0] == {
+        "line": line_id(LINE), "bank_line_id": "S1", "direction": "debit", "amount": "12345.67", "currency": "CNY",
+        "bank_date": "2026-11-24", "booked_at": "2026-11-24T09:00:00.123Z", "value_date": "2026-11-25",
+        "counterparty": {"account": "25", "name": "乙", "bank": "行"}, "text": "货款", "balance": "-0.01", "fee": True,
+        "reference": "R1", "matched_payment": "01J",
+    }  # fmt: skip
+    assert set(said["lines"][1]) == {
+        "line", "bank_line_id", "direction", "amount", "currency", "bank_date", "text", "fee"}  # fmt: skip
+    assert (said["complete"], said["opening"], said["closing"]) == (True, "0.00", "0.05")
+    assert "next" not in said
+    more = transactions_page(QUERY, Page((), cursor="2"), "sealed", {})
+    assert (more["complete"], more["next"], more["lines"]) == (False, "sealed", [])
+
+
+def test_a_lines_id_is_stable_and_its_own() -> None:
+    enriched = replace(
+        LINE, text="later", counterparty_name=Name("later"), balance=Money(1), reference="R",
+        booked_at=datetime(2026, 11, 24, tzinfo=UTC),
+    )  # fmt: skip
+    assert line_id(enriched) == line_id(LINE) == "3531a3bc7ad594cb5f00502c05b5dc29"
+    others = {
+        line_id(replace(LINE, account=AccountNumber("2"))), line_id(replace(LINE, bank_line_id="S2")),
+        line_id(replace(LINE, bank_date=date(2025, 11, 24))), line_id(replace(LINE, occurrence=1)), line_id(LINE),
+    }  # fmt: skip
+    assert len(others) == 5
+
+
+def test_the_form_follows_the_command() -> None:
+    said = rejection(CommandType.BALANCE_QUERY, None, Refusal(Code.EXPIRED, "<late> & gone"))
+    assert json.loads(write("command.rejected", said)) == said
+    document = write("command.rejected", said, "application/xml").decode()
+    assert '<command.rejected xmlns="urn:bankgw:1"><event>command.rejected</event>' in document
+    assert "&lt;late&gt; &amp; gone" in document
