@@ -105,7 +105,7 @@ def management_reports(reactor: Any, url: str, vhost: str) -> Callable[[], Await
     headers = Headers({b"authorization": [b"Basic " + base64.b64encode(login.encode())]})
 
     async def ask() -> list[QueueReport]:
-        agent: Any = Agent(reactor, connectTimeout=_ANSWER_IN_S)  # type: ignore[no-untyped-call]
+        agent: Any = Agent(reactor, connectTimeout=_ANSWER_IN_S)
         response = await agent.request(b"GET", where.encode(), headers)
         body = _Body()
         response.deliverBody(body)

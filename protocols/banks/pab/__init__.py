@@ -25,9 +25,7 @@ def build(options: Mapping[str, Any]) -> Bank:
     codes = meanings()
     payments = Payments(chosen, sender, codes)
     statements = Statements(chosen, sender, codes)
-    business = Port(
-        "business", answers, kept=False, first_byte_s=chosen.first_byte_s, exchange_s=chosen.exchange_s
-    )
+    business = Port("business", answers, kept=False, first_byte_s=chosen.first_byte_s, exchange_s=chosen.exchange_s)
     return Bank(
         profile=profile(chosen),
         ports={"business": business},

@@ -225,9 +225,7 @@ def _request_4019(account: str, place: Place) -> Markup:
     )
 
 
-def _page(
-    result: etree._Element, place: Place, question: LinesQuestion
-) -> tuple[tuple[Line, ...], Place | None]:
+def _page(result: etree._Element, place: Place, question: LinesQuestion) -> tuple[tuple[Line, ...], Place | None]:
     """The lines of one answer, and the next page of the same leg if the bank says there is one."""
     elements = several(result, "list")
     stated = value_or(result, "PageRecCount")

@@ -5,7 +5,8 @@ It keeps the habits seen in public logs: a blank before `?>`, elements no manual
 100 bytes, and 4005 answers that carry the original voucher where the header serial belongs.
 
 Options: `enterprise_code` (any, when left out), `page_lines_4008` (10), `rate_limit_per_s` (4008 only, none
-when left out), `cheap` (accepted, changes nothing: there is no signature to skip).
+when left out), `wordy` (descriptions too long for their field), `cheap` (changes nothing: there is no
+signature to skip).
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ _RESULT: Final = {
     Booked.REFUSED: "YQ9982:验证收款方户名失败!",
     Booked.RETURNED: "000000:转账交易成功",
 }
+_EXPLANATION: Final = ",请联系客户经理" * 8
 T = TypeVar("T")
 
 
@@ -113,6 +115,7 @@ class B2Bi:
     enterprise_code: str = ""
     page_lines_4008: int = 10
     rate_limit_per_s: int = 0
+    wordy: bool = False
     ports: tuple[str, ...] = ("business",)
     _asked: deque[datetime] = field(default_factory=deque)
 
@@ -130,7 +133,8 @@ class B2Bi:
             done = self._operation(read)(read, books)
         except _Refused as refused:
             service = b"01" if refused.own_service else b"02"
-            return Answer(_framed(head, now, service, refused.code, refused.text, b"", None), close=True)
+            words = refused.text + _EXPLANATION if self.wordy else refused.text
+            return Answer(_framed(head, now, service, refused.code, words, b"", None), close=True)
         body = xmldoc.build(done.body, GBK, declaration='<?xml version="1.0" encoding="GBK" ?>')
         return Answer(_framed(head, now, b"02", "000000", "交易受理成功", body, done.serial), close=True)
 
@@ -176,9 +180,7 @@ class B2Bi:
             raise _Refused("YQ9993", "查询日期无效")
         before = books.entries(account.number, date(2000, 1, 1), day)
         balance = before[-1].balance_after if before else Money(0)
-        return _Done(
-            _flat({"Account": account.number, "HisBalance": str(balance), "HisBookBalance": str(balance)})
-        )
+        return _Done(_flat({"Account": account.number, "HisBalance": str(balance), "HisBookBalance": str(balance)}))
 
     def _pay(self, read: _Request, books: Books) -> _Done:
         root = read.result()
@@ -312,6 +314,7 @@ def build(options: Mapping[str, Any], keys: Mapping[str, bytes]) -> Twin:
         enterprise_code=str(options.get("enterprise_code", "")),
         page_lines_4008=int(options.get("page_lines_4008", 10)),
         rate_limit_per_s=int(options.get("rate_limit_per_s", 0)),
+        wordy=bool(options.get("wordy", False)),
     )
 
 

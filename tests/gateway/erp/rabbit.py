@@ -18,7 +18,6 @@ import pika
 import pytest
 import pytest_twisted
 from twisted.internet.defer import Deferred, maybeDeferred
-from twisted.internet.interfaces import IListeningPort
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
@@ -31,6 +30,13 @@ from tests.world.services import broker_file
 
 QUICK = Patience(backoff_first_s=0.02, backoff_max_s=0.2, canary_every_s=0, give_back_after_s=0.01)
 LOOPBACK = "127.0.0.1"
+
+
+def running_reactor() -> Any:
+    """The reactor of the running tests."""
+    from twisted.internet import reactor
+
+    return reactor
 
 
 def ctl(*words: str) -> str:
@@ -57,20 +63,16 @@ class Rabbit:
     def client(self, *, port: int = 0, patience: Patience = QUICK, prepare: Prepare | None = None, tls: Any = None,
                reactor: Any = None, heartbeat_s: int = 10, address: BrokerAddress | None = None) -> AmqpClient:
         """Our client, not started; `port` goes through a `Wire`."""
-        if reactor is None:
-            from twisted.internet import reactor
         at = self.address
         to = address or BrokerAddress(at.host, port or at.port, at.vhost, at.user, at.password, tls is not None)
         settings = AmqpSettings(to, heartbeat_s=heartbeat_s, patience=patience)
-        client = pika_amqp(reactor, settings, random.Random(7), tls=tls, prepare=prepare)
+        client = pika_amqp(reactor or running_reactor(), settings, random.Random(7), tls=tls, prepare=prepare)
         self.started.append(client)
         return client
 
     def wire(self, context: Any = None) -> Wire:
         """A proxy to this broker."""
-        from twisted.internet import reactor
-
-        wire = Wire(reactor, self, context)
+        wire = Wire(running_reactor(), self, context)
         self.started.append(wire)
         return wire
 
@@ -179,12 +181,11 @@ async def until(condition: Callable[[], bool], limit_s: float = 15.0) -> None:
     """Let the reactor run until the condition holds; the other side is a real process, so no clock can be
     advanced.
     """
-    from twisted.internet import reactor
-
+    reactor = running_reactor()
     for _ in range(int(limit_s / 0.01)):
         if condition():
             return
-        await deferLater(reactor, 0.01)  # type: ignore[arg-type]
+        await deferLater(reactor, 0.01)
     raise AssertionError(f"still not so after {limit_s} s")
 
 
@@ -244,10 +245,10 @@ class Wire:
         self.frozen = False
         self.deaf = False
         self.ends: set[_End] = set()
-        factory = Factory.forProtocol(lambda: _In(self))  # type: ignore[arg-type]
+        factory = Factory.forProtocol(lambda: _In(self))
         factory.noisy = False
         if context is None:
-            self.listening: IListeningPort = reactor.listenTCP(0, factory, interface=LOOPBACK)
+            self.listening: Any = reactor.listenTCP(0, factory, interface=LOOPBACK)
         else:
             self.listening = reactor.listenSSL(0, factory, context, interface=LOOPBACK)
         self.port: int = self.listening.getHost().port

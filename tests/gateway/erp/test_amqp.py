@@ -24,12 +24,12 @@ from twisted.internet.task import Clock
 from twisted.internet.threads import deferToThread
 
 from gateway.erp import topology
-from gateway.erp.wire import Declarer, Delivery, Fate, Message, Properties, Verdict
-from tests.gateway.erp.rabbit import QUICK, Ears, Rabbit, message, rabbit_for_tests, until
+from gateway.erp.wire import Declarer, Delivery, Fate, Message, Properties, Scalar, Verdict
+from tests.gateway.erp.rabbit import QUICK, Ears, Rabbit, message, rabbit_for_tests, running_reactor, until
 
 QUEUE = "bankgw.test"
 OTHER = "bankgw.test.other"
-SAFE = {"x-queue-type": "quorum", "x-delivery-limit": -1}
+SAFE: dict[str, Scalar] = {"x-queue-type": "quorum", "x-delivery-limit": -1}
 
 pytestmark = pytest.mark.broker
 
@@ -53,13 +53,6 @@ async def two_queues(declarer: Declarer) -> None:
     """The topology of most tests here."""
     await declarer.queue(QUEUE, SAFE)
     await declarer.queue(OTHER, SAFE)
-
-
-def reactor() -> Any:
-    """The running one."""
-    from twisted.internet import reactor
-
-    return reactor
 
 
 async def verdicts(sent: list[Deferred[Verdict]]) -> list[Verdict]:
@@ -380,7 +373,7 @@ async def test_a_deleted_queue_is_declared_and_consumed_again(rabbit: Rabbit) ->
     await until(lambda: len(got) == 1)
 
 
-class Unreadable(pika.BasicProperties):
+class Unreadable(pika.BasicProperties):  # type: ignore[misc]
     """Properties no reader of ours survives: a header dated in the year 292277026596."""
 
     def encode(self) -> list[bytes]:
@@ -433,7 +426,7 @@ class HalfReal:
 
     def __getattr__(self, name: str) -> Any:
         timed = ("callLater", "seconds", "getDelayedCalls")
-        return getattr(self.clock if name in timed else reactor(), name)
+        return getattr(self.clock if name in timed else running_reactor(), name)
 
 
 async def test_a_line_gone_dead_is_noticed_by_its_heartbeat(rabbit: Rabbit) -> None:
@@ -529,7 +522,8 @@ def loaded(pair: tuple[Any, Any]) -> ssl.PrivateCertificate:
     """As Twisted wants it."""
     pem = pair[0].public_bytes(serialization.Encoding.PEM) + pair[1].private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    return ssl.PrivateCertificate.loadPEM(pem)
+    loaded: ssl.PrivateCertificate = ssl.PrivateCertificate.loadPEM(pem)
+    return loaded
 
 
 async def test_amqps_with_a_client_certificate(rabbit: Rabbit) -> None:

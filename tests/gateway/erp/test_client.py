@@ -316,7 +316,7 @@ def test_blocked_is_reported_once_each_way_and_ends_with_the_link() -> None:
     link = scene.links[0]
     link.on_blocked(True)
     link.on_blocked(True)
-    assert scene.client.blocked
+    assert scene.client.status().blocked
     link.on_blocked(False)
     link.on_blocked(True)
     link.end("cable cut")

@@ -15,6 +15,7 @@ from twisted.web.server import NOT_DONE_YET, Request, Site
 from gateway.erp.policies import QueueReport, effective, from_json, judge, management_reports
 from gateway.erp.topology import MONEY_QUEUE, preparation, standard
 from gateway.erp.wire import UnsafeTopology
+from tests.gateway.erp.rabbit import running_reactor
 
 WANTED = {MONEY_QUEUE: standard().queues[3].arguments}
 
@@ -73,7 +74,7 @@ class Management(Resource):
     isLeaf = True
 
     def __init__(self, rows: list[dict[str, Any]] | None, code: int = 200) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.rows = rows
         self.code = code
         self.asked: list[tuple[bytes, bytes, bytes]] = []
@@ -90,10 +91,8 @@ class Played:
     """The API on a port of its own."""
 
     def __init__(self, resource: Management) -> None:
-        from twisted.internet import reactor
-
-        self.reactor: Any = reactor
-        self.port = self.reactor.listenTCP(0, Site(resource), interface="127.0.0.1")  # type: ignore[no-untyped-call]
+        self.reactor = running_reactor()
+        self.port = self.reactor.listenTCP(0, Site(resource), interface="127.0.0.1")
         self.url = f"http://us%40er:p%2Fw@127.0.0.1:{self.port.getHost().port}"
 
     def close(self) -> Deferred[Any]:
@@ -112,9 +111,10 @@ class Nothing:
 
 
 async def test_policies_are_read_from_the_management_api() -> None:
-    rows = [{"name": name, "arguments": dict(queue.arguments), "policy": "bankgw", "operator_policy": None,
-             "effective_policy_definition": {"overflow": "reject-publish"}}
-            for queue in standard().queues if (name := queue.name)]
+    rows: list[dict[str, Any]] = [
+        {"name": queue.name, "arguments": dict(queue.arguments), "policy": "bankgw", "operator_policy": None,
+         "effective_policy_definition": {"overflow": "reject-publish"}}
+        for queue in standard().queues]
     resource = Management(rows)
     played = Played(resource)
     reports = management_reports(played.reactor, played.url, "bank/gw")

@@ -34,7 +34,7 @@ def fates(answers: list[Deferred[Verdict]]) -> list[Verdict | None]:
     found: list[Verdict | None] = []
     for answer in answers:
         got: list[Verdict] = []
-        answer.addCallback(lambda verdict, into=got: into.append(verdict))
+        answer.addCallback(got.append)
         found.append(got[0] if got else None)
     return found
 
@@ -65,7 +65,7 @@ def test_any_order_of_confirms_gives_each_message_its_own_verdict(count: int, ch
     left = set(range(count))
     while left:
         low = min(left)
-        run = [n for n in range(low, min(count, low + chance.randint(1, 9)))]
+        run = list(range(low, min(count, low + chance.randint(1, 9))))
         if not refused & set(run) and chance.random() < 0.5:
             publisher.confirmed(run[-1] + 1, True)
             left -= set(run)

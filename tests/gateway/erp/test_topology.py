@@ -270,9 +270,9 @@ async def test_imported_definitions_are_complete_and_keep_senders_apart(rabbit: 
         rabbit.rule("import_definitions", file.name)
     try:
         there = replace(rabbit, address=replace(rabbit.address, vhost=vhost, user=gateway, password="g"))
-        with pytest.raises(pika.exceptions.AMQPConnectionError):
-            with replace(there, address=replace(there.address, password="")).erp():
-                pass
+        locked = replace(there, address=replace(there.address, password=""))
+        with pytest.raises(pika.exceptions.AMQPConnectionError), locked.erp():
+            pass
         for user in (gateway, demo, other):
             rabbit.rule("change_password", user, "g")
         client = rabbit.client(address=there.address, prepare=preparation(standard(), "verify"))
@@ -280,7 +280,8 @@ async def test_imported_definitions_are_complete_and_keep_senders_apart(rabbit: 
         client.consume(MONEY_QUEUE, 10, asked.append)
         await Ears(client).up()
         with there.erp(demo, "g") as channel:
-            channel.basic_publish(COMMANDS, "payment.submit", b"pay", pika.BasicProperties(user_id=demo), mandatory=True)
+            signed = pika.BasicProperties(user_id=demo)
+            channel.basic_publish(COMMANDS, "payment.submit", b"pay", signed, mandatory=True)
             await until(lambda: len(asked) == 1)
             mine = "erp-demo.replies"
             channel.queue_declare(mine, durable=True, arguments={"x-queue-type": "quorum"})

@@ -51,7 +51,8 @@ class FrontEnd:
             return self._page("0", f"<sign>{seal(asked.body)}</sign>")
         content = unseal(asked.body.decode())
         if content is None:
-            return self._page("-1", "")
+            raw = base64.b64decode(asked.body)[32:].decode("gbk", "replace")
+            return self._page("-1", f"<sic>{raw}</sic>")
         return self._page("0", f"<sic>{content.decode('gbk')}</sic><cert>x</cert><certdn/>")
 
     def _page(self, result: str, body: str) -> bytes:
@@ -71,9 +72,8 @@ class FrontEnd:
         self.packets.append(packet_id)
         told = self._pay(clear.decode("gbk")) if operation == "8801" else self._fate(clear.decode("gbk"))
         sealed = seal(f"<body>{told}</body>".encode("gbk"))
-        return self._framed(
-            head, "AAAAAAA", f"<signature>{sealed[:-8] + 'AAAAAAA=' if self.garble else sealed}</signature>"
-        )
+        sealed = "AAAA" + sealed[4:] if self.garble else sealed
+        return self._framed(head, "AAAAAAA", f"<signature>{sealed}</signature>")
 
     def _pay(self, clear: str) -> str:
         self.paid[_between(clear, "elecChequeNo")] = _between(clear, "amount")
@@ -89,9 +89,7 @@ class FrontEnd:
                 f"<transStatus>{self.status}</transStatus></list></lists>")  # fmt: skip
 
     def _framed(self, head: str, code: str, body: str) -> bytes:
-        packet = (
-            f"{XML}<packet><head>{head}<returnCode>{code}</returnCode></head><body>{body}</body></packet>"
-        )
+        packet = f"{XML}<packet><head>{head}<returnCode>{code}</returnCode></head><body>{body}</body></packet>"
         content = packet.encode("gbk")
         return http.answer(200, body=str(len(content) + 6).ljust(6).encode() + content)
 

@@ -86,9 +86,7 @@ def books(**changes: Any) -> PaperBooks:
 def entry(number: int, day: date, amount: str = "1.00", **changes: Any) -> Entry:
     """One line of history, out unless the test says otherwise."""
     at = datetime(day.year, day.month, day.day, 10, 30, 15, tzinfo=ZONE)
-    plain = Entry(
-        number, Direction.DEBIT, Money.parse(amount), at, day, CREDITOR, "示例丙", "货款", Money(1_000), ""
-    )
+    plain = Entry(number, Direction.DEBIT, Money.parse(amount), at, day, CREDITOR, "示例丙", "货款", Money(1_000), "")
     return replace(plain, **changes)
 
 

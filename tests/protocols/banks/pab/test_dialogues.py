@@ -48,9 +48,7 @@ def test_scene(scene: Path) -> None:
 
 def test_a_scene_that_says_otherwise_fails(tmp_path: Path) -> None:
     wrong = tmp_path / "wrong.dlg"
-    wrong.write_text(
-        SCENES[0].read_text("utf-8").replace("Stt               20", "Stt               30"), "utf-8"
-    )
+    wrong.write_text(SCENES[0].read_text("utf-8").replace("Stt               20", "Stt               30"), "utf-8")
 
     def stage(accounts: Sequence[Account]) -> Stage:
         time = BankTime()

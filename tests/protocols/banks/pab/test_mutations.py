@@ -117,9 +117,7 @@ def test_cut_off_after_every_byte(asked: Asked, golden: bytes, may_be: set[Fate]
 
 @pytest.mark.parametrize(("asked", "golden"), [(fated, SETTLED), (fated, FAILED), (paid, ACCEPTED)])
 @pytest.mark.parametrize("key", [REFERENCE, DEBTOR, CREDITOR, "10.00"])
-def test_one_wrong_byte_in_what_names_the_payment_makes_it_no_answer(
-    asked: Asked, golden: bytes, key: str
-) -> None:
+def test_one_wrong_byte_in_what_names_the_payment_makes_it_no_answer(asked: Asked, golden: bytes, key: str) -> None:
     start = golden.index(f">{key}<".encode(), 222) + 1
     span = range(start, start + len(key))
     tried = 0

@@ -119,17 +119,13 @@ def test_flags_and_fields(changes: dict[str, object], options: dict[str, object]
         ({"creditor": Party(AccountNumber(""), Name("示例丙"), "工行")}, "missing"),
     ],
 )
-def test_what_does_not_fit_is_refused_before_anything_is_sent(
-    changes: dict[str, object], reason: str
-) -> None:
+def test_what_does_not_fit_is_refused_before_anything_is_sent(changes: dict[str, object], reason: str) -> None:
     with pytest.raises(ProtocolError) as caught:
         first_step(bank().money[Kind.PAYMENT](order(**changes), context()))
     assert caught.value.reason == reason
 
 
-@pytest.mark.parametrize(
-    ("name", "char", "position"), [("示例𬭎丙", "𬭎", 2), ("䶮某", "䶮", 0), ("a€b", "€", 1)]
-)
+@pytest.mark.parametrize(("name", "char", "position"), [("示例𬭎丙", "𬭎", 2), ("䶮某", "䶮", 0), ("a€b", "€", 1)])
 def test_a_character_outside_gbk_is_refused_with_its_place(name: str, char: str, position: int) -> None:
     creditor = Party(AccountNumber(CREDITOR), Name(name), "中国工商银行")
     with pytest.raises(Unencodable) as caught:

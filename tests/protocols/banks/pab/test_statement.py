@@ -238,16 +238,12 @@ def test_a_day_without_entries_is_an_empty_page(style: str) -> None:
 @pytest.mark.parametrize("operation", ["4008", "4013"])
 def test_every_code_for_nothing(code: str, operation: str) -> None:
     adapter = bank(today_lines=operation)
-    got = page(
-        adapter, LinesQuestion(ACCOUNT, TODAY, TODAY), lambda _request: framed(operation, None, code=code)
-    )
+    got = page(adapter, LinesQuestion(ACCOUNT, TODAY, TODAY), lambda _request: framed(operation, None, code=code))
     assert got == Page(())
 
 
 def test_nothing_is_asked_about_the_future() -> None:
-    assert page(bank(), LinesQuestion(ACCOUNT, TODAY + DAY, TODAY + 2 * DAY), lambda _request: b"") == Page(
-        ()
-    )
+    assert page(bank(), LinesQuestion(ACCOUNT, TODAY + DAY, TODAY + 2 * DAY), lambda _request: b"") == Page(())
 
 
 def test_a_walk_that_lives_through_midnight() -> None:
@@ -406,9 +402,7 @@ def test_the_probe_is_an_empty_s001_and_needs_a_good_answer() -> None:
     assert (sent[40:46], sent[222:]) == (b"S001  ", b'<?xml version="1.0" encoding="GBK"?><Result></Result>')
     converse(adapter.sessions.probe(context()), Spy(books()))
     with pytest.raises(Declined):
-        converse(
-            adapter.sessions.probe(context()), lambda _r: framed("S001", None, code="GW3002", service="01")
-        )
+        converse(adapter.sessions.probe(context()), lambda _r: framed("S001", None, code="GW3002", service="01"))
 
 
 def test_the_twin_s_word_for_what_it_does_not_know() -> None:

@@ -85,10 +85,7 @@ _FATES = {
 def build_bank(options: Mapping[str, Any]) -> Bank:
     """The spike's bank: two doors, nothing kept."""
     spdb = Spdb(str(options["master_id"]))
-    doors = {
-        name: Port(name, lambda: http.HttpAnswers().cutter(65_536), kept=False)
-        for name in ("sign", "business")
-    }
+    doors = {name: Port(name, lambda: http.HttpAnswers().cutter(65_536), kept=False) for name in ("sign", "business")}
     profile = Profile("spdb", "SPDB", "浦发银行", Limits("gbk"), serials_per_word=1)
     return Bank(
         profile,
@@ -151,9 +148,7 @@ class Spdb:
             el("beginNumber", "1"),
         )
         packet_id, signature = str(context.serials[0]), (yield from _signed(body))
-        packet = _packet_of(
-            (yield Ask("business", self._packet("8804", packet_id, signature, context))), packet_id
-        )
+        packet = _packet_of((yield Ask("business", self._packet("8804", packet_id, signature, context))), packet_id)
         if not packet.signature:
             return Outcome(Fate.UNKNOWN, packet.code, packet.text)
         clear = yield from _verified(packet.signature)

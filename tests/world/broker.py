@@ -1,0 +1,259 @@
+"""A message broker in memory that keeps RabbitMQ's promises, and breaks connections when told to.
+
+It keeps what it confirmed over a client's death, delivers again (marked) what was not acknowledged, returns what no
+queue takes, and gives an alternate exchange its chance first.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from twisted.internet.defer import Deferred, succeed
+
+from gateway.erp.wire import (
+    CONFIRMED,
+    Delivery,
+    Down,
+    Fate,
+    Message,
+    OnDelivery,
+    Properties,
+    Verdict,
+    ignore_blocked,
+)
+from gateway.erp.topology import Topology, standard
+from tests.world.clock import HeapClock
+
+
+@dataclass(slots=True)
+class _Kept:
+    exchange: str
+    key: str
+    body: bytes
+    properties: Properties
+    deliveries: int = 0
+
+
+@dataclass(slots=True)
+class ModelBroker:
+    """Queues that outlive their clients. `client` makes the gateway's end; ERPs use `publish` and `drain`."""
+
+    clock: HeapClock
+    latency_s: float = 0.001
+    topology: Topology = field(default_factory=standard)
+    queues: dict[str, deque[_Kept]] = field(default_factory=dict)
+    bindings: list[tuple[str, str, str]] = field(default_factory=list)
+    clients: list[ModelClient] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        for queue in self.topology.queues:
+            self.queues[queue.name] = deque()
+        self.bindings += [(one.exchange, one.key, one.queue) for one in self.topology.bindings]
+
+    def declare(self, queue: str, exchange: str | None = None, key: str = "#") -> None:
+        """An ERP's own queue, bound if `exchange` is given."""
+        self.queues.setdefault(queue, deque())
+        if exchange is not None:
+            self.bindings.append((exchange, key, queue))
+
+    def delete(self, queue: str) -> None:
+        """The queue is gone, with all it held."""
+        self.queues.pop(queue, None)
+        self.bindings = [one for one in self.bindings if one[2] != queue]
+
+    def publish(self, key: str, body: bytes, properties: Properties, exchange: str = "bankgw.commands") -> None:
+        """What an ERP does."""
+        self._route(exchange, key, body, properties)
+        for client in self.clients:
+            client.wake()
+
+    def drain(self, queue: str) -> list[_Kept]:
+        """Take everything an ERP's queue holds."""
+        held = self.queues.get(queue, deque())
+        taken = list(held)
+        held.clear()
+        return taken
+
+    def take_in(self, message: Message) -> Verdict:
+        """What becomes of a publish by the gateway."""
+        routed = self._route(message.exchange, message.routing_key, message.body, message.properties)
+        return CONFIRMED if routed else Verdict(Fate.RETURNED, 312, "NO_ROUTE")
+
+    def _route(self, exchange: str, key: str, body: bytes, properties: Properties) -> bool:
+        names = [key] if exchange == "" else [q for e, pattern, q in self.bindings if e == exchange and matches(pattern, key)]
+        targets = [self.queues[name] for name in dict.fromkeys(names) if name in self.queues]
+        if not targets:
+            alternate = next((one.alternate for one in self.topology.exchanges if one.name == exchange), None)
+            return alternate is not None and self._route(alternate, "", body, properties)
+        for target in targets:
+            target.append(_Kept(exchange, key, body, properties))
+        return True
+
+    def client(self, later: Callable[..., object]) -> ModelClient:
+        """A gateway's connection; `later` are the timers of its life."""
+        client = ModelClient(self, later)
+        self.clients.append(client)
+        return client
+
+
+def matches(pattern: str, key: str) -> bool:
+    """AMQP topic matching."""
+    if pattern == "" or pattern == "#":
+        return True
+    return _matches(pattern.split("."), key.split("."))
+
+
+def _matches(pattern: list[str], words: list[str]) -> bool:
+    if not pattern:
+        return not words
+    if pattern[0] == "#":
+        return any(_matches(pattern[1:], words[n:]) for n in range(len(words) + 1))
+    return bool(words) and pattern[0] in ("*", words[0]) and _matches(pattern[1:], words[1:])
+
+
+class ModelClient:
+    """`wire.Amqp` on the model broker."""
+
+    def __init__(self, broker: ModelBroker, later: Callable[..., object]) -> None:
+        self._broker = broker
+        self._later = later
+        self.up = False
+        self.blocked = False
+        self.paused = False
+        self.dead = False
+        self._channel = 0
+        self._tag = 0
+        self._consumers: dict[str, tuple[int, OnDelivery]] = {}
+        self._unacked: dict[int, tuple[str, _Kept]] = {}
+        self._in_flight: dict[str, Deferred[Verdict]] = {}
+        self._on_up: Callable[[], None] = lambda: None
+        self._on_down: Callable[[Down], None] = lambda _down: None
+        self._on_blocked: Callable[[bool], None] = ignore_blocked
+
+    def start(
+        self, on_up: Callable[[], None], on_down: Callable[[Down], None],
+        on_blocked: Callable[[bool], None] = ignore_blocked,
+    ) -> None:  # fmt: skip
+        """Connect after one latency."""
+        self._on_up, self._on_down, self._on_blocked = on_up, on_down, on_blocked
+        self._later(self._broker.latency_s, self._connected)
+
+    def _connected(self) -> None:
+        if not self.dead:
+            self._channel += 1
+            self.up = True
+            self._on_up()
+            self.wake()
+
+    def consume(self, queue: str, prefetch: int, on_delivery: OnDelivery) -> None:
+        """Want a queue's messages."""
+        self._consumers[queue] = (prefetch, on_delivery)
+        self.wake()
+
+    def wake(self) -> None:
+        """There may be something to deliver."""
+        if not self.dead and self.up:
+            self._later(self._broker.latency_s, self._deliver)
+
+    def _deliver(self) -> None:
+        for queue, (prefetch, on_delivery) in self._consumers.items():
+            held = self._broker.queues.get(queue, deque())
+            while held and self.up and not self.paused and not self.dead:
+                if sum(name == queue for name, _kept in self._unacked.values()) >= prefetch:
+                    break
+                kept = held.popleft()
+                kept.deliveries += 1
+                self._tag += 1
+                self._unacked[self._tag] = (queue, kept)
+                on_delivery(Delivery(
+                    queue, self._tag, self._channel, kept.deliveries > 1, kept.exchange, kept.key, kept.properties,
+                    kept.body,
+                ))  # fmt: skip
+
+    def ack(self, delivery: Delivery, multiple: bool = False) -> bool:
+        """Forget the delivery, if its channel still lives."""
+        if self.dead or not self.up or delivery.channel != self._channel:
+            return False
+        self._unacked.pop(delivery.tag, None)
+        self.wake()
+        return True
+
+    def publish(self, message: Message) -> Deferred[Verdict]:
+        """The verdict comes after a round trip."""
+        verdict: Deferred[Verdict] = Deferred()
+        message_id = message.properties.message_id
+        assert message_id is not None and message_id not in self._in_flight, "one id twice in flight"
+        if not self.up:
+            return succeed(Verdict(Fate.LOST))
+        self._in_flight[message_id] = verdict
+        self._later(self._broker.latency_s, self._arrive, message)
+        return verdict
+
+    def _arrive(self, message: Message) -> None:
+        message_id = message.properties.message_id
+        assert message_id is not None
+        if message_id not in self._in_flight or self.dead:
+            return
+        verdict = self._broker.take_in(message)
+        self._later(self._broker.latency_s, self._confirm, message_id, verdict)
+
+    def _confirm(self, message_id: str, verdict: Verdict) -> None:
+        waiting = self._in_flight.pop(message_id, None)
+        if waiting is not None:
+            waiting.callback(verdict)
+
+    def drop(self, away_s: float = 1.0) -> None:
+        """The connection breaks; it comes back after `away_s`."""
+        if self.up:
+            self.up = False
+            self._give_back()
+            self._on_down(Down("dropped"))
+            lost, self._in_flight = self._in_flight, {}
+            for waiting in lost.values():
+                waiting.callback(Verdict(Fate.LOST))
+            self._later(away_s, self._connected)
+
+    def block(self, blocked: bool) -> None:
+        """The broker's memory or disk alarm."""
+        self.blocked = blocked
+        self._on_blocked(blocked)
+
+    def die(self) -> None:
+        """The process is gone: nothing is called any more, and what it had not acknowledged goes back."""
+        self.dead = True
+        self.up = False
+        self._in_flight.clear()
+        self._give_back()
+        self._broker.clients.remove(self)
+
+    def _give_back(self) -> None:
+        for _tag, (queue, kept) in sorted(self._unacked.items(), reverse=True):
+            if queue in self._broker.queues:
+                self._broker.queues[queue].appendleft(kept)
+        self._unacked.clear()
+        for client in self._broker.clients:
+            client.wake()
+
+    def pause(self) -> None:
+        """Deliver nothing more."""
+        self.paused = True
+
+    def resume(self) -> None:
+        """Deliver again."""
+        self.paused = False
+        self.wake()
+
+    def close(self, deadline_s: float) -> Deferred[None]:
+        """Hang up."""
+        self.up = False
+        self._give_back()
+        return succeed(None)
+
+
+def properties(user: str | None, reply_to: str | None = None, **said: Any) -> Properties:
+    """What an ERP puts on the envelope."""
+    headers: Mapping[str, Any] = said.pop("headers", {})
+    return replace(Properties(user_id=user, reply_to=reply_to, headers=headers), **said)

@@ -1,0 +1,87 @@
+"""Connections in memory: bytes take time, arrive in order, and stop when either end goes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
+from twisted.internet.interfaces import IProtocol
+from twisted.python.failure import Failure
+
+from tests.world.clock import HeapClock
+
+
+class End:
+    """One end of a pipe, as the transport its protocol sees."""
+
+    def __init__(self, clock: HeapClock, latency_s: float) -> None:
+        self._clock = clock
+        self._latency_s = latency_s
+        self.protocol: IProtocol | None = None
+        self.peer: End | None = None
+        self.open = True
+        self.written: list[bytes] = []
+
+    def write(self, data: bytes) -> None:
+        """Send; what is written after the end is lost, as on a socket."""
+        if self.open and self.peer is not None:
+            self.written.append(data)
+            self._clock.callLater(self._latency_s, self.peer._arrive, data)
+
+    def writeSequence(self, data: list[bytes]) -> None:  # noqa: N802 - the name is Twisted's
+        """Send several pieces."""
+        self.write(b"".join(data))
+
+    def loseConnection(self) -> None:  # noqa: N802 - the name is Twisted's
+        """Close in order: everything written arrives first."""
+        self._end(ConnectionDone(), ConnectionDone())
+
+    def abortConnection(self) -> None:  # noqa: N802 - the name is Twisted's
+        """Break off; the peer sees a loss."""
+        self._end(ConnectionAborted(), ConnectionLost())
+
+    def vanish(self) -> None:
+        """The process died: its own side hears nothing any more, the peer sees a loss."""
+        if self.open:
+            self.open = False
+            self.protocol = None
+            if self.peer is not None:
+                self._clock.callLater(self._latency_s, self.peer._gone, ConnectionLost())
+
+    def getPeer(self) -> Any:  # noqa: N802 - the name is Twisted's
+        """No address: it is a pipe."""
+        return "pipe"
+
+    getHost = getPeer  # noqa: N815 - the name is Twisted's
+
+    def _end(self, mine: Exception, theirs: Exception) -> None:
+        if not self.open:
+            return
+        self.open = False
+        self._clock.callLater(0, self._lost, mine)
+        if self.peer is not None:
+            self._clock.callLater(self._latency_s, self.peer._gone, theirs)
+
+    def _arrive(self, data: bytes) -> None:
+        if self.open and self.protocol is not None:
+            self.protocol.dataReceived(data)
+
+    def _gone(self, reason: Exception) -> None:
+        if self.open:
+            self.open = False
+            self._lost(reason)
+
+    def _lost(self, reason: Exception) -> None:
+        protocol, self.protocol = self.protocol, None
+        if protocol is not None:
+            protocol.connectionLost(Failure(reason))
+
+
+def connect(clock: HeapClock, client: IProtocol, server: IProtocol, latency_s: float = 0.001) -> tuple[End, End]:
+    """Join two protocols; both are connected when this returns."""
+    ours, theirs = End(clock, latency_s), End(clock, latency_s)
+    ours.peer, theirs.peer = theirs, ours
+    ours.protocol, theirs.protocol = client, server
+    server.makeConnection(theirs)  # type: ignore[arg-type]
+    client.makeConnection(ours)  # type: ignore[arg-type]
+    return ours, theirs
