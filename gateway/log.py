@@ -1,6 +1,6 @@
 """One stream of JSON lines on stderr, Twisted's own messages included, account numbers masked whatever their path.
 
-A line has `ts`, `level`, `event` (a stable slug), and the fields its author gave: `bank`, `lane`, `payment`,
+A line has `ts`, `level`, `event` (a stable slug), and the fields its author gave: `bank`, `lane`, `payment`, `order`,
 `correlation_id`, `error`. Fields bound with `structlog.contextvars.bind_contextvars` follow a coroutine.
 """
 
@@ -17,10 +17,19 @@ from zope.interface import implementer
 
 from protocols.canon.party import mask
 
-# A net under the masked types: any bare run of 12 to 32 digits in a text is taken for an account number.
-_DIGITS = re.compile(r"(?<![0-9A-Za-z.\-])[0-9]{12,32}(?![0-9A-Za-z\-])")
+# A net under the masked types. What could be an account number is: 12 or more digits on their own; 15 or more
+# whatever they touch; four groups of four as cards are printed. Ids stay whole: a UUID's groups touch hyphens and
+# have at most 12 digits, a decimal fraction touches a digit and a point.
+_NUMBER = re.compile(
+    r"[0-9]{15,}"
+    r"|(?<![0-9A-Za-z\-])(?<![0-9]\.)[0-9]{12,14}(?![0-9A-Za-z\-])"
+    r"|(?<![0-9A-Za-z\-])[0-9]{4}(?:[ \-][0-9]{4}){2,4}(?:[ \-][0-9]{1,3})?(?![0-9A-Za-z\-])"
+)
 _TIMES = frozenset({"ts", "at_ms", "due_ms"})
 MAX_TEXT = 4_000
+_TAIL = 2_500
+# sd-daemon(3): the journal reads a line's priority from this prefix and takes it off.
+_PRIORITY = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
 
 Log = structlog.typing.FilteringBoundLogger
 
@@ -32,9 +41,16 @@ def get(name: str) -> Log:
 
 
 def masked(text: str) -> str:
-    """`text` with every run of digits that could be an account number masked, and cut to a bounded length."""
-    shown = _DIGITS.sub(lambda found: mask(found.group()), text)
-    return shown if len(shown) <= MAX_TEXT else shown[:MAX_TEXT] + "…"
+    """`text` with everything that could be an account number masked, and cut to a bounded length.
+
+    Of a long text the beginning and the end stay: a traceback says at its end what went wrong.
+    """
+    shown = _NUMBER.sub(_mask, text)
+    return shown if len(shown) <= MAX_TEXT else f"{shown[: MAX_TEXT - _TAIL]} … {shown[-_TAIL:]}"
+
+
+def _mask(found: re.Match[str]) -> str:
+    return mask(re.sub(r"[ \-]", "", found.group()))
 
 
 def _mask_fields(_logger: Any, _method: str, fields: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
@@ -45,6 +61,17 @@ def _mask_fields(_logger: Any, _method: str, fields: MutableMapping[str, Any]) -
         elif not isinstance(value, (int, float, bool, type(None))):
             fields[key] = masked(str(value))
     return fields
+
+
+class _JournalLine:
+    """The JSON line behind its priority."""
+
+    def __init__(self, render: Callable[..., str | bytes]) -> None:
+        self._render = render
+
+    def __call__(self, logger: Any, method: str, fields: MutableMapping[str, Any]) -> str:
+        priority = _PRIORITY.get(fields.get("level", "info"), 6)
+        return f"<{priority}>{self._render(logger, method, fields)!s}"
 
 
 @implementer(ILogObserver)
@@ -59,16 +86,23 @@ class _Bridge:
     def __call__(self, event: LogEvent) -> None:
         level = self._levels.get(event.get("log_level", LogLevel.info), "error")
         failure = event.get("log_failure")
+        source = event.get("log_namespace")
         if failure is not None:
             trace = failure.getTraceback(detail="brief")
-            self._logger.error("twisted.failure", text=formatEvent(event), error=trace)
+            self._logger.error("twisted.failure", text=formatEvent(event), source=source, error=trace)
         else:
-            getattr(self._logger, level)("twisted", text=formatEvent(event), source=event.get("log_namespace"))
+            getattr(self._logger, level)("twisted", text=formatEvent(event), source=source)
 
 
-def start(level: str = "info", stream: TextIO | None = None, *, bridge_twisted: bool = True) -> None:
-    """Send every line to `stream` (default stderr). Called once, by the program that runs."""
+def start(
+    level: str = "info", stream: TextIO | None = None, *, bridge_twisted: bool = True, priorities: bool = False
+) -> None:
+    """Send every line to `stream` (default stderr). Called once, by the program that runs.
+
+    With `priorities` each line begins with the journal's `<6>`: for a daemon under systemd.
+    """
     out = sys.stderr if stream is None else stream
+    render: Callable[..., Any] = structlog.processors.JSONRenderer(ensure_ascii=False)
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -76,7 +110,7 @@ def start(level: str = "info", stream: TextIO | None = None, *, bridge_twisted: 
             structlog.processors.TimeStamper(fmt="iso", utc=True, key="ts"),
             structlog.processors.format_exc_info,
             _mask_fields,
-            structlog.processors.JSONRenderer(ensure_ascii=False),
+            _JournalLine(render) if priorities else render,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.WriteLoggerFactory(out),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, disable_created_metrics
 
 from protocols.canon.errors import Code
 from protocols.canon.outcome import State
@@ -21,78 +21,97 @@ class Meters:
     """The metrics, as attributes. One object per process; series with known labels exist from the start."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
+        # A second series per counter that says when it was born doubles the page and tells nothing the start does not.
+        disable_created_metrics()
         self.registry = registry
-        self.build = Info("bankgw_build", "Version and mode of this daemon.", registry=registry)
+        self._declare_process()
+        self._declare_orders()
+        self._declare_banks()
+        self._declare_broker()
+
+    def _declare_process(self) -> None:
+        in_ = self.registry
+        self.build = Info("bankgw_build", "Version, mode and node of this daemon.", registry=in_)
         self.start_time = Gauge(
-            "bankgw_start_timestamp_seconds", "When this daemon started, seconds since 1970.", registry=registry)
+            "bankgw_start_timestamp_seconds", "When this daemon started, seconds since 1970.", registry=in_)
+        self.reactor_delay = Gauge(
+            "bankgw_reactor_delay_seconds", "How late the last one-second timer ran.", registry=in_)
+        self.alarms = Counter("bankgw_alarms_total", "Events that need a person.", ("alarm",), registry=in_)
+        self.journal_seconds = Histogram(
+            "bankgw_journal_commit_duration_seconds", "Time of one group commit.", buckets=STAGE_SECONDS, registry=in_)
+        self.journal_written = Gauge(
+            "bankgw_journal_last_write_timestamp_seconds", "When a unit last went all the way to the disk.", registry=in_)
+        self.journal_units = Counter("bankgw_journal_units_total", "Units of work committed.", registry=in_)
+        self.journal_failures = Counter(
+            "bankgw_journal_failures_total", "Units of work that failed, by kind.", ("kind",), registry=in_)
+
+    def _declare_orders(self) -> None:
+        in_ = self.registry
         self.commands = Counter(
-            "bankgw_commands_total", "Commands read from the broker.", ("type", "result"), registry=registry)
-        self.refusals = Counter("bankgw_refusals_total", "Commands refused.", ("code",), registry=registry)
+            "bankgw_commands_total", "Commands read from the broker, by type and what became of them.",
+            ("type", "result"), registry=in_)
+        self.refusals = Counter("bankgw_refusals_total", "Commands refused, by error code.", ("code",), registry=in_)
         self.payments = Counter(
-            "bankgw_payments_total", "Payments that entered a state.", ("bank", "state"), registry=registry)
+            "bankgw_payments_total", "Payments that entered a state.", ("bank", "state"), registry=in_)
         self.in_doubt = Gauge(
-            "bankgw_payments_in_doubt", "Payments in doubt or escalated now.", ("bank",), registry=registry)
+            "bankgw_payments_in_doubt", "Payments in doubt or escalated now.", ("bank",), registry=in_)
         self.in_doubt_oldest = Gauge(
             "bankgw_payment_in_doubt_oldest_timestamp_seconds",
-            "When the oldest payment now in doubt was sent; 0 when there is none.", ("bank",), registry=registry)
-        self.held = Gauge("bankgw_payments_held", "Payments waiting for a person or an hour.", registry=registry)
+            "When the oldest payment now in doubt was first sent; 0 when there is none.", ("bank",), registry=in_)
+        self.held = Gauge("bankgw_payments_held", "Payments waiting for a person.", ("bank",), registry=in_)
         self.stage = Histogram(
             "bankgw_payment_stage_duration_seconds", "Time a payment spent in one stage.", ("stage",),
-            buckets=STAGE_SECONDS, registry=registry)
+            buckets=STAGE_SECONDS, registry=in_)
+
+    def _declare_banks(self) -> None:
+        in_ = self.registry
         self.bank_seconds = Histogram(
             "bankgw_bank_request_duration_seconds", "Time from a request's first byte to the whole answer.",
-            ("bank", "operation"), buckets=BANK_SECONDS, registry=registry)
+            ("bank", "operation"), buckets=BANK_SECONDS, registry=in_)
         self.bank_requests = Counter(
             "bankgw_bank_requests_total", "Exchanges with a bank by outcome.", ("bank", "operation", "outcome"),
-            registry=registry)
+            registry=in_)
         self.session_up = Gauge(
             "bankgw_session_up", "Sessions that the bank has answered on and that may carry money.",
-            ("bank", "lane"), registry=registry)
+            ("bank", "lane"), registry=in_)
         self.session_state = Gauge(
-            "bankgw_session_state", "Sessions of a lane in each state.", ("bank", "lane", "state"), registry=registry)
+            "bankgw_session_state", "Sessions of a lane in each state.", ("bank", "lane", "state"), registry=in_)
+        self.lane_paused = Gauge(
+            "bankgw_lane_paused", "1 while nothing is sent on the lane: an operator, a blocked broker, a restored database.",
+            ("bank", "lane"), registry=in_)
         self.connect_failures = Counter(
-            "bankgw_connect_failures_total", "Connections refused before any application byte.",
-            ("bank", "reason"), registry=registry)
+            "bankgw_connect_failures_total", "Connections refused before any application byte, by reason.",
+            ("bank", "reason"), registry=in_)
         self.signature_failures = Counter(
             "bankgw_signature_failures_total", "Bank answers whose signature or structure was refused.",
-            ("bank",), registry=registry)
+            ("bank",), registry=in_)
         self.unlisted_codes = Counter(
-            "bankgw_unlisted_codes_total", "Bank codes that are in no table.", ("bank", "operation"),
-            registry=registry)
-        self.encoding_repairs = Counter(
-            "bankgw_encoding_repairs_total", "Answers that needed a wider character set than declared.",
-            ("bank",), registry=registry)
+            "bankgw_unlisted_codes_total", "Bank codes that are in no table.", ("bank", "operation"), registry=in_)
         self.plaintext_lanes = Gauge(
-            "bankgw_plaintext_lanes", "Lanes that speak without TLS.", ("bank",), registry=registry)
-        self.lane_work = Gauge("bankgw_lane_work", "Open work of a lane by kind.", ("lane", "work"), registry=registry)
+            "bankgw_plaintext_lanes", "Lanes that speak without TLS.", ("bank",), registry=in_)
+        self.lane_work = Gauge("bankgw_lane_work", "Open work of a lane by kind.", ("lane", "work"), registry=in_)
         self.permits_refused = Counter(
-            "bankgw_permits_refused_total", "Sends stopped at the last gate.", ("bank",), registry=registry)
-        self.alarms = Counter("bankgw_alarms_total", "Events that need a person.", ("alarm",), registry=registry)
-        self.outbox_depth = Gauge("bankgw_outbox_depth", "Messages not yet confirmed by the broker.", registry=registry)
+            "bankgw_permits_refused_total", "Sends stopped at the last gate.", ("bank",), registry=in_)
+        self.certificate = Gauge(
+            "bankgw_certificate_not_after_timestamp_seconds",
+            "End of validity of what TLS and signing stand on; bank is `broker` for the broker's own.",
+            ("bank", "role"), registry=in_)
+
+    def _declare_broker(self) -> None:
+        in_ = self.registry
+        self.broker_up = Gauge("bankgw_broker_up", "1 while commands are consumed.", registry=in_)
+        self.broker_blocked = Gauge("bankgw_broker_blocked", "1 while the broker refuses publishers.", registry=in_)
+        self.canary = Gauge(
+            "bankgw_canary_last_success_timestamp_seconds",
+            "When a heartbeat message last came back through the broker; 0 before the first.", registry=in_)
+        self.outbox_depth = Gauge("bankgw_outbox_depth", "Messages not yet confirmed by the broker.", registry=in_)
         self.outbox_oldest = Gauge(
             "bankgw_outbox_oldest_timestamp_seconds", "When the oldest unconfirmed message was written; 0 for none.",
-            registry=registry)
+            registry=in_)
         self.published = Counter(
-            "bankgw_messages_published_total", "Messages by the broker's verdict.", ("verdict",), registry=registry)
-        self.parked = Gauge("bankgw_messages_parked", "Messages parked for a person.", registry=registry)
-        self.broker_up = Gauge("bankgw_broker_up", "1 while commands are consumed.", registry=registry)
-        self.broker_blocked = Gauge("bankgw_broker_blocked", "1 while the broker refuses publishers.", registry=registry)
-        self.canary = Gauge(
-            "bankgw_canary_last_success_timestamp_seconds", "Last heartbeat message seen to come back.",
-            registry=registry)
-        self.certificate = Gauge(
-            "bankgw_certificate_not_after_timestamp_seconds", "End of a certificate's validity.", ("bank", "role"),
-            registry=registry)
-        self.clock_skew = Gauge(
-            "bankgw_clock_skew_seconds", "Bank's clock minus ours at its last answer.", ("bank",), registry=registry)
-        self.reactor_delay = Gauge(
-            "bankgw_reactor_delay_seconds", "How late the last one-second timer ran.", registry=registry)
-        self.journal_seconds = Histogram(
-            "bankgw_journal_commit_duration_seconds", "Time of one group commit.", buckets=STAGE_SECONDS,
-            registry=registry)
-        self.journal_units = Counter("bankgw_journal_units_total", "Units of work committed.", registry=registry)
-        self.journal_failures = Counter(
-            "bankgw_journal_failures_total", "Units of work or groups that failed.", ("kind",), registry=registry)
+            "bankgw_messages_published_total", "Messages by the broker's verdict.", ("verdict",), registry=in_)
+        self.parked = Gauge(
+            "bankgw_messages_parked", "Messages to the ERP that nobody could take, kept for a person.", registry=in_)
 
     def known(self, banks: Iterable[str], lanes: Iterable[tuple[str, str]]) -> None:
         """Create the series whose labels are known, so that none is missing before its first event."""
@@ -102,14 +121,17 @@ class Meters:
             self.alarms.labels(alarm)
         for stage in STAGES:
             self.stage.labels(stage)
+        self.journal_failures.labels("unit")
         for bank in banks:
             self.in_doubt.labels(bank).set(0)
             self.in_doubt_oldest.labels(bank).set(0)
+            self.held.labels(bank).set(0)
             self.signature_failures.labels(bank)
             self.permits_refused.labels(bank)
             for state in State:
                 self.payments.labels(bank, state.value)
         for bank, lane in lanes:
             self.session_up.labels(bank, lane).set(0)
+            self.lane_paused.labels(bank, lane).set(0)
             for session_state in SESSION_STATES:
                 self.session_state.labels(bank, lane, session_state).set(0)

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, DeferredLock
 from twisted.python.failure import Failure
 
 from gateway import log
@@ -21,10 +21,12 @@ from gateway.clock import Clock, Entropy
 from gateway.meters import SESSION_STATES, Meters
 from gateway.tasks import Tasks, sleep
 from protocols.bank import Bank, Context, Conversation, Port
+from protocols.kit.declined import Declined
 from protocols.kit.errors import ProtocolError
 
 FIRST_BACKOFF_S = 0.2
 LAST_BACKOFF_S = 30.0
+DECLINED_QUIET_S = 300.0
 
 _log = log.get("bank.berths")
 
@@ -46,6 +48,7 @@ class Berth:
         self.number = number
         self.state = "down"
         self.busy = False
+        self.trouble = ""
         self.session: Mapping[str, str] = {}
         self._quay = quay
         self._lines: dict[str, Line] = {}
@@ -103,6 +106,8 @@ class Quay:
         self._on_free: Callable[[], None] = lambda: None
         self._on_defect: Callable[[Failure], None] = lambda _failure: None
         self._proved_s = float("-inf")
+        self._door = DeferredLock()
+        self._quiet_until_s = float("-inf")
 
     @property
     def ready(self) -> bool:
@@ -168,7 +173,10 @@ class Quay:
     async def _keep(self, berth: Berth) -> None:
         backoff_s = FIRST_BACKOFF_S
         while not self.stopping:
-            if await self._open(berth):
+            quiet_s = self._quiet_until_s - self.clock.monotonic_s()
+            if quiet_s > 0:
+                await sleep(self.clock, quiet_s + berth.number)
+            elif await self._open(berth):
                 backoff_s = FIRST_BACKOFF_S
                 await self._guard(berth)
             else:
@@ -183,16 +191,32 @@ class Quay:
                     await berth.line(port.name)
             self._state(berth, "proving")
             sessions = self.bank.sessions
-            if sessions.sign_on is not None:
-                told = await self._converse(berth, sessions.sign_on(self._context(None)))
-                assert isinstance(told, Mapping)
-                berth.session = told
-            else:
+            if sessions.sign_on is None:
                 await self._converse(berth, sessions.probe(self._context(None)))
+            elif not await self._sign_on(berth, sessions.sign_on):
+                return False
         except (NotConnected, NoAnswer, ProtocolError) as error:
             self._failed(berth, error)
             return False
         self._make_ready(berth)
+        return True
+
+    async def _sign_on(self, berth: Berth, word: Callable[[Context], Conversation[Mapping[str, str]]]) -> bool:
+        """Sign on, one berth at a time: a wrong password tried by all of them at once would lock the login."""
+        await self._door.acquire()
+        try:
+            if self.clock.monotonic_s() < self._quiet_until_s:
+                self._state(berth, "down")
+                berth.close_short(hang_up=True)
+                return False
+            told = await self._converse(berth, word(self._context(None)))
+        except Declined:
+            self._quiet_until_s = self.clock.monotonic_s() + DECLINED_QUIET_S
+            raise
+        finally:
+            self._door.release()
+        assert isinstance(told, Mapping)
+        berth.session = told
         return True
 
     async def _guard(self, berth: Berth) -> None:
@@ -259,7 +283,8 @@ class Quay:
 
     def _failed(self, berth: Berth, error: NotConnected | NoAnswer | ProtocolError) -> None:
         reason = str(error.reason.value if isinstance(error, NotConnected) else error.reason)
-        if berth.state != "down":
+        if berth.trouble != reason:
+            berth.trouble = reason
             _log.warning("session.down", bank=self._labels[0], lane=self._labels[1], berth=berth.number,
                          reason=reason, error=str(error))  # fmt: skip
         self._meters.connect_failures.labels(self._labels[0], reason.split(":")[0]).inc()
@@ -269,6 +294,7 @@ class Quay:
 
     def _state(self, berth: Berth, state: str) -> None:
         if state != berth.state and state == "ready":
+            berth.trouble = ""
             _log.info("session.up", bank=self._labels[0], lane=self._labels[1], berth=berth.number)
         berth.state = state
         for one in SESSION_STATES:

@@ -40,6 +40,7 @@ from gateway.tasks import Tasks, sleep
 from protocols.bank import Bank, Context, Conversation
 from protocols.canon.outcome import Outcome
 from protocols.canon.query import FateQuestion, Sent
+from protocols.kit.declined import Declined
 from protocols.kit.errors import ProtocolError
 
 R = TypeVar("R")
@@ -47,6 +48,7 @@ LEASE_MS = 15_000
 ROWS_KEPT = 20_000
 SERIALS_DRAWN = 1_000
 WORK_PAGE = 5_000
+RATE_LIMITED_REST_S = 1.0
 _log = log.get("bank.lane")
 
 
@@ -335,7 +337,7 @@ class Lane:
         try:
             outcome = await self._timed(berth, "fate", fate(FateQuestion(sent), self.context(berth)))
         except (NotConnected, NoAnswer, ProtocolError) as error:
-            self.quay.give_back(berth, distrust=isinstance(error, ProtocolError))
+            self._after_fault(berth, error)
             await self.record(payment, AskedInVain(self.parts.clock.now_ms(), reason_of(error)))
             return
         self.quay.give_back(berth)
@@ -352,11 +354,19 @@ class Lane:
             self.quay.give_back(berth)
             _settle(wanted.answer, _unavailable("bank_unavailable", str(error)))
         except ProtocolError as error:
-            self.quay.give_back(berth, distrust=True)
+            self._after_fault(berth, error)
             _settle(wanted.answer, failure_of(error))
         else:
             self.quay.give_back(berth)
             _settle(wanted.answer, result)
+
+    def _after_fault(self, berth: Berth, error: NotConnected | NoAnswer | ProtocolError) -> None:
+        """A decline leaves the connection in order; bytes that make no sense end it. Too fast means slower."""
+        declined = isinstance(error, Declined)
+        if isinstance(error, Declined) and error.outcome == "rate_limited":
+            self._pace.rest(RATE_LIMITED_REST_S)
+        signed_out = isinstance(error, Declined) and error.outcome == "signed_out"
+        self.quay.give_back(berth, distrust=signed_out or (isinstance(error, ProtocolError) and not declined))
 
     async def _timed(self, berth: Berth, operation: str, conversation: Conversation[R]) -> R:
         started_s = self.parts.clock.monotonic_s()
@@ -463,6 +473,12 @@ class Lane:
     def fault_word(self, error: NotConnected | NoAnswer | ProtocolError, operation: str) -> str:
         """The metric's word for a fault, with its line in the log and its own counter where it has one."""
         bank = self.parts.bank_name
+        if isinstance(error, Declined):
+            if not error.listed:
+                self.parts.meters.unlisted_codes.labels(bank, operation).inc()
+            _log.warning("bank.declined", bank=bank, operation=operation, code=error.code, text=error.bank_text,
+                         outcome=error.outcome)  # fmt: skip
+            return "rate_limited" if error.outcome == "rate_limited" else "refused"
         if isinstance(error, ProtocolError):
             if error.reason in SIGNATURE_REASONS:
                 self.parts.meters.signature_failures.labels(bank).inc()

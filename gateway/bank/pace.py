@@ -20,3 +20,7 @@ class Pace:
             self._tokens -= 1.0
             return 0.0
         return (1.0 - self._tokens) / self._per_second
+
+    def rest(self, seconds: float) -> None:
+        """The bank says we are too fast: no token for so long."""
+        self._tokens = min(self._tokens, 1.0 - seconds * self._per_second)

@@ -19,12 +19,13 @@ from gateway.bank.berths import Berth
 from gateway.bank.endpoint import NotConnected
 from gateway.bank.faults import reason_of
 from gateway.bank.session import Line, NoAnswer
-from gateway.core.states import Answered, Expire, NotSent, Send, Silent, Source, Work
+from gateway.core.states import Answered, Expire, Hold, NotSent, Send, Silent, Source, Work
 from gateway.journal import apply as journal_apply
 from gateway.journal.rows import AttemptRow, Evidence, PaymentRow
 from gateway.journal.store import Tx
 from protocols.bank import MoneyConversation, Submit
 from protocols.canon.outcome import Fate, Outcome, State
+from protocols.kit.declined import Declined
 from protocols.kit.errors import ProtocolError
 
 if TYPE_CHECKING:
@@ -107,7 +108,17 @@ class Sending:
             if isinstance(step, Submit):
                 line = await berth.line(step.port)
                 return _Ready(conversation, step, line, context.bank_date.isoformat())
-        except (NotConnected, NoAnswer, ProtocolError) as error:
+        except Declined as error:
+            retry_ms, why = RETRY_REFUSED_MS, str(error)
+        except ProtocolError as error:
+            # Nothing was sent, and trying again would end the same way: a person must look at this order.
+            conversation.close()
+            self._lane.fault_word(error, row.order.kind.value)
+            _log.error("payment.cannot_be_prepared", bank=self._parts.bank_name, payment=row.payment, error=str(error),
+                       action="held; nothing was sent")  # fmt: skip
+            await self._lane.record(row.payment, Hold(self._parts.clock.now_ms(), "cannot_be_prepared"))
+            return None
+        except (NotConnected, NoAnswer) as error:
             conversation.close()
             self._lane.fault_word(error, row.order.kind.value)
             retry_ms, why = RETRY_UNSENT_MS, str(error)
@@ -121,14 +132,13 @@ class Sending:
     def _unit(self, row: PaymentRow, ready: _Ready) -> Callable[[Tx], journal_apply.Applied]:
         epoch = self._lane.epoch
         replay = row.life.rules.replay.value
-        keys = self._parts.bank.profile.signs
-        key_id = self._parts.signers[keys[0]].key_id if keys else None
+        key_ids = ",".join(self._parts.signers[name].key_id for name in self._parts.bank.profile.signs)
 
         def unit(tx: Tx) -> journal_apply.Applied:
             attempt = AttemptRow(
                 payment=row.payment, attempt=row.life.attempt + 1, epoch=epoch, node=self._parts.node,
                 bank_date=ready.bank_date, serials=ready.submit.serials, port=ready.submit.port,
-                wire=ready.submit.data, key_id=key_id, first_write_ms=tx.now_ms, replay_policy=replay,
+                wire=ready.submit.data, key_id=key_ids or None, first_write_ms=tx.now_ms, replay_policy=replay,
             )  # fmt: skip
             return journal_apply.apply(tx, row.payment, Send(tx.now_ms), epoch=epoch,
                                        actor=f"lane:{self._parts.name}", attempt=attempt)  # fmt: skip

@@ -290,6 +290,9 @@ TABLE: tuple[Rule, ...] = (
          fates=_fates(Fate.FAILED), then=(_stop_asking,)),
     Rule("sent_pending", _in(S.SENDING), Answered, S.PENDING, "taken, not decided",
          fates=_fates(Fate.PENDING), change=lambda life, _e: replace(life, asked=0), then=(_enquire, _deadline)),
+    Rule("replay_known", _in(S.SENDING), Answered, S.PENDING, "the repeat is refused as one: the first copy arrived",
+         fates=_fates(Fate.DUPLICATE), when=lambda life, _e: life.replaying,
+         change=lambda life, _e: replace(life, asked=0), then=(_enquire, _deadline)),
     Rule("sent_unclear", _in(S.SENDING), Answered, S.IN_DOUBT, "a duplicate, an unlisted code or a non-answer is doubt",
          fates=_UNCLEAR, change=_doubted, then=(_enquire, _deadline)),
     # words about a payment that is being asked about

@@ -96,6 +96,10 @@ def _faults(order: AnyOrder, route: Route, today: date) -> Iterator[Fault]:
         yield Fault("/currency", FieldCode.CURRENCY, f"the account keeps {route.currency}")
     elif order.amount.currency not in limits.amount.currencies:
         yield Fault("/currency", FieldCode.CURRENCY, f"{route.bank} does not carry {order.amount.currency} here")
+    if order.channel not in limits.channels:
+        yield Fault("/channel", FieldCode.UNSUPPORTED, f"{route.bank} has no {order.channel.value} channel here")
+    if order.urgency not in limits.urgencies:
+        yield Fault("/urgency", FieldCode.UNSUPPORTED, f"{route.bank} carries no {order.urgency.value} orders here")
     yield from _amount_faults(order.amount, limits)
     values = order_values(order)
     limited = {limit.at for limit in limits.fields}

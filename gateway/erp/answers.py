@@ -36,6 +36,7 @@ from protocols.canon.statement import Balance, Line, Page
 from protocols.erp import commands, cursor, replies
 from protocols.erp.replies import BalanceAnswer
 from protocols.erp.words import BalanceQuery, CommandType, TransactionsQuery
+from protocols.kit.declined import Declined
 from protocols.kit.errors import ProtocolError
 
 MAX_PAGES = 500
@@ -231,9 +232,11 @@ def _ours(conn: Connection, lane: str, references: tuple[str, ...]) -> dict[str,
 
 
 def _no_answer(route: Route, error: Unavailable | ProtocolError) -> Refusal:
+    if isinstance(error, Declined):
+        code = Code.BANK_REFUSED if error.outcome == "failed" else Code.BANK_UNAVAILABLE
+        return Refusal(code, f"{route.bank} answered {error.code} {error.bank_text}")
     if isinstance(error, ProtocolError):
-        code = Code.BANK_REFUSED if error.reason == "value" else Code.BANK_UNCLEAR
-        return Refusal(code, f"{route.bank}'s answer could not be used ({error.reason}); ask again")
+        return Refusal(Code.BANK_UNCLEAR, f"{route.bank}'s answer could not be used ({error.reason}); ask again")
     return Refusal(Code.BANK_UNAVAILABLE, f"{route.bank} did not answer in time ({error.reason}); ask again")
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import time, timedelta
 
+from protocols.canon.order import Channel, Urgency
+
 
 @dataclass(frozen=True, slots=True)
 class FieldLimit:
@@ -65,9 +67,11 @@ class ReferenceForm:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """All of a bank's limits that intake can check before it says yes."""
+    """All of a bank's limits that intake can check before it says yes. `channels` are the rails it has."""
 
     charset: str
+    channels: frozenset[Channel] = frozenset(Channel)
+    urgencies: frozenset[Urgency] = frozenset(Urgency)
     fields: tuple[FieldLimit, ...] = ()
     amount: AmountLimit = AmountLimit()
     hours: Hours = Hours()

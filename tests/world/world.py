@@ -33,6 +33,7 @@ from gateway.simbank.ledger import Account, Conduct, Ledger
 from gateway.simbank.server import SimBank
 from protocols.bank import Port
 from protocols.canon.money import Money
+from protocols.kit import dsig
 from tests.world.broker import ModelBroker, ModelClient
 from tests.world.broker import properties as envelope
 from tests.world.clock import HeapClock
@@ -90,6 +91,7 @@ class WorldDialer:
         from gateway.bank.endpoint import NotConnected
         from gateway.bank.reasons import Reason
 
+        self._life.world.dials += 1
         if not self._site.reachable:
             return fail(NotConnected("simbank", Reason.REFUSED, "the door is shut"))
         line: Deferred[Line] = Deferred()
@@ -124,6 +126,7 @@ class Life:
     amqp: ModelClient
     store: SqlStore
     gateway: app.Gateway
+    meters: Meters
     pipes: list[End] = field(default_factory=list)
     fatal: list[str] = field(default_factory=list)
 
@@ -143,6 +146,7 @@ class World:
         bank_options: Mapping[str, Any] | None = None, sender: Mapping[str, Any] | None = None,
         wrap: Callable[[Life, app.Parts], app.Parts] | None = None,
     ) -> None:  # fmt: skip
+        dsig.start()
         self.folder = folder
         self.seed = seed
         self.clock = HeapClock(START_S)
@@ -159,6 +163,8 @@ class World:
         self._sender = sender or {}
         self._wrap = wrap
         self._published = 0
+        self.credentials: Mapping[str, str] = {"user": "u", "password": "p"}
+        self.dials = 0
         self.bank = self._bank(plan or FaultPlan(str(seed), {}), conduct)
         self.settings = self._settings()
         migrations.upgrade(self.url)
@@ -200,12 +206,12 @@ class World:
             self.url, self.clock, clock, "gw1", self.vault, self.permits, 3.0, entropy=entropy,  # type: ignore[arg-type]
             on_fatal=lambda error: life.fatal.append(str(error)), executor=inline, reading=inline,
         )  # fmt: skip
-        life = Life(self, clock, amqp, store, gateway=None)  # type: ignore[arg-type]
+        life = Life(self, clock, amqp, store, gateway=None, meters=meters)  # type: ignore[arg-type]
         bank = app.load_bank(self.settings.banks["sample"].model_copy(update={"options": self._options}))
         parts = app.Parts(
             clock=clock, entropy=entropy, store=store, amqp=amqp, dialers={"sample.main": WorldDialer(life, self.bank)},
             signers={"sample.main": {"order": self.keys.signer}},
-            credentials={"sample.main": {"user": "u", "password": "p"}}, banks={"sample": bank}, cursor_key=b"k" * 32,
+            credentials={"sample.main": self.credentials}, banks={"sample": bank}, cursor_key=b"k" * 32,
             meters=meters, forgotten=lambda: store.read(lambda _conn: 0),
         )  # fmt: skip
         if self._wrap is not None:
@@ -229,6 +235,17 @@ class World:
             self.events.append(json.loads(kept.body))
         for kept in self.broker.drain(REPLIES):
             self.replies.append((kept.properties, json.loads(kept.body)))
+
+    # ---- what a life counted ----
+
+    def exchanges(self, life: Life, operation: str, outcome: str = "ok") -> int:
+        """Exchanges with the bank of one kind."""
+        labels = {"bank": "sample", "operation": operation, "outcome": outcome}
+        return int(life.meters.registry.get_sample_value("bankgw_bank_requests_total", labels) or 0)
+
+    def declined(self, life: Life) -> int:
+        """Sign-ons the bank said no to."""
+        return self.exchanges(life, "session", "refused")
 
     # ---- the ERP ----
 
@@ -291,7 +308,7 @@ def signing_keys() -> Keys:
         from gateway.simbank.pki import make_pki
 
         with tempfile.TemporaryDirectory() as folder:
-            pki = make_pki(Path(folder), ["sample"], datetime.now(UTC))["sample"]
+            pki = make_pki(Path(folder), ["sample"], datetime.fromtimestamp(START_S, UTC))["sample"]
             _KEYS.append(Keys(
                 _Stamp(), pki.bank_sign_key.read_bytes(), pki.bank_sign_cert.read_text(),  # type: ignore[arg-type]
                 pki.gateway_sign_cert.read_bytes(),

@@ -10,7 +10,7 @@ from typing import Final, NoReturn
 from protocols.banks.pab.header import Answer
 from protocols.canon.outcome import Fate, Outcome
 from protocols.kit import codes
-from protocols.kit.errors import ProtocolError
+from protocols.kit.declined import Declined
 from protocols.kit.fields import plain
 
 OPERATIONS: Final = ("S001", "4001", "4004", "4005", "4008", "4012", "4013", "4019")
@@ -26,21 +26,6 @@ _FATES: Final[Mapping[str, Fate]] = {
     "rate_limited": Fate.UNKNOWN,
     "retry": Fate.UNKNOWN,
 }
-
-
-class Declined(ProtocolError):
-    """The bank answered a question with a code instead of the matter asked for.
-
-    `outcome` is the table's word: `retry`, `rate_limited`, or `failed` for a refusal that asking again does
-    not change. A code in no row is `retry` with `listed` False.
-    """
-
-    def __init__(self, operation: str, answer: Answer, outcome: str, *, listed: bool) -> None:
-        self.code = answer.code
-        self.bank_text = plain(answer.text)
-        self.outcome = outcome
-        self.listed = listed
-        super().__init__("value", f"{operation} was answered with {answer.code} {self.bank_text} ({outcome})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +47,7 @@ class Meanings:
     def decline(self, operation: str, answer: Answer) -> NoReturn:
         """Raises Declined for an answer that is neither accepted nor empty."""
         found = self.table.look_up(operation, "header", answer.code, answer.text)
-        raise Declined(operation, answer, found or "retry", listed=found is not None)
+        raise Declined(operation, answer.code, plain(answer.text), found)
 
 
 def meanings() -> Meanings:

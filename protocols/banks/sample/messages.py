@@ -14,7 +14,7 @@ from lxml import etree
 
 from protocols.bank import Context, Sign
 from protocols.canon.money import BadMoney, Money
-from protocols.kit import codes, dsig
+from protocols.kit import dsig
 from protocols.kit.charset import UTF8
 from protocols.kit.dsig.verify import Engine
 from protocols.kit.errors import ProtocolError
@@ -31,23 +31,6 @@ _N: Final = f"{{{NAMESPACE}}}"
 SIGNATURE: Final = dsig.Profile("sample", f"/{_N}SampleBank/{{{dsig.DS}}}Signature")
 
 Fields = Iterable[tuple[str, str]]
-
-
-class Declined(ProtocolError):
-    """The bank answered a question with a code instead of what was asked for.
-
-    `outcome` is the code table's word: `signed_out`, `rate_limited`, `retry`, or `failed` for a refusal
-    that asking again will not change. A code in no row is `retry` with `listed` False.
-    """
-
-    def __init__(self, answer: Answer, outcome: codes.Outcome | None) -> None:
-        self.code = answer.code
-        self.bank_text = answer.text
-        self.outcome = outcome or "retry"
-        self.listed = outcome is not None
-        super().__init__(
-            "value", f"{answer.operation} was answered {answer.code} {answer.text} ({self.outcome})"
-        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,13 +12,14 @@ from datetime import timedelta
 from typing import Final
 
 from protocols.bank import Ask, Context, Conversation, MoneyConversation, Submit
-from protocols.banks.sample.messages import DONE, Answer, Declined, Wire, moment, money, require
+from protocols.banks.sample.messages import DONE, Answer, Wire, moment, money, require
 from protocols.canon.money import Money
 from protocols.canon.order import AnyOrder, Kind, Urgency
 from protocols.canon.outcome import Fate, Outcome
 from protocols.canon.party import PartyKind
 from protocols.canon.query import FateQuestion
 from protocols.kit.codes import Table
+from protocols.kit.declined import Declined
 from protocols.kit.errors import ProtocolError
 from protocols.kit.fields import plain
 
@@ -101,7 +102,7 @@ class Payments:
         if answer.code != DONE:
             word = self.table.look_up("Fate", "head", answer.code, answer.text)
             if word != "not_found":  # any other head code is about our question, not about the payment
-                raise Declined(answer, word)
+                raise Declined(answer.operation, answer.code, answer.text, word)
             return Outcome(Fate.NOT_FOUND, answer.code, answer.text)
         subject = Subject(sent.reference, sent.debtor.clear, sent.creditor.clear, sent.amount)
         return self._outcome(answer, subject)

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from protocols.bank import Ask, Context, Conversation
-from protocols.banks.sample.messages import DONE, Answer, Declined, Fields, Wire, day, moment, money, require
+from protocols.banks.sample.messages import DONE, Answer, Fields, Wire, day, moment, money, require
 from protocols.canon.money import Money
 from protocols.canon.party import AccountNumber, Name
 from protocols.canon.query import BalanceQuestion, LinesQuestion, ReturnsQuestion
 from protocols.canon.statement import Balance, Direction, Line, Page, Return, ReturnsPage
 from protocols.kit.codes import Table
+from protocols.kit.declined import Declined
 from protocols.kit.errors import ProtocolError
 from protocols.kit.fields import digits, plain
 from protocols.kit.paging import CursorEcho, PageCursor, PageSeen, fingerprint
@@ -101,7 +102,8 @@ class Asking:
         data = yield from self.wire.request(operation, context, fields, context.session.get("token", ""))
         answer = self.wire.read((yield Ask("business", data)), (operation,), context)
         if answer.code != DONE:
-            raise Declined(answer, self.table.look_up(operation, "head", answer.code, answer.text))
+            word = self.table.look_up(operation, "head", answer.code, answer.text)
+            raise Declined(operation, answer.code, answer.text, word)
         return answer
 
 

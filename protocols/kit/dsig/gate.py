@@ -29,9 +29,7 @@ Reference = Enveloped | ById
 
 @dataclass(frozen=True, slots=True)
 class Gated:
-    """The parts of a signature of the right shape; targets and digests in the profile's order of
-    references.
-    """
+    """The parts of a signature of the right shape; targets and digests in the order of the profile."""
 
     signature: etree._Element
     signed_info: etree._Element

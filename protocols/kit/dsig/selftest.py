@@ -1,6 +1,4 @@
-"""A signature made long ago, to be reproduced and verified at every start: do the libraries below still
-agree?
-"""
+"""A signature made long ago, reproduced and verified at every start: do the libraries below still agree?"""
 
 from __future__ import annotations
 

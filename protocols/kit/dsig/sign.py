@@ -41,10 +41,9 @@ def prepare(
     charset: Charset = UTF8,
     declaration: str | None = None,
 ) -> Prepared:
-    """Everything of the signature but its value, for a `document` (bytes in `charset`, or a tree) that has
-    none yet.
+    """Everything of the signature but its value, for a `document` that has none yet.
 
-    Elements referenced by id must carry their ids already. `declaration` is as in `xmldoc.build`. Raises
+    `document` is a tree, or bytes in `charset`; the result is in `charset`. Elements referenced by id must carry their ids already. `declaration` is as in `xmldoc.build`. Raises
     ProtocolError if the document does not fit the profile or holds a signature already.
     """
     if isinstance(document, bytes):

@@ -1,6 +1,4 @@
-"""Is this document exactly of the profile's shape and signed by a pinned key? Then: what precisely was
-signed.
-"""
+"""Is a document exactly of its profile's shape and signed by a pinned key? Then: what precisely was signed."""
 
 from __future__ import annotations
 
@@ -16,7 +14,7 @@ from typing import Any, Final, Literal
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
-from cryptography.x509 import load_der_x509_certificate
+from cryptography.x509 import InvalidVersion, load_der_x509_certificate
 from lxml import etree
 
 from protocols.kit import xmldoc
@@ -78,8 +76,7 @@ def verify(
     max_bytes: int = xmldoc.MAX_BYTES,
     max_nodes: int = xmldoc.MAX_NODES,
 ) -> Verified:
-    """Checks `data` against the profile and the pinned `keys`. Raises ProtocolError with the reason it is
-    refused.
+    """Checks `data` against the profile and the pinned `keys`. Raises ProtocolError with the reason if refused.
 
     In this order: the document (`xmldoc.parse`), the structure of the signature, its value under a pinned
     key of sufficient size, our own digest of every signed element. `today` is needed for profiles with
@@ -194,9 +191,7 @@ def _take_out(signature: etree._Element) -> None:
 
 
 def _refusal(gated: Gated, profile: Profile, keys: Sequence[PinnedKey]) -> ProtocolError:
-    """Tells changed content from a bank that signs with a new key (if it shows one), and both from the
-    rest.
-    """
+    """Tells changed content from a bank that signs with a new key (if it shows one), and these from the rest."""
     try:
         _signed_parts(gated, profile)
     except ProtocolError as error:
@@ -206,7 +201,8 @@ def _refusal(gated: Gated, profile: Profile, keys: Sequence[PinnedKey]) -> Proto
     for element in shown:
         claimed = _claimed_fingerprint(element.text or "")
         if claimed is not None and claimed not in pinned:
-            return ProtocolError("wrong_key", f"not signed by a pinned key; it shows a key with SPKI sha256 {claimed}")
+            shape = bytes.fromhex(claimed).hex(":")
+            return ProtocolError("wrong_key", f"not signed by a pinned key; it shows a key with SPKI sha256 {shape}")
     return ProtocolError("signature", "the signature value does not fit any pinned key and this content")
 
 
@@ -215,5 +211,5 @@ def _claimed_fingerprint(content: str) -> str | None:
         return None
     try:
         return spki_fingerprint(load_der_x509_certificate(base64.b64decode(content)).public_key())
-    except (ValueError, TypeError, UnsupportedAlgorithm):
+    except (ValueError, TypeError, UnsupportedAlgorithm, InvalidVersion):
         return None

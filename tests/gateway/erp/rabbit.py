@@ -267,6 +267,13 @@ class Wire:
             if isinstance(end, _In):
                 end.write(octets)
 
+    def clog(self) -> None:
+        """Stop reading what the client sends, so that its own buffers fill up."""
+        self.frozen = True
+        for end in self.ends:
+            if isinstance(end, _In):
+                end.transport.pauseProducing()  # type: ignore[union-attr]
+
     def cut(self) -> None:
         """Reset every connection."""
         for end in list(self.ends):

@@ -446,6 +446,22 @@ async def test_a_line_gone_dead_is_noticed_by_its_heartbeat(rabbit: Rabbit) -> N
     assert "heartbeats" in ears.downs[0].reason
 
 
+@pytest.mark.parametrize("watch", ["heartbeat", "canary"])
+async def test_a_dead_line_is_given_up_although_much_is_still_unsent(rabbit: Rabbit, watch: str) -> None:
+    half = HalfReal()
+    wire = rabbit.wire()
+    patience = replace(QUICK, canary_every_s=5 if watch == "canary" else 0)
+    client = rabbit.client(port=wire.port, prepare=two_queues, reactor=half,
+                           heartbeat_s=10 if watch == "heartbeat" else 60, patience=patience)
+    ears = Ears(client)
+    await ears.up()
+    wire.clog()
+    answers = [client.publish(replace(message(n, QUEUE), body=bytes(4_000_000))) for n in range(8)]
+    half.clock.pump([1.0] * 30)
+    await until(lambda: len(ears.downs) == 1)
+    assert {verdict.fate for verdict in await verdicts(answers)} == {Fate.LOST}
+
+
 async def test_the_canary_notices_a_connection_that_only_looks_alive(rabbit: Rabbit) -> None:
     wire = rabbit.wire()
     patience = replace(QUICK, canary_every_s=0.1)

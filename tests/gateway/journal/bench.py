@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
@@ -137,6 +138,14 @@ class Journal:
     def read(self, fn: Callable[[Connection], T]) -> T:
         with self.readers.connect() as conn:
             return fn(conn)
+
+    @contextmanager
+    def stranger(self) -> Iterator[Connection]:
+        """A connection that writes past the journal."""
+        engine = databases.connect(self.url, connections=1, writing=True)
+        with engine.connect() as conn, conn.begin():
+            yield conn
+        engine.dispose()
 
     def count(self, table: Any) -> int:
         return self.read(lambda conn: databases.count(conn, table))

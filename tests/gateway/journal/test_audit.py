@@ -25,7 +25,7 @@ def chain(journal: Journal) -> Journal:
 
 def tamper(journal: Journal, change: Callable[[Any], object]) -> list[str]:
     """What `verify` says after a change that did not go through the journal."""
-    with journal.engine.connect() as conn, conn.begin():
+    with journal.stranger() as conn:
         change(conn)
     return journal.read(audit.verify)
 

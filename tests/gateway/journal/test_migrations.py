@@ -38,7 +38,7 @@ def test_sqlite_refuses_values_of_the_wrong_type(small: Journal) -> None:
 def test_sqlite_keeps_a_log_that_is_synced_at_each_commit(small: Journal) -> None:
     small.admit()
     pragmas = {}
-    with small.engine.connect() as conn:
+    with small.stranger() as conn:
         for name in ("journal_mode", "synchronous", "foreign_keys", "busy_timeout"):
             pragmas[name] = conn.exec_driver_sql(f"pragma {name}").scalar()
     assert pragmas == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "busy_timeout": 10_000}

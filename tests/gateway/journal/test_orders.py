@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
@@ -33,9 +34,9 @@ def test_every_kind_of_order_comes_back_as_it_was(detail: Detail) -> None:
         "detail": detail, "urgency": Urgency.URGENT, "channel": Channel.LARGE_VALUE, "tags": {"a": "b"},
         "valid_until": datetime(2026, 11, 24, 17, tzinfo=timezone(timedelta(hours=8))),
         "not_before": datetime(2026, 11, 24, 9, 0, 0, 123456, tzinfo=UTC),
-        "creditor": Party(AccountNumber("0017"), Name("张三"), None, None, PartyKind.PERSON),
     }  # fmt: skip
-    made = order("a", **changed)
+    person = Party(AccountNumber("0017"), Name("张三"), None, None, PartyKind.PERSON)
+    made: Any = replace(order("a", **changed), creditor=person)
     assert orders.read(orders.write(made, "1:abc")) == (made, "1:abc")
     assert orders.read(orders.write(order("a", detail=detail), "x")) == (order("a", detail=detail), "x")
 

@@ -147,6 +147,9 @@ def test_prepare_refuses_what_it_cannot_sign(bank: KeyPair) -> None:
         dsig.prepare(signing.envelope().replace(b' wsu:Id="B-1"', b""), SOAP_SIGNED)
     with pytest.raises(ProtocolError, match="structure"):
         dsig.prepare(signing.envelope().replace(b"TS-1", b"B-1"), SOAP_SIGNED)
+    for wrong in (b"", b"1", b"a b", b"id('x')", b"xpointer(/)", "标".encode()):
+        with pytest.raises(ProtocolError, match="structure"):
+            dsig.prepare(signing.envelope().replace(b"B-1", wrong), SOAP_SIGNED)
 
 
 def test_the_mark_for_the_signature_value_cannot_be_forged(bank: KeyPair) -> None:

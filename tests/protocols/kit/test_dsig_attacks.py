@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
 import pytest
@@ -166,11 +167,13 @@ def test_signatures_of_the_right_key_but_another_structure(bank: KeyPair, name: 
     assert reason_of(document, ENVELOPED, bank.pin) == reason
 
 
-def test_68_69_once_started_xmlsec_opens_nothing(bank: KeyPair) -> None:
+def test_68_69_once_started_xmlsec_opens_nothing(bank: KeyPair, tmp_path: Path) -> None:
     """The gate lets no such reference through; that it would not be opened either is the second lock."""
-    for uri in ("file:///etc/hostname", "file:///dev/zero"):
+    file = tmp_path / "other.xml"
+    file.write_text("<other/>")
+    for uri in (file.as_uri(), str(file), "file:///dev/zero"):
         with pytest.raises(xmlsec.Error):
-            signing.stock_signs(template(uri=f'URI="{uri}"'), bank)
+            signing.stock_signs(template(uri=f'URI="{uri}"', transforms=TRANSFORM_EXCLUSIVE), bank)
 
 
 @pytest.mark.parametrize("spot", ["<body>", "</body>", "</answer>"])

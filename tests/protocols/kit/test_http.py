@@ -131,6 +131,7 @@ HEAD = b"HTTP/1.1 200 OK\r\n"
         HEAD + b"Transfer-Encoding: chunked\r\n\r\n0x1\r\n",
         HEAD + b"Transfer-Encoding: chunked\r\n\r\n\r\n",
         HEAD + b"Transfer-Encoding: chunked\r\n\r\n1\r\nabc\r\n",
+        HEAD + b"Transfer-Encoding: chunked\r\n\r\n1\r\naXX0\r\n\r\n",
         HEAD + b"Transfer-Encoding: chunked\r\n\r\n1;" + b"x" * 300,
         HEAD + b"Transfer-Encoding: chunked\r\n\r\n000000001\r\n",
         HEAD + b"X: " + b"x" * HEAD_BYTES_MAX,

@@ -11,11 +11,11 @@ import pytest
 
 from protocols.bank import Bank
 from protocols.banks.pab import twin
-from protocols.banks.pab.table import Declined
 from protocols.canon.money import Money
 from protocols.canon.party import AccountNumber
 from protocols.canon.query import BalanceQuestion, LinesQuestion, ReturnsQuestion
 from protocols.canon.statement import Balance, Direction, Line, Page, Return, ReturnsPage
+from protocols.kit.declined import Declined
 from protocols.kit.errors import ProtocolError
 from protocols.twin import Booked, Booking, Instruction
 from tests.protocols.banks.pab.paper import (

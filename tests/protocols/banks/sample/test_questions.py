@@ -11,12 +11,12 @@ from lxml import etree
 
 from protocols.bank import BadOptions
 from protocols.banks import sample
-from protocols.banks.sample.messages import Declined
 from protocols.canon.money import Money
 from protocols.canon.order import Kind
 from protocols.canon.party import AccountNumber
 from protocols.canon.query import BalanceQuestion, LinesQuestion, ReturnsQuestion
 from protocols.canon.statement import Direction, Page
+from protocols.kit.declined import Declined
 from protocols.kit.errors import ProtocolError
 from tests.protocols.banks.sample.paper import CREDITOR, DEBTOR, answer, keys, public_pem, stage, xmlsec_signed
 from tests.world.dialogue import NOON, Stage, order_of
