@@ -3,13 +3,17 @@
     parts = system_parts(reactor, settings)      # or a simulation's own
     gateway = build(settings, parts)
     await gateway.start()
+
+`daemon` is the same with its pages and its control socket: what `bankgw run` runs.
 """
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from datetime import datetime
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -22,24 +26,32 @@ from gateway import settings as conf
 from gateway.asking import R, Unavailable
 from gateway.bank.berths import Dialer
 from gateway.bank.dial import LaneDialer, lane_signers, tls_settings
+from gateway.bank.expiry import Expiry
 from gateway.bank.keys import Signer
 from gateway.bank.lane import Lane, LaneParts
 from gateway.bank.tls import client_context
 from gateway.clock import Clock, Entropy, SystemClock, SystemEntropy
+from gateway.desk.control import Control
+from gateway.desk.levers import Levers
+from gateway.desk.pauses import OPERATOR, paused
+from gateway.desk.verbs import verbs
 from gateway.erp.address import BrokerAddress
 from gateway.erp.amqp import AmqpSettings, pika_amqp
 from gateway.erp.answers import Answers
-from gateway.erp.client import Patience
+from gateway.erp.client import AmqpClient, Patience
 from gateway.erp.intake import Intake
 from gateway.erp.outbox import Outbox
 from gateway.erp.policies import management_reports
 from gateway.erp.topology import MONEY_QUEUE, QUERY_QUEUE, UNROUTED_COMMANDS_QUEUE, preparation, standard
 from gateway.erp.wire import Amqp, Down, UnsafeTopology
 from gateway.journal import migrations, permits, questions, vault
+from gateway.journal.executor import ThreadExecutor
 from gateway.journal.rows import OutboxRow, PaymentRow, QuestionRow, WorkRow
 from gateway.journal.store import Store
 from gateway.journal.writer import GroupFacts, SqlStore
 from gateway.meters import Meters
+from gateway.watch.notify import Notify
+from gateway.watch.watch import Sights, Watch
 from protocols.bank import Bank, Context, Conversation
 
 VERSION = "0.1.0"
@@ -66,7 +78,8 @@ class Parts:
     cursor_key: bytes
     meters: Meters
     forgotten: Callable[[], Deferred[int]]
-    certificates: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    canary_age_s: Callable[[], float | None] = lambda: None
+    certificates: Callable[[], Mapping[tuple[str, str], float]] = dict
 
 
 def load_banks(settings: conf.Settings) -> dict[str, Bank]:
@@ -103,6 +116,8 @@ def system_parts(reactor: Any, settings: conf.Settings, on_fatal: OnFatal) -> Pa
     keys = vault.load(settings.journal.vault_key.path())
     url = _database_url(settings)
     migrations.upgrade(url)
+    amqp = _amqp(reactor, settings)
+    dialers = {name: LaneDialer(reactor, lane, banks[bank]) for name, (bank, lane) in lanes.items()}
     permit_path = settings.state_dir / PERMIT_LOG
     known_permits = tuple(permits.read_back(permit_path))
     store = SqlStore(
@@ -114,8 +129,8 @@ def system_parts(reactor: Any, settings: conf.Settings, on_fatal: OnFatal) -> Pa
         clock=clock,
         entropy=entropy,
         store=store,
-        amqp=_amqp(reactor, settings),
-        dialers={name: LaneDialer(reactor, lane, banks[bank]) for name, (bank, lane) in lanes.items()},
+        amqp=amqp,
+        dialers=dialers,
         signers={
             name: lane_signers(lane, production=production, nonce=entropy.bytes(32))
             for name, (_bank, lane) in lanes.items()
@@ -128,7 +143,22 @@ def system_parts(reactor: Any, settings: conf.Settings, on_fatal: OnFatal) -> Pa
         cursor_key=keys.blind("transactions cursor").encode(),
         meters=meters,
         forgotten=lambda: store.read(lambda conn: len(permits.forgotten(conn, known_permits))),
+        canary_age_s=lambda: amqp.status().canary_age_s,
+        certificates=Expiry(settings, lambda: _peer_ends(dialers, lanes)),
     )
+
+
+def _peer_ends(
+    dialers: Mapping[str, LaneDialer], lanes: Mapping[str, tuple[str, conf.Lane]]
+) -> dict[str, datetime | None]:
+    """When the certificate that each bank showed last ends; of several lanes the first to end."""
+    ends: dict[str, datetime | None] = {}
+    for name, dialer in dialers.items():
+        at = None if dialer.tls is None else dialer.tls.peer_not_after
+        bank = lanes[name][0]
+        known = ends.get(bank)
+        ends[bank] = at if known is None or at is None else min(known, at)
+    return ends
 
 
 def _database_url(settings: conf.Settings) -> str:
@@ -148,7 +178,7 @@ def _observe(meters: Meters, facts: GroupFacts) -> None:
         meters.journal_failures.labels("unit").inc(facts.failed)
 
 
-def _amqp(reactor: Any, settings: conf.Settings) -> Amqp:
+def _amqp(reactor: Any, settings: conf.Settings) -> AmqpClient:
     broker = settings.broker
     address = BrokerAddress(broker.host, broker.port, broker.vhost, broker.user, broker.password.read().decode(),
                             tls=broker.tls is not None)  # fmt: skip
@@ -168,6 +198,7 @@ class Gateway:
         self.registry = registry.build(settings, parts.banks)
         self.safe_mode = False
         self.stopping = False
+        self.draining = False
         self._on_fatal = on_fatal
         meters = parts.meters
         self.lanes = {name: self._lane(name, bank, lane) for name, (bank, lane) in lane_tables(settings).items()}
@@ -231,6 +262,14 @@ class Gateway:
         await self.parts.amqp.close(drain_s * 0.2)
         await self.parts.store.close()
 
+    def drain(self, on: bool) -> None:
+        """Take nothing in any more, or again; what was accepted goes on its way."""
+        self.draining = on
+        if on:
+            self.parts.amqp.pause()
+        elif not self.parts.amqp.blocked:
+            self.parts.amqp.resume()
+
     def ask(
         self, lane: str, operation: str, conversation: Callable[[Context], Conversation[R]], max_wait_s: float
     ) -> Deferred[R]:
@@ -252,10 +291,14 @@ class Gateway:
                 lane.offer(work)
 
     def _admitted(self, row: PaymentRow) -> None:
+        # The one line that ties the ERP's ids to the payment's key, by which every later line names it.
+        _log.info("payment.admitted", payment=row.payment, order=row.order.id, sender=row.sender, bank=row.bank,
+                  correlation_id=row.reply.correlation_id, state=row.life.state.value)  # fmt: skip
         self.lanes[row.lane].remember(row)
 
     def _halted(self, lane: str, reason: str) -> None:
-        _log.error("gateway.lane_halted", lane=lane, reason=reason, action="other lanes go on; restart after the cause is mended")
+        _log.error("gateway.lane_halted", lane=lane, reason=reason,
+                   action="other lanes go on; restart after the cause is mended")  # fmt: skip
 
     def _broker_up(self) -> None:
         self.parts.meters.broker_up.set(1)
@@ -281,8 +324,52 @@ class Gateway:
         else:
             for lane in self.lanes.values():
                 lane.resume(BROKER_BLOCKED)
-            self.parts.amqp.resume()
+            if not self.draining:
+                self.parts.amqp.resume()
             self.outbox.unblocked()
+
+
+class Daemon:
+    """A gateway with its pages and its control socket: these come up first and go down last."""
+
+    def __init__(self, reactor: Any, settings: conf.Settings, parts: Parts, on_fatal: OnFatal) -> None:
+        self.gateway = gateway = Gateway(settings, parts, on_fatal)
+        sights = Sights(parts.store, parts.amqp, gateway.lanes, parts.meters, lambda: gateway.draining,
+                        parts.canary_age_s, parts.certificates)  # fmt: skip
+        self.watch = Watch(reactor, sights, parts.clock, Notify(os.environ), ThreadExecutor(reactor, "metrics"))
+        self.control = Control(reactor, verbs(_levers(gateway, self.watch)))
+
+    async def start(self) -> None:
+        """Pages, control socket, then the gateway, with the lanes paused that an operator left paused."""
+        gateway, settings = self.gateway, self.gateway.settings
+        self.watch.start(settings.watch.host, settings.watch.port, settings.state_dir / "watch.port")
+        self.control.open(settings.desk_socket())
+        for lane in await gateway.parts.store.read(lambda conn: paused(conn, gateway.lanes)):
+            gateway.lanes[lane].pause(OPERATOR)
+        await gateway.start()
+
+    async def stop(self) -> None:
+        """No intake, lanes drained, outbox emptied, journal closed; then control socket and pages."""
+        self.watch.leaving()
+        await self.gateway.stop()
+        await self.control.close()
+        await self.watch.stop()
+
+
+def _levers(gateway: Gateway, watch: Watch) -> Levers:
+    settings, parts = gateway.settings, gateway.parts
+    return Levers(
+        identity={"version": VERSION, "mode": settings.mode, "node": settings.node},
+        started_ms=parts.clock.now_ms(), store=parts.store, amqp=parts.amqp, lanes=gateway.lanes, clock=parts.clock,
+        ready=lambda: watch.ready().words(), safe_mode=lambda: gateway.safe_mode,
+        draining=lambda: gateway.draining, drain=gateway.drain, republish=gateway.outbox.up,
+        canary_age_s=parts.canary_age_s, certificates=parts.certificates,
+    )  # fmt: skip
+
+
+def daemon(reactor: Any, settings: conf.Settings, on_fatal: OnFatal) -> Daemon:
+    """The whole of `bankgw run` over the real parts. Nothing runs until `start`. Raises what `system_parts` raises."""
+    return Daemon(reactor, settings, system_parts(reactor, settings, on_fatal), on_fatal)
 
 
 def build(settings: conf.Settings, parts: Parts, on_fatal: OnFatal) -> Gateway:
@@ -296,4 +383,7 @@ def journal_file(settings: conf.Settings) -> Path | None:
     return Path(url.removeprefix("sqlite:///")) if url.startswith("sqlite:///") else None
 
 
-__all__ = ["VERSION", "Gateway", "Parts", "QuestionRow", "build", "load_bank", "load_banks", "system_parts"]
+__all__ = [
+    "VERSION", "Daemon", "Gateway", "Parts", "QuestionRow", "build", "daemon", "load_bank", "load_banks",
+    "system_parts",
+]  # fmt: skip

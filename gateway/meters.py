@@ -22,7 +22,7 @@ class Meters:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         # A second series per counter that says when it was born doubles the page and tells nothing the start does not.
-        disable_created_metrics()
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = registry
         self._declare_process()
         self._declare_orders()
@@ -40,7 +40,7 @@ class Meters:
         self.journal_seconds = Histogram(
             "bankgw_journal_commit_duration_seconds", "Time of one group commit.", buckets=STAGE_SECONDS, registry=in_)
         self.journal_written = Gauge(
-            "bankgw_journal_last_write_timestamp_seconds", "When a unit last went all the way to the disk.", registry=in_)
+            "bankgw_journal_last_write_timestamp_seconds", "When a unit last reached the disk.", registry=in_)
         self.journal_units = Counter("bankgw_journal_units_total", "Units of work committed.", registry=in_)
         self.journal_failures = Counter(
             "bankgw_journal_failures_total", "Units of work that failed, by kind.", ("kind",), registry=in_)
@@ -77,7 +77,7 @@ class Meters:
         self.session_state = Gauge(
             "bankgw_session_state", "Sessions of a lane in each state.", ("bank", "lane", "state"), registry=in_)
         self.lane_paused = Gauge(
-            "bankgw_lane_paused", "1 while nothing is sent on the lane: an operator, a blocked broker, a restored database.",
+            "bankgw_lane_paused", "1 while nothing is sent on the lane: see `bankgw lanes list` for why.",
             ("bank", "lane"), registry=in_)
         self.connect_failures = Counter(
             "bankgw_connect_failures_total", "Connections refused before any application byte, by reason.",

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 from collections.abc import Callable
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
+from twisted.internet.error import CannotListenError
 from twisted.python.failure import Failure
 
 from gateway import log
+from gateway.desk.codes import FAILED, OK, UNAVAILABLE
 from gateway.settings import Settings
 
-EXIT_OK, EXIT_FAILED, EXIT_UNAVAILABLE, EXIT_CONFIG = 0, 1, 69, 78
+LOCK = "bankgw.lock"
 _log = log.get("daemon")
 
-Start = Callable[[Any, Settings, Callable[[str], None]], "Running"]
 
-
-class Running:
+class Running(Protocol):
     """What a daemon needs of the composition root: start it, stop it."""
 
     async def start(self) -> None:
@@ -29,16 +31,47 @@ class Running:
         """Let everything down, in order and within the drain time."""
 
 
+Start = Callable[[Any, Settings, Callable[[str], None]], Running]
+
+
+class AlreadyRunning(Exception):  # noqa: N818 - says who, rather than what went wrong
+    """Another daemon works in this state folder."""
+
+
+def lock(state_dir: Path) -> int:
+    """Make this process the only daemon of the state folder until it ends. Raises AlreadyRunning, OSError.
+
+    Two daemons of one node would take each other's lanes for their own former lives.
+    """
+    state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path = state_dir / LOCK
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        pid = os.read(handle, 32).decode("ascii", "replace").strip()
+        os.close(handle)
+        raise AlreadyRunning(f"process {pid or 'unknown'} works in {state_dir}; stop it first") from None
+    os.ftruncate(handle, 0)
+    os.write(handle, f"{os.getpid()}\n".encode())
+    return handle
+
+
 def serve(reactor: Any, settings: Settings, start: Start) -> int:
     """Run until SIGTERM, SIGINT or a fatal fault; returns the exit code. A second signal ends at once."""
     outcome = _Outcome(reactor)
 
     def fatal(reason: str) -> None:
         _log.error("daemon.fatal", reason=reason, action="the process ends; the service manager starts it again")
-        outcome.code = EXIT_FAILED
+        outcome.code = FAILED
         # The journal may be gone: nothing that still runs may write, so there is no orderly way out.
-        reactor.callLater(0, os._exit, EXIT_FAILED) if "journal" in reason else outcome.leave()
+        reactor.callLater(0, os._exit, FAILED) if "journal" in reason else outcome.leave()
 
+    try:
+        locked = lock(settings.state_dir)
+    except (AlreadyRunning, OSError) as error:
+        _log.error("daemon.not_started", error=str(error))
+        return UNAVAILABLE
     running = start(reactor, settings, fatal)
 
     async def up() -> None:
@@ -46,8 +79,12 @@ def serve(reactor: Any, settings: Settings, start: Start) -> int:
         _log.info("daemon.started", node=settings.node, mode=settings.mode, pid=os.getpid())
 
     def failed(failure: Failure) -> None:
-        _log.error("daemon.not_started", error=failure.getTraceback(detail="brief"))
-        outcome.code = EXIT_FAILED
+        if isinstance(failure.value, CannotListenError):
+            _log.error("daemon.not_started", error=str(failure.value), action="is another daemon running?")
+            outcome.code = UNAVAILABLE
+        else:
+            _log.error("daemon.not_started", error=failure.getTraceback(detail="brief"))
+            outcome.code = FAILED
         outcome.leave()
 
     async def down() -> None:
@@ -55,22 +92,32 @@ def serve(reactor: Any, settings: Settings, start: Start) -> int:
         await running.stop()
         _log.info("daemon.stopped")
 
-    reactor.addSystemEventTrigger("before", "shutdown", lambda: Deferred.fromCoroutine(down()))
+    reactor.addSystemEventTrigger("before", "shutdown", lambda: Deferred.fromCoroutine(down()).addErrback(_not_stopped))
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: reactor.callFromThread(outcome.leave))
+        signal.signal(number, lambda *_: reactor.callFromThread(outcome.signalled))
     reactor.callWhenRunning(lambda: Deferred.fromCoroutine(up()).addErrback(failed))
     reactor.run(installSignalHandlers=False)
+    os.close(locked)
     return outcome.code
+
+
+def _not_stopped(failure: Failure) -> None:
+    _log.error("daemon.not_stopped", error=failure.getTraceback(detail="brief"))
 
 
 class _Outcome:
     def __init__(self, reactor: Any) -> None:
-        self.code = EXIT_OK
+        self.code = OK
         self._reactor = reactor
         self._leaving = False
 
     def leave(self) -> None:
+        if not self._leaving:
+            self._leaving = True
+            self._reactor.stop()
+
+    def signalled(self) -> None:
+        """A second signal means: now. Everything that matters is on disk."""
         if self._leaving:
-            os._exit(self.code or EXIT_FAILED)
-        self._leaving = True
-        self._reactor.stop()
+            os._exit(self.code or FAILED)
+        self.leave()

@@ -61,15 +61,25 @@ class Site:
         """Where a simulated bank writes its ports."""
         return self.folder / f"simbank-{bank}.ready.json"
 
+    def control(self, bank: str) -> Path:
+        """Where a simulated bank takes commands (gateway.simbank.control)."""
+        return self.folder / f"simbank-{bank}.sock"
+
     def ledger(self, bank: str) -> Path:
         """A simulated bank's truth."""
         return self.folder / f"simbank-{bank}.ledger.jsonl"
 
 
 def account_numbers(bank: str, count: int) -> tuple[str, ...]:
-    """Invented own accounts of a bank: they begin with zeros, so no real account can have them."""
-    start = 100 if bank == "sample" else 200 + sum(bank.encode()) % 700
-    return tuple(f"{0:04d}{start + n:010d}" for n in range(count))
+    """Invented own accounts of a bank: they begin with zeros, so no real account can have them.
+
+    The rest is scattered: a number that looked like a counter would be found in places where nobody wrote an account.
+    """
+    return tuple(f"0000{_scattered(bank, n):010d}" for n in range(count))
+
+
+def _scattered(bank: str, n: int) -> int:
+    return 10**9 + int.from_bytes(blake2b(f"{bank} {n}".encode(), digest_size=8).digest(), "big") % (9 * 10**9)
 
 
 def prepare(folder: Path, plans: tuple[BankPlan, ...]) -> Site:
@@ -88,6 +98,7 @@ def _simulator(site: Site, plan: BankPlan, files: BankPki) -> str:
         "bank": plan.bank,
         "ledger_file": str(site.ledger(plan.bank)),
         "ready_file": str(site.ready_file(plan.bank)),
+        "control": str(site.control(plan.bank)),
         "cheap": plan.cheap,
         "keys": {"bank": str(files.bank_sign_key), "client": str(files.gateway_sign_cert)},
         "tls": {"cert": str(files.server_cert), "key": str(files.server_key), "client_ca": str(files.ca_cert)},

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NoReturn, Protocol
+from typing import Any, NoReturn, Protocol, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -32,6 +32,7 @@ from gateway.erp.wire import (
 )
 
 log = Logger()
+T = TypeVar("T")
 
 _NOT_FOUND = 404
 _PREFETCH_MAX = 65_535
@@ -253,7 +254,7 @@ class AmqpClient:
             down = await self._one_connection()
             if self._closing:
                 return
-            self._on_down(down)
+            _tell(self._on_down, down)
             self._failures += 1
             await self._sleep(self._backoff_s(self._failures))
 
@@ -339,7 +340,7 @@ class AmqpClient:
                 self._canary.stop()
             else:
                 self._canary.start()
-        self._on_blocked(blocked)
+        _tell(self._on_blocked, blocked)
 
     # Publishing
 
@@ -505,6 +506,16 @@ class AmqpClient:
         finally:
             if timer.active():
                 timer.cancel()
+
+
+def _tell(listener: Callable[[T], None], news: T) -> None:
+    """A listener's mistake must not end the connection's own life."""
+    try:
+        listener(news)
+    except CancelledError:
+        raise
+    except Exception:
+        log.failure("the news {news!r} was not taken well", news=news)
 
 
 def _late(_result: object, limit_s: float) -> NoReturn:

@@ -34,7 +34,7 @@ class Properties:
     content_type: str | None = None
     timestamp: int | None = None
     expiration: str | None = None
-    headers: Mapping[str, Scalar] = NO_HEADERS
+    headers: Mapping[str, Scalar] = field(default_factory=lambda: NO_HEADERS)
 
 
 NO_PROPERTIES = Properties()

@@ -67,20 +67,21 @@ def apply(
     attempt: AttemptRow | None = None,
     outcome: Outcome | None = None,
     version: int | None = None,
+    expect: State | None = None,
 ) -> Applied:
     """Let `event` befall the payment, with everything that follows from it, or change nothing at all.
 
     `epoch` is that of the lane which acts; a payment last touched under a higher one is a conflict. None is for those
-    who act outside any lane: the ERP's cancel, an operator. `version` given: a conflict unless the payment still has
-    it. `attempt` belongs to Send and Replay: it is written down and its permit asked for, if the table says
-    `sending`. `outcome` is the bank's word in full, `evidence` the bytes it stands on. Raises flow.Impossible where
-    the table has no row: that unit fails and nothing of it is committed.
+    who act outside any lane: the ERP's cancel, an operator. With `version` or `expect` it is a conflict unless the
+    payment still has that version, or is in that state. `attempt` belongs to Send and Replay: it is written down and
+    its permit asked for, if the table says `sending`. `outcome` is the bank's word in full, `evidence` the bytes it
+    stands on. Raises flow.Impossible where the table has no row: that unit fails and nothing of it is committed.
     """
     found = tx.conn.execute(ROW, {"b_payment": payment}).first()
     if found is None:
         return Applied(None, None, None, conflict=True)
     before = records.read(found, tx.vault)
-    if (epoch is not None and before.epoch > epoch) or (version is not None and before.version != version):
+    if _moved_on(before, epoch, version, expect):
         return Applied(before, None, None, conflict=True)
     step = flow.step(before.life, event)
     after = _after(tx, before, event, step, before.epoch if epoch is None else epoch, outcome)
@@ -95,6 +96,15 @@ def apply(
     _follow(tx, before, after, event, step, outcome)
     audit.append(tx, actor, f"payment.{step.rule}", payment, _detail(before, after, event, step, key))
     return Applied(before, after, step, conflict=False)
+
+
+def _moved_on(row: PaymentRow, epoch: int | None, version: int | None, expect: State | None) -> bool:
+    """Whether the caller's view of the payment is out of date."""
+    return (
+        (epoch is not None and row.epoch > epoch)
+        or (version is not None and row.version != version)
+        or (expect is not None and row.life.state is not expect)
+    )
 
 
 def _set(tx: Tx, before: PaymentRow, after: PaymentRow) -> bool:

@@ -67,8 +67,10 @@ def flush(tx: Tx) -> None:
         header = _header(node, seq, note.at_ms, note.actor, note.entry, note.object_id, head.hash)
         detail = tx.vault.seal(note.detail, header)
         digest = _digest(header, detail)
-        rows.append({"node": node, "seq": seq, "at_ms": note.at_ms, "actor": note.actor, "entry": note.entry,
-                     "object_id": note.object_id, "detail": detail, "prev_hash": head.hash, "hash": digest})  # fmt: skip
+        rows.append({
+            "node": node, "seq": seq, "at_ms": note.at_ms, "actor": note.actor, "entry": note.entry,
+            "object_id": note.object_id, "detail": detail, "prev_hash": head.hash, "hash": digest,
+        })  # fmt: skip
         head = Head(seq, digest)
     tx.conn.execute(_INSERT, rows)
     tx.chain.head = head

@@ -118,7 +118,7 @@ class Committer:
                 if isinstance(error, _NotCommitted) or is_trouble(error):
                     pause_s = self._wait(error, pause_s, deadline_s)
                 elif not is_transient(error) or tries >= _TRIES:
-                    return Failure(error)  # type: ignore[no-untyped-call]
+                    return Failure(error)  # type: ignore[no-untyped-call, unused-ignore]
             else:
                 mails += tx.mails
                 works.update(tx.works)
@@ -230,7 +230,8 @@ class Committer:
             try:
                 self._vault.open(bytes.fromhex(found), aad)
             except VaultError as error:
-                raise StoreFailed(f"this vault key does not open this journal ({error}); use the key it began with") from error
+                remedy = "use the key it began with"
+                raise StoreFailed(f"this vault key does not open this journal ({error}); {remedy}") from error
         self._chain.head = audit.head_of(conn, self._node)
         signed = conn.execute(_SIGNED, {"b_node": self._node}).scalar()
         if signed is None:
@@ -242,7 +243,8 @@ class Committer:
 
     def _wait(self, error: Exception, pause_s: float, deadline_s: float) -> float:
         if self._clock.monotonic_s() + pause_s > deadline_s:
-            raise StoreFailed(f"the journal's database has been in trouble for {self._reconnect_s:g} s: {error}") from error
+            lasted = f"the journal's database has been in trouble for {self._reconnect_s:g} s"
+            raise StoreFailed(f"{lasted}: {error}") from error
         self._pause(pause_s)
         return min(pause_s * 2, _LONGEST_PAUSE_S)
 

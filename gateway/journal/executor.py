@@ -87,4 +87,4 @@ def _caught(work: Callable[[], T]) -> T | Failure:
     try:
         return work()
     except BaseException:
-        return Failure()  # type: ignore[no-untyped-call]
+        return Failure()  # type: ignore[no-untyped-call, unused-ignore]

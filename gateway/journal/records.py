@@ -66,8 +66,8 @@ def read(found: Any, vault: Vault) -> PaymentRow:
     order, fingerprint = orders.read(vault.open(said["order"], b"payments/order/" + key))
     text, refusal = said["bank_text"], said["refusal"]
     # The seal vouches for the order; the clear columns beside it must say the same.
-    assert (order.id, order.amount.minor, order.amount.currency) == (
-        said["order_id"], said["amount_minor"], said["currency"]), f"payment {payment}: its columns were altered"  # fmt: skip
+    beside = (said["order_id"], said["amount_minor"], said["currency"])
+    assert (order.id, order.amount.minor, order.amount.currency) == beside, f"payment {payment}: columns were altered"
     return PaymentRow(
         payment=payment, company=said["company"], sender=said["sender"], bank=said["bank"], lane=said["lane"],
         order=order, fingerprint=fingerprint, life=_life(said), version=said["version"], epoch=said["epoch"],

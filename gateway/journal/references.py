@@ -19,8 +19,9 @@ class ReferencesExhausted(Exception):
 def write(form: ReferenceForm, serial: int, now_ms: int) -> str:
     """The reference of `serial` (from 0, never given twice by a lane).
 
-    Where the form is long enough, the time in seconds stands before the number: should the counter ever be set back
-    with an old copy of the database, the references still do not repeat.
+    Where the form is long enough, the time in seconds stands before the number, which may then count round: should
+    the counter ever be set back with an old copy of the database, the references still do not repeat. The table's
+    unique key of lane and reference has the last word.
     """
     digits, times = _places(form.length - len(form.prefix), len(form.alphabet))
     room = len(form.alphabet) ** digits
@@ -37,7 +38,8 @@ def write(form: ReferenceForm, serial: int, now_ms: int) -> str:
 @lru_cache(maxsize=64)
 def _places(space: int, base: int) -> tuple[int, int]:
     """How many characters hold the number, and how many the time (0 if it does not fit)."""
-    assert space > 0 and base > 1, "a reference form needs room and an alphabet"
+    assert space > 0, "a reference form needs room after its prefix"
+    assert base > 1, "a reference form needs an alphabet"
     times = _length(2**_SECONDS_BITS, base)
     digits = space - times
     return (digits, times) if digits > 0 and base**digits >= _LEAST_NUMBERS else (space, 0)

@@ -56,7 +56,7 @@ class PaymentRow:
 
 @dataclass(frozen=True, slots=True)
 class AttemptRow:
-    """One send. `wire` is exactly what was or would have been written; `first_write_ms` when the write was permitted."""
+    """One send. `wire` is exactly what was, or would have been, written; `first_write_ms` when it was permitted."""
 
     payment: str
     attempt: int

@@ -28,14 +28,16 @@ metadata = MetaData()
 
 payments = Table(
     "payments", metadata,
-    key("payment", 26), bounded("company"), bounded("sender"), bounded("order_id", 128), bounded("kind"), bounded("bank"),
-    bounded("lane"), bounded("bank_ref"), bounded("state", 16), number("version"), number("epoch"), number("seq"),
-    number("attempt"), number("asked"), number("not_found"), number("doubted"), number("replaying"), number("tell_sent"),
+    key("payment", 26), bounded("company"), bounded("sender"), bounded("order_id", 128), bounded("kind"),
+    bounded("bank"), bounded("lane"), bounded("bank_ref"), bounded("state", 16), number("version"), number("epoch"),
+    number("seq"), number("attempt"), number("asked"), number("not_found"), number("doubted"), number("replaying"),
+    number("tell_sent"),
     number("first_write_ms", null=True), number("last_write_ms", null=True), number("deadline_ms", null=True),
     number("send_after_ms", null=True), number("valid_until_ms", null=True), unbounded("rules"),
     bounded("fingerprint"), bounded("dup_key", null=True), bounded("debtor_idx"), bounded("creditor_idx"),
-    bounded("currency", 3), number("amount_minor"), bounded("batch", 128, null=True), number("item_no", null=True), *reply_columns(),
-    number("accepted_ms"), number("changed_ms"), bounded("bank_serial", 255, null=True), bounded("bank_code", null=True),
+    bounded("currency", 3), number("amount_minor"), bounded("batch", 128, null=True), number("item_no", null=True),
+    *reply_columns(), number("accepted_ms"), number("changed_ms"), bounded("bank_serial", 255, null=True),
+    bounded("bank_code", null=True),
     hidden("bank_text", null=True), number("booked_ms", null=True), bounded("hold_reason", null=True),
     hidden("order"), hidden("refusal", null=True),
     UniqueConstraint("sender", "order_id", name="payments_identity"),
@@ -104,14 +106,15 @@ refusals = Table(
 
 questions = Table(
     "questions", metadata,
-    key("question", 255), bounded("sender"), bounded("operation"), *reply_columns(), number("received_ms"), number("expires_ms"),
+    key("question", 255), bounded("sender"), bounded("operation"), *reply_columns(), number("received_ms"),
+    number("expires_ms"),
     hidden("body"), **STRICT,
 )  # fmt: skip
 
 usage = Table(
     "usage_counts", metadata,
-    key("sender"), key("scope", 16), key("key"), key("currency", 3), key("day", 10), number("sum_minor"), number("count"),
-    **CLUSTERED,
+    key("sender"), key("scope", 16), key("key"), key("currency", 3), key("day", 10),
+    number("sum_minor"), number("count"), **CLUSTERED,
 )  # fmt: skip
 
 payees = Table("payees", metadata, key("sender"), key("payee"), number("first_ms"), **CLUSTERED)

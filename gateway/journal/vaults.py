@@ -1,4 +1,4 @@
-"""Which vault opens what a connection reads: it travels with the connection, so that readers need no second argument."""
+"""Which vault opens what a connection reads: it travels with the connection, so readers need no second argument."""
 
 from __future__ import annotations
 

@@ -80,7 +80,10 @@ class SqlStore:
         self._executor = executor or ThreadExecutor(reactor, "journal-writer")
         self._reading = reading or ThreadExecutor(reactor, "journal-reader", READERS)
         engine = databases.connect(url, connections=1, writing=True)
-        self._readers = engine if databases.is_memory(url) else databases.connect(url, connections=READERS, writing=False)
+        if databases.is_memory(url):
+            self._readers = engine
+        else:
+            self._readers = databases.connect(url, connections=READERS, writing=False)
         for each in {engine, self._readers}:
             vaults.attach(each, vault)
         self._committer = Committer(
@@ -207,8 +210,11 @@ class SqlStore:
 
     def _fail(self, deferreds: list[Deferred[Any]], failure: Failure) -> None:
         error = failure.value
-        self._failed = error if isinstance(error, StoreFailed) else StoreFailed(f"the journal's writer broke: {error!r}")
-        self._failed.__cause__ = None if error is self._failed else error
+        if isinstance(error, StoreFailed):
+            self._failed = error
+        else:
+            self._failed = StoreFailed(f"the journal's writer broke: {error!r}")
+            self._failed.__cause__ = error
         waiting = [done for _, done in self._waiting]
         self._waiting.clear()
         self._on_fatal(self._failed)

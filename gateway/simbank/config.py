@@ -110,9 +110,7 @@ class _Reader:
         config = SimConfig(
             bank=self._take("bank", str),
             accounts=tuple(self._account(n, one) for n, one in enumerate(self._take("accounts", list))),
-            keys={
-                name: self._path(f"keys.{name}", one) for name, one in self._take("keys", dict, {}).items()
-            },
+            keys={name: self._path(f"keys.{name}", one) for name, one in self._take("keys", dict, {}).items()},
             options=self._take("options", dict, {}),
             ports=self._take("ports", dict, {}),
             interface=self._take("interface", str, "127.0.0.1"),

@@ -60,19 +60,13 @@ FAULTS: Mapping[Fault, FaultFacts] = {
     Fault.DELAY: FaultFacts(_BOTH, True, "books, answers only after `delay_s`"),
     Fault.HALF: FaultFacts(_BOTH, True, "books, closes in the middle of its answer"),
     Fault.GARBAGE: FaultFacts(_BOTH, True, "books, answers with noise and closes"),
-    Fault.WRONG_SIGNATURE: FaultFacts(
-        _BOTH, True, "books, one byte of what is signed in its answer is changed"
-    ),
+    Fault.WRONG_SIGNATURE: FaultFacts(_BOTH, True, "books, one byte of what is signed in its answer is changed"),
     Fault.OTHERS_ANSWER: FaultFacts(_BOTH, True, "books, repeats its answer to another payment"),
     Fault.TWICE: FaultFacts(_BOTH, True, "books, sends its answer twice"),
     Fault.REFUSE: FaultFacts(_MONEY, False, "says no"),
-    Fault.HIDE: FaultFacts(
-        _MONEY, True, "books, closes without an answer, and does not find it for `hide_s`"
-    ),
+    Fault.HIDE: FaultFacts(_MONEY, True, "books, closes without an answer, and does not find it for `hide_s`"),
     Fault.LATE_RETURN: FaultFacts(_MONEY, True, "books and answers, the money comes back after `return_s`"),
-    Fault.PROBE_SILENCE: FaultFacts(
-        frozenset({Touch.PROBE}), False, "does not answer a sign-on or heartbeat"
-    ),
+    Fault.PROBE_SILENCE: FaultFacts(frozenset({Touch.PROBE}), False, "does not answer a sign-on or heartbeat"),
 }
 
 

@@ -347,13 +347,9 @@ class Ledger:
 
     def _booking(self, execution: Execution, now_ms: int) -> Booking:
         booked = execution.booked(now_ms)
-        fee = (
-            Money(execution.fee_minor, execution.instruction.amount.currency) if execution.fee_minor else None
-        )
+        fee = Money(execution.fee_minor, execution.instruction.amount.currency) if execution.fee_minor else None
         back_ms = execution.returned_ms if booked is Booked.RETURNED else None
-        reason = {Booked.REFUSED: execution.refused, Booked.RETURNED: "returned_by_payee_bank"}.get(
-            booked, ""
-        )
+        reason = {Booked.REFUSED: execution.refused, Booked.RETURNED: "returned_by_payee_bank"}.get(booked, "")
         at_ms = execution.at_ms if booked is Booked.TAKEN else execution.decided_ms
         return Booking(
             execution.instruction,

@@ -110,9 +110,7 @@ def read_lines(file: Path, *, mend: bool = False) -> list[dict[str, Any]]:
         try:
             lines.append(json.loads(line))
         except ValueError:
-            raise ValueError(
-                f"{file}: line {number} is not JSON; move the file away to open new books"
-            ) from None
+            raise ValueError(f"{file}: line {number} is not JSON; move the file away to open new books") from None
     return lines
 
 

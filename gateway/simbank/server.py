@@ -207,9 +207,7 @@ class SimBank:
         kept = self._answers.setdefault((port, exchange.touch), deque(maxlen=2))
         kept.append((exchange.reference, data))
 
-    def spoiled(
-        self, port: str, fault: Fault, exchange: _Exchange, data: bytes
-    ) -> tuple[Fault, tuple[bytes, ...]]:
+    def spoiled(self, port: str, fault: Fault, exchange: _Exchange, data: bytes) -> tuple[Fault, tuple[bytes, ...]]:
         """What a fault makes of an honest answer, and which fault it really is.
 
         A twin that signs nothing cannot sign wrongly (garbage instead), and without an answer to somebody

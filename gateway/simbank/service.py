@@ -49,13 +49,9 @@ def serve(reactor: IReactorTime, config: SimConfig, now_ms: Callable[[], int] | 
     """
     dsig.start()
     twin = build_twin(config)
-    ledger = Ledger(
-        now_ms or SystemClock(reactor).now_ms, config.accounts, config.conduct, file=config.ledger_file
-    )
+    ledger = Ledger(now_ms or SystemClock(reactor).now_ms, config.accounts, config.conduct, file=config.ledger_file)
     plan = FaultPlan(config.fault_seed, config.fault_rates, config.delays)
-    tls = (
-        None if config.tls is None else server_context(config.tls.cert, config.tls.key, config.tls.client_ca)
-    )
+    tls = None if config.tls is None else server_context(config.tls.cert, config.tls.key, config.tls.client_ca)
     try:
         bank = SimBank(reactor, twin, ledger, plan, tls, config.ports, seed=config.fault_seed)
     except ValueError as error:
@@ -76,18 +72,14 @@ def build_twin(config: SimConfig) -> Twin:
         try:
             keys[name] = file.read_bytes()
         except OSError as error:
-            raise BadConfig(
-                config.bank, f"keys.{name}", f"{file} cannot be read ({error.strerror})"
-            ) from None
+            raise BadConfig(config.bank, f"keys.{name}", f"{file} cannot be read ({error.strerror})") from None
     module = f"protocols.banks.{config.bank}.twin"
     try:
         build = cast(BuildTwin, import_module(module).build)
     except ModuleNotFoundError as error:
         if error.name is not None and not module.startswith(error.name):
             raise
-        raise BadConfig(
-            config.bank, "bank", "there is no such folder with a twin under protocols/banks"
-        ) from None
+        raise BadConfig(config.bank, "bank", "there is no such folder with a twin under protocols/banks") from None
     options: dict[str, Any] = {**config.options, "cheap": config.cheap}
     try:
         return build(options, keys)

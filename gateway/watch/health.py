@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from gateway.bank.lane import Lane
 from gateway.erp.wire import Amqp
@@ -21,6 +22,11 @@ class Readiness:
         """Whether commands are taken in and at least one bank can be reached."""
         return not self.reasons
 
+    def words(self) -> dict[str, Any]:
+        """As the page and the control API say it."""
+        status = "ready" if self.ready else "not_ready"
+        return {"status": status, "reasons": list(self.reasons), "lanes": dict(self.lanes)}
+
 
 def lane_word(lane: Lane) -> str:
     """One word, or a word and its reason, for a lane's condition."""
@@ -32,12 +38,14 @@ def lane_word(lane: Lane) -> str:
 
 
 def readiness(
-    journal_ok: Callable[[], bool], amqp: Amqp, lanes: Mapping[str, Lane], *, stopping: bool
+    journal_ok: Callable[[], bool], amqp: Amqp, lanes: Mapping[str, Lane], *, stopping: bool, draining: bool = False
 ) -> Readiness:
     """The journal writes, the broker is consumed, and at least one lane is ready."""
     reasons = []
     if stopping:
         reasons.append("stopping")
+    elif draining:
+        reasons.append("draining: an operator asked to take nothing in")
     if not journal_ok():
         reasons.append("the journal has not written lately")
     if not amqp.up:

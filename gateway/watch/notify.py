@@ -25,7 +25,7 @@ class Notify:
 
     def stopping(self) -> None:
         """The daemon is draining."""
-        self._send("STOPPING=1")
+        self._send("STOPPING=1\nSTATUS=draining")
 
     def status(self, status: str) -> None:
         """One line for `systemctl status`."""

@@ -1,9 +1,10 @@
-"""The HTTP pages `/metrics`, `/healthz`, `/readyz` and a root that links them. Answers GET only, on the reactor."""
+"""The HTTP pages `/metrics`, `/healthz`, `/readyz` and a root that links them. Answers GET and HEAD only."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from typing import Any
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
@@ -15,8 +16,8 @@ from twisted.web.server import NOT_DONE_YET, Site
 from gateway.journal.executor import Executor
 from gateway.watch.health import Readiness
 
-_ROOT = b"""<!doctype html><title>bankgw</title><h1>bankgw</h1>
-<p><a href="/metrics">/metrics</a> <a href="/healthz">/healthz</a> <a href="/readyz">/readyz</a></p>
+_ROOT = b"""<!doctype html><html lang="en"><title>bankgw</title><h1>bankgw</h1>
+<p><a href="/metrics">/metrics</a> <a href="/healthz">/healthz</a> <a href="/readyz">/readyz</a></p></html>
 """
 
 
@@ -24,21 +25,19 @@ class _Page(Resource):
     isLeaf = True
 
     def __init__(self, answer: Callable[[Request], bytes | int]) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._answer = answer
 
     def render_GET(self, request: Request) -> bytes | int:
         return self._answer(request)
 
 
-def site(
-    registry: CollectorRegistry, rendering: Executor, ready: Callable[[], Readiness], before_scrape: Callable[[], None]
-) -> Site:
+def site(registry: CollectorRegistry, rendering: Executor, ready: Callable[[], Readiness]) -> Site:
     """The site. Metrics are rendered by `rendering`, so that a scrape never holds up a payment."""
 
     def metrics(request: Request) -> int:
-        before_scrape()
-        rendering.run(lambda: generate_latest(registry), lambda result: _finish(request, result))
+        reader = _Reader(request)
+        rendering.run(lambda: generate_latest(registry), reader.take)
         return NOT_DONE_YET
 
     def healthz(request: Request) -> bytes:
@@ -46,17 +45,23 @@ def site(
 
     def readyz(request: Request) -> bytes:
         now = ready()
-        body = {"status": "ready" if now.ready else "not_ready", "reasons": now.reasons, "lanes": dict(now.lanes)}
-        return _json(request, 200 if now.ready else 503, body)
+        return _json(request, 200 if now.ready else 503, now.words())
 
     root = Resource()
-    root.putChild(b"", _Page(lambda request: _html(request)))
+    root.putChild(b"", _Page(_html))
     root.putChild(b"metrics", _Page(metrics))
     root.putChild(b"healthz", _Page(healthz))
     root.putChild(b"readyz", _Page(readyz))
-    pages = Site(root)
+    pages = _Quiet(root)  # type: ignore[no-untyped-call]
     pages.noisy = False
     return pages
+
+
+class _Quiet(Site):
+    """A site without an access log: a scrape every few seconds is no event."""
+
+    def log(self, request: Request) -> None:
+        pass
 
 
 def _html(request: Request) -> bytes:
@@ -67,18 +72,28 @@ def _html(request: Request) -> bytes:
 def _json(request: Request, status: int, body: object) -> bytes:
     request.setResponseCode(status)
     request.setHeader(b"content-type", b"application/json")
+    request.setHeader(b"cache-control", b"no-store")
     return json.dumps(body, ensure_ascii=False).encode() + b"\n"
 
 
-def _finish(request: Request, result: bytes | Failure) -> None:
-    if request._disconnected:  # the scraper went away while the page was made
-        return
-    if isinstance(result, Failure):
-        request.setResponseCode(500)
-        request.write(b"metrics could not be rendered\n")
-    else:
-        request.setHeader(b"content-type", CONTENT_TYPE_LATEST.encode())
-        request.write(result)
-    request.finish()
+class _Reader:
+    """Whoever waits for the metrics, unless it goes away first."""
 
+    def __init__(self, request: Request) -> None:
+        self._request: Request | None = request
+        request.notifyFinish().addErrback(self._gone)
 
+    def _gone(self, _reason: Any) -> None:
+        self._request = None
+
+    def take(self, page: bytes | Failure) -> None:
+        request = self._request
+        if request is None:
+            return
+        if isinstance(page, Failure):
+            request.setResponseCode(500)
+            request.write(b"metrics could not be rendered\n")
+        else:
+            request.setHeader(b"content-type", CONTENT_TYPE_LATEST.encode())
+            request.write(page)
+        request.finish()

@@ -103,9 +103,7 @@ class Charset:
         return Decoded(text, repaired=False)
 
     def decode_cut(self, data: bytes) -> str:
-        """As `decode` for a field of fixed size in which the last character may be cut in half: it is
-        dropped.
-        """
+        """As `decode` for a field of fixed size in which the last character may be cut in half: it is dropped."""
         try:
             return codecs.getincrementaldecoder(self.decoder)().decode(data)
         except UnicodeDecodeError:

@@ -6,7 +6,7 @@
     code = "MA4045"                  # or a list; "ET*" means every code that begins with ET
     text = "已存在"                   # optional: regular expression found in the bank's text
     outcome = "duplicate"
-    source = "banks page, section 5"
+    source = "the bank's manual, section 5"
 
 A row needs `code`, `text` or both. A code no row knows gives None, and the caller decides: for money that is
 in doubt, a question is asked again; it is never "failed".

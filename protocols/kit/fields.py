@@ -101,9 +101,7 @@ def plain(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One field of a fixed-width record: "C" is text, left, blank-padded; "N" is digits, right,
-    zero-padded.
-    """
+    """One field of a fixed-width record: "C" is text, left, blank-padded; "N" is digits, right, zero-padded."""
 
     name: str
     width: int
@@ -137,9 +135,7 @@ class Layout:
         raise KeyError(name)
 
     def pack(self, values: Mapping[str, str]) -> bytes:
-        """The record with `values`; fields not named take their default. Raises "value" on what does not
-        fit.
-        """
+        """The record with `values`; fields not named take their default. Raises "value" on what does not fit."""
         unknown = values.keys() - {column.name for column in self.columns}
         assert not unknown, f"no such fields: {sorted(unknown)}"
         return b"".join(self._packed(column, values.get(column.name, column.default)) for column in self.columns)
@@ -196,9 +192,7 @@ class Delimited:
         return self.separator.join(row) + (self.separator if self.trailing else "")
 
     def read(self, text: str) -> list[list[str]]:
-        """The rows of `text`; blank rows are skipped, CR before LF is dropped. Raises "value" on a wrong
-        size.
-        """
+        """The rows of `text`; blank rows are skipped, CR before LF is dropped. Raises "value" on a wrong size."""
         rows: list[list[str]] = []
         for number, line in enumerate(text.split(self.row_separator), start=1):
             bare = line.rstrip("\r")

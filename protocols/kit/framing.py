@@ -21,9 +21,7 @@ class Cutter(Protocol):
         """The frames that `data` completes, in order. Raises ProtocolError on a frame that must not be."""
 
     def end(self) -> list[bytes]:
-        """The peer closed: frames that end with the connection. Raises "truncated" when half a frame is
-        left.
-        """
+        """The peer closed: frames that end with the connection. Raises "truncated" when half a frame is left."""
 
 
 class Framing(Protocol):
@@ -40,9 +38,7 @@ _LENGTH = re.compile(rb" *([0-9]+) *")
 
 
 def read_length(text: bytes) -> int:
-    """The number in a length field, padded with blanks on either side or with zeros. Nothing else is a
-    number.
-    """
+    """The number in a length field, padded with blanks on either side or with zeros. Nothing else is a number."""
     found = _LENGTH.fullmatch(text)
     if found is None:
         raise ProtocolError("frame_length", f"length field {text!r} is not a decimal number")

@@ -33,9 +33,7 @@ Headers = Mapping[str, str]
 
 @dataclass(frozen=True, slots=True)
 class HttpAnswer:
-    """An answer; header names are in lower case, repeated ones joined by ", "; the body is without
-    chunking.
-    """
+    """An answer; header names are in lower case, repeated ones joined by ", "; the body is without chunking."""
 
     status: int
     headers: Headers
@@ -132,7 +130,9 @@ class _Head:
 
 
 def _parse_head(data: bytes | bytearray) -> _Head:
-    end = data.index(b"\r\n\r\n") + 4
+    end = data.find(b"\r\n\r\n") + 4
+    if end < 4:
+        raise ProtocolError("http", f"no head of an HTTP message: {bytes(data[:80])!r}")
     lines = bytes(data[: end - 4]).split(b"\r\n")
     if len(lines) > HEADER_LINES_MAX:
         raise ProtocolError("http", f"{len(lines)} header lines, the limit is {HEADER_LINES_MAX}")
@@ -326,9 +326,7 @@ class HttpAnswers:
 
 @dataclass(frozen=True, slots=True)
 class HttpRequests:
-    """The framing of a simulated bank's side: what comes are requests; the body to wrap is an
-    `answer(...)`.
-    """
+    """The framing of a simulated bank's side: what comes are requests; the body to wrap is an `answer(...)`."""
 
     def wrap(self, body: bytes) -> bytes:
         return body

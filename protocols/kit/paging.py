@@ -1,5 +1,4 @@
-"""Walking the pages of a bank's list: how the next page is asked for, as data, with a guard against going
-round.
+"""Walking the pages of a bank's list: how the next page is asked for, as data, with a guard against going round.
 
 The place in a walk is a `PageCursor`, an opaque text that the asker hands back; so a walk survives a
 restart and needs no memory here. It is bound to its question: a cursor of another account or period is
@@ -31,8 +30,7 @@ def _mark(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class PageCursor:
-    """A place in a walk: the bank's own value for the next page, the page's number from 1, and what was
-    asked before.
+    """A place in a walk: the bank's own value for the next page, the page's number from 1, and what was asked before.
 
     `question` is a fingerprint of what is asked (see `fingerprint`); `seen` are marks of the values used so
     far.

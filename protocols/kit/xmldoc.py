@@ -184,9 +184,7 @@ def text(element: etree._Element) -> str:
 
 
 def several(parent: etree._Element, path: str) -> list[etree._Element]:
-    """The elements at `path`: each step but the last exactly once (none gives no rows), the last any
-    number.
-    """
+    """The elements at `path`: each step but the last exactly once (none gives no rows), the last any number."""
     *above, last = steps(path)
     for step in above:
         inner = _only(parent, step, path)
@@ -197,9 +195,7 @@ def several(parent: etree._Element, path: str) -> list[etree._Element]:
 
 
 def maybe(parent: etree._Element, path: str) -> etree._Element | None:
-    """The element at `path` ("a/b", "{namespace}a/{namespace}b"), or None. Raises "ambiguous" on two of any
-    step.
-    """
+    """The element at `path` ("a/b", "{namespace}a/{namespace}b"), or None. Raises "ambiguous" on two of any step."""
     for step in steps(path):
         inner = _only(parent, step, path)
         if inner is None:
@@ -217,9 +213,7 @@ def one(parent: etree._Element, path: str) -> etree._Element:
 
 
 def first_of(parent: etree._Element, *paths: str) -> etree._Element | None:
-    """The element at the first of `paths` that exists: for messages whose real shape differs from their
-    table.
-    """
+    """The element at the first of `paths` that exists: for messages whose real shape differs from their table."""
     for path in paths:
         found = maybe(parent, path)
         if found is not None:

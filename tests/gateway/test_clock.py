@@ -61,7 +61,7 @@ def test_uuid7_is_one_and_keeps_order(at_ms: int, seed: int) -> None:
 
 
 def test_the_systems_clock_calls_later() -> None:
-    reactor, called = TaskClock(), []
+    reactor, called = TaskClock(), list[str]()
     clock = SystemClock(reactor)
     clock.later(2.0, called.append, "x")
     reactor.advance(1.9)

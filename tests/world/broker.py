@@ -15,6 +15,7 @@ from twisted.internet.defer import Deferred, succeed
 
 from gateway.erp.wire import (
     CONFIRMED,
+    NO_PROPERTIES,
     Delivery,
     Down,
     Fate,
@@ -35,6 +36,7 @@ class _Kept:
     body: bytes
     properties: Properties
     deliveries: int = 0
+    undecodable: str | None = None
 
 
 @dataclass(slots=True)
@@ -64,9 +66,12 @@ class ModelBroker:
         self.queues.pop(queue, None)
         self.bindings = [one for one in self.bindings if one[2] != queue]
 
-    def publish(self, key: str, body: bytes, properties: Properties, exchange: str = "bankgw.commands") -> None:
-        """What an ERP does."""
-        self._route(exchange, key, body, properties)
+    def publish(
+        self, key: str, body: bytes, properties: Properties, exchange: str = "bankgw.commands",
+        undecodable: str | None = None,
+    ) -> None:  # fmt: skip
+        """What an ERP does. `undecodable`: the client will find its properties broken, for this reason."""
+        self._route(exchange, key, body, properties, undecodable)
         for client in self.clients:
             client.wake()
 
@@ -82,14 +87,16 @@ class ModelBroker:
         routed = self._route(message.exchange, message.routing_key, message.body, message.properties)
         return CONFIRMED if routed else Verdict(Fate.RETURNED, 312, "NO_ROUTE")
 
-    def _route(self, exchange: str, key: str, body: bytes, properties: Properties) -> bool:
+    def _route(
+        self, exchange: str, key: str, body: bytes, properties: Properties, undecodable: str | None = None
+    ) -> bool:
         names = [key] if exchange == "" else [q for e, pattern, q in self.bindings if e == exchange and matches(pattern, key)]
         targets = [self.queues[name] for name in dict.fromkeys(names) if name in self.queues]
         if not targets:
             alternate = next((one.alternate for one in self.topology.exchanges if one.name == exchange), None)
-            return alternate is not None and self._route(alternate, "", body, properties)
+            return alternate is not None and self._route(alternate, key, body, properties, undecodable)
         for target in targets:
-            target.append(_Kept(exchange, key, body, properties))
+            target.append(_Kept(exchange, key, body, properties, undecodable=undecodable))
         return True
 
     def client(self, later: Callable[..., object]) -> ModelClient:
@@ -168,9 +175,10 @@ class ModelClient:
                 kept.deliveries += 1
                 self._tag += 1
                 self._unacked[self._tag] = (queue, kept)
+                said = NO_PROPERTIES if kept.undecodable else kept.properties
                 on_delivery(Delivery(
-                    queue, self._tag, self._channel, kept.deliveries > 1, kept.exchange, kept.key, kept.properties,
-                    kept.body,
+                    queue, self._tag, self._channel, kept.deliveries > 1, kept.exchange, kept.key, said, kept.body,
+                    kept.undecodable,
                 ))  # fmt: skip
 
     def ack(self, delivery: Delivery, multiple: bool = False) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
@@ -9,6 +10,7 @@ from twisted.internet.interfaces import IProtocol
 from twisted.python.failure import Failure
 
 from tests.world.clock import HeapClock
+from tests.world.points import Died
 
 
 class End:
@@ -21,12 +23,15 @@ class End:
         self.peer: End | None = None
         self.open = True
         self.written: list[bytes] = []
+        self.hit: Callable[[str], None] = lambda _point: None
 
     def write(self, data: bytes) -> None:
         """Send; what is written after the end is lost, as on a socket."""
         if self.open and self.peer is not None:
+            self.hit("bank.write.request.before")
             self.written.append(data)
             self._clock.callLater(self._latency_s, self.peer._arrive, data)
+            self.hit("bank.write.request.after")
 
     def writeSequence(self, data: list[bytes]) -> None:  # noqa: N802 - the name is Twisted's
         """Send several pieces."""
@@ -64,7 +69,12 @@ class End:
 
     def _arrive(self, data: bytes) -> None:
         if self.open and self.protocol is not None:
-            self.protocol.dataReceived(data)
+            try:
+                self.hit("bank.read.answer.before")
+                self.protocol.dataReceived(data)
+                self.hit("bank.read.answer.after")
+            except Died:
+                return
 
     def _gone(self, reason: Exception) -> None:
         if self.open:

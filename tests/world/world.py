@@ -7,8 +7,13 @@ connections are lost, and only what was committed is left for the next life.
 from __future__ import annotations
 
 import json
+import sqlite3
+import tempfile
+import zlib
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -23,7 +28,6 @@ from gateway.bank.session import Line
 from gateway.clock import SeededEntropy
 from gateway.erp.wire import Properties
 from gateway.journal import migrations, permits
-from gateway.journal.executor import InlineExecutor
 from gateway.journal.vault import Vault
 from gateway.journal.writer import SqlStore
 from gateway.meters import Meters
@@ -38,8 +42,18 @@ from tests.world.broker import ModelBroker, ModelClient
 from tests.world.broker import properties as envelope
 from tests.world.clock import HeapClock
 from tests.world.pipe import End, connect
+from tests.world.points import Died, PointedAmqp, PointedExecutor, Points
 
 START_S = 1_795_000_000.0
+_ENTERPRISE = "00000000000000000001"
+_ACCOUNTS = {"sample": "00000000000100", "pab": "00000000000507"}
+_OPTIONS: dict[str, dict[str, Any]] = {
+    "pab": {"enterprise_code": _ENTERPRISE, "per_second": 100, "burst": 20, "first_enquiry_s": 2.0},
+}
+_TWIN_OPTIONS: dict[str, dict[str, Any]] = {
+    "sample": {"user": "u", "password": "p", "cheap": True},
+    "pab": {"enterprise_code": _ENTERPRISE},
+}
 USER = "erp-user"
 REPLIES, EVENTS = "erp-demo.replies", "erp-demo.events"
 OPERATIONS = ("payment.submit", "payment.cancel", "status.query", "balance.query", "transactions.query")
@@ -51,6 +65,17 @@ class LifeClock:
     def __init__(self, clock: HeapClock) -> None:
         self._clock = clock
         self.dead = False
+        self._held: list[tuple[Callable[..., object], tuple[Any, ...]]] | None = None
+
+    def freeze(self) -> None:
+        """The process stands still (a paused machine): its timers wait for `thaw`, the world's time goes on."""
+        self._held = []
+
+    def thaw(self) -> None:
+        """It goes on as if nothing had happened: everything that fell due runs now, in its order."""
+        held, self._held = self._held or [], None
+        for fn, args in held:
+            self._alive(fn, args)
 
     def now_ms(self) -> int:
         return round(self._clock.seconds() * 1000)
@@ -62,8 +87,19 @@ class LifeClock:
         return self._clock.callLater(delay_s, self._alive, fn, args)
 
     def _alive(self, fn: Callable[..., object], args: tuple[Any, ...]) -> None:
-        if not self.dead:
+        if self._held is not None:
+            self._held.append((fn, args))
+        elif not self.dead:
             fn(*args)
+
+
+def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """`base` with the tables of `changes` laid over it, level by level."""
+    both = dict(base)
+    for name, value in changes.items():
+        old = both.get(name)
+        both[name] = merged(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+    return both
 
 
 class Unreachable(Exception):
@@ -101,20 +137,25 @@ class WorldDialer:
     def _open(self, port: Port, build: Callable[[], Line], opened: Deferred[Line]) -> None:
         protocol = build()
         ours, _theirs = connect(self._life.world.clock, protocol, self._site.simbank.build(port.name))
+        ours.hit = self._life.world.hit
         self._life.pipes.append(ours)
+        self._life.world.pipes.append(ours)
         if not opened.called:
             opened.callback(protocol)
 
 
 class Permits(permits.NoPermits):
-    """Counts permits, so that a test can see that each write had one."""
+    """Keeps permits, so that a test can see that each write had one."""
 
-    def __init__(self) -> None:
+    def __init__(self, world: World) -> None:
         self.written: list[permits.Permit] = []
+        self._world = world
 
     def write(self, some: Any) -> None:
         """Remember them."""
+        self._world.hit("permits.append.group.before")
         self.written += some
+        self._world.hit("permits.append.group.after")
 
 
 @dataclass(slots=True)
@@ -130,6 +171,10 @@ class Life:
     pipes: list[End] = field(default_factory=list)
     fatal: list[str] = field(default_factory=list)
 
+    def sample(self, name: str, **labels: str) -> float:
+        """A metric's value; 0 if it has no such series."""
+        return self.meters.registry.get_sample_value(name, labels) or 0.0
+
     def crash(self) -> None:
         """SIGKILL."""
         self.clock.dead = True
@@ -142,9 +187,10 @@ class World:
     """See the module. `bank_options` and `twin_options` go to the bank's adapter and twin."""
 
     def __init__(
-        self, folder: Path, seed: int = 1, *, plan: Plan | None = None, conduct: Conduct = Conduct(),
-        bank_options: Mapping[str, Any] | None = None, sender: Mapping[str, Any] | None = None,
-        wrap: Callable[[Life, app.Parts], app.Parts] | None = None,
+        self, folder: Path, seed: int = 1, *, banks: tuple[str, ...] = ("sample",), plan: Plan | None = None,
+        conduct: Conduct = Conduct(), bank_options: Mapping[str, Any] | None = None,
+        sender: Mapping[str, Any] | None = None, wrap: Callable[[Life, app.Parts], app.Parts] | None = None,
+        points: Points | None = None, settings: Mapping[str, Any] | None = None,
     ) -> None:  # fmt: skip
         dsig.start()
         self.folder = folder
@@ -158,68 +204,82 @@ class World:
         self.vault = Vault({"k1": bytes(32)}, "k1", bytes(range(32)))
         self.url = f"sqlite:///{folder / 'journal.db'}"
         self.keys = signing_keys()
-        self.permits = Permits()
-        self._options = {"bank_certificate": self.keys.bank_certificate, "verify": "hand", "sessions": 4, **(bank_options or {})}
+        self.permits = Permits(self)
+        self._options = _OPTIONS | {"sample": {"bank_certificate": self.keys.bank_certificate, "verify": "hand", "sessions": 4}}
+        self._options[banks[0]] = {**self._options[banks[0]], **(bank_options or {})}
+        self.points = points or Points()
         self._sender = sender or {}
+        self._changes = settings or {}
         self._wrap = wrap
         self._published = 0
+        self._orders: dict[str, tuple[str, dict[str, Any]]] = {}
+        self.commands: Counter[str] = Counter()
+        self.pipes: list[End] = []
         self.credentials: Mapping[str, str] = {"user": "u", "password": "p"}
         self.dials = 0
-        self.bank = self._bank(plan or FaultPlan(str(seed), {}), conduct)
+        self.banks = {name: self._bank(name, plan or FaultPlan(str(seed), {}), conduct) for name in banks}
         self.settings = self._settings()
         migrations.upgrade(self.url)
         self.life: Life | None = None
 
-    def _bank(self, plan: Plan, conduct: Conduct) -> BankSite:
-        twin_module = import_module("protocols.banks.sample.twin")
-        twin = twin_module.build(
-            {"user": "u", "password": "p", "cheap": True}, {"bank": self.keys.bank_key, "client": self.keys.client_certificate}
-        )
-        account = "00000000000100"
+    @property
+    def bank(self) -> BankSite:
+        """The first bank."""
+        return next(iter(self.banks.values()))
+
+    def _bank(self, name: str, plan: Plan, conduct: Conduct) -> BankSite:
+        twin_module = import_module(f"protocols.banks.{name}.twin")
+        twin = twin_module.build(_TWIN_OPTIONS[name], {"bank": self.keys.bank_key, "client": self.keys.client_certificate})
+        account = _ACCOUNTS[name]
         accounts = [Account(account, "示例甲公司", Money(10**12), 0)]
         ledger = Ledger(lambda: round(self.clock.seconds() * 1000), accounts, conduct)
         simbank = SimBank(self.clock, twin, ledger, plan, seed=str(self.seed))
         return BankSite(simbank, ledger, account=account)
 
     def _settings(self) -> Settings:
-        return Settings.model_validate({
+        return Settings.model_validate(merged({
             "state_dir": str(self.folder), "node": "gw1", "drain_s": 20,
             "broker": {"password": {"file": "/nowhere"}}, "journal": {"vault_key": {"file": "/nowhere"}},
-            "accounts": [{"number": self.bank.account, "name": "示例甲公司", "company": "jia", "bank": "sample"}],
+            "accounts": [{"number": site.account, "name": "示例甲公司", "company": "jia", "bank": name}
+                         for name, site in self.banks.items()],
             "senders": {"kingdee": {"users": [USER], "operations": list(OPERATIONS), "reply_to": r"erp-demo\..*",
                                     "suspected_duplicate_hours": 0, **self._sender}},
-            "banks": {"sample": {"protocol": "sample", "lanes": {"main": {
-                "host": "127.0.0.1", "ports": {"business": 1}, "plaintext": "loopback"}}}},
-        })  # fmt: skip
+            "banks": {name: {"protocol": name, "lanes": {"main": {
+                "host": "127.0.0.1", "ports": {"business": 1}, "plaintext": "loopback"}}} for name in self.banks},
+        }, self._changes))  # fmt: skip
 
     # ---- lives ----
 
-    def start(self) -> Life:
-        """Start the daemon."""
+    def start(self, node: str = "gw1") -> Life:
+        """Start the daemon under the name of `node`; `life` is then the last one started."""
         clock = LifeClock(self.clock)
         entropy = SeededEntropy(self.seed * 1_000_003 + self.broker.clock._scheduled)
         meters = Meters(CollectorRegistry())
         amqp = self.broker.client(clock.later)
-        inline = InlineExecutor(clock)
+        inline = PointedExecutor(clock, self)
         life: Life
         store = SqlStore(
-            self.url, self.clock, clock, "gw1", self.vault, self.permits, 3.0, entropy=entropy,  # type: ignore[arg-type]
+            self.url, self.clock, clock, node, self.vault, self.permits, 3.0, entropy=entropy,  # type: ignore[arg-type]
             on_fatal=lambda error: life.fatal.append(str(error)), executor=inline, reading=inline,
         )  # fmt: skip
         life = Life(self, clock, amqp, store, gateway=None, meters=meters)  # type: ignore[arg-type]
-        bank = app.load_bank(self.settings.banks["sample"].model_copy(update={"options": self._options}))
+        tables = self.settings.banks
         parts = app.Parts(
-            clock=clock, entropy=entropy, store=store, amqp=amqp, dialers={"sample.main": WorldDialer(life, self.bank)},
-            signers={"sample.main": {"order": self.keys.signer}},
-            credentials={"sample.main": self.credentials}, banks={"sample": bank}, cursor_key=b"k" * 32,
-            meters=meters, forgotten=lambda: store.read(lambda _conn: 0),
+            clock=clock, entropy=entropy, store=store, amqp=PointedAmqp(amqp, self), cursor_key=b"k" * 32, meters=meters,
+            dialers={f"{name}.main": WorldDialer(life, site) for name, site in self.banks.items()},
+            signers={f"{name}.main": {"order": self.keys.signer} for name in self.banks},
+            credentials={f"{name}.main": self.credentials for name in self.banks},
+            banks={name: app.load_bank(tables[name].model_copy(update={"options": self._options[name]}))
+                   for name in self.banks},
+            forgotten=lambda: store.read(lambda _conn: 0),
         )  # fmt: skip
         if self._wrap is not None:
             parts = self._wrap(life, parts)
-        life.gateway = app.build(self.settings, parts, life.fatal.append)
+        settings = self.settings.model_copy(update={"node": node})
+        life.gateway = app.build(settings, parts, life.fatal.append)
+        self.life = life
         starting = Deferred.fromCoroutine(life.gateway.start())
         starting.addErrback(lambda failure: life.fatal.append(failure.getTraceback()))
-        self.life = life
         return life
 
     def crash(self) -> None:
@@ -228,13 +288,37 @@ class World:
         self.life.crash()
         self.life = None
 
+    def leave(self) -> None:
+        """An orderly stop of the running life."""
+        assert self.life is not None
+        stopped: list[object] = []
+        Deferred.fromCoroutine(self.life.gateway.stop()).addBoth(stopped.append)
+        self.clock.advance(self.settings.drain_s * 2)
+        assert stopped == [None], f"the daemon did not stop: {stopped}"
+        self.life.crash()
+        self.life = None
+
+    def rules(self) -> Counter[str]:
+        """How often each row of the table decided, by the audit trail."""
+        with sqlite3.connect(self.folder / "journal.db") as db:
+            entries = db.execute("select entry, count(*) from audit where entry like 'payment.%' group by entry")
+            return Counter({entry.removeprefix("payment."): count for entry, count in entries})
+
     def run(self, seconds: float) -> None:
         """Let time pass, and collect what the ERP hears."""
         self.clock.advance(seconds)
         for kept in self.broker.drain(EVENTS):
             self.events.append(json.loads(kept.body))
         for kept in self.broker.drain(REPLIES):
-            self.replies.append((kept.properties, json.loads(kept.body)))
+            said = {"xml": kept.body.decode()} if kept.body.startswith(b"<") else json.loads(kept.body)
+            self.replies.append((kept.properties, said))
+
+    def hit(self, point: str) -> None:
+        """A named point was passed; if it is the one that kills, the life ends here and now."""
+        if self.points.hit(point):
+            if self.life is not None:
+                self.crash()
+            raise Died(point)
 
     # ---- what a life counted ----
 
@@ -249,22 +333,41 @@ class World:
 
     # ---- the ERP ----
 
-    def submit(self, id_: str, minor: int = 10_000, **changes: Any) -> None:
-        """Publish an order."""
-        body = {
-            "id": id_, "debtor": {"account": self.bank.account, "name": "示例甲公司"},
-            "creditor": {"account": f"{abs(hash(id_)) % 10**6:019d}", "name": "示例乙公司", "bank_name": "示例银行某支行",
+    def order(self, id_: str, minor: int = 10_000, bank: str | None = None, **changes: Any) -> dict[str, Any]:
+        """The body of an order."""
+        return {
+            "id": id_, "debtor": {"account": self.banks[bank].account if bank else self.bank.account, "name": "示例甲公司"},
+            "creditor": {"account": f"{zlib.crc32(id_.encode()) % 10**6:019d}", "name": "示例乙公司", "bank_name": "示例银行某支行",
                          "cnaps": "000000000000", "kind": "corporate"},
             "amount": str(Money(minor)), "currency": "CNY", "purpose": "货款", **changes,
         }  # fmt: skip
+
+    def submit(self, id_: str, minor: int = 10_000, bank: str | None = None, **changes: Any) -> None:
+        """Publish an order."""
+        body = self.order(id_, minor, bank, **changes)
+        self._orders[id_] = (f"m-{self._published + 1}", body)
         self.command("payment.submit", body)
+
+    def again(self, id_: str, *, fresh: bool, **changes: Any) -> None:
+        """Publish an order again: the very same message, or (`fresh`) a new one, perhaps with other content."""
+        message_id, body = self._orders[id_]
+        if fresh:
+            self.command("payment.submit", {**body, **changes})
+        else:
+            self.command("payment.submit", body, message_id=message_id)
+
+    def moment(self, in_s: float) -> str:
+        """A time of the contract, so many seconds from now."""
+        return datetime.fromtimestamp(self.clock.seconds() + in_s, UTC).isoformat()
 
     def command(self, key: str, body: Any, **said: Any) -> None:
         """Publish any command; `said` overrides the envelope."""
         self._published += 1
         raw = body if isinstance(body, bytes) else json.dumps(body).encode()
         said = {"user": USER, "reply_to": REPLIES, "message_id": f"m-{self._published}", **said}
-        self.broker.publish(key, raw, envelope(said.pop("user"), said.pop("reply_to"), **said))
+        self.commands[said["message_id"]] += 1
+        undecodable = said.pop("undecodable", None)
+        self.broker.publish(key, raw, envelope(said.pop("user"), said.pop("reply_to"), **said), undecodable=undecodable)
 
     def last(self, id_: str) -> dict[str, Any]:
         """The newest news about an order: the highest seq wins."""
@@ -302,9 +405,6 @@ class _Stamp:
 def signing_keys() -> Keys:
     """One bank key for all worlds of this process."""
     if not _KEYS:
-        import tempfile
-        from datetime import UTC, datetime
-
         from gateway.simbank.pki import make_pki
 
         with tempfile.TemporaryDirectory() as folder:

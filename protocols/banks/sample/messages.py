@@ -94,9 +94,7 @@ class Wire:
         With a `context` it must also be the answer to that conversation's request. Raises ProtocolError.
         """
         today = None if context is None else context.now.date()
-        verified = dsig.verify(
-            data, SIGNATURE, self.bank_keys, today=today, engine=self.engine, max_bytes=MAX_BYTES
-        )
+        verified = dsig.verify(data, SIGNATURE, self.bank_keys, today=today, engine=self.engine, max_bytes=MAX_BYTES)
         head = one(verified.root, _N + "Head")
         answer = Answer(
             value(head, _N + "Operation"), value(head, _N + "Serial"), value(head, _N + "Code"),
@@ -112,9 +110,7 @@ class Wire:
 
 
 def _elements(fields: Fields) -> str:
-    return "".join(
-        [f"<{name}>{escaped(content)}</{name}>" if content else f"<{name}/>" for name, content in fields]
-    )
+    return "".join([f"<{name}>{escaped(content)}</{name}>" if content else f"<{name}/>" for name, content in fields])
 
 
 def require(what: str, said: str, ours: str) -> None:

@@ -260,9 +260,7 @@ class SampleTwin:
         account = asked.body["Account"]
         if books.holding(account) is None:
             raise _No("A100", "not an account of this customer")
-        page, cursor = self._page(
-            asked, books.returns(account, asked.day("FirstDate"), asked.day("LastDate"))
-        )
+        page, cursor = self._page(asked, books.returns(account, asked.day("FirstDate"), asked.day("LastDate")))
         named = _elements(("Account", account), ("Cursor", cursor))
         return named + _list("Returned", map(_returned, page))
 
@@ -290,12 +288,8 @@ class SampleTwin:
 
 
 def _read(root: etree._Element) -> _Request:
-    head = {
-        str(child.tag).removeprefix(_TAG): xmldoc.text(child) for child in xmldoc.one(root, f"{_TAG}Head")
-    }
-    body = {
-        str(child.tag).removeprefix(_TAG): xmldoc.text(child) for child in xmldoc.one(root, f"{_TAG}Body")
-    }
+    head = {str(child.tag).removeprefix(_TAG): xmldoc.text(child) for child in xmldoc.one(root, f"{_TAG}Head")}
+    body = {str(child.tag).removeprefix(_TAG): xmldoc.text(child) for child in xmldoc.one(root, f"{_TAG}Body")}
     if root.tag != f"{_TAG}SampleBank" or tuple(head) != _HEAD or not _SERIAL.fullmatch(head["Serial"]):
         raise ProtocolError("value", "not a message of this bank")
     return _Request(head["Operation"], head["Serial"], head["Token"], body)
@@ -332,7 +326,8 @@ def _entry(entry: Entry) -> Elements:
         ("Number", str(entry.number)), ("Direction", "C" if entry.direction is Direction.CREDIT else "D"),
         ("Amount", str(entry.amount)), ("BankDate", entry.bank_date.isoformat()),
         ("BookedAt", entry.at.isoformat(timespec="milliseconds")),
-        ("PeerAccount", entry.counterparty_account), ("PeerName", entry.counterparty_name), ("Text", entry.text), ("Balance", str(entry.balance_after)),
+        ("PeerAccount", entry.counterparty_account), ("PeerName", entry.counterparty_name),
+        ("Text", entry.text), ("Balance", str(entry.balance_after)),
         ("Reference", entry.reference), ("Fee", "Y" if entry.fee else "N"),
     )  # fmt: skip
 

@@ -43,9 +43,7 @@ _WEAK: Final = frozenset((SHA1, RSA_SHA1))
 
 
 def canonical_method(transforms: tuple[str, ...]) -> str:
-    """How a reference's element becomes octets: its last transform, or what the standard implies without
-    one.
-    """
+    """How a reference's element becomes octets: its last transform, or what the standard implies without one."""
     return transforms[-1] if transforms and transforms[-1] != ENVELOPED else C14N
 
 
@@ -59,9 +57,7 @@ class Enveloped:
 
 @dataclass(frozen=True, slots=True)
 class ById:
-    """Reference "#x": the one element at the absolute `path`, which carries x in `attribute`
-    ("{namespace}Id").
-    """
+    """Reference "#x": the one element at the absolute `path`, which carries x in `attribute` ("{namespace}Id")."""
 
     path: str
     attribute: str = "Id"

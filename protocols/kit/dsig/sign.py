@@ -43,8 +43,9 @@ def prepare(
 ) -> Prepared:
     """Everything of the signature but its value, for a `document` that has none yet.
 
-    `document` is a tree, or bytes in `charset`; the result is in `charset`. Elements referenced by id must carry their ids already. `declaration` is as in `xmldoc.build`. Raises
-    ProtocolError if the document does not fit the profile or holds a signature already.
+    `document` is a tree, or bytes in `charset`; the result is in `charset`. Elements referenced by id must carry
+    their ids already. `declaration` is as in `xmldoc.build`. Raises ProtocolError if the document does not fit the
+    profile or holds a signature already.
     """
     if isinstance(document, bytes):
         root = xmldoc.parse(document, charset)

@@ -21,8 +21,7 @@ _STATE: Final = _State()
 
 
 def start() -> None:
-    """Loads xmlsec, checks that lxml and xmlsec share one libxml2, and takes from xmlsec every way to open
-    a file.
+    """Loads xmlsec, checks that lxml and xmlsec share one libxml2, and takes from xmlsec every way to open a file.
 
     To be called once by the process before `verify`; calling again does nothing. Without it a reference to
     file:///dev/zero would be read for ever, and before any check of the signature. Raises "stack".

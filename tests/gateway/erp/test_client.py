@@ -462,6 +462,22 @@ def test_close_before_start_and_twice() -> None:
     assert closed == [None, None]
 
 
+def test_a_listener_that_fails_does_not_end_the_client(logged_failures: Any) -> None:
+    scene = Scene()
+
+    def bad(_news: object) -> None:
+        raise ZeroDivisionError("a mistake of ours")
+
+    scene.client.start(lambda: scene.events.append("up"), bad, bad)
+    scene.links[0].on_blocked(True)
+    scene.links[0].end("cable cut")
+    scene.clock.advance(1)
+    assert scene.client.up
+    assert scene.events == ["up", "up"]
+    assert len(logged_failures.take(ZeroDivisionError)) == 3
+    scene.close()
+
+
 def test_starting_twice_is_a_mistake() -> None:
     scene = Scene()
     scene.start()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
@@ -32,7 +32,7 @@ T = TypeVar("T")
 NOW_MS = 1_795_500_000_000
 LANE = "sample.main"
 KEY = b"k" * 32
-DEBTOR, CREDITOR = "6222000000000000017", "6222000000000000025"
+DEBTOR, CREDITOR = "0000000000000000017", "0000000000000000025"
 DEBTOR_NAME, CREDITOR_NAME, PURPOSE = "示例甲公司", "示例乙公司", "货款 合同 HT-0931"
 
 
@@ -82,6 +82,12 @@ def admission(
     ), **changed)  # fmt: skip
 
 
+def admit(made: AnyOrder, allowance: Allowance | None = None) -> Callable[[Tx], payments.Admitted]:
+    """The unit that admits this order."""
+    asked = admission(made, allowance)
+    return lambda tx: payments.admit(tx, asked, tx.entropy)
+
+
 def hold(facts: UsageFacts) -> Judgement:
     return Judgement(Hold(NOW_MS, "approval"))
 
@@ -124,7 +130,7 @@ class Journal:
         self.mails: list[OutboxRow] = []
         self.works: list[WorkRow] = []
 
-    def group(self, units: list[Unit[Any]]) -> list[Any]:
+    def group(self, units: Sequence[Unit[Any]]) -> list[Any]:
         done = self.committer.commit(units)
         self.mails, self.works = list(done.mails), list(done.works)
         return list(done.results)

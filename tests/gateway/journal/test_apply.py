@@ -43,6 +43,7 @@ from gateway.journal.store import Permit, Tx
 from protocols.canon.errors import Code
 from protocols.canon.money import Money
 from protocols.canon.outcome import Fate, Outcome, State
+from protocols.erp.news import instant
 from tests.gateway.journal.bench import LANE, NOW_MS, Journal, KeptPermits, attempt, hold, order
 
 AT = NOW_MS + 1_000
@@ -74,7 +75,7 @@ def lives_of(state: State) -> Iterator[Life]:
 def cases() -> Iterator[tuple[str, Life, Event]]:
     for rule in TABLE:
         for state in sorted(rule.before):
-            for fate in sorted(rule.fates or []) or [None]:
+            for fate in sorted(rule.fates) if rule.fates else (None,):
                 found = next(
                     ((life, event) for event in events_of(rule, fate) for life in lives_of(state)
                      if flow.step(life, event).rule == rule.name), None)  # fmt: skip
@@ -92,7 +93,9 @@ def put(journal: Journal, life: Life, id: str = "AP-1", epoch: int = 1) -> Payme
 
     def unit(tx: Tx) -> None:
         values = records.changes(row, tx.vault) | {
-            "rules": records._rules(life.rules), "valid_until_ms": life.valid_until_ms, "tell_sent": int(life.tell_sent)}
+            "rules": records._rules(life.rules), "valid_until_ms": life.valid_until_ms,
+            "tell_sent": int(life.tell_sent),
+        }  # fmt: skip
         tx.conn.execute(update(schema.payments).where(schema.payments.c.payment == row.payment).values(values))
         for kind in Work:
             tx.due(WorkRow(row.payment, kind, LANE, 7, 1))
@@ -250,6 +253,15 @@ def test_a_version_that_moved_is_a_conflict(journal: Journal) -> None:
     assert not journal.apply(row.payment, Cancel(AT), version=row.version + 1).conflict
 
 
+def test_a_state_that_moved_is_a_conflict_and_not_a_defect(journal: Journal) -> None:
+    """The ERP withdraws what a lane is about to send: the lane is told so and goes on."""
+    row = journal.admit().row
+    journal.apply(row.payment, Cancel(AT), epoch=None)
+    applied = journal.apply(row.payment, Send(AT), attempt=attempt(row.payment), expect=State.READY)
+    assert applied.conflict
+    assert journal.count(schema.attempts) == 0
+
+
 def test_two_units_that_saw_the_same_version_change_it_once(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     journal = Journal(url)
     row = journal.admit().row
@@ -291,7 +303,8 @@ def test_the_banks_words_are_kept_and_told(journal: Journal) -> None:
     row = journal.admit().row
     journal.send(row)
     evidence = Evidence(Source.SUBMIT, b"<ok/>", Fate.SETTLED, "0000", "signed")
-    applied = journal.apply(row.payment, Answered(AT, Fate.SETTLED, Source.SUBMIT), outcome=settled(), evidence=evidence)
+    answered = Answered(AT, Fate.SETTLED, Source.SUBMIT)
+    applied = journal.apply(row.payment, answered, outcome=settled(), evidence=evidence)
     after = applied.row_after
     assert after is not None
     assert (after.bank_code, after.bank_text, after.bank_serial) == ("0000", "交易成功", "BANK-77")
@@ -324,7 +337,7 @@ def test_doubt_tells_when_the_bank_is_asked_next(journal: Journal) -> None:
     journal.apply(row.payment, Silent(AT, "timeout"))
     said = json.loads(journal.mails[0].body)
     due = next(w.due_ms for w in journal.works if w.work is Work.ENQUIRE)
-    assert said["next_enquiry"] == datetime.fromtimestamp(due / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{due % 1000:03d}Z"
+    assert said["next_enquiry"] == instant(due)
 
 
 def test_work_that_one_unit_sets_and_a_later_one_of_the_group_deletes_is_gone(journal: Journal) -> None:

@@ -15,10 +15,14 @@ from tests.gateway.journal.bench import Journal, vault
 A = schema.audit.c
 
 
+def note(n: int) -> Callable[[Tx], None]:
+    return lambda tx: audit.append(tx, "user:erp", "thing.done", f"object-{n}", {"n": n, "why": "因为"})
+
+
 @pytest.fixture
 def chain(journal: Journal) -> Journal:
     for n in range(6):
-        journal.do(lambda tx, n=n: audit.append(tx, "user:erp", "thing.done", f"object-{n}", {"n": n, "why": "因为"}))
+        journal.do(note(n))
     assert journal.read(lambda conn: audit.verify(conn, vault())) == []
     return journal
 

@@ -14,7 +14,7 @@ from gateway.journal import audit, payments, schema
 from gateway.journal.databases import count
 from gateway.journal.lanes import draw_serials
 from gateway.journal.store import Permit, StoreFailed, Tx
-from tests.gateway.journal.bench import LANE, Journal, KeptPermits, admission, order, vault
+from tests.gateway.journal.bench import LANE, Journal, KeptPermits, admit, order, vault
 
 SERVERS = [pytest.param("postgresql", marks=pytest.mark.postgresql), pytest.param("mariadb", marks=pytest.mark.mariadb)]
 servers_only = pytest.mark.parametrize("url", SERVERS, indirect=True)
@@ -122,7 +122,7 @@ def lose_answer(engine: Engine, *, after_commit: bool) -> list[int]:
         connection.close()
         raise ConnectionResetError("the server went away")
 
-    engine.dialect.do_commit = do_commit  # type: ignore[method-assign]
+    engine.dialect.do_commit = do_commit  # type: ignore[method-assign, assignment]
     return lost
 
 
@@ -186,9 +186,8 @@ def test_two_nodes_in_each_others_way_both_get_through(url: str) -> None:
 def test_a_locked_database_is_waited_for_and_then_the_end(small: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gateway.journal.databases.BUSY_TIMEOUT_MS", 1)
     journal = Journal(small.url, "n2", reconnect_s=3.0)
-    with small.engine.connect() as conn, conn.begin():
-        with pytest.raises(StoreFailed, match="in trouble"):
-            journal.do(put("a"))
+    with small.engine.connect() as conn, conn.begin(), pytest.raises(StoreFailed, match="in trouble"):
+        journal.do(put("a"))
     assert journal.do(put("a")) == "a"
     journal.close()
 
@@ -263,11 +262,12 @@ def test_what_was_committed_survives_a_crash_before_anybody_was_told(sqlite_url:
     root = Path(__file__).parents[3]
     script = textwrap.dedent(CRASH)
     arguments = [sys.executable, "-c", script, sqlite_url, str(tmp_path / "permits")]
-    done = subprocess.run(arguments, cwd=root, env={"PYTHONPATH": str(root)}, capture_output=True, text=True, timeout=50)
+    done = subprocess.run(arguments, cwd=root, env={"PYTHONPATH": str(root)}, capture_output=True, text=True,
+                          timeout=50)  # fmt: skip
     assert (done.returncode, done.stdout) == (9, ""), done.stderr
     journal = Journal(sqlite_url)
     assert journal.read(lambda conn: count(conn, schema.payments)) == 20
-    again = journal.group([lambda tx, n=n: payments.admit(tx, admission(order(f"a{n}")), tx.entropy) for n in range(20)])
+    again = journal.group([admit(order(f"a{n}")) for n in range(20)])
     assert {one.kind for one in again} == {payments.Admittance.REPLAYED}
     assert journal.read(lambda conn: audit.verify(conn, vault())) == []
     journal.close()

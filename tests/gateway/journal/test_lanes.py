@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+from sqlalchemy import Connection
 
 from gateway.core.states import Silent, Work
 from gateway.journal import lanes, payments, schema, work
@@ -65,8 +66,8 @@ def test_a_new_owner_puts_in_doubt_what_the_old_one_was_sending_and_sends_nothin
     assert len(journal.do(lambda tx: lanes.recover(tx, LANE, 2, "n2"))) == 1
     assert journal.do(lambda tx: lanes.recover(tx, LANE, 2, "n2")) == []
     assert journal.count(schema.attempts) == attempts
-    states = [journal.read(lambda conn, row=row: payments.fetch(conn, row.payment)) for row in rows]
-    assert [row.life.state for row in states if row] == [State.IN_DOUBT] * 3 + [State.READY] * 2
+    stored = reversed(journal.read(lambda conn: payments.listing(conn, payments.Filters())))
+    assert [row.life.state for row in stored] == [State.IN_DOUBT] * 3 + [State.READY] * 2
     # What the old owner says now is refused: its word may have been overtaken.
     assert journal.apply(rows[1].payment, Silent(NOW_MS, "timeout"), epoch=old).conflict
 
@@ -93,8 +94,12 @@ def test_a_new_owner_finds_all_the_lanes_work(journal: Journal) -> None:
     journal.send(rows[0], epoch=1)
     other = Journal(journal.url, "n2")
     seen: list[WorkRow] = []
-    while page := other.read(lambda conn: work.all_open(conn, LANE, seen[-1] if seen else None, limit=3)):
-        seen += page
+
+    def page(conn: Connection) -> list[WorkRow]:
+        return work.all_open(conn, LANE, seen[-1] if seen else None, limit=3)
+
+    while found := other.read(page):
+        seen += found
     assert len(seen) == len(set(seen)) == 7
     assert {row.payment for row in seen if row.work is Work.SEND} == {row.payment for row in rows[1:]}
     assert [row.payment for row in seen if row.work is Work.ESCALATE] == [rows[0].payment]

@@ -22,8 +22,8 @@ def ids(journal: Journal, node: str = "n1", after: str = "", limit: int = 500) -
 
 
 def test_mail_is_read_back_as_it_was_written(journal: Journal) -> None:
-    row = OutboxRow("m1", "n1", "bankgw.events", "payment.settled.icbc.kingdee", "正文".encode(), {"type": "x", "bank": "icbc"},
-                    "corr", "application/xml", None, NOW_MS)  # fmt: skip
+    row = OutboxRow("m1", "n1", "bankgw.events", "payment.settled.icbc.kingdee", "正文".encode(),
+                    {"type": "x", "bank": "icbc"}, "corr", "application/xml", None, NOW_MS)  # fmt: skip
     mail(journal, row)
     assert journal.read(lambda conn: outbox.unsent(conn, "n1")) == [row]
     assert journal.mails == [row]

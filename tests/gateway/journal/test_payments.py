@@ -18,7 +18,7 @@ from gateway.journal.store import Tx
 from protocols.canon.errors import Code, Fault, FieldCode
 from protocols.canon.limits import ReferenceForm
 from protocols.canon.outcome import State
-from tests.gateway.journal.bench import CREDITOR, DEBTOR, LANE, NOW_MS, Journal, admission, hold, order
+from tests.gateway.journal.bench import CREDITOR, DEBTOR, LANE, NOW_MS, Journal, admission, admit, hold, order
 
 
 def test_an_order_becomes_a_payment_ready_to_be_sent(journal: Journal) -> None:
@@ -63,7 +63,7 @@ def test_a_held_order_is_accepted_and_then_held_and_has_no_work(journal: Journal
 
 
 def test_a_rejected_order_keeps_its_id_and_is_answered_once_with_every_fault(journal: Journal) -> None:
-    faults = (Fault("/purpose", FieldCode.TOO_LONG, "40 bytes in gbk", 38), Fault("/amount", FieldCode.OVER_LIMIT, "over"))
+    faults = (Fault("/purpose", FieldCode.TOO_LONG, "40 bytes", 38), Fault("/amount", FieldCode.OVER_LIMIT, "over"))
 
     def refused(facts: UsageFacts) -> Judgement:
         return Judgement(Reject(NOW_MS, Code.VALIDATION), faults)
@@ -71,7 +71,8 @@ def test_a_rejected_order_keeps_its_id_and_is_answered_once_with_every_fault(jou
     row = journal.admit(judged=refused).row
     assert (row.life.state, row.life.seq) == (State.REJECTED, 1)
     replies = [json.loads(mail.body) for mail in journal.mails if mail.exchange == ""]
-    assert [(said["event"], said["seq"], said["error"]["code"]) for said in replies] == [("payment.rejected", 1, "validation")]
+    told = [(said["event"], said["seq"], said["error"]["code"]) for said in replies]
+    assert told == [("payment.rejected", 1, "validation")]
     assert [error["at"] for error in replies[0]["error"]["errors"]] == ["/purpose", "/amount"]
     assert "bank_reference" not in replies[0]
     stored = journal.read(lambda conn: payments.fetch(conn, row.payment))
@@ -121,7 +122,11 @@ def test_ids_differ_by_case_and_trailing_blank_and_belong_to_their_sender(journa
 
 def test_a_thousand_repeats_in_one_group_make_one_payment(journal: Journal) -> None:
     asked = admission()
-    units = [lambda tx: payments.admit(tx, asked, journal.entropy)] * 1000
+
+    def unit(tx: Tx) -> payments.Admitted:
+        return payments.admit(tx, asked, journal.entropy)
+
+    units = [unit] * 1000
     kinds = [done.kind for start in range(0, 1000, 250) for done in journal.group(units[start : start + 250])]
     assert kinds == [Admittance.NEW] + [Admittance.REPLAYED] * 999
     assert journal.count(schema.payments) == 1
@@ -135,8 +140,7 @@ def test_two_nodes_at_once_make_one_payment_of_each_order_and_keep_the_limit(url
     results: dict[str, list[payments.Admitted]] = {}
 
     def run(node: Journal) -> None:
-        asked = [admission(order(f"AP-{i}", minor=100), allowance) for i in range(100)]
-        units = [lambda tx, one=one: payments.admit(tx, one, node.entropy) for one in asked]
+        units = [admit(order(f"AP-{i}", minor=100), allowance) for i in range(100)]
         results[node.node] = [done for start in range(0, 100, 10) for done in node.group(units[start : start + 10])]
 
     threads = [threading.Thread(target=run, args=(node,)) for node in nodes]
@@ -162,7 +166,7 @@ def test_the_limits_of_a_day_count_per_sender_account_and_payee(journal: Journal
         return Judgement(Release(NOW_MS, NOW_MS))
 
     journal.admit(order("a", minor=100), judged=judged)
-    journal.admit(order("b", minor=20, creditor="6222000000000000033"), judged=judged)
+    journal.admit(order("b", minor=20, creditor="0000000000000000033"), judged=judged)
     journal.admit(order("c", minor=3), judged=judged)
     journal.admit(order("d", minor=1), judged=judged, day="2026-11-25")
     journal.admit(order("e", minor=1), judged=judged, sender="other")
@@ -204,9 +208,10 @@ def test_an_order_alike_to_a_recent_one_is_seen_under_another_id_only_within_the
 
 def test_a_rejected_order_is_no_reason_to_suspect_the_next(journal: Journal) -> None:
     journal.admit(order("a"), judged=lambda facts: Judgement(Reject(NOW_MS, Code.VALIDATION)), dup_key="k")
-    seen: list[str | None] = []
-    journal.admit(order("b"), judged=lambda facts: seen.append(facts.alike_id) or hold(facts), dup_key="k")  # type: ignore[func-returns-value]
-    assert seen == [None]
+    row = journal.admit(order("b"), Allowance("erp", alike_hours=24), dup_key="k").row
+    assert row.life.state is State.READY
+    held = journal.admit(order("c"), Allowance("erp", alike_hours=24), dup_key="k").row
+    assert held.hold_reason == "suspected_duplicate"
 
 
 def test_bank_references_have_the_banks_form_and_never_repeat(journal: Journal) -> None:
@@ -229,7 +234,7 @@ def test_what_the_order_says_comes_back_as_it_was(journal: Journal) -> None:
 
 
 def test_listing_filters_and_pages_newest_first(journal: Journal) -> None:
-    rows = [journal.admit(order(f"a{i}", creditor=f"62220000000000{i:05d}")).row for i in range(5)]
+    rows = [journal.admit(order(f"a{i}", creditor=f"00000000000000{i:05d}")).row for i in range(5)]
     held = journal.admit(order("h"), judged=hold, lane="sample.other", sender="other").row
 
     def ids(filters: Filters, limit: int = 100, after: str | None = None) -> list[str]:
@@ -241,7 +246,7 @@ def test_listing_filters_and_pages_newest_first(journal: Journal) -> None:
     assert ids(Filters(lane="sample.other", sender="other", bank="sample")) == ["h"]
     assert ids(Filters(order_id="a1")) == ["a1"]
     assert ids(Filters(bank_ref=held.bank_ref, lane="sample.other")) == ["h"]
-    assert ids(Filters(creditor_account="6222000000000000002")) == ["a2"]
+    assert ids(Filters(creditor_account="0000000000000000002")) == ["a2"]
     assert ids(Filters(debtor_account=CREDITOR)) == []
     assert len(ids(Filters(debtor_account=DEBTOR))) == 6
     assert ids(Filters(before_ms=NOW_MS)) == []
@@ -259,8 +264,9 @@ def test_an_order_moved_into_another_payments_row_is_not_believed(small: Journal
     first, second = small.admit(order("a")).row, small.admit(order("b")).row
 
     def swap(tx: Tx) -> None:
-        sealed = tx.conn.execute(select(schema.payments.c.order).where(schema.payments.c.payment == first.payment)).scalar()
-        tx.conn.execute(schema.payments.update().where(schema.payments.c.payment == second.payment).values(order=sealed))
+        p = schema.payments.c
+        sealed = tx.conn.execute(select(p.order).where(p.payment == first.payment)).scalar()
+        tx.conn.execute(schema.payments.update().where(p.payment == second.payment).values(order=sealed))
 
     small.do(swap)
     with pytest.raises(Exception, match="moved from another row"):

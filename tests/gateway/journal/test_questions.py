@@ -11,9 +11,10 @@ def question(id: str, at_ms: int = NOW_MS) -> QuestionRow:
 
 
 def test_open_questions_come_back_as_asked_the_oldest_first(journal: Journal) -> None:
-    rows = [question("q2", 2), question("q1", 1)]
-    assert [journal.do(lambda tx, row=row: questions.ask(tx, row)) for row in rows] == [True, True]
-    assert journal.read(questions.open_questions) == [rows[1], rows[0]]
+    second, first = question("q2", 2), question("q1", 1)
+    assert journal.do(lambda tx: questions.ask(tx, second))
+    assert journal.do(lambda tx: questions.ask(tx, first))
+    assert journal.read(questions.open_questions) == [first, second]
 
 
 def test_a_question_that_comes_twice_is_asked_once(journal: Journal) -> None:

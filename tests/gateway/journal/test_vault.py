@@ -113,7 +113,9 @@ def test_a_key_file_that_others_may_use_is_refused(tmp_path: Path, mode: int) ->
         load(path)
 
 
-@pytest.mark.parametrize("text", ["", "{}", '{"keys": {"k1": "AA=="}, "current": "k1", "index": "AA=="}', "[]", '{"keys": 1}'])
+@pytest.mark.parametrize("text", [
+    "", "{}", "[]", '{"keys": 1}', '{"keys": {"k1": "AA=="}, "current": "k1", "index": "AA=="}',
+])  # fmt: skip
 def test_a_file_that_is_no_key_file_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "vault.key"
     path.write_text(text)

@@ -13,7 +13,7 @@ from gateway.journal.executor import InlineExecutor
 from gateway.journal.permits import NoPermits
 from gateway.journal.store import StoreFailed, Tx
 from gateway.journal.writer import GroupFacts, SqlStore
-from tests.gateway.journal.bench import Hands, KeptPermits, admission, order, vault
+from tests.gateway.journal.bench import Hands, KeptPermits, admit, order, vault
 
 
 class Simulated:
@@ -152,8 +152,7 @@ def test_everything_works_in_memory_for_simulations() -> None:
         migrations.upgrade_over(conn)
     done: list[Any] = []
     for n in range(3):
-        asked = admission(order(f"a{n}"))
-        store.write(lambda tx, asked=asked: payments.admit(tx, asked, tx.entropy)).addCallback(done.append)
+        store.write(admit(order(f"a{n}"))).addCallback(done.append)
     hands.task.advance(0)
     hands.task.advance(0)
     store.read(lambda conn: payments.listing(conn, payments.Filters())).addCallback(done.append)

@@ -26,6 +26,7 @@ from protocols.erp.words import (
 from tests.protocols.erp.orders import BODY, as_json, bodies, changed
 
 SUBMIT = CommandType.PAYMENT_SUBMIT
+MONEY = 'money is a string such as "12345.67", not a number'
 
 
 def faults(body: Any, type_: CommandType = SUBMIT) -> dict[str, Fault]:
@@ -98,6 +99,7 @@ def test_faults_between_fields_come_with_the_others() -> None:
 def test_a_number_is_no_money(number: object) -> None:
     found = faults(changed(amount=number))["/amount"]
     assert found.code is FieldCode.TYPE
+    assert found.detail == ("must be a string, it is true or false" if number is True else MONEY)
 
 
 @pytest.mark.parametrize(
@@ -136,7 +138,8 @@ def test_decimals_follow_the_currency() -> None:
     ],
 )
 def test_times(text: str, read_as: datetime) -> None:
-    assert order(changed(valid_until=text)).valid_until == read_as
+    got = order(changed(valid_until=text)).valid_until
+    assert (got, got.tzinfo) == (read_as, UTC)
 
 
 @pytest.mark.parametrize(
@@ -193,7 +196,7 @@ def test_a_near_miss_is_named() -> None:
 
 
 def test_no_fault_repeats_what_was_sent() -> None:
-    secret = "6222020200011223344"
+    secret = "0000020200011223344"
     bad = changed(
         id=secret + "\n", debtor={"account": f"{secret}!", "name": f"{secret}\n"}, amount=secret * 2,
         currency=secret,

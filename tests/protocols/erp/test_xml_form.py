@@ -134,6 +134,12 @@ def test_nil_is_no_way_to_say_nothing() -> None:
     assert faults(nil)["/purpose"] is FieldCode.TYPE
 
 
+def test_text_between_items_is_malformed() -> None:
+    for accounts in (b"x<item>1</item>", b"<item>1</item>x"):
+        body = b'<balance.query xmlns="urn:bankgw:1"><accounts>' + accounts + b"</accounts></balance.query>"
+        assert refusal(body, CommandType.BALANCE_QUERY).code is Code.MALFORMED
+
+
 def test_numbers_of_questions_are_numbers() -> None:
     start = "<account>1</account><from>2026-01-01</from><to>2026-01-02</to>"
     question = CommandType.TRANSACTIONS_QUERY

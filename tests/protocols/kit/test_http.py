@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from protocols.kit.charset import GBK, UTF8
 from protocols.kit.errors import ProtocolError
@@ -189,6 +191,24 @@ def test_nothing_we_send_can_break_a_line(made: object) -> None:
     assert callable(made)
     with pytest.raises(ProtocolError, match="http"):
         made()
+
+
+@given(st.lists(st.sampled_from([HEAD, b"\r\n", b"Content-Length: 3", b"Transfer-Encoding: chunked", b"3", b"abc"])))
+def test_garbage_is_refused_or_waited_for_never_worse(pieces: list[bytes]) -> None:
+    for framing, parse in ((HttpAnswers(), parse_answer), (HttpRequests(), parse_request)):
+        cutter = framing.cutter(100)
+        try:
+            frames = [frame for piece in pieces for frame in cutter.feed(piece)] + cutter.end()
+            for frame in frames:
+                parse(frame)
+        except ProtocolError:
+            pass
+
+
+@pytest.mark.parametrize("frame", [b"", b"HTTP/1.1 200 OK\r\n", b"GET / HTTP/1.1\r\n\r\n"])
+def test_what_is_no_answer(frame: bytes) -> None:
+    with pytest.raises(ProtocolError, match="http"):
+        parse_answer(frame)
 
 
 def test_forms_in_gbk() -> None:

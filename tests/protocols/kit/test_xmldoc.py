@@ -126,6 +126,15 @@ def test_what_points_elsewhere_is_left_alone(document: str) -> None:
     assert "root:" not in "".join(root.itertext())
 
 
+@given(st.binary(max_size=60), st.sampled_from([GBK, UTF8]))
+def test_garbage_is_refused_and_nothing_worse(data: bytes, charset: Charset) -> None:
+    for wrapped in (data, b"<a>" + data + b"</a>", b"<a b='" + data + b"'/>", b"<?xml " + data):
+        try:
+            parse(wrapped, charset)
+        except ProtocolError:
+            pass
+
+
 def test_34_cut_at_every_byte() -> None:
     data = build(el("a", el("b", "货款", c="d"), el("e", "1.00")), UTF8)
     for at in range(len(data)):

@@ -1,0 +1,82 @@
+"""`make bench`: the gateway and the script in turn, over the same broker and the same simulated banks.
+
+Ends with one line, and with 1 if a promise does not hold. Every figure is of this run on this machine; only the
+ratios, which are taken within the run, can be compared with another day's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+
+from bench.figures import Match, Round, failings, last_line, table
+from bench.site import Bench, facts_file
+from bench.usage import peak_rss_bytes
+from gateway.desk.processes import NotStarted, stop_all
+
+WARM_UP = 100
+CALM_PER_SECOND = 50.0
+
+
+def main() -> int:
+    """Run the benchmark; the exit code."""
+    asked = _arguments()
+    facts = facts_file()
+    if not facts.exists():
+        print(f"bench: there is no {facts}; run `make broker` first", file=sys.stderr)
+        return 1
+    with tempfile.TemporaryDirectory(prefix="bankgw-bench-") as folder:
+        bench = Bench(Path(folder), facts)
+        try:
+            bench.start_simulators()
+            bench.clear()
+            bench.start_daemon()
+            bench.start_erp()
+            print(f"{asked.payments} payments a round, {asked.rounds} rounds, the script {asked.script} a round")
+            sample = _match(bench, "sample", asked.rounds, asked.payments, asked.script)
+            pab = _match(bench, "pab", asked.rounds, asked.pab, asked.script // 2)
+            pid = bench.children["daemon"].pid
+            assert pid is not None
+            peak = peak_rss_bytes(pid)
+        except NotStarted as problem:
+            print(f"bench: failed: {problem}")
+            return 1
+        finally:
+            bench.stop_erp()
+            stop_all(list(bench.children.values()), 20)
+    broken = failings(sample, peak)
+    for one in broken:
+        print(f"not held: {one}")
+    print(last_line(sample, pab, peak))
+    return 1 if broken else 0
+
+
+def _match(bench: Bench, bank: str, rounds: int, payments: int, script_payments: int) -> Match:
+    bench.start_script(bank)
+    for contestant in ("daemon", "script"):
+        bench.play(bank, contestant, WARM_UP)
+    gateway: list[Round] = []
+    script: list[Round] = []
+    for _ in range(rounds):
+        gateway.append(bench.play(bank, "daemon", payments))
+        script.append(bench.play(bank, "script", script_payments))
+    bench.stop_script()
+    calm = bench.play(bank, "daemon", int(CALM_PER_SECOND * 3), CALM_PER_SECOND)
+    match = Match(bank, gateway, script, calm)
+    print("\n".join(table(match)), flush=True)
+    return match
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench", description="Payments a second, beside a script.")
+    parser.add_argument("--payments", type=int, default=3000, help="payments a round through the gateway to sample")
+    parser.add_argument("--pab", type=int, default=1000, help="payments a round through the gateway to pab")
+    parser.add_argument("--script", type=int, default=400, help="payments a round through the script (pab: half)")
+    parser.add_argument("--rounds", type=int, default=3)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,176 @@
+"""The ERP of the benchmark, in a process of its own: publishes orders, and notes when it hears that each is settled.
+
+    python -m bench.erp FACTS
+
+reads one JSON line per burst on stdin (`Burst`) and answers each with one line on stdout (`Heard`). It knows only
+queues and events: the same code serves the gateway and the script.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import sys
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.stdio import StandardIO
+from twisted.protocols.basic import LineOnlyReceiver
+
+from bench.orders import order, order_id
+from gateway.erp.address import BrokerAddress
+from gateway.erp.amqp import AmqpSettings, pika_amqp
+from gateway.erp.topology import COMMANDS, EVENTS
+from gateway.erp.wire import Amqp, Declarer, Delivery, Fate, Message, Properties, Verdict
+
+EVENTS_QUEUE = "erp-demo.bench.events"
+REPLIES_QUEUE = "erp-demo.bench.replies"
+SCRIPT_QUEUE = "bench.straight"
+SCRIPT_KEY = "straight.submit"
+SCRIPT_EVENTS_QUEUE = "erp-demo.bench.straight-events"
+QUORUM = {"x-queue-type": "quorum"}
+SETTLED = "payment.settled"
+_UNWANTED = frozenset({"payment.rejected", "payment.held", "payment.failed", "payment.in_doubt", "payment.escalated"})
+
+
+@dataclass(frozen=True, slots=True)
+class Burst:
+    """What to publish: `count` orders from number `first` on, at once, or `per_second` of them in even steps if that is not 0."""
+
+    run: str
+    first: int
+    count: int
+    routing_key: str
+    accounts: tuple[str, ...]
+    per_second: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What came of a burst. `seconds` is from the first publish to the last settled event, `waits_ms` of each order."""
+
+    seconds: float
+    cpu_us: int
+    waits_ms: tuple[float, ...]
+    events: dict[str, int]
+    trouble: str = ""
+
+
+class Erp:
+    """One ERP: see the module."""
+
+    def __init__(self, amqp: Amqp, user: str, reactor: Any) -> None:
+        self._amqp = amqp
+        self._user = user
+        self._reactor = reactor
+        self._published_s: dict[str, float] = {}
+        self._heard_s: dict[str, float] = {}
+        self._events: dict[str, int] = {}
+        self._run = ""
+        self._left = 0
+        self._started_s = 0.0
+        self._started_cpu_s = 0.0
+        self._done: Deferred[Heard] = Deferred()
+
+    def burst(self, burst: Burst) -> Deferred[Heard]:
+        """Publish, and fire when every order's settled event was heard."""
+        self._published_s, self._heard_s, self._events = {}, {}, {}
+        self._run, self._left, self._done = burst.run, burst.count, Deferred()
+        bodies = [order(burst.run, burst.first + number, burst.accounts) for number in range(burst.count)]
+        self._started_cpu_s, self._started_s = time.process_time(), time.monotonic()
+        if burst.per_second:
+            for number, body in enumerate(bodies):
+                self._reactor.callLater(number / burst.per_second, self._publish, burst, number, body)
+        else:
+            for number, body in enumerate(bodies):
+                self._publish(burst, number, body)
+        return self._done
+
+    def _publish(self, burst: Burst, number: int, body: bytes) -> None:
+        id_ = order_id(burst.run, burst.first + number)
+        properties = Properties(
+            message_id=id_, user_id=self._user, reply_to=REPLIES_QUEUE,
+            content_type="application/json", timestamp=int(time.time()),
+        )  # fmt: skip
+        self._published_s[id_] = time.monotonic()
+        sending = self._amqp.publish(Message(COMMANDS, burst.routing_key, body, properties))
+        sending.addCallback(self._confirmed)
+
+    def _confirmed(self, verdict: Verdict) -> None:
+        if verdict.fate is not Fate.CONFIRMED:
+            self._end(f"an order was not taken by the broker: {verdict}")
+
+    def deliver(self, delivery: Delivery) -> None:
+        """An event or a reply."""
+        self._amqp.ack(delivery)
+        said = json.loads(delivery.body)
+        event, id_ = said["event"] if "event" in said else str(delivery.properties.type), str(said.get("id", ""))
+        if delivery.queue == REPLIES_QUEUE or not id_.startswith(self._run):
+            return
+        self._events[event] = self._events.get(event, 0) + 1
+        if event in _UNWANTED:
+            self._end(f"{id_}: {delivery.body.decode()[:400]}")
+        elif event == SETTLED and id_ not in self._heard_s:
+            self._heard_s[id_] = time.monotonic()
+            self._left -= 1
+            if not self._left:
+                self._end("")
+
+    def _end(self, trouble: str) -> None:
+        if self._done.called:
+            return
+        waits = tuple((heard_s - self._published_s[id_]) * 1000 for id_, heard_s in self._heard_s.items())
+        spent_us = int((time.process_time() - self._started_cpu_s) * 1_000_000)
+        self._done.callback(Heard(time.monotonic() - self._started_s, spent_us, waits, self._events, trouble))
+
+
+class _Desk(LineOnlyReceiver):
+    delimiter = b"\n"
+
+    def __init__(self, erp: Erp, reactor: Any) -> None:
+        self._erp = erp
+        self._reactor = reactor
+
+    def lineReceived(self, line: bytes) -> None:
+        said = json.loads(line)
+        heard = self._erp.burst(Burst(**{**said, "accounts": tuple(said["accounts"])}))
+        heard.addCallback(lambda result: self.sendLine(json.dumps(asdict(result)).encode()))
+
+    def connectionLost(self, reason: Any = None) -> None:
+        self._reactor.stop()
+
+
+async def declare(declarer: Declarer) -> None:
+    """The ERP's own queues; events of the gateway come when they are bound to its exchange."""
+    for queue in (EVENTS_QUEUE, REPLIES_QUEUE, SCRIPT_EVENTS_QUEUE):
+        await declarer.queue(queue, QUORUM)
+    await declarer.bind(EVENTS_QUEUE, EVENTS, "#")
+
+
+def main(facts: Path) -> None:
+    """Serve until stdin ends. The gateway must have declared its exchanges before."""
+    from twisted.internet import reactor
+
+    broker = json.loads(facts.read_text("utf-8"))
+    login = broker["users"]["erp-demo"]
+    address = BrokerAddress(broker["host"], broker["port"], broker["vhost"], login["user"], login["password"])
+    amqp = pika_amqp(reactor, AmqpSettings(address, "bench erp"), random.Random(1), prepare=declare)
+    erp = Erp(amqp, login["user"], reactor)
+    for queue in (EVENTS_QUEUE, REPLIES_QUEUE, SCRIPT_EVENTS_QUEUE):
+        amqp.consume(queue, 2000, erp.deliver)
+    desk = _Desk(erp, reactor)
+
+    def up() -> None:
+        if desk.transport is None:
+            StandardIO(desk)
+            desk.sendLine(b'"ready"')
+
+    amqp.start(up, lambda down: print(down.reason, file=sys.stderr))
+    reactor.run()  # type: ignore[attr-defined]
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

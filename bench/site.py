@@ -1,0 +1,180 @@
+"""What the benchmark runs on: two simulated banks, the daemon, the ERP and the script, each a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from bench.erp import EVENTS_QUEUE, REPLIES_QUEUE, SCRIPT_EVENTS_QUEUE, SCRIPT_KEY, SCRIPT_QUEUE, Burst
+from bench.figures import Round
+from bench.straight import Job, clear
+from bench.usage import all_cpu_us, broker_pid
+from gateway.desk import rig
+from gateway.desk.processes import Child, NotStarted
+from gateway.erp.topology import COMMANDS, MONEY_QUEUE, QUERY_QUEUE, UNROUTED_NEWS
+from gateway.simbank.pki import BankPki
+
+START_S = 30.0
+LOGIN = ("demo", "demo-password")
+OPERATIONS = ("payment.submit", "payment.cancel", "status.query", "balance.query", "transactions.query")
+CHECKOUT = Path(__file__).resolve().parents[1]
+
+
+def facts_file() -> Path:
+    """Where `make broker` described the broker."""
+    return Path(os.environ.get("BANKGW_BROKER_JSON") or CHECKOUT / ".run" / "broker.json")
+
+
+def plans(options: Mapping[str, Mapping[str, Any]] = {}) -> tuple[rig.BankPlan, ...]:
+    """The two banks. `sample` in cheap mode does not verify requests; the gateway verifies its answers for real."""
+    pab = {
+        "enterprise_code": rig.ENTERPRISE_CODE, "window": 8, "per_second": 5000, "burst": 1000, "first_enquiry_s": 0.2,
+    }  # fmt: skip
+    return (
+        rig.BankPlan(
+            "sample", cheap=True, options={"per_second": 5000.0, **options.get("sample", {})},
+            twin_options={"user": LOGIN[0], "password": LOGIN[1]},
+        ),
+        rig.BankPlan("pab", cheap=True, options={**pab, **options.get("pab", {})},
+                     twin_options={"enterprise_code": rig.ENTERPRISE_CODE}),
+    )  # fmt: skip
+
+
+class Bench:
+    """Starts everything, plays rounds, stops everything."""
+
+    def __init__(self, folder: Path, facts: Path) -> None:
+        self.broker = json.loads(facts.read_text("utf-8"))
+        self.site = rig.prepare(folder, plans())
+        self.children: dict[str, Child] = {}
+        self._facts = facts
+        self._erp: subprocess.Popen[bytes] | None = None
+        self._ordered = 0
+        self._token = uuid.uuid4().hex[:6]
+        self._broker_pid = broker_pid(private=bool(self.broker.get("private")))
+
+    # ---- processes ----
+
+    def start_simulators(self) -> None:
+        """Both banks; returns when their ports are open."""
+        for plan in self.site.plans:
+            self._start(f"simulator {plan.bank}", "bench.part", "simulator", str(self.site.simulator(plan.bank)))
+        for plan in self.site.plans:
+            self._wait(f"simulator {plan.bank}", self.site.ready_file(plan.bank).exists)
+
+    def clear(self) -> None:
+        """Delete what an earlier run left on the broker; the daemon and the ERP declare it anew."""
+        clear(self.job("sample"), (MONEY_QUEUE, QUERY_QUEUE, UNROUTED_NEWS, EVENTS_QUEUE, REPLIES_QUEUE, SCRIPT_QUEUE,
+                                   SCRIPT_EVENTS_QUEUE))  # fmt: skip
+
+    def start_daemon(self) -> None:
+        """The gateway; returns when it consumes."""
+        login = self.broker["users"]["erp-demo"]["user"]
+        sender = {"users": [login], "operations": list(OPERATIONS), "reply_to": r"erp-demo\..*"}
+        rig.configure(self.site, self.broker, {"erp": sender})
+        child = self._start("daemon", "bench.part", "daemon", str(self.site.settings))
+        self._wait("daemon", lambda: '"broker.up"' in child.log.read_text("utf-8", "replace"))
+
+    def start_erp(self) -> None:
+        """The ERP; it needs the daemon's exchanges."""
+        with (self.site.folder / "erp.log").open("wb") as log:
+            self._erp = subprocess.Popen(
+                (sys.executable, "-m", "bench.erp", str(self._facts)), cwd=CHECKOUT, stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE, stderr=log,
+            )  # fmt: skip
+        self._hear()
+
+    def start_script(self, bank: str) -> None:
+        """The script for one bank; at most one runs at a time, since they share a queue."""
+        file = self.site.folder / f"straight-{bank}.json"
+        file.write_text(self.job(bank).model_dump_json(), "utf-8")
+        child = self._start("script", "bench.straight", str(file))
+        self._wait("script", lambda: "ready" in child.log.read_text("utf-8", "replace"))
+
+    def job(self, bank: str) -> Job:
+        """What the script is told for one bank."""
+        files = BankPki(self.site.folder / "pki", bank)
+        login = self.broker["users"]["bankgw"]
+        signs = bank == "sample"
+        return Job(
+            broker_host=self.broker["host"], broker_port=self.broker["port"], vhost=self.broker["vhost"],
+            user=login["user"], password=login["password"], exchange=COMMANDS, routing_key=SCRIPT_KEY, queue=SCRIPT_QUEUE, events_queue=SCRIPT_EVENTS_QUEUE,
+            database=self.site.folder / f"straight-{bank}.db", bank="sample" if signs else "pab",
+            port=json.loads(self.site.ready_file(bank).read_text("utf-8"))["ports"]["business"],
+            ca=files.ca_cert, cert=files.client_cert, key=files.client_key, sign_key=files.gateway_sign_key,
+            bank_cert=files.bank_sign_cert, login=LOGIN, enterprise=rig.ENTERPRISE_CODE,
+        )  # fmt: skip
+
+    def stop_script(self) -> None:
+        """Kill the script, as people do."""
+        self.children.pop("script").kill()
+
+    def stop_erp(self) -> None:
+        """Let the ERP go; harmless if it never came."""
+        if self._erp is not None and self._erp.stdin is not None:
+            self._erp.stdin.close()
+            try:
+                self._erp.wait(10)
+            except subprocess.TimeoutExpired:
+                self._erp.kill()
+
+    def _start(self, name: str, *words: str) -> Child:
+        log = self.site.folder / f"{name.replace(' ', '-')}.log"
+        log.unlink(missing_ok=True)
+        child = Child(name, (sys.executable, "-m", *words), log)
+        child.start()
+        self.children[name] = child
+        return child
+
+    def _wait(self, name: str, ready: Any) -> None:
+        until_s = time.monotonic() + START_S
+        while not ready():
+            if self.children[name].ended() is not None or time.monotonic() > until_s:
+                raise NotStarted(f"{name} did not come up; it wrote:\n{self.children[name].tail()}")
+            time.sleep(0.05)
+
+    # ---- rounds ----
+
+    def play(self, bank: str, contestant: str, count: int, per_second: float = 0.0) -> Round:
+        """One burst through the daemon or the script. Raises NotStarted if an order did not settle."""
+        scripted = contestant == "script"
+        burst = Burst(
+            self._token, self._ordered, count, SCRIPT_KEY if scripted else "payment.submit",
+            rig.account_numbers(bank, 2), per_second,
+        )  # fmt: skip
+        pids = {contestant: self.children[contestant].pid, "simulator": self.children[f"simulator {bank}"].pid,
+                "broker": self._broker_pid}  # fmt: skip
+        self._ordered += count
+        before = all_cpu_us(pids)
+        assert self._erp is not None and self._erp.stdin is not None
+        self._erp.stdin.write(json.dumps(asdict(burst)).encode() + b"\n")
+        self._erp.stdin.flush()
+        heard = self._hear()
+        spent = {name: used - before[name] for name, used in all_cpu_us(pids).items()}
+        if heard["trouble"]:
+            raise NotStarted(f"{bank} {contestant}: {heard['trouble']}")
+        return Round(count, heard["seconds"], {**spent, "erp": heard["cpu_us"]}, heard["waits_ms"])
+
+    def _hear(self) -> Any:
+        assert self._erp is not None and self._erp.stdout is not None
+        line = self._erp.stdout.readline()
+        if not line:
+            raise NotStarted(f"the ERP ended: {(self.site.folder / 'erp.log').read_text('utf-8', 'replace')[-2000:]}")
+        return json.loads(line)
+
+
+def ledger_references(site: rig.Site, banks: Sequence[str]) -> dict[str, list[str]]:
+    """The references each simulated bank executed, from its own record."""
+    found: dict[str, list[str]] = {}
+    for bank in banks:
+        lines = site.ledger(bank).read_text("utf-8").splitlines()
+        found[bank] = [said["reference"] for said in map(json.loads, lines) if "reference" in said]
+    return found

@@ -1,0 +1,49 @@
+"""What a process has used so far, as the kernel counts it. Linux only, like the daemon."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+_TICK_US = 1_000_000 // os.sysconf("SC_CLK_TCK")
+PROC = Path("/proc")
+
+
+def cpu_us(pid: int, proc: Path = PROC) -> int:
+    """Processor time of all threads of a process in microseconds, with the kernel's own share; it counts in ticks."""
+    # The second field is the program's name in brackets and may hold blanks and brackets itself.
+    fields = (proc / str(pid) / "stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) * _TICK_US
+
+
+def peak_rss_bytes(pid: int, proc: Path = PROC) -> int:
+    """The most memory the process has had resident."""
+    for line in (proc / str(pid) / "status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    raise LookupError(f"the kernel tells no peak memory of process {pid}")
+
+
+def broker_pid(*, private: bool, proc: Path = PROC) -> int | None:
+    """RabbitMQ's process: this checkout's own node if it is private; None if there is none to be seen, or too many."""
+    found = list(_rabbits(proc))
+    if private:
+        found = [(pid, line) for pid, line in found if "bankgw-" in line]
+    return found[0][0] if len(found) == 1 else None
+
+
+def _rabbits(proc: Path) -> Iterator[tuple[int, str]]:
+    for folder in proc.iterdir():
+        if folder.name.isdigit():
+            try:
+                line = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
+            except OSError:
+                continue  # it ended meanwhile, or is not ours to see
+            if "beam" in line.partition(" ")[0] and "rabbit" in line:
+                yield int(folder.name), line
+
+
+def all_cpu_us(pids: Mapping[str, int | None]) -> dict[str, int]:
+    """The processor time of each process that has an id."""
+    return {name: cpu_us(pid) for name, pid in pids.items() if pid is not None}

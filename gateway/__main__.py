@@ -1,0 +1,60 @@
+"""`bankgw`, or `python -m gateway`: hands the command line what it may not import itself.
+
+The composition root is imported only by commands that need it: `bankgw status` should not wait for a database library.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from gateway.desk import cli
+from gateway.desk.daemon import Running
+from gateway.desk.world import World
+from gateway.settings import Bank as BankTable
+from gateway.settings import Settings
+from protocols.bank import Bank
+
+
+def _reactor() -> Any:
+    from twisted.internet import reactor
+
+    return reactor
+
+
+def _version() -> str:
+    from gateway import app
+
+    return app.VERSION
+
+
+def _load_bank(table: BankTable) -> Bank:
+    from gateway import app
+
+    return app.load_bank(table)
+
+
+def _start(reactor: Any, settings: Settings, on_fatal: Callable[[str], None]) -> Running:
+    from gateway import app
+
+    return app.daemon(reactor, settings, on_fatal)
+
+
+def world() -> World:
+    """The real one."""
+    return World(
+        version=_version, environment=os.environ, reactor=_reactor, load_bank=_load_bank, start=_start,
+        now=lambda: datetime.now(UTC),
+    )  # fmt: skip
+
+
+def main() -> None:
+    """Run the command line and end the process with its code."""
+    sys.exit(cli.main(world()))
+
+
+if __name__ == "__main__":
+    main()

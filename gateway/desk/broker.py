@@ -1,0 +1,89 @@
+"""A short visit to the broker from the command line: connect, do one thing, hang up."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+from twisted.internet import defer
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from gateway.bank.dial import tls_settings
+from gateway.bank.tls import client_context
+from gateway.erp.address import BrokerAddress
+from gateway.erp.amqp import AmqpSettings, pika_amqp
+from gateway.erp.client import AmqpClient, Patience
+from gateway.erp.wire import Down, Prepare
+from gateway.settings import Settings
+
+T = TypeVar("T")
+CONNECT_S = 10.0
+_QUICK = Patience(connect_timeout_s=CONNECT_S, canary_every_s=0)
+
+
+class BrokerSilent(Exception):
+    """The broker cannot be reached, or does not let us in; the text says why."""
+
+
+def own_address(settings: Settings) -> BrokerAddress:
+    """The gateway's own login. Raises OSError when its password cannot be read."""
+    broker = settings.broker
+    password = broker.password.read().decode()
+    return BrokerAddress(broker.host, broker.port, broker.vhost, broker.user, password, tls=broker.tls is not None)
+
+
+def own_client(reactor: Any, settings: Settings, prepare: Prepare | None = None) -> AmqpClient:
+    """A client with the gateway's own login; connects when it is started."""
+    broker = settings.broker
+    tls = None if broker.tls is None else client_context(tls_settings(broker.tls, broker.host), reactor)
+    return client(reactor, own_address(settings), tls, prepare)
+
+
+def client(reactor: Any, address: BrokerAddress, tls: Any = None, prepare: Prepare | None = None) -> AmqpClient:
+    """A client for one visit."""
+    wanted = AmqpSettings(address, "bankgw command line", patience=_QUICK)
+    return pika_amqp(reactor, wanted, random.SystemRandom(), tls=tls, prepare=prepare)
+
+
+def up(amqp: AmqpClient) -> Deferred[None]:
+    """Start the client; fires when it is up, fails with BrokerSilent at the first failed attempt."""
+    answer: Deferred[None] = Deferred()
+
+    def on_up() -> None:
+        if not answer.called:
+            answer.callback(None)
+
+    def on_down(down: Down) -> None:
+        if not answer.called:
+            answer.errback(BrokerSilent(f"the broker cannot be used: {down.reason}"))
+
+    amqp.start(on_up, on_down)
+    return answer
+
+
+def visit(reactor: Any, work: Callable[[], Awaitable[T]], limit_s: float) -> T:
+    """Run the reactor for one piece of work and return what it returned, or raise what it raised. Once per process."""
+    results: list[T | Failure] = []
+
+    async def working() -> T:
+        return await work()
+
+    def over(result: T | Failure) -> None:
+        results.append(result)
+        reactor.stop()
+
+    def begin() -> None:
+        Deferred.fromCoroutine(working()).addTimeout(limit_s, reactor).addBoth(over)
+
+    reactor.callWhenRunning(begin)
+    reactor.run()
+    if not results:
+        raise KeyboardInterrupt
+    result = results[0]
+    if isinstance(result, Failure):
+        if isinstance(result.value, defer.TimeoutError):
+            raise BrokerSilent(f"nothing happened for {limit_s:g} s")
+        result.raiseException()
+    return result

@@ -1,0 +1,277 @@
+"""Everything that is wrong with the settings and with what they name, at once: files, keys, banks, database, broker.
+
+`findings` says all; `run` refuses to start on the same list. What only cannot be reached is told apart: it may be
+there in a minute, and the service manager should try again.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from pydantic import BaseModel
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+
+from gateway import settings as conf
+from gateway.bank import certs
+from gateway.bank.dial import tls_settings
+from gateway.bank.keys import FileSigner, KeyFileError, KeySettings, refuse_open_key
+from gateway.desk.world import LoadBank
+from gateway.erp.address import check_url
+from gateway.journal import databases, migrations, permits, vault
+from gateway.settings import Loaded, Mistake
+from protocols.bank import BadOptions, Bank, Context
+
+PERMIT_LOG = "permits.log"
+_TLS_KEYS = {"client_key": "key", "client_cert": "certificate", "ca_file": "ca_file", "crl_file": "crl_file"}
+Finding = tuple[str, str]
+# Whether a finding may be over in a minute.
+AWAY, NO = True, False
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """`mistakes` must be mended in the settings; `unreachable` may be over in a minute."""
+
+    mistakes: tuple[Mistake, ...]
+    unreachable: tuple[Mistake, ...]
+
+
+def findings(loaded: Loaded, load_bank: LoadBank, now: datetime) -> Findings:
+    """Look at everything. Nothing is created, written or migrated; the database is only asked for its version."""
+    look = _Look(loaded.settings, load_bank, now)
+    found = [*look.secrets(), *look.banks(), *look.broker(), *look.state()]
+    unreachable: list[Finding] = []
+    for key, remedy, away in look.database():
+        (unreachable if away else found).append((key, remedy))
+    # A secret that cannot be read is told once, not again by everything that needs it.
+    mistakes = dict.fromkeys((*loaded.mistakes, *(loaded.mistake(key, remedy) for key, remedy in found)))
+    return Findings(tuple(mistakes), tuple(loaded.mistake(key, remedy) for key, remedy in unreachable))
+
+
+class _Look:
+    def __init__(self, settings: conf.Settings, load_bank: LoadBank, now: datetime) -> None:
+        self._settings = settings
+        self._load_bank = load_bank
+        self._now = now
+        self._unreadable: set[Path] = set()
+
+    def secrets(self) -> Iterator[Finding]:
+        """Secret files: there, readable, nobody else's to read."""
+        for key, secret in _secrets(self._settings):
+            path = secret.path()
+            try:
+                refuse_open_key(path)
+                octets = path.read_bytes()
+            except KeyFileError as error:
+                self._unreadable.add(path)
+                yield key, f"{path} {error.what}; {_credential_advice(secret, error.remedy)}"
+                continue
+            except OSError as error:
+                self._unreadable.add(path)
+                yield key, f"{path} cannot be read ({error.strerror}); check its owner and mode"
+                continue
+            if not octets.strip():
+                self._unreadable.add(path)
+                yield key, f"{path} is empty; write the secret into it"
+        vault_key = self._settings.journal.vault_key.path()
+        if vault_key not in self._unreadable:
+            try:
+                vault.load(vault_key)
+            except vault.VaultError as error:
+                yield "journal.vault_key", f"{error}; or make one with `bankgw doctor --make-key {vault_key}`"
+
+    def banks(self) -> Iterator[Finding]:
+        """Each bank: its protocol and options, its lanes' doors, keys, certificates and credentials."""
+        for name, table in self._settings.banks.items():
+            at = f"banks.{name}"
+            bank: Bank | None = None
+            missing = [(option, path) for option, path in table.option_files.items() if not os.access(path, os.R_OK)]
+            for option, path in missing:
+                yield f"{at}.option_files.{option}", f"{path} cannot be read; check path, owner and mode"
+            if not missing:
+                try:
+                    bank = self._load_bank(table)
+                except BadOptions as error:
+                    place = "option_files" if error.key in table.option_files else "options"
+                    yield f"{at}.{place}.{error.key}", error.remedy
+                except ModuleNotFoundError:
+                    yield f"{at}.protocol", f"there is no protocol {table.protocol}; `bankgw banks` lists them"
+                except (UnicodeDecodeError, ValueError) as error:
+                    yield f"{at}.options", f"cannot be used: {error}"
+            for lane_name, lane in table.lanes.items():
+                yield from self._lane(f"{at}.lanes.{lane_name}", lane, bank)
+            if bank is not None:
+                yield from self._currencies(name, bank)
+
+    def _lane(self, at: str, lane: conf.Lane, bank: Bank | None) -> Iterator[Finding]:
+        if lane.tls is not None:
+            yield from self._tls(f"{at}.tls", lane.tls, lane.host)
+        for name, key in lane.keys.items():
+            yield from self._signing_key(f"{at}.keys.{name}", name, key)
+        if bank is None:
+            return
+        yield from _same(f"{at}.ports", lane.ports, bank.ports, "door")
+        yield from _same(f"{at}.keys", lane.keys, bank.profile.signs, "signing key")
+        yield from self._credentials(f"{at}.credentials", lane, bank)
+
+    def _tls(self, at: str, table: conf.Tls, host: str) -> Iterator[Finding]:
+        try:
+            wanted = tls_settings(table, host)
+        except ValueError as error:
+            yield at, f"{error}; mend it"
+            return
+        for problem in certs.check(wanted, self._now):
+            if problem.file not in self._unreadable:
+                yield f"{at}.{_TLS_KEYS[problem.key]}", f"{problem.file} {problem.what}; {problem.remedy}"
+
+    def _signing_key(self, at: str, name: str, table: conf.SigningKey) -> Iterator[Finding]:
+        path = table.key.path()
+        if path in self._unreadable:
+            return
+        wanted = KeySettings(name, path, table.certificate, digest=table.digest)
+        try:
+            signer = FileSigner.load(wanted, production=True)
+        except KeyFileError as error:
+            setting = "certificate" if error.file == table.certificate else "key"
+            yield f"{at}.{setting}", f"{error.file} {error.what}; {error.remedy}"
+            return
+        end = signer.certificate.not_valid_after_utc
+        if self._now >= end:
+            yield f"{at}.certificate", f"{table.certificate} expired at {end:%Y-%m-%d %H:%M}Z; renew it with the bank"
+
+    def _credentials(self, at: str, lane: conf.Lane, bank: Bank) -> Iterator[Finding]:
+        """Begin the bank's sign-on with names in place of the secrets: a name it misses shows itself."""
+        sign_on = bank.sessions.sign_on
+        if sign_on is None:
+            return
+        known = dict.fromkeys(lane.credentials, "-")
+        wanted: list[str] = []
+        while len(wanted) < 10:
+            context = Context("", 0, date(2026, 1, 1), datetime(2026, 1, 1, tzinfo=UTC), tuple(range(1, 9)), known)
+            conversation = sign_on(context)
+            try:
+                next(conversation)
+            except KeyError as error:
+                wanted.append(str(error.args[0]))
+                known[wanted[-1]] = "-"
+                continue
+            except StopIteration:
+                pass
+            conversation.close()
+            break
+        for name in wanted:
+            yield f"{at}.{name}", "the bank's sign-on needs it; name its file or credential"
+
+    def _currencies(self, name: str, bank: Bank) -> Iterator[Finding]:
+        carried = bank.profile.limits.amount.currencies
+        for n, account in enumerate(self._settings.accounts):
+            if account.bank == name and account.currency not in carried:
+                yield f"accounts.{n}.currency", f"{name} carries {', '.join(carried)}, not {account.currency}; mend it"
+
+    def broker(self) -> Iterator[Finding]:
+        """The broker's address for this mode, and its certificates."""
+        broker = self._settings.broker
+        if broker.tls is not None:
+            yield from self._tls("broker.tls", broker.tls, broker.host)
+        path = broker.password.path()
+        if path in self._unreadable:
+            return
+        password = broker.password.read().decode("utf-8", "replace")
+        scheme = "amqp" if broker.tls is None else "amqps"
+        login = f"{quote(broker.user, safe='')}:{quote(password, safe='')}"
+        url = f"{scheme}://{login}@{broker.host}:{broker.port}/{quote(broker.vhost, safe='')}"
+        for problem in check_url(url, self._settings.mode):
+            if "plain AMQP" not in problem.what:  # the settings' own rule says that
+                yield "broker.user", f"{problem.what}; {problem.remedy}"
+
+    def state(self) -> Iterator[Finding]:
+        """The state folder can be made or written; the permit log is whole."""
+        folder = self._settings.state_dir
+        nearest = next(one for one in (folder, *folder.parents) if one.exists())
+        if not nearest.is_dir():
+            yield "state_dir", f"{nearest} is not a folder; name another"
+        elif not os.access(nearest, os.W_OK | os.X_OK):
+            yield "state_dir", f"{nearest} may not be written by this user; `chown` it, or name another folder"
+        try:
+            for _permit in permits.read_back(folder / PERMIT_LOG):
+                pass
+        except permits.PermitLogBroken as error:
+            yield "state_dir", str(error)
+        except OSError as error:
+            yield "state_dir", f"{folder / PERMIT_LOG} cannot be read ({error.strerror}); check its owner and mode"
+
+    def database(self) -> Iterator[tuple[str, str, bool]]:
+        """The journal's database: a URL that means something, reachable, of a schema this program knows."""
+        journal = self._settings.journal
+        try:
+            url = make_url(self._settings.journal_url())
+            url.get_dialect()
+        except (ArgumentError, NoSuchModuleError, ImportError) as error:
+            yield "journal.url", f"cannot be used ({error}); write sqlite:///journal.db, or see docs/do/install.md", NO
+            return
+        if url.get_backend_name() == "sqlite" and (url.database is None or not Path(url.database).exists()):
+            return  # made at the first start
+        if journal.password is not None:
+            if journal.password.path() in self._unreadable:
+                return
+            url = url.set(password=journal.password.read().decode("utf-8", "replace"))
+        try:
+            engine = databases.connect(url.render_as_string(hide_password=False), connections=1, writing=False)
+            try:
+                with engine.connect() as conn:
+                    revision = MigrationContext.configure(conn).get_current_revision()
+            finally:
+                engine.dispose()
+        except (ModuleNotFoundError, ImportError) as error:
+            yield "journal.url", f"its driver is not installed ({error}); see docs/do/install.md", NO
+            return
+        except SQLAlchemyError as error:
+            said = str(getattr(error, "orig", error)).strip().splitlines()
+            wrong = f"{url} cannot be opened ({said[0] if said else type(error).__name__})"
+            yield "journal.url", f"{wrong}; start the server, or mend the URL", AWAY
+            return
+        script = ScriptDirectory(str(Path(migrations.__file__).parent))
+        if revision is not None and revision not in {one.revision for one in script.walk_revisions()}:
+            wrong = f"the database has schema {revision}, which is newer than this program"
+            yield "journal.url", f"{wrong}; install the bankgw that made it", NO
+
+
+def _same(at: str, given: Mapping[str, Any], wanted: Any, what: str) -> Iterator[Finding]:
+    for name in wanted:
+        if name not in given:
+            yield f"{at}.{name}", f"the bank has a {what} of this name; add it"
+    for name in given:
+        if name not in wanted:
+            there = ", ".join(sorted(wanted)) or "none"
+            yield f"{at}.{name}", f"the bank has no {what} of this name (there is: {there}); remove it"
+
+
+def _credential_advice(secret: conf.Secret, otherwise: str) -> str:
+    if secret.credential is None:
+        return otherwise
+    return f"add LoadCredential={secret.credential}:/path/to/file to the unit (systemctl edit bankgw)"
+
+
+def _secrets(settings: conf.Settings) -> Iterator[tuple[str, conf.Secret]]:
+    """Every secret of the settings with its key."""
+
+    def walk(at: str, value: Any) -> Iterator[tuple[str, conf.Secret]]:
+        if isinstance(value, conf.Secret):
+            yield at, value
+        elif isinstance(value, BaseModel):
+            for name in type(value).model_fields:
+                yield from walk(f"{at}.{name}" if at else name, getattr(value, name))
+        elif isinstance(value, Mapping):
+            for name, one in value.items():
+                yield from walk(f"{at}.{name}", one)
+
+    return walk("", settings)

@@ -1,0 +1,21 @@
+"""The exit codes of `bankgw`, one meaning each for every command. They are documented and do not change."""
+
+from __future__ import annotations
+
+OK = 0
+FAILED = 1
+USAGE = 2
+REFUSED = 3
+IN_DOUBT = 4
+UNAVAILABLE = 69
+CONFIG = 78
+
+MEANING = {
+    OK: "done; for `send`: settled, or answered",
+    FAILED: "failed; for `send`: the order failed, was rejected, cancelled, returned …",
+    USAGE: "the command line is wrong",
+    REFUSED: "refused, or waits for an approval; nothing was changed",
+    IN_DOUBT: "nobody knows yet: never send it again, ask",
+    UNAVAILABLE: "the daemon, the broker or the database cannot be reached; try again",
+    CONFIG: "the settings are wrong: one line per mistake, with file, key and remedy",
+}

@@ -1,0 +1,87 @@
+"""`bankgw lanes`: the logins at banks; stop and start sending, put a harmless question."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from gateway.desk import codes, terminal
+from gateway.desk.terminal import DEFAULT_CONFIG, AsJson, Config, Reason, Socket
+
+_COLUMNS = {"lane": "lane", "condition": "condition", "up": "sessions up", "work": "open work", "epoch": "epoch"}
+Lane = Annotated[str, typer.Argument(metavar="LANE", help="BANK.LOGIN, as `bankgw lanes list` names it.")]
+
+
+def application() -> typer.Typer:
+    """The group."""
+    group = typer.Typer(help="Look at lanes (logins at banks) and steer them.", no_args_is_help=True)
+    group.command("list")(list_lanes)
+    group.command("pause")(pause)
+    group.command("resume")(resume)
+    group.command("probe")(probe)
+    return group
+
+
+def list_lanes(
+    context: typer.Context, config: Config = DEFAULT_CONFIG, socket: Socket = None, as_json: AsJson = False
+) -> None:
+    """List every lane and its condition."""
+    with terminal.asking():
+        said = terminal.remote(context, config, socket).get("lanes")
+    terminal.show(said, as_json=as_json, words=lambda page: _words(page["lanes"]))
+
+
+def _words(lanes: Any) -> None:
+    rows = [{**lane, "up": f"{lane['sessions'].get('ready', 0)} of {lane['window']}"} for lane in lanes]
+    terminal.table(rows, _COLUMNS, "no lanes")
+
+
+def pause(
+    context: typer.Context,
+    lane: Lane,
+    reason: Reason,
+    config: Config = DEFAULT_CONFIG,
+    socket: Socket = None,
+    as_json: AsJson = False,
+) -> None:
+    """Send nothing on this lane until it is resumed, restarts included. Questions and enquiries go on."""
+    with terminal.asking():
+        said = terminal.remote(context, config, socket).post("lanes", lane, "pause", reason=reason)
+    terminal.show(said, as_json=as_json, words=lambda one: _words([one]))
+
+
+def resume(
+    context: typer.Context,
+    lane: Lane,
+    config: Config = DEFAULT_CONFIG,
+    socket: Socket = None,
+    as_json: AsJson = False,
+) -> None:
+    """Take the operator's pause away."""
+    with terminal.asking():
+        said = terminal.remote(context, config, socket).post("lanes", lane, "resume")
+    terminal.show(said, as_json=as_json, words=lambda one: _words([one]))
+
+
+def probe(
+    context: typer.Context,
+    lane: Lane,
+    wait: Annotated[float, typer.Option(min=0.1, max=120, help="Seconds to wait for the answer.")] = 10.0,
+    config: Config = DEFAULT_CONFIG,
+    socket: Socket = None,
+    as_json: AsJson = False,
+) -> None:
+    """Put the bank's own harmless question and say how long the answer took; exit 69 when there is none."""
+    with terminal.asking():
+        said = terminal.remote(context, config, socket).post("lanes", lane, "probe", wait=wait)
+
+    def words(answer: Any) -> None:
+        if answer["answered"]:
+            terminal.say(f"{lane} answered in {answer['seconds']} s")
+        else:
+            terminal.say(f"{lane} did not answer in {answer['seconds']} s: {answer['reason']} {answer['detail']}")
+
+    terminal.show(said, as_json=as_json, words=words)
+    if not said["answered"]:
+        raise typer.Exit(codes.UNAVAILABLE)

@@ -1,0 +1,158 @@
+"""`bankgw orders`: look at orders, let a held one go, withdraw one, ask the bank about one."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+from rich.text import Text
+
+from gateway.desk import terminal
+from gateway.desk.terminal import DEFAULT_CONFIG, AsJson, Clear, Config, Reason, Socket
+
+_COLUMNS = {
+    "changed_at": "changed", "state": "state", "sender": "sender", "id": "id", "amount": "amount", "currency": "",
+    "creditor": "to", "lane": "lane", "bank_reference": "reference", "payment": "payment",
+}  # fmt: skip
+Order = Annotated[str, typer.Argument(metavar="ORDER", help="The payment's key, or SENDER:ID.")]
+
+
+def application() -> typer.Typer:
+    """The group."""
+    group = typer.Typer(help="Look at orders and act on them.", no_args_is_help=True)
+    group.command("list")(list_orders)
+    group.command("show")(show_order)
+    group.command("release")(release)
+    group.command("cancel")(cancel)
+    group.command("enquire")(enquire)
+    return group
+
+
+def list_orders(
+    context: typer.Context,
+    state: Annotated[str | None, typer.Option(help="Only these states, separated by commas: held,in_doubt …")] = None,
+    sender: Annotated[str | None, typer.Option(help="Only this sender's.")] = None,
+    bank: Annotated[str | None, typer.Option(help="Only this bank's.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="At most so many, newest first.")] = 50,
+    after: Annotated[str | None, typer.Option(help="Go on after this key: `next` of the page before.")] = None,
+    config: Config = DEFAULT_CONFIG,
+    socket: Socket = None,
+    as_json: AsJson = False,
+) -> None:
+    """List orders, the newest first."""
+    with terminal.asking():
+        said = terminal.remote(context, config, socket).get(
+            "orders", state=state, sender=sender, bank=bank, limit=limit, after=after
+        )
+
+    def words(page: Any) -> None:
+        terminal.table(page["orders"], _COLUMNS, "no orders")
+        if page["next"]:
+            terminal.say(f"more: --after {page['next']}")
+
+    terminal.show(said, as_json=as_json, words=words)
+
+
+def show_order(
+    context: typer.Context,
+    order: Order,
+    clear: Clear = False,
+    config: Config = DEFAULT_CONFIG,
+    socket: Socket = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show one order and everything that happened to it, from the ERP's message to the bank's bytes."""
+    with terminal.asking():
+        said = terminal.remote(context, config, socket).get("orders", order, clear=1 if clear else None)
+    terminal.show(said, as_json=as_json, words=_words)
+
+
+def _words(order: Any) -> None:
+    for name, value in order.items():
+        if name != "timeline" and value not in ({}, []):
+            terminal.say(f"{name:>16}  {_flat(value)}")
+    terminal.say("")
+    out = terminal.console()
+    for one in order["timeline"]:
+        line = Text(f"{one['at'] or '':24}  ")
+        line.append(_headline(one))
+        out.print(line)
+        wire = one.get("wire") or one.get("body")
+        if wire:
+            kind = {"sent": "to the bank", "heard": "from the bank", "told": "to the ERP"}[one["what"]]
+            out.print(Text(f"{'':26}{kind}: {wire['bytes']} bytes, sha256 {wire['sha256'][:16]}…", style="dim"))
+            for text in wire["text"].splitlines():
+                out.print(Text(f"{'':26}| {text}", style="dim"))
+
+
+def _headline(one: Any) -> str:
+    if one["what"] == "act":
+        detail = one["detail"]
+        change = f"{detail['before'] or '-'} → {detail['after']}" if "after" in detail else ""
+        rest = ", ".join(f"{name} {_flat(value)}" for name, value in detail.items()
+                         if name in ("reason", "fate", "source", "attempt", "denied", "alarms"))  # fmt: skip
+        return f"{one['act']:28} {change}  {rest}  by {one['actor']}".replace("    ", "  ")
+    if one["what"] == "sent":
+        return f"sent, attempt {one['attempt']} through {one['port']}, bank date {one['bank_date']}, node {one['node']}"
+    if one["what"] == "heard":
+        return f"heard by {one['source']}: {one['fate'] or '?'} {one['code']} {one['note']}".rstrip()
+    return f"told {one['event']} ({one['state']}) key {one['routing_key']}"
+
+
+def _flat(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_flat(one)}" for name, one in value.items() if one not in (None, {}, []))
+    if isinstance(value, list):
+        return ", ".join(map(_flat, value))
+    return str(value)
+
+
+def release(
+    context: typer.Context,
+    order: Order,
+    reason: Reason,
+    config: Config = DEFAULT_CONFIG,
+    socket: Socket = None,
+    as_json: AsJson = False,
+) -> None:
+    """Let a held order go: it is sent as soon as its bank is open."""
+    with terminal.asking():
+        said = terminal.remote(context, config, socket).post("orders", order, "release", reason=reason)
+    terminal.show(said, as_json=as_json, words=_changed)
+
+
+def cancel(
+    context: typer.Context,
+    order: Order,
+    reason: Reason,
+    config: Config = DEFAULT_CONFIG,
+    socket: Socket = None,
+    as_json: AsJson = False,
+) -> None:
+    """Withdraw an order that was not sent yet."""
+    with terminal.asking():
+        said = terminal.remote(context, config, socket).post("orders", order, "cancel", reason=reason)
+    terminal.show(said, as_json=as_json, words=_changed)
+
+
+def enquire(
+    context: typer.Context,
+    order: Order,
+    config: Config = DEFAULT_CONFIG,
+    socket: Socket = None,
+    as_json: AsJson = False,
+) -> None:
+    """Ask the bank now what became of an order. It is never sent again by this."""
+    with terminal.asking():
+        said = terminal.remote(context, config, socket).post("orders", order, "enquire")
+
+    def words(answer: Any) -> None:
+        _changed(answer)
+        ready = "the bank is being asked" if answer["lane_ready"] else "the bank is asked when its lane is up again"
+        terminal.say(f"{ready}; see `bankgw orders show {answer['payment']}`")
+
+    terminal.show(said, as_json=as_json, words=words)
+
+
+def _changed(order: Any) -> None:
+    terminal.say(f"{order['sender']}:{order['id']} ({order['payment']}) is {order['state']}")

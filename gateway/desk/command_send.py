@@ -1,0 +1,120 @@
+"""`bankgw send`: publish one command as an ERP would, and watch what becomes of it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.text import Text
+
+from gateway.desk import codes, terminal
+from gateway.desk.terminal import AsJson
+from protocols.canon.outcome import State
+
+_TOLD = ("seq", "payment", "bank", "bank_reference", "bank_code", "bank_text", "hold_reason", "next_enquiry", "was")
+DEFAULT_PROFILE = Path("/etc/bankgw/erp.toml")
+
+
+def add(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("send")(send)
+
+
+def send(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The command's body, JSON or XML; - is standard input.")],
+    wait: Annotated[bool, typer.Option("--wait", help="Print what happens until it is over.")] = False,
+    timeout: Annotated[float, typer.Option(min=1, help="Seconds to wait at most.")] = 120.0,
+    type_name: Annotated[
+        str | None, typer.Option("--type", help="The command, such as payment.submit; default: guessed from the body.")
+    ] = None,
+    profile: Annotated[
+        Path, typer.Option("--profile", envvar="BANKGW_ERP", help="Who speaks to which broker: see docs/do/operate.md.")
+    ] = DEFAULT_PROFILE,
+    as_json: AsJson = False,
+) -> None:
+    """Publish one command as an ERP would: same queues, same rights, same checks.
+
+    With --wait the exit code is 0 for settled (or an answered question), 1 for failed or rejected, 3 for held, 4 for in
+    doubt or not over in time, 69 when nobody answered. Without --wait, 0 means that the broker has it.
+    """
+    from gateway.clock import SystemEntropy
+    from gateway.desk import broker, erp
+    from gateway.desk.profile import BadProfile, read
+    from protocols.erp.words import CommandType
+
+    body = sys.stdin.buffer.read() if str(file) == "-" else _body(file)
+    kinds = {kind.value: kind for kind in CommandType}
+    kind = erp.guess_type(body) if type_name is None else kinds.get(type_name)
+    if kind is None:
+        terminal.leave(codes.USAGE, f"which command is it? name it with --type: {', '.join(kinds)}")
+    world = terminal.world(context)
+    reactor = world.reactor()
+    content_type = "application/xml" if body.lstrip()[:1] == b"<" else "application/json"
+    try:
+        speaker = read(profile)
+        visit = erp.Visit(reactor, speaker, SystemEntropy(), world.now, _printer(as_json, world.now()))
+        work = visit(kind, body, content_type, timeout if wait else 0.0)
+        broker.visit(reactor, lambda: work, timeout + 2 * broker.CONNECT_S)
+    except BadProfile as error:
+        terminal.refuse(error.mistakes)
+    except (broker.BrokerSilent, erp.Unroutable, OSError, ValueError) as error:
+        terminal.leave(codes.UNAVAILABLE, str(error))
+    if not wait:
+        if not as_json:
+            terminal.say(f"the broker has it: {kind.value}")
+        return
+    raise typer.Exit(_verdict(erp.is_question(kind), visit.heard, timeout))
+
+
+def _body(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        terminal.leave(codes.USAGE, f"{file} cannot be read: {error.strerror}")
+
+
+def _printer(as_json: bool, started: Any) -> Any:
+    def printed(one: Any) -> None:
+        if as_json:
+            print(json.dumps({"event": one.event, "at": one.at.isoformat(), "body": one.said}, ensure_ascii=False))
+            return
+        said = one.said
+        style = terminal.STATE_STYLE.get(str(said.get("state", "")), "")
+        words = [f"{(one.at - started).total_seconds():7.3f} s", f"{one.event:20}"]
+        words += [f"{name} {said[name]}" for name in _TOLD if said.get(name)]
+        terminal.console().print(Text("  ".join(words), style=style))
+        error = said.get("error")
+        if isinstance(error, dict):
+            terminal.say(f"{'':11}{error['code']}: {error['title']} (resend: {error['resend']})")
+            for fault in error.get("errors", []):
+                terminal.say(f"{'':11}  {fault['at']}: {fault['code']}: {fault['detail']}")
+        elif "state" not in said:
+            terminal.say(json.dumps(said, ensure_ascii=False, indent=1))
+
+    return printed
+
+
+def _verdict(question: bool, heard: list[Any], timeout: float) -> int:
+    from gateway.desk import erp
+
+    if not heard:
+        print(f"nobody answered in {timeout:g} s; the broker has the command: do not send it under another id",
+              file=sys.stderr)  # fmt: skip
+        return codes.UNAVAILABLE
+    refused = any("error" in one.said for one in heard)
+    if question:
+        return codes.FAILED if refused else codes.OK
+    state = erp.last_state(heard)
+    if state is State.SETTLED:
+        return codes.OK
+    if state is State.HELD:
+        print("it waits for an approval; see `bankgw orders release`", file=sys.stderr)
+        return codes.REFUSED
+    if state is None or heard[-1].said.get("final") or refused:
+        return codes.FAILED
+    print(f"not over after {timeout:g} s: {state.value}; never send it again, ask with status.query", file=sys.stderr)
+    return codes.IN_DOUBT

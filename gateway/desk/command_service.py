@@ -1,0 +1,168 @@
+"""`bankgw run`, `check`, `status`, `drain`, `doctor`: the daemon's own life."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.text import Text
+
+from gateway import log
+from gateway.desk import codes, terminal
+from gateway.desk.terminal import DEFAULT_CONFIG, AsJson, Config, Socket
+
+
+def add(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("run")(run)
+    app.command("check")(check)
+    app.command("status")(status)
+    app.command("drain")(drain)
+    app.command("doctor")(doctor)
+
+
+def run(
+    context: typer.Context,
+    config: Config = DEFAULT_CONFIG,
+    checked: Annotated[bool, typer.Option("--check/--no-check", help="Refuse to start on mistakes.")] = True,
+) -> None:
+    """Run the gateway in the foreground, until SIGTERM or SIGINT."""
+    from gateway.desk import check as checking
+    from gateway.desk import daemon
+    from protocols.kit import dsig
+
+    found = terminal.loaded(context, config)
+    world = terminal.world(context)
+    # Before anything of the XML stack is touched: it can be set up once, and by one thread.
+    dsig.start()
+    dsig.self_test()
+    if checked:
+        looked = checking.findings(found, world.load_bank, world.now())
+        if looked.mistakes:
+            terminal.refuse(looked.mistakes)
+        if looked.unreachable:
+            terminal.leave(codes.UNAVAILABLE, *map(str, looked.unreachable))
+    elif found.mistakes:
+        terminal.refuse(found.mistakes)
+    # What the daemon writes is nobody else's to read.
+    os.umask(0o077)
+    log.start(found.settings.log.level, priorities=found.settings.log.priorities)
+    raise typer.Exit(daemon.serve(world.reactor(), found.settings, world.start))
+
+
+def check(context: typer.Context, config: Config = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
+    """Look for everything that is wrong with the settings and what they name. Nothing is changed or started."""
+    from gateway.desk import check as checking
+    from gateway.settings import BadSettings, read
+    from protocols.kit import dsig
+
+    world = terminal.world(context)
+    dsig.start()
+    try:
+        looked = checking.findings(read(config, world.environment), world.load_bank, world.now())
+        mistakes, unreachable = looked.mistakes, looked.unreachable
+    except BadSettings as error:
+        mistakes, unreachable = error.mistakes, ()
+    code = codes.CONFIG if mistakes else codes.UNAVAILABLE if unreachable else codes.OK
+    if as_json:
+        rows = [{"file": one.file, "key": one.key, "remedy": one.remedy} for one in (*mistakes, *unreachable)]
+        terminal.dump({"ok": code == codes.OK, "mistakes": rows})
+        raise typer.Exit(code)
+    if code != codes.OK:
+        terminal.leave(code, *map(str, (*mistakes, *unreachable)))
+    terminal.say(f"{config}: no mistakes found")
+
+
+def status(
+    context: typer.Context, config: Config = DEFAULT_CONFIG, socket: Socket = None, as_json: AsJson = False
+) -> None:
+    """Say how the daemon is: readiness with reasons, lanes, broker, orders under way, certificates."""
+    with terminal.asking():
+        said = terminal.remote(context, config, socket).get("status")
+    terminal.show(said, as_json=as_json, words=_status)
+
+
+def _status(said: Any) -> None:
+    out = terminal.console()
+    ready = said["status"] == "ready"
+    out.print(Text(f"bankgw {said['version']}  node {said['node']}  {said['mode']}  pid {said['pid']}  "
+                   f"since {said['started_at']}"))  # fmt: skip
+    out.print(Text("ready" if ready else f"not ready: {'; '.join(said['reasons'])}", style="green" if ready else "red"))
+    if said["safe_mode"]:
+        out.print(Text("SAFE MODE: the database is older than what was sent; nothing is sent", style="bold red"))
+    for name, word in said["lanes"].items():
+        out.print(Text(f"lane {name}: {word}"))
+    broker = said["broker"]
+    age_s = broker["canary_age_s"]
+    heard = "" if age_s is None else f", heartbeat {age_s:.0f} s ago"
+    out.print(Text(f"broker: {'up' if broker['up'] else 'down'}{', blocked' if broker['blocked'] else ''}{heard}"))
+    out.print(Text("orders: " + ", ".join(f"{state} {number}" for state, number in said["orders"].items())))
+    out.print(Text(f"messages: waiting {said['messages']['waiting']}, parked {said['messages']['parked']}"))
+    if said["certificates"]:
+        first = said["certificates"][0]
+        left = f"{first['days_left']} days left"
+        out.print(Text(f"first to expire: {first['bank']} {first['role']} at {first['not_after']} ({left})"))
+
+
+def drain(
+    context: typer.Context,
+    off: Annotated[bool, typer.Option("--off", help="Take commands in again.")] = False,
+    config: Config = DEFAULT_CONFIG,
+    socket: Socket = None,
+    as_json: AsJson = False,
+) -> None:
+    """Take no more commands in; what was accepted goes on its way. Before a planned stop, or instead of one."""
+    with terminal.asking():
+        said = terminal.remote(context, config, socket).post("drain", on=not off)
+
+    def words(answer: Any) -> None:
+        if not answer["draining"]:
+            terminal.say("commands are taken in again")
+            return
+        moving = ", ".join(f"{state} {number}" for state, number in answer["orders"].items() if number) or "none"
+        terminal.say(f"no more commands are taken in; orders under way: {moving}")
+
+    terminal.show(said, as_json=as_json, words=words)
+
+
+def doctor(
+    context: typer.Context,
+    config: Config = DEFAULT_CONFIG,
+    make_key: Annotated[
+        Path | None, typer.Option("--make-key", help="Make a vault key file (mode 0600) there, and do nothing else.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Examine this machine: libraries, settings, broker, journal, clock, certificates, disk. Each line has a fix."""
+    from gateway.desk import doctor as examination
+
+    if make_key is not None:
+        _make_key(make_key)
+        return
+    lines = examination.examine(terminal.world(context), config)
+    if as_json:
+        rows = [{"what": one.what, "ok": one.ok, "finding": one.finding, "fix": one.fix} for one in lines]
+        terminal.dump({"ok": all(one.ok for one in lines), "lines": rows})
+    else:
+        out = terminal.console()
+        for one in lines:
+            mark = Text("ok   " if one.ok else "WRONG", style="green" if one.ok else "bold red")
+            out.print(mark + Text(f"  {one.what}: {one.finding}{'' if one.ok else f' → {one.fix}'}"))
+    if not all(one.ok for one in lines):
+        raise typer.Exit(codes.FAILED)
+
+
+def _make_key(path: Path) -> None:
+    from gateway.journal import vault
+
+    try:
+        vault.create(path)
+    except FileExistsError:
+        terminal.leave(codes.REFUSED, f"{path} exists; a vault key is never overwritten: what it sealed would be lost")
+    except OSError as error:
+        terminal.leave(codes.FAILED, f"{path} cannot be made: {error.strerror}")
+    terminal.say(f"made {path}. Back it up apart from the database: without it the journal cannot be read.")
+    print("give it to the daemon with LoadCredential= or journal.vault_key.file", file=sys.stderr)

@@ -1,0 +1,159 @@
+"""`bankgw simulate`, `banks`, `topology export`, `demo`: what surrounds the daemon."""
+
+from __future__ import annotations
+
+import pkgutil
+import signal
+from collections.abc import Iterator
+from importlib import import_module, resources
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from gateway import log
+from gateway.desk import codes, terminal
+from gateway.desk.terminal import AsJson
+from protocols.bank import BadOptions, Bank
+
+
+def add(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("simulate")(simulate)
+    app.command("banks")(banks)
+    app.command("demo")(demo)
+    group = typer.Typer(help="What the gateway needs on the broker.", no_args_is_help=True)
+    group.command("export")(export)
+    # A second command would be the first's sibling; without one, typer would drop the verb.
+    group.callback()(_topology)
+    app.add_typer(group, name="topology")
+
+
+def simulate(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The simulated bank's settings, TOML or JSON.")],
+    log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
+) -> None:
+    """Run one simulated bank in the foreground: its own side of the protocol, with a ledger and seeded faults."""
+    from twisted.internet.defer import Deferred
+    from twisted.internet.error import CannotListenError
+
+    from gateway.simbank.config import BadConfig, SimConfig
+    from gateway.simbank.service import serve
+
+    reactor = terminal.world(context).reactor()
+    try:
+        config = SimConfig.read(file)
+        log.start(log_level)
+        running = serve(reactor, config)
+    except (BadConfig, CannotListenError) as error:
+        code = codes.CONFIG if isinstance(error, BadConfig) else codes.UNAVAILABLE
+        terminal.leave(code, str(error))
+    except ValueError as error:
+        terminal.leave(codes.CONFIG, f"{file}: {error}")
+    reactor.addSystemEventTrigger("before", "shutdown", lambda: Deferred.fromCoroutine(running.stop()))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: reactor.callFromThread(_stop, reactor))
+    reactor.run(installSignalHandlers=False)
+
+
+def _stop(reactor: Any) -> None:
+    if reactor.running:
+        reactor.stop()
+
+
+def banks(
+    context: typer.Context,
+    config: Annotated[
+        Path | None, typer.Option("--config", "-c", help="Settings whose banks are shown in detail, as they are built.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the banks this program speaks to; with --config, what the configured ones can do, and on what authority."""
+    if config is None:
+        terminal.show(list(_protocols()), as_json=as_json, words=_protocol_words)
+        return
+    found, load = terminal.loaded(context, config), terminal.world(context).load_bank
+    rows = []
+    for name, table in found.settings.banks.items():
+        try:
+            rows.append(_described(name, load(table)))
+        except (BadOptions, ModuleNotFoundError, OSError) as error:
+            terminal.leave(codes.CONFIG, f"banks.{name}: {error}; `bankgw check` says more")
+    terminal.show(rows, as_json=as_json, words=_bank_words)
+
+
+def _protocols() -> Iterator[dict[str, Any]]:
+    """Each folder below protocols/banks, with what its README says first."""
+    for found in pkgutil.iter_modules(import_module("protocols.banks").__path__):
+        folder = resources.files(f"protocols.banks.{found.name}")
+        paragraphs = folder.joinpath("README.md").read_text("utf-8").split("\n\n")
+        about = " ".join(paragraphs[1].replace("**", "").split()) if len(paragraphs) > 1 else ""
+        yield {
+            "protocol": found.name, "title": paragraphs[0].lstrip("# ").strip(), "about": about,
+            "simulated": folder.joinpath("twin.py").is_file(),
+        }  # fmt: skip
+
+
+def _protocol_words(rows: Any) -> None:
+    for row in rows:
+        terminal.say(f"{row['protocol']}: {row['title']}{'' if row['simulated'] else ' (no simulator)'}")
+        terminal.say(f"  {row['about']}")
+
+
+def _described(name: str, bank: Bank) -> dict[str, Any]:
+    profile, asked = bank.profile, bank.questions
+    questions = [word for word in ("balance", "lines", "fate", "returns") if getattr(asked, word) is not None]
+    return {
+        "bank": name, "protocol": profile.name, "title": profile.title, "title_zh": profile.title_zh,
+        "orders": sorted(kind.value for kind in bank.money), "questions": questions,
+        "charset": profile.limits.charset, "kept_sessions": any(port.kept for port in bank.ports.values()),
+        "replay": {kind.value: rule.policy.value for kind, rule in profile.replay.items()},
+        "reconstructed": list(profile.reconstructed),
+    }  # fmt: skip
+
+
+def _bank_words(rows: Any) -> None:
+    for row in rows:
+        terminal.say(f"{row['bank']}: {row['title']} {row['title_zh']}")
+        terminal.say(f"  orders: {', '.join(row['orders'])}; questions: {', '.join(row['questions'])}")
+        for claim in row["reconstructed"]:
+            terminal.say(f"  reconstructed from public material: {claim}")
+
+
+def _topology() -> None:
+    """What the gateway needs on the broker."""
+
+
+def export(
+    vhost: Annotated[str, typer.Option(help="The virtual host to define.")] = "bankgw",
+    user: Annotated[str, typer.Option(help="The gateway's broker user.")] = "bankgw",
+    sender: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=USER[,USER]", help="A sender and its broker users; repeatable.")
+    ] = None,
+) -> None:
+    """Print exchanges, queues, rights and policies as RabbitMQ definitions, for `rabbitmqctl import_definitions`."""
+    from gateway.erp.definitions import SenderAccess, definitions
+    from gateway.erp.topology import standard
+
+    access = []
+    for one in sender or ["demo=erp-demo"]:
+        name, equals, users = one.partition("=")
+        if not name or not equals or not users:
+            terminal.leave(codes.USAGE, f"--sender {one}: write NAME=USER, or NAME=USER,USER")
+        access.append(SenderAccess(name, tuple(users.split(","))))
+    terminal.dump(definitions(standard(), vhost=vhost, gateway_user=user, senders=access))
+
+
+def demo(
+    seed: Annotated[int, typer.Option(help="Chooses orders and faults; the same seed tells the same story.")] = 7,
+    orders: Annotated[int, typer.Option(min=1, help="How many orders to publish.")] = 1000,
+    kills: Annotated[int, typer.Option(min=0, help="How often the daemon is killed with SIGKILL.")] = 3,
+    folder: Annotated[Path | None, typer.Option(help="Keep the site there; default: a folder of its own.")] = None,
+    report: Annotated[Path | None, typer.Option(help="Where to write the report; default: demo-report.html.")] = None,
+    banks: Annotated[str, typer.Option(help="Simulated banks, separated by commas.")] = "sample,pab",
+) -> None:
+    """Run the whole on this machine: two simulated banks that misbehave, the daemon, an ERP, three kills, a report."""
+    from gateway.desk import demo as demonstration
+
+    raise typer.Exit(demonstration.main(seed, orders, folder, report, banks, kills))

@@ -1,0 +1,419 @@
+"""`bankgw demo`: the main job on real parts, with faults, ending in a report and one last line with the figures.
+
+RabbitMQ as `.run/broker.json` (or $BANKGW_BROKER_JSON) describes it; a throw-away PKI, simulated banks and the daemon as
+processes of their own, everything bound to the loopback. Exit code 0 only if nothing disagrees.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import secrets
+import shutil
+import signal
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from twisted.internet.defer import CancelledError, Deferred, FirstError
+from twisted.python.failure import Failure
+
+from gateway.clock import Clock, SystemClock
+from gateway.desk import demo_evidence, demo_report, demo_site, processes, rig
+from gateway.desk.demo_board import Board
+from gateway.desk.demo_erp import BrokerTrouble, Clerk, Erp, Heard
+from gateway.desk.demo_orders import Story, write
+from gateway.desk.demo_play import Play
+from gateway.desk.demo_report import Check, Facts, FaultRow, KillRow
+from gateway.desk.demo_verdict import Executed, Fate, Verdict, Wrong, judge, outcome
+from gateway.desk.processes import Child, NotStarted
+from gateway.simbank.faults import FAULTS, Fault
+from gateway.tasks import sleep
+from protocols.canon.outcome import State
+from protocols.twin import Booked
+
+EXIT_AGREES, EXIT_DISAGREES, EXIT_USAGE, EXIT_UNAVAILABLE, EXIT_INTERRUPTED = 0, 1, 2, 69, 130
+QUESTIONS = 20
+REPORT = "demo-report.html"
+_KEPT_RUNS = 3
+_STOP_S = 25.0
+_READY_S = 20.0
+_PATH_BYTES = 80
+_VERSIONS = ("twisted", "pika", "sqlalchemy", "lxml", "xmlsec", "pyopenssl", "cryptography")
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What was asked for on the command line."""
+
+    seed: int
+    orders: int
+    kills: int
+    banks: tuple[str, ...]
+    folder: Path
+    report: Path
+
+    def again(self) -> str:
+        """The command that plays the same story."""
+        return (
+            f"bankgw demo --seed {self.seed} --orders {self.orders} --kills {self.kills} --banks {','.join(self.banks)}"
+        )
+
+
+def main(
+    seed: int, orders: int, folder: Path | None, report: Path | None, banks: str, kills: int = 3,
+    reactor: Any = None,
+) -> int:  # fmt: skip
+    """Play the demo and return the exit code. `reactor` is one of its own unless given; it is run and stopped."""
+    console = Console()
+    chosen = tuple(name.strip() for name in banks.split(",") if name.strip())
+    unknown = [name for name in chosen if name not in demo_site.BANKS]
+    if unknown or not chosen or orders < 1 or kills < 0:
+        known = ", ".join(demo_site.BANKS)
+        console.print(f"demo: banks are {known}; at least one order; no fewer than 0 kills", markup=False)
+        return EXIT_USAGE
+    try:
+        broker = read_broker()
+        place = folder or _fresh_folder()
+        wishes = Wishes(seed, orders, kills, chosen, place, report or (folder / REPORT if folder else Path(REPORT)))
+        _check_folder(place)
+    except (BrokerTrouble, OSError) as error:
+        console.print(f"demo: {error}", markup=False)
+        return EXIT_UNAVAILABLE
+    return _run(reactor or _own_reactor(), wishes, broker, console)
+
+
+def read_broker() -> dict[str, Any]:
+    """The broker's description. Raises BrokerTrouble saying what to do where there is none."""
+    file = Path(os.environ.get("BANKGW_BROKER_JSON") or Path(".run") / "broker.json")
+    try:
+        broker: dict[str, Any] = json.loads(file.read_text("utf-8"))
+    except FileNotFoundError:
+        raise BrokerTrouble(
+            f"{file} is not there: run `make demo`, or describe your RabbitMQ in a file named by $BANKGW_BROKER_JSON"
+        ) from None
+    host = str(broker["host"])
+    if host not in ("127.0.0.1", "::1", "localhost"):
+        raise BrokerTrouble(f"the demo speaks to brokers on this machine only, not to {host}")
+    return broker
+
+
+def _own_reactor() -> Any:
+    """A reactor of this call's own, so that the process may have another one."""
+    if sys.platform == "linux":
+        from twisted.internet.epollreactor import EPollReactor
+
+        return EPollReactor()
+    from twisted.internet.selectreactor import SelectReactor
+
+    return SelectReactor()
+
+
+def _fresh_folder() -> Path:
+    """A folder for this run: in .run/ of a checkout, else among the temporary ones. Older runs are swept away."""
+    if not Path(".run").is_dir():
+        return Path(tempfile.mkdtemp(prefix="bankgw-demo-"))
+    parent = Path(".run") / "demo"
+    parent.mkdir(exist_ok=True, mode=0o700)
+    for old in sorted(path for path in parent.iterdir() if path.is_dir())[: -_KEPT_RUNS + 1]:
+        shutil.rmtree(old, ignore_errors=True)
+    folder = parent / f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{os.getpid()}"
+    folder.mkdir(mode=0o700)
+    return folder.absolute()
+
+
+def _check_folder(folder: Path) -> None:
+    if len(os.fsencode(folder.absolute())) > _PATH_BYTES:
+        raise OSError(f"the path of {folder} is too long for the sockets in it; name a shorter --folder")
+    if (folder / "state").exists():
+        raise OSError(f"{folder} holds an earlier run; name an empty --folder or remove it")
+
+
+def _run(reactor: Any, wishes: Wishes, broker: Mapping[str, Any], console: Console) -> int:
+    codes: list[int] = []
+    demo = Demo(reactor, SystemClock(reactor), wishes, broker, console)
+
+    def begin() -> None:
+        playing = Deferred.fromCoroutine(demo.play())
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: reactor.callFromThread(playing.cancel))
+        playing.addCallbacks(codes.append, lambda failure: codes.append(_explain(failure, console)))
+        playing.addBoth(lambda _: reactor.stop())
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        reactor.callWhenRunning(begin)
+        reactor.run(installSignalHandlers=False)
+    finally:
+        demo.end_children()
+        for number, old in before.items():
+            signal.signal(number, old)
+    return codes[0] if codes else EXIT_INTERRUPTED
+
+
+def _explain(failure: Failure, console: Console) -> int:
+    error: BaseException | None = failure.value
+    while isinstance(error, FirstError):
+        error = error.subFailure.value
+    if isinstance(error, CancelledError):
+        console.print("demo: interrupted; everything it started is stopped", markup=False)
+        return EXIT_INTERRUPTED
+    if isinstance(error, (BrokerTrouble, NotStarted, demo_site.SimulatorSilent)):
+        console.print(f"demo: {error}", markup=False)
+        return EXIT_UNAVAILABLE if isinstance(error, BrokerTrouble) else EXIT_DISAGREES
+    console.print(failure.getTraceback(), markup=False)
+    return EXIT_DISAGREES
+
+
+class Demo:
+    """One run: sets the site up, plays, compares, reports. `end_children` may be called at any time."""
+
+    def __init__(
+        self, reactor: Any, clock: Clock, wishes: Wishes, broker: Mapping[str, Any], console: Console
+    ) -> None:
+        self._reactor = reactor
+        self._clock = clock
+        self._wishes = wishes
+        self._broker = broker
+        self._console = console
+        self._board = Board(console)
+        self._started = datetime.fromtimestamp(clock.now_ms() / 1000, UTC)
+        self._started_s = clock.monotonic_s()
+        self._run_key = secrets.token_hex(3)
+        self._simulators: dict[str, Child] = {}
+        self._daemon = Child("daemon", processes.gateway_command(wishes.folder / "bankgw.toml"), wishes.folder / "daemon.log")
+        self._heard: list[Heard] = []
+
+    def elapsed(self) -> float:
+        """Seconds since the start."""
+        return self._clock.monotonic_s() - self._started_s
+
+    def end_children(self) -> None:
+        """Stop everything that was started, by process id."""
+        self._board.close()
+        processes.stop_all([*self._simulators.values(), self._daemon], 5.0)
+
+    async def play(self) -> int:
+        """From nothing to the last line; returns the exit code."""
+        wishes, banks = self._wishes, self._wishes.banks
+        site = rig.prepare(wishes.folder, demo_site.plans(banks, wishes.seed))
+        self._start_simulators(site)
+        clerk = Clerk(self._reactor, self._broker, self._clock, self.elapsed)
+        await clerk.empty()
+        await self._simulators_ready(site)
+        user = self._broker["users"]["erp-demo"]["user"]
+        rig.configure(site, self._broker, demo_site.senders(user, banks), watch_port=0)
+        story = write(wishes.seed, wishes.orders, min(QUESTIONS, wishes.orders),
+                      demo_site.stage(banks, self._run_key, datetime.now(UTC)))  # fmt: skip
+        self._board.say(
+            f"{self.elapsed():6.1f} s  {len(story.orders)} orders in {len(story.commands)} commands, seed {wishes.seed}; "
+            f"banks {', '.join(banks)}; {clerk.thrown_away} old messages thrown away"
+        )
+        erp = Erp(self._reactor, self._broker, self._clock, self._run_key, self.elapsed, self._on_heard)
+        play = Play(self._reactor, self._clock, self._board, story, site, self._daemon, erp, clerk, self._started_s,
+                    wishes.seed, wishes.kills)  # fmt: skip
+        self._play = play
+        try:
+            await clerk.watch()
+            await erp.start()
+            self._daemon.start()
+            await play.run()
+            leaks = self._leaks(site, story)
+            stopped = await self._stop_daemon()
+            await erp.silence(0.5, 5.0)
+        finally:
+            await erp.close()
+            await clerk.close()
+        leaks += self._leaks(site, story)
+        return self._compare(site, story, erp, clerk, leaks, stopped)
+
+    def _on_heard(self, one: Heard) -> None:
+        self._play.on_heard(one)
+
+    # ---- children ----
+
+    def _start_simulators(self, site: rig.Site) -> None:
+        for plan in site.plans:
+            log = site.folder / f"simbank-{plan.bank}.log"
+            child = Child(f"bank {plan.bank}", processes.simulator_command(site.simulator(plan.bank)), log)
+            self._simulators[plan.bank] = child
+            child.start()
+
+    async def _simulators_ready(self, site: rig.Site) -> None:
+        until_s = self._clock.monotonic_s() + _READY_S
+        for bank, child in self._simulators.items():
+            while not site.ready_file(bank).exists():
+                if child.ended() is not None or self._clock.monotonic_s() > until_s:
+                    raise NotStarted(f"the simulated bank {bank} did not come up; it said:\n{child.tail()}")
+                await sleep(self._clock, 0.05)
+
+    async def _stop_daemon(self) -> Check:
+        """Let the daemon leave in order, without holding up the ERP that hears its last words."""
+        began_s = self._clock.monotonic_s()
+        self._daemon.signal(signal.SIGTERM)
+        while (ended := self._daemon.ended()) is None and self._clock.monotonic_s() - began_s < _STOP_S:
+            await sleep(self._clock, 0.05)
+        took = f"{self._clock.monotonic_s() - began_s:.1f} s"
+        if ended is None:
+            self._daemon.kill()
+            return Check("the daemon leaves in order on SIGTERM", False, f"still there after {took}; killed")
+        return Check("the daemon leaves in order on SIGTERM", ended.code == 0, f"exit code {ended.code} after {took}")
+
+    # ---- comparing ----
+
+    def _compare(
+        self, site: rig.Site, story: Story, erp: Erp, clerk: Clerk, leaks: list[demo_evidence.Leak], stopped: Check
+    ) -> int:
+        lasted_s, now_ms = self.elapsed(), self._clock.now_ms()
+        banks = self._wishes.banks
+        executions = [one for bank in banks for one in demo_evidence.executed(bank, site.ledger(bank), now_ms)]
+        verdict = judge(story, [*erp.heard, *clerk.unrouted], executions, demo_evidence.journalled(site.state))
+        tallies = {bank: demo_site.tell_simulator(site.control(bank), {"do": "report"}) for bank in banks}
+        checks = (
+            *_promises(verdict, executions, tallies, story), stopped,
+            demo_report.leak_check(leaks, len(self._scanned(site)), len(story.numbers) + len(story.names) + 2),
+        )  # fmt: skip
+        facts = Facts(
+            seed=self._wishes.seed, banks=banks, started=self._started, lasted_s=lasted_s,
+            commands=len(story.commands), published_s=self._play.published_s or 0.0, calm_s=self._play.calm_s,
+            verdict=verdict, checks=checks, sorts=_by_sort(verdict), faults=tuple(_fault_rows(site, verdict, tallies)),
+            kills=tuple(self._kill_rows(site)), questions=_answers_to_questions(story, erp.heard),
+            parked=Counter(one.code for one in clerk.parked), repeats=erp.repeats,
+            stories=tuple(_stories(site, verdict)), environment=_environment(self._wishes, self._broker),
+            again=self._wishes.again(),
+        )  # fmt: skip
+        self._wishes.report.write_text(demo_report.html(facts), "utf-8")
+        self._tell(verdict, checks)
+        return EXIT_AGREES if all(check.holds for check in checks) else EXIT_DISAGREES
+
+    def _tell(self, verdict: Verdict, checks: tuple[Check, ...]) -> None:
+        self._board.close()
+        say = self._board.say
+        for finding in verdict.findings[:20]:
+            say(f"  {finding.wrong.value}: {finding.about}: {finding.text}")
+        if len(verdict.findings) > 20:
+            say(f"  … and {len(verdict.findings) - 20} more in the report")
+        for check in checks:
+            say(f"  {'ok ' if check.holds else 'NO '} {check.promise}: {check.detail}")
+        say(f"report: {self._wishes.report}   everything else: {self._wishes.folder}")
+        say(verdict.breakdown())
+        say(verdict.last_line())
+
+    def _scanned(self, site: rig.Site) -> list[Path]:
+        return [*sorted(path for path in site.state.iterdir() if path.is_file()), self._daemon.log]
+
+    def _leaks(self, site: rig.Site, story: Story) -> list[demo_evidence.Leak]:
+        words = story.names | {demo_site.PASSWORD, str(self._broker["users"]["bankgw"]["password"])}
+        return demo_evidence.leaks(self._scanned(site), story.numbers, frozenset(words))
+
+    def _kill_rows(self, site: rig.Site) -> Iterator[KillRow]:
+        kills = self._play.kills
+        ends_ms = [kill.at_ms for kill in kills[1:]] + [self._clock.now_ms()]
+        for kill, end_ms in zip(kills, ends_ms, strict=True):
+            yield KillRow(kill, demo_evidence.taken_over(site.state, kill.at_ms, end_ms))
+
+
+def _promises(
+    verdict: Verdict, executions: list[Executed], tallies: Mapping[str, Mapping[str, Any]], story: Story
+) -> Iterator[Check]:
+    duplicated, lost = verdict.count(Wrong.DUPLICATED), verdict.count(Wrong.LOST)
+    disagreeing = sum(finding.wrong is Wrong.DISAGREES for finding in verdict.findings)
+    moved = sum(one.booked is not Booked.REFUSED for one in executions)
+    asked_again = sum(int(tally["duplicates"]) for tally in tallies.values())
+    yield Check("no order was carried out twice", duplicated == 0,
+                f"{len(executions)} executions in the ledgers, {moved} of them moved money; {duplicated} orders twice")  # fmt: skip
+    yield Check("no bank was sent the same reference again", asked_again == 0,
+                f"the banks met {asked_again} references they had already")  # fmt: skip
+    yield Check("every order and every command is answered for", lost == 0,
+                f"{len(story.orders)} orders, {len(story.commands)} commands; {lost} without a final word or an answer")  # fmt: skip
+    yield Check("ledgers, journal and events say the same", disagreeing == 0, f"{disagreeing} differences")
+
+
+def _by_sort(verdict: Verdict) -> dict[str, Counter[str]]:
+    sorts: dict[str, Counter[str]] = {}
+    for fate in verdict.fates:
+        sorts.setdefault(fate.order.sort, Counter())[_word(fate)] += 1
+    return sorts
+
+
+def _word(fate: Fate) -> str:
+    return "unheard of" if fate.told is None else fate.told.value
+
+
+def _fault_rows(
+    site: rig.Site, verdict: Verdict, tallies: Mapping[str, Mapping[str, Any]]
+) -> Iterator[FaultRow]:
+    for plan in site.plans:
+        struck: dict[Fault, Counter[str]] = {}
+        for fate in verdict.fates:
+            if fate.order.bank == plan.bank and fate.reference is not None and fate.order.carried:
+                fault = demo_site.first_fault(plan, fate.reference)
+                if fault is not None:
+                    struck.setdefault(fault, Counter())[_word(fate)] += 1
+        for fault in Fault:
+            committed = int(tallies[plan.bank]["faults"][fault.value])
+            yield FaultRow(plan.bank, fault.value, FAULTS[fault].meaning, committed, struck.get(fault, Counter()))
+
+
+def _answers_to_questions(story: Story, heard: list[Heard]) -> dict[str, Counter[str]]:
+    answers: dict[str, list[Heard]] = {}
+    for one in heard:
+        answers.setdefault(one.correlation, []).append(one)
+    found: dict[str, Counter[str]] = {}
+    for question in story.questions:
+        words = sorted({outcome(one) for one in answers.get(question.message_id, ())})
+        found.setdefault(question.key, Counter())[" and ".join(words) or "nothing"] += 1
+    return found
+
+
+def _stories(site: rig.Site, verdict: Verdict) -> Iterator[demo_report.Story]:
+    """The files of payments to which something happened, one of each sort."""
+    wanted: dict[str, Fate] = {}
+    doubted = demo_evidence.doubted(site.state)
+    for fate in verdict.fates:
+        if fate.payment is None:
+            continue
+        rules = doubted.get(fate.payment, frozenset())
+        for why, fits in (
+            ("killed while it was being sent, then settled", "payment.taken_over" in rules and fate.told is State.SETTLED),
+            ("the bank fell silent, then settled", "payment.silent" in rules and fate.told is State.SETTLED),
+            ("hidden by the bank, then found", "payment.pending_not_found" in rules and fate.told is State.SETTLED),
+            ("settled, and the money came back", fate.told is State.RETURNED),
+            ("in doubt, then refused by the bank", bool(rules) and fate.told is State.FAILED),
+            ("still in doubt: the bank does not know it", fate.in_doubt),
+            ("published three times, paid once", fate.order.sort == "three times" and fate.told is State.SETTLED),
+            ("withdrawn before it was sent", fate.told is State.CANCELLED),
+        ):  # fmt: skip
+            if fits:
+                wanted.setdefault(why, fate)
+    keys = {why: fate.payment for why, fate in wanted.items() if fate.payment is not None}
+    files = demo_evidence.files_of_payments(site.state, site.folder / "secrets" / "vault.key", tuple(keys.values()))
+    for why, fate in wanted.items():
+        yield demo_report.Story(why, fate.order.id, fate, tuple(files[keys[why]]))
+
+
+def _environment(wishes: Wishes, broker: Mapping[str, Any]) -> dict[str, str]:
+    return {
+        "machine": f"{platform.system()} {platform.release()}, {os.cpu_count()} CPUs",
+        "Python": platform.python_version(),
+        "libraries": ", ".join(f"{name} {version(name)}" for name in _VERSIONS),
+        "journal": f"SQLite {sqlite_version()}, synchronous=FULL",
+        "broker": f"RabbitMQ at {broker['host']}:{broker['port']}, virtual host {broker['vhost']}",
+        "banks": ", ".join(wishes.banks),
+        "seed": str(wishes.seed),
+    }
+
+
+def sqlite_version() -> str:
+    """The version of the SQLite library in use."""
+    import sqlite3
+
+    return sqlite3.sqlite_version

@@ -1,0 +1,144 @@
+"""Gathers what the demo compares: the banks' ledgers, the gateway's journal, and the raw bytes of its files."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gateway.desk.demo_verdict import Executed, Journalled
+from gateway.journal import databases, vault, vaults
+from gateway.journal.attempts import Exhibit
+from gateway.journal.audit import Entry
+from gateway.journal.rows import AttemptRow
+from gateway.journal.timeline import Moment, timeline
+from gateway.simbank.record import Execution, read_executions
+from protocols.canon.outcome import State
+
+JOURNAL = "journal.db"
+_SELECT = "SELECT payment, order_id, state, seq, bank, bank_ref, attempt FROM payments"
+_DIGITS = re.compile(rb"[0-9]{12,}")
+_CHARSETS = ("utf-8", "gbk", "utf-16-le")
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One line of a payment's file: who did what, and what it led to."""
+
+    at_ms: int
+    what: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Leak:
+    """A secret that can be read in a file: which file, and a hint at what (never the secret itself)."""
+
+    file: str
+    hint: str
+
+
+def executed(bank: str, ledger: Path, now_ms: int) -> list[Executed]:
+    """The bank's truth at `now_ms`."""
+    return [_executed(bank, one, now_ms) for one in read_executions(ledger)]
+
+
+def _executed(bank: str, one: Execution, now_ms: int) -> Executed:
+    asked = one.instruction
+    return Executed(
+        bank, asked.reference, asked.debtor_account, asked.creditor_account, asked.amount.minor, one.booked(now_ms)
+    )
+
+
+def journalled(state: Path) -> list[Journalled]:
+    """Every payment in the journal, without opening what is sealed; none if there is no journal yet."""
+    if not (state / JOURNAL).exists():
+        return []
+    return [
+        Journalled(payment, order_id, State(name), seq, bank, reference, attempts)
+        for payment, order_id, name, seq, bank, reference, attempts in _rows(state, _SELECT)
+    ]
+
+
+def files_of_payments(state: Path, vault_key: Path, payments: Sequence[str]) -> dict[str, list[Step]]:
+    """What the journal can tell about some payments, opened with the vault's key."""
+    engine = databases.connect(f"sqlite:///{state / JOURNAL}", connections=1, writing=False)
+    vaults.attach(engine, vault.load(vault_key))
+    try:
+        with engine.connect() as conn:
+            return {payment: list(_steps(timeline(conn, payment))) for payment in payments}
+    finally:
+        engine.dispose()
+
+
+def _steps(moments: Iterable[Moment]) -> Iterator[Step]:
+    for moment in moments:
+        what = moment.what
+        if isinstance(what, Entry):
+            shown = " ".join(
+                f"{key}={what.detail[key]}" for key in ("before", "after", "fate", "source", "reason") if what.detail.get(key)
+            )
+            yield Step(moment.at_ms, what.entry, f"{shown} by {what.actor}")
+        elif isinstance(what, AttemptRow):
+            yield Step(moment.at_ms, "written down, then sent", f"{len(what.wire)} bytes to port {what.port}, epoch {what.epoch}")
+        elif isinstance(what, Exhibit):
+            content = what.content
+            said = " ".join(filter(None, (content.code, content.note)))
+            yield Step(moment.at_ms, f"bank's word ({content.source.value})", f"{len(content.body)} bytes {said}".strip())
+        else:
+            yield Step(moment.at_ms, "told the ERP", f"{what.headers.get('type', '')} to {what.exchange or 'reply queue'}")
+
+
+def leaks(files: Iterable[Path], numbers: frozenset[str], words: frozenset[str]) -> list[Leak]:
+    """Which of the account numbers and words (names, passwords) can be read in the raw bytes of the files."""
+    found = []
+    digits = {number.encode() for number in numbers}
+    texts = {word.encode(charset) for word in words for charset in _CHARSETS}
+    for file in files:
+        try:
+            data = file.read_bytes()
+        except FileNotFoundError:
+            continue
+        found += [Leak(file.name, hint) for hint in _hints(data, digits, texts)]
+    return found
+
+
+def _hints(data: bytes, digits: set[bytes], texts: set[bytes]) -> Iterator[str]:
+    lengths = {len(number) for number in digits}
+    seen: set[bytes] = set()
+    for run in _DIGITS.findall(data):
+        for length in lengths:
+            seen |= {run[at : at + length] for at in range(len(run) - length + 1)} & digits
+    for number in sorted(seen):
+        yield f"an account number ending in {number[-4:].decode()}"
+    for text in sorted(texts):
+        if text in data:
+            yield f"a name or password of {len(text)} bytes"
+
+
+def taken_over(state: Path, from_ms: int, to_ms: int) -> int:
+    """How many payments a new life found in `sending` and put in doubt, between two times."""
+    query = "SELECT count(*) FROM audit WHERE entry = 'payment.taken_over' AND at_ms >= ? AND at_ms < ?"
+    (count,) = _rows(state, query, (from_ms, to_ms))[0]
+    return int(count)
+
+
+def doubted(state: Path) -> dict[str, frozenset[str]]:
+    """Payments that were in doubt at some time, with the names of the steps that put them there."""
+    entries = ("payment.taken_over", "payment.silent", "payment.sent_unclear", "payment.pending_not_found")
+    query = f"SELECT object_id, entry FROM audit WHERE entry IN ({','.join('?' * len(entries))})"
+    found: dict[str, set[str]] = {}
+    for payment, entry in _rows(state, query, entries):
+        found.setdefault(str(payment), set()).add(str(entry))
+    return {payment: frozenset(steps) for payment, steps in found.items()}
+
+
+def _rows(state: Path, query: str, values: tuple[object, ...] = ()) -> list[tuple[Any, ...]]:
+    connection = sqlite3.connect(f"file:{state / JOURNAL}?mode=ro", uri=True)
+    try:
+        return connection.execute(query, values).fetchall()
+    finally:
+        connection.close()

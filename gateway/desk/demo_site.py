@@ -1,0 +1,148 @@
+"""Where the demo plays: two simulated banks that misbehave by a seeded plan, and a gateway set up for them in seconds.
+
+Time-outs, first enquiries and the watch for returns are short here, so that days pass in a minute; nothing else
+differs from a gateway that is set up for work.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Mapping
+from datetime import datetime
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from gateway.desk import rig
+from gateway.desk.demo_orders import BALANCE, CANCEL, ENTRIES, LIMIT_MINOR, STATUS, SUBMIT, Stage, amount_text
+from gateway.simbank.faults import Delays, Fault, FaultPlan, Touch
+from gateway.simbank.ledger import CHINA
+from protocols.bank import BadOptions
+
+BANKS = ("sample", "pab")
+SENDER = "kingdee"
+PASSWORD = "demo-password"
+RETURNS_EVERY_S = 20.0
+ANSWER_S = 2.0
+FAULTS: Mapping[Fault, float] = {
+    Fault.DROP_BEFORE: 0.010,
+    Fault.DROP_AFTER: 0.015,
+    Fault.DELAY: 0.008,
+    Fault.HALF: 0.010,
+    Fault.GARBAGE: 0.008,
+    Fault.WRONG_SIGNATURE: 0.010,
+    Fault.OTHERS_ANSWER: 0.008,
+    Fault.TWICE: 0.008,
+    Fault.REFUSE: 0.012,
+    Fault.HIDE: 0.012,
+    Fault.LATE_RETURN: 0.012,
+    Fault.PROBE_SILENCE: 0.020,
+}
+"""Shares of all exchanges that a fault can strike."""
+_ACCOUNTS = 3
+_COMMON_RETURN_S = 6.0
+_WORD_S = 2.0
+_LINE_BYTES = 65_536
+
+
+class SimulatorSilent(Exception):
+    """A simulated bank does not answer on its control socket."""
+
+
+def plans(banks: tuple[str, ...], seed: int) -> tuple[rig.BankPlan, ...]:
+    """How each bank behaves, and what the gateway is told about it."""
+    return tuple(_plan(bank, seed) for bank in banks)
+
+
+def _plan(bank: str, seed: int) -> rig.BankPlan:
+    watched = _knows(bank, "returns_every_s")
+    # A bank that is asked only once a day about money that came back must send it back before the first question.
+    return_s = _COMMON_RETURN_S if watched else 0.0
+    options: dict[str, Any] = {"returns_every_s": RETURNS_EVERY_S} if watched else {}
+    twin_options: dict[str, Any]
+    if bank == "sample":
+        options |= {"answer_s": ANSWER_S, "first_enquiry_s": 1.0, "quarantine_s": 3.0}
+        twin_options = {"user": "demo", "password": PASSWORD}
+    else:
+        options |= {
+            "enterprise_code": rig.ENTERPRISE_CODE, "first_byte_s": ANSWER_S, "exchange_s": 2 * ANSWER_S,
+            "first_enquiry_s": 0.5, "per_second": 500, "burst": 100, "window": 4, "probe_every_s": 5,
+        }  # fmt: skip
+        twin_options = {"enterprise_code": rig.ENTERPRISE_CODE}
+    delays = {"delay_s": ANSWER_S + 1.5, "hide_s": 5.0, "return_s": return_s}
+    return rig.BankPlan(
+        bank=bank,
+        accounts=_ACCOUNTS,
+        options=options,
+        twin_options=twin_options,
+        faults={"seed": f"demo {seed} {bank}", **delays, **{fault.value: rate for fault, rate in FAULTS.items()}},
+        conduct={"seed": f"demo {seed} {bank}", "late_s": 3.0, "return_s": return_s, "hide_s": 5.0, "fee_minor": 0},
+    )
+
+
+def _knows(bank: str, option: str) -> bool:
+    """Whether a bank's protocol has an option of that name."""
+    try:
+        import_module(f"protocols.banks.{bank}").build({option: RETURNS_EVERY_S})
+    except BadOptions as error:
+        return error.key != option
+    return True
+
+
+def senders(user: str, banks: tuple[str, ...]) -> dict[str, dict[str, Any]]:
+    """The demo's one sender: it may use all but one of the accounts, up to a limit. Suspected duplicates are held, as
+    always; the demo's orders never look alike."""
+    return {
+        SENDER: {
+            "users": [user],
+            "operations": [SUBMIT, CANCEL, STATUS, BALANCE, ENTRIES],
+            "accounts": [number for bank in banks for number in _own(bank)],
+            "reply_to": r"erp-demo\..*",
+            "limits": {"per_payment": amount_text(LIMIT_MINOR)},
+        }
+    }
+
+
+def _own(bank: str) -> tuple[str, ...]:
+    return rig.account_numbers(bank, _ACCOUNTS)[:-1]
+
+
+def stage(banks: tuple[str, ...], run: str, now: datetime) -> Stage:
+    """What the orders are written for. The banks' books are kept in China's time."""
+    holders = {
+        number: rig.HOLDERS[n % len(rig.HOLDERS)]
+        for bank in banks
+        for n, number in enumerate(rig.account_numbers(bank, _ACCOUNTS))
+    }
+    foreign = rig.account_numbers(banks[0], _ACCOUNTS)[-1]
+    return Stage({bank: _own(bank) for bank in banks}, holders, foreign, run, now, now.astimezone(CHINA).date())
+
+
+def first_fault(plan: rig.BankPlan, reference: str) -> Fault | None:
+    """The fault that the plan keeps for the first money exchange about a reference, if the exchange takes place."""
+    faults = dict(plan.faults)
+    seed = str(faults.pop("seed"))
+    delays = Delays(**{key: faults.pop(key) for key in ("delay_s", "hide_s", "return_s")})
+    rates = {Fault(key): rate for key, rate in faults.items()}
+    strike = FaultPlan(seed, rates, delays).decide(Touch.MONEY, reference)
+    return None if strike is None else strike.fault
+
+
+def tell_simulator(control: Path, command: Mapping[str, Any]) -> dict[str, Any]:
+    """Give a simulated bank a command and return its answer. Blocks for at most two seconds."""
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line:
+            line.settimeout(_WORD_S)
+            line.connect(str(control))
+            line.sendall(json.dumps(dict(command)).encode() + b"\n")
+            said = b""
+            while not said.endswith(b"\n"):
+                part = line.recv(_LINE_BYTES)
+                if not part:
+                    raise SimulatorSilent(f"{control.name}: the connection ended")
+                said += part
+    except OSError as error:
+        raise SimulatorSilent(f"{control.name}: {error}") from None
+    answer: dict[str, Any] = json.loads(said)
+    return answer

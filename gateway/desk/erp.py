@@ -1,0 +1,185 @@
+"""Speaks to the gateway exactly as an ERP does: publishes one command, listens for its reply and events."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from xml.etree import ElementTree
+
+from twisted.internet.defer import Deferred
+
+from gateway.bank.dial import tls_settings
+from gateway.bank.tls import client_context
+from gateway.clock import Entropy, uuid7
+from gateway.desk import broker
+from gateway.desk.broker import BrokerSilent
+from gateway.desk.profile import Profile
+from gateway.erp.address import BrokerAddress
+from gateway.erp.topology import COMMANDS, EVENTS
+from gateway.erp.wire import Declarer, Delivery, Fate, Message, Properties
+from protocols.canon.outcome import STATE_TABLE, State
+from protocols.erp import signature
+from protocols.erp.words import CommandType
+
+_QUEUE_MS = 3_600_000
+_ASKS = {CommandType.BALANCE_QUERY, CommandType.TRANSACTIONS_QUERY, CommandType.STATUS_QUERY}
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """One message about our command. `at` is when it came, `said` its body, if that was JSON."""
+
+    at: datetime
+    event: str
+    said: Mapping[str, Any]
+    body: bytes
+
+    @property
+    def final(self) -> bool:
+        """Whether nothing more is to be waited for."""
+        return bool(self.said.get("final")) or not self.said.get("event", self.event).startswith("payment.")
+
+
+class Unroutable(Exception):
+    """The broker has nowhere to put the command; the text says what to do."""
+
+
+def guess_type(body: bytes) -> CommandType | None:
+    """Which command a body is, by the fields only one command has."""
+    if body.lstrip()[:1] == b"<":
+        return _named(_root_of(body))
+    try:
+        said = json.loads(body)
+    except ValueError:
+        return None
+    if not isinstance(said, dict):
+        return None
+    if "creditor" in said or "amount" in said:
+        return CommandType.PAYMENT_SUBMIT
+    if "accounts" in said:
+        return CommandType.BALANCE_QUERY
+    return CommandType.TRANSACTIONS_QUERY if "account" in said else None
+
+
+def _root_of(body: bytes) -> str:
+    # Our own file on our own machine, only its outermost name: what is sent is read by the gateway's hardened parser.
+    found = re.search(rb"<(?:[\w-]+:)?([\w.-]+)", body)
+    return found.group(1).decode() if found else ""
+
+
+def _named(name: str) -> CommandType | None:
+    return next((kind for kind in CommandType if kind.value == name), None)
+
+
+class Visit:
+    """One command on its way. `send` publishes it, `wait` listens until it is over or the time is."""
+
+    def __init__(self, reactor: Any, profile: Profile, entropy: Entropy, now: Callable[[], datetime],
+                 on_heard: Callable[[Heard], None]) -> None:  # fmt: skip
+        self._reactor = reactor
+        self._profile = profile
+        self._entropy = entropy
+        self._now = now
+        self._on_heard = on_heard
+        self._message_id = self._fresh_id()
+        self._queue = f"{profile.queue_prefix}.{self._message_id}"
+        self._over: Deferred[None] = Deferred()
+        self._ids: set[str] = set()
+        self.heard: list[Heard] = []
+        password = profile.password.read().decode()
+        address = BrokerAddress(profile.host, profile.port, profile.vhost, profile.user, password,
+                                tls=profile.tls is not None)  # fmt: skip
+        tls = profile.tls and client_context(tls_settings(profile.tls, profile.host), reactor)
+        self._amqp = broker.client(reactor, address, tls, self._prepare)
+
+    def _fresh_id(self) -> str:
+        return uuid7(self._entropy.ulid(int(self._now().timestamp() * 1000)))
+
+    async def _prepare(self, declarer: Declarer) -> None:
+        await declarer.queue(self._queue, {"x-expires": _QUEUE_MS})
+        await declarer.bind(self._queue, EVENTS, f"#.{self._profile.sender}" if self._profile.sender else "#")
+
+    async def __call__(self, type_: CommandType, body: bytes, content_type: str, wait_s: float) -> None:
+        """Publish; with `wait_s` over 0 listen so long. Raises BrokerSilent, Unroutable."""
+        self._amqp.consume(self._queue, 100, self._take)
+        try:
+            await broker.up(self._amqp)
+            await self._publish(type_, body, content_type)
+            if wait_s > 0:
+                timer = self._reactor.callLater(wait_s, self._end)
+                await self._over
+                if timer.active():
+                    timer.cancel()
+        finally:
+            await self._amqp.close(2.0)
+
+    async def _publish(self, type_: CommandType, body: bytes, content_type: str) -> None:
+        key = None if self._profile.hmac_key is None else self._profile.hmac_key.read()
+        headers = {} if key is None else {signature.HEADER: signature.sign(key, body, self._message_id)}
+        properties = Properties(
+            message_id=self._message_id, reply_to=self._queue, user_id=self._profile.user, content_type=content_type,
+            timestamp=int(self._now().timestamp()), app_id="bankgw send", headers=headers,
+        )  # fmt: skip
+        verdict = await self._amqp.publish(Message(COMMANDS, type_.value, body, properties))
+        if verdict.fate is Fate.RETURNED:
+            raise Unroutable(f"no queue takes {type_.value}: start the gateway once, or import its definitions")
+        if verdict.fate is not Fate.CONFIRMED:
+            raise BrokerSilent(f"the broker did not take the command: {verdict.fate.value} {verdict.text}")
+
+    def _take(self, delivery: Delivery) -> None:
+        self._amqp.ack(delivery)
+        properties = delivery.properties
+        # Other commands of the same sender speak in the same events; ours carry our correlation id.
+        if properties.correlation_id != self._message_id or properties.message_id in self._ids:
+            return
+        self._ids.add(properties.message_id or "")
+        try:
+            said = json.loads(delivery.body)
+        except ValueError:
+            said = _xml_fields(delivery.body)
+        one = Heard(self._now(), properties.type or "", said if isinstance(said, dict) else {}, delivery.body)
+        # A reply and its event carry the same number.
+        if any(other.event == one.event and other.said.get("seq") == one.said.get("seq") for other in self.heard):
+            return
+        self.heard.append(one)
+        self._on_heard(one)
+        if one.final:
+            self._end()
+
+    def _end(self) -> None:
+        if not self._over.called:
+            self._over.callback(None)
+
+
+def _xml_fields(body: bytes) -> dict[str, Any]:
+    """The outermost fields of an answer in XML."""
+    try:
+        root = ElementTree.fromstring(body)
+    except ElementTree.ParseError:
+        return {}
+    found: dict[str, Any] = {one.tag.rpartition("}")[2]: one.text for one in root if one.text and not len(one)}
+    found["final"] = found.get("final") == "true"
+    return found
+
+
+def last_state(heard: list[Heard]) -> State | None:
+    """The state with the highest number, if any message told one."""
+    told = [one for one in heard if one.said.get("state") in set(State)]
+    if not told:
+        return None
+    latest = max(told, key=lambda one: int(one.said.get("seq", 0)))
+    return State(latest.said["state"])
+
+
+def is_question(type_: CommandType) -> bool:
+    """Whether the command asks, rather than moves money."""
+    return type_ in _ASKS
+
+
+def is_doubt(state: State) -> bool:
+    """Whether money may have moved without anybody knowing."""
+    return not STATE_TABLE[state].final and state not in (State.ACCEPTED, State.HELD, State.READY)

@@ -1,0 +1,34 @@
+"""What the desk may touch of a running gateway. The composition root fills it in; nothing here knows the whole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from gateway.bank.lane import Lane
+from gateway.clock import Clock
+from gateway.erp.wire import Amqp
+from gateway.journal.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Levers:
+    """`identity` is version, mode and node. `ready` answers as `/readyz` does. `safe_mode` is whether the database came
+    back from the past. `draining` and `drain` are about taking nothing in; `republish` looks for mail that waits.
+    `canary_age_s` and `certificates` are what the metrics show of the same names.
+    """
+
+    identity: Mapping[str, str]
+    started_ms: int
+    store: Store
+    amqp: Amqp
+    lanes: Mapping[str, Lane]
+    clock: Clock
+    ready: Callable[[], Mapping[str, Any]]
+    safe_mode: Callable[[], bool]
+    draining: Callable[[], bool]
+    drain: Callable[[bool], None]
+    republish: Callable[[], None]
+    canary_age_s: Callable[[], float | None]
+    certificates: Callable[[], Mapping[tuple[str, str], float]]

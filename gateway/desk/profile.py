@@ -1,0 +1,66 @@
+"""An ERP's way to the broker, for `bankgw send`: a small file, or options.
+
+    host = "127.0.0.1"                # port = 5672, vhost = "bankgw"
+    user = "erp-demo"                 # the broker user that speaks for the sender
+    password = { file = "erp-demo" }  # or credential = "…"
+    sender = "demo"                   # the sender's name in the gateway's settings
+    queue = "erp-demo.send"           # how the queue for replies and events begins; must match the sender's reply_to
+    hmac_key = { file = "erp-hmac" }  # only if the sender must sign
+    [tls]                             # as [broker.tls] of the gateway
+
+Paths are relative to the file.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from gateway import settings as conf
+
+
+class Profile(BaseModel):
+    """Who speaks to which broker. `queue` is the prefix of the queue made for this visit."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    host: str = "127.0.0.1"
+    port: int = Field(5672, ge=1, le=65535)
+    vhost: str = "bankgw"
+    user: str
+    password: conf.Secret
+    sender: str | None = None
+    queue: str | None = None
+    hmac_key: conf.Secret | None = None
+    tls: conf.Tls | None = None
+
+    @property
+    def queue_prefix(self) -> str:
+        """Where the visit's queue begins: as said, else the broker user's name."""
+        return self.queue or f"{self.user}.send"
+
+
+class BadProfile(Exception):  # noqa: N818 - says which lines are wrong
+    """The profile cannot be used; `mistakes` are its lines."""
+
+    def __init__(self, mistakes: tuple[conf.Mistake, ...]) -> None:
+        super().__init__("\n".join(map(str, mistakes)))
+        self.mistakes = mistakes
+
+
+def read(path: Path) -> Profile:
+    """Read the file. Raises BadProfile with every mistake."""
+    try:
+        table = tomllib.loads(path.read_text("utf-8"))
+        return Profile.model_validate(table, context={"folder": path.resolve().parent})
+    except OSError as error:
+        wrong = f"cannot be read ({error.strerror}); create it or name another with --profile"
+        raise BadProfile((conf.Mistake(str(path), "-", wrong),)) from None
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_input=False)
+        mistakes = [conf.Mistake(str(path), ".".join(map(str, one["loc"])), one["msg"]) for one in found]
+        raise BadProfile(tuple(mistakes)) from None
+    except ValueError as error:
+        raise BadProfile((conf.Mistake(str(path), "-", f"is not TOML in UTF-8: {error}"),)) from None

@@ -1,0 +1,76 @@
+"""The control API as the command line asks it: one request, one answer."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlencode
+
+TIMEOUT_S = 150.0
+
+
+class NoDaemon(Exception):  # noqa: N818 - says who is missing
+    """Nobody answers at the socket; the text says what to do."""
+
+
+class Refused(Exception):  # noqa: N818 - an answer, not a fault
+    """The daemon said no: HTTP status, code and sentence."""
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+
+
+class _Line(http.client.HTTPConnection):
+    def __init__(self, path: Path) -> None:
+        super().__init__("localhost", timeout=TIMEOUT_S)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(self._path))
+
+
+class Remote:
+    """The daemon behind one socket."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def get(self, *parts: str, **query: str | int | None) -> Any:
+        """Ask. Raises NoDaemon, Refused."""
+        given = {name: value for name, value in query.items() if value is not None}
+        return self._ask("GET", _path(parts) + (f"?{urlencode(given)}" if given else ""), None)
+
+    def post(self, *parts: str, **body: Any) -> Any:
+        """Change something. Raises NoDaemon, Refused."""
+        return self._ask("POST", _path(parts), body)
+
+    def _ask(self, method: str, path: str, body: Mapping[str, Any] | None) -> Any:
+        line = _Line(self.path)
+        try:
+            line.request(method, path, None if body is None else json.dumps(body))
+            answer = line.getresponse()
+            octets = answer.read()
+        except PermissionError:
+            raise NoDaemon(f"{self.path}: only root and the daemon's own user may; try `sudo -u bankgw`") from None
+        except (FileNotFoundError, ConnectionRefusedError):
+            raise NoDaemon(f"no daemon listens at {self.path}; start it (`systemctl start bankgw`)") from None
+        except (OSError, http.client.HTTPException) as error:
+            raise NoDaemon(f"the daemon at {self.path} did not answer: {str(error) or type(error).__name__}") from None
+        finally:
+            line.close()
+        said = json.loads(octets)
+        if answer.status != 200:
+            raise Refused(answer.status, said.get("error", ""), said.get("message", ""))
+        return said
+
+
+def _path(parts: tuple[str, ...]) -> str:
+    return "/" + "/".join(quote(part, safe="") for part in parts)

@@ -1,0 +1,131 @@
+"""What commands say and how they end: words or JSON on stdout, mistakes on stderr, a documented exit code."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from gateway.desk import codes
+from gateway.desk.remote import NoDaemon, Refused, Remote
+from gateway.desk.world import World
+from gateway.settings import BadSettings, Loaded, Mistake, read, socket_of
+
+DEFAULT_CONFIG = Path("/etc/bankgw/bankgw.toml")
+
+Config = Annotated[
+    Path,
+    typer.Option("--config", "-c", envvar="BANKGW_CONFIG", help="Main settings file; conf.d beside it is read too."),
+]
+Socket = Annotated[
+    Path | None,
+    typer.Option("--socket", envvar="BANKGW_SOCKET", help="The daemon's control socket; default: as the settings say."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of words.")]
+Clear = Annotated[
+    bool, typer.Option("--clear", help="Show unmasked data. Only root and the daemon's user may, and it is audited.")
+]
+Reason = Annotated[str, typer.Option("--reason", help="Why; kept in the audit trail.")]
+
+STATE_STYLE = {
+    "settled": "green", "failed": "red", "rejected": "red", "in_doubt": "yellow", "escalated": "bold yellow",
+    "held": "magenta", "returned": "red", "reversed": "red", "cancelled": "dim", "expired": "dim",
+}  # fmt: skip
+
+
+def world(context: typer.Context) -> World:
+    """What the program handed in."""
+    found = context.find_root().obj
+    assert isinstance(found, World)
+    return found
+
+
+def say(text: str) -> None:
+    """A line on stdout."""
+    print(text)
+
+
+def dump(said: Any) -> None:
+    """A JSON document on stdout."""
+    print(json.dumps(said, ensure_ascii=False, indent=1))
+
+
+def leave(code: int, *lines: str) -> NoReturn:
+    """Say on stderr why not, and end with this code."""
+    for line in lines:
+        print(line, file=sys.stderr)
+    raise typer.Exit(code)
+
+
+def console() -> Console:
+    """Where tables go. Never wrapped to nothing when the output is a pipe."""
+    made = Console(soft_wrap=False, highlight=False)
+    return made if made.is_terminal else Console(width=200, highlight=False, no_color=True)
+
+
+def table(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str], nothing: str) -> None:
+    """Rows as a table; `columns` maps a field to its heading."""
+    if not rows:
+        say(nothing)
+        return
+    grid = Table(box=None, header_style="bold", pad_edge=False)
+    for heading in columns.values():
+        grid.add_column(heading, overflow="fold")
+    for row in rows:
+        cells = ["" if row.get(name) is None else str(row[name]) for name in columns]
+        grid.add_row(*(Text(cell, style=STATE_STYLE.get(cell, "")) for cell in cells))
+    console().print(grid)
+
+
+def remote(context: typer.Context, config: Path, socket: Path | None) -> Remote:
+    """The daemon these options mean."""
+    if socket is not None:
+        return Remote(socket)
+    try:
+        return Remote(socket_of(config, world(context).environment))
+    except BadSettings as error:
+        leave(codes.CONFIG, *map(str, error.mistakes), "or name the daemon's socket with --socket")
+
+
+@contextmanager
+def asking() -> Iterator[None]:
+    """Turns the daemon's no, or its silence, into the documented exit."""
+    try:
+        yield
+    except NoDaemon as error:
+        leave(codes.UNAVAILABLE, str(error))
+    except Refused as error:
+        kinds: Mapping[int, int] = {400: codes.USAGE, 404: codes.FAILED, 500: codes.FAILED}
+        leave(kinds.get(error.status, codes.REFUSED), f"{error.code}: {error}")
+
+
+def loaded(context: typer.Context, config: Path) -> Loaded:
+    """The settings, whatever else is wrong with them; ends with CONFIG when there are none to be had."""
+    try:
+        return read(config, world(context).environment)
+    except BadSettings as error:
+        refuse(error.mistakes)
+
+
+def refuse(mistakes: Sequence[Mistake]) -> NoReturn:
+    """One line per mistake, exit CONFIG."""
+    leave(codes.CONFIG, *map(str, mistakes))
+
+
+Shown = Callable[[Any], None]
+
+
+def show(said: Any, *, as_json: bool, words: Shown) -> None:
+    """The answer, as asked."""
+    if as_json:
+        dump(said)
+    else:
+        words(said)

@@ -1,0 +1,352 @@
+"""What the control API can do: look, and pull the levers. Every change is one unit of the journal with its actor."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, func, select
+
+from gateway.asking import Unavailable
+from gateway.bank.lane import Lane
+from gateway.core.hours import next_open_ms
+from gateway.core.states import Cancel, Deny, Event, Release, Work
+from gateway.desk import orders, parked
+from gateway.desk.control import Call, Denied, Verb
+from gateway.desk.levers import Levers
+from gateway.desk.orders import Veil
+from gateway.desk.pauses import OPERATOR
+from gateway.journal import apply as applying
+from gateway.journal import audit, payments, schema
+from gateway.journal.payments import Filters
+from gateway.journal.rows import Mail, OutboxRow, PaymentRow, WorkRow
+from gateway.journal.store import Tx
+from gateway.journal.timeline import Moment, timeline
+from protocols.canon.outcome import STATE_TABLE, State
+from protocols.erp.news import instant
+from protocols.kit.errors import ProtocolError
+
+T = TypeVar("T")
+PROBE_S = 10.0
+PAGE_MOST = 1_000
+_ASK = {State.PENDING: Work.ENQUIRE, State.IN_DOUBT: Work.ENQUIRE, State.ESCALATED: Work.ENQUIRE,
+        State.SETTLED: Work.RETURNS}  # fmt: skip
+_HELD = (State.ACCEPTED, State.HELD)
+
+
+def verbs(levers: Levers) -> Sequence[Verb]:
+    """The whole API."""
+    desk = _Desk(levers)
+    one = "([^/]+)"
+    return (
+        Verb("GET", "/status", desk.status),
+        Verb("GET", "/orders", desk.orders),
+        Verb("GET", f"/orders/{one}", desk.order),
+        Verb("POST", f"/orders/{one}/release", desk.release),
+        Verb("POST", f"/orders/{one}/cancel", desk.cancel),
+        Verb("POST", f"/orders/{one}/enquire", desk.enquire),
+        Verb("GET", "/lanes", desk.lanes),
+        Verb("POST", f"/lanes/{one}/pause", desk.pause),
+        Verb("POST", f"/lanes/{one}/resume", desk.resume),
+        Verb("POST", f"/lanes/{one}/probe", desk.probe),
+        Verb("GET", "/parked", desk.parked),
+        Verb("GET", f"/parked/{one}", desk.parked_one),
+        Verb("POST", f"/parked/{one}/replay", desk.replay),
+        Verb("POST", f"/parked/{one}/discard", desk.discard),
+        Verb("POST", "/drain", desk.drain),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Changed:
+    """What a unit did to an order: nothing (`why` says it), or `applied`."""
+
+    row: PaymentRow | None
+    why: str = ""
+    applied: applying.Applied | None = None
+
+
+class _Desk:
+    def __init__(self, levers: Levers) -> None:
+        self._levers = levers
+
+    # ---- looking ----
+
+    async def status(self, call: Call) -> Any:
+        levers = self._levers
+        counts = await levers.store.read(_open_orders)
+        age_s = levers.canary_age_s()
+        now_ms = levers.clock.now_ms()
+        certificates = [
+            {"bank": bank, "role": role, "not_after": datetime.fromtimestamp(at_s, UTC).isoformat(),
+             "days_left": int((at_s - now_ms / 1000) // 86_400)}
+            for (bank, role), at_s in sorted(levers.certificates().items(), key=lambda item: item[1])
+        ]  # fmt: skip
+        return {
+            **levers.identity, "pid": os.getpid(), "started_at": instant(levers.started_ms), "now": instant(now_ms),
+            **levers.ready(), "safe_mode": levers.safe_mode(), "draining": levers.draining(),
+            "broker": {"up": levers.amqp.up, "blocked": levers.amqp.blocked, "canary_age_s": age_s},
+            "orders": counts.states, "messages": {"waiting": counts.waiting, "parked": counts.parked},
+            "certificates": certificates,
+        }  # fmt: skip
+
+    async def orders(self, call: Call) -> Any:
+        states = _states(call.query.get("state", ""))
+        limit = int(call.number("limit", 50, PAGE_MOST))
+        filters = Filters(states=states, sender=call.query.get("sender"), bank=call.query.get("bank"),
+                          lane=call.query.get("lane"), order_id=call.query.get("id"))  # fmt: skip
+        after = call.query.get("after")
+        rows = await self._levers.store.read(lambda conn: payments.listing(conn, filters, limit, after))
+        following = rows[-1].payment if len(rows) == limit else None
+        return {"orders": [orders.brief(row) for row in rows], "next": following}
+
+    async def order(self, call: Call) -> Any:
+        clear = call.clear
+
+        def look(conn: Connection) -> tuple[PaymentRow, list[Moment]] | None:
+            row = _find(conn, call.parts[0])
+            return None if row is None else (row, timeline(conn, row.payment))
+
+        found = await self._levers.store.read(look)
+        if found is None:
+            raise _no_order(call.parts[0])
+        row, moments = found
+        if clear:
+            note = {"order_id": row.order.id, "sender": row.sender}
+            await self._noted(call, "order.shown_clear", row.payment, note)
+        veiled = self._veil(row, clear)
+        return {**orders.full(row, veiled), "timeline": [orders.moment(one, veiled) for one in moments]}
+
+    def _veil(self, row: PaymentRow, clear: bool) -> Veil:
+        lane = self._levers.lanes.get(row.lane)
+        return orders.veil(row, {} if lane is None else lane.parts.credentials, clear=clear)
+
+    async def lanes(self, call: Call) -> Any:
+        words = self._levers.ready()["lanes"]
+        return {"lanes": [_lane(name, lane, words[name]) for name, lane in self._levers.lanes.items()]}
+
+    # ---- orders ----
+
+    async def release(self, call: Call) -> Any:
+        """Let a held order go. This is the one verb after which money may move."""
+        reason = call.text("reason")
+
+        def event(tx: Tx, row: PaymentRow) -> Event | str:
+            if row.life.state not in _HELD:
+                return f"it is {row.life.state.value}, not held; nothing was changed"
+            lane = self._levers.lanes.get(row.lane)
+            if lane is None:
+                return f"its lane {row.lane} is not configured; nothing was changed"
+            earliest_ms = max(tx.now_ms, row.life.send_after_ms or 0)
+            return Release(tx.now_ms, next_open_ms(lane.parts.bank.profile.limits.hours, earliest_ms))
+
+        return await self._befall(call, event, "order.released", {"reason": reason})
+
+    async def cancel(self, call: Call) -> Any:
+        """Withdraw an order that was not sent yet."""
+        reason = call.text("reason")
+        return await self._befall(call, lambda tx, _row: Cancel(tx.now_ms), "order.cancelled", {"reason": reason})
+
+    async def enquire(self, call: Call) -> Any:
+        """Ask the bank about it as soon as the lane can, rather than when the plan says."""
+
+        def unit(tx: Tx) -> _Changed:
+            row = _find(tx.conn, call.parts[0])
+            if row is None:
+                return _Changed(None)
+            work = _ASK.get(row.life.state)
+            if work is None:
+                return _Changed(row, f"it is {row.life.state.value}: there is nothing to ask the bank about it")
+            tx.due(WorkRow(row.payment, work, row.lane, tx.now_ms, row.epoch))
+            audit.append(tx, call.peer.actor, "order.enquire_now", row.payment, {"state": row.life.state.value})
+            return _Changed(row)
+
+        changed = await self._levers.store.write(unit)
+        row = self._row_of(call, changed)
+        lane = self._levers.lanes.get(row.lane)
+        return {**orders.brief(row), "asked": lane is not None, "lane_ready": lane is not None and lane.ready}
+
+    async def _befall(
+        self, call: Call, event: Callable[[Tx, PaymentRow], Event | str], entry: str, detail: dict[str, Any]
+    ) -> Any:
+        def unit(tx: Tx) -> _Changed:
+            row = _find(tx.conn, call.parts[0])
+            if row is None:
+                return _Changed(None)
+            happens = event(tx, row)
+            if isinstance(happens, str):
+                return _Changed(row, happens)
+            applied = applying.apply(tx, row.payment, happens, epoch=None, actor=call.peer.actor)
+            assert applied.step is not None, "one unit reads and changes: nobody can come between"
+            if any(isinstance(effect, Deny) for effect in applied.step.effects):
+                return _Changed(row, f"it is {row.life.state.value}: it may be at the bank already, or is over")
+            audit.append(tx, call.peer.actor, entry, row.payment, detail)
+            return _Changed(applied.row_after, applied=applied)
+
+        changed = await self._levers.store.write(unit)
+        row = self._row_of(call, changed)
+        lane = self._levers.lanes.get(row.lane)
+        if lane is not None and changed.applied is not None:
+            lane.noted(changed.applied)
+        return orders.brief(row)
+
+    def _row_of(self, call: Call, changed: _Changed) -> PaymentRow:
+        if changed.row is None:
+            raise _no_order(call.parts[0])
+        if changed.why:
+            raise Denied(409, "not_now", f"order {changed.row.order.id} ({changed.row.payment}): {changed.why}")
+        return changed.row
+
+    # ---- lanes ----
+
+    async def pause(self, call: Call) -> Any:
+        """Send nothing on this lane; asking goes on. It stays so over a restart."""
+        name, lane = self._lane(call)
+        await self._noted(call, "lane.paused", name, {"reason": call.text("reason")})
+        lane.pause(OPERATOR)
+        return _lane(name, lane, self._levers.ready()["lanes"][name])
+
+    async def resume(self, call: Call) -> Any:
+        """Take the operator's pause away; other reasons to pause stay."""
+        name, lane = self._lane(call)
+        await self._noted(call, "lane.resumed", name, {})
+        lane.resume(OPERATOR)
+        return _lane(name, lane, self._levers.ready()["lanes"][name])
+
+    async def probe(self, call: Call) -> Any:
+        """Put the bank's own harmless question and say how long the answer took."""
+        name, lane = self._lane(call)
+        wait_s = call.number("wait", PROBE_S, 120)
+        await self._noted(call, "lane.probed", name, {})
+        started_s = self._levers.clock.monotonic_s()
+        said: dict[str, Any] = {"lane": name, "answered": True}
+        try:
+            await lane.ask("probe", lane.parts.bank.sessions.probe, wait_s)
+        except Unavailable as error:
+            said.update(answered=False, reason=error.reason, detail=str(error))
+        except ProtocolError as error:
+            said.update(answered=False, reason=error.reason, detail=str(error))
+        return {**said, "seconds": round(self._levers.clock.monotonic_s() - started_s, 3)}
+
+    def _lane(self, call: Call) -> tuple[str, Lane]:
+        name = call.parts[0]
+        lane = self._levers.lanes.get(name)
+        if lane is None:
+            there = ", ".join(sorted(self._levers.lanes))
+            raise Denied(404, "no_such_lane", f"there is no lane {name}; there are {there}")
+        return name, lane
+
+    # ---- parked messages, draining ----
+
+    async def parked(self, call: Call) -> Any:
+        limit, after = int(call.number("limit", 50, PAGE_MOST)), call.query.get("after")
+        rows = await self._levers.store.read(lambda conn: parked.listing(conn, limit, after))
+        following = rows[-1].message_id if len(rows) == limit else None
+        return {"parked": [parked.shown(row) for row in rows], "next": following}
+
+    async def parked_one(self, call: Call) -> Any:
+        clear, message_id = call.clear, call.parts[0]
+
+        def look(conn: Connection) -> tuple[OutboxRow, PaymentRow | None] | None:
+            row = parked.fetch(conn, message_id)
+            if row is None:
+                return None
+            return row, None if row.payment is None else payments.fetch(conn, row.payment)
+
+        found = await self._levers.store.read(look)
+        if found is None:
+            raise _no_message(message_id)
+        row, payment = found
+        if clear:
+            await self._noted(call, "outbox.shown_clear", message_id, {"payment": row.payment})
+        veiled = Veil((), (), clear) if payment is None else self._veil(payment, clear)
+        return {**parked.shown(row), "headers": dict(row.headers), "body": veiled.octets(row.body)}
+
+    async def replay(self, call: Call) -> Any:
+        """Publish a parked message again, once its addressee is back."""
+        message_id = call.parts[0]
+        was = await self._levers.store.write(lambda tx: parked.replay(tx, message_id, call.peer.actor))
+        self._was_parked(message_id, was)
+        self._levers.republish()
+        return {"message_id": message_id, "state": Mail.WAITING.value}
+
+    async def discard(self, call: Call) -> Any:
+        """Count a parked message as dealt with."""
+        message_id, reason = call.parts[0], call.text("reason")
+        was = await self._levers.store.write(lambda tx: parked.discard(tx, message_id, call.peer.actor, reason))
+        self._was_parked(message_id, was)
+        return {"message_id": message_id, "state": "discarded"}
+
+    def _was_parked(self, message_id: str, was: Mail | None) -> None:
+        if was is None:
+            raise _no_message(message_id)
+        if was is not Mail.PARKED:
+            raise Denied(409, "not_parked", f"message {message_id} is {was.value}, not parked; nothing was changed")
+
+    async def drain(self, call: Call) -> Any:
+        """Take nothing in any more (`on`: false undoes it); what was accepted goes on its way."""
+        on = call.body.get("on", True)
+        if not isinstance(on, bool):
+            raise Denied(400, "bad_switch", "`on` must be true or false")
+        await self._noted(call, "node.draining" if on else "node.undrained", self._levers.identity["node"], {})
+        self._levers.drain(on)
+        counts = await self._levers.store.read(_open_orders)
+        return {"draining": on, "orders": counts.states, "messages": {"waiting": counts.waiting}}
+
+    async def _noted(self, call: Call, entry: str, object_id: str, detail: dict[str, Any]) -> None:
+        await self._levers.store.write(lambda tx: audit.append(tx, call.peer.actor, entry, object_id, detail))
+
+
+@dataclass(frozen=True, slots=True)
+class _Open:
+    states: dict[str, int]
+    waiting: int
+    parked: int
+
+
+_LIVE = tuple(state.value for state, facts in STATE_TABLE.items() if not facts.final)
+
+
+def _open_orders(conn: Connection) -> _Open:
+    p, o = schema.payments.c, schema.outbox.c
+    lanes, nodes = select(schema.lanes.c.lane), select(schema.units.c.node)
+    counted = select(p.state, func.count()).where(p.lane.in_(lanes), p.state.in_(_LIVE)).group_by(p.state)
+    states: dict[str, int] = {row[0]: row[1] for row in conn.execute(counted)}
+    mails = {
+        mail: conn.execute(select(func.count()).where(o.node.in_(nodes), o.state == mail.value)).scalar_one()
+        for mail in (Mail.WAITING, Mail.PARKED)
+    }
+    return _Open({state: states.get(state, 0) for state in _LIVE}, mails[Mail.WAITING], mails[Mail.PARKED])
+
+
+def _states(text: str) -> tuple[State, ...]:
+    try:
+        return tuple(State(word) for word in text.split(",") if word)
+    except ValueError:
+        raise Denied(400, "no_such_state", f"{text!r}: states are {', '.join(State)}") from None
+
+
+def _find(conn: Connection, name: str) -> PaymentRow | None:
+    """By our own key, or by `sender:id`."""
+    sender, colon, order_id = name.partition(":")
+    return payments.find(conn, sender, order_id) if colon else payments.fetch(conn, name)
+
+
+def _no_order(name: str) -> Denied:
+    return Denied(404, "no_such_order", f"there is no order {name}; name it by its payment key, or as SENDER:ID")
+
+
+def _no_message(message_id: str) -> Denied:
+    return Denied(404, "no_such_message", f"there is no message {message_id} in the outbox")
+
+
+def _lane(name: str, lane: Lane, word: str) -> dict[str, Any]:
+    berths = [berth.state for berth in lane.quay.berths]
+    return {
+        "lane": name, "bank": lane.parts.bank_name, "condition": word, "epoch": lane.epoch, "window": len(berths),
+        "sessions": {state: berths.count(state) for state in sorted(set(berths))}, "work": len(lane.agenda),
+        "paused": list(lane.paused), "halted": lane.halted,
+    }  # fmt: skip

@@ -1,0 +1,55 @@
+"""Settings: typed, documented field by field, read from `bankgw.toml` and `conf.d/*.toml`, checked before all else.
+
+Every mistake becomes one line that names file, key and remedy. Precedence, weakest first: built-in default, main
+file and the `conf.d` files beside it (which may not contradict each other), environment `BANKGW__TABLE__KEY`.
+Relative paths are relative to the main file's folder.
+"""
+
+from __future__ import annotations
+
+from gateway.settings.agreement import band_gaps, is_loopback
+from gateway.settings.reading import ENVIRONMENT_PREFIX, BadSettings, Loaded, Mistake, load, read, socket_of
+from gateway.settings.tables import (
+    Account,
+    Band,
+    Bank,
+    Broker,
+    Desk,
+    Journal,
+    Lane,
+    Log,
+    Secret,
+    Sender,
+    SenderLimits,
+    Settings,
+    SigningKey,
+    Tls,
+    Watch,
+)
+
+__all__ = [
+    "ENVIRONMENT_PREFIX",
+    "Account",
+    "BadSettings",
+    "Band",
+    "Bank",
+    "Broker",
+    "Desk",
+    "Journal",
+    "Lane",
+    "Loaded",
+    "Log",
+    "Mistake",
+    "Secret",
+    "Sender",
+    "SenderLimits",
+    "Settings",
+    "SigningKey",
+    "Tls",
+    "Watch",
+    "band_gaps",
+    "is_loopback",
+    "load",
+    "read",
+    "socket_of",
+]

@@ -1,0 +1,173 @@
+"""What no single field shows: whether the tables agree with each other."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from zoneinfo import ZoneInfo
+
+from gateway.settings.tables import Band, Sender, Settings
+from protocols.canon.money import BadMoney, Money
+
+# A UNIX socket's address holds 108 bytes, the last of them 0.
+SOCKET_BYTES = 107
+Finding = tuple[str, str]
+"""A key, and the remedy."""
+
+
+def findings(settings: Settings) -> Iterator[Finding]:
+    """Every disagreement."""
+    yield from _cross_check(settings)
+    yield from _senders_check(settings)
+    yield from _lanes_check(settings)
+    yield from _places_check(settings)
+
+
+def _cross_check(settings: Settings) -> Iterator[Finding]:
+    """Names that lead nowhere, numbers that stand twice."""
+    seen: dict[str, str] = {}
+    for n, account in enumerate(settings.accounts):
+        at = f"accounts.{n}"
+        if account.number in seen:
+            yield f"{at}.number", f"stands in {seen[account.number]} already; keep one"
+        seen[account.number] = at
+        bank = settings.banks.get(account.bank)
+        if bank is None:
+            yield (
+                f"{at}.bank",
+                f"there is no table banks.{account.bank}; add it, or name one of {_names(settings.banks)}",
+            )
+        elif account.lane not in bank.lanes:
+            there = _names(bank.lanes)
+            yield f"{at}.lane", f"there is no table banks.{account.bank}.lanes.{account.lane}; name one of {there}"
+        if account.opened and account.closed and account.closed <= account.opened:
+            yield f"{at}.closed", f"must be after opened ({account.opened}); mend one of them"
+    try:
+        ZoneInfo(settings.zone)
+    except (OSError, ValueError):
+        yield "zone", f'{settings.zone!r} is no time zone; write one such as "Asia/Shanghai"'
+
+
+def _senders_check(settings: Settings) -> Iterator[Finding]:
+    """Users that speak for two senders, gaps between bands, amounts that their accounts' currency cannot have."""
+    currency_of = {account.number: account.currency for account in settings.accounts}
+    users: dict[str, str] = {}
+    for name, sender in settings.senders.items():
+        at = f"senders.{name}"
+        for user in sender.users:
+            if users.setdefault(user, name) != name:
+                yield f"{at}.users", f"{user!r} speaks for sender {users[user]!r} already; give it to one of them"
+        for number in sender.accounts:
+            if number != "*" and number not in currency_of:
+                yield (
+                    f"{at}.accounts",
+                    f"…{number[-4:]} is not in the account register; add it to [[accounts]], or remove it",
+                )
+        try:
+            re.compile(sender.reply_to)
+        except re.error as error:
+            yield f"{at}.reply_to", f"is not a regular expression ({error}); mend it"
+        wanted = set(currency_of.values() if "*" in sender.accounts else map(currency_of.get, sender.accounts))
+        yield from _amounts_check(at, sender, sorted(currency for currency in wanted if currency))
+    anonymous = [name for name, sender in settings.senders.items() if sender.anonymous]
+    for name in anonymous[1:]:
+        yield f"senders.{name}.anonymous", f"sender {anonymous[0]!r} says so already; at most one may"
+
+
+def _amounts_check(at: str, sender: Sender, currencies: Sequence[str]) -> Iterator[Finding]:
+    limits = {f"limits.{key}": value for key, value in sender.limits.model_dump().items() if value is not None}
+    for n, band in enumerate(sender.bands):
+        limits |= {f"bands.{n}.{key}": value for key, value in (("above", band.above), ("upto", band.upto)) if value}
+    if limits and len(currencies) > 1:
+        yield (
+            at,
+            f"its accounts are in {', '.join(currencies)}, but its limits can count in one; make a sender for each",
+        )
+        return
+    currency = currencies[0] if currencies else "CNY"
+    broken = False
+    for key, amount in limits.items():
+        try:
+            Money.parse(amount, currency)
+        except BadMoney as error:
+            broken = True
+            yield f"{at}.{key}", f"{amount} is no amount of {currency} ({error}); mend it"
+    if not broken:
+        for gap in band_gaps(sender.bands):
+            yield f"{at}.bands", f"{gap}; bands must cover every amount exactly once"
+
+
+def _names(tables: Mapping[str, object]) -> str:
+    return ", ".join(sorted(tables)) or "none that exist"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether `host` names this machine only."""
+    return host == "localhost" or host == "::1" or host.startswith("127.")
+
+
+def _lanes_check(settings: Settings) -> Iterator[Finding]:
+    """Lanes that would speak in clear where nobody said so; banks without a lane."""
+    for bank_name, bank in settings.banks.items():
+        if not bank.lanes:
+            yield f"banks.{bank_name}.lanes", f"needs at least one lane; add [banks.{bank_name}.lanes.main]"
+        for lane_name, lane in bank.lanes.items():
+            key = f"banks.{bank_name}.lanes.{lane_name}"
+            if lane.tls is None and lane.plaintext == "no":
+                yield f"{key}.tls", 'add a [tls] table, or set plaintext = "loopback" or "pinned-lan"'
+            if lane.tls is None and lane.plaintext == "loopback" and not is_loopback(lane.host):
+                yield f"{key}.plaintext", f"{lane.host} is not loopback; add a [tls] table"
+            if lane.tls is not None and lane.plaintext != "no":
+                yield f"{key}.plaintext", "contradicts the [tls] table; remove one of them"
+            for name, port in lane.ports.items():
+                if not 1 <= port <= 65535:
+                    yield f"{key}.ports.{name}", "write a TCP port, 1 to 65535"
+
+
+def _places_check(settings: Settings) -> Iterator[Finding]:
+    """What production forbids, and places that cannot be."""
+    if settings.mode == "production":
+        if settings.broker.tls is None and not is_loopback(settings.broker.host):
+            yield "broker.tls", "plain AMQP leaves this machine; add a [broker.tls] table"
+        if not settings.journal.url.startswith("sqlite") and not settings.journal.password:
+            yield "journal.password", "name the database password's file or credential"
+    socket = settings.desk_socket()
+    if len(os.fsencode(socket)) > SOCKET_BYTES:
+        key = "desk.socket" if settings.desk.socket else "state_dir"
+        yield (
+            key,
+            f"{socket} has more than {SOCKET_BYTES} bytes, too long for a UNIX socket; give desk.socket a shorter path",
+        )
+    url = settings.broker.management_url
+    if url is not None and not re.match(r"https?://[^/\s]+", url):
+        yield "broker.management_url", "write http://user:password@host:15672, or remove it"
+
+
+def band_gaps(bands: tuple[Band, ...]) -> list[str]:
+    """Where approval bands leave an amount uncovered or cover it twice; empty when none or all are covered once."""
+    if not bands:
+        return []
+    try:
+        edges = sorted(
+            (Money.parse(band.above).minor, Money.parse(band.upto).minor if band.upto is not None else None)
+            for band in bands
+        )  # fmt: skip
+    except (BadMoney, TypeError) as error:
+        return [f"bands cannot be ordered: {error}"]
+    gaps = []
+    reached: int | None = 0
+    for above, upto in edges:
+        if reached is None:
+            gaps.append(f"a band above {Money(above)} lies behind one without end")
+            break
+        if above != reached:
+            word = "no band covers" if above > reached else "two bands cover"
+            low, high = sorted((above, reached))
+            gaps.append(f"{word} amounts above {Money(low)} up to {Money(high)}")
+        if upto is not None and upto <= above:
+            gaps.append(f"the band above {Money(above)} ends at or before its start")
+        reached = upto
+    if reached is not None:
+        gaps.append(f"no band covers amounts above {Money(reached)}")
+    return gaps

@@ -1,0 +1,264 @@
+"""Every table and field of the settings files, with its type, unit, default and meaning. The manual is made of this."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationInfo, model_validator
+
+SLUG = r"^[a-z][a-z0-9_]{0,30}$"
+AMOUNT = r"^(0|[1-9][0-9]{0,14})(\.[0-9]{1,4})?$"
+ACCOUNT = r"^[0-9A-Za-z]{4,34}$"
+CURRENCY = r"^[A-Z]{3}$"
+
+
+def _beside_the_settings(path: Path, info: ValidationInfo) -> Path:
+    return info.context["folder"] / path if info.context else path
+
+
+Slug = Annotated[str, StringConstraints(pattern=SLUG)]
+File = Annotated[Path, AfterValidator(_beside_the_settings)]
+Operation = Literal[
+    "payment.submit", "payment.cancel", "status.query", "balance.query", "transactions.query",
+]  # fmt: skip
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=False)
+
+
+class Secret(_Table):
+    """A secret's whereabouts. Secrets themselves never stand in a settings file."""
+
+    file: File | None = Field(None, description="File holding the secret, mode 0600 or narrower.")
+    credential: str | None = Field(None, description="Name of a systemd credential (`LoadCredential=`).")
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Secret:
+        if (self.file is None) == (self.credential is None):
+            raise ValueError("give exactly one of `file` and `credential`")
+        return self
+
+    def path(self) -> Path:
+        """Where to read the secret."""
+        if self.file is not None:
+            return self.file
+        assert self.credential is not None
+        return Path(os.environ.get("CREDENTIALS_DIRECTORY", "/run/credentials/bankgw.service")) / self.credential
+
+    def read(self) -> bytes:
+        """The secret's bytes without a trailing newline. Raises OSError."""
+        return self.path().read_bytes().rstrip(b"\r\n")
+
+
+class Tls(_Table):
+    """Mutual TLS towards one peer. Trust comes from `ca_file` alone, never from the system store."""
+
+    ca_file: File = Field(description="PEM file of the only certificate authorities trusted for this peer.")
+    certificate: File = Field(description="PEM file of our client certificate and its chain.")
+    key: Secret = Field(description="Our client certificate's private key, PEM.")
+    server_name: str | None = Field(
+        None, description="DNS name or IP address the peer's SAN must carry; default: the host."
+    )
+    name_check: Literal["san", "pin-only"] = Field(
+        "san", description="`pin-only` skips the name check and needs `pins`."
+    )
+    pins: tuple[str, ...] = Field(
+        (), description="Base64 SHA-256 of the peer's public key (SPKI): the current one and the next."
+    )
+    min_version: Literal["1.2", "1.3"] = Field("1.2", description="Lowest TLS version spoken.")
+    max_version: Literal["1.2", "1.3"] | None = Field(
+        None, description="Highest TLS version; `1.2` suits short connections."
+    )
+    crl_file: File | None = Field(
+        None, description="PEM file of the CA's revocation list; a stale list refuses the peer."
+    )
+
+    @model_validator(mode="after")
+    def _pins(self) -> Tls:
+        if self.name_check == "pin-only" and not self.pins:
+            raise ValueError('name_check = "pin-only" needs at least one pin')
+        return self
+
+
+class Broker(_Table):
+    """RabbitMQ."""
+
+    host: str = Field("127.0.0.1", description="Broker host.")
+    port: int = Field(5672, ge=1, le=65535, description="Broker port (5671 with TLS).")
+    vhost: str = Field("bankgw", description="Virtual host.")
+    user: str = Field("bankgw", description="The gateway's own broker user.")
+    password: Secret = Field(description="The broker user's password.")
+    tls: Tls | None = Field(
+        None, description="AMQPS with client certificate; without it only loopback is allowed in production."
+    )
+    topology: Literal["declare", "verify"] = Field(
+        "declare", description="Declare exchanges and queues, or only verify that they are safe."
+    )
+    management_url: str | None = Field(None, description="Management API, to read effective policies; optional.")
+    prefetch: int = Field(200, ge=1, le=2000, description="Unacknowledged commands per queue.")
+    canary_s: float = Field(
+        30.0, ge=0, description="Seconds between heartbeat messages through the broker; 0 turns it off."
+    )
+
+
+class Journal(_Table):
+    """The relational database that is the journal."""
+
+    url: str = Field("sqlite:///journal.db", description="SQLAlchemy URL; a relative SQLite path is under `state_dir`.")
+    password: Secret | None = Field(None, description="Database password, if the URL carries none.")
+    vault_key: Secret = Field(description="Key file that seals personal data; made by `bankgw doctor --make-key`.")
+    linger_ms: float = Field(3.0, ge=0, le=100, description="Milliseconds the writer waits for company under load.")
+
+
+class Watch(_Table):
+    """Metrics and health over HTTP."""
+
+    host: str = Field("127.0.0.1", description="Address of `/metrics`, `/healthz` and `/readyz`.")
+    port: int = Field(
+        9464, ge=0, le=65535, description="Port; 0 picks a free one and writes it to `state_dir/watch.port`."
+    )
+
+
+class Log(_Table):
+    """The stream of JSON lines on stderr."""
+
+    level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is written.")
+    priorities: bool = Field(False, description="Begin each line with the journal's `<6>`: for a daemon under systemd.")
+
+
+class Desk(_Table):
+    """The control API."""
+
+    socket: File | None = Field(None, description="UNIX socket of the control API; default `state_dir/desk.sock`.")
+
+
+class Account(_Table):
+    """An own account."""
+
+    number: str = Field(pattern=ACCOUNT, description="Account number, as text; leading zeros count.")
+    name: str = Field(min_length=1, max_length=120, description="Account holder as the bank knows it.")
+    company: Slug = Field(description="Company it belongs to.")
+    bank: Slug = Field(description="Bank that keeps it: a table under `banks`.")
+    lane: Slug = Field("main", description="Lane (login) of that bank which serves it.")
+    currency: str = Field("CNY", pattern=CURRENCY, description="ISO 4217 currency.")
+    opened: date | None = Field(None, description="First day it may be used.")
+    closed: date | None = Field(None, description="First day it may no longer be used.")
+
+
+Amount = Annotated[str, StringConstraints(pattern=AMOUNT)]
+
+
+class Band(_Table):
+    """What happens to payments above `above` up to and including `upto`; no `upto` means without end."""
+
+    above: Amount = Field("0", description="Amounts above this …")
+    upto: Amount | None = Field(None, description="… up to and including this; absent: without end.")
+    action: Literal["release", "hold"] = Field(
+        description="`release` sends without asking, `hold` waits for an approval."
+    )
+
+
+class SenderLimits(_Table):
+    """The most a sender may move, in the account's currency; absent means no limit."""
+
+    per_payment: Amount | None = Field(None, description="Largest single payment.")
+    per_day: Amount | None = Field(None, description="Sum of a calendar day over all accounts.")
+    per_account_day: Amount | None = Field(None, description="Sum of a day per debtor account.")
+    per_payee_day: Amount | None = Field(None, description="Sum of a day per creditor account.")
+
+
+class Sender(_Table):
+    """An ERP system that may command the gateway. Its name here, not the broker user, is its identity."""
+
+    users: tuple[str, ...] = Field(min_length=1, description="Broker users that speak for it.")
+    anonymous: bool = Field(
+        False, description="Questions without a user-id count as this sender's; at most one sender may say so."
+    )
+    operations: tuple[Operation, ...] = Field(min_length=1, description="Commands it may send.")
+    accounts: tuple[str, ...] = Field(("*",), description="Own accounts it may use; `*` is all.")
+    reply_to: str = Field(r"^$", description="Pattern its reply-to queues must match in full.")
+    limits: SenderLimits = Field(SenderLimits.model_construct(), description="Its limits.")
+    bands: tuple[Band, ...] = Field((), description="Approval bands; they must cover every amount exactly once.")
+    suspected_duplicate_hours: int = Field(
+        24, ge=0, le=720, description="Hold a payment alike to one of the last hours under another id; 0 turns it off."
+    )
+    new_payee_hold: bool = Field(False, description="Hold the first payment to a creditor account.")
+    hmac_key: Secret | None = Field(
+        None, description="When set, every command must carry a matching `signature` header."
+    )
+    sent_events: bool = Field(False, description="Also publish `payment.sent`.")
+
+
+class SigningKey(_Table):
+    """A private key that signs messages to the bank."""
+
+    key: Secret = Field(description="Private key, PEM.")
+    certificate: File = Field(description="Certificate of that key as registered with the bank, PEM.")
+    digest: Literal["sha1", "sha256", "sha384", "sha512"] = Field(
+        "sha256", description="Digest signed; `sha1` only where a bank takes nothing better."
+    )
+
+
+class Lane(_Table):
+    """One login at a bank's front-end: its address, its keys, its pace."""
+
+    host: str = Field(description="Front-end's host.")
+    ports: Mapping[str, int] = Field(description="TCP port of each of the bank's doors, by name.")
+    tls: Tls | None = Field(None, description="Mutual TLS to the front-end; absent needs `plaintext`.")
+    plaintext: Literal["no", "loopback", "pinned-lan"] = Field(
+        "no", description="Allow plain TCP: to loopback, or on a guarded line of the LAN (warned and counted)."
+    )
+    credentials: Mapping[str, Secret] = Field({}, description="The login's secrets by the names the bank asks for.")
+    keys: Mapping[str, SigningKey] = Field({}, description="Signing keys by the names the bank asks for.")
+    window: int | None = Field(None, ge=1, le=64, description="Exchanges at once; default: the bank's.")
+    per_second: float | None = Field(None, gt=0, description="Requests a second; default: the bank's.")
+    connect_timeout_s: float = Field(5.0, gt=0, le=60, description="Seconds for the TCP connection.")
+    handshake_timeout_s: float = Field(5.0, gt=0, le=60, description="Seconds for the TLS handshake.")
+
+
+class Bank(_Table):
+    """A bank and its lanes. Everything the protocol itself needs stands in `options`."""
+
+    protocol: Slug = Field(description="Folder under protocols/banks.")
+    options: Mapping[str, Any] = Field({}, description="The protocol's own options; see its README.")
+    option_files: Mapping[str, File] = Field(
+        {}, description="Options whose value is a file's text, such as the bank's certificate."
+    )
+    lanes: Mapping[Slug, Lane] = Field(description="Its lanes by name.")
+
+
+class Settings(_Table):
+    """Everything the daemon reads."""
+
+    mode: Literal["development", "production"] = Field(
+        "development", description="`production` may move real money and refuses unsafe settings."
+    )
+    node: Slug = Field("gw1", description="Name of this instance; unique among those that share a journal.")
+    state_dir: File = Field(
+        Path("/var/lib/bankgw"), description="Folder for the journal, the permit log and the socket."
+    )
+    zone: str = Field("Asia/Shanghai", description="Zone of calendar days in limits.")
+    drain_s: float = Field(25.0, gt=0, description="Seconds a stopping daemon waits for exchanges under way.")
+    broker: Broker = Field(description="RabbitMQ.")
+    journal: Journal = Field(description="The journal.")
+    watch: Watch = Field(Watch.model_construct(), description="Metrics and health.")
+    log: Log = Field(Log.model_construct(), description="Log lines.")
+    desk: Desk = Field(Desk.model_construct(), description="Control API.")
+    accounts: tuple[Account, ...] = Field((), description="Account register.")
+    senders: Mapping[Slug, Sender] = Field({}, description="Senders by name.")
+    banks: Mapping[Slug, Bank] = Field({}, description="Banks by name.")
+
+    def desk_socket(self) -> Path:
+        """Where the control API listens."""
+        return self.desk.socket or self.state_dir / "desk.sock"
+
+    def journal_url(self) -> str:
+        """The journal's URL with a relative SQLite path made absolute under `state_dir`."""
+        found = re.fullmatch(r"sqlite:///([^/].*)", self.journal.url)
+        return f"sqlite:///{self.state_dir / found.group(1)}" if found else self.journal.url

@@ -1,0 +1,50 @@
+"""What the journal holds now that a gauge shows: one reading, by indexes only, however large the tables grow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, func, select
+
+from gateway.journal import schema
+from gateway.journal.rows import Mail
+from protocols.canon.outcome import State
+
+DOUBT = (State.IN_DOUBT.value, State.ESCALATED.value)
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Numbers by bank, by (lane, work), and of the outbox. `oldest_ms` are None where there is nothing."""
+
+    in_doubt: Mapping[str, tuple[int, int | None]]
+    held: Mapping[str, int]
+    work: Mapping[tuple[str, str], int]
+    waiting: int
+    waiting_oldest_ms: int | None
+    parked: int
+
+
+def count(conn: Connection) -> Counts:
+    """Look. The lanes are those of the journal, so that a payment of a lane no longer configured still counts."""
+    p, w, o = schema.payments.c, schema.work.c, schema.outbox.c
+    lanes = select(schema.lanes.c.lane)
+    doubt = conn.execute(
+        select(p.bank, func.count(), func.min(p.first_write_ms))
+        .where(p.lane.in_(lanes), p.state.in_(DOUBT)).group_by(p.bank)
+    )  # fmt: skip
+    in_doubt = {bank: (number, oldest_ms) for bank, number, oldest_ms in doubt}
+    held = conn.execute(
+        select(p.bank, func.count()).where(p.lane.in_(lanes), p.state == State.HELD.value).group_by(p.bank)
+    )
+    work = conn.execute(select(w.lane, w.kind, func.count()).group_by(w.lane, w.kind))
+    open_work = {(lane, kind): number for lane, kind, number in work}
+    nodes = select(schema.units.c.node)
+    waiting, oldest_ms = conn.execute(
+        select(func.count(), func.min(o.created_ms)).where(o.node.in_(nodes), o.state == Mail.WAITING.value)
+    ).one()
+    parked = conn.execute(
+        select(func.count()).where(o.node.in_(nodes), o.state == Mail.PARKED.value)
+    ).scalar_one()
+    return Counts(in_doubt, {row[0]: row[1] for row in held}, open_work, waiting, oldest_ms, parked)

@@ -1,0 +1,126 @@
+"""Holds a finished world against its promises: the banks' ledgers are the truth, the journal and the ERP must agree."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from typing import Any
+
+from gateway.simbank.faults import Touch
+from tests.world.world import World
+
+BOOKED = {"settled"}
+NOT_BOOKED = {"failed", "rejected", "cancelled", "expired"}
+
+
+def violations(world: World, *, calm: bool = True) -> list[str]:
+    """Every broken promise, in words. `calm`: the banks were honest long enough for all doubt to be resolved."""
+    return list(_violations(world, calm))
+
+
+def _violations(world: World, calm: bool) -> Iterator[str]:
+    news: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for event in world.events:
+        if event.get("payment"):
+            news[event["payment"]].append(event)
+    payments = _payments(world)
+    for bank, site in world.banks.items():
+        for double in site.ledger.doubles():
+            yield f"{bank}: {double} was executed twice"
+    by_identity = Counter((row["sender"], row["order_id"]) for row in payments.values())
+    for identity, count in by_identity.items():
+        if count > 1:
+            yield f"{identity} became {count} payments"
+    for key, row in payments.items():
+        yield from _one(world, row, news.get(key, []), calm)
+    yield from _replies(world)
+    yield from _journal(world)
+    yield from _wires(world)
+
+
+def _one(world: World, row: dict[str, Any], told: list[dict[str, Any]], calm: bool) -> Iterator[str]:
+    name = f"{row['order_id']} ({row['payment']})"
+    ledger = world.banks[row["bank"]].ledger
+    executions = ledger.truth().get(row["bank_ref"], [])
+    booked = _standing(executions, round(world.clock.seconds() * 1000))
+    latest = max(told, key=lambda e: e["seq"]) if told else None
+    if latest is None:
+        yield f"{name}: nothing was told about it"
+        return
+    numbers = sorted({e["seq"] for e in told})
+    if numbers != list(range(1, numbers[-1] + 1)) and numbers != list(range(1, row["seq"] + 1)):
+        yield f"{name}: events are numbered {numbers}"
+    if latest["seq"] != row["seq"]:
+        yield f"{name}: told up to {latest['seq']}, the journal is at {row['seq']}"
+    for seq in numbers:
+        states = {(e["event"], e["state"]) for e in told if e["seq"] == seq}
+        if len(states) > 1:
+            yield f"{name}: number {seq} was told as {sorted(states)}"
+    state = row["state"]
+    if latest["event"] == "payment.correction":
+        yield f"{name}: the banks contradict themselves: {latest}"
+    yield from _truth(name, state, booked, calm)
+
+
+def _truth(name: str, state: str, booked: str | None, calm: bool) -> Iterator[str]:
+    if state in BOOKED and booked not in ("settled", "returned"):
+        yield f"{name}: told settled, the bank says {booked}"
+    if state in BOOKED and booked == "returned" and calm:
+        yield f"{name}: told settled, the money came back"
+    if state in NOT_BOOKED and booked not in (None, "refused"):
+        yield f"{name}: told {state}, the bank says {booked}"
+    if state == "returned" and booked != "returned":
+        yield f"{name}: told returned, the bank says {booked}"
+    if calm and state in ("accepted", "ready", "sending", "pending"):
+        yield f"{name}: left {state} for ever (the bank says {booked})"
+    if calm and state in ("in_doubt", "escalated") and booked is not None:
+        yield f"{name}: left {state}, though the bank says {booked}"
+
+
+def _standing(executions: list[Any], now_ms: int) -> str | None:
+    return executions[-1].booked(now_ms).value if executions else None
+
+
+def _replies(world: World) -> Iterator[str]:
+    """Every publish of a command has one reply; a repeated reply has the id of the first."""
+    replies: dict[str, set[str]] = defaultdict(set)
+    for said, _body in world.replies:
+        replies[said.correlation_id or ""].add(said.message_id or "")
+    for command, published in world.commands.items():
+        if not 1 <= len(replies[command]) <= published:
+            yield f"command {command} was published {published} times and got {len(replies[command])} replies"
+
+
+def _journal(world: World) -> Iterator[str]:
+    with sqlite3.connect(world.folder / "journal.db") as db:
+        waiting = db.execute("select count(*) from outbox where state = 'waiting'").fetchone()[0]
+        sent = {tuple(row) for row in db.execute(
+            "select p.lane || '/' || p.bank_ref, a.attempt from attempts a join payments p using (payment)")}  # fmt: skip
+    if waiting:
+        yield f"{waiting} messages were never confirmed"
+    permitted = {(permit.ref, permit.attempt) for permit in world.permits.written}
+    for ref, attempt in sent ^ permitted:
+        yield f"send {ref} attempt {attempt} is in the journal or in the permit log, not in both"
+
+
+def _wires(world: World) -> Iterator[str]:
+    """Every payment message that left was written down first, and left at most once per attempt."""
+    left = Counter(data for pipe in world.pipes for data in pipe.written)
+    allowed: Counter[bytes] = Counter()
+    with sqlite3.connect(world.folder / "journal.db") as db:
+        for payment, attempt, sealed in db.execute("select payment, attempt, wire from attempts"):
+            wire = world.vault.open(sealed, f"attempts/wire/{payment}/{attempt}".encode())
+            allowed[wire] += 1
+            if left[wire] > allowed[wire] and left[wire] > 1:
+                yield f"attempt {attempt} of {payment}: its bytes left {left[wire]} times"
+    sanctioned = sum(min(left[wire], count) for wire, count in allowed.items())
+    heard = sum(site.simbank.tally.exchanges[Touch.MONEY] for site in world.banks.values())
+    if heard > sanctioned:
+        yield f"the banks heard {heard} payment messages, the journal knows of {sanctioned} that left"
+
+
+def _payments(world: World) -> dict[str, dict[str, Any]]:
+    with sqlite3.connect(world.folder / "journal.db") as db:
+        db.row_factory = sqlite3.Row
+        return {row["payment"]: dict(row) for row in db.execute("select * from payments")}
