@@ -27,12 +27,11 @@ from gateway.erp.topology import COMMANDS, EVENTS
 from gateway.erp.wire import Amqp, Declarer, Delivery, Fate, Message, Properties, Verdict
 
 EVENTS_QUEUE = "erp-demo.bench.events"
-REPLIES_QUEUE = "erp-demo.bench.replies"
 SCRIPT_QUEUE = "bench.straight"
 SCRIPT_KEY = "straight.submit"
 SCRIPT_EVENTS_QUEUE = "erp-demo.bench.straight-events"
 QUORUM = {"x-queue-type": "quorum"}
-SETTLED = "payment.settled"
+ACCEPTED, SETTLED = "payment.accepted", "payment.settled"
 _UNWANTED = frozenset({"payment.rejected", "payment.held", "payment.failed", "payment.in_doubt", "payment.escalated"})
 
 
@@ -92,8 +91,7 @@ class Erp:
     def _publish(self, burst: Burst, number: int, body: bytes) -> None:
         id_ = order_id(burst.run, burst.first + number)
         properties = Properties(
-            message_id=id_, user_id=self._user, reply_to=REPLIES_QUEUE,
-            content_type="application/json", timestamp=int(time.time()),
+            message_id=id_, user_id=self._user, content_type="application/json", timestamp=int(time.time()),
         )  # fmt: skip
         self._published_s[id_] = time.monotonic()
         sending = self._amqp.publish(Message(COMMANDS, burst.routing_key, body, properties))
@@ -104,11 +102,11 @@ class Erp:
             self._end(f"an order was not taken by the broker: {verdict}")
 
     def deliver(self, delivery: Delivery) -> None:
-        """An event or a reply."""
+        """An event."""
         self._amqp.ack(delivery)
         said = json.loads(delivery.body)
-        event, id_ = said["event"] if "event" in said else str(delivery.properties.type), str(said.get("id", ""))
-        if delivery.queue == REPLIES_QUEUE or not id_.startswith(self._run):
+        event, id_ = said["event"], said["id"]
+        if id_ not in self._published_s:
             return
         self._events[event] = self._events.get(event, 0) + 1
         if event in _UNWANTED:
@@ -122,6 +120,8 @@ class Erp:
     def _end(self, trouble: str) -> None:
         if self._done.called:
             return
+        if not trouble and self._events.get(ACCEPTED) != len(self._published_s):
+            trouble = f"{len(self._published_s)} orders, but these events: {self._events}"
         waits = tuple((heard_s - self._published_s[id_]) * 1000 for id_, heard_s in self._heard_s.items())
         spent_us = int((time.process_time() - self._started_cpu_s) * 1_000_000)
         self._done.callback(Heard(time.monotonic() - self._started_s, spent_us, waits, self._events, trouble))
@@ -145,7 +145,7 @@ class _Desk(LineOnlyReceiver):
 
 async def declare(declarer: Declarer) -> None:
     """The ERP's own queues; events of the gateway come when they are bound to its exchange."""
-    for queue in (EVENTS_QUEUE, REPLIES_QUEUE, SCRIPT_EVENTS_QUEUE):
+    for queue in (EVENTS_QUEUE, SCRIPT_EVENTS_QUEUE):
         await declarer.queue(queue, QUORUM)
     await declarer.bind(EVENTS_QUEUE, EVENTS, "#")
 
@@ -159,7 +159,7 @@ def main(facts: Path) -> None:
     address = BrokerAddress(broker["host"], broker["port"], broker["vhost"], login["user"], login["password"])
     amqp = pika_amqp(reactor, AmqpSettings(address, "bench erp"), random.Random(1), prepare=declare)
     erp = Erp(amqp, login["user"], reactor)
-    for queue in (EVENTS_QUEUE, REPLIES_QUEUE, SCRIPT_EVENTS_QUEUE):
+    for queue in (EVENTS_QUEUE, SCRIPT_EVENTS_QUEUE):
         amqp.consume(queue, 2000, erp.deliver)
     desk = _Desk(erp, reactor)
 

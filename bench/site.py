@@ -13,12 +13,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from bench.erp import EVENTS_QUEUE, REPLIES_QUEUE, SCRIPT_EVENTS_QUEUE, SCRIPT_KEY, SCRIPT_QUEUE, Burst
+from bench.erp import EVENTS_QUEUE, SCRIPT_EVENTS_QUEUE, SCRIPT_KEY, SCRIPT_QUEUE, Burst
 from bench.figures import Round
 from bench.straight import Job, clear
 from bench.usage import all_cpu_us, broker_pid
 from gateway.desk import rig
-from gateway.desk.processes import Child, NotStarted
+from gateway.desk.processes import Child, NotStarted, gateway_command, simulator_command
 from gateway.erp.topology import COMMANDS, MONEY_QUEUE, QUERY_QUEUE, UNROUTED_NEWS
 from gateway.simbank.pki import BankPki
 
@@ -66,21 +66,20 @@ class Bench:
     def start_simulators(self) -> None:
         """Both banks; returns when their ports are open."""
         for plan in self.site.plans:
-            self._start(f"simulator {plan.bank}", "bench.part", "simulator", str(self.site.simulator(plan.bank)))
+            self._start(f"simulator {plan.bank}", simulator_command(self.site.simulator(plan.bank)))
         for plan in self.site.plans:
             self._wait(f"simulator {plan.bank}", self.site.ready_file(plan.bank).exists)
 
     def clear(self) -> None:
         """Delete what an earlier run left on the broker; the daemon and the ERP declare it anew."""
-        clear(self.job("sample"), (MONEY_QUEUE, QUERY_QUEUE, UNROUTED_NEWS, EVENTS_QUEUE, REPLIES_QUEUE, SCRIPT_QUEUE,
-                                   SCRIPT_EVENTS_QUEUE))  # fmt: skip
+        clear(self.job("sample"), (MONEY_QUEUE, QUERY_QUEUE, UNROUTED_NEWS, EVENTS_QUEUE, SCRIPT_QUEUE, SCRIPT_EVENTS_QUEUE))
 
     def start_daemon(self) -> None:
         """The gateway; returns when it consumes."""
         login = self.broker["users"]["erp-demo"]["user"]
-        sender = {"users": [login], "operations": list(OPERATIONS), "reply_to": r"erp-demo\..*"}
+        sender = {"users": [login], "operations": list(OPERATIONS)}
         rig.configure(self.site, self.broker, {"erp": sender})
-        child = self._start("daemon", "bench.part", "daemon", str(self.site.settings))
+        child = self._start("daemon", gateway_command(self.site.settings))
         self._wait("daemon", lambda: '"broker.up"' in child.log.read_text("utf-8", "replace"))
 
     def start_erp(self) -> None:
@@ -96,7 +95,7 @@ class Bench:
         """The script for one bank; at most one runs at a time, since they share a queue."""
         file = self.site.folder / f"straight-{bank}.json"
         file.write_text(self.job(bank).model_dump_json(), "utf-8")
-        child = self._start("script", "bench.straight", str(file))
+        child = self._start("script", (sys.executable, "-m", "bench.straight", str(file)))
         self._wait("script", lambda: "ready" in child.log.read_text("utf-8", "replace"))
 
     def job(self, bank: str) -> Job:
@@ -126,10 +125,10 @@ class Bench:
             except subprocess.TimeoutExpired:
                 self._erp.kill()
 
-    def _start(self, name: str, *words: str) -> Child:
+    def _start(self, name: str, command: Sequence[str]) -> Child:
         log = self.site.folder / f"{name.replace(' ', '-')}.log"
         log.unlink(missing_ok=True)
-        child = Child(name, (sys.executable, "-m", *words), log)
+        child = Child(name, command, log)
         child.start()
         self.children[name] = child
         return child

@@ -2,8 +2,8 @@
 
     python -m bench.straight JOB
 
-For each order: validate, commit `accepted`, make the bank's message, commit `sending`, exchange, check the answer,
-commit the result, publish it with a confirm, acknowledge. It keeps the gateway's connection policy for each bank: one
+For each order: validate, commit `accepted` and publish it with a confirm, make the bank's message, commit `sending`,
+exchange, check the answer, commit the result and publish it with a confirm, acknowledge. It keeps the gateway's connection policy for each bank: one
 signed-on TLS session to `sample`, a fresh TLS connection for every exchange with `pab`. It stands outside the product
 and imports nothing of it. It has no resend rules, no enquiry after a crash, no duplicates, no limits, no metrics.
 """
@@ -307,23 +307,29 @@ class Journal:
         )
 
 
+def tell(channel: Any, job: Job, order: Order, state: str, final: bool, more: dict[str, str]) -> None:
+    """Publish a state change; returns when the broker has it."""
+    event = {
+        "event": f"payment.{state}", "id": order.id, "state": state, "final": final, "amount": str(order.amount),
+        "currency": order.currency, **more,
+    }  # fmt: skip
+    properties = pika.BasicProperties(
+        message_id=f"{state}-{order.id}", type=f"payment.{state}", content_type="application/json", delivery_mode=2
+    )
+    channel.basic_publish("", job.events_queue, json.dumps(event).encode(), properties, mandatory=True)
+
+
 def pay(channel: Any, job: Job, bank: Bank, journal: Journal, body: bytes, number: int) -> None:
     """One order from its message to its event."""
     order = Order.model_validate_json(body)
     reference = f"{number:020d}"
     journal.accepted(order, reference, body)
+    tell(channel, job, order, "accepted", False, {})
     wire = bank.prepare(order, reference)
     journal.sending(order, wire)
     answer, bank_serial = bank.send(order, reference, wire)
     journal.settled(order, answer, bank_serial)
-    event = {
-        "event": "payment.settled", "id": order.id, "state": "settled", "final": True, "bank_reference": reference,
-        "bank_serial": bank_serial, "amount": str(order.amount), "currency": order.currency,
-    }  # fmt: skip
-    properties = pika.BasicProperties(
-        message_id=f"settled-{order.id}", type="payment.settled", content_type="application/json", delivery_mode=2
-    )
-    channel.basic_publish("", job.events_queue, json.dumps(event).encode(), properties, mandatory=True)
+    tell(channel, job, order, "settled", True, {"bank_reference": reference, "bank_serial": bank_serial})
 
 
 def clear(job: Job, queues: tuple[str, ...]) -> None:

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from gateway.desk import cli
+from gateway import log
+from gateway.desk import cli, codes
 from gateway.desk.daemon import Running
 from gateway.desk.world import World
 from gateway.settings import Bank as BankTable
@@ -53,7 +55,14 @@ def world() -> World:
 
 def main() -> None:
     """Run the command line and end the process with its code."""
-    sys.exit(cli.main(world()))
+    try:
+        code = cli.main(world())
+    except Exception:
+        # Border of the process: nobody is left to tell but the terminal, where no account number may stand.
+        print(log.masked(traceback.format_exc()), file=sys.stderr)
+        print("bankgw: this is a defect of the program; please report the lines above", file=sys.stderr)
+        code = codes.FAILED
+    sys.exit(code)
 
 
 if __name__ == "__main__":

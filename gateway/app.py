@@ -12,8 +12,8 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -53,6 +53,7 @@ from gateway.meters import Meters
 from gateway.watch.notify import Notify
 from gateway.watch.watch import Sights, Watch
 from protocols.bank import Bank, Context, Conversation
+from protocols.canon.outcome import State
 
 VERSION = "0.1.0"
 PERMIT_LOG = "permits.log"
@@ -93,7 +94,17 @@ def load_bank(table: conf.Bank) -> Bank:
     options: dict[str, Any] = dict(table.options)
     options.update({name: path.read_text("utf-8") for name, path in table.option_files.items()})
     bank: Bank = module.build(options)
-    return bank
+    profile = bank.profile
+    return replace(bank, profile=replace(
+        profile,
+        enquiry_deadline=_span(table.enquiry_deadline_s, profile.enquiry_deadline),
+        returns_watch=_span(table.returns_watch_s, profile.returns_watch),
+        returns_every=_span(table.returns_every_s, profile.returns_every),
+    ))  # fmt: skip
+
+
+def _span(seconds: float | None, default: timedelta) -> timedelta:
+    return default if seconds is None else timedelta(seconds=seconds)
 
 
 def lane_tables(settings: conf.Settings) -> dict[str, tuple[str, conf.Lane]]:
@@ -294,7 +305,9 @@ class Gateway:
         # The one line that ties the ERP's ids to the payment's key, by which every later line names it.
         _log.info("payment.admitted", payment=row.payment, order=row.order.id, sender=row.sender, bank=row.bank,
                   correlation_id=row.reply.correlation_id, state=row.life.state.value)  # fmt: skip
-        self.lanes[row.lane].remember(row)
+        # A held order changes before it is sent: only what is ready now is worth keeping at hand.
+        if row.life.state is State.READY:
+            self.lanes[row.lane].remember(row)
 
     def _halted(self, lane: str, reason: str) -> None:
         _log.error("gateway.lane_halted", lane=lane, reason=reason,

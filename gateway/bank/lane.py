@@ -38,7 +38,7 @@ from gateway.journal.store import Store, Tx
 from gateway.meters import Meters
 from gateway.tasks import Tasks, sleep
 from protocols.bank import Bank, Context, Conversation
-from protocols.canon.outcome import Outcome
+from protocols.canon.outcome import Outcome, State
 from protocols.canon.query import FateQuestion, Sent
 from protocols.kit.declined import Declined
 from protocols.kit.errors import ProtocolError
@@ -231,8 +231,15 @@ class Lane:
         # Not now: the commit's own callbacks come first, and many rows come at once.
         self._wake_in(0)
 
+    def postpone(self, payment: str, due_ms: int) -> None:
+        """Try a send later; nothing was committed, the journal's row stands."""
+        self.agenda.later(payment, Work.SEND, due_ms)
+        self._wake_in(0)
+
     def remember(self, row: PaymentRow) -> None:
         """Keep a payment at hand that was just committed, so that sending it needs no read."""
+        if row.life.state is not State.READY:
+            return
         self._rows[row.payment] = row
         if len(self._rows) > ROWS_KEPT:
             self._rows.popitem(last=False)
@@ -351,7 +358,7 @@ class Lane:
         try:
             result = await self._timed(berth, wanted.operation, wanted.conversation(self.context(berth)))
         except (NotConnected, NoAnswer) as error:
-            self.quay.give_back(berth)
+            self._after_fault(berth, error)
             _settle(wanted.answer, _unavailable("bank_unavailable", str(error)))
         except ProtocolError as error:
             self._after_fault(berth, error)
@@ -361,18 +368,20 @@ class Lane:
             _settle(wanted.answer, result)
 
     def _after_fault(self, berth: Berth, error: NotConnected | NoAnswer | ProtocolError) -> None:
-        """A decline leaves the connection in order; bytes that make no sense end it. Too fast means slower."""
+        """A decline leaves the connection in order; silence and senseless bytes end it. Too fast means slower."""
         declined = isinstance(error, Declined)
         if isinstance(error, Declined) and error.outcome == "rate_limited":
             self._pace.rest(RATE_LIMITED_REST_S)
         signed_out = isinstance(error, Declined) and error.outcome == "signed_out"
-        self.quay.give_back(berth, distrust=signed_out or (isinstance(error, ProtocolError) and not declined))
+        self.quay.give_back(berth, distrust=signed_out or not declined)
 
-    async def _timed(self, berth: Berth, operation: str, conversation: Conversation[R]) -> R:
+    async def _timed(
+        self, berth: Berth, operation: str, conversation: Conversation[R], *, opening: bool = False
+    ) -> R:
         started_s = self.parts.clock.monotonic_s()
         outcome = "ok"
         try:
-            return await talk.ask(berth, conversation, self.parts.signers)
+            return await talk.ask(berth, conversation, self.parts.signers, opening=opening)
         except (NotConnected, NoAnswer, ProtocolError) as error:
             outcome = self.fault_word(error, operation)
             raise
@@ -380,19 +389,20 @@ class Lane:
             self.observe(operation, outcome, self.parts.clock.monotonic_s() - started_s)
 
     async def _converse(self, berth: Berth, conversation: Conversation[Any]) -> object:
-        return await self._timed(berth, "session", conversation)
+        return await self._timed(berth, "session", conversation, opening=True)
 
     # ---- what all of them share ----
 
     async def record(
-        self, payment: str, event: Event, evidence: Evidence | None = None, outcome: Outcome | None = None
-    ) -> None:
-        """Commit one event. A stale epoch changes nothing: somebody else owns the lane now."""
+        self, payment: str, event: Event, evidence: Evidence | None = None, outcome: Outcome | None = None,
+        expect: State | None = None,
+    ) -> None:  # fmt: skip
+        """Commit one event. A stale epoch, or a state that is not `expect`, changes nothing."""
         epoch = self.epoch
 
         def unit(tx: Tx) -> journal_apply.Applied:
             return journal_apply.apply(tx, payment, event, epoch=epoch, actor=f"lane:{self.parts.name}",
-                                       evidence=evidence, outcome=outcome)  # fmt: skip
+                                       evidence=evidence, outcome=outcome, expect=expect)  # fmt: skip
 
         self.noted(await self.parts.store.write(unit))
 

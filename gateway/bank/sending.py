@@ -19,7 +19,7 @@ from gateway.bank.berths import Berth
 from gateway.bank.endpoint import NotConnected
 from gateway.bank.faults import reason_of
 from gateway.bank.session import Line, NoAnswer
-from gateway.core.states import Answered, Expire, Hold, NotSent, Send, Silent, Source, Work
+from gateway.core.states import Answered, Expire, Hold, NotSent, Send, Silent, Source
 from gateway.journal import apply as journal_apply
 from gateway.journal.rows import AttemptRow, Evidence, PaymentRow
 from gateway.journal.store import Tx
@@ -69,7 +69,6 @@ class Sending:
             # The writer commits in the order of the calls, so the next of this account may prepare now.
             turn.release()
         if ready is None or committing is None:
-            self._lane.quay.give_back(berth)
             return
         applied = await committing
         self._lane.noted(applied)
@@ -77,8 +76,14 @@ class Sending:
         if applied.conflict or sending is None or sending.life.state is not State.SENDING:
             ready.conversation.close()
             self._lane.quay.give_back(berth)
+            if self._still_ours(applied.row_before):
+                self._lane.postpone(payment, self._parts.clock.now_ms())
             return
         await self._speak(berth, sending, ready)
+
+    def _still_ours(self, row: PaymentRow | None) -> bool:
+        """Whether only our view of it was old: it is read again, and then sent."""
+        return row is not None and row.life.state is State.READY and row.epoch <= self._lane.epoch
 
     def _turn(self, row: PaymentRow) -> DeferredLock:
         return self._turns.setdefault(row.order.debtor.account.clear, DeferredLock())
@@ -94,39 +99,47 @@ class Sending:
             return False
         now_ms = self._parts.clock.now_ms()
         opens_ms = max(self._lane.next_open_ms(now_ms), row.life.send_after_ms or 0)
+        if not self._lane.permitted():
+            # The last gate would refuse it anyway, after one commit for nothing.
+            opens_ms = max(opens_ms, now_ms + RETRY_UNSENT_MS)
         if opens_ms > now_ms:
-            self._lane.agenda.later(row.payment, Work.SEND, opens_ms)
+            self._lane.postpone(row.payment, opens_ms)
             return False
         return True
 
     async def _prepare(self, berth: Berth, row: PaymentRow) -> _Ready | None:
-        """The bytes and the connection to write them to; None if the bank cannot be reached for it now."""
+        """The bytes and the connection to write them to; None, and the berth is given back, if it cannot go now."""
         context = self._lane.context(berth, row.bank_ref, row.life.attempt + 1)
         conversation = self._parts.bank.money[row.order.kind](row.order, context)
         try:
             step = await talk.until_submit(berth, conversation, self._parts.signers)
             if isinstance(step, Submit):
-                line = await berth.line(step.port)
+                line = await talk.proven(berth, step.port)
                 return _Ready(conversation, step, line, context.bank_date.isoformat())
         except Declined as error:
+            self._lane.quay.give_back(berth)
             retry_ms, why = RETRY_REFUSED_MS, str(error)
         except ProtocolError as error:
             # Nothing was sent, and trying again would end the same way: a person must look at this order.
             conversation.close()
+            self._lane.quay.give_back(berth)
             self._lane.fault_word(error, row.order.kind.value)
             _log.error("payment.cannot_be_prepared", bank=self._parts.bank_name, payment=row.payment, error=str(error),
                        action="held; nothing was sent")  # fmt: skip
-            await self._lane.record(row.payment, Hold(self._parts.clock.now_ms(), "cannot_be_prepared"))
+            hold = Hold(self._parts.clock.now_ms(), "cannot_be_prepared")
+            await self._lane.record(row.payment, hold, expect=State.READY)
             return None
         except (NotConnected, NoAnswer) as error:
             conversation.close()
+            self._lane.quay.give_back(berth, distrust=True)
             self._lane.fault_word(error, row.order.kind.value)
             retry_ms, why = RETRY_UNSENT_MS, str(error)
         else:
+            self._lane.quay.give_back(berth)
             retry_ms, why = RETRY_REFUSED_MS, f"{step.code} {step.text}"
         _log.warning("payment.not_prepared", bank=self._parts.bank_name, lane=self._parts.name, payment=row.payment,
                      error=why, action="stays ready and is tried again")  # fmt: skip
-        self._lane.agenda.later(row.payment, Work.SEND, self._parts.clock.now_ms() + retry_ms)
+        self._lane.postpone(row.payment, self._parts.clock.now_ms() + retry_ms)
         return None
 
     def _unit(self, row: PaymentRow, ready: _Ready) -> Callable[[Tx], journal_apply.Applied]:
@@ -140,8 +153,9 @@ class Sending:
                 bank_date=ready.bank_date, serials=ready.submit.serials, port=ready.submit.port,
                 wire=ready.submit.data, key_id=key_ids or None, first_write_ms=tx.now_ms, replay_policy=replay,
             )  # fmt: skip
-            return journal_apply.apply(tx, row.payment, Send(tx.now_ms), epoch=epoch,
-                                       actor=f"lane:{self._parts.name}", attempt=attempt)  # fmt: skip
+            return journal_apply.apply(tx, row.payment, Send(tx.now_ms), epoch=epoch, expect=State.READY,
+                                       version=row.version, actor=f"lane:{self._parts.name}",
+                                       attempt=attempt)  # fmt: skip
 
         return unit
 

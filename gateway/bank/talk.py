@@ -9,7 +9,10 @@ from collections.abc import Mapping
 from typing import TypeVar
 
 from gateway.bank.berths import Berth
+from gateway.bank.endpoint import NotConnected
 from gateway.bank.keys import Signer
+from gateway.bank.reasons import Reason
+from gateway.bank.session import Line
 from protocols.bank import Ask, Continue, Conversation, MoneyConversation, MoneyStep, Sign, Submit
 from protocols.canon.outcome import Outcome
 
@@ -20,14 +23,32 @@ class NoSuchKey(AssertionError):
     """A conversation asked for a signing key that the lane's settings do not name."""
 
 
-async def carry_out(step: Ask | Continue | Sign, berth: Berth, signers: Mapping[str, Signer]) -> bytes:
-    """One repeatable step: its answer. Raises NotConnected or NoAnswer."""
+async def proven(berth: Berth, port: str) -> Line:
+    """The berth's connection, but never one that the bank has not answered on yet. Raises NotConnected.
+
+    A session can be lost between its taking and its use; what is dialled then must sign on first.
+    """
+    _only_ready(berth, port)
+    line = await berth.line(port)
+    _only_ready(berth, port)
+    return line
+
+
+def _only_ready(berth: Berth, port: str) -> None:
+    if berth.state != "ready":
+        raise NotConnected(port, Reason.CLOSED, "the session was lost before it was used")
+
+
+async def carry_out(
+    step: Ask | Continue | Sign, berth: Berth, signers: Mapping[str, Signer], *, opening: bool = False
+) -> bytes:
+    """One repeatable step: its answer. Raises NotConnected or NoAnswer. `opening`: it may be a session's first word."""
     if isinstance(step, Sign):
         signer = signers.get(step.key)
         if signer is None:
             raise NoSuchKey(f"no signing key named {step.key!r}; add keys.{step.key} to the lane's settings")
         return await signer.sign(step.octets)
-    line = await berth.line(step.port)
+    line = await (berth.line(step.port) if opening else proven(berth, step.port))
     return await line.exchange(step.data)
 
 
@@ -37,12 +58,14 @@ def _no_submit(step: MoneyStep) -> Ask | Continue | Sign:
     return step
 
 
-async def ask(berth: Berth, conversation: Conversation[R], signers: Mapping[str, Signer]) -> R:
+async def ask(
+    berth: Berth, conversation: Conversation[R], signers: Mapping[str, Signer], *, opening: bool = False
+) -> R:
     """Run a question to its end. Raises NotConnected, NoAnswer or ProtocolError; then it may be asked again."""
     try:
         step = next(conversation)
         while True:
-            step = conversation.send(await carry_out(_no_submit(step), berth, signers))
+            step = conversation.send(await carry_out(_no_submit(step), berth, signers, opening=opening))
     except StopIteration as end:
         result: R = end.value
         return result

@@ -7,7 +7,7 @@ there in a minute, and the service manager should try again.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -29,6 +29,7 @@ from gateway.erp.address import check_url
 from gateway.journal import databases, migrations, permits, vault
 from gateway.settings import Loaded, Mistake
 from protocols.bank import BadOptions, Bank, Context
+from protocols.kit.errors import ProtocolError
 
 PERMIT_LOG = "permits.log"
 _TLS_KEYS = {"client_key": "key", "client_cert": "certificate", "ca_file": "ca_file", "crl_file": "crl_file"}
@@ -153,22 +154,20 @@ class _Look:
         sign_on = bank.sessions.sign_on
         if sign_on is None:
             return
-        known = dict.fromkeys(lane.credentials, "-")
-        wanted: list[str] = []
-        while len(wanted) < 10:
-            context = Context("", 0, date(2026, 1, 1), datetime(2026, 1, 1, tzinfo=UTC), tuple(range(1, 9)), known)
+        names = _Names(lane.credentials)
+        known = -1
+        # A sign-on may stop at the first name it misses, so it is begun until it misses no more.
+        while len(names.missed) > known:
+            known = len(names.missed)
+            names.given |= set(names.missed)
+            context = Context("", 0, date(2026, 1, 1), datetime(2026, 1, 1, tzinfo=UTC), tuple(range(1, 9)), names)
             conversation = sign_on(context)
             try:
                 next(conversation)
-            except KeyError as error:
-                wanted.append(str(error.args[0]))
-                known[wanted[-1]] = "-"
-                continue
-            except StopIteration:
+            except (KeyError, ProtocolError, StopIteration):
                 pass
             conversation.close()
-            break
-        for name in wanted:
+        for name in names.missed:
             yield f"{at}.{name}", "the bank's sign-on needs it; name its file or credential"
 
     def _currencies(self, name: str, bank: Bank) -> Iterator[Finding]:
@@ -243,6 +242,27 @@ class _Look:
         if revision is not None and revision not in {one.revision for one in script.walk_revisions()}:
             wrong = f"the database has schema {revision}, which is newer than this program"
             yield "journal.url", f"{wrong}; install the bankgw that made it", NO
+
+
+class _Names(Mapping[str, str]):
+    """Credentials by name only; remembers which were asked for in vain."""
+
+    def __init__(self, given: Iterable[str]) -> None:
+        self.given = set(given)
+        self.missed: list[str] = []
+
+    def __getitem__(self, name: str) -> str:
+        if name in self.given:
+            return "-"
+        if name not in self.missed:
+            self.missed.append(name)
+        raise KeyError(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.given)
+
+    def __len__(self) -> int:
+        return len(self.given)
 
 
 def _same(at: str, given: Mapping[str, Any], wanted: Any, what: str) -> Iterator[Finding]:

@@ -77,9 +77,10 @@ def _words(order: Any) -> None:
         line = Text(f"{one['at'] or '':24}  ")
         line.append(_headline(one))
         out.print(line)
-        wire = one.get("wire") or one.get("body")
+        # What the ERP was told repeats the fields above; --json has it whole.
+        wire = one.get("wire")
         if wire:
-            kind = {"sent": "to the bank", "heard": "from the bank", "told": "to the ERP"}[one["what"]]
+            kind = {"sent": "to the bank", "heard": "from the bank"}[one["what"]]
             out.print(Text(f"{'':26}{kind}: {wire['bytes']} bytes, sha256 {wire['sha256'][:16]}…", style="dim"))
             for text in wire["text"].splitlines():
                 out.print(Text(f"{'':26}| {text}", style="dim"))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,11 +98,12 @@ class Control:
 
     def open(self, path: Path) -> None:
         """Listen at `path`, mode 0600. A socket left by a dead daemon is replaced. Raises CannotListenError."""
+        _remove_dead(path)
         # Nobody may connect in the moment between the bind and the chmod.
         before = os.umask(0o177)
         try:
             site = _ControlSite(_Root(self))  # type: ignore[no-untyped-call]
-            self._listening = self._reactor.listenUNIX(str(path), site, mode=0o600, wantPID=True)
+            self._listening = self._reactor.listenUNIX(str(path), site, mode=0o600)
         finally:
             os.umask(before)
 
@@ -143,6 +145,19 @@ class Control:
             raise Denied(400, "not_json", "the body must be a JSON object")
         query = {name.decode(): values[-1].decode("utf-8", "replace") for name, values in request.args.items()}
         return Call(peer, owner, parts, query, body)
+
+
+def _remove_dead(path: Path) -> None:
+    """Remove a socket that nobody listens on any more: a daemon that was killed left it."""
+    if not path.is_socket():
+        return
+    with socket.socket(socket.AF_UNIX) as line:
+        try:
+            line.connect(str(path))
+        except ConnectionRefusedError:
+            path.unlink()
+        except OSError:
+            return  # listening will say what is wrong
 
 
 class _Root(Resource):

@@ -1,7 +1,7 @@
 """`bankgw demo`: the main job on real parts, with faults, ending in a report and one last line with the figures.
 
-RabbitMQ as `.run/broker.json` (or $BANKGW_BROKER_JSON) describes it; a throw-away PKI, simulated banks and the daemon as
-processes of their own, everything bound to the loopback. Exit code 0 only if nothing disagrees.
+RabbitMQ as `.run/broker.json` (or $BANKGW_BROKER_JSON) describes it; a throw-away PKI, simulated banks and the
+daemon as processes of their own, everything bound to the loopback. Exit code 0 only if nothing disagrees.
 """
 
 from __future__ import annotations
@@ -12,10 +12,9 @@ import platform
 import secrets
 import shutil
 import signal
-import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -74,19 +73,24 @@ def main(
 ) -> int:  # fmt: skip
     """Play the demo and return the exit code. `reactor` is one of its own unless given; it is run and stopped."""
     console = Console()
+
+    def say(text: str) -> None:
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
+
     chosen = tuple(name.strip() for name in banks.split(",") if name.strip())
     unknown = [name for name in chosen if name not in demo_site.BANKS]
     if unknown or not chosen or orders < 1 or kills < 0:
         known = ", ".join(demo_site.BANKS)
-        console.print(f"demo: banks are {known}; at least one order; no fewer than 0 kills", markup=False)
+        say(f"demo: banks are {known}; at least one order; no fewer than 0 kills")
         return EXIT_USAGE
     try:
         broker = read_broker()
         place = folder or _fresh_folder()
         wishes = Wishes(seed, orders, kills, chosen, place, report or (folder / REPORT if folder else Path(REPORT)))
         _check_folder(place)
+        wishes.report.absolute().parent.mkdir(parents=True, exist_ok=True)
     except (BrokerTrouble, OSError) as error:
-        console.print(f"demo: {error}", markup=False)
+        say(f"demo: {error}")
         return EXIT_UNAVAILABLE
     return _run(reactor or _own_reactor(), wishes, broker, console)
 
@@ -108,13 +112,13 @@ def read_broker() -> dict[str, Any]:
 
 def _own_reactor() -> Any:
     """A reactor of this call's own, so that the process may have another one."""
-    if sys.platform == "linux":
+    try:
         from twisted.internet.epollreactor import EPollReactor
+    except ImportError:  # not Linux
+        from twisted.internet.selectreactor import SelectReactor
 
-        return EPollReactor()
-    from twisted.internet.selectreactor import SelectReactor
-
-    return SelectReactor()
+        return SelectReactor()
+    return EPollReactor()
 
 
 def _fresh_folder() -> Path:
@@ -133,8 +137,8 @@ def _fresh_folder() -> Path:
 def _check_folder(folder: Path) -> None:
     if len(os.fsencode(folder.absolute())) > _PATH_BYTES:
         raise OSError(f"the path of {folder} is too long for the sockets in it; name a shorter --folder")
-    if (folder / "state").exists():
-        raise OSError(f"{folder} holds an earlier run; name an empty --folder or remove it")
+    if folder.exists() and any(folder.iterdir()):
+        raise OSError(f"{folder} is not empty, perhaps from an earlier run; name another --folder or remove it")
 
 
 def _run(reactor: Any, wishes: Wishes, broker: Mapping[str, Any], console: Console) -> int:
@@ -145,7 +149,7 @@ def _run(reactor: Any, wishes: Wishes, broker: Mapping[str, Any], console: Conso
         playing = Deferred.fromCoroutine(demo.play())
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: reactor.callFromThread(playing.cancel))
-        playing.addCallbacks(codes.append, lambda failure: codes.append(_explain(failure, console)))
+        playing.addCallbacks(codes.append, lambda failure: codes.append(_explain(failure, demo.say)))
         playing.addBoth(lambda _: reactor.stop())
 
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -159,17 +163,17 @@ def _run(reactor: Any, wishes: Wishes, broker: Mapping[str, Any], console: Conso
     return codes[0] if codes else EXIT_INTERRUPTED
 
 
-def _explain(failure: Failure, console: Console) -> int:
-    error: BaseException | None = failure.value
+def _explain(failure: Failure, say: Callable[[str], None]) -> int:
+    error: object = failure.value
     while isinstance(error, FirstError):
         error = error.subFailure.value
     if isinstance(error, CancelledError):
-        console.print("demo: interrupted; everything it started is stopped", markup=False)
+        say("demo: interrupted; everything it started is being stopped")
         return EXIT_INTERRUPTED
     if isinstance(error, (BrokerTrouble, NotStarted, demo_site.SimulatorSilent)):
-        console.print(f"demo: {error}", markup=False)
+        say(f"demo: {error}")
         return EXIT_UNAVAILABLE if isinstance(error, BrokerTrouble) else EXIT_DISAGREES
-    console.print(failure.getTraceback(), markup=False)
+    say(failure.getTraceback())
     return EXIT_DISAGREES
 
 
@@ -183,14 +187,14 @@ class Demo:
         self._clock = clock
         self._wishes = wishes
         self._broker = broker
-        self._console = console
         self._board = Board(console)
+        self.say = self._board.say
         self._started = datetime.fromtimestamp(clock.now_ms() / 1000, UTC)
         self._started_s = clock.monotonic_s()
         self._run_key = secrets.token_hex(3)
         self._simulators: dict[str, Child] = {}
-        self._daemon = Child("daemon", processes.gateway_command(wishes.folder / "bankgw.toml"), wishes.folder / "daemon.log")
-        self._heard: list[Heard] = []
+        command = processes.gateway_command(wishes.folder / "bankgw.toml")
+        self._daemon = Child("daemon", command, wishes.folder / "daemon.log")
 
     def elapsed(self) -> float:
         """Seconds since the start."""
@@ -214,8 +218,8 @@ class Demo:
         story = write(wishes.seed, wishes.orders, min(QUESTIONS, wishes.orders),
                       demo_site.stage(banks, self._run_key, datetime.now(UTC)))  # fmt: skip
         self._board.say(
-            f"{self.elapsed():6.1f} s  {len(story.orders)} orders in {len(story.commands)} commands, seed {wishes.seed}; "
-            f"banks {', '.join(banks)}; {clerk.thrown_away} old messages thrown away"
+            f"{self.elapsed():6.1f} s  {len(story.orders)} orders in {len(story.commands)} commands, "
+            f"seed {wishes.seed}; banks {', '.join(banks)}; {clerk.thrown_away} old messages thrown away"
         )
         erp = Erp(self._reactor, self._broker, self._clock, self._run_key, self.elapsed, self._on_heard)
         play = Play(self._reactor, self._clock, self._board, story, site, self._daemon, erp, clerk, self._started_s,
@@ -278,7 +282,7 @@ class Demo:
         verdict = judge(story, [*erp.heard, *clerk.unrouted], executions, demo_evidence.journalled(site.state))
         tallies = {bank: demo_site.tell_simulator(site.control(bank), {"do": "report"}) for bank in banks}
         checks = (
-            *_promises(verdict, executions, tallies, story), stopped,
+            *_promises(verdict, executions, tallies, story), _sound(self._daemon.log), stopped,
             demo_report.leak_check(leaks, len(self._scanned(site)), len(story.numbers) + len(story.names) + 2),
         )  # fmt: skip
         facts = Facts(
@@ -316,8 +320,8 @@ class Demo:
 
     def _kill_rows(self, site: rig.Site) -> Iterator[KillRow]:
         kills = self._play.kills
-        ends_ms = [kill.at_ms for kill in kills[1:]] + [self._clock.now_ms()]
-        for kill, end_ms in zip(kills, ends_ms, strict=True):
+        next_ms = [*(kill.at_ms for kill in kills[1:]), self._clock.now_ms()]
+        for kill, end_ms in zip(kills, next_ms, strict=False):
             yield KillRow(kill, demo_evidence.taken_over(site.state, kill.at_ms, end_ms))
 
 
@@ -328,13 +332,21 @@ def _promises(
     disagreeing = sum(finding.wrong is Wrong.DISAGREES for finding in verdict.findings)
     moved = sum(one.booked is not Booked.REFUSED for one in executions)
     asked_again = sum(int(tally["duplicates"]) for tally in tallies.values())
-    yield Check("no order was carried out twice", duplicated == 0,
-                f"{len(executions)} executions in the ledgers, {moved} of them moved money; {duplicated} orders twice")  # fmt: skip
-    yield Check("no bank was sent the same reference again", asked_again == 0,
-                f"the banks met {asked_again} references they had already")  # fmt: skip
-    yield Check("every order and every command is answered for", lost == 0,
-                f"{len(story.orders)} orders, {len(story.commands)} commands; {lost} without a final word or an answer")  # fmt: skip
+    for promise, number, found in (
+        ("no order was carried out twice", duplicated,
+         f"{len(executions)} executions in the ledgers, {moved} of them moved money; {duplicated} orders twice"),
+        ("no bank was sent the same reference again", asked_again,
+         f"the banks met {asked_again} references they had already"),
+        ("every order and every command is answered for", lost,
+         f"{len(story.orders)} orders, {len(story.commands)} commands; {lost} without a final word or an answer"),
+    ):  # fmt: skip
+        yield Check(promise, number == 0, found)
     yield Check("ledgers, journal and events say the same", disagreeing == 0, f"{disagreeing} differences")
+
+
+def _sound(log: Path) -> Check:
+    found = demo_evidence.defects(log)
+    return Check("the daemon's log shows no defect of its own", not found, "; ".join(found[:3]) or "none")
 
 
 def _by_sort(verdict: Verdict) -> dict[str, Counter[str]]:
@@ -381,15 +393,15 @@ def _stories(site: rig.Site, verdict: Verdict) -> Iterator[demo_report.Story]:
     for fate in verdict.fates:
         if fate.payment is None:
             continue
-        rules = doubted.get(fate.payment, frozenset())
+        rules, settled = doubted.get(fate.payment, frozenset()), fate.told is State.SETTLED
         for why, fits in (
-            ("killed while it was being sent, then settled", "payment.taken_over" in rules and fate.told is State.SETTLED),
-            ("the bank fell silent, then settled", "payment.silent" in rules and fate.told is State.SETTLED),
-            ("hidden by the bank, then found", "payment.pending_not_found" in rules and fate.told is State.SETTLED),
+            ("killed while it was being sent, then settled", "payment.taken_over" in rules and settled),
+            ("the bank fell silent, then settled", "payment.silent" in rules and settled),
+            ("hidden by the bank, then found", "payment.pending_not_found" in rules and settled),
             ("settled, and the money came back", fate.told is State.RETURNED),
             ("in doubt, then refused by the bank", bool(rules) and fate.told is State.FAILED),
             ("still in doubt: the bank does not know it", fate.in_doubt),
-            ("published three times, paid once", fate.order.sort == "three times" and fate.told is State.SETTLED),
+            ("published three times, paid once", fate.order.sort == "three times" and settled),
             ("withdrawn before it was sent", fate.told is State.CANCELLED),
         ):  # fmt: skip
             if fits:

@@ -95,7 +95,12 @@ async def up(amqp: Amqp, clock: Clock, patience_s: float = 20.0) -> None:
         last[0] = down.reason
 
     amqp.start(on_up, on_down)
-    timer = clock.later(patience_s, lambda: usable.called or usable.errback(BrokerTrouble(last[0])))
+
+    def too_long() -> None:
+        if not usable.called:
+            usable.errback(BrokerTrouble(f"the broker cannot be used: {last[0]}"))
+
+    timer = clock.later(patience_s, too_long)
     try:
         await usable
     finally:
@@ -114,13 +119,13 @@ class Clerk:
         self._elapsed = elapsed
         self._heard_s = 0.0
         self._seen: set[str] = set()
-        self._connect = lambda prepare: connect(reactor, broker, "bankgw", "bankgw demo clerk", prepare)
-        self._prepare = topology.preparation(topology.standard(), "apply")
+        self._reactor = reactor
+        self._broker = broker
         self._amqp: Amqp | None = None
 
     async def empty(self) -> None:
         """Declare what the gateway needs, and throw away what an earlier run left in its queues."""
-        amqp = self._connect(self._prepare)
+        amqp = self._connect()
         for queue in (
             topology.MONEY_QUEUE, topology.QUERY_QUEUE, topology.PARKED_QUEUE, topology.UNROUTED_COMMANDS_QUEUE,
             topology.UNROUTED_NEWS,
@@ -134,7 +139,7 @@ class Clerk:
 
     async def watch(self) -> None:
         """From now on, take what is parked and what found no addressee."""
-        amqp = self._amqp = self._connect(self._prepare)
+        amqp = self._amqp = self._connect()
         amqp.consume(topology.PARKED_QUEUE, _AT_ONCE, self._take_parked)
         amqp.consume(topology.UNROUTED_NEWS, _AT_ONCE, self._take_unrouted)
         await up(amqp, self._clock)
@@ -143,6 +148,10 @@ class Clerk:
         """Hang up."""
         if self._amqp is not None:
             await self._amqp.close(2.0)
+
+    def _connect(self) -> Amqp:
+        prepare = topology.preparation(topology.standard(), "apply")
+        return connect(self._reactor, self._broker, "bankgw", "bankgw demo clerk", prepare)
 
     def _throw_away(self, amqp: Amqp, delivery: Delivery) -> None:
         self.thrown_away += 1
@@ -185,6 +194,7 @@ class Erp:
         self.heard: list[Heard] = []
         self.repeats = 0
         self.published = 0
+        self._ahead = 0
         self.replies_queue = f"erp-demo.{run}.replies"
         self.events_queue = f"erp-demo.{run}.events"
         self.gone_queue = f"erp-demo.{run}.gone"
@@ -208,12 +218,16 @@ class Erp:
         """Connect, and own the queues."""
         await up(self._amqp, self._clock)
 
+    def hurry(self, commands: int) -> None:
+        """Let that many commands go out at once, ahead of the pace."""
+        self._ahead += commands
+
     async def publish(self, commands: tuple[Command, ...], per_second: float) -> None:
         """Publish all of them in order, `per_second` of them; returns when the broker has confirmed the last."""
         started_s, waiting = self._clock.monotonic_s(), deque(commands)
         confirms: list[Deferred[None]] = []
         while waiting:
-            due = int((self._clock.monotonic_s() - started_s) * per_second) + 1
+            due = int((self._clock.monotonic_s() - started_s) * per_second) + 1 + self._ahead
             while waiting and len(confirms) < due:
                 confirms.append(Deferred.fromCoroutine(self._send(waiting.popleft())))
             await sleep(self._clock, 1 / min(per_second, 50.0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,8 +20,15 @@ from gateway.simbank.record import Execution, read_executions
 from protocols.canon.outcome import State
 
 JOURNAL = "journal.db"
-_SELECT = "SELECT payment, order_id, state, seq, bank, bank_ref, attempt FROM payments"
+_SELECT = """
+SELECT payment, order_id, state, seq, bank, bank_ref, attempt -
+ (SELECT count(*) FROM audit WHERE object_id = payment AND entry IN ('payment.not_sent', 'payment.replay_not_sent'))
+FROM payments
+"""
+_DEFECTS = frozenset({"lane.defect", "lane.halted", "command.defect", "question.defect", "session.keeper_failed",
+                      "twisted.failure", "daemon.fatal", "daemon.not_started"})  # fmt: skip
 _DIGITS = re.compile(rb"[0-9]{12,}")
+_TELLING = ("before", "after", "fate", "source", "reason")
 _CHARSETS = ("utf-8", "gbk", "utf-16-le")
 
 
@@ -58,8 +66,8 @@ def journalled(state: Path) -> list[Journalled]:
     if not (state / JOURNAL).exists():
         return []
     return [
-        Journalled(payment, order_id, State(name), seq, bank, reference, attempts)
-        for payment, order_id, name, seq, bank, reference, attempts in _rows(state, _SELECT)
+        Journalled(payment, order_id, State(name), seq, bank, reference, sends)
+        for payment, order_id, name, seq, bank, reference, sends in _rows(state, _SELECT)
     ]
 
 
@@ -78,18 +86,34 @@ def _steps(moments: Iterable[Moment]) -> Iterator[Step]:
     for moment in moments:
         what = moment.what
         if isinstance(what, Entry):
-            shown = " ".join(
-                f"{key}={what.detail[key]}" for key in ("before", "after", "fate", "source", "reason") if what.detail.get(key)
-            )
-            yield Step(moment.at_ms, what.entry, f"{shown} by {what.actor}")
+            shown = [f"{key}={what.detail[key]}" for key in _TELLING if what.detail.get(key)]
+            yield Step(moment.at_ms, what.entry, f"{' '.join(shown)} by {what.actor}")
         elif isinstance(what, AttemptRow):
-            yield Step(moment.at_ms, "written down, then sent", f"{len(what.wire)} bytes to port {what.port}, epoch {what.epoch}")
+            where = f"{len(what.wire)} bytes to port {what.port}, epoch {what.epoch}"
+            yield Step(moment.at_ms, "written down, then sent", where)
         elif isinstance(what, Exhibit):
             content = what.content
-            said = " ".join(filter(None, (content.code, content.note)))
-            yield Step(moment.at_ms, f"bank's word ({content.source.value})", f"{len(content.body)} bytes {said}".strip())
+            size = f"{len(content.body)} bytes" if content.body else ""
+            said = " ".join(filter(None, (size, content.code, content.note)))
+            yield Step(moment.at_ms, f"bank's word ({content.source.value})", said)
         else:
-            yield Step(moment.at_ms, "told the ERP", f"{what.headers.get('type', '')} to {what.exchange or 'reply queue'}")
+            addressee = what.exchange or "its reply queue"
+            yield Step(moment.at_ms, "told the ERP", f"{what.headers.get('type', '')} to {addressee}")
+
+
+def defects(log: Path) -> list[str]:
+    """What the daemon logged that only a defect of its own can cause, in all its lives."""
+    found = []
+    for line in log.read_text("utf-8", "replace").splitlines():
+        try:
+            said = json.loads(line)
+        except ValueError:
+            found.append(f"not a line of the log: {line[:200]}")
+            continue
+        if said.get("event") in _DEFECTS:
+            reason = str(said.get("error") or said.get("reason") or said.get("text") or "")
+            found.append(f"{said['event']} at {said.get('ts')}: {reason.splitlines()[0] if reason else '-'}")
+    return found
 
 
 def leaks(files: Iterable[Path], numbers: frozenset[str], words: frozenset[str]) -> list[Leak]:

@@ -61,7 +61,10 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """One message to publish. `expect` holds the outcomes that are right: `accepted`, an error code, or a reply's name."""
+    """One message to publish.
+
+    `expect` holds the outcomes that are right: `accepted`, an error code, or a reply's name.
+    """
 
     message_id: str
     order_id: str
@@ -277,7 +280,8 @@ class _Author:
         return self._command(order.id, SUBMIT, body, "validation")
 
     def _too_much(self, order: Order, fields: dict[str, Any]) -> Command:
-        return self._command(order.id, SUBMIT, self._json({**fields, "amount": amount_text(_TOO_MUCH_MINOR)}), "validation")
+        body = self._json({**fields, "amount": amount_text(_TOO_MUCH_MINOR)})
+        return self._command(order.id, SUBMIT, body, "validation")
 
     def _unencodable(self, order: Order, fields: dict[str, Any]) -> Command:
         # U+4DAE is in no GBK; a bank that speaks UTF-8 gets a control character, which none carries.

@@ -5,6 +5,7 @@ It ends when every order is final, or is in doubt although everything was done t
 
 from __future__ import annotations
 
+import json
 import random
 import re
 from collections import Counter
@@ -30,11 +31,13 @@ from gateway.tasks import sleep
 from protocols.canon.outcome import STATE_TABLE, State
 from protocols.twin import Booked
 
-PER_SECOND = 40.0
+PER_SECOND = 32.0
 CALM_AFTER_S = 6.0
 DOUBT_S = 12.0
 LAST_S = 90.0
+HALTED_S = 15.0
 _LOOK_EVERY_S = 0.25
+_RUSH_S = (0.1, 0.6)
 _SESSIONS = re.compile(r'^bankgw_session_up\{bank="([^"]+)",lane="[^"]+"\} ([0-9.]+)$', re.MULTILINE)
 
 
@@ -51,7 +54,10 @@ class Kill:
 
 
 class Play:
-    """See the module. `run` returns when it is over; then `kills`, `calm_s` and the ERP's memory tell what happened."""
+    """See the module. `run` returns when it is over; then `kills`, `calm_s` and the ERP's memory tell what happened.
+
+    `halted` names lanes of the present daemon that stopped for good because of a defect.
+    """
 
     def __init__(
         self, reactor: Any, clock: Clock, board: Board, story: Story, site: rig.Site, daemon: Child, erp: Erp,
@@ -60,6 +66,7 @@ class Play:
         self.kills: list[Kill] = []
         self.calm_s: float | None = None
         self.published_s: float | None = None
+        self.halted: set[str] = set()
         self._reactor = reactor
         self._clock = clock
         self._board = board
@@ -118,12 +125,14 @@ class Play:
     async def _kill_all(self) -> None:
         commands = len(self._story.commands)
         for n in range(self._kills_wanted):
-            share = (n + self._dice.uniform(0.35, 0.9)) / (self._kills_wanted + 0.2)
+            share = (n + self._dice.uniform(0.3, 0.8)) / (self._kills_wanted + 0.3)
             # Some lives end while they are still finding out what the one before left behind.
             lively = self._dice.choice((1, 30, 120))
             while self._erp.published < commands * share or self._heard_since_start < min(lively, commands // 20):
                 await sleep(self._clock, 0.02)
-            await sleep(self._clock, self._dice.uniform(0.0, 0.7))
+            # A rush of orders just before, so that the daemon dies with its hands full.
+            self._erp.hurry(commands // 12)
+            await sleep(self._clock, self._dice.uniform(*_RUSH_S))
             self._kill()
 
     def _kill(self) -> None:
@@ -133,7 +142,8 @@ class Play:
         self._sessions = {}
         self._daemon.start()
         self._board.say(
-            f"{kill.at_s:6.1f} s  kill -9 {kill.pid} with {kill.open_orders} orders under way; started again as {self._daemon.pid}"
+            f"{kill.at_s:6.1f} s  kill -9 {kill.pid} with {kill.open_orders} orders not final; "
+            f"started again as {self._daemon.pid}"
         )
 
     # ---- watching ----
@@ -184,8 +194,9 @@ class Play:
     def _over(self) -> bool:
         if self.published_s is None:
             return False
-        if self.elapsed() - self.published_s > LAST_S:
-            self._board.say(f"{self.elapsed():6.1f} s  waited {LAST_S:g} s after the last order; comparing as it is")
+        patience_s = HALTED_S if self.halted else LAST_S
+        if self.elapsed() - self.published_s > patience_s:
+            self._board.say(f"{self.elapsed():6.1f} s  {patience_s:g} s after the last order; comparing as it is")
             return True
         if len(self.kills) < self._kills_wanted or self._count_answered() < len(self._of_command):
             return False
@@ -217,9 +228,16 @@ class Play:
         port_file = self._site.state / "watch.port"
         if not port_file.exists():
             return
-        page = await fetch(self._reactor, self._clock, int(port_file.read_text("ascii") or 0), "/metrics", 1.0)
+        port = int(port_file.read_text("ascii") or 0)
+        page = await fetch(self._reactor, self._clock, port, "/metrics", 1.0)
         if page:
             self._sessions = {bank: int(float(count)) for bank, count in _SESSIONS.findall(page)}
+        ready = await fetch(self._reactor, self._clock, port, "/readyz", 1.0)
+        if ready:
+            halted = {f"{lane} {word}" for lane, word in json.loads(ready)["lanes"].items() if "halted" in word}
+            for lane in sorted(halted - self.halted):
+                self._board.say(f"{self.elapsed():6.1f} s  a lane stopped for good: {lane}")
+            self.halted = halted
 
 
 def fetch(reactor: Any, clock: Clock, port: int, path: str, patience_s: float) -> Awaitable[str]:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from html import escape
 
 from gateway.desk.demo_evidence import Leak, Step
+from gateway.desk.demo_orders import amount_text
 from gateway.desk.demo_play import Kill
 from gateway.desk.demo_verdict import Fate, Verdict, Wrong
 from protocols.canon.party import mask
@@ -17,7 +18,8 @@ _STYLE = """
 :root { color-scheme: light dark; --line: #8884; --good: #2a7d46; --bad: #b3261e; --soft: #7779; }
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }
 h1 { margin-bottom: 0; } h2 { margin-top: 2.5rem; border-bottom: 1px solid var(--line); }
-.sum { font: 600 1.05rem ui-monospace, monospace; padding: .8rem 1rem; border-left: .4rem solid var(--good); background: #8881; }
+.sum { font: 600 1.05rem ui-monospace, monospace; padding: .8rem 1rem; background: #8881; }
+.sum { border-left: .4rem solid var(--good); }
 .sum.bad { border-color: var(--bad); }
 .tiles { display: flex; flex-wrap: wrap; gap: .8rem; margin: 1.2rem 0; }
 .tile { flex: 1 1 8rem; border: 1px solid var(--line); border-radius: .5rem; padding: .6rem .9rem; }
@@ -149,7 +151,8 @@ def _tiles(facts: Facts) -> str:
         (verdict.count(Wrong.LOST), "lost"),
         (f"{facts.lasted_s:.0f} s", "from start to comparison"),
     )
-    return "<div class=tiles>" + "".join(f"<div class=tile><b>{n}</b><span>{t}</span></div>" for n, t in tiles) + "</div>"
+    inner = "".join(f"<div class=tile><b>{number}</b><span>{text}</span></div>" for number, text in tiles)
+    return f"<div class=tiles>{inner}</div>"
 
 
 def _what(facts: Facts) -> str:
@@ -158,14 +161,16 @@ def _what(facts: Facts) -> str:
     )  # fmt: skip
     return (
         "<h2>What happened</h2>"
-        f"<p>An ERP published {facts.commands} commands through RabbitMQ within {facts.published_s:.0f} s: orders in JSON "
-        "and XML, some of them invalid, some published two or three times, some again under the same id with other "
-        f"content, and questions. The gateway carried the orders over mutual TLS to {len(facts.banks)} simulated banks "
-        f"({escape(', '.join(facts.banks))}) that speak different XML dialects and misbehave by a seeded plan. It was killed "
-        f"with SIGKILL {len(facts.kills)} times and started again at once.{calm} In the end three accounts were compared line "
-        "by line: the banks' ledgers, the gateway's journal, and what the ERP was told.</p>"
-        "<p>In doubt is an answer too: the bank was asked, and does not know the payment. That is no proof that it never "
-        "will, so the gateway goes on asking and does not send again; after the bank's deadline people are called.</p>"
+        f"<p>An ERP published {facts.commands} commands through RabbitMQ within {facts.published_s:.0f} s: orders in "
+        "JSON and XML, some of them invalid, some published two or three times, some again under the same id with "
+        "other content, and questions. The gateway carried the orders over mutual TLS to "
+        f"{len(facts.banks)} simulated banks ({escape(', '.join(facts.banks))}) that speak different XML dialects and "
+        f"misbehave by a seeded plan. It was killed with SIGKILL {len(facts.kills)} times and started again at once."
+        f"{calm} In the end three accounts were compared line by line: the banks' ledgers, the gateway's journal, and "
+        "what the ERP was told.</p>"
+        "<p>In doubt is an answer too: the bank was asked, and does not know the payment. That is no proof that it "
+        "never will, so the gateway goes on asking and does not send again; after the bank's deadline people are "
+        "called. Time-outs, first enquiries and the watch for money that comes back are set to seconds here.</p>"
     )
 
 
@@ -188,8 +193,8 @@ def _kills(facts: Facts) -> str:
         again = "-" if kill.heard_s is None else f"{kill.heard_s - kill.at_s:.1f} s"
         rows.append((f"{kill.at_s:.1f} s", kill.pid, kill.published, kill.open_orders, row.doubted, again))
     note = (
-        "<p class=soft>What a killed gateway had written down as being sent is put in doubt by its next life, which asks the "
-        "bank and never sends again.</p>"
+        "<p class=soft>What a killed gateway had written down as being sent is put in doubt by its next life, which "
+        "asks the bank and never sends again.</p>"
     )
     head = ("at", "process", "commands sent by then", "orders under way", "found in sending", "heard again after")
     return "<h2>Kills</h2>" + table(head, rows) + note
@@ -200,9 +205,9 @@ def _faults(facts: Facts) -> str:
         (row.bank, row.fault.replace("_", " "), row.meaning, row.committed, _counts(row.became)) for row in facts.faults
     ]
     note = (
-        "<p class=soft>Committed counts all exchanges, enquiries too. The last column counts payments whose first exchange "
-        "the plan struck: which ones follows from the seed and their bank reference, and a reference contains the time. "
-        "A bank that signs nothing answers garbage instead of a wrong signature.</p>"
+        "<p class=soft>Committed counts all exchanges, enquiries too. The last column counts payments whose first "
+        "exchange the plan struck: which ones follows from the seed and their bank reference, and a reference contains "
+        "the time. A bank that signs nothing answers garbage instead of a wrong signature.</p>"
     )
     head = ("bank", "fault", "what the bank does", "committed", "payments struck ended")
     return "<h2>Faults of the banks</h2>" + table(head, rows) + note
@@ -214,12 +219,13 @@ def _orders(facts: Facts) -> str:
     parked = _counts(facts.parked)
     return (
         "<h2>Orders by kind</h2>" + table(("kind", "orders", "ended"), rows)
-        + "<p class=soft>Words with # tell the simulated bank's books what to do: decide late, refuse, hide the payment "
-        "from enquiries for a while, send the money back.</p>"
+        + "<p class=soft>Words with # tell the simulated bank's books what to do: decide late, refuse, hide the "
+        "payment from enquiries for a while, send the money back.</p>"
         "<h2>Questions</h2>" + table(("question", "asked", "answered"), questions)
-        + f"<p>Commands put aside for people in <code>bankgw.parked</code>: {escape(parked)}. Messages that came more than "
-        f"once under the same message id: {facts.repeats}; second answers to a command that was delivered twice: "
-        f"{facts.verdict.second_answers}.</p>"
+        + f"<p>Commands put aside for people in <code>bankgw.parked</code>: {escape(parked)}. Messages that came more "
+        f"than once under the same message id: {facts.repeats}; second answers to a command: "
+        f"{facts.verdict.second_answers}; answers in another form (JSON, XML) than the command's: "
+        f"{facts.verdict.other_form}.</p>"
     )  # fmt: skip
 
 
@@ -232,8 +238,8 @@ def _stories(facts: Facts) -> str:
         order = story.fate.order
         told = "nothing" if story.fate.told is None else story.fate.told.value
         about = (
-            f"{order.bank}, {order.amounts_minor[0] / 100:.2f} CNY from {mask(order.debtor)} to {mask(order.creditor)}, "
-            f"told {told}"
+            f"{order.bank}, {amount_text(order.amounts_minor[0])} CNY from {mask(order.debtor)} to "
+            f"{mask(order.creditor)}, told {told}"
         )
         parts.append(
             f"<details{' open' if n == 0 else ''}><summary>{escape(story.why)}: {escape(story.order_id)}</summary>"
@@ -246,8 +252,8 @@ def _environment(facts: Facts) -> str:
     rows = list(facts.environment.items())
     return (
         "<h2>Where and how to run it again</h2>" + table(("", ""), rows)
-        + f"<p>Again: <code>{escape(facts.again)}</code>. Another seed makes other orders, other faults and other moments for "
-        "the kills.</p>"
+        + f"<p>Again: <code>{escape(facts.again)}</code>. Another seed makes other orders, other faults and other "
+        "moments for the kills.</p>"
     )  # fmt: skip
 
 
@@ -255,7 +261,7 @@ def leak_check(leaks: Sequence[Leak], files: int, secrets: int) -> Check:
     """The promise about the raw files."""
     kinds = Counter(leak.file for leak in leaks)
     first = "" if not leaks else f": {leaks[0].hint} in {leaks[0].file}"
-    found = f"{secrets} account numbers, names and passwords looked for in {files} files; {len(leaks)} found{first}"
+    found = f"{secrets} of them looked for in {files} files, journal and log; {len(leaks)} found{first}"
     if len(kinds) > 1:
         found += f" ({_counts(kinds)})"
-    return Check("no account number, name or password is readable in the journal's raw files or the log", not leaks, found)
+    return Check("no account number, name or password can be read in the raw files", not leaks, found)

@@ -31,7 +31,7 @@ class Executed:
 
 @dataclass(frozen=True, slots=True)
 class Journalled:
-    """One payment as the gateway's journal has it."""
+    """One payment as the gateway's journal has it. `sends` leaves out attempts of which not one byte was written."""
 
     payment: str
     order_id: str
@@ -39,7 +39,7 @@ class Journalled:
     seq: int
     bank: str
     reference: str
-    attempts: int
+    sends: int
 
 
 class Wrong(StrEnum):
@@ -80,12 +80,17 @@ class Fate:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Every order's fate, every finding, and how often answers came more than once."""
+    """Every order's fate and every finding.
+
+    `answers` counts the answers by outcome; `second_answers` those beyond the first to one command, `other_form` those
+    in JSON to a command in XML or the other way round.
+    """
 
     fates: tuple[Fate, ...]
     findings: tuple[Finding, ...]
     answers: Mapping[str, int] = field(default_factory=dict)
     second_answers: int = 0
+    other_form: int = 0
 
     def told(self, *states: State) -> int:
         """How many orders ended in one of these states, by the ERP's account."""
@@ -167,14 +172,14 @@ class _Comparison:
             self._commands.setdefault(command.order_id, []).append(command)
         self._found: list[Finding] = []
         self._outcomes: Counter[str] = Counter()
-        self._second = 0
+        self._second = self._other_form = 0
 
     def verdict(self) -> Verdict:
         for command in self._story.commands:
             self._answered(command)
         fates = tuple(self._fate(order) for order in self._story.orders)
         self._strangers()
-        return Verdict(fates, tuple(self._found), dict(self._outcomes), self._second)
+        return Verdict(fates, tuple(self._found), dict(self._outcomes), self._second, self._other_form)
 
     def _say(self, wrong: Wrong, about: str, text: str) -> None:
         self._found.append(Finding(wrong, about, text))
@@ -188,6 +193,8 @@ class _Comparison:
             self._say(Wrong.LOST, name, f"no answer at all ({command.order_id})")
             return
         self._second += len(answers) - 1
+        if command.answer is Answer.REPLY:
+            self._other_form += sum(one.content_type != command.content_type for one in answers)
         outcomes = {outcome(one) for one in answers}
         self._outcomes.update(sorted(outcomes))
         for unexpected in sorted(outcomes - command.expect):
@@ -211,8 +218,9 @@ class _Comparison:
         return Fate(order, told, booked, payments[0] if payments else None, reference)
 
     def _refused(self, order: Order) -> State | None:
-        answers = (one for command in self._commands.get(order.id, ()) for one in self._answers.get(command.message_id, ()))
-        return State.REJECTED if any("error" in one.said for one in answers) else None
+        commands = self._commands.get(order.id, ())
+        refused = any("error" in one.said for command in commands for one in self._answers.get(command.message_id, ()))
+        return State.REJECTED if refused else None
 
     def _told_and_booked(self, order: Order, told: State | None, booked: Booked | None) -> None:
         at_bank = "the bank never got it" if booked is None else f"the bank's book says {booked.value}"
@@ -300,8 +308,8 @@ def _content_faults(order: Order, executions: Sequence[Executed], rows: Sequence
 
 def _journal_faults(events: Sequence[Heard], told: State | None, rows: Sequence[Journalled]) -> Iterator[str]:
     for row in rows:
-        if row.attempts > 1:
-            yield f"the journal sent it {row.attempts} times"
+        if row.sends > 1:
+            yield f"the journal sent it {row.sends} times"
         if events and (row.state is not told or row.seq != int(events[-1].said["seq"])):
             shown = told.value if told else "nothing"
             yield f"the journal says {row.state.value} ({row.seq}), the ERP was told {shown} ({events[-1].said['seq']})"

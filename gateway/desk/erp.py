@@ -41,7 +41,9 @@ class Heard:
     @property
     def final(self) -> bool:
         """Whether nothing more is to be waited for."""
-        return bool(self.said.get("final")) or not self.said.get("event", self.event).startswith("payment.")
+        name = str(self.said.get("event", self.event))
+        # A command refused at the door never became a payment: its reply is all there will be.
+        return bool(self.said.get("final")) or "error" in self.said or not name.startswith("payment.")
 
 
 class Unroutable(Exception):

@@ -10,7 +10,8 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timezone, UTC
+from datetime import UTC, datetime
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -163,10 +164,12 @@ def _bank(site: Site, plan: BankPlan, secrets: Path) -> str:
     table: dict[str, Any] = {"protocol": plan.bank, "options": dict(plan.options), "lanes": {"main": lane}}
     if plan.bank == "sample":
         table["option_files"] = {"bank_certificate": str(files.bank_sign_cert)}
-        lane["keys"] = {"order": {"key": {"file": str(files.gateway_sign_key)}, "certificate": str(files.gateway_sign_cert)}}
+        key = {"key": {"file": str(files.gateway_sign_key)}, "certificate": str(files.gateway_sign_cert)}
+        lane["keys"] = {"order": key}
         lane["credentials"] = {
-            "user": _secret(secrets / "sample-user", "demo"), "password": _secret(secrets / "sample-password", "demo-password"),
-        }  # fmt: skip
+            "user": _secret(secrets / "sample-user", "demo"),
+            "password": _secret(secrets / "sample-password", "demo-password"),
+        }
     return toml({"banks": {plan.bank: table}})
 
 

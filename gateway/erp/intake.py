@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from zoneinfo import ZoneInfo
 
 from twisted.python.failure import Failure
@@ -22,18 +22,19 @@ from gateway.core.hours import next_open_ms
 from gateway.core.policy import Route
 from gateway.core.states import Cancel as CancelEvent
 from gateway.core.states import Deny
-from gateway.erp import mail
+from gateway.erp import mail, repeats
 from gateway.erp.mail import Letter
 from gateway.erp.wire import Amqp, Delivery
 from gateway.journal import apply as applying
-from gateway.journal import payments, questions, refusals, telling
-from gateway.journal.payments import Admission, Admittance, Admitted
-from gateway.journal.rows import OutboxRow, PaymentRow, QuestionRow
+from gateway.journal import audit, payments, questions, refusals, telling
+from gateway.journal.payments import Admission, Admittance
+from gateway.journal.rows import PaymentRow, QuestionRow
 from gateway.journal.store import Store, StoreFailed, Tx
 from gateway.meters import Meters
 from gateway.registry import Registry, Sender
 from protocols.canon.errors import Code, Fault, FieldCode, Refusal
 from protocols.canon.order import Payment
+from protocols.canon.outcome import State
 from protocols.erp import commands, fingerprint, replies, routing, signature
 from protocols.erp.news import instant
 from protocols.erp.words import (
@@ -48,6 +49,7 @@ from protocols.erp.words import (
     TransactionsQuery,
 )
 
+_ANSWERED = "command.answered"
 _log = log.get("erp.intake")
 
 
@@ -109,6 +111,7 @@ class Intake:
         try:
             found = self._settle(delivery, letter)
             if isinstance(found, Refused):
+                type_ = found.command.value if found.command else type_
                 unit = self._refusal(delivery, letter, found)
             else:
                 command_type, sender, command = found
@@ -119,8 +122,10 @@ class Intake:
             return
         started_ms = self._clock.now_ms()
         writing = self._store.write(unit)
-        writing.addCallbacks(self._durable, self._unit_failed,
-                             callbackArgs=(delivery, type_, started_ms), errbackArgs=(delivery, letter, type_))  # fmt: skip
+        writing.addCallbacks(
+            self._durable, self._unit_failed,
+            callbackArgs=(delivery, type_, started_ms), errbackArgs=(delivery, letter, type_),
+        )  # fmt: skip
 
     # ---- what is it? ----
 
@@ -182,32 +187,72 @@ class Intake:
     def _submit(
         self, delivery: Delivery, letter: Letter, sender: Sender, order: Payment
     ) -> Callable[[Tx], _Done]:
-        route = self._registry.route_of(order.debtor.account.clear)
-        if route is None or not sender.may_use(route.account):
-            code = FieldCode.UNKNOWN_ACCOUNT if route is None else FieldCode.ACCOUNT_NOT_ALLOWED
-            detail = "no own account of the register" if route is None else f"sender {sender.name} may not use it"
-            refusal = _validation((Fault("/debtor/account", code, detail),), None)
-            return self._refusal(delivery, letter, Refused(refusal, sender, CommandType.PAYMENT_SUBMIT, order.id))
         now_ms = self._clock.now_ms()
         now = datetime.fromtimestamp(now_ms / 1000, UTC)
-        if order.valid_until is not None and order.valid_until <= now:
-            title = f"valid_until {order.valid_until.isoformat()} is past"
-            return self._refusal(delivery, letter, Refused(Refusal(Code.EXPIRED, title), sender, CommandType.PAYMENT_SUBMIT, order.id))
         today = now.astimezone(self._zone).date()
-        faults = policy.check(order, route, today)
-        if faults:
-            return self._refusal(delivery, letter, Refused(_validation(faults, route), sender, CommandType.PAYMENT_SUBMIT, order.id))
+        route = self._registry.route_of(order.debtor.account.clear)
+        refusal = self._unfit(sender, order, route, now, today)
+        if refusal is not None or route is None:
+            assert refusal is not None
+            return self._refused_order(delivery, letter, sender, order, refusal)
         admission = self._admission(letter, sender, order, route, now_ms, today.isoformat())
 
         def unit(tx: Tx) -> _Done:
+            if delivery.redelivered and self._answered(tx, letter, sender, order, admission.fingerprint):
+                return _Done("repeated")
             admitted = payments.admit(tx, admission, self._entropy)
             if admitted.kind is Admittance.CONFLICT:
-                refusal = Refusal(Code.ID_CONFLICT, _conflict(admitted, admission))
-                return self._refusal(delivery, letter, Refused(refusal, sender, CommandType.PAYMENT_SUBMIT, order.id))(tx)
+                return self._conflict(delivery, letter, sender, order, admitted.row)(tx)
             new = admitted.kind is Admittance.NEW
             return _Done(admitted.kind.value, admitted=admitted.row if new else None)
 
         return unit
+
+    def _unfit(self, sender: Sender, order: Payment, route: Route | None, now: datetime, today: date) -> Refusal | None:
+        """Why this order cannot be carried, as far as that needs no journal."""
+        if route is None or not sender.may_use(route.account):
+            code = FieldCode.UNKNOWN_ACCOUNT if route is None else FieldCode.ACCOUNT_NOT_ALLOWED
+            detail = "no own account of the register" if route is None else f"sender {sender.name} may not use it"
+            return _validation((Fault("/debtor/account", code, detail),), None)
+        if order.valid_until is not None and order.valid_until <= now:
+            return Refusal(Code.EXPIRED, f"valid_until {order.valid_until.isoformat()} is past")
+        faults = policy.check(order, route, today)
+        return _validation(faults, route) if faults else None
+
+    def _refused_order(
+        self, delivery: Delivery, letter: Letter, sender: Sender, order: Payment, refusal: Refusal
+    ) -> Callable[[Tx], _Done]:
+        """Refuse an order, unless its id is a payment's: what was accepted once is never called rejected later."""
+
+        def unit(tx: Tx) -> _Done:
+            row = payments.find(tx.conn, sender.name, order.id)
+            if row is None:
+                refused = Refused(refusal, sender, CommandType.PAYMENT_SUBMIT, order.id)
+                return self._refusal(delivery, letter, refused)(tx)
+            if row.fingerprint != fingerprint.fingerprint(order):
+                return self._conflict(delivery, letter, sender, order, row)(tx)
+            if delivery.redelivered and repeats.replied(tx, row, letter.reply):
+                return _Done("repeated")
+            telling.replay(tx, row, letter.reply)
+            audit.append(tx, f"user:{letter.user}", "order.repeated", row.payment, {"state": row.life.state.value})
+            return _Done(Admittance.REPLAYED.value)
+
+        return unit
+
+    def _answered(self, tx: Tx, letter: Letter, sender: Sender, order: Payment, print_: str) -> bool:
+        """Whether this delivery was answered in an earlier life, and only its acknowledgement was lost."""
+        row = payments.find(tx.conn, sender.name, order.id)
+        return row is not None and row.fingerprint == print_ and repeats.replied(tx, row, letter.reply)
+
+    def _conflict(
+        self, delivery: Delivery, letter: Letter, sender: Sender, order: Payment, row: PaymentRow
+    ) -> Callable[[Tx], _Done]:
+        title = (
+            f"id {order.id!r} was used on {instant(row.accepted_ms)} with other content "
+            f"(fingerprint {row.fingerprint[:15]}…, now {fingerprint.fingerprint(order)[:15]}…); nothing happened"
+        )
+        refused = Refused(Refusal(Code.ID_CONFLICT, title), sender, CommandType.PAYMENT_SUBMIT, order.id)
+        return self._refusal(delivery, letter, refused)
 
     def _admission(
         self, letter: Letter, sender: Sender, order: Payment, route: Route, now_ms: int, day: str
@@ -227,18 +272,28 @@ class Intake:
     def _cancel(
         self, delivery: Delivery, letter: Letter, sender: Sender, command: Cancel
     ) -> Callable[[Tx], _Done]:
+        key = delivery_key(delivery)
+
         def unit(tx: Tx) -> _Done:
+            if delivery.redelivered and repeats.noted(tx, key, _ANSWERED):
+                return _Done("repeated")
             row = payments.find(tx.conn, sender.name, command.id)
             if row is None:
                 refusal = Refusal(Code.UNKNOWN_PAYMENT, f"sender {sender.name} has no payment {command.id!r}")
-                return self._refusal(delivery, letter, Refused(refusal, sender, CommandType.PAYMENT_CANCEL, command.id))(tx)
-            applied = applying.apply(tx, row.payment, CancelEvent(tx.now_ms), epoch=None, actor=f"user:{letter.user}")
-            assert applied.step is not None and applied.row_after is not None
-            if any(isinstance(effect, Deny) for effect in applied.step.effects):
-                refusal = Refusal(Code.TOO_LATE, f"the payment is {row.life.state.value}; it can no longer be withdrawn")
                 refused = Refused(refusal, sender, CommandType.PAYMENT_CANCEL, command.id)
                 return self._refusal(delivery, letter, refused)(tx)
-            tx.mail(self._state(tx, letter, applied.row_after))
+            if row.life.state is State.CANCELLED:
+                self._tell_state(tx, letter, row, key)
+                return _Done("replayed")
+            applied = applying.apply(tx, row.payment, CancelEvent(tx.now_ms), epoch=None, actor=f"user:{letter.user}")
+            assert applied.step is not None
+            assert applied.row_after is not None
+            if any(isinstance(effect, Deny) for effect in applied.step.effects):
+                title = f"the payment is {row.life.state.value}; it can no longer be withdrawn"
+                refusal = Refusal(Code.TOO_LATE, title)
+                refused = Refused(refusal, sender, CommandType.PAYMENT_CANCEL, command.id)
+                return self._refusal(delivery, letter, refused)(tx)
+            self._tell_state(tx, letter, applied.row_after, key)
             return _Done("cancelled")
 
         return unit
@@ -246,7 +301,11 @@ class Intake:
     def _status(
         self, delivery: Delivery, letter: Letter, sender: Sender, command: StatusQuery
     ) -> Callable[[Tx], _Done]:
+        key = delivery_key(delivery)
+
         def unit(tx: Tx) -> _Done:
+            if delivery.redelivered and repeats.noted(tx, key, _ANSWERED):
+                return _Done("repeated")
             if command.id is not None:
                 row = payments.find(tx.conn, sender.name, command.id)
             else:
@@ -256,14 +315,15 @@ class Intake:
                 refusal = Refusal(Code.UNKNOWN_PAYMENT, f"sender {sender.name} has no such payment")
                 refused = Refused(refusal, sender, CommandType.STATUS_QUERY, command.id)
                 return self._refusal(delivery, letter, refused)(tx)
-            tx.mail(self._state(tx, letter, row))
+            self._tell_state(tx, letter, row, key)
             return _Done("answered")
 
         return unit
 
-    def _state(self, tx: Tx, letter: Letter, row: PaymentRow) -> OutboxRow:
+    def _tell_state(self, tx: Tx, letter: Letter, row: PaymentRow, key: str) -> None:
         said = replies.status_result(telling.news_of(row, replies.STATUS_RESULT, row.life.seq, row.changed_ms))
-        return mail.answer_row(tx, letter.reply, replies.STATUS_RESULT, said, row.sender, row.bank, self._entropy)
+        tx.mail(mail.answer_row(tx, letter.reply, replies.STATUS_RESULT, said, row.sender, row.bank, self._entropy))
+        audit.append(tx, f"user:{letter.user}", _ANSWERED, key, {"payment": row.payment, "state": row.life.state.value})
 
     def _question(
         self, delivery: Delivery, letter: Letter, sender: Sender, type_: CommandType,
@@ -281,6 +341,8 @@ class Intake:
                 question=key, sender=sender.name, operation=type_.value, body=delivery.body, reply=letter.reply,
                 received_ms=now_ms, expires_ms=min(asked_ms, now_ms) + command.max_wait_s * 1000,
             )  # fmt: skip
+            if delivery.redelivered and repeats.noted(tx, key, "question.answered"):
+                return _Done("repeated")
             if not questions.ask(tx, row):
                 if delivery.redelivered:
                     return _Done("repeated")
@@ -310,14 +372,15 @@ class Intake:
         sender = refused.sender.name if refused.sender else None
 
         def unit(tx: Tx) -> _Done:
-            said = replies.rejection(refused.command, refused.id, refused.refusal)
+            no = refused.refusal
+            said = replies.rejection(refused.command, refused.id, no)
             event = replies.rejection_name(refused.command)
-            reply, parked = mail.refusal(tx, letter, delivery, refused.refusal, event, said, refused.sender, self._entropy)
-            fresh = refusals.refuse(tx, key, sender, refused.refusal.code, delivery.body, reply, parked)
+            reply, parked = mail.refusal(tx, letter, delivery, no, event, said, refused.sender, self._entropy)
+            fresh = refusals.refuse(tx, key, sender, no.code, delivery.body, reply, parked)
             if not fresh and not delivery.redelivered:
                 again = f"{key}.{self._entropy.ulid(tx.now_ms)}"
-                refusals.refuse(tx, again, sender, refused.refusal.code, delivery.body, reply, parked)
-            return _Done(refused.refusal.code.value)
+                refusals.refuse(tx, again, sender, no.code, delivery.body, reply, parked)
+            return _Done(no.code.value)
 
         return unit
 
@@ -327,7 +390,9 @@ class Intake:
                    message_id=delivery.properties.message_id, action="parked in bankgw.parked")  # fmt: skip
         refusal = Refusal(Code.INTERNAL, "a fault of the gateway; the message is parked and an operator is told")
         sender = self._registry.sender_of(delivery.properties.user_id)
-        writing = self._store.write(self._refusal(delivery, letter, Refused(refusal, sender)))
+        command = None if type_ == "unknown" else CommandType(type_)
+        refused = Refused(refusal, sender, command, self._claimed(delivery) if command else None)
+        writing = self._store.write(self._refusal(delivery, letter, refused))
         writing.addCallbacks(self._durable, self._lost, callbackArgs=(delivery, type_, self._clock.now_ms()))
 
     def _unit_failed(self, failure: Failure, delivery: Delivery, letter: Letter, type_: str) -> None:
@@ -345,11 +410,14 @@ class Intake:
     def _durable(self, done: _Done, delivery: Delivery, type_: str, started_ms: int) -> None:
         self._under_way -= 1
         self._amqp.ack(delivery)
-        self._meters.commands.labels(type_, done.result).inc()
         self._meters.stage.labels("journal").observe(max(self._clock.now_ms() - started_ms, 0) / 1000)
-        if done.result in _REFUSALS:
-            self._meters.refusals.labels(done.result).inc()
-            _log.info("command.refused", type=type_, code=done.result, message_id=delivery.properties.message_id,
+        # An order over its sender's limit is a payment too, a rejected one, and a refusal to its sender.
+        said_no = done.admitted.refusal if done.admitted is not None else None
+        code = done.result if said_no is None else said_no.code.value
+        self._meters.commands.labels(type_, code).inc()
+        if code in _REFUSALS:
+            self._meters.refusals.labels(code).inc()
+            _log.info("command.refused", type=type_, code=code, message_id=delivery.properties.message_id,
                       user=delivery.properties.user_id)  # fmt: skip
         if done.admitted is not None:
             self._meters.payments.labels(done.admitted.bank, done.admitted.life.state.value).inc()
@@ -372,10 +440,3 @@ def delivery_key(delivery: Delivery) -> str:
 def _validation(faults: tuple[Fault, ...], route: Route | None) -> Refusal:
     many = "1 field" if len(faults) == 1 else f"{len(faults)} fields"
     return Refusal(Code.VALIDATION, f"{many} cannot be sent to {route.bank if route else 'any bank'}", faults)
-
-
-def _conflict(admitted: Admitted, admission: Admission) -> str:
-    return (
-        f"id {admission.order.id!r} was used on {instant(admitted.row.accepted_ms)} with other content "
-        f"(fingerprint {admitted.row.fingerprint[:15]}…, now {admission.fingerprint[:15]}…); nothing happened"
-    )

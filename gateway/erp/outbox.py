@@ -151,6 +151,12 @@ class Outbox:
             self._mark(row, Mail.PARKED)
         elif verdict.fate is Fate.LOST:
             self._known.discard(row.message_id)
+        elif verdict.fate is Fate.REFUSED:
+            # The broker breaks the channel on it each time: the journal keeps it, and a person is told.
+            _log.error("news.refused", message_id=row.message_id, exchange=row.exchange, key=row.routing_key,
+                       broker=f"{verdict.code} {verdict.text}", payment=row.payment,
+                       action="kept in the journal as parked; not published again")  # fmt: skip
+            self._mark(row, Mail.PARKED)
         else:
             self._clock.later(RETRY_S, self._again, row)
         self._pump()

@@ -12,6 +12,7 @@ from gateway.core.states import Life, Policy, Rules
 from gateway.journal import orders, schema
 from gateway.journal.rows import PaymentRow, Reply
 from gateway.journal.vault import Vault
+from protocols.canon.order import AnyOrder
 from protocols.canon.outcome import State
 
 # What an update may write; everything else is fixed when the payment is accepted.
@@ -63,7 +64,7 @@ def read(found: Any, vault: Vault) -> PaymentRow:
     said = found._mapping
     payment: str = said["payment"]
     key = payment.encode()
-    order, fingerprint = orders.read(vault.open(said["order"], b"payments/order/" + key))
+    order, fingerprint = _open_order(vault, payment, said["order"])
     text, refusal = said["bank_text"], said["refusal"]
     # The seal vouches for the order; the clear columns beside it must say the same.
     beside = (said["order_id"], said["amount_minor"], said["currency"])
@@ -80,6 +81,12 @@ def read(found: Any, vault: Vault) -> PaymentRow:
         refusal=None if refusal is None
         else orders.read_refusal(vault.open(refusal, b"payments/refusal/" + key)),
     )  # fmt: skip
+
+
+@lru_cache(maxsize=1024)
+def _open_order(vault: Vault, payment: str, sealed: bytes) -> tuple[AnyOrder, str]:
+    """An order never changes, and its payment is read several times within seconds."""
+    return orders.read(vault.open(sealed, b"payments/order/" + payment.encode()))
 
 
 def _life(said: Any) -> Life:

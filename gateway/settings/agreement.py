@@ -45,7 +45,7 @@ def _cross_check(settings: Settings) -> Iterator[Finding]:
             yield f"{at}.closed", f"must be after opened ({account.opened}); mend one of them"
     try:
         ZoneInfo(settings.zone)
-    except (OSError, ValueError):
+    except (KeyError, OSError, ValueError):
         yield "zone", f'{settings.zone!r} is no time zone; write one such as "Asia/Shanghai"'
 
 
@@ -149,12 +149,10 @@ def band_gaps(bands: tuple[Band, ...]) -> list[str]:
     if not bands:
         return []
     try:
-        edges = sorted(
-            (Money.parse(band.above).minor, Money.parse(band.upto).minor if band.upto is not None else None)
-            for band in bands
-        )  # fmt: skip
-    except (BadMoney, TypeError) as error:
+        edges = [(_minor(one.above), None if one.upto is None else _minor(one.upto)) for one in bands]
+    except BadMoney as error:
         return [f"bands cannot be ordered: {error}"]
+    edges.sort(key=lambda edge: (edge[0], edge[1] is None, edge[1] or 0))
     gaps = []
     reached: int | None = 0
     for above, upto in edges:
@@ -171,3 +169,7 @@ def band_gaps(bands: tuple[Band, ...]) -> list[str]:
     if reached is not None:
         gaps.append(f"no band covers amounts above {Money(reached)}")
     return gaps
+
+
+def _minor(amount: str) -> int:
+    return Money.parse(amount).minor

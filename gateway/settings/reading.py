@@ -149,7 +149,11 @@ def _origin_of(key: str, origin: Mapping[str, str], default: str) -> str:
 
 
 def _mistakes_of(error: ValidationError, origin: Mapping[str, str], default: str) -> Iterator[Mistake]:
-    for one in error.errors(include_url=False, include_input=False):
+    found = error.errors(include_url=False, include_input=False)
+    wrong = {one["loc"][:-1] for one in found}
+    for one in found:
+        if one["type"] == "too_short" and one["loc"] in wrong:
+            continue  # an element that is wrong was not counted; it has a line of its own
         parts = [str(part) for part in one["loc"]]
         named = parts[-1:] == ["[key]"]
         key = ".".join(parts[:-1] if named else parts) or "-"

@@ -230,6 +230,15 @@ class Bank(_Table):
     option_files: Mapping[str, File] = Field(
         {}, description="Options whose value is a file's text, such as the bank's certificate."
     )
+    enquiry_deadline_s: float | None = Field(
+        None, gt=0, description="Seconds from sending until a payment without verdict escalates; default: the bank's."
+    )
+    returns_watch_s: float | None = Field(
+        None, ge=0, description="Seconds from sending in which money may come back, which is asked; default: the bank's."
+    )
+    returns_every_s: float | None = Field(
+        None, gt=0, description="Seconds between two questions whether a settled payment is back; default: the bank's."
+    )
     lanes: Mapping[Slug, Lane] = Field(description="Its lanes by name.")
 
 

@@ -40,6 +40,8 @@ class Notify:
             return
         address = "\0" + self._address[1:] if self._address.startswith("@") else self._address
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
+            # A manager that does not read must not hold up payments: what does not fit its queue is dropped.
+            sender.setblocking(False)
             try:
                 sender.sendto(text.encode(), address)
             except OSError:

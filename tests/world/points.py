@@ -45,6 +45,23 @@ class Points:
         return False
 
 
+class At(Points):
+    """Kills at the `nth` passing of the point named `where`, once."""
+
+    def __init__(self, where: str, nth: int = 1) -> None:
+        super().__init__()
+        self.where = where
+        self.nth = nth
+
+    def hit(self, point: str) -> bool:
+        """Whether this is it."""
+        super().hit(point)
+        if self.killed is None and point == self.where and self.names[point] == self.nth:
+            self.killed = point
+            return True
+        return False
+
+
 class PointedExecutor:
     """The journal's work in the next turn of the clock, with a point before it and one after its commit."""
 

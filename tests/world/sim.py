@@ -30,7 +30,7 @@ from tests.world.world import World
 
 ORDERS = 100
 STORY_S = 1_800.0
-CALM_S = 3 * 86_400.0
+CALM_S = 7_200.0
 
 
 @dataclass(slots=True)
@@ -64,6 +64,7 @@ def tell(seed: int, folder: Path, *, orders: int = ORDERS, dedup: bool = True, w
         client.block(False)
     for _ in range(24):
         world.run(CALM_S / 24)
+    assert world.life is not None
     story.violations = violations(world) + (world.life.fatal if world.life else [])
     story.payments = len({event["payment"] for event in world.events if event.get("payment")})
     story.rules = world.rules()
@@ -82,14 +83,15 @@ def _world(seed: int, folder: Path, chance: random.Random, dedup: bool) -> World
     rates[Fault.PROBE_SILENCE] = min(rates[Fault.PROBE_SILENCE], 0.1)
     total = sum(rate for fault, rate in rates.items() if fault is not Fault.PROBE_SILENCE)
     rates = {fault: rate / max(total / 0.7, 1.0) for fault, rate in rates.items()}
-    delays = Delays(delay_s=150.0, hide_s=chance.choice((20.0, 900.0)), return_s=chance.choice((60.0, 90_000.0)))
+    delays = Delays(delay_s=150.0, hide_s=chance.choice((20.0, 900.0)), return_s=chance.choice((60.0, 900.0)))
     conduct = Conduct(
         seed=str(seed), refuse_share=chance.choice((0.0, 0.05)), late_share=chance.choice((0.0, 0.2)),
         late_refuse_share=chance.choice((0.0, 0.1)), late_s=chance.choice((5.0, 600.0)),
-        return_share=chance.choice((0.0, 0.05)), return_s=100_000.0, dedup=dedup,
+        return_share=chance.choice((0.0, 0.05)), return_s=1_000.0, dedup=dedup,
     )  # fmt: skip
     banks = chance.choice((("sample",), ("pab",), ("sample", "pab")))
-    return World(folder, seed, banks=banks, plan=FaultPlan(str(seed), rates, delays), conduct=conduct)
+    spans = {"enquiry_deadline_s": 1_800.0, "returns_watch_s": 6_000.0, "returns_every_s": 700.0}
+    return World(folder, seed, banks=banks, plan=FaultPlan(str(seed), rates, delays), conduct=conduct, spans=spans)
 
 
 def _act(world: World, chance: random.Random, story: Story, orders: int) -> None:

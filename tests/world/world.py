@@ -191,6 +191,7 @@ class World:
         conduct: Conduct = Conduct(), bank_options: Mapping[str, Any] | None = None,
         sender: Mapping[str, Any] | None = None, wrap: Callable[[Life, app.Parts], app.Parts] | None = None,
         points: Points | None = None, settings: Mapping[str, Any] | None = None,
+        spans: Mapping[str, float] | None = None,
     ) -> None:  # fmt: skip
         dsig.start()
         self.folder = folder
@@ -217,6 +218,7 @@ class World:
         self.pipes: list[End] = []
         self.credentials: Mapping[str, str] = {"user": "u", "password": "p"}
         self.dials = 0
+        self.spans = dict(spans or {})
         self.banks = {name: self._bank(name, plan or FaultPlan(str(seed), {}), conduct) for name in banks}
         self.settings = self._settings()
         migrations.upgrade(self.url)
@@ -244,7 +246,7 @@ class World:
                          for name, site in self.banks.items()],
             "senders": {"kingdee": {"users": [USER], "operations": list(OPERATIONS), "reply_to": r"erp-demo\..*",
                                     "suspected_duplicate_hours": 0, **self._sender}},
-            "banks": {name: {"protocol": name, "lanes": {"main": {
+            "banks": {name: {"protocol": name, **self.spans, "lanes": {"main": {
                 "host": "127.0.0.1", "ports": {"business": 1}, "plaintext": "loopback"}}} for name in self.banks},
         }, self._changes))  # fmt: skip
 

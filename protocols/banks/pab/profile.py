@@ -9,7 +9,7 @@ from protocols.bank import Profile, Replay, ReplayRule
 from protocols.banks.pab.options import Options
 from protocols.banks.pab.payment import PURPOSE_CHARS, VOUCHER_CHARS
 from protocols.canon.limits import AmountLimit, FieldLimit, Limits, Pace, ReferenceForm
-from protocols.canon.order import Kind
+from protocols.canon.order import Channel, Kind
 
 NEXT_DAY: Final = timedelta(hours=24)
 """An enquiry that finds nothing proves nothing before the next day (banks/COMMON-B.md 2.6)."""
@@ -53,6 +53,7 @@ def limits(options: Options) -> Limits:
     """What intake checks before it says yes."""
     return Limits(
         charset="gbk",
+        channels=frozenset(Channel) - {Channel.INSTANT},
         fields=(
             FieldLimit("/debtor/account", required=True),
             FieldLimit("/debtor/name", max_bytes=options.max_name_bytes, required=True),

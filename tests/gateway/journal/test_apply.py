@@ -220,6 +220,14 @@ def test_a_stale_epoch_changes_nothing(journal: Journal) -> None:
     assert (journal.mails, journal.works) == ([], [])
 
 
+def test_a_stale_lane_is_told_so_even_where_its_word_makes_no_sense_any_more(small: Journal) -> None:
+    row = small.admit().row
+    small.send(row, epoch=5)
+    assert small.apply(row.payment, NotSent(AT, "refused", AT), epoch=5).step is not None
+    assert small.apply(row.payment, Hold(AT, "x"), epoch=6).step is not None
+    assert small.apply(row.payment, Send(AT), epoch=5, attempt=attempt(row.payment, 2)).conflict
+
+
 def test_an_epoch_that_moved_after_the_read_is_a_conflict_too(small: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
     row = small.admit().row
     real = records.read

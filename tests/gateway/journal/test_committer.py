@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, insert, select, text
+from sqlalchemy import Engine, event, insert, select, text
 from twisted.python.failure import Failure
 
 from gateway.journal import audit, payments, schema
@@ -218,9 +218,28 @@ def test_numbers_and_audit_of_a_group_that_failed_are_not_used_twice_nor_left_ou
         for value in journal.group([draw, poison, draw]):
             if not isinstance(value, Failure):
                 drawn += value
-    assert len(drawn) == len(set(drawn)) == 20
+    other = Journal(journal.url, "n2")
+    drawn += other.do(lambda tx: draw_serials(tx, LANE, 100))
+    other.close()
+    assert len(drawn) == len(set(drawn)) == 120
     assert journal.count(schema.audit) == 10
     assert journal.read(lambda conn: audit.verify(conn, vault())) == []
+
+
+def test_a_group_that_fails_at_its_very_end_leaves_no_gap_in_the_audit(journal: Journal) -> None:
+    failed: list[str] = []
+
+    def fail_once(_conn: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if statement.startswith("UPDATE units") and not failed:
+            failed.append(statement)
+            raise ValueError("a failure after everything was written")
+
+    journal.do(put("a"))
+    event.listen(journal.engine, "before_cursor_execute", fail_once)
+    assert journal.group([put("b"), put("c")]) == ["b", "c"]
+    assert len(failed) == 1
+    assert journal.read(lambda conn: audit.verify(conn, vault())) == []
+    assert journal.count(schema.audit) == 3
 
 
 def test_numbers_are_not_given_out_again_after_a_restart(journal: Journal) -> None:

@@ -158,6 +158,32 @@ def test_two_nodes_at_once_make_one_payment_of_each_order_and_keep_the_limit(url
         node.close()
 
 
+@pytest.mark.parametrize("url", [pytest.param("postgresql", marks=pytest.mark.postgresql),
+                                 pytest.param("mariadb", marks=pytest.mark.mariadb)], indirect=True)  # fmt: skip
+def test_a_node_that_admits_at_the_same_moment_waits_for_the_others_sum(url: str) -> None:
+    allowance = Allowance("erp", per_day_minor=100, alike_hours=0)
+    first, second = Journal(url, "n1"), Journal(url, "n2")
+    for node in (first, second):
+        node.do(admit(order(f"{node.node}-before", minor=0), allowance))
+    states: list[State] = []
+    late = threading.Thread(
+        target=lambda: states.append(second.do(admit(order("late", minor=100), allowance)).row.life.state)
+    )
+
+    def unit(tx: Tx) -> State:
+        state = admit(order("early", minor=100), allowance)(tx).row.life.state
+        late.start()
+        late.join(0.5)
+        assert late.is_alive(), "it did not wait"
+        return state
+
+    assert first.do(unit) is State.READY
+    late.join()
+    assert states == [State.REJECTED]
+    for node in (first, second):
+        node.close()
+
+
 def test_the_limits_of_a_day_count_per_sender_account_and_payee(journal: Journal) -> None:
     seen: list[UsageFacts] = []
 

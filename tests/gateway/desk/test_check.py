@@ -1,0 +1,220 @@
+"""`check` finds what is wrong with what the settings name: files, keys, banks, broker, database; all at once."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sqlite3
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from gateway import app
+from gateway.desk import check, rig
+from gateway.desk.check import Findings
+from gateway.journal import migrations
+from gateway.settings import Mistake, read
+from protocols.kit import dsig
+from tests.gateway.desk import site as sites
+
+dsig.start()
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("original") / "site"
+    sites.make(folder)
+    return folder
+
+
+@pytest.fixture
+def site(original: Path, tmp_path: Path) -> rig.Site:
+    folder = tmp_path / "site"
+    shutil.copytree(original, folder)
+    for file in (folder / "bankgw.toml", *(folder / "conf.d").glob("*.toml")):
+        file.write_text(file.read_text("utf-8").replace(str(original), str(folder)), "utf-8")
+    return rig.Site(folder, sites.PLANS)
+
+
+def look(site: rig.Site, days: int = 0) -> Findings:
+    return check.findings(read(site.settings), app.load_bank, sites.NOW + timedelta(days=days))
+
+
+def edit(site: rig.Site, file: str, old: str, new: str) -> None:
+    path = site.folder / file
+    text = path.read_text("utf-8")
+    assert old in text, text
+    path.write_text(text.replace(old, new), "utf-8")
+
+
+def only(found: Findings) -> Mistake:
+    (one,) = found.mistakes
+    assert not found.unreachable
+    return one
+
+
+def test_a_good_site_has_no_mistakes_and_is_not_touched(site: rig.Site) -> None:
+    before = sorted(site.folder.rglob("*"))
+    assert look(site) == Findings((), ())
+    assert sorted(site.folder.rglob("*")) == before
+
+
+SAMPLE, PAB = "conf.d/sample.toml", "conf.d/pab.toml"
+TLS = "banks.sample.lanes.main.tls"
+
+
+def remove(name: str) -> Callable[[rig.Site], None]:
+    return lambda site: (site.folder / name).unlink()
+
+
+def put(name: str, content: str, mode: int = 0o600) -> Callable[[rig.Site], None]:
+    def change(site: rig.Site) -> None:
+        (site.folder / name).write_text(content)
+        (site.folder / name).chmod(mode)
+
+    return change
+
+
+def open_up(name: str) -> Callable[[rig.Site], None]:
+    return lambda site: (site.folder / name).chmod(0o644)
+
+
+def swap(file: str, old: str, new: str) -> Callable[[rig.Site], None]:
+    return lambda site: edit(site, file, old, new)
+
+
+def by_credential(site: rig.Site) -> None:
+    path = site.folder / "bankgw.toml"
+    text = re.sub(r'password = \{ file = "[^"]+" \}', 'password = { credential = "x" }', path.read_text("utf-8"))
+    path.write_text(text, "utf-8")
+
+
+# (what is done, file, key, words of the line)
+CASES: dict[str, tuple[Callable[[rig.Site], None], str, str, str]] = {
+    "vault_gone": (remove("secrets/vault.key"), "bankgw.toml", "journal.vault_key", "No such file"),
+    "vault_open": (open_up("secrets/vault.key"), "bankgw.toml", "journal.vault_key", "chmod 0600"),
+    "vault_empty": (put("secrets/vault.key", ""), "bankgw.toml", "journal.vault_key", "is empty"),
+    "vault_broken": (put("secrets/vault.key", "{}"), "bankgw.toml", "journal.vault_key", "not a vault key file"),
+    "password_gone": (remove("secrets/broker"), "bankgw.toml", "broker.password", "No such file"),
+    "password_open": (open_up("secrets/broker"), "bankgw.toml", "broker.password", "others than its owner"),
+    "credential": (by_credential, "bankgw.toml", "broker.password", "LoadCredential=x:"),
+    "tls_key_gone": (remove("pki/sample-client-key.pem"), SAMPLE, f"{TLS}.key", "No such file"),
+    "tls_key_open": (open_up("pki/sample-client-key.pem"), SAMPLE, f"{TLS}.key", "chmod 0600"),
+    "tls_key_other": (swap(SAMPLE, "sample-client-key", "pab-client-key"), SAMPLE, f"{TLS}.key", "does not belong to"),
+    "certificate_gone": (remove("pki/sample-client-cert.pem"), SAMPLE, f"{TLS}.certificate", "No such file"),
+    "certificate_broken": (put("pki/sample-client-cert.pem", "x"), SAMPLE, f"{TLS}.certificate", "no readable PEM"),
+    "ca_gone": (remove("pki/pab-ca-cert.pem"), PAB, "banks.pab.lanes.main.tls.ca_file", "No such file"),
+    "ca_no_root": (swap(PAB, "pab-ca-cert", "pab-server-cert"), PAB, "banks.pab.lanes.main.tls.ca_file", "bank's root"),
+    "pin": (swap(SAMPLE, 'ca_file =', 'pins = ["abc"], ca_file ='), SAMPLE, TLS, "not the base64 of a SHA-256"),
+    "versions": (swap(SAMPLE, "ca_file =", 'min_version = "1.3", max_version = "1.2", ca_file ='), SAMPLE, TLS,
+                 "min_version is above max_version"),
+    "signing_key_gone": (remove("pki/sample-gateway-sign-key.pem"), SAMPLE, "banks.sample.lanes.main.keys.order.key",
+                         "No such file"),
+    "signing_pair": (swap(SAMPLE, "sample-gateway-sign-cert", "sample-client-cert"), SAMPLE,
+                     "banks.sample.lanes.main.keys.order.certificate", "does not belong to the key"),
+    "signing_name": (swap(SAMPLE, "order =", "orders ="), SAMPLE, "banks.sample.lanes.main.keys.orders",
+         "no signing key of this name"),
+    "credentials": (swap(SAMPLE, "user = {", "usr = {"), SAMPLE, "banks.sample.lanes.main.credentials.user",
+         "sign-on needs it"),
+    "credential_gone": (remove("secrets/sample-user"), SAMPLE, "banks.sample.lanes.main.credentials.user",
+         "No such file"),
+    "protocol": (swap(PAB, 'protocol = "pab"', 'protocol = "icbc"'), PAB, "banks.pab.protocol", "no protocol icbc"),
+    "option_unknown": (swap(PAB, "enterprise_code =", "enterprise_cod ="), PAB, "banks.pab.options.enterprise_cod",
+         "no such option"),
+    "option_wrong": (swap(PAB, rig.ENTERPRISE_CODE, "12"), PAB, "banks.pab.options.enterprise_code", "20"),
+    "option_file_gone": (remove("pki/sample-bank-sign-cert.pem"), SAMPLE, "banks.sample.option_files.bank_certificate",
+                         "cannot be read"),
+    "option_file_wrong": (put("pki/sample-bank-sign-cert.pem", "x"), SAMPLE,
+         "banks.sample.option_files.bank_certificate",
+                          "signing certificate in PEM"),
+    "port_missing": (swap(PAB, "business = 1", "busyness = 1"), PAB, "banks.pab.lanes.main.ports.business",
+         "door of this name"),
+    "currency": (swap("bankgw.toml", 'bank = "pab" }', 'bank = "pab", currency = "USD" }'), "bankgw.toml",
+                 "accounts.2.currency", "pab carries CNY"),
+    "url": (swap("bankgw.toml", "[journal]", '[journal]\nurl = "mysterydb://x/y"'), "bankgw.toml", "journal.url",
+         "cannot be used"),
+    "driver": (swap("bankgw.toml", "[journal]", '[journal]\nurl = "oracle://u@h/y"'), "bankgw.toml", "journal.url",
+         "install.md"),
+    "state": (put("state", "a file"), "bankgw.toml", "state_dir", "not a folder"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("change", "file", "key", "words"), CASES.values(), ids=CASES)
+def test_each_mistake_names_file_key_and_remedy(
+    site: rig.Site, change: Callable[[rig.Site], None], file: str, key: str, words: str
+) -> None:
+    change(site)
+    found = look(site).mistakes
+    said = [one for one in found if one.key == key]
+    assert said, found
+    assert said[0].file == str(site.folder / file)
+    assert words in said[0].remedy
+    assert "\n" not in str(said[0])
+
+
+def test_mistakes_of_every_kind_come_at_once(site: rig.Site) -> None:
+    edit(site, "bankgw.toml", 'mode = "development"', 'mode = "development"\nzone = "x"')
+    remove("secrets/broker")(site)
+    remove("pki/pab-ca-cert.pem")(site)
+    edit(site, SAMPLE, "order =", "orders =")
+    keys = {one.key for one in look(site).mistakes}
+    assert keys == {
+        "zone", "broker.password", "banks.pab.lanes.main.tls.ca_file", "banks.sample.lanes.main.keys.order",
+        "banks.sample.lanes.main.keys.orders",
+    }  # fmt: skip
+
+
+def test_what_ran_out_is_said_before_the_bank_says_it(site: rig.Site) -> None:
+    keys = {one.key for one in look(site, days=400).mistakes}
+    assert {f"{TLS}.certificate", f"{TLS}.ca_file", "banks.sample.lanes.main.keys.order.certificate"} <= keys
+
+
+def test_guest_is_refused_in_production(original: Path, tmp_path: Path) -> None:
+    broker = {**sites.BROKER, "users": {"bankgw": {"user": "guest", "password": "guest"}}}
+    site = sites.make(tmp_path / "site", broker)
+    assert look(site) == Findings((), ())
+    edit(site, "bankgw.toml", 'mode = "development"', 'mode = "production"')
+    assert only(look(site)).key == "broker.user"
+
+
+def test_a_database_that_is_away_is_no_mistake(site: rig.Site) -> None:
+    edit(site, "bankgw.toml", "[journal]", '[journal]\nurl = "postgresql+psycopg://u@127.0.0.1:1/none"')
+    found = look(site)
+    assert not found.mistakes
+    (one,) = found.unreachable
+    assert one.key == "journal.url"
+    assert "start the server" in one.remedy
+
+
+def test_a_journal_from_the_future_is_refused(site: rig.Site) -> None:
+    site.state.mkdir()
+    url = f"sqlite:///{site.state}/journal.db"
+    migrations.upgrade(url)
+    assert look(site) == Findings((), ())
+    with sqlite3.connect(site.state / "journal.db") as db:
+        db.execute("update alembic_version set version_num = '9999'")
+    assert "newer than this program" in only(look(site)).remedy
+
+
+def test_a_permit_log_that_was_altered(site: rig.Site) -> None:
+    site.state.mkdir()
+    (site.state / "permits.log").write_text("lane/REF 1 1 00000000\nlane/REF 1 1 00000000\n")
+    one = only(look(site))
+    assert one.key == "state_dir"
+    assert "permits.log, line 1" in one.remedy
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_state_folder_that_is_somebody_elses(site: rig.Site) -> None:
+    site.state.mkdir(mode=0o500)
+    assert only(look(site)).key == "state_dir"
+
+
+def test_no_secret_is_ever_printed(site: rig.Site) -> None:
+    put("secrets/vault.key", '{"keys": "TOPSECRET"}')(site)
+    put("secrets/broker", "TOPSECRET", 0o644)(site)
+    put("pki/sample-client-key.pem", "TOPSECRET")(site)
+    assert "TOPSECRET" not in str(look(site))

@@ -1,0 +1,176 @@
+"""The command line: exit codes and words of every command that needs no daemon, and of those whose daemon is away."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+
+from gateway import app
+from gateway.desk import cli, codes
+from gateway.desk.world import World
+from gateway.journal import vault
+from tests.gateway.desk import site as sites
+
+
+def no_reactor() -> NoReturn:
+    raise AssertionError("this command needs no reactor")
+
+
+def world(**changed: Any) -> World:
+    given: dict[str, Any] = {
+        "version": lambda: "9.9", "environment": {}, "reactor": no_reactor, "load_bank": app.load_bank,
+        "start": lambda *_: None, "now": lambda: sites.NOW,
+    }  # fmt: skip
+    return World(**{**given, **changed})
+
+
+def bankgw(*words: Any, **changed: Any) -> int:
+    return cli.main(world(**changed), [str(word) for word in words])
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return sites.make(tmp_path_factory.mktemp("cli") / "site").settings
+
+
+def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert bankgw("--version") == codes.OK
+    assert capsys.readouterr().out == "bankgw 9.9\n"
+    assert bankgw("--help") == codes.OK
+    said = capsys.readouterr().out
+    for word in ("run", "check", "status", "orders", "lanes", "parked", "send", "simulate", "doctor", "demo", "78"):
+        assert word in said
+
+
+@pytest.mark.parametrize("words", [("nothing",), ("orders", "shwo"), ("orders", "list", "--limit", "0"), ("send",)])
+def test_a_wrong_command_line_is_2(words: Sequence[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert bankgw(*words) == codes.USAGE
+
+
+def test_check_finds_nothing_wrong(settings: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert bankgw("check", "--config", settings) == codes.OK
+    assert "no mistakes" in capsys.readouterr().out
+    assert bankgw("check", "--config", settings, "--json") == codes.OK
+    assert json.loads(capsys.readouterr().out) == {"ok": True, "mistakes": []}
+
+
+@pytest.mark.parametrize("command", ["check", "run"])
+def test_check_and_run_refuse_with_one_line_per_mistake(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site = sites.make(tmp_path / "site")
+    (site.folder / "secrets" / "broker").unlink()
+    (site.folder / "pki" / "pab-ca-cert.pem").unlink()
+    assert bankgw(command, "--config", site.settings) == codes.CONFIG
+    said = capsys.readouterr()
+    lines = said.err.splitlines()
+    assert len(lines) == 2
+    assert lines[0].startswith(f"{site.settings}: broker.password: ")
+    assert lines[1].startswith(f"{site.folder}/conf.d/pab.toml: banks.pab.lanes.main.tls.ca_file: ")
+    assert said.out == ""
+    assert not site.state.exists()
+
+
+@pytest.mark.parametrize("command", ["check", "run"])
+def test_files_that_cannot_be_settings(command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert bankgw(command, "--config", tmp_path / "none.toml") == codes.CONFIG
+    assert "create it or name another with --config" in capsys.readouterr().err
+
+
+def test_a_database_that_is_away_is_unavailable(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    site = sites.make(tmp_path / "site")
+    text = site.settings.read_text("utf-8")
+    site.settings.write_text(text.replace("[journal]", '[journal]\nurl = "postgresql+psycopg://u@127.0.0.1:1/x"'))
+    for command in ("check", "run"):
+        assert bankgw(command, "--config", site.settings) == codes.UNAVAILABLE
+        assert "journal.url" in capsys.readouterr().err
+
+
+def test_mistakes_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert bankgw("check", "--json", "--config", tmp_path / "none.toml") == codes.CONFIG
+    said = json.loads(capsys.readouterr().out)
+    assert not said["ok"]
+    assert said["mistakes"][0]["file"].endswith("none.toml")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("status",), ("drain",), ("orders", "list"), ("orders", "show", "a:b"), ("lanes", "list"), ("lanes", "resume",
+         "x"),
+     ("parked", "list"), ("orders", "release", "a:b", "--reason", "x")],
+)  # fmt: skip
+def test_without_a_daemon_it_is_69(words: Sequence[str], settings: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert bankgw(*words, "--config", settings) == codes.UNAVAILABLE
+    assert "no daemon listens at" in capsys.readouterr().err
+    assert bankgw(*words, "--socket", "/nowhere/desk.sock") == codes.UNAVAILABLE
+
+
+def test_a_vault_key_is_made_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "vault.key"
+    assert bankgw("doctor", "--make-key", path) == codes.OK
+    assert os.stat(path).st_mode & 0o777 == 0o600
+    vault.load(path)
+    before = path.read_bytes()
+    assert bankgw("doctor", "--make-key", path) == codes.REFUSED
+    assert path.read_bytes() == before
+    assert "never overwritten" in capsys.readouterr().err
+    assert bankgw("doctor", "--make-key", tmp_path / "no" / "key") == codes.FAILED
+
+
+def test_doctor_names_each_fix(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert bankgw("doctor", "--json", "--config", tmp_path / "none.toml") == codes.FAILED
+    said = json.loads(capsys.readouterr().out)
+    wrong = [line for line in said["lines"] if not line["ok"]]
+    assert [line["what"] for line in wrong if line["what"] == "settings"] == ["settings"]
+    assert all(line["fix"] for line in wrong)
+    good = {line["what"] for line in said["lines"] if line["ok"]}
+    assert {"python", "packages", "xml signatures"} <= good
+
+
+def test_banks(settings: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert bankgw("banks", "--json") == codes.OK
+    said = {one["protocol"]: one for one in json.loads(capsys.readouterr().out)}
+    assert {"pab", "sample"} <= said.keys()
+    assert "econstructed from public material" in said["pab"]["about"]
+    assert bankgw("banks", "--json", "--config", settings) == codes.OK
+    built = {one["bank"]: one for one in json.loads(capsys.readouterr().out)}
+    assert "payment" in built["pab"]["orders"]
+    assert {"balance", "lines", "fate"} <= set(built["sample"]["questions"])
+    assert built["pab"]["reconstructed"]
+    assert bankgw("banks") == codes.OK
+    assert bankgw("banks", "--config", settings) == codes.OK
+
+
+def test_topology(capsys: pytest.CaptureFixture[str]) -> None:
+    assert bankgw("topology", "export", "--vhost", "v", "--user", "gw", "--sender", "erp=a,b") == codes.OK
+    said = json.loads(capsys.readouterr().out)
+    assert {user["name"] for user in said["users"]} == {"gw", "a", "b"}
+    assert "bankgw.commands.money" in {queue["name"] for queue in said["queues"]}
+    assert bankgw("topology", "export", "--sender", "erp") == codes.USAGE
+
+
+def test_simulate_refuses_wrong_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "bank.toml"
+    assert bankgw("simulate", file, reactor=object) == codes.CONFIG
+    file.write_text('bank = "icbc"\naccounts = []\n')
+    assert bankgw("simulate", file, reactor=object) == codes.CONFIG
+    assert "icbc: bank: " in capsys.readouterr().err
+
+
+def test_send_needs_a_command_and_a_profile(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "o.json"
+    assert bankgw("send", file) == codes.USAGE
+    file.write_text('{"what": 1}')
+    assert bankgw("send", file) == codes.USAGE
+    assert "payment.submit" in capsys.readouterr().err
+    file.write_text('{"amount": "1.00"}')
+    assert bankgw("send", file, "--profile", tmp_path / "erp.toml", reactor=object) == codes.CONFIG
+    (tmp_path / "erp.toml").write_text('user = "erp"\nqueue = 5\n')
+    assert bankgw("send", file, "--profile", tmp_path / "erp.toml", reactor=object) == codes.CONFIG
+    keys = [line.split(": ")[1] for line in capsys.readouterr().err.splitlines() if "erp.toml" in line]
+    assert {"password", "queue"} <= set(keys)

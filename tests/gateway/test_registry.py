@@ -1,0 +1,117 @@
+"""The register: accounts lead to banks and lanes, broker users to senders, and renaming a user changes nothing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from gateway import registry
+from gateway.core.states import Policy
+from gateway.settings import Settings
+from protocols.bank import Bank
+from protocols.banks import pab
+from protocols.canon.order import Kind
+
+OWN, OTHER = "0000000000000000017", "0000000000000000018"
+
+
+def settings(**senders: Any) -> Settings:
+    return Settings.model_validate({
+        "broker": {"password": {"file": "b"}}, "journal": {"vault_key": {"file": "v"}},
+        "accounts": [
+            {"number": OWN, "name": "示例甲公司", "company": "jia", "bank": "pab"},
+            {"number": OTHER, "name": "示例乙公司", "company": "yi", "bank": "pab", "lane": "second"},
+        ],
+        "banks": {"pab": {"protocol": "pab", "lanes": {
+            name: {"host": "127.0.0.1", "ports": {"business": 1}, "plaintext": "loopback"} for name in ("main",
+                 "second")
+        }}},
+        "senders": senders or {"erp": {"users": ["erp"], "operations": ["payment.submit"]}},
+    })  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def bank() -> Bank:
+    return pab.build({"enterprise_code": "00000000000000000001"})
+
+
+def test_an_account_leads_to_its_bank_and_lane(bank: Bank) -> None:
+    made = registry.build(settings(), {"pab": bank})
+    first, second = made.route_of(OWN), made.route_of(OTHER)
+    assert first is not None
+    assert second is not None
+    assert (first.bank, first.lane, first.company, first.currency) == ("pab", "pab.main", "jia", "CNY")
+    assert second.lane == "pab.second"
+    assert Kind.PAYMENT in first.kinds
+    assert made.route_of("0000000000000000099") is None
+    assert made.holders[OWN] == "示例甲公司"
+
+
+def test_identity_is_the_sender_not_the_user(bank: Bank) -> None:
+    table = {"users": ["old"], "operations": ["payment.submit"]}
+    before = registry.build(settings(kingdee=table), {"pab": bank})
+    after = registry.build(settings(kingdee={**table, "users": ["new", "newer"]}), {"pab": bank})
+    was, old = before.sender_of("old"), after.sender_of("old")
+    now = [after.sender_of("new"), after.sender_of("newer")]
+    assert old is None
+    assert was is not None
+    assert [one.name for one in now if one is not None] == ["kingdee", "kingdee"]
+    assert now[0] is not None
+    assert replace(now[0]) == was
+
+
+def test_rights(bank: Bank) -> None:
+    made = registry.build(settings(
+        all={"users": ["a"], "operations": ["payment.submit"]},
+        one={"users": ["b"], "operations": ["balance.query"], "accounts": [OWN], "anonymous": True,
+             "reply_to": "b\\..+"},
+    ), {"pab": bank})  # fmt: skip
+    everything, single = made.senders["all"], made.senders["one"]
+    assert everything.may_use(OWN)
+    assert everything.may_use(OTHER)
+    assert single.may_use(OWN)
+    assert not single.may_use(OTHER)
+    assert single.operations == {"balance.query"}
+    assert single.reply_to.fullmatch("b.x")
+    assert not everything.reply_to.fullmatch("b.x")
+    assert made.sender_of(None) is single
+    assert made.sender_of("nobody") is None
+
+
+def test_without_an_anonymous_sender_nobody_is_one(bank: Bank) -> None:
+    assert registry.build(settings(), {"pab": bank}).sender_of(None) is None
+
+
+def test_limits_and_bands_become_minor_units(bank: Bank) -> None:
+    made = registry.build(settings(erp={
+        "users": ["erp"], "operations": ["payment.submit"], "limits": {"per_payment": "5000", "per_day": "10000.5"},
+        "bands": [{"upto": "100", "action": "release"}, {"above": "100", "action": "hold"}], "new_payee_hold": True,
+    }), {"pab": bank})  # fmt: skip
+    allowance = made.senders["erp"].allowance
+    assert (allowance.per_payment_minor, allowance.per_day_minor) == (500_000, 1_000_050)
+    assert [(band.above_minor, band.upto_minor, band.hold) for band in allowance.bands] == [
+        (0, 10_000, False), (10_000, None, True)]  # fmt: skip
+    assert allowance.hold_new_payee
+    assert allowance.alike_hours == 24
+
+
+def test_the_hmac_key_is_read_once(bank: Bank, tmp_path: Path) -> None:
+    (tmp_path / "key").write_bytes(b"secret\n")
+    table = {"users": ["erp"], "operations": ["payment.submit"], "hmac_key": {"file": str(tmp_path / "key")}}
+    made = registry.build(settings(erp=table), {"pab": bank})
+    assert made.senders["erp"].hmac_key == b"secret"
+
+
+def test_rules_are_the_banks_in_milliseconds(bank: Bank) -> None:
+    made = registry.build(settings(), {"pab": bank})
+    route = made.route_of(OWN)
+    assert route is not None
+    rules = made.rules_of(route, Kind.PAYMENT)
+    assert rules.replay is Policy(bank.profile.replay[Kind.PAYMENT].policy.value)
+    assert rules.deadline_ms == int(bank.profile.enquiry_deadline.total_seconds() * 1000)
+    assert rules.returns_every_ms == int(bank.profile.returns_every.total_seconds() * 1000)
+    # What the bank's profile does not name is never sent again.
+    assert made.rules_of(route, cast(Any, Kind.COLLECTION)).replay is Policy.NEVER

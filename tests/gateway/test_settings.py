@@ -1,0 +1,254 @@
+"""Settings: everything that can be wrong in the files is one line with file, key and remedy."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from gateway.settings import BadSettings, Band, Mistake, band_gaps, load, read, socket_of
+
+MAIN = """
+state_dir = "state"
+[broker]
+password = { file = "broker" }
+[journal]
+vault_key = { file = "vault" }
+[[accounts]]
+number = "0000000000000000017"
+name = "示例甲公司"
+company = "jia"
+bank = "pab"
+[senders.erp]
+users = ["erp"]
+operations = ["payment.submit"]
+"""
+BANK = """
+[banks.pab]
+protocol = "pab"
+[banks.pab.lanes.main]
+host = "127.0.0.1"
+ports = { business = 7070 }
+plaintext = "loopback"
+"""
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Callable[..., Path]:
+    """`site(main, bank, more)`: write the files, return the main one."""
+
+    def write(main: str = MAIN, bank: str = BANK, **more: str) -> Path:
+        (tmp_path / "conf.d").mkdir(exist_ok=True)
+        (tmp_path / "bankgw.toml").write_text(main, "utf-8")
+        (tmp_path / "conf.d" / "pab.toml").write_text(bank, "utf-8")
+        for name, text in more.items():
+            (tmp_path / "conf.d" / f"{name}.toml").write_text(text, "utf-8")
+        return tmp_path / "bankgw.toml"
+
+    return write
+
+
+def mistakes(path: Path, environment: dict[str, str] | None = None) -> tuple[Mistake, ...]:
+    with pytest.raises(BadSettings) as caught:
+        load(path, environment)
+    assert str(caught.value) == "\n".join(f"{one.file}: {one.key}: {one.remedy}" for one in caught.value.mistakes)
+    return caught.value.mistakes
+
+
+def test_good_settings(site: Callable[..., Path], tmp_path: Path) -> None:
+    settings = load(site())
+    assert settings.mode == "development"
+    assert settings.state_dir == tmp_path / "state"
+    assert settings.broker.password.path() == tmp_path / "broker"
+    assert settings.desk_socket() == tmp_path / "state" / "desk.sock"
+    assert settings.journal_url() == f"sqlite:///{tmp_path}/state/journal.db"
+    assert settings.banks["pab"].lanes["main"].ports == {"business": 7070}
+
+
+def without(text: str, line: str) -> str:
+    assert line in text
+    return text.replace(line, "")
+
+
+# (main file, bank file, where: m or b, key, words of the remedy)
+CASES: list[tuple[str, str, str, str, str, str]] = [
+    ("unknown_key", MAIN + "sent_event = true", BANK, "m", "senders.erp.sent_event", "no such setting"),
+    ("unknown_table", MAIN + "[brocker]\nhost = 'x'", BANK, "m", "brocker", "no such setting"),
+    ("unknown_bank_key", MAIN, BANK + "hots = 'x'", "b", "banks.pab.lanes.main.hots", "no such setting"),
+    ("no_broker", without(MAIN, '[broker]\npassword = { file = "broker" }'), BANK, "m", "broker", "required"),
+    ("no_vault", without(MAIN, 'vault_key = { file = "vault" }'), BANK, "m", "journal.vault_key", "required"),
+    ("no_host", MAIN, without(BANK, 'host = "127.0.0.1"'), "b", "banks.pab.lanes.main.host", "required"),
+    ("two_places", MAIN.replace('{ file = "broker" }', '{ file = "b", credential = "b" }'), BANK,
+     "m", "broker.password", "exactly one of `file` and `credential`"),
+    ("no_place", MAIN.replace('{ file = "broker" }', "{}"), BANK, "m", "broker.password", "exactly one"),
+    ("secret_in_clear", MAIN.replace('{ file = "broker" }', '"hunter2"'), BANK, "m", "broker.password", "a table"),
+    ("mode", 'mode = "live"\n' + MAIN, BANK, "m", "mode", "'development' or 'production'"),
+    ("node", 'node = "GW 1"\n' + MAIN, BANK, "m", "node", "lower-case letters"),
+    ("port_text", MAIN + '[watch]\nport = "many"', BANK, "m", "watch.port", "whole number"),
+    ("port_high", MAIN + "[watch]\nport = 70000", BANK, "m", "watch.port", "at most 65535"),
+    ("lane_port", MAIN, BANK.replace("7070", "0"), "b", "banks.pab.lanes.main.ports.business", "1 to 65535"),
+    ("drain", "drain_s = 0\n" + MAIN, BANK, "m", "drain_s", "more than 0"),
+    ("level", MAIN + '[log]\nlevel = "loud"', BANK, "m", "log.level", "'debug'"),
+    ("switch", MAIN + "anonymous = 'maybe'", BANK, "m", "senders.erp.anonymous", "true or false"),
+    ("not_a_list", MAIN.replace('["erp"]', '"erp"'), BANK, "m", "senders.erp.users", "list in brackets"),
+    ("no_users", MAIN.replace('["erp"]', "[]"), BANK, "m", "senders.erp.users", "at least 1"),
+    ("operation", MAIN.replace("payment.submit", "payment.send"), BANK, "m", "senders.erp.operations.0",
+         "payment.submit"),
+    ("amount_number", MAIN + "limits = { per_day = 500 }", BANK, "m", "senders.erp.limits.per_day", "text in quotes"),
+    ("amount_form", MAIN + 'limits = { per_day = "5,000" }', BANK, "m", "senders.erp.limits.per_day", "50000.00"),
+    ("amount_currency", MAIN + 'limits = { per_day = "1.001" }', BANK, "m", "senders.erp.limits.per_day",
+         "no amount of CNY"),
+    ("pattern", MAIN + 'reply_to = "("', BANK, "m", "senders.erp.reply_to", "regular expression"),
+    ("stranger_account", MAIN + 'accounts = ["0000000000000000099"]', BANK, "m", "senders.erp.accounts", "…0099"),
+    ("band_gap", MAIN + 'bands = [{ upto = "10", action = "release" }]', BANK, "m", "senders.erp.bands", "above 10.00"),
+    ("number_form", MAIN.replace("0000000000000000017", "0000 17"), BANK, "m", "accounts.0.number", "without blanks"),
+    ("currency", MAIN.replace('bank = "pab"', 'bank = "pab"\ncurrency = "yuan"'), BANK, "m", "accounts.0.currency",
+     "three capital letters"),
+    ("bank", MAIN.replace('bank = "pab"', 'bank = "icbc"'), BANK, "m", "accounts.0.bank", "name one of pab"),
+    ("lane", MAIN.replace('bank = "pab"', 'bank = "pab"\nlane = "b"'), BANK, "m", "accounts.0.lane",
+         "name one of main"),
+    ("date", MAIN.replace('bank = "pab"', 'bank = "pab"\nopened = "soon"'), BANK, "m", "accounts.0.opened", "a date"),
+    ("closed", MAIN.replace('bank = "pab"', 'bank = "pab"\nopened = 2026-02-01\nclosed = 2026-01-01'), BANK,
+     "m", "accounts.0.closed", "after opened"),
+    ("zone", 'zone = "Asia/Pekin"\n' + MAIN, BANK, "m", "zone", "Asia/Shanghai"),
+    ("plain", MAIN, without(BANK, 'plaintext = "loopback"'), "b", "banks.pab.lanes.main.tls", "add a [tls] table"),
+    ("not_loopback", MAIN, BANK.replace("127.0.0.1", "192.0.2.7"), "b", "banks.pab.lanes.main.plaintext",
+         "not loopback"),
+    ("no_lanes", MAIN, '[banks.pab]\nprotocol = "pab"\nlanes = {}', "b", "banks.pab.lanes", "at least one lane"),
+    ("pin_only", MAIN, without(BANK, 'plaintext = "loopback"') + '[banks.pab.lanes.main.tls]\nca_file = "a"\n'
+     'certificate = "b"\nkey = { file = "c" }\nname_check = "pin-only"', "b", "banks.pab.lanes.main.tls",
+          "needs at least one pin"),
+    ("production_amqp", 'mode = "production"\n' + MAIN.replace("[broker]", '[broker]\nhost = "mq.example"'), BANK,
+     "m", "broker.tls", "leaves this machine"),
+    ("production_database", 'mode = "production"\n' + MAIN.replace("[journal]",
+         '[journal]\nurl = "postgresql://db/b"'), BANK,
+     "m", "journal.password", "password's file"),
+    ("management", MAIN.replace("[broker]", '[broker]\nmanagement_url = "mq:15672"'), BANK, "m",
+         "broker.management_url",
+     "http://user"),
+    ("socket", MAIN + f'[desk]\nsocket = "{"s" * 120}"', BANK, "m", "desk.socket", "shorter path"),
+    ("bank_name", MAIN.replace('"pab"', '"PAB"'), BANK.replace("banks.pab", "banks.PAB"), "b", "banks.PAB",
+         "its name is wrong"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("main", "bank", "where", "key", "remedy"), [case[1:] for case in CASES], ids=[c[0] for c in CASES]
+)
+def test_each_mistake_names_file_key_and_remedy(
+    site: Callable[..., Path], main: str, bank: str, where: str, key: str, remedy: str
+) -> None:
+    path = site(main, bank)
+    file = str(path) if where == "m" else str(path.parent / "conf.d" / "pab.toml")
+    found = mistakes(path)
+    assert [(one.file, one.key) for one in found if one.key == key] == [(file, key)], found
+    said = next(one.remedy for one in found if one.key == key)
+    assert remedy in said
+    assert "\n" not in str(found[0])
+    assert "hunter2" not in str(found)
+
+
+def test_all_mistakes_at_once(site: Callable[..., Path]) -> None:
+    main = MAIN.replace('"payment.submit"', '"payment.send"') + "[watch]\nport = 70000\n[desk]\nhost = 1"
+    keys = {one.key for one in mistakes(site(main, BANK.replace("plaintext", "plain")))}
+    assert keys == {"senders.erp.operations.0", "watch.port", "desk.host", "banks.pab.lanes.main.plain"}
+    keys = {one.key for one in mistakes(site('zone = "x"\n' + MAIN.replace('bank = "pab"', 'bank = "b"'), BANK))}
+    assert keys == {"zone", "accounts.0.bank"}
+
+
+def test_a_user_speaks_for_one_sender(site: Callable[..., Path]) -> None:
+    more = '[senders.other]\nusers = ["erp"]\noperations = ["status.query"]'
+    (one,) = mistakes(site(MAIN, BANK, other=more))
+    assert (one.key, Path(one.file).name) == ("senders.other.users", "other.toml")
+    assert "speaks for sender 'erp' already" in one.remedy
+
+
+def test_one_account_stands_once_over_all_files(site: Callable[..., Path]) -> None:
+    again = '[[accounts]]\nnumber = "0000000000000000017"\nname = "乙"\ncompany = "yi"\nbank = "pab"'
+    (one,) = mistakes(site(MAIN, BANK, again=again))
+    assert (one.key, Path(one.file).name) == ("accounts.1.number", "again.toml")
+    assert "accounts.0" in one.remedy
+
+
+def test_a_key_may_stand_in_one_file_only(site: Callable[..., Path]) -> None:
+    (one,) = mistakes(site(MAIN, BANK, z='state_dir = "elsewhere"'))
+    assert one.key == "state_dir"
+    assert Path(one.file).name == "z.toml"
+    assert "bankgw.toml already; keep one" in one.remedy
+
+
+def test_files_that_cannot_be_read(site: Callable[..., Path], tmp_path: Path) -> None:
+    (one,) = mistakes(tmp_path / "no" / "bankgw.toml")
+    assert "No such file" in one.remedy
+    path = site("mode = \n[")
+    (one,) = mistakes(path)
+    assert (one.file, one.key) == (str(path), "line 1")
+    assert "not TOML" in one.remedy
+    path.write_bytes("node = '甲'".encode("gb18030"))
+    (one,) = mistakes(path)
+    assert re.fullmatch(r"byte \d+", one.key)
+    assert "UTF-8" in one.remedy
+
+
+def test_the_environment_overrides_plain_values(site: Callable[..., Path]) -> None:
+    path = site()
+    settings = load(path, {"BANKGW__WATCH__PORT": "1", "BANKGW__NODE": "gw9", "BANKGW_CONFIG": "x"})
+    assert (settings.watch.port, settings.node) == (1, "gw9")
+    (one,) = mistakes(path, {"BANKGW__WATCH__PORT": "low"})
+    assert one.file == "environment variable BANKGW__WATCH__PORT"
+    for name in ("BANKGW__BROKER", "BANKGW__STATE_DIR__X", "BANKGW__ACCOUNTS"):
+        (one,) = mistakes(path, {name: "1"})
+        assert one.file == f"environment variable {name}"
+        assert "unset it" in one.remedy
+
+
+def test_credentials_are_where_the_service_manager_puts_them(
+    site: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", "/run/c")
+    settings = load(site(MAIN.replace('file = "vault"', 'credential = "vault"')))
+    assert settings.journal.vault_key.path() == Path("/run/c/vault")
+
+
+def test_limits_count_in_one_currency(site: Callable[..., Path]) -> None:
+    usd = '[[accounts]]\nnumber = "0000000000000000018"\nname = "乙"\ncompany = "yi"\nbank = "pab"\ncurrency = "USD"'
+    (one,) = mistakes(site(MAIN + 'limits = { per_day = "5" }', BANK, usd=usd))
+    assert one.key == "senders.erp"
+    assert "CNY, USD" in one.remedy
+    load(site(MAIN + 'accounts = ["0000000000000000018"]\nlimits = { per_day = "5" }', BANK, usd=usd))
+
+
+def test_the_socket_is_known_however_wrong_the_rest_is(site: Callable[..., Path], tmp_path: Path) -> None:
+    path = site(MAIN.replace("[broker]", "[brocker]"))
+    assert socket_of(path) == tmp_path / "state" / "desk.sock"
+    assert socket_of(site(MAIN + '[desk]\nsocket = "d.sock"')) == tmp_path / "d.sock"
+    assert socket_of(site(without(MAIN, 'state_dir = "state"'))) == Path("/var/lib/bankgw/desk.sock")
+
+
+def test_read_gives_settings_beside_their_disagreements(site: Callable[..., Path]) -> None:
+    loaded = read(site('zone = "x"\n' + MAIN))
+    assert [one.key for one in loaded.mistakes] == ["zone"]
+    assert loaded.settings.zone == "x"
+    assert loaded.mistake("banks.pab.lanes.main.tls.ca_file", "r").file.endswith(os.path.join("conf.d", "pab.toml"))
+
+
+@pytest.mark.parametrize(
+    ("bands", "said"),
+    [
+        ([("0", None)], []),
+        ([("0", "10"), ("10", None)], []),
+        ([("10", None), ("0", "10")], []),
+        ([("0", "10"), ("20", None)], ["no band covers amounts above 10.00 up to 20.00"]),
+        ([("0", "20"), ("10", None)], ["two bands cover amounts above 10.00 up to 20.00"]),
+        ([("5", None)], ["no band covers amounts above 0.00 up to 5.00"]),
+        ([("0", "10")], ["no band covers amounts above 10.00"]),
+        ([("0", None), ("10", None)], ["a band above 10.00 lies behind one without end"]),
+        ([("0", "0"), ("0", None)], ["the band above 0.00 ends at or before its start"]),
+    ],
+)
+def test_bands_cover_every_amount_once(bands: list[tuple[str, str | None]], said: list[str]) -> None:
+    made = tuple(Band(above=above, upto=upto, action="hold") for above, upto in bands)
+    assert band_gaps(made) == said

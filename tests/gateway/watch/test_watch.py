@@ -1,0 +1,243 @@
+"""The watch over a whole gateway: gauges that follow the journal, a watchdog fed only by a journal that writes."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from twisted.internet.defer import fail
+
+from gateway.journal import outbox
+from gateway.journal.executor import InlineExecutor
+from gateway.journal.rows import OutboxRow
+from gateway.simbank.faults import Fault, Script, Scripted
+from gateway.watch import watch as watching
+from gateway.watch.counts import count
+from gateway.watch.health import readiness
+from gateway.watch.notify import Notify
+from gateway.watch.watch import Sights, Watch
+from tests.world.world import World
+
+HOLD = {"bands": [{"upto": "1000", "action": "release"}, {"above": "1000", "action": "hold"}]}
+
+
+class Manager:
+    """The service manager's end of NOTIFY_SOCKET."""
+
+    def __init__(self, path: str) -> None:
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.socket.bind(path)
+        self.socket.setblocking(False)
+
+    def heard(self) -> list[str]:
+        said = []
+        while True:
+            try:
+                said.append(self.socket.recv(4096).decode())
+            except BlockingIOError:
+                return said
+
+
+class Port:
+    def __init__(self) -> None:
+        self.open = True
+
+    def getHost(self) -> Any:  # noqa: N802 - the name is Twisted's
+        return type("Host", (), {"port": 9999})
+
+    async def stopListening(self) -> None:  # noqa: N802 - the name is Twisted's
+        self.open = False
+
+
+class Reactor:
+    def __init__(self) -> None:
+        self.port = Port()
+
+    def listenTCP(self, _port: int, _site: Any, interface: str) -> Port:  # noqa: N802 - the name is Twisted's
+        return self.port
+
+
+class Watched:
+    def __init__(self, folder: Path, **options: Any) -> None:
+        self.world = World(folder, **options)
+        life = self.world.start()
+        self.life = life
+        self.manager = Manager(str(folder / "notify"))
+        self.certificates = {("sample", "client"): 1_900_000_000.0}
+        self.age_s: float | None = None
+        parts = life.gateway.parts
+        self.sights = Sights(
+            parts.store, parts.amqp, life.gateway.lanes, life.meters, lambda: life.gateway.draining,
+            lambda: self.age_s, lambda: self.certificates,
+        )  # fmt: skip
+        self.reactor = Reactor()
+        notify = Notify({"NOTIFY_SOCKET": str(folder / "notify"), "WATCHDOG_USEC": "30000000"})
+        self.watch = Watch(self.reactor, self.sights, parts.clock, notify, InlineExecutor(parts.clock))
+
+    def run(self, seconds: int) -> list[str]:
+        """Let time pass; what the manager heard meanwhile. Its queue holds few messages."""
+        said = []
+        for _ in range(seconds):
+            self.world.run(1)
+            said += self.manager.heard()
+        return said
+
+    def value(self, name: str, **labels: str) -> float | None:
+        return self.life.meters.registry.get_sample_value(name, labels)
+
+
+@pytest.fixture
+def watched(tmp_path: Path) -> Iterator[Watched]:
+    made = Watched(tmp_path, sender=HOLD)
+    yield made
+    made.manager.socket.close()
+    if made.world.life is not None:
+        made.world.crash()
+
+
+def test_ready_is_said_once_and_the_watchdog_is_fed(watched: Watched, tmp_path: Path) -> None:
+    assert watched.watch.start("127.0.0.1", 0, tmp_path / "watch.port") == 9999
+    assert (tmp_path / "watch.port").read_text() == "9999\n"
+    said = watched.run(10)
+    assert len([one for one in said if one.startswith("READY=1")]) == 1
+    assert 9 <= said.count("WATCHDOG=1") <= 12
+    assert watched.watch.ready().ready
+    assert "STATUS=0 messages waiting, 0 payments in doubt" in said
+
+
+def test_a_journal_that_does_not_write_starves_the_watchdog(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watched.watch.start("127.0.0.1", 0)
+    assert "WATCHDOG=1" in watched.run(5)
+    monkeypatch.setattr(watched.life.store, "write", lambda unit: fail(RuntimeError("the disk is gone")))
+    assert "WATCHDOG=1" not in watched.run(int(watching.STALE_S) + 5)
+    assert "the journal has not written lately" in watched.watch.ready().reasons
+
+
+def test_gauges_follow_the_journal(tmp_path: Path) -> None:
+    plan = Script([Scripted(Fault.DROP_AFTER)])
+    watched = Watched(tmp_path, sender=HOLD, plan=plan, bank_options={"first_enquiry_s": 600.0})
+    world = watched.world
+    watched.watch.start("127.0.0.1", 0)
+    world.run(1)
+    world.submit("AP-1")
+    world.submit("AP-2", 200_000)
+    watched.age_s = 3.0
+    world.run(8)
+    assert world.last("AP-1")["state"] == "in_doubt"
+    assert watched.value("bankgw_payments_in_doubt", bank="sample") == 1
+    oldest = watched.value("bankgw_payment_in_doubt_oldest_timestamp_seconds", bank="sample")
+    assert oldest is not None
+    assert 0 <= world.clock.seconds() - oldest < 10
+    assert watched.value("bankgw_payments_held", bank="sample") == 1
+    assert watched.value("bankgw_lane_work", lane="sample.main", work="enquire") == 1
+    assert watched.value("bankgw_outbox_depth") == 0
+    assert watched.value("bankgw_certificate_not_after_timestamp_seconds", bank="sample", role="client") == 1.9e9
+    canary = watched.value("bankgw_canary_last_success_timestamp_seconds")
+    assert canary is not None
+    assert 3 <= world.clock.seconds() - canary <= 5
+    world.run(700)
+    assert world.last("AP-1")["state"] == "settled"
+    assert watched.value("bankgw_payments_in_doubt", bank="sample") == 0
+    assert watched.value("bankgw_payment_in_doubt_oldest_timestamp_seconds", bank="sample") == 0
+    watched.manager.socket.close()
+    world.crash()
+
+
+def test_waiting_and_parked_messages_are_counted(watched: Watched) -> None:
+    world, store = watched.world, watched.life.store
+    watched.watch.start("127.0.0.1", 0)
+    world.run(1)
+    world.command("payment.submit", world.order("AP-1"), reply_to="erp-demo.gone")
+    world.run(10)
+    assert watched.value("bankgw_messages_parked") == 1
+    row = OutboxRow("m-1", "gw1", "x", "k", b"", created_ms=1_795_000_000_000)
+    store.write(lambda tx: tx.conn.execute(outbox._INSERT, [outbox._columns(row, tx.vault)]).rowcount)
+    world.run(6)
+    assert watched.value("bankgw_outbox_depth") == 1
+    assert watched.value("bankgw_outbox_oldest_timestamp_seconds") == 1_795_000_000.0
+
+
+def test_counting_uses_indexes(watched: Watched) -> None:
+    world, store = watched.world, watched.life.store
+    world.run(2)
+    plans: list[str] = []
+
+    def explain(conn: Any) -> None:
+        execute = conn.execute
+
+        def explained(statement: Any, *rest: Any) -> Any:
+            text = str(statement.compile(conn.engine, compile_kwargs={"literal_binds": True}))
+            plans.extend(row[3] for row in conn.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}"))
+            return execute(statement, *rest)
+
+        conn.execute = explained
+        count(conn)
+
+    store.read(explain)
+    world.run(1)
+    big = [plan for plan in plans if "payments" in plan or "outbox" in plan]
+    assert len(big) >= 4
+    assert all(plan.startswith("SEARCH") for plan in big), plans
+
+
+def test_stopping_is_told_and_still_alive_until_the_end(watched: Watched) -> None:
+    watched.watch.start("127.0.0.1", 0)
+    watched.run(3)
+    watched.watch.leaving()
+    said = watched.run(3)
+    assert said[0].startswith("STOPPING=1")
+    assert "WATCHDOG=1" in said
+    assert "stopping" in watched.watch.ready().reasons
+
+
+def test_readiness_says_everything_that_is_missing(watched: Watched) -> None:
+    gateway = watched.life.gateway
+    amqp, lanes = gateway.parts.amqp, gateway.lanes
+    before = readiness(lambda: False, amqp, lanes, stopping=False)
+    assert before.reasons == (
+        "the journal has not written lately", "the broker is not consumed", "no lane is ready")  # fmt: skip
+    watched.world.run(2)
+    assert readiness(lambda: True, amqp, lanes, stopping=False).words() == {
+        "status": "ready", "reasons": [], "lanes": {"sample.main": "ready"}}  # fmt: skip
+    lanes["sample.main"].pause("operator")
+    paused = readiness(lambda: True, amqp, lanes, stopping=False, draining=True)
+    assert paused.lanes == {"sample.main": "paused:operator"}
+    assert [reason.split(":")[0] for reason in paused.reasons] == ["draining", "no lane is ready"]
+
+
+def test_without_a_service_manager_nothing_is_sent() -> None:
+    notify = Notify({})
+    notify.ready("x")
+    notify.alive()
+    assert notify.watchdog_s is None
+
+
+def test_a_manager_that_does_not_read_holds_nobody_up(tmp_path: Path) -> None:
+    manager = Manager(str(tmp_path / "n"))
+    notify = Notify({"NOTIFY_SOCKET": str(tmp_path / "n")})
+    for _ in range(1000):
+        notify.alive()
+    assert 0 < len(manager.heard()) < 1000
+    manager.socket.close()
+
+
+def test_the_services_words(tmp_path: Path) -> None:
+    manager = Manager(str(tmp_path / "n"))
+    notify = Notify({"NOTIFY_SOCKET": str(tmp_path / "n"), "WATCHDOG_USEC": "30000000"})
+    assert notify.watchdog_s == 30.0
+    notify.ready("two\nlines")
+    notify.status("x")
+    notify.reloading()
+    notify.stopping()
+    said = manager.heard()
+    manager.socket.close()
+    assert said[0] == "READY=1\nSTATUS=two lines"
+    assert said[1] == "STATUS=x"
+    assert said[2].startswith("RELOADING=1\nMONOTONIC_USEC=")
+    assert said[3].startswith("STOPPING=1")
+    notify.alive()  # the manager is gone: harmless

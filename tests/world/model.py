@@ -1,0 +1,606 @@
+"""Every life a payment can have: two nodes, a bank, a network and an ERP, explored state by state.
+
+The payment's own steps are `flow.step` and nothing else: the table that the daemon runs is the table that is explored.
+A `Policy` says what surrounds it (what the bank promises, what is tested at the socket, who may send again), and
+`explore` visits every state that can be reached, shortest way first, until a promise is broken or there are no more.
+
+Time is a small integer, and one unit of it passes only when somebody lets it. Whoever is not scheduled stands still,
+so a paused process, a zombie and a slow one need no states of their own.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+from gateway.core import flow
+from gateway.core.states import (
+    Alarm,
+    Answered,
+    AskedInVain,
+    Cancel,
+    Event,
+    Life,
+    NotSent,
+    Overdue,
+    Release,
+    Replay,
+    Resolve,
+    Rules,
+    Send,
+    Silent,
+    Source,
+    TakenOver,
+    Tell,
+)
+from protocols.canon.outcome import Fate, State
+
+FLIGHT = 1
+"""How long bytes may be under way at most; then they have arrived or never will."""
+TTL = 2
+"""How long a lease, and a permit, is good for."""
+
+
+class Gate(StrEnum):
+    """What is tested in the same turn as the write."""
+
+    NONE = "nothing"
+    LEASE = "the lease holds now"
+    PERMIT = "the lease holds, and the commit is not older than a lease"
+
+
+class Fence(StrEnum):
+    """Whose epoch a node's commit is held against."""
+
+    ROW = "the payment's, as it was last touched"
+    LANE = "the lane's, too"
+
+
+@dataclass(frozen=True, slots=True)
+class BankRules:
+    """What the bank does with a reference it knows: `dedup` refuses it, for `window` units of time or for ever.
+
+    Beside saying yes it may refuse, take first and decide later, and give back.
+    """
+
+    dedup: bool = False
+    window: int | None = None
+    refuses: bool = False
+    takes: bool = False
+    returns: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """One way to run the table.
+
+    `follow` names rows after which another event is let befall the payment at once: how a known mistake is expressed.
+    `resend` lets the lane apply Replay when the table allows it; `quiet` is an extra wait at that decision, from the
+    last write. `window_at_write` asks the table again at the socket. `stall` bounds how long a sender may stand still
+    between its commit and its write (None: for ever). `copies` is how often a write really leaves. `persons` may
+    resolve on the evidence that the table counts. `until` and `attempts` bound the exploration: the last moment,
+    and how often a payment may be in sending.
+    """
+
+    name: str
+    what: str
+    rules: Rules
+    bank: BankRules = BankRules()
+    gate: Gate = Gate.PERMIT
+    fence: Fence = Fence.LANE
+    follow: Mapping[str, Callable[[int], Event]] = field(default_factory=dict)
+    persist_first: bool = True
+    ack_first: bool = False
+    resend: bool = False
+    quiet: int = 0
+    window_at_write: bool = False
+    stall: int | None = None
+    copies: int = 1
+    persons: bool = False
+    skew: int = 0
+    payments: int = 1
+    publishes: int = 0
+    cancels: int = 0
+    crashes: int = 1
+    until: int = 7
+    attempts: int = 3
+    breaks: str | None = None
+
+
+# ---- what may never be -------------------------------------------------------------------------------------------
+
+DOUBLE = "executed twice"
+FAILED_BUT_PAID = "told failed, but paid"
+UNSENT_BUT_PAID = "told that it was not sent, but paid"
+SETTLED_UNPAID = "told settled, but not paid"
+NO_PERMIT = "sent without a permit"
+BOTH_SENT = "one attempt left twice"
+BOTH_PERMITTED = "two nodes hold a permit at once"
+LOST = "acknowledged, and nothing is known of it"
+ORPHAN = "in sending, and nobody will ask"
+IMPOSSIBLE = "the table has no row for what happened"
+
+
+class Broken(Exception):
+    """A promise was broken by the step just taken."""
+
+
+# ---- the pieces of a state, as tuples ----------------------------------------------------------------------------
+# pays:  (life, row epoch, what was told)   life: its number in Model.lives, -1 before it was taken in
+# lease: (owner, epoch, expires)
+# nodes: (alive, epoch, permit until, has recovered, what it is doing)
+# net:   (payment, attempt, node, left at)  payment messages under way
+# books: (status, first seen at, times executed)
+
+_FAILED, _SETTLED, _UNSENT, _BACK, _CORRECTION = 1, 2, 4, 8, 16
+_TOLD = {
+    "payment.failed": _FAILED, "payment.settled": _SETTLED, "payment.rejected": _UNSENT, "payment.cancelled": _UNSENT,
+    "payment.expired": _UNSENT, "payment.returned": _BACK, "payment.reversed": _BACK, "payment.correction": _CORRECTION,
+}  # fmt: skip
+_NONE, _TAKEN, _YES, _NO, _RETURNED = range(5)
+_WORD = {
+    _NONE: Fate.NOT_FOUND, _TAKEN: Fate.PENDING, _YES: Fate.SETTLED, _NO: Fate.FAILED, _RETURNED: Fate.RETURNED,
+}  # fmt: skip
+_ASKING = frozenset({State.PENDING, State.IN_DOUBT, State.ESCALATED})
+_OVER = frozenset(State) - _ASKING - {State.ACCEPTED, State.HELD, State.READY, State.SENDING}
+_IDLE = ("idle",)
+
+Pay = tuple[int, int, int]
+Node = tuple[bool, int, int, bool, tuple[Any, ...]]
+Copy = tuple[int, int, int, int]
+Book = tuple[int, int, int]
+
+
+class World(NamedTuple):
+    """One state of everything."""
+
+    t: int
+    queue: tuple[int, ...]
+    pays: tuple[Pay, ...]
+    lease: tuple[int, int, int]
+    nodes: tuple[Node, ...]
+    net: tuple[Copy, ...]
+    books: tuple[Book, ...]
+    crashes: int
+    cancels: int
+
+
+@dataclass(slots=True)
+class Explored:
+    """What an exploration found: `broken` names the promise, `path` is the shortest way there.
+
+    `halts` counts the events that befell a payment in a state for which the table has no row: the lane stops then,
+    loudly, and nothing wrong is done; but it stops.
+    """
+
+    policy: Policy
+    states: int = 0
+    broken: str | None = None
+    path: tuple[str, ...] = ()
+    rows: Counter[str] = field(default_factory=Counter)
+    halts: Counter[str] = field(default_factory=Counter)
+
+    def __str__(self) -> str:
+        verdict = "safe" if self.broken is None else f"{self.broken}: " + ", ".join(self.path)
+        return f"{self.policy.name} ({self.policy.what}): {self.states} states, {verdict}"
+
+
+def explore(policy: Policy, limit: int = 2_000_000) -> Explored:
+    """Visit every state that can be reached, breadth first. Raises RuntimeError if there are more than `limit`."""
+    model = Model(policy)
+    start = model.start()
+    came: dict[World, tuple[World | None, str]] = {start: (None, "")}
+    waiting = deque([start])
+    found = Explored(policy, rows=model.rows)
+    while waiting:
+        world = waiting.popleft()
+        for label, act in model.actions(world):
+            try:
+                after = _or_halt(act, label, world, found)
+                model.inspect(after)
+            except Broken as error:
+                found.broken = str(error)
+                found.path = (*_path(came, world), label)
+                found.states = len(came)
+                return found
+            if after not in came:
+                came[after] = (world, label)
+                waiting.append(after)
+        if len(came) > limit:
+            raise RuntimeError(f"{policy.name}: more than {limit} states")
+    found.states = len(came)
+    return found
+
+
+def _or_halt(act: Callable[[], World], label: str, world: World, found: Explored) -> World:
+    """What the move leads to. A node whose commit the table has no row for stops; anybody else may not do that."""
+    try:
+        return act()
+    except flow.Impossible as error:
+        words = label.split()
+        if words[0] != "node":
+            raise Broken(f"{IMPOSSIBLE}: {error}") from error
+        found.halts[str(error)] += 1
+        return _node(world, int(words[1]), (False, 0, 0, False, _IDLE))
+
+
+def _path(came: Mapping[World, tuple[World | None, str]], world: World) -> Iterator[str]:
+    labels = []
+    at: World | None = world
+    while at is not None:
+        at, label = came[at]
+        if label:
+            labels.append(label)
+    return reversed(labels)
+
+
+class Model:
+    """The moves of a policy. `actions` yields each with its name; carrying one out may raise Broken."""
+
+    def __init__(self, policy: Policy) -> None:
+        self.policy = policy
+        self.lives: list[Life] = []
+        self.rows: Counter[str] = Counter()
+        self._number: dict[Life, int] = {}
+        self._known: dict[tuple[int, Event], tuple[int, int, str]] = {}
+
+    def start(self) -> World:
+        """The ERP has published (or, with no publishes, the orders are taken in already); the first node owns the lane,
+        the second stands by."""
+        policy = self.policy
+        taken = self._intern(flow.step(flow.born(policy.rules), Release(0, 0)).life)
+        return World(
+            t=0, queue=(policy.publishes,) * policy.payments,
+            pays=((-1 if policy.publishes else taken, 0, 0),) * policy.payments,
+            lease=(0, 1, TTL), nodes=((True, 1, TTL, True, _IDLE), (True, 0, 0, False, _IDLE)), net=(),
+            books=((_NONE, 0, 0),) * policy.payments, crashes=policy.crashes, cancels=policy.cancels,
+        )  # fmt: skip
+
+    # ---- the table ----
+
+    def life(self, pay: Pay) -> Life:
+        """A payment's life."""
+        return self.lives[pay[0]]
+
+    def _intern(self, life: Life) -> int:
+        # Counters that decide nothing but when to ask next, and numbers of events, would only multiply the states.
+        # So would the times of a life that is over.
+        enough = min(life.not_found, life.rules.not_found_needed)
+        life = replace(life, seq=0, asked=0, not_found=enough, doubted=False)
+        if life.state in _OVER:
+            life = Life(life.state, life.rules)
+        number = self._number.get(life)
+        if number is None:
+            number = self._number[life] = len(self.lives)
+            self.lives.append(life)
+        return number
+
+    def _step(self, number: int, event: Event) -> tuple[int, int, str]:
+        """`flow.step`, with what the policy lets follow; remembered. Returns the life, what it told, and the row."""
+        known = self._known.get((number, event))
+        if known is None:
+            step = flow.step(self.lives[number], event)
+            told = _told(step)
+            life, rule = step.life, step.rule
+            self.rows[rule] += 1
+            after = self.policy.follow.get(rule)
+            if after is not None:
+                step = flow.step(life, after(event.at_ms))
+                told |= _told(step)
+                life = step.life
+            known = self._known[number, event] = (self._intern(life), told, rule)
+        return known
+
+    def apply(self, world: World, p: int, event: Event, epoch: int | None, expect: State | None = None) -> World:
+        """The journal's `apply`: nothing changes where the epoch is older than the payment's, or the state another."""
+        number, row_epoch, told = world.pays[p]
+        if epoch is not None and (epoch < row_epoch or (self.policy.fence is Fence.LANE and epoch < world.lease[1])):
+            return world
+        if expect is not None and self.lives[number].state is not expect:
+            return world
+        after, more, _rule = self._step(number, event)
+        pay = (after, row_epoch if epoch is None else epoch, told | more)
+        return world._replace(pays=_put(world.pays, p, pay))
+
+    # ---- moves ----
+
+    def actions(self, world: World) -> Iterator[tuple[str, Callable[[], World]]]:
+        """Everything that may happen next."""
+        policy = self.policy
+        if self._settled(world):
+            return
+        for p in range(policy.payments):
+            yield from self._outside(world, p)
+        for n, node in enumerate(world.nodes):
+            yield from self._node(world, n, node) if node[0] else self._dead(world, n)
+        for copy in dict.fromkeys(world.net):
+            yield from self._bytes(world, copy)
+        if world.t < policy.until and not self._urgent(world):
+            yield "a unit of time passes", lambda: self._pass(world)
+
+    def _settled(self, world: World) -> bool:
+        """Whether nothing can happen any more that matters: all is decided, and nobody is about to write."""
+        if world.net or any(world.queue):
+            return False
+        if any(pay[0] < 0 or self.life(pay).state not in _OVER for pay in world.pays):
+            return False
+        return all(doing[0] not in ("go", "late") for _up, _e, _u, _r, doing in world.nodes)
+
+    def _pass(self, world: World) -> World:
+        """One unit of time. What has run out is forgotten, so that states that differ in nothing else are one."""
+        t = world.t + 1
+        owner, epoch, expires = world.lease
+        nodes = tuple((up, e, until if until > t else 0, r, doing) for up, e, until, r, doing in world.nodes)
+        gone = expires + TTL < t
+        return world._replace(t=t, nodes=nodes, lease=(owner, epoch, -TTL if gone else expires))
+
+    def _urgent(self, world: World) -> bool:
+        """Whether something must happen before time may pass."""
+        stall, t = self.policy.stall, world.t
+        if any(t >= left + FLIGHT for _p, _a, _n, left in world.net):
+            return True
+        return stall is not None and any(
+            doing[0] == "go" and t >= doing[3] + stall for _up, _e, _u, _r, doing in world.nodes
+        )
+
+    def _outside(self, world: World, p: int) -> Iterator[tuple[str, Callable[[], World]]]:
+        pay = world.pays[p]
+        if pay[0] < 0:
+            if self.policy.ack_first and world.queue[p]:
+                yield f"order {p} is acknowledged", lambda: world._replace(queue=_put(world.queue, p, world.queue[p] - 1))
+            return
+        if world.queue[p]:
+            yield f"order {p} is acknowledged", lambda: world._replace(queue=_put(world.queue, p, world.queue[p] - 1))
+        life, (status, seen, times) = self.life(pay), world.books[p]
+        if world.cancels:
+            yield f"the ERP cancels {p}", lambda: self.apply(world, p, Cancel(world.t), None)._replace(
+                cancels=world.cancels - 1
+            )
+        if status == _TAKEN:
+            yield f"the bank settles {p}", lambda: _book(world, p, (_YES, seen, times))
+            if self.policy.bank.refuses:
+                yield f"the bank refuses {p}", lambda: _book(world, p, (_NO, seen, times - 1))
+        if status == _YES and self.policy.bank.returns:
+            yield f"{p} comes back", lambda: _book(world, p, (_RETURNED, seen, times))
+        if self.policy.persons and life.state in (State.IN_DOUBT, State.ESCALATED):
+            yield from self._persons(world, p, life, status)
+
+    def _persons(self, world: World, p: int, life: Life, status: int) -> Iterator[tuple[str, Callable[[], World]]]:
+        """Two persons: they believe the bank's books, and an absence only as far as the table counts it."""
+        if status == _YES:
+            yield f"persons resolve {p} settled", lambda: self.apply(world, p, Resolve(world.t, Fate.SETTLED), None)
+        if status == _NO:
+            yield f"persons resolve {p} failed", lambda: self.apply(world, p, Resolve(world.t, Fate.FAILED), None)
+        if status == _NONE and life.not_found >= life.rules.not_found_needed:
+            yield f"persons resolve {p} failed", lambda: self.apply(world, p, Resolve(world.t, Fate.FAILED), None)
+            yield f"persons resolve {p} to be sent", lambda: self.apply(world, p, Resolve(world.t, None), None)
+
+    # ---- a node ----
+
+    def _dead(self, world: World, n: int) -> Iterator[tuple[str, Callable[[], World]]]:
+        yield f"node {n} starts", lambda: _node(world, n, (True, 0, 0, False, _IDLE))
+
+    def _node(self, world: World, n: int, node: Node) -> Iterator[tuple[str, Callable[[], World]]]:
+        _alive, epoch, _until, recovered, doing = node
+        if epoch < world.lease[1] and doing == _IDLE and self.policy.fence is Fence.LANE:
+            epoch = 0  # it owns nothing, and nothing it says is heard: it stands by
+        if world.crashes:
+            yield f"node {n} is killed", lambda: _node(world, n, (False, 0, 0, False, _IDLE))._replace(crashes=world.crashes - 1
+            )
+        for p, pay in enumerate(world.pays):
+            if pay[0] < 0 and world.queue[p]:
+                yield f"node {n} takes order {p} in", lambda p=p: self._admit(world, p)
+        if not epoch:
+            if world.lease[0] == n or world.t + self.policy.skew >= world.lease[2]:
+                yield f"node {n} leases the lane", lambda: self._lease(world, n)
+            return
+        if world.lease[:2] == (n, epoch) and world.lease[2] < world.t + TTL:
+            yield f"node {n} renews its lease", lambda: self._renew(world, n, node)
+        if not recovered:
+            yield f"node {n} recovers", lambda: self._recover(world, n, node)
+        elif doing is _IDLE or doing == _IDLE:
+            yield from self._idle(world, n, epoch)
+        else:
+            yield from self._busy(world, n, node, doing)
+        for p, pay in enumerate(world.pays):
+            if pay[0] >= 0 and recovered and (due := self.life(pay).deadline_ms) is not None and world.t >= due:
+                if self.life(pay).state in (State.SENDING, State.PENDING, State.IN_DOUBT):
+                    yield f"node {n} finds {p} overdue", lambda p=p: self.apply(world, p, Overdue(world.t), epoch)
+
+    def _admit(self, world: World, p: int) -> World:
+        step = flow.step(flow.born(self.policy.rules), Release(world.t, world.t))
+        self.rows[step.rule] += 1
+        return world._replace(pays=_put(world.pays, p, (self._intern(step.life), 0, 0)))
+
+    def _lease(self, world: World, n: int) -> World:
+        epoch, until = world.lease[1] + 1, world.t + TTL
+        return _node(world._replace(lease=(n, epoch, until)), n, (True, epoch, until, False, _IDLE))
+
+    def _renew(self, world: World, n: int, node: Node) -> World:
+        until = world.t + TTL
+        return _node(world._replace(lease=(n, node[1], until)), n, (True, node[1], until, *node[3:]))
+
+    def _recover(self, world: World, n: int, node: Node) -> World:
+        for p, pay in enumerate(world.pays):
+            if pay[0] >= 0 and pay[1] < node[1] and self.life(pay).state is State.SENDING:
+                world = self.apply(world, p, TakenOver(world.t), node[1])
+        return _node(world, n, (*node[:3], True, _IDLE))
+
+    def _idle(self, world: World, n: int, epoch: int) -> Iterator[tuple[str, Callable[[], World]]]:
+        for p, pay in enumerate(world.pays):
+            if pay[0] < 0:
+                continue
+            life = self.life(pay)
+            if life.state is State.READY and (
+                world.t < (life.send_after_ms or 0) or life.attempt >= self.policy.attempts
+            ):
+                continue
+            if life.state is State.READY and self.policy.persist_first:
+                yield f"node {n} writes {p} down", lambda p=p: self._commit(world, n, epoch, p, Send(world.t))
+            elif life.state is State.READY:
+                yield f"node {n} writes {p} to the bank", lambda p=p: self._leave(world, n, p, 1, ("late", p))
+            elif life.state in _ASKING:
+                asked = world.t if world.t >= (life.last_write_ms or 0) + life.rules.quarantine_ms else -1
+                yield f"node {n} asks about {p}", lambda p=p, asked=asked: _doing(world, n, ("ask", p, asked))
+                if life.state is not State.PENDING and self._may_resend(life, world.t):
+                    yield f"node {n} writes down the repeat of {p}", lambda p=p: self._commit(
+                        world, n, epoch, p, Replay(world.t)
+                    )
+
+    def _may_resend(self, life: Life, t: int) -> bool:
+        if not self.policy.resend or life.attempt >= self.policy.attempts:
+            return False
+        if life.last_write_ms is None or t < life.last_write_ms + self.policy.quiet:
+            return False
+        return flow.step(life, Replay(t)).rule == "replay"
+
+    def _busy(
+        self, world: World, n: int, node: Node, doing: tuple[Any, ...]
+    ) -> Iterator[tuple[str, Callable[[], World]]]:
+        epoch, what, p, t = node[1], doing[0], doing[1], world.t
+        if what == "late":
+            yield f"node {n} writes {p} down", lambda: _doing(
+                self.apply(world, p, Send(t), epoch, expect=State.READY), n, ("wait", p, 1)
+            )
+        elif what == "go":
+            yield f"node {n} stands at the socket with {p}", lambda: self._write(world, n, node, doing)
+        elif what == "wait":
+            yield f"node {n} hears nothing about {p}", lambda: self._done(world, n, p, Silent(t, "no_answer"))
+        elif what == "heard":
+            yield f"node {n} records the answer to {p}", lambda: self._done(
+                world, n, p, Answered(t, doing[3], Source.SUBMIT)
+            )
+        elif what == "ask":
+            yield f"node {n} asks in vain", lambda: self._done(world, n, p, AskedInVain(t, "no_answer"))
+            word = _WORD[world.books[p][0]]
+            yield f"the bank tells node {n} {word.value}", lambda: _doing(world, n, ("told", p, doing[2], word))
+        elif what == "told":
+            yield f"node {n} records what it was told of {p}", lambda: self._done(
+                world, n, p, Answered(t, doing[3], Source.ENQUIRY, doing[2])
+            )
+
+    def _done(self, world: World, n: int, p: int, event: Event) -> World:
+        return _doing(self.apply(world, p, event, world.nodes[n][1]), n, _IDLE)
+
+    def _commit(self, world: World, n: int, epoch: int, p: int, event: Event) -> World:
+        """The sending commit; a conflict, or a payment that moved on, ends the attempt. Keeps the life before it."""
+        number = world.pays[p][0]
+        expect = State.READY if isinstance(event, Send) else None
+        after = self.apply(world, p, event, epoch, expect)
+        if after is world or self.life(after.pays[p]).state is not State.SENDING:
+            return _doing(after, n, _IDLE)
+        return _doing(after, n, ("go", p, self.life(after.pays[p]).attempt, world.t, number))
+
+    def _write(self, world: World, n: int, node: Node, doing: tuple[Any, ...]) -> World:
+        _go, p, attempt, committed, before = doing
+        replaying = self.life(world.pays[p]).replaying
+        if not self._permitted(world.t, node, committed):
+            return self._done(world, n, p, NotSent(world.t, "permit_refused", world.t + 1))
+        if self.policy.window_at_write and replaying:
+            if flow.step(self.lives[before], Replay(world.t)).rule != "replay":
+                return self._done(world, n, p, NotSent(world.t, "window_closed", world.t + 1))
+        return self._leave(world, n, p, attempt, ("wait", p, attempt))
+
+    def _permitted(self, t: int, node: Node, committed: int) -> bool:
+        gate, held = self.policy.gate, t < node[2]
+        if gate is Gate.PERMIT:
+            return held and t < committed + TTL
+        return gate is Gate.NONE or held
+
+    def _leave(self, world: World, n: int, p: int, attempt: int, doing: tuple[Any, ...]) -> World:
+        if self.policy.gate is not Gate.NONE and world.t >= world.nodes[n][2]:
+            raise Broken(NO_PERMIT)
+        if any(copy[:2] == (p, attempt) for copy in world.net) and self.policy.persist_first:
+            raise Broken(BOTH_SENT)
+        net = tuple(sorted((*world.net, *(((p, attempt, n, world.t),) * self.policy.copies))))
+        return _doing(world._replace(net=net), n, doing)
+
+    # ---- the network and the bank ----
+
+    def _bytes(self, world: World, copy: Copy) -> Iterator[tuple[str, Callable[[], World]]]:
+        p, attempt, n, _left = copy
+        net = list(world.net)
+        net.remove(copy)
+        gone = world._replace(net=tuple(net))
+        yield f"the bytes of {p} are lost", lambda: gone
+        for book, fate in self._takes(world, p):
+            booked = _book(gone, p, book)
+            yield f"the bank takes {p} ({fate.value}) and is not heard", lambda booked=booked: booked
+            if world.nodes[n][4][:3] == ("wait", p, attempt):
+                yield f"the bank takes {p} and says {fate.value}", lambda booked=booked, fate=fate: _doing(
+                    booked, n, ("heard", p, attempt, fate)
+                )
+
+    def _takes(self, world: World, p: int) -> Iterator[tuple[Book, Fate]]:
+        """What the bank may do with one copy: its books afterwards, and its word."""
+        status, seen, times = world.books[p]
+        rules = self.policy.bank
+        knows = status != _NONE and rules.dedup and (rules.window is None or world.t < seen + rules.window)
+        if knows:
+            # Some banks refuse the repeat as one, some repeat their word.
+            yield (status, seen, times), Fate.DUPLICATE
+            yield (status, seen, times), _WORD[status]
+            return
+        seen = 0 if rules.window is None else world.t
+        yield (_YES, seen, times + 1), Fate.SETTLED
+        if rules.refuses:
+            yield (_NO, seen, times), Fate.FAILED
+        if rules.takes:
+            yield (_TAKEN, seen, times + 1), Fate.PENDING
+
+    # ---- promises ----
+
+    def inspect(self, world: World) -> None:
+        """Raise Broken if the state breaks a promise."""
+        for p, ((number, row_epoch, told), (status, _seen, times)) in enumerate(zip(world.pays, world.books, strict=True)):
+            if times > 1:
+                raise Broken(DOUBLE)
+            paid = times > 0
+            if told & _FAILED and paid:
+                raise Broken(FAILED_BUT_PAID)
+            if told & _UNSENT and paid:
+                raise Broken(UNSENT_BUT_PAID)
+            if told & _SETTLED and not paid:
+                raise Broken(SETTLED_UNPAID)
+            if number < 0:
+                if not world.queue[p]:
+                    raise Broken(LOST)
+            elif self.lives[number].state is State.SENDING and row_epoch < world.lease[1] and self._forgotten(world, p):
+                raise Broken(ORPHAN)
+        if not self.policy.skew and sum(world.t < until for _a, _e, until, _r, _d in world.nodes if _e) > 1:
+            raise Broken(BOTH_PERMITTED)
+
+    def _forgotten(self, world: World, p: int) -> bool:
+        owner = world.nodes[world.lease[0]]
+        if not (owner[0] and owner[1] == world.lease[1] and owner[3]):
+            return False  # whoever leases the lane next will find it
+        return not any(node[4][0] in ("go", "wait", "heard") and node[4][1] == p for node in world.nodes if node[0])
+
+
+def _told(step: flow.Step) -> int:
+    bits = 0
+    for effect in step.effects:
+        if isinstance(effect, Tell):
+            bits |= _TOLD.get(effect.event, 0)
+        elif isinstance(effect, Alarm) and effect.slug == "contradiction":
+            bits |= _CORRECTION
+    return bits
+
+
+def _put(values: tuple[Any, ...], at: int, value: Any) -> tuple[Any, ...]:
+    return (*values[:at], value, *values[at + 1 :])
+
+
+def _node(world: World, n: int, node: Node) -> World:
+    return world._replace(nodes=_put(world.nodes, n, node))
+
+
+def _doing(world: World, n: int, doing: tuple[Any, ...]) -> World:
+    return _node(world, n, (*world.nodes[n][:4], doing))
+
+
+def _book(world: World, p: int, book: Book) -> World:
+    return world._replace(books=_put(world.books, p, book))

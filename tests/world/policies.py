@@ -1,0 +1,108 @@
+"""Ways to run a payment's life: those known to be wrong, each with the promise it breaks, and those that are safe.
+
+A wrong one is the real table with one part swapped: what follows a row, what is tested at the socket, how much the
+quarantine covers. The names are those that the design has given them.
+"""
+
+from __future__ import annotations
+
+from gateway.core.states import Answered, Resolve, Rules, Source
+from gateway.core.states import Policy as Replaying
+from protocols.canon.outcome import Fate
+from tests.world.model import (
+    BOTH_SENT,
+    DOUBLE,
+    FAILED_BUT_PAID,
+    FLIGHT,
+    LOST,
+    ORPHAN,
+    TTL,
+    UNSENT_BUT_PAID,
+    BankRules,
+    Fence,
+    Gate,
+    Policy,
+)
+
+QUIET = TTL + FLIGHT
+"""A quarantine that outlives a permit and the bytes that left under it."""
+_NEVER = 1_000
+
+
+def _rules(replay: Replaying = Replaying.NEVER, quarantine: int = QUIET, **more: int) -> Rules:
+    return Rules(replay, quarantine, **{"not_found_needed": 1, "deadline_ms": _NEVER, **more})
+
+
+def _again(at_ms: int) -> Resolve:
+    """What lets a payment be sent once more; by persons it is an act, as a rule it is the mistake."""
+    return Resolve(at_ms, None)
+
+
+def _failed(at_ms: int) -> Answered:
+    return Answered(at_ms, Fate.FAILED, Source.ENQUIRY)
+
+
+BLIND = {"silent": _again, "taken_over": _again}
+_QUERY = _rules(Replaying.QUERY_FIRST)
+_SAFE = _rules(Replaying.REPLAY_SAFE, FLIGHT)
+_CARELESS = _rules(Replaying.REPLAY_SAFE, 0)
+_WINDOW = 3
+_WINDOWED = BankRules(dedup=True, window=_WINDOW)
+
+
+def _windowed(quarantine: int) -> Rules:
+    return _rules(Replaying.REPLAY_SAFE, quarantine, window_ms=_WINDOW)
+
+
+BAD: tuple[Policy, ...] = (
+    Policy("P1", "send, then write it down", _rules(), persist_first=False, gate=Gate.NONE, until=3, breaks=DOUBLE),
+    Policy("P2", "silence or a crash lets it be sent again, a bank that books what it is sent", _rules(),
+           follow=BLIND, until=3, breaks=DOUBLE),
+    Policy("P2c", "the same, a bank that forgets references at its day's end", _rules(), BankRules(True, 2),
+           follow=BLIND, until=4, breaks=DOUBLE),
+    Policy("P3", "'not found' lets it be sent again", _rules(), follow={"doubt_not_found": _again}, until=3, breaks=DOUBLE),
+    Policy("P4", "'not found', then a quarantine, then again", _rules(Replaying.QUERY_FIRST, 0), quiet=QUIET,
+           resend=True, until=6, breaks=DOUBLE),
+    Policy("P4b", "asked after a quarantine that does not cover a paused sender", _rules(Replaying.QUERY_FIRST, FLIGHT + 1),
+           gate=Gate.NONE, stall=2, resend=True, until=5, breaks=DOUBLE),
+    Policy("P5", "'not found' is told as failed", _rules(), follow={"doubt_not_found": _failed},
+           until=3, breaks=FAILED_BUT_PAID),
+    Policy("P6", "the new owner of the lane sends what the old one had in sending, fenced by the epoch", _rules(),
+           follow={"taken_over": _again}, until=4, breaks=DOUBLE),
+    Policy("P8", "a known window, looked at when deciding", _windowed(0), _WINDOWED, gate=Gate.NONE, resend=True,
+           until=5, breaks=DOUBLE),
+    Policy("P9", "the same, less the time bytes may take", _windowed(FLIGHT), _WINDOWED, gate=Gate.NONE,
+           resend=True, until=5, breaks=DOUBLE),
+    Policy("P9w without margin", "the window looked at in the turn of the write, bytes may still be under way",
+           _windowed(0), _WINDOWED, window_at_write=True, resend=True, until=5, breaks=DOUBLE),
+    # Found by this model, beside the ones that were known.
+    Policy("P4d", "as P4c, but a lease renewed since the commit counts as a permit: the quarantine began long ago",
+           _QUERY, gate=Gate.LEASE, resend=True, until=5, breaks=DOUBLE),
+    Policy("P11", "an old owner's commit is held against the payment's epoch alone", _rules(), fence=Fence.ROW,
+           until=4, breaks=ORPHAN),
+    Policy("P12", "acknowledged, then taken in", _rules(), ack_first=True, publishes=1, until=1, breaks=LOST),
+    Policy("P13", "cancelled although it may have left", _rules(), follow={"cancel_too_late": _failed}, cancels=1,
+           until=2, breaks=FAILED_BUT_PAID),
+    Policy("planted", "a line that writes everything twice, a bank that books what it is sent", _rules(), copies=2,
+           until=2, breaks=DOUBLE),
+)  # fmt: skip
+
+GOOD: tuple[Policy, ...] = (
+    Policy("P2b", "silence lets it be sent again, a bank that knows a reference for ever", _rules(),
+           BankRules(dedup=True), follow=BLIND, until=3),
+    Policy("P4a", "asked after a quarantine that covers bytes under way and paused senders",
+           _rules(Replaying.QUERY_FIRST, FLIGHT + 2), gate=Gate.NONE, stall=1, resend=True, until=5),
+    Policy("P4c", "asked after a quarantine, and a permit at the socket", _QUERY, resend=True, until=5),
+    Policy("P7", "the same reference, a bank that knows it for ever", _SAFE, BankRules(dedup=True, refuses=True),
+           resend=True, until=3),
+    Policy("P9w", "the window, less the time bytes may take, looked at in the turn of the write", _windowed(FLIGHT),
+           _WINDOWED, window_at_write=True, resend=True, until=5),
+    Policy("P10", "written down first, asked about, never sent again, two persons at the deadline",
+           _rules(deadline_ms=2), BankRules(refuses=True, takes=True), persons=True, until=4, crashes=1),
+    Policy("P10 and an ERP", "the same, published twice and cancelled", _rules(deadline_ms=_NEVER),
+           BankRules(refuses=True), publishes=2, cancels=1, until=2),
+    Policy("P10 and returns", "the same, and money that comes back", _rules(deadline_ms=_NEVER),
+           BankRules(takes=True, returns=True), until=3),
+    Policy("P10 and skewed clocks", "the same, a node that believes leases to end a unit early", _rules(), skew=1, until=3),
+    Policy("P10 and two payments", "the same, two payments in one lane", _rules(deadline_ms=_NEVER), payments=2, until=2),
+)  # fmt: skip
