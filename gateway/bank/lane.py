@@ -168,7 +168,7 @@ class Lane:
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
         for wanted in self._wanted:
-            wanted.answer.errback(Unavailable("stopping"))
+            _settle(wanted.answer, _unavailable("stopping"))
         self._wanted.clear()
         if self._under_way:
             self._drained = Deferred()

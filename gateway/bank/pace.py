@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+LEAST_WAIT_S = 0.001
+"""A shorter wait can be lost in the rounding of a clock, and whoever waits would ask again in the same instant."""
+
 
 class Pace:
     """At most `burst` requests at once and `per_second` in the long run. `wait_s` takes a token or says how long to wait."""
@@ -19,7 +22,7 @@ class Pace:
         if self._tokens >= 1.0:
             self._tokens -= 1.0
             return 0.0
-        return (1.0 - self._tokens) / self._per_second
+        return max((1.0 - self._tokens) / self._per_second, LEAST_WAIT_S)
 
     def rest(self, seconds: float) -> None:
         """The bank says we are too fast: no token for so long."""

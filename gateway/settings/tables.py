@@ -234,7 +234,9 @@ class Bank(_Table):
         None, gt=0, description="Seconds from sending until a payment without verdict escalates; default: the bank's."
     )
     returns_watch_s: float | None = Field(
-        None, ge=0, description="Seconds from sending in which money may come back, which is asked; default: the bank's."
+        None,
+        ge=0,
+        description="Seconds from sending for which it is asked whether the money came back; default: the bank's.",
     )
     returns_every_s: float | None = Field(
         None, gt=0, description="Seconds between two questions whether a settled payment is back; default: the bank's."

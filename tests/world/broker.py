@@ -13,6 +13,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
 
+from gateway.erp.topology import Topology, standard
 from gateway.erp.wire import (
     CONFIRMED,
     NO_PROPERTIES,
@@ -25,7 +26,6 @@ from gateway.erp.wire import (
     Verdict,
     ignore_blocked,
 )
-from gateway.erp.topology import Topology, standard
 from tests.world.clock import HeapClock
 
 

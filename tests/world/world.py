@@ -67,6 +67,11 @@ class LifeClock:
         self.dead = False
         self._held: list[tuple[Callable[..., object], tuple[Any, ...]]] | None = None
 
+    @property
+    def frozen(self) -> bool:
+        """Whether it stands still."""
+        return self._held is not None
+
     def freeze(self) -> None:
         """The process stands still (a paused machine): its timers wait for `thaw`, the world's time goes on."""
         self._held = []

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 import pytest
 
-from gateway import app
+from gateway import app, log
 from gateway.desk import cli, codes
 from gateway.desk.world import World
 from gateway.journal import vault
@@ -154,7 +154,11 @@ def test_topology(capsys: pytest.CaptureFixture[str]) -> None:
     assert bankgw("topology", "export", "--sender", "erp") == codes.USAGE
 
 
-def test_simulate_refuses_wrong_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_simulate_refuses_wrong_files(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The program's log would outlive this test.
+    monkeypatch.setattr(log, "start", lambda *_, **__: None)
     file = tmp_path / "bank.toml"
     assert bankgw("simulate", file, reactor=object) == codes.CONFIG
     file.write_text('bank = "icbc"\naccounts = []\n')
