@@ -6,7 +6,7 @@ MAKEFLAGS += --no-print-directory
 PY := .venv/bin/python
 PYTEST := $(PY) -m pytest
 
-.PHONY: help setup broker databases test test-long check check311 demo bench lock down forget clean
+.PHONY: help setup broker databases tools test test-long check check311 demo bench lock down forget clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,16 +20,19 @@ broker: setup ## RabbitMQ: the system's or a private one; described in .run/brok
 databases: setup ## PostgreSQL and MariaDB for the tests; described in .run/databases.json
 	@$(PY) -m setup.databases up
 
+tools: ## other people's commands that judge ours: promtool, xmlsec1, amqp-tools, Node
+	@bash setup/tools.sh
+
 # The exit code is kept for .ci/run, because make turns every failure into 2.
-test: setup broker databases ## the tests, without the slow ones
+test: setup broker databases tools ## the tests, without the slow ones
 	@rc=0; $(PYTEST) -m "not slow" $(ARGS) || rc=$$?; echo $$rc >.run/test.rc; exit $$rc
 
-test-long: setup broker databases ## the slow tests
+test-long: setup broker databases tools ## the slow tests
 	@$(PYTEST) -m slow --timeout 900 $(ARGS)
 
 check: setup ## lint, types, house rules
 	@$(PY) -m ruff check .
-	@$(PY) -m mypy gateway protocols setup tests $(wildcard bench)
+	@$(PY) -m mypy gateway protocols setup tests $(wildcard bench faults)
 	@$(PYTEST) -q tests/test_house.py
 
 check311: ## the fast tests on the oldest Python we promise, where there is one

@@ -268,12 +268,14 @@ class Lane:
             if len(self._serials) < self._profile.serials_per_word:
                 self._refill()
                 return
-            wait_s = self._pace.wait_s(self.parts.clock.monotonic_s())
-            if wait_s > 0:
-                self._wake_in(wait_s)
-                return
             berth = self.quay.take()
             if berth is None:
+                break
+            # Last, because it takes a token: one without a berth would be lost.
+            wait_s = self._pace.wait_s(self.parts.clock.monotonic_s())
+            if wait_s > 0:
+                self.quay.put_back(berth)
+                self._wake_in(wait_s)
                 return
             if not self._use(berth, now_ms):
                 self.quay.put_back(berth)

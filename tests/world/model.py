@@ -14,6 +14,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from functools import partial
 from typing import Any, NamedTuple
 
 from gateway.core import flow
@@ -350,10 +351,10 @@ class Model:
         pay = world.pays[p]
         if pay[0] < 0:
             if self.policy.ack_first and world.queue[p]:
-                yield f"order {p} is acknowledged", lambda: world._replace(queue=_put(world.queue, p, world.queue[p] - 1))
+                yield f"order {p} is acknowledged", partial(_ack, world, p)
             return
         if world.queue[p]:
-            yield f"order {p} is acknowledged", lambda: world._replace(queue=_put(world.queue, p, world.queue[p] - 1))
+            yield f"order {p} is acknowledged", partial(_ack, world, p)
         life, (status, seen, times) = self.life(pay), world.books[p]
         if world.cancels:
             yield f"the ERP cancels {p}", lambda: self.apply(world, p, Cancel(world.t), None)._replace(
@@ -388,11 +389,12 @@ class Model:
         if epoch < world.lease[1] and doing == _IDLE and self.policy.fence is Fence.LANE:
             epoch = 0  # it owns nothing, and nothing it says is heard: it stands by
         if world.crashes:
-            yield f"node {n} is killed", lambda: _node(world, n, (False, 0, 0, False, _IDLE))._replace(crashes=world.crashes - 1
+            yield f"node {n} is killed", lambda: _node(
+                world._replace(crashes=world.crashes - 1), n, (False, 0, 0, False, _IDLE)
             )
         for p, pay in enumerate(world.pays):
             if pay[0] < 0 and world.queue[p]:
-                yield f"node {n} takes order {p} in", lambda p=p: self._admit(world, p)
+                yield f"node {n} takes order {p} in", partial(self._admit, world, p)
         if not epoch:
             if world.lease[0] == n or world.t + self.policy.skew >= world.lease[2]:
                 yield f"node {n} leases the lane", lambda: self._lease(world, n)
@@ -406,9 +408,12 @@ class Model:
         else:
             yield from self._busy(world, n, node, doing)
         for p, pay in enumerate(world.pays):
-            if pay[0] >= 0 and recovered and (due := self.life(pay).deadline_ms) is not None and world.t >= due:
-                if self.life(pay).state in (State.SENDING, State.PENDING, State.IN_DOUBT):
-                    yield f"node {n} finds {p} overdue", lambda p=p: self.apply(world, p, Overdue(world.t), epoch)
+            if pay[0] >= 0 and recovered and self._overdue(self.life(pay), world.t):
+                yield f"node {n} finds {p} overdue", partial(self.apply, world, p, Overdue(world.t), epoch)
+
+    def _overdue(self, life: Life, t: int) -> bool:
+        waiting = life.state in (State.SENDING, State.PENDING, State.IN_DOUBT)
+        return waiting and life.deadline_ms is not None and t >= life.deadline_ms
 
     def _admit(self, world: World, p: int) -> World:
         step = flow.step(flow.born(self.policy.rules), Release(world.t, world.t))
@@ -439,15 +444,15 @@ class Model:
             ):
                 continue
             if life.state is State.READY and self.policy.persist_first:
-                yield f"node {n} writes {p} down", lambda p=p: self._commit(world, n, epoch, p, Send(world.t))
+                yield f"node {n} writes {p} down", partial(self._commit, world, n, epoch, p, Send(world.t))
             elif life.state is State.READY:
-                yield f"node {n} writes {p} to the bank", lambda p=p: self._leave(world, n, p, 1, ("late", p))
+                yield f"node {n} writes {p} to the bank", partial(self._leave, world, n, p, 1, ("late", p))
             elif life.state in _ASKING:
                 asked = world.t if world.t >= (life.last_write_ms or 0) + life.rules.quarantine_ms else -1
-                yield f"node {n} asks about {p}", lambda p=p, asked=asked: _doing(world, n, ("ask", p, asked))
+                yield f"node {n} asks about {p}", partial(_doing, world, n, ("ask", p, asked))
                 if life.state is not State.PENDING and self._may_resend(life, world.t):
-                    yield f"node {n} writes down the repeat of {p}", lambda p=p: self._commit(
-                        world, n, epoch, p, Replay(world.t)
+                    yield f"node {n} writes down the repeat of {p}", partial(
+                        self._commit, world, n, epoch, p, Replay(world.t)
                     )
 
     def _may_resend(self, life: Life, t: int) -> bool:
@@ -455,7 +460,10 @@ class Model:
             return False
         if life.last_write_ms is None or t < life.last_write_ms + self.policy.quiet:
             return False
-        return flow.step(life, Replay(t)).rule == "replay"
+        return self._rule(life, Replay(t)) == "replay"
+
+    def _rule(self, life: Life, event: Event) -> str:
+        return self._step(self._intern(life), event)[2]
 
     def _busy(
         self, world: World, n: int, node: Node, doing: tuple[Any, ...]
@@ -499,9 +507,8 @@ class Model:
         replaying = self.life(world.pays[p]).replaying
         if not self._permitted(world.t, node, committed):
             return self._done(world, n, p, NotSent(world.t, "permit_refused", world.t + 1))
-        if self.policy.window_at_write and replaying:
-            if flow.step(self.lives[before], Replay(world.t)).rule != "replay":
-                return self._done(world, n, p, NotSent(world.t, "window_closed", world.t + 1))
+        if self.policy.window_at_write and replaying and self._step(before, Replay(world.t))[2] != "replay":
+            return self._done(world, n, p, NotSent(world.t, "window_closed", world.t + 1))
         return self._leave(world, n, p, attempt, ("wait", p, attempt))
 
     def _permitted(self, t: int, node: Node, committed: int) -> bool:
@@ -527,11 +534,10 @@ class Model:
         gone = world._replace(net=tuple(net))
         yield f"the bytes of {p} are lost", lambda: gone
         for book, fate in self._takes(world, p):
-            booked = _book(gone, p, book)
-            yield f"the bank takes {p} ({fate.value}) and is not heard", lambda booked=booked: booked
+            yield f"the bank takes {p} ({fate.value}) and is not heard", partial(_book, gone, p, book)
             if world.nodes[n][4][:3] == ("wait", p, attempt):
-                yield f"the bank takes {p} and says {fate.value}", lambda booked=booked, fate=fate: _doing(
-                    booked, n, ("heard", p, attempt, fate)
+                yield f"the bank takes {p} and says {fate.value}", partial(
+                    _doing, _book(gone, p, book), n, ("heard", p, attempt, fate)
                 )
 
     def _takes(self, world: World, p: int) -> Iterator[tuple[Book, Fate]]:
@@ -555,7 +561,8 @@ class Model:
 
     def inspect(self, world: World) -> None:
         """Raise Broken if the state breaks a promise."""
-        for p, ((number, row_epoch, told), (status, _seen, times)) in enumerate(zip(world.pays, world.books, strict=True)):
+        for p, (number, row_epoch, told) in enumerate(world.pays):
+            times = world.books[p][2]
             if times > 1:
                 raise Broken(DOUBLE)
             paid = times > 0
@@ -588,6 +595,10 @@ def _told(step: flow.Step) -> int:
         elif isinstance(effect, Alarm) and effect.slug == "contradiction":
             bits |= _CORRECTION
     return bits
+
+
+def _ack(world: World, p: int) -> World:
+    return world._replace(queue=_put(world.queue, p, world.queue[p] - 1))
 
 
 def _put(values: tuple[Any, ...], at: int, value: Any) -> tuple[Any, ...]:

@@ -153,7 +153,8 @@ def _question(world: World, action: str, bank: str) -> None:
         world.command("balance.query", {"accounts": [account], "max_age": "PT0S", "max_wait": "PT60S"})
     else:
         day = world.moment(0.0)[:10]
-        world.command("transactions.query", {"account": account, "from": day, "to": day, "limit": 50, "max_wait": "PT60S"})
+        asked = {"account": account, "from": day, "to": day, "limit": 50, "max_wait": "PT60S"}
+        world.command("transactions.query", asked)
 
 
 def _crash(world: World, chance: random.Random, story: Story) -> None:
@@ -206,6 +207,26 @@ def _hash(world: World) -> str:
     return digest.hexdigest()
 
 
+CORPUS_FILE = Path(__file__).with_name("corpus.json")
+CORPUS_SEEDS = (1, 2, 3, 5, 8, 13)
+
+
+def quick_world(folder: Path) -> World:
+    """A world without faults, for tests of the checks themselves."""
+    return World(folder)
+
+
+def write_corpus() -> None:
+    """Play the corpus and keep its traces."""
+    traces = {}
+    for seed in CORPUS_SEEDS:
+        with tempfile.TemporaryDirectory() as folder:
+            story = tell(seed, Path(folder))
+        assert not story.violations, story.violations
+        traces[str(seed)] = story.trace
+    CORPUS_FILE.write_text(json.dumps(traces, indent=1) + "\n", "utf-8")
+
+
 def quiet() -> None:
     """A simulation's thousands of log lines are nobody's news."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("critical"))
@@ -218,8 +239,12 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--first", type=int, default=1)
     parser.add_argument("--seed", type=int)
     parser.add_argument("--minutes", type=float)
+    parser.add_argument("--write-corpus", action="store_true")
     asked = parser.parse_args(arguments)
     quiet()
+    if asked.write_corpus:
+        write_corpus()
+        return 0
     seeds = [asked.seed] if asked.seed is not None else range(asked.first, asked.first + asked.seeds)
     started_s, cpu_s = time.monotonic(), time.process_time()
     broken, payments, crashes, played, simulated_s = 0, 0, 0, 0, 0.0
@@ -238,7 +263,8 @@ def main(arguments: list[str]) -> int:
             broken += 1
             print(f"seed {seed}: {violation}")
         if asked.seed is not None:
-            print(json.dumps({"trace": story.trace, "rules": story.rules, "faults": story.faults, "actions": story.actions}))
+            print(json.dumps({"trace": story.trace, "rules": story.rules, "faults": story.faults,
+                              "actions": story.actions}))  # fmt: skip
     cpu_s = time.process_time() - cpu_s
     print(
         f"sim: {played} seeds, {broken} violations, {payments} payments, {crashes} crashes, "

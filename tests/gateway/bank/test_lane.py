@@ -15,6 +15,7 @@ from twisted.internet.defer import Deferred
 
 from gateway import app
 from gateway.asking import Unavailable
+from gateway.bank import lane as lane_module
 from gateway.bank.lane import LEASE_MS
 from gateway.core.states import Work
 from gateway.journal import lanes
@@ -28,6 +29,15 @@ from tests.world.lines import events, lines
 from tests.world.world import START_S, Life, World
 
 DAY_S = 86_400
+
+
+@pytest.fixture
+def long_lease(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests of days: a renewal every twenty minutes instead of every five seconds."""
+    monkeypatch.setattr(lane_module, "LEASE_MS", 3_600_000)
+
+
+QUIET = {"sessions": 1, "heartbeat_s": 110.0}
 
 
 def lane_of(life: Life, name: str = "sample.main") -> Any:
@@ -57,6 +67,7 @@ def at_s(world: World, id_: str, rule: str) -> list[float]:
 # ---- hours ----
 
 
+@pytest.mark.usefixtures("long_lease")
 def test_outside_its_hours_the_bank_gets_nothing_and_the_erp_knows_when(tmp_path: Path) -> None:
     # The world begins on a Wednesday at 19:06:40 in Shanghai.
     world = World(tmp_path, wrap=bank_with(open_at(Hours(opens=time(9), closes=time(17), weekdays=(0, 1, 2, 3, 4)))))
@@ -72,6 +83,7 @@ def test_outside_its_hours_the_bank_gets_nothing_and_the_erp_knows_when(tmp_path
     assert opens <= sent < opens + 1
 
 
+@pytest.mark.usefixtures("long_lease")
 def test_a_bank_that_closes_before_its_turn_comes_gets_it_the_next_day(tmp_path: Path) -> None:
     # Open until 19:07: twenty seconds after the world begins, and the first exchange takes thirty.
     world = World(tmp_path, bank_options={"sessions": 1}, plan=Script([Scripted(Fault.DELAY, seconds=30)]),
@@ -94,8 +106,6 @@ def test_no_second_sees_more_requests_than_the_bank_tolerates(bank: str, tmp_pat
     options = {"per_second": 5.0, **({"burst": 5} if bank == "pab" else {})}
     world = World(tmp_path, banks=(bank,), bank_options=options)
     times: list[float] = []
-    life = world.start()
-    world.run(2)
     hit = world.hit
 
     def noting(point: str) -> None:
@@ -104,6 +114,9 @@ def test_no_second_sees_more_requests_than_the_bank_tolerates(bank: str, tmp_pat
         hit(point)
 
     world.hit = noting  # type: ignore[method-assign]
+    life = world.start()
+    world.run(2)
+    times.clear()
     for n in range(60):
         world.submit(f"AP-{n}")
     for n in range(20):
@@ -155,9 +168,10 @@ def test_a_bank_that_says_too_fast_gets_a_second_of_rest(tmp_path: Path) -> None
 # ---- doubt ----
 
 
+@pytest.mark.usefixtures("long_lease")
 def test_a_silent_bank_is_asked_ever_more_slowly_and_for_ever(tmp_path: Path) -> None:
     with lines() as heard:
-        world = World(tmp_path, plan=FaultPlan("1", {Fault.DROP_BEFORE: 1.0}))
+        world = World(tmp_path, plan=FaultPlan("1", {Fault.DROP_BEFORE: 1.0}), bank_options=QUIET)
         life = world.start()
         world.submit("AP-1")
         for _ in range(12):
@@ -198,9 +212,10 @@ def test_the_schedule_goes_on_where_it_was_after_a_restart(tmp_path: Path) -> No
     assert gaps[:2] == [5, 15] and all(gap >= 28 for gap in gaps[2:]), "the restart does not begin again at two seconds"
 
 
+@pytest.mark.usefixtures("long_lease")
 def test_a_late_yes_ends_the_doubt_even_after_the_escalation(tmp_path: Path) -> None:
     plan = Script([Scripted(Fault.HIDE, seconds=2 * DAY_S)])
-    world = World(tmp_path, plan=plan)
+    world = World(tmp_path, plan=plan, bank_options=QUIET)
     world.start()
     world.submit("AP-1")
     world.run(3 * DAY_S)
@@ -223,9 +238,10 @@ def test_a_payment_taken_but_not_decided_is_asked_about_until_it_is(tmp_path: Pa
     assert {row.work for row in files.due(world, "AP-1")} == {Work.RETURNS}
 
 
+@pytest.mark.usefixtures("long_lease")
 def test_money_that_comes_back_days_later_is_told(tmp_path: Path) -> None:
     plan = Script([Scripted(Fault.LATE_RETURN, seconds=2.5 * DAY_S)])
-    world = World(tmp_path, plan=plan)
+    world = World(tmp_path, plan=plan, bank_options=QUIET)
     world.start()
     world.submit("AP-1")
     world.submit("AP-2")
@@ -237,6 +253,7 @@ def test_money_that_comes_back_days_later_is_told(tmp_path: Path) -> None:
     assert not files.due(world, "AP-1") and not files.due(world, "AP-2"), "the watch ends"
 
 
+@pytest.mark.usefixtures("long_lease")
 def test_deadlines_need_no_bank(tmp_path: Path) -> None:
     world = World(tmp_path, plan=Script([Scripted(Fault.DROP_AFTER)]), bank_options={"sessions": 1})
     life = world.start()
@@ -273,10 +290,11 @@ def test_unasked_bytes_end_the_session_and_a_new_one_is_proven(tmp_path: Path) -
     first = life.pipes[-1]
     assert first.peer is not None
     first.peer.write(b"00000005hello")
-    world.run(0.01)
+    world.run(0.0012)
     assert not first.open and not lane_of(life).ready
     world.run(5)
     assert lane_of(life).ready and len(life.pipes) == 2
+    assert b">SignOn<" in life.pipes[-1].written[0]
     world.submit("AP-1")
     world.run(5)
     assert world.told("AP-1")[-1] == "payment.settled"
@@ -506,3 +524,18 @@ def test_serial_numbers_are_never_given_out_twice(tmp_path: Path) -> None:
         for serial in attempt.serials
     )  # fmt: skip
     assert len(serials) >= 40 and set(serials.values()) == {1}
+
+
+def test_orders_that_come_while_the_bank_is_busy_cost_no_pace(tmp_path: Path) -> None:
+    world = World(tmp_path, bank_options={"sessions": 1, "per_second": 2.0}, plan=Script([Scripted(Fault.DELAY, seconds=20)]))
+    world.start()
+    world.run(2)
+    world.submit("SLOW")
+    for n in range(110):
+        world.submit(f"AP-{n}", not_before=world.moment(0.05))
+        world.run(0.19)
+        if world.told("SLOW")[-1] == "payment.settled":
+            break
+    world.run(0.1)
+    settled = [n for n in range(110) if world.told(f"AP-{n}")[-1:] == ["payment.settled"]]
+    assert len(settled) >= 2, "the bucket was full when the session came free"
