@@ -24,7 +24,7 @@ from typing import Any, Protocol, TypeVar
 from protocols.canon.limits import Limits
 from protocols.canon.order import AnyOrder, Kind
 from protocols.canon.outcome import Outcome
-from protocols.canon.query import BalanceQuestion, FateQuestion, LinesQuestion, ReturnsQuestion
+from protocols.canon.query import BalanceQuestion, FateQuestion, LinesQuestion, ReturnsQuestion, Sent
 from protocols.canon.statement import Balance, Page, ReturnsPage
 
 
@@ -198,8 +198,10 @@ class Bank:
     """A bank: profile, doors, sessions and words. What is missing here the bank cannot do, and intake says so.
 
     `money` maps a kind of order to its conversation. `read` maps the stored or replayed answer to a submitted
-    message of that kind; it never raises for an unknown code (that is doubt), only ProtocolError for bytes that are
-    no answer at all.
+    message of that kind. Wherever the answer states them, reference, amount and accounts must be those of `Sent`,
+    what was written down before the message left: ProtocolError "correlation" otherwise, and another ProtocolError
+    for bytes that are no answer at all. An unknown code does not raise, it is doubt. `read` makes no hops: a bank
+    whose stored answers need one (its front end verifies them) reads them as doubt.
     """
 
     profile: Profile
@@ -207,7 +209,7 @@ class Bank:
     sessions: Sessions
     money: Mapping[Kind, MoneyWord]
     questions: Questions
-    read: Callable[[Kind, bytes], Outcome]
+    read: Callable[[Kind, Sent, bytes], Outcome]
 
 
 class Build(Protocol):

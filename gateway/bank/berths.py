@@ -103,6 +103,7 @@ class Quay:
         self._kept = any(port.kept for port in bank.ports.values())
         self._tasks = Tasks(self._keeper_failed)
         self._lost: dict[int, Deferred[None]] = {}
+        self._waiting_for: dict[int, Deferred[None]] = {}
         self._on_free: Callable[[], None] = lambda: None
         self._on_defect: Callable[[Failure], None] = lambda _failure: None
         self._proved_s = float("-inf")
@@ -134,6 +135,9 @@ class Quay:
     def put_back(self, berth: Berth) -> None:
         """Nothing was done with it after all."""
         berth.busy = False
+        freed = self._waiting_for.pop(berth.number, None)
+        if freed is not None:
+            _fire(freed)
         if berth.state == "ready":
             self._free.append(berth)
 
@@ -141,11 +145,23 @@ class Quay:
         """The conversation is over. With `distrust` its connections end now: what comes on them proves nothing."""
         berth.busy = False
         berth.close_short(hang_up=distrust)
+        freed = self._waiting_for.pop(berth.number, None)
+        if freed is not None:
+            _fire(freed)
         if not distrust:
             self._proved_s = self.clock.monotonic_s()
         if berth.state == "ready" and not (distrust and self._kept):
             self._free.append(berth)
             self._on_free()
+
+    async def _freed(self, berth: Berth) -> None:
+        """Return when the berth's conversation has ended."""
+        freed: Deferred[None] = Deferred()
+        self._waiting_for[berth.number] = freed
+        try:
+            await freed
+        finally:
+            self._waiting_for.pop(berth.number, None)
 
     def _keeper_failed(self, failure: Failure) -> None:
         _log.error("session.keeper_failed", bank=self._labels[0], lane=self._labels[1],
@@ -174,7 +190,10 @@ class Quay:
         backoff_s = FIRST_BACKOFF_S
         while not self.stopping:
             quiet_s = self._quiet_until_s - self.clock.monotonic_s()
-            if quiet_s > 0:
+            if berth.busy:
+                # A conversation still holds it; a new session opened under it would be spoken on unproven.
+                await self._freed(berth)
+            elif quiet_s > 0:
                 await sleep(self.clock, quiet_s + berth.number)
             elif await self._open(berth):
                 backoff_s = FIRST_BACKOFF_S

@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection
-from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.python.failure import Failure
 
 from gateway import log
@@ -40,13 +40,17 @@ from protocols.kit.declined import Declined
 from protocols.kit.errors import ProtocolError
 
 MAX_PAGES = 500
+_OURS = Refusal(Code.INTERNAL, "a fault of the gateway; an operator is told")
 _log = log.get("erp.answers")
 
 
 @dataclass(frozen=True, slots=True)
 class _Known:
+    """A balance as it was told. `since_ms` is its age by our clock: the bank's may be ahead of it."""
+
     balance: Balance
     as_of_ms: int
+    since_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +105,7 @@ class Answers:
         elif isinstance(command, BalanceQuery):
             said = await self._balances_of(command, wait_s)
         elif isinstance(command, TransactionsQuery):
-            said = await self._entries_of(row.sender, command, wait_s)
+            said = await self._page_of(row.sender, command, wait_s)
         else:
             said = command if isinstance(command, Refusal) else Refusal(Code.INTERNAL, "not a question for a bank")
         name = replies.BALANCE_RESULT if type_ is CommandType.BALANCE_QUERY else replies.TRANSACTIONS_PAGE
@@ -125,8 +129,8 @@ class Answers:
         errors: list[tuple[AccountNumber, Refusal]] = []
         for account, (worked, result) in zip(query.accounts, results, strict=True):
             if not worked:
-                _log.error("question.defect", error=str(result))
-                result = Refusal(Code.INTERNAL, "a fault of the gateway; an operator is told")
+                _log.error("question.defect", error=str(result), action="answered internal")
+                result = _OURS
             if isinstance(result, Refusal):
                 errors.append((account, result))
             else:
@@ -139,7 +143,7 @@ class Answers:
         if route is None:
             return Refusal(Code.VALIDATION, "not an own account of the register (any more)")
         known = self._balances.get(account.clear)
-        if known is not None and self._clock.now_ms() - known.as_of_ms < max_age_s * 1000:
+        if known is not None and self._clock.now_ms() - known.since_ms < max_age_s * 1000:
             return BalanceAnswer(known.balance, route.currency, known.as_of_ms, "cache")
         words = self._words(route)
         if words.balance is None:
@@ -150,14 +154,25 @@ class Answers:
             balance = await self._ask(route.lane, "balance", partial(put, question), wait_s)
         except (Unavailable, ProtocolError) as error:
             return _no_answer(route, error)
-        as_of_ms = self._clock.now_ms() if balance.as_of is None else int(balance.as_of.timestamp() * 1000)
-        self._balances[account.clear] = _Known(balance, as_of_ms)
+        now_ms = self._clock.now_ms()
+        as_of_ms = now_ms if balance.as_of is None else int(balance.as_of.timestamp() * 1000)
+        self._balances[account.clear] = _Known(balance, as_of_ms, min(as_of_ms, now_ms))
         return BalanceAnswer(balance, route.currency, as_of_ms, "bank")
 
     def _words(self, route: Route) -> Questions:
         return self._registry.banks[route.bank].questions
 
     # ---- entries ----
+
+    async def _page_of(self, sender: str, query: TransactionsQuery, wait_s: float) -> Mapping[str, Any] | Refusal:
+        try:
+            return await self._entries_of(sender, query, wait_s)
+        except CancelledError:
+            raise
+        except Exception as error:
+            # A defect of ours is an answer too: the asker must not wait for a restart.
+            _log.error("question.defect", error=repr(error), exc_info=error, action="answered internal")
+            return _OURS
 
     async def _entries_of(self, sender: str, query: TransactionsQuery, wait_s: float) -> Mapping[str, Any] | Refusal:
         route = self._registry.route_of(query.account.clear)

@@ -195,7 +195,7 @@ class Intake:
         if refusal is not None or route is None:
             assert refusal is not None
             return self._refused_order(delivery, letter, sender, order, refusal)
-        admission = self._admission(letter, sender, order, route, now_ms, today.isoformat())
+        admission = self._admission(delivery, letter, sender, order, route, now_ms, today.isoformat())
 
         def unit(tx: Tx) -> _Done:
             if delivery.redelivered and self._answered(tx, letter, sender, order, admission.fingerprint):
@@ -255,7 +255,7 @@ class Intake:
         return self._refusal(delivery, letter, refused)
 
     def _admission(
-        self, letter: Letter, sender: Sender, order: Payment, route: Route, now_ms: int, day: str
+        self, delivery: Delivery, letter: Letter, sender: Sender, order: Payment, route: Route, now_ms: int, day: str
     ) -> Admission:
         earliest_ms = now_ms if order.not_before is None else max(now_ms, int(order.not_before.timestamp() * 1000))
         send_after_ms = next_open_ms(route.limits.hours, earliest_ms)
@@ -267,6 +267,7 @@ class Intake:
             judge=lambda facts: policy.judge(order, allowance, facts, at_ms=now_ms, send_after_ms=send_after_ms),
             actor=f"user:{letter.user}", day=day, dup_key=fingerprint.dup_key(order) if allowance.alike_hours else None,
             alike_since_ms=now_ms - allowance.alike_hours * 3_600_000, tell_sent=sender.sent_events,
+            redelivered=delivery.redelivered,
         )  # fmt: skip
 
     def _cancel(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -18,6 +19,8 @@ from protocols.erp.news import instant, routing_key
 EVENTS = "bankgw.events"
 DEAD = "bankgw.dead"
 NO_BANK = "none"
+MAX_CONTENT_TYPE = 64
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(-[!-~]{1,100})?")
 PARKED_CODES = frozenset({
     Code.INTERNAL, Code.MALFORMED, Code.TOO_LARGE, Code.UNKNOWN_TYPE, Code.TYPE_CONFLICT, Code.NO_SENDER,
     Code.UNKNOWN_SENDER, Code.BAD_SIGNATURE, Code.REPLY_TO_REFUSED,
@@ -48,7 +51,7 @@ def letter(delivery: Delivery) -> Letter:
     reply = Reply(
         reply_to=None if isinstance(queue, Refusal) else queue,
         correlation_id=said.correlation_id or said.message_id,
-        traceparent=_text(said.headers, "traceparent"),
+        traceparent=_traceparent(said.headers),
         content_type=commands.Media.XML.value if xml else commands.Media.JSON.value,
     )
     return Letter(said.user_id or "anonymous", reply, problem, _text(said.headers, "type"),
@@ -58,6 +61,12 @@ def letter(delivery: Delivery) -> Letter:
 def _text(headers: Mapping[str, object], name: str) -> str | None:
     value = headers.get(name)
     return value if isinstance(value, str) else None
+
+
+def _traceparent(headers: Mapping[str, object]) -> str | None:
+    """The trace of the command, if it has the form of one: it is kept, and repeated in every answer."""
+    found = _text(headers, "traceparent")
+    return found if found is not None and _TRACEPARENT.fullmatch(found) else None
 
 
 def may_reply(said: Letter, sender: Sender, *, money: bool) -> bool:
@@ -102,9 +111,15 @@ def refusal(
     parked = OutboxRow(
         message_id=uuid7(entropy.ulid(tx.now_ms)), node=tx.node, exchange=DEAD, routing_key=delivery.routing_key,
         body=delivery.body, headers=headers, correlation_id=delivery.properties.correlation_id,
-        content_type=delivery.properties.content_type or "application/octet-stream", created_ms=tx.now_ms,
+        content_type=_shown_type(delivery), created_ms=tx.now_ms,
     )  # fmt: skip
     return reply, parked
+
+
+def _shown_type(delivery: Delivery) -> str:
+    """What the parked copy says it is: the sender's word, unless nobody could mean it."""
+    said = delivery.properties.content_type
+    return said if said and len(said) <= MAX_CONTENT_TYPE else "application/octet-stream"
 
 
 def _row(

@@ -62,6 +62,7 @@ class Admission:
     dup_key: str | None = None
     alike_since_ms: int = 0
     tell_sent: bool = False
+    redelivered: bool = False
     batch: str | None = None
     item_no: int | None = None
 
@@ -116,7 +117,8 @@ def _known(tx: Tx, admission: Admission, payment: str) -> Admitted:
     row = records.read(tx.conn.execute(_BY_KEY, {"b_payment": payment}).one(), tx.vault)
     if row.fingerprint != admission.fingerprint:
         return Admitted(Admittance.CONFLICT, row)
-    telling.replay(tx, row, admission.reply)
+    if not (admission.redelivered and telling.answered(tx, row, admission.reply)):
+        telling.replay(tx, row, admission.reply)
     audit.append(tx, admission.actor, "order.repeated", row.payment, {"state": row.life.state.value})
     return Admitted(Admittance.REPLAYED, row)
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 from gateway.clock import uuid7
+from gateway.journal import outbox
 from gateway.journal.rows import OutboxRow, PaymentRow, Reply
 from gateway.journal.store import Tx
 from protocols.canon.outcome import State
-from protocols.erp.news import News, body, instant, routing_key
+from protocols.erp import replies
+from protocols.erp.news import News, body, fields, instant, routing_key
 
 EVENTS = "bankgw.events"
 ACCEPTED, REJECTED = "payment.accepted", "payment.rejected"
@@ -36,7 +38,7 @@ def publish(tx: Tx, row: PaymentRow, news: News) -> None:
     assert news.bank is not None
     _mail(tx, row, news, said, EVENTS, routing_key(news.event, news.bank, news.sender), row.reply)
     if news.event in REPLIES and row.reply.reply_to:
-        _mail(tx, row, news, said, "", row.reply.reply_to, row.reply)
+        _reply(tx, row, news, row.reply)
 
 
 def replay(tx: Tx, row: PaymentRow, reply: Reply) -> None:
@@ -44,12 +46,35 @@ def replay(tx: Tx, row: PaymentRow, reply: Reply) -> None:
     event = REJECTED if row.life.state is State.REJECTED else ACCEPTED
     news = replace(news_of(row, event, row.life.seq, tx.now_ms), replayed=True)
     if reply.reply_to:
-        _mail(tx, row, news, body(news), "", reply.reply_to, reply)
+        _reply(tx, row, news, reply)
     else:
         _mail(tx, row, news, body(news), EVENTS, routing_key(event, row.bank, row.sender), reply)
 
 
-def _mail(tx: Tx, row: PaymentRow, news: News, said: bytes, exchange: str, key: str, reply: Reply) -> None:
+def answered(tx: Tx, row: PaymentRow, reply: Reply) -> bool:
+    """Whether this very command has its reply already: its delivery came twice because the ack was lost."""
+    if any(mail.payment == row.payment and _answers(mail, reply) for mail in tx.mails):
+        return True
+    return any(_answers(mail, reply) for mail in outbox.of_payment(tx.conn, row.payment))
+
+
+def _answers(mail: OutboxRow, reply: Reply) -> bool:
+    asked = reply.reply_to or None
+    there = mail.routing_key if mail.exchange == "" else None
+    return mail.headers.get("type") in REPLIES and mail.correlation_id == reply.correlation_id and there == asked
+
+
+def _reply(tx: Tx, row: PaymentRow, news: News, reply: Reply) -> None:
+    """A reply speaks the form of its command; events are JSON."""
+    assert reply.reply_to is not None
+    said = replies.write(news.event, fields(news), reply.content_type)
+    _mail(tx, row, news, said, "", reply.reply_to, reply, reply.content_type)
+
+
+def _mail(
+    tx: Tx, row: PaymentRow, news: News, said: bytes, exchange: str, key: str, reply: Reply,
+    content_type: str = "application/json",
+) -> None:  # fmt: skip
     message_id = uuid7(tx.entropy.ulid(tx.now_ms))
     headers = {
         "type": news.event, "bank": row.bank, "sender": row.sender, "cloudEvents_specversion": "1.0",
@@ -60,5 +85,5 @@ def _mail(tx: Tx, row: PaymentRow, news: News, said: bytes, exchange: str, key: 
         headers["traceparent"] = reply.traceparent
     tx.mail(OutboxRow(
         message_id=message_id, node=tx.node, exchange=exchange, routing_key=key, body=said, headers=headers,
-        correlation_id=reply.correlation_id, payment=row.payment, created_ms=tx.now_ms,
+        correlation_id=reply.correlation_id, content_type=content_type, payment=row.payment, created_ms=tx.now_ms,
     ))  # fmt: skip

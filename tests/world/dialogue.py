@@ -209,7 +209,6 @@ class Scene:
     def _conversation(self, stage: Stage, word: str, given: Mapping[str, str]) -> object:
         questions, bank, today = stage.bank.questions, stage.bank, stage.time.now.date()
         account = AccountNumber(given.get("account", "0000000000000000017"))
-        first, last = (date.fromisoformat(given.get(key, today.isoformat())) for key in ("from", "to"))
         if word == "pay":
             order, reference = order_of(given), given["reference"]
             self._payments[reference] = (order, today)
@@ -221,6 +220,8 @@ class Scene:
         if word == "balance":
             assert questions.balance is not None
             return stage.talk(questions.balance(BalanceQuestion(account), stage.context()))
+        # Only these two words have days in `from` and `to`: in `do pay` they are accounts.
+        first, last = (date.fromisoformat(given.get(key, today.isoformat())) for key in ("from", "to"))
         if word == "lines":
             assert questions.lines is not None
             cursor = getattr(self._result, "cursor", None) if "next" in given else None

@@ -9,7 +9,7 @@ from __future__ import annotations
 from gateway.core.states import Answered, Resolve, Rules, Source
 from gateway.core.states import Policy as Replaying
 from protocols.canon.outcome import Fate
-from tests.world.model import (
+from tests.world.policy import (
     DOUBLE,
     FAILED_BUT_PAID,
     FLIGHT,

@@ -20,7 +20,7 @@ from protocols.banks.pab.table import Meanings
 from protocols.canon.money import Money
 from protocols.canon.order import AnyOrder, Channel, Kind, Urgency
 from protocols.canon.outcome import Fate, Outcome
-from protocols.canon.query import FateQuestion
+from protocols.canon.query import FateQuestion, Sent
 from protocols.kit.charset import GBK
 from protocols.kit.errors import ProtocolError
 from protocols.kit.fields import amount_minor, amount_text, parse_date, plain
@@ -42,6 +42,11 @@ class Keys:
     amount: Money
     debtor: str
     creditor: str
+
+    @staticmethod
+    def of(sent: Sent) -> Keys:
+        """The payment as it was written down before it was sent."""
+        return Keys(sent.reference, sent.amount, sent.debtor.clear, sent.creditor.clear)
 
     def check(self, body: etree._Element, voucher_tag: str) -> None:
         """Raises "correlation" if `body` names another voucher, amount or account, "missing" if none."""
@@ -120,23 +125,23 @@ class Payments:
         name, cnaps = order.creditor.bank_name or "", order.creditor.cnaps or ""
         return any(own in name for own in self.options.own_names) or cnaps.startswith(self.options.own_cnaps)
 
-    def submitted(self, frame: bytes, keys: Keys | None) -> Outcome:
-        """What the answer to a 4004 says. Without `keys` (a stored answer) only its form is checked."""
+    def submitted(self, frame: bytes, keys: Keys) -> Outcome:
+        """What the answer to a 4004 says about the payment of `keys`."""
         answer = read_answer(frame, "4004")
         if answer.accepted and answer.body is not None and not value(answer.body, "ThirdVoucher"):
             raise ProtocolError("missing", "accepted, but the answer names no ThirdVoucher")
-        if answer.body is not None and keys is not None:
+        if answer.body is not None:
             keys.check(answer.body, "ThirdVoucher")
         outcome = self.meanings.word("4004", "header", answer.code, answer.text)
         if answer.body is None:
             return outcome
         return replace(outcome, bank_serial=value_or(answer.body, "FrontLogNo") or None)
 
-    def read(self, kind: Kind, frame: bytes) -> Outcome:
-        """The stored or replayed answer to a money word of `kind`."""
+    def read(self, kind: Kind, sent: Sent, frame: bytes) -> Outcome:
+        """The stored or replayed answer to the money word of `kind` that was written down as `sent`."""
         if kind not in (Kind.PAYMENT, Kind.TRANSFER):
             raise ProtocolError("value", f"pab sends no {kind.value}")
-        return self.submitted(frame, None)
+        return self.submitted(frame, Keys.of(sent))
 
     def fate(self, question: FateQuestion, context: Context) -> Conversation[Outcome]:
         """4005 by our voucher."""
@@ -149,7 +154,7 @@ class Payments:
         )
         wire = self.sender.message("4005", build(body, GBK), serial=context.serials[0], now=context.now)
         answer = read_answer((yield Ask("business", wire)), "4005")
-        return self.told(answer, Keys(sent.reference, sent.amount, sent.debtor.clear, sent.creditor.clear))
+        return self.told(answer, Keys.of(sent))
 
     def told(self, answer: Answer, keys: Keys) -> Outcome:
         """What the answer to a 4005 says about the payment of `keys`."""

@@ -17,7 +17,7 @@ from protocols.canon.money import Money
 from protocols.canon.order import AnyOrder, Kind, Urgency
 from protocols.canon.outcome import Fate, Outcome
 from protocols.canon.party import PartyKind
-from protocols.canon.query import FateQuestion
+from protocols.canon.query import FateQuestion, Sent
 from protocols.kit.codes import Table
 from protocols.kit.declined import Declined
 from protocols.kit.errors import ProtocolError
@@ -43,6 +43,11 @@ class Subject:
     debtor: str
     creditor: str
     amount: Money
+
+    @staticmethod
+    def of(sent: Sent) -> Subject:
+        """The payment as it was written down before it was sent."""
+        return Subject(sent.reference, sent.debtor.clear, sent.creditor.clear, sent.amount)
 
     def check(self, answer: Answer) -> None:
         """Raises "correlation" if the answer's payment is another one, "missing" if it does not say."""
@@ -83,12 +88,18 @@ class Payments:
         subject = Subject(context.reference, debtor.account.clear, creditor.account.clear, order.amount)
         return self._outcome(answer, subject)
 
-    def read(self, kind: Kind, data: bytes) -> Outcome:
-        """What a stored or replayed answer says. Whose answer it is, its reader must know."""
+    def read(self, kind: Kind, sent: Sent, data: bytes) -> Outcome:
+        """What a stored or replayed answer says about the payment of `sent`.
+
+        Its serial counts too: a refusal has an empty body, and nothing else tells whose refusal it is.
+        """
         operation = OPERATION_OF.get(kind)
         if operation is None:
             raise ProtocolError("value", f"this bank carries no {kind.value}")
-        return self._outcome(self.wire.read(data, (operation,)), None)
+        answer = self.wire.read(data, (operation,))
+        if answer.serial not in sent.serials:
+            raise ProtocolError("correlation", f"an answer to message {answer.serial!r}, not one of {sent.reference}")
+        return self._outcome(answer, Subject.of(sent))
 
     def fate(self, question: FateQuestion, context: Context) -> Conversation[Outcome]:
         """Ask what became of a payment. Raises Declined when the bank does not answer that question."""
@@ -104,14 +115,13 @@ class Payments:
             if word != "not_found":  # any other head code is about our question, not about the payment
                 raise Declined(answer.operation, answer.code, answer.text, word)
             return Outcome(Fate.NOT_FOUND, answer.code, answer.text)
-        subject = Subject(sent.reference, sent.debtor.clear, sent.creditor.clear, sent.amount)
-        return self._outcome(answer, subject)
+        return self._outcome(answer, Subject.of(sent))
 
-    def _outcome(self, answer: Answer, subject: Subject | None) -> Outcome:
+    def _outcome(self, answer: Answer, subject: Subject) -> Outcome:
         has_payment = len(answer.body) > 0
         if answer.code == DONE and not has_payment:
             raise ProtocolError("missing", f"{answer.operation} is done, but the answer names no payment")
-        if has_payment and subject is not None:
+        if has_payment:
             subject.check(answer)
         layer, code, words = "head", answer.code, answer.text
         if answer.code == DONE:

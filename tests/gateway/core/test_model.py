@@ -9,8 +9,9 @@ import pytest
 from gateway.core.flow import TABLE
 from gateway.core.states import Policy as Replaying
 from gateway.core.states import Rules
-from tests.world.model import DOUBLE, Explored, Policy, explore
+from tests.world.model import Explored, explore
 from tests.world.policies import BAD, GOOD
+from tests.world.policy import DOUBLE, Policy
 
 NAMED = {"P1", "P2", "P2c", "P3", "P4", "P4b", "P5", "P6", "P8", "P9", "P9w without margin"}
 SAFE = {"P2b", "P4a", "P4c", "P7", "P9w", "P10"}

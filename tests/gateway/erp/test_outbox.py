@@ -22,6 +22,7 @@ from gateway.simbank.faults import Plan, Script, Scripted, Touch
 from tests.world.lines import events, lines
 from tests.world.world import REPLIES, Life, World
 
+TRACE = f"00-{1:032x}-{2:016x}-01"
 Decide = Callable[[Message], Verdict | None]
 
 
@@ -79,12 +80,12 @@ def test_confirmed_messages_are_marked_sent(tmp_path: Path) -> None:
 def test_a_message_says_who_sent_it_and_what_it_is(tmp_path: Path) -> None:
     world, made = world_judging(tmp_path, lambda _message: None)
     world.start()
-    world.command("payment.submit", world.order("AP-1"), correlation_id="c-1", headers={"traceparent": "00-aa-bb-01"})
+    world.command("payment.submit", world.order("AP-1"), correlation_id="c-1", headers={"traceparent": TRACE})
     world.run(5)
     for message in made[0].published:
         said = message.properties
         assert said.user_id == "bankgw" and said.app_id == f"bankgw/{app.VERSION}"
-        assert said.correlation_id == "c-1" and said.headers["traceparent"] == "00-aa-bb-01"
+        assert said.correlation_id == "c-1" and said.headers["traceparent"] == TRACE
         assert said.headers["cloudEvents_id"] == said.message_id
         assert said.type == said.headers["cloudEvents_type"] == json.loads(message.body)["event"]
         assert said.content_type == "application/json" and said.timestamp is not None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import pytest
@@ -13,14 +13,16 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from protocols.bank import Bank, Replay, Submit
 from protocols.canon.order import Kind
 from protocols.canon.outcome import Fate, Outcome
+from protocols.canon.query import Sent
 from protocols.kit import dsig, http
 from protocols.kit.charset import UTF8
 from protocols.kit.errors import ProtocolError
 from protocols.kit.xmldoc import build, el, one, parse, value
-from tests.protocols.banks.pab.paper import REFERENCE, context, order
+from tests.protocols.banks.pab.paper import REFERENCE, TODAY, context, order
 from tests.protocols.banks.spikes import finws
 from tests.protocols.banks.spikes.hops import Hops
 from tests.protocols.kit.signing import KeyPair, key_pair
+from tests.world.dialogue import sent_of
 
 US, BANK_KEY, STRANGER = (key_pair(name) for name in ("bank", "stranger", "content"))
 FAR = f"{{{finws.MODEL}}}"
@@ -44,6 +46,8 @@ class FinnishFrontEnd:
     files: list[str] = field(default_factory=list)
     force: str = ""
     shown: str = ""
+    about: Mapping[str, str] = field(default_factory=dict)
+    last: dict[str, str] = field(default_factory=dict)
 
     def __call__(self, port: str, data: bytes) -> bytes:
         code, text = self._take(http.parse_request(data).body)
@@ -53,6 +57,7 @@ class FinnishFrontEnd:
             el("CustomerId", "11111111"),
             el("ResponseCode", self.force or code),
             el("ResponseText", text),
+            *(el(tag, told) for tag, told in {**self.last, **self.about}.items()),
         )
         prepared = dsig.prepare(build(said, UTF8), finws.ANSWER)
         content = dsig.attach(prepared, signer(self.key.private)(prepared.octets))
@@ -67,6 +72,7 @@ class FinnishFrontEnd:
         return http.answer(200, body=build(soap, UTF8))
 
     def _take(self, message: bytes) -> tuple[str, str]:
+        self.last = {}
         try:
             body = dsig.verify(message, finws.TRANSPORT, US.pin).root
         except ProtocolError:
@@ -77,6 +83,7 @@ class FinnishFrontEnd:
             asked = dsig.verify(content, finws.CONTENT, US.pin).root
         except ProtocolError:
             return "18", "Content digital signature not valid"
+        self.last = {tag: value(asked, f"{{{finws.DATA}}}{tag}") for tag in ("ExecutionSerial", "AmountTotal")}
         request_id = value(upload, f"{FAR}RequestHeader/{FAR}RequestId")
         if request_id in self.seen:
             return "31", "Duplicate message rejected"
@@ -88,6 +95,10 @@ class FinnishFrontEnd:
 
 def bank() -> Bank:
     return finws.build_bank({"certificate": US.certificate, "bank_keys": [BANK_KEY.pin]})
+
+
+def sent() -> Sent:
+    return sent_of(order(), REFERENCE, TODAY, ("77",))
 
 
 def hops(front: FinnishFrontEnd, content: KeyPair = US, transport: KeyPair = US) -> Hops:
@@ -130,12 +141,12 @@ def test_the_stored_bytes_again_are_proof_of_delivery_and_no_second_file() -> No
     _, step, carried = upload(front)
     stored = bytes(step.data)
     answer = carried.exchange(step.port, stored)
-    outcome = bank().read(Kind.PAYMENT, answer)
+    outcome = bank().read(Kind.PAYMENT, sent(), answer)
     assert (outcome.fate, outcome.code, outcome.listed) == (Fate.DUPLICATE, "31", True)
     assert carried.said[-1] == ("business", stored)
     assert front.files == [REFERENCE]
     front.force = "32"
-    assert bank().read(Kind.PAYMENT, carried.exchange(step.port, stored)).fate is Fate.DUPLICATE
+    assert bank().read(Kind.PAYMENT, sent(), carried.exchange(step.port, stored)).fate is Fate.DUPLICATE
     assert bank().profile.replay[Kind.PAYMENT].policy is Replay.REPLAY_SAFE
 
 
@@ -145,8 +156,25 @@ def test_a_repeat_after_the_first_was_lost_delivers_it() -> None:
     conversation = bank().money[Kind.PAYMENT](order(), context(serial=77))
     stored = carried.prepare(conversation).data
     conversation.close()  # the connection died before a byte arrived
-    assert bank().read(Kind.PAYMENT, carried.exchange("business", stored)).fate is Fate.PENDING
+    assert bank().read(Kind.PAYMENT, sent(), carried.exchange("business", stored)).fate is Fate.PENDING
     assert front.files == [REFERENCE]
+
+
+ABOUT_ANOTHER = [{"ExecutionSerial": "GW000000000000000002"}, {"AmountTotal": "10.01"}]
+
+
+@pytest.mark.parametrize("about", ABOUT_ANOTHER)
+@pytest.mark.parametrize("code", ["00", "31", "12"])
+def test_an_answer_about_another_upload_is_refused(about: Mapping[str, str], code: str) -> None:
+    front = FinnishFrontEnd(force=code, about=about)
+    carried = hops(front)
+    conversation = bank().money[Kind.PAYMENT](order(), context(serial=77))
+    answer = carried.exchange("business", carried.prepare(conversation).data)
+    with pytest.raises(ProtocolError) as stored:
+        bank().read(Kind.PAYMENT, sent(), answer)
+    with pytest.raises(ProtocolError) as fresh:
+        carried.finish(conversation, answer)
+    assert stored.value.reason == fresh.value.reason == "correlation"
 
 
 @pytest.mark.parametrize(("part", "code"), [("transport", "02"), ("content", "18")])
@@ -171,7 +199,7 @@ def test_nothing_signed_can_be_changed_on_the_way(changed: tuple[bytes, bytes]) 
     _, step, _ = upload(FinnishFrontEnd())
     assert changed[0] in step.data
     answer = front("business", step.data.replace(*changed))
-    assert bank().read(Kind.PAYMENT, answer).code == "02"
+    assert bank().read(Kind.PAYMENT, sent(), answer).code == "02"
     assert not front.files
 
 

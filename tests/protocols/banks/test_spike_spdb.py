@@ -11,12 +11,14 @@ import pytest
 
 from protocols.canon.order import Kind
 from protocols.canon.outcome import Fate, Outcome
+from protocols.canon.query import Sent
 from protocols.kit import http
 from protocols.kit.charset import GBK
 from protocols.kit.errors import ProtocolError
-from tests.protocols.banks.pab.paper import REFERENCE, context, order, question
+from tests.protocols.banks.pab.paper import REFERENCE, TODAY, context, order, question
 from tests.protocols.banks.spikes.hops import Hops
 from tests.protocols.banks.spikes.spdb import build_bank
+from tests.world.dialogue import sent_of
 
 SECRET = b"the key in the front end"
 XML = '<?xml version="1.0" encoding="gb2312"?>'
@@ -101,6 +103,10 @@ def _between(text: str, tag: str) -> str:
 BANK = build_bank({"master_id": "2000000001"})
 
 
+def sent(packet_id: str) -> Sent:
+    return sent_of(order(), REFERENCE, TODAY, (packet_id,))
+
+
 def pay(front: FrontEnd, serial: int = 1) -> tuple[Outcome, Hops]:
     hops = Hops(BANK.ports, front)
     conversation = BANK.money[Kind.PAYMENT](order(), context(serial))
@@ -146,7 +152,7 @@ def test_the_stored_bytes_again_are_a_duplicate_and_no_second_payment() -> None:
     _, hops = pay(front)
     stored = hops.said[1][1]
     again = hops.exchange("business", stored)
-    assert BANK.read(Kind.PAYMENT, again).fate is Fate.DUPLICATE
+    assert BANK.read(Kind.PAYMENT, sent("1"), again).fate is Fate.DUPLICATE
     assert len(front.packets) == 1
 
 
@@ -161,7 +167,20 @@ def test_a_stored_signed_answer_is_doubt_because_reading_has_no_hops() -> None:
     front = FrontEnd()
     _, hops = pay(front)
     fresh = front("business", replace_packet(hops.said[1][1]))
-    assert BANK.read(Kind.PAYMENT, fresh).fate is Fate.UNKNOWN
+    assert BANK.read(Kind.PAYMENT, sent("2"), fresh).fate is Fate.UNKNOWN
+
+
+@pytest.mark.parametrize("refusal", ["", "EYY8998"])
+def test_a_stored_answer_to_another_packet_is_refused(refusal: str) -> None:
+    """An answer names reference, amount and accounts in what is signed, if at all; its packet tells whose it is."""
+    front = FrontEnd()
+    _, hops = pay(front)
+    front.refusal = refusal
+    answer = front("business", replace_packet(hops.said[1][1]))
+    BANK.read(Kind.PAYMENT, sent("2"), answer)
+    with pytest.raises(ProtocolError) as refused:
+        BANK.read(Kind.PAYMENT, sent("1"), answer)
+    assert refused.value.reason == "correlation"
 
 
 def replace_packet(data: bytes) -> bytes:

@@ -8,11 +8,14 @@ from typing import Any
 
 import pytest
 
+from gateway.core.policy import Route, check
 from protocols.bank import BadOptions, Replay
 from protocols.banks import pab
 from protocols.banks.pab.table import meanings
-from protocols.canon.order import Kind
-from tests.protocols.banks.pab.paper import ENTERPRISE, bank
+from protocols.canon.errors import FieldCode
+from protocols.canon.order import Channel, Kind
+from protocols.kit.errors import ProtocolError
+from tests.protocols.banks.pab.paper import DEBTOR, ENTERPRISE, TODAY, bank, context, first_step, order
 
 FOLDER = Path(pab.__file__).parent
 
@@ -83,6 +86,20 @@ def test_an_option_reaches_its_place(options: dict[str, Any], path: tuple[str, .
     for name in path:
         place = getattr(place, name)
     assert place == wanted
+
+
+@pytest.mark.parametrize("channel", Channel)
+def test_intake_refuses_the_channel_that_the_bank_cannot_write_down(channel: Channel) -> None:
+    adapter, wanted = bank(), order(channel=channel)
+    route = Route(DEBTOR, "demo", "pab", "pab.main", "CNY", adapter.profile.limits, frozenset(adapter.money))
+    faults = [(fault.at, fault.code) for fault in check(wanted, route, TODAY)]
+    if channel is not Channel.INSTANT:
+        assert not faults
+        assert first_step(adapter.money[Kind.PAYMENT](wanted, context()))
+        return
+    assert faults == [("/channel", FieldCode.UNSUPPORTED)]
+    with pytest.raises(ProtocolError):
+        first_step(adapter.money[Kind.PAYMENT](wanted, context()))
 
 
 def test_the_table_never_lets_an_enquiry_s_own_refusal_decide_about_the_payment() -> None:

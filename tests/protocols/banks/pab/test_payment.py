@@ -47,6 +47,10 @@ GOLDEN_4005 = (
 )
 
 
+# What was written down about the page's sample payment before it was sent.
+SENT = question().sent
+
+
 def pay(given: Order, answer: bytes, **options: str) -> Outcome:  # type: ignore[type-arg]
     return converse(bank(**options).money[given.kind](given, context()), lambda _request: answer)
 
@@ -187,33 +191,41 @@ def test_every_word_of_4004(code: str, fate: Fate, listed: bool, service: str) -
     answer = framed("4004", None, code=code, text="说明", service=service)
     outcome = pay(order(), answer)
     assert (outcome.fate, outcome.listed, outcome.code, outcome.text) == (fate, listed, code, "说明")
-    assert bank().read(Kind.PAYMENT, answer) == outcome
+    assert bank().read(Kind.PAYMENT, SENT, answer) == outcome
 
 
 def test_a_stored_answer_reads_as_it_did() -> None:
     answer = framed("4004", accepted_body())
-    assert bank().read(Kind.TRANSFER, answer) == pay(order(), answer)
+    assert bank().read(Kind.TRANSFER, SENT, answer) == pay(order(), answer)
     with pytest.raises(ProtocolError):
-        bank().read(Kind.COLLECTION, answer)
+        bank().read(Kind.COLLECTION, SENT, answer)
     with pytest.raises(ProtocolError):
-        bank().read(Kind.PAYMENT, answer[:-1])
+        bank().read(Kind.PAYMENT, SENT, answer[:-1])
 
 
-FOREIGN = [
+ANOTHER = [
     {"ThirdVoucher": "GW000000000000000002"},
-    {"ThirdVoucher": ""},
     {"TranAmount": "10.01"},
-    {"TranAmount": "1e1"},
     {"OutAcctNo": "00000000000018"},
     {"InAcctNo": "25"},
     {"CcyCode": "USD"},
 ]
+FOREIGN = [*ANOTHER, {"ThirdVoucher": ""}, {"TranAmount": "1e1"}]
 
 
 @pytest.mark.parametrize("changes", FOREIGN)
 def test_an_answer_about_another_payment_is_no_answer(changes: dict[str, str]) -> None:
     with pytest.raises(ProtocolError):
         pay(order(), framed("4004", accepted_body(**changes)))
+
+
+@pytest.mark.parametrize("changes", ANOTHER)
+@pytest.mark.parametrize("code", ["000000", "MA4045", "YQ9990"])
+def test_a_stored_answer_about_another_payment_is_no_answer(changes: dict[str, str], code: str) -> None:
+    assert bank().read(Kind.PAYMENT, SENT, framed("4004", accepted_body(), code=code)).code == code
+    with pytest.raises(ProtocolError) as refused:
+        bank().read(Kind.PAYMENT, SENT, framed("4004", accepted_body(**changes), code=code))
+    assert refused.value.reason == "correlation"
 
 
 def test_a_refusal_with_a_body_about_another_payment_is_no_answer() -> None:
@@ -388,8 +400,8 @@ def test_a_hidden_payment_is_not_found_and_a_repeat_of_the_same_bytes_is_a_dupli
     reply = replying(twin.build({}, {}), paper)
     wire = first_step(bank().money[Kind.PAYMENT](order(), context()))
     first, again = reply(wire), reply(wire)
-    assert bank().read(Kind.PAYMENT, first).fate is Fate.PENDING
-    assert bank().read(Kind.PAYMENT, again).fate is Fate.DUPLICATE
+    assert bank().read(Kind.PAYMENT, SENT, first).fate is Fate.PENDING
+    assert bank().read(Kind.PAYMENT, SENT, again).fate is Fate.DUPLICATE
     paper.hidden.add(REFERENCE)
     fate = bank().questions.fate
     assert fate is not None

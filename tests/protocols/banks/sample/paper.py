@@ -21,7 +21,7 @@ from protocols.banks.sample import twin
 from protocols.canon.money import Money
 from protocols.canon.outcome import Outcome
 from protocols.kit import dsig
-from tests.world.dialogue import BankTime, Stage, order_of
+from tests.world.dialogue import NOON, BankTime, Stage, order_of, sent_of
 
 GOLDEN = Path(__file__).parent / "golden"
 DEBTOR, CREDITOR = "0000000000000000017", "0000000000000000025"
@@ -51,6 +51,10 @@ def keys() -> Keys:
     """Made once for the whole test run."""
     dsig.start()
     return Keys(new_key(), new_key(), new_key())
+
+
+# What was written down about the golden order before its message, serial 1001, left.
+SENT = sent_of(ORDER, REFERENCE, NOON.date(), ("1001",))
 
 
 def private_pem(key: RSAPrivateKey) -> bytes:

@@ -26,6 +26,7 @@ from tests.protocols.banks.sample.paper import (
     GOLDEN,
     ORDER,
     REFERENCE,
+    SENT,
     answer,
     keys,
     pay,
@@ -47,7 +48,7 @@ def bank() -> Bank:
 @cache
 def settled() -> Outcome:
     """What the golden answer says."""
-    return bank().read(PAYMENT, answer())
+    return bank().read(PAYMENT, SENT, answer())
 
 
 def said(frame: bytes, made: Stage | None = None) -> Outcome:
@@ -191,9 +192,21 @@ def test_bank_text_cannot_deceive_a_reader() -> None:
     ],
 )
 @pytest.mark.parametrize("code", ["0000", "D100"])
-def test_well_signed_answer_about_something_else(element: str, text: str, code: str) -> None:
+@pytest.mark.parametrize("hear", [said, lambda frame: bank().read(PAYMENT, SENT, frame)], ids=["fresh", "stored"])
+def test_well_signed_answer_about_something_else(
+    hear: Callable[[bytes], Outcome], element: str, text: str, code: str
+) -> None:
     with pytest.raises(ProtocolError) as refused:
-        said(answer({"Code": code, element: text}))
+        hear(answer({"Code": code, element: text}))
+    assert refused.value.reason == "correlation"
+
+
+@pytest.mark.parametrize("code", ["A100", "M300", "B900"])
+def test_a_stored_refusal_of_another_message_is_refused(code: str) -> None:
+    """Its body is empty: only the serial tells that it is not about our payment."""
+    assert bank().read(PAYMENT, SENT, answer({"Code": code}, empty=True)).code == code
+    with pytest.raises(ProtocolError) as refused:
+        bank().read(PAYMENT, SENT, answer({"Code": code, "Serial": "1002"}, empty=True))
     assert refused.value.reason == "correlation"
 
 
@@ -307,7 +320,7 @@ def test_no_changed_byte_settles_with_other_values(flip: int) -> None:
 @given(st.binary(max_size=400))
 def test_noise_is_a_protocol_error(noise: bytes) -> None:
     with pytest.raises(ProtocolError):
-        bank().read(PAYMENT, noise)
+        bank().read(PAYMENT, SENT, noise)
 
 
 _NAMES = ["SampleBank", "Head", "Body", "Code", "Status", "Signature", "Amount"]
@@ -327,7 +340,7 @@ def test_invented_documents_are_a_protocol_error(inner: str, value: bytes) -> No
     signature = f'<Signature xmlns="{dsig.DS}">{signed}</Signature>'
     document = f'<SampleBank xmlns="urn:sample-bank:1">{inner}{signature}</SampleBank>'
     with pytest.raises(ProtocolError):
-        bank().read(PAYMENT, document.encode())
+        bank().read(PAYMENT, SENT, document.encode())
 
 
 # ---- replay --------------------------------------------------------------------------------------
@@ -344,14 +357,15 @@ def test_stored_bytes_are_good_on_another_connection_and_book_once() -> None:
     conversation.close()
     made.connection = {}
     made.sign_on()
-    outcome = made.bank.read(PAYMENT, made.exchange("business", submit.data))
+    written = sent_of(ORDER, REFERENCE, NOON.date(), submit.serials)
+    outcome = made.bank.read(PAYMENT, written, made.exchange("business", submit.data))
     assert outcome.fate is Fate.DUPLICATE
     assert len(made.ledger.truth()[REFERENCE]) == 1
 
 
 def test_read_refuses_kinds_and_answers_that_are_not_its_own() -> None:
     with pytest.raises(ProtocolError, match="collection"):
-        bank().read(Kind.COLLECTION, answer())
+        bank().read(Kind.COLLECTION, SENT, answer())
     with pytest.raises(ProtocolError) as refused:
-        bank().read(Kind.TRANSFER, answer())
+        bank().read(Kind.TRANSFER, SENT, answer())
     assert refused.value.reason == "correlation"

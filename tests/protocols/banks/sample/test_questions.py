@@ -18,7 +18,7 @@ from protocols.canon.query import BalanceQuestion, LinesQuestion, ReturnsQuestio
 from protocols.canon.statement import Direction, Page
 from protocols.kit.declined import Declined
 from protocols.kit.errors import ProtocolError
-from tests.protocols.banks.sample.paper import CREDITOR, DEBTOR, answer, keys, public_pem, stage, xmlsec_signed
+from tests.protocols.banks.sample.paper import CREDITOR, DEBTOR, SENT, answer, keys, public_pem, stage, xmlsec_signed
 from tests.world.dialogue import NOON, Stage, order_of
 
 TODAY = NOON.date()
@@ -235,7 +235,8 @@ def test_bad_options_name_the_key(key: str, value: Any) -> None:
 def test_both_keys_are_believed_during_a_change() -> None:
     pem = (public_pem(keys().stranger) + public_pem(keys().bank)).decode()
     both = sample.build({"bank_certificate": pem})
-    assert both.read(Kind.PAYMENT, answer()) == both.read(Kind.PAYMENT, answer(key=keys().stranger))
+    old, new = answer(), answer(key=keys().stranger)
+    assert both.read(Kind.PAYMENT, SENT, old) == both.read(Kind.PAYMENT, SENT, new)
 
 
 def test_profile_declares_what_intake_checks() -> None:

@@ -17,6 +17,7 @@ from protocols.kit.errors import ProtocolError
 from tests.protocols.banks.sample.paper import (
     GOLDEN,
     REFERENCE,
+    SENT,
     keys,
     pay,
     private_pem,
@@ -127,7 +128,7 @@ def test_spoiled_answers_are_never_believed() -> None:
         assert len(spoiled) == len(answer)
         assert sum(a != b for a, b in zip(spoiled, answer)) == 1
         with pytest.raises(ProtocolError) as refused:
-            made.bank.read(Kind.PAYMENT, spoiled)
+            made.bank.read(Kind.PAYMENT, SENT, spoiled)
         assert refused.value.reason == "digest"
 
 

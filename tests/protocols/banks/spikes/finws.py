@@ -30,12 +30,15 @@ from protocols.bank import (
     Submit,
 )
 from protocols.canon.limits import Limits
+from protocols.canon.money import Money
 from protocols.canon.order import AnyOrder, Kind
 from protocols.canon.outcome import Fate, Outcome
+from protocols.canon.query import Sent
 from protocols.kit import codes, dsig, http
 from protocols.kit.charset import UTF8
 from protocols.kit.errors import ProtocolError
-from protocols.kit.xmldoc import build, el, one, parse, value
+from protocols.kit.fields import amount_minor
+from protocols.kit.xmldoc import build, el, one, parse, value, value_or
 
 SOAP: Final = "http://schemas.xmlsoap.org/soap/envelope/"
 WSSE: Final = "http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-wssecurity-secext-1.0.xsd"
@@ -130,10 +133,14 @@ class FinnishBank:
         headers = [("Content-Type", "text/xml; charset=utf-8"), ("SOAPAction", '""')]
         wire = http.request("POST", "/CorporateFileService", HOST, headers, message)
         answer = yield Submit("business", wire, (str(context.serials[0]),))
-        return self.read(order.kind, answer)
+        return self._taken(answer, context.reference, order.amount)
 
-    def read(self, kind: Kind, data: bytes) -> Outcome:
-        """The answer to an upload, first or repeated: the bank's signature tells that it is the bank's."""
+    def read(self, kind: Kind, sent: Sent, data: bytes) -> Outcome:
+        """The stored or repeated answer to the upload of `sent`; no answer to an upload names accounts."""
+        return self._taken(data, sent.reference, sent.amount)
+
+    def _taken(self, data: bytes, reference: str, amount: Money) -> Outcome:
+        """The bank's signature tells that the answer is the bank's, serial and total that it is ours."""
         soap = parse(http.expect_status(http.parse_answer(data)), UTF8)
         out = one(soap, f"{{{SOAP}}}Body/{{{SERVICE}}}uploadFileout")
         content = _base64(value(out, f"{{{MODEL}}}ApplicationResponse"))
@@ -142,6 +149,11 @@ class FinnishBank:
         shown = value(out, f"{{{MODEL}}}ResponseHeader/{{{MODEL}}}ResponseCode")
         if shown != code:
             raise ProtocolError("correlation", f"the envelope says {shown}, the signed content {code}")
+        serial, total = value_or(said, f"{{{DATA}}}ExecutionSerial"), value_or(said, f"{{{DATA}}}AmountTotal")
+        if serial and serial != reference:
+            raise ProtocolError("correlation", f"the answer is about {serial!r}, not {reference!r}")
+        if total and amount_minor(total) != amount.minor:
+            raise ProtocolError("correlation", f"upload {reference}: the answer's total is {total}")
         found = TABLE.look_up("uploadFile", "response", code, text)
         return Outcome(_FATES.get(found or "", Fate.UNKNOWN), code, text, listed=found is not None)
 
@@ -155,7 +167,8 @@ class FinnishBank:
         leaves = (
             ("CustomerId", "11111111"), ("Command", "UploadFile"), ("Timestamp", context.now.isoformat()),
             ("Environment", "TEST"), ("ExecutionSerial", context.reference), ("Compression", "false"),
-            ("SoftwareId", "bankgw"), ("FileType", "pain.001"), ("Content", content.decode("ascii")),
+            ("AmountTotal", str(order.amount)), ("SoftwareId", "bankgw"), ("FileType", "pain.001"),
+            ("Content", content.decode("ascii")),
         )  # fmt: skip
         return build(el("ApplicationRequest", {"xmlns": DATA}, [el(tag, text) for tag, text in leaves]), UTF8)
 

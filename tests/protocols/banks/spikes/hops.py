@@ -25,6 +25,7 @@ class Hops:
     said: list[tuple[str, bytes]] = field(default_factory=list)
     signatures: list[str] = field(default_factory=list)
     sign: Mapping[str, Callable[[bytes], bytes]] = field(default_factory=dict)
+    state: str = "ready"
 
     async def line(self, port: str) -> _Line:
         return _Line(self, port)

@@ -5,7 +5,7 @@ Only what proves that the seams carry it: single payment 8801, enquiry 8804, the
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -28,7 +28,7 @@ from protocols.bank import (
 from protocols.canon.limits import Limits
 from protocols.canon.order import AnyOrder, Kind
 from protocols.canon.outcome import Fate, Outcome
-from protocols.canon.query import FateQuestion
+from protocols.canon.query import FateQuestion, Sent
 from protocols.kit import codes, http
 from protocols.kit.charset import GBK
 from protocols.kit.errors import ProtocolError
@@ -128,7 +128,7 @@ class Spdb:
         )
         packet_id, signature = str(context.serials[0]), (yield from _signed(body))
         answer = yield Submit("business", self._packet("8801", packet_id, signature, context), (packet_id,))
-        packet = _packet_of(answer, packet_id)
+        packet = _packet_of(answer, (packet_id,))
         if not packet.signature:
             return _word("8801", "head", packet.code, packet.text)
         clear = yield from _verified(packet.signature)
@@ -148,7 +148,8 @@ class Spdb:
             el("beginNumber", "1"),
         )
         packet_id, signature = str(context.serials[0]), (yield from _signed(body))
-        packet = _packet_of((yield Ask("business", self._packet("8804", packet_id, signature, context))), packet_id)
+        asked = self._packet("8804", packet_id, signature, context)
+        packet = _packet_of((yield Ask("business", asked)), (packet_id,))
         if not packet.signature:
             return Outcome(Fate.UNKNOWN, packet.code, packet.text)
         clear = yield from _verified(packet.signature)
@@ -163,9 +164,12 @@ class Spdb:
         """Any signature proves that the sign door answers."""
         yield from _signed(el("body"))
 
-    def read(self, kind: Kind, data: bytes) -> Outcome:
-        """A stored answer. A signed one cannot be judged without asking the front end to verify it: doubt."""
-        packet = _packet_of(data, None)
+    def read(self, kind: Kind, sent: Sent, data: bytes) -> Outcome:
+        """A stored answer. A signed one cannot be judged without asking the front end to verify it: doubt.
+
+        What an unsigned one is about, only its packet tells.
+        """
+        packet = _packet_of(data, sent.serials)
         return Outcome(Fate.UNKNOWN) if packet.signature else _word("8801", "head", packet.code, packet.text)
 
     def _packet(self, operation: str, packet_id: str, signature: str, context: Context) -> bytes:
@@ -203,7 +207,7 @@ def _page(answer: bytes) -> etree._Element:
     return page
 
 
-def _packet_of(answer: bytes, packet_id: str | None) -> Packet:
+def _packet_of(answer: bytes, ours: Sequence[str]) -> Packet:
     frames = (cutter := FRAMING.cutter(65_536)).feed(http.expect_status(http.parse_answer(answer)))
     cutter.end()
     if len(frames) != 1:
@@ -211,8 +215,8 @@ def _packet_of(answer: bytes, packet_id: str | None) -> Packet:
     root = parse(frames[0], GBK)
     head, body = one(root, "head"), one(root, "body")
     told = value(head, "packetID")
-    if packet_id is not None and told != packet_id:
-        raise ProtocolError("correlation", f"the answer is to packet {told}, not {packet_id}")
+    if told not in ours:
+        raise ProtocolError("correlation", f"the answer is to packet {told}, not {', '.join(ours)}")
     code, signature = value(head, "returnCode"), value_or(body, "signature")
     if (code == "AAAAAAA") != bool(signature):
         raise ProtocolError("unsigned", f"code {code} and signature {signature[:8]!r} do not go together")

@@ -1,0 +1,213 @@
+"""The documentation is true where a machine can tell: commands exist, examples are valid, both languages say as much."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import jsonschema_rs
+import pytest
+import typer
+
+from gateway.desk import cli, rig
+from gateway.simbank.faults import Fault
+from protocols.canon.outcome import STATE_TABLE
+from tests.docs import states_page
+from tests.house import ROOT, links, page_at, texts
+
+PAGES = sorted(
+    path for path in texts()
+    if path.endswith(".md") and "/" not in path or path.startswith("docs/") and path.endswith(".md")
+)  # fmt: skip
+TRANSLATED = sorted(path for path in PAGES if path.endswith(".zh.md"))
+DRAWERS = ("docs/learn/", "docs/do/", "docs/lookup/", "docs/understand/")
+SCHEMAS = ROOT / "docs" / "lookup" / "contract" / "schema"
+# Languages of blocks that are read as command lines.
+_SHELL = ("sh", "")
+_PLACEHOLDER = re.compile(r"^[A-Z…]|^[<$\"'-]|[./=]")
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """One fenced block: `lang`, the rest of its first line, and its text."""
+
+    lang: str
+    info: str
+    text: str
+
+
+def blocks(markdown: str) -> list[Block]:
+    """The fenced blocks of a page."""
+    found = re.findall(r"^```([^\s`]*)[ ]?([^\n]*)\n(.*?)^```", markdown, re.MULTILINE | re.DOTALL)
+    return [Block(*one) for one in found]
+
+
+def headings(markdown: str) -> list[int]:
+    """The levels of a page's headings, in order; none of those inside code."""
+    bare = re.sub(r"^```.*?^```", "", markdown, flags=re.MULTILINE | re.DOTALL)
+    return [len(marks) for marks in re.findall(r"^(#{1,6}) ", bare, re.MULTILINE)]
+
+
+def commands(markdown: str) -> Iterator[list[str]]:
+    """Every command line in shell blocks and inline code that begins with `make` or `bankgw`, as words."""
+    inline = [re.sub(r"\s+", " ", code) for code in re.findall(r"`([^`]+)`", re.sub(r"^```.*?^```", "", markdown,
+              flags=re.MULTILINE | re.DOTALL))]  # fmt: skip
+    lines = [line for block in blocks(markdown) if block.lang in _SHELL for line in block.text.splitlines()]
+    for text in [*inline, *lines]:
+        # A pipe, a comment or a substitution ends a command; `NAME=value` before it does not matter.
+        for part in re.split(r"[|;&#]|\$\(", text):
+            words = part.split()
+            while words and re.fullmatch(r"[A-Z_]+=\S*", words[0]):
+                words.pop(0)
+            if words and words[0].rpartition("/")[2] in ("make", "bankgw"):
+                yield [words[0].rpartition("/")[2], *words[1:]]
+
+
+def make_targets() -> set[str]:
+    return set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
+
+
+def unknown_command(words: list[str]) -> str | None:
+    """What is wrong with a command line, if its command or an option does not exist."""
+    if words[0] == "make":
+        wrong = [word for word in words[1:2] if not _PLACEHOLDER.search(word) and word not in make_targets()]
+        return f"make has no target {wrong[0]}" if wrong else None
+    # A group of typer's has `commands`; which class that is, is typer's own business.
+    command = typer.main.get_command(cli.application())
+    path, rest = ["bankgw"], words[1:]
+    while rest and hasattr(command, "commands") and not _PLACEHOLDER.search(rest[0]):
+        if rest[0] not in command.commands:
+            return f"{' '.join(path)} has no command {rest[0]}"
+        path.append(rest[0])
+        command, rest = command.commands[rest[0]], rest[1:]
+    known = {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
+    wrong = [word for word in rest if re.fullmatch(r"--?[a-z][a-z-]*", word) and word not in known | {"--help", "-h"}]
+    return f"{' '.join(path)} has no option {wrong[0]}" if wrong else None
+
+
+# ---- the pages --------------------------------------------------------------------------------------------------
+
+
+def test_states_page_is_what_the_table_says() -> None:
+    assert states_page.PAGE.read_text("utf-8") == states_page.page(), (
+        "run `python -m tests.docs.states_page --write` and commit the page"
+    )
+
+
+def test_states_page_has_words_for_every_row() -> None:
+    guarded = {rule.name for rule in states_page.TABLE if rule.when is not None}
+    assert guarded == set(states_page.CONDITIONS)
+    for row in states_page.rows():
+        told = STATE_TABLE[row.rule.after].event if row.rule.after is not None else None
+        assert told is None or f"tell `{told}`" in states_page.effects_words(row), row.rule.name
+
+
+def test_drawing_names_every_move() -> None:
+    drawn = set(re.findall(r"^  (\w+) -->\|.*\| (\w+)$", states_page.drawing(), re.MULTILINE))
+    inside = {room: [state.value for state in states] for room, _title, states in states_page._ROOMS}
+    arrows = {(state, after) for before, after in drawn for state in inside.get(before, [before])}
+    wanted = {(before.value, rule.after.value) for rule in states_page.TABLE if rule.after is not None
+              for before in rule.before if before is not rule.after}  # fmt: skip
+    assert arrows == wanted
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_links_lead_somewhere(path: str) -> None:
+    assert list(links(path, texts()[path], page_at)) == []
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_commands_exist(path: str) -> None:
+    wrong = [f"{' '.join(words)}: {problem}" for words in commands(texts()[path])
+             if (problem := unknown_command(words)) is not None]  # fmt: skip
+    assert wrong == []
+
+
+def test_readme_begins_with_the_two_commands() -> None:
+    for page in ("README.md", "README.zh.md"):
+        first = next(block for block in blocks(texts()[page]) if block.lang == "sh")
+        assert first.text.split("\n") == ["make demo", "make test", ""], page
+
+
+def test_readme_has_three_doors_near_the_top() -> None:
+    for page, suffix in (("README.md", ""), ("README.zh.md", ".zh")):
+        top = "\n".join(texts()[page].splitlines()[:35])
+        for door in (f"learn/erp-developer{suffix}.md", "learn/operator.md", f"learn/bank-engineer{suffix}.md"):
+            assert door in top, f"{page}: {door} is not among its first 35 lines"
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_marked_examples_fit_their_schema(path: str) -> None:
+    for block in blocks(texts()[path]):
+        if block.lang == "json":
+            value = json.loads(block.text)
+            if block.info:
+                name = block.info.removeprefix("schema=")
+                schema = json.loads((SCHEMAS / f"{name}.json").read_text("utf-8"))
+                jsonschema_rs.validator_for(schema).validate(value)
+
+
+@pytest.mark.parametrize("path", TRANSLATED)
+def test_both_languages_say_as_much(path: str) -> None:
+    original = path.replace(".zh.md", ".md")
+    zh, en = texts()[path], texts()[original]
+    assert headings(zh) == headings(en)
+    assert [(block.lang, block.info) for block in blocks(zh)] == [(block.lang, block.info) for block in blocks(en)]
+    assert [block.text for block in blocks(zh) if block.lang in ("sh", "json")] == [
+        block.text for block in blocks(en) if block.lang in ("sh", "json")
+    ]
+    assert os.path.basename(original) in zh and os.path.basename(path) in en, "the two do not link to each other"
+
+
+def test_every_page_is_in_the_index() -> None:
+    index = texts()["docs/README.md"]
+    linked = {os.path.normpath(f"docs/{target}") for target in re.findall(r"\]\(([^)#]+)", index)}
+    assert [path for path in PAGES if path.startswith(DRAWERS) and path not in linked and path not in TRANSLATED] == []
+
+
+def test_every_decision_is_listed_in_order() -> None:
+    pages = [path.rpartition("/")[2] for path in PAGES if re.match(r"docs/adr/\d{4}-", path)]
+    listed = re.findall(r"\]\((\d{4}-[^)]+)\)", texts()["docs/adr/README.md"])
+    assert listed == pages
+    assert [int(name[:4]) for name in pages] == list(range(1, len(pages) + 1))
+    for name in pages:
+        title = texts()[f"docs/adr/{name}"].splitlines()[0]
+        assert title.startswith(f"# {name[:4]}. ") and title[8:] in texts()["docs/adr/README.md"]
+
+
+def test_bank_page_names_every_fault() -> None:
+    for page in ("docs/learn/bank-engineer.md", "docs/learn/bank-engineer.zh.md"):
+        assert [fault.value for fault in Fault if f"`{fault.value}`" not in texts()[page]] == [], page
+
+
+def test_the_tour_pays_from_an_account_of_the_demo() -> None:
+    page = texts()["docs/learn/first-ten-minutes.md"]
+    [order] = [json.loads(block.text) for block in blocks(page) if block.info == "schema=payment.submit"]
+    assert order["debtor"] == {"account": rig.account_numbers("sample", 1)[0], "name": rig.HOLDERS[0]}
+
+
+# ---- the checks themselves --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("line", [
+    "make demmo", "bankgw ordres list", "bankgw orders lst", "bankgw orders list --status held", "bankgw parked drop X",
+])  # fmt: skip
+def test_wrong_commands_are_found(line: str) -> None:
+    assert [unknown_command(words) for words in commands(f"say `{line}`, or\n```sh\n{line} | cat\n```\n")] != [None, None]
+    assert all(unknown_command(words) for words in commands(f"`{line}`"))
+
+
+@pytest.mark.parametrize("line", [
+    'make demo ARGS="--seed 8"', "BANKGW_PRIVATE=1 make demo", "bankgw orders show kingdee:A --clear",
+    "bankgw simulate $site/simbank.toml", ".venv/bin/bankgw run -c x.toml", "bankgw orders cancel ORDER --reason …",
+])  # fmt: skip
+def test_right_commands_are_left_alone(line: str) -> None:
+    found = list(commands(f"`{line}`"))
+    assert len(found) == 1 and unknown_command(found[0]) is None
+
+
+def test_headings_in_code_do_not_count() -> None:
+    assert headings("# A\n```sh\n# no\n```\n## B\n") == [1, 2]

@@ -1,0 +1,94 @@
+"""What a way to run a payment's life is made of, and the promises it may break: the words of tests/world/model.py."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from gateway.core.states import Event, Rules
+
+FLIGHT = 1
+"""How long bytes may be under way at most; then they have arrived or never will."""
+TTL = 2
+"""How long a lease, and a permit, is good for."""
+
+
+class Gate(StrEnum):
+    """What is tested in the same turn as the write."""
+
+    NONE = "nothing"
+    LEASE = "the lease holds now"
+    PERMIT = "the lease holds, and the commit is not older than a lease"
+
+
+class Fence(StrEnum):
+    """Whose epoch a node's commit is held against."""
+
+    ROW = "the payment's, as it was last touched"
+    LANE = "the lane's, too"
+
+
+@dataclass(frozen=True, slots=True)
+class BankRules:
+    """What the bank does with a reference it knows: `dedup` refuses it, for `window` units of time or for ever.
+
+    Beside saying yes it may refuse, take first and decide later, and give back.
+    """
+
+    dedup: bool = False
+    window: int | None = None
+    refuses: bool = False
+    takes: bool = False
+    returns: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """One way to run the table.
+
+    `follow` names rows after which another event is let befall the payment at once: how a known mistake is expressed.
+    `resend` lets the lane apply Replay when the table allows it; `quiet` is an extra wait at that decision, from the
+    last write. `window_at_write` asks the table again at the socket. `stall` bounds how long a sender may stand still
+    between its commit and its write (None: for ever). `copies` is how often a write really leaves. `persons` may
+    resolve on the evidence that the table counts. `until` and `attempts` bound the exploration: the last moment,
+    and how often a payment may be in sending.
+    """
+
+    name: str
+    what: str
+    rules: Rules
+    bank: BankRules = BankRules()
+    gate: Gate = Gate.PERMIT
+    fence: Fence = Fence.LANE
+    follow: Mapping[str, Callable[[int], Event]] = field(default_factory=dict)
+    persist_first: bool = True
+    ack_first: bool = False
+    resend: bool = False
+    quiet: int = 0
+    window_at_write: bool = False
+    stall: int | None = None
+    copies: int = 1
+    persons: bool = False
+    skew: int = 0
+    payments: int = 1
+    publishes: int = 0
+    cancels: int = 0
+    crashes: int = 1
+    until: int = 7
+    attempts: int = 3
+    breaks: str | None = None
+
+
+# ---- what may never be -------------------------------------------------------------------------------------------
+
+DOUBLE = "executed twice"
+FAILED_BUT_PAID = "told failed, but paid"
+UNSENT_BUT_PAID = "told that it was not sent, but paid"
+SETTLED_UNPAID = "told settled, but not paid"
+NO_PERMIT = "sent without a permit"
+BOTH_SENT = "one attempt left twice"
+BOTH_PERMITTED = "two nodes hold a permit at once"
+LOST = "acknowledged, and nothing is known of it"
+ORPHAN = "in sending, and nobody will ask"
+IMPOSSIBLE = "the table has no row for what happened"
