@@ -83,7 +83,7 @@ class Berth:
 
 
 class Quay:
-    """All berths of a lane. `take` hands out a ready one, `give_back` returns it; waiting is first come, first served."""
+    """All berths of a lane: `take` hands out a ready one, `give_back` returns it, in the order of their coming."""
 
     def __init__(
         self, bank: Bank, labels: tuple[str, str], dialer: Dialer, clock: Clock, entropy: Entropy, meters: Meters,

@@ -7,7 +7,10 @@ LEAST_WAIT_S = 0.001
 
 
 class Pace:
-    """At most `burst` requests at once and `per_second` in the long run. `wait_s` takes a token or says how long to wait."""
+    """At most `burst` requests at once and `per_second` in the long run.
+
+    `wait_s` takes a token or says how long to wait.
+    """
 
     def __init__(self, per_second: float, burst: int, now_s: float) -> None:
         self._per_second = per_second

@@ -148,7 +148,8 @@ def field_faults(limit: FieldLimit, value: str | None, charset: str) -> Iterator
         yield Fault(limit.at, FieldCode.CHARSET,
                     f"'{character}' (U+{ord(character):04X}, position {position}) not in {charset}")  # fmt: skip
     elif limit.max_bytes is not None and (length := len(value.encode(charset))) > limit.max_bytes:
-        yield Fault(limit.at, FieldCode.TOO_LONG, f"{length} bytes in {charset}, limit {limit.max_bytes}", limit.max_bytes)
+        detail = f"{length} bytes in {charset}, limit {limit.max_bytes}"
+        yield Fault(limit.at, FieldCode.TOO_LONG, detail, limit.max_bytes)
     for position, character in enumerate(value):
         if character in limit.forbidden or ord(character) < 0x20 or ord(character) == 0x7F:
             shown = character if character.isprintable() else f"\\x{ord(character):02x}"

@@ -40,6 +40,8 @@ from protocols.kit.declined import Declined
 from protocols.kit.errors import ProtocolError
 
 MAX_PAGES = 500
+STOPPING = "stopping"
+"""What a lane says that leaves with the daemon: the question stays in the journal and is asked in the next life."""
 _OURS = Refusal(Code.INTERNAL, "a fault of the gateway; an operator is told")
 _log = log.get("erp.answers")
 
@@ -129,8 +131,7 @@ class Answers:
         errors: list[tuple[AccountNumber, Refusal]] = []
         for account, (worked, result) in zip(query.accounts, results, strict=True):
             if not worked:
-                _log.error("question.defect", error=str(result), action="answered internal")
-                result = _OURS
+                result = _defect(result)
             if isinstance(result, Refusal):
                 errors.append((account, result))
             else:
@@ -165,14 +166,9 @@ class Answers:
     # ---- entries ----
 
     async def _page_of(self, sender: str, query: TransactionsQuery, wait_s: float) -> Mapping[str, Any] | Refusal:
-        try:
-            return await self._entries_of(sender, query, wait_s)
-        except CancelledError:
-            raise
-        except Exception as error:
-            # A defect of ours is an answer too: the asker must not wait for a restart.
-            _log.error("question.defect", error=repr(error), exc_info=error, action="answered internal")
-            return _OURS
+        asked = Deferred.fromCoroutine(self._entries_of(sender, query, wait_s))
+        [(worked, result)] = await DeferredList([asked], consumeErrors=True)
+        return result if worked else _defect(result)
 
     async def _entries_of(self, sender: str, query: TransactionsQuery, wait_s: float) -> Mapping[str, Any] | Refusal:
         route = self._registry.route_of(query.account.clear)
@@ -240,6 +236,15 @@ class Answers:
             place = rest
 
 
+def _defect(failure: object) -> Refusal:
+    """A defect of ours is an answer too: the asker must not wait for a restart. A stop is none: it asks again."""
+    assert isinstance(failure, Failure)
+    if failure.check(CancelledError):
+        raise CancelledError
+    _log.error("question.defect", error=failure.getTraceback(detail="brief"), action="answered internal")
+    return _OURS
+
+
 def _ours(conn: Connection, lane: str, references: tuple[str, ...]) -> dict[str, str]:
     """Our keys of the payments whose references a page names."""
     found = ((reference, payments.find_by_reference(conn, lane, reference)) for reference in references)
@@ -247,6 +252,8 @@ def _ours(conn: Connection, lane: str, references: tuple[str, ...]) -> dict[str,
 
 
 def _no_answer(route: Route, error: Unavailable | ProtocolError) -> Refusal:
+    if isinstance(error, Unavailable) and STOPPING in (error.reason, str(error)):
+        raise CancelledError
     if isinstance(error, Declined):
         code = Code.BANK_REFUSED if error.outcome == "failed" else Code.BANK_UNAVAILABLE
         return Refusal(code, f"{route.bank} answered {error.code} {error.bank_text}")

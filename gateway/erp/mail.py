@@ -82,7 +82,7 @@ def may_reply(said: Letter, sender: Sender, *, money: bool) -> bool:
 def answer_row(
     tx: Tx, reply: Reply, event: str, fields: Mapping[str, Any], sender: str, bank: str | None, entropy: Entropy
 ) -> OutboxRow:
-    """The outbox row of an answer: to the queue it asked for, in the form it asked in, else an event for the sender."""
+    """An answer's outbox row: to the queue it asked for, in the form it asked in, else an event for the sender."""
     bank = bank or NO_BANK
     key = reply.reply_to
     exchange = "" if key is not None else EVENTS
@@ -106,7 +106,8 @@ def refusal(
         return reply, None
     headers = {
         "refused": refused.code.value, "refused_title": refused.title[:500], "original_key": delivery.routing_key,
-        "original_user": said.user, "original_queue": delivery.queue, "original_id": delivery.properties.message_id or "",
+        "original_user": said.user, "original_queue": delivery.queue,
+        "original_id": delivery.properties.message_id or "",
     }  # fmt: skip
     parked = OutboxRow(
         message_id=uuid7(entropy.ulid(tx.now_ms)), node=tx.node, exchange=DEAD, routing_key=delivery.routing_key,

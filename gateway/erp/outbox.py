@@ -33,7 +33,9 @@ _log = log.get("erp.outbox")
 class Outbox:
     """See the module. `take` gets committed rows, `up` is to be called when the broker is usable again."""
 
-    def __init__(self, amqp: Amqp, store: Store, node: str, user: str, app_id: str, clock: Clock, meters: Meters) -> None:
+    def __init__(
+        self, amqp: Amqp, store: Store, node: str, user: str, app_id: str, clock: Clock, meters: Meters
+    ) -> None:
         self._amqp = amqp
         self._store = store
         self._node = node

@@ -212,7 +212,7 @@ def _problem(kind: str, name: str, refused: BrokerRefused) -> Problem:
             _REMEDY.format(kind=kind))
     if refused.code == _NOT_FOUND:
         return Problem(f"{kind} {name} does not exist",
-                       'import conf/rabbitmq/definitions.json, or let the gateway do it (topology = "apply")')
+                       'import conf/rabbitmq/definitions.json, or let the gateway do it (topology = "declare")')
     if refused.code == _ACCESS_REFUSED:
         return Problem(f"{kind} {name} may not be declared or compared: {refused.text}",
                        "give the gateway's broker user configure, write and read rights on ^bankgw\\.")

@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import bindparam, select, update
-
 from gateway.core import flow
 from gateway.core.states import (
     Alarm,
@@ -25,20 +23,13 @@ from gateway.core.states import (
     Tell,
     Work,
 )
-from gateway.journal import audit, records, schema, telling
+from gateway.journal import audit, telling
 from gateway.journal.claims import know_payee
 from gateway.journal.rows import AttemptRow, Evidence, PaymentRow, WorkRow
 from gateway.journal.store import Tx
 from protocols.canon.errors import CODES, Refusal
 from protocols.canon.outcome import CORRECTION_EVENT, Outcome, State
 
-_C = schema.payments.c
-ROW = select(schema.payments).where(_C.payment == bindparam("b_payment"))
-_SET = (
-    update(schema.payments)
-    .where(_C.payment == bindparam("b_payment"), _C.version == bindparam("b_version"), _C.epoch <= bindparam("b_epoch"))
-    .values({name: bindparam(name) for name in records.MUTABLE})
-)  # fmt: skip
 _DOUBT = frozenset({State.IN_DOUBT, State.ESCALATED})
 _OPEN = frozenset({State.SENDING, State.PENDING}) | _DOUBT
 
@@ -77,16 +68,14 @@ def apply(
     its permit asked for, if the table says `sending`. `outcome` is the bank's word in full, `evidence` the bytes it
     stands on. Raises flow.Impossible where the table has no row: that unit fails and nothing of it is committed.
     """
-    found = tx.conn.execute(ROW, {"b_payment": payment}).first()
-    if found is None:
+    before = tx.book.row(tx.bare, tx.vault, payment)
+    if before is None:
         return Applied(None, None, None, conflict=True)
-    before = records.read(found, tx.vault)
     if _moved_on(before, epoch, version, expect):
         return Applied(before, None, None, conflict=True)
     step = flow.step(before.life, event)
     after = _after(tx, before, event, step, before.epoch if epoch is None else epoch, outcome)
-    if not _set(tx, before, after):
-        return Applied(before, None, None, conflict=True)
+    tx.book.change(before, after)
     if after.life.attempt > before.life.attempt:
         assert attempt is not None, "nothing is sent before it is written down"
         assert (attempt.payment, attempt.attempt) == (payment, after.life.attempt), "that is another send's attempt"
@@ -105,12 +94,6 @@ def _moved_on(row: PaymentRow, epoch: int | None, version: int | None, expect: S
         or (version is not None and row.version != version)
         or (expect is not None and row.life.state is not expect)
     )
-
-
-def _set(tx: Tx, before: PaymentRow, after: PaymentRow) -> bool:
-    values = records.changes(after, tx.vault)
-    values.update(b_payment=before.payment, b_version=before.version, b_epoch=after.epoch)
-    return tx.conn.execute(_SET, values).rowcount == 1
 
 
 def _after(

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, insert, select
 
 from gateway.core.states import Source
 from gateway.journal import schema
+from gateway.journal.bulk import write_many
 from gateway.journal.rows import AttemptRow, Evidence
 from gateway.journal.store import Tx
 from gateway.journal.vault import Vault
@@ -35,10 +36,10 @@ class Exhibit:
 def flush(tx: Tx) -> None:
     """Write the group's attempts and evidence."""
     if tx.attempts:
-        tx.conn.execute(_INSERT_ATTEMPT, [_columns(row, tx) for row in tx.attempts])
+        write_many(tx.bare, _INSERT_ATTEMPT, [_columns(row, tx) for row in tx.attempts])
     if tx.evidence:
         rows = [_evidence_columns(key, at_ms, payment, item, tx.vault) for key, at_ms, payment, item in tx.evidence]
-        tx.conn.execute(_INSERT_EVIDENCE, rows)
+        write_many(tx.bare, _INSERT_EVIDENCE, rows)
 
 
 def of_payment(conn: Connection, payment: str) -> list[AttemptRow]:

@@ -16,6 +16,7 @@ from typing import Any
 from sqlalchemy import Connection, insert, select
 
 from gateway.journal import schema
+from gateway.journal.bulk import write_many
 from gateway.journal.store import Noted, Tx
 from gateway.journal.vault import Vault, VaultError
 
@@ -72,7 +73,7 @@ def flush(tx: Tx) -> None:
             "object_id": note.object_id, "detail": detail, "prev_hash": head.hash, "hash": digest,
         })  # fmt: skip
         head = Head(seq, digest)
-    tx.conn.execute(_INSERT, rows)
+    write_many(tx.bare, _INSERT, rows)
     tx.chain.head = head
 
 

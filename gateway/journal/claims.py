@@ -13,16 +13,13 @@ from sqlalchemy import bindparam, select
 
 from gateway.core.policy import UsageFacts
 from gateway.journal import schema
-from gateway.journal.databases import insert_new, upsert
+from gateway.journal.book import MOVED_NOTHING
 from gateway.journal.rows import PaymentRow
 from gateway.journal.store import Tx
 from protocols.canon.order import AnyOrder
-from protocols.canon.outcome import State
 
 SENDER, ACCOUNT, PAYEE = "sender", "account", "payee"
 _ALL = "*"
-# An order alike to one of these is no duplicate: no money went, or it came back at once.
-_MOVED_NOTHING = (State.REJECTED, State.CANCELLED, State.EXPIRED, State.FAILED)
 _C = schema.payments.c
 _U = schema.usage.c
 _P = schema.payees.c
@@ -46,7 +43,7 @@ _LOOK = select(
     .scalar_subquery().label("known_ms"),
     select(_C.order_id)
     .where(_C.dup_key == bindparam("b_dup"), _C.accepted_ms >= bindparam("b_since"),
-           *[_C.state != state.value for state in _MOVED_NOTHING])
+           *[_C.state != state.value for state in sorted(MOVED_NOTHING)])
     .order_by(_C.accepted_ms.desc()).limit(1).scalar_subquery().label("alike"),
 )  # fmt: skip
 
@@ -64,7 +61,9 @@ class Claim:
             "debtor_idx": blind(order.debtor.account.clear), "creditor_idx": blind(order.creditor.account.clear),
             "dup_key": None if dup_key is None else blind(dup_key),
         }  # fmt: skip
-        self._bound = {
+        scopes = ((SENDER, _ALL), (ACCOUNT, self.columns["debtor_idx"]), (PAYEE, self.columns["creditor_idx"]))
+        self._keys = tuple((sender, scope, str(key), order.amount.currency, day) for scope, key in scopes)
+        self._bound: dict[str, Any] = {
             "b_sender": sender, "b_order": order.id, "b_all": _ALL, "b_account": self.columns["debtor_idx"],
             "b_payee": self.columns["creditor_idx"], "b_currency": order.amount.currency, "b_day": day,
             "b_dup": self.columns["dup_key"], "b_since": alike_since_ms,
@@ -72,18 +71,29 @@ class Claim:
 
     def look(self) -> str | UsageFacts:
         """The payment that has this identity already, or else what the order is to be judged by."""
-        row = self._tx.conn.execute(_LOOK, self._bound).one()
+        tx, bound = self._tx, self._bound
+        pending = tx.book.taken(bound["b_sender"], bound["b_order"])
+        if pending is not None:
+            return pending
+        conn = tx.conn if tx.book.gave_back else tx.bare
+        row = conn.execute(_LOOK, bound).one()
         if row.taken is not None:
             return str(row.taken)
-        return UsageFacts(int(row.sender or 0), int(row.account or 0), int(row.payee or 0),
-                          row.known_ms is not None, row.alike)  # fmt: skip
+        day, account_day, payee_day = (
+            int(found or 0) + tx.tally.pending_minor(key)
+            for found, key in zip((row.sender, row.account, row.payee), self._keys)
+        )
+        known = row.known_ms is not None or (bound["b_sender"], bound["b_payee"]) in tx.tally.payees
+        return UsageFacts(day, account_day, payee_day, known, tx.book.alike(bound["b_dup"]) or row.alike)
 
     def count(self, facts: UsageFacts) -> UsageFacts:
         """Add the order to the day's sums, and return the facts as they are while nobody else can add to them."""
         self._add(self._minor, 1)
-        if self._tx.conn.dialect.name == "sqlite":
+        conn = self._tx.bare
+        if conn.dialect.name == "sqlite":
             return facts  # the only writer there is
-        again = self._tx.conn.execute(_LOOK, self._bound).one()
+        self._tx.tally.write(conn)
+        again = conn.execute(_LOOK, self._bound).one()
         return replace(
             facts, day_minor=int(again.sender) - self._minor, account_day_minor=int(again.account) - self._minor,
             payee_day_minor=int(again.payee) - self._minor,
@@ -94,14 +104,11 @@ class Claim:
         self._add(-self._minor, -1)
 
     def _add(self, minor: int, number: int) -> None:
-        bound = self._bound
-        keys = ((SENDER, _ALL), (ACCOUNT, bound["b_account"]), (PAYEE, bound["b_payee"]))
-        rows = [{"sender": bound["b_sender"], "scope": scope, "key": key, "currency": bound["b_currency"],
-                 "day": bound["b_day"], "sum_minor": minor, "count": number} for scope, key in keys]  # fmt: skip
-        upsert(self._tx.conn, schema.usage, rows, add=("sum_minor", "count"))
+        for key in self._keys:
+            self._tx.tally.add(key, minor, number)
 
 
 def know_payee(tx: Tx, row: PaymentRow) -> None:
     """Remember that this sender's payment to this payee was let go."""
     payee = tx.vault.blind(row.order.creditor.account.clear)
-    insert_new(tx.conn, schema.payees, {"sender": row.sender, "payee": payee, "first_ms": tx.now_ms})
+    tx.tally.payees.setdefault((row.sender, payee), tx.now_ms)

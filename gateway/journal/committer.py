@@ -18,6 +18,7 @@ from gateway.clock import Clock, Entropy
 from gateway.core.states import Work
 from gateway.journal import attempts, audit, outbox, schema, work
 from gateway.journal.audit import Chain
+from gateway.journal.book import Book, Outdated
 from gateway.journal.databases import is_transient, is_trouble
 from gateway.journal.lanes import Serials
 from gateway.journal.permits import Permits
@@ -69,6 +70,7 @@ class Committer:
         self._conn: Connection | None = None
         self._chain = Chain(node, audit.Head(0, audit.GENESIS))
         self._serials = Serials()
+        self._book = Book()
         self._signed: str | None = None
 
     def open(self) -> None:
@@ -117,7 +119,7 @@ class Committer:
                 tries += 1
                 if isinstance(error, _NotCommitted) or is_trouble(error):
                     pause_s = self._wait(error, pause_s, deadline_s)
-                elif not is_transient(error) or tries >= _TRIES:
+                elif not (isinstance(error, Outdated) or is_transient(error)) or tries >= _TRIES:
                     return Failure(error)  # type: ignore[no-untyped-call, unused-ignore]
             else:
                 mails += tx.mails
@@ -127,10 +129,13 @@ class Committer:
     def _transaction(self, units: Sequence[Unit[Any]]) -> tuple[Tx, list[Any]]:
         conn = self._connected()
         head = self._chain.head
-        tx = Tx(conn, self._clock.now_ms(), self._node, self._vault, self._entropy, self._chain, self._serials)
+        tx = Tx(
+            conn, self._clock.now_ms(), self._node, self._vault, self._entropy, self._chain, self._serials, self._book
+        )
         try:
             transaction = conn.begin()
             values = [unit(tx) for unit in units]
+            tx.flush()
             attempts.flush(tx)
             outbox.flush(tx)
             work.flush(tx)
@@ -139,6 +144,7 @@ class Committer:
         except BaseException as error:
             self._chain.head = head
             self._serials.blocks.clear()
+            self._book.close()
             self._abandon(conn, error)
             raise
         try:
@@ -146,9 +152,11 @@ class Committer:
         except Exception as error:
             self._serials.blocks.clear()
             if not self._was_committed(key, error):
+                self._book.close()
                 self._chain.head = head
                 raise _NotCommitted(str(error)) from error
         self._signed = key
+        self._book.commit()
         if tx.permits:
             self._log_permits(tx)
         return tx, values
@@ -157,7 +165,7 @@ class Committer:
         """Leave this group's key in the node's row: proof that it was committed, and that nobody else is this node."""
         key = self._entropy.ulid(tx.now_ms)
         head = self._chain.head
-        signed = tx.conn.execute(_SIGN_OFF, {
+        signed = tx.bare.execute(_SIGN_OFF, {
             "b_node": self._node, "b_before": self._signed, "b_unit": key, "b_at_ms": tx.now_ms, "b_seq": head.seq,
             "b_hash": head.hash,
         })  # fmt: skip

@@ -27,6 +27,8 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
 from sqlalchemy.pool import QueuePool, StaticPool
 
+from gateway.journal.bulk import write_many
+
 BUSY_TIMEOUT_MS = 10_000
 # Deadlock, serialisation failure, lock wait over: the same unit will pass when it is alone.
 _TRANSIENT_SQLSTATES = frozenset({"40001", "40P01", "55P03"})
@@ -135,6 +137,11 @@ def insert_new(conn: Connection, table: Table, row: dict[str, Any]) -> bool:
     return conn.execute(_insert_new(table, conn.dialect.name), row).rowcount == 1
 
 
+def insert_all_new(conn: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
+    """Insert those of `rows` whose primary key is not there already."""
+    write_many(conn, _insert_new(table, conn.dialect.name), rows)
+
+
 @lru_cache(maxsize=128)
 def _insert_new(table: Table, dialect: str) -> Executable:
     return _insert_unless_there(table, dialect).execution_options(preserve_rowcount=True)
@@ -162,7 +169,7 @@ def identity(table: Table) -> Sequence[Column[Any]]:
 def upsert(conn: Connection, table: Table, rows: list[dict[str, Any]], *, add: tuple[str, ...] = ()) -> None:
     """Insert `rows`; where the primary key is there already, add to the columns of `add` and overwrite the others."""
     if rows:
-        conn.execute(_upsert(table, conn.dialect.name, add), rows)
+        write_many(conn, _upsert(table, conn.dialect.name, add), rows)
 
 
 @lru_cache(maxsize=128)

@@ -90,10 +90,10 @@ def draw_serials(tx: Tx, lane: str, n: int) -> range:
     block = tx.serials.blocks.get(lane, range(0))
     if len(block) < n:
         count = max(BLOCK, n)
-        if tx.conn.execute(_DRAW, {"b_lane": lane, "b_count": count}).rowcount == 0:
+        if tx.bare.execute(_DRAW, {"b_lane": lane, "b_count": count}).rowcount == 0:
             _lane(tx, lane)
-            tx.conn.execute(_DRAW, {"b_lane": lane, "b_count": count})
-        end = tx.conn.execute(_SERIAL, {"b_lane": lane}).scalar_one()
+            tx.bare.execute(_DRAW, {"b_lane": lane, "b_count": count})
+        end = tx.bare.execute(_SERIAL, {"b_lane": lane}).scalar_one()
         block = range(end - count, end)
     tx.serials.blocks[lane] = block[n:]
     return block[:n]
@@ -130,7 +130,7 @@ def _lane(tx: Tx, lane: str) -> Any:
 
 
 def _keep(tx: Tx, lane: str, node: str, epoch: int, expires_ms: int) -> bool:
-    kept = tx.conn.execute(
+    kept = tx.bare.execute(
         _KEEP, {"b_lane": lane, "b_epoch": epoch, "b_owner": node, "b_expires_ms": expires_ms}
     )
     return kept.rowcount == 1

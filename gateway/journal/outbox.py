@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, func, insert, select, update
 
 from gateway.journal import audit, schema
+from gateway.journal.bulk import write_many
 from gateway.journal.rows import Mail, OutboxRow
 from gateway.journal.store import Tx
 from gateway.journal.vault import Vault
@@ -33,7 +34,7 @@ class Depth:
 def flush(tx: Tx) -> None:
     """Write the group's mail."""
     if tx.mails:
-        tx.conn.execute(_INSERT, [_columns(row, tx.vault) for row in tx.mails])
+        write_many(tx.bare, _INSERT, [_columns(row, tx.vault) for row in tx.mails])
 
 
 def unsent(conn: Connection, node: str, after: str = "", limit: int = 500) -> list[OutboxRow]:
@@ -53,7 +54,7 @@ def mark(tx: Tx, message_ids: Sequence[str], mail: Mail) -> int:
     for start in range(0, len(message_ids), _MARKED_AT_ONCE):
         some = list(message_ids[start : start + _MARKED_AT_ONCE])
         statement = update(schema.outbox).where(_C.message_id.in_(some), _C.state != mail.value)
-        changed += tx.conn.execute(statement.values(state=mail.value)).rowcount
+        changed += tx.bare.execute(statement.values(state=mail.value)).rowcount
     if changed:
         detail = {"count": changed, "last": message_ids[-1]}
         audit.append(tx, f"node:{tx.node}", f"outbox.{mail.value}", message_ids[0], detail)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, Select, bindparam, select
+from sqlalchemy import Connection, Select, select
 
 from gateway.clock import Entropy
 from gateway.core import flow
@@ -16,7 +16,6 @@ from gateway.core.states import Hold, Reject, Release, Rules, Tell
 from gateway.journal import apply as applying
 from gateway.journal import audit, records, references, schema, telling
 from gateway.journal.claims import Claim, know_payee
-from gateway.journal.databases import insert_new
 from gateway.journal.lanes import draw_serials
 from gateway.journal.rows import PaymentRow, Reply
 from gateway.journal.store import Tx
@@ -27,7 +26,6 @@ from protocols.canon.order import AnyOrder
 from protocols.canon.outcome import State
 
 _C = schema.payments.c
-_BY_KEY = select(schema.payments).where(_C.payment == bindparam("b_payment"))
 
 
 class Admittance(StrEnum):
@@ -92,11 +90,8 @@ def admit(tx: Tx, admission: Admission, entropy: Entropy) -> Admitted:
     facts = claim.count(facts)
     judgement = admission.judge(facts)
     row, step, tells = _new_row(tx, admission, judgement, entropy)
-    if not insert_new(tx.conn, schema.payments, records.columns(row, claim.columns, tx.vault)):
-        claim.give_back()
-        taken = claim.look()
-        assert isinstance(taken, str), "an order's identity was neither free nor taken"
-        return _known(tx, admission, taken)
+    # Should another node have taken the identity meanwhile, the group fails when it is written and runs anew.
+    tx.book.admit(row, claim.columns)
     if isinstance(judgement.event, Reject):
         claim.give_back()
     elif isinstance(judgement.event, Release) and not facts.payee_known:
@@ -114,7 +109,8 @@ def admit(tx: Tx, admission: Admission, entropy: Entropy) -> Admitted:
 
 
 def _known(tx: Tx, admission: Admission, payment: str) -> Admitted:
-    row = records.read(tx.conn.execute(_BY_KEY, {"b_payment": payment}).one(), tx.vault)
+    row = tx.book.row(tx.bare, tx.vault, payment)
+    assert row is not None, "an order's identity belongs to no payment"
     if row.fingerprint != admission.fingerprint:
         return Admitted(Admittance.CONFLICT, row)
     if not (admission.redelivered and telling.answered(tx, row, admission.reply)):

@@ -12,10 +12,12 @@ from twisted.internet.defer import Deferred
 from gateway.clock import Entropy
 from gateway.core.states import Work
 from gateway.journal.rows import AttemptRow, Evidence, OutboxRow, WorkRow
+from gateway.journal.tally import Tally
 from gateway.journal.vault import Vault
 
 if TYPE_CHECKING:
     from gateway.journal.audit import Chain
+    from gateway.journal.book import Book
     from gateway.journal.lanes import Serials
 
 T = TypeVar("T")
@@ -46,23 +48,39 @@ class Noted:
 class Tx:
     """The transaction of one group of units. A unit reads and writes through it and keeps no reference to it.
 
-    Rows that no unit reads back (mail, work, attempts, evidence, audit) are collected and written together just
-    before the commit; `conn` sees everything else at once.
+    What units write is collected and written together just before the commit. Whoever takes `conn` makes payments,
+    sums and payees be written first, so it shows them as the units before left them, and may change them at will: what
+    was known is read again. Mail, work, attempts, evidence and audit it does not show. `bare` is the same connection
+    without all that, for the journal's own parts.
     """
 
-    conn: Connection
+    bare: Connection
     now_ms: int
     node: str
     vault: Vault
     entropy: Entropy
     chain: Chain
     serials: Serials
+    book: Book
+    tally: Tally = field(default_factory=Tally)
     mails: list[OutboxRow] = field(default_factory=list)
     works: dict[tuple[str, Work], WorkRow | None] = field(default_factory=dict)
     attempts: list[AttemptRow] = field(default_factory=list)
     evidence: list[tuple[str, int, str, Evidence]] = field(default_factory=list)
     permits: list[Permit] = field(default_factory=list)
     notes: list[Noted] = field(default_factory=list)
+
+    @property
+    def conn(self) -> Connection:
+        """The connection, with what is pending written and nothing taken for known."""
+        self.flush()
+        self.book.distrust()
+        return self.bare
+
+    def flush(self) -> None:
+        """Write the payments, sums and payees that are pending. Raises Outdated if another node was faster."""
+        self.book.write(self.bare, self.vault)
+        self.tally.write(self.bare)
 
     def mail(self, row: OutboxRow) -> None:
         """Write a message to the outbox; after the commit it is handed to the listener."""

@@ -8,6 +8,7 @@ from sqlalchemy import Connection, and_, bindparam, delete, or_, select
 
 from gateway.core.states import Work
 from gateway.journal import schema
+from gateway.journal.bulk import write_many
 from gateway.journal.databases import upsert
 from gateway.journal.rows import WorkRow
 from gateway.journal.store import Tx
@@ -21,9 +22,8 @@ def flush(tx: Tx) -> None:
     if not tx.works:
         return
     gone = [{"b_payment": payment, "b_kind": kind.value} for (payment, kind), row in tx.works.items() if row is None]
-    if gone:
-        tx.conn.execute(_DELETE, gone)
-    upsert(tx.conn, schema.work, [_columns(row) for row in tx.works.values() if row is not None])
+    write_many(tx.bare, _DELETE, gone)
+    upsert(tx.bare, schema.work, [_columns(row) for row in tx.works.values() if row is not None])
 
 
 def due(conn: Connection, lane: str, until_ms: int, limit: int = 500) -> list[WorkRow]:

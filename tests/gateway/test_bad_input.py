@@ -23,7 +23,8 @@ from tests.world.world import REPLIES, USER, Life, World
 Body = Callable[[World], Any]
 OTHER_ACCOUNT = "00000000000999"
 _ACCOUNTS = [
-    {"number": number, "name": "示例甲公司", "company": "jia", "bank": "sample"} for number in ("00000000000100", OTHER_ACCOUNT)
+    {"number": number, "name": "示例甲公司", "company": "jia", "bank": "sample"}
+    for number in ("00000000000100", OTHER_ACCOUNT)
 ]
 
 
@@ -71,8 +72,10 @@ CASES = (
     Case("unknown_key_on_the_money_queue", "unknown_type", key="payment.nothing", parked=True, type="unknown"),
     Case("key_no_queue_is_bound_to", "unknown_type", key="paymnt.submit", parked=True, type="unknown"),
     Case("planned_command", "unknown_type", key="batch.submit", parked=True, type="unknown"),
-    Case("property_contradicts_key", "type_conflict", said={"type": "balance.query"}, parked=True, type="unknown"),
-    Case("header_contradicts_key", "type_conflict", said={"headers": {"type": "payment.cancel"}}, parked=True, type="unknown"),
+    Case("property_contradicts_key", "type_conflict",
+         said={"type": "balance.query"}, parked=True, type="unknown"),
+    Case("header_contradicts_key", "type_conflict",
+         said={"headers": {"type": "payment.cancel"}}, parked=True, type="unknown"),
     Case("money_without_user_id", "no_sender", said={"user": None}, answer="none", parked=True),
     Case("cancel_without_user_id", "no_sender", raw(b'{"id":"BAD"}'), "payment.cancel", {"user": None}, answer="none",
          parked=True, type="payment.cancel"),
@@ -85,19 +88,23 @@ CASES = (
     Case("exponent_for_money", "schema", order(amount="1e5"), faults=(("/amount", "amount"),)),
     Case("all_faults_at_once", "schema", order(amount="1,00", currency="cny", purpose=7, wings="2"),
          faults=(("/amount", "amount"), ("/currency", "currency"), ("/purpose", "type"), ("/wings", "unknown_field"))),
-    Case("body_over_the_limit", "too_large", raw(b'{"id":"' + b"x" * MAX_BODY_BYTES + b'"}'), parked=True, type="unknown"),
+    Case("body_over_the_limit", "too_large", raw(b'{"id":"' + b"x" * MAX_BODY_BYTES + b'"}'),
+         parked=True, type="unknown"),
     Case("broken_json", "malformed", raw(b'{"id":"BAD",'), parked=True),
     Case("json_with_a_name_twice", "malformed", raw(b'{"id":"BAD","id":"BAD2"}'), parked=True),
-    Case("not_utf8", "malformed", lambda world: json.dumps(world.order("BAD"), ensure_ascii=False).encode("gbk"), parked=True),
+    Case("not_utf8", "malformed", lambda world: json.dumps(world.order("BAD"), ensure_ascii=False).encode("gbk"),
+         parked=True),
     Case("other_content_type", "malformed", said={"content_type": "text/csv"}, parked=True),
     Case("broken_xml", "malformed", raw(b"<payment.submit><id>BAD</id>"), said=_XML, parked=True),
     Case("xml_with_a_dtd", "malformed", raw(_DTD), said=_XML, parked=True),
-    Case("xml_of_another_command", "malformed", raw(b'<payment.cancel xmlns="urn:bankgw:1"><id>BAD</id></payment.cancel>'),
+    Case("xml_of_another_command", "malformed",
+         raw(b'<payment.cancel xmlns="urn:bankgw:1"><id>BAD</id></payment.cancel>'),
          said=_XML, parked=True),
     Case("unknown_account", "validation", debtor("00000000007777"), faults=(("/debtor/account", "unknown_account"),)),
     Case("question_about_an_unknown_account", "validation", raw(b'{"accounts":["00000000007777"]}'), "balance.query",
          faults=(("/accounts/0", "unknown_account"),), type="balance.query"),
-    Case("account_of_another_sender", "validation", debtor(OTHER_ACCOUNT), faults=(("/debtor/account", "account_not_allowed"),),
+    Case("account_of_another_sender", "validation", debtor(OTHER_ACCOUNT),
+         faults=(("/debtor/account", "account_not_allowed"),),
          world={"sender": {"accounts": ["00000000000100"]}, "settings": {"accounts": _ACCOUNTS}}),
     Case("question_about_another_senders_account", "validation",
          raw(json.dumps({"account": OTHER_ACCOUNT, "from": "2026-11-18", "to": "2026-11-18"}).encode()),
@@ -108,16 +115,21 @@ CASES = (
     Case("over_the_limit_per_payment", "validation", order(amount="500.01"), faults=(("/amount", "over_limit"),),
          world={"sender": {"limits": {"per_payment": "500.00"}}}),
     Case("currency_of_another_account", "validation", order(currency="USD"), faults=(("/currency", "currency"),)),
-    Case("character_the_bank_lacks", "validation", creditor(name="䶮公司"), faults=(("/creditor/name", "charset"),), world=_PAB),
-    Case("purpose_over_the_banks_limit", "validation", order(purpose="款" * 31), faults=(("/purpose", "too_long"),), world=_PAB),
+    Case("character_the_bank_lacks", "validation", creditor(name="䶮公司"), faults=(("/creditor/name", "charset"),),
+         world=_PAB),
+    Case("purpose_over_the_banks_limit", "validation", order(purpose="款" * 31), faults=(("/purpose", "too_long"),),
+         world=_PAB),
     Case("name_over_the_limit_in_gbk_bytes", "validation", creditor(name="示例乙有限公司a"),
          faults=(("/creditor/name", "too_long"),), world={**_PAB, "bank_options": {"max_name_bytes": 14}}),
     Case("stale_valid_until", "expired", lambda world: {**world.order("BAD"), "valid_until": world.moment(-1)}),
-    Case("reply_to_outside_the_pattern", "reply_to_refused", said={"reply_to": "payroll.secrets"}, answer="event", parked=True),
-    Case("reply_to_that_is_no_address", "reply_to_refused", said={"reply_to": "/exchanges/x"}, answer="event", parked=True),
+    Case("reply_to_outside_the_pattern", "reply_to_refused", said={"reply_to": "payroll.secrets"}, answer="event",
+         parked=True),
+    Case("reply_to_that_is_no_address", "reply_to_refused", said={"reply_to": "/exchanges/x"}, answer="event",
+         parked=True),
     Case("operation_not_allowed", "not_allowed", raw(b'{"id":"BAD"}'), "payment.cancel", type="payment.cancel",
          world={"sender": {"operations": ["payment.submit"]}}),
-    Case("cancel_of_an_unknown_order", "unknown_payment", raw(b'{"id":"BAD"}'), "payment.cancel", type="payment.cancel"),
+    Case("cancel_of_an_unknown_order", "unknown_payment",
+         raw(b'{"id":"BAD"}'), "payment.cancel", type="payment.cancel"),
     Case("status_of_an_unknown_order", "unknown_payment", raw(b'{"id":"BAD"}'), "status.query", type="status.query"),
 )  # fmt: skip
 

@@ -90,7 +90,8 @@ class ModelBroker:
     def _route(
         self, exchange: str, key: str, body: bytes, properties: Properties, undecodable: str | None = None
     ) -> bool:
-        names = [key] if exchange == "" else [q for e, pattern, q in self.bindings if e == exchange and matches(pattern, key)]
+        bound = [queue for name, pattern, queue in self.bindings if name == exchange and matches(pattern, key)]
+        names = [key] if exchange == "" else bound
         targets = [self.queues[name] for name in dict.fromkeys(names) if name in self.queues]
         if not targets:
             alternate = next((one.alternate for one in self.topology.exchanges if one.name == exchange), None)

@@ -65,7 +65,7 @@ def tell(seed: int, folder: Path, *, orders: int = ORDERS, dedup: bool = True, w
     for _ in range(24):
         world.run(CALM_S / 24)
     assert world.life is not None
-    story.violations = violations(world) + (world.life.fatal if world.life else [])
+    story.violations = violations(world) + world.life.fatal
     story.payments = len({event["payment"] for event in world.events if event.get("payment")})
     story.rules = world.rules()
     for site in world.banks.values():

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.world import sim
+from tests.world.history import violations
 
 CORPUS = json.loads(Path(__file__).with_name("corpus.json").read_text("utf-8"))
 DAILY_S = 30.0
@@ -48,4 +49,4 @@ def test_a_bank_that_books_twice_is_seen(tmp_path: Path) -> None:
     world.run(5)
     [execution] = world.bank.ledger.executions
     world.bank.ledger.executions.append(execution)
-    assert any("executed twice" in violation for violation in sim.violations(world))
+    assert any("executed twice" in violation for violation in violations(world))

@@ -28,6 +28,7 @@ from gateway.bank.session import Line
 from gateway.clock import SeededEntropy
 from gateway.erp.wire import Properties
 from gateway.journal import migrations, permits
+from gateway.journal.store import Permit
 from gateway.journal.vault import Vault
 from gateway.journal.writer import SqlStore
 from gateway.meters import Meters
@@ -153,7 +154,7 @@ class Permits(permits.NoPermits):
     """Keeps permits, so that a test can see that each write had one."""
 
     def __init__(self, world: World) -> None:
-        self.written: list[permits.Permit] = []
+        self.written: list[Permit] = []
         self._world = world
 
     def write(self, some: Any) -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from gateway.simbank.faults import Fault, Script, Scripted
-from tests.world.world import World
+from tests.world.world import Life, World
 
 
-def sign_ons(world: World) -> int:
-    return world.bank.simbank.tally.connections
+def ready(life: Life) -> bool:
+    return life.gateway.lanes["sample.main"].ready
 
 
 def test_a_declined_sign_on_is_tried_once_by_one_berth_and_then_left_alone(tmp_path: Path) -> None:
@@ -30,10 +30,10 @@ def test_a_lane_is_not_ready_before_the_bank_has_answered(tmp_path: Path) -> Non
     life = world.start()
     world.submit("AP-1")
     world.run(3)
-    assert not life.gateway.lanes["sample.main"].ready
+    assert ready(life) is False
     assert world.told("AP-1") == ["payment.accepted"], "nothing is sent on an unproven session"
     world.run(30)
-    assert life.gateway.lanes["sample.main"].ready
+    assert ready(life) is True
     assert world.told("AP-1")[-1] == "payment.settled"
 
 
@@ -53,10 +53,10 @@ def test_a_lost_session_comes_back(tmp_path: Path) -> None:
     world.bank.reachable = False
     life.pipes[-1].abortConnection()
     world.run(0.01)
-    assert not life.gateway.lanes["sample.main"].ready
+    assert ready(life) is False
     world.bank.reachable = True
     world.run(5)
-    assert life.gateway.lanes["sample.main"].ready
+    assert ready(life) is True
 
 
 def test_a_bank_that_cannot_be_reached_is_dialled_ever_more_slowly(tmp_path: Path) -> None:
@@ -70,4 +70,4 @@ def test_a_bank_that_cannot_be_reached_is_dialled_ever_more_slowly(tmp_path: Pat
     assert (world.dials - first_minute) / 10 < 4, "settles near one attempt in half a minute"
     world.bank.reachable = True
     world.run(60)
-    assert life.gateway.lanes["sample.main"].ready
+    assert ready(life) is True

@@ -19,11 +19,11 @@ from gateway.bank import lane as lane_module
 from gateway.bank.lane import LEASE_MS
 from gateway.core.states import Work
 from gateway.journal import lanes
-from gateway.simbank.faults import Delays, Fault, FaultPlan, Script, Scripted, Touch
+from gateway.simbank.faults import Delays, Fault, FaultPlan, Script, Scripted
 from gateway.simbank.ledger import Conduct
 from protocols.bank import Bank
 from protocols.canon.limits import Hours
-from protocols.canon.outcome import State
+from protocols.canon.outcome import Fate, State
 from tests.world import files
 from tests.world.lines import events, lines
 from tests.world.world import START_S, Life, World
@@ -223,7 +223,7 @@ def test_a_late_yes_ends_the_doubt_even_after_the_escalation(tmp_path: Path) -> 
         "payment.accepted", "payment.in_doubt", "payment.escalated", "payment.settled"]  # fmt: skip
     last = world.last("AP-1")
     assert (last["was"], last["evidence"]) == ("escalated", "enquiry")
-    not_found = [one for one in files.evidence(world, "AP-1") if one.content.fate and one.content.fate.value == "not_found"]
+    not_found = [one for one in files.evidence(world, "AP-1") if one.content.fate is Fate.NOT_FOUND]
     assert len(not_found) > 20, "every word of the bank is kept"
 
 
@@ -270,7 +270,7 @@ def test_deadlines_need_no_bank(tmp_path: Path) -> None:
 
 
 def test_a_deadline_fires_while_every_session_waits_for_its_answer(tmp_path: Path) -> None:
-    plan = Script([Scripted(Fault.DELAY, seconds=100), *(Scripted(Fault.DELAY, touch=Touch.MONEY, seconds=100) for _ in range(3))])
+    plan = Script([Scripted(Fault.DELAY, seconds=100)])
     world = World(tmp_path, plan=plan, bank_options={"sessions": 1, "answer_s": 120.0})
     world.start()
     world.submit("SLOW")
@@ -446,7 +446,10 @@ class SlowStore:
         return getattr(self._store, name)
 
     def listen(self, on_commit: Callable[..., None]) -> None:
-        self._store.listen(lambda *said: self._life.clock.later(0, on_commit, *said) and None)
+        def later(*said: Any) -> None:
+            self._life.clock.later(0, on_commit, *said)
+
+        self._store.listen(later)
 
     def write(self, unit: Callable[[Any], Any]) -> Deferred[Any]:
         later: Deferred[Any] = Deferred()
@@ -455,7 +458,7 @@ class SlowStore:
 
 
 def test_a_node_that_stood_still_between_commit_and_write_sends_nothing_when_it_wakes(tmp_path: Path) -> None:
-    world = World(tmp_path, wrap=lambda life, parts: replace(parts, store=SlowStore(parts.store, life)))  # type: ignore[arg-type]
+    world = World(tmp_path, wrap=lambda life, parts: replace(parts, store=SlowStore(parts.store, life)))
     first = world.start()
     world.run(1)
     second = world.start("gw2")
@@ -484,7 +487,7 @@ def test_a_node_that_stood_still_between_commit_and_write_sends_nothing_when_it_
 
 
 def test_a_node_that_stood_still_before_its_commit_is_fenced_by_the_epoch(tmp_path: Path) -> None:
-    world = World(tmp_path, wrap=lambda life, parts: replace(parts, store=SlowStore(parts.store, life)))  # type: ignore[arg-type]
+    world = World(tmp_path, wrap=lambda life, parts: replace(parts, store=SlowStore(parts.store, life)))
     first = world.start()
     world.run(1)
     second = world.start("gw2")
@@ -527,7 +530,8 @@ def test_serial_numbers_are_never_given_out_twice(tmp_path: Path) -> None:
 
 
 def test_orders_that_come_while_the_bank_is_busy_cost_no_pace(tmp_path: Path) -> None:
-    world = World(tmp_path, bank_options={"sessions": 1, "per_second": 2.0}, plan=Script([Scripted(Fault.DELAY, seconds=20)]))
+    plan = Script([Scripted(Fault.DELAY, seconds=20)])
+    world = World(tmp_path, bank_options={"sessions": 1, "per_second": 2.0}, plan=plan)
     world.start()
     world.run(2)
     world.submit("SLOW")

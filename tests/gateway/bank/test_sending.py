@@ -20,7 +20,7 @@ from gateway.simbank.faults import Delays, Fault, Script, Scripted, Touch
 from gateway.tasks import sleep
 from protocols.bank import Bank, MoneyConversation, Submit
 from protocols.canon.order import AnyOrder
-from protocols.canon.outcome import State
+from protocols.canon.outcome import Outcome, State
 from protocols.kit.declined import Declined
 from protocols.kit.errors import ProtocolError
 from tests.world import files
@@ -55,7 +55,9 @@ def test_exactly_what_leaves_was_committed_before(tmp_path: Path) -> None:
     assert attempt.key_id == "order" and attempt.replay_policy == "replay_safe"
 
 
-@pytest.mark.parametrize("where", ["permits.append.group.before", "permits.append.group.after", "bank.write.request.before"])
+@pytest.mark.parametrize(
+    "where", ["permits.append.group.before", "permits.append.group.after", "bank.write.request.before"]
+)
 def test_a_crash_between_commit_and_write_is_doubt_and_only_asked_about(where: str, tmp_path: Path) -> None:
     points = At("never")
     world = World(tmp_path, points=points)
@@ -155,7 +157,10 @@ class StuckDisk:
         return getattr(self._store, name)
 
     def listen(self, on_commit: Callable[..., None]) -> None:
-        self._store.listen(lambda *said: self._life.clock.later(self.late_s, on_commit, *said) and None)
+        def later(*said: Any) -> None:
+            self._life.clock.later(self.late_s, on_commit, *said)
+
+        self._store.listen(later)
 
     def write(self, unit: Callable[[Any], Any]) -> Deferred[Any]:
         late_s, heard = self.late_s, self._store.write(unit)
@@ -282,7 +287,8 @@ def paying(before: Callable[[AnyOrder], None], *, sent: Callable[[AnyOrder], Non
                             sent(order)
                         step = conversation.send(answer)
                 except StopIteration as end:
-                    return end.value
+                    outcome: Outcome = end.value
+                    return outcome
 
             return pay
 
@@ -451,7 +457,7 @@ def test_an_answer_that_is_none_is_doubt_until_the_bank_says_otherwise(
         assert silent.detail["reason"].startswith((reason, "bad_answer" if seen else reason))
     bodies = [one.content.body for one in files.evidence(world, "AP-1") if one.content.source.value == "submit"]
     assert [bool(body) for body in bodies] == ([True] if seen else []), "what was seen of it is kept"
-    assert len([one for one in world.bank.ledger.executions]) == (1 if fault is Fault.DROP_BEFORE else 2)
+    assert len(list(world.bank.ledger.executions)) == (1 if fault is Fault.DROP_BEFORE else 2)
     assert not world.bank.ledger.doubles() and len(files.sends(world, "AP-1")) == 1
     assert lane_of(life).halted is None and lane_of(life).ready
     if fault is Fault.WRONG_SIGNATURE and bank == "sample":
@@ -478,8 +484,8 @@ def test_the_second_copy_of_an_answer_never_answers_the_next_payment(tmp_path: P
     world.run(120)
     assert all(world.told(f"AP-{n}")[-1] == "payment.settled" for n in range(6))
     for n in range(6):
-        [serial] = [one.bank_serial for one in world.bank.ledger.executions if one.instruction.amount.minor == 10_000 + n]
-        assert world.last(f"AP-{n}")["bank_serial"] == serial
+        [booked] = [one for one in world.bank.ledger.executions if one.instruction.amount.minor == 10_000 + n]
+        assert world.last(f"AP-{n}")["bank_serial"] == booked.bank_serial
 
 
 def test_a_refusal_is_a_failure_with_the_banks_words(tmp_path: Path) -> None:
@@ -510,7 +516,8 @@ def test_an_expired_order_is_not_sent_when_the_bank_comes_back(tmp_path: Path) -
 
 
 def test_an_order_that_expires_in_the_queue_of_its_account_is_not_sent(tmp_path: Path) -> None:
-    world = World(tmp_path, bank_options={"sessions": 1, "answer_s": 60.0}, plan=Script([Scripted(Fault.DELAY, seconds=40)]))
+    plan = Script([Scripted(Fault.DELAY, seconds=40)])
+    world = World(tmp_path, bank_options={"sessions": 1, "answer_s": 60.0}, plan=plan)
     life = world.start()
     world.submit("SLOW")
     world.submit("AP-1", valid_until=world.moment(30))

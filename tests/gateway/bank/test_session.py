@@ -49,7 +49,8 @@ class Bench:
         port = Port("business", lambda: self.framing.cutter(self.max_bytes), kept=True, first_byte_s=60, between_bytes_s=10,
                     exchange_s=120)  # fmt: skip
         self.line = Line(port, LifeClock(self.time), self.gone.append)
-        self.line.makeConnection(self.wire)  # type: ignore[arg-type]
+        connect: Callable[[object], None] = self.line.makeConnection
+        connect(self.wire)
 
     def ask(self, data: bytes = b"question") -> None:
         def failed(failure: Failure) -> None:

@@ -180,11 +180,13 @@ def test_an_orderly_stop_leaves_the_question_to_the_next_life(tmp_path: Path) ->
     world.command("balance.query", {"accounts": [world.bank.account], "max_wait": "PT600S"})
     world.run(5)
     world.leave()
+    world.run(1)
+    assert not world.replies and open_questions(world) == 1
     world.bank.reachable = True
-    answered = len(world.replies)
     world.start()
     world.run(60)
-    assert len(world.replies) == 1, f"{answered} before, one in the end"
+    [(_said, answer)] = world.replies
+    assert answer["balances"] and not open_questions(world)
 
 
 def test_the_same_question_twice_at_once_has_two_answers(tmp_path: Path) -> None:
@@ -252,7 +254,9 @@ def test_a_question_in_xml_is_answered_in_xml(tmp_path: Path) -> None:
 # ---- entries ----
 
 
-def page(world: World, limit: int = 500, after: str | None = None, first: str = TODAY, wait_s: float = 8, **more: Any) -> dict[str, Any]:
+def page(
+    world: World, limit: int = 500, after: str | None = None, first: str = TODAY, wait_s: float = 8, **more: Any
+) -> dict[str, Any]:
     body = {"account": world.bank.account, "from": first, "to": TODAY, "limit": limit, "after": after, **more}
     return ask(world, "transactions.query", body, wait_s)
 
@@ -281,7 +285,9 @@ BANKS = [
 
 
 @pytest.mark.parametrize("options", BANKS)
-def test_walking_in_pages_of_any_size_gives_every_line_once_and_in_order(options: dict[str, Any], tmp_path: Path) -> None:
+def test_walking_in_pages_of_any_size_gives_every_line_once_and_in_order(
+    options: dict[str, Any], tmp_path: Path
+) -> None:
     world = World(tmp_path, **options)
     world.start()
     world.run(1)
@@ -292,7 +298,8 @@ def test_walking_in_pages_of_any_size_gives_every_line_once_and_in_order(options
     assert everything["complete"] and "next" not in everything
     lines_of = [line["line"] for line in everything["lines"]]
     assert len(lines_of) == len(set(lines_of)) == 130
-    assert sorted(line["amount"] for line in everything["lines"]) == sorted(f"{(1_000 + n) / 100:.2f}" for n in range(130))
+    amounts = sorted(line["amount"] for line in everything["lines"])
+    assert amounts == sorted(f"{(1_000 + n) / 100:.2f}" for n in range(130))
     for limit in (130, 49, 7):
         found, pages = walked(world, limit)
         assert [line["line"] for line in found] == lines_of, f"pages of {limit}"
@@ -354,7 +361,8 @@ def test_days_the_bank_no_longer_knows_are_refused_with_the_limit(tmp_path: Path
     world.start()
     said = page(world, first="2026-01-01")
     [fault] = said["error"]["errors"]
-    assert (said["error"]["code"], fault["at"], fault["code"], fault["limit"]) == ("validation", "/from", "date_range", 90)
+    assert said["error"]["code"] == "validation"
+    assert (fault["at"], fault["code"], fault["limit"]) == ("/from", "date_range", 90)
     assert asked(world) == 0
 
 

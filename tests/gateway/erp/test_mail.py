@@ -68,7 +68,9 @@ def test_both_spellings_of_reply_to_name_the_same_queue(spelled: str) -> None:
     assert said.problem is None and said.reply.reply_to == "erp-demo.replies"
 
 
-@pytest.mark.parametrize("bad", ["/exchanges/bankgw.commands", "/queues/", "/queues/a/b", "x\ny", "x" * 256, "/queues/%zz"])
+@pytest.mark.parametrize(
+    "bad", ["/exchanges/bankgw.commands", "/queues/", "/queues/a/b", "x\ny", "x" * 256, "/queues/%zz"]
+)
 def test_a_reply_to_that_is_no_queue_is_a_problem_and_names_none(bad: str) -> None:
     said = letter(reply_to=bad)
     assert said.problem is not None and said.problem.code is Code.REPLY_TO_REFUSED
@@ -167,8 +169,8 @@ def test_a_refusal_to_nobody_is_always_seen_by_a_person() -> None:
     assert reply is None and parked is not None
     assert (parked.exchange, parked.body) == ("bankgw.dead", b'{"id":"AP-1"}')
     assert parked.headers == {
-        "refused": "validation", "refused_title": "because", "original_key": "payment.submit", "original_user": "erp-user",
-        "original_queue": "bankgw.commands.money", "original_id": "m-1",
+        "refused": "validation", "refused_title": "because", "original_key": "payment.submit",
+        "original_user": "erp-user", "original_queue": "bankgw.commands.money", "original_id": "m-1",
     }  # fmt: skip
 
 

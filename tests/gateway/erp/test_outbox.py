@@ -17,6 +17,7 @@ from gateway import app
 from gateway.clock import Clock
 from gateway.erp import outbox as outbox_module
 from gateway.erp.wire import NACKED, Amqp, Fate, Message, Verdict
+from gateway.journal import outbox as outbox_rows
 from gateway.simbank.faults import Fault as BankFault
 from gateway.simbank.faults import Plan, Script, Scripted, Touch
 from tests.world.lines import events, lines
@@ -308,7 +309,7 @@ def test_leaving_with_the_broker_away_does_not_wait_for_it(tmp_path: Path) -> No
 
 
 def test_a_mark_that_fails_only_repeats_the_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    mark = outbox_module.outbox.mark
+    mark = outbox_rows.mark
 
     def breaks(*_args: object) -> int:
         raise ZeroDivisionError("planted")
@@ -316,11 +317,11 @@ def test_a_mark_that_fails_only_repeats_the_message(tmp_path: Path, monkeypatch:
     world, _ = world_judging(tmp_path, lambda _message: None)
     life = world.start()
     world.run(1)
-    monkeypatch.setattr(outbox_module.outbox, "mark", breaks)
+    monkeypatch.setattr(outbox_rows, "mark", breaks)
     world.submit("AP-1")
     world.run(5)
     assert states(tmp_path)["waiting"] == 3
-    monkeypatch.setattr(outbox_module.outbox, "mark", mark)
+    monkeypatch.setattr(outbox_rows, "mark", mark)
     life.amqp.drop()
     world.run(5)
     assert states(tmp_path) == {"sent": 3}
@@ -328,7 +329,7 @@ def test_a_mark_that_fails_only_repeats_the_message(tmp_path: Path, monkeypatch:
 
 
 def test_a_scan_that_fails_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    unsent = outbox_module.outbox.unsent
+    unsent = outbox_rows.unsent
     world, _ = world_judging(tmp_path, lambda _message: None)
     life = world.start()
     world.run(1)
@@ -341,7 +342,7 @@ def test_a_scan_that_fails_is_tried_again(tmp_path: Path, monkeypatch: pytest.Mo
             raise ZeroDivisionError("planted")
         return unsent(*args)
 
-    monkeypatch.setattr(outbox_module.outbox, "unsent", breaks)
+    monkeypatch.setattr(outbox_rows, "unsent", breaks)
     with lines() as heard:
         world.run(10)
         world.submit("AP-1")

@@ -228,29 +228,6 @@ def test_a_stale_lane_is_told_so_even_where_its_word_makes_no_sense_any_more(sma
     assert small.apply(row.payment, Send(AT), epoch=5, attempt=attempt(row.payment, 2)).conflict
 
 
-def test_an_epoch_that_moved_after_the_read_is_a_conflict_too(small: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
-    row = small.admit().row
-    real = records.read
-
-    def overtaken(found: object, vault: object) -> PaymentRow:
-        seen = real(found, vault)  # type: ignore[arg-type]
-        tx_now[0].conn.execute(update(schema.payments).values(epoch=9))
-        return seen
-
-    tx_now: list[Tx] = []
-    monkeypatch.setattr("gateway.journal.apply.records.read", overtaken)
-
-    def unit(tx: Tx) -> object:
-        from gateway.journal import apply as applying
-
-        tx_now.append(tx)
-        return applying.apply(tx, row.payment, Cancel(AT), epoch=3, actor="x")
-
-    applied = small.do(unit)
-    assert applied.conflict  # type: ignore[attr-defined]
-    assert small.mails == []
-
-
 def test_a_version_that_moved_is_a_conflict(journal: Journal) -> None:
     row = journal.admit().row
     journal.apply(row.payment, Cancel(AT), epoch=None)
@@ -268,19 +245,6 @@ def test_a_state_that_moved_is_a_conflict_and_not_a_defect(journal: Journal) -> 
     applied = journal.apply(row.payment, Send(AT), attempt=attempt(row.payment), expect=State.READY)
     assert applied.conflict
     assert journal.count(schema.attempts) == 0
-
-
-def test_two_units_that_saw_the_same_version_change_it_once(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    journal = Journal(url)
-    row = journal.admit().row
-    monkeypatch.setattr("gateway.journal.apply.records.read", lambda found, vault: row)
-    journal.apply(row.payment, Cancel(AT), epoch=None)
-    assert journal.apply(row.payment, Expire(AT), epoch=None).conflict
-    monkeypatch.undo()
-    stored = journal.read(lambda conn: payments.fetch(conn, row.payment))
-    assert stored is not None
-    assert (stored.life.state, stored.version) == (State.CANCELLED, 2)
-    journal.close()
 
 
 def test_who_acts_outside_a_lane_is_not_fenced_and_leaves_the_epoch(journal: Journal) -> None:

@@ -1,0 +1,109 @@
+"""Holds the banks' ledgers, the journal and what the ERP heard against each other, line by line."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from sqlalchemy import create_engine, text
+
+from gateway.desk.demo_erp import Heard
+from gateway.desk.demo_orders import Answer, Story
+from gateway.desk.demo_verdict import Executed, Finding, Journalled, Verdict, Wrong, judge
+from protocols.canon.outcome import State
+
+_PAYMENTS = text("""
+SELECT payment, order_id, state, seq, bank, bank_ref, attempt -
+ (SELECT count(*) FROM audit WHERE object_id = payment AND entry IN ('payment.not_sent', 'payment.replay_not_sent'))
+FROM payments
+""")
+_WAITING = text("SELECT count(*) FROM outbox WHERE state = 'waiting'")
+_DOUBTED = text("""
+SELECT at_ms FROM audit WHERE entry IN ('payment.taken_over', 'payment.silent', 'payment.sent_unclear') ORDER BY at_ms
+""")
+_RULES = text("SELECT entry, count(*) FROM audit WHERE entry LIKE 'payment.%' GROUP BY entry")
+
+
+@dataclass(frozen=True, slots=True)
+class Books:
+    """What the journal says at the end."""
+
+    payments: tuple[Journalled, ...]
+    waiting: int
+    doubted_ms: tuple[int, ...]
+    rules: Mapping[str, int]
+
+
+def read_journal(url: str) -> Books:
+    """Everything the comparison needs, without opening what is sealed."""
+    engine = create_engine(url)
+    try:
+        with engine.connect() as conn:
+            rows = conn.execute(_PAYMENTS).all()
+            payments = tuple(Journalled(p, o, State(s), seq, bank, ref, sends) for p, o, s, seq, bank, ref, sends in rows)
+            waiting = int(conn.execute(_WAITING).scalar_one())
+            doubted = tuple(int(at_ms) for (at_ms,) in conn.execute(_DOUBTED))
+            rules = {str(entry).removeprefix("payment."): int(n) for entry, n in conn.execute(_RULES)}
+    finally:
+        engine.dispose()
+    return Books(payments, waiting, doubted, rules)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """The campaign's verdict. Counts are of orders or commands, not of findings."""
+
+    verdict: Verdict
+    findings: tuple[Finding, ...]
+    kills: int
+    faults: Counter[str]
+
+    def count(self, wrong: Wrong) -> int:
+        """How many orders or commands a kind of finding is about."""
+        return len({finding.about for finding in self.findings if finding.wrong is wrong})
+
+    @property
+    def payments(self) -> int:
+        """How many orders became payments or were turned away: all that the ERP sent."""
+        return len(self.verdict.fates)
+
+    @property
+    def holds(self) -> bool:
+        """Whether nothing was found."""
+        return not self.findings
+
+    def last_line(self) -> str:
+        """The one line that everybody reads."""
+        kinds = sum(1 for count in self.faults.values() if count)
+        return (
+            f"faults: {self.kills} kills, {self.faults.total()} faults of {kinds} kinds, {self.payments} payments, "
+            f"{self.count(Wrong.DUPLICATED)} duplicated, {self.count(Wrong.LOST)} lost, "
+            f"{self.count(Wrong.DISAGREES)} contradicted"
+        )
+
+
+def compare(
+    story: Story, heard: Sequence[Heard], unrouted: Sequence[Heard], executed: Iterable[Executed], books: Books,
+    kills: int, faults: Counter[str], defects: Sequence[Finding] = (),
+) -> Result:  # fmt: skip
+    """The verdict on everything that was said and done."""
+    executed = list(executed)
+    verdict = judge(story, [*heard, *_addressed(story, unrouted)], executed, books.payments)
+    findings = [*verdict.findings, *defects]
+    if books.waiting:
+        findings.append(Finding(Wrong.LOST, "outbox", f"{books.waiting} messages were never confirmed by the broker"))
+    booked = {one.creditor for one in executed}
+    for fate in verdict.fates:
+        if fate.in_doubt and fate.order.creditor in booked:
+            text_ = f"left in doubt, though the bank's book says {fate.booked.value if fate.booked else '?'}"
+            findings.append(Finding(Wrong.LOST, fate.order.id, text_))
+    return Result(verdict, tuple(findings), kills, faults)
+
+
+def _addressed(story: Story, unrouted: Sequence[Heard]) -> list[Heard]:
+    """A reply that found its queue deleted lies in the parking queue, where the ERP's people find it."""
+    wanted = {command.message_id: command.answer for command in story.commands}
+    return [
+        replace(one, where=Answer.REPLY) if wanted.get(one.correlation) is Answer.REPLY else one for one in unrouted
+    ]

@@ -1,0 +1,186 @@
+"""A TCP proxy that misbehaves: it cuts, swallows, delays and halves what passes between two programs."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from enum import StrEnum
+from typing import Any, cast
+
+from twisted.internet.address import IPv4Address
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.endpoints import TCP4ClientEndpoint
+from twisted.internet.interfaces import IListeningPort, ITCPTransport
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.python.failure import Failure
+
+CONNECT_S = 5
+
+
+class Weather(StrEnum):
+    """How the proxy treats what passes. `HOLE` keeps connections open and lets nothing through."""
+
+    FAIR = "fair"
+    HOLE = "hole"
+    SLOW = "slow"
+    REFUSE = "refuse"
+
+
+class Proxy:
+    """Listens on a free port of the loopback and carries bytes to `target`, which is asked at each connection."""
+
+    def __init__(self, reactor: Any, target: Callable[[], tuple[str, int]]) -> None:
+        self.reactor = reactor
+        self.target = target
+        self.weather = Weather.FAIR
+        self.delay_s = 0.0
+        self.bytes_out = 0
+        self.halves = 0
+        self.pairs: set[_Pair] = set()
+        self._listening: IListeningPort | None = None
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        assert self._listening is not None
+        return cast(IPv4Address, self._listening.getHost()).port
+
+    def listen(self) -> None:
+        """Begin."""
+        factory = Factory.forProtocol(lambda: _End(_Pair(self)))
+        factory.noisy = False
+        self._listening = self.reactor.listenTCP(0, factory, interface="127.0.0.1")
+
+    def cut(self) -> int:
+        """Break every connection off; returns how many there were."""
+        pairs = list(self.pairs)
+        for pair in pairs:
+            pair.cut()
+        return len(pairs)
+
+    def halve(self, times: int = 1) -> None:
+        """Of the next `times` pieces that pass, let the first half through and break the connection off."""
+        self.halves = times
+
+    def set(self, weather: Weather, delay_s: float = 0.0) -> None:
+        """Change the weather; back to fair, what was held goes on."""
+        self.weather, self.delay_s = weather, delay_s
+        if weather is Weather.REFUSE:
+            self.cut()
+        for pair in list(self.pairs):
+            pair.flush()
+
+    async def close(self) -> None:
+        """Stop listening and break everything off."""
+        listening, self._listening = self._listening, None
+        if listening is not None:
+            await maybeDeferred(listening.stopListening)
+        self.cut()
+
+
+class _Pair:
+    """One connection through the proxy: both its ends."""
+
+    def __init__(self, proxy: Proxy) -> None:
+        self.proxy = proxy
+        self.ends: list[_End] = []
+        self._held: deque[tuple[int, bytes]] = deque()
+        self._over = False
+
+    def opened(self, end: _End) -> None:
+        """The client has come: reach for its server."""
+        self.ends.append(end)
+        self.proxy.pairs.add(self)
+        if self.proxy.weather is Weather.REFUSE:
+            self.cut()
+            return
+        host, port = self.proxy.target()
+        endpoint = TCP4ClientEndpoint(self.proxy.reactor, host, port, timeout=CONNECT_S)
+        factory = Factory.forProtocol(lambda: _End(self))
+        factory.noisy = False
+        connecting: Deferred[Any] = endpoint.connect(factory)
+        connecting.addCallbacks(self._joined, lambda _failure: self.cut())
+
+    def _joined(self, end: Any) -> None:
+        if self._over:
+            end.abort()
+            return
+        self.ends.append(end)
+        self.flush()
+
+    def passed(self, end: _End, data: bytes) -> None:
+        """Bytes came in at one end."""
+        side = self.ends.index(end)
+        if side == 0:
+            self.proxy.bytes_out += len(data)
+        if self.proxy.weather is Weather.SLOW:
+            self.proxy.reactor.callLater(self.proxy.delay_s, self._late, side, data)
+        else:
+            self._late(side, data)
+
+    def _late(self, side: int, data: bytes) -> None:
+        self._held.append((side, data))
+        self.flush()
+
+    def flush(self) -> None:
+        """Let through what may pass."""
+        while self._held and len(self.ends) == 2 and self.proxy.weather is not Weather.HOLE and not self._over:
+            side, data = self._held.popleft()
+            if self.proxy.halves and len(data) > 1:
+                self.proxy.halves -= 1
+                self.ends[1 - side].write(data[: len(data) // 2])
+                self.proxy.reactor.callLater(0.05, self.cut)
+                self._held.clear()
+                return
+            self.ends[1 - side].write(data)
+
+    def lost(self, end: _End) -> None:
+        """One end is gone; what it had sent still arrives, then the other goes too."""
+        self.proxy.pairs.discard(self)
+        self.flush()
+        self._over = True
+        for other in self.ends:
+            if other is not end:
+                other.finish()
+
+    def cut(self) -> None:
+        """Break both ends off."""
+        self._over = True
+        self.proxy.pairs.discard(self)
+        for end in self.ends:
+            end.abort()
+
+
+class _End(Protocol):
+    def __init__(self, pair: _Pair) -> None:
+        self._pair = pair
+        self._open = False
+        self._server = bool(pair.ends)
+
+    def connectionMade(self) -> None:
+        self._open = True
+        assert self.transport is not None
+        cast(ITCPTransport, self.transport).setTcpNoDelay(True)
+        if not self._server:
+            self._pair.opened(self)
+
+    def dataReceived(self, data: bytes) -> None:
+        if self in self._pair.ends:
+            self._pair.passed(self, data)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._open = False
+        self._pair.lost(self)
+
+    def write(self, data: bytes) -> None:
+        if self._open and self.transport is not None:
+            self.transport.write(data)
+
+    def finish(self) -> None:
+        if self._open and self.transport is not None:
+            self.transport.loseConnection()
+
+    def abort(self) -> None:
+        if self._open and self.transport is not None:
+            self._open = False
+            cast(ITCPTransport, self.transport).abortConnection()

@@ -1,0 +1,51 @@
+"""What a group adds to the day's sums and to the known payees, written together at its end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from sqlalchemy import Connection
+
+from gateway.journal import schema
+from gateway.journal.databases import insert_all_new, upsert
+
+UsageKey = tuple[str, str, str, str, str]
+"""sender, scope, key, currency, day"""
+
+
+@dataclass(slots=True)
+class Tally:
+    """See the module."""
+
+    sums: dict[UsageKey, tuple[int, int]] = field(default_factory=dict)
+    payees: dict[tuple[str, str], int] = field(default_factory=dict)
+
+    def add(self, key: UsageKey, minor: int, number: int) -> None:
+        """Count `number` more orders that sum up to `minor`."""
+        so_far = self.sums.get(key, (0, 0))
+        self.sums[key] = so_far[0] + minor, so_far[1] + number
+
+    def pending_minor(self, key: UsageKey) -> int:
+        """What the database does not show yet of this sum."""
+        return self.sums.get(key, (0, 0))[0]
+
+    def write(self, conn: Connection) -> None:
+        """Write what is pending."""
+        if self.sums:
+            upsert(conn, schema.usage, [
+                {"sender": sender, "scope": scope, "key": key, "currency": currency, "day": day, "sum_minor": minor,
+                 "count": number}
+                for (sender, scope, key, currency, day), (minor, number) in self.sums.items()
+            ], add=("sum_minor", "count"))  # fmt: skip
+            self.sums.clear()
+        if self.payees:
+            insert_all_new(conn, schema.payees, [
+                {"sender": sender, "payee": payee, "first_ms": at_ms}
+                for (sender, payee), at_ms in self.payees.items()
+            ])  # fmt: skip
+            self.payees.clear()
+
+    @property
+    def pending(self) -> bool:
+        """Whether the database does not show everything yet."""
+        return bool(self.sums or self.payees)
