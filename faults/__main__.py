@@ -56,7 +56,8 @@ def _run(reactor: Any, wishes: Wishes, broker: dict[str, Any]) -> int:
         playing = Deferred.fromCoroutine(campaign.play())
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: reactor.callFromThread(playing.cancel))
-        playing.addCallbacks(lambda held: codes.append(HELD if held else BROKEN), lambda why: codes.append(_explain(why)))
+        playing.addCallbacks(lambda held: HELD if held else BROKEN, _explain)
+        playing.addCallback(codes.append)
         playing.addBoth(lambda _: reactor.stop())
 
     try:
@@ -111,7 +112,7 @@ def _arguments(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--vhost", help="virtual host of the broker; the one of this checkout unless given")
     parser.add_argument("--report", default="faults-report.html")
     parser.add_argument("--folder", help="where everything is kept; a temporary one unless given")
-    parser.add_argument("--daemon", default="gateway", help="module that is run as the daemon, for tests of the campaign")
+    parser.add_argument("--daemon", default="gateway", help="module run as the daemon, for tests of the campaign")
     parser.add_argument("--forgetful-banks", action="store_true", help="banks that book what they are sent, even twice")
     asked = parser.parse_args(arguments)
     if asked.nodes == 2 and asked.db == "sqlite":

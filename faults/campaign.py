@@ -78,7 +78,8 @@ class Campaign:
         self._dice = random.Random(f"bankgw faults {wishes.seed}")
         self._run = secrets.token_hex(3)
         plans = tuple(_plan(plan, wishes) for plan in demo_site.plans(wishes.banks, wishes.seed))
-        self._grounds = Grounds(reactor, clock, wishes.folder, broker, plans, wishes.journal, wishes.nodes, wishes.daemon)
+        self._grounds = Grounds(reactor, clock, wishes.folder, broker, plans, wishes.journal, wishes.nodes,
+                                wishes.daemon)  # fmt: skip
         self._diary = Diary(self.elapsed, clock.now_ms, self.say)
         self._ears = Ears(self.elapsed, self._diary)
         self._repeats = 0
@@ -170,14 +171,15 @@ class Campaign:
         while not nemesis.stopping:
             await sleep(self._clock, self._dice.uniform(0.5, 3.0))
             said = [
-                command for command in story.commands[: int(self._ears.heard * 0.8)]
-                if command.order_id in plain and command.key == SUBMIT
+                command for command in story.commands
+                if command.order_id in plain and command.key == SUBMIT and self._ears.answered(command)
             ]  # fmt: skip
             if said and not nemesis.stopping:
                 command = self._dice.choice(said[-200:])
                 times = self._dice.choice((1, 1, 2, 9))
                 self._repeats += times
-                await erp.publish((command,) * times, 200.0)
+                for _ in range(times):
+                    await erp.publish((command,), 200.0)
 
     # ---- calm ----
 
@@ -262,7 +264,7 @@ class Campaign:
         return faults
 
     def _defects(self) -> Iterator[Finding]:
-        """A lane that stops is loud and safe, but nobody wants it. Losing the lease to another node is how it should be."""
+        """A lane that stops is loud and safe, but nobody wants it. Losing a lease to another node is right."""
         for node in self._grounds.nodes:
             for text in demo_evidence.defects(node.child.log):
                 if not ("lease_lost" in text and len(self._grounds.nodes) > 1):
@@ -285,16 +287,17 @@ class Campaign:
         if self._wishes.journal.url is not None:
             return
         state = self._grounds.nodes[0].site.state
-        doubted, wanted = demo_evidence.doubted(state), {}
+        doubted = demo_evidence.doubted(state)
+        wanted: dict[str, tuple[str, str]] = {}
         suspects = {finding.about for finding in result.findings}
         for fate in result.verdict.fates:
             if fate.payment is None:
                 continue
-            rules = doubted.get(fate.payment, frozenset())
+            rules, settled = doubted.get(fate.payment, frozenset()), fate.told is State.SETTLED
             for why, fits in (
                 (f"{fate.order.id}: see what must not be", fate.order.id in suspects),
-                ("killed while it was being sent, then settled", "payment.taken_over" in rules and fate.told is State.SETTLED),
-                ("silence, then settled", "payment.silent" in rules and fate.told is State.SETTLED),
+                ("killed while it was being sent, then settled", "payment.taken_over" in rules and settled),
+                ("silence, then settled", "payment.silent" in rules and settled),
                 ("still in doubt: the bank does not know it", fate.in_doubt),
                 ("settled, and the money came back", fate.told is State.RETURNED),
                 ("in doubt, then refused by the bank", bool(rules) and fate.told is State.FAILED),
@@ -351,6 +354,10 @@ class Ears:
             self._answered.add(one.correlation)
             if "error" in one.said and one.correlation in self._commands:
                 self._rejected.add(self._commands[one.correlation].order_id)
+
+    def answered(self, command: Command) -> bool:
+        """Whether this command has an answer."""
+        return command.message_id in self._answered
 
     def _all_answers(self) -> set[str]:
         assert self._clerk is not None

@@ -41,7 +41,7 @@ def read_journal(url: str) -> Books:
     try:
         with engine.connect() as conn:
             rows = conn.execute(_PAYMENTS).all()
-            payments = tuple(Journalled(p, o, State(s), seq, bank, ref, sends) for p, o, s, seq, bank, ref, sends in rows)
+            payments = tuple(Journalled(row[0], row[1], State(row[2]), *row[3:]) for row in rows)
             waiting = int(conn.execute(_WAITING).scalar_one())
             doubted = tuple(int(at_ms) for (at_ms,) in conn.execute(_DOUBTED))
             rules = {str(entry).removeprefix("payment."): int(n) for entry, n in conn.execute(_RULES)}

@@ -30,7 +30,7 @@ _SOON = (0.2, 2.5)
 
 @dataclass(slots=True)
 class Incident:
-    """One thing that was done. Times are seconds since the start; `heard_s` is when the ERP next heard something new."""
+    """One thing that was done. Times are seconds since the start; `heard_s` is when the ERP next heard news."""
 
     kind: str
     target: str
@@ -143,13 +143,13 @@ class Nemesis:
             self._hands[node.name].release()
 
     async def _leader(self) -> Node | None:
-        """A node that has opened its door; one that does not come up in time, or ended by itself, fails the campaign."""
+        """A node that has opened its door, None if none does in time. Raises NotStarted if one ended by itself."""
         until_s = self._clock.monotonic_s() + UP_S
         while self._clock.monotonic_s() < until_s and not self.stopping:
             for node in self._grounds.nodes:
                 ended = node.child.ended()
                 if ended is not None and not self._hands[node.name].locked:
-                    raise NotStarted(f"{node.child.name} ended by itself with code {ended.code}; it said:\n{node.child.tail()}")
+                    raise NotStarted(f"{node.child.name} ended with code {ended.code}; it said:\n{node.child.tail()}")
             led = [node for node in self._grounds.nodes if node.up and not node.frozen]
             if led:
                 return self._dice.choice(led)
@@ -160,7 +160,7 @@ class Nemesis:
 
     async def weather_for_ever(self, pause_s: tuple[float, float]) -> None:
         """One incident after the other; each kind once before any comes again."""
-        while not self.stopping:
+        while True:
             await sleep(self._clock, self._dice.uniform(*pause_s))
             if self.stopping:
                 return
@@ -213,7 +213,9 @@ class Nemesis:
         where[1].halve(0)
         self._diary.end(incident)
 
-    async def _sky(self, kind: str, where: tuple[str, Proxy], weather: Weather, most_s: float, delay_s: float = 0.0) -> None:
+    async def _sky(
+        self, kind: str, where: tuple[str, Proxy], weather: Weather, most_s: float, delay_s: float = 0.0
+    ) -> None:
         incident = self._diary.begin(kind, where[0])
         where[1].set(weather, delay_s)
         try:

@@ -60,7 +60,8 @@ def html(facts: Facts) -> str:
         "<h2>When what was done</h2>", _chart(facts.incidents, facts.lasted_s),
         "<h2>Faults by kind</h2>", _counts(result.faults, "fault", "times"),
         "<h2>What the payments' table went through</h2>", _counts(Counter(facts.rules), "row", "times"),
-        "<h2>Incidents, one by one</h2>", *(_incident(*pair) for pair in zip(facts.incidents, facts.timelines, strict=True)),
+        "<h2>Incidents, one by one</h2>", 
+        *(_incident(*pair) for pair in zip(facts.incidents, facts.timelines, strict=True)),
         "<h2>Files of payments to which something happened</h2>", *(_story(*story) for story in facts.stories),
         "<h2>Where this ran</h2>", _table([(key, value) for key, value in facts.environment.items()]),
     ]  # fmt: skip
@@ -98,7 +99,8 @@ def _chart(incidents: Sequence[Incident], lasted_s: float) -> str:
         x, y = _LEFT_PX + incident.at_s * scale, kinds.index(incident.kind) * _ROW_PX + 3
         wide = max((incident.until_s - incident.at_s) * scale, 2.0)
         title = escape(f"{incident.at_s:.1f} s {incident.kind} {incident.target} {incident.detail}")
-        marks.append(f'<rect x="{x:.1f}" y="{y}" width="{wide:.1f}" height="12" fill="#b3261e"><title>{title}</title></rect>')
+        size = f'x="{x:.1f}" y="{y}" width="{wide:.1f}" height="12" fill="#b3261e"'
+        marks.append(f"<rect {size}><title>{title}</title></rect>")
     height = (len(kinds) + 1) * _ROW_PX
     axis = [
         f'<text x="{_LEFT_PX + at * scale:.0f}" y="{height - 4}">{at:.0f} s</text>'
@@ -117,7 +119,8 @@ def _incident(incident: Incident, timeline: Sequence[Moment]) -> str:
 def _story(why: str, order: str, steps: Sequence[Step]) -> str:
     begun_ms = steps[0].at_ms if steps else 0
     lines = "".join(
-        f"<tr><td class=n>+{(step.at_ms - begun_ms) / 1000:.3f} s<td>{escape(step.what)}<td class=soft>{escape(step.detail)}"
+        f"<tr><td class=n>+{(step.at_ms - begun_ms) / 1000:.3f} s<td>{escape(step.what)}"
+        f"<td class=soft>{escape(step.detail)}"
         for step in steps
     )
     return f"<details><summary>{escape(order)}: {escape(why)}</summary><table>{lines}</table></details>"

@@ -27,7 +27,9 @@ READY_S = 30.0
 class Node:
     """One daemon: its process, and its own proxies to the broker and to each bank."""
 
-    def __init__(self, name: str, site: rig.Site, command: tuple[str, ...], broker: Proxy, banks: Mapping[str, Proxy]) -> None:
+    def __init__(
+        self, name: str, site: rig.Site, command: tuple[str, ...], broker: Proxy, banks: Mapping[str, Proxy]
+    ) -> None:
         self.name = name
         self.site = site
         self.broker = broker
