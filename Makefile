@@ -6,7 +6,7 @@ MAKEFLAGS += --no-print-directory
 PY := .venv/bin/python
 PYTEST := $(PY) -m pytest
 
-.PHONY: help setup broker databases tools test test-long check check311 demo bench lock down forget clean
+.PHONY: help setup broker databases tools test test-long check check311 demo bench sim faults lock down forget clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,6 +48,12 @@ demo: setup broker ## the main job on real parts, with faults, ending in a repor
 bench: setup broker ## payments per second, beside a straightforward script
 	@$(PY) -m bench $(ARGS)
 
+sim: setup ## the whole gateway in memory, one story a seed; SEEDS=2000
+	@$(PY) -m tests.world.sim $(SEEDS) $(ARGS)
+
+faults: setup broker ## the daemon killed, cut off and lied to; SEED=1 MINUTES=10 DB=postgresql
+	@$(PY) -m faults --seed $(or $(SEED),1) --minutes $(or $(MINUTES),1) --db $(or $(DB),sqlite) $(ARGS)
+
 lock: setup ## requirements/*.txt anew from pyproject.toml; UPGRADE=1 moves every pin
 	@bash setup/lock.sh
 
@@ -58,5 +64,5 @@ forget: ## stop them, and take our users and data off the system's servers
 	@if [ -x $(PY) ] && [ -d .run ]; then $(PY) -m setup.broker forget; $(PY) -m setup.databases forget; fi
 
 clean: forget ## and remove caches, reports and logs (.venv stays)
-	@rm -rf .run .venv311 .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist demo-report* bench-report*
+	@rm -rf .run .venv311 .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist demo-report* bench-report* faults-report*
 	@find . -path ./.venv -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -15,6 +15,8 @@ from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 
 CONNECT_S = 5
+HALF_S = 0.05
+"""How long half a message lies there before the connection breaks."""
 
 
 class Weather(StrEnum):
@@ -129,8 +131,10 @@ class _Pair:
             if self.proxy.halves and len(data) > 1:
                 self.proxy.halves -= 1
                 self.ends[1 - side].write(data[: len(data) // 2])
-                self.proxy.reactor.callLater(0.05, self.cut)
+                # Nothing may pass any more: a stream loses its end, never its middle.
+                self._over = True
                 self._held.clear()
+                self.proxy.reactor.callLater(HALF_S, self.cut)
                 return
             self.ends[1 - side].write(data)
 

@@ -60,7 +60,7 @@ def html(facts: Facts) -> str:
         "<h2>When what was done</h2>", _chart(facts.incidents, facts.lasted_s),
         "<h2>Faults by kind</h2>", _counts(result.faults, "fault", "times"),
         "<h2>What the payments' table went through</h2>", _counts(Counter(facts.rules), "row", "times"),
-        "<h2>Incidents, one by one</h2>", 
+        "<h2>Incidents, one by one</h2>",
         *(_incident(*pair) for pair in zip(facts.incidents, facts.timelines, strict=True)),
         "<h2>Files of payments to which something happened</h2>", *(_story(*story) for story in facts.stories),
         "<h2>Where this ran</h2>", _table([(key, value) for key, value in facts.environment.items()]),

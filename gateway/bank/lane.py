@@ -420,7 +420,8 @@ class Lane:
             self.count(applied.row_after)
             _log.info(f"payment.{after.state.value}", bank=self.parts.bank_name, lane=self.parts.name,
                       payment=applied.row_after.payment, order=applied.row_after.order.id,
-                      correlation_id=applied.row_after.reply.correlation_id, was=before.state.value, rule=applied.step.rule)  # fmt: skip
+                      was=before.state.value, rule=applied.step.rule,
+                      correlation_id=applied.row_after.reply.correlation_id)  # fmt: skip
         for slug in (effect.slug for effect in applied.step.effects if isinstance(effect, Alarm)):
             self.parts.meters.alarms.labels(slug).inc()
             _log.error("payment.alarm", bank=self.parts.bank_name, alarm=slug, payment=applied.row_after.payment)

@@ -198,8 +198,6 @@ class Intake:
         admission = self._admission(delivery, letter, sender, order, route, now_ms, today.isoformat())
 
         def unit(tx: Tx) -> _Done:
-            if delivery.redelivered and self._answered(tx, letter, sender, order, admission.fingerprint):
-                return _Done("repeated")
             admitted = payments.admit(tx, admission, self._entropy)
             if admitted.kind is Admittance.CONFLICT:
                 return self._conflict(delivery, letter, sender, order, admitted.row)(tx)
@@ -231,18 +229,13 @@ class Intake:
                 return self._refusal(delivery, letter, refused)(tx)
             if row.fingerprint != fingerprint.fingerprint(order):
                 return self._conflict(delivery, letter, sender, order, row)(tx)
-            if delivery.redelivered and repeats.replied(tx, row, letter.reply):
+            if delivery.redelivered and telling.answered(tx, row, letter.reply):
                 return _Done("repeated")
             telling.replay(tx, row, letter.reply)
             audit.append(tx, f"user:{letter.user}", "order.repeated", row.payment, {"state": row.life.state.value})
             return _Done(Admittance.REPLAYED.value)
 
         return unit
-
-    def _answered(self, tx: Tx, letter: Letter, sender: Sender, order: Payment, print_: str) -> bool:
-        """Whether this delivery was answered in an earlier life, and only its acknowledgement was lost."""
-        row = payments.find(tx.conn, sender.name, order.id)
-        return row is not None and row.fingerprint == print_ and repeats.replied(tx, row, letter.reply)
 
     def _conflict(
         self, delivery: Delivery, letter: Letter, sender: Sender, order: Payment, row: PaymentRow

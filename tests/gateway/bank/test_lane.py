@@ -19,7 +19,7 @@ from gateway.bank import lane as lane_module
 from gateway.bank.lane import LEASE_MS
 from gateway.core.states import Work
 from gateway.journal import lanes
-from gateway.simbank.faults import Delays, Fault, FaultPlan, Script, Scripted
+from gateway.simbank.faults import Delays, Fault, FaultPlan, Script, Scripted, Touch
 from gateway.simbank.ledger import Conduct
 from protocols.bank import Bank
 from protocols.canon.limits import Hours
@@ -322,7 +322,8 @@ def test_a_halted_lane_leaves_the_others_at_work(tmp_path: Path) -> None:
 
 
 def test_a_paused_lane_sends_nothing_and_asks_all_the_same(tmp_path: Path) -> None:
-    world = World(tmp_path, plan=Script([Scripted(Fault.DROP_AFTER)]))
+    doubt = [Scripted(Fault.DROP_AFTER), *(Scripted(Fault.DROP_BEFORE, touch=Touch.ENQUIRY) for _ in range(2))]
+    world = World(tmp_path, plan=Script(doubt))
     life = world.start()
     world.submit("DOUBT")
     world.run(1)
@@ -330,8 +331,9 @@ def test_a_paused_lane_sends_nothing_and_asks_all_the_same(tmp_path: Path) -> No
     lane.pause("operator")
     lane.pause("broker_blocked")
     world.submit("AP-1")
-    world.command("balance.query", {"accounts": [world.bank.account]})
-    world.run(30)
+    for _ in range(30):
+        world.command("balance.query", {"accounts": [world.bank.account], "max_age": "PT0S"})
+        world.run(1)
     assert lane.paused == ("broker_blocked", "operator") and len(pays(life)) == 1
     assert world.told("DOUBT")[-1] == "payment.settled" and any("balances" in body for _said, body in world.replies)
     lane.resume("operator")
@@ -340,6 +342,19 @@ def test_a_paused_lane_sends_nothing_and_asks_all_the_same(tmp_path: Path) -> No
     lane.resume("broker_blocked")
     world.run(5)
     assert world.told("AP-1")[-1] == "payment.settled"
+
+
+def test_questions_that_fail_do_not_count_as_proof_that_the_bank_is_there(tmp_path: Path) -> None:
+    world = World(tmp_path, banks=("pab",))
+    life = world.start()
+    world.run(1)
+    assert lane_of(life, "pab.main").ready
+    world.bank.reachable = False
+    for _ in range(10):
+        world.command("balance.query", {"accounts": [world.bank.account], "max_age": "PT0S", "max_wait": "PT5S"})
+        world.run(20)
+    assert not lane_of(life, "pab.main").ready
+    assert len(world.replies) == 10
 
 
 def test_an_order_that_was_held_is_sent_from_the_journal_when_it_is_released(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import URL, create_engine, make_url, text
+from sqlalchemy import URL, MetaData, create_engine, make_url, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.journal import migrations, schema
@@ -26,20 +26,34 @@ KINDS = ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql),
 @pytest.fixture(scope="session")
 def servers() -> Iterator[Callable[[str], str]]:
     """`servers(kind)`: the URL of a migrated database of our own; skips without a server, fails in CI."""
-    made: dict[str, tuple[URL, URL]] = {}
+    made: dict[str, tuple[URL | None, URL]] = {}
 
     def database(kind: str) -> str:
         if kind not in made:
-            made[kind] = _make_database(kind)
+            described = read_database(databases_file(), kind)
+            made[kind] = _make_database(kind) if described is None else (None, _empty(make_url(described)))
+            migrations.upgrade(made[kind][1].render_as_string(hide_password=False))
         return made[kind][1].render_as_string(hide_password=False)
 
     yield database
     for server, ours in made.values():
-        _run(server, f"DROP DATABASE {ours.database}")
+        if server is not None:
+            _run(server, f"DROP DATABASE {ours.database}")
+
+
+def _empty(ours: URL) -> URL:
+    """The database that `make databases` made for us, without what an earlier run left in it."""
+    engine = create_engine(ours, connect_args={"connect_timeout": 5})
+    found = MetaData()
+    with engine.begin() as conn:
+        found.reflect(conn)
+        found.drop_all(conn)
+    engine.dispose()
+    return ours
 
 
 def _make_database(kind: str) -> tuple[URL, URL]:
-    server = make_url(read_database(databases_file(), kind) or LOOPBACK[kind])
+    server = make_url(LOOPBACK[kind])
     ours = server.set(database=f"bankgw_journal_test_{os.getpid()}")
     try:
         _run(server, f"CREATE DATABASE {ours.database}")
@@ -48,7 +62,6 @@ def _make_database(kind: str) -> tuple[URL, URL]:
         if os.environ.get("CI") == "true":
             pytest.fail(reason)
         pytest.skip(reason)
-    migrations.upgrade(ours.render_as_string(hide_password=False))
     return server, ours
 
 

@@ -1,0 +1,69 @@
+"""The campaign itself, for about a minute: at least twenty kills, and not one broken promise."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.world.services import ROOT, Broker
+
+LAST = re.compile(
+    r"faults: (\d+) kills, (\d+) faults of (\d+) kinds, (\d+) payments, (\d+) duplicated, (\d+) lost, (\d+) contradicted"
+)
+
+
+def _run(broker: Broker, tmp_path: Path, *words: str) -> tuple[int, str, re.Match[str]]:
+    """Exit code, everything it printed, and its last line taken apart."""
+    folder = tmp_path / "f"
+    command = (
+        sys.executable, "-m", "faults", "--vhost", broker.test_vhost, "--folder", str(folder),
+        "--report", str(tmp_path / "report.html"), *words,
+    )  # fmt: skip
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=420, check=False)
+    lines = done.stdout.strip().splitlines()
+    last = LAST.fullmatch(lines[-1]) if lines else None
+    assert last is not None, done.stdout[-4000:] + done.stderr[-4000:]
+    assert _left_behind(folder) == [], "everything it started is stopped"
+    return done.returncode, done.stdout, last
+
+
+def _left_behind(folder: Path) -> list[str]:
+    found = []
+    for process in Path("/proc").iterdir():
+        if process.name.isdigit() and int(process.name) != os.getpid():
+            try:
+                command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
+            except OSError:
+                continue
+            if str(folder) in command:
+                found.append(command)
+    return found
+
+
+@pytest.mark.broker
+@pytest.mark.timeout(450)
+def test_twenty_kills_and_no_broken_promise(broker: Broker, tmp_path: Path) -> None:
+    code, said, last = _run(broker, tmp_path, "--minutes", "0.9", "--seed", "1", "--kills", "20")
+    kills, faults, kinds, payments = (int(last[n]) for n in (1, 2, 3, 4))
+    assert code == 0, said
+    assert (last[5], last[6], last[7]) == ("0", "0", "0")
+    assert kills >= 20
+    assert payments >= 500
+    assert kinds >= 15
+    assert faults >= 50
+    page = (tmp_path / "report.html").read_text("utf-8")
+    assert "kill -9" in page and "the ERP hears something new" in page
+
+
+@pytest.mark.broker
+@pytest.mark.timeout(450)
+def test_a_planted_double_send_is_caught(broker: Broker, tmp_path: Path) -> None:
+    code, said, last = _run(broker, tmp_path, "--minutes", "0.15", "--kills", "1", "--daemon", "tests.world.planted",
+                            "--forgetful-banks")  # fmt: skip
+    assert code == 1
+    assert int(last[5]) > 10, said

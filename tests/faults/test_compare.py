@@ -1,0 +1,135 @@
+"""The campaign's comparison sees what must not be: one changed line is enough."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+
+import pytest
+
+from faults import compare, report
+from faults.compare import Books, Result
+from faults.incidents import Incident
+from gateway.desk import demo_site
+from gateway.desk.demo_erp import Heard
+from gateway.desk.demo_orders import Answer, Command, Order, Story, write
+from gateway.desk.demo_verdict import Executed, Journalled
+from protocols.canon.outcome import State
+from protocols.twin import Booked
+
+STAGE = demo_site.stage(("sample", "pab"), "run", datetime(2026, 11, 24, tzinfo=UTC))
+
+
+def _story() -> Story:
+    """Some plain orders out of a demo's story."""
+    whole = write(1, 200, 0, STAGE)
+    orders = tuple(order for order in whole.orders if order.sort == "plain")[:5]
+    ids = {order.id for order in orders}
+    commands = tuple(command for command in whole.commands if command.order_id in ids)
+    return replace(whole, orders=orders, commands=commands)
+
+
+@dataclass
+class World:
+    """What everybody says about the story, all of it true at first."""
+
+    story: Story = field(default_factory=_story)
+    heard: list[Heard] = field(default_factory=list)
+    unrouted: list[Heard] = field(default_factory=list)
+    executed: list[Executed] = field(default_factory=list)
+    payments: list[Journalled] = field(default_factory=list)
+    waiting: int = 0
+
+    def __post_init__(self) -> None:
+        """Every order was accepted, sent once and settled."""
+        commands = {command.order_id: command for command in self.story.commands}
+        for n, order in enumerate(self.story.orders):
+            self._settled(n, order, commands[order.id])
+
+    def _settled(self, n: int, order: Order, command: Command) -> None:
+        said = {"id": order.id, "payment": f"P{n}", "seq": 1, "state": "accepted"}
+        for where in (Answer.REPLY, Answer.EVENT):
+            self.heard.append(Heard(where, f"m{n}{where}", command.message_id, "payment.accepted", said,
+                                    command.content_type, 1.0))  # fmt: skip
+        settled = {**said, "seq": 2, "state": "settled"}
+        self.heard.append(Heard(Answer.EVENT, f"s{n}", command.message_id, "payment.settled", settled, "", 2.0))
+        self.executed.append(Executed(order.bank, f"R{n}", order.debtor, order.creditor, order.amounts_minor[0],
+                                      Booked.SETTLED))  # fmt: skip
+        self.payments.append(Journalled(f"P{n}", order.id, State.SETTLED, 2, order.bank, f"R{n}", 1))
+
+    def result(self) -> Result:
+        """The comparison's."""
+        books = Books(tuple(self.payments), self.waiting, (), {})
+        return compare.compare(self.story, self.heard, self.unrouted, self.executed, books, 3, Counter({"cut": 2, "half": 1}))
+
+
+def _says_nothing(world: World) -> None:
+    world.heard = [one for one in world.heard if one.said.get("payment") != "P0"]
+
+
+def _doubt(world: World) -> None:
+    world.payments[0] = replace(world.payments[0], state=State.IN_DOUBT)
+    world.heard = [
+        replace(one, said={**one.said, "state": "in_doubt"}) if one.message_id == "s0" else one for one in world.heard
+    ]
+
+
+def _refused(world: World) -> None:
+    world.executed[0] = replace(world.executed[0], booked=Booked.REFUSED)
+
+
+WRONG: list[tuple[str, Callable[[World], object], str]] = [
+    ("executed twice", lambda world: world.executed.append(world.executed[0]), "1 duplicated, 0 lost, 0 contradicted"),
+    ("executed under two references", lambda world: world.executed.append(replace(world.executed[0], reference="R9")),
+     "1 duplicated, 0 lost, 1 contradicted"),
+    ("told nothing", _says_nothing, "0 duplicated, 2 lost, 1 contradicted"),
+    ("left in doubt though booked", _doubt, "0 duplicated, 1 lost, 0 contradicted"),
+    ("told settled though refused", _refused, "0 duplicated, 0 lost, 1 contradicted"),
+    ("not booked at all", lambda world: world.executed.pop(0), "0 duplicated, 0 lost, 1 contradicted"),
+    ("news left in the outbox", lambda world: setattr(world, "waiting", 1), "0 duplicated, 1 lost, 0 contradicted"),
+    ("sent twice", lambda world: world.payments.append(replace(world.payments.pop(0), sends=2)),
+     "0 duplicated, 0 lost, 1 contradicted"),
+    ("not in the journal", lambda world: world.payments.pop(0), "0 duplicated, 0 lost, 1 contradicted"),
+]  # fmt: skip
+
+
+def test_when_all_agree_nothing_is_found() -> None:
+    result = World().result()
+    assert result.holds, result.findings
+    assert result.last_line() == (
+        "faults: 3 kills, 3 faults of 2 kinds, 5 payments, 0 duplicated, 0 lost, 0 contradicted"
+    )
+
+
+@pytest.mark.parametrize(("name", "change", "ending"), WRONG, ids=[name for name, _change, _ending in WRONG])
+def test_one_wrong_line_is_seen(name: str, change: Callable[[World], object], ending: str) -> None:
+    world = World()
+    change(world)
+    result = world.result()
+    assert not result.holds
+    assert result.last_line().endswith(ending), [str(finding) for finding in result.findings]
+
+
+def test_a_reply_whose_queue_was_deleted_is_not_lost() -> None:
+    world = World()
+    reply = next(one for one in world.heard if one.where is Answer.REPLY)
+    world.heard.remove(reply)
+    assert world.result().last_line().endswith("1 lost, 0 contradicted")
+    world.unrouted.append(replace(reply, where=Answer.UNROUTED))
+    assert world.result().holds
+
+
+def test_the_report_shows_each_incident_and_each_finding() -> None:
+    world = World()
+    world.executed.append(world.executed[0])
+    incident = Incident("bank <cut>", "sample for gw1", 1.0, 1_000, 2.5, "3 connections", heard_s=2.7)
+    facts = report.Facts(
+        result=world.result(), incidents=[incident], timelines=[[report.Moment(0.0, "it is cut"), report.Moment(1.5, "over")]],
+        lasted_s=60.0, stories=[], rules={"silent": 3}, environment={"journal": "SQLite"}, again="make faults SEED=1",
+    )  # fmt: skip
+    page = report.html(facts)
+    assert "1 duplicated" in page and "executed it 2 times" in page
+    assert "bank &lt;cut&gt;" in page and "<cut>" not in page
+    assert "+1.50 s<td>over" in page and "make faults SEED=1" in page

@@ -1,0 +1,70 @@
+"""A defect planted on purpose: a line that writes whatever it is given a second time, over a connection of its own.
+
+With a bank that books what it is sent, every payment is made twice, and everything that claims to see doubles must
+see these. `python -m tests.world.planted SETTINGS` is a daemon with the defect.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.defer import Deferred
+
+from gateway import app, log
+from gateway.bank.berths import Dialer
+from gateway.bank.session import Line
+from gateway.clock import Clock
+from gateway.desk import daemon
+from gateway.settings import Settings, load
+from protocols.bank import Port
+from protocols.kit import dsig
+
+
+class Doubling:
+    """A dialer whose lines write everything twice."""
+
+    def __init__(self, inner: Dialer, clock: Clock) -> None:
+        self._inner = inner
+        self._clock = clock
+
+    def dial(self, port: Port, build: Callable[[], Line]) -> Deferred[Line]:
+        """Connect."""
+        return self._inner.dial(port, lambda: self._doubled(build(), port))
+
+    def _doubled(self, line: Line, port: Port) -> Line:
+        exchange = line.exchange
+
+        def twice(data: bytes) -> Deferred[bytes]:
+            again = self._inner.dial(port, lambda: Line(port, self._clock, lambda _line: None))
+            again.addCallback(lambda other: other.exchange(data).addBoth(lambda _said: other.hang_up()))
+            again.addErrback(lambda _failure: None)
+            return exchange(data)
+
+        line.exchange = twice  # type: ignore[method-assign]
+        return line
+
+
+def doubled(parts: app.Parts) -> app.Parts:
+    """The parts of a gateway with the defect."""
+    return replace(parts, dialers={name: Doubling(inner, parts.clock) for name, inner in parts.dialers.items()})
+
+
+def main(settings: Path) -> int:
+    """A daemon as `bankgw run` starts it, with the defect."""
+    from twisted.internet import reactor
+
+    dsig.start()
+    log.start()
+
+    def start(given: Any, found: Settings, fatal: Callable[[str], None]) -> app.Gateway:
+        return app.build(found, doubled(app.system_parts(given, found, fatal)), fatal)
+
+    return daemon.serve(reactor, load(settings), start)
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))
