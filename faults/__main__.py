@@ -12,11 +12,12 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import make_url
 from twisted.internet.defer import CancelledError, Deferred, FirstError
 from twisted.python.failure import Failure
 
 from faults.campaign import Campaign, Wishes
-from faults.site import Journal
+from faults.site import ENDING, Journal
 from gateway.clock import SystemClock
 from gateway.desk import demo_site
 from gateway.desk.demo_erp import BrokerTrouble
@@ -42,7 +43,11 @@ def main(arguments: list[str]) -> int:
         per_second=asked.per_second, banks=demo_site.BANKS, nodes=asked.nodes, journal=journal,
         folder=folder, report=Path(asked.report), daemon=asked.daemon, dedup=not asked.forgetful_banks,
     )  # fmt: skip
-    code = _run(reactor, wishes, broker)
+    journal.make()
+    try:
+        code = _run(reactor, wishes, broker)
+    finally:
+        journal.drop()
     if code == HELD and not asked.folder:
         shutil.rmtree(folder, ignore_errors=True)
     return code
@@ -98,7 +103,9 @@ def _journal(kind: str) -> Journal:
     url = json.loads(file.read_text("utf-8")).get(kind) if file.exists() else None
     if not url:
         raise BrokerTrouble(f"there is no {kind} in {file}; run `make databases` first")
-    return Journal(url)
+    ours = make_url(url)
+    name = f"{ours.database}{ENDING}{os.getpid()}"
+    return Journal(ours.set(database=name).render_as_string(hide_password=False))
 
 
 def _arguments(arguments: list[str]) -> argparse.Namespace:

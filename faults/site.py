@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import make_url
+from sqlalchemy import create_engine, make_url, text
 
 from faults.proxy import Proxy
 from gateway.clock import Clock
@@ -22,6 +22,7 @@ from gateway.tasks import sleep
 
 UP = b'"broker.up"'
 READY_S = 30.0
+ENDING = "_faults"
 
 
 class Node:
@@ -64,6 +65,27 @@ class Journal:
     """Where the journal is: None for SQLite in the node's own folder, else a server's URL with its password."""
 
     url: str | None = None
+
+    def make(self) -> None:
+        """Make the server's database, which must not be there. Raises sqlalchemy's errors."""
+        self._run("CREATE DATABASE {}")
+
+    def drop(self) -> None:
+        """And drop it."""
+        self._run("DROP DATABASE IF EXISTS {}")
+
+    def _run(self, statement: str) -> None:
+        if self.url is None:
+            return
+        url = make_url(self.url)
+        assert url.database is not None
+        # The campaign's database bears the name of the tests' one, with an ending: from there it is made and dropped.
+        engine = create_engine(url.set(database=url.database.rpartition(ENDING)[0]), isolation_level="AUTOCOMMIT")
+        try:
+            with engine.connect() as conn:
+                conn.execute(text(statement.format(url.database)))
+        finally:
+            engine.dispose()
 
     def settings(self, secrets: Path) -> dict[str, Any]:
         """As the daemon's settings want it."""

@@ -41,7 +41,7 @@ class Peer(Protocol):
         self._look()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: N802 - the name is Twisted's
-        self.gone.callback(reason.value)  # type: ignore[arg-type]
+        self.gone.callback(reason.value)
 
 
 class Place:
