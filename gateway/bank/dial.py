@@ -16,7 +16,11 @@ from protocols.bank import Bank, Port
 
 
 def tls_settings(table: conf.Tls, host: str, *, resumption: bool = False) -> TlsSettings:
-    """A `[tls]` table in the transport's own words. Raises ValueError for contradictions."""
+    """A `[tls]` table in the transport's own words. Raises ValueError for contradictions.
+
+    With `resumption` TLS 1.2 is the highest version unless the table says otherwise: only its sessions are resumed, and
+    in it the peer judges our certificate before the handshake ends.
+    """
     return TlsSettings(
         server_name=table.server_name or host,
         ca_file=table.ca_file,
@@ -25,7 +29,7 @@ def tls_settings(table: conf.Tls, host: str, *, resumption: bool = False) -> Tls
         name_check=table.name_check,
         pins=table.pins,
         min_version=table.min_version,
-        max_version=table.max_version or "1.3",
+        max_version=table.max_version or ("1.2" if resumption else "1.3"),
         resumption=resumption,
         crl_file=table.crl_file,
     )
