@@ -16,7 +16,8 @@ from bench.site import Bench, facts_file
 from bench.usage import peak_rss_bytes
 from gateway.desk.processes import NotStarted, stop_all
 
-WARM_UP = 100
+WARM_UP = 200
+ROUND_MOST_S = 9.0
 CALM_PER_SECOND = 50.0
 
 
@@ -34,7 +35,6 @@ def main() -> int:
             bench.clear()
             bench.start_daemon()
             bench.start_erp()
-            print(f"{asked.payments} payments a round, {asked.rounds} rounds, the script {asked.script} a round")
             sample = _match(bench, "sample", asked.rounds, asked.payments, asked.script)
             pab = _match(bench, "pab", asked.rounds, asked.pab, asked.script // 2)
             pid = bench.children["daemon"].pid
@@ -55,8 +55,8 @@ def main() -> int:
 
 def _match(bench: Bench, bank: str, rounds: int, payments: int, script_payments: int) -> Match:
     bench.start_script(bank)
-    for contestant in ("daemon", "script"):
-        bench.play(bank, contestant, WARM_UP)
+    payments = fitting(payments, bench.play(bank, "daemon", WARM_UP).per_second)
+    script_payments = fitting(script_payments, bench.play(bank, "script", WARM_UP // 4).per_second)
     gateway: list[Round] = []
     script: list[Round] = []
     for _ in range(rounds):
@@ -67,6 +67,11 @@ def _match(bench: Bench, bank: str, rounds: int, payments: int, script_payments:
     match = Match(bank, gateway, script, calm)
     print("\n".join(table(match)), flush=True)
     return match
+
+
+def fitting(wanted: int, per_second: float) -> int:
+    """As many payments as are wanted, or fewer on a machine so busy that a round would take too long."""
+    return max(min(wanted, int(per_second * ROUND_MOST_S)), min(wanted, WARM_UP))
 
 
 def _arguments() -> argparse.Namespace:

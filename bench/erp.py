@@ -37,7 +37,7 @@ _UNWANTED = frozenset({"payment.rejected", "payment.held", "payment.failed", "pa
 
 @dataclass(frozen=True, slots=True)
 class Burst:
-    """What to publish: `count` orders from number `first` on, at once, or `per_second` of them in even steps if that is not 0."""
+    """What to publish: `count` orders from number `first` on, all at once, or `per_second` in even steps if not 0."""
 
     run: str
     first: int
@@ -137,7 +137,10 @@ class _Desk(LineOnlyReceiver):
     def lineReceived(self, line: bytes) -> None:
         said = json.loads(line)
         heard = self._erp.burst(Burst(**{**said, "accounts": tuple(said["accounts"])}))
-        heard.addCallback(lambda result: self.sendLine(json.dumps(asdict(result)).encode()))
+        heard.addCallback(self._tell)
+
+    def _tell(self, heard: Heard) -> None:
+        self.sendLine(json.dumps(asdict(heard)).encode())  # type: ignore[no-untyped-call]
 
     def connectionLost(self, reason: Any = None) -> None:
         self._reactor.stop()
@@ -166,10 +169,10 @@ def main(facts: Path) -> None:
     def up() -> None:
         if desk.transport is None:
             StandardIO(desk)
-            desk.sendLine(b'"ready"')
+            desk.sendLine(b'"ready"')  # type: ignore[no-untyped-call]
 
     amqp.start(up, lambda down: print(down.reason, file=sys.stderr))
-    reactor.run()  # type: ignore[attr-defined]
+    reactor.run()
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -33,27 +33,26 @@ def facts_file() -> Path:
     return Path(os.environ.get("BANKGW_BROKER_JSON") or CHECKOUT / ".run" / "broker.json")
 
 
-def plans(options: Mapping[str, Mapping[str, Any]] = {}) -> tuple[rig.BankPlan, ...]:
+def plans(*, cheap: bool = True) -> tuple[rig.BankPlan, ...]:
     """The two banks. `sample` in cheap mode does not verify requests; the gateway verifies its answers for real."""
     pab = {
-        "enterprise_code": rig.ENTERPRISE_CODE, "window": 8, "per_second": 5000, "burst": 1000, "first_enquiry_s": 0.2,
+        "enterprise_code": rig.ENTERPRISE_CODE, "window": 16, "per_second": 5000, "burst": 1000, "first_enquiry_s": 0.2,
     }  # fmt: skip
     return (
         rig.BankPlan(
-            "sample", cheap=True, options={"per_second": 5000.0, **options.get("sample", {})},
+            "sample", cheap=cheap, options={"sessions": 16, "per_second": 5000.0},
             twin_options={"user": LOGIN[0], "password": LOGIN[1]},
         ),
-        rig.BankPlan("pab", cheap=True, options={**pab, **options.get("pab", {})},
-                     twin_options={"enterprise_code": rig.ENTERPRISE_CODE}),
+        rig.BankPlan("pab", cheap=cheap, options=pab, twin_options={"enterprise_code": rig.ENTERPRISE_CODE}),
     )  # fmt: skip
 
 
 class Bench:
     """Starts everything, plays rounds, stops everything."""
 
-    def __init__(self, folder: Path, facts: Path) -> None:
+    def __init__(self, folder: Path, facts: Path, banks: tuple[rig.BankPlan, ...] | None = None) -> None:
         self.broker = json.loads(facts.read_text("utf-8"))
-        self.site = rig.prepare(folder, plans())
+        self.site = rig.prepare(folder, banks or plans())
         self.children: dict[str, Child] = {}
         self._facts = facts
         self._erp: subprocess.Popen[bytes] | None = None
@@ -72,7 +71,8 @@ class Bench:
 
     def clear(self) -> None:
         """Delete what an earlier run left on the broker; the daemon and the ERP declare it anew."""
-        clear(self.job("sample"), (MONEY_QUEUE, QUERY_QUEUE, UNROUTED_NEWS, EVENTS_QUEUE, SCRIPT_QUEUE, SCRIPT_EVENTS_QUEUE))
+        ours = (MONEY_QUEUE, QUERY_QUEUE, UNROUTED_NEWS)
+        clear(self.job("sample"), (*ours, EVENTS_QUEUE, SCRIPT_QUEUE, SCRIPT_EVENTS_QUEUE))
 
     def start_daemon(self) -> None:
         """The gateway; returns when it consumes."""
@@ -105,7 +105,8 @@ class Bench:
         signs = bank == "sample"
         return Job(
             broker_host=self.broker["host"], broker_port=self.broker["port"], vhost=self.broker["vhost"],
-            user=login["user"], password=login["password"], exchange=COMMANDS, routing_key=SCRIPT_KEY, queue=SCRIPT_QUEUE, events_queue=SCRIPT_EVENTS_QUEUE,
+            user=login["user"], password=login["password"], exchange=COMMANDS, routing_key=SCRIPT_KEY,
+            queue=SCRIPT_QUEUE, events_queue=SCRIPT_EVENTS_QUEUE,
             database=self.site.folder / f"straight-{bank}.db", bank="sample" if signs else "pab",
             port=json.loads(self.site.ready_file(bank).read_text("utf-8"))["ports"]["business"],
             ca=files.ca_cert, cert=files.client_cert, key=files.client_key, sign_key=files.gateway_sign_key,
@@ -168,12 +169,3 @@ class Bench:
         if not line:
             raise NotStarted(f"the ERP ended: {(self.site.folder / 'erp.log').read_text('utf-8', 'replace')[-2000:]}")
         return json.loads(line)
-
-
-def ledger_references(site: rig.Site, banks: Sequence[str]) -> dict[str, list[str]]:
-    """The references each simulated bank executed, from its own record."""
-    found: dict[str, list[str]] = {}
-    for bank in banks:
-        lines = site.ledger(bank).read_text("utf-8").splitlines()
-        found[bank] = [said["reference"] for said in map(json.loads, lines) if "reference" in said]
-    return found

@@ -3,9 +3,10 @@
     python -m bench.straight JOB
 
 For each order: validate, commit `accepted` and publish it with a confirm, make the bank's message, commit `sending`,
-exchange, check the answer, commit the result and publish it with a confirm, acknowledge. It keeps the gateway's connection policy for each bank: one
-signed-on TLS session to `sample`, a fresh TLS connection for every exchange with `pab`. It stands outside the product
-and imports nothing of it. It has no resend rules, no enquiry after a crash, no duplicates, no limits, no metrics.
+exchange, check the answer, commit the result and publish it with a confirm, acknowledge. So the ERP hears the same two
+events of both contestants. It keeps the gateway's connection policy for each bank: one signed-on TLS session to
+`sample`, a fresh TLS connection for every exchange with `pab`. It stands outside the product and imports nothing of
+it. It has no resend rules, no enquiry after a crash, no duplicates, no limits, no sealing, no metrics.
 """
 
 from __future__ import annotations
@@ -139,12 +140,16 @@ class SampleBank:
     NS = "urn:sample-bank:1"
 
     def __init__(self, job: Job) -> None:
-        self._key = xmlsec.Key.from_file(str(job.sign_key), xmlsec.constants.KeyDataFormatPem)
-        self._bank_key = xmlsec.Key.from_file(str(job.bank_cert), xmlsec.constants.KeyDataFormatCertPem)
-        self._serial = time.time_ns() // 1000
+        self.use_keys(job.sign_key, job.bank_cert)
         self._conn = connect(job, secure(job))
         data = self._signed("SignOn", {"User": job.login[0], "Password": job.login[1]})
-        self._read(self._exchange(data), "SignOn")
+        self.read(self._exchange(data), "SignOn")
+
+    def use_keys(self, sign_key: Path, bank_cert: Path) -> None:
+        """Sign with the one, verify with the other; numbers begin with the time."""
+        self._key = xmlsec.Key.from_file(str(sign_key), xmlsec.constants.KeyDataFormatPem)
+        self._bank_key = xmlsec.Key.from_file(str(bank_cert), xmlsec.constants.KeyDataFormatCertPem)
+        self._serial = time.time_ns() // 1000
 
     def _signed(self, operation: str, fields: dict[str, str]) -> bytes:
         self._serial += 1
@@ -179,7 +184,8 @@ class SampleBank:
         self._conn.sendall(data)
         return read_exactly(self._conn, int(read_exactly(self._conn, 8)))
 
-    def _read(self, data: bytes, operation: str) -> dict[str, str]:
+    def read(self, data: bytes, operation: str) -> dict[str, str]:
+        """The body of a verified answer to our last request. Raises WrongAnswer."""
         root = etree.fromstring(data, etree.XMLParser(resolve_entities=False, no_network=True))
         signature = xmlsec.tree.find_node(root, xmlsec.constants.NodeSignature)
         if signature is None:
@@ -190,11 +196,17 @@ class SampleBank:
             context.verify(signature)
         except xmlsec.Error as error:
             raise WrongAnswer(f"the answer's signature: {error}") from None
-        head = {etree.QName(child).localname: child.text or "" for child in root.find(f"{{{self.NS}}}Head")}
+        head = self._texts(root, "Head")
         must("operation", head["Operation"], operation)
         must("serial", head["Serial"], str(self._serial))
         must("code", head["Code"], "0000")
-        return {etree.QName(child).localname: child.text or "" for child in root.find(f"{{{self.NS}}}Body")}
+        return self._texts(root, "Body")
+
+    def _texts(self, root: etree._Element, part: str) -> dict[str, str]:
+        found = root.find(f"{{{self.NS}}}{part}")
+        if found is None:
+            raise WrongAnswer(f"the answer has no {part}")
+        return {etree.QName(child).localname: child.text or "" for child in found}
 
     def prepare(self, order: Order, reference: str) -> bytes:
         """See Bank."""
@@ -209,7 +221,7 @@ class SampleBank:
     def send(self, order: Order, reference: str, data: bytes) -> tuple[bytes, str]:
         """See Bank."""
         answer = self._exchange(data)
-        body = self._read(answer, "Pay")
+        body = self.read(answer, "Pay")
         must("reference", body["Reference"], reference)
         must("debtor", body["DebtorAccount"], order.debtor.account)
         must("creditor", body["CreditorAccount"], order.creditor.account)

@@ -86,7 +86,7 @@ class _Pair:
     def __init__(self, proxy: Proxy) -> None:
         self.proxy = proxy
         self.ends: list[_End] = []
-        self._held: deque[tuple[int, bytes]] = deque()
+        self._held: deque[tuple[float, int, bytes]] = deque()
         self._over = False
 
     def opened(self, end: _End) -> None:
@@ -115,19 +115,21 @@ class _Pair:
         side = self.ends.index(end)
         if side == 0:
             self.proxy.bytes_out += len(data)
-        if self.proxy.weather is Weather.SLOW:
-            self.proxy.reactor.callLater(self.proxy.delay_s, self._late, side, data)
+        slow_s = self.proxy.delay_s if self.proxy.weather is Weather.SLOW else 0.0
+        self._held.append((self.proxy.reactor.seconds() + slow_s, side, data))
+        if slow_s:
+            self.proxy.reactor.callLater(slow_s, self.flush)
         else:
-            self._late(side, data)
-
-    def _late(self, side: int, data: bytes) -> None:
-        self._held.append((side, data))
-        self.flush()
+            self.flush()
 
     def flush(self) -> None:
         """Let through what may pass."""
         while self._held and len(self.ends) == 2 and self.proxy.weather is not Weather.HOLE and not self._over:
-            side, data = self._held.popleft()
+            due_s, side, data = self._held[0]
+            # What comes later waits behind what is held: a stream keeps its order, also when the weather changes.
+            if self.proxy.weather is Weather.SLOW and due_s > self.proxy.reactor.seconds():
+                return
+            self._held.popleft()
             if self.proxy.halves and len(data) > 1:
                 self.proxy.halves -= 1
                 self.ends[1 - side].write(data[: len(data) // 2])

@@ -45,7 +45,7 @@ from protocols.kit.errors import ProtocolError
 
 R = TypeVar("R")
 LEASE_MS = 15_000
-ROWS_KEPT = 20_000
+ROWS_KEPT = 5_000
 SERIALS_DRAWN = 1_000
 WORK_PAGE = 5_000
 RATE_LIMITED_REST_S = 1.0

@@ -160,11 +160,17 @@ async def test_half_a_message_and_then_nothing(place: Place) -> None:
 
 async def test_a_delay_keeps_the_order(place: Place) -> None:
     client, server = await place.both()
-    place.proxy.set(Weather.SLOW, 0.03)
+    place.proxy.set(Weather.SLOW, 0.2)
     _write(client, b"a")
-    await place.later(0.01)
+    await place.later(0.02)
+    assert server.said == b""
     _write(client, b"b")
-    assert await server.until(2) == b"ab"
+    await place.later(0.02)
+    place.proxy.set(Weather.FAIR)
+    _write(client, b"c")
+    assert await server.until(3) == b"abc", "what was held goes first"
+    await place.later(0.25)
+    assert server.said == b"abc"
 
 
 @pytest.mark.parametrize("refuse", [True, False])

@@ -1,0 +1,193 @@
+"""The benchmark's arithmetic, and that the script it compares with does the whole job."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pika
+import pytest
+
+from bench.__main__ import ROUND_MOST_S, WARM_UP, fitting
+from bench.figures import Match, Round, failings, last_line, percentile, table
+from bench.orders import order
+from bench.site import Bench, plans
+from bench.straight import Job, Order, SampleBank, WrongAnswer
+from bench.usage import broker_pid, cpu_us, peak_rss_bytes
+from gateway.desk import rig
+from gateway.desk.processes import stop_all
+from gateway.simbank.ledger import Account, Ledger
+from gateway.simbank.pki import BankPki, make_pki
+from gateway.simbank.record import read_executions
+from protocols.banks.sample import twin as sample_twin
+from protocols.canon.money import Money
+from protocols.kit import dsig
+from tests.world.services import Broker
+
+MB = 1_000_000
+
+
+def rounds(name: str, *pairs: tuple[float, int]) -> tuple[Round, ...]:
+    """Rounds of 100 payments, each given as seconds and microseconds of CPU a payment."""
+    return tuple(Round(100, seconds, {name: us * 100}, (1.0, 2.0)) for seconds, us in pairs)
+
+
+def match(bank: str = "sample", ours: int = 500, seconds: float = 0.25) -> Match:
+    gateway = rounds("daemon", (seconds, ours), (seconds * 9, ours * 9), (seconds, ours))
+    return Match(bank, gateway, rounds("script", (1.0, 1000), (1.0, 1000), (1.0, 1000)))
+
+
+def test_figures_are_medians_and_ratios_are_of_pairs() -> None:
+    noisy = Match("sample", rounds("daemon", (1.0, 400), (2.0, 800), (1.0, 500)),
+                  rounds("script", (4.0, 1000), (8.0, 2000), (3.0, 1000)))  # fmt: skip
+    assert (noisy.per_second, noisy.script_per_second) == (100, 25)
+    assert noisy.speed_ratio == 4.0, "the slow second round was as slow for both"
+    assert (noisy.cpu_us, noisy.cpu_ratio) == (500, 0.4)
+
+
+def test_one_spoiled_round_moves_no_figure() -> None:
+    assert (match().speed_ratio, match().cpu_ratio) == (4.0, 0.5)
+
+
+@pytest.mark.parametrize(("share", "value"), [(0.5, 50), (0.99, 99), (1.0, 100), (0.001, 1), (0.07, 7)])
+def test_percentile_is_the_nearest_rank(share: float, value: int) -> None:
+    assert percentile(range(100, 0, -1), share) == value
+    assert percentile([3.0], share) == 3.0
+
+
+def test_what_is_held_and_what_is_not() -> None:
+    assert failings(match(), 149 * MB) == []
+    [slow] = failings(match(seconds=0.34), 149 * MB)
+    [dear] = failings(match(ours=501), 149 * MB)
+    [fat] = failings(match(), 150 * MB)
+    assert ("2.94 x" in slow, "0.50 x" in dear, "150 MB" in fat) == (True, True, True)
+
+
+def test_the_last_line_and_the_table() -> None:
+    line = last_line(match(), match("pab", seconds=0.5), 123_400_000)
+    assert line == (
+        "bench: sample 400 payments/s (4.0 x the script), 500 us CPU a payment (0.50 x the script's), "
+        "pab 200 payments/s (2.0 x), daemon peak 123 MB"
+    )
+    shown = "\n".join(table(replace(match(), calm=Round(10, 1.0, {}, (5.0,)))))
+    assert "round 3  script" in shown
+    assert "10 a second: p50 5 ms" in shown
+
+
+def test_a_busy_machine_gets_fewer_payments_a_round() -> None:
+    assert fitting(3000, 1_000_000) == 3000
+    assert fitting(3000, 100) == 100 * ROUND_MOST_S
+    assert fitting(3000, 0.1) == WARM_UP
+    assert fitting(50, 0.1) == 50
+
+
+def test_a_process_is_measured_as_the_kernel_tells(tmp_path: Path) -> None:
+    folder = tmp_path / "77"
+    folder.mkdir()
+    (folder / "stat").write_text("77 (a) b) S " + " ".join(str(n) for n in range(1, 50)))
+    (folder / "status").write_text("Name:\tx\nVmHWM:\t   2048 kB\n")
+    assert cpu_us(77, tmp_path) == (11 + 12) * 10_000
+    assert peak_rss_bytes(77, tmp_path) == 2048 * 1024
+
+
+def test_the_broker_is_found_by_its_command_line(tmp_path: Path) -> None:
+    for pid, line in ((1, "init"), (2, "/usr/lib/erlang/bin/beam.smp\0-W\0rabbit_boot"), (3, "grep\0rabbit")):
+        (tmp_path / str(pid)).mkdir()
+        (tmp_path / str(pid) / "cmdline").write_text(line)
+    assert broker_pid(private=False, proc=tmp_path) == 2
+    assert broker_pid(private=True, proc=tmp_path) is None
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> BankPki:
+    return make_pki(tmp_path_factory.mktemp("pki"), ["sample"], datetime.now(UTC))["sample"]
+
+
+def test_the_script_signs_what_the_bank_verifies_and_refuses_what_the_bank_did_not_sign(files: BankPki) -> None:
+    dsig.start()
+    keys = {"bank": files.bank_sign_key.read_bytes(), "client": files.gateway_sign_cert.read_bytes()}
+    twin: Any = sample_twin.build({"user": "u", "password": "p"}, keys)
+    account = rig.account_numbers("sample", 1)[0]
+    books = Ledger(lambda: 1_795_500_000_000, [Account(account, "示例甲公司", Money(10**12))])
+    bank = SampleBank.__new__(SampleBank)
+    bank.use_keys(files.gateway_sign_key, files.bank_sign_cert)
+    paid = Order.model_validate_json(order("A", 7, (account,)))
+    request = bank.prepare(paid, "A" * 20)
+    answer = twin.answer("business", request[8:], books, {"token": "t"}).data[8:]
+    assert bank.read(answer, "Pay")["Status"] == "S"
+    assert len(books.executions) == 1
+    for where in (0.0, 0.3, 0.6, 0.99):
+        with pytest.raises(WrongAnswer):
+            bank.read(twin.spoil(answer, where), "Pay")
+    with pytest.raises(WrongAnswer, match="not signed"):
+        bank.read(request[8:].split(b"<ds:Signature ")[0] + b"</SampleBank>", "Pay")
+    bank.prepare(paid, "B" * 20)
+    with pytest.raises(WrongAnswer, match="serial"):
+        bank.read(answer, "Pay")
+
+
+@pytest.mark.broker
+@pytest.mark.parametrize("bank", ["sample", "pab"])
+def test_the_script_carries_five_payments_from_queue_to_event(bank: str, broker: Broker, tmp_path: Path) -> None:
+    facts = tmp_path / "broker.json"
+    login = {"user": broker.admin.user, "password": broker.admin.password}
+    facts.write_text(json.dumps({"host": broker.host, "port": broker.port, "vhost": broker.test_vhost,
+                                 "users": {"bankgw": login}}))  # fmt: skip
+    bench = Bench(tmp_path, facts, tuple(plan for plan in plans(cheap=False) if plan.bank == bank))
+    bench.start_simulators()
+    name = f"straight-{time.time_ns()}"
+    job = bench.job(bank).model_copy(update={"exchange": name, "queue": name, "events_queue": f"{name}.events"})
+    file = tmp_path / "job.json"
+    file.write_text(job.model_dump_json())
+    connection = pika.BlockingConnection(pika.ConnectionParameters(
+        broker.host, broker.port, broker.test_vhost, pika.PlainCredentials(broker.admin.user, broker.admin.password)))
+    channel = connection.channel()
+    channel.exchange_declare(name, "topic")
+    channel.queue_declare(job.events_queue)
+    script = subprocess.Popen((sys.executable, "-m", "bench.straight", str(file)), stdout=subprocess.PIPE)
+    try:
+        assert script.stdout is not None
+        assert script.stdout.readline() == b"ready\n"
+        accounts = rig.account_numbers(bank, 2)
+        for number in range(5):
+            channel.basic_publish(name, job.routing_key, order("F", number, accounts))
+        told = _events(channel, job, 10)
+        left = channel.queue_declare(name, passive=True, durable=True).method.message_count
+    finally:
+        script.send_signal(signal.SIGKILL)
+        script.wait()
+        for queue in (name, job.events_queue):
+            channel.queue_delete(queue)
+        channel.exchange_delete(name)
+        connection.close()
+        stop_all(list(bench.children.values()), 10)
+    assert [(one["id"], one["event"]) for one in told] == [
+        (f"F-{number:06d}", event) for number in range(5) for event in ("payment.accepted", "payment.settled")
+    ]
+    assert left == 0
+    with sqlite3.connect(job.database) as db:
+        kept = db.execute(
+            "SELECT state, reference, wire IS NOT NULL, answer IS NOT NULL FROM payments ORDER BY id"
+        ).fetchall()
+    references = [one.instruction.reference for one in read_executions(bench.site.ledger(bank))]
+    assert [(state, wire, answer) for state, _, wire, answer in kept] == [("settled", 1, 1)] * 5
+    assert references == [reference for _, reference, _, _ in kept]
+
+
+def _events(channel: Any, job: Job, count: int) -> list[dict[str, Any]]:
+    told: list[dict[str, Any]] = []
+    for _, _, body in channel.consume(job.events_queue, auto_ack=True, inactivity_timeout=20):
+        assert body is not None, f"only {len(told)} events"
+        told.append(json.loads(body))
+        if len(told) == count:
+            channel.cancel()
+            break
+    return told
