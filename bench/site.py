@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import subprocess
 import sys
 import time
+import tomllib
 import uuid
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -20,9 +22,12 @@ from bench.usage import all_cpu_us, broker_pid
 from gateway.desk import rig
 from gateway.desk.processes import Child, NotStarted, gateway_command, simulator_command
 from gateway.erp.topology import COMMANDS, MONEY_QUEUE, QUERY_QUEUE, UNROUTED_NEWS
+from gateway.journal import migrations
+from gateway.settings import load
 from gateway.simbank.pki import BankPki
 
 START_S = 30.0
+BURST_MOST_S = 90.0
 LOGIN = ("demo", "demo-password")
 OPERATIONS = ("payment.submit", "payment.cancel", "status.query", "balance.query", "transactions.query")
 CHECKOUT = Path(__file__).resolve().parents[1]
@@ -69,6 +74,19 @@ class Bench:
         for plan in self.site.plans:
             self._wait(f"simulator {plan.bank}", self.site.ready_file(plan.bank).exists)
 
+    def move_away(self, bank: str, seconds: float) -> None:
+        """Start the simulated bank anew, on the same ports, so that it answers only after `seconds`."""
+        name = f"simulator {bank}"
+        self.children.pop(name).stop(10)
+        file, ready = self.site.simulator(bank), self.site.ready_file(bank)
+        tables = tomllib.loads(file.read_text("utf-8"))
+        tables["ports"] = json.loads(ready.read_text("utf-8"))["ports"]
+        tables["faults"] = {"delay": 1.0, "delay_s": seconds}
+        file.write_text(rig.toml(tables), "utf-8")
+        ready.unlink()
+        self._start(name, simulator_command(file))
+        self._wait(name, ready.exists)
+
     def clear(self) -> None:
         """Delete what an earlier run left on the broker; the daemon and the ERP declare it anew."""
         ours = (MONEY_QUEUE, QUERY_QUEUE, UNROUTED_NEWS)
@@ -79,6 +97,9 @@ class Bench:
         login = self.broker["users"]["erp-demo"]["user"]
         sender = {"users": [login], "operations": list(OPERATIONS)}
         rig.configure(self.site, self.broker, {"erp": sender})
+        # As on every day but its first, the journal exists already.
+        self.site.state.mkdir(mode=0o700)
+        migrations.upgrade(load(self.site.settings).journal_url())
         child = self._start("daemon", gateway_command(self.site.settings))
         self._wait("daemon", lambda: '"broker.up"' in child.log.read_text("utf-8", "replace"))
 
@@ -114,8 +135,8 @@ class Bench:
         )  # fmt: skip
 
     def stop_script(self) -> None:
-        """Kill the script, as people do."""
-        self.children.pop("script").kill()
+        """Let the script go once its last message is acknowledged: the next one must not get it again."""
+        self.children.pop("script").stop(10)
 
     def stop_erp(self) -> None:
         """Let the ERP go; harmless if it never came."""
@@ -165,6 +186,13 @@ class Bench:
 
     def _hear(self) -> Any:
         assert self._erp is not None and self._erp.stdout is not None
+        until_s = time.monotonic() + BURST_MOST_S
+        while not select.select([self._erp.stdout], [], [], 1.0)[0]:
+            for name, child in self.children.items():
+                if child.ended() is not None:
+                    raise NotStarted(f"{name} ended; it wrote:\n{child.tail()}")
+            if time.monotonic() > until_s:
+                raise NotStarted(f"nothing more was heard for {BURST_MOST_S:g} s; see the logs in {self.site.folder}")
         line = self._erp.stdout.readline()
         if not line:
             raise NotStarted(f"the ERP ended: {(self.site.folder / 'erp.log').read_text('utf-8', 'replace')[-2000:]}")

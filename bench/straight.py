@@ -12,6 +12,7 @@ it. It has no resend rules, no enquiry after a crash, no duplicates, no limits, 
 from __future__ import annotations
 
 import json
+import signal
 import socket
 import sqlite3
 import ssl
@@ -226,7 +227,7 @@ class SampleBank:
         must("debtor", body["DebtorAccount"], order.debtor.account)
         must("creditor", body["CreditorAccount"], order.creditor.account)
         must("amount", Decimal(body["Amount"]), order.amount)
-        must("status", body["Status"], "S")
+        must("status", (body["Status"], body["Reason"]), ("S", ""))
         return answer, body["BankSerial"]
 
 
@@ -359,7 +360,9 @@ def clear(job: Job, queues: tuple[str, ...]) -> None:
 
 
 def main(job: Job) -> None:
-    """Serve the queue until killed."""
+    """Serve the queue until SIGTERM, which ends it between two messages."""
+    told: list[int] = []
+    signal.signal(signal.SIGTERM, lambda number, _frame: told.append(number))
     bank: Bank = SampleBank(job) if job.bank == "sample" else PabBank(job, secure(job))
     journal = Journal(job.database)
     login = pika.PlainCredentials(job.user, job.password)
@@ -371,10 +374,14 @@ def main(job: Job) -> None:
     channel.queue_bind(job.queue, job.exchange, job.routing_key)
     number = time.time_ns() // 1000
     print("ready", flush=True)
-    for method, _properties, body in channel.consume(job.queue):
-        number += 1
-        pay(channel, job, bank, journal, body, number)
-        channel.basic_ack(method.delivery_tag)
+    for method, _properties, body in channel.consume(job.queue, inactivity_timeout=0.2):
+        if method is not None:
+            number += 1
+            pay(channel, job, bank, journal, body, number)
+            channel.basic_ack(method.delivery_tag)
+        if told:
+            channel.connection.close()
+            break
 
 
 if __name__ == "__main__":

@@ -193,28 +193,31 @@ class Campaign:
             for node in self._grounds.nodes:
                 if (ended := node.child.ended()) is not None:
                     raise NotStarted(f"{node.child.name} ended by itself with code {ended.code}:\n{node.child.tail()}")
-            if self._ears.all_answered() and all(self._will_stay(order) for order in self._ears.open_orders()) and (
-                self._returns_told(story)
-            ):
+            waited_for = self._waited_for(story)
+            if not waited_for:
                 break
             if self.elapsed() - shown_s > 5:
                 shown_s = self.elapsed()
-                self.say(f"{shown_s:6.1f} s  {self._ears.line()}")
+                self.say(f"{shown_s:6.1f} s  {self._ears.line()}; waiting for {', '.join(waited_for[:3])}")
             await sleep(self._clock, 0.25)
         self.say(f"{self.elapsed():6.1f} s  settled; comparing")
 
-    def _will_stay(self, creditor_and_id: tuple[str, str]) -> bool:
+    def _waited_for(self, story: Story) -> list[str]:
+        """Commands without an answer, orders whose end is still to come, money that came back and nobody said so."""
+        booked = {one.creditor: one.booked for one in self._executed(3_600_000)}
+        waited_for = self._ears.unanswered()
+        waited_for += [
+            order for order, creditor in self._ears.open_orders() if not self._will_stay(order, creditor, booked)
+        ]
+        back = (order.id for order in story.orders if booked.get(order.creditor) is Booked.RETURNED)
+        return waited_for + [order for order in back if self._ears.state(order) not in (State.RETURNED, State.REVERSED)]
+
+    def _will_stay(self, order: str, creditor: str, booked: Mapping[str, Booked]) -> bool:
         """In doubt for a while, and the bank never got it: "not found" is no verdict, so nothing moves it now."""
-        order_id, creditor = creditor_and_id
-        told = self._ears.told.get(order_id)
+        told = self._ears.told.get(order)
         if told is None or told[1] is not State.IN_DOUBT or self.elapsed() - told[2] < DOUBT_S:
             return False
-        return creditor not in {one.creditor for one in self._executed(3_600_000)}
-
-    def _returns_told(self, story: Story) -> bool:
-        back = {one.creditor for one in self._executed(3_600_000) if one.booked is Booked.RETURNED}
-        told = {id_ for id_, (_seq, state, _at) in self._ears.told.items() if state in (State.RETURNED, State.REVERSED)}
-        return all(order.id in told for order in story.orders if order.creditor in back)
+        return creditor not in booked
 
     def _executed(self, later_ms: int = 0) -> list[Executed]:
         at_ms, site = self._clock.now_ms() + later_ms, self._grounds.site
@@ -363,17 +366,31 @@ class Ears:
         assert self._clerk is not None
         return self._answered | {one.correlation for one in self._clerk.unrouted}
 
-    def all_answered(self) -> bool:
-        """Whether every command has an answer."""
-        return not self._commands.keys() - self._all_answers()
+    def unanswered(self) -> list[str]:
+        """Commands without an answer."""
+        return sorted(self._commands.keys() - self._all_answers())
+
+    def state(self, order: str) -> State | None:
+        """What the ERP was last told of an order."""
+        told = self.told.get(order)
+        return None if told is None else told[1]
 
     def open_orders(self) -> list[tuple[str, str]]:
         """Orders, with their payee's account, that may reach a bank and of which the ERP knows no end."""
+        rejected = self._rejected | self._rejected_unrouted()
         return [
             (id_, creditor) for id_, creditor in self._orders.items()
             if not (id_ in self.told and STATE_TABLE[self.told[id_][1]].final)
-            and (id_ in self.told or id_ not in self._rejected)
+            and (id_ in self.told or id_ not in rejected)
         ]  # fmt: skip
+
+    def _rejected_unrouted(self) -> set[str]:
+        """Refusals that found their reply queue deleted: they lie where the ERP's people find them."""
+        assert self._clerk is not None
+        return {
+            self._commands[one.correlation].order_id for one in self._clerk.unrouted
+            if "error" in one.said and one.correlation in self._commands
+        }  # fmt: skip
 
     def line(self) -> str:
         """How far it is."""

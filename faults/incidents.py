@@ -25,7 +25,8 @@ CRASH_LOOP = 5
 UP_S = 20.0
 LONG_STOP_S = 17.0
 """Longer than a lease: a daemon that stood still so long may not send by what it knew before."""
-_SOON = (0.2, 2.5)
+TAKE_OVER_S = 27.0
+"""Long enough for the other node: a lease, and the time until it looks again."""
 
 
 @dataclass(slots=True)
@@ -114,6 +115,7 @@ class Nemesis:
         self._hands = {node.name: DeferredLock() for node in grounds.nodes}
         self._kinds = self._all_kinds()
         self._bag: list[str] = []
+        self._long_s = LONG_STOP_S if len(grounds.nodes) == 1 else TAKE_OVER_S
 
     # ---- the daemon's lives ----
 
@@ -183,10 +185,12 @@ class Nemesis:
             "broker half frame": lambda: self._half("broker half frame", self._broker_proxy()),
             "reply queue deleted": self._queue_deleted,
             "daemon stands still": lambda: self._frozen(self._dice.uniform(1.0, 4.0)),
-            "daemon stands still longer than a lease": lambda: self._frozen(LONG_STOP_S),
+            "daemon stands still longer than a lease": lambda: self._frozen(self._long_s),
             "daemon told to leave": self._leave,
             "crash loop": self._crash_loop,
         }  # fmt: skip
+        if len(self._grounds.nodes) > 1:
+            kinds["leader killed and left dead"] = self._left_dead
         if self._breaker is not None:
             kinds["broker closes all connections"] = self._broken_by_broker
         return kinds
@@ -250,19 +254,22 @@ class Nemesis:
             return
         await self._hands[node.name].acquire()
         try:
-            kind = "daemon stands still longer than a lease" if seconds >= LONG_STOP_S else "daemon stands still"
+            kind = "daemon stands still longer than a lease" if seconds >= self._long_s else "daemon stands still"
             incident = self._diary.begin(kind, node.name)
             node.frozen = True
             node.child.signal(signal.SIGSTOP)
             await sleep(self._clock, seconds)
+            before = sum(proxy.bytes_out for proxy in node.banks.values())
             node.child.signal(signal.SIGCONT)
             node.frozen = False
+            # Whatever the daemon does with what it knew before must be seen before it is killed again.
+            await sleep(self._clock, 1.0)
+            after = sum(proxy.bytes_out for proxy in node.banks.values())
+            incident.detail = f"{after - before} bytes to the banks in the second after it"
             self._diary.end(incident)
         finally:
             node.child.signal(signal.SIGCONT)
             self._hands[node.name].release()
-        # Whatever the daemon does with what it knew before must be seen before it is killed again.
-        await sleep(self._clock, 1.0)
 
     async def _leave(self) -> None:
         node = await self._leader()
@@ -295,6 +302,21 @@ class Nemesis:
                 node.child.kill()
                 incident.lives += 1
                 node.start()
+            self._diary.end(incident)
+        finally:
+            self._hands[node.name].release()
+
+    async def _left_dead(self) -> None:
+        """The other node must take over, and only ask about what this one was sending."""
+        node = await self._leader()
+        if node is None:
+            return
+        await self._hands[node.name].acquire()
+        try:
+            incident = self._diary.begin("leader killed and left dead", node.name, lives=1)
+            node.child.kill()
+            await sleep(self._clock, TAKE_OVER_S)
+            node.start()
             self._diary.end(incident)
         finally:
             self._hands[node.name].release()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 import sqlite3
 import subprocess
 import sys
@@ -160,9 +159,11 @@ def test_the_script_carries_five_payments_from_queue_to_event(bank: str, broker:
         for number in range(5):
             channel.basic_publish(name, job.routing_key, order("F", number, accounts))
         told = _events(channel, job, 10)
+        script.terminate()
+        assert script.wait(10) == 0
         left = channel.queue_declare(name, passive=True, durable=True).method.message_count
     finally:
-        script.send_signal(signal.SIGKILL)
+        script.kill()
         script.wait()
         for queue in (name, job.events_queue):
             channel.queue_delete(queue)

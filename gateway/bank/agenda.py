@@ -35,6 +35,10 @@ class Agenda:
         self._due_ms[payment, work] = due_ms
         heapq.heappush(self._waiting, (due_ms, payment, work))
 
+    def forget(self, payment: str, work: Work) -> None:
+        """An item is not due any more, or not for so long that it is left to the journal."""
+        self._due_ms.pop((payment, work), None)
+
     def has_due(self, *, sends: bool) -> bool:
         """Whether something that needs the bank was found due and not yet taken."""
         return any(queue for rank, queue in self._now.items() if rank and (sends or rank != _ORDER[Work.SEND]))

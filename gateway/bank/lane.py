@@ -48,6 +48,8 @@ LEASE_MS = 15_000
 ROWS_KEPT = 5_000
 SERIALS_DRAWN = 1_000
 WORK_PAGE = 5_000
+# What is due later than this stays in the journal: a week's watch over returns is a row per payment.
+AHEAD_MS = 600_000
 RATE_LIMITED_REST_S = 1.0
 _log = log.get("bank.lane")
 
@@ -86,6 +88,7 @@ class Lane:
         self.epoch = 0
         self.halted: str | None = None
         self.agenda = Agenda()
+        self._loaded_until_ms = 0
         self._on_halt = on_halt
         self._profile = parts.bank.profile
         self._hours = self._profile.limits.hours
@@ -123,17 +126,29 @@ class Lane:
         await self._load()
         await self._draw()
         self._tasks.spawn(self._keep_lease())
+        self._tasks.spawn(self._look_ahead())
         self.quay.start(self._pump, self._defect)
         self._pump()
 
+    async def _look_ahead(self) -> None:
+        """Read what falls due soon, long before it does."""
+        while not self._stopping:
+            await sleep(self.parts.clock, AHEAD_MS / 2000)
+            await self._load()
+            self._wake_in(0)
+
     async def _load(self) -> None:
-        """Read all open work, a page at a time, so that a long list never holds the loop."""
+        """Read open work that falls due soon, a page at a time, so that a long list never holds the loop."""
+        # First the bound: what is committed while the pages are read is offered, and kept if it lies within.
+        until_ms = self._loaded_until_ms = self.parts.clock.now_ms() + AHEAD_MS
         last: WorkRow | None = None
         while True:
             rows = await self.parts.store.read(
                 lambda conn, after=last: work.all_open(conn, self.parts.name, after, WORK_PAGE)  # type: ignore[misc]
             )
             for row in rows:
+                if row.due_ms > until_ms:
+                    return
                 self.agenda.put(row)
             if len(rows) < WORK_PAGE:
                 return
@@ -227,6 +242,9 @@ class Lane:
 
     def offer(self, row: WorkRow) -> None:
         """A work row of this lane was committed."""
+        if row.due_ms > self._loaded_until_ms:
+            self.agenda.forget(row.payment, row.work)
+            return
         self.agenda.put(row)
         # Not now: the commit's own callbacks come first, and many rows come at once.
         self._wake_in(0)

@@ -14,8 +14,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from pydantic import BaseModel
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
@@ -227,7 +225,7 @@ class _Look:
             engine = databases.connect(url.render_as_string(hide_password=False), connections=1, writing=False)
             try:
                 with engine.connect() as conn:
-                    revision = MigrationContext.configure(conn).get_current_revision()
+                    revision = migrations.revision_of(conn)
             finally:
                 engine.dispose()
         except (ModuleNotFoundError, ImportError) as error:
@@ -238,8 +236,7 @@ class _Look:
             wrong = f"{url} cannot be opened ({said[0] if said else type(error).__name__})"
             yield "journal.url", f"{wrong}; start the server, or mend the URL", AWAY
             return
-        script = ScriptDirectory(str(Path(migrations.__file__).parent))
-        if revision is not None and revision not in {one.revision for one in script.walk_revisions()}:
+        if revision is not None and revision not in migrations.KNOWN:
             wrong = f"the database has schema {revision}, which is newer than this program"
             yield "journal.url", f"{wrong}; install the bankgw that made it", NO
 

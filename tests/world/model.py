@@ -378,8 +378,7 @@ class Model:
             elif life.state is State.READY:
                 yield f"node {n} writes {p} to the bank", partial(self._leave, world, n, p, 1, ("late", p))
             elif life.state in _ASKING:
-                asked = world.t if world.t >= (life.last_write_ms or 0) + life.rules.quarantine_ms else -1
-                yield f"node {n} asks about {p}", partial(_doing, world, n, ("ask", p, asked))
+                yield f"node {n} asks about {p}", partial(_doing, world, n, ("ask", p, world.t))
                 if life.state is not State.PENDING and self._may_resend(life, world.t):
                     yield f"node {n} writes down the repeat of {p}", partial(
                         self._commit, world, n, epoch, p, Replay(world.t)

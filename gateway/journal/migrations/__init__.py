@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from alembic.config import Config
-from alembic.runtime.environment import EnvironmentContext
-from alembic.runtime.migration import MigrationContext, RevisionStep
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection
+from sqlalchemy import Connection, inspect, text
 
 from gateway.journal import databases, schema
+
+if TYPE_CHECKING:
+    from alembic.runtime.migration import MigrationContext, RevisionStep
+
+KNOWN = ("0001",)
+"""Every revision in `versions`, the newest last: a test holds the two together."""
 
 
 def upgrade(url: str) -> None:
@@ -25,6 +28,15 @@ def upgrade(url: str) -> None:
 
 def upgrade_over(conn: Connection) -> None:
     """As `upgrade`, over a connection the caller keeps: the way for a SQLite database in memory."""
+    found = revision_of(conn)
+    conn.rollback()
+    if found == KNOWN[-1]:
+        return
+    # Only here: alembic costs a daemon 11 MB for all its life, and is needed once in many starts.
+    from alembic.config import Config
+    from alembic.runtime.environment import EnvironmentContext
+    from alembic.script import ScriptDirectory
+
     script = ScriptDirectory(str(Path(__file__).parent))
 
     def steps(revision: object, _context: MigrationContext) -> list[RevisionStep]:
@@ -37,8 +49,8 @@ def upgrade_over(conn: Connection) -> None:
     conn.commit()
 
 
-def newest() -> str:
-    """The revision that `upgrade` leads to."""
-    head = ScriptDirectory(str(Path(__file__).parent)).get_current_head()
-    assert head is not None
-    return head
+def revision_of(conn: Connection) -> str | None:
+    """Where the database is; None for an empty one."""
+    if not inspect(conn).has_table("alembic_version"):
+        return None
+    return conn.execute(text("SELECT version_num FROM alembic_version")).scalar()

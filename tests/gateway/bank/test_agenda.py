@@ -103,3 +103,10 @@ def test_every_item_is_taken_once_at_its_last_time(rows: list[tuple[str, Work, i
         wanted = {key: due_ms for key, due_ms in wanted.items() if key not in due}
         assert agenda.next_ms() == min(wanted.values(), default=None)
         assert len(agenda) == len(wanted)
+
+
+def test_what_is_forgotten_is_not_taken() -> None:
+    agenda = filled(("A", Work.ENQUIRE, 1000), ("A", Work.ESCALATE, 1000))
+    agenda.forget("A", Work.ENQUIRE)
+    agenda.forget("B", Work.ENQUIRE)
+    assert drained(agenda, 2000) == [("A", Work.ESCALATE)]

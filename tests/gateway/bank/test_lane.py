@@ -19,6 +19,7 @@ from gateway.bank import lane as lane_module
 from gateway.bank.lane import LEASE_MS
 from gateway.core.states import Work
 from gateway.journal import lanes
+from gateway.journal.rows import WorkRow
 from gateway.simbank.faults import Delays, Fault, FaultPlan, Script, Scripted, Touch
 from gateway.simbank.ledger import Conduct
 from protocols.bank import Bank
@@ -558,3 +559,31 @@ def test_orders_that_come_while_the_bank_is_busy_cost_no_pace(tmp_path: Path) ->
     world.run(0.1)
     settled = [n for n in range(110) if world.told(f"AP-{n}")[-1:] == ["payment.settled"]]
     assert len(settled) >= 2, "the bucket was full when the session came free"
+
+
+# ---- what is due much later ----
+
+
+@pytest.mark.usefixtures("long_lease")
+def test_what_is_due_much_later_waits_in_the_journal_and_comes_in_time(tmp_path: Path) -> None:
+    world = World(tmp_path, bank_options=QUIET)
+    life = world.start()
+    for n in range(3):
+        world.submit(f"AP-{n}")
+    world.run(60)
+    assert {world.told(f"AP-{n}")[-1] for n in range(3)} == {"payment.settled"}
+    assert len(lane_of(life).agenda) == 0, "the watch over returns lasts a week; nothing of it is held in memory"
+    world.run(2 * DAY_S)
+    assert "overdue_moot" not in world.rules(), "a deadline that was met is not looked at again"
+    assert world.exchanges(life, "fate") > 0, "the watch over returns came up"
+
+
+def test_a_row_that_moves_far_away_takes_the_near_one_with_it(tmp_path: Path) -> None:
+    world = World(tmp_path, bank_options=QUIET)
+    lane = lane_of(world.start())
+    world.run(2)
+    near = WorkRow("P", Work.ENQUIRE, "sample.main", lane.parts.clock.now_ms() + 5_000, 1)
+    lane.offer(near)
+    assert len(lane.agenda) == 1
+    lane.offer(replace(near, due_ms=near.due_ms + 3_600_000))
+    assert len(lane.agenda) == 0

@@ -1,7 +1,12 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, inspect, select
 
 from gateway.journal import migrations, schema
@@ -13,13 +18,24 @@ def test_the_migrations_lead_to_the_schema_the_code_uses(url: str) -> None:
     with engine.connect() as conn:
         context = MigrationContext.configure(conn, opts={"compare_type": True})
         assert compare_metadata(context, schema.metadata) == []
-        assert context.get_current_revision() == migrations.newest()
+        assert context.get_current_revision() == migrations.KNOWN[-1]
         version = conn.execute(select(schema.meta.c.value).where(schema.meta.c.name == "schema")).scalar_one()
         assert version == str(schema.SCHEMA_VERSION)
         for table in schema.metadata.sorted_tables:
             found = {index["name"] for index in inspect(conn).get_indexes(table.name)}
             assert {index.name for index in table.indexes} <= found
     engine.dispose()
+
+
+def test_every_revision_is_known_in_its_order() -> None:
+    script = ScriptDirectory(str(Path(migrations.__file__).parent))
+    assert tuple(step.revision for step in reversed(list(script.walk_revisions()))) == migrations.KNOWN
+
+
+def test_a_database_that_is_up_to_date_needs_no_alembic(sqlite_url: str) -> None:
+    code = f"import sys; from gateway.journal import migrations; migrations.upgrade({sqlite_url!r}); "
+    done = subprocess.run((sys.executable, "-c", code + "sys.exit('alembic' in sys.modules)"), check=False)
+    assert done.returncode == 0
 
 
 def test_upgrading_again_changes_nothing(journal: Journal) -> None:
