@@ -7,9 +7,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, TypeVar, cast
 
 import pytest
@@ -26,10 +24,10 @@ from gateway.bank.endpoint import BankEndpoint
 from gateway.bank.session import Line, NoAnswer
 from gateway.bank.tls import ClientTls, TlsSettings, client_context, server_context
 from gateway.clock import SystemClock
-from gateway.simbank.config import BadConfig, SimConfig, TlsFiles
+from gateway.simbank.config import BadConfig, SimConfig
 from gateway.simbank.faults import Fault, FaultPlan, Script, Scripted, Touch
 from gateway.simbank.ledger import Account, Ledger
-from gateway.simbank.pki import BankPki, make_pki
+from gateway.simbank.pki import make_pki
 from gateway.simbank.server import SimBank
 from gateway.simbank.service import Running, serve
 from protocols.bank import Bank, Conversation, MoneyConversation, Sign
@@ -39,7 +37,8 @@ from protocols.canon.outcome import Fate, Outcome
 from protocols.canon.party import AccountNumber
 from protocols.canon.query import BalanceQuestion, FateQuestion
 from protocols.kit.errors import ProtocolError
-from tests.protocols.banks.sample.paper import DEBTOR, ORDER, keys, private_pem, public_pem, sign, stage
+from tests.gateway.simbank.files import config_text, pki
+from tests.protocols.banks.sample.paper import DEBTOR, ORDER, keys, public_pem, sign, stage
 from tests.world.clock import HeapClock
 from tests.world.dialogue import NOON, BankTime, Stage, sent_of
 from tests.world.within import within
@@ -236,17 +235,6 @@ def test_unknown_ports_are_refused() -> None:
 
 
 # ---- over loopback and mutual TLS ------------------------------------------------------------------
-
-
-@cache
-def folder() -> TemporaryDirectory[str]:
-    """Lives as long as the tests: the directory goes when its object does."""
-    return TemporaryDirectory(prefix="simbank-")
-
-
-@cache
-def pki() -> BankPki:
-    return make_pki(Path(folder().name), ["sample"], datetime.now(UTC))["sample"]
 
 
 def client_tls() -> ClientTls:
@@ -478,88 +466,6 @@ async def test_a_client_of_another_ca_gets_no_session(tmp_path: Path) -> None:
 
 
 # ---- as a process of its own -----------------------------------------------------------------------
-
-
-def config_text(folder: Path, more: str = "") -> Path:
-    (folder / "bank.pem").write_bytes(private_pem(keys().bank))
-    (folder / "client.pem").write_bytes(public_pem(keys().client))
-    file = folder / "sim.toml"
-    file.write_text(f"""
-bank = "sample"
-ledger_file = "ledger.jsonl"
-control = "sim.sock"
-ready_file = "ready.json"
-{more}
-[keys]
-bank = "bank.pem"
-client = "client.pem"
-[tls]
-cert = "{pki().server_cert}"
-key = "{pki().server_key}"
-client_ca = "{pki().ca_cert}"
-[options]
-user = "u"
-password = "p & q"
-[[accounts]]
-number = "{DEBTOR}"
-holder = "示例甲公司"
-opening = "5000.00"
-[conduct]
-fee_minor = 5
-[faults]
-seed = "7"
-hide_s = 4
-drop_after = 0.25
-""")
-    return file
-
-
-def test_config_is_read(tmp_path: Path) -> None:
-    config = SimConfig.read(config_text(tmp_path, "cheap = true"))
-    assert config.accounts == (Account(DEBTOR, "示例甲公司", Money(500_000)),)
-    assert config.fault_rates == {Fault.DROP_AFTER: 0.25}
-    assert (config.fault_seed, config.delays.hide_s, config.delays.delay_s) == ("7", 4.0, 150.0)
-    assert (config.conduct.fee_minor, config.cheap) == (5, True)
-    assert config.ledger_file == tmp_path / "ledger.jsonl"
-    assert config.tls == TlsFiles(pki().server_cert, pki().server_key, pki().ca_cert)
-
-
-def test_config_may_be_json(tmp_path: Path) -> None:
-    file = tmp_path / "sim.json"
-    file.write_text(json.dumps({"bank": "sample", "accounts": []}))
-    assert SimConfig.read(file) == SimConfig("sample", ())
-
-
-@pytest.mark.parametrize(
-    ("text", "key"),
-    [
-        ("", "bank"),
-        ("bank = 'x'", "accounts"),
-        ("bank = 'x'\naccounts = []\nbanks = 1", "banks"),
-        ("bank = 'x'\naccounts = [{number='1'}]", "accounts.0"),
-        ("bank = 'x'\naccounts = [{number='1', holder='h', opening='x'}]", "accounts.0"),
-        ("bank = 'x'\naccounts = [{number='1', holder='h', opening='1', x='1'}]", "accounts.0.x"),
-        ("bank = 'x'\naccounts = []\n[faults]\nhalff = 0.1", "faults.halff"),
-        ("bank = 'x'\naccounts = []\n[faults]\nhalf = 'a'", "faults.half"),
-        ("bank = 'x'\naccounts = []\n[faults]\nhalf = 2", "faults"),
-        ("bank = 'x'\naccounts = []\n[conduct]\nmood = 2", "conduct.mood"),
-        ("bank = 'x'\naccounts = []\n[conduct]\ndedup = 2", "conduct.dedup"),
-        ("bank = 'x'\naccounts = []\n[tls]\ncert = 'a'", "tls"),
-        ("bank = 'x'\naccounts = []\n[ports]\nbusiness = 70000", "ports.business"),
-        ("bank = [", "-"),
-    ],
-)
-def test_mistakes_name_file_and_key(tmp_path: Path, text: str, key: str) -> None:
-    file = tmp_path / "sim.toml"
-    file.write_text(text)
-    with pytest.raises(BadConfig, match=r"sim\.toml: ") as refused:
-        SimConfig.read(file)
-    assert refused.value.key == key
-
-
-def test_no_such_file(tmp_path: Path) -> None:
-    with pytest.raises(BadConfig, match="cannot be read"):
-        SimConfig.read(tmp_path / "none.toml")
 
 
 class _Asking(LineOnlyReceiver):
