@@ -1,7 +1,9 @@
-"""How a database becomes what `schema` says, step by step. Run before the store opens, by one process at a time."""
+"""How a database becomes what `schema` says. Run before the store opens; nodes that start together take turns."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +16,14 @@ if TYPE_CHECKING:
 
 KNOWN = ("0001",)
 """Every revision in `versions`, the newest last: a test holds the two together."""
+LOCK_WAIT_S = 120
+_PG_LOCK = 0x62616E6B
+_MY_LOCKS = (f"SELECT GET_LOCK('bankgw.schema', {LOCK_WAIT_S})", "SELECT RELEASE_LOCK('bankgw.schema')")
+_LOCKS = {
+    "postgresql": (f"SELECT pg_advisory_lock({_PG_LOCK})", f"SELECT pg_advisory_unlock({_PG_LOCK})"),
+    "mysql": _MY_LOCKS,
+    "mariadb": _MY_LOCKS,
+}
 
 
 def upgrade(url: str) -> None:
@@ -28,10 +38,40 @@ def upgrade(url: str) -> None:
 
 def upgrade_over(conn: Connection) -> None:
     """As `upgrade`, over a connection the caller keeps: the way for a SQLite database in memory."""
+    if _is_newest(conn):
+        return
+    with _alone(conn):
+        if not _is_newest(conn):
+            _run(conn)
+
+
+def _is_newest(conn: Connection) -> bool:
     found = revision_of(conn)
     conn.rollback()
-    if found == KNOWN[-1]:
+    return found == KNOWN[-1]
+
+
+@contextmanager
+def _alone(conn: Connection) -> Iterator[None]:
+    """Keep other nodes out while the schema changes; SQLite serves one node, whose state folder is locked already."""
+    words = _LOCKS.get(conn.dialect.name)
+    if words is None:
+        yield
         return
+    take, give = words
+    if conn.execute(text(take)).scalar() == 0:
+        raise TimeoutError(f"another node has been changing the journal's schema for {LOCK_WAIT_S} s; start again")
+    conn.commit()
+    try:
+        yield
+    finally:
+        # A failed step leaves its transaction; the lock belongs to the session, and goes whatever became of it.
+        conn.rollback()
+        conn.execute(text(give))
+        conn.commit()
+
+
+def _run(conn: Connection) -> None:
     # Only here: alembic costs a daemon 11 MB for all its life, and is needed once in many starts.
     from alembic.config import Config
     from alembic.runtime.environment import EnvironmentContext

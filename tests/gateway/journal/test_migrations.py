@@ -2,15 +2,18 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import create_engine, inspect, select
+from sqlalchemy import MetaData, create_engine, inspect, select
 
 from gateway.journal import migrations, schema
 from tests.gateway.journal.bench import Journal
+from tests.gateway.journal.conftest import KINDS
 
 
 def test_the_migrations_lead_to_the_schema_the_code_uses(url: str) -> None:
@@ -45,6 +48,20 @@ def test_upgrading_again_changes_nothing(journal: Journal) -> None:
     assert row.version == 1
 
 
+@pytest.mark.parametrize("kind", KINDS[1:])
+def test_nodes_that_start_together_on_an_empty_database_all_come_up(kind: str, servers: Callable[[str], str]) -> None:
+    url = servers(kind)
+    engine = create_engine(url)
+    found = MetaData()
+    with engine.begin() as conn:
+        found.reflect(conn)
+        found.drop_all(conn)
+    engine.dispose()
+    code = f"from gateway.journal import migrations; migrations.upgrade({url!r})"
+    nodes = [subprocess.Popen((sys.executable, "-c", code), stderr=subprocess.PIPE) for _ in range(4)]
+    assert [(node.communicate()[1][-300:], node.returncode) for node in nodes] == [(b"", 0)] * 4
+
+
 def test_sqlite_refuses_values_of_the_wrong_type(small: Journal) -> None:
     sql = small.read(lambda conn: conn.exec_driver_sql(
         "select name, sql from sqlite_master where type = 'table' and name != 'alembic_version'").all())  # fmt: skip
@@ -61,7 +78,6 @@ def test_sqlite_keeps_a_log_that_is_synced_at_each_commit(small: Journal) -> Non
 
 
 def test_readers_cannot_write(small: Journal) -> None:
-    import pytest
     from sqlalchemy.exc import OperationalError
 
     with pytest.raises(OperationalError, match="readonly"):
