@@ -22,10 +22,20 @@ from enum import StrEnum
 from typing import Any, Protocol, TypeVar
 
 from protocols.canon.limits import Limits
-from protocols.canon.order import AnyOrder, Kind
+from protocols.canon.order import AnyOrder, Bundle, Kind
 from protocols.canon.outcome import Outcome
-from protocols.canon.query import BalanceQuestion, FateQuestion, LinesQuestion, ReturnsQuestion, Sent
-from protocols.canon.statement import Balance, Page, ReturnsPage
+from protocols.canon.query import (
+    BalanceQuestion,
+    BundleFateQuestion,
+    DirectoryQuestion,
+    FateQuestion,
+    LinesQuestion,
+    ReceiptQuestion,
+    ReturnsQuestion,
+    Sent,
+    SentBundle,
+)
+from protocols.canon.statement import Balance, DirectoryPage, Page, Receipt, ReceiptLater, ReturnsPage
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +79,9 @@ QuestionStep = Ask | Continue | Sign
 MoneyStep = Ask | Continue | Sign | Submit
 Conversation = Generator[QuestionStep, bytes, R]
 MoneyConversation = Generator[MoneyStep, bytes, Outcome]
+Fates = Mapping[str, Outcome]
+"""What a bank said of each item of a bundle, by the item's reference. An item that is missing here is in doubt."""
+BundleConversation = Generator[MoneyStep, bytes, Fates]
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,8 +174,10 @@ class Profile:
     `name` is the short slug used in keys, labels and folders. `signs` names the keys its conversations ask for.
     `serials_per_word` is how many serial numbers one conversation may use. `page_lines` is the bank's page size,
     `history_days` how far back it answers about entries. `reconstructed` lists what is known from public material
-    only. `returns_watch` is how long after sending a settled payment may still come back; it is asked about once per
-    `returns_every`.
+    only. `kind_limits` are limits that differ for one kind of order (a batch line is often shorter than a payment).
+    `past_balance_days` is how far back the bank tells a day's closing balance, 0 when it does not. `poll_every` is how
+    often the bank tolerates being asked for an account's new entries. `returns_watch` is how long after sending a
+    settled payment may still come back; it is asked about once per `returns_every`.
     """
 
     name: str
@@ -178,6 +193,9 @@ class Profile:
     returns_watch: timedelta = timedelta(days=7)
     returns_every: timedelta = timedelta(days=1)
     reconstructed: tuple[str, ...] = ()
+    kind_limits: Mapping[Kind, Limits] = field(default_factory=dict)
+    past_balance_days: int = 0
+    poll_every: timedelta = timedelta(minutes=5)
 
 
 MoneyWord = Callable[[AnyOrder, Context], MoneyConversation]
@@ -191,6 +209,24 @@ class Questions:
     lines: Callable[[LinesQuestion, Context], Conversation[Page]] | None = None
     fate: Callable[[FateQuestion, Context], Conversation[Outcome]] | None = None
     returns: Callable[[ReturnsQuestion, Context], Conversation[ReturnsPage]] | None = None
+    receipt: Callable[[ReceiptQuestion, Context], Conversation[Receipt | ReceiptLater]] | None = None
+    directory: Callable[[DirectoryQuestion, Context], Conversation[DirectoryPage]] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Bundles:
+    """How a bank takes many orders of one kind in one message, at most `most` of them.
+
+    In `word`, `context.reference` is the bundle's own key, of the bank's reference form, as each item's is. `fate`
+    asks about all items at once. `read` maps the stored answer. A word about the whole message ("accepted") is
+    returned for each item it covers; an item the bank did not speak of is left out, and is in doubt. A bundle is never
+    sent again. A kind that has no row here but stands in `Bank.money` travels as one message an item.
+    """
+
+    most: int
+    word: Callable[[Bundle, Context], BundleConversation]
+    fate: Callable[[BundleFateQuestion, Context], Conversation[Fates]]
+    read: Callable[[SentBundle, bytes], Fates]
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +246,7 @@ class Bank:
     money: Mapping[Kind, MoneyWord]
     questions: Questions
     read: Callable[[Kind, Sent, bytes], Outcome]
+    bundles: Mapping[Kind, Bundles] = field(default_factory=dict)
 
 
 class Build(Protocol):

@@ -7,7 +7,7 @@ simulator's (`gateway.simbank`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
@@ -29,7 +29,11 @@ class Booked(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Instruction:
-    """What a twin understood of a payment request. `reference` is the client's key (流水号/凭证号)."""
+    """What a twin understood of a payment request. `reference` is the client's key (流水号/凭证号).
+
+    `bundle` is the reference of the message it came in with others. `collects`: money comes in (代扣), from
+    `creditor_account`, the other party, to `debtor_account`, the client's own.
+    """
 
     reference: str
     debtor_account: str
@@ -38,6 +42,8 @@ class Instruction:
     amount: Money
     purpose: str
     urgent: bool = False
+    bundle: str = ""
+    collects: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +89,10 @@ class Holding:
     previous_day: Money
 
 
+class DuplicateBundle(Exception):
+    """The bundle's reference is in the books already; nothing was booked again."""
+
+
 class Duplicate(Exception):
     """The reference is in the books already; `booking` is the first one. Nothing was booked again."""
 
@@ -100,14 +110,23 @@ class Books(Protocol):
     def take(self, instruction: Instruction) -> Booking:
         """Book it, at most once per reference. Raises Duplicate."""
 
+    def take_bundle(self, reference: str, instructions: Sequence[Instruction]) -> tuple[Booking, ...]:
+        """Book all of them in one step, or, when `reference` is known already, none: raises DuplicateBundle.
+
+        Each instruction has its own fate; one whose own reference is known already is refused ("duplicate").
+        """
+
+    def bundle(self, reference: str) -> tuple[Booking, ...]:
+        """The bookings of a bundle as an enquiry would see them now, in their order; empty if there is none."""
+
     def find(self, reference: str) -> Booking | None:
         """The booking as an enquiry would see it now; None also while the plan hides it ("not found" for a while)."""
 
     def returns(self, account: str, first: date, last: date) -> tuple[Booking, ...]:
         """Bookings of this debtor that came back between two bank dates."""
 
-    def holding(self, account: str) -> Holding | None:
-        """The account, or None if the bank does not know it."""
+    def holding(self, account: str, on: date | None = None) -> Holding | None:
+        """The account now, or as the bank date `on` ended; None if the bank does not know it."""
 
     def entries(self, account: str, first: date, last: date) -> tuple[Entry, ...]:
         """The account's entries between two bank dates, oldest first."""

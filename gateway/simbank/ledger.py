@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import heapq
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, time, timedelta, timezone, tzinfo
 from pathlib import Path
@@ -20,7 +20,7 @@ from gateway.simbank.chance import Chance
 from gateway.simbank.record import Execution, Record
 from protocols.canon.money import Money
 from protocols.canon.statement import Direction
-from protocols.twin import Booked, Booking, Duplicate, Entry, Holding, Instruction
+from protocols.twin import Booked, Booking, Duplicate, DuplicateBundle, Entry, Holding, Instruction
 
 CHINA = timezone(timedelta(hours=8))
 _SERIALS_RESERVED = 1_000
@@ -110,6 +110,7 @@ class Ledger:
         self._chance = Chance(conduct.seed)
         self._sheets = {one.number: _Sheet(one, one.opening.minor) for one in accounts}
         self._index: dict[str, Execution] = {}
+        self._bundles: dict[str, list[Execution]] = {}
         self._came_back: list[tuple[int, Execution]] = []
         self._due: list[tuple[int, int, int]] = []
         self._serial = 0
@@ -130,6 +131,16 @@ class Ledger:
         """
         return self.book(instruction, Meddling())
 
+    def take_bundle(self, reference: str, instructions: Sequence[Instruction]) -> tuple[Booking, ...]:
+        """Book all of them, or none if the bundle's reference is known: then raises DuplicateBundle."""
+        return self.book_bundle(reference, instructions, ())
+
+    def bundle(self, reference: str) -> tuple[Booking, ...]:
+        """A bundle's bookings as an enquiry sees them now, in their order; those still hidden are left out."""
+        now_ms = self._advance()
+        found = self._bundles.get(reference, [])
+        return tuple(self._booking(one, now_ms) for one in found if now_ms >= one.visible_ms)
+
     def find(self, reference: str) -> Booking | None:
         """The booking as an enquiry sees it now; None if there is none, or while it is hidden."""
         now_ms = self._advance()
@@ -145,18 +156,23 @@ class Ledger:
             if execution.instruction.debtor_account == account and first <= self.bank_date(at_ms) <= last
         )
 
-    def holding(self, account: str) -> Holding | None:
-        """The account's state now; money of payments taken but not decided is frozen."""
+    def holding(self, account: str, on: date | None = None) -> Holding | None:
+        """The account's state now, money of payments taken but not decided being frozen; or as the date `on` ended."""
         today = self.bank_date(self._advance())
         sheet = self._sheets.get(account)
         if sheet is None:
             return None
-        before_today = bisect_left(sheet.dates, today)
-        opening = sheet.account.opening
-        previous = sheet.entries[before_today - 1].balance_after if before_today else opening
-        frozen = Money(sheet.account.frozen_minor + sheet.held_minor, opening.currency)
-        book = Money(sheet.balance_minor, opening.currency)
-        return Holding(account, sheet.account.holder, opening.currency, book, frozen, previous)
+        currency, day = sheet.account.opening.currency, today if on is None else on
+        previous = self._closing(sheet, bisect_left(sheet.dates, day))
+        if day < today:
+            book, frozen_minor = self._closing(sheet, bisect_right(sheet.dates, day)), 0
+        else:
+            book, frozen_minor = Money(sheet.balance_minor, currency), sheet.account.frozen_minor + sheet.held_minor
+        return Holding(account, sheet.account.holder, currency, book, Money(frozen_minor, currency), previous)
+
+    def _closing(self, sheet: _Sheet, count: int) -> Money:
+        """What the account held after its first `count` entries."""
+        return sheet.entries[count - 1].balance_after if count else sheet.account.opening
 
     def entries(self, account: str, first: date, last: date) -> tuple[Entry, ...]:
         """The account's entries between two bank dates, oldest first; none if the bank does not keep the
@@ -189,6 +205,33 @@ class Ledger:
         self._write({"execution": execution.to_plain()})
         self._enter(execution)
         return self._booking(execution, self._advance())
+
+    def book_bundle(
+        self, reference: str, instructions: Sequence[Instruction], wishes: Sequence[Meddling]
+    ) -> tuple[Booking, ...]:
+        """As `take_bundle`, with a fault's wish for each instruction (the same for the rest if there are fewer)."""
+        now_ms = self._advance()
+        if reference in self._bundles and self.conduct.dedup:
+            self.duplicates += 1
+            raise DuplicateBundle(reference)
+        executions: list[Execution] = []
+        seen: set[str] = set()
+        for number, instruction in enumerate(instructions):
+            wish = wishes[min(number, len(wishes) - 1)] if wishes else Meddling()
+            if self.conduct.dedup and (instruction.reference in self._index or instruction.reference in seen):
+                wish = Meddling(refuse="duplicate")
+            seen.add(instruction.reference)
+            planned = self._plan(replace(instruction, bundle=reference), now_ms, len(executions))
+            executions.append(self._meddled(planned, wish))
+        self._write({"bundle": reference, "executions": [one.to_plain() for one in executions]})
+        self._enter_bundle(reference, executions)
+        now_ms = self._advance()
+        return tuple(self._booking(one, now_ms) for one in executions)
+
+    def _enter_bundle(self, reference: str, executions: list[Execution]) -> None:
+        self._bundles.setdefault(reference, []).extend(executions)
+        for execution in executions:
+            self._enter(execution)
 
     def truth(self) -> dict[str, list[Execution]]:
         """Every execution by reference. More than one that was not refused is money moved twice."""
@@ -226,7 +269,7 @@ class Ledger:
 
     # ---- deciding ------------------------------------------------------------------------------------------
 
-    def _plan(self, instruction: Instruction, now_ms: int) -> Execution:
+    def _plan(self, instruction: Instruction, now_ms: int, ahead: int = 0) -> Execution:
         """Decide by rule and by chance what becomes of it."""
         conduct, hits, reference = self.conduct, self._chance.hits, instruction.reference
         words = _words(instruction)
@@ -240,7 +283,7 @@ class Ledger:
             returned_ms = decided_ms + _ms(conduct.return_s)
         serial = f"{self.bank_date(now_ms):%Y%m%d}{self.serial():012d}"
         return Execution(
-            number=len(self.executions) + 1, instruction=instruction, bank_serial=serial, at_ms=now_ms,
+            number=len(self.executions) + 1 + ahead, instruction=instruction, bank_serial=serial, at_ms=now_ms,
             decided_ms=decided_ms, refused=refused, returned_ms=returned_ms,
             visible_ms=now_ms + (_ms(conduct.hide_s) if "#hide" in words else 0),
             fee_minor=0 if refused else conduct.fee_minor,
@@ -258,6 +301,8 @@ class Ledger:
         wanted = self._chance.hits(self.conduct.refuse_share, "refuse", instruction.reference)
         if wanted or "#refuse" in _words(instruction):
             return "refused_by_bank"
+        if instruction.collects:
+            return ""
         spendable = sheet.balance_minor - sheet.held_minor - sheet.account.frozen_minor
         return "insufficient_funds" if spendable < instruction.amount.minor + self.conduct.fee_minor else ""
 
@@ -276,11 +321,12 @@ class Ledger:
     def _enter(self, execution: Execution) -> None:
         """Put an execution on the books and its consequences on the calendar."""
         self.executions.append(execution)
-        self._index[execution.instruction.reference] = execution
+        if execution.refused != "duplicate":
+            self._index[execution.instruction.reference] = execution
         if execution.refused and execution.decided_ms <= execution.at_ms:
             return
         sheet = self._sheets[execution.instruction.debtor_account]
-        sheet.held_minor += execution.instruction.amount.minor + execution.fee_minor
+        sheet.held_minor += _held_minor(execution)
         heapq.heappush(self._due, (execution.decided_ms, execution.number, _DECIDE))
         if execution.returned_ms is not None:
             heapq.heappush(self._due, (execution.returned_ms, execution.number, _GIVE_BACK))
@@ -301,7 +347,7 @@ class Ledger:
     def _decide(self, execution: Execution, at_ms: int) -> None:
         instruction = execution.instruction
         sheet = self._sheets[instruction.debtor_account]
-        sheet.held_minor -= instruction.amount.minor + execution.fee_minor
+        sheet.held_minor -= _held_minor(execution)
         assert sheet.held_minor >= 0, "more was released than was held"
         if execution.refused:
             return
@@ -317,7 +363,9 @@ class Ledger:
 
     def _move(self, instruction: Instruction, at_ms: int, text: str, *, back: bool = False) -> None:
         """Debtor's line, and the creditor's if the bank keeps that account too."""
-        out, into = (Direction.CREDIT, Direction.DEBIT) if back else (Direction.DEBIT, Direction.CREDIT)
+        out, into = Direction.DEBIT, Direction.CREDIT
+        if back is not instruction.collects:
+            out, into = into, out
         sheet = self._sheets[instruction.debtor_account]
         payee = (instruction.creditor_account, instruction.creditor_name)
         self._line(sheet, out, instruction, at_ms, payee, text)
@@ -374,8 +422,15 @@ class Ledger:
     def _restore(self, line: Mapping[str, Any]) -> None:
         if "serials_up_to" in line:
             self._serial = self._reserved = int(line["serials_up_to"])
+        elif "bundle" in line:
+            self._enter_bundle(line["bundle"], [Execution.from_plain(one) for one in line["executions"]])
         else:
             self._enter(Execution.from_plain(line["execution"]))
+
+
+def _held_minor(execution: Execution) -> int:
+    """What an undecided execution holds of the client's money: a collection brings money, and holds none."""
+    return execution.fee_minor + (0 if execution.instruction.collects else execution.instruction.amount.minor)
 
 
 def _words(instruction: Instruction) -> str:

@@ -52,6 +52,8 @@ class Execution:
             "currency": asked.amount.currency,
             "purpose": asked.purpose,
             "urgent": asked.urgent,
+            "bundle": asked.bundle,
+            "collects": asked.collects,
             "bank_serial": self.bank_serial,
             "at_ms": self.at_ms,
             "decided_ms": self.decided_ms,
@@ -67,6 +69,7 @@ class Execution:
         asked = Instruction(
             line["reference"], line["debtor"], line["creditor"], line["creditor_name"],
             Money(line["minor"], line["currency"]), line["purpose"], line["urgent"],
+            line.get("bundle", ""), line.get("collects", False),
         )  # fmt: skip
         return cls(
             line["number"], asked, line["bank_serial"], line["at_ms"], line["decided_ms"], line["refused"],
@@ -116,4 +119,9 @@ def read_lines(file: Path, *, mend: bool = False) -> list[dict[str, Any]]:
 
 def read_executions(file: Path) -> list[Execution]:
     """Every execution in a record, in order: the bank's truth, to compare with what the ERP was told."""
-    return [Execution.from_plain(line["execution"]) for line in read_lines(file) if "execution" in line]
+    return [Execution.from_plain(one) for line in read_lines(file) for one in plain_executions(line)]
+
+
+def plain_executions(line: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The executions that one line of a record carries, as `to_plain` made them."""
+    return [line["execution"]] if "execution" in line else line.get("executions", [])

@@ -9,7 +9,7 @@ before it takes an instruction; a fault that must strike before the booking ends
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from typing import Any, Protocol, cast, runtime_checkable
 
@@ -32,7 +32,7 @@ from gateway.simbank.chance import Chance
 from gateway.simbank.faults import Fault, Plan, Script, Strike, Tally, Touch
 from gateway.simbank.ledger import Ledger, Meddling
 from protocols.kit.errors import ProtocolError
-from protocols.twin import Answer, Booking, Duplicate, Entry, Holding, Instruction, Twin
+from protocols.twin import Answer, Booking, Duplicate, DuplicateBundle, Entry, Holding, Instruction, Twin
 
 _NOISE_BYTES = 300
 _WAITING_MAX = 64
@@ -87,6 +87,22 @@ class _Exchange:
                 self.strike = None
             raise
 
+    def take_bundle(self, reference: str, instructions: Sequence[Instruction]) -> tuple[Booking, ...]:
+        self._touched(Touch.MONEY, reference)
+        wish = _wish(self.strike)
+        # A refusal or a return meets the first line only: partial success is the interesting case.
+        wishes = (wish, Meddling()) if wish.refuse or wish.return_s is not None else (wish,)
+        try:
+            return self._ledger.book_bundle(reference, instructions, wishes)
+        except DuplicateBundle:
+            if self.strike is not None and self.strike.fault in _ONLY_BY_BOOKING:
+                self.strike = None
+            raise
+
+    def bundle(self, reference: str) -> tuple[Booking, ...]:
+        self._touched(Touch.ENQUIRY, reference)
+        return self._ledger.bundle(reference)
+
     def find(self, reference: str) -> Booking | None:
         self._touched(Touch.ENQUIRY, reference)
         return self._ledger.find(reference)
@@ -95,9 +111,9 @@ class _Exchange:
         self._asked()
         return self._ledger.returns(account, first, last)
 
-    def holding(self, account: str) -> Holding | None:
+    def holding(self, account: str, on: date | None = None) -> Holding | None:
         self._asked()
-        return self._ledger.holding(account)
+        return self._ledger.holding(account, on)
 
     def entries(self, account: str, first: date, last: date) -> tuple[Entry, ...]:
         self._asked()

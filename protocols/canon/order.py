@@ -72,7 +72,7 @@ class PayrollItemDetail:
 
 @dataclass(frozen=True, slots=True)
 class CollectionDetail:
-    """A collection (代扣): money comes from `creditor`'s counterparty under a signed agreement."""
+    """A collection (代扣): `debtor` is the other party who agreed to pay, `creditor` is our own account."""
 
     agreement: str
     batch_id: str | None = None
@@ -116,6 +116,16 @@ class Order(Generic[D]):
         """The order's kind, which follows from its detail."""
         return KIND_OF_DETAIL[type(self.detail)]
 
+    @property
+    def ours(self) -> Party:
+        """The side that is our own account: who pays, except in a collection."""
+        return self.creditor if self.kind is Kind.COLLECTION else self.debtor
+
+    @property
+    def theirs(self) -> Party:
+        """The other side."""
+        return self.debtor if self.kind is Kind.COLLECTION else self.creditor
+
 
 AnyOrder = (
     Order[PaymentDetail]
@@ -125,3 +135,27 @@ AnyOrder = (
     | Order[CollectionDetail]
 )
 Payment = Order[PaymentDetail]
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """An order inside a bundle, with its own bank reference."""
+
+    order: AnyOrder
+    reference: str
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """Orders of one kind and one own account that travel to the bank in one message (批量). Never empty.
+
+    Each item keeps its own life; identical items are told apart by their references only.
+    """
+
+    kind: Kind
+    items: tuple[Item, ...]
+
+    @property
+    def sum_minor(self) -> int:
+        """The items' amounts together, in minor units of their one currency."""
+        return sum(item.order.amount.minor for item in self.items)

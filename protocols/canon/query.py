@@ -63,4 +63,52 @@ class ReturnsQuestion:
     cursor: str | None = None
 
 
-Question = BalanceQuestion | LinesQuestion | FateQuestion | ReturnsQuestion
+@dataclass(frozen=True, slots=True)
+class SentBundle:
+    """What we wrote down before a bundle's first byte left. `reference` is the whole message's key at the bank."""
+
+    reference: str
+    bank_date: date
+    attempt: int
+    serials: tuple[str, ...]
+    items: tuple[Sent, ...]
+    bank_serial: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BundleFateQuestion:
+    """What became of each item of a bundle?"""
+
+    sent: SentBundle
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiptQuestion:
+    """The electronic receipt (电子回单) of one entry.
+
+    The entry is named by `bank_line_id` (see Line) and `bank_date`, and by our payment's `reference` and the bank's
+    own `bank_serial` where known. `ticket` is what the bank gave when it said "not yet" before.
+    """
+
+    account: AccountNumber
+    bank_date: date
+    bank_line_id: str = ""
+    reference: str | None = None
+    bank_serial: str | None = None
+    amount: Money | None = None
+    ticket: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DirectoryQuestion:
+    """Which branches (联行号) does the bank know by this name, or under this 12-digit number? One page."""
+
+    name: str = ""
+    cnaps: str | None = None
+    cursor: str | None = None
+
+
+Question = (
+    BalanceQuestion | LinesQuestion | FateQuestion | ReturnsQuestion | BundleFateQuestion | ReceiptQuestion
+    | DirectoryQuestion
+)  # fmt: skip

@@ -85,3 +85,38 @@ class ReturnsPage:
 
     returns: tuple[Return, ...]
     cursor: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """An electronic receipt as the bank made it; `name` is the bank's file name."""
+
+    data: bytes
+    media_type: str
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiptLater:
+    """The bank makes the receipt and wants to be asked again: with `ticket`, in `after_s` seconds at the earliest."""
+
+    ticket: str
+    after_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """A branch in the bank directory: its 12-digit payment-system number (联行号) and its name."""
+
+    cnaps: str
+    name: str
+    bank_name: str = ""
+    city: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DirectoryPage:
+    """One page of branches; `cursor` as in Page."""
+
+    branches: tuple[Branch, ...]
+    cursor: str | None = None

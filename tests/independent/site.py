@@ -17,6 +17,7 @@ import pytest
 
 from gateway.desk import rig
 from gateway.desk.processes import Child, gateway_command, simulator_command, stop_all
+from gateway.simbank.record import plain_executions
 from tests.gateway.erp.rabbit import Rabbit, ctl, rabbit_for_tests
 from tests.world.services import ROOT, Login, broker_file, read_broker
 
@@ -54,8 +55,7 @@ class Running:
     def booked(self, bank: str) -> list[dict[str, Any]]:
         """Every instruction the bank has executed: its own record is the truth."""
         lines = self.site.ledger(bank).read_text("utf-8").splitlines() if self.site.ledger(bank).exists() else []
-        found = [json.loads(line) for line in lines]
-        return [line["execution"] for line in found if "execution" in line]
+        return [one for line in lines for one in plain_executions(json.loads(line))]
 
 
 def not_to_be_had(reason: str) -> NoReturn:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta, timezone
 from typing import Any, TypeVar
@@ -14,7 +14,7 @@ from protocols.canon.order import Channel, Order, PaymentDetail, Urgency
 from protocols.canon.party import AccountNumber, Name, Party
 from protocols.canon.query import FateQuestion, Sent
 from protocols.canon.statement import Direction
-from protocols.twin import Booked, Booking, Duplicate, Entry, Holding, Instruction, Twin
+from protocols.twin import Booked, Booking, Duplicate, DuplicateBundle, Entry, Holding, Instruction, Twin
 
 R = TypeVar("R")
 ZONE = timezone(timedelta(hours=8))
@@ -33,6 +33,7 @@ class PaperBooks:
     plan: Booked = Booked.TAKEN
     fee: Money | None = None
     bookings: dict[str, Booking] = field(default_factory=dict)
+    bundles: dict[str, tuple[str, ...]] = field(default_factory=dict)
     hidden: set[str] = field(default_factory=set)
     lines: list[Entry] = field(default_factory=list)
     holdings: dict[str, Holding] = field(default_factory=dict)
@@ -66,7 +67,17 @@ class PaperBooks:
             and first <= (one.returned_on or one.bank_date) <= last
         )
 
-    def holding(self, account: str) -> Holding | None:
+    def take_bundle(self, reference: str, instructions: Sequence[Instruction]) -> tuple[Booking, ...]:
+        if reference in self.bundles:
+            raise DuplicateBundle(reference)
+        self.bundles[reference] = tuple(self.take(one).instruction.reference for one in instructions)
+        return tuple(self.bookings[one] for one in self.bundles[reference])
+
+    def bundle(self, reference: str) -> tuple[Booking, ...]:
+        found = (self.find(one) for one in self.bundles.get(reference, ()))
+        return tuple(one for one in found if one is not None)
+
+    def holding(self, account: str, on: date | None = None) -> Holding | None:
         return self.holdings.get(account)
 
     def entries(self, account: str, first: date, last: date) -> tuple[Entry, ...]:
