@@ -1,0 +1,100 @@
+"""Account reports in the gateway's own words: lines, balances, returned payments, and what they say of a payment."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from protocols.canon.money import Money
+from protocols.canon.outcome import Fate, Outcome
+from protocols.canon.party import AccountNumber
+from protocols.canon.statement import Balance, Direction, Line, Return
+from protocols.kit.iso20022.account import AVAILABLE, INTERIM, AccountEntry, AccountReport, Detail
+
+
+def lines(report: AccountReport) -> tuple[Line, ...]:
+    """The booked entries, one line for each payment told of within them.
+
+    An entry whose details do not account for all of its money is one line. `bank_line_id` is the bank's reference of
+    the payment, else of the entry, else the report's id with the entry's number; alike ids are counted.
+    """
+    found: list[Line] = []
+    seen: Counter[str] = Counter()
+    for number, entry in enumerate(report.booked, start=1):
+        whole = f"{report.id}-{number}"
+        for detail in _shares(entry):
+            one = detail or Detail(None)
+            line_id = one.bank_reference or entry.bank_reference or entry.reference or whole
+            found.append(_line(report, entry, one, line_id, seen[line_id]))
+            seen[line_id] += 1
+    return tuple(found)
+
+
+def _shares(entry: AccountEntry) -> tuple[Detail | None, ...]:
+    if not entry.details:
+        return (None,)
+    if len(entry.details) == 1:
+        return entry.details
+    amounts = [one.amount for one in entry.details if one.amount is not None]
+    complete = len(amounts) == len(entry.details) and all(one.currency == entry.amount.currency for one in amounts)
+    return entry.details if complete and sum(one.minor for one in amounts) == entry.amount.minor else (None,)
+
+
+def _line(report: AccountReport, entry: AccountEntry, detail: Detail, line_id: str, occurrence: int) -> Line:
+    other = detail.debtor if entry.direction is Direction.CREDIT else detail.creditor
+    same = detail.amount is not None and detail.amount.currency == entry.amount.currency
+    money = detail.amount if same and detail.amount is not None and len(entry.details) > 1 else entry.amount
+    on = entry.booked_on or entry.value_on or report.last or report.first
+    assert on is not None or report.created is not None, "a booked entry without any date"
+    return Line(
+        AccountNumber(report.account), line_id, entry.direction, money,
+        on or report.created.date(),  # type: ignore[union-attr]
+        entry.booked_at, entry.value_on,
+        None if other is None else other.party.account, None if other is None else other.party.name,
+        None if other is None else (other.party.bank_name or other.bic or None), detail.text or entry.text, None,
+        detail.end_to_end_id or None, occurrence,
+    )  # fmt: skip
+
+
+def balance(report: AccountReport) -> Balance:
+    """What the report says the account holds; what it does not say is None."""
+    book, available = report.balance(*INTERIM), report.balance(*AVAILABLE)
+    previous = report.balance("OPBD", "PRCD")
+    return Balance(
+        AccountNumber(report.account), None if book is None else book.amount,
+        None if available is None else available.amount, None, None if previous is None else previous.amount,
+        report.created,
+    )  # fmt: skip
+
+
+def returns(report: AccountReport) -> tuple[Return, ...]:
+    """Payments of ours that came back: returned by the payee's bank, or a booking taken back by our own."""
+    found: list[Return] = []
+    for entry in report.booked:
+        if entry.direction is not Direction.CREDIT:
+            continue
+        for one in entry.details:
+            if one.end_to_end_id and (one.returned or entry.reversal):
+                text = "; ".join(f"{why.code} {why.text}".strip() for why in one.reasons)
+                money = one.amount or (entry.amount if len(entry.details) == 1 else None)
+                found.append(Return(one.end_to_end_id, money, entry.booked_on, text, entry.reversal))
+    return tuple(found)
+
+
+def said_of(report: AccountReport, end_to_end_id: str, amount: Money) -> Outcome | None:
+    """What the account says of a payment of ours: booked out (settled), or come back. None if it does not appear.
+
+    Only a booking with our own id and exactly our amount counts; another amount under our id is doubt.
+    """
+    back = [one for one in returns(report) if one.reference == end_to_end_id]
+    if back:
+        fate = Fate.REVERSED if back[0].reversed else Fate.RETURNED
+        return Outcome(fate, f"{report.kind}", back[0].text)
+    for entry in report.booked:
+        for one in entry.details:
+            if one.end_to_end_id == end_to_end_id and entry.direction is Direction.DEBIT and not entry.reversal:
+                money = one.amount or (entry.amount if len(entry.details) == 1 else None)
+                if money != amount:
+                    return Outcome(Fate.UNKNOWN, report.kind, f"booked with another amount: {money}")
+                return Outcome(Fate.SETTLED, report.kind, "", one.bank_reference or entry.bank_reference or None,
+                               entry.booked_at)  # fmt: skip
+    return None

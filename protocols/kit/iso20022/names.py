@@ -1,0 +1,86 @@
+"""Which messages and versions are spoken here, and where their element names differ."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from lxml import etree
+
+from protocols.kit.errors import ProtocolError
+
+_URN: Final = "urn:iso:std:iso:20022:tech:xsd:"
+_NAME: Final = re.compile(r"[a-z]{4}\.[0-9]{3}\.[0-9]{3}\.[0-9]{2}\Z", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """A message in one version: `name` as in `pain.001.001.09`, the root's only child, and the dialect's names.
+
+    `modern` are the versions of 2019: BICFI for BIC, a choice of dates, parties of entries one level deeper.
+    """
+
+    name: str
+    child: str
+    modern: bool
+
+    @property
+    def namespace(self) -> str:
+        """The document's namespace."""
+        return _URN + self.name
+
+    @property
+    def kind(self) -> str:
+        """The message without its version, as in `pain.001`."""
+        return self.name[:8]
+
+    @property
+    def bic(self) -> str:
+        """The name of the element that holds a bank's BIC."""
+        return "BICFI" if self.modern else "BIC"
+
+
+VERSIONS: Final = {
+    one.name: one
+    for one in (
+        Version("pain.001.001.03", "CstmrCdtTrfInitn", False),
+        Version("pain.001.001.09", "CstmrCdtTrfInitn", True),
+        Version("pain.002.001.03", "CstmrPmtStsRpt", False),
+        Version("pain.002.001.12", "CstmrPmtStsRpt", True),
+        Version("pain.008.001.02", "CstmrDrctDbtInitn", False),
+        Version("pain.008.001.08", "CstmrDrctDbtInitn", True),
+        Version("camt.052.001.02", "BkToCstmrAcctRpt", False),
+        Version("camt.052.001.08", "BkToCstmrAcctRpt", True),
+        Version("camt.053.001.02", "BkToCstmrStmt", False),
+        Version("camt.053.001.08", "BkToCstmrStmt", True),
+        Version("camt.054.001.02", "BkToCstmrDbtCdtNtfctn", False),
+        Version("camt.054.001.08", "BkToCstmrDbtCdtNtfctn", True),
+    )
+}
+_CHILDREN: Final = {one.kind: one.child for one in VERSIONS.values()}
+
+
+def version_of(root: etree._Element) -> Version:
+    """Which message `root` is, also in a version without a row above. Raises ProtocolError "structure"."""
+    name = etree.QName(root)
+    message = (name.namespace or "").removeprefix(_URN)
+    if name.localname != "Document" or not _NAME.match(message):
+        raise ProtocolError("structure", f"the root is {name.localname!r} of {name.namespace!r}, no ISO 20022 document")
+    known = VERSIONS.get(message)
+    if known is not None:
+        return known
+    child = _CHILDREN.get(message[:8])
+    if child is None:
+        raise ProtocolError("structure", f"{message} is no message that is understood here")
+    # The names changed with the versions of 2019, whose numbers differ by message.
+    modern = int(message[-2:]) >= {"pain.001": 9, "pain.002": 10, "pain.008": 8}.get(message[:8], 8)
+    return Version(message, child, modern)
+
+
+def expect(root: etree._Element, *kinds: str) -> Version:
+    """As `version_of`, for one of `kinds`. Raises ProtocolError "structure"."""
+    found = version_of(root)
+    if found.kind not in kinds:
+        raise ProtocolError("structure", f"{found.name} where {' or '.join(kinds)} is due")
+    return found

@@ -1,0 +1,284 @@
+"""Pieces that several messages share: who, where, how much, when, and how each is written and read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Final
+
+from lxml import etree
+
+from protocols.canon.money import BadMoney, Money, exponent
+from protocols.canon.party import AccountNumber, Name, Party, PartyKind
+from protocols.kit.charset import UTF8
+from protocols.kit.errors import ProtocolError
+from protocols.kit.iso20022.names import Version
+from protocols.kit.iso20022.schema import must_fit
+from protocols.kit.xmldoc import Markup, build, el
+
+_IBAN: Final = re.compile(r"[A-Z]{2}[0-9]{2}[A-Z0-9]{11,30}\Z", re.ASCII)
+_DECIMAL: Final = re.compile(r"\+?([0-9]*)(?:\.([0-9]*))?\Z", re.ASCII)
+_SUM_DIGITS: Final = 5
+CNAPS: Final = "CNAPS"
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A structured address; `lines` is what an older sender could not structure. `country` is ISO 3166, two letters."""
+
+    country: str = ""
+    town: str = ""
+    postcode: str = ""
+    street: str = ""
+    building: str = ""
+    lines: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One side of a payment. `party` is who and with which account, `identity` an organisation's own number."""
+
+    party: Party
+    bic: str = ""
+    address: Address | None = None
+    identity: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why: a code of ISO 20022's external lists or the bank's own word, and what the bank wrote about it."""
+
+    code: str
+    text: str = ""
+
+
+def is_iban(number: str) -> bool:
+    """Whether it has the form and the check digits of an IBAN (ISO 13616)."""
+    if not _IBAN.match(number):
+        return False
+    turned = number[4:] + number[:4]
+    return int("".join(str(int(char, 36)) for char in turned)) % 97 == 1
+
+
+# ---- writing -----------------------------------------------------------------------------------------------------
+
+
+def leaf(tag: str, content: str) -> Markup | None:
+    """An element with text, or none where there is nothing to say."""
+    return el(tag, content) if content else None
+
+
+def group(tag: str, *children: Markup | None | Iterable[Markup]) -> Markup | None:
+    """An element around `children`, or none if there are none."""
+    inner: list[Markup] = []
+    for child in children:
+        if isinstance(child, Markup):
+            inner.append(child)
+        elif child is not None:
+            inner.extend(child)
+    return el(tag, inner) if inner else None
+
+
+def amount(tag: str, money: Money) -> Markup:
+    """An amount with its currency."""
+    return el(tag, str(money), Ccy=money.currency)
+
+
+def control_sum(amounts: Iterable[Money]) -> str:
+    """The plain sum of amounts, whatever their currencies, as CtrlSum wants it."""
+    total = sum(one.minor * 10 ** (_SUM_DIGITS - exponent(one.currency)) for one in amounts)
+    whole, rest = divmod(total, 10**_SUM_DIGITS)
+    fraction = f"{rest:0{_SUM_DIGITS}d}".rstrip("0")
+    return f"{whole}.{fraction.ljust(2, '0')}"
+
+
+def moment(at: datetime) -> str:
+    """A time with its zone, to the second."""
+    assert at.tzinfo is not None, "a time without a zone"
+    return at.isoformat(timespec="seconds")
+
+
+def written_party(tag: str, side: Side) -> Markup:
+    """Name, address and identity."""
+    where = side.address
+    address = None if where is None else group(
+        "PstlAdr", leaf("StrtNm", where.street), leaf("BldgNb", where.building), leaf("PstCd", where.postcode),
+        leaf("TwnNm", where.town), leaf("Ctry", where.country), [el("AdrLine", line) for line in where.lines],
+    )  # fmt: skip
+    kind = "PrvtId" if side.party.kind is PartyKind.PERSON else "OrgId"
+    identity = el("Id", el(kind, el("Othr", el("Id", side.identity)))) if side.identity else None
+    return el(tag, leaf("Nm", side.party.name.clear), address, identity)
+
+
+def written_account(tag: str, number: str, currency: str = "") -> Markup:
+    """An account by IBAN, or by its own number where it is none."""
+    inner = el("IBAN", number) if is_iban(number) else el("Othr", el("Id", number))
+    return el(tag, el("Id", inner), leaf("Ccy", currency))
+
+
+def written_agent(tag: str, version: Version, side: Side) -> Markup | None:
+    """A bank by BIC, national number (CNAPS) and name; none where nothing is known."""
+    number = side.party.cnaps
+    member = None if number is None else el("ClrSysMmbId", el("ClrSysId", el("Cd", CNAPS)), el("MmbId", number))
+    name = leaf("Nm", side.party.bank_name or "")
+    inner = group("FinInstnId", leaf(version.bic, side.bic), member, name)
+    return None if inner is None else el(tag, inner)
+
+
+def document(version: Version, *children: Markup | None) -> bytes:
+    """The whole message in UTF-8. Raises ProtocolError "value" if it does not fit its schema."""
+    root = el("Document", el(version.child, *children), xmlns=version.namespace)
+    return must_fit(build(root, UTF8), version.name)
+
+
+# ---- reading -----------------------------------------------------------------------------------------------------
+
+
+class Reader:
+    """An element seen through its document's namespace: paths are local names, what is missing is None or empty."""
+
+    __slots__ = ("_prefix", "element")
+
+    def __init__(self, element: etree._Element, namespace: str) -> None:
+        self.element = element
+        self._prefix = f"{{{namespace}}}"
+
+    def find(self, path: str) -> Reader | None:
+        """The only element at `path`; of several at the last step the first. None if there is none."""
+        found: etree._Element | None = self.element
+        for step in path.split("/"):
+            if found is None:
+                return None
+            found = next(found.iterchildren(self._prefix + step), None)
+        return None if found is None else Reader(found, self._prefix[1:-1])
+
+    def all(self, path: str) -> list[Reader]:
+        """All elements at the last step of `path`."""
+        above, _, last = path.rpartition("/")
+        parent = self if not above else self.find(above)
+        return [] if parent is None else [Reader(child, self._prefix[1:-1]) for child in
+                                          parent.element.iterchildren(self._prefix + last)]  # fmt: skip
+
+    def text(self, *paths: str) -> str:
+        """The text at the first of `paths` that has some; "" if none."""
+        for path in paths:
+            found = self.find(path) if path else self
+            if found is not None and not len(found.element):
+                content = (found.element.text or "").strip()
+                if content:
+                    return content
+        return ""
+
+    def name(self) -> str:
+        """The element's local name."""
+        return etree.QName(self.element).localname
+
+    def choice(self, path: str) -> str:
+        """What stands in a choice of code and proprietary word (Cd or Prtry), or in the element itself."""
+        return self.text(f"{path}/Cd", f"{path}/Prtry", path)
+
+    def money(self, path: str) -> Money | None:
+        """The amount at `path`, or None. Raises ProtocolError "value" for what is no amount."""
+        found = self.find(path)
+        if found is None:
+            return None
+        currency = found.element.get("Ccy", "")
+        return read_money(found.text(""), currency)
+
+    def day(self, path: str) -> date | None:
+        """A date (Dt, DtTm or plain) at `path`, or None. Raises ProtocolError "value"."""
+        said = self.text(f"{path}/Dt", f"{path}/DtTm", path)[:10]
+        try:
+            return date.fromisoformat(said) if said else None
+        except ValueError:
+            raise ProtocolError("value", f"{path} is {said!r}, no date") from None
+
+    def moment(self, path: str) -> datetime | None:
+        """A time with a zone at `path`, or None: a time without a zone cannot be compared and is left out."""
+        said = self.text(f"{path}/DtTm", path)
+        try:
+            at = datetime.fromisoformat(said) if "T" in said else None
+        except ValueError:
+            raise ProtocolError("value", f"{path} is {said!r}, no time") from None
+        return at if at is not None and at.tzinfo is not None else None
+
+
+    def created(self, path: str) -> datetime:
+        """When a message was made. A time without a zone is taken for UTC: it only tells messages apart.
+
+        Raises ProtocolError "missing" or "value".
+        """
+        at = self.moment(path)
+        if at is None:
+            said = self.must(path)
+            try:
+                at = datetime.fromisoformat(said).replace(tzinfo=UTC)
+            except ValueError:
+                raise ProtocolError("value", f"{path} is {said!r}, no time") from None
+        return at
+
+    def must(self, path: str) -> str:
+        """The text at `path`. Raises ProtocolError "missing"."""
+        found = self.text(path)
+        if not found:
+            raise ProtocolError("missing", f"no {path} in {self.name()}")
+        return found
+
+    def need(self, path: str) -> Reader:
+        """The element at `path`. Raises ProtocolError "missing"."""
+        found = self.find(path)
+        if found is None:
+            raise ProtocolError("missing", f"no {path} in {self.name()}")
+        return found
+
+
+def read_money(said: str, currency: str) -> Money:
+    """An amount as XML Schema's decimal writes it. Raises ProtocolError "value"."""
+    found = _DECIMAL.match(said)
+    if found is None or not (found.group(1) or found.group(2)):
+        raise ProtocolError("value", f"{said!r} is no amount")
+    whole, fraction = found.group(1).lstrip("0") or "0", (found.group(2) or "").rstrip("0")
+    try:
+        return Money.parse(f"{whole}.{fraction}" if fraction else whole, currency)
+    except BadMoney as error:
+        raise ProtocolError("value", f"{said} {currency} is no amount: {error}") from None
+
+
+def read_account(reader: Reader | None) -> str:
+    """An account's number: IBAN or the bank's own; "" if it is not told."""
+    return "" if reader is None else reader.text("Id/IBAN", "Id/Othr/Id")
+
+
+def read_side(party: Reader | None, account: Reader | None, agent: Reader | None) -> Side | None:
+    """A side from its three elements; None if none of them tells anything."""
+    who = None if party is None else (party.find("Pty") or party)
+    number = read_account(account)
+    bank = None if agent is None else agent.find("FinInstnId")
+    name = "" if who is None else who.text("Nm")
+    if not (number or name or bank is not None):
+        return None
+    cnaps = "" if bank is None else bank.text("ClrSysMmbId/MmbId")
+    person = who is not None and who.find("Id/PrvtId") is not None
+    return Side(
+        Party(AccountNumber(number), Name(name), ("" if bank is None else bank.text("Nm")) or None, cnaps or None,
+              PartyKind.PERSON if person else PartyKind.CORPORATE),
+        "" if bank is None else bank.text("BICFI", "BIC"),
+        None if who is None else _read_address(who.find("PstlAdr")),
+        "" if who is None else who.text("Id/OrgId/Othr/Id", "Id/PrvtId/Othr/Id"),
+    )  # fmt: skip
+
+
+def _read_address(where: Reader | None) -> Address | None:
+    if where is None:
+        return None
+    return Address(where.text("Ctry"), where.text("TwnNm"), where.text("PstCd"), where.text("StrtNm"),
+                   where.text("BldgNb"), tuple(line.text("") for line in where.all("AdrLine")))  # fmt: skip
+
+
+def read_reasons(entries: Sequence[Reader]) -> tuple[Reason, ...]:
+    """StsRsnInf, RtrInf and their like: a code and the texts beside it."""
+    return tuple(
+        Reason(one.choice("Rsn"), " ".join(more.text("") for more in one.all("AddtlInf")).strip()) for one in entries
+    )

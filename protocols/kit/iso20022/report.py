@@ -1,0 +1,163 @@
+"""pain.002: what a bank says of a file, of its groups and of each payment in it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from lxml import etree
+
+from protocols.canon.money import Money
+from protocols.canon.outcome import Fate, Outcome
+from protocols.kit.iso20022.names import VERSIONS, expect
+from protocols.kit.iso20022.parts import (
+    Reader,
+    Reason,
+    Side,
+    amount,
+    document,
+    leaf,
+    moment,
+    read_reasons,
+    written_party,
+)
+from protocols.kit.xmldoc import Markup, el
+
+PARTLY: Final = "PART"
+FATES: Final[Mapping[str, Fate]] = {
+    "ACSC": Fate.SETTLED, "ACCC": Fate.SETTLED, "RJCT": Fate.FAILED, "RCVD": Fate.PENDING, "ACTC": Fate.PENDING,
+    "ACCP": Fate.PENDING, "ACSP": Fate.PENDING, "ACWC": Fate.PENDING, "ACWP": Fate.PENDING, "PDNG": Fate.PENDING,
+    "PATC": Fate.PENDING, PARTLY: Fate.PENDING,
+}  # fmt: skip
+"""ISO 20022 external payment transaction status codes (ExternalPaymentTransactionStatus1Code) that decide anything.
+PART says that some payments were taken and some refused: of a payment that the report does not name it only says
+that the bank has the file. A code that is not here is doubt."""
+DUPLICATES: Final = frozenset({"AM05", "DU01", "DU02", "DU03", "DU04", "DU05"})
+"""ISO 20022 external status reasons that call something a repeat: the first one arrived, so they never mean a no."""
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentStatus:
+    """One payment's line. Ids are the original's; `status` may be empty when only a reason is told."""
+
+    end_to_end_id: str
+    status: str
+    reasons: tuple[Reason, ...] = ()
+    instruction_id: str = ""
+    amount: Money | None = None
+    bank_reference: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class GroupStatus:
+    """A group's line (OrgnlPmtInfAndSts); `status` empty: only its payments are spoken of."""
+
+    id: str
+    status: str = ""
+    reasons: tuple[Reason, ...] = ()
+    payments: tuple[PaymentStatus, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StatusReport:
+    """A whole pain.002 about the message `original_id`."""
+
+    message_id: str
+    created: datetime
+    original_id: str
+    original_name: str
+    status: str = ""
+    reasons: tuple[Reason, ...] = ()
+    groups: tuple[GroupStatus, ...] = ()
+
+
+def read(root: etree._Element) -> StatusReport:
+    """A pain.002 of any version. Raises ProtocolError "structure", "missing" or "value"."""
+    version = expect(root, "pain.002")
+    message = Reader(root, version.namespace).need(version.child)
+    head, original = message.need("GrpHdr"), message.need("OrgnlGrpInfAndSts")
+    return StatusReport(
+        head.must("MsgId"), head.created("CreDtTm"), original.must("OrgnlMsgId"), original.text("OrgnlMsgNmId"),
+        original.text("GrpSts"), read_reasons(original.all("StsRsnInf")),
+        tuple(_read_group(one) for one in message.all("OrgnlPmtInfAndSts")),
+    )  # fmt: skip
+
+
+def _read_group(one: Reader) -> GroupStatus:
+    return GroupStatus(
+        one.text("OrgnlPmtInfId"), one.text("PmtInfSts"), read_reasons(one.all("StsRsnInf")),
+        tuple(
+            PaymentStatus(
+                each.text("OrgnlEndToEndId"), each.text("TxSts"), read_reasons(each.all("StsRsnInf")),
+                each.text("OrgnlInstrId"),
+                each.money("OrgnlTxRef/Amt/InstdAmt") or each.money("OrgnlTxRef/InstdAmt"), each.text("AcctSvcrRef"),
+            )
+            for each in one.all("TxInfAndSts")
+        ),
+    )  # fmt: skip
+
+
+def said_of(report: StatusReport, end_to_end_id: str, group_id: str = "") -> Outcome | None:
+    """What the report says of one payment: its own line, else its group's, else the file's. None if it says nothing.
+
+    A payment that is spoken of twice in different words is in doubt. A refusal whose reason is a repeat is a
+    duplicate. `group_id` "" is any group.
+    """
+    groups = [one for one in report.groups if not group_id or one.id == group_id]
+    own = [(line.status, line.reasons, line.bank_reference)
+           for one in groups for line in one.payments if line.end_to_end_id == end_to_end_id]  # fmt: skip
+    if not own:
+        own = [(one.status, one.reasons, "") for one in groups if one.status and (group_id or len(groups) == 1)]
+    if not own and report.status:
+        own = [(report.status, report.reasons, "")]
+    found = [_outcome(*one) for one in own if one[0] or one[1]]
+    if not found:
+        return None
+    if len({one.fate for one in found}) > 1:
+        words = ", ".join(one.code for one in found)
+        return Outcome(Fate.UNKNOWN, found[0].code, f"the report says different things of this payment: {words}")
+    return found[0]
+
+
+def _outcome(status: str, reasons: tuple[Reason, ...], bank_reference: str) -> Outcome:
+    fate = FATES.get(status, Fate.UNKNOWN)
+    if fate is Fate.FAILED and any(one.code in DUPLICATES for one in reasons):
+        fate = Fate.DUPLICATE
+    code = "/".join([status, *(one.code for one in reasons if one.code)])
+    text = "; ".join(one.text for one in reasons if one.text)
+    return Outcome(fate, code, text, bank_reference or None, listed=status in FATES)
+
+
+def write(report: StatusReport, name: str = "pain.002.001.12", initiator: Side | None = None) -> bytes:
+    """The message in UTF-8, fit for its schema. Raises ProtocolError "value"."""
+    version = VERSIONS[name]
+    head = el("GrpHdr", el("MsgId", report.message_id), el("CreDtTm", moment(report.created)),
+              None if initiator is None else written_party("InitgPty", initiator))  # fmt: skip
+    original = el("OrgnlGrpInfAndSts", el("OrgnlMsgId", report.original_id), el("OrgnlMsgNmId", report.original_name),
+                  leaf("GrpSts", report.status), _reasons(report.reasons))  # fmt: skip
+    return document(version, head, original, *(_group(one) for one in report.groups))
+
+
+def _group(one: GroupStatus) -> Markup:
+    lines = [
+        el("TxInfAndSts", leaf("OrgnlInstrId", each.instruction_id), el("OrgnlEndToEndId", each.end_to_end_id),
+           leaf("TxSts", each.status), _reasons(each.reasons), leaf("AcctSvcrRef", each.bank_reference),
+           None if each.amount is None else el("OrgnlTxRef", el("Amt", amount("InstdAmt", each.amount))))
+        for each in one.payments
+    ]  # fmt: skip
+    return el("OrgnlPmtInfAndSts", el("OrgnlPmtInfId", one.id), leaf("PmtInfSts", one.status), _reasons(one.reasons),
+              lines)  # fmt: skip
+
+
+def _reasons(reasons: tuple[Reason, ...]) -> list[Markup]:
+    return [
+        el("StsRsnInf", el("Rsn", el("Cd" if len(one.code) == 4 and one.code.isalnum() else "Prtry", one.code))
+           if one.code else None, [el("AddtlInf", part) for part in _pieces(one.text)])
+        for one in reasons
+    ]  # fmt: skip
+
+
+def _pieces(text: str, most: int = 105) -> list[str]:
+    return [text[at : at + most] for at in range(0, len(text), most)]

@@ -1,0 +1,142 @@
+"""camt.052/053/054: read leniently, with findings; sums and sequence; what an account says of a payment."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from protocols.canon.money import Money
+from protocols.canon.outcome import Fate
+from protocols.canon.statement import Direction
+from protocols.kit.errors import ProtocolError
+from protocols.kit.iso20022 import account, account_writer, lines
+from protocols.kit.iso20022.account import AccountBalance, AccountEntry, AccountReport, Detail, gap
+from protocols.kit.iso20022.parts import Reason
+from tests.protocols.kit.iso20022.paper import AT, DAY, OURS_IBAN, changed, side, tree
+
+NAMES = [f"{kind}.001.{version}" for kind in ("camt.052", "camt.053", "camt.054") for version in ("02", "08")]
+
+
+def euros(text: str) -> Money:
+    return Money.parse(text, "EUR")
+
+
+def entry(amount: str, direction: Direction = Direction.DEBIT, *details: Detail, reference: str = "B-1",
+          reversal: bool = False, status: str = "BOOK") -> AccountEntry:  # fmt: skip
+    return AccountEntry(euros(amount), direction, status, reversal, "N-1", reference, DAY, None, DAY, "PMNT/ICDT/ESCT",
+                        "转账", details)  # fmt: skip
+
+
+def detail(name: str, amount: str, *, back: str = "") -> Detail:
+    why = (Reason(back, "账号不存在"),) if back else ()
+    return Detail(euros(amount), name, f"I-{name}", "M-1", "G-1", f"T-{name}", None,
+                  side("示例乙", "0000000000000000025", bic="BBBBFIHH"), "货款", "", bool(back), why)  # fmt: skip
+
+
+def statement(*entries: AccountEntry, opening: str = "100.00", closing: str = "87.66", kind: str = "camt.053",
+              sequence: int | None = 7) -> AccountReport:  # fmt: skip
+    balances = () if kind == "camt.054" else (
+        AccountBalance("OPBD", euros(opening), DAY - timedelta(days=1)), AccountBalance("CLBD", euros(closing), DAY))  # fmt: skip
+    return AccountReport(kind, "S-7", OURS_IBAN, "EUR", AT, sequence, DAY, DAY, None, True, balances, entries)
+
+
+def back_and_forth(report: AccountReport, name: str) -> AccountReport:
+    (found,) = account.read(tree(account_writer.write("M-9", AT, [report], name)))
+    return found
+
+
+PAID = entry("12.34", Direction.DEBIT, detail("E2E-1", "12.34"))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_report_comes_back_as_it_went(name: str) -> None:
+    report = statement(PAID, kind=name[:8])
+    assert back_and_forth(report, name) == report
+
+
+def test_what_does_not_add_up_is_a_finding_and_still_read() -> None:
+    wrong = back_and_forth(statement(PAID, closing="87.65"), "camt.053.001.08")
+    assert wrong.findings == ("opening 100.00 and entries -12.34 do not make closing 87.65: off by -0.01",)
+    assert len(wrong.entries) == 1
+
+
+def test_pending_entries_do_not_count() -> None:
+    waiting = entry("5.00", status="PDNG")
+    assert back_and_forth(statement(PAID, waiting), "camt.053.001.02").findings == ()
+    assert len(lines.lines(statement(PAID, waiting))) == 1
+
+
+def test_details_that_do_not_sum_are_a_finding_and_one_line() -> None:
+    both = entry("12.34", Direction.DEBIT, detail("E2E-1", "10.00"), detail("E2E-2", "2.00"))
+    found = back_and_forth(statement(both), "camt.053.001.08")
+    assert found.findings == ("entry 1: its details do not sum to its amount",)
+    assert [line.amount for line in lines.lines(found)] == [euros("12.34")]
+
+
+def test_a_batch_booking_is_one_line_a_payment() -> None:
+    both = entry("12.34", Direction.DEBIT, detail("E2E-1", "10.00"), detail("E2E-2", "2.34"))
+    found = lines.lines(statement(both))
+    assert [(line.reference, line.amount, line.bank_line_id) for line in found] == [
+        ("E2E-1", euros("10.00"), "T-E2E-1"), ("E2E-2", euros("2.34"), "T-E2E-2")]  # fmt: skip
+
+
+def test_alike_entries_are_counted_apart() -> None:
+    plain = replace(PAID, details=())
+    assert [(line.bank_line_id, line.occurrence) for line in lines.lines(statement(plain, plain))] == [("B-1", 0), ("B-1", 1)]
+
+
+def test_an_overdrawn_account_is_negative() -> None:
+    found = back_and_forth(statement(opening="100.00", closing="100.00"), "camt.053.001.08")
+    red = replace(found, balances=(AccountBalance("CLBD", euros("0.00") - euros("5.00"), DAY),))
+    again = back_and_forth(red, "camt.053.001.08")
+    assert lines.balance(again).book == Money(-500, "EUR")
+
+
+@pytest.mark.parametrize(("sequence", "opening", "sentence"), [
+    (8, "87.66", ""), (10, "87.66", "2 statements missing before 10"),
+    (7, "87.66", "statement 7 follows 7: repeated or out of order"),
+    (8, "87.00", "opens with 87.00 where the one before closed with 87.66"), (1, "87.66", ""),
+])  # fmt: skip
+def test_gaps_between_statements(sequence: int, opening: str, sentence: str) -> None:
+    assert gap(statement(PAID), statement(sequence=sequence, opening=opening, closing=opening)) == sentence
+
+
+def test_a_payment_of_ours_is_found_by_its_id_and_amount() -> None:
+    said = lines.said_of(statement(PAID), "E2E-1", euros("12.34"))
+    assert said is not None and said.fate is Fate.SETTLED and said.bank_serial == "T-E2E-1"
+    assert lines.said_of(statement(PAID), "E2E-2", euros("12.34")) is None
+    other = lines.said_of(statement(PAID), "E2E-1", euros("12.35"))
+    assert other is not None and other.fate is Fate.UNKNOWN
+
+
+@pytest.mark.parametrize(("reversal", "fate"), [(False, Fate.RETURNED), (True, Fate.REVERSED)])
+def test_money_that_came_back(reversal: bool, fate: Fate) -> None:
+    code = "" if reversal else "AC01"
+    back = entry("12.34", Direction.CREDIT, detail("E2E-1", "12.34", back=code), reversal=reversal)
+    report = back_and_forth(statement(PAID, back, closing="100.00"), "camt.053.001.08")
+    said = lines.said_of(report, "E2E-1", euros("12.34"))
+    assert said is not None and said.fate is fate
+    (one,) = lines.returns(report)
+    assert (one.reference, one.amount, one.reversed) == ("E2E-1", euros("12.34"), reversal)
+
+
+def test_money_that_came_in_is_no_payment_of_ours() -> None:
+    came = entry("12.34", Direction.CREDIT, detail("E2E-1", "12.34"))
+    assert lines.said_of(statement(came), "E2E-1", euros("12.34")) is None
+    assert lines.returns(statement(came)) == ()
+
+
+def test_an_entry_without_a_side_is_refused() -> None:
+    data = account_writer.write("M-9", AT, [statement(PAID)], "camt.053.001.08")
+    with pytest.raises(ProtocolError) as error:
+        account.read(changed(data, "<CdtDbtInd>DBIT</CdtDbtInd>", "<CdtDbtInd>BOTH</CdtDbtInd>"))
+    assert error.value.reason == "value"
+
+
+def test_a_miscounted_statement_is_a_finding() -> None:
+    data = account_writer.write("M-9", AT, [statement(PAID)], "camt.053.001.08")
+    summary = "<TxsSummry><TtlNtries><NbOfNtries>2</NbOfNtries></TtlNtries></TxsSummry><Ntry>"
+    (found,) = account.read(changed(data, "<Ntry>", summary))
+    assert found.findings == ("says it has 2 entries and has 1",)
