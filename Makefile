@@ -9,7 +9,7 @@ PYTEST := $(PY) -m pytest
 FAST := tests/gateway/core tests/gateway/journal tests/gateway/test_app.py tests/protocols/erp tests/protocols/banks \
 	tests/world/test_clock.py tests/world/test_sim.py
 
-.PHONY: help setup broker databases tools test test-long check check311 demo bench sim faults lock down forget clean
+.PHONY: help setup broker databases tools test test-long check check311 demo bench sim faults identity lock down forget clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -56,6 +56,9 @@ sim: setup ## the whole gateway in memory, one story a seed; SEEDS=2000
 
 faults: setup broker ## the daemon killed, cut off and lied to; SEED=1 MINUTES=10 DB=postgresql
 	@$(PY) -m faults --seed $(or $(SEED),1) --minutes $(or $(MINUTES),1) --db $(or $(DB),sqlite) $(ARGS)
+
+identity: setup ## how fast an order id is found among KEYS (1000000) others
+	@$(PY) -m tests.gateway.journal.identity $(or $(KEYS),1000000)
 
 lock: setup ## requirements/*.txt anew from pyproject.toml; UPGRADE=1 moves every pin
 	@bash setup/lock.sh
