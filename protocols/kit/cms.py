@@ -1,0 +1,119 @@
+"""CMS (PKCS#7) SignedData, attached: some banks wrap a message in its own signature instead of signing its XML.
+
+    der = attach(content, key_signature, certificate_der, "sha256")     # after Sign(key, content)
+    content = verify(der, pinned, HASHES)                               # the signed bytes, and nothing else
+
+Only the plain form those banks use is read: one signer, no signed attributes, the content inside. What `verify`
+returns is what was signed; read that and nothing beside it. Keys are pinned: a certificate in the message chooses
+among them and proves nothing. SHA-1 has to be asked for by name, with a last day.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Final
+
+from asn1crypto import algos, cms, x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.hashes import SHA1, SHA256, SHA384, SHA512, HashAlgorithm
+
+from protocols.kit.dsig.key import PinnedKey
+from protocols.kit.errors import ProtocolError
+
+MAX_BYTES: Final = 1_048_576
+KEY_BITS_MIN: Final = 2048
+HASHES: Final = ("sha256", "sha384", "sha512")
+_HASHES: Final[Mapping[str, HashAlgorithm]] = {
+    "sha1": SHA1(), "sha256": SHA256(), "sha384": SHA384(), "sha512": SHA512(),
+}  # fmt: skip
+
+
+def allowed(sha1_until: date | None, today: date) -> tuple[str, ...]:
+    """The hashes that count today: SHA-1 only up to the day that the settings name for this bank."""
+    return HASHES if sha1_until is None or today > sha1_until else (*HASHES, "sha1")
+
+
+def attach(content: bytes, signature: bytes, certificate_der: bytes, hash_name: str) -> bytes:
+    """SignedData in DER around `content`; `signature` is RSA PKCS #1 v1.5 over exactly these bytes.
+
+    The certificate goes with it, so that the receiver finds the signer. No signed attributes.
+    """
+    certificate = x509.Certificate.load(certificate_der)
+    digest = algos.DigestAlgorithm({"algorithm": hash_name})
+    signer = cms.SignerInfo({
+        "version": "v1",
+        "sid": cms.SignerIdentifier({"issuer_and_serial_number": cms.IssuerAndSerialNumber({
+            "issuer": certificate.issuer, "serial_number": certificate.serial_number})}),
+        "digest_algorithm": digest,
+        "signature_algorithm": algos.SignedDigestAlgorithm({"algorithm": "rsassa_pkcs1v15"}),
+        "signature": signature,
+    })  # fmt: skip
+    signed = cms.SignedData({
+        "version": "v1", "digest_algorithms": [digest],
+        "encap_content_info": {"content_type": "data", "content": content},
+        "certificates": [certificate], "signer_infos": [signer],
+    })  # fmt: skip
+    der: bytes = cms.ContentInfo({"content_type": "signed_data", "content": signed}).dump()
+    return der
+
+
+def verify(der: bytes, pinned: Sequence[PinnedKey], hashes: Sequence[str] = HASHES) -> bytes:
+    """The signed content. Raises ProtocolError: "structure" for another form, "algorithm", "wrong_key", "signature".
+
+    `pinned` are the bank's keys, any of which may have signed (the current one and the next).
+    """
+    if len(der) > MAX_BYTES:
+        raise ProtocolError("frame_too_long", f"a CMS of {len(der)} bytes, the limit is {MAX_BYTES}")
+    try:
+        signed = _plain(der)
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        # asn1crypto reads lazily and raises these three; whatever it cannot read is no message.
+        raise ProtocolError("structure", f"no CMS that can be read: {type(error).__name__}") from None
+    if signed.hash_name not in hashes or signed.hash_name not in _HASHES:
+        raise ProtocolError("algorithm", f"signed with {signed.hash_name}, allowed are {', '.join(hashes)}")
+    if signed.algorithm not in ("rsassa_pkcs1v15", f"{signed.hash_name}_rsa"):
+        raise ProtocolError("algorithm", f"the signature algorithm is {signed.algorithm}")
+    strong = [key.public for key in pinned if key.public.key_size >= KEY_BITS_MIN]
+    if not strong:
+        raise ProtocolError("wrong_key", f"no pinned key of at least {KEY_BITS_MIN} bits")
+    for key in strong:
+        try:
+            key.verify(signed.signature, signed.content, PKCS1v15(), _HASHES[signed.hash_name])
+        except InvalidSignature:
+            continue
+        return signed.content
+    raise ProtocolError("signature", "no pinned key made this signature, or the content was changed")
+
+
+@dataclass(frozen=True, slots=True)
+class _Signed:
+    content: bytes
+    hash_name: str
+    algorithm: str
+    signature: bytes
+
+
+def _plain(der: bytes) -> _Signed:
+    info = cms.ContentInfo.load(der, strict=True)
+    if info["content_type"].native != "signed_data":
+        raise ProtocolError("structure", f"CMS of type {info['content_type'].native}, not signed data")
+    signed = info["content"]
+    encapsulated = signed["encap_content_info"]
+    if encapsulated["content_type"].native != "data":
+        raise ProtocolError("structure", f"signed content of type {encapsulated['content_type'].native}, not data")
+    content = encapsulated["content"].native
+    if not isinstance(content, bytes):
+        raise ProtocolError("structure", "the signed content is not inside the message")
+    signers = signed["signer_infos"]
+    if len(signers) != 1:
+        raise ProtocolError("structure", f"{len(signers)} signers, there must be one")
+    signer = signers[0]
+    if signer["signed_attrs"].native:
+        raise ProtocolError("structure", "signed attributes: this form does not sign the content itself")
+    return _Signed(
+        content, str(signer["digest_algorithm"]["algorithm"].native),
+        str(signer["signature_algorithm"]["algorithm"].native), bytes(signer["signature"].native),
+    )  # fmt: skip
