@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import pkgutil
 import signal
-from collections.abc import Iterator
-from importlib import import_module, resources
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from gateway import log
-from gateway.desk import codes, terminal
+from gateway.desk import bank_facts, codes, terminal
 from gateway.desk.terminal import AsJson
-from protocols.bank import BadOptions, Bank
+from protocols.bank import BadOptions
 
 
 def add(app: typer.Typer) -> None:
@@ -71,54 +68,37 @@ def banks(
 ) -> None:
     """List the banks this program speaks to; with --config, what the configured ones can do, and on what authority."""
     if config is None:
-        terminal.show(list(_protocols()), as_json=as_json, words=_protocol_words)
+        terminal.show(bank_facts.everything(), as_json=as_json, words=_every_bank_words)
         return
     found, load = terminal.loaded(context, config), terminal.world(context).load_bank
     rows = []
     for name, table in found.settings.banks.items():
         try:
-            rows.append(_described(name, load(table)))
+            rows.append(bank_facts.facts(name, load(table)))
         except (BadOptions, ModuleNotFoundError, OSError) as error:
             terminal.leave(codes.CONFIG, f"banks.{name}: {error}; `bankgw check` says more")
     terminal.show(rows, as_json=as_json, words=_bank_words)
 
 
-def _protocols() -> Iterator[dict[str, Any]]:
-    """Each folder below protocols/banks, with what its README says first."""
-    for found in pkgutil.iter_modules(import_module("protocols.banks").__path__):
-        folder = resources.files(f"protocols.banks.{found.name}")
-        paragraphs = folder.joinpath("README.md").read_text("utf-8").split("\n\n")
-        about = " ".join(paragraphs[1].replace("**", "").split()) if len(paragraphs) > 1 else ""
-        yield {
-            "protocol": found.name, "title": paragraphs[0].lstrip("# ").strip(), "about": about,
-            "simulated": folder.joinpath("twin.py").is_file(),
-        }  # fmt: skip
-
-
-def _protocol_words(rows: Any) -> None:
+def _every_bank_words(rows: Any) -> None:
     for row in rows:
-        terminal.say(f"{row['protocol']}: {row['title']}{'' if row['simulated'] else ' (no simulator)'}")
+        terminal.say(f"{row['protocol']}: {row['heading']}")
         terminal.say(f"  {row['about']}")
-
-
-def _described(name: str, bank: Bank) -> dict[str, Any]:
-    profile, asked = bank.profile, bank.questions
-    questions = [word for word in ("balance", "lines", "fate", "returns") if getattr(asked, word) is not None]
-    return {
-        "bank": name, "protocol": profile.name, "title": profile.title, "title_zh": profile.title_zh,
-        "orders": sorted(kind.value for kind in bank.money), "questions": questions,
-        "charset": profile.limits.charset, "kept_sessions": any(port.kept for port in bank.ports.values()),
-        "replay": {kind.value: rule.policy.value for kind, rule in profile.replay.items()},
-        "reconstructed": list(profile.reconstructed),
-    }  # fmt: skip
+        _deeds(row)
 
 
 def _bank_words(rows: Any) -> None:
     for row in rows:
         terminal.say(f"{row['bank']}: {row['title']} {row['title_zh']}")
-        terminal.say(f"  orders: {', '.join(row['orders'])}; questions: {', '.join(row['questions'])}")
-        for claim in row["reconstructed"]:
-            terminal.say(f"  reconstructed from public material: {claim}")
+        _deeds(row)
+
+
+def _deeds(row: Any) -> None:
+    together = ", ".join(f"{kind} by {most}" for kind, most in row["bundles"].items())
+    terminal.say(f"  orders: {', '.join(row['orders'])}{f' (together: {together})' if together else ''}")
+    terminal.say(f"  questions: {', '.join(row['questions'])}")
+    for claim in row["reconstructed"]:
+        terminal.say(f"  reconstructed from public material: {claim}")
 
 
 def _topology() -> None:
@@ -151,9 +131,9 @@ def demo(
     kills: Annotated[int, typer.Option(min=0, help="How often the daemon is killed with SIGKILL.")] = 3,
     folder: Annotated[Path | None, typer.Option(help="Keep the site there; default: a folder of its own.")] = None,
     report: Annotated[Path | None, typer.Option(help="Where to write the report; default: demo-report.html.")] = None,
-    banks: Annotated[str, typer.Option(help="Simulated banks, separated by commas.")] = "sample,pab",
+    banks: Annotated[str, typer.Option(help="Simulated banks, with commas between; `all` for each.")] = "sample,pab",
 ) -> None:
-    """Run the whole on this machine: two simulated banks that misbehave, the daemon, an ERP, three kills, a report."""
+    """Run the whole on this machine: simulated banks that misbehave, the daemon, an ERP, three kills, a report."""
     from gateway.desk import demo as demonstration
 
     raise typer.Exit(demonstration.main(seed, orders, folder, report, banks, kills))

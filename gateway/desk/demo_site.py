@@ -19,10 +19,10 @@ from gateway.desk.demo_orders import BALANCE, CANCEL, ENTRIES, LIMIT_MINOR, STAT
 from gateway.simbank.faults import Delays, Fault, FaultPlan, Touch
 from gateway.simbank.ledger import CHINA
 from protocols.bank import BadOptions
+from protocols.trial import trial
 
 BANKS = ("sample", "pab")
 SENDER = "kingdee"
-PASSWORD = "demo-password"
 RETURNS_EVERY_S = 20.0
 ANSWER_S = 2.0
 FAULTS: Mapping[Fault, float] = {
@@ -60,22 +60,12 @@ def _plan(bank: str, seed: int) -> rig.BankPlan:
     # A bank that is asked only once a day about money that came back must send it back before the first question.
     return_s = _COMMON_RETURN_S if watched else 0.0
     options: dict[str, Any] = {"returns_every_s": RETURNS_EVERY_S} if watched else {}
-    twin_options: dict[str, Any]
-    if bank == "sample":
-        options |= {"answer_s": ANSWER_S, "first_enquiry_s": 1.0, "quarantine_s": 3.0}
-        twin_options = {"user": "demo", "password": PASSWORD}
-    else:
-        options |= {
-            "enterprise_code": rig.ENTERPRISE_CODE, "first_byte_s": ANSWER_S, "exchange_s": 2 * ANSWER_S,
-            "first_enquiry_s": 0.5, "per_second": 500, "burst": 100, "window": 4, "probe_every_s": 5,
-        }  # fmt: skip
-        twin_options = {"enterprise_code": rig.ENTERPRISE_CODE}
+    options |= trial(bank).hurried
     delays = {"delay_s": ANSWER_S + 1.5, "hide_s": 5.0, "return_s": return_s}
     return rig.BankPlan(
         bank=bank,
         accounts=_ACCOUNTS,
         options=options,
-        twin_options=twin_options,
         faults={"seed": f"demo {seed} {bank}", **delays, **{fault.value: rate for fault, rate in FAULTS.items()}},
         conduct={"seed": f"demo {seed} {bank}", "late_s": 3.0, "return_s": return_s, "hide_s": 5.0, "fee_minor": 0},
     )
@@ -84,7 +74,7 @@ def _plan(bank: str, seed: int) -> rig.BankPlan:
 def _knows(bank: str, option: str) -> bool:
     """Whether a bank's protocol has an option of that name."""
     try:
-        import_module(f"protocols.banks.{bank}").build({option: RETURNS_EVERY_S})
+        import_module(f"protocols.banks.{bank}").build({**trial(bank).options, option: RETURNS_EVERY_S})
     except BadOptions as error:
         return error.key != option
     return True

@@ -21,7 +21,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from gateway import meters, settings
-from gateway.desk import cli, codes
+from gateway.desk import bank_facts, cli, codes
 from gateway.settings import tables
 
 FOLDER = Path("docs") / "lookup"
@@ -32,7 +32,8 @@ _NAMED = {tables.Slug: "name", tables.Amount: "amount", tables.File: "path"}
 
 def pages() -> dict[str, str]:
     """Every page by file name."""
-    return {"settings.md": settings_page(), "metrics.md": metrics_page(), "cli.md": cli_page()}
+    return {"settings.md": settings_page(), "metrics.md": metrics_page(), "cli.md": cli_page(),
+            "banks.md": bank_facts.page(_MADE)}  # fmt: skip
 
 
 # ---- settings ----------------------------------------------------------------------------------------------------

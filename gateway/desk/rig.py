@@ -17,6 +17,7 @@ from typing import Any
 
 from gateway.journal import vault
 from gateway.simbank.pki import BankPki, make_pki
+from protocols.trial import trial
 
 ENTERPRISE_CODE = "00000000000000000001"
 OPENING = "1000000000.00"
@@ -25,7 +26,7 @@ HOLDERS = ("示例甲公司", "示例乙公司", "示例丙公司", "示例丁�
 
 @dataclass(frozen=True, slots=True)
 class BankPlan:
-    """One bank of the site: how its simulator behaves and what the gateway is told about it."""
+    """One bank of the site: how its simulator behaves and what the gateway is told about it, beside its trial."""
 
     bank: str
     accounts: int = 2
@@ -103,7 +104,7 @@ def _simulator(site: Site, plan: BankPlan, files: BankPki) -> str:
         "cheap": plan.cheap,
         "keys": {"bank": str(files.bank_sign_key), "client": str(files.gateway_sign_cert)},
         "tls": {"cert": str(files.server_cert), "key": str(files.server_key), "client_ca": str(files.ca_cert)},
-        "options": dict(plan.twin_options),
+        "options": {**trial(plan.bank).twin, **plan.twin_options},
         "accounts": [
             {"number": number, "holder": HOLDERS[n % len(HOLDERS)], "opening": OPENING}
             for n, number in enumerate(account_numbers(plan.bank, plan.accounts))
@@ -161,14 +162,17 @@ def _bank(site: Site, plan: BankPlan, secrets: Path) -> str:
         },
         **plan.lane,
     }  # fmt: skip
-    table: dict[str, Any] = {"protocol": plan.bank, "options": dict(plan.options), "lanes": {"main": lane}}
-    if plan.bank == "sample":
-        table["option_files"] = {"bank_certificate": str(files.bank_sign_cert)}
+    known = trial(plan.bank)
+    options = {**known.options, **plan.options}
+    table: dict[str, Any] = {"protocol": plan.bank, "options": options, "lanes": {"main": lane}}
+    if known.files:
+        table["option_files"] = {option: str(getattr(files, which)) for option, which in known.files.items()}
+    if known.keys:
         key = {"key": {"file": str(files.gateway_sign_key)}, "certificate": str(files.gateway_sign_cert)}
-        lane["keys"] = {"order": key}
+        lane["keys"] = dict.fromkeys(known.keys, key)
+    if known.credentials:
         lane["credentials"] = {
-            "user": _secret(secrets / "sample-user", "demo"),
-            "password": _secret(secrets / "sample-password", "demo-password"),
+            name: _secret(secrets / f"{plan.bank}-{name}", secret) for name, secret in known.credentials.items()
         }
     return toml({"banks": {plan.bank: table}})
 

@@ -1,0 +1,55 @@
+"""What a trial against a bank's own twin needs, as data: `protocols/banks/<name>/trial.toml`.
+
+The demo, the list of banks and the tests that all banks share read it, so none of them knows a bank by name. Every
+table may be missing:
+
+    [options]       the least options that build the bank
+    [hurried]       more of them for a demo, where days pass in a minute
+    [twin]          the twin's options
+    [credentials]   the login's secrets, by name; they open nothing but a twin
+    [keys]          signing keys that conversations ask for: key name = "gateway"
+    [files]         options that are files: option = which file of the trial's keys ("bank_sign_cert", …)
+    [account]       how an own account looks here: digits = how many, prefix = what it begins with
+    [order]         fields that this bank wants in every order beside the usual ones, by JSON pointer
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from functools import cache
+from importlib import import_module, resources
+from pkgutil import iter_modules
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """See the module."""
+
+    options: Mapping[str, Any] = field(default_factory=dict)
+    hurried: Mapping[str, Any] = field(default_factory=dict)
+    twin: Mapping[str, Any] = field(default_factory=dict)
+    credentials: Mapping[str, str] = field(default_factory=dict, repr=False)
+    keys: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
+    account: Mapping[str, Any] = field(default_factory=dict)
+    order: Mapping[str, Any] = field(default_factory=dict)
+
+
+@cache
+def trial(bank: str) -> Trial:
+    """The trial of a bank. Raises ValueError for a table that no trial has."""
+    data = resources.files(f"protocols.banks.{bank}").joinpath("trial.toml").read_text("utf-8")
+    tables = tomllib.loads(data)
+    unknown = sorted(tables.keys() - {one.name for one in fields(Trial)})
+    if unknown:
+        raise ValueError(f"protocols/banks/{bank}/trial.toml: no such table: {', '.join(unknown)}")
+    return Trial(**tables)
+
+
+def banks() -> tuple[str, ...]:
+    """Every bank there is, by the name of its folder: the teaching bank first, then in order."""
+    names = sorted(found.name for found in iter_modules(import_module("protocols.banks").__path__))
+    return tuple(sorted(names, key=lambda name: name != "sample"))

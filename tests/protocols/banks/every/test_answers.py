@@ -1,0 +1,229 @@
+"""Every bank's money answers, broken in every way: refused, or doubt, or the same, or plainly another word of the bank.
+
+An answer is recorded once, from the bank's own twin. Then the conversation is held again with the very same bytes but
+one change. What must never happen: another exception than ProtocolError, or a final fate that the bank did not say.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Callable, Generator, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache, partial
+
+import pytest
+
+from protocols.bank import MoneyStep, Sign, Submit
+from protocols.canon.order import Kind
+from protocols.canon.outcome import Fate, Outcome
+from protocols.canon.query import BundleFateQuestion, FateQuestion
+from protocols.kit.errors import ProtocolError
+from tests.protocols.banks.every.bench import EVERY, FINAL, Table, bundled, kinds, table
+
+Said = Outcome | Mapping[str, Outcome]
+Talk = Generator[MoneyStep, bytes, Said]
+SAMPLE = 250
+_LEAF = re.compile(rb"(?<=>)[^<>\s][^<>]*(?=</)")
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A conversation that can be begun again, and what it was told the first time."""
+
+    name: str
+    begin: Callable[[], Talk]
+    answers: tuple[bytes, ...]
+    signed: frozenset[int]
+    golden: Said
+
+    def again(self, at: int, answer: bytes) -> Said | ProtocolError:
+        """Hold it again with answer number `at` changed."""
+        talk = self.begin()
+        try:
+            next(talk)
+            for number, told in enumerate(self.answers):
+                talk.send(answer if number == at else told)
+        except StopIteration as end:
+            said: Said = end.value
+            return said
+        except ProtocolError as error:
+            return error
+        finally:
+            talk.close()
+        # A changed answer may lead to one more step; it has said nothing yet.
+        return Outcome(Fate.UNKNOWN, "unfinished")
+
+    def exchanges(self) -> Iterator[tuple[int, bytes]]:
+        """The answers that came over the wire."""
+        return ((at, one) for at, one in enumerate(self.answers) if at not in self.signed)
+
+
+def record(made: Table, name: str, begin: Callable[[], Talk]) -> Recording:
+    """Hold a conversation with the twin and write it down."""
+    talk, answers, signed = begin(), list[bytes](), set[int]()
+    try:
+        step = next(talk)
+        while True:
+            if isinstance(step, Sign):
+                signed.add(len(answers))
+                answers.append(made.stage.signers[step.key](step.octets))
+            else:
+                answers.append(made.stage.exchange(step.port, step.data, money=isinstance(step, Submit)))
+            step = talk.send(answers[-1])
+    except StopIteration as end:
+        return Recording(name, begin, tuple(answers), frozenset(signed), end.value)
+
+
+@cache
+def recordings(name: str) -> tuple[Recording, ...]:
+    """What is worth breaking: a yes, a no, and both asked about, alone and together."""
+    found: list[Recording] = []
+    for kind in kinds(name):
+        for purpose in ("货款", "货款 #refuse", "货款 #late"):
+            made = table(name)
+            reference, order = made.reference(), made.order(kind, purpose=purpose)
+            context = made.stage.context(reference)
+            word = made.bank.money[kind]
+            found.append(record(made, f"{kind} {purpose}", lambda w=word, o=order, c=context: w(o, c)))  # type: ignore[misc]
+            made.pay(order, reference)  # a repeat: only so that the question has its keys
+            ask, asking = made.bank.questions.fate, made.stage.context()
+            assert ask is not None
+            question = FateQuestion(made.sent[reference])
+            found.append(record(made, f"fate of {kind} {purpose}", lambda a=ask, q=question, c=asking: a(q, c)))  # type: ignore[misc]
+    for kind in bundled(name):
+        made = table(name)
+        bundle, reference = made.bundle(kind, ("货款", "货款 #refuse", "货款"))
+        context, rule = made.stage.context(reference), made.bank.bundles[kind]
+        found.append(record(made, f"bundle of {kind}", lambda r=rule, b=bundle, c=context: r.word(b, c)))  # type: ignore[misc]
+        made.pay_bundle(bundle, reference)
+        known, asking = BundleFateQuestion(made.bundles[reference]), made.stage.context()
+        found.append(record(made, f"fate of a bundle of {kind}", lambda r=rule, q=known, c=asking: r.fate(q, c)))  # type: ignore[misc]
+    return tuple(found)
+
+
+def outcomes(said: Said) -> Mapping[str, Outcome]:
+    return {"": said} if isinstance(said, Outcome) else said
+
+
+def judged(recording: Recording, said: Said | ProtocolError, what: str, *, listed: bool = True) -> bool:
+    """Whether a broken answer was refused; fails if it said something final that the bank did not say.
+
+    `listed`: the change may have made another word of the bank's own list.
+    """
+    if isinstance(said, ProtocolError):
+        return True
+    golden = outcomes(recording.golden)
+    for reference, one in outcomes(said).items():
+        if one.fate not in FINAL:
+            continue
+        was = golden.get(reference)
+        if was is None and one.code == "unfinished":
+            continue
+        assert was is not None, f"{recording.name}, {what}: a word about {reference}, which nobody sent"
+        if one.fate is not was.fate:
+            assert listed and one.code != was.code, (
+                f"{recording.name}, {what}: {was.fate} {was.code!r} became {one.fate} {one.code!r}"
+            )
+    return False
+
+
+each_bank = pytest.mark.parametrize("name", EVERY)
+
+
+def changes(answer: bytes, count: int, seed: str) -> Iterator[tuple[int, bytes]]:
+    """One byte changed: at `count` places by chance, or at every one."""
+    chance = random.Random(seed)
+    places = range(len(answer)) if count >= len(answer) else sorted(chance.sample(range(len(answer)), count))
+    for place in places:
+        byte = answer[place]
+        for other in {byte ^ 1, byte ^ 0x20, chance.randrange(256), ord("<"), ord("0")} - {byte}:
+            yield place, answer[:place] + bytes((other,)) + answer[place + 1 :]
+
+
+def one_byte(name: str, count: int) -> int:
+    """Returns how many broken answers were refused outright."""
+    refused = 0
+    for recording in recordings(name):
+        for at, answer in recording.exchanges():
+            for place, changed in changes(answer, count, recording.name):
+                refused += judged(recording, recording.again(at, changed), f"answer {at}, byte {place}")
+    return refused
+
+
+@each_bank
+def test_one_byte_changed(name: str) -> None:
+    assert one_byte(name, SAMPLE) > 0
+
+
+@pytest.mark.slow
+@each_bank
+def test_one_byte_changed_at_every_place(name: str) -> None:
+    assert one_byte(name, 1_000_000) > 0
+
+
+@each_bank
+def test_an_answer_that_is_cut_is_no_answer(name: str) -> None:
+    chance = random.Random(name)
+    for recording in recordings(name):
+        for at, answer in recording.exchanges():
+            for length in sorted(chance.sample(range(len(answer)), min(60, len(answer)))):
+                said = recording.again(at, answer[:length])
+                judged(recording, said, f"answer {at} cut after {length} bytes", listed=False)
+
+
+@each_bank
+def test_noise_is_refused(name: str) -> None:
+    chance = random.Random(name)
+    for recording in recordings(name):
+        for at, _answer in recording.exchanges():
+            for _ in range(20):
+                noise = chance.randbytes(chance.randrange(1, 400))
+                said = recording.again(at, noise)
+                assert isinstance(said, ProtocolError), f"{recording.name}: noise was taken for {said}"
+
+
+@each_bank
+def test_a_word_never_seen_is_never_final(name: str) -> None:
+    """Each piece of text in each answer in turn becomes a word that no bank has."""
+    broken = 0
+    for recording in recordings(name):
+        for at, answer in recording.exchanges():
+            for found in _LEAF.finditer(answer):
+                changed = answer[: found.start()] + b"ZZ9Q" + answer[found.end() :]
+                what = f"answer {at}: {found.group()[:30]!r} replaced"
+                broken += judged(recording, recording.again(at, changed), what, listed=False)
+    assert broken > 0 or not any(_LEAF.search(one) for each in recordings(name) for _, one in each.exchanges())
+
+
+@each_bank
+def test_anothers_answer_is_refused(name: str) -> None:
+    """The answer to one payment, given to another whose reference and amount differ."""
+    for kind in kinds(name):
+        made, other = table(name), table(name)
+        other.reference()  # so that the two references differ
+        mine = made.reference()
+        theirs, order = other.reference(), other.order(kind, minor=7_654_321)
+        word = made.bank.money[kind]
+        context = made.stage.context(mine)
+        first = record(made, f"{kind}", partial(word, made.order(kind), context))
+        second = record(other, f"{kind}", partial(word, order, other.stage.context(theirs)))
+        for (at, _), (_, foreign) in zip(first.exchanges(), second.exchanges(), strict=False):
+            said = first.again(at, foreign)
+            if not isinstance(said, ProtocolError):
+                assert isinstance(said, Outcome)
+                assert said.fate not in FINAL, f"{name} {kind}: another payment's answer was believed"
+
+
+def test_the_judge_sees_a_wrong_word() -> None:
+    yes = Recording("x", lambda: (_ for _ in ()), (), frozenset(), Outcome(Fate.FAILED, "1"))  # type: ignore[arg-type, return-value]
+    with pytest.raises(AssertionError):
+        judged(yes, Outcome(Fate.SETTLED, "1"), "a byte")
+    with pytest.raises(AssertionError):
+        judged(yes, Outcome(Fate.SETTLED, "2"), "a word", listed=False)
+    assert not judged(yes, Outcome(Fate.SETTLED, "2"), "a byte")
+    assert not judged(yes, Outcome(Fate.UNKNOWN), "a byte")
+
+
+def test_some_kind_everywhere() -> None:
+    assert all(Kind.PAYMENT in kinds(name) or bundled(name) for name in EVERY)
