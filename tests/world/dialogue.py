@@ -9,6 +9,10 @@ A `.dlg` file is a scene. Lines that begin with # are for people. The others:
     bank answers NAME                      the bank's answer to it, likewise
     therefore key=value ...                what we make of it
     later SECONDS                          the bank's clock moves on
+
+`do pay-bundle kind=KIND reference=…` has its items below it, indented: REFERENCE key=value … as in `do pay`.
+`do receipt account=… on=DAY line=KEY` asks for an entry's receipt, with the word `again` by the ticket it got.
+`do bundle-fate reference=…` asks about them. After both, `therefore REFERENCE=FATE …` names items ("none": no word).
 """
 
 from __future__ import annotations
@@ -26,13 +30,28 @@ from protocols.bank import Bank, Context, MoneyStep, Sign, Submit
 from protocols.canon.money import Money
 from protocols.canon.order import (
     AnyOrder,
+    BatchItemDetail,
+    Bundle,
+    CollectionDetail,
+    Item,
+    Kind,
     Order,
     PaymentDetail,
+    PayrollItemDetail,
     TransferDetail,
     Urgency,
 )
-from protocols.canon.party import AccountNumber, Name, Party
-from protocols.canon.query import BalanceQuestion, FateQuestion, LinesQuestion, ReturnsQuestion, Sent
+from protocols.canon.party import AccountNumber, Name, Party, PartyKind
+from protocols.canon.query import (
+    BalanceQuestion,
+    BundleFateQuestion,
+    FateQuestion,
+    LinesQuestion,
+    ReceiptQuestion,
+    ReturnsQuestion,
+    Sent,
+    SentBundle,
+)
 from protocols.kit.errors import ProtocolError
 from protocols.twin import Answer, Twin
 
@@ -126,24 +145,44 @@ class Stage:
 
 def order_of(given: Mapping[str, str]) -> AnyOrder:
     """An order from the words of a `do pay` line; every word has a default but `amount`."""
-    debtor = Party(AccountNumber(given.get("from", "0000000000000000017")), Name(given.get("payer", "示例甲公司")))
+    debtor = Party(
+        AccountNumber(given.get("from", "0000000000000000017")),
+        Name(given.get("payer", "示例甲公司")),
+        given.get("payer_bank"),
+        given.get("payer_cnaps"),
+    )
     creditor = Party(
         AccountNumber(given.get("to", "0000000000000000025")),
         Name(given.get("payee", "示例乙公司")),
         given.get("bank_name", "示例银行某支行"),
         given.get("cnaps", "000000000000"),
+        PartyKind(given.get("payee_kind", "corporate")),
     )
     money, purpose = Money.parse(given["amount"]), given.get("purpose", "货款")
     urgency = Urgency(given.get("urgency", "normal"))
     number = given.get("id", "ERP-1")
-    if given.get("kind") == "transfer":
+    kind, place = given.get("kind"), int(given.get("item", "1"))
+    if kind == "transfer":
         return Order(number, debtor, creditor, money, TransferDetail(), purpose, urgency)
+    if kind == "batch_item":
+        return Order(number, debtor, creditor, money, BatchItemDetail("B1", place), purpose, urgency)
+    if kind == "payroll_item":
+        return Order(number, debtor, creditor, money, PayrollItemDetail("B1", place), purpose, urgency)
+    if kind == "collection":
+        agreement = CollectionDetail(given.get("agreement", "A1"), "B1", place)
+        return Order(number, debtor, creditor, money, agreement, purpose, urgency)
     return Order(number, debtor, creditor, money, PaymentDetail(), purpose, urgency)
 
 
 def sent_of(order: AnyOrder, reference: str, bank_date: date, serials: Sequence[str] = ()) -> Sent:
     """What the journal would have written down about a payment."""
     return Sent(reference, bank_date, 1, tuple(serials), order.amount, order.debtor.account, order.creditor.account)
+
+
+def sent_bundle_of(bundle: Bundle, reference: str, bank_date: date) -> SentBundle:
+    """What the journal would have written down about a bundle."""
+    items = tuple(sent_of(item.order, item.reference, bank_date) for item in bundle.items)
+    return SentBundle(reference, bank_date, 1, (), items)
 
 
 Show = Callable[[bytes], tuple[str, Mapping[str, str]]]
@@ -157,6 +196,7 @@ class Scene:
         self._make = make
         self._show = show
         self._payments: dict[str, tuple[AnyOrder, date]] = {}
+        self._bundles: dict[str, tuple[Bundle, date]] = {}
         self._result: object = None
         self._heard = 0
         self._stage: Stage | None = None
@@ -183,7 +223,8 @@ class Scene:
             self._stage.time.later(float(words[0]))
         elif verb == "do":
             self._heard = len(self._stage.said)
-            self._result = self._do(self._stage, words[0], dict(word.split("=", 1) for word in words[1:]))
+            given = dict(word.split("=", 1) for word in words[1:])
+            self._result = self._do(self._stage, words[0], given, fields)
         elif verb in ("we", "bank"):
             said = self._stage.said[self._heard]
             name, shown = self._show(said.request if verb == "we" else said.answer)
@@ -196,15 +237,37 @@ class Scene:
         else:
             assert verb == "therefore", "no such line"
             for key, value in (word.split("=", 1) for word in words):
-                assert _plain(getattr(self._result, key)) == value, f"{key} is {_plain(getattr(self._result, key))}"
+                assert (told := self._told(key)) == value, f"{key} is {told}"
             return 1
         return 0
 
-    def _do(self, stage: Stage, word: str, given: Mapping[str, str]) -> object:
+    def _told(self, key: str) -> str:
+        """What the last word came to: an item's fate after a bundle, an attribute of the result otherwise."""
+        if isinstance(self._result, Mapping):
+            return _plain(getattr(self._result.get(key), "fate", None))
+        return _plain(getattr(self._result, key))
+
+    def _do(self, stage: Stage, word: str, given: Mapping[str, str], fields: Mapping[str, str]) -> object:
         try:
+            if word in ("pay-bundle", "bundle-fate"):
+                return self._bundle(stage, word, given, fields)
             return self._conversation(stage, word, given)
         except ProtocolError as error:
             return error
+
+    def _bundle(self, stage: Stage, word: str, given: Mapping[str, str], fields: Mapping[str, str]) -> object:
+        reference, today = given["reference"], stage.time.now.date()
+        if word == "bundle-fate":
+            bundle, day = self._bundles[reference]
+            asked = BundleFateQuestion(sent_bundle_of(bundle, reference, day))
+            return stage.talk(stage.bank.bundles[bundle.kind].fate(asked, stage.context()))
+        items = []
+        for place, (key, text) in enumerate(fields.items(), 1):
+            of_item = dict(one.split("=", 1) for one in shlex.split(text))
+            items.append(Item(order_of({**given, "item": str(place), **of_item}), key))
+        bundle = Bundle(Kind(given["kind"]), tuple(items))
+        self._bundles[reference] = (bundle, today)
+        return stage.talk(stage.bank.bundles[bundle.kind].word(bundle, stage.context(reference)))
 
     def _conversation(self, stage: Stage, word: str, given: Mapping[str, str]) -> object:
         questions, bank, today = stage.bank.questions, stage.bank, stage.time.now.date()
@@ -229,6 +292,11 @@ class Scene:
         if word == "returns":
             assert questions.returns is not None
             return stage.talk(questions.returns(ReturnsQuestion(account, first, last), stage.context()))
+        if word == "receipt":
+            assert questions.receipt is not None
+            ticket = getattr(self._result, "ticket", None) if "again" in given else None
+            wanted = ReceiptQuestion(account, date.fromisoformat(given["on"]), given["line"], ticket=ticket)
+            return stage.talk(questions.receipt(wanted, stage.context()))
         assert word == "probe", f"no word {word!r}"
         return stage.talk(bank.sessions.probe(stage.context()))
 

@@ -1,0 +1,165 @@
+"""Batches: DCPAYMNT with many lines. Up to 30 are answered line by line, 31 to 1500 by a notice later.
+
+Each line carries its item's own YURREF, and only that tells lines apart. The message itself has no key at the bank.
+What became of the lines is asked by date (NTQRYSTN); a line that the bank refused as it was handed in never gets
+there, and of a large batch only the notice NCBCHOPR tells it: its RSTSET opens GetBatchPayOprRes (banks/cmb.md A2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from lxml import etree
+
+from protocols.bank import Ask, BundleConversation, Context, Conversation, Fates, Submit
+from protocols.banks.cmb.payment import Keys, Payments, asked_days
+from protocols.banks.cmb.wire import Answer, part
+from protocols.canon.order import Bundle
+from protocols.canon.outcome import Outcome
+from protocols.canon.query import BundleFateQuestion, SentBundle
+from protocols.kit.errors import ProtocolError
+from protocols.kit.xmldoc import Markup, several, value, value_or
+
+SYNCHRONOUS_LINES: Final = 30
+"""A message of more lines is answered without any."""
+NOTICE: Final = "NCBCHOPR"
+NOTICE_LINES: Final = 2000
+_RESULTS_MOST: Final = 20
+_CONFIRMED_MOST: Final = 10
+_FUNCTION: Final = "DCPAYMNT"
+
+
+@dataclass(frozen=True, slots=True)
+class Batches:
+    """DCPAYMNT with more than one line."""
+
+    payments: Payments
+
+    def word(self, bundle: Bundle, context: Context) -> BundleConversation:
+        """All items in one message. Raises ProtocolError before anything is sent if one of them does not fit."""
+        payments, options = self.payments, self.payments.options
+        if not 1 <= len(bundle.items) <= options.batch_lines:
+            raise ProtocolError("value", f"a batch of {len(bundle.items)} lines, the most are {options.batch_lines}")
+        lines = [(item.order, item.reference) for item in bundle.items]
+        keys = {
+            item.reference: Keys(
+                item.reference, item.order.amount, item.order.debtor.account.clear, item.order.creditor.account.clear
+            )
+            for item in bundle.items
+        }
+        if len(keys) != len(lines):
+            raise ProtocolError("ambiguous", "two items of a batch have one reference")
+        wire = payments.wire.message(_FUNCTION, *payments.parts(_FUNCTION, lines))
+        frame = yield Submit("business", wire, (options.payment_code,))
+        return self.submitted(payments.wire.read(frame, _FUNCTION), keys)
+
+    def read(self, sent: SentBundle, frame: bytes) -> Fates:
+        """The stored answer to the batch that was written down as `sent`."""
+        return self.submitted(self.payments.wire.read(frame, _FUNCTION), _keys(sent))
+
+    def submitted(self, answer: Answer, keys: Mapping[str, Keys]) -> Fates:
+        """What the answer says of each item; one that a synchronous answer leaves out is left out here too."""
+        rows = by_reference(several(answer.root, "NTQPAYRQZ"), keys)
+        if not answer.done:
+            return {
+                reference: self.payments.refused_call(answer, [rows[reference]] if reference in rows else [])
+                for reference in keys
+            }
+        if rows or len(keys) <= SYNCHRONOUS_LINES:
+            if not rows:
+                raise ProtocolError("missing", f"no line answers {len(keys)} lines")
+            return {reference: self.payments.handed_in(row) for reference, row in rows.items()}
+        taken = self.payments.meanings.word("submit", "retcod", answer.code, answer.text)
+        return dict.fromkeys(keys, taken)
+
+    def fate(self, question: BundleFateQuestion, context: Context) -> Conversation[Fates]:
+        """NTQRYSTN for all items; of a large batch the notices too, while some are missing."""
+        payments, sent = self.payments, question.sent
+        keys = _keys(sent)
+        days = asked_days(sent.bank_date, context.bank_date)
+        if days is None:
+            return {}
+        ask = payments.by_date(payments.options.payment_code, days)
+        answer = payments.wire.read((yield Ask("business", payments.wire.message("NTQRYSTN", ask))), "NTQRYSTN")
+        if not answer.done:
+            payments.meanings.decline("NTQRYSTN", answer, "status")
+        found: dict[str, list[etree._Element]] = {}
+        for row in several(answer.root, "NTSTLLSTZ"):
+            found.setdefault(value(row, "YURREF"), []).append(row)
+        fates = {one: payments.told(found[one], keys[one]) for one in keys if one in found}
+        missing = {one: keys[one] for one in keys if one not in found}
+        if missing and len(keys) > SYNCHRONOUS_LINES:
+            fates |= yield from self._noticed(missing)
+        still = [keys[one] for one in keys if one not in fates]
+        # An empty answer is no proof; another enquiry must say the same. A few at a time, other ones each time.
+        begin = context.serials[0] % len(still) if still else 0
+        for one in (still[begin:] + still[:begin])[:_CONFIRMED_MOST]:
+            fates[one.reference] = yield from payments.by_reference(payments.options.payment_code, days, one)
+        return fates
+
+    # ---- notices ----------------------------------------------------------------------------------------------
+
+    def _noticed(self, missing: Mapping[str, Keys]) -> Conversation[dict[str, Outcome]]:
+        """What the results of handing in say of lines that no enquiry knows.
+
+        GetNewNotice tells each notice once, to whoever asks first. Nothing is kept here: what it told is read again
+        with GetHisNoticeEX, so another batch's notice that came by is not lost.
+        """
+        sets: list[str] = []
+        fates: dict[str, Outcome] = {}
+        history = part("DCHISMSGX", (("LSTNBR", ""), ("RECNUM", str(NOTICE_LINES))))
+        for function, parts in (("GetNewNotice", ()), ("GetHisNoticeEX", (history,))):
+            fresh = [one for one in (yield from self._result_sets(function, parts)) if one not in sets]
+            sets += fresh
+            for result_set in reversed(fresh[-_RESULTS_MOST:]):
+                fates |= yield from self._result(result_set, missing)
+                if fates.keys() >= missing.keys():
+                    return fates
+        return fates
+
+    def _result_sets(self, function: str, parts: Iterable[Markup]) -> Conversation[list[str]]:
+        """The RSTSETs of the batch notices in the order they came."""
+        payments = self.payments
+        answer = payments.wire.read((yield Ask("business", payments.wire.message(function, *parts))), function)
+        if not answer.done:
+            payments.meanings.decline(function, answer)
+        notices = several(answer.root, "NTQNTCGTZ")
+        return [one for row in notices if value_or(row, "MSGTYP") == NOTICE for one in _texts(row, "RSTSET")]
+
+    def _result(self, result_set: str, missing: Mapping[str, Keys]) -> Conversation[dict[str, Outcome]]:
+        payments = self.payments
+        ask = part("SDQPYRSTX", (("RSTSET", result_set),))
+        frame = yield Ask("business", payments.wire.message("GetBatchPayOprRes", ask))
+        answer = payments.wire.read(frame, "GetBatchPayOprRes")
+        if not answer.done:
+            payments.meanings.decline("GetBatchPayOprRes", answer)
+        rows = [row for row in several(answer.root, "SDQPYRSTZ") if value_or(row, "YURREF") in missing]
+        return {one: payments.handed_in(row) for one, row in by_reference(rows, missing).items()}
+
+
+def by_reference(rows: Iterable[etree._Element], keys: Mapping[str, Keys]) -> dict[str, etree._Element]:
+    """The rows by YURREF. Raises "correlation" on one that is not ours, "ambiguous" on one that comes twice."""
+    found: dict[str, etree._Element] = {}
+    for row in rows:
+        reference = value(row, "YURREF")
+        if reference not in keys:
+            raise ProtocolError("correlation", f"a line is about {reference!r}, which is not in this message")
+        if reference in found:
+            raise ProtocolError("ambiguous", f"two lines answer {reference!r}")
+        keys[reference].check(row)
+        found[reference] = row
+    return found
+
+
+def _keys(sent: SentBundle) -> dict[str, Keys]:
+    return {item.reference: Keys.of(item) for item in sent.items}
+
+
+def _texts(row: etree._Element, tag: str) -> Iterator[str]:
+    """The texts of every `tag` in a notice: whether its matter lies in a level of its own is nowhere said."""
+    for element in row.iter(tag):
+        content = (element.text or "").strip()
+        if content:
+            yield content

@@ -1,0 +1,96 @@
+"""What 招商银行 in front-end mode is, as data: limits, replay rule, pages, and what of it is only reconstructed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Final
+
+from protocols.bank import Profile, Replay, ReplayRule
+from protocols.banks.cmb.agency import NAME_BYTES, TEXT_BYTES
+from protocols.banks.cmb.options import Options
+from protocols.banks.cmb.payment import BANK_NAME_BYTES, LONG_NAME_BYTES, PURPOSE_BYTES, REFERENCE_CHARS
+from protocols.canon.limits import AmountLimit, FieldLimit, Limits, Pace, ReferenceForm
+from protocols.canon.order import Channel, Kind
+
+AMOUNT_MOST: Final = 10**13 - 1
+"""Type M is 13.2, read as 13 digits of which two are decimals; the page does not say which way it counts."""
+
+RECONSTRUCTED: Final = (
+    "the protocol: from the bank's guide of front-end 4.3.1 as public repositories keep it; nothing tried at the bank",
+    "CRTFLG, TRSTYP of collections, CCYMKT, CNVNBR and GRTFLG: values or meaning not public",
+    "CRTADR of a payee at another bank: orders carry no address",
+    "a repeat is refused with NCB4241 for as long as the window of the bank's cloud mode, 13 months",
+    "the element in which NTAGCINY is asked, named after its sisters; the end of NTAGDINF's pages",
+    "where a notice carries RSTSET, and that GetHisNoticeEX tells it again",
+    "lines a payroll or collection message may have; how far back entries and past balances go",
+    "whether HTTP WEB answers with a form; the path of the HTTP request",
+    "hours, cut-offs and time-outs",
+)
+
+
+def profile(options: Options, kinds: frozenset[Kind]) -> Profile:
+    """The bank's profile under these options, for the kinds it carries with them."""
+    single = ReplayRule(
+        policy=Replay(options.replay),
+        not_found_quarantine=timedelta(seconds=options.not_found_quarantine_s),
+        not_found_count=2,
+        window=timedelta(days=7),
+    )
+    never = replace(single, policy=Replay.NEVER)
+    singles = (Kind.PAYMENT, Kind.TRANSFER)
+    plain = limits(options)
+    return Profile(
+        name="cmb",
+        title="China Merchants Bank (front-end mode)",
+        title_zh="招商银行(前置机模式)",
+        limits=plain,
+        replay={kind: single if kind in singles else never for kind in Kind if kind in kinds},
+        serials_per_word=1,
+        page_lines=100,
+        history_days=options.history_days,
+        enquiry_deadline=timedelta(hours=24),
+        returns_watch=timedelta(days=7),
+        reconstructed=RECONSTRUCTED,
+        kind_limits={
+            kind: replace(plain, fields=_agency_fields(kind))
+            for kind in (Kind.PAYROLL_ITEM, Kind.COLLECTION)
+            if kind in kinds
+        },
+        past_balance_days=options.past_balance_days,
+        poll_every=timedelta(seconds=options.poll_every_s),
+    )
+
+
+def limits(options: Options) -> Limits:
+    """What intake checks before it says yes. Lengths are GBK bytes (type Z of the guide)."""
+    return Limits(
+        charset="gbk",
+        channels=frozenset({Channel.AUTO, Channel.SAME_BANK}),
+        fields=(
+            FieldLimit("/debtor/account", required=True),
+            FieldLimit("/creditor/account", required=True),
+            FieldLimit("/creditor/name", max_bytes=LONG_NAME_BYTES, required=True),
+            FieldLimit("/creditor/bank_name", max_bytes=BANK_NAME_BYTES, required=True),
+            FieldLimit("/creditor/cnaps", pattern="[0-9]{12}"),
+            FieldLimit("/purpose", max_bytes=PURPOSE_BYTES),
+        ),
+        amount=AmountLimit(max_minor=options.max_amount_minor or AMOUNT_MOST, currencies=("CNY",)),
+        pace=Pace(
+            per_second=options.per_second,
+            burst=options.burst,
+            first_enquiry_after=timedelta(seconds=options.first_enquiry_s),
+        ),
+        reference=ReferenceForm(length=REFERENCE_CHARS, prefix=options.reference_prefix),
+    )
+
+
+def _agency_fields(kind: Kind) -> tuple[FieldLimit, ...]:
+    """A line of a payroll or a collection: the other party's name and the line's text are shorter."""
+    other = "debtor" if kind is Kind.COLLECTION else "creditor"
+    return (
+        FieldLimit("/debtor/account", required=True),
+        FieldLimit("/creditor/account", required=True),
+        FieldLimit(f"/{other}/name", max_bytes=NAME_BYTES, required=True),
+        FieldLimit("/purpose", max_bytes=TEXT_BYTES),
+    )

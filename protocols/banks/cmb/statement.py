@@ -1,0 +1,327 @@
+"""Questions about accounts: NTQADINF balance, SDKNTQABINF past balances, GetTransInfoEX entries, returns, probe.
+
+GetTransInfoEX answers about one day, from a running number (TRSSEQ) on. So a walk goes day by day, and its cursor
+is a day and a number; today and the past are never in one question.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
+from typing import Final
+
+from lxml import etree
+
+from protocols.bank import Ask, Context, Conversation
+from protocols.banks.cmb.options import Options
+from protocols.banks.cmb.payment import NO_ERROR, SPAN, Payments, bank_number
+from protocols.banks.cmb.table import FINISHED, Meanings
+from protocols.banks.cmb.wire import BEIJING, RENMINBI, Answer, Wire, part
+from protocols.canon.money import Money
+from protocols.canon.outcome import Fate
+from protocols.canon.party import AccountNumber, Name
+from protocols.canon.query import BalanceQuestion, LinesQuestion, ReturnsQuestion
+from protocols.canon.statement import Balance, Direction, Line, Page, Return, ReturnsPage
+from protocols.kit.declined import Declined
+from protocols.kit.errors import ProtocolError
+from protocols.kit.fields import amount_minor, date_text, digits, parse_date, parse_time, plain
+from protocols.kit.paging import PageCursor, fingerprint
+from protocols.kit.xmldoc import Markup, maybe, several, value, value_or
+
+RETURNS_REACH: Final = timedelta(days=7)
+"""Returns are asked about by the day a payment was handed in; one may come back days later."""
+REVERSAL: Final = "*"
+_DAY: Final = timedelta(days=1)
+_Groups = dict[Direction, tuple[str, str]]
+_SUMS: Final[_Groups] = {Direction.DEBIT: ("DBTNBR", "DBTAMT"), Direction.CREDIT: ("CRTNBR", "CRTAMT")}
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where in a walk one page is: the day, the number to go on from, and the key of the row before with its count."""
+
+    day: date
+    number: int = 0
+    key: str = ""
+    count: int = 0
+
+    def text(self) -> str:
+        """As the value of a PageCursor."""
+        return json.dumps([date_text(self.day), self.number, self.key, self.count], separators=(",", ":"))
+
+    @staticmethod
+    def of(text: str) -> Place:
+        """Reads what `text` wrote; PageCursor has checked that the cursor is ours."""
+        try:
+            day, number, key, count = json.loads(text)
+            return Place(parse_date(day), int(number), str(key), int(count))
+        except (ValueError, TypeError, AttributeError, ProtocolError):
+            raise ProtocolError("paging", "this page cursor was not made by cmb") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Statements:
+    """The questions about accounts of one enterprise at this bank."""
+
+    options: Options
+    wire: Wire
+    meanings: Meanings
+    payments: Payments
+
+    def _ask(self, function: str, *parts: Markup) -> Conversation[Answer]:
+        """An answer whose RETCOD is 0. Raises Declined on another."""
+        answer = self.wire.read((yield Ask("business", self.wire.message(function, *parts))), function)
+        if not answer.done:
+            self.meanings.decline(function, answer)
+        return answer
+
+    def probe(self, context: Context) -> Conversation[None]:
+        """ListMode: the front end is logged in and reaches the bank. Moves nothing and needs no account."""
+        yield from self._ask("ListMode", part("SDKMDLSTX", (("BUSCOD", self.options.payment_code),)))
+
+    # ---- balance ----------------------------------------------------------------------------------------------
+
+    def balance(self, question: BalanceQuestion, context: Context) -> Conversation[Balance]:
+        """NTQADINF now, SDKNTQABINF for a past day. Raises Declined if the bank answers with a code."""
+        _renminbi(question.currency)
+        if question.on is None or question.on >= context.bank_date:
+            return self._balance_now(question)
+        return self._balance_on(question, question.on)
+
+    def _account(self, account: str) -> tuple[tuple[str, str], ...]:
+        return ("BBKNBR", self.payments.branch(account)), ("ACCNBR", account)
+
+    def _balance_now(self, question: BalanceQuestion) -> Conversation[Balance]:
+        account = question.account.clear
+        answer = yield from self._ask("NTQADINF", part("NTQADINFX", self._account(account)))
+        row = _only(several(answer.root, "NTQADINFZ"), account)
+        error = value_or(row, "ERRCOD")
+        if error not in ("", NO_ERROR):
+            # Each line has a word of its own: an answer that worked may still refuse this account.
+            raise Declined("NTQADINF", error, plain(value_or(row, "ERRTXT")), None)
+        if value_or(row, "CCYNBR") not in ("", RENMINBI):
+            raise ProtocolError("correlation", f"the balance is in currency {value_or(row, 'CCYNBR')!r}")
+        return Balance(
+            question.account,
+            book=_money(row, "ONLBLV"),
+            available=_money(row, "AVLBLV"),
+            frozen=_money(row, "HLDBLV"),
+            previous_day=_money(row, "ACCBLV"),
+        )
+
+    def _balance_on(self, question: BalanceQuestion, day: date) -> Conversation[Balance]:
+        account = question.account.clear
+        span = (("BGNDAT", date_text(day)), ("ENDDAT", date_text(day)))
+        answer = yield from self._ask("SDKNTQABINF", part("NTQABINFY", (*self._account(account), *span)))
+        rows = [row for row in several(answer.root, "NTQABINFZ") if parse_date(value(row, "TRSDAT")) == day]
+        return Balance(question.account, book=_money(_only(rows, account), "BALAMT"), available=None)
+
+    # ---- entries ----------------------------------------------------------------------------------------------
+
+    def lines(self, question: LinesQuestion, context: Context) -> Conversation[Page]:
+        """One page of one day. Raises Declined on a code for an answer, "paging" on a stale cursor."""
+        _renminbi(question.currency)
+        account = question.account.clear
+        last = min(question.last, context.bank_date)
+        mark = fingerprint("lines", account, date_text(question.first), date_text(question.last))
+        if question.cursor is None:
+            if question.first > last:
+                return Page(())
+            cursor = PageCursor(Place(question.first).text(), 1, mark)
+        else:
+            cursor = PageCursor.decode(question.cursor, mark)
+        place = Place.of(cursor.value)
+        number = str(place.number) if place.number else ""
+        ask = part("SDKRBPTRSX", (*self._account(account), ("TRSDAT", date_text(place.day)), ("TRSSEQ", number)))
+        answer = yield from self._ask("GetTransInfoEX", ask)
+        lines, following = _page(answer.root, place, question)
+        if following is None and place.day < last:
+            following = Place(place.day + _DAY)
+        return Page(lines, None if following is None else cursor.then(following.text()).encode())
+
+    # ---- returns ----------------------------------------------------------------------------------------------
+
+    def returns(self, question: ReturnsQuestion, context: Context) -> Conversation[ReturnsPage]:
+        """NTQRYSTN in legs of a week, and NTSTLINF for the day and reason of what came back.
+
+        NTQRYSTN asks by the day a payment was handed in, so the walk begins a week before `first`.
+        """
+        account, codes = question.account.clear, _codes(self.options)
+        mark = fingerprint("returns", account, date_text(question.first), date_text(question.last))
+        last = min(question.last, context.bank_date)
+        if question.cursor is None:
+            if question.first > last:
+                return ReturnsPage(())
+            cursor = PageCursor(f"0 {date_text(question.first - RETURNS_REACH)}", 1, mark)
+        else:
+            cursor = PageCursor.decode(question.cursor, mark)
+        which, begin = _leg(cursor.value, len(codes))
+        end = min(begin + SPAN, last)
+        days = (("BGNDAT", date_text(begin)), ("ENDDAT", date_text(end)))
+        answer = yield from self._ask("NTQRYSTN", self.payments.by_date(codes[which], days))
+        back = [row for row in several(answer.root, "NTSTLLSTZ") if self._came_back(row, account)]
+        details = (yield from self._details(back)) if back else {}
+        found = [_returned(row, details.get(bank_number(row))) for row in back]
+        kept = tuple(one for one in found if one.returned_on is None or question.first <= one.returned_on <= last)
+        onward = f"{which} {date_text(end + _DAY)}"
+        if end >= last:
+            onward = f"{which + 1} {date_text(question.first - RETURNS_REACH)}" if which + 1 < len(codes) else ""
+        return ReturnsPage(kept, cursor.then(onward).encode() if onward else None)
+
+    def _came_back(self, row: etree._Element, account: str) -> bool:
+        if value(row, "DBTACC") != account or value(row, "REQSTS") != FINISHED:
+            return False
+        return self.meanings.status("status", FINISHED, value_or(row, "RTNFLG")).fate is Fate.RETURNED
+
+    def _details(self, rows: list[etree._Element]) -> Conversation[dict[str, etree._Element]]:
+        asks = [part("NTSTLINFX", (("REQNBR", bank_number(row)),)) for row in rows if bank_number(row)]
+        if not asks:
+            return {}
+        answer = yield from self._ask("NTSTLINF", *asks)
+        return {bank_number(row): row for row in several(answer.root, "NTQPAYQYZ")}
+
+
+def _page(root: etree._Element, place: Place, question: LinesQuestion) -> tuple[tuple[Line, ...], Place | None]:
+    """The lines of one answer, and where the day goes on, if the bank says that it does."""
+    rows = several(root, "NTQTSINFZ")
+    end = maybe(root, "NTRBPTRSZ1")
+    if end is None:
+        if rows:
+            raise ProtocolError("missing", "entries without NTRBPTRSZ1: whether there are more is not said")
+        return (), None
+    lines = _numbered(rows, place, question.account)
+    _check_sums(lines, end)
+    more = value(end, "COTFLG")
+    if more not in ("Y", "N"):
+        raise ProtocolError("value", f"COTFLG {more!r} is neither Y nor N")
+    if more == "N":
+        return lines, None
+    number = digits(value(end, "TRSSEQ")) + 1
+    if not rows or number <= place.number:
+        raise ProtocolError("paging", f"more is said to follow, but the place stays at {number}: the bank goes round")
+    key = lines[-1].bank_line_id
+    return lines, Place(place.day, number, key, lines[-1].occurrence + 1)
+
+
+def _numbered(rows: list[etree._Element], place: Place, account: AccountNumber) -> tuple[Line, ...]:
+    counts: Counter[str] = Counter({place.key: place.count} if place.count else {})
+    lines: list[Line] = []
+    for row in rows:
+        line = _line(row, account, place.day)
+        lines.append(replace(line, occurrence=counts[line.bank_line_id]))
+        counts[line.bank_line_id] += 1
+    return tuple(lines)
+
+
+def _check_sums(lines: tuple[Line, ...], end: etree._Element) -> None:
+    """The bank's own counts and sums of this answer. Raises "value" where they differ from its rows."""
+    for direction, (count_tag, amount_tag) in _SUMS.items():
+        amounts = [line.amount.minor for line in lines if line.direction is direction]
+        count, amount = value_or(end, count_tag), value_or(end, amount_tag)
+        if count and digits(count) != len(amounts):
+            raise ProtocolError("value", f"{count_tag} says {count}, the page has {len(amounts)}")
+        if amount and amount_minor(amount, signed=True) != sum(amounts):
+            raise ProtocolError("value", f"{amount_tag} says {amount}, the page's rows have another sum")
+
+
+def _line(row: etree._Element, account: AccountNumber, day: date) -> Line:
+    booked_on = parse_date(value(row, "ETYDAT"))
+    if booked_on != day:
+        raise ProtocolError("correlation", f"an entry of {booked_on} where {day} was asked for")
+    number = value(row, "REFNBR")
+    if not number:
+        raise ProtocolError("missing", "an entry without the bank's number (REFNBR)")
+    other, name = value_or(row, "RPYACC"), value_or(row, "RPYNAM")
+    value_day = value_or(row, "VLTDAT")
+    return Line(
+        account=account,
+        bank_line_id=f"{date_text(day)}-{number}",
+        direction=_direction(value(row, "AMTCDR")),
+        amount=Money(_amount(row)),
+        bank_date=day,
+        booked_at=_moment(day, value_or(row, "ETYTIM")),
+        value_date=parse_date(value_day) if value_day.strip("0") else None,
+        counterparty_account=AccountNumber(other) if other else None,
+        counterparty_name=Name(plain(name)) if name else None,
+        counterparty_bank=plain(value_or(row, "RPYBNK")) or None,
+        text=plain(" ".join(text for tag in ("NARYUR", "NUSAGE") if (text := value_or(row, tag)))),
+        balance=_money(row, "TRSBLV"),
+        reference=value_or(row, "YURREF") or None,
+    )
+
+
+def _amount(row: etree._Element) -> int:
+    """TRSAMT, checked against the column of its side. Only a reversal has a sign; elsewhere it contradicts AMTCDR."""
+    amount = amount_minor(value(row, "TRSAMT"), signed=True)
+    if amount < 0 and value_or(row, "RSVFLG") != REVERSAL:
+        raise ProtocolError("value", "an amount below zero beside AMTCDR: one of the two is wrong")
+    columns = {"D": ("TRSAMTD", "TRSAMTC"), "C": ("TRSAMTC", "TRSAMTD")}[value(row, "AMTCDR")]
+    mine, others = (value_or(row, tag) for tag in columns)
+    if mine and amount_minor(mine, signed=True) != amount:
+        raise ProtocolError("value", f"TRSAMT and {columns[0]} differ")
+    if others and amount_minor(others, signed=True) != 0:
+        raise ProtocolError("value", f"an entry of AMTCDR {value(row, 'AMTCDR')} with {columns[1]}")
+    return amount
+
+
+def _direction(flag: str) -> Direction:
+    if flag not in ("D", "C"):
+        raise ProtocolError("value", f"AMTCDR {flag!r} is neither D nor C")
+    return Direction.DEBIT if flag == "D" else Direction.CREDIT
+
+
+def _returned(row: etree._Element, detail: etree._Element | None) -> Return:
+    amount, reference = value(row, "TRSAMT"), value(row, "YURREF")
+    if not reference:
+        raise ProtocolError("missing", "a returned payment without YURREF")
+    if detail is None:
+        return Return(reference, Money(amount_minor(amount)), None)
+    stated, day = value_or(detail, "YURREF"), value_or(detail, "RTNDAT")
+    if stated not in ("", reference):
+        raise ProtocolError("correlation", f"NTSTLINF is about {stated!r}, not {reference!r}")
+    returned_on = parse_date(day) if day.strip("0") else None
+    return Return(reference, Money(amount_minor(amount)), returned_on, plain(value_or(detail, "RTNNAR")))
+
+
+def _codes(options: Options) -> tuple[str, ...]:
+    """The business codes under which payments were handed in."""
+    return tuple(dict.fromkeys(code for code in (options.payment_code, options.transfer_code) if code))
+
+
+def _leg(text: str, codes: int) -> tuple[int, date]:
+    which, _, day = text.partition(" ")
+    try:
+        if 0 <= int(which) < codes:
+            return int(which), parse_date(day)
+    except (ValueError, ProtocolError):
+        pass
+    raise ProtocolError("paging", "this page cursor was not made by cmb")
+
+
+def _only(rows: list[etree._Element], account: str) -> etree._Element:
+    """The one row, if it is of `account`."""
+    if len(rows) != 1:
+        raise ProtocolError("missing" if not rows else "ambiguous", f"{len(rows)} rows about one account")
+    stated = value(rows[0], "ACCNBR")
+    if stated != account:
+        raise ProtocolError("correlation", f"the balance is of account {stated}, we asked about {account}")
+    return rows[0]
+
+
+def _renminbi(currency: str) -> None:
+    if currency != "CNY":
+        raise ProtocolError("value", f"cmb is asked about CNY only, not {currency}")
+
+
+def _money(parent: etree._Element, tag: str) -> Money | None:
+    text = value_or(parent, tag)
+    return Money(amount_minor(text, signed=True)) if text else None
+
+
+def _moment(day: date, clock: str) -> datetime | None:
+    try:
+        return datetime.combine(day, parse_time(clock), BEIJING)
+    except ProtocolError:
+        return None  # an odd time of day is no reason to doubt an entry
