@@ -1,0 +1,161 @@
+"""A package of instructions and what its answers say: PAYENT, PAYPER, PERDIS and the enquiries after them.
+
+A single payment is a package of one line. A line's key is its number in the package (iSeqno), counted from 1 in the
+order of what was sent; our own reference travels in ERPSqn as a second key. Two lines may be alike in everything else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from lxml import etree
+
+from protocols.banks.icbc.table import Meanings
+from protocols.banks.icbc.wire import RENMINBI, Message, Refused, fen, leaves, number
+from protocols.canon.outcome import Fate, Outcome
+from protocols.canon.query import Sent
+from protocols.kit.errors import ProtocolError
+from protocols.kit.xmldoc import Markup, el, several, value, value_or
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """The pair of operations that carries one sort of package. `head_account` is the element that names our own
+    account once for the whole package, where lines do not.
+    """
+
+    submit: str
+    enquiry: str
+    head_account: str = ""
+
+
+PAYMENTS = Words("PAYENT", "QPAYENT")
+PAYROLL = Words("PAYPER", "QPAYPER")
+COLLECTIONS = Words("PERDIS", "QPERDIS", head_account="RecAccNo")
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """What was sent, as it was written down: the package's number and its lines in order."""
+
+    words: Words
+    reference: str
+    items: tuple[Sent, ...]
+
+    def submitted(self, answer: Message | Refused, meanings: Meanings) -> dict[str, Outcome]:
+        """What the answer to the instruction says of each item, by reference; a word about the package is said of all.
+
+        Raises "correlation" if the answer states another count, sum, line, amount or account.
+        """
+        operation = self.words.submit
+        if isinstance(answer, Refused):
+            return self._all(meanings.word(operation, "nc", answer.code))
+        if not answer.accepted:
+            word = meanings.word(operation, "package", answer.code, answer.text)
+            return self._all(replace(word, bank_serial=answer.serial or None))
+        if answer.out is None:
+            return {}
+        self._check_head(answer.out)
+        self._check_sums(answer.out)
+        fates: dict[str, Outcome] = {}
+        for sent, row in self._rows(answer.out, "iSeqno"):
+            code, text = value_or(row, "iRetCode"), value_or(row, "iRetMsg")
+            outcome = meanings.line(operation, value_or(row, "Result"), code, text)
+            fates[sent.reference] = replace(outcome, bank_serial=_serial(answer.serial, value_or(row, "OrderNo")))
+        return fates
+
+    def asked(self) -> list[Markup]:
+        """The `in` of an enquiry after every line, by our own number of the package."""
+        head = leaves(("QryfSeqno", self.reference), ("QrySerialNo", ""), ("ReqReserved1", ""), ("ReqReserved2", ""))
+        rows = [
+            el("rd", leaves(
+                ("iSeqno", str(place)), ("QryiSeqno", str(place)), ("QryOrderNo", ""), ("ReqReserved3", ""),
+                ("ReqReserved4", ""),
+            ))
+            for place in range(1, len(self.items) + 1)
+        ]  # fmt: skip
+        return [*head, *rows]
+
+    def told(self, answer: Message | Refused, meanings: Meanings) -> dict[str, Outcome]:
+        """What the answer to an enquiry says of each item. That the enquiry worked is no word about any of them."""
+        operation = self.words.enquiry
+        if isinstance(answer, Refused):
+            return self._all(meanings.about_the_question(operation, "nc", answer.code))
+        if not answer.accepted:
+            return self._all(meanings.about_the_question(operation, "package", answer.code, answer.text))
+        if answer.out is None:
+            return {}
+        stated = value(answer.out, "QryfSeqno")
+        if stated != self.reference:
+            raise ProtocolError("correlation", f"{operation} is about {stated!r}, not {self.reference!r}")
+        self._check_head(answer.out)
+        serial = value_or(answer.out, "QrySerialNo")
+        return {
+            sent.reference: self._told_line(row, serial, meanings)
+            for sent, row in self._rows(answer.out, "QryiSeqno")
+        }
+
+    def _told_line(self, row: etree._Element, serial: str, meanings: Meanings) -> Outcome:
+        """Two levels: iRetCode is the answer of this enquiry, instrRetCode that of the instruction asked about."""
+        code, text = value_or(row, "iRetCode"), value_or(row, "iRetMsg")
+        if code not in ("", "0"):
+            return meanings.about_the_question(self.words.enquiry, "line", code, text)
+        code, text = value_or(row, "instrRetCode"), value_or(row, "instrRetMsg")
+        outcome = meanings.line(self.words.submit, value_or(row, "Result"), code, text)
+        if outcome.fate is Fate.DUPLICATE:  # it says which package came second, not what became of the first
+            outcome = replace(outcome, fate=Fate.UNKNOWN)
+        return replace(outcome, bank_serial=_serial(serial, value_or(row, "QryOrderNo")))
+
+    def _all(self, word: Outcome) -> dict[str, Outcome]:
+        return {sent.reference: word for sent in self.items}
+
+    def _check_head(self, out: etree._Element) -> None:
+        tag = self.words.head_account
+        stated = value_or(out, tag) if tag else ""
+        if stated and stated != self.items[0].creditor.clear:
+            raise ProtocolError("correlation", f"package {self.reference}: the answer has another {tag}")
+
+    def _check_sums(self, out: etree._Element) -> None:
+        count, total = value_or(out, "TotalNum"), value_or(out, "TotalAmt")
+        if count and number(count) != len(self.items):
+            raise ProtocolError("correlation", f"package {self.reference} had {len(self.items)} lines, not {count}")
+        if total and fen(total) != sum(sent.amount.minor for sent in self.items):
+            raise ProtocolError("correlation", f"package {self.reference}: the answer's sum is {total}")
+
+    def _rows(self, out: etree._Element, key: str) -> Sequence[tuple[Sent, etree._Element]]:
+        """Each row with the item it is about. Raises "correlation" on a row that is none of ours, "ambiguous" twice."""
+        found: dict[int, etree._Element] = {}
+        for row in several(out, "rd"):
+            place = number(value(row, key))
+            if not 1 <= place <= len(self.items):
+                raise ProtocolError("correlation", f"package {self.reference} has no line {place}")
+            if place in found:
+                raise ProtocolError("ambiguous", f"package {self.reference}: two rows about line {place}")
+            _check_line(row, self.items[place - 1], f"line {place} of package {self.reference}")
+            found[place] = row
+        return [(self.items[place - 1], row) for place, row in found.items()]
+
+
+def _check_line(row: etree._Element, sent: Sent, where: str) -> None:
+    """Whatever the row states must be what was sent."""
+    amount, currency = value_or(row, "PayAmt"), value_or(row, "CurrType")
+    if amount and fen(amount) != sent.amount.minor:
+        raise ProtocolError("correlation", f"{where}: the answer's amount is {amount} fen")
+    if currency and currency not in RENMINBI:
+        raise ProtocolError("correlation", f"{where}: the answer is in {currency!r}")
+    ours = (("PayAccNo", sent.debtor.clear), ("RecAccNo", sent.creditor.clear), ("ERPSqn", sent.reference))
+    for tag, wanted in ours:
+        stated = value_or(row, tag)
+        if stated and stated != wanted:
+            raise ProtocolError("correlation", f"{where}: the answer has another {tag}")
+
+
+def _serial(package: str, order: str) -> str | None:
+    """The bank's own key: SerialNo of the package and OrderNo of the line."""
+    return "/".join(part for part in (package, order) if part) or None
+
+
+def sole(fates: Mapping[str, Outcome], reference: str, unclear: Outcome) -> Outcome:
+    """The word about the one line of a single payment's package, or doubt where the bank had none."""
+    return fates.get(reference, unclear)

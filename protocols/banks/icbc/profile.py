@@ -1,0 +1,87 @@
+"""What 工商银行 is, as data: limits, replay rule, pages, and what of it is only reconstructed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Final
+
+from protocols.bank import Profile, Replay, ReplayRule
+from protocols.banks.icbc.options import Options, clock
+from protocols.canon.limits import AmountLimit, FieldLimit, Hours, Limits, Pace, ReferenceForm
+from protocols.canon.order import Channel, Kind
+
+RECONSTRUCTED: Final = (
+    "the whole protocol: from public clients and pieces of the bank's text, not from the bank's own manual",
+    "RetCodes of a repeated fSeqno, of a package that does not exist and of 'no rows': options, without a value",
+    "lines a package may have, lengths of fields, amounts, pace, hours and time-outs",
+    "PAYPER's line layout (written like PAYENT's) and the answers of PAYPER and PERDIS (read like PAYENT's)",
+    "PayType 1 for urgent orders; SysIOFlg from the payee bank's name or number; RecCityName from the settings",
+    "LastTranDate of QACCBAL as the work date",
+    "OnlySequence as the key of an entry, the same today and later; the days that one QHISD may span",
+)
+
+
+def kinds(options: Options) -> Iterator[Kind]:
+    """The kinds of order this customer may send, single ones first."""
+    yield from (Kind.PAYMENT, Kind.TRANSFER, Kind.BATCH_ITEM, Kind.COLLECTION)
+    if options.payroll != "none":
+        yield Kind.PAYROLL_ITEM
+
+
+def profile(options: Options) -> Profile:
+    """The bank's profile under these options."""
+    # The code that refuses a repeated fSeqno is not public, and SignTime binds the bytes to one work date.
+    rule = ReplayRule(
+        policy=Replay.NEVER,
+        not_found_quarantine=timedelta(seconds=options.not_found_after_s),
+        not_found_count=2,
+    )
+    return Profile(
+        name="icbc",
+        title="Industrial and Commercial Bank of China",
+        title_zh="工商银行",
+        limits=limits(options),
+        replay=dict.fromkeys(kinds(options), rule),
+        serials_per_word=1,
+        page_lines=100,
+        history_days=options.history_days,
+        enquiry_deadline=timedelta(hours=24),
+        returns_watch=timedelta(days=7),
+        reconstructed=RECONSTRUCTED,
+        kind_limits={
+            Kind.TRANSFER: limits(options, payee_bank=False),
+            Kind.PAYROLL_ITEM: limits(options, payee_bank=False),
+            Kind.COLLECTION: limits(options, payee_bank=False),
+        },
+        poll_every=timedelta(minutes=5),
+    )
+
+
+def limits(options: Options, *, payee_bank: bool = True) -> Limits:
+    """What intake checks before it says yes; `payee_bank` says whether the payee bank's name must be there."""
+    return Limits(
+        charset="gbk",
+        channels=frozenset((Channel.AUTO, Channel.SAME_BANK)),
+        fields=(
+            FieldLimit("/debtor/account", required=True),
+            FieldLimit("/debtor/name", max_bytes=options.max_name_bytes, required=True),
+            FieldLimit("/creditor/account", required=True),
+            FieldLimit("/creditor/name", max_bytes=options.max_name_bytes, required=True),
+            FieldLimit("/creditor/bank_name", max_bytes=options.max_bank_name_bytes, required=payee_bank),
+            FieldLimit("/creditor/cnaps", pattern="[0-9]{12}"),
+            FieldLimit("/purpose", max_bytes=options.max_purpose_bytes),
+        ),
+        amount=AmountLimit(max_minor=options.max_amount_minor, currencies=("CNY",)),
+        hours=Hours(
+            opens=clock(options.opens),
+            closes=clock(options.closes),
+            cut_off=None if options.cut_off is None else clock(options.cut_off),
+        ),
+        pace=Pace(
+            per_second=options.per_second,
+            burst=options.burst,
+            first_enquiry_after=timedelta(seconds=options.first_enquiry_s),
+        ),
+        reference=ReferenceForm(length=20, prefix=options.reference_prefix),
+    )

@@ -1,0 +1,272 @@
+"""Questions about accounts: QACCBAL balance and work date, QPD today's entries, QHISD entries of the past.
+
+The bank answers about today or about the past, never about both in one question. So a walk over entries is made of
+legs: the closed days first, then today. Its cursor names the leg and the bank's NextTag, which is opaque.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+from collections import Counter
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
+from typing import Final
+
+from lxml import etree
+
+from protocols.bank import Context, Conversation
+from protocols.banks.icbc.options import Options
+from protocols.banks.icbc.rows import RawRow, line, row_of_past, row_of_today
+from protocols.banks.icbc.table import Meanings
+from protocols.banks.icbc.wire import BEIJING, RENMINBI, Message, Refused, Wire, fen, leaves, number
+from protocols.canon.money import Money
+from protocols.canon.party import AccountNumber
+from protocols.canon.query import BalanceQuestion, LinesQuestion
+from protocols.canon.statement import Balance, Line, Page
+from protocols.kit.declined import Declined
+from protocols.kit.errors import ProtocolError
+from protocols.kit.fields import date_text, parse_date
+from protocols.kit.paging import PageCursor, fingerprint
+from protocols.kit.xmldoc import Markup, el, several, value, value_or
+
+TODAY_OPERATION: Final = "QPD"
+PAST_OPERATION: Final = "QHISD"
+_QUERY_TIME = re.compile(r"([0-9]{14})[0-9]{0,6}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where in a walk one page is: the operation, its dates, the bank's NextTag (empty for a leg's first page)."""
+
+    operation: str
+    first: date
+    last: date
+    tag: str = ""
+
+    def text(self) -> str:
+        """As the value of a PageCursor."""
+        return json.dumps([self.operation, date_text(self.first), date_text(self.last), self.tag], ensure_ascii=False)
+
+    @staticmethod
+    def of(text: str) -> Place:
+        """Reads what `text` wrote; PageCursor has checked that the cursor is ours."""
+        try:
+            operation, first, last, tag = json.loads(text)
+            if operation not in (TODAY_OPERATION, PAST_OPERATION):
+                raise ValueError(operation)
+            return Place(operation, parse_date(first), parse_date(last), str(tag))
+        except (ValueError, TypeError, AttributeError, ProtocolError):
+            raise _not_ours() from None
+
+
+@dataclass(frozen=True, slots=True)
+class Carry:
+    """What the next page must know of this one: its last key and how many rows had it so far.
+
+    It travels beside the PageCursor, not in it: there it would hide that the bank hands out a NextTag again.
+    """
+
+    key: str = ""
+    count: int = 0
+
+    def beside(self, cursor: PageCursor) -> str:
+        """The whole cursor of a page."""
+        return f"{cursor.encode()}.{self.count}.{base64.urlsafe_b64encode(self.key.encode()).decode()}"
+
+    @staticmethod
+    def apart(text: str, question: str) -> tuple[PageCursor, Carry]:
+        """What `beside` joined. Raises "paging" on anything else."""
+        try:
+            encoded, count, key = text.split(".")
+            carry = Carry(base64.b64decode(key, altchars=b"-_", validate=True).decode(), int(count))
+        except (ValueError, binascii.Error):
+            raise _not_ours() from None
+        return PageCursor.decode(encoded, question), carry
+
+
+def _not_ours() -> ProtocolError:
+    return ProtocolError("paging", "this page cursor was not made by icbc")
+
+
+@dataclass(frozen=True, slots=True)
+class Statements:
+    """The questions about accounts of one login."""
+
+    options: Options
+    wire: Wire
+    meanings: Meanings
+
+    def balance(self, question: BalanceQuestion, context: Context) -> Conversation[Balance]:
+        """QACCBAL of one account, now. Raises Declined if the bank answers with a code."""
+        _renminbi(question.currency)
+        if question.on is not None and question.on < context.bank_date:
+            raise ProtocolError("value", "icbc tells no balance of a past day here: its form is not public")
+        row = yield from self._row(question.account, context)
+        return Balance(
+            question.account,
+            book=_money(row, "Balance"),
+            available=_money(row, "UsableBalance"),
+            frozen=_money(row, "FrzAmt"),
+            previous_day=_money(row, "AccBalance"),
+            as_of=_as_of(value_or(row, "QueryTime")),
+        )
+
+    def work_date(self, account: AccountNumber, context: Context) -> Conversation[date]:
+        """The bank's work date, as LastTranDate of QACCBAL. Raises Declined without one: then nothing was sent."""
+        try:
+            row = yield from self._row(account, context)
+            return parse_date(value(row, "LastTranDate").replace("-", ""))
+        except Declined:
+            raise
+        except ProtocolError as error:
+            raise Declined("QACCBAL", error.reason, error.text, "retry") from None
+
+    def probe(self, context: Context) -> Conversation[None]:
+        """There is no message for it, so an own account is asked for its balance."""
+        yield from self._row(AccountNumber(self.options.probe_account), context)
+
+    def lines(self, question: LinesQuestion, context: Context) -> Conversation[Page]:
+        """One page of entries. Raises Declined on a code for an answer, "paging" on a stale cursor."""
+        _renminbi(question.currency)
+        mark = fingerprint("lines", question.account.clear, date_text(question.first), date_text(question.last))
+        carry = Carry()
+        if question.cursor is None:
+            begin = self._leg(question.first, question.last, context.bank_date)
+            if begin is None:
+                return Page(())
+            cursor = PageCursor(begin.text(), 1, mark)
+        else:
+            cursor, carry = Carry.apart(question.cursor, mark)
+        place = Place.of(cursor.value)
+        if place.operation == TODAY_OPERATION and place.first != context.bank_date:
+            raise ProtocolError("paging", "the bank's day changed during this walk: begin again")
+        answer = yield from self._ask(place.operation, self._request(question.account.clear, place), context)
+        lines: tuple[Line, ...] = ()
+        following: Place | None = None
+        if not self.meanings.is_empty(place.operation, answer.code, answer.text):
+            out = self._accepted(place.operation, answer)
+            rows, following = _page(out, place, question.account.clear)
+            lines, carry = self._numbered(rows, carry, question.account)
+        following = following or self._leg(place.last + timedelta(days=1), question.last, context.bank_date)
+        return Page(lines, None if following is None else carry.beside(cursor.then(following.text())))
+
+    def _leg(self, first: date, last: date, today: date) -> Place | None:
+        """The next leg of a walk from `first` to `last`, or None when nothing is left of it."""
+        last = min(last, today)
+        if first > last:
+            return None
+        if first >= today:
+            return Place(TODAY_OPERATION, today, today)
+        span = first + timedelta(days=self.options.history_span_days - 1)
+        return Place(PAST_OPERATION, first, min(last, today - timedelta(days=1), span))
+
+    def _request(self, account: str, place: Place) -> list[Markup]:
+        new = (("AcctSeq", ""),) if self.options.is_new else ()
+        if place.operation == TODAY_OPERATION:
+            return leaves(
+                ("AccNo", account), ("AreaCode", ""), ("MinAmt", ""), ("MaxAmt", ""), ("BeginTime", ""),
+                ("EndTime", ""), ("NextTag", place.tag), ("ReqReserved1", ""), ("ReqReserved2", ""),
+                ("CurrType", "001"), *new,
+            )  # fmt: skip
+        return leaves(
+            ("AccNo", account), ("BeginDate", date_text(place.first)), ("EndDate", date_text(place.last)),
+            ("MinAmt", ""), ("MaxAmt", ""), ("BankType", ""), ("NextTag", place.tag), ("CurrType", "001"),
+            ("DueBillNo", ""), *new, ("ComplementFlag", ""),
+        )  # fmt: skip
+
+    def _numbered(
+        self, rows: list[RawRow], carry: Carry, account: AccountNumber
+    ) -> tuple[tuple[Line, ...], Carry]:
+        """Lines with their occurrence, counted on over a page's edge where the same key goes on."""
+        counts: Counter[str] = Counter({carry.key: carry.count})
+        lines: list[Line] = []
+        for row in rows:
+            lines.append(line(row, account, counts[row.key], reference_in_ref=self.options.reference_in_ref))
+            counts[row.key] += 1
+        return tuple(lines), Carry(rows[-1].key, counts[rows[-1].key]) if rows else carry
+
+    def _row(self, account: AccountNumber, context: Context) -> Conversation[etree._Element]:
+        """The one row of a QACCBAL about one account, checked to be about it."""
+        new = (("AcctSeq", ""), ("MainAcctNo", "")) if self.options.is_new else ()
+        head = leaves(("TotalNum", "1"), ("BLFlag", "0"), ("SynFlag", "0"), ("ReqReserved1", ""), ("ReqReserved2", ""))
+        asked = leaves(
+            ("iSeqno", "1"), ("AccNo", account.clear), ("CurrType", "001"), ("ReqReserved3", ""),
+            ("ReqReserved4", ""), *new,
+        )  # fmt: skip
+        answer = yield from self._ask("QACCBAL", [*head, el("rd", asked)], context)
+        out = self._accepted("QACCBAL", answer)
+        rows = several(out, "rd")
+        if len(rows) != 1:
+            raise ProtocolError("missing" if not rows else "ambiguous", f"QACCBAL of one account has {len(rows)} rows")
+        row = rows[0]
+        _same(row, "AccNo", account.clear, must=True)
+        currency, code = value_or(row, "CurrType"), value_or(row, "iRetCode")
+        if currency and currency not in RENMINBI:
+            raise ProtocolError("correlation", f"the balance is in {currency!r}, we asked for 001")
+        if code not in ("", "0"):
+            self.meanings.decline("QACCBAL", "line", code, value_or(row, "iRetMsg"))
+        return row
+
+    def _ask(self, operation: str, inner: list[Markup], context: Context) -> Conversation[Message]:
+        answer = yield from self.wire.ask(operation, context.serials[0], context.bank_date, context.now, inner)
+        if isinstance(answer, Refused):
+            self.meanings.decline(operation, "nc", answer.code, "errorCode")
+        return answer
+
+    def _accepted(self, operation: str, answer: Message) -> etree._Element:
+        if not answer.accepted:
+            self.meanings.decline(operation, "package", answer.code, answer.text)
+        if answer.out is None:
+            raise ProtocolError("missing", f"{operation} was accepted, but the answer has no body")
+        return answer.out
+
+
+def _page(out: etree._Element, place: Place, account: str) -> tuple[list[RawRow], Place | None]:
+    """The rows of one answer, and the next page of the same leg if the bank names one."""
+    _same(out, "AccNo", account, must=True)
+    currency = value_or(out, "CurrType")
+    if currency and currency not in RENMINBI:
+        raise ProtocolError("correlation", f"the entries are in {currency!r}, we asked for 001")
+    if place.operation == PAST_OPERATION:
+        _same(out, "BeginDate", date_text(place.first))
+        _same(out, "EndDate", date_text(place.last))
+        rows = [row_of_past(element) for element in several(out, "rd")]
+    else:
+        rows = [row_of_today(element, place.first) for element in several(out, "rd")]
+    for row in rows:
+        if not place.first <= row.day <= place.last:
+            raise ProtocolError("correlation", f"{place.operation}: an entry of {row.day}, which was not asked for")
+    tag, total = value_or(out, "NextTag"), value_or(out, "TotalNum")
+    # Whether TotalNum counts the page or the whole walk is not said; in neither reading may rows be missing.
+    if total and (number(total) < len(rows) or (not tag and not place.tag and number(total) != len(rows))):
+        raise ProtocolError("value", f"{place.operation}: TotalNum is {total}, the page has {len(rows)} rows")
+    if not tag:
+        return rows, None
+    return rows, replace(place, tag=tag)
+
+
+def _same(parent: etree._Element, tag: str, ours: str, *, must: bool = False) -> None:
+    stated = value(parent, tag) if must else value_or(parent, tag)
+    if stated.replace("-", "") != ours and (must or stated):
+        raise ProtocolError("correlation", f"the answer's {tag} is {stated!r}, we asked about {ours!r}")
+
+
+def _renminbi(currency: str) -> None:
+    if currency != "CNY":
+        raise ProtocolError("value", f"icbc is asked about CNY only, not {currency}")
+
+
+def _money(parent: etree._Element, tag: str) -> Money | None:
+    text = value_or(parent, tag)
+    return Money(fen(text, signed=True)) if text else None
+
+
+def _as_of(text: str) -> datetime | None:
+    found = _QUERY_TIME.fullmatch(text)
+    try:
+        return datetime.strptime(found.group(1), "%Y%m%d%H%M%S").replace(tzinfo=BEIJING) if found else None
+    except ValueError:
+        return None  # an odd time is no reason to doubt a clear balance

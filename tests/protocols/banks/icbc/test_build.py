@@ -1,0 +1,158 @@
+"""Options, profile and code table: what a wrong setting is told, and what the table may never say."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.core.policy import Route, check
+from protocols.bank import BadOptions, Replay
+from protocols.banks import icbc
+from protocols.banks.icbc.options import Options
+from protocols.banks.icbc.table import ENQUIRIES, MONEY, Meanings, meanings
+from protocols.canon.errors import FieldCode
+from protocols.canon.order import Channel, Kind
+from protocols.canon.outcome import Fate
+from protocols.kit import codes
+from protocols.kit.errors import ProtocolError
+from tests.protocols.banks.icbc.paper import DEBTOR, OPTIONS, TODAY, bank, context, order, steps
+
+FOLDER = Path(icbc.__file__).parent
+
+
+@pytest.mark.parametrize(
+    ("key", "given"),
+    [
+        ("cis", ""),
+        ("cis", 400090001000001),
+        ("certificate_id", "名"),
+        ("probe_account", 1),
+        ("version", "0.0.0.2"),
+        ("host_header", "a b"),
+        ("query_prefix", ""),
+        ("reference_prefix", "gw"),
+        ("query_data", "zip"),
+        ("language_and_zip", 1),
+        ("check_signed_content", "yes"),
+        ("work_date", "bank"),
+        ("batch_flag", "3"),
+        ("package_lines", 0),
+        ("payroll", True),
+        ("same_city", "0"),
+        ("cities", {"北京": "北京"}),
+        ("cities", {"105": ""}),
+        ("own_names", "工商银行"),
+        ("own_cnaps", ["1"]),
+        ("codes", {"settled": ["X1"]}),
+        ("codes", {"refused": "X1"}),
+        ("codes", {"refused": ["0"]}),
+        ("codes", {"refused": ["X1"], "duplicate": ["X1"]}),
+        ("history_span_days", 0),
+        ("max_amount_minor", 0),
+        ("opens", "8:30"),
+        ("closes", "24:00"),
+        ("cut_off", ""),
+        ("window", 0),
+        ("first_byte_s", float("nan")),
+        ("colour", "red"),
+    ],
+)
+def test_a_wrong_option_is_named_with_its_remedy(key: str, given: object) -> None:
+    with pytest.raises(BadOptions) as caught:
+        icbc.build({**OPTIONS, key: given})
+    assert caught.value.key == key
+    assert caught.value.remedy
+
+
+@pytest.mark.parametrize("key", ["cis", "certificate_id", "probe_account"])
+def test_what_must_be_there(key: str) -> None:
+    with pytest.raises(BadOptions) as caught:
+        icbc.build({name: value for name, value in OPTIONS.items() if name != key})
+    assert caught.value.key == key
+
+
+def test_the_profile_says_what_the_page_says() -> None:
+    adapter = bank()
+    profile = adapter.profile
+    assert profile.name == "icbc" and profile.reconstructed
+    assert set(adapter.money) == {Kind.PAYMENT, Kind.TRANSFER}
+    assert set(adapter.bundles) == {Kind.BATCH_ITEM, Kind.PAYROLL_ITEM, Kind.COLLECTION}
+    assert set(profile.replay) == set(adapter.money) | set(adapter.bundles)
+    assert {rule.policy for rule in profile.replay.values()} == {Replay.NEVER}
+    assert set(adapter.ports) == {"business", "sign"}
+    assert not any(port.kept for port in adapter.ports.values())
+    assert Kind.PAYROLL_ITEM not in bank(payroll="none").bundles
+    # What the page gives no form for is not there, so that intake says so.
+    questions = adapter.questions
+    assert (questions.returns, questions.receipt, questions.directory) == (None, None, None)
+    assert profile.past_balance_days == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "path", "wanted"),
+    [
+        ({"reference_prefix": "GW"}, ("profile", "limits", "reference", "prefix"), "GW"),
+        ({"max_amount_minor": 5}, ("profile", "limits", "amount", "max_minor"), 5),
+        ({"per_second": 2}, ("profile", "limits", "pace", "per_second"), 2),
+        ({"opens": "08:30"}, ("profile", "limits", "hours", "opens", "hour"), 8),
+        ({"cut_off": "16:30"}, ("profile", "limits", "hours", "cut_off", "minute"), 30),
+        ({"window": 9}, ("sessions", "window"), 9),
+    ],
+)
+def test_an_option_reaches_its_place(options: dict[str, Any], path: tuple[str, ...], wanted: object) -> None:
+    place: Any = bank(**options)
+    for name in path:
+        place = getattr(place, name)
+    assert place == wanted
+
+
+@pytest.mark.parametrize("channel", Channel)
+def test_intake_refuses_the_channels_that_the_bank_s_form_cannot_say(channel: Channel) -> None:
+    adapter, wanted = bank(), order(channel=channel)
+    route = Route(DEBTOR, "demo", "icbc", "icbc.main", "CNY", adapter.profile.limits, frozenset(adapter.money))
+    faults = [(fault.at, fault.code) for fault in check(wanted, route, TODAY)]
+    conversation = adapter.money[Kind.PAYMENT](wanted, context())
+    if channel in (Channel.AUTO, Channel.SAME_BANK):
+        assert not faults
+        assert len(steps(conversation)) == 2
+        return
+    assert faults == [("/channel", FieldCode.UNSUPPORTED)]
+    with pytest.raises(ProtocolError):
+        next(conversation)
+
+
+def test_the_table_settles_by_result_only_and_no_code_of_a_package_fails_by_itself() -> None:
+    rows = meanings({}).table.rows
+    assert all(row.source for row in rows)
+    decisive = [row for row in rows if row.outcome in ("settled", "failed")]
+    assert {(row.layer, row.code, row.outcome) for row in decisive} == {
+        ("result", "7", "settled"), ("result", "6", "failed"), ("result", "8", "failed"),
+    }  # fmt: skip
+
+
+def test_declared_codes_speak_only_where_they_may() -> None:
+    table = meanings({"duplicate": ("D",), "not_found": ("N",), "refused": ("R",), "empty": ("E",)}).table
+    for money in MONEY:
+        assert table.look_up(money, "package", "D") == table.look_up(money, "line", "D") == "duplicate"
+        assert table.look_up(money, "package", "R") == "failed"
+        assert table.look_up(money, "line", "R") is table.look_up(money, "package", "N") is None
+    for enquiry in ENQUIRIES:
+        assert table.look_up(enquiry, "package", "N") == table.look_up(enquiry, "line", "N") == "not_found"
+        assert table.look_up(enquiry, "package", "R") is table.look_up(enquiry, "package", "D") is None
+    assert table.look_up("QPD", "package", "E") == table.look_up("QHISD", "package", "E") == "empty"
+    assert table.look_up("QACCBAL", "package", "E") is None
+
+
+@pytest.mark.parametrize("outcome", ["failed", "settled", "duplicate", "pending"])
+def test_a_row_about_an_enquiry_could_not_decide_about_a_payment_whatever_it_said(outcome: str) -> None:
+    row = f'[[code]]\noperation="QPAYENT"\nlayer="package"\ncode="X"\noutcome="{outcome}"\nsource="s"\n'
+    assert Meanings(codes.load(row)).about_the_question("QPAYENT", "package", "X").fate is Fate.UNKNOWN
+
+
+def test_everything_in_the_folder_is_there_for_a_reader() -> None:
+    readme = (FOLDER / "README.md").read_text("utf-8")
+    assert [one.name for one in fields(Options) if f"`{one.name}`" not in readme] == []
+    assert sorted(FOLDER.glob("dialogues/*.dlg"))
