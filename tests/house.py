@@ -123,6 +123,7 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"protocols.twin"}),
     frozenset({"protocols.kit"}),
     frozenset({"protocols.erp", "protocols.banks"}),
+    frozenset({"protocols.trial"}),
     frozenset({"gateway.clock", "gateway.settings", "gateway.meters", "gateway.log", "gateway.core"}),
     frozenset({"gateway.tasks", "gateway.asking"}),
     frozenset({"gateway.registry"}),

@@ -99,7 +99,7 @@ class Table:
         party = PartyKind(wants.get("/creditor/kind", "person" if kind is Kind.PAYROLL_ITEM else "corporate"))
         ours = Party(AccountNumber(self.own[0]), Name(rig.HOLDERS[0]))
         theirs = Party(
-            AccountNumber(str(wants.get("/creditor/account", "6200000000000000025"))), Name("示例乙"),
+            AccountNumber(str(wants.get("/creditor/account", "0000000000000000025"))), Name("示例乙"),
             str(wants.get("/creditor/bank_name", "示例银行某支行")), str(wants.get("/creditor/cnaps", "000000000000")),
             party,
         )  # fmt: skip
