@@ -53,12 +53,18 @@ class Berth:
         self._quay = quay
         self._lines: dict[str, Line] = {}
 
-    async def line(self, port_name: str) -> Line:
-        """This berth's connection to a door: the kept one, or a fresh one. Raises NotConnected."""
+    async def line(self, port_name: str, *, same: bool = False) -> Line:
+        """This berth's connection to a door: the kept one, or a fresh one. Raises NotConnected.
+
+        A short connection carries one exchange: the bank is about to close it, so the next one gets its own, unless the
+        conversation wants the `same`.
+        """
         held = self._lines.get(port_name)
-        if held is not None and held.live:
-            return held
         port = self._quay.bank.ports[port_name]
+        if held is not None and held.live:
+            if port.kept or same or not held.used:
+                return held
+            held.finish()
         line = await self._quay.dialer.dial(port, lambda: Line(port, self._quay.clock, self._gone))
         self._lines[port_name] = line
         return line

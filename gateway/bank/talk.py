@@ -5,7 +5,7 @@ A conversation never sees a transport fault: it is closed, and the fault is rais
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from typing import TypeVar
 
 from gateway.bank.berths import Berth
@@ -13,8 +13,7 @@ from gateway.bank.endpoint import NotConnected
 from gateway.bank.keys import Signer
 from gateway.bank.reasons import Reason
 from gateway.bank.session import Line
-from protocols.bank import Ask, Continue, Conversation, MoneyConversation, MoneyStep, Sign, Submit
-from protocols.canon.outcome import Outcome
+from protocols.bank import Ask, Continue, Conversation, MoneyStep, Sign, Submit
 
 R = TypeVar("R")
 
@@ -23,13 +22,13 @@ class NoSuchKey(AssertionError):
     """A conversation asked for a signing key that the lane's settings do not name."""
 
 
-async def proven(berth: Berth, port: str) -> Line:
+async def proven(berth: Berth, port: str, *, same: bool = False) -> Line:
     """The berth's connection, but never one that the bank has not answered on yet. Raises NotConnected.
 
-    A session can be lost between its taking and its use; what is dialled then must sign on first.
+    A session can be lost between its taking and its use; what is dialled then must sign on first. `same` as in Berth.
     """
     _only_ready(berth, port)
-    line = await berth.line(port)
+    line = await berth.line(port, same=same)
     _only_ready(berth, port)
     return line
 
@@ -48,7 +47,8 @@ async def carry_out(
         if signer is None:
             raise NoSuchKey(f"no signing key named {step.key!r}; add keys.{step.key} to the lane's settings")
         return await signer.sign(step.octets)
-    line = await (berth.line(step.port) if opening else proven(berth, step.port))
+    same = isinstance(step, Continue)
+    line = await (berth.line(step.port, same=same) if opening else proven(berth, step.port, same=same))
     return await line.exchange(step.data)
 
 
@@ -74,29 +74,29 @@ async def ask(
 
 
 async def until_submit(
-    berth: Berth, conversation: MoneyConversation, signers: Mapping[str, Signer]
-) -> Submit | Outcome:
-    """Run a money word up to its Submit, which is not carried out. An Outcome instead means it never asked to send."""
+    berth: Berth, conversation: Generator[MoneyStep, bytes, R], signers: Mapping[str, Signer]
+) -> Submit | R:
+    """Run a money word up to its Submit, which is not carried out. A result instead means it never asked to send."""
     try:
         step: MoneyStep = next(conversation)
         while not isinstance(step, Submit):
             step = conversation.send(await carry_out(step, berth, signers))
     except StopIteration as end:
-        outcome: Outcome = end.value
-        return outcome
+        result: R = end.value
+        return result
     return step
 
 
 async def after_submit(
-    berth: Berth, conversation: MoneyConversation, signers: Mapping[str, Signer], answer: bytes
-) -> Outcome:
-    """Run a money word from its answer to its outcome. A second Submit is a defect of the bank's code."""
+    berth: Berth, conversation: Generator[MoneyStep, bytes, R], signers: Mapping[str, Signer], answer: bytes
+) -> R:
+    """Run a money word from its answer to its result. A second Submit is a defect of the bank's code."""
     try:
         step = conversation.send(answer)
         while True:
             step = conversation.send(await carry_out(_no_submit(step), berth, signers))
     except StopIteration as end:
-        outcome: Outcome = end.value
-        return outcome
+        result: R = end.value
+        return result
     finally:
         conversation.close()

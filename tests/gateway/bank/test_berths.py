@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.testing import StringTransport
+
+from gateway.bank.berths import Berth, Quay
+from gateway.bank.session import Line
 from gateway.simbank.faults import Fault, Script, Scripted
+from protocols.bank import Port
+from protocols.kit import http
+from tests.world.clock import HeapClock
 from tests.world.world import Life, World
 
 
@@ -71,3 +82,57 @@ def test_a_bank_that_cannot_be_reached_is_dialled_ever_more_slowly(tmp_path: Pat
     world.bank.reachable = True
     world.run(60)
     assert ready(life) is True
+
+
+class Lone:
+    """A quay of one berth whose dialler hands out lines over in-memory transports, counted."""
+
+    def __init__(self, *, kept: bool) -> None:
+        self.clock = HeapClock()
+        self.port = Port("business", lambda: http.HttpAnswers().cutter(1_000), kept=kept)
+        self.bank = SimpleNamespace(ports={"business": self.port})
+        self.dialer = self
+        self.dialled: list[Line] = []
+        self.lost_sessions = 0
+        self.berth = Berth(cast(Quay, self), 0)
+
+    def dial(self, port: Port, build: Callable[[], Line]) -> Deferred[Line]:
+        line = build()
+        line.makeConnection(StringTransport())  # type: ignore[no-untyped-call]
+        self.dialled.append(line)
+        return succeed(line)
+
+    def lost(self, berth: Berth) -> None:
+        self.lost_sessions += 1
+
+    def speak(self, *, same: bool = False) -> Line:
+        """One exchange on the berth's connection; the bank leaves it open for a moment longer."""
+        line: Line = value_of(Deferred.fromCoroutine(self.berth.line("business", same=same)))
+        heard = line.exchange(b"GET")
+        line.dataReceived(http.answer(200, (), b"ok"))
+        assert value_of(heard).endswith(b"ok")
+        return line
+
+
+def value_of(deferred: Deferred[Any]) -> Any:
+    found: list[Any] = []
+    deferred.addCallback(found.append)
+    assert found, "it waits for something"
+    return found[0]
+
+
+def test_a_short_connection_carries_one_exchange_though_the_bank_has_not_closed_it_yet() -> None:
+    lone = Lone(kept=False)
+    first, second = lone.speak(), lone.speak()
+    assert first is not second and len(lone.dialled) == 2
+    assert cast(StringTransport, first.transport).disconnecting, "the used one is closed in order"
+
+
+def test_a_short_connection_goes_on_where_the_conversation_wants_the_same() -> None:
+    lone = Lone(kept=False)
+    assert lone.speak() is lone.speak(same=True) and len(lone.dialled) == 1
+
+
+def test_a_kept_connection_is_used_again() -> None:
+    lone = Lone(kept=True)
+    assert lone.speak() is lone.speak() and len(lone.dialled) == 1

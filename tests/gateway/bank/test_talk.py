@@ -42,7 +42,7 @@ class Berth:
     def state(self) -> str:
         return self._states.pop(0) if self._states else "ready"
 
-    async def line(self, port: str) -> Any:
+    async def line(self, port: str, *, same: bool = False) -> Any:
         self.dialled.append(port)
         return self._line
 

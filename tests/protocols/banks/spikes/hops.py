@@ -27,7 +27,7 @@ class Hops:
     sign: Mapping[str, Callable[[bytes], bytes]] = field(default_factory=dict)
     state: str = "ready"
 
-    async def line(self, port: str) -> _Line:
+    async def line(self, port: str, *, same: bool = False) -> _Line:
         return _Line(self, port)
 
     def ask(self, conversation: Conversation[R]) -> R:
