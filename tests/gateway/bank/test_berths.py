@@ -12,6 +12,7 @@ from twisted.internet.testing import StringTransport
 
 from gateway.bank.berths import Berth, Quay
 from gateway.bank.session import Line
+from gateway.clock import SystemClock
 from gateway.simbank.faults import Fault, Script, Scripted
 from protocols.bank import Port
 from protocols.kit import http
@@ -88,7 +89,7 @@ class Lone:
     """A quay of one berth whose dialler hands out lines over in-memory transports, counted."""
 
     def __init__(self, *, kept: bool) -> None:
-        self.clock = HeapClock()
+        self.clock = SystemClock(HeapClock())
         self.port = Port("business", lambda: http.HttpAnswers().cutter(1_000), kept=kept)
         self.bank = SimpleNamespace(ports={"business": self.port})
         self.dialer = self
