@@ -7,7 +7,7 @@ PY := .venv/bin/python
 PYTEST := $(PY) -m pytest
 # What the oldest Python must pass in every run; the same stories must have the same traces on both.
 FAST := tests/gateway/core tests/gateway/journal tests/gateway/test_app.py tests/protocols/erp tests/protocols/banks \
-	tests/world/test_clock.py tests/world/test_sim.py
+	tests/world/test_clock.py tests/world/test_sim.py tests/world/test_scenes.py
 
 .PHONY: help setup broker databases tools test test-long check check311 demo bench sim faults identity lock down forget clean
 
@@ -45,14 +45,20 @@ check311: ## the fast tests on the oldest Python we promise, where there is one
 	PYTHON=python3.11 bash setup/python.sh .venv311; \
 	.venv311/bin/python -m pytest -q -m "not (slow or broker or postgresql or mariadb)" $(FAST) $(ARGS)
 
-demo: setup broker ## the main job on real parts, with faults, ending in a report
-	@.venv/bin/bankgw demo $(ARGS)
+demo: setup broker ## the main job on real parts, with faults, ending in a report; BANKS=all
+	@.venv/bin/bankgw demo $(if $(BANKS),--banks $(BANKS)) $(ARGS)
 
 bench: setup broker ## payments per second, beside a straightforward script
 	@$(PY) -m bench $(ARGS)
 
 sim: setup ## the whole gateway in memory, one story a seed; SEEDS=2000
 	@$(PY) -m tests.world.sim $(SEEDS) $(ARGS)
+
+crash: setup broker ## the real daemon dies at every named point; ROUNDS=5
+	@$(PY) -m tests.world.deaths --rounds $(or $(ROUNDS),1) $(ARGS)
+
+mutate: setup ## small defects planted into the money core, one by one: which does no test notice?
+	@$(PY) -m tests.world.mutate $(ARGS)
 
 faults: setup broker ## the daemon killed, cut off and lied to; SEED=1 MINUTES=10 DB=postgresql
 	@$(PY) -m faults --seed $(or $(SEED),1) --minutes $(or $(MINUTES),1) --db $(or $(DB),sqlite) $(ARGS)

@@ -6,6 +6,8 @@ table may be missing:
     [options]       the least options that build the bank
     [hurried]       more of them for a demo, where days pass in a minute
     [twin]          the twin's options
+    [books]         how the twin's books behave (gateway.simbank.ledger.Conduct): returns = false where the bank has no
+                    message that tells of returned money
     [credentials]   the login's secrets, by name; they open nothing but a twin
     [keys]          signing keys that conversations ask for: key name = "gateway"
     [files]         options that are files: option = which file of the trial's keys ("bank_sign_cert", …)
@@ -31,6 +33,7 @@ class Trial:
     options: Mapping[str, Any] = field(default_factory=dict)
     hurried: Mapping[str, Any] = field(default_factory=dict)
     twin: Mapping[str, Any] = field(default_factory=dict)
+    books: Mapping[str, Any] = field(default_factory=dict)
     credentials: Mapping[str, str] = field(default_factory=dict, repr=False)
     keys: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)

@@ -109,7 +109,7 @@ def _simulator(site: Site, plan: BankPlan, files: BankPki) -> str:
             {"number": number, "holder": HOLDERS[n % len(HOLDERS)], "opening": OPENING}
             for n, number in enumerate(account_numbers(plan.bank, plan.accounts))
         ],
-        "conduct": dict(plan.conduct),
+        "conduct": {**trial(plan.bank).books, **plan.conduct},
         "faults": dict(plan.faults),
     }
     return toml(tables)

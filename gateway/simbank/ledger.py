@@ -43,8 +43,9 @@ class Conduct:
 
     A payment whose purpose or payee's name contains one of the words `#refuse`, `#late`, `#late-refuse`,
     `#return`, `#hide` meets that fate whatever the shares say. `fee_minor` is charged to the payer of each
-    settled payment. `dedup` False makes a bank that books a repeated reference again: for proving that a
-    campaign sees doubles.
+    settled payment. `returns` False: money never comes back, whatever a word, a share or a fault says; for banks
+    that have no message to tell it. `dedup` False makes a bank that books a repeated reference again: for proving
+    that a campaign sees doubles.
     """
 
     seed: str = "0"
@@ -56,6 +57,7 @@ class Conduct:
     return_s: float = 60.0
     hide_s: float = 60.0
     fee_minor: int = 0
+    returns: bool = True
     dedup: bool = True
 
 
@@ -279,7 +281,7 @@ class Ledger:
             if late_refuse or "#late" in words or hits(conduct.late_share, "late", reference):
                 decided_ms += _ms(conduct.late_s)
             refused = "refused_late" if late_refuse else ""
-        if not refused and ("#return" in words or hits(conduct.return_share, "return", reference)):
+        if not refused and conduct.returns and ("#return" in words or hits(conduct.return_share, "return", reference)):
             returned_ms = decided_ms + _ms(conduct.return_s)
         serial = f"{self.bank_date(now_ms):%Y%m%d}{self.serial():012d}"
         return Execution(
@@ -312,7 +314,7 @@ class Ledger:
             return replace(planned, refused=refused, decided_ms=planned.at_ms, returned_ms=None, fee_minor=0)
         if wish.hide_s:
             planned = replace(planned, visible_ms=planned.at_ms + _ms(wish.hide_s))
-        if wish.return_s is not None and not planned.refused:
+        if wish.return_s is not None and self.conduct.returns and not planned.refused:
             planned = replace(planned, returned_ms=planned.decided_ms + _ms(wish.return_s))
         return planned
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.simbank.ledger import CHINA, Meddling
+from gateway.simbank.ledger import CHINA, Conduct, Meddling
 from gateway.simbank.record import read_executions
 from protocols.canon.money import Money
 from protocols.canon.statement import Direction
@@ -139,3 +139,12 @@ def test_a_past_day_is_told_as_it_ended() -> None:
     assert yesterday is not None and today is not None
     assert (yesterday.book, yesterday.previous_day, yesterday.frozen) == (Money(99_000), Money(100_000), Money(0))
     assert (today.book, today.previous_day) == (Money(97_000), Money(99_000))
+
+
+def test_where_nothing_comes_back_nothing_does() -> None:
+    hands = Hands()
+    ledger = books(hands, Conduct(returns=False, return_share=1.0))
+    ledger.book(asked("R1", purpose="#return"), Meddling(return_s=0))
+    hands.later(600)
+    found = ledger.find("R1")
+    assert found is not None and found.booked is Booked.SETTLED

@@ -194,7 +194,8 @@ def table(name: str, conduct: Conduct = Conduct(), **twin_options: Any) -> Table
     build_twin = cast(BuildTwin, import_module(f"protocols.banks.{name}.twin").build)
     keys = {"bank": files.bank_sign_key.read_bytes(), "client": files.gateway_sign_cert.read_bytes()}
     own = rig.account_numbers(name, 2)
-    books = Ledger(time.now_ms, [Account(number, rig.HOLDERS[n], OPENING) for n, number in enumerate(own)], conduct)
+    accounts = [Account(number, rig.HOLDERS[n], OPENING) for n, number in enumerate(own)]
+    books = Ledger(time.now_ms, accounts, replace(conduct, **known.books))
     sign: Callable[[bytes], bytes] = lambda octets: _client_key(name).sign(octets, PKCS1v15(), hashes.SHA256())  # noqa: E731
     stage = Stage(
         build(options), build_twin({**known.twin, **twin_options}, keys), books, time,
