@@ -35,15 +35,15 @@ class Reason(StrEnum):
     )
     HANDSHAKE_FAILURE = (
         "handshake_failure",
-        "no common ciphers or parameters: compare `ciphers` with the bank",
+        "no common ciphers or parameters: ask the bank which it speaks; else a side-car (conf/stunnel)",
     )
     WEAK_HANDSHAKE = (
         "weak_handshake",
-        "the bank's parameters are too weak: ask for better ones, or set `legacy`",
+        "the bank's parameters are too weak: ask for better ones; else a side-car (conf/stunnel)",
     )
     LEGACY_PEER = (
         "legacy_peer",
-        "the bank's TLS lacks secure renegotiation: ask for an upgrade, or set `legacy`",
+        "the bank's TLS lacks secure renegotiation: ask for an upgrade; else a side-car (conf/stunnel)",
     )
     CLIENT_CERT_REFUSED = (
         "client_cert_refused",
@@ -53,7 +53,7 @@ class Reason(StrEnum):
     OVERSIZE = "oversize", "the bank's certificate message is absurdly large: ask the bank"
     NOT_MUTUAL = (
         "not_mutual",
-        "the bank did not ask for our certificate: check the port, or set require_mutual off",
+        "the bank did not ask for our certificate: check the port, and ask the bank to demand it",
     )
     TLS_ERROR = "tls_error", "see the detail; ask the bank what its log says"
     # The bank's certificate.

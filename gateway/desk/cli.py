@@ -9,9 +9,13 @@ import typer
 
 from gateway.desk import (
     codes,
+    command_backup,
+    command_explain,
     command_lanes,
     command_orders,
     command_parked,
+    command_persons,
+    command_resolve,
     command_send,
     command_service,
     command_site,
@@ -34,9 +38,13 @@ def application() -> typer.Typer:
     command_service.add(app)
     command_site.add(app)
     command_send.add(app)
+    command_explain.add(app)
+    command_resolve.add(app)
+    command_backup.add(app)
     app.add_typer(command_orders.application(), name="orders")
     app.add_typer(command_lanes.application(), name="lanes")
     app.add_typer(command_parked.application(), name="parked")
+    app.add_typer(command_persons.application(), name="persons")
     return app
 
 

@@ -20,6 +20,7 @@ def application() -> typer.Typer:
     group.command("pause")(pause)
     group.command("resume")(resume)
     group.command("probe")(probe)
+    group.command("forgotten")(forgotten)
     return group
 
 
@@ -58,7 +59,7 @@ def resume(
     socket: Socket = None,
     as_json: AsJson = False,
 ) -> None:
-    """Take the operator's pause away."""
+    """Take the operator's pause away. A lane that waits for a database from the past needs `bankgw resume` instead."""
     with terminal.asking():
         said = terminal.remote(context, config, socket).post("lanes", lane, "resume")
     terminal.show(said, as_json=as_json, words=lambda one: _words([one]))
@@ -85,3 +86,13 @@ def probe(
     terminal.show(said, as_json=as_json, words=words)
     if not said["answered"]:
         raise typer.Exit(codes.UNAVAILABLE)
+
+
+def forgotten(
+    context: typer.Context, config: Config = DEFAULT_CONFIG, socket: Socket = None, as_json: AsJson = False
+) -> None:
+    """List the sends that the database does not know, but this machine's permit log does: ask the bank about each."""
+    with terminal.asking():
+        said = terminal.remote(context, config, socket).get("past")
+    columns = {"lane": "lane", "bank_reference": "reference", "attempt": "attempt"}
+    terminal.show(said, as_json=as_json, words=lambda page: terminal.table(page["sends"], columns, "nothing forgotten"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -29,9 +30,10 @@ def run(
     config: Config = DEFAULT_CONFIG,
     checked: Annotated[bool, typer.Option("--check/--no-check", help="Refuse to start on mistakes.")] = True,
 ) -> None:
-    """Run the gateway in the foreground, until SIGTERM or SIGINT."""
+    """Run the gateway in the foreground, until SIGTERM or SIGINT. SIGHUP reads senders and accounts again."""
     from gateway.desk import check as checking
     from gateway.desk import daemon
+    from gateway.settings import read
     from protocols.kit import dsig
 
     found = terminal.loaded(context, config)
@@ -50,7 +52,8 @@ def run(
     # What the daemon writes is nobody else's to read.
     os.umask(0o077)
     log.start(found.settings.log.level, priorities=found.settings.log.priorities)
-    raise typer.Exit(daemon.serve(world.reactor(), found.settings, world.start))
+    reread = partial(read, config, world.environment)
+    raise typer.Exit(daemon.serve(world.reactor(), found.settings, world.start, reread))
 
 
 def check(context: typer.Context, config: Config = DEFAULT_CONFIG, as_json: AsJson = False) -> None:

@@ -1,29 +1,33 @@
 """The control API: HTTP with JSON over a UNIX socket that only the daemon's own user and root can open.
 
 A request is answered by one of the `Verb`s. Each is idempotent or says why it did nothing; whatever it changes is in
-the audit trail under the user that the kernel names. It can move no money beyond letting go an order that is held.
+the audit trail under the user that the kernel names. One user can move no money beyond letting go an order that is
+held; what needs two persons is open to the daemon's group as well, where the settings say so.
 """
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
 import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
+from twisted.web import server
 from twisted.web.http import Request
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Site
 
 from gateway import log
-from gateway.desk.peer import Peer, peer_of
+from gateway.desk.peer import NOBODY, Peer, peer_of
 
 MAX_BODY_BYTES = 65_536
 _log = log.get("desk.control")
@@ -81,11 +85,16 @@ Act = Callable[[Call], Awaitable[Any]]
 
 @dataclass(frozen=True, slots=True)
 class Verb:
-    """`method` and the path's pattern, whose groups are percent-decoded into `Call.parts`."""
+    """`method` and the path's pattern, whose groups are percent-decoded into `Call.parts`.
+
+    `group`: whoever can open the socket may ask, not only root and the daemon's own user.
+    """
 
     method: str
     path: str
     act: Act
+    group: bool = False
+    most_bytes: int = MAX_BODY_BYTES
 
 
 class Control:
@@ -93,17 +102,21 @@ class Control:
 
     def __init__(self, reactor: Any, verbs: Sequence[Verb]) -> None:
         self._reactor = reactor
-        self._verbs = [(verb.method, re.compile(verb.path), verb.act) for verb in verbs]
+        self._verbs = [(re.compile(verb.path), verb) for verb in verbs]
+        self._most_bytes = max(verb.most_bytes for verb in verbs)
         self._listening: Any = None
 
-    def open(self, path: Path) -> None:
-        """Listen at `path`, mode 0600. A socket left by a dead daemon is replaced. Raises CannotListenError."""
+    def open(self, path: Path, *, group: bool = False) -> None:
+        """Listen at `path`, mode 0600, or 0660 for the `group`. A socket left by a dead daemon is replaced.
+        Raises CannotListenError."""
         _remove_dead(path)
         # Nobody may connect in the moment between the bind and the chmod.
         before = os.umask(0o177)
         try:
-            site = _ControlSite(_Root(self))  # type: ignore[no-untyped-call]
-            self._listening = self._reactor.listenUNIX(str(path), site, mode=0o600)
+            site = _ControlSite(  # type: ignore[no-untyped-call]
+                _Root(self), requestFactory=partial(_ControlRequest, self._most_bytes)
+            )
+            self._listening = self._reactor.listenUNIX(str(path), site, mode=0o660 if group else 0o600)
         finally:
             os.umask(before)
 
@@ -116,27 +129,27 @@ class Control:
         """What the verb for this request says, or a failure with Denied."""
         method = request.method.decode("ascii", "replace")
         path = request.path.decode("ascii", "replace")
-        fitting = [(verb, act, found) for verb, pattern, act in self._verbs if (found := pattern.fullmatch(path))]
+        fitting = [(verb, found) for pattern, verb in self._verbs if (found := pattern.fullmatch(path))]
 
         async def act_on() -> Any:
-            for verb, act, found in fitting:
-                if verb == method:
-                    return await act(self._call(request, tuple(unquote(part) for part in found.groups())))
+            for verb, found in fitting:
+                if verb.method == method:
+                    return await verb.act(self._call(request, verb, tuple(unquote(part) for part in found.groups())))
             if fitting:
-                raise Denied(405, "wrong_method", f"{path} takes {', '.join(verb for verb, _, _ in fitting)}")
+                raise Denied(405, "wrong_method", f"{path} takes {', '.join(verb.method for verb, _ in fitting)}")
             raise Denied(404, "no_such_path", f"there is nothing at {path}; see docs/lookup/cli.md")
 
         return Deferred.fromCoroutine(act_on())
 
-    def _call(self, request: Request, parts: tuple[str, ...]) -> Call:
+    def _call(self, request: Request, verb: Verb, parts: tuple[str, ...]) -> Call:
         line: Any = request.transport
         peer = peer_of(line.socket)
         owner = os.geteuid()
         if peer.uid not in (0, owner):
-            raise Denied(403, "not_allowed", f"user {peer.uid} may not use this socket")
-        octets = request.content.read(MAX_BODY_BYTES + 1) if request.content is not None else b""
-        if len(octets) > MAX_BODY_BYTES:
-            raise Denied(413, "too_large", f"the body is over {MAX_BODY_BYTES} bytes")
+            _admit(peer, verb)
+        octets = request.content.read(verb.most_bytes + 1) if request.content is not None else b""
+        if len(octets) > verb.most_bytes:
+            raise Denied(413, "too_large", f"the body is over {verb.most_bytes} bytes")
         try:
             body = json.loads(octets) if octets.strip() else {}
         except ValueError as error:
@@ -145,6 +158,14 @@ class Control:
             raise Denied(400, "not_json", "the body must be a JSON object")
         query = {name.decode(): values[-1].decode("utf-8", "replace") for name, values in request.args.items()}
         return Call(peer, owner, parts, query, body)
+
+
+def _admit(peer: Peer, verb: Verb) -> None:
+    if not verb.group:
+        raise Denied(403, "not_allowed", f"user {peer.uid} may not do this; only root and the daemon's own user may")
+    if peer.uid == NOBODY:
+        raise Denied(403, "nobody", "the kernel does not tell the daemon who you are: it runs in a user namespace of "
+                     "its own. Set PrivateUsers=no in its unit (systemctl edit bankgw) and restart it")  # fmt: skip
 
 
 def _remove_dead(path: Path) -> None:
@@ -201,6 +222,28 @@ class _Writer:
         request.setHeader(b"content-type", b"application/json")
         request.write(json.dumps(said, ensure_ascii=False).encode() + b"\n")
         request.finish()
+
+
+class _Body(io.BytesIO):
+    """A request's body, never on disk: it may be evidence. What goes over the limit is not kept."""
+
+    def __init__(self, most_bytes: int) -> None:
+        super().__init__()
+        self._most_bytes = most_bytes
+
+    def write(self, octets: Any) -> int:
+        room = self._most_bytes + 1 - self.tell()
+        super().write(octets[: max(room, 0)])
+        return len(octets)
+
+
+class _ControlRequest(server.Request):
+    def __init__(self, most_bytes: int, *args: Any, **more: Any) -> None:
+        super().__init__(*args, **more)  # type: ignore[no-untyped-call]
+        self._most_bytes = most_bytes
+
+    def gotLength(self, length: int | None) -> None:
+        self.content = _Body(self._most_bytes)
 
 
 class _ControlSite(Site):

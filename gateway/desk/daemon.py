@@ -15,6 +15,7 @@ from twisted.python.failure import Failure
 
 from gateway import log
 from gateway.desk.codes import FAILED, OK, UNAVAILABLE
+from gateway.desk.reload import Reloading, Reread
 from gateway.settings import Settings
 
 LOCK = "bankgw.lock"
@@ -29,6 +30,9 @@ class Running(Protocol):
 
     async def stop(self) -> None:
         """Let everything down, in order and within the drain time."""
+
+    async def reload(self, settings: Settings) -> None:
+        """Use these settings, which differ only in what may change."""
 
 
 Start = Callable[[Any, Settings, Callable[[str], None]], Running]
@@ -57,8 +61,11 @@ def lock(state_dir: Path) -> int:
     return handle
 
 
-def serve(reactor: Any, settings: Settings, start: Start) -> int:
-    """Run until SIGTERM, SIGINT or a fatal fault; returns the exit code. A second signal ends at once."""
+def serve(reactor: Any, settings: Settings, start: Start, reread: Reread | None = None) -> int:
+    """Run until SIGTERM, SIGINT or a fatal fault; returns the exit code. A second signal ends at once.
+
+    SIGHUP reads the settings again with `reread`; without it, it ends the process as it does any other.
+    """
     outcome = _Outcome(reactor)
 
     def fatal(reason: str) -> None:
@@ -95,6 +102,8 @@ def serve(reactor: Any, settings: Settings, start: Start) -> int:
     reactor.addSystemEventTrigger("before", "shutdown", lambda: Deferred.fromCoroutine(down()).addErrback(_not_stopped))
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: reactor.callFromThread(outcome.signalled))
+    if reread is not None:
+        Reloading(settings, reread, lambda new: Deferred.fromCoroutine(running.reload(new))).listen(reactor)
     reactor.callWhenRunning(lambda: Deferred.fromCoroutine(up()).addErrback(failed))
     reactor.run(installSignalHandlers=False)
     os.close(locked)

@@ -9,6 +9,7 @@ from typing import Any
 from gateway.bank.lane import Lane
 from gateway.clock import Clock
 from gateway.erp.wire import Amqp
+from gateway.journal.past import Past
 from gateway.journal.store import Store
 
 
@@ -16,7 +17,8 @@ from gateway.journal.store import Store
 class Levers:
     """`identity` is version, mode and node. `ready` answers as `/readyz` does. `safe_mode` is whether the database came
     back from the past. `draining` and `drain` are about taking nothing in; `republish` looks for mail that waits.
-    `canary_age_s` and `certificates` are what the metrics show of the same names.
+    `canary_age_s` and `certificates` are what the metrics show of the same names. `past` is what the database forgot,
+    and `let_go` lets one lane send in spite of it. A proposal is open for `proposal_valid_ms`.
     """
 
     identity: Mapping[str, str]
@@ -32,3 +34,6 @@ class Levers:
     republish: Callable[[], None]
     canary_age_s: Callable[[], float | None]
     certificates: Callable[[], Mapping[tuple[str, str], float]]
+    past: Callable[[], Past]
+    let_go: Callable[[str], None]
+    proposal_valid_ms: int

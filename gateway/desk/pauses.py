@@ -10,6 +10,7 @@ from gateway.journal import audit
 from gateway.journal.vaults import vault_of
 
 OPERATOR = "operator"
+FROM_THE_PAST = "database_from_the_past"
 
 
 def paused(conn: Connection, lanes: Iterable[str]) -> list[str]:

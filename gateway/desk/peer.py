@@ -8,6 +8,8 @@ import struct
 from dataclasses import dataclass
 
 _UCRED = struct.Struct("3i")
+NOBODY = 65_534
+"""Whom the kernel names when the peer's user does not exist in our user namespace."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,11 +14,11 @@ from gateway.asking import Unavailable
 from gateway.bank.lane import Lane
 from gateway.core.hours import next_open_ms
 from gateway.core.states import Cancel, Deny, Event, Release, Work
-from gateway.desk import orders, parked
+from gateway.desk import orders, parked, persons, proposals
 from gateway.desk.control import Call, Denied, Verb
 from gateway.desk.levers import Levers
 from gateway.desk.orders import Veil
-from gateway.desk.pauses import OPERATOR
+from gateway.desk.pauses import FROM_THE_PAST, OPERATOR
 from gateway.journal import apply as applying
 from gateway.journal import audit, payments, schema
 from gateway.journal.payments import Filters
@@ -57,6 +57,8 @@ def verbs(levers: Levers) -> Sequence[Verb]:
         Verb("POST", f"/parked/{one}/replay", desk.replay),
         Verb("POST", f"/parked/{one}/discard", desk.discard),
         Verb("POST", "/drain", desk.drain),
+        *persons.verbs(levers),
+        *proposals.verbs(levers),
     )
 
 
@@ -210,8 +212,12 @@ class _Desk:
         return _lane(name, lane, self._levers.ready()["lanes"][name])
 
     async def resume(self, call: Call) -> Any:
-        """Take the operator's pause away; other reasons to pause stay."""
+        """Take the operator's pause away; other reasons to pause stay, and one of them needs two persons."""
         name, lane = self._lane(call)
+        if FROM_THE_PAST in lane.paused and OPERATOR not in lane.paused:
+            raise Denied(409, "two_persons", f"lane {name} waits because the database came back from the past, and one "
+                         f"operator cannot lift that; nothing was changed. Two enrolled persons can: bankgw resume "
+                         f"{name} --reason …, then bankgw resolve --approve …; see docs/do/restore.md")  # fmt: skip
         await self._noted(call, "lane.resumed", name, {})
         lane.resume(OPERATOR)
         return _lane(name, lane, self._levers.ready()["lanes"][name])

@@ -139,6 +139,8 @@ def _places_check(settings: Settings) -> Iterator[Finding]:
             key,
             f"{socket} has more than {SOCKET_BYTES} bytes, too long for a UNIX socket; give desk.socket a shorter path",
         )
+    if settings.desk.group_may_open and socket.is_relative_to(settings.state_dir):
+        yield "desk.socket", "the group cannot reach state_dir; give the socket a path such as /run/bankgw/desk.sock"
     url = settings.broker.management_url
     if url is not None and not re.match(r"https?://[^/\s]+", url):
         yield "broker.management_url", "write http://user:password@host:15672, or remove it"

@@ -24,7 +24,8 @@ def _beside_the_settings(path: Path, info: ValidationInfo) -> Path:
 Slug = Annotated[str, StringConstraints(pattern=SLUG)]
 File = Annotated[Path, AfterValidator(_beside_the_settings)]
 Operation = Literal[
-    "payment.submit", "payment.cancel", "status.query", "balance.query", "transactions.query",
+    "payment.submit", "payment.cancel", "transfer.submit", "batch.submit", "payroll.submit", "collection.submit",
+    "status.query", "balance.query", "transactions.query", "statement.request", "receipt.request",
 ]  # fmt: skip
 
 
@@ -114,6 +115,13 @@ class Journal(_Table):
     password: Secret | None = Field(None, description="Database password, if the URL carries none.")
     vault_key: Secret = Field(description="Key file that seals personal data; made by `bankgw doctor --make-key`.")
     linger_ms: float = Field(3.0, ge=0, le=100, description="Milliseconds the writer waits for company under load.")
+    poll_ms: float | None = Field(
+        None,
+        ge=0,
+        le=10_000,
+        description="Milliseconds between looks for what other nodes wrote into the same journal. Default: 250 for a "
+        "database server, 0 (one node only, no looks) for SQLite.",
+    )
 
 
 class Watch(_Table):
@@ -136,6 +144,13 @@ class Desk(_Table):
     """The control API."""
 
     socket: File | None = Field(None, description="UNIX socket of the control API; default `state_dir/desk.sock`.")
+    group_may_open: bool = Field(
+        False, description="Let the daemon's group open the socket too (mode 0660): members may enrol, propose and "
+        "approve, nothing else. Needs `socket` outside `state_dir`."
+    )  # fmt: skip
+    proposal_valid_s: float = Field(
+        14_400.0, ge=60, le=604_800, description="Seconds within which a second person must approve a proposal."
+    )
 
 
 class Account(_Table):
@@ -168,6 +183,7 @@ class SenderLimits(_Table):
     """The most a sender may move, in the account's currency; absent means no limit."""
 
     per_payment: Amount | None = Field(None, description="Largest single payment.")
+    per_batch: Amount | None = Field(None, description="Largest sum of one batch.")
     per_day: Amount | None = Field(None, description="Sum of a calendar day over all accounts.")
     per_account_day: Amount | None = Field(None, description="Sum of a day per debtor account.")
     per_payee_day: Amount | None = Field(None, description="Sum of a day per creditor account.")
@@ -240,6 +256,13 @@ class Bank(_Table):
     )
     returns_every_s: float | None = Field(
         None, gt=0, description="Seconds between two questions whether a settled payment is back; default: the bank's."
+    )
+    most_repeats: int | None = Field(
+        None,
+        ge=0,
+        le=10,
+        description="How often a payment in doubt is sent again by itself, byte for byte, where the bank's rules allow "
+        "that at all; default: the bank's. 0: never.",
     )
     lanes: Mapping[Slug, Lane] = Field(description="Its lanes by name.")
 

@@ -129,6 +129,7 @@ CASES: list[tuple[str, str, str, str, str, str]] = [
     ("management", MAIN.replace("[broker]", '[broker]\nmanagement_url = "mq:15672"'), BANK, "m",
          "broker.management_url",
      "http://user"),
+    ("group", MAIN + "[desk]\ngroup_may_open = true", BANK, "m", "desk.socket", "the group cannot reach state_dir"),
     ("socket", MAIN + f'[desk]\nsocket = "{"s" * 120}"', BANK, "m", "desk.socket", "shorter path"),
     ("bank_name", MAIN.replace('"pab"', '"PAB"'), BANK.replace("banks.pab", "banks.PAB"), "b", "banks.PAB",
          "its name is wrong"),

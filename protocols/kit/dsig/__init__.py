@@ -11,6 +11,7 @@ libraries.
 
 from __future__ import annotations
 
+from protocols.kit.dsig.explain import Covered, Explained, Signed, embedded, explain, first_difference
 from protocols.kit.dsig.key import PinnedKey
 from protocols.kit.dsig.profile import (
     C14N,
@@ -48,12 +49,18 @@ __all__ = [
     "SHA384",
     "SHA512",
     "ById",
+    "Covered",
     "Enveloped",
+    "Explained",
     "PinnedKey",
     "Prepared",
     "Profile",
+    "Signed",
     "Verified",
     "attach",
+    "embedded",
+    "explain",
+    "first_difference",
     "key_info",
     "prepare",
     "self_test",

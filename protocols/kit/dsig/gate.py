@@ -93,17 +93,24 @@ def id_of(target: etree._Element, reference: ById) -> str:
 
 
 def _signature(root: etree._Element, profile: Profile) -> etree._Element:
+    """The profile's own signature; the earlier ones it follows are content to it, and nothing else may sign."""
     everywhere = list(root.iter(f"{_D}Signature"))
     if not everywhere:
         raise ProtocolError("unsigned", "the document has no signature")
-    if len(everywhere) > 1:
-        raise ProtocolError("structure", f"{len(everywhere)} signatures where one is due")
-    signature = at(root, profile.signature_path)
-    _attributes(signature, optional=("Id",))
-    outside = sum(1 for _ in root.iter(f"{_D}*")) - sum(1 for _ in signature.iter(f"{_D}*"))
+    if len(everywhere) != profile.earlier + 1:
+        raise ProtocolError("structure", f"{len(everywhere)} signatures where {profile.earlier + 1} are due")
+    *above, name = steps(profile.signature_path)
+    found = list(at(root, "/".join(above)).iterchildren(name))
+    if len(found) != len(everywhere):
+        raise ProtocolError("structure", f"{len(found)} elements {name} on the path {profile.signature_path}")
+    _attributes(found[-1], optional=("Id",))
+    inside = sum(sum(1 for _ in one.iter(f"{_D}*")) for one in found)
+    outside = sum(1 for _ in root.iter(f"{_D}*")) - inside
     if outside:
         raise ProtocolError("structure", f"{outside} signature elements outside the signature")
-    return signature
+    if profile.earlier and found[-1].getnext() is not None:
+        raise ProtocolError("structure", "something stands behind the last signature")
+    return found[-1]
 
 
 def _check_key_info(key_info: etree._Element, profile: Profile) -> None:

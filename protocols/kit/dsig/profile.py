@@ -73,8 +73,10 @@ class Profile:
     root must have. `references`: all of them; `body` is the index of the one whose element is mapped.
     `key_info`: names of elements that KeyInfo may hold; whatever it holds, keys are never taken from it.
     `prefix`: what we write before the names of the signature namespace ("" makes it the default namespace).
-    `signature_first`: we insert the signature as the first child of its parent instead of the last. SHA-1
-    needs `weak_until`, the last day on which it is accepted; MD5 is never accepted.
+    `signature_first`: we insert the signature as the first child of its parent instead of the last.
+    `earlier`: finished signatures of other signers that stand before this one in the same parent. This one
+    covers them like any content; whoever verifies them too takes `Verified.canonical` to the next profile
+    inwards. SHA-1 needs `weak_until`, the last day on which it is accepted; MD5 is never accepted.
     """
 
     name: str
@@ -87,6 +89,7 @@ class Profile:
     key_info: tuple[str, ...] = (f"{{{DS}}}X509Data",)
     prefix: str = "ds"
     signature_first: bool = False
+    earlier: int = 0
     weak_until: date | None = None
 
     def __post_init__(self) -> None:
@@ -107,6 +110,8 @@ class Profile:
             raise ProtocolError("algorithm", f"profile {self.name} names {', '.join(sorted(wrong))}")
         if used & _WEAK and self.weak_until is None:
             raise ProtocolError("algorithm", f"profile {self.name} names SHA-1 without the day it ends")
+        if self.earlier and (self.signature_first or not all(isinstance(one, Enveloped) for one in self.references)):
+            raise ProtocolError("structure", f"profile {self.name}: only enveloped signatures, last, follow others")
         if not 0 <= self.body < len(self.references):
             raise ProtocolError("structure", f"profile {self.name}: no reference number {self.body}")
         if steps(self.signature_path)[-1] != f"{{{DS}}}Signature":

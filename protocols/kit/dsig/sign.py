@@ -6,6 +6,8 @@ import base64
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
 
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import Certificate
@@ -15,9 +17,11 @@ from protocols.kit import xmldoc
 from protocols.kit.charset import UTF8, Charset
 from protocols.kit.dsig import gate
 from protocols.kit.dsig.canonical import element_octets
-from protocols.kit.dsig.profile import DS, HASH_OF, ById, Enveloped, Profile, canonical_method
+from protocols.kit.dsig.profile import DS, EXC_C14N, HASH_OF, ById, Enveloped, Profile, canonical_method
 from protocols.kit.errors import ProtocolError
 from protocols.kit.xmldoc import Content, Markup, el
+
+_BLANKS: Final = b" \t\r\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +47,8 @@ def prepare(
 ) -> Prepared:
     """Everything of the signature but its value, for a `document` that has none yet.
 
-    `document` is a tree, or bytes in `charset`; the result is in `charset`. Elements referenced by id must carry
+    `document` is a tree, or bytes in `charset`; the result is in `charset`, and bytes stay as they are where the
+    signature goes to their end. Elements referenced by id must carry
     their ids already. `declaration` is as in `xmldoc.build`. Raises ProtocolError if the document does not fit the
     profile or holds a signature already.
     """
@@ -51,15 +56,30 @@ def prepare(
         root = xmldoc.parse(document, charset)
     else:
         root = xmldoc.parse(etree.tostring(document, encoding="utf-8"), UTF8)
-    if next(root.iter(f"{{{DS}}}*"), None) is not None:
-        raise ProtocolError("structure", "the document to be signed holds signature elements already")
-    hole = _unused_mark(root)
-    signature = etree.fromstring(_signature_text(root, profile, hole))
+    _only_earlier_signatures(root, profile)
+    targets = [gate.target_of(root, reference) for reference in profile.references]
+    uris = tuple(map(_uri, targets, profile.references))
+    digests = tuple(map(_digest, targets, profile.references))
+    head = f'<?xml version="1.0" encoding="{charset.name}"?>' if declaration is None else declaration
     *above, _ = xmldoc.steps(profile.signature_path)
-    parent = gate.at(root, "/".join(above))
+    if profile.c14n == EXC_C14N and len(above) == 1 and not profile.signature_first and isinstance(document, bytes):
+        gate.at(root, above[0])
+        quick = _at_the_end(document, charset, head, _template(profile, uris), digests)
+        if quick is not None:
+            return quick
+    return _in_the_tree(root, "/".join(above), profile, charset, head, (uris, digests))
+
+
+def _in_the_tree(
+    root: etree._Element, above: str, profile: Profile, charset: Charset, head: str,
+    signed: tuple[tuple[str, ...], tuple[str, ...]],
+) -> Prepared:  # fmt: skip
+    """The signature put where its path says, and the whole document written anew."""
+    hole = _unused_mark(root)
+    signature = etree.fromstring(_signature_text(profile, *signed, hole))
+    parent = gate.at(root, above)
     parent.insert(0 if profile.signature_first else len(parent), signature)
     octets = element_octets(signature[0], profile.c14n)
-    head = f'<?xml version="1.0" encoding="{charset.name}"?>' if declaration is None else declaration
     before, _, rest = str(etree.tostring(root, encoding="unicode")).partition(hole)
     value_end = rest.index(">") + 1
     return Prepared(
@@ -68,6 +88,60 @@ def prepare(
         charset.encode(rest[:value_end]),
         charset.encode(rest[value_end:]),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Template:
+    """A profile's signature with holes for the digests: what is signed, and what is written around the value.
+
+    The exclusive canonical form of SignedInfo does not depend on the document, so it is made once.
+    """
+
+    octets: str
+    before: str
+    between: bytes
+    after: bytes
+
+
+_HOLE: Final = "\ue000"
+
+
+@lru_cache(maxsize=256)
+def _template(profile: Profile, uris: tuple[str, ...]) -> _Template:
+    signature = etree.fromstring(_signature_text(profile, uris, (_HOLE,) * len(uris), _HOLE * 2))
+    text = str(etree.tostring(signature, encoding="unicode"))
+    octets = element_octets(signature[0], EXC_C14N).decode("utf-8")
+    before, _, rest = text.partition(_HOLE * 2)
+    value_end = rest.index(">") + 1
+    return _Template(octets, before, rest[:value_end].encode("ascii"), rest[value_end:].encode("ascii"))
+
+
+def _at_the_end(
+    document: bytes, charset: Charset, head: str, template: _Template, digests: tuple[str, ...]
+) -> Prepared | None:
+    """The signature put before the end tag of the document as it stands; None if its end is not that simple."""
+    whole = document.strip(_BLANKS)
+    if whole.startswith(b"<?xml"):
+        whole = whole[whole.index(b"?>") + 2 :].lstrip(_BLANKS)
+    end = whole.rfind(b"</")
+    if end < 0 or b">" in whole[end:-1]:
+        return None
+    octets, before = template.octets, template.before
+    for digest in digests:
+        octets, before = octets.replace(_HOLE, digest, 1), before.replace(_HOLE, digest, 1)
+    return Prepared(
+        octets.encode("utf-8"),
+        b"".join((charset.encode(head), whole[:end], before.encode("ascii"))),
+        template.between,
+        template.after + whole[end:],
+    )
+
+
+def _only_earlier_signatures(root: etree._Element, profile: Profile) -> None:
+    everywhere = list(root.iter(f"{{{DS}}}Signature"))
+    inside = sum(sum(1 for _ in one.iter(f"{{{DS}}}*")) for one in everywhere)
+    if len(everywhere) != profile.earlier or sum(1 for _ in root.iter(f"{{{DS}}}*")) != inside:
+        raise ProtocolError("structure", "the document to be signed holds signature elements already")
 
 
 def attach(prepared: Prepared, signature: bytes, key_info: str = "") -> bytes:
@@ -96,7 +170,7 @@ def _unused_mark(root: etree._Element) -> str:
     return mark
 
 
-def _signature_text(root: etree._Element, profile: Profile, value: str) -> str:
+def _signature_text(profile: Profile, uris: tuple[str, ...], digests: tuple[str, ...], value: str) -> Markup:
     return _ds(
         profile,
         "Signature",
@@ -106,17 +180,22 @@ def _signature_text(root: etree._Element, profile: Profile, value: str) -> str:
             "SignedInfo",
             _ds(profile, "CanonicalizationMethod", {"Algorithm": profile.c14n}),
             _ds(profile, "SignatureMethod", {"Algorithm": profile.signature_method}),
-            *(_reference_text(root, reference, profile) for reference in profile.references),
+            *(_reference_text(profile, *parts) for parts in zip(profile.references, uris, digests, strict=True)),
         ),
         _ds(profile, "SignatureValue", value),
     )
 
 
-def _reference_text(root: etree._Element, reference: Enveloped | ById, profile: Profile) -> Markup:
-    target = gate.target_of(root, reference)
-    uri = "" if isinstance(reference, Enveloped) else f"#{gate.id_of(target, reference)}"
+def _uri(target: etree._Element, reference: Enveloped | ById) -> str:
+    return "" if isinstance(reference, Enveloped) else f"#{gate.id_of(target, reference)}"
+
+
+def _digest(target: etree._Element, reference: Enveloped | ById) -> str:
     octets = element_octets(target, canonical_method(reference.transforms))
-    digest = base64.b64encode(hashlib.new(HASH_OF[reference.digest], octets).digest()).decode("ascii")
+    return base64.b64encode(hashlib.new(HASH_OF[reference.digest], octets).digest()).decode("ascii")
+
+
+def _reference_text(profile: Profile, reference: Enveloped | ById, uri: str, digest: str) -> Markup:
     transforms = [_ds(profile, "Transform", {"Algorithm": each}) for each in reference.transforms]
     return _ds(
         profile,

@@ -42,7 +42,7 @@ _TRANSFORM_NAMES: Final = {
     words.RSA_SHA384: "TransformRsaSha384",
     words.RSA_SHA512: "TransformRsaSha512",
 }
-_HASHES: Final[dict[str, hashes.HashAlgorithm]] = {
+HASHES: Final[dict[str, hashes.HashAlgorithm]] = {
     "sha1": hashes.SHA1(),
     "sha256": hashes.SHA256(),
     "sha384": hashes.SHA384(),
@@ -154,7 +154,7 @@ def _transforms(profile: Profile) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
 
 def _by_hand(gated: Gated, profile: Profile, key: PinnedKey) -> bool:
     octets = element_octets(gated.signed_info, profile.c14n)
-    algorithm = _HASHES[HASH_OF[profile.signature_method]]
+    algorithm = HASHES[HASH_OF[profile.signature_method]]
     try:
         key.public.verify(gated.signature_value, octets, padding.PKCS1v15(), algorithm)
     except InvalidSignature:
@@ -168,7 +168,7 @@ def _signed_parts(gated: Gated, profile: Profile) -> tuple[bytes, ...]:
     parts: dict[int, bytes] = {}
     for without in (False, True):
         if without and any(enveloping):
-            _take_out(gated.signature)
+            take_out(gated.signature)
         for number, reference in enumerate(profile.references):
             if enveloping[number] is without:
                 octets = element_octets(gated.targets[number], canonical_method(reference.transforms))
@@ -179,7 +179,7 @@ def _signed_parts(gated: Gated, profile: Profile) -> tuple[bytes, ...]:
     return tuple(parts[number] for number in range(len(parts)))
 
 
-def _take_out(signature: etree._Element) -> None:
+def take_out(signature: etree._Element) -> None:
     """Removes the signature but not the text behind it, which is signed."""
     parent, previous, tail = signature.getparent(), signature.getprevious(), signature.tail
     assert parent is not None

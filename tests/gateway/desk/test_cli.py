@@ -13,7 +13,7 @@ import pytest
 from gateway import app, log
 from gateway.desk import cli, codes
 from gateway.desk.world import World
-from gateway.journal import vault
+from gateway.journal import migrations, vault
 from tests.gateway.desk import site as sites
 
 
@@ -178,3 +178,39 @@ def test_send_needs_a_command_and_a_profile(tmp_path: Path, capsys: pytest.Captu
     assert bankgw("send", file, "--profile", tmp_path / "erp.toml", reactor=object) == codes.CONFIG
     keys = [line.split(": ")[1] for line in capsys.readouterr().err.splitlines() if "erp.toml" in line]
     assert {"password", "queue"} <= set(keys)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("resolve",), ("resolve", "--list", "--approve", "X"), ("resolve", "erp:1", "--as", "paid"),
+     ("resolve", "erp:1", "--as", "failed"), ("resolve", "--withdraw", "X"),
+     ("resolve", "erp:1", "--as", "failed", "--note", "x", "--evidence", "/nowhere/letter.pdf")],
+)  # fmt: skip
+def test_a_decision_that_lacks_something_is_2(
+    settings: Path, words: Sequence[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert bankgw(*words, "--config", settings) == codes.USAGE
+    assert len(capsys.readouterr().err) > 20
+
+
+@pytest.mark.parametrize("words", [("resolve", "--list"), ("persons", "list"), ("lanes", "forgotten")])
+def test_without_a_daemon_nobody_signs(settings: Path, words: Sequence[str]) -> None:
+    assert bankgw(*words, "--config", settings) == codes.UNAVAILABLE
+
+
+def test_backup_and_restore_say_why_not(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    site = sites.make(tmp_path / "site")
+    assert bankgw("backup", tmp_path / "copy", "--config", site.settings) == codes.FAILED
+    assert "no journal at" in capsys.readouterr().err
+    assert bankgw("restore", tmp_path / "copy", "--config", site.settings) == codes.REFUSED
+    assert "Nothing was put back" in capsys.readouterr().err
+    assert bankgw("backup", tmp_path / "copy", "--vault-key", "/nowhere", "--config", site.settings) == codes.CONFIG
+    assert "--vault-key" in capsys.readouterr().err
+    migrations.upgrade(f"sqlite:///{site.state / 'journal.db'}")
+    assert bankgw("backup", tmp_path, "--config", site.settings, "--json") == codes.OK
+    said = json.loads(capsys.readouterr().out)
+    assert (said["payments"], said["backend"]) == (0, "sqlite")
+    (site.state / "journal.db").rename(site.state / "aside.db")
+    assert bankgw("restore", said["path"], "--config", site.settings) == codes.OK
+    out = capsys.readouterr().out
+    assert "0 payments" in out and "no permit log" in out

@@ -17,7 +17,7 @@ from twisted.internet.threads import deferToThread
 
 from gateway.desk import control
 from gateway.desk.control import Call, Control, Denied, Verb
-from gateway.desk.peer import Peer, peer_of
+from gateway.desk.peer import NOBODY, Peer, peer_of
 from gateway.desk.remote import NoDaemon, Refused, Remote
 
 
@@ -39,6 +39,8 @@ VERBS = (
     Verb("GET", "/things/([^/]+)/do", echo),
     Verb("POST", "/things/([^/]+)/deny", deny),
     Verb("POST", "/broken", fail),
+    Verb("GET", "/open", echo, group=True),
+    Verb("POST", "/evidence", echo, group=True, most_bytes=400_000),
 )
 Ask = Callable[..., "Deferred[Any]"]
 
@@ -167,3 +169,40 @@ def test_only_root_and_the_owner_see_clear_data(uid: int, allowed: bool) -> None
             assert call.clear
         assert caught.value.status == 403
     assert not Call(Peer(uid), 77, (), {"clear": "0"}, {}).clear
+
+
+@pytest.mark.parametrize(("uid", "code"), [(4_000_000, ""), (NOBODY, "nobody")])
+async def test_what_the_group_may_do_needs_a_user_the_kernel_can_name(
+    served: Path, monkeypatch: pytest.MonkeyPatch, uid: int, code: str
+) -> None:
+    monkeypatch.setattr(control, "peer_of", lambda _line: Peer(uid))
+    if not code:
+        assert (await get(served, "open"))["actor"] == f"uid:{uid}"
+        return
+    with pytest.raises(Refused) as caught:
+        await get(served, "open")
+    assert (caught.value.status, caught.value.code) == (403, code)
+    assert "PrivateUsers=no" in str(caught.value)
+
+
+async def test_the_group_can_open_the_socket_only_if_told(tmp_path: Path) -> None:
+    from twisted.internet import reactor
+
+    made = Control(reactor, VERBS)
+    made.open(tmp_path / "desk.sock", group=True)
+    assert stat.S_IMODE(os.stat(tmp_path / "desk.sock").st_mode) == 0o660
+    await made.close()
+
+
+async def test_a_large_body_is_for_verbs_that_take_one_and_never_on_disk(
+    served: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_file(*_: Any, **__: Any) -> Any:
+        raise AssertionError("a body was put on disk")
+
+    monkeypatch.setattr("tempfile.TemporaryFile", no_file)
+    said = await post(served, "evidence", bytes="A" * 300_000)
+    assert len(said["body"]["bytes"]) == 300_000
+    for path, size in (("/evidence", 400_001), ("/evidence", 3_000_000), ("/things/a/do", 300_000)):
+        status, said = await deferToThread(_raw, served, "POST", path, b" " * size)
+        assert (status, said["error"]) == (413, "too_large")

@@ -17,7 +17,7 @@ import os, sys
 from pathlib import Path
 from twisted.internet import reactor
 from gateway.desk.daemon import serve
-from gateway.settings import Settings
+from gateway.settings import Settings, read
 
 class Running:
     async def start(self):
@@ -26,6 +26,8 @@ class Running:
         if sys.argv[2] == "fatal":
             reactor.callLater(0, fatal[0], sys.argv[3])
         print("up", flush=True)
+    async def reload(self, settings):
+        print("reloaded", ",".join(settings.senders), flush=True)
     async def stop(self):
         print("stopped", flush=True)
 
@@ -36,7 +38,8 @@ def start(reactor, settings, on_fatal):
 
 settings = Settings.model_validate({"state_dir": sys.argv[1], "broker": {"password": {"file": "x"}},
                                     "journal": {"vault_key": {"file": "x"}}})
-sys.exit(serve(reactor, settings, start))
+path = Path(sys.argv[1]).parent / "bankgw.toml"
+sys.exit(serve(reactor, settings, start, lambda: read(path)))
 """
 
 
@@ -105,3 +108,31 @@ def test_the_lock_is_for_one(tmp_path: Path) -> None:
         lock(tmp_path / "state")
     os.close(handle)
     os.close(lock(tmp_path / "state"))
+
+
+SENDER = '[senders.{}]\nusers = ["{}"]\noperations = ["payment.submit"]\n'
+BASE = 'state_dir = "{}"\n[broker]\npassword = {{ file = "/x" }}\n[journal]\nvault_key = {{ file = "/x" }}\n'
+
+
+def test_sighup_takes_over_what_may_change_and_nothing_of_a_broken_file(program: Path) -> None:
+    settings = program.parent / "bankgw.toml"
+    # The program was started with secrets in a relative place, which the file here names in full.
+    base = BASE.format(program.parent / "state").replace('"/x"', f'"{program.parent / "x"}"')
+    program.write_text(PROGRAM.replace('{"file": "x"}', f'{{"file": "{program.parent / "x"}"}}'))
+    running = begin(program, "well")
+    assert running.stdout is not None and running.stdout.readline() == "up\n"
+
+    def hup(text: str, expected: str) -> None:
+        settings.write_text(text)
+        running.send_signal(signal.SIGHUP)
+        assert running.stdout is not None
+        assert any(expected in line for line in running.stdout), "it ended"
+
+    hup(base + SENDER.format("kingdee", "erp"), "reloaded kingdee")
+    for broken in ("[[[", base + "nonsense = 1\n", base + "[watch]\nport = 9999\n", "[broker]\n"):
+        hup(broken, "settings.not_reloaded")
+    hup(base + SENDER.format("kingdee", "erp") + SENDER.format("yonyou", "yy"), "reloaded kingdee,yonyou")
+    running.send_signal(signal.SIGTERM)
+    out, err = running.communicate(timeout=20)
+    assert running.returncode == 0, err
+    assert "stopped" in out.splitlines()

@@ -3,90 +3,20 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import pytest
 from twisted.internet.defer import Deferred
-from twisted.python.failure import Failure
 
-from gateway.desk.control import Call, Denied, Verb
-from gateway.desk.levers import Levers
 from gateway.desk.pauses import paused
-from gateway.desk.peer import Peer
-from gateway.desk.verbs import verbs
 from gateway.journal import audit
 from gateway.simbank.faults import Fault, Script, Scripted
-from gateway.watch.health import readiness
+from tests.gateway.desk.counter import OTHER, Desk
 from tests.world.world import USER, World
 
 HOLD = {"bands": [{"upto": "1000", "action": "release"}, {"above": "1000", "action": "hold"}]}
-ROOT, OTHER = Peer(0), Peer(4_000_000)
-
-
-class Desk:
-    """The verbs over one world's gateway. `ask` lets time pass until the answer is there."""
-
-    def __init__(self, world: World) -> None:
-        self.world = world
-        self.republished = 0
-        life = world.life
-        assert life is not None
-        gateway = life.gateway
-        self.gateway = gateway
-
-        def republish() -> None:
-            self.republished += 1
-            gateway.outbox.up()
-
-        self.verbs: tuple[Verb, ...] = tuple(verbs(Levers(
-            identity={"version": "0", "mode": "development", "node": "gw1"}, started_ms=0, store=gateway.parts.store,
-            amqp=gateway.parts.amqp, lanes=gateway.lanes, clock=gateway.parts.clock,
-            ready=lambda: readiness(lambda: True, gateway.parts.amqp, gateway.lanes, stopping=False,
-                                    draining=gateway.draining).words(),
-            safe_mode=lambda: gateway.safe_mode, draining=lambda: gateway.draining, drain=gateway.drain,
-            republish=republish, canary_age_s=lambda: 2.5, certificates=lambda: {("sample", "client"): 1_800_000_000.0},
-        )))  # fmt: skip
-
-    def ask(self, method: str, *parts: str, peer: Peer = ROOT, query: dict[str, str] | None = None, **body: Any) -> Any:
-        import re
-
-        path = "/" + "/".join(quote(part, safe="") for part in parts)
-        (act, found), = [(verb.act, found) for verb in self.verbs
-                         if verb.method == method and (found := re.fullmatch(verb.path, path))]  # fmt: skip
-        del found
-        names = parts[1:2]
-        results: list[Any] = []
-        call = Call(peer, 77, tuple(names), query or {}, body)
-
-        async def asked() -> Any:
-            return await act(call)
-
-        Deferred.fromCoroutine(asked()).addBoth(results.append)
-        for _ in range(200):
-            if results:
-                break
-            self.world.run(0.1)
-        assert results, "no answer in 20 seconds"
-        if isinstance(results[0], Failure):
-            results[0].raiseException()
-        return json.loads(json.dumps(results[0]))
-
-    def no(self, status: int, code: str, *asked: str, **more: Any) -> str:
-        with pytest.raises(Denied) as caught:
-            self.ask(*asked, **more)
-        assert (caught.value.status, caught.value.code) == (status, code)
-        return str(caught.value)
-
-    def trail(self, object_id: str) -> list[tuple[str, str]]:
-        with sqlite3.connect(self.world.folder / "journal.db") as db:
-            rows = db.execute("select actor, entry from audit where object_id = ? order by seq", (object_id,))
-            return [(actor, entry) for actor, entry in rows]
-
-
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
     made = World(tmp_path, sender=HOLD)

@@ -1,0 +1,130 @@
+"""`bankgw backup` and `bankgw restore`: a copy of the journal while the gateway works, and the way back."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from sqlalchemy import make_url
+
+from gateway.desk import codes, terminal
+from gateway.desk.check import PERMIT_LOG
+from gateway.desk.terminal import DEFAULT_CONFIG, AsJson, Config
+from gateway.journal import vault
+from gateway.journal.backup import NoBackup, Origin, make, restore
+from gateway.settings import Loaded, Settings
+
+VaultKey = Annotated[
+    Path | None, typer.Option("--vault-key", help="The vault's key file, where the settings name a systemd credential.")
+]
+Password = Annotated[
+    Path | None, typer.Option("--database-password", help="The database password's file, likewise.")
+]
+
+
+def add(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("backup")(backup)
+    app.command("restore")(restore_copy)
+
+
+def backup(
+    context: typer.Context,
+    target: Annotated[
+        Path, typer.Argument(metavar="FILE|FOLDER", help="New file for the copy; in a folder it is named by the time.")
+    ],
+    vault_key: VaultKey = None,
+    password: Password = None,
+    config: Config = DEFAULT_CONFIG,
+    as_json: AsJson = False,
+) -> None:
+    """Copy the journal, with a manifest (FILE.json) beside it, while the gateway works. Mode 0600; what is sealed stays
+    sealed. Neither the vault's key nor the permit log is in it: back the key up apart, and never copy the log."""
+    settings, world = _settings(context, config), terminal.world(context)
+    keys, now = _vault(settings, vault_key), world.now()
+    if target.is_dir():
+        suffix = "db" if settings.journal_url().startswith("sqlite") else "dump"
+        target = target / f"bankgw-{settings.node}-{now:%Y%m%dT%H%M%SZ}.{suffix}"
+    origin = Origin(_url(settings, password), keys, settings.node, world.version(), settings.state_dir / PERMIT_LOG,
+                    now.isoformat(timespec="seconds"))  # fmt: skip
+    try:
+        made = make(origin, target)
+    except NoBackup as error:
+        terminal.leave(codes.FAILED, str(error))
+
+    def words(said: Any) -> None:
+        holds = f"{said['bytes']} bytes, {said['payments']} payments, schema {said['schema']}"
+        terminal.say(f"wrote {said['path']}: {holds}")
+        terminal.say(f"its manifest is {said['path']}.json; it needs vault key {said['vault_key']}, which is not in it")
+
+    terminal.show({"path": str(target), **made.words()}, as_json=as_json, words=words)
+
+
+def restore_copy(
+    context: typer.Context,
+    copy: Annotated[Path, typer.Argument(metavar="FILE", help="A copy that `bankgw backup` made, manifest beside it.")],
+    vault_key: VaultKey = None,
+    password: Password = None,
+    config: Config = DEFAULT_CONFIG,
+    as_json: AsJson = False,
+) -> None:
+    """Put a copy into the empty place that `journal.url` names, with the gateway stopped. Nothing is overwritten; the
+    copy, its manifest and its audit trail are verified first. Then compares it with this machine's permit log."""
+    from gateway.desk.daemon import AlreadyRunning, lock
+
+    settings = _settings(context, config)
+    keys, log = _vault(settings, vault_key), settings.state_dir / PERMIT_LOG
+    try:
+        held = lock(settings.state_dir)
+    except (AlreadyRunning, OSError) as error:
+        terminal.leave(codes.REFUSED, f"{error}; nothing was put back")
+    if os.geteuid() == 0:
+        # What root leaves in the state folder must be the daemon's own.
+        owner = settings.state_dir.stat()
+        os.fchown(held, owner.st_uid, owner.st_gid)
+    try:
+        done = restore(_url(settings, password), keys, log, copy)
+    except NoBackup as error:
+        terminal.leave(codes.REFUSED, f"{error}. Nothing was put back")
+    finally:
+        os.close(held)
+
+    def words(said: Any) -> None:
+        terminal.say(f"put back {copy}: {said['payments']} payments as of {said['made_at']}, audit trail verified")
+        if not log.exists():
+            terminal.say(f"there is no permit log at {log}: sends made after the copy cannot be noticed.")
+            terminal.say("If this is another machine, bring that file from the old one before you start the gateway")
+        elif said["forgotten"]:
+            terminal.say(f"{said['forgotten']} sends of this machine are not in it: the gateway will start and ask,")
+            terminal.say("but send nothing until two persons let it; see docs/do/restore.md")
+        else:
+            terminal.say("every send of this machine's permit log is in it: the gateway will send at once")
+
+    terminal.show({**done.manifest.words(), "forgotten": done.forgotten}, as_json=as_json, words=words)
+
+
+def _settings(context: typer.Context, config: Path) -> Settings:
+    found: Loaded = terminal.loaded(context, config)
+    return found.settings
+
+
+def _vault(settings: Settings, instead: Path | None) -> vault.Vault:
+    try:
+        return vault.load(instead or settings.journal.vault_key.path())
+    except vault.VaultError as error:
+        terminal.leave(codes.CONFIG, f"{error}; or name the key file with --vault-key")
+
+
+def _url(settings: Settings, instead: Path | None) -> str:
+    url, secret = settings.journal_url(), settings.journal.password
+    path = instead or (None if secret is None else secret.path())
+    if path is None:
+        return url
+    try:
+        password = path.read_bytes().rstrip(b"\r\n").decode()
+    except OSError as error:
+        wrong = f"journal.password: {path} cannot be read ({error.strerror})"
+        terminal.leave(codes.CONFIG, f"{wrong}; or name its file with --database-password")
+    return make_url(url).set(password=password).render_as_string(hide_password=False)

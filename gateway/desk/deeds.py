@@ -1,0 +1,118 @@
+"""What can be proposed, put into words: the facts of a payment in doubt, or of a lane that waits.
+
+The words hold everything whose change must make a proposal stale. An enquiry that brought nothing new changes a
+payment's version, but not these facts: otherwise no proposal could outlive the next enquiry.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from gateway.core.states import KNOWN
+from gateway.desk.levers import Levers
+from gateway.desk.pauses import FROM_THE_PAST
+from gateway.journal import payments
+from gateway.journal.persons import No, Person
+from gateway.journal.proposals import Action, Kind
+from gateway.journal.rows import PaymentRow
+from gateway.journal.store import Tx
+from protocols.canon.outcome import Fate, State
+from protocols.erp.news import instant
+
+FATES: Mapping[str, Fate | None] = {"settled": Fate.SETTLED, "failed": Fate.FAILED, "ready": None}
+CHOICES: Mapping[Kind, tuple[str, ...]] = {Kind.RESOLVE: tuple(FATES), Kind.RESUME: ("send",)}
+_DOUBT = (State.IN_DOUBT, State.ESCALATED)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What somebody wants done: `subject` is a payment (key or SENDER:ID) or a lane."""
+
+    kind: Kind
+    subject: str
+    to: str
+    note: str
+    evidence_sha256: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """The words, the subject's own key, and how to call it in a sentence."""
+
+    action: Action
+    subject: str
+    title: str
+
+
+def sha256(octets: bytes) -> str:
+    """SHA-256, hex."""
+    return hashlib.sha256(octets).hexdigest()
+
+
+def action(tx: Tx, wanted: Wanted, key: str, person: Person, expires_ms: int, levers: Levers) -> Planned | No:
+    """The words for this wish as things are now, or why it cannot be."""
+    if wanted.kind is Kind.RESOLVE:
+        sender, colon, order_id = wanted.subject.partition(":")
+        row = payments.find(tx.conn, sender, order_id) if colon else payments.fetch(tx.conn, wanted.subject)
+        if row is None:
+            return No("no_such_order", f"there is no order {wanted.subject}; name it by its payment key, or as "
+                      f"SENDER:ID")  # fmt: skip
+        why = _why_not(row, wanted.to, tx.now_ms)
+        if why is not None:
+            return No("not_now", f"order {row.sender}:{row.order.id} ({row.payment}): {why}; nothing was changed")
+        facts, subject, title = _payment_facts(row), row.payment, f"order {row.sender}:{row.order.id}"
+    else:
+        lane = levers.lanes.get(wanted.subject)
+        if lane is None:
+            there = ", ".join(sorted(levers.lanes))
+            return No("no_such_lane", f"there is no lane {wanted.subject}; there are {there}")
+        if FROM_THE_PAST not in lane.paused:
+            return No("not_now", f"lane {wanted.subject} does not wait because of the past; what an operator paused, "
+                      f"`bankgw lanes resume {wanted.subject}` resumes")  # fmt: skip
+        facts, subject, title = _lane_facts(wanted.subject, levers), wanted.subject, f"lane {wanted.subject}"
+    common = (
+        ("proposal", key), ("kind", wanted.kind.value), ("to", wanted.to), *facts,
+        ("reason", wanted.note), ("evidence-sha256", wanted.evidence_sha256 or "none"),
+        ("proposed-by", person.name), ("proposed-by-uid", str(person.uid)), ("proposed-by-key", person.fingerprint),
+        ("expires", instant(expires_ms)),
+    )  # fmt: skip
+    return Planned(Action(common), subject, title)
+
+
+def _why_not(row: PaymentRow, to: str, now_ms: int) -> str | None:
+    life, rules = row.life, row.life.rules
+    if life.state not in _DOUBT:
+        return f"it is {life.state.value}, and only doubt can be decided"
+    if to != "ready":
+        return None
+    # Sent once more under the same reference: only when the bank itself, asked late enough, does not know it.
+    if life.not_found == KNOWN:
+        return ("the bank has acknowledged it, so its `not found` proves nothing any more; decide `settled` or "
+                "`failed` on the bank's written word")  # fmt: skip
+    if life.not_found < rules.not_found_needed:
+        return (f"the bank said `not found` {life.not_found} times to questions asked after its quarantine of "
+                f"{rules.quarantine_ms // 1000} s, and {rules.not_found_needed} are needed before it may be sent once "
+                f"more; wait, ask (`bankgw orders enquire`), or decide `failed` and have the ERP pay anew")  # fmt: skip
+    if life.valid_until_ms is not None and life.valid_until_ms <= now_ms:
+        return f"its valid_until ({instant(life.valid_until_ms)}) has passed; decide `failed` instead"
+    return None
+
+
+def _payment_facts(row: PaymentRow) -> tuple[tuple[str, str], ...]:
+    life, order = row.life, row.order
+    return (
+        ("payment", row.payment), ("order", f"{row.sender}:{order.id}"),
+        ("amount", f"{order.amount} {order.amount.currency}"), ("creditor", str(order.creditor.account)),
+        ("lane", row.lane), ("bank-reference", row.bank_ref), ("from", life.state.value),
+        ("told-seq", str(life.seq)), ("sends", str(life.attempt)),
+    )  # fmt: skip
+
+
+def _lane_facts(lane: str, levers: Levers) -> tuple[tuple[str, str], ...]:
+    past = levers.past()
+    return (
+        ("lane", lane), ("from", FROM_THE_PAST), ("episode", past.episode),
+        ("forgotten-sends-of-this-lane", str(len(past.of_lane(lane)))), ("forgotten-sends", str(len(past.sends))),
+    )  # fmt: skip

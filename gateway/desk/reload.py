@@ -1,0 +1,72 @@
+"""Which settings may change while the gateway works: senders, their limits, accounts. The rest needs a restart."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from gateway import log
+from gateway.settings import BadSettings, Loaded, Settings
+
+CHANGEABLE = ("senders", "accounts")
+_log = log.get("daemon")
+Reread = Callable[[], Loaded]
+
+
+def fixed(old: Settings, new: Settings) -> Iterator[str]:
+    """The keys that differ and cannot change without a restart."""
+    for name in Settings.model_fields:
+        if name in CHANGEABLE:
+            continue
+        was, will = getattr(old, name), getattr(new, name)
+        if name == "banks":
+            yield from (f"banks.{bank}" for bank in sorted({*was, *will}) if was.get(bank) != will.get(bank))
+        elif was != will:
+            yield name
+
+
+class Reloading:
+    """What SIGHUP does: all of the new settings, or none of them and a line in the log for each reason."""
+
+    def __init__(self, settings: Settings, reread: Reread, use: Callable[[Settings], Deferred[Any]]) -> None:
+        self._settings = settings
+        self._reread = reread
+        self._use = use
+
+    def listen(self, reactor: Any) -> None:
+        """From now on SIGHUP reads the settings again."""
+        signal.signal(signal.SIGHUP, lambda *_: reactor.callFromThread(self.again))
+
+    def again(self) -> None:
+        """Read the files; use them if they are right and change only what may change."""
+        try:
+            found = self._reread()
+            mistakes = found.mistakes
+        except BadSettings as error:
+            self._stay([str(one) for one in error.mistakes])
+            return
+        if mistakes:
+            self._stay([str(one) for one in mistakes])
+            return
+        stuck = list(fixed(self._settings, found.settings))
+        if stuck:
+            self._stay([f"{key} changes only with a restart (systemctl restart bankgw)" for key in stuck])
+            return
+
+        def used(_result: Any) -> None:
+            self._settings = found.settings
+            accounts = len(found.settings.accounts)
+            _log.info("settings.reloaded", senders=sorted(found.settings.senders), accounts=accounts)
+
+        def failed(failure: Failure) -> None:
+            self._stay([failure.getErrorMessage()])
+
+        self._use(found.settings).addCallbacks(used, failed)
+
+    def _stay(self, reasons: list[str]) -> None:
+        for reason in reasons:
+            _log.error("settings.not_reloaded", reason=reason, action="the settings of before stay in force")

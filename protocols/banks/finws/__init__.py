@@ -1,0 +1,212 @@
+"""The Finnish Web Services: payments by file, signed twice, to Nordea-, OP-, Danske- and Samlink-type banks.
+
+README.md tells the protocol; profiles.toml tells in what the banks differ.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import timedelta
+from importlib import resources
+from typing import Any, Final, cast
+
+from cryptography.x509 import Certificate, load_pem_x509_certificate
+
+from protocols.bank import BadOptions, Bank, Port, Profile, Questions, Replay, ReplayRule, Sessions
+from protocols.banks.finws.files import Files
+from protocols.banks.finws.messages import MAX_BYTES, Wire
+from protocols.banks.finws.names import OPERATIONS
+from protocols.banks.finws.payment import KINDS, Payments, Types
+from protocols.banks.finws.questions import Asking
+from protocols.banks.finws.variant import Variant, variants
+from protocols.canon.limits import AmountLimit, FieldLimit, Limits, Pace, ReferenceForm
+from protocols.kit import codes, http
+from protocols.kit.dsig import PinnedKey
+from protocols.kit.dsig.verify import Engine
+from protocols.kit.errors import ProtocolError
+
+_PEM: Final = re.compile(rb"-----BEGIN ([A-Z ]+)-----.*?-----END \1-----", re.DOTALL)
+_TEXT: Final = r"[^\x00-\x1f\x7f]*"
+_ACCOUNT: Final = r"[0-9A-Z]{4,34}"
+_WORD: Final = r"[0-9A-Za-z._-]{1,%d}"
+_DEFAULTS: Final[Mapping[str, Any]] = {
+    "profile": "nordea",
+    "sender": "",
+    "target": "NONE",
+    "environment": "TEST",
+    "software": "bankgw",
+    "request_prefix": "",
+    "host": "localhost",
+    "path": "/services/CorporateFileService",
+    "currencies": ["EUR"],
+    "sessions": 4,
+    "heartbeat_s": 300.0,
+    "answer_s": 60.0,
+    "life_s": 3600.0,
+    "quarantine_s": 600.0,
+    "first_enquiry_s": 30.0,
+    "per_second": 5.0,
+    "verify": "xmlsec",
+    "type_payment": "pain.001.001.03",
+    "type_status": "pain.002.001.03",
+    "type_notification": "camt.054.001.02",
+    "type_report": "camt.052.001.02",
+    "type_statement": "camt.053.001.02",
+    "transport_certificate": "",
+    "other_signers": "",
+    "encryption_certificate": "",
+}
+_REQUIRED: Final = ("customer", "bic", "certificate", "bank_certificate")
+
+
+def build(options: Mapping[str, Any]) -> Bank:
+    """The bank these options describe; README.md section 7 lists them. Raises BadOptions."""
+    known = (*_REQUIRED, *_DEFAULTS)
+    for key in sorted(set(options) - set(known)):
+        raise BadOptions(key, f"no such option; there are {', '.join(known)}")
+    variant = _variant(options)
+    wire = _wire(options, variant)
+    table = codes.load(
+        resources.files(__package__).joinpath("codes.toml").read_bytes(), "protocols/banks/finws/codes.toml",
+        operations=OPERATIONS,
+    )  # fmt: skip
+    files = Files(wire, table)
+    types = Types(*(_text(options, f"type_{name}", r"[!-~]{1,40}") for name in
+                    ("payment", "status", "notification", "report", "statement")))  # fmt: skip
+    payments, asking = Payments(files, types, table, wire.bic), Asking(files, types)
+    answer_s = _number(options, "answer_s", 0.01, 600)
+    business = Port("business", lambda: http.HttpAnswers().cutter(MAX_BYTES), kept=False, first_byte_s=answer_s,
+                    between_bytes_s=min(10.0, answer_s), exchange_s=2 * answer_s)  # fmt: skip
+    return Bank(
+        profile=_profile(options, variant, wire),
+        ports={"business": business},
+        sessions=Sessions(window=int(_number(options, "sessions", 1, 16)), probe=files.probe,
+                          probe_every_s=_number(options, "heartbeat_s", 1, 3600)),
+        money=dict.fromkeys(KINDS, payments.pay),
+        questions=Questions(asking.balance, asking.lines, payments.fate, asking.returns),
+        read=payments.read,
+    )  # fmt: skip
+
+
+def files(options: Mapping[str, Any]) -> Files:
+    """The file operations alone, for whoever wants to look at, fetch or take back files. Raises BadOptions."""
+    variant = _variant(options)
+    data = resources.files(__package__).joinpath("codes.toml").read_bytes()
+    return Files(_wire(options, variant), codes.load(data, "protocols/banks/finws/codes.toml", operations=OPERATIONS))
+
+
+def _profile(options: Mapping[str, Any], variant: Variant, wire: Wire) -> Profile:
+    quarantine = timedelta(seconds=_number(options, "quarantine_s", 0, 86_400))
+    # The bank knows a RequestId for three months, but takes no message whose Timestamp is over.
+    rule = ReplayRule(Replay.REPLAY_SAFE, quarantine, not_found_count=2, window=timedelta(seconds=wire.life_s))
+    per_second = _number(options, "per_second", 0.01, 1000)
+    currencies = options.get("currencies", _DEFAULTS["currencies"])
+    if not isinstance(currencies, list) or not currencies or not all(
+        isinstance(one, str) and re.fullmatch(r"[A-Z]{3}", one) for one in currencies
+    ):  # fmt: skip
+        raise BadOptions("currencies", 'must be a list of currency codes, for instance ["EUR"]')
+    return Profile(
+        name="finws",
+        title=variant.title,
+        title_zh=variant.title_zh,
+        limits=Limits(
+            charset="UTF-8",
+            fields=(
+                FieldLimit("/purpose", max_chars=140, pattern=_TEXT),
+                FieldLimit("/debtor/account", pattern=_ACCOUNT, required=True),
+                FieldLimit("/debtor/name", max_chars=70, pattern=_TEXT, required=True),
+                FieldLimit("/creditor/account", pattern=_ACCOUNT, required=True),
+                FieldLimit("/creditor/name", max_chars=70, pattern=_TEXT, required=True),
+            ),
+            amount=AmountLimit(max_minor=99_999_999_999, currencies=tuple(currencies)),
+            pace=Pace(per_second, max(1, int(per_second)),
+                      timedelta(seconds=_number(options, "first_enquiry_s", 0, 86_400))),
+            reference=ReferenceForm(20, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"),
+        ),
+        replay=dict.fromkeys(KINDS, rule),
+        signs=("content", "content2", "content3")[: len(wire.content_certificates)] + ("transport",),
+        serials_per_word=1,
+        page_lines=1000,
+        history_days=90,
+        reconstructed=(*variant.reconstructed, "names of file types, which the contract with the bank lists",
+                       "how several business signatures stand beside each other"),
+    )  # fmt: skip
+
+
+def _wire(options: Mapping[str, Any], variant: Variant) -> Wire:
+    for key in _REQUIRED:
+        if not options.get(key):
+            raise BadOptions(key, "is required; add it")
+    customer = _text(options, "customer", _WORD % 16)
+    others = _blocks(options.get("other_signers", ""))
+    if len(others) > 2 or (options.get("other_signers") and not others):
+        raise BadOptions("other_signers", "must be at most two certificates in PEM, one after the other")
+    content = (_certificate("certificate", options["certificate"]),
+               *(_certificate("other_signers", each.decode("ascii")) for each in others))  # fmt: skip
+    transport = options.get("transport_certificate") or options["certificate"]
+    encrypt_to = options.get("encryption_certificate", "")
+    if variant.encryption and not encrypt_to:
+        raise BadOptions("encryption_certificate", "this kind of bank wants encrypted messages; add its certificate")
+    if encrypt_to:
+        _certificate("encryption_certificate", encrypt_to)
+    environment = options.get("environment", _DEFAULTS["environment"])
+    if environment not in ("TEST", "PRODUCTION"):
+        raise BadOptions("environment", f"must be TEST or PRODUCTION, not {environment!r}")
+    engine = options.get("verify", _DEFAULTS["verify"])
+    if engine not in ("xmlsec", "hand"):
+        raise BadOptions("verify", f"must be xmlsec or hand, not {engine!r}")
+    return Wire(
+        variant=variant, customer=customer,
+        sender=_text(options, "sender", _WORD % 35) if options.get("sender") else customer,
+        bic=_text(options, "bic", r"[A-Z]{6}[A-Z0-9]{2}([A-Z0-9]{3})?"),
+        target=_text(options, "target", _WORD % 80), environment=environment,
+        software=_text(options, "software", r"[ -~]{1,80}"),
+        prefix=_text(options, "request_prefix", r"[0-9A-Za-z]{0,8}"), host=_text(options, "host", r"[!-~]{1,255}"),
+        path=_text(options, "path", r"/[!-~]{0,1024}"), life_s=int(_number(options, "life_s", 60, 86_400)),
+        content_certificates=content, transport_certificate=_certificate("transport_certificate", transport),
+        bank_keys=_bank_keys(options), encrypt_to=encrypt_to.encode("ascii", "replace"), engine=cast(Engine, engine),
+    )  # fmt: skip
+
+
+def _variant(options: Mapping[str, Any]) -> Variant:
+    given = options.get("profile", _DEFAULTS["profile"])
+    if given not in variants():
+        raise BadOptions("profile", f"must be one of {', '.join(variants())}, not {given!r}")
+    return variants()[given]
+
+
+def _text(options: Mapping[str, Any], key: str, form: str) -> str:
+    given = options.get(key, _DEFAULTS.get(key))
+    if not isinstance(given, str) or not re.fullmatch(form, given):
+        raise BadOptions(key, f"must be text of the form {form}, not {given!r}")
+    return given
+
+
+def _number(options: Mapping[str, Any], key: str, least: float, most: float) -> float:
+    given = options.get(key, _DEFAULTS[key])
+    if isinstance(given, bool) or not isinstance(given, int | float) or not least <= given <= most:
+        raise BadOptions(key, f"must be a number from {least:g} to {most:g}, not {given!r}")
+    return float(given)
+
+
+def _certificate(key: str, given: object) -> Certificate:
+    try:
+        return load_pem_x509_certificate(given.encode("ascii", "replace") if isinstance(given, str) else b"")
+    except ValueError:
+        raise BadOptions(key, "must be a certificate in PEM") from None
+
+
+def _blocks(given: object) -> list[bytes]:
+    text = given.encode("ascii", "replace") if isinstance(given, str) else b""
+    return [found.group() for found in _PEM.finditer(text)]
+
+
+def _bank_keys(options: Mapping[str, Any]) -> tuple[PinnedKey, ...]:
+    blocks = _blocks(options["bank_certificate"])
+    if not 1 <= len(blocks) <= 4:
+        raise BadOptions("bank_certificate", "must be the bank's signing certificates in PEM, one to four of them")
+    try:
+        return tuple(PinnedKey.from_pem(block) for block in blocks)
+    except ProtocolError as error:
+        raise BadOptions("bank_certificate", f"cannot be used ({error.text}); ask the bank for it again") from None

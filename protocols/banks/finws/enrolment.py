@@ -1,0 +1,236 @@
+"""Certificates: the first one with a one-time code, each next one signed with the key before (README.md section 8).
+
+A request for a certificate cannot be asked twice at will: the code is good once. So, as with money, the bytes are kept
+before they leave (`Submit`), an answer that does not come leaves the request in doubt, and `next_move` says what may be
+done then: the same bytes again within their time, never a new request, and a person after that. Whoever drives this
+(a command of the desk) keeps the `Request` in a file, and the new private key beside it, until `Issued`.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+from collections.abc import Generator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Final
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from protocols.bank import Context, Sign, Submit
+from protocols.banks.finws.messages import Wire, unbase64
+from protocols.banks.finws.names import DONE, SOAP, S
+from protocols.kit import dsig, http
+from protocols.kit.charset import UTF8
+from protocols.kit.errors import ProtocolError
+from protocols.kit.fields import plain
+from protocols.kit.xmldoc import build, el, one, parse, several, value, value_or
+
+Enrolling = Generator[Sign | Submit, bytes, "Issued"]
+# sha256WithRSAEncryption with its NULL parameter, in DER.
+_SHA256_RSA: Final = bytes.fromhex("300d06092a864886f70d01010b0500")
+
+
+class Stage(StrEnum):
+    """Where a request for a certificate stands."""
+
+    PREPARED = "prepared"
+    ASKED = "asked"
+    ARRIVED = "arrived"
+    REFUSED = "refused"
+    ISSUED = "issued"
+
+
+class Move(StrEnum):
+    """What may be done next. ASK_A_PERSON: call the bank; a new code is needed before anything is sent again."""
+
+    SEND = "send"
+    SEND_SAME_BYTES = "send_same_bytes"
+    ASK_A_PERSON = "ask_a_person"
+    DONE = "done"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request for a certificate as it must be kept. `wire` is what was or will be sent, byte by byte.
+
+    `public_der` is the new key's public half: an issued certificate of another key is not ours.
+    """
+
+    stage: Stage
+    request_id: str
+    wire: bytes
+    public_der: bytes
+    asked_at: datetime | None = None
+    code: str = ""
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """What an answer says. `certificate` is set where `stage` is ISSUED: PEM, checked to be for our key."""
+
+    stage: Stage
+    code: str
+    text: str
+    certificate: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """The certificate asked for: the new key's public half and the names the bank expects in the subject."""
+
+    public: RSAPublicKey
+    common_name: str
+    country: str = "FI"
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolment:
+    """Conversations about certificates with one bank. Port "certificates", HTTP over TLS without a client certificate.
+
+    `path` is that of the bank's certificate service.
+    """
+
+    wire: Wire
+    path: str = "/services/CertificateService"
+
+    def first(self, wanted: Wanted, code: str, context: Context) -> Enrolling:
+        """Ask with the one-time code. Signs with the new key ("new") only. Raises ProtocolError before the Submit."""
+        self._only_where_offered()
+        if not code:
+            raise ProtocolError("value", "no code given")
+        der = yield from self._signed_request(wanted)
+        if self.wire.variant.enrolment == "hmac":
+            proof = ("HMAC", base64.b64encode(hmac.new(code.encode(), der, hashlib.sha1).digest()).decode("ascii"))
+        else:
+            proof = ("TransferKey", code)
+        document = self._document(der, context, proof)
+        return (yield from self._ask(document, wanted, context))
+
+    def renew(self, wanted: Wanted, context: Context) -> Enrolling:
+        """Ask with the key that is still good ("content"): no code, no person. Begin long before the old one ends."""
+        self._only_where_offered()
+        der = yield from self._signed_request(wanted)
+        profile = self._profile("CertApplicationRequest")
+        prepared = dsig.prepare(self._document(der, context, None), profile, declaration="")
+        signature = yield Sign("content", prepared.octets)
+        info = dsig.x509_key_info(profile, [self.wire.content_certificates[0]])
+        return (yield from self._ask(dsig.attach(prepared, signature, info), wanted, context))
+
+    def read(self, data: bytes, request_id: str, public_der: bytes) -> Issued:
+        """What the answer to a request says, also to one sent again. Raises ProtocolError for what is no answer."""
+        body = one(parse(http.expect_status(http.parse_answer(data)), UTF8), f"{S}Body")
+        n = f"{{{self.wire.variant.cert_service}}}"
+        out = one(body, f"{n}getCertificateout")
+        said = value(out, f"{n}ResponseHeader/{n}RequestId")
+        if said != request_id:
+            raise ProtocolError("correlation", f"an answer to request {said!r}, not {request_id}")
+        document = unbase64(value(out, f"{n}ApplicationResponse"), "ApplicationResponse")
+        profile = self._profile("CertApplicationResponse", answer=True)
+        root = dsig.verify(document, profile, self.wire.bank_keys, engine=self.wire.engine).root
+        d = f"{{{self.wire.variant.cert_namespace}}}"
+        if value(root, f"{d}CustomerId") != self.wire.customer:
+            raise ProtocolError("correlation", "an answer to another customer")
+        code, text = value(root, f"{d}ResponseCode"), plain(value_or(root, f"{d}ResponseText"))
+        if code in ("31", "32"):
+            return Issued(Stage.ARRIVED, code, text)
+        if code != DONE:
+            # The codes for "the bank itself does not know" leave the request where it is.
+            return Issued(Stage.ASKED if code in ("23", "26") else Stage.REFUSED, code, text)
+        for row in several(root, f"{d}Certificates/{d}Certificate"):
+            certificate = x509.load_der_x509_certificate(unbase64(value(row, f"{d}Certificate"), "Certificate"))
+            if certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo) == public_der:
+                return Issued(Stage.ISSUED, code, text, certificate.public_bytes(Encoding.PEM))
+        raise ProtocolError("wrong_key", "the answer holds no certificate of the key that we asked for")
+
+    def _only_where_offered(self) -> None:
+        if self.wire.variant.enrolment == "none":
+            raise ProtocolError("value", "this kind of bank gives certificates another way")
+
+    def _ask(self, document: bytes, wanted: Wanted, context: Context) -> Enrolling:
+        service, request_id = self.wire.variant.cert_service, f"{self.wire.prefix}C{context.serials[0]}"
+        head = el("c:RequestHeader", el("c:SenderId", self.wire.sender), el("c:RequestId", request_id),
+                  el("c:Timestamp", _stamp(context)))  # fmt: skip
+        asked = el("c:getCertificatein", {"xmlns:c": service}, head,
+                   el("c:ApplicationRequest", base64.b64encode(document).decode("ascii")))  # fmt: skip
+        soap = build(el("soap:Envelope", {"xmlns:soap": SOAP}, el("soap:Header"), el("soap:Body", asked)), UTF8)
+        headers = [("Content-Type", "text/xml; charset=utf-8"), ("SOAPAction", '""'), ("Connection", "close")]
+        answer = yield Submit("certificates", http.request("POST", self.path, self.wire.host, headers, soap),
+                              (request_id,))  # fmt: skip
+        return self.read(answer, request_id, _public_der(wanted))
+
+    def _document(self, der: bytes, context: Context, proof: tuple[str, str] | None) -> bytes:
+        content = base64.b64encode(der).decode("ascii")
+        by_hmac = self.wire.variant.enrolment == "hmac"
+        return build(el(
+            "CertApplicationRequest", {"xmlns": self.wire.variant.cert_namespace},
+            el("CustomerId", self.wire.customer), el("Timestamp", _stamp(context)),
+            el("Environment", self.wire.environment), el("SoftwareId", self.wire.software),
+            el("Command", "GetCertificate"), el("Service", "ISSUER" if by_hmac else "MATU"), el("Content", content),
+            el(*proof) if proof else None,
+        ), UTF8, declaration="")  # fmt: skip
+
+    def _profile(self, root: str, *, answer: bool = False) -> dsig.Profile:
+        form = self.wire.variant.answer if answer else self.wire.variant.request
+        path = f"/{{{self.wire.variant.cert_namespace}}}{root}/{{{dsig.DS}}}Signature"
+        reference = dsig.Enveloped(form.transforms, form.digest)
+        return dsig.Profile(f"finws {root}", path, (reference,), c14n=form.c14n, signature_method=form.method)
+
+    @staticmethod
+    def _signed_request(wanted: Wanted) -> Generator[Sign, bytes, bytes]:
+        """A PKCS#10 request in DER, signed by the new key wherever that key lives."""
+        name = x509.Name([
+            x509.NameAttribute(x509.NameOID.COMMON_NAME, wanted.common_name),
+            x509.NameAttribute(x509.NameOID.COUNTRY_NAME, wanted.country),
+        ])  # fmt: skip
+        info = _der(0x30, bytes.fromhex("020100") + name.public_bytes() + _public_der(wanted) + _der(0xA0, b""))
+        signature = yield Sign("new", info)
+        return _der(0x30, info + _SHA256_RSA + _der(0x03, b"\x00" + signature))
+
+
+def begin(step: Submit, wanted: Wanted) -> Request:
+    """What to keep when a conversation yields its Submit, before a byte leaves."""
+    return Request(Stage.PREPARED, step.serials[0], step.data, _public_der(wanted))
+
+
+def sent(request: Request, now: datetime) -> Request:
+    """What to keep right before the bytes leave: from here on the bank may have them."""
+    return replace(request, stage=Stage.ASKED, asked_at=request.asked_at or now)
+
+
+def heard(request: Request, issued: Issued) -> Request:
+    """What to keep after an answer."""
+    return replace(request, stage=issued.stage, code=issued.code, text=issued.text)
+
+
+def next_move(request: Request, now: datetime, *, repeat_within: timedelta = timedelta(minutes=10)) -> Move:
+    """What may be done with a request as it was kept, for instance after a crash. Never a new request by itself."""
+    if request.stage is Stage.PREPARED:
+        return Move.SEND
+    if request.stage is Stage.ISSUED:
+        return Move.DONE
+    if request.stage is Stage.ASKED and request.asked_at is not None and now < request.asked_at + repeat_within:
+        return Move.SEND_SAME_BYTES
+    return Move.ASK_A_PERSON
+
+
+def _public_der(wanted: Wanted) -> bytes:
+    return wanted.public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+
+def _stamp(context: Context) -> str:
+    return context.now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _der(tag: int, content: bytes) -> bytes:
+    """One element of DER: tag, definite length, content."""
+    size = len(content)
+    if size < 0x80:
+        return bytes((tag, size)) + content
+    length = size.to_bytes((size.bit_length() + 7) // 8, "big")
+    return bytes((tag, 0x80 | len(length))) + length + content

@@ -1,0 +1,273 @@
+"""Bytes of the Finnish Web Services: the application document with its signers, the SOAP envelope around it, HTTP.
+
+README.md sections 2 to 5. A request is signed twice: by whoever answers for its content, and by whoever carries it.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import zlib
+from collections.abc import Generator, Iterable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Final
+
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509 import Certificate
+from lxml import etree
+
+from protocols.bank import Context, Sign
+from protocols.banks.finws import encryption
+from protocols.banks.finws.names import (
+    BASE64_TOKEN,
+    COMMANDS,
+    DATA,
+    DONE,
+    MODEL,
+    SERVICE,
+    SOAP,
+    WSSE,
+    WSU,
+    X509_TOKEN,
+    C,
+    D,
+    M,
+    S,
+)
+from protocols.banks.finws.variant import Variant
+from protocols.kit import dsig, http
+from protocols.kit.charset import UTF8
+from protocols.kit.dsig.verify import Engine
+from protocols.kit.errors import ProtocolError
+from protocols.kit.fields import plain
+from protocols.kit.xmldoc import Markup, build, el, maybe, one, parse, several, value, value_or
+
+MAX_BYTES: Final = 8_388_608
+CONTENT_MAX_BYTES: Final = 16_777_216
+_NODES_MAX: Final = 200_000
+_SIGNER_KEYS: Final = ("content", "content2", "content3")
+# The elements of an ApplicationRequest in the order of its schema.
+ORDER: Final = (
+    "CustomerId", "Command", "Timestamp", "StartDate", "EndDate", "Status", "ServiceId", "Environment",
+    "FileReferences", "UserFilename", "TargetId", "ExecutionSerial", "Encryption", "EncryptionMethod", "Compression",
+    "CompressionMethod", "AmountTotal", "TransactionCount", "SoftwareId", "CustomerExtension", "FileType", "Content",
+)  # fmt: skip
+
+Fields = Iterable[tuple[str, str | Markup]]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A verified answer. `code` and `text` are the bank's; `document` is the signed ApplicationResponse.
+
+    `document` is None where the bank refused the envelope itself and answered with its signed header alone.
+    """
+
+    operation: str
+    request_id: str
+    code: str
+    text: str
+    document: etree._Element | None
+
+    def value(self, name: str) -> str:
+        """Text of an element of the document, or nothing."""
+        return "" if self.document is None else value_or(self.document, D + name)
+
+    def rows(self, container: str, name: str) -> list[etree._Element]:
+        """The repeated elements inside a container of the document."""
+        return [] if self.document is None else several(self.document, f"{D}{container}/{D}{name}")
+
+    def content(self) -> bytes:
+        """The file the answer carries, unpacked. Raises ProtocolError."""
+        assert self.document is not None
+        packed = unbase64(value(self.document, D + "Content"), "Content")
+        if self.value("Compressed").lower() in ("true", "1"):
+            return gunzip(packed)
+        return packed
+
+
+@dataclass(slots=True)
+class Turn:
+    """The requests of one conversation: each has an id and a Timestamp that no other one ever has.
+
+    Both come from the conversation's serial; the last digits of the Timestamp tell apart what one moment would not.
+    """
+
+    prefix: str
+    context: Context
+    hop: int = -1
+
+    def next(self) -> tuple[str, str]:
+        """The next RequestId and Timestamp."""
+        self.hop += 1
+        serial, now = self.context.serials[0], self.context.now.astimezone(UTC)
+        own_us = (serial * 31 + self.hop) % 1000
+        moment = now.replace(microsecond=now.microsecond // 1000 * 1000 + own_us)
+        tail = f"-{self.hop}" if self.hop else ""
+        return f"{self.prefix}{serial}{tail}", _stamp(moment)
+
+
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """How one customer and one bank write to each other."""
+
+    variant: Variant
+    customer: str
+    sender: str
+    bic: str
+    target: str
+    environment: str
+    software: str
+    prefix: str
+    host: str
+    path: str
+    life_s: int
+    content_certificates: tuple[Certificate, ...]
+    transport_certificate: Certificate
+    bank_keys: tuple[dsig.PinnedKey, ...]
+    encrypt_to: bytes = b""
+    engine: Engine = "xmlsec"
+
+    def turn(self, context: Context) -> Turn:
+        """The requests of one conversation."""
+        return Turn(self.prefix, context)
+
+    def request(self, operation: str, turn: Turn, fields: Fields) -> Generator[Sign, bytes, tuple[str, bytes]]:
+        """A RequestId and the whole HTTP request under it; asks for every signature on the way."""
+        request_id, stamp = turn.next()
+        self.variant.transport().require_day(turn.context.now.date())
+        given: dict[str, str | Markup] = {
+            "CustomerId": self.customer, "Command": COMMANDS[operation], "Timestamp": stamp,
+            "Environment": self.environment, "SoftwareId": self.software, **dict(fields),
+        }  # fmt: skip
+        document = build(
+            el("ApplicationRequest", {"xmlns": DATA}, [el(name, given[name]) for name in ORDER if name in given]),
+            UTF8, declaration="",
+        )  # fmt: skip
+        for number, certificate in enumerate(self.content_certificates):
+            profile = self.variant.content("ApplicationRequest", self.variant.request, earlier=number)
+            profile.require_day(turn.context.now.date())
+            prepared = dsig.prepare(document, profile)
+            signature = yield Sign(_SIGNER_KEYS[number], prepared.octets)
+            document = dsig.attach(prepared, signature, dsig.x509_key_info(profile, [certificate]))
+        if self.variant.encryption:
+            document = encryption.encrypt(document, self.variant.encryption, self.encrypt_to)
+        envelope = self._envelope(operation, request_id, stamp, turn.context.now, document)
+        transport = self.variant.transport()
+        prepared = dsig.prepare(envelope, transport)
+        signature = yield Sign("transport", prepared.octets)
+        message = dsig.attach(prepared, signature, _token_reference(transport))
+        headers = [("Content-Type", "text/xml; charset=utf-8"), ("SOAPAction", '""')]
+        return request_id, http.request("POST", self.path, self.host, headers, message)
+
+    def read(
+        self, data: bytes, operation: str, request_ids: tuple[str, ...], secret: str = "", today: date | None = None
+    ) -> Answer:
+        """The answer to one of our requests, verified and then read from what was signed. Raises ProtocolError.
+
+        `secret` is the key that opens encrypted answers, PEM. `today` makes the days of the bank's certificates count,
+        and is needed where the kind of bank still signs with SHA-1.
+        """
+        body = self._body(today, http.expect_status(http.parse_answer(data), (200, 500)))
+        out = maybe(body, f"{C}{operation}out")
+        if out is None:
+            fault = maybe(body, f"{S}Fault")
+            said = "" if fault is None else f": {value_or(fault, 'faultstring')}"
+            raise ProtocolError("value", f"no answer to {operation} but {[one.tag for one in body]}{said}")
+        header = one(out, f"{M}ResponseHeader")
+        request_id, shown = value(header, f"{M}RequestId"), value(header, f"{M}ResponseCode")
+        if request_id not in request_ids or value(header, f"{M}SenderId") != self.sender:
+            raise ProtocolError("correlation", f"an answer to message {request_id!r}, we sent {', '.join(request_ids)}")
+        packed = value_or(out, f"{M}ApplicationResponse")
+        words = plain(value_or(header, f"{M}ResponseText"))
+        if not packed:
+            if not self.variant.answer_envelope_signed or shown == DONE:
+                raise ProtocolError("unsigned", f"an answer {shown} without a signed ApplicationResponse")
+            return Answer(operation, request_id, shown, words, None)
+        document = self._document(packed, secret, today)
+        if document is None:
+            return Answer(operation, request_id, shown, words, None)
+        code, said = value(document, D + "ResponseCode"), plain(value_or(document, D + "ResponseText"))
+        if value(document, D + "CustomerId") != self.customer:
+            raise ProtocolError("correlation", "an answer to another customer")
+        if shown not in (code, DONE):
+            raise ProtocolError("correlation", f"the envelope says {shown}, the signed content {code}")
+        return Answer(operation, request_id, code, said, document)
+
+    def _document(self, packed: str, secret: str, today: date | None) -> etree._Element | None:
+        """The signed ApplicationResponse; None if it is sealed, nobody has the key, and the envelope vouches for it."""
+        document = unbase64(packed, "ApplicationResponse")
+        if self.variant.encryption and encryption.is_encrypted(document):
+            if not secret and self.variant.answer_envelope_signed:
+                return None
+            if not secret:
+                raise ProtocolError("missing", "the answer is encrypted; the lane needs the credential decryption_key")
+            document = encryption.decrypt(document, secret.encode())
+        profile = self.variant.content("ApplicationResponse", self.variant.answer)
+        return dsig.verify(document, profile, self.bank_keys, today=today, engine=self.engine,
+                           max_bytes=MAX_BYTES, max_nodes=_NODES_MAX).root  # fmt: skip
+
+    def _body(self, today: date | None, message: bytes) -> etree._Element:
+        if self.variant.answer_envelope_signed:
+            return dsig.verify(message, self.variant.transport(), self.bank_keys, today=today,
+                               engine=self.engine, max_bytes=MAX_BYTES).root  # fmt: skip
+        return one(parse(message, UTF8, max_bytes=MAX_BYTES), f"{S}Body")
+
+    def _envelope(self, operation: str, request_id: str, stamp: str, now: datetime, document: bytes) -> bytes:
+        token = base64.b64encode(self.transport_certificate.public_bytes(Encoding.DER)).decode("ascii")
+        created = now.astimezone(UTC)
+        security = el(
+            "wsse:Security",
+            {"xmlns:wsse": WSSE, "xmlns:wsu": WSU, "soap:mustUnderstand": "1"},
+            el("wsse:BinarySecurityToken",
+               {"EncodingType": BASE64_TOKEN, "ValueType": X509_TOKEN, "wsu:Id": "token"}, token),
+            el("wsu:Timestamp", {"wsu:Id": "stamp"}, el("wsu:Created", _stamp(created)),
+               el("wsu:Expires", _stamp(created + timedelta(seconds=self.life_s)))),
+        )  # fmt: skip
+        header = el(
+            "m:RequestHeader",
+            el("m:SenderId", self.sender), el("m:RequestId", request_id), el("m:Timestamp", stamp),
+            el("m:Language", "EN"), el("m:UserAgent", self.software), el("m:ReceiverId", self.bic),
+        )  # fmt: skip
+        asked = el(f"c:{operation}in", {"xmlns:c": SERVICE, "xmlns:m": MODEL}, header,
+                   el("m:ApplicationRequest", base64.b64encode(document).decode("ascii")))  # fmt: skip
+        body = el("soap:Body", {"xmlns:wsu": WSU, "wsu:Id": "body"}, asked)
+        return build(el("soap:Envelope", {"xmlns:soap": SOAP}, el("soap:Header", security), body), UTF8)
+
+
+def _token_reference(profile: dsig.Profile) -> str:
+    reference = el("wsse:Reference", {"URI": "#token", "ValueType": X509_TOKEN})
+    return dsig.key_info(profile, el("wsse:SecurityTokenReference", {"xmlns:wsse": WSSE}, reference))
+
+
+def _stamp(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def unbase64(text: str, what: str) -> bytes:
+    """Bytes of a base64 element. Raises "value"."""
+    try:
+        return base64.b64decode("".join(text.split()), validate=True)
+    except (binascii.Error, ValueError):
+        raise ProtocolError("value", f"{what} is not base64") from None
+
+
+def gzip(data: bytes) -> bytes:
+    """GZIP (RFC 1952) with a header that says nothing: the same input gives the same bytes."""
+    packer = zlib.compressobj(6, zlib.DEFLATED, 31)
+    return packer.compress(data) + packer.flush()
+
+
+def gunzip(data: bytes) -> bytes:
+    """Unpacks one whole GZIP member of at most 16 MiB. Raises "value" or "frame_too_long"."""
+    opener = zlib.decompressobj(31)
+    try:
+        found = opener.decompress(data, CONTENT_MAX_BYTES)
+    except zlib.error:
+        raise ProtocolError("value", "the content is not GZIP") from None
+    if opener.unconsumed_tail:
+        raise ProtocolError("frame_too_long", f"the content unpacks to more than {CONTENT_MAX_BYTES} bytes")
+    if not opener.eof or opener.unused_data:
+        raise ProtocolError("value", "the content is not one whole GZIP member")
+    return found

@@ -1,0 +1,164 @@
+"""The simulated bank's certificate office: a one-time code gets the first certificate, the old key the next one."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
+from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
+from lxml import etree
+
+from protocols.kit import dsig, xmldoc
+from protocols.kit.charset import UTF8
+from protocols.kit.dsig.stack import xmlsec_module
+from protocols.kit.errors import ProtocolError
+from protocols.kit.xmldoc import el, maybe, one, value, value_or
+from protocols.twin import Books
+
+_SOAP: Final = "http://schemas.xmlsoap.org/soap/envelope/"
+_SPACES: Final = {
+    "http://mlp.op.fi/OPCertificateService": "http://op.fi/mlp/xmldata/",
+    "http://bxd.fi/CertificateService": "http://filetransfer.nordea.com/xmldata/",
+}
+_TEXTS: Final = {
+    "00": "OK.", "12": "Schema validation failed.", "18": "Signature not valid.", "29": "Invalid parameters.",
+    "30": "Authentication failed.", "31": "Duplicate message rejected.",
+}  # fmt: skip
+_YEARS_2: Final = timedelta(days=730)
+
+
+class Refused(Exception):  # noqa: N818 - the office's answer, with the code it carries
+    """The office's no."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+class Office:
+    """Issues certificates of two years. A code is good once; a message id too. `renewed` hears of each one issued.
+
+    `registered` are the keys with which the customer may ask for the next certificate.
+    """
+
+    def __init__(
+        self, customer: str, code: str, by_hmac: bool, key: bytes, certificate: x509.Certificate | None,
+        registered: list[dsig.PinnedKey], renewed: Callable[[bytes], None],
+    ) -> None:  # fmt: skip
+        self._registered = registered
+        self._customer = customer
+        self._code: str | None = code
+        self._by_hmac = by_hmac
+        self._key = key
+        ours = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "Finnish bank, simulated")])
+        self._issuer = ours if certificate is None else certificate.subject
+        self._issued = 0
+        self._messages: set[str] = set()
+        self._renewed = renewed
+
+    def answer(self, message: bytes, books: Books) -> bytes:
+        """A whole SOAP answer. Raises ProtocolError for what is not one of its requests."""
+        body = one(xmldoc.parse(message, UTF8), f"{{{_SOAP}}}Body")
+        service = etree.QName(body[0]).namespace or ""
+        if service not in _SPACES or etree.QName(body[0]).localname != "getCertificatein":
+            raise ProtocolError("value", "not a request for a certificate")
+        space, s = _SPACES[service], f"{{{service}}}"
+        request_id, certificate, code = value(body[0], f"{s}RequestHeader/{s}RequestId"), None, "00"
+        try:
+            if request_id in self._messages:
+                raise Refused("31")
+            certificate = self._issue(value(body[0], f"{s}ApplicationRequest"), space, books.now())
+            self._messages.add(request_id)
+        except Refused as refused:
+            code = refused.code
+        shown = None
+        if certificate is not None:
+            der = base64.b64encode(certificate.public_bytes(Encoding.DER)).decode("ascii")
+            shown = el("Certificates", el("Certificate", el("Name", "customer"), el("Certificate", der),
+                                          el("CertificateFormat", "X509")))  # fmt: skip
+        document = xmldoc.build(el(
+            "CertApplicationResponse", {"xmlns": space}, el("CustomerId", self._customer),
+            el("Timestamp", books.now().astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")), el("ResponseCode", code),
+            el("ResponseText", _TEXTS[code]), shown,
+        ), UTF8)  # fmt: skip
+        packed = base64.b64encode(sign_enveloped(document, self._key)).decode("ascii")
+        head = el("c:ResponseHeader", el("c:SenderId", self._customer), el("c:RequestId", request_id),
+                  el("c:ResponseCode", code), el("c:ResponseText", _TEXTS[code]))  # fmt: skip
+        out = el("c:getCertificateout", {"xmlns:c": service}, head, el("c:ApplicationResponse", packed))
+        return xmldoc.build(el("soap:Envelope", {"xmlns:soap": _SOAP}, el("soap:Body", out)), UTF8)
+
+    def _issue(self, packed: str, space: str, now: datetime) -> x509.Certificate:
+        n = f"{{{space}}}"
+        try:
+            document = base64.b64decode(packed, validate=True)
+            root = xmldoc.parse(document, UTF8)
+            if root.tag != f"{n}CertApplicationRequest" or value(root, f"{n}CustomerId") != self._customer:
+                raise Refused("12")
+            der = base64.b64decode(value(root, f"{n}Content"), validate=True)
+            wanted = x509.load_der_x509_csr(der)
+        except (ProtocolError, binascii.Error, ValueError):
+            raise Refused("12") from None
+        public = wanted.public_key()
+        if not wanted.is_signature_valid or not isinstance(public, RSAPublicKey) or public.key_size < 2048:
+            raise Refused("29")
+        if maybe(root, f"{{{dsig.DS}}}Signature") is not None:
+            self._check_old_key(document, space, now)
+        else:
+            self._check_code(root, n, der)
+        certificate = self._made(wanted, public, now)
+        self._issued += 1
+        self._renewed(certificate.public_bytes(Encoding.PEM))
+        return certificate
+
+    def _check_code(self, root: etree._Element, n: str, der: bytes) -> None:
+        if self._code is None:
+            raise Refused("30")
+        if self._by_hmac:
+            proof = base64.b64encode(hmac.new(self._code.encode(), der, hashlib.sha1).digest()).decode("ascii")
+            good = hmac.compare_digest(value_or(root, f"{n}HMAC"), proof)
+        else:
+            good = hmac.compare_digest(value_or(root, f"{n}TransferKey"), self._code)
+        if not good:
+            raise Refused("30")
+        self._code = None
+
+    def _check_old_key(self, document: bytes, space: str, now: datetime) -> None:
+        profile = dsig.Profile("finws twin, renewal", f"/{{{space}}}CertApplicationRequest/{{{dsig.DS}}}Signature")
+        try:
+            dsig.verify(document, profile, self._registered, today=now.date())
+        except ProtocolError:
+            raise Refused("18") from None
+
+    def _made(self, wanted: x509.CertificateSigningRequest, public: RSAPublicKey, now: datetime) -> x509.Certificate:
+        key = load_pem_private_key(self._key, None)
+        assert isinstance(key, RSAPrivateKey)
+        begins = now.astimezone(UTC) - timedelta(days=1)
+        return (
+            x509.CertificateBuilder().subject_name(wanted.subject).issuer_name(self._issuer).public_key(public)
+            .serial_number(1000 + self._issued).not_valid_before(begins).not_valid_after(begins + _YEARS_2)
+            .add_extension(x509.KeyUsage(True, True, False, False, False, False, False, False, False), critical=True)
+            .sign(key, hashes.SHA256())
+        )  # fmt: skip
+
+
+def sign_enveloped(document: bytes, key: bytes) -> bytes:
+    """As banks sign their answers: enveloped, both canonical forms inclusive, by libxmlsec."""
+    xmlsec: Any = xmlsec_module()
+    words = xmlsec.constants
+    root = etree.fromstring(document)
+    node = xmlsec.template.create(root, words.TransformInclC14N, words.TransformRsaSha256)
+    root.append(node)
+    reference = xmlsec.template.add_reference(node, words.TransformSha256, uri="")
+    xmlsec.template.add_transform(reference, words.TransformEnveloped)
+    context = xmlsec.SignatureContext()
+    context.key = xmlsec.Key.from_memory(key, words.KeyDataFormatPem)
+    context.sign(node)
+    return etree.tostring(root, encoding="UTF-8", xml_declaration=True)

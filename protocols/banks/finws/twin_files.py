@@ -1,0 +1,212 @@
+"""The simulated bank's shelf: files that came in, and those it makes for its customer, each with its life cycle."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from typing import Final
+
+from protocols.banks.finws import twin_papers as papers
+from protocols.canon.money import Money
+from protocols.canon.statement import Direction
+from protocols.twin import Booking, Books, Duplicate, Holding
+
+PAYMENT, STATUS = "pain.001.001.03", "pain.002.001.03"
+NOTIFICATION, REPORT, STATEMENT = "camt.054.001.02", "camt.052.001.02", "camt.053.001.02"
+DOWN: Final = (STATUS, NOTIFICATION, REPORT, STATEMENT)
+_REPORTS_KEPT: Final = 8
+
+
+@dataclass(slots=True)
+class Shelved:
+    """A file. Status of one that came in: WFC, FWD, DEL; of one that the bank made: NEW until fetched, then DLD."""
+
+    reference: str
+    kind: str
+    status: str
+    made_at: datetime
+    content: bytes
+    name: str = ""
+    parent: str = ""
+
+
+@dataclass(slots=True)
+class _Upload:
+    file: Shelved
+    message: str
+    end_to_end: str
+    reason: str = ""
+    told: str = ""
+
+
+class Shelf:
+    """All files of one customer. They live as long as the process; the books outlive it.
+
+    `notify_s`: at most one notification file per account in so many seconds. Without `notifications` or
+    `statuses` the bank makes no such files.
+    """
+
+    def __init__(self, accounts: Iterable[str], notify_s: float, notifications: bool, statuses: bool) -> None:
+        self._accounts = dict.fromkeys(accounts)
+        self._notify = timedelta(seconds=notify_s)
+        self._notifications = notifications
+        self._statuses = statuses
+        self._files: dict[str, Shelved] = {}
+        self._uploads: dict[str, _Upload] = {}
+        self._told: dict[str, set[int]] = {}
+        self._told_at: dict[str, datetime] = {}
+        self._reported: dict[str, list[str]] = {}
+        self._news: dict[str, tuple[date, Holding, int]] = {}
+        self._stated: set[tuple[str, date]] = set()
+        self._opened: date | None = None
+
+    def take(self, kind: str, content: bytes, name: str, books: Books) -> Shelved:
+        """A file comes in. A payment file is carried out at once; what becomes of it is told in status files."""
+        if kind != PAYMENT:
+            return self._shelve(kind, "WFC", content, books, name)
+        try:
+            order = papers.read(content)
+        except papers.BadFile as bad:
+            file = self._shelve(kind, "FWD", content, books, name)
+            self._uploads[file.reference] = _Upload(file, name, "", str(bad.args[0]))
+            return file
+        instruction = order.instruction
+        self._accounts.setdefault(instruction.debtor_account)
+        reason = ""
+        try:
+            books.take(instruction)
+        except Duplicate:
+            reason = "DUPL"
+        file = self._shelve(kind, "FWD", content, books, name)
+        self._uploads[file.reference] = _Upload(file, order.message, "" if reason else instruction.reference, reason)
+        return file
+
+    def list(self, kind: str, status: str, first: date | None, last: date | None, books: Books) -> list[Shelved]:
+        """Files of a kind, oldest first, after making what is due. One that the books hide is not listed."""
+        self._opened = self._opened or books.now().date()
+        self._make(kind, books)
+        hidden = self._hidden(books) if kind == PAYMENT else set()
+        return [
+            one for one in self._files.values()
+            if one.kind == kind and status in ("ALL", one.status) and one.reference not in hidden
+            and (first is None or first <= one.made_at.date()) and (last is None or one.made_at.date() <= last)
+        ]  # fmt: skip
+
+    def fetch(self, reference: str, kind: str) -> Shelved | None:
+        """A file the bank made; fetching it changes its status."""
+        found = self._files.get(reference)
+        if found is None or found.kind != kind or kind not in DOWN:
+            return None
+        found.status = "DLD"
+        return found
+
+    def delete(self, reference: str) -> Shelved | None:
+        """Take a file back; None if it is forwarded already, or not there."""
+        found = self._files.get(reference)
+        if found is None or found.status != "WFC":
+            return None
+        found.status = "DEL"
+        return found
+
+    # ---- making files ----------------------------------------------------------------------------------------
+
+    def _hidden(self, books: Books) -> set[str]:
+        return {
+            reference for reference, upload in self._uploads.items()
+            if upload.end_to_end and books.find(upload.end_to_end) is None
+        }  # fmt: skip
+
+    def _hidden_references(self, books: Books) -> set[str]:
+        return {self._uploads[reference].end_to_end for reference in self._hidden(books)}
+
+    def _make(self, kind: str, books: Books) -> None:
+        if kind == STATUS and self._statuses:
+            for upload in self._uploads.values():
+                self._tell(upload, books)
+        elif kind == NOTIFICATION and self._notifications:
+            for account in self._accounts:
+                self._notify_about(account, books)
+        elif kind == REPORT:
+            self._report(books)
+        elif kind == STATEMENT:
+            for account in self._accounts:
+                self._state(account, books)
+
+    def _tell(self, upload: _Upload, books: Books) -> None:
+        booking: Booking | None = None
+        if upload.end_to_end:
+            booking = books.find(upload.end_to_end)
+            if booking is None:
+                return
+        code = papers.status_code(booking)
+        if code == upload.told or upload.reason == "DUPL":
+            return
+        upload.told = code
+        number = self._number(books)
+        content = papers.status_file(number, upload.message, booking, upload.reason, books.now())
+        self._keep(Shelved(number, STATUS, "NEW", books.now(), content, parent=upload.file.reference))
+
+    def _notify_about(self, account: str, books: Books) -> None:
+        now, told = books.now(), self._told.setdefault(account, set())
+        if account in self._told_at and now - self._told_at[account] < self._notify:
+            return
+        holding, hidden = books.holding(account), self._hidden_references(books)
+        fresh = [
+            one for one in books.entries(account, date.min, date.max)
+            if one.number not in told and one.reference not in hidden
+        ]  # fmt: skip
+        if holding is None or not fresh:
+            return
+        told.update(one.number for one in fresh)
+        self._told_at[account] = now
+        number = self._number(books)
+        self._keep(Shelved(number, NOTIFICATION, "NEW", now, papers.notification(number, holding, fresh, now)))
+
+    def _report(self, books: Books) -> None:
+        """A fresh report of each account about which there is news; the last few before it can still be fetched."""
+        now, hidden = books.now(), self._hidden_references(books)
+        for account in self._accounts:
+            holding = books.holding(account)
+            if holding is None:
+                continue
+            today = [one for one in books.entries(account, now.date(), now.date()) if one.reference not in hidden]
+            news = (now.date(), holding, len(today))
+            kept = self._reported.setdefault(account, [])
+            if self._news.get(account) == news:
+                continue
+            self._news[account] = news
+            number = self._number(books)
+            self._keep(Shelved(number, REPORT, "NEW", now, papers.report(number, holding, today, now)))
+            kept.append(number)
+            if len(kept) > _REPORTS_KEPT:
+                del self._files[kept.pop(0)]
+
+    def _state(self, account: str, books: Books) -> None:
+        """One statement for each day that is over and on which something moved."""
+        now, holding = books.now(), books.holding(account)
+        if holding is None:
+            return
+        entries = books.entries(account, date.min, now.date() - timedelta(days=1))
+        for day in sorted({one.bank_date for one in entries}):
+            if (account, day) in self._stated:
+                continue
+            self._stated.add((account, day))
+            ours = tuple(one for one in entries if one.bank_date == day)
+            later = books.entries(account, day + timedelta(days=1), date.max)
+            moved = sum(one.amount.minor if one.direction is Direction.CREDIT else -one.amount.minor for one in later)
+            closing = Money(holding.book.minor - moved, holding.currency)
+            number, made = self._number(books), datetime.combine(day + timedelta(days=1), time.min, now.tzinfo)
+            content = papers.statement(number, holding, day, ours, closing, made)
+            self._keep(Shelved(number, STATEMENT, "NEW", made, content))
+
+    def _shelve(self, kind: str, status: str, content: bytes, books: Books, name: str) -> Shelved:
+        return self._keep(Shelved(self._number(books), kind, status, books.now(), content, name))
+
+    def _keep(self, file: Shelved) -> Shelved:
+        self._files[file.reference] = file
+        return file
+
+    @staticmethod
+    def _number(books: Books) -> str:
+        return f"{books.serial():012d}"

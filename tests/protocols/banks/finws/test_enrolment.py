@@ -1,0 +1,159 @@
+"""Certificates: a code is spent once, a request is never repeated blindly, and the next key follows the old one."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from cryptography import x509
+
+from protocols.bank import Sign, Submit
+from protocols.banks import finws
+from protocols.banks.finws import enrolment
+from protocols.banks.finws.enrolment import Enrolling, Enrolment, Issued, Move, Request, Stage, Wanted
+from protocols.kit import http
+from protocols.kit.errors import ProtocolError
+from tests.protocols.banks.finws.paper import BANK, STRANGER, US, VERIFIER, options, pay, signer, stage
+from tests.protocols.kit.signing import KeyPair
+from tests.world import dialogue
+
+CODE = "1234567890ABCDEF"
+
+
+def desk(profile: str = "op") -> Enrolment:
+    return Enrolment(finws.files(options(profile=profile)).wire)
+
+
+def wanted(key: KeyPair = VERIFIER) -> Wanted:
+    return Wanted(key.private.public_key(), "示例甲公司")
+
+
+def up_to_submit(conversation: Enrolling, new: KeyPair = VERIFIER, old: KeyPair = US) -> Submit:
+    step = next(conversation)
+    while isinstance(step, Sign):
+        step = conversation.send({"new": new, "content": old}[step.key].sign(step.octets))
+    return step
+
+
+def carry(made: dialogue.Stage, request: Request) -> bytes:
+    """The bank's answer to the kept bytes."""
+    [whole] = made.twin.requests("business").feed(request.wire)
+    answer = made.twin.answer("business", whole, made.ledger, {})
+    [frame] = http.HttpAnswers().cutter(1_000_000).feed(answer.data)
+    return frame
+
+
+def asked(made: dialogue.Stage, code: str = CODE, profile: str = "op") -> tuple[Request, Issued]:
+    what = wanted()
+    request = enrolment.begin(up_to_submit(desk(profile).first(what, code, made.context())), what)
+    request = enrolment.sent(request, made.time.now)
+    return request, desk(profile).read(carry(made, request), request.request_id, request.public_der)
+
+
+@pytest.mark.parametrize(("profile", "by_hmac"), [("op", False), ("nordea", True), ("samlink", False)])
+def test_a_code_gets_a_certificate_of_our_key(profile: str, by_hmac: bool) -> None:
+    made = stage(hmac=by_hmac)
+    request, issued = asked(made, profile=profile)
+    assert issued.stage is Stage.ISSUED
+    certificate = x509.load_pem_x509_certificate(issued.certificate)
+    assert certificate.public_key() == VERIFIER.private.public_key()
+    kept = enrolment.heard(request, issued)
+    assert enrolment.next_move(kept, made.time.now) is Move.DONE
+    assert CODE.encode() not in request.wire if by_hmac else True
+
+
+def test_the_request_is_a_pkcs10_that_openssl_s_library_believes() -> None:
+    conversation = desk().first(wanted(), CODE, stage().context())
+    step = next(conversation)
+    assert isinstance(step, Sign) and step.key == "new"
+    der = enrolment._der(0x30, step.octets + enrolment._SHA256_RSA + enrolment._der(3, b"\x00" + VERIFIER.sign(step.octets)))
+    request = x509.load_der_x509_csr(der)
+    assert request.is_signature_valid
+    assert request.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)[0].value == "示例甲公司"
+
+
+def test_a_wrong_code_is_refused_and_a_person_is_asked() -> None:
+    made = stage()
+    request, issued = asked(made, code="0" * 16)
+    assert (issued.stage, issued.code) == (Stage.REFUSED, "30")
+    assert enrolment.next_move(enrolment.heard(request, issued), made.time.now) is Move.ASK_A_PERSON
+
+
+def test_silence_allows_the_same_bytes_for_a_while_and_then_nothing() -> None:
+    """A crash at each point: what was kept says what may be done."""
+    made = stage()
+    what = wanted()
+    step = up_to_submit(desk().first(what, CODE, made.context()))
+    request = enrolment.begin(step, what)
+    assert enrolment.next_move(request, made.time.now) is Move.SEND
+    request = enrolment.sent(request, made.time.now)
+    assert request.wire == step.data
+    assert enrolment.next_move(request, made.time.now + timedelta(minutes=9)) is Move.SEND_SAME_BYTES
+    assert enrolment.next_move(request, made.time.now + timedelta(minutes=10)) is Move.ASK_A_PERSON
+    assert enrolment.sent(request, made.time.now + timedelta(minutes=5)) == request, "the first time counts"
+
+
+def test_the_same_bytes_again_tell_that_the_first_arrived() -> None:
+    made = stage()
+    request, _lost = asked(made)
+    again = desk().read(carry(made, request), request.request_id, request.public_der)
+    assert (again.stage, again.code) == (Stage.ARRIVED, "31")
+    assert enrolment.next_move(enrolment.heard(request, again), made.time.now) is Move.ASK_A_PERSON
+
+
+def test_a_code_is_good_once() -> None:
+    made = stage()
+    asked(made)
+    _, second = asked(made)
+    assert (second.stage, second.code) == (Stage.REFUSED, "30")
+
+
+def test_renewal_is_signed_with_the_old_key_and_the_new_one_signs_from_then_on() -> None:
+    made = stage()
+    what = wanted()
+    step = up_to_submit(desk().renew(what, made.context()))
+    request = enrolment.begin(step, what)
+    issued = desk().read(carry(made, request), request.request_id, request.public_der)
+    assert issued.stage is Stage.ISSUED
+    made.signers = {"content": signer(VERIFIER), "transport": signer(VERIFIER)}
+    assert pay(made).code == "00"
+    made.signers = {"content": signer(US), "transport": signer(US)}
+    assert pay(made, "GOLDEN00000000000002").code == "00", "the old one stays good until it ends"
+
+
+def test_a_renewal_signed_by_somebody_else_is_refused() -> None:
+    made = stage()
+    what = wanted()
+    request = enrolment.begin(up_to_submit(desk().renew(what, made.context()), old=STRANGER), what)
+    issued = desk().read(carry(made, request), request.request_id, request.public_der)
+    assert (issued.stage, issued.code) == (Stage.REFUSED, "18")
+
+
+def test_a_certificate_of_another_key_is_not_ours() -> None:
+    made = stage()
+    request, _ = asked(made)
+    answer = carry(stage(), request)
+    assert desk().read(answer, request.request_id, request.public_der).stage is Stage.ISSUED
+    with pytest.raises(ProtocolError) as refused:
+        desk().read(answer, request.request_id, b"another key")
+    assert refused.value.reason == "wrong_key"
+    with pytest.raises(ProtocolError) as other:
+        desk().read(answer, "C1", request.public_der)
+    assert other.value.reason == "correlation"
+
+
+def test_the_answer_must_be_the_bank_s() -> None:
+    made = stage(keys={"bank": STRANGER.private_pem})
+    with pytest.raises(ProtocolError):
+        asked(made)
+    assert BANK.pin != STRANGER.pin
+
+
+def test_no_code_and_no_office() -> None:
+    context = stage().context()
+    with pytest.raises(ProtocolError, match="no code"):
+        next(desk().first(wanted(), "", context))
+    sealing = Enrolment(finws.files(options(profile="danske", encryption_certificate=BANK.certificate_pem.decode())).wire)
+    for conversation in (sealing.first(wanted(), CODE, context), sealing.renew(wanted(), context)):
+        with pytest.raises(ProtocolError, match="another way"):
+            next(conversation)

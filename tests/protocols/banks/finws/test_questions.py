@@ -1,0 +1,168 @@
+"""Balance, entries and returns out of account reports, page by page, and reports of every shape a bank sends."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from gateway.simbank.ledger import Account, Conduct
+from protocols.banks.finws import payload
+from protocols.canon.money import Money
+from protocols.canon.order import Kind
+from protocols.canon.party import AccountNumber
+from protocols.canon.query import BalanceQuestion, LinesQuestion, ReturnsQuestion
+from protocols.canon.statement import Page
+from protocols.kit.declined import Declined
+from protocols.kit.errors import ProtocolError
+from tests.protocols.banks.finws.paper import CREDITOR, DEBTOR, stage
+from tests.world.dialogue import NOON, Stage, order_of
+
+OWN, TODAY = AccountNumber(DEBTOR), NOON.date()
+ISO = "urn:iso:std:iso:20022:tech:xsd:"
+
+
+def paid(made: Stage, count: int, first: int = 0) -> None:
+    for n in range(first, first + count):
+        order = order_of({"amount": f"{n + 1}.00", "purpose": f"no {n}"})
+        made.talk(made.bank.money[Kind.PAYMENT](order, made.context(f"PAGE{n:016d}")))
+
+
+def lines(made: Stage, first: int = 0, last: int = 0, cursor: str | None = None) -> Page:
+    assert made.bank.questions.lines is not None
+    question = LinesQuestion(OWN, TODAY + timedelta(days=first), TODAY + timedelta(days=last), "CNY", cursor)
+    return made.talk(made.bank.questions.lines(question, made.context()))
+
+
+def test_a_walk_over_days_finds_every_entry_once() -> None:
+    made = stage()
+    for day in range(3):
+        paid(made, 2, first=2 * day)
+        made.time.later(86_400)
+    paid(made, 1, first=6)
+    pages = [lines(made, 0, 3)]
+    while pages[-1].cursor is not None:
+        pages.append(lines(made, 0, 3, pages[-1].cursor))
+    found = [line for page in pages for line in page.lines]
+    assert [len(page.lines) for page in pages] == [2, 2, 2, 1]
+    assert [line.amount.minor for line in found] == [100 * (n + 1) for n in range(7)]
+    assert [line.reference for line in found] == [f"PAGE{n:016d}" for n in range(7)]
+    assert found[0].bank_date == TODAY and found[-1].bank_date == TODAY + timedelta(days=3)
+    assert len({line.bank_line_id for line in found}) == 7
+
+
+def test_a_cursor_belongs_to_its_question() -> None:
+    made = stage()
+    paid(made, 1)
+    made.time.later(86_400)
+    paid(made, 1, first=1)
+    cursor = lines(made, 0, 1).cursor
+    assert cursor is not None
+    with pytest.raises(ProtocolError, match="paging"):
+        lines(made, 0, 2, cursor)
+
+
+def test_only_the_days_asked_about() -> None:
+    made = stage()
+    paid(made, 1)
+    assert lines(made, -3, -1) == Page(())
+    made.time.later(86_400)
+    assert len(lines(made, 0, 0).lines) == 1
+    assert lines(made, 1, 1) == Page(())
+
+
+def test_balance_of_now_and_of_a_past_day() -> None:
+    made = stage()
+    paid(made, 1)
+    made.time.later(86_400)
+    paid(made, 1, first=49)
+    assert made.bank.questions.balance is not None
+    past = made.talk(made.bank.questions.balance(BalanceQuestion(OWN, on=TODAY), made.context()))
+    assert (past.book, past.available) == (Money(9_999_900), None)
+    now = made.talk(made.bank.questions.balance(BalanceQuestion(OWN), made.context()))
+    assert (now.book, now.previous_day, now.as_of) == (Money(9_994_900), Money(9_999_900), made.time.now)
+    with pytest.raises(Declined):
+        made.talk(made.bank.questions.balance(BalanceQuestion(OWN, on=TODAY - timedelta(days=9)), made.context()))
+    with pytest.raises(ProtocolError, match="correlation"):
+        made.talk(made.bank.questions.balance(BalanceQuestion(OWN, "EUR"), made.context()))
+
+
+def test_each_account_s_report_is_its_own() -> None:
+    made = stage([Account(CREDITOR, "乙", Money(7)), Account(DEBTOR, "甲", Money(1000))])
+    assert made.bank.questions.balance is not None
+    for number, minor in ((DEBTOR, 1000), (CREDITOR, 7)):
+        told = made.talk(made.bank.questions.balance(BalanceQuestion(AccountNumber(number)), made.context()))
+        assert told.book == Money(minor)
+
+
+def test_returns_once_though_two_reports_tell_of_them() -> None:
+    made = stage(conduct=Conduct(return_share=1.0))
+    paid(made, 3)
+    made.time.later(61)
+    assert made.bank.questions.returns is not None
+    question = ReturnsQuestion(OWN, TODAY, TODAY)
+    page = made.talk(made.bank.questions.returns(question, made.context()))
+    assert [one.reference for one in page.returns] == [f"PAGE{n:016d}" for n in range(3)]
+    made.time.later(86_400)
+    again = made.talk(made.bank.questions.returns(question, made.context()))
+    assert len(again.returns) == 3
+    assert (again.returns[0].amount, again.returns[0].returned_on) == (Money(100), TODAY)
+
+
+# ---- reports of other hands ----------------------------------------------------------------------------------------
+
+
+def report(entry: str, version: str = "camt.053.001.08") -> bytes:
+    return (
+        f'<Document xmlns="{ISO}{version}"><BkToCstmrStmt><GrpHdr/><Stmt><Acct><Id><IBAN>FI0000000000000017</IBAN></Id>'
+        f"</Acct><Bal><Tp><CdOrPrtry><Cd>CLBD</Cd></CdOrPrtry></Tp><Amt Ccy='EUR'>5.00</Amt><CdtDbtInd>DBIT</CdtDbtInd>"
+        f"<Dt><Dt>2026-11-24</Dt></Dt></Bal>{entry}</Stmt></BkToCstmrStmt></Document>"
+    ).encode()
+
+
+NTRY = (
+    "<Ntry><Amt Ccy='EUR'>3.00</Amt><CdtDbtInd>DBIT</CdtDbtInd><Sts><Cd>BOOK</Cd></Sts><BookgDt><Dt>2026-11-24</Dt>"
+    "</BookgDt><AcctSvcrRef>A1</AcctSvcrRef><NtryDtls>{0}</NtryDtls></Ntry>"
+)
+ONE = ("<TxDtls><Refs><EndToEndId>E{0}</EndToEndId></Refs><Amt Ccy='EUR'>{0}.00</Amt><RltdPties><Cdtr><Pty><Nm>Y</Nm>"
+       "</Pty></Cdtr></RltdPties></TxDtls>")  # fmt: skip
+
+
+def test_the_newer_version_and_an_entry_of_several_transactions() -> None:
+    [account] = payload.accounts(report(NTRY.format(ONE.format(1) + ONE.format(2))))
+    assert (account.number, account.balances["CLBD"], account.day) == ("FI0000000000000017", Money(-500, "EUR"), TODAY)
+    assert [(one.key, one.amount.minor, one.end_to_end, one.status, one.peer_name) for one in account.bookings] == [
+        ("A1", 100, "E1", "BOOK", "Y"), ("A1/1", 200, "E2", "BOOK", "Y")
+    ]  # fmt: skip
+
+
+def test_an_entry_without_details_is_one_transaction() -> None:
+    [account] = payload.accounts(report(NTRY.format("")))
+    assert [(one.amount.minor, one.end_to_end) for one in account.bookings] == [(300, "")]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        report(NTRY.format(ONE.format(1) + ONE.format(2)).replace("<Amt Ccy='EUR'>1.00</Amt>", "")),
+        report(NTRY.format("").replace("DBIT", "BOTH")),
+        report(NTRY.format("").replace("3.00", "3,00")),
+        report(NTRY.format("").replace("3.00", "1e2")),
+        report("", "pain.001.001.03"),
+        b"<Document/>",
+    ],
+)
+def test_reports_that_cannot_be_used(data: bytes) -> None:
+    with pytest.raises(ProtocolError):
+        payload.accounts(data)
+
+
+def test_a_status_file_speaks_of_transactions_before_files() -> None:
+    data = (
+        f'<Document xmlns="{ISO}pain.002.001.10"><CstmrPmtStsRpt><GrpHdr/><OrgnlGrpInfAndSts><OrgnlMsgId>M</OrgnlMsgId>'
+        "<GrpSts>PART</GrpSts></OrgnlGrpInfAndSts><OrgnlPmtInfAndSts><TxInfAndSts><OrgnlEndToEndId>E</OrgnlEndToEndId>"
+        "<TxSts>RJCT</TxSts><StsRsnInf><Rsn><Cd>AC04</Cd></Rsn><AddtlInf>closed</AddtlInf></StsRsnInf></TxInfAndSts>"
+        "</OrgnlPmtInfAndSts></CstmrPmtStsRpt></Document>"
+    ).encode()
+    told = payload.statuses(data)
+    assert [(one.end_to_end, one.status, one.reason) for one in told] == [("E", "RJCT", "AC04 closed"), ("", "PART", "")]
