@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from protocols.bank import Bank, Port, Questions, Sessions
+from protocols.bank import Bank, Bundles, Port, Questions, Sessions
+from protocols.banks.pab.batch import LINES_4018, LINES_4047, Batches
 from protocols.banks.pab.header import Sender, answers
-from protocols.banks.pab.options import read_options
+from protocols.banks.pab.options import Options, read_options
 from protocols.banks.pab.payment import Payments
 from protocols.banks.pab.profile import profile
 from protocols.banks.pab.statement import Statements
@@ -31,6 +32,17 @@ def build(options: Mapping[str, Any]) -> Bank:
         ports={"business": business},
         sessions=Sessions(window=chosen.window, probe=statements.probe, probe_every_s=chosen.probe_every_s),
         money={Kind.PAYMENT: payments.pay, Kind.TRANSFER: payments.pay},
-        questions=Questions(statements.balance, statements.lines, payments.fate, statements.returns),
+        questions=Questions(
+            statements.balance, statements.lines, payments.fate, statements.returns, directory=statements.directory
+        ),
         read=payments.read,
+        bundles=_bundles(chosen, Batches(payments)),
     )
+
+
+def _bundles(options: Options, batches: Batches) -> dict[Kind, Bundles]:
+    found = {Kind.BATCH_ITEM: Bundles(LINES_4018, batches.send, batches.fate, batches.reader("4018"))}
+    if options.agreement:
+        agency = Bundles(LINES_4047, batches.agency, batches.agency_fate, batches.reader("4047"))
+        found |= {Kind.PAYROLL_ITEM: agency, Kind.COLLECTION: agency}
+    return found

@@ -67,9 +67,12 @@ class Sender:
     operator: str
     serial_prefix: str
 
+    def serial(self, number: int) -> str:
+        """A header serial of 20 characters."""
+        return self.serial_prefix + str(number).zfill(20 - len(self.serial_prefix))
+
     def message(self, operation: str, body: bytes, *, serial: int, now: datetime) -> bytes:
         """One whole request. `serial` must never have been used before, `now` carries a zone."""
-        number = self.serial_prefix + str(serial).zfill(20 - len(self.serial_prefix))
         header = HEADER.pack(
             {
                 "enterprise": self.enterprise,
@@ -77,7 +80,7 @@ class Sender:
                 "operation": operation,
                 "operator": self.operator,
                 "sent_at": now.astimezone(BEIJING).strftime("%Y%m%d%H%M%S"),
-                "serial": number,
+                "serial": self.serial(serial),
             }
         )
         return FRAMING.wrap(header + body)

@@ -17,7 +17,10 @@ class Options:
     """How this enterprise uses the bank. Times in seconds; limits of None are not checked before sending.
 
     `own_names` are what a payee bank's name contains when it is this bank; `own_cnaps` what its 12-digit
-    number begins with. `address_flag` is AddrFlag of payments to other banks: 1 same city, 2 another city.
+    number begins with. `agreement` and `agreement_item` are AGREE_NO and BusiType of 4047: payroll and
+    collection are offered only with them. `agency_refused` are the values of stt in 4048 with which the bank
+    says no to a line: only the bank can tell them, and until then such a line stays in doubt. `address_flag`
+    is AddrFlag of payments to other banks: 1 same city, 2 another city.
     """
 
     enterprise_code: str
@@ -28,6 +31,9 @@ class Options:
     page_lines: int = 100
     history_days: int = 90
     replay: str = "query_first"
+    agreement: str = ""
+    agreement_item: str = ""
+    agency_refused: tuple[str, ...] = ()
     own_names: tuple[str, ...] = ("平安银行",)
     own_cnaps: tuple[str, ...] = ()
     address_flag: str = "1"
@@ -78,6 +84,9 @@ _CHECKS: Final[Mapping[str, tuple[Callable[[Any], bool], str]]] = {
         lambda value: value in (Replay.NEVER.value, Replay.QUERY_FIRST.value),
         '"query_first" or "never"; this bank refuses a repeated voucher, so nothing is replay_safe',
     ),
+    "agreement": (_text("[ -~]{0,30}"), "number of the payroll or collection agreement (AGREE_NO), or leave it out"),
+    "agency_refused": (_words("[0-9A-Za-z]{1,10}"), "a list of the stt values that the bank calls refused"),
+    "agreement_item": (_text("[ -~]{0,20}"), "the fee item (费项, BusiType) of that agreement"),
     "own_names": (_words(".+"), "a list of texts found in the names of this bank's branches"),
     "own_cnaps": (_words("[0-9]{3,12}"), "a list of how this bank's numbers begin, 3 to 12 digits"),
     "address_flag": (lambda value: value in ("1", "2"), '"1" same city or "2" another city'),

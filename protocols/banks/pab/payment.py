@@ -20,6 +20,7 @@ from protocols.banks.pab.table import Meanings
 from protocols.canon.money import Money
 from protocols.canon.order import AnyOrder, Channel, Kind, Urgency
 from protocols.canon.outcome import Fate, Outcome
+from protocols.canon.party import Party
 from protocols.canon.query import FateQuestion, Sent
 from protocols.kit.charset import GBK
 from protocols.kit.errors import ProtocolError
@@ -88,17 +89,30 @@ class Payments:
 
     def body(self, order: AnyOrder, voucher: str) -> Markup:
         """The <Result> of a 4004 request."""
-        if not _VOUCHER.fullmatch(voucher):
-            raise ProtocolError("value", f"{voucher!r} is no voucher: 1 to {VOUCHER_CHARS} of 0-9A-Za-z")
+        written = self.fields(order, voucher)
+        for _tag, content in written:
+            GBK.encode(content)  # so that Unencodable counts the position within the field
+        return el("Result", [leaf(tag, content) for tag, content in written])
+
+    def check(self, order: AnyOrder) -> None:
+        """Raises "value" for what no message of this bank carries."""
         if order.amount.currency != "CNY" or order.amount.minor <= 0:
-            raise ProtocolError("value", f"4004 carries CNY amounts over zero, not {order.amount}")
+            raise ProtocolError("value", f"pab carries CNY amounts over zero, not {order.amount}")
         if len(order.purpose) > PURPOSE_CHARS:
             raise ProtocolError("value", f"purpose of {len(order.purpose)} characters, limit {PURPOSE_CHARS}")
-        own_bank = self._own_bank(order)
-        inner = order.id if _VOUCHER.fullmatch(order.id) else ""
-        written = (
+
+    def inner_id(self, order: AnyOrder) -> str:
+        """CstInnerFlowNo: the ERP's id if it fits, which the bank echoes and does not check."""
+        return order.id if _VOUCHER.fullmatch(order.id) else ""
+
+    def fields(self, order: AnyOrder, voucher: str) -> tuple[tuple[str, str], ...]:
+        """What a 4004 says of an order, in its order of elements. Raises "value" or "missing"."""
+        if not _VOUCHER.fullmatch(voucher):
+            raise ProtocolError("value", f"{voucher!r} is no voucher: 1 to {VOUCHER_CHARS} of 0-9A-Za-z")
+        self.check(order)
+        return (
             ("ThirdVoucher", voucher),
-            ("CstInnerFlowNo", inner),
+            ("CstInnerFlowNo", self.inner_id(order)),
             ("CcyCode", "RMB"),
             ("OutAcctNo", _required(order.debtor.account.clear, "debtor's account")),
             ("OutAcctName", _required(order.debtor.name.clear, "debtor's name")),
@@ -111,18 +125,14 @@ class Payments:
             ("TranAmount", amount_text(order.amount.minor)),
             ("AmountCode", ""),
             ("UseEx", order.purpose),
-            ("UnionFlag", "1" if own_bank else "0"),
+            ("UnionFlag", "1" if order.channel is Channel.SAME_BANK or self.own_bank(order.creditor) else "0"),
             ("SysFlag", _rail(order)),
             ("AddrFlag", self.options.address_flag),
         )
-        for _tag, content in written:
-            GBK.encode(content)  # so that Unencodable counts the position within the field
-        return el("Result", [leaf(tag, content) for tag, content in written])
 
-    def _own_bank(self, order: AnyOrder) -> bool:
-        if order.channel is Channel.SAME_BANK:
-            return True
-        name, cnaps = order.creditor.bank_name or "", order.creditor.cnaps or ""
+    def own_bank(self, party: Party) -> bool:
+        """Whether a party banks here, as far as its bank's name and number tell."""
+        name, cnaps = party.bank_name or "", party.cnaps or ""
         return any(own in name for own in self.options.own_names) or cnaps.startswith(self.options.own_cnaps)
 
     def submitted(self, frame: bytes, keys: Keys) -> Outcome:
@@ -163,9 +173,10 @@ class Payments:
                 keys.check(answer.body, "OrigThirdVoucher")
             return self.meanings.word("4005", "header", answer.code, answer.text)
         keys.check(answer.body, "OrigThirdVoucher")
-        return self._decided(answer.body)
+        return self.decided(answer.body)
 
-    def _decided(self, body: etree._Element) -> Outcome:
+    def decided(self, body: etree._Element) -> Outcome:
+        """What Stt, IsBack and Yhcljg say together, in a 4005 answer or in a row of 4015."""
         stt, back, result = value_or(body, "Stt"), value_or(body, "IsBack"), value_or(body, "Yhcljg")
         reason, _, text = result.partition(":")
         fallback = self.meanings.word("4005", "yhcljg", reason, text)
@@ -175,6 +186,9 @@ class Payments:
         elif outcome.fate is Fate.FAILED and fallback.fate is Fate.SETTLED:
             # One of the two is wrong, and a payment called failed is paid again.
             outcome = replace(outcome, fate=Fate.UNKNOWN, listed=False)
+        if outcome.fate is Fate.FAILED and fallback.fate is Fate.DUPLICATE:
+            # A line refused because its voucher is known: the first one arrived.
+            outcome = fallback
         if outcome.fate is Fate.FAILED:
             outcome = replace(outcome, code=reason or value_or(body, "hostErrorCode") or outcome.code)
         settled = outcome.fate is Fate.SETTLED

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Final
 
 from protocols.bank import Profile, Replay, ReplayRule
+from protocols.banks.pab.batch import PAGES_MAX
 from protocols.banks.pab.options import Options
 from protocols.banks.pab.payment import PURPOSE_CHARS, VOUCHER_CHARS
 from protocols.canon.limits import AmountLimit, FieldLimit, Limits, Pace, ReferenceForm
@@ -22,6 +23,8 @@ RECONSTRUCTED: Final = (
     "UnionFlag from the payee bank's name or number, AddrFlag from the settings",
     "how far back 4013 answers; whether 4008 and 4013 give an entry the same number",
     "fee rows of 4008; the meaning of Send* (payer) and Acct* (payee) in them",
+    "the request of 4048, and that its rows carry our line vouchers; OthBankFlag Y and N of 4047; IdType 1",
+    "IsEnd is missing on the only page of a 4015 answer; an empty InAcctCityName is accepted by 4018",
     "the first page of 4019 is 1, and a page that is not full is the last one",
 )
 
@@ -40,12 +43,13 @@ def profile(options: Options) -> Profile:
         title_zh="平安银行",
         limits=limits(options),
         replay={Kind.PAYMENT: rule, Kind.TRANSFER: rule},
-        serials_per_word=1,
+        serials_per_word=PAGES_MAX,
         page_lines=options.page_lines,
         history_days=options.history_days,
         enquiry_deadline=timedelta(hours=24),
         returns_watch=timedelta(days=7),
         reconstructed=RECONSTRUCTED,
+        past_balance_days=100,
     )
 
 

@@ -22,8 +22,17 @@ from protocols.banks.pab.payment import leaf
 from protocols.banks.pab.rows import Carry, RawRow, line, row_of_4008, row_of_4013
 from protocols.banks.pab.table import Meanings
 from protocols.canon.money import Money
-from protocols.canon.query import BalanceQuestion, LinesQuestion, ReturnsQuestion
-from protocols.canon.statement import Balance, Direction, Line, Page, Return, ReturnsPage
+from protocols.canon.query import BalanceQuestion, DirectoryQuestion, LinesQuestion, ReturnsQuestion
+from protocols.canon.statement import (
+    Balance,
+    Branch,
+    Direction,
+    DirectoryPage,
+    Line,
+    Page,
+    Return,
+    ReturnsPage,
+)
 from protocols.kit.charset import GBK
 from protocols.kit.errors import ProtocolError
 from protocols.kit.fields import amount_minor, date_text, digits, parse_date, plain
@@ -173,6 +182,15 @@ class Statements:
         if following is None and place.last < question.last:
             following = _returns_leg(place.last + timedelta(days=1), question.last)
         return ReturnsPage(found, None if following is None else cursor.then(following.text()).encode())
+
+    def directory(self, question: DirectoryQuestion, context: Context) -> Conversation[DirectoryPage]:
+        """4017: branches by name or 12-digit number, in one answer. Raises Declined on any other code."""
+        body = el("Result", leaf("BankNo", question.cnaps or ""), leaf("BankName", question.name), leaf("KeyWord", ""))
+        answer = yield from self._ask("4017", body, context, 0)
+        if self.meanings.is_empty("4017", answer):
+            return DirectoryPage(())
+        rows = several(self._accepted("4017", answer), "list")
+        return DirectoryPage(tuple(Branch(value(row, "NodeCode"), plain(value(row, "NodeName"))) for row in rows))
 
     def probe(self, context: Context) -> Conversation[None]:
         """S001: the front end reaches the bank. Raises Declined if it answers with any code but 000000."""

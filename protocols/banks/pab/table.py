@@ -13,7 +13,8 @@ from protocols.kit import codes
 from protocols.kit.declined import Declined
 from protocols.kit.fields import plain
 
-OPERATIONS: Final = ("S001", "4001", "4004", "4005", "4008", "4012", "4013", "4019")
+OPERATIONS: Final = ("S001", "4001", "4004", "4005", "4008", "4012", "4013", "4015", "4017", "4018", "4019",
+                     "4047", "4048")  # fmt: skip
 
 _FATES: Final[Mapping[str, Fate]] = {
     "settled": Fate.SETTLED,

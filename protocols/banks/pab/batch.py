@@ -1,0 +1,219 @@
+"""Many orders in one message: 4018 (payments, asked about with 4015), 4047 (payroll and collection, with 4048).
+
+Both are taken at once and carried out later; the answer to handing them in is never more than "accepted". Each line
+has a voucher of its own (SThirdVoucher), by which alone it is found again: lines may be alike in everything else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Final
+
+from lxml import etree
+
+from protocols.bank import Ask, BundleConversation, Context, Conversation, Fates, Submit
+from protocols.banks.pab.header import Answer, read_answer
+from protocols.banks.pab.payment import Keys, Payments, leaf
+from protocols.canon.order import AnyOrder, Bundle, CollectionDetail, Item, Kind, PayrollItemDetail
+from protocols.canon.outcome import Fate, Outcome
+from protocols.canon.query import BundleFateQuestion, Sent, SentBundle
+from protocols.kit.charset import GBK
+from protocols.kit.errors import ProtocolError
+from protocols.kit.fields import amount_minor, amount_text, plain
+from protocols.kit.xmldoc import Markup, build, el, several, value, value_or
+
+LINES_4018: Final = 500
+LINES_4047: Final = 500
+_ROWS_A_PAGE: Final = 500
+PAGES_MAX: Final = 5
+_COLLECT, _PAY = "0", "1"
+Leaves = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Batches:
+    """The bundle words of one enterprise. `payments` has what single payments and lines share."""
+
+    payments: Payments
+
+    # ---- 4018: payments, 4015 ------------------------------------------------------------------------------------
+
+    def send(self, bundle: Bundle, context: Context) -> BundleConversation:
+        """4018, at most 500 lines from one account. Raises ProtocolError before anything is sent."""
+        ours = bundle.items[0].order.debtor
+        first = self._line(bundle.items[0])
+        head: Leaves = (
+            ("ThirdVoucher", context.reference), ("totalCts", str(len(bundle.items))),
+            ("totalAmt", amount_text(bundle.sum_minor)), ("BatchSummary", ""), ("BSysFlag", first["SysFlag"]),
+            ("CcyCode", "RMB"), ("OutAcctNo", ours.account.clear), ("OutAcctName", ours.name.clear),
+            ("OutAcctAddr", ""), ("PayType", "0"), ("BizFlag1", ""), ("BookingDate", ""),
+        )  # fmt: skip
+        rows = [el("HOResultSet4018R", _leaves(self._line(item))) for item in bundle.items]
+        return (yield from self._submit("4018", head, rows, bundle, context))
+
+    def _line(self, item: Item) -> Mapping[str, str]:
+        """A line of 4018: what a 4004 would say, without our own side."""
+        single = dict(self.payments.fields(item.order, item.reference))
+        return {
+            "SThirdVoucher": item.reference, "CstInnerFlowNo": single["CstInnerFlowNo"],
+            "InAcctBankNode": single["InAcctBankNode"], "InAcctRecCode": "", "InAcctNo": single["InAcctNo"],
+            "InAcctName": single["InAcctName"], "InAcctBankName": single["InAcctBankName"],
+            "InAcctProvinceCode": "", "InAcctCityName": "", "TranAmount": single["TranAmount"],
+            "UseEx": single["UseEx"], "UnionFlag": single["UnionFlag"], "AddrFlag": single["AddrFlag"],
+            "SysFlag": single["SysFlag"], "MainAcctNo": "",
+        }  # fmt: skip
+
+    def fate(self, question: BundleFateQuestion, context: Context) -> Conversation[Fates]:
+        """4015 by our batch voucher, page by page until the bank says that it was the last."""
+        sent, found = question.sent, dict[str, Outcome]()
+        for page in range(1, PAGES_MAX + 1):
+            body = el("Result", _leaves((
+                ("OrigThirdVoucher", sent.reference), ("QueryType", "0"), ("PageCts", str(_ROWS_A_PAGE)),
+                ("PageNo", str(page)))))  # fmt: skip
+            answer = yield from self._ask("4015", body, page - 1, context)
+            if not answer.accepted or answer.body is None:
+                return self._all(sent, "4015", answer)
+            _about(answer.body, "OrigThirdVoucher", sent.reference)
+            rows = several(answer.body, "list")
+            found |= self._told(sent.items, rows, self.payments.decided)
+            if value_or(answer.body, "IsEnd") != "N" or not rows:
+                return found
+        raise ProtocolError("paging", f"4015 has more than {PAGES_MAX} pages of {_ROWS_A_PAGE} rows")
+
+    # ---- 4047: payroll and collection, 4048 ----------------------------------------------------------------------
+
+    def agency(self, bundle: Bundle, context: Context) -> BundleConversation:
+        """4047 under the agreement of the settings or of the order. Raises ProtocolError before anything is sent."""
+        first, options = bundle.items[0].order, self.payments.options
+        agreements = {_agreement(item.order) or options.agreement for item in bundle.items}
+        if len(agreements) != 1:
+            raise ProtocolError("value", "4047 carries one agreement; these lines name several")
+        across = any(not self.payments.own_bank(item.order.theirs) for item in bundle.items)
+        head: Leaves = (
+            ("ThirdVoucher", context.reference), ("AGREE_NO", agreements.pop()), ("BusiType", options.agreement_item),
+            ("PayType", _COLLECT if bundle.kind is Kind.COLLECTION else _PAY), ("Currency", "RMB"),
+            ("OthBankFlag", "Y" if across else "N"), ("SrcAccNo", first.ours.account.clear),
+            ("TotalNum", str(len(bundle.items))), ("TotalAmount", amount_text(bundle.sum_minor)), ("SettleType", "1"),
+        )  # fmt: skip
+        rows = [el("HOResultSet4047R", _leaves(self._agency_line(item))) for item in bundle.items]
+        return (yield from self._submit("4047", head, rows, bundle, context))
+
+    def _agency_line(self, item: Item) -> Leaves:
+        order, other = item.order, item.order.theirs
+        document = order.detail.payee_document if isinstance(order.detail, PayrollItemDetail) else None
+        self.payments.check(order)
+        return (
+            ("SThirdVoucher", item.reference), ("CstInnerFlowNo", self.payments.inner_id(order)),
+            ("OthAreaFlag", ""), ("IdType", "1" if document else ""), ("IdNo", document.clear if document else ""),
+            ("OppBankName", other.bank_name or ""), ("OppAccNo", other.account.clear), ("OppAccName", other.name.clear),
+            ("OppBranchId", other.cnaps or ""), ("Province", ""), ("City", ""),
+            ("Amount", amount_text(order.amount.minor)), ("PostScript", order.purpose), ("RemarkFCR", ""),
+        )  # fmt: skip
+
+    def agency_fate(self, question: BundleFateQuestion, context: Context) -> Conversation[Fates]:
+        """4048 by our batch voucher. The request's own form is reconstructed after 4015's."""
+        sent = question.sent
+        body = el("Result", _leaves((("ThirdVoucher", sent.reference),)))
+        answer = yield from self._ask("4048", body, 0, context)
+        if not answer.accepted or answer.body is None:
+            return self._all(sent, "4048", answer)
+        _about(answer.body, "ThirdVoucher", sent.reference)
+        return self._told(sent.items, several(answer.body, "list"), self._agency_row)
+
+    def _agency_row(self, row: etree._Element) -> Outcome:
+        stt, text = value_or(row, "stt"), plain(value_or(row, "sttInfo"))
+        if stt and stt in self.payments.options.agency_refused:
+            return Outcome(Fate.FAILED, stt, text)
+        return replace(self.payments.meanings.word("4048", "stt", stt, text), text=text)
+
+    # ---- what both share -----------------------------------------------------------------------------------------
+
+    def _submit(
+        self, operation: str, head: Leaves, rows: list[Markup], bundle: Bundle, context: Context
+    ) -> BundleConversation:
+        body = build(el("Result", _leaves(head), rows), GBK)
+        sender = self.payments.sender
+        wire = sender.message(operation, body, serial=context.serials[0], now=context.now)
+        frame = yield Submit("business", wire, (sender.serial(context.serials[0]),))
+        return self._handed_in(operation, frame, context.reference, [item.reference for item in bundle.items])
+
+    def reader(self, operation: str) -> Callable[[SentBundle, bytes], Fates]:
+        """How the stored answer to a bundle sent with `operation` is read."""
+
+        def read(sent: SentBundle, frame: bytes) -> Fates:
+            return self._handed_in(operation, frame, sent.reference, [one.reference for one in sent.items])
+
+        return read
+
+    def _handed_in(self, operation: str, frame: bytes, voucher: str, items: Iterable[str]) -> Fates:
+        """One word for all lines: accepted, refused as a whole, known already, or doubt."""
+        answer = read_answer(frame, operation)
+        if answer.body is not None:
+            _about(answer.body, "ThirdVoucher", voucher)
+        word = self.payments.meanings.word(operation, "header", answer.code, answer.text)
+        return dict.fromkeys(items, word)
+
+    def _ask(self, operation: str, body: Markup, nth: int, context: Context) -> Conversation[Answer]:
+        serial = context.serials[min(nth, len(context.serials) - 1)]
+        wire = self.payments.sender.message(operation, build(body, GBK), serial=serial, now=context.now)
+        return read_answer((yield Ask("business", wire)), operation)
+
+    def _all(self, sent: SentBundle, operation: str, answer: Answer) -> Fates:
+        """The enquiry was answered with a code: not found, or nothing about the payments at all."""
+        if answer.body is not None:
+            _about(answer.body, "OrigThirdVoucher" if operation == "4015" else "ThirdVoucher", sent.reference)
+        word = self.payments.meanings.word(operation, "header", answer.code, answer.text)
+        if word.fate in (Fate.SETTLED, Fate.FAILED):
+            word = replace(word, fate=Fate.UNKNOWN)
+        return {one.reference: word for one in sent.items}
+
+    def _told(
+        self, items: Iterable[Sent], rows: Iterable[etree._Element], decide: Callable[[etree._Element], Outcome]
+    ) -> dict[str, Outcome]:
+        """What the rows say, by line voucher. A voucher told of twice in different words is in doubt."""
+        ours = {one.reference: one for one in items}
+        found: dict[str, Outcome] = {}
+        for row in rows:
+            voucher = value(row, "SThirdVoucher")
+            sent = ours.get(voucher)
+            if sent is None:
+                raise ProtocolError("correlation", f"a row about {voucher!r}, which is no line of this batch")
+            Keys.of(sent).check(row, "SThirdVoucher")
+            _same_amount(row, sent)
+            word = decide(row)
+            if voucher in found and found[voucher].fate is not word.fate:
+                word = replace(word, fate=Fate.UNKNOWN, text="two rows of one voucher disagree", listed=False)
+            found[voucher] = word
+        return found
+
+
+def _leaves(fields: Leaves | Mapping[str, str]) -> list[Markup]:
+    pairs = fields.items() if isinstance(fields, Mapping) else fields
+    written = []
+    for tag, content in pairs:
+        GBK.encode(content)  # so that Unencodable counts the position within the field
+        written.append(leaf(tag, content))
+    return written
+
+
+def _about(body: etree._Element, tag: str, voucher: str) -> None:
+    stated = value(body, tag)
+    if stated != voucher:
+        raise ProtocolError("correlation", f"the answer is about batch {stated!r}, not {voucher!r}")
+
+
+def _same_amount(row: etree._Element, sent: Sent) -> None:
+    """4048 calls the amount Amount."""
+    stated = value_or(row, "Amount")
+    if stated and amount_minor(stated) != sent.amount.minor:
+        raise ProtocolError("correlation", f"voucher {sent.reference}: the row's amount is {stated}")
+
+
+def _agreement(order: AnyOrder) -> str:
+    detail = order.detail
+    if isinstance(detail, CollectionDetail | PayrollItemDetail):
+        return detail.agreement or ""
+    return ""
+
+
