@@ -1,0 +1,207 @@
+"""Many orders in one message: what an answer says of each, whichever of the three messages it was.
+
+A line is known by its number, which we gave it, and must then agree in account and amount, and in our own reference
+where the line carries it: identical lines never share a result. A line the answer does not speak of is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from lxml import etree
+
+from protocols.bank import BundleConversation, Bundles, Context, Conversation, Fates, Submit
+from protocols.banks.cib.fox import DONE, Answer, Fox, read_answer
+from protocols.banks.cib.xferinfo import check_currency
+from protocols.canon.order import Bundle
+from protocols.canon.outcome import Fate, Outcome
+from protocols.canon.query import BundleFateQuestion, Sent, SentBundle
+from protocols.kit.errors import ProtocolError
+from protocols.kit.fields import amount_minor, digits, plain
+from protocols.kit.xmldoc import Markup, maybe, value, value_or
+
+Word = Literal["batch", "payroll", "collection"]
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """One line of an answer. `number` counts from 1; texts are as stated, "" where the answer leaves them out.
+
+    `status` is the line's own word; `paid` what was collected, where that can differ; `mark` our reference.
+    """
+
+    number: int
+    account: str
+    amount: str
+    status: str
+    text: str = ""
+    mark: str = ""
+    paid: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Stated:
+    """An answer's body: `total` is the element with count and sum, `ours` the own account it names, and its lines."""
+
+    total: etree._Element
+    lines: tuple[Told, ...]
+    ours: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """One of the bank's messages for many orders.
+
+    `content` writes it (ProtocolError where an order does not fit), `stated` reads an answer's body, None where it
+    has none. `enquiry` is the operation that asks after it and `asking` its content; without one the question is the
+    message itself, under the bundle's TRNUID and with nothing in it.
+    """
+
+    word: Word
+    operation: str
+    most: int
+    content: Callable[[Bundle], Markup]
+    stated: Callable[[etree._Element], Stated | None]
+    enquiry: str = ""
+    asking: Callable[[str], Markup | None] = field(default=lambda _reference: None)
+
+
+@dataclass(frozen=True, slots=True)
+class BundleWords:
+    """The conversations of one form."""
+
+    fox: Fox
+    form: Form
+
+    def words(self) -> Bundles:
+        """As the bank's description wants them."""
+        return Bundles(self.form.most, self.send, self.fate, self.read)
+
+    def send(self, bundle: Bundle, context: Context) -> BundleConversation:
+        """Send the bundle. Raises ProtocolError before anything is sent, Declined behind it at a refused log-on."""
+        check_bundle(bundle, self.form.most)
+        wire = self.fox.request(self.form.operation, context.reference, self.form.content(bundle), context)
+        frame = yield Submit("business", wire)
+        answer = read_answer(frame, self.form.operation)
+        if not answer.signed_on:
+            self.fox.meanings.signed_out(self.form.word, answer.code, answer.text)
+        sent = tuple(
+            Sent(item.reference, context.bank_date, context.attempt, (), item.order.amount,
+                 item.order.debtor.account, item.order.creditor.account)
+            for item in bundle.items
+        )  # fmt: skip
+        return self._submitted(answer, context.reference, sent)
+
+    def read(self, sent: SentBundle, frame: bytes) -> Fates:
+        """The stored answer to a bundle."""
+        answer = read_answer(frame, self.form.operation)
+        if not answer.signed_on:
+            refused = self.fox.meanings.word(self.form.word, "sonrs", answer.code, answer.text)
+            return {item.reference: refused for item in sent.items}
+        return self._submitted(answer, sent.reference, sent.items)
+
+    def _submitted(self, answer: Answer, reference: str, items: Sequence[Sent]) -> Fates:
+        if answer.trnuid != reference:
+            raise ProtocolError("correlation", f"an answer to {answer.trnuid!r}, not {reference!r}")
+        if answer.code != DONE:
+            outcome = self.fox.meanings.refusal(self.form.word, answer.code, answer.text, again=False)
+            return {item.reference: outcome for item in items}
+        return self._told(answer, items)
+
+    def fate(self, question: BundleFateQuestion, context: Context) -> Conversation[Fates]:
+        """What became of each item. Raises Declined where the question itself is refused."""
+        sent, form = question.sent, self.form
+        own = None if form.enquiry else sent.reference
+        operation, content = form.enquiry or form.operation, form.asking(sent.reference)
+        answer = yield from self.fox.ask(operation, "enquiry", content, context, trnuid=own)
+        if answer.code == DONE:
+            return self._told(answer, sent.items)
+        if self.fox.meanings.table.look_up("enquiry", "asked", answer.code, answer.text) != "not_found":
+            self.fox.meanings.decline("enquiry", answer.code, answer.text)
+        missing = Outcome(Fate.NOT_FOUND, answer.code, plain(answer.text))
+        return {item.reference: missing for item in sent.items}
+
+    def _told(self, answer: Answer, items: Sequence[Sent]) -> Fates:
+        stated = self.form.stated(answer.within)
+        if stated is None:
+            raise ProtocolError("missing", f"{answer.operation} is done, but the answer has no body")
+        self._check_totals(stated, items)
+        head = self._head(answer.within, stated)
+        return self._fates(head, stated, items)
+
+    def _head(self, body: etree._Element, stated: Stated) -> Outcome | None:
+        """What is said of the whole: XFERPRCSTS, which stands inside or beside the list."""
+        within = stated.total.getparent()
+        for parent in (stated.total, body if within is None else within, body):
+            status = maybe(parent, "XFERPRCSTS")
+            if status is not None:
+                code, text = value(status, "XFERPRCCODE"), value_or(status, "MESSAGE")
+                return self.fox.meanings.word(self.form.word, "word", code, text)
+        return None
+
+    def _check_totals(self, stated: Stated, items: Sequence[Sent]) -> None:
+        total, ours = stated.total, stated.ours
+        count, amount = value_or(total, "TOTALCOUNT"), value_or(total, "TOTALAMOUNT")
+        sum_minor = sum(item.amount.minor for item in items)
+        if count and digits(count) != len(items):
+            raise ProtocolError("correlation", f"the answer is about {count} lines, we sent {len(items)}")
+        if amount and amount_minor(amount) != sum_minor:
+            raise ProtocolError("correlation", f"the answer's sum is {amount}, ours is another")
+        check_currency(value_or(total, "CURSYM"))
+        own = items[0].creditor if self.form.word == "collection" else items[0].debtor
+        if ours and ours != own.clear:
+            raise ProtocolError("correlation", "the answer is about another account of ours")
+
+    def _fates(self, head: Outcome | None, stated: Stated, items: Sequence[Sent]) -> Fates:
+        fates: dict[str, Outcome] = {}
+        seen: set[int] = set()
+        for line in stated.lines:
+            if not 1 <= line.number <= len(items) or line.number in seen:
+                raise ProtocolError("correlation", f"line {line.number} is none of ours, or comes twice")
+            seen.add(line.number)
+            item = items[line.number - 1]
+            self._check_line(line, item)
+            outcome = self._line(line, head, item)
+            if outcome is not None:
+                fates[item.reference] = outcome
+        if not stated.lines and head is not None and head.fate is not Fate.SETTLED:
+            # One word for all: taken, waiting, or refused as a whole. "Done" without lines proves nothing of any one.
+            fates = {item.reference: head for item in items}
+        return fates
+
+    def _check_line(self, line: Told, item: Sent) -> None:
+        other = item.debtor if self.form.word == "collection" else item.creditor
+        if line.account and line.account != other.clear:
+            raise ProtocolError("correlation", f"line {line.number} is about another account")
+        if line.amount and amount_minor(line.amount) != item.amount.minor:
+            raise ProtocolError("correlation", f"line {line.number} has another amount")
+        if line.mark and line.mark != item.reference:
+            raise ProtocolError("correlation", f"line {line.number} carries another reference")
+
+    def _line(self, line: Told, head: Outcome | None, item: Sent) -> Outcome | None:
+        """A line's own word, unless the word on the whole contradicts it; None where nothing is known of it."""
+        if not line.status:
+            return head if head is not None and head.fate is not Fate.SETTLED else None
+        told = self.fox.meanings.word(self.form.word, "line", line.status, line.text)
+        if line.paid and told.fate is Fate.SETTLED and amount_minor(line.paid) != item.amount.minor:
+            return replace(told, fate=Fate.UNKNOWN, listed=False)
+        # A batch has a word for "in part" (PART_PAYOUT): there "paid" beside a line that is not is a contradiction.
+        decisive = (Fate.SETTLED, Fate.FAILED) if self.form.word == "batch" else (Fate.FAILED,)
+        if head is not None and head.fate in decisive and told.fate is not head.fate:
+            return replace(told, fate=Fate.UNKNOWN, listed=False)
+        return told
+
+
+def check_bundle(bundle: Bundle, most: int) -> None:
+    """Raises "value" for a bundle that is empty, too long, or not of one account and one currency."""
+    if not 1 <= len(bundle.items) <= most:
+        raise ProtocolError("value", f"{len(bundle.items)} lines; the bank takes 1 to {most}")
+    if len({item.order.ours.account.clear for item in bundle.items}) != 1:
+        raise ProtocolError("value", "a bundle has one own account")
+    if len({item.reference for item in bundle.items}) != len(bundle.items):
+        raise ProtocolError("value", "two lines of a bundle have one reference")
+    if any(item.order.amount.currency != "CNY" or item.order.kind is not bundle.kind for item in bundle.items):
+        raise ProtocolError("value", "a bundle's lines are of one kind, in CNY")
+

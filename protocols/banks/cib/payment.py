@@ -1,0 +1,180 @@
+"""Money one by one: XFERTRN, the pool's XPMTTRN, fast ICTRANSFERTRN; and what became of it, XFERINQTRN, INQSTATETRN.
+
+TRNUID is our reference. Sent again it executes nothing and brings back the earlier result, and if the first copy
+never arrived it is executed then (banks/cib.md 5); so nothing in these messages depends on session or counter.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+from lxml import etree
+
+from protocols.bank import Context, Conversation, MoneyConversation, Submit
+from protocols.banks.cib.fox import DONE, Answer, Fox, attribute, moment, read_answer
+from protocols.banks.cib.xferinfo import Keys, required, transfer_info
+from protocols.canon.order import AnyOrder, Kind, TransferDetail, Urgency
+from protocols.canon.outcome import Fate, Outcome
+from protocols.canon.query import FateQuestion, Sent
+from protocols.kit.declined import Declined
+from protocols.kit.errors import ProtocolError
+from protocols.kit.fields import plain
+from protocols.kit.xmldoc import Markup, el, first_of, maybe, one, several, value, value_or
+
+XFER: Final = "XFERTRN"
+POOL: Final = "XPMTTRN"
+FAST: Final = "ICTRANSFERTRN"
+BODIES: Final = {XFER: "XFERRS", POOL: "XPMTRS", FAST: "XPMTRS"}
+"""The request of pool and fast payments is XMPTRQ, the answer XPMTRS: the bank's spelling is the contract."""
+PLAIN_TRANSFER: Final = "1"
+
+
+@dataclass(frozen=True, slots=True)
+class Payments:
+    """The single money words of one customer, and the enquiry after any of them."""
+
+    fox: Fox
+
+    def pay(self, order: AnyOrder, context: Context) -> MoneyConversation:
+        """One payment or transfer. Raises ProtocolError before anything is sent if it does not fit the bank's form.
+
+        Raises Declined behind the Submit if the bank does not log us on: doubt, and the lane asks no more with
+        this password for a while.
+        """
+        operation, content = self.message(order)
+        wire = self.fox.request(operation, context.reference, content, context)
+        frame = yield Submit("business", wire)
+        answer = read_answer(frame, operation)
+        if not answer.signed_on:
+            self.fox.meanings.signed_out("pay", answer.code, answer.text)
+        keys = Keys(context.reference, order.amount, order.debtor.account.clear, order.creditor.account.clear)
+        return self._submitted(answer, keys, again=False)
+
+    def message(self, order: AnyOrder) -> tuple[str, Markup]:
+        """The operation this order needs, and its content."""
+        options, info = self.fox.options, transfer_info(order, self.fox.options)
+        pool = self._pool(order)
+        if pool is not None:
+            return POOL, el("XMPTRQ", pool, info)
+        if options.fast_pay and order.urgency is Urgency.URGENT:
+            return FAST, el("XMPTRQ", info)
+        return XFER, el("XFERRQ", info)
+
+    def _pool(self, order: AnyOrder) -> Markup | None:
+        """FUNDACCT, if the order moves money between the pool's centre and a member."""
+        centre = self.fox.options.fund_account
+        if not isinstance(order.detail, TransferDetail):
+            return None
+        direction, sides = order.detail.direction, (order.debtor.account.clear, order.creditor.account.clear)
+        if direction == "transfer" and (not centre or centre not in sides):
+            return None
+        required(centre, f"pool's centre for a {direction}; set the option fund_account")
+        if (direction == "sweep" and sides[1] != centre) or (direction == "push" and sides[0] != centre):
+            raise ProtocolError("value", f"a {direction} must have the pool's centre on its other end")
+        kind = el("XPMTTYPE", PLAIN_TRANSFER) if direction == "transfer" else None
+        return el("FUNDACCT", el("ACCTID", centre), kind)
+
+    # ---- the answer to a submit ----------------------------------------------------------------------------
+
+    def read(self, kind: Kind, sent: Sent, frame: bytes) -> Outcome:
+        """The stored or replayed answer to the money word of `kind` that was written down as `sent`."""
+        if kind not in (Kind.PAYMENT, Kind.TRANSFER):
+            raise ProtocolError("value", f"cib sends no single {kind.value}")
+        answer = read_answer(frame, *BODIES)
+        if not answer.signed_on:
+            return self.fox.meanings.word("pay", "sonrs", answer.code, answer.text)
+        return self._submitted(answer, Keys.of(sent), again=sent.attempt > 1)
+
+    def _submitted(self, answer: Answer, keys: Keys, *, again: bool) -> Outcome:
+        if answer.trnuid != keys.reference:
+            raise ProtocolError("correlation", f"an answer to {answer.trnuid!r}, not {keys.reference!r}")
+        body = maybe(answer.within, BODIES[answer.operation])
+        if body is not None:
+            keys.check(body, named=False)
+        if answer.code == DONE:
+            if body is None:
+                raise ProtocolError("missing", f"{answer.operation} is done, but the answer names no payment")
+            return self._decided("pay", body)
+        refusal = self.fox.meanings.refusal("pay", answer.code, answer.text, again=again)
+        said = None if body is None or maybe(body, "XFERPRCSTS") is None else self._decided("pay", body)
+        if said is not None and said.fate is not refusal.fate:
+            # One layer refuses, the other says something else: nobody knows, unless the first copy is known.
+            fate = refusal.fate if refusal.fate is Fate.DUPLICATE else Fate.UNKNOWN
+            return replace(refusal, fate=fate, bank_serial=said.bank_serial)
+        return refusal
+
+    def _decided(self, operation: str, parent: etree._Element) -> Outcome:
+        """What XFERPRCSTS says about the payment `parent` is about."""
+        status = one(parent, "XFERPRCSTS")
+        code, text = value(status, "XFERPRCCODE"), value_or(status, "MESSAGE")
+        if not code:
+            raise ProtocolError("missing", "XFERPRCSTS without XFERPRCCODE")
+        outcome = self.fox.meanings.word(operation, "word", code, text)
+        booked_at = moment(value_or(status, "DTXFERPRC")) if outcome.fate is Fate.SETTLED else None
+        return replace(outcome, bank_serial=_serial(parent), booked_at=booked_at)
+
+    # ---- the enquiry ---------------------------------------------------------------------------------------
+
+    def fate(self, question: FateQuestion, context: Context) -> Conversation[Outcome]:
+        """XFERINQTRN by our reference; where that stays unclear, INQSTATETRN, the core system's own word.
+
+        Raises Declined where the enquiry itself is refused: that says nothing about the payment.
+        """
+        keys = Keys.of(question.sent)
+        content = el("XFERINQRQ", el("CLIENTREF", keys.reference))
+        answer = yield from self.fox.ask("XFERINQTRN", "enquiry", content, context)
+        found = self._listed(answer, keys)
+        if found is None:
+            return Outcome(Fate.NOT_FOUND, answer.code, plain(answer.text))
+        outcome = self._decided("enquiry", found)
+        if outcome.fate is not Fate.UNKNOWN or not self.fox.options.core_enquiry:
+            return outcome
+        inside = _interbank(found)
+        return (yield from self._core(keys, inside, outcome, context))
+
+    def _listed(self, answer: Answer, keys: Keys) -> etree._Element | None:
+        """The one XFER of the answer to an enquiry; None if the bank knows of none."""
+        if answer.code != DONE:
+            if self.fox.meanings.table.look_up("enquiry", "asked", answer.code, answer.text) == "not_found":
+                return None
+            self.fox.meanings.decline("enquiry", answer.code, answer.text)
+        found = one(answer.within, "XFERINQRS/XFERLIST")
+        rows = several(found, "XFER")
+        if {value_or(found, "FROM"), value_or(found, "TO")} == {"-1"} and not rows:
+            return None
+        if len(rows) != 1:
+            raise ProtocolError("ambiguous" if rows else "missing", f"{len(rows)} payments where one was asked about")
+        keys.check(rows[0], named=True)
+        return rows[0]
+
+    def _core(self, keys: Keys, inside: str, first: Outcome, context: Context) -> Conversation[Outcome]:
+        """INQSTATETRN, or `first` where the core system does not say."""
+        content = el("INQSTATECOND", el("CLIENTREF", keys.reference))
+        try:
+            answer = yield from self.fox.asked("INQSTATETRN", "core", content, context, 1)
+        except Declined as declined:
+            if declined.outcome == "signed_out":
+                raise
+            return first
+        body = first_of(answer.within, "TXNSTATERS", "INQSTATERS/TXNSTATERS")
+        if body is None:
+            raise ProtocolError("missing", "the core system's answer has no TXNSTATERS")
+        keys.check(body, named=False)
+        result, status = value(body, "CORERESULT"), value_or(body, "CORESTATUS")
+        # A payment inside the bank has no CORESTATUS; one that has both is listed nowhere, and so stays unclear.
+        layer = {"Y": "intra", "N": "inter"}.get(_interbank(body) or inside, "")
+        code = f"{result}/{status}" if status else result
+        told = self.fox.meanings.word("core", layer, code, value_or(body, "CORECLM"))
+        return replace(told, text=first.text, bank_serial=first.bank_serial) if told.fate is not Fate.UNKNOWN else first
+
+
+
+def _serial(parent: etree._Element) -> str | None:
+    """The bank's number: SRVRID in an answer to a submit, SRVRTID in one to an enquiry."""
+    return value_or(parent, "SRVRID") or value_or(parent, "SRVRTID") or None
+
+
+def _interbank(parent: etree._Element) -> str:
+    to = maybe(parent, "XFERINFO/ACCTTO")
+    return "" if to is None else attribute(to, "INTERBANK")

@@ -1,0 +1,122 @@
+"""What 兴业银行 is, as data: limits, replay rules, pages, and what of it is only reconstructed."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Final
+
+from protocols.bank import Profile, Replay, ReplayRule
+from protocols.banks.cib.batch import REMARK_BYTES
+from protocols.banks.cib.collection import CONTRACT_BYTES
+from protocols.banks.cib.collection import PURPOSE_BYTES as COLLECTION_PURPOSE_BYTES
+from protocols.banks.cib.options import Options
+from protocols.banks.cib.payroll import NAME_BYTES as CARD_NAME_BYTES
+from protocols.banks.cib.statement import PAGE_LINES
+from protocols.banks.cib.xferinfo import ACCOUNT_BYTES, BANK_BYTES, NAME_BYTES, PAYEE_ACCOUNT
+from protocols.canon.limits import AmountLimit, FieldLimit, Limits, Pace, ReferenceForm
+from protocols.canon.order import Channel, Kind
+
+FORBIDDEN: Final = "<>&"
+RESEND_AFTER: Final = timedelta(minutes=15)
+AMOUNT_MAX_MINOR: Final = 99_999_999_999_999_999
+"""TRNAMT has 17 digits, 2 of them decimals."""
+assert REMARK_BYTES >= 20 and CONTRACT_BYTES >= 20, "our reference must fit a batch line's remark"
+
+RECONSTRUCTED: Final = (
+    "where the refusal's text stands in STATUS (MESSAGE), and the form of dates in questions (yyyy-MM-dd)",
+    "the head of an async batch is that of a real-time batch; its lines have the same words; its query is itself",
+    "the answer to RPAYOFFINQTRN has the payroll's own list; how INQSTATETRN nests its content",
+    "how many collections go in one message; TRNTYPE, BIZCODE1, BIZCODE2 of collections",
+    "which element of an entry carries our TRNUID (option statement_reference), and the rows of SELTYPE 3",
+    "how a receipt's FILE_ID is fetched (option receipt_path)",
+    "pace, window and time-outs",
+)
+
+
+def profile(options: Options) -> Profile:
+    """The bank's profile under these options."""
+    single = ReplayRule(Replay(options.replay), RESEND_AFTER, not_found_count=2, window=None)
+    never = ReplayRule(Replay.NEVER, RESEND_AFTER, not_found_count=2)
+    batched, payroll, collection = Kind.BATCH_ITEM, Kind.PAYROLL_ITEM, Kind.COLLECTION
+    return Profile(
+        name="cib",
+        title="Industrial Bank",
+        title_zh="兴业银行",
+        limits=limits(options),
+        replay={Kind.PAYMENT: single, Kind.TRANSFER: single, batched: never, payroll: never, collection: never},
+        serials_per_word=2,
+        page_lines=options.file_lines if options.lines == "FSTMT" else PAGE_LINES,
+        history_days=options.history_days,
+        enquiry_deadline=timedelta(hours=24),
+        # A final instruction may not be polled, and its status never says that it came back: entries and returns do.
+        returns_watch=timedelta(0),
+        reconstructed=RECONSTRUCTED,
+        kind_limits={batched: _batch(options), payroll: _payroll(options), collection: _collection(options)},
+        past_balance_days=365,
+        poll_every=timedelta(seconds=options.poll_every_s),
+    )
+
+
+def limits(options: Options) -> Limits:
+    """What intake checks before it says yes to a payment or a transfer."""
+    return _limits(
+        options,
+        frozenset({Channel.AUTO, Channel.SAME_BANK, Channel.INSTANT}),
+        FieldLimit("/debtor/account", ACCOUNT_BYTES, forbidden=FORBIDDEN, required=True),
+        FieldLimit("/debtor/name", NAME_BYTES, forbidden=FORBIDDEN),
+        FieldLimit("/creditor/account", pattern=PAYEE_ACCOUNT, required=True),
+        FieldLimit("/creditor/name", NAME_BYTES, forbidden=FORBIDDEN, required=True),
+        FieldLimit("/creditor/bank_name", BANK_BYTES, forbidden=FORBIDDEN),
+        FieldLimit("/creditor/cnaps", pattern="[0-9]{12}"),
+        FieldLimit("/purpose", options.max_purpose_bytes, forbidden=FORBIDDEN, required=True),
+    )
+
+
+def _batch(options: Options) -> Limits:
+    lines = FORBIDDEN + ("|\r\n" if options.batch == "async" else "")
+    return _limits(
+        options,
+        frozenset({Channel.AUTO, Channel.SAME_BANK}),
+        FieldLimit("/debtor/account", ACCOUNT_BYTES, forbidden=FORBIDDEN, required=True),
+        FieldLimit("/debtor/name", NAME_BYTES, forbidden=FORBIDDEN),
+        FieldLimit("/creditor/account", pattern=PAYEE_ACCOUNT, required=True),
+        FieldLimit("/creditor/name", NAME_BYTES, forbidden=lines, required=True),
+        FieldLimit("/creditor/bank_name", BANK_BYTES, forbidden=lines),
+        FieldLimit("/creditor/cnaps", pattern="[0-9]{12}"),
+        FieldLimit("/purpose", options.max_purpose_bytes, forbidden=lines, required=True),
+    )
+
+
+def _payroll(options: Options) -> Limits:
+    return _limits(
+        options,
+        frozenset({Channel.AUTO, Channel.SAME_BANK}),
+        FieldLimit("/debtor/account", ACCOUNT_BYTES, forbidden=FORBIDDEN, required=True),
+        FieldLimit("/debtor/name", NAME_BYTES, forbidden=FORBIDDEN),
+        FieldLimit("/creditor/account", ACCOUNT_BYTES, forbidden=FORBIDDEN, required=True),
+        FieldLimit("/creditor/name", CARD_NAME_BYTES, forbidden=FORBIDDEN, required=True),
+    )
+
+
+def _collection(options: Options) -> Limits:
+    return _limits(
+        options,
+        frozenset({Channel.AUTO, Channel.SAME_BANK}),
+        FieldLimit("/creditor/account", ACCOUNT_BYTES, forbidden=FORBIDDEN, required=True),
+        FieldLimit("/debtor/account", pattern=PAYEE_ACCOUNT, required=True),
+        FieldLimit("/debtor/name", NAME_BYTES, forbidden=FORBIDDEN, required=True),
+        FieldLimit("/debtor/bank_name", BANK_BYTES, forbidden=FORBIDDEN),
+        FieldLimit("/debtor/cnaps", pattern="[0-9]{12}"),
+        FieldLimit("/purpose", COLLECTION_PURPOSE_BYTES, forbidden=FORBIDDEN),
+    )
+
+
+def _limits(options: Options, channels: frozenset[Channel], *fields: FieldLimit) -> Limits:
+    return Limits(
+        charset="gbk",
+        channels=channels,
+        fields=fields,
+        amount=AmountLimit(max_minor=options.max_amount_minor or AMOUNT_MAX_MINOR, currencies=("CNY",)),
+        pace=Pace(options.per_second, options.burst, timedelta(seconds=options.first_enquiry_s)),
+        reference=ReferenceForm(length=20, prefix=options.reference_prefix),
+    )

@@ -1,0 +1,273 @@
+"""Questions about accounts: balances, entries as elements or as fixed rows, and payments that came back.
+
+Today and the past are never asked about in one question: a walk is made of legs, the closed days first and today
+last, and its cursor names the leg. No data is a code here (6421), and an empty page.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+from typing import Final
+
+from lxml import etree
+
+from protocols.bank import Ask, Context, Conversation
+from protocols.banks.cib.fox import DONE, Answer, Fox, attribute, document_of, leaf, leaf_or_none, moment, read_document
+from protocols.banks.cib.rows import counted, line_of_element, line_of_fixed, split
+from protocols.banks.cib.xferinfo import check_currency
+from protocols.canon.money import Money
+from protocols.canon.query import BalanceQuestion, LinesQuestion, ReturnsQuestion
+from protocols.canon.statement import Balance, Line, Page, Return, ReturnsPage
+from protocols.kit.errors import ProtocolError
+from protocols.kit.fields import amount_minor, date_text, digits, parse_date, plain
+from protocols.kit.paging import PageCursor, fingerprint
+from protocols.kit.xmldoc import Markup, el, maybe, one, several, text, value_or
+
+DETAILS: Final = "SCUSTSTMTTRN"
+FILE: Final = "FSTMTTRN"
+PAGE_LINES: Final = 100
+ENTRIES, REFUNDS = "1", "3"
+"""SELTYPE: 1 查询, 3 退款."""
+_BOTH_SIDES: Final = "2"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where in a walk one page is: the leg's dates, the page, and a mark of the page before it.
+
+    The same mark twice means that the bank goes round.
+    """
+
+    first: date
+    last: date
+    number: int = 1
+    mark: int = 0
+
+    def text(self) -> str:
+        """As the value of a PageCursor."""
+        return json.dumps([date_text(self.first), date_text(self.last), self.number, self.mark])
+
+    @staticmethod
+    def of(text: str) -> Place:
+        """Reads what `text` wrote; PageCursor has checked that the cursor is ours."""
+        try:
+            first, last, number, mark = json.loads(text)
+            return Place(parse_date(first), parse_date(last), int(number), int(mark))
+        except (ValueError, TypeError, AttributeError, ProtocolError):
+            raise ProtocolError("paging", "this page cursor was not made by cib") from None
+
+    def after(self, rows: Sequence[bytes]) -> Place:
+        """The next page of the leg. Raises "paging" if this one was empty, or the same as the one before."""
+        if not rows:
+            raise ProtocolError("paging", "a page without rows that is not the last one")
+        mark = zlib.crc32(b"".join(rows)) or 1
+        if mark == self.mark:
+            raise ProtocolError("paging", "the same page came twice, the bank goes round")
+        return replace(self, number=self.number + 1, mark=mark)
+
+
+def leg(first: date, last: date, today: date) -> Place | None:
+    """The next leg of a walk from `first` to `last`, or None when nothing is left of it."""
+    last = min(last, today)
+    if first > last:
+        return None
+    return Place(first, last if first == today else min(last, today - timedelta(days=1)))
+
+
+@dataclass(frozen=True, slots=True)
+class Statements:
+    """The questions about accounts of one customer."""
+
+    fox: Fox
+
+    # ---- balances ----------------------------------------------------------------------------------------------
+
+    def balance(self, question: BalanceQuestion, context: Context) -> Conversation[Balance]:
+        """CURRACCTQUERYTRN now, HISBALQUERYTRN for a past day. Raises Declined where the bank answers with a code."""
+        _renminbi(question.currency)
+        if question.on is None or question.on >= context.bank_date:
+            return self._balance_now(question, context)
+        return self._balance_on(question, question.on, context)
+
+    def _balance_now(self, question: BalanceQuestion, context: Context) -> Conversation[Balance]:
+        account = question.account.clear
+        content = el("RQBODY", leaf("ACCTID", account))
+        answer = yield from self.fox.asked("CURRACCTQUERYTRN", "balance", content, context)
+        body = _of_account(one(answer.within, "RSBODY"), account)
+        check_currency(value_or(body, "CURRENCY"))
+        return Balance(
+            question.account,
+            book=_money(body, "BALAMT"),
+            available=_money(body, "AVAILBAL"),
+            frozen=_money(body, "FREEZELMT"),
+            as_of=answer.at,
+        )
+
+    def _balance_on(self, question: BalanceQuestion, day: date, context: Context) -> Conversation[Balance]:
+        account, on = question.account.clear, date_text(day, "yyyy-MM-dd")
+        content = el(
+            "HISBALQUERYRQ",
+            el(
+                "HISBALQUERYINFO",
+                leaf("ACCTID", account),
+                leaf_or_none("ACCTNAME", self.fox.options.holder),
+                el("DTSTART", on),
+                el("DTEND", on),
+            ),
+        )
+        answer = yield from self.fox.asked("HISBALQUERYTRN", "past_balance", content, context)
+        info = _of_account(one(answer.within, "HISBALQUERYRS/HISBALQUERYINFO"), account)
+        days = [row for row in several(info, "DETAILS/DETAIL") if _is_of(value_or(row, "DTFLOW"), day)]
+        if len(days) != 1:
+            raise ProtocolError("missing", f"the answer states {len(days)} balances of {on}, not one")
+        return Balance(question.account, book=_money(days[0], "HISBALANCE"), available=None)
+
+    # ---- entries -----------------------------------------------------------------------------------------------
+
+    def lines(self, question: LinesQuestion, context: Context) -> Conversation[Page]:
+        """One page of entries. Raises Declined where the bank answers with a code, "paging" on a stale cursor."""
+        _renminbi(question.currency)
+        mark = fingerprint("lines", self.fox.options.lines, *_asked(question))
+        place, cursor = _begin(question, mark, context)
+        if place is None:
+            return Page(())
+        by_file = self.fox.options.lines == "FSTMT"
+        walk = self._file_page if by_file else self._detail_page
+        lines, following = yield from walk(question, place, ENTRIES, "lines", context)
+        following = following or leg(place.last + timedelta(days=1), question.last, context.bank_date)
+        return Page(counted(lines), None if following is None else cursor.then(following.text()).encode())
+
+    def returns(self, question: ReturnsQuestion, context: Context) -> Conversation[ReturnsPage]:
+        """One page of refunds (SELTYPE 3) by the element that carries our reference; rows without one are left out."""
+        mark = fingerprint("returns", *_asked(question))
+        place, cursor = _begin(question, mark, context)
+        if place is None:
+            return ReturnsPage(())
+        lines, following = yield from self._detail_page(question, place, REFUNDS, "returns", context)
+        following = following or leg(place.last + timedelta(days=1), question.last, context.bank_date)
+        found = tuple(
+            Return(line.reference, Money(abs(line.amount.minor)), line.bank_date, line.text)
+            for line in lines
+            if line.reference
+        )
+        return ReturnsPage(found, None if following is None else cursor.then(following.text()).encode())
+
+    def _detail_page(
+        self, question: LinesQuestion | ReturnsQuestion, place: Place, kind: str, word: str, context: Context
+    ) -> Conversation[tuple[list[Line], Place | None]]:
+        version = self.fox.options.statement_version
+        content = _request("SCUSTSTMTRQ", question.account.clear, place, kind, version, ())
+        answer = yield from self.fox.ask(DETAILS, word, content, context)
+        if not self._has_rows(answer, word):
+            return [], None
+        body = one(answer.within, "SCUSTSTMTRS")
+        _of_account(body, question.account.clear)
+        found = one(body, "TRANLIST")
+        rows = several(found, "STMTTRN")
+        lines = [line_of_element(row, question.account, self.fox.options.statement_reference) for row in rows]
+        more = _more(attribute(found, "MORE"))
+        return lines, place.after([etree.tostring(row) for row in rows]) if more else None
+
+    def _file_page(
+        self, question: LinesQuestion | ReturnsQuestion, place: Place, kind: str, word: str, context: Context
+    ) -> Conversation[tuple[list[Line], Place | None]]:
+        size = el("NUM", str(self.fox.options.file_lines))
+        content = _request("FSTMTRQ", question.account.clear, place, kind, "", (size,))
+        trnuid = self.fox.question_id(context)
+        frame = yield Ask("business", self.fox.request(FILE, trnuid, content, context))
+        cut = split(document_of(frame))
+        answer = self.fox.answered(read_document(cut.document, FILE), word, trnuid)
+        if not self._has_rows(answer, word):
+            return [], None
+        body = one(answer.within, "FSTMTRS")
+        _of_account(body, question.account.clear)
+        found = one(body, "TRANLIST")
+        stated = attribute(found, "SIZE")
+        if stated and digits(stated) != len(cut.rows):
+            raise ProtocolError("value", f"the page says it has {stated} rows, it has {len(cut.rows)}")
+        if text(found).strip():
+            raise ProtocolError("value", "the page has rows outside its CDATA section")
+        lines = [line_of_fixed(row, question.account) for row in cut.rows]
+        more = _more(value_or(body, "MORE") or attribute(found, "MORE"))
+        total, passed = value_or(body, "TOTAL"), (place.number - 1) * self.fox.options.file_lines + len(lines)
+        # Today's list may grow under the walk; that of closed days may not. TOTAL might count the page alone.
+        if total and not more and place.last < context.bank_date and digits(total) not in (passed, len(lines)):
+            raise ProtocolError("value", f"the bank counts {total} rows, the walk had {passed}")
+        return lines, place.after(cut.rows) if more else None
+
+    def _has_rows(self, answer: Answer, word: str) -> bool:
+        """False for a code that means "no data". Raises Declined for any other code."""
+        if answer.code == DONE:
+            return True
+        if not self.fox.meanings.is_empty(word, answer.code, answer.text):
+            self.fox.meanings.decline(word, answer.code, answer.text)
+        return False
+
+
+
+def _request(
+    tag: str, account: str, place: Place, kind: str, version: str, before_kind: Sequence[Markup]
+) -> Markup:  # fmt: skip
+    return el(
+        tag,
+        leaf_or_none("VERSION", version),
+        el("ACCTFROM", leaf("ACCTID", account)),
+        el(
+            "INCTRAN",
+            el("DTSTART", date_text(place.first, "yyyy-MM-dd")),
+            el("DTEND", date_text(place.last, "yyyy-MM-dd")),
+            el("PAGE", str(place.number)),
+            *before_kind,
+            el("TRNTYPE", _BOTH_SIDES),
+        ),
+        el("SELTYPE", kind),
+    )
+
+
+def _asked(question: LinesQuestion | ReturnsQuestion) -> tuple[str, str, str]:
+    return question.account.clear, date_text(question.first), date_text(question.last)
+
+
+def _begin(
+    question: LinesQuestion | ReturnsQuestion, mark: str, context: Context
+) -> tuple[Place | None, PageCursor]:  # fmt: skip
+    if question.cursor is not None:
+        cursor = PageCursor.decode(question.cursor, mark)
+        return Place.of(cursor.value), cursor
+    place = leg(question.first, question.last, context.bank_date)
+    return place, PageCursor("" if place is None else place.text(), 1, mark)
+
+
+def _more(flag: str) -> bool:
+    if flag not in ("Y", "N"):
+        raise ProtocolError("value", f"MORE is {flag!r}, neither Y nor N")
+    return flag == "Y"
+
+
+def _renminbi(currency: str) -> None:
+    if currency != "CNY":
+        raise ProtocolError("value", f"cib is asked about CNY only, not {currency}")
+
+
+def _of_account(body: etree._Element, account: str) -> etree._Element:
+    for path in ("ACCTID", "ACCTFROM/ACCTID"):
+        if maybe(body, path.partition("/")[0]) is not None:
+            stated = value_or(body, path)
+            if stated and stated != account:
+                raise ProtocolError("correlation", "the answer is about another account than we asked about")
+    return body
+
+
+def _is_of(stated: str, day: date) -> bool:
+    """Whether a date, in either of the bank's writings and perhaps with a time, is this day."""
+    at = moment(stated)
+    return (at.date() == day) if at is not None else plain(stated).replace("-", "")[:8] == date_text(day)
+
+
+def _money(parent: etree._Element, tag: str) -> Money | None:
+    stated = value_or(parent, tag)
+    return Money(amount_minor(stated, signed=True)) if stated else None

@@ -1,0 +1,276 @@
+"""The bank's side of batches, payrolls and collections; see twin.py."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from lxml import etree
+
+from protocols.banks.cib.twin_words import (
+    BATCH_ORDER,
+    GATHER_ORDER,
+    PAYINFO_ORDER,
+    Faults,
+    Refused,
+    in_order,
+    leaves,
+    money,
+    sole,
+    text,
+)
+from protocols.kit.xmldoc import Markup, cdata, el
+from protocols.twin import Booked, Booking, Books, DuplicateBundle, Instruction
+
+Operation = Callable[[str, etree._Element, Books], Markup | None]
+_WORD: Final = {Booked.TAKEN: "PROCESSING", Booked.SETTLED: "PAYOUT", Booked.REFUSED: "FAIL", Booked.RETURNED: "PAYOUT"}
+_PAYROLL: Final = {Booked.TAKEN: "90", Booked.SETTLED: "23", Booked.REFUSED: "41", Booked.RETURNED: "23"}
+_GATHER: Final = {Booked.TAKEN: "2", Booked.SETTLED: "0", Booked.REFUSED: "1", Booked.RETURNED: "0"}
+_DESCRIPTIONS: Final = ("006", "022", "047", "048", "008", "007", "813", "080", "605", "747")
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """A line as it came: number, cells of the message, and the key the books know it by."""
+
+    number: int
+    key: str
+    cells: Sequence[str]
+    wanted: Instruction
+
+
+@dataclass(slots=True)
+class Bundling:
+    """What the bank keeps of bundles beside its books: the head and the lines as they came, by TRNUID."""
+
+    heads: dict[str, list[Markup]] = field(default_factory=dict)
+    lines: dict[str, list[_Line]] = field(default_factory=dict)
+
+    def operations(self, faults: Faults) -> Mapping[str, Operation]:
+        """The operations of this part."""
+
+        def with_faults(operation: Callable[[str, etree._Element, Books, Faults], Markup]) -> Operation:
+            return lambda trnuid, request, books: operation(trnuid, request, books, faults)
+
+        return {
+            "ASYNBATCHTRSFRTRN": with_faults(self._batch_text),
+            "RBATCHTRSFRTRN": with_faults(self._batch),
+            "RPAYOFFTRN": with_faults(self._payroll),
+            "RPAYOFFINQTRN": with_faults(self._payroll_enquiry),
+            "GATHERTRN": with_faults(self._gather),
+        }
+
+    # ---- batches -----------------------------------------------------------------------------------------------
+
+    def _batch_text(self, trnuid: str, request: etree._Element, books: Books, faults: Faults) -> Markup:
+        body = request.find("RQBODY")
+        if body is not None:
+            if not faults.enable_sign:
+                raise Refused("2000", "前置机代理软件参数需设置启用签名")
+            in_order(body, BATCH_ORDER)
+            listed = sole(body, "XFERINFOTEXT")
+            rows = [row for row in (listed.text or "").split("\n") if row.strip()]
+            if listed.get("SIZE") != str(len(rows)):
+                raise Refused("2000", "批量指令提交失败,明细有误")
+            lines = [_text_line(trnuid, row, text(sole(body, "ACCTFROM"), "ACCTID")) for row in rows]
+            self._submit(trnuid, body, lines, 100, books)
+            _trouble(faults)
+            return el("RSBODY", self.heads[trnuid], _status("SUBMIT_SUCC"))
+        found = self._found(trnuid, books, faults)
+        rows_told = []
+        for line, booking in found:
+            cells = [*line.cells, faults.line_word or _WORD[booking.booked], booking.reason or "成功"]
+            if line.number == faults.strange_line:
+                cells[8] = "9999.99"
+            rows_told.append("|".join(cells) + "|")
+        name = "size" if faults.lower_size else "SIZE"
+        listed_again = el("XFERINFOTEXT", {name: str(len(rows_told))}, cdata("\n".join(rows_told)))
+        return el("RSBODY", self.heads[trnuid], listed_again, _status(_whole(found, faults)))
+
+    def _batch(self, trnuid: str, request: etree._Element, books: Books, faults: Faults) -> Markup:
+        body = request.find("RQBODY")
+        if body is not None:
+            in_order(body, BATCH_ORDER)
+            payer = text(sole(body, "ACCTFROM"), "ACCTID")
+            lines = [_info_line(trnuid, row, payer) for row in body.findall("XFERINFO")]
+            self._submit(trnuid, body, lines, 100, books)
+            _trouble(faults)
+        found = self._found(trnuid, books, faults)
+        rows = [
+            el(
+                "XFERINFO",
+                el("INDX", str(line.number)),
+                el("ACCTTO", el("ACCTID", line.wanted.creditor_account), el("NAME", line.wanted.creditor_name)),
+                el("TRNAMT", _amount(line, faults)),
+                el("USE", line.wanted.purpose),
+                el("REMARK", line.cells[0]),
+                el("STATUS", faults.line_word or _WORD[booking.booked]),
+                el("ERRMSG", booking.reason),
+            )
+            for line, booking in found
+        ]
+        return el("RSBODY", self.heads[trnuid], rows, _status(_whole(found, faults)))
+
+    # ---- payrolls and collections ------------------------------------------------------------------------------
+
+    def _payroll(self, trnuid: str, request: etree._Element, books: Books, faults: Faults) -> Markup:
+        info = sole(request, "RPAYOFFRQ/RPAYOFFINFO")
+        if text(info, "DESCRIPTION") not in _DESCRIPTIONS:
+            raise Refused("2002", "代发用途不合法")
+        payer = text(sole(info, "ACCTFROM"), "ACCTID")
+        lines = [_card_line(trnuid, row, payer) for row in info.findall("RPAYOFFLIST/RPAYOFF")]
+        self._submit(trnuid, info, lines, 300, books)
+        _trouble(faults)
+        return el("RPAYOFFRS", self._payroll_info(trnuid, books, faults))
+
+    def _payroll_enquiry(self, trnuid: str, request: etree._Element, books: Books, faults: Faults) -> Markup:
+        return el("RPAYOFFINQRS", self._payroll_info(text(sole(request, "XFERINQRQ"), "CLIENTREF"), books, faults))
+
+    def _payroll_info(self, trnuid: str, books: Books, faults: Faults) -> Markup:
+        rows = [
+            el(
+                "RPAYOFF",
+                el("INDX", str(line.number)),
+                el("ACCTNAME", line.wanted.creditor_name),
+                el("ACCTID", line.wanted.creditor_account),
+                el("TRNAMT", _amount(line, faults)),
+                el("STATUS", faults.line_word or _PAYROLL[booking.booked]),
+                el("ERRMSG", booking.reason),
+            )
+            for line, booking in self._found(trnuid, books, faults)
+        ]
+        return el("RPAYOFFINFO", self.heads[trnuid], el("RPAYOFFLIST", rows))
+
+    def _gather(self, trnuid: str, request: etree._Element, books: Books, faults: Faults) -> Markup:
+        content = request.find("GATHERRQ")
+        if content is not None:
+            info = sole(content, "GATHERINFO")
+            in_order(info, GATHER_ORDER)
+            own = text(sole(info, "ACCTTO"), "ACCTID")
+            lines = [_gather_line(trnuid, row, own) for row in info.findall("PAYINFO")]
+            self._submit(trnuid, info, lines, 10_000, books)
+            _trouble(faults)
+        found = self._found(trnuid, books, faults)
+        rows = [
+            el(
+                "PAYINFO",
+                el("INDX", str(line.number)),
+                el("ACCTFROM", el("ACCTID", line.wanted.creditor_account)),
+                el("APPLYAMT", _amount(line, faults)),
+                el("PAYAMT", str(line.wanted.amount) if booking.booked is Booked.SETTLED else "0.00"),
+                el("RESULT", faults.line_word or _GATHER[booking.booked]),
+                el("MSG", booking.reason),
+            )
+            for line, booking in found
+        ]
+        whole = _whole(found, faults).replace("PROCESSING", "PENDING")
+        return el("GATHERRS", el("GATHERINFO", self.heads[trnuid], el("ACCEPTNO", trnuid[-8:]), rows), _status(whole))
+
+    # ---- what they share ---------------------------------------------------------------------------------------
+
+    def _submit(
+        self, trnuid: str, head: etree._Element, lines: list[_Line], most: int, books: Books
+    ) -> None:  # fmt: skip
+        """Book them all, unless the totals differ or this TRNUID was here before."""
+        count, total = text(head, "TOTALCOUNT"), text(head, "TOTALAMOUNT")
+        if not 1 <= len(lines) <= most or [line.number for line in lines] != list(range(1, len(lines) + 1)):
+            raise Refused("2000", "批量指令提交失败,明细有误")
+        wanted = sum(line.wanted.amount.minor for line in lines)
+        if (count and count != str(len(lines))) or (total and money(total).minor != wanted):
+            raise Refused("51027", "总笔数或总金额不符")
+        if books.holding(lines[0].wanted.debtor_account) is None:
+            raise Refused("2005", "账号无权限")
+        try:
+            books.take_bundle(trnuid, [line.wanted for line in lines])
+        except DuplicateBundle:
+            return
+        repeated = [el("ACCTFROM", leaves(one)) for one in head.findall("ACCTFROM")]
+        repeated += [el("ACCTTO", leaves(one)) for one in head.findall("ACCTTO")]
+        repeated += [
+            el(str(one.tag), one.text or "")
+            for one in head
+            if not len(one) and one.tag not in ("XFERINFOTEXT", "XFERINFO", "PAYINFO")
+        ]
+        self.heads[trnuid] = repeated
+        self.lines[trnuid] = lines
+
+    def _found(self, trnuid: str, books: Books, faults: Faults) -> list[tuple[_Line, Booking]]:
+        """The lines an enquiry sees, with where each stands."""
+        if faults.enquiry_code:
+            raise Refused(faults.enquiry_code, "查询失败")
+        known = {booking.instruction.reference: booking for booking in books.bundle(trnuid)}
+        if not known:
+            raise Refused("2000", "支付指令不存在")
+        found = [(line, known[line.key]) for line in self.lines[trnuid] if line.key in known]
+        found = [(line, booking) for line, booking in found if line.number != faults.lost_line]
+        return found[::-1] if faults.turned else found
+
+
+def _trouble(faults: Faults) -> None:
+    if faults.trouble:
+        raise Refused(faults.trouble, "操作执行异常，请查询")
+
+
+def _amount(line: _Line, faults: Faults) -> str:
+    return "9999.99" if line.number == faults.strange_line else str(line.wanted.amount)
+
+
+def _status(word: str) -> Markup:
+    return el("XFERPRCSTS", el("XFERPRCCODE", word), el("MESSAGE", ""))
+
+
+def _whole(found: Sequence[tuple[_Line, Booking]], faults: Faults) -> str:
+    if faults.word:
+        return faults.word
+    words = {_WORD[booking.booked] for _, booking in found}
+    if "PROCESSING" in words:
+        return "PROCESSING"
+    return words.pop() if len(words) == 1 else "PART_PAYOUT"
+
+
+def _key(trnuid: str, number: int, remark: str) -> str:
+    """What the books call a line: our client's own reference where its remark is one, else TRNUID and number."""
+    return remark if re.fullmatch("[0-9A-Z]{20}", remark) else f"{trnuid}-{number}"
+
+
+def _text_line(trnuid: str, row: str, payer: str) -> _Line:
+    cells = row.split("|")
+    if len(cells) != 12 or cells[11] or cells[3] not in ("Y", "N") or not cells[0].isdigit():
+        raise Refused("2000", "批量指令提交失败,明细有误")
+    if cells[3] == "N" and (not cells[6] or "兴业银行" in cells[6]):
+        raise Refused("60010", "明细有误")
+    cells = cells[:11]
+    key = _key(trnuid, int(cells[0]), cells[10])
+    return _Line(int(cells[0]), key, cells, Instruction(key, payer, cells[1], cells[2], money(cells[8]), cells[9]))
+
+
+def _info_line(trnuid: str, row: etree._Element, payer: str) -> _Line:
+    payee, number = sole(row, "ACCTTO"), int(text(row, "INDX"))
+    key = _key(trnuid, number, text(row, "REMARK"))
+    amount = money(text(row, "TRNAMT"))
+    wanted = Instruction(key, payer, text(payee, "ACCTID"), text(payee, "NAME"), amount, text(row, "USE"))
+    return _Line(number, key, (text(row, "REMARK"),), wanted)
+
+
+def _card_line(trnuid: str, row: etree._Element, payer: str) -> _Line:
+    number, name = int(text(row, "INDX")), text(row, "ACCTNAME")
+    if len(name.encode("gbk")) > 20 or len(text(row, "ACCTID")) > 18:
+        raise Refused("2002", "字段超长")
+    key = _key(trnuid, number, "")
+    amount = money(text(row, "TRNAMT"))
+    return _Line(number, key, (), Instruction(key, payer, text(row, "ACCTID"), name, amount, "代发"))
+
+
+def _gather_line(trnuid: str, row: etree._Element, own: str) -> _Line:
+    in_order(row, PAYINFO_ORDER)
+    number, payer = int(text(row, "INDX")), sole(row, "ACCTFROM")
+    if text(row, "PAYMODE") not in ("0", "1", "2") or not text(row, "CONTRACTID"):
+        raise Refused("2002", "托收明细不合法")
+    key, amount = _key(trnuid, number, ""), money(text(row, "APPLYAMT"))
+    other, name = text(payer, "ACCTID"), text(payer, "NAME")
+    wanted = Instruction(key, own, other, name, amount, text(row, "PURPOSE"), collects=True)
+    return _Line(number, key, (), wanted)
+
+

@@ -1,0 +1,44 @@
+"""The scenes in protocols/banks/cib/dialogues, played between the adapter and the bank's side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.simbank.ledger import Account
+from protocols.banks import cib
+from tests.protocols.banks.cib.paper import show, stage
+from tests.world.dialogue import Scene, Stage
+
+SCENES = sorted((Path(cib.__file__).parent / "dialogues").glob("*.dlg"))
+# What a scene's name says of the bank or of our options.
+SETTINGS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "fstmt": ({"lines": "FSTMT"}, {}),
+    "approval": ({}, {"enable_sign": False}),
+    "pending": ({}, {"word": "PENDING", "core": "1/Y"}),
+    "realtime": ({"batch": "realtime"}, {}),
+    "fast": ({"fast_pay": True}, {}),
+    "log-on": ({}, {"password": "another"}),
+}
+
+
+def make(scene: Path, accounts: Sequence[Account]) -> Stage:
+    """The stage of a scene."""
+    empty: tuple[dict[str, Any], dict[str, Any]] = ({}, {})
+    options, faults = next((made for name, made in SETTINGS.items() if name in scene.stem), empty)
+    return stage(options, accounts, **faults)
+
+
+@pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.stem)
+def test_scene(scene: Path) -> None:
+    assert Scene(scene, lambda accounts: make(scene, accounts), show).play() > 1
+
+
+def test_a_scene_that_says_otherwise_fails(tmp_path: Path) -> None:
+    wrong = tmp_path / "wrong.dlg"
+    wrong.write_text(SCENES[0].read_text("utf-8").replace("XFERPRCCODE  PAYOUT", "XFERPRCCODE  FAIL"), "utf-8")
+    with pytest.raises(AssertionError, match="XFERPRCCODE"):
+        Scene(wrong, lambda accounts: make(wrong, accounts), show).play()
