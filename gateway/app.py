@@ -30,10 +30,11 @@ from gateway.bank.expiry import Expiry
 from gateway.bank.keys import Signer
 from gateway.bank.lane import Lane, LaneParts
 from gateway.bank.tls import client_context
+from gateway.bank.watching import Watched, Watching, WatchParts
 from gateway.clock import Clock, Entropy, SystemClock, SystemEntropy
 from gateway.desk.control import Control
 from gateway.desk.levers import Levers
-from gateway.desk.pauses import OPERATOR, paused
+from gateway.desk.pauses import FROM_THE_PAST, OPERATOR, paused
 from gateway.desk.verbs import verbs
 from gateway.erp.address import BrokerAddress
 from gateway.erp.amqp import AmqpSettings, pika_amqp
@@ -44,8 +45,9 @@ from gateway.erp.outbox import Outbox
 from gateway.erp.policies import management_reports
 from gateway.erp.topology import MONEY_QUEUE, QUERY_QUEUE, UNROUTED_COMMANDS_QUEUE, preparation, standard
 from gateway.erp.wire import Amqp, Down, UnsafeTopology
-from gateway.journal import migrations, permits, questions, vault
+from gateway.journal import audit, migrations, past, permits, questions, vault
 from gateway.journal.executor import ThreadExecutor
+from gateway.journal.neighbours import Neighbours
 from gateway.journal.rows import OutboxRow, PaymentRow, QuestionRow, WorkRow
 from gateway.journal.store import Store
 from gateway.journal.writer import GroupFacts, SqlStore
@@ -57,7 +59,6 @@ from protocols.canon.outcome import State
 
 VERSION = "0.1.0"
 PERMIT_LOG = "permits.log"
-AMNESIA = "database_from_the_past"
 BROKER_BLOCKED = "broker_blocked"
 _log = log.get("app")
 
@@ -78,7 +79,7 @@ class Parts:
     banks: Mapping[str, Bank]
     cursor_key: bytes
     meters: Meters
-    forgotten: Callable[[], Deferred[int]]
+    past: Callable[[], Deferred[past.Past]]
     canary_age_s: Callable[[], float | None] = lambda: None
     certificates: Callable[[], Mapping[tuple[str, str], float]] = dict
 
@@ -100,6 +101,9 @@ def load_bank(table: conf.Bank) -> Bank:
         enquiry_deadline=_span(table.enquiry_deadline_s, profile.enquiry_deadline),
         returns_watch=_span(table.returns_watch_s, profile.returns_watch),
         returns_every=_span(table.returns_every_s, profile.returns_every),
+        poll_every=_span(table.poll_every_s, profile.poll_every),
+        replay={kind: rule if table.most_repeats is None else replace(rule, most=table.most_repeats)
+                for kind, rule in profile.replay.items()},
     ))  # fmt: skip
 
 
@@ -153,7 +157,7 @@ def system_parts(reactor: Any, settings: conf.Settings, on_fatal: OnFatal) -> Pa
         banks=banks,
         cursor_key=keys.blind("transactions cursor").encode(),
         meters=meters,
-        forgotten=lambda: store.read(lambda conn: len(permits.forgotten(conn, known_permits))),
+        past=lambda: store.read(lambda conn: past.look(conn, known_permits)),
         canary_age_s=lambda: amqp.status().canary_age_s,
         certificates=Expiry(settings, lambda: _peer_ends(dialers, lanes)),
     )
@@ -182,6 +186,12 @@ def _database_url(settings: conf.Settings) -> str:
     return make_url(url).set(password=password).render_as_string(hide_password=False)
 
 
+def _poll_ms(settings: conf.Settings) -> float:
+    """How often to look for what other nodes wrote; 0 where there can be none."""
+    set_ms = settings.journal.poll_ms
+    return set_ms if set_ms is not None else 0.0 if settings.journal_url().startswith("sqlite") else 250.0
+
+
 def _observe(meters: Meters, facts: GroupFacts) -> None:
     meters.journal_seconds.observe(facts.duration_s)
     meters.journal_units.inc(facts.units - facts.failed)
@@ -207,7 +217,7 @@ class Gateway:
         self.settings = settings
         self.parts = parts
         self.registry = registry.build(settings, parts.banks)
-        self.safe_mode = False
+        self.past = past.Past()
         self.stopping = False
         self.draining = False
         self._on_fatal = on_fatal
@@ -216,9 +226,15 @@ class Gateway:
         meters.known(settings.banks, ((bank, name) for name, (bank, _lane) in lane_tables(settings).items()))
         self.outbox = Outbox(parts.amqp, parts.store, settings.node, settings.broker.user, f"bankgw/{VERSION}",
                              parts.clock, meters)  # fmt: skip
+        self.neighbours = Neighbours(parts.store, parts.clock, settings.node, self.outbox.up)
         self.answers = Answers(parts.store, self.registry, parts.clock, parts.entropy, parts.cursor_key, self.ask)
         self.intake = Intake(parts.amqp, parts.store, self.registry, parts.clock, parts.entropy, meters,
                              settings.zone, self._admitted, self.answers.take)  # fmt: skip
+        self.watching = Watching(
+            WatchParts(parts.store, parts.clock, meters, dict(parts.banks), self.ask, self._owns,
+                       lambda lane: self.lanes[lane].epoch, self.answers.heard),
+            settings.node,
+        )  # fmt: skip
         meters.build.info({"version": VERSION, "mode": settings.mode, "node": settings.node})
         for bank_name in settings.banks:
             plain = sum(lane.tls is None for lane in settings.banks[bank_name].lanes.values())
@@ -232,7 +248,7 @@ class Gateway:
                 dialer=parts.dialers[name], signers=parts.signers[name], credentials=parts.credentials[name],
                 clock=parts.clock, entropy=parts.entropy, meters=parts.meters,
                 window=table.window or bank.sessions.window,
-                per_second=table.per_second or bank.profile.limits.pace.per_second,
+                per_second=table.per_second or bank.profile.limits.pace.per_second, poll_ms=_poll_ms(self.settings),
             ),
             self._halted,
         )  # fmt: skip
@@ -241,20 +257,24 @@ class Gateway:
         """Open the journal, look for amnesia, start the lanes, then open the door to the ERP."""
         parts = self.parts
         parts.store.listen(self._committed)
-        lost = await parts.forgotten()
-        if lost:
-            self.safe_mode = True
-            _log.error("journal.from_the_past", permits=lost,
+        self.past = await parts.past()
+        held = [name for name in self.lanes if self.past.holds(name)]
+        if held:
+            _log.error("journal.from_the_past", permits=len(self.past.sends), lanes=held,
                        action="nothing is sent; enquiries go on; see docs/do/restore.md")  # fmt: skip
-        for lane in self.lanes.values():
-            if lost:
-                lane.pause(AMNESIA)
+        for name, lane in self.lanes.items():
+            if name in held:
+                lane.pause(FROM_THE_PAST)
             await lane.start()
         for question in await parts.store.read(questions.open_questions):
             self.answers.take(question)
         for queue in (MONEY_QUEUE, QUERY_QUEUE, UNROUTED_COMMANDS_QUEUE):
             parts.amqp.consume(queue, self.settings.broker.prefetch, self.intake.deliver)
         parts.amqp.start(self._broker_up, self._broker_down, self._broker_blocked)
+
+        if _poll_ms(self.settings):
+            self.neighbours.start()
+        self.watching.watch(self._watched())
 
     async def stop(self) -> None:
         """No intake, lanes drained, outbox emptied, journal closed; bounded by `drain_s`."""
@@ -265,6 +285,8 @@ class Gateway:
         self.parts.amqp.pause()
         await DeferredList([Deferred.fromCoroutine(lane.stop(drain_s * 0.6)) for lane in self.lanes.values()])
         self.answers.stop()
+        self.watching.stop()
+        self.neighbours.stop()
         draining = self.outbox.drain()
         timer = self.parts.clock.later(drain_s * 0.2, draining.cancel)
         await DeferredList([draining], consumeErrors=True)
@@ -280,6 +302,39 @@ class Gateway:
             self.parts.amqp.pause()
         elif not self.parts.amqp.blocked:
             self.parts.amqp.resume()
+
+    async def reload(self, settings: conf.Settings) -> None:
+        """Use other senders and accounts from now on; what was accepted goes on as it was. Raises OSError for a secret
+        that cannot be read: nothing is changed then. The caller has seen to it that nothing else differs."""
+        fresh = registry.build(settings, self.parts.banks)
+        await self.parts.store.write(
+            lambda tx: audit.append(tx, "signal:SIGHUP", "settings.reloaded", f"node:{settings.node}",
+                                    {"senders": sorted(settings.senders), "accounts": len(settings.accounts)})
+        )  # fmt: skip
+        self.settings = settings
+        self.registry = self.intake.registry = self.answers.registry = fresh
+        self.watching.watch(self._watched())
+
+    @property
+    def safe_mode(self) -> bool:
+        """Whether a lane waits because the database came back from the past."""
+        return any(FROM_THE_PAST in lane.paused for lane in self.lanes.values())
+
+    def let_go(self, lane: str) -> None:
+        """Two persons let this lane send, whatever the database forgot: that stands in the journal already."""
+        self.past = replace(self.past, cleared=self.past.cleared | {lane})
+        self.lanes[lane].resume(FROM_THE_PAST)
+
+    def _owns(self, lane: str) -> bool:
+        return lane in self.lanes and self.lanes[lane].ready
+
+    def _watched(self) -> tuple[Watched, ...]:
+        known = self.registry
+        routes = (known.routes[account] for account in sorted(known.watched))
+        return tuple(
+            Watched(route.account, route.bank, route.lane, route.currency, known.hearers(route.account))
+            for route in routes
+        )
 
     def ask(
         self, lane: str, operation: str, conversation: Callable[[Context], Conversation[R]], max_wait_s: float
@@ -356,10 +411,14 @@ class Daemon:
         """Pages, control socket, then the gateway, with the lanes paused that an operator left paused."""
         gateway, settings = self.gateway, self.gateway.settings
         self.watch.start(settings.watch.host, settings.watch.port, settings.state_dir / "watch.port")
-        self.control.open(settings.desk_socket())
+        self.control.open(settings.desk_socket(), group=settings.desk.group_may_open)
         for lane in await gateway.parts.store.read(lambda conn: paused(conn, gateway.lanes)):
             gateway.lanes[lane].pause(OPERATOR)
         await gateway.start()
+
+    async def reload(self, settings: conf.Settings) -> None:
+        """Use other senders and accounts: see Gateway.reload."""
+        await self.gateway.reload(settings)
 
     async def stop(self) -> None:
         """No intake, lanes drained, outbox emptied, journal closed; then control socket and pages."""
@@ -376,7 +435,8 @@ def _levers(gateway: Gateway, watch: Watch) -> Levers:
         started_ms=parts.clock.now_ms(), store=parts.store, amqp=parts.amqp, lanes=gateway.lanes, clock=parts.clock,
         ready=lambda: watch.ready().words(), safe_mode=lambda: gateway.safe_mode,
         draining=lambda: gateway.draining, drain=gateway.drain, republish=gateway.outbox.up,
-        canary_age_s=parts.canary_age_s, certificates=parts.certificates,
+        canary_age_s=parts.canary_age_s, certificates=parts.certificates, past=lambda: gateway.past,
+        let_go=gateway.let_go, proposal_valid_ms=int(settings.desk.proposal_valid_s * 1000),
     )  # fmt: skip
 
 

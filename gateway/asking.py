@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Protocol, TypeVar
 
 from twisted.internet.defer import Deferred
 
-from protocols.bank import Context, Conversation
+from protocols.bank import Bank, Context, Conversation
+from protocols.canon.query import DirectoryQuestion
+from protocols.canon.statement import Branch
 
 R = TypeVar("R")
 
@@ -27,3 +30,25 @@ class Asker(Protocol):
         self, lane: str, operation: str, conversation: Callable[[Context], Conversation[R]], max_wait_s: float
     ) -> Deferred[R]:
         """Fires with the bank's answer, or fails with Unavailable or kit.errors.ProtocolError."""
+
+
+async def branches(
+    ask: Asker, lane: str, bank: Bank, name: str = "", cnaps: str | None = None, *, most: int = 200,
+    max_wait_s: float = 60.0,
+) -> tuple[Branch, ...]:  # fmt: skip
+    """The branches that a bank's own directory (联行号) knows by a name, or under a number: at most `most`.
+
+    `max_wait_s` is for each of its pages. Raises Unavailable (reason "unsupported" where the bank has no directory)
+    and kit.errors.ProtocolError.
+    """
+    put = bank.questions.directory
+    if put is None:
+        raise Unavailable("unsupported", f"{bank.profile.name} has no directory of branches")
+    found: list[Branch] = []
+    at: str | None = None
+    while True:
+        page = await ask(lane, "directory", partial(put, DirectoryQuestion(name, cnaps, at)), max_wait_s)
+        found += page.branches
+        if page.cursor is None or page.cursor == at or len(found) >= most:
+            return tuple(found[:most])
+        at = page.cursor

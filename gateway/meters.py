@@ -14,7 +14,7 @@ STAGE_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60
 OUTCOMES = ("ok", "in_doubt", "refused", "unlisted_code", "silent", "not_sent", "bad_answer", "rate_limited")
 STAGES = ("journal", "send", "answer", "news")
 SESSION_STATES = ("down", "connecting", "proving", "ready")
-ALARMS = ("contradiction", "answers_disagree", "escalated", "impossible", "stale_epoch")
+ALARMS = ("contradiction", "answers_disagree", "escalated", "impossible", "stale_epoch", "repeats_used_up", "clock_set")
 
 
 class Meters:
@@ -92,6 +92,14 @@ class Meters:
         self.lane_work = Gauge("bankgw_lane_work", "Open work of a lane by kind.", ("lane", "work"), registry=in_)
         self.permits_refused = Counter(
             "bankgw_permits_refused_total", "Sends stopped at the last gate.", ("bank",), registry=in_)
+        self.watched_entries = Counter(
+            "bankgw_watched_entries_total", "Entries of watched accounts seen for the first time.", ("bank",),
+            registry=in_)
+        self.watch_failures = Counter(
+            "bankgw_watch_failures_total", "Looks at watched accounts that brought nothing.", ("bank",), registry=in_)
+        self.statements_missing = Gauge(
+            "bankgw_statements_missing", "Days of watched accounts that are over and have not closed.", ("bank",),
+            registry=in_)
         self.certificate = Gauge(
             "bankgw_certificate_not_after_timestamp_seconds",
             "End of validity of what TLS and signing stand on; bank is `broker` for the broker's own.",
@@ -127,6 +135,9 @@ class Meters:
             self.in_doubt_oldest.labels(bank).set(0)
             self.held.labels(bank).set(0)
             self.signature_failures.labels(bank)
+            self.watched_entries.labels(bank)
+            self.watch_failures.labels(bank)
+            self.statements_missing.labels(bank).set(0)
             self.permits_refused.labels(bank)
             for state in State:
                 self.payments.labels(bank, state.value)

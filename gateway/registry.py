@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from datetime import timedelta
 
 from gateway import settings as conf
 from gateway.core.policy import Allowance, Band, Route
 from gateway.core.states import Policy, Rules
-from protocols.bank import Bank, Profile, ReplayRule
+from protocols.bank import Bank, Profile, Questions, Replay, ReplayRule
 from protocols.canon.money import Money
 from protocols.canon.order import Kind
+
+ENTRIES = "transactions.query"
+"""The right to know what moves on an account."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,7 @@ class Registry:
     banks: Mapping[str, Bank]
     holders: Mapping[str, str]
     anonymous: Sender | None = None
+    watched: frozenset[str] = frozenset()
 
     def sender_of(self, user: str | None) -> Sender | None:
         """The sender this broker user speaks for; without a user, the one that anonymous questions count as."""
@@ -51,10 +55,20 @@ class Registry:
         """Where orders of this own account go; None if it is no own account."""
         return self.routes.get(account)
 
+    def hearers(self, account: str) -> tuple[str, ...]:
+        """The senders that may ask about an account's entries, and so hear of them."""
+        return tuple(
+            name for name, one in self.senders.items() if one.may_use(account) and ENTRIES in one.operations
+        )
+
     def rules_of(self, route: Route, kind: Kind) -> Rules:
-        """The bank's rules for one kind of order, as the payment table counts them."""
-        profile = self.banks[route.bank].profile
-        return rules(profile.replay.get(kind, ReplayRule()), profile)
+        """The bank's rules for one kind of order, as the payment table counts them.
+
+        What travels in bundles is never sent again, whatever the bank says of single orders.
+        """
+        bank = self.banks[route.bank]
+        rule = bank.profile.replay.get(kind, ReplayRule())
+        return rules(replace(rule, policy=Replay.NEVER) if kind in bank.bundles else rule, bank.profile)
 
 
 def rules(replay: ReplayRule, profile: Profile) -> Rules:
@@ -68,6 +82,8 @@ def rules(replay: ReplayRule, profile: Profile) -> Rules:
         returns_watch_ms=_ms(profile.returns_watch),
         returns_every_ms=_ms(profile.returns_every),
         first_enquiry_ms=_ms(profile.limits.pace.first_enquiry_after),
+        same_day=replay.same_day,
+        most_repeats=replay.most,
     )
 
 
@@ -83,7 +99,8 @@ def build(settings: conf.Settings, banks: Mapping[str, Bank]) -> Registry:
     routes = {account.number: _route(account, banks[account.bank]) for account in settings.accounts}
     holders = {account.number: account.name for account in settings.accounts}
     anonymous = next((senders[name] for name, table in settings.senders.items() if table.anonymous), None)
-    return Registry(senders, by_user, routes, banks, holders, anonymous)
+    watched = frozenset(account.number for account in settings.accounts if account.watch)
+    return Registry(senders, by_user, routes, banks, holders, anonymous, watched)
 
 
 def _route(account: conf.Account, bank: Bank) -> Route:
@@ -94,10 +111,16 @@ def _route(account: conf.Account, bank: Bank) -> Route:
         lane=f"{account.bank}.{account.lane}",
         currency=account.currency,
         limits=bank.profile.limits,
-        kinds=frozenset(bank.money),
+        kinds=frozenset(bank.money) | frozenset(bank.bundles),
         opened=account.opened,
         closed=account.closed,
+        kind_limits=bank.profile.kind_limits,
+        past_days=bank.profile.past_balance_days,
+        answers=frozenset(name for name in _QUESTIONS if getattr(bank.questions, name) is not None),
     )
+
+
+_QUESTIONS = tuple(one.name for one in fields(Questions))
 
 
 def _sender(name: str, table: conf.Sender, currency_of: Mapping[str, str]) -> Sender:
@@ -114,6 +137,7 @@ def _sender(name: str, table: conf.Sender, currency_of: Mapping[str, str]) -> Se
     allowance = Allowance(
         sender=name,
         per_payment_minor=minor(limits.per_payment),
+        per_batch_minor=minor(limits.per_batch),
         per_day_minor=minor(limits.per_day),
         per_account_day_minor=minor(limits.per_account_day),
         per_payee_day_minor=minor(limits.per_payee_day),

@@ -158,13 +158,16 @@ class ReplayRule:
     """Whether a money word may ever be sent again byte-identically, and within which window after the first send.
 
     `not_found_quarantine`: an enquiry's "not found" counts only when asked this long after the last byte.
-    `not_found_count`: how many such answers are needed. `window` None: the bank deduplicates for ever.
+    `not_found_count`: how many such answers are needed. `window` None: the bank deduplicates for ever. `same_day`: it
+    forgets references when its business date changes. `most`: how often one payment may be repeated by itself.
     """
 
     policy: Replay = Replay.NEVER
     not_found_quarantine: timedelta = timedelta(minutes=10)
     not_found_count: int = 2
     window: timedelta | None = None
+    same_day: bool = False
+    most: int = 3
 
 
 @dataclass(frozen=True, slots=True)

@@ -175,7 +175,7 @@ def start_private_node(program: Path, access: Access) -> int:
     processes.stop(NODE, PORT_MAPPER)
     folder = run_folder("rabbitmq")
     port, mapper_port, distribution_port = free_port(), free_port(), free_port()
-    env = _node_environment(folder, port, mapper_port, distribution_port, access)
+    env = node_environment(folder, port, mapper_port, distribution_port, access)
     log = folder / "console.log"
     # Erlang would start a port mapper that outlives the node and belongs to nobody; ours stops like the rest.
     mapper = shutil.which("epmd", path=_admin_path()) or "epmd"
@@ -191,7 +191,7 @@ def start_private_node(program: Path, access: Access) -> int:
     return port
 
 
-def _node_environment(
+def node_environment(
     folder: Path, port: int, mapper_port: int, distribution_port: int, access: Access
 ) -> dict[str, str]:
     cookie, imported, conf = folder / ".erlang.cookie", folder / "definitions.json", folder / "rabbitmq.conf"

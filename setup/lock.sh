@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Write requirements/run.txt (what a gateway needs) and requirements/dev.txt (and what its developers need) anew.
+# Write requirements/run.txt (what a gateway needs), dev.txt (and what its developers need) and interop.txt (the peers of
+# `make interop`) anew.
 # Pins that still satisfy pyproject.toml stay; to move them: make lock UPGRADE=1, or UPGRADE="lxml xmlsec".
 # The hashes cover every file of a release, so one lock serves each Python; the end of this script proves it.
 set -euo pipefail
@@ -7,8 +8,7 @@ cd "$(dirname "$0")/.."
 python=.venv/bin/python
 
 options=(--quiet --no-header --no-annotate --no-strip-extras --allow-unsafe --generate-hashes --newline lf
-    --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options
-    --extra postgresql --extra mysql)
+    --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options)
 case "${UPGRADE:-}" in
     '') ;;
     1) options+=(--upgrade) ;;
@@ -24,12 +24,16 @@ lock() {
     local name=$1
     shift
     [ ! -e "requirements/$name" ] || grep -v '^# ' "requirements/$name" >"$work/$name"
-    "$python" -m piptools compile "${options[@]}" "$@" --output-file "$work/$name" pyproject.toml
+    "$python" -m piptools compile "${options[@]}" --extra postgresql --extra mysql "$@" --output-file "$work/$name" \
+        pyproject.toml
 }
 lock dev.txt --extra dev
 sed -n 's/^\([A-Za-z0-9._-]*\)\(\[[^]]*\]\)\{0,1\}==\([^ ]*\).*/\1==\3/p' "$work/dev.txt" >"$work/tested.txt"
 lock run.txt --constraint "$work/tested.txt"
-if grep -nE '://|^-' "$work/dev.txt" "$work/run.txt"; then
+# The peers of `make interop` live apart from it all, in an environment of their own.
+[ ! -e requirements/interop.txt ] || grep -v '^# ' requirements/interop.txt >"$work/interop.txt"
+"$python" -m piptools compile "${options[@]}" --output-file "$work/interop.txt" requirements/interop.in
+if grep -nE '://|^-' "$work/dev.txt" "$work/run.txt" "$work/interop.txt"; then
     echo 'lock: an address or an option got into the lock (above); nothing written' >&2
     exit 1
 fi
@@ -39,4 +43,6 @@ for version in 3.11 3.13; do
     echo "lock: every package has a wheel for Python $version among the hashes" >&2
 done
 { title 'What a gateway runs on.'; cat "$work/run.txt"; } >requirements/run.txt
+printf '# %s\n# Written by `make lock`; change requirements/interop.in instead.\n' \
+    "Other people's programs that judge ours." | cat - "$work/interop.txt" >requirements/interop.txt
 { title 'What a gateway runs on, and what its developers use.'; cat "$work/dev.txt"; } >requirements/dev.txt

@@ -48,7 +48,7 @@ def find_or_start() -> str:
     secret = password()
     if not only_private() and _create_on_system(secret):
         return _url(SYSTEM_PORT, secret)
-    if _program("initdb") is None:
+    if program("initdb") is None:
         install("postgresql")
         if not only_private() and wait_until(lambda: _create_on_system(secret), limit_s=5, every_s=1):
             return _url(SYSTEM_PORT, secret)
@@ -91,7 +91,7 @@ def _creation(secret: str) -> str:
     )
 
 
-def _program(name: str) -> str | None:
+def program(name: str) -> str | None:
     """A server program of the newest version here; Debian keeps them off the PATH."""
     found = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"), key=lambda path: float(path.parts[-3]))
     return str(found[-1]) if found else shutil.which(name)
@@ -110,9 +110,9 @@ def _start_private(secret: str) -> int:
     folder, port = _folder(), free_port()
     admin_secret = str(read_json(SECRET).get("admin_password") or password())
     if not (folder / "PG_VERSION").exists():
-        _initialise(folder, admin_secret)
+        initialise(folder, admin_secret)
         write_json(SECRET, {"admin_password": admin_secret})
-    command = [_program("postgres") or "postgres", "-D", str(folder)]
+    command = [program("postgres") or "postgres", "-D", str(folder)]
     for setting in (f"listen_addresses={LOOPBACK}", f"port={port}", "unix_socket_directories="):
         command += ["-c", setting]
     log = run_folder() / "postgresql.log"
@@ -129,8 +129,8 @@ def _start_private(secret: str) -> int:
     return port
 
 
-def _initialise(folder: Path, admin_secret: str) -> None:
-    initdb = _program("initdb")
+def initialise(folder: Path, admin_secret: str) -> None:
+    initdb = program("initdb")
     if initdb is None:
         raise NotToBeHad("PostgreSQL is installed, but its program initdb was not found")
     shutil.rmtree(folder, ignore_errors=True)

@@ -281,6 +281,7 @@ BROAD: Mapping[str, str] = {
     "gateway/journal/executor.py": "border of a thread: the error goes to whoever asked for the work",
     "gateway/journal/committer.py": "border of a unit: whatever it raises is its own, the others commit",
     "gateway/journal/writer.py": "border of a listener: what is committed stays committed",
+    "gateway/bank/bundling.py": "border of a message: whatever happens after the write leaves its orders in doubt",
     "gateway/bank/sending.py": "border of a payment: whatever happens after the write leaves it in doubt",
     "gateway/bank/endpoint.py": "the caller's bug goes to the caller's Deferred, not to the reactor",
     "gateway/bank/tls.py": "called from C: an exception must become a refusal, or it would be lost",

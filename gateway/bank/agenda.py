@@ -8,7 +8,9 @@ from collections import deque
 from gateway.core.states import Work
 from gateway.journal.rows import WorkRow
 
-_ORDER = {Work.EXPIRE: 0, Work.ESCALATE: 0, Work.ENQUIRE: 1, Work.SEND: 2, Work.RETURNS: 3}
+_ORDER = {Work.EXPIRE: 0, Work.ESCALATE: 0, Work.ENQUIRE: 1, Work.SEND: 2, Work.REPLAY: 2, Work.RETURNS: 3}
+ASKING = frozenset({Work.ENQUIRE, Work.RETURNS})
+_ASKS = frozenset(_ORDER[work] for work in ASKING)
 
 
 class Agenda:
@@ -30,6 +32,10 @@ class Agenda:
             self._due_ms[key] = row.due_ms
             heapq.heappush(self._waiting, (row.due_ms, row.payment, row.work))
 
+    def knows(self, payment: str, work: Work) -> bool:
+        """Whether an item of this kind waits for the payment, whenever it is due."""
+        return (payment, work) in self._due_ms
+
     def later(self, payment: str, work: Work, due_ms: int) -> None:
         """Put an item back that could not be done now; nothing was committed, the journal's row stands."""
         self._due_ms[payment, work] = due_ms
@@ -39,9 +45,9 @@ class Agenda:
         """An item is not due any more, or not for so long that it is left to the journal."""
         self._due_ms.pop((payment, work), None)
 
-    def has_due(self, *, sends: bool) -> bool:
+    def has_due(self, *, sends: bool = True, asks: bool = True) -> bool:
         """Whether something that needs the bank was found due and not yet taken."""
-        return any(queue for rank, queue in self._now.items() if rank and (sends or rank != _ORDER[Work.SEND]))
+        return any(self._now[rank] for rank in (1, 2, 3) if _allowed(rank, sends, asks))
 
     def next_ms(self) -> int | None:
         """When something falls due next; None if nothing waits."""
@@ -50,19 +56,19 @@ class Agenda:
         return self._waiting[0][0] if self._waiting else None
 
     def take(
-        self, now_ms: int, *, quick: bool = True, slow: bool = True, sends: bool = True
+        self, now_ms: int, *, quick: bool = True, slow: bool = True, sends: bool = True, asks: bool = True
     ) -> tuple[str, Work] | None:
         """The next due item: deadlines first, then enquiries and sends in turn, watching for returns last.
 
-        `quick` items need no bank (expire, escalate), `slow` ones do; without `sends` nothing is sent. The item is
-        then the caller's.
+        `quick` items need no bank (expire, escalate), `slow` ones do; without `sends` nothing is sent, without `asks`
+        nothing is asked. The item is then the caller's.
         """
         while self._waiting and self._waiting[0][0] <= now_ms:
             item = heapq.heappop(self._waiting)
             if self._current(item):
                 due_ms, payment, work = item
                 self._now[_ORDER[work]].append((payment, work, due_ms))
-        for rank in self._ranks(quick, slow, sends):
+        for rank in self._ranks(quick, slow, sends, asks):
             queue = self._now[rank]
             while queue:
                 payment, work, due_ms = queue.popleft()
@@ -71,15 +77,19 @@ class Agenda:
                     return payment, work
         return None
 
-    def _ranks(self, quick: bool, slow: bool, sends: bool) -> tuple[int, ...]:
+    def _ranks(self, quick: bool, slow: bool, sends: bool, asks: bool) -> tuple[int, ...]:
         ranks: tuple[int, ...] = (0,) if quick else ()
         if slow:
             # Neither a flood of orders nor a flood of doubts may starve the other.
             self._sends_first = not self._sends_first
             ranks += (2, 1, 3) if self._sends_first else (1, 2, 3)
-            ranks = ranks if sends else tuple(rank for rank in ranks if rank != _ORDER[Work.SEND])
+            ranks = tuple(rank for rank in ranks if _allowed(rank, sends, asks))
         return ranks
 
     def _current(self, item: tuple[int, str, Work]) -> bool:
         due_ms, payment, work = item
         return self._due_ms.get((payment, work)) == due_ms
+
+
+def _allowed(rank: int, sends: bool, asks: bool) -> bool:
+    return (sends or rank != _ORDER[Work.SEND]) and (asks or rank not in _ASKS)

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
@@ -20,43 +19,51 @@ from twisted.python.failure import Failure
 from gateway import log
 from gateway.asking import Unavailable
 from gateway.bank import talk
-from gateway.bank.agenda import Agenda
+from gateway.bank.agenda import ASKING, Agenda
 from gateway.bank.berths import Berth, Dialer, Quay
+from gateway.bank.bundling import Bundling
 from gateway.bank.endpoint import NotConnected
-from gateway.bank.faults import SIGNATURE_REASONS, reason_of
+from gateway.bank.enquiry import Enquiry
 from gateway.bank.keys import Signer
 from gateway.bank.pace import Pace
 from gateway.bank.sending import Sending
 from gateway.bank.session import NoAnswer
+from gateway.bank.tenure import ORPHAN_QUIET_S, Tenure
+from gateway.bank.words import Words
 from gateway.clock import Clock, Entropy
-from gateway.core.hours import bank_date, local, next_open_ms
-from gateway.core.states import Alarm, Answered, AskedInVain, Event, Expire, Overdue, Source, Work
+from gateway.core.hours import bank_date, day_ends_ms, local, next_open_ms
+from gateway.core.states import Alarm, Event, Expire, Overdue, Work
 from gateway.journal import apply as journal_apply
-from gateway.journal import attempts, lanes, payments, work
+from gateway.journal import lanes, payments, work
 from gateway.journal.rows import Evidence, PaymentRow, WorkRow
 from gateway.journal.store import Store, Tx
 from gateway.meters import Meters
 from gateway.tasks import Tasks, sleep
 from protocols.bank import Bank, Context, Conversation
 from protocols.canon.outcome import Outcome, State
-from protocols.canon.query import FateQuestion, Sent
 from protocols.kit.declined import Declined
 from protocols.kit.errors import ProtocolError
 
 R = TypeVar("R")
-LEASE_MS = 15_000
 ROWS_KEPT = 5_000
 SERIALS_DRAWN = 1_000
 WORK_PAGE = 5_000
 # What is due later than this stays in the journal: a week's watch over returns is a row per payment.
 AHEAD_MS = 600_000
 RATE_LIMITED_REST_S = 1.0
+# Enquiries may take this share of the pace and no more, so that a thousand doubts leave room for sending.
+ASKING_SHARE = 0.5
+# Work that another node wrote with an earlier due time than now (its clock, a slow commit) is still seen for so long.
+POLL_SLACK_MS = 10_000
 _log = log.get("bank.lane")
 
 
 @dataclass(frozen=True, slots=True)
 class LaneParts:
-    """What a lane is made of. `name` is `bank.login`; `window` how many conversations run at once."""
+    """What a lane is made of. `name` is `bank.login`; `window` how many conversations run at once.
+
+    `poll_ms` is how often to look for work that other nodes wrote; 0: there are none.
+    """
 
     name: str
     bank_name: str
@@ -71,6 +78,7 @@ class LaneParts:
     meters: Meters
     window: int
     per_second: float
+    poll_ms: float = 0.0
 
 
 @dataclass(slots=True)
@@ -85,57 +93,122 @@ class Lane:
 
     def __init__(self, parts: LaneParts, on_halt: Callable[[str, str], None]) -> None:
         self.parts = parts
-        self.epoch = 0
         self.halted: str | None = None
         self.agenda = Agenda()
         self._loaded_until_ms = 0
         self._on_halt = on_halt
         self._profile = parts.bank.profile
         self._hours = self._profile.limits.hours
-        self._pace = Pace(parts.per_second, self._profile.limits.pace.burst, parts.clock.monotonic_s())
-        self._lease_until_s = float("-inf")
+        burst, now_s = self._profile.limits.pace.burst, parts.clock.monotonic_s()
+        self._pace = Pace(parts.per_second, burst, now_s)
+        self._asking_pace = Pace(parts.per_second * ASKING_SHARE, burst // 2, now_s)
         self._stopping = False
         self._tasks = Tasks(self._defect)
+        self._tenure = Tenure(parts.name, parts.node, parts.store, parts.clock, self._tasks, self._reign,
+                              self._stand_down)  # fmt: skip
         self._wanted: deque[_Wanted] = deque()
         self._rows: OrderedDict[str, PaymentRow] = OrderedDict()
         self._serials: deque[int] = deque()
         self._timer: IDelayedCall | None = None
         self._wake_s = 0.0
         self._under_way = 0
+        self._taken: set[tuple[str, Work]] = set()
         self._drained: Deferred[None] | None = None
         self._drawing = False
         self._paused: set[str] = set()
-        self.quay = Quay(parts.bank, (parts.bank_name, parts.name), parts.dialer, parts.clock, parts.entropy,
-                         parts.meters, parts.window, self._converse, self._session_context)  # fmt: skip
+        self.quay = self._new_quay()
+        self.words = Words(parts.bank_name, parts.meters)
+        self.bundling = Bundling(self)
         self._sending = Sending(self)
+        self._enquiry = Enquiry(self)
+
+    def _new_quay(self) -> Quay:
+        parts = self.parts
+        return Quay(parts.bank, (parts.bank_name, parts.name), parts.dialer, parts.clock, parts.entropy,
+                    parts.meters, parts.window, self._converse, self._session_context)  # fmt: skip
 
     # ---- life ----
 
     async def start(self) -> None:
-        """Take the lease, turn what was under way into doubt, load open work, begin to connect."""
-        parts = self.parts
-        while True:
-            asked_s = parts.clock.monotonic_s()
-            epoch = await parts.store.write(lambda tx: lanes.lease(tx, parts.name, parts.node, LEASE_MS))
-            if epoch is not None:
-                break
-            await sleep(parts.clock, LEASE_MS / 3000)
-        self.epoch = epoch
-        self._lease_until_s = asked_s + LEASE_MS / 1000
-        await self._recover()
+        """Take the lease, turn what was under way into doubt, load open work, begin to connect.
+
+        Returns when that is done, or when the lane is found to be another node's: then this one stands by for it.
+        """
+        await self._tenure.begin()
+        self._tasks.spawn(self._look_ahead())
+        if self.parts.poll_ms:
+            self._tasks.spawn(self._poll())
+
+    async def _reign(self, orphaned: bool) -> None:
+        """The lane is this node's now."""
+        if self.quay.stopping:
+            self.quay = self._new_quay()
+        if orphaned:
+            # What the last owner wrote may still be on its way: asked too early, the bank would not know it yet.
+            self._tasks.spawn(self._recover_later(self.epoch))
+        else:
+            await self._recover(self.epoch)
         await self._load()
         await self._draw()
-        self._tasks.spawn(self._keep_lease())
-        self._tasks.spawn(self._look_ahead())
-        self.quay.start(self._pump, self._defect)
-        self._pump()
+        if not self.halted:
+            self.quay.start(self._pump, self._defect)
+            self._pump()
+
+    async def _stand_down(self) -> None:
+        """The lane is another node's: say no more to the bank, forget what was to be done, end what is under way."""
+        self.parts.meters.alarms.labels("stale_epoch").inc()
+        self.quay.stop()
+        self.agenda = Agenda()
+        self._loaded_until_ms = 0
+        self._rows.clear()
+        self._refuse("lane_elsewhere")
+        while self._under_way:
+            await sleep(self.parts.clock, 1.0)
+
+    def _refuse(self, reason: str) -> None:
+        for wanted in self._wanted:
+            _settle(wanted.answer, _unavailable(reason))
+        self._wanted.clear()
+
+    @property
+    def epoch(self) -> int:
+        """The lane's epoch under this node; 0 while it is another's."""
+        return self._tenure.epoch
+
+    @property
+    def standing_by(self) -> bool:
+        """Whether the lane is another node's."""
+        return not self.epoch and not self.halted
 
     async def _look_ahead(self) -> None:
         """Read what falls due soon, long before it does."""
         while not self._stopping:
             await sleep(self.parts.clock, AHEAD_MS / 2000)
-            await self._load()
-            self._wake_in(0)
+            if self.epoch:
+                await self._load()
+                self._wake_in(0)
+
+    async def _poll(self) -> None:
+        """Look for work that other nodes wrote: orders they took in, holds they released."""
+        until_ms = self.parts.clock.now_ms()
+        while not self._stopping:
+            await sleep(self.parts.clock, self.parts.poll_ms / 1000)
+            if not self.epoch:
+                continue
+            since_ms, until_ms = until_ms - POLL_SLACK_MS, self.parts.clock.now_ms()
+            rows = await self.parts.store.read(
+                lambda conn, a=since_ms, b=until_ms: work.fresh(conn, self.parts.name, a, b)  # type: ignore[misc]
+            )
+            if self._put_new(rows):
+                self._wake_in(0)
+
+    def _put_new(self, rows: list[WorkRow]) -> bool:
+        """Put what is neither known nor under way on the agenda; whether there was any."""
+        known = self.agenda.knows
+        new = [row for row in rows if (row.payment, row.work) not in self._taken and not known(row.payment, row.work)]
+        for row in new:
+            self.agenda.put(row)
+        return bool(new)
 
     async def _load(self) -> None:
         """Read open work that falls due soon, a page at a time, so that a long list never holds the loop."""
@@ -146,35 +219,23 @@ class Lane:
             rows = await self.parts.store.read(
                 lambda conn, after=last: work.all_open(conn, self.parts.name, after, WORK_PAGE)  # type: ignore[misc]
             )
-            for row in rows:
-                if row.due_ms > until_ms:
-                    return
-                self.agenda.put(row)
-            if len(rows) < WORK_PAGE:
+            near = [row for row in rows if row.due_ms <= until_ms]
+            self._put_new(near)
+            if len(near) < WORK_PAGE:
                 return
             last = rows[-1]
 
-    async def _recover(self) -> None:
+    async def _recover_later(self, epoch: int) -> None:
+        await sleep(self.parts.clock, ORPHAN_QUIET_S)
+        await self._recover(epoch)
+
+    async def _recover(self, epoch: int) -> None:
         parts = self.parts
-        while True:
-            doubted = await parts.store.write(
-                lambda tx: lanes.recover(tx, parts.name, self.epoch, parts.node, 500)
-            )
+        while self.epoch == epoch:
+            doubted = await parts.store.write(lambda tx: lanes.recover(tx, parts.name, epoch, parts.node, 500))
             for applied in doubted:
                 self.noted(applied)
             if len(doubted) < 500:
-                return
-
-    async def _keep_lease(self) -> None:
-        parts = self.parts
-        while not self._stopping:
-            await sleep(parts.clock, LEASE_MS / 3000)
-            asked_s = parts.clock.monotonic_s()
-            if await parts.store.write(lambda tx: lanes.renew(tx, parts.name, parts.node, self.epoch, LEASE_MS)):
-                self._lease_until_s = asked_s + LEASE_MS / 1000
-            else:
-                parts.meters.alarms.labels("stale_epoch").inc()
-                self.halt("lease_lost")
                 return
 
     async def stop(self, deadline_s: float) -> None:
@@ -182,9 +243,7 @@ class Lane:
         self._stopping = True
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
-        for wanted in self._wanted:
-            _settle(wanted.answer, _unavailable("stopping"))
-        self._wanted.clear()
+        self._refuse("stopping")
         if self._under_way:
             self._drained = Deferred()
             timer = self.parts.clock.later(deadline_s, self._hang_up)
@@ -192,6 +251,7 @@ class Lane:
             if timer.active():
                 timer.cancel()
         self.quay.stop()
+        await self._tenure.end()
         self._tasks.stop()
 
     def _hang_up(self) -> None:
@@ -199,7 +259,7 @@ class Lane:
         self.quay.stop()
 
     def halt(self, reason: str) -> None:
-        """Stop for good and say so: a wrong payment is worse than a late one."""
+        """Stop until a restart and say so: a wrong payment is worse than a late one."""
         if self.halted is None:
             self.halted = reason
             _log.error("lane.halted", bank=self.parts.bank_name, lane=self.parts.name, reason=reason)
@@ -218,8 +278,20 @@ class Lane:
         return self.halted is None and self.quay.ready and self.permitted()
 
     def permitted(self) -> bool:
-        """The last gate: whether this node's lease on the lane holds at this very moment."""
-        return self.halted is None and self.parts.clock.monotonic_s() < self._lease_until_s
+        """Whether this node's lease on the lane holds at this very moment."""
+        return self.halted is None and self._tenure.holds
+
+    def permits(self, epoch: int, committed_s: float) -> bool:
+        """The last gate: whether what was written down under `epoch`, not before `committed_s`, may leave now."""
+        return self.halted is None and self._tenure.permits(epoch, committed_s)
+
+    def clock_trusted(self) -> bool:
+        """Whether spans counted on the wall clock still mean anything; false, and an alarm, after it was set."""
+        if self._tenure.clock_set:
+            self.parts.meters.alarms.labels("clock_set").inc()
+            _log.error("lane.clock_set", lane=self.parts.name, action="nothing is sent again until a restart")
+            return False
+        return True
 
     @property
     def paused(self) -> tuple[str, ...]:
@@ -242,6 +314,8 @@ class Lane:
 
     def offer(self, row: WorkRow) -> None:
         """A work row of this lane was committed."""
+        if not self.epoch:
+            return
         if row.due_ms > self._loaded_until_ms:
             self.agenda.forget(row.payment, row.work)
             return
@@ -249,14 +323,14 @@ class Lane:
         # Not now: the commit's own callbacks come first, and many rows come at once.
         self._wake_in(0)
 
-    def postpone(self, payment: str, due_ms: int) -> None:
-        """Try a send later; nothing was committed, the journal's row stands."""
-        self.agenda.later(payment, Work.SEND, due_ms)
+    def postpone(self, payment: str, due_ms: int, kind: Work = Work.SEND) -> None:
+        """Try a send or a repeat later; nothing was committed, the journal's row stands."""
+        self.agenda.later(payment, kind, due_ms)
         self._wake_in(0)
 
     def remember(self, row: PaymentRow) -> None:
         """Keep a payment at hand that was just committed, so that sending it needs no read."""
-        if row.life.state is not State.READY:
+        if row.life.state is not State.READY or not self.epoch:
             return
         self._rows[row.payment] = row
         if len(self._rows) > ROWS_KEPT:
@@ -268,6 +342,9 @@ class Lane:
         if self._stopping or self.halted:
             answer.errback(Unavailable("lane_stopped", self.halted or "stopping"))
             return answer
+        if self.standing_by:
+            answer.errback(Unavailable("lane_elsewhere", "another node speaks to this bank"))
+            return answer
         self._wanted.append(_Wanted(operation, conversation, answer))
         patience = self.parts.clock.later(max_wait_s, _settle, answer, _unavailable("bank_silent"))
         answer.addBoth(_no_longer, patience)
@@ -277,27 +354,28 @@ class Lane:
     # ---- work goes out ----
 
     def _pump(self) -> None:
-        if self._stopping or self.halted:
+        if self._stopping or self.halted or not self.epoch:
             return
-        now_ms = self.parts.clock.now_ms()
+        now_ms, now_s = self.parts.clock.now_ms(), self.parts.clock.monotonic_s()
         while (quick := self.agenda.take(now_ms, slow=False)) is not None:
-            self._spawn(self._deadline(*quick))
+            self._spawn(self._deadline(*quick), quick)
         while self.quay.ready and self._has_slow(now_ms):
             if len(self._serials) < self._profile.serials_per_word:
                 self._refill()
                 return
+            wait_s = self._pace.until_s(now_s)
+            if wait_s > 0:
+                self._wake_in(wait_s)
+                return
             berth = self.quay.take()
             if berth is None:
                 break
-            # Last, because it takes a token: one without a berth would be lost.
-            wait_s = self._pace.wait_s(self.parts.clock.monotonic_s())
-            if wait_s > 0:
-                self.quay.put_back(berth)
-                self._wake_in(wait_s)
-                return
-            if not self._use(berth, now_ms):
+            if not self._use(berth, now_ms, now_s):
                 self.quay.put_back(berth)
                 break
+            self._pace.wait_s(now_s)
+        if self.agenda.has_due(sends=False):
+            self._wake_in(self._asking_pace.until_s(now_s) or self._pace.until_s(now_s) or 1.0)
         due_ms = self.agenda.next_ms()
         if due_ms is not None and due_ms > now_ms:
             self._wake_in((due_ms - now_ms) / 1000)
@@ -307,22 +385,34 @@ class Lane:
         due = due_ms is not None and due_ms <= now_ms
         return bool(self._wanted) or due or self.agenda.has_due(sends=not self._paused)
 
-    def _use(self, berth: Berth, now_ms: int) -> bool:
+    def _use(self, berth: Berth, now_ms: int, now_s: float) -> bool:
         """Give a berth something to do: the ERP's questions and the agenda in turn."""
         while self._wanted:
             wanted = self._wanted.popleft()
             if not wanted.answer.called:
                 self._spawn(self._answer(berth, wanted))
                 return True
-        item = self.agenda.take(now_ms, quick=False, sends=not self._paused)
+        asks = self._asking_pace.until_s(now_s) == 0.0
+        item = self.agenda.take(now_ms, quick=False, sends=not self._paused, asks=asks)
         if item is None:
             return False
         payment, kind = item
-        if kind is Work.SEND:
-            self._spawn(self._sending.carry(berth, payment))
+        if kind in ASKING:
+            self._asking_pace.wait_s(now_s)
+            self._spawn(self._enquiry.about(berth, payment, kind), item)
+        elif kind is Work.REPLAY:
+            self._spawn(self._sending.repeat(berth, payment), item)
         else:
-            self._spawn(self._enquire(berth, payment, kind))
+            self._spawn(self._sending.carry(berth, payment), item)
         return True
+
+    async def spaced(self) -> None:
+        """Return when the bank's pace allows one more request of a conversation that is already under way."""
+        clock = self.parts.clock
+        while (wait_s := self._pace.wait_s(clock.monotonic_s())) > 0:
+            await sleep(clock, wait_s)
+        while len(self._serials) < self._profile.serials_per_word:
+            await self._draw()
 
     def _wake_in(self, delay_s: float) -> None:
         at_s = self.parts.clock.monotonic_s() + min(delay_s, 3600.0)
@@ -333,61 +423,44 @@ class Lane:
         self._wake_s = at_s
         self._timer = self.parts.clock.later(max(at_s - self.parts.clock.monotonic_s(), 0.0), self._pump)
 
-    def _spawn(self, coroutine: Any) -> None:
+    def _spawn(self, coroutine: Any, item: tuple[str, Work] | None = None) -> None:
+        if item is not None:
+            self._taken.add(item)
+
         async def counted() -> None:
             self._under_way += 1
             try:
                 await coroutine
             finally:
                 self._under_way -= 1
+                if item is not None:
+                    self._taken.discard(item)
                 if not self._under_way and self._drained is not None and not self._drained.called:
                     self._drained.callback(None)
 
         self._tasks.spawn(counted())
 
-    # ---- deadlines, enquiries, questions ----
+    # ---- deadlines and questions ----
 
     async def _deadline(self, payment: str, kind: Work) -> None:
         now_ms = self.parts.clock.now_ms()
         event: Event = Expire(now_ms) if kind is Work.EXPIRE else Overdue(now_ms)
         await self.record(payment, event)
 
-    async def _enquire(self, berth: Berth, payment: str, kind: Work) -> None:
-        """Ask what became of a payment and record the word; no word is recorded too, and asked again."""
-        source = Source.RETURNS if kind is Work.RETURNS else Source.ENQUIRY
-        fate = self.parts.bank.questions.fate
-        sent, asked_ms = await self.parts.store.read(lambda conn: _sent(conn, payment)), self.parts.clock.now_ms()
-        if fate is None or sent is None:
-            self.quay.give_back(berth)
-            await self.record(payment, AskedInVain(asked_ms, "no_enquiry_at_this_bank"))
-            return
-        try:
-            outcome = await self._timed(berth, "fate", fate(FateQuestion(sent), self.context(berth)))
-        except (NotConnected, NoAnswer, ProtocolError) as error:
-            self._after_fault(berth, error)
-            await self.record(payment, AskedInVain(self.parts.clock.now_ms(), reason_of(error)))
-            return
-        self.quay.give_back(berth)
-        if not outcome.listed:
-            self.unlisted("fate", outcome)
-        evidence = Evidence(source, b"", outcome.fate, outcome.code, outcome.text)
-        event = Answered(self.parts.clock.now_ms(), outcome.fate, source, asked_ms)
-        await self.record(payment, event, evidence, outcome)
-
     async def _answer(self, berth: Berth, wanted: _Wanted) -> None:
         try:
-            result = await self._timed(berth, wanted.operation, wanted.conversation(self.context(berth)))
+            result = await self.timed(berth, wanted.operation, wanted.conversation(self.context(berth)))
         except (NotConnected, NoAnswer) as error:
-            self._after_fault(berth, error)
+            self.after_fault(berth, error)
             _settle(wanted.answer, _unavailable("bank_unavailable", str(error)))
         except ProtocolError as error:
-            self._after_fault(berth, error)
+            self.after_fault(berth, error)
             _settle(wanted.answer, failure_of(error))
         else:
             self.quay.give_back(berth)
             _settle(wanted.answer, result)
 
-    def _after_fault(self, berth: Berth, error: NotConnected | NoAnswer | ProtocolError) -> None:
+    def after_fault(self, berth: Berth, error: NotConnected | NoAnswer | ProtocolError) -> None:
         """A decline leaves the connection in order; silence and senseless bytes end it. Too fast means slower."""
         declined = isinstance(error, Declined)
         if isinstance(error, Declined) and error.outcome == "rate_limited":
@@ -395,33 +468,37 @@ class Lane:
         signed_out = isinstance(error, Declined) and error.outcome == "signed_out"
         self.quay.give_back(berth, distrust=signed_out or not declined)
 
-    async def _timed(
+    async def timed(
         self, berth: Berth, operation: str, conversation: Conversation[R], *, opening: bool = False
     ) -> R:
+        """Run one question and count it. Raises NotConnected, NoAnswer or ProtocolError."""
         started_s = self.parts.clock.monotonic_s()
         outcome = "ok"
         try:
             return await talk.ask(berth, conversation, self.parts.signers, opening=opening)
         except (NotConnected, NoAnswer, ProtocolError) as error:
-            outcome = self.fault_word(error, operation)
+            outcome = self.words.fault(error, operation)
             raise
         finally:
-            self.observe(operation, outcome, self.parts.clock.monotonic_s() - started_s)
+            self.words.observe(operation, outcome, self.parts.clock.monotonic_s() - started_s)
 
     async def _converse(self, berth: Berth, conversation: Conversation[Any]) -> object:
-        return await self._timed(berth, "session", conversation, opening=True)
+        return await self.timed(berth, "session", conversation, opening=True)
 
     # ---- what all of them share ----
 
     async def record(
         self, payment: str, event: Event, evidence: Evidence | None = None, outcome: Outcome | None = None,
-        expect: State | None = None,
+        expect: State | None = None, epoch: int | None = None,
     ) -> None:  # fmt: skip
-        """Commit one event. A stale epoch, or a state that is not `expect`, changes nothing."""
-        epoch = self.epoch
+        """Commit one event. A stale epoch, or a state that is not `expect`, changes nothing.
+
+        `epoch` is that under which what is recorded began; by now the lane may have a later one.
+        """
+        began = self.epoch if epoch is None else epoch
 
         def unit(tx: Tx) -> journal_apply.Applied:
-            return journal_apply.apply(tx, payment, event, epoch=epoch, actor=f"lane:{self.parts.name}",
+            return journal_apply.apply(tx, payment, event, epoch=began, actor=f"lane:{self.parts.name}",
                                        evidence=evidence, outcome=outcome, expect=expect)  # fmt: skip
 
         self.noted(await self.parts.store.write(unit))
@@ -459,6 +536,10 @@ class Lane:
         """When the bank takes money orders: now or later."""
         return next_open_ms(self._hours, at_ms)
 
+    def day_ends_ms(self, day: date) -> int:
+        """When the bank's business date `day` is over."""
+        return day_ends_ms(self._hours, day)
+
     def _refill(self) -> None:
         """Draw serial numbers ahead of need; the pump goes on when they are there."""
         if not self._drawing:
@@ -489,37 +570,6 @@ class Lane:
     def _session_context(self, berth: Berth | None) -> Context:
         return self.context(berth)
 
-    def observe(self, operation: str, outcome: str, seconds: float) -> None:
-        """Count one exchange and how long it took."""
-        meters, bank = self.parts.meters, self.parts.bank_name
-        meters.bank_seconds.labels(bank, operation).observe(seconds)
-        meters.bank_requests.labels(bank, operation, outcome).inc()
-
-    def unlisted(self, operation: str, outcome: Outcome) -> None:
-        """A bank code that no table lists: never a verdict, always a metric and a line."""
-        self.parts.meters.unlisted_codes.labels(self.parts.bank_name, operation).inc()
-        _log.warning("bank.unlisted_code", bank=self.parts.bank_name, operation=operation, code=outcome.code,
-                     text=outcome.text)  # fmt: skip
-
-    def fault_word(self, error: NotConnected | NoAnswer | ProtocolError, operation: str) -> str:
-        """The metric's word for a fault, with its line in the log and its own counter where it has one."""
-        bank = self.parts.bank_name
-        if isinstance(error, Declined):
-            if not error.listed:
-                self.parts.meters.unlisted_codes.labels(bank, operation).inc()
-            _log.warning("bank.declined", bank=bank, operation=operation, code=error.code, text=error.bank_text,
-                         outcome=error.outcome)  # fmt: skip
-            return "rate_limited" if error.outcome == "rate_limited" else "refused"
-        if isinstance(error, ProtocolError):
-            if error.reason in SIGNATURE_REASONS:
-                self.parts.meters.signature_failures.labels(bank).inc()
-            _log.warning("bank.bad_answer", bank=bank, operation=operation, reason=error.reason, error=str(error))
-            return "bad_answer"
-        if isinstance(error, NotConnected):
-            self.parts.meters.connect_failures.labels(bank, error.reason.value).inc()
-            return "not_sent"
-        return "silent" if error.written else "not_sent"
-
 
 def failure_of(error: Exception) -> Failure:
     """The exception as a Deferred's failure."""
@@ -541,15 +591,3 @@ def _settle(answer: Deferred[Any], result: Any) -> None:
     """Fire a question's answer unless its asker has stopped waiting."""
     if not answer.called:
         answer.callback(result)
-
-
-def _sent(conn: Connection, payment: str) -> Sent | None:
-    """The keys of an enquiry about a payment, as they were written down before it was sent."""
-    row, attempt = payments.fetch(conn, payment), attempts.last(conn, payment)
-    if row is None or attempt is None:
-        return None
-    return Sent(
-        reference=row.bank_ref, bank_date=date.fromisoformat(attempt.bank_date), attempt=attempt.attempt,
-        serials=attempt.serials, amount=row.order.amount, debtor=row.order.debtor.account,
-        creditor=row.order.creditor.account, bank_serial=row.bank_serial,
-    )  # fmt: skip

@@ -27,6 +27,13 @@ class Pace:
             return 0.0
         return max((1.0 - self._tokens) / self._per_second, LEAST_WAIT_S)
 
+    def until_s(self, now_s: float) -> float:
+        """As `wait_s`, but no token is taken."""
+        wait_s = self.wait_s(now_s)
+        if wait_s == 0.0:
+            self._tokens += 1.0
+        return wait_s
+
     def rest(self, seconds: float) -> None:
         """The bank says we are too fast: no token for so long."""
         self._tokens = min(self._tokens, 1.0 - seconds * self._per_second)

@@ -2,25 +2,31 @@
 
     row ready? -> prepare (sign, hops) -> commit `sending` with the exact bytes -> permit -> write -> answer -> commit
 
-Up to the write nothing can have reached the bank; from the commit on, whatever goes wrong is doubt.
+Up to the write nothing can have reached the bank; from the commit on, whatever goes wrong is doubt. Where the bank's
+rules allow it, a payment in doubt is repeated: the stored bytes leave once more, with the same two gates before them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from datetime import date
 from typing import TYPE_CHECKING
 
+from sqlalchemy import Connection
 from twisted.internet.defer import CancelledError, DeferredLock
 
 from gateway import log
 from gateway.bank import talk
 from gateway.bank.berths import Berth
 from gateway.bank.endpoint import NotConnected
+from gateway.bank.enquiry import sent_from
 from gateway.bank.faults import reason_of
 from gateway.bank.session import Line, NoAnswer
-from gateway.core.states import Answered, Expire, Hold, NotSent, Send, Silent, Source
+from gateway.core import flow
+from gateway.core.states import Answered, Expire, Hold, NotSent, Replay, Send, Silent, Source, Work
 from gateway.journal import apply as journal_apply
+from gateway.journal import attempts, payments
 from gateway.journal.rows import AttemptRow, Evidence, PaymentRow
 from gateway.journal.store import Tx
 from protocols.bank import MoneyConversation, Submit
@@ -33,6 +39,7 @@ if TYPE_CHECKING:
 
 RETRY_UNSENT_MS = 2_000
 RETRY_REFUSED_MS = 30_000
+RETRY_UNTRUSTED_MS = 600_000
 _log = log.get("bank.sending")
 
 
@@ -62,8 +69,12 @@ class Sending:
                 await self._lane.record(payment, Expire(self._parts.clock.now_ms()))
             return
         await entered
+        if self._lane.bundling.carries(row):
+            await self._lane.bundling.carry(berth, row, turn)
+            return
         try:
             ready = await self._prepare(berth, row)
+            committed_s = self._parts.clock.monotonic_s()
             committing = None if ready is None else self._parts.store.write(self._unit(row, ready))
         finally:
             # The writer commits in the order of the calls, so the next of this account may prepare now.
@@ -79,14 +90,18 @@ class Sending:
             if self._still_ours(applied.row_before):
                 self._lane.postpone(payment, self._parts.clock.now_ms())
             return
-        await self._speak(berth, sending, ready)
+        conversation = ready.conversation
+        await self._speak(berth, sending, _Leaving(
+            ready.submit.data, ready.line, committed_s, None,
+            lambda answer: talk.after_submit(berth, conversation, self._parts.signers, answer), conversation.close,
+        ))  # fmt: skip
 
     def _still_ours(self, row: PaymentRow | None) -> bool:
         """Whether only our view of it was old: it is read again, and then sent."""
         return row is not None and row.life.state is State.READY and row.epoch <= self._lane.epoch
 
     def _turn(self, row: PaymentRow) -> DeferredLock:
-        return self._turns.setdefault(row.order.debtor.account.clear, DeferredLock())
+        return self._turns.setdefault(row.order.ours.account.clear, DeferredLock())
 
     # ---- before the commit: nothing can have been sent ----
 
@@ -123,7 +138,7 @@ class Sending:
             # Nothing was sent, and trying again would end the same way: a person must look at this order.
             conversation.close()
             self._lane.quay.give_back(berth)
-            self._lane.fault_word(error, row.order.kind.value)
+            self._lane.words.fault(error, row.order.kind.value)
             _log.error("payment.cannot_be_prepared", bank=self._parts.bank_name, payment=row.payment, error=str(error),
                        action="held; nothing was sent")  # fmt: skip
             hold = Hold(self._parts.clock.now_ms(), "cannot_be_prepared")
@@ -132,7 +147,7 @@ class Sending:
         except (NotConnected, NoAnswer) as error:
             conversation.close()
             self._lane.quay.give_back(berth, distrust=True)
-            self._lane.fault_word(error, row.order.kind.value)
+            self._lane.words.fault(error, row.order.kind.value)
             retry_ms, why = RETRY_UNSENT_MS, str(error)
         else:
             self._lane.quay.give_back(berth)
@@ -159,22 +174,81 @@ class Sending:
 
         return unit
 
+    # ---- repeats ----
+
+    async def repeat(self, berth: Berth, payment: str) -> None:
+        """Let the stored bytes of a payment in doubt leave once more, if its rules still allow that."""
+        lane, now_ms = self._lane, self._parts.clock.now_ms()
+        found = await self._parts.store.read(lambda conn: _stored(conn, payment))
+        if found is None:
+            lane.quay.give_back(berth)
+            return
+        row, last = found
+        opens_ms = max(lane.next_open_ms(now_ms), 0 if lane.permitted() else now_ms + RETRY_UNSENT_MS)
+        if opens_ms <= now_ms and not lane.clock_trusted():
+            opens_ms = now_ms + RETRY_UNTRUSTED_MS
+        line: Line | None = None
+        if row.life.state is State.IN_DOUBT:
+            if opens_ms > now_ms:
+                lane.quay.give_back(berth)
+                lane.postpone(payment, opens_ms, Work.REPLAY)
+                return
+            try:
+                line = await talk.proven(berth, last.port)
+            except NotConnected as error:
+                lane.quay.give_back(berth, distrust=True)
+                lane.words.fault(error, row.order.kind.value)
+                lane.postpone(payment, self._parts.clock.now_ms() + RETRY_UNSENT_MS, Work.REPLAY)
+                return
+        day_ends_ms = lane.day_ends_ms(date.fromisoformat(last.bank_date))
+        committed_s = self._parts.clock.monotonic_s()
+        applied = await self._parts.store.write(self._repeat_unit(row, last, day_ends_ms))
+        lane.noted(applied)
+        sending = applied.row_after
+        if line is None or applied.conflict or sending is None or sending.life.state is not State.SENDING:
+            lane.quay.give_back(berth)
+            if applied.conflict and applied.row_before is not None and applied.row_before.epoch <= lane.epoch:
+                lane.postpone(payment, self._parts.clock.now_ms(), Work.REPLAY)
+            return
+        sent = sent_from(sending, last, sending.life.attempt)
+
+        async def read(answer: bytes) -> Outcome:
+            return self._parts.bank.read(sending.order.kind, sent, answer)
+
+        await self._speak(berth, sending, _Leaving(last.wire, line, committed_s, day_ends_ms, read, lambda: None))
+
+    def _repeat_unit(
+        self, row: PaymentRow, last: AttemptRow, day_ends_ms: int
+    ) -> Callable[[Tx], journal_apply.Applied]:
+        epoch = self._lane.epoch
+
+        def unit(tx: Tx) -> journal_apply.Applied:
+            # Everything of the attempt is copied: what leaves is what left, to the byte.
+            attempt = replace(last, attempt=row.life.attempt + 1, epoch=epoch, node=self._parts.node,
+                              first_write_ms=tx.now_ms)  # fmt: skip
+            return journal_apply.apply(tx, row.payment, Replay(tx.now_ms, day_ends_ms), epoch=epoch,
+                                       version=row.version, actor=f"lane:{self._parts.name}",
+                                       attempt=attempt)  # fmt: skip
+
+        return unit
+
     # ---- after the commit: whatever goes wrong is doubt, unless not one byte was written ----
 
-    async def _speak(self, berth: Berth, row: PaymentRow, ready: _Ready) -> None:
+    async def _speak(self, berth: Berth, row: PaymentRow, leaving: _Leaving) -> None:
         lane, started_s = self._lane, self._parts.clock.monotonic_s()
-        if not lane.permitted():
+        refusal = self._gate(row, leaving)
+        if refusal is not None:
             self._parts.meters.permits_refused.labels(self._parts.bank_name).inc()
-            await self._not_sent(berth, row, ready, "permit_refused")
+            await self._not_sent(berth, row, leaving, refusal)
             return
         answer = b""
         try:
-            answer = await ready.line.exchange(ready.submit.data)
-            outcome = await talk.after_submit(berth, ready.conversation, self._parts.signers, answer)
+            answer = await leaving.line.exchange(leaving.wire)
+            outcome = await leaving.read(answer)
         except NoAnswer as error:
-            ready.conversation.close()
+            leaving.close()
             if not error.written and not answer:
-                await self._not_sent(berth, row, ready, error.reason)
+                await self._not_sent(berth, row, leaving, error.reason)
                 return
             await self._silent(berth, row, error, answer or error.partial, started_s)
         except (NotConnected, ProtocolError) as error:
@@ -184,41 +258,54 @@ class Sending:
         except Exception:
             # A defect in the bank's code after the bytes left: the payment is in doubt, and the lane must stop.
             lane.quay.give_back(berth, distrust=True)
-            await lane.record(row.payment, Silent(self._parts.clock.now_ms(), "adapter_defect"),
-                              Evidence(Source.SUBMIT, answer))  # fmt: skip
+            silent = Silent(self._parts.clock.now_ms(), "adapter_defect", row.life.attempt)
+            await lane.record(row.payment, silent, Evidence(Source.SUBMIT, answer), epoch=row.epoch)
             raise
         else:
             lane.quay.give_back(berth)
             await self._heard(row, outcome, answer, started_s)
 
+    def _gate(self, row: PaymentRow, leaving: _Leaving) -> str | None:
+        """The last gate, in the same turn as the write: why these bytes may not leave now, or None."""
+        if not self._lane.permits(row.epoch, leaving.committed_s):
+            return "permit_refused"
+        now_ms, valid_until_ms = self._parts.clock.now_ms(), row.life.valid_until_ms
+        if valid_until_ms is not None and now_ms >= valid_until_ms:
+            return "expired"
+        if row.life.repeats and not flow.may_leave_again(row.life, now_ms, leaving.day_ends_ms):
+            return "window_closed"
+        return None
+
     async def _heard(self, row: PaymentRow, outcome: Outcome, answer: bytes, started_s: float) -> None:
         lane, kind = self._lane, row.order.kind.value
         if not outcome.listed:
-            lane.unlisted(kind, outcome)
+            lane.words.unlisted(kind, outcome)
         word = "unlisted_code" if not outcome.listed else _WORDS.get(outcome.fate, "ok")
-        lane.observe(kind, word, self._parts.clock.monotonic_s() - started_s)
+        lane.words.observe(kind, word, self._parts.clock.monotonic_s() - started_s)
         evidence = Evidence(Source.SUBMIT, answer, outcome.fate, outcome.code, outcome.text)
-        event = Answered(self._parts.clock.now_ms(), outcome.fate, Source.SUBMIT)
-        await lane.record(row.payment, event, evidence, outcome)
+        event = Answered(self._parts.clock.now_ms(), outcome.fate, Source.SUBMIT, attempt=row.life.attempt)
+        await lane.record(row.payment, event, evidence, outcome, epoch=row.epoch)
 
     async def _silent(
         self, berth: Berth, row: PaymentRow, error: NotConnected | NoAnswer | ProtocolError, seen: bytes,
         started_s: float,
     ) -> None:  # fmt: skip
         self._lane.quay.give_back(berth, distrust=True)
-        word = self._lane.fault_word(error, row.order.kind.value)
+        word = self._lane.words.fault(error, row.order.kind.value)
         word = "silent" if word == "not_sent" else word
-        self._lane.observe(row.order.kind.value, word, self._parts.clock.monotonic_s() - started_s)
+        self._lane.words.observe(row.order.kind.value, word, self._parts.clock.monotonic_s() - started_s)
         reason = reason_of(error)
         evidence = Evidence(Source.SUBMIT, seen, note=reason) if seen else None
-        await self._lane.record(row.payment, Silent(self._parts.clock.now_ms(), reason), evidence)
+        silent = Silent(self._parts.clock.now_ms(), reason, row.life.attempt)
+        await self._lane.record(row.payment, silent, evidence, epoch=row.epoch)
 
-    async def _not_sent(self, berth: Berth, row: PaymentRow, ready: _Ready, reason: str) -> None:
-        ready.conversation.close()
+    async def _not_sent(self, berth: Berth, row: PaymentRow, leaving: _Leaving, reason: str) -> None:
+        leaving.close()
         self._lane.quay.give_back(berth, distrust=True)
-        self._lane.observe(row.order.kind.value, "not_sent", 0.0)
+        self._lane.words.observe(row.order.kind.value, "not_sent", 0.0)
         now_ms = self._parts.clock.now_ms()
-        await self._lane.record(row.payment, NotSent(now_ms, reason, now_ms + RETRY_UNSENT_MS))
+        not_sent = NotSent(now_ms, reason, now_ms + RETRY_UNSENT_MS, row.life.attempt)
+        await self._lane.record(row.payment, not_sent, epoch=row.epoch)
 
 
 _WORDS = {Fate.FAILED: "refused", Fate.UNKNOWN: "in_doubt", Fate.DUPLICATE: "in_doubt", Fate.NOT_FOUND: "in_doubt"}
@@ -230,3 +317,20 @@ class _Ready:
     submit: Submit
     line: Line
     bank_date: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Leaving:
+    """Bytes that were written down, and what is done with their answer. `committed_s` is from before the commit."""
+
+    wire: bytes
+    line: Line
+    committed_s: float
+    day_ends_ms: int | None
+    read: Callable[[bytes], Awaitable[Outcome]]
+    close: Callable[[], None]
+
+
+def _stored(conn: Connection, payment: str) -> tuple[PaymentRow, AttemptRow] | None:
+    row, last = payments.fetch(conn, payment), attempts.last(conn, payment)
+    return None if row is None or last is None else (row, last)

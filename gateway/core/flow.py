@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from itertools import product
 
 from gateway.core.states import (
+    KNOWN,
     Alarm,
     Answered,
     AskedInVain,
@@ -34,6 +35,7 @@ from gateway.core.states import (
     Rules,
     Send,
     Silent,
+    Source,
     TakenOver,
     Tell,
     Work,
@@ -87,7 +89,7 @@ def enquiry_gap_ms(life: Life) -> int:
     """How long to wait before the next enquiry about this payment."""
     if life.state is State.ESCALATED:
         return ESCALATED_MS
-    first = max(life.rules.first_enquiry_ms, ENQUIRY_PLAN_MS[0])
+    first = life.rules.first_enquiry_ms
     if life.asked == 0:
         return first
     return max(first, ENQUIRY_PLAN_MS[life.asked]) if life.asked < len(ENQUIRY_PLAN_MS) else STEADY_MS
@@ -106,7 +108,12 @@ def _expire_watch(_before: Life, life: Life, _event: Event) -> tuple[Effect, ...
 
 
 def _enquire(_before: Life, life: Life, event: Event) -> tuple[Effect, ...]:
-    return (Due(Work.ENQUIRE, event.at_ms + enquiry_gap_ms(life)),)
+    due_ms = event.at_ms + enquiry_gap_ms(life)
+    if life.state is State.IN_DOUBT and life.rules.replay is not Policy.NEVER and not _repeats_used_up(life):
+        # An answer that is asked for when the quarantine is over may let the bytes leave again: do not miss that moment.
+        ripe_ms = (life.last_write_ms or 0) + life.rules.quarantine_ms
+        due_ms = min(due_ms, ripe_ms) if ripe_ms > event.at_ms else due_ms
+    return (Due(Work.ENQUIRE, due_ms),)
 
 
 def _deadline(before: Life, life: Life, _event: Event) -> tuple[Effect, ...]:
@@ -116,7 +123,20 @@ def _deadline(before: Life, life: Life, _event: Event) -> tuple[Effect, ...]:
 
 
 def _stop_asking(_before: Life, _life: Life, _event: Event) -> tuple[Effect, ...]:
-    return (Done(Work.ENQUIRE), Done(Work.ESCALATE))
+    return (Done(Work.ENQUIRE), Done(Work.ESCALATE), Done(Work.REPLAY))
+
+
+def _done(work: Work) -> Consequence:
+    def consequence(_before: Life, _life: Life, _event: Event) -> tuple[Effect, ...]:
+        return (Done(work),)
+
+    return consequence
+
+
+def _repeat(_before: Life, life: Life, event: Event) -> tuple[Effect, ...]:
+    """The bank was asked and gave no verdict: the very same bytes may leave again, if its rules allow that now."""
+    due = life.state is State.IN_DOUBT and _repeat_is_due(life, event.at_ms) and not _repeats_used_up(life)
+    return (Due(Work.REPLAY, event.at_ms),) if due else ()
 
 
 def _stop_sending(_before: Life, _life: Life, _event: Event) -> tuple[Effect, ...]:
@@ -160,8 +180,16 @@ def _released(life: Life, event: Event) -> Life:
 def _attempted(life: Life, event: Event) -> Life:
     first = life.first_write_ms if life.first_write_ms is not None else event.at_ms
     return replace(
-        life, attempt=life.attempt + 1, first_write_ms=first, last_write_ms=event.at_ms, not_found=0,
-        deadline_ms=event.at_ms + life.rules.deadline_ms, replaying=isinstance(event, Replay),
+        life, attempt=life.attempt + 1, first_write_ms=first, last_write_ms=event.at_ms, not_found=0, repeats=0,
+        deadline_ms=event.at_ms + life.rules.deadline_ms,
+    )  # fmt: skip
+
+
+def _repeated(life: Life, event: Event) -> Life:
+    # The deadline stands: people are to look as early as if nothing had been repeated.
+    return replace(
+        life, attempt=life.attempt + 1, last_write_ms=event.at_ms, not_found=min(life.not_found, 0),
+        repeats=life.repeats + 1,
     )  # fmt: skip
 
 
@@ -175,8 +203,21 @@ def _unsent(life: Life, event: Event) -> Life:
     )  # fmt: skip
 
 
-def _doubted(life: Life, _event: Event) -> Life:
-    return replace(life, doubted=True, asked=0)
+def _unrepeated(life: Life, event: Event) -> Life:
+    return replace(_doubted(life, event), repeats=max(life.repeats - 1, 0))
+
+
+def _doubted(life: Life, event: Event) -> Life:
+    duplicate = isinstance(event, Answered) and event.fate is Fate.DUPLICATE
+    return replace(life, doubted=True, asked=0, not_found=KNOWN if duplicate else life.not_found)
+
+
+def _found(life: Life, event: Event) -> Life:
+    return replace(_doubted(life, event), not_found=KNOWN)
+
+
+def _taken(life: Life, _event: Event) -> Life:
+    return replace(life, asked=0, not_found=KNOWN)
 
 
 def _asked(life: Life, _event: Event) -> Life:
@@ -194,42 +235,146 @@ def _not_found(life: Life, event: Event) -> Life:
         event.asked_ms is not None
         and life.last_write_ms is not None
         and event.asked_ms >= life.last_write_ms + life.rules.quarantine_ms
+        and life.not_found != KNOWN
     )
     return replace(life, asked=life.asked + 1, not_found=life.not_found + (1 if counts else 0))
 
 
 def _pending_again(life: Life, event: Event) -> Life:
-    return replace(life, asked=0, not_found=0, deadline_ms=event.at_ms + life.rules.deadline_ms)
+    return replace(life, asked=0, not_found=KNOWN, deadline_ms=event.at_ms + life.rules.deadline_ms)
+
+
+def _unclear(life: Life, event: Event) -> Life:
+    """An answer without a verdict, counted for what it is worth."""
+    if isinstance(event, Answered) and event.fate is Fate.NOT_FOUND:
+        return _not_found(life, event)
+    duplicate = isinstance(event, Answered) and event.fate is Fate.DUPLICATE
+    return replace(life, asked=life.asked + 1, not_found=KNOWN if duplicate else life.not_found)
+
+
+def _given_up(life: Life, event: Event) -> Life:
+    return replace(_unclear(life, event), deadline_ms=None)
 
 
 def _resend_cleared(life: Life, event: Event) -> Life:
-    return replace(life, send_after_ms=event.at_ms, asked=0, not_found=0, deadline_ms=None)
+    return replace(life, send_after_ms=event.at_ms, asked=0, not_found=0, repeats=0, deadline_ms=None)
 
 
 # ---- guards ------------------------------------------------------------------------------------------------------
 
 
 def _resolved(fate: Fate | None) -> Guard:
-    def guard(_life: Life, event: Event) -> bool:
+    def guard(life: Life, event: Event) -> bool:
         assert isinstance(event, Resolve)
-        return event.fate is fate
+        return event.fate is fate and event.attempt in (None, life.attempt)
 
     return guard
 
 
-def _may_replay(life: Life, event: Event) -> bool:
-    """The bank's own rules allow the very same bytes again, here and now.
+def _first_copy(life: Life, event: Event) -> bool:
+    """The attempt that the event is about is the latest one, and no earlier copy of its bytes can have left."""
+    return life.repeats == 0 and _latest(life, event)
 
-    `replay_safe`: inside the deduplication window, less the time that bytes may be under way. `query_first`: only
-    after enough "not found" answers that were asked after the quarantine.
+
+def _first_copy_unknown(life: Life, event: Event) -> bool:
+    """As `_first_copy`, and the bank has never said that it knows the payment."""
+    return _first_copy(life, event) and life.attempt > 0 and life.not_found != KNOWN
+
+
+def _latest(life: Life, event: Event) -> bool:
+    assert isinstance(event, NotSent | Silent | Answered)
+    return event.attempt in (None, life.attempt)
+
+
+def _was_sent(life: Life, _event: Event) -> bool:
+    return life.attempt > 0
+
+
+def _own_answer(life: Life, event: Event) -> bool:
+    """The answer came on the connection of the latest send."""
+    assert isinstance(event, Answered)
+    return event.source is Source.SUBMIT and _latest(life, event)
+
+
+def _about_all_copies(life: Life, event: Event) -> bool:
+    """A word that covers whatever may have left so far.
+
+    The answer to a repeat is about that copy alone: the bank may look at its clothes before it looks at its reference.
+    An enquiry covers what had arrived when it was asked; where several copies may have left, the last of them may have
+    been under way then, and a bank that refused the first may book the second.
+    """
+    assert isinstance(event, Answered)
+    if event.source is Source.SUBMIT:
+        return _first_copy(life, event)
+    if event.asked_ms is None or life.last_write_ms is None:
+        return True
+    if _several_copies(life):
+        return event.asked_ms >= life.last_write_ms + life.rules.quarantine_ms
+    return event.asked_ms > life.last_write_ms
+
+
+def _several_copies(life: Life) -> bool:
+    return life.repeats > 0 or life.first_write_ms != life.last_write_ms
+
+
+def _no_of_another_copy(life: Life, event: Event) -> bool:
+    return _several_copies(life) and _older_than_verdict(life, event)
+
+
+def _older_than_verdict(life: Life, event: Event) -> bool:
+    assert isinstance(event, Answered)
+    return event.asked_ms is not None and event.asked_ms <= life.since_ms
+
+
+def _may_replay(life: Life, event: Event) -> bool:
+    assert isinstance(event, Replay)
+    due = _repeat_is_due(life, event.at_ms) and not _repeats_used_up(life)
+    return due and may_leave_again(life, event.at_ms, event.day_ends_ms)
+
+
+def _repeat_is_due(life: Life, at_ms: int) -> bool:
+    """The bank's own rules allow the very same bytes again, and what left before has had its time to arrive.
+
+    `replay_safe`: the bank knows a reference again. `query_first`: only after enough "not found" answers that were
+    asked after the quarantine. What the bank has acknowledged once is there, whatever it says now: a repeat could only
+    do harm.
     """
     rules = life.rules
-    if life.first_write_ms is None:
+    if life.not_found == KNOWN or life.last_write_ms is None or at_ms < life.last_write_ms + rules.quarantine_ms or not _in_time(life, at_ms):
         return False
     if rules.replay is Policy.REPLAY_SAFE:
-        margin_ms = rules.quarantine_ms
-        return rules.window_ms is None or event.at_ms < life.first_write_ms + rules.window_ms - margin_ms
+        return True
     return rules.replay is Policy.QUERY_FIRST and life.not_found >= rules.not_found_needed
+
+
+def _repeats_used_up(life: Life) -> bool:
+    return life.repeats >= life.rules.most_repeats
+
+
+def _exhausted(life: Life, event: Event) -> bool:
+    """A repeat would be next, but there were enough of them. None were wanted at all where `most_repeats` is 0."""
+    after = _unclear(life, event)
+    return life.rules.most_repeats > 0 and _repeats_used_up(after) and _repeat_is_due(after, event.at_ms)
+
+
+def _in_time(life: Life, at_ms: int) -> bool:
+    """Within the order's validity, and the bank's window less the time that bytes may be under way."""
+    rules = life.rules
+    if life.first_write_ms is None or (life.valid_until_ms is not None and at_ms >= life.valid_until_ms):
+        return False
+    return rules.window_ms is None or at_ms < life.first_write_ms + rules.window_ms - rules.quarantine_ms
+
+
+def may_leave_again(life: Life, at_ms: int, day_ends_ms: int | None) -> bool:
+    """What time alone can take away from a repeat: looked at when it is written down, and again as it leaves.
+
+    `day_ends_ms` is when the bank day of the stored bytes is over; where the bank knows a reference for that day
+    only, it must be given.
+    """
+    rules = life.rules
+    if rules.same_day and (day_ends_ms is None or at_ms >= day_ends_ms - rules.quarantine_ms):
+        return False
+    return _in_time(life, at_ms)
 
 
 # ---- the table ---------------------------------------------------------------------------------------------------
@@ -259,71 +404,91 @@ TABLE: tuple[Rule, ...] = (
     Rule("release", _in(S.ACCEPTED, S.HELD), Release, S.READY, "nothing stands in its way",
          change=_released, then=(_send, _expire_watch)),
     Rule("hold", _in(S.ACCEPTED, S.READY), Hold, S.HELD, "a person or an hour must let it go",
-         then=(lambda *_: (Done(Work.SEND),), _expire_watch)),
+         then=(_done(Work.SEND), _expire_watch)),
     Rule("reject", _in(S.ACCEPTED, S.HELD), Reject, S.REJECTED, "our own no, before anything was sent",
          then=(_stop_sending,)),
     Rule("cancel", _BEFORE, Cancel, S.CANCELLED, "nothing was sent, so withdrawing is safe", then=(_stop_sending,)),
     Rule("cancel_too_late", _ALL - _BEFORE, Cancel, None, "it may be at the bank, or is over", then=(_too_late,)),
     Rule("expire", _BEFORE, Expire, S.EXPIRED, "its time ran out before anything was sent", then=(_stop_sending,)),
-    Rule("expire_moot", _ALL - _BEFORE, Expire, None, "it was sent, or is over", then=(lambda *_: (Done(Work.EXPIRE),),)),
+    Rule("expire_moot", _ALL - _BEFORE, Expire, None, "it was sent, or is over", then=(_done(Work.EXPIRE),)),
     # sending
     Rule("send", _in(S.READY), Send, S.SENDING, "written down before the first byte leaves",
          change=_attempted, then=(_stop_sending, _deadline)),
     Rule("not_sent", _in(S.SENDING), NotSent, S.READY, "no byte was handed to the transport",
-         when=lambda life, _e: not life.replaying, change=_unsent, then=(_stop_asking, _send, _expire_watch)),
+         when=_first_copy, change=_unsent, then=(_stop_asking, _send, _expire_watch)),
     Rule("replay_not_sent", _in(S.SENDING), NotSent, S.IN_DOUBT, "the repeat did not leave; the first send is still in doubt",
-         change=_doubted, then=(_enquire, _deadline)),
+         when=_latest, change=_unrepeated, then=(_enquire, _deadline)),
+    Rule("not_sent_overdue", _in(S.ESCALATED), NotSent, S.READY, "no byte was handed to the transport, as it turns out",
+         when=_first_copy_unknown, change=_unsent, then=(_stop_asking, _send, _expire_watch)),
+    Rule("not_sent_moot", _ALL - _in(S.ACCEPTED, S.REJECTED), NotSent, None,
+         "other copies may have left, or something else was learnt first", when=_was_sent),
     Rule("silent", _in(S.SENDING), Silent, S.IN_DOUBT, "silence is not an answer",
-         change=_doubted, then=(_enquire, _deadline)),
-    Rule("silent_moot", _ALL - _in(S.SENDING), Silent, None, "an answer came another way first"),
+         when=_latest, change=_doubted, then=(_enquire, _deadline)),
+    Rule("silent_moot", _ALL, Silent, None, "an answer came another way first, or another attempt is under way"),
     Rule("taken_over", _in(S.SENDING), TakenOver, S.IN_DOUBT, "whoever was sending is gone; only asking is safe",
          change=_doubted, then=(_enquire, _deadline)),
-    Rule("replay", _in(S.IN_DOUBT, S.ESCALATED), Replay, S.SENDING, "the bank's rules allow the same bytes again",
-         when=_may_replay, change=_attempted, then=(_stop_asking, _deadline)),
-    Rule("replay_refused", _in(S.IN_DOUBT, S.ESCALATED), Replay, None, "the bank's rules do not allow it (any more)",
-         then=(_enquire,)),
-    Rule("replay_moot", _ALL - _in(S.IN_DOUBT, S.ESCALATED), Replay, None, "no longer in doubt"),
+    Rule("replay", _in(S.IN_DOUBT), Replay, S.SENDING, "the bank's rules allow the same bytes again",
+         when=_may_replay, change=_repeated, then=(_done(Work.ENQUIRE), _done(Work.REPLAY))),
+    Rule("replay_refused", _in(S.IN_DOUBT), Replay, None, "the bank's rules do not allow it (any more)",
+         then=(_done(Work.REPLAY), _enquire)),
+    Rule("replay_moot", _ALL - _in(S.IN_DOUBT), Replay, None, "no longer in doubt, or people are on it",
+         then=(_done(Work.REPLAY),)),
     # the answer on the sending connection
     Rule("sent_settled", _in(S.SENDING), Answered, S.SETTLED, "the bank's explicit yes",
          fates=_fates(Fate.SETTLED), then=(_stop_asking, _watch_returns)),
     Rule("sent_failed", _in(S.SENDING), Answered, S.FAILED, "the bank's explicit no",
-         fates=_fates(Fate.FAILED), then=(_stop_asking,)),
+         fates=_fates(Fate.FAILED), when=lambda life, e: _own_answer(life, e) and _first_copy(life, e),
+         then=(_stop_asking,)),
+    Rule("repeat_refused", _in(S.SENDING), Answered, S.IN_DOUBT, "this copy is refused; an earlier one may be booked",
+         fates=_fates(Fate.FAILED), when=_own_answer, change=_doubted, then=(_enquire, _deadline)),
     Rule("sent_pending", _in(S.SENDING), Answered, S.PENDING, "taken, not decided",
-         fates=_fates(Fate.PENDING), change=lambda life, _e: replace(life, asked=0), then=(_enquire, _deadline)),
+         fates=_fates(Fate.PENDING), change=_taken, then=(_done(Work.REPLAY), _enquire, _deadline)),
     Rule("replay_known", _in(S.SENDING), Answered, S.PENDING, "the repeat is refused as one: the first copy arrived",
-         fates=_fates(Fate.DUPLICATE), when=lambda life, _e: life.replaying,
-         change=lambda life, _e: replace(life, asked=0), then=(_enquire, _deadline)),
+         fates=_fates(Fate.DUPLICATE), when=lambda life, e: life.repeats > 0 and _own_answer(life, e),
+         change=_taken, then=(_enquire, _deadline)),
     Rule("sent_unclear", _in(S.SENDING), Answered, S.IN_DOUBT, "a duplicate, an unlisted code or a non-answer is doubt",
-         fates=_UNCLEAR, change=_doubted, then=(_enquire, _deadline)),
+         fates=_UNCLEAR, when=_own_answer, change=_doubted, then=(_enquire, _deadline)),
+    Rule("sent_overtaken", _in(S.SENDING), Answered, None, "a word about earlier copies; this one is under way",
+         fates=_UNCLEAR | _fates(Fate.FAILED)),
     # words about a payment that is being asked about
     Rule("asked_settled", _ASKING, Answered, S.SETTLED, "the bank's explicit yes",
          fates=_fates(Fate.SETTLED), then=(_stop_asking, _watch_returns)),
-    Rule("asked_failed", _ASKING, Answered, S.FAILED, "the bank's explicit no",
-         fates=_fates(Fate.FAILED), then=(_stop_asking,)),
+    Rule("asked_failed", _ASKING, Answered, S.FAILED, "the bank's explicit no, of all that left",
+         fates=_fates(Fate.FAILED), when=_about_all_copies, then=(_stop_asking,)),
+    Rule("asked_failed_overtaken", _ASKING, Answered, None, "a no about one copy; another may be booked",
+         fates=_fates(Fate.FAILED), change=_asked, then=(_enquire,)),
     Rule("asked_pending", _in(S.IN_DOUBT, S.ESCALATED), Answered, S.PENDING, "the bank has it",
-         fates=_fates(Fate.PENDING), change=_pending_again, then=(_enquire, _deadline)),
+         fates=_fates(Fate.PENDING), change=_pending_again, then=(_done(Work.REPLAY), _enquire, _deadline)),
     Rule("still_pending", _in(S.PENDING), Answered, None, "no news",
          fates=_fates(Fate.PENDING), change=_asked, then=(_enquire,)),
-    Rule("pending_unclear", _in(S.PENDING), Answered, None, "the bank's earlier word stands; ask again",
-         fates=_fates(Fate.UNKNOWN, Fate.DUPLICATE), change=_asked, then=(_enquire,)),
     Rule("pending_not_found", _in(S.PENDING), Answered, S.IN_DOUBT, "the bank contradicts its own acceptance",
-         fates=_fates(Fate.NOT_FOUND), change=_redoubted, then=(_alarm("answers_disagree"), _enquire)),
+         fates=_fates(Fate.NOT_FOUND), when=_about_all_copies, change=_redoubted,
+         then=(_alarm("answers_disagree"), _enquire)),
+    Rule("pending_unclear", _in(S.PENDING), Answered, None, "the bank's earlier word stands; ask again",
+         fates=_UNCLEAR, change=_asked, then=(_enquire,)),
+    Rule("repeats_used_up", _in(S.IN_DOUBT), Answered, S.ESCALATED, "it was repeated often enough; people must look",
+         fates=_fates(Fate.UNKNOWN, Fate.NOT_FOUND), when=_exhausted, change=_given_up,
+         then=(_alarm("repeats_used_up"), _done(Work.ESCALATE), _done(Work.REPLAY), _enquire)),
+    Rule("repeats_used_up_in_vain", _in(S.IN_DOUBT), AskedInVain, S.ESCALATED, "the same, and no answer now",
+         when=_exhausted, change=_given_up,
+         then=(_alarm("repeats_used_up"), _done(Work.ESCALATE), _done(Work.REPLAY), _enquire)),
     Rule("doubt_not_found", _in(S.IN_DOUBT, S.ESCALATED), Answered, None, "not found is never failure",
-         fates=_fates(Fate.NOT_FOUND), change=_not_found, then=(_enquire,)),
+         fates=_fates(Fate.NOT_FOUND), change=_unclear, then=(_enquire, _repeat)),
     Rule("doubt_unclear", _in(S.IN_DOUBT, S.ESCALATED), Answered, None, "no usable word yet",
-         fates=_fates(Fate.UNKNOWN, Fate.DUPLICATE), change=_asked, then=(_enquire,)),
-    Rule("asked_in_vain", _ASKING, AskedInVain, None, "ask again, without end", change=_asked, then=(_enquire,)),
+         fates=_fates(Fate.UNKNOWN, Fate.DUPLICATE), change=_unclear, then=(_enquire, _repeat)),
+    Rule("asked_in_vain", _ASKING, AskedInVain, None, "ask again, without end", change=_asked,
+         then=(_enquire, _repeat)),
     Rule("watched_in_vain", _in(S.SETTLED), AskedInVain, None, "ask again whether it came back",
-         then=(lambda *_: (Done(Work.ENQUIRE),), _watch_returns)),
+         then=(_done(Work.ENQUIRE), _watch_returns)),
     Rule("asked_in_vain_moot", _ALL - _ASKING - _in(S.SETTLED), AskedInVain, None, "known by now",
-         then=(lambda *_: (Done(Work.ENQUIRE),),)),
+         then=(_done(Work.ENQUIRE),)),
     Rule("overdue", _in(S.PENDING, S.IN_DOUBT), Overdue, S.ESCALATED, "people must look; asking goes on",
          change=lambda life, _e: replace(life, deadline_ms=None),
-         then=(_alarm("escalated"), lambda *_: (Done(Work.ESCALATE),), _enquire)),
+         then=(_alarm("escalated"), _done(Work.ESCALATE), _done(Work.REPLAY), _enquire)),
     Rule("overdue_moot", _ALL - _in(S.PENDING, S.IN_DOUBT, S.SENDING), Overdue, None, "known by now",
-         then=(lambda *_: (Done(Work.ESCALATE),),)),
+         then=(_done(Work.ESCALATE),)),
     Rule("overdue_sending", _in(S.SENDING), Overdue, S.ESCALATED, "an exchange outlived every time-out",
-         change=_doubted, then=(_alarm("escalated"), lambda *_: (Done(Work.ESCALATE),), _enquire)),
+         change=_doubted, then=(_alarm("escalated"), _done(Work.ESCALATE), _enquire)),
     # success is not the last word
     Rule("returned", _in(S.SENDING, S.SETTLED) | _ASKING, Answered, S.RETURNED, "the money came back",
          fates=_fates(Fate.RETURNED), then=(_stop_asking, _stop_watching)),
@@ -339,15 +504,19 @@ TABLE: tuple[Rule, ...] = (
     Rule("back_again", _BACK, Answered, None, "money came back already; older or repeated news",
          fates=_NEWS | _fates(Fate.SETTLED, Fate.RETURNED, Fate.REVERSED)),
     # contradictions are told, never written over
+    Rule("settled_overtaken", _in(S.SETTLED), Answered, None, "asked before the yes was known, about another copy",
+         fates=_fates(Fate.FAILED), when=_no_of_another_copy, then=(_watch_returns,)),
     Rule("settled_contradicted", _in(S.SETTLED), Answered, None, "told settled, now refused: a person must look",
          fates=_fates(Fate.FAILED), then=(_contradiction,)),
+    Rule("failed_overtaken", _in(S.FAILED), Answered, None, "asked before the no was known: in process it was, then",
+         fates=_fates(Fate.PENDING), when=_older_than_verdict),
     Rule("failed_contradicted", _in(S.FAILED), Answered, None, "told failed, now taken: a person must look",
          fates=_fates(Fate.SETTLED, Fate.PENDING, Fate.RETURNED, Fate.REVERSED), then=(_contradiction,)),
     Rule("back_contradicted", _BACK, Answered, None, "told returned, now refused", fates=_fates(Fate.FAILED),
          then=(_contradiction,)),
     Rule("unsent_known", _in(S.READY), Answered, S.ESCALATED, "the bank knows a payment we did not send: stop",
          fates=_fates(Fate.SETTLED, Fate.PENDING, Fate.RETURNED, Fate.REVERSED, Fate.DUPLICATE),
-         change=_doubted, then=(_stop_sending, _contradiction, _enquire)),
+         change=_found, then=(_stop_sending, _contradiction, _enquire)),
     Rule("unsent_unknown", _in(S.READY), Answered, None, "it was not sent, and the bank does not have it",
          fates=_fates(Fate.FAILED, Fate.UNKNOWN, Fate.NOT_FOUND)),
     Rule("ended_known", _NEVER_SENT_END, Answered, None, "the bank knows a payment that ended before sending",
@@ -362,7 +531,7 @@ TABLE: tuple[Rule, ...] = (
          when=_resolved(Fate.FAILED), then=(_stop_asking,)),
     Rule("resolved_resend", _in(S.IN_DOUBT, S.ESCALATED), Resolve, S.READY, "two persons let it be sent again",
          when=_resolved(None), change=_resend_cleared, then=(_stop_asking, _send, _expire_watch)),
-    Rule("resolve_denied", _ALL - _in(S.IN_DOUBT, S.ESCALATED), Resolve, None, "only doubt can be resolved",
+    Rule("resolve_denied", _ALL, Resolve, None, "only doubt can be resolved, and only as those persons saw it",
          then=(_too_late,)),
 )  # fmt: skip
 
@@ -392,6 +561,8 @@ def _carry_out(rule: Rule, life: Life, event: Event) -> Step:
     told: tuple[Effect, ...] = ()
     if rule.after is not None:
         after = replace(after, state=rule.after)
+        if rule.after is not life.state:
+            after = replace(after, since_ms=event.at_ms)
         facts = STATE_TABLE[rule.after]
         if facts.event is not None and (not facts.optional or life.tell_sent):
             told = (Tell(facts.event),)

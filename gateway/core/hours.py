@@ -34,6 +34,15 @@ def bank_date(hours: Hours, at_ms: int) -> date:
     raise AssertionError("a bank that is open on no weekday")
 
 
+def day_ends_ms(hours: Hours, day: date) -> int:
+    """The moment from which an order no longer belongs to the business date `day`: its cut-off, or midnight."""
+    if hours.cut_off is not None:
+        ends = datetime.combine(day, hours.cut_off, _zone(hours.zone))
+    else:
+        ends = datetime.combine(day + timedelta(days=1), time(0, 0), _zone(hours.zone))
+    return int(ends.timestamp() * 1000)
+
+
 def next_open_ms(hours: Hours, at_ms: int) -> int:
     """`at_ms` itself while the bank takes money orders, else the moment it opens next."""
     now = local(hours, at_ms)

@@ -7,8 +7,8 @@ sender, inside the transaction that admits the order, and lets it go, holds it, 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import date
 
 from gateway.core.states import Hold, Reject, Release
@@ -20,7 +20,11 @@ from protocols.canon.order import AnyOrder, Kind
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Where an own account's orders go, and what its bank can carry. `kinds` empty: the bank moves no money for us."""
+    """Where an own account's orders go, and what its bank can carry. `kinds` empty: the bank moves no money for us.
+
+    `kind_limits` are the limits of kinds that have their own. `past_days` is how far back the bank tells a past day's
+    balance, `answers` names the questions it has (see `protocols.bank.Questions`).
+    """
 
     account: str
     company: str
@@ -31,6 +35,13 @@ class Route:
     kinds: frozenset[Kind]
     opened: date | None = None
     closed: date | None = None
+    kind_limits: Mapping[Kind, Limits] = field(default_factory=dict)
+    past_days: int = 0
+    answers: frozenset[str] = frozenset()
+
+    def limits_of(self, kind: Kind) -> Limits:
+        """The bank's limits for one kind of order."""
+        return self.kind_limits.get(kind, self.limits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +59,7 @@ class Allowance:
 
     sender: str
     per_payment_minor: int | None = None
+    per_batch_minor: int | None = None
     per_day_minor: int | None = None
     per_account_day_minor: int | None = None
     per_payee_day_minor: int | None = None
@@ -87,11 +99,12 @@ def check(order: AnyOrder, route: Route, today: date) -> tuple[Fault, ...]:
 
 
 def _faults(order: AnyOrder, route: Route, today: date) -> Iterator[Fault]:
-    limits = route.limits
+    limits = route.limits_of(order.kind)
     if order.kind not in route.kinds:
         yield Fault("", FieldCode.UNSUPPORTED, f"{route.bank} carries no {order.kind.value} orders here")
     if (route.opened and today < route.opened) or (route.closed and today >= route.closed):
-        yield Fault("/debtor/account", FieldCode.ACCOUNT_CLOSED, f"the account is not open on {today.isoformat()}")
+        at = "/creditor/account" if order.kind is Kind.COLLECTION else "/debtor/account"
+        yield Fault(at, FieldCode.ACCOUNT_CLOSED, f"the account is not open on {today.isoformat()}")
     if order.amount.currency != route.currency:
         yield Fault("/currency", FieldCode.CURRENCY, f"the account keeps {route.currency}")
     elif order.amount.currency not in limits.amount.currencies:
@@ -171,7 +184,7 @@ def judge(order: AnyOrder, allowance: Allowance, facts: UsageFacts, *, at_ms: in
     over = tuple(_over(order.amount, allowance, facts))
     if over:
         return Judgement(Reject(at_ms, Code.VALIDATION), over)
-    reason = _hold_reason(order.amount, allowance, facts)
+    reason = _hold_reason(order, allowance, facts)
     if reason is not None:
         return Judgement(Hold(at_ms, reason))
     return Judgement(Release(at_ms, send_after_ms))
@@ -191,12 +204,29 @@ def _over(amount: Money, allowance: Allowance, facts: UsageFacts) -> Iterator[Fa
                         f"over sender {allowance.sender}'s limit per {per}; {left} is left", limit_minor)  # fmt: skip
 
 
-def _hold_reason(amount: Money, allowance: Allowance, facts: UsageFacts) -> str | None:
+def _hold_reason(order: AnyOrder, allowance: Allowance, facts: UsageFacts) -> str | None:
     if facts.alike_id is not None and allowance.alike_hours:
         return HOLD_ALIKE
-    if allowance.hold_new_payee and not facts.payee_known:
+    if allowance.hold_new_payee and not facts.payee_known and order.kind in _PAYS_OTHERS:
         return HOLD_PAYEE
+    return HOLD_BAND if held_by_band(order.amount.minor, allowance) else None
+
+
+_PAYS_OTHERS = frozenset({Kind.PAYMENT, Kind.BATCH_ITEM, Kind.PAYROLL_ITEM})
+
+
+def held_by_band(minor: int, allowance: Allowance) -> bool:
+    """Whether a payment, or a batch, of this sum must be approved."""
     for band in allowance.bands:
-        if band.above_minor < amount.minor and (band.upto_minor is None or amount.minor <= band.upto_minor):
-            return HOLD_BAND if band.hold else None
-    return None
+        if band.above_minor < minor and (band.upto_minor is None or minor <= band.upto_minor):
+            return band.hold
+    return False
+
+
+def batch_faults(total: Money, allowance: Allowance) -> tuple[Fault, ...]:
+    """What is wrong with a batch's sum for this sender."""
+    most = allowance.per_batch_minor
+    if most is None or total.minor <= most:
+        return ()
+    detail = f"over sender {allowance.sender}'s limit per batch, {Money(most, total.currency)}"
+    return (Fault("/sum", FieldCode.OVER_LIMIT, detail, most),)

@@ -24,7 +24,8 @@ class Policy(StrEnum):
 class Rules:
     """The bank's rules for one payment, fixed when it was accepted, in milliseconds.
 
-    `window_ms` None: the bank deduplicates references for ever.
+    `window_ms` None: the bank deduplicates references for ever. `same_day`: only within the bank day of the first send.
+    `most_repeats` is how often the stored bytes may leave again by themselves; 0: never.
     """
 
     replay: Policy = Policy.NEVER
@@ -35,6 +36,12 @@ class Rules:
     returns_watch_ms: int = 604_800_000
     returns_every_ms: int = 86_400_000
     first_enquiry_ms: int = 2_000
+    same_day: bool = False
+    most_repeats: int = 3
+
+
+KNOWN = -1
+"""Value of `Life.not_found` once the bank has acknowledged the payment: from then on its absence proves nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +49,9 @@ class Life:
     """A payment as the table sees it.
 
     `seq` numbers the events told to the ERP; `asked` counts enquiries since the doubt began; `not_found` counts the
-    "not found" answers that were asked after the quarantine; `doubted` is whether it ever was in doubt;
-    `replaying` is whether the attempt under way repeats stored bytes; `last_write_ms` is when bytes last may have left.
+    "not found" answers that were asked after the quarantine (or is KNOWN); `doubted` is whether it ever was in doubt;
+    `repeats` counts how often the stored bytes left again, the attempt under way included; `last_write_ms` is when
+    bytes last may have left; `since_ms` is when it came into its state.
     """
 
     state: State
@@ -53,13 +61,14 @@ class Life:
     asked: int = 0
     not_found: int = 0
     doubted: bool = False
-    replaying: bool = False
+    repeats: int = 0
     first_write_ms: int | None = None
     last_write_ms: int | None = None
     deadline_ms: int | None = None
     send_after_ms: int | None = None
     valid_until_ms: int | None = None
     tell_sent: bool = False
+    since_ms: int = 0
 
 
 class Source(StrEnum):
@@ -120,11 +129,15 @@ class Send:
 
 @dataclass(frozen=True, slots=True)
 class NotSent:
-    """Proof that no byte was handed to the transport; `retry_at_ms` is when to try again."""
+    """Proof that no byte of `attempt` was handed to the transport; `retry_at_ms` is when to try again.
+
+    `attempt` None, here and below: whichever attempt is the latest.
+    """
 
     at_ms: int
     reason: str
     retry_at_ms: int
+    attempt: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +146,7 @@ class Silent:
 
     at_ms: int
     reason: str
+    attempt: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,12 +158,16 @@ class TakenOver:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """A verified word about the payment. `asked_ms` is when the question left (for enquiries)."""
+    """A verified word about the payment.
+
+    `asked_ms` is when the question left (for enquiries), `attempt` which send was answered (for Source.SUBMIT).
+    """
 
     at_ms: int
     fate: Fate
     source: Source
     asked_ms: int | None = None
+    attempt: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,17 +187,25 @@ class Overdue:
 
 @dataclass(frozen=True, slots=True)
 class Resolve:
-    """Two persons decide with evidence: `fate` SETTLED or FAILED, or None to let it be sent again."""
+    """Two persons decide with evidence: `fate` SETTLED or FAILED, or None to let it be sent again.
+
+    `attempt` is the latest send they knew of: evidence gathered before a repeat says nothing about it.
+    """
 
     at_ms: int
     fate: Fate | None
+    attempt: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """The stored bytes are about to leave again: the `sending` commit of attempt n+1."""
+    """The stored bytes are about to leave again: the `sending` commit of attempt n+1.
+
+    `day_ends_ms` is when the bank day that the bytes name is over.
+    """
 
     at_ms: int
+    day_ends_ms: int | None = None
 
 
 Event = (
@@ -196,6 +222,7 @@ class Work(StrEnum):
     ESCALATE = "escalate"
     RETURNS = "returns"
     EXPIRE = "expire"
+    REPLAY = "replay"
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,14 +7,13 @@ as a question's `max_age` allows; entries are gathered over the bank's pages up 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection
-from twisted.internet.defer import CancelledError, Deferred, DeferredList
+from twisted.internet.defer import Deferred, DeferredList
 from twisted.python.failure import Failure
 
 from gateway import log
@@ -23,7 +22,10 @@ from gateway.clock import Clock, Entropy
 from gateway.core.hours import local
 from gateway.core.policy import Route
 from gateway.erp import mail
-from gateway.journal import payments, questions
+from gateway.erp.hearing import defect, no_answer, ours
+from gateway.erp.receipts import Receipts
+from gateway.erp.statements import Statements
+from gateway.journal import questions, receipts
 from gateway.journal.rows import QuestionRow
 from gateway.journal.store import Store, Tx
 from gateway.registry import Registry
@@ -33,16 +35,12 @@ from protocols.canon.errors import Code, Fault, FieldCode, Refusal
 from protocols.canon.party import AccountNumber
 from protocols.canon.query import BalanceQuestion, LinesQuestion
 from protocols.canon.statement import Balance, Line, Page
-from protocols.erp import commands, cursor, replies
-from protocols.erp.replies import BalanceAnswer
-from protocols.erp.words import BalanceQuery, CommandType, TransactionsQuery
-from protocols.kit.declined import Declined
+from protocols.erp import account_replies, commands, cursor, replies
+from protocols.erp.account_replies import BalanceAnswer
+from protocols.erp.words import BalanceQuery, CommandType, ReceiptRequest, StatementRequest, TransactionsQuery
 from protocols.kit.errors import ProtocolError
 
 MAX_PAGES = 500
-STOPPING = "stopping"
-"""What a lane says that leaves with the daemon: the question stays in the journal and is asked in the next life."""
-_OURS = Refusal(Code.INTERNAL, "a fault of the gateway; an operator is told")
 _log = log.get("erp.answers")
 
 
@@ -71,24 +69,38 @@ class _Place:
         return cls(bank_cursor, skip)
 
 
+_NAMES = {
+    CommandType.BALANCE_QUERY: replies.BALANCE_RESULT, CommandType.TRANSACTIONS_QUERY: replies.TRANSACTIONS_PAGE,
+    CommandType.STATEMENT_REQUEST: replies.STATEMENT_READY, CommandType.RECEIPT_REQUEST: replies.RECEIPT_READY,
+}  # fmt: skip
+
+
 class Answers:
     """See the module. `take` starts on a committed question."""
 
     def __init__(
         self, store: Store, registry: Registry, clock: Clock, entropy: Entropy, cursor_key: bytes, ask: Asker
     ) -> None:
-        self._store = store
-        self._registry = registry
-        self._clock = clock
-        self._entropy = entropy
-        self._cursor_key = cursor_key
-        self._ask = ask
+        self.store = store
+        self.registry = registry
+        self.clock = clock
+        self.entropy = entropy
+        self.cursor_key = cursor_key
+        self.ask = ask
         self._balances: dict[str, _Known] = {}
+        self._statements = Statements(self)
+        self._receipts = Receipts(self)
         self._tasks = Tasks(self._failed)
 
     def take(self, row: QuestionRow) -> None:
         """Answer this question; it stays in the journal until its reply is written."""
         self._tasks.spawn(self._answer(row))
+
+    def heard(self, balance: Balance, account: str) -> None:
+        """A balance that somebody else asked for: it answers questions that may be answered from memory."""
+        now_ms = self.clock.now_ms()
+        as_of_ms = now_ms if balance.as_of is None else int(balance.as_of.timestamp() * 1000)
+        self._balances[account] = _Known(balance, as_of_ms, min(as_of_ms, now_ms))
 
     def stop(self) -> None:
         """Drop what is under way; the questions stay in the journal and are asked again after the restart."""
@@ -100,78 +112,87 @@ class Answers:
     async def _answer(self, row: QuestionRow) -> None:
         type_ = CommandType(row.operation)
         command = commands.read(type_, row.reply.content_type, row.body)
-        wait_s = (row.expires_ms - self._clock.now_ms()) / 1000
+        wait_s = (row.expires_ms - self.clock.now_ms()) / 1000
         said: Mapping[str, Any] | Refusal
         if wait_s <= 0:
             said = Refusal(Code.EXPIRED, "max_wait was over before the question could be put to the bank")
         elif isinstance(command, BalanceQuery):
             said = await self._balances_of(command, wait_s)
         elif isinstance(command, TransactionsQuery):
-            said = await self._page_of(row.sender, command, wait_s)
+            said = await self._guarded(self._entries_of(row.sender, command, wait_s))
+        elif isinstance(command, StatementRequest):
+            said = await self._guarded(self._statements.answer(row.sender, command, wait_s))
+        elif isinstance(command, ReceiptRequest):
+            said = await self._guarded(self._receipts.answer(row, command))
         else:
             said = command if isinstance(command, Refusal) else Refusal(Code.INTERNAL, "not a question for a bank")
-        name = replies.BALANCE_RESULT if type_ is CommandType.BALANCE_QUERY else replies.TRANSACTIONS_PAGE
+        name = _NAMES[type_]
         if isinstance(said, Refusal):
             name, said = replies.COMMAND_REJECTED, replies.rejection(type_, None, said)
         await self._write(row, name, said)
 
     async def _write(self, row: QuestionRow, name: str, said: Mapping[str, Any]) -> None:
         def unit(tx: Tx) -> None:
-            reply = mail.answer_row(tx, row.reply, name, said, row.sender, None, self._entropy)
+            reply = mail.answer_row(tx, row.reply, name, said, row.sender, None, self.entropy)
             questions.answer(tx, row.question, reply)
+            if row.operation == CommandType.RECEIPT_REQUEST.value:
+                receipts.forget(tx, row.question)
 
-        await self._store.write(unit)
+        await self.store.write(unit)
 
     # ---- balances ----
 
     async def _balances_of(self, query: BalanceQuery, wait_s: float) -> Mapping[str, Any]:
-        asked = [Deferred.fromCoroutine(self._balance(account, query.max_age_s, wait_s)) for account in query.accounts]
+        asked = [Deferred.fromCoroutine(self._balance(account, query, wait_s)) for account in query.accounts]
         results = await DeferredList(asked, consumeErrors=True)
         answers: list[BalanceAnswer] = []
         errors: list[tuple[AccountNumber, Refusal]] = []
         for account, (worked, result) in zip(query.accounts, results, strict=True):
             if not worked:
-                result = _defect(result)
+                result = defect(result)
             if isinstance(result, Refusal):
                 errors.append((account, result))
             else:
                 assert isinstance(result, BalanceAnswer)
                 answers.append(result)
-        return replies.balance_result(answers, errors)
+        return account_replies.balance_result(answers, errors)
 
-    async def _balance(self, account: AccountNumber, max_age_s: int, wait_s: float) -> BalanceAnswer | Refusal:
-        route = self._registry.route_of(account.clear)
+    async def _balance(self, account: AccountNumber, query: BalanceQuery, wait_s: float) -> BalanceAnswer | Refusal:
+        route = self.registry.route_of(account.clear)
         if route is None:
             return Refusal(Code.VALIDATION, "not an own account of the register (any more)")
         known = self._balances.get(account.clear)
-        if known is not None and self._clock.now_ms() - known.since_ms < max_age_s * 1000:
+        if query.on is None and known is not None and self.clock.now_ms() - known.since_ms < query.max_age_s * 1000:
             return BalanceAnswer(known.balance, route.currency, known.as_of_ms, "cache")
         words = self._words(route)
         if words.balance is None:
             return Refusal(Code.UNSUPPORTED, f"{route.bank} has no balance question")
         put = words.balance
-        question = BalanceQuestion(account, route.currency)
+        question = BalanceQuestion(account, route.currency, query.on)
         try:
-            balance = await self._ask(route.lane, "balance", partial(put, question), wait_s)
+            balance = await self.ask(route.lane, "balance", partial(put, question), wait_s)
         except (Unavailable, ProtocolError) as error:
-            return _no_answer(route, error)
-        now_ms = self._clock.now_ms()
+            return no_answer(route, error)
+        now_ms = self.clock.now_ms()
+        if query.on is not None:
+            return BalanceAnswer(balance, route.currency, now_ms, "bank", query.on)
         as_of_ms = now_ms if balance.as_of is None else int(balance.as_of.timestamp() * 1000)
         self._balances[account.clear] = _Known(balance, as_of_ms, min(as_of_ms, now_ms))
         return BalanceAnswer(balance, route.currency, as_of_ms, "bank")
 
     def _words(self, route: Route) -> Questions:
-        return self._registry.banks[route.bank].questions
+        return self.registry.banks[route.bank].questions
 
     # ---- entries ----
 
-    async def _page_of(self, sender: str, query: TransactionsQuery, wait_s: float) -> Mapping[str, Any] | Refusal:
-        asked = Deferred.fromCoroutine(self._entries_of(sender, query, wait_s))
-        [(worked, result)] = await DeferredList([asked], consumeErrors=True)
-        return result if worked else _defect(result)
+    async def _guarded(
+        self, answering: Coroutine[Any, Any, Mapping[str, Any] | Refusal]
+    ) -> Mapping[str, Any] | Refusal:
+        [(worked, result)] = await DeferredList([Deferred.fromCoroutine(answering)], consumeErrors=True)
+        return result if worked else defect(result)
 
     async def _entries_of(self, sender: str, query: TransactionsQuery, wait_s: float) -> Mapping[str, Any] | Refusal:
-        route = self._registry.route_of(query.account.clear)
+        route = self.registry.route_of(query.account.clear)
         if route is None:
             return Refusal(Code.VALIDATION, "not an own account of the register (any more)")
         words = self._words(route)
@@ -183,22 +204,21 @@ class Answers:
         scope = (sender, query.account.clear, query.first.isoformat(), query.last.isoformat())
         place = _Place(None, 0)
         if query.after is not None:
-            opened = cursor.unseal(self._cursor_key, scope, query.after)
+            opened = cursor.unseal(self.cursor_key, scope, query.after)
             if isinstance(opened, Refusal):
                 return opened
             place = _Place.read(opened)
         try:
-            page, rest = await self._walk(route, query, place, self._clock.monotonic_s() + wait_s)
+            page, rest = await self._walk(route, query, place, self.clock.monotonic_s() + wait_s)
         except (Unavailable, ProtocolError) as error:
-            return _no_answer(route, error)
-        following = None if rest is None else cursor.seal(self._cursor_key, scope, rest.text())
-        references = tuple({line.reference for line in page.lines if line.reference})
-        ours = await self._store.read(lambda conn: _ours(conn, route.lane, references))
-        return replies.transactions_page(query, page, following, ours)
+            return no_answer(route, error)
+        following = None if rest is None else cursor.seal(self.cursor_key, scope, rest.text())
+        matched = await self.store.read(lambda conn: ours(conn, route.lane, page.lines))
+        return account_replies.transactions_page(query, page, following, matched)
 
     def _too_far_back(self, route: Route, query: TransactionsQuery) -> Refusal | None:
-        profile = self._registry.banks[route.bank].profile
-        today = local(profile.limits.hours, self._clock.now_ms()).date()
+        profile = self.registry.banks[route.bank].profile
+        today = local(profile.limits.hours, self.clock.now_ms()).date()
         oldest = today - timedelta(days=profile.history_days)
         if query.first < oldest:
             detail = f"{route.bank} answers back to {oldest.isoformat()}"
@@ -220,8 +240,8 @@ class Answers:
                 raise ProtocolError("paging", "the bank's continuation repeats or does not end")
             seen.add(place.bank_cursor)
             question = LinesQuestion(query.account, query.first, query.last, route.currency, place.bank_cursor)
-            wait_s = max(until_s - self._clock.monotonic_s(), 0.0)
-            page = await self._ask(route.lane, "lines", partial(put, question), wait_s)
+            wait_s = max(until_s - self.clock.monotonic_s(), 0.0)
+            page = await self.ask(route.lane, "lines", partial(put, question), wait_s)
             first = first or page
             room = query.limit - len(lines)
             fresh = page.lines[place.skip :]
@@ -234,31 +254,3 @@ class Answers:
                 closing = page.closing if rest is None else None
                 return replace(page, lines=tuple(lines), opening=first.opening, closing=closing), rest
             place = rest
-
-
-def _defect(failure: object) -> Refusal:
-    """A defect of ours is an answer too: the asker must not wait for a restart. A stop is none: it asks again."""
-    assert isinstance(failure, Failure)
-    if failure.check(CancelledError):
-        raise CancelledError
-    _log.error("question.defect", error=failure.getTraceback(detail="brief"), action="answered internal")
-    return _OURS
-
-
-def _ours(conn: Connection, lane: str, references: tuple[str, ...]) -> dict[str, str]:
-    """Our keys of the payments whose references a page names."""
-    found = ((reference, payments.find_by_reference(conn, lane, reference)) for reference in references)
-    return {reference: row.payment for reference, row in found if row is not None}
-
-
-def _no_answer(route: Route, error: Unavailable | ProtocolError) -> Refusal:
-    if isinstance(error, Unavailable) and STOPPING in (error.reason, str(error)):
-        raise CancelledError
-    if isinstance(error, Declined):
-        code = Code.BANK_REFUSED if error.outcome == "failed" else Code.BANK_UNAVAILABLE
-        return Refusal(code, f"{route.bank} answered {error.code} {error.bank_text}")
-    if isinstance(error, ProtocolError):
-        return Refusal(Code.BANK_UNCLEAR, f"{route.bank}'s answer could not be used ({error.reason}); ask again")
-    return Refusal(Code.BANK_UNAVAILABLE, f"{route.bank} did not answer in time ({error.reason}); ask again")
-
-

@@ -23,7 +23,7 @@ from gateway.core.states import (
     Tell,
     Work,
 )
-from gateway.journal import audit, telling
+from gateway.journal import audit, batch_rows, telling
 from gateway.journal.claims import know_payee
 from gateway.journal.rows import AttemptRow, Evidence, PaymentRow, WorkRow
 from gateway.journal.store import Tx
@@ -62,16 +62,17 @@ def apply(
 ) -> Applied:
     """Let `event` befall the payment, with everything that follows from it, or change nothing at all.
 
-    `epoch` is that of the lane which acts; a payment last touched under a higher one is a conflict. None is for those
-    who act outside any lane: the ERP's cancel, an operator. With `version` or `expect` it is a conflict unless the
-    payment still has that version, or is in that state. `attempt` belongs to Send and Replay: it is written down and
-    its permit asked for, if the table says `sending`. `outcome` is the bank's word in full, `evidence` the bytes it
+    `epoch` is that of the lane which acts; it is a conflict if the lane has a higher one by now, or the payment was
+    last touched under a higher one. None is for those who act outside any lane: the ERP's cancel, an operator. With
+    `version` or `expect` it is a conflict unless the payment still has that version, or is in that state. `attempt`
+    belongs to Send and Replay: it is written down and its permit asked for, if the table says `sending`. `outcome` is
+    the bank's word in full, `evidence` the bytes it
     stands on. Raises flow.Impossible where the table has no row: that unit fails and nothing of it is committed.
     """
     before = tx.book.row(tx.bare, tx.vault, payment)
     if before is None:
         return Applied(None, None, None, conflict=True)
-    if _moved_on(before, epoch, version, expect):
+    if _moved_on(before, epoch, version, expect) or (epoch is not None and tx.epoch_of(before.lane) > epoch):
         return Applied(before, None, None, conflict=True)
     step = flow.step(before.life, event)
     after = _after(tx, before, event, step, before.epoch if epoch is None else epoch, outcome)
@@ -83,6 +84,8 @@ def apply(
         tx.permit(f"{after.lane}/{after.bank_ref}", attempt.attempt, after.epoch)
     key = None if evidence is None else tx.witness(payment, evidence)
     _follow(tx, before, after, event, step, outcome)
+    if after.batch is not None:
+        batch_rows.follow(tx, before, after)
     audit.append(tx, actor, f"payment.{step.rule}", payment, _detail(before, after, event, step, key))
     return Applied(before, after, step, conflict=False)
 
@@ -114,9 +117,12 @@ def _after(
         changed["bank_serial"] = outcome.bank_serial or before.bank_serial
         if outcome.booked_at is not None:
             changed["booked_ms"] = int(outcome.booked_at.timestamp() * 1000)
+    # When it came into its state, not when it was last touched: a later word is held against this moment.
+    changed_ms = before.changed_ms if state is before.life.state else tx.now_ms
     return replace(
-        before, life=step.life, version=before.version + 1, epoch=epoch, changed_ms=tx.now_ms, **changed
-    )
+        before, life=replace(step.life, since_ms=changed_ms), version=before.version + 1, epoch=epoch,
+        changed_ms=changed_ms, **changed,
+    )  # fmt: skip
 
 
 def _follow(

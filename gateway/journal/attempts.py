@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, bindparam, insert, select
 
 from gateway.core.states import Source
 from gateway.journal import schema
@@ -21,6 +21,7 @@ _A = schema.attempts.c
 _E = schema.evidence.c
 _INSERT_ATTEMPT = insert(schema.attempts)
 _INSERT_EVIDENCE = insert(schema.evidence)
+_LAST = select(schema.attempts).where(_A.payment == bindparam("b_payment")).order_by(_A.attempt.desc()).limit(1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +52,7 @@ def of_payment(conn: Connection, payment: str) -> list[AttemptRow]:
 
 def last(conn: Connection, payment: str) -> AttemptRow | None:
     """The latest send of a payment: what an enquiry asks about and a replay repeats."""
-    statement = select(schema.attempts).where(_A.payment == payment).order_by(_A.attempt.desc()).limit(1)
-    row = conn.execute(statement).first()
+    row = conn.execute(_LAST, {"b_payment": payment}).first()
     return None if row is None else _read(row, vault_of(conn))
 
 

@@ -65,6 +65,8 @@ class Book:
         """A new payment with its blind columns."""
         self._new[row.payment] = row, blind
         self._ids[row.sender, row.order.id] = row.payment
+        if row.batch is not None:
+            self._ids.setdefault((row.sender, row.batch), row.payment)
 
     def change(self, before: PaymentRow, after: PaymentRow) -> None:
         """A payment of this book, changed."""

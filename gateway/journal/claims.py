@@ -38,6 +38,8 @@ def _sum(scope: str, key: str) -> Any:
 _LOOK = select(
     select(_C.payment).where(_C.sender == bindparam("b_sender"), _C.order_id == bindparam("b_order"))
     .scalar_subquery().label("taken"),
+    select(_C.payment).where(_C.sender == bindparam("b_sender"), _C.batch == bindparam("b_order"))
+    .order_by(_C.item_no).limit(1).scalar_subquery().label("batch"),
     _sum(SENDER, "b_all"), _sum(ACCOUNT, "b_account"), _sum(PAYEE, "b_payee"),
     select(_P.first_ms).where(_P.sender == bindparam("b_sender"), _P.payee == bindparam("b_payee"))
     .scalar_subquery().label("known_ms"),
@@ -61,24 +63,29 @@ class Claim:
             "debtor_idx": blind(order.debtor.account.clear), "creditor_idx": blind(order.creditor.account.clear),
             "dup_key": None if dup_key is None else blind(dup_key),
         }  # fmt: skip
-        scopes = ((SENDER, _ALL), (ACCOUNT, self.columns["debtor_idx"]), (PAYEE, self.columns["creditor_idx"]))
+        # Limits count by our own account and by the other party, whichever of the two pays.
+        ours, theirs = blind(order.ours.account.clear), blind(order.theirs.account.clear)
+        scopes = ((SENDER, _ALL), (ACCOUNT, ours), (PAYEE, theirs))
         self._keys = tuple((sender, scope, str(key), order.amount.currency, day) for scope, key in scopes)
         self._bound: dict[str, Any] = {
-            "b_sender": sender, "b_order": order.id, "b_all": _ALL, "b_account": self.columns["debtor_idx"],
-            "b_payee": self.columns["creditor_idx"], "b_currency": order.amount.currency, "b_day": day,
+            "b_sender": sender, "b_order": order.id, "b_all": _ALL, "b_account": ours, "b_payee": theirs,
+            "b_currency": order.amount.currency, "b_day": day,
             "b_dup": self.columns["dup_key"], "b_since": alike_since_ms,
         }  # fmt: skip
 
     def look(self) -> str | UsageFacts:
-        """The payment that has this identity already, or else what the order is to be judged by."""
+        """The payment that has this identity already, or else what the order is to be judged by.
+
+        An id that a batch has is taken as well: by that batch's first item.
+        """
         tx, bound = self._tx, self._bound
         pending = tx.book.taken(bound["b_sender"], bound["b_order"])
         if pending is not None:
             return pending
         conn = tx.conn if tx.book.gave_back else tx.bare
         row = conn.execute(_LOOK, bound).one()
-        if row.taken is not None:
-            return str(row.taken)
+        if row.taken is not None or row.batch is not None:
+            return str(row.taken or row.batch)
         day, account_day, payee_day = (
             int(found or 0) + tx.tally.pending_minor(key)
             for found, key in zip((row.sender, row.account, row.payee), self._keys)
@@ -109,6 +116,6 @@ class Claim:
 
 
 def know_payee(tx: Tx, row: PaymentRow) -> None:
-    """Remember that this sender's payment to this payee was let go."""
-    payee = tx.vault.blind(row.order.creditor.account.clear)
+    """Remember that this sender's payment to this payee, or collection from it, was let go."""
+    payee = tx.vault.blind(row.order.theirs.account.clear)
     tx.tally.payees.setdefault((row.sender, payee), tx.now_ms)

@@ -30,6 +30,10 @@ from sqlalchemy.pool import QueuePool, StaticPool
 from gateway.journal.bulk import write_many
 
 BUSY_TIMEOUT_MS = 10_000
+# About a lane's lease: a writer that was stopped in mid-transaction must not keep its rows from the next owner.
+IDLE_IN_TRANSACTION_S = 15
+_UNKNOWN_VARIABLE = 1193
+_STOPPED_TOO_LONG = "25P03"
 # Deadlock, serialisation failure, lock wait over: the same unit will pass when it is alone.
 _TRANSIENT_SQLSTATES = frozenset({"40001", "40P01", "55P03"})
 _TRANSIENT_MYSQL = frozenset({1205, 1213})
@@ -59,10 +63,35 @@ def connect(url: str, *, connections: int, writing: bool) -> Engine:
     extra: dict[str, Any] = {"connect_timeout": 10}
     if backend in ("mysql", "mariadb"):
         extra["charset"] = "utf8mb4"
-    return create_engine(
+    elif backend == "postgresql":
+        extra.update(keepalives_idle=5, keepalives_interval=5, keepalives_count=2, tcp_user_timeout=10_000)
+    engine = create_engine(
         url, poolclass=QueuePool, pool_size=connections, max_overflow=0, pool_pre_ping=not writing,
         isolation_level="READ COMMITTED", connect_args=extra, hide_parameters=True,
     )  # fmt: skip
+    event.listen(engine, "connect", _let_go_postgresql if backend == "postgresql" else _let_go_mysql(engine))
+    return engine
+
+
+def _let_go_postgresql(connection: Any, _record: Any) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(f"SET idle_in_transaction_session_timeout = '{IDLE_IN_TRANSACTION_S}s'")
+    connection.commit()
+
+
+def _let_go_mysql(engine: Engine) -> Callable[[Any, Any], None]:
+    driver: Any = engine.dialect.dbapi
+
+    def on_connect(connection: Any, _record: Any) -> None:
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute(f"SET SESSION idle_transaction_timeout = {IDLE_IN_TRANSACTION_S}")
+        except driver.Error as error:
+            # MySQL has no such limit; there a stopped writer's rows are free when its connection's keepalive ends.
+            if _UNKNOWN_VARIABLE not in error.args:
+                raise
+
+    return on_connect
 
 
 def _sqlite(url: str, connections: int, writing: bool) -> Engine:
@@ -116,7 +145,7 @@ def is_trouble(error: BaseException) -> bool:
         return code & 0xFF in _TROUBLE_SQLITE
     state = _sqlstate(error)
     if state is not None:
-        return state[:2] in _TROUBLE_SQLSTATES
+        return state[:2] in _TROUBLE_SQLSTATES or state == _STOPPED_TOO_LONG
     number = _number(error)
     if isinstance(number, int):
         return number in _TROUBLE_MYSQL or 2000 <= number < 3000

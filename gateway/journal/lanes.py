@@ -18,6 +18,7 @@ from protocols.canon.outcome import State
 BLOCK = 64
 _C = schema.lanes.c
 _LANE = select(schema.lanes).where(_C.lane == bindparam("b_lane")).with_for_update()
+_FREE_ROW = select(_C.owner, _C.expires_ms).where(_C.lane == bindparam("b_lane"))
 _SERIAL = select(_C.serial).where(_C.lane == bindparam("b_lane"))
 _DRAW = (
     update(schema.lanes).where(_C.lane == bindparam("b_lane")).values(serial=_C.serial + bindparam("b_count"))
@@ -50,10 +51,24 @@ class LaneRow:
     expires_ms: int
 
 
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A lease just taken. `orphaned`: its last owner is another node that never let go, and may still be writing."""
+
+    epoch: int
+    orphaned: bool
+
+
 def lease(tx: Tx, lane: str, node: str, ttl_ms: int) -> int | None:
+    """As `take`: the new epoch alone."""
+    taken = take(tx, lane, node, ttl_ms)
+    return None if taken is None else taken.epoch
+
+
+def take(tx: Tx, lane: str, node: str, ttl_ms: int) -> Taken | None:
     """Take the lane if it is free, expired, or this node's own from a former life.
 
-    Returns its new epoch, higher than every one before, or None while somebody else holds it.
+    Its new epoch is higher than every one before. None while somebody else holds it.
     """
     row = _lane(tx, lane)
     if row.owner != node and row.expires_ms > tx.now_ms:
@@ -64,9 +79,10 @@ def lease(tx: Tx, lane: str, node: str, ttl_ms: int) -> int | None:
     )
     if taken.rowcount != 1:
         return None
+    tx.epochs[lane] = epoch
     detail = {"epoch": epoch, "owner": node, "was": row.owner}
     audit.append(tx, f"node:{node}", "lane.leased", lane, detail)
-    return epoch
+    return Taken(epoch, orphaned=row.owner not in ("", node) and row.expires_ms > 0)
 
 
 def renew(tx: Tx, lane: str, node: str, epoch: int, ttl_ms: int) -> bool:
@@ -113,6 +129,12 @@ def recover(tx: Tx, lane: str, epoch: int, node: str, limit: int = 500) -> list[
     found = list(tx.conn.execute(statement).scalars())
     event = TakenOver(tx.now_ms)
     return [applying.apply(tx, payment, event, epoch=epoch, actor=f"node:{node}") for payment in found]
+
+
+def is_free(conn: Connection, lane: str, node: str, now_ms: int) -> bool:
+    """Whether `take` is worth trying: nobody else holds the lane, as far as is committed. Locks nothing."""
+    row = conn.execute(_FREE_ROW, {"b_lane": lane}).first()
+    return row is None or row.owner == node or row.expires_ms <= now_ms
 
 
 def lease_of(conn: Connection, lane: str) -> LaneRow | None:

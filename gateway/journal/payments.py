@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, Select, select
+from sqlalchemy import Connection, Select, bindparam, select
 
 from gateway.clock import Entropy
 from gateway.core import flow
@@ -26,6 +26,8 @@ from protocols.canon.order import AnyOrder
 from protocols.canon.outcome import State
 
 _C = schema.payments.c
+_FETCH = select(schema.payments).where(_C.payment == bindparam("b_payment"))
+_FIND = select(schema.payments).where(_C.sender == bindparam("b_sender"), _C.order_id == bindparam("b_order_id"))
 
 
 class Admittance(StrEnum):
@@ -89,12 +91,19 @@ def admit(tx: Tx, admission: Admission, entropy: Entropy) -> Admitted:
         return _known(tx, admission, facts)
     facts = claim.count(facts)
     judgement = admission.judge(facts)
+    if isinstance(judgement.event, Reject):
+        claim.give_back()
+    return Admitted(Admittance.NEW, enter(tx, admission, claim, facts, judgement, entropy), judgement)
+
+
+def enter(
+    tx: Tx, admission: Admission, claim: Claim, facts: UsageFacts, judgement: Judgement, entropy: Entropy
+) -> PaymentRow:
+    """Make the order a payment with this verdict. Its identity is free, and its claim counted unless it is rejected."""
     row, step, tells = _new_row(tx, admission, judgement, entropy)
     # Should another node have taken the identity meanwhile, the group fails when it is written and runs anew.
     tx.book.admit(row, claim.columns)
-    if isinstance(judgement.event, Reject):
-        claim.give_back()
-    elif isinstance(judgement.event, Release) and not facts.payee_known:
+    if isinstance(judgement.event, Release) and not facts.payee_known:
         know_payee(tx, row)
     for state, event, seq in tells:
         shown = replace(row, life=replace(row.life, state=state))
@@ -105,7 +114,7 @@ def admit(tx: Tx, admission: Admission, entropy: Entropy) -> Admitted:
     if isinstance(judgement.event, Hold):
         detail["reason"] = judgement.event.reason
     audit.append(tx, admission.actor, "payment.admitted", row.payment, detail)
-    return Admitted(Admittance.NEW, row, judgement)
+    return row
 
 
 def _known(tx: Tx, admission: Admission, payment: str) -> Admitted:
@@ -164,12 +173,12 @@ class Filters:
 
 def fetch(conn: Connection, payment: str) -> PaymentRow | None:
     """The payment with this key of ours."""
-    return _one(conn, select(schema.payments).where(_C.payment == payment))
+    return _one(conn, _FETCH, b_payment=payment)
 
 
 def find(conn: Connection, sender: str, order_id: str) -> PaymentRow | None:
     """The payment that this sender knows by this id."""
-    return _one(conn, select(schema.payments).where(_C.sender == sender, _C.order_id == order_id))
+    return _one(conn, _FIND, b_sender=sender, b_order_id=order_id)
 
 
 def find_by_reference(conn: Connection, lane: str, bank_ref: str) -> PaymentRow | None:
@@ -201,6 +210,6 @@ def listing(conn: Connection, filters: Filters, limit: int = 100, after: str | N
     return [records.read(row, vault) for row in conn.execute(statement.order_by(_C.payment.desc()).limit(limit))]
 
 
-def _one(conn: Connection, statement: Select[Any]) -> PaymentRow | None:
-    row = conn.execute(statement).first()
+def _one(conn: Connection, statement: Select[Any], **values: str) -> PaymentRow | None:
+    row = conn.execute(statement, values).first()
     return None if row is None else records.read(row, vault_of(conn))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from functools import lru_cache
 from typing import Any
 
@@ -21,6 +21,7 @@ MUTABLE = (
     "last_write_ms", "deadline_ms", "send_after_ms", "changed_ms", "bank_serial", "bank_code", "bank_text", "booked_ms",
     "hold_reason", "refusal",
 )  # fmt: skip
+_RULES = frozenset(field.name for field in fields(Rules))
 assert set(MUTABLE) <= set(schema.payments.c.keys())
 
 
@@ -31,7 +32,7 @@ def changes(row: PaymentRow, vault: Vault) -> dict[str, Any]:
     return {
         "state": life.state.value, "version": row.version, "epoch": row.epoch, "seq": life.seq,
         "attempt": life.attempt, "asked": life.asked, "not_found": life.not_found, "doubted": int(life.doubted),
-        "replaying": int(life.replaying), "first_write_ms": life.first_write_ms, "last_write_ms": life.last_write_ms,
+        "replaying": life.repeats, "first_write_ms": life.first_write_ms, "last_write_ms": life.last_write_ms,
         "deadline_ms": life.deadline_ms, "send_after_ms": life.send_after_ms, "changed_ms": row.changed_ms,
         "bank_serial": row.bank_serial, "bank_code": row.bank_code, "booked_ms": row.booked_ms,
         "bank_text": None if text is None else vault.seal(text.encode(), b"payments/bank_text/" + key),
@@ -93,9 +94,10 @@ def _life(said: Any) -> Life:
     return Life(
         state=State(said["state"]), rules=_read_rules(said["rules"]), seq=said["seq"], attempt=said["attempt"],
         asked=said["asked"], not_found=said["not_found"], doubted=bool(said["doubted"]),
-        replaying=bool(said["replaying"]), first_write_ms=said["first_write_ms"],
+        repeats=said["replaying"], first_write_ms=said["first_write_ms"],
         last_write_ms=said["last_write_ms"], deadline_ms=said["deadline_ms"], send_after_ms=said["send_after_ms"],
         valid_until_ms=said["valid_until_ms"], tell_sent=bool(said["tell_sent"]),
+        since_ms=said["changed_ms"],
     )  # fmt: skip
 
 
@@ -106,5 +108,6 @@ def _rules(rules: Rules) -> str:
 
 @lru_cache(maxsize=256)
 def _read_rules(text: str) -> Rules:
-    said = json.loads(text)
+    # A newer node may have written rules that this one does not know yet.
+    said = {name: value for name, value in json.loads(text).items() if name in _RULES}
     return Rules(**{**said, "replay": Policy(said["replay"])})

@@ -22,7 +22,7 @@ from gateway.journal.columns import (
     unbounded,
 )
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 4
 
 metadata = MetaData()
 
@@ -42,7 +42,8 @@ payments = Table(
     hidden("order"), hidden("refusal", null=True),
     UniqueConstraint("sender", "order_id", name="payments_identity"),
     UniqueConstraint("lane", "bank_ref", name="payments_reference"),
-    Index("payments_lane_state", "lane", "state"), Index("payments_alike", "dup_key", "accepted_ms"), **STRICT,
+    Index("payments_lane_state", "lane", "state"), Index("payments_alike", "dup_key", "accepted_ms"),
+    Index("payments_batch", "sender", "batch", "item_no"), **STRICT,
 )  # fmt: skip
 
 attempts = Table(
@@ -125,3 +126,51 @@ units = Table(
 )  # fmt: skip
 
 meta = Table("meta", metadata, key("name"), unbounded("value"), **CLUSTERED)
+
+persons = Table(
+    "persons", metadata,
+    key("person", 31), number("uid"), bounded("fingerprint"), number("at_ms"), hidden("body"),
+    UniqueConstraint("uid", name="persons_uid"), UniqueConstraint("fingerprint", name="persons_key"), **STRICT,
+)  # fmt: skip
+
+proposals = Table(
+    "proposals", metadata,
+    key("proposal", 26), bounded("kind", 16), bounded("subject"), bounded("state", 16), number("made_ms"),
+    number("expires_ms"), hidden("body"), hidden("evidence"), Index("proposals_subject", "subject"), **STRICT,
+)  # fmt: skip
+
+past_cleared = Table(
+    "past_cleared", metadata, key("lane"), key("episode"), bounded("proposal", 26), number("at_ms"), **CLUSTERED,
+)  # fmt: skip
+
+batches = Table(
+    "batches", metadata,
+    key("sender"), key("batch", 128), bounded("bank"), bounded("lane"), bounded("kind"), bounded("fingerprint"),
+    number("count"), bounded("currency", 3), number("sum_minor"), number("open_items"), number("seq"),
+    *reply_columns(), number("accepted_ms"), number("changed_ms"), hidden("body"), **STRICT,
+)  # fmt: skip
+
+bundles = Table(
+    "bundles", metadata,
+    key("bundle", 26), bounded("lane"), bounded("kind"), bounded("bank_ref"), number("attempt"), number("spent"),
+    number("made_ms"), bounded("bank_date", 10, null=True), unbounded("serials"), bounded("port"),
+    hidden("wire", null=True), hidden("answer", null=True),
+    UniqueConstraint("lane", "bank_ref", name="bundles_reference"), **STRICT,
+)  # fmt: skip
+
+bundle_items = Table(
+    "bundle_items", metadata,
+    key("payment", 26), bounded("bundle", 26), number("place"), Index("bundle_items_bundle", "bundle"), **CLUSTERED,
+)  # fmt: skip
+
+receipts = Table(
+    "receipts", metadata,
+    key("receipt"), bounded("media_type", 255), number("at_ms"), number("expires_ms"), hidden("name"), hidden("body"),
+    Index("receipts_expires", "expires_ms"), **STRICT,
+)  # fmt: skip
+
+tickets = Table("tickets", metadata, key("question", 255), number("due_ms"), hidden("ticket"), **CLUSTERED)
+
+balances = Table(
+    "balances", metadata, key("account_idx"), bounded("bank"), number("seen_ms"), hidden("body"), **CLUSTERED,
+)  # fmt: skip

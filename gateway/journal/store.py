@@ -6,11 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
+from sqlalchemy import bindparam, select
 from sqlalchemy.engine import Connection
 from twisted.internet.defer import Deferred
 
 from gateway.clock import Entropy
 from gateway.core.states import Work
+from gateway.journal import schema
 from gateway.journal.rows import AttemptRow, Evidence, OutboxRow, WorkRow
 from gateway.journal.tally import Tally
 from gateway.journal.vault import Vault
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
     from gateway.journal.lanes import Serials
 
 T = TypeVar("T")
+_EPOCH = (
+    select(schema.lanes.c.epoch).where(schema.lanes.c.lane == bindparam("b_lane")).with_for_update()
+)  # fmt: skip
 OnCommit = Callable[[tuple[OutboxRow, ...], tuple[WorkRow, ...]], None]
 
 
@@ -69,6 +74,17 @@ class Tx:
     evidence: list[tuple[str, int, str, Evidence]] = field(default_factory=list)
     permits: list[Permit] = field(default_factory=list)
     notes: list[Noted] = field(default_factory=list)
+    epochs: dict[str, int] = field(default_factory=dict)
+
+    def epoch_of(self, lane: str) -> int:
+        """The lane's epoch, which nobody can raise before this transaction ends; 0 for a lane never leased.
+
+        A payment's own epoch is not fence enough: one that nobody touched since the lane changed hands still carries
+        the old owner's, who could then leave it in `sending`, where no one would look for it.
+        """
+        if lane not in self.epochs:
+            self.epochs[lane] = self.bare.execute(_EPOCH, {"b_lane": lane}).scalar() or 0
+        return self.epochs[lane]
 
     @property
     def conn(self) -> Connection:

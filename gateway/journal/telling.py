@@ -75,15 +75,24 @@ def _mail(
     tx: Tx, row: PaymentRow, news: News, said: bytes, exchange: str, key: str, reply: Reply,
     content_type: str = "application/json",
 ) -> None:  # fmt: skip
+    tx.mail(message(tx, news.event, said, (exchange, key), (row.bank, row.sender), reply, news.at_ms, content_type,
+                    row.payment))  # fmt: skip
+
+
+def message(
+    tx: Tx, event: str, said: bytes, to: tuple[str, str], about: tuple[str, str], reply: Reply, at_ms: int,
+    content_type: str = "application/json", payment: str | None = None,
+) -> OutboxRow:  # fmt: skip
+    """One message as an outbox row: `to` is exchange and routing key, `about` bank and sender."""
     message_id = uuid7(tx.entropy.ulid(tx.now_ms))
+    bank, sender = about
     headers = {
-        "type": news.event, "bank": row.bank, "sender": row.sender, "cloudEvents_specversion": "1.0",
-        "cloudEvents_type": news.event, "cloudEvents_source": "/bankgw", "cloudEvents_id": message_id,
-        "cloudEvents_time": instant(news.at_ms),
+        "type": event, "bank": bank, "sender": sender, "cloudEvents_specversion": "1.0", "cloudEvents_type": event,
+        "cloudEvents_source": "/bankgw", "cloudEvents_id": message_id, "cloudEvents_time": instant(at_ms),
     }  # fmt: skip
     if reply.traceparent:
         headers["traceparent"] = reply.traceparent
-    tx.mail(OutboxRow(
-        message_id=message_id, node=tx.node, exchange=exchange, routing_key=key, body=said, headers=headers,
-        correlation_id=reply.correlation_id, content_type=content_type, payment=row.payment, created_ms=tx.now_ms,
-    ))  # fmt: skip
+    return OutboxRow(
+        message_id=message_id, node=tx.node, exchange=to[0], routing_key=to[1], body=said, headers=headers,
+        correlation_id=reply.correlation_id, content_type=content_type, payment=payment, created_ms=tx.now_ms,
+    )  # fmt: skip

@@ -32,6 +32,12 @@ def due(conn: Connection, lane: str, until_ms: int, limit: int = 500) -> list[Wo
     return [_read(row) for row in conn.execute(statement.order_by(_C.due_ms, _C.payment, _C.kind).limit(limit))]
 
 
+def fresh(conn: Connection, lane: str, since_ms: int, until_ms: int, limit: int = 5_000) -> list[WorkRow]:
+    """The lane's work that fell due after `since_ms` and up to `until_ms`: what another node may have just written."""
+    statement = select(schema.work).where(_C.lane == lane, _C.due_ms > since_ms, _C.due_ms <= until_ms)
+    return [_read(row) for row in conn.execute(statement.order_by(_C.due_ms, _C.payment, _C.kind).limit(limit))]
+
+
 def all_open(conn: Connection, lane: str, after: WorkRow | None = None, limit: int = 1000) -> list[WorkRow]:
     """All the lane's work in the order it falls due, a page at a time: `after` is the last row of the page before."""
     statement = select(schema.work).where(_C.lane == lane)

@@ -164,6 +164,9 @@ class Account(_Table):
     currency: str = Field("CNY", pattern=CURRENCY, description="ISO 4217 currency.")
     opened: date | None = Field(None, description="First day it may be used.")
     closed: date | None = Field(None, description="First day it may no longer be used.")
+    watch: bool = Field(
+        False, description="Whether its new entries and closed days are told as events, as often as the bank bears."
+    )
 
 
 Amount = Annotated[str, StringConstraints(pattern=AMOUNT)]
@@ -256,6 +259,9 @@ class Bank(_Table):
     )
     returns_every_s: float | None = Field(
         None, gt=0, description="Seconds between two questions whether a settled payment is back; default: the bank's."
+    )
+    poll_every_s: float | None = Field(
+        None, gt=0, description="Seconds between two looks at a watched account; default: the bank's."
     )
     most_repeats: int | None = Field(
         None,

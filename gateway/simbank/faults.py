@@ -39,6 +39,7 @@ class Fault(StrEnum):
     REFUSE = "refuse"
     HIDE = "hide"
     LATE_RETURN = "late_return"
+    PART = "part"
     PROBE_SILENCE = "probe_silence"
 
 
@@ -66,6 +67,7 @@ FAULTS: Mapping[Fault, FaultFacts] = {
     Fault.REFUSE: FaultFacts(_MONEY, False, "says no"),
     Fault.HIDE: FaultFacts(_MONEY, True, "books, closes without an answer, and does not find it for `hide_s`"),
     Fault.LATE_RETURN: FaultFacts(_MONEY, True, "books and answers, the money comes back after `return_s`"),
+    Fault.PART: FaultFacts(_MONEY, True, "books the first half of a bundle, or a payment; no answer, closes"),
     Fault.PROBE_SILENCE: FaultFacts(frozenset({Touch.PROBE}), False, "does not answer a sign-on or heartbeat"),
 }
 

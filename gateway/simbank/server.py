@@ -36,8 +36,8 @@ from protocols.twin import Answer, Booking, Duplicate, DuplicateBundle, Entry, H
 
 _NOISE_BYTES = 300
 _WAITING_MAX = 64
-_ONLY_BY_BOOKING = frozenset({Fault.REFUSE, Fault.HIDE, Fault.LATE_RETURN})
-_SILENT = frozenset({Fault.DROP_AFTER, Fault.HIDE, Fault.PROBE_SILENCE})
+_ONLY_BY_BOOKING = frozenset({Fault.REFUSE, Fault.HIDE, Fault.LATE_RETURN, Fault.PART})
+_SILENT = frozenset({Fault.DROP_AFTER, Fault.HIDE, Fault.PART, Fault.PROBE_SILENCE})
 _STAYS_OPEN = frozenset(
     {
         Fault.TWICE,
@@ -92,6 +92,8 @@ class _Exchange:
         wish = _wish(self.strike)
         # A refusal or a return meets the first line only: partial success is the interesting case.
         wishes = (wish, Meddling()) if wish.refuse or wish.return_s is not None else (wish,)
+        if self.strike is not None and self.strike.fault is Fault.PART:
+            instructions = instructions[: (len(instructions) + 1) // 2]
         try:
             return self._ledger.book_bundle(reference, instructions, wishes)
         except DuplicateBundle:

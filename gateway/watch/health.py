@@ -32,6 +32,8 @@ def lane_word(lane: Lane) -> str:
     """One word, or a word and its reason, for a lane's condition."""
     if lane.halted:
         return f"halted:{lane.halted}"
+    if lane.standing_by:
+        return "standing_by"
     if lane.paused:
         return f"paused:{','.join(lane.paused)}"
     return "ready" if lane.ready else "down"
@@ -53,6 +55,7 @@ def readiness(
     elif amqp.blocked:
         reasons.append("the broker takes no messages (memory or disk alarm)")
     words = {name: lane_word(lane) for name, lane in lanes.items()}
-    if lanes and not any(word == "ready" for word in words.values()):
+    own = [word for word in words.values() if word != "standing_by"]
+    if own and "ready" not in own:
         reasons.append("no lane is ready")
     return Readiness(tuple(reasons), words)

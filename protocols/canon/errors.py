@@ -72,6 +72,8 @@ class FieldCode(StrEnum):
     TIME = "time"
     DATE_RANGE = "date_range"
     UNSUPPORTED = "unsupported"
+    TOTAL = "total"
+    REPEATED = "repeated"
 
 
 _S, _N, _X = Resend.SAME_ID, Resend.NEW_ID, Resend.NEVER
@@ -120,6 +122,8 @@ FIELD_CODES: Mapping[FieldCode, tuple[str, str]] = {
     FieldCode.TIME: ("not a time with a zone, or in the past", "时间缺少时区或已过去"),
     FieldCode.DATE_RANGE: ("the dates are in the wrong order or too far back for the bank", "日期范围错误或超出银行可查范围"),
     FieldCode.UNSUPPORTED: ("the bank has no such option", "银行无此选项"),
+    FieldCode.TOTAL: ("the count or sum is not that of the items", "笔数或合计与明细不符"),
+    FieldCode.REPEATED: ("the id stands twice in one batch", "编号在同一批次内重复"),
 }
 
 

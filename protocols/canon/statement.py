@@ -58,7 +58,8 @@ class Line:
 class Page:
     """One page of entries. `cursor` asks for the next one; None means the bank said this was the last.
 
-    `total_lines` is the bank's own count over the whole walk where it states one.
+    `total_lines` is the bank's own count over the whole walk where it states one. `findings` are sentences about what
+    is odd in it and yet was read (a sum that does not fit, a statement missing before it): for people, not for deciding.
     """
 
     lines: tuple[Line, ...]
@@ -66,6 +67,7 @@ class Page:
     total_lines: int | None = None
     opening: Money | None = None
     closing: Money | None = None
+    findings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from protocols.canon.order import (
     Urgency,
 )
 from protocols.canon.party import Party, PartyKind
+from protocols.erp.words import OnItemError, SubmitBatch
 
 # RFC 8785 sorts names by UTF-16 units and Python by code points. All names here are ASCII, so both agree, and
 # there are no numbers but small integers; strings are escaped alike by both.
@@ -62,6 +63,16 @@ def fields(order: AnyOrder) -> dict[str, Any]:
     if order.tags:
         said["tags"] = dict(order.tags)
     return said
+
+
+def batch_text(batch: SubmitBatch) -> bytes:
+    """The canonical JSON of a batch in UTF-8. What its orders have in common stands in each of them."""
+    said: dict[str, Any] = {"id": batch.id, "items": [fields(order) for order in batch.orders]}
+    if batch.on_item_error is not OnItemError.REFUSE_BATCH:
+        said["on_item_error"] = batch.on_item_error.value
+    if batch.tags:
+        said["tags"] = dict(batch.tags)
+    return _encode(said).encode()
 
 
 def _instant(at: datetime) -> str:

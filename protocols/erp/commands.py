@@ -9,13 +9,14 @@ import re
 from collections.abc import Mapping
 from enum import StrEnum
 from functools import lru_cache
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
 from protocols.canon.errors import Code, Fault, Refusal
 from protocols.erp import faults, json_form, xml_form
-from protocols.erp.forms import FORMS, Contradiction, Form, Strict
+from protocols.erp.form import Contradiction, Form, Strict
+from protocols.erp.forms import FORMS
 from protocols.erp.json_form import Malformed
 from protocols.erp.words import MAX_BODY_BYTES, Command, CommandType
 
@@ -72,14 +73,16 @@ def read(type_: CommandType, content_type: str | None, body: bytes) -> Command |
         return _refusal(type_, _all_faults(form, raw, error))
 
 
-def claimed_id(content_type: str | None, body: bytes) -> str | None:
+def claimed_id(
+    content_type: str | None, body: bytes, type_: CommandType = CommandType.PAYMENT_SUBMIT
+) -> str | None:
     """The id a refused command names, for its reply: best effort, None if there is no usable one."""
     medium = media(content_type, body)
     try:
         if medium is Media.JSON:
             raw = json_form.parse(body)
         elif medium is Media.XML:
-            raw = xml_form.parse(body, None, FORMS[CommandType.PAYMENT_SUBMIT])
+            raw = xml_form.parse(body, None, FORMS[type_])
         else:
             return None
         return str(_adapters(FORMS[CommandType.PAYMENT_SUBMIT])["id"].validate_python(raw["id"]))
@@ -104,16 +107,18 @@ def _all_faults(form: type[Form], raw: Any, error: ValidationError) -> tuple[Fau
     return found.faults + form.contradictions(values, found.fields)
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=64)
 def _adapters(form: type[Form]) -> Mapping[str, TypeAdapter[Any]]:
     hints = get_type_hints(form, include_extras=True)
     return {field.alias or name: TypeAdapter(hints[name]) for name, field in form.model_fields.items()}
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=64)
 def _names(form: type[Strict]) -> frozenset[str]:
     names = {field.alias or name for name, field in form.model_fields.items()}
     for field in form.model_fields.values():
-        if isinstance(field.annotation, type) and issubclass(field.annotation, Strict):
-            names |= _names(field.annotation)
+        # A field's own class, or the class of a list's items.
+        for inner in (field.annotation, *get_args(field.annotation)):
+            if isinstance(inner, type) and issubclass(inner, Strict):
+                names |= _names(inner)
     return frozenset(names)

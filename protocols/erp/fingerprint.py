@@ -7,6 +7,7 @@ from hashlib import sha256
 
 from protocols.canon.order import AnyOrder
 from protocols.erp import canonical
+from protocols.erp.words import SubmitBatch
 
 VERSION = "v1"
 """Names the canonical form. A fingerprint of another version proves nothing and must not be compared."""
@@ -19,6 +20,11 @@ def fingerprint(order: AnyOrder) -> str:
     (sender, id).
     """
     return f"{VERSION}:{sha256(canonical.text(order)).hexdigest()}"
+
+
+def batch_fingerprint(batch: SubmitBatch) -> str:
+    """As `fingerprint`, of a whole batch: of its head and of every item in its place."""
+    return f"{VERSION}:{sha256(canonical.batch_text(batch)).hexdigest()}"
 
 
 def dup_key(order: AnyOrder) -> str:

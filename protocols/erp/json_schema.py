@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from protocols.canon.outcome import CORRECTION_EVENT, STATE_TABLE, State
 from protocols.erp.messages import Message, Voice
-from protocols.erp.reply_forms import Told
+from protocols.erp.told import Told
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 

@@ -9,16 +9,29 @@ from enum import StrEnum
 from pydantic import BaseModel
 
 from protocols.canon.outcome import CORRECTION_EVENT, STATE_TABLE, State
+from protocols.erp.account_forms import (
+    BalanceResult,
+    ReceiptReady,
+    StatementClosed,
+    StatementReady,
+    TransactionBooked,
+    TransactionsPage,
+)
+from protocols.erp.batch_news import BATCH_ACCEPTED, BATCH_COMPLETED, BATCH_REJECTED, BATCH_STATUS
 from protocols.erp.forms import FORMS
 from protocols.erp.replies import (
     BALANCE_RESULT,
     COMMAND_REJECTED,
     PAYMENT_ACCEPTED,
     PAYMENT_REJECTED,
+    RECEIPT_READY,
+    STATEMENT_CLOSED,
+    STATEMENT_READY,
     STATUS_RESULT,
+    TRANSACTION_BOOKED,
     TRANSACTIONS_PAGE,
 )
-from protocols.erp.reply_forms import BalanceResult, PaymentNews, Rejected, TransactionsPage
+from protocols.erp.reply_forms import BatchNewsForm, PaymentNews, Rejected
 from protocols.erp.words import CommandType
 
 
@@ -52,14 +65,34 @@ _COMMANDS = {
         "carry out one payment, exactly once", "提交一笔付款,恰好执行一次",
         (PAYMENT_ACCEPTED, PAYMENT_REJECTED)),
     CommandType.PAYMENT_CANCEL: (
-        "withdraw an order before it is sent", "在发送之前撤销订单", (STATUS_RESULT, COMMAND_REJECTED)),
+        "withdraw an order before it is sent, or what is unsent of a batch",
+        "在发送之前撤销订单,或撤销批次中未发送的明细",
+        (STATUS_RESULT, BATCH_STATUS, COMMAND_REJECTED)),
+    CommandType.TRANSFER_SUBMIT: (
+        "move money between own accounts, exactly once", "提交一笔资金调拨,恰好执行一次",
+        (PAYMENT_ACCEPTED, PAYMENT_REJECTED)),
+    CommandType.BATCH_SUBMIT: (
+        "carry out many payments, each exactly once", "提交批量付款,每笔恰好执行一次",
+        (BATCH_ACCEPTED, BATCH_REJECTED)),
+    CommandType.PAYROLL_SUBMIT: (
+        "pay wages to many persons, each exactly once", "提交代发工资,每笔恰好执行一次",
+        (BATCH_ACCEPTED, BATCH_REJECTED)),
+    CommandType.COLLECTION_SUBMIT: (
+        "collect money from others who agreed to it, each exactly once", "提交代扣,每笔恰好执行一次",
+        (BATCH_ACCEPTED, BATCH_REJECTED)),
     CommandType.STATUS_QUERY: (
-        "ask what became of an order", "查询订单状态", (STATUS_RESULT, COMMAND_REJECTED)),
+        "ask what became of an order or a batch", "查询订单或批次状态",
+        (STATUS_RESULT, BATCH_STATUS, COMMAND_REJECTED)),
     CommandType.BALANCE_QUERY: (
-        "ask what own accounts hold", "查询账户余额", (BALANCE_RESULT, COMMAND_REJECTED)),
+        "ask what own accounts hold, now or on a past day", "查询账户余额(实时或历史)",
+        (BALANCE_RESULT, COMMAND_REJECTED)),
     CommandType.TRANSACTIONS_QUERY: (
         "ask for one page of an account's entries", "查询账户明细(分页)",
         (TRANSACTIONS_PAGE, COMMAND_REJECTED)),
+    CommandType.STATEMENT_REQUEST: (
+        "ask for an account's statement of one day", "请求账户某日对账单", (STATEMENT_READY, COMMAND_REJECTED)),
+    CommandType.RECEIPT_REQUEST: (
+        "ask for the electronic receipt of one entry", "请求一笔明细的电子回单", (RECEIPT_READY, COMMAND_REJECTED)),
 }  # fmt: skip
 
 _REPLIES = (
@@ -67,17 +100,35 @@ _REPLIES = (
             state=State.ACCEPTED),
     Message(PAYMENT_REJECTED, Voice.REPLY, Rejected, "the order was refused; nothing was done",
             "订单被拒绝,未做任何处理", state=State.REJECTED, other=PaymentNews),
+    Message(BATCH_ACCEPTED, Voice.REPLY, BatchNewsForm, "the batch is durably ours; each item has its own events",
+            "批次已可靠接收;每笔明细各有事件"),
+    Message(BATCH_REJECTED, Voice.REPLY, Rejected, "the batch was refused; nothing was done",
+            "批次被拒绝,未做任何处理"),
+    Message(BATCH_STATUS, Voice.REPLY, BatchNewsForm, "how the items of a batch stand now", "批次各明细的当前状态"),
     Message(STATUS_RESULT, Voice.REPLY, PaymentNews, "where the payment is now", "付款当前状态"),
     Message(BALANCE_RESULT, Voice.REPLY, BalanceResult, "the balances", "余额查询结果"),
     Message(TRANSACTIONS_PAGE, Voice.REPLY, TransactionsPage, "one page of entries", "一页明细"),
-    Message(COMMAND_REJECTED, Voice.REPLY, Rejected, "a command other than payment.submit was refused",
-            "除 payment.submit 以外的命令被拒绝"),
+    Message(STATEMENT_READY, Voice.REPLY, StatementReady, "one page of a day's statement", "对账单的一页"),
+    Message(RECEIPT_READY, Voice.REPLY, ReceiptReady, "a receipt, or one page of it", "电子回单,或其中一页"),
+    Message(COMMAND_REJECTED, Voice.REPLY, Rejected, "a command that submits nothing was refused",
+            "提交类以外的命令被拒绝"),
 )  # fmt: skip
 
 _CORRECTION = Message(
     CORRECTION_EVENT, Voice.EVENT, PaymentNews,
     "a contradiction was found after a final state; page a person, book nothing",
     "终态之后发现矛盾;请人工处理,不要记账",
+)  # fmt: skip
+
+_OTHER_EVENTS = (
+    Message(BATCH_COMPLETED, Voice.EVENT, BatchNewsForm,
+            "every item of a batch is final; told again, with a higher `seq`, when an item changes after that",
+            "批次每笔明细都已到终态;此后若有明细变化(如退票),以更大的 `seq` 再次发送"),
+    Message(TRANSACTION_BOOKED, Voice.EVENT, TransactionBooked, "an entry was booked on an own account",
+            "本单位账户发生一笔明细"),
+    Message(STATEMENT_CLOSED, Voice.EVENT, StatementClosed,
+            "a bank day of an own account is complete: opening plus entries is closing",
+            "本单位账户某银行日已完整:期初加发生额等于期末"),
 )  # fmt: skip
 
 
@@ -94,6 +145,7 @@ def _table() -> dict[str, Message]:
         if facts.event is not None and facts.event not in known
     )
     listed.append(_CORRECTION)
+    listed.extend(_OTHER_EVENTS)
     return {message.name: message for message in listed}
 
 

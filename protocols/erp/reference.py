@@ -11,8 +11,9 @@ from typing import Any, Literal
 from protocols.canon.errors import CODES, FIELD_CODES
 from protocols.canon.outcome import CORRECTION_EVENT, STATE_TABLE, State
 from protocols.erp import json_schema, news
+from protocols.erp.batch_news import BATCH_ACCEPTED
 from protocols.erp.messages import MESSAGES, Message, Voice
-from protocols.erp.reply_forms import PaymentNews
+from protocols.erp.reply_forms import BatchNewsForm, PaymentNews
 
 Language = Literal["en", "zh"]
 Examples = Mapping[str, Mapping[str, Any]]
@@ -26,6 +27,7 @@ _WORDS: Mapping[Language, Mapping[str, str]] = {
         "items": "items", "example": "Example", "replies": "Replies", "stop": ". ",
         "optional": "only to those who ask for it", "list": "array of", "map": "map of",
         "later": "yes, until returned", "schema": "Schema", "same": "Fields: those of [`payment.*`](#news).",
+        "same_batch": "Fields: those of [`batch.accepted`](#batch).",
         "codes": "one of the [error codes](#error-codes)", "states": "one of the [states](states.md)",
         "other": "An order that was a payment before it was refused: the fields of [`payment.*`](#news).",
     },
@@ -35,7 +37,8 @@ _WORDS: Mapping[Language, Mapping[str, str]] = {
         "final": "终态", "does": "ERP 应做", "certainty": "资金", "chars": "字符",
         "items": "项", "example": "示例", "replies": "应答", "stop": "。", "optional": "仅发给订阅者",
         "list": "数组,元素为", "map": "映射,值为", "later": "是,直至退票", "schema": "Schema",
-        "same": "字段同 [`payment.*`](#news)。", "codes": "[错误代码](#error-codes)之一",
+        "same": "字段同 [`payment.*`](#news)。",
+        "same_batch": "字段同 [`batch.accepted`](#batch)。", "codes": "[错误代码](#error-codes)之一",
         "states": "[状态](states.zh.md)之一",
         "other": "若订单在被拒绝前已成为付款,则为 [`payment.*`](#news) 的字段。",
     },
@@ -98,9 +101,12 @@ class _Page:
         if message.replies:
             lead += f"{self.say('stop')}{self.say('replies')}: " + ", ".join(f"`{name}`" for name in message.replies)
         lead += f"{self.say('stop')}{self.say('schema')}: [`{message.name}.json`](schema/{message.name}.json)"
-        parts = [f"### `{message.name}`", lead[:1].upper() + lead[1:]]
+        anchor = '\n<a id="batch"></a>' if message.name == BATCH_ACCEPTED else ""
+        parts = [f"### `{message.name}`{anchor}", lead[:1].upper() + lead[1:]]
         if message.form is PaymentNews:
             parts.append(self.say("same"))
+        elif message.form is BatchNewsForm and message.name != BATCH_ACCEPTED:
+            parts.append(self.say("same_batch"))
         elif "anyOf" in made:
             parts.extend([self.fields_of({**made["anyOf"][0], "$defs": made["$defs"]}), self.say("other")])
         else:
@@ -122,6 +128,7 @@ class _Page:
         examples = [
             text for name in ("payment.settled", "payment.in_doubt", CORRECTION_EVENT) for text in self.shown(name)
         ]
+        examples.extend(self.message(message) for message in found if message.form is not PaymentNews)
         return "\n\n".join([_table(head, rows), *examples])
 
     def shown(self, name: str) -> list[str]:

@@ -15,10 +15,7 @@ DIRECT_REPLY_TO = "amq.rabbitmq.reply-to"
 """RabbitMQ's pseudo-queue; what arrives in a message is this name and a suffix. Fit for questions only."""
 MAX_QUEUE_BYTES = 255
 
-_PLANNED = frozenset({
-    "batch.submit", "payroll.submit", "collection.submit", "transfer.submit", "statement.request",
-    "receipt.request", "payment.approve", "payment.reject",
-})  # fmt: skip
+_PLANNED = frozenset({"payment.approve", "payment.reject"})
 _NAMES = {kind.value: kind for kind in CommandType}
 _QUEUE_PREFIX = "/queues/"
 _BROKEN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")

@@ -211,6 +211,8 @@ Time = Annotated[datetime, PlainValidator(_time), _schema(_TIME_PATTERN, 40, for
 Day = Annotated[date, PlainValidator(_date), _schema(_DATE_PATTERN, 10, format="date")]
 MaxAge = Annotated[int, PlainValidator(_duration(0, 86_400)), _schema(_DURATION_PATTERN, 16, format="duration")]
 MaxWait = Annotated[int, PlainValidator(_duration(1, 600)), _schema(_DURATION_PATTERN, 16, format="duration")]
+LongWait = Annotated[int, PlainValidator(_duration(1, 86_400)), _schema(_DURATION_PATTERN, 16, format="duration")]
+BankKey = Annotated[str, PlainValidator(_text(255)), _text_schema(255)]
 Text140 = Annotated[str, PlainValidator(_text(140)), _text_schema(140)]
 Purpose = Annotated[str, PlainValidator(_text(200, 0)), _text_schema(200, 0)]
 Reason = Annotated[str, PlainValidator(_text(200, 0)), _text_schema(200, 0)]

@@ -15,12 +15,10 @@ from typing import Any
 
 from lxml import etree
 
-from protocols.erp import asyncapi, examples, json_schema, reference, xml_form, xsd
-from protocols.erp.forms import FORMS
-from protocols.erp.messages import MESSAGES
-from protocols.erp.words import CommandType
+from protocols.erp import asyncapi, examples, json_schema, reference, replies, xml_form, xsd
+from protocols.erp.messages import MESSAGES, Voice
 
-CONTRACT_VERSION = "1.0"
+CONTRACT_VERSION = "1.1"
 """Of the contract, not of the program. A change an ERP could notice raises it."""
 
 
@@ -29,7 +27,7 @@ def files() -> dict[str, bytes]:
     shown: dict[str, Mapping[str, Any]] = {**examples.commands(), **examples.replies(), **examples.events()}
     made = {f"schema/{name}.json": _json(json_schema.schema(message)) for name, message in MESSAGES.items()}
     made.update({f"examples/{name}.json": _json(body) for name, body in shown.items()})
-    for name, body in examples.commands().items():
+    for name, body in shown.items():
         made[f"examples/{name}.xml"] = _xml(name.partition("+")[0], body)
     made["bankgw-1.xsd"] = xsd.xsd()
     made["asyncapi.json"] = _json(asyncapi.document(CONTRACT_VERSION, shown))
@@ -46,7 +44,11 @@ def _json(value: Mapping[str, Any]) -> bytes:
 
 
 def _xml(name: str, body: Mapping[str, Any]) -> bytes:
-    tree = etree.fromstring(xml_form.write(name, body, FORMS[CommandType(name)]))
+    message = MESSAGES[name]
+    if message.voice is Voice.COMMAND:
+        tree = etree.fromstring(xml_form.write(name, body, message.form))
+    else:
+        tree = etree.fromstring(replies.write(name, body, "application/xml"))
     etree.indent(tree, space=" ")
     return etree.tostring(tree, encoding="UTF-8", xml_declaration=True) + b"\n"
 

@@ -6,11 +6,12 @@ the bank can carry it is for the gateway to decide.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
 
-from protocols.canon.order import Payment
+from protocols.canon.order import AnyOrder, Kind, Order, PaymentDetail, TransferDetail
 from protocols.canon.party import AccountNumber
 
 MAX_BODY_BYTES = 1_048_576
@@ -26,25 +27,68 @@ class CommandType(StrEnum):
 
     PAYMENT_SUBMIT = "payment.submit"
     PAYMENT_CANCEL = "payment.cancel"
+    TRANSFER_SUBMIT = "transfer.submit"
+    BATCH_SUBMIT = "batch.submit"
+    PAYROLL_SUBMIT = "payroll.submit"
+    COLLECTION_SUBMIT = "collection.submit"
     STATUS_QUERY = "status.query"
     BALANCE_QUERY = "balance.query"
     TRANSACTIONS_QUERY = "transactions.query"
+    STATEMENT_REQUEST = "statement.request"
+    RECEIPT_REQUEST = "receipt.request"
 
 
-MONEY_COMMANDS = frozenset({CommandType.PAYMENT_SUBMIT, CommandType.PAYMENT_CANCEL})
+SINGLE_ORDERS = frozenset({CommandType.PAYMENT_SUBMIT, CommandType.TRANSFER_SUBMIT})
+"""The commands that hold one order."""
+BATCHES = frozenset({CommandType.BATCH_SUBMIT, CommandType.PAYROLL_SUBMIT, CommandType.COLLECTION_SUBMIT})
+"""The commands that hold many orders."""
+MONEY_COMMANDS = SINGLE_ORDERS | BATCHES | {CommandType.PAYMENT_CANCEL}
 """The commands that need a broker-checked `user-id` and travel through the money queue."""
+
+MAX_ITEMS = 1_000
+"""The most items of one batch."""
 
 
 @dataclass(frozen=True, slots=True)
 class Submit:
-    """`payment.submit`: carry out this order, exactly once."""
+    """`payment.submit` or `transfer.submit`: carry out this order, exactly once."""
 
-    order: Payment
+    order: Order[PaymentDetail] | Order[TransferDetail]
+
+
+class OnItemError(StrEnum):
+    """What becomes of a batch in which an item cannot be carried."""
+
+    REFUSE_BATCH = "refuse_batch"
+    REFUSE_ITEM = "refuse_item"
+
+
+@dataclass(frozen=True, slots=True)
+class SubmitBatch:
+    """`batch.submit`, `payroll.submit` or `collection.submit`: carry out each of these orders, exactly once.
+
+    Never empty. All orders have the same kind, own account and currency; their count and sum were those of the head.
+    """
+
+    id: str
+    orders: tuple[AnyOrder, ...]
+    on_item_error: OnItemError = OnItemError.REFUSE_BATCH
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def kind(self) -> Kind:
+        """The kind that all orders have."""
+        return self.orders[0].kind
+
+    @property
+    def sum_minor(self) -> int:
+        """The orders' amounts together, in minor units of their one currency."""
+        return sum(order.amount.minor for order in self.orders)
 
 
 @dataclass(frozen=True, slots=True)
 class Cancel:
-    """`payment.cancel`: withdraw the order `id` if no byte of it has left yet."""
+    """`payment.cancel`: withdraw the order, or the orders of the batch, `id` as far as no byte has left yet."""
 
     id: str
     reason: str = ""
@@ -52,7 +96,7 @@ class Cancel:
 
 @dataclass(frozen=True, slots=True)
 class StatusQuery:
-    """`status.query`: what became of the order? Named by the ERP's `id` or by our `payment` key, exactly
+    """`status.query`: what became of the order or batch? Named by the ERP's `id` or by our `payment` key, exactly
     one.
     """
 
@@ -62,7 +106,7 @@ class StatusQuery:
 
 @dataclass(frozen=True, slots=True)
 class BalanceQuery:
-    """`balance.query`: what do these own accounts hold?
+    """`balance.query`: what do these own accounts hold, now or as the bank day `on` ended?
 
     An answer up to `max_age_s` seconds old will do (0: ask the bank). After `max_wait_s` seconds the
     question is answered `expired`.
@@ -71,6 +115,7 @@ class BalanceQuery:
     accounts: tuple[AccountNumber, ...]
     max_age_s: int
     max_wait_s: int
+    on: date | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,5 +134,37 @@ class TransactionsQuery:
     max_wait_s: int
 
 
-Command = Submit | Cancel | StatusQuery | BalanceQuery | TransactionsQuery
-Question = StatusQuery | BalanceQuery | TransactionsQuery
+@dataclass(frozen=True, slots=True)
+class StatementRequest:
+    """`statement.request`: all entries of an own account on one bank day, proven complete.
+
+    Paged as TransactionsQuery.
+    """
+
+    account: AccountNumber
+    day: date
+    after: str | None
+    limit: int
+    max_wait_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiptRequest:
+    """`receipt.request`: the electronic receipt of one entry, page `page` of it (from 1).
+
+    Named by a payment's `id` or `payment` key, or by an entry's `account`, `bank_date` and `bank_line_id`.
+    """
+
+    page: int
+    max_wait_s: int
+    id: str | None = None
+    payment: str | None = None
+    account: AccountNumber | None = None
+    bank_date: date | None = None
+    bank_line_id: str | None = None
+
+
+BankQuestion = BalanceQuery | TransactionsQuery | StatementRequest | ReceiptRequest
+"""What only a bank can answer; it waits in the journal until it is answered."""
+Question = StatusQuery | BankQuestion
+Command = Submit | SubmitBatch | Cancel | Question

@@ -8,7 +8,7 @@ from typing import Any
 from lxml import etree
 
 from protocols.erp.json_schema import schema
-from protocols.erp.messages import MESSAGES, Voice
+from protocols.erp.messages import MESSAGES
 from protocols.erp.xml_form import NAMESPACE
 from protocols.kit.xmldoc import Markup, el
 
@@ -17,7 +17,7 @@ _HEAD = '<?xml version="1.0" encoding="UTF-8"?>\n'
 
 
 def xsd() -> bytes:
-    """The schema document of every command and reply. Events are JSON only."""
+    """The schema document of every message."""
     root = el(
         "xs:schema",
         {
@@ -27,7 +27,7 @@ def xsd() -> bytes:
             "elementFormDefault": "qualified",
             "version": "1",
         },
-        [_message(schema(message)) for message in MESSAGES.values() if message.voice is not Voice.EVENT],
+        [_message(schema(message)) for message in MESSAGES.values()],
     )
     return (_HEAD + _indented(root)).encode()
 

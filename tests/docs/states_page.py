@@ -56,8 +56,21 @@ _FEW = 6
 # The words for a condition, by row. A row with a condition and no words fails the test.
 CONDITIONS = {
     "not_sent": "these bytes were sent for the first time",
+    "replay_not_sent": "these bytes were sent again",
+    "not_sent_overdue": "these bytes were sent for the first time, and the bank never knew them",
+    "not_sent_moot": "it was sent before",
+    "silent": "it is about the latest send",
     "replay": "the bank's rules allow it, now",
-    "replay_known": "these bytes were sent again",
+    "sent_failed": "it answers the first copy, on its connection",
+    "repeat_refused": "it answers a repeat, on its connection",
+    "replay_known": "it answers a repeat, on its connection",
+    "sent_unclear": "it answers the latest send, on its connection",
+    "asked_failed": "it was asked when all that left had arrived",
+    "pending_not_found": "it was asked when all that left had arrived",
+    "repeats_used_up": "a repeat would be next, and there were enough",
+    "repeats_used_up_in_vain": "a repeat would be next, and there were enough",
+    "settled_overtaken": "several copies left, and it was asked before the yes",
+    "failed_overtaken": "it was asked before the no",
     "resolved_settled": "they say: paid",
     "resolved_failed": "they say: not paid",
     "resolved_resend": "they say: send it",
@@ -89,7 +102,8 @@ WORDS: dict[type[Event], str] = {
 }
 
 _WORK = {Work.SEND: "send", Work.ENQUIRE: "ask the bank", Work.ESCALATE: "escalate at the deadline",
-         Work.RETURNS: "ask whether it came back", Work.EXPIRE: "expire at `valid_until`"}  # fmt: skip
+         Work.RETURNS: "ask whether it came back", Work.EXPIRE: "expire at `valid_until`",
+         Work.REPLAY: "send the same bytes again"}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,15 +134,16 @@ def _key(effect: Effect) -> str:
 
 def _trials(rule: Rule) -> Iterator[tuple[Life, Event]]:
     for state, event in product(sorted(rule.before, key=list(State).index), _events(rule)):
-        for policy, replaying in product(Policy, (False, True)):
-            yield _life(state, policy, replaying), event
+        for policy, repeats, since_ms, age_ms in product(Policy, (0, 1, 3), (0, _T), (1, 0)):
+            yield _life(state, policy, repeats, since_ms, _T - age_ms), event
 
 
-def _life(state: State, policy: Policy, replaying: bool) -> Life:
+def _life(state: State, policy: Policy, repeats: int, since_ms: int, wrote_ms: int) -> Life:
     sent = STATE_TABLE[state].event not in (None, "payment.accepted", "payment.held") or state is State.SENDING
-    return Life(state, Rules(policy, returns_watch_ms=10**12), attempt=int(sent), replaying=replaying and sent,
-                first_write_ms=_T if sent else None, last_write_ms=_T if sent else None, valid_until_ms=_T + 1,
-                deadline_ms=_T + 1 if sent else None, tell_sent=True)  # fmt: skip
+    return Life(state, Rules(policy, 1, returns_watch_ms=10**12), attempt=repeats + 1 if sent else 0,
+                repeats=repeats if sent else 0, first_write_ms=_T - 1 if sent else None,
+                last_write_ms=wrote_ms if sent else None, valid_until_ms=_T + 1,
+                deadline_ms=_T + 1 if sent else None, tell_sent=True, since_ms=since_ms, not_found=9)  # fmt: skip
 
 
 def _events(rule: Rule) -> Iterator[Event]:
@@ -137,6 +152,7 @@ def _events(rule: Rule) -> Iterator[Event]:
         for fate in Fate:
             if fate in rule.fates:
                 yield Answered(_T, fate, Source.ENQUIRY, _T)
+                yield Answered(_T, fate, Source.SUBMIT)
         return
     yield from (event for event in _PLAIN if type(event) is rule.event)
 

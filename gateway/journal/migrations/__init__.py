@@ -14,7 +14,7 @@ from gateway.journal import databases, schema
 if TYPE_CHECKING:
     from alembic.runtime.migration import MigrationContext, RevisionStep
 
-KNOWN = ("0001", "0002", "0003")
+KNOWN = ("0001", "0002", "0003", "0004")
 """Every revision in `versions`, the newest last: a test holds the two together."""
 LOCK_WAIT_S = 120
 _PG_LOCK = 0x62616E6B

@@ -14,6 +14,7 @@ from typing import Any, Final, cast
 from cryptography.x509 import Certificate, load_pem_x509_certificate
 
 from protocols.bank import BadOptions, Bank, Port, Profile, Questions, Replay, ReplayRule, Sessions
+from protocols.banks.finws import iso
 from protocols.banks.finws.files import Files
 from protocols.banks.finws.messages import MAX_BYTES, Wire
 from protocols.banks.finws.names import OPERATIONS
@@ -25,6 +26,7 @@ from protocols.kit import codes, http
 from protocols.kit.dsig import PinnedKey
 from protocols.kit.dsig.verify import Engine
 from protocols.kit.errors import ProtocolError
+from protocols.kit.iso20022.parts import Address
 
 _PEM: Final = re.compile(rb"-----BEGIN ([A-Z ]+)-----.*?-----END \1-----", re.DOTALL)
 _TEXT: Final = r"[^\x00-\x1f\x7f]*"
@@ -49,6 +51,8 @@ _DEFAULTS: Final[Mapping[str, Any]] = {
     "per_second": 5.0,
     "verify": "xmlsec",
     "type_payment": "pain.001.001.03",
+    "payment_form": iso.PAYMENT_FORMS[0],
+    "address": {},
     "type_status": "pain.002.001.03",
     "type_notification": "camt.054.001.02",
     "type_report": "camt.052.001.02",
@@ -57,6 +61,7 @@ _DEFAULTS: Final[Mapping[str, Any]] = {
     "other_signers": "",
     "encryption_certificate": "",
 }
+_ADDRESS: Final = {"country": 2, "town": 35, "postcode": 16, "street": 70, "building": 16}
 _REQUIRED: Final = ("customer", "bic", "certificate", "bank_certificate")
 
 
@@ -74,7 +79,10 @@ def build(options: Mapping[str, Any]) -> Bank:
     files = Files(wire, table)
     types = Types(*(_text(options, f"type_{name}", r"[!-~]{1,40}") for name in
                     ("payment", "status", "notification", "report", "statement")))  # fmt: skip
-    payments, asking = Payments(files, types, table, wire.bic), Asking(files, types)
+    form = options.get("payment_form", _DEFAULTS["payment_form"])
+    if form not in iso.PAYMENT_FORMS:
+        raise BadOptions("payment_form", f"must be one of {', '.join(iso.PAYMENT_FORMS)}, not {form!r}")
+    payments, asking = Payments(files, types, table, wire.bic, form, _address(options)), Asking(files, types)
     answer_s = _number(options, "answer_s", 0.01, 600)
     business = Port("business", lambda: http.HttpAnswers().cutter(MAX_BYTES), kept=False, first_byte_s=answer_s,
                     between_bytes_s=min(10.0, answer_s), exchange_s=2 * answer_s)  # fmt: skip
@@ -188,6 +196,18 @@ def _number(options: Mapping[str, Any], key: str, least: float, most: float) -> 
     if isinstance(given, bool) or not isinstance(given, int | float) or not least <= given <= most:
         raise BadOptions(key, f"must be a number from {least:g} to {most:g}, not {given!r}")
     return float(given)
+
+
+def _address(options: Mapping[str, Any]) -> Address | None:
+    given = options.get("address", {})
+    if not isinstance(given, dict) or not all(
+        name in _ADDRESS and isinstance(text, str) and 0 < len(text) <= _ADDRESS[name] for name, text in given.items()
+    ):  # fmt: skip
+        forms = ", ".join(f"{name} (at most {most} characters)" for name, most in _ADDRESS.items())
+        raise BadOptions("address", f"must be a table of {forms}")
+    if given and not re.fullmatch("[A-Z]{2}", given.get("country", "")):
+        raise BadOptions("address", 'needs a country of two letters, for instance "FI"')
+    return Address(**given) if given else None
 
 
 def _certificate(key: str, given: object) -> Certificate:

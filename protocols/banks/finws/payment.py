@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Final
 
 from protocols.bank import Context, Conversation, MoneyConversation, Submit
-from protocols.banks.finws import payload
+from protocols.banks.finws import iso
 from protocols.banks.finws.files import DOWNLOADS_MAX, File, Files
 from protocols.banks.finws.messages import Answer, Turn
 from protocols.banks.finws.names import D
@@ -26,6 +26,10 @@ from protocols.canon.query import FateQuestion, Sent
 from protocols.canon.statement import Direction
 from protocols.kit.codes import Table
 from protocols.kit.errors import ProtocolError
+from protocols.kit.fields import plain
+from protocols.kit.iso20022 import report
+from protocols.kit.iso20022.account import AccountEntry, Detail
+from protocols.kit.iso20022.parts import Address
 from protocols.kit.xmldoc import value_or
 
 KINDS: Final = (Kind.PAYMENT, Kind.TRANSFER)
@@ -38,7 +42,7 @@ _FATES: Final[Mapping[str, Fate]] = {
     "reversed": Fate.REVERSED,
 }
 # Later words of the climb count more; a booking is the account's own word.
-_CLIMB: Final = (Fate.RETURNED, Fate.REVERSED, Fate.SETTLED, Fate.FAILED, Fate.PENDING)
+_CLIMB: Final = (Fate.RETURNED, Fate.REVERSED, Fate.SETTLED, Fate.FAILED, Fate.PENDING, Fate.DUPLICATE)
 _DOUBLE: Final = re.compile(r"[0-9]{1,18}(\.[0-9]{1,18})?([eE][+]?[0-9]{1,2})?")
 
 
@@ -55,17 +59,22 @@ class Types:
 
 @dataclass(frozen=True, slots=True)
 class Payments:
-    """The money words, and the question after their fate. `debtor_bic` is the bank's own."""
+    """The money words, and the question after their fate.
+
+    `debtor_bic` is the bank's own, `form` the version of pain.001 it takes, `address` where the payer lives.
+    """
 
     files: Files
     types: Types
     table: Table
     debtor_bic: str
+    form: str = iso.PAYMENT_FORMS[0]
+    address: Address | None = None
 
     def pay(self, order: AnyOrder, context: Context) -> MoneyConversation:
         """Upload the order as a file of its own. Raises ProtocolError before the Submit if it cannot be written."""
         turn = self.files.wire.turn(context)
-        content = payload.payment_file(order, context.reference, context.now, self.debtor_bic, context.bank_date)
+        content = iso.payment_file(order, context, self.debtor_bic, self.form, self.address)
         request_id, data = yield from self.files.upload(
             self.types.payment, content, context.reference, turn, total=str(order.amount)
         )
@@ -134,15 +143,19 @@ class Payments:
         about_us = tuple(one for one in files if one.parent in parents)
         words: dict[str, Outcome] = {}
         for file, content in (yield from self.files.downloads(about_us[-DOWNLOADS_MAX:], turn)):
-            said = [one for one in payload.statuses(content) if one.message == sent.reference]
-            if not said and file.parent:
-                raise ProtocolError("correlation", f"a status file answers our upload but not {sent.reference}")
-            for status in said[:1]:
-                if status.end_to_end not in ("", sent.reference):
-                    raise ProtocolError("correlation", f"a status of {status.end_to_end!r}, not {sent.reference}")
-                if status.amount not in (None, sent.amount):
-                    raise ProtocolError("correlation", f"{sent.reference}: the status is about {status.amount}")
-                words[file.parent] = self._word("pain.002", status.status, status.reason, _serial(sent, ours))
+            said = iso.status(content)
+            if said.original_id != sent.reference:
+                if file.parent:
+                    raise ProtocolError("correlation", f"a status file answers our upload but not {sent.reference}")
+                continue
+            for line in (each for one in said.groups for each in one.payments):
+                if line.end_to_end_id not in ("", sent.reference):
+                    raise ProtocolError("correlation", f"a status of {line.end_to_end_id!r}, not {sent.reference}")
+                if line.amount not in (None, sent.amount):
+                    raise ProtocolError("correlation", f"{sent.reference}: the status is about {line.amount}")
+            word = report.said_of(said, sent.reference)
+            if word is not None:
+                words[file.parent] = replace(word, bank_serial=_serial(sent, ours))
         return list(words.values())
 
     def _booking_words(
@@ -154,26 +167,30 @@ class Payments:
         for kind in (self.types.notification, self.types.statement):
             files = yield from self.files.listing(kind, turn, first=first, last=last)
             for _, content in (yield from self.files.downloads(files[-DOWNLOADS_MAX:], turn)):
-                for account in payload.accounts(content):
-                    if account.number == sent.debtor.clear:
+                for account in iso.accounts(content):
+                    if account.account == sent.debtor.clear:
                         words += [
-                            self._booked(booking, sent, ours) for booking in account.bookings
-                            if booking.end_to_end == sent.reference and not booking.fee
+                            self._booked(entry, detail, sent, ours)
+                            for entry in account.entries if not entry.fee
+                            for detail in entry.details if detail.end_to_end_id == sent.reference
                         ]  # fmt: skip
             if words:
                 break
         return words
 
-    def _booked(self, booking: payload.Booking, sent: Sent, ours: tuple[File, ...]) -> Outcome:
-        if booking.amount != sent.amount:
-            raise ProtocolError("correlation", f"{sent.reference}: the account shows {booking.amount}")
-        code, text = booking.status, f"entry {booking.key}"
-        if booking.direction is Direction.CREDIT:
+    def _booked(self, entry: AccountEntry, detail: Detail, sent: Sent, ours: tuple[File, ...]) -> Outcome:
+        shown = entry.share(detail)
+        if shown != sent.amount:
+            raise ProtocolError("correlation", f"{sent.reference}: the account shows {shown}")
+        key = detail.bank_reference or entry.bank_reference or entry.reference
+        code, text = entry.status, f"entry {key}"
+        if entry.direction is Direction.CREDIT:
             # Money that comes back with our own reference, and no word why, is for people to look at.
-            code = "RTRN" if booking.returned else "RVSL" if booking.reversal else f"{booking.status} CRDT"
-            text = f"entry {booking.key} {booking.returned}".strip()
-        word = self._word("booking", code, text, _serial(sent, ours))
-        return Outcome(word.fate, code, text, word.bank_serial, booking.booked_at, None, word.listed)
+            code = "RTRN" if detail.returned else "RVSL" if entry.reversal else f"{entry.status} CRDT"
+            why = "; ".join(f"{one.code} {one.text}".strip() for one in detail.reasons)
+            text = f"entry {key} {why}".strip()
+        word = self._word("booking", code, plain(text), _serial(sent, ours))
+        return Outcome(word.fate, code, plain(text), word.bank_serial, entry.booked_at, None, word.listed)
 
 
 def _days(sent: Sent, context: Context) -> tuple[date, date]:

@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Final
 
 from protocols.bank import Context, Conversation
-from protocols.banks.finws import payload
+from protocols.banks.finws import iso
 from protocols.banks.finws.files import DOWNLOADS_MAX, File, Files
 from protocols.banks.finws.messages import Turn
 from protocols.banks.finws.payment import Types
 from protocols.canon.money import Money
-from protocols.canon.party import AccountNumber, Name
 from protocols.canon.query import BalanceQuestion, LinesQuestion, ReturnsQuestion
-from protocols.canon.statement import Balance, Direction, Line, Page, Return, ReturnsPage
+from protocols.canon.statement import Balance, Page, Return, ReturnsPage
 from protocols.kit.declined import Declined
 from protocols.kit.errors import ProtocolError
+from protocols.kit.iso20022 import account as reports
+from protocols.kit.iso20022 import lines as words
+from protocols.kit.iso20022.account import AccountBalance, AccountReport
 from protocols.kit.paging import CursorEcho, PageCursor, PageSeen, fingerprint
 
 _PAGING: Final = CursorEcho()
-_BOOK, _AVAILABLE, _BEFORE = ("ITBD", "CLBD"), ("ITAV", "CLAV"), ("PRCD", "OPBD")
+_CLOSING: Final = "CLBD"
 _TODAY: Final = "today"
 _NO_REPORT: Final = "no report of this account"
+_Seen = tuple[File, AccountReport]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,21 +44,21 @@ class Asking:
         else:
             kind, first = self.types.statement, question.on
         files = yield from self.files.listing(kind, turn, first=first, last=first + timedelta(days=1))
-        found: payload.Account | None = None
+        found: AccountReport | None = None
         for file in reversed(files[-DOWNLOADS_MAX:]):
             content = yield from self.files.download(file, turn)
-            found = next((one for one in payload.accounts(content) if one.number == number and (
+            found = next((one for one in iso.accounts(content) if one.account == number and (
                 question.on is None or _day_of(file, one) == question.on)), None)  # fmt: skip
             if found is not None:
                 break
         if found is None:
             raise Declined("downloadFileList", "24", _NO_REPORT, "failed")
-        if any(balance.currency != question.currency for balance in found.balances.values()):
+        if any(balance.amount.currency != question.currency for balance in found.balances):
             raise ProtocolError("correlation", f"the account is not kept in {question.currency}")
         if question.on is not None:
-            return Balance(question.account, found.balances.get("CLBD"), None, None, None, found.made_at)
-        return Balance(question.account, _first(found.balances, _BOOK), _first(found.balances, _AVAILABLE), None,
-                       _first(found.balances, _BEFORE), found.made_at)  # fmt: skip
+            closing = found.balance(_CLOSING)
+            return Balance(question.account, None if closing is None else closing.amount, None, as_of=found.created)
+        return replace(words.balance(found), account=question.account)
 
     def lines(self, question: LinesQuestion, context: Context) -> Conversation[Page]:
         """One report's entries a page: a statement per past day, the intraday report for today."""
@@ -68,30 +71,33 @@ class Asking:
             statements = yield from self.files.listing(self.types.statement, turn, first=question.first, last=last)
         # The day's reports are made anew whenever one asks, so the place to go on from is a word of ours.
         names = [one.reference for one in statements] + ([_TODAY] if question.last >= context.bank_date else [])
-        if at.value and at.value not in names:
+        name, earlier = _place(at.value, question)
+        if name and name not in names:
             raise ProtocolError("paging", "the report to go on with is not there any more")
-        for number in range(names.index(at.value) if at.value else 0, len(names)):
+        for number in range(names.index(name) if name else 0, len(names)):
             if names[number] == _TODAY:
-                lines = yield from self._lines_today(question, context, turn)
+                seen = yield from self._today(question, context, turn)
             else:
                 content = yield from self.files.download(statements[number], turn)
-                lines = _lines_in(content, question, statements[number])
-            if not lines:
+                seen = [(statements[number], one) for one in iso.accounts(content)]
+            page, earlier = _page([one for one in seen if one[1].account == question.account.clear], question, earlier)
+            if not page.lines:
                 continue
-            onward = names[number + 1] if number + 1 < len(names) else ""
-            following = _PAGING.following(at, PageSeen(len(lines), onward, more=bool(onward)))
-            return Page(lines, None if following is None else following.encode())
+            onward = f"{names[number + 1]}{_mark_of(earlier)}" if number + 1 < len(names) else ""
+            following = _PAGING.following(at, PageSeen(len(page.lines), onward, more=bool(onward)))
+            return replace(page, cursor=None if following is None else following.encode())
         return Page(())
 
-    def _lines_today(self, question: LinesQuestion, context: Context, turn: Turn) -> Conversation[tuple[Line, ...]]:
-        """Entries of the newest intraday report that is about this account."""
+    def _today(self, question: LinesQuestion, context: Context, turn: Turn) -> Conversation[list[_Seen]]:
+        """The newest intraday report that is about this account."""
         today = context.bank_date
         files = yield from self.files.listing(self.types.report, turn, first=today, last=today)
         for file in reversed(files[-DOWNLOADS_MAX:]):
             content = yield from self.files.download(file, turn)
-            if any(one.number == question.account.clear for one in payload.accounts(content)):
-                return _lines_in(content, question, file)
-        return ()
+            found = [(file, one) for one in iso.accounts(content) if one.account == question.account.clear]
+            if found:
+                return found
+        return []
 
     def returns(self, question: ReturnsQuestion, context: Context) -> Conversation[ReturnsPage]:
         """Credits with return information on this account, from the days' notifications and statements."""
@@ -101,52 +107,70 @@ class Asking:
                 kind, turn, first=question.first, last=question.last + timedelta(days=1)
             )
             for file, content in (yield from self.files.downloads(files, turn)):
-                for account in payload.accounts(content):
-                    for booking in account.bookings if account.number == question.account.clear else ():
-                        day = booking.booked or _day_of(file, account)
-                        if _is_return(booking) and question.first <= day <= question.last:
-                            found[booking.key or booking.end_to_end] = Return(
-                                booking.end_to_end, booking.amount, day, booking.returned or booking.text,
-                                reversed=booking.reversal)  # fmt: skip
+                count = Counter[str]()
+                for report in iso.accounts(content):
+                    for back in words.returns(report) if report.account == question.account.clear else ():
+                        day = back.returned_on or _day_of(file, report)
+                        if question.first <= day <= question.last:
+                            # A notification and the statement after it tell of the same one.
+                            key = f"{back.reference} {back.amount} {back.reversed} {day}"
+                            count[key] += 1
+                            found[f"{key} {count[key]}"] = replace(back, returned_on=day)
         return ReturnsPage(tuple(found.values()))
 
 
-def _lines_in(content: bytes, question: LinesQuestion, file: File) -> tuple[Line, ...]:
-    accounts = [one for one in payload.accounts(content) if one.number == question.account.clear]
-    return tuple(line for one in accounts for line in _lines(one, question, file))
+def _page(
+    seen: list[_Seen], question: LinesQuestion, earlier: AccountReport | None
+) -> tuple[Page, AccountReport | None]:
+    """The entries of one file that were asked for, and the report to compare the next one with.
+
+    Opening and closing are told where the page holds all that lies between them.
+    """
+    found, findings = [], []
+    balances: list[tuple[Money | None, Money | None]] = []
+    for file, report in seen:
+        told = words.lines(report, _day_of(file, report))
+        if any(line.amount.currency != question.currency for line in told):
+            raise ProtocolError("correlation", f"an entry in another currency than {question.currency}")
+        ours = [one for one in told if question.first <= one.bank_date <= question.last]
+        found += [replace(one, account=question.account) for one in ours]
+        findings += [f"{report.kind} {report.id}: {one}" for one in report.findings]
+        if report.kind == "camt.053":
+            missing = "" if earlier is None else reports.gap(earlier, report)
+            findings += [f"{report.kind} {report.id}: {missing}"] if missing else []
+            earlier = report
+        if len(ours) == len(told):
+            opening, closing = report.balance("OPBD", "PRCD"), report.balance(_CLOSING, "ITBD")
+            balances.append((None if opening is None else opening.amount, None if closing is None else closing.amount))
+    opening_closing = balances[0] if len(seen) == len(balances) == 1 else (None, None)
+    return Page(tuple(found), None, None, *opening_closing, tuple(findings)), earlier
 
 
-def _lines(account: payload.Account, question: LinesQuestion, file: File) -> list[Line]:
-    seen: dict[str, int] = {}
-    found = []
-    for booking in account.bookings:
-        day = booking.booked or _day_of(file, account)
-        if booking.status != "BOOK" or not question.first <= day <= question.last:
-            continue
-        if booking.amount.currency != question.currency:
-            raise ProtocolError("correlation", f"an entry in {booking.amount.currency}, not {question.currency}")
-        occurrence = seen[booking.key] = seen.get(booking.key, -1) + 1
-        found.append(Line(
-            account=question.account, bank_line_id=booking.key, direction=booking.direction, amount=booking.amount,
-            bank_date=day, booked_at=booking.booked_at,
-            counterparty_account=AccountNumber(booking.peer_account) if booking.peer_account else None,
-            counterparty_name=Name(booking.peer_name) if booking.peer_name else None,
-            text=booking.text, reference=booking.end_to_end or None, occurrence=occurrence, fee=booking.fee,
-        ))  # fmt: skip
-    return found
+def _mark_of(report: AccountReport | None) -> str:
+    """What is remembered of a statement from page to page: its number, and what the account held at its end."""
+    closing = None if report is None else report.balance(_CLOSING)
+    if report is None or closing is None:
+        return "~~"
+    return f"~{'' if report.sequence is None else report.sequence}~{closing.amount.minor}"
 
 
-def _is_return(booking: payload.Booking) -> bool:
-    return booking.direction is Direction.CREDIT and bool(booking.returned or booking.reversal)
+def _place(value: str, question: LinesQuestion) -> tuple[str, AccountReport | None]:
+    """A cursor's value again: where to go on, and the statement before as far as it was remembered."""
+    if not value:
+        return "", None
+    name, sequence, closing = value.rsplit("~", 2)
+    if not closing:
+        return name, None
+    balance = AccountBalance(_CLOSING, Money(int(closing), question.currency), None)
+    return name, AccountReport("camt.053", "", question.account.clear, sequence=int(sequence) if sequence else None,
+                               balances=(balance,))  # fmt: skip
 
 
-def _first(balances: Mapping[str, Money], codes: tuple[str, ...]) -> Money | None:
-    return next((balances[code] for code in codes if code in balances), None)
-
-
-def _day_of(file: File, account: payload.Account) -> date:
+def _day_of(file: File, report: AccountReport) -> date:
     """The day a report is about: as it says, or that of its making."""
-    return account.day or (account.made_at or file.made_at).date()
+    closing = report.balance(_CLOSING)
+    said = None if closing is None else closing.on
+    return said or report.first or (report.created or file.made_at).date()
 
 
 def _mark(what: str, question: LinesQuestion) -> str:

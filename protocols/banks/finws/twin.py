@@ -47,6 +47,13 @@ _CARRIER: Final = dsig.Profile(
                 dsig.ById(f"{_HEADER}/{{{_UTIL}}}Timestamp", f"{{{_UTIL}}}Id")),
     key_info=(f"{{{_SEXT}}}SecurityTokenReference",),
 )  # fmt: skip
+# Some customers' programs sign the body alone; its own Timestamp then says when it was made.
+_BODY_ALONE: Final = dsig.Profile(
+    "finws twin, carrier of the body alone", _CARRIER.signature_path, references=_CARRIER.references[:1],
+    key_info=_CARRIER.key_info,
+)  # fmt: skip
+# Both forms of the business signature are in use: with exclusive canonicalisation, and with none named (inclusive).
+_BUSINESS_FORMS: Final = ((dsig.ENVELOPED, dsig.EXC_C14N), (dsig.ENVELOPED,))
 _REQUEST_BYTES_MAX: Final = 67_108_864
 _UNPACKED_MAX: Final = 50_000_000
 _OPERATIONS: Final = {
@@ -79,6 +86,7 @@ _TEXTS: Final = {
 _DEFAULTS: Final[Mapping[str, Any]] = {
     "customer": "11111111", "sender": "", "skew_s": 300, "notify_s": 5, "notifications": True, "statuses": True,
     "accounts": [], "other_types": [], "transfer_key": "1234567890ABCDEF", "hmac": False, "cheap": False,
+    "stamp_signed": True,
 }  # fmt: skip
 
 
@@ -141,6 +149,7 @@ class FinwsTwin:
         self._sender: str = options["sender"] or self._customer
         self._skew = timedelta(seconds=options["skew_s"])
         self._cheap: bool = options["cheap"]
+        self._stamp_signed: bool = options["stamp_signed"]
         self._types: tuple[str, ...] = (PAYMENT, *options["other_types"])
         self._key, shown = keys["bank"], keys.get("bank_certificate")
         self._certificate = None if shown is None else load_pem_x509_certificate(shown)
@@ -229,16 +238,31 @@ class FinwsTwin:
         if self._cheap:
             return one(xmldoc.parse(message, UTF8, max_bytes=_REQUEST_BYTES_MAX), f"{{{_SOAP}}}Body")
         try:
-            verified = dsig.verify(message, _CARRIER, self._carriers, engine="hand", max_bytes=_REQUEST_BYTES_MAX)
-            stamp = xmldoc.parse(verified.parts[1], UTF8)
-            created, expires = (
-                datetime.fromisoformat(value(stamp, f"{{{_UTIL}}}{name}")) for name in ("Created", "Expires")
-            )
-            if not (created - self._skew <= now < expires + self._skew and created < expires):
+            try:
+                return self._stamped(message, now)
+            except ProtocolError:
+                if self._stamp_signed:
+                    raise
+            verified = self._proven(message, _BODY_ALONE)
+            header = one(verified.root[0], f"{_M}RequestHeader")
+            if abs(now - datetime.fromisoformat(value(header, f"{_M}Timestamp"))) > self._skew:
                 raise _No("02")
-        except (ProtocolError, ValueError, TypeError):
+        except (ProtocolError, ValueError, TypeError, IndexError):
             raise _No("02") from None
         return verified.root
+
+    def _stamped(self, message: bytes, now: datetime) -> etree._Element:
+        verified = self._proven(message, _CARRIER)
+        stamp = xmldoc.parse(verified.parts[1], UTF8)
+        created, expires = (
+            datetime.fromisoformat(value(stamp, f"{{{_UTIL}}}{name}")) for name in ("Created", "Expires")
+        )
+        if not (created - self._skew <= now < expires + self._skew and created < expires):
+            raise _No("02")
+        return verified.root
+
+    def _proven(self, message: bytes, profile: dsig.Profile) -> dsig.Verified:
+        return dsig.verify(message, profile, self._carriers, engine="hand", max_bytes=_REQUEST_BYTES_MAX)
 
     def _opened(self, packed: str) -> bytes:
         try:
@@ -257,14 +281,19 @@ class FinwsTwin:
     def _signers_of(self, document: bytes) -> etree._Element:
         """Every signer's word, the last one's first; each of them saw what the earlier ones had signed."""
         for number in reversed(range(len(self._signers))):
-            profile = dsig.Profile("finws twin", f"/{_D}ApplicationRequest/{{{dsig.DS}}}Signature", earlier=number)
-            try:
-                verified = dsig.verify(document, profile, self._signers[number], engine="hand",
-                                       max_bytes=_REQUEST_BYTES_MAX)  # fmt: skip
-            except ProtocolError:
-                raise _No("18") from None
-            document = verified.canonical
+            document = self._signer_of(document, number)
         return xmldoc.parse(document, UTF8, max_bytes=_REQUEST_BYTES_MAX)
+
+    def _signer_of(self, document: bytes, number: int) -> bytes:
+        for transforms in _BUSINESS_FORMS:
+            profile = dsig.Profile("finws twin", f"/{_D}ApplicationRequest/{{{dsig.DS}}}Signature",
+                                   (dsig.Enveloped(transforms),), earlier=number)  # fmt: skip
+            try:
+                return dsig.verify(document, profile, self._signers[number], engine="hand",
+                                   max_bytes=_REQUEST_BYTES_MAX).canonical  # fmt: skip
+            except ProtocolError:
+                continue
+        raise _No("18")
 
     def _renewed(self, certificate: bytes) -> None:
         """A certificate that this bank issued signs from now on, beside the one before."""

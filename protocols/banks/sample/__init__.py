@@ -8,7 +8,8 @@ from datetime import timedelta
 from importlib import resources
 from typing import Any, Final, cast
 
-from protocols.bank import BadOptions, Bank, Port, Profile, Questions, Replay, ReplayRule, Sessions
+from protocols.bank import BadOptions, Bank, Bundles, Port, Profile, Questions, Replay, ReplayRule, Sessions
+from protocols.banks.sample.batch import BATCH_OF, MOST, Batches
 from protocols.banks.sample.messages import FRAMING, MAX_BYTES, OPERATIONS, Wire
 from protocols.banks.sample.payment import OPERATION_OF, Payments
 from protocols.banks.sample.questions import Asking
@@ -40,7 +41,7 @@ def build(options: Mapping[str, Any]) -> Bank:
     wire = Wire(_customer(options), _bank_keys(options), _verification(options))
     data = resources.files(__package__).joinpath("codes.toml").read_bytes()
     table = codes.load(data, "protocols/banks/sample/codes.toml", operations=OPERATIONS)
-    payments, asking = Payments(wire, table), Asking(wire, table)
+    payments, asking, batches = Payments(wire, table), Asking(wire, table), Batches(wire, table)
     answer_s = _number(options, "answer_s", 0.01, 600)
     business = Port("business", lambda: FRAMING.cutter(MAX_BYTES), kept=True, first_byte_s=answer_s,
                     between_bytes_s=min(10.0, answer_s), exchange_s=2 * answer_s)  # fmt: skip
@@ -52,8 +53,9 @@ def build(options: Mapping[str, Any]) -> Bank:
             probe_every_s=_number(options, "heartbeat_s", 1, 110),
             sign_on=asking.sign_on, sign_off=asking.sign_off),
         money=dict.fromkeys(OPERATION_OF, payments.pay),
-        questions=Questions(asking.balance, asking.lines, payments.fate, asking.returns),
+        questions=Questions(asking.balance, asking.lines, payments.fate, asking.returns, asking.receipt),
         read=payments.read,
+        bundles=dict.fromkeys(BATCH_OF, Bundles(MOST, batches.send, batches.fate, batches.read)),
     )  # fmt: skip
 
 
@@ -86,6 +88,7 @@ def _profile(options: Mapping[str, Any]) -> Profile:
         serials_per_word=1,
         page_lines=50,
         history_days=365,
+        past_balance_days=365,
         reconstructed=("everything: this bank is invented",),
     )
 

@@ -5,7 +5,7 @@ See README.md sections 1 and 2.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Final
@@ -25,12 +25,16 @@ from protocols.kit.xmldoc import escaped, one, several, text, value
 NAMESPACE: Final = "urn:sample-bank:1"
 FRAMING: Final = LengthPrefix(8)
 MAX_BYTES: Final = 262_144
-OPERATIONS: Final = ("SignOn", "SignOff", "Ping", "Pay", "Move", "Fate", "Balance", "Entries", "Returns")
+OPERATIONS: Final = (
+    "SignOn", "SignOff", "Ping", "Pay", "Move", "Fate", "PayBatch", "CollectBatch", "BatchFate", "Balance", "Entries",
+    "Returns", "Receipt",
+)  # fmt: skip
 DONE: Final = "0000"
 _N: Final = f"{{{NAMESPACE}}}"
 SIGNATURE: Final = dsig.Profile("sample", f"/{_N}SampleBank/{{{dsig.DS}}}Signature")
 
 Fields = Iterable[tuple[str, str]]
+Rows = Sequence[Fields]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +57,9 @@ class Answer:
         return money(self.value(name), currency)
 
     def rows(self, name: str) -> list[dict[str, str]]:
-        """The items of the body's List, each as its elements' texts."""
+        """The items of the body's List, each as its elements' texts. Raises "ambiguous" on two of one name."""
         items = several(self.body, f"{_N}List/{_N}{name}")
-        return [{str(cell.tag).removeprefix(_N): text(cell) for cell in item} for item in items]
+        return [_cells(item) for item in items]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +71,9 @@ class Wire:
     engine: Engine = "xmlsec"
 
     def request(
-        self, operation: str, context: Context, fields: Fields, token: str = ""
+        self, operation: str, context: Context, fields: Fields, token: str = "", rows: Rows = ()
     ) -> Generator[Sign, bytes, bytes]:
-        """The framed, signed request; asks for one signature on the way.
+        """The framed, signed request; asks for one signature on the way. `rows` are the items of its List.
 
         Its serial is `context.serials[0]`.
         """
@@ -82,7 +86,7 @@ class Wire:
         )
         document = (
             f'<SampleBank xmlns="{NAMESPACE}"><Head>{_elements(head)}</Head>'
-            f"<Body>{_elements(fields)}</Body></SampleBank>"
+            f"<Body>{_elements(fields)}{_list(rows)}</Body></SampleBank>"
         )
         prepared = dsig.prepare(UTF8.encode(document), SIGNATURE)
         signature = yield Sign("order", prepared.octets)
@@ -109,8 +113,20 @@ class Wire:
         return answer
 
 
+def _cells(item: etree._Element) -> dict[str, str]:
+    cells = {str(cell.tag).removeprefix(_N): text(cell) for cell in item}
+    if len(cells) != len(item):
+        raise ProtocolError("ambiguous", "a list item has two elements of one name")
+    return cells
+
+
 def _elements(fields: Fields) -> str:
     return "".join([f"<{name}>{escaped(content)}</{name}>" if content else f"<{name}/>" for name, content in fields])
+
+
+def _list(rows: Rows) -> str:
+    items = "".join([f"<Item>{_elements(row)}</Item>" for row in rows])
+    return f"<List>{items}</List>" if items else ""
 
 
 def require(what: str, said: str, ours: str) -> None:
@@ -136,6 +152,13 @@ def moment(said: str) -> datetime:
     if found is None or found.tzinfo is None:
         raise ProtocolError("value", f"{said[:40]!r} is not a time with offset")
     return found
+
+
+def cell(row: Mapping[str, str], name: str) -> str:
+    """One element of a list's item. Raises "missing"."""
+    if name not in row:
+        raise ProtocolError("missing", f"a list item has no {name}")
+    return row[name]
 
 
 def day(said: str) -> date:

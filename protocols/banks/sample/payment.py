@@ -24,7 +24,7 @@ from protocols.kit.errors import ProtocolError
 from protocols.kit.fields import plain
 
 OPERATION_OF: Final[Mapping[Kind, str]] = {Kind.PAYMENT: "Pay", Kind.TRANSFER: "Move"}
-_FATES: Final[Mapping[str, Fate]] = {
+FATES: Final[Mapping[str, Fate]] = {
     "settled": Fate.SETTLED,
     "failed": Fate.FAILED,
     "pending": Fate.PENDING,
@@ -127,7 +127,7 @@ class Payments:
         if answer.code == DONE:
             layer, code, words = "status", answer.value("Status"), plain(answer.value("Reason"))
         word = self.table.look_up(answer.operation, layer, code, words)
-        outcome = Outcome(_FATES.get(word or "", Fate.UNKNOWN), code, words, listed=word is not None)
+        outcome = Outcome(FATES.get(word or "", Fate.UNKNOWN), code, words, listed=word is not None)
         return _with_details(outcome, answer) if has_payment else outcome
 
 

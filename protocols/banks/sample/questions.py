@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from base64 import b64decode
+from binascii import Error
 from collections.abc import Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Final
 
 from protocols.bank import Ask, Context, Conversation
-from protocols.banks.sample.messages import DONE, Answer, Fields, Wire, day, moment, money, require
+from protocols.banks.sample.messages import DONE, Answer, Fields, Wire, cell, day, moment, money, require
 from protocols.canon.money import Money
 from protocols.canon.party import AccountNumber, Name
-from protocols.canon.query import BalanceQuestion, LinesQuestion, ReturnsQuestion
-from protocols.canon.statement import Balance, Direction, Line, Page, Return, ReturnsPage
+from protocols.canon.query import BalanceQuestion, LinesQuestion, ReceiptQuestion, ReturnsQuestion
+from protocols.canon.statement import Balance, Direction, Line, Page, Receipt, ReceiptLater, Return, ReturnsPage
 from protocols.kit.codes import Table
 from protocols.kit.declined import Declined
 from protocols.kit.errors import ProtocolError
@@ -91,11 +94,31 @@ class Asking:
         ))  # fmt: skip
         require("account", answer.value("Account"), question.account.clear)
         found = tuple(
-            Return(_cell(row, "Reference"), money(_cell(row, "Amount"), _cell(row, "Currency")),
-                   day(_cell(row, "ReturnedOn")), plain(_cell(row, "Text")))
+            Return(cell(row, "Reference"), money(cell(row, "Amount"), cell(row, "Currency")),
+                   day(cell(row, "ReturnedOn")), plain(cell(row, "Text")))
             for row in answer.rows("Returned")
         )  # fmt: skip
         return ReturnsPage(found, _onward(at, len(found), answer))
+
+    def receipt(self, question: ReceiptQuestion, context: Context) -> Conversation[Receipt | ReceiptLater]:
+        """An entry's receipt, or the ticket to ask again with. The entry is named by its number or our reference."""
+        answer = yield from self._ask("Receipt", context, (
+            ("Account", question.account.clear),
+            ("BankDate", question.bank_date.isoformat()),
+            ("Number", question.bank_line_id),
+            ("Reference", question.reference or ""),
+            ("Ticket", question.ticket or ""),
+        ))  # fmt: skip
+        require("account", answer.value("Account"), question.account.clear)
+        ticket = answer.value("Ticket")
+        if ticket:
+            return ReceiptLater(ticket, float(digits(answer.value("AfterSeconds"))))
+        try:
+            data = b64decode(answer.value("File"), validate=True)
+        except Error:
+            raise ProtocolError("value", "the file is no Base64") from None
+        require("digest", sha256(data).hexdigest(), answer.value("Sha256"))
+        return Receipt(data, answer.value("MediaType"), answer.value("FileName"))
 
     def _ask(self, operation: str, context: Context, fields: Fields) -> Conversation[Answer]:
         """One question to its answer; raises Declined for any code but 0000."""
@@ -118,33 +141,27 @@ def _onward(at: PageCursor, rows: int, answer: Answer) -> str | None:
 
 
 def _line(row: Mapping[str, str], question: LinesQuestion) -> Line:
-    direction = _DIRECTIONS.get(_cell(row, "Direction"))
+    direction = _DIRECTIONS.get(cell(row, "Direction"))
     if direction is None:
-        raise ProtocolError("value", f"an entry's direction is {_cell(row, 'Direction')!r}, neither C nor D")
-    bank_date = day(_cell(row, "BankDate"))
+        raise ProtocolError("value", f"an entry's direction is {cell(row, 'Direction')!r}, neither C nor D")
+    bank_date = day(cell(row, "BankDate"))
     if not question.first <= bank_date <= question.last:
         raise ProtocolError("correlation", f"an entry of {bank_date} in an answer about other days")
-    peer, name = _cell(row, "PeerAccount"), plain(_cell(row, "PeerName"))
+    peer, name = cell(row, "PeerAccount"), plain(cell(row, "PeerName"))
     return Line(
         account=question.account,
-        bank_line_id=_cell(row, "Number"),
+        bank_line_id=cell(row, "Number"),
         direction=direction,
-        amount=money(_cell(row, "Amount"), question.currency),
+        amount=money(cell(row, "Amount"), question.currency),
         bank_date=bank_date,
-        booked_at=moment(_cell(row, "BookedAt")),
+        booked_at=moment(cell(row, "BookedAt")),
         counterparty_account=AccountNumber(peer) if peer else None,
         counterparty_name=Name(name) if name else None,
-        text=plain(_cell(row, "Text")),
-        balance=money(_cell(row, "Balance"), question.currency),
-        reference=_cell(row, "Reference") or None,
-        fee=_cell(row, "Fee") == "Y",
+        text=plain(cell(row, "Text")),
+        balance=money(cell(row, "Balance"), question.currency),
+        reference=cell(row, "Reference") or None,
+        fee=cell(row, "Fee") == "Y",
     )
-
-
-def _cell(row: Mapping[str, str], name: str) -> str:
-    if name not in row:
-        raise ProtocolError("missing", f"a list item has no {name}")
-    return row[name]
 
 
 def _maybe(said: str, currency: str) -> Money | None:

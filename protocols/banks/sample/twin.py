@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from base64 import b64encode
-from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from hashlib import blake2b, sha256
@@ -27,7 +27,7 @@ from protocols.kit import dsig, xmldoc
 from protocols.kit.charset import UTF8
 from protocols.kit.errors import ProtocolError
 from protocols.kit.framing import LengthPrefix
-from protocols.twin import Answer, Booked, Booking, Books, Duplicate, Entry, Instruction, Twin
+from protocols.twin import Answer, Booked, Booking, Books, Duplicate, DuplicateBundle, Entry, Instruction, Twin
 
 _NS: Final = "urn:sample-bank:1"
 _TAG: Final = f"{{{_NS}}}"
@@ -46,10 +46,22 @@ _BODIES: Final[Mapping[str, tuple[str, ...]]] = {
     "Pay": _PAY,
     "Move": _PAY,
     "Fate": ("Reference", "FirstDate", "LastDate"),
+    "PayBatch": ("Reference", "DebtorAccount", "DebtorName", "Currency", "Count", "Sum", "List"),
+    "CollectBatch": ("Reference", "CreditorAccount", "CreditorName", "Currency", "Count", "Sum", "List"),
+    "BatchFate": ("Reference", "FirstDate", "LastDate"),
     "Balance": ("Account", "Currency", "On"),
     "Entries": ("Account", "Currency", "FirstDate", "LastDate", "Cursor"),
     "Returns": ("Account", "FirstDate", "LastDate", "Cursor"),
+    "Receipt": ("Account", "BankDate", "Number", "Reference", "Ticket"),
 }
+_MONEY: Final = frozenset({"Pay", "Move", "PayBatch", "CollectBatch"})
+_ORDER: Final = (
+    "Reference", "CreditorAccount", "CreditorName", "CreditorBankName", "CreditorBankCode", "Amount", "Purpose",
+    "Urgent", "Private",
+)  # fmt: skip
+_CLAIM: Final = ("Reference", "Agreement", "DebtorAccount", "DebtorName", "Amount", "Purpose")
+_LIST_MOST: Final = 200
+_RECEIPT_S: Final = 5
 _STATUS: Final = {Booked.TAKEN: "T", Booked.SETTLED: "S", Booked.REFUSED: "R", Booked.RETURNED: "B"}
 _BYTES_MAX: Final = {"DebtorName": 120, "CreditorName": 120, "CreditorBankName": 120, "Purpose": 140}
 _FORMS: Final = {
@@ -94,6 +106,7 @@ class _Request:
     serial: str
     token: str
     body: Mapping[str, str]
+    rows: tuple[Mapping[str, str], ...] = ()
 
     def day(self, name: str) -> date:
         try:
@@ -141,6 +154,10 @@ class SampleTwin:
             "Pay": self._pay,
             "Move": self._pay,
             "Fate": self._fate,
+            "PayBatch": self._batch,
+            "CollectBatch": self._batch,
+            "BatchFate": self._batch_fate,
+            "Receipt": self._receipt,
             "Balance": self._balance,
             "Entries": self._entries,
             "Returns": self._returns,
@@ -185,7 +202,7 @@ class SampleTwin:
             return self._sign_on(asked, books, session)
         if "token" not in session:
             raise _No("S100", "not signed on")
-        if asked.operation not in ("Pay", "Move") and asked.token != session["token"]:
+        if asked.operation not in _MONEY and asked.token != session["token"]:
             raise _No("S100", "not this session's token")
         if asked.operation == "SignOff":
             session.clear()
@@ -200,12 +217,7 @@ class SampleTwin:
 
     def _pay(self, asked: _Request, books: Books) -> Elements:
         body = asked.body
-        for name, form in _FORMS.items():
-            if not form.fullmatch(body[name]):
-                raise _No("M300", f"{name} is not allowed")
-        for name, most in _BYTES_MAX.items():
-            if len(body[name].encode()) > most:
-                raise _No("M300", f"{name} is longer than {most} bytes")
+        _allowed(body)
         if asked.operation == "Move" and books.holding(body["CreditorAccount"]) is None:
             raise _No("A100", "not an account of this customer")
         instruction = Instruction(
@@ -222,6 +234,62 @@ class SampleTwin:
         if booking is None or not asked.day("FirstDate") <= booking.bank_date <= asked.day("LastDate"):
             raise _No("N100", "nothing known under this reference")
         return _payment(booking)
+
+    def _batch(self, asked: _Request, books: Books) -> Elements:
+        body, collects = asked.body, asked.operation == "CollectBatch"
+        own = body["CreditorAccount" if collects else "DebtorAccount"]
+        _allowed(body)
+        if not 1 <= len(asked.rows) <= _LIST_MOST or any(tuple(row) != (_CLAIM if collects else _ORDER)
+                                                         for row in asked.rows):  # fmt: skip
+            raise _No("M100", "not the items of this operation, or too many of them")
+        for row in asked.rows:
+            _allowed(row)
+        amounts = [Money.parse(row["Amount"], body["Currency"]) for row in asked.rows]
+        if body["Count"] != str(len(amounts)) or body["Sum"] != str(Money(sum(one.minor for one in amounts))):
+            raise _No("M300", "Count or Sum is not that of the items")
+        if books.holding(own) is None:
+            raise _No("A100", "not an account of this customer")
+        other = "Debtor" if collects else "Creditor"
+        instructions = [
+            Instruction(row["Reference"], own, row[f"{other}Account"], row[f"{other}Name"], amount, row["Purpose"],
+                        row.get("Urgent") == "Y", collects=collects)
+            for row, amount in zip(asked.rows, amounts, strict=True)
+        ]  # fmt: skip
+        try:
+            return _results(body["Reference"], books.take_bundle(body["Reference"], instructions))
+        except DuplicateBundle:
+            raise _No("D100", "reference used before") from None
+
+    def _batch_fate(self, asked: _Request, books: Books) -> Elements:
+        first, last = asked.day("FirstDate"), asked.day("LastDate")
+        bookings = [one for one in books.bundle(asked.body["Reference"]) if first <= one.bank_date <= last]
+        if not bookings:
+            raise _No("N100", "nothing known under this reference")
+        return _results(asked.body["Reference"], bookings)
+
+    def _receipt(self, asked: _Request, books: Books) -> Elements:
+        """Made on demand and ready five seconds later; the ticket says when that is."""
+        account, ticket = asked.body["Account"], asked.body["Ticket"]
+        wanted = [
+            entry for entry in books.entries(account, asked.day("BankDate"), asked.day("BankDate"))
+            if not entry.fee and (str(entry.number) == asked.body["Number"] or
+                                  (entry.reference and entry.reference == asked.body["Reference"]))
+        ]  # fmt: skip
+        if not wanted:
+            raise _No("N100", "no such entry")
+        due, now = ticket, int(books.now().timestamp())
+        if not due or not _SERIAL.fullmatch(due):
+            due = str(now + _RECEIPT_S)
+        if now < int(due):
+            named = (("Ticket", due), ("AfterSeconds", str(int(due) - now)))
+            return _elements(("Account", account), *named, ("MediaType", ""), ("FileName", ""), ("File", ""),
+                             ("Sha256", ""))  # fmt: skip
+        data = _entry(wanted[0]).encode()
+        return _elements(
+            ("Account", account), ("Ticket", ""), ("AfterSeconds", ""), ("MediaType", "application/xml"),
+            ("FileName", f"{account}-{wanted[0].number}.xml"), ("File", b64encode(data).decode()),
+            ("Sha256", sha256(data).hexdigest()),
+        )  # fmt: skip
 
     def _balance(self, asked: _Request, books: Books) -> Elements:
         holding = books.holding(asked.body["Account"])
@@ -289,10 +357,25 @@ class SampleTwin:
 
 def _read(root: etree._Element) -> _Request:
     head = {str(child.tag).removeprefix(_TAG): xmldoc.text(child) for child in xmldoc.one(root, f"{_TAG}Head")}
-    body = {str(child.tag).removeprefix(_TAG): xmldoc.text(child) for child in xmldoc.one(root, f"{_TAG}Body")}
+    inner = xmldoc.one(root, f"{_TAG}Body")
+    body = {str(child.tag).removeprefix(_TAG): "" if len(child) else xmldoc.text(child) for child in inner}
+    rows = tuple(
+        {str(cell.tag).removeprefix(_TAG): xmldoc.text(cell) for cell in item}
+        for item in root.iterfind(f"{_TAG}Body/{_TAG}List/{_TAG}Item")
+    )
     if root.tag != f"{_TAG}SampleBank" or tuple(head) != _HEAD or not _SERIAL.fullmatch(head["Serial"]):
         raise ProtocolError("value", "not a message of this bank")
-    return _Request(head["Operation"], head["Serial"], head["Token"], body)
+    return _Request(head["Operation"], head["Serial"], head["Token"], body, rows)
+
+
+def _allowed(fields: Mapping[str, str]) -> None:
+    """Refuse a value that is not of its form, or too long."""
+    for name, form in _FORMS.items():
+        if name in fields and not form.fullmatch(fields[name]):
+            raise _No("M300", f"{name} is not allowed")
+    for name, most in _BYTES_MAX.items():
+        if name in fields and len(fields[name].encode()) > most:
+            raise _No("M300", f"{name} is longer than {most} bytes")
 
 
 def _escaped(text: str) -> str:
@@ -319,6 +402,19 @@ def _payment(booking: Booking) -> Elements:
         ("Status", _STATUS[booking.booked]), ("BookedAt", booking.at.isoformat(timespec="milliseconds")),
         ("Fee", "" if booking.fee is None else str(booking.fee)), ("Reason", booking.reason),
     )  # fmt: skip
+
+
+def _results(reference: str, bookings: Sequence[Booking]) -> Elements:
+    rows = (
+        _elements(
+            ("Reference", one.instruction.reference), ("Amount", str(one.instruction.amount)),
+            ("BankSerial", one.bank_serial), ("Status", _STATUS[one.booked]),
+            ("BookedAt", one.at.isoformat(timespec="milliseconds")),
+            ("Fee", "" if one.fee is None else str(one.fee)), ("Reason", one.reason),
+        )
+        for one in bookings
+    )  # fmt: skip
+    return _elements(("Reference", reference), ("Count", str(len(bookings)))) + _list("Result", rows)
 
 
 def _entry(entry: Entry) -> Elements:

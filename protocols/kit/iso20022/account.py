@@ -19,6 +19,7 @@ CLOSING: Final = ("CLBD",)
 INTERIM: Final = ("ITBD", "CLBD")
 AVAILABLE: Final = ("CLAV", "ITAV")
 NOT_PROVIDED: Final = "NOTPROVIDED"
+_FEES: Final = frozenset({"CHRG", "COMM", "FEES"})
 _ROWS: Final = {"camt.052": "Rpt", "camt.053": "Stmt", "camt.054": "Ntfctn"}
 
 
@@ -65,6 +66,15 @@ class AccountEntry:
     bank_code: str = ""
     text: str = ""
     details: tuple[Detail, ...] = ()
+
+    @property
+    def fee(self) -> bool:
+        """Whether it is the bank's charge for something, by its transaction code (CHRG, COMM or FEES)."""
+        return self.bank_code.rpartition("/")[2] in _FEES
+
+    def share(self, detail: Detail) -> Money | None:
+        """How much of the entry one of its details is; None if nobody says."""
+        return detail.amount or (self.amount if len(self.details) == 1 else None)
 
     @property
     def signed_minor(self) -> int:

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
+from datetime import date
 
 from protocols.canon.money import Money
 from protocols.canon.outcome import Fate, Outcome
-from protocols.canon.party import AccountNumber
+from protocols.canon.party import AccountNumber, Name
 from protocols.canon.statement import Balance, Direction, Line, Return
+from protocols.kit.errors import ProtocolError
+from protocols.kit.fields import plain
 from protocols.kit.iso20022.account import AVAILABLE, INTERIM, AccountEntry, AccountReport, Detail
 
 
-def lines(report: AccountReport) -> tuple[Line, ...]:
+def lines(report: AccountReport, day: date | None = None) -> tuple[Line, ...]:
     """The booked entries, one line for each payment told of within them.
 
     An entry whose details do not account for all of its money is one line. `bank_line_id` is the bank's reference of
     the payment, else of the entry, else the report's id with the entry's number; alike ids are counted.
+    `day` is for entries that state none. Raises ProtocolError "missing" where there is no day at all.
     """
     found: list[Line] = []
     seen: Counter[str] = Counter()
@@ -24,7 +28,7 @@ def lines(report: AccountReport) -> tuple[Line, ...]:
         for detail in _shares(entry):
             one = detail or Detail(None)
             line_id = one.bank_reference or entry.bank_reference or entry.reference or whole
-            found.append(_line(report, entry, one, line_id, seen[line_id]))
+            found.append(_line(report, entry, one, line_id, seen[line_id], day))
             seen[line_id] += 1
     return tuple(found)
 
@@ -39,19 +43,22 @@ def _shares(entry: AccountEntry) -> tuple[Detail | None, ...]:
     return entry.details if complete and sum(one.minor for one in amounts) == entry.amount.minor else (None,)
 
 
-def _line(report: AccountReport, entry: AccountEntry, detail: Detail, line_id: str, occurrence: int) -> Line:
+def _line(
+    report: AccountReport, entry: AccountEntry, detail: Detail, line_id: str, occurrence: int, day: date | None
+) -> Line:
     other = detail.debtor if entry.direction is Direction.CREDIT else detail.creditor
     same = detail.amount is not None and detail.amount.currency == entry.amount.currency
     money = detail.amount if same and detail.amount is not None and len(entry.details) > 1 else entry.amount
-    on = entry.booked_on or entry.value_on or report.last or report.first
-    assert on is not None or report.created is not None, "a booked entry without any date"
+    on = entry.booked_on or entry.value_on or report.last or report.first or day
+    if on is None:
+        raise ProtocolError("missing", f"entry {line_id} of report {report.id} states no day, nor does the report")
+    party = None if other is None else other.party
     return Line(
-        AccountNumber(report.account), line_id, entry.direction, money,
-        on or report.created.date(),  # type: ignore[union-attr]
-        entry.booked_at, entry.value_on,
-        None if other is None else other.party.account, None if other is None else other.party.name,
-        None if other is None else (other.party.bank_name or other.bic or None), detail.text or entry.text, None,
-        detail.end_to_end_id or None, occurrence,
+        AccountNumber(report.account), line_id, entry.direction, money, on, entry.booked_at, entry.value_on,
+        None if party is None or not party.account.clear else party.account,
+        None if party is None or not party.name.clear else Name(plain(party.name.clear)),
+        None if other is None else plain(other.party.bank_name or other.bic) or None,
+        plain(detail.text or entry.text), None, detail.end_to_end_id or None, occurrence, entry.fee,
     )  # fmt: skip
 
 
@@ -75,8 +82,7 @@ def returns(report: AccountReport) -> tuple[Return, ...]:
         for one in entry.details:
             if one.end_to_end_id and (one.returned or entry.reversal):
                 text = "; ".join(f"{why.code} {why.text}".strip() for why in one.reasons)
-                money = one.amount or (entry.amount if len(entry.details) == 1 else None)
-                found.append(Return(one.end_to_end_id, money, entry.booked_on, text, entry.reversal))
+                found.append(Return(one.end_to_end_id, entry.share(one), entry.booked_on, text, entry.reversal))
     return tuple(found)
 
 
@@ -90,9 +96,11 @@ def said_of(report: AccountReport, end_to_end_id: str, amount: Money) -> Outcome
         fate = Fate.REVERSED if back[0].reversed else Fate.RETURNED
         return Outcome(fate, f"{report.kind}", back[0].text)
     for entry in report.booked:
+        if entry.fee or entry.reversal or entry.direction is not Direction.DEBIT:
+            continue
         for one in entry.details:
-            if one.end_to_end_id == end_to_end_id and entry.direction is Direction.DEBIT and not entry.reversal:
-                money = one.amount or (entry.amount if len(entry.details) == 1 else None)
+            if one.end_to_end_id == end_to_end_id:
+                money = entry.share(one)
                 if money != amount:
                     return Outcome(Fate.UNKNOWN, report.kind, f"booked with another amount: {money}")
                 return Outcome(Fate.SETTLED, report.kind, "", one.bank_reference or entry.bank_reference or None,

@@ -14,6 +14,7 @@ from protocols.canon.money import BadMoney, Money, exponent
 from protocols.canon.party import AccountNumber, Name, Party, PartyKind
 from protocols.kit.charset import UTF8
 from protocols.kit.errors import ProtocolError
+from protocols.kit.fields import plain
 from protocols.kit.iso20022.names import Version
 from protocols.kit.iso20022.schema import must_fit
 from protocols.kit.xmldoc import Markup, build, el
@@ -280,5 +281,6 @@ def _read_address(where: Reader | None) -> Address | None:
 def read_reasons(entries: Sequence[Reader]) -> tuple[Reason, ...]:
     """StsRsnInf, RtrInf and their like: a code and the texts beside it."""
     return tuple(
-        Reason(one.choice("Rsn"), " ".join(more.text("") for more in one.all("AddtlInf")).strip()) for one in entries
+        Reason(plain(one.choice("Rsn")), plain(" ".join(more.text("") for more in one.all("AddtlInf")).strip()))
+        for one in entries
     )

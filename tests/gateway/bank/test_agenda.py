@@ -110,3 +110,19 @@ def test_what_is_forgotten_is_not_taken() -> None:
     agenda.forget("A", Work.ENQUIRE)
     agenda.forget("B", Work.ENQUIRE)
     assert drained(agenda, 2000) == [("A", Work.ESCALATE)]
+
+
+def test_repeats_are_sends_and_watching_is_asking() -> None:
+    agenda = filled(("A", Work.REPLAY, 1), ("B", Work.ENQUIRE, 1), ("C", Work.RETURNS, 1), ("D", Work.SEND, 1))
+    assert agenda.take(5, sends=False, asks=False) is None
+    assert agenda.has_due(sends=False) and agenda.has_due(asks=False)
+    assert {agenda.take(5, sends=False), agenda.take(5, sends=False)} == {("B", Work.ENQUIRE), ("C", Work.RETURNS)}
+    assert not agenda.has_due(sends=False)
+    assert [agenda.take(5, asks=False), agenda.take(5, asks=False)] == [("A", Work.REPLAY), ("D", Work.SEND)]
+
+
+def test_what_waits_is_known_until_it_is_taken() -> None:
+    agenda = filled(("A", Work.SEND, 1))
+    assert agenda.knows("A", Work.SEND) and not agenda.knows("A", Work.ENQUIRE)
+    agenda.take(5)
+    assert not agenda.knows("A", Work.SEND)

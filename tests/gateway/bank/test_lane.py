@@ -15,8 +15,8 @@ from twisted.internet.defer import Deferred
 
 from gateway import app
 from gateway.asking import Unavailable
-from gateway.bank import lane as lane_module
-from gateway.bank.lane import LEASE_MS
+from gateway.bank import tenure as tenure_module
+from gateway.bank.tenure import LEASE_MS
 from gateway.core.states import Work
 from gateway.journal import lanes
 from gateway.journal.rows import WorkRow
@@ -30,12 +30,13 @@ from tests.world.lines import events, lines
 from tests.world.world import START_S, Life, World
 
 DAY_S = 86_400
+NO_REPEATS = {"banks": {"sample": {"most_repeats": 0}}}
 
 
 @pytest.fixture
 def long_lease(monkeypatch: pytest.MonkeyPatch) -> None:
     """For tests of days: a renewal every twenty minutes instead of every five seconds."""
-    monkeypatch.setattr(lane_module, "LEASE_MS", 3_600_000)
+    monkeypatch.setattr(tenure_module, "LEASE_MS", 3_600_000)
 
 
 QUIET = {"sessions": 1, "heartbeat_s": 110.0}
@@ -172,7 +173,7 @@ def test_a_bank_that_says_too_fast_gets_a_second_of_rest(tmp_path: Path) -> None
 @pytest.mark.usefixtures("long_lease")
 def test_a_silent_bank_is_asked_ever_more_slowly_and_for_ever(tmp_path: Path) -> None:
     with lines() as heard:
-        world = World(tmp_path, plan=FaultPlan("1", {Fault.DROP_BEFORE: 1.0}), bank_options=QUIET)
+        world = World(tmp_path, settings=NO_REPEATS, plan=FaultPlan("1", {Fault.DROP_BEFORE: 1.0}), bank_options=QUIET)
         life = world.start()
         world.submit("AP-1")
         for _ in range(12):
@@ -200,7 +201,7 @@ def test_a_silent_bank_is_asked_ever_more_slowly_and_for_ever(tmp_path: Path) ->
 
 
 def test_the_schedule_goes_on_where_it_was_after_a_restart(tmp_path: Path) -> None:
-    world = World(tmp_path, plan=FaultPlan("1", {Fault.DROP_BEFORE: 1.0}))
+    world = World(tmp_path, settings=NO_REPEATS, plan=FaultPlan("1", {Fault.DROP_BEFORE: 1.0}))
     world.start()
     world.submit("AP-1")
     world.run(60)
@@ -216,7 +217,7 @@ def test_the_schedule_goes_on_where_it_was_after_a_restart(tmp_path: Path) -> No
 @pytest.mark.usefixtures("long_lease")
 def test_a_late_yes_ends_the_doubt_even_after_the_escalation(tmp_path: Path) -> None:
     plan = Script([Scripted(Fault.HIDE, seconds=2 * DAY_S)])
-    world = World(tmp_path, plan=plan, bank_options=QUIET)
+    world = World(tmp_path, settings=NO_REPEATS, plan=plan, bank_options=QUIET)
     world.start()
     world.submit("AP-1")
     world.run(3 * DAY_S)
@@ -497,7 +498,7 @@ def test_a_node_that_stood_still_between_commit_and_write_sends_nothing_when_it_
         world.run(60)
     assert not pays(first) and not pays(second) and not world.bank.ledger.executions
     assert first.sample("bankgw_permits_refused_total", bank="sample") == 1
-    assert lane_of(first).halted == "lease_lost" and first.sample("bankgw_alarms_total", alarm="stale_epoch") == 1
+    assert lane_of(first).standing_by and first.sample("bankgw_alarms_total", alarm="stale_epoch") == 1
     assert events(heard, "payment.not_ours"), "and what it writes down about it changes nothing"
     assert world.last("AP-1")["state"] == "in_doubt" and lane_of(second).ready
 
@@ -515,7 +516,7 @@ def test_a_node_that_stood_still_before_its_commit_is_fenced_by_the_epoch(tmp_pa
     first.clock.thaw()
     world.run(60)
     assert not pays(first) and len(world.bank.ledger.executions) == 1
-    assert lane_of(first).halted == "lease_lost"
+    assert lane_of(first).standing_by and lane_of(first).halted is None
 
 
 def test_a_lease_given_up_is_seen_in_the_journal(tmp_path: Path) -> None:
@@ -587,3 +588,16 @@ def test_a_row_that_moves_far_away_takes_the_near_one_with_it(tmp_path: Path) ->
     assert len(lane.agenda) == 1
     lane.offer(replace(near, due_ms=near.due_ms + 3_600_000))
     assert len(lane.agenda) == 0
+
+
+def test_a_flood_of_doubts_leaves_half_the_pace_to_sends(tmp_path: Path) -> None:
+    plan = FaultPlan("1", {Fault.DROP_AFTER: 1.0})
+    world = World(tmp_path, plan=plan, settings=NO_REPEATS,
+                  bank_options={"per_second": 10.0, "sessions": 8, "first_enquiry_s": 0.0})  # fmt: skip
+    life = world.start()
+    for n in range(200):
+        world.submit(f"AP-{n}")
+    world.run(41)
+    sent, asked = len(pays(life)), sum(b">Fate<" in data for pipe in life.pipes for data in pipe.written)
+    assert asked <= 41 * 10 * 0.5 + 5, "enquiries keep to their share"
+    assert sent >= 41 * 10 * 0.5 - 25 or sent == 200, "and sends get theirs"

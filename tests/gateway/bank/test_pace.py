@@ -52,3 +52,10 @@ def test_in_any_stretch_of_time_no_more_leaves_than_burst_and_rate_allow(
             allowed = burst + (left[end] - left[start]) * per_second
             assert end - start + 1 <= allowed + 1e-6
     assert all(earlier <= later for earlier, later in pairwise(left))
+
+
+def test_looking_takes_no_token() -> None:
+    pace = Pace(10.0, 2, 0.0)
+    assert [pace.until_s(0.0) for _ in range(5)] == [0.0] * 5
+    assert pace.wait_s(0.0) == pace.wait_s(0.0) == 0.0
+    assert pace.until_s(0.0) == pace.until_s(0.0) > 0

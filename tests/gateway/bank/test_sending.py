@@ -28,6 +28,8 @@ from tests.world.lines import events, lines
 from tests.world.points import At
 from tests.world.world import Life, World
 
+NO_REPEATS = {"banks": {"sample": {"most_repeats": 0}}}
+
 
 def written(life: Life) -> list[bytes]:
     """Payment messages that left, whole frames, in order."""
@@ -60,7 +62,7 @@ def test_exactly_what_leaves_was_committed_before(tmp_path: Path) -> None:
 )
 def test_a_crash_between_commit_and_write_is_doubt_and_only_asked_about(where: str, tmp_path: Path) -> None:
     points = At("never")
-    world = World(tmp_path, points=points)
+    world = World(tmp_path, points=points, settings=NO_REPEATS)
     first = world.start()
     world.run(1)
     points.where, points.nth = where, points.names[where] + 1

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from gateway.core import flow
 from gateway.core.flow import TABLE, Impossible, born, step
 from gateway.core.states import (
+    KNOWN,
     Alarm,
     Answered,
     AskedInVain,
@@ -52,24 +53,27 @@ EVENTS: dict[str, Event] = {
     "resolve_settled": Resolve(T, Fate.SETTLED), "resolve_failed": Resolve(T, Fate.FAILED),
     "resolve_resend": Resolve(T, None), "replay": Replay(T),
     **{f"answered_{fate.value}": Answered(T, fate, Source.ENQUIRY, T) for fate in Fate},
+    **{f"heard_{fate.value}": Answered(T, fate, Source.SUBMIT) for fate in Fate},
 }  # fmt: skip
+LATER = T + Rules().quarantine_ms
 
 # What a correct gateway never does: these must fail loudly and stop the lane, not be shrugged off.
 IMPOSSIBLE = (
     {(state, "send") for state in State if state is not State.READY}
-    | {(state, "not_sent") for state in State if state is not State.SENDING}
+    | {(state, "not_sent") for state in (*BEFORE, State.REJECTED, State.CANCELLED, State.EXPIRED)}
     | {(state, "taken_over") for state in State if state is not State.SENDING}
     | {(state, "release") for state in State if state not in (State.ACCEPTED, State.HELD)}
     | {(state, "hold") for state in State if state not in (State.ACCEPTED, State.READY)}
     | {(state, "reject") for state in State if state not in (State.ACCEPTED, State.HELD)}
-    | {(state, f"answered_{fate.value}") for state in (State.ACCEPTED, State.HELD) for fate in Fate}
+    | {(state, f"{how}_{fate.value}") for state in (State.ACCEPTED, State.HELD) for fate in Fate
+       for how in ("answered", "heard")}
 )
 
 
 def life_in(state: State, **changes: object) -> Life:
     sent = state not in BEFORE | {State.REJECTED, State.CANCELLED, State.EXPIRED}
-    life = Life(state, seq=3, attempt=1 if sent else 0, first_write_ms=T if sent else None,
-                last_write_ms=T if sent else None)  # fmt: skip
+    life = Life(state, seq=3, attempt=1 if sent else 0, first_write_ms=T - 1 if sent else None,
+                last_write_ms=T - 1 if sent else None)  # fmt: skip
     return replace(life, **changes)  # type: ignore[arg-type]
 
 
@@ -87,10 +91,11 @@ def test_every_row_can_be_reached_and_says_why(rule: flow.Rule) -> None:
     assert rule.why
     reached = set()
     for state, event in product(rule.before, EVENTS.values()):
-        for policy, replaying in product(Policy, (False, True)):
-            life = life_in(state, rules=Rules(policy, window_ms=None), replaying=replaying)
+        for policy, repeats, since_ms, at_ms in product(Policy, (0, 1, 3), (0, T), (T, LATER)):
+            life = life_in(state, rules=Rules(policy), repeats=repeats, since_ms=since_ms, attempt=repeats + 1)
+            last_write_ms = T - 1 if since_ms or life.state in BEFORE else T + 1
             try:
-                reached.add(step(life, event).rule)
+                reached.add(step(replace(life, last_write_ms=last_write_ms), replace(event, at_ms=at_ms)).rule)
             except Impossible:
                 continue
     assert rule.name in reached
@@ -107,15 +112,16 @@ def test_only_the_banks_word_or_two_persons_make_failed_or_settled(state: State,
         return
     after = step(life_in(state), EVENTS[name]).life.state
     if after is State.SETTLED:
-        assert name in ("answered_settled", "resolve_settled")
+        assert name in ("answered_settled", "heard_settled", "resolve_settled")
     if after is State.FAILED:
-        assert name in ("answered_failed", "resolve_failed")
+        assert name in ("answered_failed", "heard_failed", "resolve_failed")
 
 
 @pytest.mark.parametrize("state", [State.SENDING, *sorted(ASKING)])
 @pytest.mark.parametrize("fate", [Fate.UNKNOWN, Fate.NOT_FOUND, Fate.DUPLICATE, Fate.PENDING])
 def test_no_word_short_of_yes_or_no_ends_a_payment(state: State, fate: Fate) -> None:
-    after = step(life_in(state), Answered(T, fate, Source.ENQUIRY, T))
+    source = Source.SUBMIT if state is State.SENDING else Source.ENQUIRY
+    after = step(life_in(state), Answered(T, fate, source, None if source is Source.SUBMIT else T))
     assert after.life.state in ASKING
     assert any(isinstance(e, Due) and e.work is Work.ENQUIRE and e.at_ms > T for e in after.effects)
 
@@ -149,7 +155,14 @@ def test_a_bank_that_wants_patience_gets_it() -> None:
     assert flow.enquiry_gap_ms(replace(life, asked=2)) == 300_000
 
 
-@pytest.mark.parametrize(("asked_ms", "counts"), [(T + 599_999, 0), (T + 600_000, 1), (None, 0)])
+@pytest.mark.parametrize("first_ms", [0, 200, 1_500])
+def test_a_bank_that_may_be_asked_at_once_is(first_ms: int) -> None:
+    life = life_in(State.IN_DOUBT, rules=Rules(first_enquiry_ms=first_ms))
+    assert flow.enquiry_gap_ms(life) == first_ms
+    assert flow.enquiry_gap_ms(replace(life, asked=1)) == flow.ENQUIRY_PLAN_MS[1]
+
+
+@pytest.mark.parametrize(("asked_ms", "counts"), [(T + 599_998, 0), (T + 599_999, 1), (None, 0)])
 def test_not_found_counts_only_when_asked_after_the_quarantine(asked_ms: int | None, counts: int) -> None:
     answer = Answered(T + 900_000, Fate.NOT_FOUND, Source.ENQUIRY, asked_ms)
     assert step(life_in(State.IN_DOUBT), answer).life.not_found == counts
@@ -158,12 +171,17 @@ def test_not_found_counts_only_when_asked_after_the_quarantine(asked_ms: int | N
 @pytest.mark.parametrize(
     ("rules", "not_found", "at_ms", "allowed"),
     [
-        (Rules(Policy.NEVER), 99, T + 1, False),
-        (Rules(Policy.QUERY_FIRST, not_found_needed=2), 1, T + 1, False),
-        (Rules(Policy.QUERY_FIRST, not_found_needed=2), 2, T + 1, True),
+        (Rules(Policy.NEVER), 99, LATER, False),
+        (Rules(Policy.QUERY_FIRST, not_found_needed=2), 1, LATER, False),
+        (Rules(Policy.QUERY_FIRST, not_found_needed=2), 2, LATER, True),
+        (Rules(Policy.QUERY_FIRST, not_found_needed=2), KNOWN, LATER, False),
         (Rules(Policy.REPLAY_SAFE, window_ms=None), 0, T + 10**10, True),
-        (Rules(Policy.REPLAY_SAFE, quarantine_ms=1_000, window_ms=10_000), 0, T + 8_999, True),
-        (Rules(Policy.REPLAY_SAFE, quarantine_ms=1_000, window_ms=10_000), 0, T + 9_000, False),
+        (Rules(Policy.REPLAY_SAFE, window_ms=None), KNOWN, T + 10**10, False),
+        (Rules(Policy.REPLAY_SAFE, window_ms=None, most_repeats=0), 0, T + 10**10, False),
+        (Rules(Policy.REPLAY_SAFE, quarantine_ms=1_000), 0, T + 998, False),
+        (Rules(Policy.REPLAY_SAFE, quarantine_ms=1_000), 0, T + 999, True),
+        (Rules(Policy.REPLAY_SAFE, quarantine_ms=1_000, window_ms=10_000), 0, T + 8_998, True),
+        (Rules(Policy.REPLAY_SAFE, quarantine_ms=1_000, window_ms=10_000), 0, T + 8_999, False),
     ],
 )
 def test_replay_only_where_the_banks_rules_allow_it(rules: Rules, not_found: int, at_ms: int, allowed: bool) -> None:
@@ -174,7 +192,8 @@ def test_replay_only_where_the_banks_rules_allow_it(rules: Rules, not_found: int
 
 def test_a_repeat_that_did_not_leave_is_still_in_doubt_and_a_first_send_is_ready() -> None:
     not_sent = NotSent(T, "permit_refused", T + 2_000)
-    assert step(life_in(State.SENDING, replaying=True, attempt=2), not_sent).life.state is State.IN_DOUBT
+    doubt = step(life_in(State.SENDING, repeats=1, attempt=2), not_sent).life
+    assert doubt.state is State.IN_DOUBT and doubt.repeats == 0, "what did not leave is not counted as a repeat"
     ready = step(life_in(State.SENDING), not_sent)
     assert ready.life.state is State.READY and ready.life.first_write_ms is None
     assert Due(Work.SEND, T + 2_000) in ready.effects and Done(Work.ESCALATE) in ready.effects
@@ -247,7 +266,172 @@ def test_any_history_keeps_the_promises(history: list[tuple[str, int]], policy: 
                 raise AssertionError("a repeat where the bank forbids it")
             sends += 1
         if STATE_TABLE[before.state].certainty is Certainty.UNKNOWN and life.state in BEFORE:
-            assert name in ("not_sent", "resolve_resend"), "only proof or persons lead back before the send"
-        if life.state in ASKING and name.startswith(("answered", "asked")) and before.state is not life.state:
+            assert name in ("not_sent", "resolve_resend") and life.repeats == 0, "only proof or persons lead back before the send"
+        if life.state in ASKING and name.startswith(("answered", "asked", "heard")) and before.state is not life.state:
             assert any(isinstance(e, Due) and e.work is Work.ENQUIRE for e in decided.effects)
     assert life.attempt == sends
+
+
+# ---- repeats ----
+
+SAFE = Rules(Policy.REPLAY_SAFE)
+QUERY = Rules(Policy.QUERY_FIRST, not_found_needed=2)
+
+
+def doubt(rules: Rules, **changes: object) -> Life:
+    return life_in(State.IN_DOUBT, rules=rules, doubted=True, **changes)
+
+
+def not_found(at_ms: int) -> Answered:
+    return Answered(at_ms, Fate.NOT_FOUND, Source.ENQUIRY, at_ms - 1)
+
+
+def replay_due(decided: flow.Step) -> list[int]:
+    return [e.at_ms for e in decided.effects if isinstance(e, Due) and e.work is Work.REPLAY]
+
+
+def test_a_repeat_is_due_when_the_bank_was_asked_after_the_quarantine_and_gave_no_verdict() -> None:
+    assert not replay_due(step(doubt(SAFE), not_found(LATER - 2)))
+    for event in (not_found(LATER), Answered(LATER, Fate.UNKNOWN, Source.ENQUIRY, LATER), AskedInVain(LATER, "down")):
+        assert replay_due(step(doubt(SAFE), event)) == [LATER]
+        assert not replay_due(step(doubt(Rules()), event)), "never is never"
+
+
+def test_query_first_needs_its_not_founds_and_nothing_else_will_do() -> None:
+    once = step(doubt(QUERY), not_found(LATER + 1))
+    assert not replay_due(once)
+    assert replay_due(step(once.life, not_found(LATER + 2))) == [LATER + 2]
+    assert not replay_due(step(once.life, AskedInVain(LATER + 2, "down")))
+    assert not replay_due(step(once.life, Answered(LATER + 2, Fate.UNKNOWN, Source.ENQUIRY, LATER + 1)))
+
+
+@pytest.mark.parametrize("rules", [QUERY, SAFE], ids=["query_first", "replay_safe"])
+@pytest.mark.parametrize("fate", [Fate.PENDING, Fate.DUPLICATE])
+def test_what_the_bank_once_knew_is_not_sent_again_because_it_cannot_be_found(fate: Fate, rules: Rules) -> None:
+    life = step(life_in(State.SENDING, rules=rules), Answered(T, fate, Source.SUBMIT)).life
+    for n in range(5):
+        decided = step(life, not_found(LATER + n + 1))
+        life = decided.life
+        assert life.state is State.IN_DOUBT and life.not_found == KNOWN and not replay_due(decided)
+    assert step(life, Replay(LATER + 10)).rule == "replay_refused"
+
+
+def test_a_repeat_is_the_same_attempt_again_with_the_same_deadline() -> None:
+    life = doubt(SAFE, deadline_ms=T + 86_400_000)
+    decided = step(life, Replay(LATER))
+    assert (decided.rule, decided.life.attempt, decided.life.repeats) == ("replay", 2, 1)
+    assert (decided.life.first_write_ms, decided.life.last_write_ms) == (T - 1, LATER)
+    assert decided.life.deadline_ms == life.deadline_ms and Done(Work.ESCALATE) not in decided.effects
+    assert Done(Work.REPLAY) in decided.effects and Done(Work.ENQUIRE) in decided.effects
+
+
+@pytest.mark.parametrize(("rules", "day_ends_ms", "allowed"), [
+    (replace(SAFE, same_day=True), None, False),
+    (replace(SAFE, same_day=True), LATER + SAFE.quarantine_ms, False),
+    (replace(SAFE, same_day=True), LATER + SAFE.quarantine_ms + 1, True),
+    (SAFE, LATER, True),
+])  # fmt: skip
+def test_a_bank_that_forgets_with_its_day_gets_no_repeat_on_the_next(
+    rules: Rules, day_ends_ms: int | None, allowed: bool
+) -> None:
+    assert (step(doubt(rules), Replay(LATER, day_ends_ms)).rule == "replay") == allowed
+    assert flow.may_leave_again(doubt(rules), LATER, day_ends_ms) == allowed
+
+
+def test_nothing_is_repeated_after_its_validity() -> None:
+    life = doubt(SAFE, valid_until_ms=LATER + 10)
+    assert step(life, Replay(LATER + 9)).rule == "replay"
+    assert step(life, Replay(LATER + 10)).rule == "replay_refused"
+    assert not replay_due(step(life, not_found(LATER + 10)))
+    assert not flow.may_leave_again(step(life, Replay(LATER + 9)).life, LATER + 10, None)
+
+
+def test_a_no_to_a_repeat_is_doubt_and_only_a_later_enquiry_makes_it_failed() -> None:
+    repeat = step(doubt(SAFE), Replay(LATER)).life
+    refused = step(repeat, Answered(LATER + 5, Fate.FAILED, Source.SUBMIT, attempt=2))
+    assert (refused.rule, refused.life.state) == ("repeat_refused", State.IN_DOUBT)
+    older = step(refused.life, Answered(LATER + 9, Fate.FAILED, Source.ENQUIRY, LATER))
+    assert (older.rule, older.life.state) == ("asked_failed_overtaken", State.IN_DOUBT)
+    early = step(refused.life, Answered(LATER + 9, Fate.FAILED, Source.ENQUIRY, LATER + 6))
+    assert early.life.state is State.IN_DOUBT, "the copy that left last may still be under way"
+    arrived_ms = LATER + SAFE.quarantine_ms
+    late = step(refused.life, Answered(arrived_ms + 1, Fate.FAILED, Source.ENQUIRY, arrived_ms))
+    assert late.life.state is State.FAILED
+
+
+def test_an_older_no_about_another_copy_is_no_contradiction() -> None:
+    settled = step(step(doubt(SAFE), Replay(LATER)).life, Answered(LATER + 9, Fate.SETTLED, Source.SUBMIT)).life
+    older = step(settled, Answered(LATER + 20, Fate.FAILED, Source.ENQUIRY, LATER + 8))
+    assert older.rule == "settled_overtaken" and Alarm("contradiction") not in older.effects
+    newer = step(settled, Answered(LATER + 20, Fate.FAILED, Source.ENQUIRY, LATER + 10))
+    assert newer.rule == "settled_contradicted"
+    once = step(life_in(State.SENDING), Answered(T + 9, Fate.SETTLED, Source.SUBMIT)).life
+    assert step(once, Answered(T + 20, Fate.FAILED, Source.ENQUIRY, T + 8)).rule == "settled_contradicted"
+
+
+def test_an_enquiry_cannot_speak_for_a_copy_that_is_under_way() -> None:
+    repeat = step(doubt(SAFE), Replay(LATER)).life
+    for fate in (Fate.FAILED, Fate.NOT_FOUND, Fate.UNKNOWN, Fate.DUPLICATE):
+        for asked_ms in (LATER - 5, LATER + 5):
+            decided = step(repeat, Answered(LATER + 6, fate, Source.ENQUIRY, asked_ms))
+            assert (decided.rule, decided.life) == ("sent_overtaken", repeat)
+    assert step(repeat, Answered(LATER + 6, Fate.SETTLED, Source.ENQUIRY, LATER - 5)).life.state is State.SETTLED
+
+
+def test_enough_repeats_are_enough_and_people_hear_of_it() -> None:
+    life, now_ms = doubt(SAFE), LATER
+    for n in range(SAFE.most_repeats):
+        assert replay_due(step(life, not_found(now_ms)))
+        life = step(step(life, Replay(now_ms)).life, Silent(now_ms, "no_answer", attempt=n + 2)).life
+        assert life.repeats == n + 1
+        now_ms += SAFE.quarantine_ms
+    events: tuple[Event, ...] = (not_found(now_ms), AskedInVain(now_ms, "down"))
+    for event in events:
+        decided = step(life, event)
+        assert step(decided.life, Replay(now_ms)).rule == "replay_moot"
+        assert decided.life.state is State.ESCALATED and Alarm("repeats_used_up") in decided.effects
+        assert any(isinstance(e, Due) and e.work is Work.ENQUIRE for e in decided.effects), "asking goes on"
+
+
+def test_people_who_are_on_it_are_not_overtaken_by_a_repeat() -> None:
+    assert step(life_in(State.ESCALATED, rules=SAFE), Replay(LATER)).rule == "replay_moot"
+    assert not replay_due(step(life_in(State.ESCALATED, rules=SAFE), not_found(LATER)))
+    assert Done(Work.REPLAY) in step(doubt(SAFE), Overdue(LATER)).effects
+
+
+@pytest.mark.parametrize("fate", [Fate.SETTLED, Fate.FAILED, None])
+def test_persons_decide_only_about_what_they_saw(fate: Fate | None) -> None:
+    again = step(step(doubt(SAFE), Replay(LATER)).life, Silent(LATER, "no_answer")).life
+    decided = step(again, Resolve(LATER + 1, fate, attempt=1))
+    assert decided.life.state is State.IN_DOUBT and Deny(Code.TOO_LATE) in decided.effects
+    assert step(again, Resolve(LATER + 1, fate, attempt=2)).life.state is not State.IN_DOUBT
+
+
+# ---- events that come late ----
+
+
+def test_proof_that_nothing_left_counts_after_the_deadline_too() -> None:
+    overdue = step(life_in(State.SENDING), Overdue(T)).life
+    assert step(overdue, NotSent(T, "refused", T + 2_000, 1)).life.state is State.READY
+    known = step(overdue, Answered(T, Fate.DUPLICATE, Source.ENQUIRY, T)).life
+    assert step(known, NotSent(T, "refused", T + 2_000, 1)).rule == "not_sent_moot", "the bank knows it all the same"
+    repeated = step(life_in(State.SENDING, attempt=2, repeats=1), Overdue(T)).life
+    assert step(repeated, NotSent(T, "refused", T + 2_000, 2)).rule == "not_sent_moot"
+
+
+@pytest.mark.parametrize("event", [
+    NotSent(T, "permit_refused", T + 2_000, attempt=1), Silent(T, "no_answer", attempt=1),
+    Answered(T, Fate.FAILED, Source.SUBMIT, attempt=1), Answered(T, Fate.NOT_FOUND, Source.SUBMIT, attempt=1),
+])  # fmt: skip
+def test_what_befell_an_earlier_attempt_says_nothing_about_this_one(event: Event) -> None:
+    life = life_in(State.SENDING, attempt=2)
+    assert step(life, event).life == life
+
+
+def test_a_pending_asked_before_the_no_was_known_is_no_contradiction() -> None:
+    failed = step(life_in(State.PENDING), Answered(T + 10, Fate.FAILED, Source.ENQUIRY, T + 5)).life
+    assert failed.since_ms == T + 10
+    older = step(failed, Answered(T + 20, Fate.PENDING, Source.ENQUIRY, T + 9))
+    assert older.rule == "failed_overtaken" and not older.effects
+    newer = step(failed, Answered(T + 20, Fate.PENDING, Source.ENQUIRY, T + 11))
+    assert newer.rule == "failed_contradicted" and Alarm("contradiction") in newer.effects

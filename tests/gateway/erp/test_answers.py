@@ -402,7 +402,7 @@ def test_our_own_defect_is_answered_internal_and_the_next_question_works(
         life = world.start()
         world.submit("AP-1")
         world.run(5)
-        monkeypatch.setattr(answers_module, "_ours", breaks)
+        monkeypatch.setattr(answers_module, "ours", breaks)
         said = page(world)
         monkeypatch.undo()
         assert len(page(world)["lines"]) == 1

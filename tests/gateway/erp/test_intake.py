@@ -17,7 +17,7 @@ from gateway.journal import payments, questions, refusals
 from gateway.journal.payments import Admission, Admitted
 from gateway.journal.store import Tx
 from protocols.erp import xml_form
-from protocols.erp.forms import PaymentSubmit
+from protocols.erp.order_forms import PaymentSubmit
 from tests.world.lines import events, lines
 from tests.world.points import At
 from tests.world.world import OPERATIONS, REPLIES, USER, World

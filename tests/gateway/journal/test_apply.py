@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import product
 
 import pytest
 from sqlalchemy import func, select, update
@@ -52,23 +53,26 @@ AT = NOW_MS + 1_000
 def events_of(rule: Rule, fate: Fate | None) -> list[Event]:
     made: dict[type[Event], list[Event]] = {
         Release: [Release(AT, AT + 5)], Hold: [Hold(AT, "approval")], Reject: [Reject(AT, Code.NOT_ALLOWED)],
-        Cancel: [Cancel(AT)], Expire: [Expire(AT)], Send: [Send(AT)], NotSent: [NotSent(AT, "refused", AT + 9)],
-        Silent: [Silent(AT, "timeout")], TakenOver: [TakenOver(AT)], AskedInVain: [AskedInVain(AT, "timeout")],
+        Cancel: [Cancel(AT)], Expire: [Expire(AT)], Send: [Send(AT)], Silent: [Silent(AT, "timeout"), Silent(AT, "timeout", attempt=9)],
+        NotSent: [NotSent(AT, "refused", AT + 9), NotSent(AT, "refused", AT + 9, attempt=9)],
+        TakenOver: [TakenOver(AT)], AskedInVain: [AskedInVain(AT, "timeout")],
         Overdue: [Overdue(AT)], Replay: [Replay(AT)],
-        Resolve: [Resolve(AT, Fate.SETTLED), Resolve(AT, Fate.FAILED), Resolve(AT, None)],
+        Resolve: [Resolve(AT, Fate.SETTLED), Resolve(AT, Fate.FAILED), Resolve(AT, None),
+                  Resolve(AT, None, attempt=9)],
     }  # fmt: skip
     if rule.event is Answered:
         assert fate is not None
-        return [Answered(AT, fate, Source.ENQUIRY, asked_ms=AT - 10)]
+        return [Answered(AT, fate, Source.ENQUIRY, asked_ms=AT - 10), Answered(AT, fate, Source.SUBMIT)]
     return made[rule.event]
 
 
 def lives_of(state: State) -> Iterator[Life]:
-    for replaying in (False, True):
-        for policy in (Policy.NEVER, Policy.REPLAY_SAFE):
+    for repeats, policy, since_ms in product((0, 1, 3), (Policy.NEVER, Policy.REPLAY_SAFE), (NOW_MS, AT)):
+        for last_write_ms in (NOW_MS, AT):
             yield Life(
-                state, Rules(replay=policy), seq=4, attempt=1, asked=1, first_write_ms=NOW_MS, last_write_ms=NOW_MS,
-                deadline_ms=AT + 1_000_000, valid_until_ms=AT + 2_000_000, tell_sent=True, replaying=replaying,
+                state, Rules(replay=policy, quarantine_ms=10), seq=4, attempt=1, asked=1, first_write_ms=NOW_MS,
+                last_write_ms=last_write_ms, deadline_ms=AT + 1_000_000, valid_until_ms=AT + 2_000_000, tell_sent=True,
+                repeats=repeats, since_ms=since_ms,
             )  # fmt: skip
 
 
@@ -89,7 +93,7 @@ CASES = list(cases())
 def put(journal: Journal, life: Life, id: str = "AP-1", epoch: int = 1) -> PaymentRow:
     """A payment that has come to `life`, with work of every kind."""
     row = journal.admit(order(id), judged=hold).row
-    row = replace(row, life=life, epoch=epoch)
+    row = replace(row, life=life, epoch=epoch, changed_ms=life.since_ms)
 
     def unit(tx: Tx) -> None:
         values = records.changes(row, tx.vault) | {
@@ -127,7 +131,9 @@ def test_every_effect_of_every_rule_reaches_the_rows(small: Journal, name: str, 
     stored = small.read(lambda conn: payments.fetch(conn, row.payment))
     assert stored == applied.row_after
     assert stored is not None
-    assert (stored.life, stored.version) == (expected.life, row.version + 1)
+    since_ms = life.since_ms if expected.life.state is life.state else NOW_MS
+    assert (stored.life, stored.version) == (replace(expected.life, since_ms=since_ms), row.version + 1)
+    assert stored.changed_ms == since_ms, "when it came into its state"
 
     tells = [effect.event for effect in expected.effects if isinstance(effect, Tell)]
     events = [json.loads(mail.body) for mail in small.mails if mail.exchange == "bankgw.events"]

@@ -122,3 +122,41 @@ def test_serials_are_consecutive_and_never_repeat(journal: Journal, n: int) -> N
     assert everything == sorted(set(everything))
     other = journal.do(lambda tx: lanes.draw_serials(tx, "another", 1))
     assert other == range(1)
+
+
+def test_a_stale_lane_changes_nothing_even_in_payments_that_nobody_touched_since(journal: Journal) -> None:
+    old = take(journal, "n1")
+    assert old == 1
+    row = journal.admit().row
+    journal.hands.task.advance(TTL / 1000)
+    assert take(journal, "n2") == 2
+    refused = journal.send(row, epoch=old)
+    assert refused.conflict and refused.row_after is None
+    assert journal.count(schema.attempts) == 0
+    assert not journal.send(row, epoch=2).conflict
+
+
+def test_what_was_left_by_an_owner_that_never_let_go_is_orphaned(journal: Journal) -> None:
+    assert journal.do(lambda tx: lanes.take(tx, LANE, "n1", TTL)) == lanes.Taken(1, orphaned=False)
+    assert journal.do(lambda tx: lanes.take(tx, LANE, "n1", TTL)) == lanes.Taken(2, orphaned=False)
+    journal.hands.task.advance(TTL / 1000)
+    assert journal.do(lambda tx: lanes.take(tx, LANE, "n2", TTL)) == lanes.Taken(3, orphaned=True)
+    journal.do(lambda tx: lanes.release(tx, LANE, "n2", 3))
+    assert journal.do(lambda tx: lanes.take(tx, LANE, "n1", TTL)) == lanes.Taken(4, orphaned=False)
+
+
+def test_a_lane_is_free_for_its_owner_and_when_it_has_run_out(journal: Journal) -> None:
+    def free(node: str, at_ms: int) -> bool:
+        return journal.read(lambda conn: lanes.is_free(conn, LANE, node, at_ms))
+
+    assert free("n2", NOW_MS)
+    take(journal, "n1")
+    assert free("n1", NOW_MS) and not free("n2", NOW_MS + TTL - 1) and free("n2", NOW_MS + TTL)
+
+
+def test_fresh_work_is_what_fell_due_since(journal: Journal) -> None:
+    row = journal.admit().row
+    found = [WorkRow(row.payment, Work.SEND, LANE, NOW_MS, 0)]
+    assert journal.read(lambda conn: work.fresh(conn, LANE, NOW_MS - 1, NOW_MS)) == found
+    assert journal.read(lambda conn: work.fresh(conn, LANE, NOW_MS, NOW_MS + 1)) == []
+    assert journal.read(lambda conn: work.fresh(conn, "other", NOW_MS - 1, NOW_MS)) == []

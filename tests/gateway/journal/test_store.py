@@ -14,7 +14,7 @@ from twisted.internet.defer import CancelledError, gatherResults
 from gateway.clock import SeededEntropy, SystemClock
 from gateway.core.states import Send, Work
 from gateway.journal import apply as applying
-from gateway.journal import audit, outbox, payments, questions, schema
+from gateway.journal import audit, databases, outbox, payments, questions, schema
 from gateway.journal.payments import Admittance
 from gateway.journal.permits import PermitLog
 from gateway.journal.rows import OutboxRow, QuestionRow, Reply, WorkRow
@@ -269,3 +269,12 @@ async def test_another_vault_key_is_refused_at_the_door(make: Make, url: str, tm
     with pytest.raises(StoreFailed, match="does not open this journal"):
         await other.open()
     await other.close()
+
+
+def test_a_writer_that_stands_still_in_a_transaction_is_cut_off_about_when_its_lease_ends(url: str) -> None:
+    engine = databases.connect(url, connections=1, writing=True)
+    asked = {"postgresql": "SHOW idle_in_transaction_session_timeout", "mysql": "SELECT @@idle_transaction_timeout",
+             "mariadb": "SELECT @@idle_transaction_timeout", "sqlite": "SELECT 15"}[engine.dialect.name]  # fmt: skip
+    with engine.connect() as conn:
+        assert str(conn.exec_driver_sql(asked).scalar()).rstrip("s") == str(databases.IDLE_IN_TRANSACTION_S)
+    engine.dispose()

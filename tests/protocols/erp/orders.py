@@ -113,3 +113,25 @@ ORDER: AnyOrder = Order(
     "AP-1", Party(AccountNumber("0017"), Name("甲")), Party(AccountNumber("0025"), Name("乙")),
     Money(1234567), PaymentDetail(), "货款", valid_until=datetime(2026, 11, 24, 9, tzinfo=UTC),
 )  # fmt: skip
+
+
+@st.composite
+def batches(draw: st.DrawFn) -> tuple[str, dict[str, Any]]:
+    """A command that holds many orders, by name, and a body of it that is right."""
+    name = draw(st.sampled_from(["batch.submit", "payroll.submit", "collection.submit"]))
+    named = draw(st.lists(ids, min_size=2, max_size=7, unique=True))
+    minors = draw(st.lists(st.integers(1, 10**12), min_size=len(named) - 1, max_size=len(named) - 1))
+    party = st.fixed_dictionaries({"account": accounts, "name": _texts(20)}, optional={"bank_name": _texts(20)})
+    theirs = "debtor" if name == "collection.submit" else "creditor"
+    items = [
+        {"id": id_, "amount": str(Money(minor)), theirs: draw(party)}
+        | draw(st.fixed_dictionaries({}, optional={"purpose": _texts(20, 0), "tags": tags}))
+        for id_, minor in zip(named[1:], minors, strict=True)
+    ]
+    head = {"id": named[0], "count": len(items), "sum": str(Money(sum(minors))), "currency": "CNY", "items": items}
+    ours = "creditor" if name == "collection.submit" else "debtor"
+    must = {ours: party} | ({"agreement": _texts(20)} if name == "collection.submit" else {})
+    may = {"on_item_error": st.sampled_from(["refuse_batch", "refuse_item"]), "purpose": _texts(20, 0), "tags": tags}
+    if name == "payroll.submit":
+        may |= {"agreement": _texts(20), "purpose_code": _texts(8)}
+    return name, draw(st.permutations(sorted((head | draw(st.fixed_dictionaries(must, optional=may))).items())).map(dict))

@@ -19,6 +19,8 @@ from protocols.erp.words import (
     BalanceQuery,
     Cancel,
     CommandType,
+    ReceiptRequest,
+    StatementRequest,
     StatusQuery,
     Submit,
     TransactionsQuery,
@@ -375,3 +377,31 @@ def test_what_is_right_is_read(body: dict[str, Any]) -> None:
     for name in ("valid_until", "not_before"):
         given_time, got_time = body.get(name), getattr(got, name)
         assert got_time == (None if given_time is None else datetime.fromisoformat(given_time))
+
+
+def test_a_days_statement_and_a_past_balance() -> None:
+    asked = read(CommandType.STATEMENT_REQUEST, None, b'{"account":"1","date":"2026-11-23"}')
+    assert asked == StatementRequest(AccountNumber("1"), date(2026, 11, 23), None, 500, 60)
+    past = read(CommandType.BALANCE_QUERY, None, b'{"accounts":["1"],"on":"2026-11-23"}')
+    assert isinstance(past, BalanceQuery) and past.on == date(2026, 11, 23)
+
+
+KEY = "01KA5V3Q8ZJ4M2N7R9T6W0XYBC"
+ENTRY = {"account": "1", "bank_date": "2026-11-24", "bank_line_id": "9"}
+
+
+@pytest.mark.parametrize("named", [{"id": "AP-1"}, {"payment": KEY}, ENTRY])
+def test_a_receipt_is_named_in_one_of_three_ways(named: dict[str, str]) -> None:
+    got = read(CommandType.RECEIPT_REQUEST, None, as_json(named))
+    assert isinstance(got, ReceiptRequest), got
+    assert (got.page, got.max_wait_s) == (1, 3600)
+
+
+@pytest.mark.parametrize(
+    ("body", "at"),
+    [({}, ["/id"]), ({"id": "a", "payment": KEY}, ["/payment"]), ({"id": "a", **ENTRY}, ["/account"]),
+     ({"account": "1"}, ["/bank_date", "/bank_line_id"]), ({"id": "a", "page": 0}, ["/page"]),
+     ({"id": "a", "max_wait": "PT25H"}, ["/max_wait"])],
+)  # fmt: skip
+def test_a_receipt_named_wrongly(body: dict[str, Any], at: list[str]) -> None:
+    assert list(faults(body, CommandType.RECEIPT_REQUEST)) == at

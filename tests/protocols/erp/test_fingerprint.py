@@ -27,9 +27,9 @@ from protocols.canon.order import (
 from protocols.canon.party import AccountNumber, Name, Party, PartyKind
 from protocols.erp import canonical, xml_form
 from protocols.erp.commands import read
-from protocols.erp.fingerprint import dup_key, fingerprint
-from protocols.erp.forms import PaymentSubmit
-from protocols.erp.words import CommandType, Submit
+from protocols.erp.fingerprint import batch_fingerprint, dup_key, fingerprint
+from protocols.erp.order_forms import PaymentSubmit
+from protocols.erp.words import CommandType, OnItemError, Submit, SubmitBatch
 from tests.protocols.erp.orders import BODY, ORDER, as_json, bodies, changed, orders
 
 
@@ -181,3 +181,28 @@ def test_suspected_duplicates_share_a_key() -> None:
         replace(ORDER, creditor=replace(ORDER.creditor, account=AccountNumber("25"))),
     ):
         assert dup_key(other) != dup_key(ORDER)
+
+
+def test_the_form_of_a_batch_never_moves() -> None:
+    item = replace(ORDER, detail=BatchItemDetail("B-1", 1))
+    plain = canonical.batch_text(SubmitBatch("B-1", (item,))).decode()
+    assert plain.startswith('{"id":"B-1","items":[{"creditor"') and plain.endswith('"2026-11-24T09:00:00+00:00"}]}')
+    assert "on_item_error" not in plain and "tags" not in plain.partition("]")[2]
+
+
+def test_batches_differ_by_head_and_by_item() -> None:
+    item = replace(ORDER, detail=BatchItemDetail("B-1", 1))
+    batch = SubmitBatch("B-1", (item,))
+    others = [
+        replace(batch, id="B-2"),
+        replace(batch, orders=()),
+        replace(batch, orders=(item, item)),
+        replace(batch, tags={"run": "7"}),
+        *(replace(batch, on_item_error=other) for other in OnItemError if other is not batch.on_item_error),
+    ]
+    assert len({batch_fingerprint(one) for one in (batch, *others)}) == len(others) + 1
+
+
+def test_the_usual_direction_of_a_transfer_is_left_out() -> None:
+    transfer = replace(ORDER, detail=TransferDetail("transfer"))
+    assert "direction" not in canonical.text(transfer).decode()

@@ -3,27 +3,36 @@
 from __future__ import annotations
 
 import json
+from base64 import b64decode
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta, timezone
+from hashlib import sha256
 
 import pytest
 
 from protocols.canon.errors import CODES, Code, Refusal
 from protocols.canon.money import Money
+from protocols.canon.order import Kind
 from protocols.canon.outcome import State
 from protocols.canon.party import AccountNumber, Name
-from protocols.canon.statement import Balance, Direction, Line, Page
-from protocols.erp.news import News, fields
-from protocols.erp.replies import (
+from protocols.canon.statement import Balance, Direction, Line, Page, Receipt
+from protocols.erp.account_replies import (
     BalanceAnswer,
+    ReceiptSubject,
+    Statement,
     balance_result,
     line_id,
-    rejection,
-    status_result,
+    receipt_pages,
+    receipt_ready,
+    statement_closed,
+    statement_ready,
+    transaction_booked,
     transactions_page,
-    write,
 )
-from protocols.erp.words import CommandType, TransactionsQuery
+from protocols.erp.batch_news import BatchNews, ItemState, batch_fields, shares_of
+from protocols.erp.news import News, fields
+from protocols.erp.replies import rejection, status_result, write
+from protocols.erp.words import BATCHES, SINGLE_ORDERS, CommandType, TransactionsQuery
 
 OWN = AccountNumber("0000000000000000017")
 LINE = Line(OWN, "S1", Direction.DEBIT, Money(1234567), date(2026, 11, 24))
@@ -37,7 +46,7 @@ def test_a_refused_order() -> None:
     assert "id" not in rejection(CommandType.PAYMENT_SUBMIT, None, Refusal(Code.MALFORMED, "x"))
 
 
-@pytest.mark.parametrize("command", [*set(CommandType) - {CommandType.PAYMENT_SUBMIT}, None])
+@pytest.mark.parametrize("command", [*sorted(set(CommandType) - SINGLE_ORDERS - BATCHES), None])
 def test_no_other_refusal_looks_like_a_rejected_payment(command: CommandType | None) -> None:
     # "payment.cancel came too late" must never be read as "the payment was rejected": the money is moving.
     said = rejection(command, "AP-1", Refusal(Code.TOO_LATE, "AP-1 may already be at icbc"))
@@ -123,3 +132,63 @@ def test_the_form_follows_the_command() -> None:
     document = write("command.rejected", said, "application/xml").decode()
     assert '<command.rejected xmlns="urn:bankgw:1"><event>command.rejected</event>' in document
     assert "&lt;late&gt; &amp; gone" in document
+
+
+@pytest.mark.parametrize("command", sorted(BATCHES))
+def test_a_refused_batch(command: CommandType) -> None:
+    said = rejection(command, "B-1", Refusal(Code.VALIDATION, "1 field"))
+    assert (said["event"], said["command"], said["state"]) == ("batch.rejected", command.value, "rejected")
+    assert "state" not in rejection(command, "B-1", Refusal(Code.ID_CONFLICT, "x"))
+
+
+STATEMENT = Statement(
+    OWN, "CNY", date(2026, 11, 24), (LINE, replace(LINE, direction=Direction.CREDIT, amount=Money(50))),
+    Money(2_000_000), Money(765_483),
+)  # fmt: skip
+
+
+def test_a_statement_adds_up_or_says_that_it_cannot_be_checked() -> None:
+    said = statement_ready(STATEMENT, STATEMENT.lines[:1], "sealed", {})
+    assert (said["checked"], said["closed"], said["complete"], said["next"]) == (True, True, False, "sealed")
+    assert (said["count"], said["credit_count"], said["credit_sum"]) == (2, 1, "0.50")
+    assert (said["debit_count"], said["debit_sum"], len(said["lines"])) == (1, "12345.67", 1)
+    silent = replace(STATEMENT, closing=None)
+    assert silent.fits and statement_ready(silent, (), None, {})["checked"] is False
+    assert not replace(STATEMENT, closing=Money(765_484)).fits
+    with pytest.raises(AssertionError):
+        statement_closed("kingdee", "icbc", silent, 0)
+    closed = statement_closed("kingdee", "icbc", STATEMENT, 0)
+    assert (closed["opening"], closed["closing"], closed["debit_sum"]) == ("20000.00", "7654.83", "12345.67")
+
+
+def test_a_receipt_comes_whole_or_in_pages_of_a_mebibyte() -> None:
+    subject = ReceiptSubject(OWN, date(2026, 11, 24), payment="01J")
+    data = bytes(range(256)) * 4096 + b"tail"
+    receipt = Receipt(data, "application/pdf", "r.pdf")
+    assert receipt_pages(receipt) == 2 and receipt_pages(Receipt(b"", "text/plain")) == 1
+    first, second = receipt_ready(subject, receipt, 1), receipt_ready(subject, receipt, 2)
+    assert b64decode(first["data"]) + b64decode(second["data"]) == data
+    assert first["sha256"] == second["sha256"] == sha256(data).hexdigest()
+    assert (first["size"], first["pages"], second["page"]) == (len(data), 2, 2)
+    assert first["payment"] == "01J" and "bank_line_id" not in first
+
+
+def test_a_booked_entry_is_told_as_in_a_page() -> None:
+    told = transaction_booked("kingdee", "icbc", LINE, 0, {})
+    page = transactions_page(QUERY, Page((LINE,)), None, {})
+    assert told["line"] == page["lines"][0] and told["account"] == OWN.clear
+
+
+def test_a_batch_counts_and_sums_its_items_by_state() -> None:
+    states = (State.SETTLED, State.FAILED, State.SETTLED, State.IN_DOUBT)
+    items = tuple(ItemState(f"I{n}", n, "01J", state, 1, Money(n * 100)) for n, state in enumerate(states, start=1))
+    news = BatchNews("batch.status", "B", "kingdee", "icbc", Kind.BATCH_ITEM, 2, 0, 4, Money(1000), shares_of(items),
+                     items)  # fmt: skip
+    said = batch_fields(news)
+    assert said["states"] == [
+        {"state": "in_doubt", "count": 1, "sum": "4.00"}, {"state": "settled", "count": 2, "sum": "4.00"},
+        {"state": "failed", "count": 1, "sum": "2.00"},
+    ]  # fmt: skip
+    assert said["final"] is False and [item["final"] for item in said["items"]] == [True, True, True, False]
+    done = replace(news, items=items[:3], shares=shares_of(items[:3]))
+    assert batch_fields(done)["final"] is True

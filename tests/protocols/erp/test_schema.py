@@ -67,7 +67,10 @@ def test_each_message_has_an_example() -> None:
 def test_each_xml_example_is_valid_and_the_same_as_its_json(path: Path) -> None:
     xsd = etree.XMLSchema(etree.fromstring((CONTRACT / "bankgw-1.xsd").read_bytes()))
     assert xsd.validate(etree.fromstring(path.read_bytes())), xsd.error_log
-    type_ = CommandType(path.stem.partition("+")[0])
+    name = path.stem.partition("+")[0]
+    if MESSAGES[name].voice is not Voice.COMMAND:
+        return
+    type_ = CommandType(name)
     got = read(type_, "application/xml", path.read_bytes())
     assert not isinstance(got, Refusal), got
     assert got == read(type_, "application/json", path.with_suffix(".json").read_bytes())

@@ -11,8 +11,9 @@ from lxml import etree
 from protocols.canon.errors import Code, FieldCode, Refusal
 from protocols.erp import examples, replies, xml_form, xsd
 from protocols.erp.commands import read
-from protocols.erp.forms import FORMS, PaymentSubmit
+from protocols.erp.forms import FORMS
 from protocols.erp.messages import MESSAGES, Voice
+from protocols.erp.order_forms import PaymentSubmit
 from protocols.erp.words import CommandType
 from tests.protocols.erp.orders import BODY, as_json, bodies
 
@@ -52,11 +53,14 @@ def test_every_command_has_an_xml_form(name: str) -> None:
     assert XSD.validate(etree.fromstring(document)), XSD.error_log
 
 
-@pytest.mark.parametrize("name", sorted(examples.replies()))
-def test_every_reply_has_an_xml_form(name: str) -> None:
-    said = examples.replies()[name]
+TOLD = {**examples.replies(), **examples.events()}
+
+
+@pytest.mark.parametrize("name", sorted(TOLD))
+def test_every_reply_and_event_has_an_xml_form(name: str) -> None:
+    said = TOLD[name]
     message = MESSAGES[name.partition("+")[0]]
-    assert message.voice is Voice.REPLY
+    assert message.voice is not Voice.COMMAND
     document = replies.write(message.name, said, "application/xml")
     assert XSD.validate(etree.fromstring(document)), XSD.error_log
     form = message.other if message.other is not None and "seq" in said else message.form

@@ -16,7 +16,7 @@ from lxml import etree
 from signxml.verifier import XMLVerifier
 
 from gateway.simbank.ledger import Account, Conduct
-from protocols.bank import Replay, Sign, Submit
+from protocols.bank import BadOptions, Replay, Sign, Submit
 from protocols.banks.finws import messages, twin
 from protocols.banks.finws.twin_enrolment import sign_enveloped
 from protocols.banks.finws.variant import variant_of, variants
@@ -25,6 +25,8 @@ from protocols.canon.order import Kind
 from protocols.canon.outcome import Fate
 from protocols.kit import dsig, http
 from protocols.kit.errors import ProtocolError
+from protocols.kit.iso20022 import schema, transfer
+from protocols.kit.iso20022.parts import Address
 from tests.protocols.banks.finws.paper import (
     DATA,
     DEBTOR,
@@ -368,16 +370,55 @@ def test_a_refusal_that_comes_late() -> None:
     assert fate(made).code == "ACCP"
     made.time.later(31)
     outcome = fate(made)
-    assert (outcome.fate, outcome.code, outcome.text) == (Fate.FAILED, "RJCT", "refused_late")
+    assert (outcome.fate, outcome.code) == (Fate.FAILED, "RJCT/refused_late")
 
 
-def test_a_file_the_bank_cannot_read_is_refused_as_a_whole() -> None:
+def test_what_the_schema_forbids_is_refused_before_anybody_signs_it() -> None:
     made = stage()
-    order = order_of({"amount": "1.00", "payee": "乙"})
-    broken = replace(order, amount=replace(order.amount, currency="CNY"))
-    outcome = made.talk(made.bank.money[PAYMENT](broken, made.context("R" * 40)))
-    assert outcome.fate is Fate.FAILED  # the serial is too long for the schema: not even an upload
-    assert outcome.code == "12"
+    with pytest.raises(ProtocolError, match="MsgId") as refused:
+        made.talk(made.bank.money[PAYMENT](ORDER, made.context("R" * 40)))
+    assert refused.value.reason == "value"
+    assert made.said == []
+
+
+@pytest.mark.parametrize("form", ["pain.001.001.03", "pain.001.001.09"])
+def test_the_payment_file_fits_its_schema_and_says_where_the_payer_lives(form: str) -> None:
+    address = {"country": "FI", "town": "Helsinki", "postcode": "00100", "street": "Esimerkkikatu", "building": "1"}
+    document = document_of(submitted(stage(adapter={"payment_form": form, "address": address})))
+    root = etree.fromstring(messages.gunzip(base64.b64decode(document.findtext(f"{DATA}Content") or "")))
+    assert schema.faults(root, form) == ()
+    read = transfer.read(root)
+    [group] = read.groups
+    assert group.debtor.address == Address("FI", "Helsinki", "00100", "Esimerkkikatu", "1")
+    assert [str(one) for one in read.amounts] == ["12345.67"]
+
+
+@pytest.mark.parametrize("address", [{"town": "Helsinki"}, {"country": "Finland"}, {"planet": "Earth"}, "Helsinki"])
+def test_an_address_without_a_country_is_no_option(address: object) -> None:
+    with pytest.raises(BadOptions) as refused:
+        stage(adapter={"address": address})
+    assert refused.value.key == "address"
+
+
+def test_a_refusal_as_a_repeat_is_no_no() -> None:
+    """RJCT for AM05: the bank knows the payment already. Its account then decides."""
+    made = stage(notifications=False)
+    pay(made)
+
+    def repeated(document: bytes, key: bytes) -> bytes:
+        root = etree.fromstring(document)
+        for content in root.iter(f"{DATA}Content"):
+            inner = messages.gunzip(base64.b64decode(content.text or ""))
+            why = b"<TxSts>RJCT</TxSts><StsRsnInf><Rsn><Cd>AM05</Cd></Rsn></StsRsnInf>"
+            content.text = base64.b64encode(messages.gzip(inner.replace(b"<TxSts>ACCP</TxSts>", why))).decode()
+        return sign(etree.tostring(root), key)
+
+    sign = sign_enveloped
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(twin, "sign_enveloped", repeated)
+        assert fate(made).fate is Fate.PENDING
+    made.time.later(86_400)
+    assert fate(made).fate is Fate.SETTLED
 
 
 def test_two_files_of_one_name_are_read_together() -> None:

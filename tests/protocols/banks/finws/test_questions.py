@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
 
 import pytest
 
 from gateway.simbank.ledger import Account, Conduct
-from protocols.banks.finws import payload
+from protocols.banks.finws import iso, twin_papers
 from protocols.canon.money import Money
 from protocols.canon.order import Kind
 from protocols.canon.party import AccountNumber
@@ -15,6 +17,7 @@ from protocols.canon.query import BalanceQuestion, LinesQuestion, ReturnsQuestio
 from protocols.canon.statement import Page
 from protocols.kit.declined import Declined
 from protocols.kit.errors import ProtocolError
+from protocols.kit.iso20022 import lines as words
 from tests.protocols.banks.finws.paper import CREDITOR, DEBTOR, stage
 from tests.world.dialogue import NOON, Stage, order_of
 
@@ -114,7 +117,7 @@ def test_returns_once_though_two_reports_tell_of_them() -> None:
 
 def report(entry: str, version: str = "camt.053.001.08") -> bytes:
     return (
-        f'<Document xmlns="{ISO}{version}"><BkToCstmrStmt><GrpHdr/><Stmt><Acct><Id><IBAN>FI0000000000000017</IBAN></Id>'
+        f'<Document xmlns="{ISO}{version}"><BkToCstmrStmt><GrpHdr/><Stmt><Id>S-1</Id><Acct><Id><IBAN>FI0000000000000017</IBAN></Id>'
         f"</Acct><Bal><Tp><CdOrPrtry><Cd>CLBD</Cd></CdOrPrtry></Tp><Amt Ccy='EUR'>5.00</Amt><CdtDbtInd>DBIT</CdtDbtInd>"
         f"<Dt><Dt>2026-11-24</Dt></Dt></Bal>{entry}</Stmt></BkToCstmrStmt></Document>"
     ).encode()
@@ -129,22 +132,26 @@ ONE = ("<TxDtls><Refs><EndToEndId>E{0}</EndToEndId></Refs><Amt Ccy='EUR'>{0}.00<
 
 
 def test_the_newer_version_and_an_entry_of_several_transactions() -> None:
-    [account] = payload.accounts(report(NTRY.format(ONE.format(1) + ONE.format(2))))
-    assert (account.number, account.balances["CLBD"], account.day) == ("FI0000000000000017", Money(-500, "EUR"), TODAY)
-    assert [(one.key, one.amount.minor, one.end_to_end, one.status, one.peer_name) for one in account.bookings] == [
-        ("A1", 100, "E1", "BOOK", "Y"), ("A1/1", 200, "E2", "BOOK", "Y")
-    ]  # fmt: skip
+    [told] = iso.accounts(report(NTRY.format(ONE.format(1) + ONE.format(2))))
+    assert (told.account, told.balances[0].amount, told.balances[0].on) == (
+        "FI0000000000000017", Money(-500, "EUR"), TODAY)  # fmt: skip
+    assert [(one.bank_line_id, one.occurrence, one.amount.minor, one.reference, str(one.counterparty_name))
+            for one in words.lines(told)] == [("A1", 0, 100, "E1", "Y**"), ("A1", 1, 200, "E2", "Y**")]  # fmt: skip
 
 
 def test_an_entry_without_details_is_one_transaction() -> None:
-    [account] = payload.accounts(report(NTRY.format("")))
-    assert [(one.amount.minor, one.end_to_end) for one in account.bookings] == [(300, "")]
+    [told] = iso.accounts(report(NTRY.format("")))
+    assert [(one.amount.minor, one.reference) for one in words.lines(told)] == [(300, None)]
+
+
+def test_an_entry_that_does_not_say_what_its_transactions_are_is_one_line() -> None:
+    [told] = iso.accounts(report(NTRY.format(ONE.format(1) + ONE.format(2)).replace("<Amt Ccy='EUR'>1.00</Amt>", "")))
+    assert [(one.amount.minor, one.reference) for one in words.lines(told)] == [(300, None)]
 
 
 @pytest.mark.parametrize(
     "data",
     [
-        report(NTRY.format(ONE.format(1) + ONE.format(2)).replace("<Amt Ccy='EUR'>1.00</Amt>", "")),
         report(NTRY.format("").replace("DBIT", "BOTH")),
         report(NTRY.format("").replace("3.00", "3,00")),
         report(NTRY.format("").replace("3.00", "1e2")),
@@ -154,15 +161,65 @@ def test_an_entry_without_details_is_one_transaction() -> None:
 )
 def test_reports_that_cannot_be_used(data: bytes) -> None:
     with pytest.raises(ProtocolError):
-        payload.accounts(data)
+        iso.accounts(data)
 
 
-def test_a_status_file_speaks_of_transactions_before_files() -> None:
-    data = (
-        f'<Document xmlns="{ISO}pain.002.001.10"><CstmrPmtStsRpt><GrpHdr/><OrgnlGrpInfAndSts><OrgnlMsgId>M</OrgnlMsgId>'
-        "<GrpSts>PART</GrpSts></OrgnlGrpInfAndSts><OrgnlPmtInfAndSts><TxInfAndSts><OrgnlEndToEndId>E</OrgnlEndToEndId>"
-        "<TxSts>RJCT</TxSts><StsRsnInf><Rsn><Cd>AC04</Cd></Rsn><AddtlInf>closed</AddtlInf></StsRsnInf></TxInfAndSts>"
-        "</OrgnlPmtInfAndSts></CstmrPmtStsRpt></Document>"
-    ).encode()
-    told = payload.statuses(data)
-    assert [(one.end_to_end, one.status, one.reason) for one in told] == [("E", "RJCT", "AC04 closed"), ("", "PART", "")]
+# ---- statements that do not add up ---------------------------------------------------------------------------------
+
+
+def altered(made: Stage, change: Callable[[bytes], bytes]) -> AbstractContextManager[None]:
+    """The bank writes other statements, properly signed."""
+
+    @contextmanager
+    def writing() -> Iterator[None]:
+        true = twin_papers.statement
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(twin_papers, "statement", lambda *given: change(true(*given)))
+            yield
+
+    return writing()
+
+
+def walk(made: Stage, days: int) -> list[Page]:
+    pages = [lines(made, 0, days)]
+    while pages[-1].cursor is not None:
+        pages.append(lines(made, 0, days, pages[-1].cursor))
+    return pages
+
+
+def test_a_day_adds_up() -> None:
+    made = stage()
+    paid(made, 2)
+    made.time.later(86_400)
+    paid(made, 1, first=2)
+    pages = walk(made, 1)
+    assert [(page.opening, page.closing) for page in pages] == [
+        (Money(10_000_000), Money(9_999_700)), (Money(9_999_700), Money(9_999_400))]  # fmt: skip
+    assert [page.findings for page in pages] == [(), ()]
+
+
+def test_a_statement_that_does_not_add_up_is_read_and_found_odd() -> None:
+    made = stage()
+    paid(made, 2)
+    made.time.later(86_400)
+    with altered(made, lambda data: data.replace(b">99997.00<", b">99997.01<")):
+        page = lines(made, 0, 0)
+    assert len(page.lines) == 2
+    [finding] = page.findings
+    assert "do not make closing 99997.01: off by 0.01" in finding
+
+
+def test_a_missing_day_is_found_from_page_to_page() -> None:
+    made = stage()
+    for day in range(3):
+        paid(made, 1, first=day)
+        made.time.later(86_400)
+    assert [(len(page.lines), page.findings) for page in walk(made, 3)] == [(1, ()), (1, ()), (1, ()), (0, ())]
+    # The bank keeps the statement of the second day to itself; its third one is as it was.
+    shelf = made.twin._shelf  # type: ignore[attr-defined]
+    second = [one for one in shelf._files.values() if one.kind == "camt.053.001.02"][1]
+    del shelf._files[second.reference]
+    first, last, _ = walk(made, 3)
+    assert first.findings == ()
+    [finding] = last.findings
+    assert finding.endswith("opens with 99997.00 where the one before closed with 99999.00")

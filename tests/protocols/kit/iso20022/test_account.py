@@ -140,3 +140,24 @@ def test_a_miscounted_statement_is_a_finding() -> None:
     summary = "<TxsSummry><TtlNtries><NbOfNtries>2</NbOfNtries></TtlNtries></TxsSummry><Ntry>"
     (found,) = account.read(changed(data, "<Ntry>", summary))
     assert found.findings == ("says it has 2 entries and has 1",)
+
+
+def test_a_fee_under_our_id_is_not_the_payment() -> None:
+    fee = replace(entry("0.50", Direction.DEBIT, detail("E2E-1", "0.50")), bank_code="PMNT/ICDT/CHRG")
+    report = back_and_forth(statement(fee, PAID, closing="87.16"), "camt.053.001.08")
+    said = lines.said_of(report, "E2E-1", euros("12.34"))
+    assert said is not None and said.fate is Fate.SETTLED
+    assert [line.fee for line in lines.lines(report)] == [True, False]
+
+
+def test_an_entry_of_no_day_takes_the_day_it_is_given_or_is_refused() -> None:
+    bare = replace(statement(replace(PAID, booked_on=None, booked_at=None, value_on=None)), first=None, last=None)
+    assert lines.lines(bare, DAY)[0].bank_date == DAY
+    with pytest.raises(ProtocolError) as error:
+        lines.lines(bare)
+    assert error.value.reason == "missing"
+
+
+def test_what_a_bank_writes_cannot_deceive_a_reader() -> None:
+    [line] = lines.lines(statement(replace(PAID, details=(), text="paid\u202eback")))
+    assert line.text == "paid\ufffdback"

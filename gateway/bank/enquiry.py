@@ -1,0 +1,171 @@
+"""Asks what became of payments: the ladder from the bank's enquiry up to its list of returns.
+
+A duplicate answer leads to an enquiry; where the enquiry stays without a verdict, or money may come back after
+success, the bank's returns question is asked if it has one. Entries of the account are the last rung; they come
+another way (`journal.sightings`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Connection
+
+from gateway import log
+from gateway.bank.berths import Berth
+from gateway.bank.endpoint import NotConnected
+from gateway.bank.faults import reason_of
+from gateway.bank.session import NoAnswer
+from gateway.core.hours import bank_date
+from gateway.core.states import Answered, AskedInVain, Event, Source, Work
+from gateway.journal import attempts, payments
+from gateway.journal.rows import AttemptRow, Evidence, PaymentRow
+from protocols.canon.outcome import Fate, Outcome
+from protocols.canon.party import AccountNumber
+from protocols.canon.query import FateQuestion, ReturnsQuestion, Sent
+from protocols.canon.statement import Return
+from protocols.kit.declined import Declined
+from protocols.kit.errors import ProtocolError
+
+if TYPE_CHECKING:
+    from gateway.bank.lane import Lane
+
+NO_VERDICT = frozenset({Fate.NOT_FOUND, Fate.UNKNOWN, Fate.DUPLICATE})
+RETURNS_ASKED_FROM = 4
+"""A doubt that so many enquiries did not end is looked for among the returns, too."""
+WALK_KEPT_MS = 60_000
+MOST_PAGES = 100
+_log = log.get("bank.enquiry")
+
+
+@dataclass(frozen=True, slots=True)
+class _Walk:
+    """All returns of an account over some bank dates, as asked at `asked_ms`."""
+
+    asked_ms: int
+    first: date
+    last: date
+    returns: tuple[Return, ...]
+
+
+class Enquiry:
+    """The lane's way of asking. Every question ends in one recorded event."""
+
+    def __init__(self, lane: Lane) -> None:
+        self._lane = lane
+        self._parts = lane.parts
+        self._walks: dict[str, _Walk] = {}
+
+    async def about(self, berth: Berth, payment: str, kind: Work) -> None:
+        """Ask what became of a payment and record the word; no word is recorded too, and asked again."""
+        lane, epoch = self._lane, self._lane.epoch
+        found = await self._parts.store.read(lambda conn: sent_of(conn, payment))
+        if found is None:
+            lane.quay.give_back(berth)
+            await lane.record(payment, AskedInVain(self._parts.clock.now_ms(), "never_sent"), epoch=epoch)
+            return
+        row, sent = found
+        # Returns are listed by account; without such a list, the message is asked about as long as it matters.
+        listed = kind is Work.RETURNS and self._parts.bank.questions.returns is not None
+        if lane.bundling.carries(row) and not listed:
+            await lane.bundling.about(berth, row, kind)
+            return
+        try:
+            event, outcome = await self._ask(berth, row, sent, kind)
+        except (NotConnected, NoAnswer, ProtocolError) as error:
+            lane.after_fault(berth, error)
+            event, outcome = AskedInVain(self._parts.clock.now_ms(), reason_of(error)), None
+        else:
+            lane.quay.give_back(berth)
+        evidence = None
+        if isinstance(event, Answered) and outcome is not None:
+            evidence = Evidence(event.source, b"", outcome.fate, outcome.code, outcome.text)
+        await lane.record(payment, event, evidence, outcome, epoch=epoch)
+
+    async def _ask(self, berth: Berth, row: PaymentRow, sent: Sent, kind: Work) -> tuple[Event, Outcome | None]:
+        questions = self._parts.bank.questions
+        watching = kind is Work.RETURNS
+        if watching and questions.returns is not None:
+            back = await self._returned(berth, row, sent)
+            if back is not None:
+                return back
+            if self._lane.bundling.carries(row):
+                return AskedInVain(self._parts.clock.now_ms(), "not_returned"), None
+        if questions.fate is None:
+            back = None if watching or questions.returns is None else await self._returned(berth, row, sent)
+            return back or (AskedInVain(self._parts.clock.now_ms(), "no_enquiry_at_this_bank"), None)
+        asked_ms = self._parts.clock.now_ms()
+        outcome = await self._lane.timed(berth, "fate", questions.fate(FateQuestion(sent), self._lane.context(berth)))
+        if not outcome.listed:
+            self._lane.words.unlisted("fate", outcome)
+        source = Source.RETURNS if watching else Source.ENQUIRY
+        word = Answered(self._parts.clock.now_ms(), outcome.fate, source, asked_ms)
+        if not watching and outcome.fate in NO_VERDICT and row.life.asked >= RETURNS_ASKED_FROM and questions.returns:
+            try:
+                return await self._returned(berth, row, sent) or (word, outcome)
+            except Declined:
+                pass  # what the enquiry said stands
+        return word, outcome
+
+    async def _returned(self, berth: Berth, row: PaymentRow, sent: Sent) -> tuple[Event, Outcome] | None:
+        """The payment among the account's returns, by reference and amount. Absence is no word at all."""
+        walk = await self._walk(berth, row.order.ours.account, sent)
+        for one in walk.returns:
+            if one.reference != sent.reference:
+                continue
+            if one.amount is not None and one.amount != sent.amount:
+                self._parts.meters.alarms.labels("answers_disagree").inc()
+                _log.error("payment.returns_disagree", bank=self._parts.bank_name, lane=self._parts.name,
+                           reference=sent.reference, action="not taken for it; look at the bank's list")  # fmt: skip
+                continue
+            fate = Fate.REVERSED if one.reversed else Fate.RETURNED
+            event = Answered(self._parts.clock.now_ms(), fate, Source.RETURNS, walk.asked_ms)
+            return event, Outcome(fate, text=one.text)
+        return None
+
+    async def _walk(self, berth: Berth, own: AccountNumber, sent: Sent) -> _Walk:
+        """The account's returns from the day before the payment's bank date on; many payments share one walk."""
+        lane, profile = self._lane, self._parts.bank.profile
+        asked_ms = self._parts.clock.now_ms()
+        today = bank_date(profile.limits.hours, asked_ms)
+        first = max(sent.bank_date - timedelta(days=1), today - timedelta(days=profile.history_days))
+        last = max(today, sent.bank_date + timedelta(days=1))
+        account = own.clear
+        kept = self._walks.get(account)
+        if kept is not None and kept.first <= first and kept.last >= last and asked_ms - kept.asked_ms < WALK_KEPT_MS:
+            return kept
+        found: list[Return] = []
+        cursor: str | None = None
+        ask = self._parts.bank.questions.returns
+        assert ask is not None
+        for _ in range(MOST_PAGES):
+            await lane.spaced()
+            question = ReturnsQuestion(own, first, last, cursor)
+            page = await lane.timed(berth, "returns", ask(question, lane.context(berth)))
+            found += page.returns
+            cursor = page.cursor
+            if cursor is None:
+                break
+        else:
+            raise ProtocolError("paging", f"more than {MOST_PAGES} pages of returns")
+        walk = self._walks[account] = _Walk(asked_ms, first, last, tuple(found))
+        return walk
+
+
+def sent_of(conn: Connection, payment: str) -> tuple[PaymentRow, Sent] | None:
+    """A payment and the keys of an enquiry about it, as they were written down before it was last sent."""
+    row, attempt = payments.fetch(conn, payment), attempts.last(conn, payment)
+    if row is None or attempt is None:
+        return None
+    return row, sent_from(row, attempt, attempt.attempt)
+
+
+def sent_from(row: PaymentRow, attempt: AttemptRow, n: int) -> Sent:
+    """What was written down before attempt `n` left, which carries the bytes of `attempt`."""
+    return Sent(
+        reference=row.bank_ref, bank_date=date.fromisoformat(attempt.bank_date), attempt=n, serials=attempt.serials,
+        amount=row.order.amount, debtor=row.order.debtor.account, creditor=row.order.creditor.account,
+        bank_serial=row.bank_serial,
+    )

@@ -1,0 +1,120 @@
+"""A lane's hold on itself: the lease in the journal, the epoch it gave, and the permit that both amount to.
+
+One node at a time owns a lane. Others stand by and look whether the lease has run out. A node that lost its lease
+stands down, waits, and stands by like any other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from gateway import log
+from gateway.clock import Clock
+from gateway.journal import lanes
+from gateway.journal.store import Store
+from gateway.tasks import Tasks, sleep
+
+LEASE_MS = 15_000
+STAND_BY_S = 1.0
+# What a last owner that never let go had in the kernel is at the bank, or lost, when this is over: TCP_USER_TIMEOUT
+# (10 s) and 5 s more. Its lease had run out before.
+ORPHAN_QUIET_S = 15.0
+CLOCK_SET_MS = 60_000
+_log = log.get("bank.tenure")
+
+
+class Tenure:
+    """See the module. `on_gained` gets whether the last owner may still be writing; `on_lost` is awaited."""
+
+    def __init__(
+        self, name: str, node: str, store: Store, clock: Clock, tasks: Tasks,
+        on_gained: Callable[[bool], Awaitable[None]], on_lost: Callable[[], Awaitable[None]],
+    ) -> None:  # fmt: skip
+        self.epoch = 0
+        self._name = name
+        self._node = node
+        self._store = store
+        self._clock = clock
+        self._tasks = tasks
+        self._on_gained = on_gained
+        self._on_lost = on_lost
+        self._until_s = float("-inf")
+        self._offset_ms = 0.0
+        self._ended = False
+
+    def permits(self, epoch: int, committed_s: float) -> bool:
+        """Whether what was written down under `epoch`, no earlier than `committed_s`, may be written to the bank now.
+
+        The lease alone is not enough: renewed since, it would let a sender through that stood still for so long that
+        others have counted its bytes as never sent.
+        """
+        now_s = self._clock.monotonic_s()
+        return epoch == self.epoch and now_s < self._until_s and now_s < committed_s + LEASE_MS / 1000
+
+    @property
+    def holds(self) -> bool:
+        """Whether the lease holds at this very moment."""
+        return self._clock.monotonic_s() < self._until_s
+
+    @property
+    def clock_set(self) -> bool:
+        """Whether somebody has set the clock by more than a minute since the lease was taken."""
+        return abs(self._drift_ms() - self._offset_ms) > CLOCK_SET_MS
+
+    async def begin(self) -> None:
+        """Take the lane if it is free, else stand by for it. Returns when the one or the other is done."""
+        if not await self._take():
+            _log.info("lane.standing_by", lane=self._name)
+            self._tasks.spawn(self._stand_by())
+
+    async def end(self) -> None:
+        """Let the lane go, so that another node need not wait for the lease to run out. Nothing is sent any more."""
+        self._ended = True
+        epoch, self.epoch, self._until_s = self.epoch, 0, float("-inf")
+        if epoch:
+            await self._store.write(lambda tx: lanes.release(tx, self._name, self._node, epoch))
+
+    async def _take(self) -> bool:
+        if not await self._store.read(lambda conn: lanes.is_free(conn, self._name, self._node, self._clock.now_ms())):
+            return False
+        asked_s = self._clock.monotonic_s()
+        taken = await self._store.write(lambda tx: lanes.take(tx, self._name, self._node, LEASE_MS))
+        if taken is None:
+            return False
+        self.epoch = taken.epoch
+        self._until_s = asked_s + LEASE_MS / 1000
+        self._offset_ms = self._drift_ms()
+        self._tasks.spawn(self._keep(taken.epoch))
+        await self._on_gained(taken.orphaned)
+        return True
+
+    async def _stand_by(self) -> None:
+        while True:
+            await sleep(self._clock, STAND_BY_S)
+            if self._over() or await self._take():
+                return
+
+    async def _keep(self, epoch: int) -> None:
+        while True:
+            await sleep(self._clock, LEASE_MS / 3000)
+            asked_s = self._clock.monotonic_s()
+            if self._over():
+                return
+            if await self._store.write(lambda tx: lanes.renew(tx, self._name, self._node, epoch, LEASE_MS)):
+                self._until_s = asked_s + LEASE_MS / 1000
+            elif not self._over():
+                await self._lose()
+                return
+
+    async def _lose(self) -> None:
+        self.epoch, self._until_s = 0, float("-inf")
+        _log.warning("lane.stood_down", lane=self._name, action="another node owns it; this one stands by")
+        await self._on_lost()
+        await sleep(self._clock, LEASE_MS / 1000)
+        self._tasks.spawn(self._stand_by())
+
+    def _over(self) -> bool:
+        return self._ended
+
+    def _drift_ms(self) -> float:
+        return self._clock.now_ms() - self._clock.monotonic_s() * 1000

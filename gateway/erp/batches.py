@@ -1,0 +1,99 @@
+"""From a batch to the unit that makes every item of it a payment, once and together; or to its refusal."""
+
+from __future__ import annotations
+
+from gateway.core import policy
+from gateway.core.policy import HOLD_BAND, Route
+from gateway.erp import orders
+from gateway.erp.arrival import REPEATED, Arrival, Done, Unit, validation
+from gateway.journal import batch_rows, batches
+from gateway.journal.batch_rows import BatchRow
+from gateway.journal.batches import BatchAdmission
+from gateway.journal.payments import Admittance
+from gateway.journal.rows import PaymentRow
+from gateway.journal.store import Tx
+from protocols.canon.errors import Code, Refusal
+from protocols.canon.money import Money
+from protocols.erp import fingerprint
+from protocols.erp.batch_news import BATCH_ACCEPTED, batch_fields
+from protocols.erp.words import OnItemError, SubmitBatch
+
+
+def submit(arrival: Arrival, command: SubmitBatch) -> Unit:
+    """The unit of one batch."""
+    found = _fit(arrival, command)
+    if isinstance(found, Refusal):
+        return _refused(arrival, command, found)
+    asked = _admission(arrival, command, found)
+
+    def unit(tx: Tx) -> Done:
+        if arrival.answered(tx):
+            return REPEATED
+        admitted = batches.admit(tx, asked, arrival.entropy)
+        if isinstance(admitted, Refusal):
+            return arrival.refuse(admitted, command.id)(tx)
+        if isinstance(admitted, BatchRow):
+            return _again(arrival, tx, admitted)
+        _answer(arrival, tx, admitted.row, admitted.items)
+        return Done(Admittance.NEW.value, admitted.items)
+
+    return unit
+
+
+def _fit(arrival: Arrival, command: SubmitBatch) -> Route | Refusal:
+    """Where the batch goes; or why none of it can, as far as that needs no journal and is not an item's own fault."""
+    first = command.orders[0]
+    route = orders.route_of(arrival, first)
+    if isinstance(route, Refusal):
+        return route
+    if command.kind not in route.kinds:
+        return Refusal(Code.UNSUPPORTED, f"{route.bank} carries no {command.kind.value} orders here")
+    faults = policy.batch_faults(Money(command.sum_minor, first.amount.currency), arrival.sender.allowance)
+    return validation(faults, route) if faults else route
+
+
+def _admission(arrival: Arrival, command: SubmitBatch, route: Route) -> BatchAdmission:
+    total = Money(command.sum_minor, command.orders[0].amount.currency)
+    # Many small payments are not to slip through under a band that their sum belongs to.
+    hold = HOLD_BAND if policy.held_by_band(total.minor, arrival.sender.allowance) else None
+    items = tuple(
+        orders.item_admission(
+            arrival, order, route, (command.id, number), policy.check(order, route, arrival.day), hold
+        )
+        for number, order in enumerate(command.orders, start=1)
+    )
+    return BatchAdmission(
+        sender=arrival.sender.name, bank=route.bank, lane=route.lane, batch=command.id, kind=command.kind,
+        fingerprint=fingerprint.batch_fingerprint(command), total=total, items=items,
+        whole=command.on_item_error is OnItemError.REFUSE_BATCH, reply=arrival.letter.reply, actor=arrival.actor,
+        tags=command.tags,
+    )  # fmt: skip
+
+
+def _refused(arrival: Arrival, command: SubmitBatch, refusal: Refusal) -> Unit:
+    """Refuse a batch, unless it was accepted before: then it is answered as it stands."""
+
+    def unit(tx: Tx) -> Done:
+        if arrival.answered(tx):
+            return REPEATED
+        row = batch_rows.find(tx.conn, arrival.sender.name, command.id)
+        if row is None:
+            return arrival.refuse(refusal, command.id)(tx)
+        if row.fingerprint != fingerprint.batch_fingerprint(command):
+            title = f"batch {command.id!r} was used before with other content; nothing happened"
+            return arrival.refuse(Refusal(Code.ID_CONFLICT, title), command.id)(tx)
+        return _again(arrival, tx, row)
+
+    return unit
+
+
+def _again(arrival: Arrival, tx: Tx, row: BatchRow) -> Done:
+    _answer(arrival, tx, row, batch_rows.items(tx.conn, row.sender, row.batch), replayed=True)
+    return Done(Admittance.REPLAYED.value)
+
+
+def _answer(
+    arrival: Arrival, tx: Tx, row: BatchRow, items: tuple[PaymentRow, ...], *, replayed: bool = False
+) -> None:
+    news = batch_rows.news_of(row, BATCH_ACCEPTED, items, tx.now_ms, replayed=replayed)
+    arrival.answer(tx, BATCH_ACCEPTED, batch_fields(news), row.bank, {"batch": row.batch, "replayed": replayed})

@@ -1,0 +1,127 @@
+"""From an order to the unit that makes it a payment, once; or to its refusal, with every fault."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from gateway.core import policy
+from gateway.core.hours import next_open_ms
+from gateway.core.policy import Judgement, Route, UsageFacts
+from gateway.core.states import Hold, Reject, Release
+from gateway.erp.arrival import REPEATED, Arrival, Done, Unit, validation
+from gateway.journal import audit, payments, telling
+from gateway.journal.payments import Admission, Admittance
+from gateway.journal.rows import PaymentRow
+from gateway.journal.store import Tx
+from protocols.canon.errors import Code, Fault, FieldCode, Refusal
+from protocols.canon.order import AnyOrder, Kind
+from protocols.erp import fingerprint
+from protocols.erp.news import instant
+
+
+def submit(arrival: Arrival, order: AnyOrder) -> Unit:
+    """The unit of one order."""
+    found = route_of(arrival, order)
+    if isinstance(found, Refusal):
+        return _refused(arrival, order, found)
+    faults = policy.check(order, found, arrival.day) + _transfer_faults(arrival, order)
+    if faults:
+        return _refused(arrival, order, validation(faults, found))
+    asked = admission(arrival, order, found)
+
+    def unit(tx: Tx) -> Done:
+        admitted = payments.admit(tx, asked, arrival.entropy)
+        if admitted.kind is Admittance.CONFLICT:
+            return _conflict(arrival, order, admitted.row)(tx)
+        new = admitted.kind is Admittance.NEW
+        return Done(admitted.kind.value, (admitted.row,) if new else ())
+
+    return unit
+
+
+def route_of(arrival: Arrival, order: AnyOrder) -> Route | Refusal:
+    """Where the order's own account leads, or why nobody may send it there (any more)."""
+    route, sender = arrival.registry.route_of(order.ours.account.clear), arrival.sender
+    if route is None or not sender.may_use(route.account):
+        code = FieldCode.UNKNOWN_ACCOUNT if route is None else FieldCode.ACCOUNT_NOT_ALLOWED
+        detail = "no own account of the register" if route is None else f"sender {sender.name} may not use it"
+        side = "creditor" if order.kind is Kind.COLLECTION else "debtor"
+        return validation((Fault(f"/{side}/account", code, detail),), None)
+    if order.valid_until is not None and order.valid_until <= arrival.now:
+        return Refusal(Code.EXPIRED, f"valid_until {order.valid_until.isoformat()} is past")
+    return route
+
+
+def _transfer_faults(arrival: Arrival, order: AnyOrder) -> tuple[Fault, ...]:
+    """A transfer stays within the house."""
+    if order.kind is not Kind.TRANSFER:
+        return ()
+    at, other = "/creditor/account", order.theirs.account.clear
+    if arrival.registry.route_of(other) is None:
+        return (Fault(at, FieldCode.UNKNOWN_ACCOUNT, "no own account of the register"),)
+    if other == order.ours.account.clear:
+        return (Fault(at, FieldCode.PATTERN, "is the account that pays"),)
+    return ()
+
+
+def admission(
+    arrival: Arrival, order: AnyOrder, route: Route, faults: tuple[Fault, ...] = (), hold: str | None = None
+) -> Admission:
+    """The order as the journal admits it. `faults` reject it, and `hold` holds it, whatever the journal counted."""
+    sender, now_ms, allowance = arrival.sender, arrival.now_ms, arrival.sender.allowance
+    limits = route.limits_of(order.kind)
+    earliest_ms = now_ms if order.not_before is None else max(now_ms, int(order.not_before.timestamp() * 1000))
+    send_after_ms = next_open_ms(limits.hours, earliest_ms)
+
+    def judge(facts: UsageFacts) -> Judgement:
+        if faults:
+            return Judgement(Reject(now_ms, Code.VALIDATION), faults)
+        judged = policy.judge(order, allowance, facts, at_ms=now_ms, send_after_ms=send_after_ms)
+        if hold is not None and isinstance(judged.event, Release):
+            return Judgement(Hold(now_ms, hold))
+        return judged
+
+    return Admission(
+        company=route.company, sender=sender.name, bank=route.bank, lane=route.lane, order=order,
+        fingerprint=fingerprint.fingerprint(order), rules=arrival.registry.rules_of(route, order.kind),
+        reply=arrival.letter.reply, form=limits.reference, judge=judge, actor=arrival.actor,
+        day=arrival.day.isoformat(), dup_key=fingerprint.dup_key(order) if allowance.alike_hours else None,
+        alike_since_ms=now_ms - allowance.alike_hours * 3_600_000, tell_sent=sender.sent_events,
+        redelivered=arrival.delivery.redelivered,
+    )  # fmt: skip
+
+
+def item_admission(
+    arrival: Arrival, order: AnyOrder, route: Route, place: tuple[str, int], faults: tuple[Fault, ...],
+    hold: str | None,
+) -> Admission:  # fmt: skip
+    """As `admission`, of one order of a batch. It has events of its own, but the batch has the command's reply."""
+    asked = admission(arrival, order, route, faults, hold)
+    batch, item_no = place
+    return replace(asked, reply=replace(asked.reply, reply_to=None), batch=batch, item_no=item_no)
+
+
+def _refused(arrival: Arrival, order: AnyOrder, refusal: Refusal) -> Unit:
+    """Refuse an order, unless its id is a payment's: what was accepted once is never called rejected later."""
+
+    def unit(tx: Tx) -> Done:
+        row = payments.find(tx.conn, arrival.sender.name, order.id)
+        if row is None:
+            return arrival.refuse(refusal, order.id)(tx)
+        if row.fingerprint != fingerprint.fingerprint(order):
+            return _conflict(arrival, order, row)(tx)
+        if arrival.delivery.redelivered and telling.answered(tx, row, arrival.letter.reply):
+            return REPEATED
+        telling.replay(tx, row, arrival.letter.reply)
+        audit.append(tx, arrival.actor, "order.repeated", row.payment, {"state": row.life.state.value})
+        return Done(Admittance.REPLAYED.value)
+
+    return unit
+
+
+def _conflict(arrival: Arrival, order: AnyOrder, row: PaymentRow) -> Unit:
+    title = (
+        f"id {order.id!r} was used on {instant(row.accepted_ms)} with other content "
+        f"(fingerprint {row.fingerprint[:15]}…, now {fingerprint.fingerprint(order)[:15]}…); nothing happened"
+    )
+    return arrival.refuse(Refusal(Code.ID_CONFLICT, title), order.id)

@@ -1,0 +1,158 @@
+"""Electronic receipts: asked for until the bank has made them, within its pace and the asker's patience.
+
+A bank that answers "later" gives a ticket; it is written down, so that the question goes on after a restart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import date
+from functools import partial
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Connection
+
+from gateway.asking import Unavailable
+from gateway.core.policy import Route
+from gateway.erp.hearing import no_answer
+from gateway.journal import attempts, payments, receipts
+from gateway.journal.rows import QuestionRow
+from gateway.tasks import sleep
+from protocols.canon.errors import Code, Fault, FieldCode, Refusal
+from protocols.canon.query import ReceiptQuestion
+from protocols.canon.statement import Receipt, ReceiptLater
+from protocols.erp.account_replies import ReceiptSubject, receipt_pages, receipt_ready
+from protocols.erp.words import ReceiptRequest
+from protocols.kit.declined import Declined
+from protocols.kit.errors import ProtocolError
+
+if TYPE_CHECKING:
+    from gateway.erp.answers import Answers
+
+LEAST_WAIT_S = 1.0
+AGAIN_S = (15.0, 60.0, 300.0)
+"""Pauses after a bank that did not answer, or does not know the entry yet; the last one goes on."""
+EXCHANGE_S = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What is asked for: how the answer names it, the bank's question, and where that is put."""
+
+    subject: ReceiptSubject
+    question: ReceiptQuestion
+    route: Route
+
+    @property
+    def key(self) -> str:
+        """The same for every question about this entry's receipt."""
+        asked = self.question
+        parts = (self.route.lane, asked.account.clear, asked.bank_date.isoformat(), asked.bank_line_id,
+                 asked.reference or "")  # fmt: skip
+        return sha256("\x1f".join(parts).encode()).hexdigest()
+
+
+class Receipts:
+    """See the module."""
+
+    def __init__(self, answers: Answers) -> None:
+        self._answers = answers
+
+    async def answer(self, row: QuestionRow, query: ReceiptRequest) -> Mapping[str, Any] | Refusal:
+        """A page of the receipt; or why there is none."""
+        wanted = await self._wanted(row.sender, query)
+        if isinstance(wanted, Refusal):
+            return wanted
+        receipt: Receipt | Refusal | None = None
+        if query.page > 1:
+            key, now_ms = wanted.key, self._answers.clock.now_ms()
+            receipt = await self._answers.store.read(lambda conn: receipts.kept(conn, key, now_ms))
+        if receipt is None:
+            receipt = await self._fetched(row, wanted)
+        if isinstance(receipt, Refusal):
+            return receipt
+        pages = receipt_pages(receipt)
+        if query.page > pages:
+            fault = Fault("/page", FieldCode.PATTERN, f"the receipt has {pages}", pages)
+            return Refusal(Code.VALIDATION, f"there is no page {query.page}", (fault,))
+        return receipt_ready(wanted.subject, receipt, query.page)
+
+    async def _wanted(self, sender: str, query: ReceiptRequest) -> _Wanted | Refusal:
+        if query.account is not None:
+            assert query.bank_date is not None and query.bank_line_id is not None
+            subject = ReceiptSubject(query.account, query.bank_date, query.bank_line_id)
+            question = ReceiptQuestion(query.account, query.bank_date, query.bank_line_id)
+        else:
+            found = await self._answers.store.read(lambda conn: _of_payment(conn, sender, query))
+            if found is None:
+                return Refusal(Code.UNKNOWN_PAYMENT, "the payment was never sent")
+            subject, question = found
+        route = self._answers.registry.route_of(question.account.clear)
+        if route is None:
+            return Refusal(Code.VALIDATION, "not an own account of the register (any more)")
+        return _Wanted(subject, question, route)
+
+    async def _fetched(self, row: QuestionRow, wanted: _Wanted) -> Receipt | Refusal:
+        """Ask until there is one, the bank refuses, or patience is over; then the last word stands."""
+        answers, tries = self._answers, 0
+        put = answers.registry.banks[wanted.route.bank].questions.receipt
+        if put is None:
+            return Refusal(Code.UNSUPPORTED, f"{wanted.route.bank} gives no electronic receipts")
+        last = Refusal(Code.EXPIRED, "max_wait was over before the bank had made the receipt")
+        while True:
+            ticket = await answers.store.read(lambda conn: receipts.ticket_of(conn, row.question))
+            now_ms = answers.clock.now_ms()
+            due_ms = now_ms if ticket is None else ticket[1]
+            if due_ms >= row.expires_ms:
+                return last
+            if due_ms > now_ms:
+                await sleep(answers.clock, (due_ms - now_ms) / 1000)
+            question = wanted.question if ticket is None else _with_ticket(wanted.question, ticket[0])
+            wait_s = min(EXCHANGE_S, (row.expires_ms - answers.clock.now_ms()) / 1000)
+            try:
+                said = await answers.ask(wanted.route.lane, "receipt", partial(put, question), wait_s)
+            except (Unavailable, ProtocolError) as error:
+                last = no_answer(wanted.route, error)
+                pause_s = AGAIN_S[min(tries, len(AGAIN_S) - 1)]
+                tries += 1
+                if not _may_come(error) or answers.clock.now_ms() + pause_s * 1000 >= row.expires_ms:
+                    return last
+                await sleep(answers.clock, pause_s)
+                continue
+            if isinstance(said, Receipt):
+                if receipt_pages(said) > 1:
+                    await answers.store.write(lambda tx, file=said: receipts.keep(tx, wanted.key, file))  # type: ignore[misc]
+                return said
+            await self._later(row.question, said)
+
+    async def _later(self, question: str, said: ReceiptLater) -> None:
+        due_ms = self._answers.clock.now_ms() + int(max(said.after_s, LEAST_WAIT_S) * 1000)
+        await self._answers.store.write(lambda tx: receipts.later(tx, question, said.ticket, due_ms))
+
+
+def _may_come(error: Unavailable | ProtocolError) -> bool:
+    """Whether the bank may have the receipt later. A bank that says no, or what nobody understands, is not pestered."""
+    if isinstance(error, Declined):
+        return error.outcome != "failed"
+    return isinstance(error, Unavailable)
+
+
+def _with_ticket(question: ReceiptQuestion, ticket: str) -> ReceiptQuestion:
+    return replace(question, ticket=ticket)
+
+
+def _of_payment(
+    conn: Connection, sender: str, query: ReceiptRequest
+) -> tuple[ReceiptSubject, ReceiptQuestion] | None:
+    """A payment's receipt is named by all that we and the bank call it by."""
+    row = payments.find(conn, sender, query.id) if query.id is not None else payments.fetch(conn, query.payment or "")
+    attempt = None if row is None else attempts.last(conn, row.payment)
+    if row is None or attempt is None or row.sender != sender:
+        return None
+    account, bank_date = row.order.ours.account, date.fromisoformat(attempt.bank_date)
+    question = ReceiptQuestion(
+        account, bank_date, reference=row.bank_ref, bank_serial=row.bank_serial, amount=row.order.amount
+    )
+    return ReceiptSubject(account, bank_date, payment=row.payment), question

@@ -1,0 +1,146 @@
+"""What is known of watched accounts: entries seen, each once and for ever, and the balance as the bank last told it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from sqlalchemy import Connection, func, select
+
+from gateway.journal import schema
+from gateway.journal.databases import insert_new, upsert
+from gateway.journal.rows import Reply
+from gateway.journal.store import Tx
+from gateway.journal.telling import EVENTS, message
+from gateway.journal.vaults import vault_of
+from protocols.canon.money import Money
+from protocols.canon.outcome import State
+from protocols.canon.party import AccountNumber
+from protocols.canon.statement import Balance, Line
+from protocols.erp import account_replies
+from protocols.erp.account_replies import Statement, line_id
+from protocols.erp.news import routing_key, write_json
+
+_E = schema.statement_entries.c
+_B = schema.balances.c
+_P = schema.payments.c
+UNCLEAR = (State.SENDING, State.PENDING, State.IN_DOUBT, State.ESCALATED)
+_NOBODY = Reply(None, None, None, "application/json")
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A balance and when we heard it, by our clock."""
+
+    balance: Balance
+    currency: str
+    seen_ms: int
+
+
+def unseen(tx: Tx, lines: Sequence[Line]) -> list[Line]:
+    """Those of the entries that were never seen, in their order; each key once."""
+    keys = {line_id(line): line for line in lines}
+    known = set(tx.conn.execute(select(_E.line).where(_E.line.in_(list(keys)))).scalars())
+    return [line for key, line in keys.items() if key not in known]
+
+
+def keep_entry(tx: Tx, bank: str, line: Line, senders: Iterable[str]) -> bool:
+    """Write an entry down if it was never seen, and tell `senders` of it. Whether it was new."""
+    entry, index = line_id(line), tx.vault.blind(line.account.clear)
+    row = {
+        "entry": tx.entropy.ulid(tx.now_ms), "bank": bank, "account_idx": index, "line": entry,
+        "bank_line_id": line.bank_line_id[:255] or None, "bank_date": line.bank_date.isoformat(),
+        "direction": line.direction.value, "currency": line.amount.currency, "amount_minor": line.amount.minor,
+        "booked_ms": None if line.booked_at is None else int(line.booked_at.timestamp() * 1000),
+        "matched_payment": None, "seen_ms": tx.now_ms,
+        "body": tx.vault.seal(line.text.encode(), b"statement_entries/" + entry.encode()),
+    }  # fmt: skip
+    payment = _payment_of(tx, bank, line)
+    row["matched_payment"] = payment
+    if not insert_new(tx.conn, schema.statement_entries, row):
+        return False
+    known = {} if payment is None or line.reference is None else {line.reference: payment}
+    for sender in senders:
+        said = account_replies.transaction_booked(sender, bank, line, tx.now_ms, known)
+        _tell(tx, str(said["event"]), said, bank, sender)
+    return True
+
+
+def close_day(tx: Tx, bank: str, statement: Statement, senders: Iterable[str]) -> None:
+    """Tell `senders` that a day is complete: both balances stated, and the entries make the one of the other."""
+    for sender in senders:
+        said = account_replies.statement_closed(sender, bank, statement, tx.now_ms)
+        _tell(tx, str(said["event"]), said, bank, sender)
+
+
+def _tell(tx: Tx, event: str, said: Mapping[str, object], bank: str, sender: str) -> None:
+    key = routing_key(event, bank, sender)
+    tx.mail(message(tx, event, write_json(said), (EVENTS, key), (bank, sender), _NOBODY, tx.now_ms))
+
+
+def _payment_of(tx: Tx, bank: str, line: Line) -> str | None:
+    if line.reference is None:
+        return None
+    found = tx.conn.execute(
+        select(_P.payment).where(_P.bank == bank, _P.bank_ref == line.reference).limit(2)
+    ).scalars().all()  # fmt: skip
+    return str(found[0]) if len(found) == 1 else None
+
+
+def keep_balance(tx: Tx, bank: str, balance: Balance, currency: str) -> None:
+    """Remember what the bank said an account holds."""
+    index = tx.vault.blind(balance.account.clear)
+    body = tx.vault.seal(_written(balance, currency), b"balances/" + index.encode())
+    upsert(tx.conn, schema.balances, [{"account_idx": index, "bank": bank, "seen_ms": tx.now_ms, "body": body}])
+
+
+def balance_of(conn: Connection, account: str) -> Told | None:
+    """The balance last heard of an account; None if it was never asked about."""
+    vault = vault_of(conn)
+    index = vault.blind(account)
+    row = conn.execute(select(schema.balances).where(_B.account_idx == index)).first()
+    if row is None:
+        return None
+    return _read(account, vault.open(row.body, b"balances/" + index.encode()), row.seen_ms)
+
+
+def entries_on(conn: Connection, account: str, day: date) -> int:
+    """How many entries of that bank date were seen."""
+    where = (_E.account_idx == vault_of(conn).blind(account), _E.bank_date == day.isoformat())
+    return int(conn.execute(select(func.count()).select_from(schema.statement_entries).where(*where)).scalar_one())
+
+
+def unclear(conn: Connection, accounts: Sequence[str]) -> dict[str, tuple[int, int]]:
+    """Payments whose money nobody can speak for yet, by own account: how many, and their sum in minor units."""
+    vault = vault_of(conn)
+    names = {vault.blind(account): account for account in accounts}
+    statement = (
+        select(_P.debtor_idx, func.count(), func.sum(_P.amount_minor))
+        .where(_P.state.in_([state.value for state in UNCLEAR]), _P.debtor_idx.in_(list(names)))
+        .group_by(_P.debtor_idx)
+    )
+    return {names[row[0]]: (int(row[1]), int(row[2])) for row in conn.execute(statement)}
+
+
+_AMOUNTS = ("book", "available", "frozen", "previous_day")
+
+
+def _written(balance: Balance, currency: str) -> bytes:
+    said: dict[str, object] = {"currency": currency}
+    for name in _AMOUNTS:
+        money: Money | None = getattr(balance, name)
+        if money is not None:
+            said[name] = money.minor
+    if balance.as_of is not None:
+        said["as_of"] = balance.as_of.isoformat()
+    return json.dumps(said).encode()
+
+
+def _read(account: str, body: bytes, seen_ms: int) -> Told:
+    said = json.loads(body)
+    currency = said["currency"]
+    amounts = {name: Money(said[name], currency) if name in said else None for name in _AMOUNTS}
+    as_of = datetime.fromisoformat(said["as_of"]) if "as_of" in said else None
+    return Told(Balance(AccountNumber(account), **amounts, as_of=as_of), currency, seen_ms)

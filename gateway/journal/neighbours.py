@@ -1,0 +1,70 @@
+"""Nodes that share a journal: each shows that it lives, and takes over the mail of one that does not.
+
+A node's sign of life is its row in `units`, which every commit of its writer touches; an idle node commits a little
+something for that. Mail is published under the same ids whoever publishes it, so a node wrongly taken for dead costs
+a repeated message and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sqlalchemy import Connection, select
+
+from gateway import log
+from gateway.clock import Clock
+from gateway.journal import outbox, schema
+from gateway.journal.rows import Mail
+from gateway.journal.store import Store, Tx
+from gateway.tasks import Tasks, sleep
+
+BEAT_S = 5.0
+DEAD_MS = 45_000
+"""Longer than a fail-over of lanes: a node that lost the database for a while is not robbed of its mail at once."""
+_log = log.get("journal.neighbours")
+
+
+def silent_nodes(conn: Connection, node: str, now_ms: int) -> list[str]:
+    """Other nodes that have not committed anything for DEAD_MS and have mail waiting."""
+    units, mail = schema.units.c, schema.outbox.c
+    waiting = select(mail.message_id).where(mail.node == units.node, mail.state == Mail.WAITING.value).exists()
+    statement = select(units.node).where(units.node != node, units.at_ms < now_ms - DEAD_MS, waiting)
+    return list(conn.execute(statement.order_by(units.node)).scalars())
+
+
+def claim(tx: Tx, dead_node: str) -> int:
+    """Make the dead node's waiting mail this node's; returns how many messages. 0 if it lives after all."""
+    at_ms = tx.bare.execute(select(schema.units.c.at_ms).where(schema.units.c.node == dead_node)).scalar()
+    if at_ms is None or at_ms >= tx.now_ms - DEAD_MS:
+        return 0
+    return outbox.claim_orphans(tx, dead_node, tx.node)
+
+
+class Neighbours:
+    """Beats every BEAT_S, and looks for the dead. `on_claimed` is called when mail became this node's."""
+
+    def __init__(self, store: Store, clock: Clock, node: str, on_claimed: Callable[[], None]) -> None:
+        self._store = store
+        self._clock = clock
+        self._node = node
+        self._on_claimed = on_claimed
+        self._tasks = Tasks(lambda failure: _log.error("neighbours.failed", error=str(failure.value)))
+
+    def start(self) -> None:
+        """Begin."""
+        self._tasks.spawn(self._beat())
+
+    def stop(self) -> None:
+        """End. What was begun is committed or not, as it comes."""
+        self._tasks.stop()
+
+    async def _beat(self) -> None:
+        while True:
+            await self._store.write(lambda _tx: None)
+            now_ms = self._clock.now_ms()
+            for dead in await self._store.read(lambda conn, at_ms=now_ms: silent_nodes(conn, self._node, at_ms)):  # type: ignore[misc]
+                claimed = await self._store.write(lambda tx, dead=dead: claim(tx, dead))  # type: ignore[misc]
+                if claimed:
+                    _log.warning("outbox.claimed", of=dead, messages=claimed, action="published by this node")
+                    self._on_claimed()
+            await sleep(self._clock, BEAT_S)

@@ -1,0 +1,66 @@
+"""Entries of an account as evidence about payments: what was booked was paid. What is missing proves nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import select
+
+from gateway.core.states import Answered, Source
+from gateway.journal import apply as applying
+from gateway.journal import audit, records, schema
+from gateway.journal.rows import Evidence, PaymentRow
+from gateway.journal.store import Tx
+from protocols.canon.order import Kind
+from protocols.canon.outcome import Fate, Outcome
+from protocols.canon.statement import Direction, Line
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """What an entry meant for a payment. `disagrees`: it carries the reference, but is not that payment's booking."""
+
+    row: PaymentRow
+    applied: applying.Applied | None
+    disagrees: str | None = None
+
+
+def evidence_from_entry(tx: Tx, lane: str, line: Line, *, epoch: int | None, actor: str) -> Sighting | None:
+    """Let a booked entry speak for the payment whose reference it carries.
+
+    A debit of the payer's own account (for a collection: a credit of the payee's) with our reference and the exact
+    amount is the bank's word that it was paid: Source.STATEMENT, `settled`. None: the entry carries no reference of
+    this lane, or is a fee, or runs the other way (money that came back is the returns question's). Nothing is ever
+    made `failed` by an entry, nor by its absence. A reference with another amount or account changes no payment; it is
+    audited, and the caller raises the alarm.
+    """
+    if line.reference is None or line.fee:
+        return None
+    columns = schema.payments.c
+    found = tx.conn.execute(
+        select(schema.payments).where(columns.lane == lane, columns.bank_ref == line.reference)
+    ).first()
+    if found is None:
+        return None
+    row = records.read(found, tx.vault)
+    if line.direction is not (Direction.CREDIT if row.order.kind is Kind.COLLECTION else Direction.DEBIT):
+        return None
+    wrong = _disagreement(row, line)
+    if wrong is not None:
+        audit.append(tx, actor, "statement.disagrees", row.payment, {"line": line.bank_line_id, "what": wrong})
+        return Sighting(row, None, wrong)
+    outcome = Outcome(Fate.SETTLED, bank_serial=line.bank_line_id or None, booked_at=line.booked_at)
+    evidence = Evidence(
+        Source.STATEMENT, b"", Fate.SETTLED, note=f"entry {line.bank_line_id}/{line.occurrence} of {line.bank_date}"
+    )
+    event = Answered(tx.now_ms, Fate.SETTLED, Source.STATEMENT)
+    applied = applying.apply(tx, row.payment, event, epoch=epoch, actor=actor, evidence=evidence, outcome=outcome)
+    return Sighting(row, applied)
+
+
+def _disagreement(row: PaymentRow, line: Line) -> str | None:
+    if line.account.clear != row.order.ours.account.clear:
+        return "account"
+    if line.amount != row.order.amount:
+        return "amount"
+    return None

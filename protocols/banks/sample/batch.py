@@ -1,0 +1,156 @@
+"""Many orders in one message at Sample Bank: `PayBatch`, `CollectBatch`, and `BatchFate`, what became of each.
+
+The message is taken whole or not at all, and then each order has a fate of its own. An order's result counts only if
+it names our reference and our amount; an order that the bank does not speak of is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+from protocols.bank import Ask, BundleConversation, Context, Conversation, Fates, Submit
+from protocols.banks.sample.messages import DONE, Answer, Fields, Wire, cell, moment, money, require
+from protocols.banks.sample.payment import FATES
+from protocols.canon.money import Money
+from protocols.canon.order import AnyOrder, Bundle, CollectionDetail, Item, Kind, Urgency
+from protocols.canon.outcome import Fate, Outcome
+from protocols.canon.party import PartyKind
+from protocols.canon.query import BundleFateQuestion, SentBundle
+from protocols.kit.codes import Table
+from protocols.kit.declined import Declined
+from protocols.kit.errors import ProtocolError
+from protocols.kit.fields import digits, plain
+
+MOST: Final = 200
+BATCH_OF: Final[Mapping[Kind, str]] = {
+    Kind.BATCH_ITEM: "PayBatch",
+    Kind.PAYROLL_ITEM: "PayBatch",
+    Kind.COLLECTION: "CollectBatch",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What we said of one item: its reference and its amount."""
+
+    reference: str
+    amount: Money
+
+
+@dataclass(frozen=True, slots=True)
+class Batches:
+    """The words with many orders, and the question after their fates."""
+
+    wire: Wire
+    table: Table
+
+    def send(self, bundle: Bundle, context: Context) -> BundleConversation:
+        """Send the orders. Raises ProtocolError before the Submit if they cannot be written down."""
+        operation, first = BATCH_OF[bundle.kind], bundle.items[0].order
+        collects = bundle.kind is Kind.COLLECTION
+        ours, side = first.ours, "Creditor" if collects else "Debtor"
+        head = (
+            ("Reference", context.reference),
+            (f"{side}Account", ours.account.clear),
+            (f"{side}Name", ours.name.clear),
+            ("Currency", first.amount.currency),
+            ("Count", str(len(bundle.items))),
+            ("Sum", str(Money(bundle.sum_minor, first.amount.currency))),
+        )
+        row = _claim if collects else _order
+        rows = [row(item) for item in bundle.items]
+        data = yield from self.wire.request(operation, context, head, rows=rows)
+        said = yield Submit("business", data, (str(context.serials[0]),))
+        answer = self.wire.read(said, (operation,), context)
+        asked = [_Asked(item.reference, item.order.amount) for item in bundle.items]
+        return self._fates(answer, context.reference, asked)
+
+    def read(self, sent: SentBundle, data: bytes) -> Fates:
+        """What a stored answer says about the orders of `sent`; its serial must be one of ours."""
+        answer = self.wire.read(data, tuple(sorted(set(BATCH_OF.values()))))
+        if answer.serial not in sent.serials:
+            raise ProtocolError("correlation", f"an answer to message {answer.serial!r}, not one of {sent.reference}")
+        return self._fates(answer, sent.reference, _asked(sent))
+
+    def fate(self, question: BundleFateQuestion, context: Context) -> Conversation[Fates]:
+        """Ask what became of each order. Raises Declined when the bank does not answer that question."""
+        sent, around = question.sent, timedelta(days=1)
+        data = yield from self.wire.request("BatchFate", context, (
+            ("Reference", sent.reference),
+            ("FirstDate", (sent.bank_date - around).isoformat()),
+            ("LastDate", (sent.bank_date + around).isoformat()),
+        ), context.session.get("token", ""))  # fmt: skip
+        answer = self.wire.read((yield Ask("business", data)), ("BatchFate",), context)
+        if answer.code != DONE:
+            word = self.table.look_up("BatchFate", "head", answer.code, answer.text)
+            if word != "not_found":
+                raise Declined(answer.operation, answer.code, answer.text, word)
+        return self._fates(answer, sent.reference, _asked(sent))
+
+    def _fates(self, answer: Answer, reference: str, asked: Iterable[_Asked]) -> Fates:
+        if answer.code != DONE:
+            # A word about the whole message is a word about each order.
+            word = self.table.look_up(answer.operation, "head", answer.code, answer.text)
+            fate = FATES.get(word or "", Fate.UNKNOWN)
+            return {one.reference: Outcome(fate, answer.code, answer.text, listed=word is not None) for one in asked}
+        require("reference", answer.value("Reference"), reference)
+        ours = {one.reference: one.amount for one in asked}
+        rows = answer.rows("Result")
+        if digits(answer.value("Count")) != len(rows):
+            raise ProtocolError("value", f"the answer says {answer.value('Count')} results and has {len(rows)}")
+        found: dict[str, Outcome] = {}
+        for row in rows:
+            name = cell(row, "Reference")
+            if name not in ours or name in found:
+                raise ProtocolError("correlation", f"a result of {name!r}, which we did not send or know already")
+            require("amount", str(money(cell(row, "Amount"), ours[name].currency)), str(ours[name]))
+            found[name] = self._outcome(answer.operation, row, ours[name].currency)
+        return found
+
+    def _outcome(self, operation: str, row: Mapping[str, str], currency: str) -> Outcome:
+        status, reason = cell(row, "Status"), plain(cell(row, "Reason"))
+        word = self.table.look_up(operation, "status", status, reason)
+        booked_at, fee = cell(row, "BookedAt"), cell(row, "Fee")
+        return Outcome(
+            FATES.get(word or "", Fate.UNKNOWN), status, reason, cell(row, "BankSerial") or None,
+            moment(booked_at) if booked_at else None, money(fee, currency) if fee else None, word is not None,
+        )  # fmt: skip
+
+
+def _asked(sent: SentBundle) -> list[_Asked]:
+    return [_Asked(item.reference, item.amount) for item in sent.items]
+
+
+def _order(item: Item) -> Fields:
+    order, creditor = item.order, item.order.creditor
+    return (
+        ("Reference", item.reference),
+        ("CreditorAccount", creditor.account.clear),
+        ("CreditorName", creditor.name.clear),
+        ("CreditorBankName", creditor.bank_name or ""),
+        ("CreditorBankCode", creditor.cnaps or ""),
+        ("Amount", str(order.amount)),
+        ("Purpose", order.purpose),
+        ("Urgent", "Y" if order.urgency is Urgency.URGENT else "N"),
+        ("Private", "Y" if creditor.kind is PartyKind.PERSON else "N"),
+    )
+
+
+def _claim(item: Item) -> Fields:
+    order = item.order
+    return (
+        ("Reference", item.reference),
+        ("Agreement", _agreement(order)),
+        ("DebtorAccount", order.debtor.account.clear),
+        ("DebtorName", order.debtor.name.clear),
+        ("Amount", str(order.amount)),
+        ("Purpose", order.purpose),
+    )
+
+
+def _agreement(order: AnyOrder) -> str:
+    assert isinstance(order.detail, CollectionDetail), "only collections are collected"
+    return order.detail.agreement

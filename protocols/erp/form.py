@@ -1,0 +1,117 @@
+"""What every command's fields are made of: strict objects, fields with their meaning in two languages, parties.
+
+pydantic lives at this edge only; what leaves is canon's words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from protocols.canon.errors import Fault, FieldCode
+from protocols.canon.money import BadMoney, Money
+from protocols.canon.order import Channel, Urgency
+from protocols.canon.party import AccountNumber, Name, Party, PartyKind
+from protocols.erp.scalars import Account, Cnaps, TagName, TagValue, Text140, bounded
+from protocols.erp.words import Command
+
+MAX_TAGS = 20
+
+
+class Contradiction(ValueError):
+    """Each field is well formed, but they do not fit together."""
+
+    def __init__(self, found: tuple[Fault, ...]) -> None:
+        super().__init__("; ".join(fault.detail for fault in found))
+        self.faults = found
+
+
+class Strict(BaseModel):
+    """A JSON object that has these fields and no others, every value of exactly the type named."""
+
+    # Without the input in its text, an error that ever reached a log would show no account number.
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
+
+
+class Form(Strict):
+    """One command as its sender wrote it; every field is well formed by itself."""
+
+    def word(self) -> Command:
+        """The command as canon words. Raises Contradiction when its fields do not fit together."""
+        raise NotImplementedError
+
+    @classmethod
+    def contradictions(cls, values: Mapping[str, Any], faulty: frozenset[str]) -> tuple[Fault, ...]:
+        """Faults between fields, judged from those that could be read; `faulty` names the others."""
+        return ()
+
+
+def said(en: str, zh: str, default: Any = ..., alias: str | None = None, shown: str | None = None) -> Any:
+    """A field with its meaning in both languages. `shown` is the default as the ERP would write it."""
+    extra: dict[str, Any] = {"x-zh": zh} if shown is None else {"x-zh": zh, "default": shown}
+    return Field(default, alias=alias, description=en, json_schema_extra=extra)
+
+
+_PARTY_KINDS = {kind.value: kind for kind in PartyKind}
+URGENCIES = {urgency.value: urgency for urgency in Urgency}
+CHANNELS = {channel.value: channel for channel in Channel}
+
+
+class PartyForm(Strict):
+    """An account with its holder."""
+
+    account: Account = said("account number; leading zeros count", "账号;前导零有意义")
+    name: Text140 = said("the holder's name exactly as the bank has it", "户名,须与银行登记一致")
+    bank_name: Text140 | None = said("name of the account's branch", "开户行名称", None)
+    cnaps: Cnaps | None = said("12-digit payment-system number of the branch", "联行号(12 位)", None)
+    kind: Literal["corporate", "person"] = said("organisation or person", "对公或对私", "corporate")
+
+    def party(self) -> Party:
+        """The same as a canon word."""
+        return Party(AccountNumber(self.account), Name(self.name), self.bank_name, self.cnaps, _PARTY_KINDS[self.kind])
+
+
+Tags = Annotated[dict[TagName, TagValue | None], Field(max_length=MAX_TAGS), bounded(MAX_TAGS)]
+
+
+def tagged() -> Any:
+    """The field `tags`."""
+    return said(
+        "names (ASCII letters, digits, _ . -) and values of your own, returned with every event",
+        "自定义标签(名称限 ASCII 字母、数字、_ . -),随每个事件返回",
+        {},
+    )
+
+
+def set_tags(tags: Mapping[str, str | None]) -> dict[str, str]:
+    """The tags without those that are null."""
+    return {name: value for name, value in tags.items() if value is not None}
+
+
+def patience() -> Any:
+    """The field `max_wait` of a question that a bank answers at once."""
+    return said(
+        "after this long the answer is `expired`, PT1S to PT10M",
+        "最长等待时间,超时应答 `expired`,PT1S 至 PT10M",
+        60,
+        shown="PT1M",
+    )
+
+
+def amount_faults(at: str, amount: str | None, currency: str | None) -> Iterator[Fault]:
+    """Decimals that the currency does not have."""
+    if amount is None or currency is None:
+        return
+    try:
+        Money.parse(amount, currency)
+    except BadMoney as error:
+        yield Fault(at, FieldCode.AMOUNT, str(error))
+
+
+def time_faults(values: Mapping[str, Any]) -> Iterator[Fault]:
+    """A start that is not before the end."""
+    start, end = values.get("not_before"), values.get("valid_until")
+    if start is not None and end is not None and start >= end:
+        yield Fault("/not_before", FieldCode.DATE_RANGE, "is not before valid_until")

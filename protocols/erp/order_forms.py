@@ -1,0 +1,107 @@
+"""The fields of commands about one order: submit a payment or a transfer, withdraw."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from protocols.canon.errors import Fault
+from protocols.canon.money import BadMoney, Money
+from protocols.canon.order import Order, PaymentDetail, TransferDetail
+from protocols.erp.form import (
+    CHANNELS,
+    URGENCIES,
+    Contradiction,
+    Form,
+    PartyForm,
+    Tags,
+    amount_faults,
+    said,
+    set_tags,
+    tagged,
+    time_faults,
+)
+from protocols.erp.scalars import Amount, Currency, OrderId, Purpose, Reason, Time
+from protocols.erp.words import Cancel, Submit
+
+_DETAIL = PaymentDetail()
+
+
+class PaymentSubmit(Form):
+    """Carry out one payment, exactly once."""
+
+    id: OrderId = said("the order's id, unique per sender for ever", "订单编号,同一发送方永久唯一")
+    debtor: PartyForm = said("who pays: an own account", "付款方:本单位账户")
+    creditor: PartyForm = said("who is paid", "收款方")
+    amount: Amount = said("a string, never a number; more than zero", "字符串,不得为数字;大于零")
+    currency: Currency = said("ISO 4217 code", "币种代码(ISO 4217)")
+    purpose: Purpose = said("text for the payee; banks limit it further", "用途/附言;各银行另有长度限制", "")
+    urgency: Literal["normal", "urgent"] = said("how fast it is wanted", "加急程度", "normal")
+    channel: Literal["auto", "same_bank", "large_value", "small_value", "instant"] = said(
+        "payment rail; `auto` lets the gateway choose", "汇路;`auto` 由网关选择", "auto"
+    )
+    valid_until: Time | None = said(
+        "after this moment no byte is sent any more; the order expires", "过此时刻不再发送,订单过期", None
+    )
+    not_before: Time | None = said("before this moment nothing is sent", "此时刻之前不发送", None)
+    tags: Tags = tagged()
+
+    def word(self) -> Submit:
+        """The order as a canon word. Raises Contradiction."""
+        if self.not_before is not None and self.valid_until is not None and self.not_before >= self.valid_until:
+            raise Contradiction(self.contradictions(self.__dict__, frozenset()))
+        try:
+            money = Money.parse(self.amount, self.currency)
+        except BadMoney:
+            raise Contradiction(self.contradictions(self.__dict__, frozenset())) from None
+        order: Order[Any] = Order(
+            self.id,
+            self.debtor.party(),
+            self.creditor.party(),
+            money,
+            self.detail(),
+            self.purpose,
+            URGENCIES[self.urgency],
+            CHANNELS[self.channel],
+            self.valid_until,
+            self.not_before,
+            set_tags(self.tags),
+        )
+        return Submit(order)
+
+    def detail(self) -> PaymentDetail | TransferDetail:
+        """What sort of order it is."""
+        return _DETAIL
+
+    @classmethod
+    def contradictions(cls, values: Mapping[str, Any], faulty: frozenset[str]) -> tuple[Fault, ...]:
+        """Decimals the currency does not have; a start that is not before the end."""
+        amounts = amount_faults("/amount", values.get("amount"), values.get("currency"))
+        return (*amounts, *time_faults(values))
+
+
+class TransferSubmit(PaymentSubmit):
+    """Move money between own accounts, exactly once (资金调拨)."""
+
+    debtor: PartyForm = said("the own account that pays", "付款方:本单位账户")
+    creditor: PartyForm = said("the own account that is paid", "收款方:本单位账户")
+    direction: Literal["transfer", "sweep", "push"] = said(
+        "`transfer`; `sweep` up to the main account (归集), `push` down from it (下拨)",
+        "`transfer` 调拨;`sweep` 归集;`push` 下拨",
+        "transfer",
+    )
+
+    def detail(self) -> TransferDetail:
+        """A transfer in its direction."""
+        return TransferDetail(self.direction)
+
+
+class PaymentCancel(Form):
+    """Withdraw an order before it is sent, or what is left of a batch."""
+
+    id: OrderId = said("the id of the order or batch to withdraw", "要撤销的订单或批次编号")
+    reason: Reason = said("kept in the audit trail", "原因,记入审计记录", "")
+
+    def word(self) -> Cancel:
+        """The command as a word."""
+        return Cancel(self.id, self.reason)

@@ -1,0 +1,71 @@
+"""Walking an account's entries by a running number, leg by leg of days: where a page is, and what comes after it.
+
+Between the pages nothing is kept here: a `Place` is the value of a `PageCursor`, which the asker hands back. It counts
+entries that the bank gives the same key over page ends, and knows the page before, so that a bank that tells the same
+page again is found out; the guard of `paging` sees only the numbers that we count ourselves.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+
+from protocols.canon.statement import Line
+from protocols.kit.errors import ProtocolError
+from protocols.kit.fields import date_text, digits, parse_date
+from protocols.kit.paging import fingerprint
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A page's place: the first day of its leg, the number of its first entry, and what came before it.
+
+    `key` and `count` are the last entry's key and how many had it; `before` is a mark of the page before.
+    """
+
+    day: date
+    number: int = 1
+    key: str = ""
+    count: int = 0
+    before: str = ""
+
+    def text(self) -> str:
+        """As the value of a PageCursor. Raises "paging" for a key with a blank in it."""
+        if " " in self.key:
+            raise ProtocolError("paging", "an entry's key holds a blank")
+        return f"{date_text(self.day)} {self.number} {self.count} {self.before} {self.key}"
+
+    @staticmethod
+    def of(text: str) -> Place:
+        """Reads what `text` wrote. Raises "paging" on anything else."""
+        try:
+            day, number, count, before, key = text.split(" ")
+            return Place(parse_date(day), digits(number), key, digits(count), before)
+        except (ValueError, ProtocolError):
+            raise ProtocolError("paging", "this page cursor was not made here") from None
+
+    def counted(self, lines: Sequence[Line]) -> tuple[Line, ...]:
+        """The page's lines, each with its occurrence among those of the same key."""
+        counts: Counter[str] = Counter({self.key: self.count} if self.count else {})
+        found: list[Line] = []
+        for line in lines:
+            found.append(replace(line, occurrence=counts[line.bank_line_id]))
+            counts[line.bank_line_id] += 1
+        return tuple(found)
+
+    def onward(self, lines: Sequence[Line], total: int) -> Place | None:
+        """Where a leg of `total` entries goes on after the counted lines of this page; None at its end.
+
+        Raises "paging" if the bank says that there are more and tells none, or tells the page before once more.
+        """
+        mark = fingerprint(*(f"{one.bank_line_id} {one.amount} {one.balance} {one.text}" for one in lines))
+        if lines and mark == self.before:
+            raise ProtocolError("paging", f"the page from {self.number} on is the one before it: the bank goes round")
+        number = self.number + len(lines)
+        if number > total:
+            return None
+        if not lines:
+            raise ProtocolError("paging", f"{total} entries are said to be there, and none is told from {number} on")
+        return Place(self.day, number, lines[-1].bank_line_id, lines[-1].occurrence + 1, mark)

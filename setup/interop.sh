@@ -1,0 +1,35 @@
+#!/usr/bin/env bash
+# The peers of `make interop`: .venv-interop from its own hash-pinned lock, and Debian's commands. A second run takes no
+# time. What cannot be had is named; its checks then do not agree.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+venv=.venv-interop
+
+say() { printf 'setup: %s\n' "$*" >&2; }
+
+missing=()
+need() { command -v "$1" >/dev/null || missing+=("$2"); }
+need xmlsec1 xmlsec1
+need xsec-checksig xml-security-c-utils
+need java default-jdk-headless
+need openssl openssl
+if [ ${#missing[@]} != 0 ]; then
+    bash setup/apt.sh "${missing[@]}" || say "without ${missing[*]} some peers cannot agree"
+fi
+
+stamp=$({ cat requirements/interop.txt setup/interop.sh; printf '%s\n' "$PWD"; } | sha256sum)
+if [ -x "$venv/bin/python" ] && [ "$(cat "$venv/.bankgw-stamp" 2>/dev/null)" = "$stamp" ]; then
+    exit 0
+fi
+say "making $venv (a minute or two the first time)"
+rm -rf "$venv"
+.venv/bin/python -m venv "$venv"
+# Some peers come as sources. They are built by the setuptools of the same lock, so that nothing unpinned runs.
+builder=$(mktemp)
+trap 'rm -f "$builder"' EXIT
+awk '/^[a-z]/ { ours = /^setuptools==/ } ours' requirements/interop.txt >"$builder"
+install() { "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes "$@"; }
+install --only-binary :all: -r "$builder"
+install --no-build-isolation -r requirements/interop.txt
+printf '%s\n' "$stamp" >"$venv/.bankgw-stamp"
+say "$venv is ready"

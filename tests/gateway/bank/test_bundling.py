@@ -1,0 +1,246 @@
+"""Many orders in one message: each its own result, whatever happens to the message."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.core.states import Resolve
+from gateway.journal import attempts, bundles, payments
+from gateway.simbank.faults import Fault, Script, Scripted, Touch
+from gateway.simbank.ledger import Conduct
+from protocols.canon.outcome import Fate
+from tests.world import files
+from tests.world.batching import SENDER, alone, batch, completed, moved, narrow, states
+from tests.world.crashes import cutting, settle
+from tests.world.points import At
+from tests.world.world import World
+
+
+def world(folder: Path, *faults: Scripted, **more: Any) -> World:
+    made = World(folder, plan=Script(faults), sender=SENDER, **{"spans": {"enquiry_deadline_s": 3_600.0}, **more})
+    made.start()
+    made.run(3)
+    return made
+
+
+def submit(made: World, id_: str, minors: list[int], **head: Any) -> None:
+    kind = head.pop("kind", "batch")
+    made.command(f"{kind}.submit", batch(made, id_, minors, kind=kind, **head))
+
+
+def test_identical_items_travel_in_one_message_and_each_gets_its_own_result(tmp_path: Path) -> None:
+    made = world(tmp_path)
+    submit(made, "B-1", [10_000] * 5)
+    made.run(5)
+    assert states(made, "B-1") == ["settled"] * 5
+    executions = made.bank.ledger.executions
+    assert len(executions) == 5 and len({one.instruction.bundle for one in executions}) == 1
+    serials = [made.last(f"B-1-{n}")["bank_serial"] for n in range(1, 6)]
+    assert serials == [one.bank_serial for one in executions], "each has the result of its own line"
+    assert completed(made, "B-1") == [(2, {"settled": 5})]
+    assert all(made.told(f"B-1-{n}") == ["payment.accepted", "payment.settled"] for n in range(1, 6))
+    assert {made.last(f"B-1-{n}")["item_no"] for n in range(1, 6)} == {1, 2, 3, 4, 5}
+    assert {made.last(f"B-1-{n}")["batch"] for n in range(1, 6)} == {"B-1"}
+
+
+def test_the_message_is_kept_once_and_nothing_leaves_before_it_is(tmp_path: Path) -> None:
+    made = world(tmp_path)
+    submit(made, "B-1", [10_000, 20_000])
+    made.run(5)
+
+    def look(conn: Any) -> Any:
+        row = payments.find(conn, "kingdee", "B-1-2")
+        assert row is not None
+        found = bundles.of_payment(conn, row.payment)
+        assert found is not None
+        bundle, rows = found
+        return bundle, [one.order.id for one in rows], attempts.last(conn, row.payment), bundles.answer_of(
+            conn, bundle.bundle)  # fmt: skip
+
+    bundle, ids, attempt, answer = made.read(look)
+    assert ids == ["B-1-1", "B-1-2"] and bundle.spent and bundle.attempt == 1
+    assert b"<Operation>PayBatch</Operation>" in bundle.wire and attempt.wire == b""
+    assert attempt.serials == bundle.serials and b"BatchItem" not in answer and b"<Result>" in answer
+    references = {permit.ref.partition("/")[2] for permit in made.permits.written}
+    assert len(references) == 2, "every order has its permit"
+    assert made.bank.ledger.executions[0].instruction.bundle == bundle.bank_ref
+
+
+def test_partial_success(tmp_path: Path) -> None:
+    made = world(tmp_path, conduct=Conduct(late_s=20))
+    body = batch(made, "B-1", [10_000, 20_000, 30_000, 40_000])
+    body["items"][1]["purpose"] = "#refuse"
+    body["items"][2]["purpose"] = "#late"
+    made.command("batch.submit", body)
+    made.run(5)
+    assert states(made, "B-1") == ["settled", "failed", "pending", "settled"]
+    assert completed(made, "B-1") == [], "one is still open"
+    made.run(60)
+    assert states(made, "B-1") == ["settled", "failed", "settled", "settled"]
+    [told] = [event for event in made.events if event["event"] == "batch.completed"]
+    assert told["states"] == [
+        {"state": "settled", "count": 3, "sum": "800.00"}, {"state": "failed", "count": 1, "sum": "200.00"}]  # fmt: skip
+    assert (told["count"], told["sum"], told["final"]) == (4, "1000.00", True)
+
+
+@pytest.mark.parametrize("fault", [Fault.DROP_AFTER, Fault.HALF, Fault.GARBAGE, Fault.WRONG_SIGNATURE])
+def test_an_answer_that_cannot_be_used_is_doubt_for_all_and_one_enquiry_clears_it(fault: Fault, tmp_path: Path) -> None:
+    made = world(tmp_path, Scripted(fault, touch=Touch.MONEY))
+    submit(made, "B-1", [10_000] * 20)
+    made.run(1)
+    assert states(made, "B-1") == ["in_doubt"] * 20
+    made.run(30)
+    assert states(made, "B-1") == ["settled"] * 20
+    assert sorted(moved(made).values()) == [1] * 20
+    assert made.bank.simbank.tally.exchanges[Touch.ENQUIRY] == 1, "all were asked about at once"
+    assert made.bank.simbank.tally.exchanges[Touch.MONEY] == 1, "a bundle is never sent again"
+    assert completed(made, "B-1") == [(2, {"settled": 20})]
+
+
+def test_a_bank_that_drops_in_the_middle_of_a_batch(tmp_path: Path) -> None:
+    made = world(tmp_path, Scripted(Fault.PART))
+    submit(made, "B-1", [10_000] * 5)
+    made.run(120)
+    assert states(made, "B-1") == ["settled"] * 3 + ["in_doubt"] * 2
+    assert completed(made, "B-1") == [] and len(made.bank.ledger.executions) == 3
+    for n in (4, 5):
+        made.befall(f"B-1-{n}", Resolve(0, Fate.FAILED))
+    made.run(5)
+    assert completed(made, "B-1") == [(2, {"settled": 3, "failed": 2})]
+    assert made.bank.simbank.tally.exchanges[Touch.MONEY] == 1
+
+
+def test_what_two_persons_let_go_again_gets_a_message_of_its_own(tmp_path: Path) -> None:
+    made = world(tmp_path, Scripted(Fault.PART))
+    submit(made, "B-1", [10_000] * 4)
+    made.run(60)
+    assert states(made, "B-1") == ["settled", "settled", "in_doubt", "in_doubt"]
+    made.befall("B-1-4", Resolve(0, None))
+    made.run(5)
+    assert states(made, "B-1") == ["settled", "settled", "in_doubt", "settled"]
+    assert len({one.instruction.bundle for one in made.bank.ledger.executions}) == 2
+    assert max(moved(made).values()) == 1
+
+
+def test_a_connection_lost_between_commit_and_write_is_proof_that_nothing_left(tmp_path: Path) -> None:
+    made = world(tmp_path)
+    life = made.life
+    assert life is not None
+    write_permits = made.permits.write
+
+    def drop_all(some: Any) -> None:
+        write_permits(some)
+        if some and len(made.permits.written) == 3:
+            for pipe in life.pipes:
+                if pipe.open:
+                    assert pipe.protocol is not None
+                    pipe.protocol.live = False  # type: ignore[attr-defined]
+                    pipe.abortConnection()
+
+    made.permits.write = drop_all  # type: ignore[method-assign]
+    submit(made, "B-1", [10_000] * 3)
+    made.run(20)
+    assert files.rules(made, "B-1-2") == ["admitted", "send", "not_sent", "send", "sent_settled"]
+    assert states(made, "B-1") == ["settled"] * 3 and sorted(moved(made).values()) == [1] * 3
+    bundle = made.read(lambda conn: bundles.of_payment(conn, made.last("B-1-1")["payment"]))
+    assert bundle is not None and bundle[0].attempt == 2, "the same message with the same reference"
+
+
+def test_a_bank_that_is_away_gets_the_batch_later(tmp_path: Path) -> None:
+    made = World(tmp_path, sender=SENDER)
+    made.bank.reachable = False
+    made.start()
+    submit(made, "B-1", [10_000] * 3)
+    made.run(30)
+    assert states(made, "B-1") == ["ready"] * 3
+    made.bank.reachable = True
+    made.run(60)
+    assert states(made, "B-1") == ["settled"] * 3 and len(made.bank.ledger.executions) == 3
+
+
+def test_no_message_is_larger_than_the_bank_takes(tmp_path: Path) -> None:
+    made = world(tmp_path, adapters={"sample": narrow(2)})
+    submit(made, "B-1", [10_000] * 5)
+    made.run(10)
+    assert states(made, "B-1") == ["settled"] * 5
+    assert sorted(Counter(one.instruction.bundle for one in made.bank.ledger.executions).values()) == [1, 2, 2]
+    assert completed(made, "B-1") == [(2, {"settled": 5})]
+
+
+def test_a_bank_without_such_messages_gets_each_order_alone(tmp_path: Path) -> None:
+    made = world(tmp_path, adapters={"sample": alone})
+    submit(made, "B-1", [10_000] * 3)
+    made.run(10)
+    assert states(made, "B-1") == ["settled"] * 3
+    assert {one.instruction.bundle for one in made.bank.ledger.executions} == {""}
+    assert completed(made, "B-1") == [(2, {"settled": 3})]
+
+
+@pytest.mark.parametrize("kind", ["payroll", "collection"])
+def test_wages_and_collections(kind: str, tmp_path: Path) -> None:
+    made = world(tmp_path)
+    submit(made, "B-1", [10_000, 20_000], kind=kind)
+    made.run(5)
+    assert states(made, "B-1") == ["settled", "settled"]
+    holding = made.bank.ledger.holding(made.bank.account)
+    assert holding is not None
+    assert holding.book.minor - 10**12 == (30_000 if kind == "collection" else -30_000)
+
+
+def test_money_that_comes_back_completes_the_batch_again(tmp_path: Path) -> None:
+    made = world(tmp_path, conduct=Conduct(return_s=3_600), spans={"returns_every_s": 1_800.0})
+    body = batch(made, "B-1", [10_000, 20_000])
+    body["items"][1]["purpose"] = "#return"
+    made.command("batch.submit", body)
+    made.run(7_200)
+    assert states(made, "B-1") == ["settled", "returned"]
+    assert completed(made, "B-1") == [(2, {"settled": 2}), (3, {"settled": 1, "returned": 1})]
+
+
+def test_what_is_withdrawn_while_the_message_waits_is_not_in_it(tmp_path: Path) -> None:
+    made = world(tmp_path)
+    submit(made, "B-1", [10_000, 20_000, 30_000], not_before=made.moment(60))
+    made.run(2)
+    made.command("payment.cancel", {"id": "B-1-2"})
+    made.run(70)
+    assert states(made, "B-1") == ["settled", "cancelled", "settled"]
+    assert [one.instruction.amount.minor for one in made.bank.ledger.executions] == [10_000, 30_000]
+
+
+@pytest.mark.parametrize("nth", range(1, 9))
+def test_killed_at_any_commit_no_order_is_paid_twice_and_none_is_lost(nth: int, tmp_path: Path) -> None:
+    points = At("journal.commit.group.after", 0)
+    made = World(tmp_path, sender=SENDER, points=points)
+    made.start()
+    made.run(3)
+    points.nth = points.names["journal.commit.group.after"] + nth
+    submit(made, "B-1", [10_000] * 4)
+    made.run(20)
+    assert settle(made) == []
+    if not made.bank.ledger.executions:
+        # Killed between the commit and the write: nobody can know that nothing left, so persons must look.
+        assert set(states(made, "B-1")) <= {"in_doubt", "escalated"} and completed(made, "B-1") == []
+        return
+    assert states(made, "B-1") == ["settled"] * 4
+    assert sorted(moved(made).values()) == [1] * 4
+    assert completed(made, "B-1") == [(2, {"settled": 4})]
+
+
+def test_killed_with_half_the_message_written_all_is_doubt_and_is_asked_about(tmp_path: Path) -> None:
+    made = World(tmp_path, sender=SENDER, wrap=cutting(lambda data: b"PayBatch" in data),
+                 spans={"enquiry_deadline_s": 600.0})  # fmt: skip
+    made.start()
+    made.run(3)
+    submit(made, "B-1", [10_000] * 3)
+    made.run(20)
+    assert made.life is None and states(made, "B-1") == ["sending"] * 3
+    made.start()
+    made.run(5)
+    assert states(made, "B-1") == ["in_doubt"] * 3
+    made.run(900)
+    assert states(made, "B-1") == ["escalated"] * 3 and not made.bank.ledger.executions
+    assert made.bank.simbank.tally.exchanges[Touch.MONEY] == 0, "never sent again"

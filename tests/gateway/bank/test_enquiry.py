@@ -1,0 +1,144 @@
+"""The ladder of evidence: the bank's enquiry, then its list of returns, each for what it can prove."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway import app
+from gateway.bank.enquiry import RETURNS_ASKED_FROM
+from gateway.core.hours import bank_date
+from gateway.simbank.faults import Fault, Script, Scripted
+from protocols.bank import Bank, Context, Conversation
+from protocols.canon.money import Money
+from protocols.canon.outcome import Fate, Outcome
+from protocols.canon.query import FateQuestion, ReturnsQuestion
+from protocols.canon.statement import Return, ReturnsPage
+from protocols.kit.declined import Declined
+from tests.world import files
+from tests.world.world import Life, World
+
+SETTINGS = {"banks": {"sample": {"most_repeats": 0}}}
+SPANS = {"returns_every_s": 600.0, "returns_watch_s": 6_000.0}
+
+
+def asking(
+    returns: Callable[[ReturnsQuestion, Context], Conversation[ReturnsPage]] | None, fate: Fate | None = None
+) -> Callable[[Life, app.Parts], app.Parts]:
+    """A bank with this returns question, and with an enquiry that always says `fate` if one is given."""
+
+    def says(_question: FateQuestion, _context: Context) -> Conversation[Outcome]:
+        assert fate is not None
+        yield from ()
+        return Outcome(fate)
+
+    def change(bank: Bank) -> Bank:
+        questions = replace(bank.questions, returns=returns)
+        return replace(bank, questions=replace(questions, fate=says) if fate is not None else questions)
+
+    def wrap(_life: Life, parts: app.Parts) -> app.Parts:
+        return replace(parts, banks={name: change(bank) for name, bank in parts.banks.items()})
+
+    return wrap
+
+
+class Back:
+    """A returns question that knows one return of each reference it is shown in the payments of a world."""
+
+    def __init__(self, *pages: tuple[Return, ...]) -> None:
+        self.pages: list[tuple[Return, ...]] = list(pages) or [()]
+        self.asked: list[ReturnsQuestion] = []
+
+    def __call__(self, question: ReturnsQuestion, _context: Context) -> Conversation[ReturnsPage]:
+        at = int(question.cursor or 0)
+        self.asked.append(question)
+        yield from ()
+        return ReturnsPage(self.pages[at], str(at + 1) if at + 1 < len(self.pages) else None)
+
+
+def back(reference: str, minor: int = 10_000, **more: Any) -> Return:
+    return Return(reference, Money(minor), None, "account closed", **more)
+
+
+def doubtful(tmp_path: Path, back_: Back, fate: Fate = Fate.NOT_FOUND) -> World:
+    world = World(tmp_path, plan=Script([Scripted(Fault.DROP_AFTER)]), wrap=asking(back_, fate), settings=SETTINGS)
+    world.start()
+    world.submit("AP-1")
+    world.run(1)
+    return world
+
+
+@pytest.mark.parametrize("reversed_", [False, True])
+def test_a_doubt_that_the_enquiry_does_not_end_is_looked_for_among_the_returns(reversed_: bool, tmp_path: Path) -> None:
+    question = Back()
+    world = doubtful(tmp_path, question)
+    world.run(20)
+    assert not question.asked, "the enquiry comes first"
+    question.pages = [(), (back(files.payment(world, "AP-1").bank_ref, reversed=reversed_),)]
+    world.run(600)
+    word = "reversed" if reversed_ else "returned"
+    assert world.told("AP-1")[-1] == f"payment.{word}" and world.last("AP-1")["evidence"] == "returns"
+    assert len(files.evidence(world, "AP-1")) > RETURNS_ASKED_FROM
+    assert [one.cursor for one in question.asked] == [None, "1"]
+
+
+@pytest.mark.parametrize("wrong", ["reference", "amount"])
+def test_a_return_of_something_else_proves_nothing(wrong: str, tmp_path: Path) -> None:
+    question = Back()
+    world = doubtful(tmp_path, question)
+    reference = files.payment(world, "AP-1").bank_ref
+    question.pages = [(back("SOMEBODY-ELSES") if wrong == "reference" else back(reference, 9_999),)]
+    world.run(3_600)
+    assert question.asked and world.last("AP-1")["state"] == "in_doubt"
+    assert world.life is not None
+    alarms = world.life.sample("bankgw_alarms_total", alarm="answers_disagree")
+    assert (alarms > 0) == (wrong == "amount")
+
+
+def test_a_refused_returns_question_leaves_the_enquirys_word_standing(tmp_path: Path) -> None:
+    def declines(_question: ReturnsQuestion, _context: Context) -> Conversation[ReturnsPage]:
+        yield from ()
+        raise Declined("Returns", "A100", "not for this login", "failed")
+
+    world = World(tmp_path, plan=Script([Scripted(Fault.DROP_AFTER)]), settings=SETTINGS,
+                  wrap=asking(declines, Fate.NOT_FOUND))  # fmt: skip
+    world.start()
+    world.submit("AP-1")
+    world.run(3_600)
+    assert files.payment(world, "AP-1").life.not_found > 2, "each enquiry after the quarantine counts"
+
+
+def test_settled_payments_share_one_walk_through_the_returns(tmp_path: Path) -> None:
+    question = Back()
+    world = World(tmp_path, wrap=asking(question), settings=SETTINGS, spans=SPANS)
+    life = world.start()
+    for n in range(8):
+        world.submit(f"AP-{n}")
+    world.run(500)
+    question.pages = [(back(files.payment(world, "AP-3").bank_ref),)]
+    world.run(200)
+    assert len(question.asked) == 1
+    assert world.told("AP-3")[-1] == "payment.returned" and world.told("AP-4")[-1] == "payment.settled"
+    assert world.exchanges(life, "fate") == 7, "what is not among the returns is asked about, too"
+
+
+def test_the_returns_are_asked_for_from_the_day_before_the_payments_bank_date(tmp_path: Path) -> None:
+    question = Back()
+    world = World(tmp_path, wrap=asking(question), settings=SETTINGS,
+                  spans={"returns_every_s": 180_000.0, "returns_watch_s": 600_000.0})  # fmt: skip
+    life = world.start()
+    world.submit("AP-1")
+    world.run(1)
+    [sent] = files.sends(world, "AP-1")
+    for _ in range(60):
+        world.run(3_001)
+    [asked] = question.asked
+    hours = life.gateway.parts.banks["sample"].profile.limits.hours
+    assert asked.first.isoformat() < sent.bank_date
+    assert asked.last > asked.first + timedelta(days=2)
+    assert asked.last <= bank_date(hours, life.clock.now_ms())

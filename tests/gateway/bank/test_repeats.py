@@ -1,0 +1,228 @@
+"""Sending the stored bytes again: what leaves, when it may, and what its answer is worth."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway import app
+from gateway.bank.tenure import LEASE_MS
+from gateway.core.states import Work
+from gateway.simbank.faults import Fault, Script, Scripted, Touch
+from protocols.bank import Bank, Replay, ReplayRule
+from protocols.canon.outcome import Fate, Outcome, State
+from tests.world import files
+from tests.world.world import Life, World
+
+QUARANTINE_S = 120.0
+"""Sample Bank's."""
+
+
+def written(life: Life) -> list[bytes]:
+    """Payment messages that left, whole frames, in order."""
+    return [data for pipe in life.pipes for data in pipe.written if b">Pay<" in data]
+
+
+def lane_of(life: Life) -> Any:
+    return next(iter(life.gateway.lanes.values()))
+
+
+def bank_with(change: Callable[[Bank], Bank]) -> Callable[[Life, app.Parts], app.Parts]:
+    def wrap(_life: Life, parts: app.Parts) -> app.Parts:
+        return replace(parts, banks={name: change(bank) for name, bank in parts.banks.items()})
+
+    return wrap
+
+
+def under(rule: ReplayRule) -> Callable[[Life, app.Parts], app.Parts]:
+    return bank_with(lambda bank: replace(bank, profile=replace(
+        bank.profile, replay=dict.fromkeys(bank.profile.replay, rule))))  # fmt: skip
+
+
+def lost(*more: Scripted) -> Script:
+    """The first copy never reaches the bank's books."""
+    return Script([Scripted(Fault.DROP_BEFORE, touch=Touch.MONEY), *more])
+
+
+def test_what_the_bank_never_got_leaves_again_to_the_byte(tmp_path: Path) -> None:
+    world = World(tmp_path, plan=lost())
+    life = world.start()
+    world.submit("AP-1")
+    world.run(QUARANTINE_S - 10)
+    assert len(written(life)) == 1, "not before the quarantine"
+    world.run(300)
+    first, second = files.sends(world, "AP-1")
+    assert written(life) == [first.wire, first.wire]
+    assert replace(second, attempt=1, first_write_ms=first.first_write_ms) == first
+    assert second.attempt == 2 and [p.attempt for p in world.permits.written] == [1, 2]
+    assert len(world.bank.ledger.executions) == 1
+    assert world.told("AP-1") == ["payment.accepted", "payment.in_doubt", "payment.settled"]
+    assert {row.work for row in files.due(world, "AP-1")} == {Work.RETURNS}
+
+
+def test_a_repeat_of_what_the_bank_has_is_known_and_asked_about(tmp_path: Path) -> None:
+    world = World(tmp_path, plan=Script([Scripted(Fault.HIDE, seconds=2_000)]))
+    life = world.start()
+    world.submit("AP-1")
+    world.run(4_000)
+    assert len(written(life)) == 2 and len(world.bank.ledger.executions) == 1
+    rules = files.rules(world, "AP-1")
+    assert rules.index("replay") < rules.index("replay_known") < rules.index("asked_settled")
+    assert rules.count("replay") == 1, "what the bank once knew is not sent again because it cannot be found"
+    assert world.told("AP-1")[-1] == "payment.settled"
+
+
+def test_the_window_is_looked_at_as_the_bytes_leave(tmp_path: Path) -> None:
+    """The permit log takes its time, and the window closes meanwhile."""
+    rule = ReplayRule(Replay.REPLAY_SAFE, timedelta(seconds=30), window=timedelta(seconds=65))
+    world = World(tmp_path, plan=lost(), wrap=under(rule))
+    life = world.start()
+    write = world.permits.write
+
+    def slow(some: Any) -> None:
+        write(some)
+        if any(permit.attempt == 2 for permit in some):
+            world.clock._now_s += 8.0
+
+    world.permits.write = slow  # type: ignore[method-assign]
+    world.submit("AP-1")
+    world.run(20)
+    assert "replay" not in files.rules(world, "AP-1")
+    world.run(60)
+    assert "replay" in files.rules(world, "AP-1") and "replay_not_sent" in files.rules(world, "AP-1")
+    assert len(written(life)) == 1 and life.sample("bankgw_permits_refused_total", bank="sample") == 1
+    assert "window_closed" in [entry.detail.get("reason") for entry in files.trail(world, "AP-1")]
+    world.run(3_600)
+    assert files.rules(world, "AP-1").count("replay") == 1 and len(written(life)) == 1, "it is closed for good"
+
+
+def test_nothing_leaves_again_after_the_orders_own_end(tmp_path: Path) -> None:
+    world = World(tmp_path, plan=lost())
+    life = world.start()
+    world.submit("AP-1", valid_until=world.moment(QUARANTINE_S - 20))
+    world.run(3_600)
+    assert len(written(life)) == 1 and "replay" not in files.rules(world, "AP-1")
+    assert world.last("AP-1")["state"] == "in_doubt", "not found is still no failure"
+
+
+def test_a_bank_that_forgets_with_its_day_gets_no_repeat_after_midnight(tmp_path: Path) -> None:
+    rule = ReplayRule(Replay.REPLAY_SAFE, timedelta(seconds=30), same_day=True)
+    world = World(tmp_path, plan=lost(), wrap=under(rule))
+    life = world.start()
+    to_midnight_s = (16 * 3_600 - world.clock.seconds() % 86_400) % 86_400
+    world.run(to_midnight_s - 50)
+    world.submit("AP-1")
+    world.run(3_600)
+    assert len(written(life)) == 1 and "replay" not in files.rules(world, "AP-1")
+
+
+def test_a_no_to_a_repeat_is_doubt_until_the_bank_was_asked(tmp_path: Path) -> None:
+    def no(_kind: object, _sent: object, _answer: bytes) -> Outcome:
+        return Outcome(Fate.FAILED, "A100", "account not allowed today")
+
+    world = World(tmp_path, plan=Script([Scripted(Fault.HIDE, seconds=400)]),
+                  wrap=bank_with(lambda bank: replace(bank, read=no)))  # fmt: skip
+    world.start()
+    world.submit("AP-1")
+    world.run(1_500)
+    assert "repeat_refused" in files.rules(world, "AP-1")
+    assert "payment.failed" not in world.told("AP-1") and world.told("AP-1")[-1] == "payment.settled"
+
+
+def test_enough_repeats_escalate_with_an_alarm(tmp_path: Path) -> None:
+    world = World(tmp_path, plan=Script([Scripted(Fault.DROP_BEFORE, touch=Touch.MONEY)] * 10),
+                  settings={"banks": {"sample": {"most_repeats": 2}}})  # fmt: skip
+    life = world.start()
+    world.submit("AP-1")
+    world.run(7_200)
+    assert len(written(life)) == 3 and world.told("AP-1")[-1] == "payment.escalated"
+    assert life.sample("bankgw_alarms_total", alarm="repeats_used_up") == 1
+    assert Work.ENQUIRE in {row.work for row in files.due(world, "AP-1")}
+
+
+def test_most_repeats_0_turns_them_off(tmp_path: Path) -> None:
+    world = World(tmp_path, plan=lost(), settings={"banks": {"sample": {"most_repeats": 0}}})
+    life = world.start()
+    world.submit("AP-1")
+    world.run(7_200)
+    assert len(written(life)) == 1 and world.last("AP-1")["state"] == "in_doubt"
+    assert life.sample("bankgw_alarms_total", alarm="repeats_used_up") == 0
+
+
+def test_a_paused_lane_repeats_nothing_and_goes_on_when_it_is_resumed(tmp_path: Path) -> None:
+    world = World(tmp_path, plan=lost())
+    life = world.start()
+    world.submit("AP-1")
+    world.run(10)
+    lane_of(life).pause("operator")
+    world.run(1_800)
+    assert len(written(life)) == 1
+    lane_of(life).resume("operator")
+    world.run(5)
+    assert len(written(life)) == 2 and world.told("AP-1")[-1] == "payment.settled"
+
+
+def test_a_clock_that_was_set_stops_repeats(tmp_path: Path) -> None:
+    world = World(tmp_path, plan=lost())
+    life = world.start()
+    world.submit("AP-1")
+    world.run(10)
+    now_ms = life.clock.now_ms
+    life.clock.now_ms = lambda: now_ms() + 3_600_000  # type: ignore[method-assign]
+    world.run(900)
+    assert len(written(life)) == 1, "an hour that never passed is no quarantine"
+    assert life.sample("bankgw_alarms_total", alarm="clock_set") >= 1
+
+
+def test_no_connection_costs_no_repeat(tmp_path: Path) -> None:
+    world = World(tmp_path, plan=lost())
+    life = world.start()
+    world.submit("AP-1")
+    world.run(100)
+    world.bank.reachable = False
+    for pipe in life.pipes:
+        pipe.abortConnection()
+    world.run(1_800)
+    assert len(files.sends(world, "AP-1")) == 1
+    world.bank.reachable = True
+    world.run(1_200)
+    assert len(files.sends(world, "AP-1")) == 2 and world.told("AP-1")[-1] == "payment.settled"
+
+
+def test_a_repeat_goes_on_after_a_crash(tmp_path: Path) -> None:
+    world = World(tmp_path, plan=lost())
+    first = world.start()
+    world.submit("AP-1")
+    world.run(10)
+    world.crash()
+    second = world.start()
+    world.run(300)
+    assert written(first) == written(second) and len(world.bank.ledger.executions) == 1
+
+
+@pytest.mark.parametrize("where", ["renewed", "same_lease"])
+def test_a_commit_older_than_a_lease_is_no_permit(where: str, tmp_path: Path) -> None:
+    world = World(tmp_path)
+    life = world.start()
+    world.run(1)
+    lane, now_s = lane_of(life), life.clock.monotonic_s()
+    assert lane.permits(lane.epoch, now_s) and not lane.permits(lane.epoch + 1, now_s)
+    world.run(LEASE_MS / 1000 - 1 if where == "same_lease" else LEASE_MS / 1000)
+    assert lane.permitted(), "the lease is renewed all the while"
+    assert lane.permits(lane.epoch, now_s) == (where == "same_lease")
+
+
+def test_a_payment_that_is_being_repeated_is_not_cancelled(tmp_path: Path) -> None:
+    world = World(tmp_path, plan=lost(Scripted(Fault.DELAY, touch=Touch.MONEY, seconds=1_000)))
+    world.start()
+    world.submit("AP-1")
+    world.run(150)
+    assert files.payment(world, "AP-1").life.state is State.SENDING
+    world.command("payment.cancel", {"id": "AP-1"})
+    world.run(1_500)
+    assert "payment.cancelled" not in world.told("AP-1") and world.told("AP-1")[-1] == "payment.settled"

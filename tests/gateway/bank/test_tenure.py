@@ -1,0 +1,142 @@
+"""Several nodes, one lane: who owns it, how it changes hands, and that what one wrote the other carries out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.defer import Deferred
+
+from gateway.bank.enquiry import sent_of
+from gateway.bank.tenure import LEASE_MS, ORPHAN_QUIET_S, STAND_BY_S
+from gateway.core.states import Work
+from gateway.journal import lanes
+from gateway.simbank.faults import Fault, Script, Scripted
+from gateway.watch.health import lane_word
+from protocols.canon.outcome import State
+from tests.world import files
+from tests.world.world import Life, World
+
+LANE = "sample.main"
+SHARED = {"journal": {"poll_ms": 250}}
+
+
+def lane_of(life: Life) -> Any:
+    return life.gateway.lanes[LANE]
+
+
+def pays(life: Life) -> list[bytes]:
+    return [data for pipe in life.pipes for data in pipe.written if b">Pay<" in data]
+
+
+def leave(world: World, life: Life) -> None:
+    world.life = life
+    world.leave()
+
+
+def test_a_second_node_starts_without_waiting_and_stands_by(tmp_path: Path) -> None:
+    world = World(tmp_path, settings=SHARED)
+    world.start()
+    world.run(1)
+    second = world.start("gw2")
+    world.run(1)
+    assert lane_of(second).standing_by and lane_word(lane_of(second)) == "standing_by"
+    assert second.amqp.up and not lane_of(second).ready
+
+
+def test_what_another_node_took_in_is_sent_by_the_owner(tmp_path: Path) -> None:
+    world = World(tmp_path, settings=SHARED)
+    first = world.start()
+    world.run(1)
+    second = world.start("gw2")
+    world.run(1)
+    first.amqp.pause()
+    world.submit("AP-1")
+    world.run(3)
+    assert files.payment(world, "AP-1").life.state is State.SETTLED
+    assert len(pays(first)) == 1 and not pays(second)
+    assert world.told("AP-1") == ["payment.accepted", "payment.settled"]
+
+
+def test_an_orderly_stop_hands_the_lane_over_at_once(tmp_path: Path) -> None:
+    world = World(tmp_path, settings=SHARED)
+    first = world.start()
+    world.run(1)
+    second = world.start("gw2")
+    world.run(1)
+    stopped: list[object] = []
+    Deferred.fromCoroutine(first.gateway.stop()).addBoth(stopped.append)
+    world.run(3)
+    assert stopped == [None]
+    released = world.read(lambda conn: lanes.lease_of(conn, LANE))
+    assert released is not None and released.owner == "gw2", "long before the lease would have run out"
+    assert lane_of(second).ready
+
+
+def test_a_new_owner_sends_at_once_but_asks_only_when_what_was_under_way_has_arrived(tmp_path: Path) -> None:
+    world = World(tmp_path, plan=Script([Scripted(Fault.DELAY, seconds=10_000)]), settings=SHARED)
+    first = world.start()
+    world.run(1)
+    second = world.start("gw2")
+    world.submit("AP-1")
+    world.run(1)
+    first.crash()
+    world.run(LEASE_MS / 1000 + STAND_BY_S)
+    assert lane_of(second).ready and files.payment(world, "AP-1").life.state is State.SENDING
+    world.submit("AP-2")
+    world.run(2)
+    assert files.payment(world, "AP-2").life.state is State.SETTLED and len(pays(second)) == 1
+    world.run(ORPHAN_QUIET_S)
+    assert files.payment(world, "AP-1").life.state is not State.SENDING
+    assert "taken_over" in files.rules(world, "AP-1")
+    assert LEASE_MS / 1000 + STAND_BY_S + ORPHAN_QUIET_S < 32, "fail-over in half a minute"
+
+
+def test_a_node_that_lost_its_lane_stands_by_and_may_own_it_again(tmp_path: Path) -> None:
+    world = World(tmp_path, settings=SHARED)
+    first = world.start()
+    world.run(1)
+    second = world.start("gw2")
+    world.run(1)
+    first.clock.freeze()
+    world.run(40)
+    assert lane_of(second).ready
+    first.clock.thaw()
+    world.run(40)
+    assert lane_of(first).standing_by and lane_of(first).halted is None
+    epoch = lane_of(second).epoch
+    leave(world, second)
+    world.run(30)
+    assert lane_of(first).ready and lane_of(first).epoch > epoch
+    world.submit("AP-1")
+    world.run(3)
+    assert files.payment(world, "AP-1").life.state is State.SETTLED and len(pays(first)) == 1
+
+
+def test_the_mail_of_a_dead_node_is_published_by_another(tmp_path: Path) -> None:
+    world = World(tmp_path, settings=SHARED)
+    first = world.start()
+    world.run(1)
+    second = world.start("gw2")
+    world.run(1)
+    second.amqp.pause()
+    first.gateway.outbox.take = lambda _rows: None  # type: ignore[method-assign, assignment]
+    world.submit("AP-1")
+    world.run(3)
+    first.crash()
+    assert files.payment(world, "AP-1").life.state is State.SETTLED and not world.told("AP-1")
+    world.run(120)
+    assert world.told("AP-1")[0] == "payment.accepted" and world.told("AP-1")[-1] == "payment.settled"
+
+
+def test_an_enquiry_names_the_bank_date_that_was_written_down(tmp_path: Path) -> None:
+    world = World(tmp_path, plan=Script([Scripted(Fault.DROP_AFTER)]))
+    world.start()
+    world.submit("AP-1")
+    world.run(1)
+    payment = files.payment(world, "AP-1").payment
+    found = world.read(lambda conn: sent_of(conn, payment))
+    assert found is not None
+    [attempt] = files.sends(world, "AP-1")
+    assert found[1].bank_date.isoformat() == attempt.bank_date and found[1].serials == attempt.serials
+    assert Work.ENQUIRE in {row.work for row in files.due(world, "AP-1")}

@@ -1,0 +1,338 @@
+"""Statements of a day, receipts that a bank makes later, balances of past days."""
+
+from __future__ import annotations
+
+from base64 import b64decode
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+from twisted.internet.defer import Deferred
+
+from gateway.asking import Unavailable, branches
+from gateway.journal import receipts
+from protocols.bank import Bank, Context, Conversation
+from protocols.canon.money import Money
+from protocols.canon.query import DirectoryQuestion, LinesQuestion, ReceiptQuestion
+from protocols.canon.statement import Branch, DirectoryPage, Page, Receipt, ReceiptLater
+from protocols.kit.declined import Declined
+from tests.world.batching import SENDER
+from tests.world.world import World
+
+DAY_S = 86_400
+
+
+def world(folder: Path, **more: Any) -> World:
+    made = World(folder, sender=SENDER, **more)
+    made.start()
+    made.run(3)
+    return made
+
+
+def overnight(made: World) -> None:
+    """A day passes while nobody is there, which costs nothing."""
+    made.leave()
+    made.clock.advance(DAY_S)
+    made.start()
+    made.run(5)
+
+
+def asked(made: World, key: str, body: dict[str, Any], wait_s: float = 5) -> dict[str, Any]:
+    made.command(key, body)
+    made.run(wait_s)
+    found = [said for head, said in made.replies if head.correlation_id == f"m-{made._published}"]
+    assert len(found) == 1, found
+    return found[0]
+
+
+def today(made: World) -> str:
+    """The bank's day, at noon eight hours east of us."""
+    return (datetime.fromtimestamp(made.clock.seconds(), UTC) + timedelta(hours=8)).date().isoformat()
+
+
+def saying(**questions: Any) -> dict[str, Callable[[Bank], Bank]]:
+    """The sample bank with other answers to these questions."""
+    return {"sample": lambda bank: replace(bank, questions=replace(bank.questions, **questions))}
+
+
+# ---- statements ----
+
+
+def test_a_day_is_walked_to_its_end_checked_and_given_out_in_pages(tmp_path: Path) -> None:
+    made = world(tmp_path)
+    for n in range(120):
+        made.submit(f"AP-{n}", 100)
+    made.run(10)
+    day = today(made)
+    first = asked(made, "statement.request", {"account": made.bank.account, "date": day, "limit": 50})
+    assert (first["count"], first["debit_count"], first["debit_sum"]) == (120, 120, "120.00")
+    assert (first["opening"], first["closing"]) == ("10000000000.00", "9999999880.00")
+    assert (first["checked"], first["closed"], first["complete"], len(first["lines"])) == (True, False, False, 50)
+    lines, page = list(first["lines"]), first
+    while not page["complete"]:
+        page = asked(made, "statement.request", {
+            "account": made.bank.account, "date": day, "limit": 50, "after": page["next"]})  # fmt: skip
+        lines += page["lines"]
+    assert len({line["line"] for line in lines}) == 120 and all("matched_payment" in line for line in lines)
+
+
+def test_a_day_that_changed_between_two_pages_is_begun_again(tmp_path: Path) -> None:
+    made = world(tmp_path)
+    for n in range(3):
+        made.submit(f"AP-{n}", 100)
+    made.run(5)
+    body = {"account": made.bank.account, "date": today(made), "limit": 2}
+    first = asked(made, "statement.request", body)
+    made.submit("AP-9", 100)
+    made.run(5)
+    kept = asked(made, "statement.request", {**body, "after": first["next"]})
+    assert kept["count"] == 3 and kept["complete"], "within minutes the statement is the one that was begun"
+    made.run(900)
+    again = asked(made, "statement.request", {**body, "after": first["next"]})
+    assert again["error"]["code"] == "bad_cursor"
+    borrowed = asked(made, "statement.request", {**body, "date": "2026-11-01", "after": first["next"]})
+    assert borrowed["error"]["code"] == "bad_cursor"
+
+
+def test_a_past_day_is_closed(tmp_path: Path) -> None:
+    made = world(tmp_path)
+    made.submit("AP-1", 100)
+    made.run(5)
+    day = today(made)
+    overnight(made)
+    said = asked(made, "statement.request", {"account": made.bank.account, "date": day})
+    assert (said["closed"], said["checked"], said["count"], said["complete"]) == (True, True, 1, True)
+    for wrong in ("2020-01-01", "2026-12-31"):
+        late = asked(made, "statement.request", {"account": made.bank.account, "date": wrong})
+        assert late["error"]["errors"][0]["at"] == "/date"
+
+
+def _lines(change: Callable[[Page], Page], bank: Bank) -> Callable[[LinesQuestion, Context], Conversation[Page]]:
+    inner = bank.questions.lines
+    assert inner is not None
+
+    def lines(question: LinesQuestion, context: Context) -> Conversation[Page]:
+        return change((yield from inner(question, context)))
+
+    return lines
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        (lambda page: replace(page, closing=Money(1)), "bank_unclear"),
+        (lambda page: replace(page, total_lines=7), "bank_unclear"),
+        (lambda page: replace(page, cursor="again"), "bank_unclear"),
+    ],
+    ids=["a sum that does not fit", "a count that does not fit", "a walk without end"],
+)
+def test_a_statement_that_contradicts_itself_is_none(
+    change: Callable[[Page], Page], code: str, tmp_path: Path
+) -> None:
+    def adapter(bank: Bank) -> Bank:
+        return replace(bank, questions=replace(bank.questions, lines=_lines(change, bank)))
+
+    made = world(tmp_path, adapters={"sample": adapter})
+    made.submit("AP-1", 100)
+    made.run(5)
+    said = asked(made, "statement.request", {"account": made.bank.account, "date": today(made)}, 30)
+    assert said["error"]["code"] == code
+
+
+def test_a_bank_that_states_no_balances_cannot_be_checked(tmp_path: Path) -> None:
+    def adapter(bank: Bank) -> Bank:
+        silent = _lines(lambda page: replace(page, opening=None, closing=None), bank)
+        return replace(bank, questions=replace(bank.questions, lines=silent))
+
+    made = world(tmp_path, adapters={"sample": adapter})
+    said = asked(made, "statement.request", {"account": made.bank.account, "date": today(made)})
+    assert said["checked"] is False and "opening" not in said
+
+
+# ---- receipts ----
+
+
+def test_a_receipt_is_asked_for_until_it_is_made(tmp_path: Path) -> None:
+    made = world(tmp_path)
+    made.submit("AP-1", 100)
+    made.run(5)
+    made.command("receipt.request", {"id": "AP-1"})
+    made.run(3)
+    assert len(made.replies) == 1, "the bank said: later"
+    made.run(10)
+    said = made.replies[-1][1]
+    data = b64decode(said["data"])
+    assert said["sha256"] == sha256(data).hexdigest() and said["size"] == len(data)
+    assert (said["media_type"], said["page"], said["pages"]) == ("application/xml", 1, 1)
+    assert said["payment"] == made.last("AP-1")["payment"] and b"<Amount>1.00</Amount>" in data
+
+
+def test_a_receipt_by_its_entry(tmp_path: Path) -> None:
+    made = world(tmp_path)
+    made.submit("AP-1", 100)
+    made.run(5)
+    page = asked(made, "statement.request", {"account": made.bank.account, "date": today(made)})
+    [line] = page["lines"]
+    named = {"account": made.bank.account, "bank_date": line["bank_date"], "bank_line_id": line["bank_line_id"]}
+    said = asked(made, "receipt.request", named, 15)
+    assert said["bank_line_id"] == line["bank_line_id"] and said["size"] > 0
+
+
+def test_the_ticket_outlives_the_daemon(tmp_path: Path) -> None:
+    made = world(tmp_path)
+    made.submit("AP-1", 100)
+    made.run(5)
+    made.command("receipt.request", {"id": "AP-1"})
+    made.run(3)
+    made.crash()
+    with_ticket = made.read(lambda conn: [receipts.ticket_of(conn, key) for (key,) in conn.exec_driver_sql(
+        "select question from tickets")])  # fmt: skip
+    assert len(with_ticket) == 1 and with_ticket[0] is not None
+    made.start()
+    made.run(20)
+    assert made.replies[-1][1]["media_type"] == "application/xml" and len(made.replies) == 2
+    left = made.read(lambda conn: conn.exec_driver_sql("select count(*) from tickets").scalar())
+    assert left == 0
+
+
+class Maker:
+    """Answers receipt questions from a list; an exception is raised."""
+
+    def __init__(self, *answers: Receipt | ReceiptLater | Exception) -> None:
+        self.answers = list(answers)
+        self.asked: list[ReceiptQuestion] = []
+
+    def __call__(self, question: ReceiptQuestion, _context: Context) -> Conversation[Receipt | ReceiptLater]:
+        self.asked.append(question)
+        said = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if isinstance(said, Exception):
+            raise said
+        return said
+        yield  # type: ignore[unreachable]
+
+
+def test_a_large_receipt_comes_in_pages_of_one_file(tmp_path: Path) -> None:
+    data = bytes(range(256)) * 9_000
+    maker = Maker(Receipt(data, "application/pdf", "r.pdf"), Receipt(b"another", "application/pdf"))
+    made = world(tmp_path, adapters=saying(receipt=maker))
+    named = {"account": made.bank.account, "bank_date": today(made), "bank_line_id": "9"}
+    first = asked(made, "receipt.request", named)
+    assert (first["pages"], first["size"], first["name"]) == (3, len(data), "r.pdf")
+    parts = [first] + [asked(made, "receipt.request", {**named, "page": n}) for n in (2, 3)]
+    assert b"".join(b64decode(part["data"]) for part in parts) == data
+    assert {part["sha256"] for part in parts} == {sha256(data).hexdigest()} and len(maker.asked) == 1
+    beyond = asked(made, "receipt.request", {**named, "page": 4})
+    assert beyond["error"]["errors"][0]["at"] == "/page"
+    overnight(made)
+    late = asked(made, "receipt.request", {**named, "page": 2})
+    assert late["error"]["code"] == "validation" and len(maker.asked) == 2, "after a day the bank is asked again"
+
+
+def test_later_is_as_late_as_the_bank_says_and_no_later_than_patience(tmp_path: Path) -> None:
+    maker = Maker(ReceiptLater("t1", 100.0), ReceiptLater("t2", 0.0), Receipt(b"x", "text/plain"))
+    made = world(tmp_path, adapters=saying(receipt=maker))
+    named = {"account": made.bank.account, "bank_date": today(made), "bank_line_id": "9"}
+    made.command("receipt.request", named)
+    made.run(99)
+    assert [one.ticket for one in maker.asked] == [None]
+    made.run(3)
+    assert [one.ticket for one in maker.asked] == [None, "t1", "t2"], "a bank in a hurry is given a second"
+    assert b64decode(made.replies[-1][1]["data"]) == b"x"
+    maker.answers = [ReceiptLater("t", 50.0)]
+    said = asked(made, "receipt.request", {**named, "max_wait": "PT2M"}, 200)
+    assert said["error"]["code"] == "expired"
+
+
+@pytest.mark.parametrize(
+    ("word", "code", "times"), [("failed", "bank_refused", 1), ("not_found", "bank_unavailable", 4)]
+)
+def test_what_the_bank_refuses_is_not_asked_again(word: str, code: str, times: int, tmp_path: Path) -> None:
+    maker = Maker(Declined("Receipt", "X1", "no", word))
+    made = world(tmp_path, adapters=saying(receipt=maker))
+    named = {"account": made.bank.account, "bank_date": today(made), "bank_line_id": "9", "max_wait": "PT10M"}
+    said = asked(made, "receipt.request", named, 700)
+    assert said["error"]["code"] == code and len(maker.asked) == times
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [({"id": "AP-9"}, "unknown_payment"), ({"id": "AP-1"}, "validation"),
+     ({"account": "00000000000999", "bank_date": "2026-11-24", "bank_line_id": "1"}, "validation")],
+    ids=["no such payment", "never sent", "no own account"],
+)  # fmt: skip
+def test_what_can_have_no_receipt_is_refused_at_the_door(body: dict[str, Any], code: str, tmp_path: Path) -> None:
+    made = world(tmp_path)
+    made.submit("AP-1", 100, not_before=made.moment(600))
+    made.run(2)
+    assert asked(made, "receipt.request", body, 1)["error"]["code"] == code
+
+
+def test_a_bank_without_receipts_or_entries_is_refused_at_the_door(tmp_path: Path) -> None:
+    made = world(tmp_path, adapters=saying(receipt=None, lines=None))
+    own = made.bank.account
+    receipt = asked(made, "receipt.request", {"account": own, "bank_date": today(made), "bank_line_id": "1"}, 1)
+    statement = asked(made, "statement.request", {"account": own, "date": today(made)}, 1)
+    assert [one["error"]["code"] for one in (receipt, statement)] == ["unsupported"] * 2
+    assert receipt["error"]["title"] == "sample gives no electronic receipts"
+
+
+# ---- past balances ----
+
+
+def test_the_balance_of_a_past_day(tmp_path: Path) -> None:
+    made = world(tmp_path)
+    made.submit("AP-1", 100)
+    made.run(5)
+    day = today(made)
+    overnight(made)
+    made.submit("AP-2", 500)
+    made.run(5)
+    [past] = asked(made, "balance.query", {"accounts": [made.bank.account], "on": day})["balances"]
+    assert (past["book"], past["on"], past["source"]) == ("9999999999.00", day, "bank")
+    [now] = asked(made, "balance.query", {"accounts": [made.bank.account], "max_age": "PT24H"})["balances"]
+    assert now["book"] == "9999999994.00" and "on" not in now, "a past day is no answer to what is there now"
+
+
+def test_a_past_day_that_no_bank_tells_is_refused_at_the_door(tmp_path: Path) -> None:
+    def forgetful(bank: Bank) -> Bank:
+        return replace(bank, profile=replace(bank.profile, past_balance_days=0))
+
+    made = world(tmp_path, adapters={"sample": forgetful})
+    said = asked(made, "balance.query", {"accounts": [made.bank.account], "on": "2026-11-01"}, 1)
+    assert said["error"]["code"] == "unsupported" and said["error"]["errors"][0]["at"] == "/accounts/0"
+
+
+@pytest.mark.parametrize("day", ["2025-01-01", "2026-12-31"])
+def test_a_past_day_is_past_and_not_too_far(day: str, tmp_path: Path) -> None:
+    made = world(tmp_path)
+    said = asked(made, "balance.query", {"accounts": [made.bank.account], "on": day}, 1)
+    assert said["error"]["code"] == "validation" and said["error"]["errors"][0]["at"] == "/on"
+
+
+# ---- the bank's directory ----
+
+
+def test_the_directory_is_walked_to_its_end(tmp_path: Path) -> None:
+    first, second = Branch("000000000001", "甲"), Branch("000000000002", "乙")
+    pages = {None: DirectoryPage((first,), "2"), "2": DirectoryPage((second,))}
+
+    def directory(question: DirectoryQuestion, _context: Context) -> Conversation[DirectoryPage]:
+        assert question.name == "支行"
+        return pages[question.cursor]
+        yield  # type: ignore[unreachable]
+
+    made = world(tmp_path, adapters=saying(directory=directory))
+    assert made.life is not None
+    gateway, found = made.life.gateway, list[Any]()
+    bank = gateway.registry.banks["sample"]
+    Deferred.fromCoroutine(branches(gateway.ask, "sample.main", bank, "支行")).addBoth(found.append)
+    made.run(5)
+    assert [branch.name for branch in found[0]] == ["甲", "乙"]
+    none = replace(bank, questions=replace(bank.questions, directory=None))
+    Deferred.fromCoroutine(branches(gateway.ask, "sample.main", none, "支行")).addBoth(found.append)
+    assert isinstance(found[1].value, Unavailable)
+

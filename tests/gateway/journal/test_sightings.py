@@ -1,0 +1,85 @@
+"""What an account's entries say about payments, and what they do not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date
+
+import pytest
+
+from gateway.core.states import Silent, Source
+from gateway.journal import attempts, payments
+from gateway.journal.rows import PaymentRow
+from gateway.journal.sightings import Sighting, evidence_from_entry
+from protocols.canon.money import Money
+from protocols.canon.outcome import Fate, State
+from protocols.canon.party import AccountNumber
+from protocols.canon.statement import Direction, Line
+from tests.gateway.journal.bench import LANE, NOW_MS, Journal
+
+
+def doubtful(journal: Journal) -> PaymentRow:
+    row = journal.admit().row
+    journal.send(row)
+    journal.apply(row.payment, Silent(NOW_MS, "no_answer"))
+    found = journal.read(lambda conn: payments.fetch(conn, row.payment))
+    assert found is not None
+    return found
+
+
+def booked(row: PaymentRow) -> Line:
+    return Line(row.order.debtor.account, "L-1", Direction.DEBIT, row.order.amount, date(2026, 11, 24),
+                reference=row.bank_ref)  # fmt: skip
+
+
+def see(journal: Journal, line: Line) -> Sighting | None:
+    return journal.do(lambda tx: evidence_from_entry(tx, LANE, line, epoch=None, actor="watcher"))
+
+
+def state_of(journal: Journal, row: PaymentRow) -> State:
+    found = journal.read(lambda conn: payments.fetch(conn, row.payment))
+    assert found is not None
+    return found.life.state
+
+
+def test_a_booked_debit_with_our_reference_and_amount_is_the_banks_yes(journal: Journal) -> None:
+    row = doubtful(journal)
+    seen = see(journal, booked(row))
+    assert seen is not None and seen.applied is not None and seen.applied.step is not None
+    assert seen.applied.step.rule == "asked_settled" and state_of(journal, row) is State.SETTLED
+    [exhibit] = journal.read(lambda conn: attempts.evidence_of(conn, row.payment))
+    assert (exhibit.content.source, exhibit.content.fate) == (Source.STATEMENT, Fate.SETTLED)
+    again = see(journal, booked(row))
+    assert again is not None and again.applied is not None and again.applied.step is not None
+    assert again.applied.step.rule == "settled_again"
+
+
+@pytest.mark.parametrize("change", [
+    {"reference": None}, {"reference": "ANOTHER"}, {"fee": True}, {"direction": Direction.CREDIT},
+])  # fmt: skip
+def test_other_entries_say_nothing(journal: Journal, change: dict[str, object]) -> None:
+    row = doubtful(journal)
+    assert see(journal, replace(booked(row), **change)) is None  # type: ignore[arg-type]
+    assert state_of(journal, row) is State.IN_DOUBT
+
+
+@pytest.mark.parametrize(("change", "what"), [
+    ({"amount": Money(1)}, "amount"), ({"account": AccountNumber("0000000000000000999")}, "account"),
+])  # fmt: skip
+def test_our_reference_on_another_booking_changes_nothing_and_is_told(
+    journal: Journal, change: dict[str, object], what: str
+) -> None:
+    row = doubtful(journal)
+    seen = see(journal, replace(booked(row), **change))  # type: ignore[arg-type]
+    assert seen is not None and (seen.applied, seen.disagrees) == (None, what)
+    assert state_of(journal, row) is State.IN_DOUBT
+
+
+def test_a_debit_of_what_was_told_failed_is_a_correction(journal: Journal) -> None:
+    from gateway.core.states import Answered
+
+    row = doubtful(journal)
+    journal.apply(row.payment, Answered(NOW_MS + 9, Fate.FAILED, Source.ENQUIRY, NOW_MS + 8))
+    seen = see(journal, booked(row))
+    assert seen is not None and seen.applied is not None and seen.applied.step is not None
+    assert seen.applied.step.rule == "failed_contradicted" and state_of(journal, row) is State.FAILED

@@ -1,0 +1,58 @@
+"""The place of a page in a walk over entries."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import pytest
+
+from protocols.canon.money import Money
+from protocols.canon.party import AccountNumber
+from protocols.canon.statement import Direction, Line
+from protocols.kit.errors import ProtocolError
+from protocols.kit.walk import Place
+
+DAY = date(2026, 11, 24)
+
+
+def line(key: str, balance: int = 0) -> Line:
+    return Line(AccountNumber("1"), key, Direction.DEBIT, Money(1), DAY, balance=Money(balance))
+
+
+def test_a_place_is_text_and_back() -> None:
+    for place in (Place(DAY), Place(DAY, 21, "K-1", 2, "abc")):
+        assert Place.of(place.text()) == place
+    with pytest.raises(ProtocolError):
+        Place(DAY, key="a b").text()
+
+
+@pytest.mark.parametrize("text", ["", "x", "20261124 1 0", "20261124 x 0  ", "20261199 1 0  ", "20261124 1 0 a b c"])
+def test_another_text_is_no_place(text: str) -> None:
+    with pytest.raises(ProtocolError):
+        Place.of(text)
+
+
+def test_entries_of_one_key_are_counted_over_the_page_s_end() -> None:
+    first = Place(DAY).counted([line("a"), line("b"), line("b", 1)])
+    then = Place(DAY).onward(first, 5)
+    assert then is not None
+    assert [one.occurrence for one in first] == [0, 0, 1]
+    assert [one.occurrence for one in then.counted([line("b", 2), line("a")])] == [2, 0]
+    assert (then.number, then.day) == (4, DAY)
+
+
+def test_the_walk_ends_with_the_total() -> None:
+    assert Place(DAY).onward([line("a")], 1) is None
+    assert Place(DAY).onward([], 0) is None
+    assert Place(DAY, 4).onward([line("a")], 3) is None
+
+
+def test_a_bank_that_tells_nothing_or_the_same_again_is_found_out() -> None:
+    page = [line("a"), line("b")]
+    then = Place(DAY).onward(page, 9)
+    assert then is not None
+    for lines in ([], page):
+        with pytest.raises(ProtocolError) as caught:
+            then.onward(then.counted(lines), 9)
+        assert caught.value.reason == "paging"
+    assert then.onward(then.counted([line("a", 5), line("b", 6)]), 9) is not None
