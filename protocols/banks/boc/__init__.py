@@ -1,0 +1,48 @@
+"""中国银行 (BOC) 企银直联 through its front end: `<bocb2e>` by HTTP, with the token of a sign-on in every message.
+
+Reconstructed from public material; see README.md in this folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from protocols.bank import Bank, Bundles, Port, Questions, Sessions
+from protocols.banks.boc.options import read_options
+from protocols.banks.boc.payment import Payments
+from protocols.banks.boc.profile import profile
+from protocols.banks.boc.session import Lockout, SignOn
+from protocols.banks.boc.statement import Statements
+from protocols.banks.boc.table import meanings
+from protocols.banks.boc.wire import ANSWER_BYTES_MAX, Wire
+from protocols.canon.order import Kind
+from protocols.kit import http
+
+
+def build(options: Mapping[str, Any]) -> Bank:
+    """The bank under `options` (see options.py). Raises BadOptions naming the key and the remedy."""
+    chosen = read_options(options)
+    wire, codes = Wire(chosen), meanings(chosen.codes)
+    payments, statements = Payments(chosen, wire, codes), Statements(chosen, wire, codes)
+    session = SignOn(chosen, wire, Lockout(chosen.sign_on_tries))
+    # Kept, because only kept connections are signed on; one, because an operator has one token.
+    business = Port(
+        "business", lambda: http.HttpAnswers().cutter(ANSWER_BYTES_MAX), kept=True,
+        first_byte_s=chosen.first_byte_s, exchange_s=chosen.exchange_s,
+    )  # fmt: skip
+    return Bank(
+        profile=profile(chosen),
+        ports={"business": business},
+        sessions=Sessions(
+            window=1, probe=statements.probe, probe_every_s=chosen.probe_every_s, sign_on=session.sign_on
+        ),
+        money={Kind.PAYMENT: payments.pay, Kind.TRANSFER: payments.pay},
+        questions=Questions(balance=statements.balance, lines=statements.lines, fate=payments.fate),
+        read=payments.read,
+        bundles={
+            Kind.BATCH_ITEM: Bundles(
+                chosen.batch_lines, payments.send_bundle, payments.bundle_fate, payments.read_bundle
+            )
+        },
+    )

@@ -1,0 +1,122 @@
+"""The bank's table in the settings: what is known has a value here, the rest is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from protocols.bank import BadOptions
+from protocols.kit.choices import Choices, among, flag, in_bytes, or_none, read, seconds, table, text, whole, words
+
+CODE_WORDS: Final = ("duplicate", "not_found", "refused", "empty")
+"""What a rspcod may be declared to mean, because the bank's list is not public."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How this customer uses the front end. Times in seconds; limits of None are not checked before sending.
+
+    `terminal` is the front end's id (termid), `customer` and `operator` are custid and cusopr. `branch` is the link
+    number (ibknum) of own accounts that are not in `branches` (account number to link number). `probe_account` is an
+    own account whose balance is asked for as a heartbeat. `sign_on_tries` is how many refused sign-ons this process
+    makes before it leaves the login alone. `codes` says what codes mean that are not public; the keys are CODE_WORDS.
+    """
+
+    terminal: str
+    customer: str
+    operator: str
+    branch: str
+    probe_account: str
+    branches: Mapping[str, str] = field(default_factory=dict)
+    version: str = "120"
+    charset: str = "UTF-8"
+    http_path: str = "/B2EC/E2BServlet"
+    http_host: str = "127.0.0.1"
+    content_type: str = "application/xml"
+    sign_on_tries: int = 1
+    reference_prefix: str = ""
+    reference_chars: int = 12
+    currency: str = "CNY"
+    fee_account: str = ""
+    payee_address: str = ""
+    own_names: tuple[str, ...] = ("中国银行",)
+    persons: bool = False
+    person_flags: tuple[str, ...] = ("1", "0")
+    person_account_type: str = "119"
+    batch_lines: int = 1000
+    enquiry_lines: int = 50
+    codes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    history_days: int = 365
+    past_balance_days: int = 365
+    not_found_quarantine_s: float = 3600.0
+    max_amount_minor: int | None = None
+    probe_every_s: float = 120.0
+    first_byte_s: float = 60.0
+    exchange_s: float = 120.0
+    per_second: float = 1.0
+    burst: int = 1
+    first_enquiry_s: float = 10.0
+    poll_every_s: float = 600.0
+
+    @property
+    def renminbi(self) -> tuple[str, str]:
+        """Both writings of the currency."""
+        return ("CNY", "001")
+
+
+_CHOICES: Final[Choices] = {
+    "terminal": (text("E[0-9]{12}"), 'the front end\'s termid: E and 12 digits, such as "E127000000001"'),
+    "customer": (text("[0-9A-Za-z]{1,20}"), "the BOC customer number (custid) as text"),
+    "operator": (text("[0-9A-Za-z]{1,20}"), "the operator's number (cusopr) as text; only one lane may use it"),
+    "branch": (text("[0-9]{5}"), "the five digits of the branch link number (ibknum) of your accounts, as text"),
+    "probe_account": (text("[0-9]{1,35}"), "an own account at this bank as text; its balance is asked as a heartbeat"),
+    "branches": (
+        table(".+", text("[0-9]{5}")),
+        'a table of account number to link number, for instance { "0000000000000017" = "40000" }',
+    ),
+    "version": (among("100", "110", "120"), '"100", "110" or "120", as the front end speaks'),
+    "charset": (among("UTF-8", "GBK"), '"UTF-8" or "GBK": what our requests are written in'),
+    "http_path": (text("/[!-~]{0,200}"), 'the path of the HTTP request, usually "/B2EC/E2BServlet"'),
+    "http_host": (text("[!-~]{1,200}"), "what the HTTP header Host says"),
+    "content_type": (text("[!-~]{1,80}"), 'the header Content-Type, such as "application/xml"'),
+    "sign_on_tries": (whole(1, 4), "1 to 4; the bank locks an operator after 5 wrong passwords in a day"),
+    "reference_prefix": (text("[0-9A-Z]{0,4}"), "up to 4 capital letters or digits"),
+    "reference_chars": (whole(12, 20), "12 to 20 characters of insid; the bank recommends 12 at most"),
+    "currency": (among("CNY", "001"), '"CNY" or "001": how renminbi is written in payments'),
+    "fee_account": (text("[0-9]{0,35}"), "the account that pays fees (comacn), or empty"),
+    "payee_address": (in_bytes(70, least=0), "toaddr of every payee, up to 70 GBK bytes, or empty"),
+    "own_names": (words(".+"), "a list of texts found in the names of this bank's branches"),
+    "persons": (flag, "true once the bank has confirmed bocflag and acttyp of b2e0061, else false"),
+    "person_flags": (
+        lambda value: words("[0-9A-Za-z]{1,2}")(value) and len(value) == 2,
+        "two words: bocflag of a payee at this bank and of another",
+    ),
+    "person_account_type": (among("119", "101", "188"), 'acttyp, "119" (debit card), "101" or "188"'),
+    "batch_lines": (whole(1, 1000), "1 to 1000 lines in one b2e0009"),
+    "enquiry_lines": (whole(1, 1000), "how many orders one b2e0007 asks about, 1 to 1000"),
+    "codes": (
+        table("|".join(CODE_WORDS), words("[0-9A-Z]{4}")),
+        f"a table of lists of 4-character codes under {', '.join(CODE_WORDS)}",
+    ),
+    "history_days": (whole(1, 366), "days back that the bank answers about entries, up to a year"),
+    "past_balance_days": (whole(0, 3650), "days back that the bank tells a day's balance, 0: not at all"),
+    "not_found_quarantine_s": (seconds(60), 'seconds before "not found" counts, at least 60'),
+    "max_amount_minor": (or_none(whole(1, 10**17 - 1)), "the most fen one order may carry, or leave it out"),
+    "probe_every_s": (seconds(1), "seconds between heartbeats"),
+    "first_byte_s": (seconds(0.1), "seconds to wait for the first byte of an answer"),
+    "exchange_s": (seconds(0.1), "seconds one whole exchange may take"),
+    "per_second": (seconds(0.001), "requests a second"),
+    "burst": (whole(1, 10_000), "requests that may go out at once"),
+    "first_enquiry_s": (seconds(0.1), "seconds before a payment is first asked about"),
+    "poll_every_s": (seconds(0.1), "seconds between two looks for an account's new entries"),
+}
+
+
+def read_options(given: Mapping[str, Any]) -> Options:
+    """The options in the settings' table. Raises BadOptions naming the first wrong key and the remedy."""
+    options = read("boc", Options, _CHOICES, given)
+    for code in options.codes.get("duplicate", ()):
+        if code in options.codes.get("refused", ()):
+            raise BadOptions("codes", f"{code} cannot be both duplicate and refused")
+    return options

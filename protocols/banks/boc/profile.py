@@ -1,0 +1,81 @@
+"""What 中国银行 is, as data: limits, replay rule, pages, and what of it is only reconstructed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Final
+
+from protocols.bank import Profile, Replay, ReplayRule
+from protocols.banks.boc.options import Options
+from protocols.banks.boc.payment import ACCOUNT_CHARS, AMOUNT_MOST, NAME_BYTES, TEXT_BYTES
+from protocols.banks.boc.statement import PAGE_LINES
+from protocols.canon.limits import AmountLimit, FieldLimit, Limits, Pace, ReferenceForm
+from protocols.canon.order import Channel, Kind
+
+RECONSTRUCTED: Final = (
+    "the whole protocol: from public clients and pieces of the bank's text, not from the bank's own manual",
+    "that the front end keeps an HTTP connection open (the page says short connections)",
+    "the list of codes, with those of a repeated insid, of one that is not known and of refusals: options (codes)",
+    "how long insid may be, and for how long a repeat is refused",
+    "the date range of b2e0012 (written like b2e0035's); notenum as the rows of one page",
+    "direction 1 as money in and 2 as money out in an entry; transid as its key; stpamt as money frozen",
+    "bocflag and acttyp of b2e0061; toibkn of a transfer between own accounts; toaddr left empty",
+    "how many orders one b2e0007 may ask about; how far back past balances go",
+    "pace, hours and time-outs",
+)
+
+
+def profile(options: Options) -> Profile:
+    """The bank's profile under these options."""
+    # The bytes carry a session's token, and what answers a repeated insid is not public.
+    rule = ReplayRule(
+        policy=Replay.NEVER,
+        not_found_quarantine=timedelta(seconds=options.not_found_quarantine_s),
+        not_found_count=3,
+    )
+    plain = limits(options)
+    return Profile(
+        name="boc",
+        title="Bank of China",
+        title_zh="中国银行",
+        limits=plain,
+        replay=dict.fromkeys((Kind.PAYMENT, Kind.TRANSFER, Kind.BATCH_ITEM), rule),
+        serials_per_word=1,
+        page_lines=PAGE_LINES,
+        history_days=options.history_days,
+        enquiry_deadline=timedelta(hours=24),
+        reconstructed=RECONSTRUCTED,
+        kind_limits={Kind.TRANSFER: replace(plain, fields=_fields(number=False))},
+        past_balance_days=options.past_balance_days,
+        poll_every=timedelta(seconds=options.poll_every_s),
+    )
+
+
+def limits(options: Options) -> Limits:
+    """What intake checks before it says yes. Lengths are GBK bytes, whatever the messages are written in."""
+    return Limits(
+        charset="gbk",
+        channels=frozenset({Channel.AUTO, Channel.SAME_BANK}),
+        fields=_fields(),
+        amount=AmountLimit(max_minor=options.max_amount_minor or AMOUNT_MOST, currencies=("CNY",)),
+        pace=Pace(
+            per_second=options.per_second,
+            burst=options.burst,
+            first_enquiry_after=timedelta(seconds=options.first_enquiry_s),
+        ),
+        reference=ReferenceForm(length=options.reference_chars, prefix=options.reference_prefix),
+    )
+
+
+def _fields(*, number: bool = True) -> tuple[FieldLimit, ...]:
+    """`number`: whether the payee bank's 12 digits must be there; the bank routes by them."""
+    return (
+        FieldLimit("/debtor/account", max_bytes=ACCOUNT_CHARS, required=True),
+        FieldLimit("/debtor/name", max_bytes=NAME_BYTES, required=True),
+        FieldLimit("/creditor/account", max_bytes=ACCOUNT_CHARS, required=True),
+        FieldLimit("/creditor/name", max_bytes=NAME_BYTES, required=True),
+        FieldLimit("/creditor/bank_name", max_bytes=NAME_BYTES),
+        FieldLimit("/creditor/cnaps", pattern="[0-9]{12}", required=number),
+        FieldLimit("/purpose", max_bytes=TEXT_BYTES),
+    )

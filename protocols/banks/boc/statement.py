@@ -1,0 +1,198 @@
+"""Questions about accounts: b2e0005 balance, b2e0012 past balances, b2e0035 entries, the heartbeat.
+
+b2e0035 has one type for today and one for the past, which tells a month at a time: a walk goes leg by leg.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Final
+
+from lxml import etree
+
+from protocols.bank import Ask, Context, Conversation
+from protocols.banks.boc.options import Options
+from protocols.banks.boc.table import Meanings
+from protocols.banks.boc.wire import BEIJING, DONE, Answer, Status, Wire, fields, status_of
+from protocols.canon.money import Money
+from protocols.canon.party import AccountNumber, Name
+from protocols.canon.query import BalanceQuestion, LinesQuestion
+from protocols.canon.statement import Balance, Direction, Line, Page
+from protocols.kit.declined import Declined
+from protocols.kit.errors import ProtocolError
+from protocols.kit.fields import amount_minor, date_text, digits, parse_date, parse_time, plain
+from protocols.kit.paging import PageCursor, fingerprint
+from protocols.kit.walk import Place
+from protocols.kit.xmldoc import Markup, el, one, value, value_or
+
+PAGE_LINES: Final = 50
+SPAN: Final = timedelta(days=27)
+"""From the first to the last day of one question about the past: 28 days are a month in any month."""
+TODAY, PAST = "2001", "2002"
+AMOUNTS: Final = (("from", "0"), ("to", "9999999999"))
+_DAY: Final = timedelta(days=1)
+_DIRECTIONS: Final = {"1": Direction.CREDIT, "2": Direction.DEBIT}
+
+
+@dataclass(frozen=True, slots=True)
+class Statements:
+    """The questions about accounts of one customer at this bank."""
+
+    options: Options
+    wire: Wire
+    meanings: Meanings
+
+    def probe(self, context: Context) -> Conversation[None]:
+        """b2e0005 of the probe account: it proves the token too. Raises Declined on a code."""
+        account = AccountNumber(self.options.probe_account)
+        yield from self._asked("b2e0005", context, el("account", fields(self._account(account))))
+
+    def _account(self, account: AccountNumber) -> tuple[tuple[str, str], ...]:
+        return ("ibknum", self.wire.branch(account)), ("actacn", account.clear)
+
+    def _asked(self, code: str, context: Context, row: Markup) -> Conversation[Answer]:
+        """An answer whose message worked. Raises Declined on another code."""
+        answer = self.wire.read((yield Ask("business", self.wire.message(code, context, [row]))), code)
+        if not answer.status.done and not self.meanings.is_empty(answer.status):
+            self.meanings.decline(code, answer.status)
+        return answer
+
+    # ---- balance ----------------------------------------------------------------------------------------------
+
+    def balance(self, question: BalanceQuestion, context: Context) -> Conversation[Balance]:
+        """b2e0005 now, b2e0012 for a past day. Raises Declined if the bank answers with a code."""
+        _renminbi(question.currency)
+        account, day = question.account, question.on
+        if day is None or day >= context.bank_date:
+            answer = yield from self._asked("b2e0005", context, el("account", fields(self._account(account))))
+            row = self._only("b2e0005", answer.rows, account)
+            sums = one(row, "balance")
+            return Balance(
+                account, _money(sums, "bokbal"), _money(sums, "avabal"), frozen=_money(sums, "stpamt")
+            )
+        span = el("datescope", fields((("from", date_text(day)), ("to", date_text(day)))))
+        asked = Markup(el("account", fields(self._account(account))) + span)
+        answer = yield from self._asked("b2e0012", context, asked)
+        rows = [row for row in answer.rows if not _status(row).done or parse_date(value(row, "baldat")) == day]
+        sums = one(self._only("b2e0012", rows, account), "balance")
+        return Balance(account, _money(sums, "bokbal"), None)
+
+    def _only(self, code: str, rows: Iterable[etree._Element], account: AccountNumber) -> etree._Element:
+        """The one row, if it worked and is of `account`. Raises Declined if its own code is not B001."""
+        found = list(rows)
+        if len(found) != 1:
+            raise ProtocolError("missing" if not found else "ambiguous", f"{len(found)} rows about one account")
+        status = _status(found[0])
+        if not status.done:
+            raise Declined(code, status.code, status.text, None)
+        stated, currency = value(found[0], "account/actacn"), value_or(found[0], "account/curcde")
+        if stated != account.clear:
+            raise ProtocolError("correlation", f"the balance is of account {stated}")
+        if currency not in ("", *self.options.renminbi):
+            raise ProtocolError("correlation", f"the balance is in currency {currency!r}")
+        return found[0]
+
+    # ---- entries ----------------------------------------------------------------------------------------------
+
+    def lines(self, question: LinesQuestion, context: Context) -> Conversation[Page]:
+        """One page of one leg. Raises Declined on a code for an answer, "paging" on a stale cursor."""
+        _renminbi(question.currency)
+        account, today = question.account, context.bank_date
+        last = min(question.last, today)
+        mark = fingerprint("lines", account.clear, date_text(question.first), date_text(question.last))
+        if question.cursor is None:
+            if question.first > last:
+                return Page(())
+            cursor = PageCursor(Place(question.first).text(), 1, mark)
+        else:
+            cursor = PageCursor.decode(question.cursor, mark)
+        place = Place.of(cursor.value)
+        end = today if place.day >= today else min(place.day + SPAN, last, today - _DAY)
+        answer = yield from self._asked("b2e0035", context, Markup("".join((
+            *fields((*self._account(account), ("type", TODAY if place.day >= today else PAST))),
+            el("datescope", fields((("from", date_text(place.day)), ("to", date_text(end))))),
+            el("amountscope", fields(AMOUNTS)),
+            *fields((("begnum", str(place.number)), ("recnum", f"{PAGE_LINES:02d}"), ("direction", "0"))),
+        ))))  # fmt: skip
+        lines, following = self._page(answer, place, end, account)
+        if following is None and end < last:
+            following = Place(end + _DAY)
+        return Page(lines, None if following is None else cursor.then(following.text()).encode())
+
+    def _page(
+        self, answer: Answer, place: Place, end: date, account: AccountNumber
+    ) -> tuple[tuple[Line, ...], Place | None]:
+        """The lines of one answer, and where its leg goes on, if it does."""
+        rows = answer.rows
+        if not answer.status.done:
+            return (), None
+        for row in rows:
+            status = status_of(row)
+            if not status.done and not (len(rows) == 1 and self.meanings.is_empty(status)):
+                raise Declined("b2e0035", status.code, status.text, None)
+        found = [row for row in rows if status_of(row).done]
+        total = digits(value_or(answer.within, "totalnum") or str(len(found)))
+        told = digits(value_or(answer.within, "notenum") or str(len(found)))
+        if told != len(found):
+            raise ProtocolError("value", f"notenum says {told}, the page has {len(found)}")
+        lines = place.counted([_line(row, account, place.day, end) for row in found])
+        return lines, place.onward(lines, total)
+
+
+def _status(row: etree._Element) -> Status:
+    """A balance's own status; in b2e0012 the page's rows have none."""
+    return Status(DONE, "") if row.find("status") is None else status_of(row)
+
+
+def _line(row: etree._Element, account: AccountNumber, first: date, last: date) -> Line:
+    day, number = parse_date(value(row, "txndate")), value_or(row, "transid") or value_or(row, "vchnum")
+    if not first <= day <= last:
+        raise ProtocolError("correlation", f"an entry of {day}, which was not asked for")
+    if not number:
+        raise ProtocolError("missing", "an entry without the bank's number (transid, vchnum)")
+    direction = _DIRECTIONS.get(value(row, "direction"))
+    if direction is None:
+        raise ProtocolError("value", f"direction {value(row, 'direction')!r} is neither 1 nor 2")
+    ours, theirs = ("fractn", "toactn") if direction is Direction.DEBIT else ("toactn", "fractn")
+    stated, other = value_or(row, f"{ours}/actacn"), value_or(row, f"{theirs}/actacn")
+    if stated not in ("", account.clear):
+        raise ProtocolError("correlation", "the entry's direction and its two accounts contradict each other")
+    if value_or(row, "trncur") not in ("", "CNY", "001"):
+        raise ProtocolError("correlation", f"an entry in currency {value_or(row, 'trncur')!r}")
+    tags = ("toname", "tobank") if theirs == "toactn" else ("acntname", "ibkname")
+    name, bank = (plain(value_or(row, f"{theirs}/{tag}")) for tag in tags)
+    value_day = value_or(row, "valdat")
+    return Line(
+        account=account,
+        bank_line_id=f"{date_text(day)}-{number}",
+        direction=direction,
+        amount=Money(amount_minor(value(row, "txnamt"))),
+        bank_date=day,
+        booked_at=_moment(day, value_or(row, "txntime")),
+        value_date=parse_date(value_day) if value_day.strip("0") else None,
+        counterparty_account=AccountNumber(other) if other else None,
+        counterparty_name=Name(name) if name else None,
+        counterparty_bank=bank or None,
+        text=plain(" ".join(text for tag in ("useinfo", "furinfo") if (text := value_or(row, tag)))),
+        balance=_money(row, "acctbal"),
+        reference=value_or(row, "insid") or None,
+    )
+
+
+def _renminbi(currency: str) -> None:
+    if currency != "CNY":
+        raise ProtocolError("value", f"boc is asked about CNY only, not {currency}")
+
+
+def _money(parent: etree._Element, tag: str) -> Money | None:
+    text = value_or(parent, tag)
+    return Money(amount_minor(text, signed=True)) if text else None
+
+
+def _moment(day: date, clock: str) -> datetime | None:
+    try:
+        return datetime.combine(day, parse_time(clock), BEIJING)
+    except ProtocolError:
+        return None  # an odd time of day is no reason to doubt an entry

@@ -1,0 +1,137 @@
+"""`<bocb2e>` on the wire: XML as the body of an HTTP POST to the front end, and an answer taken apart.
+
+Answers are read in the charset that they declare themselves: UTF-8, or the GB family in older front ends. Nothing on
+this leg is signed by us: the front end adds `ceitinfo` (banks/boc.md 1, 3).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import timedelta, timezone
+from typing import Final
+
+from lxml import etree
+
+from protocols.bank import Context
+from protocols.banks.boc.options import Options
+from protocols.canon.party import AccountNumber
+from protocols.kit import http, xmldoc
+from protocols.kit.charset import GBK, UTF8, Charset
+from protocols.kit.declined import Declined
+from protocols.kit.errors import ProtocolError
+from protocols.kit.fields import date_text, plain, time_text
+from protocols.kit.xmldoc import Markup, el, first_of, one, several, text, value, value_or
+
+BEIJING: Final = timezone(timedelta(hours=8), "CST")
+"""China keeps one time all year."""
+ROOT: Final = "bocb2e"
+DONE: Final = "B001"
+SIGNED_OUT: Final = ("1033", "B107")
+ANSWER_BYTES_MAX: Final = 8 * 1_048_576
+_NODES_MAX: Final = 200_000
+_CODE = re.compile("[0-9A-Za-z]{1,10}", re.ASCII)
+_DECLARED = re.compile(rb"""[ \t\r\n]*<\?xml[^>]{0,80}?encoding\s*=\s*["']([A-Za-z0-9._-]{1,40})["']""")
+Leaves = Iterable[tuple[str, str]]
+
+
+def fields(leaves: Leaves) -> list[Markup]:
+    """The elements in order; their text must fit GBK, the charset in which the bank counts lengths."""
+    return [el(tag, carried(content)) for tag, content in leaves]
+
+
+def carried(content: str) -> str:
+    """`content`. Raises Unencodable with character and position for what the bank cannot keep."""
+    GBK.encode(content)
+    return content
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """A rspcod with its text, of the message or of one row."""
+
+    code: str
+    text: str
+
+    @property
+    def done(self) -> bool:
+        """Whether it is B001."""
+        return self.code == DONE
+
+
+def status_of(parent: etree._Element) -> Status:
+    """The status in `parent`. The text is rspmsg, or errmsg in version 100. Raises "missing" or "value"."""
+    status = one(parent, "status")
+    code = value(status, "rspcod")
+    if not _CODE.fullmatch(code):
+        raise ProtocolError("value", f"{code[:40]!r} is no rspcod")
+    said = first_of(status, "rspmsg", "errmsg")
+    return Status(code, "" if said is None else plain(text(said).strip()))
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back: the message's status, and its rows."""
+
+    status: Status
+    within: etree._Element
+    rows: tuple[etree._Element, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """One operator's way to the front end."""
+
+    options: Options
+
+    def message(self, code: str, context: Context, each: Iterable[Markup], before: Markup | str = "") -> bytes:
+        """One whole request of `code` with a row for each in `each`; `before` stands before the rows.
+
+        Raises Declined("signed_out") where the session has no token, before anything is sent; Unencodable.
+        """
+        token = "" if code == "b2e0001" else self._token(code, context)
+        now = context.now.astimezone(BEIJING)
+        number = f"{date_text(now.date())}{time_text(now.time())}{context.serials[0] % 1000:03d}"
+        head = el("head", fields((
+            ("termid", self.options.terminal), ("trnid", number), ("custid", self.options.customer),
+            ("cusopr", self.options.operator), ("trncod", code), *((("token", token),) if token else ()),
+        )))  # fmt: skip
+        rows = [el(f"{code}-rq", row) for row in each]
+        trans = el("trans", el(f"trn-{code}-rq", Markup(before), rows))
+        language = {"lang": "chs"} if self.options.version == "100" else {"locale": "zh_CN"}
+        root = el(ROOT, head, trans, version=self.options.version, security="true", **language)
+        document = xmldoc.build(root, UTF8 if self.options.charset == "UTF-8" else GBK)
+        headers = (("Content-Type", self.options.content_type), ("Connection", "keep-alive"))
+        return http.request("POST", self.options.http_path, self.options.http_host, headers, document)
+
+    def _token(self, code: str, context: Context) -> str:
+        token = context.session.get("token", "")
+        if not token:
+            raise Declined(code, "", "not signed on: no token yet", "signed_out")
+        return token
+
+    def read(self, frame: bytes, code: str) -> Answer:
+        """Reads the answer to `code`. Raises ProtocolError on whatever cannot be one."""
+        body = http.expect_status(http.parse_answer(frame))
+        root = xmldoc.parse(body, charset_of(body), max_bytes=ANSWER_BYTES_MAX, max_nodes=_NODES_MAX)
+        if root.tag != ROOT:
+            raise ProtocolError("missing", f"the root is {root.tag!r}, not {ROOT}")
+        head = one(root, "head")
+        for tag, ours in (("trncod", code), ("custid", self.options.customer), ("cusopr", self.options.operator)):
+            stated = value_or(head, tag)
+            if stated not in ("", ours):
+                raise ProtocolError("correlation", f"the answer has {tag} {stated!r}, we wrote {ours!r}")
+        within = one(root, f"trans/trn-{code}-rs")
+        return Answer(status_of(within), within, tuple(several(within, f"{code}-rs")))
+
+    def branch(self, account: AccountNumber) -> str:
+        """ibknum of an own account."""
+        return self.options.branches.get(account.clear, self.options.branch)
+
+
+def charset_of(body: bytes) -> Charset:
+    """The charset that a document declares; UTF-8 where it declares none. The HTTP header's word is worth nothing."""
+    found = _DECLARED.match(body)
+    label = found.group(1).decode("ascii") if found else "UTF-8"
+    return GBK if GBK.same_family(label) else UTF8

@@ -1,0 +1,54 @@
+"""中信银行 (CITIC) 银企直联 through its front end: `<stream>` with an action, in GBK, by HTTP.
+
+Reconstructed from public material; see README.md in this folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from protocols.bank import Bank, Port, Questions, Sessions
+from protocols.banks.citic.bundle import Together
+from protocols.banks.citic.options import read_options
+from protocols.banks.citic.payment import Payments
+from protocols.banks.citic.profile import profile
+from protocols.banks.citic.receipt import Receipts
+from protocols.banks.citic.statement import Statements
+from protocols.banks.citic.table import meanings
+from protocols.banks.citic.wire import ANSWER_BYTES_MAX, Wire
+from protocols.canon.order import Kind
+from protocols.kit import http
+
+
+def build(options: Mapping[str, Any]) -> Bank:
+    """The bank under `options` (see options.py). Raises BadOptions naming the key and the remedy."""
+    chosen = read_options(options)
+    wire, codes = Wire(chosen), meanings(chosen.codes)
+    payments, statements = Payments(chosen, wire, codes), Statements(chosen, wire, codes)
+    together = [
+        Together(payments, Kind.BATCH_ITEM, chosen.batch_lines),
+        Together(payments, Kind.PAYROLL_ITEM, chosen.payroll_lines),
+    ]
+    if chosen.collections:
+        together.append(Together(payments, Kind.COLLECTION, chosen.collection_lines))
+    money = {Kind.PAYMENT: payments.pay, Kind.TRANSFER: payments.pay}
+    bundles = {one.kind: one.bundles for one in together}
+    business = Port(
+        "business", lambda: http.HttpAnswers().cutter(ANSWER_BYTES_MAX), kept=False,
+        first_byte_s=chosen.first_byte_s, exchange_s=chosen.exchange_s,
+    )  # fmt: skip
+    return Bank(
+        profile=profile(chosen, frozenset(money) | frozenset(bundles)),
+        ports={"business": business},
+        sessions=Sessions(window=chosen.window, probe=statements.probe, probe_every_s=chosen.probe_every_s),
+        money=money,
+        questions=Questions(
+            balance=statements.balance,
+            lines=statements.lines,
+            fate=payments.fate,
+            receipt=Receipts(statements).receipt,
+        ),
+        read=payments.read,
+        bundles=bundles,
+    )

@@ -1,0 +1,255 @@
+"""Many orders in one message: DLPAYBAT (批量支付), DLSALIMP (代发工资), DLAGENTF (代扣), and the state of each line.
+
+A line has a key of its own: ID in a batch, employeeNo in a payroll, and in a collection, which has none, our reference
+at the beginning of its abstract. Only the key tells lines apart, never account, name and amount.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from lxml import etree
+
+from protocols.bank import Ask, BundleConversation, Bundles, Context, Conversation, Fates, Submit
+from protocols.banks.citic.payment import (
+    NOW,
+    PAYEE_CHARS,
+    PAYER_CHARS,
+    TEXT_BYTES,
+    Payments,
+    account,
+    amount,
+    bank_code,
+    name,
+    reference,
+    text,
+)
+from protocols.banks.citic.wire import Answer, Leaves, rows, status_of
+from protocols.canon.order import AnyOrder, Bundle, Item, Kind
+from protocols.canon.outcome import Fate, Outcome
+from protocols.canon.query import BundleFateQuestion, Sent, SentBundle
+from protocols.kit.errors import ProtocolError
+from protocols.kit.fields import amount_minor, amount_text, digits, plain
+from protocols.kit.xmldoc import value, value_or
+
+PAGE_LINES: Final = 20
+"""pageNumber of DLSALDET is how many rows are wanted, 20 at most."""
+LINE_TEXT_BYTES: Final = TEXT_BYTES - 21
+"""What the reference and a blank leave of a line's text."""
+_PAGES_MOST: Final = 6000
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """How one kind of bundle is written, and asked about. `key` numbers a line with so many `places`."""
+
+    submit: str
+    detail: str
+    operation: str
+    key: str
+    places: int
+    account: str
+    paged: bool
+
+
+FORMS: Final[Mapping[Kind, Form]] = {
+    Kind.BATCH_ITEM: Form("DLPAYBAT", "DLBATDET", "batch", "ID", 4, "recAccountNo", paged=False),
+    Kind.PAYROLL_ITEM: Form("DLSALIMP", "DLSALDET", "batch", "employeeNo", 5, "recAccountNo", paged=True),
+    Kind.COLLECTION: Form("DLAGENTF", "DLAGEDET", "collection", "", 0, "payAccountNo", paged=True),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Together:
+    """One kind of bundle at this bank."""
+
+    payments: Payments
+    kind: Kind
+    most: int
+
+    @property
+    def bundles(self) -> Bundles:
+        """As the bank offers it."""
+        return Bundles(self.most, self.word, self.fate, self.read)
+
+    @property
+    def form(self) -> Form:
+        """How this kind is written."""
+        return FORMS[self.kind]
+
+    # ---- handing in -------------------------------------------------------------------------------------------
+
+    def word(self, bundle: Bundle, context: Context) -> BundleConversation:
+        """All items in one message. Raises ProtocolError before anything is sent if one of them does not fit."""
+        if not 1 <= len(bundle.items) <= self.most:
+            raise ProtocolError("value", f"a bundle of {len(bundle.items)} lines, the most are {self.most}")
+        references = [item.reference for item in bundle.items]
+        if len(set(references)) != len(references):
+            raise ProtocolError("ambiguous", "two items of a bundle have one reference")
+        for item in bundle.items:
+            reference(item.reference)
+        head, lines = self._written(bundle, context)
+        wire = self.payments.wire.message(self.form.submit, head, rows(lines))
+        frame = yield Submit("business", wire, (self.form.submit,))
+        return self.submitted(self.payments.wire.read(frame, self.form.submit), _items(bundle, context))
+
+    def _written(self, bundle: Bundle, context: Context) -> tuple[Leaves, list[Leaves]]:
+        numbered = list(enumerate(bundle.items, start=1))
+        total = (
+            ("clientID", reference(context.reference)), ("totalNumber", str(len(numbered))),
+            ("totalAmount", amount_text(bundle.sum_minor)),
+        )  # fmt: skip
+        if self.kind is Kind.BATCH_ITEM:
+            return total, [self._payment(number, item, context) for number, item in numbered]
+        own = ("rcvAccountNo" if self.kind is Kind.COLLECTION else "payAccountNo", _own_account(bundle))
+        if self.kind is Kind.COLLECTION:
+            return (*total, own), [_collection(item) for item in bundle.items]
+        head = (
+            *total, own, ("abstract", _text(bundle)), ("msgAbstract", self.payments.options.payroll_message), *NOW,
+            ("yearMonth", f"{context.bank_date:%Y%m}"),
+        )  # fmt: skip
+        return head, [self._wage(number, item, told=bool(_text(bundle))) for number, item in numbered]
+
+    def _payment(self, number: int, item: Item, context: Context) -> Leaves:
+        order = item.order
+        return (
+            ("ID", f"{number:04d}"), ("payAccountNo", account(order.debtor.account.clear, "payAccountNo", PAYER_CHARS)),
+            ("recAccountNo", _account(order)), ("recAccountName", name(order)),
+            ("recOpenBankCode", bank_code(order)),
+            ("payType", self.payments.rail(order, context.now, night=False)), ("tranAmount", amount(order)),
+            ("abstract", text(order.purpose)), ("memo", self._told(item)),
+        )  # fmt: skip
+
+    def _wage(self, number: int, item: Item, *, told: bool) -> Leaves:
+        """`told`: the message's abstract says what for; where lines differ, each says it in wagDetl."""
+        purpose = "" if told else text(item.order.purpose, LINE_TEXT_BYTES)
+        return (
+            ("employeeNo", f"{number:05d}"), ("employeeName", name(item.order)), ("recAccountNo", _account(item.order)),
+            ("tranAmount", amount(item.order)), ("wagDetl", f"{self._told(item)} {purpose}".strip()),
+        )  # fmt: skip
+
+    def _told(self, item: Item) -> str:
+        return item.reference if self.payments.options.line_reference else ""
+
+    # ---- the answer to it -------------------------------------------------------------------------------------
+
+    def read(self, sent: SentBundle, frame: bytes) -> Fates:
+        """The stored answer to the message that was written down as `sent`."""
+        return self.submitted(self.payments.wire.read(frame, self.form.submit), sent.items)
+
+    def submitted(self, answer: Answer, items: tuple[Sent, ...]) -> Fates:
+        """The bank's word on each line it lists; where it lists none, its word on the whole message for all of them.
+
+        The message's own word is acceptance at most. One that is none counts for the lines too, whatever they say.
+        """
+        _check_totals(answer.root, items)
+        word = self.payments.meanings.word("submit", "outer", answer.status, answer.text)
+        lines = self._lines(answer.rows, items)
+        if word.fate is Fate.PENDING or (word.fate is Fate.UNKNOWN and answer.status == "BBBBBBB" and lines):
+            if not lines:
+                return {one.reference: word for one in items}
+            return {key: self._word(row, "submit") for key, row in lines.items()}
+        if word.fate is Fate.FAILED and lines:
+            word = Outcome(Fate.UNKNOWN, word.code, word.text, listed=False)
+        return {one.reference: word for one in items}
+
+    # ---- what became of it ------------------------------------------------------------------------------------
+
+    def fate(self, question: BundleFateQuestion, context: Context) -> Conversation[Fates]:
+        """Every line by the message's clientID. Raises Declined if the question is answered with a status."""
+        sent, wire, form = question.sent, self.payments.wire, self.form
+        found: dict[str, etree._Element] = {}
+        begin = 1
+        for _page in range(_PAGES_MOST):
+            place = (("pageNumber", str(PAGE_LINES)), ("startRecord", str(begin))) if form.paged else ()
+            asked = (("clientID", reference(sent.reference)), *place)
+            answer = wire.read((yield Ask("business", wire.message(form.detail, asked))), form.detail)
+            if not answer.done:
+                word = self.payments.meanings.not_told(form.detail, form.operation, answer)
+                return {one.reference: word for one in sent.items}
+            lines = self._lines(answer.rows, sent.items)
+            if lines.keys() & found.keys():
+                raise ProtocolError("paging", f"{form.detail} tells a line twice")
+            found |= lines
+            total = value_or(answer.root, "totalRecords")
+            begin += len(lines)
+            if not form.paged or not lines or not total or begin > digits(total):
+                break
+        if not found:
+            nowhere = Outcome(Fate.NOT_FOUND, text="no line under this clientID")
+            return {one.reference: nowhere for one in sent.items}
+        return {key: self._word(row, form.operation) for key, row in found.items()}
+
+    def _word(self, row: etree._Element, operation: str) -> Outcome:
+        status = status_of(row)
+        return self.payments.meanings.word(operation, "row", status, plain(value_or(row, "statusText")))
+
+    def _lines(self, found: list[etree._Element], items: tuple[Sent, ...]) -> dict[str, etree._Element]:
+        """The rows by our reference. Raises "correlation" on another's, "ambiguous" on one that comes twice."""
+        lines: dict[str, etree._Element] = {}
+        for row in found:
+            item = self._item(row, items)
+            if item.reference in lines:
+                raise ProtocolError("ambiguous", f"two lines answer {item.reference!r}")
+            theirs = item.debtor if self.kind is Kind.COLLECTION else item.creditor
+            stated, paid = value_or(row, self.form.account), value_or(row, "tranAmount")
+            if (stated and stated != theirs.clear) or (paid and amount_minor(paid) != item.amount.minor):
+                raise ProtocolError("correlation", f"{item.reference}: the line has another account or amount")
+            lines[item.reference] = row
+        return lines
+
+    def _item(self, row: etree._Element, items: tuple[Sent, ...]) -> Sent:
+        if not self.form.key:
+            stated = value(row, "abstract").partition(" ")[0]
+            found = next((one for one in items if one.reference == stated), None)
+        else:
+            number = digits(value(row, self.form.key), most=self.form.places)
+            found = items[number - 1] if 1 <= number <= len(items) else None
+        if found is None:
+            raise ProtocolError("correlation", "a line that is not in this message")
+        return found
+
+
+def _items(bundle: Bundle, context: Context) -> tuple[Sent, ...]:
+    """The items as the journal writes them down."""
+    return tuple(
+        Sent(item.reference, context.bank_date, context.attempt, (), item.order.amount, item.order.debtor.account,
+             item.order.creditor.account)
+        for item in bundle.items
+    )  # fmt: skip
+
+
+def _check_totals(root: etree._Element, items: tuple[Sent, ...]) -> None:
+    count, total = value_or(root, "totalNumber"), value_or(root, "totalAmount")
+    if (count and digits(count) != len(items)) or (
+        total and amount_minor(total) != sum(one.amount.minor for one in items)
+    ):
+        raise ProtocolError("correlation", f"the answer is to a message of {count} lines and {total}")
+
+
+def _collection(item: Item) -> Leaves:
+    order = item.order
+    return (
+        ("payAccountNo", account(order.debtor.account.clear, "payAccountNo", PAYEE_CHARS)),
+        ("payAccountName", name(order)), ("tranAmount", amount(order)),
+        ("abstract", f"{item.reference} {text(order.purpose, LINE_TEXT_BYTES)}".rstrip()),
+    )  # fmt: skip
+
+
+def _account(order: AnyOrder) -> str:
+    return account(order.creditor.account.clear, "recAccountNo", PAYEE_CHARS)
+
+
+def _own_account(bundle: Bundle) -> str:
+    accounts = {item.order.ours.account.clear for item in bundle.items}
+    if len(accounts) != 1:
+        raise ProtocolError("value", f"one message has one own account, not {len(accounts)}")
+    return account(accounts.pop(), "own account", PAYER_CHARS)
+
+
+def _text(bundle: Bundle) -> str:
+    """The whole message's text: its items' purpose where they agree."""
+    texts = {item.order.purpose for item in bundle.items}
+    return text(texts.pop()) if len(texts) == 1 else ""

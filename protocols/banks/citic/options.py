@@ -1,0 +1,108 @@
+"""The bank's table in the settings: what is known has a value here, the rest is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from protocols.bank import BadOptions
+from protocols.kit.choices import Choices, flag, in_bytes, or_none, read, seconds, table, text, whole, words
+
+CODE_WORDS: Final = ("duplicate", "not_found", "refused", "empty")
+"""What a status may be declared to mean, because the bank's list of server codes is not public."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How this enterprise uses the front end. Times in seconds; limits of None are not checked before sending.
+
+    `login` is the front end's login name (userName), `probe_account` an own account whose balance is asked for to see
+    whether the way to the bank is open. `own_names` are what a payee bank's name contains when it is this bank,
+    `own_cnaps` what its 12-digit number begins with. `codes` says what statuses mean that are not public; the keys are
+    CODE_WORDS.
+    """
+
+    login: str
+    probe_account: str
+    http_path: str = "/"
+    http_host: str = "127.0.0.1"
+    reference_prefix: str = ""
+    own_names: tuple[str, ...] = ("中信",)
+    own_cnaps: tuple[str, ...] = ()
+    city_flag: str = "1"
+    large_value_from_minor: int | None = None
+    night: bool = False
+    batch_lines: int = 500
+    payroll_lines: int = 1000
+    payroll_message: str = "1"
+    collections: bool = False
+    collection_lines: int = 500
+    line_reference: bool = False
+    codes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    control_flag: str = "0"
+    currency_id: str = ""
+    receipt_type: str = ""
+    history_days: int = 365
+    past_balance_days: int = 30
+    not_found_quarantine_s: float = 3600.0
+    max_amount_minor: int | None = None
+    window: int = 2
+    probe_every_s: float = 300.0
+    first_byte_s: float = 60.0
+    exchange_s: float = 120.0
+    per_second: float = 1.0
+    burst: int = 2
+    first_enquiry_s: float = 10.0
+    poll_every_s: float = 600.0
+
+
+_CHOICES: Final[Choices] = {
+    "login": (in_bytes(60), "the login name at the front end (userName), up to 60 GBK bytes"),
+    "probe_account": (text("[0-9]{1,19}"), "an own account at this bank as text; its balance is asked as a probe"),
+    "http_path": (text("/[!-~]{0,200}"), 'the path of the HTTP request, usually "/"'),
+    "http_host": (text("[!-~]{1,200}"), "what the HTTP header Host says"),
+    "reference_prefix": (text("[0-9A-Z]{0,6}"), "up to 6 capital letters or digits"),
+    "own_names": (words(".+"), "a list of texts found in the names of this bank's branches"),
+    "own_cnaps": (words("[0-9]{3,12}"), "a list of how this bank's numbers begin, 3 to 12 digits"),
+    "city_flag": (text("[01]"), 'cityFlag of payments, "0" or "1"'),
+    "large_value_from_minor": (or_none(whole(1, 10**15)), "from how many fen on payType is 02, or leave it out"),
+    "night": (flag, "true sends large-value payments outside working hours as B5 (大额夜间), false does not"),
+    "batch_lines": (whole(1, 9999), "1 to 9999 lines in one DLPAYBAT"),
+    "payroll_lines": (whole(1, 99_999), "1 to 99999 lines in one DLSALIMP"),
+    "payroll_message": (text("[1-7]"), 'msgAbstract of payrolls, "1" to "7"'),
+    "collections": (flag, "true once the bank has confirmed the layout of DLAGENTF, else false"),
+    "collection_lines": (whole(1, 9999), "1 to 9999 lines in one DLAGENTF"),
+    "line_reference": (flag, "true writes our reference into memo (batch) and wagDetl (payroll), or false"),
+    "codes": (
+        table("|".join(CODE_WORDS), words("[0-9A-Z]{7}")),
+        f"a table of lists of 7-character statuses under {', '.join(CODE_WORDS)}",
+    ),
+    "control_flag": (text("[0-7]"), 'controlFlag of DLTRNALL, "0" to "7"'),
+    "currency_id": (text("[0-9A-Za-z]{0,8}"), "what currencyID says for renminbi; empty: it is not looked at"),
+    "receipt_type": (text("[0-9A-Za-z]{0,8}"), "billType of receipts, or empty for all"),
+    "history_days": (whole(1, 3650), "days back that the bank answers about entries, at least 1"),
+    "past_balance_days": (whole(0, 3650), "days back that the bank tells a day's balance, 0: not at all"),
+    "not_found_quarantine_s": (
+        seconds(600),
+        'seconds before "not found" counts, at least 600: the front end may send again by itself',
+    ),
+    "max_amount_minor": (or_none(whole(1, 10**15 - 1)), "the most fen one order may carry, or leave it out"),
+    "window": (whole(1, 50), "how many exchanges may run at once, 1 to 50"),
+    "probe_every_s": (seconds(1, 1800), "seconds between probes, at most 1800: an idle session ends after 30 minutes"),
+    "first_byte_s": (seconds(0.1), "seconds to wait for the first byte of an answer"),
+    "exchange_s": (seconds(0.1), "seconds one whole exchange may take"),
+    "per_second": (seconds(0.001), "requests a second"),
+    "burst": (whole(1, 10_000), "requests that may go out at once"),
+    "first_enquiry_s": (seconds(0.1), "seconds before a payment is first asked about"),
+    "poll_every_s": (seconds(0.1), "seconds between two looks for an account's new entries"),
+}
+
+
+def read_options(given: Mapping[str, Any]) -> Options:
+    """The options in the settings' table. Raises BadOptions naming the first wrong key and the remedy."""
+    options = read("citic", Options, _CHOICES, given)
+    for code in options.codes.get("duplicate", ()):
+        if code in options.codes.get("refused", ()):
+            raise BadOptions("codes", f"{code} cannot be both duplicate and refused")
+    return options

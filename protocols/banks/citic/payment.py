@@ -1,0 +1,241 @@
+"""Money: DLOUTTRN (对外支付) and DLINETRN (集团内部转账), and DLCIDSTT, what became of them.
+
+Whatever status answers a money action, it is acceptance at most. DLCIDSTT has two: the outer one says that the question
+worked, the row's stt what became of the payment (banks/citic.md 2, 5).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, time
+from typing import Final
+
+from lxml import etree
+
+from protocols.bank import Ask, Context, Conversation, MoneyConversation, Submit
+from protocols.banks.citic.options import Options
+from protocols.banks.citic.table import Meanings
+from protocols.banks.citic.wire import BEIJING, Answer, Leaves, Wire, status_of
+from protocols.canon.money import Money
+from protocols.canon.order import AnyOrder, Channel, Kind, Urgency
+from protocols.canon.outcome import Fate, Outcome
+from protocols.canon.query import FateQuestion, Sent
+from protocols.kit.charset import GBK
+from protocols.kit.errors import ProtocolError
+from protocols.kit.fields import amount_minor, amount_text
+from protocols.kit.xmldoc import value, value_or
+
+REFERENCE_CHARS: Final = 20
+TEXT_BYTES: Final = 102
+NAME_BYTES: Final = 122
+PAYER_CHARS: Final = 19
+PAYEE_CHARS: Final = 32
+AMOUNT_MOST: Final = 10**15 - 1
+_REFERENCE = re.compile(r"[0-9A-Za-z]{1,20}", re.ASCII)
+_DLOUTTRN, _DLINETRN = "DLOUTTRN", "DLINETRN"
+_OPENS, _CLOSES = time(9), time(17)
+_SATURDAY = 5
+NOW: Final = (("preFlg", "0"), ("preDate", ""), ("preTime", ""))
+"""At once: schedules know four clock times a day, and the gateway waits itself."""
+
+HEAD_OFFICES: Final[Mapping[str, str]] = {
+    "工商银行": "102100099996", "农业银行": "103100000026", "中国银行": "104100000004", "建设银行": "105100000017",
+    "交通银行": "301290000007", "招商银行": "308584000013", "平安银行": "307584007998", "浦东发展银行": "310290000013",
+    "浦发银行": "310290000013", "兴业银行": "309391000011", "民生银行": "305100000013", "光大银行": "303100000006",
+    "邮政储蓄银行": "403100000004", "广发银行": "306581000003",
+}  # fmt: skip
+"""The head offices' numbers in the bank's manual, for payees whose branch has none in the order (banks/citic.md 5)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """What an answer must agree with to be an answer about this order; it never states our reference."""
+
+    reference: str
+    amount: Money
+    debtor: str
+    creditor: str
+
+    @staticmethod
+    def of(sent: Sent) -> Keys:
+        """The order as it was written down before it was sent."""
+        return Keys(sent.reference, sent.amount, sent.debtor.clear, sent.creditor.clear)
+
+    def check(self, row: etree._Element) -> None:
+        """Raises "correlation" if `row` states another reference, amount or account than the order's."""
+        stated, amount = value_or(row, "clientID"), value_or(row, "tranAmount")
+        if stated not in ("", self.reference):
+            raise ProtocolError("correlation", f"the answer is about {stated!r}, not {self.reference!r}")
+        if amount and amount_minor(amount) != self.amount.minor:
+            raise ProtocolError("correlation", f"{self.reference}: the answer's amount is {amount}")
+        for tag, ours in (("payAccountNo", self.debtor), ("recAccountNo", self.creditor)):
+            account = value_or(row, tag)
+            if account and account != ours:
+                raise ProtocolError("correlation", f"{self.reference}: the answer has another {tag}")
+
+
+@dataclass(frozen=True, slots=True)
+class Payments:
+    """The money words of one enterprise at this bank."""
+
+    options: Options
+    wire: Wire
+    meanings: Meanings
+
+    # ---- handing in -------------------------------------------------------------------------------------------
+
+    def pay(self, order: AnyOrder, context: Context) -> MoneyConversation:
+        """One order. Raises ProtocolError before anything is sent if it does not fit the bank's form."""
+        action = _action(order.kind)
+        keys = Keys(context.reference, order.amount, account(order.debtor.account.clear, "payAccountNo", PAYER_CHARS),
+                    account(order.creditor.account.clear, "recAccountNo", PAYEE_CHARS))  # fmt: skip
+        leaves = self._transfer(order, keys) if action == _DLINETRN else self._payment(order, keys, context.now)
+        frame = yield Submit("business", self.wire.message(action, leaves), (action,))
+        return self.submitted(self.wire.read(frame, action), keys)
+
+    def _transfer(self, order: AnyOrder, keys: Keys) -> Leaves:
+        return (
+            ("clientID", reference(keys.reference)), *NOW, ("payAccountNo", keys.debtor),
+            ("recAccountNo", keys.creditor), ("tranAmount", amount(order)), ("abstract", text(order.purpose)),
+            ("memo", ""), ("cryType", ""),
+        )  # fmt: skip
+
+    def _payment(self, order: AnyOrder, keys: Keys, now: datetime) -> Leaves:
+        same = self.same_bank(order)
+        return (
+            ("clientID", reference(keys.reference)), *NOW,
+            ("payType", "01" if same else self.rail(order, now)), ("recBankNo", ""),
+            ("payAccountNo", keys.debtor), ("recAccountNo", keys.creditor),
+            ("recAccountName", name(order)), ("recOpenBankName", self.bank_name(order)),
+            ("recOpenBankCode", order.creditor.cnaps or "" if same else bank_code(order)),
+            ("citicbankFlag", "0" if same else "1"), ("cityFlag", self.options.city_flag),
+            ("tranAmount", amount(order)), ("abstract", text(order.purpose)), ("memo", ""),
+            ("takerName", ""), ("takerID", ""), ("takerIDType", ""), ("chkNum", ""),
+        )  # fmt: skip
+
+    def same_bank(self, order: AnyOrder) -> bool:
+        """Whether the other side banks here too."""
+        other = order.theirs
+        return order.channel is Channel.SAME_BANK or any(
+            own in (other.bank_name or "") for own in self.options.own_names
+        ) or (bool(self.options.own_cnaps) and (other.cnaps or "").startswith(self.options.own_cnaps))  # fmt: skip
+
+    def bank_name(self, order: AnyOrder) -> str:
+        """recOpenBankName. Raises ProtocolError if it is missing or too long."""
+        found = order.creditor.bank_name or ""
+        if not found and not self.same_bank(order):
+            raise ProtocolError("missing", "citic needs the payee bank's name")
+        if GBK.byte_length(found) > NAME_BYTES:
+            raise ProtocolError("value", f"payee bank's name of {GBK.byte_length(found)} bytes, limit {NAME_BYTES}")
+        return found
+
+    def rail(self, order: AnyOrder, now: datetime, *, night: bool = True) -> str:
+        """payType of a payment to another bank: 02 大额, 03 小额, B5 大额夜间.
+
+        02 is open on working days 9:00 to 17:00. Outside, what the order leaves open goes by 03. Raises "value" for a
+        large-value order that nothing can carry now; nothing was sent.
+        """
+        limit = self.options.large_value_from_minor
+        by_amount = limit is not None and order.amount.minor >= limit
+        wanted = order.channel is Channel.LARGE_VALUE
+        if order.channel not in (Channel.AUTO, Channel.LARGE_VALUE, Channel.SMALL_VALUE):
+            raise ProtocolError("value", f"citic has no {order.channel.value} channel here; use auto")
+        if order.channel is Channel.SMALL_VALUE or not (wanted or by_amount or order.urgency is Urgency.URGENT):
+            return "03"
+        local = now.astimezone(BEIJING)
+        if local.weekday() < _SATURDAY and _OPENS <= local.time() < _CLOSES:
+            return "02"
+        if night and self.options.night:
+            return "B5"
+        if wanted or by_amount:
+            raise ProtocolError("value", "large-value payments go on working days from 9:00 to 17:00")
+        return "03"
+
+    # ---- the answer to it -------------------------------------------------------------------------------------
+
+    def submitted(self, answer: Answer, keys: Keys) -> Outcome:
+        """What the answer to one order says about it: taken at most."""
+        keys.check(answer.root)
+        word = self.meanings.word("submit", "outer", answer.status, answer.text)
+        return replace(word, bank_serial=value_or(answer.root, "tranNo") or None)
+
+    def read(self, kind: Kind, sent: Sent, frame: bytes) -> Outcome:
+        """The stored answer to the money word of `kind` that was written down as `sent`."""
+        if kind not in (Kind.PAYMENT, Kind.TRANSFER):
+            raise ProtocolError("value", f"citic sends no single {kind.value}")
+        return self.submitted(self.wire.read(frame, _action(kind)), Keys.of(sent))
+
+    # ---- what became of it ------------------------------------------------------------------------------------
+
+    def fate(self, question: FateQuestion, context: Context) -> Conversation[Outcome]:
+        """DLCIDSTT by our clientID. Raises Declined if the question itself is answered with a status.
+
+        Our ids are unique over all actions, so `type` may stay empty where the attempt did not write it down.
+        """
+        sent = question.sent
+        action = sent.serials[0] if sent.serials else ""
+        asked = (("clientID", reference(sent.reference)), ("type", action))
+        answer = self.wire.read((yield Ask("business", self.wire.message("DLCIDSTT", asked))), "DLCIDSTT")
+        if not answer.done:
+            return self.meanings.not_told("DLCIDSTT", "status", answer)
+        rows = answer.rows
+        if not rows:
+            return Outcome(Fate.NOT_FOUND, text="no row under this clientID")
+        if len(rows) > 1:
+            raise ProtocolError("ambiguous", f"{len(rows)} rows answer one clientID")
+        Keys.of(sent).check(rows[0])
+        return self.meanings.told(value(rows[0], "stt"), status_of(rows[0]), value_or(rows[0], "statusText"))
+
+
+def _action(kind: Kind) -> str:
+    return _DLINETRN if kind is Kind.TRANSFER else _DLOUTTRN
+
+
+def reference(given: str) -> str:
+    """`given` if it can be a clientID. Raises "value" otherwise."""
+    if not _REFERENCE.fullmatch(given):
+        raise ProtocolError("value", f"{given!r} is no clientID: 1 to 20 letters and digits")
+    return given
+
+
+def account(number: str, tag: str, most: int) -> str:
+    """An account number that fits. Raises "value" otherwise."""
+    if not 1 <= GBK.byte_length(number) <= most:
+        raise ProtocolError("value", f"{tag} takes 1 to {most} characters")
+    return number
+
+
+def name(order: AnyOrder) -> str:
+    """The other side's name. Raises ProtocolError if it is missing or too long."""
+    found = order.theirs.name.clear
+    if not 1 <= GBK.byte_length(found) <= NAME_BYTES:
+        raise ProtocolError("value", f"a name takes 1 to {NAME_BYTES} bytes, not {GBK.byte_length(found)}")
+    return found
+
+
+def amount(order: AnyOrder) -> str:
+    """tranAmount in yuan. Raises "value" on another currency and on what does not fit 13.2 digits."""
+    if order.amount.currency != "CNY" or not 0 < order.amount.minor <= AMOUNT_MOST:
+        raise ProtocolError("value", f"citic carries CNY amounts over zero of 13.2 digits, not {order.amount}")
+    return amount_text(order.amount.minor)
+
+
+def text(purpose: str, most: int = TEXT_BYTES) -> str:
+    """abstract. Raises "value" if it is too long."""
+    if GBK.byte_length(purpose) > most:
+        raise ProtocolError("value", f"purpose of {GBK.byte_length(purpose)} bytes, limit {most}")
+    return purpose
+
+
+def bank_code(order: AnyOrder) -> str:
+    """recOpenBankCode: the order's number, else that of the head office. Raises "missing" if there is none.
+
+    Without one, 02 and 03 fall to people at the bank's counter.
+    """
+    bank = order.creditor.bank_name or ""
+    found = order.creditor.cnaps or next((HEAD_OFFICES[one] for one in HEAD_OFFICES if one in bank), "")
+    if not found:
+        raise ProtocolError("missing", "citic needs the payee bank's 12-digit number")
+    return found

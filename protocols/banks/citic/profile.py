@@ -1,0 +1,101 @@
+"""What 中信银行 is, as data: limits, replay rule, pages, and what of it is only reconstructed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Final
+
+from protocols.bank import Profile, Replay, ReplayRule
+from protocols.banks.citic.bundle import LINE_TEXT_BYTES
+from protocols.banks.citic.options import Options
+from protocols.banks.citic.payment import AMOUNT_MOST, NAME_BYTES, PAYEE_CHARS, PAYER_CHARS, REFERENCE_CHARS, TEXT_BYTES
+from protocols.banks.citic.statement import PAGE_LINES
+from protocols.canon.limits import AmountLimit, FieldLimit, Limits, Pace, ReferenceForm
+from protocols.canon.order import Channel, Kind
+
+RECONSTRUCTED: Final = (
+    "the protocol: from the bank's manual V5 and samples of 2009 in public collections; nothing tried at the bank",
+    "the server's status list, with the codes of a repeated clientID and of one that is not known: options (codes)",
+    "cityFlag, and citicbankFlag 0 for a payee at this bank; currencyID of renminbi",
+    "that a line of DLBATDET states its ID, one of DLSALDET its employeeNo, one of DLAGEDET its abstract",
+    "clientID, totalNumber and totalAmount of DLAGENTF; that DLAGEDET is asked page by page like DLSALDET",
+    "the lines that a batch, a payroll or a collection may have; that payroll pays cards of this bank only",
+    "a receipt's transeqNo is its entry's tranNo; isCurrDay 1 for today and 0 for days before",
+    "tranNo with sumTranNo as the key of an entry; how far back entries and past balances go",
+    "pace, hours, time-outs, and the path of the HTTP request",
+)
+
+
+def profile(options: Options, kinds: frozenset[Kind]) -> Profile:
+    """The bank's profile under these options, for the kinds it carries with them."""
+    # What answers a repeated clientID is not public, and the front end may send a message again by itself.
+    rule = ReplayRule(
+        policy=Replay.NEVER,
+        not_found_quarantine=timedelta(seconds=options.not_found_quarantine_s),
+        not_found_count=3,
+    )
+    plain = limits(options)
+    return Profile(
+        name="citic",
+        title="China CITIC Bank",
+        title_zh="中信银行",
+        limits=plain,
+        replay={kind: rule for kind in Kind if kind in kinds},
+        serials_per_word=1,
+        page_lines=PAGE_LINES,
+        history_days=options.history_days,
+        enquiry_deadline=timedelta(hours=24),
+        reconstructed=RECONSTRUCTED,
+        kind_limits={
+            kind: changed
+            for kind, changed in (
+                (Kind.TRANSFER, replace(plain, fields=_fields(bank=False))),
+                (Kind.BATCH_ITEM, replace(plain, channels=plain.channels - {Channel.SAME_BANK},
+                                          fields=_fields(number=True))),
+                (Kind.PAYROLL_ITEM, replace(plain, fields=_fields(bank=False, text_bytes=LINE_TEXT_BYTES))),
+                (Kind.COLLECTION, replace(plain, fields=_collection_fields())),
+            )
+            if kind in kinds
+        },  # fmt: skip
+        past_balance_days=options.past_balance_days,
+        poll_every=timedelta(seconds=options.poll_every_s),
+    )
+
+
+def limits(options: Options) -> Limits:
+    """What intake checks before it says yes. Lengths are GBK bytes."""
+    return Limits(
+        charset="gbk",
+        channels=frozenset(Channel) - {Channel.INSTANT},
+        fields=_fields(),
+        amount=AmountLimit(max_minor=options.max_amount_minor or AMOUNT_MOST, currencies=("CNY",)),
+        pace=Pace(
+            per_second=options.per_second,
+            burst=options.burst,
+            first_enquiry_after=timedelta(seconds=options.first_enquiry_s),
+        ),
+        reference=ReferenceForm(length=REFERENCE_CHARS, prefix=options.reference_prefix),
+    )
+
+
+def _fields(*, bank: bool = True, number: bool = False, text_bytes: int = TEXT_BYTES) -> tuple[FieldLimit, ...]:
+    """`bank` and `number`: whether the payee bank's name and its 12 digits must be there."""
+    return (
+        FieldLimit("/debtor/account", max_bytes=PAYER_CHARS, required=True),
+        FieldLimit("/creditor/account", max_bytes=PAYEE_CHARS, required=True),
+        FieldLimit("/creditor/name", max_bytes=NAME_BYTES, required=True),
+        FieldLimit("/creditor/bank_name", max_bytes=NAME_BYTES, required=bank),
+        FieldLimit("/creditor/cnaps", pattern="[0-9]{12}", required=number),
+        FieldLimit("/purpose", max_bytes=text_bytes),
+    )
+
+
+def _collection_fields() -> tuple[FieldLimit, ...]:
+    """In a collection the other party is the debtor, and its text shares the abstract with our reference."""
+    return (
+        FieldLimit("/debtor/account", max_bytes=PAYEE_CHARS, required=True),
+        FieldLimit("/debtor/name", max_bytes=NAME_BYTES, required=True),
+        FieldLimit("/creditor/account", max_bytes=PAYER_CHARS, required=True),
+        FieldLimit("/purpose", max_bytes=LINE_TEXT_BYTES),
+    )

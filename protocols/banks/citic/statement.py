@@ -1,0 +1,202 @@
+"""Questions about accounts: DLBALQRY balance, DLHBLQRY past balances, DLTRNALL entries, the probe.
+
+DLTRNALL answers about 92 days at most, 20 entries a page, from a running number on; a walk goes leg by leg.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Final
+
+from lxml import etree
+
+from protocols.bank import Ask, Context, Conversation
+from protocols.banks.citic.options import Options
+from protocols.banks.citic.table import Meanings
+from protocols.banks.citic.wire import BEIJING, DONE, Answer, Wire, rows, status_of
+from protocols.canon.money import Money
+from protocols.canon.party import AccountNumber, Name
+from protocols.canon.query import BalanceQuestion, LinesQuestion
+from protocols.canon.statement import Balance, Direction, Line, Page
+from protocols.kit.declined import Declined
+from protocols.kit.errors import ProtocolError
+from protocols.kit.fields import amount_minor, date_text, digits, parse_date, parse_time, plain
+from protocols.kit.paging import PageCursor, fingerprint
+from protocols.kit.walk import Place
+from protocols.kit.xmldoc import value, value_or
+
+PAGE_LINES: Final = 20
+SPAN: Final = timedelta(days=91)
+"""From the first to the last day of one question: 92 days with both."""
+RECORD_MOST: Final = 9999
+"""startRecord has four places."""
+RETURNED: Final = "0"
+"""e3rtFlag of an entry that is a payment coming back (退汇)."""
+MOST: Final = "9999999999999.99"
+_DAY: Final = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Statements:
+    """The questions about accounts of one enterprise at this bank."""
+
+    options: Options
+    wire: Wire
+    meanings: Meanings
+
+    def asked(self, action: str, leaves: tuple[tuple[str, str], ...]) -> Conversation[Answer]:
+        """The answer to a question, worked or not."""
+        return self.wire.read((yield Ask("business", self.wire.message(action, leaves))), action)
+
+    def probe(self, context: Context) -> Conversation[None]:
+        """DLBALQRY of the probe account: the bank has no other heartbeat. Raises Declined on a status."""
+        yield from self._balances(self.options.probe_account)
+
+    # ---- balance ----------------------------------------------------------------------------------------------
+
+    def balance(self, question: BalanceQuestion, context: Context) -> Conversation[Balance]:
+        """DLBALQRY now, DLHBLQRY for a past day. Raises Declined if the bank answers with a status."""
+        _renminbi(question.currency)
+        if question.on is None or question.on >= context.bank_date:
+            return self._balance_now(question)
+        return self._balance_on(question, question.on)
+
+    def _balances(self, account: str) -> Conversation[Answer]:
+        wanted = self.wire.message("DLBALQRY", (), rows([(("accountNo", account),)]))
+        answer = self.wire.read((yield Ask("business", wanted)), "DLBALQRY")
+        if not answer.done:
+            self.meanings.decline("DLBALQRY", answer)
+        return answer
+
+    def _balance_now(self, question: BalanceQuestion) -> Conversation[Balance]:
+        row = _only((yield from self._balances(question.account.clear)).rows, question.account.clear)
+        status = status_of(row)
+        if status != DONE:
+            # Each account has a status of its own: an answer that worked may still refuse this one.
+            raise Declined("DLBALQRY", status, plain(value_or(row, "statusText")), None)
+        currency = value_or(row, "currencyID")
+        if self.options.currency_id and currency != self.options.currency_id:
+            raise ProtocolError("correlation", f"the balance is in currency {currency!r}")
+        return Balance(
+            question.account,
+            book=_money(row, "balance"),
+            available=_money(row, "usableBalance"),
+            frozen=_money(row, "forzenAmt"),
+        )
+
+    def _balance_on(self, question: BalanceQuestion, day: date) -> Conversation[Balance]:
+        account = question.account.clear
+        span = (("accountNo", account), ("startDate", date_text(day)), ("endDate", date_text(day)))
+        answer = yield from self.asked("DLHBLQRY", span)
+        if not answer.done:
+            self.meanings.decline("DLHBLQRY", answer)
+        stated = value_or(answer.root, "accountNo")
+        if stated not in ("", account):
+            raise ProtocolError("correlation", f"the balance is of account {stated}")
+        found = [row for row in answer.rows if parse_date(value(row, "date")) == day]
+        if len(found) != 1:
+            raise ProtocolError("missing" if not found else "ambiguous", f"{len(found)} balances of one day")
+        return Balance(question.account, book=_money(found[0], "balance"), available=None)
+
+    # ---- entries ----------------------------------------------------------------------------------------------
+
+    def lines(self, question: LinesQuestion, context: Context) -> Conversation[Page]:
+        """One page. Raises Declined on a status for an answer, "paging" on a stale cursor."""
+        _renminbi(question.currency)
+        account, last = question.account.clear, min(question.last, context.bank_date)
+        mark = fingerprint("lines", account, date_text(question.first), date_text(question.last))
+        if question.cursor is None:
+            if question.first > last:
+                return Page(())
+            cursor = PageCursor(Place(question.first).text(), 1, mark)
+        else:
+            cursor = PageCursor.decode(question.cursor, mark)
+        place = Place.of(cursor.value)
+        end = min(place.day + SPAN, last)
+        answer = yield from self.asked("DLTRNALL", (
+            ("accountNo", account), ("lowAmount", "0.00"), ("upAmount", MOST), ("startDate", date_text(place.day)),
+            ("endDate", date_text(end)), ("pageNumber", str(PAGE_LINES)), ("startRecord", str(place.number)),
+            ("controlFlag", self.options.control_flag),
+        ))  # fmt: skip
+        lines, following = self._page(answer, place, end, question.account)
+        if following is None and end < last:
+            following = Place(end + _DAY)
+        return Page(lines, None if following is None else cursor.then(following.text()).encode())
+
+    def _page(
+        self, answer: Answer, place: Place, end: date, account: AccountNumber
+    ) -> tuple[tuple[Line, ...], Place | None]:
+        """The lines of one answer, and where its leg goes on, if it does."""
+        if self.meanings.is_empty(answer.status, answer.text):
+            return (), None
+        if not answer.done:
+            self.meanings.decline("DLTRNALL", answer)
+        stated = value_or(answer.root, "accountNo")
+        if stated not in ("", account.clear):
+            raise ProtocolError("correlation", f"the entries are of account {stated}")
+        found = answer.rows
+        total = digits(value_or(answer.root, "totalRecords") or str(len(found)))
+        told = digits(value_or(answer.root, "returnRecords") or str(len(found)))
+        if told != len(found):
+            raise ProtocolError("value", f"returnRecords says {told}, the page has {len(found)}")
+        lines = place.counted([_line(row, account, place.day, end) for row in found])
+        following = place.onward(lines, total)
+        if following is not None and following.number > RECORD_MOST:
+            raise ProtocolError("paging", f"{total} entries, and startRecord has four places; ask about fewer days")
+        return lines, following
+
+
+def _line(row: etree._Element, account: AccountNumber, first: date, last: date) -> Line:
+    day, flag = parse_date(value(row, "tranDate")), value(row, "creditDebitFlag")
+    number, within = value_or(row, "tranNo"), value_or(row, "sumTranNo")
+    if not first <= day <= last:
+        raise ProtocolError("correlation", f"an entry of {day}, which was not asked for")
+    if not number:
+        raise ProtocolError("missing", "an entry without the bank's number (tranNo)")
+    if flag not in ("D", "C"):
+        raise ProtocolError("value", f"creditDebitFlag {flag!r} is neither D nor C")
+    other, name = value_or(row, "oppAccountNo"), value_or(row, "oppAccountName")
+    value_day = value_or(row, "valueDate")
+    back = "(退汇)" if value_or(row, "e3rtFlag") == RETURNED else ""
+    return Line(
+        account=account,
+        bank_line_id="-".join(part for part in (date_text(day), number, within) if part),
+        direction=Direction.DEBIT if flag == "D" else Direction.CREDIT,
+        amount=Money(amount_minor(value(row, "tranAmount"))),
+        bank_date=day,
+        booked_at=_moment(day, value_or(row, "tranTime")),
+        value_date=parse_date(value_day) if value_day.strip("0") else None,
+        counterparty_account=AccountNumber(other) if other else None,
+        counterparty_name=Name(plain(name)) if name else None,
+        counterparty_bank=plain(value_or(row, "oppOpenBankName")) or None,
+        text=back + plain(value_or(row, "abstract")),
+        balance=_money(row, "balance"),
+    )
+
+
+def _only(found: list[etree._Element], account: str) -> etree._Element:
+    """The one row, if it is of `account`."""
+    if len(found) != 1:
+        raise ProtocolError("missing" if not found else "ambiguous", f"{len(found)} rows about one account")
+    stated = value(found[0], "accountNo")
+    if stated != account:
+        raise ProtocolError("correlation", f"the balance is of account {stated}, we asked about {account}")
+    return found[0]
+
+
+def _renminbi(currency: str) -> None:
+    if currency != "CNY":
+        raise ProtocolError("value", f"citic is asked about CNY only, not {currency}")
+
+
+def _money(parent: etree._Element, tag: str) -> Money | None:
+    text = value_or(parent, tag)
+    return Money(amount_minor(text, signed=True)) if text else None
+
+
+def _moment(day: date, clock: str) -> datetime | None:
+    try:
+        return datetime.combine(day, parse_time(clock), BEIJING)
+    except ProtocolError:
+        return None  # an odd time of day is no reason to doubt an entry

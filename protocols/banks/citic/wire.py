@@ -1,0 +1,102 @@
+"""`<stream>` on the wire: bare XML in GBK as the body of an HTTP POST to the front end, and an answer taken apart.
+
+Answers echo neither action nor clientID: what they belong to is known by the connection alone (banks/citic.md 2).
+Nothing on this leg is signed, here or there.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import timedelta, timezone
+from typing import Final
+
+from lxml import etree
+
+from protocols.banks.citic.options import Options
+from protocols.kit import http, xmldoc
+from protocols.kit.charset import GBK
+from protocols.kit.errors import ProtocolError
+from protocols.kit.xmldoc import Markup, el, value, value_or
+
+BEIJING: Final = timezone(timedelta(hours=8), "CST")
+"""China keeps one time all year."""
+ROOT: Final = "stream"
+LIST: Final = "userDataList"
+DONE: Final = "AAAAAAA"
+ANSWER_BYTES_MAX: Final = 8 * 1_048_576
+_NODES_MAX: Final = 200_000
+_STATUS = re.compile("[0-9A-Za-z]{1,20}", re.ASCII)
+Leaves = Iterable[tuple[str, str]]
+
+
+def fields(leaves: Leaves) -> list[Markup]:
+    """The elements in order; an empty one is written too, as the bank wants it."""
+    return [el(tag, _carried(content)) for tag, content in leaves]
+
+
+def rows(each: Iterable[Leaves]) -> Markup:
+    """The repeated part of a request."""
+    return el("list", [el("row", fields(leaves)) for leaves in each], name=LIST)
+
+
+def _carried(content: str) -> str:
+    GBK.encode(content)  # so that Unencodable counts the position within the field
+    return content
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back: the status of the call with its text, and the root."""
+
+    status: str
+    text: str
+    root: etree._Element
+
+    @property
+    def done(self) -> bool:
+        """Whether the call itself worked; about a payment that says nothing but that it was handed in."""
+        return self.status == DONE
+
+    @property
+    def rows(self) -> list[etree._Element]:
+        """The rows of userDataList, none if there is no list. Raises "ambiguous" if there are two lists."""
+        lists = [one for one in self.root.iterchildren("list") if one.get("name", LIST) == LIST]
+        if len(lists) > 1:
+            raise ProtocolError("ambiguous", f"{len(lists)} lists {LIST} in one answer")
+        return list(lists[0].iterchildren("row")) if lists else []
+
+
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """One login's way to the front end."""
+
+    options: Options
+
+    def message(self, action: str, leaves: Leaves, *parts: Markup) -> bytes:
+        """One whole request. Raises Unencodable with character and position within its field."""
+        head = (("action", action), ("userName", self.options.login))
+        document = xmldoc.build(el(ROOT, fields((*head, *leaves)), parts), GBK)
+        headers = (("Content-Type", "text/xml; charset=GBK"), ("Connection", "close"))
+        return http.request("POST", self.options.http_path, self.options.http_host, headers, document)
+
+    def read(self, frame: bytes, action: str) -> Answer:
+        """Reads the answer to `action`. Raises ProtocolError on whatever cannot be one."""
+        body = http.expect_status(http.parse_answer(frame))
+        root = xmldoc.parse(body, GBK, max_bytes=ANSWER_BYTES_MAX, max_nodes=_NODES_MAX)
+        if root.tag != ROOT:
+            raise ProtocolError("missing", f"the root is {root.tag!r}, not {ROOT}")
+        stated = value_or(root, "action")
+        if stated not in ("", action):
+            raise ProtocolError("correlation", f"answers {stated!r}, we asked {action}")
+        status = status_of(root)
+        return Answer(status, value_or(root, "statusText"), root)
+
+
+def status_of(element: etree._Element) -> str:
+    """The status in an answer or a row. Raises "missing", or "value" on what is no code."""
+    status = value(element, "status")
+    if not _STATUS.fullmatch(status):
+        raise ProtocolError("value", f"{status[:40]!r} is no status")
+    return status

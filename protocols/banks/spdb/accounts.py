@@ -1,0 +1,105 @@
+"""Questions about accounts: 4402 balance, the payments that came back, and the probe.
+
+Returns have no message of their own: the bank sets a payment's 8804 row from 4 to 8 when it comes back (退票).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lxml import etree
+
+from protocols.bank import Context, Conversation
+from protocols.banks.spdb.enquiry import Enquiry, Wanted
+from protocols.banks.spdb.envelope import FrontEnd, Refused, leaf
+from protocols.banks.spdb.options import Options
+from protocols.banks.spdb.rows import row_of
+from protocols.banks.spdb.table import Meanings, reason_of
+from protocols.canon.money import Money
+from protocols.canon.outcome import Fate
+from protocols.canon.party import AccountNumber
+from protocols.canon.query import BalanceQuestion, ReturnsQuestion
+from protocols.canon.statement import Balance, Return, ReturnsPage
+from protocols.kit.declined import Declined
+from protocols.kit.errors import ProtocolError
+from protocols.kit.fields import amount_minor, plain
+from protocols.kit.paging import Offset, PageCursor
+from protocols.kit.xmldoc import Markup, el, several, value, value_or
+
+
+@dataclass(frozen=True, slots=True)
+class Accounts:
+    """The questions about accounts of one customer."""
+
+    options: Options
+    front: FrontEnd
+    enquiry: Enquiry
+    meanings: Meanings
+
+    def balance(self, question: BalanceQuestion, context: Context) -> Conversation[Balance]:
+        """4402 of one account, now. Raises Declined if the bank answers with a code, or without the account."""
+        if question.currency != "CNY":
+            raise ProtocolError("value", f"spdb tells balances in CNY here, not in {question.currency}")
+        if question.on is not None and question.on < context.bank_date:
+            raise ProtocolError("value", "spdb tells no balance of a past day here: its form is not public")
+        row = yield from self._row(question.account, context)
+        return Balance(
+            question.account,
+            book=_money(row, "balance"),
+            available=_money(row, "canUseBalance"),
+            frozen=_money(row, "freezeBalance"),
+        )
+
+    def probe(self, context: Context) -> Conversation[None]:
+        """There is no message for it, so an own account is asked for its balance: both ports must work."""
+        yield from self._row(AccountNumber(self.options.probe_account), context)
+
+    def _row(self, account: AccountNumber, context: Context) -> Conversation[etree._Element]:
+        wanted = el("list", leaf("acctNo", account.clear))
+        body = el("body", Markup(f'<lists name="acctList">{wanted}</lists>'))
+        told = yield from self.front.ask("4402", body, self.front.packet_ids(context), context)
+        if isinstance(told, Refused):
+            self.meanings.decline("4402", told.code, told.text)
+        rows = several(told, "lists/list")
+        if not rows:
+            raise Declined("4402", "", "the bank tells no account", "retry")
+        if len(rows) > 1 or value(rows[0], "acctNo") != account.clear:
+            raise ProtocolError("correlation", "4402: the answer is not about the one account that was asked")
+        return rows[0]
+
+    def returns(self, question: ReturnsQuestion, context: Context) -> Conversation[ReturnsPage]:
+        """One page of 8804 about the account: the rows with status 8, each confirmed by its voucher.
+
+        Whether such a row was once 4 only the asker knows; of what never settled it tells a refusal. A voucher of which
+        the bank has another record is left out: the money of that one may be gone. Raises Declined, "paging".
+        """
+        asked = Wanted(question.account.clear, question.first, question.last, self.options.single_flag)
+        if question.first > question.last:
+            return ReturnsPage(())
+        if question.cursor is None:
+            at = Offset(self.options.enquiry_rows).first(asked.mark())
+        else:
+            at = PageCursor.decode(question.cursor, asked.mark())
+        packet_ids = self.front.packet_ids(context)
+        rows, following = yield from self.enquiry.page(asked, at, packet_ids, context)
+        found: list[Return] = []
+        ours_alone = [row for row in rows if value_or(row, "acctNo", asked.account) in ("", asked.account)]
+        for voucher in dict.fromkeys(value_or(row, "elecChequeNo") for row in ours_alone if self._is_back(row)):
+            one = Wanted(asked.account, asked.first, asked.last, asked.flag, voucher=voucher)
+            records = yield from self.enquiry.rows(one, packet_ids, context)
+            ours = [record for record in records if value_or(record, "elecChequeNo") == voucher]
+            if ours and all(self._is_back(record) for record in ours):
+                row = row_of(ours[0])
+                found.append(Return(voucher, Money(row.amount_minor), None, plain(reason_of(row.note)[1])))
+        return ReturnsPage(tuple(found), None if following is None else following.encode())
+
+    def _is_back(self, row: etree._Element) -> bool:
+        if not value_or(row, "elecChequeNo") or value_or(row, "transStatus") != "8":
+            return False
+        word = self.meanings.row("8", value_or(row, "note"))
+        return word.fate in (Fate.FAILED, Fate.RETURNED)
+
+
+def _money(row: etree._Element, tag: str) -> Money | None:
+    stated = value_or(row, tag)
+    return Money(amount_minor(stated, signed=True)) if stated else None

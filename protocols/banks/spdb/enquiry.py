@@ -1,0 +1,190 @@
+"""Questions about money: 8804 rows, and the two stages before them where web-bank users authorise (DO48, EY03).
+
+What was handed in under authorisation has a number of the web bank only (ten digits). DO48 tells what the users made
+of a package, and once it is 0 the host's number (PT…), which is the acceptNo that 8804 knows (banks/spdb.md 4).
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+from typing import Final
+
+from lxml import etree
+
+from protocols.bank import Context, Conversation, QuestionStep
+from protocols.banks.spdb.envelope import FrontEnd, Refused, leaves
+from protocols.banks.spdb.options import Options
+from protocols.banks.spdb.rows import VOUCHER, check
+from protocols.banks.spdb.table import Meanings
+from protocols.canon.outcome import Fate, Outcome
+from protocols.canon.query import Sent, SentBundle
+from protocols.kit.errors import ProtocolError
+from protocols.kit.fields import amount_minor, date_text, digits
+from protocols.kit.paging import Offset, PageCursor, PageSeen, fingerprint
+from protocols.kit.xmldoc import el, maybe, several, value_or
+
+DAY: Final = timedelta(days=1)
+PACKAGE_ROWS: Final = 10
+"""banks/spdb.md 4: DO48 answers with at most ten rows."""
+_WEB_NUMBER = re.compile("[0-9]{10}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What 8804 is asked about: days inclusive, and what narrows it (empty: not at all)."""
+
+    account: str
+    first: date
+    last: date
+    flag: str
+    voucher: str = ""
+    accept: str = ""
+
+    def mark(self) -> str:
+        """A fingerprint, to bind cursors to it."""
+        parts = (self.account, date_text(self.first), date_text(self.last), self.voucher, self.accept)
+        return fingerprint("8804", *parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """What DO48 says of a package, and the host's number for it once it has one."""
+
+    word: Outcome
+    host: str = ""
+
+
+def around(day: date) -> tuple[date, date]:
+    """The days that an enquiry about something sent on `day` covers."""
+    return day - DAY, day + DAY
+
+
+def host_number(serial: str | None) -> str:
+    """An acceptNo that 8804 knows; empty for none, and for the number of the web bank."""
+    return "" if serial is None or _WEB_NUMBER.fullmatch(serial) else serial
+
+
+@dataclass(frozen=True, slots=True)
+class Enquiry:
+    """The enquiries of one customer."""
+
+    options: Options
+    front: FrontEnd
+    meanings: Meanings
+
+    def page(
+        self, wanted: Wanted, at: PageCursor, packet_ids: Iterator[str], context: Context
+    ) -> Conversation[tuple[list[etree._Element], PageCursor | None]]:
+        """One page of 8804 and where the next one begins. Raises Declined if the bank answers with a code."""
+        paging, begin = Offset(self.options.enquiry_rows), digits(at.value, most=9)
+        body = leaves(
+            (VOUCHER, wanted.voucher), ("acctNo", wanted.account), ("beginDate", date_text(wanted.first)),
+            ("endDate", date_text(wanted.last)), ("acceptNo", wanted.accept), ("serialNo", ""),
+            ("queryNumber", str(paging.size)), ("beginNumber", str(begin)), ("singleOrBatchFlag", wanted.flag),
+        )  # fmt: skip
+        told = yield from self.front.ask("8804", el("body", body), packet_ids, context)
+        if isinstance(told, Refused):
+            if self.meanings.is_empty("8804", told.code, told.text):
+                return [], None
+            self.meanings.decline("8804", told.code, told.text)
+        rows, stated = several(told, "lists/list"), value_or(told, "totalCount")
+        total = digits(stated, most=9) if stated else None
+        if len(rows) > paging.size or (total is not None and total < begin - 1 + len(rows)):
+            raise ProtocolError("value", f"8804: {len(rows)} rows from {begin} on, of {stated or 'an untold number'}")
+        return rows, paging.following(at, PageSeen(len(rows), total=total))
+
+    def rows(self, wanted: Wanted, packet_ids: Iterator[str], context: Context) -> Conversation[list[etree._Element]]:
+        """Every row that 8804 has about `wanted`. Raises "paging" where they do not end, or come again."""
+        at: PageCursor | None = Offset(self.options.enquiry_rows).first(wanted.mark())
+        found: list[etree._Element] = []
+        marks: set[int] = set()
+        for _ in range(self.options.enquiry_pages):
+            assert at is not None
+            rows, at = yield from self.page(wanted, at, packet_ids, context)
+            mark = zlib.crc32(b"".join(etree.tostring(row) for row in rows))
+            if rows and mark in marks:
+                raise ProtocolError("paging", "8804: the same page came twice, the bank goes round")
+            marks.add(mark)
+            found += rows
+            if at is None:
+                return found
+        raise ProtocolError("paging", f"8804: more than {self.options.enquiry_pages} pages about one payment")
+
+    def only_page(
+        self, wanted: Wanted, packet_ids: Iterator[str], context: Context
+    ) -> Conversation[list[etree._Element]]:
+        """Every row, if they are on one page; none of them where there are more."""
+        first = Offset(self.options.enquiry_rows).first(wanted.mark())
+        rows, following = yield from self.page(wanted, first, packet_ids, context)
+        return rows if following is None else []
+
+    # ---- authorisation at the web bank ----
+
+    def package(self, sent: SentBundle, packet_ids: Iterator[str], context: Context) -> Conversation[Package | None]:
+        """DO48 by our own packageNo; None if the web bank has no such package. Raises Declined, "correlation"."""
+        first, last = around(sent.bank_date)
+        body = leaves(
+            ("authMasterID", self.options.auth_master_id), ("beginDate", date_text(first)),
+            ("endDate", date_text(last)), ("queryNumber", str(PACKAGE_ROWS)), ("beginNumber", "1"),
+            ("entJnlSeqNo", ""), ("packageNo", sent.reference),
+        )  # fmt: skip
+        rows = yield from self._told("DO48", body, packet_ids, context)
+        ours = [row for row in rows if value_or(row, "packageNo") == sent.reference]
+        if not ours:
+            return None
+        if len(ours) > 1:
+            return Package(Outcome(Fate.UNKNOWN, text="several records of one package", listed=False))
+        row, lines = ours[0], len(sent.items)
+        amount = value_or(row, "totalAmount")
+        if amount and amount_minor(amount) != sum(item.amount.minor for item in sent.items):
+            raise ProtocolError("correlation", f"DO48: package {sent.reference} has another total")
+        if (count := value_or(row, "totalNumber")) and digits(count) != lines:
+            raise ProtocolError("correlation", f"DO48: package {sent.reference} has {count} lines, we sent {lines}")
+        word = self._authorised("DO48", "package", value_or(row, "transStatus"), value_or(row, "failCode"))
+        rejected = value_or(row, "rejectNumber")
+        if word.fate is Fate.FAILED and rejected and 0 < digits(rejected) < lines:
+            word = replace(word, fate=Fate.UNKNOWN, listed=False)
+        return Package(word, value_or(row, "hostJnlSeqNo") if word.code == "0" else "")
+
+    def authorisation(self, sent: Sent, packet_ids: Iterator[str], context: Context) -> Conversation[Outcome | None]:
+        """EY03 about one 8801; None if the web bank has none. Raises Declined, "correlation".
+
+        What its rows name beside transStatus is not published: a row that does not name the voucher decides nothing.
+        """
+        first, last = around(sent.bank_date)
+        body = leaves(
+            (VOUCHER, sent.reference), ("acctNo", sent.debtor.clear), ("beginDate", date_text(first)),
+            ("endDate", date_text(last)), ("seqNo", ""), ("queryNumber", str(PACKAGE_ROWS)), ("beginNumber", "1"),
+            ("transType", "8801"), ("authMasterID", self.options.auth_master_id),
+        )  # fmt: skip
+        rows = yield from self._told("EY03", body, packet_ids, context)
+        ours = [row for row in rows if value_or(row, VOUCHER, sent.reference) == sent.reference]
+        for row in ours:
+            check(row, sent)
+        if len(ours) != 1:
+            several_rows = Outcome(Fate.UNKNOWN, text="several records of one voucher", listed=False)
+            return several_rows if ours else None
+        word = self._authorised("EY03", "authorisation", value_or(ours[0], "transStatus"), "")
+        if word.fate is Fate.FAILED and not value_or(ours[0], VOUCHER):
+            return replace(word, fate=Fate.UNKNOWN)
+        return word
+
+    def _told(
+        self, operation: str, body: str, packet_ids: Iterator[str], context: Context
+    ) -> Generator[QuestionStep, bytes, list[etree._Element]]:
+        told = yield from self.front.ask(operation, el("body", body), packet_ids, context)
+        if isinstance(told, Refused):
+            if self.meanings.is_empty(operation, told.code, told.text):
+                return []
+            self.meanings.decline(operation, told.code, told.text)
+        # Whether the fields stand in rows, or in the body itself, is not published: both are read.
+        return [told] if maybe(told, "transStatus") is not None else several(told, "lists/list")
+
+    def _authorised(self, operation: str, layer: str, status: str, fail_code: str) -> Outcome:
+        if fail_code and self.meanings.table.look_up(operation, "reason", fail_code) == "duplicate":
+            return Outcome(Fate.DUPLICATE, fail_code)
+        return replace(self.meanings.word(operation, layer, status), text=fail_code)

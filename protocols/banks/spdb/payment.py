@@ -1,0 +1,189 @@
+"""Money: 8801 one payment, 8800 up to twenty, and the questions after them.
+
+A money message is signed at the sign port, then submitted, then its answer is verified: three hops, of which only the
+second moves money. The answer says that the bank has it and gives a number; what became of the payment only 8804
+tells, row by row (see enquiry.py).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from typing import Final
+
+from lxml import etree
+
+from protocols.bank import BundleConversation, Context, Conversation, Fates, MoneyConversation, Submit
+from protocols.banks.spdb.enquiry import Enquiry, Wanted, around, host_number
+from protocols.banks.spdb.envelope import FrontEnd, Refused, sealed
+from protocols.banks.spdb.orders import Orders
+from protocols.banks.spdb.rows import VOUCHER, check, judged
+from protocols.banks.spdb.table import DONE, Meanings
+from protocols.canon.order import AnyOrder, Bundle, Kind
+from protocols.canon.outcome import Fate, Outcome
+from protocols.canon.query import BundleFateQuestion, FateQuestion, Sent, SentBundle
+from protocols.kit.errors import ProtocolError
+from protocols.kit.fields import digits
+from protocols.kit.xmldoc import value_or
+
+SINGLE: Final = (Kind.PAYMENT, Kind.TRANSFER)
+NONE_FOUND: Final = "EGG0521"
+CONFIRMED_MOST: Final = 10
+"""Lines of a bundle that one conversation asks about one by one."""
+_ACCEPT = re.compile("[0-9A-Za-z]{1,40}", re.ASCII)
+_UNSEEN: Final = Outcome(
+    Fate.UNKNOWN, DONE, "signed, and this gateway has no bank_certificate to verify it with later", listed=True
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Payments:
+    """The money words of one customer."""
+
+    front: FrontEnd
+    orders: Orders
+    enquiry: Enquiry
+    meanings: Meanings
+
+    # ---- one payment ----
+
+    def pay(self, order: AnyOrder, context: Context) -> MoneyConversation:
+        """8801. Its packetID is the payment's reference. Raises ProtocolError before anything is sent."""
+        if order.kind not in SINGLE:
+            raise ProtocolError("value", f"spdb sends no single {order.kind.value}")
+        sent = _sent(order, context.reference, context)
+        signature = yield from self.front.signed(self.orders.single(order, sent.reference, context.bank_date))
+        packet = self.front.packet("8801", sent.reference, signature, context.now)
+        answer = yield Submit("business", packet, (sent.reference,))
+        return self._accepted((yield from self.front.opened(answer, "8801", sent.reference, context.bank_date)), sent)
+
+    def read(self, kind: Kind, sent: Sent, answer: bytes) -> Outcome:
+        """The stored answer to an 8801: doubt if it is signed and only the front end could verify it."""
+        if kind not in SINGLE:
+            raise ProtocolError("value", f"spdb sends no single {kind.value}")
+        told = sealed(answer, "8801", sent.reference)
+        if isinstance(told, Refused):
+            return self._accepted(told, sent)
+        if not self.front.options.bank_certificate:
+            return _UNSEEN
+        return self._accepted(self.front.verified(told, sent.bank_date), sent)
+
+    def _accepted(self, told: etree._Element | Refused, sent: Sent) -> Outcome:
+        """At most "the bank has it": the signed answer to an 8801 does not say which payment it is about."""
+        if isinstance(told, Refused):
+            return self._refused("8801", told)
+        check(told, sent)
+        accept, status = _accept_no(told), value_or(told, "transStatus")
+        if not status and accept:
+            return Outcome(Fate.PENDING, DONE, bank_serial=accept)
+        return replace(self.meanings.word("8801", "accepted", status), bank_serial=accept or None)
+
+    def _refused(self, operation: str, told: Refused) -> Outcome:
+        word = self.meanings.word(operation, "head", told.code, told.text)
+        if word.fate is Fate.FAILED and not told.sure:
+            return replace(word, fate=Fate.UNKNOWN)
+        return word
+
+    def fate(self, question: FateQuestion, context: Context) -> Conversation[Outcome]:
+        """8804 by our voucher; where it has no row and users authorise, EY03."""
+        sent, packet_ids = question.sent, self.front.packet_ids(context)
+        wanted = self._wanted(sent, self.front.options.single_flag)
+        said = judged((yield from self.enquiry.rows(wanted, packet_ids, context)), sent, self.meanings)
+        if said is None and self.front.options.authorisation:
+            said = yield from self.enquiry.authorisation(sent, packet_ids, context)
+        return said or Outcome(Fate.NOT_FOUND, NONE_FOUND)
+
+    # ---- up to twenty ----
+
+    def send_bundle(self, bundle: Bundle, context: Context) -> BundleConversation:
+        """8800. Its packetID and packageNo are the bundle's reference. Raises ProtocolError before anything is sent."""
+        sent = SentBundle(
+            context.reference, context.bank_date, context.attempt, (context.reference,),
+            tuple(_sent(item.order, item.reference, context) for item in bundle.items),
+        )  # fmt: skip
+        signature = yield from self.front.signed(self.orders.batch(bundle, sent.reference, context.bank_date))
+        packet = self.front.packet("8800", sent.reference, signature, context.now)
+        answer = yield Submit("business", packet, (sent.reference,))
+        told = yield from self.front.opened(answer, "8800", sent.reference, context.bank_date)
+        return self._accepted_bundle(told, sent)
+
+    def read_bundle(self, sent: SentBundle, answer: bytes) -> Fates:
+        """The stored answer to an 8800; see `read`."""
+        told = sealed(answer, "8800", sent.reference)
+        if isinstance(told, Refused):
+            return self._accepted_bundle(told, sent)
+        if not self.front.options.bank_certificate:
+            return _all(sent, _UNSEEN)
+        return self._accepted_bundle(self.front.verified(told, sent.bank_date), sent)
+
+    def _accepted_bundle(self, told: etree._Element | Refused, sent: SentBundle) -> Fates:
+        """One word for all lines: the answer counts those that were taken, and does not name them."""
+        if isinstance(told, Refused):
+            return _all(sent, self._refused("8800", told))
+        if value_or(told, "packageNo", sent.reference) not in ("", sent.reference):
+            raise ProtocolError("correlation", "8800: the answer is about another package")
+        accept = _accept_no(told)
+        taken, failed = (value_or(told, tag) for tag in ("successCount", "failCount"))
+        if taken and failed and digits(taken) + digits(failed) != len(sent.items):
+            raise ProtocolError("correlation", f"8800: {taken} and {failed} lines, we sent {len(sent.items)}")
+        if not accept:
+            return _all(sent, Outcome(Fate.UNKNOWN, DONE, "without an acceptNo", listed=False))
+        if failed and digits(failed):
+            return _all(sent, Outcome(Fate.UNKNOWN, DONE, f"{failed} lines were not taken", bank_serial=accept))
+        return _all(sent, Outcome(Fate.PENDING, DONE, bank_serial=accept))
+
+    def bundle_fate(self, question: BundleFateQuestion, context: Context) -> Conversation[Fates]:
+        """DO48 first where users authorise, then 8804 by the host's number, then line by line what it did not tell."""
+        sent, packet_ids, options = question.sent, self.front.packet_ids(context), self.front.options
+        accept = host_number(sent.bank_serial)
+        if options.authorisation and not accept:
+            package = yield from self.enquiry.package(sent, packet_ids, context)
+            if package is not None and package.word.code != "0":
+                return _all(sent, package.word)
+            accept = package.host if package is not None else ""
+        wanted = replace(self._wanted(sent.items[0], options.batch_flag), voucher="", accept=accept)
+        if accept:
+            rows = yield from self.enquiry.rows(wanted, packet_ids, context)
+            _checked(rows, sent, accept)
+        else:
+            # Where the account has few payments, one question tells of all lines as well.
+            rows = yield from self.enquiry.only_page(wanted, packet_ids, context)
+        told = ((item.reference, judged(rows, item, self.meanings)) for item in sent.items)
+        fates = {reference: said for reference, said in told if said is not None}
+        # A few at a time, other ones each time: the rest is left out, and asked about again.
+        still = [item for item in sent.items if item.reference not in fates]
+        begin = context.serials[0] % len(still) if still else 0
+        for item in (still[begin:] + still[:begin])[:CONFIRMED_MOST]:
+            rows = yield from self.enquiry.rows(self._wanted(item, options.batch_flag), packet_ids, context)
+            found = judged(rows, item, self.meanings)
+            fates[item.reference] = found or Outcome(Fate.NOT_FOUND, NONE_FOUND)
+        return fates
+
+    def _wanted(self, sent: Sent, flag: str) -> Wanted:
+        first, last = around(sent.bank_date)
+        return Wanted(sent.debtor.clear, first, last, flag, voucher=sent.reference)
+
+
+def _sent(order: AnyOrder, reference: str, context: Context) -> Sent:
+    return Sent(
+        reference, context.bank_date, context.attempt, (), order.amount, order.debtor.account, order.creditor.account
+    )
+
+
+def _all(sent: SentBundle, word: Outcome) -> Fates:
+    return {item.reference: word for item in sent.items}
+
+
+def _accept_no(told: etree._Element) -> str:
+    accept = value_or(told, "acceptNo")
+    if accept and not _ACCEPT.fullmatch(accept):
+        raise ProtocolError("value", f"acceptNo {accept[:40]!r} is not of letters and digits")
+    return accept
+
+
+def _checked(rows: list[etree._Element], sent: SentBundle, accept: str) -> None:
+    """Rows asked for by the package's number: all of them must be its lines."""
+    ours = {item.reference for item in sent.items}
+    for row in rows:
+        if value_or(row, "acceptNo", accept) not in ("", accept) or value_or(row, VOUCHER) not in ours:
+            raise ProtocolError("correlation", f"8804: a row of {accept} is none of this package's")

@@ -1,0 +1,86 @@
+"""What 浦发银行 is, as data: limits, replay rule, pages, and what of it is only reconstructed."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Final
+
+from protocols.bank import Profile, Replay, ReplayRule
+from protocols.banks.spdb.options import Options, clock
+from protocols.canon.limits import AmountLimit, FieldLimit, Hours, Limits, Pace, ReferenceForm
+from protocols.canon.order import Channel, Kind, Urgency
+
+REFERENCE_DIGITS: Final = 20
+"""A payment's reference is its packetID and its elecChequeNo: packetID has at most 20 characters (banks/spdb.md 2)."""
+RECONSTRUCTED: Final = (
+    "the whole protocol: from public clients and pieces of real messages, not from the bank's own manual",
+    "what an elecChequeNo used twice is answered with; all returnCodes but the few samples: options, without a value",
+    "where the rows of DO48 and EY03 stand, and that EY03 names the elecChequeNo it speaks of",
+    "singleOrBatchFlag, bespeakDate of a payment that is not scheduled, remitLocation, payPurpose, payeeBankSelectFlag",
+    "the writing of days in 8804, DO48 and EY03 (yyyyMMdd)",
+    "that the reason of a returned payment says 退票; without it the row looks like a refused one",
+    "lengths of fields, amounts, pace, hours, time-outs, and how far back 8804 answers",
+)
+
+
+def kinds(options: Options) -> tuple[Kind, ...]:
+    """The kinds of order this customer may send, single ones first."""
+    payroll = (Kind.PAYROLL_ITEM,) if options.payroll_purpose else ()
+    return (Kind.PAYMENT, Kind.TRANSFER, Kind.BATCH_ITEM, *payroll)
+
+
+def profile(options: Options) -> Profile:
+    """The bank's profile under these options."""
+    # A packetID is refused again only on the same day; of an elecChequeNo that comes twice nothing is published.
+    rule = ReplayRule(
+        policy=Replay.NEVER,
+        not_found_quarantine=timedelta(seconds=options.not_found_after_s),
+        not_found_count=2,
+        same_day=True,
+    )
+    inside = limits(options, payee_bank=False)
+    return Profile(
+        name="spdb",
+        title="Shanghai Pudong Development Bank",
+        title_zh="浦发银行",
+        limits=limits(options),
+        replay=dict.fromkeys(kinds(options), rule),
+        serials_per_word=1,
+        page_lines=options.enquiry_rows,
+        history_days=options.history_days,
+        enquiry_deadline=timedelta(hours=24),
+        returns_watch=timedelta(days=7),
+        reconstructed=RECONSTRUCTED,
+        kind_limits={Kind.TRANSFER: inside, Kind.PAYROLL_ITEM: inside},
+    )
+
+
+def limits(options: Options, *, payee_bank: bool = True) -> Limits:
+    """What intake checks before it says yes; `payee_bank` says whether the payee bank's name must be there."""
+    return Limits(
+        charset="gbk",
+        # The form names no rail and no urgency.
+        channels=frozenset((Channel.AUTO, Channel.SAME_BANK)),
+        urgencies=frozenset((Urgency.NORMAL,)),
+        fields=(
+            FieldLimit("/debtor/account", required=True),
+            FieldLimit("/debtor/name", max_bytes=options.max_name_bytes, required=True),
+            FieldLimit("/creditor/account", required=True),
+            FieldLimit("/creditor/name", max_bytes=options.max_name_bytes, required=True),
+            FieldLimit("/creditor/bank_name", max_bytes=options.max_bank_name_bytes, required=payee_bank),
+            FieldLimit("/creditor/cnaps", pattern="[0-9]{12}"),
+            FieldLimit("/purpose", max_bytes=options.max_purpose_bytes),
+        ),
+        amount=AmountLimit(max_minor=options.max_amount_minor, currencies=("CNY",)),
+        hours=Hours(
+            opens=clock(options.opens),
+            closes=clock(options.closes),
+            cut_off=None if options.cut_off is None else clock(options.cut_off),
+        ),
+        pace=Pace(
+            per_second=options.per_second,
+            burst=options.burst,
+            first_enquiry_after=timedelta(seconds=options.first_enquiry_s),
+        ),
+        reference=ReferenceForm(REFERENCE_DIGITS, "0123456789", options.reference_prefix),
+    )

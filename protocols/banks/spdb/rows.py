@@ -1,0 +1,69 @@
+"""Rows of 8804, and whether they are about the payment that was sent."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from lxml import etree
+
+from protocols.banks.spdb.table import Meanings
+from protocols.canon.outcome import Fate, Outcome
+from protocols.canon.query import Sent
+from protocols.kit.errors import ProtocolError
+from protocols.kit.fields import amount_minor
+from protocols.kit.xmldoc import value, value_or
+
+VOUCHER = "elecChequeNo"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row of LoopResult. `place` is the bank's own key of it, so that a row told twice counts once."""
+
+    voucher: str
+    amount_minor: int
+    status: str
+    note: str
+    accept: str
+    place: tuple[str, ...]
+
+
+def row_of(element: etree._Element) -> Row:
+    """Reads a row. Raises ProtocolError for one without voucher or with an amount that is none."""
+    return Row(
+        voucher=value(element, VOUCHER),
+        amount_minor=amount_minor(value(element, "amount")),
+        status=value_or(element, "transStatus"),
+        note=value_or(element, "note"),
+        accept=value_or(element, "acceptNo"),
+        place=tuple(value_or(element, tag) for tag in ("acceptNo", "serialNo", "seqNo", "transDate")),
+    )
+
+
+def check(element: etree._Element, sent: Sent) -> None:
+    """Raises "correlation" where an answer states another voucher, amount or account than was sent."""
+    stated = value_or(element, "amount")
+    if stated and amount_minor(stated) != sent.amount.minor:
+        raise ProtocolError("correlation", f"{sent.reference}: the bank has {stated}, we sent {sent.amount}")
+    ours = ((VOUCHER, sent.reference), ("acctNo", sent.debtor.clear), ("payeeAcctNo", sent.creditor.clear))
+    for tag, wanted in ours:
+        if value_or(element, tag, wanted) not in ("", wanted):
+            raise ProtocolError("correlation", f"{sent.reference}: the bank's {tag} is not the one that was sent")
+
+
+def judged(elements: Sequence[etree._Element], sent: Sent, meanings: Meanings) -> Outcome | None:
+    """What the rows say of a payment; None if none of them is about it.
+
+    More than one record of a voucher is more than we sent: then only a no that all of them say counts.
+    """
+    ours = [element for element in elements if value_or(element, VOUCHER) == sent.reference]
+    for element in ours:
+        check(element, sent)
+    rows = list({row.place: row for row in map(row_of, ours)}.values())
+    if not rows:
+        return None
+    words = [replace(meanings.row(row.status, row.note), bank_serial=row.accept or None) for row in rows]
+    if len(words) == 1 or {word.fate for word in words} == {Fate.FAILED}:
+        return words[0]
+    return Outcome(Fate.UNKNOWN, "+".join(row.status for row in rows), "several records of one voucher", listed=False)

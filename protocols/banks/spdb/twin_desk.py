@@ -1,0 +1,317 @@
+"""The bank behind the front end: what it makes of each operation's clear body, written from the bank's page.
+
+The page gives the answers of 8800, 8804 and 4402; where DO48 and EY03 put their fields it does not, so they stand in
+rows like those of 8804. What a voucher used twice is answered with is not public: a code of the twin's own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta, timezone
+from typing import Final
+
+from lxml import etree
+
+from protocols.canon.money import Money
+from protocols.kit.xmldoc import Markup, el
+from protocols.twin import Booked, Booking, Books, Duplicate, DuplicateBundle, Instruction
+
+FAULTS: Final = (
+    "refuses_at_once",  # a payment refused at once is an error answer, and no row ever
+    "authoriser_refuses",  # web-bank users say no: nothing is booked
+    "rows_reversed",  # rows of 8804 from the last to the first
+    "last_line_silent",  # 8804 has no row about the last line of a package
+    "two_records",  # 8804 has a refused record beside each real one
+    "others_amount",  # rows of 8804 carry one fen more
+    "others_rows",  # 8804 takes no notice of the voucher asked for
+    "page_repeats",  # 8804 takes no notice of beginNumber
+    "total_too_high",  # totalCount counts a row that never comes
+    "empty_list",  # no rows are an empty list, not EGG0521
+    "bare_refusal",  # the note of a refused or returned payment carries no reason
+)
+MALFORMED, SEEN, NO_ACCOUNT = "TWN0001", "TWN0002", "TWN0004"
+RETURNED: Final = "TWN0005 人行退票"
+SERVED_MOST, BATCH_MOST, PACKAGES_MOST = 30, 20, 10
+_ZONE: Final = timezone(timedelta(hours=8))
+_AMOUNT = re.compile(r"([0-9]{1,13})(?:\.([0-9]{1,2}))?")
+_STATUS: Final = {Booked.SETTLED: "4", Booked.REFUSED: "8", Booked.RETURNED: "8"}
+
+
+class BankRefused(Exception):  # noqa: N818 - an answer of the protocol, not a fault of the program
+    """The bank does not do this: an answer with this returnCode and no signature."""
+
+    def __init__(self, code: str, text: str) -> None:
+        super().__init__(code)
+        self.code, self.text = code, text
+
+
+@dataclass(slots=True)
+class Desk:
+    """The operations. What waits for web-bank users is booked already, and shown by nobody until they are done."""
+
+    authorise_s: float = -1.0
+    web_status: str = ""
+    taken_status: str = "A"
+    faults: frozenset[str] = frozenset()
+    _vouchers: dict[str, list[str]] = field(default_factory=dict)  # by account, in the order they came
+    _packages: dict[str, tuple[int, int]] = field(default_factory=dict)  # lines and fen by packageNo
+    _denied: set[str] = field(default_factory=set)  # by authorisers: packages and vouchers
+    _turned_away: set[str] = field(default_factory=set)  # vouchers refused at once, of which there is no row
+
+    # ---- money ----
+
+    def single(self, body: etree._Element, books: Books) -> Markup:
+        """8801: one payment, its fields flat in the body."""
+        if _text(body, "totalNumber") != "1" or _fen(_text(body, "totalAmount")) != _fen(_text(body, "amount")):
+            raise BankRefused(MALFORMED, "总笔数或总金额不符")
+        instruction = _instruction(body)
+        voucher = instruction.reference
+        if self._waits() and "authoriser_refuses" in self.faults:
+            self._denied.add(voucher)
+            return _leaves(transStatus="5", acceptNo=_web_number(voucher))
+        try:
+            booking = books.take(instruction)
+        except Duplicate:
+            raise BankRefused(SEEN, "电子凭证号重复") from None
+        self._remember(instruction)
+        if "refuses_at_once" in self.faults and booking.booked is Booked.REFUSED:
+            self._turned_away.add(voucher)
+            if booking.reason == "refused_by_bank":
+                raise BankRefused("EGG0346", "收款人账号户名信息不符")
+            raise BankRefused("EYY8998", "超过帐号的交易限额")
+        if self._waits():
+            return _leaves(transStatus="5", acceptNo=_web_number(voucher))
+        return _leaves(transStatus=self._status(booking), acceptNo=f"PT{voucher}")
+
+    def batch(self, body: etree._Element, books: Books) -> Markup:
+        """8800: up to twenty lines; the answer counts them and does not name them."""
+        lines, package = body.findall("lists/list"), _text(body, "packageNo")
+        amounts = [_fen(_text(line, "amount")) for line in lines]
+        if not 1 <= len(lines) <= BATCH_MOST or not package:
+            raise BankRefused(MALFORMED, "笔数或包号错误")
+        if _text(body, "totalNumber") != str(len(lines)) or _fen(_text(body, "totalAmount")) != sum(amounts):
+            raise BankRefused(MALFORMED, "总笔数或总金额不符")
+        if any(_text(line, "payeeType") == "1" and not _text(line, "payPurpose") for line in lines):
+            raise BankRefused(MALFORMED, "对私必须输入用途")
+        instructions = [_instruction(line) for line in lines]
+        self._packages[package] = (len(lines), sum(amounts))
+        waiting = _leaves(acceptNo=_web_number(package), seqNo="", successCount="", failCount="")
+        if self._waits() and "authoriser_refuses" in self.faults:
+            self._denied.add(package)
+            return waiting
+        try:
+            bookings = books.take_bundle(package, instructions)
+        except DuplicateBundle:
+            raise BankRefused(SEEN, "包号重复") from None
+        for instruction in instructions:
+            self._remember(instruction)
+        if self._waits():
+            return waiting
+        failed = sum(one.booked is Booked.REFUSED for one in bookings)
+        return _leaves(acceptNo=f"PT{package}", seqNo=bookings[0].bank_serial[-12:],
+                       successCount=str(len(bookings) - failed), failCount=str(failed))  # fmt: skip
+
+    # ---- enquiries ----
+
+    def rows(self, body: etree._Element, books: Books) -> Markup:
+        """8804: payments of an account in some days, by voucher or acceptNo where one is given."""
+        account, first, last = _text(body, "acctNo"), _day(_text(body, "beginDate")), _day(_text(body, "endDate"))
+        count, begin = _number(_text(body, "queryNumber")), _number(_text(body, "beginNumber"))
+        if not 1 <= count <= SERVED_MOST or begin < 1 or first > last:
+            raise BankRefused(MALFORMED, "查询条件错误")
+        found = [
+            (place, one) for place, one in self._asked_for(body, account, books)
+            if one.instruction.debtor_account == account and first <= one.bank_date <= last
+            and not self._hidden(one, books)
+        ]  # fmt: skip
+        rows = [self._row(one, place) for place, one in found]
+        if "two_records" in self.faults:
+            rows += [self._row(one, place, record=2) for place, one in found]
+        if "rows_reversed" in self.faults:
+            rows.reverse()
+        if "last_line_silent" in self.faults and len(rows) > 1:
+            rows.pop()
+        if not rows and "empty_list" not in self.faults:
+            raise BankRefused("EGG0521", "已无符合条件的记录")
+        begin = 1 if "page_repeats" in self.faults else begin
+        total = len(rows) + ("total_too_high" in self.faults)
+        shown = "".join(rows[begin - 1 : begin - 1 + count])
+        return Markup(f"{el('totalCount', str(total))}{_list(shown)}")
+
+    def _asked_for(self, body: etree._Element, account: str, books: Books) -> Iterator[tuple[int, Booking]]:
+        accept, voucher = _text(body, "acceptNo"), _text(body, "elecChequeNo")
+        if accept:
+            # The web bank's number is not known to the host.
+            number = accept[2:] if accept.startswith("PT") else ""
+            bookings = books.bundle(number)
+            alone = books.find(number)
+            yield from enumerate(bookings or (() if alone is None else (alone,)), 1)
+            return
+        wanted = [voucher] if voucher and "others_rows" not in self.faults else self._of_account(account, books)
+        for one in wanted:
+            booking = books.find(one)
+            if booking is not None:
+                yield 1, booking
+
+    def _of_account(self, account: str, books: Books) -> Sequence[str]:
+        """Vouchers of an account: those of this life of the process, and before them those that moved money."""
+        today = books.now().astimezone(_ZONE).date()
+        moved = [one.reference for one in books.entries(account, today - timedelta(days=366), today)]
+        return list(dict.fromkeys((*filter(None, moved), *self._vouchers.get(account, ()))))
+
+    def _hidden(self, one: Booking, books: Books) -> bool:
+        return one.instruction.reference in self._turned_away or self._undecided(one.at, books)
+
+    def _row(self, booking: Booking, place: int, record: int = 1) -> Markup:
+        done = booking.instruction
+        status = self._status(booking) if record == 1 else "8"
+        reason = _reason(booking) if record == 1 else "EGG0042 处理失败[EGG0044][余额不足"
+        note = done.purpose
+        if status == "8" and "bare_refusal" not in self.faults:
+            note += f"|<错误原因:{reason}>"
+        minor = done.amount.minor + ("others_amount" in self.faults)
+        return el("list", _leaves(
+            elecChequeNo=done.reference, acceptNo=f"PT{done.bundle or done.reference}", serialNo=str(place),
+            transDate=f"{booking.bank_date:%Y%m%d}", bespeakDate="", PromiseDate="", acctNo=done.debtor_account,
+            acctName="", payeeAcctNo=done.creditor_account, payeeName=done.creditor_name, payeeType="0",
+            payeeBankName="", payeeAddress="", amount=str(Money(minor)), sysFlag="0", remitLocation="0", note=note,
+            transStatus=status, seqNo=f"{booking.bank_serial[-12:]}{'' if record == 1 else 'B'}",
+        ))  # fmt: skip
+
+    def _status(self, booking: Booking) -> str:
+        return _STATUS.get(booking.booked, self.taken_status)
+
+    # ---- authorisation at the web bank ----
+
+    def package(self, body: etree._Element, books: Books) -> Markup:
+        """DO48: what the web bank's users made of an 8800 message."""
+        package = _text(body, "packageNo")
+        first, last = _day(_text(body, "beginDate")), _day(_text(body, "endDate"))
+        if not _text(body, "authMasterID") or last - first > timedelta(days=31) or \
+                not 1 <= _number(_text(body, "queryNumber")) <= PACKAGES_MOST:  # fmt: skip
+            raise BankRefused(MALFORMED, "查询条件错误")
+        bookings = books.bundle(package)
+        if not bookings and package not in self._denied:
+            raise BankRefused("EGG0521", "已无符合条件的记录")
+        seen = (len(bookings), sum(one.instruction.amount.minor for one in bookings))
+        lines, fen = self._packages.get(package, seen)
+        status = self._web_word(package, bookings, books, "0")
+        host = f"PT{package}" if status == "0" else ""
+        denied = lines if status in ("2", "3", "4") else 0
+        row = _leaves(
+            packageNo=package, entJnlSeqNo=_web_number(package), authJnlSeqNo="", hostJnlSeqNo=host, transDate="",
+            transStatus=status, failCode="", totalAmount=str(Money(fen)), totalNumber=str(lines),
+            rejectNumber=str(denied), rejectAmount=str(Money(fen if denied else 0)),
+        )  # fmt: skip
+        return Markup(f"{el('totalCount', '1')}{_list(el('list', row))}")
+
+    def authorisation(self, body: etree._Element, books: Books) -> Markup:
+        """EY03: likewise of one 8801."""
+        voucher = _text(body, "elecChequeNo")
+        if not _text(body, "authMasterID") or _text(body, "transType") != "8801":
+            raise BankRefused(MALFORMED, "查询条件错误")
+        booking = books.find(voucher)
+        if booking is None and voucher not in self._denied:
+            raise BankRefused("EGG0521", "已无符合条件的记录")
+        status = self._web_word(voucher, () if booking is None else (booking,), books, "S")
+        return Markup(f"{el('totalCount', '1')}{_list(el('list', _leaves(elecChequeNo=voucher, transStatus=status)))}")
+
+    def _web_word(self, key: str, bookings: Sequence[Booking], books: Books, done: str) -> str:
+        if key in self._denied:
+            return "4"
+        if self.web_status:
+            return self.web_status
+        return "5" if any(self._undecided(one.at, books) for one in bookings) else done
+
+    def _waits(self) -> bool:
+        return self.authorise_s >= 0
+
+    def _undecided(self, at: datetime, books: Books) -> bool:
+        if not self._waits():
+            return False
+        return self.web_status not in ("", "0", "S") or books.now() < at + timedelta(seconds=self.authorise_s)
+
+    # ---- accounts ----
+
+    def balance(self, body: etree._Element, books: Books) -> Markup:
+        """4402: many accounts, one row each."""
+        rows = []
+        for asked in body.findall("lists/list"):
+            number = _text(asked, "acctNo")
+            held = books.holding(number)
+            if held is None:
+                raise BankRefused(NO_ACCOUNT, "账号不存在")
+            rows.append(el("list", _leaves(
+                acctNo=number, masterID="", reserveBalance="0.00", freezeBalance=str(held.frozen),
+                cortrolBalance="0.00", canUseBalance=str(held.book - held.frozen), overdraftBalance="0.00",
+                balance=str(held.book),
+            )))  # fmt: skip
+        return Markup(f'<lists name="acctBalanceList">{"".join(rows)}</lists>')
+
+    def _remember(self, instruction: Instruction) -> None:
+        known = self._vouchers.setdefault(instruction.debtor_account, [])
+        if instruction.reference not in known:
+            known.append(instruction.reference)
+
+
+def _instruction(line: etree._Element) -> Instruction:
+    """A payment as the bank reads it."""
+    voucher, own, other = (_text(line, tag) for tag in ("elecChequeNo", "acctNo", "payeeAcctNo"))
+    kinds = (_text(line, "sysFlag"), _text(line, "remitLocation"), _text(line, "payeeType"))
+    if not (voucher and own and other and _text(line, "payeeName")) or not all(one in ("0", "1") for one in kinds):
+        raise BankRefused(MALFORMED, "必输项为空")
+    if kinds[0] == "1" and not _text(line, "payeeBankName"):
+        raise BankRefused(MALFORMED, "跨行必须输入收款行名")
+    amount = Money(_fen(_text(line, "amount")))
+    return Instruction(voucher, own, other, _text(line, "payeeName"), amount, _text(line, "note"))
+
+
+def _reason(booking: Booking) -> str:
+    if booking.booked is Booked.RETURNED:
+        return RETURNED
+    if booking.reason == "duplicate":
+        return "EYY8990 电子凭证号重复"
+    if booking.reason == "refused_by_bank":
+        return "EGG0346 收款人账号户名信息不符"
+    return "EGG0042 处理失败[EGG0044][余额不足"
+
+
+def _web_number(key: str) -> str:
+    """网银受理编号: ten digits, the same for the same message."""
+    return f"{int(hashlib.sha256(key.encode()).hexdigest(), 16) % 10**10:010d}"
+
+
+def _leaves(**fields: str) -> Markup:
+    return Markup("".join(el(tag, text) for tag, text in fields.items()))
+
+
+def _list(rows: str) -> str:
+    return f'<lists name="LoopResult">{rows}</lists>' if rows else '<lists name="LoopResult"/>'
+
+
+def _text(parent: etree._Element, tag: str) -> str:
+    return (parent.findtext(tag) or "").strip()
+
+
+def _fen(text: str) -> int:
+    found = _AMOUNT.fullmatch(text)
+    minor = int(found.group(1)) * 100 + int((found.group(2) or "0").ljust(2, "0")) if found else 0
+    if minor <= 0:
+        raise BankRefused(MALFORMED, "金额错误")
+    return minor
+
+
+def _number(text: str) -> int:
+    if not re.fullmatch("[0-9]{1,9}", text):
+        raise BankRefused(MALFORMED, "笔数错误")
+    return int(text)
+
+
+def _day(text: str) -> date:
+    try:
+        return datetime.strptime(text, "%Y%m%d").date()
+    except ValueError:
+        raise BankRefused(MALFORMED, "日期错误") from None

@@ -1,0 +1,192 @@
+"""Balances and entries: leg by leg, page by page, and what cannot be right is no answer."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date, timedelta
+from typing import Any
+
+import pytest
+
+from gateway.simbank.ledger import Conduct
+from protocols.bank import BadOptions
+from protocols.banks.boc import twin
+from protocols.canon.money import Money
+from protocols.canon.order import Kind
+from protocols.canon.party import AccountNumber
+from protocols.canon.query import BalanceQuestion, LinesQuestion
+from protocols.canon.statement import Direction
+from protocols.kit.declined import Declined
+from protocols.kit.errors import ProtocolError
+from tests.protocols.banks.boc.paper import (
+    CODES,
+    OURS,
+    THEIRS,
+    TODAY,
+    answer,
+    bank,
+    content,
+    context,
+    order,
+    row,
+    stage,
+    talk,
+)
+
+ACCOUNT = AccountNumber(OURS)
+
+
+def held(account: str = OURS, code: str | None = "B001", currency: str = "CNY", day: str = "20261124") -> str:
+    return row(code, (
+        f"<account><ibknum>40000</ibknum><actacn>{account}</actacn><curcde>{currency}</curcde><actname>甲公司</actname></account>"
+        "<balance><bokbal>1000.00</bokbal><avabal>900.00</avabal><stpamt>100.00</stpamt><ovramt>0.00</ovramt></balance>"
+        f"<baldat>{day}</baldat>"
+    ))  # fmt: skip
+
+
+def entry(**changes: str) -> str:
+    leaves = {
+        "vchnum": "", "transid": "000000001", "insid": "GW2601050001", "txndate": "20261124", "txntime": "101010",
+        "txnamt": "10.00", "acctbal": "990.00", "avlnal": "990.00", "useinfo": "", "furinfo": "货款", "trncur": "CNY",
+        "direction": "2", "valdat": "20261124", "from": OURS, "to": THEIRS,
+    } | changes  # fmt: skip
+    payer = f"<fractn><ibknum>40000</ibknum><actacn>{leaves.pop('from')}</actacn><acntname>甲公司</acntname></fractn>"
+    payee = f"<toactn><toibkn/><actacn>{leaves.pop('to')}</actacn><toname>乙公司</toname><tobank>某行</tobank></toactn>"
+    return row("B001", payer + payee + "".join(f"<{tag}>{text}</{tag}>" for tag, text in leaves.items()))
+
+
+def page(*rows: str, total: int | None = None, told: int | None = None) -> bytes:
+    count = len(rows)
+    counts = f"<totalnum>{count if total is None else total}</totalnum><notenum>{count if told is None else told}</notenum>"
+    return answer("b2e0035", "B001", *rows, before=counts)
+
+
+def balance(*frames: bytes, on: date | None = None, **options: Any) -> Any:
+    ask = bank(**options).questions.balance
+    assert ask is not None
+    return talk(ask(BalanceQuestion(ACCOUNT, on=on), context()), *frames)
+
+
+def lines(*frames: bytes, cursor: str | None = None, first: date = TODAY, last: date = TODAY, **options: Any) -> Any:
+    ask = bank(**options).questions.lines
+    assert ask is not None
+    return talk(ask(LinesQuestion(ACCOUNT, first, last, cursor=cursor), context()), *frames)
+
+
+def test_a_balance_now() -> None:
+    got, [asked] = balance(answer("b2e0005", "B001", held()))
+    assert f"<b2e0005-rq><account><ibknum>40000</ibknum><actacn>{OURS}</actacn></account></b2e0005-rq>" in content(asked)
+    assert (got.book, got.available, got.frozen) == (Money(100_000), Money(90_000), Money(10_000))
+    assert "<ibknum>40001</ibknum>" in content(balance(answer("b2e0005", "B001", held(currency="001")), branches={OURS: "40001"})[1][0])
+
+
+def test_a_row_s_own_code_counts() -> None:
+    with pytest.raises(Declined) as caught:
+        balance(answer("b2e0005", "B001", held(code="TW07")))
+    assert caught.value.listed is False
+
+
+@pytest.mark.parametrize("rows", [(), (held(), held()), (held(account=THEIRS),), (held(currency="USD"),), (row(),)])
+def test_a_balance_of_something_else_is_none(rows: tuple[str, ...]) -> None:
+    with pytest.raises(ProtocolError):
+        balance(answer("b2e0005", "B001", *rows))
+
+
+def test_a_past_day_s_balance_stands_in_a_row_without_a_status() -> None:
+    day = TODAY - timedelta(days=1)
+    rows = (held(code=None, day="20261122"), held(code=None, day="20261123"))
+    got, [asked] = balance(answer("b2e0012", "B001", *rows), on=day)
+    assert "<datescope><from>20261123</from><to>20261123</to></datescope>" in content(asked)
+    assert (got.book, got.available) == (Money(100_000), None)
+    with pytest.raises(ProtocolError):
+        balance(answer("b2e0012", "B001", rows[0]), on=day)
+
+
+def test_an_entry() -> None:
+    got, [asked] = lines(page(entry(), entry(transid="2", direction="1", **{"from": THEIRS, "to": OURS})))
+    assert (
+        "<type>2001</type><datescope><from>20261124</from><to>20261124</to></datescope><amountscope><from>0</from>"
+        "<to>9999999999</to></amountscope><begnum>1</begnum><recnum>50</recnum><direction>0</direction>" in content(asked)
+    )
+    out, into = got.lines
+    assert (out.bank_line_id, out.direction, out.amount, out.reference) == ("20261124-000000001", Direction.DEBIT, Money(1_000), "GW2601050001")
+    assert (out.counterparty_account, out.counterparty_name.clear) == (AccountNumber(THEIRS), "乙公司")
+    assert (into.direction, into.counterparty_name.clear) == (Direction.CREDIT, "甲公司")
+    assert (out.text, out.balance, got.cursor) == ("货款", Money(99_000), None)
+
+
+def test_today_and_the_past_are_never_asked_together() -> None:
+    first = TODAY - timedelta(days=40)
+    asked, cursor = list[str](), None
+    for _leg in range(3):
+        got, [request] = lines(page(), first=first, cursor=cursor)
+        asked.append(content(request).partition("<type>")[2][:80])
+        cursor = got.cursor
+    assert cursor is None
+    assert [(one[:4], one[28:36], one[47:55]) for one in asked] == [
+        ("2002", "20261015", "20261111"), ("2002", "20261112", "20261123"), ("2001", "20261124", "20261124"),
+    ]  # fmt: skip
+
+
+def test_a_walk_goes_on_by_the_rows_it_got() -> None:
+    got, _ = lines(page(entry(), entry(), total=3))
+    assert [one.occurrence for one in got.lines] == [0, 1]
+    then, [asked] = lines(page(entry(), total=3), cursor=got.cursor)
+    assert "<begnum>3</begnum>" in content(asked)
+    assert ([one.occurrence for one in then.lines], then.cursor) == ([2], None)
+
+
+def test_no_entries_are_an_empty_page_also_where_the_bank_says_so_with_a_code() -> None:
+    assert lines(page())[0].lines == ()
+    assert lines(answer("b2e0035", "TW03"), codes=CODES)[0].lines == ()
+    assert lines(answer("b2e0035", "B001", row("TW03")), codes=CODES)[0].lines == ()
+    for frame in (answer("b2e0035", "TW03"), answer("b2e0035", "B001", row("TW03"))):
+        with pytest.raises(Declined):
+            lines(frame)
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        page(entry(), told=2), page(total=1), page(entry(txndate="20261123")), page(entry(transid="")),
+        page(entry(direction="3")), page(entry(direction="1")), page(entry(trncur="USD")), page(entry(txnamt="-1.00")),
+        answer("b2e0035", "B001", entry(), before="<totalnum>x</totalnum>"),
+    ],
+)  # fmt: skip
+def test_a_page_that_cannot_be_right_is_no_answer(frame: bytes) -> None:
+    with pytest.raises(ProtocolError):
+        lines(frame)
+
+
+def test_a_cursor_of_another_question_is_refused() -> None:
+    got, _ = lines(page(entry(), total=2))
+    with pytest.raises(ProtocolError):
+        lines(page(), cursor=got.cursor, last=TODAY + timedelta(days=1))
+
+
+@pytest.mark.parametrize(("switch", "pages"), [("stuck", 1), ("wrong_count", 0)])
+def test_pages_of_the_twin_that_cannot_be_right_are_no_answers(switch: str, pages: int) -> None:
+    scene = stage({switch: True, "page_lines": 2}, Conduct(fee_minor=1))
+    for number in range(5):
+        scene.talk(scene.bank.money[Kind.PAYMENT](order(amount=Money(1)), scene.context(f"R{number}")))
+    ask = scene.bank.questions.lines
+    assert ask is not None
+    asked, seen = LinesQuestion(ACCOUNT, TODAY, TODAY), 0
+    with pytest.raises(ProtocolError):  # noqa: PT012 - which page of the walk shows it differs by switch
+        for _page in range(3):
+            got = scene.talk(ask(asked, scene.context()))
+            seen += 1
+            asked = replace(asked, cursor=got.cursor)
+    assert seen == pages
+
+
+def test_a_switch_that_is_not_known_is_named() -> None:
+    with pytest.raises(BadOptions):
+        twin.build({"colour": True}, {})
+
+
+def test_no_data_of_the_twin() -> None:
+    scene = stage({"no_data": True}, codes=CODES)
+    ask = scene.bank.questions.lines
+    assert ask is not None
+    assert scene.talk(ask(LinesQuestion(ACCOUNT, TODAY, TODAY), scene.context())).lines == ()

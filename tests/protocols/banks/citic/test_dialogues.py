@@ -1,0 +1,31 @@
+"""The scenes in protocols/banks/citic/dialogues, played between adapter and bank's side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from gateway.simbank.ledger import Account
+from protocols.banks import citic
+from tests.protocols.banks.citic.paper import show, stage
+from tests.world.dialogue import Scene, Stage
+
+SCENES = sorted((Path(citic.__file__).parent / "dialogues").glob("*.dlg"))
+
+
+def made(accounts: Sequence[Account]) -> Stage:
+    return stage({"login": "erpuser1"}, accounts=tuple(accounts))
+
+
+@pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.stem)
+def test_scene(scene: Path) -> None:
+    assert Scene(scene, made, show).play() > 1
+
+
+def test_a_scene_that_says_otherwise_fails(tmp_path: Path) -> None:
+    wrong = tmp_path / "wrong.dlg"
+    wrong.write_text(SCENES[1].read_text("utf-8").replace("fate=failed", "fate=settled"), "utf-8")
+    with pytest.raises(AssertionError, match="fate is failed"):
+        Scene(wrong, made, show).play()
