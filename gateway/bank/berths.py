@@ -27,6 +27,8 @@ from protocols.kit.errors import ProtocolError
 FIRST_BACKOFF_S = 0.2
 LAST_BACKOFF_S = 30.0
 DECLINED_QUIET_S = 300.0
+LIVED_S = 5.0
+"""A session that lasted so long was one; shorter ones are waited out like failures."""
 
 _log = log.get("bank.berths")
 
@@ -202,8 +204,14 @@ class Quay:
             elif quiet_s > 0:
                 await sleep(self.clock, quiet_s + berth.number)
             elif await self._open(berth):
-                backoff_s = FIRST_BACKOFF_S
+                since_s = self.clock.monotonic_s()
                 await self._guard(berth)
+                if self.clock.monotonic_s() - since_s >= LIVED_S:
+                    backoff_s = FIRST_BACKOFF_S
+                    continue
+                # A front end that hangs up after each sign-on must not be signed on to without a pause.
+                await sleep(self.clock, backoff_s * (0.5 + self._entropy.random()))
+                backoff_s = min(backoff_s * 2, LAST_BACKOFF_S)
             else:
                 await sleep(self.clock, backoff_s * (0.5 + self._entropy.random()))
                 backoff_s = min(backoff_s * 2, LAST_BACKOFF_S)

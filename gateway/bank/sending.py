@@ -132,7 +132,8 @@ class Sending:
                 line = await talk.proven(berth, step.port)
                 return _Ready(conversation, step, line, context.bank_date.isoformat())
         except Declined as error:
-            self._lane.quay.give_back(berth)
+            # A session the bank does not know any more must sign on again before anything else is said on it.
+            self._lane.quay.give_back(berth, distrust=error.outcome == "signed_out")
             retry_ms, why = RETRY_REFUSED_MS, str(error)
         except ProtocolError as error:
             # Nothing was sent, and trying again would end the same way: a person must look at this order.

@@ -59,7 +59,7 @@ class Page:
     """One page of entries. `cursor` asks for the next one; None means the bank said this was the last.
 
     `total_lines` is the bank's own count over the whole walk where it states one. `findings` are sentences about what
-    is odd in it and yet was read (a sum that does not fit, a statement missing before it): for people, not to decide by.
+    is odd in it and yet was read (a sum that does not fit, a statement missing before it), for people only.
     """
 
     lines: tuple[Line, ...]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -137,3 +138,14 @@ def test_a_short_connection_goes_on_where_the_conversation_wants_the_same() -> N
 def test_a_kept_connection_is_used_again() -> None:
     lone = Lone(kept=True)
     assert lone.speak() is lone.speak() and len(lone.dialled) == 1
+
+
+def test_a_front_end_that_hangs_up_after_each_answer_is_not_stormed(tmp_path: Path) -> None:
+    world = World(tmp_path, bank_options={"sessions": 1})
+    answer = world.bank.simbank.twin.answer
+    world.bank.simbank.twin = cast(Any, SimpleNamespace(
+        ports=world.bank.simbank.twin.ports, requests=world.bank.simbank.twin.requests,
+        answer=lambda *asked: replace(answer(*asked), close=True)))  # fmt: skip
+    world.start()
+    world.run(60)
+    assert 5 <= world.dials <= 40
