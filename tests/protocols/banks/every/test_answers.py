@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 import re
+import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, partial
@@ -23,7 +24,7 @@ from tests.protocols.banks.every.bench import EVERY, FINAL, Table, bundled, kind
 
 Said = Outcome | Mapping[str, Outcome]
 Talk = Generator[MoneyStep, bytes, Said]
-SAMPLE = 250
+MUTANTS, SECONDS = 400, 3.0
 _LEAF = re.compile(rb"(?<=>)[^<>\s][^<>]*(?=</)")
 
 
@@ -131,35 +132,41 @@ def judged(recording: Recording, said: Said | ProtocolError, what: str, *, liste
 each_bank = pytest.mark.parametrize("name", EVERY)
 
 
-def changes(answer: bytes, count: int, seed: str) -> Iterator[tuple[int, bytes]]:
-    """One byte changed: at `count` places by chance, or at every one."""
-    chance = random.Random(seed)
-    places = range(len(answer)) if count >= len(answer) else sorted(chance.sample(range(len(answer)), count))
-    for place in places:
-        byte = answer[place]
-        for other in {byte ^ 1, byte ^ 0x20, chance.randrange(256), ord("<"), ord("0")} - {byte}:
-            yield place, answer[:place] + bytes((other,)) + answer[place + 1 :]
+def others(byte: int, chance: random.Random) -> set[int]:
+    """What a byte is changed into."""
+    return {byte ^ 1, byte ^ 0x20, chance.randrange(256), ord("<"), ord("0")} - {byte}
 
 
-def one_byte(name: str, count: int) -> int:
-    """Returns how many broken answers were refused outright."""
-    refused = 0
-    for recording in recordings(name):
-        for at, answer in recording.exchanges():
-            for place, changed in changes(answer, count, recording.name):
-                refused += judged(recording, recording.again(at, changed), f"answer {at}, byte {place}")
-    return refused
+def broken(recording: Recording, at: int, answer: bytes, place: int, other: int) -> bool:
+    """Whether an answer with one other byte was refused outright."""
+    changed = answer[:place] + bytes((other,)) + answer[place + 1 :]
+    return judged(recording, recording.again(at, changed), f"answer {at}, byte {place} is {other}")
 
 
 @each_bank
 def test_one_byte_changed(name: str) -> None:
-    assert one_byte(name, SAMPLE) > 0
+    """As many places as fit into a few seconds, at least MUTANTS, each recorded answer in turn."""
+    chance, began_s = random.Random(name), time.process_time()
+    targets = [(recording, at, answer) for recording in recordings(name) for at, answer in recording.exchanges()]
+    refused = tried = 0
+    while tried < MUTANTS or time.process_time() - began_s < SECONDS:
+        recording, at, answer = targets[tried % len(targets)]
+        place = chance.randrange(len(answer))
+        refused += broken(recording, at, answer, place, chance.choice(sorted(others(answer[place], chance))))
+        tried += 1
+    assert refused > 0
 
 
 @pytest.mark.slow
 @each_bank
 def test_one_byte_changed_at_every_place(name: str) -> None:
-    assert one_byte(name, 1_000_000) > 0
+    chance = random.Random(name)
+    refused = 0
+    for recording in recordings(name):
+        for at, answer in recording.exchanges():
+            for place, byte in enumerate(answer):
+                refused += sum(broken(recording, at, answer, place, other) for other in others(byte, chance))
+    assert refused > 0
 
 
 @each_bank
@@ -186,14 +193,14 @@ def test_noise_is_refused(name: str) -> None:
 @each_bank
 def test_a_word_never_seen_is_never_final(name: str) -> None:
     """Each piece of text in each answer in turn becomes a word that no bank has."""
-    broken = 0
+    refused = 0
     for recording in recordings(name):
         for at, answer in recording.exchanges():
             for found in _LEAF.finditer(answer):
                 changed = answer[: found.start()] + b"ZZ9Q" + answer[found.end() :]
                 what = f"answer {at}: {found.group()[:30]!r} replaced"
-                broken += judged(recording, recording.again(at, changed), what, listed=False)
-    assert broken > 0 or not any(_LEAF.search(one) for each in recordings(name) for _, one in each.exchanges())
+                refused += judged(recording, recording.again(at, changed), what, listed=False)
+    assert refused > 0 or not any(_LEAF.search(one) for each in recordings(name) for _, one in each.exchanges())
 
 
 @each_bank
