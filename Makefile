@@ -6,10 +6,11 @@ MAKEFLAGS += --no-print-directory
 PY := .venv/bin/python
 PYTEST := $(PY) -m pytest
 # What the oldest Python must pass in every run; the same stories must have the same traces on both.
-FAST := tests/gateway/core tests/gateway/journal tests/gateway/test_app.py tests/protocols/erp tests/protocols/banks \
+FAST := tests/gateway/core/test_flow.py tests/gateway/core/test_policy.py tests/gateway/journal tests/gateway/test_app.py \
+	tests/protocols/erp tests/protocols/banks/sample tests/protocols/banks/every \
 	tests/world/test_clock.py tests/world/test_sim.py tests/world/test_scenes.py
 
-.PHONY: help setup broker databases tools test test-long check check311 demo bench sim faults identity lock down forget clean
+.PHONY: help setup broker databases tools test test-long check check311 demo bench sim faults interop identity lock down forget clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,7 +36,7 @@ test-long: setup broker databases tools ## the slow tests
 
 check: setup ## lint, types, house rules
 	@$(PY) -m ruff check .
-	@$(PY) -m mypy gateway protocols setup tests $(wildcard bench faults)
+	@$(PY) -m mypy gateway protocols setup tests $(wildcard bench faults interop/*.py)
 	@$(PYTEST) -q tests/test_house.py
 
 check311: ## the fast tests on the oldest Python we promise, where there is one
@@ -60,8 +61,14 @@ crash: setup broker ## the real daemon dies at every named point; ROUNDS=5
 mutate: setup ## small defects planted into the money core, one by one: which does no test notice?
 	@$(PY) -m tests.world.mutate $(ARGS)
 
-faults: setup broker ## the daemon killed, cut off and lied to; SEED=1 MINUTES=10 DB=postgresql
-	@$(PY) -m faults --seed $(or $(SEED),1) --minutes $(or $(MINUTES),1) --db $(or $(DB),sqlite) $(ARGS)
+faults: setup broker databases ## the daemon killed, cut off and lied to; SEED=1 MINUTES=10 DB=postgresql KILLS=500 PAYMENTS=50000 ZOMBIES=200
+	@$(PY) -m faults --seed $(or $(SEED),1) --minutes $(or $(MINUTES),1) --db $(or $(DB),sqlite) \
+		$(if $(KILLS),--kills $(KILLS)) $(if $(PAYMENTS),--payments $(PAYMENTS)) $(if $(ZOMBIES),--zombies $(ZOMBIES)) \
+		$(if $(CRASH_LOOP),--crash-loop $(CRASH_LOOP)) $(if $(PLANTED),--planted $(PLANTED)) $(ARGS)
+
+interop: setup ## other people's programs judge our signatures, messages and simulated bank; NAMES="java openssl"
+	@bash setup/interop.sh
+	@$(PY) -m interop $(NAMES)
 
 identity: setup ## how fast an order id is found among KEYS (1000000) others
 	@$(PY) -m tests.gateway.journal.identity $(or $(KEYS),1000000)

@@ -9,6 +9,7 @@ import shutil
 import signal
 import sys
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,17 @@ from sqlalchemy import make_url
 from twisted.internet.defer import CancelledError, Deferred, FirstError
 from twisted.python.failure import Failure
 
-from faults.campaign import Campaign, Wishes
-from faults.site import ENDING, Journal
+from faults import links
+from faults.campaign import ZOMBIE_S, Campaign, Wishes
+from faults.servers import Postgresql, Rabbit
+from faults.site import ENDING, PUPPET, Journal
 from gateway.clock import SystemClock
 from gateway.desk import demo_site
 from gateway.desk.demo_erp import BrokerTrouble
 from gateway.desk.processes import NotStarted
+from setup.machine import NotToBeHad
 
+KILL_S = 2.5
 CHECKOUT = Path(__file__).resolve().parents[1]
 HELD, BROKEN, UNAVAILABLE, INTERRUPTED = 0, 1, 69, 130
 
@@ -32,25 +37,51 @@ def main(arguments: list[str]) -> int:
     from twisted.internet import reactor
 
     asked = _arguments(arguments)
-    try:
-        broker, journal = _broker(asked.vhost), _journal(asked.db)
-    except BrokerTrouble as problem:
-        print(f"faults: {problem}", file=sys.stderr)
-        return UNAVAILABLE
     folder = Path(asked.folder) if asked.folder else Path(tempfile.mkdtemp(prefix="bankgw-faults-"))
-    wishes = Wishes(
-        seed=asked.seed, minutes=asked.minutes, kills=asked.kills or max(20, round(asked.minutes * 20)),
-        per_second=asked.per_second, banks=demo_site.BANKS, nodes=asked.nodes, journal=journal,
-        folder=folder, report=Path(asked.report), daemon=asked.daemon, dedup=not asked.forgetful_banks,
-    )  # fmt: skip
-    journal.make()
-    try:
-        code = _run(reactor, wishes, broker)
-    finally:
-        journal.drop()
+    folder.mkdir(mode=0o700, exist_ok=True)
+    with ExitStack() as stack:
+        try:
+            rabbit = own_rabbit(stack, folder) if asked.broker == "own" else None
+            broker = _broker(asked.vhost) if rabbit is None else rabbit.facts
+            journal = journal_of(stack, asked.db, own=asked.broker == "own")
+        except (BrokerTrouble, NotToBeHad) as problem:
+            print(f"faults: {problem}", file=sys.stderr)
+            return UNAVAILABLE
+        code = _run(reactor, _wishes(asked, arguments, journal, rabbit, folder), broker)
     if code == HELD and not asked.folder:
         shutil.rmtree(folder, ignore_errors=True)
     return code
+
+
+def _wishes(
+    asked: argparse.Namespace, arguments: list[str], journal: Journal, rabbit: Rabbit | None, folder: Path
+) -> Wishes:
+    kills_s, zombies_s = asked.kills * KILL_S, asked.zombies * ZOMBIE_S
+    minutes = max(asked.minutes, kills_s / 60, zombies_s / 60)
+    kills = asked.kills or max(20, round(minutes * 10))
+    per_second = asked.payments / (minutes * 60) if asked.payments else asked.per_second
+    daemon, dedup = asked.daemon, True
+    if asked.planted:
+        from tests.world.planted import PLANTED
+
+        daemon, dedup = PLANTED[asked.planted], False
+    root = os.geteuid() == 0
+    return Wishes(
+        seed=asked.seed, minutes=minutes, kills=kills, per_second=per_second,
+        banks=tuple(asked.banks.split(",")), nodes=asked.nodes, journal=journal, folder=folder,
+        report=Path(asked.report), daemon=daemon, dedup=dedup,
+        payments=asked.payments, zombies=asked.zombies, crash_loop=asked.crash_loop, rabbit=rabbit,
+        networks=asked.networks and links.to_be_had(), small_disk=root,
+        again=" ".join(("python -m faults", *arguments)),
+    )  # fmt: skip
+
+
+def own_rabbit(stack: ExitStack, folder: Path) -> Rabbit:
+    """A RabbitMQ of our own, until the stack ends. Raises NotToBeHad."""
+    rabbit = Rabbit(folder / "rabbit")
+    stack.callback(rabbit.close)
+    rabbit.open()
+    return rabbit
 
 
 def _run(reactor: Any, wishes: Wishes, broker: dict[str, Any]) -> int:
@@ -96,32 +127,54 @@ def _broker(vhost: str | None) -> dict[str, Any]:
     return {**broker, "vhost": vhost or broker["vhost"]}
 
 
-def _journal(kind: str) -> Journal:
+def journal_of(stack: ExitStack, kind: str, *, own: bool) -> Journal:
+    """A journal of that kind, until the stack ends. Raises BrokerTrouble, NotToBeHad."""
     if kind == "sqlite":
         return Journal()
-    file = Path(os.environ.get("BANKGW_DATABASES_JSON") or CHECKOUT / ".run" / "databases.json")
-    url = json.loads(file.read_text("utf-8")).get(kind) if file.exists() else None
-    if not url:
-        raise BrokerTrouble(f"there is no {kind} in {file}; run `make databases` first")
+    if kind == "postgresql" and own:
+        server = Postgresql()
+        stack.callback(server.close)
+        server.open()
+        journal = Journal(_named(server.url), server)
+    else:
+        file = Path(os.environ.get("BANKGW_DATABASES_JSON") or CHECKOUT / ".run" / "databases.json")
+        url = json.loads(file.read_text("utf-8")).get(kind) if file.exists() else None
+        if not url:
+            raise BrokerTrouble(f"there is no {kind} in {file}; run `make databases` first")
+        journal = Journal(_named(url))
+    journal.make()
+    stack.callback(journal.drop)
+    return journal
+
+
+def _named(url: str) -> str:
     ours = make_url(url)
-    name = f"{ours.database}{ENDING}{os.getpid()}"
-    return Journal(ours.set(database=name).render_as_string(hide_password=False))
+    return ours.set(database=f"{ours.database}{ENDING}{os.getpid()}").render_as_string(hide_password=False)
 
 
 def _arguments(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m faults", description="The fault campaign.")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--minutes", type=float, default=1.0, help="how long everything goes wrong")
-    parser.add_argument("--kills", type=int, default=0, help="lives of the daemon to end at least (20 a minute)")
+    parser.add_argument("--kills", type=int, default=0, help="lives of the daemon to end at least (10 a minute)")
+    parser.add_argument("--payments", type=int, default=0, help="orders in all, instead of so many a second")
+    parser.add_argument("--zombies", type=int, default=0, help="rounds of SIGSTOP, take-over, SIGCONT")
+    parser.add_argument("--crash-loop", type=int, default=5, help="deaths in one crash loop")
     parser.add_argument("--per-second", type=float, default=15.0, help="orders a second")
-    parser.add_argument("--nodes", type=int, default=1, choices=(1, 2), help="daemons; two need a database server")
+    parser.add_argument("--nodes", type=int, default=0, choices=(1, 2), help="daemons; 2 on a database server")
     parser.add_argument("--db", default="sqlite", choices=("sqlite", "postgresql", "mariadb"))
+    parser.add_argument("--broker", default="own", choices=("own", "shared"),
+                        help="a RabbitMQ (and PostgreSQL) of its own, to be killed, or this checkout's")  # fmt: skip
+    parser.add_argument("--networks", action=argparse.BooleanOptionalAction, default=True,
+                        help="a network of its own for each daemon, where this user may make one")  # fmt: skip
+    parser.add_argument("--banks", default="sample,pab", help="simulated banks, with commas between")
     parser.add_argument("--vhost", help="virtual host of the broker; the one of this checkout unless given")
     parser.add_argument("--report", default="faults-report.html")
     parser.add_argument("--folder", help="where everything is kept; a temporary one unless given")
-    parser.add_argument("--daemon", default="gateway", help="module run as the daemon, for tests of the campaign")
-    parser.add_argument("--forgetful-banks", action="store_true", help="banks that book what they are sent, even twice")
+    parser.add_argument("--daemon", default=PUPPET, help="module run as the daemon")
+    parser.add_argument("--planted", help="a daemon with this defect, and banks that book what they are sent")
     asked = parser.parse_args(arguments)
+    asked.nodes = asked.nodes or (1 if asked.db == "sqlite" else 2)
     if asked.nodes == 2 and asked.db == "sqlite":
         parser.error("two daemons need --db postgresql or mariadb")
     return asked

@@ -10,25 +10,31 @@ import signal
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.threads import deferToThreadPool
 
 from faults import compare, report
-from faults.incidents import Diary, Incident, Nemesis
-from faults.queues import deleter
-from faults.site import Grounds, Journal
+from faults.ears import Ears
+from faults.field import Field
+from faults.incidents import KILL, Diary, Incident
+from faults.nemesis import Nemesis
+from faults.queues import consumed, deleter
+from faults.servers import Rabbit
+from faults.site import PUPPET, Grounds, Journal
 from gateway.clock import Clock
 from gateway.desk import demo_evidence, demo_site, processes, rig
-from gateway.desk.demo_erp import Clerk, Erp, Heard
-from gateway.desk.demo_orders import SUBMIT, Answer, Command, Story, write
-from gateway.desk.demo_verdict import Executed, Finding, Wrong, is_news
+from gateway.desk.demo_erp import Clerk, Erp
+from gateway.desk.demo_orders import CANCEL, SUBMIT, Command, Story, write
+from gateway.desk.demo_verdict import Executed, Finding, Wrong
 from gateway.desk.processes import NotStarted
+from gateway.erp.topology import MONEY_QUEUE, QUERY_QUEUE
 from gateway.tasks import sleep
-from protocols.canon.outcome import STATE_TABLE, State
+from protocols.canon.outcome import State
 from protocols.twin import Booked
 
 SETTLE_S = 150.0
@@ -37,6 +43,13 @@ DOUBT_S = 12.0
 AFTERMATH_MS = 5_000
 LEAVE_S = 40.0
 QUESTIONS_SHARE = 0.03
+LONG_MINUTES = 2.0
+FLOOD_S = 100
+STREAMS = 3
+HELD_BACK = 20
+QUEUES_S = 30.0
+ZOMBIE_S = 60.0
+MORE_S = 30.0
 _EMERGENCY_S = 5.0
 
 
@@ -53,17 +66,36 @@ class Wishes:
     journal: Journal
     folder: Path
     report: Path
-    daemon: str = "gateway"
+    daemon: str = PUPPET
     dedup: bool = True
+    payments: int = 0
+    zombies: int = 0
+    crash_loop: int = 5
+    rabbit: Rabbit | None = None
+    networks: bool = False
+    small_disk: bool = False
+    again: str = ""
 
     @property
     def chaos_s(self) -> float:
         """How long everything goes wrong."""
         return self.minutes * 60
 
-    def again(self) -> str:
-        """The command that draws the same faults; when they strike depends on the machine."""
-        return f"make faults SEED={self.seed} MINUTES={self.minutes:g}"
+    @property
+    def long(self) -> bool:
+        """Whether there is time for incidents that take tens of seconds."""
+        return self.minutes >= LONG_MINUTES
+
+    @property
+    def orders(self) -> int:
+        """How many orders the ERP sends; with time for a flood, those of the flood on top."""
+        flood = round(FLOOD_S * self.per_second) if self.long else 0
+        return self.payments or round(self.chaos_s * self.per_second) + flood
+
+    @property
+    def disk_mb(self) -> int:
+        """The size of each node's own file system, 0 for none."""
+        return 96 + self.orders // 20 if self.small_disk else 0
 
 
 class Campaign:
@@ -79,10 +111,10 @@ class Campaign:
         self._run = secrets.token_hex(3)
         plans = tuple(_plan(plan, wishes) for plan in demo_site.plans(wishes.banks, wishes.seed))
         self._grounds = Grounds(reactor, clock, wishes.folder, broker, plans, wishes.journal, wishes.nodes,
-                                wishes.daemon)  # fmt: skip
+                                wishes.daemon, networks=wishes.networks, disk_mb=wishes.disk_mb)  # fmt: skip
         self._diary = Diary(self.elapsed, clock.now_ms, self.say)
         self._ears = Ears(self.elapsed, self._diary)
-        self._repeats = 0
+        self._repeats = self._withdrawals = 0
         self._published = False
 
     def elapsed(self) -> float:
@@ -99,6 +131,7 @@ class Campaign:
         for child in children:
             child.signal(signal.SIGCONT)
         processes.stop_all(children, _EMERGENCY_S)
+        self._grounds.take_down()
 
     async def play(self) -> bool:
         """Everything; True if every promise was kept."""
@@ -106,40 +139,50 @@ class Campaign:
         clerk = Clerk(self._reactor, self._broker, self._clock, self.elapsed)
         await clerk.empty()
         await grounds.open()
-        count = round(wishes.chaos_s * wishes.per_second)
+        count = wishes.orders
         stage = demo_site.stage(wishes.banks, self._run, datetime.now(UTC))
         story = write(wishes.seed, count, round(count * QUESTIONS_SHARE), stage)
+        story = replace(story, commands=tuple(_lenient(command) for command in story.commands))
+        held = _held_back(story)
         erp = Erp(self._reactor, self._broker, self._clock, self._run, self.elapsed, self._ears.take)
-        self._ears.listen_for(story, clerk)
+        self._ears.listen_for(_without(story, held), clerk)
         try:
             await clerk.watch()
             await erp.start()
             for node in grounds.nodes:
                 node.start()
-            await self._under_fire(story, erp)
-            await self._settle(story)
+            await self._under_fire(_without(story, held), erp)
+            await self._settle(story, erp)
+            self._ears.listen_for(story, clerk)
+            await self._queues_deleted(held, erp)
+            await self._settle(story, erp)
             await self._leave()
             await erp.silence(0.5, 5.0)
         finally:
             await erp.close()
             await clerk.close()
             await grounds.close_proxies()
+        grounds.take_down()
         return self._judge(story, erp, clerk)
 
     # ---- under fire ----
 
     async def _under_fire(self, story: Story, erp: Erp) -> None:
         wishes = self._wishes
-        nemesis = Nemesis(self._reactor, self._clock, self._grounds, erp, self._diary, self._dice,
-                          deleter(self._broker, "erp-demo"))  # fmt: skip
+        field = Field(self._reactor, self._clock, self._grounds, erp, self._diary, self._dice, wishes.rabbit,
+                      wishes.per_second)  # fmt: skip
+        nemesis = self._nemesis = Nemesis(field, long=wishes.long, crash_loop=wishes.crash_loop,
+                                          zombies=wishes.zombies)  # fmt: skip
         sending = Deferred.fromCoroutine(erp.publish(story.commands, wishes.per_second))
         sending.addCallback(self._all_published)
+        haunting = Deferred.fromCoroutine(nemesis.haunt())
         parts: list[Deferred[Any]] = [
-            sending,
+            sending, haunting,
             Deferred.fromCoroutine(nemesis.kill_for_ever(max(wishes.chaos_s / wishes.kills - 1.2, 0.3))),
-            Deferred.fromCoroutine(nemesis.weather_for_ever((0.3, 2.5))),
-            Deferred.fromCoroutine(self._again_and_again(story, erp, nemesis)),
-            Deferred.fromCoroutine(self._time_out(nemesis)),
+            *(Deferred.fromCoroutine(nemesis.weather_for_ever()) for _ in range(STREAMS)),
+            Deferred.fromCoroutine(field.mind_for_ever()),
+            Deferred.fromCoroutine(self._again_and_again(story, erp, field)),
+            Deferred.fromCoroutine(self._time_out(story, erp, field, haunting)),
         ]
         try:
             # The first failure ends all of them.
@@ -152,38 +195,68 @@ class Campaign:
     def _all_published(self, _result: None) -> None:
         self._published = True
 
-    async def _time_out(self, nemesis: Nemesis) -> None:
-        """Bad weather lasts for its time, and as long as kills are missing, but not twice that time."""
+    async def _time_out(self, story: Story, erp: Erp, field: Field, haunting: Deferred[Any]) -> None:
+        """Bad weather lasts for its time, and as long as kills, kinds or zombies are missing, but not for ever."""
         wishes, shown_s = self._wishes, self.elapsed()
         begun_s = self.elapsed()
-        while (lasted_s := self.elapsed() - begun_s) < 2 * wishes.chaos_s:
-            if lasted_s >= wishes.chaos_s and self._diary.kills >= wishes.kills:
+        most_s = 2 * wishes.chaos_s + MORE_S + ZOMBIE_S * wishes.zombies
+        while (lasted_s := self.elapsed() - begun_s) < most_s:
+            met = haunting.called and not (wishes.long and self._nemesis.missing)
+            if lasted_s >= wishes.chaos_s and self._diary.kills >= wishes.kills and met:
                 break
             if self.elapsed() - shown_s > 5:
                 shown_s = self.elapsed()
                 self.say(f"{shown_s:6.1f} s  {self._diary.kills} kills, {self._ears.line()}")
             await sleep(self._clock, 0.1)
-        nemesis.stopping = True
+        field.stopping = True
+        erp.hurry(len(story.commands))
 
-    async def _again_and_again(self, story: Story, erp: Erp, nemesis: Nemesis) -> None:
+    async def _again_and_again(self, story: Story, erp: Erp, field: Field) -> None:
         """The ERP publishes what it has published before, up to ten times: it never got to know that it had arrived."""
         plain = {order.id for order in story.orders if order.sort in ("plain", "#late", "twice")}
-        while not nemesis.stopping:
+        while not field.stopping:
             await sleep(self._clock, self._dice.uniform(0.5, 3.0))
             said = [
                 command for command in story.commands
                 if command.order_id in plain and command.key == SUBMIT and self._ears.answered(command)
             ]  # fmt: skip
-            if said and not nemesis.stopping:
+            await self._withdraw_again(erp)
+            if said and not field.stopping:
                 command = self._dice.choice(said[-200:])
                 times = self._dice.choice((1, 1, 2, 9))
                 self._repeats += times
                 for _ in range(times):
                     await erp.publish((command,), 200.0)
 
+    async def _withdraw_again(self, erp: Erp) -> None:
+        """Of two daemons one may hear the withdrawal before the other has taken the order in."""
+        while self._ears.unknown:
+            command = self._ears.unknown.pop()
+            self._withdrawals += 1
+            again = replace(command, message_id=f"{command.message_id}-again{self._withdrawals}")
+            self._ears.know(again)
+            await erp.publish((again,), 200.0)
+
     # ---- calm ----
 
-    async def _settle(self, story: Story) -> None:
+    async def _queues_deleted(self, held: tuple[Command, ...], erp: Erp) -> None:
+        """Somebody deletes the queues that the daemons listen to: they must come back, and be heard, by themselves."""
+        pool = self._reactor.getThreadPool()
+        delete, listened = deleter(self._broker, "bankgw", full_too=True), consumed(self._broker, "bankgw")
+        incident = self._diary.begin("command queues deleted", "RabbitMQ")
+        queues = (MONEY_QUEUE, QUERY_QUEUE)
+        for queue in queues:
+            await deferToThreadPool(self._reactor, pool, delete, queue)
+        until_s = self._clock.monotonic_s() + QUEUES_S
+        while not all([await deferToThreadPool(self._reactor, pool, listened, one) for one in queues]):
+            if self._clock.monotonic_s() > until_s:
+                incident.wrong = f"deleted queues were not there again after {QUEUES_S:g} s"
+                break
+            await sleep(self._clock, 0.2)
+        self._diary.end(incident)
+        await erp.publish(held, 200.0)
+
+    async def _settle(self, story: Story, erp: Erp) -> None:
         """Let the banks behave, and wait until nothing more will happen."""
         for bank in self._grounds.banks:
             demo_site.tell_simulator(self._grounds.site.control(bank), {"do": "calm"})
@@ -193,6 +266,7 @@ class Campaign:
             for node in self._grounds.nodes:
                 if (ended := node.child.ended()) is not None:
                     raise NotStarted(f"{node.child.name} ended by itself with code {ended.code}:\n{node.child.tail()}")
+            await self._withdraw_again(erp)
             waited_for = self._waited_for(story)
             if not waited_for:
                 break
@@ -200,7 +274,7 @@ class Campaign:
                 shown_s = self.elapsed()
                 self.say(f"{shown_s:6.1f} s  {self._ears.line()}; waiting for {', '.join(waited_for[:3])}")
             await sleep(self._clock, 0.25)
-        self.say(f"{self.elapsed():6.1f} s  settled; comparing")
+        self.say(f"{self.elapsed():6.1f} s  settled")
 
     def _waited_for(self, story: Story) -> list[str]:
         """Commands without an answer, orders whose end is still to come, money that came back and nobody said so."""
@@ -229,12 +303,14 @@ class Campaign:
         until_s = self._clock.monotonic_s() + LEAVE_S
         while self._clock.monotonic_s() < until_s and any(node.child.ended() is None for node in self._grounds.nodes):
             await sleep(self._clock, 0.05)
+        for node in self._grounds.nodes:
+            node.child.kill()
 
     # ---- the verdict ----
 
     def _judge(self, story: Story, erp: Erp, clerk: Clerk) -> bool:
         first, lasted_s = self._grounds.nodes[0], self.elapsed()
-        books = compare.read_journal(self._wishes.journal.open_url(first))
+        books = compare.read_journal(self._wishes.journal.open_url(first), first.site.folder / "secrets" / "vault.key")
         faults = self._faults()
         result = compare.compare(story, erp.heard, clerk.unrouted, self._executed(), books, self._diary.kills, faults,
                                  list(self._defects()))  # fmt: skip
@@ -244,7 +320,7 @@ class Campaign:
             result=result, incidents=self._diary.incidents, lasted_s=lasted_s,
             timelines=[list(self._timeline(incident, books)) for incident in self._diary.incidents],
             stories=list(self._stories(result)), rules=books.rules, environment=self._environment(),
-            again=self._wishes.again(),
+            again=self._wishes.again, matrix=self._nemesis.matrix(),
         )  # fmt: skip
         self._wishes.report.write_text(report.html(facts), "utf-8")
         for finding in result.findings[:20]:
@@ -256,9 +332,9 @@ class Campaign:
 
     def _faults(self) -> Counter[str]:
         faults = Counter(
-            incident.kind for incident in self._diary.incidents if not incident.lives and incident.detail != "not met"
-        )
-        faults["crash loop"] = sum(incident.kind == "crash loop" for incident in self._diary.incidents)
+            incident.kind for incident in self._diary.incidents
+            if incident.kind != KILL and not incident.detail.startswith("not met")
+        )  # fmt: skip
         faults["delivered again"] = self._repeats
         for bank in self._grounds.banks:
             self._grounds.tally(bank)
@@ -269,12 +345,21 @@ class Campaign:
     def _defects(self) -> Iterator[Finding]:
         """A lane that stops is loud and safe, but nobody wants it. Losing a lease to another node is right."""
         for node in self._grounds.nodes:
-            for text in demo_evidence.defects(node.child.log):
+            for text in node.defects():
                 if not ("lease_lost" in text and len(self._grounds.nodes) > 1):
                     yield Finding(Wrong.DISAGREES, node.child.name, text)
+        for incident in self._diary.incidents:
+            if incident.wrong:
+                yield Finding(Wrong.DISAGREES, f"{incident.kind} at {incident.at_s:.1f} s", incident.wrong)
+        url = self._wishes.journal.open_url(self._grounds.nodes[0])
+        ledgers = {bank: self._grounds.site.ledger(bank) for bank in self._grounds.banks}
+        for node_name, woken_ms, epochs in self._grounds.zombies:
+            for reference in compare.late_words(url, ledgers, node_name, woken_ms, epochs):
+                text = f"{node_name} sent it at {woken_ms} ms or later, when its lane was another's"
+                yield Finding(Wrong.DISAGREES, reference, text)
 
     def _timeline(self, incident: Incident, books: compare.Books) -> Iterator[report.Moment]:
-        yield report.Moment(0.0, f"{incident.kind}: {incident.target} {incident.detail}")
+        yield report.Moment(0.0, f"{incident.kind}: {incident.target} {incident.detail} {incident.wrong}".rstrip())
         doubts = [
             ((at_ms - incident.at_ms) / 1000, "payments put in doubt: asked about, never sent again by themselves")
             for at_ms in _between(books.doubted_ms, incident)
@@ -320,90 +405,35 @@ class Campaign:
             "Python": platform.python_version(),
             "journal": "SQLite" if url is None else url.partition(":")[0],
             "daemons": str(len(self._grounds.nodes)),
-            "broker": f"RabbitMQ, virtual host {self._broker['vhost']}",
+            "broker": f"RabbitMQ, {'of the campaign' if self._wishes.rabbit else 'shared'}",
+            "networks": "a namespace for each daemon" if self._wishes.networks else "the loopback",
+            "disks": f"{self._wishes.disk_mb} MB for each daemon" if self._wishes.small_disk else "the machine's",
             "banks": ", ".join(self._grounds.banks),
         }
 
 
-class Ears:
-    """What the ERP has heard so far: the newest word on each order, and which commands are answered."""
+def _lenient(command: Command) -> Command:
+    """A withdrawal may overtake its order on the way to another daemon: it is answered so, and sent again."""
+    return replace(command, expect=command.expect | {"unknown_payment"}) if command.key == CANCEL else command
 
-    def __init__(self, elapsed: Any, diary: Diary) -> None:
-        self.heard = 0
-        self.told: dict[str, tuple[int, State, float]] = {}
-        self._elapsed = elapsed
-        self._diary = diary
-        self._rejected: set[str] = set()
-        self._answered: set[str] = set()
-        self._orders: dict[str, str] = {}
-        self._commands: dict[str, Command] = {}
-        self._clerk: Clerk | None = None
 
-    def listen_for(self, story: Story, clerk: Clerk) -> None:
-        """What is to be heard."""
-        self._orders = {order.id: order.creditor for order in story.orders}
-        self._commands = {command.message_id: command for command in story.commands}
-        self._clerk = clerk
+def _held_back(story: Story) -> tuple[Command, ...]:
+    """Some plain orders for the end."""
+    plain = {order.id for order in story.orders if order.sort == "plain"}
+    last = [command for command in story.commands if command.order_id in plain and command.key == SUBMIT]
+    return tuple(last[-HELD_BACK:])
 
-    def take(self, one: Heard) -> None:
-        """The ERP heard something new."""
-        self.heard += 1
-        self._diary.heard()
-        if is_news(one):
-            order, seq = str(one.said["id"]), int(one.said["seq"])
-            if order not in self.told or self.told[order][0] < seq:
-                self.told[order] = (seq, State(one.said["state"]), self._elapsed())
-        if one.where is not Answer.EVENT or one.name == "payment.accepted":
-            self._answered.add(one.correlation)
-            if "error" in one.said and one.correlation in self._commands:
-                self._rejected.add(self._commands[one.correlation].order_id)
 
-    def answered(self, command: Command) -> bool:
-        """Whether this command has an answer."""
-        return command.message_id in self._answered
-
-    def _all_answers(self) -> set[str]:
-        assert self._clerk is not None
-        return self._answered | {one.correlation for one in self._clerk.unrouted}
-
-    def unanswered(self) -> list[str]:
-        """Commands without an answer."""
-        return sorted(self._commands.keys() - self._all_answers())
-
-    def state(self, order: str) -> State | None:
-        """What the ERP was last told of an order."""
-        told = self.told.get(order)
-        return None if told is None else told[1]
-
-    def open_orders(self) -> list[tuple[str, str]]:
-        """Orders, with their payee's account, that may reach a bank and of which the ERP knows no end."""
-        rejected = self._rejected | self._rejected_unrouted()
-        return [
-            (id_, creditor) for id_, creditor in self._orders.items()
-            if not (id_ in self.told and STATE_TABLE[self.told[id_][1]].final)
-            and (id_ in self.told or id_ not in rejected)
-        ]  # fmt: skip
-
-    def _rejected_unrouted(self) -> set[str]:
-        """Refusals that found their reply queue deleted: they lie where the ERP's people find them."""
-        assert self._clerk is not None
-        return {
-            self._commands[one.correlation].order_id for one in self._clerk.unrouted
-            if "error" in one.said and one.correlation in self._commands
-        }  # fmt: skip
-
-    def line(self) -> str:
-        """How far it is."""
-        states = Counter(state.value for _seq, state, _at in self.told.values())
-        words = "  ".join(f"{name} {count}" for name, count in sorted(states.items()))
-        return f"answered {len(self._all_answers() & self._commands.keys())}/{len(self._commands)}  {words}"
+def _without(story: Story, held: tuple[Command, ...]) -> Story:
+    later, orders = set(held), {command.order_id for command in held}
+    return replace(
+        story, commands=tuple(command for command in story.commands if command not in later),
+        orders=tuple(order for order in story.orders if order.id not in orders),
+    )  # fmt: skip
 
 
 def _plan(plan: rig.BankPlan, wishes: Wishes) -> rig.BankPlan:
-    if wishes.dedup:
-        return plan
-    return rig.BankPlan(plan.bank, plan.accounts, plan.options, plan.twin_options, plan.faults,
-                        {**plan.conduct, "dedup": False}, plan.lane, plan.cheap)  # fmt: skip
+    return plan if wishes.dedup else replace(plan, conduct={**plan.conduct, "dedup": False})
 
 
 def _between(at_ms: tuple[int, ...], incident: Incident) -> tuple[int, ...]:

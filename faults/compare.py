@@ -5,22 +5,25 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
-from sqlalchemy import create_engine, text
+from sqlalchemy import Connection, create_engine, text
 
+from gateway.desk import demo_evidence
 from gateway.desk.demo_erp import Heard
 from gateway.desk.demo_orders import Answer, Story
 from gateway.desk.demo_verdict import Executed, Finding, Journalled, Verdict, Wrong, judge
+from gateway.journal import databases, vault, vaults
+from gateway.simbank.record import read_executions
 from protocols.canon.outcome import State
 
-_PAYMENTS = text("""
-SELECT payment, order_id, state, seq, bank, bank_ref, attempt -
- (SELECT count(*) FROM audit WHERE object_id = payment AND entry IN ('payment.not_sent', 'payment.replay_not_sent'))
-FROM payments
-""")
+_PAYMENTS = text("SELECT payment, order_id, state, seq, bank, bank_ref, attempt FROM payments")
 _WAITING = text("SELECT count(*) FROM outbox WHERE state = 'waiting'")
 _DOUBTED = text("""
 SELECT at_ms FROM audit WHERE entry IN ('payment.taken_over', 'payment.silent', 'payment.sent_unclear') ORDER BY at_ms
+""")
+_SENDS = text("""
+SELECT p.lane, p.bank, p.bank_ref, a.epoch FROM payments p JOIN attempts a ON a.payment = p.payment WHERE a.node = :node
 """)
 _RULES = text("SELECT entry, count(*) FROM audit WHERE entry LIKE 'payment.%' GROUP BY entry")
 
@@ -35,19 +38,44 @@ class Books:
     rules: Mapping[str, int]
 
 
-def read_journal(url: str) -> Books:
-    """Everything the comparison needs, without opening what is sealed."""
-    engine = create_engine(url)
+def read_journal(url: str, vault_key: Path) -> Books:
+    """Everything the comparison needs. What was sent more than once is opened and compared, byte by byte."""
+    engine = databases.connect(url, connections=1, writing=False)
+    vaults.attach(engine, vault.load(vault_key))
     try:
         with engine.connect() as conn:
             rows = conn.execute(_PAYMENTS).all()
-            payments = tuple(Journalled(row[0], row[1], State(row[2]), *row[3:]) for row in rows)
+            payments = tuple(_journalled(conn, *row) for row in rows)
             waiting = int(conn.execute(_WAITING).scalar_one())
             doubted = tuple(int(at_ms) for (at_ms,) in conn.execute(_DOUBTED))
             rules = {str(entry).removeprefix("payment."): int(n) for entry, n in conn.execute(_RULES)}
     finally:
         engine.dispose()
     return Books(payments, waiting, doubted, rules)
+
+
+def _journalled(
+    conn: Connection, payment: str, order: str, state: str, seq: int, bank: str, reference: str, attempt: int
+) -> Journalled:
+    told = (attempt, ()) if attempt < 2 else demo_evidence.sends(conn, payment, attempt)
+    return Journalled(payment, order, State(state), seq, bank, reference, *told)
+
+
+def late_words(
+    url: str, ledgers: Mapping[str, Path], node: str, woken_ms: int, epochs: Mapping[str, int]
+) -> list[str]:
+    """References of sends by a node whose lane had another owner when it woke, that a bank got after that."""
+    late = {
+        (bank, one.instruction.reference)
+        for bank, ledger in ledgers.items() for one in read_executions(ledger) if one.at_ms >= woken_ms
+    }  # fmt: skip
+    engine = create_engine(url)
+    try:
+        with engine.connect() as conn:
+            sends = conn.execute(_SENDS, {"node": node}).all()
+    finally:
+        engine.dispose()
+    return [ref for lane, bank, ref, epoch in sends if epoch < epochs.get(lane, 0) and (bank, ref) in late]
 
 
 @dataclass(frozen=True, slots=True)

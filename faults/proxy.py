@@ -38,7 +38,10 @@ class Proxy:
         self.delay_s = 0.0
         self.bytes_out = 0
         self.halves = 0
+        self.dialled = 0
+        self.lost_words = 0
         self.pairs: set[_Pair] = set()
+        self._word: tuple[bytes, bool] | None = None
         self._listening: IListeningPort | None = None
 
     @property
@@ -47,11 +50,29 @@ class Proxy:
         assert self._listening is not None
         return cast(IPv4Address, self._listening.getHost()).port
 
-    def listen(self) -> None:
+    def listen(self, interface: str = "127.0.0.1") -> None:
         """Begin."""
         factory = Factory.forProtocol(lambda: _End(_Pair(self)))
         factory.noisy = False
-        self._listening = self.reactor.listenTCP(0, factory, interface="127.0.0.1")
+        self._listening = self.reactor.listenTCP(0, factory, interface=interface)
+
+    def lose(self, word: bytes | None, *, arrives: bool = True) -> None:
+        """Break off the next connection whose client says `word`: with `arrives` once the server has answered, and
+        that answer is lost; else before the word has arrived. None: never mind."""
+        self._word = None if word is None else (word, arrives)
+
+    def heard(self, data: bytes) -> bool | None:
+        """Whether the word that is to be lost was said now: None, or whether it is to arrive."""
+        if self._word is None or self._word[0] not in data:
+            return None
+        arrives, self._word = self._word[1], None
+        self.lost_words += 1
+        return arrives
+
+    @property
+    def data_out(self) -> int:
+        """Bytes of the records that may carry something, from clients over the connections that are open now."""
+        return sum(pair.data_out for pair in self.pairs)
 
     def cut(self) -> int:
         """Break every connection off; returns how many there were."""
@@ -88,11 +109,14 @@ class _Pair:
         self.ends: list[_End] = []
         self._held: deque[tuple[float, int, bytes]] = deque()
         self._over = False
+        self._last_words = False
+        self._records = _Records()
 
     def opened(self, end: _End) -> None:
         """The client has come: reach for its server."""
         self.ends.append(end)
         self.proxy.pairs.add(self)
+        self.proxy.dialled += 1
         if self.proxy.weather is Weather.REFUSE:
             self.cut()
             return
@@ -102,6 +126,11 @@ class _Pair:
         factory.noisy = False
         connecting: Deferred[Any] = endpoint.connect(factory)
         connecting.addCallbacks(self._joined, lambda _failure: self.cut())
+
+    @property
+    def data_out(self) -> int:
+        """Bytes of the client's records that may carry something."""
+        return self._records.data
 
     def _joined(self, end: Any) -> None:
         if self._over:
@@ -115,6 +144,15 @@ class _Pair:
         side = self.ends.index(end)
         if side == 0:
             self.proxy.bytes_out += len(data)
+            self._records.feed(data)
+            arrives = self.proxy.heard(data)
+            if arrives is False:
+                self.cut()
+                return
+            self._last_words = self._last_words or arrives is True
+        elif self._last_words:
+            self.cut()
+            return
         slow_s = self.proxy.delay_s if self.proxy.weather is Weather.SLOW else 0.0
         self._held.append((self.proxy.reactor.seconds() + slow_s, side, data))
         if slow_s:
@@ -155,6 +193,32 @@ class _Pair:
         self.proxy.pairs.discard(self)
         for end in self.ends:
             end.abort()
+
+
+class _Records:
+    """Reads a TLS client's record headers: what is longer than a farewell (an alert of two bytes, sealed) is data."""
+
+    FAREWELL = 32
+
+    def __init__(self) -> None:
+        self.data = 0
+        self._left = 0
+        self._head = b""
+
+    def feed(self, data: bytes) -> None:
+        while data:
+            if self._left:
+                taken = min(self._left, len(data))
+                self._left -= taken
+                data = data[taken:]
+                continue
+            head = (self._head + data)[:5]
+            data = data[len(head) - len(self._head) :]
+            self._head = head
+            if len(head) == 5:
+                self._left, self._head = int.from_bytes(head[3:5], "big"), b""
+                if head[0] == 0x17 and self._left > self.FAREWELL:
+                    self.data += self._left
 
 
 class _End(Protocol):

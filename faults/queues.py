@@ -1,4 +1,4 @@
-"""What an ERP's administrator may do to its own queue: delete it."""
+"""What people do to queues by hand: delete them, and look whether they are there again."""
 
 from __future__ import annotations
 
@@ -9,27 +9,37 @@ import pika
 from pika.exceptions import AMQPError
 
 
-def deleter(broker: Mapping[str, Any], role: str) -> Callable[[str], bool]:
+def deleter(broker: Mapping[str, Any], role: str, *, full_too: bool = False) -> Callable[[str], bool]:
     """A function that deletes an empty queue and says whether it did. It blocks.
 
-    A queue that holds something is left alone: what an ERP throws away unread is no loss of the gateway's.
+    A queue that holds something is left alone unless `full_too`: what an ERP throws away unread is no loss of the
+    gateway's. (RabbitMQ deletes quorum queues only without looking.)
     """
+    return _doer(broker, role, lambda channel, queue: channel.queue_delete(queue, if_empty=not full_too))
+
+
+def consumed(broker: Mapping[str, Any], role: str) -> Callable[[str], bool]:
+    """A function that says whether a queue is there and somebody consumes from it. It blocks."""
+    return _doer(broker, role, lambda channel, queue: channel.queue_declare(queue, passive=True).method.consumer_count)
+
+
+def _doer(broker: Mapping[str, Any], role: str, what: Callable[[Any, str], Any]) -> Callable[[str], bool]:
     login = broker["users"][role]
     address = pika.ConnectionParameters(
         broker["host"], broker["port"], broker["vhost"], pika.PlainCredentials(login["user"], login["password"]),
         blocked_connection_timeout=10, socket_timeout=10,
     )  # fmt: skip
 
-    def delete(queue: str) -> bool:
+    def do(queue: str) -> bool:
         try:
             connection = pika.BlockingConnection(address)
             try:
-                connection.channel().queue_delete(queue, if_empty=True)
+                said = what(connection.channel(), queue)
             finally:
                 if connection.is_open:
                     connection.close()
-        except AMQPError:
+        except (AMQPError, OSError):
             return False
-        return True
+        return bool(said)
 
-    return delete
+    return do

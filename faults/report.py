@@ -46,6 +46,7 @@ class Facts:
     rules: Mapping[str, int]
     environment: Mapping[str, str]
     again: str
+    matrix: Sequence[tuple[str, str, int]] = ()
 
 
 def html(facts: Facts) -> str:
@@ -59,6 +60,8 @@ def html(facts: Facts) -> str:
         *_findings(result),
         "<h2>When what was done</h2>", _chart(facts.incidents, facts.lasted_s),
         "<h2>Faults by kind</h2>", _counts(result.faults, "fault", "times"),
+        "<h2>Lines of the fault matrix</h2>",
+        _table([("line", "kind of incident", "times"), *((one, kind, str(n)) for one, kind, n in facts.matrix)]),
         "<h2>What the payments' table went through</h2>", _counts(Counter(facts.rules), "row", "times"),
         "<h2>Incidents, one by one</h2>",
         *(_incident(*pair) for pair in zip(facts.incidents, facts.timelines, strict=True)),

@@ -5,59 +5,125 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import create_engine, make_url, text
+from sqlalchemy import Engine, create_engine, make_url, text
 
+from faults.links import LOOPBACK, ROLES, Links
 from faults.proxy import Proxy
+from faults.servers import Postgresql
 from gateway.clock import Clock
-from gateway.desk import demo_site, processes, rig
+from gateway.desk import demo_evidence, demo_site, processes, rig
 from gateway.desk.processes import Child, NotStarted
+from gateway.simbank.pki import BankPki
 from gateway.tasks import sleep
 
 UP = b'"broker.up"'
 READY_S = 30.0
 ENDING = "_faults"
+PUPPET = "faults.puppet"
 
 
 class Node:
-    """One daemon: its process, and its own proxies to the broker and to each bank."""
+    """One daemon: its process, its own proxies to broker, database and each bank, and its network if it has one.
+
+    While it is `excused`, something was done to it that may make it end by itself or stop a lane; whoever did that
+    starts it anew. What it wrote meanwhile is kept, but no finding.
+    """
 
     def __init__(
-        self, name: str, site: rig.Site, command: tuple[str, ...], broker: Proxy, banks: Mapping[str, Proxy]
-    ) -> None:
+        self, name: str, site: rig.Site, command: tuple[str, ...], broker: Proxy, banks: Mapping[str, Proxy],
+        database: Proxy | None, links: Links | None,
+    ) -> None:  # fmt: skip
         self.name = name
         self.site = site
         self.broker = broker
         self.banks = banks
+        self.database = database
+        self.links = links
         self.child = Child(f"daemon {name}", command, site.folder / "daemon.log")
         self.frozen = False
+        self.ends = 0
+        self._forgiven: Counter[str] = Counter()
+        self._excused: list[list[int | None]] = []
         self._log_from = 0
 
     def start(self) -> None:
         """A new life."""
-        log = self.child.log
-        self._log_from = log.stat().st_size if log.exists() else 0
+        self._log_from = self._log_size()
         self.child.start()
+
+    def _log_size(self) -> int:
+        log = self.child.log
+        return log.stat().st_size if log.exists() else 0
 
     @property
     def up(self) -> bool:
         """Whether this life has opened the door to the ERP."""
-        if self.child.ended() is not None or not self.child.log.exists():
-            return False
+        return self.child.ended() is None and UP in self.said()
+
+    def said(self, since: int | None = None) -> bytes:
+        """What this life has written, or what came after `since` (see `mark`)."""
+        if not self.child.log.exists():
+            return b""
         with self.child.log.open("rb") as log:
-            log.seek(self._log_from)
-            return UP in log.read()
+            log.seek(self._log_from if since is None else since)
+            return log.read()
+
+    def mark(self) -> int:
+        """Where its log ends now."""
+        return self._log_size()
+
+    @property
+    def excused(self) -> bool:
+        """Whether it may end by itself just now."""
+        return any(end is None for _begin, end in self._excused)
+
+    @contextmanager
+    def excuse(self) -> Iterator[None]:
+        """What it does meanwhile is no defect. Leave with a fresh life begun, or nothing wrong with the old one."""
+        span: list[int | None] = [self._log_size(), None]
+        self._excused.append(span)
+        try:
+            yield
+        finally:
+            span[1] = self._log_size()
+
+    def defects(self) -> list[str]:
+        """What it logged that only a defect can cause, outside the times for which it is excused."""
+        data, kept, at = self.said(0), b"", 0
+        for begin, end in sorted((begin or 0, end or len(data)) for begin, end in self._excused):
+            kept += data[at : max(at, data.rfind(b"\n", 0, begin) + 1)]
+            at = max(at, data.find(b"\n", end - 1) + 1)
+        plain = self.child.log.with_suffix(".kept")
+        plain.write_bytes(kept + data[at:])
+        found = demo_evidence.defects(plain)
+        return list((Counter(found) - self._forgiven).elements())
+
+    def forgive(self) -> None:
+        """It did not come up, for a reason that is no fault of its own."""
+        plain = self.child.log.with_suffix(".life")
+        plain.write_bytes(self.said())
+        found = demo_evidence.defects(plain)
+        self._forgiven.update(one for one in found if one.startswith(("daemon.not_started", "not a line of the log")))
 
     @property
     def proxies(self) -> tuple[Proxy, ...]:
         """All of them."""
-        return (self.broker, *self.banks.values())
+        return (self.broker, *self.banks.values(), *([self.database] if self.database else []))
+
+    def roads(self, role: str) -> tuple[Proxy, ...]:
+        """The proxies to `banks`, `broker` or `database`."""
+        if role == "banks":
+            return tuple(self.banks.values())
+        return (self.broker,) if role == "broker" else (self.database,) if self.database else ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +131,18 @@ class Journal:
     """Where the journal is: None for SQLite in the node's own folder, else a server's URL with its password."""
 
     url: str | None = None
+    server: Postgresql | None = None
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Where the server listens."""
+        url = make_url(self.url or "")
+        return str(url.host), int(url.port or 0)
+
+    def engine(self) -> Engine:
+        """An engine of the campaign's own, which no proxy is in the way of. Whoever asks disposes of it."""
+        assert self.url is not None
+        return create_engine(self.url, isolation_level="AUTOCOMMIT", connect_args={"connect_timeout": 5})
 
     def make(self) -> None:
         """Make the server's database, which must not be there. Raises sqlalchemy's errors."""
@@ -87,11 +165,13 @@ class Journal:
         finally:
             engine.dispose()
 
-    def settings(self, secrets: Path) -> dict[str, Any]:
-        """As the daemon's settings want it."""
+    def settings(self, secrets: Path, host: str, port: int) -> dict[str, Any]:
+        """As the daemon's settings want it, by way of a proxy. Its words pass in clear, so that one can be lost."""
         if self.url is None:
             return {}
-        url = make_url(self.url)
+        url = make_url(self.url).set(host=host, port=port)
+        if url.get_backend_name() == "postgresql":
+            url = url.update_query_dict({"sslmode": "disable"})
         table: dict[str, Any] = {"url": url.set(password=None).render_as_string(hide_password=False)}
         if url.password:
             secrets.mkdir(exist_ok=True, mode=0o700)
@@ -111,18 +191,33 @@ class Grounds:
 
     def __init__(
         self, reactor: Any, clock: Clock, folder: Path, broker: Mapping[str, Any], plans: tuple[rig.BankPlan, ...],
-        journal: Journal, nodes: int, daemon: str,
+        journal: Journal, nodes: int, daemon: str, *, networks: bool = False, disk_mb: int = 0,
     ) -> None:  # fmt: skip
         self.broker = broker
         self.journal = journal
         self.nodes: list[Node] = []
         self.simulators: dict[str, Child] = {}
         self.tallied: Counter[str] = Counter()
+        self.zombies: list[tuple[str, int, dict[str, int]]] = []
         self.site = rig.prepare(folder, plans)
         self._reactor = reactor
         self._clock = clock
         self._names = tuple(f"gw{n + 1}" for n in range(nodes))
         self._daemon = daemon
+        self._networks = networks
+        self._disk_mb = disk_mb
+        self._mounted: list[Path] = []
+        self._links: list[Links] = []
+
+    @property
+    def puppets(self) -> bool:
+        """Whether the daemons hang on strings (faults.puppet)."""
+        return self._daemon == PUPPET
+
+    @property
+    def small_disk(self) -> bool:
+        """Whether each node's state is on a small file system of its own."""
+        return bool(self._mounted)
 
     @property
     def banks(self) -> tuple[str, ...]:
@@ -142,8 +237,8 @@ class Grounds:
             self.simulators[plan.bank].start()
         for bank in self.banks:
             await self.bank_ready(bank)
-        for name in self._names:
-            self.nodes.append(self._node(name))
+        for number, name in enumerate(self._names):
+            self.nodes.append(self._node(number, name))
 
     async def bank_ready(self, bank: str) -> None:
         """Wait until a simulator serves. Raises NotStarted."""
@@ -166,24 +261,56 @@ class Grounds:
         """Add up which faults a simulator has committed in this life, before it forgets."""
         self.tallied.update(demo_site.tell_simulator(self.site.control(bank), {"do": "report"})["faults"])
 
-    def _node(self, name: str) -> Node:
-        broker = Proxy(self._reactor, lambda: (str(self.broker["host"]), int(self.broker["port"])))
-        banks = {bank: Proxy(self._reactor, self._target(bank)) for bank in self.banks}
-        for proxy in (broker, *banks.values()):
-            proxy.listen()
-        plans = tuple(
-            replace(plan, lane={**plan.lane, "ports": {"business": banks[plan.bank].port}}) for plan in self.site.plans
-        )
-        site = rig.Site(self._folder(name), plans)
+    def _node(self, number: int, name: str) -> Node:
+        links = Links(number) if self._networks else None
+        if links is not None:
+            self._links.append(links)
+            links.make()
+        at = {role: LOOPBACK if links is None else links.address(role) for role in ROLES}
+        broker = self._proxy(at["broker"], lambda: (str(self.broker["host"]), int(self.broker["port"])))
+        banks = {bank: self._proxy(at["banks"], self._target(bank)) for bank in self.banks}
+        database = None if self.journal.url is None else self._proxy(at["database"], lambda: self.journal.address)
+        folder = self._folder(name)
+        site = rig.Site(folder, tuple(
+            replace(plan, lane={**plan.lane, **self._lane(folder, plan.bank, at["banks"], banks[plan.bank].port)})
+            for plan in self.site.plans
+        ))  # fmt: skip
+        if self._disk_mb:
+            self._mount(site.state)
         user = self.broker["users"]["erp-demo"]["user"]
-        before = {**self.broker, "host": "127.0.0.1", "port": broker.port}
+        before = {**self.broker, "host": at["broker"], "port": broker.port}
+        through = (at["database"], 0 if database is None else database.port)
         rig.configure(site, before, demo_site.senders(user, self.banks), node=name,
-                      journal=self.journal.settings(site.folder / "secrets"))  # fmt: skip
-        return Node(name, site, self._command(site), broker, banks)
+                      journal=self.journal.settings(site.folder / "secrets", *through))  # fmt: skip
+        inside = () if links is None else links.inside()
+        return Node(name, site, (*inside, *self._command(site)), broker, banks, database, links)
+
+    def _proxy(self, interface: str, target: Callable[[], tuple[str, int]]) -> Proxy:
+        proxy = Proxy(self._reactor, target)
+        proxy.listen(interface)
+        return proxy
+
+    def _lane(self, folder: Path, bank: str, host: str, port: int) -> dict[str, Any]:
+        lane: dict[str, Any] = {"host": host, "ports": {"business": port}}
+        if host != LOOPBACK:
+            files = BankPki(folder / "pki", bank)
+            lane["tls"] = {
+                "ca_file": str(files.ca_cert), "certificate": str(files.client_cert),
+                "key": {"file": str(files.client_key)}, "server_name": LOOPBACK,
+            }  # fmt: skip
+        return lane
+
+    def _mount(self, folder: Path) -> None:
+        folder.mkdir(mode=0o700)
+        subprocess.run(("mount", "-t", "tmpfs", "-o", f"size={self._disk_mb}m,mode=0700", "bankgw-faults", str(folder)),
+                       check=True, capture_output=True)  # fmt: skip
+        self._mounted.append(folder)
 
     def _command(self, site: rig.Site) -> tuple[str, ...]:
         if self._daemon == "gateway":
             return processes.gateway_command(site.settings)
+        if self._daemon == PUPPET:
+            return (sys.executable, "-m", PUPPET, "run", "--config", str(site.settings))
         return (sys.executable, "-m", self._daemon, str(site.settings))
 
     def _folder(self, name: str) -> Path:
@@ -212,6 +339,20 @@ class Grounds:
             return ("127.0.0.1", int(ports["business"]))
 
         return target
+
+    def take_down(self) -> None:
+        """Take networks away and keep what is on small disks. For when no daemon runs any more."""
+        for links in self._links:
+            links.plug()
+            links.remove()
+        self._links.clear()
+        while self._mounted:
+            folder = self._mounted.pop()
+            kept = folder.with_name(f"{folder.name}.kept")
+            shutil.copytree(folder, kept, ignore=lambda _folder, names: [n for n in names if n.endswith(".sock")])
+            subprocess.run(("umount", str(folder)), check=False, capture_output=True)
+            folder.rmdir()
+            kept.rename(folder)
 
     async def close_proxies(self) -> None:
         """Nothing passes any more."""

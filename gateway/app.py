@@ -437,6 +437,7 @@ def _levers(gateway: Gateway, watch: Watch) -> Levers:
         draining=lambda: gateway.draining, drain=gateway.drain, republish=gateway.outbox.up,
         canary_age_s=parts.canary_age_s, certificates=parts.certificates, past=lambda: gateway.past,
         let_go=gateway.let_go, proposal_valid_ms=int(settings.desk.proposal_valid_s * 1000),
+        register=lambda: gateway.registry, ask=gateway.ask,
     )  # fmt: skip
 
 

@@ -5,14 +5,15 @@ table may be missing:
 
     [options]       the least options that build the bank
     [hurried]       more of them for a demo, where days pass in a minute
+    [demo]          share = of the orders that a usual bank gets there; less where each takes many exchanges
     [twin]          the twin's options
     [books]         how the twin's books behave (gateway.simbank.ledger.Conduct): returns = false where the bank has no
                     message that tells of returned money
     [credentials]   the login's secrets, by name; they open nothing but a twin
     [keys]          signing keys that conversations ask for: key name = "gateway"
     [files]         options that are files: option = which file of the trial's keys ("bank_sign_cert", …)
-    [account]       how an own account looks here: digits = how many, prefix = what it begins with
-    [order]         fields that this bank wants in every order beside the usual ones, by JSON pointer
+    [order]         fields that this bank wants in every order beside the usual ones, by JSON pointer; as
+                    /creditor/account one that is as long as every kind of order carries
 """
 
 from __future__ import annotations
@@ -32,12 +33,12 @@ class Trial:
 
     options: Mapping[str, Any] = field(default_factory=dict)
     hurried: Mapping[str, Any] = field(default_factory=dict)
+    demo: Mapping[str, Any] = field(default_factory=dict)
     twin: Mapping[str, Any] = field(default_factory=dict)
     books: Mapping[str, Any] = field(default_factory=dict)
     credentials: Mapping[str, str] = field(default_factory=dict, repr=False)
     keys: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
-    account: Mapping[str, Any] = field(default_factory=dict)
     order: Mapping[str, Any] = field(default_factory=dict)
 
 

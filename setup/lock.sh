@@ -30,9 +30,13 @@ lock() {
 lock dev.txt --extra dev
 sed -n 's/^\([A-Za-z0-9._-]*\)\(\[[^]]*\]\)\{0,1\}==\([^ ]*\).*/\1==\3/p' "$work/dev.txt" >"$work/tested.txt"
 lock run.txt --constraint "$work/tested.txt"
-# The peers of `make interop` live apart from it all, in an environment of their own.
-[ ! -e requirements/interop.txt ] || grep -v '^# ' requirements/interop.txt >"$work/interop.txt"
+# The peers of `make interop` live apart from it all, in an environment of their own. One of them pins an xmlsec that
+# comes as source only, and would be built against another libxml2 than lxml's; the peers take ours instead.
+block() { awk -v name="$1==" -v keep="$2" '/^[A-Za-z0-9]/ { ours = (index($0, name) == 1) == keep } ours' "$3"; }
+[ ! -e requirements/interop.txt ] || grep -v '^# ' requirements/interop.txt | block xmlsec 0 - >"$work/interop.txt"
 "$python" -m piptools compile "${options[@]}" --output-file "$work/interop.txt" requirements/interop.in
+{ block xmlsec 0 "$work/interop.txt"; block xmlsec 1 "$work/dev.txt"; } >"$work/peers.txt"
+mv "$work/peers.txt" "$work/interop.txt"
 if grep -nE '://|^-' "$work/dev.txt" "$work/run.txt" "$work/interop.txt"; then
     echo 'lock: an address or an option got into the lock (above); nothing written' >&2
     exit 1

@@ -21,6 +21,7 @@ from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from tests.attacks.summing import pytest_terminal_summary as pytest_terminal_summary
 from tests.world.services import Broker, broker_file, databases_file, read_broker, read_database
 from tests.world.within import within
 

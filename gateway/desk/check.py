@@ -26,10 +26,12 @@ from gateway.desk.world import LoadBank
 from gateway.erp.address import check_url
 from gateway.journal import databases, migrations, permits, vault
 from gateway.settings import Loaded, Mistake
-from protocols.bank import BadOptions, Bank, Context
+from protocols.bank import BadOptions, Bank, Context, Replay
 from protocols.kit.errors import ProtocolError
 
 PERMIT_LOG = "permits.log"
+QUARANTINE_S = 30.0
+"""The least time, in production, until a "not found" may count for a repeat."""
 _TLS_KEYS = {"client_key": "key", "client_cert": "certificate", "ca_file": "ca_file", "crl_file": "crl_file"}
 Finding = tuple[str, str]
 # Whether a finding may be over in a minute.
@@ -110,6 +112,7 @@ class _Look:
                 yield from self._lane(f"{at}.lanes.{lane_name}", lane, bank)
             if bank is not None:
                 yield from self._currencies(name, bank)
+                yield from self._repeats(at, bank)
 
     def _lane(self, at: str, lane: conf.Lane, bank: Bank | None) -> Iterator[Finding]:
         if lane.tls is not None:
@@ -173,6 +176,21 @@ class _Look:
         for n, account in enumerate(self._settings.accounts):
             if account.bank == name and account.currency not in carried:
                 yield f"accounts.{n}.currency", f"{name} carries {', '.join(carried)}, not {account.currency}; mend it"
+
+    def _repeats(self, at: str, bank: Bank) -> Iterator[Finding]:
+        """In production nothing is repeated on a "not found" that may only mean "not yet"."""
+        if self._settings.mode != "production":
+            return
+        for kind, rule in bank.profile.replay.items():
+            # What travels in bundles is never repeated, whatever the bank says of single orders.
+            repeats = rule.policy is not Replay.NEVER and rule.most > 0 and kind not in bank.bundles
+            span_s = rule.not_found_quarantine.total_seconds()
+            if repeats and span_s < QUARANTINE_S:
+                yield f"{at}.options", (
+                    f"a {kind.value} in doubt may be repeated (`{rule.policy.value}`) after a \"not found\" asked "
+                    f"{span_s:g} s after its last byte, and the bank may only be slow; set the option for this "
+                    f"quarantine to {QUARANTINE_S:g} s or more, or most_repeats = 0"
+                )
 
     def broker(self) -> Iterator[Finding]:
         """The broker's address for this mode, and its certificates."""

@@ -10,6 +10,7 @@ import typer
 from gateway.desk import (
     codes,
     command_backup,
+    command_directory,
     command_explain,
     command_lanes,
     command_orders,
@@ -19,6 +20,7 @@ from gateway.desk import (
     command_send,
     command_service,
     command_site,
+    command_today,
 )
 from gateway.desk.world import World
 
@@ -38,6 +40,8 @@ def application() -> typer.Typer:
     command_service.add(app)
     command_site.add(app)
     command_send.add(app)
+    command_today.add(app)
+    command_directory.add(app)
     command_explain.add(app)
     command_resolve.add(app)
     command_backup.add(app)

@@ -14,7 +14,14 @@ _COLUMNS = {
     "changed_at": "changed", "state": "state", "sender": "sender", "id": "id", "amount": "amount", "currency": "",
     "creditor": "to", "lane": "lane", "bank_reference": "reference", "payment": "payment",
 }  # fmt: skip
+_ITEMS = {
+    "item_no": "no", "state": "state", "id": "id", "amount": "amount", "currency": "", "debtor": "from",
+    "creditor": "to", "hold_reason": "waits for", "bank_code": "code", "payment": "payment",
+}  # fmt: skip
 Order = Annotated[str, typer.Argument(metavar="ORDER", help="The payment's key, or SENDER:ID.")]
+OrderOrBatch = Annotated[
+    str, typer.Argument(metavar="ORDER", help="The payment's key, or SENDER:ID of an order or a whole batch.")
+]
 
 
 def application() -> typer.Typer:
@@ -33,6 +40,7 @@ def list_orders(
     state: Annotated[str | None, typer.Option(help="Only these states, separated by commas: held,in_doubt …")] = None,
     sender: Annotated[str | None, typer.Option(help="Only this sender's.")] = None,
     bank: Annotated[str | None, typer.Option(help="Only this bank's.")] = None,
+    batch: Annotated[str | None, typer.Option(metavar="ID", help="Only the items of this batch.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="At most so many, newest first.")] = 50,
     after: Annotated[str | None, typer.Option(help="Go on after this key: `next` of the page before.")] = None,
     config: Config = DEFAULT_CONFIG,
@@ -42,7 +50,7 @@ def list_orders(
     """List orders, the newest first."""
     with terminal.asking():
         said = terminal.remote(context, config, socket).get(
-            "orders", state=state, sender=sender, bank=bank, limit=limit, after=after
+            "orders", state=state, sender=sender, bank=bank, batch=batch, limit=limit, after=after
         )
 
     def words(page: Any) -> None:
@@ -55,19 +63,25 @@ def list_orders(
 
 def show_order(
     context: typer.Context,
-    order: Order,
+    order: OrderOrBatch,
     clear: Clear = False,
     config: Config = DEFAULT_CONFIG,
     socket: Socket = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show one order and everything that happened to it, from the ERP's message to the bank's bytes."""
+    """Show one order and everything that happened to it, from the ERP's message to the bank's bytes.
+
+    Of a batch: how its items stand. An item that travelled with others shows the message that carried them all.
+    """
     with terminal.asking():
         said = terminal.remote(context, config, socket).get("orders", order, clear=1 if clear else None)
     terminal.show(said, as_json=as_json, words=_words)
 
 
 def _words(order: Any) -> None:
+    if "items" in order:
+        _batch_words(order)
+        return
     for name, value in order.items():
         if name != "timeline" and value not in ({}, []):
             terminal.say(f"{name:>16}  {_flat(value)}")
@@ -78,12 +92,32 @@ def _words(order: Any) -> None:
         line.append(_headline(one))
         out.print(line)
         # What the ERP was told repeats the fields above; --json has it whole.
-        wire = one.get("wire")
-        if wire:
-            kind = {"sent": "to the bank", "heard": "from the bank"}[one["what"]]
-            out.print(Text(f"{'':26}{kind}: {wire['bytes']} bytes, sha256 {wire['sha256'][:16]}…", style="dim"))
-            for text in wire["text"].splitlines():
-                out.print(Text(f"{'':26}| {text}", style="dim"))
+        _bytes({"sent": "to the bank", "heard": "from the bank"}.get(one["what"], ""), one.get("wire"))
+        _bytes("from the bank, to all of them", one.get("answer"))
+
+
+def _bytes(kind: str, wire: Any) -> None:
+    if not wire:
+        return
+    out = terminal.console()
+    out.print(Text(f"{'':26}{kind}: {wire['bytes']} bytes, sha256 {wire['sha256'][:16]}…", style="dim"))
+    for text in wire["text"].splitlines():
+        out.print(Text(f"{'':26}| {text}", style="dim"))
+
+
+def _batch_words(batch: Any) -> None:
+    for name, value in batch.items():
+        if name not in ("items", "states", "held_for") and value not in ({}, [], None):
+            terminal.say(f"{name:>16}  {_flat(value)}")
+    terminal.say(f"{'items':>16}  {_shares(batch)}")
+    terminal.say("")
+    terminal.table(batch["items"], _ITEMS, "no items")
+
+
+def _shares(batch: Any) -> str:
+    waiting = ", ".join(f"{reason} {count}" for reason, count in batch["held_for"].items())
+    states = ", ".join(f"{one['count']} {one['state']} ({one['sum']})" for one in batch["states"])
+    return f"{states}; waiting for: {waiting}" if waiting else states
 
 
 def _headline(one: Any) -> str:
@@ -94,7 +128,10 @@ def _headline(one: Any) -> str:
                          if name in ("reason", "fate", "source", "attempt", "denied", "alarms"))  # fmt: skip
         return f"{one['act']:28} {change}  {rest}  by {one['actor']}".replace("    ", "  ")
     if one["what"] == "sent":
-        return f"sent, attempt {one['attempt']} through {one['port']}, bank date {one['bank_date']}, node {one['node']}"
+        bundle = one.get("bundle")
+        together = f", with others in {bundle['reference']}: {bundle['items']} items" if bundle else ""
+        where = f"through {one['port']}, bank date {one['bank_date']}, node {one['node']}"
+        return f"sent, attempt {one['attempt']} {where}{together}"
     if one["what"] == "heard":
         return f"heard by {one['source']}: {one['fate'] or '?'} {one['code']} {one['note']}".rstrip()
     return f"told {one['event']} ({one['state']}) key {one['routing_key']}"
@@ -110,27 +147,36 @@ def _flat(value: Any) -> str:
 
 def release(
     context: typer.Context,
-    order: Order,
+    order: OrderOrBatch,
     reason: Reason,
+    held_for: Annotated[
+        str | None,
+        typer.Option(metavar="REASONS", help="Only what waits for these: approval, new_payee, suspected_duplicate …"),
+    ] = None,
     config: Config = DEFAULT_CONFIG,
     socket: Socket = None,
     as_json: AsJson = False,
 ) -> None:
-    """Let a held order go: it is sent as soon as its bank is open."""
+    """Let a held order go: it is sent as soon as its bank is open. Of a batch: all its held items at once.
+
+    Items of a batch that wait for different reasons are not let go together unless --held-for names the reasons.
+    """
     with terminal.asking():
-        said = terminal.remote(context, config, socket).post("orders", order, "release", reason=reason)
+        said = terminal.remote(context, config, socket).post(
+            "orders", order, "release", reason=reason, held_for=held_for
+        )
     terminal.show(said, as_json=as_json, words=_changed)
 
 
 def cancel(
     context: typer.Context,
-    order: Order,
+    order: OrderOrBatch,
     reason: Reason,
     config: Config = DEFAULT_CONFIG,
     socket: Socket = None,
     as_json: AsJson = False,
 ) -> None:
-    """Withdraw an order that was not sent yet."""
+    """Withdraw an order that was not sent yet. Of a batch: every item that was not."""
     with terminal.asking():
         said = terminal.remote(context, config, socket).post("orders", order, "cancel", reason=reason)
     terminal.show(said, as_json=as_json, words=_changed)
@@ -156,4 +202,8 @@ def enquire(
 
 
 def _changed(order: Any) -> None:
+    if "changed_items" in order:
+        terminal.say(f"{order['sender']}:{order['batch']}: {order['changed_items']} of {order['count']} items changed; "
+                     f"now {_shares(order)}")  # fmt: skip
+        return
     terminal.say(f"{order['sender']}:{order['id']} ({order['payment']}) is {order['state']}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.text import Text
@@ -14,7 +14,13 @@ from gateway.desk import codes, terminal
 from gateway.desk.terminal import AsJson
 from protocols.canon.outcome import State
 
-_TOLD = ("seq", "payment", "bank", "bank_reference", "bank_code", "bank_text", "hold_reason", "next_enquiry", "was")
+if TYPE_CHECKING:
+    from gateway.desk.erp import BatchStanding
+    from protocols.erp.words import CommandType
+
+_TOLD = ("seq", "item_no", "payment", "bank", "bank_reference", "bank_code", "bank_text", "hold_reason",
+         "next_enquiry", "was")  # fmt: skip
+SHOWN_CHARS = 1_000
 DEFAULT_PROFILE = Path("/etc/bankgw/erp.toml")
 
 
@@ -39,7 +45,8 @@ def send(
     """Publish one command as an ERP would: same queues, same rights, same checks.
 
     With --wait the exit code is 0 for settled (or an answered question), 1 for failed or rejected, 3 for held, 4 for in
-    doubt or not over in time, 69 when nobody answered. Without --wait, 0 means that the broker has it.
+    doubt or not over in time, 69 when nobody answered. A batch is waited for until it is completed: 0 means that every
+    item is settled, 1 that one is not. Without --wait, 0 means that the broker has it.
     """
     from gateway.clock import SystemEntropy
     from gateway.desk import broker, erp
@@ -50,7 +57,8 @@ def send(
     kinds = {kind.value: kind for kind in CommandType}
     kind = erp.guess_type(body) if type_name is None else kinds.get(type_name)
     if kind is None:
-        terminal.leave(codes.USAGE, f"which command is it? name it with --type: {', '.join(kinds)}")
+        terminal.leave(codes.USAGE, f"the body fits no command, or more than one (batch.submit and payroll.submit "
+                       f"may look alike); name it with --type: {', '.join(kinds)}")  # fmt: skip
     world = terminal.world(context)
     reactor = world.reactor()
     content_type = "application/xml" if body.lstrip()[:1] == b"<" else "application/json"
@@ -67,7 +75,7 @@ def send(
         if not as_json:
             terminal.say(f"the broker has it: {kind.value}")
         return
-    raise typer.Exit(_verdict(erp.is_question(kind), visit.heard, timeout))
+    raise typer.Exit(_verdict(kind, visit.heard, timeout))
 
 
 def _body(file: Path) -> bytes:
@@ -92,21 +100,40 @@ def _printer(as_json: bool, started: Any) -> Any:
             terminal.say(f"{'':11}{error['code']}: {error['title']} (resend: {error['resend']})")
             for fault in error.get("errors", []):
                 terminal.say(f"{'':11}  {fault['at']}: {fault['code']}: {fault['detail']}")
+        elif one.name.startswith("batch."):
+            _batch_words(said)
         elif "state" not in said:
-            terminal.say(json.dumps(said, ensure_ascii=False, indent=1))
+            terminal.say(json.dumps(_short(said), ensure_ascii=False, indent=1))
 
     return printed
 
 
-def _verdict(question: bool, heard: list[Any], timeout: float) -> int:
+def _batch_words(said: Any) -> None:
+    states = ", ".join(f"{one['count']} {one['state']} ({one['sum']})" for one in said.get("states", ()))
+    terminal.say(f"{'':11}{said.get('count')} items, {said.get('sum')} {said.get('currency')}: {states}")
+
+
+def _short(value: Any) -> Any:
+    """Without the bytes of a receipt, which nobody can read."""
+    if isinstance(value, dict):
+        return {name: _short(one) for name, one in value.items()}
+    if isinstance(value, str) and len(value) > SHOWN_CHARS:
+        return f"{value[:60]}… ({len(value)} characters; --json has them all)"
+    return value
+
+
+def _verdict(kind: CommandType, heard: list[Any], timeout: float) -> int:
     from gateway.desk import erp
+    from protocols.erp.words import BATCHES
 
     if not heard:
         print(f"nobody answered in {timeout:g} s; the broker has the command: do not send it under another id",
               file=sys.stderr)  # fmt: skip
         return codes.UNAVAILABLE
+    if kind in BATCHES:
+        return _batch_verdict(erp.batch_standing(heard), timeout)
     refused = any("error" in one.said for one in heard)
-    if question:
+    if erp.is_question(kind):
         return codes.FAILED if refused else codes.OK
     state = erp.last_state(heard)
     if state is State.SETTLED:
@@ -117,4 +144,21 @@ def _verdict(question: bool, heard: list[Any], timeout: float) -> int:
     if state is None or heard[-1].said.get("final") or refused:
         return codes.FAILED
     print(f"not over after {timeout:g} s: {state.value}; never send it again, ask with status.query", file=sys.stderr)
+    return codes.IN_DOUBT
+
+
+def _batch_verdict(batch: BatchStanding | None, timeout: float) -> int:
+    from gateway.desk import erp
+
+    if batch is not None and batch.refused:
+        return codes.FAILED
+    if batch is not None and batch.over:
+        return codes.OK if set(batch.shares) == {State.SETTLED} else codes.FAILED
+    states = [] if batch is None else list(batch.states.values())
+    doubt, held = sum(map(erp.is_doubt, states)), states.count(State.HELD)
+    if held and not doubt:
+        print(f"{held} items wait for an approval; see `bankgw orders release`", file=sys.stderr)
+        return codes.REFUSED
+    print(f"not over after {timeout:g} s: {doubt} items may be at the bank; never send it again, ask with status.query",
+          file=sys.stderr)  # fmt: skip
     return codes.IN_DOUBT

@@ -127,7 +127,9 @@ def export(
 
 def demo(
     seed: Annotated[int, typer.Option(help="Chooses orders and faults; the same seed tells the same story.")] = 7,
-    orders: Annotated[int, typer.Option(min=1, help="How many orders to publish.")] = 1000,
+    orders: Annotated[
+        int | None, typer.Option(min=1, help="How many orders to publish; default: 1000, fewer for slow banks only.")
+    ] = None,
     kills: Annotated[int, typer.Option(min=0, help="How often the daemon is killed with SIGKILL.")] = 3,
     folder: Annotated[Path | None, typer.Option(help="Keep the site there; default: a folder of its own.")] = None,
     report: Annotated[Path | None, typer.Option(help="Where to write the report; default: demo-report.html.")] = None,

@@ -6,25 +6,38 @@ import json
 import re
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import Connection
+
+from gateway.core.states import Source
 from gateway.desk.demo_verdict import Executed, Journalled
-from gateway.journal import databases, vault, vaults
+from gateway.erp.topology import EVENTS
+from gateway.journal import attempts, audit, databases, vault, vaults
 from gateway.journal.attempts import Exhibit
 from gateway.journal.audit import Entry
 from gateway.journal.rows import AttemptRow
 from gateway.journal.timeline import Moment, timeline
 from gateway.simbank.record import Execution, read_executions
+from protocols.bank import Replay
 from protocols.canon.outcome import State
 
 JOURNAL = "journal.db"
-_SELECT = """
-SELECT payment, order_id, state, seq, bank, bank_ref, attempt -
- (SELECT count(*) FROM audit WHERE object_id = payment AND entry IN ('payment.not_sent', 'payment.replay_not_sent'))
-FROM payments
+_SELECT = "SELECT payment, order_id, state, seq, bank, bank_ref, attempt FROM payments"
+_UNSENT = frozenset({"payment.not_sent", "payment.replay_not_sent"})
+# A payment of which nobody was ever in doubt: the way without accidents.
+_MOST_WORDS = """
+SELECT p.bank, p.order_id FROM payments p JOIN evidence e ON e.payment = p.payment
+WHERE p.state = 'settled' AND p.attempt = 1 AND e.source <> 'returns'
+AND NOT EXISTS (SELECT 1 FROM audit a WHERE a.object_id = p.payment AND a.entry IN
+ ('payment.taken_over', 'payment.silent', 'payment.sent_unclear', 'payment.pending_not_found'))
+GROUP BY p.payment, p.bank, p.order_id ORDER BY p.bank, count(*) DESC, p.order_id
 """
+_SENT, _WORD, _TOLD = "written down, then sent", "bank's word", "told the ERP"
+_NEVER = Replay.NEVER.value
 _DEFECTS = frozenset({"lane.defect", "lane.halted", "command.defect", "question.defect", "session.keeper_failed",
                       "twisted.failure", "daemon.fatal", "daemon.not_started"})  # fmt: skip
 _DIGITS = re.compile(rb"[0-9]{12,}")
@@ -61,23 +74,81 @@ def _executed(bank: str, one: Execution, now_ms: int) -> Executed:
     )
 
 
-def journalled(state: Path) -> list[Journalled]:
-    """Every payment in the journal, without opening what is sealed; none if there is no journal yet."""
+def journalled(state: Path, vault_key: Path) -> list[Journalled]:
+    """Every payment in the journal; none if there is no journal yet. What was sent again is opened and compared."""
     if not (state / JOURNAL).exists():
         return []
-    return [
-        Journalled(payment, order_id, State(name), seq, bank, reference, sends)
-        for payment, order_id, name, seq, bank, reference, sends in _rows(state, _SELECT)
-    ]
+    with _opened(state, vault_key) as conn:
+        return [
+            Journalled(payment, order_id, State(name), seq, bank, reference, *sends(conn, payment, count))
+            for payment, order_id, name, seq, bank, reference, count in _rows(state, _SELECT)
+        ]
+
+
+def sends(conn: Connection, payment: str, count: int) -> tuple[int, tuple[str, ...]]:
+    """How often it left, and what is wrong with the repeats among that."""
+    if count == 0:
+        return 0, ()
+    return left(audit.entries_of(conn, vaults.vault_of(conn), payment), attempts.of_payment(conn, payment))
+
+
+def left(entries: Iterable[Entry], rows: Iterable[AttemptRow]) -> tuple[int, tuple[str, ...]]:
+    """As `sends`, from a payment's audit entries and what was written down for it."""
+    numbers: list[int] = []
+    for entry in entries:
+        if "attempt" in entry.detail:
+            numbers.append(int(entry.detail["attempt"]))
+        elif entry.entry in _UNSENT and numbers:
+            numbers.pop()
+    written = {row.attempt: row for row in rows}
+    return len(numbers), tuple(unfit([written[number] for number in numbers]))
+
+
+def unfit(rows: Sequence[AttemptRow]) -> Iterator[str]:
+    """What is wrong with sends after the first: only the same bytes may leave again, and only if a rule lets them."""
+    for row in rows[1:]:
+        if row.replay_policy == _NEVER:
+            yield f"send {row.attempt}: the bank's rules never allow a repeat"
+        if row.wire != rows[0].wire:
+            yield f"send {row.attempt}: other bytes than those of send {rows[0].attempt}"
 
 
 def files_of_payments(state: Path, vault_key: Path, payments: Sequence[str]) -> dict[str, list[Step]]:
     """What the journal can tell about some payments, opened with the vault's key."""
+    with _opened(state, vault_key) as conn:
+        return {payment: list(_steps(timeline(conn, payment))) for payment in payments}
+
+
+def longest_climbs(state: Path) -> dict[str, str]:
+    """By bank: the order of the settled payment about which the bank spoke most often before it was settled."""
+    found: dict[str, str] = {}
+    for bank, order_id in _rows(state, _MOST_WORDS):
+        found.setdefault(str(bank), str(order_id))
+    return found
+
+
+def climb(steps: Sequence[Step]) -> str:
+    """How a payment's fate became known, in one line: what the bank said when, and what the ERP was told."""
+    began_ms = next((step.at_ms for step in steps if step.what == _SENT), 0)
+    words = []
+    for step in steps:
+        after = f"{(step.at_ms - began_ms) / 1000:.1f} s"
+        if step.what == _SENT:
+            words.append(f"{after} sent")
+        elif step.what.startswith(_WORD) and Source.RETURNS.value not in step.what:
+            words.append(f"{after} {step.what.removeprefix(_WORD).strip(' ()')}: {step.detail}")
+        elif step.what == _TOLD and step.detail.endswith(EVENTS):
+            words.append(f"= {step.detail.partition(' ')[0].removeprefix('payment.')}")
+    return " ".join(words)
+
+
+@contextmanager
+def _opened(state: Path, vault_key: Path) -> Iterator[Connection]:
     engine = databases.connect(f"sqlite:///{state / JOURNAL}", connections=1, writing=False)
     vaults.attach(engine, vault.load(vault_key))
     try:
         with engine.connect() as conn:
-            return {payment: list(_steps(timeline(conn, payment))) for payment in payments}
+            yield conn
     finally:
         engine.dispose()
 
@@ -90,15 +161,15 @@ def _steps(moments: Iterable[Moment]) -> Iterator[Step]:
             yield Step(moment.at_ms, what.entry, f"{' '.join(shown)} by {what.actor}")
         elif isinstance(what, AttemptRow):
             where = f"{len(what.wire)} bytes to port {what.port}, epoch {what.epoch}"
-            yield Step(moment.at_ms, "written down, then sent", where)
+            yield Step(moment.at_ms, _SENT, where)
         elif isinstance(what, Exhibit):
             content = what.content
             size = f"{len(content.body)} bytes" if content.body else ""
             said = " ".join(filter(None, (size, content.code, content.note)))
-            yield Step(moment.at_ms, f"bank's word ({content.source.value})", said)
+            yield Step(moment.at_ms, f"{_WORD} ({content.source.value})", said)
         else:
             addressee = what.exchange or "its reply queue"
-            yield Step(moment.at_ms, "told the ERP", f"{what.headers.get('type', '')} to {addressee}")
+            yield Step(moment.at_ms, _TOLD, f"{what.headers.get('type', '')} to {addressee}")
 
 
 def defects(log: Path) -> list[str]:

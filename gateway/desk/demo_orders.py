@@ -21,6 +21,8 @@ SUBMIT, CANCEL = "payment.submit", "payment.cancel"
 BALANCE, ENTRIES, STATUS = "balance.query", "transactions.query", "status.query"
 PAYEES = ("示例乙材料有限公司", "示例丙物流有限公司", "示例丁设计事务所", "示例戊电子有限公司", "示例己餐饮服务部")
 BRANCH = "示例银行某支行"
+HAN, CONTROL = "䶮", "\u0007"
+PAYEE = "/creditor/account"
 PURPOSES = ("货款", "运费", "服务费", "货款 合同 HT-0931", "材料费 订单 PO-1177")
 LIMIT_MINOR = 100_000_000
 """The sender's limit per payment in the demo's settings: 1,000,000.00."""
@@ -101,6 +103,22 @@ class Story:
 
 
 @dataclass(frozen=True, slots=True)
+class Manners:
+    """What one bank wants and what it cannot carry.
+
+    `share` is how many orders it gets beside the others, `lacks` a character and `too_long` a purpose that must be
+    refused, `wants` fields of every order by JSON pointer, `unanswered` the questions that it has not.
+    """
+
+    share: float = 1.0
+    payee_digits: int = 19
+    lacks: str = CONTROL
+    too_long: str = "货" * 201
+    wants: Mapping[str, str] = field(default_factory=dict)
+    unanswered: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
 class Stage:
     """Where the story plays: the sender's accounts by bank with their holders, one account that is not the sender's.
 
@@ -113,6 +131,7 @@ class Stage:
     run: str
     now: datetime
     bank_day: date
+    manners: Mapping[str, Manners] = field(default_factory=dict)
 
 
 def write(seed: int, count: int, questions: int, stage: Stage) -> Story:
@@ -164,15 +183,14 @@ class _Author:
         return sorts
 
     def _order(self, n: int, sort: str) -> Order:
-        banks = sorted(self._stage.accounts)
-        bank = "pab" if sort in _PAB_ONLY and "pab" in banks else self._dice.choice(banks)
+        bank = self._bank(sort)
         amount = self._dice.randrange(1_00, 90_000_00)
         purpose = self._dice.choice(PURPOSES)
         return Order(
             id=f"AP-{self._seed}-{n:05d}",
             bank=bank,
             debtor=self._dice.choice(self._stage.accounts[bank]),
-            creditor=self._creditor(),
+            creditor=self._creditor(self._manners(bank).payee_digits),
             creditor_name=self._dice.choice(PAYEES),
             amounts_minor=(amount, amount + 1) if sort == "other content" else (amount,),
             purpose=f"{purpose} {sort}" if sort.startswith("#") else purpose,
@@ -180,9 +198,19 @@ class _Author:
             carried=sort not in _BAD and sort not in ("withdrawn", "body over 1 MiB"),
         )
 
-    def _creditor(self) -> str:
+    def _manners(self, bank: str) -> Manners:
+        return self._stage.manners.get(bank, Manners())
+
+    def _bank(self, sort: str) -> str:
+        banks = sorted(self._stage.accounts)
+        if sort == _LACKING:
+            # A letter that a charset lacks is the better story than a control character, which none carries.
+            banks = [bank for bank in banks if self._manners(bank).lacks != CONTROL] or banks
+        return self._dice.choices(banks, [self._manners(bank).share for bank in banks])[0]
+
+    def _creditor(self, digits: int = 19) -> str:
         while True:
-            number = f"0000{self._dice.randrange(10**14, 10**15)}"
+            number = f"0000{self._dice.randrange(10 ** (digits - 5), 10 ** (digits - 4))}"
             if number not in self._creditors:
                 self._creditors.add(number)
                 return number
@@ -218,7 +246,7 @@ class _Author:
         self._put(place, command)
 
     def _fields(self, order: Order) -> dict[str, Any]:
-        return {
+        fields: dict[str, Any] = {
             "id": order.id,
             "debtor": {"account": order.debtor, "name": self._stage.holders[order.debtor]},
             "creditor": {
@@ -230,6 +258,13 @@ class _Author:
             "purpose": order.purpose,
             "tags": {"invoice": f"INV-{order.id[-5:]}"},
         }  # fmt: skip
+        for pointer, value in self._manners(order.bank).wants.items():
+            *path, last = pointer.strip("/").split("/")
+            place = fields
+            for name in path:
+                place = place[name]
+            place[last] = value
+        return fields
 
     def _submit(self, order: Order, fields: Mapping[str, Any]) -> Command:
         if self._dice.random() < _XML_SHARE:
@@ -284,13 +319,13 @@ class _Author:
         return self._command(order.id, SUBMIT, body, "validation")
 
     def _unencodable(self, order: Order, fields: dict[str, Any]) -> Command:
-        # U+4DAE is in no GBK; a bank that speaks UTF-8 gets a control character, which none carries.
-        name = "示例䶮公司" if order.bank == "pab" else "示例\u0007公司"
+        name = f"示例{self._manners(order.bank).lacks}公司"
         body = self._json({**fields, "creditor": {**fields["creditor"], "name": name}})
         return self._command(order.id, SUBMIT, body, "validation", "schema")
 
     def _too_long(self, order: Order, fields: dict[str, Any]) -> Command:
-        return self._command(order.id, SUBMIT, self._json({**fields, "purpose": "货" * 60}), "validation")
+        body = self._json({**fields, "purpose": self._manners(order.bank).too_long})
+        return self._command(order.id, SUBMIT, body, "validation", "schema")
 
     def _stale(self, order: Order, fields: dict[str, Any]) -> Command:
         body = self._json({**fields, "valid_until": self._at(-timedelta(days=1))})
@@ -306,16 +341,19 @@ class _Author:
             bank, account = accounts[n % len(accounts)]
             if n % 5 < 2:
                 said: dict[str, Any] = {"accounts": [account], "max_age": "PT0S"}
-                command = self._question(f"{bank} balance", BALANCE, said, "balance.result")
+                command = self._question(f"{bank} balance", BALANCE, said, self._answer(bank, "balance.result"))
             elif n % 5 < 4:
                 day = self._stage.bank_day.isoformat()
                 said = {"account": account, "from": day, "to": day, "limit": 50}
-                command = self._question(f"{bank} entries", ENTRIES, said, "transactions.page")
+                command = self._question(f"{bank} entries", ENTRIES, said, self._answer(bank, "transactions.page"))
             else:
                 # A command's queue keeps no step with another's, so ask about an order from well before.
                 order = asked[max(0, int(place * len(asked) / len(orders)) - len(asked) // 6)]
                 command = self._question(order.id, STATUS, {"id": order.id}, "status.result")
             self._put(place, command)
+
+    def _answer(self, bank: str, name: str) -> str:
+        return "unsupported" if name in self._manners(bank).unanswered else name
 
     def _question(self, about: str, key: str, said: dict[str, Any], name: str) -> Command:
         # A bank that misbehaves may leave a question without an answer in time: then that is the reply.
@@ -325,6 +363,7 @@ class _Author:
         return self._command(about, key, self._json(said), name, *refusals)
 
 
+_LACKING = "character the bank lacks"
 _BAD: Mapping[str, Callable[[_Author, Order, dict[str, Any]], Command]] = {
     "unknown routing key": _Author._unknown_key,
     "contradictory types": _Author._two_types,
@@ -335,11 +374,10 @@ _BAD: Mapping[str, Callable[[_Author, Order, dict[str, Any]], Command]] = {
     "unknown account": _Author._unknown_account,
     "account of another": _Author._foreign_account,
     "over the sender's limit": _Author._too_much,
-    "character the bank lacks": _Author._unencodable,
+    _LACKING: _Author._unencodable,
     "purpose too long": _Author._too_long,
     "valid_until is past": _Author._stale,
 }
-_PAB_ONLY = frozenset({"character the bank lacks"})
 
 
 def amount_text(minor: int) -> str:

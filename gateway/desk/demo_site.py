@@ -1,4 +1,4 @@
-"""Where the demo plays: two simulated banks that misbehave by a seeded plan, and a gateway set up for them in seconds.
+"""Where the demo plays: simulated banks that misbehave by a seeded plan, and a gateway set up for them in seconds.
 
 Time-outs, first enquiries and the watch for returns are short here, so that days pass in a minute; nothing else
 differs from a gateway that is set up for work.
@@ -9,20 +9,34 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Mapping
-from datetime import datetime
-from importlib import import_module
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from gateway.desk import rig
-from gateway.desk.demo_orders import BALANCE, CANCEL, ENTRIES, LIMIT_MINOR, STATUS, SUBMIT, Stage, amount_text
+from gateway.core.policy import field_faults
+from gateway.desk import bank_facts, rig
+from gateway.desk.demo_orders import (
+    BALANCE,
+    CANCEL,
+    CONTROL,
+    ENTRIES,
+    HAN,
+    LIMIT_MINOR,
+    PAYEE,
+    STATUS,
+    SUBMIT,
+    Manners,
+    Stage,
+    amount_text,
+)
 from gateway.simbank.faults import Delays, Fault, FaultPlan, Touch
 from gateway.simbank.ledger import CHINA
-from protocols.bank import BadOptions
+from protocols.bank import Bank
 from protocols.trial import trial
 
-BANKS = ("sample", "pab")
 SENDER = "kingdee"
+BANKS = ("sample", "pab")
+ORDERS = 1_000
 RETURNS_EVERY_S = 20.0
 ANSWER_S = 2.0
 FAULTS: Mapping[Fault, float] = {
@@ -41,7 +55,7 @@ FAULTS: Mapping[Fault, float] = {
 }
 """Shares of all exchanges that a fault can strike."""
 _ACCOUNTS = 3
-_COMMON_RETURN_S = 6.0
+_RETURN_S = 6.0
 _WORD_S = 2.0
 _LINE_BYTES = 65_536
 
@@ -56,28 +70,61 @@ def plans(banks: tuple[str, ...], seed: int) -> tuple[rig.BankPlan, ...]:
 
 
 def _plan(bank: str, seed: int) -> rig.BankPlan:
-    watched = _knows(bank, "returns_every_s")
-    # A bank that is asked only once a day about money that came back must send it back before the first question.
-    return_s = _COMMON_RETURN_S if watched else 0.0
-    options: dict[str, Any] = {"returns_every_s": RETURNS_EVERY_S} if watched else {}
-    options |= trial(bank).hurried
+    built = bank_facts.tried(bank)
+    # Money comes back only where somebody is told of it: the gateway asks, and the bank has a message that says so.
+    returns = built.questions.returns is not None and built.profile.returns_watch > timedelta(0)
+    # A slow bank is asked only once a day whether money came back, so it must come back before the first question.
+    slow = _share(bank) < 1
+    return_s = 0.0 if slow else _RETURN_S
     delays = {"delay_s": ANSWER_S + 1.5, "hide_s": 5.0, "return_s": return_s}
     return rig.BankPlan(
         bank=bank,
         accounts=_ACCOUNTS,
-        options=options,
+        options=trial(bank).hurried,
+        settings={} if slow else {"returns_every_s": RETURNS_EVERY_S},
         faults={"seed": f"demo {seed} {bank}", **delays, **{fault.value: rate for fault, rate in FAULTS.items()}},
-        conduct={"seed": f"demo {seed} {bank}", "late_s": 3.0, "return_s": return_s, "hide_s": 5.0, "fee_minor": 0},
-    )
+        conduct={"seed": f"demo {seed} {bank}", "late_s": 8.0, "return_s": return_s, "hide_s": 5.0, "fee_minor": 0,
+                 "returns": returns},
+    )  # fmt: skip
 
 
-def _knows(bank: str, option: str) -> bool:
-    """Whether a bank's protocol has an option of that name."""
+def orders(banks: tuple[str, ...]) -> int:
+    """How many orders these banks get in a demo unless somebody says another number."""
+    return round(ORDERS * min(1.0, max(_share(bank) for bank in banks)))
+
+
+def _share(bank: str) -> float:
+    return float(trial(bank).demo.get("share", 1.0))
+
+
+def manners(bank: str) -> Manners:
+    """What a bank wants of an order, and what it cannot carry, by its own declaration."""
+    built, wants = bank_facts.tried(bank), dict(trial(bank).order)
+    payee = str(wants.pop(PAYEE, "0" * Manners().payee_digits))
+    charset = built.profile.limits.charset
+    has = {"balance.result": built.questions.balance, "transactions.page": built.questions.lines}
+    return Manners(
+        _share(bank), len(payee), CONTROL if _fits(HAN, charset) else HAN, _too_long(built), wants,
+        frozenset(answer for answer, question in has.items() if question is None),
+    )  # fmt: skip
+
+
+def _fits(text: str, charset: str) -> bool:
     try:
-        import_module(f"protocols.banks.{bank}").build({**trial(bank).options, option: RETURNS_EVERY_S})
-    except BadOptions as error:
-        return error.key != option
+        text.encode(charset)
+    except UnicodeEncodeError:
+        return False
     return True
+
+
+def _too_long(bank: Bank) -> str:
+    """A purpose over the bank's limit; where it has none, one over the contract's."""
+    limits = bank.profile.limits
+    limit = next((one for one in limits.fields if one.at == "/purpose"), None)
+    sizes = () if limit is None else (60, 110, 180)
+    texts = ("货" * size for size in sizes)
+    fits = (text for text in texts if limit is not None and any(field_faults(limit, text, limits.charset)))
+    return next(fits, Manners().too_long)
 
 
 def senders(user: str, banks: tuple[str, ...]) -> dict[str, dict[str, Any]]:
@@ -106,7 +153,8 @@ def stage(banks: tuple[str, ...], run: str, now: datetime) -> Stage:
         for n, number in enumerate(rig.account_numbers(bank, _ACCOUNTS))
     }
     foreign = rig.account_numbers(banks[0], _ACCOUNTS)[-1]
-    return Stage({bank: _own(bank) for bank in banks}, holders, foreign, run, now, now.astimezone(CHINA).date())
+    return Stage({bank: _own(bank) for bank in banks}, holders, foreign, run, now, now.astimezone(CHINA).date(),
+                 {bank: manners(bank) for bank in banks})  # fmt: skip
 
 
 def first_fault(plan: rig.BankPlan, reference: str) -> Fault | None:

@@ -31,7 +31,10 @@ class Executed:
 
 @dataclass(frozen=True, slots=True)
 class Journalled:
-    """One payment as the gateway's journal has it. `sends` leaves out attempts of which not one byte was written."""
+    """One payment as the gateway's journal has it. `sends` leaves out attempts of which not one byte was written.
+
+    `unfit` says of each repeat what was wrong with it: the bank's rules did not allow it, or its bytes were others.
+    """
 
     payment: str
     order_id: str
@@ -40,6 +43,7 @@ class Journalled:
     bank: str
     reference: str
     sends: int
+    unfit: tuple[str, ...] = ()
 
 
 class Wrong(StrEnum):
@@ -308,8 +312,7 @@ def _content_faults(order: Order, executions: Sequence[Executed], rows: Sequence
 
 def _journal_faults(events: Sequence[Heard], told: State | None, rows: Sequence[Journalled]) -> Iterator[str]:
     for row in rows:
-        if row.sends > 1:
-            yield f"the journal sent it {row.sends} times"
+        yield from row.unfit
         if events and (row.state is not told or row.seq != int(events[-1].said["seq"])):
             shown = told.value if told else "nothing"
             yield f"the journal says {row.state.value} ({row.seq}), the ERP was told {shown} ({events[-1].said['seq']})"

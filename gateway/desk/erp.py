@@ -23,10 +23,10 @@ from gateway.erp.topology import COMMANDS, EVENTS
 from gateway.erp.wire import Declarer, Delivery, Fate, Message, Properties
 from protocols.canon.outcome import STATE_TABLE, State
 from protocols.erp import signature
-from protocols.erp.words import CommandType
+from protocols.erp.batch_news import BATCH_ACCEPTED
+from protocols.erp.words import BATCHES, MONEY_COMMANDS, CommandType
 
 _QUEUE_MS = 3_600_000
-_ASKS = {CommandType.BALANCE_QUERY, CommandType.TRANSACTIONS_QUERY, CommandType.STATUS_QUERY}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +39,22 @@ class Heard:
     body: bytes
 
     @property
-    def final(self) -> bool:
-        """Whether nothing more is to be waited for."""
-        name = str(self.said.get("event", self.event))
+    def name(self) -> str:
+        """The event's or reply's name."""
+        return str(self.said.get("event", self.event))
+
+    @property
+    def of_item(self) -> bool:
+        """Whether it is about a payment, which may be one of a batch."""
+        return self.name.startswith("payment.")
+
+    def ends(self, type_: CommandType) -> bool:
+        """Whether nothing more is to be waited for by whoever gave this command."""
+        if type_ in BATCHES:
+            # Each item has words of its own, last ones too; the batch is over when it says so itself.
+            return not self.of_item and (self.name != BATCH_ACCEPTED or bool(self.said.get("final")))
         # A command refused at the door never became a payment: its reply is all there will be.
-        return bool(self.said.get("final")) or "error" in self.said or not name.startswith("payment.")
+        return bool(self.said.get("final")) or "error" in self.said or not self.of_item
 
 
 class Unroutable(Exception):
@@ -51,7 +62,10 @@ class Unroutable(Exception):
 
 
 def guess_type(body: bytes) -> CommandType | None:
-    """Which command a body is, by the fields only one command has."""
+    """Which command a body is, by the fields only one command has; None where it could be another.
+
+    A batch and a payroll may look alike to the last field, and nobody's money is to depend on a guess between them.
+    """
     if body.lstrip()[:1] == b"<":
         return _named(_root_of(body))
     try:
@@ -60,11 +74,33 @@ def guess_type(body: bytes) -> CommandType | None:
         return None
     if not isinstance(said, dict):
         return None
+    if "items" in said:
+        return _batch_type(said)
     if "creditor" in said or "amount" in said:
-        return CommandType.PAYMENT_SUBMIT
+        return CommandType.TRANSFER_SUBMIT if "direction" in said else CommandType.PAYMENT_SUBMIT
+    return _question_type(said)
+
+
+def _batch_type(said: Mapping[str, Any]) -> CommandType | None:
+    items = said["items"] if isinstance(said["items"], list) else []
+    parties = [one.get("creditor") for one in items if isinstance(one, dict)]
+    fields = {name for party in parties if isinstance(party, dict) for name in party}
+    if "creditor" in said:
+        return CommandType.COLLECTION_SUBMIT
+    payroll = "document" in fields or not said.keys().isdisjoint(("agreement", "purpose_code"))
+    if payroll == ("kind" in fields):
+        return None
+    return CommandType.PAYROLL_SUBMIT if payroll else CommandType.BATCH_SUBMIT
+
+
+def _question_type(said: Mapping[str, Any]) -> CommandType | None:
     if "accounts" in said:
         return CommandType.BALANCE_QUERY
-    return CommandType.TRANSACTIONS_QUERY if "account" in said else None
+    if "bank_line_id" in said or (not said.keys().isdisjoint(("id", "payment")) and "page" in said):
+        return CommandType.RECEIPT_REQUEST
+    if "account" in said:
+        return CommandType.STATEMENT_REQUEST if "date" in said else CommandType.TRANSACTIONS_QUERY
+    return CommandType.PAYMENT_CANCEL if "id" in said and "reason" in said else None
 
 
 def _root_of(body: bytes) -> str:
@@ -90,6 +126,7 @@ class Visit:
         self._message_id = self._fresh_id()
         self._queue = f"{profile.queue_prefix}.{self._message_id}"
         self._over: Deferred[None] = Deferred()
+        self._type = CommandType.PAYMENT_SUBMIT
         self._ids: set[str] = set()
         self.heard: list[Heard] = []
         password = profile.password.read().decode()
@@ -107,6 +144,7 @@ class Visit:
 
     async def __call__(self, type_: CommandType, body: bytes, content_type: str, wait_s: float) -> None:
         """Publish; with `wait_s` over 0 listen so long. Raises BrokerSilent, Unroutable."""
+        self._type = type_
         self._amqp.consume(self._queue, 100, self._take)
         try:
             await broker.up(self._amqp)
@@ -144,12 +182,12 @@ class Visit:
         except ValueError:
             said = _xml_fields(delivery.body)
         one = Heard(self._now(), properties.type or "", said if isinstance(said, dict) else {}, delivery.body)
-        # A reply and its event carry the same number.
-        if any(other.event == one.event and other.said.get("seq") == one.said.get("seq") for other in self.heard):
+        # A reply and its event carry the same number; the items of a batch count each for itself.
+        if any(_same(other, one) for other in self.heard):
             return
         self.heard.append(one)
         self._on_heard(one)
-        if one.final:
+        if one.ends(self._type):
             self._end()
 
     def _end(self) -> None:
@@ -157,15 +195,34 @@ class Visit:
             self._over.callback(None)
 
 
+def _same(one: Heard, other: Heard) -> bool:
+    return one.event == other.event and all(
+        str(one.said.get(name)) == str(other.said.get(name)) for name in ("id", "payment", "seq")
+    )
+
+
 def _xml_fields(body: bytes) -> dict[str, Any]:
-    """The outermost fields of an answer in XML."""
+    """The fields of an answer in XML: texts, tables, and lists of `item`."""
     try:
         root = ElementTree.fromstring(body)
     except ElementTree.ParseError:
         return {}
-    found: dict[str, Any] = {one.tag.rpartition("}")[2]: one.text for one in root if one.text and not len(one)}
+    found = _xml_table(root)
     found["final"] = found.get("final") == "true"
     return found
+
+
+def _xml_table(element: ElementTree.Element) -> dict[str, Any]:
+    read = {one.tag.rpartition("}")[2]: _xml_value(one) for one in element}
+    return {name: value for name, value in read.items() if value not in (None, {}, [])}
+
+
+def _xml_value(element: ElementTree.Element) -> Any:
+    if not len(element):
+        return element.text
+    if all(one.tag.rpartition("}")[2] == "item" for one in element):
+        return [_xml_value(one) for one in element]
+    return _xml_table(element)
 
 
 def last_state(heard: list[Heard]) -> State | None:
@@ -177,9 +234,38 @@ def last_state(heard: list[Heard]) -> State | None:
     return State(latest.said["state"])
 
 
+@dataclass(frozen=True, slots=True)
+class BatchStanding:
+    """How a batch stands by its newest word: whether it is over, and its items' states; `refused` at the door."""
+
+    over: bool
+    states: Mapping[str, State]
+    shares: Mapping[State, int]
+    refused: bool
+
+
+def batch_standing(heard: list[Heard]) -> BatchStanding | None:
+    """What was heard of a batch; None if its own reply did not come."""
+    told = [one.said for one in heard if not one.of_item]
+    if not told:
+        return None
+    latest = max(told, key=lambda said: int(said.get("seq", 0)))
+    items: dict[str, tuple[int, State]] = {}
+    listed = [item for said in told for item in said.get("items", ())]
+    for item in (*listed, *(one.said for one in heard if one.of_item)):
+        id_, seq, state = str(item.get("id")), int(item.get("seq", 0)), item.get("state")
+        if state in set(State) and seq >= items.get(id_, (0, State.ACCEPTED))[0]:
+            items[id_] = seq, State(state)
+    shares = {State(share["state"]): int(share["count"]) for share in latest.get("states", ())}
+    return BatchStanding(
+        bool(latest.get("final")), {id_: state for id_, (_seq, state) in items.items()}, shares,
+        any("error" in said for said in told),
+    )  # fmt: skip
+
+
 def is_question(type_: CommandType) -> bool:
-    """Whether the command asks, rather than moves money."""
-    return type_ in _ASKS
+    """Whether the command is over with its reply: it asks, or withdraws, and its answer says how things stand."""
+    return type_ not in MONEY_COMMANDS or type_ is CommandType.PAYMENT_CANCEL
 
 
 def is_doubt(state: State) -> bool:

@@ -6,11 +6,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from gateway.asking import Asker
 from gateway.bank.lane import Lane
 from gateway.clock import Clock
 from gateway.erp.wire import Amqp
 from gateway.journal.past import Past
 from gateway.journal.store import Store
+from gateway.registry import Registry
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +20,8 @@ class Levers:
     """`identity` is version, mode and node. `ready` answers as `/readyz` does. `safe_mode` is whether the database came
     back from the past. `draining` and `drain` are about taking nothing in; `republish` looks for mail that waits.
     `canary_age_s` and `certificates` are what the metrics show of the same names. `past` is what the database forgot,
-    and `let_go` lets one lane send in spite of it. A proposal is open for `proposal_valid_ms`.
+    and `let_go` lets one lane send in spite of it. A proposal is open for `proposal_valid_ms`. `register` is the
+    account register in force; `ask` puts a question through a lane.
     """
 
     identity: Mapping[str, str]
@@ -37,3 +40,5 @@ class Levers:
     past: Callable[[], Past]
     let_go: Callable[[str], None]
     proposal_valid_ms: int
+    register: Callable[[], Registry]
+    ask: Asker

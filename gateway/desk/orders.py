@@ -6,15 +6,17 @@ bytes alike. The login's secrets are never shown.
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from gateway import log
 from gateway.journal.attempts import Exhibit
 from gateway.journal.audit import Entry
+from gateway.journal.bundles import BundleRow
 from gateway.journal.rows import AttemptRow, OutboxRow, PaymentRow
 from gateway.journal.timeline import Moment
 from protocols.canon.outcome import STATE_TABLE
@@ -22,6 +24,7 @@ from protocols.canon.party import Party
 from protocols.erp.news import error_fields, instant
 
 SHOWN_BYTES = 65_536
+LONGEST_WORD = 200
 _DIGITS = re.compile(r"[0-9]{12,}")
 
 
@@ -48,24 +51,41 @@ class Veil:
 
     def octets(self, octets: bytes) -> dict[str, Any]:
         """Bytes as text, with size and fingerprint; what is not UTF-8 is read as GB18030."""
+        cut = len(octets) > SHOWN_BYTES
         try:
-            text, charset = octets[:SHOWN_BYTES].decode("utf-8"), "UTF-8"
+            # Where it is cut, a character may be cut too, and that is no reason to take it for another charset.
+            text, charset = _UTF8().decode(octets[:SHOWN_BYTES], final=not cut), "UTF-8"
         except UnicodeDecodeError:
             text, charset = octets[:SHOWN_BYTES].decode("gb18030", "replace"), "GB18030"
+        shown = self.text(text)
         said = {"bytes": len(octets), "sha256": hashlib.sha256(octets).hexdigest(), "read_as": charset,
-                "text": self.text(text)}  # fmt: skip
-        if len(octets) > SHOWN_BYTES:
+                # Half a name or number at the cut would not be known for one.
+                "text": shown[:-LONGEST_WORD] if cut else shown}  # fmt: skip
+        if cut:
             said["cut_after"] = SHOWN_BYTES
         return said
 
 
-def veil(row: PaymentRow, secrets: Mapping[str, str], *, clear: bool) -> Veil:
-    """The veil of this order, on a lane with these credentials."""
-    words = []
-    for party in (row.order.debtor, row.order.creditor):
-        words += [(party.account.clear, str(party.account)), (party.name.clear, str(party.name))]
+_UTF8 = codecs.getincrementaldecoder("utf-8")
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """The message that carried an order among others: their number, and the bytes that came back to it."""
+
+    bundle: BundleRow
+    items: int
+    answer: bytes | None
+
+
+def veil(rows: Sequence[PaymentRow], secrets: Mapping[str, str], *, clear: bool) -> Veil:
+    """The veil of these orders, on a lane with these credentials."""
+    words: dict[str, str] = {}
+    for row in rows:
+        for party in (row.order.debtor, row.order.creditor):
+            words[party.account.clear], words[party.name.clear] = str(party.account), str(party.name)
     # The longest first, so that a word that is part of another does not spoil it.
-    ordered = sorted((word for word in words if word[0]), key=lambda word: -len(word[0]))
+    ordered = sorted((word for word in words.items() if word[0]), key=lambda word: -len(word[0]))
     # A secret of two letters would blank out half of every text.
     hidden = sorted((secret for secret in secrets.values() if len(secret) >= 4), key=len, reverse=True)
     return Veil(tuple(ordered), tuple(hidden), clear)
@@ -80,6 +100,7 @@ def brief(row: PaymentRow) -> dict[str, Any]:
         "bank": row.bank, "lane": row.lane, "bank_reference": row.bank_ref, "debtor": str(order.debtor.account),
         "creditor": str(order.creditor.account), "hold_reason": row.hold_reason, "bank_code": row.bank_code,
         "accepted_at": instant(row.accepted_ms), "changed_at": instant(row.changed_ms), "attempts": life.attempt,
+        "batch": row.batch, "item_no": row.item_no,
     }  # fmt: skip
 
 
@@ -98,11 +119,33 @@ def full(row: PaymentRow, veiled: Veil) -> dict[str, Any]:
         "booked_at": _time(row.booked_ms), "send_after": _time(life.send_after_ms),
         "first_sent_at": _time(life.first_write_ms), "last_sent_at": _time(life.last_write_ms),
         "deadline": _time(life.deadline_ms), "valid_until": _time(life.valid_until_ms),
-        "enquiries": life.asked, "replay_policy": life.rules.replay.value, "batch": row.batch, "item_no": row.item_no,
+        "enquiries": life.asked, "replay_policy": life.rules.replay.value,
         "refusal": None if row.refusal is None else error_fields(row.refusal),
         "meaning": STATE_TABLE[life.state].meaning,
     })  # fmt: skip
     return {name: value for name, value in said.items() if value is not None}
+
+
+def story(moments: Sequence[Moment], veiled: Veil, message: Message | None = None) -> list[dict[str, Any]]:
+    """All that happened. An order that travelled with others has no bytes of its own: its last send shows the
+    message's, and what came back to it."""
+    told = [moment(one, veiled) for one in moments]
+    last = max((n for n, one in enumerate(moments) if isinstance(one.what, AttemptRow)), default=None)
+    if message is None or last is None:
+        return told
+    bundle, sent = message.bundle, moments[last].what
+    # A message that it is to travel in next is not the one that it was sent in.
+    if isinstance(sent, AttemptRow) and not sent.wire and bundle.wire is not None and _same_send(bundle, sent):
+        told[last].update(
+            bundle={"bundle": bundle.bundle, "reference": bundle.bank_ref, "items": message.items,
+                    "attempt": bundle.attempt},
+            wire=veiled.octets(bundle.wire), answer=None if message.answer is None else veiled.octets(message.answer),
+        )  # fmt: skip
+    return told
+
+
+def _same_send(bundle: BundleRow, sent: AttemptRow) -> bool:
+    return (bundle.bank_date, bundle.serials, bundle.port) == (sent.bank_date, sent.serials, sent.port)
 
 
 def moment(one: Moment, veiled: Veil) -> dict[str, Any]:
@@ -115,7 +158,7 @@ def moment(one: Moment, veiled: Veil) -> dict[str, Any]:
             "at": at, "what": "sent", "attempt": what.attempt, "node": what.node, "epoch": what.epoch,
             "bank_date": what.bank_date, "serials": list(what.serials), "port": what.port, "key": what.key_id,
             "first_write_at": _time(what.first_write_ms), "replay_policy": what.replay_policy,
-            "wire": veiled.octets(what.wire),
+            "wire": veiled.octets(what.wire) if what.wire else None,
         }  # fmt: skip
     if isinstance(what, Exhibit):
         heard = what.content

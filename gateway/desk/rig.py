@@ -26,11 +26,15 @@ HOLDERS = ("示例甲公司", "示例乙公司", "示例丙公司", "示例丁�
 
 @dataclass(frozen=True, slots=True)
 class BankPlan:
-    """One bank of the site: how its simulator behaves and what the gateway is told about it, beside its trial."""
+    """One bank of the site: how its simulator behaves and what the gateway is told about it, beside its trial.
+
+    `settings` stand in the bank's own table beside `options`.
+    """
 
     bank: str
     accounts: int = 2
     options: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
     twin_options: Mapping[str, Any] = field(default_factory=dict)
     faults: Mapping[str, Any] = field(default_factory=dict)
     conduct: Mapping[str, Any] = field(default_factory=dict)
@@ -164,7 +168,7 @@ def _bank(site: Site, plan: BankPlan, secrets: Path) -> str:
     }  # fmt: skip
     known = trial(plan.bank)
     options = {**known.options, **plan.options}
-    table: dict[str, Any] = {"protocol": plan.bank, "options": options, "lanes": {"main": lane}}
+    table: dict[str, Any] = {"protocol": plan.bank, **plan.settings, "options": options, "lanes": {"main": lane}}
     if known.files:
         table["option_files"] = {option: str(getattr(files, which)) for option, which in known.files.items()}
     if known.keys:

@@ -103,7 +103,9 @@ def asking() -> Iterator[None]:
     except NoDaemon as error:
         leave(codes.UNAVAILABLE, str(error))
     except Refused as error:
-        kinds: Mapping[int, int] = {400: codes.USAGE, 404: codes.FAILED, 500: codes.FAILED}
+        kinds: Mapping[int, int] = {
+            400: codes.USAGE, 404: codes.FAILED, 500: codes.FAILED, 502: codes.FAILED, 503: codes.UNAVAILABLE,
+        }  # fmt: skip
         leave(kinds.get(error.status, codes.REFUSED), f"{error.code}: {error}")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -14,13 +14,15 @@ from gateway.asking import Unavailable
 from gateway.bank.lane import Lane
 from gateway.core.hours import next_open_ms
 from gateway.core.states import Cancel, Deny, Event, Release, Work
-from gateway.desk import orders, parked, persons, proposals
+from gateway.desk import batches, directory, orders, parked, persons, proposals, today
+from gateway.desk.batches import BatchChanged, Word
 from gateway.desk.control import Call, Denied, Verb
 from gateway.desk.levers import Levers
-from gateway.desk.orders import Veil
+from gateway.desk.orders import Message, Veil
 from gateway.desk.pauses import FROM_THE_PAST, OPERATOR
 from gateway.journal import apply as applying
-from gateway.journal import audit, payments, schema
+from gateway.journal import audit, batch_rows, bundles, payments, schema
+from gateway.journal.batch_rows import BatchRow
 from gateway.journal.payments import Filters
 from gateway.journal.rows import Mail, OutboxRow, PaymentRow, WorkRow
 from gateway.journal.store import Tx
@@ -35,6 +37,7 @@ PAGE_MOST = 1_000
 _ASK = {State.PENDING: Work.ENQUIRE, State.IN_DOUBT: Work.ENQUIRE, State.ESCALATED: Work.ENQUIRE,
         State.SETTLED: Work.RETURNS}  # fmt: skip
 _HELD = (State.ACCEPTED, State.HELD)
+_UNSENT = (*_HELD, State.READY)
 
 
 def verbs(levers: Levers) -> Sequence[Verb]:
@@ -57,6 +60,8 @@ def verbs(levers: Levers) -> Sequence[Verb]:
         Verb("POST", f"/parked/{one}/replay", desk.replay),
         Verb("POST", f"/parked/{one}/discard", desk.discard),
         Verb("POST", "/drain", desk.drain),
+        *today.verbs(levers),
+        *directory.verbs(levers),
         *persons.verbs(levers),
         *proposals.verbs(levers),
     )
@@ -69,6 +74,18 @@ class _Changed:
     row: PaymentRow | None
     why: str = ""
     applied: applying.Applied | None = None
+    batch: BatchChanged | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """An order with all that is known of it. `mates` are the other orders of its batch, whose names its message has."""
+
+    row: PaymentRow
+    moments: list[Moment]
+    batch: BatchRow | None = None
+    message: Message | None = None
+    mates: tuple[PaymentRow, ...] = ()
 
 
 class _Desk:
@@ -99,7 +116,8 @@ class _Desk:
         states = _states(call.query.get("state", ""))
         limit = int(call.number("limit", 50, PAGE_MOST))
         filters = Filters(states=states, sender=call.query.get("sender"), bank=call.query.get("bank"),
-                          lane=call.query.get("lane"), order_id=call.query.get("id"))  # fmt: skip
+                          lane=call.query.get("lane"), order_id=call.query.get("id"),
+                          batch=call.query.get("batch"))  # fmt: skip
         after = call.query.get("after")
         rows = await self._levers.store.read(lambda conn: payments.listing(conn, filters, limit, after))
         following = rows[-1].payment if len(rows) == limit else None
@@ -108,23 +126,31 @@ class _Desk:
     async def order(self, call: Call) -> Any:
         clear = call.clear
 
-        def look(conn: Connection) -> tuple[PaymentRow, list[Moment]] | None:
+        def look(conn: Connection) -> _File | tuple[BatchRow, tuple[PaymentRow, ...]] | None:
             row = _find(conn, call.parts[0])
-            return None if row is None else (row, timeline(conn, row.payment))
+            if row is not None:
+                return _file(conn, row)
+            batch = _find_batch(conn, call.parts[0])
+            return None if batch is None else (batch, batch_rows.items(conn, batch.sender, batch.batch))
 
         found = await self._levers.store.read(look)
         if found is None:
             raise _no_order(call.parts[0])
-        row, moments = found
+        if isinstance(found, tuple):
+            return batches.full(*found)
+        row = found.row
         if clear:
             note = {"order_id": row.order.id, "sender": row.sender}
             await self._noted(call, "order.shown_clear", row.payment, note)
-        veiled = self._veil(row, clear)
-        return {**orders.full(row, veiled), "timeline": [orders.moment(one, veiled) for one in moments]}
+        veiled = self._veil(row, clear, found.mates)
+        said = orders.full(row, veiled)
+        if found.batch is not None:
+            said["in_batch"] = batches.head(found.batch)
+        return {**said, "timeline": orders.story(found.moments, veiled, found.message)}
 
-    def _veil(self, row: PaymentRow, clear: bool) -> Veil:
+    def _veil(self, row: PaymentRow, clear: bool, mates: tuple[PaymentRow, ...] = ()) -> Veil:
         lane = self._levers.lanes.get(row.lane)
-        return orders.veil(row, {} if lane is None else lane.parts.credentials, clear=clear)
+        return orders.veil((row, *mates), {} if lane is None else lane.parts.credentials, clear=clear)
 
     async def lanes(self, call: Call) -> Any:
         words = self._levers.ready()["lanes"]
@@ -133,24 +159,28 @@ class _Desk:
     # ---- orders ----
 
     async def release(self, call: Call) -> Any:
-        """Let a held order go. This is the one verb after which money may move."""
-        reason = call.text("reason")
+        """Let a held order go, or the held items of a batch. This is the one verb after which money may move."""
+        reason, held_for = call.text("reason"), _reasons(call)
 
         def event(tx: Tx, row: PaymentRow) -> Event | str:
             if row.life.state not in _HELD:
                 return f"it is {row.life.state.value}, not held; nothing was changed"
+            if held_for and row.hold_reason not in held_for:
+                return f"it waits for {row.hold_reason}, not for {', '.join(held_for)}; nothing was changed"
             lane = self._levers.lanes.get(row.lane)
             if lane is None:
                 return f"its lane {row.lane} is not configured; nothing was changed"
             earliest_ms = max(tx.now_ms, row.life.send_after_ms or 0)
             return Release(tx.now_ms, next_open_ms(lane.parts.bank.profile.limits.hours, earliest_ms))
 
-        return await self._befall(call, event, "order.released", {"reason": reason})
+        word = Word(_HELD, event, call.peer.actor, "released", reason, held_for, one_reason=True)
+        return await self._befall(call, word)
 
     async def cancel(self, call: Call) -> Any:
-        """Withdraw an order that was not sent yet."""
+        """Withdraw an order that was not sent yet, or what of a batch was not."""
         reason = call.text("reason")
-        return await self._befall(call, lambda tx, _row: Cancel(tx.now_ms), "order.cancelled", {"reason": reason})
+        word = Word(_UNSENT, lambda tx, _row: Cancel(tx.now_ms), call.peer.actor, "cancelled", reason)
+        return await self._befall(call, word)
 
     async def enquire(self, call: Call) -> Any:
         """Ask the bank about it as soon as the lane can, rather than when the plan says."""
@@ -158,7 +188,7 @@ class _Desk:
         def unit(tx: Tx) -> _Changed:
             row = _find(tx.conn, call.parts[0])
             if row is None:
-                return _Changed(None)
+                return _Changed(None, _ONE_ITEM if _find_batch(tx.conn, call.parts[0]) is not None else "")
             work = _ASK.get(row.life.state)
             if work is None:
                 return _Changed(row, f"it is {row.life.state.value}: there is nothing to ask the bank about it")
@@ -171,32 +201,41 @@ class _Desk:
         lane = self._levers.lanes.get(row.lane)
         return {**orders.brief(row), "asked": lane is not None, "lane_ready": lane is not None and lane.ready}
 
-    async def _befall(
-        self, call: Call, event: Callable[[Tx, PaymentRow], Event | str], entry: str, detail: dict[str, Any]
-    ) -> Any:
+    async def _befall(self, call: Call, word: Word) -> Any:
         def unit(tx: Tx) -> _Changed:
             row = _find(tx.conn, call.parts[0])
             if row is None:
-                return _Changed(None)
-            happens = event(tx, row)
+                return _batch_changed(tx, call.parts[0], word)
+            happens = word.event(tx, row)
             if isinstance(happens, str):
                 return _Changed(row, happens)
-            applied = applying.apply(tx, row.payment, happens, epoch=None, actor=call.peer.actor)
+            applied = applying.apply(tx, row.payment, happens, epoch=None, actor=word.actor)
             assert applied.step is not None, "one unit reads and changes: nobody can come between"
             if any(isinstance(effect, Deny) for effect in applied.step.effects):
                 return _Changed(row, f"it is {row.life.state.value}: it may be at the bank already, or is over")
-            audit.append(tx, call.peer.actor, entry, row.payment, detail)
+            audit.append(tx, word.actor, f"order.{word.entry}", row.payment, {"reason": word.reason})
             return _Changed(applied.row_after, applied=applied)
 
         changed = await self._levers.store.write(unit)
-        row = self._row_of(call, changed)
-        lane = self._levers.lanes.get(row.lane)
-        if lane is not None and changed.applied is not None:
-            lane.noted(changed.applied)
-        return orders.brief(row)
+        batch = changed.batch
+        if batch is None:
+            row = self._row_of(call, changed)
+            self._count(row.lane, () if changed.applied is None else (changed.applied,))
+            return orders.brief(row)
+        if batch.why:
+            raise Denied(409, "not_now", f"batch {batch.row.sender}:{batch.row.batch}: {batch.why}")
+        self._count(batch.row.lane, batch.applied)
+        return {**batches.brief(batch.row, batch.items), "changed_items": len(batch.applied)}
+
+    def _count(self, name: str, some: Sequence[applying.Applied]) -> None:
+        lane = self._levers.lanes.get(name)
+        for applied in some if lane is not None else ():
+            lane.noted(applied)  # type: ignore[union-attr]
 
     def _row_of(self, call: Call, changed: _Changed) -> PaymentRow:
         if changed.row is None:
+            if changed.why:
+                raise Denied(409, "not_now", f"{call.parts[0]}: {changed.why}")
             raise _no_order(call.parts[0])
         if changed.why:
             raise Denied(409, "not_now", f"order {changed.row.order.id} ({changed.row.payment}): {changed.why}")
@@ -341,8 +380,44 @@ def _find(conn: Connection, name: str) -> PaymentRow | None:
     return payments.find(conn, sender, order_id) if colon else payments.fetch(conn, name)
 
 
+def _find_batch(conn: Connection, name: str) -> BatchRow | None:
+    """By `sender:id`: ids of orders and batches are one set."""
+    sender, colon, batch = name.partition(":")
+    return batch_rows.find(conn, sender, batch) if colon else None
+
+
+_ONE_ITEM = "it is a batch; name one of its items, the bank is asked about all that travelled with it at once"
+
+
+def _file(conn: Connection, row: PaymentRow) -> _File:
+    moments = timeline(conn, row.payment)
+    if row.batch is None:
+        return _File(row, moments)
+    batch, found = batch_rows.find(conn, row.sender, row.batch), bundles.of_payment(conn, row.payment)
+    if found is None or found[0].wire is None:
+        return _File(row, moments, batch)
+    bundle, members = found
+    message = Message(bundle, len(members), bundles.answer_of(conn, bundle.bundle))
+    return _File(row, moments, batch, message, batch_rows.items(conn, row.sender, row.batch))
+
+
+def _batch_changed(tx: Tx, name: str, word: Word) -> _Changed:
+    """The word's effect on the batch of this name, if there is one."""
+    row = _find_batch(tx.conn, name)
+    return _Changed(None, batch=None if row is None else batches.befall(tx, row, word))
+
+
+def _reasons(call: Call) -> tuple[str, ...]:
+    """The hold reasons that are meant; none: whatever it is held for."""
+    given = call.body.get("held_for") or ""
+    if not isinstance(given, str):
+        raise Denied(400, "bad_reason", "`held_for` must be text: reasons with commas between")
+    return tuple(word.strip() for word in given.split(",") if word.strip())
+
+
 def _no_order(name: str) -> Denied:
-    return Denied(404, "no_such_order", f"there is no order {name}; name it by its payment key, or as SENDER:ID")
+    return Denied(404, "no_such_order", f"there is no order or batch {name}; name an order by its payment key, and "
+                  f"either as SENDER:ID")  # fmt: skip
 
 
 def _no_message(message_id: str) -> Denied:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, case, func, select
 
 from gateway.journal import schema
 from gateway.journal.databases import insert_new, upsert
@@ -16,6 +16,7 @@ from gateway.journal.store import Tx
 from gateway.journal.telling import EVENTS, message
 from gateway.journal.vaults import vault_of
 from protocols.canon.money import Money
+from protocols.canon.order import Kind
 from protocols.canon.outcome import State
 from protocols.canon.party import AccountNumber
 from protocols.canon.statement import Balance, Line
@@ -113,14 +114,20 @@ def entries_on(conn: Connection, account: str, day: date) -> int:
 
 
 def unclear(conn: Connection, accounts: Sequence[str]) -> dict[str, tuple[int, int]]:
-    """Payments whose money nobody can speak for yet, by own account: how many, and their sum in minor units."""
+    """Payments whose money nobody can speak for yet, by own account: how many, and their sum in minor units.
+
+    The own account is the one that pays; of a collection, the one that is paid.
+    """
     vault = vault_of(conn)
     names = {vault.blind(account): account for account in accounts}
+    own = case((_P.kind == Kind.COLLECTION.value, _P.creditor_idx), else_=_P.debtor_idx)
     statement = (
-        select(_P.debtor_idx, func.count(), func.sum(_P.amount_minor))
-        .where(_P.state.in_([state.value for state in UNCLEAR]), _P.debtor_idx.in_(list(names)))
-        .group_by(_P.debtor_idx)
-    )
+        select(own, func.count(), func.sum(_P.amount_minor))
+        # The lanes are named so that the index over lane and state is used.
+        .where(_P.lane.in_(select(schema.lanes.c.lane)), _P.state.in_([state.value for state in UNCLEAR]),
+               own.in_(list(names)))
+        .group_by(own)
+    )  # fmt: skip
     return {names[row[0]]: (int(row[1]), int(row[2])) for row in conn.execute(statement)}
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, bindparam, func, insert, select, update
 
 from gateway.journal import audit, schema
 from gateway.journal.bulk import write_many
@@ -20,6 +20,11 @@ from gateway.journal.vaults import vault_of
 _MARKED_AT_ONCE = 500
 _C = schema.outbox.c
 _INSERT = insert(schema.outbox)
+_MARK = (
+    update(schema.outbox)
+    .where(_C.message_id.in_(bindparam("b_ids", expanding=True)), _C.state != bindparam("b_state"))
+    .values(state=bindparam("b_state"))
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +58,7 @@ def mark(tx: Tx, message_ids: Sequence[str], mail: Mail) -> int:
     changed = 0
     for start in range(0, len(message_ids), _MARKED_AT_ONCE):
         some = list(message_ids[start : start + _MARKED_AT_ONCE])
-        statement = update(schema.outbox).where(_C.message_id.in_(some), _C.state != mail.value)
-        changed += tx.bare.execute(statement.values(state=mail.value)).rowcount
+        changed += tx.bare.execute(_MARK, {"b_ids": some, "b_state": mail.value}).rowcount
     if changed:
         detail = {"count": changed, "last": message_ids[-1]}
         audit.append(tx, f"node:{tx.node}", f"outbox.{mail.value}", message_ids[0], detail)

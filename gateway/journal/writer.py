@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorFromThreads
 from twisted.logger import Logger
@@ -28,6 +29,7 @@ from gateway.journal.vault import Vault
 
 T = TypeVar("T")
 READERS = 2
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 2.0
 _log = Logger()
 
 
@@ -77,6 +79,8 @@ class SqlStore:
         self._cap = cap
         self._on_fatal = on_fatal
         self._observe = observe
+        self._reconnect_s = reconnect_s
+        self._pause = pause
         self._executor = executor or ThreadExecutor(reactor, "journal-writer")
         self._reading = reading or ThreadExecutor(reactor, "journal-reader", READERS)
         engine = databases.connect(url, connections=1, writing=True)
@@ -125,12 +129,8 @@ class SqlStore:
         return done
 
     def read(self, fn: Callable[[Connection], T]) -> Deferred[T]:
-        """Run `fn` on a reading connection. See Store.read."""
+        """Run `fn` on a reading connection, again while the database is away, as the writer does. See Store.read."""
         done: Deferred[T] = Deferred()
-
-        def work() -> T:
-            with self._readers.connect() as conn:
-                return fn(conn)
 
         def then(result: T | Failure) -> None:
             if isinstance(result, Failure):
@@ -138,8 +138,21 @@ class SqlStore:
             else:
                 done.callback(result)
 
-        self._reading.run(work, then)
+        self._reading.run(lambda: self._read(fn), then)
         return done
+
+    def _read(self, fn: Callable[[Connection], T]) -> T:
+        until_s, pause_s = self._clock.monotonic_s() + self._reconnect_s, _FIRST_PAUSE_S
+        while True:
+            try:
+                with self._readers.connect() as conn:
+                    return fn(conn)
+            except DBAPIError as error:
+                leaving = self._closing is not None or self._failed is not None
+                if leaving or not databases.is_trouble(error) or self._clock.monotonic_s() > until_s:
+                    raise
+            self._pause(pause_s)
+            pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
 
     def listen(self, on_commit: OnCommit) -> None:
         """Call `on_commit` once after each commit. See Store.listen."""

@@ -21,7 +21,7 @@ def _run(broker: Broker, tmp_path: Path, *words: str) -> tuple[int, str, re.Matc
     """Exit code, everything it printed, and its last line taken apart."""
     folder = tmp_path / "f"
     command = (
-        sys.executable, "-m", "faults", "--vhost", broker.test_vhost, "--folder", str(folder),
+        sys.executable, "-m", "faults", "--broker", "shared", "--vhost", broker.test_vhost, "--folder", str(folder),
         "--report", str(tmp_path / "report.html"), *words,
     )  # fmt: skip
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=420, check=False)
@@ -48,7 +48,7 @@ def _left_behind(folder: Path) -> list[str]:
 @pytest.mark.broker
 @pytest.mark.timeout(450)
 def test_twenty_kills_and_no_broken_promise(broker: Broker, tmp_path: Path) -> None:
-    code, said, last = _run(broker, tmp_path, "--minutes", "0.9", "--seed", "1", "--kills", "20")
+    code, said, last = _run(broker, tmp_path, "--minutes", "0.7", "--seed", "1", "--kills", "20")
     kills, faults, kinds, payments = (int(last[n]) for n in (1, 2, 3, 4))
     assert code == 0, said
     assert (last[5], last[6], last[7]) == ("0", "0", "0")
@@ -61,9 +61,20 @@ def test_twenty_kills_and_no_broken_promise(broker: Broker, tmp_path: Path) -> N
 
 
 @pytest.mark.broker
+@pytest.mark.postgresql
+@pytest.mark.timeout(450)
+def test_two_nodes_on_a_server_and_no_broken_promise(broker: Broker, postgresql_url: str, tmp_path: Path) -> None:
+    code, said, last = _run(broker, tmp_path, "--minutes", "0.6", "--seed", "2", "--kills", "10", "--db", "postgresql")
+    kills, faults, kinds, payments = (int(last[n]) for n in (1, 2, 3, 4))
+    assert code == 0, said
+    assert (last[5], last[6], last[7]) == ("0", "0", "0")
+    assert kills >= 10 and faults >= 40 and kinds >= 15 and payments >= 400
+    assert "gw2" in said, "both nodes were met"
+
+
+@pytest.mark.broker
 @pytest.mark.timeout(450)
 def test_a_planted_double_send_is_caught(broker: Broker, tmp_path: Path) -> None:
-    code, said, last = _run(broker, tmp_path, "--minutes", "0.15", "--kills", "1", "--daemon", "tests.world.planted",
-                            "--forgetful-banks")  # fmt: skip
+    code, said, last = _run(broker, tmp_path, "--minutes", "0.15", "--kills", "1", "--planted", "double-send")
     assert code == 1
     assert int(last[5]) > 10, said

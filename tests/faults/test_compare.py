@@ -89,7 +89,7 @@ WRONG: list[tuple[str, Callable[[World], object], str]] = [
     ("told settled though refused", _refused, "0 duplicated, 0 lost, 1 contradicted"),
     ("not booked at all", lambda world: world.executed.pop(0), "0 duplicated, 0 lost, 1 contradicted"),
     ("news left in the outbox", lambda world: setattr(world, "waiting", 1), "0 duplicated, 1 lost, 0 contradicted"),
-    ("sent twice", lambda world: world.payments.append(replace(world.payments.pop(0), sends=2)),
+    ("sent twice", lambda world: world.payments.append(replace(world.payments.pop(0), unfit=("x",))),
      "0 duplicated, 0 lost, 1 contradicted"),
     ("not in the journal", lambda world: world.payments.pop(0), "0 duplicated, 0 lost, 1 contradicted"),
 ]  # fmt: skip

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from sqlalchemy import Connection
 
-from gateway.journal import attempts, audit, databases, payments, vaults, work
+from gateway.journal import attempts, audit, payments, work
 from gateway.journal.attempts import Exhibit
 from gateway.journal.audit import Entry
 from gateway.journal.rows import AttemptRow, PaymentRow, WorkRow
@@ -18,13 +18,7 @@ T = TypeVar("T")
 
 def read(world: World, fn: Callable[[Connection], T]) -> T:
     """What `fn` reads from the world's journal."""
-    engine = databases.connect(world.url, connections=1, writing=False)
-    vaults.attach(engine, world.vault)
-    try:
-        with engine.connect() as conn:
-            return fn(conn)
-    finally:
-        engine.dispose()
+    return world.read(fn)
 
 
 def payment(world: World, id_: str, sender: str = "kingdee") -> PaymentRow:

@@ -23,6 +23,7 @@ from gateway.core.states import (
     AskedInVain,
     Cancel,
     Event,
+    Expire,
     Life,
     NotSent,
     Overdue,
@@ -39,6 +40,7 @@ from protocols.canon.outcome import Fate, State
 from tests.world.policy import (
     BOTH_PERMITTED,
     BOTH_SENT,
+    CORRECTED,
     DOUBLE,
     FAILED_BUT_PAID,
     FLIGHT,
@@ -47,6 +49,7 @@ from tests.world.policy import (
     NO_PERMIT,
     ORPHAN,
     SETTLED_UNPAID,
+    TOO_LATE,
     TTL,
     UNSENT_BUT_PAID,
     Fence,
@@ -65,6 +68,8 @@ class Broken(Exception):
 # nodes: (alive, epoch, permit until, has recovered, what it is doing)
 # net:   (payment, attempt, node, left at)  payment messages under way
 # books: (status, first seen at, times executed)
+# air:   (node, epoch, payment, asked at, word)  answers to enquiries that nobody has recorded yet; of persons, whose node
+#        is -1: (-1, attempt they knew of, payment, looked at, verdict)
 
 _FAILED, _SETTLED, _UNSENT, _BACK, _CORRECTION = 1, 2, 4, 8, 16
 _TOLD = {
@@ -83,6 +88,7 @@ Pay = tuple[int, int, int]
 Node = tuple[bool, int, int, bool, tuple[Any, ...]]
 Copy = tuple[int, int, int, int]
 Book = tuple[int, int, int]
+Said = tuple[int, int, int, int, Fate | None]
 
 
 class World(NamedTuple):
@@ -97,6 +103,7 @@ class World(NamedTuple):
     books: tuple[Book, ...]
     crashes: int
     cancels: int
+    air: tuple[Said, ...] = ()
 
 
 @dataclass(slots=True)
@@ -182,7 +189,7 @@ class Model:
         """The ERP has published (or, with no publishes, the orders are taken in already); the first node owns the lane,
         the second stands by."""
         policy = self.policy
-        taken = self._intern(flow.step(flow.born(policy.rules), Release(0, 0)).life)
+        taken = self._intern(flow.step(self._born(), Release(0, 0)).life)
         return World(
             t=0, queue=(policy.publishes,) * policy.payments,
             pays=((-1 if policy.publishes else taken, 0, 0),) * policy.payments,
@@ -192,17 +199,22 @@ class Model:
 
     # ---- the table ----
 
+    def _born(self) -> Life:
+        return flow.born(self.policy.rules, valid_until_ms=self.policy.valid_until)
+
     def life(self, pay: Pay) -> Life:
         """A payment's life."""
         return self.lives[pay[0]]
 
     def _intern(self, life: Life) -> int:
         # Counters that decide nothing but when to ask next, and numbers of events, would only multiply the states.
-        # So would the times of a life that is over.
+        # So would the times of a life that is over, but for the one that tells an older answer from a contradiction.
         enough = min(life.not_found, life.rules.not_found_needed)
-        life = replace(life, seq=0, asked=0, not_found=enough, doubted=False)
+        since_ms = life.since_ms if life.state in (State.FAILED, State.SETTLED) else 0
+        life = replace(life, seq=0, asked=0, not_found=enough, doubted=False, since_ms=since_ms)
         if life.state in _OVER:
-            life = Life(life.state, life.rules)
+            sent = min(life.attempt, 1)
+            life = Life(life.state, life.rules, attempt=sent, repeats=life.repeats, since_ms=since_ms)
         number = self._number.get(life)
         if number is None:
             number = self._number[life] = len(self.lives)
@@ -249,12 +261,14 @@ class Model:
             yield from self._node(world, n, node) if node[0] else self._dead(world, n)
         for copy in dict.fromkeys(world.net):
             yield from self._bytes(world, copy)
+        for said in world.air:
+            yield from self._said(world, said)
         if world.t < policy.until and not self._urgent(world):
             yield "a unit of time passes", lambda: self._pass(world)
 
     def _settled(self, world: World) -> bool:
         """Whether nothing can happen any more that matters: all is decided, and nobody is about to write."""
-        if world.net or any(world.queue):
+        if world.net or any(world.queue) or world.air:
             return False
         if any(pay[0] < 0 or self.life(pay).state not in _OVER for pay in world.pays):
             return False
@@ -297,7 +311,10 @@ class Model:
         if status == _YES and self.policy.bank.returns:
             yield f"{p} comes back", lambda: _book(world, p, (_RETURNED, seen, times))
         if self.policy.persons and life.state in (State.IN_DOUBT, State.ESCALATED):
-            yield from self._persons(world, p, life, status)
+            if not self.policy.slow_persons:
+                yield from self._persons(world, p, life, status)
+            elif not any(said[0] < 0 for said in world.air):
+                yield from self._look(world, p, life, status)
 
     def _persons(self, world: World, p: int, life: Life, status: int) -> Iterator[tuple[str, Callable[[], World]]]:
         """Two persons: they believe the bank's books, and an absence only as far as the table counts it."""
@@ -308,6 +325,34 @@ class Model:
         if status == _NONE and life.not_found >= life.rules.not_found_needed:
             yield f"persons resolve {p} failed", lambda: self.apply(world, p, Resolve(world.t, Fate.FAILED), None)
             yield f"persons resolve {p} to be sent", lambda: self.apply(world, p, Resolve(world.t, None), None)
+
+    def _look(self, world: World, p: int, life: Life, status: int) -> Iterator[tuple[str, Callable[[], World]]]:
+        """Slow persons: what they see now they sign later."""
+        verdicts: tuple[Fate | None, ...] = {_YES: (Fate.SETTLED,), _NO: (Fate.FAILED,)}.get(status, ())
+        if status == _NONE and life.not_found >= life.rules.not_found_needed:
+            verdicts = (Fate.FAILED, None)
+        for fate in verdicts:
+            yield f"persons look at {p} and find {fate.value if fate else 'nothing'}", partial(
+                _hang, world, (-1, life.attempt, p, world.t, fate)
+            )
+
+    def _said(self, world: World, said: Said) -> Iterator[tuple[str, Callable[[], World]]]:
+        """What hangs in the air is recorded at last; a node that died takes its own with it."""
+        n, epoch, p, asked, word = said
+        air = list(world.air)
+        air.remove(said)
+        gone = world._replace(air=tuple(air))
+        if n < 0:
+            attempt = None if self.policy.blind_persons else epoch
+            yield f"persons sign what they saw of {p}", lambda: self.apply(
+                gone, p, Resolve(world.t, word, attempt), None
+            )
+        elif not world.nodes[n][0]:
+            yield f"an answer about {p} dies with node {n}", lambda: gone
+        else:
+            assert word is not None
+            answer = Answered(world.t, word, Source.ENQUIRY, asked)
+            yield f"node {n} records what it was told of {p}", lambda: self.apply(gone, p, answer, epoch)
 
     # ---- a node ----
 
@@ -340,13 +385,18 @@ class Model:
         for p, pay in enumerate(world.pays):
             if pay[0] >= 0 and recovered and self._overdue(self.life(pay), world.t):
                 yield f"node {n} finds {p} overdue", partial(self.apply, world, p, Overdue(world.t), epoch)
+            if pay[0] >= 0 and recovered and self._expired(self.life(pay), world.t):
+                yield f"node {n} finds {p} expired", partial(self.apply, world, p, Expire(world.t), epoch)
 
     def _overdue(self, life: Life, t: int) -> bool:
         waiting = life.state in (State.SENDING, State.PENDING, State.IN_DOUBT)
         return waiting and life.deadline_ms is not None and t >= life.deadline_ms
 
+    def _expired(self, life: Life, t: int) -> bool:
+        return life.state is State.READY and life.valid_until_ms is not None and t >= life.valid_until_ms
+
     def _admit(self, world: World, p: int) -> World:
-        step = flow.step(flow.born(self.policy.rules), Release(world.t, world.t))
+        step = flow.step(self._born(), Release(world.t, world.t))
         self.rows[step.rule] += 1
         return world._replace(pays=_put(world.pays, p, (self._intern(step.life), 0, 0)))
 
@@ -371,25 +421,26 @@ class Model:
             life = self.life(pay)
             if life.state is State.READY and (
                 world.t < (life.send_after_ms or 0) or life.attempt >= self.policy.attempts
-            ):
+                or self._expired(life, world.t)
+            ):  # fmt: skip
                 continue
             if life.state is State.READY and self.policy.persist_first:
                 yield f"node {n} writes {p} down", partial(self._commit, world, n, epoch, p, Send(world.t))
             elif life.state is State.READY:
                 yield f"node {n} writes {p} to the bank", partial(self._leave, world, n, p, 1, ("late", p))
-            elif life.state in _ASKING:
+            elif life.state in _ASKING and not any(said[0] == n for said in world.air):
                 yield f"node {n} asks about {p}", partial(_doing, world, n, ("ask", p, world.t))
-                if life.state is not State.PENDING and self._may_resend(life, world.t):
-                    yield f"node {n} writes down the repeat of {p}", partial(
-                        self._commit, world, n, epoch, p, Replay(world.t)
-                    )
+            if life.state in (State.IN_DOUBT, State.ESCALATED) and self._may_resend(life, world.t):
+                yield f"node {n} writes down the repeat of {p}", partial(
+                    self._commit, world, n, epoch, p, Replay(world.t, self.policy.day_ends)
+                )
 
     def _may_resend(self, life: Life, t: int) -> bool:
         if not self.policy.resend or life.attempt >= self.policy.attempts:
             return False
         if life.last_write_ms is None or t < life.last_write_ms + self.policy.quiet:
             return False
-        return self._rule(life, Replay(t)) == "replay"
+        return self._rule(life, Replay(t, self.policy.day_ends)) == "replay"
 
     def _rule(self, life: Life, event: Event) -> str:
         return self._step(self._intern(life), event)[2]
@@ -405,14 +456,21 @@ class Model:
         elif what == "go":
             yield f"node {n} stands at the socket with {p}", lambda: self._write(world, n, node, doing)
         elif what == "wait":
-            yield f"node {n} hears nothing about {p}", lambda: self._done(world, n, p, Silent(t, "no_answer"))
+            yield f"node {n} hears nothing about {p}", lambda: self._done(
+                world, n, p, Silent(t, "no_answer", doing[2])
+            )
         elif what == "heard":
             yield f"node {n} records the answer to {p}", lambda: self._done(
-                world, n, p, Answered(t, doing[3], Source.SUBMIT)
+                world, n, p, Answered(t, doing[3], Source.SUBMIT, attempt=doing[2])
             )
         elif what == "ask":
             yield f"node {n} asks in vain", lambda: self._done(world, n, p, AskedInVain(t, "no_answer"))
             word = _WORD[world.books[p][0]]
+            if self.policy.beside:
+                yield f"the bank tells node {n} {word.value}", lambda: _hang(
+                    _doing(world, n, _IDLE), (n, epoch, p, doing[2], word)
+                )
+                return
             yield f"the bank tells node {n} {word.value}", lambda: _doing(world, n, ("told", p, doing[2], word))
         elif what == "told":
             yield f"node {n} records what it was told of {p}", lambda: self._done(
@@ -423,21 +481,24 @@ class Model:
         return _doing(self.apply(world, p, event, world.nodes[n][1]), n, _IDLE)
 
     def _commit(self, world: World, n: int, epoch: int, p: int, event: Event) -> World:
-        """The sending commit; a conflict, or a payment that moved on, ends the attempt. Keeps the life before it."""
-        number = world.pays[p][0]
+        """The sending commit; a conflict, or a payment that moved on, ends the attempt. Keeps the life as committed."""
         expect = State.READY if isinstance(event, Send) else None
         after = self.apply(world, p, event, epoch, expect)
         if after is world or self.life(after.pays[p]).state is not State.SENDING:
             return _doing(after, n, _IDLE)
-        return _doing(after, n, ("go", p, self.life(after.pays[p]).attempt, world.t, number))
+        return _doing(after, n, ("go", p, self.life(after.pays[p]).attempt, world.t, after.pays[p][0]))
 
     def _write(self, world: World, n: int, node: Node, doing: tuple[Any, ...]) -> World:
-        _go, p, attempt, committed, before = doing
-        replaying = self.life(world.pays[p]).replaying
+        _go, p, attempt, committed, number = doing
+        life = self.lives[number]
         if not self._permitted(world.t, node, committed):
-            return self._done(world, n, p, NotSent(world.t, "permit_refused", world.t + 1))
-        if self.policy.window_at_write and replaying and self._step(before, Replay(world.t))[2] != "replay":
-            return self._done(world, n, p, NotSent(world.t, "window_closed", world.t + 1))
+            return self._done(world, n, p, NotSent(world.t, "permit_refused", world.t + 1, attempt))
+        late = life.valid_until_ms is not None and world.t >= life.valid_until_ms
+        closed = life.repeats > 0 and not flow.may_leave_again(life, world.t, self.policy.day_ends)
+        if self.policy.window_at_write and (late or closed):
+            return self._done(world, n, p, NotSent(world.t, "window_closed", world.t + 1, attempt))
+        if late:
+            raise Broken(TOO_LATE)
         return self._leave(world, n, p, attempt, ("wait", p, attempt))
 
     def _permitted(self, t: int, node: Node, committed: int) -> bool:
@@ -474,12 +535,18 @@ class Model:
         status, seen, times = world.books[p]
         rules = self.policy.bank
         knows = status != _NONE and rules.dedup and (rules.window is None or world.t < seen + rules.window)
+        if status == _NO and rules.reuses:
+            knows = False
+        if rules.forgets_at is not None and seen < rules.forgets_at <= world.t:
+            knows = False
+        if rules.blunt:
+            yield (status, seen, times), Fate.FAILED
         if knows:
             # Some banks refuse the repeat as one, some repeat their word.
             yield (status, seen, times), Fate.DUPLICATE
             yield (status, seen, times), _WORD[status]
             return
-        seen = 0 if rules.window is None else world.t
+        seen = 0 if rules.window is None and rules.forgets_at is None else world.t
         yield (_YES, seen, times + 1), Fate.SETTLED
         if rules.refuses:
             yield (_NO, seen, times), Fate.FAILED
@@ -501,6 +568,8 @@ class Model:
                 raise Broken(UNSENT_BUT_PAID)
             if told & _SETTLED and not paid:
                 raise Broken(SETTLED_UNPAID)
+            if told & _CORRECTION:
+                raise Broken(CORRECTED)
             if number < 0:
                 if not world.queue[p]:
                     raise Broken(LOST)
@@ -528,6 +597,10 @@ def _told(step: flow.Step) -> int:
 
 def _ack(world: World, p: int) -> World:
     return world._replace(queue=_put(world.queue, p, world.queue[p] - 1))
+
+
+def _hang(world: World, said: Said) -> World:
+    return world._replace(air=tuple(sorted((*world.air, said), key=repr)))
 
 
 def _put(values: tuple[Any, ...], at: int, value: Any) -> tuple[Any, ...]:

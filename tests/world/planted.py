@@ -23,6 +23,10 @@ from gateway.settings import Settings, load
 from protocols.bank import Port
 from protocols.kit import dsig
 
+PLANTED = {"double-send": "tests.world.planted"}
+"""Defects by name, and the module that is a daemon with it: for `python -m faults --daemon MODULE`, with banks that
+book what they are sent."""
+
 
 class Doubling:
     """A dialer whose lines write everything twice."""

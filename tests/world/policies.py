@@ -6,6 +6,8 @@ quarantine covers. The names are those that the design has given them.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from gateway.core.states import Answered, Resolve, Rules, Source
 from gateway.core.states import Policy as Replaying
 from protocols.canon.outcome import Fate
@@ -15,6 +17,7 @@ from tests.world.policy import (
     FLIGHT,
     LOST,
     ORPHAN,
+    TOO_LATE,
     TTL,
     BankRules,
     Fence,
@@ -27,8 +30,11 @@ QUIET = TTL + FLIGHT
 _NEVER = 1_000
 
 
-def _rules(replay: Replaying = Replaying.NEVER, quarantine: int = QUIET, **more: int) -> Rules:
-    return Rules(replay, quarantine, **{"not_found_needed": 1, "deadline_ms": _NEVER, **more})
+def _rules(
+    replay: Replaying = Replaying.NEVER, quarantine: int = QUIET, *, window_ms: int | None = None,
+    deadline_ms: int = _NEVER,
+) -> Rules:  # fmt: skip
+    return Rules(replay, quarantine, not_found_needed=1, window_ms=window_ms, deadline_ms=deadline_ms)
 
 
 def _again(at_ms: int) -> Resolve:
@@ -40,10 +46,16 @@ def _failed(at_ms: int) -> Answered:
     return Answered(at_ms, Fate.FAILED, Source.ENQUIRY)
 
 
+def _once(rules: Rules) -> Rules:
+    """The same rules, one repeat and no more."""
+    return replace(rules, most_repeats=1)
+
+
 BLIND = {"silent": _again, "taken_over": _again}
 _QUERY = _rules(Replaying.QUERY_FIRST)
 _SAFE = _rules(Replaying.REPLAY_SAFE, FLIGHT)
 _CARELESS = _rules(Replaying.REPLAY_SAFE, 0)
+_REUSING = BankRules(dedup=True, refuses=True, reuses=True)
 _WINDOW = 3
 _WINDOWED = BankRules(dedup=True, window=_WINDOW)
 
@@ -79,6 +91,19 @@ BAD: tuple[Policy, ...] = (
            _QUERY, gate=Gate.LEASE, resend=True, until=5, breaks=DOUBLE),
     Policy("P11", "an old owner's commit is held against the payment's epoch alone", _rules(), fence=Fence.ROW,
            until=4, breaks=ORPHAN),
+    Policy("P14", "the no to a repeat is believed, a bank that looks at the clothes before the reference", _SAFE,
+           BankRules(dedup=True, blunt=True), follow={"repeat_refused": _failed}, resend=True, attempts=2, until=3,
+           breaks=FAILED_BUT_PAID),
+    Policy("P15", "a no that was asked for before the repeat arrived is believed, a bank that refused the first copy",
+           _SAFE, _REUSING, follow={"asked_failed_overtaken": _failed}, beside=True, resend=True, attempts=2, crashes=0,
+           until=3, breaks=FAILED_BUT_PAID),
+    Policy("P16", "persons sign what they saw before a repeat", _QUERY, persons=True, slow_persons=True,
+           blind_persons=True, resend=True, attempts=2, crashes=0, until=4, breaks=FAILED_BUT_PAID),
+    Policy("P17", "repeated after the order's own end", _SAFE, BankRules(dedup=True), valid_until=2, resend=True,
+           attempts=2, until=3, breaks=TOO_LATE),
+    Policy("P18", "repeated on the next day, a bank that forgets with its day", _SAFE,
+           BankRules(dedup=True, forgets_at=2), window_at_write=True, day_ends=2, resend=True, attempts=2, until=3,
+           breaks=DOUBLE),
     Policy("P12", "acknowledged, then taken in", _rules(), ack_first=True, publishes=1, until=1, breaks=LOST),
     Policy("P13", "cancelled although it may have left", _rules(), follow={"cancel_too_late": _failed}, cancels=1,
            until=2, breaks=FAILED_BUT_PAID),
@@ -96,6 +121,21 @@ GOOD: tuple[Policy, ...] = (
            resend=True, attempts=2, until=2),
     Policy("P9w", "the window, less the time bytes may take, looked at in the turn of the write", _windowed(FLIGHT),
            _WINDOWED, window_at_write=True, resend=True, attempts=2, crashes=0, until=4),
+    Policy("P9d", "the bank's day of the first send, less the same time, looked at in the turn of the write",
+           replace(_SAFE, same_day=True), BankRules(dedup=True, forgets_at=3), window_at_write=True, day_ends=3,
+           resend=True, attempts=2, crashes=0, until=4),
+    Policy("P7 and a blunt bank", "the no to a repeat is doubt, and the bank is asked",
+           replace(_once(_SAFE), deadline_ms=2),
+           BankRules(dedup=True, refuses=True, blunt=True), resend=True, attempts=3, crashes=0, until=3),
+    Policy("P7 and a reusing bank", "a no of one copy is not the no of all, and the bank is asked again later",
+           _rules(Replaying.REPLAY_SAFE), _REUSING, beside=True, resend=True, attempts=2, crashes=0, until=6),
+    Policy("P4c beside", "enquiries answered while a repeat is under way, a bank that decides late", _once(_QUERY),
+           BankRules(refuses=True, takes=True), window_at_write=True, beside=True, resend=True, attempts=2, crashes=0,
+           until=4),
+    Policy("P4c and persons", "persons who look first and sign later, and say which send they knew of", _once(_QUERY),
+           persons=True, slow_persons=True, window_at_write=True, resend=True, attempts=2, crashes=0, until=4),
+    Policy("P4c and an end", "the order's own end, looked at in the turn of the write", _QUERY, valid_until=4,
+           window_at_write=True, resend=True, attempts=2, until=5),
     Policy("P10", "written down first, asked about, never sent again, two persons at the deadline",
            _rules(deadline_ms=2), BankRules(refuses=True, takes=True), persons=True, until=3),
     Policy("P10 and an ERP", "the same, published twice and cancelled", _rules(),

@@ -33,7 +33,8 @@ class Fence(StrEnum):
 class BankRules:
     """What the bank does with a reference it knows: `dedup` refuses it, for `window` units of time or for ever.
 
-    Beside saying yes it may refuse, take first and decide later, and give back.
+    Beside saying yes it may refuse, take first and decide later, and give back. `forgets_at` is when its day ends and
+    with it its memory of references. `reuses`: a reference it refused may be used again. A `blunt` bank may say no to any copy before it looks whether it knows it.
     """
 
     dedup: bool = False
@@ -41,6 +42,9 @@ class BankRules:
     refuses: bool = False
     takes: bool = False
     returns: bool = False
+    forgets_at: int | None = None
+    blunt: bool = False
+    reuses: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +55,9 @@ class Policy:
     `resend` lets the lane apply Replay when the table allows it; `quiet` is an extra wait at that decision, from the
     last write. `window_at_write` asks the table again at the socket. `stall` bounds how long a sender may stand still
     between its commit and its write (None: for ever). `copies` is how often a write really leaves. `persons` may
-    resolve on the evidence that the table counts. `until` and `attempts` bound the exploration: the last moment,
+    resolve on the evidence that the table counts; `slow_persons` look first and sign later, and say which send they knew
+    of unless they are `blind_persons`. `beside`: an enquiry's answer may be recorded while other things happen.
+    `valid_until` is the order's own end, `day_ends` what the lane believes of the bank's day. `until` and `attempts` bound the exploration: the last moment,
     and how often a payment may be in sending.
     """
 
@@ -70,6 +76,11 @@ class Policy:
     stall: int | None = None
     copies: int = 1
     persons: bool = False
+    slow_persons: bool = False
+    blind_persons: bool = False
+    beside: bool = False
+    valid_until: int | None = None
+    day_ends: int | None = None
     skew: int = 0
     payments: int = 1
     publishes: int = 0
@@ -86,6 +97,8 @@ DOUBLE = "executed twice"
 FAILED_BUT_PAID = "told failed, but paid"
 UNSENT_BUT_PAID = "told that it was not sent, but paid"
 SETTLED_UNPAID = "told settled, but not paid"
+TOO_LATE = "left after its validity"
+CORRECTED = "corrected, though the bank never contradicted itself"
 NO_PERMIT = "sent without a permit"
 BOTH_SENT = "one attempt left twice"
 BOTH_PERMITTED = "two nodes hold a permit at once"

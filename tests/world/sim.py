@@ -5,6 +5,7 @@
 
 Which faults may happen in a story, and how often, is itself drawn (a swarm), so that quiet stories and wild ones
 both occur. At the end the banks become honest, time passes, and the history is held against the ledgers.
+What no chance brings about is told on purpose in `scenes`.
 """
 
 from __future__ import annotations
@@ -12,30 +13,43 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import multiprocessing
+import os
 import random
 import sys
 import tempfile
 import time
 from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import structlog
 
+from gateway.core.states import Release
 from gateway.simbank.faults import Delays, Fault, FaultPlan
 from gateway.simbank.ledger import Conduct
+from protocols.bank import Bank, Replay, ReplayRule
 from protocols.canon.money import Money
-from tests.world.history import violations
-from tests.world.world import World
+from tests.world.history import unsettled, untold, violations
+from tests.world.world import BankSite, World
 
-ORDERS = 100
+ORDERS = 300
 STORY_S = 1_800.0
 CALM_S = 7_200.0
+# A calm that is over early lasts this long all the same: what was still to come would come now.
+TAIL_S = 300.0
+_DOUBT_S = 1_500.0
+_STEPS = 24
+OPTIONS = {"sample": {"heartbeat_s": 100.0}, "pab": {"probe_every_s": 200.0}}
 
 
 @dataclass(slots=True)
 class Story:
-    """What came of one seed."""
+    """What came of one seed. `cpu_s` is what its telling cost, `simulated_s` how long it lasted in the world."""
 
     seed: int
     trace: str = ""
@@ -46,15 +60,43 @@ class Story:
     payments: int = 0
     crashes: int = 0
     simulated_s: float = 0.0
+    cpu_s: float = 0.0
+    told: list[str] = field(default_factory=list)
 
 
 def tell(seed: int, folder: Path, *, orders: int = ORDERS, dedup: bool = True, world: World | None = None) -> Story:
     """Play one seed to its end."""
+    cpu_s = time.process_time()
     chance = random.Random(seed)
     story = Story(seed)
     world = world or _world(seed, folder, chance, dedup)
+    began_s = world.clock.seconds()
     world.start()
     _act(world, chance, story, orders)
+    _calm(world, whole=chance.random() < 0.05)
+    assert world.life is not None
+    story.violations = violations(world) + world.life.fatal
+    close(story, world)
+    story.simulated_s = world.clock.seconds() - began_s
+    story.cpu_s = time.process_time() - cpu_s
+    return story
+
+
+def close(story: Story, world: World) -> None:
+    """Count what happened, and make the trace."""
+    story.payments = len({event["payment"] for event in world.events if event.get("payment")})
+    story.rules = world.rules()
+    for site in world.banks.values():
+        story.faults.update({fault.value: count for fault, count in site.simbank.tally.faults.items()})
+    story.trace = _hash(world)
+    story.told = [
+        f"{event['at'][11:23]}  {event['event']:22}  {event['id']:14}  {event['seq']:2}  {event['bank']}"
+        for event in world.events if event.get("payment")
+    ]  # fmt: skip
+
+
+def _calm(world: World, *, whole: bool) -> None:
+    """Honest banks and open doors, until nothing is left to wait for; or as long as doubt may last."""
     for site in world.banks.values():
         site.simbank.script.calm()
         site.reachable = True
@@ -62,17 +104,23 @@ def tell(seed: int, folder: Path, *, orders: int = ORDERS, dedup: bool = True, w
         world.start()
     for client in world.broker.clients:
         client.block(False)
-    for _ in range(24):
-        world.run(CALM_S / 24)
-    assert world.life is not None
-    story.violations = violations(world) + world.life.fatal
-    story.payments = len({event["payment"] for event in world.events if event.get("payment")})
-    story.rules = world.rules()
-    for site in world.banks.values():
-        story.faults.update({fault.value: count for fault, count in site.simbank.tally.faults.items()})
-    story.trace = _hash(world)
-    story.simulated_s = STORY_S + CALM_S
-    return story
+    began_s = world.clock.seconds()
+    for _ in range(_STEPS):
+        world.run(CALM_S / _STEPS)
+        for id_ in world.in_state("held"):
+            _let_go(world, id_)
+        in_doubt_too = world.clock.seconds() - began_s < _DOUBT_S
+        if not whole and unsettled(world, in_doubt_too=in_doubt_too) is None:
+            world.run(TAIL_S)
+            break
+    # What was decided in the last moment is still on its way to the ERP.
+    for _ in range(_STEPS):
+        if not untold(world):
+            break
+        world.run(0.25)
+
+
+# ---- a world by chance -------------------------------------------------------------------------------------------
 
 
 def _world(seed: int, folder: Path, chance: random.Random, dedup: bool) -> World:
@@ -80,6 +128,10 @@ def _world(seed: int, folder: Path, chance: random.Random, dedup: bool) -> World
     rates = {
         fault: round(chance.random() ** 2 * 0.25 * wild, 4) if chance.random() < 0.6 else 0.0 for fault in Fault
     }
+    # Watching for money that comes back is half of what a long quiet time costs: some banks never give any back.
+    returning = chance.random() < 0.5
+    if not returning:
+        rates[Fault.LATE_RETURN] = 0.0
     rates[Fault.PROBE_SILENCE] = min(rates[Fault.PROBE_SILENCE], 0.1)
     total = sum(rate for fault, rate in rates.items() if fault is not Fault.PROBE_SILENCE)
     rates = {fault: rate / max(total / 0.7, 1.0) for fault, rate in rates.items()}
@@ -87,20 +139,48 @@ def _world(seed: int, folder: Path, chance: random.Random, dedup: bool) -> World
     conduct = Conduct(
         seed=str(seed), refuse_share=chance.choice((0.0, 0.05)), late_share=chance.choice((0.0, 0.2)),
         late_refuse_share=chance.choice((0.0, 0.1)), late_s=chance.choice((5.0, 600.0)),
-        return_share=chance.choice((0.0, 0.05)), return_s=1_000.0, dedup=dedup,
+        return_share=chance.choice((0.0, 0.05)) if returning else 0.0, return_s=1_000.0, dedup=dedup,
     )  # fmt: skip
     banks = chance.choice((("sample",), ("pab",), ("sample", "pab")))
-    spans = {"enquiry_deadline_s": 1_800.0, "returns_watch_s": 6_000.0, "returns_every_s": 700.0}
-    return World(folder, seed, banks=banks, plan=FaultPlan(str(seed), rates, delays), conduct=conduct, spans=spans)
+    spans = {"enquiry_deadline_s": 1_800.0, "returns_watch_s": 3_900.0 if returning else 1.0, "returns_every_s": 1_900.0}
+    sender = chance.choice(({}, {}, {}, {}, {"limits": {"per_payment": "90000.00"}}, {"new_payee_hold": True}))
+    # Several nodes look at each other's work; that costs, so most stories have one.
+    journal = {"poll_ms": 2_000} if chance.random() < 0.25 else {}
+    return World(folder, seed, banks=banks, settings={"journal": journal}, plan=FaultPlan(str(seed), rates, delays), conduct=conduct, spans=spans,
+                 options=OPTIONS, sender=sender, adapters=_adapters(chance, dedup),
+                 linger_ms=chance.choice((3.0, 30.0, 30.0)))  # fmt: skip
+
+
+def _adapters(chance: random.Random, dedup: bool) -> dict[str, Callable[[Bank], Bank]]:
+    """How each bank lets payments be sent again: as its profile says, with a day cut to minutes, or never."""
+    rules = {
+        "sample": chance.choice((Replay.REPLAY_SAFE, Replay.REPLAY_SAFE, Replay.QUERY_FIRST, Replay.NEVER)),
+        "pab": chance.choice((Replay.QUERY_FIRST, Replay.QUERY_FIRST, Replay.NEVER)),
+    }
+    window = chance.choice((None, timedelta(minutes=20)))
+    # A bank that books a repeat a second time may be sent nothing again: that is what its profile would have to say.
+    return {
+        bank: partial(replaying, rule=ReplayRule(rule if dedup else Replay.NEVER, timedelta(seconds=120), 2, window))
+        for bank, rule in rules.items()
+    }
+
+
+def replaying(bank: Bank, rule: ReplayRule) -> Bank:
+    """The same bank with another rule for sending again."""
+    return replace(bank, profile=replace(bank.profile, replay=dict.fromkeys(bank.profile.replay, rule)))
+
+
+# ---- what happens in it ------------------------------------------------------------------------------------------
 
 
 def _act(world: World, chance: random.Random, story: Story, orders: int) -> None:
     banks = list(world.banks)
     ids: list[str] = []
     weights = {
-        "order": 60, "again": 6, "conflict": 2, "cancel": 4, "status": 3, "balance": 2, "lines": 2, "nonsense": 2,
-        "crash": chance.choice((0, 2, 6)), "restart": chance.choice((0, 1)), "broker": chance.choice((0, 2)),
-        "block": chance.choice((0, 1)), "outage": chance.choice((0, 2)), "pause": 6,
+        "order": 30, "burst": 5, "again": 6, "conflict": 2, "cancel": 4, "status": 3, "balance": 2, "lines": 2,
+        "nonsense": 2, "release": 2, "crash": chance.choice((0, 1, 3)), "restart": chance.choice((0, 1)),
+        "takeover": 2 if world.settings.journal.poll_ms else 0, "broker": chance.choice((0, 2)), "block": chance.choice((0, 1)),
+        "outage": chance.choice((0, 2)), "pause": 3,
     }  # fmt: skip
     names, shares = list(weights), list(weights.values())
     until_s = world.clock.seconds() + STORY_S
@@ -109,16 +189,19 @@ def _act(world: World, chance: random.Random, story: Story, orders: int) -> None
         story.actions[action] += 1
         if action == "order":
             ids.append(_order(world, chance, banks, len(ids)))
-        elif action in ("again", "conflict", "cancel", "status") and ids:
-            _about(world, chance, action, chance.choice(ids))
+        elif action == "burst":
+            for _ in range(chance.randrange(2, 40)):
+                ids.append(_order(world, chance, banks, len(ids)))
+        elif action in ("again", "conflict", "cancel", "status", "release"):
+            if ids:
+                _about(world, chance, action, chance.choice(ids))
         elif action in ("balance", "lines"):
             _question(world, action, chance.choice(banks))
         elif action == "nonsense":
             world.command(chance.choice(("payment.submit", "payment.nothing", "balance.query")), b"{not json")
-        elif action == "crash":
-            _crash(world, chance, story)
-        elif action == "restart":
-            _restart(world, story)
+        elif action in ("crash", "restart", "takeover"):
+            _END[action](world, chance)
+            story.crashes += 1
         else:
             _weather(world, chance, action, banks)
         world.run(chance.expovariate(20) if chance.random() < 0.9 else chance.random() * 20)
@@ -143,8 +226,17 @@ def _about(world: World, chance: random.Random, action: str, id_: str) -> None:
         world.again(id_, fresh=chance.random() < 0.5)
     elif action == "conflict":
         world.again(id_, fresh=True, amount=str(Money(chance.randrange(1, 10**6))))
+    elif action == "release":
+        _let_go(world, id_)
     else:
         world.command({"cancel": "payment.cancel", "status": "status.query"}[action], {"id": id_})
+
+
+def _let_go(world: World, id_: str) -> None:
+    """A person releases an order, if it is held."""
+    if world.life is not None and id_ in world.in_state("held"):
+        now_ms = world.life.clock.now_ms()
+        world.befall(id_, Release(now_ms, now_ms))
 
 
 def _question(world: World, action: str, bank: str) -> None:
@@ -157,24 +249,40 @@ def _question(world: World, action: str, bank: str) -> None:
         world.command("transactions.query", asked)
 
 
-def _crash(world: World, chance: random.Random, story: Story) -> None:
+def _crash(world: World, chance: random.Random) -> None:
+    node = world.node
     if chance.random() < 0.5:
         world.points.kill_at = world.points.passed + chance.randrange(1, 60)
         world.run(2.0)
         world.points.kill_at = None
     if world.life is not None:
         world.crash()
-    story.crashes += 1
     world.run(chance.choice((0.0, 1.0, 40.0)))
-    world.start()
+    world.start(node)
 
 
-def _restart(world: World, story: Story) -> None:
+def _restart(world: World, chance: random.Random) -> None:
     """An orderly stop: SIGTERM, drain, start again."""
-    assert world.life is not None
     world.leave()
-    story.crashes += 1
-    world.start()
+    world.start(world.node)
+
+
+def _take_over(world: World, chance: random.Random) -> None:
+    """The node stands still and another one takes its lanes; it wakes up, finds that it lost them, and is killed."""
+    zombie = world.life
+    assert zombie is not None
+    zombie.clock.freeze()
+    world.run(chance.choice((1.0, 16.0, 40.0)))
+    world.start("gw2" if world.node == "gw1" else "gw1")
+    world.run(chance.choice((0.5, 20.0, 60.0)))
+    zombie.clock.thaw()
+    world.run(chance.choice((0.1, 8.0)))
+    zombie.crash()
+
+
+_END: dict[str, Callable[[World, random.Random], None]] = {
+    "crash": _crash, "restart": _restart, "takeover": _take_over,
+}  # fmt: skip
 
 
 def _weather(world: World, chance: random.Random, action: str, banks: list[str]) -> None:
@@ -185,13 +293,21 @@ def _weather(world: World, chance: random.Random, action: str, banks: list[str])
         for client in list(world.broker.clients):
             client.block(not client.blocked)
     elif action == "outage":
-        site = world.banks[chance.choice(banks)]
-        site.reachable = not site.reachable
-        if not site.reachable:
-            for pipe in world.life.pipes if world.life else []:
-                pipe.abortConnection()
+        _shut(world, world.banks[chance.choice(banks)], chance.choice((2.0, 10.0, 40.0)))
     else:
         world.run(chance.random() * 30)
+
+
+def _shut(world: World, site: BankSite, for_s: float) -> None:
+    """The bank's door is shut for a while, and everybody in it is sent away."""
+
+    def open_again() -> None:
+        site.reachable = True
+
+    site.reachable = False
+    world.clock.callLater(for_s, open_again)
+    for pipe in world.life.pipes if world.life else []:
+        pipe.abortConnection()
 
 
 def _hash(world: World) -> str:
@@ -207,8 +323,35 @@ def _hash(world: World) -> str:
     return digest.hexdigest()
 
 
-CORPUS_FILE = Path(__file__).with_name("corpus.json")
-CORPUS_SEEDS = (1, 2, 3, 5, 8, 13)
+# ---- many of them ------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def memory_folder() -> Iterator[Path]:
+    """A folder that is gone afterwards and costs no disk writes, where there is such a thing."""
+    shared = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=shared if shared.is_dir() else None) as folder:
+        yield Path(folder)
+
+
+def tell_one(seed: int) -> Story:
+    """Play one seed in a folder of its own."""
+    quiet()
+    with memory_folder() as folder:
+        return tell(seed, folder)
+
+
+def _tell_briefly(seed: int) -> Story:
+    return replace(tell_one(seed), told=[])
+
+
+def tell_many(seeds: Iterable[int], processes: int) -> Iterator[Story]:
+    """Play seeds on several cores, in any order."""
+    if processes == 1:
+        yield from map(tell_one, seeds)
+        return
+    with multiprocessing.get_context("spawn").Pool(processes) as pool:
+        yield from pool.imap_unordered(_tell_briefly, seeds)
 
 
 def quick_world(folder: Path) -> World:
@@ -216,20 +359,43 @@ def quick_world(folder: Path) -> World:
     return World(folder)
 
 
-def write_corpus() -> None:
-    """Play the corpus and keep its traces."""
-    traces = {}
-    for seed in CORPUS_SEEDS:
-        with tempfile.TemporaryDirectory() as folder:
-            story = tell(seed, Path(folder))
-        assert not story.violations, story.violations
-        traces[str(seed)] = story.trace
-    CORPUS_FILE.write_text(json.dumps(traces, indent=1) + "\n", "utf-8")
-
-
 def quiet() -> None:
     """A simulation's thousands of log lines are nobody's news."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("critical"))
+
+
+@dataclass(slots=True)
+class Sum:
+    """What many stories came to."""
+
+    played: int = 0
+    broken: int = 0
+    payments: int = 0
+    crashes: int = 0
+    simulated_s: float = 0.0
+    cpu_s: float = 0.0
+    rules: Counter[str] = field(default_factory=Counter)
+    faults: Counter[str] = field(default_factory=Counter)
+
+    def add(self, story: Story) -> None:
+        """Count one."""
+        self.played += 1
+        self.broken += len(story.violations)
+        self.payments += story.payments
+        self.crashes += story.crashes
+        self.simulated_s += story.simulated_s
+        self.cpu_s += story.cpu_s
+        self.rules.update(story.rules)
+        self.faults.update(story.faults)
+
+    def last_line(self) -> str:
+        """The figure."""
+        per_cpu_s = 1 / max(self.cpu_s, 0.001)
+        return (
+            f"sim: {self.played} seeds, {self.broken} violations, {self.payments} payments, {self.crashes} crashes, "
+            f"{len(self.rules)} rows of the table and {len(self.faults)} kinds of faults reached, "
+            f"{self.payments * per_cpu_s:.0f} payments per CPU second, {self.simulated_s * per_cpu_s:.0f} : 1"
+        )
 
 
 def main(arguments: list[str]) -> int:
@@ -239,39 +405,32 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--first", type=int, default=1)
     parser.add_argument("--seed", type=int)
     parser.add_argument("--minutes", type=float)
-    parser.add_argument("--write-corpus", action="store_true")
+    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--write-corpus", action="store_true", help="play the fixed corpus anew and keep its traces")
     asked = parser.parse_args(arguments)
     quiet()
     if asked.write_corpus:
-        write_corpus()
+        from tests.world import corpus
+
+        corpus.write()
         return 0
     seeds = [asked.seed] if asked.seed is not None else range(asked.first, asked.first + asked.seeds)
-    started_s, cpu_s = time.monotonic(), time.process_time()
-    broken, payments, crashes, played, simulated_s = 0, 0, 0, 0, 0.0
-    rules: Counter[str] = Counter()
-    for seed in seeds:
-        if asked.minutes is not None and time.monotonic() - started_s > asked.minutes * 60:
-            break
-        with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as folder:
-            story = tell(seed, Path(folder))
-        played += 1
-        payments += story.payments
-        crashes += story.crashes
-        simulated_s += story.simulated_s
-        rules.update(story.rules)
+    until_s = time.monotonic() + asked.minutes * 60 if asked.minutes is not None else float("inf")
+    sums = Sum()
+    for story in tell_many(seeds, min(asked.processes, len(seeds))):
+        sums.add(story)
         for violation in story.violations:
-            broken += 1
-            print(f"seed {seed}: {violation}")
+            print(f"seed {story.seed}: {violation}", flush=True)
         if asked.seed is not None:
+            print("\n".join(story.told))
             print(json.dumps({"trace": story.trace, "rules": story.rules, "faults": story.faults,
                               "actions": story.actions}))  # fmt: skip
-    cpu_s = time.process_time() - cpu_s
-    print(
-        f"sim: {played} seeds, {broken} violations, {payments} payments, {crashes} crashes, "
-        f"{len(rules)} rows of the table reached, {payments / cpu_s:.0f} payments per CPU second, "
-        f"{simulated_s / max(time.monotonic() - started_s, 0.001):.0f} : 1"
-    )
-    return 1 if broken else 0
+        if sums.played % 100 == 0:
+            print(sums.last_line(), file=sys.stderr, flush=True)
+        if time.monotonic() > until_s:
+            break
+    print(sums.last_line())
+    return 1 if sums.broken else 0
 
 
 if __name__ == "__main__":

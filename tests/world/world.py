@@ -8,27 +8,28 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import tempfile
 import zlib
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from prometheus_client import CollectorRegistry
+from sqlalchemy import Connection, func, select
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IDelayedCall
 
 from gateway import app
-from gateway.bank.keys import Signer
+from gateway import settings as conf
 from gateway.bank.session import Line
 from gateway.clock import SeededEntropy
+from gateway.core.states import Event
 from gateway.erp.wire import Properties
-from gateway.journal import migrations, permits
-from gateway.journal.store import Permit
+from gateway.journal import apply as applying
+from gateway.journal import audit, databases, past, payments, permits, schema, vaults
+from gateway.journal.store import Permit, Tx
 from gateway.journal.vault import Vault
 from gateway.journal.writer import SqlStore
 from gateway.meters import Meters
@@ -36,19 +37,22 @@ from gateway.settings import Settings
 from gateway.simbank.faults import FaultPlan, Plan
 from gateway.simbank.ledger import Account, Conduct, Ledger
 from gateway.simbank.server import SimBank
-from protocols.bank import Port
+from protocols.bank import Bank, Port
 from protocols.canon.money import Money
 from protocols.kit import dsig
+from tests.world import stand_ins
 from tests.world.broker import ModelBroker, ModelClient
 from tests.world.broker import properties as envelope
 from tests.world.clock import HeapClock
 from tests.world.pipe import End, connect
 from tests.world.points import Died, PointedAmqp, PointedExecutor, Points
 
+T = TypeVar("T")
 START_S = 1_795_000_000.0
 _ENTERPRISE = "00000000000000000001"
 _ACCOUNTS = {"sample": "00000000000100", "pab": "00000000000507"}
 _OPTIONS: dict[str, dict[str, Any]] = {
+    "sample": {"verify": "hand", "sessions": 4},
     "pab": {"enterprise_code": _ENTERPRISE, "per_second": 100, "burst": 20, "first_enquiry_s": 2.0},
 }
 _TWIN_OPTIONS: dict[str, dict[str, Any]] = {
@@ -57,7 +61,10 @@ _TWIN_OPTIONS: dict[str, dict[str, Any]] = {
 }
 USER = "erp-user"
 REPLIES, EVENTS = "erp-demo.replies", "erp-demo.events"
-OPERATIONS = ("payment.submit", "payment.cancel", "status.query", "balance.query", "transactions.query")
+OPERATIONS = (
+    "payment.submit", "payment.cancel", "transfer.submit", "batch.submit", "payroll.submit", "collection.submit",
+    "status.query", "balance.query", "transactions.query", "statement.request", "receipt.request",
+)  # fmt: skip
 
 
 class LifeClock:
@@ -190,14 +197,19 @@ class Life:
 
 
 class World:
-    """See the module. `bank_options` and `twin_options` go to the bank's adapter and twin."""
+    """See the module.
+
+    `bank_options` go to the first bank's adapter, `options` to each bank's by name; `adapters` may change an adapter
+    before a gateway gets it. `wrap` may change every part of a life.
+    """
 
     def __init__(
         self, folder: Path, seed: int = 1, *, banks: tuple[str, ...] = ("sample",), plan: Plan | None = None,
         conduct: Conduct = Conduct(), bank_options: Mapping[str, Any] | None = None,
         sender: Mapping[str, Any] | None = None, wrap: Callable[[Life, app.Parts], app.Parts] | None = None,
         points: Points | None = None, settings: Mapping[str, Any] | None = None,
-        spans: Mapping[str, float] | None = None,
+        spans: Mapping[str, float] | None = None, options: Mapping[str, Mapping[str, Any]] | None = None,
+        adapters: Mapping[str, Callable[[Bank], Bank]] | None = None, linger_ms: float = 3.0,
     ) -> None:  # fmt: skip
         dsig.start()
         self.folder = folder
@@ -210,10 +222,11 @@ class World:
         self.replies: list[tuple[Properties, dict[str, Any]]] = []
         self.vault = Vault({"k1": bytes(32)}, "k1", bytes(range(32)))
         self.url = f"sqlite:///{folder / 'journal.db'}"
-        self.keys = signing_keys()
+        self.keys = stand_ins.signing_keys()
         self.permits = Permits(self)
-        self._options = _OPTIONS | {"sample": {"bank_certificate": self.keys.bank_certificate, "verify": "hand", "sessions": 4}}
+        self._options = {name: {**_OPTIONS[name], **(options or {}).get(name, {})} for name in banks}
         self._options[banks[0]] = {**self._options[banks[0]], **(bank_options or {})}
+        self._adapters = dict(adapters or {})
         self.points = points or Points()
         self._sender = sender or {}
         self._changes = settings or {}
@@ -227,8 +240,10 @@ class World:
         self.spans = dict(spans or {})
         self.banks = {name: self._bank(name, plan or FaultPlan(str(seed), {}), conduct) for name in banks}
         self.settings = self._settings()
-        migrations.upgrade(self.url)
+        stand_ins.lay_journal(folder / "journal.db")
         self.life: Life | None = None
+        self.node = "gw1"
+        self.linger_ms = linger_ms
 
     @property
     def bank(self) -> BankSite:
@@ -236,8 +251,7 @@ class World:
         return next(iter(self.banks.values()))
 
     def _bank(self, name: str, plan: Plan, conduct: Conduct) -> BankSite:
-        twin_module = import_module(f"protocols.banks.{name}.twin")
-        twin = twin_module.build(_TWIN_OPTIONS[name], {"bank": self.keys.bank_key, "client": self.keys.client_certificate})
+        twin = stand_ins.twin(name, _TWIN_OPTIONS[name])
         account = _ACCOUNTS[name]
         accounts = [Account(account, "示例甲公司", Money(10**12), 0)]
         ledger = Ledger(lambda: round(self.clock.seconds() * 1000), accounts, conduct)
@@ -256,6 +270,11 @@ class World:
                 "host": "127.0.0.1", "ports": {"business": 1}, "plaintext": "loopback"}}} for name in self.banks},
         }, self._changes))  # fmt: skip
 
+    def _adapter(self, table: conf.Bank, name: str) -> Bank:
+        bank = stand_ins.bank(table, self._options[name])
+        changed = self._adapters.get(name)
+        return bank if changed is None else changed(bank)
+
     # ---- lives ----
 
     def start(self, node: str = "gw1") -> Life:
@@ -266,10 +285,10 @@ class World:
         amqp = self.broker.client(clock.later)
         inline = PointedExecutor(clock, self)
         life: Life
-        store = SqlStore(
-            self.url, self.clock, clock, node, self.vault, self.permits, 3.0, entropy=entropy,  # type: ignore[arg-type]
+        store = stand_ins.unsynced(SqlStore(
+            self.url, self.clock, clock, node, self.vault, self.permits, self.linger_ms, entropy=entropy,  # type: ignore[arg-type]
             on_fatal=lambda error: life.fatal.append(str(error)), executor=inline, reading=inline,
-        )  # fmt: skip
+        ))  # fmt: skip
         life = Life(self, clock, amqp, store, gateway=None, meters=meters)  # type: ignore[arg-type]
         tables = self.settings.banks
         parts = app.Parts(
@@ -277,15 +296,14 @@ class World:
             dialers={f"{name}.main": WorldDialer(life, site) for name, site in self.banks.items()},
             signers={f"{name}.main": {"order": self.keys.signer} for name in self.banks},
             credentials={f"{name}.main": self.credentials for name in self.banks},
-            banks={name: app.load_bank(tables[name].model_copy(update={"options": self._options[name]}))
-                   for name in self.banks},
-            forgotten=lambda: store.read(lambda _conn: 0),
+            banks={name: self._adapter(tables[name], name) for name in self.banks},
+            past=lambda: store.read(lambda conn: past.look(conn, self.permits.written)),
         )  # fmt: skip
         if self._wrap is not None:
             parts = self._wrap(life, parts)
         settings = self.settings.model_copy(update={"node": node})
         life.gateway = app.build(settings, parts, life.fatal.append)
-        self.life = life
+        self.life, self.node = life, node
         starting = Deferred.fromCoroutine(life.gateway.start())
         starting.addErrback(lambda failure: life.fatal.append(failure.getTraceback()))
         return life
@@ -307,10 +325,38 @@ class World:
         self.life = None
 
     def rules(self) -> Counter[str]:
-        """How often each row of the table decided, by the audit trail."""
+        """How often each row of the table decided, by the audit trail. An admission's row stands in its detail."""
+        def count(conn: Connection) -> Counter[str]:
+            kind = schema.audit.c.entry
+            decided = select(kind, func.count()).where(kind.like("payment.%")).group_by(kind)
+            counted = Counter({entry.removeprefix("payment."): n for entry, n in conn.execute(decided)})
+            del counted["admitted"]
+            for row in conn.execute(select(schema.audit).where(kind == "payment.admitted")):
+                counted[audit._entry(row, self.vault).detail["rule"]] += 1
+            return counted
+
+        return self.read(count)
+
+    def state(self, id_: str) -> str | None:
+        """The state of an order's payment, as committed; None if there is none."""
         with sqlite3.connect(self.folder / "journal.db") as db:
-            entries = db.execute("select entry, count(*) from audit where entry like 'payment.%' group by entry")
-            return Counter({entry.removeprefix("payment."): count for entry, count in entries})
+            found = db.execute("select state from payments where order_id = ?", (id_,)).fetchone()
+        return None if found is None else str(found[0])
+
+    def in_state(self, state: str) -> list[str]:
+        """The orders whose payments are in this state, as committed."""
+        with sqlite3.connect(self.folder / "journal.db") as db:
+            return [id_ for (id_,) in db.execute("select order_id from payments where state = ? order by payment", (state,))]
+
+    def read(self, fn: Callable[[Connection], T]) -> T:
+        """What `fn` reads from the journal, from outside."""
+        engine = databases.connect(self.url, connections=1, writing=False)
+        vaults.attach(engine, self.vault)
+        try:
+            with engine.connect() as conn:
+                return fn(conn)
+        finally:
+            engine.dispose()
 
     def run(self, seconds: float) -> None:
         """Let time pass, and collect what the ERP hears."""
@@ -377,6 +423,18 @@ class World:
         undecodable = said.pop("undecodable", None)
         self.broker.publish(key, raw, envelope(said.pop("user"), said.pop("reply_to"), **said), undecodable=undecodable)
 
+    def befall(self, id_: str, event: Event, sender: str = "kingdee") -> None:
+        """What persons do to an order's payment: the same unit as the desk's, at the next commit."""
+        life = self.life
+        assert life is not None, "nobody is there to do it"
+
+        def unit(tx: Tx) -> None:
+            row = payments.find(tx.conn, sender, id_)
+            assert row is not None, f"no payment {id_}"
+            applying.apply(tx, row.payment, replace(event, at_ms=tx.now_ms), epoch=None, actor="persons")
+
+        life.store.write(unit).addErrback(lambda failure: life.fatal.append(failure.getTraceback()))
+
     def last(self, id_: str) -> dict[str, Any]:
         """The newest news about an order: the highest seq wins."""
         return max((e for e in self.events if e.get("id") == id_), key=lambda e: e["seq"])
@@ -384,41 +442,3 @@ class World:
     def told(self, id_: str) -> list[str]:
         """The names of an order's events in the order of their numbers."""
         return [e["event"] for e in sorted((e for e in self.events if e.get("id") == id_), key=lambda e: e["seq"])]
-
-
-@dataclass(frozen=True, slots=True)
-class Keys:
-    """The world's keys, made once per process: making RSA keys is slow."""
-
-    signer: Signer
-    bank_key: bytes
-    bank_certificate: str
-    client_certificate: bytes
-
-
-_KEYS: list[Keys] = []
-
-
-class _Stamp:
-    """A signer that does not sign: the cheap twin does not look."""
-
-    key_id = "order"
-    certificate = None
-
-    async def sign(self, octets: bytes) -> bytes:
-        """256 bytes, the size of a real one."""
-        return bytes(256)
-
-
-def signing_keys() -> Keys:
-    """One bank key for all worlds of this process."""
-    if not _KEYS:
-        from gateway.simbank.pki import make_pki
-
-        with tempfile.TemporaryDirectory() as folder:
-            pki = make_pki(Path(folder), ["sample"], datetime.fromtimestamp(START_S, UTC))["sample"]
-            _KEYS.append(Keys(
-                _Stamp(), pki.bank_sign_key.read_bytes(), pki.bank_sign_cert.read_text(),  # type: ignore[arg-type]
-                pki.gateway_sign_cert.read_bytes(),
-            ))  # fmt: skip
-    return _KEYS[0]

@@ -47,7 +47,8 @@ class Options:
     past_balance_days: int = 30
     not_found_quarantine_s: float = 3600.0
     max_amount_minor: int | None = None
-    window: int = 2
+    confirm: bool = True
+    window: int = 1
     probe_every_s: float = 300.0
     first_byte_s: float = 60.0
     exchange_s: float = 120.0
@@ -88,7 +89,8 @@ _CHOICES: Final[Choices] = {
         'seconds before "not found" counts, at least 600: the front end may send again by itself',
     ),
     "max_amount_minor": (or_none(whole(1, 10**15 - 1)), "the most fen one order may carry, or leave it out"),
-    "window": (whole(1, 50), "how many exchanges may run at once, 1 to 50"),
+    "confirm": (flag, "true asks twice before an ending of DLCIDSTT is believed, false once"),
+    "window": (whole(1, 50), "how many exchanges may run at once; 1, for answers do not say what they answer"),
     "probe_every_s": (seconds(1, 1800), "seconds between probes, at most 1800: an idle session ends after 30 minutes"),
     "first_byte_s": (seconds(0.1), "seconds to wait for the first byte of an answer"),
     "exchange_s": (seconds(0.1), "seconds one whole exchange may take"),

@@ -37,6 +37,7 @@ _REFERENCE = re.compile(r"[0-9A-Za-z]{1,20}", re.ASCII)
 _DLOUTTRN, _DLINETRN = "DLOUTTRN", "DLINETRN"
 _OPENS, _CLOSES = time(9), time(17)
 _SATURDAY = 5
+_ENDED: Final = (Fate.SETTLED, Fate.FAILED)
 NOW: Final = (("preFlg", "0"), ("preDate", ""), ("preTime", ""))
 """At once: schedules know four clock times a day, and the gateway waits itself."""
 
@@ -172,9 +173,20 @@ class Payments:
     def fate(self, question: FateQuestion, context: Context) -> Conversation[Outcome]:
         """DLCIDSTT by our clientID. Raises Declined if the question itself is answered with a status.
 
-        Our ids are unique over all actions, so `type` may stay empty where the attempt did not write it down.
+        Its answer says nothing of what it answers. So an ending is asked for twice, over two connections, and believed
+        if both answers are the same.
         """
-        sent = question.sent
+        told = yield from self._told(question.sent)
+        if told.fate not in _ENDED or not self.options.confirm:
+            return told
+        again = yield from self._told(question.sent)
+        if (again.fate, again.code) == (told.fate, told.code):
+            return again
+        both = f"{told.code}, then {again.code}"
+        return Outcome(Fate.UNKNOWN, code=both, text="two answers to one question differ", listed=False)
+
+    def _told(self, sent: Sent) -> Conversation[Outcome]:
+        """One DLCIDSTT. Our ids are unique over all actions, so `type` may stay empty where it was not written down."""
         action = sent.serials[0] if sent.serials else ""
         asked = (("clientID", reference(sent.reference)), ("type", action))
         answer = self.wire.read((yield Ask("business", self.wire.message("DLCIDSTT", asked))), "DLCIDSTT")

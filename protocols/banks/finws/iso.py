@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from lxml import etree
+
 from protocols.bank import Context
 from protocols.canon.order import AnyOrder, Urgency
 from protocols.canon.party import Party
@@ -41,11 +43,16 @@ def payment_file(
     return transfer.write(TransferFile(reference, context.now, initiator, (group,)), name)
 
 
+def document(data: bytes) -> etree._Element:
+    """A file's root, within limits. Raises ProtocolError."""
+    return parse(data, UTF8, max_bytes=_MAX_BYTES, max_nodes=_NODES_MAX)
+
+
 def status(data: bytes) -> StatusReport:
     """A pain.002. Raises ProtocolError."""
-    return report.read(parse(data, UTF8, max_bytes=_MAX_BYTES, max_nodes=_NODES_MAX))
+    return report.read(document(data))
 
 
 def accounts(data: bytes) -> tuple[AccountReport, ...]:
     """What a camt.052, 053 or 054 says about each account. Raises ProtocolError."""
-    return account.read(parse(data, UTF8, max_bytes=_MAX_BYTES, max_nodes=_NODES_MAX))
+    return account.read(document(data))

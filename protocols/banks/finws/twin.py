@@ -23,7 +23,7 @@ from lxml import etree
 from protocols.bank import BadOptions, Cutter
 from protocols.banks.finws import encryption
 from protocols.banks.finws.twin_enrolment import Office, sign_enveloped
-from protocols.banks.finws.twin_files import DOWN, PAYMENT, Shelf, Shelved
+from protocols.banks.finws.twin_files import DOWN, PAYMENT, Shelf, Shelved, Shelves
 from protocols.kit import dsig, http, xmldoc
 from protocols.kit.charset import UTF8
 from protocols.kit.dsig.stack import xmlsec_module
@@ -124,8 +124,11 @@ class _Memory:
     requests: set[tuple[str, str]] = field(default_factory=set)
 
 
-def build(options: Mapping[str, Any], keys: Mapping[str, bytes]) -> Twin:
-    """The bank's side; README.md section 7 lists options and keys. Raises BadOptions."""
+def build(options: Mapping[str, Any], keys: Mapping[str, bytes], shelf: Shelves | None = None) -> Twin:
+    """The bank's side; README.md section 7 lists options and keys. Raises BadOptions.
+
+    `shelf`: somebody else's files behind this front.
+    """
     for key in sorted(set(options) - set(_DEFAULTS)):
         raise BadOptions(key, f"no such option; there are {', '.join(_DEFAULTS)}")
     for key in ("bank", "client"):
@@ -136,7 +139,7 @@ def build(options: Mapping[str, Any], keys: Mapping[str, bytes]) -> Twin:
         wanted = (int, float) if isinstance(default, int) and not isinstance(default, bool) else type(default)
         if not isinstance(given[key], wanted):
             raise BadOptions(key, f"must be like {default!r}")
-    return FinwsTwin(given, keys)
+    return FinwsTwin(given, keys, shelf)
 
 
 class FinwsTwin:
@@ -144,7 +147,7 @@ class FinwsTwin:
 
     ports: tuple[str, ...] = ("business",)
 
-    def __init__(self, options: Mapping[str, Any], keys: Mapping[str, bytes]) -> None:
+    def __init__(self, options: Mapping[str, Any], keys: Mapping[str, bytes], shelf: Shelves | None = None) -> None:
         self._customer: str = options["customer"]
         self._sender: str = options["sender"] or self._customer
         self._skew = timedelta(seconds=options["skew_s"])
@@ -161,8 +164,8 @@ class FinwsTwin:
             self._signers[0] = [dsig.PinnedKey.from_pem(keys["content"])]
         self._carriers = [dsig.PinnedKey.from_pem(keys["client"])]
         self._memory = _Memory()
-        self._shelf = Shelf(options["accounts"], options["notify_s"], options["notifications"],
-                            options["statuses"])  # fmt: skip
+        self._shelf = shelf or Shelf(options["accounts"], options["notify_s"], options["notifications"],
+                                     options["statuses"])  # fmt: skip
         self._office = Office(self._customer, options["transfer_key"], options["hmac"], self._key, self._certificate,
                               self._carriers, self._renewed)  # fmt: skip
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
-from typing import Final
+from typing import Final, Protocol
 
 from protocols.banks.finws import twin_papers as papers
 from protocols.canon.money import Money
@@ -38,6 +38,22 @@ class _Upload:
     end_to_end: str
     reason: str = ""
     told: str = ""
+
+
+class Shelves(Protocol):
+    """Where a bank keeps its customer's files, whoever makes them."""
+
+    def take(self, kind: str, content: bytes, name: str, books: Books) -> Shelved:
+        """A file comes in."""
+
+    def list(self, kind: str, status: str, first: date | None, last: date | None, books: Books) -> list[Shelved]:
+        """Files of a kind, oldest first; `status` ALL is any. Between two days, where they are given."""
+
+    def fetch(self, reference: str, kind: str) -> Shelved | None:
+        """A file the bank made; fetching it changes its status."""
+
+    def delete(self, reference: str) -> Shelved | None:
+        """Take a file back; None if it is forwarded already, or not there."""
 
 
 class Shelf:

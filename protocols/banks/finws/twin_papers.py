@@ -57,7 +57,9 @@ def _read(root: etree._Element) -> Order:
     if not _TEXT_35.fullmatch(message) or not _TEXT_35.fullmatch(reference):
         raise ValueError("an identification is empty or too long")
     for at in (group, batch):
-        if value(at, f"{p}NbOfTxs") != "1" or Money.parse(value(at, f"{p}CtrlSum"), total.currency) != total:
+        # The schema wants the count of the whole file; the rest is told as one likes, and must then be right.
+        count, said = value_or(at, f"{p}NbOfTxs", "" if at is group else "1"), value_or(at, f"{p}CtrlSum")
+        if count != "1" or (said and Money.parse(said, total.currency) != total):
             raise ValueError("count and sum do not agree")
     date.fromisoformat(value(batch, f"{p}ReqdExctnDt"))
     if value(batch, f"{p}PmtMtd") != "TRF":

@@ -21,8 +21,9 @@ from protocols.kit.xmldoc import steps
 
 _D: Final = f"{{{DS}}}"
 _BLANKS: Final = " \t\r\n"
+_NO_BLANKS: Final = dict.fromkeys(map(ord, _BLANKS))
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,127}")
-_SAME_VALUE: Final = etree.XPath("//@*[. = $value]", smart_strings=True)
+_CARRIERS: Final = etree.XPath("//*[@* = $value]")
 
 Reference = Enveloped | ById
 
@@ -73,15 +74,16 @@ def target_of(root: etree._Element, reference: Reference) -> etree._Element:
         return root
     target = at(root, reference.path)
     value = id_of(target, reference)
-    if len(_same_value(root, value)) != 1:
+    if not _is_unique(root, target, value):
         raise ProtocolError("structure", f"the id of {reference.path} is not unique in the document")
     return target
 
 
-def _same_value(root: etree._Element, value: str) -> list[str]:
-    found = _SAME_VALUE(root, value=value)
+def _is_unique(root: etree._Element, target: etree._Element, value: str) -> bool:
+    """Whether no other attribute of the document, whatever its name, has the value."""
+    found = _CARRIERS(root, value=value)
     assert isinstance(found, list)
-    return [str(item) for item in found]
+    return found == [target] and list(target.attrib.values()).count(value) == 1
 
 
 def id_of(target: etree._Element, reference: ById) -> str:
@@ -192,6 +194,6 @@ def _base64(element: etree._Element) -> bytes:
     if len(element):
         raise ProtocolError("structure", f"{element.tag!r} holds elements where only text may stand")
     try:
-        return base64.b64decode("".join((element.text or "").split()), validate=True)
+        return base64.b64decode((element.text or "").translate(_NO_BLANKS), validate=True)
     except (binascii.Error, ValueError):
         raise ProtocolError("structure", f"{element.tag!r} is not Base64") from None

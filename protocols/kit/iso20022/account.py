@@ -11,6 +11,7 @@ from lxml import etree
 from protocols.canon.money import Money
 from protocols.canon.statement import Direction
 from protocols.kit.errors import ProtocolError
+from protocols.kit.fields import plain
 from protocols.kit.iso20022.names import Version, expect
 from protocols.kit.iso20022.parts import Reader, Reason, Side, read_account, read_reasons, read_side
 
@@ -122,12 +123,15 @@ def read(root: etree._Element) -> tuple[AccountReport, ...]:
 
 def _read_report(one: Reader, version: Version) -> AccountReport:
     account = one.need("Acct")
+    number = read_account(account)
+    if not number:
+        raise ProtocolError("missing", "a report that does not name its account")
     entries = tuple(_read_entry(each) for each in one.all("Ntry"))
     balances = tuple(_read_balance(each) for each in one.all("Bal"))
     page, last_page = one.text("StmtPgntn/PgNb", "RptPgntn/PgNb", "NtfctnPgntn/PgNb"), one.text(
         "StmtPgntn/LastPgInd", "RptPgntn/LastPgInd", "NtfctnPgntn/LastPgInd")  # fmt: skip
     report = AccountReport(
-        version.kind, one.must("Id"), read_account(account), account.text("Ccy"), one.moment("CreDtTm"),
+        version.kind, one.must("Id"), number, plain(account.text("Ccy")), one.moment("CreDtTm"),
         _number(one.text("ElctrncSeqNb")), one.day("FrToDt/FrDtTm"), one.day("FrToDt/ToDtTm"), _number(page),
         last_page != "false", balances, entries,
     )  # fmt: skip
@@ -210,7 +214,7 @@ def _with_findings(report: AccountReport, more: list[str]) -> AccountReport:
 
 def _miscounted(one: Reader, report: AccountReport) -> list[str]:
     said = one.text("TxsSummry/TtlNtries/NbOfNtries")
-    if said and said.lstrip("0") != str(len(report.entries)):
+    if said and (said.lstrip("0") or "0") != str(len(report.entries)):
         return [f"says it has {said} entries and has {len(report.entries)}"]
     return []
 

@@ -23,6 +23,9 @@ _IBAN: Final = re.compile(r"[A-Z]{2}[0-9]{2}[A-Z0-9]{11,30}\Z", re.ASCII)
 _DECIMAL: Final = re.compile(r"\+?([0-9]*)(?:\.([0-9]*))?\Z", re.ASCII)
 _SUM_DIGITS: Final = 5
 CNAPS: Final = "CNAPS"
+_SEVERAL: Final = frozenset({"Strd", "NtryDtls", "TxDtls"})
+_IDENTITIES: Final = frozenset({("OrgId", "Othr"), ("PrvtId", "Othr")})
+"""What the schemas let come several times and is read once, and an organisation's other numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,12 +150,21 @@ class Reader:
         self._prefix = f"{{{namespace}}}"
 
     def find(self, path: str) -> Reader | None:
-        """The only element at `path`; of several at the last step the first. None if there is none."""
+        """The element at `path`, or None; the first of several only where the schema lets them be several.
+
+        Raises ProtocolError "ambiguous" on two of what may be there once: which of them counts is anybody's guess.
+        """
         found: etree._Element | None = self.element
         for step in path.split("/"):
             if found is None:
                 return None
-            found = next(found.iterchildren(self._prefix + step), None)
+            children = found.iterchildren(self._prefix + step)
+            first = next(children, None)
+            if first is not None and step not in _SEVERAL and next(children, None) is not None:
+                above = etree.QName(found).localname
+                if (above, step) not in _IDENTITIES:
+                    raise ProtocolError("ambiguous", f"more than one {step} in {above}")
+            found = first
         return None if found is None else Reader(found, self._prefix[1:-1])
 
     def all(self, path: str) -> list[Reader]:
@@ -163,13 +175,17 @@ class Reader:
                                           parent.element.iterchildren(self._prefix + last)]  # fmt: skip
 
     def text(self, *paths: str) -> str:
-        """The text at the first of `paths` that has some; "" if none."""
+        """The text at the first of `paths` that has some; "" if none. Raises "value" for text around elements."""
         for path in paths:
             found = self.find(path) if path else self
-            if found is not None and not len(found.element):
-                content = (found.element.text or "").strip()
-                if content:
-                    return content
+            if found is None:
+                continue
+            content = (found.element.text or "").strip()
+            if len(found.element):
+                if content or any((child.tail or "").strip() for child in found.element):
+                    raise ProtocolError("value", f"text around elements in {found.name()}")
+            elif content:
+                return content
         return ""
 
     def name(self) -> str:

@@ -178,7 +178,7 @@ def miscounted(root: etree._Element) -> tuple[str, ...]:
 def _compare(said: Reader, where: str, amounts: list[Money]) -> list[str]:
     found: list[str] = []
     count, total = said.text("NbOfTxs"), said.text("CtrlSum")
-    if count and count.lstrip("0") != str(len(amounts)):
+    if count and (count.lstrip("0") or "0") != str(len(amounts)):
         found.append(f"{where}: NbOfTxs is {count}, there are {len(amounts)}")
     whole, _, fraction = control_sum(amounts).partition(".")
     ours = (whole, fraction.rstrip("0"))

@@ -46,6 +46,7 @@ class Desk:
             safe_mode=lambda: gateway.safe_mode, draining=lambda: gateway.draining, drain=gateway.drain,
             republish=republish, canary_age_s=lambda: 2.5, certificates=lambda: {("sample", "client"): 1_800_000_000.0},
             past=lambda: gateway.past, let_go=gateway.let_go, proposal_valid_ms=VALID_MS,
+            register=lambda: gateway.registry, ask=gateway.ask,
         )))  # fmt: skip
 
     def ask(self, method: str, *parts: str, peer: Peer = ROOT, query: dict[str, str] | None = None, **body: Any) -> Any:

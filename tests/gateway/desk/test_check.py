@@ -121,7 +121,7 @@ CASES: dict[str, tuple[Callable[[rig.Site], None], str, str, str]] = {
          "sign-on needs it"),
     "credential_gone": (remove("secrets/sample-user"), SAMPLE, "banks.sample.lanes.main.credentials.user",
          "No such file"),
-    "protocol": (swap(PAB, 'protocol = "pab"', 'protocol = "icbc"'), PAB, "banks.pab.protocol", "no protocol icbc"),
+    "protocol": (swap(PAB, 'protocol = "pab"', 'protocol = "nobank"'), PAB, "banks.pab.protocol", "no protocol nobank"),
     "option_unknown": (swap(PAB, "enterprise_code =", "enterprise_cod ="), PAB, "banks.pab.options.enterprise_cod",
          "no such option"),
     "option_wrong": (swap(PAB, rig.ENTERPRISE_CODE, "12"), PAB, "banks.pab.options.enterprise_code", "20"),
@@ -178,6 +178,23 @@ def test_guest_is_refused_in_production(original: Path, tmp_path: Path) -> None:
     assert look(site) == Findings((), ())
     edit(site, "bankgw.toml", 'mode = "development"', 'mode = "production"')
     assert only(look(site)).key == "broker.user"
+
+
+@pytest.mark.parametrize(
+    ("quarantine_s", "repeats", "wrong"),
+    [("29.5", "", True), ("0.0", "", True), ("30.0", "", False), ("29.5", "most_repeats = 0, ", False)],
+)
+def test_production_repeats_nothing_on_a_not_found_that_came_too_early(
+    site: rig.Site, quarantine_s: str, repeats: str, wrong: bool
+) -> None:
+    edit(site, SAMPLE, "options = {  }", f"{repeats}options = {{ quarantine_s = {quarantine_s} }}")
+    assert look(site) == Findings((), ()), "while nothing but a trial is at stake it may be short"
+    edit(site, "bankgw.toml", 'mode = "development"', 'mode = "production"')
+    found = [one for one in look(site).mistakes if one.key == "banks.sample.options"]
+    assert bool(found) is wrong
+    for one in found:
+        assert one.file == str(site.folder / SAMPLE) and "replay_safe" in one.remedy
+        assert f"{float(quarantine_s):g} s after" in one.remedy and "30 s or more" in one.remedy
 
 
 def test_a_database_that_is_away_is_no_mistake(site: rig.Site) -> None:

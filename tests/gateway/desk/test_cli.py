@@ -14,6 +14,7 @@ from gateway import app, log
 from gateway.desk import cli, codes
 from gateway.desk.world import World
 from gateway.journal import migrations, vault
+from protocols import trial
 from tests.gateway.desk import site as sites
 
 
@@ -135,14 +136,21 @@ def test_doctor_names_each_fix(tmp_path: Path, capsys: pytest.CaptureFixture[str
 def test_banks(settings: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert bankgw("banks", "--json") == codes.OK
     said = {one["protocol"]: one for one in json.loads(capsys.readouterr().out)}
-    assert {"pab", "sample"} <= said.keys()
-    assert "econstructed from public material" in said["pab"]["about"]
+    assert tuple(said) == trial.banks()
+    for name, one in said.items():
+        assert one["heading"] and one["about"], name
+        assert {"payment", "transfer"} <= set(one["orders"]), name
+        assert {"balance", "fate"} <= set(one["questions"]), name
+        assert one["reconstructed"], f"{name}: what nobody has confirmed is said"
     assert bankgw("banks", "--json", "--config", settings) == codes.OK
     built = {one["bank"]: one for one in json.loads(capsys.readouterr().out)}
     assert "payment" in built["pab"]["orders"]
     assert {"balance", "lines", "fate"} <= set(built["sample"]["questions"])
     assert built["pab"]["reconstructed"]
+    capsys.readouterr()
     assert bankgw("banks") == codes.OK
+    listed = [line.split(":")[0] for line in capsys.readouterr().out.splitlines() if not line.startswith(" ")]
+    assert tuple(listed) == trial.banks()
     assert bankgw("banks", "--config", settings) == codes.OK
 
 
@@ -161,9 +169,9 @@ def test_simulate_refuses_wrong_files(
     monkeypatch.setattr(log, "start", lambda *_, **__: None)
     file = tmp_path / "bank.toml"
     assert bankgw("simulate", file, reactor=object) == codes.CONFIG
-    file.write_text('bank = "icbc"\naccounts = []\n')
+    file.write_text('bank = "nobank"\naccounts = []\n')
     assert bankgw("simulate", file, reactor=object) == codes.CONFIG
-    assert "icbc: bank: " in capsys.readouterr().err
+    assert "nobank: bank: " in capsys.readouterr().err
 
 
 def test_send_needs_a_command_and_a_profile(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,6 +14,9 @@ from pathlib import Path
 import pytest
 
 from gateway.desk import demo
+from gateway.desk.demo_verdict import Journalled
+from protocols import trial
+from protocols.canon.outcome import State
 from tests.world.services import ROOT, Broker
 
 LAST_LINE = re.compile(
@@ -112,6 +115,18 @@ def test_it_agrees(described: dict[str, str], folder: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.broker
 @pytest.mark.timeout(300)
+def test_it_agrees_with_every_bank(described: dict[str, str], folder: Path) -> None:
+    code, lines = run(command(folder, "--banks", "all", "--orders", "200", "--kills", "1"), described, 240)
+    assert code == 0, "\n".join(lines)
+    assert lines[-1].endswith(" 0 duplicated, 0 lost")
+    ways = [line for line in lines if "how a fate became known at" in line]
+    told = {bank for bank in trial.banks() if any(f" at {bank}: " in way and way.endswith("= settled") for way in ways)}
+    assert told == set(trial.banks()), ways
+
+
+@pytest.mark.slow
+@pytest.mark.broker
+@pytest.mark.timeout(300)
 def test_it_fails_when_a_gateway_sends_twice(described: dict[str, str], folder: Path, tmp_path: Path) -> None:
     (tmp_path / "daemon.py").write_text(PLANTED_DAEMON, "utf-8")
     (tmp_path / "demo.py").write_text(PLANTED_DEMO, "utf-8")
@@ -172,8 +187,36 @@ def test_a_used_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: 
 
 
 @pytest.mark.parametrize(
-    ("banks", "orders", "kills"), [("icbc", 10, 0), ("", 10, 0), ("sample", 0, 0), ("sample", 1, -1)]
+    ("banks", "orders", "kills"),
+    [("nobank", 10, 0), ("nobank", None, 0), ("", 10, 0), ("", None, 0), ("sample", 0, 0), ("sample", 1, -1)],
 )
-def test_wrong_wishes(banks: str, orders: int, kills: int, tmp_path: Path) -> None:
+def test_wrong_wishes(
+    banks: str, orders: int | None, kills: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert demo.main(1, orders, tmp_path / "d", None, banks, kills) == demo.EXIT_USAGE
     assert not (tmp_path / "d").exists()
+    said = capsys.readouterr().out
+    assert all(name in said for name in trial.banks())
+
+
+def _row(bank: str, sends: int, *unfit: str) -> Journalled:
+    return Journalled("P1", "AP-1", State.SETTLED, 3, bank, "R1", sends, unfit)
+
+
+@pytest.mark.parametrize(
+    ("rows", "met", "holds"),
+    [
+        ((_row("a", 1), _row("b", 1)), {"a": 0, "b": 0}, True),
+        # A repeat may get lost on its way, so the bank need not meet what was sent again.
+        ((_row("a", 3), _row("b", 1)), {"a": 1, "b": 0}, True),
+        ((_row("a", 3), _row("b", 1)), {"a": 3, "b": 0}, False),
+        ((_row("a", 3), _row("b", 1)), {"a": 0, "b": 1}, False),
+        ((_row("a", 0), _row("a", 2)), {"a": 2}, False),
+        ((_row("a", 2, "send 2: other bytes"),), {"a": 0}, False),
+    ],
+)
+def test_a_reference_may_be_met_again_as_a_permitted_repeat_only(
+    rows: tuple[Journalled, ...], met: dict[str, int], holds: bool
+) -> None:
+    tallies = {bank: {"duplicates": count} for bank, count in met.items()}
+    assert demo._only_permitted_repeats(rows, tallies).holds is holds

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from gateway.desk.demo_evidence import defects, executed, journalled, leaks
-from gateway.desk.demo_site import first_fault, plans
+from gateway.desk.demo_evidence import Step, climb, defects, executed, journalled, leaks, left
+from gateway.desk.demo_site import FAULTS, first_fault, plans
+from gateway.journal.audit import Entry
+from gateway.journal.rows import AttemptRow
 from gateway.simbank.faults import Fault
 from gateway.simbank.ledger import Account, Conduct, Ledger, Meddling
 from protocols.canon.money import Money
@@ -73,7 +75,47 @@ def test_defects_are_found_in_the_log(tmp_path: Path) -> None:
 
 
 def test_no_journal_no_payments(tmp_path: Path) -> None:
-    assert journalled(tmp_path) == []
+    assert journalled(tmp_path, tmp_path / "vault.key") == []
+
+
+def _entry(name: str, attempt: int = 0) -> Entry:
+    return Entry("gw1", 1, 0, "lane:a.main", f"payment.{name}", "P1", {"attempt": attempt} if attempt else {})
+
+
+def _attempt(number: int, wire: bytes, policy: str) -> AttemptRow:
+    return AttemptRow("P1", number, 1, "gw1", "2026-11-24", (), "business", wire, None, 0, policy)
+
+
+@pytest.mark.parametrize(
+    ("entries", "wires", "policy", "count", "wrong"),
+    [
+        ("send:1 sent_settled", "A", "never", 1, ()),
+        # Not one byte left: it is prepared anew, and is the first.
+        ("send:1 not_sent send:2", "AB", "never", 1, ()),
+        ("send:1 not_sent", "A", "never", 0, ()),
+        ("send:1 silent replay:2", "AA", "replay_safe", 2, ()),
+        ("send:1 not_sent send:2 silent replay:3", "ABB", "query_first", 2, ()),
+        ("send:1 silent replay:2 replay_not_sent", "AB", "never", 1, ()),
+        ("send:1 silent replay:2", "AA", "never", 2, ("send 2: the bank's rules never allow a repeat",)),
+        ("send:1 silent replay:2 replay:3", "AAB", "replay_safe", 3, ("send 3: other bytes than those of send 1",)),
+    ],
+)
+def test_repeats_are_judged(entries: str, wires: str, policy: str, count: int, wrong: tuple[str, ...]) -> None:
+    told = [_entry(name, int(number or 0)) for name, _, number in (word.partition(":") for word in entries.split())]
+    rows = [_attempt(number, wire.encode(), policy) for number, wire in enumerate(wires, start=1)]
+    assert left(told, rows) == (count, wrong)
+
+
+def test_a_climb_in_one_line() -> None:
+    steps = [
+        Step(1_000, "payment.admitted", "after=ready"), Step(1_000, "told the ERP", "payment.accepted to bankgw.events"),
+        Step(1_000, "told the ERP", "payment.accepted to its reply queue"),
+        Step(2_000, "written down, then sent", "9 bytes"), Step(2_100, "bank's word (submit)", "00 OK."),
+        Step(2_100, "told the ERP", "payment.processing to bankgw.events"),
+        Step(6_000, "bank's word (enquiry)", "BOOK"), Step(6_000, "told the ERP", "payment.settled to bankgw.events"),
+        Step(9_000, "bank's word (returns)", "BOOK"),
+    ]  # fmt: skip
+    assert climb(steps) == "= accepted 0.0 s sent 0.1 s submit: 00 OK. = processing 4.0 s enquiry: BOOK = settled"
 
 
 def test_first_faults_follow_from_the_seed() -> None:
@@ -82,5 +124,5 @@ def test_first_faults_follow_from_the_seed() -> None:
     struck = [first_fault(plan, reference) for reference in references]
     assert struck == [first_fault(plan, reference) for reference in references]
     assert struck != [first_fault(other, reference) for reference in references]
-    assert {fault for fault in struck if fault} == set(Fault) - {Fault.PROBE_SILENCE}
+    assert {fault for fault in struck if fault} == set(FAULTS) - {Fault.PROBE_SILENCE}
     assert 0.05 < sum(fault is not None for fault in struck) / len(struck) < 0.2

@@ -3,11 +3,26 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, date, datetime
 
 import pytest
 
-from gateway.desk.demo_orders import ACCEPTED, SUBMIT, XML, Stage, Story, amount_text, write, xml_body
+from gateway.core.policy import Route, check
+from gateway.desk import bank_facts, demo_site
+from gateway.desk.demo_orders import (
+    ACCEPTED,
+    HAN,
+    SUBMIT,
+    XML,
+    Manners,
+    Stage,
+    Story,
+    amount_text,
+    write,
+    xml_body,
+)
+from protocols import trial
 from protocols.canon.errors import Refusal
 from protocols.erp import commands, fingerprint, routing
 from protocols.erp.words import BalanceQuery, CommandType, StatusQuery, Submit, TransactionsQuery
@@ -82,6 +97,50 @@ def test_good_orders_are_read_as_the_order_they_are(story: Story) -> None:
         assert ACCEPTED in command.expect
         read += 1
     assert read > 900
+
+
+@pytest.mark.parametrize("bank", trial.banks())
+def test_every_bank_carries_the_good_orders_and_no_other(bank: str) -> None:
+    built = bank_facts.tried(bank)
+    told = write(3, 200, 10, demo_site.stage((bank,), "run", NOW))
+    orders = {order.id: order for order in told.orders}
+    route = Route("", "jia", bank, "main", "CNY", built.profile.limits, frozenset(built.money),
+                  kind_limits=built.profile.kind_limits)  # fmt: skip
+    unfit = set()
+    for command in told.commands:
+        order = orders.get(command.order_id)
+        if command.key != SUBMIT or order is None or command.expect == {"type_conflict"}:
+            continue
+        word = commands.read(CommandType.PAYMENT_SUBMIT, command.content_type, command.body)
+        if order.carried:
+            assert isinstance(word, Submit) and check(word.order, route, NOW.date()) == (), (bank, word)
+        elif order.sort in ("purpose too long", "character the bank lacks"):
+            assert not isinstance(word, Submit) or check(word.order, route, NOW.date()), (bank, order.sort)
+            unfit.add(order.sort)
+    assert len(unfit) == 2
+
+
+def test_a_slow_bank_gets_fewer_orders() -> None:
+    slow = {"sample": Manners(share=0.05)}
+    counts = Counter(order.bank for order in write(7, 1000, 0, replace(STAGE, manners=slow)).orders)
+    assert 10 < counts["sample"] < 100
+    assert demo_site.orders(("sample", "pab")) == demo_site.orders(trial.banks()) == 1000
+    assert demo_site.orders(("finws",)) < 100
+
+
+def test_a_letter_that_a_charset_lacks_goes_where_one_is_lacking() -> None:
+    told = write(7, 1000, 0, replace(STAGE, manners={"pab": Manners(lacks=HAN)}))
+    lacking = [order for order in told.orders if order.sort == "character the bank lacks"]
+    assert lacking and {order.bank for order in lacking} == {"pab"}
+    bodies = [command.body.decode() for command in told.commands if command.order_id in {one.id for one in lacking}]
+    assert all(HAN in body for body in bodies)
+
+
+def test_a_question_that_a_bank_has_not_is_unsupported() -> None:
+    told = write(7, 40, 40, replace(STAGE, manners={"pab": Manners(unanswered=frozenset({"transactions.page"}))}))
+    asked = {one.order_id: one.expect for one in told.questions}
+    assert "unsupported" in asked["pab entries"] and "transactions.page" not in asked["pab entries"]
+    assert "transactions.page" in asked["sample entries"]
 
 
 def test_repeats_are_the_same_order_whatever_their_form(story: Story) -> None:

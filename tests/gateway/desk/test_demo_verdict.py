@@ -217,7 +217,7 @@ def _event_of_nobodys_order(world: World) -> None:
 
 
 def _sent_twice(world: World) -> None:
-    world.journal[0] = replace(world.journal[0], sends=2)
+    world.journal[0] = replace(world.journal[0], sends=2, unfit=("send 2: the bank's rules never allow a repeat",))
 
 
 def _journal_differs(world: World) -> None:
@@ -271,6 +271,11 @@ def test_a_repeated_commands_answer_is_no_event(world: World) -> None:
     verdict = world.verdict()
     assert verdict.agrees
     assert verdict.second_answers == 1
+
+
+def test_a_permitted_repeat_is_no_difference(world: World) -> None:
+    world.journal[0] = replace(world.journal[0], sends=3)
+    assert world.verdict().agrees
 
 
 def test_answers_in_another_form_are_counted(world: World) -> None:

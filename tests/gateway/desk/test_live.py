@@ -97,7 +97,7 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
             broker = {"host": at.host, "port": at.port, "vhost": at.vhost,
                       "users": {"bankgw": {"user": at.user, "password": at.password}}}  # fmt: skip
             sender = {
-                "users": [at.user], "operations": ["payment.submit", "status.query", "balance.query"],
+                "users": [at.user], "operations": ["payment.submit", "batch.submit", "status.query", "balance.query"],
                 "reply_to": ".*", "bands": [{"upto": "1000", "action": "release"}, {"above": "1000", "action": "hold"}],
             }  # fmt: skip
             rig.configure(made.site, broker, {"erp": sender}, watch_port=0)
@@ -136,6 +136,33 @@ def test_send_pays(live: Live, bank: str) -> None:
     assert {one["what"] for one in shown["timeline"]} == {"act", "sent", "heard", "told"}
     assert "示例" not in said.replace("示例银行某支行", "")
     assert "0000000000000000025" not in said
+
+
+def test_send_waits_for_a_batch_to_be_completed(live: Live) -> None:
+    first, other = order("I-1", "100.00", "sample"), order("I-2", "200.00", "sample")
+    body = {"id": "B-1", "count": 2, "sum": "300.00", "currency": "CNY", "purpose": "货款", "debtor": first["debtor"],
+            "items": [{"id": one["id"], "amount": one["amount"], "creditor": one["creditor"]} for one in (first, other)]}
+    code, said = live.send(body)
+    assert code == codes.OK, said
+    assert "batch.accepted" in said and "batch.completed" in said
+    assert "2 items, 300.00 CNY: 2 settled (300.00)" in said
+    code, said = live.bankgw("orders", "show", "erp:B-1", config=True)
+    assert code == codes.OK and "2 settled (300.00)" in said
+    code, said = live.bankgw("orders", "show", "erp:I-2", config=True)
+    assert code == codes.OK and "2 items" in said and "from the bank, to all of them" in said
+    assert "示例乙" not in said
+
+
+def test_today_shows_every_account_and_a_bank_is_asked_for_branches(live: Live) -> None:
+    code, said = live.bankgw("today", "--json", config=True)
+    assert code == codes.OK, said
+    accounts = json.loads(said)["accounts"]
+    assert {one["bank"] for one in accounts} == {"sample", "pab"}
+    assert all(one["note"].startswith("not watched") and "*" in one["account"] for one in accounts)
+    assert "not watched" in live.bankgw("today", config=True)[1]
+    code, said = live.bankgw("directory", "pab", "示例", config=True)
+    assert code == codes.OK and "示例" in said
+    assert live.bankgw("directory", "sample", "示例", config=True)[0] == codes.REFUSED
 
 
 def test_send_says_why_not(live: Live) -> None:

@@ -11,14 +11,18 @@ from pathlib import Path
 
 import pytest
 
-from gateway import settings
-from gateway.desk import profile, reference
+from gateway import app, settings
+from gateway.desk import check, profile, reference
+from gateway.journal import vault
 from gateway.settings import tables
+from gateway.simbank.pki import make_pki
+from protocols import trial
+from tests.gateway.desk import site as sites
 
 ROOT = Path(__file__).resolve().parents[3]
 
 
-@pytest.mark.parametrize("page", ["settings.md", "metrics.md", "cli.md"])
+@pytest.mark.parametrize("page", ["settings.md", "metrics.md", "cli.md", "banks.md"])
 def test_pages_are_up_to_date(page: str) -> None:
     written = (ROOT / "docs" / "lookup" / page).read_text("utf-8")
     assert written == reference.pages()[page], "run python -m gateway.desk.reference --write"
@@ -48,9 +52,69 @@ def test_the_example_settings_are_settings() -> None:
     loaded = settings.read(ROOT / "conf" / "bankgw.toml")
     assert loaded.mistakes == ()
     assert loaded.settings.mode == "production"
-    assert loaded.settings.banks.keys() == {"sample", "pab"}
+    assert loaded.settings.banks.keys() == set(trial.banks()), "each bank has a file in conf/conf.d"
     profile.Profile.model_validate(tomllib.loads((ROOT / "conf" / "erp.toml").read_text("utf-8")),
          context={"folder": ROOT})
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The example settings as somebody would install them: every file and credential that they name is there."""
+    folder = tmp_path_factory.mktemp("installed")
+    shutil.copytree(ROOT / "conf", folder / "conf")
+    credentials = folder / "credentials"
+    credentials.mkdir(mode=0o700)
+    main = folder / "conf" / "bankgw.toml"
+    main.write_text(main.read_text("utf-8").replace("/var/lib/bankgw", str(folder / "state")), "utf-8")
+    there = settings.read(main).settings
+    pki = make_pki(folder / "pki", [table.protocol for table in there.banks.values()], sites.NOW)
+
+    def put(secret: settings.Secret, content: bytes) -> None:
+        assert secret.credential is not None, "an example names no file for a secret"
+        (credentials / secret.credential).write_bytes(content)
+        (credentials / secret.credential).chmod(0o600)
+
+    def lay(path: Path, source: Path) -> None:
+        path.parent.mkdir(exist_ok=True)
+        shutil.copyfile(source, path)
+
+    put(there.broker.password, b"p")
+    vault.create(credentials / (there.journal.vault_key.credential or ""))
+    for table in there.banks.values():
+        files = pki[table.protocol]
+        for option, path in table.option_files.items():
+            lay(path, getattr(files, trial.trial(table.protocol).files[option]))
+        for lane in table.lanes.values():
+            assert lane.tls is not None, "an example guards its line"
+            lay(lane.tls.ca_file, files.ca_cert)
+            lay(lane.tls.certificate, files.client_cert)
+            put(lane.tls.key, files.client_key.read_bytes())
+            for key in lane.keys.values():
+                put(key.key, files.gateway_sign_key.read_bytes())
+                lay(key.certificate, files.gateway_sign_cert)
+            for secret in lane.credentials.values():
+                put(secret, b"secret")
+    return folder
+
+
+def test_check_finds_nothing_wrong_with_the_examples(installed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(installed / "credentials"))
+    found = check.findings(settings.read(installed / "conf" / "bankgw.toml"), app.load_bank, sites.NOW)
+    assert found.mistakes == ()
+
+
+def test_check_would_find_a_wrong_word_in_each_example(
+    installed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(installed / "credentials"))
+    spoilt = tmp_path / "conf"
+    shutil.copytree(installed / "conf", spoilt)
+    for bank in trial.banks():
+        file = spoilt / "conf.d" / f"{bank}.toml"
+        file.write_text(re.sub(r"business = (\d+)", r"busyness = \1", file.read_text("utf-8")), "utf-8")
+    found = check.findings(settings.read(spoilt / "bankgw.toml"), app.load_bank, sites.NOW).mistakes
+    wrong = {one.key.split(".")[1] for one in found if one.key.endswith(".ports.busyness")}
+    assert wrong == set(trial.banks())
 
 
 def test_the_unit_names_what_the_example_settings_need() -> None:
@@ -66,7 +130,22 @@ def test_the_unit_names_what_the_example_settings_need() -> None:
     assert stop_s > settings_there.drain_s + 5, "the daemon must end by itself before it is killed"
 
 
-def test_the_unit_exposes_little() -> None:
+def test_an_instance_is_the_unit_under_a_name() -> None:
+    one, many = ((ROOT / "systemd" / name).read_text("utf-8") for name in ("bankgw.service", "bankgw@.service"))
+    changed = {line for line in many.splitlines() if not line.startswith("#")} - set(one.splitlines())
+    assert changed == {
+        "Description=bankgw payment gateway (银企直联网关), instance %i",
+        "ExecStart=/usr/bin/env bankgw run --config /etc/bankgw/%i.toml",
+        "ExecReload=/usr/bin/env bankgw check --config /etc/bankgw/%i.toml",
+        "StateDirectory=bankgw/%i",
+        "RuntimeDirectory=bankgw-%i",
+        "SocketBindAllow=tcp:9464-9479",
+    }
+    assert len(many.splitlines()) == len(one.splitlines()) + 1
+
+
+@pytest.mark.parametrize("name", ["bankgw.service", "bankgw@.service"])
+def test_the_unit_exposes_little(name: str) -> None:
     analyze = shutil.which("systemd-analyze")
     if analyze is None:
         reason = "no systemd-analyze"
@@ -75,7 +154,7 @@ def test_the_unit_exposes_little() -> None:
         pytest.skip(reason)
     done = subprocess.run(
         [analyze, "security", "--offline=true", "--no-pager", "--threshold=10",
-             str(ROOT / "systemd" / "bankgw.service")],
+             str(ROOT / "systemd" / name)],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-600:] + done.stderr

@@ -458,6 +458,7 @@ def test_marks_wait_a_moment_for_others_but_never_for_more_than_two_hundred() ->
     alone.take(*ids)
     for id_ in ids[:199]:
         alone.broker.say(id_)
+    alone.clock.advance(0.01)
     assert alone.store.writes == []
     alone.broker.say(ids[199])
     assert len(alone.store.writes) == 1
@@ -554,3 +555,23 @@ def test_a_parked_copy_counts_as_in_flight_and_says_where_it_was_going() -> None
     assert alone.outbox.depth == 0
     alone.clock.advance(1.01)
     assert alone.sent == ["m1", "m1", "m1"]
+
+
+def test_draining_does_not_wait_for_a_copy_that_was_lost() -> None:
+    alone = _Alone()
+    alone.take("m1")
+    alone.broker.say("m1", Verdict(Fate.RETURNED, 312, "NO_ROUTE"))
+    done: list[object] = []
+    alone.outbox.drain().addCallback(done.append)
+    assert done == []
+    alone.broker.say("m1", Verdict(Fate.LOST))
+    assert done == [None]
+
+
+def test_a_full_page_is_not_followed_by_another_while_memory_is_full() -> None:
+    alone = _Alone()
+    alone.broker.up = False
+    alone.take(*(f"m{n}" for n in range(20_000)))
+    alone.outbox.up()
+    alone.store.reads[0].callback([row(f"n{n}") for n in range(1000)])
+    assert len(alone.store.reads) == 1

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from sqlalchemy import insert
+from sqlalchemy import Connection, insert, text
+from sqlalchemy.exc import OperationalError
 from twisted.internet.defer import Deferred
 
 from gateway.clock import SeededEntropy
@@ -142,6 +144,42 @@ def test_sqlite_whose_commit_fails_is_the_end(sqlite_url: str, monkeypatch: pyte
     made.turn()
     assert [type(error) for error in (*done, *made.fatal)] == [StoreFailed, StoreFailed]
     assert "COMMIT failed" in str(made.fatal[0])
+
+
+class Away:
+    """A read of a database that is away for the first `times` tries. Pauses between tries move the clock."""
+
+    def __init__(self, simulated: Simulated, times: int, code: int = sqlite3.SQLITE_IOERR) -> None:
+        self.tries = 0
+        self.answer: list[object] = []
+        self._times, self._code = times, code
+        simulated.store.read(self._look).addCallbacks(self.answer.append, lambda gone: self.answer.append(gone.value))
+        simulated.turn()
+
+    def _look(self, conn: Connection) -> int:
+        self.tries += 1
+        if self.tries <= self._times:
+            error = sqlite3.OperationalError("away")
+            error.sqlite_errorcode = self._code
+            raise OperationalError("SELECT", {}, error)
+        return int(conn.execute(text("SELECT 7")).scalar_one())
+
+
+def test_a_read_is_tried_again_while_the_database_is_away(sqlite_url: str) -> None:
+    made: list[Simulated] = []
+    made.append(Simulated(sqlite_url, pause=lambda seconds: made[0].turn(seconds)))
+    simulated = made[0]
+    away = Away(simulated, 4)
+    assert (away.answer, away.tries) == ([7], 5)
+    mistake = Away(simulated, 1, sqlite3.SQLITE_ERROR)
+    assert isinstance(mistake.answer[0], OperationalError) and mistake.tries == 1, "a wrong question is not asked again"
+    began_s = simulated.hands.task.seconds()
+    gone = Away(simulated, 10_000)
+    assert isinstance(gone.answer[0], OperationalError)
+    assert 60.0 < simulated.hands.task.seconds() - began_s < 65.0
+    simulated.store.close()
+    for _ in range(3):
+        simulated.turn()
 
 
 def test_everything_works_in_memory_for_simulations() -> None:

@@ -28,7 +28,7 @@ from tests.protocols.banks.citic.paper import (
     talk,
 )
 
-BANK = bank()
+BANK = bank(confirm=False)
 PAIR = bundle(Kind.BATCH_ITEM, (500, 600))
 Fates = set[Fate]
 Heard = Callable[[bytes], Fates]

@@ -31,6 +31,7 @@ from tests.protocols.banks.citic.paper import (
     order,
     question,
     sent,
+    stage,
     state,
     talk,
 )
@@ -50,7 +51,8 @@ def paid(frame: bytes, given: Any = None, **options: Any) -> Any:
 
 
 def fated(*frames: bytes, **options: Any) -> Any:
-    ask = bank(**options).questions.fate
+    """One answer, believed as it is: what two of them do is tested apart."""
+    ask = bank(confirm=False, **options).questions.fate
     assert ask is not None
     return talk(ask(question(), context()), *frames)[0]
 
@@ -221,7 +223,7 @@ def test_bytes_beyond_the_label_and_unknown_fields_are_read() -> None:
 
 
 def test_the_enquiry_as_the_page_writes_it() -> None:
-    _, [asked] = talk(bank().questions.fate(question(), context()), state())  # type: ignore[misc]
+    _, [asked] = talk(bank(confirm=False).questions.fate(question(), context()), state())  # type: ignore[misc]
     assert content(asked).endswith(
         f"<action>DLCIDSTT</action><userName>erpuser1</userName><clientID>{REFERENCE}</clientID><type>DLOUTTRN</type></stream>"
     )
@@ -293,8 +295,46 @@ def test_rows_that_are_no_answer_raise(rows: list[dict[str, str]]) -> None:
 
 
 def test_where_the_action_was_not_written_down_type_stays_empty() -> None:
-    ask = bank().questions.fate
+    ask = bank(confirm=False).questions.fate
     assert ask is not None
     given = replace(question(), sent=sent(serials=()))
     _, [asked] = talk(ask(given, context()), state())
     assert "<type></type>" in content(asked)
+
+
+def asked_twice(*frames: bytes) -> Any:
+    ask = bank().questions.fate
+    assert ask is not None
+    return talk(ask(question(), context()), *frames)[0]
+
+
+def test_an_ending_is_believed_when_two_answers_say_the_same() -> None:
+    assert asked_twice(state(), state()).fate is Fate.SETTLED
+    assert asked_twice(state("1", "ED02093"), state("1", "ED02093")).fate is Fate.FAILED
+    for other in (state("1", "ED02093"), state("2", "CCCCCCC"), answer("AAAAAAA", rows=[]), state("5", "AAAAAAA")):
+        told = asked_twice(state(), other)
+        assert (told.fate, told.listed) == (Fate.UNKNOWN, False)
+    assert asked_twice(state("1", "ED02093"), state("1", "ED02086")).fate is Fate.UNKNOWN
+    for frame in (answer("ET00001"), http.answer(500, (), b"")):
+        with pytest.raises(ProtocolError):
+            asked_twice(state(), frame)
+
+
+@pytest.mark.parametrize("frame", [state("2", "CCCCCCC"), answer("AAAAAAA", rows=[]), state("2", "UNKNOWN")])
+def test_what_is_no_ending_is_asked_once(frame: bytes) -> None:
+    assert asked_twice(frame).fate in (Fate.PENDING, Fate.NOT_FOUND, Fate.UNKNOWN)
+
+
+def test_another_payment_s_answer_in_between_is_found_out() -> None:
+    scene = stage()
+    late = order(purpose="#late")
+    scene.talk(scene.bank.money[Kind.PAYMENT](order(), scene.context("R1")))
+    scene.talk(scene.bank.money[Kind.PAYMENT](late, scene.context("R2")))
+    ask = scene.bank.questions.fate
+    assert ask is not None
+    scene.talk(ask(question(reference="R1"), scene.context()))
+    others = iter([scene.said[-1].answer])
+    scene.tamper = lambda frame: next(others, frame)
+    assert scene.talk(ask(question(reference="R2"), scene.context())).fate is Fate.UNKNOWN
+    scene.tamper = None
+    assert scene.talk(ask(question(reference="R2"), scene.context())).fate is Fate.PENDING

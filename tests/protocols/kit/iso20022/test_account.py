@@ -161,3 +161,11 @@ def test_an_entry_of_no_day_takes_the_day_it_is_given_or_is_refused() -> None:
 def test_what_a_bank_writes_cannot_deceive_a_reader() -> None:
     [line] = lines.lines(statement(replace(PAID, details=(), text="paid\u202eback")))
     assert line.text == "paid\ufffdback"
+
+
+def test_a_day_without_entries_is_counted_right() -> None:
+    data = account_writer.write("M-9", AT, [statement(closing="100.00")], "camt.053.001.08")
+    summary = "<TxsSummry><TtlNtries><NbOfNtries>{0}</NbOfNtries></TtlNtries></TxsSummry></Stmt>"
+    for count, findings in (("0", ()), ("1", ("says it has 1 entries and has 0",))):
+        (found,) = account.read(changed(data, "</Bal></Stmt>", "</Bal>" + summary.format(count)))
+        assert found.findings == findings

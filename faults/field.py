@@ -1,0 +1,168 @@
+"""Where incidents take place: the grounds with everything that stands on them, and whose hands are on which daemon."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+
+from twisted.internet.defer import Deferred, DeferredLock
+from twisted.internet.threads import deferToThreadPool
+
+from faults.incidents import KILL, Diary, Incident
+from faults.servers import Rabbit
+from faults.site import Grounds, Node
+from gateway.clock import Clock
+from gateway.desk.codes import UNAVAILABLE
+from gateway.desk.demo_erp import Erp
+from gateway.desk.processes import NotStarted
+from gateway.simbank.record import read_executions
+from gateway.tasks import sleep
+
+UP_S = 30.0
+AGAIN_S = 1.0
+AFTER_TROUBLE_S = 8.0
+
+
+class Field:
+    """See the module. `stopping`: nothing more is to be done to anybody."""
+
+    def __init__(
+        self, reactor: Any, clock: Clock, grounds: Grounds, erp: Erp, diary: Diary, dice: random.Random,
+        rabbit: Rabbit | None, per_second: float,
+    ) -> None:  # fmt: skip
+        self.stopping = False
+        self.clock = clock
+        self.grounds = grounds
+        self.erp = erp
+        self.diary = diary
+        self.dice = dice
+        self.rabbit = rabbit
+        self.per_second = per_second
+        self._reactor = reactor
+        self._hands = {node.name: DeferredLock() for node in grounds.nodes}
+        self._troubled_until_s = 0.0
+
+    @property
+    def nodes(self) -> list[Node]:
+        """The daemons."""
+        return self.grounds.nodes
+
+    @property
+    def on_server(self) -> bool:
+        """Whether the journal is on a database server."""
+        return self.grounds.journal.url is not None
+
+    @contextmanager
+    def told(self, kind: str, target: str, detail: str = "", lives: int = 0) -> Iterator[Incident]:
+        """An incident, from its begin to its end."""
+        incident = self.diary.begin(kind, target, detail, lives)
+        try:
+            yield incident
+        finally:
+            self.diary.end(incident)
+
+    @asynccontextmanager
+    async def hands_on(self, *nodes: Node) -> AsyncIterator[None]:
+        """Nobody else may kill, stop or start these meanwhile."""
+        held: list[DeferredLock] = []
+        try:
+            for node in sorted(nodes, key=lambda node: node.name):
+                await self._hands[node.name].acquire()
+                held.append(self._hands[node.name])
+            yield
+        finally:
+            for hand in reversed(held):
+                hand.release()
+
+    @contextmanager
+    def trouble(self) -> Iterator[None]:
+        """The journal cannot be reached: a daemon that is started now ends, and whoever minds it starts it again."""
+        self._troubled_until_s = float("inf")
+        try:
+            yield
+        finally:
+            self._troubled_until_s = self.clock.monotonic_s() + AFTER_TROUBLE_S
+
+    async def wait(self, seconds: float) -> None:
+        """Let time pass."""
+        await sleep(self.clock, seconds)
+
+    async def between(self, least_s: float, most_s: float) -> None:
+        """Let a drawn time pass."""
+        await self.wait(self.dice.uniform(least_s, most_s))
+
+    async def until(self, condition: Callable[[], bool], limit_s: float, every_s: float = 0.1) -> bool:
+        """Wait for something; whether it came in time."""
+        until_s = self.clock.monotonic_s() + limit_s
+        while not condition():
+            if self.clock.monotonic_s() > until_s:
+                return False
+            await self.wait(every_s)
+        return True
+
+    def thread(self, work: Callable[[], Any]) -> Deferred[Any]:
+        """Run something that blocks."""
+        return deferToThreadPool(self._reactor, self._reactor.getThreadPool(), work)
+
+    async def leader(self, *, free: bool = False) -> Node | None:
+        """A node that has opened its door, `free`: and in nobody's hands; None if none does in time."""
+        until_s = self.clock.monotonic_s() + UP_S
+        while self.clock.monotonic_s() < until_s and not self.stopping:
+            led = [node for node in self.nodes if node.up and not node.frozen]
+            if free:
+                led = [node for node in led if not self._hands[node.name].locked]
+            if led:
+                return self.dice.choice(led)
+            await self.wait(0.05)
+        return None
+
+    @asynccontextmanager
+    async def one(self) -> AsyncIterator[Node]:
+        """A node to do something to, in this one's hands and up if that can be."""
+        node = await self.leader() or self.dice.choice(self.nodes)
+        async with self.hands_on(node):
+            await self.until(lambda: node.up, UP_S)
+            yield node
+
+    async def kill(self, node: Node, detail: str) -> None:
+        """SIGKILL and a new life. For whoever has the hands on it."""
+        with self.told(KILL, node.name, detail, lives=1):
+            node.child.kill()
+            node.start()
+
+    def revive(self, node: Node) -> str:
+        """Start it if it has ended; what to say about that."""
+        ended = node.child.ended()
+        if ended is None:
+            return ""
+        node.ends += 1
+        node.start()
+        return f"; it ended by itself with code {ended.code} and was started again"
+
+    async def mind_for_ever(self) -> None:
+        """Be the service manager: start what ended because nothing can be done without a journal. Raises NotStarted
+        for a daemon that ended for any other reason."""
+        while not self.stopping:
+            await self.wait(0.2)
+            for node in self.nodes:
+                await self._mind(node)
+
+    async def _mind(self, node: Node) -> None:
+        if node.child.ended() is None or self._hands[node.name].locked:
+            return
+        async with self.hands_on(node):
+            ended = node.child.ended()
+            if ended is None:
+                return
+            if ended.code != UNAVAILABLE and self.clock.monotonic_s() > self._troubled_until_s:
+                raise NotStarted(f"{node.child.name} ended with code {ended.code}; it said:\n{node.child.tail()}")
+            node.forgive()
+            await self.wait(AGAIN_S)
+            self.revive(node)
+
+    def executed_since(self, at_ms: int) -> int:
+        """How many instructions the banks have taken since then."""
+        ledgers = (self.grounds.site.ledger(bank) for bank in self.grounds.banks)
+        return sum(one.at_ms >= at_ms for ledger in ledgers for one in read_executions(ledger))

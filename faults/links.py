@@ -1,0 +1,83 @@
+"""A node's own network: a namespace with one cable to each thing it speaks to, each of which can be pulled out.
+
+A pulled cable swallows everything and tells nobody. It needs root; elsewhere the proxies swallow what they are given.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterable
+
+ROLES = ("banks", "broker", "database")
+LOOPBACK = "127.0.0.1"
+
+
+def to_be_had() -> bool:
+    """Whether namespaces can be made here."""
+    if os.geteuid() != 0:
+        return False
+    try:
+        _ip("netns", "add", f"bgwtry{os.getpid()}")
+        _ip("netns", "del", f"bgwtry{os.getpid()}")
+    except (OSError, subprocess.CalledProcessError):
+        return False
+    return True
+
+
+class Links:
+    """A namespace for one node. Addresses are of 198.18.0.0/15, which is kept for measuring networks."""
+
+    def __init__(self, number: int) -> None:
+        self.name = f"bgw{os.getpid()}-{number}"
+        self._tag = f"bg{os.getpid() % 100_000}n{number}"
+        self._net = (os.getpid() * 8 + number * 3) % 30_000
+        self._made = False
+
+    def address(self, role: str) -> str:
+        """Our end of a cable: where that role's proxies listen for this node."""
+        return self._address(role, 1)
+
+    def _address(self, role: str, end: int) -> str:
+        at = (self._net + ROLES.index(role)) * 4 + end
+        return f"198.{18 + (at >> 16)}.{at >> 8 & 255}.{at & 255}"
+
+    def make(self) -> None:
+        """Make it. Raises subprocess.CalledProcessError."""
+        _ip("netns", "add", self.name)
+        self._made = True
+        _ip("-n", self.name, "link", "set", "lo", "up")
+        for role in ROLES:
+            ours, theirs = self._cable(role), f"{role}0"
+            _ip("link", "add", ours, "type", "veth", "peer", "name", theirs, "netns", self.name)
+            _ip("addr", "add", f"{self._address(role, 1)}/30", "dev", ours)
+            _ip("-n", self.name, "addr", "add", f"{self._address(role, 2)}/30", "dev", theirs)
+            _ip("link", "set", ours, "up")
+            _ip("-n", self.name, "link", "set", theirs, "up")
+
+    def pull(self, roles: Iterable[str]) -> None:
+        """Pull these cables out."""
+        for role in roles:
+            _ip("link", "set", self._cable(role), "down")
+
+    def plug(self, roles: Iterable[str] = ROLES) -> None:
+        """And in again."""
+        for role in roles:
+            _ip("link", "set", self._cable(role), "up")
+
+    def inside(self) -> tuple[str, ...]:
+        """What to put before a command that is to run in there."""
+        return ("ip", "netns", "exec", self.name)
+
+    def remove(self) -> None:
+        """Away with it; harmless when it was never made."""
+        if self._made:
+            self._made = False
+            _ip("netns", "del", self.name)
+
+    def _cable(self, role: str) -> str:
+        return f"{self._tag}{role[:2]}"
+
+
+def _ip(*words: str) -> None:
+    subprocess.run(("ip", *words), check=True, capture_output=True, timeout=10)

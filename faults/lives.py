@@ -1,0 +1,204 @@
+"""How a daemon lives and dies: killed, stopped, started together, left dead, and the zombie that comes back."""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import text
+
+from faults.field import Field
+from faults.incidents import Incident, Kind
+from faults.proxy import Proxy
+from faults.site import Node
+
+LEASE_S = 17.0
+"""A little longer than a lease: a daemon that stood still so long may not send by what it knew before."""
+TAKE_OVER_S = 50.0
+LOOK_S = 2.0
+
+
+async def _stands_still(field: Field) -> None:
+    await _frozen(field, "daemon stands still", field.dice.uniform(1.0, 4.0))
+
+
+async def _stands_still_long(field: Field) -> None:
+    await _frozen(field, "daemon stands still longer than a lease", LEASE_S)
+
+
+async def _frozen(field: Field, kind: str, seconds: float) -> None:
+    async with field.one() as node:
+        with field.told(kind, node.name) as incident:
+            await _stop(field, node, seconds)
+            before = _Bytes.of(node)
+            node.child.signal(signal.SIGCONT)
+            node.frozen = False
+            # Whatever the daemon does with what it knew before must be seen before it is killed again.
+            await field.wait(1.0)
+            incident.detail = f"{before.since()} bytes to the banks in the second after it"
+
+
+async def _stop(field: Field, node: Node, seconds: float) -> None:
+    node.frozen = True
+    try:
+        node.child.signal(signal.SIGSTOP)
+        await field.wait(seconds)
+    except BaseException:
+        node.child.signal(signal.SIGCONT)
+        node.frozen = False
+        raise
+
+
+@dataclass(frozen=True, slots=True)
+class _Bytes:
+    """What a node has said to the banks over the connections that it has open."""
+
+    pairs: tuple[Any, ...]
+    before: int
+    proxies: tuple[Proxy, ...]
+    dialled: int
+
+    @classmethod
+    def of(cls, node: Node) -> _Bytes:
+        proxies = tuple(node.banks.values())
+        pairs = tuple(pair for proxy in proxies for pair in proxy.pairs)
+        return cls(pairs, sum(pair.data_out for pair in pairs), proxies, sum(proxy.dialled for proxy in proxies))
+
+    def since(self) -> int:
+        """Bytes of records that carry more than a farewell, over those connections."""
+        said: int = sum(pair.data_out for pair in self.pairs)
+        return said - self.before
+
+    def dials(self) -> int:
+        """Connections opened since."""
+        return sum(proxy.dialled for proxy in self.proxies) - self.dialled
+
+
+async def zombie(field: Field) -> None:
+    """A daemon stands still until another has its lanes. When it goes on it may not say one word to a bank."""
+    node = await field.leader()
+    if node is None:
+        return
+    async with field.hands_on(*field.nodes):
+        if not all([await field.until(lambda one=one: one.up, 30.0) for one in field.nodes]):  # type: ignore[misc]
+            return
+        with field.told("zombie", node.name) as incident:
+            owned = {lane for lane, (owner, _epoch) in (await field.thread(lambda: lanes(field))).items()
+                     if owner == node.name}  # fmt: skip
+            node.frozen = True
+            node.child.signal(signal.SIGSTOP)
+            try:
+                if not owned or not await _taken_over(field, node, owned):
+                    incident.detail = "not met: its lanes were not taken over"
+                    return
+                await field.between(0.0, 2.0)
+                await _wakes(field, node, incident)
+            finally:
+                node.child.signal(signal.SIGCONT)
+                node.frozen = False
+
+
+async def _wakes(field: Field, node: Node, incident: Incident) -> None:
+    silent, woken_ms = _Bytes.of(node), field.clock.now_ms()
+    epochs = {lane: epoch for lane, (_owner, epoch) in (await field.thread(lambda: lanes(field))).items()}
+    node.child.signal(signal.SIGCONT)
+    await field.wait(LOOK_S)
+    said = silent.since()
+    incident.detail = f"{said} bytes after take-over of {len(epochs)} lanes, {silent.dials()} dials"
+    if said:
+        incident.wrong = f"a zombie said {said} bytes to a bank"
+    field.grounds.zombies.append((node.name, woken_ms, epochs))
+
+
+async def _taken_over(field: Field, node: Node, owned: set[str]) -> bool:
+    until_s = field.clock.monotonic_s() + TAKE_OVER_S
+    while field.clock.monotonic_s() < until_s:
+        await field.wait(0.5)
+        now = await field.thread(lambda: lanes(field))
+        if all(now[lane][0] != node.name for lane in owned):
+            return True
+    return False
+
+
+def lanes(field: Field) -> dict[str, tuple[str, int]]:
+    """Owner and epoch of every lane, as committed. Blocks."""
+    engine = field.grounds.journal.engine()
+    try:
+        with engine.connect() as conn:
+            rows = conn.execute(text("SELECT lane, owner, epoch FROM lanes")).all()
+            return {str(lane): (str(owner), int(epoch)) for lane, owner, epoch in rows}
+    finally:
+        engine.dispose()
+
+
+async def _told_to_leave(field: Field) -> None:
+    async with field.one() as node:
+        with field.told("daemon told to leave", node.name) as incident:
+            node.child.signal(signal.SIGTERM)
+            await field.until(lambda: node.child.ended() is not None, 40.0, 0.05)
+            ended = node.child.ended()
+            incident.detail = f"exit code {ended.code}" if ended else "killed: it did not leave"
+            if ended is None:
+                node.child.kill()
+                incident.lives = 1
+            node.start()
+
+
+def crash_loop(times: int) -> Kind:
+    """A daemon that dies again and again, most times before it is up: nothing in the queues may be lost by it."""
+
+    async def play(field: Field) -> None:
+        node = field.dice.choice(field.nodes)
+        async with field.hands_on(node):
+            with field.told("crash loop", node.name, f"{times} times") as incident:
+                for _ in range(times):
+                    await field.between(0.1, 1.6)
+                    if node.child.ended() is None:
+                        node.child.kill()
+                        incident.lives += 1
+                    node.start()
+
+    return Kind("crash loop", "F-15", play, long=times > 10)
+
+
+async def _left_dead(field: Field) -> None:
+    """The other node must take over, and only ask about what this one was sending."""
+    node = await field.leader()
+    if node is None:
+        return
+    async with field.hands_on(node):
+        with field.told("leader killed and left dead", node.name, lives=1) as incident:
+            owned = {lane for lane, (owner, _epoch) in (await field.thread(lambda: lanes(field))).items()
+                     if owner == node.name}  # fmt: skip
+            node.child.kill()
+            died_s = field.clock.monotonic_s()
+            over = await _taken_over(field, node, owned)
+            took_s = field.clock.monotonic_s() - died_s
+            incident.detail = f"{len(owned)} lanes taken over after {took_s:.1f} s" if over else "not taken over"
+            await field.between(0.0, 8.0)
+            node.start()
+
+
+async def _together(field: Field) -> None:
+    async with field.hands_on(*field.nodes):
+        with field.told("all killed, and started together", "all daemons", lives=len(field.nodes)):
+            for node in field.nodes:
+                node.child.kill()
+            for node in field.nodes:
+                node.start()
+            await field.between(1.0, 3.0)
+
+
+def _several(field: Field) -> bool:
+    return len(field.nodes) > 1
+
+
+KINDS = (
+    Kind("daemon stands still", "F-23", _stands_still),
+    Kind("daemon stands still longer than a lease", "F-23", _stands_still_long, long=True),
+    Kind("zombie", "F-24", zombie, _several, long=True),
+    Kind("daemon told to leave", "F-02", _told_to_leave),
+    Kind("leader killed and left dead", "F-24", _left_dead, _several, long=True),
+    Kind("all killed, and started together", "F-26", _together),
+)

@@ -1,0 +1,89 @@
+"""Who does it, and when: kills without end, and streams of incidents side by side, drawn from a seed."""
+
+from __future__ import annotations
+
+import signal
+from collections import Counter
+
+from faults import lives, machine, mail, storage, weather
+from faults.field import Field
+from faults.incidents import Kind
+from faults.proxy import Weather
+
+PAUSE_S = (0.3, 2.0)
+
+
+def kinds(crash_loop: int) -> tuple[Kind, ...]:
+    """Every kind of incident there is."""
+    return (*weather.KINDS, *mail.KINDS, *storage.KINDS, *lives.KINDS, *machine.KINDS, lives.crash_loop(crash_loop))
+
+
+class Nemesis:
+    """See the module."""
+
+    def __init__(self, field: Field, *, long: bool, crash_loop: int = 5, zombies: int = 0) -> None:
+        self._field = field
+        self._kinds = {kind.name: kind for kind in kinds(crash_loop) if kind.fits(field) and (long or not kind.long)}
+        self._bag: list[str] = []
+        self._met: Counter[str] = Counter()
+        self._zombies = zombies
+
+    @property
+    def missing(self) -> list[str]:
+        """Kinds that have not been played yet."""
+        return sorted(self._kinds.keys() - self._met)
+
+    def matrix(self) -> list[tuple[str, str, int]]:
+        """Line of the fault matrix, kind of incident, how often it was played."""
+        return sorted((kind.faults, name, self._met[name]) for name, kind in self._kinds.items())
+
+    async def kill_for_ever(self, mean_gap_s: float) -> None:
+        """One kill after the other; some lives end as soon as they have begun."""
+        field = self._field
+        while not field.stopping:
+            node = await field.leader(free=True)
+            if node is None:
+                continue
+            begun_s = field.clock.monotonic_s()
+            await field.between(0.02, mean_gap_s)
+            if field.dice.random() < 0.5:
+                # A rush of orders just before, so that the daemon dies with its hands full.
+                field.erp.hurry(10)
+                await field.between(0.0, 0.25)
+            async with field.hands_on(node):
+                if node.child.ended() is None and not field.stopping:
+                    await field.kill(node, f"after {field.clock.monotonic_s() - begun_s:.2f} s")
+
+    async def weather_for_ever(self) -> None:
+        """One incident after the other; each kind once before any comes again."""
+        while True:
+            await self._field.between(*PAUSE_S)
+            if self._field.stopping:
+                return
+            if not self._bag:
+                self._bag = sorted(self._kinds)
+                self._field.dice.shuffle(self._bag)
+            name = self._bag.pop()
+            await self._kinds[name].play(self._field)
+            self._met[name] += 1
+
+    async def haunt(self) -> None:
+        """One zombie after the other, as many as were asked for."""
+        met = 0
+        while met < self._zombies and not self._field.stopping:
+            before = len(self._field.grounds.zombies)
+            await lives.zombie(self._field)
+            met += len(self._field.grounds.zombies) - before
+            await self._field.wait(0.5)
+
+    def calm(self) -> None:
+        """Every proxy carries again, every cable is in, and nobody stands still."""
+        self._field.stopping = True
+        for node in self._field.nodes:
+            node.child.signal(signal.SIGCONT)
+            for proxy in node.proxies:
+                proxy.halve(0)
+                proxy.lose(None)
+                proxy.set(Weather.FAIR)
+            if node.links:
+                node.links.plug()

@@ -1,0 +1,104 @@
+"""A quiet site to measure on: banks that behave, daemons, an ERP that sends plain orders and notes what it hears."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.threads import deferToThreadPool
+
+from faults.site import Grounds, Journal
+from gateway.clock import Clock
+from gateway.desk import demo_site, processes
+from gateway.desk.demo_erp import Clerk, Erp, Heard
+from gateway.desk.demo_orders import SUBMIT, Command, write
+from gateway.desk.demo_verdict import is_news
+from gateway.tasks import sleep
+
+UP_S = 60.0
+_PLAIN_SHARE = 0.75
+
+
+class Rehearsal:
+    """See the module. `settled` and `accepted` tell by order when the ERP heard so, in seconds of the clock."""
+
+    def __init__(
+        self, reactor: Any, clock: Clock, folder: Path, broker: Mapping[str, Any], journal: Journal, *,
+        nodes: int = 1, banks: tuple[str, ...] = ("sample",), orders: int = 2_000,
+    ) -> None:  # fmt: skip
+        self.clock = clock
+        self.accepted: dict[str, float] = {}
+        self.settled: dict[str, float] = {}
+        plans = tuple(
+            replace(plan, faults={}, conduct={**plan.conduct, "late_s": 0.0}) for plan in demo_site.plans(banks, 1)
+        )
+        self.grounds = Grounds(reactor, clock, folder, broker, plans, journal, nodes, "gateway")
+        self._reactor = reactor
+        self._broker = broker
+        self._run = secrets.token_hex(3)
+        self._story = write(1, round(orders / _PLAIN_SHARE), 0, demo_site.stage(banks, self._run, datetime.now(UTC)))
+        self._banks = {order.id: order.bank for order in self._story.orders}
+        plain = {order.id for order in self._story.orders if order.sort == "plain"}
+        self._waiting = [one for one in self._story.commands if one.order_id in plain and one.key == SUBMIT]
+        self.erp = Erp(reactor, broker, clock, self._run, clock.monotonic_s, self._take)
+
+    def _take(self, one: Heard) -> None:
+        if is_news(one):
+            times = {"accepted": self.accepted, "settled": self.settled}.get(str(one.said["state"]))
+            if times is not None:
+                times.setdefault(str(one.said["id"]), self.clock.monotonic_s())
+
+    async def open(self) -> None:
+        """Everything is up. Raises NotStarted."""
+        clerk = Clerk(self._reactor, self._broker, self.clock, self.clock.monotonic_s)
+        await clerk.empty()
+        await self.grounds.open()
+        await self.erp.start()
+        for node in self.grounds.nodes:
+            node.start()
+        if not await self.until(lambda: all(node.up for node in self.grounds.nodes), UP_S):
+            raise processes.NotStarted(self.grounds.nodes[0].child.tail())
+
+    def bank(self, order: str) -> str:
+        """Whose order it is."""
+        return self._banks[order]
+
+    def orders(self, count: int) -> tuple[Command, ...]:
+        """The next plain orders."""
+        taken, self._waiting = self._waiting[:count], self._waiting[count:]
+        return tuple(taken)
+
+    def stream(self, seconds: float, per_second: float) -> Deferred[None]:
+        """So many orders a second, for so long; fires when the broker has the last one."""
+        return Deferred.fromCoroutine(self.erp.publish(self.orders(round(seconds * per_second)), per_second))
+
+    async def wait(self, seconds: float) -> None:
+        """Let time pass."""
+        await sleep(self.clock, seconds)
+
+    async def until(self, condition: Callable[[], bool], limit_s: float, every_s: float = 0.05) -> bool:
+        """Wait for something; whether it came in time."""
+        until_s = self.clock.monotonic_s() + limit_s
+        while not condition():
+            if self.clock.monotonic_s() > until_s:
+                return False
+            await self.wait(every_s)
+        return True
+
+    def thread(self, work: Callable[[], Any]) -> Deferred[Any]:
+        """Run something that blocks."""
+        return deferToThreadPool(self._reactor, self._reactor.getThreadPool(), work)
+
+    def rate(self, from_s: float, to_s: float) -> float:
+        """Orders settled a second between two times."""
+        return sum(from_s <= at_s < to_s for at_s in self.settled.values()) / (to_s - from_s)
+
+    async def close(self) -> None:
+        """Hang up and stop all."""
+        await self.erp.close()
+        await self.grounds.close_proxies()

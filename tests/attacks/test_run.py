@@ -1,0 +1,102 @@
+"""The judge is no friend: what is believed wrongly it calls accepted, and weak gates are found out."""
+
+from __future__ import annotations
+
+import sys
+from datetime import datetime
+from types import MappingProxyType, SimpleNamespace
+from unittest.mock import patch
+
+import pytest
+from lxml import etree
+
+from protocols.canon.outcome import Fate, Outcome
+from protocols.canon.party import Name
+from protocols.kit import xmldoc
+from protocols.kit.dsig import gate
+from protocols.kit.errors import ProtocolError
+from tests.attacks import trap
+from tests.attacks.catalogue import ALL
+from tests.attacks.kind import Kind
+from tests.attacks.run import BUDGET_S, Tally, attack_bank, judged
+from tests.attacks.targets import KIT
+
+YES = Outcome(Fate.SETTLED, "1", "paid", "S1", datetime(2026, 11, 24))
+
+
+@pytest.mark.parametrize(
+    ("golden", "said", "word"),
+    [
+        (YES, ProtocolError("digest", "x"), "refused"),
+        (YES, YES, "same"),
+        (YES, Outcome(Fate.UNKNOWN, "9"), "doubt"),
+        (YES, Outcome(Fate.FAILED, "1"), "accepted"),
+        (YES, Outcome(Fate.SETTLED, "1", "paid", "S2", YES.booked_at), "accepted"),
+        (YES, Outcome(Fate.SETTLED, "1", "paid", None, YES.booked_at), "left"),
+        (Outcome(Fate.PENDING, "1"), Outcome(Fate.PENDING, "2"), "doubt"),
+        (Outcome(Fate.PENDING, "1"), Outcome(Fate.SETTLED, "1"), "accepted"),
+        (YES, Outcome(Fate.PENDING, "1"), "accepted"),
+        ({"a": YES}, {"a": YES, "b": YES}, "accepted"),
+        ({"a": YES, "b": YES}, {"a": YES}, "doubt"),
+        ((1, 2), (1, 3), "accepted"),
+        ((1, 2), (1,), "accepted"),
+        (YES, Outcome(Fate.SETTLED, "1", trap.CANARY, "S1", YES.booked_at), "accepted"),
+    ],
+)
+def test_verdicts(golden: object, said: object, word: str) -> None:
+    assert judged(golden, said, cleans=False).split()[0].strip(":") == word
+
+
+def test_what_people_read_must_be_clean() -> None:
+    assert judged((Name("a"),), (Name("a\u202eb"),), cleans=True).startswith("accepted")
+    assert judged((Name("a"),), (Name("a\ufffdb"),), cleans=True) == "cleaned"
+    assert judged(YES, Outcome(Fate.SETTLED, "1", "a\nb", "S1"), cleans=True).startswith("accepted")
+
+
+def test_slowness_is_noted() -> None:
+    tally = Tally()
+    tally.add(ALL[0], "x", "refused y", BUDGET_S * 2)
+    assert tally.slow and tally.sum().line() == "attacks: 1 kinds, 1 cases, 0 accepted, worst 100 ms"
+
+
+def _number(number: int) -> Kind:
+    return next(kind for kind in ALL if kind.number == number)
+
+
+def _accepted(bank: str, *numbers: int) -> int:
+    tally = Tally()
+    for number in numbers:
+        attack_bank(bank, _number(number), tally)
+    return len(tally.accepted)
+
+
+def test_a_gate_without_its_two_locks_is_found_out() -> None:
+    """XSW meets the rule that an id is unique, and then our own digest of the very element that is read."""
+    assert _accepted(KIT, 46, 48, 50, 52) == 0
+    with patch.object(gate, "_is_unique", lambda root, target, value: True):
+        assert _accepted(KIT, 46, 48, 50, 52) == 0
+        with patch.object(sys.modules["protocols.kit.dsig.verify"], "hmac", SimpleNamespace(compare_digest=lambda one, other: True)):
+            assert _accepted(KIT, 46, 48, 50, 52) > 0
+
+
+def test_a_reader_that_takes_the_first_of_two_is_found_out() -> None:
+    def lax(parent: etree._Element, step: str, path: str) -> etree._Element | None:
+        return next(parent.iterchildren(step), None)
+
+    assert _accepted("pab", 40) == 0
+    with patch.object(xmldoc, "_only", lax):
+        assert _accepted("pab", 40) > 0
+
+
+def test_a_parser_that_drops_comments_is_found_out() -> None:
+    parser = etree.XMLParser(encoding="utf-8", resolve_entities=True, remove_comments=True, huge_tree=True)
+    with (
+        patch.object(xmldoc, "_scan", lambda *_: None),
+        patch.object(xmldoc, "_inspect", lambda *_: None),
+        patch.object(xmldoc, "_PARSER", parser),
+    ):
+        assert _accepted("sample", 13) + _accepted("pab", 13) > 0
+
+
+def test_verdicts_do_not_depend_on_the_sort_of_mapping() -> None:
+    assert judged({"a": YES}, MappingProxyType({"a": YES}), cleans=False) in ("same", "doubt")

@@ -1,0 +1,197 @@
+"""The last gate alone, at its edges: the lease, its epoch, its age, and what taking, keeping and losing it do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import Deferred, succeed
+
+from gateway.bank.tenure import Tenure
+from gateway.journal.lanes import Taken
+from gateway.tasks import Tasks
+from tests.world.clock import HeapClock
+from tests.world.world import LifeClock
+
+LEASE_S = 15.0
+
+
+class _Store:
+    """A journal that answers as a test says: whether the lane is free, what taking gives, whether renewing works."""
+
+    def __init__(self) -> None:
+        self.free = True
+        self.taken: Taken | None = Taken(1, orphaned=False)
+        self.renewed: list[bool | Deferred[bool]] = []
+        self.said: list[str] = []
+
+    def read(self, _fn: Callable[..., Any]) -> Deferred[Any]:
+        self.said.append("look")
+        return succeed(self.free)
+
+    def write(self, unit: Callable[..., Any]) -> Deferred[Any]:
+        word = next(word for word in ("take", "renew", "release") if word in unit.__code__.co_names)
+        self.said.append(word)
+        if word == "take":
+            return succeed(self.taken)
+        if word == "renew" and self.renewed:
+            answer = self.renewed.pop(0)
+            return answer if isinstance(answer, Deferred) else succeed(answer)
+        return succeed(True)
+
+
+class _Gate:
+    def __init__(self) -> None:
+        self.clock, self.store = HeapClock(1_000.0), _Store()
+        self.life = LifeClock(self.clock)
+        self.gained: list[bool] = []
+        self.lost: list[float] = []
+        self.failed: list[Any] = []
+        self.tenure = Tenure("b.main", "gw1", self.store, self.life, Tasks(self.failed.append), self._gain, self._lose)  # type: ignore[arg-type]
+
+    async def _gain(self, orphaned: bool) -> None:
+        self.gained.append(orphaned)
+
+    async def _lose(self) -> None:
+        self.lost.append(self.clock.seconds())
+
+    def holds(self) -> bool:
+        return self.tenure.holds
+
+    def clock_set(self) -> bool:
+        return self.tenure.clock_set
+
+    def begin(self) -> _Gate:
+        done: list[object] = []
+        Deferred.fromCoroutine(self.tenure.begin()).addBoth(done.append)
+        assert done == [None]
+        return self
+
+    def end(self) -> None:
+        done: list[object] = []
+        Deferred.fromCoroutine(self.tenure.end()).addBoth(done.append)
+        assert done == [None]
+
+
+def test_a_permit_needs_the_epoch_it_was_written_under() -> None:
+    gate = _Gate().begin()
+    assert gate.gained == [False] and gate.tenure.epoch == 1
+    assert gate.tenure.permits(1, 1_000.0)
+    assert not gate.tenure.permits(0, 1_000.0) and not gate.tenure.permits(2, 1_000.0)
+
+
+def test_a_permit_ends_with_the_lease_to_the_moment() -> None:
+    gate = _Gate()
+    gate.store.renewed = [Deferred()]  # the journal does not answer any more
+    gate.begin()
+    gate.clock.advance(LEASE_S - 0.001)
+    assert gate.holds() and gate.tenure.permits(1, 1_010.0)
+    gate.clock.advance(0.001)
+    assert not gate.holds() and not gate.tenure.permits(1, 1_010.0)
+
+
+def test_what_was_written_down_a_lease_ago_may_not_leave_though_the_lease_was_renewed() -> None:
+    gate = _Gate().begin()
+    gate.clock.advance(14.0)
+    assert gate.tenure.permits(1, 1_000.0)
+    gate.clock.advance(1.0)
+    assert gate.holds() and not gate.tenure.permits(1, 1_000.0)
+    assert gate.tenure.permits(1, 1_000.001)
+
+
+def test_a_lease_is_renewed_every_third_of_it_and_counts_from_the_asking() -> None:
+    gate = _Gate()
+    late: Deferred[bool] = Deferred()
+    never: Deferred[bool] = Deferred()
+    gate.store.renewed = [late, never]
+    gate.begin()
+    gate.clock.advance(4.999)
+    assert "renew" not in gate.store.said
+    gate.clock.advance(0.001)
+    assert gate.store.said.count("renew") == 1
+    gate.clock.advance(4.0)
+    late.callback(True)
+    gate.clock.advance(10.999)
+    assert gate.holds(), "asked at 5, so it ends at 20"
+    gate.clock.advance(0.001)
+    assert not gate.holds()
+
+
+def test_a_lost_lease_gives_no_permit_and_is_not_sought_again_for_a_lease() -> None:
+    gate = _Gate()
+    gate.store.renewed = [False]
+    gate.begin()
+    gate.clock.advance(5.0)
+    assert gate.lost == [1_005.0] and gate.tenure.epoch == 0
+    assert not gate.holds() and not gate.tenure.permits(0, 1_005.0) and not gate.tenure.permits(1, 1_005.0)
+    gate.store.taken = Taken(3, orphaned=True)
+    gate.clock.advance(LEASE_S + 0.999)
+    assert gate.gained == [False]
+    gate.clock.advance(0.001)
+    assert gate.gained == [False, True] and gate.tenure.permits(3, 1_021.0)
+
+
+def test_a_lane_that_is_not_free_is_looked_at_every_second() -> None:
+    gate = _Gate()
+    gate.store.free = False
+    gate.begin()
+    assert gate.gained == [] and gate.store.said == ["look"] and gate.tenure.epoch == 0
+    gate.clock.advance(3.0)
+    assert gate.store.said == ["look"] * 4
+    gate.store.free, gate.store.taken = True, None
+    gate.clock.advance(1.0)
+    assert gate.gained == [] and gate.tenure.epoch == 0 and not gate.holds(), "another node was faster"
+    gate.store.taken = Taken(2, orphaned=True)
+    gate.clock.advance(1.0)
+    assert gate.gained == [True] and gate.tenure.epoch == 2 and gate.holds()
+    gate.clock.advance(4.0)
+    assert gate.store.said.count("look") == 6, "it has it, and looks no more"
+
+
+def test_letting_go_ends_everything_at_once() -> None:
+    gate = _Gate().begin()
+    gate.end()
+    assert gate.tenure.epoch == 0 and not gate.holds() and not gate.tenure.permits(0, 1_000.0)
+    assert gate.store.said[-1] == "release"
+    gate.clock.advance(100.0)
+    assert gate.store.said[-1] == "release" and gate.lost == [], "it neither renews nor complains"
+
+
+def test_letting_go_of_nothing_writes_nothing() -> None:
+    gate = _Gate()
+    gate.store.free = False
+    gate.begin()
+    gate.end()
+    gate.clock.advance(10.0)
+    assert gate.store.said == ["look"]
+
+
+def test_letting_go_while_a_renewal_is_under_way_is_no_loss() -> None:
+    gate = _Gate()
+    slow: Deferred[bool] = Deferred()
+    gate.store.renewed = [slow]
+    gate.begin()
+    gate.clock.advance(5.0)
+    gate.end()
+    slow.callback(False)
+    gate.clock.advance(60.0)
+    assert gate.lost == [] and gate.failed == [] and gate.gained == [False]
+
+
+def test_a_clock_that_was_set_is_noticed_beyond_a_minute() -> None:
+    gate = _Gate().begin()
+    now_ms = gate.life.now_ms
+    gate.life.now_ms = lambda: now_ms() + 60_000  # type: ignore[method-assign]
+    assert not gate.clock_set()
+    gate.life.now_ms = lambda: now_ms() - 60_001  # type: ignore[method-assign]
+    assert gate.clock_set()
+
+
+def test_the_clocks_difference_counts_from_when_the_lease_was_taken() -> None:
+    gate = _Gate()
+    now_ms = gate.life.now_ms
+    gate.life.now_ms = lambda: now_ms() + 3_600_000  # type: ignore[method-assign]
+    gate.begin()
+    assert not gate.clock_set()
+    gate.life.now_ms = now_ms  # type: ignore[method-assign]
+    assert gate.clock_set()

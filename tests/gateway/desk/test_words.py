@@ -1,0 +1,117 @@
+"""What `today` and `directory` print, and how they end: the daemon's answers are given here."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.desk import cli, codes
+from gateway.desk.remote import Refused, Remote
+from tests.gateway.desk.test_cli import world
+
+SOCKET = "/nowhere/desk.sock"
+ACCOUNT: dict[str, Any] = {
+    "account": "000000****0100", "bank": "sample", "lane": "sample.main", "lane_condition": "ready", "company": "jia",
+    "currency": "CNY", "watched": True, "bank_date": "2026-11-24", "entries": 3, "note": "watched",
+    "balance": {"book": "1200.00", "available": None, "frozen": None, "currency": "CNY",
+                "as_of": "2026-11-24T01:30:00.000Z", "heard_at": "2026-11-24T01:31:00.000Z"},
+    "statement": {"date": "2026-11-23", "arrived": True, "missing": []}, "in_doubt": {"count": 2, "sum": "12.50"},
+}  # fmt: skip
+TOTAL: dict[str, Any] = {
+    "bank": "*", "currency": "CNY", "accounts": 2, "watched": 1, "book": "1200.00", "book_accounts": 1,
+    "available": None, "available_accounts": 0, "oldest_as_of": "2026-11-24T01:30:00.000Z", "entries": 3,
+    "statements_expected": 1, "statements_arrived": 1, "statements_missing": 0, "in_doubt": {"count": 2, "sum": "12.50"},
+}  # fmt: skip
+
+
+def bankgw(*words: str) -> int:
+    return cli.main(world(), [*words, "--socket", SOCKET])
+
+
+@pytest.fixture
+def answers(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Put the daemon's answer, or its refusal, in here; what was asked is appended."""
+    told: list[Any] = []
+
+    def get(remote: Remote, *parts: str, **query: Any) -> Any:
+        said = told[0]
+        told.append((parts, {name: value for name, value in query.items() if value is not None}))
+        if isinstance(said, Exception):
+            raise said
+        return said
+
+    monkeypatch.setattr(Remote, "get", get)
+    return told
+
+
+def lines(capsys: pytest.CaptureFixture[str]) -> list[list[str]]:
+    return [line.split() for line in capsys.readouterr().out.splitlines() if line.strip()]
+
+
+def test_today_says_what_stands_and_what_is_missing(answers: list[Any], capsys: pytest.CaptureFixture[str]) -> None:
+    missing = {"date": "2026-11-23", "arrived": False, "missing": ["2026-11-20", "2026-11-23"]}
+    answers.append({"at": "2026-11-24T01:32:00.000Z", "totals": [TOTAL], "accounts": [
+        ACCOUNT, {**ACCOUNT, "watched": False, "balance": None, "entries": None, "statement": None},
+        {**ACCOUNT, "statement": missing, "lane_condition": "down", "in_doubt": {"count": 0, "sum": "0.00"}},
+        {**ACCOUNT, "balance": None},
+    ]})  # fmt: skip
+    assert bankgw("today") == codes.OK
+    _heads, plain, unwatched, down, unheard, _totals, total = lines(capsys)
+    assert plain == ["000000****0100", "sample", "CNY", "1200.00", "2026-11-24T01:30:00Z", "3", "11-23", "arrived", "2:",
+                     "12.50"]  # fmt: skip
+    assert unwatched == ["000000****0100", "sample", "CNY", "2:", "12.50", "not", "watched"]
+    assert down[-8:] == ["missing", "11-20,", "11-23", "lane", "sample.main", "is", "down"][-8:] or "down" in down
+    assert "11-20," in down and "0.00" not in down
+    assert unheard[-5:] == ["not", "heard", "of", "yet"][-5:] or unheard[-1] == "yet"
+    assert total[:2] == ["all", "banks"] and "(1" in total and "1" in total and total[-1] == "watched"
+    assert answers[1] == (("today",), {})
+
+
+def test_today_takes_its_options(answers: list[Any], capsys: pytest.CaptureFixture[str]) -> None:
+    answers.append({"at": "x", "accounts": [], "totals": []})
+    assert bankgw("today", "--bank", "pab", "--clear") == codes.OK
+    assert capsys.readouterr().out == "no accounts\n"
+    assert answers[1] == (("today",), {"bank": "pab", "clear": 1})
+    assert bankgw("today", "--json") == codes.OK
+    assert json.loads(capsys.readouterr().out) == answers[0]
+
+
+def test_directory_prints_branches(answers: list[Any], capsys: pytest.CaptureFixture[str]) -> None:
+    branch = {"cnaps": "000000000000", "name": "示例银行某支行", "bank_name": "", "city": ""}
+    answers.append({"bank": "pab", "lane": "pab.main", "cut": True, "branches": [branch]})
+    assert bankgw("directory", "pab", "某支行") == codes.OK
+    _heads, row, more = lines(capsys)
+    assert row == ["000000000000", "示例银行某支行"] and "--limit" in more
+    assert answers[1] == (("directory", "pab"), {"name": "某支行", "limit": 50})
+    answers[0] = {**answers[0], "cut": False, "branches": []}
+    assert bankgw("directory", "pab", "--cnaps", "000000000000", "--limit", "7") == codes.OK
+    assert "pab knows no such branch" in capsys.readouterr().out
+    assert answers[2] == (("directory", "pab"), {"cnaps": "000000000000", "limit": 7})
+
+
+@pytest.mark.parametrize("words", [("pab",), ("pab", "x", "--cnaps", "000000000000"), (), ("pab", "x", "--limit", "0")])
+def test_a_question_that_is_none_or_two(words: tuple[str, ...], answers: list[Any]) -> None:
+    answers.append({})
+    assert bankgw("directory", *words) == codes.USAGE
+    assert len(answers) == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [(400, codes.USAGE), (403, codes.REFUSED), (404, codes.FAILED), (409, codes.REFUSED), (502, codes.FAILED),
+     (503, codes.UNAVAILABLE)],
+)  # fmt: skip
+def test_each_refusal_has_its_exit_code(
+    status: int, code: int, answers: list[Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    answers.append(Refused(status, "lane_not_ready", "no lane of pab can be asked"))
+    assert bankgw("directory", "pab", "x") == code
+    assert capsys.readouterr().err == "lane_not_ready: no lane of pab can be asked\n"
+
+
+@pytest.mark.parametrize("words", [("today",), ("directory", "pab", "x")])
+def test_without_a_daemon(words: tuple[str, ...], tmp_path: Path) -> None:
+    assert cli.main(world(), [*words, "--socket", str(tmp_path / "none")]) == codes.UNAVAILABLE

@@ -1,0 +1,346 @@
+"""The real daemon dies at every named point: real SQLite, real RabbitMQ, simulated banks over mutual TLS.
+
+    python -m tests.world.deaths --rounds 5
+
+Each life gets orders, a repeated command, a cancel and a question, and ends at its point; the next one finds what it
+left. After a round one life goes on to the end, and then banks' ledgers, journal and the ERP's events are compared.
+The last line is `crash: P points, R rounds, D duplicated, L lost`; the exit code is 0 only if D and L are 0 and every
+point was met.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import time
+import uuid
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pika
+import pika.exceptions
+
+from gateway.desk import demo_evidence, processes, rig
+from gateway.desk.processes import Child
+from protocols.twin import Booked
+from tests.gateway.erp.rabbit import ctl
+from tests.world.mortal import DEAD, POINTS
+from tests.world.services import Broker, broker_file, read_broker
+
+BANKS = ("sample", "pab")
+LIFE_S = 12.0
+END_S = 90.0
+NEVER = "never"
+SENDER = "kingdee"
+PLANS = (
+    rig.BankPlan("sample", cheap=True, twin_options={"user": "demo", "password": "demo-password"}, options={
+        "first_enquiry_s": 0.2, "quarantine_s": 2.0, "answer_s": 2.0, "sessions": 2, "verify": "hand"}),
+    rig.BankPlan("pab", twin_options={"enterprise_code": rig.ENTERPRISE_CODE}, options={
+        "enterprise_code": rig.ENTERPRISE_CODE, "first_enquiry_s": 0.2, "per_second": 200, "burst": 50,
+        "first_byte_s": 2.0, "exchange_s": 4.0}),
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A point and the passing at which a life ends there."""
+
+    point: str
+    nth: int
+
+
+def places() -> list[Place]:
+    """Every one, those of each seam together."""
+    return [Place(point, nth) for point, passings in POINTS.items() for nth in passings]
+
+
+@dataclass(slots=True)
+class Verdict:
+    """What the comparison found. `missed` are places that no life came to."""
+
+    met: list[Place] = field(default_factory=list)
+    missed: list[Place] = field(default_factory=list)
+    rounds: int = 0
+    duplicated: list[str] = field(default_factory=list)
+    lost: list[str] = field(default_factory=list)
+
+    @property
+    def holds(self) -> bool:
+        """Whether nothing was found and nothing left out."""
+        return not (self.duplicated or self.lost or self.missed)
+
+    def last_line(self) -> str:
+        """The figure."""
+        return (
+            f"crash: {len(set(self.met))} points, {self.rounds} rounds, {len(self.duplicated)} duplicated, "
+            f"{len(self.lost)} lost"
+        )
+
+
+class Erp:
+    """An independent client: publishes with confirms, and reads its two queues."""
+
+    def __init__(self, broker: Broker, vhost: str) -> None:
+        login = broker.users["erp-demo"]
+        self.user = login.user
+        self._connection = pika.BlockingConnection(pika.ConnectionParameters(
+            broker.host, broker.port, vhost, pika.PlainCredentials(login.user, login.password), heartbeat=0))
+        self._channel = self._connection.channel()
+        self._channel.confirm_delivery()
+        run = uuid.uuid4().hex[:8]
+        self._replies, self._events = f"erp-demo.{run}.replies", f"erp-demo.{run}.events"
+        self.replies: dict[str, set[str]] = defaultdict(set)
+        self.events: dict[str, dict[int, dict[str, Any]]] = defaultdict(dict)
+        self._bound = False
+        for queue in (self._replies, self._events):
+            self._channel.queue_declare(queue, durable=True, auto_delete=False)
+
+    def publish(self, type_: str, body: dict[str, Any], message_id: str) -> None:
+        """A command."""
+        said = pika.BasicProperties(
+            user_id=self.user, message_id=message_id, reply_to=self._replies, delivery_mode=2,
+            content_type="application/json",
+        )  # fmt: skip
+        self._channel.basic_publish("bankgw.commands", type_, json.dumps(body).encode(), said, mandatory=True)
+
+    def bind(self) -> bool:
+        """Hear events; False while there is no such exchange yet."""
+        if not self._bound:
+            try:
+                self._channel.queue_bind(self._events, "bankgw.events", "#")
+                self._bound = True
+            except pika.exceptions.ChannelClosedByBroker:
+                self._channel = self._connection.channel()
+                self._channel.confirm_delivery()
+        return self._bound
+
+    def listen(self) -> None:
+        """Take everything that came."""
+        while (got := self._channel.basic_get(self._replies, auto_ack=True))[0] is not None:
+            self.replies[got[1].correlation_id].add(got[1].message_id)
+        while (got := self._channel.basic_get(self._events, auto_ack=True))[0] is not None:
+            said = json.loads(got[2])
+            if said.get("payment"):
+                self.events[said["id"]].setdefault(said["seq"], said)
+
+    def close(self) -> None:
+        """Take the queues away."""
+        for queue in (self._replies, self._events):
+            self._channel.queue_delete(queue)
+        self._connection.close()
+
+
+class Ground:
+    """The site, its children, and what the ERP has sent."""
+
+    def __init__(self, folder: Path, broker: Broker, vhost: str) -> None:
+        self.folder = folder
+        self.site = rig.prepare(folder, PLANS)
+        self.erp = Erp(broker, vhost)
+        self.orders: dict[str, str] = {}
+        self.cancelled: set[str] = set()
+        self.commands: list[str] = []
+        self._simulators = [
+            Child(plan.bank, processes.simulator_command(self.site.simulator(plan.bank)), folder / f"{plan.bank}.log")
+            for plan in PLANS
+        ]
+        self._daemon: Child | None = None
+        self._broker = {
+            "host": broker.host, "port": broker.port, "vhost": vhost,
+            "users": {role: {"user": login.user, "password": login.password} for role, login in broker.users.items()},
+        }  # fmt: skip
+
+    def open(self) -> None:
+        """Start the banks and write the daemon's settings."""
+        for child in self._simulators:
+            child.start()
+        until_s = time.monotonic() + 30
+        while not all(self.site.ready_file(bank).exists() for bank in BANKS):
+            assert time.monotonic() < until_s, [child.tail() for child in self._simulators]
+            time.sleep(0.05)
+        rig.configure(self.site, self._broker, {SENDER: {
+            "users": [self.erp.user], "operations": ["payment.submit", "payment.cancel", "balance.query"],
+            "reply_to": r"erp-demo\..*", "suspected_duplicate_hours": 0,
+        }})  # fmt: skip
+        # A first life makes the broker's queues, so that the ERP need not wait for those that die early.
+        first = self.life(Place(NEVER, 0))
+        while not (b'"broker.up"' in first.log.read_bytes() and self.erp.bind()):
+            assert first.ended() is None and time.monotonic() < until_s, first.tail()
+            time.sleep(0.05)
+        first.stop(20)
+
+    def life(self, place: Place) -> Child:
+        """Start a daemon that dies at the place."""
+        command = (sys.executable, "-m", "tests.world.mortal", str(self.site.settings), place.point, str(place.nth))
+        self._daemon = Child("daemon", command, self.folder / "daemon.log")
+        self._daemon.start()
+        return self._daemon
+
+    def say(self, mark: str) -> None:
+        """What the ERP does in each life."""
+        for n, bank in enumerate((*BANKS, BANKS[0])):
+            self._submit(f"{mark}-{n}", bank)
+        self._submit(f"{mark}-0", BANKS[0], again=True)
+        late = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+        self._submit(f"{mark}-c", BANKS[0], not_before=late)
+        self._command("payment.cancel", {"id": f"{mark}-c"}, f"{mark}-cancel")
+        self.cancelled.add(f"{mark}-c")
+        account = rig.account_numbers(BANKS[0], 1)[0]
+        asked = {"accounts": [account], "max_age": "PT0S", "max_wait": "PT5S"}
+        self._command("balance.query", asked, f"{mark}-balance")
+
+    def _submit(self, id_: str, bank: str, *, again: bool = False, **changes: Any) -> None:
+        payee = f"{len(self.orders) + 1:019d}" if not again else self.orders[id_]
+        self.orders[id_] = payee
+        self._command("payment.submit", {
+            "id": id_, "debtor": {"account": rig.account_numbers(bank, 1)[0], "name": rig.HOLDERS[0]},
+            "creditor": {"account": payee, "name": "示例乙公司", "bank_name": "示例银行某支行", "cnaps": "000000000000",
+                         "kind": "corporate"},
+            "amount": "12.34", "currency": "CNY", "purpose": "货款", **changes,
+        }, f"{id_}-m")  # fmt: skip
+
+    def _command(self, type_: str, body: dict[str, Any], message_id: str) -> None:
+        self.commands.append(message_id)
+        self.erp.publish(type_, body, message_id)
+
+    def close(self) -> None:
+        """Stop everything."""
+        processes.stop_all([*self._simulators, *([self._daemon] if self._daemon else [])], 10)
+        self.erp.close()
+
+    # ---- what became of it ----
+
+    def open_ends(self) -> list[str]:
+        """What is still to come: replies, final news of orders, and doubts about what the banks have booked."""
+        booked = {one.creditor for one in self._executed()}
+        waiting = [message_id for message_id in self.commands if not self.erp.replies[message_id]]
+        for id_, payee in self.orders.items():
+            news = self.erp.events[id_]
+            state = news[max(news)]["state"] if news else "nothing"
+            doubt = state in ("in_doubt", "escalated") and payee not in booked
+            if state not in ("settled", "cancelled") and not doubt:
+                waiting.append(f"{id_} is {state}")
+        return waiting
+
+    def _executed(self) -> list[Any]:
+        now_ms = int(time.time() * 1000)
+        return [one for bank in BANKS for one in demo_evidence.executed(bank, self.site.ledger(bank), now_ms)]
+
+    def compare(self, verdict: Verdict) -> None:
+        """Hold ledgers, journal and events against each other."""
+        executed = [one for one in self._executed() if one.booked is not Booked.REFUSED]
+        by_payee = Counter(one.creditor for one in executed)
+        journal: dict[str, list[Any]] = defaultdict(list)
+        for row in demo_evidence.journalled(self.site.state, self.site.folder / "secrets" / "vault.key"):
+            journal[row.order_id].append(row)
+        for id_, payee in self.orders.items():
+            if by_payee[payee] > 1:
+                verdict.duplicated.append(f"{id_} was executed {by_payee[payee]} times")
+            rows, news = journal[id_], self.erp.events[id_]
+            if len(rows) != 1:
+                verdict.lost.append(f"{id_} became {len(rows)} payments")
+                continue
+            [row] = rows
+            if sorted(news) != list(range(1, row.seq + 1)):
+                verdict.lost.append(f"{id_}: the journal is at {row.seq}, the ERP has heard {sorted(news)}")
+            elif news[row.seq]["state"] != row.state.value:
+                verdict.lost.append(f"{id_}: the ERP heard {news[row.seq]['state']}, the journal says {row.state.value}")
+            paid = bool(by_payee[payee])
+            right = {"settled": paid, "cancelled": not paid, "in_doubt": not paid, "escalated": not paid}
+            if not right.get(row.state.value, False):
+                verdict.lost.append(f"{id_} is {row.state.value}, and the bank has {'booked' if paid else 'not booked'} it")
+        verdict.lost += [f"command {one} has no reply" for one in self.commands if not self.erp.replies[one]]
+        verdict.lost += [f"daemon: {text}" for text in demo_evidence.defects(self.folder / "daemon.log")]
+
+
+def play(ground: Ground, where: Sequence[Place], verdict: Verdict, mark: str) -> None:
+    """One round: a life for each place, then one that goes on to the end, then the comparison."""
+    for n, place in enumerate(where):
+        _one_life(ground, place, verdict, f"{mark}{n}")
+    last = ground.life(Place(NEVER, 0))
+    until_s = time.monotonic() + END_S
+    while ground.open_ends() and time.monotonic() < until_s and last.ended() is None:
+        time.sleep(0.2)
+        ground.erp.listen()
+    last.stop(20)
+    ground.erp.listen()
+    verdict.rounds += 1
+    ground.compare(verdict)
+
+
+def _one_life(ground: Ground, place: Place, verdict: Verdict, mark: str) -> None:
+    ground.say(mark)
+    child = ground.life(place)
+    until_s = time.monotonic() + LIFE_S
+    while child.ended() is None and time.monotonic() < until_s:
+        time.sleep(0.02)
+        ground.erp.listen()
+    ended = child.ended()
+    if ended is None:
+        child.kill()
+    elif ended.code != DEAD:
+        verdict.lost.append(f"the daemon left with {ended.code} before {place}: {child.tail(5)}")
+    (verdict.met if ended is not None and ended.code == DEAD else verdict.missed).append(place)
+
+
+@contextmanager
+def ground(broker: Broker, vhost: str, folder: Path) -> Iterator[Ground]:
+    """Everything set up, and taken down whatever happens. `vhost` is used where no other can be made."""
+    with _own_vhost(broker, vhost) as own:
+        made = Ground(folder, broker, own)
+        try:
+            made.open()
+            yield made
+        finally:
+            made.close()
+
+
+@contextmanager
+def _own_vhost(broker: Broker, shared: str) -> Iterator[str]:
+    """A virtual host where nobody else takes our orders."""
+    own = f"{shared}-crash-{os.getpid()}"
+    try:
+        ctl("add_vhost", own)
+        for user in {broker.admin.user, *(login.user for login in broker.users.values())}:
+            ctl("set_permissions", "-p", own, user, ".*", ".*", ".*")
+    except RuntimeError:
+        yield shared
+        return
+    try:
+        yield own
+    finally:
+        ctl("delete_vhost", own)
+
+
+def main(arguments: list[str]) -> int:
+    """Play rounds; print one line at the end."""
+    parser = argparse.ArgumentParser(prog="python -m tests.world.deaths")
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--only", help="points whose names contain this")
+    asked = parser.parse_args(arguments)
+    broker = read_broker(broker_file())
+    if broker is None:
+        print("crash: no RabbitMQ: run `make broker`")
+        return 69
+    where = [place for place in places() if asked.only is None or asked.only in place.point]
+    verdict = Verdict()
+    with tempfile.TemporaryDirectory(prefix="bankgw-crash-") as folder, ground(broker, broker.vhost, Path(folder)) as at:
+        for n in range(asked.rounds):
+            play(at, where, verdict, f"R{n}-{os.getpid()}-")
+            print(f"round {n + 1}: {verdict.last_line()}", flush=True)
+    for finding in verdict.duplicated + verdict.lost + [f"never came to {place}" for place in verdict.missed]:
+        print(f"  {finding}")
+    print(verdict.last_line())
+    return 0 if verdict.holds else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

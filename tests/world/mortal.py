@@ -1,0 +1,144 @@
+"""A daemon that dies at a named point, the n-th time it comes by: `python -m tests.world.mortal SETTINGS POINT N`.
+
+It is `bankgw run` with parts that count the points they pass; at the wanted one the process is gone, as if it had been
+killed: nothing is flushed, no handler runs. Its exit code is then `DEAD`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.defer import Deferred
+
+from gateway import app, log
+from gateway.bank.berths import Dialer
+from gateway.bank.session import Line
+from gateway.desk import daemon
+from gateway.journal.store import Permit
+from gateway.settings import Settings, load
+from protocols.bank import Port
+from protocols.kit import dsig
+from tests.world.points import PointedAmqp
+
+DEAD = 77
+_PAYMENT = (b"<Operation>Pay<", b"<ThirdVoucher>")
+_PAB_HEADER = slice(40, 44)
+POINTS: dict[str, Sequence[int]] = {
+    **{f"journal.commit.group.{side}": (1, 2, 3, 4, 5, 6, 7, 8) for side in ("before", "after")},
+    **{f"permits.append.group.{side}": (1, 2) for side in ("before", "after")},
+    **{f"bank.write.payment.{side}": (1, 2) for side in ("before", "after")},
+    "bank.leave.payment.after": (1, 2),
+    **{f"bank.read.payment.{side}": (1, 2) for side in ("before", "after")},
+    **{f"bank.{verb}.question.{side}": (1, 2) for verb in ("write", "read") for side in ("before", "after")},
+    **{f"erp.{what}.{side}": (1, 3) for what in ("deliver.command", "ack.delivery", "publish.message", "confirm.message")
+       for side in ("before", "after")},
+}  # fmt: skip
+"""Every point, and the passings at which a life ends there. `leave` is when the kernel has what was written."""
+
+
+class Mortal:
+    """Counts points; the process ends at the `nth` passing of `point`."""
+
+    def __init__(self, point: str, nth: int) -> None:
+        self._point = point
+        self._nth = nth
+        self._seen: Counter[str] = Counter()
+
+    def hit(self, point: str) -> None:
+        """A point was passed."""
+        assert point in POINTS, f"{point} has no name in the list"
+        self._seen[point] += 1
+        if point == self._point and self._seen[point] == self._nth:
+            os._exit(DEAD)
+
+
+class _Living:
+    """A broker's client as `PointedAmqp` knows them: it lives as long as the process."""
+
+    dead = False
+
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+
+class _Pointed:
+    """A dialer whose lines pass points."""
+
+    def __init__(self, inner: Dialer, mortal: Mortal, reactor: Any) -> None:
+        self._inner = inner
+        self._mortal = mortal
+        self._reactor = reactor
+
+    def dial(self, port: Port, build: Callable[[], Line]) -> Deferred[Line]:
+        """Connect."""
+        return self._inner.dial(port, lambda: self._line(build()))
+
+    def _line(self, line: Line) -> Line:
+        exchange, received, hit = line.exchange, line.dataReceived, self._mortal.hit
+        subject = ["question"]
+
+        def pointed(data: bytes) -> Deferred[bytes]:
+            money = any(mark in data for mark in _PAYMENT) and data[_PAB_HEADER] != b"4005"
+            subject[0] = "payment" if money else "question"
+            hit(f"bank.write.{subject[0]}.before")
+            answer = exchange(data)
+            hit(f"bank.write.{subject[0]}.after")
+            if money:
+                # Twisted hands bytes to the kernel in the turns after the write.
+                self._reactor.callLater(0.005, hit, "bank.leave.payment.after")
+            return answer
+
+        def heard(data: bytes) -> None:
+            hit(f"bank.read.{subject[0]}.before")
+            received(data)
+            hit(f"bank.read.{subject[0]}.after")
+
+        line.exchange, line.dataReceived = pointed, heard  # type: ignore[method-assign]
+        return line
+
+
+def pointed(parts: app.Parts, mortal: Mortal, reactor: Any) -> app.Parts:
+    """The parts of a gateway, each with its points."""
+    committer: Any = parts.store._committer  # type: ignore[attr-defined]
+    commit, write = committer.commit, committer._permits.write
+
+    def commits(units: Sequence[Any]) -> Any:
+        mortal.hit("journal.commit.group.before")
+        committed = commit(units)
+        mortal.hit("journal.commit.group.after")
+        return committed
+
+    def permits(some: Sequence[Permit]) -> None:
+        mortal.hit("permits.append.group.before")
+        write(some)
+        mortal.hit("permits.append.group.after")
+
+    committer.commit, committer._permits.write = commits, permits
+    dialers = {name: _Pointed(inner, mortal, reactor) for name, inner in parts.dialers.items()}
+    return replace(parts, dialers=dialers, amqp=PointedAmqp(_Living(parts.amqp), mortal))  # type: ignore[arg-type]
+
+
+def main(settings: Path, point: str, nth: int) -> int:
+    """A daemon as `bankgw run` starts it, without pages and control socket, that dies at the point."""
+    from twisted.internet import reactor
+
+    dsig.start()
+    log.start()
+
+    def start(given: Any, found: Settings, fatal: Callable[[str], None]) -> app.Gateway:
+        return app.build(found, pointed(app.system_parts(given, found, fatal), Mortal(point, nth), given), fatal)
+
+    return daemon.serve(reactor, load(settings), start)
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])))

@@ -1,0 +1,399 @@
+"""What no chance brings about in time, told on purpose: rare words, late words, persons, several nodes.
+
+A scene plays one order (or a few) to its end in a world of its own and asserts what became of it. Together with the
+fixed seeds and the scenes of repeats (`scenes_repeats`) they reach every row of the table (`corpus`).
+"""
+
+from __future__ import annotations
+
+import shutil
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from gateway.core.states import Cancel, Expire, Overdue, Release, Work
+from gateway.simbank.faults import Fault, Scripted, Touch
+from protocols.canon.outcome import Fate
+from tests.world.history import untold, violations
+from tests.world.mouth import mouth
+from tests.world.stage import (
+    HIDDEN,
+    NO_WORD,
+    ORDER,
+    SAFE,
+    SILENT,
+    SLOW_WORD,
+    SPANS,
+    Stage,
+    entry,
+    no_permit,
+    pause,
+    resolve,
+    scene,
+)
+from tests.world.world import World
+
+# ---- before anything is sent -------------------------------------------------------------------------------------
+
+
+@scene
+def held_and_released(folder: Path) -> World:
+    world = Stage(folder, sender={"new_payee_hold": True, "limits": {"per_payment": "1000.00"}})
+    world.submit(ORDER)
+    world.submit("AP-2")
+    world.submit("AP-3", valid_until=world.moment(60))
+    world.submit("AP-4", 10_000_000)
+    world.run(5)
+    world.act(partial(Release, send_after_ms=0))
+    world.command("payment.cancel", {"id": "AP-2"})
+    world.run(5)
+    world.command("payment.cancel", {"id": ORDER})
+    world.run(100)
+    states = [world.state(id_) for id_ in ("AP-2", "AP-3", "AP-4")]
+    assert states == ["cancelled", "expired", "rejected"]
+    return world.ends("settled", "hold", "release", "cancel", "expire", "reject", "cancel_too_late")
+
+
+@scene
+def expiry_comes_too_late(folder: Path) -> World:
+    """The send and the end of its validity fall into one commit."""
+    world = Stage(folder, [Scripted(Fault.DELAY, touch=Touch.MONEY, seconds=20.0)])
+    world.submit(ORDER)
+    world.run(5)
+    world.act(Expire)
+    world.run(60)
+    return world.ends("settled", "send", "expire_moot")
+
+
+@scene
+def an_entry_speaks_before_the_send(folder: Path) -> World:
+    """The bank knows a payment that was never sent: the lane does not send it."""
+    world = Stage(folder)
+    pause(world)
+    world.submit(ORDER)
+    world.run(5)
+    world.act(entry)
+    world.run(5)
+    assert world.life is not None
+    world.life.gateway.lanes["sample.main"].resume("test")
+    world.run(60)
+    return world.ends("escalated", "unsent_known", sends=0, contradicted=True)
+
+
+# ---- the send and its answer -------------------------------------------------------------------------------------
+
+
+@scene
+def the_permit_is_refused(folder: Path) -> World:
+    world = Stage(folder)
+    no_permit(world)
+    world.submit(ORDER)
+    world.run(30)
+    return world.ends("settled", "not_sent", "sent_settled")
+
+
+@scene
+def refused_at_once(folder: Path) -> World:
+    world = Stage(folder)
+    world.submit(ORDER, purpose="货款 #refuse")
+    world.run(30)
+    return world.ends("failed", "sent_failed")
+
+
+@scene
+def a_heartbeat_without_answer(folder: Path) -> World:
+    """A silent session is left, and the payment goes over another."""
+    world = Stage(folder, [Scripted(Fault.PROBE_SILENCE)])
+    world.run(100)
+    world.submit(ORDER)
+    world.run(60)
+    assert world.bank.simbank.tally.faults[Fault.PROBE_SILENCE] == 1
+    return world.ends("settled", "sent_settled")
+
+
+@scene
+def killed_while_sending(folder: Path) -> World:
+    world = Stage(folder, [Scripted(Fault.DELAY, touch=Touch.MONEY, seconds=20.0)])
+    world.submit(ORDER)
+    world.run(5)
+    world.crash()
+    world.start()
+    world.run(60)
+    return world.ends("settled", "taken_over", "asked_settled")
+
+
+@scene
+def silence_outlives_the_deadline(folder: Path) -> World:
+    world = Stage(folder, [Scripted(Fault.DELAY, touch=Touch.MONEY, seconds=100.0)],
+                  spans={**SPANS, "enquiry_deadline_s": 30.0})  # fmt: skip
+    world.submit(ORDER)
+    world.run(200)
+    world.run(3_600)
+    return world.ends("settled", "overdue_sending", "silent_moot", "asked_settled")
+
+
+@scene
+def not_sent_after_all(folder: Path) -> World:
+    """The deadline passes in the commit in which the permit is found to have run out."""
+    world = Stage(folder)
+    no_permit(world, meanwhile=lambda: world.act(Overdue))
+    world.submit(ORDER)
+    world.run(60)
+    return world.ends("settled", "overdue_sending", "not_sent_overdue", "sent_settled")
+
+
+@scene
+def not_sent_and_an_entry_says_otherwise(folder: Path) -> World:
+    """The permit of a repeat is refused in the commit in which an entry shows the first copy."""
+    world = Stage(folder, [HIDDEN], rule=SAFE)
+    no_permit(world, 2, lambda: world.act(entry))
+    world.submit(ORDER)
+    world.run(400)
+    return world.ends("settled", "replay", "not_sent_moot")
+
+
+@scene
+def overdue_in_the_moment_of_the_answer(folder: Path) -> World:
+    world = Stage(folder, [SILENT])
+    world.submit(ORDER)
+    world.run(60)
+    world.act(Overdue)
+    world.run(60)
+    return world.ends("settled", "silent", "asked_settled", "overdue_moot")
+
+
+@scene
+def unlisted_code(folder: Path) -> World:
+    world = Stage(folder, says=mouth(money=[Fate.UNKNOWN]))
+    world.submit(ORDER)
+    world.run(60)
+    return world.ends("settled", "sent_unclear", "asked_settled")
+
+
+# ---- words about a payment that is asked about -------------------------------------------------------------------
+
+
+@scene
+def a_bank_that_wavers(folder: Path) -> World:
+    said = [Fate.PENDING, Fate.UNKNOWN, Fate.NOT_FOUND, Fate.UNKNOWN, Fate.NOT_FOUND, Fate.PENDING, None]
+    world = Stage(folder, says=mouth(money=[Fate.PENDING], fate=said))
+    world.submit(ORDER)
+    world.run(900)
+    return world.ends("settled", "sent_pending", "still_pending", "pending_unclear", "pending_not_found",
+                      "doubt_unclear", "doubt_not_found", "asked_pending", "asked_settled")  # fmt: skip
+
+
+@scene
+def refused_late(folder: Path) -> World:
+    world = Stage(folder, [NO_WORD])
+    world.submit(ORDER, purpose="货款 #late-refuse")
+    world.run(900)
+    return world.ends("failed", "sent_pending", "asked_in_vain", "asked_failed")
+
+
+@scene
+def escalated_and_found(folder: Path) -> World:
+    world = Stage(folder, [Scripted(Fault.HIDE, seconds=1_000.0)], spans={**SPANS, "enquiry_deadline_s": 60.0})
+    world.submit(ORDER)
+    world.run(200)
+    assert world.state(ORDER) == "escalated"
+    world.run(2 * 3_600)
+    return world.ends("settled", "overdue", "asked_settled")
+
+
+@scene
+def money_comes_back(folder: Path) -> World:
+    world = Stage(folder)
+    world.submit(ORDER, purpose="货款 #return")
+    world.run(700)
+    return world.ends("returned", "sent_settled", "returned")
+
+
+@scene
+def a_booking_is_taken_back(folder: Path) -> World:
+    world = Stage(folder, [Scripted(Fault.DROP_BEFORE, touch=Touch.ENQUIRY)],
+                  says=mouth(fate=[None, Fate.REVERSED]))  # fmt: skip
+    world.submit(ORDER)
+    world.run(2_500)
+    assert {"watched_in_vain", "settled_again", "reversed"} <= set(world.rules()), world.rules()
+    return world
+
+
+# ---- late words --------------------------------------------------------------------------------------------------
+
+
+def _late(folder: Path, resolved: Fate | None, word: Fate | None, *fast: Fate, slow: Scripted = SLOW_WORD) -> Stage:
+    """In doubt; the first enquiry is slow. Meanwhile two persons decide, and then its answer comes."""
+    world = Stage(folder, [SILENT, slow], says=mouth(fate=[*fast, word]))
+    world.submit(ORDER)
+    world.run(6)
+    pause(world)
+    world.act(resolve(resolved))
+    world.run(2)
+    return world
+
+
+def _late_scene(name: str, resolved: Fate | None, word: Fate | None, state: str, *rows: str, **more: Any) -> None:
+    def tell(folder: Path) -> World:
+        world = _late(folder, resolved, word)
+        world.run(60)
+        return world.ends(state, *rows, **more)
+
+    tell.__name__ = name
+    scene(tell)
+
+
+_late_scene("failed_by_persons_and_paid", Fate.FAILED, Fate.SETTLED, "failed", "resolved_failed", "failed_contradicted",
+            contradicted=True, mistaken=True)  # fmt: skip
+_late_scene("failed_by_persons_and_failed", Fate.FAILED, Fate.FAILED, "failed", "failed_again", mistaken=True)
+_late_scene("failed_by_persons_and_not_found", Fate.FAILED, Fate.NOT_FOUND, "failed", "failed_old_news", mistaken=True)
+_late_scene("failed_by_persons_and_in_process_then", Fate.FAILED, Fate.PENDING, "failed", "failed_overtaken", mistaken=True)
+_late_scene("settled_by_persons_and_settled", Fate.SETTLED, Fate.SETTLED, "settled", "resolved_settled", "settled_again")
+_late_scene("settled_by_persons_and_not_found", Fate.SETTLED, Fate.NOT_FOUND, "settled", "settled_old_news")
+_late_scene("settled_by_persons_and_refused", Fate.SETTLED, Fate.FAILED, "settled", "settled_contradicted",
+            contradicted=True)  # fmt: skip
+_late_scene("let_go_by_persons_and_known", None, Fate.SETTLED, "escalated", "resolved_resend", "unsent_known",
+            contradicted=True)  # fmt: skip
+_late_scene("let_go_by_persons_and_unknown", None, Fate.NOT_FOUND, "ready", "resolved_resend", "unsent_unknown")
+
+
+@scene
+def persons_come_too_late(folder: Path) -> World:
+    world = Stage(folder)
+    world.submit(ORDER)
+    world.run(5)
+    world.act(resolve(Fate.FAILED))
+    world.run(5)
+    return world.ends("settled", "resolve_denied")
+
+
+@scene
+def asked_in_vain_after_all_is_known(folder: Path) -> World:
+    world = _late(folder, Fate.FAILED, None, slow=Scripted(Fault.DELAY, touch=Touch.ENQUIRY, seconds=150.0))
+    world.run(200)
+    assert {"resolved_failed", "asked_in_vain_moot"} <= set(world.rules()), world.rules()
+    return world
+
+
+def _withdrawn(folder: Path, word: Fate) -> Stage:
+    """Two persons let it be sent again, the ERP withdraws it, and then the slow answer comes."""
+    world = _late(folder, None, word)
+    world.act(Cancel)
+    world.run(60)
+    return world
+
+
+@scene
+def withdrawn_and_known(folder: Path) -> World:
+    return _withdrawn(folder, Fate.SETTLED).ends("cancelled", "ended_known", contradicted=True, mistaken=True)
+
+
+@scene
+def withdrawn_and_unknown(folder: Path) -> World:
+    return _withdrawn(folder, Fate.NOT_FOUND).ends("cancelled", "ended_unknown", mistaken=True)
+
+
+def _back(folder: Path, word: Fate) -> Stage:
+    """Settled by persons, then the watch hears that it came back, and last the slow first answer."""
+    world = _late(folder, Fate.SETTLED, word, Fate.RETURNED)
+    world.ask_now(Work.RETURNS)
+    world.run(60)
+    assert world.state(ORDER) == "returned"
+    return world
+
+
+@scene
+def came_back_and_settled_once(folder: Path) -> World:
+    world = _back(folder, Fate.SETTLED)
+    assert "back_again" in world.rules()
+    return world
+
+
+@scene
+def came_back_and_refused(folder: Path) -> World:
+    world = _back(folder, Fate.FAILED)
+    assert "back_contradicted" in world.rules() and "payment.correction" in world.told(ORDER)
+    return world
+
+
+# ---- several lives -----------------------------------------------------------------------------------------------
+
+
+@scene
+def two_nodes_over_one_journal(folder: Path) -> World:
+    """Both take orders in; the lane's owner sends them all. It stands still, the other takes over, it wakes up."""
+    world = World(folder, settings={"journal": {"poll_ms": 250}}, spans=SPANS)
+    first = world.start("gw1")
+    world.run(5)
+    second = world.start("gw2")
+    world.run(5)
+    for n in range(6):
+        world.submit(f"AP-{n}")
+    world.run(30)
+    lanes = [life.gateway.lanes["sample.main"] for life in (first, second)]
+    assert [lane.standing_by for lane in lanes] == [False, True]
+    assert [world.state(f"AP-{n}") for n in range(6)] == ["settled"] * 6
+    world.bank.simbank.script.add(Scripted(Fault.DELAY, touch=Touch.MONEY, seconds=30.0))
+    world.submit("AP-6")
+    while world.state("AP-6") != "sending":
+        world.run(0.5)
+    first.clock.freeze()
+    world.run(60)
+    written = [len(pipe.written) for pipe in first.pipes]
+    first.clock.thaw()
+    world.run(1)
+    late = [data for pipe, n in zip(first.pipes, written, strict=True) for data in pipe.written[n:]]
+    assert not any(b"<Operation>Pay<" in data for data in late), "a zombie sends no payment"
+    world.run(120)
+    assert [lane.standing_by for lane in lanes] == [True, False]
+    assert world.state("AP-6") == "settled" and "taken_over" in world.rules()
+    assert violations(world) == [] and first.fatal + second.fatal == []
+    return world
+
+
+@scene
+def a_database_from_the_past(folder: Path) -> World:
+    """The journal of an hour ago is put back: nothing is sent, though the ERP sends its order again."""
+    world = Stage(folder)
+    world.leave()
+    kept = folder / "kept.db"
+    shutil.copy(folder / "journal.db", kept)
+    world.start()
+    world.run(3)
+    world.submit(ORDER)
+    world.run(30)
+    assert world.state(ORDER) == "settled"
+    world.leave()
+    for file in folder.glob("journal.db*"):
+        file.unlink()
+    shutil.copy(kept, folder / "journal.db")
+    life = world.start()
+    world.run(3)
+    world.again(ORDER, fresh=True)
+    world.run(120)
+    assert life.gateway.safe_mode and world.state(ORDER) == "ready"
+    assert world.bank.simbank.tally.exchanges[Touch.MONEY] == 1 and not world.bank.ledger.doubles()
+    return world
+
+
+@scene
+def mail_of_a_dead_node(folder: Path) -> World:
+    """What a node had to tell when it died is told by its neighbour."""
+    world = World(folder, settings={"journal": {"poll_ms": 250}}, spans=SPANS)
+    first = world.start("gw1")
+    world.run(5)
+    second = world.start("gw2")
+    world.run(5)
+    world.broker.queues["bankgw.commands.money"].clear()
+    second.amqp.drop(away_s=5.0)
+    world.submit(ORDER)
+    while world.state(ORDER) is None:
+        world.run(0.0005)
+    first.amqp.drop(away_s=1_000.0)
+    world.run(10)
+    assert untold(world) > 0
+    first.crash()
+    world.run(120)
+    assert untold(world) == 0 and world.told(ORDER)[-1] == "payment.settled"
+    assert violations(world) == [] and second.fatal == []
+    return world

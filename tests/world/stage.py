@@ -1,0 +1,124 @@
+"""Where a scene plays: a world with one bank and a script of its own, and a strict look at how it ended."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from gateway.core.states import Answered, Event, Resolve, Source, Work
+from gateway.journal import payments
+from gateway.journal.rows import WorkRow
+from gateway.journal.store import Tx
+from gateway.simbank.faults import Fault, Script, Scripted, Touch
+from protocols.bank import Bank, Replay, ReplayRule
+from protocols.canon.outcome import Fate
+from tests.world.history import violations
+from tests.world.mouth import Mouth
+from tests.world.sim import replaying
+from tests.world.world import World
+
+ORDER = "AP-1"
+QUARANTINE_S = 20.0
+NEVER = ReplayRule(Replay.NEVER, timedelta(seconds=QUARANTINE_S))
+SAFE = ReplayRule(Replay.REPLAY_SAFE, timedelta(seconds=QUARANTINE_S), 2)
+SPANS = {"enquiry_deadline_s": 3_000.0, "returns_watch_s": 2_000.0, "returns_every_s": 600.0}
+SILENT = Scripted(Fault.DROP_AFTER, touch=Touch.MONEY)
+LOST = Scripted(Fault.DROP_BEFORE, touch=Touch.MONEY)
+HIDDEN = Scripted(Fault.HIDE, seconds=10_000.0)
+SLOW_WORD = Scripted(Fault.DELAY, touch=Touch.ENQUIRY, seconds=30.0)
+NO_WORD = Scripted(Fault.DROP_BEFORE, touch=Touch.ENQUIRY)
+
+Scene = Callable[[Path], World]
+SCENES: dict[str, Scene] = {}
+
+
+def scene(tell: Scene) -> Scene:
+    """Register a scene under its function's name."""
+    SCENES[tell.__name__] = tell
+    return tell
+
+
+class Stage(World):
+    """A world with one bank and a script of its own."""
+
+    def __init__(
+        self, folder: Path, faults: Iterable[Scripted] = (), *, rule: ReplayRule = NEVER, says: Mouth | None = None,
+        **more: Any,
+    ) -> None:  # fmt: skip
+        def adapter(bank: Bank) -> Bank:
+            bank = replaying(bank, rule)
+            return bank if says is None else says.over(bank)
+
+        more = {"spans": SPANS, "adapters": {"sample": adapter}, **more}
+        super().__init__(folder, plan=Script(faults), **more)
+        self.start()
+        self.run(3)
+
+    def act(self, event: Callable[[int], Event], id_: str = ORDER) -> None:
+        """Persons, or an entry of the account, speak."""
+        self.befall(id_, event(0))
+
+    def ask_now(self, kind: Work, id_: str = ORDER) -> None:
+        """What `bankgw enquire` does."""
+        assert self.life is not None
+
+        def unit(tx: Tx) -> None:
+            row = payments.find(tx.conn, "kingdee", id_)
+            assert row is not None
+            tx.due(WorkRow(row.payment, kind, row.lane, tx.now_ms, row.epoch))
+
+        self.life.store.write(unit)
+
+    def ends(
+        self, state: str, *rows: str, sends: int = 1, contradicted: bool = False, mistaken: bool = False
+    ) -> World:  # fmt: skip
+        """Check how it ended: the state, which rows decided, how often bytes left, and every promise.
+
+        `contradicted`: the bank changed its word, and the ERP must know; `mistaken`: the persons who decided erred.
+        """
+        assert self.state(ORDER) == state, f"{self.state(ORDER)}: {self.told(ORDER)}"
+        missing = set(rows) - set(self.rules())
+        assert not missing, f"never decided: {missing}; {dict(self.rules())}"
+        assert self.bank.simbank.tally.exchanges[Touch.MONEY] == sends
+        excused = (*["contradict"] * contradicted, *[f"told {state}, the bank says"] * mistaken)
+        broken = [one for one in violations(self, calm=False) if not any(words in one for words in excused)]
+        assert broken == [], broken
+        assert self.life is not None and self.life.fatal == []
+        assert [lane.halted for lane in self.life.gateway.lanes.values()] == [None]
+        if contradicted:
+            assert "payment.correction" in self.told(ORDER)
+        return self
+
+
+def resolve(fate: Fate | None) -> Callable[[int], Event]:
+    return lambda at_ms: Resolve(at_ms, fate)
+
+
+def entry(at_ms: int) -> Event:
+    """A booked entry of the account carries the order's reference and amount."""
+    return Answered(at_ms, Fate.SETTLED, Source.STATEMENT)
+
+
+def no_permit(world: Stage, attempt: int = 1, meanwhile: Callable[[], None] = lambda: None) -> None:
+    """The permit is refused once, at the write of this attempt."""
+    assert world.life is not None
+    lane = world.life.gateway.lanes["sample.main"]
+    permits, asked = lane.permits, [0]
+
+    def once(epoch: int, committed_s: float) -> bool:
+        asked[0] += 1
+        if asked[0] == attempt:
+            meanwhile()
+            return False
+        return permits(epoch, committed_s)
+
+    lane.permits = once  # type: ignore[method-assign]
+
+
+def pause(world: World) -> None:
+    assert world.life is not None
+    world.life.gateway.lanes["sample.main"].pause("test")
+
+

@@ -1,0 +1,18 @@
+"""Every scene ends as it must, and says to the world what it has always said."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.world import corpus, sim
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> None:
+    sim.quiet()
+
+
+@pytest.mark.parametrize("name", corpus.STORIES[len(corpus.SEEDS) :])
+def test_scene(name: str) -> None:
+    story = corpus.played(name)
+    assert story.trace == corpus.traces().get(name), "a deliberate change: python -m tests.world.sim --write-corpus"
