@@ -10,7 +10,7 @@ FAST := tests/gateway/core/test_flow.py tests/gateway/core/test_policy.py tests/
 	tests/protocols/erp tests/protocols/banks/sample tests/protocols/banks/every \
 	tests/world/test_clock.py tests/world/test_sim.py tests/world/test_scenes.py
 
-.PHONY: help setup broker databases tools test test-long check check311 demo bench sim faults interop identity lock down forget clean
+.PHONY: help setup broker databases tools test test-long check check311 demo bench sim faults interop fuzz identity lock down forget clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,7 +36,7 @@ test-long: setup broker databases tools ## the slow tests
 
 check: setup ## lint, types, house rules
 	@$(PY) -m ruff check .
-	@$(PY) -m mypy gateway protocols setup tests $(wildcard bench faults interop/*.py)
+	@$(PY) -m mypy gateway protocols setup tests $(wildcard bench faults fuzz interop/*.py)
 	@$(PYTEST) -q tests/test_house.py
 
 check311: ## the fast tests on the oldest Python we promise, where there is one
@@ -70,6 +70,10 @@ interop: setup ## other people's programs judge our signatures, messages and sim
 	@bash setup/interop.sh
 	@$(PY) -m interop $(NAMES)
 
+fuzz: ## coverage-guided fuzzing of all that reads a bank's bytes; SECONDS=60
+	@bash setup/fuzz.sh
+	@.venv-fuzz/bin/python -m fuzz --seconds $(or $(SECONDS),60) $(ARGS)
+
 identity: setup ## how fast an order id is found among KEYS (1000000) others
 	@$(PY) -m tests.gateway.journal.identity $(or $(KEYS),1000000)
 
@@ -83,5 +87,5 @@ forget: ## stop them, and take our users and data off the system's servers
 	@if [ -x $(PY) ] && [ -d .run ]; then $(PY) -m setup.broker forget; $(PY) -m setup.databases forget; fi
 
 clean: forget ## and remove caches, reports and logs (.venv stays)
-	@rm -rf .run .venv311 .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist demo-report* bench-report* faults-report*
+	@rm -rf .run .venv311 .venv-fuzz .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist demo-report* bench-report* faults-report*
 	@find . -path ./.venv -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -50,6 +50,7 @@ HELD_BACK = 20
 QUEUES_S = 30.0
 ZOMBIE_S = 60.0
 MORE_S = 30.0
+ENOUGH = 1.25
 _EMERGENCY_S = 5.0
 
 
@@ -199,9 +200,10 @@ class Campaign:
         """Bad weather lasts for its time, and as long as kills, kinds or zombies are missing, but not for ever."""
         wishes, shown_s = self._wishes, self.elapsed()
         begun_s = self.elapsed()
+        enough_s = ENOUGH * wishes.chaos_s + MORE_S
         most_s = 2 * wishes.chaos_s + MORE_S + ZOMBIE_S * wishes.zombies
         while (lasted_s := self.elapsed() - begun_s) < most_s:
-            met = haunting.called and not (wishes.long and self._nemesis.missing)
+            met = haunting.called and not (wishes.long and self._nemesis.missing and lasted_s < enough_s)
             if lasted_s >= wishes.chaos_s and self._diary.kills >= wishes.kills and met:
                 break
             if self.elapsed() - shown_s > 5:
@@ -210,6 +212,8 @@ class Campaign:
             await sleep(self._clock, 0.1)
         field.stopping = True
         erp.hurry(len(story.commands))
+        if wishes.long and self._nemesis.missing:
+            self.say(f"no time was left for: {', '.join(self._nemesis.missing)}")
 
     async def _again_and_again(self, story: Story, erp: Erp, field: Field) -> None:
         """The ERP publishes what it has published before, up to ten times: it never got to know that it had arrived."""

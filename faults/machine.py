@@ -34,17 +34,21 @@ _BROKEN = {
 async def _no_descriptors(field: Field) -> None:
     """It can open nothing more: every line that breaks now stays broken for a while."""
     async with field.one() as node:
+        if not node.up:
+            return
         limit = _limit(node, resource.RLIMIT_NOFILE, _open_files)
         with field.told("no descriptors left", node.name) as incident, limit:
             for proxy in node.banks.values():
                 proxy.cut()
             await field.between(3.0, 6.0)
-            incident.detail = f"{_open_files(node) - 1} open"
+            incident.detail = "" if node.child.ended() is None else "it had ended"
 
 
 async def _no_memory(field: Field) -> None:
     """It gets no more memory. What it says then is no defect, if what it did is right; in the end it is killed."""
     async with field.one() as node:
+        if not node.up:
+            return
         with node.excuse(), field.told("no memory left", node.name) as incident:
             with _limit(node, resource.RLIMIT_AS, _address_space):
                 field.erp.hurry(100)
@@ -150,7 +154,8 @@ async def _others_key(field: Field) -> None:
     files = BankPki(field.grounds.site.folder / "pki", bank)
     async with field.hands_on(*field.nodes):
         node = field.dice.choice(field.nodes)
-        if not await field.until(lambda: node.up, 30.0):
+        # One that is just starting would read the wrong key.
+        if not await field.until(lambda: all(one.up for one in field.nodes), 40.0):
             return
         right = files.client_key.read_bytes()
         with field.told("key of another certificate", f"{bank} for {node.name}") as incident:
@@ -179,6 +184,8 @@ def _must(incident: Incident, holds: bool, wrong: str) -> None:
 
 async def _scraped(field: Field) -> None:
     async with field.one() as node:
+        if not node.up:
+            return
         port = (node.site.state / "watch.port").read_text("ascii").strip()
         inside = node.links.inside() if node.links else ()
         seconds = field.dice.uniform(2.0, 5.0)

@@ -220,7 +220,8 @@ class Committer:
                 if conn is not None:
                     conn.invalidate()
                     conn.close()
-                if not is_trouble(error):
+                # Drivers let through what the system says when there is no descriptor left, or no route.
+                if not (is_trouble(error) or isinstance(error, OSError)):
                     raise StoreFailed(f"the journal cannot be opened: {error}") from error
                 pause_s = self._wait(error, pause_s, deadline_s)
             else:

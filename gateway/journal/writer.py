@@ -147,9 +147,11 @@ class SqlStore:
             try:
                 with self._readers.connect() as conn:
                     return fn(conn)
-            except DBAPIError as error:
+            except (DBAPIError, OSError) as error:
+                # An OSError is the system's own word: no descriptor left for a connection, for one.
+                away = isinstance(error, OSError) or databases.is_trouble(error)
                 leaving = self._closing is not None or self._failed is not None
-                if leaving or not databases.is_trouble(error) or self._clock.monotonic_s() > until_s:
+                if leaving or not away or self._clock.monotonic_s() > until_s:
                     raise
             self._pause(pause_s)
             pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)

@@ -15,6 +15,7 @@ import typer
 from gateway.core.flow import TABLE
 from gateway.desk import cli, rig
 from gateway.simbank.faults import Fault
+from protocols import trial
 from protocols.canon.outcome import STATE_TABLE
 from tests.docs import states_page
 from tests.house import ROOT, links, page_at, texts
@@ -187,6 +188,14 @@ def test_every_decision_is_listed_in_order() -> None:
 def test_bank_page_names_every_fault() -> None:
     for page in ("docs/learn/bank-engineer.md", "docs/learn/bank-engineer.zh.md"):
         assert [fault.value for fault in Fault if f"`{fault.value}`" not in texts()[page]] == [], page
+
+
+@pytest.mark.parametrize("page", ["README.md", "README.zh.md", "docs/README.md", "CHANGELOG.md"])
+def test_every_bank_is_named(page: str) -> None:
+    word = "protocols/banks/{}/README.md" if page == "docs/README.md" else "`{}`"
+    assert [bank for bank in trial.banks() if word.format(bank) not in texts()[page]] == []
+    named = set(re.findall(r"protocols/banks/([a-z]+)/README", texts()[page]))
+    assert named <= set(trial.banks())
 
 
 def test_the_tour_pays_from_an_account_of_the_demo() -> None:

@@ -139,15 +139,15 @@ def test_send_pays(live: Live, bank: str) -> None:
 
 
 def test_send_waits_for_a_batch_to_be_completed(live: Live) -> None:
-    first, other = order("I-1", "100.00", "sample"), order("I-2", "200.00", "sample")
-    body = {"id": "B-1", "count": 2, "sum": "300.00", "currency": "CNY", "purpose": "货款", "debtor": first["debtor"],
+    first, other = order("I-1", "101.00", "sample"), order("I-2", "202.00", "sample")
+    body = {"id": "B-1", "count": 2, "sum": "303.00", "currency": "CNY", "purpose": "货款", "debtor": first["debtor"],
             "items": [{"id": one["id"], "amount": one["amount"], "creditor": one["creditor"]} for one in (first, other)]}
     code, said = live.send(body)
     assert code == codes.OK, said
     assert "batch.accepted" in said and "batch.completed" in said
-    assert "2 items, 300.00 CNY: 2 settled (300.00)" in said
+    assert "2 items, 303.00 CNY: 2 settled (303.00)" in said
     code, said = live.bankgw("orders", "show", "erp:B-1", config=True)
-    assert code == codes.OK and "2 settled (300.00)" in said
+    assert code == codes.OK and "2 settled (303.00)" in said
     code, said = live.bankgw("orders", "show", "erp:I-2", config=True)
     assert code == codes.OK and "2 items" in said and "from the bank, to all of them" in said
     assert "示例乙" not in said
