@@ -79,7 +79,9 @@ def _read(bank: str) -> Target:
     made = table(bank)
     kind = Kind.PAYMENT if Kind.PAYMENT in made.bank.money else next(iter(made.bank.money))
     reference, order = made.reference(), made.order(kind, minor=MINOR)
-    talk, answers, serials = made.bank.money[kind](order, made.stage.context(reference)), list[bytes](), ()
+    talk, answers = made.bank.money[kind](order, made.stage.context(reference)), list[bytes]()
+    serials: tuple[str, ...] = ()
+    serials: tuple[str, ...] = ()
     try:
         step = next(talk)
         while True:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import subprocess
 import sys
 import textwrap
@@ -189,6 +190,22 @@ def test_a_locked_database_is_waited_for_and_then_the_end(small: Journal, monkey
     with small.engine.connect() as conn, conn.begin(), pytest.raises(StoreFailed, match="in trouble"):
         journal.do(put("a"))
     assert journal.do(put("a")) == "a"
+    journal.close()
+
+
+def test_a_connection_for_which_no_descriptor_is_left_is_waited_for(sqlite_url: str) -> None:
+    journal = Journal(sqlite_url)
+    real, asked = journal.engine.dialect.connect, []
+
+    def connect(*words: Any, **more: Any) -> Any:
+        asked.append(1)
+        if len(asked) < 4:
+            raise OSError(errno.EMFILE, "Too many open files")
+        return real(*words, **more)
+
+    journal.engine.dialect.connect = connect  # type: ignore[method-assign]
+    assert journal.do(put("a")) == "a"
+    assert len(asked) == 4
     journal.close()
 
 
