@@ -81,7 +81,6 @@ def _read(bank: str) -> Target:
     reference, order = made.reference(), made.order(kind, minor=MINOR)
     talk, answers = made.bank.money[kind](order, made.stage.context(reference)), list[bytes]()
     serials: tuple[str, ...] = ()
-    serials: tuple[str, ...] = ()
     try:
         step = next(talk)
         while True:
