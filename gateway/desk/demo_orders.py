@@ -30,6 +30,8 @@ _TOO_MUCH_MINOR = 250_000_000
 _XML_SHARE = 0.15
 _TWICE_SHARE, _THRICE_SHARE, _OTHER_SHARE = 0.05, 0.01, 0.01
 _WORDS = (("#late", 0.03), ("#late-refuse", 0.015), ("#refuse", 0.02), ("#hide", 0.01), ("#return", 0.015))
+_SURE = 3
+"""So many orders each bank gets whatever the dice say."""
 _BAD_SHARE, _RARE_SHARE = 0.006, 0.003
 _HUGE_BYTES = 1_100_000
 
@@ -183,7 +185,7 @@ class _Author:
         return sorts
 
     def _order(self, n: int, sort: str) -> Order:
-        bank = self._bank(sort)
+        bank = self._bank(n, sort)
         amount = self._dice.randrange(1_00, 90_000_00)
         purpose = self._dice.choice(PURPOSES)
         return Order(
@@ -201,8 +203,10 @@ class _Author:
     def _manners(self, bank: str) -> Manners:
         return self._stage.manners.get(bank, Manners())
 
-    def _bank(self, sort: str) -> str:
+    def _bank(self, n: int, sort: str) -> str:
         banks = sorted(self._stage.accounts)
+        if n < _SURE * len(banks) and sort != _LACKING:
+            return banks[n % len(banks)]
         if sort == _LACKING:
             # A letter that a charset lacks is the better story than a control character, which none carries.
             banks = [bank for bank in banks if self._manners(bank).lacks != CONTROL] or banks

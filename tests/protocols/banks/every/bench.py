@@ -96,10 +96,12 @@ class Table:
     def order(self, kind: Kind, *, purpose: str = "货款", minor: int = 1_234_567, number: int = 1) -> AnyOrder:
         """An order that every bank can carry; `purpose` may hold a word that the books obey."""
         wants = trial(self.name).order
+        # A line of a payroll need not carry a purpose; the books obey a word in the payee's name as well.
+        word = purpose.partition("#")[1:] if kind is Kind.PAYROLL_ITEM else ()
         party = PartyKind(wants.get("/creditor/kind", "person" if kind is Kind.PAYROLL_ITEM else "corporate"))
         ours = Party(AccountNumber(self.own[0]), Name(rig.HOLDERS[0]))
         theirs = Party(
-            AccountNumber(str(wants.get("/creditor/account", "0000000000000000025"))), Name("示例乙"),
+            AccountNumber(str(wants.get("/creditor/account", "0000000000000000025"))), Name("".join(("示例乙", *word))),
             str(wants.get("/creditor/bank_name", "示例银行某支行")), str(wants.get("/creditor/cnaps", "000000000000")),
             party,
         )  # fmt: skip
@@ -176,6 +178,14 @@ class Table:
     def executions(self, reference: str) -> int:
         """How often the bank moved money for it: the truth."""
         return sum(not one.refused for one in self.stage.ledger.truth().get(reference, []))
+
+    def lines_carried_out(self, bundle: Bundle, reference: str) -> list[int]:
+        """As `executions`, for each item: by its reference, or by its place where the lines carry no reference."""
+        by_reference = [self.executions(item.reference) for item in bundle.items]
+        if any(by_reference):
+            return by_reference
+        executions = [one for lines in self.stage.ledger.truth().values() for one in lines]
+        return [int(not one.refused) for one in executions if one.instruction.bundle == reference]
 
 
 def sent_of(order: AnyOrder, reference: str, day: date) -> Sent:
