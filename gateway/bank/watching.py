@@ -19,7 +19,7 @@ from twisted.python.failure import Failure
 from gateway import log
 from gateway.asking import Asker, Unavailable
 from gateway.clock import Clock
-from gateway.core.hours import bank_date, next_open_ms
+from gateway.core.hours import local, next_open_ms
 from gateway.journal import accounts, jobs, sightings
 from gateway.journal.store import Store, Tx
 from gateway.meters import Meters
@@ -104,7 +104,8 @@ class Watching:
 
     async def _look(self, one: Watched) -> None:
         hours = self._parts.banks[one.bank].profile.limits.hours
-        today = bank_date(hours, self._parts.clock.now_ms())
+        # The calendar's day, not the one that an order would get now: after a cut-off today's is not over yet.
+        today = local(hours, self._parts.clock.now_ms()).date()
         try:
             balance = await self._balance(one)
             await self._close(one, today, balance)
@@ -179,13 +180,15 @@ class Watching:
     async def _close(self, one: Watched, today: date, balance: Balance | None) -> None:
         """Try to close the days that are over and not closed yet, oldest first."""
         job = f"statement:{account_key(one.account)}"
-        missing = 0
+        missing, begun = 0, False
         for back in range(DAYS_BACK, 0, -1):
             day = today - timedelta(days=back)
             found = await self._parts.store.read(lambda conn, day=day: jobs.find(conn, job, one.bank, day))  # type: ignore[misc]
-            if found is None and back > 1:
+            if found is None and back > 1 and not begun:
                 continue  # before it was watched
+            begun = True
             if found is None:
+                # Also a day after which nobody looked: a closed bank, a stopped gateway.
                 await self._parts.store.write(lambda tx, day=day: jobs.claim(tx, job, one.bank, day))  # type: ignore[misc]
             elif found.finished_ms is not None:
                 continue

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from gateway.journal import accounts
 from gateway.simbank.faults import Fault, Script, Scripted
 from gateway.simbank.ledger import CHINA, Conduct
 from protocols.bank import Bank, Context, Conversation
+from protocols.canon.limits import Hours
 from protocols.canon.money import Money
 from protocols.canon.party import AccountNumber
 from protocols.canon.query import BalanceQuestion, LinesQuestion
@@ -217,3 +218,37 @@ def test_the_books_can_be_unlike(tmp_path: Path) -> None:
     world.run(86_400 + 2 * HOURLY_S)
     (closed,) = [one for one in named(world, "statement.closed") if one["date"] == day.isoformat()]
     assert closed["count"] == 2 and closed["debit_sum"] == "100.50"
+
+
+def keeping(hours: Hours) -> Callable[[Bank], Bank]:
+    """The bank with other hours."""
+    return lambda bank: replace(
+        bank, profile=replace(bank.profile, limits=replace(bank.profile.limits, hours=hours))
+    )
+
+
+def test_a_day_is_not_closed_before_it_is_over_though_its_cut_off_has_passed(tmp_path: Path) -> None:
+    world = watching(tmp_path, keeping(Hours(cut_off=time(0, 0))), HOURLY_S)
+    world.start()
+    world.submit("AP-1", 10_000)
+    day, now = today(world), world.bank.ledger.now().astimezone(CHINA)
+    left_s = (datetime.combine(day, time(), CHINA) + timedelta(days=1) - now).total_seconds()
+    world.run(left_s - 60)
+    assert [one for one in named(world, "statement.closed") if one["date"] >= day.isoformat()] == []
+    world.run(2 * HOURLY_S)
+    assert [one["date"] for one in named(world, "statement.closed") if one["date"] >= day.isoformat()] == [day.isoformat()]
+
+
+def test_days_after_which_nobody_looked_are_closed_later(tmp_path: Path) -> None:
+    world = watching(tmp_path, poll_s=HOURLY_S)
+    world.start()
+    world.submit("AP-1", 10_000)
+    world.run(86_400 + 2 * HOURLY_S)
+    world.submit("AP-2", 5_000)
+    friday = today(world)
+    world.run(HOURLY_S)
+    world.crash()
+    world.run(2.5 * 86_400)
+    world.start()
+    world.run(2 * HOURLY_S)
+    assert friday.isoformat() in [one["date"] for one in named(world, "statement.closed")]
