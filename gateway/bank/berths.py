@@ -28,7 +28,7 @@ FIRST_BACKOFF_S = 0.2
 LAST_BACKOFF_S = 30.0
 DECLINED_QUIET_S = 300.0
 LIVED_S = 5.0
-"""A session that lasted so long was one; shorter ones are waited out like failures."""
+"""A session that lasted so long, or that carried more than its first word, was one; others are waited out."""
 
 _log = log.get("bank.berths")
 
@@ -50,6 +50,7 @@ class Berth:
         self.number = number
         self.state = "down"
         self.busy = False
+        self.worked = False
         self.trouble = ""
         self.session: Mapping[str, str] = {}
         self._quay = quay
@@ -64,7 +65,7 @@ class Berth:
         held = self._lines.get(port_name)
         port = self._quay.bank.ports[port_name]
         if held is not None and held.live:
-            if port.kept or same or not held.used:
+            if port.kept or same or not held.exchanges:
                 return held
             held.finish()
         line = await self._quay.dialer.dial(port, lambda: Line(port, self._quay.clock, self._gone))
@@ -76,6 +77,7 @@ class Berth:
         ending = {name: line for name, line in self._lines.items() if hang_up or not line.port.kept}
         for name, line in ending.items():
             del self._lines[name]
+            self.worked = self.worked or line.exchanges > 1
             if hang_up:
                 line.hang_up()
             else:
@@ -86,6 +88,7 @@ class Berth:
     def _gone(self, line: Line) -> None:
         if self._lines.get(line.port.name) is line:
             del self._lines[line.port.name]
+            self.worked = self.worked or line.exchanges > 1
             if line.port.kept:
                 self._quay.lost(self)
 
@@ -206,7 +209,7 @@ class Quay:
             elif await self._open(berth):
                 since_s = self.clock.monotonic_s()
                 await self._guard(berth)
-                if self.clock.monotonic_s() - since_s >= LIVED_S:
+                if berth.worked or self.clock.monotonic_s() - since_s >= LIVED_S:
                     backoff_s = FIRST_BACKOFF_S
                     continue
                 # A front end that hangs up after each sign-on must not be signed on to without a pause.
@@ -309,6 +312,7 @@ class Quay:
     # ---- both ----
 
     def _make_ready(self, berth: Berth) -> None:
+        berth.worked = False
         self._state(berth, "ready")
         if not berth.busy:
             self._free.append(berth)

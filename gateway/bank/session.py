@@ -31,14 +31,14 @@ class NoAnswer(Exception):  # noqa: N818 - silence is an outcome, not an error
 
 
 class Line(Protocol):
-    """A connection that has passed its handshake. `used` once something was written. `on_end` is called once when it
-    is gone.
+    """A connection that has passed its handshake. `exchanges` counts what was written. `on_end` is called once when
+    it is gone.
     """
 
     def __init__(self, port: Port, clock: Clock, on_end: Callable[[Line], None]) -> None:
         self.port = port
         self.live = False
-        self.used = False
+        self.exchanges = 0
         self._clock = clock
         self._on_end = on_end
         self._cutter: Cutter = port.answers()
@@ -54,7 +54,7 @@ class Line(Protocol):
         assert self._waiting is None, "two exchanges on one connection"
         self._waiting = Deferred()
         self._partial = b""
-        self.used = True
+        self.exchanges += 1
         self.transport.write(data)
         self._patience = self._clock.later(self.port.first_byte_s, self._give_up, "no_answer")
         self._whole = self._clock.later(self.port.exchange_s, self._give_up, "too_slow")
