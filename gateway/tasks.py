@@ -17,7 +17,8 @@ class Tasks:
 
     def __init__(self, on_failure: Callable[[Failure], None]) -> None:
         self._on_failure = on_failure
-        self._running: set[Deferred[None]] = set()
+        # In the order of their start, so that they are cancelled in one order, whatever their addresses.
+        self._running: dict[Deferred[None], None] = {}
 
     def __len__(self) -> int:
         return len(self._running)
@@ -32,10 +33,10 @@ class Tasks:
         if task.called:
             task.addErrback(self._failed)
             return
-        self._running.add(task)
+        self._running[task] = None
 
         def over(result: None | Failure) -> None:
-            self._running.discard(task)
+            self._running.pop(task, None)
             if isinstance(result, Failure):
                 self._failed(result)
 

@@ -458,6 +458,7 @@ class Lane:
             _settle(wanted.answer, failure_of(error))
         else:
             self.quay.give_back(berth)
+            self.words.found_odd(wanted.operation, result)
             _settle(wanted.answer, result)
 
     def after_fault(self, berth: Berth, error: NotConnected | NoAnswer | ProtocolError) -> None:

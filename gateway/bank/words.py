@@ -8,8 +8,9 @@ from gateway.bank.faults import SIGNATURE_REASONS
 from gateway.bank.session import NoAnswer
 from gateway.meters import Meters
 from protocols.canon.outcome import Outcome
+from protocols.canon.statement import Page
 from protocols.kit.declined import Declined
-from protocols.kit.errors import ProtocolError
+from protocols.kit.errors import ProtocolError, harmless
 
 _log = log.get("bank.lane")
 
@@ -30,6 +31,11 @@ class Words:
         """A bank code that no table lists: never a verdict, always a metric and a line."""
         self._meters.unlisted_codes.labels(self._bank, operation).inc()
         _log.warning("bank.unlisted_code", bank=self._bank, operation=operation, code=outcome.code, text=outcome.text)
+
+    def found_odd(self, operation: str, answer: object) -> None:
+        """What a page of entries has that does not fit, and yet was read: a line each, for people."""
+        for finding in answer.findings if isinstance(answer, Page) else ():
+            _log.warning("bank.finding", bank=self._bank, operation=operation, finding=harmless(finding))
 
     def fault(self, error: NotConnected | NoAnswer | ProtocolError, operation: str) -> str:
         """The metric's word for a fault, with its line in the log and its own counter where it has one."""

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
+from sqlalchemy.exc import DBAPIError
 from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
 from twisted.python.failure import Failure
@@ -16,6 +17,7 @@ from twisted.python.failure import Failure
 from gateway import log
 from gateway.desk.codes import FAILED, OK, UNAVAILABLE
 from gateway.desk.reload import Reloading, Reread
+from gateway.journal.databases import is_trouble
 from gateway.settings import Settings
 
 LOCK = "bankgw.lock"
@@ -79,7 +81,15 @@ def serve(reactor: Any, settings: Settings, start: Start, reread: Reread | None 
     except (AlreadyRunning, OSError) as error:
         _log.error("daemon.not_started", error=str(error))
         return UNAVAILABLE
-    running = start(reactor, settings, fatal)
+    try:
+        running = start(reactor, settings, fatal)
+    except DBAPIError as error:
+        if not is_trouble(error):
+            raise
+        # It was there a moment ago, when the settings were checked.
+        _log.error("daemon.not_started", error=str(error.orig), action="start again when the database is there")
+        os.close(locked)
+        return UNAVAILABLE
 
     async def up() -> None:
         await running.start()

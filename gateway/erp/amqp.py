@@ -32,7 +32,7 @@ from twisted.python.failure import Failure
 from gateway.erp.address import BrokerAddress
 from gateway.erp.client import AmqpClient, Patience, Random
 from gateway.erp.link import Gone, Link
-from gateway.erp.publisher import Publisher, Unsendable
+from gateway.erp.publisher import Adrift, Publisher, Unsendable
 from gateway.erp.wire import (
     NO_HEADERS,
     BrokerRefused,
@@ -52,6 +52,7 @@ _SETTLING = (pika.spec.Basic.Ack, pika.spec.Basic.Nack)
 _CONTENT = (pika.spec.Basic.Deliver, pika.spec.Basic.Return)
 _SCALARS = frozenset((str, int, float, bool, bytes))
 _UNREADABLE = (ValueError, OverflowError, OSError, struct.error, pika.exceptions.InvalidFieldTypeException)
+_CLOSING = (pika.exceptions.ChannelWrongStateError, pika.exceptions.ConnectionWrongStateError)
 _UNSENDABLE = (pika.exceptions.AMQPError, struct.error, ValueError, TypeError, OverflowError, AssertionError)
 
 
@@ -172,6 +173,8 @@ class _Channel(pika.channel.Channel):  # type: ignore[misc]
         try:
             self.basic_publish(message.exchange, message.routing_key, message.body,
                                _encodable(message, self.connection.login), mandatory)
+        except _CLOSING as problem:
+            raise Adrift(str(problem)) from problem
         except _UNSENDABLE as problem:
             raise Unsendable(f"cannot be put on the wire: {type(problem).__name__}: {problem}") from problem
 

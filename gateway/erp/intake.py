@@ -16,7 +16,7 @@ from twisted.python.failure import Failure
 
 from gateway import log
 from gateway.clock import Clock, Entropy
-from gateway.erp import batches, inquiry, mail, orders, standing
+from gateway.erp import batches, files, inquiry, mail, orders, standing
 from gateway.erp.arrival import Arrival, Done, Unit, refusing
 from gateway.erp.mail import Letter
 from gateway.erp.wire import Amqp, Delivery
@@ -36,6 +36,7 @@ from protocols.erp.words import (
     StatusQuery,
     Submit,
     SubmitBatch,
+    SubmitFile,
 )
 
 _log = log.get("erp.intake")
@@ -123,7 +124,7 @@ class Intake:
         if problem is not None:
             return _Refused(problem, sender, type_, self._claimed(delivery, type_))
         assert sender is not None
-        command = commands.read(type_, delivery.properties.content_type, delivery.body)
+        command = commands.read(type_, delivery.properties.content_type, delivery.body, self._zone)
         if isinstance(command, Refusal):
             return _Refused(command, sender, type_, self._claimed(delivery, type_))
         return type_, sender, command
@@ -163,6 +164,8 @@ class Intake:
             return orders.submit(arrival, command.order)
         if isinstance(command, SubmitBatch):
             return batches.submit(arrival, command)
+        if isinstance(command, SubmitFile):
+            return files.submit(arrival, command)
         if isinstance(command, Cancel):
             return standing.cancel(arrival, command)
         if isinstance(command, StatusQuery):

@@ -20,6 +20,8 @@ EVENTS = "bankgw.events"
 DEAD = "bankgw.dead"
 NO_BANK = "none"
 MAX_CONTENT_TYPE = 64
+ACCEPT = "accept"
+"""The header in which a sender may name the ISO 20022 message it wants to be answered in."""
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(-[!-~]{1,100})?")
 PARKED_CODES = frozenset({
     Code.INTERNAL, Code.MALFORMED, Code.TOO_LARGE, Code.UNKNOWN_TYPE, Code.TYPE_CONFLICT, Code.NO_SENDER,
@@ -47,12 +49,14 @@ def letter(delivery: Delivery) -> Letter:
     said = delivery.properties
     queue = None if not said.reply_to else routing.reply_queue(said.reply_to)
     problem = queue if isinstance(queue, Refusal) else None
-    xml = commands.media(said.content_type, delivery.body) is commands.Media.XML
+    medium = commands.media(said.content_type, delivery.body)
+    if isinstance(medium, Refusal):
+        medium = commands.Media.JSON
     reply = Reply(
         reply_to=None if isinstance(queue, Refusal) else queue,
         correlation_id=said.correlation_id or said.message_id,
         traceparent=_traceparent(said.headers),
-        content_type=commands.Media.XML.value if xml else commands.Media.JSON.value,
+        content_type=commands.answer_form(medium, delivery.body, _text(said.headers, ACCEPT)),
     )
     return Letter(said.user_id or "anonymous", reply, problem, _text(said.headers, "type"),
                   _text(said.headers, signature.HEADER))  # fmt: skip
@@ -87,9 +91,9 @@ def answer_row(
     key = reply.reply_to
     exchange = "" if key is not None else EVENTS
     form = reply.content_type if key is not None else commands.Media.JSON.value
-    body = replies.write(event, fields, form)
+    body = replies.write(event, fields, form, tx.now_ms)
     row = _row(tx, exchange, key or routing_key(event, bank, sender), body, event, bank, sender, reply, entropy)
-    return replace(row, content_type=form)
+    return replace(row, content_type=replies.media_of(body))
 
 
 def refusal(

@@ -17,6 +17,10 @@ class Unsendable(Exception):
     """A message cannot be put on the wire at all (a property too long, a header of a type AMQP lacks)."""
 
 
+class Adrift(Exception):  # noqa: N818 - a state, not a mistake
+    """The channel is being closed and takes nothing: the end of the connection, or another channel, is near."""
+
+
 class _Entry:
     __slots__ = ("answer", "message", "returned", "tag")
 
@@ -79,7 +83,7 @@ class Publisher:
         return entry.answer
 
     def opened(self, send: Callable[[Message], None]) -> None:
-        """A fresh confirm channel is open: `send` publishes on it (or raises `Unsendable`); tags start at 1.
+        """A fresh confirm channel is open: `send` publishes on it (or raises `Unsendable`, `Adrift`); tags start at 1.
         """
         self._linked = True
         self._send = send
@@ -152,6 +156,15 @@ class Publisher:
             self._send(entry.message)
         except Unsendable as error:
             self._finish(entry, Verdict(Fate.REFUSED, 0, str(error)))
+            return
+        except Adrift:
+            # Nothing is wrong with the message. `lost` or `opened` will say what becomes of it.
+            self._send = None
+            if self._alone is entry:
+                self._alone = None
+                self._suspects.appendleft(entry)
+            else:
+                self._waiting.appendleft(entry)
             return
         entry.returned = None
         self._last_tag = entry.tag = self._last_tag + 1

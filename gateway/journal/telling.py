@@ -67,8 +67,8 @@ def _answers(mail: OutboxRow, reply: Reply) -> bool:
 def _reply(tx: Tx, row: PaymentRow, news: News, reply: Reply) -> None:
     """A reply speaks the form of its command; events are JSON."""
     assert reply.reply_to is not None
-    said = replies.write(news.event, fields(news), reply.content_type)
-    _mail(tx, row, news, said, "", reply.reply_to, reply, reply.content_type)
+    said = replies.write(news.event, fields(news), reply.content_type, tx.now_ms)
+    _mail(tx, row, news, said, "", reply.reply_to, reply, replies.media_of(said))
 
 
 def _mail(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import UTC, tzinfo
 from enum import StrEnum
 from functools import lru_cache
 from typing import Any, get_args, get_type_hints
@@ -17,10 +18,12 @@ from protocols.canon.errors import Code, Fault, Refusal
 from protocols.erp import faults, json_form, xml_form
 from protocols.erp.form import Contradiction, Form, Strict
 from protocols.erp.forms import FORMS
+from protocols.erp.iso import reading
+from protocols.erp.iso.writing import MESSAGES, answer_to
 from protocols.erp.json_form import Malformed
 from protocols.erp.words import MAX_BODY_BYTES, Command, CommandType
 
-__all__ = ["MAX_BODY_BYTES", "Media", "claimed_id", "media", "read"]
+__all__ = ["MAX_BODY_BYTES", "Media", "answer_form", "claimed_id", "media", "read"]
 
 _CONTENT_TYPE = re.compile(r"\s*([a-z0-9.+/-]+)\s*(?:;\s*charset\s*=\s*\"?([A-Za-z0-9_-]+)\"?\s*)?;?\s*\Z", re.ASCII)
 
@@ -32,6 +35,7 @@ class Media(StrEnum):
     XML = "application/xml"
 
 
+_MESSAGE = ";message="
 _MEDIA = {"application/json": Media.JSON, "application/xml": Media.XML, "text/xml": Media.XML}
 
 
@@ -39,6 +43,7 @@ def media(content_type: str | None, body: bytes) -> Media | Refusal:
     """The form of a body. Without a content type, a body that begins with "<" is XML and any other JSON."""
     if not content_type:
         return Media.XML if body.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"<" else Media.JSON
+    content_type = content_type.partition(_MESSAGE)[0]
     known = _MEDIA.get(content_type)
     if known is not None:
         return known
@@ -51,8 +56,23 @@ def media(content_type: str | None, body: bytes) -> Media | Refusal:
     return known
 
 
-def read(type_: CommandType, content_type: str | None, body: bytes) -> Command | Refusal:
-    """The command in `body`, or a refusal with every fault.
+def answer_form(medium: Media, body: bytes, asked: str | None) -> str:
+    """The form in which a command's answers are to be written, as `replies.write` takes it.
+
+    `asked` is a message of ISO 20022 that the sender named (as in `camt.053.001.08`). A file of ISO 20022 is answered
+    by the status report that goes with it; every other command as it came.
+    """
+    if asked in MESSAGES:
+        return f"{medium.value}{_MESSAGE}{asked}"
+    if medium is Media.XML and reading.is_file(body):
+        return f"{medium.value}{_MESSAGE}{answer_to(reading.name_of(body))}"
+    return medium.value
+
+
+def read(
+    type_: CommandType, content_type: str | None, body: bytes, zone: tzinfo = UTC
+) -> Command | Refusal:
+    """The command in `body`, or a refusal with every fault. `zone` is where a day without a time begins.
 
     The caller has settled the type (`routing.message_type`) and refused bodies over MAX_BODY_BYTES.
     `malformed` means the document could not be read at all, `schema` that fields are missing or wrong.
@@ -61,6 +81,8 @@ def read(type_: CommandType, content_type: str | None, body: bytes) -> Command |
     medium = media(content_type, body)
     if isinstance(medium, Refusal):
         return medium
+    if medium is Media.XML and reading.is_file(body):
+        return reading.read(type_, body, zone)
     try:
         raw = json_form.parse(body) if medium is Media.JSON else xml_form.parse(body, type_.value, form)
     except Malformed as error:
@@ -78,6 +100,8 @@ def claimed_id(
 ) -> str | None:
     """The id a refused command names, for its reply: best effort, None if there is no usable one."""
     medium = media(content_type, body)
+    if medium is Media.XML and reading.is_file(body):
+        return reading.message_id(body)
     try:
         if medium is Media.JSON:
             raw = json_form.parse(body)

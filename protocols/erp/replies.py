@@ -22,6 +22,7 @@ from protocols.erp.account_forms import (
     TransactionsPage,
 )
 from protocols.erp.batch_news import BATCH_ACCEPTED, BATCH_COMPLETED, BATCH_REJECTED, BATCH_STATUS
+from protocols.erp.iso import writing
 from protocols.erp.news import News, error_fields, fields, write_json
 from protocols.erp.reply_forms import BatchNewsForm, PaymentNews, Rejected
 from protocols.erp.words import BATCHES, SINGLE_ORDERS, CommandType
@@ -47,11 +48,27 @@ _FORMS: Mapping[str, type[BaseModel]] = {
 }
 
 
-def write(name: str, said: Mapping[str, Any], content_type: str = "application/json") -> bytes:
-    """The body of reply or event `name` (its AMQP type) in either form."""
+def write(
+    name: str, said: Mapping[str, Any], content_type: str = "application/json", at_ms: int = 0
+) -> bytes:
+    """The body of reply or event `name` (its AMQP type) in either form, written at `at_ms`.
+
+    `content_type` as `commands.answer_form` makes it: a message of ISO 20022 named there is written where it can say
+    this, and else the plain form.
+    """
+    content_type, _, message = content_type.partition(";message=")
+    if message:
+        found = writing.write(name, said, message, writing.now(at_ms))
+        if found is not None:
+            return found
     if content_type == "application/xml":
         return xml_form.write(name, said, _FORMS.get(name, PaymentNews))
     return write_json(said)
+
+
+def media_of(body: bytes) -> str:
+    """The content type of a body that `write` made."""
+    return "application/xml" if body.startswith(b"<") else "application/json"
 
 
 def rejection_name(command: CommandType | None) -> str:

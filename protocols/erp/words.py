@@ -164,7 +164,19 @@ class ReceiptRequest:
     bank_line_id: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class SubmitFile:
+    """A pain.001 or pain.008: several orders or batches in one message, each with a life of its own.
+
+    `message_id` and `name` (as in `pain.001.001.09`) are the file's. Never empty.
+    """
+
+    message_id: str
+    name: str
+    parts: tuple[Submit | SubmitBatch, ...]
+
+
 BankQuestion = BalanceQuery | TransactionsQuery | StatementRequest | ReceiptRequest
 """What only a bank can answer; it waits in the journal until it is answered."""
 Question = StatusQuery | BankQuestion
-Command = Submit | SubmitBatch | Cancel | Question
+Command = Submit | SubmitBatch | SubmitFile | Cancel | Question

@@ -161,28 +161,46 @@ def _read_transfer(one: Reader, around: Reader) -> Transfer:
     )  # fmt: skip
 
 
-def miscounted(root: etree._Element) -> tuple[str, ...]:
-    """Where a pain.001 or pain.008 counts or sums other than what it carries; () if all agrees."""
+@dataclass(frozen=True, slots=True)
+class Miscount:
+    """A count or a sum that is not what the message carries. `at` is the element below the message's own."""
+
+    at: str
+    where: str
+    sentence: str
+
+
+def miscounts(root: etree._Element) -> tuple[Miscount, ...]:
+    """Where a pain.001 or pain.008 counts or sums other than what it carries; () if all agrees.
+
+    Raises ProtocolError for amounts that are none.
+    """
     version = expect(root, "pain.001", "pain.008")
     message = Reader(root, version.namespace).need(version.child)
     row, path = ("CdtTrfTxInf", "Amt/InstdAmt") if version.kind == "pain.001" else ("DrctDbtTxInf", "InstdAmt")
-    found: list[str] = []
+    found: list[Miscount] = []
     total: list[Money] = []
-    for one in message.all("PmtInf"):
+    for number, one in enumerate(message.all("PmtInf"), start=1):
         amounts = [money for each in one.all(row) if (money := each.money(path)) is not None]
-        found += _compare(one, f"PmtInf {one.text('PmtInfId')}", amounts)
+        found += _compare(one, f"PmtInf[{number}]", f"PmtInf {one.text('PmtInfId')}", amounts)
         total += amounts
-    return tuple(_compare(message.need("GrpHdr"), "GrpHdr", total) + found)
+    return tuple(_compare(message.need("GrpHdr"), "GrpHdr", "GrpHdr", total) + found)
 
 
-def _compare(said: Reader, where: str, amounts: list[Money]) -> list[str]:
-    found: list[str] = []
+def miscounted(root: etree._Element) -> tuple[str, ...]:
+    """As `miscounts`, in sentences."""
+    return tuple(f"{one.where}: {one.sentence}" for one in miscounts(root))
+
+
+def _compare(said: Reader, at: str, where: str, amounts: list[Money]) -> list[Miscount]:
+    found: list[Miscount] = []
     count, total = said.text("NbOfTxs"), said.text("CtrlSum")
     if count and (count.lstrip("0") or "0") != str(len(amounts)):
-        found.append(f"{where}: NbOfTxs is {count}, there are {len(amounts)}")
+        found.append(Miscount(f"{at}/NbOfTxs", where, f"NbOfTxs is {count}, there are {len(amounts)}"))
     whole, _, fraction = control_sum(amounts).partition(".")
     ours = (whole, fraction.rstrip("0"))
     theirs_whole, _, theirs_fraction = total.partition(".")
     if total and (theirs_whole.lstrip("0") or "0", theirs_fraction.rstrip("0")) != ours:
-        found.append(f"{where}: CtrlSum is {total}, the amounts sum to {whole}.{fraction}")
+        sentence = f"CtrlSum is {total}, the amounts sum to {whole}.{fraction}"
+        found.append(Miscount(f"{at}/CtrlSum", where, sentence))
     return found

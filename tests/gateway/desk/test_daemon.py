@@ -10,11 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from gateway.desk.codes import UNAVAILABLE
 from gateway.desk.daemon import AlreadyRunning, lock
 
 PROGRAM = """
 import os, sys
 from pathlib import Path
+from sqlalchemy import create_engine
 from twisted.internet import reactor
 from gateway.desk.daemon import serve
 from gateway.settings import Settings, read
@@ -34,6 +36,8 @@ class Running:
 fatal = []
 def start(reactor, settings, on_fatal):
     fatal.append(on_fatal)
+    if sys.argv[2] == "away":
+        create_engine("sqlite:///" + sys.argv[3]).connect()
     return Running()
 
 settings = Settings.model_validate({"state_dir": sys.argv[1], "broker": {"password": {"file": "x"}},
@@ -81,6 +85,13 @@ def test_a_fatal_fault_is_1_and_a_lost_journal_ends_at_once(program: Path, reaso
     out, err = running.communicate(timeout=20)
     assert running.returncode == 1
     assert [line for line in out.splitlines() if line in ("up", "stopped")] == ends.split(), err
+
+
+def test_a_database_that_is_away_is_worth_another_try(program: Path) -> None:
+    daemon = begin(program, "away", "/nowhere/journal.db")
+    said, wrong = daemon.communicate(timeout=20)
+    assert daemon.returncode == UNAVAILABLE
+    assert "unable to open" in said + wrong and "Traceback" not in said + wrong
 
 
 def test_a_second_daemon_is_refused(program: Path) -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 
-from gateway.erp.publisher import Publisher, Unsendable
+from gateway.erp.publisher import Adrift, Publisher, Unsendable
 from gateway.erp.wire import Fate, Message, Properties, Verdict
 
 
@@ -171,6 +171,44 @@ def test_what_cannot_be_encoded_is_refused_and_uses_up_no_tag() -> None:
     bad, good = publisher.publish(letter(0)), publisher.publish(letter(1))
     publisher.confirmed(1, False)
     assert fates([bad, good]) == [Verdict(Fate.REFUSED, 0, "too long"), Verdict(Fate.CONFIRMED)]
+
+
+@pytest.mark.parametrize("end", ["lost", "another channel"])
+def test_a_channel_that_is_being_closed_refuses_no_message(end: str) -> None:
+    publisher, broker = Publisher(), Broker()
+
+    def closing(_message: Message) -> None:
+        raise Adrift("Channel is closing.")
+
+    publisher.opened(closing)
+    letters = [publisher.publish(letter(n)) for n in range(3)]
+    assert not any(one.called for one in letters)
+    if end == "lost":
+        publisher.lost("it hung up")
+        assert fates(letters) == [Verdict(Fate.LOST, 0, "it hung up")] * 3
+    else:
+        publisher.opened(broker.send)
+        publisher.confirmed(3, True)
+        assert fates(letters) == [Verdict(Fate.CONFIRMED)] * 3
+        assert broker.channel == ["m-0", "m-1", "m-2"]
+
+
+def test_a_suspect_whose_channel_is_being_closed_stays_one() -> None:
+    publisher, broker = Publisher(), Broker()
+    publisher.opened(broker.send)
+    letters = [publisher.publish(letter(n)) for n in range(2)]
+    publisher.channel_closed(406, "something is wrong with one of them")
+
+    def closing(_message: Message) -> None:
+        raise Adrift("Channel is closing.")
+
+    publisher.opened(closing)
+    broker.channel.clear()
+    publisher.opened(broker.send)
+    assert broker.channel == ["m-0"], "one at a time"
+    publisher.confirmed(1, False)
+    publisher.confirmed(2, False)
+    assert fates(letters) == [Verdict(Fate.CONFIRMED)] * 2
 
 
 def test_an_id_in_flight_or_missing_is_refused_at_once() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -13,17 +14,18 @@ from lxml import etree
 
 from protocols.bank import BadOptions
 from protocols.banks import finws
-from protocols.banks.finws import encryption, twin
+from protocols.banks.finws import encryption, twin, twin_papers
 from protocols.banks.finws.files import File
 from protocols.banks.finws.variant import variants
 from protocols.canon.order import Kind
 from protocols.canon.outcome import Fate
-from protocols.kit import dsig
+from protocols.kit import dsig, http
 from protocols.kit.declined import Declined
 from protocols.kit.errors import ProtocolError
 from tests.protocols.banks.finws.paper import (
     ACCEPTOR,
     BANK,
+    DATA,
     ORDER,
     REFERENCE,
     SENT,
@@ -314,3 +316,48 @@ def test_the_twin_names_missing_keys(missing: str) -> None:
 def test_the_cheap_twin_looks_at_no_signature() -> None:
     made = stage(cheap=True, signers={"content": signer(STRANGER), "transport": signer(STRANGER)})
     assert made.talk(made.bank.money[Kind.PAYMENT](ORDER, made.context(REFERENCE))).fate is Fate.PENDING
+
+
+# ---- forms that other customers' programs write ----------------------------------------------------------------------
+
+
+def body_alone(frame: bytes) -> bytes:
+    """The frame with its envelope signed anew, over the body and nothing else."""
+    root = etree.fromstring(http.parse_request(frame).body)
+    [signature] = root.iter(f"{D}Signature")
+    parent = signature.getparent()
+    assert parent is not None
+    parent.remove(signature)
+    prepared = dsig.prepare(etree.tostring(root), twin._BODY_ALONE)
+    return http.request("POST", "/x", "bank.test", [], dsig.attach(prepared, US.sign(prepared.octets)))
+
+
+@pytest.mark.parametrize(("stamp_signed", "later_s", "code"), [(True, 0, "02"), (False, 0, "00"), (False, 301, "02")])
+def test_a_body_signed_alone_counts_only_where_that_is_wanted_and_while_it_is_fresh(
+    stamp_signed: bool, later_s: int, code: str
+) -> None:
+    made = stage(stamp_signed=stamp_signed)
+    frame = body_alone(submitted(made))
+    made.time.later(later_s)
+    assert show(made.exchange("business", frame, money=True))[0] == code
+    assert len(made.ledger.executions) == (code == "00")
+
+
+def test_the_older_form_of_the_business_signature_counts_too() -> None:
+    """A reference that names no canonicalisation: the inclusive one is meant."""
+    made = stage()
+    document = re.sub(rb"<ds:Signature .*</ds:Signature>", b"", etree.tostring(document_of(submitted(made))))
+    older = dsig.Profile("older", f"/{DATA}ApplicationRequest/{D}Signature", (dsig.Enveloped((dsig.ENVELOPED,)),))
+    prepared = dsig.prepare(document, older)
+    signed = dsig.attach(prepared, US.sign(prepared.octets))
+    assert show(made.exchange("business", carried(made, submitted(made), signed), money=True))[0] == "00"
+
+
+def test_what_a_payment_file_may_leave_out_and_what_must_then_be_right() -> None:
+    order = (Path(__file__).parent / "golden/payment.xml").read_bytes()
+    group = b"<PmtMtd>TRF</PmtMtd><NbOfTxs>1</NbOfTxs><CtrlSum>12345.67</CtrlSum>"
+    assert group in order
+    assert twin_papers.read(order.replace(group, b"<PmtMtd>TRF</PmtMtd>")).message == REFERENCE
+    for wrong in (group.replace(b">1<", b">2<"), group.replace(b".67", b".68")):
+        with pytest.raises(twin_papers.BadFile):
+            twin_papers.read(order.replace(group, wrong))

@@ -1,0 +1,38 @@
+"""From a file of ISO 20022 to the unit that makes each order or batch in it one, all in one transaction.
+
+Each part is judged, answered and remembered as if it had come alone: a file sent again is answered as it stands, and a
+part that cannot be carried does not take the others with it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from gateway.erp import batches, orders
+from gateway.erp.arrival import Arrival, Done, Unit
+from gateway.journal.store import Tx
+from protocols.erp.words import Submit, SubmitBatch, SubmitFile
+
+
+def submit(arrival: Arrival, file: SubmitFile) -> Unit:
+    """The unit of a whole file."""
+    units = [_unit(_alone(arrival, number), part) for number, part in enumerate(file.parts, start=1)]
+
+    def unit(tx: Tx) -> Done:
+        done = [each(tx) for each in units]
+        admitted = tuple(row for one in done for row in one.admitted)
+        # For the counters: what became of the file is what became of its first part.
+        return Done(done[0].result, admitted)
+
+    return unit
+
+
+def _unit(arrival: Arrival, part: Submit | SubmitBatch) -> Unit:
+    return batches.submit(arrival, part) if isinstance(part, SubmitBatch) else orders.submit(arrival, part.order)
+
+
+def _alone(arrival: Arrival, number: int) -> Arrival:
+    """The arrival of one part: its answers must be told apart from those of its neighbours."""
+    said = arrival.delivery.properties
+    apart = replace(said, message_id=f"{said.message_id or ''}#{number}")
+    return replace(arrival, delivery=replace(arrival.delivery, properties=apart))

@@ -1,0 +1,190 @@
+"""Replies and events as ISO 20022: payments and batches as pain.002, entries and statements as camt.052/053/054.
+
+Made of the same fields as the JSON form. What a message of ISO 20022 cannot say is left to the other forms: a page that
+is not the last one, a statement without the bank's balances, answers to other questions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, date, datetime
+from hashlib import sha256
+from typing import Any, Final
+
+from protocols.canon.money import Money
+from protocols.canon.outcome import STATE_TABLE, State
+from protocols.canon.party import AccountNumber, Name, Party
+from protocols.canon.statement import Direction
+from protocols.erp.iso.reading import END_TO_END_ID, INSTR_ID, MSG_ID, MSG_NAME, PMT_INF_ID
+from protocols.kit.errors import ProtocolError
+from protocols.kit.iso20022 import account_writer, report
+from protocols.kit.iso20022.account import AccountBalance, AccountEntry, AccountReport, Detail
+from protocols.kit.iso20022.names import VERSIONS, Version
+from protocols.kit.iso20022.parts import Reason, Side
+from protocols.kit.iso20022.report import PARTLY, GroupStatus, PaymentStatus, StatusReport
+from protocols.kit.iso20022.transfer import NOT_PROVIDED
+
+_ID_MAX: Final = 35
+_CHARGE: Final = "PMNT/ICDT/CHRG"
+_OLDEST: Final = "pain.002.001.03"
+_EVENTS: Final = {"transactions.page": "camt.052", "statement.ready": "camt.053", "transaction.booked": "camt.054"}
+# From what is furthest from done to what is done: a group is no further than its slowest payment.
+_SLOWEST: Final = ("PDNG", "ACTC", "ACSP", "ACSC", "RJCT", "CANC")
+MESSAGES: Final = frozenset(name for name in VERSIONS if name[:8] not in ("pain.001", "pain.008"))
+"""The messages in which answers can be asked for."""
+
+
+def answer_to(name: str) -> str:
+    """The status report that goes with a file's version."""
+    return "pain.002.001.12" if VERSIONS[name].modern else _OLDEST
+
+
+def write(event: str, said: Mapping[str, Any], message: str, at: datetime) -> bytes | None:
+    """The reply or event as `message` (as in `pain.002.001.12`), or None where that cannot say it.
+
+    `at` is when it is written; what happened says its own time.
+    """
+    version = VERSIONS[message]
+    try:
+        if version.kind == "pain.002":
+            found = _status(event, said, version, at)
+            return None if found is None else report.write(found, message)
+        if _EVENTS.get(event) != version.kind:
+            return None
+        booked = _account(event, said, version.kind, at)
+        return None if booked is None else account_writer.write(booked.id, at, [booked], message)
+    except ProtocolError:
+        # A text too long for the schema: the other forms carry it whole.
+        return None
+
+
+# ---- payments and batches -----------------------------------------------------------------------------------------
+
+
+def _status(event: str, said: Mapping[str, Any], version: Version, at: datetime) -> StatusReport | None:
+    tags: Mapping[str, str] = said.get("tags", {})
+    at = datetime.fromisoformat(said["at"]) if "at" in said else at
+    ours = _short(said.get("payment") or said.get("id") or event, said.get("seq", 0), said.get("event", ""), str(at))
+    original, name = tags.get(MSG_ID) or said.get("id") or NOT_PROVIDED, tags.get(MSG_NAME, "")
+    if len(original) > _ID_MAX:
+        original = _short(original)
+    if event in ("payment.rejected", "batch.rejected", "command.rejected") and "payment" not in said:
+        # Nothing of it exists: the whole message is refused.
+        return StatusReport(ours, at, original, name or "pain.001", "RJCT", tuple(_why(said["error"])))
+    if event.startswith("payment.") or event == "status.result":
+        line = _line(said, tags, version)
+        group = GroupStatus(tags.get(PMT_INF_ID) or NOT_PROVIDED, "", (), (line,))
+        return StatusReport(ours, at, original, name or "pain.001", "", (), (group,))
+    if event.startswith("batch."):
+        return StatusReport(ours, at, original, name or "pain.001", "", (), (_group(said, tags, version),))
+    return None
+
+
+def _group(said: Mapping[str, Any], tags: Mapping[str, str], version: Version) -> GroupStatus:
+    statuses = {_code(STATE_TABLE[State(one["state"])].iso, version) for one in said["states"]}
+    refused = statuses & {"RJCT", "CANC"}
+    whole = PARTLY if refused and statuses - refused else next(one for one in _SLOWEST if one in statuses)
+    lines = tuple(_line(one, tags, version, said["currency"]) for one in said.get("items", ()))
+    return GroupStatus(_fit(tags.get(PMT_INF_ID) or said["id"]), whole, (), lines)
+
+
+def _line(
+    said: Mapping[str, Any], tags: Mapping[str, str], version: Version, currency: str = ""
+) -> PaymentStatus:
+    state = State(said["state"])
+    # A correction has no status of its own: nobody knows, whatever was said before.
+    iso = said.get("iso") or (STATE_TABLE[state].iso if said.get("event") != "payment.correction" else "PDNG")
+    reasons = list(_why(said["error"])) if "error" in said else []
+    words = [state.value, *(str(said[name]) for name in ("bank_code", "bank_text", "hold_reason") if name in said)]
+    if not reasons:
+        reasons = [Reason(_reason_code(said.get("bank_code", ""), state), ": ".join(words))]
+    amount = Money.parse(said["amount"], said.get("currency") or currency) if "amount" in said else None
+    return PaymentStatus(
+        tags.get(END_TO_END_ID) or _fit(end_to_end_id(said["id"], tags)), _code(iso, version), tuple(reasons),
+        tags.get(INSTR_ID, ""), amount, _fit(said.get("bank_serial", "")),
+    )  # fmt: skip
+
+
+def end_to_end_id(id_: str, tags: Mapping[str, str]) -> str:
+    """The EndToEndId in an id that a file's instruction was given; any other id as it is."""
+    begin = f"{tags.get(MSG_ID, '')}/{tags.get(PMT_INF_ID, '')}/"
+    return id_.removeprefix(begin) if id_.startswith(begin) else id_.partition("~")[0] if MSG_ID in tags else id_
+
+
+def _code(iso: str, version: Version) -> str:
+    """The oldest version has a closed list without CANC."""
+    return "RJCT" if iso == "CANC" and version.name == _OLDEST else iso
+
+
+def _reason_code(bank_code: str, state: State) -> str:
+    """ISO's reason where the bank gave one (`RJCT/AC04`), else the state's name."""
+    own = bank_code.rpartition("/")[2]
+    return own if len(own) == 4 and own.isalnum() and own.isupper() and own.isascii() and own != "RJCT" else state.value
+
+
+def _why(error: Mapping[str, Any]) -> Iterable[Reason]:
+    yield Reason(error["code"], error["title"])
+    for one in error["errors"]:
+        yield Reason(one["code"], f"{one['at']}: {one['detail']}")
+
+
+# ---- accounts -----------------------------------------------------------------------------------------------------
+
+
+def _account(event: str, said: Mapping[str, Any], kind: str, at: datetime) -> AccountReport | None:
+    rows = [said["line"]] if event == "transaction.booked" else said["lines"]
+    if not said.get("complete", True):
+        return None
+    entries = tuple(_entry(one) for one in rows)
+    currency = said.get("currency") or (rows[0]["currency"] if rows else "")
+    days = [one.booked_on for one in entries if one.booked_on is not None]
+    first = date.fromisoformat(said["date"]) if "date" in said else min(days, default=None)
+    last = first if "date" in said else max(days, default=None)
+    balances = tuple(_balances(said, currency, first, last)) if currency else ()
+    if kind == "camt.053" and len(balances) < 2:
+        return None
+    name = _short(said["account"], str(first), str(at), event, rows[0]["line"] if rows else "")
+    return AccountReport(kind, name, said["account"], currency, at, None, first, last, None, True, balances, entries)
+
+
+def _balances(
+    said: Mapping[str, Any], currency: str, first: date | None, last: date | None
+) -> Iterable[AccountBalance]:
+    for field, kind, on in (("opening", "OPBD", first), ("closing", "CLBD", last)):
+        if field in said and on is not None:
+            yield AccountBalance(kind, _signed(said[field], currency), on)
+
+
+def _signed(text: str, currency: str) -> Money:
+    money = Money.parse(text.removeprefix("-"), currency)
+    return Money(-money.minor if text.startswith("-") else money.minor, currency)
+
+
+def _entry(said: Mapping[str, Any]) -> AccountEntry:
+    amount, direction = Money.parse(said["amount"], said["currency"]), Direction(said["direction"])
+    other = said.get("counterparty", {})
+    side = Side(Party(AccountNumber(other.get("account", "")), Name(other.get("name", "")), other.get("bank")))
+    known = side if other else None
+    debtor, creditor = (known, None) if direction is Direction.CREDIT else (None, known)
+    detail = Detail(amount, _fit(said.get("reference", "")), debtor=debtor, creditor=creditor, text=said["text"])
+    return AccountEntry(
+        amount, direction, "BOOK", False, said["line"][:_ID_MAX], _fit(said["bank_line_id"]),
+        date.fromisoformat(said["bank_date"]),
+        None if "booked_at" not in said else datetime.fromisoformat(said["booked_at"]),
+        None if "value_date" not in said else date.fromisoformat(said["value_date"]),
+        _CHARGE if said["fee"] else "", "", (detail,),
+    )  # fmt: skip
+
+
+def _fit(text: str) -> str:
+    """At most as long as an id may be; a longer one as its digest."""
+    return text if len(text) <= _ID_MAX else _short(text)
+
+
+def _short(*parts: object) -> str:
+    return sha256("\x1f".join(map(str, parts)).encode()).hexdigest()[:32]
+
+
+def now(at_ms: int) -> datetime:
+    """Milliseconds of UTC as a time."""
+    return datetime.fromtimestamp(at_ms / 1000, UTC)
