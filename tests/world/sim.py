@@ -21,10 +21,12 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 import structlog
@@ -350,8 +352,21 @@ def tell_many(seeds: Iterable[int], processes: int) -> Iterator[Story]:
     if processes == 1:
         yield from map(tell_one, seeds)
         return
-    with multiprocessing.get_context("spawn").Pool(processes) as pool:
-        yield from pool.imap_unordered(_tell_briefly, seeds)
+    # A process that cannot even start breaks this pool, loudly; the older kind would start another one for ever.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(processes, mp_context=context) as pool:
+        left = iter(seeds)
+        waiting: set[Future[Story]] = set()
+        try:
+            while True:
+                waiting |= {pool.submit(_tell_briefly, seed) for seed in islice(left, 2 * processes - len(waiting))}
+                if not waiting:
+                    return
+                done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+                yield from (future.result() for future in done)
+        finally:
+            for future in waiting:
+                future.cancel()
 
 
 def quick_world(folder: Path) -> World:
