@@ -123,13 +123,9 @@ async def _taken_over(field: Field, node: Node, owned: set[str]) -> bool:
 
 def lanes(field: Field) -> dict[str, tuple[str, int]]:
     """Owner and epoch of every lane, as committed. Blocks."""
-    engine = field.grounds.journal.engine()
-    try:
-        with engine.connect() as conn:
-            rows = conn.execute(text("SELECT lane, owner, epoch FROM lanes")).all()
-            return {str(lane): (str(owner), int(epoch)) for lane, owner, epoch in rows}
-    finally:
-        engine.dispose()
+    with field.grounds.journal.connection() as conn:
+        rows = conn.execute(text("SELECT lane, owner, epoch FROM lanes")).all()
+        return {str(lane): (str(owner), int(epoch)) for lane, owner, epoch in rows}
 
 
 async def _told_to_leave(field: Field) -> None:

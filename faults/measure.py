@@ -103,12 +103,8 @@ async def failover(site: Rehearsal, asked: argparse.Namespace) -> Said:
 
 
 def _asked(site: Rehearsal, query: str) -> Any:
-    engine = site.grounds.journal.engine()
-    try:
-        with engine.connect() as conn:
-            return conn.execute(text(query)).scalar()
-    finally:
-        engine.dispose()
+    with site.grounds.journal.connection() as conn:
+        return conn.execute(text(query)).scalar()
 
 
 async def outage(site: Rehearsal, asked: argparse.Namespace) -> Said:

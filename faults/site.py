@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -14,7 +15,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, create_engine, make_url, text
+from sqlalchemy import Connection, Engine, create_engine, make_url, text
+from sqlalchemy.exc import OperationalError
 
 from faults.links import LOOPBACK, ROLES, Links
 from faults.proxy import Proxy
@@ -27,6 +29,7 @@ from gateway.tasks import sleep
 
 UP = b'"broker.up"'
 READY_S = 30.0
+SERVER_S = 60.0
 ENDING = "_faults"
 PUPPET = "faults.puppet"
 
@@ -139,10 +142,17 @@ class Journal:
         url = make_url(self.url or "")
         return str(url.host), int(url.port or 0)
 
-    def engine(self) -> Engine:
-        """An engine of the campaign's own, which no proxy is in the way of. Whoever asks disposes of it."""
+    @contextmanager
+    def connection(self) -> Iterator[Connection]:
+        """A connection of the campaign's own, which no proxy is in the way of; each statement is committed at once. It
+        blocks while the server starts again. Raises sqlalchemy's errors."""
         assert self.url is not None
-        return create_engine(self.url, isolation_level="AUTOCOMMIT", connect_args={"connect_timeout": 5})
+        engine = create_engine(self.url, isolation_level="AUTOCOMMIT", connect_args={"connect_timeout": 5})
+        try:
+            with _patient(engine, time.monotonic() + SERVER_S) as conn:
+                yield conn
+        finally:
+            engine.dispose()
 
     def make(self) -> None:
         """Make the server's database, which must not be there. Raises sqlalchemy's errors."""
@@ -184,6 +194,16 @@ class Journal:
     def open_url(self, node: Node) -> str:
         """A URL that opens it."""
         return self.url or f"sqlite:///{node.site.state / 'journal.db'}"
+
+
+def _patient(engine: Engine, until_s: float) -> Connection:
+    while True:
+        try:
+            return engine.connect()
+        except OperationalError:
+            if time.monotonic() > until_s:
+                raise
+        time.sleep(0.2)
 
 
 class Grounds:

@@ -7,6 +7,7 @@ import errno
 import shutil
 import signal
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -21,8 +22,8 @@ from faults.site import Node
 STOPS_MS = 1_000
 """How soon nothing more may leave once nothing can be written down."""
 _LOCK = {
-    "postgresql": "BEGIN; LOCK TABLE payments IN ACCESS EXCLUSIVE MODE",
-    "mysql": "LOCK TABLES payments WRITE",
+    "postgresql": ("BEGIN", "LOCK TABLE payments IN ACCESS EXCLUSIVE MODE"),
+    "mysql": ("LOCK TABLES payments WRITE",),
 }
 _END_SESSIONS = {
     "postgresql": "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() "
@@ -67,16 +68,12 @@ async def _sessions_ended(field: Field) -> None:
     journal = field.grounds.journal
 
     def end() -> int:
-        engine = journal.engine()
-        try:
-            with engine.connect() as conn:
-                rows = conn.execute(text(_END_SESSIONS[engine.dialect.name])).all()
-                if engine.dialect.name == "mysql":
-                    for (id_,) in rows:
-                        conn.execute(text(f"KILL {int(id_)}"))
-                return len(rows)
-        finally:
-            engine.dispose()
+        with journal.connection() as conn:
+            rows = conn.execute(text(_END_SESSIONS[conn.dialect.name])).all()
+            if conn.dialect.name == "mysql":
+                for (id_,) in rows:
+                    conn.execute(text(f"KILL {int(id_)}"))
+            return len(rows)
 
     with field.told("database ends every session", "server") as incident:
         incident.detail = f"{await field.thread(end)} sessions"
@@ -102,16 +99,16 @@ async def _locked(field: Field) -> None:
                 await field.wait(seconds)
                 lite.execute("ROLLBACK")
             return
-        engine = field.grounds.journal.engine()
-        try:
-            conn = await field.thread(lambda: engine.raw_connection())
-            try:
-                await field.thread(lambda: conn.cursor().execute(_LOCK[engine.dialect.name]))
-                await field.wait(seconds)
-            finally:
-                conn.invalidate()
-        finally:
-            engine.dispose()
+        await field.thread(lambda: _hold_tables(field, seconds))
+
+
+def _hold_tables(field: Field, seconds: float) -> None:
+    with field.grounds.journal.connection() as conn:
+        for statement in _LOCK[conn.dialect.name]:
+            conn.exec_driver_sql(statement)
+        time.sleep(seconds)
+        # The server lets the tables go with the session.
+        conn.invalidate()
 
 
 async def _disk_full(field: Field) -> None:
@@ -183,13 +180,9 @@ def _audit(field: Field, fails: bool) -> None:
             for statement in _REFUSE_AUDIT["sqlite"] if fails else (_ALLOW_AUDIT["sqlite"],):
                 conn.execute(statement)
         return
-    engine = field.grounds.journal.engine()
-    try:
-        with engine.connect() as conn_:
-            for statement in _REFUSE_AUDIT["postgresql"] if fails else (_ALLOW_AUDIT["postgresql"],):
-                conn_.exec_driver_sql(statement)
-    finally:
-        engine.dispose()
+    with field.grounds.journal.connection() as served:
+        for statement in _REFUSE_AUDIT["postgresql"] if fails else (_ALLOW_AUDIT["postgresql"],):
+            served.exec_driver_sql(statement)
 
 
 def _attempts(field: Field, from_ms: int, to_ms: int) -> int:
@@ -197,12 +190,8 @@ def _attempts(field: Field, from_ms: int, to_ms: int) -> int:
     if not field.on_server:
         with closing(sqlite3.connect(_file(field.nodes[0]), timeout=20)) as conn:
             return int(conn.execute(query).fetchone()[0])
-    engine = field.grounds.journal.engine()
-    try:
-        with engine.connect() as conn_:
-            return int(conn_.execute(text(query)).scalar_one())
-    finally:
-        engine.dispose()
+    with field.grounds.journal.connection() as served:
+        return int(served.execute(text(query)).scalar_one())
 
 
 def _audit_can_fail(field: Field) -> bool:

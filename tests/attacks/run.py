@@ -78,7 +78,8 @@ class Case:
 
 
 def documents(bank: str, kind: Kind, *, every: bool = False) -> Iterator[Case]:
-    """The hostile answers of a kind against a bank: one document of each shape and some of its leaves, or `every` one.
+    """The hostile answers of a kind against a bank: one document of each shape and some of its leaves, or `every`
+    document, and of each shape every leaf.
 
     What is heavy to make is made for one conversation only.
     """
@@ -87,10 +88,11 @@ def documents(bank: str, kind: Kind, *, every: bool = False) -> Iterator[Case]:
         for at, spot in golden.spots():
             leaves = tuple({leaf.name: 0 for leaf in spot.document.leaves})
             shape = (spot.document.root, spot.authentic, leaves if kind.number > PARSER_KINDS else ())
-            if kind.on_document is None or (shape in seen and not every):
+            known = shape in seen
+            if kind.on_document is None or (known and not every):
                 continue
             seen.add(shape)
-            if not every:
+            if known or not every:
                 spot = replace(spot, document=replace(spot.document, most=LEAVES))
             for number, hostile in enumerate(kind.on_document(spot)):
                 what = f"{spot.name}, variant {number}"

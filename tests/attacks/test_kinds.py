@@ -61,7 +61,7 @@ def test_every_kind_of_signature_attack_on_the_kits_own_languages(
 @each_group
 @each_bank
 def test_every_kind_everywhere(bank: str, first: int, last: int) -> None:
-    """Every document of every conversation, and every leaf of each."""
+    """Every document of every conversation, and every leaf of each shape of document."""
     carried_out(bank, first, last, every=True)
 
 

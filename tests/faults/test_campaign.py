@@ -10,18 +10,18 @@ from pathlib import Path
 
 import pytest
 
-from tests.world.services import ROOT, Broker
+from tests.world.services import ROOT
 
 LAST = re.compile(
     r"faults: (\d+) kills, (\d+) faults of (\d+) kinds, (\d+) payments, (\d+) duplicated, (\d+) lost, (\d+) contradicted"
 )
 
 
-def _run(broker: Broker, tmp_path: Path, *words: str) -> tuple[int, str, re.Match[str]]:
+def _run(tmp_path: Path, *words: str) -> tuple[int, str, re.Match[str]]:
     """Exit code, everything it printed, and its last line taken apart."""
     folder = tmp_path / "f"
     command = (
-        sys.executable, "-m", "faults", "--broker", "shared", "--vhost", broker.test_vhost, "--folder", str(folder),
+        sys.executable, "-m", "faults", "--folder", str(folder),
         "--report", str(tmp_path / "report.html"), *words,
     )  # fmt: skip
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=420, check=False)
@@ -46,9 +46,10 @@ def _left_behind(folder: Path) -> list[str]:
 
 
 @pytest.mark.broker
+@pytest.mark.usefixtures("broker")
 @pytest.mark.timeout(450)
-def test_twenty_kills_and_no_broken_promise(broker: Broker, tmp_path: Path) -> None:
-    code, said, last = _run(broker, tmp_path, "--minutes", "0.7", "--seed", "1", "--kills", "20")
+def test_twenty_kills_and_no_broken_promise(tmp_path: Path) -> None:
+    code, said, last = _run(tmp_path, "--minutes", "0.7", "--seed", "1", "--kills", "20")
     kills, faults, kinds, payments = (int(last[n]) for n in (1, 2, 3, 4))
     assert code == 0, said
     assert (last[5], last[6], last[7]) == ("0", "0", "0")
@@ -61,10 +62,12 @@ def test_twenty_kills_and_no_broken_promise(broker: Broker, tmp_path: Path) -> N
 
 
 @pytest.mark.broker
+@pytest.mark.usefixtures("broker")
 @pytest.mark.postgresql
+@pytest.mark.usefixtures("postgresql_url")
 @pytest.mark.timeout(450)
-def test_two_nodes_on_a_server_and_no_broken_promise(broker: Broker, postgresql_url: str, tmp_path: Path) -> None:
-    code, said, last = _run(broker, tmp_path, "--minutes", "0.6", "--seed", "2", "--kills", "10", "--db", "postgresql")
+def test_two_nodes_on_a_server_and_no_broken_promise(tmp_path: Path) -> None:
+    code, said, last = _run(tmp_path, "--minutes", "0.6", "--seed", "2", "--kills", "10", "--db", "postgresql")
     kills, faults, kinds, payments = (int(last[n]) for n in (1, 2, 3, 4))
     assert code == 0, said
     assert (last[5], last[6], last[7]) == ("0", "0", "0")
@@ -73,8 +76,9 @@ def test_two_nodes_on_a_server_and_no_broken_promise(broker: Broker, postgresql_
 
 
 @pytest.mark.broker
+@pytest.mark.usefixtures("broker")
 @pytest.mark.timeout(450)
-def test_a_planted_double_send_is_caught(broker: Broker, tmp_path: Path) -> None:
-    code, said, last = _run(broker, tmp_path, "--minutes", "0.15", "--kills", "1", "--planted", "double-send")
+def test_a_planted_double_send_is_caught(tmp_path: Path) -> None:
+    code, said, last = _run(tmp_path, "--minutes", "0.15", "--kills", "1", "--planted", "double-send")
     assert code == 1
     assert int(last[5]) > 10, said
