@@ -5,6 +5,8 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-print-directory
 PY := .venv/bin/python
 PYTEST := $(PY) -m pytest
+# Two at a time; what shares a server stays together (tests/conftest.py). WORKERS=0 runs all in one process.
+SIDE_BY_SIDE = -n $(or $(WORKERS),2) --dist loadgroup
 # What the oldest Python must pass in every run; the same stories must have the same traces on both.
 FAST := tests/gateway/core/test_flow.py tests/gateway/core/test_policy.py tests/gateway/journal tests/gateway/test_app.py \
 	tests/protocols/erp tests/protocols/banks/sample tests/protocols/banks/every \
@@ -29,10 +31,10 @@ tools: ## other people's commands that judge ours: promtool, xmlsec1, amqp-tools
 
 # The exit code is kept for .ci/run, because make turns every failure into 2.
 test: setup broker databases tools ## the tests, without the slow ones
-	@rc=0; $(PYTEST) -m "not slow" $(ARGS) || rc=$$?; echo $$rc >.run/test.rc; exit $$rc
+	@rc=0; $(PYTEST) $(SIDE_BY_SIDE) -m "not slow" $(ARGS) || rc=$$?; echo $$rc >.run/test.rc; exit $$rc
 
 test-long: setup broker databases tools ## the slow tests
-	@$(PYTEST) -m slow --timeout 900 $(ARGS)
+	@$(PYTEST) $(SIDE_BY_SIDE) -m slow --timeout 900 $(ARGS)
 
 check: setup ## lint, types, house rules
 	@$(PY) -m ruff check .
@@ -44,7 +46,7 @@ check311: ## the fast tests on the oldest Python we promise, where there is one
 		echo 'check311: this machine has no python3.11; skipped' >&2; exit 0; \
 	fi; \
 	PYTHON=python3.11 bash setup/python.sh .venv311; \
-	.venv311/bin/python -m pytest -q -m "not (slow or broker or postgresql or mariadb)" $(FAST) $(ARGS)
+	.venv311/bin/python -m pytest -q $(SIDE_BY_SIDE) -m "not (slow or broker or postgresql or mariadb)" $(FAST) $(ARGS)
 
 demo: setup broker ## the main job on real parts, with faults, ending in a report; BANKS=all
 	@.venv/bin/bankgw demo $(if $(BANKS),--banks $(BANKS)) $(ARGS)
