@@ -24,6 +24,7 @@ from faults.proxy import Proxy
 from faults.servers import Postgresql
 from gateway.clock import Clock
 from gateway.desk import demo_evidence, demo_site, processes, rig
+from gateway.desk.codes import UNAVAILABLE
 from gateway.desk.processes import Child, NotStarted
 from gateway.simbank.pki import BankPki
 from gateway.tasks import sleep
@@ -60,7 +61,10 @@ class Node:
         self._log_from = 0
 
     def start(self) -> None:
-        """A new life."""
+        """A new life. If the one before ended because there was no journal, what it said about that is no finding."""
+        ended = self.child.ended()
+        if ended is not None and ended.code == UNAVAILABLE:
+            self.forgive()
         self._log_from = self._log_size()
         self.child.start()
 

@@ -22,9 +22,8 @@ WORK_PAGE = 5_000
 AHEAD_MS = 600_000
 # Work that another node wrote with an earlier due time than now (its clock, a slow commit) is seen at once for so long.
 SLACK_MS = 10_000
-# What is overdue for longer is looked through so often; a long list more seldom, so that it costs a twentieth of it.
+# What is overdue for longer is looked through so often.
 SWEEP_S = 10.0
-_REST = 20
 
 
 class Lookout:
@@ -40,13 +39,21 @@ class Lookout:
         yield self._look_ahead()
         if self._parts.poll_ms:
             yield self._poll()
-            yield self._sweep()
 
     async def load(self) -> None:
-        """Read open work that falls due soon."""
+        """Read open work that falls due soon, a page at a time, so that a long list never holds the loop."""
         # First the bound: what is committed while the pages are read is offered, and kept if it lies within.
-        self.until_ms = self._parts.clock.now_ms() + AHEAD_MS
-        await self._read(self.until_ms)
+        until_ms = self.until_ms = self._parts.clock.now_ms() + AHEAD_MS
+        last: WorkRow | None = None
+        while True:
+            rows = await self._parts.store.read(
+                lambda conn, after=last: work.all_open(conn, self._parts.name, after, WORK_PAGE)  # type: ignore[misc]
+            )
+            near = [row for row in rows if row.due_ms <= until_ms]
+            self._put_new(near)
+            if len(near) < WORK_PAGE:
+                return
+            last = rows[-1]
 
     async def _look_ahead(self) -> None:
         """Read what falls due soon, long before it does."""
@@ -58,41 +65,21 @@ class Lookout:
 
     async def _poll(self) -> None:
         """Look for work that other nodes wrote: orders they took in, holds they released."""
-        until_ms = self._parts.clock.now_ms()
+        clock = self._parts.clock
+        until_ms, sweep_s = clock.now_ms(), clock.monotonic_s() + SWEEP_S
         while not self._lane.stopping:
-            await sleep(self._parts.clock, self._parts.poll_ms / 1000)
+            await sleep(clock, self._parts.poll_ms / 1000)
             if not self._lane.epoch:
                 continue
-            since_ms, until_ms = until_ms - SLACK_MS, self._parts.clock.now_ms()
+            since_ms, until_ms = until_ms - SLACK_MS, clock.now_ms()
+            if clock.monotonic_s() >= sweep_s:
+                # What was committed when it had been due for longer is among the longest due.
+                since_ms, sweep_s = 0, clock.monotonic_s() + SWEEP_S
             rows = await self._parts.store.read(
-                lambda conn, a=since_ms, b=until_ms: work.fresh(conn, self._parts.name, a, b)  # type: ignore[misc]
+                lambda conn, a=since_ms, b=until_ms: work.fresh(conn, self._parts.name, a, b, WORK_PAGE)  # type: ignore[misc]
             )
             if self._put_new(rows):
                 self._lane.wake()
-
-    async def _sweep(self) -> None:
-        """Find what `_poll` came too early for: committed when it had been due for a while."""
-        clock, took_s = self._parts.clock, 0.0
-        while not self._lane.stopping:
-            await sleep(clock, max(SWEEP_S, _REST * took_s))
-            if self._lane.epoch:
-                began_s = clock.monotonic_s()
-                if await self._read(clock.now_ms() - SLACK_MS):
-                    self._lane.wake()
-                took_s = clock.monotonic_s() - began_s
-
-    async def _read(self, until_ms: int) -> bool:
-        """Read what is due by then, a page at a time, so that a long list never holds the loop; whether it was news."""
-        last: WorkRow | None = None
-        news = False
-        while True:
-            rows = await self._parts.store.read(
-                lambda conn, after=last: work.all_open(conn, self._parts.name, after, WORK_PAGE, until_ms)  # type: ignore[misc]
-            )
-            news = self._put_new(rows) or news
-            if len(rows) < WORK_PAGE:
-                return news
-            last = rows[-1]
 
     def _put_new(self, rows: list[WorkRow]) -> bool:
         """Put what is neither known nor under way on the agenda; whether there was any."""

@@ -38,16 +38,9 @@ def fresh(conn: Connection, lane: str, since_ms: int, until_ms: int, limit: int 
     return [_read(row) for row in conn.execute(statement.order_by(_C.due_ms, _C.payment, _C.kind).limit(limit))]
 
 
-def all_open(
-    conn: Connection, lane: str, after: WorkRow | None = None, limit: int = 1000, until_ms: int | None = None
-) -> list[WorkRow]:
-    """All the lane's work in the order it falls due, a page at a time: `after` is the last row of the page before.
-
-    What is due after `until_ms` is left out.
-    """
+def all_open(conn: Connection, lane: str, after: WorkRow | None = None, limit: int = 1000) -> list[WorkRow]:
+    """All the lane's work in the order it falls due, a page at a time: `after` is the last row of the page before."""
     statement = select(schema.work).where(_C.lane == lane)
-    if until_ms is not None:
-        statement = statement.where(_C.due_ms <= until_ms)
     if after is not None:
         statement = statement.where(
             or_(
