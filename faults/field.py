@@ -158,7 +158,8 @@ class Field:
                 return
             if ended.code != UNAVAILABLE and self.clock.monotonic_s() > self._troubled_until_s:
                 raise NotStarted(f"{node.child.name} ended with code {ended.code}; it said:\n{node.child.tail()}")
-            node.forgive()
+            if ended.code != UNAVAILABLE:
+                node.forgive()
             await self.wait(AGAIN_S)
             self.revive(node)
 

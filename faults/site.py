@@ -18,11 +18,13 @@ from typing import Any
 from sqlalchemy import Connection, Engine, create_engine, make_url, text
 from sqlalchemy.exc import OperationalError
 
+from faults.batches import BATCH
 from faults.links import LOOPBACK, ROLES, Links
 from faults.proxy import Proxy
 from faults.servers import Postgresql
 from gateway.clock import Clock
 from gateway.desk import demo_evidence, demo_site, processes, rig
+from gateway.desk.codes import UNAVAILABLE
 from gateway.desk.processes import Child, NotStarted
 from gateway.simbank.pki import BankPki
 from gateway.tasks import sleep
@@ -59,7 +61,10 @@ class Node:
         self._log_from = 0
 
     def start(self) -> None:
-        """A new life."""
+        """A new life. If the one before ended because there was no journal, what it said about that is no finding."""
+        ended = self.child.ended()
+        if ended is not None and ended.code == UNAVAILABLE:
+            self.forgive()
         self._log_from = self._log_size()
         self.child.start()
 
@@ -196,6 +201,12 @@ class Journal:
         return self.url or f"sqlite:///{node.site.state / 'journal.db'}"
 
 
+def _senders(user: str, banks: tuple[str, ...]) -> dict[str, dict[str, Any]]:
+    """The demo's sender, who may also send batches."""
+    made = demo_site.senders(user, banks)
+    return {name: {**one, "operations": [*one["operations"], BATCH]} for name, one in made.items()}
+
+
 def _patient(engine: Engine, until_s: float) -> Connection:
     while True:
         try:
@@ -300,7 +311,7 @@ class Grounds:
         user = self.broker["users"]["erp-demo"]["user"]
         before = {**self.broker, "host": at["broker"], "port": broker.port}
         through = (at["database"], 0 if database is None else database.port)
-        rig.configure(site, before, demo_site.senders(user, self.banks), node=name,
+        rig.configure(site, before, _senders(user, self.banks), node=name,
                       journal=self.journal.settings(site.folder / "secrets", *through))  # fmt: skip
         inside = () if links is None else links.inside()
         return Node(name, site, (*inside, *self._command(site)), broker, banks, database, links)

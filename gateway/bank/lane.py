@@ -25,6 +25,7 @@ from gateway.bank.bundling import Bundling
 from gateway.bank.endpoint import NotConnected
 from gateway.bank.enquiry import Enquiry
 from gateway.bank.keys import Signer
+from gateway.bank.lookout import Lookout
 from gateway.bank.pace import Pace
 from gateway.bank.sending import Sending
 from gateway.bank.session import NoAnswer
@@ -34,7 +35,7 @@ from gateway.clock import Clock, Entropy
 from gateway.core.hours import bank_date, day_ends_ms, local, next_open_ms
 from gateway.core.states import Alarm, Event, Expire, Overdue, Work
 from gateway.journal import apply as journal_apply
-from gateway.journal import lanes, payments, work
+from gateway.journal import lanes, payments
 from gateway.journal.rows import Evidence, PaymentRow, WorkRow
 from gateway.journal.store import Store, Tx
 from gateway.meters import Meters
@@ -47,14 +48,9 @@ from protocols.kit.errors import ProtocolError
 R = TypeVar("R")
 ROWS_KEPT = 5_000
 SERIALS_DRAWN = 1_000
-WORK_PAGE = 5_000
-# What is due later than this stays in the journal: a week's watch over returns is a row per payment.
-AHEAD_MS = 600_000
 RATE_LIMITED_REST_S = 1.0
 # Enquiries may take this share of the pace and no more, so that a thousand doubts leave room for sending.
 ASKING_SHARE = 0.5
-# Work that another node wrote with an earlier due time than now (its clock, a slow commit) is still seen for so long.
-POLL_SLACK_MS = 10_000
 _log = log.get("bank.lane")
 
 
@@ -95,7 +91,6 @@ class Lane:
         self.parts = parts
         self.halted: str | None = None
         self.agenda = Agenda()
-        self._loaded_until_ms = 0
         self._on_halt = on_halt
         self._profile = parts.bank.profile
         self._hours = self._profile.limits.hours
@@ -112,7 +107,7 @@ class Lane:
         self._timer: IDelayedCall | None = None
         self._wake_s = 0.0
         self._under_way = 0
-        self._taken: set[tuple[str, Work]] = set()
+        self.taken: set[tuple[str, Work]] = set()
         self._drained: Deferred[None] | None = None
         self._drawing = False
         self._paused: set[str] = set()
@@ -121,6 +116,7 @@ class Lane:
         self.bundling = Bundling(self)
         self._sending = Sending(self)
         self._enquiry = Enquiry(self)
+        self._lookout = Lookout(self)
 
     def _new_quay(self) -> Quay:
         parts = self.parts
@@ -135,9 +131,8 @@ class Lane:
         Returns when that is done, or when the lane is found to be another node's: then this one stands by for it.
         """
         await self._tenure.begin()
-        self._tasks.spawn(self._look_ahead())
-        if self.parts.poll_ms:
-            self._tasks.spawn(self._poll())
+        for watch in self._lookout.watches():
+            self._tasks.spawn(watch)
 
     async def _reign(self, orphaned: bool) -> None:
         """The lane is this node's now."""
@@ -148,7 +143,7 @@ class Lane:
             self._tasks.spawn(self._recover_later(self.epoch))
         else:
             await self._recover(self.epoch)
-        await self._load()
+        await self._lookout.load()
         await self._draw()
         if not self.halted:
             self.quay.start(self._pump, self._defect)
@@ -159,7 +154,7 @@ class Lane:
         self.parts.meters.alarms.labels("stale_epoch").inc()
         self.quay.stop()
         self.agenda = Agenda()
-        self._loaded_until_ms = 0
+        self._lookout.until_ms = 0
         self._rows.clear()
         self._refuse("lane_elsewhere")
         while self._under_way:
@@ -170,6 +165,15 @@ class Lane:
             _settle(wanted.answer, _unavailable(reason))
         self._wanted.clear()
 
+    def wake(self) -> None:
+        """Look at the agenda soon: something was put on it."""
+        self._wake_in(0)
+
+    @property
+    def stopping(self) -> bool:
+        """Whether no new work is taken any more."""
+        return self._stopping
+
     @property
     def epoch(self) -> int:
         """The lane's epoch under this node; 0 while it is another's."""
@@ -179,51 +183,6 @@ class Lane:
     def standing_by(self) -> bool:
         """Whether the lane is another node's."""
         return not self.epoch and not self.halted
-
-    async def _look_ahead(self) -> None:
-        """Read what falls due soon, long before it does."""
-        while not self._stopping:
-            await sleep(self.parts.clock, AHEAD_MS / 2000)
-            if self.epoch:
-                await self._load()
-                self._wake_in(0)
-
-    async def _poll(self) -> None:
-        """Look for work that other nodes wrote: orders they took in, holds they released."""
-        until_ms = self.parts.clock.now_ms()
-        while not self._stopping:
-            await sleep(self.parts.clock, self.parts.poll_ms / 1000)
-            if not self.epoch:
-                continue
-            since_ms, until_ms = until_ms - POLL_SLACK_MS, self.parts.clock.now_ms()
-            rows = await self.parts.store.read(
-                lambda conn, a=since_ms, b=until_ms: work.fresh(conn, self.parts.name, a, b)  # type: ignore[misc]
-            )
-            if self._put_new(rows):
-                self._wake_in(0)
-
-    def _put_new(self, rows: list[WorkRow]) -> bool:
-        """Put what is neither known nor under way on the agenda; whether there was any."""
-        known = self.agenda.knows
-        new = [row for row in rows if (row.payment, row.work) not in self._taken and not known(row.payment, row.work)]
-        for row in new:
-            self.agenda.put(row)
-        return bool(new)
-
-    async def _load(self) -> None:
-        """Read open work that falls due soon, a page at a time, so that a long list never holds the loop."""
-        # First the bound: what is committed while the pages are read is offered, and kept if it lies within.
-        until_ms = self._loaded_until_ms = self.parts.clock.now_ms() + AHEAD_MS
-        last: WorkRow | None = None
-        while True:
-            rows = await self.parts.store.read(
-                lambda conn, after=last: work.all_open(conn, self.parts.name, after, WORK_PAGE)  # type: ignore[misc]
-            )
-            near = [row for row in rows if row.due_ms <= until_ms]
-            self._put_new(near)
-            if len(near) < WORK_PAGE:
-                return
-            last = rows[-1]
 
     async def _recover_later(self, epoch: int) -> None:
         await sleep(self.parts.clock, ORPHAN_QUIET_S)
@@ -316,7 +275,7 @@ class Lane:
         """A work row of this lane was committed."""
         if not self.epoch:
             return
-        if row.due_ms > self._loaded_until_ms:
+        if row.due_ms > self._lookout.until_ms:
             self.agenda.forget(row.payment, row.work)
             return
         self.agenda.put(row)
@@ -425,7 +384,7 @@ class Lane:
 
     def _spawn(self, coroutine: Any, item: tuple[str, Work] | None = None) -> None:
         if item is not None:
-            self._taken.add(item)
+            self.taken.add(item)
 
         async def counted() -> None:
             self._under_way += 1
@@ -434,7 +393,7 @@ class Lane:
             finally:
                 self._under_way -= 1
                 if item is not None:
-                    self._taken.discard(item)
+                    self.taken.discard(item)
                 if not self._under_way and self._drained is not None and not self._drained.called:
                     self._drained.callback(None)
 

@@ -243,7 +243,7 @@ class _Look:
             engine = databases.connect(url.render_as_string(hide_password=False), connections=1, writing=False)
             try:
                 with engine.connect() as conn:
-                    revision = migrations.revision_of(conn)
+                    too_new = migrations.too_new(conn)
             finally:
                 engine.dispose()
         except (ModuleNotFoundError, ImportError) as error:
@@ -254,9 +254,8 @@ class _Look:
             wrong = f"{url} cannot be opened ({said[0] if said else type(error).__name__})"
             yield "journal.url", f"{wrong}; start the server, or mend the URL", AWAY
             return
-        if revision is not None and revision not in migrations.KNOWN:
-            wrong = f"the database has schema {revision}, which is newer than this program"
-            yield "journal.url", f"{wrong}; install the bankgw that made it", NO
+        if too_new:
+            yield "journal.url", f"{too_new}; install the bankgw that made it", NO
 
 
 class _Names(Mapping[str, str]):

@@ -1,4 +1,8 @@
-"""How a database becomes what `schema` says. Run before the store opens; nodes that start together take turns."""
+"""How a database becomes what `schema` says. Run before the store opens; nodes that start together take turns.
+
+Nodes are replaced one after the other, and a new program is sometimes taken back. So a database says, beside its
+revision, the oldest revision whose programs may work on it; a program that finds a newer schema goes by that.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, inspect, text
+from sqlalchemy import Connection, inspect, select, text
 
 from gateway.journal import databases, schema
 
@@ -16,7 +20,11 @@ if TYPE_CHECKING:
 
 KNOWN = ("0001", "0002", "0003", "0004")
 """Every revision in `versions`, the newest last: a test holds the two together."""
+BESIDE = KNOWN[-2]
+"""The oldest revision whose programs may work on a database of the newest one. A step that takes away or tightens what
+the programs before it use says so here, by naming itself; until then a test runs the older ones' statements."""
 LOCK_WAIT_S = 120
+_BESIDE = "beside"
 _PG_LOCK = 0x62616E6B
 _MY_LOCKS = (f"SELECT GET_LOCK('bankgw.schema', {LOCK_WAIT_S})", "SELECT RELEASE_LOCK('bankgw.schema')")
 _LOCKS = {
@@ -26,8 +34,13 @@ _LOCKS = {
 }
 
 
+class TooNew(Exception):
+    """A newer program has changed this database so that this one cannot work on it; the text says so."""
+
+
 def upgrade(url: str) -> None:
-    """Bring the database to the newest schema; does nothing if it is there. Blocks. Raises SQLAlchemy's errors."""
+    """Bring the database to the newest schema; does nothing if it is there, or newer and still fit for this program.
+    Blocks. Raises TooNew, and SQLAlchemy's errors."""
     engine = databases.connect(url, connections=1, writing=True)
     try:
         with engine.connect() as conn:
@@ -38,17 +51,28 @@ def upgrade(url: str) -> None:
 
 def upgrade_over(conn: Connection) -> None:
     """As `upgrade`, over a connection the caller keeps: the way for a SQLite database in memory."""
-    if _is_newest(conn):
+    if revision_of(conn) == KNOWN[-1]:
+        conn.rollback()
         return
     with _alone(conn):
-        if not _is_newest(conn):
+        # Looked at again in here: where a step is not one transaction, what it says of older programs comes last.
+        found, wrong = revision_of(conn), too_new(conn)
+        conn.rollback()
+        if wrong:
+            raise TooNew(f"{wrong}; install the bankgw that made it")
+        if found is None or found < KNOWN[-1]:
             _run(conn)
 
 
-def _is_newest(conn: Connection) -> bool:
+def too_new(conn: Connection) -> str:
+    """Why this program cannot work on the database, "" if it can, perhaps after an upgrade."""
     found = revision_of(conn)
-    conn.rollback()
-    return found == KNOWN[-1]
+    if found is None or found in KNOWN:
+        return ""
+    beside = conn.execute(select(schema.meta.c.value).where(schema.meta.c.name == _BESIDE)).scalar()
+    if beside is not None and beside <= KNOWN[-1]:
+        return ""
+    return f"the database has schema {found}, which is newer than this program"
 
 
 @contextmanager
@@ -86,6 +110,8 @@ def _run(conn: Connection) -> None:
         environment.configure(connection=conn, target_metadata=schema.metadata)
         with environment.begin_transaction():
             environment.run_migrations()
+            conn.execute(schema.meta.delete().where(schema.meta.c.name == _BESIDE))
+            conn.execute(schema.meta.insert(), {"name": _BESIDE, "value": BESIDE})
     conn.commit()
 
 

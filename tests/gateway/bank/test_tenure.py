@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
 from twisted.internet.defer import Deferred
 
 from gateway.bank.enquiry import sent_of
+from gateway.bank.lookout import SWEEP_S
 from gateway.bank.tenure import LEASE_MS, ORPHAN_QUIET_S, STAND_BY_S
 from gateway.core.states import Work
 from gateway.journal import lanes
@@ -56,6 +58,21 @@ def test_what_another_node_took_in_is_sent_by_the_owner(tmp_path: Path) -> None:
     assert files.payment(world, "AP-1").life.state is State.SETTLED
     assert len(pays(first)) == 1 and not pays(second)
     assert world.told("AP-1") == ["payment.accepted", "payment.settled"]
+
+
+def test_what_another_node_took_in_by_a_clock_that_is_slow_is_sent_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World(tmp_path, settings=SHARED)
+    first = world.start()
+    world.run(1)
+    second = world.start("gw2")
+    monkeypatch.setattr(second.clock, "now_ms", lambda: first.clock.now_ms() - 60_000)
+    world.run(30)
+    first.amqp.pause()
+    world.submit("AP-1")
+    world.run(SWEEP_S + 3)
+    assert files.payment(world, "AP-1").life.state is State.SETTLED and len(pays(first)) == 1
 
 
 def test_an_orderly_stop_hands_the_lane_over_at_once(tmp_path: Path) -> None:

@@ -1,0 +1,90 @@
+"""Fills a lane's agenda from the journal: what falls due soon, and what other nodes wrote.
+
+The lane's own commits are offered to it as they happen. What another node commits is looked for: four times a second
+among what fell due just now, and more seldom among all that is overdue, because a commit can take longer than anybody
+thought, and another node's clock can be wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine, Iterator
+from typing import TYPE_CHECKING, Any
+
+from gateway.journal import work
+from gateway.journal.rows import WorkRow
+from gateway.tasks import sleep
+
+if TYPE_CHECKING:
+    from gateway.bank.lane import Lane
+
+WORK_PAGE = 5_000
+# What is due later than this stays in the journal: a week's watch over returns is a row per payment.
+AHEAD_MS = 600_000
+# Work that another node wrote with an earlier due time than now (its clock, a slow commit) is seen at once for so long.
+SLACK_MS = 10_000
+# What is overdue for longer is looked through so often.
+SWEEP_S = 10.0
+
+
+class Lookout:
+    """See the module. `until_ms`: everything of the lane that falls due before it is on its agenda."""
+
+    def __init__(self, lane: Lane) -> None:
+        self.until_ms = 0
+        self._lane = lane
+        self._parts = lane.parts
+
+    def watches(self) -> Iterator[Coroutine[Any, Any, None]]:
+        """What is to run as long as the lane does."""
+        yield self._look_ahead()
+        if self._parts.poll_ms:
+            yield self._poll()
+
+    async def load(self) -> None:
+        """Read open work that falls due soon, a page at a time, so that a long list never holds the loop."""
+        # First the bound: what is committed while the pages are read is offered, and kept if it lies within.
+        until_ms = self.until_ms = self._parts.clock.now_ms() + AHEAD_MS
+        last: WorkRow | None = None
+        while True:
+            rows = await self._parts.store.read(
+                lambda conn, after=last: work.all_open(conn, self._parts.name, after, WORK_PAGE)  # type: ignore[misc]
+            )
+            near = [row for row in rows if row.due_ms <= until_ms]
+            self._put_new(near)
+            if len(near) < WORK_PAGE:
+                return
+            last = rows[-1]
+
+    async def _look_ahead(self) -> None:
+        """Read what falls due soon, long before it does."""
+        while not self._lane.stopping:
+            await sleep(self._parts.clock, AHEAD_MS / 2000)
+            if self._lane.epoch:
+                await self.load()
+                self._lane.wake()
+
+    async def _poll(self) -> None:
+        """Look for work that other nodes wrote: orders they took in, holds they released."""
+        clock = self._parts.clock
+        until_ms, sweep_s = clock.now_ms(), clock.monotonic_s() + SWEEP_S
+        while not self._lane.stopping:
+            await sleep(clock, self._parts.poll_ms / 1000)
+            if not self._lane.epoch:
+                continue
+            since_ms, until_ms = until_ms - SLACK_MS, clock.now_ms()
+            if clock.monotonic_s() >= sweep_s:
+                # What was committed when it had been due for longer is among the longest due.
+                since_ms, sweep_s = 0, clock.monotonic_s() + SWEEP_S
+            rows = await self._parts.store.read(
+                lambda conn, a=since_ms, b=until_ms: work.fresh(conn, self._parts.name, a, b, WORK_PAGE)  # type: ignore[misc]
+            )
+            if self._put_new(rows):
+                self._lane.wake()
+
+    def _put_new(self, rows: list[WorkRow]) -> bool:
+        """Put what is neither known nor under way on the agenda; whether there was any."""
+        agenda, taken = self._lane.agenda, self._lane.taken
+        new = [row for row in rows if (row.payment, row.work) not in taken and not agenda.knows(row.payment, row.work)]
+        for row in new:
+            agenda.put(row)
+        return bool(new)

@@ -1,0 +1,156 @@
+"""Versions beside each other: what programs of the schema before say must still work on the newest one, and this
+program must work on the next one, while a newer node serves with it and after that node was taken back."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import BigInteger, Column, LargeBinary, MetaData, Table, create_engine, delete, insert, select, text
+from sqlalchemy.exc import SQLAlchemyError
+
+from faults import versions
+from gateway.journal import migrations, payments, schema
+from gateway.journal.migrations import TooNew
+from tests.gateway.journal.bench import Journal, admit, order
+
+STEPS = Path(migrations.__file__).parent / "versions"
+SERVED = migrations.KNOWN[migrations.KNOWN.index(migrations.BESIDE) : -1]
+
+
+def words_of(revision: str) -> MetaData:
+    """The tables as programs of that revision know them: each step keeps its own, frozen."""
+    known = MetaData()
+    for file in sorted(STEPS.glob("v*.py")):
+        step = import_module(f"gateway.journal.migrations.versions.{file.stem}")
+        if step.revision <= revision:
+            for table in step.metadata.sorted_tables:
+                table.to_metadata(known)
+    return known
+
+
+def value(column: Column[Any]) -> Any:
+    if isinstance(column.type, BigInteger):
+        return 1
+    return b"x" if isinstance(column.type, LargeBinary) else "x"
+
+
+def speak(url: str, known: MetaData) -> None:
+    """Say what a program says that knows these tables: write, read, change and delete, naming its own columns only."""
+    engine = create_engine(url)
+    with engine.connect() as conn:
+        try:
+            for table in known.sorted_tables:
+                if table.name != "meta":
+                    exercise(conn, table)
+        finally:
+            conn.rollback()
+    engine.dispose()
+
+
+def exercise(conn: Any, table: Table) -> None:
+    row = {column.name: value(column) for column in table.columns}
+    conn.execute(insert(table), row)
+    (found,) = conn.execute(select(table)).all()
+    assert tuple(found._mapping) == tuple(row)
+    at = [column == row[column.name] for column in table.primary_key]
+    plain = {column.name: row[column.name] for column in table.columns if not column.primary_key}
+    if plain:
+        assert conn.execute(table.update().where(*at).values(plain)).rowcount == 1
+    if table.name != "payments":
+        assert conn.execute(delete(table).where(*at)).rowcount == 1
+
+
+def test_what_programs_of_the_schema_before_say_still_works(url: str) -> None:
+    assert SERVED, "a step that shuts out the programs before it says so in the changelog, and here"
+    for revision in SERVED:
+        speak(url, words_of(revision))
+
+
+@pytest.mark.parametrize("harm", [
+    "ALTER TABLE refusals ADD COLUMN must INTEGER NOT NULL DEFAULT 0 CHECK (must > 0)",
+    "ALTER TABLE work RENAME COLUMN due_ms TO due", "DROP TABLE usage_counts",
+    "CREATE UNIQUE INDEX one_state ON payments (state)",
+    "CREATE TRIGGER strict BEFORE INSERT ON outbox WHEN NEW.exchange = 'x' BEGIN SELECT RAISE(ABORT, 'no'); END",
+])  # fmt: skip
+def test_a_step_that_takes_something_away_is_noticed(sqlite_url: str, small: Journal, harm: str) -> None:
+    small.admit()
+    engine = create_engine(sqlite_url)
+    with engine.begin() as conn:
+        conn.execute(text("UPDATE payments SET state = 'x'"))
+        conn.execute(text(harm))
+    engine.dispose()
+    with pytest.raises((SQLAlchemyError, ValueError, AssertionError)):
+        speak(sqlite_url, words_of(SERVED[-1]))
+
+
+@pytest.fixture(scope="module")
+def next_version(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tree of the next version."""
+    return versions.next_one(tmp_path_factory.mktemp("versions") / "next")
+
+
+@pytest.fixture
+def fresh(url: str) -> Iterator[str]:
+    """A database that may be changed for good: afterwards it is as the others expect it."""
+    yield url
+    engine, found = create_engine(url), MetaData()
+    with engine.begin() as conn:
+        found.reflect(conn)
+        found.drop_all(conn)
+    engine.dispose()
+    migrations.upgrade(url)
+
+
+def by_the_next(tree: Path, url: str, code: str) -> None:
+    lines = f"from gateway.journal import migrations; assert migrations.KNOWN[-1] == '{versions.NEXT}'; url = {url!r}; "
+    done = subprocess.run((sys.executable, "-c", lines + code), cwd=tree, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+NODE = "from tests.gateway.journal.bench import Journal, admit, order; n = Journal(url, node='n2'); "
+
+
+def test_this_version_works_beside_the_next_and_after_it(fresh: str, next_version: Path) -> None:
+    older = Journal(fresh)
+    older.do(admit(order("AP-1")))
+    by_the_next(next_version, fresh, f"migrations.upgrade(url); {NODE} n.do(admit(order('AP-2'))); n.close()")
+    # The older node serves on, over the connection that it had.
+    older.do(admit(order("AP-3")))
+    seen = older.read(lambda conn: [payments.find(conn, "erp", id) for id in ("AP-1", "AP-2", "AP-3")])
+    assert None not in seen
+    older.close()
+    # It starts again, as after a crash and as after a roll-back; the newer one goes on with what it wrote.
+    migrations.upgrade(fresh)
+    again = Journal(fresh, node="n3")
+    again.do(admit(order("AP-4")))
+    by_the_next(next_version, fresh, f"{NODE.replace('n2', 'n4')} n.do(admit(order('AP-5'))); n.close()")
+    assert again.count(schema.payments) == 5
+    again.close()
+    engine = create_engine(fresh)
+    with engine.connect() as conn:
+        assert migrations.revision_of(conn) == versions.NEXT, "nobody took the schema back"
+        assert migrations.too_new(conn) == ""
+    engine.dispose()
+
+
+def test_a_schema_that_shuts_this_version_out_is_refused(sqlite_url: str, next_version: Path) -> None:
+    by_the_next(next_version, sqlite_url, "migrations.BESIDE = migrations.KNOWN[-1]; migrations.upgrade(url)")
+    with pytest.raises(TooNew, match=f"schema {versions.NEXT}, which is newer than this program; install the bankgw"):
+        migrations.upgrade(sqlite_url)
+
+
+def test_a_schema_that_says_nothing_of_others_is_refused(sqlite_url: str) -> None:
+    engine = create_engine(sqlite_url)
+    with engine.begin() as conn:
+        conn.execute(delete(schema.meta).where(schema.meta.c.name == "beside"))
+        conn.execute(text("UPDATE alembic_version SET version_num = '0999'"))
+        assert "schema 0999" in migrations.too_new(conn)
+    engine.dispose()
+    with pytest.raises(TooNew):
+        migrations.upgrade(sqlite_url)
