@@ -22,6 +22,7 @@ __all__ = [
     "Markup",
     "amount_minor",
     "build",
+    "canonical",
     "digits",
     "el",
     "first_of",
@@ -256,7 +257,7 @@ _ESCAPES: Final = {
     '"': "&quot;",
     "\t": "&#9;",
     "\n": "&#10;",
-    "\r": "&#13;",
+    "\r": "&#xD;",  # as Canonical XML writes it
 }
 
 
@@ -270,6 +271,11 @@ def _escape(found: re.Match[str]) -> str:
 def escaped(content: str) -> Markup:
     """`content` as XML text. Raises "value" on a character XML has no way to carry."""
     return Markup(_SPECIAL.sub(_escape, content))
+
+
+def canonical(fields: Iterable[tuple[str, str]]) -> Markup:
+    """Leaf elements one after the other, as Canonical XML writes them. Raises "value" as `escaped` does."""
+    return Markup("".join([f"<{name}>{_SPECIAL.sub(_escape, content)}</{name}>" for name, content in fields]))
 
 
 Content = Markup | str | Mapping[str, str] | Iterable["Markup | str"] | None

@@ -15,12 +15,11 @@ from lxml import etree
 from protocols.bank import Context, Sign
 from protocols.canon.money import BadMoney, Money
 from protocols.kit import dsig
-from protocols.kit.charset import UTF8
 from protocols.kit.dsig.verify import Engine
 from protocols.kit.errors import ProtocolError
 from protocols.kit.fields import amount_minor, parse_date, plain
 from protocols.kit.framing import LengthPrefix
-from protocols.kit.xmldoc import escaped, one, several, text, value
+from protocols.kit.xmldoc import canonical, one, several, text, value
 
 NAMESPACE: Final = "urn:sample-bank:1"
 FRAMING: Final = LengthPrefix(8)
@@ -85,10 +84,10 @@ class Wire:
             ("Token", token),
         )
         document = (
-            f'<SampleBank xmlns="{NAMESPACE}"><Head>{_elements(head)}</Head>'
-            f"<Body>{_elements(fields)}{_list(rows)}</Body></SampleBank>"
+            f'<SampleBank xmlns="{NAMESPACE}"><Head>{canonical(head)}</Head>'
+            f"<Body>{canonical(fields)}{_list(rows)}</Body></SampleBank>"
         )
-        prepared = dsig.prepare(UTF8.encode(document), SIGNATURE)
+        prepared = dsig.prepare_canonical(document, SIGNATURE)
         signature = yield Sign("order", prepared.octets)
         return FRAMING.wrap(dsig.attach(prepared, signature))
 
@@ -120,12 +119,8 @@ def _cells(item: etree._Element) -> dict[str, str]:
     return cells
 
 
-def _elements(fields: Fields) -> str:
-    return "".join([f"<{name}>{escaped(content)}</{name}>" if content else f"<{name}/>" for name, content in fields])
-
-
 def _list(rows: Rows) -> str:
-    items = "".join([f"<Item>{_elements(row)}</Item>" for row in rows])
+    items = "".join([f"<Item>{canonical(row)}</Item>" for row in rows])
     return f"<List>{items}</List>" if items else ""
 
 

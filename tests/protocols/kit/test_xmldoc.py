@@ -260,7 +260,7 @@ def test_building() -> None:
     rows = [el("row", str(n)) for n in (1, 2)]
     document = el("s:m", {"xmlns:s": "u&v", "s:Id": 'a"<\n'}, None, "a<&>\r", rows, el("e"), b="c")
     assert document == (
-        '<s:m b="c" xmlns:s="u&amp;v" s:Id="a&quot;&lt;&#10;">a&lt;&amp;&gt;&#13;<row>1</row><row>2</row><e></e></s:m>'
+        '<s:m b="c" xmlns:s="u&amp;v" s:Id="a&quot;&lt;&#10;">a&lt;&amp;&gt;&#xD;<row>1</row><row>2</row><e></e></s:m>'
     )
     assert build(document, GBK).startswith(b'<?xml version="1.0" encoding="GBK"?><s:m ')
     assert build(el("a"), GBK, declaration="") == b"<a></a>"
