@@ -43,7 +43,8 @@ def self_test() -> None:
     start()
     key = PinnedKey.from_pem(_PUBLIC)
     document = attach(_prepared(), base64.b64decode(_SIGNATURE))
-    written = f'<order xmlns="{_NAMESPACE}">{canonical((("payee", "甲 & 乙 > \r"), ("note", "")))}</order>'
+    fields = canonical((("payee", "甲 & 乙 > \r"), ("note", "")))
+    written = f'<order xmlns="{_NAMESPACE}">{fields}</order>'
     if prepare_canonical(written, _PROFILE) != prepare(written.encode(), _PROFILE):
         raise ProtocolError("stack", "signature self-test: what we write as canonical form is another than libxml2's")
     for engine in ("xmlsec", "hand"):

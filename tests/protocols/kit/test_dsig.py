@@ -154,13 +154,15 @@ def test_prepare_refuses_what_it_cannot_sign(bank: KeyPair) -> None:
             dsig.prepare(signing.envelope().replace(b"B-1", wrong), SOAP_SIGNED)
 
 
-@given(st.lists(st.text(st.characters(codec="utf-8"), max_size=12), min_size=1, max_size=4))
+_XML_TEXT = st.text(
+    st.characters(codec="utf-8", exclude_categories=["Cc"], exclude_characters="\ufffe\uffff") | st.sampled_from("\t\n\r&<>"),
+    max_size=12,
+)
+
+
+@given(st.lists(_XML_TEXT, min_size=1, max_size=4))
 def test_what_is_written_in_canonical_form_is_signed_as_if_it_had_been_parsed(texts: list[str]) -> None:
-    try:
-        fields = xmldoc.canonical((f"f{number}", text) for number, text in enumerate(texts))
-    except ProtocolError as error:
-        assert error.reason == "value"
-        return
+    fields = xmldoc.canonical((f"f{number}", text) for number, text in enumerate(texts))
     document = f'<answer xmlns="{NS}"><body>{fields}</body></answer>'
     assert canonical_of(document) == document.encode()
     assert dsig.prepare_canonical(document, ENVELOPED) == dsig.prepare(document.encode(), ENVELOPED)

@@ -13,6 +13,7 @@ from lxml import etree
 from protocols.kit.charset import GB2312, GB18030, GBK, UTF8, Charset, Unencodable
 from protocols.kit.errors import ProtocolError
 from protocols.kit.xmldoc import (
+    Leaves,
     Markup,
     amount_minor,
     build,
@@ -240,6 +241,17 @@ def test_first_of_several_spellings() -> None:
     assert found is not None
     assert text(found).strip() == "4001"
     assert first_of(ROOT, "x", "y") is None
+
+
+def test_leaves_say_what_value_says() -> None:
+    parent = parse(b"<a x='1'><b> 1\n</b><c/><d>x<e/></d><f>1</f><f>2</f><g><![CDATA[ <2> ]]>&#x33;</g></a>", UTF8)
+    leaves = Leaves(parent)
+    assert len(leaves) == len(parent)
+    for name in ("b", "c", "g"):
+        assert leaves.value(name) == value(parent, name)
+    for name, reason in (("d", "value"), ("f", "ambiguous"), ("z", "missing")):
+        with pytest.raises(ProtocolError, match=reason):
+            leaves.value(name)
 
 
 def test_paths_are_element_names_only() -> None:
