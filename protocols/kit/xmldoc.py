@@ -19,9 +19,11 @@ from protocols.kit.errors import ProtocolError
 from protocols.kit.fields import amount_minor, digits
 
 __all__ = [
+    "Leaves",
     "Markup",
     "amount_minor",
     "build",
+    "canonical",
     "digits",
     "el",
     "first_of",
@@ -86,8 +88,22 @@ def parse(
         root = etree.fromstring(document.encode("utf-8"), _PARSER)
     except (etree.XMLSyntaxError, ValueError) as error:
         raise ProtocolError("not_xml", f"not well-formed XML: {error}") from None
-    _inspect(root, max_depth, max_nodes, max_attributes)
+    _inspect(root)
+    # Each element takes a "<" and each attribute a "=", so most documents need no walk to be found small.
+    if document.count("<") > max_nodes and _COUNT(root) > max_nodes:
+        raise ProtocolError("xml_limits", f"more than {max_nodes} elements")
+    if document.count("=") > max_attributes and _wider_than(max_attributes)(root):
+        raise ProtocolError("xml_limits", f"more than {max_attributes} attributes on one element")
+    if _deeper_than(max_depth)(root):
+        raise ProtocolError("xml_limits", f"nested deeper than {max_depth}")
     return root
+
+
+def parse_again(octets: bytes, max_bytes: int) -> etree._Element:
+    """The root of octets that were written from a tree of `parse`: all it refuses but length cannot be in them."""
+    if len(octets) > max_bytes:
+        raise ProtocolError("frame_too_long", f"canonical form of {len(octets)} bytes, the limit is {max_bytes}")
+    return etree.fromstring(octets, _PARSER)
 
 
 def _without_declaration(document: str, charset: Charset) -> str:
@@ -151,7 +167,8 @@ def _wider_than(attributes: int) -> etree.XPath:
 _COUNT: Final = etree.XPath("count(//*)")
 
 
-def _inspect(root: etree._Element, max_depth: int, max_nodes: int, max_attributes: int) -> None:
+def _inspect(root: etree._Element) -> None:
+    """The same once more by the parser's own account: no other kind of node than elements and text."""
     info = root.getroottree().docinfo
     if info.doctype or info.internalDTD is not None:
         raise ProtocolError("doctype", "a document type")
@@ -159,12 +176,6 @@ def _inspect(root: etree._Element, max_depth: int, max_nodes: int, max_attribute
         raise ProtocolError("comment", "a comment or instruction beside the document")
     if next(root.iter(etree.Comment, etree.PI, etree.Entity), None) is not None:
         raise ProtocolError("comment", "a comment, instruction or entity inside the message")
-    if _deeper_than(max_depth)(root):
-        raise ProtocolError("xml_limits", f"nested deeper than {max_depth}")
-    if _COUNT(root) > max_nodes:
-        raise ProtocolError("xml_limits", f"more than {max_nodes} elements")
-    if _wider_than(max_attributes)(root):
-        raise ProtocolError("xml_limits", f"more than {max_attributes} attributes on one element")
 
 
 @lru_cache(maxsize=4096)
@@ -180,7 +191,30 @@ def text(element: etree._Element) -> str:
     """All text of a leaf element, untouched. Raises "value" if it has children: their text is not its own."""
     if len(element):
         raise ProtocolError("value", f"element {element.tag!r} has children where plain text is due")
-    return "".join(element.itertext())
+    return element.text or ""
+
+
+class Leaves:
+    """What `value` says of one element's children, which are read in one walk: for answers of many fields."""
+
+    __slots__ = ("_parent", "_said")
+
+    def __init__(self, parent: etree._Element) -> None:
+        self._parent = parent
+        said: dict[str, str | None] = {}
+        for child in parent:
+            tag = str(child.tag)
+            # Two of one name, or one with children, are an error only for whoever asks for them.
+            said[tag] = None if tag in said or len(child) else (child.text or "").strip(" \t\r\n")
+        self._said = said
+
+    def value(self, name: str) -> str:
+        """As `value(parent, name)`, and raises the same; `name` is no path."""
+        said = self._said.get(name)
+        return value(self._parent, name) if said is None else said
+
+    def __len__(self) -> int:
+        return len(self._parent)
 
 
 def several(parent: etree._Element, path: str) -> list[etree._Element]:
@@ -256,7 +290,7 @@ _ESCAPES: Final = {
     '"': "&quot;",
     "\t": "&#9;",
     "\n": "&#10;",
-    "\r": "&#13;",
+    "\r": "&#xD;",  # as Canonical XML writes it
 }
 
 
@@ -270,6 +304,11 @@ def _escape(found: re.Match[str]) -> str:
 def escaped(content: str) -> Markup:
     """`content` as XML text. Raises "value" on a character XML has no way to carry."""
     return Markup(_SPECIAL.sub(_escape, content))
+
+
+def canonical(fields: Iterable[tuple[str, str]]) -> Markup:
+    """Leaf elements one after the other, as Canonical XML writes them. Raises "value" as `escaped` does."""
+    return Markup("".join([f"<{name}>{_SPECIAL.sub(_escape, content)}</{name}>" for name, content in fields]))
 
 
 Content = Markup | str | Mapping[str, str] | Iterable["Markup | str"] | None

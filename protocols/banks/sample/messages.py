@@ -15,12 +15,11 @@ from lxml import etree
 from protocols.bank import Context, Sign
 from protocols.canon.money import BadMoney, Money
 from protocols.kit import dsig
-from protocols.kit.charset import UTF8
 from protocols.kit.dsig.verify import Engine
 from protocols.kit.errors import ProtocolError
 from protocols.kit.fields import amount_minor, parse_date, plain
 from protocols.kit.framing import LengthPrefix
-from protocols.kit.xmldoc import escaped, one, several, text, value
+from protocols.kit.xmldoc import Leaves, canonical, one, several, text
 
 NAMESPACE: Final = "urn:sample-bank:1"
 FRAMING: Final = LengthPrefix(8)
@@ -39,7 +38,7 @@ Rows = Sequence[Fields]
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A verified answer. `code` and `text` are its head's, `body` the signed body."""
+    """A verified answer. `code` and `text` are its head's, `body` the signed body, `fields` its leaves."""
 
     operation: str
     serial: str
@@ -47,10 +46,11 @@ class Answer:
     text: str
     bank_time: datetime
     body: etree._Element
+    fields: Leaves
 
     def value(self, name: str) -> str:
         """Text of a body's element. Raises "missing"."""
-        return value(self.body, _N + name)
+        return self.fields.value(_N + name)
 
     def amount(self, name: str, currency: str) -> Money:
         """A body's element that must hold an amount."""
@@ -85,10 +85,10 @@ class Wire:
             ("Token", token),
         )
         document = (
-            f'<SampleBank xmlns="{NAMESPACE}"><Head>{_elements(head)}</Head>'
-            f"<Body>{_elements(fields)}{_list(rows)}</Body></SampleBank>"
+            f'<SampleBank xmlns="{NAMESPACE}"><Head>{canonical(head)}</Head>'
+            f"<Body>{canonical(fields)}{_list(rows)}</Body></SampleBank>"
         )
-        prepared = dsig.prepare(UTF8.encode(document), SIGNATURE)
+        prepared = dsig.prepare_canonical(document, SIGNATURE)
         signature = yield Sign("order", prepared.octets)
         return FRAMING.wrap(dsig.attach(prepared, signature))
 
@@ -99,13 +99,12 @@ class Wire:
         """
         today = None if context is None else context.now.date()
         verified = dsig.verify(data, SIGNATURE, self.bank_keys, today=today, engine=self.engine, max_bytes=MAX_BYTES)
-        head = one(verified.root, _N + "Head")
+        head, body = Leaves(one(verified.root, _N + "Head")), one(verified.root, _N + "Body")
         answer = Answer(
-            value(head, _N + "Operation"), value(head, _N + "Serial"), value(head, _N + "Code"),
-            plain(value(head, _N + "Text")), moment(value(head, _N + "BankTime")), one(verified.root, _N +
-            "Body"),
+            head.value(_N + "Operation"), head.value(_N + "Serial"), head.value(_N + "Code"),
+            plain(head.value(_N + "Text")), moment(head.value(_N + "BankTime")), body, Leaves(body),
         )  # fmt: skip
-        require("customer", value(head, _N + "Customer"), self.customer)
+        require("customer", head.value(_N + "Customer"), self.customer)
         if answer.operation not in operations:
             raise ProtocolError("correlation", f"the answer is to {answer.operation!r}, not {operations[0]}")
         if context is not None:
@@ -120,12 +119,8 @@ def _cells(item: etree._Element) -> dict[str, str]:
     return cells
 
 
-def _elements(fields: Fields) -> str:
-    return "".join([f"<{name}>{escaped(content)}</{name}>" if content else f"<{name}/>" for name, content in fields])
-
-
 def _list(rows: Rows) -> str:
-    items = "".join([f"<Item>{_elements(row)}</Item>" for row in rows])
+    items = "".join([f"<Item>{canonical(row)}</Item>" for row in rows])
     return f"<List>{items}</List>" if items else ""
 
 

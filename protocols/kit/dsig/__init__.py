@@ -31,7 +31,7 @@ from protocols.kit.dsig.profile import (
     Profile,
 )
 from protocols.kit.dsig.selftest import self_test
-from protocols.kit.dsig.sign import Prepared, attach, key_info, prepare, x509_key_info
+from protocols.kit.dsig.sign import Prepared, attach, key_info, prepare, prepare_canonical, x509_key_info
 from protocols.kit.dsig.stack import start
 from protocols.kit.dsig.verify import Verified, verify
 
@@ -63,6 +63,7 @@ __all__ = [
     "first_difference",
     "key_info",
     "prepare",
+    "prepare_canonical",
     "self_test",
     "start",
     "verify",

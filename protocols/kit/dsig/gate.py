@@ -21,7 +21,7 @@ from protocols.kit.xmldoc import steps
 
 _D: Final = f"{{{DS}}}"
 _BLANKS: Final = " \t\r\n"
-_NO_BLANKS: Final = dict.fromkeys(map(ord, _BLANKS))
+_BLANK_BYTES: Final = _BLANKS.encode()
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,127}")
 _CARRIERS: Final = etree.XPath("//*[@* = $value]")
 
@@ -167,17 +167,20 @@ def _read_reference(element: etree._Element, reference: Reference) -> bytes:
 def _children(element: etree._Element, names: tuple[str, ...], optional: str = "") -> list[etree._Element]:
     """The children, which must have exactly these names in this order (and maybe the optional one last)."""
     children = list(element)
-    tags = tuple(child.tag for child in children[: len(names) + 2])
+    tags = tuple([child.tag for child in children[: len(names) + 2]])
     if tags != names and not (optional and tags == (*names, optional)):
         raise ProtocolError("structure", f"{element.tag!r} does not hold exactly what profile and standard say")
-    if (element.text or "").strip(_BLANKS) or any((child.tail or "").strip(_BLANKS) for child in children):
-        raise ProtocolError("structure", f"text between the elements of {element.tag!r}")
+    for between in (element.text, *[child.tail for child in children]):
+        if between is not None and between.strip(_BLANKS):
+            raise ProtocolError("structure", f"text between the elements of {element.tag!r}")
     return children
 
 
 def _attributes(element: etree._Element, names: tuple[str, ...] = (), optional: tuple[str, ...] = ()) -> None:
-    present = set(map(str, element.attrib))
-    if not set(names) <= present or present - set(names) - set(optional):
+    present = element.keys()
+    if present == list(names):
+        return
+    if not set(names) <= set(present) or set(present) - set(names) - set(optional):
         raise ProtocolError("structure", f"attributes of {element.tag!r} are not {', '.join(names) or 'none'}")
 
 
@@ -194,6 +197,6 @@ def _base64(element: etree._Element) -> bytes:
     if len(element):
         raise ProtocolError("structure", f"{element.tag!r} holds elements where only text may stand")
     try:
-        return base64.b64decode((element.text or "").translate(_NO_BLANKS), validate=True)
+        return base64.b64decode((element.text or "").encode("ascii").translate(None, _BLANK_BYTES), validate=True)
     except (binascii.Error, ValueError):
         raise ProtocolError("structure", f"{element.tag!r} is not Base64") from None

@@ -8,11 +8,11 @@ from typing import Final
 from protocols.kit.charset import UTF8
 from protocols.kit.dsig.key import PinnedKey
 from protocols.kit.dsig.profile import DS, Profile
-from protocols.kit.dsig.sign import Prepared, attach, prepare
+from protocols.kit.dsig.sign import Prepared, attach, prepare, prepare_canonical
 from protocols.kit.dsig.stack import start
 from protocols.kit.dsig.verify import verify
 from protocols.kit.errors import ProtocolError
-from protocols.kit.xmldoc import build, el
+from protocols.kit.xmldoc import build, canonical, el
 
 _NAMESPACE: Final = "urn:bankgw:self-test"
 _PROFILE: Final = Profile("self test", f"/{{{_NAMESPACE}}}order/{{{DS}}}Signature")
@@ -43,6 +43,10 @@ def self_test() -> None:
     start()
     key = PinnedKey.from_pem(_PUBLIC)
     document = attach(_prepared(), base64.b64decode(_SIGNATURE))
+    fields = canonical((("payee", "甲 & 乙 > \r"), ("note", "")))
+    written = f'<order xmlns="{_NAMESPACE}">{fields}</order>'
+    if prepare_canonical(written, _PROFILE) != prepare(written.encode(), _PROFILE):
+        raise ProtocolError("stack", "signature self-test: what we write as canonical form is another than libxml2's")
     for engine in ("xmlsec", "hand"):
         try:
             verify(document, _PROFILE, key, engine=engine)

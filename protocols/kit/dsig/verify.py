@@ -94,8 +94,7 @@ def verify(
         raise _refusal(gated, profile, usable)
     parts = _signed_parts(gated, profile)
     canonical = parts[profile.body]
-    body = xmldoc.parse(canonical, UTF8, max_bytes=4 * max_bytes, max_nodes=max_nodes)
-    return Verified(body, canonical, parts, signer)
+    return Verified(xmldoc.parse_again(canonical, 4 * max_bytes), canonical, parts, signer)
 
 
 def _usable(keys: Sequence[PinnedKey], profile: Profile, today: date | None) -> list[PinnedKey]:

@@ -11,12 +11,14 @@ import pytest
 import xmlsec
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from hypothesis import given
+from hypothesis import strategies as st
 from lxml import etree
 from signxml.algorithms import CanonicalizationMethod
 from signxml.signer import XMLSigner
 from signxml.verifier import XMLVerifier
 
-from protocols.kit import dsig
+from protocols.kit import dsig, xmldoc
 from protocols.kit.charset import GBK, UTF8
 from protocols.kit.dsig import stack
 from protocols.kit.dsig.verify import Engine
@@ -150,6 +152,35 @@ def test_prepare_refuses_what_it_cannot_sign(bank: KeyPair) -> None:
     for wrong in (b"", b"1", b"a b", b"id('x')", b"xpointer(/)", "标".encode()):
         with pytest.raises(ProtocolError, match="structure"):
             dsig.prepare(signing.envelope().replace(b"B-1", wrong), SOAP_SIGNED)
+
+
+_XML_TEXT = st.text(
+    st.characters(codec="utf-8", exclude_categories=["Cc"], exclude_characters="\ufffe\uffff") | st.sampled_from("\t\n\r&<>"),
+    max_size=12,
+)
+
+
+@given(st.lists(_XML_TEXT, min_size=1, max_size=4))
+def test_what_is_written_in_canonical_form_is_signed_as_if_it_had_been_parsed(texts: list[str]) -> None:
+    fields = xmldoc.canonical((f"f{number}", text) for number, text in enumerate(texts))
+    document = f'<answer xmlns="{NS}"><body>{fields}</body></answer>'
+    assert canonical_of(document) == document.encode()
+    assert dsig.prepare_canonical(document, ENVELOPED) == dsig.prepare(document.encode(), ENVELOPED)
+
+
+def canonical_of(document: str) -> bytes:
+    return etree.tostring(etree.fromstring(document.encode()), method="c14n", exclusive=True, with_comments=False)
+
+
+def test_in_canonical_form_a_signature_is_still_found_and_another_document_refused(bank: KeyPair) -> None:
+    named = f'<answer xmlns="{NS}"><body>{xmldoc.canonical([("note", dsig.DS)])}</body></answer>'
+    assert dsig.prepare_canonical(named, ENVELOPED) == dsig.prepare(named.encode(), ENVELOPED)
+    signed = f'<answer xmlns="{NS}"><ds:Signature xmlns:ds="{dsig.DS}"></ds:Signature></answer>'
+    for wrong in (signed, f'<other xmlns="{NS}"></other>', f'<answer xmlns="{NS}"></answer> '):
+        with pytest.raises(ProtocolError, match="structure"):
+            dsig.prepare_canonical(wrong, ENVELOPED)
+    with pytest.raises(AssertionError):
+        dsig.prepare_canonical(named, SOAP_SIGNED)
 
 
 def test_the_mark_for_the_signature_value_cannot_be_forged(bank: KeyPair) -> None:

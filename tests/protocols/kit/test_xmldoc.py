@@ -13,6 +13,7 @@ from lxml import etree
 from protocols.kit.charset import GB2312, GB18030, GBK, UTF8, Charset, Unencodable
 from protocols.kit.errors import ProtocolError
 from protocols.kit.xmldoc import (
+    Leaves,
     Markup,
     amount_minor,
     build,
@@ -242,6 +243,17 @@ def test_first_of_several_spellings() -> None:
     assert first_of(ROOT, "x", "y") is None
 
 
+def test_leaves_say_what_value_says() -> None:
+    parent = parse(b"<a x='1'><b> 1\n</b><c/><d>x<e/></d><f>1</f><f>2</f><g><![CDATA[ <2> ]]>&#x33;</g></a>", UTF8)
+    leaves = Leaves(parent)
+    assert len(leaves) == len(parent)
+    for name in ("b", "c", "g"):
+        assert leaves.value(name) == value(parent, name)
+    for name, reason in (("d", "value"), ("f", "ambiguous"), ("z", "missing")):
+        with pytest.raises(ProtocolError, match=reason):
+            leaves.value(name)
+
+
 def test_paths_are_element_names_only() -> None:
     for wrong in ("", "a//b", "a/", "{u}", "a[1]/"):
         with pytest.raises(AssertionError):
@@ -260,7 +272,7 @@ def test_building() -> None:
     rows = [el("row", str(n)) for n in (1, 2)]
     document = el("s:m", {"xmlns:s": "u&v", "s:Id": 'a"<\n'}, None, "a<&>\r", rows, el("e"), b="c")
     assert document == (
-        '<s:m b="c" xmlns:s="u&amp;v" s:Id="a&quot;&lt;&#10;">a&lt;&amp;&gt;&#13;<row>1</row><row>2</row><e></e></s:m>'
+        '<s:m b="c" xmlns:s="u&amp;v" s:Id="a&quot;&lt;&#10;">a&lt;&amp;&gt;&#xD;<row>1</row><row>2</row><e></e></s:m>'
     )
     assert build(document, GBK).startswith(b'<?xml version="1.0" encoding="GBK"?><s:m ')
     assert build(el("a"), GBK, declaration="") == b"<a></a>"
