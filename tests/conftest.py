@@ -33,6 +33,9 @@ settings.load_profile("house")
 
 # An async test is cancelled this long before pytest-timeout would end the whole process.
 CANCEL_EARLIER_S = 5.0
+# What outlives its test (caches, wide fixtures) is frozen, so that the collections of later tests do not look at it again.
+THAW_EVERY = 500
+_tests_since_thaw = 0
 
 
 @implementer(ILogObserver)
@@ -110,11 +113,13 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, Any, Any]:
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Generator[None, Any, Any]:
     """After the fixtures have cleaned up: fail for what they logged and for timers still running."""
     try:
         result = yield
+        _thaw(nextitem)
         complaint = item.stash[LOGGED].complaint()
+        gc.freeze()
         timers = _left_over(item.stash[TIMERS])
     finally:
         globalLogPublisher.removeObserver(item.stash[LOGGED])
@@ -123,6 +128,15 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, Any, Any]:
     _complain(complaint)
     _complain(timers)
     return result
+
+
+def _thaw(nextitem: pytest.Item | None) -> None:
+    """Collect among all objects, also those that outlived their test; now and then, as it takes a while."""
+    global _tests_since_thaw
+    _tests_since_thaw += 1
+    if nextitem is None or _tests_since_thaw >= THAW_EVERY:
+        _tests_since_thaw = 0
+        gc.unfreeze()
 
 
 def _complain(complaint: str | None) -> None:
