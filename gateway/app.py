@@ -29,6 +29,7 @@ from gateway.bank.dial import LaneDialer, lane_signers, tls_settings
 from gateway.bank.expiry import Expiry
 from gateway.bank.keys import Signer
 from gateway.bank.lane import Lane, LaneParts
+from gateway.bank.login import Login
 from gateway.bank.tls import client_context
 from gateway.bank.watching import Watched, Watching, WatchParts
 from gateway.clock import Clock, Entropy, SystemClock, SystemEntropy
@@ -118,6 +119,20 @@ def lane_tables(settings: conf.Settings) -> dict[str, tuple[str, conf.Lane]]:
         for bank_name, bank in settings.banks.items()
         for lane_name, lane in bank.lanes.items()
     }
+
+
+def logins(settings: conf.Settings, parts: Parts) -> dict[str, Login]:
+    """Each lane's login by the lane's name. Lanes of a bank with the same credentials, or with none, are one user."""
+    users: dict[tuple[str, tuple[tuple[str, str], ...]], list[str]] = {}
+    tables = lane_tables(settings)
+    for name, (bank, _table) in tables.items():
+        users.setdefault((bank, tuple(sorted(parts.credentials[name].items()))), []).append(name)
+    found: dict[str, Login] = {}
+    for (bank, _credentials), lanes in users.items():
+        pace = parts.banks[bank].profile.limits.pace
+        per_second = min(tables[name][1].per_second or pace.per_second for name in lanes)
+        found |= dict.fromkeys(lanes, Login(parts.clock, pace, per_second))
+    return found
 
 
 def system_parts(reactor: Any, settings: conf.Settings, on_fatal: OnFatal) -> Parts:
@@ -221,7 +236,7 @@ class Gateway:
         self.stopping = False
         self.draining = False
         self._on_fatal = on_fatal
-        meters = parts.meters
+        meters, self._logins = parts.meters, logins(settings, parts)
         self.lanes = {name: self._lane(name, bank, lane) for name, (bank, lane) in lane_tables(settings).items()}
         meters.known(settings.banks, ((bank, name) for name, (bank, _lane) in lane_tables(settings).items()))
         self.outbox = Outbox(parts.amqp, parts.store, settings.node, settings.broker.user, f"bankgw/{VERSION}",
@@ -248,7 +263,7 @@ class Gateway:
                 dialer=parts.dialers[name], signers=parts.signers[name], credentials=parts.credentials[name],
                 clock=parts.clock, entropy=parts.entropy, meters=parts.meters,
                 window=table.window or bank.sessions.window,
-                per_second=table.per_second or bank.profile.limits.pace.per_second, poll_ms=_poll_ms(self.settings),
+                login=self._logins[name], poll_ms=_poll_ms(self.settings),
             ),
             self._halted,
         )  # fmt: skip

@@ -9,7 +9,6 @@ from __future__ import annotations
 import gc
 import inspect
 import os
-import time
 from collections.abc import Generator, Iterator
 from typing import Any, TypeVar
 
@@ -34,20 +33,10 @@ settings.load_profile("house")
 
 # An async test is cancelled this long before pytest-timeout would end the whole process.
 CANCEL_EARLIER_S = 5.0
-SLOW_COLLECTION_S = 0.01
 SERVERS = ("broker", "postgresql", "mariadb")
-
-
-def collect() -> None:
-    """Let go of everything unreachable, so that a Deferred speaks of a failure that nobody took.
-
-    When there is much to look through, what was found in use is not looked through again: caches of code, schemas and
-    keys outlive their tests and would be searched twice for each test to come.
-    """
-    began_s = time.perf_counter()
-    gc.collect()
-    if time.perf_counter() - began_s > SLOW_COLLECTION_S:
-        gc.freeze()
+# What outlives its test (caches, wide fixtures) is frozen, so that the collections of later tests do not look at it again.
+THAW_EVERY = 500
+_tests_since_thaw = 0
 
 
 @implementer(ILogObserver)
@@ -65,14 +54,14 @@ class LoggedFailures:
 
     def take(self, kind: type[E]) -> list[E]:
         """The logged exceptions of `kind`, which this test expected: they no longer fail it."""
-        collect()
+        gc.collect()
         taken = [f.value for f in self._failures if isinstance(f.value, kind)]
         self._failures = [f for f in self._failures if not isinstance(f.value, kind)]
         return taken
 
     def complaint(self) -> str | None:
         """What to say about the failures nobody took, or None; forgets them."""
-        collect()
+        gc.collect()
         if not self._failures:
             return None
         texts = [failure.getTraceback() for failure in self._failures]
@@ -134,11 +123,13 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, Any, Any]:
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Generator[None, Any, Any]:
     """After the fixtures have cleaned up: fail for what they logged and for timers still running."""
     try:
         result = yield
+        _thaw(nextitem)
         complaint = item.stash[LOGGED].complaint()
+        gc.freeze()
         timers = _left_over(item.stash[TIMERS])
     finally:
         globalLogPublisher.removeObserver(item.stash[LOGGED])
@@ -147,6 +138,15 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, Any, Any]:
     _complain(complaint)
     _complain(timers)
     return result
+
+
+def _thaw(nextitem: pytest.Item | None) -> None:
+    """Collect among all objects, also those that outlived their test; now and then, as it takes a while."""
+    global _tests_since_thaw
+    _tests_since_thaw += 1
+    if nextitem is None or _tests_since_thaw >= THAW_EVERY:
+        _tests_since_thaw = 0
+        gc.unfreeze()
 
 
 def _complain(complaint: str | None) -> None:

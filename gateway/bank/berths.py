@@ -2,7 +2,8 @@
 
 Where the bank keeps sessions, a berth keeps its connections, signs on, and counts as ready after the first
 application answer. Where connections are short, berths dial for each exchange, and readiness belongs to the lane: it
-is proven by a probe, and proven again.
+is proven by a probe, and proven again. If such a bank wants a sign-on, there is one for all berths, and they share what
+it brought (a token).
 """
 
 from __future__ import annotations
@@ -11,11 +12,13 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol
 
-from twisted.internet.defer import Deferred, DeferredLock
+from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from gateway import log
 from gateway.bank.endpoint import NotConnected
+from gateway.bank.faults import signed_out as is_signed_out
+from gateway.bank.login import Login
 from gateway.bank.session import Line, NoAnswer
 from gateway.clock import Clock, Entropy
 from gateway.meters import SESSION_STATES, Meters
@@ -26,7 +29,6 @@ from protocols.kit.errors import ProtocolError
 
 FIRST_BACKOFF_S = 0.2
 LAST_BACKOFF_S = 30.0
-DECLINED_QUIET_S = 300.0
 LIVED_S = 5.0
 """A session that lasted so long, or that carried more than its first word, was one; others are waited out."""
 
@@ -53,6 +55,7 @@ class Berth:
         self.worked = False
         self.trouble = ""
         self.session: Mapping[str, str] = {}
+        self.taken_s = float("-inf")
         self._quay = quay
         self._lines: dict[str, Line] = {}
 
@@ -98,7 +101,7 @@ class Quay:
 
     def __init__(
         self, bank: Bank, labels: tuple[str, str], dialer: Dialer, clock: Clock, entropy: Entropy, meters: Meters,
-        window: int, converse: Converse, context: Callable[[Berth | None], Context],
+        window: int, converse: Converse, context: Callable[[Berth | None], Context], login: Login,
     ) -> None:  # fmt: skip
         self.bank = bank
         self.dialer = dialer
@@ -118,8 +121,10 @@ class Quay:
         self._on_free: Callable[[], None] = lambda: None
         self._on_defect: Callable[[Failure], None] = lambda _failure: None
         self._proved_s = float("-inf")
-        self._door = DeferredLock()
-        self._quiet_until_s = float("-inf")
+        self._login = login
+        self._signed_on = False
+        self._signed_on_s = float("-inf")
+        self._woken: Deferred[None] | None = None
 
     @property
     def ready(self) -> bool:
@@ -140,6 +145,7 @@ class Quay:
             berth = self._free.popleft()
             if berth.state == "ready" and not berth.busy:
                 berth.busy = True
+                berth.taken_s = self.clock.monotonic_s()
                 return berth
         return None
 
@@ -152,8 +158,14 @@ class Quay:
         if berth.state == "ready":
             self._free.append(berth)
 
-    def give_back(self, berth: Berth, *, distrust: bool = False) -> None:
-        """The conversation is over. With `distrust` its connections end now: what comes on them proves nothing."""
+    def give_back(self, berth: Berth, *, distrust: bool = False, signed_out: bool = False) -> None:
+        """The conversation is over. With `distrust` its connections end now: what comes on them proves nothing.
+
+        `signed_out`: the bank said that it does not know the session; it must sign on before anything else is said.
+        """
+        distrust = distrust or signed_out
+        if signed_out and not self._kept and self.bank.sessions.sign_on is not None:
+            self._session_over(berth)
         berth.busy = False
         berth.close_short(hang_up=distrust)
         freed = self._waiting_for.pop(berth.number, None)
@@ -200,7 +212,7 @@ class Quay:
     async def _keep(self, berth: Berth) -> None:
         backoff_s = FIRST_BACKOFF_S
         while not self.stopping:
-            quiet_s = self._quiet_until_s - self.clock.monotonic_s()
+            quiet_s = self._login.quiet_s
             if berth.busy:
                 # A conversation still holds it; a new session opened under it would be spoken on unproven.
                 await self._freed(berth)
@@ -238,22 +250,29 @@ class Quay:
         return True
 
     async def _sign_on(self, berth: Berth, word: Callable[[Context], Conversation[Mapping[str, str]]]) -> bool:
-        """Sign on, one berth at a time: a wrong password tried by all of them at once would lock the login."""
-        await self._door.acquire()
+        """Sign on, one at a time: a wrong password tried by all berths at once would lock the login."""
+        login = self._login
+        await login.door.acquire()
         try:
-            if self.clock.monotonic_s() < self._quiet_until_s:
+            if login.quiet_s > 0:
                 self._state(berth, "down")
                 berth.close_short(hang_up=True)
                 return False
             told = await self._converse(berth, word(self._context(None)))
-        except Declined:
-            self._quiet_until_s = self.clock.monotonic_s() + DECLINED_QUIET_S
+        except Declined as error:
+            self._refused(str(error))
             raise
         finally:
-            self._door.release()
+            login.door.release()
+        login.accepted()
         assert isinstance(told, Mapping)
         berth.session = told
         return True
+
+    def _refused(self, error: str) -> None:
+        quiet_s = self._login.refused()
+        _log.error("session.sign_on_refused", bank=self._labels[0], lane=self._labels[1], error=error, quiet_s=quiet_s,
+                   action="look at the login's password; a restart tries at once")  # fmt: skip
 
     async def _guard(self, berth: Berth) -> None:
         """Return when the session has ended; prove it by the bank's heartbeat while it is idle."""
@@ -289,14 +308,19 @@ class Quay:
         probing = Berth(self, -1)
         every_s = self.bank.sessions.probe_every_s
         while not self.stopping:
-            since_s = self.clock.monotonic_s() - self._proved_s
+            since_s, quiet_s = self.clock.monotonic_s() - self._proved_s, self._login.quiet_s
             if self.ready and since_s < every_s:
-                await sleep(self.clock, every_s - since_s)
+                await self._pause(every_s - since_s)
+                continue
+            if quiet_s > 0 and not self._signed_on:
+                await sleep(self.clock, quiet_s)
                 continue
             try:
-                await self._converse(probing, self.bank.sessions.probe(self._context(None)))
+                if not await self._prove(probing):
+                    continue
             except (NotConnected, NoAnswer, ProtocolError) as error:
                 probing.close_short(hang_up=True)
+                self._signed_on = self._signed_on and not is_signed_out(error)
                 for berth in self.berths:
                     self._failed(berth, error)
                 await sleep(self.clock, backoff_s * (0.5 + self._entropy.random()))
@@ -306,8 +330,43 @@ class Quay:
             backoff_s = FIRST_BACKOFF_S
             self._proved_s = self.clock.monotonic_s()
             for berth in self.berths:
+                berth.session = probing.session
                 if berth.state != "ready":
                     self._make_ready(berth)
+
+    async def _prove(self, probing: Berth) -> bool:
+        """Show that the bank answers this login: by signing on, or by the probe of a session that stands."""
+        sessions = self.bank.sessions
+        if sessions.sign_on is not None and not self._signed_on:
+            self._signed_on = await self._sign_on(probing, sessions.sign_on)
+            self._signed_on_s = self.clock.monotonic_s()
+            return self._signed_on
+        await self._converse(probing, sessions.probe(self._context(probing)))
+        return True
+
+    async def _pause(self, seconds: float) -> None:
+        """Sleep, or until the bank is known to have ended the session."""
+        woken = self._woken = Deferred()
+        timer = self.clock.later(seconds, _fire, woken)
+        try:
+            await woken
+        finally:
+            self._woken = None
+            if timer.active():
+                timer.cancel()
+
+    def _session_over(self, berth: Berth) -> None:
+        """The bank does not know the session that this berth spoke in: nothing more is said before the next sign-on."""
+        if not self._signed_on or berth.taken_s < self._signed_on_s:
+            return  # a word from before the last sign-on
+        self._signed_on = False
+        if not berth.session:
+            # There was no token that could have ended: it is the password that was refused.
+            self._refused("the login in a message was refused")
+        for one in self.berths:
+            self._state(one, "down")
+        if self._woken is not None:
+            _fire(self._woken)
 
     # ---- both ----
 

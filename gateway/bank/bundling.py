@@ -18,7 +18,7 @@ from gateway import log
 from gateway.bank import talk
 from gateway.bank.berths import Berth
 from gateway.bank.endpoint import NotConnected
-from gateway.bank.faults import reason_of
+from gateway.bank.faults import reason_of, signed_out
 from gateway.bank.session import Line, NoAnswer
 from gateway.core.states import Answered, AskedInVain, Event, Hold, NotSent, Send, Silent, Source, Work
 from gateway.journal import apply as journal_apply
@@ -144,7 +144,7 @@ class Bundling:
                 line = await talk.proven(berth, step.port)
                 return _Ready(conversation, step, line, context.bank_date.isoformat())
         except Declined as error:
-            lane.quay.give_back(berth)
+            lane.quay.give_back(berth, signed_out=signed_out(error))
             retry_ms, why = RETRY_REFUSED_MS, str(error)
         except ProtocolError as error:
             # Nothing was sent, and trying again would end the same way: a person must look at these orders.
@@ -258,7 +258,7 @@ class Bundling:
         started_s: float,
     ) -> None:  # fmt: skip
         kind = leaving.bundle.kind.value
-        self._lane.quay.give_back(berth, distrust=True)
+        self._lane.quay.give_back(berth, distrust=True, signed_out=signed_out(error))
         word = self._lane.words.fault(error, kind)
         word = "silent" if word == "not_sent" else word
         self._lane.words.observe(kind, word, self._parts.clock.monotonic_s() - started_s)

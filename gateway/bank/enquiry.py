@@ -141,7 +141,7 @@ class Enquiry:
         ask = self._parts.bank.questions.returns
         assert ask is not None
         for _ in range(MOST_PAGES):
-            await lane.spaced()
+            await lane.spaced("returns")
             question = ReturnsQuestion(own, first, last, cursor)
             page = await lane.timed(berth, "returns", ask(question, lane.context(berth)))
             found += page.returns

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any, TypeVar
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
@@ -24,12 +24,14 @@ from gateway.bank.berths import Berth, Dialer, Quay
 from gateway.bank.bundling import Bundling
 from gateway.bank.endpoint import NotConnected
 from gateway.bank.enquiry import Enquiry
+from gateway.bank.faults import signed_out
 from gateway.bank.keys import Signer
+from gateway.bank.login import Login
 from gateway.bank.lookout import Lookout
-from gateway.bank.pace import Pace
 from gateway.bank.sending import Sending
 from gateway.bank.session import NoAnswer
 from gateway.bank.tenure import ORPHAN_QUIET_S, Tenure
+from gateway.bank.wanted import Question, Wanted, unavailable
 from gateway.bank.words import Words
 from gateway.clock import Clock, Entropy
 from gateway.core.hours import bank_date, day_ends_ms, local, next_open_ms
@@ -41,6 +43,7 @@ from gateway.journal.store import Store, Tx
 from gateway.meters import Meters
 from gateway.tasks import Tasks, sleep
 from protocols.bank import Bank, Context, Conversation
+from protocols.canon.limits import MONEY
 from protocols.canon.outcome import Outcome, State
 from protocols.kit.declined import Declined
 from protocols.kit.errors import ProtocolError
@@ -49,8 +52,6 @@ R = TypeVar("R")
 ROWS_KEPT = 5_000
 SERIALS_DRAWN = 1_000
 RATE_LIMITED_REST_S = 1.0
-# Enquiries may take this share of the pace and no more, so that a thousand doubts leave room for sending.
-ASKING_SHARE = 0.5
 _log = log.get("bank.lane")
 
 
@@ -58,7 +59,8 @@ _log = log.get("bank.lane")
 class LaneParts:
     """What a lane is made of. `name` is `bank.login`; `window` how many conversations run at once.
 
-    `poll_ms` is how often to look for work that other nodes wrote; 0: there are none.
+    `login` is shared by all lanes of the same user at the bank. `poll_ms` is how often to look for work that other
+    nodes wrote; 0: there are none.
     """
 
     name: str
@@ -73,15 +75,8 @@ class LaneParts:
     entropy: Entropy
     meters: Meters
     window: int
-    per_second: float
+    login: Login
     poll_ms: float = 0.0
-
-
-@dataclass(slots=True)
-class _Wanted:
-    operation: str
-    conversation: Callable[[Context], Conversation[Any]]
-    answer: Deferred[Any]
 
 
 class Lane:
@@ -94,14 +89,11 @@ class Lane:
         self._on_halt = on_halt
         self._profile = parts.bank.profile
         self._hours = self._profile.limits.hours
-        burst, now_s = self._profile.limits.pace.burst, parts.clock.monotonic_s()
-        self._pace = Pace(parts.per_second, burst, now_s)
-        self._asking_pace = Pace(parts.per_second * ASKING_SHARE, burst // 2, now_s)
         self._stopping = False
         self._tasks = Tasks(self._defect)
         self._tenure = Tenure(parts.name, parts.node, parts.store, parts.clock, self._tasks, self._reign,
                               self._stand_down)  # fmt: skip
-        self._wanted: deque[_Wanted] = deque()
+        self._wanted = Wanted(parts.clock)
         self._rows: OrderedDict[str, PaymentRow] = OrderedDict()
         self._serials: deque[int] = deque()
         self._timer: IDelayedCall | None = None
@@ -121,7 +113,7 @@ class Lane:
     def _new_quay(self) -> Quay:
         parts = self.parts
         return Quay(parts.bank, (parts.bank_name, parts.name), parts.dialer, parts.clock, parts.entropy,
-                    parts.meters, parts.window, self._converse, self._session_context)  # fmt: skip
+                    parts.meters, parts.window, self._converse, self._session_context, parts.login)  # fmt: skip
 
     # ---- life ----
 
@@ -156,14 +148,9 @@ class Lane:
         self.agenda = Agenda()
         self._lookout.until_ms = 0
         self._rows.clear()
-        self._refuse("lane_elsewhere")
+        self._wanted.refuse("lane_elsewhere")
         while self._under_way:
             await sleep(self.parts.clock, 1.0)
-
-    def _refuse(self, reason: str) -> None:
-        for wanted in self._wanted:
-            _settle(wanted.answer, _unavailable(reason))
-        self._wanted.clear()
 
     def wake(self) -> None:
         """Look at the agenda soon: something was put on it."""
@@ -202,7 +189,7 @@ class Lane:
         self._stopping = True
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
-        self._refuse("stopping")
+        self._wanted.refuse("stopping")
         if self._under_way:
             self._drained = Deferred()
             timer = self.parts.clock.later(deadline_s, self._hang_up)
@@ -297,16 +284,11 @@ class Lane:
 
     def ask(self, operation: str, conversation: Callable[[Context], Conversation[R]], max_wait_s: float) -> Deferred[R]:
         """Put a question; fires with the bank's answer or fails with Unavailable or ProtocolError."""
-        answer: Deferred[R] = Deferred()
         if self._stopping or self.halted:
-            answer.errback(Unavailable("lane_stopped", self.halted or "stopping"))
-            return answer
+            return fail(Unavailable("lane_stopped", self.halted or "stopping"))
         if self.standing_by:
-            answer.errback(Unavailable("lane_elsewhere", "another node speaks to this bank"))
-            return answer
-        self._wanted.append(_Wanted(operation, conversation, answer))
-        patience = self.parts.clock.later(max_wait_s, _settle, answer, _unavailable("bank_silent"))
-        answer.addBoth(_no_longer, patience)
+            return fail(Unavailable("lane_elsewhere", "another node speaks to this bank"))
+        answer = self._wanted.put(operation, conversation, max_wait_s)
         self._pump()
         return answer
 
@@ -315,26 +297,26 @@ class Lane:
     def _pump(self) -> None:
         if self._stopping or self.halted or not self.epoch:
             return
-        now_ms, now_s = self.parts.clock.now_ms(), self.parts.clock.monotonic_s()
+        now_ms, login = self.parts.clock.now_ms(), self.parts.login
         while (quick := self.agenda.take(now_ms, slow=False)) is not None:
             self._spawn(self._deadline(*quick), quick)
         while self.quay.ready and self._has_slow(now_ms):
             if len(self._serials) < self._profile.serials_per_word:
                 self._refill()
                 return
-            wait_s = self._pace.until_s(now_s)
+            wait_s = login.wait_s("")
             if wait_s > 0:
                 self._wake_in(wait_s)
                 return
             berth = self.quay.take()
             if berth is None:
                 break
-            if not self._use(berth, now_ms, now_s):
+            if not self._use(berth, now_ms):
                 self.quay.put_back(berth)
                 break
-            self._pace.wait_s(now_s)
         if self.agenda.has_due(sends=False):
-            self._wake_in(self._asking_pace.until_s(now_s) or self._pace.until_s(now_s) or 1.0)
+            self._wake_in(login.wait_s("fate", asking=True) or 1.0)
+        self._wake_for_apart()
         due_ms = self.agenda.next_ms()
         if due_ms is not None and due_ms > now_ms:
             self._wake_in((due_ms - now_ms) / 1000)
@@ -344,20 +326,29 @@ class Lane:
         due = due_ms is not None and due_ms <= now_ms
         return bool(self._wanted) or due or self.agenda.has_due(sends=not self._paused)
 
-    def _use(self, berth: Berth, now_ms: int, now_s: float) -> bool:
+    def _wake_for_apart(self) -> None:
+        """Look again when the turn of what is due comes, of which the bank wants each sort a while apart."""
+        sorts = self._wanted.sorts() | ({MONEY} if not self._paused and self.agenda.has_due(asks=False) else set())
+        waits = [wait_s for sort in sorts if (wait_s := self.parts.login.apart_s(sort)) > 0]
+        if waits:
+            self._wake_in(min(waits))
+
+    def _use(self, berth: Berth, now_ms: int) -> bool:
         """Give a berth something to do: the ERP's questions and the agenda in turn."""
-        while self._wanted:
-            wanted = self._wanted.popleft()
-            if not wanted.answer.called:
-                self._spawn(self._answer(berth, wanted))
-                return True
-        asks = self._asking_pace.until_s(now_s) == 0.0
-        item = self.agenda.take(now_ms, quick=False, sends=not self._paused, asks=asks)
+        login = self.parts.login
+        wanted = self._wanted.take(login)
+        if wanted is not None:
+            login.begin(wanted.operation)
+            self._spawn(self._answer(berth, wanted))
+            return True
+        sends = not self._paused and not login.wait_s(MONEY)
+        asks = not login.wait_s("fate", asking=True)
+        item = self.agenda.take(now_ms, quick=False, sends=sends, asks=asks)
         if item is None:
             return False
         payment, kind = item
+        login.begin("fate" if kind in ASKING else MONEY, asking=kind in ASKING)
         if kind in ASKING:
-            self._asking_pace.wait_s(now_s)
             self._spawn(self._enquiry.about(berth, payment, kind), item)
         elif kind is Work.REPLAY:
             self._spawn(self._sending.repeat(berth, payment), item)
@@ -365,11 +356,12 @@ class Lane:
             self._spawn(self._sending.carry(berth, payment), item)
         return True
 
-    async def spaced(self) -> None:
+    async def spaced(self, sort: str) -> None:
         """Return when the bank's pace allows one more request of a conversation that is already under way."""
-        clock = self.parts.clock
-        while (wait_s := self._pace.wait_s(clock.monotonic_s())) > 0:
-            await sleep(clock, wait_s)
+        login = self.parts.login
+        while (wait_s := login.wait_s(sort)) > 0:
+            await sleep(self.parts.clock, wait_s)
+        login.begin(sort)
         while len(self._serials) < self._profile.serials_per_word:
             await self._draw()
 
@@ -406,27 +398,25 @@ class Lane:
         event: Event = Expire(now_ms) if kind is Work.EXPIRE else Overdue(now_ms)
         await self.record(payment, event)
 
-    async def _answer(self, berth: Berth, wanted: _Wanted) -> None:
+    async def _answer(self, berth: Berth, wanted: Question) -> None:
         try:
             result = await self.timed(berth, wanted.operation, wanted.conversation(self.context(berth)))
         except (NotConnected, NoAnswer) as error:
             self.after_fault(berth, error)
-            _settle(wanted.answer, _unavailable("bank_unavailable", str(error)))
+            wanted.settle(unavailable("bank_unavailable", str(error)))
         except ProtocolError as error:
             self.after_fault(berth, error)
-            _settle(wanted.answer, failure_of(error))
+            wanted.settle(Failure(error))
         else:
             self.quay.give_back(berth)
             self.words.found_odd(wanted.operation, result)
-            _settle(wanted.answer, result)
+            wanted.settle(result)
 
     def after_fault(self, berth: Berth, error: NotConnected | NoAnswer | ProtocolError) -> None:
         """A decline leaves the connection in order; silence and senseless bytes end it. Too fast means slower."""
-        declined = isinstance(error, Declined)
         if isinstance(error, Declined) and error.outcome == "rate_limited":
-            self._pace.rest(RATE_LIMITED_REST_S)
-        signed_out = isinstance(error, Declined) and error.outcome == "signed_out"
-        self.quay.give_back(berth, distrust=signed_out or not declined)
+            self.parts.login.rest(RATE_LIMITED_REST_S)
+        self.quay.give_back(berth, distrust=not isinstance(error, Declined), signed_out=signed_out(error))
 
     async def timed(
         self, berth: Berth, operation: str, conversation: Conversation[R], *, opening: bool = False
@@ -529,25 +519,3 @@ class Lane:
 
     def _session_context(self, berth: Berth | None) -> Context:
         return self.context(berth)
-
-
-def failure_of(error: Exception) -> Failure:
-    """The exception as a Deferred's failure."""
-    return Failure(error)
-
-
-def _unavailable(reason: str, detail: str = "") -> Failure:
-    return failure_of(Unavailable(reason, detail))
-
-
-def _no_longer(result: R, patience: IDelayedCall) -> R:
-    """The asker has its answer, or gave up: the timer is not needed any more."""
-    if patience.active():
-        patience.cancel()
-    return result
-
-
-def _settle(answer: Deferred[Any], result: Any) -> None:
-    """Fire a question's answer unless its asker has stopped waiting."""
-    if not answer.called:
-        answer.callback(result)

@@ -21,7 +21,7 @@ from gateway.bank import talk
 from gateway.bank.berths import Berth
 from gateway.bank.endpoint import NotConnected
 from gateway.bank.enquiry import sent_from
-from gateway.bank.faults import reason_of
+from gateway.bank.faults import reason_of, signed_out
 from gateway.bank.session import Line, NoAnswer
 from gateway.core import flow
 from gateway.core.states import Answered, Expire, Hold, NotSent, Replay, Send, Silent, Source, Work
@@ -133,7 +133,7 @@ class Sending:
                 return _Ready(conversation, step, line, context.bank_date.isoformat())
         except Declined as error:
             # A session the bank does not know any more must sign on again before anything else is said on it.
-            self._lane.quay.give_back(berth, distrust=error.outcome == "signed_out")
+            self._lane.quay.give_back(berth, signed_out=signed_out(error))
             retry_ms, why = RETRY_REFUSED_MS, str(error)
         except ProtocolError as error:
             # Nothing was sent, and trying again would end the same way: a person must look at this order.
@@ -291,7 +291,7 @@ class Sending:
         self, berth: Berth, row: PaymentRow, error: NotConnected | NoAnswer | ProtocolError, seen: bytes,
         started_s: float,
     ) -> None:  # fmt: skip
-        self._lane.quay.give_back(berth, distrust=True)
+        self._lane.quay.give_back(berth, distrust=True, signed_out=signed_out(error))
         word = self._lane.words.fault(error, row.order.kind.value)
         word = "silent" if word == "not_sent" else word
         self._lane.words.observe(row.order.kind.value, word, self._parts.clock.monotonic_s() - started_s)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import time, timedelta
 
@@ -47,13 +48,24 @@ class Hours:
     zone: str = "Asia/Shanghai"
 
 
+MONEY, QUESTION = "money", "question"
+"""Sorts of requests that `Pace.apart_s` names beside single questions."""
+
+
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """Requests the bank tolerates: a token bucket per lane, and the least delay before the first enquiry."""
+    """Requests the bank tolerates of one user: a token bucket over all of them, and the least delay before the first
+    enquiry.
+
+    `apart_s`: seconds from the beginning of one request to that of the next of its sort. Sorts are `MONEY`, a question
+    by its name (`fate`, `balance`, `lines`, `returns`, `receipt`, `directory`), and `QUESTION`, one allowance for all
+    questions that have none of their own.
+    """
 
     per_second: float = 10.0
     burst: int = 10
     first_enquiry_after: timedelta = timedelta(seconds=2)
+    apart_s: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

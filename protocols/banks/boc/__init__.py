@@ -26,9 +26,9 @@ def build(options: Mapping[str, Any]) -> Bank:
     wire, codes = Wire(chosen), meanings(chosen.codes)
     payments, statements = Payments(chosen, wire, codes), Statements(chosen, wire, codes)
     session = SignOn(chosen, wire, Lockout(chosen.sign_on_tries))
-    # Kept, because only kept connections are signed on; one, because an operator has one token.
+    # One exchange at a time, because an operator has one token.
     business = Port(
-        "business", lambda: http.HttpAnswers().cutter(ANSWER_BYTES_MAX), kept=True,
+        "business", lambda: http.HttpAnswers().cutter(ANSWER_BYTES_MAX), kept=False,
         first_byte_s=chosen.first_byte_s, exchange_s=chosen.exchange_s,
     )  # fmt: skip
     return Bank(

@@ -49,7 +49,7 @@ class Payments:
         code = self._code(order)
         wire = self._message(code, context, [(order, context.reference)])
         frame = yield Submit("business", wire, (code,))
-        return self._alone(self.submitted(self.wire.read(frame, code), [context.reference]), context.reference)
+        return self._alone(self.submitted(self._heard(frame, code), [context.reference]), context.reference)
 
     def send_bundle(self, bundle: Bundle, context: Context) -> BundleConversation:
         """All items as rows of one b2e0009. Raises ProtocolError before anything is sent if one does not fit."""
@@ -62,7 +62,17 @@ class Payments:
         if any(self._code(order) != _CORPORATE for order, _ in lines):
             raise ProtocolError("value", "a batch at boc pays organisations only")
         frame = yield Submit("business", self._message(_CORPORATE, context, lines), (_CORPORATE,))
-        return self.submitted(self.wire.read(frame, _CORPORATE), references)
+        return self.submitted(self._heard(frame, _CORPORATE), references)
+
+    def _heard(self, frame: bytes, code: str) -> Answer:
+        """The answer to what was just handed in.
+
+        Raises Declined ("signed_out") where the bank does not know the token: doubt, and the lane signs on before the
+        next order would meet the same.
+        """
+        answer = self.wire.read(frame, code)
+        self.meanings.must_be_signed_on(code, answer.status)
+        return answer
 
     def _code(self, order: AnyOrder) -> str:
         if order.kind is Kind.TRANSFER or order.creditor.kind is not PartyKind.PERSON:

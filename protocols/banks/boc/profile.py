@@ -15,7 +15,6 @@ from protocols.canon.order import Channel, Kind
 
 RECONSTRUCTED: Final = (
     "the whole protocol: from public clients and pieces of the bank's text, not from the bank's own manual",
-    "that the front end keeps an HTTP connection open (the page says short connections)",
     "the list of codes, with those of a repeated insid, of one that is not known and of refusals: options (codes)",
     "how long insid may be, and for how long a repeat is refused",
     "the date range of b2e0012 (written like b2e0035's); notenum as the rows of one page",

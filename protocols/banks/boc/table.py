@@ -51,6 +51,11 @@ class Meanings:
         found = self.table.look_up("question", "message", status.code, status.text)
         raise Declined(code, status.code, status.text, found)
 
+    def must_be_signed_on(self, code: str, status: Status) -> None:
+        """Raises Declined ("signed_out") if the bank does not know the token."""
+        if self.table.look_up("question", "message", status.code, status.text) == "signed_out":
+            self.decline(code, status)
+
 
 def meanings(declared: Mapping[str, tuple[str, ...]]) -> Meanings:
     """Reads the package's codes.toml and adds what the settings declare.

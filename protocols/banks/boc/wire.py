@@ -102,7 +102,7 @@ class Wire:
         language = {"lang": "chs"} if self.options.version == "100" else {"locale": "zh_CN"}
         root = el(ROOT, head, trans, version=self.options.version, security="true", **language)
         document = xmldoc.build(root, UTF8 if self.options.charset == "UTF-8" else GBK)
-        headers = (("Content-Type", self.options.content_type), ("Connection", "keep-alive"))
+        headers = (("Content-Type", self.options.content_type), ("Connection", "close"))
         return http.request("POST", self.options.http_path, self.options.http_host, headers, document)
 
     def _token(self, code: str, context: Context) -> str:

@@ -11,7 +11,8 @@ enquiry is refused), `not_found` ("code", or "list" for FROM/TO -1), `core` ("re
 `lower_size`, `turned` (bundle lines come last first), `lost_line` (its number), `strange_line` (its number; it says
 another amount), `line_word` (status of every line), `round` (pages never end), `cut_names` (names cut in half a
 character), `indent` (rows are indented as in the manual), `reference_in` (element of an entry that carries TRNUID),
-`receipt_path`, `zipped` (receipts in an archive), `bare` (no XML declaration). `cheap` changes nothing: there is no
+`receipt_path`, `zipped` (receipts in an archive), `bare` (no XML declaration), `http_500` (HTTP 500 to every submit, though
+it was booked). `cheap` changes nothing: there is no
 signature to skip.
 """
 
@@ -28,7 +29,7 @@ from lxml import etree
 from protocols.bank import Cutter
 from protocols.banks.cib.twin_accounts import Desk
 from protocols.banks.cib.twin_bundles import Bundling
-from protocols.banks.cib.twin_words import ORDER, Faults, Refused, leaves, money, sole, text
+from protocols.banks.cib.twin_words import ORDER, Broke, Faults, Refused, leaves, money, sole, text
 from protocols.canon.money import Money
 from protocols.kit import http, xmldoc
 from protocols.kit.charset import GBK
@@ -76,7 +77,10 @@ class FoxBank:
         if read.method != "POST" or read.headers.get("content-type", "").lower() != "application/x-fox":
             return Answer(http.answer(400, phrase="Bad Request"), close=True)
         root = xmldoc.parse(read.body, GBK)
-        body = self._document(root, books)
+        try:
+            body = self._document(root, books)
+        except Broke:
+            return Answer(http.answer(500, phrase="Internal Server Error"), close=True)
         declaration = "" if self.faults.bare else _DECLARATION
         headers = (("Content-Type", "application/x-fox"), ("Connection", "close"))
         # A cut name is no text any more, so rows of bytes take the place of a mark.
@@ -164,6 +168,8 @@ class FoxBank:
             if booking.booked is Booked.REFUSED:
                 raise Refused("2002", booking.reason or "账号与核心户名不符")
         word = self._word(booking)
+        if self.faults.http_500:
+            raise Broke
         if self.faults.trouble:
             raise Refused(self.faults.trouble, "操作执行异常，请查询")
         return el(

@@ -13,6 +13,7 @@ from protocols.banks.cib.twin_words import (
     BATCH_ORDER,
     GATHER_ORDER,
     PAYINFO_ORDER,
+    Broke,
     Faults,
     Refused,
     in_order,
@@ -209,6 +210,8 @@ class Bundling:
 
 
 def _trouble(faults: Faults) -> None:
+    if faults.http_500:
+        raise Broke
     if faults.trouble:
         raise Refused(faults.trouble, "操作执行异常，请查询")
 

@@ -64,6 +64,11 @@ class Faults:
     reference_in: str = ""
     zipped: bool = False
     bare: bool = False
+    http_500: bool = False
+
+
+class Broke(Exception):  # noqa: N818 - not an error of ours: the front end answers 500, though the money moved
+    """The fault `http_500`."""
 
 
 class Refused(Exception):  # noqa: N818 - an answer of the protocol, not a fault of the program

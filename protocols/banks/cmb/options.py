@@ -60,8 +60,10 @@ class Options:
     probe_every_s: float = 60.0
     first_byte_s: float = 90.0
     exchange_s: float = 180.0
-    per_second: float = 0.5
-    burst: int = 1
+    per_second: float = 2.0
+    burst: int = 2
+    submit_apart_s: float = 1.0
+    query_apart_s: float = 2.0
     first_enquiry_s: float = 10.0
     poll_every_s: float = 600.0
 
@@ -156,8 +158,10 @@ _CHECKS: Final[Mapping[str, tuple[Callable[[Any], bool], str]]] = {
     "probe_every_s": (_seconds, "seconds between probes"),
     "first_byte_s": (_seconds, "seconds to wait for the first byte of an answer, the front end's own queue included"),
     "exchange_s": (_seconds, "seconds one whole exchange may take"),
-    "per_second": (_seconds, "requests a second; the bank wants 2 s between one user's queries"),
+    "per_second": (_seconds, "requests a second, all sorts together"),
     "burst": (_whole(1, 10_000), "requests that may go out at once"),
+    "submit_apart_s": (_seconds, "seconds between one user's orders; the bank wants 1"),
+    "query_apart_s": (_seconds, "seconds between one user's queries; the bank wants 2"),
     "first_enquiry_s": (_seconds, "seconds before a payment is first asked about"),
     "poll_every_s": (_seconds, "seconds between two looks for an account's new entries"),
 }  # fmt: skip

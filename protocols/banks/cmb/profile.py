@@ -10,7 +10,7 @@ from protocols.bank import Profile, Replay, ReplayRule
 from protocols.banks.cmb.agency import NAME_BYTES, TEXT_BYTES
 from protocols.banks.cmb.options import Options
 from protocols.banks.cmb.payment import BANK_NAME_BYTES, LONG_NAME_BYTES, PURPOSE_BYTES, REFERENCE_CHARS
-from protocols.canon.limits import AmountLimit, FieldLimit, Limits, Pace, ReferenceForm
+from protocols.canon.limits import MONEY, QUESTION, AmountLimit, FieldLimit, Limits, Pace, ReferenceForm
 from protocols.canon.order import Channel, Kind
 
 AMOUNT_MOST: Final = 10**13 - 1
@@ -80,6 +80,7 @@ def limits(options: Options) -> Limits:
             per_second=options.per_second,
             burst=options.burst,
             first_enquiry_after=timedelta(seconds=options.first_enquiry_s),
+            apart_s={MONEY: options.submit_apart_s, QUESTION: options.query_apart_s},
         ),
         reference=ReferenceForm(length=REFERENCE_CHARS, prefix=options.reference_prefix),
     )

@@ -11,7 +11,8 @@ RETCOD -2 beside lines it took; `http_500` answers 500 after taking; `twice` sho
 reference; `blind` answers enquiries by reference with nothing; `stuck` repeats the place of the next page; `signed`
 writes debits below zero; `wrong_sums` counts one entry too many; `gb18030` declares GB2312 and writes beyond GBK;
 `form_answer` wraps the answer of http-form; `counts_characters` counts characters in the length of a socket frame;
-`whole_batch` answers NTAGCINY with FIN and S before its lines are decided.
+`whole_batch` answers NTAGCINY with FIN and S before its lines are decided; `sweeps` leaves the day's last entry out until
+the day is over, as the bank does with what is swept in real time.
 """
 
 from __future__ import annotations
@@ -67,6 +68,7 @@ class Conduct:
     form_answer: bool = False
     counts_characters: bool = False
     whole_batch: bool = False
+    sweeps: bool = False
 
 
 @dataclass(slots=True)
@@ -199,6 +201,8 @@ class FrontEnd:
             raise Refused("-2", "户口不存在")
         begin = int(asked.get("TRSSEQ") or "0")
         entries = books.entries(account, day, day)
+        if self.conduct.sweeps and day == books.now().astimezone(_ZONE).date():
+            entries = entries[:-1]
         page = entries[begin : begin + self.conduct.page_lines]
         more = begin + len(page) < len(entries)
         sums = {side: [one.amount.minor for one in page if one.direction is side] for side in Direction}

@@ -5,8 +5,8 @@ It keeps the habits seen in public logs: a blank before `?>`, elements no manual
 100 bytes, and 4005 answers that carry the original voucher where the header serial belongs.
 
 Options: `enterprise_code` (any, when left out), `page_lines_4008` (10), `page_lines_4015` (500),
-`rate_limit_per_s` (4008 only, none when left out), `wordy` (descriptions too long for their field), `cheap`
-(changes nothing: there is no signature to skip).
+`rate_limit_per_s` (4008 only, none when left out), `wordy` (descriptions too long for their field), `faults` (a list of
+FAULTS), `cheap` (changes nothing: there is no signature to skip).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any, Final, TypeVar
 
 from lxml import etree
 
-from protocols.bank import Cutter
+from protocols.bank import BadOptions, Cutter
 from protocols.canon.money import BadMoney, Money
 from protocols.canon.statement import Direction
 from protocols.kit import xmldoc
@@ -30,6 +30,16 @@ from protocols.kit.framing import FixedHeader
 from protocols.kit.xmldoc import Markup, el
 from protocols.twin import Answer, Booked, Booking, Books, Duplicate, DuplicateBundle, Entry, Holding, Instruction, Twin
 
+FAULTS: Final = (
+    "trouble_after_booking",  # AFE004 and no body, but the money moved
+    "counts_characters",  # the header's length counts characters of the body, not bytes
+    "others_voucher",  # 4005 and 4015 answer about another voucher
+    "others_amount",  # 4005 states one fen more
+    "unlisted_status",  # 4005 has a Stt that nobody knows
+    "page_repeats",  # 4008 and 4013 tell the first page whatever is asked, and that there are more
+    "last_line_silent",  # 4015 and 4048 have no row about the last line
+)
+_MONEY: Final = frozenset({"4004", "4018", "4047"})
 _ZONE: Final = timezone(timedelta(hours=8))
 _HEADER_BYTES: Final = 222
 _FRAMING: Final = FixedHeader(_HEADER_BYTES, (30, 40), ((211, 221),))
@@ -118,6 +128,7 @@ class B2Bi:
     page_lines_4015: int = 500
     rate_limit_per_s: int = 0
     wordy: bool = False
+    faults: frozenset[str] = frozenset()
     ports: tuple[str, ...] = ("business",)
     _asked: deque[datetime] = field(default_factory=deque)
 
@@ -133,12 +144,15 @@ class B2Bi:
         now = books.now().astimezone(_ZONE)
         try:
             done = self._operation(read)(read, books)
+            if read.operation in _MONEY and "trouble_after_booking" in self.faults:
+                raise _Refused("AFE004", "通讯异常-接收后台服务响应", own_service=True)
         except _Refused as refused:
             service = b"01" if refused.own_service else b"02"
             words = refused.text + _EXPLANATION if self.wordy else refused.text
             return Answer(_framed(head, now, service, refused.code, words, b"", None), close=True)
         body = xmldoc.build(done.body, GBK, declaration='<?xml version="1.0" encoding="GBK" ?>')
-        return Answer(_framed(head, now, b"02", "000000", "交易受理成功", body, done.serial), close=True)
+        counted = len(body.decode("gb18030")) if "counts_characters" in self.faults else None
+        return Answer(_framed(head, now, b"02", "000000", "交易受理成功", body, done.serial, counted), close=True)
 
     def _operation(self, read: _Request) -> Callable[[_Request, Books], _Done]:
         if self.enterprise_code and read.enterprise != self.enterprise_code:
@@ -276,12 +290,12 @@ class B2Bi:
         by_fate = Counter(one.booked for one in bookings)
         decided = not by_fate[Booked.TAKEN]
         head = {
-            "OrigThirdVoucher": voucher, "batchSTT": "20" if decided else "11",
+            "OrigThirdVoucher": self._named(voucher), "batchSTT": "20" if decided else "11",
             "successCts": str(by_fate[Booked.SETTLED]), "processCts": str(by_fate[Booked.TAKEN]),
             "TotalCts": str(len(bookings)), "CTotalCts": str(len(page)), "PTotalCts": "1",
             "IsEnd": "N" if more else "Y", "subBatchSTT": "",
         }  # fmt: skip
-        return _Done(_with_rows(head, [_row_4015(one) for one in page]), serial=voucher)
+        return _Done(_with_rows(head, self._silent([_row_4015(one) for one in page])), serial=voucher)
 
     def _agency_fate(self, read: _Request, books: Books) -> _Done:
         voucher = _text(read.result(), "ThirdVoucher")
@@ -295,7 +309,13 @@ class B2Bi:
              "sttInfo": one.reason}
             for one in bookings
         ]  # fmt: skip
-        return _Done(_with_rows({"ThirdVoucher": voucher, "BStt": "4"}, rows))
+        return _Done(_with_rows({"ThirdVoucher": voucher, "BStt": "4"}, self._silent(rows)))
+
+    def _named(self, voucher: str) -> str:
+        return voucher[::-1] + "9" if "others_voucher" in self.faults else voucher
+
+    def _silent(self, rows: list[Mapping[str, str]]) -> list[Mapping[str, str]]:
+        return rows[:-1] if "last_line_silent" in self.faults else rows
 
     def _branches(self, read: _Request, books: Books) -> _Done:
         root = read.result()
@@ -319,12 +339,12 @@ class B2Bi:
         result = f"YQ9982:{booking.reason}" if refused and booking.reason else _RESULT[booking.booked]
         reason, _, words = result.partition(":")
         leaves = {
-            "OrigThirdVoucher": voucher, "FrontLogNo": _front_number(booking), "CcyCode": "RMB",
+            "OrigThirdVoucher": self._named(voucher), "FrontLogNo": _front_number(booking), "CcyCode": "RMB",
             "OutAcctBankName": "", "OutAcctNo": done.debtor_account, "InAcctBankName": "",
             "InAcctNo": done.creditor_account, "InAcctName": done.creditor_name,
-            "TranAmount": str(done.amount), "UnionFlag": "0",
+            "TranAmount": str(Money(done.amount.minor + ("others_amount" in self.faults))), "UnionFlag": "0",
             "Yhcljg": result, "Fee": str(booking.fee or Money(0)), "CstInnerFlowNo": "",
-            "Stt": _STT[booking.booked], "IsBack": "1" if booking.booked is Booked.RETURNED else "0",
+            "Stt": "77" if "unlisted_status" in self.faults else _STT[booking.booked], "IsBack": "1" if booking.booked is Booked.RETURNED else "0",
             "BackRem": booking.reason if booking.booked is Booked.RETURNED else words, "SysFlag": "N",
             "TransBsn": "4004", "submitTime": f"{booking.at.astimezone(_ZONE):%Y%m%d%H%M%S}",
             "AccountDate": _stamp(booking.bank_date) if paid else "", "InAcctBankNode": "",
@@ -347,8 +367,9 @@ class B2Bi:
         begin = 0 if journal in ("", "0") else next(
             (place + 1 for place, entry in enumerate(entries) if _trace(entry) == journal), len(entries)
         )  # fmt: skip
+        begin = 0 if "page_repeats" in self.faults else begin
         page = entries[begin : begin + self.page_lines_4008]
-        last = begin + len(page) >= len(entries)
+        last = begin + len(page) >= len(entries) and "page_repeats" not in self.faults
         head = {
             "AcctNo": account.number, "CcyCode": "RMB", "EndFlag": "Y" if last else "N",
             "PageSize": str(self.page_lines_4008), "PageRecCount": str(len(page)),
@@ -380,7 +401,8 @@ class B2Bi:
         if not entries:
             empty = ("ES0200", "没有交易明细") if first == today else ("YQ9996", "没有满足条件纪录")
             raise _Refused(*empty)
-        page, more = _cut(entries, number, size)
+        page, more = _cut(entries, 1 if "page_repeats" in self.faults else number, size)
+        more = more or "page_repeats" in self.faults
         head = {
             "AcctNo": account.number, "CcyCode": "RMB", "EndFlag": "N" if more else "Y", "Reserve": "",
             "PageNo": str(number), "PageRecCount": str(len(page)),
@@ -405,24 +427,29 @@ class B2Bi:
 
 
 def build(options: Mapping[str, Any], keys: Mapping[str, bytes]) -> Twin:
-    """The twin under `options`; it signs nothing, so `keys` may be empty."""
+    """The twin under `options`; it signs nothing, so `keys` may be empty. Raises BadOptions."""
+    faults = frozenset(options.get("faults", ()))
+    if not faults <= set(FAULTS):
+        raise BadOptions("faults", f"a list of {', '.join(FAULTS)}")
     return B2Bi(
         enterprise_code=str(options.get("enterprise_code", "")),
         page_lines_4008=int(options.get("page_lines_4008", 10)),
         page_lines_4015=int(options.get("page_lines_4015", 500)),
         rate_limit_per_s=int(options.get("rate_limit_per_s", 0)),
         wordy=bool(options.get("wordy", False)),
+        faults=faults,
     )
 
 
 def _framed(
-    asked: bytes, now: datetime, service: bytes, code: str, words: str, body: bytes, serial: str | None
+    asked: bytes, now: datetime, service: bytes, code: str, words: str, body: bytes, serial: str | None,
+    counted: int | None = None,
 ) -> bytes:
     """An answer: the header of the question with what an answer changes in it."""
     description = GBK.encode(f":{words}")[:100].ljust(100)
     number = asked[67:87] if serial is None else GBK.encode(serial)[:20].ljust(20)
     header = b"".join((
-        asked[:30], b"%010d" % len(body), asked[40:51], service, now.strftime("%Y%m%d%H%M%S").encode(),
+        asked[:30], b"%010d" % (len(body) if counted is None else counted), asked[40:51], service, now.strftime("%Y%m%d%H%M%S").encode(),
         number, code.encode().ljust(6), description, b"0000", b"00", b" " * 12, b"0         ", b"0",
     ))  # fmt: skip
     assert len(header) == _HEADER_BYTES

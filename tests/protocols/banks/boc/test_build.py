@@ -54,7 +54,7 @@ def test_the_profile_says_what_the_page_says() -> None:
     assert {rule.policy for rule in profile.replay.values()} == {Replay.NEVER}, "the token is in the bytes"
     limits = {one.at: one.max_bytes for one in profile.limits.fields}
     assert (limits["/purpose"], limits["/creditor/name"], limits["/creditor/account"]) == (80, 70, 35)
-    assert adapter.ports["business"].kept
+    assert not adapter.ports["business"].kept
     assert (adapter.sessions.window, adapter.sessions.sign_on is None) == (1, False), "one token, one owner"
 
 

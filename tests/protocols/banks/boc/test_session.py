@@ -52,7 +52,7 @@ def test_a_sign_on_as_the_page_writes_it() -> None:
         f"<oprpwd>{PASSWORD}</oprpwd></b2e0001-rq></trn-b2e0001-rq></trans></bocb2e>"
     )
     request = http.parse_request(asked)
-    assert (request.method, request.target, request.headers["connection"]) == ("POST", "/B2EC/E2BServlet", "keep-alive")
+    assert (request.method, request.target, request.headers["connection"]) == ("POST", "/B2EC/E2BServlet", "close")
 
 
 def test_a_refusal_is_declined_once_and_then_nothing_is_sent() -> None:
@@ -128,8 +128,9 @@ def test_a_question_that_is_not_signed_on_ends_the_session(code: str) -> None:
 
 def test_a_payment_that_is_not_signed_on_is_doubt_and_asked_about_first() -> None:
     scene = stage({"forgets": True})
-    told = scene.talk(scene.bank.money[Kind.PAYMENT](order(), scene.context(REFERENCE)))
-    assert (told.fate, told.code, told.listed) == (Fate.UNKNOWN, "1033", True)
+    with pytest.raises(Declined) as caught:
+        scene.talk(scene.bank.money[Kind.PAYMENT](order(), scene.context(REFERENCE)))
+    assert (caught.value.code, caught.value.outcome) == ("1033", "signed_out")
     ask = scene.bank.questions.fate
     assert ask is not None
     with pytest.raises(Declined) as caught:

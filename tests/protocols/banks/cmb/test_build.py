@@ -15,6 +15,7 @@ from protocols.banks import cmb
 from protocols.banks.cmb.options import Options
 from protocols.banks.cmb.table import meanings
 from protocols.canon.errors import FieldCode
+from protocols.canon.limits import MONEY, QUESTION
 from protocols.canon.order import Channel, Kind
 from protocols.canon.party import AccountNumber, Name, Party
 from protocols.kit.errors import ProtocolError
@@ -80,7 +81,7 @@ def test_the_profile_says_what_the_page_says() -> None:
     assert adapter.bundles[Kind.BATCH_ITEM].most == 1500
     limits = {one.at: one.max_bytes for one in profile.limits.fields}
     assert (limits["/purpose"], limits["/creditor/name"], limits["/creditor/bank_name"]) == (62, 200, 62)
-    assert profile.limits.pace.per_second <= 0.5
+    assert profile.limits.pace.apart_s == {MONEY: 1.0, QUESTION: 2.0}, "the bank's own figures"
     assert not adapter.ports["business"].kept
     assert bank(replay="never").profile.replay[Kind.PAYMENT].policy is Replay.NEVER
 

@@ -1,0 +1,84 @@
+"""A login: what all lanes that speak to a bank as the same user share, because the bank counts it by user.
+
+It keeps the bank's pace, over all requests and for each sort of them apart, and the quiet after a refused sign-on: a
+password that was refused once is refused again, and banks lock a login after a few of those. A token that ended is
+another matter: the next sign-on goes at once.
+"""
+
+from __future__ import annotations
+
+from twisted.internet.defer import DeferredLock
+
+from gateway.bank.pace import Pace
+from gateway.clock import Clock
+from protocols.canon import limits
+
+QUIET_S = (300.0, 3_600.0, 86_400.0)
+"""After the first refusal in a row, the second, and each further one: at most four attempts in a day."""
+ASKING_SHARE = 0.5
+"""Enquiries may take this share of the pace and no more, so that a thousand doubts leave room for sending."""
+
+
+class Login:
+    """See the module. `door` lets one sign-on through at a time. `per_second` takes the place of the bank's own."""
+
+    def __init__(self, clock: Clock, pace: limits.Pace, per_second: float | None = None) -> None:
+        self.door = DeferredLock()
+        self._clock = clock
+        self._refused = 0
+        self._quiet_until_s = float("-inf")
+        rate, now_s = per_second or pace.per_second, clock.monotonic_s()
+        self._all = Pace(rate, pace.burst, now_s)
+        self._asking = Pace(rate * ASKING_SHARE, pace.burst // 2, now_s)
+        self._apart = {sort: Pace(1 / gap_s, 1, now_s) for sort, gap_s in pace.apart_s.items()}
+
+    # ---- pace ----
+
+    def wait_s(self, sort: str, *, asking: bool = False) -> float:
+        """0.0 if a request of this sort may begin now, else seconds until then; nothing is counted.
+
+        An empty `sort`: if any may. `asking`: it is an enquiry after a payment's fate.
+        """
+        now_s = self._clock.monotonic_s()
+        return max(pace.until_s(now_s) for pace in self._paces(sort, asking))
+
+    def apart_s(self, sort: str) -> float:
+        """As `wait_s`, but only for what the bank wants between requests of this sort."""
+        apart = self._of_sort(sort)
+        return 0.0 if apart is None else apart.until_s(self._clock.monotonic_s())
+
+    def begin(self, sort: str, *, asking: bool = False) -> None:
+        """Count one request of this sort."""
+        now_s = self._clock.monotonic_s()
+        for pace in self._paces(sort, asking):
+            pace.wait_s(now_s)
+
+    def rest(self, seconds: float) -> None:
+        """The bank says that this user is too fast: nothing for so long."""
+        self._all.rest(seconds)
+
+    def _paces(self, sort: str, asking: bool) -> list[Pace]:
+        wanted = (self._all, self._asking if asking else None, self._of_sort(sort))
+        return [pace for pace in wanted if pace is not None]
+
+    def _of_sort(self, sort: str) -> Pace | None:
+        shared = None if sort in ("", limits.MONEY) else self._apart.get(limits.QUESTION)
+        return self._apart.get(sort, shared)
+
+    # ---- signing on ----
+
+    @property
+    def quiet_s(self) -> float:
+        """Seconds for which nobody may sign on; 0.0 if somebody may."""
+        return max(self._quiet_until_s - self._clock.monotonic_s(), 0.0)
+
+    def refused(self) -> float:
+        """The bank refused a sign-on: seconds for which nobody tries again."""
+        quiet_s = QUIET_S[min(self._refused, len(QUIET_S) - 1)]
+        self._refused += 1
+        self._quiet_until_s = self._clock.monotonic_s() + quiet_s
+        return quiet_s
+
+    def accepted(self) -> None:
+        """The bank took a sign-on: its refusals are counted from the beginning."""
+        self._refused = 0

@@ -1,0 +1,171 @@
+"""What belongs to a user at a bank: its pace, its one sign-on, its token, and the quiet after a refusal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway import app
+from gateway.bank.login import QUIET_S, Login
+from protocols.bank import Bank
+from protocols.canon.limits import MONEY, QUESTION, Pace
+from protocols.trial import trial
+from tests.gateway.bank.trials import trial_world
+from tests.world.clock import HeapClock
+from tests.world.world import Life, LifeClock, World
+
+DAY_S = 86_400
+
+
+def login(pace: Pace, per_second: float | None = None) -> tuple[Login, HeapClock]:
+    clock = HeapClock()
+    return Login(LifeClock(clock), pace, per_second), clock  # type: ignore[arg-type]
+
+
+def with_credentials(**said: str) -> Callable[[Life, app.Parts], app.Parts]:
+    def wrap(_life: Life, parts: app.Parts) -> app.Parts:
+        return replace(parts, credentials=dict.fromkeys(parts.credentials, said))
+
+    return wrap
+
+
+# ---- pace ----
+
+
+def test_each_sort_waits_for_its_own_turn_and_not_for_another_s() -> None:
+    user, clock = login(Pace(100.0, 100, apart_s={MONEY: 1.0, QUESTION: 2.0, "lines": 5.0}))
+    for sort in (MONEY, "balance", "lines"):
+        assert user.wait_s(sort) == 0.0, sort
+        user.begin(sort)
+    assert user.wait_s("fate") == pytest.approx(2.0), "all questions without an allowance of their own share one"
+    clock.advance(1.0)
+    assert user.wait_s(MONEY) == 0.0 and user.wait_s("balance") == pytest.approx(1.0)
+    clock.advance(1.0)
+    assert user.wait_s("balance") == 0.0 and user.wait_s("lines") == pytest.approx(3.0)
+
+
+def test_what_one_sort_leaves_free_is_not_more_than_the_whole() -> None:
+    user, _clock = login(Pace(1.0, 1, apart_s={MONEY: 0.1}))
+    user.begin(MONEY)
+    assert user.wait_s(MONEY) == pytest.approx(1.0)
+    assert user.apart_s(MONEY) == pytest.approx(0.1)
+    assert user.wait_s("") == pytest.approx(1.0)
+
+
+def test_a_bank_s_operations_are_spaced_and_neither_holds_up_the_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """招商银行: a second between one user's orders, two between its questions."""
+    world, twins = trial_world(tmp_path, monkeypatch, ("cmb",))
+    life = world.start()
+    world.run(5)
+    for n in range(20):
+        world.submit(f"AP-{n}")
+        world.command("balance.query", {"accounts": [world.bank.account], "max_age": "PT0S", "max_wait": "PT2M"})
+    world.run(300)
+    sent = twins["cmb"].times(b">DCPAYMNT<")
+    questions = twins["cmb"].times(b">NTQADINF<", b">NTQRYSTY<")
+    assert len(sent) == 20 and len(questions) >= 40
+    assert min(b - a for a, b in pairwise(sent)) >= 0.99
+    assert sent[-1] - sent[0] < 60, "orders do not wait for the questions' two seconds"
+    assert life.gateway.lanes["cmb.main"].halted is None
+    assert all(world.told(f"AP-{n}")[-1] == "payment.settled" for n in range(20))
+
+
+def test_lanes_of_one_user_share_its_pace(tmp_path: Path) -> None:
+    lanes = {"main": {}, "second": {"per_second": 3.0}, "other": {}}
+    table = {name: {"host": "127.0.0.1", "ports": {"business": 1}, "plaintext": "loopback", **more}
+             for name, more in lanes.items()}  # fmt: skip
+    world = World(tmp_path, settings={"banks": {"sample": {"lanes": table}}})
+    known: dict[str, Mapping[str, str]] = {
+        "sample.main": {"user": "u"}, "sample.second": {"user": "u"}, "sample.other": {"user": "v"},
+    }  # fmt: skip
+    bank: Bank = world._adapter(world.settings.banks["sample"], "sample")
+    parts: Any = type("Parts", (), {"banks": {"sample": bank}, "credentials": known, "clock": LifeClock(HeapClock())})
+    found = app.logins(world.settings, parts)
+    assert found["sample.main"] is found["sample.second"] is not found["sample.other"]
+    found["sample.main"].begin("balance")
+    assert found["sample.second"]._all._per_second == 3.0, "the least that a lane of the user is set to"
+    assert found["sample.other"]._all._per_second == bank.profile.limits.pace.per_second
+
+
+# ---- signing on ----
+
+
+def test_the_quiet_after_refusals_grows_to_a_day() -> None:
+    user, clock = login(Pace())
+    for quiet_s in (*QUIET_S, QUIET_S[-1]):
+        assert user.quiet_s == 0.0
+        assert user.refused() == quiet_s == user.quiet_s
+        clock.advance(quiet_s)
+    user.accepted()
+    assert user.refused() == QUIET_S[0], "a yes in between counts from the beginning"
+
+
+@pytest.mark.parametrize(("bank", "message"), [("cib", b"<SONRQ>"), ("boc", b"<trncod>b2e0001</trncod>")])
+def test_a_wrong_password_on_short_connections_is_never_tried_in_a_loop(
+    bank: str, message: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither by sign-ons nor by what carries the password in each message: five lock the operator."""
+    wrong = with_credentials(**{**trial(bank).credentials, "password": "wrong"})
+    options = {"boc": {"sign_on_tries": 4}}
+    world, twins = trial_world(tmp_path, monkeypatch, (bank,), wrap=wrong, options=options)
+    life = world.start()
+    world.submit("AP-1")
+    world.run(250)
+    lane = life.gateway.lanes[f"{bank}.main"]
+    assert not lane.ready and len(twins[bank].times(message)) == 1
+    world.run(3_000)
+    assert len(twins[bank].times(message)) == 2, "once more after five minutes"
+    world.run(DAY_S - 3_250)
+    assert len(twins[bank].times(message)) <= 4
+    assert world.told("AP-1") == ["payment.accepted"] and not lane.halted
+
+
+def test_a_password_that_is_refused_in_the_middle_ends_all_talk_with_the_bank(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = {"cib": {"first_enquiry_s": 1.0, "window": 1}}
+    world, twins = trial_world(tmp_path, monkeypatch, ("cib",), options=options)
+    bank = twins["cib"]
+    life = world.start()
+    world.run(2)
+    assert life.gateway.lanes["cib.main"].ready
+    bank.twin.password = "changed at the bank"
+    before = len(bank.times(b"<SONRQ>"))
+    for n in range(5):
+        world.submit(f"AP-{n}")
+    world.run(250)
+    assert len(bank.times(b"<SONRQ>")) == before + 1, "the next word would have been a wrong password again"
+    assert not life.gateway.lanes["cib.main"].ready
+    assert sorted({world.told(f"AP-{n}")[-1] for n in range(5)}) == ["payment.accepted", "payment.in_doubt"]
+    bank.twin.password = trial("cib").credentials["password"]
+    world.run(1_200)
+    assert all(world.told(f"AP-{n}")[-1] == "payment.settled" for n in range(5))
+
+
+def test_one_token_serves_short_connections_until_the_bank_ends_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = {"boc": {"per_second": 50, "first_enquiry_s": 1.0}}
+    world, twins = trial_world(tmp_path, monkeypatch, ("boc",), options=options)
+    bank = twins["boc"]
+    life = world.start()
+    for n in range(5):
+        world.submit(f"AP-{n}")
+    world.run(60)
+    assert all(world.told(f"AP-{n}")[-1] == "payment.settled" for n in range(5))
+    assert len(bank.times(b"<trncod>b2e0001</trncod>")) == 1, "one sign-on for all of them"
+    assert all(len(pipe.written) <= 1 for pipe in life.pipes), "one exchange a connection"
+    bank.twin._tokens.clear()
+    for n in range(5, 8):
+        world.submit(f"AP-{n}")
+    world.run(120)
+    assert len(bank.times(b"<trncod>b2e0001</trncod>")) == 2, "signed on again at once, and once"
+    assert all(world.told(f"AP-{n}")[-1] in ("payment.settled", "payment.in_doubt") for n in range(8))
+    assert world.told("AP-7")[-1] == "payment.settled"

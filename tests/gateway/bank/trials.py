@@ -1,0 +1,92 @@
+"""A world in which any bank plays as its own trial says: its least options, its credentials, its twin, some accounts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, MutableMapping
+from dataclasses import dataclass, field, replace
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway import app
+from gateway.desk import rig
+from gateway.simbank.faults import FaultPlan
+from gateway.simbank.ledger import Account, Ledger
+from gateway.simbank.server import SimBank
+from protocols.bank import Cutter
+from protocols.canon.money import Money
+from protocols.trial import trial
+from protocols.twin import Answer, Books, Twin
+from tests.world import stand_ins
+from tests.world import world as worlds
+from tests.world.clock import HeapClock
+from tests.world.world import BankSite, Life, World
+
+
+@dataclass(slots=True)
+class Heard:
+    """A twin that remembers what it was asked, and when."""
+
+    twin: Any
+    clock: HeapClock
+    ports: tuple[str, ...]
+    requests_seen: list[tuple[float, bytes]] = field(default_factory=list)
+
+    def requests(self, port: str) -> Cutter:
+        """See Twin."""
+        cutter: Cutter = self.twin.requests(port)
+        return cutter
+
+    def answer(self, port: str, request: bytes, books: Books, session: MutableMapping[str, str]) -> Answer:
+        """See Twin."""
+        self.requests_seen.append((self.clock.seconds(), request))
+        answer: Answer = self.twin.answer(port, request, books, session)
+        return answer
+
+    def times(self, *texts: bytes) -> list[float]:
+        """When requests came with one of these bytes in them."""
+        return [at for at, request in self.requests_seen if any(text in request for text in texts)]
+
+
+def trial_world(
+    folder: Path, patch: pytest.MonkeyPatch, banks: tuple[str, ...], *, accounts: int = 1,
+    options: Mapping[str, Mapping[str, Any]] | None = None, **more: Any,
+) -> tuple[World, dict[str, Heard]]:  # fmt: skip
+    """A world of these banks, each with so many accounts and a twin that nobody has spoken to yet."""
+    numbers = {name: rig.account_numbers(name, accounts) for name in banks}
+    for name in banks:
+        certificate = {option: stand_ins.signing_keys().bank_certificate for option in trial(name).files}
+        patch.setitem(worlds._ACCOUNTS, name, numbers[name][0])
+        patch.setitem(worlds._OPTIONS, name, {**trial(name).options, **({} if name == "sample" else certificate)})
+        patch.setitem(worlds._TWIN_OPTIONS, name, dict(trial(name).twin))
+
+    def told(_life: Life, parts: app.Parts) -> app.Parts:
+        return replace(parts, credentials={f"{name}.main": dict(trial(name).credentials) for name in banks})
+
+    own = [{"number": number, "name": rig.HOLDERS[0], "company": "jia", "bank": name}
+           for name in banks for number in numbers[name]]  # fmt: skip
+    settings = worlds.merged({"accounts": own}, more.pop("settings", {}))
+    world = World(folder, banks=banks, settings=settings, options=options, wrap=more.pop("wrap", told), **more)
+    twins = {name: Heard(_twin(name), world.clock, ("business",)) for name in banks}
+    for name, heard in twins.items():
+        world.banks[name] = _site(world, name, heard, numbers[name])
+    return world, twins
+
+
+def _twin(name: str) -> Twin:
+    keys = stand_ins.signing_keys()
+    if name == "sample":
+        return stand_ins.twin(name, {"cheap": True, **trial(name).twin})
+    made: Twin = import_module(f"protocols.banks.{name}.twin").build(
+        dict(trial(name).twin), {"bank": keys.bank_key, "client": keys.client_certificate}
+    )
+    return made
+
+
+def _site(world: World, name: str, twin: Heard, numbers: tuple[str, ...]) -> BankSite:
+    twin.ports = twin.twin.ports
+    books = Ledger(lambda: round(world.clock.seconds() * 1000),
+                   [Account(number, rig.HOLDERS[0], Money(10**12)) for number in numbers])  # fmt: skip
+    return BankSite(SimBank(world.clock, twin, books, FaultPlan("calm", {}), seed=name), books, account=numbers[0])

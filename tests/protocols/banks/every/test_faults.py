@@ -1,0 +1,201 @@
+"""Every operation with everything that a bank's twin can be told to do wrong: only fates that the books bear out.
+
+What the twins can do is data (`[faults]` of each trial.toml). `FIELD` names the traps that were met at real banks, and
+where each is played; what the server does to any bank's bytes is in gateway/simbank/faults.py.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import fields
+from functools import cache
+from importlib import import_module
+from typing import Any, TypeVar
+
+import pytest
+
+from gateway.simbank.faults import Fault
+from gateway.simbank.ledger import Conduct
+from protocols.canon.order import Kind
+from protocols.canon.outcome import Fate, Outcome
+from protocols.canon.party import AccountNumber
+from protocols.canon.query import BalanceQuestion
+from protocols.kit.errors import ProtocolError
+from protocols.trial import trial
+from tests.protocols.banks.every.bench import EVERY, FINAL, Table, bundled, kinds, table
+
+R = TypeVar("R")
+FAULTS = [(name, fault) for name in EVERY for fault in trial(name).faults]
+LATER_S = 3_600.0
+# The bank leaves these out of its answers, so no reader can know of them until it tells them.
+HIDES = {("cmb", "sweeps")}
+
+# A trap, and where it is played: a bank's own fault, a fate word of the books, or a fault of the server.
+FIELD: Mapping[str, tuple[tuple[str, str] | str | Fault, ...]] = {
+    "a length counted in characters": (("cmb", "counts_characters"), ("pab", "counts_characters"), ("spdb", "counts_characters")),
+    "an answer cut short, or without its end": (Fault.HALF,),
+    "another encoding than the one declared": (("citic", "gb18030"), ("cmb", "gb18030"), ("icbc", "declares_gb2312")),
+    "a raw ampersand": (("icbc", "raw_ampersand"),),
+    "a text cut in the middle of a character": (("pab", "wordy"), ("cib", "cut_names")),
+    "names that differ between versions": (("boc", "old_version"), ("cib", "lower_size")),
+    "an empty result": (("icbc", "empty_result"), ("spdb", "empty_list")),
+    "a message taken with a line refused": ("#refuse",),
+    "a line taken under a message refused": (("icbc", "message_refused"), ("cmb", "call_fails"), ("boc", "refuses")),
+    "a repeated key refused, also in the clothes of a failure": (("cib", "used"), ("cmb", "refuse_bare")),
+    "taken, silent, and done later": (Fault.DROP_AFTER, "#late"),
+    "taken, and refused later": ("#late-refuse",),
+    "success, and the money back days later": ("#return", Fault.LATE_RETURN),
+    "one reference twice": (("cmb", "twice"), ("spdb", "two_records")),
+    "an enquiry that knows nothing for a while": ("#hide", Fault.HIDE, ("cmb", "blind")),
+    "a token that ends in the middle": (("boc", "token_ends"), ("boc", "forgets")),
+    "a limit on the rate": (("cmb", "too_fast"), ("pab", "rate_limit")),
+    "an answer about another request": (
+        Fault.OTHERS_ANSWER, ("boc", "another"), ("citic", "another"), ("icbc", "others_package"),
+        ("pab", "others_voucher"), ("spdb", "others_packet"),
+    ),
+    "a front end's own error for an answer": (("icbc", "error_code_after_booking"), ("pab", "trouble_after_booking")),
+    "HTTP 500 after booking": tuple(
+        (bank, fault) for bank, fault in FAULTS if fault in ("http_500", "http_500_after_booking")
+    ),
+    "an answer after our patience, with the booking done": (Fault.DELAY,),
+    "another work date": (("icbc", "work_date_ahead"),),
+    "a page that repeats": (
+        ("boc", "stuck"), ("cib", "round"), ("citic", "stuck"), ("cmb", "stuck"), ("icbc", "cursor_repeats"),
+        ("pab", "page_repeats"), ("spdb", "page_repeats"),
+    ),
+    "entries of the day that differ at its end": (("cmb", "sweeps"),),
+    "a sign that contradicts the side": (("cmb", "signed"), ("icbc", "both_columns")),
+    "an enquiry that worked, about a payment that did not": (("citic", "contradicts"), ("icbc", "enquiry_line_refused")),
+    "an order that waits for a person": (("citic", "approval"), ("cib", "unsigned"), ("spdb", "waits_for_authoriser")),
+    "a code that nobody knows": (("boc", "unlisted"), ("citic", "unlisted"), ("pab", "unlisted_status"), ("cib", "error_number")),
+    "lines in another order, or not all of them": (
+        ("cib", "turned"), ("cib", "lost_line"), ("icbc", "lines_reversed"), ("icbc", "last_line_silent"),
+        ("pab", "last_line_silent"), ("spdb", "rows_reversed"), ("boc", "lone"), ("citic", "no_keys"),
+    ),
+    "a batch said to be done before its lines are": (("cmb", "whole_batch"),),
+    "no answer's body": (("spdb", "head_only"),),
+    "a front end that sends again by itself, after we gave up": (Fault.HIDE,),
+}  # fmt: skip
+
+
+def test_every_trap_of_the_field_is_a_switch() -> None:
+    words = {"#refuse", "#late", "#late-refuse", "#return", "#hide"}
+    for trap, places in FIELD.items():
+        assert places, trap
+        for place in places:
+            assert isinstance(place, Fault) or place in words or place in FAULTS, f"{trap}: no such switch {place}"
+
+
+def switches(name: str) -> set[str]:
+    """What the twin's own code names as its faults, in whichever of the usual forms."""
+    twin = import_module(f"protocols.banks.{name}.twin")
+    conduct = getattr(twin, "Conduct", None)
+    named = {one.name for one in fields(conduct) if one.type in ("bool", bool)} if conduct else set()
+    return (named | set(getattr(twin, "FAULTS", ()))) - {"cheap"}
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_the_trial_knows_every_switch_of_its_twin(name: str) -> None:
+    played: set[str] = set()
+    for options in trial(name).faults.values():
+        played |= options.keys() | set(options.get("faults", ()))
+    assert switches(name) <= played
+
+
+def tried(word: Callable[[], R]) -> R | None:
+    """What it says; None where the answer was no answer, which may mean anything."""
+    try:
+        return word()
+    except ProtocolError:
+        return None
+
+
+def borne_out(moved: int, said: Iterable[Outcome | None], what: str) -> None:
+    """No final word that the books contradict."""
+    for one in said:
+        if one is not None and one.fate in FINAL:
+            assert (one.fate is Fate.FAILED) == (moved == 0), f"{what}: {one.fate} {one.code!r}, moved {moved} times"
+
+
+def asked_again(made: Table, ask: Callable[[], R]) -> list[R | None]:
+    """An enquiry at once and after a while, each with a fresh sign-on where the bank ended the session."""
+    said = []
+    for wait_s in (0.0, LATER_S):
+        made.stage.time.later(wait_s)
+        tried(made.stage.sign_on)
+        said.append(tried(ask))
+    return said
+
+
+def play_one(made: Table, kind: Kind, purpose: str) -> None:
+    reference = made.reference()
+    first = tried(lambda: made.pay(made.order(kind, purpose=purpose), reference))
+    said = [first, *asked_again(made, lambda: made.fate(reference))]
+    borne_out(made.executions(reference), said, f"{made.name} {kind} {purpose}")
+
+
+def play_bundle(made: Table, kind: Kind) -> None:
+    bundle, reference = made.bundle(kind, ("货款", "货款 #refuse", "货款"))
+    first = tried(lambda: made.pay_bundle(bundle, reference))
+    told = [first, *asked_again(made, lambda: made.bundle_fate(kind, reference))]
+    for item, moved in zip(bundle.items, made.lines_carried_out(bundle, reference), strict=True):
+        said = [fates.get(item.reference) for fates in told if fates is not None]
+        borne_out(moved, said, f"{made.name}, a line of {kind}")
+
+
+def ask_accounts(made: Table, hides: bool) -> None:
+    ask = made.bank.questions.balance
+    account, books = made.own[0], made.stage.ledger
+    if ask is not None:
+        balance = tried(lambda: made.stage.talk(ask(BalanceQuestion(AccountNumber(account)), made.stage.context())))
+        held = books.holding(account)
+        assert held is not None
+        assert balance is None or {balance.book, balance.available} <= {None, held.book, held.book - held.frozen}
+    if made.bank.questions.lines is not None:
+        lines = tried(lambda: made.walk(account, made.today, made.today))
+        told = Counter((line.direction, line.amount) for line in lines or ())
+        kept = Counter((entry.direction, entry.amount) for entry in books.entries(account, made.today, made.today))
+        assert told <= kept, f"{made.name}: entries that are none"
+        assert lines is None or hides or told == kept, f"{made.name}: entries are missing, and nothing was said"
+    tried(made.returns)
+
+
+def play(name: str, options: Mapping[str, Any], *, hides: bool = False) -> list[bytes]:
+    """Every operation, good and bad, before a twin with these options; all answers that it gave."""
+    heard: list[bytes] = []
+    for kind in kinds(name):
+        for purpose in ("货款", "货款 #refuse"):
+            made = table(name, Conduct(), **options)
+            play_one(made, kind, purpose)
+            heard += [one.answer for one in made.stage.said]
+    for kind in bundled(name):
+        made = table(name, Conduct(), **options)
+        play_bundle(made, kind)
+        heard += [one.answer for one in made.stage.said]
+    made = table(name, Conduct(), **options)
+    for minor in (100, 200, 300, 400):
+        tried(lambda minor=minor: made.pay(made.order(Kind.PAYMENT, minor=minor), made.reference()))  # type: ignore[misc]
+        tried(made.stage.sign_on)
+    ask_accounts(made, hides)
+    return heard + [one.answer for one in made.stage.said]
+
+
+@cache
+def calm(name: str) -> list[bytes]:
+    """The same without a fault."""
+    return play(name, {})
+
+
+@pytest.mark.parametrize(("name", "fault"), FAULTS)
+def test_no_fault_makes_a_fate_that_the_books_do_not_bear_out(name: str, fault: str) -> None:
+    heard = play(name, trial(name).faults[fault], hides=(name, fault) in HIDES)
+    assert heard != calm(name), "the switch changes no answer: it proves nothing"
+
+
+def test_the_judge_sees_a_wrong_fate() -> None:
+    borne_out(1, [None, Outcome(Fate.UNKNOWN), Outcome(Fate.SETTLED)], "right")
+    borne_out(0, [Outcome(Fate.FAILED), Outcome(Fate.NOT_FOUND)], "right")
+    for moved, fate in ((1, Fate.FAILED), (0, Fate.SETTLED), (0, Fate.RETURNED)):
+        with pytest.raises(AssertionError):
+            borne_out(moved, [Outcome(fate)], "wrong")
