@@ -7,8 +7,8 @@ table may be missing:
     [hurried]       more of them for a demo, where days pass in a minute
     [demo]          share = of the orders that a usual bank gets there; less where each takes many exchanges
     [twin]          the twin's options
-    [faults]        what the twin can be told to do wrong: name = the twin's options that make it so; tests play each one
-                    with every operation
+    [faults]        what the twin can be told to do wrong: name = the twin's options that make it so; tests play each
+                    one with every operation
     [books]         how the twin's books behave (gateway.simbank.ledger.Conduct): returns = false where the bank has no
                     message that tells of returned money
     [credentials]   the login's secrets, by name; they open nothing but a twin

@@ -2,15 +2,15 @@
 
 The page lists few codes. Those that begin with TW are this twin's own: TW00 a message that does not fit, TW01 a
 repeated insid, TW02 a refusal, TW03 no entries, TW04 an insid that is not known, TW05 a wrong password, TW06 a locked
-operator, TW07 an account that is not kept.
+operator, TW07 an account that is not kept, TW08 a message that is refused though its rows were taken.
 
-Options. `password` (any, when left out); `version` 120, 110 or 100 (errmsg, lang and GB2312 in answers); `answers`
-the charset of answers (UTF-8); `page_lines` the most entries a page (50); `lasts` how many messages a token serves (0:
-for ever). Faults, each off when left out: `closes` ends the connection after each answer; `forgets` answers the code
-1033 after taking a payment, and forgets the token; `refuses` answers TW02 at message level after taking it; `http_500`
-answers 500 after taking it; `another` answers with another's insid; `unlisted` gives b2e0007 a code that nobody knows;
-`not_known` says TW04 where it finds nothing, instead of no row; `no_data` says TW03 of an empty list; `stuck` tells the
-first page whatever is asked; `wrong_count` counts one entry too many; `lone` answers b2e0007 with its last row only.
+Options. `password` (any, when left out); `version` 120, 110 or 100 (errmsg, lang and GB2312 in answers); `answers` the
+charset of answers (UTF-8); `page_lines` the most entries a page (50); `lasts` how many messages a token serves (0: for
+ever). Faults, each off when left out: `forgets` answers the code 1033 after taking a payment, and forgets the token;
+`refuses` answers TW08 at message level after taking it; `http_500` answers 500 after taking it; `another` answers with
+another's insid; `unlisted` gives b2e0007 a code that nobody knows; `not_known` says TW04 where it finds nothing,
+instead of no row; `no_data` says TW03 of an empty list; `stuck` tells the first page whatever is asked; `wrong_count`
+counts one entry too many; `lone` answers b2e0007 with its last row only.
 """
 
 from __future__ import annotations
@@ -59,7 +59,6 @@ class Conduct:
     page_lines: int = 50
     lasts: int = 0
     cheap: bool = False
-    closes: bool = False
     forgets: bool = False
     refuses: bool = False
     http_500: bool = False
@@ -88,7 +87,7 @@ class FrontEnd:
         return http.HttpRequests().cutter(_REQUEST_BYTES_MAX)
 
     def answer(self, port: str, request: bytes, books: Books, session: MutableMapping[str, str]) -> Answer:
-        """Answer one request; the connection stays open unless `closes`."""
+        """Answer one request and close."""
         head, code = dict[str, str](), "b2e0000"
         before, rows = list[Markup](), list[Markup]()
         try:
@@ -107,8 +106,8 @@ class FrontEnd:
             self._tokens.clear()
             status, rows = self._status("1033", "未签到"), []
         if taken and self.conduct.refuses:
-            status, rows = self._status("TW02", "交易失败"), []
-        return Answer(self._framed(code, head, [status, *before, *rows]), close=self.conduct.closes)
+            status, rows = self._status("TW08", "交易失败"), []
+        return Answer(self._framed(code, head, [status, *before, *rows]), close=True)
 
     def _document(self, body: bytes) -> etree._Element:
         # Blanks behind the document are ignored, and the request's own declaration counts.

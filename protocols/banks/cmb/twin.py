@@ -11,8 +11,8 @@ RETCOD -2 beside lines it took; `http_500` answers 500 after taking; `twice` sho
 reference; `blind` answers enquiries by reference with nothing; `stuck` repeats the place of the next page; `signed`
 writes debits below zero; `wrong_sums` counts one entry too many; `gb18030` declares GB2312 and writes beyond GBK;
 `form_answer` wraps the answer of http-form; `counts_characters` counts characters in the length of a socket frame;
-`whole_batch` answers NTAGCINY with FIN and S before its lines are decided; `sweeps` leaves the day's last entry out until
-the day is over, as the bank does with what is swept in real time.
+`whole_batch` answers NTAGCINY with FIN and S before its lines are decided; `sweeps` leaves the day's last entry out
+until the day is over, as the bank does with what is swept in real time.
 """
 
 from __future__ import annotations

@@ -344,7 +344,8 @@ class B2Bi:
             "InAcctNo": done.creditor_account, "InAcctName": done.creditor_name,
             "TranAmount": str(Money(done.amount.minor + ("others_amount" in self.faults))), "UnionFlag": "0",
             "Yhcljg": result, "Fee": str(booking.fee or Money(0)), "CstInnerFlowNo": "",
-            "Stt": "77" if "unlisted_status" in self.faults else _STT[booking.booked], "IsBack": "1" if booking.booked is Booked.RETURNED else "0",
+            "Stt": "77" if "unlisted_status" in self.faults else _STT[booking.booked],
+            "IsBack": "1" if booking.booked is Booked.RETURNED else "0",
             "BackRem": booking.reason if booking.booked is Booked.RETURNED else words, "SysFlag": "N",
             "TransBsn": "4004", "submitTime": f"{booking.at.astimezone(_ZONE):%Y%m%d%H%M%S}",
             "AccountDate": _stamp(booking.bank_date) if paid else "", "InAcctBankNode": "",
@@ -448,8 +449,9 @@ def _framed(
     """An answer: the header of the question with what an answer changes in it."""
     description = GBK.encode(f":{words}")[:100].ljust(100)
     number = asked[67:87] if serial is None else GBK.encode(serial)[:20].ljust(20)
+    length = b"%010d" % (len(body) if counted is None else counted)
     header = b"".join((
-        asked[:30], b"%010d" % (len(body) if counted is None else counted), asked[40:51], service, now.strftime("%Y%m%d%H%M%S").encode(),
+        asked[:30], length, asked[40:51], service, now.strftime("%Y%m%d%H%M%S").encode(),
         number, code.encode().ljust(6), description, b"0000", b"00", b" " * 12, b"0         ", b"0",
     ))  # fmt: skip
     assert len(header) == _HEADER_BYTES

@@ -348,7 +348,7 @@ def test_an_unknown_insid_said_with_a_code() -> None:
     assert fate(stage({"not_known": True})).fate is Fate.UNKNOWN
 
 
-@pytest.mark.parametrize("side", [{"version": "100"}, {"answers": "GBK"}, {"version": "110"}, {"closes": True}])
+@pytest.mark.parametrize("side", [{"version": "100"}, {"answers": "GBK"}, {"version": "110"}])
 def test_every_kind_of_front_end(side: dict[str, Any]) -> None:
     scene = stage(side, version=side.get("version", "120"), charset="GBK")
     assert pay(scene).fate is Fate.PENDING

@@ -154,6 +154,21 @@ def test_pages_that_cannot_be_right_are_no_answers(switch: str) -> None:
     assert seen == (1 if switch == "stuck" else 0)
 
 
+def test_what_is_swept_within_the_day_shows_when_it_is_over() -> None:
+    scene = stage({"sweeps": True})
+    for number in (1, 2, 3):
+        pay(scene, reference=reference_of(number))
+    ask = scene.bank.questions.lines
+    assert ask is not None
+    said = []
+    for later_s in (0, 86_400):
+        scene.time.later(later_s)
+        said.append(scene.talk(ask(LinesQuestion(ACCOUNT, TODAY, TODAY), scene.context())).lines)
+    today, closed = said
+    assert (len(today), len(closed)) == (2, 3), "only a closed day is whole"
+    assert [line.bank_line_id for line in closed[:2]] == [line.bank_line_id for line in today]
+
+
 @pytest.mark.parametrize("transport", ["http", "http-form", "socket"])
 def test_bytes_beyond_gbk_under_a_smaller_label_are_read(transport: str) -> None:
     scene = stage({"gb18030": True}, transport=transport)

@@ -185,7 +185,8 @@ class Table:
         if any(by_reference):
             return by_reference
         executions = [one for lines in self.stage.ledger.truth().values() for one in lines]
-        return [int(not one.refused) for one in executions if one.instruction.bundle == reference]
+        by_place = [int(not one.refused) for one in executions if one.instruction.bundle == reference]
+        return by_place or by_reference
 
 
 def sent_of(order: AnyOrder, reference: str, day: date) -> Sent:
@@ -223,6 +224,11 @@ def kinds(name: str) -> tuple[Kind, ...]:
 def bundled(name: str) -> tuple[Kind, ...]:
     """The kinds that the bank takes many at once."""
     return tuple(kind for kind in Kind if kind in _built(name).bundles)
+
+
+def answering(question: str) -> tuple[str, ...]:
+    """The banks that have this question."""
+    return tuple(name for name in EVERY if getattr(_built(name).questions, question) is not None)
 
 
 @cache

@@ -24,7 +24,7 @@ from tests.protocols.banks.every.bench import EVERY, FINAL, Table, bundled, kind
 
 Said = Outcome | Mapping[str, Outcome]
 Talk = Generator[MoneyStep, bytes, Said]
-MUTANTS, SECONDS = 400, 3.0
+MUTANTS, SECONDS, CUTS, NOISES = 300, 0.6, 15, 8
 _LEAF = re.compile(rb"(?<=>)[^<>\s][^<>]*(?=</)")
 
 
@@ -145,7 +145,7 @@ def broken(recording: Recording, at: int, answer: bytes, place: int, other: int)
 
 @each_bank
 def test_one_byte_changed(name: str) -> None:
-    """As many places as fit into a few seconds, at least MUTANTS, each recorded answer in turn."""
+    """As many places as fit into SECONDS of CPU, at least MUTANTS, each recorded answer in turn."""
     chance, began_s = random.Random(name), time.process_time()
     targets = [(recording, at, answer) for recording in recordings(name) for at, answer in recording.exchanges()]
     refused = tried = 0
@@ -174,7 +174,17 @@ def test_an_answer_that_is_cut_is_no_answer(name: str) -> None:
     chance = random.Random(name)
     for recording in recordings(name):
         for at, answer in recording.exchanges():
-            for length in sorted(chance.sample(range(len(answer)), min(60, len(answer)))):
+            for length in sorted(chance.sample(range(len(answer)), min(CUTS, len(answer)))):
+                said = recording.again(at, answer[:length])
+                judged(recording, said, f"answer {at} cut after {length} bytes", listed=False)
+
+
+@pytest.mark.slow
+@each_bank
+def test_an_answer_that_is_cut_anywhere_is_no_answer(name: str) -> None:
+    for recording in recordings(name):
+        for at, answer in recording.exchanges():
+            for length in range(len(answer)):
                 said = recording.again(at, answer[:length])
                 judged(recording, said, f"answer {at} cut after {length} bytes", listed=False)
 
@@ -184,7 +194,7 @@ def test_noise_is_refused(name: str) -> None:
     chance = random.Random(name)
     for recording in recordings(name):
         for at, _answer in recording.exchanges():
-            for _ in range(20):
+            for _ in range(NOISES):
                 noise = chance.randbytes(chance.randrange(1, 400))
                 said = recording.again(at, noise)
                 assert isinstance(said, ProtocolError), f"{recording.name}: noise was taken for {said}"

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
+from protocols.bank import BadOptions
 from protocols.banks.pab import twin
 from protocols.canon.outcome import Fate
+from protocols.kit.errors import ProtocolError
 from protocols.twin import Booked, Twin
 from tests.protocols.banks.pab.paper import (
     DEBTOR,
@@ -19,6 +23,7 @@ from tests.protocols.banks.pab.paper import (
     converse,
     entry,
     order,
+    question,
     replying,
 )
 
@@ -125,3 +130,33 @@ def test_a_fee_is_a_row_of_its_own_with_its_payment_s_trace() -> None:
                                 "<EndDate>20250102</EndDate><PageSize>30</PageSize></Result>")  # fmt: skip
     traces = [piece.partition("<")[0] for piece in body[222:].decode("gbk").split("<HostTrace>")[1:]]
     assert traces == ["HGW1", "HGW1", "000000000003"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "first", "asked_after"),
+    [
+        ("trouble_after_booking", Fate.UNKNOWN, Fate.SETTLED),
+        ("counts_characters", ProtocolError, ProtocolError),
+        ("others_voucher", Fate.PENDING, ProtocolError),
+        ("others_amount", Fate.PENDING, ProtocolError),
+        ("unlisted_status", Fate.PENDING, Fate.PENDING),
+    ],
+)
+def test_with_each_fault_a_booked_payment_is_never_a_failure(fault: str, first: Any, asked_after: Any) -> None:
+    paper, side, adapter = books(), twin.build({"faults": [fault]}, {}), bank()
+    paper.plan = Booked.SETTLED
+    ask = adapter.questions.fate
+    assert ask is not None
+    pay = adapter.money[order().kind](order(), context())
+    for conversation, wanted in ((pay, first), (ask(question(), context()), asked_after)):
+        if isinstance(wanted, Fate):
+            assert converse(conversation, replying(side, paper)).fate is wanted
+        else:
+            with pytest.raises(ProtocolError):
+                converse(conversation, replying(side, paper))
+    assert len(paper.bookings) == 1
+
+
+def test_a_fault_that_is_not_known_is_named() -> None:
+    with pytest.raises(BadOptions, match="trouble_after_booking"):
+        twin.build({"faults": ["nonsense"]}, {})
