@@ -6,9 +6,11 @@ A line has `ts`, `level`, `event` (a stable slug), and the fields its author gav
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from collections.abc import Callable, MutableMapping
+from datetime import UTC, datetime
 from typing import Any, TextIO
 
 import structlog
@@ -25,7 +27,7 @@ _NUMBER = re.compile(
     r"|(?<![0-9A-Za-z\-])(?<![0-9]\.)[0-9]{12,14}(?![0-9A-Za-z\-])"
     r"|(?<![0-9A-Za-z\-])[0-9]{4}(?:[ \-][0-9]{4}){2,4}(?:[ \-][0-9]{1,3})?(?![0-9A-Za-z\-])"
 )
-_TIMES = frozenset({"ts", "at_ms", "due_ms"})
+_NUMBER_LEAST = 12
 MAX_TEXT = 4_000
 _TAIL = 2_500
 # sd-daemon(3): the journal reads a line's priority from this prefix and takes it off.
@@ -53,25 +55,34 @@ def _mask(found: re.Match[str]) -> str:
     return mask(re.sub(r"[ \-]", "", found.group()))
 
 
-def _mask_fields(_logger: Any, _method: str, fields: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    for key, value in fields.items():
-        if isinstance(value, str):
-            if key not in _TIMES:
-                fields[key] = masked(value)
-        elif not isinstance(value, (int, float, bool, type(None))):
-            fields[key] = masked(str(value))
-    return fields
+_encode = json.JSONEncoder(ensure_ascii=False, check_circular=False).encode
+_LEVELS = {"warn": "warning", "exception": "error"}
 
 
-class _JournalLine:
-    """The JSON line behind its priority."""
+class _Line:
+    """A line's fields as one JSON object, behind the journal's priority if wanted.
 
-    def __init__(self, render: Callable[..., str | bytes]) -> None:
-        self._render = render
+    One function where structlog offers one per concern: three lines a payment are a share of its cost worth saving.
+    """
+
+    def __init__(self, *, priorities: bool) -> None:
+        self._priorities = priorities
 
     def __call__(self, logger: Any, method: str, fields: MutableMapping[str, Any]) -> str:
-        priority = _PRIORITY.get(fields.get("level", "info"), 6)
-        return f"<{priority}>{self._render(logger, method, fields)!s}"
+        if "exc_info" in fields:
+            fields = structlog.processors.format_exc_info(logger, method, fields)
+        level = _LEVELS.get(method, method)
+        line: dict[str, Any] = {"ts": f"{datetime.now(UTC).isoformat()[:-6]}Z", "level": level}
+        bound = structlog.contextvars.get_contextvars()
+        for key, value in ({**bound, **fields} if bound else fields).items():
+            if isinstance(value, str):
+                line[key] = masked(value) if len(value) >= _NUMBER_LEAST else value
+            elif value is None or isinstance(value, int | float):
+                line[key] = value
+            else:
+                line[key] = masked(str(value))
+        text = _encode(line)
+        return f"<{_PRIORITY.get(level, 6)}>{text}" if self._priorities else text
 
 
 @implementer(ILogObserver)
@@ -102,16 +113,8 @@ def start(
     With `priorities` each line begins with the journal's `<6>`: for a daemon under systemd.
     """
     out = sys.stderr if stream is None else stream
-    render: Callable[..., Any] = structlog.processors.JSONRenderer(ensure_ascii=False)
     structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True, key="ts"),
-            structlog.processors.format_exc_info,
-            _mask_fields,
-            _JournalLine(render) if priorities else render,
-        ],
+        processors=[_Line(priorities=priorities)],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.WriteLoggerFactory(out),
         cache_logger_on_first_use=True,

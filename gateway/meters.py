@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cache
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, disable_created_metrics
+from prometheus_client.metrics import MetricWrapperBase
 
 from protocols.canon.errors import Code
 from protocols.canon.outcome import State
@@ -28,6 +30,11 @@ class Meters:
         self._declare_orders()
         self._declare_banks()
         self._declare_broker()
+        for metric in vars(self).values():
+            if isinstance(metric, MetricWrapperBase) and metric._labelnames:
+                # A series is looked up a dozen times a payment, and prometheus_client's own look-up takes a lock and
+                # makes a tuple of texts. No series is ever removed, so a remembered one stays the right one.
+                metric.__dict__["labels"] = cache(metric.labels)
 
     def _declare_process(self) -> None:
         in_ = self.registry

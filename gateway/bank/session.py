@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import cast
 
+from twisted.internet import tcp
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IDelayedCall, ITCPTransport
 from twisted.internet.protocol import Protocol, connectionDone
+from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 
 from gateway.clock import Clock
@@ -56,6 +58,7 @@ class Line(Protocol):
         self._partial = b""
         self.exchanges += 1
         self.transport.write(data)
+        _now(self.transport)
         self._patience = self._clock.later(self.port.first_byte_s, self._give_up, "no_answer")
         self._whole = self._clock.later(self.port.exchange_s, self._give_up, "too_slow")
         return self._waiting
@@ -132,6 +135,16 @@ class Line(Protocol):
         waiting, self._waiting = self._waiting, None
         assert waiting is not None
         return waiting
+
+
+def _now(transport: object) -> None:
+    """Hand the bytes to the kernel in this turn, so that the bank works while we turn to the next payment.
+
+    Whatever the socket answers, the reactor finds out again and acts on it: it still waits to write what is left.
+    """
+    raw = transport.transport if isinstance(transport, TLSMemoryBIOProtocol) else transport
+    if isinstance(raw, tcp.Connection) and raw.connected:
+        raw.doWrite()
 
 
 def _failed(error: NoAnswer) -> Deferred[bytes]:

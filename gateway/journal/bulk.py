@@ -1,4 +1,4 @@
-"""Many rows with one statement, straight through the driver.
+"""Busy statements straight through the driver: many rows with one, and the one row that the door asks for.
 
 SQLAlchemy writes the statement, once; what it would do with each row's values (a dozen calls for a value that the
 driver takes as it is) costs more than the database. Our columns hold text, whole numbers and bytes, nothing else.
@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, Executable
+from sqlalchemy import Connection, Executable, Row
 from sqlalchemy.engine import Dialect
 
 _KEEP_COUNT = {"preserve_rowcount": True}
@@ -33,6 +33,13 @@ def write_many(conn: Connection, statement: Executable, rows: Sequence[Mapping[s
     else:
         values = [tuple([row[name] for name in names]) for row in rows]
     return conn.exec_driver_sql(text, values, _KEEP_COUNT).rowcount
+
+
+def only_row(conn: Connection, statement: Executable, values: Mapping[str, Any]) -> Row[Any]:
+    """The one row of a SELECT, whose columns hold what the driver gives."""
+    text, names, constants = _written(statement, conn.dialect, tuple(values))
+    bound = {**constants, **values}
+    return conn.exec_driver_sql(text, bound if names is None else tuple([bound[name] for name in names])).one()
 
 
 @lru_cache(maxsize=256)

@@ -14,6 +14,7 @@ from sqlalchemy import bindparam, select
 from gateway.core.policy import UsageFacts
 from gateway.journal import schema
 from gateway.journal.book import MOVED_NOTHING
+from gateway.journal.bulk import only_row
 from gateway.journal.rows import PaymentRow
 from gateway.journal.store import Tx
 from protocols.canon.order import AnyOrder
@@ -59,12 +60,13 @@ class Claim:
         blind = tx.vault.blind
         self._tx = tx
         self._minor = order.amount.minor
-        self.columns: dict[str, str | None] = {
-            "debtor_idx": blind(order.debtor.account.clear), "creditor_idx": blind(order.creditor.account.clear),
-            "dup_key": None if dup_key is None else blind(dup_key),
-        }  # fmt: skip
         # Limits count by our own account and by the other party, whichever of the two pays.
         ours, theirs = blind(order.ours.account.clear), blind(order.theirs.account.clear)
+        pays = order.ours is order.debtor
+        self.columns: dict[str, str | None] = {
+            "debtor_idx": ours if pays else theirs, "creditor_idx": theirs if pays else ours,
+            "dup_key": None if dup_key is None else blind(dup_key),
+        }  # fmt: skip
         scopes = ((SENDER, _ALL), (ACCOUNT, ours), (PAYEE, theirs))
         self._keys = tuple((sender, scope, str(key), order.amount.currency, day) for scope, key in scopes)
         self._bound: dict[str, Any] = {
@@ -83,7 +85,7 @@ class Claim:
         if pending is not None:
             return pending
         conn = tx.conn if tx.book.gave_back else tx.bare
-        row = conn.execute(_LOOK, bound).one()
+        row = only_row(conn, _LOOK, bound)
         if row.taken is not None or row.batch is not None:
             return str(row.taken or row.batch)
         day, account_day, payee_day = (
@@ -100,7 +102,7 @@ class Claim:
         if conn.dialect.name == "sqlite":
             return facts  # the only writer there is
         self._tx.tally.write(conn)
-        again = conn.execute(_LOOK, self._bound).one()
+        again = only_row(conn, _LOOK, self._bound)
         return replace(
             facts, day_minor=int(again.sender) - self._minor, account_day_minor=int(again.account) - self._minor,
             payee_day_minor=int(again.payee) - self._minor,
