@@ -79,8 +79,12 @@ def _reactor() -> IReactorTime:
     return IReactorTime(reactor)
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep on one worker what shares one server: the broker's virtual host for tests has queues with fixed names."""
+    """Keep on one worker what shares one server: the broker's virtual host for tests has queues with fixed names.
+
+    First, because pytest-xdist reads these marks at the same time.
+    """
     for item in items:
         for server in SERVERS:
             if item.get_closest_marker(server) is not None:
