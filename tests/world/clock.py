@@ -33,6 +33,11 @@ class HeapClock:
         """Now, in seconds since whatever the clock was started with."""
         return self._now_s
 
+    @property
+    def scheduled(self) -> int:
+        """How many timers there ever were."""
+        return self._scheduled
+
     def callLater(  # noqa: N802 - the name is Twisted's
         self, delay: float, callable: Callable[..., Any], *args: object, **kwargs: object
     ) -> IDelayedCall:

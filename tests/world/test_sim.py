@@ -11,7 +11,9 @@ import pytest
 
 from gateway.core.flow import TABLE
 from tests.world import corpus, sim
+from tests.world.clock import HeapClock
 from tests.world.history import violations
+from tests.world.world import LifeClock
 
 DAILY_S = 40.0
 
@@ -42,6 +44,17 @@ def test_every_row_of_the_table_and_every_fault_is_reached() -> None:
 @pytest.mark.timeout(120)
 def test_a_story_told_twice_is_the_same(tmp_path: Path) -> None:
     assert sim.tell(4, tmp_path, orders=40).trace == sim.tell(4, _other(tmp_path), orders=40).trace
+
+
+def test_what_a_killed_life_leaves_to_the_garbage_collector_does_nothing() -> None:
+    """Python ends a dead life's coroutines whenever it finds them. The world, and so the trace, must not notice."""
+    clock, ran = HeapClock(), []
+    life = LifeClock(clock)
+    life.dead = True
+    life.later(1.0, ran.append, "still here").cancel()
+    life.later(1.0, ran.append, "still here")
+    clock.advance(10.0)
+    assert (clock.scheduled, ran) == (0, [])
 
 
 def _other(folder: Path) -> Path:

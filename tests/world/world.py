@@ -73,6 +73,7 @@ class LifeClock:
     def __init__(self, clock: HeapClock) -> None:
         self._clock = clock
         self.dead = False
+        self._grave = HeapClock()
         self._held: list[tuple[Callable[..., object], tuple[Any, ...]]] | None = None
 
     @property
@@ -97,6 +98,9 @@ class LifeClock:
         return self._clock.seconds()
 
     def later(self, delay_s: float, fn: Callable[..., object], *args: Any) -> IDelayedCall:
+        if self.dead:
+            # What a dead life had half done is cleared away whenever Python finds it: the world must not notice.
+            return self._grave.callLater(delay_s, fn, *args)
         return self._clock.callLater(delay_s, self._alive, fn, args)
 
     def _alive(self, fn: Callable[..., object], args: tuple[Any, ...]) -> None:
@@ -280,7 +284,7 @@ class World:
     def start(self, node: str = "gw1") -> Life:
         """Start the daemon under the name of `node`; `life` is then the last one started."""
         clock = LifeClock(self.clock)
-        entropy = SeededEntropy(self.seed * 1_000_003 + self.broker.clock._scheduled)
+        entropy = SeededEntropy(self.seed * 1_000_003 + self.broker.clock.scheduled)
         meters = Meters(CollectorRegistry())
         amqp = self.broker.client(clock.later)
         inline = PointedExecutor(clock, self)
