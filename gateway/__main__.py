@@ -19,6 +19,7 @@ from gateway.desk.world import World
 from gateway.settings import Bank as BankTable
 from gateway.settings import Settings
 from protocols.bank import Bank
+from protocols.certificates import Office
 
 
 def _reactor() -> Any:
@@ -39,6 +40,12 @@ def _load_bank(table: BankTable) -> Bank:
     return app.load_bank(table)
 
 
+def _load_office(table: BankTable) -> Office | None:
+    from gateway import app
+
+    return app.load_office(table)
+
+
 def _start(reactor: Any, settings: Settings, on_fatal: Callable[[str], None]) -> Running:
     from gateway import app
 
@@ -49,7 +56,7 @@ def world() -> World:
     """The real one."""
     return World(
         version=_version, environment=os.environ, reactor=_reactor, load_bank=_load_bank, start=_start,
-        now=lambda: datetime.now(UTC),
+        now=lambda: datetime.now(UTC), load_office=_load_office,
     )  # fmt: skip
 
 

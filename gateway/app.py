@@ -57,6 +57,7 @@ from gateway.watch.notify import Notify
 from gateway.watch.watch import Sights, Watch
 from protocols.bank import Bank, Context, Conversation
 from protocols.canon.outcome import State
+from protocols.certificates import Office
 
 VERSION = "0.1.0"
 PERMIT_LOG = "permits.log"
@@ -90,12 +91,24 @@ def load_banks(settings: conf.Settings) -> dict[str, Bank]:
     return {name: load_bank(table) for name, table in settings.banks.items()}
 
 
+def load_office(table: conf.Bank) -> Office | None:
+    """Where a bank gives certificates, if it does so over the wire. Files that are not there yet are left out."""
+    module = import_module(f"protocols.banks.{table.protocol}")
+    if not hasattr(module, "certificates"):
+        return None
+    there = {name: path for name, path in table.option_files.items() if path.exists()}
+    office: Office = module.certificates({**table.options, **_texts(there)})
+    return office
+
+
+def _texts(files: Mapping[str, Path]) -> dict[str, str]:
+    return {name: path.read_text("utf-8") for name, path in files.items()}
+
+
 def load_bank(table: conf.Bank) -> Bank:
     """One bank from its table: its protocol's folder, its options, and the options that are files' contents."""
     module = import_module(f"protocols.banks.{table.protocol}")
-    options: dict[str, Any] = dict(table.options)
-    options.update({name: path.read_text("utf-8") for name, path in table.option_files.items()})
-    bank: Bank = module.build(options)
+    bank: Bank = module.build({**table.options, **_texts(table.option_files)})
     profile = bank.profile
     return replace(bank, profile=replace(
         profile,
@@ -473,6 +486,6 @@ def journal_file(settings: conf.Settings) -> Path | None:
 
 
 __all__ = [
-    "VERSION", "Daemon", "Gateway", "Parts", "QuestionRow", "build", "daemon", "load_bank", "load_banks",
+    "VERSION", "Daemon", "Gateway", "Parts", "QuestionRow", "build", "daemon", "load_bank", "load_banks", "load_office",
     "system_parts",
 ]  # fmt: skip

@@ -19,10 +19,11 @@ from lxml import etree
 from gateway.simbank.pki import BankPki, make_pki
 from protocols.bank import Bank, Context, Sign, Submit
 from protocols.banks import finws, sample
-from protocols.banks.finws.enrolment import Enrolment, Wanted
+from protocols.banks.finws.enrolment import Enrolment
 from protocols.canon.money import Money
 from protocols.canon.order import Kind, Order, PaymentDetail
 from protocols.canon.party import AccountNumber, Name, Party
+from protocols.certificates import Wanted
 from protocols.kit import cms, dsig, http
 
 DS = f"{{{dsig.DS}}}"

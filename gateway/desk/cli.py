@@ -10,6 +10,7 @@ import typer
 from gateway.desk import (
     codes,
     command_backup,
+    command_certificates,
     command_directory,
     command_explain,
     command_lanes,
@@ -48,6 +49,7 @@ def application() -> typer.Typer:
     app.add_typer(command_orders.application(), name="orders")
     app.add_typer(command_lanes.application(), name="lanes")
     app.add_typer(command_parked.application(), name="parked")
+    app.add_typer(command_certificates.application(), name="certificates")
     app.add_typer(command_persons.application(), name="persons")
     return app
 

@@ -23,6 +23,7 @@ from typing import Any
 
 from rich.console import Console
 from twisted.internet.defer import CancelledError, Deferred, FirstError
+from twisted.internet.threads import deferToThreadPool
 from twisted.python.failure import Failure
 
 from gateway.clock import Clock, SystemClock
@@ -34,6 +35,8 @@ from gateway.desk.demo_play import Play
 from gateway.desk.demo_report import Check, Facts, FaultRow, KillRow
 from gateway.desk.demo_verdict import Executed, Fate, Journalled, Verdict, Wrong, judge, outcome
 from gateway.desk.processes import Child, NotStarted
+from gateway.desk.remote import NoDaemon, Refused, Remote
+from gateway.settings import socket_of
 from gateway.simbank.faults import FAULTS, Fault
 from gateway.tasks import sleep
 from protocols import trial
@@ -46,6 +49,7 @@ REPORT = "demo-report.html"
 _KEPT_RUNS = 3
 _STOP_S = 25.0
 _READY_S = 20.0
+_AGAIN_S = 25.0
 _CLIMB = "how a fate became known at"
 _PATH_BYTES = 80
 _VERSIONS = ("twisted", "pika", "sqlalchemy", "lxml", "xmlsec", "pyopenssl", "cryptography")
@@ -236,6 +240,7 @@ class Demo:
             await erp.start()
             self._daemon.start()
             await play.run()
+            await self._ask_again(site)
             leaks = self._leaks(site, story)
             stopped = await self._stop_daemon()
             await erp.silence(0.5, 5.0)
@@ -264,6 +269,26 @@ class Demo:
                 if child.ended() is not None or self._clock.monotonic_s() > until_s:
                     raise NotStarted(f"the simulated bank {bank} did not come up; it said:\n{child.tail()}")
                 await sleep(self._clock, 0.05)
+
+    async def _ask_again(self, site: rig.Site) -> None:
+        """Have the last word looked for on the payment that climbed highest, where the bank has more to say by now."""
+        desk = Remote(socket_of(site.settings))
+        for bank, order in demo_evidence.longest_climbs(site.state).items():
+            if not trial.trial(bank).demo.get("ask_again"):
+                continue
+            heard, until_s = demo_evidence.words_after_settled(site.state, order), self._clock.monotonic_s() + _AGAIN_S
+            while demo_evidence.words_after_settled(site.state, order) == heard:
+                if self._clock.monotonic_s() > until_s:
+                    self._board.say(f"{self.elapsed():6.1f} s  {bank} had no further word on {order}")
+                    break
+                await deferToThreadPool(self._reactor, self._reactor.getThreadPool(), self._enquire, desk, order)
+                await sleep(self._clock, 1.0)
+
+    def _enquire(self, desk: Remote, order: str) -> None:
+        try:
+            desk.post("orders", f"{demo_site.SENDER}:{order}", "enquire")
+        except (NoDaemon, Refused) as error:
+            self._board.say(f"{self.elapsed():6.1f} s  not asked again: {error}")
 
     async def _stop_daemon(self) -> Check:
         """Let the daemon leave in order, without holding up the ERP that hears its last words."""

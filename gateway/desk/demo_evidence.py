@@ -127,16 +127,26 @@ def longest_climbs(state: Path) -> dict[str, str]:
     return found
 
 
+def words_after_settled(state: Path, order_id: str) -> int:
+    """How often the bank was heard about a payment after it was settled."""
+    query = """SELECT count(*) FROM evidence e JOIN payments p ON p.payment = e.payment
+               WHERE p.order_id = ? AND e.source = 'returns'"""
+    (count,) = _rows(state, query, (order_id,))[0]
+    return int(count)
+
+
 def climb(steps: Sequence[Step]) -> str:
     """How a payment's fate became known, in one line: what the bank said when, and what the ERP was told."""
     began_ms = next((step.at_ms for step in steps if step.what == _SENT), 0)
-    words = []
+    words, said = [], ""
     for step in steps:
         after = f"{(step.at_ms - began_ms) / 1000:.1f} s"
         if step.what == _SENT:
             words.append(f"{after} sent")
-        elif step.what.startswith(_WORD) and Source.RETURNS.value not in step.what:
+        elif step.what.startswith(_WORD) and (Source.RETURNS.value not in step.what or step.detail != said):
+            # Of the questions whether it came back only those that brought another word are steps.
             words.append(f"{after} {step.what.removeprefix(_WORD).strip(' ()')}: {step.detail}")
+            said = step.detail
         elif step.what == _TOLD and step.detail.endswith(EVENTS):
             words.append(f"= {step.detail.partition(' ')[0].removeprefix('payment.')}")
     return " ".join(words)

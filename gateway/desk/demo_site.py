@@ -81,6 +81,7 @@ def _plan(bank: str, seed: int) -> rig.BankPlan:
         bank=bank,
         accounts=_ACCOUNTS,
         options=trial(bank).hurried,
+        twin_options=trial(bank).demo.get("twin", {}),
         settings={} if slow else {"returns_every_s": RETURNS_EVERY_S},
         faults={"seed": f"demo {seed} {bank}", **delays, **{fault.value: rate for fault, rate in FAULTS.items()}},
         conduct={"seed": f"demo {seed} {bank}", "late_s": 8.0, "return_s": return_s, "hide_s": 5.0, "fee_minor": 0,

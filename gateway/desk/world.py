@@ -13,13 +13,18 @@ from typing import Any
 from gateway import settings as conf
 from gateway.desk.daemon import Start
 from protocols.bank import Bank
+from protocols.certificates import Office
 
 LoadBank = Callable[[conf.Bank], Bank]
+LoadOffice = Callable[[conf.Bank], Office | None]
 
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """`reactor` installs and returns the reactor: only commands that need one call it. `now` is aware."""
+    """`reactor` installs and returns the reactor: only commands that need one call it. `now` is aware.
+
+    `load_office` is None for a bank whose certificates do not come over the wire.
+    """
 
     version: Callable[[], str]
     environment: Mapping[str, str]
@@ -27,3 +32,4 @@ class World:
     load_bank: LoadBank
     start: Start
     now: Callable[[], datetime]
+    load_office: LoadOffice

@@ -41,6 +41,7 @@ MAX_DEPTH: Final = 32
 MAX_NODES: Final = 20_000
 MAX_ATTRIBUTES: Final = 32
 _TAG_CHARS_MAX: Final = 16_384
+_ATTRIBUTES_PER_NODE: Final = 2
 
 _BEGINS = re.compile(r"[ \t\r\n]*<\?xml[ \t\r\n]")
 _DECLARATION = re.compile(
@@ -48,6 +49,7 @@ _DECLARATION = re.compile(
     r"""(?:\s+encoding\s*=\s*["']([A-Za-z0-9._-]{1,40})["'])?"""
     r"""(?:\s+standalone\s*=\s*["'](?:yes|no)["'])?\s*\?>"""
 )
+_ATTRIBUTE = re.compile(r"""=[ \t\r\n]*["']""")
 _LONG_TAG = re.compile(f"<[^<]{{{_TAG_CHARS_MAX}}}")
 _CDATA = re.compile(r"<!\[CDATA\[.*?\]\]>", re.DOTALL)
 _PARSER: Final = etree.XMLParser(
@@ -77,7 +79,7 @@ def parse(
 
     Refuses, in this order and before the parser sees a byte: too long, no text in `charset`, a declared
     charset of another family, document types, entities, comments, processing instructions, a tag over 16
-    KiB, too many elements. Then what is not well-formed, too deep, or has too many attributes. The limits
+    KiB, too many elements or attributes. Then what is not well-formed, too deep, or has too many attributes. The limits
     are in bytes, levels, elements, and attributes per element. Raises ProtocolError.
     """
     if len(data) > max_bytes:
@@ -131,6 +133,10 @@ def _scan(document: str, max_nodes: int, max_attributes: int) -> None:
             raise ProtocolError("instruction", "a processing instruction")
     if bare.count("<") > 2 * max_nodes:
         raise ProtocolError("xml_limits", f"more than {max_nodes} elements")
+    # All attributes together: a crowd of elements, each within its own limit, costs every pass over the tree.
+    most = _ATTRIBUTES_PER_NODE * max_nodes
+    if bare.count("=") > most and sum(1 for _ in _ATTRIBUTE.finditer(bare)) > most:
+        raise ProtocolError("xml_limits", f"more than {most} attributes")
     if len(bare) > _TAG_CHARS_MAX and _has_long_tag(bare):
         raise ProtocolError("xml_limits", f"a tag of more than {_TAG_CHARS_MAX} characters")
     if bare.count("xmlns") > max_attributes and any(piece.count("xmlns") > max_attributes for piece in bare.split("<")):

@@ -15,6 +15,7 @@ from cryptography.x509 import Certificate, load_pem_x509_certificate
 
 from protocols.bank import BadOptions, Bank, Port, Profile, Questions, Replay, ReplayRule, Sessions
 from protocols.banks.finws import iso
+from protocols.banks.finws.enrolment import Enrolment
 from protocols.banks.finws.files import Files
 from protocols.banks.finws.messages import MAX_BYTES, Wire
 from protocols.banks.finws.names import OPERATIONS
@@ -60,6 +61,7 @@ _DEFAULTS: Final[Mapping[str, Any]] = {
     "transport_certificate": "",
     "other_signers": "",
     "encryption_certificate": "",
+    "certificate_path": "/services/CertificateService",
 }
 _ADDRESS: Final = {"country": 2, "town": 35, "postcode": 16, "street": 70, "building": 16}
 _REQUIRED: Final = ("customer", "bic", "certificate", "bank_certificate")
@@ -104,6 +106,12 @@ def files(options: Mapping[str, Any]) -> Files:
     return Files(_wire(options, variant), codes.load(data, "protocols/banks/finws/codes.toml", operations=OPERATIONS))
 
 
+def certificates(options: Mapping[str, Any]) -> Enrolment:
+    """How certificates are asked for; before the first one the option `certificate` is missing. Raises BadOptions."""
+    wire = _wire(options, _variant(options), enrolled=bool(options.get("certificate")))
+    return Enrolment(wire, _text(options, "certificate_path", r"/[!-~]{0,1024}"))
+
+
 def _profile(options: Mapping[str, Any], variant: Variant, wire: Wire) -> Profile:
     quarantine = timedelta(seconds=_number(options, "quarantine_s", 0, 86_400))
     # The bank knows a RequestId for three months, but takes no message whose Timestamp is over.
@@ -142,17 +150,17 @@ def _profile(options: Mapping[str, Any], variant: Variant, wire: Wire) -> Profil
     )  # fmt: skip
 
 
-def _wire(options: Mapping[str, Any], variant: Variant) -> Wire:
+def _wire(options: Mapping[str, Any], variant: Variant, *, enrolled: bool = True) -> Wire:
     for key in _REQUIRED:
-        if not options.get(key):
+        if not options.get(key) and (enrolled or key != "certificate"):
             raise BadOptions(key, "is required; add it")
     customer = _text(options, "customer", _WORD % 16)
     others = _blocks(options.get("other_signers", ""))
     if len(others) > 2 or (options.get("other_signers") and not others):
         raise BadOptions("other_signers", "must be at most two certificates in PEM, one after the other")
-    content = (_certificate("certificate", options["certificate"]),
-               *(_certificate("other_signers", each.decode("ascii")) for each in others))  # fmt: skip
-    transport = options.get("transport_certificate") or options["certificate"]
+    ours = (_certificate("certificate", options["certificate"]),) if enrolled else ()
+    content = (*ours, *(_certificate("other_signers", each.decode("ascii")) for each in others))
+    transport = options.get("transport_certificate") or options.get("certificate")
     encrypt_to = options.get("encryption_certificate", "")
     if variant.encryption and not encrypt_to:
         raise BadOptions("encryption_certificate", "this kind of bank wants encrypted messages; add its certificate")
@@ -172,7 +180,8 @@ def _wire(options: Mapping[str, Any], variant: Variant) -> Wire:
         software=_text(options, "software", r"[ -~]{1,80}"),
         prefix=_text(options, "request_prefix", r"[0-9A-Za-z]{0,8}"), host=_text(options, "host", r"[!-~]{1,255}"),
         path=_text(options, "path", r"/[!-~]{0,1024}"), life_s=int(_number(options, "life_s", 60, 86_400)),
-        content_certificates=content, transport_certificate=_certificate("transport_certificate", transport),
+        content_certificates=content,
+        transport_certificate=_certificate("transport_certificate", transport) if enrolled else None,
         bank_keys=_bank_keys(options), encrypt_to=encrypt_to.encode("ascii", "replace"), engine=cast(Engine, engine),
     )  # fmt: skip
 

@@ -1,9 +1,7 @@
 """Certificates: the first one with a one-time code, each next one signed with the key before (README.md section 8).
 
-A request for a certificate cannot be asked twice at will: the code is good once. So, as with money, the bytes are kept
-before they leave (`Submit`), an answer that does not come leaves the request in doubt, and `next_move` says what may be
-done then: the same bytes again within their time, never a new request, and a person after that. Whoever drives this
-(a command of the desk) keeps the `Request` in a file, and the new private key beside it, until `Issued`.
+Whoever drives this (`bankgw certificates`) keeps the request in a file, and the new private key beside it, until it is
+issued; `protocols.certificates` says what may be done after silence.
 """
 
 from __future__ import annotations
@@ -12,92 +10,37 @@ import base64
 import hashlib
 import hmac
 from collections.abc import Generator
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
-from enum import StrEnum
+from dataclasses import dataclass
+from datetime import UTC
 from typing import Final
 
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from protocols.bank import Context, Sign, Submit
+from protocols.bank import Context, Port, Sign, Submit
 from protocols.banks.finws.messages import Wire, unbase64
 from protocols.banks.finws.names import DONE, SOAP, S
+from protocols.certificates import Enrolling, Issued, Stage, Wanted, public_der
 from protocols.kit import dsig, http
 from protocols.kit.charset import UTF8
 from protocols.kit.errors import ProtocolError
 from protocols.kit.fields import plain
 from protocols.kit.xmldoc import build, el, one, parse, several, value, value_or
 
-Enrolling = Generator[Sign | Submit, bytes, "Issued"]
+_ANSWER_BYTES_MAX: Final = 262_144
+PORT: Final = Port("certificates", lambda: http.HttpAnswers().cutter(_ANSWER_BYTES_MAX), kept=False)
 # sha256WithRSAEncryption with its NULL parameter, in DER.
 _SHA256_RSA: Final = bytes.fromhex("300d06092a864886f70d01010b0500")
 
 
-class Stage(StrEnum):
-    """Where a request for a certificate stands."""
-
-    PREPARED = "prepared"
-    ASKED = "asked"
-    ARRIVED = "arrived"
-    REFUSED = "refused"
-    ISSUED = "issued"
-
-
-class Move(StrEnum):
-    """What may be done next. ASK_A_PERSON: call the bank; a new code is needed before anything is sent again."""
-
-    SEND = "send"
-    SEND_SAME_BYTES = "send_same_bytes"
-    ASK_A_PERSON = "ask_a_person"
-    DONE = "done"
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """A request for a certificate as it must be kept. `wire` is what was or will be sent, byte by byte.
-
-    `public_der` is the new key's public half: an issued certificate of another key is not ours.
-    """
-
-    stage: Stage
-    request_id: str
-    wire: bytes
-    public_der: bytes
-    asked_at: datetime | None = None
-    code: str = ""
-    text: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Issued:
-    """What an answer says. `certificate` is set where `stage` is ISSUED: PEM, checked to be for our key."""
-
-    stage: Stage
-    code: str
-    text: str
-    certificate: bytes = b""
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """The certificate asked for: the new key's public half and the names the bank expects in the subject."""
-
-    public: RSAPublicKey
-    common_name: str
-    country: str = "FI"
-
-
 @dataclass(frozen=True, slots=True)
 class Enrolment:
-    """Conversations about certificates with one bank. Port "certificates", HTTP over TLS without a client certificate.
-
-    `path` is that of the bank's certificate service.
-    """
+    """An Office. Port "certificates", HTTP over TLS; `path` is that of the bank's certificate service."""
 
     wire: Wire
     path: str = "/services/CertificateService"
+    port: Port = PORT
+    old_key: str = "content"
 
     def first(self, wanted: Wanted, code: str, context: Context) -> Enrolling:
         """Ask with the one-time code. Signs with the new key ("new") only. Raises ProtocolError before the Submit."""
@@ -115,10 +58,12 @@ class Enrolment:
     def renew(self, wanted: Wanted, context: Context) -> Enrolling:
         """Ask with the key that is still good ("content"): no code, no person. Begin long before the old one ends."""
         self._only_where_offered()
+        if not self.wire.content_certificates:
+            raise ProtocolError("value", "there is no certificate yet to sign a renewal with; ask with a code")
         der = yield from self._signed_request(wanted)
         profile = self._profile("CertApplicationRequest")
         prepared = dsig.prepare(self._document(der, context, None), profile, declaration="")
-        signature = yield Sign("content", prepared.octets)
+        signature = yield Sign(self.old_key, prepared.octets)
         info = dsig.x509_key_info(profile, [self.wire.content_certificates[0]])
         return (yield from self._ask(dsig.attach(prepared, signature, info), wanted, context))
 
@@ -162,7 +107,7 @@ class Enrolment:
         headers = [("Content-Type", "text/xml; charset=utf-8"), ("SOAPAction", '""'), ("Connection", "close")]
         answer = yield Submit("certificates", http.request("POST", self.path, self.wire.host, headers, soap),
                               (request_id,))  # fmt: skip
-        return self.read(answer, request_id, _public_der(wanted))
+        return self.read(answer, request_id, public_der(wanted))
 
     def _document(self, der: bytes, context: Context, proof: tuple[str, str] | None) -> bytes:
         content = base64.b64encode(der).decode("ascii")
@@ -188,39 +133,9 @@ class Enrolment:
             x509.NameAttribute(x509.NameOID.COMMON_NAME, wanted.common_name),
             x509.NameAttribute(x509.NameOID.COUNTRY_NAME, wanted.country),
         ])  # fmt: skip
-        info = _der(0x30, bytes.fromhex("020100") + name.public_bytes() + _public_der(wanted) + _der(0xA0, b""))
+        info = _der(0x30, bytes.fromhex("020100") + name.public_bytes() + public_der(wanted) + _der(0xA0, b""))
         signature = yield Sign("new", info)
         return _der(0x30, info + _SHA256_RSA + _der(0x03, b"\x00" + signature))
-
-
-def begin(step: Submit, wanted: Wanted) -> Request:
-    """What to keep when a conversation yields its Submit, before a byte leaves."""
-    return Request(Stage.PREPARED, step.serials[0], step.data, _public_der(wanted))
-
-
-def sent(request: Request, now: datetime) -> Request:
-    """What to keep right before the bytes leave: from here on the bank may have them."""
-    return replace(request, stage=Stage.ASKED, asked_at=request.asked_at or now)
-
-
-def heard(request: Request, issued: Issued) -> Request:
-    """What to keep after an answer."""
-    return replace(request, stage=issued.stage, code=issued.code, text=issued.text)
-
-
-def next_move(request: Request, now: datetime, *, repeat_within: timedelta = timedelta(minutes=10)) -> Move:
-    """What may be done with a request as it was kept, for instance after a crash. Never a new request by itself."""
-    if request.stage is Stage.PREPARED:
-        return Move.SEND
-    if request.stage is Stage.ISSUED:
-        return Move.DONE
-    if request.stage is Stage.ASKED and request.asked_at is not None and now < request.asked_at + repeat_within:
-        return Move.SEND_SAME_BYTES
-    return Move.ASK_A_PERSON
-
-
-def _public_der(wanted: Wanted) -> bytes:
-    return wanted.public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
 def _stamp(context: Context) -> str:

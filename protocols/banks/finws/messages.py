@@ -124,7 +124,7 @@ class Wire:
     path: str
     life_s: int
     content_certificates: tuple[Certificate, ...]
-    transport_certificate: Certificate
+    transport_certificate: Certificate | None
     bank_keys: tuple[dsig.PinnedKey, ...]
     encrypt_to: bytes = b""
     engine: Engine = "xmlsec"
@@ -215,6 +215,7 @@ class Wire:
         return one(parse(message, UTF8, max_bytes=MAX_BYTES), f"{S}Body")
 
     def _envelope(self, operation: str, request_id: str, stamp: str, now: datetime, document: bytes) -> bytes:
+        assert self.transport_certificate is not None, "there is no certificate yet"
         token = base64.b64encode(self.transport_certificate.public_bytes(Encoding.DER)).decode("ascii")
         created = now.astimezone(UTC)
         security = el(

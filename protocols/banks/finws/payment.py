@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Final
 
@@ -43,6 +43,7 @@ _FATES: Final[Mapping[str, Fate]] = {
 }
 # Later words of the climb count more; a booking is the account's own word.
 _CLIMB: Final = (Fate.RETURNED, Fate.REVERSED, Fate.SETTLED, Fate.FAILED, Fate.PENDING, Fate.DUPLICATE)
+_STATUS_FILE: Final = "pain.002"
 _DOUBLE: Final = re.compile(r"[0-9]{1,18}(\.[0-9]{1,18})?([eE][+]?[0-9]{1,2})?")
 
 
@@ -106,7 +107,9 @@ class Payments:
             return Outcome(Fate.UNKNOWN, "RJCT", "refused by one file, booked by another", words[0].bank_serial)
         if refused and len(refused) < len(ours):
             return Outcome(Fate.UNKNOWN, "RJCT", "refused, but not every file of this name", words[0].bank_serial)
-        return next((word for fate in _CLIMB for word in words[::-1] if word.fate is fate), words[-1])
+        best = next((word for fate in _CLIMB for word in words[::-1] if word.fate is fate), words[-1])
+        shown = [word.text for word in booked if word.fate is best.fate]
+        return replace(best, text="; ".join(dict.fromkeys(shown))) if best in booked else best
 
     def _taken(self, answer: Answer, reference: str, amount: Money, layer: str) -> Outcome:
         """What an answer to an upload means; where it names serial, sum or file, they must be ours."""
@@ -155,40 +158,47 @@ class Payments:
                     raise ProtocolError("correlation", f"{sent.reference}: the status is about {line.amount}")
             word = report.said_of(said, sent.reference)
             if word is not None:
-                words[file.parent] = replace(word, bank_serial=_serial(sent, ours))
+                text = f"{_STATUS_FILE} {word.text}".strip()
+                words[file.parent] = replace(word, text=text, bank_serial=_serial(sent, ours))
         return list(words.values())
 
     def _booking_words(
         self, sent: Sent, ours: tuple[File, ...], context: Context, turn: Turn
     ) -> Conversation[list[Outcome]]:
-        """What the debtor's account shows: notifications first, and statements where these say nothing."""
+        """What the debtor's account shows: notifications first, then statements made after them, or instead of them."""
         first, last = _days(sent, context)
         words: list[Outcome] = []
+        shown_at: datetime | None = None
         for kind in (self.types.notification, self.types.statement):
             files = yield from self.files.listing(kind, turn, first=first, last=last)
-            for _, content in (yield from self.files.downloads(files[-DOWNLOADS_MAX:], turn)):
+            if shown_at is not None:
+                # A booking stands in a statement that is made after it; the days before need no second reading.
+                files = tuple(one for one in files if one.made_at >= shown_at)
+            for file, content in (yield from self.files.downloads(files[-DOWNLOADS_MAX:], turn)):
                 for account in iso.accounts(content):
                     if account.account == sent.debtor.clear:
-                        words += [
-                            self._booked(entry, detail, sent, ours)
+                        found = [
+                            self._booked(account.kind, entry, detail, sent, ours)
                             for entry in account.entries if not entry.fee
                             for detail in entry.details if detail.end_to_end_id == sent.reference
                         ]  # fmt: skip
-            if words:
-                break
+                        words += found
+                        shown_at = shown_at or (file.made_at if found else None)
         return words
 
-    def _booked(self, entry: AccountEntry, detail: Detail, sent: Sent, ours: tuple[File, ...]) -> Outcome:
+    def _booked(
+        self, message: str, entry: AccountEntry, detail: Detail, sent: Sent, ours: tuple[File, ...]
+    ) -> Outcome:
         shown = entry.share(detail)
         if shown != sent.amount:
             raise ProtocolError("correlation", f"{sent.reference}: the account shows {shown}")
         key = detail.bank_reference or entry.bank_reference or entry.reference
-        code, text = entry.status, f"entry {key}"
+        code, text = entry.status, f"{message} entry {key}"
         if entry.direction is Direction.CREDIT:
             # Money that comes back with our own reference, and no word why, is for people to look at.
             code = "RTRN" if detail.returned else "RVSL" if entry.reversal else f"{entry.status} CRDT"
             why = "; ".join(f"{one.code} {one.text}".strip() for one in detail.reasons)
-            text = f"entry {key} {why}".strip()
+            text = f"{message} entry {key} {why}".strip()
         word = self._word("booking", code, plain(text), _serial(sent, ours))
         return Outcome(word.fate, code, plain(text), word.bank_serial, entry.booked_at, None, word.listed)
 

@@ -86,7 +86,7 @@ _TEXTS: Final = {
 _DEFAULTS: Final[Mapping[str, Any]] = {
     "customer": "11111111", "sender": "", "skew_s": 300, "notify_s": 5, "notifications": True, "statuses": True,
     "accounts": [], "other_types": [], "transfer_key": "1234567890ABCDEF", "hmac": False, "cheap": False,
-    "stamp_signed": True,
+    "stamp_signed": True, "statement_s": 0,
 }  # fmt: skip
 
 
@@ -165,7 +165,7 @@ class FinwsTwin:
         self._carriers = [dsig.PinnedKey.from_pem(keys["client"])]
         self._memory = _Memory()
         self._shelf = shelf or Shelf(options["accounts"], options["notify_s"], options["notifications"],
-                                     options["statuses"])  # fmt: skip
+                                     options["statuses"], options["statement_s"])  # fmt: skip
         self._office = Office(self._customer, options["transfer_key"], options["hmac"], self._key, self._certificate,
                               self._carriers, self._renewed)  # fmt: skip
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from typing import Final, Protocol
@@ -10,7 +10,7 @@ from typing import Final, Protocol
 from protocols.banks.finws import twin_papers as papers
 from protocols.canon.money import Money
 from protocols.canon.statement import Direction
-from protocols.twin import Booking, Books, Duplicate, Holding
+from protocols.twin import Booking, Books, Duplicate, Entry, Holding
 
 PAYMENT, STATUS = "pain.001.001.03", "pain.002.001.03"
 NOTIFICATION, REPORT, STATEMENT = "camt.054.001.02", "camt.052.001.02", "camt.053.001.02"
@@ -60,10 +60,12 @@ class Shelf:
     """All files of one customer. They live as long as the process; the books outlive it.
 
     `notify_s`: at most one notification file per account in so many seconds. Without `notifications` or
-    `statuses` the bank makes no such files.
+    `statuses` the bank makes no such files. `statement_s`: a statement every so many seconds, beside that of the day.
     """
 
-    def __init__(self, accounts: Iterable[str], notify_s: float, notifications: bool, statuses: bool) -> None:
+    def __init__(
+        self, accounts: Iterable[str], notify_s: float, notifications: bool, statuses: bool, statement_s: float = 0
+    ) -> None:
         self._accounts = dict.fromkeys(accounts)
         self._notify = timedelta(seconds=notify_s)
         self._notifications = notifications
@@ -74,8 +76,10 @@ class Shelf:
         self._told_at: dict[str, datetime] = {}
         self._reported: dict[str, list[str]] = {}
         self._news: dict[str, tuple[date, Holding, int]] = {}
-        self._stated: set[tuple[str, date]] = set()
-        self._opened: date | None = None
+        self._stated: dict[str, set[int]] = {}
+        self._stated_at: dict[str, datetime] = {}
+        self._interim = timedelta(seconds=statement_s)
+        self._opened_at: datetime | None = None
 
     def take(self, kind: str, content: bytes, name: str, books: Books) -> Shelved:
         """A file comes in. A payment file is carried out at once; what becomes of it is told in status files."""
@@ -100,7 +104,7 @@ class Shelf:
 
     def list(self, kind: str, status: str, first: date | None, last: date | None, books: Books) -> list[Shelved]:
         """Files of a kind, oldest first, after making what is due. One that the books hide is not listed."""
-        self._opened = self._opened or books.now().date()
+        self._opened_at = self._opened_at or books.now()
         self._make(kind, books)
         hidden = self._hidden(books) if kind == PAYMENT else set()
         return [
@@ -199,22 +203,30 @@ class Shelf:
                 del self._files[kept.pop(0)]
 
     def _state(self, account: str, books: Books) -> None:
-        """One statement for each day that is over and on which something moved."""
-        now, holding = books.now(), books.holding(account)
-        if holding is None:
+        """A statement for each day that is over and on which something moved; others on the way if it makes them."""
+        now, stated = books.now(), self._stated.setdefault(account, set())
+        unstated = [one for one in books.entries(account, date.min, date.max) if one.number not in stated]
+        for day in sorted({one.bank_date for one in unstated if one.bank_date < now.date()}):
+            made = datetime.combine(day + timedelta(days=1), time.min, now.tzinfo)
+            self._make_statement(account, books, [one for one in unstated if one.bank_date == day], made)
+        before = self._stated_at.get(account, self._opened_at)
+        if self._interim and before is not None and now - before >= self._interim:
+            hidden = self._hidden_references(books)
+            ours = [one for one in unstated if one.bank_date == now.date() and one.reference not in hidden]
+            self._make_statement(account, books, ours, now)
+            self._stated_at[account] = now
+
+    def _make_statement(self, account: str, books: Books, ours: Sequence[Entry], made: datetime) -> None:
+        """Of these entries; what was not stated before is what lies between the last closing balance and the book."""
+        holding, stated = books.holding(account), self._stated[account]
+        if holding is None or not ours:
             return
-        entries = books.entries(account, date.min, now.date() - timedelta(days=1))
-        for day in sorted({one.bank_date for one in entries}):
-            if (account, day) in self._stated:
-                continue
-            self._stated.add((account, day))
-            ours = tuple(one for one in entries if one.bank_date == day)
-            later = books.entries(account, day + timedelta(days=1), date.max)
-            moved = sum(one.amount.minor if one.direction is Direction.CREDIT else -one.amount.minor for one in later)
-            closing = Money(holding.book.minor - moved, holding.currency)
-            number, made = self._number(books), datetime.combine(day + timedelta(days=1), time.min, now.tzinfo)
-            content = papers.statement(number, holding, day, ours, closing, made)
-            self._keep(Shelved(number, STATEMENT, "NEW", made, content))
+        unstated = (one for one in books.entries(account, date.min, date.max) if one.number not in stated)
+        opening = holding.book.minor - _moved(unstated)
+        stated.update(one.number for one in ours)
+        number, closing = self._number(books), Money(opening + _moved(ours), holding.currency)
+        content = papers.statement(number, holding, ours[0].bank_date, tuple(ours), closing, made)
+        self._keep(Shelved(number, STATEMENT, "NEW", made, content))
 
     def _shelve(self, kind: str, status: str, content: bytes, books: Books, name: str) -> Shelved:
         return self._keep(Shelved(self._number(books), kind, status, books.now(), content, name))
@@ -226,3 +238,7 @@ class Shelf:
     @staticmethod
     def _number(books: Books) -> str:
         return f"{books.serial():012d}"
+
+
+def _moved(entries: Iterable[Entry]) -> int:
+    return sum(one.amount.minor if one.direction is Direction.CREDIT else -one.amount.minor for one in entries)

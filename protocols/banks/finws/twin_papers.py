@@ -123,13 +123,15 @@ def report(number: str, holding: Holding, entries: Iterable[Entry], now: datetim
 def statement(
     number: str, holding: Holding, day: date, entries: tuple[Entry, ...], closing: Money, now: datetime
 ) -> bytes:
-    """A camt.053 of one whole day."""
+    """A camt.053: of one whole day, or of a day so far, with the balance in between."""
     moved = sum(one.amount.minor if one.direction is Direction.CREDIT else -one.amount.minor for one in entries)
     opening = Money(closing.minor - moved, closing.currency)
+    is_over, ends = now.date() > day, f"{day.isoformat()}T23:59:59"
     body = el(
         "Stmt", el("Id", number), el("CreDtTm", _time(now)),
-        el("FrToDt", el("FrDtTm", f"{day.isoformat()}T00:00:00"), el("ToDtTm", f"{day.isoformat()}T23:59:59")),
-        _own(holding), _balance("OPBD", opening, day), _balance("CLBD", closing, day), map(_entry, entries),
+        el("FrToDt", el("FrDtTm", f"{day.isoformat()}T00:00:00"), el("ToDtTm", ends if is_over else _time(now))),
+        _own(holding), _balance("OPBD", opening, day), _balance("CLBD" if is_over else "ITBD", closing, day),
+        map(_entry, entries),
     )  # fmt: skip
     return _whole("camt.053.001.02", el("BkToCstmrStmt", _head(number, now), body))
 

@@ -25,7 +25,7 @@ def no_reactor() -> NoReturn:
 def world(**changed: Any) -> World:
     given: dict[str, Any] = {
         "version": lambda: "9.9", "environment": {}, "reactor": no_reactor, "load_bank": app.load_bank,
-        "start": lambda *_: None, "now": lambda: sites.NOW,
+        "start": lambda *_: None, "now": lambda: sites.NOW, "load_office": app.load_office,
     }  # fmt: skip
     return World(**{**given, **changed})
 

@@ -7,10 +7,12 @@ from datetime import timedelta
 import pytest
 from cryptography import x509
 
+from protocols import certificates
 from protocols.bank import Sign, Submit
 from protocols.banks import finws
 from protocols.banks.finws import enrolment
-from protocols.banks.finws.enrolment import Enrolling, Enrolment, Issued, Move, Request, Stage, Wanted
+from protocols.banks.finws.enrolment import Enrolment
+from protocols.certificates import Enrolling, Issued, Move, Request, Stage, Wanted
 from protocols.kit import http
 from protocols.kit.errors import ProtocolError
 from tests.protocols.banks.finws.paper import BANK, STRANGER, US, VERIFIER, options, pay, signer, stage
@@ -21,7 +23,7 @@ CODE = "1234567890ABCDEF"
 
 
 def desk(profile: str = "op") -> Enrolment:
-    return Enrolment(finws.files(options(profile=profile)).wire)
+    return finws.certificates(options(profile=profile))
 
 
 def wanted(key: KeyPair = VERIFIER) -> Wanted:
@@ -45,8 +47,8 @@ def carry(made: dialogue.Stage, request: Request) -> bytes:
 
 def asked(made: dialogue.Stage, code: str = CODE, profile: str = "op") -> tuple[Request, Issued]:
     what = wanted()
-    request = enrolment.begin(up_to_submit(desk(profile).first(what, code, made.context())), what)
-    request = enrolment.sent(request, made.time.now)
+    request = certificates.begin(up_to_submit(desk(profile).first(what, code, made.context())), what)
+    request = certificates.sent(request, made.time.now)
     return request, desk(profile).read(carry(made, request), request.request_id, request.public_der)
 
 
@@ -57,8 +59,8 @@ def test_a_code_gets_a_certificate_of_our_key(profile: str, by_hmac: bool) -> No
     assert issued.stage is Stage.ISSUED
     certificate = x509.load_pem_x509_certificate(issued.certificate)
     assert certificate.public_key() == VERIFIER.private.public_key()
-    kept = enrolment.heard(request, issued)
-    assert enrolment.next_move(kept, made.time.now) is Move.DONE
+    kept = certificates.heard(request, issued)
+    assert certificates.next_move(kept, made.time.now) is Move.DONE
     assert CODE.encode() not in request.wire if by_hmac else True
 
 
@@ -76,7 +78,7 @@ def test_a_wrong_code_is_refused_and_a_person_is_asked() -> None:
     made = stage()
     request, issued = asked(made, code="0" * 16)
     assert (issued.stage, issued.code) == (Stage.REFUSED, "30")
-    assert enrolment.next_move(enrolment.heard(request, issued), made.time.now) is Move.ASK_A_PERSON
+    assert certificates.next_move(certificates.heard(request, issued), made.time.now) is Move.ASK_A_PERSON
 
 
 def test_silence_allows_the_same_bytes_for_a_while_and_then_nothing() -> None:
@@ -84,13 +86,13 @@ def test_silence_allows_the_same_bytes_for_a_while_and_then_nothing() -> None:
     made = stage()
     what = wanted()
     step = up_to_submit(desk().first(what, CODE, made.context()))
-    request = enrolment.begin(step, what)
-    assert enrolment.next_move(request, made.time.now) is Move.SEND
-    request = enrolment.sent(request, made.time.now)
+    request = certificates.begin(step, what)
+    assert certificates.next_move(request, made.time.now) is Move.SEND
+    request = certificates.sent(request, made.time.now)
     assert request.wire == step.data
-    assert enrolment.next_move(request, made.time.now + timedelta(minutes=9)) is Move.SEND_SAME_BYTES
-    assert enrolment.next_move(request, made.time.now + timedelta(minutes=10)) is Move.ASK_A_PERSON
-    assert enrolment.sent(request, made.time.now + timedelta(minutes=5)) == request, "the first time counts"
+    assert certificates.next_move(request, made.time.now + timedelta(minutes=9)) is Move.SEND_SAME_BYTES
+    assert certificates.next_move(request, made.time.now + timedelta(minutes=10)) is Move.ASK_A_PERSON
+    assert certificates.sent(request, made.time.now + timedelta(minutes=5)) == request, "the first time counts"
 
 
 def test_the_same_bytes_again_tell_that_the_first_arrived() -> None:
@@ -98,7 +100,7 @@ def test_the_same_bytes_again_tell_that_the_first_arrived() -> None:
     request, _lost = asked(made)
     again = desk().read(carry(made, request), request.request_id, request.public_der)
     assert (again.stage, again.code) == (Stage.ARRIVED, "31")
-    assert enrolment.next_move(enrolment.heard(request, again), made.time.now) is Move.ASK_A_PERSON
+    assert certificates.next_move(certificates.heard(request, again), made.time.now) is Move.ASK_A_PERSON
 
 
 def test_a_code_is_good_once() -> None:
@@ -112,7 +114,7 @@ def test_renewal_is_signed_with_the_old_key_and_the_new_one_signs_from_then_on()
     made = stage()
     what = wanted()
     step = up_to_submit(desk().renew(what, made.context()))
-    request = enrolment.begin(step, what)
+    request = certificates.begin(step, what)
     issued = desk().read(carry(made, request), request.request_id, request.public_der)
     assert issued.stage is Stage.ISSUED
     made.signers = {"content": signer(VERIFIER), "transport": signer(VERIFIER)}
@@ -124,7 +126,7 @@ def test_renewal_is_signed_with_the_old_key_and_the_new_one_signs_from_then_on()
 def test_a_renewal_signed_by_somebody_else_is_refused() -> None:
     made = stage()
     what = wanted()
-    request = enrolment.begin(up_to_submit(desk().renew(what, made.context()), old=STRANGER), what)
+    request = certificates.begin(up_to_submit(desk().renew(what, made.context()), old=STRANGER), what)
     issued = desk().read(carry(made, request), request.request_id, request.public_der)
     assert (issued.stage, issued.code) == (Stage.REFUSED, "18")
 
@@ -157,3 +159,13 @@ def test_no_code_and_no_office() -> None:
     for conversation in (sealing.first(wanted(), CODE, context), sealing.renew(wanted(), context)):
         with pytest.raises(ProtocolError, match="another way"):
             next(conversation)
+
+
+def test_the_first_one_is_asked_for_when_there_is_none_to_show() -> None:
+    made = stage()
+    first = finws.certificates({name: given for name, given in options(profile="op").items() if name != "certificate"})
+    what = wanted()
+    request = certificates.begin(up_to_submit(first.first(what, CODE, made.context())), what)
+    assert first.read(carry(made, request), request.request_id, request.public_der).stage is Stage.ISSUED
+    with pytest.raises(ProtocolError, match="no certificate yet"):
+        next(first.renew(what, made.context()))
