@@ -21,6 +21,7 @@ from faults import links
 from faults.campaign import ZOMBIE_S, Campaign, Wishes
 from faults.servers import Postgresql, Rabbit
 from faults.site import ENDING, PUPPET, Journal
+from faults.versions import NoVersion
 from gateway.clock import SystemClock
 from gateway.desk import demo_site
 from gateway.desk.demo_erp import BrokerTrouble
@@ -72,7 +73,7 @@ def _wishes(
         report=Path(asked.report), daemon=daemon, dedup=dedup,
         payments=asked.payments, zombies=asked.zombies, crash_loop=asked.crash_loop, rabbit=rabbit,
         networks=asked.networks and links.to_be_had(), small_disk=root,
-        again=" ".join(("python -m faults", *arguments)),
+        beside=asked.beside, again=" ".join(("python -m faults", *arguments)),
     )  # fmt: skip
 
 
@@ -112,7 +113,7 @@ def _explain(failure: Failure) -> int:
     if isinstance(error, CancelledError):
         print("faults: interrupted; everything it started is being stopped", flush=True)
         return INTERRUPTED
-    if isinstance(error, (BrokerTrouble, NotStarted, demo_site.SimulatorSilent)):
+    if isinstance(error, (BrokerTrouble, NotStarted, NoVersion, demo_site.SimulatorSilent)):
         print(f"faults: {error}", flush=True)
         return UNAVAILABLE if isinstance(error, BrokerTrouble) else BROKEN
     print(failure.getTraceback(), flush=True)
@@ -172,6 +173,7 @@ def _arguments(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--report", default="faults-report.html")
     parser.add_argument("--folder", help="where everything is kept; a temporary one unless given")
     parser.add_argument("--daemon", default=PUPPET, help="module run as the daemon")
+    parser.add_argument("--beside", default="", help="an earlier commit to run beside this version; else a next one")
     parser.add_argument("--planted", help="a daemon with this defect, and banks that book what they are sent")
     asked = parser.parse_args(arguments)
     asked.nodes = asked.nodes or (1 if asked.db == "sqlite" else 2)

@@ -18,7 +18,7 @@ from typing import Any
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.threads import deferToThreadPool
 
-from faults import batches, compare, report
+from faults import batches, compare, report, versions
 from faults.ears import Ears
 from faults.field import Field
 from faults.incidents import KILL, Diary, Incident
@@ -80,6 +80,7 @@ class Wishes:
     networks: bool = False
     small_disk: bool = False
     again: str = ""
+    beside: str = ""
 
     @property
     def chaos_s(self) -> float:
@@ -145,6 +146,9 @@ class Campaign:
         clerk = Clerk(self._reactor, self._broker, self._clock, self.elapsed)
         await clerk.empty()
         await grounds.open()
+        if wishes.long:
+            folder = wishes.folder / (wishes.beside or "next")
+            grounds.other = versions.earlier(folder, wishes.beside) if wishes.beside else versions.next_one(folder)
         count = wishes.orders
         stage = demo_site.stage(wishes.banks, self._run, datetime.now(UTC))
         story = write(wishes.seed, count, round(count * QUESTIONS_SHARE), stage)

@@ -26,7 +26,8 @@ AFTER_TROUBLE_S = 8.0
 
 
 class Field:
-    """See the module. `stopping`: nothing more is to be done to anybody."""
+    """See the module. `stopping`: nothing more is to be done to anybody. Whoever restarts the database's server, or
+    must not have it restarted, holds `server`."""
 
     def __init__(
         self, reactor: Any, clock: Clock, grounds: Grounds, erp: Erp, diary: Diary, dice: random.Random,
@@ -41,6 +42,7 @@ class Field:
         self.rabbit = rabbit
         self.per_second = per_second
         self._reactor = reactor
+        self.server = DeferredLock()
         self._hands = {node.name: DeferredLock() for node in grounds.nodes}
         self._troubled_until_s = 0.0
 

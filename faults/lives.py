@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import text
@@ -176,6 +177,32 @@ async def _left_dead(field: Field) -> None:
             node.start()
 
 
+async def _other_version(field: Field) -> None:
+    """A daemon is replaced by another version, serves beside this one for a while, and is taken back."""
+    node, other = field.dice.choice(field.nodes), field.grounds.other
+    with field.told("another version beside, and back", node.name, "" if other is None else other.name) as incident:
+        try:
+            mark = node.mark()
+            await _replaced(field, node, other)
+            await field.between(8.0, 16.0)
+            sent = node.said(mark).count(b'"payment.sending"')
+            incident.detail += f", {sent} sends"
+        finally:
+            node.be(None)
+        await _replaced(field, node, None)
+
+
+async def _replaced(field: Field, node: Node, tree: Path | None) -> None:
+    async with field.hands_on(node):
+        node.be(tree)
+        node.child.signal(signal.SIGTERM)
+        await field.until(lambda: node.child.ended() is not None, 40.0, 0.05)
+        if node.child.ended() is None:
+            node.child.kill()
+        node.start()
+        await field.until(lambda: node.up or node.child.ended() is not None, 30.0)
+
+
 async def _together(field: Field) -> None:
     async with field.hands_on(*field.nodes):
         with field.told("all killed, and started together", "all daemons", lives=len(field.nodes)):
@@ -196,5 +223,7 @@ KINDS = (
     Kind("zombie", "F-24", zombie, _several, long=True),
     Kind("daemon told to leave", "F-02", _told_to_leave),
     Kind("leader killed and left dead", "F-24", _left_dead, _several, long=True),
+    Kind("another version beside, and back", "F-38", _other_version, lambda field: field.grounds.other is not None,
+         long=True),
     Kind("all killed, and started together", "F-26", _together),
-)
+)  # fmt: skip

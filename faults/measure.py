@@ -114,7 +114,7 @@ async def outage(site: Rehearsal, asked: argparse.Namespace) -> Said:
         streaming = site.stream(asked.seconds + 30, per_second)
         began_s = site.clock.monotonic_s()
         await site.wait(10.0)
-        usual = site.rate(began_s + 4, began_s + 10)
+        usual = min(site.rate(began_s + 4, began_s + 10), per_second)
         roads = [proxy for node in site.grounds.nodes for proxy in node.roads(role)]
         for proxy in roads:
             proxy.set(Weather.REFUSE)
@@ -126,7 +126,8 @@ async def outage(site: Rehearsal, asked: argparse.Namespace) -> Said:
         await site.until(lambda: now() > back_s + 1 and site.rate(now() - 1, now()) >= FULL * usual, 60.0)  # noqa: B023
         took_s = now() - back_s
         await streaming
-        await site.wait(3.0)
+        # The next one begins with nothing left of this one.
+        await site.until(lambda: len(site.settled) >= len(site.accepted), 60.0)
         holds = holds and took_s <= BACK_S and usual >= FULL * per_second
         said.append(f"{role} {took_s:.1f} s after {usual:.0f}/s")
     return f"out of reach for {asked.seconds:g} s, full rate again: {', '.join(said)} (limit {BACK_S:g} s)", holds

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 from collections import Counter
 
-from faults import lives, machine, mail, storage, weather
+from faults import copies, lives, machine, mail, storage, weather
 from faults.field import Field
 from faults.incidents import Kind
 from faults.proxy import Weather
@@ -15,7 +15,8 @@ PAUSE_S = (0.3, 2.0)
 
 def kinds(crash_loop: int) -> tuple[Kind, ...]:
     """Every kind of incident there is."""
-    return (*weather.KINDS, *mail.KINDS, *storage.KINDS, *lives.KINDS, *machine.KINDS, lives.crash_loop(crash_loop))
+    named = (weather, mail, storage, copies, lives, machine)
+    return (*(kind for part in named for kind in part.KINDS), lives.crash_loop(crash_loop))
 
 
 class Nemesis:
@@ -84,6 +85,7 @@ class Nemesis:
             for proxy in node.proxies:
                 proxy.halve(0)
                 proxy.lose(None)
+                proxy.shuts(False)
                 proxy.set(Weather.FAIR)
             if node.links:
                 node.links.plug()

@@ -35,6 +35,7 @@ class Proxy:
         self.reactor = reactor
         self.target = target
         self.weather = Weather.FAIR
+        self.shut = False
         self.delay_s = 0.0
         self.bytes_out = 0
         self.halves = 0
@@ -93,6 +94,12 @@ class Proxy:
         for pair in list(self.pairs):
             pair.flush()
 
+    def shuts(self, shut: bool) -> None:
+        """Let nobody through whatever the weather, or go by the weather again."""
+        self.shut = shut
+        if shut:
+            self.cut()
+
     async def close(self) -> None:
         """Stop listening and break everything off."""
         listening, self._listening = self._listening, None
@@ -117,7 +124,7 @@ class _Pair:
         self.ends.append(end)
         self.proxy.pairs.add(self)
         self.proxy.dialled += 1
-        if self.proxy.weather is Weather.REFUSE:
+        if self.proxy.shut or self.proxy.weather is Weather.REFUSE:
             self.cut()
             return
         host, port = self.proxy.target()

@@ -54,6 +54,7 @@ class Node:
         self.database = database
         self.links = links
         self.child = Child(f"daemon {name}", command, site.folder / "daemon.log")
+        self._own = command
         self.frozen = False
         self.ends = 0
         self._forgiven: Counter[str] = Counter()
@@ -67,6 +68,14 @@ class Node:
             self.forgive()
         self._log_from = self._log_size()
         self.child.start()
+
+    def be(self, tree: Path | None) -> None:
+        """From its next life on it is the version in that tree; None: this one."""
+        if tree is None:
+            self.child.command = self._own
+            return
+        inside = self._own.index(sys.executable)
+        self.child.command = (*self._own[:inside], "env", "-C", str(tree), *self._own[inside:])
 
     def _log_size(self) -> int:
         log = self.child.log
@@ -147,6 +156,13 @@ class Journal:
         url = make_url(self.url or "")
         return str(url.host), int(url.port or 0)
 
+    @property
+    def outside_url(self) -> str:
+        """Of a database on the same server that is not the campaign's."""
+        url = make_url(self.url or "")
+        assert url.database is not None
+        return url.set(database=url.database.rpartition(ENDING)[0]).render_as_string(hide_password=False)
+
     @contextmanager
     def connection(self) -> Iterator[Connection]:
         """A connection of the campaign's own, which no proxy is in the way of; each statement is committed at once. It
@@ -170,13 +186,11 @@ class Journal:
     def _run(self, statement: str) -> None:
         if self.url is None:
             return
-        url = make_url(self.url)
-        assert url.database is not None
         # The campaign's database bears the name of the tests' one, with an ending: from there it is made and dropped.
-        engine = create_engine(url.set(database=url.database.rpartition(ENDING)[0]), isolation_level="AUTOCOMMIT")
+        engine = create_engine(self.outside_url, isolation_level="AUTOCOMMIT")
         try:
             with engine.connect() as conn:
-                conn.execute(text(statement.format(url.database)))
+                conn.execute(text(statement.format(make_url(self.url).database)))
         finally:
             engine.dispose()
 
@@ -230,6 +244,7 @@ class Grounds:
         self.simulators: dict[str, Child] = {}
         self.tallied: Counter[str] = Counter()
         self.zombies: list[tuple[str, int, dict[str, int]]] = []
+        self.other: Path | None = None
         self.site = rig.prepare(folder, plans)
         self._reactor = reactor
         self._clock = clock

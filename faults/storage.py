@@ -1,10 +1,8 @@
-"""What becomes of the journal: COMMITs whose answer is lost, locks, restarts, a full disk, an audit trail that fails,
-and a database that comes back from the past."""
+"""What becomes of the journal: COMMITs whose answer is lost, locks, restarts, a full disk, a trail that fails."""
 
 from __future__ import annotations
 
 import errno
-import shutil
 import signal
 import sqlite3
 import time
@@ -15,8 +13,7 @@ from pathlib import Path
 from sqlalchemy import text
 
 from faults.field import Field
-from faults.incidents import Incident, Kind
-from faults.proxy import Weather
+from faults.incidents import Kind
 from faults.site import Node
 
 STOPS_MS = 1_000
@@ -43,10 +40,6 @@ _ALLOW_AUDIT = {"postgresql": "DROP TRIGGER no_audit ON audit", "sqlite": "DROP 
 
 def _on_server(field: Field) -> bool:
     return field.on_server
-
-
-def _on_file(field: Field) -> bool:
-    return not field.on_server
 
 
 async def _lost_commit(field: Field) -> None:
@@ -85,15 +78,19 @@ async def _restarted(field: Field) -> None:
     how = field.dice.choice((signal.SIGQUIT, signal.SIGINT))
     pause_s = field.dice.uniform(0.0, 3.0)
     detail = "as a crash" if how is signal.SIGQUIT else "in order"
-    with field.told("database server restarted", "server", detail), field.trouble():
-        await field.thread(lambda: server.restart(how, pause_s))
+    await field.server.acquire()
+    try:
+        with field.told("database server restarted", "server", detail), field.trouble():
+            await field.thread(lambda: server.restart(how, pause_s))
+    finally:
+        field.server.release()
 
 
 async def _locked(field: Field) -> None:
     seconds = field.dice.uniform(2.0, 6.0)
     with field.told("tables locked by a stranger", "journal"):
         if not field.on_server:
-            file = _file(field.nodes[0])
+            file = file_of(field.nodes[0])
             with closing(sqlite3.connect(file, isolation_level=None, timeout=9, check_same_thread=False)) as lite:
                 await field.thread(lambda: lite.execute("BEGIN IMMEDIATE"))
                 await field.wait(seconds)
@@ -176,7 +173,7 @@ def _excused(nodes: list[Node]) -> Iterator[None]:
 
 def _audit(field: Field, fails: bool) -> None:
     if not field.on_server:
-        with closing(sqlite3.connect(_file(field.nodes[0]), isolation_level=None, timeout=20)) as conn:
+        with closing(sqlite3.connect(file_of(field.nodes[0]), isolation_level=None, timeout=20)) as conn:
             for statement in _REFUSE_AUDIT["sqlite"] if fails else (_ALLOW_AUDIT["sqlite"],):
                 conn.execute(statement)
         return
@@ -188,7 +185,7 @@ def _audit(field: Field, fails: bool) -> None:
 def _attempts(field: Field, from_ms: int, to_ms: int) -> int:
     query = f"SELECT count(*) FROM attempts WHERE at_ms BETWEEN {from_ms} AND {to_ms}"
     if not field.on_server:
-        with closing(sqlite3.connect(_file(field.nodes[0]), timeout=20)) as conn:
+        with closing(sqlite3.connect(file_of(field.nodes[0]), timeout=20)) as conn:
             return int(conn.execute(query).fetchone()[0])
     with field.grounds.journal.connection() as served:
         return int(served.execute(text(query)).scalar_one())
@@ -198,63 +195,8 @@ def _audit_can_fail(field: Field) -> bool:
     return not field.on_server or "postgresql" in str(field.grounds.journal.url)
 
 
-async def _past(field: Field) -> None:
-    """An older copy takes the journal's place: the daemon must notice, and may only ask. Then the right one returns.
-
-    The broker is out of its reach meanwhile: what it took in would be forgotten with the copy.
-    """
-    async with field.one() as node:
-        copy, aside = node.site.folder / "older.db", node.site.folder / "aside"
-        await field.thread(lambda: _copy(_file(node), copy))
-        sent = _permits(node)
-        if not await field.until(lambda: _permits(node) > sent, 8.0):
-            return
-        with field.told("database from the past", node.name, lives=2) as incident:
-            node.child.kill()
-            node.broker.set(Weather.REFUSE)
-            aside.mkdir(exist_ok=True)
-            _move(node.site.state, aside)
-            shutil.move(copy, _file(node))
-            began_ms = field.clock.now_ms() + 1_000
-            try:
-                mark = node.mark()
-                node.start()
-                noticed = await field.until(lambda: b"journal.from_the_past" in node.said(mark), 25.0)
-                await field.wait(2.0)
-                node.child.kill()
-            finally:
-                _judge_past(field, incident, noticed, began_ms)
-                for file in node.site.state.glob("journal.db*"):
-                    file.unlink()
-                _move(aside, node.site.state)
-                node.broker.set(Weather.FAIR)
-                node.start()
-
-
-def _judge_past(field: Field, incident: Incident, noticed: bool, began_ms: int) -> None:
-    sent = field.executed_since(began_ms)
-    incident.detail = f"noticed, {sent} sent" if noticed else "not noticed"
-    if sent or not noticed:
-        incident.wrong = f"a database from the past: {incident.detail}"
-
-
-def _copy(file: Path, copy: Path) -> None:
-    copy.unlink(missing_ok=True)
-    with closing(sqlite3.connect(file, timeout=20)) as source, closing(sqlite3.connect(copy)) as target:
-        source.backup(target)
-
-
-def _permits(node: Node) -> int:
-    file = node.site.state / "permits.log"
-    return file.stat().st_size if file.exists() else 0
-
-
-def _move(source: Path, target: Path) -> None:
-    for file in source.glob("journal.db*"):
-        shutil.move(file, target / file.name)
-
-
-def _file(node: Node) -> Path:
+def file_of(node: Node) -> Path:
+    """Where a node keeps its journal."""
     return node.site.state / "journal.db"
 
 
@@ -265,5 +207,4 @@ KINDS = (
     Kind("tables locked by a stranger", "F-06", _locked),
     Kind("disk full", "F-03", _disk_full, lambda field: field.grounds.small_disk, long=True),
     Kind("audit trail fails", "F-34", _no_audit, _audit_can_fail, long=True),
-    Kind("database from the past", "F-07", _past, _on_file, long=True),
 )

@@ -254,7 +254,7 @@ class Gateway:
         meters.known(settings.banks, ((bank, name) for name, (bank, _lane) in lane_tables(settings).items()))
         self.outbox = Outbox(parts.amqp, parts.store, settings.node, settings.broker.user, f"bankgw/{VERSION}",
                              parts.clock, meters)  # fmt: skip
-        self.neighbours = Neighbours(parts.store, parts.clock, settings.node, self.outbox.up)
+        self.neighbours = Neighbours(parts.store, parts.clock, settings.node, self.outbox.up, self._past_elsewhere)
         self.answers = Answers(parts.store, self.registry, parts.clock, parts.entropy, parts.cursor_key, self.ask)
         self.intake = Intake(parts.amqp, parts.store, self.registry, parts.clock, parts.entropy, meters,
                              settings.zone, self._admitted, self.answers.take)  # fmt: skip
@@ -290,9 +290,16 @@ class Gateway:
         if held:
             _log.error("journal.from_the_past", permits=len(self.past.sends), lanes=held,
                        action="nothing is sent; enquiries go on; see docs/do/restore.md")  # fmt: skip
-        for name, lane in self.lanes.items():
-            if name in held:
-                lane.pause(FROM_THE_PAST)
+        for name in held:
+            self.lanes[name].pause(FROM_THE_PAST)
+        if _poll_ms(self.settings):
+            # Before any lane may speak, here or on another node that hears of it.
+            node = self.settings.node
+            noticed = await parts.store.read(lambda conn: past.has_noticed(conn, node))
+            if held or noticed:
+                await parts.store.write(lambda tx: past.notice(tx, self.past))
+            self._past_elsewhere(await parts.store.read(lambda conn: past.elsewhere(conn, node)))
+        for lane in self.lanes.values():
             await lane.start()
         for question in await parts.store.read(questions.open_questions):
             self.answers.take(question)
@@ -352,6 +359,17 @@ class Gateway:
         """Two persons let this lane send, whatever the database forgot: that stands in the journal already."""
         self.past = replace(self.past, cleared=self.past.cleared | {lane})
         self.lanes[lane].resume(FROM_THE_PAST)
+
+    def _past_elsewhere(self, nodes: Mapping[str, frozenset[str]]) -> None:
+        """Wait as long as another node waits: what it sent and the database forgot may be this lane's by now."""
+        for name, lane in self.lanes.items():
+            waits = self.past.holds(name) or any(name not in cleared for cleared in nodes.values())
+            if waits and FROM_THE_PAST not in lane.paused:
+                _log.error("journal.from_the_past", noticed_by=sorted(nodes), lane=name,
+                           action="nothing is sent; enquiries go on; see docs/do/restore.md")  # fmt: skip
+                lane.pause(FROM_THE_PAST)
+            elif not waits:
+                lane.resume(FROM_THE_PAST)
 
     def _owns(self, lane: str) -> bool:
         return lane in self.lanes and self.lanes[lane].ready

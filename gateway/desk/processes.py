@@ -42,13 +42,16 @@ class Ended:
 
 
 class Child:
-    """One program that can be started, killed and started again. Output of all its lives goes to `log`."""
+    """One program that can be started, killed and started again. Output of all its lives goes to `log`.
+
+    `command` may be changed; it is that of the next life.
+    """
 
     def __init__(self, name: str, command: Sequence[str], log: Path) -> None:
         self.name = name
         self.log = log
         self.lives = 0
-        self._command = tuple(command)
+        self.command = tuple(command)
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -65,7 +68,7 @@ class Child:
 
     def _spawn(self, output: IO[bytes]) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
-            self._command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
+            self.command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
             start_new_session=True, env={**os.environ, "PYTHONUNBUFFERED": "1"},
         )  # fmt: skip
 

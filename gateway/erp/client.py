@@ -56,7 +56,7 @@ class Patience:
     connect_timeout_s: float = 15.0
     establish_timeout_s: float = 60.0
     backoff_first_s: float = 0.2
-    backoff_max_s: float = 30.0
+    backoff_max_s: float = 5.0
     canary_every_s: float = 5.0
     give_back_after_s: float = 1.0
 

@@ -36,7 +36,8 @@ class NoBackup(Exception):  # noqa: N818 - an answer, not a fault
 @dataclass(frozen=True, slots=True)
 class Manifest:
     """What a copy is. `heads` are the last audit entry of each node's chain, as `[seq, hash]`; `exact` is whether they
-    are of the very moment of the copy (else it may hold later ones). `permits` describes this machine's permit log.
+    are of the very moment of the copy (else it may hold later ones). `permits` describes this machine's permit log,
+    `beside` is the oldest schema whose programs may work on it.
     """
 
     made_at: str
@@ -52,6 +53,7 @@ class Manifest:
     payments: int
     vault_key: str
     permits: Mapping[str, Any]
+    beside: str = ""
 
     def words(self) -> dict[str, Any]:
         """As JSON holds it."""
@@ -161,7 +163,8 @@ def _facts(conn: Connection) -> dict[str, Any]:
     if revision is None:
         raise NoBackup("this database holds no journal; start the gateway once, or mend journal.url")
     heads = {row.node: (row.audit_seq, row.audit_hash) for row in conn.execute(select(schema.units))}
-    return {"schema": revision, "heads": heads, "payments": databases.count(conn, schema.payments)}
+    payments = databases.count(conn, schema.payments)
+    return {"schema": revision, "beside": migrations.beside_of(conn), "heads": heads, "payments": payments}
 
 
 def _permit_facts(path: Path) -> dict[str, Any]:
@@ -183,7 +186,7 @@ def examine(copy: Path, vault: Vault) -> Manifest:
     if found != (manifest.bytes, manifest.sha256):
         raise NoBackup(f"{copy} is not the file its manifest describes ({found[0]} bytes, {manifest.bytes} expected); "
                        f"it was damaged or swapped: take another copy")  # fmt: skip
-    if manifest.schema not in migrations.KNOWN:
+    if not migrations.fits(manifest.schema, manifest.beside):
         raise NoBackup(f"{copy} has schema {manifest.schema}, which this program does not know (newest "
                        f"{migrations.KNOWN[-1]}); install the bankgw {manifest.version} that made it")  # fmt: skip
     return manifest

@@ -1,4 +1,5 @@
-"""Nodes that share a journal: each shows that it lives, and takes over the mail of one that does not.
+"""Nodes that share a journal: each shows that it lives, takes over the mail of one that does not, and hears from any of
+them that the database came back from the past.
 
 A node's sign of life is its row in `units`, which every commit of its writer touches; an idle node commits a little
 something for that. Mail is published under the same ids whoever publishes it, so a node wrongly taken for dead costs
@@ -7,13 +8,13 @@ a repeated message and nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from sqlalchemy import Connection, select
 
 from gateway import log
 from gateway.clock import Clock
-from gateway.journal import outbox, schema
+from gateway.journal import outbox, past, schema
 from gateway.journal.rows import Mail
 from gateway.journal.store import Store, Tx
 from gateway.tasks import Tasks, sleep
@@ -41,13 +42,18 @@ def claim(tx: Tx, dead_node: str) -> int:
 
 
 class Neighbours:
-    """Beats every BEAT_S, and looks for the dead. `on_claimed` is called when mail became this node's."""
+    """Beats every BEAT_S, and looks for the dead. `on_claimed` is called when mail became this node's, `on_past` with
+    the nodes that hold the database against their logs and found it too old (see `past.elsewhere`)."""
 
-    def __init__(self, store: Store, clock: Clock, node: str, on_claimed: Callable[[], None]) -> None:
+    def __init__(
+        self, store: Store, clock: Clock, node: str, on_claimed: Callable[[], None],
+        on_past: Callable[[Mapping[str, frozenset[str]]], None],
+    ) -> None:  # fmt: skip
         self._store = store
         self._clock = clock
         self._node = node
         self._on_claimed = on_claimed
+        self._on_past = on_past
         self._tasks = Tasks(lambda failure: _log.error("neighbours.failed", error=str(failure.value)))
 
     def start(self) -> None:
@@ -58,11 +64,16 @@ class Neighbours:
         """End. What was begun is committed or not, as it comes."""
         self._tasks.stop()
 
+    def _look(self, conn: Connection, now_ms: int) -> tuple[dict[str, frozenset[str]], list[str]]:
+        return past.elsewhere(conn, self._node), silent_nodes(conn, self._node, now_ms)
+
     async def _beat(self) -> None:
         while True:
             await self._store.write(lambda _tx: None)
             now_ms = self._clock.now_ms()
-            for dead in await self._store.read(lambda conn, at_ms=now_ms: silent_nodes(conn, self._node, at_ms)):  # type: ignore[misc]
+            noticed, silent = await self._store.read(lambda conn, at_ms=now_ms: self._look(conn, at_ms))  # type: ignore[misc]
+            self._on_past(noticed)
+            for dead in silent:
                 claimed = await self._store.write(lambda tx, dead=dead: claim(tx, dead))  # type: ignore[misc]
                 if claimed:
                     _log.warning("outbox.claimed", of=dead, messages=claimed, action="published by this node")

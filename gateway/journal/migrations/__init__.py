@@ -64,13 +64,21 @@ def upgrade_over(conn: Connection) -> None:
             _run(conn)
 
 
+def beside_of(conn: Connection) -> str:
+    """The oldest revision whose programs may work on this database, as it says itself; "" if it says nothing."""
+    said = conn.execute(select(schema.meta.c.value).where(schema.meta.c.name == _BESIDE)).scalar()
+    return "" if said is None else str(said)
+
+
+def fits(revision: str, beside: str) -> bool:
+    """Whether this program can work on a database of that revision, which says `beside` of older programs."""
+    return revision in KNOWN or "" < beside <= KNOWN[-1]
+
+
 def too_new(conn: Connection) -> str:
     """Why this program cannot work on the database, "" if it can, perhaps after an upgrade."""
     found = revision_of(conn)
-    if found is None or found in KNOWN:
-        return ""
-    beside = conn.execute(select(schema.meta.c.value).where(schema.meta.c.name == _BESIDE)).scalar()
-    if beside is not None and beside <= KNOWN[-1]:
+    if found is None or fits(found, beside_of(conn)):
         return ""
     return f"the database has schema {found}, which is newer than this program"
 

@@ -146,3 +146,40 @@ def test_a_lane_that_does_not_wait_has_nothing_to_lift(restored: Restored) -> No
     desk = Desk(restored)
     desk.no(404, "no_such_lane", "POST", "proposals", "draft", peer=WANG.peer, **wish("icbc.main"))
     desk.no(400, "bad_choice", "POST", "proposals", "draft", peer=WANG.peer, **wish(to="failed"))
+
+
+def test_what_one_node_notices_stops_the_others(tmp_path: Path) -> None:
+    world = Restored(tmp_path, settings={"journal": {"poll_ms": 250}})
+    first = world.start("gw1")
+    world.run(1)
+    enrol(Desk(world), WANG, LI)
+    world.copy("an-hour-ago.db")
+    world.submit("AP-1")
+    world.run(5)
+    assert world.last("AP-1")["state"] == "settled"
+    kept = list(world.permits.written)
+    world.restore("an-hour-ago.db")
+    noticed = world.life
+    assert noticed is not None and noticed is not first
+    world.permits.written.clear()
+    # Its own log knows of nothing.
+    second = world.start("gw2")
+    world.run(1)
+    assert second.gateway.past.sends == () and second.gateway.lanes[LANE].paused == (FROM_THE_PAST,)
+    # The one that noticed is gone, and its lane is the other's: what the ERP says again is taken in, and waits.
+    noticed.crash()
+    world.life = second
+    world.submit("AP-1")
+    world.run(60)
+    assert second.gateway.lanes[LANE].epoch and world.state("AP-1") == "ready"
+    assert len(world.bank.ledger.executions) == 1
+    # Two persons let it go where it was noticed.
+    world.permits.written.extend(kept)
+    back = world.start("gw1")
+    world.run(1)
+    world.life = back
+    desk = Desk(world)
+    approve(desk, LI, propose(desk))
+    world.life = second
+    world.run(10)
+    assert second.gateway.lanes[LANE].paused == ()

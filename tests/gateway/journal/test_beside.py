@@ -15,7 +15,8 @@ from sqlalchemy import BigInteger, Column, LargeBinary, MetaData, Table, create_
 from sqlalchemy.exc import SQLAlchemyError
 
 from faults import versions
-from gateway.journal import migrations, payments, schema
+from gateway.journal import backup, migrations, payments, schema
+from gateway.journal.backup import Origin
 from gateway.journal.migrations import TooNew
 from tests.gateway.journal.bench import Journal, admit, order
 
@@ -137,6 +138,16 @@ def test_this_version_works_beside_the_next_and_after_it(fresh: str, next_versio
         assert migrations.revision_of(conn) == versions.NEXT, "nobody took the schema back"
         assert migrations.too_new(conn) == ""
     engine.dispose()
+
+
+def test_after_a_roll_back_a_copy_can_be_put_back(sqlite_url: str, next_version: Path, tmp_path: Path) -> None:
+    by_the_next(next_version, sqlite_url, "migrations.upgrade(url)")
+    older = Journal(sqlite_url)
+    older.do(admit(order("AP-1")))
+    backup.make(Origin(sqlite_url, older.vault, "n1", "0", tmp_path / "p", "2026-11-24T08:00:00+00:00"), tmp_path / "c")
+    older.close()
+    back = backup.restore(f"sqlite:///{tmp_path / 'again.db'}", older.vault, tmp_path / "p", tmp_path / "c")
+    assert (back.manifest.schema, back.manifest.payments) == (versions.NEXT, 1)
 
 
 def test_a_schema_that_shuts_this_version_out_is_refused(sqlite_url: str, next_version: Path) -> None:
