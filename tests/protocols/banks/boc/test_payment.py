@@ -153,7 +153,7 @@ def test_another_code_of_the_message_is_doubt_whatever_its_rows_say(code: str) -
 @pytest.mark.parametrize("code", ["1033", "B107"])
 def test_an_order_whose_token_the_bank_does_not_know_is_doubt_and_the_lane_signs_on(code: str) -> None:
     for rows in ((), (named(),), (named(code="TW02"),)):
-        for hear in (lambda frame: paid(frame), lambda frame: hand_in(frame)):
+        for hear in (paid, hand_in):
             with pytest.raises(Declined) as caught:
                 hear(answer("b2e0009", code, *rows))
             assert (caught.value.code, caught.value.outcome) == (code, "signed_out")
