@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import timedelta
 
 from gateway import settings as conf
@@ -46,6 +46,7 @@ class Registry:
     holders: Mapping[str, str]
     anonymous: Sender | None = None
     watched: frozenset[str] = frozenset()
+    _rules: dict[tuple[str, Kind], Rules] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def sender_of(self, user: str | None) -> Sender | None:
         """The sender this broker user speaks for; without a user, the one that anonymous questions count as."""
@@ -66,9 +67,13 @@ class Registry:
 
         What travels in bundles is never sent again, whatever the bank says of single orders.
         """
-        bank = self.banks[route.bank]
-        rule = bank.profile.replay.get(kind, ReplayRule())
-        return rules(replace(rule, policy=Replay.NEVER) if kind in bank.bundles else rule, bank.profile)
+        found = self._rules.get((route.bank, kind))
+        if found is None:
+            bank = self.banks[route.bank]
+            rule = bank.profile.replay.get(kind, ReplayRule())
+            found = rules(replace(rule, policy=Replay.NEVER) if kind in bank.bundles else rule, bank.profile)
+            self._rules[route.bank, kind] = found
+        return found
 
 
 def rules(replay: ReplayRule, profile: Profile) -> Rules:

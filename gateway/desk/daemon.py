@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import gc
 import os
 import signal
 from collections.abc import Callable
@@ -93,6 +94,9 @@ def serve(reactor: Any, settings: Settings, start: Start, reread: Reread | None 
 
     async def up() -> None:
         await running.start()
+        # What was loaded stays until the end: the collector need not walk through it again and again.
+        gc.collect()
+        gc.freeze()
         _log.info("daemon.started", node=settings.node, mode=settings.mode, pid=os.getpid())
 
     def failed(failure: Failure) -> None:

@@ -78,10 +78,11 @@ Tags = Annotated[dict[TagName, TagValue | None], Field(max_length=MAX_TAGS), bou
 
 def tagged() -> Any:
     """The field `tags`."""
-    return said(
-        "names (ASCII letters, digits, _ . -) and values of your own, returned with every event",
-        "自定义标签(名称限 ASCII 字母、数字、_ . -),随每个事件返回",
-        {},
+    # A default of {} would be copied deeply for each command; the schema shows the same default.
+    return Field(
+        default_factory=dict,
+        description="names (ASCII letters, digits, _ . -) and values of your own, returned with every event",
+        json_schema_extra={"x-zh": "自定义标签(名称限 ASCII 字母、数字、_ . -),随每个事件返回", "default": {}},
     )
 
 

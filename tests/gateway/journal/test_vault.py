@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hmac
 import multiprocessing
 import os
 import stat
@@ -128,3 +129,10 @@ def test_a_file_that_is_no_key_file_is_refused(tmp_path: Path, text: str) -> Non
 
 def test_a_vault_prints_no_key() -> None:
     assert "1" * 8 not in repr(Vault({"k1": KEY}, "k1"))
+
+
+def test_blind_is_the_hmac_of_the_standard() -> None:
+    for index in (bytes(range(32)), bytes(range(64)), bytes(range(65))):
+        blind = Vault({"k": bytes(32)}, "k", index).blind
+        for text in ("", "0000000000000000017", "示例甲公司" * 40):
+            assert blind(text) == hmac.new(index, text.encode(), "sha256").hexdigest()
