@@ -110,7 +110,7 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, Any, Any]:
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Generator[None, Any, Any]:
     """After the fixtures have cleaned up: fail for what they logged and for timers still running."""
     try:
         result = yield
@@ -120,6 +120,9 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, Any, Any]:
         globalLogPublisher.removeObserver(item.stash[LOGGED])
         for timer in _still_running(item.stash[TIMERS]):
             timer.cancel()
+        if nextitem is None or nextitem.path != item.path:
+            # What outlives a file's tests and fixtures (caches, compiled schemas) need not be looked at after each test.
+            gc.freeze()
     _complain(complaint)
     _complain(timers)
     return result
