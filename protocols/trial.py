@@ -6,8 +6,8 @@ table may be missing:
     [options]       the least options that build the bank
     [hurried]       more of them for a demo, where days pass in a minute
     [demo]          share = of the orders that a usual bank gets there; less where each takes many exchanges;
-                    twin = more of the twin's options; ask_again = whether the bank has a further word on a settled
-                    payment, so that the demo asks once more
+                    twin = more of the twin's options; ask_again_s = for how long the demo asks on about a settled
+                    payment of which the bank may have a further word
     [twin]          the twin's options
     [faults]        what the twin can be told to do wrong: name = the twin's options that make it so; tests play each
                     one with every operation

@@ -120,7 +120,7 @@ def belongs(name: str, room: str) -> bool:
 FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"protocols.canon"}),
     frozenset({"protocols.bank"}),
-    frozenset({"protocols.twin"}),
+    frozenset({"protocols.twin", "protocols.certificates"}),
     frozenset({"protocols.kit"}),
     frozenset({"protocols.erp", "protocols.banks"}),
     frozenset({"protocols.trial"}),

@@ -127,14 +127,6 @@ def longest_climbs(state: Path) -> dict[str, str]:
     return found
 
 
-def words_after_settled(state: Path, order_id: str) -> int:
-    """How often the bank was heard about a payment after it was settled."""
-    query = """SELECT count(*) FROM evidence e JOIN payments p ON p.payment = e.payment
-               WHERE p.order_id = ? AND e.source = 'returns'"""
-    (count,) = _rows(state, query, (order_id,))[0]
-    return int(count)
-
-
 def climb(steps: Sequence[Step]) -> str:
     """How a payment's fate became known, in one line: what the bank said when, and what the ERP was told."""
     began_ms = next((step.at_ms for step in steps if step.what == _SENT), 0)
@@ -150,6 +142,12 @@ def climb(steps: Sequence[Step]) -> str:
         elif step.what == _TOLD and step.detail.endswith(EVENTS):
             words.append(f"= {step.detail.partition(' ')[0].removeprefix('payment.')}")
     return " ".join(words)
+
+
+def climb_of(state: Path, vault_key: Path, order_id: str) -> str:
+    """As `climb`, of an order as the journal stands now."""
+    ((payment,),) = _rows(state, "SELECT payment FROM payments WHERE order_id = ?", (order_id,))
+    return climb(files_of_payments(state, vault_key, (payment,))[payment])
 
 
 @contextmanager

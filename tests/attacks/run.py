@@ -26,7 +26,7 @@ TRIES: Final = 5
 PARSER_KINDS: Final = 34
 """Up to here it does not matter what a document says."""
 HEAVY: Final = frozenset(range(17, 24))
-LEAVES: Final = 4
+LEAVES: Final = 3
 IDENTIFIERS: Final = frozenset(
     ("bank_serial", "bank_line_id", "reference", "counterparty_account", "code", "cursor", "ticket", "clear")
 )
