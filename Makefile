@@ -60,8 +60,8 @@ sim: setup ## the whole gateway in memory, one story a seed; SEEDS=2000
 crash: setup broker ## the real daemon dies at every named point; ROUNDS=5
 	@$(PY) -m tests.world.deaths --rounds $(or $(ROUNDS),1) $(ARGS)
 
-mutate: setup ## small defects planted into the money core, one by one: which does no test notice?
-	@$(PY) -m tests.world.mutate $(ARGS)
+mutate: setup ## small defects planted into the money core, one by one: which does no test notice? MINUTES=10
+	@$(PY) -m tests.world.mutate $(if $(MINUTES),--minutes $(MINUTES)) $(ARGS)
 
 faults: setup broker databases ## the daemon killed, cut off and lied to; SEED=1 MINUTES=10 DB=postgresql KILLS=500 PAYMENTS=50000 ZOMBIES=200
 	@$(PY) -m faults --seed $(or $(SEED),1) --minutes $(or $(MINUTES),1) --db $(or $(DB),sqlite) \

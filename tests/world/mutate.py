@@ -1,7 +1,8 @@
 """Mutation testing of the money core: does a test notice each small defect?
 
-    python -m tests.world.mutate                  # all files; about half an hour on two cores
+    python -m tests.world.mutate                  # all files; an hour or more on two cores
     python -m tests.world.mutate --file gateway/core/flow.py
+    python -m tests.world.mutate --minutes 10     # as many as fit, in an order that mixes the files
 
 Each mutant lives in a process of its own, forked from one that has loaded everything but the product. The file's own
 tests and the simulation's scenes run first, slower ones for those that live through these; one failure kills it. A mutant that is the same program
@@ -17,6 +18,8 @@ import importlib.util
 import io
 import json
 import os
+import random
+import resource
 import signal
 import sys
 import time
@@ -44,7 +47,8 @@ SLOW: dict[str, tuple[str, ...]] = {
 }
 """What those must pass, too, that live through the quick tests."""
 EQUIVALENT = Path(__file__).with_name("equivalent.toml")
-LIMIT_S = 240
+LIMIT_CPU_S, LIMIT_WALL_S = 240, 1_200
+"""What one mutant's tests may cost. A busy machine makes them slow, not expensive: it must not be what kills one."""
 GOAL = 0.95
 SURVIVORS = ROOT / ".run" / "mutate.json"
 
@@ -94,7 +98,9 @@ def _fork(mutant: Mutant | None, tests: Sequence[str]) -> int:
     null = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
         os.dup2(null, stream)
-    signal.alarm(LIMIT_S)  # a mutant that hangs is dead, too
+    # A mutant that hangs is dead, too.
+    resource.setrlimit(resource.RLIMIT_CPU, (LIMIT_CPU_S, LIMIT_CPU_S))
+    signal.alarm(LIMIT_WALL_S)
     code = 1
     try:
         code = _judge(mutant, tests)
@@ -102,31 +108,36 @@ def _fork(mutant: Mutant | None, tests: Sequence[str]) -> int:
         os._exit(0 if code == 0 else 1)
 
 
-def survivors(mutants: Sequence[Mutant], processes: int) -> list[Mutant]:
-    """Those that every relevant test passes with."""
-    quick = _lived(mutants, RELEVANT, processes)
+def survivors(mutants: Sequence[Mutant], processes: int, until_s: float) -> tuple[list[Mutant], int]:
+    """Those that every relevant test passes with, and how many were tried before the time was up."""
+    quick, tried = _lived(mutants, RELEVANT, processes, until_s)
     slow = [mutant for mutant in quick if mutant.file in SLOW]
-    noticed = set(slow) - set(_lived(slow, SLOW, processes))
-    return [mutant for mutant in quick if mutant not in noticed]
+    noticed = set(slow) - set(_lived(slow, SLOW, processes)[0])
+    return [mutant for mutant in quick if mutant not in noticed], tried
 
 
-def _lived(mutants: Sequence[Mutant], tests: dict[str, tuple[str, ...]], processes: int) -> list[Mutant]:
-    left, lived = list(reversed(mutants)), []
+def _lived(
+    mutants: Sequence[Mutant], tests: dict[str, tuple[str, ...]], processes: int, until_s: float = float("inf")
+) -> tuple[list[Mutant], int]:
+    left: list[Mutant] = list(reversed(mutants))
+    lived: list[Mutant] = []
     running: dict[int, Mutant] = {}
     began_s, done = time.monotonic(), 0
-    while left or running:
-        while left and len(running) < processes:
+    while running or (left and time.monotonic() < until_s):
+        while left and len(running) < processes and time.monotonic() < until_s:
             mutant = left.pop()
             running[_fork(mutant, tests[mutant.file])] = mutant
         pid, status = os.wait()
         mutant = running.pop(pid)
         done += 1
+        if os.WIFSIGNALED(status):
+            print(f"hangs, which is noticed: {mutant.name}", flush=True)
         if os.WIFEXITED(status) and os.WEXITSTATUS(status) == 0:
             lived.append(mutant)
             print(f"lives: {mutant.name}", flush=True)
         if done % 50 == 0:
             print(f"  {done} of {len(mutants)}, {len(lived)} survived, {time.monotonic() - began_s:.0f} s", file=sys.stderr)
-    return lived
+    return lived, done
 
 
 def _preload() -> None:
@@ -150,7 +161,9 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--only", help="mutants whose names contain this")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--every", type=int, default=1, help="only every n-th mutant: a quick look")
+    parser.add_argument("--minutes", type=float, help="begin no more mutants after that; they are mixed, by one seed")
     asked = parser.parse_args(arguments)
+    until_s = time.monotonic() + asked.minutes * 60 if asked.minutes is not None else float("inf")
     os.chdir(ROOT)
     _preload()
     files = [asked.file] if asked.file else list(RELEVANT)
@@ -163,13 +176,16 @@ def main(arguments: list[str]) -> int:
     every = [mutant for file in files for mutant in mutants_of(file) if asked.only is None or asked.only in mutant.name]
     every = every[:: asked.every]
     wanted = [mutant for mutant in every if mutant.name not in same]
-    lived = survivors(wanted, asked.processes)
+    if asked.minutes is not None:
+        random.Random(1).shuffle(wanted)
+    lived, tried = survivors(wanted, asked.processes, until_s)
     SURVIVORS.parent.mkdir(exist_ok=True)
     SURVIVORS.write_text(json.dumps([mutant.name for mutant in lived], indent=1, ensure_ascii=False) + "\n", "utf-8")
-    killed = len(wanted) - len(lived)
-    share = killed / max(len(wanted), 1)
+    killed = tried - len(lived)
+    share = killed / max(tried, 1)
+    of = "" if tried == len(wanted) else f" of {len(wanted)}"
     print(
-        f"mutate: {len(wanted)} mutants, {killed} killed ({100 * share:.1f} %), {len(every) - len(wanted)} equivalent, "
+        f"mutate: {tried}{of} mutants, {killed} killed ({100 * share:.1f} %), {len(every) - len(wanted)} equivalent, "
         f"survivors listed in {SURVIVORS.relative_to(ROOT)}"
     )
     return 0 if share >= GOAL else 1
