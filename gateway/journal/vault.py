@@ -26,7 +26,6 @@ _COUNTER_BYTES = 8
 _NONCE_PAD = b"\0\0\0\0"
 _KEY_BYTES = 32
 _REMEMBERED_SALTS = 1024
-_BLOCK_BYTES = 64
 _OTHERS_MAY_NOT = 0o027
 
 
@@ -56,11 +55,7 @@ class Vault:
         self._keys = dict(keys)
         self._current = current
         self._draw = draw
-        key = index if index is not None else _derive(keys[current], b"index")
-        padded = (key if len(key) <= _BLOCK_BYTES else hashlib.sha256(key).digest()).ljust(_BLOCK_BYTES, b"\0")
-        # HMAC-SHA-256 (RFC 2104) with the key's own two blocks hashed once: five of them are made for a payment.
-        self._inner = hashlib.sha256(bytes(octet ^ 0x36 for octet in padded))
-        self._outer = hashlib.sha256(bytes(octet ^ 0x5C for octet in padded))
+        self._index = index if index is not None else _derive(keys[current], b"index")
         self._ciphers: dict[bytes, AESGCM] = {}
         self._start()
 
@@ -98,10 +93,7 @@ class Vault:
 
     def blind(self, text: str) -> str:
         """A keyed fingerprint (HMAC-SHA-256, hex) of `text`, to look it up without storing it."""
-        inner, outer = self._inner.copy(), self._outer.copy()
-        inner.update(text.encode())
-        outer.update(inner.digest())
-        return outer.hexdigest()
+        return hmac.digest(self._index, text.encode(), "sha256").hex()
 
     def _cipher_of(self, prefix: bytes) -> AESGCM:
         cipher = self._ciphers.get(prefix)
