@@ -55,6 +55,7 @@ MORE_S = 30.0
 ENOUGH = 1.25
 PART = 0.01
 """Of all messages with money, the bank books so many only in part."""
+FIRST_START_S = 90.0
 _EMERGENCY_S = 5.0
 
 
@@ -182,6 +183,8 @@ class Campaign:
         wishes = self._wishes
         field = Field(self._reactor, self._clock, self._grounds, erp, self._diary, self._dice, wishes.rabbit,
                       wishes.per_second)  # fmt: skip
+        # On a busy machine the first start takes its time, and there is no journal before.
+        await field.until(lambda: all(node.up for node in field.nodes), FIRST_START_S)
         nemesis = self._nemesis = Nemesis(field, long=wishes.long, crash_loop=wishes.crash_loop,
                                           zombies=wishes.zombies)  # fmt: skip
         sending = Deferred.fromCoroutine(erp.publish(story.commands, wishes.per_second))

@@ -124,9 +124,8 @@ async def _taken_over(field: Field, node: Node, owned: set[str]) -> bool:
 
 def lanes(field: Field) -> dict[str, tuple[str, int]]:
     """Owner and epoch of every lane, as committed. Blocks."""
-    with field.grounds.journal.connection() as conn:
-        rows = conn.execute(text("SELECT lane, owner, epoch FROM lanes")).all()
-        return {str(lane): (str(owner), int(epoch)) for lane, owner, epoch in rows}
+    rows = field.grounds.journal.ask(lambda conn: conn.execute(text("SELECT lane, owner, epoch FROM lanes")).all())
+    return {str(lane): (str(owner), int(epoch)) for lane, owner, epoch in rows}
 
 
 async def _told_to_leave(field: Field) -> None:

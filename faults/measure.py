@@ -110,7 +110,7 @@ def _asked(site: Rehearsal, query: str) -> Any:
 async def outage(site: Rehearsal, asked: argparse.Namespace) -> Said:
     """G20."""
     per_second, said, holds = 20.0, [], True
-    for role in ("banks", "broker", *(["database"] if site.grounds.journal.url else [])):
+    for role in asked.roles.split(","):
         streaming = site.stream(asked.seconds + 30, per_second)
         began_s = site.clock.monotonic_s()
         await site.wait(10.0)
@@ -166,13 +166,17 @@ def main(words: list[str]) -> int:
     parser.add_argument("what", choices=tuple(WHAT))
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--seconds", type=float, default=60.0, help="how long an outage or a phase lasts")
+    parser.add_argument("--roles", default="banks,broker,database", help="what is out of reach in an outage")
+    parser.add_argument("--keep", help="a folder for logs and settings, instead of a temporary one")
     parser.add_argument("--db", choices=("sqlite", "postgresql", "mariadb"), help="default: what the figure needs")
     asked = parser.parse_args(words)
     db = asked.db or ("postgresql" if asked.what in ("failover", "outage") else "sqlite")
     orders = {"recovery": asked.rows + 10, "failover": 2_000, "outage": round(3 * 20 * (asked.seconds + 30)) + 200,
               "bulkhead": round(PHASES * 20 * asked.seconds) + 200}[asked.what]  # fmt: skip
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bankgw-measure-")))
+        kept = Path(asked.keep) if asked.keep else None
+        folder = kept or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bankgw-measure-")))
+        folder.mkdir(mode=0o700, exist_ok=True)
         try:
             rabbit = own_rabbit(stack, folder)
             journal = journal_of(stack, db, own=True)

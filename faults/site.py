@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, make_url, text
 from sqlalchemy.exc import OperationalError
@@ -29,6 +29,7 @@ from gateway.desk.processes import Child, NotStarted
 from gateway.simbank.pki import BankPki
 from gateway.tasks import sleep
 
+T = TypeVar("T")
 UP = b'"broker.up"'
 READY_S = 30.0
 SERVER_S = 60.0
@@ -175,13 +176,27 @@ class Journal:
         finally:
             engine.dispose()
 
+    def ask(self, work: Callable[[Connection], T]) -> T:
+        """Do something over such a connection, again if it breaks: others restart the server and end its sessions."""
+        until_s = time.monotonic() + SERVER_S
+        while True:
+            try:
+                with self.connection() as conn:
+                    return work(conn)
+            except OperationalError:
+                if time.monotonic() > until_s:
+                    raise
+            time.sleep(0.2)
+
     def make(self) -> None:
         """Make the server's database, which must not be there. Raises sqlalchemy's errors."""
         self._run("CREATE DATABASE {}")
 
     def drop(self) -> None:
         """And drop it."""
-        self._run("DROP DATABASE IF EXISTS {}")
+        # PostgreSQL waits for nobody's session to end by itself.
+        by_force = " WITH (FORCE)" if "postgresql" in str(self.url) else ""
+        self._run("DROP DATABASE IF EXISTS {}" + by_force)
 
     def _run(self, statement: str) -> None:
         if self.url is None:

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from sqlalchemy import text
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import OperationalError
 
 from faults.field import Field
 from faults.incidents import Kind
@@ -60,16 +61,15 @@ async def _lost_commit(field: Field) -> None:
 async def _sessions_ended(field: Field) -> None:
     journal = field.grounds.journal
 
-    def end() -> int:
-        with journal.connection() as conn:
-            rows = conn.execute(text(_END_SESSIONS[conn.dialect.name])).all()
-            if conn.dialect.name == "mysql":
-                for (id_,) in rows:
-                    conn.execute(text(f"KILL {int(id_)}"))
-            return len(rows)
+    def end(conn: Connection) -> int:
+        rows = conn.execute(text(_END_SESSIONS[conn.dialect.name])).all()
+        if conn.dialect.name == "mysql":
+            for (id_,) in rows:
+                conn.execute(text(f"KILL {int(id_)}"))
+        return len(rows)
 
     with field.told("database ends every session", "server") as incident:
-        incident.detail = f"{await field.thread(end)} sessions"
+        incident.detail = f"{await field.thread(lambda: journal.ask(end))} sessions"
 
 
 async def _restarted(field: Field) -> None:
@@ -88,7 +88,7 @@ async def _restarted(field: Field) -> None:
 
 async def _locked(field: Field) -> None:
     seconds = field.dice.uniform(2.0, 6.0)
-    with field.told("tables locked by a stranger", "journal"):
+    with field.told("tables locked by a stranger", "journal") as incident:
         if not field.on_server:
             file = file_of(field.nodes[0])
             with closing(sqlite3.connect(file, isolation_level=None, timeout=9, check_same_thread=False)) as lite:
@@ -96,7 +96,11 @@ async def _locked(field: Field) -> None:
                 await field.wait(seconds)
                 lite.execute("ROLLBACK")
             return
-        await field.thread(lambda: _hold_tables(field, seconds))
+        try:
+            await field.thread(lambda: _hold_tables(field, seconds))
+        except OperationalError as error:
+            # Somebody ended this session too, or chose it to end a deadlock.
+            incident.detail = f"over early: {type(error.orig).__name__}"
 
 
 def _hold_tables(field: Field, seconds: float) -> None:
@@ -177,9 +181,8 @@ def _audit(field: Field, fails: bool) -> None:
             for statement in _REFUSE_AUDIT["sqlite"] if fails else (_ALLOW_AUDIT["sqlite"],):
                 conn.execute(statement)
         return
-    with field.grounds.journal.connection() as served:
-        for statement in _REFUSE_AUDIT["postgresql"] if fails else (_ALLOW_AUDIT["postgresql"],):
-            served.exec_driver_sql(statement)
+    for statement in _REFUSE_AUDIT["postgresql"] if fails else (_ALLOW_AUDIT["postgresql"],):
+        field.grounds.journal.ask(lambda conn, said=statement: conn.exec_driver_sql(said))  # type: ignore[misc]
 
 
 def _attempts(field: Field, from_ms: int, to_ms: int) -> int:
@@ -187,8 +190,7 @@ def _attempts(field: Field, from_ms: int, to_ms: int) -> int:
     if not field.on_server:
         with closing(sqlite3.connect(file_of(field.nodes[0]), timeout=20)) as conn:
             return int(conn.execute(query).fetchone()[0])
-    with field.grounds.journal.connection() as served:
-        return int(served.execute(text(query)).scalar_one())
+    return field.grounds.journal.ask(lambda conn: int(conn.execute(text(query)).scalar_one()))
 
 
 def _audit_can_fail(field: Field) -> bool:

@@ -71,7 +71,7 @@ class SqlStore:
         observe: Callable[[GroupFacts], object] | None = None,
         executor: Executor | None = None,
         reading: Executor | None = None,
-        reconnect_s: float = 60.0,
+        reconnect_s: float = 600.0,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
         self._clock = clock
