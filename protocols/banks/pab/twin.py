@@ -314,7 +314,7 @@ class B2Bi:
     def _named(self, voucher: str) -> str:
         return voucher[::-1] + "9" if "others_voucher" in self.faults else voucher
 
-    def _silent(self, rows: list[Mapping[str, str]]) -> list[Mapping[str, str]]:
+    def _silent(self, rows: Sequence[Mapping[str, str]]) -> Sequence[Mapping[str, str]]:
         return rows[:-1] if "last_line_silent" in self.faults else rows
 
     def _branches(self, read: _Request, books: Books) -> _Done:

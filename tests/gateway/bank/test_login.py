@@ -24,7 +24,11 @@ DAY_S = 86_400
 
 def login(pace: Pace, per_second: float | None = None) -> tuple[Login, HeapClock]:
     clock = HeapClock()
-    return Login(LifeClock(clock), pace, per_second), clock  # type: ignore[arg-type]
+    return Login(LifeClock(clock), pace, per_second), clock
+
+
+def ready(life: Life, lane: str) -> bool:
+    return life.gateway.lanes[lane].ready
 
 
 def with_credentials(**said: str) -> Callable[[Life, app.Parts], app.Parts]:
@@ -135,14 +139,14 @@ def test_a_password_that_is_refused_in_the_middle_ends_all_talk_with_the_bank(
     bank = twins["cib"]
     life = world.start()
     world.run(2)
-    assert life.gateway.lanes["cib.main"].ready
+    assert ready(life, "cib.main")
     bank.twin.password = "changed at the bank"
     before = len(bank.times(b"<SONRQ>"))
     for n in range(5):
         world.submit(f"AP-{n}")
     world.run(250)
     assert len(bank.times(b"<SONRQ>")) == before + 1, "the next word would have been a wrong password again"
-    assert not life.gateway.lanes["cib.main"].ready
+    assert not ready(life, "cib.main")
     assert sorted({world.told(f"AP-{n}")[-1] for n in range(5)}) == ["payment.accepted", "payment.in_doubt"]
     bank.twin.password = trial("cib").credentials["password"]
     world.run(1_200)
