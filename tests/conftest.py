@@ -139,9 +139,6 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
         globalLogPublisher.removeObserver(item.stash[LOGGED])
         for timer in _still_running(item.stash[TIMERS]):
             timer.cancel()
-        if nextitem is None or nextitem.path != item.path:
-            # What outlives a file's tests and fixtures (caches, compiled schemas) need not be looked at after each test.
-            gc.freeze()
     _complain(complaint)
     _complain(timers)
     return result
