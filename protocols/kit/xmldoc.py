@@ -42,6 +42,7 @@ MAX_NODES: Final = 20_000
 MAX_ATTRIBUTES: Final = 32
 _TAG_CHARS_MAX: Final = 16_384
 _ATTRIBUTES_PER_NODE: Final = 2
+_ATTRIBUTES_MAX: Final = 40_000
 
 _BEGINS = re.compile(r"[ \t\r\n]*<\?xml[ \t\r\n]")
 _DECLARATION = re.compile(
@@ -134,7 +135,7 @@ def _scan(document: str, max_nodes: int, max_attributes: int) -> None:
     if bare.count("<") > 2 * max_nodes:
         raise ProtocolError("xml_limits", f"more than {max_nodes} elements")
     # All attributes together: a crowd of elements, each within its own limit, costs every pass over the tree.
-    most = _ATTRIBUTES_PER_NODE * max_nodes
+    most = min(_ATTRIBUTES_PER_NODE * max_nodes, _ATTRIBUTES_MAX)
     if bare.count("=") > most and sum(1 for _ in _ATTRIBUTE.finditer(bare)) > most:
         raise ProtocolError("xml_limits", f"more than {most} attributes")
     if len(bare) > _TAG_CHARS_MAX and _has_long_tag(bare):

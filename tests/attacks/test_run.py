@@ -18,7 +18,7 @@ from protocols.kit.errors import ProtocolError
 from tests.attacks import trap
 from tests.attacks.catalogue import ALL
 from tests.attacks.kind import Kind
-from tests.attacks.run import BUDGET_S, Tally, attack_bank, judged
+from tests.attacks.run import BUDGET_S, Tally, attack_bank, judged, least, slowness
 from tests.attacks.targets import KIT
 
 YES = Outcome(Fate.SETTLED, "1", "paid", "S1", datetime(2026, 11, 24))
@@ -57,6 +57,15 @@ def test_slowness_is_noted() -> None:
     tally = Tally()
     tally.add(ALL[0], "x", "refused y", BUDGET_S * 2)
     assert tally.slow and tally.sum().line() == "attacks: 1 kinds, 1 cases, 0 accepted, worst 100 ms"
+
+
+def test_what_takes_long_by_itself_stays_long() -> None:
+    tries = iter([0.4, 0.2, 0.3, 0.25, 0.5])
+    assert least(0.01, lambda: next(tries)) == 0.01
+    assert BUDGET_S < least(0.3, lambda: next(tries)) <= 0.2
+    with patch("tests.attacks.run.slowness", lambda: 3.0):
+        assert least(0.06, lambda: 0.06) == pytest.approx(0.02)
+    assert slowness() >= 1.0
 
 
 def _number(number: int) -> Kind:

@@ -27,7 +27,10 @@ from protocols.kit.iso20022.transfer import NOT_PROVIDED
 _ID_MAX: Final = 35
 _CHARGE: Final = "PMNT/ICDT/CHRG"
 _OLDEST: Final = "pain.002.001.03"
-_EVENTS: Final = {"transactions.page": "camt.052", "statement.ready": "camt.053", "transaction.booked": "camt.054"}
+_EVENTS: Final[Mapping[str, tuple[str, ...]]] = {
+    "transactions.page": ("camt.052", "camt.054"), "statement.ready": ("camt.053",),
+    "transaction.booked": ("camt.054",),
+}  # fmt: skip
 # From what is furthest from done to what is done: a group is no further than its slowest payment.
 _SLOWEST: Final = ("PDNG", "ACTC", "ACSP", "ACSC", "RJCT", "CANC")
 MESSAGES: Final = frozenset(name for name in VERSIONS if name[:8] not in ("pain.001", "pain.008"))
@@ -49,7 +52,7 @@ def write(event: str, said: Mapping[str, Any], message: str, at: datetime) -> by
         if version.kind == "pain.002":
             found = _status(event, said, version, at)
             return None if found is None else report.write(found, message)
-        if _EVENTS.get(event) != version.kind:
+        if version.kind not in _EVENTS.get(event, ()):
             return None
         booked = _account(event, said, version.kind, at)
         return None if booked is None else account_writer.write(booked.id, at, [booked], message)
@@ -140,7 +143,8 @@ def _account(event: str, said: Mapping[str, Any], kind: str, at: datetime) -> Ac
     days = [one.booked_on for one in entries if one.booked_on is not None]
     first = date.fromisoformat(said["date"]) if "date" in said else min(days, default=None)
     last = first if "date" in said else max(days, default=None)
-    balances = tuple(_balances(said, currency, first, last)) if currency else ()
+    # A notification is of entries; what the account holds is a report's or a statement's to say.
+    balances = tuple(_balances(said, currency, first, last)) if currency and kind != "camt.054" else ()
     if kind == "camt.053" and len(balances) < 2:
         return None
     name = _short(said["account"], str(first), str(at), event, rows[0]["line"] if rows else "")

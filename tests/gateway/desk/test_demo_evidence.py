@@ -115,7 +115,10 @@ def test_a_climb_in_one_line() -> None:
         Step(6_000, "bank's word (enquiry)", "BOOK"), Step(6_000, "told the ERP", "payment.settled to bankgw.events"),
         Step(9_000, "bank's word (returns)", "BOOK"),
     ]  # fmt: skip
-    assert climb(steps) == "= accepted 0.0 s sent 0.1 s submit: 00 OK. = processing 4.0 s enquiry: BOOK = settled"
+    known = "= accepted 0.0 s sent 0.1 s submit: 00 OK. = processing 4.0 s enquiry: BOOK = settled"
+    assert climb(steps) == known
+    more = [*steps, Step(12_000, "bank's word (returns)", "BOOK camt.053"), Step(15_000, "bank's word (returns)", "BOOK camt.053")]
+    assert climb(more) == f"{known} 10.0 s returns: BOOK camt.053", "a further word once"
 
 
 def test_first_faults_follow_from_the_seed() -> None:

@@ -160,6 +160,11 @@ def test_the_limits_are_the_callers() -> None:
     parse(wide, UTF8, max_attributes=3)
     with pytest.raises(ProtocolError, match="xml_limits"):
         parse(wide, UTF8, max_attributes=2)
+    many = b"<a>" + b"<b c='1' d = \"2\" e='x'/>" * 4 + b"</a>"
+    parse(many, UTF8, max_nodes=6)
+    with pytest.raises(ProtocolError, match="more than 10 attributes"):
+        parse(many, UTF8, max_nodes=5)
+    parse(b"<a>" + b"=" * 100 + b"</a>", UTF8, max_nodes=5)
     parse(wide, UTF8, max_bytes=len(wide))
     with pytest.raises(ProtocolError, match="frame_too_long"):
         parse(wide, UTF8, max_bytes=len(wide) - 1)

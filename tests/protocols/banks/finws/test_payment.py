@@ -352,6 +352,17 @@ def test_statements_tell_where_there_are_no_notifications() -> None:
     assert show(made.said[-1].request)[1]["FileType"] == "camt.053.001.02"
 
 
+def test_the_text_of_a_booking_names_every_message_that_shows_it() -> None:
+    made = stage(statement_s=60)
+    sent = replace(SENT, bank_serial=pay(made).bank_serial)
+    first = fate(made, sent)
+    made.time.later(61)
+    last = fate(made, sent)
+    assert {one.fate for one in (first, last)} == {Fate.SETTLED} and {one.code for one in (first, last)} == {"BOOK"}
+    assert first.text == "camt.054 entry E000000000001"
+    assert last.text == "camt.054 entry E000000000001; camt.053 entry E000000000001"
+
+
 def test_the_acknowledgement_was_lost_and_the_list_names_the_file() -> None:
     made = stage()
     made.exchange("business", submitted(made))

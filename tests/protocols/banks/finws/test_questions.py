@@ -18,7 +18,7 @@ from protocols.canon.statement import Page
 from protocols.kit.declined import Declined
 from protocols.kit.errors import ProtocolError
 from protocols.kit.iso20022 import lines as words
-from tests.protocols.banks.finws.paper import CREDITOR, DEBTOR, stage
+from tests.protocols.banks.finws.paper import CREDITOR, DEBTOR, fate, stage
 from tests.world.dialogue import NOON, Stage, order_of
 
 OWN, TODAY = AccountNumber(DEBTOR), NOON.date()
@@ -223,3 +223,19 @@ def test_a_missing_day_is_found_from_page_to_page() -> None:
     assert first.findings == ()
     [finding] = last.findings
     assert finding.endswith("opens with 99997.00 where the one before closed with 99999.00")
+
+
+def test_statements_of_one_day_follow_each_other() -> None:
+    """A bank that makes several a day: each entry stands in one of them, and each begins where the last one ended."""
+    made = stage(statement_s=60)
+    for number in range(3):
+        paid(made, 1, number)
+        fate(made)  # whoever asks after statements has them made
+        made.time.later(61)
+    made.time.later(86_400)
+    pages = [lines(made)]
+    while (cursor := pages[-1].cursor) is not None:
+        pages.append(lines(made, cursor=cursor))
+    assert [[line.text for line in page.lines] for page in pages] == [["no 0", "no 1"], ["no 2"]]
+    assert [page.opening for page in pages][1:] == [page.closing for page in pages][:-1]
+    assert all(page.findings == () and page.opening is not None for page in pages)

@@ -148,8 +148,8 @@ def test_a_statement_is_a_camt_053(name: str) -> None:
     assert again[0].counterparty_account == AccountNumber(THEIRS) and again[0].booked_at == AT
 
 
-@pytest.mark.parametrize("name", ["camt.052.001.02", "camt.052.001.08"])
-def test_entries_are_a_camt_052(name: str) -> None:
+@pytest.mark.parametrize("name", ["camt.052.001.02", "camt.052.001.08", "camt.054.001.02", "camt.054.001.08"])
+def test_entries_are_a_report_or_a_notification(name: str) -> None:
     query = TransactionsQuery(AccountNumber(OURS), DAY, DAY, None, 100, 60)
     found = booked("transactions.page", account_replies.transactions_page(query, Page(LINES), None, {}), name)
     assert [one.signed_minor for one in found.booked] == [-500, 1200, -3]
