@@ -51,7 +51,8 @@ def test_a_story_told_twice_is_the_same(tmp_path: Path) -> None:
 
 def test_what_a_killed_life_leaves_to_the_garbage_collector_does_nothing() -> None:
     """Python ends a dead life's coroutines whenever it finds them. The world, and so the trace, must not notice."""
-    clock, ran = HeapClock(), []
+    clock = HeapClock()
+    ran: list[object] = []
     life = LifeClock(clock)
     life.dead = True
     life.later(1.0, ran.append, "still here").cancel()
