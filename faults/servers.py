@@ -72,7 +72,7 @@ class Rabbit:
         if program is None:
             raise NotToBeHad("no rabbitmq-server")
         folder.mkdir(mode=0o700)
-        self._access = rabbitmq.Access(_VHOST, _VHOST, {role: rabbitmq.Login(role, password()) for role in _ROLES})
+        self._access = rabbitmq.Access(_VHOST, (_VHOST,), {role: rabbitmq.Login(role, password()) for role in _ROLES})
         self.port, mapper, distribution = free_port(), free_port(), free_port()
         self._env = rabbitmq.node_environment(folder, self.port, mapper, distribution, self._access)
         log = folder / "console.log"
@@ -86,7 +86,7 @@ class Rabbit:
     def facts(self) -> dict[str, Any]:
         """What `.run/broker.json` says of a broker."""
         return {
-            "host": LOOPBACK, "port": self.port, "vhost": _VHOST, "test_vhost": _VHOST, "private": True,
+            "host": LOOPBACK, "port": self.port, "vhost": _VHOST, "private": True,
             "users": {role: asdict(entry) for role, entry in self._access.logins.items()},
         }  # fmt: skip
 

@@ -51,6 +51,7 @@ PORT_MAPPER = "private epmd"
 ADMIN = "admin"
 DAEMON = "bankgw"
 ERPS = ("erp-demo", "erp-other")
+WORKERS_MOST = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +64,13 @@ class Login:
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """What is ours on a broker, whichever broker that is: a virtual host to run in, one for tests, users."""
+    """What is ours on a broker, whichever broker that is: a virtual host to run in, some for tests, users.
+
+    Tests that run side by side have one each, because their queues have fixed names; the first is for those alone.
+    """
 
     vhost: str
-    test_vhost: str
+    test_vhosts: tuple[str, ...]
     logins: Mapping[str, Login]
 
 
@@ -80,12 +84,13 @@ def remembered_access() -> Access:
         role: Login(f"{role}-{CHECKOUT}", known.get(role, {}).get("password") or password())
         for role in (ADMIN, DAEMON, *ERPS)
     }
-    return Access(f"bankgw-{CHECKOUT}", f"bankgw-{CHECKOUT}-test", logins)
+    alone = f"bankgw-{CHECKOUT}-test"
+    return Access(f"bankgw-{CHECKOUT}", (alone, *(f"{alone}-gw{number}" for number in range(WORKERS_MOST))), logins)
 
 
 def definitions(access: Access) -> str:
     """The access as RabbitMQ definitions (JSON): importing them twice changes nothing."""
-    vhosts = (access.vhost, access.test_vhost)
+    vhosts = (access.vhost, *access.test_vhosts)
     return json.dumps(
         {
             "vhosts": [{"name": vhost} for vhost in vhosts],
@@ -127,7 +132,7 @@ def _permissions(role: str) -> dict[str, str]:
 def admits(port: int, access: Access) -> bool:
     """True when the broker on this port lets all our users in."""
     doors = [(entry, access.vhost) for entry in access.logins.values()]
-    doors.append((access.logins[ADMIN], access.test_vhost))
+    doors += [(access.logins[ADMIN], vhost) for vhost in access.test_vhosts]
     return all(
         login(LOOPBACK, port, entry.user, entry.password, vhost) is Answer.WELCOME for entry, vhost in doors
     )
@@ -258,7 +263,7 @@ def up() -> None:
             "host": LOOPBACK,
             "port": port,
             "vhost": access.vhost,
-            "test_vhost": access.test_vhost,
+            "test_vhosts": access.test_vhosts,
             "private": private,
             "admin": asdict(access.logins[ADMIN]),
             "users": {role: asdict(access.logins[role]) for role in (DAEMON, *ERPS)},
@@ -273,7 +278,7 @@ def forget() -> None:
     access = remembered_access()
     processes.stop(NODE, PORT_MAPPER)
     if listens(SYSTEM_PORT) and shutil.which("rabbitmqctl", path=_admin_path()):
-        vhosts = (access.vhost, access.test_vhost)
+        vhosts = (access.vhost, *access.test_vhosts)
         words = [f'rabbit_vhost:delete(<<"{vhost}">>, <<"bankgw">>)' for vhost in vhosts]
         words += [
             f'rabbit_auth_backend_internal:delete_user(<<"{entry.user}">>, <<"bankgw">>)'

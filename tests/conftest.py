@@ -33,7 +33,6 @@ settings.load_profile("house")
 
 # An async test is cancelled this long before pytest-timeout would end the whole process.
 CANCEL_EARLIER_S = 5.0
-SERVERS = ("broker", "postgresql", "mariadb")
 # What outlives its test (caches, wide fixtures) is frozen, so that the collections of later tests do not look at it again.
 THAW_EVERY = 500
 _tests_since_thaw = 0
@@ -77,19 +76,6 @@ def _reactor() -> IReactorTime:
     from twisted.internet import reactor
 
     return IReactorTime(reactor)
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep on one worker what shares one server: the broker's virtual host for tests has queues with fixed names.
-
-    First, because pytest-xdist reads these marks at the same time.
-    """
-    for item in items:
-        for server in SERVERS:
-            if item.get_closest_marker(server) is not None:
-                item.add_marker(pytest.mark.xdist_group(server))
-                break
 
 
 def pytest_collection_finish() -> None:

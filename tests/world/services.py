@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -25,7 +26,7 @@ class Broker:
 
     `users` is keyed by role (`bankgw`, `erp-demo`, `erp-other`). A user's real name carries the checkout's
     hash, so that two checkouts on one broker do not take each other's password. Tests work in `test_vhost`,
-    where they do not meet what runs in `vhost`.
+    where they do not meet what runs in `vhost`, nor the tests of another process of the same run.
     """
 
     host: str
@@ -34,6 +35,7 @@ class Broker:
     test_vhost: str
     admin: Login
     users: Mapping[str, Login]
+    private: bool = False
 
 
 def broker_file() -> Path:
@@ -55,10 +57,16 @@ def read_broker(path: Path) -> Broker | None:
         host=found["host"],
         port=found["port"],
         vhost=found["vhost"],
-        test_vhost=found.get("test_vhost", found["vhost"]),
+        test_vhost=_vhost_of(os.environ.get("PYTEST_XDIST_WORKER", ""), found),
         admin=Login(**found["admin"]),
         users={role: Login(**login) for role, login in found["users"].items()},
+        private=bool(found.get("private")),
     )
+
+
+def _vhost_of(worker: str, found: Mapping[str, Any]) -> str:
+    vhosts: list[str] = found.get("test_vhosts", [found["vhost"]])
+    return next((vhost for vhost in vhosts if vhost.endswith(f"-{worker}")), vhosts[0])
 
 
 def read_database(path: Path, kind: str) -> str | None:

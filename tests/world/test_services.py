@@ -67,3 +67,17 @@ def test_a_description_is_read_as_it_was_written_and_hides_passwords(tmp_path: P
     assert (broker.port, broker.users["bankgw"].password) == (5, "secret")
     assert (broker.vhost, broker.test_vhost) == ("v", "v")
     assert "secret" not in repr(broker)
+
+
+def test_tests_side_by_side_have_a_virtual_host_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    person = {"user": "someone", "password": "secret"}
+    described = {"host": "h", "port": 5, "vhost": "v", "test_vhosts": ["t", "t-gw0", "t-gw1"], "admin": person, "users": {}}
+    file = tmp_path / "broker.json"
+    file.write_text(json.dumps(described), encoding="utf-8")
+    found = []
+    for worker in ("", "gw0", "gw1"):
+        monkeypatch.setenv("PYTEST_XDIST_WORKER", worker)
+        broker = read_broker(file)
+        assert broker is not None
+        found.append(broker.test_vhost)
+    assert found == ["t", "t-gw0", "t-gw1"]

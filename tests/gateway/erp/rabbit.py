@@ -4,7 +4,6 @@ frozen.
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import shutil
@@ -26,7 +25,7 @@ from gateway.erp.address import BrokerAddress
 from gateway.erp.amqp import AmqpSettings, pika_amqp
 from gateway.erp.client import AmqpClient, Patience
 from gateway.erp.wire import Down, Message, Prepare, Properties
-from tests.world.services import broker_file
+from tests.world.services import broker_file, read_broker
 
 QUICK = Patience(backoff_first_s=0.02, backoff_max_s=0.2, canary_every_s=0, give_back_after_s=0.01)
 LOOPBACK = "127.0.0.1"
@@ -133,27 +132,25 @@ def rabbit_for_tests(name: str) -> Iterator[Rabbit]:
     """A virtual host for one test module: made with rabbitmqctl where that works, else the one in
     broker.json.
     """
-    found = json.loads(broker_file().read_text(encoding="utf-8")) if broker_file().exists() else {}
-    private = bool(found.get("private"))
+    found = read_broker(broker_file())
     try:
-        if private:
+        if found is not None and found.private:
             raise RuntimeError("rabbitmqctl does not talk to a private node")
         vhost, user = f"bankgw-{name}-{os.getpid()}", f"bankgw-{name}-{os.getpid()}"
         ctl("add_vhost", vhost)
         ctl("add_user", user, "for-tests")
         ctl("set_permissions", "-p", vhost, user, ".*", ".*", ".*")
     except RuntimeError as problem:
-        if "test_vhost" not in found:
+        if found is None:
             if os.environ.get("CI") == "true":
                 pytest.fail(f"no RabbitMQ: {problem}")
             pytest.skip(f"no RabbitMQ: {problem}")
-        login = found["admin"]
-        yield Rabbit(BrokerAddress(found["host"], found["port"], found["test_vhost"], login["user"],
-                                   login["password"]), ruled=False)
+        yield Rabbit(BrokerAddress(found.host, found.port, found.test_vhost, found.admin.user, found.admin.password),
+                     ruled=False)
         return
+    host, port = (LOOPBACK, 5672) if found is None else (found.host, found.port)
     try:
-        yield Rabbit(BrokerAddress(found.get("host", LOOPBACK), found.get("port", 5672), vhost, user, "for-tests"),
-                     ruled=True)
+        yield Rabbit(BrokerAddress(host, port, vhost, user, "for-tests"), ruled=True)
     finally:
         ctl("delete_vhost", vhost)
         ctl("delete_user", user)
