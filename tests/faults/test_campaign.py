@@ -24,12 +24,18 @@ def _run(tmp_path: Path, *words: str) -> tuple[int, str, re.Match[str]]:
         sys.executable, "-m", "faults", "--folder", str(folder),
         "--report", str(tmp_path / "report.html"), *words,
     )  # fmt: skip
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=420, check=False)
-    lines = done.stdout.strip().splitlines()
+    running = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        said, cried = running.communicate(timeout=420)
+    except subprocess.TimeoutExpired:
+        # In order, so that it stops its children and takes its networks and disks away.
+        running.terminate()
+        said, cried = running.communicate(timeout=25)
+    lines = said.strip().splitlines()
     last = LAST.fullmatch(lines[-1]) if lines else None
-    assert last is not None, done.stdout[-4000:] + done.stderr[-4000:]
+    assert last is not None, said[-4000:] + cried[-4000:]
     assert _left_behind(folder) == [], "everything it started is stopped"
-    return done.returncode, done.stdout, last
+    return running.returncode, said, last
 
 
 def _left_behind(folder: Path) -> list[str]:
