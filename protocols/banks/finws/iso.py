@@ -23,7 +23,7 @@ from protocols.kit.xmldoc import parse
 
 PAYMENT_FORMS: Final = ("pain.001.001.03", "pain.001.001.09")
 _NODES_MAX: Final = 200_000
-_MAX_BYTES: Final = 16_777_216
+_MAX_BYTES: Final = 8_388_608
 _CHARGES: Final = "SLEV"
 
 

@@ -43,8 +43,8 @@ from protocols.kit.errors import ProtocolError
 from protocols.kit.fields import plain
 from protocols.kit.xmldoc import Markup, build, el, maybe, one, parse, several, value, value_or
 
-MAX_BYTES: Final = 8_388_608
-CONTENT_MAX_BYTES: Final = 16_777_216
+MAX_BYTES: Final = 4_194_304
+CONTENT_MAX_BYTES: Final = 8_388_608
 _NODES_MAX: Final = 200_000
 _SIGNER_KEYS: Final = ("content", "content2", "content3")
 # The elements of an ApplicationRequest in the order of its schema.
@@ -261,7 +261,7 @@ def gzip(data: bytes) -> bytes:
 
 
 def gunzip(data: bytes) -> bytes:
-    """Unpacks one whole GZIP member of at most 16 MiB. Raises "value" or "frame_too_long"."""
+    """Unpacks one whole GZIP member of at most 8 MiB. Raises "value" or "frame_too_long"."""
     opener = zlib.decompressobj(31)
     try:
         found = opener.decompress(data, CONTENT_MAX_BYTES)
