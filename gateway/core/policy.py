@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 
 from gateway.core.states import Hold, Reject, Release
@@ -115,9 +115,12 @@ def _faults(order: AnyOrder, route: Route, today: date) -> Iterator[Fault]:
         yield Fault("/urgency", FieldCode.UNSUPPORTED, f"{route.bank} carries no {order.urgency.value} orders here")
     yield from _amount_faults(order.amount, limits)
     values = order_values(order)
+    told = {**values, "/channel": order.channel.value, "/debtor/kind": order.debtor.kind.value,
+            "/creditor/kind": order.creditor.kind.value}  # fmt: skip
     limited = {limit.at for limit in limits.fields}
     for limit in limits.fields:
-        yield from field_faults(limit, values.get(limit.at), limits.charset)
+        spared = any(re.search(pattern, told.get(at) or "") for at, pattern in limit.required_unless)
+        yield from field_faults(replace(limit, required=False) if spared else limit, told.get(limit.at), limits.charset)
     for at, value in values.items():
         if at not in limited and value:
             yield from field_faults(FieldLimit(at), value, limits.charset)
@@ -125,7 +128,9 @@ def _faults(order: AnyOrder, route: Route, today: date) -> Iterator[Fault]:
 
 def order_values(order: AnyOrder) -> dict[str, str | None]:
     """The order's texts that go to the bank, by JSON pointer of the contract."""
+    other = {"/debtor/bank_name": order.debtor.bank_name, "/debtor/cnaps": order.debtor.cnaps}
     return {
+        **(other if order.kind is Kind.COLLECTION else {}),
         "/debtor/account": order.debtor.account.clear,
         "/debtor/name": order.debtor.name.clear,
         "/creditor/account": order.creditor.account.clear,

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
 from protocols.bank import Bank, Build
-from protocols.canon.limits import Hours
+from protocols.canon.limits import Hours, Pace
 from protocols.canon.order import Kind
 from protocols.trial import banks, trial
 
@@ -106,7 +106,7 @@ def _section(name: str, bank: Bank) -> list[str]:
         ("charset", limits.charset), ("doors", ", ".join(
             f"{port.name} ({'kept' if port.kept else 'short'} connections)" for port in bank.ports.values())),
         ("exchanges at once", str(bank.sessions.window)),
-        ("requests a second", f"{limits.pace.per_second:g}, at most {limits.pace.burst} at once"),
+        ("requests a second", f"{limits.pace.per_second:g}, at most {limits.pace.burst} at once{_apart(limits.pace)}"),
         ("first enquiry after", _span(limits.pace.first_enquiry_after)),
         ("hours", _hours(limits.hours)),
         ("entries", f"{profile.page_lines} a page, {profile.history_days} days back, asked for every "
@@ -132,9 +132,18 @@ def _section(name: str, bank: Bank) -> list[str]:
 
 def _field(one: Any) -> str:
     told = [f"{one.max_bytes} bytes" if one.max_bytes else "", f"{one.max_chars} characters" if one.max_chars else "",
-            "required" if one.required else ""]  # fmt: skip
+            _required(one) if one.required else ""]  # fmt: skip
     words = ", ".join(filter(None, told))
     return f"`{one.at}` {words}" if words else ""
+
+
+def _apart(pace: Pace) -> str:
+    return "".join(f"; `{sort}` {gap_s:g} s apart" for sort, gap_s in pace.apart_s.items())
+
+
+def _required(one: Any) -> str:
+    spared = dict.fromkeys(f"`{at}`" for at, _ in one.required_unless if at != one.at)
+    return "required" + (" unless " + " or ".join(spared) + " spares it" if spared else "")
 
 
 def _hours(hours: Hours) -> str:

@@ -224,7 +224,7 @@ class Demo:
         await self._simulators_ready(site)
         user = self._broker["users"]["erp-demo"]["user"]
         rig.configure(site, self._broker, demo_site.senders(user, banks), watch_port=0)
-        story = write(wishes.seed, wishes.orders, min(QUESTIONS, wishes.orders),
+        story = write(wishes.seed, wishes.orders, min(max(QUESTIONS, 3 * len(banks)), wishes.orders),
                       demo_site.stage(banks, self._run_key, datetime.now(UTC)))  # fmt: skip
         self._board.say(
             f"{self.elapsed():6.1f} s  {len(story.orders)} orders in {len(story.commands)} commands, "
@@ -422,7 +422,9 @@ def _fault_rows(
     for plan in site.plans:
         struck: dict[Fault, Counter[str]] = {}
         for fate in verdict.fates:
-            if fate.order.bank == plan.bank and fate.reference is not None and fate.order.carried:
+            # What strikes a bundle goes by the bundle's reference, which is nobody's order.
+            single = fate.order.kind in ("payment", "transfer")
+            if fate.order.bank == plan.bank and fate.reference is not None and fate.order.carried and single:
                 fault = demo_site.first_fault(plan, fate.reference)
                 if fault is not None:
                     struck.setdefault(fault, Counter())[_word(fate)] += 1

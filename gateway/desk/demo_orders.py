@@ -15,6 +15,8 @@ from enum import StrEnum
 from typing import Any
 from xml.sax.saxutils import escape, quoteattr
 
+from gateway.desk import demo_daily
+
 JSON, XML = "application/json", "application/xml"
 ACCEPTED = "accepted"
 SUBMIT, CANCEL = "payment.submit", "payment.cancel"
@@ -30,6 +32,8 @@ _TOO_MUCH_MINOR = 250_000_000
 _XML_SHARE = 0.15
 _TWICE_SHARE, _THRICE_SHARE, _OTHER_SHARE = 0.05, 0.01, 0.01
 _WORDS = (("#late", 0.03), ("#late-refuse", 0.015), ("#refuse", 0.02), ("#hide", 0.01), ("#return", 0.015))
+_DAILY_FROM = 300
+"""A story of so many orders has one batch of each sort in it."""
 _SURE = 3
 """So many orders each bank gets whatever the dice say."""
 _BAD_SHARE, _RARE_SHARE = 0.006, 0.003
@@ -48,7 +52,8 @@ class Answer(StrEnum):
 class Order:
     """One order: what must happen at most once. `creditor` is no other order's, so a bank's ledger names the order.
 
-    `sort` says what is special about it. `carried` is False for orders that must never reach a bank.
+    Of a collection it is the payer's account: the other party's, as everywhere. `sort` says what is special about it.
+    `carried` is False for orders that must never reach a bank.
     `amounts_minor` has a second amount if the id was used again with other content.
     """
 
@@ -61,6 +66,7 @@ class Order:
     purpose: str
     sort: str
     carried: bool = True
+    kind: str = "payment"
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +115,8 @@ class Manners:
     """What one bank wants and what it cannot carry.
 
     `share` is how many orders it gets beside the others, `lacks` a character and `too_long` a purpose that must be
-    refused, `wants` fields of every order by JSON pointer, `unanswered` the questions that it has not.
+    refused, `wants` fields of every order by JSON pointer, `unanswered` the questions that it has not, `daily` what it
+    takes beside payments (demo_daily).
     """
 
     share: float = 1.0
@@ -118,6 +125,7 @@ class Manners:
     too_long: str = "货" * 201
     wants: Mapping[str, str] = field(default_factory=dict)
     unanswered: frozenset[str] = frozenset()
+    daily: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +160,8 @@ class _Author:
         self._creditors: set[str] = set()
 
     def story(self, questions: int) -> Story:
-        orders = []
+        orders = self._daily() if self._count >= _DAILY_FROM else []
+        self._count -= len(orders)
         for n, sort in enumerate(self._sorts()):
             order = self._order(n, sort)
             orders.append(order)
@@ -165,6 +174,25 @@ class _Author:
             seed=self._seed, orders=tuple(orders), commands=tuple(command for _place, command in self._placed),
             numbers=frozenset(own | self._creditors), names=frozenset({*PAYEES, *stage.holders.values()}),
         )  # fmt: skip
+
+    # ---- the rest of a day's work ----
+
+    def _daily(self) -> list[Order]:
+        """Batches and the like, spread over the first half, so that what is slow to become known still does."""
+        made = [one for bank in sorted(self._stage.accounts) for one in self._daily_of(bank)]
+        for n, one in enumerate(made):
+            command = self._command(one.id, demo_daily.COMMANDS[one.kind], self._json(one.fields), one.accepted)
+            self._put((n + 0.5) * self._count / (2 * len(made)), command)
+        return [
+            Order(item.id, one.bank, item.ours, item.other, "", (item.minor,), one.kind, one.kind, kind=one.kind)
+            for one in made for item in one.items
+        ]  # fmt: skip
+
+    def _daily_of(self, bank: str) -> list[demo_daily.Daily]:
+        manners, stage = self._manners(bank), self._stage
+        others = iter(lambda: self._creditor(manners.payee_digits), "")
+        return list(demo_daily.of_bank(bank, manners.daily, stage.accounts[bank], stage.holders, others, PAYEES,
+                                       manners.wants, self._dice, self._seed))  # fmt: skip
 
     # ---- which orders ----
 
@@ -338,12 +366,15 @@ class _Author:
     # ---- questions ----
 
     def _ask(self, count: int, orders: list[Order]) -> None:
-        accounts = [(bank, number) for bank, numbers in sorted(self._stage.accounts.items()) for number in numbers]
-        asked = [order for order in orders if order.carried]
+        banks, own = sorted(self._stage.accounts), self._stage.accounts
+        asked = [order for order in orders if order.carried and order.kind == "payment"]
         for n in range(count):
             place = (n + 1) * len(orders) / (count + 1)
-            bank, account = accounts[n % len(accounts)]
-            if n % 5 < 2:
+            # Balance and entries in turn, bank by bank; then of each bank's next account.
+            turn, which = divmod(n - n // 5, 2)
+            bank = banks[turn % len(banks)]
+            account = own[bank][turn // len(banks) % len(own[bank])]
+            if n % 5 < 4 and not which:
                 said: dict[str, Any] = {"accounts": [account], "max_age": "PT0S"}
                 command = self._question(f"{bank} balance", BALANCE, said, self._answer(bank, "balance.result"))
             elif n % 5 < 4:

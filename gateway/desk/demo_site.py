@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.core.policy import field_faults
-from gateway.desk import bank_facts, rig
+from gateway.desk import bank_facts, demo_daily, rig
 from gateway.desk.demo_orders import (
     BALANCE,
     CANCEL,
@@ -32,6 +32,7 @@ from gateway.desk.demo_orders import (
 from gateway.simbank.faults import Delays, Fault, FaultPlan, Touch
 from gateway.simbank.ledger import CHINA
 from protocols.bank import Bank
+from protocols.canon.order import Kind
 from protocols.trial import trial
 
 SENDER = "kingdee"
@@ -107,6 +108,8 @@ def manners(bank: str) -> Manners:
     return Manners(
         _share(bank), len(payee), CONTROL if _fits(HAN, charset) else HAN, _too_long(built), wants,
         frozenset(answer for answer, question in has.items() if question is None),
+        tuple(kind for kind in demo_daily.COMMANDS
+              if Kind(kind) in (built.money if kind == demo_daily.TRANSFER else built.bundles)),
     )  # fmt: skip
 
 
@@ -134,7 +137,7 @@ def senders(user: str, banks: tuple[str, ...]) -> dict[str, dict[str, Any]]:
     return {
         SENDER: {
             "users": [user],
-            "operations": [SUBMIT, CANCEL, STATUS, BALANCE, ENTRIES],
+            "operations": [SUBMIT, CANCEL, STATUS, BALANCE, ENTRIES, *demo_daily.COMMANDS.values()],
             "accounts": [number for bank in banks for number in _own(bank)],
             "reply_to": r"erp-demo\..*",
             "limits": {"per_payment": amount_text(LIMIT_MINOR)},

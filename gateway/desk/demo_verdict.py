@@ -131,6 +131,7 @@ class Verdict:
 
 SETTLED = (State.SETTLED, State.RETURNED, State.REVERSED)
 REJECTED = (State.REJECTED, State.CANCELLED, State.EXPIRED)
+_ALONE = ("payment", "transfer")
 _DOUBT = (State.IN_DOUBT, State.ESCALATED)
 _NOT_MOVED: Mapping[State, frozenset[Booked | None]] = {
     State.FAILED: frozenset({Booked.REFUSED, None}),
@@ -304,7 +305,8 @@ def _content_faults(order: Order, executions: Sequence[Executed], rows: Sequence
             yield f"executed by {execution.bank} from another account than the order's"
         if execution.minor not in order.amounts_minor:
             yield f"{execution.bank} moved {execution.minor} minor units, the order says {order.amounts_minor}"
-        if rows and execution.reference not in {row.reference for row in rows}:
+        # A line of a bundle need not carry our reference; then account and amount say which one it is.
+        if rows and order.kind in _ALONE and execution.reference not in {row.reference for row in rows}:
             yield f"{execution.bank} has it under {execution.reference}, the journal does not"
     if executions and not rows:
         yield "a bank has it, the journal does not"

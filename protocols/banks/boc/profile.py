@@ -34,6 +34,7 @@ def profile(options: Options) -> Profile:
         not_found_count=3,
     )
     plain = limits(options)
+    organisations = (*_fields(), FieldLimit("/creditor/kind", pattern="corporate"))
     return Profile(
         name="boc",
         title="Bank of China",
@@ -45,7 +46,11 @@ def profile(options: Options) -> Profile:
         history_days=options.history_days,
         enquiry_deadline=timedelta(hours=24),
         reconstructed=RECONSTRUCTED,
-        kind_limits={Kind.TRANSFER: replace(plain, fields=_fields(number=False))},
+        kind_limits={
+            Kind.TRANSFER: replace(plain, fields=_fields(number=False)),
+            Kind.BATCH_ITEM: replace(plain, fields=organisations),
+            **({} if options.persons else {Kind.PAYMENT: replace(plain, fields=organisations)}),
+        },
         past_balance_days=options.past_balance_days,
         poll_every=timedelta(seconds=options.poll_every_s),
     )

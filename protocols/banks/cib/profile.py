@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from typing import Final
 
@@ -51,7 +52,11 @@ def profile(options: Options) -> Profile:
         # A final instruction may not be polled, and its status never says that it came back: entries and returns do.
         returns_watch=timedelta(0),
         reconstructed=RECONSTRUCTED,
-        kind_limits={batched: _batch(options), payroll: _payroll(options), collection: _collection(options)},
+        kind_limits={
+            # A transfer that says nothing of a bank stays here.
+            Kind.TRANSFER: _singles(options, (*_here(options, "creditor"), ("/creditor/cnaps", "^$"))),
+            batched: _batch(options), payroll: _payroll(options), collection: _collection(options),
+        },
         past_balance_days=365,
         poll_every=timedelta(seconds=options.poll_every_s),
     )
@@ -59,6 +64,17 @@ def profile(options: Options) -> Profile:
 
 def limits(options: Options) -> Limits:
     """What intake checks before it says yes to a payment or a transfer."""
+    return _singles(options, _here(options, "creditor"))
+
+
+def _here(options: Options, side: str) -> tuple[tuple[str, str], ...]:
+    """What says that the other party banks here, so that its bank need not be named."""
+    names, numbers = "|".join(map(re.escape, options.own_names)), "|".join(f"^{one}" for one in options.own_cnaps)
+    told = (("/channel", "^same_bank$"), (f"/{side}/bank_name", names), (f"/{side}/cnaps", numbers))
+    return tuple(one for one in told if one[1])
+
+
+def _singles(options: Options, unless: tuple[tuple[str, str], ...]) -> Limits:
     return _limits(
         options,
         frozenset({Channel.AUTO, Channel.SAME_BANK, Channel.INSTANT}),
@@ -66,7 +82,7 @@ def limits(options: Options) -> Limits:
         FieldLimit("/debtor/name", NAME_BYTES, forbidden=FORBIDDEN),
         FieldLimit("/creditor/account", pattern=PAYEE_ACCOUNT, required=True),
         FieldLimit("/creditor/name", NAME_BYTES, forbidden=FORBIDDEN, required=True),
-        FieldLimit("/creditor/bank_name", BANK_BYTES, forbidden=FORBIDDEN),
+        FieldLimit("/creditor/bank_name", BANK_BYTES, forbidden=FORBIDDEN, required=True, required_unless=unless),
         FieldLimit("/creditor/cnaps", pattern="[0-9]{12}"),
         FieldLimit("/purpose", options.max_purpose_bytes, forbidden=FORBIDDEN, required=True),
     )
@@ -81,7 +97,8 @@ def _batch(options: Options) -> Limits:
         FieldLimit("/debtor/name", NAME_BYTES, forbidden=FORBIDDEN),
         FieldLimit("/creditor/account", pattern=PAYEE_ACCOUNT, required=True),
         FieldLimit("/creditor/name", NAME_BYTES, forbidden=lines, required=True),
-        FieldLimit("/creditor/bank_name", BANK_BYTES, forbidden=lines),
+        FieldLimit("/creditor/bank_name", BANK_BYTES, forbidden=lines, required=True,
+                   required_unless=_here(options, "creditor")),
         FieldLimit("/creditor/cnaps", pattern="[0-9]{12}"),
         FieldLimit("/purpose", options.max_purpose_bytes, forbidden=lines, required=True),
     )
@@ -105,8 +122,9 @@ def _collection(options: Options) -> Limits:
         FieldLimit("/creditor/account", ACCOUNT_BYTES, forbidden=FORBIDDEN, required=True),
         FieldLimit("/debtor/account", pattern=PAYEE_ACCOUNT, required=True),
         FieldLimit("/debtor/name", NAME_BYTES, forbidden=FORBIDDEN, required=True),
-        FieldLimit("/debtor/bank_name", BANK_BYTES, forbidden=FORBIDDEN),
-        FieldLimit("/debtor/cnaps", pattern="[0-9]{12}"),
+        FieldLimit("/debtor/bank_name", BANK_BYTES, forbidden=FORBIDDEN, required=True,
+                   required_unless=_here(options, "debtor")),
+        FieldLimit("/debtor/cnaps", pattern="[0-9]{12}", required=True, required_unless=_here(options, "debtor")),
         FieldLimit("/purpose", COLLECTION_PURPOSE_BYTES, forbidden=FORBIDDEN),
     )
 

@@ -15,7 +15,7 @@ from lxml import etree
 from protocols.banks.cib.fox import leaf, leaf_or_none, same
 from protocols.banks.cib.options import Options
 from protocols.canon.money import Money
-from protocols.canon.order import AnyOrder, Channel
+from protocols.canon.order import AnyOrder, Channel, Kind
 from protocols.canon.party import Party
 from protocols.canon.query import Sent
 from protocols.kit.errors import ProtocolError
@@ -89,9 +89,13 @@ class Destination:
 
 
 def destination(order: AnyOrder, options: Options) -> Destination:
-    """INTERBANK, LOCAL and CITY of an order's other party. Raises "missing" if another bank has no name."""
+    """INTERBANK, LOCAL and CITY of an order's other party. Raises "missing" if another bank has no name.
+
+    A transfer whose other account names no bank stays here.
+    """
     other = order.theirs
-    own = own_bank(other, options) or order.channel is Channel.SAME_BANK
+    stays = order.kind is Kind.TRANSFER and not other.bank_name and not other.cnaps
+    own = own_bank(other, options) or order.channel is Channel.SAME_BANK or stays
     if not own and not other.bank_name:
         raise ProtocolError("missing", "an account at another bank needs that bank's name (BANKDESC)")
     city = _city(other.cnaps or "", options)

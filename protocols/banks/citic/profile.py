@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import timedelta
 from typing import Final
@@ -9,7 +10,15 @@ from typing import Final
 from protocols.bank import Profile, Replay, ReplayRule
 from protocols.banks.citic.bundle import LINE_TEXT_BYTES
 from protocols.banks.citic.options import Options
-from protocols.banks.citic.payment import AMOUNT_MOST, NAME_BYTES, PAYEE_CHARS, PAYER_CHARS, REFERENCE_CHARS, TEXT_BYTES
+from protocols.banks.citic.payment import (
+    AMOUNT_MOST,
+    HEAD_OFFICES,
+    NAME_BYTES,
+    PAYEE_CHARS,
+    PAYER_CHARS,
+    REFERENCE_CHARS,
+    TEXT_BYTES,
+)
 from protocols.banks.citic.statement import PAGE_LINES
 from protocols.canon.limits import AmountLimit, FieldLimit, Limits, Pace, ReferenceForm
 from protocols.canon.order import Channel, Kind
@@ -68,7 +77,7 @@ def limits(options: Options) -> Limits:
     return Limits(
         charset="gbk",
         channels=frozenset(Channel) - {Channel.INSTANT},
-        fields=_fields(),
+        fields=_fields(unless=_known_bank(options)),
         amount=AmountLimit(max_minor=options.max_amount_minor or AMOUNT_MOST, currencies=("CNY",)),
         pace=Pace(
             per_second=options.per_second,
@@ -79,14 +88,23 @@ def limits(options: Options) -> Limits:
     )
 
 
-def _fields(*, bank: bool = True, number: bool = False, text_bytes: int = TEXT_BYTES) -> tuple[FieldLimit, ...]:
-    """`bank` and `number`: whether the payee bank's name and its 12 digits must be there."""
+def _known_bank(options: Options) -> tuple[tuple[str, str], ...]:
+    """What spares an order the payee bank's number: it is this bank, or one whose head office's number is known."""
+    names = "|".join(map(re.escape, (*options.own_names, *HEAD_OFFICES)))
+    return (("/channel", "^same_bank$"), ("/creditor/bank_name", names))
+
+
+def _fields(
+    *, bank: bool = True, number: bool = False, text_bytes: int = TEXT_BYTES,
+    unless: tuple[tuple[str, str], ...] = (),
+) -> tuple[FieldLimit, ...]:  # fmt: skip
+    """`bank` and `number`: whether the payee bank's name and its 12 digits must be there; `unless` spares them."""
     return (
         FieldLimit("/debtor/account", max_bytes=PAYER_CHARS, required=True),
         FieldLimit("/creditor/account", max_bytes=PAYEE_CHARS, required=True),
         FieldLimit("/creditor/name", max_bytes=NAME_BYTES, required=True),
         FieldLimit("/creditor/bank_name", max_bytes=NAME_BYTES, required=bank),
-        FieldLimit("/creditor/cnaps", pattern="[0-9]{12}", required=number),
+        FieldLimit("/creditor/cnaps", pattern="[0-9]{12}", required=number or bool(unless), required_unless=unless),
         FieldLimit("/purpose", max_bytes=text_bytes),
     )
 

@@ -53,8 +53,8 @@ def profile(options: Options, kinds: frozenset[Kind]) -> Profile:
         returns_watch=timedelta(days=7),
         reconstructed=RECONSTRUCTED,
         kind_limits={
-            kind: replace(plain, fields=_agency_fields(kind))
-            for kind in (Kind.PAYROLL_ITEM, Kind.COLLECTION)
+            kind: replace(plain, fields=_agency_fields(kind) if kind is not Kind.TRANSFER else _fields(bank_name=False))
+            for kind in (Kind.PAYROLL_ITEM, Kind.COLLECTION, Kind.TRANSFER)
             if kind in kinds
         },
         past_balance_days=options.past_balance_days,
@@ -67,14 +67,7 @@ def limits(options: Options) -> Limits:
     return Limits(
         charset="gbk",
         channels=frozenset({Channel.AUTO, Channel.SAME_BANK}),
-        fields=(
-            FieldLimit("/debtor/account", required=True),
-            FieldLimit("/creditor/account", required=True),
-            FieldLimit("/creditor/name", max_bytes=LONG_NAME_BYTES, required=True),
-            FieldLimit("/creditor/bank_name", max_bytes=BANK_NAME_BYTES, required=True),
-            FieldLimit("/creditor/cnaps", pattern="[0-9]{12}"),
-            FieldLimit("/purpose", max_bytes=PURPOSE_BYTES),
-        ),
+        fields=_fields(),
         amount=AmountLimit(max_minor=options.max_amount_minor or AMOUNT_MOST, currencies=("CNY",)),
         pace=Pace(
             per_second=options.per_second,
@@ -83,6 +76,18 @@ def limits(options: Options) -> Limits:
             apart_s={MONEY: options.submit_apart_s, QUESTION: options.query_apart_s},
         ),
         reference=ReferenceForm(length=REFERENCE_CHARS, prefix=options.reference_prefix),
+    )
+
+
+def _fields(*, bank_name: bool = True) -> tuple[FieldLimit, ...]:
+    """`bank_name`: whether the payee's bank must be named; without it a transfer stays here."""
+    return (
+        FieldLimit("/debtor/account", required=True),
+        FieldLimit("/creditor/account", required=True),
+        FieldLimit("/creditor/name", max_bytes=LONG_NAME_BYTES, required=True),
+        FieldLimit("/creditor/bank_name", max_bytes=BANK_NAME_BYTES, required=bank_name),
+        FieldLimit("/creditor/cnaps", pattern="[0-9]{12}"),
+        FieldLimit("/purpose", max_bytes=PURPOSE_BYTES),
     )
 
 

@@ -89,7 +89,7 @@ class Batches:
         agreements = {_agreement(item.order) or options.agreement for item in bundle.items}
         if len(agreements) != 1:
             raise ProtocolError("value", "4047 carries one agreement; these lines name several")
-        across = any(not self.payments.own_bank(item.order.theirs) for item in bundle.items)
+        across = any(not self.payments.stays(item.order) for item in bundle.items)
         head: Leaves = (
             ("ThirdVoucher", context.reference), ("AGREE_NO", agreements.pop()), ("BusiType", options.agreement_item),
             ("PayType", _COLLECT if bundle.kind is Kind.COLLECTION else _PAY), ("Currency", "RMB"),

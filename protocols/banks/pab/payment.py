@@ -121,14 +121,24 @@ class Payments:
             ("InAcctRecCode", ""),
             ("InAcctNo", _required(order.creditor.account.clear, "creditor's account")),
             ("InAcctName", _required(order.creditor.name.clear, "creditor's name")),
-            ("InAcctBankName", _required(order.creditor.bank_name or "", "creditor's bank name")),
+            ("InAcctBankName", _required(self._bank_name(order), "creditor's bank name")),
             ("TranAmount", amount_text(order.amount.minor)),
             ("AmountCode", ""),
             ("UseEx", order.purpose),
-            ("UnionFlag", "1" if order.channel is Channel.SAME_BANK or self.own_bank(order.creditor) else "0"),
+            ("UnionFlag", "1" if order.channel is Channel.SAME_BANK or self.stays(order) else "0"),
             ("SysFlag", _rail(order)),
             ("AddrFlag", self.options.address_flag),
         )
+
+    def stays(self, order: AnyOrder) -> bool:
+        """Whether the other party banks here: by its bank's name and number, and without them but for a payment."""
+        other = order.theirs
+        unnamed = order.kind is not Kind.PAYMENT and not other.bank_name and not other.cnaps
+        return unnamed or self.own_bank(other)
+
+    def _bank_name(self, order: AnyOrder) -> str:
+        given = order.creditor.bank_name or ""
+        return given or ("平安银行" if order.kind is Kind.TRANSFER and self.stays(order) else "")
 
     def own_bank(self, party: Party) -> bool:
         """Whether a party banks here, as far as its bank's name and number tell."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
@@ -37,11 +38,12 @@ def profile(options: Options) -> Profile:
         not_found_count=2,
         window=None,
     )
+    plain = limits(options)
     return Profile(
         name="pab",
         title="Ping An Bank",
         title_zh="平安银行",
-        limits=limits(options),
+        limits=plain,
         replay={Kind.PAYMENT: rule, Kind.TRANSFER: rule},
         serials_per_word=PAGES_MAX,
         page_lines=options.page_lines,
@@ -49,6 +51,11 @@ def profile(options: Options) -> Profile:
         enquiry_deadline=timedelta(hours=24),
         returns_watch=timedelta(days=7),
         reconstructed=RECONSTRUCTED,
+        kind_limits={
+            Kind.TRANSFER: replace(plain, fields=_fields(options, bank_name=False)),
+            Kind.PAYROLL_ITEM: replace(plain, fields=_agency_fields(options, "creditor")),
+            Kind.COLLECTION: replace(plain, fields=_agency_fields(options, "debtor")),
+        },
         past_balance_days=100,
     )
 
@@ -58,15 +65,7 @@ def limits(options: Options) -> Limits:
     return Limits(
         charset="gbk",
         channels=frozenset(Channel) - {Channel.INSTANT},
-        fields=(
-            FieldLimit("/debtor/account", required=True),
-            FieldLimit("/debtor/name", max_bytes=options.max_name_bytes, required=True),
-            FieldLimit("/creditor/account", required=True),
-            FieldLimit("/creditor/name", max_bytes=options.max_name_bytes, required=True),
-            FieldLimit("/creditor/bank_name", max_bytes=options.max_bank_name_bytes, required=True),
-            FieldLimit("/creditor/cnaps", pattern="[0-9]{12}"),
-            FieldLimit("/purpose", max_chars=PURPOSE_CHARS),
-        ),
+        fields=_fields(options),
         amount=AmountLimit(max_minor=options.max_amount_minor, currencies=("CNY",)),
         pace=Pace(
             per_second=options.per_second,
@@ -74,4 +73,30 @@ def limits(options: Options) -> Limits:
             first_enquiry_after=timedelta(seconds=options.first_enquiry_s),
         ),
         reference=ReferenceForm(length=VOUCHER_CHARS, prefix=options.reference_prefix),
+    )
+
+
+def _fields(options: Options, *, bank_name: bool = True) -> tuple[FieldLimit, ...]:
+    """`bank_name`: whether the payee's bank must be named; a transfer without name and number stays here."""
+    return (
+        FieldLimit("/debtor/account", required=True),
+        FieldLimit("/debtor/name", max_bytes=options.max_name_bytes, required=True),
+        FieldLimit("/creditor/account", required=True),
+        FieldLimit("/creditor/name", max_bytes=options.max_name_bytes, required=True),
+        FieldLimit("/creditor/bank_name", max_bytes=options.max_bank_name_bytes, required=True,
+                   required_unless=() if bank_name else (("/creditor/cnaps", "^$"),)),
+        FieldLimit("/creditor/cnaps", pattern="[0-9]{12}"),
+        FieldLimit("/purpose", max_chars=PURPOSE_CHARS),
+    )
+
+
+def _agency_fields(options: Options, other: str) -> tuple[FieldLimit, ...]:
+    """A line of 4047 says nothing of us but the account; the other party (`other`) banks here if no bank is named."""
+    return (
+        FieldLimit("/debtor/account", required=True),
+        FieldLimit("/creditor/account", required=True),
+        FieldLimit(f"/{other}/name", max_bytes=options.max_name_bytes, required=True),
+        FieldLimit(f"/{other}/bank_name", max_bytes=options.max_bank_name_bytes),
+        FieldLimit(f"/{other}/cnaps", pattern="[0-9]{12}"),
+        FieldLimit("/purpose", max_chars=PURPOSE_CHARS),
     )

@@ -27,6 +27,10 @@ def login(pace: Pace, per_second: float | None = None) -> tuple[Login, HeapClock
     return Login(LifeClock(clock), pace, per_second), clock
 
 
+def ready(life: Life, lane: str) -> bool:
+    return life.gateway.lanes[lane].ready
+
+
 def with_credentials(**said: str) -> Callable[[Life, app.Parts], app.Parts]:
     def wrap(_life: Life, parts: app.Parts) -> app.Parts:
         return replace(parts, credentials=dict.fromkeys(parts.credentials, said))
@@ -135,15 +139,14 @@ def test_a_password_that_is_refused_in_the_middle_ends_all_talk_with_the_bank(
     bank = twins["cib"]
     life = world.start()
     world.run(2)
-    lane = life.gateway.lanes["cib.main"]
-    assert lane.ready
+    assert ready(life, "cib.main")
     bank.twin.password = "changed at the bank"
     before = len(bank.times(b"<SONRQ>"))
     for n in range(5):
         world.submit(f"AP-{n}")
     world.run(250)
     assert len(bank.times(b"<SONRQ>")) == before + 1, "the next word would have been a wrong password again"
-    assert not life.gateway.lanes["cib.main"].quay.ready
+    assert not ready(life, "cib.main")
     assert sorted({world.told(f"AP-{n}")[-1] for n in range(5)}) == ["payment.accepted", "payment.in_doubt"]
     bank.twin.password = trial("cib").credentials["password"]
     world.run(1_200)

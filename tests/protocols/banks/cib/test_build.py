@@ -147,7 +147,7 @@ def test_intake_refuses_what_the_adapter_cannot_write(changes: dict[str, Any], a
 def test_each_kind_has_limits_of_its_own() -> None:
     limits = bank().profile.kind_limits
     by_kind = {kind: {one.at: one for one in limits[kind].fields} for kind in limits}
-    assert set(by_kind) == {Kind.BATCH_ITEM, Kind.PAYROLL_ITEM, Kind.COLLECTION}
+    assert set(by_kind) == {Kind.TRANSFER, Kind.BATCH_ITEM, Kind.PAYROLL_ITEM, Kind.COLLECTION}
     assert "|" in by_kind[Kind.BATCH_ITEM]["/creditor/name"].forbidden
     assert by_kind[Kind.PAYROLL_ITEM]["/creditor/name"].max_bytes == 20
     assert by_kind[Kind.PAYROLL_ITEM]["/creditor/account"].max_bytes == 18

@@ -71,7 +71,9 @@ def test_lengths_are_bytes_and_differ_by_kind() -> None:
     assert faults(order(purpose="长" * 41), profile.kind_limits[Kind.COLLECTION]) == [("/purpose", FieldCode.TOO_LONG)]
     assert faults(order(purpose="𬭎"), profile.limits) == [("/purpose", FieldCode.CHARSET)]
     without = order(creditor=Party(AccountNumber(THEIRS), Name("乙"), "示例银行"))
-    assert faults(without, profile.limits) == []
+    assert faults(without, profile.limits) == [("/creditor/cnaps", FieldCode.REQUIRED)], "or people pay it by hand"
+    known = order(creditor=Party(AccountNumber(THEIRS), Name("乙"), "中国工商银行某支行"))
+    assert faults(known, profile.limits) == [], "the number of its head office is known"
     assert faults(without, profile.kind_limits[Kind.BATCH_ITEM]) == [("/creditor/cnaps", FieldCode.REQUIRED)]
     assert faults(order(channel=Channel.INSTANT), profile.limits) == [("/channel", FieldCode.UNSUPPORTED)]
 
