@@ -120,6 +120,30 @@ def test_every_bank_carries_the_good_orders_and_no_other(bank: str) -> None:
     assert len(unfit) == 2
 
 
+def test_every_bank_gets_all_of_a_day_s_work_and_is_asked_for_balance_and_entries() -> None:
+    """One of each sort that it takes, which the contract reads and the bank carries."""
+    banks = trial.banks()
+    told = write(7, 1000, 3 * len(banks), demo_site.stage(banks, "run", NOW))
+    assert len(told.orders) == 1000 and len({order.creditor for order in told.orders}) == 1000
+    asked = {one.order_id for one in told.questions}
+    for bank in banks:
+        built = bank_facts.tried(bank)
+        assert {f"{bank} balance", f"{bank} entries"} <= asked
+        route = Route("", "jia", bank, "main", "CNY", built.profile.limits, frozenset({*built.money, *built.bundles}),
+                      kind_limits=built.profile.kind_limits)  # fmt: skip
+        kinds = {order.kind for order in told.orders if order.bank == bank}
+        assert kinds == {"payment", *(kind.value for kind in built.bundles), *({"transfer"} & {one.value for one in built.money})}
+        carried: set[str] = set()
+        for command in told.commands:
+            if command.order_id.endswith(f"-7-{bank}"):
+                word = commands.read(CommandType(command.key), command.content_type, command.body)
+                orders = getattr(word, "orders", None) or [getattr(word, "order", None)]
+                for order in orders:
+                    assert order is not None and check(order, route, NOW.date()) == (), (bank, word)
+                    carried.add(order.id)
+        assert carried == {order.id for order in told.orders if order.bank == bank and order.kind != "payment"}
+
+
 def test_a_slow_bank_gets_fewer_orders() -> None:
     slow = {"sample": Manners(share=0.05)}
     counts = Counter(order.bank for order in write(7, 1000, 0, replace(STAGE, manners=slow)).orders)
