@@ -36,7 +36,7 @@ from tests.world.mortal import DEAD, POINTS
 from tests.world.services import Broker, broker_file, read_broker
 
 BANKS = ("sample", "pab")
-LIFE_S = 12.0
+LIFE_S = 30.0
 END_S = 90.0
 NEVER = "never"
 SENDER = "kingdee"

@@ -144,7 +144,8 @@ def _world(seed: int, folder: Path, chance: random.Random, dedup: bool) -> World
         return_share=chance.choice((0.0, 0.05)) if returning else 0.0, return_s=1_000.0, dedup=dedup,
     )  # fmt: skip
     banks = chance.choice((("sample",), ("pab",), ("sample", "pab")))
-    spans = {"enquiry_deadline_s": 1_800.0, "returns_watch_s": 3_900.0 if returning else 1.0, "returns_every_s": 1_900.0}
+    # One look at each payment, when all that comes back has come back: by then nothing hinders it any more.
+    spans = {"enquiry_deadline_s": 1_800.0, "returns_watch_s": 4_100.0 if returning else 1.0, "returns_every_s": 2_100.0}
     sender = chance.choice(({}, {}, {}, {}, {"limits": {"per_payment": "90000.00"}}, {"new_payee_hold": True}))
     # Several nodes look at each other's work; that costs, so most stories have one.
     journal = {"poll_ms": 2_000} if chance.random() < 0.25 else {}

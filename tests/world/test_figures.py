@@ -1,0 +1,33 @@
+"""The figures on the pages about the proof are those of the code."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateway.core.flow import TABLE
+from gateway.simbank.faults import Fault
+from tests.house import ROOT
+from tests.world import corpus
+from tests.world.deaths import places
+from tests.world.policies import BAD, GOOD
+
+PLACES, POINTS = len(places()), len({place.point for place in places()})
+REACHED = len(TABLE) - len(corpus.UNREACHABLE)
+FIGURES = {
+    "exactly-once.md": (
+        f"{len(BAD)} ways known to be wrong", f"{len(GOOD)} that are safe", f"{REACHED} of {len(TABLE)} rows",
+        f"{len(Fault)} of {len(Fault)} kinds of faults", f"{PLACES} places",
+    ),
+    "exactly-once.zh.md": (
+        f"{len(BAD)} 种已知错误", f"{len(GOOD)} 种安全", f"{len(TABLE)} 行中的 {REACHED} 行",
+        f"{len(Fault)} 种故障中的 {len(Fault)} 种", f"{PLACES} 处",
+    ),
+    "simulation.md": (f"{POINTS} points make {PLACES} places", f"crash: {PLACES} points"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("page", FIGURES)
+def test_the_page_says_what_the_code_has(page: str) -> None:
+    text = " ".join((ROOT / "docs" / "understand" / page).read_text("utf-8").split())
+    missing = [figure for figure in FIGURES[page] if figure not in text]
+    assert missing == []
