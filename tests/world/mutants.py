@@ -6,7 +6,6 @@ A mutant is named by file, function, what was changed, and the line as it stands
 from __future__ import annotations
 
 import ast
-import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,6 +41,7 @@ def mutants_of(file: str) -> list[Mutant]:
     tree = ast.parse(text)
     _parents(tree)
     found: dict[str, Mutant] = {}
+    same = ast.unparse(tree)
     for node in ast.walk(tree):
         if not _counts(node, lines):
             continue
@@ -53,14 +53,13 @@ def mutants_of(file: str) -> list[Mutant]:
                 again += 1
                 name = f"{base} ({again})"
             source = _with(tree, node, changed)
-            if source is not None:
+            if source != same:
                 found[name] = Mutant(file, name, line, source)
     return sorted(found.values(), key=lambda mutant: mutant.line)
 
 
 def _parents(tree: ast.AST) -> None:
-    for number, node in enumerate(ast.walk(tree)):
-        node._number = number  # type: ignore[attr-defined]
+    for node in ast.walk(tree):
         for child in ast.iter_child_nodes(node):
             child._parent = node  # type: ignore[attr-defined]
 
@@ -189,17 +188,25 @@ def _word(op: ast.AST) -> str:
     return type(op).__name__.lower()
 
 
-def _with(tree: ast.Module, node: ast.AST, changed: ast.AST | None) -> str | None:
-    """The whole source with the change."""
-    number = node._number  # type: ignore[attr-defined]
-    other = copy.deepcopy(tree)
+def _with(tree: ast.Module, node: ast.AST, changed: ast.AST | None) -> str:
+    """The whole source with the change. The tree is as before when this returns: copying it is what takes time."""
+    _put(node, node, changed)
+    try:
+        return ast.unparse(tree)
+    finally:
+        _put(node, changed, node)
 
-    class Putting(ast.NodeTransformer):
-        def visit(self, at: ast.AST) -> Any:
-            if getattr(at, "_number", None) == number:
-                return changed
-            return self.generic_visit(at)
 
-    put = ast.fix_missing_locations(Putting().visit(other))
-    source = ast.unparse(put)
-    return None if source == ast.unparse(tree) else source
+def _put(place: ast.AST, there: ast.AST | None, other: ast.AST | None) -> None:
+    """Put `other` where `there` is now, which is the place of the node `place`."""
+    parent: ast.AST = place._parent  # type: ignore[attr-defined]
+    for name, value in ast.iter_fields(parent):
+        if value is there:
+            setattr(parent, name, other)
+            return
+        if isinstance(value, list):
+            for n, one in enumerate(value):
+                if one is there:
+                    value[n] = other
+                    return
+    raise AssertionError("a node that its parent does not know")
