@@ -6,8 +6,6 @@ import pytest
 
 from tests.world import corpus, sim
 
-pytestmark = pytest.mark.xdist_group("corpus")
-
 
 @pytest.fixture(autouse=True)
 def _quiet() -> None:

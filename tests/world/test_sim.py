@@ -17,8 +17,6 @@ from tests.world.world import LifeClock
 
 # With the corpus, which takes as long, well under the 120 s that the simulation may take of `make test`.
 DAILY_S = 30.0
-# The stories of the corpus are played once a process: one process is enough for all that ask for them.
-pytestmark = pytest.mark.xdist_group("corpus")
 
 
 @pytest.fixture(autouse=True)
