@@ -29,7 +29,6 @@ from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from gateway.erp import frames
 from gateway.erp.address import BrokerAddress
 from gateway.erp.client import AmqpClient, Patience, Random
 from gateway.erp.link import Gone, Link
@@ -171,18 +170,6 @@ class _Channel(pika.channel.Channel):  # type: ignore[misc]
         # To the broker a direct reply-to is no queue: with the mandatory flag it would return each delivered reply.
         mandatory = message.mandatory and not (
             message.exchange == "" and message.routing_key.startswith(DIRECT_REPLY_TO))
-        link = self.connection
-        if not self.is_open:
-            raise Adrift(f"channel {self.channel_number} is closing")
-        try:
-            link.emit(frames.publish(self.channel_number, message, link.login, mandatory=mandatory,
-                                     frame_max=link.params.frame_max))
-        except frames.NotPlain:
-            self._send_any(message, mandatory)
-        except _UNSENDABLE as problem:
-            raise Unsendable(f"cannot be put on the wire: {type(problem).__name__}: {problem}") from problem
-
-    def _send_any(self, message: Message, mandatory: bool) -> None:
         try:
             self.basic_publish(message.exchange, message.routing_key, message.body,
                                _encodable(message, self.connection.login), mandatory)
@@ -292,10 +279,6 @@ class _Connection(pika.connection.Connection):  # type: ignore[misc]
         """Hang up now, unsent bytes or not: a dead peer would never take them."""
         if self._transport is not None:
             self._transport.abortConnection()
-
-    def emit(self, octets: bytes) -> None:
-        """Write whole frames."""
-        self._output_marshaled_frames([octets])
 
     def take(self, data: bytes) -> None:
         """Bytes arrived. Frames are cut out by offset: pika's way copies the whole buffer for each."""
