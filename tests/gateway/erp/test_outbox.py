@@ -494,6 +494,7 @@ def test_a_row_is_published_once_until_it_is_marked() -> None:
     alone.take("m1")
     assert alone.sent == ["m1"]
     alone.broker.say("m1", Verdict(Fate.LOST))
+    assert alone.sent == ["m1"], "what was lost with the connection is not parked"
     alone.take("m1")
     assert alone.sent == ["m1", "m1"], "nobody knows whether it was stored"
     alone.broker.say("m1")
