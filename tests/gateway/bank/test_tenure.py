@@ -161,7 +161,7 @@ def test_the_mail_of_a_dead_node_is_published_by_another(tmp_path: Path) -> None
     world.run(3)
     first.crash()
     assert files.payment(world, "AP-1").life.state is State.SETTLED and not world.told("AP-1")
-    world.run(30)
+    world.run(120)
     assert world.told("AP-1")[0] == "payment.accepted" and world.told("AP-1")[-1] == "payment.settled"
 
 
