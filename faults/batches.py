@@ -86,15 +86,19 @@ def _command(batch: Batch, bodies: Mapping[str, Any], run: str) -> Command:
     return Command(f"{run}-{batch.id}", batch.id, BATCH, octets, frozenset({ACCEPTED}))
 
 
-def judge(batches: Sequence[Batch], heard: Sequence[Heard], told: Mapping[str, State | None]) -> Iterator[Finding]:
-    """What is wrong with the news of batches: the last `batch.completed` says what became of every item."""
+def judge(
+    batches: Sequence[Batch], heard: Sequence[Heard], told: Mapping[str, State | None],
+    others: frozenset[str] = frozenset(),
+) -> Iterator[Finding]:  # fmt: skip
+    """What is wrong with the news of batches: the last `batch.completed` says what became of every item. `others` are ids
+    that the story used too."""
     last: dict[str, Mapping[str, Any]] = {}
     for one in heard:
         if one.where is Answer.EVENT and one.name == COMPLETED:
             id_, seq = str(one.said["id"]), int(one.said["seq"])
             if id_ not in last or int(last[id_]["seq"]) < seq:
                 last[id_] = one.said
-    for id_ in sorted(last.keys() - {batch.id for batch in batches}):
+    for id_ in sorted(last.keys() - {batch.id for batch in batches} - others):
         yield Finding(Wrong.DISAGREES, id_, "the gateway speaks of a batch that nobody sent")
     for batch in batches:
         yield from (Finding(wrong, batch.id, text) for wrong, text in _faults(batch, last.get(batch.id), told))

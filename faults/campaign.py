@@ -333,9 +333,10 @@ class Campaign:
         first, lasted_s = self._grounds.nodes[0], self.elapsed()
         books = compare.read_journal(self._wishes.journal.open_url(first), first.site.folder / "secrets" / "vault.key")
         faults = self._faults()
+        asked = frozenset(command.order_id for command in story.commands)
         told = {order: state for order, (_seq, state, _at_s) in self._ears.told.items()}
         result = compare.compare(story, erp.heard, clerk.unrouted, self._executed(), books, self._diary.kills, faults,
-                                 [*self._defects(), *batches.judge(self._batches, erp.heard, told)])  # fmt: skip
+                                 [*self._defects(), *batches.judge(self._batches, erp.heard, told, asked)])  # fmt: skip
         for incident in self._diary.incidents:
             incident.doubted = len(_between(books.doubted_ms, incident))
         facts = report.Facts(

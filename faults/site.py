@@ -18,7 +18,6 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, Engine, create_engine, make_url, text
 from sqlalchemy.exc import OperationalError
 
-from faults.batches import BATCH
 from faults.links import LOOPBACK, ROLES, Links
 from faults.proxy import Proxy
 from faults.servers import Postgresql
@@ -230,12 +229,6 @@ class Journal:
         return self.url or f"sqlite:///{node.site.state / 'journal.db'}"
 
 
-def _senders(user: str, banks: tuple[str, ...]) -> dict[str, dict[str, Any]]:
-    """The demo's sender, who may also send batches."""
-    made = demo_site.senders(user, banks)
-    return {name: {**one, "operations": [*one["operations"], BATCH]} for name, one in made.items()}
-
-
 def _patient(engine: Engine, until_s: float) -> Connection:
     while True:
         try:
@@ -341,7 +334,7 @@ class Grounds:
         user = self.broker["users"]["erp-demo"]["user"]
         before = {**self.broker, "host": at["broker"], "port": broker.port}
         through = (at["database"], 0 if database is None else database.port)
-        rig.configure(site, before, _senders(user, self.banks), node=name,
+        rig.configure(site, before, demo_site.senders(user, self.banks), node=name,
                       journal=self.journal.settings(site.folder / "secrets", *through))  # fmt: skip
         inside = () if links is None else links.inside()
         return Node(name, site, (*inside, *self._command(site)), broker, banks, database, links)
