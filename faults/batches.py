@@ -90,8 +90,10 @@ def judge(
     batches: Sequence[Batch], heard: Sequence[Heard], told: Mapping[str, State | None],
     others: frozenset[str] = frozenset(),
 ) -> Iterator[Finding]:  # fmt: skip
-    """What is wrong with the news of batches: the last `batch.completed` says what became of every item. `others` are ids
-    that the story used too."""
+    """What is wrong with the news of batches: the last `batch.completed` says what became of every item.
+
+    `others` are ids that the story used too.
+    """
     last: dict[str, Mapping[str, Any]] = {}
     for one in heard:
         if one.where is Answer.EVENT and one.name == COMPLETED:

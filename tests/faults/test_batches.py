@@ -32,13 +32,15 @@ def test_every_order_is_still_asked_for_once(story: Story) -> None:
     alone = [command.order_id for command in together.commands if command.key != BATCH]
     assert not set(inside) & set(alone)
     before = {command.order_id for command in story.commands}
-    assert before == set(alone) | set(inside)
+    own = {command.order_id for command in story.commands if command.key == BATCH}
+    assert before == set(alone) | set(inside) | own
     assert bundled(story, "run") == (together, batches)
 
 
 def test_a_batch_is_whole_and_of_one_account(story: Story) -> None:
     together, batches = bundled(story, "run")
     commands = {command.order_id: command for command in together.commands if command.key == BATCH}
+    assert {batch.id for batch in batches} < commands.keys()
     for batch in batches:
         body = json.loads(commands[batch.id].body)
         assert [item["id"] for item in body["items"]] == [order.id for order in batch.items]
