@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 import pytest
 import pytest_twisted
+import structlog
 from hypothesis import settings
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -70,6 +71,7 @@ class LoggedFailures:
 
 LOGGED = pytest.StashKey[LoggedFailures]()
 TIMERS = pytest.StashKey[list[IDelayedCall]]()
+LOG_SETTINGS = pytest.StashKey[dict[str, Any]]()
 
 
 def _reactor() -> IReactorTime:
@@ -101,6 +103,7 @@ def pytest_runtest_setup(item: pytest.Item) -> Generator[None, Any, Any]:
     item.stash[TIMERS] = list(_reactor().getDelayedCalls())
     logged = item.stash[LOGGED] = LoggedFailures()
     globalLogPublisher.addObserver(logged)
+    item.stash[LOG_SETTINGS] = structlog.get_config()
     return (yield)
 
 
@@ -123,6 +126,8 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
         timers = _left_over(item.stash[TIMERS])
     finally:
         globalLogPublisher.removeObserver(item.stash[LOGGED])
+        # A simulation silences the log: not for the tests after it.
+        structlog.configure(**item.stash[LOG_SETTINGS])
         for timer in _still_running(item.stash[TIMERS]):
             timer.cancel()
     _complain(complaint)

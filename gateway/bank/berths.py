@@ -101,7 +101,7 @@ class Quay:
 
     def __init__(
         self, bank: Bank, labels: tuple[str, str], dialer: Dialer, clock: Clock, entropy: Entropy, meters: Meters,
-        window: int, converse: Converse, context: Callable[[Berth | None], Context], login: Login,
+        window: int, converse: Converse, context: Callable[[Berth | None], Awaitable[Context]], login: Login,
     ) -> None:  # fmt: skip
         self.bank = bank
         self.dialer = dialer
@@ -240,7 +240,7 @@ class Quay:
             self._state(berth, "proving")
             sessions = self.bank.sessions
             if sessions.sign_on is None:
-                await self._converse(berth, sessions.probe(self._context(None)))
+                await self._converse(berth, sessions.probe(await self._context(None)))
             elif not await self._sign_on(berth, sessions.sign_on):
                 return False
         except (NotConnected, NoAnswer, ProtocolError) as error:
@@ -258,7 +258,7 @@ class Quay:
                 self._state(berth, "down")
                 berth.close_short(hang_up=True)
                 return False
-            told = await self._converse(berth, word(self._context(None)))
+            told = await self._converse(berth, word(await self._context(None)))
         except Declined as error:
             self._refused(str(error))
             raise
@@ -292,7 +292,7 @@ class Quay:
     async def _beat(self, berth: Berth) -> None:
         berth.busy = True
         try:
-            await self._converse(berth, self.bank.sessions.probe(self._context(berth)))
+            await self._converse(berth, self.bank.sessions.probe(await self._context(berth)))
         except (NotConnected, NoAnswer, ProtocolError) as error:
             self._failed(berth, error)
         finally:
@@ -341,7 +341,7 @@ class Quay:
             self._signed_on = await self._sign_on(probing, sessions.sign_on)
             self._signed_on_s = self.clock.monotonic_s()
             return self._signed_on
-        await self._converse(probing, sessions.probe(self._context(probing)))
+        await self._converse(probing, sessions.probe(await self._context(probing)))
         return True
 
     async def _pause(self, seconds: float) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any, TypeVar
 
-from twisted.internet.defer import Deferred, fail
+from twisted.internet.defer import Deferred, DeferredLock, fail
 from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
@@ -98,6 +98,9 @@ class Lane:
         self._wanted = Wanted(parts.clock)
         self._rows: OrderedDict[str, PaymentRow] = OrderedDict()
         self._serials: deque[int] = deque()
+        # Each conversation that was let in, and has not begun, finds its numbers, and so does the next.
+        self._reserve = self._profile.serials_per_word * (parts.window + 1)
+        self._stocking = DeferredLock()
         self._timer: IDelayedCall | None = None
         self._wake_s = 0.0
         self._under_way = 0
@@ -315,7 +318,7 @@ class Lane:
         while (quick := self.agenda.take(now_ms, slow=False)) is not None:
             self._spawn(self._deadline(*quick), quick)
         while self.quay.ready and self._has_slow(now_ms):
-            if len(self._serials) < self._profile.serials_per_word:
+            if len(self._serials) < self._reserve:
                 self._refill()
                 return
             wait_s = login.wait_s("")
@@ -376,8 +379,7 @@ class Lane:
         while (wait_s := login.wait_s(sort)) > 0:
             await sleep(self.parts.clock, wait_s)
         login.begin(sort)
-        while len(self._serials) < self._profile.serials_per_word:
-            await self._draw()
+        await self._stock()
 
     def _wake_in(self, delay_s: float) -> None:
         at_s = self.parts.clock.monotonic_s() + min(delay_s, 3600.0)
@@ -510,9 +512,21 @@ class Lane:
             self._drawing = True
             self._tasks.spawn(self._draw())
 
-    async def _draw(self) -> None:
+    async def _stock(self) -> None:
+        """Return when there are serial numbers for all that may begin before the next are drawn."""
+        if len(self._serials) >= self._reserve:
+            return
+        await self._stocking.acquire()
         try:
-            drawn = await self.parts.store.write(lambda tx: lanes.draw_serials(tx, self.parts.name, SERIALS_DRAWN))
+            while len(self._serials) < self._reserve:
+                await self._draw()
+        finally:
+            self._stocking.release()
+
+    async def _draw(self) -> None:
+        count = max(SERIALS_DRAWN, 2 * self._reserve)
+        try:
+            drawn = await self.parts.store.write(lambda tx: lanes.draw_serials(tx, self.parts.name, count))
         finally:
             self._drawing = False
         self._serials.extend(drawn)
@@ -521,7 +535,7 @@ class Lane:
     def context(self, berth: Berth | None, reference: str = "", attempt: int = 0) -> Context:
         """Everything impure for one conversation. Serial numbers given out here are never given out again."""
         now_ms = self.parts.clock.now_ms()
-        if len(self._serials) < SERIALS_DRAWN // 4:
+        if len(self._serials) < max(SERIALS_DRAWN // 4, 2 * self._reserve):
             self._refill()
         count = self._profile.serials_per_word
         assert len(self._serials) >= count, "serial numbers ran out between the pump and the conversation"
@@ -531,5 +545,6 @@ class Lane:
             credentials=self.parts.credentials, session=berth.session if berth is not None else {},
         )  # fmt: skip
 
-    def _session_context(self, berth: Berth | None) -> Context:
+    async def _session_context(self, berth: Berth | None) -> Context:
+        await self._stock()
         return self.context(berth)

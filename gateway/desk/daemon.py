@@ -64,6 +64,10 @@ def lock(state_dir: Path) -> int:
     return handle
 
 
+def _away(error: DBAPIError) -> None:
+    _log.error("journal.away", error=str(error.orig), action="the process ends; the service manager starts it again")
+
+
 def serve(reactor: Any, settings: Settings, start: Start, reread: Reread | None = None) -> int:
     """Run until SIGTERM, SIGINT or a fatal fault; returns the exit code. A second signal ends at once.
 
@@ -88,7 +92,7 @@ def serve(reactor: Any, settings: Settings, start: Start, reread: Reread | None 
         if not is_trouble(error):
             raise
         # It was there a moment ago, when the settings were checked.
-        _log.error("daemon.not_started", error=str(error.orig), action="start again when the database is there")
+        _away(error)
         os.close(locked)
         return UNAVAILABLE
 
@@ -102,6 +106,9 @@ def serve(reactor: Any, settings: Settings, start: Start, reread: Reread | None 
     def failed(failure: Failure) -> None:
         if isinstance(failure.value, CannotListenError):
             _log.error("daemon.not_started", error=str(failure.value), action="is another daemon running?")
+            outcome.code = UNAVAILABLE
+        elif isinstance(failure.value, DBAPIError) and is_trouble(failure.value):
+            _away(failure.value)
             outcome.code = UNAVAILABLE
         else:
             _log.error("daemon.not_started", error=failure.getTraceback(detail="brief"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import time
@@ -20,7 +19,7 @@ from gateway.bank.tenure import LEASE_MS
 from gateway.core.states import Work
 from gateway.journal import lanes
 from gateway.journal.rows import WorkRow
-from gateway.simbank.faults import Delays, Fault, FaultPlan, Script, Scripted, Touch
+from gateway.simbank.faults import Fault, FaultPlan, Script, Scripted, Touch
 from gateway.simbank.ledger import Conduct
 from protocols.bank import Bank
 from protocols.canon.limits import Hours
@@ -529,21 +528,6 @@ def test_a_lease_given_up_is_seen_in_the_journal(tmp_path: Path) -> None:
     second = world.start()
     world.run(1)
     assert lane_of(second).epoch == lane_of(first).epoch + 1, "its own former life is no reason to wait"
-
-
-def test_serial_numbers_are_never_given_out_twice(tmp_path: Path) -> None:
-    world = World(tmp_path, plan=FaultPlan("3", {Fault.DROP_AFTER: 0.2}, Delays()))
-    for life_number in range(4):
-        world.start()
-        for n in range(10):
-            world.submit(f"AP-{life_number}-{n}")
-        world.run(20)
-        world.crash()
-    serials = Counter(
-        serial for n in range(4) for m in range(10) for attempt in files.sends(world, f"AP-{n}-{m}")
-        for serial in attempt.serials
-    )  # fmt: skip
-    assert len(serials) >= 40 and set(serials.values()) == {1}
 
 
 def test_orders_that_come_while_the_bank_is_busy_cost_no_pace(tmp_path: Path) -> None:

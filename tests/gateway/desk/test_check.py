@@ -213,6 +213,9 @@ def test_a_journal_from_the_future_is_refused(site: rig.Site) -> None:
     assert look(site) == Findings((), ())
     with sqlite3.connect(site.state / "journal.db") as db:
         db.execute("update alembic_version set version_num = '9999'")
+    assert look(site) == Findings((), ()), "a newer one that still serves this program, as it says of itself"
+    with sqlite3.connect(site.state / "journal.db") as db:
+        db.execute("update meta set value = '9999' where name = 'beside'")
     assert "newer than this program" in only(look(site)).remedy
 
 

@@ -25,6 +25,8 @@ class Running:
     async def start(self):
         if sys.argv[2] == "broken":
             raise RuntimeError("on purpose")
+        if sys.argv[2] == "gone":
+            create_engine("sqlite:///" + sys.argv[3]).connect()
         if sys.argv[2] == "fatal":
             reactor.callLater(0, fatal[0], sys.argv[3])
         print("up", flush=True)
@@ -87,11 +89,12 @@ def test_a_fatal_fault_is_1_and_a_lost_journal_ends_at_once(program: Path, reaso
     assert [line for line in out.splitlines() if line in ("up", "stopped")] == ends.split(), err
 
 
-def test_a_database_that_is_away_is_worth_another_try(program: Path) -> None:
-    daemon = begin(program, "away", "/nowhere/journal.db")
+@pytest.mark.parametrize("when", ["away", "gone"])
+def test_a_database_that_is_away_is_worth_another_try(when: str, program: Path) -> None:
+    daemon = begin(program, when, "/nowhere/journal.db")
     said, wrong = daemon.communicate(timeout=20)
     assert daemon.returncode == UNAVAILABLE
-    assert "unable to open" in said + wrong and "Traceback" not in said + wrong
+    assert "unable to open" in said + wrong and "journal.away" in said + wrong and "Traceback" not in said + wrong
 
 
 def test_a_second_daemon_is_refused(program: Path) -> None:

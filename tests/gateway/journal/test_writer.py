@@ -176,7 +176,7 @@ def test_a_read_is_tried_again_while_the_database_is_away(sqlite_url: str) -> No
     began_s = simulated.hands.task.seconds()
     gone = Away(simulated, 10_000)
     assert isinstance(gone.answer[0], OperationalError)
-    assert 60.0 < simulated.hands.task.seconds() - began_s < 65.0
+    assert 600.0 < simulated.hands.task.seconds() - began_s < 605.0
     simulated.store.close()
     for _ in range(3):
         simulated.turn()
