@@ -92,7 +92,12 @@ async def _locked(field: Field) -> None:
         if not field.on_server:
             file = file_of(field.nodes[0])
             with closing(sqlite3.connect(file, isolation_level=None, timeout=9, check_same_thread=False)) as lite:
-                await field.thread(lambda: lite.execute("BEGIN IMMEDIATE"))
+                try:
+                    await field.thread(lambda: lite.execute("BEGIN IMMEDIATE"))
+                except sqlite3.OperationalError as error:
+                    # Another incident holds it: a daemon that stands still in mid-commit, a copy being made.
+                    incident.detail = f"not met: {error}"
+                    return
                 await field.wait(seconds)
                 lite.execute("ROLLBACK")
             return
