@@ -29,6 +29,10 @@ _C = schema.payments.c
 _FETCH = select(schema.payments).where(_C.payment == bindparam("b_payment"))
 _FIND = select(schema.payments).where(_C.sender == bindparam("b_sender"), _C.order_id == bindparam("b_order_id"))
 
+_FIND_BY_REFERENCE = (
+    select(schema.payments).where(_C.lane == bindparam("b_lane"), _C.bank_ref == bindparam("b_bank_ref"))
+)  # fmt: skip
+
 
 class Admittance(StrEnum):
     """What became of an order at the door."""
@@ -183,7 +187,7 @@ def find(conn: Connection, sender: str, order_id: str) -> PaymentRow | None:
 
 def find_by_reference(conn: Connection, lane: str, bank_ref: str) -> PaymentRow | None:
     """The payment that the lane's bank knows by this reference."""
-    return _one(conn, select(schema.payments).where(_C.lane == lane, _C.bank_ref == bank_ref))
+    return _one(conn, _FIND_BY_REFERENCE, b_lane=lane, b_bank_ref=bank_ref)
 
 
 def listing(conn: Connection, filters: Filters, limit: int = 100, after: str | None = None) -> list[PaymentRow]:
