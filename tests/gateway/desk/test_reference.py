@@ -122,7 +122,7 @@ def test_the_unit_names_what_the_example_settings_need() -> None:
     for credential in ("vault", "broker"):
         assert re.search(rf"^LoadCredential={credential}:", unit, re.MULTILINE)
     for line in ("Type=notify", "WatchdogSec=30", "RestartPreventExitStatus=78", "StateDirectoryMode=0700",
-         "UMask=0077"):
+         "UMask=0077", "StartLimitIntervalSec=0", "Restart=always"):
         assert f"\n{line}\n" in unit
     assert not re.search(r"^MemoryDenyWriteExecute", unit, re.MULTILINE)
     settings_there = settings.read(ROOT / "conf" / "bankgw.toml").settings
