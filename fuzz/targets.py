@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 from protocols.bank import Sign, Submit
 from protocols.canon.order import Kind
@@ -163,9 +164,9 @@ def makers() -> dict[str, Callable[[], Target]]:
         "parse-utf-8": lambda: _parse(UTF8), "parse-gb18030": lambda: _parse(GB18030), "gate": _gate,
     }  # fmt: skip
     for bank in READY:
-        found[f"read-{bank}"] = lambda name=bank: _read(name)  # type: ignore[misc]
-        found[f"talk-{bank}"] = lambda name=bank: _talk(name)  # type: ignore[misc]
-        found[f"inside-{bank}"] = lambda name=bank: _inside(name)  # type: ignore[misc]
+        found[f"read-{bank}"] = partial(_read, bank)
+        found[f"talk-{bank}"] = partial(_talk, bank)
+        found[f"inside-{bank}"] = partial(_inside, bank)
     return found
 
 

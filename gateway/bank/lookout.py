@@ -8,6 +8,7 @@ thought, and another node's clock can be wrong.
 from __future__ import annotations
 
 from collections.abc import Coroutine, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from gateway.journal import work
@@ -47,7 +48,7 @@ class Lookout:
         last: WorkRow | None = None
         while True:
             rows = await self._parts.store.read(
-                lambda conn, after=last: work.all_open(conn, self._parts.name, after, WORK_PAGE)  # type: ignore[misc]
+                partial(work.all_open, lane=self._parts.name, after=last, limit=WORK_PAGE)
             )
             near = [row for row in rows if row.due_ms <= until_ms]
             self._put_new(near)
@@ -76,7 +77,7 @@ class Lookout:
                 # What was committed when it had been due for longer is among the longest due.
                 since_ms, sweep_s = 0, clock.monotonic_s() + SWEEP_S
             rows = await self._parts.store.read(
-                lambda conn, a=since_ms, b=until_ms: work.fresh(conn, self._parts.name, a, b, WORK_PAGE)  # type: ignore[misc]
+                partial(work.fresh, lane=self._parts.name, since_ms=since_ms, until_ms=until_ms, limit=WORK_PAGE)
             )
             if self._put_new(rows):
                 self._lane.wake()

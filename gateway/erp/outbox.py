@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
+from functools import partial
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
@@ -186,7 +187,7 @@ class Outbox:
             if marks:
                 self._marks[mail] = []
                 self._marking += 1
-                writing = self._store.write(lambda tx, ids=tuple(marks), mail=mail: outbox.mark(tx, ids, mail))  # type: ignore[misc]
+                writing = self._store.write(partial(outbox.mark, message_ids=tuple(marks), mail=mail))
                 writing.addBoth(self._marked, tuple(marks))
 
     def _marked(self, _result: object, message_ids: tuple[str, ...]) -> None:

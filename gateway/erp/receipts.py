@@ -123,7 +123,7 @@ class Receipts:
                 continue
             if isinstance(said, Receipt):
                 if receipt_pages(said) > 1:
-                    await answers.store.write(lambda tx, file=said: receipts.keep(tx, wanted.key, file))  # type: ignore[misc]
+                    await answers.store.write(partial(receipts.keep, key=wanted.key, receipt=said))
                 return said
             await self._later(row.question, said)
 
