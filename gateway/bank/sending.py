@@ -24,7 +24,7 @@ from gateway.bank.enquiry import sent_from
 from gateway.bank.faults import reason_of, signed_out
 from gateway.bank.session import Line, NoAnswer
 from gateway.core import flow
-from gateway.core.states import Answered, Expire, Hold, NotSent, Replay, Send, Silent, Source, Work
+from gateway.core.states import Answered, Hold, NotSent, Replay, Send, Silent, Source, Work
 from gateway.journal import apply as journal_apply
 from gateway.journal import attempts, payments
 from gateway.journal.rows import AttemptRow, Evidence, PaymentRow
@@ -58,29 +58,27 @@ class Sending:
         await self._door.acquire()
         try:
             row = await self._lane.row(payment)
-            may_go = row is not None and self._may_go(row)
-            turn = self._turn(row) if may_go and row is not None else DeferredLock()
+            if row is None or not self._may_go(row):
+                # One whose validity has ended is ended by its own work, which needs no bank.
+                self._lane.quay.give_back(berth)
+                return
+            turn = self._turn(row)
             entered = turn.acquire()
         finally:
             self._door.release()
-        if row is None or not may_go:
-            self._lane.quay.give_back(berth)
-            if row is not None and self._expired(row):
-                await self._lane.record(payment, Expire(self._parts.clock.now_ms()))
-            return
         await entered
         if self._lane.bundling.carries(row):
             await self._lane.bundling.carry(berth, row, turn)
             return
         try:
             ready = await self._prepare(berth, row)
+            if ready is None:
+                return
             committed_s = self._parts.clock.monotonic_s()
-            committing = None if ready is None else self._parts.store.write(self._unit(row, ready))
+            committing = self._parts.store.write(self._unit(row, ready))
         finally:
             # The writer commits in the order of the calls, so the next of this account may prepare now.
             turn.release()
-        if ready is None or committing is None:
-            return
         applied = await committing
         self._lane.noted(applied)
         sending = applied.row_after
@@ -105,14 +103,10 @@ class Sending:
 
     # ---- before the commit: nothing can have been sent ----
 
-    def _expired(self, row: PaymentRow) -> bool:
-        until_ms = row.life.valid_until_ms
-        return row.life.state is State.READY and until_ms is not None and self._parts.clock.now_ms() >= until_ms
-
     def _may_go(self, row: PaymentRow) -> bool:
-        if row.life.state is not State.READY or self._expired(row):
+        now_ms, until_ms = self._parts.clock.now_ms(), row.life.valid_until_ms
+        if row.life.state is not State.READY or (until_ms is not None and now_ms >= until_ms):
             return False
-        now_ms = self._parts.clock.now_ms()
         opens_ms = max(self._lane.next_open_ms(now_ms), row.life.send_after_ms or 0)
         if not self._lane.permitted():
             # The last gate would refuse it anyway, after one commit for nothing.

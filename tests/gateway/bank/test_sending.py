@@ -91,6 +91,19 @@ def test_a_crash_after_the_write_is_resolved_by_asking(tmp_path: Path) -> None:
     assert not written(second) and len(world.bank.ledger.executions) == 1
 
 
+def test_work_for_a_payment_that_is_not_in_the_journal_costs_no_session(tmp_path: Path) -> None:
+    world = World(tmp_path, bank_options={"sessions": 2})
+    life = world.start()
+    world.run(1)
+    for n in range(5):
+        lane_of(life).postpone(f"nobody-{n}", life.clock.now_ms())
+    world.run(1)
+    world.submit("AP-1")
+    world.run(5)
+    assert world.told("AP-1") == ["payment.accepted", "payment.settled"]
+    assert len(written(life)) == 1
+
+
 # ---- order ----
 
 
