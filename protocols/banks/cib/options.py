@@ -21,8 +21,8 @@ class Options:
     `customer` is the bank's customer number (CID), `probe_account` an own account whose balance is asked for to see
     whether the way to the bank is open. `holder` is the name all own accounts are held in. `city` is the payer's
     city, `cities` gives the payee's by the beginning of its bank number, the longest one that fits. `fund_account` is
-    the centre of the cash pool (集团支付). `receipt_path` is where a receipt's FILE_ID is fetched from. `opens` and `closes`
-    are hours of the bank's day, HH:MM.
+    the centre of the cash pool (集团支付). `receipt_path` is where a receipt's FILE_ID is fetched from. `opens` and
+    `closes` are times of the bank's day, HH:MM.
     """
 
     customer: str

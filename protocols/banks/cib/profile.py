@@ -135,7 +135,7 @@ def _limits(options: Options, channels: frozenset[Channel], *fields: FieldLimit)
         channels=channels,
         fields=fields,
         amount=AmountLimit(max_minor=options.max_amount_minor or AMOUNT_MAX_MINOR, currencies=("CNY",)),
-        # "No sync at 00:00-01:00" (banks/cib.md 1). Nothing is ordered then, either: what became of it could not be asked.
+        # "No sync at 00:00-01:00" (banks/cib.md 1). Nothing is ordered then, either: its fate could not be asked.
         hours=Hours(time.fromisoformat(options.opens), time.fromisoformat(options.closes), asked_outside=False),
         pace=Pace(options.per_second, options.burst, timedelta(seconds=options.first_enquiry_s)),
         reference=ReferenceForm(length=20, prefix=options.reference_prefix),
