@@ -47,6 +47,7 @@ class Heard:
     clock: HeapClock
     ports: tuple[str, ...]
     requests_seen: list[tuple[float, bytes]] = field(default_factory=list)
+    at_port: dict[str, list[float]] = field(default_factory=dict)
 
     def requests(self, port: str) -> Cutter:
         """See Twin."""
@@ -56,6 +57,7 @@ class Heard:
     def answer(self, port: str, request: bytes, books: Books, session: MutableMapping[str, str]) -> Answer:
         """See Twin."""
         self.requests_seen.append((self.clock.seconds(), request))
+        self.at_port.setdefault(port, []).append(self.clock.seconds())
         answer: Answer = self.twin.answer(port, request, books, session)
         return answer
 
