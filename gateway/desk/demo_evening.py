@@ -13,10 +13,12 @@ from hashlib import sha256
 from importlib import import_module
 from typing import Any
 
+from twisted.internet.defer import Deferred, DeferredList
+
 from gateway.clock import Clock
 from gateway.desk import bank_facts, rig
 from gateway.desk.demo_erp import Erp, Heard
-from gateway.desk.demo_orders import Answer, Command
+from gateway.desk.demo_orders import RECEIPT, STATEMENT, Answer, Command
 from gateway.desk.demo_report import Check
 from gateway.desk.remote import NoDaemon, Refused
 from gateway.simbank.ledger import CHINA
@@ -25,7 +27,6 @@ from gateway.tasks import sleep
 from protocols.canon.money import Money
 from protocols.trial import trial
 
-STATEMENT, RECEIPT = "statement.request", "receipt.request"
 READY = {STATEMENT: "statement.ready", RECEIPT: "receipt.ready"}
 PATIENCE_S = 60.0
 SETTLES_S = 45.0
@@ -105,19 +106,32 @@ class Evening:
     _faults: list[str] = field(default_factory=list)
 
     async def ask(self, banks: Sequence[str]) -> None:
-        """One bank after the other."""
-        for bank in banks:
-            questions, line = bank_facts.tried(bank).questions, None
-            if questions.lines is not None:
-                line = await self._statement(bank)
-            if questions.receipt is not None and trial(bank).demo.get("receipts_today", True) and line is not None:
-                said = await self._put(RECEIPT, {
-                    "account": rig.account_numbers(bank, 1)[0], "bank_date": line["bank_date"],
-                    "bank_line_id": line["bank_line_id"], "max_wait": "PT1M",
-                })  # fmt: skip
-                self._judge(bank, RECEIPT, said, lambda said, line=line: receipt_faults(line, said))  # type: ignore[misc]
-            if questions.directory is not None:
-                await self._directory(bank)
+        """All banks at once. Raises what one of them raised."""
+        asked = [Deferred.fromCoroutine(self._ask(bank)) for bank in banks]
+        try:
+            await DeferredList(asked, fireOnOneErrback=True, consumeErrors=True)
+        finally:
+            for one in asked:
+                one.cancel()
+
+    async def _ask(self, bank: str) -> None:
+        questions, line = bank_facts.tried(bank).questions, None
+        if questions.lines is not None:
+            line = await self._statement(bank)
+        if questions.receipt is not None and trial(bank).demo.get("receipts_today", True):
+            await self._receipt(bank, line)
+        if questions.directory is not None:
+            await self._directory(bank)
+
+    async def _receipt(self, bank: str, line: Mapping[str, Any] | None) -> None:
+        if line is None:
+            self._faults.append(f"{bank}: {RECEIPT}: no entry to ask about")
+            return
+        said = await self._put(RECEIPT, {
+            "account": rig.account_numbers(bank, 1)[0], "bank_date": line["bank_date"],
+            "bank_line_id": line["bank_line_id"], "max_wait": "PT1M",
+        })  # fmt: skip
+        self._judge(bank, RECEIPT, said, lambda body: receipt_faults(line, body))
 
     @property
     def check(self) -> Check:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.core.policy import field_faults
-from gateway.desk import bank_facts, demo_daily, demo_evening, rig
+from gateway.desk import bank_facts, demo_daily, rig
 from gateway.desk.demo_orders import (
     BALANCE,
     CANCEL,
@@ -23,6 +23,8 @@ from gateway.desk.demo_orders import (
     HAN,
     LIMIT_MINOR,
     PAYEE,
+    RECEIPT,
+    STATEMENT,
     STATUS,
     SUBMIT,
     Manners,
@@ -134,7 +136,7 @@ def _too_long(bank: Bank) -> str:
 def senders(user: str, banks: tuple[str, ...]) -> dict[str, dict[str, Any]]:
     """The demo's one sender: it may use all but one of the accounts, up to a limit. Suspected duplicates are held, as
     always; the demo's orders never look alike."""
-    operations = [SUBMIT, CANCEL, STATUS, BALANCE, ENTRIES, *demo_daily.COMMANDS.values(), *demo_evening.READY]
+    operations = [SUBMIT, CANCEL, STATUS, BALANCE, ENTRIES, STATEMENT, RECEIPT, *demo_daily.COMMANDS.values()]
     return {
         SENDER: {
             "users": [user],
