@@ -60,7 +60,11 @@ class Enquiry:
 
     async def about(self, berth: Berth, payment: str, kind: Work) -> None:
         """Ask what became of a payment and record the word; no word is recorded too, and asked again."""
-        lane, epoch = self._lane, self._lane.epoch
+        lane, epoch, now_ms = self._lane, self._lane.epoch, self._parts.clock.now_ms()
+        if (opens_ms := lane.next_asked_ms(now_ms)) > now_ms:
+            lane.quay.give_back(berth)
+            lane.postpone(payment, opens_ms, kind)
+            return
         found = await self._parts.store.read(lambda conn: sent_of(conn, payment))
         if found is None:
             lane.quay.give_back(berth)

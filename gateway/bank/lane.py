@@ -276,7 +276,7 @@ class Lane:
         self._wake_in(0)
 
     def postpone(self, payment: str, due_ms: int, kind: Work = Work.SEND) -> None:
-        """Try a send or a repeat later; nothing was committed, the journal's row stands."""
+        """Try a send, a repeat or an enquiry later; nothing was committed, the journal's row stands."""
         self.agenda.later(payment, kind, due_ms)
         self._wake_in(0)
 
@@ -501,6 +501,10 @@ class Lane:
     def next_open_ms(self, at_ms: int) -> int:
         """When the bank takes money orders: now or later."""
         return next_open_ms(self._hours, at_ms)
+
+    def next_asked_ms(self, at_ms: int) -> int:
+        """When the bank may be asked about a payment: now or later."""
+        return at_ms if self._hours.asked_outside else self.next_open_ms(at_ms)
 
     def day_ends_ms(self, day: date) -> int:
         """When the bank's business date `day` is over."""

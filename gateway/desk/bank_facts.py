@@ -153,7 +153,8 @@ def _hours(hours: Hours) -> str:
         told = f"{hours.opens:%H:%M} to {hours.closes:%H:%M}"
     days = "" if len(hours.weekdays) == 7 else ", " + " ".join(_DAYS[day] for day in hours.weekdays)
     cut = "" if hours.cut_off is None else f", cut-off {hours.cut_off:%H:%M}"
-    return f"{told}{days}{cut} ({hours.zone})"
+    asked = "" if hours.asked_outside else ", and no questions about payments outside"
+    return f"{told}{days}{cut}{asked} ({hours.zone})"
 
 
 def _span(span: timedelta) -> str:

@@ -27,7 +27,7 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.python.failure import Failure
 
 from gateway.clock import Clock, SystemClock
-from gateway.desk import demo_evidence, demo_report, demo_site, processes, rig
+from gateway.desk import demo_evening, demo_evidence, demo_report, demo_site, processes, rig
 from gateway.desk.demo_board import Board
 from gateway.desk.demo_erp import BrokerTrouble, Clerk, Erp, Heard
 from gateway.desk.demo_orders import Story, write
@@ -240,6 +240,8 @@ class Demo:
             self._daemon.start()
             await play.run()
             await self._ask_again(site)
+            evening = demo_evening.Evening(self._clock, erp, self._branches(site), site, self._run_key)
+            await evening.ask(banks)
             leaks = self._leaks(site, story)
             stopped = await self._stop_daemon()
             await erp.silence(0.5, 5.0)
@@ -247,7 +249,7 @@ class Demo:
             await erp.close()
             await clerk.close()
         leaks += self._leaks(site, story)
-        return self._compare(site, story, erp, clerk, leaks, stopped)
+        return self._compare(site, story, erp, clerk, leaks, (evening.check, stopped))
 
     def _on_heard(self, one: Heard) -> None:
         self._play.on_heard(one)
@@ -289,6 +291,13 @@ class Demo:
         except (NoDaemon, Refused) as error:
             self._board.say(f"{self.elapsed():6.1f} s  not asked again: {error}")
 
+    def _branches(self, site: rig.Site) -> Callable[[str, str], Deferred[Any]]:
+        """How to ask a bank's directory, without holding up the ERP meanwhile."""
+        desk, pool = Remote(socket_of(site.settings)), self._reactor.getThreadPool()
+        return lambda bank, text: deferToThreadPool(
+            self._reactor, pool, lambda: desk.get("directory", bank, name=text, limit=200)
+        )
+
     async def _stop_daemon(self) -> Check:
         """Let the daemon leave in order, without holding up the ERP that hears its last words."""
         began_s = self._clock.monotonic_s()
@@ -304,7 +313,8 @@ class Demo:
     # ---- comparing ----
 
     def _compare(
-        self, site: rig.Site, story: Story, erp: Erp, clerk: Clerk, leaks: list[demo_evidence.Leak], stopped: Check
+        self, site: rig.Site, story: Story, erp: Erp, clerk: Clerk, leaks: list[demo_evidence.Leak],
+        ends: tuple[Check, ...],
     ) -> int:
         lasted_s, now_ms = self.elapsed(), self._clock.now_ms()
         banks = self._wishes.banks
@@ -314,7 +324,7 @@ class Demo:
         tallies = {bank: demo_site.tell_simulator(site.control(bank), {"do": "report"}) for bank in banks}
         checks = (
             *_promises(verdict, executions, story), _only_permitted_repeats(journal, tallies), _sound(self._daemon.log),
-            stopped,
+            *ends,
             demo_report.leak_check(leaks, len(self._scanned(site)), len(story.numbers) + len(story.names) + 2),
         )  # fmt: skip
         stories = tuple(_stories(site, verdict))

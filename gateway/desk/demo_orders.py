@@ -21,6 +21,7 @@ JSON, XML = "application/json", "application/xml"
 ACCEPTED = "accepted"
 SUBMIT, CANCEL = "payment.submit", "payment.cancel"
 BALANCE, ENTRIES, STATUS = "balance.query", "transactions.query", "status.query"
+STATEMENT, RECEIPT = "statement.request", "receipt.request"
 PAYEES = ("示例乙材料有限公司", "示例丙物流有限公司", "示例丁设计事务所", "示例戊电子有限公司", "示例己餐饮服务部")
 BRANCH = "示例银行某支行"
 HAN, CONTROL = "䶮", "\u0007"

@@ -23,6 +23,8 @@ from gateway.desk.demo_orders import (
     HAN,
     LIMIT_MINOR,
     PAYEE,
+    RECEIPT,
+    STATEMENT,
     STATUS,
     SUBMIT,
     Manners,
@@ -134,10 +136,11 @@ def _too_long(bank: Bank) -> str:
 def senders(user: str, banks: tuple[str, ...]) -> dict[str, dict[str, Any]]:
     """The demo's one sender: it may use all but one of the accounts, up to a limit. Suspected duplicates are held, as
     always; the demo's orders never look alike."""
+    operations = [SUBMIT, CANCEL, STATUS, BALANCE, ENTRIES, STATEMENT, RECEIPT, *demo_daily.COMMANDS.values()]
     return {
         SENDER: {
             "users": [user],
-            "operations": [SUBMIT, CANCEL, STATUS, BALANCE, ENTRIES, *demo_daily.COMMANDS.values()],
+            "operations": operations,
             "accounts": [number for bank in banks for number in _own(bank)],
             "reply_to": r"erp-demo\..*",
             "limits": {"per_payment": amount_text(LIMIT_MINOR)},

@@ -41,7 +41,8 @@ class AmountLimit:
 class Hours:
     """When a bank takes money orders, in its own zone. `opens == closes` means round the clock.
 
-    `cut_off` is the last moment an order still gets today's bank date.
+    `cut_off` is the last moment an order still gets today's bank date. Most banks may be asked about payments at any
+    hour; one with `asked_outside` False only while it takes orders.
     """
 
     opens: time = time(0, 0)
@@ -49,6 +50,7 @@ class Hours:
     cut_off: time | None = None
     weekdays: tuple[int, ...] = (0, 1, 2, 3, 4, 5, 6)
     zone: str = "Asia/Shanghai"
+    asked_outside: bool = True
 
 
 MONEY, QUESTION = "money", "question"

@@ -46,6 +46,7 @@ class Keys:
     bank_key: bytes
     bank_certificate: str
     client_certificate: bytes
+    client_key: bytes
 
 
 class _Stamp:
@@ -83,7 +84,7 @@ def signing_keys() -> Keys:
         pki = make_pki(Path(folder), ["sample"], BORN)["sample"]
         return Keys(
             _Stamp(), pki.bank_sign_key.read_bytes(), pki.bank_sign_cert.read_text(),  # type: ignore[arg-type]
-            pki.gateway_sign_cert.read_bytes(),
+            pki.gateway_sign_cert.read_bytes(), pki.gateway_sign_key.read_bytes(),
         )  # fmt: skip
 
 

@@ -21,7 +21,8 @@ class Options:
     `customer` is the bank's customer number (CID), `probe_account` an own account whose balance is asked for to see
     whether the way to the bank is open. `holder` is the name all own accounts are held in. `city` is the payer's
     city, `cities` gives the payee's by the beginning of its bank number, the longest one that fits. `fund_account` is
-    the centre of the cash pool (集团支付). `receipt_path` is where a receipt's FILE_ID is fetched from.
+    the centre of the cash pool (集团支付). `receipt_path` is where a receipt's FILE_ID is fetched from. `opens` and
+    `closes` are times of the bank's day, HH:MM.
     """
 
     customer: str
@@ -57,6 +58,8 @@ class Options:
     history_days: int = 365
     max_purpose_bytes: int = 60
     max_amount_minor: int | None = None
+    opens: str = "01:00"
+    closes: str = "00:00"
     window: int = 1
     probe_every_s: float = 900.0
     first_byte_s: float = 60.0
@@ -81,6 +84,9 @@ def _whole(least: int, most: int) -> Callable[[Any], bool]:
 
 def _seconds(least: float) -> Callable[[Any], bool]:
     return lambda value: type(value) in (int, float) and least <= value <= 604_800
+
+
+_clock = _text("([01][0-9]|2[0-3]):[0-5][0-9]")
 
 
 def _flag(value: Any) -> bool:
@@ -152,6 +158,8 @@ _CHECKS: Final[Mapping[str, tuple[Callable[[Any], bool], str]]] = {
     "history_days": (_whole(1, 3650), "days back that the bank answers about entries"),
     "max_purpose_bytes": (_whole(1, 60), "30 or 60 bytes; the bank's manual says both"),
     "max_amount_minor": (lambda value: value is None or _whole(1, 10**17)(value), "the most fen one order may carry"),
+    "opens": (_clock, 'when the bank\'s hour of quiet ends, as "01:00"; equal to closes: round the clock'),
+    "closes": (_clock, 'when it begins, as "00:00"'),
     "window": (_whole(1, 16), f"how many exchanges may run at once, 1 to 16; {LOCK_OUT}"),
     "probe_every_s": (_seconds(1), "seconds between probes"),
     "first_byte_s": (_seconds(0.01), "seconds to wait for the first byte of an answer"),

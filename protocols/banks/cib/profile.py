@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import timedelta
+from datetime import time, timedelta
 from typing import Final
 
 from protocols.bank import Profile, Replay, ReplayRule
@@ -14,7 +14,7 @@ from protocols.banks.cib.options import Options
 from protocols.banks.cib.payroll import NAME_BYTES as CARD_NAME_BYTES
 from protocols.banks.cib.statement import PAGE_LINES
 from protocols.banks.cib.xferinfo import ACCOUNT_BYTES, BANK_BYTES, NAME_BYTES, PAYEE_ACCOUNT
-from protocols.canon.limits import AmountLimit, FieldLimit, Limits, Pace, ReferenceForm
+from protocols.canon.limits import AmountLimit, FieldLimit, Hours, Limits, Pace, ReferenceForm
 from protocols.canon.order import Channel, Kind
 
 FORBIDDEN: Final = "<>&"
@@ -135,6 +135,8 @@ def _limits(options: Options, channels: frozenset[Channel], *fields: FieldLimit)
         channels=channels,
         fields=fields,
         amount=AmountLimit(max_minor=options.max_amount_minor or AMOUNT_MAX_MINOR, currencies=("CNY",)),
+        # "No sync at 00:00-01:00" (banks/cib.md 1). Nothing is ordered then, either: its fate could not be asked.
+        hours=Hours(time.fromisoformat(options.opens), time.fromisoformat(options.closes), asked_outside=False),
         pace=Pace(options.per_second, options.burst, timedelta(seconds=options.first_enquiry_s)),
         reference=ReferenceForm(length=20, prefix=options.reference_prefix),
     )

@@ -14,7 +14,7 @@ from gateway import app
 from gateway.bank.login import QUIET_S, Login
 from protocols.bank import Bank
 from protocols.canon.limits import MONEY, QUESTION, Pace
-from protocols.trial import trial
+from protocols.trial import banks, trial
 from tests.gateway.bank.trials import trial_world
 from tests.world.clock import HeapClock
 from tests.world.world import Life, LifeClock, World
@@ -79,6 +79,26 @@ def test_a_bank_s_operations_are_spaced_and_neither_holds_up_the_other(
     assert sent[-1] - sent[0] < 60, "orders do not wait for the questions' two seconds"
     assert life.gateway.lanes["cmb.main"].halted is None
     assert all(world.told(f"AP-{n}")[-1] == "payment.settled" for n in range(20))
+
+
+# finws is not here: its questions read several files each, and what is paced is the question.
+@pytest.mark.parametrize("bank", [name for name in banks() if name != "finws"])
+def test_each_bank_s_own_pace_is_kept(bank: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    options = {bank: {"per_second": 5.0}} if bank == "sample" else {}
+    world, twins = trial_world(tmp_path, monkeypatch, (bank,), options=options)
+    life = world.start()
+    world.run(5)
+    twins[bank].at_port.clear()
+    for n in range(30):
+        world.submit(f"AP-{n}")
+        world.command("balance.query", {"accounts": [world.bank.account], "max_age": "PT0S", "max_wait": "PT2M"})
+    world.run(100)
+    pace = life.gateway.parts.banks[bank].profile.limits.pace
+    times = twins[bank].at_port["business"]
+    assert len(times) >= 60
+    # One more than the bucket holds and refills: the session's own probe has no token.
+    most = pace.burst + int(pace.per_second) + 1
+    assert max(sum(start <= at < start + 1 for at in times) for start in times) <= most
 
 
 def test_lanes_of_one_user_share_its_pace(tmp_path: Path) -> None:

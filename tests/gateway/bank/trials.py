@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, field, replace
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.x509 import load_pem_x509_certificate
 
 from gateway import app
+from gateway.bank.keys import FileSigner
 from gateway.desk import rig
 from gateway.simbank.faults import FaultPlan
 from gateway.simbank.ledger import Account, Ledger
@@ -25,6 +30,15 @@ from tests.world.clock import HeapClock
 from tests.world.world import BankSite, Life, World
 
 
+@cache
+def signer() -> FileSigner:
+    """The gateway's real key, for banks whose twin looks at signatures."""
+    keys = stand_ins.signing_keys()
+    key = load_pem_private_key(keys.client_key, None)
+    assert isinstance(key, RSAPrivateKey)
+    return FileSigner("order", key, load_pem_x509_certificate(keys.client_certificate))
+
+
 @dataclass(slots=True)
 class Heard:
     """A twin that remembers what it was asked, and when."""
@@ -33,6 +47,7 @@ class Heard:
     clock: HeapClock
     ports: tuple[str, ...]
     requests_seen: list[tuple[float, bytes]] = field(default_factory=list)
+    at_port: dict[str, list[float]] = field(default_factory=dict)
 
     def requests(self, port: str) -> Cutter:
         """See Twin."""
@@ -42,6 +57,7 @@ class Heard:
     def answer(self, port: str, request: bytes, books: Books, session: MutableMapping[str, str]) -> Answer:
         """See Twin."""
         self.requests_seen.append((self.clock.seconds(), request))
+        self.at_port.setdefault(port, []).append(self.clock.seconds())
         answer: Answer = self.twin.answer(port, request, books, session)
         return answer
 
@@ -52,35 +68,42 @@ class Heard:
 
 def trial_world(
     folder: Path, patch: pytest.MonkeyPatch, banks: tuple[str, ...], *, accounts: int = 1,
-    options: Mapping[str, Mapping[str, Any]] | None = None, **more: Any,
+    options: Mapping[str, Mapping[str, Any]] | None = None, twin: Mapping[str, Any] = {}, **more: Any,
 ) -> tuple[World, dict[str, Heard]]:  # fmt: skip
-    """A world of these banks, each with so many accounts and a twin that nobody has spoken to yet."""
+    """A world of these banks, each with so many accounts and a twin that nobody has spoken to yet.
+
+    `twin` are options of the twins beside those of their trials.
+    """
     numbers = {name: rig.account_numbers(name, accounts) for name in banks}
+    keys = stand_ins.signing_keys()
+    papers = {"bank_sign_cert": keys.bank_certificate, "gateway_sign_cert": keys.client_certificate.decode("ascii")}
     for name in banks:
-        certificate = {option: stand_ins.signing_keys().bank_certificate for option in trial(name).files}
+        certificate = {option: papers[which] for option, which in trial(name).files.items()}
         patch.setitem(worlds._ACCOUNTS, name, numbers[name][0])
-        patch.setitem(worlds._OPTIONS, name, {**trial(name).options, **({} if name == "sample" else certificate)})
+        patch.setitem(worlds._OPTIONS, name, {**trial(name).options, **({"verify": "hand"} if name == "sample" else certificate)})
         patch.setitem(worlds._TWIN_OPTIONS, name, dict(trial(name).twin))
 
     def told(_life: Life, parts: app.Parts) -> app.Parts:
-        return replace(parts, credentials={f"{name}.main": dict(trial(name).credentials) for name in banks})
+        pens = {f"{name}.main": {key: signer() for key in trial(name).keys} for name in banks if name != "sample"}
+        return replace(parts, credentials={f"{name}.main": dict(trial(name).credentials) for name in banks},
+                       signers={**parts.signers, **pens})  # fmt: skip
 
     own = [{"number": number, "name": rig.HOLDERS[0], "company": "jia", "bank": name}
            for name in banks for number in numbers[name]]  # fmt: skip
     settings = worlds.merged({"accounts": own}, more.pop("settings", {}))
     world = World(folder, banks=banks, settings=settings, options=options, wrap=more.pop("wrap", told), **more)
-    twins = {name: Heard(_twin(name), world.clock, ("business",)) for name in banks}
+    twins = {name: Heard(_twin(name, twin), world.clock, ("business",)) for name in banks}
     for name, heard in twins.items():
         world.banks[name] = _site(world, name, heard, numbers[name])
     return world, twins
 
 
-def _twin(name: str) -> Twin:
+def _twin(name: str, options: Mapping[str, Any]) -> Twin:
     keys = stand_ins.signing_keys()
     if name == "sample":
-        return stand_ins.twin(name, {"cheap": True, **trial(name).twin})
+        return stand_ins.twin(name, {"cheap": True, **trial(name).twin, **options})
     made: Twin = import_module(f"protocols.banks.{name}.twin").build(
-        dict(trial(name).twin), {"bank": keys.bank_key, "client": keys.client_certificate}
+        {**trial(name).twin, **options}, {"bank": keys.bank_key, "client": keys.client_certificate}
     )
     return made
 

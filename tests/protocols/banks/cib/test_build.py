@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from datetime import timedelta
+from datetime import time, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from gateway.core.policy import Route, check
 from protocols.bank import BadOptions, Replay
 from protocols.banks import cib
 from protocols.canon.errors import FieldCode
+from protocols.canon.limits import Hours
 from protocols.canon.order import Channel, Kind
 from protocols.canon.party import AccountNumber, Name, Party
 from protocols.kit.errors import ProtocolError
@@ -36,6 +37,8 @@ ROOT = Path(__file__).parents[4]
         ("cities", {"1": "a<b"}),
         ("city", "长" * 16),
         ("city", "𬭎"),
+        ("opens", "1:00"),
+        ("closes", "24:00"),
         ("payment_mode", "FAST"),
         ("fast_pay", 1),
         ("fund_account", "0" * 19),
@@ -103,6 +106,9 @@ def test_the_profile_says_what_the_page_says() -> None:
         ({"reference_prefix": "GW"}, ("profile", "limits", "reference", "prefix"), "GW"),
         ({"max_amount_minor": 5}, ("profile", "limits", "amount", "max_minor"), 5),
         ({"per_second": 3}, ("profile", "limits", "pace", "per_second"), 3),
+        ({}, ("profile", "limits", "hours"), Hours(time(1), time(0), asked_outside=False)),
+        ({"opens": "02:30"}, ("profile", "limits", "hours", "opens", "minute"), 30),
+        ({"closes": "23:30"}, ("profile", "limits", "hours", "closes", "hour"), 23),
         ({"window": 4}, ("sessions", "window"), 4),
         ({"history_days": 30}, ("profile", "history_days"), 30),
         ({"probe_every_s": 60}, ("sessions", "probe_every_s"), 60),

@@ -1,0 +1,216 @@
+"""Every bank over lines that fail in every way: the ledger books once, and no state says more than the ledger.
+
+One evening is played for each bank: for each fault a payment meets it, and a bundle where the bank takes them. Lane,
+session and journal are the real ones; pipes stand for sockets, and the server's faults are those of gateway.simbank.
+"""
+
+from __future__ import annotations
+
+import random
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from gateway.desk import demo_daily, rig
+from gateway.simbank.faults import FAULTS, Fault, Script, Scripted, Strike, Touch
+from protocols.bank import Bank, Replay
+from protocols.canon.order import Kind
+from protocols.trial import banks, trial
+from tests.gateway.bank.trials import trial_world
+from tests.world import files
+from tests.world.world import World
+
+EVERY = banks()
+LATE_S = 20.0
+"""Longer than any patience in a hurry."""
+FOR_EVER_S = 1e6
+REFUSED, SILENT = "connection_refused", "silent_for_ever"
+ON_MONEY = tuple(fault for fault in Fault if Touch.MONEY in FAULTS[fault].where)
+WAYS = (REFUSED, SILENT, *ON_MONEY)
+UNKNOWN = {"in_doubt", "escalated"}
+MOVED, BACK = {"settled"}, {"settled", "returned", "reversed"}
+KNOWN_BY = ("password", "login", "cis", "enterprise_code", "master_id", "customer")
+"""What a twin knows a customer by, the strictest first."""
+TOGETHER = (Kind.BATCH_ITEM, Kind.PAYROLL_ITEM, Kind.COLLECTION)
+
+
+class Noting(Script):
+    """A script that remembers what each exchange was about, and whom its faults struck."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.arrived: Counter[str] = Counter()
+        self.struck: dict[str, Fault] = {}
+
+    def decide(self, touch: Touch, reference: str) -> Strike | None:
+        """See Plan."""
+        strike = super().decide(touch, reference)
+        if touch is Touch.MONEY:
+            self.arrived[reference] += 1
+            if strike is not None:
+                self.struck[reference] = strike.fault
+        return strike
+
+
+@dataclass
+class Order:
+    """One order: the last word about it, how often the bank's ledger moved its money, and whether it came back."""
+
+    state: str
+    moved: int
+    refused: bool
+
+
+@dataclass
+class Evening:
+    """What one bank's evening left: orders by the way they were treated, alone and together."""
+
+    bank: Bank
+    script: Noting
+    alone: dict[str, list[Order]] = field(default_factory=dict)
+    together: dict[str, list[Order]] = field(default_factory=dict)
+    doubles: list[str] = field(default_factory=list)
+    fatal: list[str] = field(default_factory=list)
+
+
+def hurried(name: str) -> dict[str, object]:
+    """As in a demo, but with few heartbeats."""
+    beat = "probe_every_s" if "probe_every_s" in trial(name).hurried else "heartbeat_s"
+    return {**trial(name).hurried, beat: 60}
+
+
+def bundle_of(name: str, bank: Bank, way: str) -> demo_daily.Daily | None:
+    """Three orders in one message, if the bank takes any such."""
+    kind = next((kind for kind in TOGETHER if kind in bank.bundles), None)
+    if kind is None:
+        return None
+    number = WAYS.index(way)
+    others = iter(f"00000000000000{number:02d}{n:02d}" for n in range(10, 20))
+    own = rig.account_numbers(name, 1)
+    [made] = demo_daily.of_bank(
+        name, [kind.value], own, {own[0]: rig.HOLDERS[0]}, others, ["示例乙"], trial(name).order,
+        random.Random(number), number,
+    )  # fmt: skip
+    return made
+
+
+@cache
+def evening(name: str) -> Evening:
+    """Play it."""
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        world, _ = trial_world(Path(folder), patch, (name,), options={name: hurried(name)})
+        site = world.bank
+        site.simbank.script = script = Noting()
+        life = world.start()
+        world.run(2)
+        world.submit("FIRST", minor=777)
+        world.run(5)
+        bank = life.gateway.parts.banks[name]
+        bundles = {way: made for way in WAYS if (made := bundle_of(name, bank, way)) is not None}
+        for number, way in enumerate(WAYS):
+            with_fault(world, script, way, lambda way=way, number=number: world.submit(way, minor=1_000 + number))
+            if way in bundles:
+                made = bundles[way]
+                with_fault(world, script, way, lambda made=made: world.command(demo_daily.COMMANDS[made.kind], dict(made.fields)))
+        repeats = [one.not_found_quarantine for one in bank.profile.replay.values() if one.policy is not Replay.NEVER]
+        world.run(200 + max(repeats, default=timedelta()).total_seconds())
+        found = Evening(bank, script, doubles=site.ledger.doubles(), fatal=[*life.fatal])
+        for way in WAYS:
+            found.alone[way] = [as_it_is(world, way)]
+            found.together[way] = [as_it_is(world, item.id) for item in bundles[way].items] if way in bundles else []
+        return found
+
+
+def with_fault(world: World, script: Noting, way: str, publish: object) -> None:
+    """Publish while the bank behaves in this way."""
+    assert callable(publish)
+    if way == REFUSED:
+        world.bank.reachable = False
+        for pipe in [pipe for pipe in world.pipes if pipe.open]:
+            pipe.abortConnection()
+    else:
+        seconds = FOR_EVER_S if way == SILENT else LATE_S
+        script.add(Scripted(Fault.DELAY if way == SILENT else Fault(way), touch=Touch.MONEY, seconds=seconds))
+    publish()
+    world.run(20)
+    world.bank.reachable = True
+    # After refusals a new connection is waited for a while.
+    for _ in range(6):
+        world.run(15)
+        if not script.left() and way != REFUSED:
+            break
+    assert not script.left(), f"{way} struck nothing"
+
+
+def as_it_is(world: World, id_: str) -> Order:
+    """The order in the journal and in the bank's ledger."""
+    row = files.payment(world, id_)
+    # An amount and a payee occur once; a line of a bundle need not carry our reference.
+    theirs = [one for one in world.bank.ledger.executions
+              if (one.instruction.amount, one.instruction.creditor_account) == (row.order.amount, row.order.theirs.account.clear)]  # fmt: skip
+    return Order(row.life.state.value, sum(not one.refused for one in theirs), any(one.refused for one in theirs))
+
+
+each = pytest.mark.parametrize(("name", "way"), [(name, way) for name in EVERY for way in WAYS])
+
+
+def orders(name: str, way: str) -> Iterator[tuple[str, Order]]:
+    """All orders that were treated so."""
+    played = evening(name)
+    yield from (("alone", one) for one in played.alone[way])
+    yield from (("together", one) for one in played.together[way])
+
+
+@each
+def test_no_way_of_failing_books_twice_or_makes_a_wrong_fate(name: str, way: str) -> None:
+    for where, one in orders(name, way):
+        what = f"{name}, {way}, {where}: {one}"
+        assert one.moved <= 1, what
+        if one.moved:
+            assert one.state in (BACK if way == Fault.LATE_RETURN else MOVED), what
+        elif one.refused:
+            assert one.state in {"failed"} | UNKNOWN, what
+        else:
+            assert one.state in UNKNOWN, what
+    assert not evening(name).doubles and not evening(name).fatal
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_nothing_leaves_twice_unless_the_banks_rule_says_so(name: str) -> None:
+    played = evening(name)
+    rules = played.bank.profile.replay
+    alone = {one.policy for kind, one in rules.items() if kind not in TOGETHER}
+    assert len(played.script.arrived) >= len(WAYS)
+    bundles = [one for way in WAYS for one in played.together[way]]
+    assert bool(bundles) is bool(played.bank.bundles.keys() & set(TOGETHER))
+    for reference, copies in played.script.arrived.items():
+        fault = played.script.struck.get(reference)
+        may = alone != {Replay.NEVER} and fault not in (None, Fault.TWICE, Fault.REFUSE)
+        assert copies == 1 or may, f"{name}: {fault} made {copies} copies leave"
+        assert copies <= 1 + max(rule.most for rule in rules.values())
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_a_login_that_the_bank_does_not_know_moves_nothing(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A password, or what names the customer in each message. A password is not tried in a loop."""
+    option = next((option for option in KNOWN_BY if option in trial(name).twin), "")
+    assert option, "what does this twin know its customer by?"
+    known = trial(name).twin[option]
+    other = "9" * len(known) if known.isdigit() else known[::-1]
+    world, twins = trial_world(tmp_path, monkeypatch, (name,), twin={option: other})
+    life = world.start()
+    world.run(2)
+    world.submit("AP-1")
+    world.run(250)
+    seen = len(twins[name].requests_seen)
+    assert seen == 1 or (option != "password" and seen > 0)
+    assert world.told("AP-1") == ["payment.accepted"], "nothing is ordered before the bank was heard"
+    assert not world.bank.ledger.executions and not life.gateway.lanes[f"{name}.main"].ready and not life.fatal
