@@ -49,6 +49,7 @@ def test_to_the_same_bytes_again(code: str) -> None:
     outcome = made.bank.read(ORDER.kind, SENT, answered(made, code=code))
     wanted = Fate.PENDING if code == "00" else Fate.DUPLICATE if code in DELIVERED_BEFORE else Fate.UNKNOWN
     assert (outcome.fate, outcome.code) == (wanted, code)
+    assert outcome.listed is (code not in NEVER_SAID | NOT_OF_AN_UPLOAD)
 
 
 @pytest.fixture

@@ -147,7 +147,8 @@ def test_an_upload_that_goes_wrong_is_paid_once_and_its_fate_found(fault: Fault)
     assert wire.fate() is (
         Fate.NOT_FOUND if not arrived else Fate.FAILED if fault is Fault.REFUSE else Fate.SETTLED
     )
-    assert wire.again().fate is (Fate.DUPLICATE if arrived else Fate.PENDING)
+    again = wire.again()
+    assert (again.fate, again.code) == ((Fate.DUPLICATE, "31") if arrived else (Fate.PENDING, "00"))
     assert wire.fate() is (Fate.FAILED if fault is Fault.REFUSE else Fate.SETTLED)
     assert moved(wire) - others == (fault is not Fault.REFUSE)
     assert wire.made.ledger.doubles() == []
