@@ -307,3 +307,13 @@ def test_a_message_beyond_every_gate_is_looked_at(tmp_path: Path) -> None:
     rows = b"<row>%b</row>" % (b"x" * 100)
     code, text = run(put(tmp_path, "large.xml", b"<a>%b</a>" % (rows * 30_000)))
     assert (code, text) == (codes.FAILED, "a: no signature\nNOT good: see above\n")
+
+
+def test_a_message_is_read_in_its_own_charset(tmp_path: Path) -> None:
+    for head in ('<?xml version="1.0" encoding="GBK"?>', ""):
+        file = put(tmp_path, "gbk.xml", f"{head}<a>张三</a>".encode("gbk"))
+        assert run(file) == (codes.FAILED, "a: no signature\nNOT good: see above\n")
+    content = "<body>张三</body>".encode("gbk")
+    der = cms.attach(content, US.sign(content), US.certificate.public_bytes(Encoding.DER), "sha256")
+    packet = b'<?xml version="1.0" encoding="GBK"?><p>%b</p>' % base64.b64encode(der)
+    assert "signed octets: <body>张三</body>" in run(put(tmp_path, "packet.xml", packet), "--clear")[1]
