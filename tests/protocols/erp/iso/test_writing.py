@@ -171,6 +171,7 @@ def test_an_overdrawn_day() -> None:
 
 @pytest.mark.parametrize(("event", "said", "name"), [
     ("statement.ready", statement(None), "camt.053.001.08"), ("statement.ready", statement(next_="x"), "camt.053.001.08"),
+    ("statement.ready", {name: one for name, one in statement().items() if name != "closing"}, "camt.053.001.08"),
     ("statement.ready", statement(), "camt.054.001.08"), ("balance.result", {}, "camt.052.001.08"),
     ("receipt.ready", {}, "pain.002.001.12"), ("statement.ready", {**statement(), "account": "0" * 40}, "camt.053.001.08"),
 ])  # fmt: skip
