@@ -102,12 +102,11 @@ class Drawer:
     def put(self, name: str, content: bytes) -> None:
         """A file, whole or not at all, that only its owner reads."""
         fresh = self.folder / f"{name}.new"
-        handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        try:
-            os.write(handle, content)
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as opened:
+            # A bare os.write may write half of it and say so in a number only: on a full disk, half a key.
+            opened.write(content)
+            opened.flush()
+            os.fsync(opened.fileno())
         os.replace(fresh, self.folder / name)
         self._sync()
 

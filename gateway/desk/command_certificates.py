@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from protocols.certificates import Office
 
 BankName = Annotated[str, typer.Argument(metavar="BANK", help="The bank's name in the settings.")]
+SubjectName = Annotated[str, typer.Option("--name", help="The subject's name as the bank knows the company.")]
+Country = Annotated[str, typer.Option(help="The subject's country.")]
 LaneName = Annotated[str, typer.Option("--lane", help="The login whose certificate it is.")]
 Folder = Annotated[
     Path | None,
@@ -50,11 +52,11 @@ def application() -> typer.Typer:
 def request(
     context: typer.Context,
     bank: BankName,
-    name: Annotated[str, typer.Option("--name", help="The subject's name as the bank knows the company.")],
+    name: SubjectName,
     code_file: Annotated[
         Path, typer.Option(help="A file with the one-time code; - is standard input. It is good once.")
     ] = Path("-"),
-    country: Annotated[str, typer.Option(help="The subject's country.")] = "FI",
+    country: Country = "FI",
     lane: LaneName = "main",
     folder: Folder = None,
     at: At = "",
@@ -74,8 +76,8 @@ def request(
 def renew(
     context: typer.Context,
     bank: BankName,
-    name: Annotated[str, typer.Option("--name", help="The subject's name as the bank knows the company.")],
-    country: Annotated[str, typer.Option(help="The subject's country.")] = "FI",
+    name: SubjectName,
+    country: Country = "FI",
     lane: LaneName = "main",
     folder: Folder = None,
     at: At = "",

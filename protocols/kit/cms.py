@@ -10,7 +10,10 @@ among them and proves nothing. SHA-1 has to be asked for by name, with a last da
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import base64
+import binascii
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Final
@@ -20,12 +23,15 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.hashes import SHA1, SHA256, SHA384, SHA512, HashAlgorithm
 
+from protocols.kit.dsig.explain import Explained, Meant, Signed, shown_certificates, weak_keys, weak_words, who_signed
 from protocols.kit.dsig.key import PinnedKey
 from protocols.kit.errors import ProtocolError
 
 MAX_BYTES: Final = 1_048_576
 KEY_BITS_MIN: Final = 2048
 HASHES: Final = ("sha256", "sha384", "sha512")
+_BASE64: Final = re.compile(rb"[A-Za-z0-9+/]{40}[A-Za-z0-9+/=\r\n]*")
+_FOUND_MAX: Final = 8
 _HASHES: Final[Mapping[str, HashAlgorithm]] = {
     "sha1": SHA1(), "sha256": SHA256(), "sha384": SHA384(), "sha512": SHA512(),
 }  # fmt: skip
@@ -86,6 +92,51 @@ def verify(der: bytes, pinned: Sequence[PinnedKey], hashes: Sequence[str] = HASH
             continue
         return signed.content
     raise ProtocolError("signature", "no pinned key made this signature, or the content was changed")
+
+
+def explain(der: bytes, keys: Sequence[PinnedKey] = ()) -> Explained:
+    """What was signed and by whom, good or bad, for people: `verify` decides. Never raises for what the CMS holds."""
+    try:
+        signed = _plain(der)
+        certificates = cms.ContentInfo.load(der)["content"]["certificates"]
+        shown = shown_certificates(one.chosen.dump() for one in certificates or ())
+    except (ProtocolError, ValueError, TypeError, KeyError, RecursionError) as error:
+        return Explained("CMS", (), refused=str(error))
+    known = [one.key for one in shown]
+    signers: tuple[str, ...] = ()
+    meant: tuple[Meant, ...] = ()
+    note = ""
+    if signed.hash_name not in _HASHES or signed.algorithm not in ("rsassa_pkcs1v15", f"{signed.hash_name}_rsa"):
+        note = f"{signed.algorithm} over {signed.hash_name} is not carried out"
+    else:
+        signers, meant = who_signed(signed.signature, signed.content, signed.hash_name, keys, known)
+    weak = (*weak_words([("the signature", signed.hash_name)]), *weak_keys(signers, [*keys, *known]))
+    one = Signed(
+        "/SignerInfo", "", f"{signed.hash_name} {signed.algorithm}", signed.content, signers, (), note, meant, weak
+    )
+    return Explained("CMS", (one,), shown=shown)
+
+
+def found_in(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Signed data in DER, bare or in base64, in any bytes at all: where it begins and the DER."""
+    if _is_signed(data):
+        yield 0, data
+        return
+    count = 0
+    for run in _BASE64.finditer(data):
+        try:
+            der = base64.b64decode(b"".join(run.group().split()), validate=True)
+        except binascii.Error:
+            continue
+        if _is_signed(der) and (count := count + 1) <= _FOUND_MAX:
+            yield run.start(), der
+
+
+def _is_signed(der: bytes) -> bool:
+    try:
+        return der[:1] == b"\x30" and cms.ContentInfo.load(der)["content_type"].native == "signed_data"
+    except (ValueError, TypeError, KeyError):
+        return False
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,12 +97,16 @@ class Document:
         return self.whole(self.body[: leaf.at.start] + markup + self.body[leaf.at.stop :])
 
     def each(self, change: Callable[[Leaf], str], leaves: Sequence[Leaf] | None = None) -> Iterator[bytes]:
-        """One document for each leaf, changed; for `most` of them, spread over the document, where there are more."""
-        chosen = self.leaves if leaves is None else leaves
-        if len(chosen) > self.most:
-            chosen = [chosen[number * len(chosen) // self.most] for number in range(self.most)]
-        for leaf in chosen:
+        """One document for each chosen leaf, changed."""
+        for leaf in self.chosen(leaves):
             yield self.instead(leaf, change(leaf))
+
+    def chosen(self, leaves: Sequence[Leaf] | None = None) -> Sequence[Leaf]:
+        """All leaves (or these); `most` of them, spread over the document, where there are more."""
+        found = self.leaves if leaves is None else leaves
+        if len(found) <= self.most:
+            return found
+        return [found[number * len(found) // self.most] for number in range(self.most)]
 
     def in_root(self, attributes: str) -> bytes:
         """The document with more inside its first tag."""

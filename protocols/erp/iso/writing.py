@@ -143,8 +143,7 @@ def _account(event: str, said: Mapping[str, Any], kind: str, at: datetime) -> Ac
     days = [one.booked_on for one in entries if one.booked_on is not None]
     first = date.fromisoformat(said["date"]) if "date" in said else min(days, default=None)
     last = first if "date" in said else max(days, default=None)
-    # A notification is of entries; what the account holds is a report's or a statement's to say.
-    balances = tuple(_balances(said, currency, first, last)) if currency and kind != "camt.054" else ()
+    balances = tuple(_balances(said, currency, first, last)) if currency else ()
     if kind == "camt.053" and len(balances) < 2:
         return None
     name = _short(said["account"], str(first), str(at), event, rows[0]["line"] if rows else "")

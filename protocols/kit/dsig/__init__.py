@@ -11,7 +11,17 @@ libraries.
 
 from __future__ import annotations
 
-from protocols.kit.dsig.explain import Covered, Explained, Signed, embedded, explain, first_difference
+from protocols.kit.dsig.explain import MAX_BYTES as EXPLAINED_BYTES_MAX
+from protocols.kit.dsig.explain import (
+    Covered,
+    Explained,
+    Meant,
+    Shown,
+    Signed,
+    embedded,
+    explain,
+    first_difference,
+)
 from protocols.kit.dsig.key import PinnedKey
 from protocols.kit.dsig.profile import (
     C14N,
@@ -40,6 +50,7 @@ __all__ = [
     "DS",
     "ENVELOPED",
     "EXC_C14N",
+    "EXPLAINED_BYTES_MAX",
     "RSA_SHA1",
     "RSA_SHA256",
     "RSA_SHA384",
@@ -52,9 +63,11 @@ __all__ = [
     "Covered",
     "Enveloped",
     "Explained",
+    "Meant",
     "PinnedKey",
     "Prepared",
     "Profile",
+    "Shown",
     "Signed",
     "Verified",
     "attach",

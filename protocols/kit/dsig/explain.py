@@ -10,15 +10,16 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Final
 
-from cryptography.exceptions import InvalidSignature
+from asn1crypto.algos import DigestInfo
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
-from cryptography.x509 import load_der_x509_certificate
+from cryptography.x509 import Certificate, InvalidVersion, load_der_x509_certificate
 from lxml import etree
 
 from protocols.kit import xmldoc
@@ -34,14 +35,21 @@ _COMMENTS: Final = {C14N + "#WithComments": C14N, EXC_C14N + "WithComments": EXC
 _TOKENS: Final = "BinarySecurityToken"
 SIGNATURES_MAX: Final = 8
 REFERENCES_MAX: Final = 16
+MAX_BYTES: Final = 16_777_216
+"""More than any gate lets through: people look at what was refused, and nobody waits for them."""
+_NODES_MAX: Final = 500_000
+STRONG_BITS: Final = 2048
+UNCOVERED_MAX: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Covered:
     """One reference. `octets` is what it covers by our reading (None: not carried out, `note` says why).
 
-    `expected` is the digest the message states, `actual` that of `octets`, both in hexadecimal. `fits_if` names what
-    would have to be different about the octets for the stated digest to be theirs: the clue where a digest fails.
+    `path` is where the covered element stands, `later` how many signatures after this one were taken out first: whoever
+    signs later adds his own. `expected` is the digest the message states, `actual` that of `octets`, both in
+    hexadecimal. `fits_if` names what would have to be different about the octets for the stated digest to be theirs:
+    the clue where a digest fails.
     """
 
     uri: str
@@ -52,6 +60,8 @@ class Covered:
     octets: bytes | None
     note: str = ""
     fits_if: tuple[str, ...] = ()
+    path: str = ""
+    later: int = 0
 
     @property
     def fits(self) -> bool:
@@ -64,7 +74,8 @@ class Signed:
     """One signature: the octets whose RSA value it is, who could have made it, and its references.
 
     `signers` are the keys under which the value verifies: pinned ones by "pinned" and SPKI fingerprint, keys that the
-    message itself shows by "shown" (these prove nothing but who claims to have signed).
+    message itself shows by "shown" (these prove nothing but who claims to have signed). `meant` are keys that made the
+    value over other octets. `weak` names what no bank should sign with any more.
     """
 
     path: str
@@ -74,16 +85,49 @@ class Signed:
     signers: tuple[str, ...]
     covered: tuple[Covered, ...]
     note: str = ""
+    meant: tuple[Meant, ...] = ()
+    weak: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Meant:
+    """Proof that `signer` made a value, and over other octets than ours: the digest inside the value, beside ours.
+
+    `fits_if` as in `Covered`.
+    """
+
+    signer: str
+    digest: str
+    stated: str
+    ours: str
+    fits_if: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A certificate that the message shows: a claim, no proof. The days are the first and the last one."""
+
+    key: PinnedKey
+    subject: str
+    serial: int
+    first_day: date
+    last_day: date
 
 
 @dataclass(frozen=True, slots=True)
 class Explained:
-    """The report. `verdict` is the gate's own word: "accepted", its refusal, or "" where no profile was given."""
+    """The report. `verdict` is the gate's own word: "accepted", its refusal, or "" where no profile was given.
+
+    `uncovered` are the elements that no reference covers, but for signatures and what belongs to them: where a signed
+    element was moved aside, this is what took its place.
+    """
 
     root: str
     signatures: tuple[Signed, ...]
     verdict: str = ""
     refused: str = ""
+    shown: tuple[Shown, ...] = ()
+    uncovered: tuple[str, ...] = ()
 
 
 def explain(
@@ -106,12 +150,14 @@ def explain(
         except ProtocolError as error:
             verdict = str(error)
     try:
-        root = xmldoc.parse(data, charset)
+        root = xmldoc.parse(data, charset, max_bytes=MAX_BYTES, max_nodes=_NODES_MAX)
     except ProtocolError as error:
         return Explained("", (), verdict, str(error))
-    shown = tuple(_shown_keys(root))
+    shown = shown_certificates(_base64(one.text or "") or b"" for one in root.iter() if _shows_certificate(one))
     found = list(root.iter(f"{_D}Signature"))[:SIGNATURES_MAX]
-    return Explained(str(root.tag), tuple(_signed(root, each, keys, shown) for each in found), verdict)
+    signatures = tuple(_signed(root, each, keys, [one.key for one in shown]) for each in found)
+    uncovered = tuple(_uncovered(root, found))[:UNCOVERED_MAX]
+    return Explained(str(root.tag), signatures, verdict, "", shown, uncovered)
 
 
 def first_difference(one: bytes, other: bytes) -> int | None:
@@ -124,7 +170,7 @@ def first_difference(one: bytes, other: bytes) -> int | None:
 def embedded(data: bytes, charset: Charset = UTF8) -> list[tuple[str, bytes]]:
     """XML documents that a message carries in base64, as (path of the element, document): signatures within."""
     try:
-        root = xmldoc.parse(data, charset)
+        root = xmldoc.parse(data, charset, max_bytes=MAX_BYTES, max_nodes=_NODES_MAX)
     except ProtocolError:
         return []
     found = []
@@ -148,15 +194,54 @@ def _signed(
     octets = _octets(info, _COMMENTS.get(c14n, c14n))
     value = _base64(signature.findtext(f"{_D}SignatureValue") or "")
     signers: tuple[str, ...] = ()
+    meant: tuple[Meant, ...] = ()
     if octets is not None and value is not None and method in HASH_OF:
-        signers = (
-            *(f"pinned {key.fingerprint}" for key in keys if _fits(key.public, value, octets, method)),
-            *(f"shown {key.fingerprint}" for key in shown if _fits(key.public, value, octets, method)),
-        )
-    references = info.findall(f"{_D}Reference")[:REFERENCES_MAX]
+        signers, meant = who_signed(value, octets, HASH_OF[method], keys, shown)
+        other = _octets(info, EXC_C14N if c14n.startswith(C14N) else C14N)
+        readings = (("the other canonical form were taken", other or b""), *_variants(octets, other))
+        meant = tuple(replace(one, fits_if=_clues(readings, one.digest, one.stated)) for one in meant)
+    covered = tuple(_covered(root, signature, each) for each in info.findall(f"{_D}Reference")[:REFERENCES_MAX])
     note = "" if octets is not None else f"canonical form {c14n!r} is not carried out"
-    return Signed(path, c14n, method, octets, signers, tuple(_covered(root, signature, each) for each in references),
-                  note)  # fmt: skip
+    if method not in HASH_OF:
+        note = f"signature method {method!r} is not carried out"
+    elif value is None:
+        note = "its SignatureValue is not base64"
+    used = [("the signature", method), *((f"reference {one.uri!r}", one.digest) for one in covered)]
+    weak = (*weak_words(used), *weak_keys(signers, [*keys, *shown]))
+    return Signed(path, c14n, method, octets, signers, covered, note, meant, weak)
+
+
+def who_signed(
+    value: bytes, octets: bytes, hash_name: str, keys: Sequence[PinnedKey], shown: Sequence[PinnedKey]
+) -> tuple[tuple[str, ...], tuple[Meant, ...]]:
+    """Whose value over `octets` this is, and who made it over others; `hash_name` is "sha1" … "sha512"."""
+    signers, meant = [], []
+    ours = hashlib.new(hash_name, octets).hexdigest()
+    trusted = {key.fingerprint for key in keys}
+    named = [("pinned", key) for key in keys] + [("shown", key) for key in shown if key.fingerprint not in trusted]
+    for word, key in named:
+        if _fits(key.public, value, octets, hash_name):
+            signers.append(f"{word} {key.fingerprint}")
+        elif (inside := _inside(key.public, value)) is not None:
+            meant.append(Meant(f"{word} {key.fingerprint}", *inside, ours))
+    return tuple(signers), tuple(meant)
+
+
+def weak_words(used: Iterable[tuple[str, str]]) -> Iterator[str]:
+    """Complaints about algorithms, given as (where, name or address), that no longer prove anything."""
+    for where, method in used:
+        name = method.lower()
+        for bad in ("md5", "sha1", "hmac"):
+            if bad in name.replace("-1", "1"):
+                yield f"{where} uses {bad.upper().replace('SHA1', 'SHA-1')}"
+
+
+def weak_keys(signers: Sequence[str], keys: Iterable[PinnedKey]) -> Iterator[str]:
+    """Complaints about keys that are too short and made one of these signatures."""
+    made = {one.partition(" ")[2] for one in signers}
+    for key in {each.fingerprint: each for each in keys}.values():
+        if key.fingerprint in made and key.public.key_size < STRONG_BITS:
+            yield f"the key has {key.public.key_size} bits, fewer than {STRONG_BITS}"
 
 
 def _covered(root: etree._Element, signature: etree._Element, reference: etree._Element) -> Covered:
@@ -173,19 +258,34 @@ def _covered(root: etree._Element, signature: etree._Element, reference: etree._
     if any(one not in (ENVELOPED, C14N, EXC_C14N) for one in steps) or len(steps) > 4:
         return _noted(blank, "a transform that is not carried out")
     form = next((one for one in reversed(steps) if one != ENVELOPED), C14N)
-    octets = _reading(root, signature, target, ENVELOPED in steps, form)
+    enveloped, later = ENVELOPED in steps, _later(signature)
+    blank = replace(blank, path=_path(target))
+    octets = _reading(root, signature, target, enveloped, form, later if enveloped else [])
     if octets is None:
         return _noted(blank, "no canonical form exists")
-    actual = _hash(method, octets)
-    fits_if: tuple[str, ...] = ()
-    if actual != stated.hex():
-        others = _other_readings(root, signature, target, ENVELOPED in steps, form)
-        fits_if = tuple(what for what, other in others if _hash(method, other) == stated.hex())
-    return Covered(str(uri), transforms, method, stated.hex(), actual, octets, "", fits_if)
+    whole = _reading(root, signature, target, enveloped, form) if enveloped and later else None
+    if whole is not None and _hash(method, octets) != stated.hex() == _hash(method, whole):
+        octets, later = whole, []
+    actual, taken = _hash(method, octets), len(later) if enveloped else 0
+    found = replace(blank, actual=actual, octets=octets, later=taken)
+    if found.fits:
+        return found
+    return replace(
+        found, fits_if=_clues(_other_readings(root, signature, target, enveloped, form), method, stated.hex())
+    )
+
+
+def _later(signature: etree._Element) -> list[etree._Element]:
+    """Signatures behind this one: whoever signs after others finds theirs there, and they do not cover his."""
+    return list(signature.itersiblings(f"{_D}Signature"))
+
+
+def _clues(readings: Iterable[tuple[str, bytes]], method: str, stated: str) -> tuple[str, ...]:
+    return tuple(what for what, octets in readings if _hash(method, octets) == stated)
 
 
 def _noted(covered: Covered, note: str) -> Covered:
-    return Covered(covered.uri, covered.transforms, covered.digest, covered.expected, "", None, note)
+    return replace(covered, note=note)
 
 
 def _target(root: etree._Element, uri: str | None) -> etree._Element | str:
@@ -204,16 +304,18 @@ def _target(root: etree._Element, uri: str | None) -> etree._Element | str:
 
 
 def _reading(
-    root: etree._Element, signature: etree._Element, target: etree._Element, enveloped: bool, form: str
-) -> bytes | None:
+    root: etree._Element, signature: etree._Element, target: etree._Element, enveloped: bool, form: str,
+    also: Sequence[etree._Element] = (),
+) -> bytes | None:  # fmt: skip
     """The octets of `target` in a copy of the document, so that taking a signature out changes nothing here."""
-    at, place = _place(root, target), _place(root, signature)
+    at, places = _place(root, target), [_place(root, one) for one in (signature, *also)]
     copy = etree.fromstring(etree.tostring(root, encoding="utf-8"))
-    chosen, taken = _go(copy, at), _go(copy, place)
+    chosen, (taken, *others) = _go(copy, at), [_go(copy, place) for place in places]
     if enveloped:
         if chosen is not copy and not any(one is chosen for one in taken.iterancestors()):
             return None
-        take_out(taken)
+        for one in (taken, *others):
+            take_out(one)
     return _octets(chosen, form)
 
 
@@ -229,6 +331,10 @@ def _other_readings(
         yield f"the canonical form were {'inclusive' if other_form == C14N else 'exclusive'}", other
     if kept is not None:
         yield ("the signature were left in" if enveloped else "the signature were taken out"), kept
+    yield from _variants(plain, other)
+
+
+def _variants(plain: bytes | None, other: bytes | None) -> Iterator[tuple[str, bytes]]:
     for what, octets in (("", plain), ("and the other canonical form", other)):
         if octets is None:
             continue
@@ -282,37 +388,81 @@ def _named(parent: etree._Element, name: str) -> str:
 
 
 def _hash(method: str, octets: bytes) -> str:
-    return hashlib.new(HASH_OF[method], octets).hexdigest()
+    name = HASH_OF.get(method, method)
+    return hashlib.new(name, octets).hexdigest() if name in HASHES else ""
 
 
-def _fits(key: RSAPublicKey, value: bytes, octets: bytes, method: str) -> bool:
+def _fits(key: RSAPublicKey, value: bytes, octets: bytes, hash_name: str) -> bool:
     try:
-        key.verify(value, octets, padding.PKCS1v15(), HASHES[HASH_OF[method]])
+        key.verify(value, octets, padding.PKCS1v15(), HASHES[hash_name])
     except InvalidSignature:
         return False
     return True
 
 
-def _shown_keys(root: etree._Element) -> Iterator[PinnedKey]:
-    seen: set[str] = set()
-    for element in root.iter():
-        name = etree.QName(str(element.tag)).localname
-        if name not in ("X509Certificate", _TOKENS) or len(seen) >= SIGNATURES_MAX:
-            continue
-        der = _base64(element.text or "")
+def _inside(key: RSAPublicKey, value: bytes) -> tuple[str, str] | None:
+    """Name of the hash and the digest that the owner of `key` signed; None if he did not make this value."""
+    try:
+        info = DigestInfo.load(key.recover_data_from_signature(value, padding.PKCS1v15(), None), strict=True)
+        return str(info["digest_algorithm"]["algorithm"].native), bytes(info["digest"].native).hex()
+    except (InvalidSignature, ValueError, TypeError, KeyError):
+        # asn1crypto raises the last three; a value that opens to no DigestInfo is not this key's.
+        return None
+
+
+def _shows_certificate(element: etree._Element) -> bool:
+    return etree.QName(str(element.tag)).localname in ("X509Certificate", _TOKENS)
+
+
+def shown_certificates(ders: Iterable[bytes]) -> tuple[Shown, ...]:
+    """The certificates with RSA keys among these, each once and only the first few."""
+    found: dict[str, Shown] = {}
+    for der in ders:
         try:
-            public = load_der_x509_certificate(der or b"").public_key()
-            key = PinnedKey.of(public) if isinstance(public, RSAPublicKey) else None
-        except (ValueError, ProtocolError):
+            certificate = load_der_x509_certificate(der)
+            public = certificate.public_key()
+            if isinstance(public, RSAPublicKey):
+                found.setdefault(spki_fingerprint(public), _shown(certificate, PinnedKey.of(public)))
+        except (ValueError, InvalidVersion, UnsupportedAlgorithm, ProtocolError):
             continue
-        if key is not None and spki_fingerprint(public) not in seen:
-            seen.add(key.fingerprint)
-            yield key
+        if len(found) >= SIGNATURES_MAX:
+            break
+    return tuple(found.values())
+
+
+def _shown(certificate: Certificate, key: PinnedKey) -> Shown:
+    first, last = certificate.not_valid_before_utc.date(), certificate.not_valid_after_utc.date()
+    return Shown(key, certificate.subject.rfc4514_string(), certificate.serial_number, first, last)
+
+
+def _uncovered(root: etree._Element, signatures: Sequence[etree._Element]) -> Iterator[str]:
+    """The outermost elements that no reference covers and that hold more than a signature and its token."""
+    targets = [
+        _target(root, reference.get("URI"))
+        for one in signatures for reference in one.iterfind(f"{_D}SignedInfo/{_D}Reference")
+    ]  # fmt: skip
+    covered = [one for one in targets if not isinstance(one, str)]
+    around = {above for one in (*covered, *signatures) for above in one.iterancestors()}
+    done, waiting = {*covered, *signatures}, [root] if signatures else []
+    while waiting:
+        one = waiting.pop()
+        if one in done or etree.QName(str(one.tag)).localname == _TOKENS:
+            continue
+        if one in around:
+            waiting.extend(reversed(one))
+        elif len(one) or (one.text or "").strip() or one.attrib:
+            yield _path(one)
 
 
 def _path(element: etree._Element) -> str:
-    names = [etree.QName(str(one.tag)).localname for one in (element, *element.iterancestors())]
-    return "/" + "/".join(reversed(names))
+    return "/" + "/".join(reversed([_step(one) for one in (element, *element.iterancestors())]))
+
+
+def _step(element: etree._Element) -> str:
+    """The element's name, and which of several it is."""
+    name, parent = etree.QName(str(element.tag)).localname, element.getparent()
+    same = [] if parent is None else [one for one in parent if etree.QName(str(one.tag)).localname == name]
+    return name if len(same) < 2 else f"{name}[{same.index(element) + 1}]"
 
 
 def _base64(text: str) -> bytes | None:

@@ -8,7 +8,13 @@ from datetime import date
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
-from cryptography.x509 import Certificate, ExtensionNotFound, KeyUsage, load_pem_x509_certificate
+from cryptography.x509 import (
+    Certificate,
+    ExtensionNotFound,
+    KeyUsage,
+    load_der_x509_certificate,
+    load_pem_x509_certificate,
+)
 
 from protocols.kit.errors import ProtocolError
 
@@ -43,6 +49,18 @@ class PinnedKey:
             return _of_key(serialization.load_pem_public_key(data), None, None)
         except ValueError as error:
             raise ProtocolError("wrong_key", f"neither a PEM certificate nor a PEM public key: {error}") from None
+
+    @staticmethod
+    def from_der(data: bytes) -> PinnedKey:
+        """A pin of a DER certificate or public key. Raises "wrong_key"."""
+        try:
+            return _of_certificate(load_der_x509_certificate(data))
+        except ValueError:
+            pass
+        try:
+            return _of_key(serialization.load_der_public_key(data), None, None)
+        except ValueError:
+            raise ProtocolError("wrong_key", "neither a certificate nor a public key, in PEM or DER") from None
 
     def valid_on(self, day: date) -> bool:
         """Whether the certificate the key was pinned by is valid on `day`; a bare key always is."""

@@ -175,7 +175,7 @@ def _read_detail(one: Reader) -> Detail:
     return Detail(
         money, _told(one, "Refs/EndToEndId"), _told(one, "Refs/InstrId"), _told(one, "Refs/MsgId"),
         _told(one, "Refs/PmtInfId"), _told(one, "Refs/AcctSvcrRef"), side("Dbtr"), side("Cdtr"),
-        " ".join(each.text("") for each in one.all("RmtInf/Ustrd")), one.text("RmtInf/Strd/CdtrRefInf/Ref"),
+        one.joined("RmtInf/Ustrd"), one.text("RmtInf/Strd/CdtrRefInf/Ref"),
         back is not None, () if back is None else read_reasons([back]),
     )  # fmt: skip
 

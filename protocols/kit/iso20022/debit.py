@@ -150,4 +150,4 @@ def _read_debit(one: Reader, around: Reader) -> Debit:
     scheme = one.text("DrctDbtTx/CdtrSchmeId/Id/PrvtId/Othr/Id") or around.text("CdtrSchmeId/Id/PrvtId/Othr/Id")
     mandate = Mandate(one.must("DrctDbtTx/MndtRltdInf/MndtId"), signed, scheme)
     return Debit(one.must("PmtId/EndToEndId"), money, debtor, mandate,
-                 " ".join(each.text("") for each in one.all("RmtInf/Ustrd")), one.text("PmtId/InstrId"))  # fmt: skip
+                 one.joined("RmtInf/Ustrd"), one.text("PmtId/InstrId"))  # fmt: skip

@@ -174,6 +174,10 @@ class Reader:
         return [] if parent is None else [Reader(child, self._prefix[1:-1]) for child in
                                           parent.element.iterchildren(self._prefix + last)]  # fmt: skip
 
+    def joined(self, path: str) -> str:
+        """The text of all elements at the last step of `path`, those that have some: lines of one text."""
+        return " ".join(filter(None, (each.text("") for each in self.all(path))))
+
     def text(self, *paths: str) -> str:
         """The text at the first of `paths` that has some; "" if none. Raises "value" for text around elements."""
         for path in paths:

@@ -156,7 +156,7 @@ def _read_transfer(one: Reader, around: Reader) -> Transfer:
     if creditor is None or money is None:
         raise ProtocolError("missing", f"a transfer of {around.must('PmtInfId')} without Cdtr or InstdAmt")
     return Transfer(
-        one.must("PmtId/EndToEndId"), money, creditor, " ".join(each.text("") for each in one.all("RmtInf/Ustrd")),
+        one.must("PmtId/EndToEndId"), money, creditor, one.joined("RmtInf/Ustrd"),
         one.text("PmtId/InstrId"), one.text("RmtInf/Strd/CdtrRefInf/Ref"), one.choice("Purp"),
     )  # fmt: skip
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -142,6 +144,16 @@ async def test_after_ten_minutes_nothing_is_sent(made: Office) -> None:
     assert len(made.arrived) == 1
 
 
+async def test_a_repeat_does_not_begin_the_ten_minutes_anew(made: Office) -> None:
+    made.line = made.silent
+    await made.first()
+    made.late = timedelta(minutes=6)
+    await made.again()
+    made.late = timedelta(minutes=11)
+    assert (await made.again()).request.stage is Stage.ASKED
+    assert len(made.arrived) == 2, "eleven minutes after the first, nothing leaves"
+
+
 async def test_killed_between_the_bytes_and_the_answer(made: Office) -> None:
     made.line = made.killed
     with pytest.raises(Killed):
@@ -158,6 +170,30 @@ async def test_killed_before_the_bytes_left_nothing_is_lost(made: Office) -> Non
     await clerk.prepare("示例甲公司", "FI", CODE, ABOUT)
     kept = await made.again()
     assert kept.request.stage is Stage.ISSUED and len(made.arrived) == 1
+
+
+@contextmanager
+def full_disk() -> Iterator[None]:
+    """Files grow to 100 bytes and no further: what is longer is written in part, and then not at all."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+async def test_a_full_disk_leaves_nothing_half_and_sends_nothing(made: Office) -> None:
+    await made.clerk().prepare("示例甲公司", "FI", CODE, ABOUT)
+    whole, key = (made.drawer.folder / REQUEST).read_bytes(), key_of(made.drawer.folder)
+    with full_disk(), pytest.raises(OSError, match="too large"):
+        await made.again()
+    assert made.arrived == []
+    assert (made.drawer.folder / REQUEST).read_bytes() == whole
+    with full_disk(), pytest.raises(OSError, match="too large"):
+        made.drawer.put(KEY, b"x" * 1000)
+    assert key_of(made.drawer.folder) == key
+    assert (await made.again()).request.stage is Stage.ISSUED
 
 
 async def test_not_connected_leaves_it_unsent(made: Office) -> None:

@@ -160,3 +160,14 @@ def test_countersignatures_cover_those_before_and_nothing_slips_between(bank: Ke
         dsig.prepare(twice, second)
     with pytest.raises(ProtocolError):
         dsig.Profile("first of all", ENVELOPED.signature_path, earlier=1, signature_first=True)
+
+
+def test_who_signs_last_may_stand_first(bank: KeyPair, stranger: KeyPair) -> None:
+    second = dsig.Profile("second", ENVELOPED.signature_path, earlier=1)
+    twice = signing.signed(signing.signed(signing.answer(), ENVELOPED, bank), second, stranger)
+    first, last = re.findall(rb"<ds:Signature .*?</ds:Signature>", twice)
+    one, two = dsig.explain(twice).signatures
+    assert [(each.covered[0].fits, each.covered[0].later) for each in (one, two)] == [(True, 1), (True, 0)]
+    found, _ = dsig.explain(twice.replace(last, b"").replace(first, last + first)).signatures
+    assert (found.covered[0].fits, found.covered[0].later) == (True, 0)
+    assert found.covered[0].octets == two.covered[0].octets

@@ -151,8 +151,10 @@ def test_a_statement_is_a_camt_053(name: str) -> None:
 @pytest.mark.parametrize("name", ["camt.052.001.02", "camt.052.001.08", "camt.054.001.02", "camt.054.001.08"])
 def test_entries_are_a_report_or_a_notification(name: str) -> None:
     query = TransactionsQuery(AccountNumber(OURS), DAY, DAY, None, 100, 60)
-    found = booked("transactions.page", account_replies.transactions_page(query, Page(LINES), None, {}), name)
+    page = Page(LINES, opening=OPENING, closing=Money(1697, "CNY"))
+    found = booked("transactions.page", account_replies.transactions_page(query, page, None, {}), name)
     assert [one.signed_minor for one in found.booked] == [-500, 1200, -3]
+    assert [one.amount.minor for one in found.balances] == ([1000, 1697] if name.startswith("camt.052") else [])
 
 
 def test_an_entry_is_a_camt_054() -> None:
@@ -171,6 +173,7 @@ def test_an_overdrawn_day() -> None:
 
 @pytest.mark.parametrize(("event", "said", "name"), [
     ("statement.ready", statement(None), "camt.053.001.08"), ("statement.ready", statement(next_="x"), "camt.053.001.08"),
+    ("statement.ready", {name: one for name, one in statement().items() if name != "closing"}, "camt.053.001.08"),
     ("statement.ready", statement(), "camt.054.001.08"), ("balance.result", {}, "camt.052.001.08"),
     ("receipt.ready", {}, "pain.002.001.12"), ("statement.ready", {**statement(), "account": "0" * 40}, "camt.053.001.08"),
 ])  # fmt: skip

@@ -169,3 +169,13 @@ def test_a_day_without_entries_is_counted_right() -> None:
     for count, findings in (("0", ()), ("1", ("says it has 1 entries and has 0",))):
         (found,) = account.read(changed(data, "</Bal></Stmt>", "</Bal>" + summary.format(count)))
         assert found.findings == findings
+
+
+@pytest.mark.parametrize(
+    ("lines_of_text", "read"), [(("货款", "一月"), "货款 一月"), (("货款", ""), "货款"), (("", "货款"), "货款"), (("", ""), "")]
+)
+def test_several_lines_are_one_text_and_empty_ones_are_none(lines_of_text: tuple[str, ...], read: str) -> None:
+    data = account_writer.write("M-9", AT, [statement(PAID)], "camt.053.001.08")
+    several = "".join(f"<Ustrd>{one}</Ustrd>" for one in lines_of_text)
+    (found,) = account.read(changed(data, "<Ustrd>货款</Ustrd>", several))
+    assert found.entries[0].details[0].text == read
