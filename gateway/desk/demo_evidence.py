@@ -40,6 +40,7 @@ _SENT, _WORD, _TOLD = "written down, then sent", "bank's word", "told the ERP"
 _NEVER = Replay.NEVER.value
 _DEFECTS = frozenset({"lane.defect", "lane.halted", "command.defect", "question.defect", "session.keeper_failed",
                       "twisted.failure", "daemon.fatal", "daemon.not_started"})  # fmt: skip
+_SIZE = re.compile("^[0-9]+ bytes ?")
 _DIGITS = re.compile(rb"[0-9]{12,}")
 _TELLING = ("before", "after", "fate", "source", "reason")
 _CHARSETS = ("utf-8", "gbk", "utf-16-le")
@@ -135,10 +136,13 @@ def climb(steps: Sequence[Step]) -> str:
         after = f"{(step.at_ms - began_ms) / 1000:.1f} s"
         if step.what == _SENT:
             words.append(f"{after} sent")
-        elif step.what.startswith(_WORD) and (Source.RETURNS.value not in step.what or step.detail != said):
-            # Of the questions whether it came back only those that brought another word are steps.
-            words.append(f"{after} {step.what.removeprefix(_WORD).strip(' ()')}: {step.detail}")
-            said = step.detail
+        elif step.what.startswith(_WORD):
+            # Of the questions whether it came back only those that brought another word are steps. The size of what it
+            # was said in is no part of the word.
+            word = _SIZE.sub("", step.detail)
+            if Source.RETURNS.value not in step.what or word != said:
+                words.append(f"{after} {step.what.removeprefix(_WORD).strip(' ()')}: {step.detail}")
+            said = word
         elif step.what == _TOLD and step.detail.endswith(EVENTS):
             words.append(f"= {step.detail.partition(' ')[0].removeprefix('payment.')}")
     return " ".join(words)

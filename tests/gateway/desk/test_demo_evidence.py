@@ -119,6 +119,11 @@ def test_a_climb_in_one_line() -> None:
     assert climb(steps) == known
     more = [*steps, Step(12_000, "bank's word (returns)", "BOOK camt.053"), Step(15_000, "bank's word (returns)", "BOOK camt.053")]
     assert climb(more) == f"{known} 10.0 s returns: BOOK camt.053", "a further word once"
+    at_once = [
+        Step(2_000, "written down, then sent", "9 bytes"), Step(2_100, "bank's word (submit)", "2422 bytes 7"),
+        Step(2_100, "told the ERP", "payment.settled to bankgw.events"), Step(22_000, "bank's word (returns)", "7"),
+    ]  # fmt: skip
+    assert climb(at_once) == "0.0 s sent 0.1 s submit: 2422 bytes 7 = settled", "the same word in another message"
 
 
 def test_first_faults_follow_from_the_seed() -> None:
