@@ -16,6 +16,7 @@ import urllib.request
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
 from pathlib import Path
+from statistics import median
 from typing import Any
 from urllib.error import URLError
 
@@ -35,7 +36,7 @@ from setup.machine import NotToBeHad
 READY_S, FIRST_S, FAILOVER_S, BACK_S, SHARE = 3.0, 5.0, 30.0, 10.0, 1.05
 FULL = 0.9
 FILL_PER_SECOND = 1_500.0
-PHASES = 4
+PAIRS = 7
 _MISSED = 1
 Said = tuple[str, bool]
 
@@ -134,21 +135,37 @@ async def outage(site: Rehearsal, asked: argparse.Namespace) -> Said:
 
 
 async def bulkhead(site: Rehearsal, asked: argparse.Namespace) -> Said:
-    """G21."""
-    waits: dict[bool, list[float]] = {False: [], True: []}
-    for phase in range(PHASES):
-        dead, seen = phase % 2 == 1, set(site.settled)
-        for node in site.grounds.nodes:
-            node.banks["pab"].set((Weather.REFUSE, Weather.HOLE)[phase // 2] if dead else Weather.FAIR)
-        await site.wait(3.0)
-        await site.stream(asked.seconds, 20)
-        await site.wait(3.0)
-        waits[dead] += [site.settled[order] - site.accepted[order] for order in site.settled.keys() - seen
-                        if site.bank(order) == "sample" and order in site.accepted]  # fmt: skip
-    fine, dead_ = (sorted(waits[key])[int(len(waits[key]) * 0.99)] for key in (False, True))
-    said = (f"one bank dead: p99 of another bank's payments {dead_ * 1000:.0f} ms, else {fine * 1000:.0f} ms: "
-            f"{(dead_ / fine - 1) * 100:+.0f} % (limit +{(SHARE - 1) * 100:.0f} %)")  # fmt: skip
-    return said, dead_ <= fine * SHARE
+    """G21. Each phase with a dead bank is held against the phase before it, and the median of the pairs counts: a busy
+    machine then disturbs both sides alike."""
+    pairs = []
+    for pair in range(PAIRS):
+        fine, dead = [await _waits(site, asked.seconds, weather)
+                      for weather in (Weather.FAIR, (Weather.REFUSE, Weather.HOLE)[pair % 2])]  # fmt: skip
+        pairs.append((fine, dead))
+        print(f"bulkhead: p99 {fine * 1000:.0f} ms, with a dead bank {dead * 1000:.0f} ms", file=sys.stderr, flush=True)
+    ratio = median(dead / fine for fine, dead in pairs)
+    said = (f"one bank dead: p99 of another bank's payments {(ratio - 1) * 100:+.1f} % "
+            f"(limit +{(SHARE - 1) * 100:.0f} %), the median of {PAIRS} pairs of phases of {asked.seconds:g} s, from "
+            f"{median(fine for fine, _ in pairs) * 1000:.0f} ms")  # fmt: skip
+    return said, ratio <= SHARE
+
+
+async def _waits(site: Rehearsal, seconds: float, weather: Weather) -> float:
+    """The p99 of the healthy bank's payments, from accepted to settled, while the other bank is as said."""
+    seen = set(site.settled)
+    for node in site.grounds.nodes:
+        node.banks["pab"].set(weather)
+    await site.wait(3.0)
+    if weather is Weather.FAIR:
+        # What had waited for the dead bank is its own burden, and no part of either phase.
+        await site.until(lambda: len(site.settled) >= len(site.accepted), 90.0)
+    await site.stream(seconds, 20)
+    await site.until(
+        lambda: all(order in site.settled for order in site.accepted if site.bank(order) == "sample"), 30.0
+    )
+    took = sorted(site.settled[order] - site.accepted[order] for order in site.settled.keys() - seen
+                  if site.bank(order) == "sample" and order in site.accepted)  # fmt: skip
+    return took[int(len(took) * 0.99)]
 
 
 WHAT: dict[str, Callable[[Rehearsal, argparse.Namespace], Awaitable[Said]]] = {
@@ -172,7 +189,7 @@ def main(words: list[str]) -> int:
     asked = parser.parse_args(words)
     db = asked.db or ("postgresql" if asked.what in ("failover", "outage") else "sqlite")
     orders = {"recovery": asked.rows + 10, "failover": 2_000, "outage": round(3 * 20 * (asked.seconds + 30)) + 200,
-              "bulkhead": round(PHASES * 20 * asked.seconds) + 200}[asked.what]  # fmt: skip
+              "bulkhead": round(2 * PAIRS * 20 * asked.seconds) + 200}[asked.what]  # fmt: skip
     with ExitStack() as stack:
         kept = Path(asked.keep) if asked.keep else None
         folder = kept or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bankgw-measure-")))

@@ -29,6 +29,9 @@ from protocols.kit.errors import ProtocolError
 
 FIRST_BACKOFF_S = 0.2
 LAST_BACKOFF_S = 30.0
+SCOUT_BACKOFF_S, SCOUTED_S = 6.5, 120.0
+"""Whether a bank is back is looked at by one berth so often, for so long, and then as seldom as by the others, which it
+wakes when it gets through: after a short outage all is well again within 10 s, and no bank is stormed."""
 LIVED_S = 5.0
 """A session that lasted so long, or that carried more than its first word, was one; others are waited out."""
 
@@ -125,6 +128,8 @@ class Quay:
         self._signed_on = False
         self._signed_on_s = float("-inf")
         self._woken: Deferred[None] | None = None
+        self._resting: set[Deferred[None]] = set()
+        self._away_s = float("-inf")
 
     @property
     def ready(self) -> bool:
@@ -135,6 +140,7 @@ class Quay:
         """Begin to connect; `on_free` is called whenever a berth may be taken, `on_defect` if our own code fails."""
         self._on_free = on_free
         self._on_defect = on_defect
+        self._away_s = self.clock.monotonic_s()
         keepers = [self._keep(berth) for berth in self.berths] if self._kept else [self._probe_for_ever()]
         for keeper in keepers:
             self._tasks.spawn(keeper)
@@ -227,9 +233,26 @@ class Quay:
                 # A front end that hangs up after each sign-on must not be signed on to without a pause.
                 await sleep(self.clock, backoff_s * (0.5 + self._entropy.random()))
                 backoff_s = min(backoff_s * 2, LAST_BACKOFF_S)
+            elif berth.number == 0:
+                backoff_s = await self._scouted(backoff_s)
             else:
-                await sleep(self.clock, backoff_s * (0.5 + self._entropy.random()))
+                await self._rest(backoff_s * (0.5 + self._entropy.random()))
                 backoff_s = min(backoff_s * 2, LAST_BACKOFF_S)
+
+    async def _scouted(self, backoff_s: float) -> float:
+        """Sleep, as the one that looks whether the bank is back; how long the next time."""
+        await self._rest(backoff_s * (0.8 + 0.4 * self._entropy.random()))
+        last_s = SCOUT_BACKOFF_S if self.clock.monotonic_s() - self._away_s < SCOUTED_S else LAST_BACKOFF_S
+        return min(backoff_s * 3, last_s)
+
+    async def _rest(self, seconds: float) -> None:
+        """Sleep, or until another berth has got through."""
+        resting: Deferred[None] = Deferred()
+        self._resting.add(resting)
+        try:
+            await self._until(resting, seconds)
+        finally:
+            self._resting.discard(resting)
 
     async def _open(self, berth: Berth) -> bool:
         self._state(berth, "connecting")
@@ -323,8 +346,7 @@ class Quay:
                 self._signed_on = self._signed_on and not is_signed_out(error)
                 for berth in self.berths:
                     self._failed(berth, error)
-                await sleep(self.clock, backoff_s * (0.5 + self._entropy.random()))
-                backoff_s = min(backoff_s * 2, LAST_BACKOFF_S)
+                backoff_s = await self._scouted(backoff_s)
                 continue
             probing.close_short()
             backoff_s = FIRST_BACKOFF_S
@@ -346,12 +368,18 @@ class Quay:
 
     async def _pause(self, seconds: float) -> None:
         """Sleep, or until the bank is known to have ended the session."""
-        woken = self._woken = Deferred()
-        timer = self.clock.later(seconds, _fire, woken)
+        self._woken = Deferred()
         try:
-            await woken
+            await self._until(self._woken, seconds)
         finally:
             self._woken = None
+
+    async def _until(self, fired: Deferred[None], seconds: float) -> None:
+        """Return when it is fired, or after so long."""
+        timer = self.clock.later(seconds, _fire, fired)
+        try:
+            await fired
+        finally:
             if timer.active():
                 timer.cancel()
 
@@ -372,10 +400,15 @@ class Quay:
 
     def _make_ready(self, berth: Berth) -> None:
         berth.worked = False
+        first = not self.ready
         self._state(berth, "ready")
         if not berth.busy:
             self._free.append(berth)
         self._on_free()
+        if first:
+            # Those that heard no answer while the bank was away; those that it hung up on wait their time.
+            for resting in tuple(self._resting):
+                _fire(resting)
 
     def _failed(self, berth: Berth, error: NotConnected | NoAnswer | ProtocolError) -> None:
         reason = str(error.reason.value if isinstance(error, NotConnected) else error.reason)
@@ -392,6 +425,8 @@ class Quay:
         if state != berth.state and state == "ready":
             berth.trouble = ""
             _log.info("session.up", bank=self._labels[0], lane=self._labels[1], berth=berth.number)
+        if state != berth.state == "ready":
+            self._away_s = self.clock.monotonic_s()
         berth.state = state
         for one in SESSION_STATES:
             count = sum(1 for other in self.berths if other.state == one)

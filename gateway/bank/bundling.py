@@ -237,7 +237,7 @@ class Bundling:
         late = any(
             row.life.valid_until_ms is not None and now_ms >= row.life.valid_until_ms for row in leaving.rows
         )
-        return "expired" if late else None
+        return "expired" if late else self._lane.shut(date.fromisoformat(leaving.ready.bank_date))
 
     async def _heard(self, leaving: _Leaving, fates: Fates, answer: bytes, started_s: float) -> None:
         kind, now_ms = leaving.bundle.kind.value, self._parts.clock.now_ms()
@@ -312,21 +312,28 @@ class Bundling:
         except (NotConnected, NoAnswer, ProtocolError) as error:
             lane.after_fault(berth, error)
             reason, now_ms = reason_of(error), self._parts.clock.now_ms()
-            await self._record([_Word(row.payment, AskedInVain(now_ms, reason)) for row in asked], epoch)
+            over = self._day_over(bundle, now_ms)
+            await self._record([_Word(row.payment, AskedInVain(now_ms, reason, over)) for row in asked], epoch)
             return
         lane.quay.give_back(berth)
         self._strangers(bundle, rows, fates)
         source = Source.RETURNS if watching else Source.ENQUIRY
-        await self._record([self._said(row, fates, source, asked_ms) for row in asked], epoch)
+        over = self._day_over(bundle, self._parts.clock.now_ms())
+        await self._record([self._said(row, fates, source, asked_ms, over) for row in asked], epoch)
 
-    def _said(self, row: PaymentRow, fates: Fates, source: Source, asked_ms: int) -> _Word:
+    def _day_over(self, bundle: BundleRow, now_ms: int) -> bool:
+        assert bundle.bank_date is not None
+        return now_ms >= self._lane.day_ends_ms(date.fromisoformat(bundle.bank_date))
+
+    def _said(self, row: PaymentRow, fates: Fates, source: Source, asked_ms: int, day_over: bool) -> _Word:
         now_ms, outcome = self._parts.clock.now_ms(), fates.get(row.bank_ref)
         if outcome is None:
-            return _Word(row.payment, AskedInVain(now_ms, "not_named"))
+            return _Word(row.payment, AskedInVain(now_ms, "not_named", day_over))
         if not outcome.listed:
             self._lane.words.unlisted("fate", outcome)
         evidence = Evidence(source, b"", outcome.fate, outcome.code, outcome.text)
-        return _Word(row.payment, Answered(now_ms, outcome.fate, source, asked_ms), evidence, outcome)
+        event = Answered(now_ms, outcome.fate, source, asked_ms, day_over=day_over)
+        return _Word(row.payment, event, evidence, outcome)
 
     # ---- what all of them share ----
 

@@ -7,7 +7,7 @@ another way (`journal.sightings`).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
@@ -19,7 +19,7 @@ from gateway.bank.endpoint import NotConnected
 from gateway.bank.faults import reason_of
 from gateway.bank.session import NoAnswer
 from gateway.core.hours import bank_date
-from gateway.core.states import Answered, AskedInVain, Event, Source, Work
+from gateway.core.states import Answered, AskedInVain, Source, Work
 from gateway.journal import attempts, payments
 from gateway.journal.rows import AttemptRow, Evidence, PaymentRow
 from protocols.canon.outcome import Fate, Outcome
@@ -76,6 +76,7 @@ class Enquiry:
         if lane.bundling.carries(row) and not listed:
             await lane.bundling.about(berth, row, kind)
             return
+        event: Answered | AskedInVain
         try:
             event, outcome = await self._ask(berth, row, sent, kind)
         except (NotConnected, NoAnswer, ProtocolError) as error:
@@ -86,9 +87,12 @@ class Enquiry:
         evidence = None
         if isinstance(event, Answered) and outcome is not None:
             evidence = Evidence(event.source, b"", outcome.fate, outcome.code, outcome.text)
+        event = replace(event, day_over=event.at_ms >= lane.day_ends_ms(sent.bank_date))
         await lane.record(payment, event, evidence, outcome, epoch=epoch)
 
-    async def _ask(self, berth: Berth, row: PaymentRow, sent: Sent, kind: Work) -> tuple[Event, Outcome | None]:
+    async def _ask(
+        self, berth: Berth, row: PaymentRow, sent: Sent, kind: Work
+    ) -> tuple[Answered | AskedInVain, Outcome | None]:
         questions = self._parts.bank.questions
         watching = kind is Work.RETURNS
         if watching and questions.returns is not None:
@@ -113,7 +117,7 @@ class Enquiry:
                 pass  # what the enquiry said stands
         return word, outcome
 
-    async def _returned(self, berth: Berth, row: PaymentRow, sent: Sent) -> tuple[Event, Outcome] | None:
+    async def _returned(self, berth: Berth, row: PaymentRow, sent: Sent) -> tuple[Answered, Outcome] | None:
         """The payment among the account's returns, by reference and amount. Absence is no word at all."""
         walk = await self._walk(berth, row.order.ours.account, sent)
         for one in walk.returns:

@@ -510,6 +510,16 @@ class Lane:
         """When the bank's business date `day` is over."""
         return day_ends_ms(self._hours, day)
 
+    def shut(self, day: date | None) -> str | None:
+        """Why the bank takes no money order now that names its business date `day`, or None.
+
+        Without a `day` any will do: a repeat names that of the first send, as long as its own rules let it.
+        """
+        now_ms = self.parts.clock.now_ms()
+        if self.next_open_ms(now_ms) > now_ms:
+            return "bank_closed"
+        return "day_over" if day is not None and now_ms >= self.day_ends_ms(day) else None
+
     def _refill(self) -> None:
         """Draw serial numbers ahead of need; the pump goes on when they are there."""
         if not self._drawing:

@@ -90,7 +90,7 @@ class Sending:
             return
         conversation = ready.conversation
         await self._speak(berth, sending, _Leaving(
-            ready.submit.data, ready.line, committed_s, None,
+            ready.submit.data, ready.line, committed_s, date.fromisoformat(ready.bank_date),
             lambda answer: talk.after_submit(berth, conversation, self._parts.signers, answer), conversation.close,
         ))  # fmt: skip
 
@@ -195,7 +195,8 @@ class Sending:
                 lane.words.fault(error, row.order.kind.value)
                 lane.postpone(payment, self._parts.clock.now_ms() + RETRY_UNSENT_MS, Work.REPLAY)
                 return
-        day_ends_ms = lane.day_ends_ms(date.fromisoformat(last.bank_date))
+        bank_date = date.fromisoformat(last.bank_date)
+        day_ends_ms = lane.day_ends_ms(bank_date)
         committed_s = self._parts.clock.monotonic_s()
         applied = await self._parts.store.write(self._repeat_unit(row, last, day_ends_ms))
         lane.noted(applied)
@@ -210,7 +211,7 @@ class Sending:
         async def read(answer: bytes) -> Outcome:
             return self._parts.bank.read(sending.order.kind, sent, answer)
 
-        await self._speak(berth, sending, _Leaving(last.wire, line, committed_s, day_ends_ms, read, lambda: None))
+        await self._speak(berth, sending, _Leaving(last.wire, line, committed_s, bank_date, read, lambda: None))
 
     def _repeat_unit(
         self, row: PaymentRow, last: AttemptRow, day_ends_ms: int
@@ -265,11 +266,12 @@ class Sending:
         if not self._lane.permits(row.epoch, leaving.committed_s):
             return "permit_refused"
         now_ms, valid_until_ms = self._parts.clock.now_ms(), row.life.valid_until_ms
+        day_ends_ms = self._lane.day_ends_ms(leaving.bank_date)
         if valid_until_ms is not None and now_ms >= valid_until_ms:
             return "expired"
-        if row.life.repeats and not flow.may_leave_again(row.life, now_ms, leaving.day_ends_ms):
+        if row.life.repeats and not flow.may_leave_again(row.life, now_ms, day_ends_ms):
             return "window_closed"
-        return None
+        return self._lane.shut(None if row.life.repeats else leaving.bank_date)
 
     async def _heard(self, row: PaymentRow, outcome: Outcome, answer: bytes, started_s: float) -> None:
         lane, kind = self._lane, row.order.kind.value
@@ -321,7 +323,7 @@ class _Leaving:
     wire: bytes
     line: Line
     committed_s: float
-    day_ends_ms: int | None
+    bank_date: date
     read: Callable[[bytes], Awaitable[Outcome]]
     close: Callable[[], None]
 

@@ -95,8 +95,11 @@ class Tenure:
                 return
 
     async def _keep(self, epoch: int) -> None:
+        asked_s = self._until_s - LEASE_MS / 1000
         while True:
-            await sleep(self._clock, LEASE_MS / 3000)
+            # Counted from when it was asked for: a renewal that waited for an absent database has run out when it is
+            # committed, and nothing may be sent before the next.
+            await sleep(self._clock, max(asked_s + LEASE_MS / 3000 - self._clock.monotonic_s(), 0.0))
             asked_s = self._clock.monotonic_s()
             if self._over():
                 return

@@ -2,8 +2,8 @@
 
 Each watched account is looked at as often as its bank bears, within the bank's hours: today's entries to their end,
 then the balance. A day that is over is read once more; when the bank's opening balance and all entries make its
-closing balance, the day is closed and told, once, by whichever node claims its row in `jobs`. A day that does not close
-is tried again, and counted as missing.
+closing balance, the day is closed and told, once, by whichever node claims its row in `jobs`; then the bank is asked
+about what its entries left in doubt. A day that does not close is tried again, and counted as missing.
 """
 
 from __future__ import annotations
@@ -215,6 +215,7 @@ class Watching:
         self._kept(tx, one, statement.lines)
         if jobs.finish(tx, job, one.bank, day):
             accounts.close_day(tx, one.bank, statement, one.senders)
+            sightings.ask_after_statement(tx, one.lane, one.account)
 
     async def _closed(self, one: Watched, day: date, balance: Balance | None) -> Statement | None:
         """The day's statement if the bank states both balances and they fit; None if it cannot be closed (yet)."""

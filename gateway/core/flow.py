@@ -44,9 +44,10 @@ from protocols.canon.errors import Code
 from protocols.canon.outcome import CORRECTION_EVENT, STATE_TABLE, Fate, State
 
 ENQUIRY_PLAN_MS = (2_000, 5_000, 15_000, 30_000, 60_000, 120_000, 300_000, 600_000)
-"""Gaps between the first enquiries; after them every ten minutes, and hourly once escalated. There is no last one."""
+"""Gaps between the first enquiries; after them every ten minutes while the bank's day of the send lasts, then hourly, as
+once escalated. There is no last one."""
 STEADY_MS = 600_000
-ESCALATED_MS = 3_600_000
+HOURLY_MS = 3_600_000
 
 
 class Impossible(AssertionError):
@@ -85,14 +86,16 @@ class Rule:
     then: tuple[Consequence, ...] = ()
 
 
-def enquiry_gap_ms(life: Life) -> int:
-    """How long to wait before the next enquiry about this payment."""
+def enquiry_gap_ms(life: Life, *, day_over: bool = False) -> int:
+    """How long to wait before the next enquiry about this payment. `day_over`: its day at the bank has ended."""
     if life.state is State.ESCALATED:
-        return ESCALATED_MS
+        return HOURLY_MS
     first = life.rules.first_enquiry_ms
     if life.asked == 0:
         return first
-    return max(first, ENQUIRY_PLAN_MS[life.asked]) if life.asked < len(ENQUIRY_PLAN_MS) else STEADY_MS
+    if life.asked < len(ENQUIRY_PLAN_MS):
+        return max(first, ENQUIRY_PLAN_MS[life.asked])
+    return HOURLY_MS if day_over else STEADY_MS
 
 
 # ---- consequences ------------------------------------------------------------------------------------------------
@@ -108,7 +111,8 @@ def _expire_watch(_before: Life, life: Life, _event: Event) -> tuple[Effect, ...
 
 
 def _enquire(_before: Life, life: Life, event: Event) -> tuple[Effect, ...]:
-    due_ms = event.at_ms + enquiry_gap_ms(life)
+    day_over = isinstance(event, Answered | AskedInVain) and event.day_over
+    due_ms = event.at_ms + enquiry_gap_ms(life, day_over=day_over)
     if life.state is State.IN_DOUBT and life.rules.replay is not Policy.NEVER and not _repeats_used_up(life):
         # An answer that is asked for when the quarantine is over may let the bytes leave again: do not miss that moment.
         ripe_ms = (life.last_write_ms or 0) + life.rules.quarantine_ms

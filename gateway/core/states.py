@@ -160,7 +160,8 @@ class TakenOver:
 class Answered:
     """A verified word about the payment.
 
-    `asked_ms` is when the question left (for enquiries), `attempt` which send was answered (for Source.SUBMIT).
+    `asked_ms` is when the question left (for enquiries), `attempt` which send was answered (for Source.SUBMIT),
+    `day_over` whether the bank's day of the latest send has ended by now.
     """
 
     at_ms: int
@@ -168,14 +169,16 @@ class Answered:
     source: Source
     asked_ms: int | None = None
     attempt: int | None = None
+    day_over: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class AskedInVain:
-    """An enquiry brought no usable answer."""
+    """An enquiry brought no usable answer; `day_over` as with an answer."""
 
     at_ms: int
     reason: str
+    day_over: bool = False
 
 
 @dataclass(frozen=True, slots=True)

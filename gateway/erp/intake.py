@@ -101,7 +101,8 @@ class Intake:
             self._broken(delivery, letter, type_, error)
             return
         started_ms = self._clock.now_ms()
-        writing = self._store.write(unit)
+        # What is under way to a bank goes before what only begins: the broker keeps the rest of a flood.
+        writing = self._store.write(unit, patient=True)
         writing.addCallbacks(
             self._durable, self._unit_failed,
             callbackArgs=(delivery, type_, started_ms), errbackArgs=(delivery, letter, type_),

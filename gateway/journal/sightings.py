@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import select
+from sqlalchemy import case, select
 
-from gateway.core.states import Answered, Source
+from gateway.core.states import Answered, Source, Work
 from gateway.journal import apply as applying
 from gateway.journal import audit, records, schema
-from gateway.journal.rows import Evidence, PaymentRow
+from gateway.journal.rows import Evidence, PaymentRow, WorkRow
 from gateway.journal.store import Tx
 from protocols.canon.order import Kind
-from protocols.canon.outcome import Fate, Outcome
+from protocols.canon.outcome import Fate, Outcome, State
 from protocols.canon.statement import Direction, Line
+
+ASKED_AT_ONCE = 1_000
+_C = schema.payments.c
+_ASKING = [state.value for state in (State.PENDING, State.IN_DOUBT, State.ESCALATED)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,22 @@ def evidence_from_entry(tx: Tx, lane: str, line: Line, *, epoch: int | None, act
     event = Answered(tx.now_ms, Fate.SETTLED, Source.STATEMENT)
     applied = applying.apply(tx, row.payment, event, epoch=epoch, actor=actor, evidence=evidence, outcome=outcome)
     return Sighting(row, applied)
+
+
+def ask_after_statement(tx: Tx, lane: str, account: str) -> int:
+    """A day of the account is closed: let the bank be asked now about its payments that no entry ended; how many.
+
+    At most `ASKED_AT_ONCE`, the oldest first; the others are asked about in their turn.
+    """
+    own = case((_C.kind == Kind.COLLECTION.value, _C.creditor_idx), else_=_C.debtor_idx)
+    found = tx.conn.execute(
+        select(_C.payment, _C.epoch)
+        .where(_C.lane == lane, _C.state.in_(_ASKING), own == tx.vault.blind(account))
+        .order_by(_C.payment).limit(ASKED_AT_ONCE)
+    ).all()  # fmt: skip
+    for payment, epoch in found:
+        tx.due(WorkRow(payment, Work.ENQUIRE, lane, tx.now_ms, epoch))
+    return len(found)
 
 
 def _disagreement(row: PaymentRow, line: Line) -> str | None:

@@ -135,8 +135,11 @@ class StoreFailed(Exception):
 class Store(Protocol):
     """The journal. Units are re-runnable: a unit may run twice before it is committed once."""
 
-    def write(self, unit: Unit[T]) -> Deferred[T]:
+    def write(self, unit: Unit[T], *, patient: bool = False) -> Deferred[T]:
         """Run `unit` in the writer's next transaction, in the order of the calls.
+
+        A `patient` unit keeps its place among the patient ones only: of many that wait, each transaction takes no
+        more than leave it short, so that all others find the next one soon.
 
         The Deferred fires in the reactor's thread, in that same order, after the commit and after the permit log is
         on disk. It fails with the unit's own exception if the unit raised (alone, in a transaction of its own), and

@@ -1,7 +1,8 @@
 """The journal as the gateway uses it: units wait in the reactor's thread, groups are committed by the writer's thread.
 
 A lone unit is committed at once. Under load a group starts at most once in `linger_ms`, or as soon as the group
-before it is done and `cap` units wait.
+before it is done and `cap` units wait. Of patient units (orders from the broker) a group takes no more than
+`PATIENT_MOST`: a payment needs two groups from ready to settled, and after an outage hundreds of orders come at once.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from gateway.journal.vault import Vault
 
 T = TypeVar("T")
 READERS = 2
+PATIENT_MOST = 32
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 2.0
 _log = Logger()
 
@@ -93,7 +95,7 @@ class SqlStore:
         self._committer = Committer(
             engine, clock, node, vault, entropy or SystemEntropy(), permit_log, reconnect_s, pause
         )
-        self._waiting: deque[tuple[Unit[Any], Deferred[Any]]] = deque()
+        self._waiting: deque[tuple[Unit[Any], Deferred[Any], bool]] = deque()
         self._listeners: list[OnCommit] = []
         self._timer: IDelayedCall | None = None
         self._busy = False
@@ -119,12 +121,12 @@ class SqlStore:
         self._executor.run(self._committer.open, then)
         return opened
 
-    def write(self, unit: Unit[T]) -> Deferred[T]:
+    def write(self, unit: Unit[T], *, patient: bool = False) -> Deferred[T]:
         """Run `unit` in the writer's next transaction. See Store.write."""
         if self._failed is not None or self._closing is not None:
             return fail(self._failed or StoreFailed("the journal is closed; nothing of this unit was written"))
         done: Deferred[T] = Deferred()
-        self._waiting.append((unit, done))
+        self._waiting.append((unit, done, patient))
         self._wake()
         return done
 
@@ -188,15 +190,29 @@ class SqlStore:
         self._busy = True
         started_s = self._clock.monotonic_s()
         self._not_before_s = started_s + self._linger_s
-        group = [self._waiting.popleft() for _ in range(min(self._cap, len(self._waiting)))]
-        units = [unit for unit, _ in group]
-        deferreds = [done for _, done in group]
+        units, deferreds = self._next_group()
 
         def work() -> tuple[Committed, float]:
             began_s = self._clock.monotonic_s()
             return self._committer.commit(units), self._clock.monotonic_s() - began_s
 
         self._executor.run(work, lambda result: self._ended(deferreds, result))
+
+    def _next_group(self) -> tuple[list[Unit[Any]], list[Deferred[Any]]]:
+        units: list[Unit[Any]] = []
+        deferreds: list[Deferred[Any]] = []
+        left: list[tuple[Unit[Any], Deferred[Any], bool]] = []
+        room = PATIENT_MOST
+        while self._waiting and len(units) < self._cap:
+            unit, done, patient = self._waiting.popleft()
+            if patient and not room:
+                left.append((unit, done, patient))
+                continue
+            room -= patient
+            units.append(unit)
+            deferreds.append(done)
+        self._waiting.extendleft(reversed(left))
+        return units, deferreds
 
     def _ended(self, deferreds: list[Deferred[Any]], result: tuple[Committed, float] | Failure) -> None:
         self._busy = False
@@ -230,7 +246,7 @@ class SqlStore:
         else:
             self._failed = StoreFailed(f"the journal's writer broke: {error!r}")
             self._failed.__cause__ = error
-        waiting = [done for _, done in self._waiting]
+        waiting = [done for _, done, _ in self._waiting]
         self._waiting.clear()
         self._on_fatal(self._failed)
         for done in deferreds + waiting:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
-from gateway.core.flow import ENQUIRY_PLAN_MS, ESCALATED_MS, STEADY_MS, TABLE, Impossible, Rule, step
+from gateway.core.flow import ENQUIRY_PLAN_MS, HOURLY_MS, STEADY_MS, TABLE, Impossible, Rule, step
 from gateway.core.states import (
     Alarm,
     Answered,
@@ -282,7 +282,7 @@ def page() -> str:
         "stays": table((row for row in every if row.rule.after is None), moves=False),
         "gaps": ", ".join(_span(gap_ms) for gap_ms in ENQUIRY_PLAN_MS),
         "steady": _span(STEADY_MS),
-        "escalated": _span(ESCALATED_MS),
+        "hourly": _span(HOURLY_MS),
         "rows": str(len(every)),
         "defaults": _defaults(),
     }

@@ -86,6 +86,25 @@ def test_a_bank_that_cannot_be_reached_is_dialled_ever_more_slowly(tmp_path: Pat
     assert ready(life) is True
 
 
+def test_a_bank_that_was_away_for_a_minute_is_back_in_ten_seconds_and_with_all_berths(tmp_path: Path) -> None:
+    for sessions in (1, 4):
+        for seed in range(5):
+            folder = tmp_path / f"{sessions}-{seed}"
+            folder.mkdir()
+            world = World(folder, bank_options={"sessions": sessions}, seed=seed)
+            life = world.start()
+            world.run(1)
+            world.bank.reachable = False
+            for pipe in life.pipes:
+                pipe.abortConnection()
+            world.run(60 + seed)
+            berths = life.gateway.lanes["sample.main"].quay.berths
+            assert [berth.state for berth in berths] == ["down"] * sessions
+            world.bank.reachable = True
+            world.run(8.5)
+            assert [berth.state for berth in berths] == ["ready"] * sessions
+
+
 class Lone:
     """A quay of one berth whose dialler hands out lines over in-memory transports, counted."""
 

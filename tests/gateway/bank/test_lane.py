@@ -467,9 +467,9 @@ class SlowStore:
 
         self._store.listen(later)
 
-    def write(self, unit: Callable[[Any], Any]) -> Deferred[Any]:
+    def write(self, unit: Callable[[Any], Any], **how: Any) -> Deferred[Any]:
         later: Deferred[Any] = Deferred()
-        self._store.write(unit).addBoth(lambda result: self._life.clock.later(0, later.callback, result))
+        self._store.write(unit, **how).addBoth(lambda result: self._life.clock.later(0, later.callback, result))
         return later
 
 

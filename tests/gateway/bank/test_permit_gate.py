@@ -117,6 +117,22 @@ def test_a_lease_is_renewed_every_third_of_it_and_counts_from_the_asking() -> No
     assert not gate.holds()
 
 
+def test_a_renewal_that_came_too_late_is_followed_by_another_at_once() -> None:
+    gate = _Gate()
+    late: Deferred[bool] = Deferred()
+    gate.store.renewed = [late]
+    gate.begin()
+    gate.clock.advance(60.0)  # the database is away; what was asked for at 5 is committed at 60
+    assert gate.store.said.count("renew") == 1 and not gate.holds()
+    late.callback(True)
+    gate.clock.advance(0.0)
+    assert gate.store.said.count("renew") == 2 and gate.holds(), "nothing may be sent before, so nobody waits for it"
+    gate.clock.advance(4.999)
+    assert gate.store.said.count("renew") == 2
+    gate.clock.advance(0.001)
+    assert gate.store.said.count("renew") == 3
+
+
 def test_a_lost_lease_gives_no_permit_and_is_not_sought_again_for_a_lease() -> None:
     gate = _Gate()
     gate.store.renewed = [False]

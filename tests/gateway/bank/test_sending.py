@@ -177,8 +177,8 @@ class StuckDisk:
 
         self._store.listen(later)
 
-    def write(self, unit: Callable[[Any], Any]) -> Deferred[Any]:
-        late_s, heard = self.late_s, self._store.write(unit)
+    def write(self, unit: Callable[[Any], Any], **how: Any) -> Deferred[Any]:
+        late_s, heard = self.late_s, self._store.write(unit, **how)
         later: Deferred[Any] = Deferred()
         heard.addBoth(lambda result: self._life.clock.later(late_s, later.callback, result))
         return later

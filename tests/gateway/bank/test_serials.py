@@ -43,9 +43,9 @@ class HeldStore:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
 
-    def write(self, unit: Any) -> Deferred[Any]:
+    def write(self, unit: Any, **how: Any) -> Deferred[Any]:
         if not self.held:
-            return self._store.write(unit)  # type: ignore[no-any-return]
+            return self._store.write(unit, **how)  # type: ignore[no-any-return]
         later: Deferred[Any] = Deferred()
         self._back.append((unit, later))
         return later

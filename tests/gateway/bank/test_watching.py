@@ -12,6 +12,7 @@ import pytest
 
 from gateway import app
 from gateway.bank.watching import chain
+from gateway.core.states import Work
 from gateway.journal import accounts
 from gateway.simbank.faults import Fault, Script, Scripted
 from gateway.simbank.ledger import CHINA, Conduct
@@ -21,6 +22,7 @@ from protocols.canon.money import Money
 from protocols.canon.party import AccountNumber
 from protocols.canon.query import BalanceQuestion, LinesQuestion
 from protocols.canon.statement import Balance, Direction, Line, Page
+from tests.world import files
 from tests.world.world import Life, World
 
 POLL_S = 60.0
@@ -237,6 +239,22 @@ def test_a_day_is_not_closed_before_it_is_over_though_its_cut_off_has_passed(tmp
     assert [one for one in named(world, "statement.closed") if one["date"] >= day.isoformat()] == []
     world.run(2 * HOURLY_S)
     assert [one["date"] for one in named(world, "statement.closed") if one["date"] >= day.isoformat()] == [day.isoformat()]
+
+
+def test_the_bank_is_asked_after_each_statement_about_what_it_left_in_doubt(tmp_path: Path) -> None:
+    world = watching(tmp_path, poll_s=HOURLY_S, plan=Script([Scripted(Fault.DROP_BEFORE)]))
+    world.start()
+    world.submit("AP-1", 10_000)
+    world.submit("AP-2", 10_000)
+    asked_ms, before_ms, told_ms = 0, 0, None
+    while told_ms is None:
+        before_ms = asked_ms
+        world.run(60)
+        asked_ms = max(one.at_ms for one in files.evidence(world, "AP-1"))
+        told_ms = world.clock.seconds() * 1000 if named(world, "statement.closed") else None
+    assert world.state("AP-1") == "in_doubt" and world.state("AP-2") == "settled"
+    assert told_ms - asked_ms < 61_000 < asked_ms - before_ms < 3_500_000, "not in its turn: it was hourly by now"
+    assert [one.work for one in files.due(world, "AP-2")] == [Work.RETURNS]
 
 
 def test_days_after_which_nobody_looked_are_closed_later(tmp_path: Path) -> None:

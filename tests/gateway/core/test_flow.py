@@ -135,9 +135,9 @@ def test_asking_never_ends_by_count(state: State) -> None:
         assert len(due) == 1
         gaps.append(due[0].at_ms - now_ms)
         life, now_ms = decided.life, due[0].at_ms
-    assert max(gaps) <= flow.ESCALATED_MS
+    assert max(gaps) <= flow.HOURLY_MS
     assert gaps == sorted(gaps)
-    assert gaps[-1] == (flow.ESCALATED_MS if state is State.ESCALATED else flow.STEADY_MS)
+    assert gaps[-1] == (flow.HOURLY_MS if state is State.ESCALATED else flow.STEADY_MS)
 
 
 def test_the_first_enquiries_follow_the_plan() -> None:
@@ -147,6 +147,18 @@ def test_the_first_enquiries_follow_the_plan() -> None:
         gaps.append(flow.enquiry_gap_ms(life))
         life = step(life, AskedInVain(T, "down")).life
     assert gaps == list(flow.ENQUIRY_PLAN_MS)
+
+
+@pytest.mark.parametrize("word", [AskedInVain(T, "down", day_over=True),
+                                  Answered(T, Fate.UNKNOWN, Source.ENQUIRY, T, day_over=True)])  # fmt: skip
+def test_after_the_banks_day_enquiries_are_hourly_once_the_plan_is_through(word: AskedInVain | Answered) -> None:
+    planned = len(flow.ENQUIRY_PLAN_MS)
+    for asked, gap_ms in ((planned - 2, flow.ENQUIRY_PLAN_MS[-1]), (planned - 1, flow.HOURLY_MS), (99, flow.HOURLY_MS)):
+        life = life_in(State.IN_DOUBT, asked=asked)
+        [due] = [e for e in step(life, word).effects if isinstance(e, Due) and e.work is Work.ENQUIRE]
+        assert due.at_ms == T + gap_ms
+        [due] = [e for e in step(life, replace(word, day_over=False)).effects if isinstance(e, Due)]
+        assert due.at_ms == T + min(gap_ms, flow.STEADY_MS)
 
 
 def test_a_bank_that_wants_patience_gets_it() -> None:

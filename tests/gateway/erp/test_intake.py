@@ -33,6 +33,17 @@ def reply_ids(world: World) -> set[str | None]:
     return {said.message_id for said, _body in world.replies}
 
 
+def test_a_flood_of_orders_is_taken_in_by_short_groups(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    for n in range(100):
+        world.submit(f"AP-{n}")
+    taken: list[int] = []
+    life = world.start()
+    life.store.listen(lambda mails, _works: taken.append(sum(mail.exchange == "" for mail in mails)))
+    world.run(5)
+    assert sum(taken) == 100 and max(taken) == 32, "what is under way to the bank finds a group soon"
+
+
 # ---- identity ----
 
 

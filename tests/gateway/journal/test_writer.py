@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -35,14 +36,14 @@ class Simulated:
     def turn(self, seconds: float = 0.0) -> None:
         self.hands.task.advance(seconds)
 
-    def write(self, name: str) -> list[object]:
+    def write(self, name: str, *, patient: bool = False) -> list[object]:
         done: list[object] = []
 
         def unit(tx: Tx) -> str:
             tx.conn.execute(insert(schema.payees), {"sender": "s", "payee": name, "first_ms": 1})
             return name
 
-        self.store.write(unit).addCallbacks(done.append, lambda failure: done.append(failure.value))
+        self.store.write(unit, patient=patient).addCallbacks(done.append, lambda failure: done.append(failure.value))
         return done
 
 
@@ -99,6 +100,37 @@ def test_a_full_group_does_not_wait_for_the_linger(sqlite_url: str) -> None:
     made.turn()
     assert some == [["b"], ["c"], ["d"]]
     assert made.hands.task.seconds() == 0.0
+
+
+def test_a_flood_of_patient_units_leaves_every_group_short(simulated: Simulated) -> None:
+    flood = [simulated.write(f"order {n}", patient=True) for n in range(200)]
+    send = simulated.write("send")
+    simulated.turn()
+    simulated.turn()
+    assert send == ["send"], "in the first group, though called last"
+    assert [bool(done) for done in flood] == [True] * 32 + [False] * 168
+    answer = simulated.write("answer")
+    simulated.turn(0.003)
+    simulated.turn()
+    assert answer == ["answer"] and sum(map(bool, flood)) == 64
+    for _ in range(5):
+        simulated.turn(0.003)
+        simulated.turn()
+    assert all(flood), "and none of them is left behind"
+    assert [facts.units for facts in simulated.groups] == [33, 33, 32, 32, 32, 32, 8]
+
+
+def test_patient_units_that_fit_run_in_the_order_of_the_calls(simulated: Simulated) -> None:
+    ran: list[str] = []
+
+    def unit(name: str, _tx: Tx) -> None:
+        ran.append(name)
+
+    for name, patient in (("a", True), ("b", False), ("c", True)):
+        simulated.store.write(partial(unit, name), patient=patient)
+    simulated.turn()
+    simulated.turn()
+    assert ran == ["a", "b", "c"]
 
 
 def test_what_is_written_from_a_callback_goes_with_the_next_group(simulated: Simulated) -> None:
