@@ -20,6 +20,7 @@ from gateway.desk.command_explain import masked
 from protocols.kit import cms, dsig
 from tests.attacks.targets import bank_key, goldens
 from tests.protocols.banks.finws.paper import ACCEPTOR, US, VERIFIER, pay, signer, stage
+from tests.protocols.banks.finws.test_twin import sealed
 from tests.protocols.kit import signing
 from tests.protocols.kit.signing import ENVELOPED, KeyPair
 
@@ -317,3 +318,12 @@ def test_a_message_is_read_in_its_own_charset(tmp_path: Path) -> None:
     der = cms.attach(content, US.sign(content), US.certificate.public_bytes(Encoding.DER), "sha256")
     packet = b'<?xml version="1.0" encoding="GBK"?><p>%b</p>' % base64.b64encode(der)
     assert "signed octets: <body>张三</body>" in run(put(tmp_path, "packet.xml", packet), "--clear")[1]
+
+
+def test_what_is_sealed_is_said_to_be_so(tmp_path: Path) -> None:
+    made = sealed()
+    pay(made)
+    code, text = run(put(tmp_path, "sealed.bin", made.said[0].request))
+    assert code == codes.OK, "the envelope's signature is whole"
+    inside = "inside /Envelope/Body/uploadFilein/ApplicationRequest"
+    assert re.search(rf"EncryptedData {inside}: encrypted, so nothing in it can be seen", text)
