@@ -29,8 +29,17 @@ from tests.world.points import PointedAmqp
 DEAD = 77
 _PAYMENT = (b"<Operation>Pay<", b"<ThirdVoucher>")
 _PAB_HEADER = slice(40, 44)
+_BY_MODULE = {
+    "gateway.erp.orders": "order", "gateway.erp.standing": "cancel", "gateway.erp.inquiry": "question",
+    "gateway.erp.answers": "answer", "gateway.bank.sending": "sending", "gateway.bank.lane": "word",
+}  # fmt: skip
+_BY_WORD = {"take": "lease", "renew": "renewal", "recover": "recovery", "draw_serials": "serials", "mark": "confirmed"}
+_SUBJECTS = {
+    "order": (1,), "sending": (1, 2), "word": (1, 2), "confirmed": (1, 2), "cancel": (1,), "question": (1,),
+    "answer": (1,), "lease": (1,), "renewal": (1,), "recovery": (1,), "serials": (1,),
+}  # fmt: skip
 POINTS: dict[str, Sequence[int]] = {
-    **{f"journal.commit.group.{side}": (1, 2, 3, 4, 5, 6, 7, 8) for side in ("before", "after")},
+    **{f"journal.commit.{subject}.{side}": nths for subject, nths in _SUBJECTS.items() for side in ("before", "after")},
     **{f"permits.append.group.{side}": (1, 2) for side in ("before", "after")},
     **{f"bank.write.payment.{side}": (1, 2) for side in ("before", "after")},
     "bank.leave.payment.after": (1, 2),
@@ -39,7 +48,17 @@ POINTS: dict[str, Sequence[int]] = {
     **{f"erp.{what}.{side}": (1, 3) for what in ("deliver.command", "ack.delivery", "publish.message", "confirm.message")
        for side in ("before", "after")},
 }  # fmt: skip
-"""Every point, and the passings at which a life ends there. `leave` is when the kernel has what was written."""
+"""Every point, and the passings at which a life ends there. `leave` is when the kernel has what was written; a group that
+is committed passes the point of each subject that it carries."""
+
+
+def subjects(units: Sequence[Any]) -> list[str]:
+    """What the units of a group are about; those that only look whether the journal still writes are about nothing."""
+    found = set()
+    for unit in units:
+        words = [subject for word, subject in _BY_WORD.items() if word in unit.__code__.co_names]
+        found.add(words[0] if words else _BY_MODULE.get(unit.__module__, ""))
+    return sorted(found - {""})
 
 
 class Mortal:
@@ -112,9 +131,12 @@ def pointed(parts: app.Parts, mortal: Mortal, reactor: Any) -> app.Parts:
     commit, write = committer.commit, committer._permits.write
 
     def commits(units: Sequence[Any]) -> Any:
-        mortal.hit("journal.commit.group.before")
+        about = subjects(units)
+        for subject in about:
+            mortal.hit(f"journal.commit.{subject}.before")
         committed = commit(units)
-        mortal.hit("journal.commit.group.after")
+        for subject in about:
+            mortal.hit(f"journal.commit.{subject}.after")
         return committed
 
     def permits(some: Sequence[Permit]) -> None:

@@ -7,10 +7,10 @@ from datetime import date
 
 import pytest
 
-from gateway.core.states import Silent, Source
-from gateway.journal import attempts, payments
+from gateway.core.states import Silent, Source, Work
+from gateway.journal import attempts, payments, work
 from gateway.journal.rows import PaymentRow
-from gateway.journal.sightings import Sighting, evidence_from_entry
+from gateway.journal.sightings import Sighting, ask_after_statement, evidence_from_entry
 from protocols.canon.money import Money
 from protocols.canon.outcome import Fate, State
 from protocols.canon.party import AccountNumber
@@ -83,3 +83,17 @@ def test_a_debit_of_what_was_told_failed_is_a_correction(journal: Journal) -> No
     seen = see(journal, booked(row))
     assert seen is not None and seen.applied is not None and seen.applied.step is not None
     assert seen.applied.step.rule == "failed_contradicted" and state_of(journal, row) is State.FAILED
+
+
+def test_after_a_statement_the_bank_is_asked_about_what_is_open_on_that_account(journal: Journal) -> None:
+    row = doubtful(journal)
+    own = row.order.ours.account.clear
+    assert journal.do(lambda tx: ask_after_statement(tx, LANE, "0000000000000000999")) == 0
+    assert journal.do(lambda tx: ask_after_statement(tx, "another.lane", own)) == 0
+    assert journal.do(lambda tx: ask_after_statement(tx, LANE, own)) == 1
+    [due] = [one for one in journal.read(lambda conn: work.of_payment(conn, row.payment)) if one.work is Work.ENQUIRE]
+    assert due.due_ms == NOW_MS
+    see(journal, booked(row))
+    assert journal.do(lambda tx: ask_after_statement(tx, LANE, own)) == 0, "what is settled is not asked about"
+    left = [one.work for one in journal.read(lambda conn: work.of_payment(conn, row.payment))]
+    assert Work.ENQUIRE not in left
