@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections import namedtuple
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,8 +23,6 @@ _E = schema.evidence.c
 _INSERT_ATTEMPT = insert(schema.attempts)
 _INSERT_EVIDENCE = insert(schema.evidence)
 _LAST = select(schema.attempts).where(_A.payment == bindparam("b_payment")).order_by(_A.attempt.desc()).limit(1)
-_SEND = tuple(_A.keys())
-_Send = namedtuple("_Send", _SEND)  # type: ignore[misc]  # noqa: PYI024 - the table says its columns
 _BOTH = (
     select(schema.payments, *[column.label(f"sent_{column.key}") for column in _A])
     .join(schema.attempts, _A.payment == schema.payments.c.payment)
@@ -70,7 +68,7 @@ def last_with_payment(conn: Connection, payment: str) -> tuple[PaymentRow, Attem
     if row is None:
         return None
     vault = vault_of(conn)
-    return records.read(row, vault), _read(_Send(*row[-len(_SEND):]), vault)
+    return records.read(row, vault), _read(row[-len(_A):], vault)
 
 
 def evidence_of(conn: Connection, payment: str) -> list[Exhibit]:
@@ -93,12 +91,13 @@ def _columns(row: AttemptRow, tx: Tx) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _read(row: Any, vault: Vault) -> AttemptRow:
+def _read(row: Sequence[Any], vault: Vault) -> AttemptRow:
+    """The columns of the table, in its order."""
+    payment, attempt, epoch, node, bank_date, serials, port, wire, key_id, first_write_ms, replay_policy, _at_ms = row
     return AttemptRow(
-        payment=row.payment, attempt=row.attempt, epoch=row.epoch, node=row.node, bank_date=row.bank_date,
-        serials=tuple(json.loads(row.serials)), port=row.port,
-        wire=vault.open(row.wire, _wire_aad(row.payment, row.attempt)), key_id=row.key_id,
-        first_write_ms=row.first_write_ms, replay_policy=row.replay_policy,
+        payment=payment, attempt=attempt, epoch=epoch, node=node, bank_date=bank_date,
+        serials=tuple(json.loads(serials)), port=port, wire=vault.open(wire, _wire_aad(payment, attempt)),
+        key_id=key_id, first_write_ms=first_write_ms, replay_policy=replay_policy,
     )  # fmt: skip
 
 

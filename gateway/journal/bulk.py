@@ -119,15 +119,17 @@ def _cursor(conn: Connection) -> Any:
     return conn.connection.cursor()
 
 
-def _translated(conn: Connection, text: str, error: BaseException) -> exc.DBAPIError:
+def _translated(conn: Connection, text: str, error: Any) -> exc.DBAPIError:
     """The driver's exception as SQLAlchemy raises it. A connection that is gone is not used again."""
     kinds = (_KIND_OF[kind.__name__] for kind in type(error).__mro__ if kind.__name__ in _KIND_OF)
-    gone = conn.dialect.is_disconnect(error, conn.connection, None)  # type: ignore[arg-type]
+    gone = conn.dialect.is_disconnect(error, conn.connection, None)
     if gone:
         conn.invalidate(error)
     return next(kinds, exc.DBAPIError)(text, None, error, hide_parameters=True, connection_invalidated=gone)
 
 
+# Each statement has a type of its own for its rows.
+_row_type: Any = namedtuple  # noqa: PYI024
 _SPOKEN: dict[tuple[object, ...], Dialect] = {}
 
 
@@ -145,5 +147,4 @@ def _written(statement: Executable, dialect: Dialect, keys: tuple[str, ...]) -> 
     assert not missing, f"rows without {', '.join(missing)}"
     names = tuple(compiled.positiontup) if compiled.positional else None
     columns = statement.selected_columns.keys() if isinstance(statement, Select) else ()
-    found: Any = namedtuple("Found", columns)  # noqa: PYI024 - each statement has its own
-    return _Written(compiled.string, names, constants, found._make)
+    return _Written(compiled.string, names, constants, _row_type("Found", columns)._make)
