@@ -20,7 +20,7 @@ from gateway.bank.faults import reason_of
 from gateway.bank.session import NoAnswer
 from gateway.core.hours import bank_date
 from gateway.core.states import Answered, AskedInVain, Source, Work
-from gateway.journal import attempts, payments
+from gateway.journal import attempts
 from gateway.journal.rows import AttemptRow, Evidence, PaymentRow
 from protocols.canon.outcome import Fate, Outcome
 from protocols.canon.party import AccountNumber
@@ -164,9 +164,10 @@ class Enquiry:
 
 def sent_of(conn: Connection, payment: str) -> tuple[PaymentRow, Sent] | None:
     """A payment and the keys of an enquiry about it, as they were written down before it was last sent."""
-    row, attempt = payments.fetch(conn, payment), attempts.last(conn, payment)
-    if row is None or attempt is None:
+    found = attempts.last_with_payment(conn, payment)
+    if found is None:
         return None
+    row, attempt = found
     return row, sent_from(row, attempt, attempt.attempt)
 
 

@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from datetime import date
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection
 from twisted.internet.defer import CancelledError, DeferredLock
 
 from gateway import log
@@ -26,7 +25,7 @@ from gateway.bank.session import Line, NoAnswer
 from gateway.core import flow
 from gateway.core.states import Answered, Hold, NotSent, Replay, Send, Silent, Source, Work
 from gateway.journal import apply as journal_apply
-from gateway.journal import attempts, payments
+from gateway.journal import attempts
 from gateway.journal.rows import AttemptRow, Evidence, PaymentRow
 from gateway.journal.store import Tx
 from protocols.bank import MoneyConversation, Submit
@@ -174,7 +173,7 @@ class Sending:
     async def repeat(self, berth: Berth, payment: str) -> None:
         """Let the stored bytes of a payment in doubt leave once more, if its rules still allow that."""
         lane, now_ms = self._lane, self._parts.clock.now_ms()
-        found = await self._parts.store.read(lambda conn: _stored(conn, payment))
+        found = await self._parts.store.read(lambda conn: attempts.last_with_payment(conn, payment))
         if found is None:
             lane.quay.give_back(berth)
             return
@@ -326,8 +325,3 @@ class _Leaving:
     bank_date: date
     read: Callable[[bytes], Awaitable[Outcome]]
     close: Callable[[], None]
-
-
-def _stored(conn: Connection, payment: str) -> tuple[PaymentRow, AttemptRow] | None:
-    row, last = payments.fetch(conn, payment), attempts.last(conn, payment)
-    return None if row is None or last is None else (row, last)

@@ -106,10 +106,10 @@ def _no_such_payment(arrival: Arrival, tx: Tx, command: ReceiptRequest) -> Refus
     sender = arrival.sender.name
     row: PaymentRow | None
     if command.id is not None:
-        row = payments.find(tx.conn, sender, command.id)
+        row = payments.find(tx.shown, sender, command.id)
     else:
         assert command.payment is not None
-        row = payments.fetch(tx.conn, command.payment)
+        row = payments.fetch(tx.shown, command.payment)
     if row is None or row.sender != sender:
         return Refusal(Code.UNKNOWN_PAYMENT, f"sender {sender} has no such payment")
     if not row.life.attempt:

@@ -23,10 +23,10 @@ def cancel(arrival: Arrival, command: Cancel) -> Unit:
     def unit(tx: Tx) -> Done:
         if arrival.answered(tx):
             return REPEATED
-        row = payments.find(tx.conn, arrival.sender.name, command.id)
+        row = payments.find(tx.shown, arrival.sender.name, command.id)
         if row is not None:
             return _cancel_order(arrival, tx, row)
-        batch = batch_rows.find(tx.conn, arrival.sender.name, command.id)
+        batch = batch_rows.find(tx.shown, arrival.sender.name, command.id)
         if batch is not None:
             return _cancel_batch(arrival, tx, batch)
         no = Refusal(Code.UNKNOWN_PAYMENT, f"sender {arrival.sender.name} has no payment or batch {command.id!r}")
@@ -48,7 +48,7 @@ def _cancel_order(arrival: Arrival, tx: Tx, row: PaymentRow) -> Done:
 
 
 def _cancel_batch(arrival: Arrival, tx: Tx, batch: BatchRow) -> Done:
-    rows = batch_rows.items(tx.conn, batch.sender, batch.batch)
+    rows = batch_rows.items(tx.shown, batch.sender, batch.batch)
     withdrawn = sum(_withdrawn(arrival, tx, row) is not None for row in rows if row.life.state is not State.CANCELLED)
     already = sum(row.life.state is State.CANCELLED for row in rows)
     if not withdrawn and not already:
@@ -74,14 +74,14 @@ def status(arrival: Arrival, command: StatusQuery) -> Unit:
             return REPEATED
         sender = arrival.sender.name
         if command.id is not None:
-            row = payments.find(tx.conn, sender, command.id)
-            batch = None if row is not None else batch_rows.find(tx.conn, sender, command.id)
+            row = payments.find(tx.shown, sender, command.id)
+            batch = None if row is not None else batch_rows.find(tx.shown, sender, command.id)
             if batch is not None:
                 _tell_batch(arrival, tx, batch)
                 return Done("answered")
         else:
             assert command.payment is not None
-            row = payments.fetch(tx.conn, command.payment)
+            row = payments.fetch(tx.shown, command.payment)
         if row is None or row.sender != sender:
             no = Refusal(Code.UNKNOWN_PAYMENT, f"sender {sender} has no such payment or batch")
             return arrival.refuse(no, command.id)(tx)
@@ -99,8 +99,8 @@ def _tell_order(arrival: Arrival, tx: Tx, row: PaymentRow) -> None:
 
 def _tell_batch(arrival: Arrival, tx: Tx, batch: BatchRow) -> None:
     # Read again: the withdrawals of this very unit may have completed it.
-    now = batch_rows.find(tx.conn, batch.sender, batch.batch)
+    now = batch_rows.find(tx.shown, batch.sender, batch.batch)
     assert now is not None
-    rows = batch_rows.items(tx.conn, batch.sender, batch.batch)
+    rows = batch_rows.items(tx.shown, batch.sender, batch.batch)
     news = batch_rows.news_of(now, BATCH_STATUS, rows, tx.now_ms)
     arrival.answer(tx, BATCH_STATUS, batch_fields(news), batch.bank, {"batch": batch.batch, "open": now.open_items})

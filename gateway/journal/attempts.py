@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, insert, select
 
 from gateway.core.states import Source
-from gateway.journal import schema
-from gateway.journal.bulk import write_many
-from gateway.journal.rows import AttemptRow, Evidence
+from gateway.journal import records, schema
+from gateway.journal.bulk import first_row, write_many
+from gateway.journal.rows import AttemptRow, Evidence, PaymentRow
 from gateway.journal.store import Tx
 from gateway.journal.vault import Vault
 from gateway.journal.vaults import vault_of
@@ -22,6 +23,11 @@ _E = schema.evidence.c
 _INSERT_ATTEMPT = insert(schema.attempts)
 _INSERT_EVIDENCE = insert(schema.evidence)
 _LAST = select(schema.attempts).where(_A.payment == bindparam("b_payment")).order_by(_A.attempt.desc()).limit(1)
+_BOTH = (
+    select(schema.payments, *[column.label(f"sent_{column.key}") for column in _A])
+    .join(schema.attempts, _A.payment == schema.payments.c.payment)
+    .where(schema.payments.c.payment == bindparam("b_payment")).order_by(_A.attempt.desc()).limit(1)
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +58,17 @@ def of_payment(conn: Connection, payment: str) -> list[AttemptRow]:
 
 def last(conn: Connection, payment: str) -> AttemptRow | None:
     """The latest send of a payment: what an enquiry asks about and a replay repeats."""
-    row = conn.execute(_LAST, {"b_payment": payment}).first()
+    row = first_row(conn, _LAST, {"b_payment": payment})
     return None if row is None else _read(row, vault_of(conn))
+
+
+def last_with_payment(conn: Connection, payment: str) -> tuple[PaymentRow, AttemptRow] | None:
+    """A payment and its latest send, read at once; None if it was never sent."""
+    row = first_row(conn, _BOTH, {"b_payment": payment})
+    if row is None:
+        return None
+    vault = vault_of(conn)
+    return records.read(row, vault), _read(row[-len(_A):], vault)
 
 
 def evidence_of(conn: Connection, payment: str) -> list[Exhibit]:
@@ -76,12 +91,13 @@ def _columns(row: AttemptRow, tx: Tx) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _read(row: Any, vault: Vault) -> AttemptRow:
+def _read(row: Sequence[Any], vault: Vault) -> AttemptRow:
+    """The columns of the table, in its order."""
+    payment, attempt, epoch, node, bank_date, serials, port, wire, key_id, first_write_ms, replay_policy, _at_ms = row
     return AttemptRow(
-        payment=row.payment, attempt=row.attempt, epoch=row.epoch, node=row.node, bank_date=row.bank_date,
-        serials=tuple(json.loads(row.serials)), port=row.port,
-        wire=vault.open(row.wire, _wire_aad(row.payment, row.attempt)), key_id=row.key_id,
-        first_write_ms=row.first_write_ms, replay_policy=row.replay_policy,
+        payment=payment, attempt=attempt, epoch=epoch, node=node, bank_date=bank_date,
+        serials=tuple(json.loads(serials)), port=port, wire=vault.open(wire, _wire_aad(payment, attempt)),
+        key_id=key_id, first_write_ms=first_write_ms, replay_policy=replay_policy,
     )  # fmt: skip
 
 

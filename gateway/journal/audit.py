@@ -13,10 +13,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, bindparam, insert, select
 
 from gateway.journal import schema
-from gateway.journal.bulk import write_many
+from gateway.journal.bulk import first_row, write_many
 from gateway.journal.store import Noted, Tx
 from gateway.journal.vault import Vault, VaultError
 
@@ -79,10 +79,7 @@ def flush(tx: Tx) -> None:
 
 def head_of(conn: Connection, node: str) -> Head:
     """The last entry of a node's chain."""
-    columns = schema.audit.c
-    found = conn.execute(
-        select(columns.seq, columns.hash).where(columns.node == node).order_by(columns.seq.desc()).limit(1)
-    ).first()
+    found = first_row(conn, _HEAD, {"b_node": node})
     return Head(found.seq, found.hash) if found else Head(0, GENESIS)
 
 
@@ -146,4 +143,6 @@ def _digest(header: bytes, detail: bytes) -> str:
     return hashlib.sha256(header + b"\n" + detail).hexdigest()
 
 
+_A = schema.audit.c
 _INSERT = insert(schema.audit)
+_HEAD = select(_A.seq, _A.hash).where(_A.node == bindparam("b_node")).order_by(_A.seq.desc()).limit(1)

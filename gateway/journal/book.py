@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from sqlalchemy import Connection, bindparam, insert, select, update
 
 from gateway.journal import records, schema
-from gateway.journal.bulk import write_many
+from gateway.journal.bulk import first_row, write_many
 from gateway.journal.rows import PaymentRow
 from gateway.journal.vault import Vault
 from protocols.canon.outcome import STATE_TABLE, State
@@ -58,7 +58,7 @@ class Book:
         known = self._written.get(payment) or self._known.get(payment)
         if known is not None:
             return known
-        found = conn.execute(_ROW, {"b_payment": payment}).first()
+        found = first_row(conn, _ROW, {"b_payment": payment})
         return None if found is None else records.read(found, vault)
 
     def admit(self, row: PaymentRow, blind: Mapping[str, str | None]) -> None:

@@ -1,55 +1,150 @@
-"""Busy statements straight through the driver: many rows with one, and the one row that the door asks for.
+"""Busy statements straight to the driver, within the transaction that SQLAlchemy keeps.
 
-SQLAlchemy writes the statement, once; what it would do with each row's values (a dozen calls for a value that the
-driver takes as it is) costs more than the database. Our columns hold text, whole numbers and bytes, nothing else.
+SQLAlchemy writes each statement, once; what it would do around each execution (a context, a result with its own
+rows, a dozen calls for a value that the driver takes as it is) costs more than the database. Our columns hold text,
+whole numbers and bytes, nothing else. What the driver raises comes out as SQLAlchemy's own exceptions all the same.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import namedtuple
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, Executable, Row
+from sqlalchemy import Connection, Executable, Select, exc
 from sqlalchemy.engine import Dialect
 
-_KEEP_COUNT = {"preserve_rowcount": True}
+_KINDS = (
+    exc.InterfaceError, exc.IntegrityError, exc.OperationalError, exc.DataError, exc.InternalError,
+    exc.ProgrammingError, exc.NotSupportedError, exc.DatabaseError,
+)  # fmt: skip
+_KIND_OF = {kind.__name__: kind for kind in _KINDS}
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """A statement for a driver: its text, its parameters' order (None for a driver that takes them by name), its own
+    constants, and what makes a row of a SELECT's values."""
+
+    text: str
+    names: tuple[str, ...] | None
+    constants: dict[str, Any]
+    shape: Callable[[Sequence[Any]], Any]
+
+    def bind(self, values: Mapping[str, Any]) -> Any:
+        """The parameters as the driver wants them."""
+        if self.names is None:
+            return {**self.constants, **values}
+        if self.constants:
+            values = {**self.constants, **values}
+        return tuple([values[name] for name in self.names])
 
 
 def write_many(conn: Connection, statement: Executable, rows: Sequence[Mapping[str, Any]]) -> int:
     """Run an INSERT, UPDATE or DELETE once for each of `rows`, which all have the same keys.
 
     Returns how many rows of the table that touched. Each statement object is written down once and remembered, so
-    callers keep theirs in a module's constant.
+    callers keep theirs in a module's constant. Raises DBAPIError, as all here.
     """
     if not rows:
         return 0
-    text, names, constants = _written(statement, conn.dialect, tuple(rows[0]))
-    values: list[Any]
-    if names is None:
-        values = [{**constants, **row} for row in rows]
-    elif constants:
-        values = [tuple([row[name] if name in row else constants[name] for name in names]) for row in rows]
-    else:
-        values = [tuple([row[name] for name in names]) for row in rows]
-    return conn.exec_driver_sql(text, values, _KEEP_COUNT).rowcount
+    written = _written(statement, _speech(conn.dialect), tuple(rows[0]))
+    if len(rows) == 1:
+        return _run(conn, written, written.bind(rows[0]))
+    return _run(conn, written, [written.bind(row) for row in rows], many=True)
 
 
-def only_row(conn: Connection, statement: Executable, values: Mapping[str, Any]) -> Row[Any]:
-    """The one row of a SELECT, whose columns hold what the driver gives."""
-    text, names, constants = _written(statement, conn.dialect, tuple(values))
-    bound = {**constants, **values}
-    return conn.exec_driver_sql(text, bound if names is None else tuple([bound[name] for name in names])).one()
+def write(conn: Connection, statement: Executable, values: Mapping[str, Any]) -> int:
+    """Run an INSERT, UPDATE or DELETE; returns how many rows it touched."""
+    written = _written(statement, _speech(conn.dialect), tuple(values))
+    return _run(conn, written, written.bind(values))
+
+
+def first_row(conn: Connection, statement: Select[Any], values: Mapping[str, Any]) -> Any | None:
+    """The first row of a SELECT, a named tuple of its columns as the driver gives them; None if there is none."""
+    written, found = _select(conn, statement, values, lambda cursor: cursor.fetchone())
+    return None if found is None else written.shape(found)
+
+
+def rows(conn: Connection, statement: Select[Any], values: Mapping[str, Any]) -> list[Any]:
+    """All rows of a SELECT, named tuples as in `first_row`."""
+    written, found = _select(conn, statement, values, lambda cursor: cursor.fetchall())
+    return [written.shape(one) for one in found]
+
+
+def say(conn: Connection, text: str) -> None:
+    """Have the driver run this text as it stands, in or out of a transaction."""
+    cursor = conn.connection.cursor()
+    try:
+        cursor.execute(text)
+    except conn.dialect.loaded_dbapi.Error as error:
+        raise _translated(conn, text, error) from error
+    finally:
+        cursor.close()
+
+
+def _select(
+    conn: Connection, statement: Select[Any], values: Mapping[str, Any], fetch: Callable[[Any], Any]
+) -> tuple[_Written, Any]:
+    written = _written(statement, _speech(conn.dialect), tuple(values))
+    cursor = _cursor(conn)
+    try:
+        cursor.execute(written.text, written.bind(values))
+        return written, fetch(cursor)
+    except conn.dialect.loaded_dbapi.Error as error:
+        raise _translated(conn, written.text, error) from error
+    finally:
+        cursor.close()
+
+
+def _run(conn: Connection, written: _Written, bound: Any, *, many: bool = False) -> int:
+    cursor = _cursor(conn)
+    try:
+        if many:
+            cursor.executemany(written.text, bound)
+        else:
+            cursor.execute(written.text, bound)
+        return int(cursor.rowcount)
+    except conn.dialect.loaded_dbapi.Error as error:
+        raise _translated(conn, written.text, error) from error
+    finally:
+        cursor.close()
+
+
+def _cursor(conn: Connection) -> Any:
+    if not conn.in_transaction():
+        conn.begin()  # as SQLAlchemy does at the first statement
+    return conn.connection.cursor()
+
+
+def _translated(conn: Connection, text: str, error: Any) -> exc.DBAPIError:
+    """The driver's exception as SQLAlchemy raises it. A connection that is gone is not used again."""
+    kinds = (_KIND_OF[kind.__name__] for kind in type(error).__mro__ if kind.__name__ in _KIND_OF)
+    gone = conn.dialect.is_disconnect(error, conn.connection, None)
+    if gone:
+        conn.invalidate(error)
+    return next(kinds, exc.DBAPIError)(text, None, error, hide_parameters=True, connection_invalidated=gone)
+
+
+# Each statement has a type of its own for its rows.
+_row_type: Any = namedtuple  # noqa: PYI024
+_SPOKEN: dict[tuple[object, ...], Dialect] = {}
+
+
+@lru_cache(maxsize=64)
+def _speech(dialect: Dialect) -> Dialect:
+    """The first dialect that speaks to such a server through such a driver: engines have one each, all alike."""
+    return _SPOKEN.setdefault((dialect.name, dialect.driver, dialect.server_version_info), dialect)
 
 
 @lru_cache(maxsize=256)
-def _written(
-    statement: Executable, dialect: Dialect, keys: tuple[str, ...]
-) -> tuple[str, tuple[str, ...] | None, dict[str, Any]]:
-    """The statement's text, its parameters' order (None for a driver that takes them by name), its own constants."""
+def _written(statement: Executable, dialect: Dialect, keys: tuple[str, ...]) -> _Written:
     compiled: Any = statement.compile(dialect=dialect, column_keys=list(keys))  # type: ignore[attr-defined]
     constants = {name: value for name, value in compiled.params.items() if name not in keys}
     missing = [name for name, value in constants.items() if value is None]
     assert not missing, f"rows without {', '.join(missing)}"
     names = tuple(compiled.positiontup) if compiled.positional else None
-    return compiled.string, names, constants
+    columns = statement.selected_columns.keys() if isinstance(statement, Select) else ()
+    return _Written(compiled.string, names, constants, _row_type("Found", columns)._make)

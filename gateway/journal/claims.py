@@ -14,7 +14,7 @@ from sqlalchemy import bindparam, select
 from gateway.core.policy import UsageFacts
 from gateway.journal import schema
 from gateway.journal.book import MOVED_NOTHING
-from gateway.journal.bulk import only_row
+from gateway.journal.bulk import first_row
 from gateway.journal.rows import PaymentRow
 from gateway.journal.store import Tx
 from protocols.canon.order import AnyOrder
@@ -85,7 +85,7 @@ class Claim:
         if pending is not None:
             return pending
         conn = tx.conn if tx.book.gave_back else tx.bare
-        row = only_row(conn, _LOOK, bound)
+        row: Any = first_row(conn, _LOOK, bound)
         if row.taken is not None or row.batch is not None:
             return str(row.taken or row.batch)
         day, account_day, payee_day = (
@@ -102,7 +102,7 @@ class Claim:
         if conn.dialect.name == "sqlite":
             return facts  # the only writer there is
         self._tx.tally.write(conn)
-        again = only_row(conn, _LOOK, self._bound)
+        again: Any = first_row(conn, _LOOK, self._bound)
         return replace(
             facts, day_minor=int(again.sender) - self._minor, account_day_minor=int(again.account) - self._minor,
             payee_day_minor=int(again.payee) - self._minor,

@@ -19,6 +19,7 @@ from gateway.core.states import Work
 from gateway.journal import attempts, audit, outbox, schema, work
 from gateway.journal.audit import Chain
 from gateway.journal.book import Book, Outdated
+from gateway.journal.bulk import first_row, write
 from gateway.journal.databases import is_transient, is_trouble
 from gateway.journal.lanes import Serials
 from gateway.journal.permits import Permits
@@ -36,6 +37,7 @@ _SIGN_OFF = (
     .values(unit=bindparam("b_unit"), at_ms=bindparam("b_at_ms"), audit_seq=bindparam("b_seq"),
             audit_hash=bindparam("b_hash"))
 )  # fmt: skip
+_META = select(schema.meta.c.value).where(schema.meta.c.name == bindparam("b_name"))
 _SIGNED = select(_N.unit).where(_N.node == bindparam("b_node"))
 
 
@@ -165,11 +167,11 @@ class Committer:
         """Leave this group's key in the node's row: proof that it was committed, and that nobody else is this node."""
         key = self._entropy.ulid(tx.now_ms)
         head = self._chain.head
-        signed = tx.bare.execute(_SIGN_OFF, {
+        signed = write(tx.bare, _SIGN_OFF, {
             "b_node": self._node, "b_before": self._signed, "b_unit": key, "b_at_ms": tx.now_ms, "b_seq": head.seq,
             "b_hash": head.hash,
         })  # fmt: skip
-        if signed.rowcount != 1:
+        if signed != 1:
             raise StoreFailed(
                 f"another process writes to the journal as node {self._node!r}; this one stops. "
                 f"Give every instance its own `node`, and run each once"
@@ -215,7 +217,7 @@ class Committer:
             try:
                 conn = self._engine.connect()
                 with conn.begin():
-                    conn.execute(_SIGNED, {"b_node": self._node})
+                    first_row(conn, _SIGNED, {"b_node": self._node})
             except Exception as error:
                 if conn is not None:
                     conn.invalidate()
@@ -230,19 +232,20 @@ class Committer:
 
     def _take_up(self, conn: Connection) -> None:
         """First connection of this process: the chain's head, the node's row, the vault's key."""
-        found = conn.execute(select(schema.meta.c.value).where(schema.meta.c.name == _PROBE)).scalar()
+        kept = first_row(conn, _META, {"b_name": _PROBE})
         aad = b"meta/value/" + _PROBE.encode()
-        if found is None:
+        if kept is None:
             probe = self._vault.seal(b"bankgw", aad).hex()
             conn.execute(insert(schema.meta), {"name": _PROBE, "value": probe})
         else:
             try:
-                self._vault.open(bytes.fromhex(found), aad)
+                self._vault.open(bytes.fromhex(kept.value), aad)
             except VaultError as error:
                 remedy = "use the key it began with"
                 raise StoreFailed(f"this vault key does not open this journal ({error}); {remedy}") from error
         self._chain.head = audit.head_of(conn, self._node)
-        signed = conn.execute(_SIGNED, {"b_node": self._node}).scalar()
+        row = first_row(conn, _SIGNED, {"b_node": self._node})
+        signed = None if row is None else row.unit
         if signed is None:
             signed = ""
             conn.execute(insert(schema.units), {

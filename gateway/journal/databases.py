@@ -27,7 +27,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
 from sqlalchemy.pool import QueuePool, StaticPool
 
-from gateway.journal.bulk import write_many
+from gateway.journal.bulk import say, write, write_many
 
 BUSY_TIMEOUT_MS = 10_000
 # About a lane's lease: a writer that was stopped in mid-transaction must not keep its rows from the next owner.
@@ -105,7 +105,7 @@ def _sqlite(url: str, connections: int, writing: bool) -> Engine:
             connect_args={"check_same_thread": False, "timeout": BUSY_TIMEOUT_MS / 1000},
         )  # fmt: skip
     event.listen(engine, "connect", _pragmas(read_only=not writing and not is_memory(url)))
-    event.listen(engine, "begin", lambda conn: conn.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN"))
+    event.listen(engine, "begin", lambda conn: say(conn, "BEGIN IMMEDIATE" if writing else "BEGIN"))
     return engine
 
 
@@ -163,7 +163,7 @@ def _number(error: DBAPIError) -> object:
 
 def insert_new(conn: Connection, table: Table, row: dict[str, Any]) -> bool:
     """Insert `row` unless its primary key (or, for payments, its identity) is there already; True if it was new."""
-    return conn.execute(_insert_new(table, conn.dialect.name), row).rowcount == 1
+    return write(conn, _insert_new(table, conn.dialect.name), row) == 1
 
 
 def insert_all_new(conn: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
@@ -173,7 +173,7 @@ def insert_all_new(conn: Connection, table: Table, rows: list[dict[str, Any]]) -
 
 @lru_cache(maxsize=128)
 def _insert_new(table: Table, dialect: str) -> Executable:
-    return _insert_unless_there(table, dialect).execution_options(preserve_rowcount=True)
+    return _insert_unless_there(table, dialect)
 
 
 def _insert_unless_there(table: Table, dialect: str) -> Insert:

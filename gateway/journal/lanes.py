@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Connection, Integer, bindparam, select, update
 
 from gateway.core.states import TakenOver
 from gateway.journal import apply as applying
 from gateway.journal import audit, schema
+from gateway.journal.bulk import first_row, rows, write
 from gateway.journal.databases import insert_new
 from gateway.journal.store import Tx
 from protocols.canon.outcome import State
@@ -22,6 +23,12 @@ _FREE_ROW = select(_C.owner, _C.expires_ms).where(_C.lane == bindparam("b_lane")
 _SERIAL = select(_C.serial).where(_C.lane == bindparam("b_lane"))
 _DRAW = (
     update(schema.lanes).where(_C.lane == bindparam("b_lane")).values(serial=_C.serial + bindparam("b_count"))
+)  # fmt: skip
+_P = schema.payments.c
+_SENDING = (
+    select(_P.payment)
+    .where(_P.lane == bindparam("b_lane"), _P.state == State.SENDING.value, _P.epoch < bindparam("b_epoch"))
+    .order_by(_P.payment).limit(bindparam("b_limit", type_=Integer))
 )  # fmt: skip
 _OWN = (
     update(schema.lanes).where(_C.lane == bindparam("b_lane"), _C.epoch == bindparam("b_epoch"))
@@ -74,10 +81,8 @@ def take(tx: Tx, lane: str, node: str, ttl_ms: int) -> Taken | None:
     if row.owner != node and row.expires_ms > tx.now_ms:
         return None
     epoch: int = row.epoch + 1
-    taken = tx.conn.execute(
-        _OWN, {"b_lane": lane, "b_epoch": row.epoch, "b_owner": node, "b_expires_ms": tx.now_ms + ttl_ms}
-    )
-    if taken.rowcount != 1:
+    wanted = {"b_lane": lane, "b_epoch": row.epoch, "b_owner": node, "b_expires_ms": tx.now_ms + ttl_ms}
+    if write(tx.conn, _OWN, wanted) != 1:
         return None
     tx.epochs[lane] = epoch
     detail = {"epoch": epoch, "owner": node, "was": row.owner}
@@ -106,10 +111,11 @@ def draw_serials(tx: Tx, lane: str, n: int) -> range:
     block = tx.serials.blocks.get(lane, range(0))
     if len(block) < n:
         count = max(BLOCK, n)
-        if tx.bare.execute(_DRAW, {"b_lane": lane, "b_count": count}).rowcount == 0:
+        if write(tx.bare, _DRAW, {"b_lane": lane, "b_count": count}) == 0:
             _lane(tx, lane)
-            tx.bare.execute(_DRAW, {"b_lane": lane, "b_count": count})
-        end = tx.bare.execute(_SERIAL, {"b_lane": lane}).scalar_one()
+            write(tx.bare, _DRAW, {"b_lane": lane, "b_count": count})
+        drawn: Any = first_row(tx.bare, _SERIAL, {"b_lane": lane})
+        end = drawn.serial
         block = range(end - count, end)
     tx.serials.blocks[lane] = block[n:]
     return block[:n]
@@ -120,20 +126,14 @@ def recover(tx: Tx, lane: str, epoch: int, node: str, limit: int = 500) -> list[
 
     `epoch` is the one this owner just leased. Call again until the list is empty.
     """
-    columns = schema.payments.c
-    statement = (
-        select(columns.payment)
-        .where(columns.lane == lane, columns.state == State.SENDING.value, columns.epoch < epoch)
-        .order_by(columns.payment).limit(limit)
-    )  # fmt: skip
-    found = list(tx.conn.execute(statement).scalars())
+    found = rows(tx.conn, _SENDING, {"b_lane": lane, "b_epoch": epoch, "b_limit": limit})
     event = TakenOver(tx.now_ms)
-    return [applying.apply(tx, payment, event, epoch=epoch, actor=f"node:{node}") for payment in found]
+    return [applying.apply(tx, row.payment, event, epoch=epoch, actor=f"node:{node}") for row in found]
 
 
 def is_free(conn: Connection, lane: str, node: str, now_ms: int) -> bool:
     """Whether `take` is worth trying: nobody else holds the lane, as far as is committed. Locks nothing."""
-    row = conn.execute(_FREE_ROW, {"b_lane": lane}).first()
+    row = first_row(conn, _FREE_ROW, {"b_lane": lane})
     return row is None or row.owner == node or row.expires_ms <= now_ms
 
 
@@ -144,15 +144,13 @@ def lease_of(conn: Connection, lane: str) -> LaneRow | None:
 
 
 def _lane(tx: Tx, lane: str) -> Any:
-    row = tx.conn.execute(_LANE, {"b_lane": lane}).first()
+    row = first_row(tx.conn, _LANE, {"b_lane": lane})
     if row is None:
         insert_new(tx.conn, schema.lanes, {"lane": lane, "epoch": 0, "owner": "", "expires_ms": 0, "serial": 0})
-        row = tx.conn.execute(_LANE, {"b_lane": lane}).one()
+        row = first_row(tx.conn, _LANE, {"b_lane": lane})
     return row
 
 
 def _keep(tx: Tx, lane: str, node: str, epoch: int, expires_ms: int) -> bool:
-    kept = tx.bare.execute(
-        _KEEP, {"b_lane": lane, "b_epoch": epoch, "b_owner": node, "b_expires_ms": expires_ms}
-    )
-    return kept.rowcount == 1
+    kept = {"b_lane": lane, "b_epoch": epoch, "b_owner": node, "b_expires_ms": expires_ms}
+    return write(tx.bare, _KEEP, kept) == 1

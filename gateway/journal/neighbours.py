@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, select
 
 from gateway import log
 from gateway.clock import Clock
 from gateway.journal import outbox, past, schema
+from gateway.journal.bulk import rows
 from gateway.journal.rows import Mail
 from gateway.journal.store import Store, Tx
 from gateway.tasks import Tasks, sleep
@@ -23,14 +24,16 @@ BEAT_S = 5.0
 DEAD_MS = 45_000
 """Longer than a fail-over of lanes: a node that lost the database for a while is not robbed of its mail at once."""
 _log = log.get("journal.neighbours")
+_U, _M = schema.units.c, schema.outbox.c
+_WAITING = select(_M.message_id).where(_M.node == _U.node, _M.state == Mail.WAITING.value).exists()
+_SILENT = (
+    select(_U.node).where(_U.node != bindparam("b_node"), _U.at_ms < bindparam("b_before"), _WAITING).order_by(_U.node)
+)  # fmt: skip
 
 
 def silent_nodes(conn: Connection, node: str, now_ms: int) -> list[str]:
     """Other nodes that have not committed anything for DEAD_MS and have mail waiting."""
-    units, mail = schema.units.c, schema.outbox.c
-    waiting = select(mail.message_id).where(mail.node == units.node, mail.state == Mail.WAITING.value).exists()
-    statement = select(units.node).where(units.node != node, units.at_ms < now_ms - DEAD_MS, waiting)
-    return list(conn.execute(statement.order_by(units.node)).scalars())
+    return [found.node for found in rows(conn, _SILENT, {"b_node": node, "b_before": now_ms - DEAD_MS})]
 
 
 def claim(tx: Tx, dead_node: str) -> int:

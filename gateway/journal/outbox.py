@@ -8,21 +8,33 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, func, insert, select, update
+from sqlalchemy import Connection, Integer, bindparam, func, insert, select, update
 
 from gateway.journal import audit, schema
-from gateway.journal.bulk import write_many
+from gateway.journal.bulk import rows, write_many
 from gateway.journal.rows import Mail, OutboxRow
 from gateway.journal.store import Tx
 from gateway.journal.vault import Vault
 from gateway.journal.vaults import vault_of
 
 _MARKED_AT_ONCE = 500
+# Few are marked by a statement that is written down already.
+_MARKED_ONE_BY_ONE = 8
 _C = schema.outbox.c
 _INSERT = insert(schema.outbox)
 _MARK = (
     update(schema.outbox)
     .where(_C.message_id.in_(bindparam("b_ids", expanding=True)), _C.state != bindparam("b_state"))
+    .values(state=bindparam("b_state"))
+)  # fmt: skip
+
+_UNSENT = (
+    select(schema.outbox)
+    .where(_C.node == bindparam("b_node"), _C.state == Mail.WAITING.value, _C.message_id > bindparam("b_after"))
+    .order_by(_C.message_id).limit(bindparam("b_limit", type_=Integer))
+)  # fmt: skip
+_MARK_ONE = (
+    update(schema.outbox).where(_C.message_id == bindparam("b_id"), _C.state != bindparam("b_state"))
     .values(state=bindparam("b_state"))
 )  # fmt: skip
 
@@ -45,12 +57,8 @@ def flush(tx: Tx) -> None:
 def unsent(conn: Connection, node: str, after: str = "", limit: int = 500) -> list[OutboxRow]:
     """This node's waiting mail in the order it was written, from message id `after` (exclusive) on."""
     vault = vault_of(conn)
-    statement = (
-        select(schema.outbox)
-        .where(_C.node == node, _C.state == Mail.WAITING.value, _C.message_id > after)
-        .order_by(_C.message_id).limit(limit)
-    )  # fmt: skip
-    return [read(row, vault) for row in conn.execute(statement)]
+    asked = {"b_node": node, "b_after": after, "b_limit": limit}
+    return [read(row, vault) for row in rows(conn, _UNSENT, asked)]
 
 
 def mark(tx: Tx, message_ids: Sequence[str], mail: Mail) -> int:
@@ -58,7 +66,10 @@ def mark(tx: Tx, message_ids: Sequence[str], mail: Mail) -> int:
     changed = 0
     for start in range(0, len(message_ids), _MARKED_AT_ONCE):
         some = list(message_ids[start : start + _MARKED_AT_ONCE])
-        changed += tx.bare.execute(_MARK, {"b_ids": some, "b_state": mail.value}).rowcount
+        if len(some) <= _MARKED_ONE_BY_ONE:
+            changed += write_many(tx.bare, _MARK_ONE, [{"b_id": one, "b_state": mail.value} for one in some])
+        else:
+            changed += tx.bare.execute(_MARK, {"b_ids": some, "b_state": mail.value}).rowcount
     if changed:
         detail = {"count": changed, "last": message_ids[-1]}
         audit.append(tx, f"node:{tx.node}", f"outbox.{mail.value}", message_ids[0], detail)

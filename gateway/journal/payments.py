@@ -15,6 +15,7 @@ from gateway.core.policy import Judgement, UsageFacts
 from gateway.core.states import Hold, Reject, Release, Rules, Tell
 from gateway.journal import apply as applying
 from gateway.journal import audit, records, references, schema, telling
+from gateway.journal.bulk import first_row
 from gateway.journal.claims import Claim, know_payee
 from gateway.journal.lanes import draw_serials
 from gateway.journal.rows import PaymentRow, Reply
@@ -215,5 +216,5 @@ def listing(conn: Connection, filters: Filters, limit: int = 100, after: str | N
 
 
 def _one(conn: Connection, statement: Select[Any], **values: str) -> PaymentRow | None:
-    row = conn.execute(statement, values).first()
+    row = first_row(conn, statement, values)
     return None if row is None else records.read(row, vault_of(conn))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, bindparam, delete, select
 
 from gateway.journal import audit, schema
+from gateway.journal.bulk import rows, write
 from gateway.journal.databases import insert_new
 from gateway.journal.rows import OutboxRow, QuestionRow, Reply
 from gateway.journal.store import Tx
@@ -14,12 +15,14 @@ from gateway.journal.vault import Vault
 from gateway.journal.vaults import vault_of
 
 _C = schema.questions.c
+_OPEN = select(schema.questions).order_by(_C.received_ms, _C.question)
+_FORGET = delete(schema.questions).where(_C.question == bindparam("b_question"))
 
 
 def ask(tx: Tx, row: QuestionRow) -> bool:
     """Write a question down. False when it is waiting already: its delivery came twice."""
     reply = row.reply
-    new = insert_new(tx.conn, schema.questions, {
+    new = insert_new(tx.bare, schema.questions, {
         "question": row.question, "sender": row.sender, "operation": row.operation, "reply_to": reply.reply_to,
         "correlation_id": reply.correlation_id, "traceparent": reply.traceparent,
         "content_type": reply.content_type, "received_ms": row.received_ms, "expires_ms": row.expires_ms,
@@ -32,7 +35,7 @@ def ask(tx: Tx, row: QuestionRow) -> bool:
 
 def answer(tx: Tx, question: str, mail: OutboxRow | None) -> bool:
     """Forget the question and mail its answer. False, and no mail, when it was answered before."""
-    if tx.conn.execute(delete(schema.questions).where(_C.question == question)).rowcount != 1:
+    if write(tx.bare, _FORGET, {"b_question": question}) != 1:
         return False
     if mail is not None:
         tx.mail(mail)
@@ -43,7 +46,7 @@ def answer(tx: Tx, question: str, mail: OutboxRow | None) -> bool:
 def open_questions(conn: Connection) -> list[QuestionRow]:
     """Every question without an answer, the oldest first."""
     vault = vault_of(conn)
-    return [_read(row, vault) for row in conn.execute(select(schema.questions).order_by(_C.received_ms, _C.question))]
+    return [_read(row, vault) for row in rows(conn, _OPEN, {})]
 
 
 def _aad(question: str) -> bytes:

@@ -62,23 +62,22 @@ def columns(row: PaymentRow, blind: Mapping[str, str | None], vault: Vault) -> d
 
 def read(found: Any, vault: Vault) -> PaymentRow:
     """The row of the table as a value. VaultError if what was sealed was altered."""
-    said = found._mapping
-    payment: str = said["payment"]
+    payment: str = found.payment
     key = payment.encode()
-    order, fingerprint = _open_order(vault, payment, said["order"])
-    text, refusal = said["bank_text"], said["refusal"]
+    order, fingerprint = _open_order(vault, payment, found.order)
+    text, refusal = found.bank_text, found.refusal
     # The seal vouches for the order; the clear columns beside it must say the same.
-    beside = (said["order_id"], said["amount_minor"], said["currency"])
+    beside = (found.order_id, found.amount_minor, found.currency)
     assert (order.id, order.amount.minor, order.amount.currency) == beside, f"payment {payment}: columns were altered"
     return PaymentRow(
-        payment=payment, company=said["company"], sender=said["sender"], bank=said["bank"], lane=said["lane"],
-        order=order, fingerprint=fingerprint, life=_life(said), version=said["version"], epoch=said["epoch"],
-        bank_ref=said["bank_ref"],
-        reply=Reply(said["reply_to"], said["correlation_id"], said["traceparent"], said["content_type"]),
-        accepted_ms=said["accepted_ms"], changed_ms=said["changed_ms"], bank_serial=said["bank_serial"],
-        bank_code=said["bank_code"],
+        payment=payment, company=found.company, sender=found.sender, bank=found.bank, lane=found.lane,
+        order=order, fingerprint=fingerprint, life=_life(found), version=found.version, epoch=found.epoch,
+        bank_ref=found.bank_ref,
+        reply=Reply(found.reply_to, found.correlation_id, found.traceparent, found.content_type),
+        accepted_ms=found.accepted_ms, changed_ms=found.changed_ms, bank_serial=found.bank_serial,
+        bank_code=found.bank_code,
         bank_text=None if text is None else vault.open(text, b"payments/bank_text/" + key).decode(),
-        booked_ms=said["booked_ms"], hold_reason=said["hold_reason"], batch=said["batch"], item_no=said["item_no"],
+        booked_ms=found.booked_ms, hold_reason=found.hold_reason, batch=found.batch, item_no=found.item_no,
         refusal=None if refusal is None
         else orders.read_refusal(vault.open(refusal, b"payments/refusal/" + key)),
     )  # fmt: skip
@@ -90,14 +89,14 @@ def _open_order(vault: Vault, payment: str, sealed: bytes) -> tuple[AnyOrder, st
     return orders.read(vault.open(sealed, b"payments/order/" + payment.encode()))
 
 
-def _life(said: Any) -> Life:
+def _life(found: Any) -> Life:
     return Life(
-        state=State(said["state"]), rules=_read_rules(said["rules"]), seq=said["seq"], attempt=said["attempt"],
-        asked=said["asked"], not_found=said["not_found"], doubted=bool(said["doubted"]),
-        repeats=said["replaying"], first_write_ms=said["first_write_ms"],
-        last_write_ms=said["last_write_ms"], deadline_ms=said["deadline_ms"], send_after_ms=said["send_after_ms"],
-        valid_until_ms=said["valid_until_ms"], tell_sent=bool(said["tell_sent"]),
-        since_ms=said["changed_ms"],
+        state=State(found.state), rules=_read_rules(found.rules), seq=found.seq, attempt=found.attempt,
+        asked=found.asked, not_found=found.not_found, doubted=bool(found.doubted),
+        repeats=found.replaying, first_write_ms=found.first_write_ms,
+        last_write_ms=found.last_write_ms, deadline_ms=found.deadline_ms, send_after_ms=found.send_after_ms,
+        valid_until_ms=found.valid_until_ms, tell_sent=bool(found.tell_sent),
+        since_ms=found.changed_ms,
     )  # fmt: skip
 
 

@@ -35,7 +35,7 @@ def refuse(
     """
     row = {"refusal": key, "sender": sender, "code": code.value, "at_ms": tx.now_ms,
            "body": tx.vault.seal(body, _aad(key))}  # fmt: skip
-    if not insert_new(tx.conn, schema.refusals, row):
+    if not insert_new(tx.bare, schema.refusals, row):
         return False
     for mail in (reply, parked):
         if mail is not None:

@@ -13,6 +13,7 @@ from twisted.internet.defer import Deferred
 from gateway.clock import Entropy
 from gateway.core.states import Work
 from gateway.journal import schema
+from gateway.journal.bulk import first_row
 from gateway.journal.rows import AttemptRow, Evidence, OutboxRow, WorkRow
 from gateway.journal.tally import Tally
 from gateway.journal.vault import Vault
@@ -55,8 +56,8 @@ class Tx:
 
     What units write is collected and written together just before the commit. Whoever takes `conn` makes payments,
     sums and payees be written first, so it shows them as the units before left them, and may change them at will: what
-    was known is read again. Mail, work, attempts, evidence and audit it does not show. `bare` is the same connection
-    without all that, for the journal's own parts.
+    was known is read again. Who only reads takes `shown`. Mail, work, attempts, evidence and audit neither shows.
+    `bare` is the same connection without all that, for the journal's own parts.
     """
 
     bare: Connection
@@ -83,7 +84,8 @@ class Tx:
         the old owner's, who could then leave it in `sending`, where no one would look for it.
         """
         if lane not in self.epochs:
-            self.epochs[lane] = self.bare.execute(_EPOCH, {"b_lane": lane}).scalar() or 0
+            found = first_row(self.bare, _EPOCH, {"b_lane": lane})
+            self.epochs[lane] = 0 if found is None else found.epoch
         return self.epochs[lane]
 
     @property
@@ -91,6 +93,12 @@ class Tx:
         """The connection, with what is pending written and nothing taken for known."""
         self.flush()
         self.book.distrust()
+        return self.bare
+
+    @property
+    def shown(self) -> Connection:
+        """The connection with what is pending written, to read from only: what is known stays known."""
+        self.flush()
         return self.bare
 
     def flush(self) -> None:

@@ -55,7 +55,7 @@ def answered(tx: Tx, row: PaymentRow, reply: Reply) -> bool:
     """Whether this very command has its reply already: its delivery came twice because the ack was lost."""
     if any(mail.payment == row.payment and _answers(mail, reply) for mail in tx.mails):
         return True
-    return any(_answers(mail, reply) for mail in outbox.of_payment(tx.conn, row.payment))
+    return any(_answers(mail, reply) for mail in outbox.of_payment(tx.shown, row.payment))
 
 
 def _answers(mail: OutboxRow, reply: Reply) -> bool:

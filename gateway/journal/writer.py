@@ -92,6 +92,7 @@ class SqlStore:
             self._readers = databases.connect(url, connections=READERS, writing=False)
         for each in {engine, self._readers}:
             vaults.attach(each, vault)
+        self._resting: list[Connection] = []
         self._committer = Committer(
             engine, clock, node, vault, entropy or SystemEntropy(), permit_log, reconnect_s, pause
         )
@@ -147,8 +148,7 @@ class SqlStore:
         until_s, pause_s = self._clock.monotonic_s() + self._reconnect_s, _FIRST_PAUSE_S
         while True:
             try:
-                with self._readers.connect() as conn:
-                    return fn(conn)
+                return self._read_once(fn)
             except (DBAPIError, OSError) as error:
                 # An OSError is the system's own word: no descriptor left for a connection, for one.
                 away = isinstance(error, OSError) or databases.is_trouble(error)
@@ -157,6 +157,21 @@ class SqlStore:
                     raise
             self._pause(pause_s)
             pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
+
+    def _read_once(self, fn: Callable[[Connection], T]) -> T:
+        """One try, on a connection that rests between readers: fetching and giving back costs as much as a read."""
+        try:
+            conn = self._resting.pop()
+        except IndexError:
+            conn = self._readers.connect()
+        try:
+            found = fn(conn)
+            conn.rollback()
+        except BaseException:
+            conn.close()
+            raise
+        self._resting.append(conn)
+        return found
 
     def listen(self, on_commit: OnCommit) -> None:
         """Call `on_commit` once after each commit. See Store.listen."""
@@ -262,6 +277,8 @@ class SqlStore:
             self._executor.stop().addCallback(lambda _: self._reading.stop()).addCallback(lambda _: finish())
 
         def finish() -> None:
+            for conn in self._resting:
+                conn.close()
             self._readers.dispose()
             if not closing.called:
                 closing.callback(None)

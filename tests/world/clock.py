@@ -43,12 +43,11 @@ class HeapClock:
     ) -> IDelayedCall:
         """Run `callable` when the clock has been moved `delay` seconds on."""
         assert delay >= 0, f"a timer cannot be due {-delay} s ago"
-        call = DelayedCall(
-            self._now_s + delay, callable, args, kwargs, self._cancelled, self._moved_forward, self.seconds
-        )
-        self._pending[call] = self._scheduled
-        self._scheduled += 1
-        self._push(call)
+        due_s, order = self._now_s + delay, self._scheduled
+        call = DelayedCall(due_s, callable, args, kwargs, self._cancelled, self._moved_forward, self.seconds)
+        self._pending[call] = order
+        self._scheduled = order + 1
+        heapq.heappush(self._heap, (due_s, order, call))
         return call
 
     def getDelayedCalls(self) -> list[IDelayedCall]:  # noqa: N802 - the name is Twisted's
@@ -65,7 +64,6 @@ class HeapClock:
             raise ValueError(f"time does not go back: advance({amount_s})")
         end_s = self._now_s + amount_s
         while (call := self._pop_due(end_s)) is not None:
-            self._now_s = max(self._now_s, call.getTime())
             call.called = 1
             call.func(*call.args, **call.kw)
         self._now_s = max(self._now_s, end_s)
@@ -76,14 +74,19 @@ class HeapClock:
             self.advance(amount_s)
 
     def _pop_due(self, end_s: float) -> DelayedCall | None:
+        """The next timer up to `end_s`, taken out, with the clock at the moment it was due."""
+        pending = self._pending
         while self._heap and self._heap[0][0] <= end_s:
             due_s, order, call = heapq.heappop(self._heap)
-            if self._pending.get(call) != order:
+            if pending.get(call) != order:
                 continue  # cancelled, or run already through another entry
-            if call.getTime() > due_s:
+            moment_s = call.getTime()
+            if moment_s > due_s:
                 self._push(call)  # it was put off after it had been pushed
                 continue
-            del self._pending[call]
+            del pending[call]
+            if moment_s > self._now_s:
+                self._now_s = moment_s
             return call
         return None
 

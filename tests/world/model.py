@@ -14,7 +14,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 from gateway.core import flow
 from gateway.core.states import (
@@ -37,6 +37,20 @@ from gateway.core.states import (
     Tell,
 )
 from protocols.canon.outcome import Fate, State
+from tests.world.pieces import (
+    Book,
+    Copy,
+    Node,
+    Pay,
+    Said,
+    World,
+    acked,
+    put,
+    with_book,
+    with_doing,
+    with_node,
+    with_word,
+)
 from tests.world.policy import (
     BOTH_PERMITTED,
     BOTH_SENT,
@@ -62,15 +76,6 @@ class Broken(Exception):
     """A promise was broken by the step just taken."""
 
 
-# ---- the pieces of a state, as tuples ----------------------------------------------------------------------------
-# pays:  (life, row epoch, what was told)   life: its number in Model.lives, -1 before it was taken in
-# lease: (owner, epoch, expires)
-# nodes: (alive, epoch, permit until, has recovered, what it is doing)
-# net:   (payment, attempt, node, left at)  payment messages under way
-# books: (status, first seen at, times executed)
-# air:   (node, epoch, payment, asked at, word)  answers to enquiries that nobody has recorded yet; of persons, whose node
-#        is -1: (-1, attempt they knew of, payment, looked at, verdict)
-
 _FAILED, _SETTLED, _UNSENT, _BACK, _CORRECTION = 1, 2, 4, 8, 16
 _TOLD = {
     "payment.failed": _FAILED, "payment.settled": _SETTLED, "payment.rejected": _UNSENT, "payment.cancelled": _UNSENT,
@@ -83,27 +88,6 @@ _WORD = {
 _ASKING = frozenset({State.PENDING, State.IN_DOUBT, State.ESCALATED})
 _OVER = frozenset(State) - _ASKING - {State.ACCEPTED, State.HELD, State.READY, State.SENDING}
 _IDLE = ("idle",)
-
-Pay = tuple[int, int, int]
-Node = tuple[bool, int, int, bool, tuple[Any, ...]]
-Copy = tuple[int, int, int, int]
-Book = tuple[int, int, int]
-Said = tuple[int, int, int, int, Fate | None]
-
-
-class World(NamedTuple):
-    """One state of everything."""
-
-    t: int
-    queue: tuple[int, ...]
-    pays: tuple[Pay, ...]
-    lease: tuple[int, int, int]
-    nodes: tuple[Node, ...]
-    net: tuple[Copy, ...]
-    books: tuple[Book, ...]
-    crashes: int
-    cancels: int
-    air: tuple[Said, ...] = ()
 
 
 @dataclass(slots=True)
@@ -162,7 +146,7 @@ def _or_halt(act: Callable[[], World], label: str, world: World, found: Explored
         if words[0] != "node":
             raise Broken(f"{IMPOSSIBLE}: {error}") from error
         found.halts[str(error)] += 1
-        return _node(world, int(words[1]), (False, 0, 0, False, _IDLE))
+        return with_node(world, int(words[1]), (False, 0, 0, False, _IDLE))
 
 
 def _path(came: Mapping[World, tuple[World | None, str]], world: World) -> Iterator[str]:
@@ -246,7 +230,7 @@ class Model:
             return world
         after, more, _rule = self._step(number, event)
         pay = (after, row_epoch if epoch is None else epoch, told | more)
-        return world._replace(pays=_put(world.pays, p, pay))
+        return world._replace(pays=put(world.pays, p, pay))
 
     # ---- moves ----
 
@@ -295,21 +279,21 @@ class Model:
         pay = world.pays[p]
         if pay[0] < 0:
             if self.policy.ack_first and world.queue[p]:
-                yield f"order {p} is acknowledged", partial(_ack, world, p)
+                yield f"order {p} is acknowledged", partial(acked, world, p)
             return
         if world.queue[p]:
-            yield f"order {p} is acknowledged", partial(_ack, world, p)
+            yield f"order {p} is acknowledged", partial(acked, world, p)
         life, (status, seen, times) = self.life(pay), world.books[p]
         if world.cancels:
             yield f"the ERP cancels {p}", lambda: self.apply(world, p, Cancel(world.t), None)._replace(
                 cancels=world.cancels - 1
             )
         if status == _TAKEN:
-            yield f"the bank settles {p}", lambda: _book(world, p, (_YES, seen, times))
+            yield f"the bank settles {p}", lambda: with_book(world, p, (_YES, seen, times))
             if self.policy.bank.refuses:
-                yield f"the bank refuses {p}", lambda: _book(world, p, (_NO, seen, times - 1))
+                yield f"the bank refuses {p}", lambda: with_book(world, p, (_NO, seen, times - 1))
         if status == _YES and self.policy.bank.returns:
-            yield f"{p} comes back", lambda: _book(world, p, (_RETURNED, seen, times))
+            yield f"{p} comes back", lambda: with_book(world, p, (_RETURNED, seen, times))
         if self.policy.persons and life.state in (State.IN_DOUBT, State.ESCALATED):
             if not self.policy.slow_persons:
                 yield from self._persons(world, p, life, status)
@@ -333,7 +317,7 @@ class Model:
             verdicts = (Fate.FAILED, None)
         for fate in verdicts:
             yield f"persons look at {p} and find {fate.value if fate else 'nothing'}", partial(
-                _hang, world, (-1, life.attempt, p, world.t, fate)
+                with_word, world, (-1, life.attempt, p, world.t, fate)
             )
 
     def _said(self, world: World, said: Said) -> Iterator[tuple[str, Callable[[], World]]]:
@@ -357,14 +341,14 @@ class Model:
     # ---- a node ----
 
     def _dead(self, world: World, n: int) -> Iterator[tuple[str, Callable[[], World]]]:
-        yield f"node {n} starts", lambda: _node(world, n, (True, 0, 0, False, _IDLE))
+        yield f"node {n} starts", lambda: with_node(world, n, (True, 0, 0, False, _IDLE))
 
     def _node(self, world: World, n: int, node: Node) -> Iterator[tuple[str, Callable[[], World]]]:
         _alive, epoch, _until, recovered, doing = node
         if epoch < world.lease[1] and doing == _IDLE and self.policy.fence is Fence.LANE:
             epoch = 0  # it owns nothing, and nothing it says is heard: it stands by
         if world.crashes:
-            yield f"node {n} is killed", lambda: _node(
+            yield f"node {n} is killed", lambda: with_node(
                 world._replace(crashes=world.crashes - 1), n, (False, 0, 0, False, _IDLE)
             )
         for p, pay in enumerate(world.pays):
@@ -398,21 +382,21 @@ class Model:
     def _admit(self, world: World, p: int) -> World:
         step = flow.step(self._born(), Release(world.t, world.t))
         self.rows[step.rule] += 1
-        return world._replace(pays=_put(world.pays, p, (self._intern(step.life), 0, 0)))
+        return world._replace(pays=put(world.pays, p, (self._intern(step.life), 0, 0)))
 
     def _lease(self, world: World, n: int) -> World:
         epoch, until = world.lease[1] + 1, world.t + TTL
-        return _node(world._replace(lease=(n, epoch, until)), n, (True, epoch, until, False, _IDLE))
+        return with_node(world._replace(lease=(n, epoch, until)), n, (True, epoch, until, False, _IDLE))
 
     def _renew(self, world: World, n: int, node: Node) -> World:
         until = world.t + TTL
-        return _node(world._replace(lease=(n, node[1], until)), n, (True, node[1], until, *node[3:]))
+        return with_node(world._replace(lease=(n, node[1], until)), n, (True, node[1], until, *node[3:]))
 
     def _recover(self, world: World, n: int, node: Node) -> World:
         for p, pay in enumerate(world.pays):
             if pay[0] >= 0 and pay[1] < node[1] and self.life(pay).state is State.SENDING:
                 world = self.apply(world, p, TakenOver(world.t), node[1])
-        return _node(world, n, (*node[:3], True, _IDLE))
+        return with_node(world, n, (*node[:3], True, _IDLE))
 
     def _idle(self, world: World, n: int, epoch: int) -> Iterator[tuple[str, Callable[[], World]]]:
         for p, pay in enumerate(world.pays):
@@ -429,7 +413,7 @@ class Model:
             elif life.state is State.READY:
                 yield f"node {n} writes {p} to the bank", partial(self._leave, world, n, p, 1, ("late", p))
             elif life.state in _ASKING and not any(said[0] == n for said in world.air):
-                yield f"node {n} asks about {p}", partial(_doing, world, n, ("ask", p, world.t))
+                yield f"node {n} asks about {p}", partial(with_doing, world, n, ("ask", p, world.t))
             if life.state in (State.IN_DOUBT, State.ESCALATED) and self._may_resend(life, world.t):
                 yield f"node {n} writes down the repeat of {p}", partial(
                     self._commit, world, n, epoch, p, Replay(world.t, self.policy.day_ends)
@@ -450,7 +434,7 @@ class Model:
     ) -> Iterator[tuple[str, Callable[[], World]]]:
         epoch, what, p, t = node[1], doing[0], doing[1], world.t
         if what == "late":
-            yield f"node {n} writes {p} down", lambda: _doing(
+            yield f"node {n} writes {p} down", lambda: with_doing(
                 self.apply(world, p, Send(t), epoch, expect=State.READY), n, ("wait", p, 1)
             )
         elif what == "go":
@@ -467,26 +451,26 @@ class Model:
             yield f"node {n} asks in vain", lambda: self._done(world, n, p, AskedInVain(t, "no_answer"))
             word = _WORD[world.books[p][0]]
             if self.policy.beside:
-                yield f"the bank tells node {n} {word.value}", lambda: _hang(
-                    _doing(world, n, _IDLE), (n, epoch, p, doing[2], word)
+                yield f"the bank tells node {n} {word.value}", lambda: with_word(
+                    with_doing(world, n, _IDLE), (n, epoch, p, doing[2], word)
                 )
                 return
-            yield f"the bank tells node {n} {word.value}", lambda: _doing(world, n, ("told", p, doing[2], word))
+            yield f"the bank tells node {n} {word.value}", lambda: with_doing(world, n, ("told", p, doing[2], word))
         elif what == "told":
             yield f"node {n} records what it was told of {p}", lambda: self._done(
                 world, n, p, Answered(t, doing[3], Source.ENQUIRY, doing[2])
             )
 
     def _done(self, world: World, n: int, p: int, event: Event) -> World:
-        return _doing(self.apply(world, p, event, world.nodes[n][1]), n, _IDLE)
+        return with_doing(self.apply(world, p, event, world.nodes[n][1]), n, _IDLE)
 
     def _commit(self, world: World, n: int, epoch: int, p: int, event: Event) -> World:
         """The sending commit; a conflict, or a payment that moved on, ends the attempt. Keeps the life as committed."""
         expect = State.READY if isinstance(event, Send) else None
         after = self.apply(world, p, event, epoch, expect)
         if after is world or self.life(after.pays[p]).state is not State.SENDING:
-            return _doing(after, n, _IDLE)
-        return _doing(after, n, ("go", p, self.life(after.pays[p]).attempt, world.t, after.pays[p][0]))
+            return with_doing(after, n, _IDLE)
+        return with_doing(after, n, ("go", p, self.life(after.pays[p]).attempt, world.t, after.pays[p][0]))
 
     def _write(self, world: World, n: int, node: Node, doing: tuple[Any, ...]) -> World:
         _go, p, attempt, committed, number = doing
@@ -513,7 +497,7 @@ class Model:
         if any(copy[:2] == (p, attempt) for copy in world.net) and self.policy.persist_first:
             raise Broken(BOTH_SENT)
         net = tuple(sorted((*world.net, *(((p, attempt, n, world.t),) * self.policy.copies))))
-        return _doing(world._replace(net=net), n, doing)
+        return with_doing(world._replace(net=net), n, doing)
 
     # ---- the network and the bank ----
 
@@ -524,10 +508,10 @@ class Model:
         gone = world._replace(net=tuple(net))
         yield f"the bytes of {p} are lost", lambda: gone
         for book, fate in self._takes(world, p):
-            yield f"the bank takes {p} ({fate.value}) and is not heard", partial(_book, gone, p, book)
+            yield f"the bank takes {p} ({fate.value}) and is not heard", partial(with_book, gone, p, book)
             if world.nodes[n][4][:3] == ("wait", p, attempt):
                 yield f"the bank takes {p} and says {fate.value}", partial(
-                    _doing, _book(gone, p, book), n, ("heard", p, attempt, fate)
+                    with_doing, with_book(gone, p, book), n, ("heard", p, attempt, fate)
                 )
 
     def _takes(self, world: World, p: int) -> Iterator[tuple[Book, Fate]]:
@@ -593,27 +577,3 @@ def _told(step: flow.Step) -> int:
         elif isinstance(effect, Alarm) and effect.slug == "contradiction":
             bits |= _CORRECTION
     return bits
-
-
-def _ack(world: World, p: int) -> World:
-    return world._replace(queue=_put(world.queue, p, world.queue[p] - 1))
-
-
-def _hang(world: World, said: Said) -> World:
-    return world._replace(air=tuple(sorted((*world.air, said), key=repr)))
-
-
-def _put(values: tuple[Any, ...], at: int, value: Any) -> tuple[Any, ...]:
-    return (*values[:at], value, *values[at + 1 :])
-
-
-def _node(world: World, n: int, node: Node) -> World:
-    return world._replace(nodes=_put(world.nodes, n, node))
-
-
-def _doing(world: World, n: int, doing: tuple[Any, ...]) -> World:
-    return _node(world, n, (*world.nodes[n][:4], doing))
-
-
-def _book(world: World, p: int, book: Book) -> World:
-    return world._replace(books=_put(world.books, p, book))

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, event, insert, select, text
+from sqlalchemy import Connection, Engine, insert, select, text
 from twisted.python.failure import Failure
 
-from gateway.journal import audit, payments, schema
+from gateway.journal import audit, bulk, payments, schema
 from gateway.journal.databases import count
 from gateway.journal.lanes import draw_serials
 from gateway.journal.store import Permit, StoreFailed, Tx
@@ -243,16 +243,19 @@ def test_numbers_and_audit_of_a_group_that_failed_are_not_used_twice_nor_left_ou
     assert journal.read(lambda conn: audit.verify(conn, vault())) == []
 
 
-def test_a_group_that_fails_at_its_very_end_leaves_no_gap_in_the_audit(journal: Journal) -> None:
-    failed: list[str] = []
+def test_a_group_that_fails_at_its_very_end_leaves_no_gap_in_the_audit(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed: list[object] = []
 
-    def fail_once(_conn: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        if statement.startswith("UPDATE units") and not failed:
+    def fail_once(conn: Connection, statement: Any, values: Any) -> int:
+        if not failed:
             failed.append(statement)
             raise ValueError("a failure after everything was written")
+        return bulk.write(conn, statement, values)
 
     journal.do(put("a"))
-    event.listen(journal.engine, "before_cursor_execute", fail_once)
+    monkeypatch.setattr("gateway.journal.committer.write", fail_once)
     assert journal.group([put("b"), put("c")]) == ["b", "c"]
     assert len(failed) == 1
     assert journal.read(lambda conn: audit.verify(conn, vault())) == []
