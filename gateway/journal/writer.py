@@ -159,7 +159,7 @@ class SqlStore:
             pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
 
     def _read_once(self, fn: Callable[[Connection], T]) -> T:
-        """One try, on a connection that rests between readers: fetching and giving back costs as much as a read."""
+        """One try, on a connection that rests between readers: fetching one costs as much as a read by key."""
         try:
             conn = self._resting.pop()
         except IndexError:

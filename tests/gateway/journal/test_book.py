@@ -13,10 +13,11 @@ from twisted.python.failure import Failure
 from gateway.core.policy import Allowance, Judgement, UsageFacts, judge
 from gateway.core.states import Cancel, Expire, Send
 from gateway.journal import apply as applying
-from gateway.journal import payments, records, schema
+from gateway.journal import payments, records, refusals, schema
 from gateway.journal.payments import Admittance
 from gateway.journal.rows import PaymentRow
 from gateway.journal.store import Tx
+from protocols.canon.errors import Code
 from protocols.canon.outcome import State
 from tests.gateway.journal.bench import NOW_MS, Journal, admission, admit, attempt, order
 
@@ -41,6 +42,22 @@ def test_a_payment_is_not_read_again_by_the_writer_that_wrote_it(journal: Journa
     monkeypatch.undo()
     assert sent.row_before == row
     assert stored(journal, row.payment) == sent.row_after
+
+
+def test_who_only_reads_sees_what_is_pending_and_leaves_what_is_known(journal: Journal, monkeypatch: Any) -> None:
+    row = journal.admit().row
+    seen: list[PaymentRow | None] = []
+
+    def looks(tx: Tx) -> None:
+        applying.apply(tx, row.payment, Cancel(AT), epoch=None, actor="user:erp")
+        seen.append(payments.fetch(tx.shown, row.payment))
+        refusals.refuse(tx, "k1", "erp", Code.TOO_LATE, b"{}", None, None)
+        monkeypatch.setattr(records, "read", lambda *_: pytest.fail("it was read"))
+        seen.append(tx.book.row(tx.bare, tx.vault, row.payment))
+        monkeypatch.undo()
+
+    journal.do(looks)
+    assert seen[0] == seen[1] and seen[0] is not None and seen[0].life.state is State.CANCELLED
 
 
 def test_one_group_carries_a_payment_from_its_order_to_its_withdrawal(journal: Journal) -> None:

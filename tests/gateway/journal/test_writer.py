@@ -229,3 +229,28 @@ def test_everything_works_in_memory_for_simulations() -> None:
     hands.task.advance(0)
     assert [one.row.order.id for one in done[:3]] == ["a0", "a1", "a2"]
     assert [row.order.id for row in done[3]] == ["a2", "a1", "a0"]
+
+
+def test_a_readers_connection_rests_between_readers_and_a_failed_one_does_not(simulated: Simulated) -> None:
+    seen: list[tuple[Connection, int]] = []
+    failed: list[object] = []
+
+    def looks(conn: Connection) -> None:
+        seen.append((conn, conn.execute(text("select count(*) from payees")).scalar_one()))
+
+    def fails(conn: Connection) -> None:
+        looks(conn)
+        raise ValueError("a mistake")
+
+    for reader in (looks, fails, looks):
+        simulated.write(f"before reader {len(seen)}")
+        simulated.turn(1)
+        simulated.store.read(reader).addErrback(failed.append)
+        simulated.turn(1)
+    connections, counts = zip(*seen, strict=True)
+    assert counts == (1, 2, 3), "each reader sees what is committed by now"
+    assert connections[0] is connections[1] and connections[2] is not connections[0]
+    assert len(failed) == 1 and connections[0].closed and not connections[2].closed
+    simulated.store.close()
+    simulated.turn(1)
+    assert connections[2].closed
