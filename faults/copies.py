@@ -154,7 +154,7 @@ def _move(source: Path, target: Path) -> None:
 async def _past_on_server(field: Field) -> None:
     """As on a file, with several daemons: one that sent what the copy forgot notices, and all of them wait."""
     async with field.hands_on(*field.nodes):
-        if not all([await field.until(lambda one=one: one.up, 30.0) for one in field.nodes]):  # type: ignore[misc]
+        if not all([await field.rises(one, 30.0) for one in field.nodes]):
             return
         copy = field.grounds.site.folder / "older"
         before = {node.name: _permits(node) for node in field.nodes}

@@ -108,6 +108,10 @@ class Field:
         """Run something that blocks."""
         return deferToThreadPool(self._reactor, self._reactor.getThreadPool(), work)
 
+    async def rises(self, node: Node, limit_s: float) -> bool:
+        """Wait for a daemon to open its door; whether it did in time."""
+        return await self.until(lambda: node.up, limit_s)
+
     async def leader(self, *, free: bool = False) -> Node | None:
         """A node that has opened its door, `free`: and in nobody's hands; None if none does in time."""
         until_s = self.clock.monotonic_s() + UP_S

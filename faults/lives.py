@@ -82,7 +82,7 @@ async def zombie(field: Field) -> None:
     if node is None:
         return
     async with field.hands_on(*field.nodes):
-        if not all([await field.until(lambda one=one: one.up, 30.0) for one in field.nodes]):  # type: ignore[misc]
+        if not all([await field.rises(one, 30.0) for one in field.nodes]):
             return
         with field.told("zombie", node.name) as incident:
             owned = {lane for lane, (owner, _epoch) in (await field.thread(lambda: lanes(field))).items()

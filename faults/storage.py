@@ -8,6 +8,7 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 
 from sqlalchemy import Connection, text
@@ -152,7 +153,7 @@ async def _no_audit(field: Field) -> None:
     """The audit trail cannot be written: no change of state, so no send. People restart what stopped for good."""
     async with field.hands_on(*field.nodes):
         for node in field.nodes:
-            await field.until(lambda node=node: node.up, 20.0)  # type: ignore[misc]
+            await field.rises(node, 20.0)
         with field.told("audit trail fails", "journal") as incident, _excused(field.nodes):
             await field.thread(lambda: _audit(field, True))
             failing_ms = field.clock.now_ms()
@@ -187,7 +188,7 @@ def _audit(field: Field, fails: bool) -> None:
                 conn.execute(statement)
         return
     for statement in _REFUSE_AUDIT["postgresql"] if fails else (_ALLOW_AUDIT["postgresql"],):
-        field.grounds.journal.ask(lambda conn, said=statement: conn.exec_driver_sql(said))  # type: ignore[misc]
+        field.grounds.journal.ask(partial(Connection.exec_driver_sql, statement=statement))
 
 
 def _attempts(field: Field, from_ms: int, to_ms: int) -> int:

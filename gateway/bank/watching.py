@@ -158,7 +158,7 @@ class Watching:
         fresh = 0
         for start in range(0, len(lines), LINES_A_UNIT):
             some = lines[start : start + LINES_A_UNIT]
-            fresh += await self._parts.store.write(lambda tx, some=some: self._kept(tx, one, some))  # type: ignore[misc]
+            fresh += await self._parts.store.write(partial(self._kept, one=one, lines=some))
         if fresh:
             self._parts.meters.watched_entries.labels(one.bank).inc(fresh)
 
@@ -183,19 +183,19 @@ class Watching:
         missing, begun = 0, False
         for back in range(DAYS_BACK, 0, -1):
             day = today - timedelta(days=back)
-            found = await self._parts.store.read(lambda conn, day=day: jobs.find(conn, job, one.bank, day))  # type: ignore[misc]
+            found = await self._parts.store.read(partial(jobs.find, job=job, bank=one.bank, business_date=day))
             if found is None and back > 1 and not begun:
                 continue  # before it was watched
             begun = True
             if found is None:
                 # Also a day after which nobody looked: a closed bank, a stopped gateway.
-                await self._parts.store.write(lambda tx, day=day: jobs.claim(tx, job, one.bank, day))  # type: ignore[misc]
+                await self._parts.store.write(partial(jobs.claim, job=job, bank=one.bank, business_date=day))
             elif found.finished_ms is not None:
                 continue
             elif found.node != self._node:
                 # The lane is ours now, and so is what its last owner left undone.
-                heir_of = found.node
-                await self._parts.store.write(lambda tx, day=day, of=heir_of: jobs.inherit(tx, job, one.bank, day, of))  # type: ignore[misc]
+                inherit = partial(jobs.inherit, job=job, bank=one.bank, business_date=day, dead_node=found.node)
+                await self._parts.store.write(inherit)
             try:
                 closed = await self._closed(one, day, balance if back == 1 else None)
             except (Unavailable, ProtocolError) as error:
@@ -205,7 +205,7 @@ class Watching:
             if closed is None:
                 missing += 1
                 continue
-            await self._parts.store.write(lambda tx, day=day, closed=closed: self._told(tx, one, job, day, closed))  # type: ignore[misc]
+            await self._parts.store.write(partial(self._told, one=one, job=job, day=day, statement=closed))
         self._missing[one.account] = missing
         total = sum(count for account, count in self._missing.items()
                     if (known := self._watched.get(account)) is not None and known.bank == one.bank)  # fmt: skip

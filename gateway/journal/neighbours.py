@@ -9,6 +9,7 @@ a repeated message and nothing else.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from sqlalchemy import Connection, bindparam, select
 
@@ -74,10 +75,10 @@ class Neighbours:
         while True:
             await self._store.write(lambda _tx: None)
             now_ms = self._clock.now_ms()
-            noticed, silent = await self._store.read(lambda conn, at_ms=now_ms: self._look(conn, at_ms))  # type: ignore[misc]
+            noticed, silent = await self._store.read(partial(self._look, now_ms=now_ms))
             self._on_past(noticed)
             for dead in silent:
-                claimed = await self._store.write(lambda tx, dead=dead: claim(tx, dead))  # type: ignore[misc]
+                claimed = await self._store.write(partial(claim, dead_node=dead))
                 if claimed:
                     _log.warning("outbox.claimed", of=dead, messages=claimed, action="published by this node")
                     self._on_claimed()

@@ -60,7 +60,8 @@ MONEY, QUESTION = "money", "question"
 @dataclass(frozen=True, slots=True)
 class Pace:
     """Requests the bank tolerates of one user: a token bucket over all of them, and the least delay before the first
-    enquiry.
+    enquiry. An order, a question and a page of entries are one request each; where the bank needs several exchanges
+    for one (a signature, a list before a file), they count as one, and a bank that counts them itself gets less.
 
     `apart_s`: seconds from the beginning of one request to that of the next of its sort. Sorts are `MONEY`, a question
     by its name (`fate`, `balance`, `lines`, `returns`, `receipt`, `directory`), and `QUESTION`, one allowance for all
