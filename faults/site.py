@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, make_url, text
 from sqlalchemy.exc import OperationalError
+from twisted.internet.defer import DeferredLock
 
 from faults.links import LOOPBACK, ROLES, Links
 from faults.proxy import Proxy
@@ -254,6 +255,7 @@ class Grounds:
         self.zombies: list[tuple[str, int, dict[str, int]]] = []
         self.other: Path | None = None
         self.site = rig.prepare(folder, plans)
+        self._restarting = {plan.bank: DeferredLock() for plan in plans}
         self._reactor = reactor
         self._clock = clock
         self._names = tuple(f"gw{n + 1}" for n in range(nodes))
@@ -304,12 +306,17 @@ class Grounds:
             await sleep(self._clock, 0.05)
 
     async def restart_bank(self, bank: str) -> None:
-        """SIGKILL a simulator and start it again: its ledger outlives it, its port does not."""
-        self.tally(bank)
-        self.simulators[bank].kill()
-        self.site.ready_file(bank).unlink(missing_ok=True)
-        self.simulators[bank].start()
-        await self.bank_ready(bank)
+        """SIGKILL a simulator and start it again: its ledger outlives it, its port does not. One after the other: a
+        second one that comes while it is down waits until it is up."""
+        await self._restarting[bank].acquire()
+        try:
+            self.tally(bank)
+            self.simulators[bank].kill()
+            self.site.ready_file(bank).unlink(missing_ok=True)
+            self.simulators[bank].start()
+            await self.bank_ready(bank)
+        finally:
+            self._restarting[bank].release()
 
     def tally(self, bank: str) -> None:
         """Add up which faults a simulator has committed in this life, before it forgets."""

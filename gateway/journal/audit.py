@@ -58,10 +58,8 @@ def append(tx: Tx, actor: str, entry_kind: str, object_id: str, detail: Mapping[
     tx.notes.append(Noted(tx.now_ms, actor, entry_kind, object_id, _encode(detail or {}).encode()))
 
 
-def flush(tx: Tx) -> None:
-    """Chain and write the notes of the group."""
-    if not tx.notes:
-        return
+def chain(tx: Tx) -> list[dict[str, Any]]:
+    """The rows of the group's notes, chained; the chain's head is then the last of them."""
     node, head, rows = tx.chain.node, tx.chain.head, []
     for note in tx.notes:
         seq = head.seq + 1
@@ -73,8 +71,14 @@ def flush(tx: Tx) -> None:
             "object_id": note.object_id, "detail": detail, "prev_hash": head.hash, "hash": digest,
         })  # fmt: skip
         head = Head(seq, digest)
-    write_many(tx.bare, _INSERT, rows)
     tx.chain.head = head
+    return rows
+
+
+def flush(tx: Tx, rows: list[dict[str, Any]]) -> None:
+    """Write what was chained."""
+    if rows:
+        write_many(tx.bare, _INSERT, rows)
 
 
 def head_of(conn: Connection, node: str) -> Head:

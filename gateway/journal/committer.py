@@ -141,8 +141,10 @@ class Committer:
             attempts.flush(tx)
             outbox.flush(tx)
             work.flush(tx)
-            audit.flush(tx)
+            noted = audit.chain(tx)
             key = self._sign_off(tx)
+            # Afterwards: a second process of this name is told so, and not that somebody took its numbers.
+            audit.flush(tx, noted)
         except BaseException as error:
             self._chain.head = head
             self._serials.blocks.clear()
@@ -232,6 +234,8 @@ class Committer:
 
     def _take_up(self, conn: Connection) -> None:
         """First connection of this process: the chain's head, the node's row, the vault's key."""
+        # First the row, and locked: the last COMMIT of a process that was killed may still be on its way to the server.
+        row = conn.execute(_SIGNED.with_for_update(), {"b_node": self._node}).first()
         kept = first_row(conn, _META, {"b_name": _PROBE})
         aad = b"meta/value/" + _PROBE.encode()
         if kept is None:
@@ -244,7 +248,6 @@ class Committer:
                 remedy = "use the key it began with"
                 raise StoreFailed(f"this vault key does not open this journal ({error}); {remedy}") from error
         self._chain.head = audit.head_of(conn, self._node)
-        row = first_row(conn, _SIGNED, {"b_node": self._node})
         signed = None if row is None else row.unit
         if signed is None:
             signed = ""

@@ -11,6 +11,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -56,8 +57,10 @@ def subjects(units: Sequence[Any]) -> list[str]:
     """What the units of a group are about; those that only look whether the journal still writes are about nothing."""
     found = set()
     for unit in units:
-        words = [subject for word, subject in _BY_WORD.items() if word in unit.__code__.co_names]
-        found.add(words[0] if words else _BY_MODULE.get(unit.__module__, ""))
+        fn = unit.func if isinstance(unit, partial) else unit
+        said = {fn.__name__, *fn.__code__.co_names}
+        words = [subject for word, subject in _BY_WORD.items() if word in said]
+        found.add(words[0] if words else _BY_MODULE.get(fn.__module__, ""))
     return sorted(found - {""})
 
 

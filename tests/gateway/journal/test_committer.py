@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, Engine, insert, select, text
+from sqlalchemy import Connection, Engine, create_engine, insert, select, text
 from twisted.python.failure import Failure
 
+from gateway.clock import SeededEntropy
 from gateway.journal import audit, bulk, payments, schema
 from gateway.journal.databases import count
 from gateway.journal.lanes import draw_serials
@@ -106,6 +107,28 @@ def test_a_commit_whose_answer_is_lost_and_which_did_not_happen_is_run_again(url
     assert kept.groups == [[Permit("lane/ref", 1, 1)]]
     assert journal.read(lambda conn: audit.verify(conn, vault())) == []
     journal.close()
+
+
+@servers_only
+def test_the_last_commit_of_a_killed_process_may_arrive_after_its_successor(url: str) -> None:
+    import threading
+
+    killed, next_one = Journal(url), Journal(url, entropy=SeededEntropy(2))
+    killed.do(put("a"))
+    results: list[Any] = []
+    takes_over = threading.Thread(target=lambda: results.append(next_one.do(put("c"))))
+    with create_engine(url).begin() as conn:
+        # All but the COMMIT of another group: it is on its way when the process is killed and the next one starts.
+        conn.execute(schema.units.update().where(schema.units.c.node == "n1").values(unit="01KILLED"))
+        takes_over.start()
+        takes_over.join(0.5)
+        assert takes_over.is_alive(), "it waits for what is under way"
+    takes_over.join(20)
+    assert results == ["c"]
+    with pytest.raises(StoreFailed, match="another process"):
+        killed.do(put("d"))
+    for journal in (killed, next_one):
+        journal.close()
 
 
 def lose_answer(engine: Engine, *, after_commit: bool) -> list[int]:

@@ -249,8 +249,9 @@ async def test_two_processes_of_one_name_are_found_out(make: Make) -> None:
     first, second = make(on_fatal=fatal.append), make()
     await first.write(put("a"))
     await second.write(put("b"))
+    await second.write(ask("q1"))
     with pytest.raises(StoreFailed, match="another process writes to the journal as node 'n1'"):
-        await first.write(put("c"))
+        await first.write(ask("q2"))  # its entry of the audit has the number of the other's
     assert len(fatal) == 1
     assert await names(second) == {"a", "b"}
     with pytest.raises(StoreFailed):
