@@ -245,6 +245,7 @@ class World:
         self.banks = {name: self._bank(name, plan or FaultPlan(str(seed), {}), conduct) for name in banks}
         self.settings = self._settings()
         stand_ins.lay_journal(folder / "journal.db")
+        self._outside: sqlite3.Connection | None = None
         self.life: Life | None = None
         self.node = "gw1"
         self.linger_ms = linger_ms
@@ -283,6 +284,7 @@ class World:
 
     def start(self, node: str = "gw1") -> Life:
         """Start the daemon under the name of `node`; `life` is then the last one started."""
+        self._outside = None  # between two lives the journal's file may have been replaced
         clock = LifeClock(self.clock)
         entropy = SeededEntropy(self.seed * 1_000_003 + self.broker.clock.scheduled)
         meters = Meters(CollectorRegistry())
@@ -343,14 +345,17 @@ class World:
 
     def state(self, id_: str) -> str | None:
         """The state of an order's payment, as committed; None if there is none."""
-        with sqlite3.connect(self.folder / "journal.db") as db:
-            found = db.execute("select state from payments where order_id = ?", (id_,)).fetchone()
-        return None if found is None else str(found[0])
+        found = self._look("select state from payments where order_id = ?", id_)
+        return str(found[0][0]) if found else None
 
     def in_state(self, state: str) -> list[str]:
         """The orders whose payments are in this state, as committed."""
-        with sqlite3.connect(self.folder / "journal.db") as db:
-            return [id_ for (id_,) in db.execute("select order_id from payments where state = ? order by payment", (state,))]
+        return [id_ for (id_,) in self._look("select order_id from payments where state = ? order by payment", state)]
+
+    def _look(self, question: str, word: str) -> list[tuple[Any, ...]]:
+        if self._outside is None:
+            self._outside = sqlite3.connect(self.folder / "journal.db", isolation_level=None)
+        return self._outside.execute(question, (word,)).fetchall()
 
     def read(self, fn: Callable[[Connection], T]) -> T:
         """What `fn` reads from the journal, from outside."""
