@@ -288,13 +288,16 @@ class Campaign:
                 if (ended := node.child.ended()) is not None:
                     raise NotStarted(f"{node.child.name} ended by itself with code {ended.code}:\n{node.child.tail()}")
             await self._withdraw_again(erp)
+            looked_s = self.elapsed()
             waited_for = self._waited_for(story)
+            # It reads all that the banks ever booked, and nothing passes the proxies meanwhile.
+            rest_s = max(0.25, 10 * (self.elapsed() - looked_s))
             if not waited_for:
                 break
             if self.elapsed() - shown_s > 5:
                 shown_s = self.elapsed()
                 self.say(f"{shown_s:6.1f} s  {self._ears.line()}; waiting for {', '.join(waited_for[:3])}")
-            await sleep(self._clock, 0.25)
+            await sleep(self._clock, rest_s)
         self.say(f"{self.elapsed():6.1f} s  settled")
 
     def _waited_for(self, story: Story) -> list[str]:
