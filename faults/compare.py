@@ -23,7 +23,8 @@ _DOUBTED = text("""
 SELECT at_ms FROM audit WHERE entry IN ('payment.taken_over', 'payment.silent', 'payment.sent_unclear') ORDER BY at_ms
 """)
 _SENDS = text("""
-SELECT p.lane, p.bank, p.bank_ref, a.epoch FROM payments p JOIN attempts a ON a.payment = p.payment WHERE a.node = :node
+SELECT p.lane, p.bank, p.bank_ref, max(a.epoch) FROM payments p JOIN attempts a ON a.payment = p.payment
+GROUP BY p.lane, p.bank, p.bank_ref HAVING max(CASE WHEN a.node = :node THEN 1 ELSE 0 END) = 1
 """)
 _RULES = text("SELECT entry, count(*) FROM audit WHERE entry LIKE 'payment.%' GROUP BY entry")
 
@@ -64,7 +65,10 @@ def _journalled(
 def late_words(
     url: str, ledgers: Mapping[str, Path], node: str, woken_ms: int, epochs: Mapping[str, int]
 ) -> list[str]:
-    """References of sends by a node whose lane had another owner when it woke, that a bank got after that."""
+    """References of sends by a node whose lane had another owner when it woke, that a bank got after that.
+
+    What the right owner sent again since, byte for byte, says nothing about the first one.
+    """
     late = {
         (bank, one.instruction.reference)
         for bank, ledger in ledgers.items() for one in read_executions(ledger) if one.at_ms >= woken_ms

@@ -1,4 +1,5 @@
-"""One stream of JSON lines on stderr, Twisted's own messages included, account numbers masked whatever their path.
+"""One stream of JSON lines on stderr, those of Twisted and other libraries included; account numbers masked whatever
+their path.
 
 A line has `ts`, `level`, `event` (a stable slug), and the fields its author gave: `bank`, `lane`, `payment`, `order`,
 `correlation_id`, `error`. Fields bound with `structlog.contextvars.bind_contextvars` follow a coroutine.
@@ -7,6 +8,7 @@ A line has `ts`, `level`, `event` (a stable slug), and the fields its author gav
 from __future__ import annotations
 
 import json
+import logging
 import re
 import sys
 from collections.abc import Callable, MutableMapping
@@ -105,6 +107,18 @@ class _Bridge:
             getattr(self._logger, level)("twisted", text=formatEvent(event), source=source)
 
 
+class _Libraries(logging.Handler):
+    """What a library says by Python's own logging, a database driver say, among our lines."""
+
+    def __init__(self, logger: Log) -> None:
+        super().__init__(logging.WARNING)
+        self._logger = logger
+
+    def emit(self, record: logging.LogRecord) -> None:
+        said = self._logger.error if record.levelno >= logging.ERROR else self._logger.warning
+        said("library", text=record.getMessage(), source=record.name)
+
+
 def start(
     level: str = "info", stream: TextIO | None = None, *, bridge_twisted: bool = True, priorities: bool = False
 ) -> None:
@@ -119,6 +133,10 @@ def start(
         logger_factory=structlog.WriteLoggerFactory(out),
         cache_logger_on_first_use=True,
     )
+    root = logging.getLogger()
+    for handler in [one for one in root.handlers if isinstance(one, _Libraries)]:
+        root.removeHandler(handler)
+    root.addHandler(_Libraries(get("library")))
     if bridge_twisted:
         beginner: Callable[..., None] = globalLogBeginner.beginLoggingTo
         beginner([_Bridge(get("twisted"))], redirectStandardIO=False, discardBuffer=True)

@@ -27,6 +27,8 @@ from protocols.bank import Bank, Context, Conversation, Port
 from protocols.kit.declined import Declined
 from protocols.kit.errors import ProtocolError
 
+LAPSED_LOOK_S = 0.25
+"""How soon it is looked again whether a lease that lapsed was renewed."""
 FIRST_BACKOFF_S = 0.2
 LAST_BACKOFF_S = 30.0
 SCOUT_BACKOFF_S, SCOUTED_S = 6.5, 120.0
@@ -105,6 +107,7 @@ class Quay:
     def __init__(
         self, bank: Bank, labels: tuple[str, str], dialer: Dialer, clock: Clock, entropy: Entropy, meters: Meters,
         window: int, converse: Converse, context: Callable[[Berth | None], Awaitable[Context]], login: Login,
+        permitted: Callable[[], bool],
     ) -> None:  # fmt: skip
         self.bank = bank
         self.dialer = dialer
@@ -116,6 +119,7 @@ class Quay:
         self._meters = meters
         self._converse = converse
         self._context = context
+        self._permitted = permitted
         self._free: deque[Berth] = deque()
         self._kept = any(port.kept for port in bank.ports.values())
         self._tasks = Tasks(self._keeper_failed)
@@ -128,7 +132,7 @@ class Quay:
         self._signed_on = False
         self._signed_on_s = float("-inf")
         self._woken: Deferred[None] | None = None
-        self._resting: set[Deferred[None]] = set()
+        self._resting: dict[Deferred[None], None] = {}  # in their order, so that a simulation tells the same twice
         self._away_s = float("-inf")
 
     @property
@@ -219,7 +223,9 @@ class Quay:
         backoff_s = FIRST_BACKOFF_S
         while not self.stopping:
             quiet_s = self._login.quiet_s
-            if berth.busy:
+            if not self._permitted():
+                await sleep(self.clock, LAPSED_LOOK_S)
+            elif berth.busy:
                 # A conversation still holds it; a new session opened under it would be spoken on unproven.
                 await self._freed(berth)
             elif quiet_s > 0:
@@ -248,11 +254,11 @@ class Quay:
     async def _rest(self, seconds: float) -> None:
         """Sleep, or until another berth has got through."""
         resting: Deferred[None] = Deferred()
-        self._resting.add(resting)
+        self._resting[resting] = None
         try:
             await self._until(resting, seconds)
         finally:
-            self._resting.discard(resting)
+            self._resting.pop(resting, None)
 
     async def _open(self, berth: Berth) -> bool:
         self._state(berth, "connecting")
@@ -299,16 +305,22 @@ class Quay:
 
     async def _guard(self, berth: Berth) -> None:
         """Return when the session has ended; prove it by the bank's heartbeat while it is idle."""
+        wait_s = self.bank.sessions.probe_every_s
         while berth.state == "ready" and not self.stopping:
             gone: Deferred[None] = Deferred()
             self._lost[berth.number] = gone
-            timer = self.clock.later(self.bank.sessions.probe_every_s, _fire, gone)
+            timer = self.clock.later(wait_s, _fire, gone)
             try:
                 await gone
             finally:
                 self._lost.pop(berth.number, None)
                 if timer.active():
                     timer.cancel()
+            if not self._permitted():
+                # Whoever stood still says nothing before it knows that the lane is still its own.
+                wait_s = LAPSED_LOOK_S
+                continue
+            wait_s = self.bank.sessions.probe_every_s
             if berth.state == "ready" and not berth.busy:
                 await self._beat(berth)
 
@@ -331,6 +343,9 @@ class Quay:
         probing = Berth(self, -1)
         every_s = self.bank.sessions.probe_every_s
         while not self.stopping:
+            if not self._permitted():
+                await sleep(self.clock, LAPSED_LOOK_S)
+                continue
             since_s, quiet_s = self.clock.monotonic_s() - self._proved_s, self._login.quiet_s
             if self.ready and since_s < every_s:
                 await self._pause(every_s - since_s)

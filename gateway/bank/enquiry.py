@@ -71,6 +71,10 @@ class Enquiry:
             await lane.record(payment, AskedInVain(self._parts.clock.now_ms(), "never_sent"), epoch=epoch)
             return
         row, sent = found
+        if not lane.permitted():
+            lane.quay.give_back(berth)
+            lane.postpone(payment, now_ms, kind)
+            return
         # Returns are listed by account; without such a list, the message is asked about as long as it matters.
         listed = kind is Work.RETURNS and self._parts.bank.questions.returns is not None
         if lane.bundling.carries(row) and not listed:

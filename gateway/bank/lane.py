@@ -20,7 +20,7 @@ from gateway import log
 from gateway.asking import Unavailable
 from gateway.bank import talk
 from gateway.bank.agenda import ASKING, Agenda
-from gateway.bank.berths import Berth, Dialer, Quay
+from gateway.bank.berths import LAPSED_LOOK_S, Berth, Dialer, Quay
 from gateway.bank.bundling import Bundling
 from gateway.bank.endpoint import NotConnected
 from gateway.bank.enquiry import Enquiry
@@ -119,7 +119,8 @@ class Lane:
     def _new_quay(self) -> Quay:
         parts = self.parts
         return Quay(parts.bank, (parts.bank_name, parts.name), parts.dialer, parts.clock, parts.entropy,
-                    parts.meters, parts.window, self._converse, self._session_context, parts.login)  # fmt: skip
+                    parts.meters, parts.window, self._converse, self._session_context, parts.login,
+                    self.permitted)  # fmt: skip
 
     # ---- life ----
 
@@ -313,6 +314,10 @@ class Lane:
 
     def _pump_once(self) -> None:
         if self._stopping or self.halted or not self.epoch:
+            return
+        if not self.permitted():
+            # It stood still, or the journal is away: not even a question leaves before the lease is renewed.
+            self._wake_in(LAPSED_LOOK_S)
             return
         now_ms, login = self.parts.clock.now_ms(), self.parts.login
         while (quick := self.agenda.take(now_ms, slow=False)) is not None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
+from sqlalchemy import create_engine, text
 
 from faults import compare, report
 from faults.compare import Books, Result
@@ -133,3 +136,25 @@ def test_the_report_shows_each_incident_and_each_finding() -> None:
     assert "1 duplicated" in page and "executed it 2 times" in page
     assert "bank &lt;cut&gt;" in page and "<cut>" not in page
     assert "+1.50 s<td>over" in page and "make faults SEED=1" in page
+
+
+def test_a_zombies_late_word_is_found_but_not_what_the_right_owner_sent_again(tmp_path: Path) -> None:
+    url, ledger = f"sqlite:///{tmp_path / 'j.db'}", tmp_path / "sample.jsonl"
+    engine = create_engine(url)
+    with engine.begin() as conn:
+        conn.execute(text("CREATE TABLE payments (payment text, lane text, bank text, bank_ref text)"))
+        conn.execute(text("CREATE TABLE attempts (payment text, node text, epoch integer)"))
+        for ref, sends in {"LATE": [("gw1", 1)], "AGAIN": [("gw1", 1), ("gw2", 2)], "GW2": [("gw2", 1)]}.items():
+            conn.execute(text("INSERT INTO payments VALUES (:ref, 'l', 'sample', :ref)"), {"ref": ref})
+            for node, epoch in sends:
+                conn.execute(text("INSERT INTO attempts VALUES (:ref, :node, :epoch)"), {"ref": ref, "node": node, "epoch": epoch})
+    engine.dispose()
+    with ledger.open("w", encoding="utf-8") as file:
+        for number, ref in enumerate(("LATE", "AGAIN", "GW2")):
+            line = {"number": number, "reference": ref, "debtor": "1", "creditor": "2", "creditor_name": "示例", "minor": 1,
+                    "currency": "CNY", "purpose": "", "urgent": False, "bundle": "", "collects": False, "bank_serial": "1",
+                    "at_ms": 5_000, "decided_ms": 5_000, "refused": "", "returned_ms": None, "visible_ms": 5_000,
+                    "fee_minor": 0}  # fmt: skip
+            file.write(json.dumps({"execution": line}) + "\n")
+    assert compare.late_words(url, {"sample": ledger}, "gw1", 4_000, {"l": 2}) == ["LATE"]
+    assert compare.late_words(url, {"sample": ledger}, "gw1", 6_000, {"l": 2}) == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import random
 import re
 from collections.abc import Callable, Iterator
@@ -107,6 +108,15 @@ def test_every_way_into_a_line_is_masked(lines: Callable[[], list[dict[str, obje
     assert "示例甲公司" not in said
     assert "000000*********0017" in said
     assert formatEvent({"log_format": "x", "log_namespace": "x"}) == "x"
+
+
+def test_what_a_library_says_is_a_line_too_and_once() -> None:
+    log.start("info", io.StringIO(), bridge_twisted=False)
+    log.start("info", stream := io.StringIO(), bridge_twisted=False)
+    logging.getLogger("psycopg").warning("the connection of %s is lost", "0000000000000042")
+    said = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert [(line["level"], line["event"], line["source"]) for line in said] == [("warning", "library", "psycopg")]
+    assert "the connection of" in str(said[0]["text"]) and "0000000000000042" not in str(said[0]["text"])
 
 
 def test_a_long_text_keeps_its_end(lines: Callable[[], list[dict[str, object]]]) -> None:

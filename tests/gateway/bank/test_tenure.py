@@ -13,7 +13,7 @@ from gateway.bank.lookout import SWEEP_S
 from gateway.bank.tenure import LEASE_MS, ORPHAN_QUIET_S, STAND_BY_S
 from gateway.core.states import Work
 from gateway.journal import lanes
-from gateway.simbank.faults import Fault, Script, Scripted
+from gateway.simbank.faults import Fault, FaultPlan, Script, Scripted
 from gateway.watch.health import lane_word
 from protocols.canon.outcome import State
 from tests.world import files
@@ -147,6 +147,41 @@ def test_a_node_that_lost_its_lane_stands_by_and_may_own_it_again(tmp_path: Path
     world.submit("AP-1")
     world.run(3)
     assert files.payment(world, "AP-1").life.state is State.SETTLED and len(pays(first)) == 1
+
+
+def test_a_node_that_stood_still_asks_nothing_before_its_lease_is_renewed(tmp_path: Path) -> None:
+    # Questions about a doubt are due when it wakes, one had been read from the journal, and the ERP's wait, too.
+    world = World(tmp_path, settings=SHARED, plan=FaultPlan("1", {Fault.DROP_BEFORE: 1.0}))
+    first = world.start()
+    world.run(1)
+    world.start("gw2")
+    for n in range(20):
+        world.submit(f"AP-{n}")
+    world.run(5)
+    assert all(files.payment(world, f"AP-{n}").life.state is State.IN_DOUBT for n in range(20))
+    first.clock.freeze()
+    world.command("balance.query", {"accounts": [world.bank.account], "max_age": "PT0S"})
+    world.run(40)
+    said = [len(pipe.written) for pipe in first.pipes]
+    first.clock.thaw()
+    world.run(3)
+    assert [len(pipe.written) for pipe in first.pipes[: len(said)]] == said, "not a word by what it knew before"
+    assert lane_of(first).standing_by
+
+
+def test_a_lane_whose_lease_lapsed_while_the_journal_was_away_goes_on_when_it_is_renewed(tmp_path: Path) -> None:
+    world = World(tmp_path, settings=SHARED, plan=Script([Scripted(Fault.DROP_BEFORE)]))
+    life = world.start()
+    world.run(1)
+    world.submit("AP-1")
+    world.run(1)
+    assert files.payment(world, "AP-1").life.state is State.IN_DOUBT
+    life.clock.freeze()
+    world.run(40)
+    asked = world.exchanges(life, "fate")
+    life.clock.thaw()
+    world.run(5)
+    assert lane_of(life).ready and world.exchanges(life, "fate") > asked
 
 
 def test_the_mail_of_a_dead_node_is_published_by_another(tmp_path: Path) -> None:
