@@ -310,9 +310,11 @@ def test_c13_during_a_take_over(tmp_path: Path, point: str) -> None:
             break
         assert heir.clock.dead
         world.run(20)
+    taking.kill_at = None
     written = [pipe.written for pipe in zombie.pipes]
     zombie.clock.thaw()
     world.run(CALM_S)
+    assert not heir.clock.dead
     assert [pipe.written for pipe in zombie.pipes] == written, "a zombie writes nothing"
     zombie.crash()
     assert len(world.bank.ledger.executions) <= 1
