@@ -194,15 +194,19 @@ def test_no_connection_costs_no_repeat(tmp_path: Path) -> None:
     assert len(files.sends(world, "AP-1")) == 2 and world.told("AP-1")[-1] == "payment.settled"
 
 
-def test_a_repeat_goes_on_after_a_crash(tmp_path: Path) -> None:
+def test_a_repeat_goes_on_after_a_crash_and_says_whose_it_is(tmp_path: Path) -> None:
     world = World(tmp_path, plan=lost())
     first = world.start()
     world.submit("AP-1")
     world.run(10)
+    epoch = lane_of(first).epoch
     world.crash()
-    second = world.start()
+    second = world.start("gw2")
     world.run(300)
     assert written(first) == written(second) and len(world.bank.ledger.executions) == 1
+    sends = files.sends(world, "AP-1")
+    assert [(send.node, send.epoch) for send in sends] == [("gw1", epoch), ("gw2", lane_of(second).epoch)]
+    assert lane_of(second).epoch > epoch
 
 
 @pytest.mark.parametrize("where", ["renewed", "same_lease"])

@@ -75,6 +75,7 @@ class _Alone:
         self.recorded: list[tuple[Any, Evidence | None, State | None, int | None]] = []
         self.noted: list[Applied] = []
         self.said: list[Generator[Any, bytes, Outcome]] = []
+        self.contexts: list[tuple[str, int]] = []
         self.commits = 0
         self.berth, self.line = _Berth(), _Line()
         self.berth.carries = self.line
@@ -93,9 +94,13 @@ class _Alone:
             noted=self.noted.append, postpone=lambda _payment, at_ms, kind=Work.SEND: self.later.append((at_ms, kind)),
             permitted=lambda: True, permits=lambda _epoch, _since_s: True, next_open_ms=lambda at_ms: at_ms,
             day_ends_ms=lambda _day: NOW_MS + 3_600_000, clock_trusted=lambda: True, shut=lambda _day: None,
-            context=lambda _berth, _ref, _attempt: SimpleNamespace(bank_date=DAY), record=self._record,
+            context=self._context, record=self._record,
         )  # fmt: skip
         self.lane, self.sending = lane, Sending(lane)
+
+    def _context(self, _berth: object, reference: str, attempt: int) -> SimpleNamespace:
+        self.contexts.append((reference, attempt))
+        return SimpleNamespace(bank_date=DAY)
 
     def _pay(self, _order: object, _context: object) -> Generator[Any, bytes, Outcome]:
         def conversation() -> Generator[Any, bytes, Outcome]:
@@ -183,6 +188,10 @@ def test_what_is_ready_leaves_and_the_banks_word_is_recorded() -> None:
     assert event == Answered(NOW_MS, Fate.SETTLED, Source.SUBMIT, attempt=1) and epoch == 1
     assert evidence == Evidence(Source.SUBMIT, b"yes", Fate.SETTLED, "0", "done")
     assert len(alone.noted) == 1, "that it is in sending was counted"
+
+
+def test_the_bank_is_told_which_attempt_it_is() -> None:
+    assert _Alone().carry().contexts == [("R1", 1)] and _Alone(attempt=2).carry().contexts == [("R1", 3)]
 
 
 def test_a_payment_that_is_gone_or_not_ready_any_more_costs_nothing_but_the_look() -> None:
