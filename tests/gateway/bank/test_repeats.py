@@ -59,6 +59,8 @@ def test_what_the_bank_never_got_leaves_again_to_the_byte(tmp_path: Path) -> Non
     first, second = files.sends(world, "AP-1")
     assert written(life) == [first.wire, first.wire]
     assert replace(second, attempt=1, first_write_ms=first.first_write_ms) == first
+    assert first.first_write_ms is not None and second.first_write_ms is not None
+    assert second.first_write_ms - first.first_write_ms >= QUARANTINE_S * 1000, "each attempt has its own moment"
     assert second.attempt == 2 and [p.attempt for p in world.permits.written] == [1, 2]
     assert len(world.bank.ledger.executions) == 1
     assert world.told("AP-1") == ["payment.accepted", "payment.in_doubt", "payment.settled"]
