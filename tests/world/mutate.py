@@ -95,6 +95,15 @@ def equivalent() -> dict[str, str]:
         return {one["mutant"]: one["reason"] for one in tomllib.load(file).get("equivalent", [])}
 
 
+def _kept(file: Path) -> Any:
+    return json.loads(file.read_text("utf-8")) if file.exists() else {}
+
+
+def _keep(file: Path, said: object) -> None:
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(json.dumps(said, indent=1, ensure_ascii=False) + "\n", "utf-8")
+
+
 class _FirstFailure:
     """A plugin of pytest that keeps the name of the first test that failed."""
 
@@ -180,14 +189,17 @@ class Look:
 
     def survivors(self, mutants: Sequence[Mutant]) -> list[Mutant]:
         """Those that every stage passes with. One that there was no time for is not tried, and is none of them."""
-        lived = self._lived(mutants, {one.name: (self.killers[one.name],) for one in mutants if one.name in self.killers})
+        known: dict[str, tuple[str, ...]] = {one.name: (self.killers[one.name],) for one in mutants if one.name in self.killers}
+        lived = self._lived(mutants, known, remembered=True)
         for n in range(max(map(len, STAGES.values()))):
             lived = self._lived(lived, {one.name: STAGES[one.file][n] for one in lived if n < len(STAGES[one.file])})
         return [one for one in lived if one.name in self.tried]
 
-    def _lived(self, mutants: Sequence[Mutant], tests: dict[str, tuple[str, ...]]) -> list[Mutant]:
+    def _lived(
+        self, mutants: Sequence[Mutant], tests: dict[str, tuple[str, ...]], *, remembered: bool = False
+    ) -> list[Mutant]:
         """All but those that their tests, if they have any here, notice. What was begun with meets all its stages."""
-        usual_s = self._without_any(mutants, tests)
+        usual_s = self._without_any(mutants, tests, remembered)
         left = [one for one in reversed(mutants) if one.name in tests]
         dead: set[str] = set()
         running: dict[int, _Child] = {}
@@ -201,6 +213,7 @@ class Look:
                 dead.add(name)
                 if len(dead) % 50 == 0:
                     print(f"  {len(dead)} noticed, {len(left)} to go", file=sys.stderr, flush=True)
+        _keep(KILLERS, self.killers)
         return [one for one in mutants if one.name not in dead]
 
     def _noticed(self, mutant: Mutant | None, end: _End) -> str | None:
@@ -216,8 +229,13 @@ class Look:
             self.killers[mutant.name] = end.failed
         return mutant.name
 
-    def _without_any(self, mutants: Sequence[Mutant], tests: dict[str, tuple[str, ...]]) -> dict[str, float]:
-        """What the tests of each file cost. They must pass without a mutant, or they would prove nothing."""
+    def _without_any(
+        self, mutants: Sequence[Mutant], tests: dict[str, tuple[str, ...]], remembered: bool
+    ) -> dict[str, float]:
+        """What the tests of each file cost. They must pass without a mutant, or they would prove nothing.
+
+        Those that are only remembered may be gone by now, or be called otherwise: then `tests` loses them.
+        """
         usual_s: dict[str, float] = {}
         for file in dict.fromkeys(one.file for one in mutants if one.name in tests):
             its = [one.name for one in mutants if one.file == file and one.name in tests]
@@ -225,6 +243,10 @@ class Look:
             running: dict[int, _Child] = {}
             _fork(running, None, asked, LIMIT_WALL_S)
             _, end = _ended(running)
+            if not end.passed and remembered:
+                for name in its:
+                    del tests[name]
+                continue
             if not end.passed:
                 raise SystemExit(f"mutate: the tests of {file} fail without any mutant: {end.failed or asked}")
             self.cpu_s += end.cpu_s
@@ -276,6 +298,10 @@ def main(arguments: list[str]) -> int:
     files = [asked.file] if asked.file else list(STAGES)
     same = equivalent()
     every = [mutant for file in files for mutant in mutants_of(file) if asked.only is None or asked.only in mutant.name]
+    unknown = [name for name in same if name.startswith(tuple(files)) and name not in {one.name for one in every}]
+    if unknown and asked.only is None:
+        print("mutate: equivalent.toml names what is no mutant (any more):", *unknown, sep="\n  ")
+        return 2
     if asked.again:
         every = [mutant for mutant in every if mutant.name in _kept(SURVIVORS)]
     every = every[:: asked.every]
@@ -284,7 +310,6 @@ def main(arguments: list[str]) -> int:
         random.Random(1).shuffle(wanted)
     look = Look(asked.processes, until_s, {} if asked.forget else _kept(KILLERS))
     lived = look.survivors(wanted)
-    _keep(KILLERS, _kept(KILLERS) | look.killers)
     _keep(SURVIVORS, [mutant.name for mutant in lived])
     for mutant in lived:
         print(f"lives: {mutant.name}")
@@ -297,15 +322,6 @@ def main(arguments: list[str]) -> int:
         f"{look.cpu_s / 60:.0f} minutes of CPU, survivors listed in {SURVIVORS.relative_to(ROOT)}"
     )
     return 0 if share >= GOAL else 1
-
-
-def _kept(file: Path) -> Any:
-    return json.loads(file.read_text("utf-8")) if file.exists() else {}
-
-
-def _keep(file: Path, said: object) -> None:
-    file.parent.mkdir(exist_ok=True)
-    file.write_text(json.dumps(said, indent=1, ensure_ascii=False) + "\n", "utf-8")
 
 
 if __name__ == "__main__":
