@@ -212,6 +212,7 @@ class Look:
             if running and (name := self._noticed(*_ended(running))):
                 dead.add(name)
                 if len(dead) % 50 == 0:
+                    _keep(KILLERS, self.killers)
                     print(f"  {len(dead)} noticed, {len(left)} to go", file=sys.stderr, flush=True)
         _keep(KILLERS, self.killers)
         return [one for one in mutants if one.name not in dead]
