@@ -81,12 +81,13 @@ class Sending:
         applied = await committing
         self._lane.noted(applied)
         sending = applied.row_after
-        if applied.conflict or sending is None or sending.life.state is not State.SENDING:
+        if sending is None:
             ready.conversation.close()
             self._lane.quay.give_back(berth)
             if self._still_ours(applied.row_before):
                 self._lane.postpone(payment, self._parts.clock.now_ms())
             return
+        assert sending.life.state is State.SENDING, "a send that is no conflict is always let go"
         conversation = ready.conversation
         await self._speak(berth, sending, _Leaving(
             ready.submit.data, ready.line, committed_s, date.fromisoformat(ready.bank_date),
@@ -106,14 +107,17 @@ class Sending:
         now_ms, until_ms = self._parts.clock.now_ms(), row.life.valid_until_ms
         if row.life.state is not State.READY or (until_ms is not None and now_ms >= until_ms):
             return False
-        opens_ms = max(self._lane.next_open_ms(now_ms), row.life.send_after_ms or 0)
-        if not self._lane.permitted():
-            # The last gate would refuse it anyway, after one commit for nothing.
-            opens_ms = max(opens_ms, now_ms + RETRY_UNSENT_MS)
+        opens_ms = max(self._opens_ms(now_ms), row.life.send_after_ms or now_ms)
         if opens_ms > now_ms:
             self._lane.postpone(row.payment, opens_ms)
             return False
         return True
+
+    def _opens_ms(self, now_ms: int) -> int:
+        """When something may leave: now or later."""
+        opens_ms = self._lane.next_open_ms(now_ms)
+        # Without the lease the last gate would refuse it, after one commit for nothing.
+        return opens_ms if self._lane.permitted() else max(opens_ms, now_ms + RETRY_UNSENT_MS)
 
     async def _prepare(self, berth: Berth, row: PaymentRow) -> _Ready | None:
         """The bytes and the connection to write them to; None, and the berth is given back, if it cannot go now."""
@@ -130,7 +134,6 @@ class Sending:
             retry_ms, why = RETRY_REFUSED_MS, str(error)
         except ProtocolError as error:
             # Nothing was sent, and trying again would end the same way: a person must look at this order.
-            conversation.close()
             self._lane.quay.give_back(berth)
             self._lane.words.fault(error, row.order.kind.value)
             _log.error("payment.cannot_be_prepared", bank=self._parts.bank_name, payment=row.payment, error=str(error),
@@ -178,7 +181,7 @@ class Sending:
             lane.quay.give_back(berth)
             return
         row, last = found
-        opens_ms = max(lane.next_open_ms(now_ms), 0 if lane.permitted() else now_ms + RETRY_UNSENT_MS)
+        opens_ms = self._opens_ms(now_ms)
         if opens_ms <= now_ms and not lane.clock_trusted():
             opens_ms = now_ms + RETRY_UNTRUSTED_MS
         line: Line | None = None
@@ -200,7 +203,7 @@ class Sending:
         applied = await self._parts.store.write(self._repeat_unit(row, last, day_ends_ms))
         lane.noted(applied)
         sending = applied.row_after
-        if line is None or applied.conflict or sending is None or sending.life.state is not State.SENDING:
+        if line is None or sending is None or sending.life.state is not State.SENDING:
             lane.quay.give_back(berth)
             if applied.conflict and applied.row_before is not None and applied.row_before.epoch <= lane.epoch:
                 lane.postpone(payment, self._parts.clock.now_ms(), Work.REPLAY)
@@ -241,10 +244,10 @@ class Sending:
             answer = await leaving.line.exchange(leaving.wire)
             outcome = await leaving.read(answer)
         except NoAnswer as error:
-            leaving.close()
             if not error.written and not answer:
                 await self._not_sent(berth, row, leaving, error.reason)
                 return
+            leaving.close()
             await self._silent(berth, row, error, answer or error.partial, started_s)
         except (NotConnected, ProtocolError) as error:
             await self._silent(berth, row, error, answer, started_s)

@@ -39,7 +39,7 @@ class Tenure:
         self._on_gained = on_gained
         self._on_lost = on_lost
         self._until_s = float("-inf")
-        self._offset_ms = 0.0
+        self._offset_ms = self._drift_ms()
         self._ended = False
 
     def permits(self, epoch: int, committed_s: float) -> bool:

@@ -86,7 +86,7 @@ class Rule:
     then: tuple[Consequence, ...] = ()
 
 
-def enquiry_gap_ms(life: Life, *, day_over: bool = False) -> int:
+def enquiry_gap_ms(life: Life, *, day_over: bool) -> int:
     """How long to wait before the next enquiry about this payment. `day_over`: its day at the bank has ended."""
     if life.state is State.ESCALATED:
         return HOURLY_MS
@@ -102,8 +102,8 @@ def enquiry_gap_ms(life: Life, *, day_over: bool = False) -> int:
 
 
 def _send(_before: Life, life: Life, event: Event) -> tuple[Effect, ...]:
-    due_ms = max(event.at_ms, life.send_after_ms or 0)
-    return (Due(Work.SEND, due_ms),)
+    assert life.send_after_ms is not None, "whatever lets a payment go says from when on"
+    return (Due(Work.SEND, max(event.at_ms, life.send_after_ms)),)
 
 
 def _expire_watch(_before: Life, life: Life, _event: Event) -> tuple[Effect, ...]:
@@ -113,9 +113,10 @@ def _expire_watch(_before: Life, life: Life, _event: Event) -> tuple[Effect, ...
 def _enquire(_before: Life, life: Life, event: Event) -> tuple[Effect, ...]:
     day_over = isinstance(event, Answered | AskedInVain) and event.day_over
     due_ms = event.at_ms + enquiry_gap_ms(life, day_over=day_over)
-    if life.state is State.IN_DOUBT and life.rules.replay is not Policy.NEVER and not _repeats_used_up(life):
+    last_ms, repeats = life.last_write_ms, life.rules.replay is not Policy.NEVER and not _repeats_used_up(life)
+    if life.state is State.IN_DOUBT and last_ms is not None and repeats:
         # An answer that is asked for when the quarantine is over may let the bytes leave again: do not miss that moment.
-        ripe_ms = (life.last_write_ms or 0) + life.rules.quarantine_ms
+        ripe_ms = last_ms + life.rules.quarantine_ms
         due_ms = min(due_ms, ripe_ms) if ripe_ms > event.at_ms else due_ms
     return (Due(Work.ENQUIRE, due_ms),)
 
@@ -393,7 +394,6 @@ _BEFORE = _in(S.ACCEPTED, S.HELD, S.READY)
 _ASKING = _in(S.PENDING, S.IN_DOUBT, S.ESCALATED)
 _NEVER_SENT_END = _in(S.REJECTED, S.CANCELLED, S.EXPIRED)
 _BACK = _in(S.RETURNED, S.REVERSED)
-_END = _in(S.SETTLED, S.FAILED) | _NEVER_SENT_END | _BACK
 _ALL = frozenset(State)
 _UNCLEAR = frozenset({Fate.UNKNOWN, Fate.DUPLICATE, Fate.NOT_FOUND})
 _NEWS = frozenset({Fate.PENDING, Fate.UNKNOWN, Fate.DUPLICATE, Fate.NOT_FOUND})
@@ -564,9 +564,7 @@ def _carry_out(rule: Rule, life: Life, event: Event) -> Step:
     after = rule.change(life, event) if rule.change else life
     told: tuple[Effect, ...] = ()
     if rule.after is not None:
-        after = replace(after, state=rule.after)
-        if rule.after is not life.state:
-            after = replace(after, since_ms=event.at_ms)
+        after = replace(after, state=rule.after, since_ms=event.at_ms)
         facts = STATE_TABLE[rule.after]
         if facts.event is not None and (not facts.optional or life.tell_sent):
             told = (Tell(facts.event),)

@@ -25,6 +25,7 @@ from gateway.meters import Meters
 UNROUTED_NEWS = "bankgw.unrouted.news"
 WINDOW = 500
 IN_MEMORY = 20_000
+PAGE = 1_000
 MARK_AT_ONCE = 200
 MARK_LINGER_S = 0.02
 RETRY_S = 1.0
@@ -197,7 +198,8 @@ class Outbox:
         self._tell_idle()
 
     def _tell_idle(self) -> None:
-        if self._idle and not self._in_flight and not self._marking and not any(self._marks.values()):
+        # Nothing waits to be marked any more: `drain` began with it, and since then each message is marked at once.
+        if self._idle and not self._in_flight and not self._marking:
             waiting, self._idle = self._idle, []
             for done in waiting:
                 done.callback(None)
@@ -212,12 +214,12 @@ class Outbox:
         self._page("")
 
     def _page(self, after: str) -> None:
-        reading = self._store.read(lambda conn: outbox.unsent(conn, self._node, after, 1000))
+        reading = self._store.read(lambda conn: outbox.unsent(conn, self._node, after, PAGE))
         reading.addCallbacks(self._paged, self._scan_failed)
 
     def _paged(self, rows: list[OutboxRow]) -> None:
         self.take(rows)
-        if len(rows) == 1000 and not self._overflowed:
+        if len(rows) == PAGE and not self._overflowed:
             self._page(rows[-1].message_id)
             return
         self._scanning = False

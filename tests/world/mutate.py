@@ -1,18 +1,22 @@
 """Mutation testing of the money core: does a test notice each small defect?
 
-    python -m tests.world.mutate                  # all files; an hour or more on two cores
+    python -m tests.world.mutate                  # all files; an hour of processor time, or less
     python -m tests.world.mutate --file gateway/core/flow.py
     python -m tests.world.mutate --minutes 10     # as many as fit, in an order that mixes the files
+    python -m tests.world.mutate --again          # those that lived last time
 
-Each mutant lives in a process of its own, forked from one that has loaded everything but the product. The file's own
-tests and the simulation's scenes run first, slower ones for those that live through these; one failure kills it. A mutant that is the same program
-in other words stands in equivalent.toml with the reason. The last line is `mutate: N mutants, K killed (P %), …`.
+Each mutant lives in a process of its own, forked from one that has loaded all that does not import it. It meets the test
+that noticed it last time, then its file's tests, those that notice most for their cost first; one failure kills it. A
+mutant that is the same program in other words stands in equivalent.toml with the reason. The last line is
+`mutate: N mutants, K killed (P %), …`.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import gc
+import importlib
 import importlib.abc
 import importlib.util
 import io
@@ -25,6 +29,7 @@ import sys
 import time
 import tomllib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -32,25 +37,38 @@ from typing import Any
 from tests.world.mutants import ROOT, Mutant, mutants_of
 
 SCENES = "tests/world/test_scenes.py"
-RELEVANT: dict[str, tuple[str, ...]] = {
-    "gateway/core/flow.py": ("tests/gateway/core/test_decisions.py", "tests/gateway/core/test_flow.py", SCENES),
-    "gateway/bank/sending.py": (SCENES, "tests/gateway/bank/test_sending.py", "tests/gateway/bank/test_repeats.py"),
-    "gateway/bank/tenure.py": ("tests/gateway/bank/test_permit_gate.py", "tests/gateway/bank/test_tenure.py", SCENES),
-    "gateway/erp/outbox.py": ("tests/gateway/erp/test_outbox.py", SCENES),
-    "protocols/erp/fingerprint.py": ("tests/protocols/erp/test_fingerprint.py",),
-    "protocols/erp/canonical.py": ("tests/protocols/erp/test_fingerprint.py", "tests/protocols/erp/test_commands.py"),
+CRASHES = "tests/world/test_crash_points.py"
+STAGES: dict[str, tuple[tuple[str, ...], ...]] = {
+    "gateway/core/flow.py": (
+        ("tests/gateway/core/test_decisions.py",), ("tests/gateway/core/test_flow.py",), ("tests/gateway/core/test_model.py",),
+    ),
+    "gateway/bank/sending.py": (
+        ("tests/gateway/bank/test_sending_alone.py",),
+        ("tests/gateway/bank/test_sending.py", "tests/gateway/bank/test_repeats.py"),
+        ("tests/gateway/bank/test_bundling.py", SCENES), ("tests/gateway/bank/test_lane.py", CRASHES),
+    ),
+    "gateway/bank/tenure.py": (
+        ("tests/gateway/bank/test_permit_gate.py",), ("tests/gateway/bank/test_tenure.py", SCENES),
+        ("tests/gateway/bank/test_lane.py", CRASHES),
+    ),
+    "gateway/erp/outbox.py": (("tests/gateway/erp/test_outbox.py",), (SCENES,)),
+    "protocols/erp/fingerprint.py": (("tests/protocols/erp/test_fingerprint.py",),),
+    "protocols/erp/canonical.py": (("tests/protocols/erp/test_fingerprint.py",), ("tests/protocols/erp/test_commands.py",)),
 }  # fmt: skip
-SLOW: dict[str, tuple[str, ...]] = {
-    "gateway/core/flow.py": ("tests/gateway/core/test_model.py",),
-    "gateway/bank/sending.py": ("tests/gateway/bank/test_lane.py", "tests/world/test_crash_points.py"),
-    "gateway/bank/tenure.py": ("tests/gateway/bank/test_lane.py", "tests/world/test_crash_points.py"),
-}
-"""What those must pass, too, that live through the quick tests."""
+"""The tests of each file, what kills most for its cost first: only what lives through one stage meets the next."""
 EQUIVALENT = Path(__file__).with_name("equivalent.toml")
-LIMIT_CPU_S, LIMIT_WALL_S = 240, 1_200
-"""What one mutant's tests may cost. A busy machine makes them slow, not expensive: it must not be what kills one."""
+SPARE_CPU_S, LIMIT_WALL_S = 10.0, 1_200
+"""A mutant's tests may cost twice what they cost without one, and so much more: then it hangs. A busy machine
+makes them slow, not expensive; it must not be what kills one."""
 GOAL = 0.95
+LIBRARIES = (
+    "asn1crypto.x509", "cryptography.x509", "hypothesis", "lxml.etree", "OpenSSL.SSL", "pika", "prometheus_client", "pydantic",
+    "pytest_twisted", "service_identity", "sqlalchemy.dialects.mysql", "sqlalchemy.dialects.postgresql", "sqlalchemy.dialects.sqlite", "structlog",
+    "twisted.internet.defer", "zope.interface",
+)  # fmt: skip
 SURVIVORS = ROOT / ".run" / "mutate.json"
+KILLERS = ROOT / ".run" / "killers.json"
+"""Which test noticed a mutant when it was last looked at: that one is tried first."""
 
 
 class _Planted(importlib.abc.MetaPathFinder, importlib.abc.Loader):
@@ -77,116 +95,232 @@ def equivalent() -> dict[str, str]:
         return {one["mutant"]: one["reason"] for one in tomllib.load(file).get("equivalent", [])}
 
 
-def _judge(mutant: Mutant | None, tests: Sequence[str]) -> int:
-    """In a child: pytest's exit code with the mutant in place."""
+def _kept(file: Path) -> Any:
+    return json.loads(file.read_text("utf-8")) if file.exists() else {}
+
+
+def _keep(file: Path, said: object) -> None:
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(json.dumps(said, indent=1, ensure_ascii=False) + "\n", "utf-8")
+
+
+class _FirstFailure:
+    """A plugin of pytest that keeps the name of the first test that failed."""
+
+    def __init__(self) -> None:
+        self.name = ""
+
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        """See pytest."""
+        if report.failed:
+            self.name = self.name or report.nodeid
+
+
+def _judge(mutant: Mutant | None, tests: Sequence[str]) -> tuple[int, str]:
+    """In a child: pytest's exit code with the mutant in place, and which test failed."""
     import pytest
 
     if mutant is not None:
         sys.meta_path.insert(0, _Planted(mutant))
-    sink = io.StringIO()
+    sink, first = io.StringIO(), _FirstFailure()
     words = ["-x", "-q", "-p", "no:cacheprovider", "--no-header", "-m", "not slow and not broker", *tests]
     with contextlib.redirect_stdout(sink), contextlib.redirect_stderr(sink):
-        return int(pytest.main(words))
+        return int(pytest.main(words, plugins=[first])), first.name
 
 
-def _fork(mutant: Mutant | None, tests: Sequence[str]) -> int:
+@dataclass(frozen=True, slots=True)
+class _Child:
+    """A process that runs tests with a mutant, or without one. `told` is the pipe on which it names what failed."""
+
+    mutant: Mutant | None
+    told: int
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    """How a child ended. `failed` is empty where no single test is to blame."""
+
+    passed: bool
+    hung: bool
+    failed: str
+    cpu_s: float
+
+
+def _fork(children: dict[int, _Child], mutant: Mutant | None, tests: Sequence[str], limit_cpu_s: float) -> None:
+    told, tell = os.pipe()
     pid = os.fork()
     if pid:
-        return pid
+        os.close(tell)
+        children[pid] = _Child(mutant, told)
+        return
     os.setsid()
     os.environ["CI"] = "mutate"  # the same examples for every mutant
     null = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
         os.dup2(null, stream)
     # A mutant that hangs is dead, too.
-    resource.setrlimit(resource.RLIMIT_CPU, (LIMIT_CPU_S, LIMIT_CPU_S))
+    resource.setrlimit(resource.RLIMIT_CPU, (round(limit_cpu_s), round(limit_cpu_s)))
     signal.alarm(LIMIT_WALL_S)
     code = 1
     try:
-        code = _judge(mutant, tests)
+        code, failed = _judge(mutant, tests)
+        os.write(tell, failed.encode())
     finally:
         os._exit(0 if code == 0 else 1)
 
 
-def survivors(mutants: Sequence[Mutant], processes: int, until_s: float) -> tuple[list[Mutant], int]:
-    """Those that every relevant test passes with, and how many were tried before the time was up."""
-    quick, tried = _lived(mutants, RELEVANT, processes, until_s)
-    slow = [mutant for mutant in quick if mutant.file in SLOW]
-    noticed = set(slow) - set(_lived(slow, SLOW, processes)[0])
-    return [mutant for mutant in quick if mutant not in noticed], tried
+def _ended(children: dict[int, _Child]) -> tuple[Mutant | None, _End]:
+    pid, status, used = os.wait3(0)
+    child = children.pop(pid)
+    with os.fdopen(child.told, "rb") as pipe:
+        failed = pipe.read().decode()
+    return child.mutant, _End(status == 0, os.WIFSIGNALED(status), failed, used.ru_utime + used.ru_stime)
 
 
-def _lived(
-    mutants: Sequence[Mutant], tests: dict[str, tuple[str, ...]], processes: int, until_s: float = float("inf")
-) -> tuple[list[Mutant], int]:
-    left: list[Mutant] = list(reversed(mutants))
-    lived: list[Mutant] = []
-    running: dict[int, Mutant] = {}
-    began_s, done = time.monotonic(), 0
-    while running or (left and time.monotonic() < until_s):
-        while left and len(running) < processes and time.monotonic() < until_s:
-            mutant = left.pop()
-            running[_fork(mutant, tests[mutant.file])] = mutant
-        pid, status = os.wait()
-        mutant = running.pop(pid)
-        done += 1
-        if os.WIFSIGNALED(status):
+class Look:
+    """One look at many mutants. `killers` says which test noticed one last time, and is brought up to date."""
+
+    def __init__(self, processes: int, until_s: float, killers: dict[str, str]) -> None:
+        self.killers = killers
+        self.tried: set[str] = set()
+        self.cpu_s = 0.0
+        self._processes = processes
+        self._until_s = until_s
+
+    def survivors(self, mutants: Sequence[Mutant]) -> list[Mutant]:
+        """Those that every stage passes with. One that there was no time for is not tried, and is none of them."""
+        known: dict[str, tuple[str, ...]] = {one.name: (self.killers[one.name],) for one in mutants if one.name in self.killers}
+        lived = self._lived(mutants, known, remembered=True)
+        for n in range(max(map(len, STAGES.values()))):
+            lived = self._lived(lived, {one.name: STAGES[one.file][n] for one in lived if n < len(STAGES[one.file])})
+        return [one for one in lived if one.name in self.tried]
+
+    def _lived(
+        self, mutants: Sequence[Mutant], tests: dict[str, tuple[str, ...]], *, remembered: bool = False
+    ) -> list[Mutant]:
+        """All but those that their tests, if they have any here, notice. What was begun with meets all its stages."""
+        usual_s = self._without_any(mutants, tests, remembered)
+        left = [one for one in reversed(mutants) if one.name in tests]
+        dead: set[str] = set()
+        running: dict[int, _Child] = {}
+        while left or running:
+            while left and len(running) < self._processes:
+                mutant = left.pop()
+                if mutant.name in self.tried or time.monotonic() < self._until_s:
+                    self.tried.add(mutant.name)
+                    _fork(running, mutant, tests[mutant.name], 2 * usual_s[mutant.file] + SPARE_CPU_S)
+            if running and (name := self._noticed(*_ended(running))):
+                dead.add(name)
+                if len(dead) % 50 == 0:
+                    _keep(KILLERS, self.killers)
+                    print(f"  {len(dead)} noticed, {len(left)} to go", file=sys.stderr, flush=True)
+        _keep(KILLERS, self.killers)
+        return [one for one in mutants if one.name not in dead]
+
+    def _noticed(self, mutant: Mutant | None, end: _End) -> str | None:
+        assert mutant is not None
+        self.cpu_s += end.cpu_s
+        if end.hung:
             print(f"hangs, which is noticed: {mutant.name}", flush=True)
-        if os.WIFEXITED(status) and os.WEXITSTATUS(status) == 0:
-            lived.append(mutant)
-            print(f"lives: {mutant.name}", flush=True)
-        if done % 50 == 0:
-            print(f"  {done} of {len(mutants)}, {len(lived)} survived, {time.monotonic() - began_s:.0f} s", file=sys.stderr)
-    return lived, done
+        if end.passed:
+            print(f"  lives so far: {mutant.name}", file=sys.stderr, flush=True)
+            self.killers.pop(mutant.name, None)
+            return None
+        if end.failed:
+            self.killers[mutant.name] = end.failed
+        return mutant.name
+
+    def _without_any(
+        self, mutants: Sequence[Mutant], tests: dict[str, tuple[str, ...]], remembered: bool
+    ) -> dict[str, float]:
+        """What the tests of each file cost. They must pass without a mutant, or they would prove nothing.
+
+        Those that are only remembered may be gone by now, or be called otherwise: then `tests` loses them.
+        """
+        usual_s: dict[str, float] = {}
+        for file in dict.fromkeys(one.file for one in mutants if one.name in tests):
+            its = [one.name for one in mutants if one.file == file and one.name in tests]
+            asked = list(dict.fromkeys(test for name in its for test in tests[name]))
+            running: dict[int, _Child] = {}
+            _fork(running, None, asked, LIMIT_WALL_S)
+            _, end = _ended(running)
+            if not end.passed and remembered:
+                for name in its:
+                    del tests[name]
+                continue
+            if not end.passed:
+                raise SystemExit(f"mutate: the tests of {file} fail without any mutant: {end.failed or asked}")
+            self.cpu_s += end.cpu_s
+            usual_s[file] = end.cpu_s
+            print(f"  {len(its)} of {file} meet {' '.join(asked[:3])}: {end.cpu_s:.1f} s", file=sys.stderr, flush=True)
+        return usual_s
+
+
+class _Absent(importlib.abc.MetaPathFinder):
+    """Refuses to import what mutants are made of."""
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> None:
+        """See MetaPathFinder."""
+        if name.replace(".", "/") + ".py" in STAGES:
+            raise ImportError(name)
 
 
 def _preload() -> None:
-    """What every child needs and no mutant touches."""
-    import hypothesis
-    import lxml.etree
-    import prometheus_client
-    import pydantic
-    import pytest_twisted
-    import sqlalchemy.dialects.sqlite
-    import structlog
-    import twisted.internet.defer
-
-    assert all((hypothesis, lxml, prometheus_client, pydantic, pytest_twisted, sqlalchemy, structlog, twisted))
+    """What every child needs and no mutant touches: libraries, and all of the product that imports no mutant."""
+    for name in LIBRARIES:
+        importlib.import_module(name)
+    absent = _Absent()
+    sys.meta_path.insert(0, absent)
+    for top in ("protocols", "gateway"):
+        for path in sorted((ROOT / top).rglob("*.py")):
+            if not path.name.startswith("__"):
+                with contextlib.suppress(ImportError):
+                    importlib.import_module(path.relative_to(ROOT).with_suffix("").as_posix().replace("/", "."))
+    sys.meta_path.remove(absent)
+    # A child that collects garbage would otherwise copy every page of this.
+    gc.collect()
+    gc.freeze()
 
 
 def main(arguments: list[str]) -> int:
     """Plant them all; the exit code is 0 if enough were noticed."""
     parser = argparse.ArgumentParser(prog="python -m tests.world.mutate")
-    parser.add_argument("--file", choices=sorted(RELEVANT))
+    parser.add_argument("--file", choices=sorted(STAGES))
     parser.add_argument("--only", help="mutants whose names contain this")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--again", action="store_true", help="only those that lived last time")
+    parser.add_argument("--forget", action="store_true", help="look as if for the first time")
     parser.add_argument("--every", type=int, default=1, help="only every n-th mutant: a quick look")
     parser.add_argument("--minutes", type=float, help="begin no more mutants after that; they are mixed, by one seed")
     asked = parser.parse_args(arguments)
     until_s = time.monotonic() + asked.minutes * 60 if asked.minutes is not None else float("inf")
     os.chdir(ROOT)
     _preload()
-    files = [asked.file] if asked.file else list(RELEVANT)
-    for file in files:
-        pid = _fork(None, RELEVANT[file])
-        if os.WEXITSTATUS(os.waitpid(pid, 0)[1]):
-            print(f"mutate: the tests of {file} fail without any mutant")
-            return 2
+    files = [asked.file] if asked.file else list(STAGES)
     same = equivalent()
     every = [mutant for file in files for mutant in mutants_of(file) if asked.only is None or asked.only in mutant.name]
+    unknown = [name for name in same if name.startswith(tuple(files)) and name not in {one.name for one in every}]
+    if unknown and asked.only is None:
+        print("mutate: equivalent.toml names what is no mutant (any more):", *unknown, sep="\n  ")
+        return 2
+    if asked.again:
+        every = [mutant for mutant in every if mutant.name in _kept(SURVIVORS)]
     every = every[:: asked.every]
     wanted = [mutant for mutant in every if mutant.name not in same]
     if asked.minutes is not None:
         random.Random(1).shuffle(wanted)
-    lived, tried = survivors(wanted, asked.processes, until_s)
-    SURVIVORS.parent.mkdir(exist_ok=True)
-    SURVIVORS.write_text(json.dumps([mutant.name for mutant in lived], indent=1, ensure_ascii=False) + "\n", "utf-8")
+    look = Look(asked.processes, until_s, {} if asked.forget else _kept(KILLERS))
+    lived = look.survivors(wanted)
+    _keep(SURVIVORS, [mutant.name for mutant in lived])
+    for mutant in lived:
+        print(f"lives: {mutant.name}")
+    tried = len(look.tried)
     killed = tried - len(lived)
     share = killed / max(tried, 1)
     of = "" if tried == len(wanted) else f" of {len(wanted)}"
     print(
         f"mutate: {tried}{of} mutants, {killed} killed ({100 * share:.1f} %), {len(every) - len(wanted)} equivalent, "
-        f"survivors listed in {SURVIVORS.relative_to(ROOT)}"
+        f"{look.cpu_s / 60:.0f} minutes of CPU, survivors listed in {SURVIVORS.relative_to(ROOT)}"
     )
     return 0 if share >= GOAL else 1
 

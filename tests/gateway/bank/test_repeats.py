@@ -59,6 +59,8 @@ def test_what_the_bank_never_got_leaves_again_to_the_byte(tmp_path: Path) -> Non
     first, second = files.sends(world, "AP-1")
     assert written(life) == [first.wire, first.wire]
     assert replace(second, attempt=1, first_write_ms=first.first_write_ms) == first
+    assert first.first_write_ms is not None and second.first_write_ms is not None
+    assert second.first_write_ms - first.first_write_ms >= QUARANTINE_S * 1000, "each attempt has its own moment"
     assert second.attempt == 2 and [p.attempt for p in world.permits.written] == [1, 2]
     assert len(world.bank.ledger.executions) == 1
     assert world.told("AP-1") == ["payment.accepted", "payment.in_doubt", "payment.settled"]
@@ -194,15 +196,19 @@ def test_no_connection_costs_no_repeat(tmp_path: Path) -> None:
     assert len(files.sends(world, "AP-1")) == 2 and world.told("AP-1")[-1] == "payment.settled"
 
 
-def test_a_repeat_goes_on_after_a_crash(tmp_path: Path) -> None:
+def test_a_repeat_goes_on_after_a_crash_and_says_whose_it_is(tmp_path: Path) -> None:
     world = World(tmp_path, plan=lost())
     first = world.start()
     world.submit("AP-1")
     world.run(10)
+    epoch = lane_of(first).epoch
     world.crash()
-    second = world.start()
+    second = world.start("gw2")
     world.run(300)
     assert written(first) == written(second) and len(world.bank.ledger.executions) == 1
+    sends = files.sends(world, "AP-1")
+    assert [(send.node, send.epoch) for send in sends] == [("gw1", epoch), ("gw2", lane_of(second).epoch)]
+    assert lane_of(second).epoch > epoch
 
 
 @pytest.mark.parametrize("where", ["renewed", "same_lease"])

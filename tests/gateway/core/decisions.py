@@ -1,7 +1,7 @@
-"""What the table decides for tens of thousands of lives and events, as one digest per row.
+"""What the table decides for tens of thousands of lives and events, as a digest per row and part of the lives.
 
 The lives lie around every threshold that a guard or a consequence knows: one millisecond before, at, and after it.
-A row whose digest changes decides differently somewhere. If that was meant:
+A row whose digest changes decides differently somewhere; most such changes show in the first part. If it was meant:
 `.venv/bin/python -m tests.gateway.core.decisions --write`.
 """
 
@@ -14,7 +14,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import fields, replace
 from functools import cache
-from itertools import product
+from itertools import islice, product
 from pathlib import Path
 
 from gateway.core import flow
@@ -48,6 +48,7 @@ NOW = 10_000_000
 QUARANTINE = 100_000
 _NAMES = tuple(field.name for field in fields(Life) if field.name != "rules")
 WINDOW = 1_000_000
+PARTS = 7
 
 
 def _rules() -> Iterator[Rules]:
@@ -97,11 +98,11 @@ def _events() -> Iterator[Event]:
 
 
 @cache
-def decided() -> dict[str, str]:
-    """A digest of everything each row decided."""
+def decided(part: int) -> dict[str, str]:
+    """A digest of everything each row decided in every seventh life."""
     digests: dict[str, hashlib._Hash] = defaultdict(hashlib.sha256)
     events = list(_events())
-    lives = [replace(life, state=state) for life, state in product(_lives(), State)]
+    lives = [replace(life, state=state) for life, state in product(islice(_lives(), part, None, PARTS), State)]
     for (n, life), (m, event) in product(enumerate(lives), enumerate(events)):
         try:
             step = flow.step(life, event)
@@ -110,12 +111,13 @@ def decided() -> dict[str, str]:
             continue
         after = [getattr(step.life, name) for name in _NAMES]
         digests[step.rule].update(f"{n} {m} {after} {step.effects}".encode())
-    return {rule: digest.hexdigest()[:16] for rule, digest in sorted(digests.items())}
+    # Sixteen digits and no letter would look like an account's number.
+    return {rule: digest.hexdigest()[:15] for rule, digest in sorted(digests.items())}
 
 
 def write() -> None:
     """Keep today's decisions."""
-    FILE.write_text(json.dumps(decided(), indent=1) + "\n", "utf-8")
+    FILE.write_text(json.dumps([decided(part) for part in range(PARTS)], indent=1) + "\n", "utf-8")
 
 
 if __name__ == "__main__":

@@ -101,6 +101,23 @@ def test_every_row_can_be_reached_and_says_why(rule: flow.Rule) -> None:
     assert rule.name in reached
 
 
+def test_no_row_stands_where_an_earlier_one_always_decides() -> None:
+    for (state, event, fate), rules in flow._INDEX.items():
+        deaf = [rule.name for n, rule in enumerate(rules) if any(earlier.when is None for earlier in rules[:n])]
+        assert not deaf, f"{event.__name__}({fate}) in {state.value}"
+
+
+def test_a_row_either_stays_or_leads_elsewhere() -> None:
+    assert [rule.name for rule in TABLE if rule.after in rule.before] == [], "else since_ms would move without a change"
+
+
+def test_an_order_begins_with_its_acceptance_which_is_told_as_number_1() -> None:
+    assert born(Rules()) == Life(State.ACCEPTED, Rules(), seq=1), "and nobody is told of the send who did not ask for it"
+    assert born(Rules(), valid_until_ms=T, tell_sent=True) == Life(
+        State.ACCEPTED, Rules(), seq=1, valid_until_ms=T, tell_sent=True
+    )
+
+
 def test_rule_names_are_unique() -> None:
     assert len({rule.name for rule in TABLE}) == len(TABLE)
 
@@ -143,10 +160,11 @@ def test_asking_never_ends_by_count(state: State) -> None:
 def test_the_first_enquiries_follow_the_plan() -> None:
     life = step(life_in(State.SENDING, asked=9), Silent(T, "no_answer")).life
     gaps = []
-    for _ in range(len(flow.ENQUIRY_PLAN_MS)):
-        gaps.append(flow.enquiry_gap_ms(life))
+    for _ in range(9):
+        gaps.append(flow.enquiry_gap_ms(life, day_over=True) / 1000)
         life = step(life, AskedInVain(T, "down")).life
-    assert gaps == list(flow.ENQUIRY_PLAN_MS)
+    assert gaps == [2, 5, 15, 30, 60, 120, 300, 600, 3600]
+    assert gaps[:-1] == [gap_ms / 1000 for gap_ms in flow.ENQUIRY_PLAN_MS], "as the page of states prints it"
 
 
 @pytest.mark.parametrize("word", [AskedInVain(T, "down", day_over=True),
@@ -163,15 +181,15 @@ def test_after_the_banks_day_enquiries_are_hourly_once_the_plan_is_through(word:
 
 def test_a_bank_that_wants_patience_gets_it() -> None:
     life = life_in(State.IN_DOUBT, rules=Rules(first_enquiry_ms=300_000))
-    assert flow.enquiry_gap_ms(life) == 300_000
-    assert flow.enquiry_gap_ms(replace(life, asked=2)) == 300_000
+    assert flow.enquiry_gap_ms(life, day_over=False) == 300_000
+    assert flow.enquiry_gap_ms(replace(life, asked=2), day_over=False) == 300_000
 
 
 @pytest.mark.parametrize("first_ms", [0, 200, 1_500])
 def test_a_bank_that_may_be_asked_at_once_is(first_ms: int) -> None:
     life = life_in(State.IN_DOUBT, rules=Rules(first_enquiry_ms=first_ms))
-    assert flow.enquiry_gap_ms(life) == first_ms
-    assert flow.enquiry_gap_ms(replace(life, asked=1)) == flow.ENQUIRY_PLAN_MS[1]
+    assert flow.enquiry_gap_ms(life, day_over=False) == first_ms
+    assert flow.enquiry_gap_ms(replace(life, asked=1), day_over=False) == flow.ENQUIRY_PLAN_MS[1]
 
 
 @pytest.mark.parametrize(("asked_ms", "counts"), [(T + 599_998, 0), (T + 599_999, 1), (None, 0)])
@@ -209,6 +227,13 @@ def test_a_repeat_that_did_not_leave_is_still_in_doubt_and_a_first_send_is_ready
     ready = step(life_in(State.SENDING), not_sent)
     assert ready.life.state is State.READY and ready.life.first_write_ms is None
     assert Due(Work.SEND, T + 2_000) in ready.effects and Done(Work.ESCALATE) in ready.effects
+
+
+def test_a_second_send_that_did_not_leave_does_not_make_the_first_undone() -> None:
+    cleared = step(doubt(Rules()), Resolve(T + 10, None)).life
+    again = step(step(cleared, Send(T + 20)).life, NotSent(T + 21, "refused", T + 30)).life
+    assert again.state is State.READY
+    assert (again.first_write_ms, again.last_write_ms) == (T - 1, T + 20), "bytes of it are about, and may yet be booked"
 
 
 @pytest.mark.parametrize(("state", "fate"), [
@@ -358,6 +383,10 @@ def test_nothing_is_repeated_after_its_validity() -> None:
     assert not flow.may_leave_again(step(life, Replay(LATER + 9)).life, LATER + 10, None)
 
 
+def test_what_never_left_cannot_leave_again() -> None:
+    assert not flow.may_leave_again(life_in(State.READY, rules=SAFE), LATER, None)
+
+
 def test_a_no_to_a_repeat_is_doubt_and_only_a_later_enquiry_makes_it_failed() -> None:
     repeat = step(doubt(SAFE), Replay(LATER)).life
     refused = step(repeat, Answered(LATER + 5, Fate.FAILED, Source.SUBMIT, attempt=2))
@@ -403,6 +432,11 @@ def test_enough_repeats_are_enough_and_people_hear_of_it() -> None:
         assert step(decided.life, Replay(now_ms)).rule == "replay_moot"
         assert decided.life.state is State.ESCALATED and Alarm("repeats_used_up") in decided.effects
         assert any(isinstance(e, Due) and e.work is Work.ENQUIRE for e in decided.effects), "asking goes on"
+
+
+def test_one_repeat_is_enough_where_one_is_all_that_is_wanted() -> None:
+    life = doubt(replace(SAFE, most_repeats=1), repeats=1, attempt=2)
+    assert step(life, not_found(LATER)).rule == "repeats_used_up"
 
 
 def test_people_who_are_on_it_are_not_overtaken_by_a_repeat() -> None:

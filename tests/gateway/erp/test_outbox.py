@@ -383,12 +383,14 @@ class _Store:
     def __init__(self) -> None:
         self.writes: list[Deferred[Any]] = []
         self.reads: list[Deferred[Any]] = []
+        self.looks: list[Callable[[Any], Any]] = []
 
     def write(self, _unit: Any) -> Deferred[Any]:
         self.writes.append(Deferred())
         return self.writes[-1]
 
-    def read(self, _fn: Any) -> Deferred[Any]:
+    def read(self, fn: Callable[[Any], Any]) -> Deferred[Any]:
+        self.looks.append(fn)
         self.reads.append(Deferred())
         return self.reads[-1]
 
@@ -421,6 +423,22 @@ def test_the_window_is_full_and_no_more() -> None:
     assert len(alone.sent) == 500 and alone.outbox.depth == 502
     alone.broker.say("m0")
     assert alone.sent[-1] == "m500" and alone.outbox.depth == 501
+
+
+def test_what_fits_in_memory_is_published_without_a_look_into_the_journal() -> None:
+    alone = _Alone()
+    alone.take("m1")
+    alone.broker.say("m1")
+    assert alone.sent == ["m1"] and alone.store.reads == []
+
+
+def test_the_place_of_a_parked_copy_goes_to_the_next() -> None:
+    alone = _Alone()
+    alone.take(*(f"m{n}" for n in range(501)))
+    alone.broker.say("m0", Verdict(Fate.RETURNED, 312, "NO_ROUTE"))
+    assert alone.sent[-1] == "m0", "the copy takes the place of its message"
+    alone.broker.say("m0")
+    assert alone.sent[-1] == "m500"
 
 
 def test_nothing_leaves_while_the_broker_is_away_or_blocked() -> None:
@@ -556,6 +574,27 @@ def test_a_parked_copy_counts_as_in_flight_and_says_where_it_was_going() -> None
     assert alone.outbox.depth == 0
     alone.clock.advance(1.01)
     assert alone.sent == ["m1", "m1", "m1"]
+
+
+def test_draining_does_not_wait_for_a_message_that_was_lost() -> None:
+    alone = _Alone()
+    alone.take("m1")
+    done: list[object] = []
+    alone.outbox.drain().addCallback(done.append)
+    assert done == []
+    alone.broker.say("m1", Verdict(Fate.LOST))
+    assert done == [None]
+
+
+def test_each_page_of_a_scan_begins_after_the_last_message_of_the_one_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[object, ...]] = []
+    monkeypatch.setattr(outbox_rows, "unsent", lambda _conn, *about: asked.append(about))
+    alone = _Alone()
+    alone.outbox.up()
+    alone.store.reads[0].callback([row(f"m{n:03}") for n in range(1000)])
+    for look in alone.store.looks:
+        look(None)
+    assert asked == [("gw1", "", 1000), ("gw1", "m999", 1000)]
 
 
 def test_draining_does_not_wait_for_a_copy_that_was_lost() -> None:
