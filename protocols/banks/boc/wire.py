@@ -29,7 +29,7 @@ BEIJING: Final = timezone(timedelta(hours=8), "CST")
 ROOT: Final = "bocb2e"
 DONE: Final = "B001"
 SIGNED_OUT: Final = ("1033", "B107")
-ANSWER_BYTES_MAX: Final = 8 * 1_048_576
+ANSWER_BYTES_MAX: Final = 4 * 1_048_576
 _NODES_MAX: Final = 200_000
 _CODE = re.compile("[0-9A-Za-z]{1,10}", re.ASCII)
 _DECLARED = re.compile(rb"""[ \t\r\n]*<\?xml[^>]{0,80}?encoding\s*=\s*["']([A-Za-z0-9._-]{1,40})["']""")

@@ -25,7 +25,7 @@ BEIJING: Final = timezone(timedelta(hours=8), "CST")
 ROOT: Final = "stream"
 LIST: Final = "userDataList"
 DONE: Final = "AAAAAAA"
-ANSWER_BYTES_MAX: Final = 8 * 1_048_576
+ANSWER_BYTES_MAX: Final = 4 * 1_048_576
 _NODES_MAX: Final = 200_000
 _STATUS = re.compile("[0-9A-Za-z]{1,20}", re.ASCII)
 Leaves = Iterable[tuple[str, str]]

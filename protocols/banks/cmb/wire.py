@@ -28,7 +28,7 @@ FORM_FIELD: Final = "REQDATA"
 FRAMING: Final = LengthPrefix(8, pad=" ", align="left")
 DONE: Final = "0"
 RENMINBI: Final = "10"
-ANSWER_BYTES_MAX: Final = 8 * 1_048_576
+ANSWER_BYTES_MAX: Final = 4 * 1_048_576
 _NODES_MAX: Final = 200_000
 _RETCOD = re.compile("-?[0-9]{1,4}", re.ASCII)
 

@@ -29,7 +29,7 @@ from protocols.kit.xmldoc import Markup, build, el, maybe, one, parse, value, va
 BEIJING: Final = timezone(timedelta(hours=8), "CST")
 """China keeps one time all year."""
 PATH: Final = "/servlet/ICBCCMPAPIReqServlet"
-ANSWER_BYTES_MAX: Final = 4_194_304
+ANSWER_BYTES_MAX: Final = 2 * 1_048_576
 XML_BYTES_MAX: Final = 3_145_728
 XML_NODES_MAX: Final = 100_000
 RENMINBI: Final = ("001", "RMB", "CNY")
