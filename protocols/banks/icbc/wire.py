@@ -30,7 +30,7 @@ BEIJING: Final = timezone(timedelta(hours=8), "CST")
 """China keeps one time all year."""
 PATH: Final = "/servlet/ICBCCMPAPIReqServlet"
 ANSWER_BYTES_MAX: Final = 2 * 1_048_576
-XML_BYTES_MAX: Final = 3_145_728
+XML_BYTES_MAX: Final = 1_572_864
 XML_NODES_MAX: Final = 100_000
 RENMINBI: Final = ("001", "RMB", "CNY")
 """What CurrType is answered with for CNY: 001, but RMB in QHISD."""
