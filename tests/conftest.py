@@ -39,6 +39,11 @@ THAW_EVERY = 500
 _tests_since_thaw = 0
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Bytes are no name: an archive made while tests are collected carries the time, and two workers would disagree."""
+    return argname if isinstance(val, bytes) else None
+
+
 @implementer(ILogObserver)
 class LoggedFailures:
     """Failures that reached the log during one test, including those of Deferreds that nobody listened to."""

@@ -15,6 +15,7 @@ from gateway.journal.store import Store
 from gateway.tasks import Tasks, sleep
 
 LEASE_MS = 15_000
+RENEW_S = LEASE_MS / 3_000
 STAND_BY_S = 1.0
 # What a last owner that never let go had in the kernel is at the bank, or lost, when this is over: TCP_USER_TIMEOUT
 # (10 s) and 5 s more. Its lease had run out before.
@@ -97,9 +98,11 @@ class Tenure:
     async def _keep(self, epoch: int) -> None:
         asked_s = self._until_s - LEASE_MS / 1000
         while True:
-            # Counted from when it was asked for: a renewal that waited for an absent database has run out when it is
-            # committed, and nothing may be sent before the next.
-            await sleep(self._clock, max(asked_s + LEASE_MS / 3000 - self._clock.monotonic_s(), 0.0))
+            # All lanes of a process renew at the same moments: one commit carries them. Counted from when it was asked
+            # for: a renewal that waited for an absent database has run out when it is committed, and nothing may be
+            # sent before the next.
+            due_s = (asked_s // RENEW_S + 1) * RENEW_S
+            await sleep(self._clock, max(due_s - self._clock.monotonic_s(), 0.0))
             asked_s = self._clock.monotonic_s()
             if self._over():
                 return

@@ -39,7 +39,7 @@ from protocols.canon.money import Money
 from tests.world.history import unsettled, untold, violations
 from tests.world.world import BankSite, World
 
-ORDERS = 300
+ORDERS = 400
 STORY_S = 1_800.0
 CALM_S = 7_200.0
 # A calm that is over early lasts this long all the same: what was still to come would come now.
@@ -186,6 +186,7 @@ def _act(world: World, chance: random.Random, story: Story, orders: int) -> None
         "outage": chance.choice((0, 2)), "pause": 3,
     }  # fmt: skip
     names, shares = list(weights), list(weights.values())
+    per_s = chance.choice((20.0, 60.0, 200.0))
     until_s = world.clock.seconds() + STORY_S
     while len(ids) < orders and world.clock.seconds() < until_s:
         action = chance.choices(names, shares)[0]
@@ -207,7 +208,7 @@ def _act(world: World, chance: random.Random, story: Story, orders: int) -> None
             story.crashes += 1
         else:
             _weather(world, chance, action, banks)
-        world.run(chance.expovariate(20) if chance.random() < 0.9 else chance.random() * 20)
+        world.run(chance.expovariate(per_s) if chance.random() < 0.9 else chance.random() * 20)
 
 
 def _order(world: World, chance: random.Random, banks: list[str], n: int) -> str:

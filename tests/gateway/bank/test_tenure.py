@@ -184,6 +184,17 @@ def test_a_lane_whose_lease_lapsed_while_the_journal_was_away_goes_on_when_it_is
     assert lane_of(life).ready and world.exchanges(life, "fate") > asked
 
 
+def test_all_lanes_of_a_process_keep_their_leases_with_one_commit(tmp_path: Path) -> None:
+    """With fifty lanes, ten commits a second would do nothing else."""
+    world = World(tmp_path, banks=("sample", "pab"))
+    life = world.start()
+    world.run(4)
+    groups: list[int] = []
+    life.store._observe = lambda facts: groups.append(facts.units)
+    world.run(LEASE_MS / 1000 * 4)
+    assert groups == [2] * 12 and all(lane.permitted() for lane in life.gateway.lanes.values())
+
+
 def test_the_mail_of_a_dead_node_is_published_by_another(tmp_path: Path) -> None:
     world = World(tmp_path, settings=SHARED)
     first = world.start()
