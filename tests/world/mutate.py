@@ -51,7 +51,7 @@ STAGES: dict[str, tuple[tuple[str, ...], ...]] = {
         ("tests/gateway/bank/test_permit_gate.py",), ("tests/gateway/bank/test_tenure.py", SCENES),
         ("tests/gateway/bank/test_lane.py", CRASHES),
     ),
-    "gateway/erp/outbox.py": (("tests/gateway/erp/test_outbox.py",), (SCENES,)),
+    "gateway/erp/outbox.py": (("tests/gateway/erp/test_outbox_alone.py", "tests/gateway/erp/test_outbox.py"), (SCENES,)),
     "protocols/erp/fingerprint.py": (("tests/protocols/erp/test_fingerprint.py",),),
     "protocols/erp/canonical.py": (("tests/protocols/erp/test_fingerprint.py",), ("tests/protocols/erp/test_commands.py",)),
 }  # fmt: skip

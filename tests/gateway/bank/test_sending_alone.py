@@ -53,9 +53,9 @@ class _Line:
 
 
 class _Berth:
-    def __init__(self) -> None:
+    def __init__(self, carries: _Line | Exception) -> None:
         self.state = "ready"
-        self.carries: _Line | Exception = _Line()
+        self.carries = carries
 
     async def line(self, _port: str, *, same: bool = False) -> _Line:
         assert not same
@@ -77,8 +77,8 @@ class _Alone:
         self.said: list[Generator[Any, bytes, Outcome]] = []
         self.contexts: list[tuple[str, int]] = []
         self.commits = 0
-        self.berth, self.line = _Berth(), _Line()
-        self.berth.carries = self.line
+        self.line = _Line()
+        self.berth: Any = _Berth(self.line)
         self.row: PaymentRow | None = row(**life)
         self.before: Exception | Outcome | None = None
         self.result: Exception | Outcome = SETTLED
@@ -145,13 +145,13 @@ class _Alone:
 
     def carry(self) -> _Alone:
         done: list[object] = []
-        Deferred.fromCoroutine(self.sending.carry(self.berth, "P")).addBoth(done.append)  # type: ignore[arg-type]
+        Deferred.fromCoroutine(self.sending.carry(self.berth, "P")).addBoth(done.append)
         assert done == [None]
         return self
 
     def repeat(self) -> _Alone:
         done: list[object] = []
-        Deferred.fromCoroutine(self.sending.repeat(self.berth, "P")).addBoth(done.append)  # type: ignore[arg-type]
+        Deferred.fromCoroutine(self.sending.repeat(self.berth, "P")).addBoth(done.append)
         assert done == [None]
         return self
 
@@ -390,7 +390,7 @@ def test_a_defect_once_there_was_an_answer_is_doubt_and_goes_on_to_stop_the_lane
     alone = _Alone()
     alone.result = ZeroDivisionError("planted")
     done: list[Any] = []
-    Deferred.fromCoroutine(alone.sending.carry(alone.berth, "P")).addBoth(done.append)  # type: ignore[arg-type]
+    Deferred.fromCoroutine(alone.sending.carry(alone.berth, "P")).addBoth(done.append)
     assert done[0].check(ZeroDivisionError)
     [(event, evidence, _, epoch)] = alone.recorded
     assert event == Silent(NOW_MS, "adapter_defect", 1) and evidence == Evidence(Source.SUBMIT, b"yes") and epoch == 1

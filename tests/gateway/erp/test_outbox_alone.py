@@ -1,0 +1,277 @@
+"""The outbox with nothing around it, step by step: how much is under way, in which order, and when it is marked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry
+from twisted.internet.defer import Deferred
+
+from gateway.erp import outbox as outbox_module
+from gateway.erp.wire import CONFIRMED, NACKED, Fate, Message, Verdict
+from gateway.journal import outbox as outbox_rows
+from gateway.journal.rows import OutboxRow
+from gateway.meters import Meters
+from tests.world.clock import HeapClock
+from tests.world.world import LifeClock
+
+
+class _Broker:
+    """A client that publishes nothing: a test gives each verdict itself."""
+
+    def __init__(self) -> None:
+        self.up = True
+        self.blocked = False
+        self.open: dict[str, Deferred[Verdict]] = {}
+        self.log: list[Message] = []
+
+    def publish(self, message: Message) -> Deferred[Verdict]:
+        self.log.append(message)
+        verdict: Deferred[Verdict] = Deferred()
+        self.open[str(message.properties.message_id)] = verdict
+        return verdict
+
+    def say(self, message_id: str, verdict: Verdict = CONFIRMED) -> None:
+        self.open.pop(message_id).callback(verdict)
+
+
+class _Store:
+    """Units and looks that a test answers itself."""
+
+    def __init__(self) -> None:
+        self.writes: list[Deferred[Any]] = []
+        self.reads: list[Deferred[Any]] = []
+        self.looks: list[Callable[[Any], Any]] = []
+
+    def write(self, _unit: Any) -> Deferred[Any]:
+        self.writes.append(Deferred())
+        return self.writes[-1]
+
+    def read(self, fn: Callable[[Any], Any]) -> Deferred[Any]:
+        self.looks.append(fn)
+        self.reads.append(Deferred())
+        return self.reads[-1]
+
+
+class _Alone:
+    """An outbox with nothing around it."""
+
+    def __init__(self) -> None:
+        self.clock, self.broker, self.store = HeapClock(1_795_000_000.0), _Broker(), _Store()
+        self.outbox = outbox_module.Outbox(
+            self.broker, self.store, "gw1", "bankgw", "bankgw/0", LifeClock(self.clock),  # type: ignore[arg-type]
+            Meters(CollectorRegistry()),
+        )  # fmt: skip
+
+    def take(self, *ids: str) -> None:
+        self.outbox.take(row(id_) for id_ in ids)
+
+    @property
+    def sent(self) -> list[str]:
+        return [str(message.properties.message_id) for message in self.broker.log]
+
+
+def row(id_: str) -> OutboxRow:
+    return OutboxRow(id_, "gw1", "bankgw.events", "k", b"{}", created_ms=1_794_999_999_400)
+
+
+def test_the_window_is_full_and_no_more() -> None:
+    alone = _Alone()
+    alone.take(*(f"m{n}" for n in range(502)))
+    assert len(alone.sent) == 500 and alone.outbox.depth == 502
+    alone.broker.say("m0")
+    assert alone.sent[-1] == "m500" and alone.outbox.depth == 501
+
+
+def test_what_fits_in_memory_is_published_without_a_look_into_the_journal() -> None:
+    alone = _Alone()
+    alone.take("m1")
+    alone.broker.say("m1")
+    assert alone.sent == ["m1"] and alone.store.reads == []
+
+
+def test_the_place_of_a_parked_copy_goes_to_the_next() -> None:
+    alone = _Alone()
+    alone.take(*(f"m{n}" for n in range(501)))
+    alone.broker.say("m0", Verdict(Fate.RETURNED, 312, "NO_ROUTE"))
+    assert alone.sent[-1] == "m0", "the copy takes the place of its message"
+    alone.broker.say("m0")
+    assert alone.sent[-1] == "m500"
+
+
+def test_nothing_leaves_while_the_broker_is_away_or_blocked() -> None:
+    alone = _Alone()
+    alone.broker.up = False
+    alone.take("m1")
+    assert alone.sent == []
+    alone.broker.up, alone.broker.blocked = True, True
+    alone.take("m2")
+    assert alone.sent == []
+    alone.broker.blocked = False
+    alone.outbox.unblocked()
+    assert alone.sent == ["m1", "m2"]
+    assert {message.properties.timestamp for message in alone.broker.log} == {1_794_999_999}
+
+
+def test_a_nacked_message_comes_first_again_after_a_second() -> None:
+    alone = _Alone()
+    alone.take("m1")
+    alone.broker.say("m1", NACKED)
+    assert alone.outbox.depth == 0
+    alone.clock.advance(0.99)
+    assert alone.sent == ["m1"]
+    alone.broker.up = False
+    alone.take("m2")
+    alone.clock.advance(0.02)
+    alone.broker.up = True
+    alone.outbox.unblocked()
+    assert alone.sent == ["m1", "m1", "m2"]
+
+
+def test_marks_wait_a_moment_for_others_but_never_for_more_than_two_hundred() -> None:
+    alone = _Alone()
+    ids = [f"m{n}" for n in range(201)]
+    alone.take(*ids)
+    for id_ in ids[:199]:
+        alone.broker.say(id_)
+    alone.clock.advance(0.01)
+    assert alone.store.writes == []
+    alone.broker.say(ids[199])
+    assert len(alone.store.writes) == 1
+    alone.broker.say(ids[200])
+    alone.clock.advance(0.019)
+    assert len(alone.store.writes) == 1
+    alone.clock.advance(0.002)
+    assert len(alone.store.writes) == 2
+    alone.clock.advance(10)
+    assert len(alone.store.writes) == 2
+
+
+def test_draining_ends_when_the_last_message_is_confirmed_and_marked() -> None:
+    alone = _Alone()
+    alone.take("m1", "m2")
+    alone.broker.say("m1")
+    done: list[object] = []
+    alone.outbox.drain().addCallback(done.append)
+    assert len(alone.store.writes) == 1, "what is confirmed is marked at once"
+    alone.store.writes[0].callback(1)
+    assert done == [], "one is still in flight"
+    alone.broker.say("m2")
+    assert len(alone.store.writes) == 2 and done == [], "marked without waiting for others"
+    alone.store.writes[1].callback(1)
+    assert done == [None]
+    alone.outbox.drain().addCallback(done.append)
+    assert done == [None, None], "nothing is left to wait for"
+
+
+def test_a_row_is_published_once_until_it_is_marked() -> None:
+    alone = _Alone()
+    alone.take("m1")
+    alone.take("m1")
+    assert alone.sent == ["m1"]
+    alone.broker.say("m1", Verdict(Fate.LOST))
+    assert alone.sent == ["m1"], "what was lost with the connection is not parked"
+    alone.take("m1")
+    assert alone.sent == ["m1", "m1"], "nobody knows whether it was stored"
+    alone.broker.say("m1")
+    alone.clock.advance(1)
+    alone.take("m1")
+    assert alone.sent == ["m1", "m1"]
+    alone.store.writes[0].callback(1)
+    alone.take("m1")
+    assert alone.sent == ["m1", "m1", "m1"]
+
+
+def test_more_than_memory_holds_is_left_to_the_journal_and_read_when_half_is_gone() -> None:
+    alone = _Alone()
+    alone.broker.up = False
+    alone.take(*(f"m{n}" for n in range(20_001)))
+    assert alone.outbox.depth == 20_000
+    alone.broker.up = True
+    while len(alone.outbox._waiting) > 10_000:
+        assert alone.store.reads == []
+        for id_ in list(alone.broker.open):
+            alone.broker.say(id_)
+        alone.outbox.unblocked()
+    assert alone.store.reads == [], "half is not less than half"
+    alone.broker.say(next(iter(alone.broker.open)))
+    assert len(alone.store.reads) == 1
+    alone.store.reads[0].callback([row("m20000")])
+    assert "m20000" in {waiting.message_id for waiting in alone.outbox._waiting}
+
+
+def test_one_scan_at_a_time_and_one_more_for_all_that_was_asked_meanwhile() -> None:
+    alone = _Alone()
+    alone.outbox.up()
+    alone.outbox.up()
+    alone.outbox.up()
+    assert len(alone.store.reads) == 1
+    alone.store.reads[0].callback([])
+    assert len(alone.store.reads) == 2
+    alone.store.reads[1].callback([])
+    assert len(alone.store.reads) == 2
+    alone.outbox.up()
+    alone.store.reads[2].callback([row(f"m{n}") for n in range(1000)])
+    assert len(alone.store.reads) == 4, "a full page may not be the last"
+    alone.store.reads[3].errback(ZeroDivisionError())
+    alone.clock.advance(0.99)
+    assert len(alone.store.reads) == 4
+    alone.clock.advance(0.02)
+    assert len(alone.store.reads) == 5
+
+
+def test_a_parked_copy_counts_as_in_flight_and_says_where_it_was_going() -> None:
+    alone = _Alone()
+    alone.take("m1")
+    alone.broker.say("m1", Verdict(Fate.RETURNED, 312, "NO_ROUTE"))
+    [_, copy] = alone.broker.log
+    assert (copy.exchange, copy.routing_key) == ("", "bankgw.unrouted.news") and alone.outbox.depth == 1
+    assert copy.properties.headers == {"unrouted_exchange": "bankgw.events", "unrouted_key": "k"}
+    assert copy.properties.timestamp == 1_794_999_999
+    alone.broker.say("m1", NACKED)
+    assert alone.outbox.depth == 0
+    alone.clock.advance(1.01)
+    assert alone.sent == ["m1", "m1", "m1"]
+
+
+def test_draining_does_not_wait_for_a_message_that_was_lost() -> None:
+    alone = _Alone()
+    alone.take("m1")
+    done: list[object] = []
+    alone.outbox.drain().addCallback(done.append)
+    assert done == []
+    alone.broker.say("m1", Verdict(Fate.LOST))
+    assert done == [None]
+
+
+def test_each_page_of_a_scan_begins_after_the_last_message_of_the_one_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[object, ...]] = []
+    monkeypatch.setattr(outbox_rows, "unsent", lambda _conn, *about: asked.append(about))
+    alone = _Alone()
+    alone.outbox.up()
+    alone.store.reads[0].callback([row(f"m{n:03}") for n in range(1000)])
+    for look in alone.store.looks:
+        look(None)
+    assert asked == [("gw1", "", 1000), ("gw1", "m999", 1000)]
+
+
+def test_draining_does_not_wait_for_a_copy_that_was_lost() -> None:
+    alone = _Alone()
+    alone.take("m1")
+    alone.broker.say("m1", Verdict(Fate.RETURNED, 312, "NO_ROUTE"))
+    done: list[object] = []
+    alone.outbox.drain().addCallback(done.append)
+    assert done == []
+    alone.broker.say("m1", Verdict(Fate.LOST))
+    assert done == [None]
+
+
+def test_a_full_page_is_not_followed_by_another_while_memory_is_full() -> None:
+    alone = _Alone()
+    alone.broker.up = False
+    alone.take(*(f"m{n}" for n in range(20_000)))
+    alone.outbox.up()
+    alone.store.reads[0].callback([row(f"n{n}") for n in range(1000)])
+    assert len(alone.store.reads) == 1
