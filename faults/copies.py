@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from sqlalchemy import make_url, text
@@ -25,6 +26,10 @@ from gateway.journal.backup import Manifest, NoBackup, Origin, Restored
 SAYS_SO = b"journal.from_the_past"
 NOTICES_S = 30.0
 RENAME_S = 15.0
+
+
+def _says_so(node: Node, mark: int) -> bool:
+    return SAYS_SO in node.said(mark)
 
 
 async def _copied(field: Field) -> None:
@@ -190,7 +195,7 @@ async def _in_its_place(field: Field, copy: Path, before: dict[str, int]) -> Non
                 for node in (first, *others):
                     mark = node.mark()
                     node.start()
-                    if await field.until(lambda node=node, mark=mark: SAYS_SO in node.said(mark), NOTICES_S):  # type: ignore[misc]
+                    if await field.until(partial(_says_so, node, mark), NOTICES_S):
                         noticed += 1
                 await field.wait(2.0)
             finally:

@@ -16,6 +16,7 @@ from sqlalchemy.exc import OperationalError
 
 from faults.field import Field
 from faults.incidents import Kind
+from faults.proxy import Proxy
 from faults.site import Node
 
 STOPS_MS = 1_000
@@ -44,6 +45,10 @@ def _on_server(field: Field) -> bool:
     return field.on_server
 
 
+def _lost(proxy: Proxy, words: int) -> bool:
+    return proxy.lost_words >= words
+
+
 async def _lost_commit(field: Field) -> None:
     """The connection breaks at a COMMIT: after the server carried it out, or before it heard of it."""
     node = field.dice.choice(field.nodes)
@@ -53,7 +58,7 @@ async def _lost_commit(field: Field) -> None:
         before = proxy.lost_words
         for _ in range(field.dice.choice((1, 1, 3))):
             proxy.lose(b"COMMIT", arrives=arrives)
-            await field.until(lambda want=proxy.lost_words + 1: proxy.lost_words >= want, 3.0, 0.01)  # type: ignore[misc]
+            await field.until(partial(_lost, proxy, proxy.lost_words + 1), 3.0, 0.01)
         proxy.lose(None)
         lost = proxy.lost_words - before
         incident.detail = f"{lost} times" if lost else "not met"
