@@ -90,7 +90,10 @@ class _limit:  # noqa: N801 - reads as a verb
 
 def pull(node: Node, **strings: float | bool) -> None:
     """Pull a daemon's strings; see faults.puppet."""
-    (node.site.folder / FILE).write_text(json.dumps(strings), "utf-8")
+    file = node.site.folder / FILE
+    written = file.with_suffix(".new")
+    written.write_text(json.dumps(strings), "utf-8")
+    written.replace(file)  # the daemon may be reading it for the pull before
     if node.up:
         node.child.signal(signal.SIGUSR1)
 

@@ -55,29 +55,33 @@ class Sending:
         """Take one payment from ready to whatever the bank says."""
         # One at a time through the door: look-ups may finish in any order, accounts must queue in theirs.
         await self._door.acquire()
+        stays = False
         try:
             row = await self._lane.row(payment)
-            if row is None or not self._may_go(row):
+            stays = row is None or not self._may_go(row)
+            if row is None or stays:
                 # One whose validity has ended is ended by its own work, which needs no bank.
                 self._lane.quay.give_back(berth)
                 return
             turn = self._turn(row)
             entered = turn.acquire()
         finally:
-            self._door.release()
+            self._pass_on(self._door, soon=stays)
         await entered
         if self._lane.bundling.carries(row):
             await self._lane.bundling.carry(berth, row, turn)
             return
+        stays = False
         try:
             ready = await self._prepare(berth, row)
+            stays = ready is None
             if ready is None:
                 return
             committed_s = self._parts.clock.monotonic_s()
             committing = self._parts.store.write(self._unit(row, ready))
         finally:
             # The writer commits in the order of the calls, so the next of this account may prepare now.
-            turn.release()
+            self._pass_on(turn, soon=stays)
         applied = await committing
         self._lane.noted(applied)
         sending = applied.row_after
@@ -93,6 +97,17 @@ class Sending:
             ready.submit.data, ready.line, committed_s, date.fromisoformat(ready.bank_date),
             lambda answer: talk.after_submit(berth, conversation, self._parts.signers, answer), conversation.close,
         ))  # fmt: skip
+
+    def _pass_on(self, lock: DeferredLock, *, soon: bool) -> None:
+        """Let the next one in: at once, or `soon`, from the event loop.
+
+        Whatever stays has given its berth to another one, which is next in this line: many in a row that stay at once
+        would call each other deeper than Python allows.
+        """
+        if soon:
+            self._parts.clock.later(0, lock.release)
+        else:
+            lock.release()
 
     def _still_ours(self, row: PaymentRow | None) -> bool:
         """Whether only our view of it was old: it is read again, and then sent."""

@@ -104,6 +104,9 @@ def serve(reactor: Any, settings: Settings, start: Start, reread: Reread | None 
         _log.info("daemon.started", node=settings.node, mode=settings.mode, pid=os.getpid())
 
     def failed(failure: Failure) -> None:
+        if outcome.leaving:
+            # Told to end before it had begun: what it then could not begin any more is no fault.
+            return
         if isinstance(failure.value, CannotListenError):
             _log.error("daemon.not_started", error=str(failure.value), action="is another daemon running?")
             outcome.code = UNAVAILABLE
@@ -115,6 +118,9 @@ def serve(reactor: Any, settings: Settings, start: Start, reread: Reread | None 
             outcome.code = FAILED
         outcome.leave()
 
+    def begin() -> None:
+        outcome.starting = Deferred.fromCoroutine(up()).addErrback(failed)
+
     async def down() -> None:
         _log.info("daemon.stopping")
         await running.stop()
@@ -125,7 +131,7 @@ def serve(reactor: Any, settings: Settings, start: Start, reread: Reread | None 
         signal.signal(number, lambda *_: reactor.callFromThread(outcome.signalled))
     if reread is not None:
         Reloading(settings, reread, lambda new: Deferred.fromCoroutine(running.reload(new))).listen(reactor)
-    reactor.callWhenRunning(lambda: Deferred.fromCoroutine(up()).addErrback(failed))
+    reactor.callWhenRunning(begin)
     reactor.run(installSignalHandlers=False)
     os.close(locked)
     return outcome.code
@@ -139,15 +145,18 @@ class _Outcome:
     def __init__(self, reactor: Any) -> None:
         self.code = OK
         self._reactor = reactor
-        self._leaving = False
+        self.leaving = False
+        self.starting: Deferred[None] | None = None
 
     def leave(self) -> None:
-        if not self._leaving:
-            self._leaving = True
+        if not self.leaving:
+            self.leaving = True
+            if self.starting is not None:
+                self.starting.cancel()
             self._reactor.stop()
 
     def signalled(self) -> None:
         """A second signal means: now. Everything that matters is on disk."""
-        if self._leaving:
+        if self.leaving:
             os._exit(self.code or FAILED)
         self.leave()

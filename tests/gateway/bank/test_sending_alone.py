@@ -68,7 +68,8 @@ class _Alone:
     """One Sending with a lane that only notes what it is told. `step` is what the bank's conversation does."""
 
     def __init__(self, **life: Any) -> None:
-        clock = LifeClock(HeapClock(NOW_MS / 1000))
+        self.clock = HeapClock(NOW_MS / 1000)
+        clock = LifeClock(self.clock)
         self.meters = Meters(CollectorRegistry())
         self.given: list[tuple[bool, bool]] = []
         self.later: list[tuple[int, Work]] = []
@@ -260,6 +261,25 @@ def test_without_a_connection_it_is_tried_again_in_two_seconds(trouble: Exceptio
     alone.carry()
     assert alone.given == [DISTRUSTED] and alone.later == [(NOW_MS + 2_000, Work.SEND)]
     assert alone.closed() and not alone.commits and not alone.recorded
+
+
+@pytest.mark.parametrize("why", ["no_session", "not_its_time"])
+def test_a_thousand_that_stay_one_after_the_other_do_not_call_each_other(why: str) -> None:
+    """Each gives its berth to the next, which is in line for the same account: once, that was a RecursionError."""
+    alone = _Alone(send_after_ms=NOW_MS + 1 if why == "not_its_time" else None)
+    alone.berth.carries = UNREACHABLE
+    done: list[object] = []
+    begun = [0]
+
+    def next_one(_berth: object, **_how: bool) -> None:
+        begun[0] += 1
+        if begun[0] <= 1_000:
+            Deferred.fromCoroutine(alone.sending.carry(alone.berth, "P")).addBoth(done.append)
+
+    alone.lane.quay.give_back = next_one
+    next_one(alone.berth)
+    alone.clock.advance(0.001)
+    assert done == [None] * 1_000 and len(alone.later) == 1_000
 
 
 def test_what_cannot_be_said_to_the_bank_is_held_for_a_person() -> None:

@@ -18,6 +18,7 @@ import os, sys
 from pathlib import Path
 from sqlalchemy import create_engine
 from twisted.internet import reactor
+from twisted.internet.defer import Deferred
 from gateway.desk.daemon import serve
 from gateway.settings import Settings, read
 
@@ -27,12 +28,18 @@ class Running:
             raise RuntimeError("on purpose")
         if sys.argv[2] == "gone":
             create_engine("sqlite:///" + sys.argv[3]).connect()
+        if sys.argv[2] == "slow":
+            print("starting", flush=True)
+            self.journal = Deferred()
+            await self.journal
         if sys.argv[2] == "fatal":
             reactor.callLater(0, fatal[0], sys.argv[3])
         print("up", flush=True)
     async def reload(self, settings):
         print("reloaded", ",".join(settings.senders), flush=True)
     async def stop(self):
+        if sys.argv[2] == "slow" and not self.journal.called:
+            self.journal.errback(AssertionError("the journal is closed"))
         print("stopped", flush=True)
 
 fatal = []
@@ -71,6 +78,17 @@ def test_sigterm_ends_it_in_order(program: Path) -> None:
     out, err = running.communicate(timeout=20)
     assert running.returncode == 0, err
     assert "stopped" in out.splitlines()
+
+
+def test_one_told_to_end_before_it_had_begun_ends_in_order(program: Path) -> None:
+    running = begin(program, "slow")
+    assert running.stdout is not None
+    assert running.stdout.readline() == "starting\n"
+    running.send_signal(signal.SIGTERM)
+    out, err = running.communicate(timeout=20)
+    assert running.returncode == 0, err
+    said = out.splitlines()
+    assert "stopped" in said and "up" not in said and "not_started" not in out + err and "Traceback" not in out + err
 
 
 def test_a_start_that_fails_is_1(program: Path) -> None:
