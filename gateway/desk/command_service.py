@@ -46,7 +46,11 @@ def run(
         if looked.mistakes:
             terminal.refuse(looked.mistakes)
         if looked.unreachable:
-            terminal.leave(codes.UNAVAILABLE, *map(str, looked.unreachable))
+            # Not for a person who edits a file: for whoever reads the daemon's log at night.
+            log.start(found.settings.log.level, priorities=found.settings.log.priorities)
+            for one in looked.unreachable:
+                daemon.away(str(one))
+            raise typer.Exit(codes.UNAVAILABLE)
     elif found.mistakes:
         terminal.refuse(found.mistakes)
     # What the daemon writes is nobody else's to read.

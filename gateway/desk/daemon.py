@@ -64,8 +64,9 @@ def lock(state_dir: Path) -> int:
     return handle
 
 
-def _away(error: DBAPIError) -> None:
-    _log.error("journal.away", error=str(error.orig), action="the process ends; the service manager starts it again")
+def away(error: str) -> None:
+    """Say that there is no database, and that the process therefore ends."""
+    _log.error("journal.away", error=error, action="the process ends; the service manager starts it again")
 
 
 def serve(reactor: Any, settings: Settings, start: Start, reread: Reread | None = None) -> int:
@@ -92,7 +93,7 @@ def serve(reactor: Any, settings: Settings, start: Start, reread: Reread | None 
         if not is_trouble(error):
             raise
         # It was there a moment ago, when the settings were checked.
-        _away(error)
+        away(str(error.orig))
         os.close(locked)
         return UNAVAILABLE
 
@@ -111,7 +112,7 @@ def serve(reactor: Any, settings: Settings, start: Start, reread: Reread | None 
             _log.error("daemon.not_started", error=str(failure.value), action="is another daemon running?")
             outcome.code = UNAVAILABLE
         elif isinstance(failure.value, DBAPIError) and is_trouble(failure.value):
-            _away(failure.value)
+            away(str(failure.value.orig))
             outcome.code = UNAVAILABLE
         else:
             _log.error("daemon.not_started", error=failure.getTraceback(detail="brief"))

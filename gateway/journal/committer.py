@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, Engine, bindparam, insert, select, update
+from sqlalchemy.exc import IntegrityError
 from twisted.python.failure import Failure
 
 from gateway.clock import Clock, Entropy
@@ -203,13 +204,22 @@ class Committer:
         return bool(found == key)
 
     def _connected(self) -> Connection:
-        if self._conn is None:
-            conn = self._connect()
-            if self._signed is None:
+        conn = self._connect() if self._conn is None else self._conn
+        tries = 0
+        while self._signed is None:
+            try:
                 with conn.begin():
-                    self._take_up(conn)
-        assert self._conn is not None
-        return self._conn
+                    signed = self._take_up(conn)
+                self._signed = signed
+            except IntegrityError:
+                # Another node began in the same moment: what it wrote first is there now.
+                tries += 1
+                if tries == _TRIES:
+                    raise
+            except BaseException:
+                self._drop()
+                raise
+        return conn
 
     def _connect(self) -> Connection:
         deadline_s = self._clock.monotonic_s() + self._reconnect_s
@@ -232,8 +242,8 @@ class Committer:
                 self._conn = conn
                 return conn
 
-    def _take_up(self, conn: Connection) -> None:
-        """First connection of this process: the chain's head, the node's row, the vault's key."""
+    def _take_up(self, conn: Connection) -> str:
+        """First connection of this process: the vault's key and the chain's head; returns the last group's key."""
         # First the row, and locked: the last COMMIT of a process that was killed may still be on its way to the server.
         row = conn.execute(_SIGNED.with_for_update(), {"b_node": self._node}).first()
         kept = first_row(conn, _META, {"b_name": _PROBE})
@@ -254,7 +264,7 @@ class Committer:
             conn.execute(insert(schema.units), {
                 "node": self._node, "unit": signed, "at_ms": 0, "audit_seq": self._chain.head.seq,
                 "audit_hash": self._chain.head.hash})  # fmt: skip
-        self._signed = signed
+        return str(signed)
 
     def _wait(self, error: Exception, pause_s: float, deadline_s: float) -> float:
         if self._clock.monotonic_s() + pause_s > deadline_s:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -87,9 +89,13 @@ def test_a_database_that_is_away_is_unavailable(tmp_path: Path, capsys: pytest.C
     site = sites.make(tmp_path / "site")
     text = site.settings.read_text("utf-8")
     site.settings.write_text(text.replace("[journal]", '[journal]\nurl = "postgresql+psycopg://u@127.0.0.1:1/x"'))
-    for command in ("check", "run"):
-        assert bankgw(command, "--config", site.settings) == codes.UNAVAILABLE
-        assert "journal.url" in capsys.readouterr().err
+    assert bankgw("check", "--config", site.settings) == codes.UNAVAILABLE
+    assert "journal.url" in capsys.readouterr().err
+    daemon = subprocess.run([sys.executable, "-m", "gateway", "run", "--config", str(site.settings)], capture_output=True,
+                            text=True, timeout=50)  # fmt: skip
+    assert daemon.returncode == codes.UNAVAILABLE
+    [line] = map(json.loads, daemon.stderr.splitlines())
+    assert line["event"] == "journal.away" and "journal.url" in line["error"] and "/x cannot be opened" in line["error"]
 
 
 def test_mistakes_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

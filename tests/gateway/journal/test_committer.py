@@ -5,6 +5,7 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -129,6 +130,42 @@ def test_the_last_commit_of_a_killed_process_may_arrive_after_its_successor(url:
         killed.do(put("d"))
     for journal in (killed, next_one):
         journal.close()
+
+
+@servers_only
+def test_two_nodes_may_begin_a_journal_in_the_same_moment(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with create_engine(url).begin() as conn:
+        conn.execute(schema.meta.delete().where(schema.meta.c.name == "vault_probe"))
+    one, other = Journal(url), Journal(url, "n2")
+    seal, begun = one.vault.seal, list[str]()
+
+    def meanwhile(value: bytes, aad: bytes) -> bytes:
+        if aad == b"meta/value/vault_probe" and not begun:
+            begun.append(other.do(put("b")))
+        return seal(value, aad)
+
+    monkeypatch.setattr(one.vault, "seal", meanwhile)
+    assert one.do(put("a")) == "a" and begun == ["b"]
+    assert names(one) == {"a", "b"} and one.do(put("c")) == "c" and other.do(put("d")) == "d"
+    assert one.read(lambda conn: audit.verify(conn, vault())) == []
+    for journal in (one, other):
+        journal.close()
+
+
+@servers_only
+def test_a_start_whose_connection_is_lost_begins_anew(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    journal = Journal(url)
+    head_of, lost = audit.head_of, list[int]()
+
+    def loses(conn: Connection, node: str) -> audit.Head:
+        if not lost:
+            lost.append(1)
+            kill(SimpleNamespace(conn=conn), journal)  # type: ignore[arg-type]
+        return head_of(conn, node)
+
+    monkeypatch.setattr(audit, "head_of", loses)
+    assert journal.do(put("a")) == "a" and lost == [1] and journal.do(put("b")) == "b"
+    journal.close()
 
 
 def lose_answer(engine: Engine, *, after_commit: bool) -> list[int]:
