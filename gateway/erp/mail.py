@@ -20,8 +20,6 @@ EVENTS = "bankgw.events"
 DEAD = "bankgw.dead"
 NO_BANK = "none"
 MAX_CONTENT_TYPE = 64
-STOOD_STILL_MS = 1_000
-"""After so long between a command's arrival and its unit another node may have been given it, and have answered it."""
 ACCEPT = "accept"
 """The header in which a sender may name the ISO 20022 message it wants to be answered in."""
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(-[!-~]{1,100})?")
@@ -36,7 +34,7 @@ PARKED_CODES = frozenset({
 class Letter:
     """What the envelope of a command says. `signature` and `header_type` come from its headers.
 
-    `problem` says why its reply-to cannot be used; `reply` then names no queue. `arrived_ms`: when it came here.
+    `problem` says why its reply-to cannot be used; `reply` then names no queue.
     """
 
     user: str
@@ -45,18 +43,13 @@ class Letter:
     header_type: str | None
     signature: str | None
     redelivered: bool
-    arrived_ms: int
 
-    def came_again(self, tx: Tx) -> bool:
-        """Whether another delivery of this very message may have been answered.
-
-        The broker marks a second delivery, but not the first one: a node that stood still between the two finds its own
-        unmarked one, and writes it after the node that got the second.
-        """
-        return self.redelivered or tx.now_ms - self.arrived_ms > STOOD_STILL_MS
+    def came_again(self, _tx: Tx) -> bool:
+        """Whether the broker delivered this very message before. An ERP that publishes anew is answered anew."""
+        return self.redelivered
 
 
-def letter(delivery: Delivery, arrived_ms: int) -> Letter:
+def letter(delivery: Delivery) -> Letter:
     """Read the envelope. The correlation id defaults to the message id; both spellings of reply-to are understood."""
     said = delivery.properties
     queue = None if not said.reply_to else routing.reply_queue(said.reply_to)
@@ -71,7 +64,7 @@ def letter(delivery: Delivery, arrived_ms: int) -> Letter:
         content_type=commands.answer_form(medium, delivery.body, _text(said.headers, ACCEPT)),
     )
     return Letter(said.user_id or "anonymous", reply, problem, _text(said.headers, "type"),
-                  _text(said.headers, signature.HEADER), delivery.redelivered, arrived_ms)  # fmt: skip
+                  _text(said.headers, signature.HEADER), delivery.redelivered)  # fmt: skip
 
 
 def _text(headers: Mapping[str, object], name: str) -> str | None:

@@ -186,7 +186,6 @@ def _act(world: World, chance: random.Random, story: Story, orders: int) -> None
         "outage": chance.choice((0, 2)), "pause": 3,
     }  # fmt: skip
     names, shares = list(weights), list(weights.values())
-    per_s = chance.choice((20.0, 60.0, 200.0))
     until_s = world.clock.seconds() + STORY_S
     while len(ids) < orders and world.clock.seconds() < until_s:
         action = chance.choices(names, shares)[0]
@@ -208,7 +207,7 @@ def _act(world: World, chance: random.Random, story: Story, orders: int) -> None
             story.crashes += 1
         else:
             _weather(world, chance, action, banks)
-        world.run(chance.expovariate(per_s) if chance.random() < 0.9 else chance.random() * 20)
+        world.run(chance.expovariate(20) if chance.random() < 0.9 else chance.random() * 20)
 
 
 def _order(world: World, chance: random.Random, banks: list[str], n: int) -> str:

@@ -247,38 +247,6 @@ def test_a_command_whose_acknowledgement_was_lost_has_one_effect_and_one_reply(
     assert not world.broker.queues["bankgw.commands.money"] and not world.broker.queues["bankgw.commands.query"]
 
 
-@pytest.mark.parametrize("index", range(len(_COMMANDS)))
-def test_a_command_in_the_hands_of_a_node_that_stood_still_is_answered_by_the_other_alone(
-    index: int, tmp_path: Path
-) -> None:
-    """The broker gave the first node's delivery to the second; what the first finds in its hands is not marked."""
-    world = World(tmp_path, settings={"journal": {"poll_ms": 250}}, linger_ms=100.0)
-    first = world.start("gw1")
-    world.run(1)
-    world.submit("AP-0", not_before=world.moment(3600))
-    world.submit("AP-1")
-    world.run(5)
-    second = world.start("gw2")
-    world.run(5)
-    key, body = _COMMANDS[index]
-    first.store.write(lambda _tx: None)  # so that the command waits for the next group
-    world.run(0.01)
-    world.command(key, body(world))
-    world.run(0.01)
-    assert len(first.amqp._unacked) == 1
-    first.clock.freeze()
-    first.amqp.drop(0.1)
-    world.run(5)
-    answered = [said.message_id for said, _body in world.replies if said.correlation_id == "m-3"]
-    assert len(answered) == 1 and not second.amqp._unacked
-    first.clock.thaw()
-    world.run(60)
-    replies = {said.message_id for said, _body in world.replies if said.correlation_id == "m-3"}
-    assert replies == set(answered), [body for said, body in world.replies if said.correlation_id == "m-3"]
-    assert {event["seq"] for event in world.events if event.get("id") == "AP-9"} in ({1, 2}, set())
-    assert len(world.bank.ledger.executions) == (2 if index == 0 else 1) and first.fatal + second.fatal == []
-
-
 def test_a_cancelled_order_cancelled_again_is_told_cancelled(tmp_path: Path) -> None:
     world = World(tmp_path)
     life = world.start()
