@@ -66,7 +66,7 @@ class Arrival:
 
     def answered(self, tx: Tx) -> bool:
         """Whether this very delivery was answered before, and only its acknowledgement was lost."""
-        return self.letter.came_again(tx) and repeats.noted(tx, self.key, _ANSWERED)
+        return self.delivery.redelivered and repeats.noted(tx, self.key, _ANSWERED)
 
     def answer(self, tx: Tx, name: str, said: Mapping[str, object], bank: str, about: Mapping[str, object]) -> None:
         """Mail the reply, and note that this delivery has it."""
@@ -87,7 +87,7 @@ def refusing(
         event = replies.rejection_name(command)
         reply, parked = mail.refusal(tx, letter, delivery, no, event, said, sender, entropy)
         fresh = refusals.refuse(tx, key, name, no.code, delivery.body, reply, parked)
-        if not fresh and not letter.came_again(tx):
+        if not fresh and not delivery.redelivered:
             again = f"{key}.{entropy.ulid(tx.now_ms)}"
             refusals.refuse(tx, again, name, no.code, delivery.body, reply, parked)
         return Done(no.code.value)

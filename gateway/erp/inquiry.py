@@ -38,10 +38,10 @@ def ask(arrival: Arrival, command: BankQuestion) -> Unit:
             reply=arrival.letter.reply, received_ms=arrival.now_ms,
             expires_ms=min(asked_ms, arrival.now_ms) + command.max_wait_s * 1000,
         )  # fmt: skip
-        if arrival.letter.came_again(tx) and repeats.noted(tx, key, "question.answered"):
+        if arrival.delivery.redelivered and repeats.noted(tx, key, "question.answered"):
             return REPEATED
         if not questions.ask(tx, row):
-            if arrival.letter.came_again(tx):
+            if arrival.delivery.redelivered:
                 return REPEATED
             # The same words asked twice while the first still waits: two questions, two answers.
             row = replace(row, question=f"{key}.{arrival.entropy.ulid(tx.now_ms)}")

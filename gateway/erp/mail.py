@@ -42,11 +42,6 @@ class Letter:
     problem: Refusal | None
     header_type: str | None
     signature: str | None
-    redelivered: bool
-
-    def came_again(self, _tx: Tx) -> bool:
-        """Whether the broker delivered this very message before. An ERP that publishes anew is answered anew."""
-        return self.redelivered
 
 
 def letter(delivery: Delivery) -> Letter:
@@ -64,7 +59,7 @@ def letter(delivery: Delivery) -> Letter:
         content_type=commands.answer_form(medium, delivery.body, _text(said.headers, ACCEPT)),
     )
     return Letter(said.user_id or "anonymous", reply, problem, _text(said.headers, "type"),
-                  _text(said.headers, signature.HEADER), delivery.redelivered)  # fmt: skip
+                  _text(said.headers, signature.HEADER))  # fmt: skip
 
 
 def _text(headers: Mapping[str, object], name: str) -> str | None:

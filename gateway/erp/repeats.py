@@ -13,7 +13,7 @@ _A = schema.audit.c
 def noted(tx: Tx, key: str, entry: str) -> bool:
     """Whether the audit trail says this of the delivery `key`, the group under way included.
 
-    To be asked in the unit that would answer it, and only where there may have been another one (`Letter.came_again`).
+    To be asked in the unit that would answer it, and only for what the broker marks as redelivered.
     """
     if any(note.object_id == key and note.entry == entry for note in tx.notes):
         return True

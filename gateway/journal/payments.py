@@ -43,18 +43,13 @@ class Admittance(StrEnum):
     CONFLICT = "conflict"
 
 
-def _never(_tx: Tx) -> bool:
-    return False
-
-
 @dataclass(frozen=True, slots=True)
 class Admission:
     """An order that passed every check that needs no journal, and how to judge it with what the journal counted.
 
     `day` is the calendar day (ISO) in which the sender's limits count. `dup_key` is equal for orders that look
     alike (same debtor, creditor, amount, purpose); None asks for no look. `alike_since_ms` is how far back to look.
-    `judge` may be called more than once and must be pure. `came_again`: whether the very same command may have been
-    answered before.
+    `judge` may be called more than once and must be pure.
     """
 
     company: str
@@ -72,7 +67,7 @@ class Admission:
     dup_key: str | None = None
     alike_since_ms: int = 0
     tell_sent: bool = False
-    came_again: Callable[[Tx], bool] = _never
+    redelivered: bool = False
     batch: str | None = None
     item_no: int | None = None
 
@@ -132,7 +127,7 @@ def _known(tx: Tx, admission: Admission, payment: str) -> Admitted:
     assert row is not None, "an order's identity belongs to no payment"
     if row.fingerprint != admission.fingerprint:
         return Admitted(Admittance.CONFLICT, row)
-    if not (admission.came_again(tx) and telling.answered(tx, row, admission.reply)):
+    if not (admission.redelivered and telling.answered(tx, row, admission.reply)):
         telling.replay(tx, row, admission.reply)
     audit.append(tx, admission.actor, "order.repeated", row.payment, {"state": row.life.state.value})
     return Admitted(Admittance.REPLAYED, row)

@@ -55,7 +55,7 @@ def test_a_connection_that_is_gone_is_not_used_again(journal: Journal) -> None:
     def unit(tx: Tx) -> None:
         if errors:
             return
-        kill(tx, journal)
+        kill(tx.conn, journal)
         try:
             bulk.first_row(tx.bare, _ONE, {"b_name": "nobody"})
         except DBAPIError as error:

@@ -5,7 +5,6 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -36,12 +35,12 @@ def names(journal: Journal) -> set[str]:
     return set(journal.read(lambda conn: conn.execute(select(schema.payees.c.payee)).scalars().all()))
 
 
-def kill(tx: Tx, journal: Journal) -> None:
+def kill(writer: Connection, journal: Journal) -> None:
     """End the writer's own session from outside, as a restarting server does."""
     ours = {"postgresql": "select pg_backend_pid()", "mysql": "select connection_id()"}
     end = {"postgresql": "select pg_terminate_backend({})", "mysql": "kill {}"}
-    kind = "postgresql" if tx.conn.dialect.name == "postgresql" else "mysql"
-    number = tx.conn.execute(text(ours[kind])).scalar_one()
+    kind = "postgresql" if writer.dialect.name == "postgresql" else "mysql"
+    number = writer.execute(text(ours[kind])).scalar_one()
     with journal.readers.connect() as conn:
         conn.execute(text(end[kind].format(number)))
 
@@ -55,7 +54,7 @@ def test_a_connection_lost_before_the_commit_is_made_anew_and_the_units_run_agai
         put("b")(tx)
         if not lost:
             lost.append(1)
-            kill(tx, journal)
+            kill(tx.conn, journal)
             tx.conn.execute(select(schema.payees)).all()
         return "b"
 
@@ -160,7 +159,7 @@ def test_a_start_whose_connection_is_lost_begins_anew(url: str, monkeypatch: pyt
     def loses(conn: Connection, node: str) -> audit.Head:
         if not lost:
             lost.append(1)
-            kill(SimpleNamespace(conn=conn), journal)  # type: ignore[arg-type]
+            kill(conn, journal)
         return head_of(conn, node)
 
     monkeypatch.setattr(audit, "head_of", loses)
@@ -198,7 +197,7 @@ def test_a_database_that_stays_away_is_the_end_after_a_while(url: str) -> None:
     journal.engine.dialect.connect = gone  # type: ignore[assignment]
 
     def loses(tx: Tx) -> None:
-        kill(tx, journal)
+        kill(tx.conn, journal)
         tx.conn.execute(select(schema.payees)).all()
 
     with pytest.raises(StoreFailed, match="in trouble for 5 s"):
