@@ -32,6 +32,7 @@ from gateway.journal import apply as applying
 from gateway.journal import databases, migrations, outbox, payments, vault, vaults
 from gateway.journal.committer import Committer
 from gateway.journal.permits import PermitLog
+from gateway.journal.repeats import Coming
 from gateway.journal.rows import AttemptRow, Evidence, Mail, OutboxRow, PaymentRow, Reply
 from gateway.journal.store import Tx
 from gateway.simbank.ledger import Account, Ledger
@@ -198,6 +199,7 @@ def _admission(made: AnyOrder) -> payments.Admission:
     return payments.Admission(
         company="jia", sender="erp", bank="sample", lane="sample.main", order=made,
         fingerprint=fingerprint.fingerprint(made), rules=Rules(), reply=Reply(None, None),
+        coming=Coming(redelivered=False, arrived_ms=1),
         form=ReferenceForm(20, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"), actor="user:erp", day="2026-11-24",
         judge=lambda facts: judge(made, allowed, facts, at_ms=1, send_after_ms=1), dup_key=fingerprint.dup_key(made),
     )  # fmt: skip

@@ -9,10 +9,10 @@ from datetime import date, datetime
 
 from gateway.clock import Entropy
 from gateway.core.policy import Route
-from gateway.erp import mail, repeats
+from gateway.erp import mail
 from gateway.erp.mail import Letter
 from gateway.erp.wire import Delivery
-from gateway.journal import audit, refusals
+from gateway.journal import audit, refusals, repeats
 from gateway.journal.rows import PaymentRow, QuestionRow
 from gateway.journal.store import Tx
 from gateway.registry import Registry, Sender
@@ -66,7 +66,7 @@ class Arrival:
 
     def answered(self, tx: Tx) -> bool:
         """Whether this very delivery was answered before, and only its acknowledgement was lost."""
-        return self.delivery.redelivered and repeats.noted(tx, self.key, _ANSWERED)
+        return repeats.noted(tx, self.letter.coming, self.key, _ANSWERED)
 
     def answer(self, tx: Tx, name: str, said: Mapping[str, object], bank: str, about: Mapping[str, object]) -> None:
         """Mail the reply, and note that this delivery has it."""
@@ -87,7 +87,7 @@ def refusing(
         event = replies.rejection_name(command)
         reply, parked = mail.refusal(tx, letter, delivery, no, event, said, sender, entropy)
         fresh = refusals.refuse(tx, key, name, no.code, delivery.body, reply, parked)
-        if not fresh and not delivery.redelivered:
+        if not fresh and not repeats.noted(tx, letter.coming, key, "command.refused"):
             again = f"{key}.{entropy.ulid(tx.now_ms)}"
             refusals.refuse(tx, again, name, no.code, delivery.body, reply, parked)
         return Done(no.code.value)

@@ -8,9 +8,8 @@ from datetime import date, timedelta
 
 from gateway.core.hours import bank_date
 from gateway.core.policy import Route
-from gateway.erp import repeats
 from gateway.erp.arrival import REPEATED, Arrival, Done, Unit, validation
-from gateway.journal import payments, questions
+from gateway.journal import payments, questions, repeats
 from gateway.journal.rows import PaymentRow, QuestionRow
 from gateway.journal.store import Tx
 from protocols.canon.errors import Code, Fault, FieldCode, Refusal
@@ -28,7 +27,7 @@ def ask(arrival: Arrival, command: BankQuestion) -> Unit:
     asked_ms = arrival.now_ms if stamp is None else stamp * 1000
 
     def unit(tx: Tx) -> Done:
-        key = arrival.key
+        key, coming = arrival.key, arrival.letter.coming
         if isinstance(command, ReceiptRequest) and command.account is None:
             refusal = _no_such_payment(arrival, tx, command)
             if refusal is not None:
@@ -38,10 +37,10 @@ def ask(arrival: Arrival, command: BankQuestion) -> Unit:
             reply=arrival.letter.reply, received_ms=arrival.now_ms,
             expires_ms=min(asked_ms, arrival.now_ms) + command.max_wait_s * 1000,
         )  # fmt: skip
-        if arrival.delivery.redelivered and repeats.noted(tx, key, "question.answered"):
+        if repeats.noted(tx, coming, key, "question.answered"):
             return REPEATED
         if not questions.ask(tx, row):
-            if arrival.delivery.redelivered:
+            if repeats.noted(tx, coming, key, "question.asked"):
                 return REPEATED
             # The same words asked twice while the first still waits: two questions, two answers.
             row = replace(row, question=f"{key}.{arrival.entropy.ulid(tx.now_ms)}")

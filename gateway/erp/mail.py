@@ -9,6 +9,7 @@ from typing import Any
 
 from gateway.clock import Entropy, uuid7
 from gateway.erp.wire import Delivery
+from gateway.journal.repeats import Coming
 from gateway.journal.rows import OutboxRow, Reply
 from gateway.journal.store import Tx
 from gateway.registry import Sender
@@ -42,9 +43,10 @@ class Letter:
     problem: Refusal | None
     header_type: str | None
     signature: str | None
+    coming: Coming
 
 
-def letter(delivery: Delivery) -> Letter:
+def letter(delivery: Delivery, arrived_ms: int) -> Letter:
     """Read the envelope. The correlation id defaults to the message id; both spellings of reply-to are understood."""
     said = delivery.properties
     queue = None if not said.reply_to else routing.reply_queue(said.reply_to)
@@ -59,7 +61,7 @@ def letter(delivery: Delivery) -> Letter:
         content_type=commands.answer_form(medium, delivery.body, _text(said.headers, ACCEPT)),
     )
     return Letter(said.user_id or "anonymous", reply, problem, _text(said.headers, "type"),
-                  _text(said.headers, signature.HEADER))  # fmt: skip
+                  _text(said.headers, signature.HEADER), Coming(delivery.redelivered, arrived_ms))  # fmt: skip
 
 
 def _text(headers: Mapping[str, object], name: str) -> str | None:

@@ -87,7 +87,7 @@ def admission(
         reply=arrival.letter.reply, form=limits.reference, judge=judge, actor=arrival.actor,
         day=arrival.day.isoformat(), dup_key=fingerprint.dup_key(order) if allowance.alike_hours else None,
         alike_since_ms=now_ms - allowance.alike_hours * 3_600_000, tell_sent=sender.sent_events,
-        redelivered=arrival.delivery.redelivered,
+        coming=arrival.letter.coming,
     )  # fmt: skip
 
 
@@ -110,7 +110,7 @@ def _refused(arrival: Arrival, order: AnyOrder, refusal: Refusal) -> Unit:
             return arrival.refuse(refusal, order.id)(tx)
         if row.fingerprint != fingerprint.fingerprint(order):
             return _conflict(arrival, order, row)(tx)
-        if arrival.delivery.redelivered and telling.answered(tx, row, arrival.letter.reply):
+        if telling.answered(tx, row, arrival.letter.coming, arrival.letter.reply):
             return REPEATED
         telling.replay(tx, row, arrival.letter.reply)
         audit.append(tx, arrival.actor, "order.repeated", row.payment, {"state": row.life.state.value})

@@ -18,6 +18,7 @@ from gateway.journal import audit, records, references, schema, telling
 from gateway.journal.bulk import first_row
 from gateway.journal.claims import Claim, know_payee
 from gateway.journal.lanes import draw_serials
+from gateway.journal.repeats import Coming
 from gateway.journal.rows import PaymentRow, Reply
 from gateway.journal.store import Tx
 from gateway.journal.vaults import vault_of
@@ -64,10 +65,10 @@ class Admission:
     judge: Callable[[UsageFacts], Judgement]
     actor: str
     day: str
+    coming: Coming
     dup_key: str | None = None
     alike_since_ms: int = 0
     tell_sent: bool = False
-    redelivered: bool = False
     batch: str | None = None
     item_no: int | None = None
 
@@ -127,7 +128,7 @@ def _known(tx: Tx, admission: Admission, payment: str) -> Admitted:
     assert row is not None, "an order's identity belongs to no payment"
     if row.fingerprint != admission.fingerprint:
         return Admitted(Admittance.CONFLICT, row)
-    if not (admission.redelivered and telling.answered(tx, row, admission.reply)):
+    if not telling.answered(tx, row, admission.coming, admission.reply):
         telling.replay(tx, row, admission.reply)
     audit.append(tx, admission.actor, "order.repeated", row.payment, {"state": row.life.state.value})
     return Admitted(Admittance.REPLAYED, row)

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from gateway.clock import uuid7
 from gateway.journal import outbox
+from gateway.journal.repeats import Coming
 from gateway.journal.rows import OutboxRow, PaymentRow, Reply
 from gateway.journal.store import Tx
 from protocols.canon.outcome import State
@@ -51,11 +52,12 @@ def replay(tx: Tx, row: PaymentRow, reply: Reply) -> None:
         _mail(tx, row, news, body(news), EVENTS, routing_key(event, row.bank, row.sender), reply)
 
 
-def answered(tx: Tx, row: PaymentRow, reply: Reply) -> bool:
+def answered(tx: Tx, row: PaymentRow, coming: Coming, reply: Reply) -> bool:
     """Whether this very command has its reply already: its delivery came twice because the ack was lost."""
-    if any(mail.payment == row.payment and _answers(mail, reply) for mail in tx.mails):
-        return True
-    return any(_answers(mail, reply) for mail in outbox.of_payment(tx.shown, row.payment))
+    if not coming.doubtful(tx):
+        return False
+    mails = [mail for mail in tx.mails if mail.payment == row.payment] + outbox.of_payment(tx.shown, row.payment)
+    return any(_answers(mail, reply) and coming.answered_by(tx, mail.node, mail.created_ms) for mail in mails)
 
 
 def _answers(mail: OutboxRow, reply: Reply) -> bool:

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from gateway.simbank.faults import Touch
+from protocols.canon.money import Money
+from protocols.canon.outcome import STATE_TABLE, State
 from tests.world.world import World
 
 BOOKED = {"settled"}
@@ -36,6 +38,7 @@ def _violations(world: World, calm: bool) -> Iterator[str]:
             yield f"{identity} became {count} payments"
     for key, row in payments.items():
         yield from _one(world, row, news.get(key, []), truths[row["bank"]].get(row["bank_ref"], []), calm)
+    yield from _batches(world)
     yield from _replies(world)
     yield from _journal(world)
     yield from _wires(world)
@@ -102,6 +105,42 @@ def _truth(name: str, state: str, booked: str | None, calm: bool) -> Iterator[st
 
 def _standing(executions: list[Any], now_ms: int) -> str | None:
     return executions[-1].booked(now_ms).value if executions else None
+
+
+def _batches(world: World) -> Iterator[str]:
+    """A batch became payments whole or not at all, and its last `batch.completed` says how each of them ended."""
+    told: dict[tuple[str, str], dict[int, dict[str, tuple[int, str]]]] = defaultdict(dict)
+    for event in world.events:
+        if event["event"] == "batch.completed":
+            shares = {share["state"]: (share["count"], share["sum"]) for share in event["states"]}
+            if told[event["sender"], event["id"]].setdefault(event["seq"], shares) != shares:
+                yield f"batch {event['id']}: number {event['seq']} was told in two ways"
+    with sqlite3.connect(world.folder / "journal.db") as db:
+        rows = db.execute("select sender, batch, count, seq from batches").fetchall()
+        items = db.execute("select sender, batch, state, amount_minor from payments where batch is not null").fetchall()
+    for sender, id_, count, seq in rows:
+        ended = [(State(state), minor) for one, batch, state, minor in items if (one, batch) == (sender, id_)]
+        if len(ended) != count:
+            yield f"batch {id_}: {len(ended)} of its {count} items became payments"
+        said = told.pop((sender, id_), {})
+        # The answer to the command is number 1.
+        if sorted(said) != list(range(2, seq + 1)):
+            yield f"batch {id_}: completed is told by the numbers {sorted(said)}, the journal is at {seq}"
+        if not all(STATE_TABLE[state].final for state, _minor in ended):
+            if said:
+                yield f"batch {id_}: told completed, and not all its items have ended"
+        elif said.get(seq) != _shares(ended):
+            yield f"batch {id_}: told {said.get(seq)}, its items ended as {_shares(ended)}"
+    for _sender, id_ in told:
+        yield f"batch {id_}: told completed, and there is no such batch"
+
+
+def _shares(ended: list[tuple[State, int]]) -> dict[str, tuple[int, str]]:
+    found: dict[str, tuple[int, str]] = {}
+    for state in {state for state, _minor in ended}:
+        minors = [minor for one, minor in ended if one is state]
+        found[state.value] = (len(minors), str(Money(sum(minors))))
+    return found
 
 
 def _replies(world: World) -> Iterator[str]:

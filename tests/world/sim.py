@@ -35,7 +35,7 @@ from gateway.core.states import Release
 from gateway.simbank.faults import Delays, Fault, FaultPlan
 from gateway.simbank.ledger import Conduct
 from protocols.bank import Bank, Replay, ReplayRule
-from protocols.canon.money import Money
+from tests.world.batching import batch
 from tests.world.history import unsettled, untold, violations
 from tests.world.world import BankSite, World
 
@@ -151,7 +151,7 @@ def _world(seed: int, folder: Path, chance: random.Random, dedup: bool) -> World
     journal = {"poll_ms": 2_000} if chance.random() < 0.25 else {}
     return World(folder, seed, banks=banks, settings={"journal": journal}, plan=FaultPlan(str(seed), rates, delays), conduct=conduct, spans=spans,
                  options=OPTIONS, sender=sender, adapters=_adapters(chance, dedup),
-                 linger_ms=chance.choice((3.0, 30.0, 30.0)))  # fmt: skip
+                 linger_ms=chance.choice((3.0, 30.0, 100.0)))  # fmt: skip
 
 
 def _adapters(chance: random.Random, dedup: bool) -> dict[str, Callable[[Bank], Bank]]:
@@ -180,12 +180,13 @@ def _act(world: World, chance: random.Random, story: Story, orders: int) -> None
     banks = list(world.banks)
     ids: list[str] = []
     weights = {
-        "order": 30, "burst": 5, "again": 6, "conflict": 2, "cancel": 4, "status": 3, "balance": 2, "lines": 2,
+        "order": 30, "burst": 5, "batch": chance.choice((1, 3, 6)), "again": 6, "conflict": 2, "cancel": 4, "status": 3, "balance": 2, "lines": 2,
         "nonsense": 2, "release": 2, "crash": chance.choice((0, 1, 3)), "restart": chance.choice((0, 1)),
         "takeover": 2 if world.settings.journal.poll_ms else 0, "broker": chance.choice((0, 2)), "block": chance.choice((0, 1)),
         "outage": chance.choice((0, 2)), "pause": 3,
     }  # fmt: skip
     names, shares = list(weights), list(weights.values())
+    per_s = chance.choice((20.0, 60.0, 200.0))
     until_s = world.clock.seconds() + STORY_S
     while len(ids) < orders and world.clock.seconds() < until_s:
         action = chance.choices(names, shares)[0]
@@ -195,6 +196,8 @@ def _act(world: World, chance: random.Random, story: Story, orders: int) -> None
         elif action == "burst":
             for _ in range(chance.randrange(2, 40)):
                 ids.append(_order(world, chance, banks, len(ids)))
+        elif action == "batch":
+            ids += _batch(world, chance, chance.choice(banks), len(ids))
         elif action in ("again", "conflict", "cancel", "status", "release"):
             if ids:
                 _about(world, chance, action, chance.choice(ids))
@@ -207,7 +210,7 @@ def _act(world: World, chance: random.Random, story: Story, orders: int) -> None
             story.crashes += 1
         else:
             _weather(world, chance, action, banks)
-        world.run(chance.expovariate(20) if chance.random() < 0.9 else chance.random() * 20)
+        world.run(chance.expovariate(per_s) if chance.random() < 0.9 else chance.random() * 20)
 
 
 def _order(world: World, chance: random.Random, banks: list[str], n: int) -> str:
@@ -224,11 +227,22 @@ def _order(world: World, chance: random.Random, banks: list[str], n: int) -> str
     return id_
 
 
+def _batch(world: World, chance: random.Random, bank: str, n: int) -> list[str]:
+    kind = chance.choice(("batch", "batch", "payroll", "collection"))
+    minors = [chance.randrange(1, 10**6) for _ in range(chance.randrange(2, 60))]
+    body = batch(world, f"AP-{world.seed}-{n}", minors, kind=kind, bank=bank)
+    if chance.random() < 0.1:
+        body["items"][0]["purpose"] = "x" * 500
+        body["on_item_error"] = chance.choice(("refuse_item", "refuse_batch"))
+    world.submit_batch(f"{kind}.submit", body)
+    return [item["id"] for item in body["items"]]
+
+
 def _about(world: World, chance: random.Random, action: str, id_: str) -> None:
     if action == "again":
         world.again(id_, fresh=chance.random() < 0.5)
     elif action == "conflict":
-        world.again(id_, fresh=True, amount=str(Money(chance.randrange(1, 10**6))))
+        world.again(id_, fresh=True, purpose=f"第{chance.randrange(10**6)}号")
     elif action == "release":
         _let_go(world, id_)
     else:

@@ -236,7 +236,7 @@ class World:
         self._changes = settings or {}
         self._wrap = wrap
         self._published = 0
-        self._orders: dict[str, tuple[str, dict[str, Any]]] = {}
+        self._orders: dict[str, tuple[str, str, dict[str, Any]]] = {}
         self.commands: Counter[str] = Counter()
         self.pipes: list[End] = []
         self.credentials: Mapping[str, str] = {"user": "u", "password": "p"}
@@ -407,17 +407,23 @@ class World:
 
     def submit(self, id_: str, minor: int = 10_000, bank: str | None = None, **changes: Any) -> None:
         """Publish an order."""
-        body = self.order(id_, minor, bank, **changes)
-        self._orders[id_] = (f"m-{self._published + 1}", body)
-        self.command("payment.submit", body)
+        self._publish("payment.submit", self.order(id_, minor, bank, **changes), id_)
+
+    def submit_batch(self, key: str, body: dict[str, Any]) -> None:
+        """Publish a batch: `key` is `batch.submit`, `payroll.submit` or `collection.submit`."""
+        self._publish(key, body, *(item["id"] for item in body["items"]))
+
+    def _publish(self, key: str, body: dict[str, Any], *ids: str) -> None:
+        self._orders.update(dict.fromkeys(ids, (f"m-{self._published + 1}", key, body)))
+        self.command(key, body)
 
     def again(self, id_: str, *, fresh: bool, **changes: Any) -> None:
-        """Publish an order again: the very same message, or (`fresh`) a new one, perhaps with other content."""
-        message_id, body = self._orders[id_]
+        """Publish an order, or the batch it is in, again: the same message, or (`fresh`) one with `changes`."""
+        message_id, key, body = self._orders[id_]
         if fresh:
-            self.command("payment.submit", {**body, **changes})
+            self.command(key, {**body, **changes})
         else:
-            self.command("payment.submit", body, message_id=message_id)
+            self.command(key, body, message_id=message_id)
 
     def moment(self, in_s: float) -> str:
         """A time of the contract, so many seconds from now."""

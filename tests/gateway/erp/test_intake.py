@@ -20,7 +20,7 @@ from protocols.erp import xml_form
 from protocols.erp.order_forms import PaymentSubmit
 from tests.world.lines import events, lines
 from tests.world.points import At
-from tests.world.world import OPERATIONS, REPLIES, USER, World
+from tests.world.world import OPERATIONS, REPLIES, USER, Life, World
 
 ACKED = "erp.ack.delivery"
 
@@ -245,6 +245,67 @@ def test_a_command_whose_acknowledgement_was_lost_has_one_effect_and_one_reply(
     assert {event["seq"] for event in world.events if event.get("id") == "AP-9"} in ({1, 2}, set())
     assert len(world.bank.ledger.executions) == (2 if index == 0 else 1)
     assert not world.broker.queues["bankgw.commands.money"] and not world.broker.queues["bankgw.commands.query"]
+
+
+@pytest.mark.parametrize("index", range(len(_COMMANDS)))
+def test_a_command_in_the_hands_of_a_node_that_stood_still_is_answered_by_the_other_alone(
+    index: int, tmp_path: Path
+) -> None:
+    """The broker gave the first node's delivery to the second; what the first finds in its hands is not marked."""
+    world, first = _about_to_stand_still(tmp_path)
+    second = world.start("gw2")
+    world.run(5)
+    _give(world, first, index)
+    first.clock.freeze()
+    first.amqp.drop(0.1)
+    world.run(5)
+    answered = [said.message_id for said, _body in world.replies if said.correlation_id == "m-9"]
+    assert len(answered) == 1 and not second.amqp._unacked
+    first.clock.thaw()
+    world.run(60)
+    replies = {said.message_id for said, _body in world.replies if said.correlation_id == "m-9"}
+    assert replies == set(answered), answers(world, "m-9")
+    assert {event["seq"] for event in world.events if event.get("id") == "AP-9"} in ({1, 2}, set())
+    assert len(world.bank.ledger.executions) == (2 if index == 0 else 1) and first.fatal + second.fatal == []
+
+
+@pytest.mark.parametrize("index", range(len(_COMMANDS)))
+def test_a_command_published_anew_is_answered_anew_however_slow_the_journal_is(index: int, tmp_path: Path) -> None:
+    """The first answer may have gone to a queue that was deleted: whoever gave it, it is given once more."""
+    world, first = _about_to_stand_still(tmp_path)
+    _give(world, first, index)
+    world.run(5)
+    assert len(answers(world, "m-9")) == 1
+    first.crash()
+    second = world.start("gw2")
+    world.run(60)
+    _give(world, second, index)
+    second.clock.freeze()
+    world.run(5)
+    second.clock.thaw()
+    world.run(60)
+    assert len({said.message_id for said, _body in world.replies if said.correlation_id == "m-9"}) == 2
+    assert len(world.bank.ledger.executions) == (2 if index == 0 else 1) and second.fatal == []
+
+
+def _about_to_stand_still(folder: Path) -> tuple[World, Life]:
+    world = World(folder, settings={"journal": {"poll_ms": 250}}, linger_ms=100.0)
+    life = world.start("gw1")
+    world.run(1)
+    world.submit("AP-0", not_before=world.moment(3600))
+    world.submit("AP-1")
+    world.run(5)
+    return world, life
+
+
+def _give(world: World, life: Life, index: int) -> None:
+    """The command is in the node's hands, and waits for the journal's next group."""
+    key, body = _COMMANDS[index]
+    life.store.write(lambda _tx: None)
+    world.run(0.01)
+    world.command(key, body(world), message_id="m-9")
+    world.run(0.01)
+    assert len(life.amqp._unacked) == 1
 
 
 def test_a_cancelled_order_cancelled_again_is_told_cancelled(tmp_path: Path) -> None:

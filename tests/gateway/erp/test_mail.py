@@ -38,7 +38,7 @@ def delivery(body: bytes = b"{}", key: str = "payment.submit", **said: Any) -> D
 
 
 def letter(body: bytes = b"{}", **said: Any) -> mail.Letter:
-    return mail.letter(delivery(body, **said))
+    return mail.letter(delivery(body, **said), 0)
 
 
 def answer(**said: Any) -> OutboxRow:
@@ -154,7 +154,7 @@ def refusal(code: Code, sender: Sender | None = SENDER, **said: Any) -> tuple[Ou
     what = delivery(b'{"id":"AP-1"}', user_id="erp-user", **said)
     no = Refusal(code, "because")
     fields = replies.rejection(CommandType.PAYMENT_SUBMIT, "AP-1", no)
-    return mail.refusal(TX, mail.letter(what), what, no, "payment.rejected", fields, sender, SeededEntropy(1))
+    return mail.refusal(TX, mail.letter(what, 0), what, no, "payment.rejected", fields, sender, SeededEntropy(1))
 
 
 @pytest.mark.parametrize("code", list(Code), ids=lambda code: code.value)

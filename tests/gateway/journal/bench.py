@@ -20,6 +20,7 @@ from gateway.journal import apply as applying
 from gateway.journal import databases, payments, vaults
 from gateway.journal.committer import Committer
 from gateway.journal.permits import NoPermits, Permits
+from gateway.journal.repeats import Coming
 from gateway.journal.rows import AttemptRow, OutboxRow, PaymentRow, Reply, WorkRow
 from gateway.journal.store import Permit, Tx, Unit
 from gateway.journal.vault import Vault
@@ -78,7 +79,7 @@ def admission(
         fingerprint=f"1:{made.id}:{made.amount.minor}:{made.creditor.account.clear}", rules=Rules(),
         reply=Reply("erp.replies", "corr-1", "00-aa-bb-01"), form=ReferenceForm(),
         judge=judged or (lambda facts: judge(made, allowed, facts, at_ms=NOW_MS, send_after_ms=NOW_MS)),
-        actor="user:erp", day="2026-11-24",
+        actor="user:erp", day="2026-11-24", coming=Coming(redelivered=False, arrived_ms=NOW_MS),
     ), **changed)  # fmt: skip
 
 

@@ -1,0 +1,49 @@
+"""Commands that come again: was this very delivery answered before, and only its acknowledgement lost?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import select
+
+from gateway.journal import schema
+from gateway.journal.store import Tx
+
+STOOD_STILL_MS = 1_000
+_A = schema.audit.c
+
+
+@dataclass(frozen=True, slots=True)
+class Coming:
+    """How a command came: marked by the broker as `redelivered` or not, and when, by this node's clock.
+
+    The broker marks a second delivery, but not the first one: a node that stood still while the broker took its
+    delivery back and gave it to another one finds its own unmarked one, and would answer after the other. An ERP that
+    publishes the same words again wants to be answered again, though, however slow the journal is. What tells the two
+    apart is when the other one answered: after this delivery came here, or before it was published.
+    """
+
+    redelivered: bool
+    arrived_ms: int
+
+    def doubtful(self, tx: Tx) -> bool:
+        """Whether another delivery of this very message may have been answered: a look is worth its time."""
+        return self.redelivered or tx.now_ms - self.arrived_ms > STOOD_STILL_MS
+
+    def answered_by(self, tx: Tx, node: str, at_ms: int) -> bool:
+        """Whether an answer that `node` gave to the same words at `at_ms` was given to this very delivery."""
+        return self.doubtful(tx) and (self.redelivered or (node != tx.node and at_ms >= self.arrived_ms))
+
+
+def noted(tx: Tx, coming: Coming, key: str, entry: str) -> bool:
+    """Whether the audit trail says this of the delivery `key`, the group under way included.
+
+    To be asked in the unit that would answer it.
+    """
+    if not coming.doubtful(tx):
+        return False
+    for note in tx.notes:
+        if note.object_id == key and note.entry == entry and coming.answered_by(tx, tx.node, note.at_ms):
+            return True
+    found = select(_A.node, _A.at_ms).where(_A.object_id == key, _A.entry == entry)
+    return any(coming.answered_by(tx, row.node, row.at_ms) for row in tx.conn.execute(found))
