@@ -46,7 +46,7 @@ from gateway.erp.outbox import Outbox
 from gateway.erp.policies import management_reports
 from gateway.erp.topology import MONEY_QUEUE, QUERY_QUEUE, UNROUTED_COMMANDS_QUEUE, preparation, standard
 from gateway.erp.wire import Amqp, Down, UnsafeTopology
-from gateway.journal import audit, migrations, past, permits, questions, vault
+from gateway.journal import audit, migrations, past, permits, vault
 from gateway.journal.executor import ThreadExecutor
 from gateway.journal.neighbours import Neighbours
 from gateway.journal.rows import OutboxRow, PaymentRow, QuestionRow, WorkRow
@@ -255,7 +255,8 @@ class Gateway:
         self.outbox = Outbox(parts.amqp, parts.store, settings.node, settings.broker.user, f"bankgw/{VERSION}",
                              parts.clock, meters)  # fmt: skip
         self.neighbours = Neighbours(parts.store, parts.clock, settings.node, self.outbox.up, self._past_elsewhere)
-        self.answers = Answers(parts.store, self.registry, parts.clock, parts.entropy, parts.cursor_key, self.ask)
+        self.answers = Answers(parts.store, self.registry, parts.clock, parts.entropy, parts.cursor_key, self.ask,
+                               self._is_elsewhere, _poll_ms(settings))  # fmt: skip
         self.intake = Intake(parts.amqp, parts.store, self.registry, parts.clock, parts.entropy, meters,
                              settings.zone, self._admitted, self.answers.take)  # fmt: skip
         self.watching = Watching(
@@ -301,8 +302,7 @@ class Gateway:
             self._past_elsewhere(await parts.store.read(lambda conn: past.elsewhere(conn, node)))
         for lane in self.lanes.values():
             await lane.start()
-        for question in await parts.store.read(questions.open_questions):
-            self.answers.take(question)
+        await self.answers.start()
         for queue in (MONEY_QUEUE, QUERY_QUEUE, UNROUTED_COMMANDS_QUEUE):
             parts.amqp.consume(queue, self.settings.broker.prefetch, self.intake.deliver)
         parts.amqp.start(self._broker_up, self._broker_down, self._broker_blocked)
@@ -370,6 +370,9 @@ class Gateway:
                 lane.pause(FROM_THE_PAST)
             elif not waits:
                 lane.resume(FROM_THE_PAST)
+
+    def _is_elsewhere(self, lane: str) -> bool:
+        return lane not in self.lanes or self.lanes[lane].standing_by
 
     def _owns(self, lane: str) -> bool:
         return lane in self.lanes and self.lanes[lane].ready

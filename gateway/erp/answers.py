@@ -1,13 +1,15 @@
 """Answers the ERP's questions: balances and entries, asked of the bank through its lane, one reply each.
 
-A question waits in the journal until its reply is in the outbox; a restart asks again. Balances are kept for as long
-as a question's `max_age` allows; entries are gathered over the bank's pages up to the limit that was asked for.
+A question waits in the journal until its reply is in the outbox; a restart asks again. Where several nodes share the
+journal, the one that speaks to the bank answers, whoever took the question in; one that nobody answered in time is
+told so by whoever finds it. Balances are kept for as long as a question's `max_age` allows; entries are gathered over
+the bank's pages up to the limit that was asked for.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
@@ -23,13 +25,13 @@ from gateway.core.hours import local
 from gateway.core.policy import Route
 from gateway.erp import mail
 from gateway.erp.hearing import defect, no_answer, ours
-from gateway.erp.receipts import Receipts
+from gateway.erp.receipts import Receipts, lane_of
 from gateway.erp.statements import Statements
 from gateway.journal import questions, receipts
 from gateway.journal.rows import QuestionRow
 from gateway.journal.store import Store, Tx
 from gateway.registry import Registry
-from gateway.tasks import Tasks
+from gateway.tasks import Tasks, sleep
 from protocols.bank import Questions
 from protocols.canon.errors import Code, Fault, FieldCode, Refusal
 from protocols.canon.party import AccountNumber
@@ -41,6 +43,8 @@ from protocols.erp.words import BalanceQuery, CommandType, ReceiptRequest, State
 from protocols.kit.errors import ProtocolError
 
 MAX_PAGES = 500
+OVERDUE_MS = 5_000
+"""So long after its time a question is answered by any node: whoever had it in hand is gone."""
 _log = log.get("erp.answers")
 
 
@@ -76,25 +80,41 @@ _NAMES = {
 
 
 class Answers:
-    """See the module. `take` starts on a committed question."""
+    """See the module. `take` starts on a committed question.
+
+    `elsewhere` says whether another node speaks to a lane's bank. `poll_ms` is how often to look for questions that
+    other nodes took in; 0: there are none.
+    """
 
     def __init__(
-        self, store: Store, registry: Registry, clock: Clock, entropy: Entropy, cursor_key: bytes, ask: Asker
-    ) -> None:
+        self, store: Store, registry: Registry, clock: Clock, entropy: Entropy, cursor_key: bytes, ask: Asker,
+        elsewhere: Callable[[str], bool], poll_ms: float,
+    ) -> None:  # fmt: skip
         self.store = store
         self.registry = registry
         self.clock = clock
         self.entropy = entropy
         self.cursor_key = cursor_key
         self.ask = ask
+        self._elsewhere = elsewhere
+        self._poll_ms = poll_ms
+        self._in_hand: set[str] = set()
         self._balances: dict[str, _Known] = {}
         self._statements = Statements(self)
         self._receipts = Receipts(self)
         self._tasks = Tasks(self._failed)
 
     def take(self, row: QuestionRow) -> None:
-        """Answer this question; it stays in the journal until its reply is written."""
-        self._tasks.spawn(self._answer(row))
+        """Answer this question, or leave it to its node; it stays in the journal until its reply is written."""
+        if row.question not in self._in_hand:
+            self._in_hand.add(row.question)
+            self._tasks.spawn(self._hear(row))
+
+    async def start(self) -> None:
+        """Take what the last life left, and begin to look for what other nodes took in."""
+        await self._look()
+        if self._poll_ms:
+            self._tasks.spawn(self._keep_looking())
 
     def heard(self, balance: Balance, account: str) -> None:
         """A balance that somebody else asked for: it answers questions that may be answered from memory."""
@@ -108,6 +128,43 @@ class Answers:
 
     def _failed(self, failure: Failure) -> None:
         _log.error("question.defect", error=failure.getTraceback(detail="brief"), action="asked again after a restart")
+
+    async def _keep_looking(self) -> None:
+        while True:
+            await sleep(self.clock, self._poll_ms / 1000)
+            await self._look()
+
+    async def _look(self) -> None:
+        for row in await self.store.read(questions.open_questions):
+            self.take(row)
+
+    async def _hear(self, row: QuestionRow) -> None:
+        try:
+            if await self._is_ours(row):
+                await self._answer(row)
+        finally:
+            self._in_hand.discard(row.question)
+
+    async def _is_ours(self, row: QuestionRow) -> bool:
+        """Whether this node answers it: another one, that speaks to the bank of its first account, finds it too."""
+        if not self._poll_ms or self.clock.now_ms() >= row.expires_ms + OVERDUE_MS:
+            return True
+        lane = await self._lane_of(row)
+        return lane is None or not self._elsewhere(lane)
+
+    async def _lane_of(self, row: QuestionRow) -> str | None:
+        command = commands.read(CommandType(row.operation), row.reply.content_type, row.body)
+        if isinstance(command, ReceiptRequest) and command.account is None:
+            asked = command
+            return await self.store.read(lambda conn: lane_of(conn, row.sender, asked))
+        if isinstance(command, BalanceQuery):
+            account: AccountNumber | None = command.accounts[0]
+        elif isinstance(command, TransactionsQuery | StatementRequest | ReceiptRequest):
+            account = command.account
+        else:
+            return None
+        route = None if account is None else self.registry.route_of(account.clear)
+        return None if route is None else route.lane
 
     async def _answer(self, row: QuestionRow) -> None:
         type_ = CommandType(row.operation)
@@ -129,7 +186,9 @@ class Answers:
         name = _NAMES[type_]
         if isinstance(said, Refusal):
             name, said = replies.COMMAND_REJECTED, replies.rejection(type_, None, said)
-        await self._write(row, name, said)
+        # Another node may have taken the lane meanwhile: it finds the question, and asks.
+        if await self._is_ours(row):
+            await self._write(row, name, said)
 
     async def _write(self, row: QuestionRow, name: str, said: Mapping[str, Any]) -> None:
         def unit(tx: Tx) -> None:

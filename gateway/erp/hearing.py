@@ -19,6 +19,8 @@ from protocols.kit.errors import ProtocolError
 
 STOPPING = "stopping"
 """What a lane says that leaves with the daemon: the question stays in the journal and is asked in the next life."""
+ELSEWHERE = frozenset({"lane_elsewhere", "no_such_lane"})
+"""What is said of a lane that is another node's."""
 _OURS = Refusal(Code.INTERNAL, "a fault of the gateway; an operator is told")
 _log = log.get("erp.answers")
 
@@ -42,6 +44,11 @@ def ours(conn: Connection, lane: str, lines: Iterable[Line]) -> dict[str, str]:
     return {reference: row.payment for reference, row in found if row is not None}
 
 
+def is_elsewhere(error: Unavailable | ProtocolError) -> bool:
+    """Whether another node speaks to this bank."""
+    return isinstance(error, Unavailable) and error.reason in ELSEWHERE
+
+
 def no_answer(route: Route, error: Unavailable | ProtocolError) -> Refusal:
     """What the asker is told. Raises CancelledError where the daemon stops: it is asked again in the next life."""
     if isinstance(error, Unavailable) and STOPPING in (error.reason, str(error)):
@@ -51,6 +58,9 @@ def no_answer(route: Route, error: Unavailable | ProtocolError) -> Refusal:
         return Refusal(code, f"{route.bank} answered {error.code} {error.bank_text}")
     if isinstance(error, ProtocolError):
         return Refusal(Code.BANK_UNCLEAR, f"{route.bank}'s answer could not be used ({error.reason}); ask again")
+    if is_elsewhere(error):
+        title = f"another node of the gateway speaks to {route.bank}; ask about this account in a question of its own"
+        return Refusal(Code.BANK_UNAVAILABLE, title)
     return Refusal(Code.BANK_UNAVAILABLE, f"{route.bank} did not answer in time ({error.reason}); ask again")
 
 

@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 
 from gateway.asking import Unavailable
 from gateway.core.policy import Route
-from gateway.erp.hearing import no_answer
+from gateway.erp.hearing import is_elsewhere, no_answer
 from gateway.journal import attempts, payments, receipts
 from gateway.journal.rows import QuestionRow
 from gateway.tasks import sleep
@@ -117,7 +117,8 @@ class Receipts:
                 last = no_answer(wanted.route, error)
                 pause_s = AGAIN_S[min(tries, len(AGAIN_S) - 1)]
                 tries += 1
-                if not _may_come(error) or answers.clock.now_ms() + pause_s * 1000 >= row.expires_ms:
+                late = answers.clock.now_ms() + pause_s * 1000 >= row.expires_ms
+                if late or is_elsewhere(error) or not _may_come(error):
                     return last
                 await sleep(answers.clock, pause_s)
                 continue
@@ -141,6 +142,12 @@ def _may_come(error: Unavailable | ProtocolError) -> bool:
 
 def _with_ticket(question: ReceiptQuestion, ticket: str) -> ReceiptQuestion:
     return replace(question, ticket=ticket)
+
+
+def lane_of(conn: Connection, sender: str, query: ReceiptRequest) -> str | None:
+    """The lane of the payment whose receipt is asked for; None if there is no such payment."""
+    row = payments.find(conn, sender, query.id) if query.id is not None else payments.fetch(conn, query.payment or "")
+    return None if row is None else row.lane
 
 
 def _of_payment(
