@@ -19,6 +19,7 @@ from gateway import log
 from gateway.bank.endpoint import NotConnected
 from gateway.bank.faults import signed_out as is_signed_out
 from gateway.bank.login import Login
+from gateway.bank.reasons import Reason
 from gateway.bank.session import Line, NoAnswer
 from gateway.clock import Clock, Entropy
 from gateway.meters import SESSION_STATES, Meters
@@ -67,9 +68,12 @@ class Berth:
     async def line(self, port_name: str, *, same: bool = False) -> Line:
         """This berth's connection to a door: the kept one, or a fresh one. Raises NotConnected.
 
+        Every word but a permitted payment passes here in the turn of its write: whoever stood still while it waited for
+        a connection, or for its turn to sign on, says nothing before it knows that the lane is still its own.
         A short connection carries one exchange: the bank is about to close it, so the next one gets its own, unless the
         conversation wants the `same`.
         """
+        self._quay.allow(port_name)
         held = self._lines.get(port_name)
         port = self._quay.bank.ports[port_name]
         if held is not None and held.live:
@@ -78,6 +82,7 @@ class Berth:
             held.finish()
         line = await self._quay.dialer.dial(port, lambda: Line(port, self._quay.clock, self._gone))
         self._lines[port_name] = line
+        self._quay.allow(port_name)
         return line
 
     def close_short(self, *, hang_up: bool = False) -> None:
@@ -139,6 +144,11 @@ class Quay:
     def ready(self) -> bool:
         """Whether the bank has answered an application message on something that may carry money now."""
         return any(berth.state == "ready" for berth in self.berths)
+
+    def allow(self, port_name: str) -> None:
+        """Raise NotConnected unless the lane is known to be this node's at this very moment."""
+        if not self._permitted():
+            raise NotConnected(port_name, Reason.LEASE_LAPSED, "another node may speak to this bank")
 
     def start(self, on_free: Callable[[], None], on_defect: Callable[[Failure], None]) -> None:
         """Begin to connect; `on_free` is called whenever a berth may be taken, `on_defect` if our own code fails."""

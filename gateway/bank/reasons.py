@@ -20,6 +20,8 @@ class Reason(StrEnum):
         member.remedy = remedy
         return member
 
+    # Our own side.
+    LEASE_LAPSED = "lease_lapsed", "wait: this node stood still or its journal is away; it goes on with a new lease"
     # Before TLS.
     DNS = "dns", "check the host name and the resolver"
     REFUSED = "refused", "check host and port, and that the bank's front end is running"

@@ -126,6 +126,9 @@ class Lone:
     def lost(self, berth: Berth) -> None:
         self.lost_sessions += 1
 
+    def allow(self, port_name: str) -> None:
+        """The lane is its node's."""
+
     def speak(self, *, same: bool = False) -> Line:
         """One exchange on the berth's connection; the bank leaves it open for a moment longer."""
         line: Line = value_of(Deferred.fromCoroutine(self.berth.line("business", same=same)))

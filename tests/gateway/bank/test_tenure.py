@@ -169,6 +169,27 @@ def test_a_node_that_stood_still_asks_nothing_before_its_lease_is_renewed(tmp_pa
     assert lane_of(first).standing_by
 
 
+@pytest.mark.parametrize("steps", range(1, 14))
+def test_a_node_that_stood_still_while_it_signed_on_signs_on_no_more(steps: int, tmp_path: Path) -> None:
+    """Wherever it stood: before a handshake was over, or with one berth signing on and the others at the door."""
+    world = World(tmp_path, settings=SHARED)
+    first = world.start()
+    world.run(0.001 * steps)
+    assert not all(berth.state == "ready" for berth in lane_of(first).quay.berths)
+    first.clock.freeze()
+    world.run(20)
+    said = sum(len(pipe.written) for pipe in first.pipes)
+    first.clock.thaw()
+    looked_s = 0.0
+    while not lane_of(first).permitted() and looked_s < 5:
+        assert sum(len(pipe.written) for pipe in first.pipes) == said
+        world.run(0.001)
+        looked_s += 0.001
+    assert 0.001 <= looked_s < 5
+    world.run(10)
+    assert lane_of(first).ready and first.fatal == []
+
+
 def test_a_lane_whose_lease_lapsed_while_the_journal_was_away_goes_on_when_it_is_renewed(tmp_path: Path) -> None:
     world = World(tmp_path, settings=SHARED, plan=Script([Scripted(Fault.DROP_BEFORE)]))
     life = world.start()
