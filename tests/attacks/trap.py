@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import socket
 import tempfile
 from pathlib import Path
+from shutil import rmtree
 from typing import Final
 
 CANARY: Final = "the-content-of-another-file"
 FOLDER: Final = Path(tempfile.mkdtemp(prefix="bankgw-attacks-"))
+atexit.register(rmtree, FOLDER, ignore_errors=True)
 FILE: Final = FOLDER / "secret.txt"
 FILE.write_text(CANARY)
 DTD: Final = FOLDER / "evil.dtd"

@@ -5,6 +5,7 @@ No bank is known here by name. What a bank needs beyond the usual is in its `tri
 
 from __future__ import annotations
 
+import atexit
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -12,6 +13,7 @@ from datetime import date, timedelta
 from functools import cache
 from importlib import import_module
 from pathlib import Path
+from shutil import rmtree
 from typing import Any, cast
 
 from cryptography.hazmat.primitives import hashes
@@ -58,7 +60,9 @@ _DETAIL: Mapping[Kind, Detail] = {
 @cache
 def pki(bank: str) -> BankPki:
     """Keys and certificates of one bank, made once."""
-    return make_pki(Path(tempfile.mkdtemp(prefix="bankgw-every-")), [bank], NOON)[bank]
+    folder = Path(tempfile.mkdtemp(prefix="bankgw-every-"))
+    atexit.register(rmtree, folder, ignore_errors=True)
+    return make_pki(folder, [bank], NOON)[bank]
 
 
 @cache
