@@ -31,13 +31,14 @@ from pathlib import Path
 
 import structlog
 
+from gateway.bank.tenure import LEASE_MS
 from gateway.core.states import Release
 from gateway.simbank.faults import Delays, Fault, FaultPlan
 from gateway.simbank.ledger import Conduct
 from protocols.bank import Bank, Replay, ReplayRule
 from tests.world.batching import batch
 from tests.world.history import unsettled, untold, violations
-from tests.world.world import BankSite, World
+from tests.world.world import BankSite, Life, World
 
 ORDERS = 400
 STORY_S = 1_800.0
@@ -77,7 +78,7 @@ def tell(seed: int, folder: Path, *, orders: int = ORDERS, dedup: bool = True, w
     _act(world, chance, story, orders)
     _calm(world, whole=chance.random() < 0.05)
     assert world.life is not None
-    story.violations = violations(world) + world.life.fatal
+    story.violations += violations(world) + world.life.fatal
     close(story, world)
     story.simulated_s = world.clock.seconds() - began_s
     story.cpu_s = time.process_time() - cpu_s
@@ -206,7 +207,7 @@ def _act(world: World, chance: random.Random, story: Story, orders: int) -> None
         elif action == "nonsense":
             world.command(chance.choice(("payment.submit", "payment.nothing", "balance.query")), b"{not json")
         elif action in ("crash", "restart", "takeover"):
-            _END[action](world, chance)
+            _END[action](world, chance, story)
             story.crashes += 1
         else:
             _weather(world, chance, action, banks)
@@ -266,7 +267,7 @@ def _question(world: World, action: str, bank: str) -> None:
         world.command("transactions.query", asked)
 
 
-def _crash(world: World, chance: random.Random) -> None:
+def _crash(world: World, chance: random.Random, _story: Story) -> None:
     node = world.node
     if chance.random() < 0.5:
         world.points.kill_at = world.points.passed + chance.randrange(1, 60)
@@ -278,26 +279,35 @@ def _crash(world: World, chance: random.Random) -> None:
     world.start(node)
 
 
-def _restart(world: World, chance: random.Random) -> None:
+def _restart(world: World, _chance: random.Random, _story: Story) -> None:
     """An orderly stop: SIGTERM, drain, start again."""
     world.leave()
     world.start(world.node)
 
 
-def _take_over(world: World, chance: random.Random) -> None:
+def _take_over(world: World, chance: random.Random, story: Story) -> None:
     """The node stands still and another one takes its lanes; it wakes up, finds that it lost them, and is killed."""
     zombie = world.life
     assert zombie is not None
     zombie.clock.freeze()
-    world.run(chance.choice((1.0, 16.0, 40.0)))
+    stood_s = chance.choice((1.0, 16.0, 40.0))
+    world.run(stood_s)
     world.start("gw2" if world.node == "gw1" else "gw1")
-    world.run(chance.choice((0.5, 20.0, 60.0)))
+    looked_s = chance.choice((0.5, 20.0, 60.0))
+    world.run(looked_s)
+    said = _said(zombie)
     zombie.clock.thaw()
     world.run(chance.choice((0.1, 8.0)))
     zombie.crash()
+    if stood_s + looked_s > LEASE_MS / 1000 and _said(zombie) != said:
+        story.violations.append(f"a zombie said {_said(zombie) - said} words to a bank")
 
 
-_END: dict[str, Callable[[World, random.Random], None]] = {
+def _said(life: Life) -> int:
+    return sum(len(pipe.written) for pipe in life.pipes)
+
+
+_END: dict[str, Callable[[World, random.Random, Story], None]] = {
     "crash": _crash, "restart": _restart, "takeover": _take_over,
 }  # fmt: skip
 
