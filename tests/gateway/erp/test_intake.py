@@ -258,7 +258,7 @@ def test_a_command_in_the_hands_of_a_node_that_stood_still_is_answered_by_the_ot
     _give(world, first, index)
     first.clock.freeze()
     first.amqp.drop(0.1)
-    world.run(5)
+    world.run(40)  # a question waits until the lane is the second node's
     answered = [said.message_id for said, _body in world.replies if said.correlation_id == "m-9"]
     assert len(answered) == 1 and not second.amqp._unacked
     first.clock.thaw()
