@@ -18,7 +18,7 @@ from gateway.asking import Unavailable
 from gateway.core.policy import Route
 from gateway.erp.hearing import is_elsewhere, no_answer
 from gateway.journal import attempts, payments, receipts
-from gateway.journal.rows import QuestionRow
+from gateway.journal.rows import PaymentRow, QuestionRow
 from gateway.tasks import sleep
 from protocols.canon.errors import Code, Fault, FieldCode, Refusal
 from protocols.canon.query import ReceiptQuestion
@@ -146,7 +146,7 @@ def _with_ticket(question: ReceiptQuestion, ticket: str) -> ReceiptQuestion:
 
 def lane_of(conn: Connection, sender: str, query: ReceiptRequest) -> str | None:
     """The lane of the payment whose receipt is asked for; None if there is no such payment."""
-    row = payments.find(conn, sender, query.id) if query.id is not None else payments.fetch(conn, query.payment or "")
+    row = _payment(conn, sender, query)
     return None if row is None else row.lane
 
 
@@ -154,12 +154,19 @@ def _of_payment(
     conn: Connection, sender: str, query: ReceiptRequest
 ) -> tuple[ReceiptSubject, ReceiptQuestion] | None:
     """A payment's receipt is named by all that we and the bank call it by."""
-    row = payments.find(conn, sender, query.id) if query.id is not None else payments.fetch(conn, query.payment or "")
+    row = _payment(conn, sender, query)
     attempt = None if row is None else attempts.last(conn, row.payment)
-    if row is None or attempt is None or row.sender != sender:
+    if row is None or attempt is None:
         return None
     account, bank_date = row.order.ours.account, date.fromisoformat(attempt.bank_date)
     question = ReceiptQuestion(
         account, bank_date, reference=row.bank_ref, bank_serial=row.bank_serial, amount=row.order.amount
     )
     return ReceiptSubject(account, bank_date, payment=row.payment), question
+
+
+def _payment(conn: Connection, sender: str, query: ReceiptRequest) -> PaymentRow | None:
+    if query.id is not None:
+        return payments.find(conn, sender, query.id)
+    row = payments.fetch(conn, query.payment or "")
+    return row if row is not None and row.sender == sender else None

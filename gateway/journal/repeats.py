@@ -31,8 +31,8 @@ class Coming:
         return self.redelivered or tx.now_ms - self.arrived_ms > STOOD_STILL_MS
 
     def answered_by(self, tx: Tx, node: str, at_ms: int) -> bool:
-        """Whether an answer that `node` gave to the same words at `at_ms` was given to this very delivery."""
-        return self.doubtful(tx) and (self.redelivered or (node != tx.node and at_ms >= self.arrived_ms))
+        """Of a `doubtful` one: whether an answer that `node` gave to the same words at `at_ms` was given to this one."""
+        return self.redelivered or (node != tx.node and at_ms >= self.arrived_ms)
 
 
 def noted(tx: Tx, coming: Coming, key: str, entry: str) -> bool:

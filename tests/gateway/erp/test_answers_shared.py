@@ -109,6 +109,26 @@ def test_a_node_that_loses_its_lane_leaves_the_question_to_the_new_owner(tmp_pat
     assert answer["balances"] and not waiting(world) and first.fatal + second.fatal == []
 
 
+def test_a_receipt_is_asked_for_at_once_when_the_lane_comes_back(tmp_path: Path) -> None:
+    """Its pauses grow while the bank is away; whoever lost the lane meanwhile begins anew."""
+    world, first, second = two(tmp_path)
+    world.submit("AP-1")
+    world.run(10)
+    world.bank.reachable = False
+    for pipe in first.pipes:
+        pipe.abortConnection()
+    world.command("receipt.request", {"id": "AP-1", "max_wait": "PT3H"})
+    world.run(300)
+    first.clock.freeze()
+    world.run(40)
+    first.clock.thaw()
+    world.run(400)
+    second.crash()
+    world.bank.reachable = True
+    world.run(90)
+    assert [said.type for said, _answer in world.replies][-1] == "receipt.ready" and first.fatal == []
+
+
 def test_the_story_of_a_question_whose_node_was_killed_after_it_had_acknowledged_it(tmp_path: Path) -> None:
     """Seed 25: nobody answered the question that a node had taken in between waking up and its death."""
     assert sim.tell(25, tmp_path).violations == []
