@@ -31,7 +31,7 @@ class Coming:
         return self.redelivered or tx.now_ms - self.arrived_ms > STOOD_STILL_MS
 
     def answered_by(self, tx: Tx, node: str, at_ms: int) -> bool:
-        """Of a `doubtful` one: whether an answer that `node` gave to the same words at `at_ms` was given to this one."""
+        """Of a `doubtful` one: whether an answer that `node` gave to the same words at `at_ms` was given to it."""
         return self.redelivered or (node != tx.node and at_ms >= self.arrived_ms)
 
 
