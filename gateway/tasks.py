@@ -52,6 +52,16 @@ class Tasks:
             self._on_failure(failure)
 
 
+CLOCK_LOOK_S = 5.0
+"""Timers run by another clock than the wall clock, which somebody may set: so often it is looked at."""
+
+
+async def sleep_until(clock: Clock, at_ms: int) -> None:
+    """Return when the wall clock shows `at_ms`, or soon after somebody has set it past that."""
+    while (left_ms := at_ms - clock.now_ms()) > 0:
+        await sleep(clock, min(left_ms / 1000, CLOCK_LOOK_S))
+
+
 def sleep(clock: Clock, delay_s: float) -> Deferred[None]:
     """Fires after `delay_s` seconds; cancelling it cancels the timer."""
     timer: IDelayedCall

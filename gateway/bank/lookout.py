@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from gateway.journal import work
 from gateway.journal.rows import WorkRow
-from gateway.tasks import sleep
+from gateway.tasks import CLOCK_LOOK_S, sleep
 
 if TYPE_CHECKING:
     from gateway.bank.lane import Lane
@@ -57,11 +57,12 @@ class Lookout:
             last = rows[-1]
 
     async def _look_ahead(self) -> None:
-        """Read what falls due soon, long before it does."""
+        """Read what falls due soon, long before it does; and look at the agenda, whatever the clock said before."""
         while not self._lane.stopping:
-            await sleep(self._parts.clock, AHEAD_MS / 2000)
+            await sleep(self._parts.clock, CLOCK_LOOK_S)
             if self._lane.epoch:
-                await self.load()
+                if not AHEAD_MS / 2 < self.until_ms - self._parts.clock.now_ms() <= AHEAD_MS:
+                    await self.load()
                 self._lane.wake()
 
     async def _poll(self) -> None:

@@ -23,7 +23,7 @@ from gateway.core.hours import local, next_open_ms
 from gateway.journal import accounts, jobs, sightings
 from gateway.journal.store import Store, Tx
 from gateway.meters import Meters
-from gateway.tasks import Tasks, sleep
+from gateway.tasks import Tasks, sleep, sleep_until
 from protocols.bank import Bank
 from protocols.canon.money import Money
 from protocols.canon.party import AccountNumber
@@ -96,7 +96,7 @@ class Watching:
             now_ms = self._parts.clock.now_ms()
             opens_ms = next_open_ms(profile.limits.hours, now_ms)
             if opens_ms > now_ms:
-                await sleep(self._parts.clock, (opens_ms - now_ms) / 1000)
+                await sleep_until(self._parts.clock, opens_ms)
                 continue
             if self._parts.owns(one.lane):
                 await self._look(one)

@@ -56,6 +56,10 @@ class _Known:
     as_of_ms: int
     since_ms: int
 
+    def is_fresh(self, now_ms: int, max_age_s: float) -> bool:
+        """Whether it is no older than that; of one from the future, by a clock that was set back, nobody knows."""
+        return 0 <= now_ms - self.since_ms < max_age_s * 1000
+
 
 @dataclass(frozen=True, slots=True)
 class _Place:
@@ -221,7 +225,7 @@ class Answers:
         if route is None:
             return Refusal(Code.VALIDATION, "not an own account of the register (any more)")
         known = self._balances.get(account.clear)
-        if query.on is None and known is not None and self.clock.now_ms() - known.since_ms < query.max_age_s * 1000:
+        if query.on is None and known is not None and known.is_fresh(self.clock.now_ms(), query.max_age_s):
             return BalanceAnswer(known.balance, route.currency, known.as_of_ms, "cache")
         words = self._words(route)
         if words.balance is None:

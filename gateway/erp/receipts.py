@@ -19,7 +19,7 @@ from gateway.core.policy import Route
 from gateway.erp.hearing import is_elsewhere, no_answer
 from gateway.journal import attempts, payments, receipts
 from gateway.journal.rows import PaymentRow, QuestionRow
-from gateway.tasks import sleep
+from gateway.tasks import sleep, sleep_until
 from protocols.canon.errors import Code, Fault, FieldCode, Refusal
 from protocols.canon.query import ReceiptQuestion
 from protocols.canon.statement import Receipt, ReceiptLater
@@ -107,8 +107,7 @@ class Receipts:
             due_ms = now_ms if ticket is None else ticket[1]
             if due_ms >= row.expires_ms:
                 return last
-            if due_ms > now_ms:
-                await sleep(answers.clock, (due_ms - now_ms) / 1000)
+            await sleep_until(answers.clock, due_ms)
             question = wanted.question if ticket is None else _with_ticket(wanted.question, ticket[0])
             wait_s = min(EXCHANGE_S, (row.expires_ms - answers.clock.now_ms()) / 1000)
             try:

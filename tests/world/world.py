@@ -68,10 +68,14 @@ OPERATIONS = (
 
 
 class LifeClock:
-    """The world's clock as one life sees it: dead men set no timers, and theirs do not fire."""
+    """The world's clock as one life sees it: dead men set no timers, and theirs do not fire.
 
-    def __init__(self, clock: HeapClock) -> None:
+    `off_ms`: how wrong its wall clock is.
+    """
+
+    def __init__(self, clock: HeapClock, off_ms: int = 0) -> None:
         self._clock = clock
+        self.off_ms = off_ms
         self.dead = False
         self._grave = HeapClock()
         self._held: list[tuple[Callable[..., object], tuple[Any, ...]]] | None = None
@@ -92,7 +96,7 @@ class LifeClock:
             self._alive(fn, args)
 
     def now_ms(self) -> int:
-        return round(self._clock.seconds() * 1000)
+        return round(self._clock.seconds() * 1000) + self.off_ms
 
     def monotonic_s(self) -> float:
         return self._clock.seconds()
@@ -282,10 +286,13 @@ class World:
 
     # ---- lives ----
 
-    def start(self, node: str = "gw1") -> Life:
-        """Start the daemon under the name of `node`; `life` is then the last one started."""
+    def start(self, node: str = "gw1", *, off_ms: int = 0) -> Life:
+        """Start the daemon under the name of `node`; `life` is then the last one started.
+
+        `off_ms`: how wrong the machine's clock is.
+        """
         self._outside = None  # between two lives the journal's file may have been replaced
-        clock = LifeClock(self.clock)
+        clock = LifeClock(self.clock, off_ms)
         entropy = SeededEntropy(self.seed * 1_000_003 + self.broker.clock.scheduled)
         meters = Meters(CollectorRegistry())
         amqp = self.broker.client(clock.later)

@@ -1,0 +1,62 @@
+"""Somebody sets the machine's clock while the daemon runs: what is due by the right time is done within seconds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gateway.core.states import Work
+from gateway.simbank.faults import Fault, Script, Scripted
+from gateway.tasks import CLOCK_LOOK_S
+from protocols.canon.outcome import State
+from tests.world import files
+from tests.world.world import World
+
+DAY_MS = 86_400_000
+
+
+@pytest.mark.parametrize("by_ms", [-DAY_MS, -3_600_000], ids=["a day", "an hour"])
+def test_orders_are_sent_after_a_start_with_a_clock_that_was_slow(tmp_path: Path, by_ms: int) -> None:
+    """As on a machine that has started before its time service: all that is due lies beyond what it looked ahead."""
+    world = World(tmp_path)
+    life = world.start(off_ms=by_ms)
+    world.run(2)
+    life.clock.off_ms = 0
+    world.run(1)
+    world.submit("AP-1")
+    world.run(CLOCK_LOOK_S + 2)
+    assert files.payment(world, "AP-1").life.state is State.SETTLED
+    assert len(world.bank.ledger.executions) == 1
+
+
+def test_a_doubt_is_asked_about_though_the_clock_was_wrong_when_the_wait_began(tmp_path: Path) -> None:
+    """The wait was counted by the wrong clock; nothing else happens on this lane that would look at its agenda."""
+    world = World(tmp_path, plan=Script([Scripted(Fault.DROP_AFTER)]))
+    life = world.start()
+    world.run(2)
+    world.submit("AP-1")
+    while world.state("AP-1") != "in_doubt":
+        world.run(0.1)
+    life.clock.off_ms = -DAY_MS
+    life.gateway.lanes["sample.main"].wake()
+    world.run(20)
+    [due] = [row for row in files.due(world, "AP-1") if row.work is Work.ENQUIRE]
+    assert due.due_ms > world.clock.seconds() * 1000 - DAY_MS, "by the wrong clock nothing is due for a day"
+    life.clock.off_ms = 0
+    world.run(CLOCK_LOOK_S + 3)
+    assert files.payment(world, "AP-1").life.state is State.SETTLED
+
+
+def test_a_balance_from_before_the_clock_was_set_back_is_not_taken_for_a_new_one(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    life = world.start()
+    world.run(2)
+    for n, off_ms in enumerate((0, 0, -DAY_MS), 1):
+        life.clock.off_ms = off_ms
+        world.run(10)
+        world.command("balance.query", {"accounts": [world.bank.account], "max_age": "PT10M"})
+        world.run(3)
+        assert len(world.replies) == n
+    sources = [body["balances"][0]["source"] for _properties, body in world.replies]
+    assert sources == ["bank", "cache", "bank"]
