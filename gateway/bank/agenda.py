@@ -41,6 +41,16 @@ class Agenda:
         self._due_ms[payment, work] = due_ms
         heapq.heappush(self._waiting, (due_ms, payment, work))
 
+    def sooner(self, by_ms: int) -> None:
+        """The clock was set back: what is sent or asked was put off by the clock of before, and is due earlier.
+
+        What is not due yet for another reason is put off again by its taker. Moments that somebody else named
+        (the end of an order's validity) and spans that money depends on (a repeat's) stay as they are.
+        """
+        for (payment, work), due_ms in tuple(self._due_ms.items()):
+            if work in (Work.SEND, Work.ENQUIRE):
+                self.later(payment, work, due_ms - by_ms)
+
     def forget(self, payment: str, work: Work) -> None:
         """An item is not due any more, or not for so long that it is left to the journal."""
         self._due_ms.pop((payment, work), None)

@@ -58,6 +58,16 @@ def unsettled(world: World, *, in_doubt_too: bool) -> str | None:
     return f"{found[0]} is {found[1]}" if found else next(_violations(world, True), None)
 
 
+def standing(world: World) -> list[str]:
+    """Payments that may be sent, have been due for a while, and that nobody sends."""
+    with sqlite3.connect(world.folder / "journal.db") as db:
+        found = db.execute(
+            "select order_id, work.due_ms from payments join work using (payment) where state = 'ready' and work.kind = 'send'"
+            " and work.due_ms < ? order by 1", (round(world.clock.seconds() * 1000) - 10_000,),
+        ).fetchall()  # fmt: skip
+    return [f"{id_} may be sent, is due since {due_ms}, and stands still" for id_, due_ms in found]
+
+
 def untold(world: World) -> int:
     """How many messages are not confirmed yet."""
     with sqlite3.connect(world.folder / "journal.db") as db:

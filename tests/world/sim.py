@@ -37,7 +37,7 @@ from gateway.simbank.faults import Delays, Fault, FaultPlan
 from gateway.simbank.ledger import Conduct
 from protocols.bank import Bank, Replay, ReplayRule
 from tests.world.batching import batch
-from tests.world.history import unsettled, untold, violations
+from tests.world.history import standing, unsettled, untold, violations
 from tests.world.world import BankSite, Life, World
 
 ORDERS = 400
@@ -47,6 +47,7 @@ CALM_S = 7_200.0
 TAIL_S = 300.0
 _DOUBT_S = 1_500.0
 _STEPS = 24
+_WRONG_MS = (-72_000_000, -3_600_000, -3_600_000, 1_800_000)
 OPTIONS = {"sample": {"heartbeat_s": 100.0}, "pab": {"probe_every_s": 200.0}}
 
 
@@ -76,7 +77,7 @@ def tell(seed: int, folder: Path, *, orders: int = ORDERS, dedup: bool = True, w
     began_s = world.clock.seconds()
     world.start()
     _act(world, chance, story, orders)
-    _calm(world, whole=chance.random() < 0.05)
+    _calm(world, story, whole=chance.random() < 0.05)
     assert world.life is not None
     story.violations += violations(world) + world.life.fatal
     close(story, world)
@@ -98,7 +99,7 @@ def close(story: Story, world: World) -> None:
     ]  # fmt: skip
 
 
-def _calm(world: World, *, whole: bool) -> None:
+def _calm(world: World, story: Story, *, whole: bool) -> None:
     """Honest banks and open doors, until nothing is left to wait for; or as long as doubt may last."""
     for site in world.banks.values():
         site.simbank.script.calm()
@@ -108,8 +109,11 @@ def _calm(world: World, *, whole: bool) -> None:
     for client in world.broker.clients:
         client.block(False)
     began_s = world.clock.seconds()
-    for _ in range(_STEPS):
+    for step in range(_STEPS):
         world.run(CALM_S / _STEPS)
+        if not step:
+            # The last late answer has come: from now on nothing hinders a payment that may be sent.
+            story.violations += standing(world)
         for id_ in world.in_state("held"):
             _let_go(world, id_)
         in_doubt_too = world.clock.seconds() - began_s < _DOUBT_S
@@ -184,7 +188,7 @@ def _act(world: World, chance: random.Random, story: Story, orders: int) -> None
         "order": 30, "burst": 5, "batch": chance.choice((1, 3, 6)), "again": 6, "conflict": 2, "cancel": 4, "status": 3, "balance": 2, "lines": 2,
         "nonsense": 2, "release": 2, "crash": chance.choice((0, 1, 3)), "restart": chance.choice((0, 1)),
         "takeover": 2 if world.settings.journal.poll_ms else 0, "broker": chance.choice((0, 2)), "block": chance.choice((0, 1)),
-        "outage": chance.choice((0, 2)), "pause": 3,
+        "outage": chance.choice((0, 2)), "pause": 3, "clock": chance.choice((0, 0, 1)) if _may_set_clock(world) else 0,
     }  # fmt: skip
     names, shares = list(weights), list(weights.values())
     per_s = chance.choice((20.0, 60.0, 200.0))
@@ -206,9 +210,9 @@ def _act(world: World, chance: random.Random, story: Story, orders: int) -> None
             _question(world, action, chance.choice(banks))
         elif action == "nonsense":
             world.command(chance.choice(("payment.submit", "payment.nothing", "balance.query")), b"{not json")
-        elif action in ("crash", "restart", "takeover"):
+        elif action in _END:
             _END[action](world, chance, story)
-            story.crashes += 1
+            story.crashes += action != "clock"
         else:
             _weather(world, chance, action, banks)
         world.run(chance.expovariate(per_s) if chance.random() < 0.9 else chance.random() * 20)
@@ -303,12 +307,30 @@ def _take_over(world: World, chance: random.Random, story: Story) -> None:
         story.violations.append(f"a zombie said {_said(zombie) - said} words to a bank")
 
 
+def _may_set_clock(world: World) -> bool:
+    """Not where nodes share the clock of their machines with a lease, or where one watch is shorter than a day."""
+    return not world.settings.journal.poll_ms and world.spans.get("returns_watch_s", 604_800.0) <= 1.0
+
+
+def _set_clock(world: World, chance: random.Random, story: Story) -> None:
+    """Somebody sets the machine's clock wrong, or it starts with a wrong one; later it is set right."""
+    node, off_ms = world.node, chance.choice(_WRONG_MS)
+    if chance.random() < 0.5:
+        world.leave()
+        story.crashes += 1
+        world.start(node, off_ms=off_ms)
+    assert world.life is not None
+    world.life.clock.off_ms = off_ms
+    world.run(chance.choice((1.0, 10.0, 90.0)))
+    world.life.clock.off_ms = 0
+
+
 def _said(life: Life) -> int:
     return sum(len(pipe.written) for pipe in life.pipes)
 
 
 _END: dict[str, Callable[[World, random.Random, Story], None]] = {
-    "crash": _crash, "restart": _restart, "takeover": _take_over,
+    "crash": _crash, "restart": _restart, "takeover": _take_over, "clock": _set_clock,
 }  # fmt: skip
 
 

@@ -30,22 +30,39 @@ def test_orders_are_sent_after_a_start_with_a_clock_that_was_slow(tmp_path: Path
     assert len(world.bank.ledger.executions) == 1
 
 
-def test_a_doubt_is_asked_about_though_the_clock_was_wrong_when_the_wait_began(tmp_path: Path) -> None:
-    """The wait was counted by the wrong clock; nothing else happens on this lane that would look at its agenda."""
+def test_a_doubt_is_asked_about_though_the_clock_was_set_back_meanwhile(tmp_path: Path) -> None:
     world = World(tmp_path, plan=Script([Scripted(Fault.DROP_AFTER)]))
     life = world.start()
     world.run(2)
     world.submit("AP-1")
     while world.state("AP-1") != "in_doubt":
         world.run(0.1)
+    [due] = [row for row in files.due(world, "AP-1") if row.work is Work.ENQUIRE]
     life.clock.off_ms = -DAY_MS
     life.gateway.lanes["sample.main"].wake()
-    world.run(20)
-    [due] = [row for row in files.due(world, "AP-1") if row.work is Work.ENQUIRE]
-    assert due.due_ms > world.clock.seconds() * 1000 - DAY_MS, "by the wrong clock nothing is due for a day"
-    life.clock.off_ms = 0
     world.run(CLOCK_LOOK_S + 3)
+    assert life.clock.now_ms() < due.due_ms, "by this clock the time to ask is tomorrow"
     assert files.payment(world, "AP-1").life.state is State.SETTLED
+
+
+def test_what_was_put_off_by_a_clock_that_was_ahead_is_sent_when_it_is_set_back(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.bank.reachable = False
+    life = world.start()
+    world.submit("AP-1")
+    world.submit("AP-2", not_before=world.moment(3_600))
+    world.run(1)
+    life.clock.off_ms = DAY_MS
+    # As one does whose bank cannot be reached at this moment.
+    life.gateway.lanes["sample.main"].postpone(files.payment(world, "AP-1").payment, life.clock.now_ms() + 2_000)
+    world.run(CLOCK_LOOK_S + 1)
+    life.clock.off_ms = 0
+    world.bank.reachable = True
+    world.run(CLOCK_LOOK_S + 2)
+    assert files.payment(world, "AP-1").life.state is State.SETTLED
+    assert files.payment(world, "AP-2").life.state is State.READY, "not before its time"
+    world.run(3_600)
+    assert files.payment(world, "AP-2").life.state is State.SETTLED
 
 
 def test_a_balance_from_before_the_clock_was_set_back_is_not_taken_for_a_new_one(tmp_path: Path) -> None:
