@@ -1,8 +1,8 @@
 """The daemon on strings: what a campaign cannot do to a process from outside. `python -m faults.puppet run --config …`.
 
 SIGUSR1 reads the file `strings.json` beside the settings. `stall_s` holds the event loop's thread for so long, at once.
-`clock_ms` is added to the wall clock, also in later lives; `sync_fails` makes the permit log's disk fail. The daemon is
-otherwise the one that `bankgw run` runs.
+`clock_ms` is added to the wall clock, also to the one by which Twisted counts timers, and in later lives; `sync_fails`
+makes the permit log's disk fail. The daemon is otherwise the one that `bankgw run` runs.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ import time
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+from twisted.internet.base import ReactorBase
 
 from gateway import app
 from gateway.clock import SystemClock
@@ -67,6 +69,7 @@ def main(words: list[str]) -> None:
             """What somebody has set."""
             return super().now_ms() + strings.clock_ms
 
+    ReactorBase.seconds = staticmethod(lambda: time.time() + strings.clock_ms / 1000)
     app.SystemClock = Clock  # type: ignore[attr-defined]
     permits.PermitLog = partial(permits.PermitLog, sync=strings.sync)  # type: ignore[misc, assignment]
     signal.signal(signal.SIGUSR1, strings.pulled)

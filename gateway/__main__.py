@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from gateway import log
+from gateway.clock import keep_steady
 from gateway.desk import cli, codes
 from gateway.desk.daemon import Running
 from gateway.desk.world import World
@@ -25,6 +26,7 @@ from protocols.certificates import Office
 def _reactor() -> Any:
     from twisted.internet import reactor
 
+    keep_steady(reactor)
     return reactor
 
 

@@ -231,7 +231,7 @@ def _amqp(reactor: Any, settings: conf.Settings) -> AmqpClient:
     broker = settings.broker
     address = BrokerAddress(broker.host, broker.port, broker.vhost, broker.user, broker.password.read().decode(),
                             tls=broker.tls is not None)  # fmt: skip
-    tls = None if broker.tls is None else client_context(tls_settings(broker.tls, broker.host), reactor)
+    tls = None if broker.tls is None else client_context(tls_settings(broker.tls, broker.host), SystemClock(reactor))
     reports = None if not broker.management_url else management_reports(reactor, broker.management_url, broker.vhost)
     prepare = preparation(standard(), "apply" if broker.topology == "declare" else "verify", reports)
     wanted = AmqpSettings(address, f"bankgw {settings.node}", patience=Patience(canary_every_s=broker.canary_s))

@@ -31,6 +31,28 @@ class Clock(Protocol):
         """Call `fn(*args)` in the reactor's thread after `delay_s` seconds. Reactor thread only."""
 
 
+_STEADY = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+
+def steady_s() -> float:
+    """Seconds that nobody can set, and that go on while the machine sleeps: a lease must have run out when it wakes."""
+    return time.clock_gettime(_STEADY)
+
+
+def keep_steady(reactor: Any) -> None:
+    """Let the reactor count its timers by `steady_s`; to be called before there are any.
+
+    Twisted counts them by the wall clock: after it was set back by an hour no time-out would fire, and no lease be
+    renewed, for an hour; after it was set forward all of them would fire at once.
+    """
+    reactor.seconds = steady_s
+
+
+def offset_ms(clock: Clock) -> float:
+    """How far the wall clock is ahead of the monotonic one: it changes when somebody sets the clock, and only then."""
+    return clock.now_ms() - clock.monotonic_s() * 1000
+
+
 class SystemClock:
     """The machine's clocks and the running reactor's timers."""
 
@@ -42,8 +64,8 @@ class SystemClock:
         return time.time_ns() // 1_000_000
 
     def monotonic_s(self) -> float:
-        """Seconds of the monotonic clock."""
-        return time.monotonic()
+        """Seconds as `steady_s` counts them."""
+        return steady_s()
 
     def later(self, delay_s: float, fn: Callable[..., object], *args: Any) -> IDelayedCall:
         """Call `fn(*args)` in the reactor's thread after `delay_s` seconds."""

@@ -12,6 +12,7 @@ from gateway.bank.endpoint import BankEndpoint
 from gateway.bank.keys import KeySettings, Signer, signers
 from gateway.bank.session import Line
 from gateway.bank.tls import ClientTls, TlsSettings, client_context
+from gateway.clock import SystemClock
 from protocols.bank import Bank, Port
 
 
@@ -44,7 +45,7 @@ class LaneDialer:
         self.tls: ClientTls | None = None
         if table.tls is not None:
             # Each short connection costs a handshake; resumption, safe under TLS 1.2, halves it.
-            self.tls = client_context(tls_settings(table.tls, table.host, resumption=short), reactor)
+            self.tls = client_context(tls_settings(table.tls, table.host, resumption=short), SystemClock(reactor))
         self._endpoints = {
             name: BankEndpoint(
                 reactor, table.host, table.ports[name], self.tls,

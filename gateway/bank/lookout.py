@@ -12,6 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from gateway import log
+from gateway.clock import offset_ms
 from gateway.journal import work
 from gateway.journal.rows import WorkRow
 from gateway.tasks import CLOCK_LOOK_S, sleep
@@ -27,7 +28,7 @@ SLACK_MS = 10_000
 # What is overdue for longer is looked through so often.
 SWEEP_S = 10.0
 # A time service that keeps a clock right moves it by less between two looks.
-CLOCK_SET_MS = 1_000
+CLOCK_MOVED_MS = 1_000
 _log = log.get("bank.lookout")
 
 
@@ -62,13 +63,13 @@ class Lookout:
 
     async def _look_ahead(self) -> None:
         """Read what falls due soon, long before it does; and look at the agenda, whatever the clock said before."""
-        ahead_ms = self._ahead_ms()
+        at_ms = offset_ms(self._parts.clock)
         while not self._lane.stopping:
             await sleep(self._parts.clock, CLOCK_LOOK_S)
-            before_ms, ahead_ms = ahead_ms, self._ahead_ms()
+            before_ms, at_ms = at_ms, offset_ms(self._parts.clock)
             if self._lane.epoch:
-                if abs(ahead_ms - before_ms) > CLOCK_SET_MS:
-                    self._clock_was_set(round(ahead_ms - before_ms))
+                if abs(at_ms - before_ms) > CLOCK_MOVED_MS:
+                    self._clock_was_set(round(at_ms - before_ms))
                 if not AHEAD_MS / 2 < self.until_ms - self._parts.clock.now_ms() <= AHEAD_MS:
                     await self.load()
                 self._lane.wake()
@@ -78,9 +79,6 @@ class Lookout:
                      action="what is due is looked at anew")  # fmt: skip
         if by_ms < 0:
             self._lane.agenda.sooner(-by_ms)
-
-    def _ahead_ms(self) -> float:
-        return self._parts.clock.now_ms() - self._parts.clock.monotonic_s() * 1000
 
     async def _poll(self) -> None:
         """Look for work that other nodes wrote: orders they took in, holds they released."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from gateway import log
-from gateway.clock import Clock
+from gateway.clock import Clock, offset_ms
 from gateway.journal import lanes
 from gateway.journal.store import Store
 from gateway.tasks import Tasks, sleep
@@ -40,7 +40,7 @@ class Tenure:
         self._on_gained = on_gained
         self._on_lost = on_lost
         self._until_s = float("-inf")
-        self._offset_ms = self._drift_ms()
+        self._offset_ms = offset_ms(clock)
         self._ended = False
 
     def permits(self, epoch: int, committed_s: float) -> bool:
@@ -60,7 +60,7 @@ class Tenure:
     @property
     def clock_set(self) -> bool:
         """Whether somebody has set the clock by more than a minute since the lease was taken."""
-        return abs(self._drift_ms() - self._offset_ms) > CLOCK_SET_MS
+        return abs(offset_ms(self._clock) - self._offset_ms) > CLOCK_SET_MS
 
     async def begin(self) -> None:
         """Take the lane if it is free, else stand by for it. Returns when the one or the other is done."""
@@ -84,7 +84,7 @@ class Tenure:
             return False
         self.epoch = taken.epoch
         self._until_s = asked_s + LEASE_MS / 1000
-        self._offset_ms = self._drift_ms()
+        self._offset_ms = offset_ms(self._clock)
         self._tasks.spawn(self._keep(taken.epoch))
         await self._on_gained(taken.orphaned)
         return True
@@ -121,6 +121,3 @@ class Tenure:
 
     def _over(self) -> bool:
         return self._ended
-
-    def _drift_ms(self) -> float:
-        return self._clock.now_ms() - self._clock.monotonic_s() * 1000

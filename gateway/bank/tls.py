@@ -28,7 +28,6 @@ from service_identity.cryptography import verify_certificate_hostname, verify_ce
 from twisted.internet.interfaces import (
     IOpenSSLClientConnectionCreator,
     IOpenSSLServerConnectionCreator,
-    IReactorTime,
 )
 from twisted.logger import Logger
 from twisted.protocols.tls import TLSMemoryBIOProtocol
@@ -41,6 +40,7 @@ from gateway.bank.keys import (
     read_private_key,
 )
 from gateway.bank.reasons import Reason, Refusal, chain_refusal, explain
+from gateway.clock import Clock
 
 Version = Literal["1.2", "1.3"]
 DEFAULT_CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
@@ -124,7 +124,7 @@ class ClientTls:
     ends.
     """
 
-    def __init__(self, settings: TlsSettings, clock: IReactorTime) -> None:
+    def __init__(self, settings: TlsSettings, clock: Clock) -> None:
         self.settings = settings
         self.resumed = 0
         self.peer_not_after: datetime | None = None
@@ -144,7 +144,7 @@ class ClientTls:
         verdict = self._verdicts[connection] = _Verdict()
         if not self._is_ip:
             connection.set_tlsext_host_name(self._server_name)
-        if self._kept is not None and self._clock.seconds() < self._kept.until_s:
+        if self._kept is not None and self._clock.now_ms() / 1000 < self._kept.until_s:
             # OpenSSL takes a session out of use when its connection breaks off, so a peer that chokes on
             # resumption is met with a full handshake the next time.
             verdict.offered = self._kept
@@ -168,7 +168,7 @@ class ClientTls:
             and connection.get_protocol_version() == SSL.TLS1_2_VERSION
         ):
             until_s = min(
-                self._clock.seconds() + SESSION_LIFETIME_S, verdict.leaf.not_valid_after_utc.timestamp()
+                self._clock.now_ms() / 1000 + SESSION_LIFETIME_S, verdict.leaf.not_valid_after_utc.timestamp()
             )
             self._kept = _KeptSession(session, verdict.leaf, until_s)
         return None
@@ -241,7 +241,7 @@ class ServerTls:
         return SSL.Connection(self._context, None)
 
 
-def client_context(settings: TlsSettings, clock: IReactorTime) -> ClientTls:
+def client_context(settings: TlsSettings, clock: Clock) -> ClientTls:
     """Read the files and build the context. A file that cannot be used raises KeyFileError (a ValueError)."""
     if settings.name_check == "pin-only":
         _log.warn(

@@ -12,6 +12,7 @@ from twisted.python.failure import Failure
 
 from gateway.bank.dial import tls_settings
 from gateway.bank.tls import client_context
+from gateway.clock import SystemClock
 from gateway.erp.address import BrokerAddress
 from gateway.erp.amqp import AmqpSettings, pika_amqp
 from gateway.erp.client import AmqpClient, Patience
@@ -37,7 +38,7 @@ def own_address(settings: Settings) -> BrokerAddress:
 def own_client(reactor: Any, settings: Settings, prepare: Prepare | None = None) -> AmqpClient:
     """A client with the gateway's own login; connects when it is started."""
     broker = settings.broker
-    tls = None if broker.tls is None else client_context(tls_settings(broker.tls, broker.host), reactor)
+    tls = None if broker.tls is None else client_context(tls_settings(broker.tls, broker.host), SystemClock(reactor))
     return client(reactor, own_address(settings), tls, prepare)
 
 

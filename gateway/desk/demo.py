@@ -26,7 +26,7 @@ from twisted.internet.defer import CancelledError, Deferred, FirstError
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.failure import Failure
 
-from gateway.clock import Clock, SystemClock
+from gateway.clock import Clock, SystemClock, keep_steady
 from gateway.desk import demo_evening, demo_evidence, demo_report, demo_site, processes, rig
 from gateway.desk.demo_board import Board
 from gateway.desk.demo_erp import BrokerTrouble, Clerk, Erp, Heard
@@ -122,12 +122,12 @@ def read_broker() -> dict[str, Any]:
 def _own_reactor() -> Any:
     """A reactor of this call's own, so that the process may have another one."""
     try:
-        from twisted.internet.epollreactor import EPollReactor
+        from twisted.internet.epollreactor import EPollReactor as Reactor
     except ImportError:  # not Linux
-        from twisted.internet.selectreactor import SelectReactor
-
-        return SelectReactor()
-    return EPollReactor()
+        from twisted.internet.selectreactor import SelectReactor as Reactor
+    reactor = Reactor()
+    keep_steady(reactor)
+    return reactor
 
 
 def _fresh_folder() -> Path:

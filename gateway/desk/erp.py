@@ -14,7 +14,7 @@ from twisted.internet.defer import Deferred
 
 from gateway.bank.dial import tls_settings
 from gateway.bank.tls import client_context
-from gateway.clock import Entropy, uuid7
+from gateway.clock import Entropy, SystemClock, uuid7
 from gateway.desk import broker
 from gateway.desk.broker import BrokerSilent
 from gateway.desk.profile import Profile
@@ -132,7 +132,7 @@ class Visit:
         password = profile.password.read().decode()
         address = BrokerAddress(profile.host, profile.port, profile.vhost, profile.user, password,
                                 tls=profile.tls is not None)  # fmt: skip
-        tls = profile.tls and client_context(tls_settings(profile.tls, profile.host), reactor)
+        tls = profile.tls and client_context(tls_settings(profile.tls, profile.host), SystemClock(reactor))
         self._amqp = broker.client(reactor, address, tls, self._prepare)
 
     def _fresh_id(self) -> str:

@@ -21,12 +21,12 @@ def exchange_with(
 
     Its second argument is called when the peer is proven and no byte has left. Raises NotConnected, NoAnswer.
     """
-    tls = None if lane.tls is None else client_context(tls_settings(lane.tls, host), reactor)
+    clock = SystemClock(reactor)
+    tls = None if lane.tls is None else client_context(tls_settings(lane.tls, host), clock)
     endpoint = BankEndpoint(
         reactor, host, port_number, tls, plaintext="pinned-lan" if lane.plaintext == "pinned-lan" else "refuse",
         connect_timeout_s=lane.connect_timeout_s, handshake_timeout_s=lane.handshake_timeout_s,
     )  # fmt: skip
-    clock = SystemClock(reactor)
 
     async def exchange(data: bytes, before: Callable[[], None]) -> bytes:
         line = await endpoint.connect(lambda: Line(port, clock, lambda _: None))

@@ -140,6 +140,8 @@ def _copy_postgresql(url: URL, part: Path) -> dict[str, Any]:
     engine = databases.connect(url.render_as_string(hide_password=False), connections=1, writing=False)
     try:
         with engine.connect().execution_options(isolation_level="REPEATABLE READ") as conn:
+            # This one stands still on purpose, and locks nothing: the snapshot must outlive the dump.
+            conn.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
             snapshot = str(conn.execute(text("SELECT pg_export_snapshot()")).scalar_one())
             facts = _facts(conn)
             _run(*dumps.postgresql_out(url, part, snapshot))

@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
+import time
 import uuid
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.task import Clock as TaskClock
 
-from gateway.clock import SeededEntropy, SystemClock, SystemEntropy, Ulids, uuid7
+from gateway.clock import SeededEntropy, SystemClock, SystemEntropy, Ulids, steady_s, uuid7
 
 NOW_MS = 1_795_500_000_000
 
@@ -70,3 +74,50 @@ def test_the_systems_clock_calls_later() -> None:
     assert called == ["x"]
     assert clock.now_ms() > NOW_MS - 86_400_000 * 3650
     assert clock.monotonic_s() <= clock.monotonic_s()
+
+
+_SET_BACK = """
+import sys, threading, time
+from twisted.internet import base
+ahead_s = [0.0]
+base.ReactorBase.seconds = staticmethod(lambda: time.time() + ahead_s[0])  # as if somebody ran `date --set`
+from gateway.__main__ import world
+from twisted.internet import reactor
+if sys.argv[1] == "kept":
+    world().reactor()
+
+def set_clock():
+    ahead_s[0] = float(sys.argv[2])
+
+def fired():
+    print(time.monotonic() - since)
+    reactor.stop()
+
+def begin():
+    global since
+    since = time.monotonic()
+    reactor.callLater(0.1, set_clock)
+    reactor.callLater(1.0, fired)
+
+reactor.callWhenRunning(begin)
+guard = threading.Timer(5.0, lambda: reactor.callFromThread(reactor.stop))
+guard.start()
+reactor.run()
+guard.cancel()
+"""
+
+
+@pytest.mark.parametrize("ahead_s", ["-3600", "3600"])
+def test_timers_do_not_follow_a_clock_that_is_set(ahead_s: str) -> None:
+    def in_time(what: str) -> bool:
+        program = [sys.executable, "-c", _SET_BACK, what, ahead_s]
+        said = subprocess.run(program, capture_output=True, text=True, check=True).stdout
+        return bool(said) and float(said) >= 1.0
+
+    assert in_time("kept")
+    assert not in_time("as it comes"), "Twisted's own timers follow it: they come at once, or not within the test"
+
+
+def test_the_steady_clock_goes_on_while_the_machine_sleeps() -> None:
+    before_s, woken_s, after_s = steady_s(), time.clock_gettime(time.CLOCK_BOOTTIME), steady_s()
+    assert before_s <= woken_s <= after_s

@@ -19,6 +19,7 @@ from zope.interface import implementer
 from gateway.bank.endpoint import BankEndpoint, NotConnected
 from gateway.bank.reasons import Reason
 from gateway.bank.tls import ClientTls, client_context
+from gateway.clock import SystemClock
 from tests.world.peers import LOOPBACK, PAYMENT, Peer, Talker, Yard, bad_context, echo
 
 
@@ -36,7 +37,7 @@ def net() -> Any:
 
 @pytest.fixture
 def tls(yard: Yard, net: Any) -> ClientTls:
-    return client_context(yard.settings(), net)
+    return client_context(yard.settings(), SystemClock(net))
 
 
 def never() -> Protocol:

@@ -21,6 +21,7 @@ from gateway.bank.endpoint import BankEndpoint, NotConnected
 from gateway.bank.keys import KeyFileError
 from gateway.bank.reasons import Reason, explain
 from gateway.bank.tls import SESSION_LIFETIME_S, ClientTls, TlsSettings, client_context
+from gateway.clock import SystemClock
 from gateway.simbank.pki import CLIENT_PURPOSE, Authority, new_key, write_key
 from tests.conftest import LoggedFailures
 from tests.world import zoo
@@ -62,7 +63,7 @@ async def refusal(net: Any, peer: Peer, settings: TlsSettings) -> NotConnected:
         return built[-1]
 
     with pytest.raises(NotConnected) as refused:
-        await BankEndpoint(net, LOOPBACK, peer.port, client_context(settings, net)).connect(build)
+        await BankEndpoint(net, LOOPBACK, peer.port, client_context(settings, SystemClock(net))).connect(build)
     assert built == []
     for one in list(peer.open):
         await one.lost  # the peer has read all it will ever get
@@ -115,7 +116,7 @@ async def test_a_good_peer_is_accepted(
 ) -> None:
     case = make(yard)
     peer = Peer(behave=echo)
-    tls = client_context(yard.settings(**case.settings), net)
+    tls = client_context(yard.settings(**case.settings), SystemClock(net))
     context = bad_context(case.chain, case.key, ask=yard.ca_file, versions=ONLY[version])
     async with peer.listening(net, context):
         await accepted(net, peer, tls)
@@ -170,7 +171,7 @@ async def test_a_bad_certificate_ends_the_handshake_itself_whoever_drives_it(
     """Twisted's own endpoint, which knows nothing of `completed`, gets no further (AMQP uses it)."""
     case = zoo.common_name_only(yard)
     peer = Peer()
-    tls = client_context(yard.settings(), net)
+    tls = client_context(yard.settings(), SystemClock(net))
     context = bad_context(case.chain, case.key, ask=yard.ca_file, versions=ONLY[version])
     async with peer.listening(net, context):
         endpoint = wrapClientTLS(tls, TCP4ClientEndpoint(net, LOOPBACK, peer.port))
@@ -188,7 +189,7 @@ async def test_the_peer_is_told_whom_we_want_unless_it_is_an_address(
     context = bad_context([yard.leaf()], yard.key, ask=yard.ca_file)
     context.set_tlsext_servername_callback(lambda connection: told.append(connection.get_servername()))
     async with peer.listening(net, context):
-        await accepted(net, peer, client_context(yard.settings(server_name=name), net))
+        await accepted(net, peer, client_context(yard.settings(server_name=name), SystemClock(net)))
     assert told == [sent]
 
 
@@ -198,7 +199,7 @@ async def test_our_certificate_comes_with_its_issuers(net: Any, yard: Yard) -> N
     chain = yard.file(ours.public_bytes(Encoding.PEM) + issuing.certificate.public_bytes(Encoding.PEM))
     peer = Peer(behave=echo)
     async with peer.listening(net, bad_context([yard.leaf()], yard.key, ask=yard.ca_file)):
-        await accepted(net, peer, client_context(yard.settings(client_cert=chain), net))
+        await accepted(net, peer, client_context(yard.settings(client_cert=chain), SystemClock(net)))
 
 
 @pytest.mark.parametrize("version", [SSL.TLS1_VERSION, SSL.TLS1_1_VERSION])
@@ -258,7 +259,7 @@ async def test_a_peer_that_does_not_ask_for_our_certificate_is_not_mutual(
     async with peer.listening(net, bad_context([yard.leaf()], yard.key, ask=None, versions=ONLY[version])):
         refused = await refusal(net, peer, yard.settings())
         assert (refused.reason, peer.heard) == (Reason.NOT_MUTUAL, b"")
-        await accepted(net, peer, client_context(yard.settings(require_mutual=False), net))
+        await accepted(net, peer, client_context(yard.settings(require_mutual=False), SystemClock(net)))
 
 
 @pytest.mark.parametrize("version", ["1.2", "1.3"])
@@ -270,7 +271,7 @@ async def test_asking_without_naming_an_authority_counts_as_asking(
     context.load_verify_locations(yard.ca_file)
     context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT)
     async with peer.listening(net, context):
-        await accepted(net, peer, client_context(yard.settings(), net))
+        await accepted(net, peer, client_context(yard.settings(), SystemClock(net)))
 
 
 def expired_client(yard: Yard) -> dict[str, Any]:
@@ -308,7 +309,7 @@ async def test_our_certificate_is_refused_after_the_handshake_of_tls_1_3_but_bef
 ) -> None:
     """Why a session is ready only after its first application answer."""
     peer = Peer(behave=echo)
-    tls = client_context(yard.settings(**make(yard)), net)
+    tls = client_context(yard.settings(**make(yard)), SystemClock(net))
     async with peer.listening(net, bad_context([yard.leaf()], yard.key, ask=yard.ca_file, versions=ONLY_1_3)):
         talker = await BankEndpoint(net, LOOPBACK, peer.port, tls).connect(Talker)
         reason = await talker.lost
@@ -328,11 +329,22 @@ def counting(full: list[int]) -> Callable[..., bool]:
     return count
 
 
+class Told(SystemClock):
+    """What time it is, by a clock that the test moves."""
+
+    def __init__(self, told: Clock) -> None:
+        super().__init__(told)
+        self._told = told
+
+    def now_ms(self) -> int:
+        return round(self._told.seconds() * 1000)
+
+
 async def test_tls_1_2_sessions_are_resumed_and_only_while_fresh(net: Any, yard: Yard) -> None:
     full: list[int] = []
     clock = Clock()
     clock.advance(yard.now.timestamp())
-    tls = client_context(yard.settings(resumption=True), clock)
+    tls = client_context(yard.settings(resumption=True), Told(clock))
     peer = Peer(behave=echo)
     context = bad_context([yard.leaf()], yard.key, ask=yard.ca_file, versions=ONLY_1_2)
     context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, counting(full))
@@ -343,7 +355,7 @@ async def test_tls_1_2_sessions_are_resumed_and_only_while_fresh(net: Any, yard:
         clock.advance(SESSION_LIFETIME_S)
         await accepted(net, peer, tls)
         assert (len(full), tls.resumed) == (2, 3)
-        rotated = client_context(yard.settings(resumption=True), clock)
+        rotated = client_context(yard.settings(resumption=True), Told(clock))
         await accepted(net, peer, rotated)
         assert (len(full), rotated.resumed) == (3, 0)
 
@@ -352,7 +364,7 @@ async def test_tls_1_2_sessions_are_resumed_and_only_while_fresh(net: Any, yard:
 async def test_no_session_is_resumed_unasked_or_under_tls_1_3(
     net: Any, yard: Yard, version: str, resumption: bool
 ) -> None:
-    tls = client_context(yard.settings(resumption=resumption), net)
+    tls = client_context(yard.settings(resumption=resumption), SystemClock(net))
     peer = Peer(behave=echo)
     async with peer.listening(
         net, bad_context([yard.leaf()], yard.key, ask=yard.ca_file, versions=ONLY[version])
@@ -365,7 +377,7 @@ async def test_no_session_is_resumed_unasked_or_under_tls_1_3(
 async def test_a_kept_session_does_not_carry_over_to_a_peer_with_another_certificate(
     net: Any, yard: Yard
 ) -> None:
-    tls = client_context(yard.settings(resumption=True), net)
+    tls = client_context(yard.settings(resumption=True), SystemClock(net))
     first, second = Peer(behave=echo), Peer(behave=echo)
     async with first.listening(
         net, bad_context([yard.leaf()], yard.key, ask=yard.ca_file, versions=ONLY_1_2)
@@ -379,7 +391,7 @@ async def test_a_kept_session_does_not_carry_over_to_a_peer_with_another_certifi
 
 
 async def test_a_peer_that_chokes_on_resumption_is_met_afresh(net: Any, yard: Yard) -> None:
-    tls = client_context(yard.settings(resumption=True), net)
+    tls = client_context(yard.settings(resumption=True), SystemClock(net))
     good, choking = Peer(behave=echo), Peer()
     context = bad_context([yard.leaf()], yard.key, ask=yard.ca_file, versions=ONLY_1_2)
     async with good.listening(net, context), choking.listening(net, None):
@@ -393,7 +405,7 @@ async def test_a_peer_that_chokes_on_resumption_is_met_afresh(net: Any, yard: Ya
 
 
 def test_a_handshake_that_verified_nothing_proves_nothing(net: Any, yard: Yard) -> None:
-    tls = client_context(yard.settings(), net)
+    tls = client_context(yard.settings(), SystemClock(net))
     connection = tls.clientConnectionForTLS(cast(Any, None))
     refusal = tls.completed(connection)
     assert refusal is not None
@@ -409,7 +421,7 @@ async def test_renegotiation_is_not_entered(net: Any, yard: Yard) -> None:
     full: list[int] = []
     context = bad_context([yard.leaf()], yard.key, ask=yard.ca_file, versions=ONLY_1_2)
     context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, counting(full))
-    tls = client_context(yard.settings(), net)
+    tls = client_context(yard.settings(), SystemClock(net))
     async with peer.listening(net, context):
         talker = await BankEndpoint(net, LOOPBACK, peer.port, tls).connect(Talker)
         await talker.lost  # the peer takes our refusal to renegotiate for an end
@@ -438,13 +450,13 @@ def test_contradictory_settings_are_refused(yard: Yard, wrong: dict[str, Any], w
 def test_an_unreadable_file_is_named(net: Any, yard: Yard, setting: str, octets: bytes) -> None:
     bad = yard.file(octets)
     with pytest.raises(KeyFileError) as error:
-        client_context(yard.settings(**{setting: bad}), net)
+        client_context(yard.settings(**{setting: bad}), SystemClock(net))
     assert error.value.file == bad
 
 
 def test_ciphers_nobody_knows_are_refused(net: Any, yard: Yard) -> None:
     with pytest.raises(ValueError, match="names no cipher suite"):
-        client_context(yard.settings(ciphers="NOT-A-CIPHER"), net)
+        client_context(yard.settings(ciphers="NOT-A-CIPHER"), SystemClock(net))
 
 
 def test_a_client_certificate_too_weak_for_openssl_is_named(net: Any, yard: Yard) -> None:
@@ -453,7 +465,7 @@ def test_a_client_certificate_too_weak_for_openssl_is_named(net: Any, yard: Yard
     small = yard.root.issue("gateway", key.public_key(), yard.now, purpose=CLIENT_PURPOSE)
     file = yard.file(small.public_bytes(Encoding.PEM))
     with pytest.raises(KeyFileError, match="key too small") as error:
-        client_context(yard.settings(client_cert=file, client_key=yard.folder / "small.key"), net)
+        client_context(yard.settings(client_cert=file, client_key=yard.folder / "small.key"), SystemClock(net))
     assert error.value.file == file
 
 
@@ -461,4 +473,4 @@ def test_a_key_of_another_certificate_is_refused(net: Any, yard: Yard) -> None:
     other = yard.folder / "other.key"
     write_key(other, yard.key)
     with pytest.raises(KeyFileError, match="does not belong"):
-        client_context(yard.settings(client_key=other), net)
+        client_context(yard.settings(client_key=other), SystemClock(net))

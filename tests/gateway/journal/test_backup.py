@@ -10,11 +10,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import MetaData, create_engine
 
-from gateway.journal import audit, backup, dumps, migrations, schema
+from gateway.journal import audit, backup, databases, dumps, migrations, schema
 from gateway.journal.backup import Manifest, NoBackup, Origin
 from gateway.journal.permits import PermitLog
 from gateway.journal.store import Permit
@@ -264,3 +265,23 @@ def test_what_a_database_program_says_is_passed_on(
     finally:
         made.close()
     assert not list(tmp_path.glob("copy*"))
+
+
+@pytest.mark.postgresql
+def test_a_copy_may_take_longer_than_a_transaction_may_stand_still(
+    servers: Callable[[str], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The transaction that holds the snapshot says nothing while another program copies."""
+    made, run = Journal(servers("postgresql")), backup._run
+
+    def slowly(*words: Any) -> None:
+        time.sleep(2.5)
+        run(*words)
+
+    try:
+        made.do(admit(order("AP-1")))
+        monkeypatch.setattr(databases, "IDLE_IN_TRANSACTION_S", 1)
+        monkeypatch.setattr(backup, "_run", slowly)
+        assert backup.make(origin(made, tmp_path), tmp_path / "copy").payments == 1
+    finally:
+        made.close()

@@ -242,7 +242,7 @@ def client_tls() -> ClientTls:
     settings = TlsSettings(
         server_name=TLS_NAME, ca_file=own.ca_cert, client_cert=own.client_cert, client_key=own.client_key
     )
-    return client_context(settings, reactor())
+    return client_context(settings, SystemClock(reactor()))
 
 
 class Client:
@@ -461,7 +461,7 @@ async def test_a_client_of_another_ca_gets_no_session(tmp_path: Path) -> None:
     )
     async with house() as made:
         with pytest.raises(NoAnswer):
-            await made.client(tls=client_context(settings, reactor()))
+            await made.client(tls=client_context(settings, SystemClock(reactor())))
         assert made.bank.tally.exchanges == {}
 
 
