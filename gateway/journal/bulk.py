@@ -102,11 +102,16 @@ def _select(
 def _run(conn: Connection, written: _Written, bound: Any, *, many: bool = False) -> int:
     cursor = _cursor(conn)
     try:
-        if many:
-            cursor.executemany(written.text, bound)
-        else:
+        if not many:
             cursor.execute(written.text, bound)
-        return int(cursor.rowcount)
+            return int(cursor.rowcount)
+        cursor.executemany(written.text, bound)
+        touched = int(cursor.rowcount)
+        if conn.dialect.driver == "psycopg":
+            # psycopg ends a pipeline in such a way that PostgreSQL does not count how long the transaction stands
+            # still after it: a node that is stopped here would keep its locks for good. A plain word starts the count.
+            cursor.execute("")
+        return touched
     except conn.dialect.loaded_dbapi.Error as error:
         raise _translated(conn, written.text, error) from error
     finally:

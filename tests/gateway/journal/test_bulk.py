@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from sqlalchemy import bindparam, insert, select, update
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from gateway.journal import bulk, schema
+from gateway.journal import bulk, databases, schema
 from gateway.journal.databases import is_trouble
 from gateway.journal.store import Tx
 from tests.gateway.journal.bench import Journal
@@ -66,3 +68,22 @@ def test_a_connection_that_is_gone_is_not_used_again(journal: Journal) -> None:
     journal.do(unit)
     [error] = errors
     assert error.connection_invalidated and is_trouble(error)
+
+
+@servers_only
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_transaction_that_stands_still_after_writing_is_ended_by_the_server(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    """Else a node that is stopped there would keep its locks, and other nodes from working, for as long as it stands."""
+    monkeypatch.setattr(databases, "IDLE_IN_TRANSACTION_S", 1)
+    engine = databases.connect(journal.url, connections=1, writing=True)
+    try:
+        with engine.connect() as conn:
+            bulk.write_many(conn, _PUT, [{"name": f"still-{n}", "value": ""} for n in range(count)])
+            time.sleep(2.5)
+            with pytest.raises(DBAPIError) as raised:
+                bulk.first_row(conn, _ONE, {"b_name": "nobody"})
+        assert is_trouble(raised.value)
+    finally:
+        engine.dispose()
