@@ -143,11 +143,12 @@ class Sessions:
 
     `window` is how many exchanges may run at once (one per connection). `sign_on` runs on every fresh kept
     connection and returns the session's state; `probe` is the harmless question that proves readiness: the
-    heartbeat of a kept session, the lane's own probe where connections are short.
+    heartbeat of a kept session, the lane's own probe where connections are short. It returns what the bank's clock
+    showed if the verified answer says so: with a clock that differs from the bank's nothing is sent a second time.
     """
 
     window: int
-    probe: Callable[[Context], Conversation[None]]
+    probe: Callable[[Context], Conversation[datetime | None]]
     probe_every_s: float
     sign_on: Callable[[Context], Conversation[Mapping[str, str]]] | None = None
     sign_off: Callable[[Context], Conversation[None]] | None = None

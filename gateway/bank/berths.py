@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
@@ -48,7 +48,7 @@ class Dialer(Protocol):
         """Connect to the bank's door `port`."""
 
 
-Converse = Callable[["Berth", Conversation[Mapping[str, str]] | Conversation[None]], Awaitable[object]]
+Converse = Callable[["Berth", Conversation[Any]], Awaitable[object]]
 
 
 class Berth:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred, DeferredLock, fail
@@ -54,6 +54,8 @@ SERIALS_DRAWN = 1_000
 PUMPS_DEEP = 8
 """Work that is over as soon as it is begun looks for more at once: within the other so often, and no deeper."""
 RATE_LIMITED_REST_S = 1.0
+CLOCK_DIFFERS_MS = 60_000
+"""A clock that differs by more from the bank's counts other days than the bank does."""
 _log = log.get("bank.lane")
 
 
@@ -109,6 +111,7 @@ class Lane:
         self._drained: Deferred[None] | None = None
         self._drawing = False
         self._paused: set[str] = set()
+        self._ahead_ms = 0
         self.quay = self._new_quay()
         self.words = Words(parts.bank_name, parts.meters)
         self.bundling = Bundling(self)
@@ -239,12 +242,23 @@ class Lane:
         return self.halted is None and self._tenure.permits(epoch, committed_s)
 
     def clock_trusted(self) -> bool:
-        """Whether spans counted on the wall clock still mean anything; false, and an alarm, after it was set."""
+        """Whether spans and days by the wall clock mean anything: false, and an alarm, if it was set or differs."""
         if self._tenure.clock_set:
-            self.parts.meters.alarms.labels("clock_set").inc()
-            _log.error("lane.clock_set", lane=self.parts.name, action="nothing is sent again until a restart")
-            return False
-        return True
+            slug, action = "clock_set", "nothing is sent again until a restart"
+        elif abs(self._ahead_ms) > CLOCK_DIFFERS_MS:
+            slug, action = "clock_differs", "nothing is sent again until it agrees with the bank's; set it right"
+        else:
+            return True
+        self.parts.meters.alarms.labels(slug).inc()
+        _log.error(f"lane.{slug}", lane=self.parts.name, ahead_of_bank_s=round(self._ahead_ms / 1000), action=action)
+        return False
+
+    def _hear_time(self, bank_at: datetime) -> None:
+        """What the bank's clock showed a moment ago."""
+        before_ms, self._ahead_ms = self._ahead_ms, self.parts.clock.now_ms() - round(bank_at.timestamp() * 1000)
+        if abs(self._ahead_ms) > CLOCK_DIFFERS_MS >= abs(before_ms):
+            _log.warning("lane.clock_differs", lane=self.parts.name, ahead_of_bank_s=round(self._ahead_ms / 1000),
+                         action="nothing is sent again until they agree; set this machine's clock right")  # fmt: skip
 
     @property
     def paused(self) -> tuple[str, ...]:
@@ -454,7 +468,10 @@ class Lane:
             self.words.observe(operation, outcome, self.parts.clock.monotonic_s() - started_s)
 
     async def _converse(self, berth: Berth, conversation: Conversation[Any]) -> object:
-        return await self.timed(berth, "session", conversation, opening=True)
+        told = await self.timed(berth, "session", conversation, opening=True)
+        if isinstance(told, datetime):
+            self._hear_time(told)
+        return told
 
     # ---- what all of them share ----
 

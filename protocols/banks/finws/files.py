@@ -124,9 +124,14 @@ class Files:
             for row in answer.rows("UserFileTypes", "UserFileType")
         )
 
-    def probe(self, context: Context) -> Conversation[None]:
-        """Ready means: the bank knows both our signatures, and we know its."""
-        yield from self.user_info(context)
+    def probe(self, context: Context) -> Conversation[datetime | None]:
+        """Ready means: the bank knows both our signatures, and we know its. Returns when it answered, if it says so."""
+        answer = yield from self._ask("getUserInfo", self.wire.turn(context), [])
+        try:
+            at = datetime.fromisoformat("" if answer.document is None else value_or(answer.document, D + "Timestamp"))
+        except ValueError:
+            return None
+        return None if at.tzinfo is None else at
 
     def _ask(
         self, operation: str, turn: Turn, fields: list[tuple[str, str | Markup]] | list[tuple[str, str]],

@@ -6,6 +6,7 @@ from base64 import b64decode
 from binascii import Error
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from hashlib import sha256
 from typing import Final
 
@@ -41,9 +42,9 @@ class Asking:
         answer = yield from self._ask("SignOn", context, secrets)
         return {"token": answer.value("Token")}
 
-    def ping(self, context: Context) -> Conversation[None]:
-        """The heartbeat: proves connection, session and both keys."""
-        yield from self._ask("Ping", context, ())
+    def ping(self, context: Context) -> Conversation[datetime]:
+        """The heartbeat: proves connection, session and both keys, and tells the bank's time."""
+        return (yield from self._ask("Ping", context, ())).bank_time
 
     def sign_off(self, context: Context) -> Conversation[None]:
         """End the session."""

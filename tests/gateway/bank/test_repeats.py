@@ -181,6 +181,22 @@ def test_a_clock_that_was_set_stops_repeats(tmp_path: Path) -> None:
     assert life.sample("bankgw_alarms_total", alarm="clock_set") >= 1
 
 
+@pytest.mark.parametrize("off_ms", [-72_000_000, 3_600_000])
+def test_a_clock_that_differs_from_the_banks_stops_repeats_until_it_is_right(tmp_path: Path, off_ms: int) -> None:
+    """It was wrong before the start, so nobody has seen it being set; but its days are not the bank's."""
+    world = World(tmp_path, plan=lost(), options={"sample": {"heartbeat_s": 60.0}})
+    life = world.start(off_ms=off_ms)
+    world.submit("AP-1")
+    world.run(900)
+    assert len(written(life)) == 1
+    assert life.sample("bankgw_alarms_total", alarm="clock_differs") >= 1
+    world.leave()
+    life = world.start()
+    world.run(3_600 + 1_200)
+    assert len(written(life)) == 1 and world.told("AP-1")[-1] == "payment.settled", "written again, by the right clock"
+    assert len(world.bank.ledger.executions) == 1
+
+
 def test_no_connection_costs_no_repeat(tmp_path: Path) -> None:
     world = World(tmp_path, plan=lost())
     life = world.start()

@@ -188,10 +188,16 @@ def test_every_entry_is_told_once(name: str) -> None:
     assert {line.direction for line in found} == {entry.direction for entry in wanted}
 
 
+TELLS_ITS_TIME = ("finws", "sample")
+
+
 @each_bank
 def test_a_probe_is_answered(name: str) -> None:
     made = table(name)
-    made.stage.talk(made.bank.sessions.probe(made.stage.context()))
+    asked = made.stage.context()
+    told = made.stage.talk(made.bank.sessions.probe(asked))
+    assert (told is not None) is (name in TELLS_ITS_TIME)
+    assert told is None or abs((told - asked.now).total_seconds()) < 5
 
 
 def said_again(made: Table, reference: str) -> Iterator[Callable[[], Fate]]:
