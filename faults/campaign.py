@@ -28,6 +28,7 @@ from faults.servers import Rabbit
 from faults.site import PUPPET, Grounds, Journal
 from gateway.clock import Clock
 from gateway.desk import demo_evidence, demo_site, processes, rig
+from gateway.desk.codes import UNAVAILABLE
 from gateway.desk.demo_erp import Clerk, Erp
 from gateway.desk.demo_orders import CANCEL, SUBMIT, Command, Story, write
 from gateway.desk.demo_verdict import Executed, Finding, Wrong
@@ -50,6 +51,7 @@ FLOOD_S = 100
 STREAMS = 3
 HELD_BACK = 20
 QUEUES_S = 30.0
+LATE_S = 20.0
 ZOMBIE_S = 60.0
 MORE_S = 30.0
 ENOUGH = 1.25
@@ -285,7 +287,13 @@ class Campaign:
             if self._ears.heard != news:
                 news, news_s = self._ears.heard, self.elapsed()
             for node in self._grounds.nodes:
-                if (ended := node.child.ended()) is not None:
+                if (ended := node.child.ended()) is None:
+                    continue
+                if ended.code == UNAVAILABLE and self.elapsed() - calm_s < LATE_S:
+                    # It began to start while its database was out of reach; a service manager starts it again.
+                    node.ends += 1
+                    node.start()
+                else:
                     raise NotStarted(f"{node.child.name} ended by itself with code {ended.code}:\n{node.child.tail()}")
             await self._withdraw_again(erp)
             looked_s = self.elapsed()
