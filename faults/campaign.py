@@ -291,8 +291,7 @@ class Campaign:
                     continue
                 if ended.code == UNAVAILABLE and self.elapsed() - calm_s < LATE_S:
                     # It began to start while its database was out of reach; a service manager starts it again.
-                    node.ends += 1
-                    node.start()
+                    node.revive()
                 else:
                     raise NotStarted(f"{node.child.name} ended by itself with code {ended.code}:\n{node.child.tail()}")
             await self._withdraw_again(erp)

@@ -138,15 +138,6 @@ class Field:
             node.child.kill()
             node.start()
 
-    def revive(self, node: Node) -> str:
-        """Start it if it has ended; what to say about that."""
-        ended = node.child.ended()
-        if ended is None:
-            return ""
-        node.ends += 1
-        node.start()
-        return f"; it ended by itself with code {ended.code} and was started again"
-
     async def mind_for_ever(self) -> None:
         """Be the service manager: start what ended because nothing can be done without a journal. Raises NotStarted
         for a daemon that ended for any other reason."""
@@ -167,7 +158,7 @@ class Field:
             if ended.code != UNAVAILABLE:
                 node.forgive()
             await self.wait(AGAIN_S)
-            self.revive(node)
+            node.revive()
 
     def executed_since(self, at_ms: int) -> int:
         """How many instructions the banks have taken since then."""

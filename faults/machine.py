@@ -130,7 +130,7 @@ async def _sync_fails(field: Field) -> None:
             ended = await field.until(lambda: node.child.ended() is not None, 8.0)
             pull(node)
             incident.detail = "" if ended else "not met"
-            incident.detail += field.revive(node)
+            incident.detail += node.revive()
 
 
 async def _broken_settings(field: Field) -> None:

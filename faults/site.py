@@ -70,6 +70,15 @@ class Node:
         self._log_from = self._log_size()
         self.child.start()
 
+    def revive(self) -> str:
+        """Start it if it has ended; what to say about that."""
+        ended = self.child.ended()
+        if ended is None:
+            return ""
+        self.ends += 1
+        self.start()
+        return f"; it ended by itself with code {ended.code} and was started again"
+
     def be(self, tree: Path | None) -> None:
         """From its next life on it is the version in that tree; None: this one."""
         if tree is None:

@@ -139,7 +139,7 @@ async def _disk_full(field: Field) -> None:
             went_on = await field.until(lambda: node.child.ended() is not None or node.up, 20.0)
             incident.detail = f"{late} taken by the banks later than a second after it, by what room was left"
             incident.detail += "; it had ended" if stopped else "" if went_on else "; not up"
-            incident.detail += field.revive(node)
+            incident.detail += node.revive()
 
 
 def _fill(ballast: Path) -> None:

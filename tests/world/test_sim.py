@@ -12,7 +12,7 @@ import pytest
 from gateway.core.flow import TABLE
 from tests.world import corpus, sim
 from tests.world.clock import HeapClock
-from tests.world.history import violations
+from tests.world.history import standing, violations
 from tests.world.world import LifeClock
 
 # With the corpus, which takes as long, well under the 120 s that the simulation may take of `make test`.
@@ -78,6 +78,19 @@ def test_the_seeds_of_the_day() -> None:
             break
     print(sums.last_line())
     assert sums.payments >= 200 * sums.played > 0
+
+
+def test_a_payment_that_stands_still_is_seen(tmp_path: Path) -> None:
+    world = sim.quick_world(tmp_path)
+    life = world.start()
+    life.gateway.lanes["sample.main"].pause("operator")
+    world.submit("AP-1")
+    world.submit("AP-2", not_before=world.moment(3_600.0))
+    world.run(5)
+    assert standing(world) == []
+    world.run(10)
+    [found] = standing(world)
+    assert found.startswith("AP-1 may be sent")
 
 
 def test_a_bank_that_books_twice_is_seen(tmp_path: Path) -> None:

@@ -118,15 +118,12 @@ class Files:
 
     def user_info(self, context: Context) -> Conversation[tuple[Right, ...]]:
         """What the customer may send and fetch. Harmless: it proves both signatures and the way there and back."""
-        answer = yield from self._ask("getUserInfo", self.wire.turn(context), [])
-        return tuple(
-            Right(value(row, D + "TargetId"), value_or(row, D + "FileType"), value_or(row, D + "Direction"))
-            for row in answer.rows("UserFileTypes", "UserFileType")
-        )
+        return _rights((yield from self._ask("getUserInfo", self.wire.turn(context), [])))
 
     def probe(self, context: Context) -> Conversation[datetime | None]:
         """Ready means: the bank knows both our signatures, and we know its. Returns when it answered, if it says so."""
         answer = yield from self._ask("getUserInfo", self.wire.turn(context), [])
+        _rights(answer)  # one that cannot be read proves nothing
         try:
             at = datetime.fromisoformat("" if answer.document is None else value_or(answer.document, D + "Timestamp"))
         except ValueError:
@@ -147,6 +144,13 @@ class Files:
         if answer.code == DONE and answer.document is None:
             raise ProtocolError("missing", "the answer is sealed; the lane needs the credential decryption_key")
         return answer
+
+
+def _rights(answer: Answer) -> tuple[Right, ...]:
+    return tuple(
+        Right(value(row, D + "TargetId"), value_or(row, D + "FileType"), value_or(row, D + "Direction"))
+        for row in answer.rows("UserFileTypes", "UserFileType")
+    )
 
 
 def _file(row: etree._Element) -> File:

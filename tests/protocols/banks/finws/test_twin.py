@@ -19,7 +19,7 @@ from protocols.banks.finws.files import File
 from protocols.banks.finws.variant import variants
 from protocols.canon.order import Kind
 from protocols.canon.outcome import Fate
-from protocols.kit import dsig, http
+from protocols.kit import dsig, http, xmldoc
 from protocols.kit.declined import Declined
 from protocols.kit.errors import ProtocolError
 from tests.protocols.banks.finws.paper import (
@@ -155,6 +155,16 @@ def test_user_info_says_what_may_be_sent() -> None:
     made = stage()
     rights = made.talk(finws.files(options()).user_info(made.context()))
     assert ("pain.001.001.03", "Upload") in {(one.kind, one.direction) for one in rights}
+
+
+def test_a_probe_whose_rights_cannot_be_read_proves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = stage()
+    assert made.talk(made.bank.sessions.probe(made.context())) is not None
+    nameless = xmldoc.el("UserFileTypes", xmldoc.el("UserFileType", xmldoc.el("FileType", "pain.001.001.03")))
+    monkeypatch.setattr(made.twin, "_user_info", lambda *_: [nameless])
+    with pytest.raises(ProtocolError) as refused:
+        made.talk(made.bank.sessions.probe(made.context()))
+    assert refused.value.reason == "missing"
 
 
 def test_a_file_of_another_kind_does_not_come() -> None:
