@@ -14,6 +14,7 @@ import typer
 
 from gateway.core.flow import TABLE
 from gateway.desk import cli, rig
+from gateway.meters import ALARMS
 from gateway.simbank.faults import Fault
 from protocols import trial
 from protocols.canon.outcome import STATE_TABLE
@@ -99,6 +100,13 @@ def test_states_page_is_what_the_table_says() -> None:
     assert states_page.PAGE.read_text("utf-8") == states_page.page(), (
         "run `python -m tests.docs.states_page --write` and commit the page"
     )
+
+
+def test_every_alarm_has_a_line_for_the_operator() -> None:
+    page = (ROOT / "docs" / "do" / "operate.md").read_text("utf-8")
+    _head, _, table = page.partition("### An alarm rang")
+    told = re.findall(r"^\| `([a-z_]+)` \|", table.partition("\n## ")[0], re.MULTILINE)
+    assert sorted(told) == sorted(ALARMS)
 
 
 def test_states_page_has_words_for_every_row() -> None:
