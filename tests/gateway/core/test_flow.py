@@ -290,7 +290,8 @@ def test_any_history_keeps_the_promises(history: list[tuple[str, int]], policy: 
         try:
             decided = step(life, event)
         except Impossible:
-            assert (life.state, name) in IMPOSSIBLE
+            # What the bank knew before it was sent was never sent; then nobody can say that it did not leave.
+            assert (life.state, name) in IMPOSSIBLE or (name == "not_sent" and not life.attempt)
             continue
         before, life = life, decided.life
         tells = [e for e in decided.effects if isinstance(e, Tell)]

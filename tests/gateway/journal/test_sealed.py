@@ -52,7 +52,9 @@ def test_the_raw_files_contain_no_account_name_purpose_or_password(sqlite_url: s
 
     files = [path for path in tmp_path.iterdir() if path.name.startswith(("journal.db", "permits"))]
     assert {path.name for path in files} >= {"journal.db", "journal.db-wal", "permits"}
-    raw = b"".join(path.read_bytes() for path in files)
+    # The first entry of an audit trail follows 64 zeros: with a fingerprint that begins with 25 it would look like one
+    # of the sample accounts.
+    raw = b"".join(path.read_bytes() for path in files).replace(b"0" * 64, b"(none)")
     assert b"AP-1" in raw, "the files are really the ones that were written"
     for secret in SECRETS:
         for charset in ("utf-8", "gb18030", "utf-16-le"):
