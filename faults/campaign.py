@@ -183,8 +183,8 @@ class Campaign:
 
     async def _under_fire(self, story: Story, erp: Erp) -> None:
         wishes = self._wishes
-        field = Field(self._reactor, self._clock, self._grounds, erp, self._diary, self._dice, wishes.rabbit,
-                      wishes.per_second)  # fmt: skip
+        field = Field(self._reactor, self._clock, self._grounds, erp, self._ears, self._diary, self._dice,
+                      wishes.rabbit, wishes.per_second)  # fmt: skip
         # On a busy machine the first start takes its time, and there is no journal before.
         await field.until(lambda: all(node.up for node in field.nodes), FIRST_START_S)
         nemesis = self._nemesis = Nemesis(field, long=wishes.long, crash_loop=wishes.crash_loop,
@@ -276,12 +276,21 @@ class Campaign:
         self._diary.end(incident)
         await erp.publish(held, 200.0)
 
+    async def _ask_again(self, erp: Erp) -> None:
+        """The ERP's reply queue was deleted: it asks again for the replies that may have been on their way into it."""
+        owed = tuple(self._ears.owed())
+        if owed:
+            self._repeats += len(owed)
+            self.say(f"{self.elapsed():6.1f} s  the ERP asks again for {len(owed)} replies: their queue was deleted")
+            await erp.publish(owed, 200.0)
+
     async def _settle(self, story: Story, erp: Erp) -> None:
         """Let the banks behave, and wait until nothing more will happen."""
         for bank in self._grounds.banks:
             demo_site.tell_simulator(self._grounds.site.control(bank), {"do": "calm"})
         calm_s = shown_s = self.elapsed()
         self.say(f"{calm_s:6.1f} s  calm: the banks behave, nobody is killed any more; {self._ears.line()}")
+        await self._ask_again(erp)
         news, news_s = self._ears.heard, calm_s
         while self.elapsed() - news_s < SETTLE_S and self.elapsed() - calm_s < MOST_SETTLE_S:
             if self._ears.heard != news:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Set
 from typing import Any
 
 from faults.incidents import Diary
 from gateway.desk.demo_erp import Clerk, Heard
 from gateway.desk.demo_orders import CANCEL, Answer, Command, Story
-from gateway.desk.demo_verdict import is_news, outcome
+from gateway.desk.demo_verdict import answers, is_news, outcome
 from protocols.canon.outcome import STATE_TABLE, State
 
 
@@ -27,6 +28,7 @@ class Ears:
         self._clerk: Clerk | None = None
         self.unknown: list[Command] = []
         self._extra: dict[str, Command] = {}
+        self._owed: set[str] = set()
 
     def listen_for(self, story: Story, clerk: Clerk) -> None:
         """What is to be heard."""
@@ -42,15 +44,29 @@ class Ears:
             order, seq = str(one.said["id"]), int(one.said["seq"])
             if order not in self.told or self.told[order][0] < seq:
                 self.told[order] = (seq, State(one.said["state"]), self._elapsed())
-        if one.where is not Answer.EVENT or one.name == "payment.accepted":
+        command = self._commands.get(one.correlation) or self._extra.get(one.correlation)
+        if command is not None and answers(command, one):
             self._answered.add(one.correlation)
-            command = self._commands.get(one.correlation) or self._extra.get(one.correlation)
-            if "error" in one.said and command is not None:
+            if "error" in one.said:
                 self._refused(command, outcome(one))
 
     def know(self, command: Command) -> None:
         """One more command whose answer is to be heard, if not waited for."""
         self._extra[command.message_id] = command
+
+    def reply_queue_deleted(self, sent: Set[str]) -> None:
+        """The ERP's queue of replies was deleted, or may have been: of the commands that were `sent`, those without a
+        reply by now may never get one.
+
+        RabbitMQ confirms what is on its way into a queue that is being deleted, as if it were stored there.
+        """
+        waiting = sent & self._commands.keys() - self._all_answers()
+        self._owed |= {one for one in waiting if self._commands[one].answer is Answer.REPLY}
+
+    def owed(self) -> list[Command]:
+        """Those that are still without a reply. Each is named once: an ERP asks again under the same message id."""
+        owed, self._owed = self._owed - self._all_answers(), set()
+        return [self._commands[one] for one in sorted(owed)]
 
     def _refused(self, command: Command, code: str) -> None:
         if command.key == CANCEL:

@@ -10,6 +10,7 @@ from typing import Any
 from twisted.internet.defer import Deferred, DeferredLock
 from twisted.internet.threads import deferToThreadPool
 
+from faults.ears import Ears
 from faults.incidents import KILL, Diary, Incident
 from faults.servers import Rabbit
 from faults.site import Grounds, Node
@@ -30,13 +31,14 @@ class Field:
     must not have it restarted, holds `server`."""
 
     def __init__(
-        self, reactor: Any, clock: Clock, grounds: Grounds, erp: Erp, diary: Diary, dice: random.Random,
-        rabbit: Rabbit | None, per_second: float,
+        self, reactor: Any, clock: Clock, grounds: Grounds, erp: Erp, ears: Ears, diary: Diary,
+        dice: random.Random, rabbit: Rabbit | None, per_second: float,
     ) -> None:  # fmt: skip
         self.stopping = False
         self.clock = clock
         self.grounds = grounds
         self.erp = erp
+        self.ears = ears
         self.diary = diary
         self.dice = dice
         self.rabbit = rabbit

@@ -65,6 +65,7 @@ async def _reply_queue_deleted(field: Field) -> None:
     delete = deleter(field.grounds.broker, "erp-demo")
     with field.told("reply queue deleted", "ERP") as incident:
         gone = await field.thread(lambda: delete(field.erp.replies_queue))
+        field.ears.reply_queue_deleted(field.erp.sent)
         incident.detail = "" if gone else "not met"
 
 

@@ -27,6 +27,7 @@ from setup.machine import (
     CHECKOUT,
     LOOPBACK,
     RUN,
+    WORKERS_MOST,
     NotToBeHad,
     alone,
     as_root,
@@ -51,7 +52,6 @@ PORT_MAPPER = "private epmd"
 ADMIN = "admin"
 DAEMON = "bankgw"
 ERPS = ("erp-demo", "erp-other")
-WORKERS_MOST = 4
 
 
 @dataclass(frozen=True, slots=True)

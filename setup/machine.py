@@ -21,6 +21,8 @@ LOOPBACK = "127.0.0.1"
 
 # Names on servers that are shared with others carry this, so that two checkouts never meet.
 CHECKOUT = hashlib.sha256(str(ROOT).encode()).hexdigest()[:8]
+WORKERS_MOST = 4
+"""So many processes may run tests side by side, each with a virtual host and databases of its own."""
 
 
 class NotToBeHad(Exception):

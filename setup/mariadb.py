@@ -13,6 +13,7 @@ from setup.machine import (
     CHECKOUT,
     LOOPBACK,
     RUN,
+    WORKERS_MOST,
     NotToBeHad,
     as_root,
     free_port,
@@ -56,11 +57,12 @@ def find_or_start() -> str:
 
 
 def forget() -> None:
-    """Drop our database and user from the system's server, if they are there, and remove a private one."""
+    """Drop our databases and user from the system's server, if they are there, and remove a private one."""
     processes.stop(SERVER)
     if listens(SYSTEM_PORT):
         users = "".join(f"DROP USER IF EXISTS '{NAME}'@'{host}';\n" for host in HOSTS)
-        _as_system_admin(f"DROP DATABASE IF EXISTS `{NAME}`;\n{users}")
+        names = (NAME, *(f"{NAME}_gw{number}" for number in range(WORKERS_MOST)))
+        _as_system_admin("".join(f"DROP DATABASE IF EXISTS `{name}`;\n" for name in names) + users)
     shutil.rmtree(RUN / "mariadb", ignore_errors=True)
 
 

@@ -56,10 +56,12 @@ def find_or_start() -> str:
 
 
 def forget() -> None:
-    """Drop our database and role from the system's server, if they are there, and remove a private one."""
+    """Drop our databases, those that interrupted test runs left too, and our role from the system's server, if they are
+    there, and remove a private one."""
     processes.stop(SERVER)
     if listens(SYSTEM_PORT):
-        _as_system_admin(f'DROP DATABASE IF EXISTS "{NAME}" WITH (FORCE);\nDROP ROLE IF EXISTS "{NAME}";\n')
+        dropping = f"SELECT format('DROP DATABASE %I WITH (FORCE)', datname) FROM pg_database WHERE datname ~ '^{NAME}'"
+        _as_system_admin(f'{dropping} \\gexec\nDROP ROLE IF EXISTS "{NAME}";\n')
     shutil.rmtree(_folder(), ignore_errors=True)
     SECRET.unlink(missing_ok=True)
 

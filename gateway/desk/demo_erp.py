@@ -185,7 +185,10 @@ def heard(delivery: Delivery, where: Answer, at_s: float) -> Heard:
 
 
 class Erp:
-    """Publishes commands at a steady pace and keeps what comes back."""
+    """Publishes commands at a steady pace and keeps what comes back.
+
+    `sent` has the ids of the commands that may have reached the broker.
+    """
 
     def __init__(
         self, reactor: Any, broker: Mapping[str, Any], clock: Clock, run: str, elapsed: Callable[[], float],
@@ -194,6 +197,7 @@ class Erp:
         self.heard: list[Heard] = []
         self.repeats = 0
         self.published = 0
+        self.sent: set[str] = set()
         self._ahead = 0
         self.replies_queue = f"erp-demo.{run}.replies"
         self.events_queue = f"erp-demo.{run}.events"
@@ -241,6 +245,7 @@ class Erp:
             content_type=command.content_type, type=command.named_type, timestamp=self._clock.now_ms() // 1000,
             app_id="bankgw-demo",
         )  # fmt: skip
+        self.sent.add(command.message_id)
         while True:
             verdict: Verdict = await self._amqp.publish(
                 Message(topology.COMMANDS, command.key, command.body, properties)

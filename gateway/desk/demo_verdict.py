@@ -192,15 +192,15 @@ class _Comparison:
     # ---- commands and their answers ----
 
     def _answered(self, command: Command) -> None:
-        answers = [one for one in self._answers.get(command.message_id, ()) if _answers(command, one)]
+        found = [one for one in self._answers.get(command.message_id, ()) if answers(command, one)]
         name = f"{command.key} {command.message_id}"
-        if not answers:
+        if not found:
             self._say(Wrong.LOST, name, f"no answer at all ({command.order_id})")
             return
-        self._second += len(answers) - 1
+        self._second += len(found) - 1
         if command.answer is Answer.REPLY:
-            self._other_form += sum(one.content_type != command.content_type for one in answers)
-        outcomes = {outcome(one) for one in answers}
+            self._other_form += sum(one.content_type != command.content_type for one in found)
+        outcomes = {outcome(one) for one in found}
         self._outcomes.update(sorted(outcomes))
         for unexpected in sorted(outcomes - command.expect):
             wanted = " or ".join(sorted(command.expect))
@@ -264,7 +264,8 @@ def outcome(one: Heard) -> str:
     return ACCEPTED if one.name == "payment.accepted" else one.name
 
 
-def _answers(command: Command, one: Heard) -> bool:
+def answers(command: Command, one: Heard) -> bool:
+    """Whether this is the answer, where it must be found, to a command it names."""
     if one.where is not command.answer:
         return False
     return one.where is not Answer.EVENT or one.name in ("payment.accepted", "payment.rejected", "command.rejected")

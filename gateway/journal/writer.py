@@ -103,6 +103,7 @@ class SqlStore:
         self._not_before_s = 0.0
         self._failed: StoreFailed | None = None
         self._closing: Deferred[None] | None = None
+        self._closed = False
 
     @property
     def waiting(self) -> int:
@@ -133,6 +134,8 @@ class SqlStore:
 
     def read(self, fn: Callable[[Connection], T]) -> Deferred[T]:
         """Run `fn` on a reading connection, again while the database is away, as the writer does. See Store.read."""
+        if self._closed:
+            return fail(StoreFailed("the journal is closed; nothing was read"))
         done: Deferred[T] = Deferred()
 
         def then(result: T | Failure) -> None:
@@ -274,7 +277,11 @@ class SqlStore:
             return
 
         def gone(_result: None | Failure) -> None:
-            self._executor.stop().addCallback(lambda _: self._reading.stop()).addCallback(lambda _: finish())
+            self._executor.stop().addCallback(lambda _: stop_reading()).addCallback(lambda _: finish())
+
+        def stop_reading() -> Deferred[None]:
+            self._closed = True
+            return self._reading.stop()
 
         def finish() -> None:
             for conn in self._resting:

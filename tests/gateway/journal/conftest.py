@@ -25,13 +25,23 @@ KINDS = ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql),
 
 @pytest.fixture(scope="session")
 def servers() -> Iterator[Callable[[str], str]]:
-    """`servers(kind)`: the URL of a migrated database of our own; skips without a server, fails in CI."""
+    """`servers(kind)`: the URL of a migrated database of our own; skips without a server, fails in CI.
+
+    Tests that run side by side have one each, beside the one that `make databases` made.
+    """
     made: dict[str, tuple[URL | None, URL]] = {}
+    worker = os.environ.get("PYTEST_XDIST_WORKER")
 
     def database(kind: str) -> str:
         if kind not in made:
             described = read_database(databases_file(), kind)
-            made[kind] = _make_database(kind) if described is None else (None, _empty(make_url(described)))
+            if described is None:
+                made[kind] = _make_database(kind, make_url(LOOPBACK[kind]), f"bankgw_journal_test_{os.getpid()}")
+            elif worker is None:
+                made[kind] = (None, _empty(make_url(described)))
+            else:
+                ours = make_url(described)
+                made[kind] = _make_database(kind, ours, f"{ours.database}_{worker}")
             migrations.upgrade(made[kind][1].render_as_string(hide_password=False))
         return made[kind][1].render_as_string(hide_password=False)
 
@@ -52,17 +62,17 @@ def _empty(ours: URL) -> URL:
     return ours
 
 
-def _make_database(kind: str) -> tuple[URL, URL]:
-    server = make_url(LOOPBACK[kind])
-    ours = server.set(database=f"bankgw_journal_test_{os.getpid()}")
+def _make_database(kind: str, server: URL, name: str) -> tuple[URL, URL]:
+    """A new one, in place of what an interrupted run left under this name."""
     try:
-        _run(server, f"CREATE DATABASE {ours.database}")
+        _run(server, f"DROP DATABASE IF EXISTS {name}")
+        _run(server, f"CREATE DATABASE {name}{' CHARACTER SET utf8mb4' if kind == 'mariadb' else ''}")
     except SQLAlchemyError as error:
         reason = f"no {kind}: {type(error).__name__}"
         if os.environ.get("CI") == "true":
             pytest.fail(reason)
         pytest.skip(reason)
-    return server, ours
+    return server, server.set(database=name)
 
 
 def _run(server: URL, statement: str) -> None:

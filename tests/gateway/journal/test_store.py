@@ -221,6 +221,8 @@ async def test_closing_commits_what_waits_and_refuses_what_comes_later(store: St
     await closed
     assert await gatherResults(waiting) == [str(n) for n in range(10)]
     await store.close()
+    with pytest.raises(StoreFailed, match="closed"):
+        await store.read(lambda conn: None)
     assert await names(make()) == {str(n) for n in range(10)}
 
 

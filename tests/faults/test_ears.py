@@ -1,0 +1,73 @@
+"""What the campaign's ERP takes for an answer, and what it asks for again when its reply queue was deleted."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from faults.ears import Ears
+from faults.incidents import Diary
+from gateway.desk.demo_erp import Clerk, Heard
+from gateway.desk.demo_orders import Answer, Command
+from tests.faults.test_compare import World
+
+ACCEPTED: dict[str, Any] = {"id": "AP-1", "payment": "P1", "seq": 1, "state": "accepted"}
+
+
+def _heard(command: Command, where: Answer, name: str = "payment.accepted") -> Heard:
+    return Heard(where, f"{command.message_id} {where}", command.message_id, name, ACCEPTED, "", 1.0)
+
+
+class Erp:
+    """Ears that listen for the answers to five orders; the last one is to be answered by an event."""
+
+    def __init__(self) -> None:
+        story = World().story
+        self.commands = (*story.commands[:4], replace(story.commands[4], answer=Answer.EVENT))
+        self.clerk = SimpleNamespace(unrouted=[])
+        self.ears = Ears(lambda: 0.0, Diary(lambda: 0.0, lambda: 0, lambda _text: None))
+        self.ears.listen_for(replace(story, commands=self.commands), cast(Clerk, self.clerk))
+        self.sent = {command.message_id for command in self.commands}
+
+    def owed(self) -> list[Command]:
+        """What is asked for again after the reply queue was deleted."""
+        self.ears.reply_queue_deleted(self.sent)
+        return self.ears.owed()
+
+
+@pytest.fixture
+def erp() -> Erp:
+    """Everything is sent, nothing is answered."""
+    return Erp()
+
+
+def test_only_what_comes_where_it_is_wanted_is_an_answer(erp: Erp) -> None:
+    first, *_, last = erp.commands
+    erp.ears.take(_heard(first, Answer.EVENT))
+    erp.ears.take(_heard(last, Answer.EVENT, "payment.settled"))
+    assert not erp.ears.answered(first)
+    assert not erp.ears.answered(last)
+    erp.ears.take(_heard(first, Answer.REPLY))
+    erp.ears.take(_heard(last, Answer.EVENT))
+    assert erp.ears.answered(first)
+    assert erp.ears.answered(last)
+
+
+def test_replies_that_may_have_gone_with_their_queue_are_asked_for_again_once(erp: Erp) -> None:
+    first, second, third, fourth, _last = erp.commands
+    erp.ears.take(_heard(first, Answer.REPLY))
+    erp.clerk.unrouted.append(_heard(second, Answer.UNROUTED))
+    erp.ears.reply_queue_deleted(erp.sent)
+    erp.ears.take(_heard(third, Answer.REPLY))
+    assert erp.ears.owed() == [fourth]
+    assert erp.ears.owed() == []
+
+
+def test_a_reply_missing_for_any_other_reason_is_not_asked_for_again(erp: Erp) -> None:
+    first, *others = erp.commands
+    erp.sent -= {command.message_id for command in others}
+    assert erp.owed() == [first]
+    assert set(erp.ears.unanswered()) == {command.message_id for command in erp.commands}
