@@ -56,6 +56,11 @@ PUMPS_DEEP = 8
 RATE_LIMITED_REST_S = 1.0
 CLOCK_DIFFERS_MS = 60_000
 """A clock that differs by more from the bank's counts other days than the bank does."""
+_CLOCK_DOUBTS = {
+    "clock_set": "nothing is sent again until a restart",
+    "clock_differs": "nothing is sent again until it agrees with the bank's; set this machine's clock right",
+}
+"""Why spans and days by the wall clock mean nothing, and what is done about it."""
 _log = log.get("bank.lane")
 
 
@@ -243,22 +248,30 @@ class Lane:
 
     def clock_trusted(self) -> bool:
         """Whether spans and days by the wall clock mean anything: false, and an alarm, if it was set or differs."""
-        if self._tenure.clock_set:
-            slug, action = "clock_set", "nothing is sent again until a restart"
-        elif abs(self._ahead_ms) > CLOCK_DIFFERS_MS:
-            slug, action = "clock_differs", "nothing is sent again until it agrees with the bank's; set it right"
-        else:
+        doubt = self.clock_doubt
+        if doubt is None:
             return True
-        self.parts.meters.alarms.labels(slug).inc()
-        _log.error(f"lane.{slug}", lane=self.parts.name, ahead_of_bank_s=round(self._ahead_ms / 1000), action=action)
+        self.parts.meters.alarms.labels(doubt).inc()
+        _log.error(f"lane.{doubt}", lane=self.parts.name, ahead_of_bank_s=round(self._ahead_ms / 1000),
+                   action=_CLOCK_DOUBTS[doubt])  # fmt: skip
         return False
+
+    @property
+    def clock_doubt(self) -> str | None:
+        """Why nothing is sent a second time by this clock: `clock_set`, `clock_differs`; None while all is well."""
+        if self._tenure.clock_set:
+            return "clock_set"
+        return "clock_differs" if abs(self._ahead_ms) > CLOCK_DIFFERS_MS else None
 
     def _hear_time(self, bank_at: datetime) -> None:
         """What the bank's clock showed a moment ago."""
         before_ms, self._ahead_ms = self._ahead_ms, self.parts.clock.now_ms() - round(bank_at.timestamp() * 1000)
-        if abs(self._ahead_ms) > CLOCK_DIFFERS_MS >= abs(before_ms):
+        differs, differed = (abs(off_ms) > CLOCK_DIFFERS_MS for off_ms in (self._ahead_ms, before_ms))
+        if differs and not differed:
             _log.warning("lane.clock_differs", lane=self.parts.name, ahead_of_bank_s=round(self._ahead_ms / 1000),
-                         action="nothing is sent again until they agree; set this machine's clock right")  # fmt: skip
+                         action=_CLOCK_DOUBTS["clock_differs"])  # fmt: skip
+        elif differed and not differs:
+            _log.info("lane.clock_agrees", lane=self.parts.name, ahead_of_bank_s=round(self._ahead_ms / 1000))
 
     @property
     def paused(self) -> tuple[str, ...]:

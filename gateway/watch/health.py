@@ -36,7 +36,9 @@ def lane_word(lane: Lane) -> str:
         return "standing_by"
     if lane.paused:
         return f"paused:{','.join(lane.paused)}"
-    return "ready" if lane.ready else "down"
+    if not lane.ready:
+        return "down"
+    return "ready" if lane.clock_doubt is None else f"ready:{lane.clock_doubt}"
 
 
 def readiness(
@@ -55,7 +57,7 @@ def readiness(
     elif amqp.blocked:
         reasons.append("the broker takes no messages (memory or disk alarm)")
     words = {name: lane_word(lane) for name, lane in lanes.items()}
-    own = [word for word in words.values() if word != "standing_by"]
+    own = {word.partition(":")[0] for word in words.values()} - {"standing_by"}
     if own and "ready" not in own:
         reasons.append("no lane is ready")
     return Readiness(tuple(reasons), words)

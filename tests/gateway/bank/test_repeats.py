@@ -14,9 +14,11 @@ from gateway import app
 from gateway.bank.tenure import LEASE_MS
 from gateway.core.states import Work
 from gateway.simbank.faults import Fault, Script, Scripted, Touch
+from gateway.watch.health import lane_word, readiness
 from protocols.bank import Bank, Replay, ReplayRule
 from protocols.canon.outcome import Fate, Outcome, State
 from tests.world import files
+from tests.world.lines import events, lines
 from tests.world.world import Life, World
 
 QUARANTINE_S = 120.0
@@ -179,6 +181,7 @@ def test_a_clock_that_was_set_stops_repeats(tmp_path: Path) -> None:
     world.run(900)
     assert len(written(life)) == 1, "an hour that never passed is no quarantine"
     assert life.sample("bankgw_alarms_total", alarm="clock_set") >= 1
+    assert lane_word(lane_of(life)) == "ready:clock_set"
 
 
 @pytest.mark.parametrize("off_ms", [-72_000_000, 3_600_000])
@@ -190,11 +193,29 @@ def test_a_clock_that_differs_from_the_banks_stops_repeats_until_it_is_right(tmp
     world.run(900)
     assert len(written(life)) == 1
     assert life.sample("bankgw_alarms_total", alarm="clock_differs") >= 1
+    assert readiness(lambda: True, life.gateway.parts.amqp, life.gateway.lanes, stopping=False).words() == {
+        "status": "ready", "reasons": [], "lanes": {"sample.main": "ready:clock_differs"}}  # fmt: skip
     world.leave()
     life = world.start()
     world.run(3_600 + 1_200)
     assert len(written(life)) == 1 and world.told("AP-1")[-1] == "payment.settled", "written again, by the right clock"
     assert len(world.bank.ledger.executions) == 1
+
+
+def test_a_clock_that_comes_near_the_banks_is_trusted_again(tmp_path: Path) -> None:
+    world = World(tmp_path, plan=lost(), options={"sample": {"heartbeat_s": 60.0}})
+    life = world.start(off_ms=90_000)
+    world.submit("AP-1")
+    with lines() as heard:
+        world.run(900)
+        assert events(heard, "lane.clock_differs") and not events(heard, "lane.clock_agrees")
+        assert lane_word(lane_of(life)) == "ready:clock_differs" and len(written(life)) == 1
+        # As a time service does it: never by so much at once that it would count as set.
+        life.clock.off_ms = 45_000
+        world.run(900)
+    assert len(events(heard, "lane.clock_agrees")) == 1
+    assert lane_word(lane_of(life)) == "ready"
+    assert len(written(life)) == 2 and world.told("AP-1")[-1] == "payment.settled"
 
 
 def test_no_connection_costs_no_repeat(tmp_path: Path) -> None:
