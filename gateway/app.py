@@ -37,7 +37,7 @@ from gateway.desk.control import Control
 from gateway.desk.levers import Levers
 from gateway.desk.pauses import FROM_THE_PAST, OPERATOR, paused
 from gateway.desk.verbs import verbs
-from gateway.erp.address import BrokerAddress
+from gateway.erp import address
 from gateway.erp.amqp import AmqpSettings, pika_amqp
 from gateway.erp.answers import Answers
 from gateway.erp.client import AmqpClient, Patience
@@ -229,12 +229,11 @@ def _observe(meters: Meters, facts: GroupFacts) -> None:
 
 def _amqp(reactor: Any, settings: conf.Settings) -> AmqpClient:
     broker = settings.broker
-    address = BrokerAddress(broker.host, broker.port, broker.vhost, broker.user, broker.password.read().decode(),
-                            tls=broker.tls is not None)  # fmt: skip
     tls = None if broker.tls is None else client_context(tls_settings(broker.tls, broker.host), SystemClock(reactor))
     reports = None if not broker.management_url else management_reports(reactor, broker.management_url, broker.vhost)
     prepare = preparation(standard(), "apply" if broker.topology == "declare" else "verify", reports)
-    wanted = AmqpSettings(address, f"bankgw {settings.node}", patience=Patience(canary_every_s=broker.canary_s))
+    patience = Patience(canary_every_s=broker.canary_s)
+    wanted = AmqpSettings(address.own(broker), f"bankgw {settings.node}", patience=patience)
     return pika_amqp(reactor, wanted, random.SystemRandom(), tls=tls, prepare=prepare)
 
 

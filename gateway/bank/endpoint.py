@@ -36,6 +36,7 @@ from zope.interface import implementer
 
 from gateway.bank.reasons import Reason, Refusal, explain
 from gateway.bank.tls import ClientTls
+from gateway.settings import is_loopback
 
 _P = TypeVar("_P", bound=IProtocol)
 _log = Logger()
@@ -78,7 +79,7 @@ class BankEndpoint:
         self.handshake_timeout_s = handshake_timeout_s
         self.tcp_user_timeout_ms = tcp_user_timeout_ms
         self.clock = cast(IReactorTime, reactor)
-        if tls is None and not _is_loopback(host):
+        if tls is None and not is_loopback(host):
             if plaintext != "pinned-lan":
                 raise ValueError(
                     f"{self.where}: plain TCP is allowed only to loopback; "
@@ -238,10 +239,3 @@ def _tcp_refusal(error: BaseException | None) -> Refusal:
         if isinstance(error, kind):
             return Refusal(reason, str(error))
     return Refusal(Reason.UNREACHABLE, str(error) or repr(error))
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -13,6 +13,7 @@ from twisted.python.failure import Failure
 from gateway.bank.dial import tls_settings
 from gateway.bank.tls import client_context
 from gateway.clock import SystemClock
+from gateway.erp import address
 from gateway.erp.address import BrokerAddress
 from gateway.erp.amqp import AmqpSettings, pika_amqp
 from gateway.erp.client import AmqpClient, Patience
@@ -28,23 +29,16 @@ class BrokerSilent(Exception):
     """The broker cannot be reached, or does not let us in; the text says why."""
 
 
-def own_address(settings: Settings) -> BrokerAddress:
-    """The gateway's own login. Raises OSError when its password cannot be read."""
-    broker = settings.broker
-    password = broker.password.read().decode()
-    return BrokerAddress(broker.host, broker.port, broker.vhost, broker.user, password, tls=broker.tls is not None)
-
-
 def own_client(reactor: Any, settings: Settings, prepare: Prepare | None = None) -> AmqpClient:
-    """A client with the gateway's own login; connects when it is started."""
+    """A client with the gateway's own login; connects when it is started. Raises OSError for a password unread."""
     broker = settings.broker
     tls = None if broker.tls is None else client_context(tls_settings(broker.tls, broker.host), SystemClock(reactor))
-    return client(reactor, own_address(settings), tls, prepare)
+    return client(reactor, address.own(broker), tls, prepare)
 
 
-def client(reactor: Any, address: BrokerAddress, tls: Any = None, prepare: Prepare | None = None) -> AmqpClient:
+def client(reactor: Any, at: BrokerAddress, tls: Any = None, prepare: Prepare | None = None) -> AmqpClient:
     """A client for one visit."""
-    wanted = AmqpSettings(address, "bankgw command line", patience=_QUICK)
+    wanted = AmqpSettings(at, "bankgw command line", patience=_QUICK)
     return pika_amqp(reactor, wanted, random.SystemRandom(), tls=tls, prepare=prepare)
 
 

@@ -15,6 +15,7 @@ from gateway.bank.expiry import Expiry
 from gateway.desk import broker, check
 from gateway.desk.broker import BrokerSilent
 from gateway.desk.world import World
+from gateway.erp import address
 from gateway.erp.policies import management_reports
 from gateway.erp.topology import preparation, standard
 from gateway.journal import databases
@@ -139,4 +140,4 @@ def _broker(world: World, loaded: Loaded) -> Line:
         fix = "start RabbitMQ, mend [broker], or let the daemon declare what is missing (topology = \"declare\")"
         return Line("broker", False, str(error), fix)
     policies = "policies in force judged" if url else "set broker.management_url to have policies judged too"
-    return Line("broker", True, f"{broker.own_address(settings)}: topology is safe; {policies}")
+    return Line("broker", True, f"{address.own(settings.broker)}: topology is safe; {policies}")

@@ -508,7 +508,7 @@ def _endpoint(reactor: Any, address: BrokerAddress) -> IStreamClientEndpoint:
 
 def _parameters(settings: AmqpSettings) -> Any:
     address = settings.address
-    if address.user:
+    if address.password is not None:
         login = pika.credentials.PlainCredentials(address.user, address.password)
     else:
         login = pika.credentials.ExternalCredentials()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from ipaddress import ip_address
 from zoneinfo import ZoneInfo
 
 from gateway.settings.tables import Band, Sender, Settings
@@ -103,8 +104,11 @@ def _names(tables: Mapping[str, object]) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether `host` names this machine only."""
-    return host == "localhost" or host == "::1" or host.startswith("127.")
+    """Whether `host` names this machine only: an address of 127/8, ::1, or `localhost`."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
 
 
 def _lanes_check(settings: Settings) -> Iterator[Finding]:
@@ -126,7 +130,12 @@ def _lanes_check(settings: Settings) -> Iterator[Finding]:
 
 
 def _places_check(settings: Settings) -> Iterator[Finding]:
-    """What production forbids, and places that cannot be."""
+    """What production forbids, logins that are none, and places that cannot be."""
+    if settings.broker.password is None and settings.broker.tls is None:
+        yield (
+            "broker.password",
+            "name the password's file or credential, or add a [broker.tls] table whose certificate logs in",
+        )
     if settings.mode == "production":
         if settings.broker.tls is None and not is_loopback(settings.broker.host):
             yield "broker.tls", "plain AMQP leaves this machine; add a [broker.tls] table"

@@ -94,7 +94,11 @@ class Broker(_Table):
     port: int = Field(5672, ge=1, le=65535, description="Broker port (5671 with TLS).")
     vhost: str = Field("bankgw", description="Virtual host.")
     user: str = Field("bankgw", description="The gateway's own broker user.")
-    password: Secret = Field(description="The broker user's password.")
+    password: Secret | None = Field(
+        None,
+        description="The broker user's password. Without it the certificate of `[broker.tls]` is the login (SASL "
+        "EXTERNAL); `user` is then the name that the broker reads from it.",
+    )
     tls: Tls | None = Field(
         None, description="AMQPS with client certificate; without it only loopback is allowed in production."
     )

@@ -62,6 +62,7 @@ def test_good_settings(site: Callable[..., Path], tmp_path: Path) -> None:
     settings = load(site())
     assert settings.mode == "development"
     assert settings.state_dir == tmp_path / "state"
+    assert settings.broker.password is not None
     assert settings.broker.password.path() == tmp_path / "broker"
     assert settings.desk_socket() == tmp_path / "state" / "desk.sock"
     assert settings.journal_url() == f"sqlite:///{tmp_path}/state/journal.db"
@@ -123,6 +124,9 @@ CASES: list[tuple[str, str, str, str, str, str]] = [
           "needs at least one pin"),
     ("production_amqp", 'mode = "production"\n' + MAIN.replace("[broker]", '[broker]\nhost = "mq.example"'), BANK,
      "m", "broker.tls", "leaves this machine"),
+    ("production_almost_here", 'mode = "production"\n' + MAIN.replace(
+        "[broker]", '[broker]\nhost = "127.0.0.1.mq.example"'), BANK, "m", "broker.tls", "leaves this machine"),
+    ("no_login", without(MAIN, 'password = { file = "broker" }'), BANK, "m", "broker.password", "certificate logs in"),
     ("production_database", 'mode = "production"\n' + MAIN.replace("[journal]",
          '[journal]\nurl = "postgresql://db/b"'), BANK,
      "m", "journal.password", "password's file"),

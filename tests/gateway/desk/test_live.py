@@ -102,7 +102,7 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
             }  # fmt: skip
             rig.configure(made.site, broker, {"erp": sender}, watch_port=0)
             secret = folder / "erp"
-            secret.write_text(at.password)
+            secret.write_text(at.password or "")
             secret.chmod(0o600)
             (folder / "erp.toml").write_text(
                 f'host = "{at.host}"\nport = {at.port}\nvhost = "{at.vhost}"\nuser = "{at.user}"\nsender = "erp"\n'

@@ -51,7 +51,7 @@ def live() -> Iterator[Live]:
             rig.configure(made.site, broker, {"erp": sender}, watch_port=0)
             with made.site.settings.open("a") as file:
                 file.write(f'\n[desk]\nsocket = "{top / "desk.sock"}"\ngroup_may_open = true\n')
-            (made.site.folder / "erp").write_text(at.password)
+            (made.site.folder / "erp").write_text(at.password or "")
             (made.site.folder / "erp").chmod(0o600)
             (made.site.folder / "erp.toml").write_text(
                 f'host = "{at.host}"\nport = {at.port}\nvhost = "{at.vhost}"\nuser = "{at.user}"\nsender = "erp"\n'

@@ -78,6 +78,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
         path.parent.mkdir(exist_ok=True)
         shutil.copyfile(source, path)
 
+    assert there.broker.password is not None
     put(there.broker.password, b"p")
     vault.create(credentials / (there.journal.vault_key.credential or ""))
     for table in there.banks.values():
