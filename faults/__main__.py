@@ -28,7 +28,8 @@ from gateway.desk.demo_erp import BrokerTrouble
 from gateway.desk.processes import NotStarted
 from setup.machine import NotToBeHad
 
-KILL_S = 2.5
+KILL_S = 4.0
+"""A life of a daemon between incidents, its start and its end; the incidents need their time, too."""
 CHECKOUT = Path(__file__).resolve().parents[1]
 HELD, BROKEN, UNAVAILABLE, INTERRUPTED = 0, 1, 69, 130
 

@@ -187,14 +187,15 @@ class Campaign:
                       wishes.rabbit, wishes.per_second)  # fmt: skip
         # On a busy machine the first start takes its time, and there is no journal before.
         await field.until(lambda: all(node.up for node in field.nodes), FIRST_START_S)
-        nemesis = self._nemesis = Nemesis(field, long=wishes.long, crash_loop=wishes.crash_loop,
-                                          zombies=wishes.zombies)  # fmt: skip
+        kill_every_s = wishes.chaos_s / wishes.kills
+        nemesis = self._nemesis = Nemesis(field, long=wishes.long, crash_loop=wishes.crash_loop, zombies=wishes.zombies,
+                                          kill_every_s=kill_every_s if wishes.long else 0.0)  # fmt: skip
         sending = Deferred.fromCoroutine(erp.publish(story.commands, wishes.per_second))
         sending.addCallback(self._all_published)
         haunting = Deferred.fromCoroutine(nemesis.haunt())
         parts: list[Deferred[Any]] = [
             sending, haunting,
-            Deferred.fromCoroutine(nemesis.kill_for_ever(max(wishes.chaos_s / wishes.kills - 1.2, 0.3))),
+            Deferred.fromCoroutine(nemesis.kill_for_ever(max(kill_every_s - 1.2, 0.3))),
             *(Deferred.fromCoroutine(nemesis.weather_for_ever()) for _ in range(STREAMS)),
             Deferred.fromCoroutine(field.mind_for_ever()),
             Deferred.fromCoroutine(self._again_and_again(story, erp, field)),
@@ -227,6 +228,8 @@ class Campaign:
             await sleep(self._clock, 0.1)
         field.stopping = True
         erp.hurry(len(story.commands))
+        if self._diary.kills < wishes.kills:
+            self.say(f"no time was left for {wishes.kills - self._diary.kills} of {wishes.kills} kills")
         if wishes.long and self._nemesis.missing:
             self.say(f"no time was left for: {', '.join(self._nemesis.missing)}")
 

@@ -22,8 +22,13 @@ def kinds(crash_loop: int) -> tuple[Kind, ...]:
 class Nemesis:
     """See the module."""
 
-    def __init__(self, field: Field, *, long: bool, crash_loop: int = 5, zombies: int = 0) -> None:
+    def __init__(
+        self, field: Field, *, long: bool, crash_loop: int = 5, zombies: int = 0, kill_every_s: float = 0.0
+    ) -> None:
+        """`kill_every_s`: incidents wait for kills that are behind this pace; 0 if they need not."""
         self._field = field
+        self._kill_every_s = kill_every_s
+        self._begun_s = field.clock.monotonic_s()
         self._kinds = {kind.name: kind for kind in kinds(crash_loop) if kind.fits(field) and (long or not kind.long)}
         self._bag: list[str] = []
         self._met: Counter[str] = Counter()
@@ -61,12 +66,21 @@ class Nemesis:
             await self._field.between(*PAUSE_S)
             if self._field.stopping:
                 return
+            if self._behind():
+                continue
             if not self._bag:
                 self._bag = sorted(self._kinds)
                 self._field.dice.shuffle(self._bag)
             name = self._bag.pop()
             await self._kinds[name].play(self._field)
             self._met[name] += 1
+
+    def _behind(self) -> bool:
+        """Whether incidents have kept the daemons from being killed as often as was asked for."""
+        if not self._kill_every_s:
+            return False
+        due = (self._field.clock.monotonic_s() - self._begun_s) / self._kill_every_s
+        return self._field.diary.kills < due
 
     async def haunt(self) -> None:
         """One zombie after the other, as many as were asked for."""
