@@ -18,9 +18,10 @@ from gateway.journal.store import Tx
 from gateway.registry import Registry, Sender
 from protocols.canon.errors import Code, Fault, Refusal
 from protocols.erp import replies
+from protocols.erp.news import instant
 from protocols.erp.words import CommandType
 
-_ANSWERED = "command.answered"
+_ANSWERED, _REFUSED = "command.answered", "command.refused"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,33 @@ class Arrival:
 
     def answered(self, tx: Tx) -> bool:
         """Whether this very delivery was answered before, and only its acknowledgement was lost."""
-        return repeats.noted(tx, self.letter.coming, self.key, _ANSWERED)
+        return repeats.noted(tx, self.letter.coming, self.key, _ANSWERED) or self._surely_refused(tx)
+
+    def _surely_refused(self, tx: Tx) -> bool:
+        coming = self.letter.coming
+        return any(coming.surely_answered_by(tx, *note) for note in repeats.notes(tx, coming, self.key, _REFUSED))
+
+    def was_refused(self, tx: Tx) -> bool:
+        """Whether this very message was refused before, and comes again or lay here meanwhile.
+
+        An order that was refused as this message must not become a payment, whatever allows it by now: its sender was
+        told that nothing will happen, and may have sent it under another id since.
+        """
+        return repeats.noted(tx, self.letter.coming, self.key, _REFUSED)
+
+    def refuse_again(self, tx: Tx, id_: str) -> Done:
+        """The end of a message that `was_refused`.
+
+        What another node refused while it lay here has its answer. What comes again may be a second publish of the same
+        words, which is owed one: it is refused, too, and the next publish is looked at anew.
+        """
+        if self._surely_refused(tx):
+            return REPEATED
+        before = refusals.fetch(tx.shown, self.key)
+        assert before is not None, "a refusal that is noted and not kept"
+        title = f"refused on {instant(before.at_ms)} and delivered again; to have it looked at anew, publish it again"
+        no = Refusal(before.code, title)
+        return refusing(self.entropy, self.delivery, self.letter, self.type, self.sender, no, id_, insist=True)(tx)
 
     def answer(self, tx: Tx, name: str, said: Mapping[str, object], bank: str, about: Mapping[str, object]) -> None:
         """Mail the reply, and note that this delivery has it."""
@@ -76,9 +103,9 @@ class Arrival:
 
 def refusing(
     entropy: Entropy, delivery: Delivery, letter: Letter, command: CommandType | None, sender: Sender | None,
-    no: Refusal, id_: str | None,
+    no: Refusal, id_: str | None, *, insist: bool = False,
 ) -> Unit:  # fmt: skip
-    """The unit that refuses a delivery, once: the refusal, its reply and the parked copy."""
+    """The unit that refuses a delivery: the refusal, its reply and the parked copy; once, unless it is to `insist`."""
     key = delivery_key(delivery)
     name = sender.name if sender else None
 
@@ -87,7 +114,7 @@ def refusing(
         event = replies.rejection_name(command)
         reply, parked = mail.refusal(tx, letter, delivery, no, event, said, sender, entropy)
         fresh = refusals.refuse(tx, key, name, no.code, delivery.body, reply, parked)
-        if not fresh and not repeats.noted(tx, letter.coming, key, "command.refused"):
+        if not fresh and (insist or not repeats.noted(tx, letter.coming, key, _REFUSED)):
             again = f"{key}.{entropy.ulid(tx.now_ms)}"
             refusals.refuse(tx, again, name, no.code, delivery.body, reply, parked)
         return Done(no.code.value)

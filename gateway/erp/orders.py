@@ -30,6 +30,8 @@ def submit(arrival: Arrival, order: AnyOrder) -> Unit:
     asked = admission(arrival, order, found)
 
     def unit(tx: Tx) -> Done:
+        if arrival.was_refused(tx) and payments.find(tx.shown, arrival.sender.name, order.id) is None:
+            return arrival.refuse_again(tx, order.id)
         admitted = payments.admit(tx, asked, arrival.entropy)
         if admitted.kind is Admittance.CONFLICT:
             return _conflict(arrival, order, admitted.row)(tx)

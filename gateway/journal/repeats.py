@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from sqlalchemy import select
@@ -34,16 +35,26 @@ class Coming:
         """Of a `doubtful` one: whether an answer that `node` gave to the same words at `at_ms` was given to it."""
         return self.redelivered or (node != tx.node and at_ms >= self.arrived_ms)
 
+    def surely_answered_by(self, tx: Tx, node: str, at_ms: int) -> bool:
+        """As `answered_by`, and that answer cannot have been one to an earlier publish of the same words."""
+        return self.answered_by(tx, node, at_ms) and at_ms >= self.arrived_ms
+
 
 def noted(tx: Tx, coming: Coming, key: str, entry: str) -> bool:
     """Whether the audit trail says this of the delivery `key`, the group under way included.
 
     To be asked in the unit that would answer it.
     """
+    return any(coming.answered_by(tx, *note) for note in notes(tx, coming, key, entry))
+
+
+def notes(tx: Tx, coming: Coming, key: str, entry: str) -> Iterator[tuple[str, int]]:
+    """By which node, and when, the audit trail says this of the delivery `key`; of none that is not `doubtful`."""
     if not coming.doubtful(tx):
-        return False
+        return
     for note in tx.notes:
-        if note.object_id == key and note.entry == entry and coming.answered_by(tx, tx.node, note.at_ms):
-            return True
+        if note.object_id == key and note.entry == entry:
+            yield tx.node, note.at_ms
     found = select(_A.node, _A.at_ms).where(_A.object_id == key, _A.entry == entry)
-    return any(coming.answered_by(tx, row.node, row.at_ms) for row in tx.conn.execute(found))
+    for row in tx.conn.execute(found):
+        yield row.node, row.at_ms

@@ -18,6 +18,7 @@ from gateway.journal.payments import Admission, Admitted
 from gateway.journal.store import Tx
 from protocols.erp import xml_form
 from protocols.erp.order_forms import PaymentSubmit
+from tests.world.batching import batch
 from tests.world.lines import events, lines
 from tests.world.points import At
 from tests.world.world import OPERATIONS, REPLIES, USER, Life, World
@@ -267,6 +268,54 @@ def test_a_command_in_the_hands_of_a_node_that_stood_still_is_answered_by_the_ot
     assert replies == set(answered), answers(world, "m-9")
     assert {event["seq"] for event in world.events if event.get("id") == "AP-9"} in ({1, 2}, set())
     assert len(world.bank.ledger.executions) == (2 if index == 0 else 1) and first.fatal + second.fatal == []
+
+
+@pytest.mark.parametrize(("key", "body"), [
+    ("payment.submit", lambda world: world.order("AP-9", valid_until=world.moment(20))),
+    ("batch.submit", lambda world: batch(world, "AP-9", [100, 200], valid_until=world.moment(20))),
+])  # fmt: skip
+def test_an_order_that_another_node_refused_is_not_taken_in_by_one_that_stood_still(
+    key: str, body: Callable[[World], Any], tmp_path: Path
+) -> None:
+    """Its time was not over when the first node read it. The ERP was told `new_id` and may have sent it as another."""
+    world, first = _about_to_stand_still(tmp_path)
+    second = world.start("gw2")
+    world.run(5)
+    first.store.write(lambda _tx: None)
+    world.run(0.01)
+    world.command(key, body(world), message_id="m-9")
+    world.run(0.01)
+    assert len(first.amqp._unacked) == 1
+    first.clock.freeze()
+    world.run(30)
+    first.amqp.drop(0.1)
+    world.run(5)
+    assert [body["error"]["code"] for body in answers(world, "m-9")] == ["expired"] and not second.amqp._unacked
+    first.clock.thaw()
+    world.run(60)
+    assert [body["error"]["code"] for body in answers(world, "m-9")] == ["expired"]
+    told = {event["event"] for event in world.events if event.get("id", "").startswith("AP-9")}
+    assert told <= {"payment.rejected"}, told
+    assert first.fatal + second.fatal == []
+
+
+def test_an_order_refused_and_delivered_again_is_refused_again_whatever_allows_it_by_now(tmp_path: Path) -> None:
+    points = At(f"{ACKED}.before")
+    world = World(tmp_path, points=points, sender={"operations": ["status.query"]})
+    world.start()
+    world.run(1)
+    world.submit("AP-1")
+    world.run(1)
+    assert points.killed and world.life is None
+    world._sender = {}
+    world.settings = world._settings()
+    world.start()
+    world.run(30)
+    assert {body["error"]["code"] for body in answers(world, "m-1")} == {"not_allowed"}
+    assert not world.bank.ledger.executions and world.told("AP-1") in ([], ["payment.rejected"])
+    world.again("AP-1", fresh=False)
+    world.run(30)
+    assert world.told("AP-1")[-1] == "payment.settled" and len(world.bank.ledger.executions) == 1
 
 
 @pytest.mark.parametrize("index", range(len(_COMMANDS)))
