@@ -29,9 +29,9 @@ def submit(arrival: Arrival, command: SubmitBatch) -> Unit:
     def unit(tx: Tx) -> Done:
         if arrival.answered(tx):
             return REPEATED
-        if arrival.was_refused(tx) and batch_rows.find(tx.shown, arrival.sender.name, command.id) is None:
+        admitted = batches.admit(tx, asked, arrival.entropy, barred=arrival.was_refused(tx))
+        if admitted is None:
             return arrival.refuse_again(tx, command.id)
-        admitted = batches.admit(tx, asked, arrival.entropy)
         if isinstance(admitted, Refusal):
             return arrival.refuse(admitted, command.id)(tx)
         if isinstance(admitted, BatchRow):

@@ -56,11 +56,14 @@ class NewBatch:
     items: tuple[PaymentRow, ...]
 
 
-def admit(tx: Tx, admission: BatchAdmission, entropy: Entropy) -> NewBatch | BatchRow | Refusal:
+def admit(
+    tx: Tx, admission: BatchAdmission, entropy: Entropy, *, barred: bool = False
+) -> NewBatch | BatchRow | Refusal | None:
     """Make every item a payment, or none.
 
     A BatchRow is the batch that has been admitted before with this very content: answer it again. A Refusal changed
-    nothing: an id is taken, or items had to be rejected and `whole` says that this refuses all.
+    nothing: an id is taken, or items had to be rejected and `whole` says that this refuses all. None changed nothing
+    either: it could be admitted and is `barred`.
     """
     known = batch_rows.find(tx.conn, admission.sender, admission.batch)
     if known is not None:
@@ -70,6 +73,9 @@ def admit(tx: Tx, admission: BatchAdmission, entropy: Entropy) -> NewBatch | Bat
     judged = _judge(tx, admission)
     if isinstance(judged, Refusal):
         return judged
+    if barred:
+        _give_back(judged)
+        return None
     rows = tuple(
         payments.enter(tx, item, claim, facts, judgement, entropy)
         for item, (claim, facts, judgement) in zip(admission.items, judged, strict=True)
@@ -125,10 +131,14 @@ def _judge(tx: Tx, admission: BatchAdmission) -> _Judged | Refusal:
         if refused is None:
             return judged
         refusal = refused
+    _give_back(judged)
+    return refusal
+
+
+def _give_back(judged: _Judged) -> None:
     for claim, _, judgement in judged:
         if not isinstance(judgement.event, Reject):
             claim.give_back()
-    return refusal
 
 
 def _alike(facts: UsageFacts, earlier: str | None) -> UsageFacts:

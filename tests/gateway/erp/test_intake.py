@@ -217,6 +217,7 @@ _COMMANDS: list[tuple[str, Callable[[World], Any]]] = [
     ("status.query", lambda world: {"id": "AP-0"}),
     ("balance.query", lambda world: {"accounts": [world.bank.account]}),
     ("nothing.known", lambda world: {}),
+    ("batch.submit", lambda world: batch(world, "B-9", [5, 5], purpose="款" * 100)),
 ]
 
 
