@@ -187,15 +187,15 @@ class Campaign:
                       wishes.rabbit, wishes.per_second)  # fmt: skip
         # On a busy machine the first start takes its time, and there is no journal before.
         await field.until(lambda: all(node.up for node in field.nodes), FIRST_START_S)
-        kill_every_s = wishes.chaos_s / wishes.kills
+        kills = wishes.kills if wishes.long else 0
         nemesis = self._nemesis = Nemesis(field, long=wishes.long, crash_loop=wishes.crash_loop, zombies=wishes.zombies,
-                                          kill_every_s=kill_every_s if wishes.long else 0.0)  # fmt: skip
+                                          kills=kills, within_s=wishes.chaos_s)  # fmt: skip
         sending = Deferred.fromCoroutine(erp.publish(story.commands, wishes.per_second))
         sending.addCallback(self._all_published)
         haunting = Deferred.fromCoroutine(nemesis.haunt())
         parts: list[Deferred[Any]] = [
             sending, haunting,
-            Deferred.fromCoroutine(nemesis.kill_for_ever(max(kill_every_s - 1.2, 0.3))),
+            Deferred.fromCoroutine(nemesis.kill_for_ever(max(wishes.chaos_s / wishes.kills - 1.2, 0.3))),
             *(Deferred.fromCoroutine(nemesis.weather_for_ever()) for _ in range(STREAMS)),
             Deferred.fromCoroutine(field.mind_for_ever()),
             Deferred.fromCoroutine(self._again_and_again(story, erp, field)),

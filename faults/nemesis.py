@@ -23,11 +23,11 @@ class Nemesis:
     """See the module."""
 
     def __init__(
-        self, field: Field, *, long: bool, crash_loop: int = 5, zombies: int = 0, kill_every_s: float = 0.0
+        self, field: Field, *, long: bool, crash_loop: int = 5, zombies: int = 0, kills: int = 0, within_s: float = 1.0
     ) -> None:
-        """`kill_every_s`: incidents wait for kills that are behind this pace; 0 if they need not."""
+        """Incidents wait while the daemons were killed less often than `kills` within `within_s` asks for."""
         self._field = field
-        self._kill_every_s = kill_every_s
+        self._kills, self._within_s = kills, within_s
         self._begun_s = field.clock.monotonic_s()
         self._kinds = {kind.name: kind for kind in kinds(crash_loop) if kind.fits(field) and (long or not kind.long)}
         self._bag: list[str] = []
@@ -77,10 +77,8 @@ class Nemesis:
 
     def _behind(self) -> bool:
         """Whether incidents have kept the daemons from being killed as often as was asked for."""
-        if not self._kill_every_s:
-            return False
-        due = (self._field.clock.monotonic_s() - self._begun_s) / self._kill_every_s
-        return self._field.diary.kills < due
+        share = min(1.0, (self._field.clock.monotonic_s() - self._begun_s) / self._within_s)
+        return self._field.diary.kills < share * self._kills
 
     async def haunt(self) -> None:
         """One zombie after the other, as many as were asked for."""
