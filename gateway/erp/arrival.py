@@ -89,7 +89,7 @@ class Arrival:
         """
         if self._surely_refused(tx):
             return REPEATED
-        before = refusals.fetch(tx.shown, self.key)
+        before = refusals.fetch(tx.bare, self.key)
         assert before is not None, "a refusal that is noted and not kept"
         title = f"refused on {instant(before.at_ms)} and delivered again; to have it looked at anew, publish it again"
         no = Refusal(before.code, title)

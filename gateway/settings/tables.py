@@ -93,7 +93,7 @@ class Broker(_Table):
     host: str = Field("127.0.0.1", description="Broker host.")
     port: int = Field(5672, ge=1, le=65535, description="Broker port (5671 with TLS).")
     vhost: str = Field("bankgw", description="Virtual host.")
-    user: str = Field("bankgw", description="The gateway's own broker user.")
+    user: str = Field("bankgw", min_length=1, description="The gateway's own broker user.")
     password: Secret | None = Field(
         None,
         description="The broker user's password. Without it the certificate of `[broker.tls]` is the login (SASL "

@@ -66,7 +66,7 @@ def test_replies_that_may_have_gone_with_their_queue_are_asked_for_again_once(er
     assert erp.ears.owed() == []
 
 
-def test_a_reply_missing_for_any_other_reason_is_not_asked_for_again(erp: Erp) -> None:
+def test_what_was_sent_after_the_queue_was_gone_is_not_asked_for_again(erp: Erp) -> None:
     first, *others = erp.commands
     erp.sent -= {command.message_id for command in others}
     assert erp.owed() == [first]

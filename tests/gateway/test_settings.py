@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.settings import BadSettings, Band, Mistake, band_gaps, load, read, socket_of
+from gateway.settings import BadSettings, Band, Mistake, band_gaps, is_loopback, load, read, socket_of
 
 MAIN = """
 state_dir = "state"
@@ -126,6 +126,7 @@ CASES: list[tuple[str, str, str, str, str, str]] = [
      "m", "broker.tls", "leaves this machine"),
     ("production_almost_here", 'mode = "production"\n' + MAIN.replace(
         "[broker]", '[broker]\nhost = "127.0.0.1.mq.example"'), BANK, "m", "broker.tls", "leaves this machine"),
+    ("no_user", MAIN.replace("[broker]", '[broker]\nuser = ""'), BANK, "m", "broker.user", "at least 1"),
     ("no_login", without(MAIN, 'password = { file = "broker" }'), BANK, "m", "broker.password", "certificate logs in"),
     ("production_database", 'mode = "production"\n' + MAIN.replace("[journal]",
          '[journal]\nurl = "postgresql://db/b"'), BANK,
@@ -257,3 +258,12 @@ def test_read_gives_settings_beside_their_disagreements(site: Callable[..., Path
 def test_bands_cover_every_amount_once(bands: list[tuple[str, str | None]], said: list[str]) -> None:
     made = tuple(Band(above=above, upto=upto, action="hold") for above, upto in bands)
     assert band_gaps(made) == said
+
+
+@pytest.mark.parametrize(("host", "here"), [
+    ("127.0.0.1", True), ("127.8.8.8", True), ("::1", True), ("localhost", True), ("LOCALHOST", True),
+    ("broker.example", False), ("10.0.0.1", False), ("0.0.0.0", False), ("127.1", False), ("", False),
+    ("127.0.0.1.evil.example", False), ("localhost.evil.example", False),
+])  # fmt: skip
+def test_loopback_is_an_address_and_not_a_prefix(host: str, here: bool) -> None:
+    assert is_loopback(host) is here
