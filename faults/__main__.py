@@ -60,7 +60,8 @@ def _wishes(
 ) -> Wishes:
     kills_s, zombies_s = asked.kills * KILL_S, asked.zombies * ZOMBIE_S
     minutes = max(asked.minutes, kills_s / 60, zombies_s / 60)
-    kills = asked.kills or max(20, round(minutes * 10))
+    # While a zombie is played, nobody is killed: its round holds every daemon.
+    kills = asked.kills or max(20, round((minutes - zombies_s / 60) * 10))
     per_second = asked.payments / (minutes * 60) if asked.payments else asked.per_second
     daemon, dedup = asked.daemon, True
     if asked.planted:

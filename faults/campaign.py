@@ -52,7 +52,8 @@ STREAMS = 3
 HELD_BACK = 20
 QUEUES_S = 30.0
 LATE_S = 20.0
-ZOMBIE_S = 60.0
+ZOMBIE_S = 20.0
+"""A round of a zombie: a lease runs out, another node takes over, the first one wakes and is watched."""
 MORE_S = 30.0
 ENOUGH = 1.25
 PART = 0.01
