@@ -25,7 +25,7 @@ class Nemesis:
     def __init__(
         self, field: Field, *, long: bool, crash_loop: int = 5, zombies: int = 0, kills: int = 0, within_s: float = 1.0
     ) -> None:
-        """Incidents wait while the daemons were killed less often than `kills` within `within_s` asks for."""
+        """Incidents wait while there were fewer kills, or rounds of zombies, than were asked for within `within_s`."""
         self._field = field
         self._kills, self._within_s = kills, within_s
         self._begun_s = field.clock.monotonic_s()
@@ -76,18 +76,17 @@ class Nemesis:
             self._met[name] += 1
 
     def _behind(self) -> bool:
-        """Whether incidents have kept the daemons from being killed as often as was asked for."""
-        share = min(1.0, (self._field.clock.monotonic_s() - self._begun_s) / self._within_s)
-        return self._field.diary.kills < share * self._kills
+        """Whether incidents have kept the daemons from being killed, or haunted, as often as was asked for."""
+        field = self._field
+        share = min(1.0, (field.clock.monotonic_s() - self._begun_s) / self._within_s)
+        return field.diary.kills < share * self._kills or len(field.grounds.zombies) < share * self._zombies
 
     async def haunt(self) -> None:
-        """One zombie after the other, as many as were asked for."""
-        met = 0
-        while met < self._zombies and not self._field.stopping:
-            before = len(self._field.grounds.zombies)
-            await lives.zombie(self._field)
-            met += len(self._field.grounds.zombies) - before
-            await self._field.wait(0.5)
+        """One zombie after the other, until there were as many as were asked for."""
+        field = self._field
+        while len(field.grounds.zombies) < self._zombies and not field.stopping:
+            await lives.zombie(field)
+            await field.wait(0.5)
 
     def calm(self) -> None:
         """Every proxy carries again, every cable is in, and nobody stands still."""
