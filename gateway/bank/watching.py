@@ -73,12 +73,15 @@ class Watching:
         self._node = node
         self._tasks = Tasks(self._defect)
         self._watched: dict[str, Watched] = {}
+        # An account that is taken off the list and put back before its next look goes on where it was.
+        self._looped: set[str] = set()
         self._missing: dict[str, int] = {}
 
     def watch(self, watched: Sequence[Watched]) -> None:
         """Watch these accounts from now on; those that are new begin at once, those that are gone end by themselves."""
-        before, self._watched = self._watched, {one.account: one for one in watched}
-        for account in self._watched.keys() - before.keys():
+        self._watched = {one.account: one for one in watched}
+        for account in self._watched.keys() - self._looped:
+            self._looped.add(account)
             self._tasks.spawn(self._for_ever(account))
 
     def stop(self) -> None:
@@ -87,10 +90,16 @@ class Watching:
 
     def _defect(self, failure: Failure) -> None:
         _log.error("account.watch_defect", error=failure.getTraceback(detail="brief"),
-                   action="this account is watched again after a restart")  # fmt: skip
+                   action="this account is watched again after a reload or a restart")  # fmt: skip
         self._parts.meters.alarms.labels("impossible").inc()
 
     async def _for_ever(self, account: str) -> None:
+        try:
+            await self._while_listed(account)
+        finally:
+            self._looped.discard(account)
+
+    async def _while_listed(self, account: str) -> None:
         while (one := self._watched.get(account)) is not None:
             profile = self._parts.banks[one.bank].profile
             now_ms = self._parts.clock.now_ms()

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from gateway import app
-from gateway.bank.watching import chain
+from gateway.bank.watching import Watched, chain
 from gateway.core.states import Work
 from gateway.journal import accounts
 from gateway.simbank.faults import Fault, Script, Scripted
@@ -190,6 +190,27 @@ def test_what_is_not_watched_is_not_asked_about(tmp_path: Path) -> None:
     world.submit("AP-1")
     world.run(600)
     assert world.exchanges(life, "lines") == 0 and named(world, "transaction.booked") == []
+
+
+def test_an_account_that_leaves_the_list_and_comes_back_is_looked_at_as_often_as_before(tmp_path: Path) -> None:
+    world = watching(tmp_path)
+    life = world.start()
+    world.run(POLL_S / 2)
+    listed = life.gateway.watching
+    account = Watched(world.bank.account, "sample", "sample.main", "CNY", ("kingdee",))
+    for watched in ([], [account], [], [account]):
+        listed.watch(watched)
+    before = world.exchanges(life, "lines")
+    world.run(10 * POLL_S)
+    assert world.exchanges(life, "lines") - before in (9, 10, 11)
+    listed.watch([])
+    world.run(2 * POLL_S)
+    before = world.exchanges(life, "lines")
+    world.run(2 * POLL_S)
+    assert world.exchanges(life, "lines") == before
+    listed.watch([account])
+    world.run(2 * POLL_S)
+    assert world.exchanges(life, "lines") > before
 
 
 def line(minor: int, after: int, minute: int, direction: Direction = Direction.DEBIT) -> Line:
