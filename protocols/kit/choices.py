@@ -11,13 +11,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields
-from typing import Any, TypeVar
+from types import MappingProxyType
+from typing import Any, Final, TypeVar
 
 from protocols.bank import BadOptions
 
 Check = Callable[[Any], bool]
 Choices = Mapping[str, tuple[Check, str]]
 T = TypeVar("T")
+_AS_IT_IS: Final[Mapping[str, Callable[[Any], Any]]] = MappingProxyType({})
 
 
 def text(pattern: str) -> Check:
@@ -62,6 +64,11 @@ def or_none(check: Check) -> Check:
     return lambda value: value is None or check(value)
 
 
+def hour(value: Any) -> bool:
+    """A time of day as `HH:MM`."""
+    return text("([01][0-9]|2[0-3]):[0-5][0-9]")(value)
+
+
 def in_bytes(most: int, encoding: str = "gbk", *, least: int = 1) -> Check:
     """Printable text of at most so many bytes in the bank's charset."""
 
@@ -76,8 +83,14 @@ def in_bytes(most: int, encoding: str = "gbk", *, least: int = 1) -> Check:
     return check
 
 
-def read(bank: str, options: Callable[..., T], choices: Choices, given: Mapping[str, Any]) -> T:
-    """The dataclass `options` from the settings' table. Raises BadOptions naming the first wrong key and the remedy."""
+def read(
+    bank: str, options: Callable[..., T], choices: Choices, given: Mapping[str, Any],
+    made: Mapping[str, Callable[[Any], Any]] = _AS_IT_IS,
+) -> T:  # fmt: skip
+    """The dataclass `options` from the settings' table. Raises BadOptions naming the first wrong key and the remedy.
+
+    `made` says what is kept instead of a value that passed, for those that are not kept as they are written.
+    """
     known = fields(options)  # type: ignore[arg-type]  # a dataclass, which Callable cannot say
     assert choices.keys() == {one.name for one in known}, f"every option of {bank} has one row in its choices"
     for key in given:
@@ -90,7 +103,15 @@ def read(bank: str, options: Callable[..., T], choices: Choices, given: Mapping[
         check, remedy = choices[key]
         if not check(value):
             raise BadOptions(key, remedy)
-    return options(**{key: _plain(value) for key, value in given.items()})
+    return options(**{key: made.get(key, _plain)(value) for key, value in given.items()})
+
+
+def one_meaning(codes: Mapping[str, tuple[str, ...]]) -> None:
+    """Raises BadOptions for a code that is both a duplicate and a refusal: it would turn a payment that was made into
+    one that was not."""
+    for code in codes.get("duplicate", ()):
+        if code in codes.get("refused", ()):
+            raise BadOptions("codes", f"{code} cannot be both duplicate and refused")
 
 
 def _plain(value: Any) -> Any:

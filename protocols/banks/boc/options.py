@@ -6,8 +6,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from protocols.bank import BadOptions
-from protocols.kit.choices import Choices, among, flag, in_bytes, or_none, read, seconds, table, text, whole, words
+from protocols.kit.choices import (
+    Choices,
+    among,
+    flag,
+    in_bytes,
+    one_meaning,
+    or_none,
+    read,
+    seconds,
+    table,
+    text,
+    whole,
+    words,
+)
 
 CODE_WORDS: Final = ("duplicate", "not_found", "refused", "empty")
 """What a rspcod may be declared to mean, because the bank's list is not public."""
@@ -116,7 +128,5 @@ _CHOICES: Final[Choices] = {
 def read_options(given: Mapping[str, Any]) -> Options:
     """The options in the settings' table. Raises BadOptions naming the first wrong key and the remedy."""
     options = read("boc", Options, _CHOICES, given)
-    for code in options.codes.get("duplicate", ()):
-        if code in options.codes.get("refused", ()):
-            raise BadOptions("codes", f"{code} cannot be both duplicate and refused")
+    one_meaning(options.codes)
     return options

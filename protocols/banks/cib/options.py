@@ -3,11 +3,25 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from protocols.bank import BadOptions, Replay
+from protocols.kit.choices import (
+    Check,
+    Choices,
+    among,
+    flag,
+    hour,
+    or_none,
+    read,
+    seconds,
+    table,
+    text,
+    whole,
+    words,
+)
 
 PAYROLL_CODES: Final = ("006", "022", "047", "048", "008", "007", "813", "080", "605", "747")
 """DESCRIPTION of a payroll (banks/cib.md 4.7): 工资 奖金 福利 报销 水费 电费 高温 报刊 理赔 公积金."""
@@ -70,30 +84,7 @@ class Options:
     poll_every_s: float = 900.0
 
 
-def _text(pattern: str) -> Callable[[Any], bool]:
-    return lambda value: isinstance(value, str) and re.fullmatch(pattern, value, re.ASCII) is not None
-
-
-def _one_of(*words: str) -> Callable[[Any], bool]:
-    return lambda value: isinstance(value, str) and value in words
-
-
-def _whole(least: int, most: int) -> Callable[[Any], bool]:
-    return lambda value: type(value) is int and least <= value <= most
-
-
-def _seconds(least: float) -> Callable[[Any], bool]:
-    return lambda value: type(value) in (int, float) and least <= value <= 604_800
-
-
-_clock = _text("([01][0-9]|2[0-3]):[0-5][0-9]")
-
-
-def _flag(value: Any) -> bool:
-    return type(value) is bool
-
-
-def _wording(most_bytes: int) -> Callable[[Any], bool]:
+def _wording(most_bytes: int) -> Check:
     def fits(value: Any) -> bool:
         if not isinstance(value, str) or re.search(r"[<>&|\x00-\x1f\x7f]", value):
             return False
@@ -105,87 +96,64 @@ def _wording(most_bytes: int) -> Callable[[Any], bool]:
     return fits
 
 
-def _words(pattern: str) -> Callable[[Any], bool]:
-    return lambda value: (
-        isinstance(value, (list, tuple))
-        and all(isinstance(word, str) and re.fullmatch(pattern, word) for word in value)
-    )
-
-
-def _cities(value: Any) -> bool:
-    fits = _wording(30)
-    return isinstance(value, Mapping) and all(
-        isinstance(key, str) and re.fullmatch("[0-9]{1,12}", key, re.ASCII) and city and fits(city)
-        for key, city in value.items()
-    )
-
-
 _PLAIN: Final = "text that GBK carries, without < > & |, of at most"
-_CHECKS: Final[Mapping[str, tuple[Callable[[Any], bool], str]]] = {
-    "customer": (_text("[0-9A-Za-z]{1,32}"), "the customer number (CID) the bank gave you, as text"),
-    "probe_account": (_text("[0-9A-Za-z-]{1,32}"), "one of your accounts at this bank, for harmless balance questions"),
-    "path": (_text("/[!-~]*"), 'the path of the front end, usually "/"'),
-    "host_header": (_text("[0-9A-Za-z.:-]{1,255}"), "the front end's host name, as HTTP's Host line shall name it"),
+_CHOICES: Final[Choices] = {
+    "customer": (text("[0-9A-Za-z]{1,32}"), "the customer number (CID) the bank gave you, as text"),
+    "probe_account": (text("[0-9A-Za-z-]{1,32}"), "one of your accounts at this bank, for harmless balance questions"),
+    "path": (text("/[!-~]*"), 'the path of the front end, usually "/"'),
+    "host_header": (text("[0-9A-Za-z.:-]{1,255}"), "the front end's host name, as HTTP's Host line shall name it"),
     "holder": (_wording(50), f"the name your accounts are held in, {_PLAIN} 50 bytes"),
-    "reference_prefix": (_text("[0-9A-Z]{0,6}"), "up to 6 capital letters or digits, different for each gateway"),
-    "replay": (_one_of(*(one.value for one in Replay)), '"replay_safe", "query_first" or "never"'),
-    "own_names": (_words(".+"), "a list of texts found in the names of this bank's branches"),
-    "own_cnaps": (_words("[0-9]{3,12}"), "a list of how this bank's numbers begin, 3 to 12 digits"),
+    "reference_prefix": (text("[0-9A-Z]{0,6}"), "up to 6 capital letters or digits, different for each gateway"),
+    "replay": (among(*(one.value for one in Replay)), '"replay_safe", "query_first" or "never"'),
+    "own_names": (words(".+"), "a list of texts found in the names of this bank's branches"),
+    "own_cnaps": (words("[0-9]{3,12}"), "a list of how this bank's numbers begin, 3 to 12 digits"),
     "city": (_wording(30), f"the payer's city, {_PLAIN} 30 bytes"),
-    "cities": (_cities, f"a table: the beginning of a bank number = its city, {_PLAIN} 30 bytes"),
-    "payment_mode": (_one_of("REAL_TIME", ""), '"REAL_TIME", or "" to leave PMTMODE out'),
-    "fast_pay": (_flag, "true sends urgent payments as 快速支付: no approval and no limits at the bank"),
-    "fund_account": (_text("[0-9A-Za-z-]{0,18}"), "the account in the centre of the cash pool, up to 18 characters"),
-    "core_enquiry": (_flag, "true asks the core system (INQSTATE) where the first enquiry stays unclear"),
-    "batch": (_one_of("async", "realtime"), '"async" (ASYNBATCHTRSFRTRN) or "realtime" (RBATCHTRSFRTRN)'),
-    "batch_biztype": (_text("[0-3]?"), 'BIZTYPE, one digit, or "" for 1 (async: a debit each) or 0 (realtime: 支付)'),
+    "cities": (
+        table("[0-9]{1,12}", lambda city: bool(city) and _wording(30)(city)),
+        f"a table: the beginning of a bank number = its city, {_PLAIN} 30 bytes",
+    ),
+    "payment_mode": (among("REAL_TIME", ""), '"REAL_TIME", or "" to leave PMTMODE out'),
+    "fast_pay": (flag, "true sends urgent payments as 快速支付: no approval and no limits at the bank"),
+    "fund_account": (text("[0-9A-Za-z-]{0,18}"), "the account in the centre of the cash pool, up to 18 characters"),
+    "core_enquiry": (flag, "true asks the core system (INQSTATE) where the first enquiry stays unclear"),
+    "batch": (among("async", "realtime"), '"async" (ASYNBATCHTRSFRTRN) or "realtime" (RBATCHTRSFRTRN)'),
+    "batch_biztype": (text("[0-3]?"), 'BIZTYPE, one digit, or "" for 1 (async: a debit each) or 0 (realtime: 支付)'),
     "batch_title": (_wording(30), f"TITLE and PURPOSE of batches, {_PLAIN} 30 bytes"),
-    "batch_remark": (_flag, "true writes our reference into each line's remark, and checks it in the result"),
+    "batch_remark": (flag, "true writes our reference into each line's remark, and checks it in the result"),
     "payroll_title": (_wording(30), f"TITLE of payrolls, {_PLAIN} 30 bytes"),
-    "firm_code": (_text("([0-9A-Za-z]{4})?"), "FIRMCODE, 4 characters, for collections (托收)"),
-    "collection_code": (_text("([0-9]{5})?"), "BIZCODE of collections, 5 digits such as 00100 (电费)"),
-    "collection_days": (_whole(1, 3), "LIMITDAYS, 1 to 3 days"),
-    "collection_type": (_text("[0-9A-Za-z]{0,8}"), "TRNTYPE of collections, which the bank must name; or leave it out"),
-    "collection_lines": (_whole(1, 10_000), "how many collections go in one message"),
-    "lines": (_one_of("SCUSTSTMT", "FSTMT"), '"SCUSTSTMT" (XML rows) or "FSTMT" (rows of 530 bytes)'),
-    "statement_version": (_one_of("2.0", ""), '"2.0", or "" for the older rows'),
-    "statement_reference": (_text("([A-Z][A-Z0-9]{1,30})?"), "the element of an entry that carries our TRNUID, if any"),
-    "file_lines": (lambda value: _whole(100, 1000)(value) and value % 100 == 0, "100 to 1000, a multiple of 100"),
+    "firm_code": (text("([0-9A-Za-z]{4})?"), "FIRMCODE, 4 characters, for collections (托收)"),
+    "collection_code": (text("([0-9]{5})?"), "BIZCODE of collections, 5 digits such as 00100 (电费)"),
+    "collection_days": (whole(1, 3), "LIMITDAYS, 1 to 3 days"),
+    "collection_type": (text("[0-9A-Za-z]{0,8}"), "TRNTYPE of collections, which the bank must name; or leave it out"),
+    "collection_lines": (whole(1, 10_000), "how many collections go in one message"),
+    "lines": (among("SCUSTSTMT", "FSTMT"), '"SCUSTSTMT" (XML rows) or "FSTMT" (rows of 530 bytes)'),
+    "statement_version": (among("2.0", ""), '"2.0", or "" for the older rows'),
+    "statement_reference": (text("([A-Z][A-Z0-9]{1,30})?"), "the element of an entry that carries our TRNUID, if any"),
+    "file_lines": (lambda value: whole(100, 1000)(value) and value % 100 == 0, "100 to 1000, a multiple of 100"),
     "receipt_path": (
-        lambda value: value == "" or (_text("/[!-~]*")(value) and value.count("{file_id}") == 1),
+        lambda value: value == "" or (text("/[!-~]*")(value) and value.count("{file_id}") == 1),
         "a path with {file_id} in it, as the bank tells you; or leave it out",
     ),
-    "history_days": (_whole(1, 3650), "days back that the bank answers about entries"),
-    "max_purpose_bytes": (_whole(1, 60), "30 or 60 bytes; the bank's manual says both"),
-    "max_amount_minor": (lambda value: value is None or _whole(1, 10**17)(value), "the most fen one order may carry"),
-    "opens": (_clock, 'when the bank\'s hour of quiet ends, as "01:00"; equal to closes: round the clock'),
-    "closes": (_clock, 'when it begins, as "00:00"'),
-    "window": (_whole(1, 16), f"how many exchanges may run at once, 1 to 16; {LOCK_OUT}"),
-    "probe_every_s": (_seconds(1), "seconds between probes"),
-    "first_byte_s": (_seconds(0.01), "seconds to wait for the first byte of an answer"),
-    "exchange_s": (_seconds(0.01), "seconds one whole exchange may take"),
-    "per_second": (_seconds(0.001), "requests a second the bank tolerates"),
-    "burst": (_whole(1, 1000), "requests that may go out at once"),
-    "first_enquiry_s": (_seconds(0.01), "seconds before a payment is first asked about; the bank says 900"),
-    "poll_every_s": (_seconds(1), "seconds between two looks at an account's entries; the bank says 900"),
+    "history_days": (whole(1, 3650), "days back that the bank answers about entries"),
+    "max_purpose_bytes": (whole(1, 60), "30 or 60 bytes; the bank's manual says both"),
+    "max_amount_minor": (or_none(whole(1, 10**17)), "the most fen one order may carry"),
+    "opens": (hour, 'when the bank\'s hour of quiet ends, as "01:00"; equal to closes: round the clock'),
+    "closes": (hour, 'when it begins, as "00:00"'),
+    "window": (whole(1, 16), f"how many exchanges may run at once, 1 to 16; {LOCK_OUT}"),
+    "probe_every_s": (seconds(1, 604_800), "seconds between probes"),
+    "first_byte_s": (seconds(0.01, 604_800), "seconds to wait for the first byte of an answer"),
+    "exchange_s": (seconds(0.01, 604_800), "seconds one whole exchange may take"),
+    "per_second": (seconds(0.001, 604_800), "requests a second the bank tolerates"),
+    "burst": (whole(1, 1000), "requests that may go out at once"),
+    "first_enquiry_s": (seconds(0.01, 604_800), "seconds before a payment is first asked about; the bank says 900"),
+    "poll_every_s": (seconds(1, 604_800), "seconds between two looks at an account's entries; the bank says 900"),
 }  # fmt: skip
-assert _CHECKS.keys() == {one.name for one in fields(Options)}
 
 
-def read_options(table: Mapping[str, Any]) -> Options:
+def read_options(given: Mapping[str, Any]) -> Options:
     """The options in the settings' table. Raises BadOptions naming the first wrong key and the remedy."""
-    for key in table:
-        if key not in _CHECKS:
-            raise BadOptions(key, f"no such option of cib; there are {', '.join(sorted(_CHECKS))}")
-    for key in ("customer", "probe_account"):
-        if key not in table:
-            raise BadOptions(key, _CHECKS[key][1])
-    for key, value in table.items():
-        check, remedy = _CHECKS[key]
-        if not check(value):
-            raise BadOptions(key, remedy)
-    if bool(table.get("firm_code")) is not bool(table.get("collection_code")):
-        missing = "collection_code" if table.get("firm_code") else "firm_code"
-        raise BadOptions(missing, f"{_CHECKS[missing][1]}; collections need both")
-    plain: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in table.items()}
-    return Options(**plain)
+    options = read("cib", Options, _CHOICES, given)
+    if bool(options.firm_code) is not bool(options.collection_code):
+        missing = "collection_code" if options.firm_code else "firm_code"
+        raise BadOptions(missing, f"{_CHOICES[missing][1]}; collections need both")
+    return options

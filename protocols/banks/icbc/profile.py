@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import time, timedelta
 from typing import Final
 
 from protocols.bank import Profile, Replay, ReplayRule
-from protocols.banks.icbc.options import Options, clock
+from protocols.banks.icbc.options import Options
 from protocols.canon.limits import AmountLimit, FieldLimit, Hours, Limits, Pace, ReferenceForm
 from protocols.canon.order import Channel, Kind
 
@@ -74,9 +74,9 @@ def limits(options: Options, *, payee_bank: bool = True) -> Limits:
         ),
         amount=AmountLimit(max_minor=options.max_amount_minor, currencies=("CNY",)),
         hours=Hours(
-            opens=clock(options.opens),
-            closes=clock(options.closes),
-            cut_off=None if options.cut_off is None else clock(options.cut_off),
+            opens=time.fromisoformat(options.opens),
+            closes=time.fromisoformat(options.closes),
+            cut_off=None if options.cut_off is None else time.fromisoformat(options.cut_off),
         ),
         pace=Pace(
             per_second=options.per_second,

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
-from protocols.bank import BadOptions, Replay
+from protocols.bank import Replay
+from protocols.kit.choices import Choices, among, or_none, read, seconds, text, whole, words
 
 TODAY_STYLES: Final = ("4008", "4013")
 
@@ -49,71 +49,38 @@ class Options:
     first_enquiry_s: float = 5.0
 
 
-def _text(pattern: str) -> Callable[[Any], bool]:
-    return lambda value: isinstance(value, str) and re.fullmatch(pattern, value, re.ASCII) is not None
-
-
-def _whole(least: int, most: int) -> Callable[[Any], bool]:
-    return lambda value: type(value) is int and least <= value <= most
-
-
-def _seconds(value: Any) -> bool:
-    return type(value) in (int, float) and 0 < value <= 86_400
-
-
-def _or_none(check: Callable[[Any], bool]) -> Callable[[Any], bool]:
-    return lambda value: value is None or check(value)
-
-
-def _words(pattern: str) -> Callable[[Any], bool]:
-    return lambda value: (
-        isinstance(value, (list, tuple))
-        and all(isinstance(word, str) and re.fullmatch(pattern, word) for word in value)
-    )
-
-
-_CHECKS: Final[Mapping[str, tuple[Callable[[Any], bool], str]]] = {
-    "enterprise_code": (_text("[0-9]{20}"), "the enterprise's 20 digits (企业银企直连标准代码) as text"),
-    "operator": (_text("[ -~]{1,5}"), 'up to 5 characters, usually "00000"'),
-    "serial_prefix": (_text("[0-9A-Za-z]{0,6}"), "up to 6 letters or digits, different for each gateway"),
-    "reference_prefix": (_text("[0-9A-Z]{0,6}"), "up to 6 capital letters or digits"),
-    "today_lines": (lambda value: value in TODAY_STYLES, '"4008" (cursor) or "4013" (page number)'),
-    "page_lines": (_whole(30, 1000), "30 to 1000 lines a page of 4013"),
-    "history_days": (_whole(1, 3650), "days back that the bank answers about entries, at least 1"),
+_SECONDS: Final = seconds(0.001, 86_400)
+_CHOICES: Final[Choices] = {
+    "enterprise_code": (text("[0-9]{20}"), "the enterprise's 20 digits (企业银企直连标准代码) as text"),
+    "operator": (text("[ -~]{1,5}"), 'up to 5 characters, usually "00000"'),
+    "serial_prefix": (text("[0-9A-Za-z]{0,6}"), "up to 6 letters or digits, different for each gateway"),
+    "reference_prefix": (text("[0-9A-Z]{0,6}"), "up to 6 capital letters or digits"),
+    "today_lines": (among(*TODAY_STYLES), '"4008" (cursor) or "4013" (page number)'),
+    "page_lines": (whole(30, 1000), "30 to 1000 lines a page of 4013"),
+    "history_days": (whole(1, 3650), "days back that the bank answers about entries, at least 1"),
     "replay": (
-        lambda value: value in (Replay.NEVER.value, Replay.QUERY_FIRST.value),
+        among(Replay.NEVER.value, Replay.QUERY_FIRST.value),
         '"query_first" or "never"; this bank refuses a repeated voucher, so nothing is replay_safe',
     ),
-    "agreement": (_text("[ -~]{0,30}"), "number of the payroll or collection agreement (AGREE_NO), or leave it out"),
-    "agency_refused": (_words("[0-9A-Za-z]{1,10}"), "a list of the stt values that the bank calls refused"),
-    "agreement_item": (_text("[ -~]{0,20}"), "the fee item (费项, BusiType) of that agreement"),
-    "own_names": (_words(".+"), "a list of texts found in the names of this bank's branches"),
-    "own_cnaps": (_words("[0-9]{3,12}"), "a list of how this bank's numbers begin, 3 to 12 digits"),
-    "address_flag": (lambda value: value in ("1", "2"), '"1" same city or "2" another city'),
-    "max_name_bytes": (_or_none(_whole(1, 1000)), "a number of GBK bytes, or leave it out"),
-    "max_bank_name_bytes": (_or_none(_whole(1, 1000)), "a number of GBK bytes, or leave it out"),
-    "max_amount_minor": (_or_none(_whole(1, 10**17)), "the most fen one order may carry, or leave it out"),
-    "window": (_whole(1, 64), "how many exchanges may run at once, 1 to 64"),
-    "probe_every_s": (_seconds, "seconds between probes"),
-    "first_byte_s": (_seconds, "seconds to wait for the first byte of an answer"),
-    "exchange_s": (_seconds, "seconds one whole exchange may take"),
-    "per_second": (_seconds, "requests a second the bank tolerates"),
-    "burst": (_whole(1, 10_000), "requests that may go out at once"),
-    "first_enquiry_s": (_seconds, "seconds before a payment is first asked about"),
+    "agreement": (text("[ -~]{0,30}"), "number of the payroll or collection agreement (AGREE_NO), or leave it out"),
+    "agency_refused": (words("[0-9A-Za-z]{1,10}"), "a list of the stt values that the bank calls refused"),
+    "agreement_item": (text("[ -~]{0,20}"), "the fee item (费项, BusiType) of that agreement"),
+    "own_names": (words(".+"), "a list of texts found in the names of this bank's branches"),
+    "own_cnaps": (words("[0-9]{3,12}"), "a list of how this bank's numbers begin, 3 to 12 digits"),
+    "address_flag": (among("1", "2"), '"1" same city or "2" another city'),
+    "max_name_bytes": (or_none(whole(1, 1000)), "a number of GBK bytes, or leave it out"),
+    "max_bank_name_bytes": (or_none(whole(1, 1000)), "a number of GBK bytes, or leave it out"),
+    "max_amount_minor": (or_none(whole(1, 10**17)), "the most fen one order may carry, or leave it out"),
+    "window": (whole(1, 64), "how many exchanges may run at once, 1 to 64"),
+    "probe_every_s": (_SECONDS, "seconds between probes"),
+    "first_byte_s": (_SECONDS, "seconds to wait for the first byte of an answer"),
+    "exchange_s": (_SECONDS, "seconds one whole exchange may take"),
+    "per_second": (_SECONDS, "requests a second the bank tolerates"),
+    "burst": (whole(1, 10_000), "requests that may go out at once"),
+    "first_enquiry_s": (_SECONDS, "seconds before a payment is first asked about"),
 }  # fmt: skip
-assert _CHECKS.keys() == {field.name for field in fields(Options)}
 
 
-def read_options(table: Mapping[str, Any]) -> Options:
+def read_options(given: Mapping[str, Any]) -> Options:
     """The options in the settings' table. Raises BadOptions naming the first wrong key and the remedy."""
-    for key in table:
-        if key not in _CHECKS:
-            raise BadOptions(key, f"no such option of pab; there are {', '.join(sorted(_CHECKS))}")
-    if "enterprise_code" not in table:
-        raise BadOptions("enterprise_code", _CHECKS["enterprise_code"][1])
-    for key, value in table.items():
-        check, remedy = _CHECKS[key]
-        if not check(value):
-            raise BadOptions(key, remedy)
-    plain: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in table.items()}
-    return Options(**plain)
+    return read("pab", Options, _CHOICES, given)

@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
-from datetime import date, time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
 from typing import Any, Final
 
 from protocols.bank import BadOptions
+from protocols.kit.choices import (
+    Choices,
+    among,
+    flag,
+    hour,
+    one_meaning,
+    or_none,
+    read,
+    seconds,
+    table,
+    text,
+    whole,
+    words,
+)
 from protocols.kit.dsig.key import PinnedKey
 from protocols.kit.errors import ProtocolError
 
@@ -72,56 +86,15 @@ class Options:
     first_enquiry_s: float = 5.0
 
 
-Check = Callable[[Any], bool]
-
-
-def _text(pattern: str) -> Check:
-    return lambda value: isinstance(value, str) and re.fullmatch(pattern, value, re.ASCII) is not None
-
-
-def _among(*words: str) -> Check:
-    return lambda value: value in words
-
-
-def _whole(least: int, most: int) -> Check:
-    return lambda value: type(value) is int and least <= value <= most
-
-
-def _seconds(value: Any) -> bool:
-    return type(value) in (int, float) and 0 < value <= 1_000_000
-
-
-def _flag(value: Any) -> bool:
-    return type(value) is bool
-
-
-def _or_none(check: Check) -> Check:
-    return lambda value: value is None or check(value)
-
-
-def _words(pattern: str) -> Check:
-    return lambda value: (
-        isinstance(value, (list, tuple))
-        and all(isinstance(word, str) and re.fullmatch(pattern, word) for word in value)
-    )
-
-
-def _clock(value: Any) -> bool:
-    return isinstance(value, str) and re.fullmatch("([01][0-9]|2[0-3]):[0-5][0-9]", value, re.ASCII) is not None
-
-
 def _day(value: Any) -> bool:
     try:
-        return isinstance(value, str) and date.fromisoformat(value) is not None
+        return isinstance(value, str) and _date(value) is not None
     except ValueError:
         return False
 
 
-def _codes(value: Any) -> bool:
-    word = _words("[0-9A-Za-z]{7}")
-    return isinstance(value, Mapping) and value.keys() <= set(CODE_WORDS) and all(
-        word(codes) and "AAAAAAA" not in codes for codes in value.values()
-    )  # fmt: skip
+def _date(text: str | None) -> date | None:
+    return None if text is None else date.fromisoformat(text)
 
 
 def _certificates(value: Any) -> bool:
@@ -136,93 +109,67 @@ def _pinned(text: Any) -> tuple[PinnedKey, ...]:
     return tuple(PinnedKey.from_pem(found.group().encode("utf-8")) for found in _PEM.finditer(pem))
 
 
-_BYTES: Final = (_or_none(_whole(1, 1000)), "a number of GBK bytes, or leave it out")
-_LOCATION: Final = (_among("0", "1"), '"0" for the same city, "1" for another')
-_PURPOSE: Final = (_text("[0-9A-Za-z]{0,4}"), "the bank's code (payPurpose), up to 4 letters or digits")
-_ROWS: Final = (_text("[0-9A-Za-z]{0,4}"), "singleOrBatchFlag as the bank tells you, such as 1, or empty")
-_CHECKS: Final[Mapping[str, tuple[Check, str]]] = {
-    "master_id": (_text("[0-9A-Za-z]{1,20}"), "the customer's number (masterID) as text, up to 20 letters or digits"),
-    "probe_account": (_text("[0-9]{1,32}"), "an own account at this bank as text; its balance is asked as a probe"),
-    "auth_master_id": (_text("[0-9A-Za-z]{0,20}"), "the number of the authorising customer (授权客户号) as text"),
-    "authorisation": (_flag, "true if web-bank users must authorise what is handed in, else false"),
+_SECONDS: Final = seconds(0.001)
+_BYTES: Final = (or_none(whole(1, 1000)), "a number of GBK bytes, or leave it out")
+_LOCATION: Final = (among("0", "1"), '"0" for the same city, "1" for another')
+_PURPOSE: Final = (text("[0-9A-Za-z]{0,4}"), "the bank's code (payPurpose), up to 4 letters or digits")
+_ROWS: Final = (text("[0-9A-Za-z]{0,4}"), "singleOrBatchFlag as the bank tells you, such as 1, or empty")
+_CHOICES: Final[Choices] = {
+    "master_id": (text("[0-9A-Za-z]{1,20}"), "the customer's number (masterID) as text, up to 20 letters or digits"),
+    "probe_account": (text("[0-9]{1,32}"), "an own account at this bank as text; its balance is asked as a probe"),
+    "auth_master_id": (text("[0-9A-Za-z]{0,20}"), "the number of the authorising customer (授权客户号) as text"),
+    "authorisation": (flag, "true if web-bank users must authorise what is handed in, else false"),
     "bank_certificate": (_certificates, "PEM of the certificate that the bank signs answers with, or leave it out"),
-    "sha1_until": (_or_none(_day), 'the last day SHA-1 counts, as "2027-12-31"; only with bank_certificate'),
-    "packet_prefix": (_text("[0-9]{0,4}"), "up to 4 digits, others for each gateway of the same masterID"),
-    "reference_prefix": (_text("[0-9]{0,6}"), "up to 6 digits"),
-    "length_padding": (_among("zeros", "blanks"), '"zeros" (003519) or "blanks" (3519 and two blanks)'),
-    "http_path": (_text("/[!-~]{0,200}"), "the path of both doors, beginning with a slash"),
-    "host_header": (_text("[0-9A-Za-z.:-]{1,255}"), "what stands in the Host header, such as the front end's name"),
+    "sha1_until": (or_none(_day), 'the last day SHA-1 counts, as "2027-12-31"; only with bank_certificate'),
+    "packet_prefix": (text("[0-9]{0,4}"), "up to 4 digits, others for each gateway of the same masterID"),
+    "reference_prefix": (text("[0-9]{0,6}"), "up to 6 digits"),
+    "length_padding": (among("zeros", "blanks"), '"zeros" (003519) or "blanks" (3519 and two blanks)'),
+    "http_path": (text("/[!-~]{0,200}"), "the path of both doors, beginning with a slash"),
+    "host_header": (text("[0-9A-Za-z.:-]{1,255}"), "what stands in the Host header, such as the front end's name"),
     "single_flag": _ROWS,
     "batch_flag": _ROWS,
-    "schedule_date": (_among("empty", "today"), '"empty" or "today": bespeakDate of a payment that is not scheduled'),
+    "schedule_date": (among("empty", "today"), '"empty" or "today": bespeakDate of a payment that is not scheduled'),
     "own_remit_location": _LOCATION,
     "other_remit_location": _LOCATION,
     "payee_address": (lambda value: isinstance(value, str), "payeeAddress of payees at other banks, or empty"),
-    "payee_bank_flag": (_text("[0-9A-Za-z]{0,4}"), "payeeBankSelectFlag beside a payeeBankNo; empty sends neither"),
+    "payee_bank_flag": (text("[0-9A-Za-z]{0,4}"), "payeeBankSelectFlag beside a payeeBankNo; empty sends neither"),
     "person_purpose": _PURPOSE,
     "payroll_purpose": _PURPOSE,
-    "own_names": (_words(".+"), "a list of texts found in the names of this bank's branches"),
-    "own_cnaps": (_words("[0-9]{3,12}"), "a list of how this bank's numbers begin, 3 to 12 digits"),
-    "codes": (_codes, f"a table of lists of 7-character codes under {', '.join(CODE_WORDS)}; never AAAAAAA"),
-    "enquiry_rows": (_whole(1, 30), "rows of one 8804 answer, 1 to 30"),
-    "enquiry_pages": (_whole(1, 30), "pages of 8804 read for one payment before it stays in doubt, 1 to 30"),
-    "history_days": (_whole(1, 366), "days back that 8804 answers about, 1 to 366"),
-    "not_found_after_s": (_seconds, "seconds before 'no such payment' counts"),
+    "own_names": (words(".+"), "a list of texts found in the names of this bank's branches"),
+    "own_cnaps": (words("[0-9]{3,12}"), "a list of how this bank's numbers begin, 3 to 12 digits"),
+    "codes": (
+        table("|".join(CODE_WORDS), words("(?!AAAAAAA)[0-9A-Za-z]{7}")),
+        f"a table of lists of 7-character codes under {', '.join(CODE_WORDS)}; never AAAAAAA",
+    ),
+    "enquiry_rows": (whole(1, 30), "rows of one 8804 answer, 1 to 30"),
+    "enquiry_pages": (whole(1, 30), "pages of 8804 read for one payment before it stays in doubt, 1 to 30"),
+    "history_days": (whole(1, 366), "days back that 8804 answers about, 1 to 366"),
+    "not_found_after_s": (_SECONDS, "seconds before 'no such payment' counts"),
     "max_name_bytes": _BYTES,
     "max_bank_name_bytes": _BYTES,
     "max_purpose_bytes": _BYTES,
-    "max_amount_minor": (_or_none(_whole(1, 10**17)), "the most fen one order may carry, or leave it out"),
-    "opens": (_clock, 'when the bank begins to take orders, as "08:30"; equal to closes: round the clock'),
-    "closes": (_clock, 'when the bank stops taking orders, as "17:00"'),
-    "cut_off": (_or_none(_clock), 'the last moment for today\'s bank date, as "16:30", or leave it out'),
-    "window": (_whole(1, 64), "how many exchanges may run at once, 1 to 64"),
-    "probe_every_s": (_seconds, "seconds between probes"),
-    "first_byte_s": (_seconds, "seconds to wait for the first byte of an answer"),
-    "exchange_s": (_seconds, "seconds one whole exchange may take"),
-    "sign_first_byte_s": (_seconds, "seconds to wait for the sign port"),
-    "per_second": (_seconds, "requests a second the bank tolerates"),
-    "burst": (_whole(1, 10_000), "requests that may go out at once"),
-    "first_enquiry_s": (_seconds, "seconds before a payment is first asked about"),
+    "max_amount_minor": (or_none(whole(1, 10**17)), "the most fen one order may carry, or leave it out"),
+    "opens": (hour, 'when the bank begins to take orders, as "08:30"; equal to closes: round the clock'),
+    "closes": (hour, 'when the bank stops taking orders, as "17:00"'),
+    "cut_off": (or_none(hour), 'the last moment for today\'s bank date, as "16:30", or leave it out'),
+    "window": (whole(1, 64), "how many exchanges may run at once, 1 to 64"),
+    "probe_every_s": (_SECONDS, "seconds between probes"),
+    "first_byte_s": (_SECONDS, "seconds to wait for the first byte of an answer"),
+    "exchange_s": (_SECONDS, "seconds one whole exchange may take"),
+    "sign_first_byte_s": (_SECONDS, "seconds to wait for the sign port"),
+    "per_second": (_SECONDS, "requests a second the bank tolerates"),
+    "burst": (whole(1, 10_000), "requests that may go out at once"),
+    "first_enquiry_s": (_SECONDS, "seconds before a payment is first asked about"),
 }
-assert _CHECKS.keys() == {one.name for one in fields(Options)}
-_NEEDED: Final = ("master_id", "probe_account")
 
 
-def read_options(table: Mapping[str, Any]) -> Options:
+def read_options(given: Mapping[str, Any]) -> Options:
     """The options in the settings' table. Raises BadOptions naming the first wrong key and the remedy."""
-    for key in table:
-        if key not in _CHECKS:
-            raise BadOptions(key, f"no such option of spdb; there are {', '.join(sorted(_CHECKS))}")
-    for key in _NEEDED:
-        if key not in table:
-            raise BadOptions(key, _CHECKS[key][1])
-    for key, value in table.items():
-        check, remedy = _CHECKS[key]
-        if not check(value):
-            raise BadOptions(key, remedy)
-    plain: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in table.items()}
-    plain["codes"] = {word: tuple(codes) for word, codes in table.get("codes", {}).items()}
-    if "bank_certificate" in table:
-        plain["bank_certificate"] = _pinned(table["bank_certificate"])
-    if plain.get("sha1_until") is not None:
-        plain["sha1_until"] = date.fromisoformat(plain["sha1_until"])
-    options = Options(**plain)
-    _contradictions(options)
-    return options
-
-
-def _contradictions(options: Options) -> None:
-    """What is right by itself and wrong together."""
-    for code in options.codes.get("duplicate", ()):
-        # It would turn a payment that was made into one that was not.
-        if code in options.codes.get("refused", ()):
-            raise BadOptions("codes", f"{code} cannot be both duplicate and refused")
+    made = {"bank_certificate": _pinned, "sha1_until": _date}
+    options = read("spdb", Options, _CHOICES, given, made)
+    one_meaning(options.codes)
     if options.authorisation and not options.auth_master_id:
         raise BadOptions("auth_master_id", "needed where authorisation is true: the authorising customer's number")
     if options.sha1_until is not None and not options.bank_certificate:
         raise BadOptions("sha1_until", "has a meaning only beside bank_certificate; the front end verifies otherwise")
-
-
-def clock(text: str) -> time:
-    """A time of day from `HH:MM`."""
-    return time(int(text[:2]), int(text[3:]))
+    return options

@@ -9,7 +9,20 @@ from typing import Any
 import pytest
 
 from protocols.bank import BadOptions
-from protocols.kit.choices import among, flag, in_bytes, or_none, read, seconds, table, text, whole, words
+from protocols.kit.choices import (
+    among,
+    flag,
+    hour,
+    in_bytes,
+    one_meaning,
+    or_none,
+    read,
+    seconds,
+    table,
+    text,
+    whole,
+    words,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +68,20 @@ def test_a_row_too_few_is_a_defect() -> None:
         read("demo", Options, {"login": CHOICES["login"]}, {"login": "u"})
 
 
+def test_what_is_kept_may_be_another_thing_than_what_is_written() -> None:
+    assert read("demo", Options, CHOICES, {"login": "u", "mode": "b"}, {"mode": str.upper}).mode == "B"
+    with pytest.raises(BadOptions):
+        read("demo", Options, CHOICES, {"login": "u", "mode": "c"}, {"mode": str.upper})
+
+
+def test_a_code_has_one_meaning() -> None:
+    one_meaning({"duplicate": ("A1",), "refused": ("A2",), "empty": ("A1",)})
+    with pytest.raises(BadOptions, match="A1 cannot be both"):
+        one_meaning({"duplicate": ("A1",), "refused": ("A2", "A1")})
+
+
 def test_bounds() -> None:
+    assert hour("00:00") and hour("23:59") and not hour("24:00") and not hour("9:00") and not hour(900)
     assert seconds(0.5)(0.5) and not seconds(0.5)(float("nan")) and not seconds(0.5)(True)
     assert or_none(flag)(None) and or_none(flag)(False) and not or_none(flag)(0)
     assert text("[0-9]")("1") and not text("[0-9]")("１")
