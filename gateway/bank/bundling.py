@@ -24,6 +24,7 @@ from gateway.core.states import Answered, AskedInVain, Event, Hold, NotSent, Sen
 from gateway.journal import apply as journal_apply
 from gateway.journal import bundles
 from gateway.journal.bundles import BundleRow, BundleSend
+from gateway.journal.leave import Leave
 from gateway.journal.rows import AttemptRow, Evidence, PaymentRow
 from gateway.journal.store import Tx
 from protocols.bank import BundleConversation, Fates, Submit
@@ -69,6 +70,7 @@ class _Leaving:
     rows: tuple[PaymentRow, ...]
     ready: _Ready
     committed_s: float
+    leaves: tuple[Leave, ...]
 
     @property
     def epoch(self) -> int:
@@ -119,7 +121,8 @@ class Bundling:
         for one in applied:
             self._lane.noted(one)
         sending = tuple(one.row_after for one in applied if one.row_after is not None)
-        leaving = _Leaving(bundle, sending, ready, committed_s)
+        leaves = tuple(one.leave for one in applied if one.leave is not None)
+        leaving = _Leaving(bundle, sending, ready, committed_s, leaves)
         await self._speak(berth, leaving)
 
     async def _allotted(self, row: PaymentRow) -> tuple[BundleRow, tuple[PaymentRow, ...]] | None:
@@ -206,13 +209,14 @@ class Bundling:
             self._parts.meters.permits_refused.labels(self._parts.bank_name).inc()
             await self._not_sent(berth, leaving, refusal)
             return
-        answer = b""
+        answer, heard = b"", False
         try:
             answer = await ready.line.exchange(ready.submit.data)
+            heard = True
             fates = await talk.after_submit(berth, ready.conversation, self._parts.signers, answer)
         except NoAnswer as error:
             ready.conversation.close()
-            if not error.written and not answer:
+            if not error.written and not heard:
                 await self._not_sent(berth, leaving, error.reason)
                 return
             await self._silent(berth, leaving, error, answer or error.partial, started_s)
@@ -233,6 +237,8 @@ class Bundling:
         """The last gate, in the same turn as the write: why these bytes may not leave now, or None."""
         if not self._lane.permits(leaving.epoch, leaving.committed_s):
             return "permit_refused"
+        if any(one.revoked for one in leaving.leaves):
+            return "overtaken"
         now_ms = self._parts.clock.now_ms()
         late = any(
             row.life.valid_until_ms is not None and now_ms >= row.life.valid_until_ms for row in leaving.rows
@@ -305,6 +311,7 @@ class Bundling:
         watching: bool, epoch: int,
     ) -> None:  # fmt: skip
         lane, asked_ms = self._lane, self._parts.clock.now_ms()
+        sure = {row.payment: lane.clock_sure(row.life.rules.quarantine_ms) for row in asked}
         question = BundleFateQuestion(_sent(bundle, rows))
         fate = self._parts.bank.bundles[bundle.kind].fate
         try:
@@ -319,20 +326,23 @@ class Bundling:
         self._strangers(bundle, rows, fates)
         source = Source.RETURNS if watching else Source.ENQUIRY
         over = self._day_over(bundle, self._parts.clock.now_ms())
-        await self._record([self._said(row, fates, source, asked_ms, over) for row in asked], epoch)
+        words = [self._said(row, fates, source, asked_ms, over, sure[row.payment]) for row in asked]
+        await self._record(words, epoch)
 
     def _day_over(self, bundle: BundleRow, now_ms: int) -> bool:
         assert bundle.bank_date is not None
         return now_ms >= self._lane.day_ends_ms(date.fromisoformat(bundle.bank_date))
 
-    def _said(self, row: PaymentRow, fates: Fates, source: Source, asked_ms: int, day_over: bool) -> _Word:
+    def _said(
+        self, row: PaymentRow, fates: Fates, source: Source, asked_ms: int, day_over: bool, clock_sure: bool
+    ) -> _Word:
         now_ms, outcome = self._parts.clock.now_ms(), fates.get(row.bank_ref)
         if outcome is None:
             return _Word(row.payment, AskedInVain(now_ms, "not_named", day_over))
         if not outcome.listed:
             self._lane.words.unlisted("fate", outcome)
         evidence = Evidence(source, b"", outcome.fate, outcome.code, outcome.text)
-        event = Answered(now_ms, outcome.fate, source, asked_ms, day_over=day_over)
+        event = Answered(now_ms, outcome.fate, source, asked_ms, day_over=day_over, clock_sure=clock_sure)
         return _Word(row.payment, event, evidence, outcome)
 
     # ---- what all of them share ----

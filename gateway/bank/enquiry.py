@@ -81,6 +81,7 @@ class Enquiry:
             await lane.bundling.about(berth, row, kind)
             return
         event: Answered | AskedInVain
+        sure = lane.clock_sure(row.life.rules.quarantine_ms)
         try:
             event, outcome = await self._ask(berth, row, sent, kind)
         except (NotConnected, NoAnswer, ProtocolError) as error:
@@ -92,6 +93,8 @@ class Enquiry:
         if isinstance(event, Answered) and outcome is not None:
             evidence = Evidence(event.source, b"", outcome.fate, outcome.code, outcome.text)
         event = replace(event, day_over=event.at_ms >= lane.day_ends_ms(sent.bank_date))
+        if isinstance(event, Answered):
+            event = replace(event, clock_sure=sure)
         await lane.record(payment, event, evidence, outcome, epoch=epoch)
 
     async def _ask(

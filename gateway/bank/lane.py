@@ -6,6 +6,7 @@ it is about to send before the first byte leaves, asks about what it does not kn
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -255,6 +256,16 @@ class Lane:
         _log.error(f"lane.{doubt}", lane=self.parts.name, ahead_of_bank_s=round(self._ahead_ms / 1000),
                    action=_CLOCK_DOUBTS[doubt])  # fmt: skip
         return False
+
+    def quarantine_left_ms(self, quarantine_ms: int) -> int:
+        """How much of a quarantine is surely left, by the one clock that nobody can set: what this node's time with the
+        lane is short of it. What was sent before was timed by a clock that may have been wrong, or by another node's.
+        """
+        return max(math.ceil(quarantine_ms - self._tenure.lasted_s * 1000), 0)
+
+    def clock_sure(self, quarantine_ms: int) -> bool:
+        """Whether a span of the wall clock that exceeds the quarantine means that so much time has passed."""
+        return self.clock_doubt is None and not self.quarantine_left_ms(quarantine_ms)
 
     @property
     def clock_doubt(self) -> str | None:

@@ -26,6 +26,7 @@ from gateway.core import flow
 from gateway.core.states import Answered, Hold, NotSent, Replay, Send, Silent, Source, Work
 from gateway.journal import apply as journal_apply
 from gateway.journal import attempts
+from gateway.journal.leave import Leave
 from gateway.journal.rows import AttemptRow, Evidence, PaymentRow
 from gateway.journal.store import Tx
 from protocols.bank import MoneyConversation, Submit
@@ -92,9 +93,10 @@ class Sending:
                 self._lane.postpone(payment, self._parts.clock.now_ms())
             return
         assert sending.life.state is State.SENDING, "a send that is no conflict is always let go"
+        assert applied.leave is not None, "what was written down may leave"
         conversation = ready.conversation
         await self._speak(berth, sending, _Leaving(
-            ready.submit.data, ready.line, committed_s, date.fromisoformat(ready.bank_date),
+            ready.submit.data, ready.line, committed_s, date.fromisoformat(ready.bank_date), applied.leave,
             lambda answer: talk.after_submit(berth, conversation, self._parts.signers, answer), conversation.close,
         ))  # fmt: skip
 
@@ -197,8 +199,9 @@ class Sending:
             return
         row, last = found
         opens_ms = self._opens_ms(now_ms)
-        if opens_ms <= now_ms and not lane.clock_trusted():
-            opens_ms = now_ms + RETRY_UNTRUSTED_MS
+        if opens_ms <= now_ms:
+            rest_ms = lane.quarantine_left_ms(row.life.rules.quarantine_ms)
+            opens_ms = now_ms + (rest_ms if lane.clock_trusted() else RETRY_UNTRUSTED_MS)
         line: Line | None = None
         if row.life.state is State.IN_DOUBT:
             if opens_ms > now_ms:
@@ -228,7 +231,9 @@ class Sending:
         async def read(answer: bytes) -> Outcome:
             return self._parts.bank.read(sending.order.kind, sent, answer)
 
-        await self._speak(berth, sending, _Leaving(last.wire, line, committed_s, bank_date, read, lambda: None))
+        assert applied.leave is not None, "what was written down may leave"
+        leaving = _Leaving(last.wire, line, committed_s, bank_date, applied.leave, read, lambda: None)
+        await self._speak(berth, sending, leaving)
 
     def _repeat_unit(
         self, row: PaymentRow, last: AttemptRow, day_ends_ms: int
@@ -254,12 +259,13 @@ class Sending:
             self._parts.meters.permits_refused.labels(self._parts.bank_name).inc()
             await self._not_sent(berth, row, leaving, refusal)
             return
-        answer = b""
+        answer, heard = b"", False
         try:
             answer = await leaving.line.exchange(leaving.wire)
+            heard = True
             outcome = await leaving.read(answer)
         except NoAnswer as error:
-            if not error.written and not answer:
+            if not error.written and not heard:
                 await self._not_sent(berth, row, leaving, error.reason)
                 return
             leaving.close()
@@ -282,6 +288,8 @@ class Sending:
         """The last gate, in the same turn as the write: why these bytes may not leave now, or None."""
         if not self._lane.permits(row.epoch, leaving.committed_s):
             return "permit_refused"
+        if leaving.leave.revoked:
+            return "overtaken"
         now_ms, valid_until_ms = self._parts.clock.now_ms(), row.life.valid_until_ms
         day_ends_ms = self._lane.day_ends_ms(leaving.bank_date)
         if valid_until_ms is not None and now_ms >= valid_until_ms:
@@ -341,5 +349,6 @@ class _Leaving:
     line: Line
     committed_s: float
     bank_date: date
+    leave: Leave
     read: Callable[[bytes], Awaitable[Outcome]]
     close: Callable[[], None]

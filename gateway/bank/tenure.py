@@ -40,6 +40,7 @@ class Tenure:
         self._on_gained = on_gained
         self._on_lost = on_lost
         self._until_s = float("-inf")
+        self._taken_s = float("inf")
         self._offset_ms = offset_ms(clock)
         self._ended = False
 
@@ -58,6 +59,11 @@ class Tenure:
         return self._clock.monotonic_s() < self._until_s
 
     @property
+    def lasted_s(self) -> float:
+        """For how long this node has had the lane without a break, by a clock that nobody can set; 0 without it."""
+        return max(self._clock.monotonic_s() - self._taken_s, 0.0)
+
+    @property
     def clock_set(self) -> bool:
         """Whether somebody has set the clock by more than a minute since the lease was taken."""
         return abs(offset_ms(self._clock) - self._offset_ms) > CLOCK_SET_MS
@@ -71,7 +77,7 @@ class Tenure:
     async def end(self) -> None:
         """Let the lane go, so that another node need not wait for the lease to run out. Nothing is sent any more."""
         self._ended = True
-        epoch, self.epoch, self._until_s = self.epoch, 0, float("-inf")
+        epoch, self.epoch, self._until_s, self._taken_s = self.epoch, 0, float("-inf"), float("inf")
         if epoch:
             await self._store.write(lambda tx: lanes.release(tx, self._name, self._node, epoch))
 
@@ -83,6 +89,7 @@ class Tenure:
         if taken is None:
             return False
         self.epoch = taken.epoch
+        self._taken_s = self._clock.monotonic_s()
         self._until_s = asked_s + LEASE_MS / 1000
         self._offset_ms = offset_ms(self._clock)
         self._tasks.spawn(self._keep(taken.epoch))
@@ -113,7 +120,7 @@ class Tenure:
                 return
 
     async def _lose(self) -> None:
-        self.epoch, self._until_s = 0, float("-inf")
+        self.epoch, self._until_s, self._taken_s = 0, float("-inf"), float("inf")
         _log.warning("lane.stood_down", lane=self._name, action="another node owns it; this one stands by")
         await self._on_lost()
         await sleep(self._clock, LEASE_MS / 1000)

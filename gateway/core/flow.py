@@ -45,7 +45,7 @@ from protocols.canon.outcome import CORRECTION_EVENT, STATE_TABLE, Fate, State
 
 ENQUIRY_PLAN_MS = (2_000, 5_000, 15_000, 30_000, 60_000, 120_000, 300_000, 600_000)
 """Gaps between the first enquiries; after them every ten minutes while the bank's day of the send lasts, then hourly, as
-once escalated. There is no last one."""
+once escalated. No gap is shorter than the bank wants the first one. There is no last one."""
 STEADY_MS = 600_000
 HOURLY_MS = 3_600_000
 
@@ -88,14 +88,14 @@ class Rule:
 
 def enquiry_gap_ms(life: Life, *, day_over: bool) -> int:
     """How long to wait before the next enquiry about this payment. `day_over`: its day at the bank has ended."""
-    if life.state is State.ESCALATED:
-        return HOURLY_MS
     first = life.rules.first_enquiry_ms
+    if life.state is State.ESCALATED:
+        return max(first, HOURLY_MS)
     if life.asked == 0:
         return first
     if life.asked < len(ENQUIRY_PLAN_MS):
         return max(first, ENQUIRY_PLAN_MS[life.asked])
-    return HOURLY_MS if day_over else STEADY_MS
+    return max(first, HOURLY_MS if day_over else STEADY_MS)
 
 
 # ---- consequences ------------------------------------------------------------------------------------------------
@@ -238,6 +238,7 @@ def _not_found(life: Life, event: Event) -> Life:
     assert isinstance(event, Answered)
     counts = (
         event.asked_ms is not None
+        and event.clock_sure
         and life.last_write_ms is not None
         and event.asked_ms >= life.last_write_ms + life.rules.quarantine_ms
         and life.not_found != KNOWN
@@ -314,7 +315,7 @@ def _about_all_copies(life: Life, event: Event) -> bool:
     if event.asked_ms is None or life.last_write_ms is None:
         return True
     if _several_copies(life):
-        return event.asked_ms >= life.last_write_ms + life.rules.quarantine_ms
+        return event.clock_sure and event.asked_ms >= life.last_write_ms + life.rules.quarantine_ms
     return event.asked_ms > life.last_write_ms
 
 
@@ -323,7 +324,9 @@ def _several_copies(life: Life) -> bool:
 
 
 def _no_of_another_copy(life: Life, event: Event) -> bool:
-    return _several_copies(life) and _older_than_verdict(life, event)
+    """A no that was asked for before the yes was known, or that a copy got for itself, as one that is too many does."""
+    assert isinstance(event, Answered)
+    return _several_copies(life) and (event.source is Source.SUBMIT or _older_than_verdict(life, event))
 
 
 def _older_than_verdict(life: Life, event: Event) -> bool:
@@ -499,35 +502,39 @@ TABLE: tuple[Rule, ...] = (
     Rule("reversed", _in(S.SENDING, S.SETTLED) | _ASKING, Answered, S.REVERSED, "the bank took its booking back",
          fates=_fates(Fate.REVERSED), then=(_stop_asking, _stop_watching)),
     Rule("settled_again", _in(S.SETTLED), Answered, None, "a repeat of what is known",
-         fates=_fates(Fate.SETTLED), then=(_watch_returns,)),
+         fates=_fates(Fate.SETTLED), then=(_done(Work.ENQUIRE), _watch_returns)),
     Rule("settled_old_news", _in(S.SETTLED), Answered, None, "an older answer overtaken by the final one",
-         fates=_NEWS, then=(_watch_returns,)),
-    Rule("failed_again", _in(S.FAILED), Answered, None, "a repeat of what is known", fates=_fates(Fate.FAILED)),
+         fates=_NEWS, then=(_done(Work.ENQUIRE), _watch_returns)),
+    Rule("failed_again", _in(S.FAILED), Answered, None, "a repeat of what is known",
+         fates=_fates(Fate.FAILED), then=(_done(Work.ENQUIRE),)),
     Rule("failed_old_news", _in(S.FAILED), Answered, None, "an older answer overtaken by the final one",
-         fates=_fates(Fate.UNKNOWN, Fate.DUPLICATE, Fate.NOT_FOUND)),
+         fates=_fates(Fate.UNKNOWN, Fate.DUPLICATE, Fate.NOT_FOUND), then=(_done(Work.ENQUIRE),)),
     Rule("back_again", _BACK, Answered, None, "money came back already; older or repeated news",
-         fates=_NEWS | _fates(Fate.SETTLED, Fate.RETURNED, Fate.REVERSED)),
+         fates=_NEWS | _fates(Fate.SETTLED, Fate.RETURNED, Fate.REVERSED),
+         then=(_done(Work.ENQUIRE), _stop_watching)),
     # contradictions are told, never written over
     Rule("settled_overtaken", _in(S.SETTLED), Answered, None, "asked before the yes was known, about another copy",
-         fates=_fates(Fate.FAILED), when=_no_of_another_copy, then=(_watch_returns,)),
+         fates=_fates(Fate.FAILED), when=_no_of_another_copy, then=(_done(Work.ENQUIRE), _watch_returns)),
     Rule("settled_contradicted", _in(S.SETTLED), Answered, None, "told settled, now refused: a person must look",
-         fates=_fates(Fate.FAILED), then=(_contradiction,)),
+         fates=_fates(Fate.FAILED), then=(_contradiction, _done(Work.ENQUIRE), _watch_returns)),
     Rule("failed_overtaken", _in(S.FAILED), Answered, None, "asked before the no was known: in process it was, then",
-         fates=_fates(Fate.PENDING), when=_older_than_verdict),
+         fates=_fates(Fate.PENDING), when=_older_than_verdict, then=(_done(Work.ENQUIRE),)),
     Rule("failed_contradicted", _in(S.FAILED), Answered, None, "told failed, now taken: a person must look",
-         fates=_fates(Fate.SETTLED, Fate.PENDING, Fate.RETURNED, Fate.REVERSED), then=(_contradiction,)),
+         fates=_fates(Fate.SETTLED, Fate.PENDING, Fate.RETURNED, Fate.REVERSED),
+         then=(_contradiction, _done(Work.ENQUIRE))),
     Rule("back_contradicted", _BACK, Answered, None, "told returned, now refused", fates=_fates(Fate.FAILED),
-         then=(_contradiction,)),
-    Rule("unsent_known", _in(S.READY), Answered, S.ESCALATED, "the bank knows a payment we did not send: stop",
+         then=(_contradiction, _done(Work.ENQUIRE), _stop_watching)),
+    # Held it can be, too, after two persons let it be sent again.
+    Rule("unsent_known", _in(S.HELD, S.READY), Answered, S.ESCALATED, "the bank knows a payment we did not send: stop",
          fates=_fates(Fate.SETTLED, Fate.PENDING, Fate.RETURNED, Fate.REVERSED, Fate.DUPLICATE),
          change=_found, then=(_stop_sending, _contradiction, _enquire)),
-    Rule("unsent_unknown", _in(S.READY), Answered, None, "it was not sent, and the bank does not have it",
-         fates=_fates(Fate.FAILED, Fate.UNKNOWN, Fate.NOT_FOUND)),
+    Rule("unsent_unknown", _in(S.HELD, S.READY), Answered, None, "it was not sent, and the bank does not have it",
+         fates=_fates(Fate.FAILED, Fate.UNKNOWN, Fate.NOT_FOUND), then=(_done(Work.ENQUIRE),)),
     Rule("ended_known", _NEVER_SENT_END, Answered, None, "the bank knows a payment that ended before sending",
          fates=_fates(Fate.SETTLED, Fate.PENDING, Fate.RETURNED, Fate.REVERSED, Fate.DUPLICATE),
-         then=(_contradiction,)),
+         then=(_contradiction, _done(Work.ENQUIRE))),
     Rule("ended_unknown", _NEVER_SENT_END, Answered, None, "it was never sent",
-         fates=_fates(Fate.FAILED, Fate.UNKNOWN, Fate.NOT_FOUND)),
+         fates=_fates(Fate.FAILED, Fate.UNKNOWN, Fate.NOT_FOUND), then=(_done(Work.ENQUIRE),)),
     # two persons with evidence
     Rule("resolved_settled", _in(S.IN_DOUBT, S.ESCALATED), Resolve, S.SETTLED, "two persons saw it was paid",
          when=_resolved(Fate.SETTLED), then=(_stop_asking, _watch_returns)),

@@ -161,7 +161,8 @@ class Answered:
     """A verified word about the payment.
 
     `asked_ms` is when the question left (for enquiries), `attempt` which send was answered (for Source.SUBMIT),
-    `day_over` whether the bank's day of the latest send has ended by now.
+    `day_over` whether the bank's day of the latest send has ended by now. `clock_sure` False: when it was asked,
+    it could not be told for how long the latest copy had been under way, so it counts as asked within the quarantine.
     """
 
     at_ms: int
@@ -170,6 +171,7 @@ class Answered:
     asked_ms: int | None = None
     attempt: int | None = None
     day_over: bool = False
+    clock_sure: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ from gateway.core.states import (
 )
 from gateway.journal import audit, batch_rows, telling
 from gateway.journal.claims import know_payee
+from gateway.journal.leave import Leave
 from gateway.journal.rows import AttemptRow, Evidence, PaymentRow, WorkRow
 from gateway.journal.store import Tx
 from protocols.canon.errors import CODES, Refusal
@@ -38,13 +39,15 @@ _OPEN = frozenset({State.SENDING, State.PENDING}) | _DOUBT
 class Applied:
     """What came of an event. With `conflict` nothing was changed: the caller's lane, or its view, is out of date.
 
-    `row_before` None: there is no such payment. `step` carries the alarms to raise and the denials to answer.
+    `row_before` None: there is no such payment. `step` carries the alarms to raise and the denials to answer. `leave`
+    comes with a send that was written down.
     """
 
     row_before: PaymentRow | None
     row_after: PaymentRow | None
     step: flow.Step | None
     conflict: bool
+    leave: Leave | None = None
 
 
 def apply(
@@ -77,7 +80,11 @@ def apply(
     step = flow.step(before.life, event)
     after = _after(tx, before, event, step, before.epoch if epoch is None else epoch, outcome)
     tx.book.change(before, after)
+    leave: Leave | None = None
+    if before.life.state is State.SENDING and after.life.state is not State.SENDING:
+        _revoke(tx.book.leaves.get(payment))
     if after.life.attempt > before.life.attempt:
+        leave = tx.book.leaves[payment] = Leave()
         assert attempt is not None, "nothing is sent before it is written down"
         assert (attempt.payment, attempt.attempt) == (payment, after.life.attempt), "that is another send's attempt"
         tx.attempted(attempt)
@@ -87,7 +94,12 @@ def apply(
     if after.batch is not None:
         batch_rows.follow(tx, before, after)
     audit.append(tx, actor, f"payment.{step.rule}", payment, _detail(before, after, event, step, key))
-    return Applied(before, after, step, conflict=False)
+    return Applied(before, after, step, conflict=False, leave=leave)
+
+
+def _revoke(leave: Leave | None) -> None:
+    if leave is not None:
+        leave.revoked = True
 
 
 def _moved_on(row: PaymentRow, epoch: int | None, version: int | None, expect: State | None) -> bool:

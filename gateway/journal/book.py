@@ -10,11 +10,13 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping
+from weakref import WeakValueDictionary
 
 from sqlalchemy import Connection, bindparam, insert, select, update
 
 from gateway.journal import records, schema
 from gateway.journal.bulk import first_row, write_many
+from gateway.journal.leave import Leave
 from gateway.journal.rows import PaymentRow
 from gateway.journal.vault import Vault
 from protocols.canon.outcome import STATE_TABLE, State
@@ -48,6 +50,8 @@ class Book:
         self._written: dict[str, PaymentRow] = {}
         self._ids: dict[tuple[str, str], str] = {}
         self.gave_back = False
+        # Of the payments whose bytes are about to leave, or under way: for as long as somebody holds the leave.
+        self.leaves: WeakValueDictionary[str, Leave] = WeakValueDictionary()
 
     def row(self, conn: Connection, vault: Vault, payment: str) -> PaymentRow | None:
         """The payment as the group has it by now, from the database if it is not known."""

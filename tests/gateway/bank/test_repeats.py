@@ -12,8 +12,9 @@ import pytest
 
 from gateway import app
 from gateway.bank.tenure import LEASE_MS
-from gateway.core.states import Work
+from gateway.core.states import Answered, Source, Work
 from gateway.simbank.faults import Fault, Script, Scripted, Touch
+from gateway.simbank.ledger import Conduct
 from gateway.watch.health import lane_word, readiness
 from protocols.bank import Bank, Replay, ReplayRule
 from protocols.canon.outcome import Fate, Outcome, State
@@ -123,6 +124,82 @@ def test_a_bank_that_forgets_with_its_day_gets_no_repeat_after_midnight(tmp_path
     world.submit("AP-1")
     world.run(3_600)
     assert len(written(life)) == 1 and "replay" not in files.rules(world, "AP-1")
+
+
+def _alone(world: World) -> None:
+    world.start()
+    world.run(3)
+    world.submit("AP-1")
+    world.run(10)
+    world.crash()
+    world.start()
+
+
+def _set_right_and_restarted(world: World) -> None:
+    life = world.start(off_ms=-3_600_000)
+    world.run(3)
+    world.submit("AP-1")
+    world.run(2)
+    life.clock.off_ms = 0
+    world.run(30)
+    world.crash()
+    world.start()
+
+
+def _taken_over_by_a_node_whose_clock_is_right(world: World) -> None:
+    world.start("gw1", off_ms=-600_000)
+    world.run(3)
+    world.submit("AP-1")
+    world.run(10)
+    world.crash()
+    world.start("gw2")
+
+
+@pytest.mark.parametrize("lives", [_alone, _set_right_and_restarted, _taken_over_by_a_node_whose_clock_is_right])
+@pytest.mark.parametrize("rule", [Replay.QUERY_FIRST, Replay.REPLAY_SAFE])
+def test_a_quarantine_is_waited_out_by_a_clock_that_nobody_can_set(
+    lives: Callable[[World], None], rule: Replay, tmp_path: Path
+) -> None:
+    """The bank finds a payment 60 s after it came, and would book a second copy: nothing may leave before that."""
+    world = World(tmp_path, plan=Script([Scripted(Fault.HIDE, seconds=60.0)]), conduct=Conduct(dedup=False),
+                  wrap=under(ReplayRule(rule, timedelta(seconds=QUARANTINE_S), 2)))  # fmt: skip
+    lives(world)
+    world.run(1_000)
+    assert len(world.bank.ledger.executions) == 1
+    assert world.told("AP-1")[-1] == "payment.settled"
+
+
+def test_after_a_restart_what_the_bank_never_got_leaves_again_a_quarantine_later(tmp_path: Path) -> None:
+    world = World(tmp_path, plan=lost())
+    world.start()
+    world.submit("AP-1")
+    world.run(QUARANTINE_S - 20)
+    world.crash()
+    life = world.start()
+    world.run(QUARANTINE_S - 5)
+    assert not written(life), "not before the quarantine, counted from the restart"
+    world.run(300)
+    assert len(written(life)) == 1 and len(world.bank.ledger.executions) == 1
+
+
+def test_what_the_bank_is_heard_to_have_while_a_repeat_is_written_down_does_not_leave_again(tmp_path: Path) -> None:
+    """An entry of the account is in the same commit, behind the repeat."""
+    world = World(tmp_path, plan=Script([Scripted(Fault.HIDE, seconds=10_000.0)]))
+    life = world.start()
+    world.submit("AP-1")
+    world.run(5)
+    sending: Any = lane_of(life)._sending
+    unit_of = sending._repeat_unit
+
+    def with_an_entry(*given: Any) -> Any:
+        life.clock.later(0, world.befall, "AP-1", Answered(0, Fate.SETTLED, Source.STATEMENT))
+        return unit_of(*given)
+
+    sending._repeat_unit = with_an_entry
+    world.run(QUARANTINE_S + 200)
+    assert files.rules(world, "AP-1")[-3:] == ["replay", "sent_settled", "not_sent_moot"]
+    assert len(written(life)) == 1 and world.told("AP-1")[-1] == "payment.settled"
+    assert "overtaken" in [entry.detail.get("reason") for entry in files.trail(world, "AP-1")]
 
 
 def test_a_no_to_a_repeat_is_doubt_until_the_bank_was_asked(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from gateway.bank.session import NoAnswer
 from gateway.bank.words import Words
 from gateway.core.states import Answered, Hold, Life, NotSent, Policy, Rules, Silent, Source, Work
 from gateway.journal.apply import Applied
+from gateway.journal.leave import Leave
 from gateway.journal.rows import AttemptRow, Evidence, PaymentRow, Reply
 from gateway.meters import Meters
 from protocols.bank import Submit
@@ -84,6 +85,7 @@ class _Alone:
         self.before: Exception | Outcome | None = None
         self.result: Exception | Outcome = SETTLED
         self.applied: Applied | None = None
+        self.leave = Leave()
         self.last = AttemptRow("P", 1, 1, "gw1", "2026-11-18", (), "p", b"stored", None, NOW_MS, "replay_safe")
         parts = SimpleNamespace(
             clock=clock, store=self, name="b.main", node="gw1", bank_name="b", signers={}, meters=self.meters,
@@ -95,7 +97,7 @@ class _Alone:
             noted=self.noted.append, postpone=lambda _payment, at_ms, kind=Work.SEND: self.later.append((at_ms, kind)),
             permitted=lambda: True, permits=lambda _epoch, _since_s: True, next_open_ms=lambda at_ms: at_ms,
             day_ends_ms=lambda _day: NOW_MS + 3_600_000, clock_trusted=lambda: True, shut=lambda _day: None,
-            context=self._context, record=self._record,
+            quarantine_left_ms=lambda _quarantine_ms: 0, context=self._context, record=self._record,
         )  # fmt: skip
         self.lane, self.sending = lane, Sending(lane)
 
@@ -142,7 +144,7 @@ class _Alone:
         again = self.row.life.state is State.IN_DOUBT
         life = replace(self.row.life, state=State.SENDING, attempt=self.row.life.attempt + 1, repeats=int(again),
                        first_write_ms=self.row.life.first_write_ms or NOW_MS, last_write_ms=NOW_MS)  # fmt: skip
-        return succeed(self.applied or Applied(self.row, replace(self.row, life=life), None, conflict=False))
+        return succeed(self.applied or Applied(self.row, replace(self.row, life=life), None, conflict=False, leave=self.leave))
 
     def carry(self) -> _Alone:
         done: list[object] = []
@@ -485,6 +487,25 @@ def test_a_repeat_waits_for_the_banks_hours_the_lease_and_a_clock_that_can_be_tr
     assert alone.later == ([] if wanted_ms is None else [(wanted_ms, Work.REPLAY)])
     assert alone.line.wrote == ([b"stored"] if wanted_ms is None else []) and alone.given == [IN_ORDER]
     assert alone.commits == (1 if wanted_ms is None else 0)
+
+
+def test_a_repeat_waits_until_this_node_has_had_the_lane_for_a_quarantine() -> None:
+    alone = in_doubt()
+    alone.lane.quarantine_left_ms = lambda quarantine_ms: quarantine_ms // 2
+    alone.repeat()
+    rest_ms = Rules(Policy.REPLAY_SAFE).quarantine_ms // 2
+    assert alone.later == [(NOW_MS + rest_ms, Work.REPLAY)] and rest_ms > 0
+    assert alone.line.wrote == [] and alone.given == [IN_ORDER] and not alone.commits
+
+
+@pytest.mark.parametrize("repeats", [False, True])
+def test_what_something_was_learnt_of_after_it_was_written_down_does_not_leave(repeats: bool) -> None:
+    alone = in_doubt() if repeats else _Alone()
+    alone.leave.revoked = True
+    alone.repeat() if repeats else alone.carry()
+    ((event, evidence, _, epoch),) = alone.recorded
+    assert isinstance(event, NotSent) and event.reason == "overtaken" and (evidence, epoch) == (None, 1)
+    assert alone.line.wrote == [] and alone.commits == 1
 
 
 def test_without_a_connection_a_repeat_is_tried_again_in_two_seconds() -> None:

@@ -95,6 +95,8 @@ def _events() -> Iterator[Event]:
             yield Answered(NOW, fate, Source.SUBMIT, None, attempt)
         for asked_ms in (None, NOW - QUARANTINE, NOW - 21, NOW - 20, NOW - 19, NOW - 11, NOW - 10, NOW - 9, NOW, NOW + 1):
             yield Answered(NOW, fate, Source.ENQUIRY, asked_ms)
+        for asked_ms in (None, NOW, NOW + 1):
+            yield Answered(NOW, fate, Source.ENQUIRY, asked_ms, clock_sure=False)
 
 
 @cache

@@ -65,8 +65,7 @@ IMPOSSIBLE = (
     | {(state, "release") for state in State if state not in (State.ACCEPTED, State.HELD)}
     | {(state, "hold") for state in State if state not in (State.ACCEPTED, State.READY)}
     | {(state, "reject") for state in State if state not in (State.ACCEPTED, State.HELD)}
-    | {(state, f"{how}_{fate.value}") for state in (State.ACCEPTED, State.HELD) for fate in Fate
-       for how in ("answered", "heard")}
+    | {(State.ACCEPTED, f"{how}_{fate.value}") for fate in Fate for how in ("answered", "heard")}
 )
 
 
@@ -185,6 +184,13 @@ def test_a_bank_that_wants_patience_gets_it() -> None:
     assert flow.enquiry_gap_ms(replace(life, asked=2), day_over=False) == 300_000
 
 
+@pytest.mark.parametrize("day_over", [False, True])
+@pytest.mark.parametrize("state", [State.PENDING, State.ESCALATED])
+def test_a_bank_that_wants_patience_gets_it_to_the_end(state: State, day_over: bool) -> None:
+    life = life_in(state, rules=Rules(first_enquiry_ms=7_200_000), asked=50)
+    assert flow.enquiry_gap_ms(life, day_over=day_over) == 7_200_000
+
+
 @pytest.mark.parametrize("first_ms", [0, 200, 1_500])
 def test_a_bank_that_may_be_asked_at_once_is(first_ms: int) -> None:
     life = life_in(State.IN_DOUBT, rules=Rules(first_enquiry_ms=first_ms))
@@ -196,6 +202,14 @@ def test_a_bank_that_may_be_asked_at_once_is(first_ms: int) -> None:
 def test_not_found_counts_only_when_asked_after_the_quarantine(asked_ms: int | None, counts: int) -> None:
     answer = Answered(T + 900_000, Fate.NOT_FOUND, Source.ENQUIRY, asked_ms)
     assert step(life_in(State.IN_DOUBT), answer).life.not_found == counts
+    assert step(life_in(State.IN_DOUBT), replace(answer, clock_sure=False)).life.not_found == 0
+
+
+def test_a_no_about_several_copies_counts_only_when_it_is_sure_that_all_had_arrived() -> None:
+    life = life_in(State.IN_DOUBT, repeats=1, attempt=2)
+    answer = Answered(T + 900_000, Fate.FAILED, Source.ENQUIRY, T + 800_000)
+    assert step(life, answer).life.state is State.FAILED
+    assert step(life, replace(answer, clock_sure=False)).rule == "asked_failed_overtaken"
 
 
 @pytest.mark.parametrize(
@@ -253,6 +267,35 @@ def test_a_payment_the_bank_knows_before_we_sent_it_is_not_sent_any_more() -> No
     assert Done(Work.SEND) in decided.effects
 
 
+@pytest.mark.parametrize("fate", Fate)
+@pytest.mark.parametrize("state", [State.HELD, State.READY])
+def test_what_two_persons_let_go_once_more_stops_when_the_bank_knows_it_wherever_it_waits(
+    state: State, fate: Fate
+) -> None:
+    decided = step(life_in(state, attempt=1), Answered(T, fate, Source.STATEMENT))
+    known = fate not in (Fate.FAILED, Fate.UNKNOWN, Fate.NOT_FOUND)
+    assert decided.life.state is (State.ESCALATED if known else state)
+    assert (Alarm("contradiction") in decided.effects) == known
+    assert (Done(Work.SEND) in decided.effects) == known
+
+
+_OVER = [state for state in State if state not in ASKING | {State.ACCEPTED, State.SENDING}]
+
+
+@pytest.mark.parametrize("fate", [None, *Fate])
+@pytest.mark.parametrize("state", _OVER)
+def test_a_question_that_is_answered_when_all_is_over_is_not_asked_again_for_ever(
+    state: State, fate: Fate | None
+) -> None:
+    """What was taken from the agenda is put back by its step, or done with: a row that stays due is asked about anew."""
+    late: Event = AskedInVain(T, "down") if fate is None else Answered(T, fate, Source.ENQUIRY, T)
+    life = life_in(state, since_ms=T - 5, rules=Rules(returns_watch_ms=3_000, returns_every_ms=1_000))
+    decided = step(life, late)
+    settled = {work for effect in decided.effects if isinstance(effect, Due | Done) for work in [effect.work]}
+    assert Work.ENQUIRE in settled
+    assert state is not State.SETTLED or Work.RETURNS in settled
+
+
 @pytest.mark.parametrize("state", [s for s in State if s not in BEFORE])
 def test_cancelling_after_the_send_is_denied(state: State) -> None:
     decided = step(life_in(state), Cancel(T))
@@ -264,7 +307,9 @@ def test_returned_money_is_watched_for_until_the_bank_can_return_no_more() -> No
     settled = step(life_in(State.SENDING, rules=rules), Answered(T, Fate.SETTLED, Source.SUBMIT))
     assert Due(Work.RETURNS, T + 1_000) in settled.effects
     again = step(settled.life, Answered(T + 1_000, Fate.SETTLED, Source.RETURNS))
-    assert again.effects == (Due(Work.RETURNS, T + 2_000),)
+    assert Due(Work.RETURNS, T + 2_000) in again.effects
+    refused = step(settled.life, Answered(T + 2_500, Fate.FAILED, Source.RETURNS, T + 2_400))
+    assert refused.rule == "settled_contradicted" and Done(Work.RETURNS) in refused.effects
     last = step(settled.life, AskedInVain(T + 2_500, "down"))
     assert Done(Work.RETURNS) in last.effects
     back = step(settled.life, Answered(T + 1_000, Fate.RETURNED, Source.RETURNS))
@@ -407,6 +452,8 @@ def test_an_older_no_about_another_copy_is_no_contradiction() -> None:
     assert older.rule == "settled_overtaken" and Alarm("contradiction") not in older.effects
     newer = step(settled, Answered(LATER + 20, Fate.FAILED, Source.ENQUIRY, LATER + 10))
     assert newer.rule == "settled_contradicted"
+    its_own = step(settled, Answered(LATER + 20, Fate.FAILED, Source.SUBMIT, attempt=2))
+    assert its_own.rule == "settled_overtaken", "the repeat is refused, as one that is too many may be"
     once = step(life_in(State.SENDING), Answered(T + 9, Fate.SETTLED, Source.SUBMIT)).life
     assert step(once, Answered(T + 20, Fate.FAILED, Source.ENQUIRY, T + 8)).rule == "settled_contradicted"
 
@@ -479,6 +526,6 @@ def test_a_pending_asked_before_the_no_was_known_is_no_contradiction() -> None:
     failed = step(life_in(State.PENDING), Answered(T + 10, Fate.FAILED, Source.ENQUIRY, T + 5)).life
     assert failed.since_ms == T + 10
     older = step(failed, Answered(T + 20, Fate.PENDING, Source.ENQUIRY, T + 9))
-    assert older.rule == "failed_overtaken" and not older.effects
+    assert older.rule == "failed_overtaken" and older.effects == (Done(Work.ENQUIRE),)
     newer = step(failed, Answered(T + 20, Fate.PENDING, Source.ENQUIRY, T + 11))
     assert newer.rule == "failed_contradicted" and Alarm("contradiction") in newer.effects
