@@ -73,6 +73,9 @@ def apply(
     stands on. Raises flow.Impossible where the table has no row: that unit fails and nothing of it is committed.
     """
     before = tx.book.row(tx.bare, tx.vault, payment)
+    if before is not None and _moved_on(before, epoch, version, expect):
+        # Perhaps it is the caller who has seen what another node did, and the book that has not.
+        before = tx.book.afresh(tx.bare, tx.vault, payment)
     if before is None:
         return Applied(None, None, None, conflict=True)
     if _moved_on(before, epoch, version, expect) or (epoch is not None and tx.epoch_of(before.lane) > epoch):

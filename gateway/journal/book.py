@@ -3,7 +3,8 @@
 The writer is the only one in this process that changes payments, so it need not read again what it wrote a moment
 ago, and a group's changes can be written together. Whether somebody else changed one meanwhile shows when they are
 written: each update names the version it stands on. If it hits no row, the group is rolled back, the book is closed,
-and each unit is run alone, from the database.
+and each unit is run alone, from the database. Who writes nothing because of what stands here learns nothing that way:
+such a verdict, and an answer to an ERP, rests on `afresh`.
 """
 
 from __future__ import annotations
@@ -64,6 +65,11 @@ class Book:
             return known
         found = first_row(conn, _ROW, {"b_payment": payment})
         return None if found is None else records.read(found, vault)
+
+    def afresh(self, conn: Connection, vault: Vault, payment: str) -> PaymentRow | None:
+        """As `row`, but not as an earlier group left it: another node may have changed it since."""
+        self._known.pop(payment, None)
+        return self.row(conn, vault, payment)
 
     def admit(self, row: PaymentRow, blind: Mapping[str, str | None]) -> None:
         """A new payment with its blind columns."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from sqlalchemy import select, update
 from twisted.python.failure import Failure
 
 from gateway.core.policy import Allowance, Judgement, UsageFacts, judge
-from gateway.core.states import Cancel, Expire, Send
+from gateway.core.states import Cancel, Expire, Release, Send
 from gateway.journal import apply as applying
 from gateway.journal import payments, records, refusals, schema
 from gateway.journal.payments import Admittance
@@ -19,7 +20,8 @@ from gateway.journal.rows import PaymentRow
 from gateway.journal.store import Tx
 from protocols.canon.errors import Code
 from protocols.canon.outcome import State
-from tests.gateway.journal.bench import NOW_MS, Journal, admission, admit, attempt, order
+from tests.gateway.journal.bench import NOW_MS, Journal, admission, admit, attempt, hold, order
+from tests.world.world import World
 
 AT = NOW_MS + 1_000
 P = schema.payments.c
@@ -98,6 +100,45 @@ def test_another_node_that_was_faster_is_seen_and_the_neighbours_are_not_hurt(ur
     assert ours.count(schema.attempts) == 1
     ours.close()
     others.close()
+
+
+def test_an_order_that_another_node_released_is_sent_by_the_one_that_held_it(journal: Journal) -> None:
+    other = Journal(journal.url, "n2")
+    row = journal.admit(judged=hold).row
+    other.apply(row.payment, Release(AT, AT), epoch=None)
+    seen = stored(journal, row.payment)
+    assert (seen.life.state, seen.version) == (State.READY, 2)
+    sent = journal.do(change(row, Send(AT), attempt=attempt(row.payment), version=seen.version, expect=State.READY))
+    assert (sent.conflict, sent.row_before) == (False, seen)
+    assert stored(journal, row.payment) == sent.row_after
+    other.close()
+
+
+def test_what_another_node_did_before_is_no_reason_to_overlook_what_the_own_group_does(journal: Journal) -> None:
+    other = Journal(journal.url, "n2")
+    row = journal.admit(judged=hold).row
+    other.apply(row.payment, Release(AT, AT), epoch=None)
+    send = change(row, Send(AT), attempt=attempt(row.payment), version=2, expect=State.READY)
+    sent, again = journal.group([send, send])
+    assert (sent.conflict, again.conflict, again.row_before) == (False, True, sent.row_after)
+    assert journal.count(schema.attempts) == 1
+    other.close()
+
+
+def test_a_payment_held_by_the_lanes_owner_and_released_on_the_standby_is_sent(tmp_path: Path) -> None:
+    world = World(tmp_path, sender={"suspected_duplicate_hours": 24}, settings={"journal": {"poll_ms": 1_000}})
+    owner = world.start("gw1")
+    world.run(3)
+    world.submit("AP-1")
+    world.run(3)
+    world.command("payment.submit", {**world.order("AP-1"), "id": "AP-2"})
+    world.run(3)
+    assert (world.state("AP-1"), world.state("AP-2")) == ("settled", "held")
+    standby = world.start("gw2")
+    world.run(3)
+    world.befall("AP-2", Release(0, 0))
+    world.run(60)
+    assert world.state("AP-2") == "settled" and owner.fatal + standby.fatal == []
 
 
 def test_an_epoch_raised_behind_the_writers_back_is_a_conflict(journal: Journal) -> None:
