@@ -124,7 +124,7 @@ def enter(
 
 
 def _known(tx: Tx, admission: Admission, payment: str) -> Admitted:
-    row = tx.book.row(tx.bare, tx.vault, payment)
+    row = tx.book.afresh(tx.bare, tx.vault, payment)
     assert row is not None, "an order's identity belongs to no payment"
     if row.fingerprint != admission.fingerprint:
         return Admitted(Admittance.CONFLICT, row)

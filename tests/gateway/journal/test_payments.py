@@ -10,7 +10,8 @@ import pytest
 from sqlalchemy import select
 
 from gateway.core.policy import Allowance, Judgement, UsageFacts
-from gateway.core.states import Reject, Release, Work
+from gateway.core.states import Cancel, Reject, Release, Work
+from gateway.journal import apply as applying
 from gateway.journal import payments, schema, work
 from gateway.journal.payments import Admittance, Filters
 from gateway.journal.rows import Reply
@@ -95,6 +96,28 @@ def test_the_same_order_again_is_answered_with_its_present_state(journal: Journa
     assert (said["event"], said["replayed"], said["state"]) == ("payment.accepted", True, "sending")
     assert journal.count(schema.payments) == 1
     assert journal.works == []
+
+
+def test_a_repeat_is_answered_with_what_another_node_made_of_the_order(journal: Journal) -> None:
+    other = Journal(journal.url, "n2")
+    row = journal.admit().row
+    other.apply(row.payment, Cancel(NOW_MS), epoch=None)
+    again = journal.admit()
+    assert (again.kind, again.row.life.state) == (Admittance.REPLAYED, State.CANCELLED)
+    said = json.loads(journal.mails[0].body)
+    assert (said["replayed"], said["state"], said["seq"]) == (True, "cancelled", 2)
+    other.close()
+
+
+def test_a_repeat_is_answered_with_what_its_own_group_made_of_the_order(journal: Journal) -> None:
+    row = journal.admit().row
+    asked = admission()
+
+    def cancel(tx: Tx) -> object:
+        return applying.apply(tx, row.payment, Cancel(NOW_MS), epoch=None, actor="user:erp")
+
+    again = journal.group([cancel, lambda tx: payments.admit(tx, asked, tx.entropy)])[-1]
+    assert (again.kind, again.row.life.state) == (Admittance.REPLAYED, State.CANCELLED)
 
 
 def test_a_repeat_without_a_queue_is_answered_by_an_event(journal: Journal) -> None:
