@@ -96,7 +96,10 @@ class Claim:
         return UsageFacts(day, account_day, payee_day, known, tx.book.alike(bound["b_dup"]) or row.alike)
 
     def count(self, facts: UsageFacts) -> UsageFacts:
-        """Add the order to the day's sums, and return the facts as they are while nobody else can add to them."""
+        """Add the order to the day's sums, and return the facts as they are while nobody else can add to them.
+
+        What this waited for may have been another node's order alike to this one, or the first to this payee.
+        """
         self._add(self._minor, 1)
         conn = self._tx.bare
         if conn.dialect.name == "sqlite":
@@ -106,6 +109,7 @@ class Claim:
         return replace(
             facts, day_minor=int(again.sender) - self._minor, account_day_minor=int(again.account) - self._minor,
             payee_day_minor=int(again.payee) - self._minor,
+            payee_known=facts.payee_known or again.known_ms is not None, alike_id=facts.alike_id or again.alike,
         )  # fmt: skip
 
     def give_back(self) -> None:

@@ -9,12 +9,12 @@ from datetime import UTC, datetime
 import pytest
 from sqlalchemy import select
 
-from gateway.core.policy import Allowance, Judgement, UsageFacts
+from gateway.core.policy import Allowance, Judgement, UsageFacts, judge
 from gateway.core.states import Cancel, Reject, Release, Work
 from gateway.journal import apply as applying
 from gateway.journal import payments, schema, work
 from gateway.journal.payments import Admittance, Filters
-from gateway.journal.rows import Reply
+from gateway.journal.rows import PaymentRow, Reply
 from gateway.journal.store import Tx
 from protocols.canon.errors import Code, Fault, FieldCode
 from protocols.canon.limits import ReferenceForm
@@ -203,6 +203,45 @@ def test_a_node_that_admits_at_the_same_moment_waits_for_the_others_sum(url: str
     assert first.do(unit) is State.READY
     late.join()
     assert states == [State.REJECTED]
+    for node in (first, second):
+        node.close()
+
+
+@pytest.mark.parametrize("url", [pytest.param("postgresql", marks=pytest.mark.postgresql),
+                                 pytest.param("mariadb", marks=pytest.mark.mariadb)], indirect=True)  # fmt: skip
+def test_of_two_alike_orders_admitted_by_two_nodes_at_once_the_second_is_held(url: str) -> None:
+    """One invoice that two servers of an ERP publish under an id of their own each, in the same moment."""
+    allowance = Allowance("erp", alike_hours=24)
+    first, second = Journal(url, "n1"), Journal(url, "n2")
+    for node in (first, second):
+        node.do(admit(order(f"{node.node}-before", minor=1, creditor="0000000000000000033"), allowance))
+    seen: list[UsageFacts] = []
+    found: list[PaymentRow] = []
+
+    def alike(id: str) -> payments.Admission:
+        made = order(id)
+
+        def judged(facts: UsageFacts) -> Judgement:
+            seen.append(facts)
+            return judge(made, allowance, facts, at_ms=NOW_MS, send_after_ms=NOW_MS)
+
+        return admission(made, judged=judged, dup_key="invoice", alike_since_ms=NOW_MS - 86_400_000)
+
+    late = threading.Thread(
+        target=lambda: found.append(second.do(lambda tx: payments.admit(tx, alike("late"), tx.entropy)).row)
+    )
+
+    def unit(tx: Tx) -> State:
+        state = payments.admit(tx, alike("early"), tx.entropy).row.life.state
+        late.start()
+        late.join(0.5)
+        assert late.is_alive(), "it did not wait"
+        return state
+
+    assert first.do(unit) is State.READY
+    late.join()
+    assert [(row.life.state, row.hold_reason) for row in found] == [(State.HELD, "suspected_duplicate")]
+    assert [(facts.alike_id, facts.payee_known) for facts in seen] == [(None, False), ("early", True)]
     for node in (first, second):
         node.close()
 
