@@ -156,9 +156,14 @@ class Committer:
             transaction.commit()
         except Exception as error:
             self._serials.blocks.clear()
-            if not self._was_committed(key, error):
-                self._book.close()
-                self._chain.head = head
+            committed = False
+            try:
+                committed = self._was_committed(key, error)
+            finally:
+                if not committed:
+                    self._book.close()
+                    self._chain.head = head
+            if not committed:
                 raise _NotCommitted(str(error)) from error
         self._signed = key
         self._book.commit()
@@ -191,17 +196,23 @@ class Committer:
             ) from error
 
     def _was_committed(self, key: str, error: Exception) -> bool:
-        """Find out what became of a COMMIT that raised."""
+        """Find out what became of a COMMIT that raised. Without an answer to that, no unit may run again."""
         if self._engine.dialect.name == "sqlite":
             raise StoreFailed(f"SQLite's COMMIT failed ({error}); whether it is on disk is known after a restart")
-        self._drop()
-        conn = self._connect()
-        # The lost session may still be at it: the lock waits until it has ended, one way or the other.
-        with conn.begin():
-            found = conn.execute(_SIGNED.with_for_update(), {"b_node": self._node}).scalar_one()
-        if found not in (key, self._signed):
-            raise StoreFailed(f"another process writes to the journal as node {self._node!r}; this one stops")
-        return bool(found == key)
+        deadline_s, pause_s = self._clock.monotonic_s() + self._reconnect_s, _FIRST_PAUSE_S
+        while True:
+            self._drop()
+            conn = self._connect()
+            try:
+                # The lost session may still be at it: the lock waits until it has ended, one way or the other.
+                with conn.begin():
+                    found = conn.execute(_SIGNED.with_for_update(), {"b_node": self._node}).scalar_one()
+            except Exception as trouble:
+                pause_s = self._wait(trouble, pause_s, deadline_s)
+                continue
+            if found not in (key, self._signed):
+                raise StoreFailed(f"another process writes to the journal as node {self._node!r}; this one stops")
+            return bool(found == key)
 
     def _connected(self) -> Connection:
         conn = self._connect() if self._conn is None else self._conn

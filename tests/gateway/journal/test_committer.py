@@ -12,11 +12,14 @@ from sqlalchemy import Connection, Engine, create_engine, insert, select, text
 from twisted.python.failure import Failure
 
 from gateway.clock import SeededEntropy
+from gateway.core.states import Cancel, Send
+from gateway.journal import apply as applying
 from gateway.journal import audit, bulk, payments, schema
 from gateway.journal.databases import count
 from gateway.journal.lanes import draw_serials
 from gateway.journal.store import Permit, StoreFailed, Tx
-from tests.gateway.journal.bench import LANE, Journal, KeptPermits, admit, order, vault
+from protocols.canon.outcome import State
+from tests.gateway.journal.bench import LANE, NOW_MS, Journal, KeptPermits, admit, attempt, order, vault
 
 SERVERS = [pytest.param("postgresql", marks=pytest.mark.postgresql), pytest.param("mariadb", marks=pytest.mark.mariadb)]
 servers_only = pytest.mark.parametrize("url", SERVERS, indirect=True)
@@ -40,7 +43,10 @@ def kill(writer: Connection, journal: Journal) -> None:
     ours = {"postgresql": "select pg_backend_pid()", "mysql": "select connection_id()"}
     end = {"postgresql": "select pg_terminate_backend({})", "mysql": "kill {}"}
     kind = "postgresql" if writer.dialect.name == "postgresql" else "mysql"
+    began = not writer.in_transaction()
     number = writer.execute(text(ours[kind])).scalar_one()
+    if began:
+        writer.rollback()
     with journal.readers.connect() as conn:
         conn.execute(text(end[kind].format(number)))
 
@@ -107,6 +113,65 @@ def test_a_commit_whose_answer_is_lost_and_which_did_not_happen_is_run_again(url
     assert kept.groups == [[Permit("lane/ref", 1, 1)]]
     assert journal.read(lambda conn: audit.verify(conn, vault())) == []
     journal.close()
+
+
+@servers_only
+@pytest.mark.parametrize("after_commit", [False, True], ids=["undone", "done"])
+@pytest.mark.parametrize("cuts", [1, 3])
+def test_a_lost_commit_is_asked_about_until_there_is_an_answer(url: str, after_commit: bool, cuts: int) -> None:
+    journal = Journal(url)
+    row = journal.admit().row
+    lost = lose_answer(journal.engine, after_commit=after_commit)
+    cut = cut_questions(journal, lost, cuts)
+    runs: list[int] = []
+
+    def unit(tx: Tx) -> applying.Applied:
+        runs.append(1)
+        return applying.apply(tx, row.payment, Send(NOW_MS), epoch=1, actor="lane:x", attempt=attempt(row.payment),
+                              version=row.version, expect=State.READY)  # fmt: skip
+
+    sent = journal.do(unit)
+    assert (sent.conflict, len(runs), len(cut)) == (False, 1 if after_commit else 2, cuts)
+    assert journal.read(lambda conn: payments.fetch(conn, row.payment)) == sent.row_after
+    journal.do(put("a"))
+    assert journal.read(lambda conn: audit.verify(conn, vault())) == []
+    journal.close()
+
+
+@servers_only
+def test_a_lost_commit_that_nothing_can_be_learnt_about_is_the_end_and_nothing_runs_again(url: str) -> None:
+    journal = Journal(url, reconnect_s=5.0)
+    row = journal.admit().row
+    cut_questions(journal, lose_answer(journal.engine, after_commit=False), 1_000)
+    runs: list[int] = []
+
+    def unit(tx: Tx) -> applying.Applied:
+        runs.append(1)
+        return applying.apply(tx, row.payment, Cancel(NOW_MS), epoch=None, actor="user:erp")
+
+    with pytest.raises(StoreFailed, match="in trouble for 5 s"):
+        journal.do(unit)
+    assert runs == [1] and 2 < journal.hands.task.seconds() <= 5
+    assert journal.read(lambda conn: payments.fetch(conn, row.payment)) == row
+    del journal.committer._connect  # the line is back, and nothing is left of what was not committed
+    assert journal.do(unit).row_before == row and runs == [1, 1]
+    assert journal.read(lambda conn: audit.verify(conn, vault())) == []
+    journal.close()
+
+
+def cut_questions(journal: Journal, lost: list[int], cuts: int) -> list[int]:
+    """Once a COMMIT's answer is lost, end this many of the sessions that are opened to ask what became of it."""
+    connect, cut = journal.committer._connect, list[int]()
+
+    def connect_and_lose() -> Connection:
+        conn = connect()
+        if lost and len(cut) < cuts:
+            cut.append(1)
+            kill(conn, journal)
+        return conn
+
+    journal.committer._connect = connect_and_lose  # type: ignore[method-assign]
+    return cut
 
 
 @servers_only
