@@ -53,7 +53,7 @@ class Options:
     collection_type: str = ""
     history_days: int = 90
     past_balance_days: int = 31
-    replay: str = "query_first"
+    replay: str = "never"
     not_found_quarantine_s: float = 1800.0
     max_amount_minor: int | None = None
     window: int = 2
@@ -110,7 +110,7 @@ _CHOICES: Final[Choices] = {
     "past_balance_days": (whole(0, 3650), "days back that the bank tells a day's balance, 0: not at all"),
     "replay": (
         among(Replay.NEVER.value, Replay.QUERY_FIRST.value),
-        '"query_first" or "never"; a repeated reference is refused here, so nothing is replay_safe',
+        '"never", or "query_first" once the bank has said that a reference which no enquiry knows may be sent again',
     ),
     "not_found_quarantine_s": (
         seconds(300, 604_800),

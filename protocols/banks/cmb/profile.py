@@ -20,6 +20,7 @@ RECONSTRUCTED: Final = (
     "the protocol: from the bank's guide of front-end 4.3.1 as public repositories keep it; nothing tried at the bank",
     "CRTFLG, TRSTYP of collections, CCYMKT, CNVNBR and GRTFLG: values or meaning not public",
     "CRTADR of a payee at another bank: orders carry no address",
+    "that a payment which no enquiry shows may be sent again: the bank's cloud documents only, so not by default",
     "a repeat is refused with NCB4241 for as long as the window of the bank's cloud mode, 13 months",
     "the element in which NTAGCINY is asked, named after its sisters; the end of NTAGDINF's pages",
     "where a notice carries RSTSET, and that GetHisNoticeEX tells it again",

@@ -75,7 +75,8 @@ def test_the_profile_says_what_the_page_says() -> None:
     assert profile.reconstructed
     kinds = {Kind.PAYMENT, Kind.TRANSFER, Kind.BATCH_ITEM, Kind.PAYROLL_ITEM, Kind.COLLECTION}
     assert set(adapter.money) | set(adapter.bundles) == kinds == set(profile.replay)
-    assert profile.replay[Kind.PAYMENT].policy is Replay.QUERY_FIRST
+    # Sending again what no enquiry shows is the cloud documents' rule; this mode's literal one forbids it.
+    assert profile.replay[Kind.PAYMENT].policy is Replay.NEVER
     assert profile.replay[Kind.PAYMENT].not_found_quarantine >= timedelta(minutes=5)
     assert {profile.replay[kind].policy for kind in adapter.bundles} == {Replay.NEVER}
     assert adapter.bundles[Kind.BATCH_ITEM].most == 1500
@@ -83,7 +84,9 @@ def test_the_profile_says_what_the_page_says() -> None:
     assert (limits["/purpose"], limits["/creditor/name"], limits["/creditor/bank_name"]) == (62, 200, 62)
     assert profile.limits.pace.apart_s == {MONEY: 1.0, QUESTION: 2.0}, "the bank's own figures"
     assert not adapter.ports["business"].kept
-    assert bank(replay="never").profile.replay[Kind.PAYMENT].policy is Replay.NEVER
+    asked_first = bank(replay="query_first")
+    assert asked_first.profile.replay[Kind.PAYMENT].policy is Replay.QUERY_FIRST
+    assert {asked_first.profile.replay[kind].policy for kind in asked_first.bundles} == {Replay.NEVER}
 
 
 def test_payroll_and_collection_are_offered_with_their_modes_only() -> None:
