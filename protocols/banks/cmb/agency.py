@@ -19,6 +19,7 @@ from protocols.canon.order import AnyOrder, Bundle, Kind
 from protocols.canon.outcome import Fate, Outcome
 from protocols.canon.query import BundleFateQuestion, Sent, SentBundle
 from protocols.kit.charset import GBK
+from protocols.kit.declined import Declined
 from protocols.kit.errors import ProtocolError
 from protocols.kit.fields import amount_minor, amount_text, digits, plain
 from protocols.kit.xmldoc import Markup, several, value, value_or
@@ -153,7 +154,7 @@ class Agency:
         """The lines by the bank's number of the message; NTAGCINY by our reference where it is not known."""
         sent = question.sent
         number = sent.bank_serial or next((one.bank_serial for one in sent.items if one.bank_serial), None)
-        lines = (yield from self._lines(number)) if number else []
+        lines = (yield from self._lines_if_told(number)) if number else []
         if lines:
             return self._told(lines, sent)
         days = asked_days(sent.bank_date, context.bank_date)
@@ -168,13 +169,26 @@ class Agency:
             return {}
         whole = self._whole(rows[0], sent)
         if whole.bank_serial and whole.bank_serial != number:
-            lines = yield from self._lines(whole.bank_serial)
+            lines = yield from self._lines_if_told(whole.bank_serial)
         if lines:
             return self._told(lines, sent)
-        # The message's own ending is not each line's: without lines only "not yet" and "not at all" are believed.
-        if whole.fate in (Fate.PENDING, Fate.FAILED):
+        # The message's own ending is not each line's: without lines only "not yet", "seen before" and "not at all" are
+        # believed, the last only where the bank was heard to list no line, not where it declined to list them.
+        if whole.fate in (Fate.PENDING, Fate.DUPLICATE) or (whole.fate is Fate.FAILED and lines is not None):
             return {one.reference: whole for one in sent.items}
         return {}
+
+    def _lines_if_told(self, number: str) -> Conversation[list[etree._Element] | None]:
+        """`_lines`, or None where the bank declines the list: its state of the message may still be told.
+
+        "Too frequent" goes on up, so that the lane slows down instead of asking the next thing at once.
+        """
+        try:
+            return (yield from self._lines(number))
+        except Declined as declined:
+            if declined.outcome == "rate_limited":
+                raise
+            return None
 
     def _asked(self, function: str, ask: Markup) -> Conversation[Answer]:
         wire = self.payments.wire
@@ -191,27 +205,37 @@ class Agency:
         count, amount = value_or(row, "TRSNUM"), value_or(row, "TOTAMT")
         if (count and digits(count) != len(sent.items)) or (amount and amount_minor(amount) != total):
             raise ProtocolError("correlation", f"{sent.reference}: the answer has {count} lines of {amount}")
+        code, text = value_or(row, "ERRCOD"), plain(value_or(row, "ERRDSP"))
+        number = bank_number(row) or None
+        if self.payments.meanings.is_duplicate(code, text):
+            # Our own repeat, dressed as a failure: the first one may have been paid (banks/cmb.md 5).
+            return Outcome(Fate.DUPLICATE, code, text, number)
         word = self.payments.meanings.status("agency", value(row, "REQSTA"), value_or(row, "RTNFLG"))
+        if word.fate is Fate.FAILED and number is None:
+            # The bank numbers what it takes. A "failure" it has no number for may be another duplicate.
+            word = Outcome(Fate.UNKNOWN, word.code, listed=False)
         if word.fate is Fate.FAILED and value_or(row, "SUCNUM").strip("0") + value_or(row, "SUCNUM")[:1] != "0":
             # A message that failed may still have paid some lines; only the bank's own "none" rules that out.
             word = Outcome(Fate.UNKNOWN, word.code)
-        return Outcome(word.fate, word.code, plain(value_or(row, "ERRDSP")), bank_number(row) or None,
-                       listed=word.listed)  # fmt: skip
+        return Outcome(word.fate, word.code, text, number, listed=word.listed)
 
     def _lines(self, number: str) -> Conversation[list[etree._Element]]:
         """All lines of a message. NTAGDINF hands back where to go on; an echo of the same place is the end."""
         if not self._numbered:
             answer = yield from self._asked("GetAgentDetail", part("SDKATDQYX", (("REQNBR", number),)))
-            return several(answer.root, "NTQATDQYZ")
-        rows: list[etree._Element] = []
+            rows = several(answer.root, "NTQATDQYZ")
+            _of_message(number, rows)
+            return rows
+        rows = []
         place: tuple[str, ...] = ("", "", "")
         seen: set[tuple[str, ...]] = set()
         for _page in range(_PAGES_MOST):
             seen.add(place)
             where = zip(_PLACE, place, strict=True)
             answer = yield from self._asked("NTAGDINF", part("NTAGDINFY1", (("REQNBR", number), *where)))
-            rows += several(answer.root, "NTAGCDTLY1")
-            further = several(answer.root, "NTAGDINFY1")
+            page, further = several(answer.root, "NTAGCDTLY1"), several(answer.root, "NTAGDINFY1")
+            _of_message(number, [*page, *further])
+            rows += page
             place = tuple(value_or(further[-1], tag) for tag in _PLACE) if further else ()
             if not any(place):
                 return rows
@@ -226,7 +250,10 @@ class Agency:
             if item.reference in fates:
                 raise ProtocolError("ambiguous", f"two lines answer {item.reference!r}")
             status, text = value(row, "STSCOD"), plain(value_or(row, "ERRDSP"))
-            word = self.payments.meanings.word("agency", "stscod", status)
+            if self.payments.meanings.is_duplicate(value_or(row, "ERRCOD"), text):
+                fates[item.reference] = Outcome(Fate.DUPLICATE, status, text)
+                continue
+            word = self.payments.meanings.word("agency", "stscod" if self._numbered else "stscod.small", status)
             fates[item.reference] = Outcome(word.fate, status, text, listed=word.listed)
         return fates
 
@@ -247,6 +274,14 @@ class Agency:
         if (account and account != theirs.clear) or (amount and amount_minor(amount) != found.amount.minor):
             raise ProtocolError("correlation", f"{found.reference}: the line has another account or amount")
         return found
+
+
+def _of_message(number: str, rows: Sequence[etree._Element]) -> None:
+    """Raises "correlation" if one of `rows` names another message's REQNBR than the one asked about."""
+    for row in rows:
+        stated = bank_number(row)
+        if stated and stated != number:
+            raise ProtocolError("correlation", f"the lines are of message {stated}, we asked about {number}")
 
 
 def _own_account(bundle: Bundle) -> str:

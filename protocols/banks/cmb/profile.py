@@ -22,6 +22,7 @@ RECONSTRUCTED: Final = (
     "CRTADR of a payee at another bank: orders carry no address",
     "that a payment which no enquiry shows may be sent again: the bank's cloud documents only, so not by default",
     "a repeat is refused with NCB4241 for as long as the window of the bank's cloud mode, 13 months",
+    "STSCOD S, F, C and I of GetAgentDetail: the letters are public, their meanings are not; C is doubt",
     "the element in which NTAGCINY is asked, named after its sisters; the end of NTAGDINF's pages",
     "where a notice carries RSTSET, and that GetHisNoticeEX tells it again",
     "lines a payroll or collection message may have; how far back entries and past balances go",

@@ -11,8 +11,10 @@ RETCOD -2 beside lines it took; `http_500` answers 500 after taking; `twice` sho
 reference; `blind` answers enquiries by reference with nothing; `stuck` repeats the place of the next page; `signed`
 writes debits below zero; `wrong_sums` counts one entry too many; `gb18030` declares GB2312 and writes beyond GBK;
 `form_answer` wraps the answer of http-form; `counts_characters` counts characters in the length of a socket frame;
-`whole_batch` answers NTAGCINY with FIN and S before its lines are decided; `sweeps` leaves the day's last entry out
-until the day is over, as the bank does with what is swept in real time.
+`whole_batch` answers NTAGCINY with FIN and S before its lines are decided; `dressed` has NTAGCINY tell the repeat of
+a payroll (FIN, F, NCB4241, no REQNBR, as captured of DCPAYMNT) in place of the first one; `no_details` declines
+NTAGDINF and GetAgentDetail, `no_notices` notices; `sweeps` leaves the day's last entry out until the day is over, as
+the bank does with what is swept in real time.
 """
 
 from __future__ import annotations
@@ -42,6 +44,7 @@ _REQUEST_BYTES_MAX: Final = 4 * 1_048_576
 _GAPS_S: Final[Mapping[str, float]] = {"submit": 1.0, "query": 2.0, "notice": 5.0}
 _SUBMITS: Final = ("DCPAYMNT", "DCOPRTRF", "AgentRequest", "NTAGCSAL", "NTAGCAPY", "NTAGCACL")
 _NOTICES: Final = ("GetNewNotice", "GetHisNoticeEX")
+_DETAILS: Final = ("NTAGDINF", "GetAgentDetail")
 _NOT_HERE: Final = ("Login", "Logout", "SetConfig", "SetAlive", "FreeBuffer", "XmlComm")
 
 
@@ -68,6 +71,9 @@ class Conduct:
     form_answer: bool = False
     counts_characters: bool = False
     whole_batch: bool = False
+    dressed: bool = False
+    no_details: bool = False
+    no_notices: bool = False
     sweeps: bool = False
 
 
@@ -147,6 +153,8 @@ class FrontEnd:
         if function not in known:
             raise Refused("-3", "接口不存在")
         self._slow_down(login, function, books.now())
+        if (self.conduct.no_details and function in _DETAILS) or (self.conduct.no_notices and function in _NOTICES):
+            raise Refused("-2", "无此权限")
         return known[function](root, books)
 
     def _slow_down(self, login: str, function: str, now: datetime) -> None:
@@ -253,5 +261,5 @@ def build(options: Mapping[str, Any], keys: Mapping[str, bytes]) -> Twin:
             raise BadOptions(key, f"no such option of the twin; there are {', '.join(known)}")
     conduct = Conduct(**options)
     orders = Orders(conduct.at_once, conduct.refuse_bare, conduct.refused_unlisted, conduct.twice, conduct.blind,
-                    conduct.whole_batch)  # fmt: skip
+                    conduct.whole_batch, conduct.dressed)  # fmt: skip
     return FrontEnd(conduct, orders)

@@ -89,6 +89,7 @@ class Orders:
     twice: bool = False
     blind: bool = False
     whole_batch: bool = False
+    dressed: bool = False
     functions: Mapping[str, Callable[[etree._Element, Books], list[Markup]]] = field(init=False)
     _days: dict[tuple[str, str], date] = field(default_factory=dict)
     _accounts: dict[str, str] = field(default_factory=dict)
@@ -313,6 +314,13 @@ class Orders:
         bookings = books.bundle(asked["YURREF"])
         if not bookings:
             return []
+        if self.dressed:
+            return [row("NTAGCINQZ", {
+                "BUSCOD": asked["BUSCOD"], "ERRCOD": "NCB4241", "ERRDSP": "NCB4241 -业务参考号重复", "REQNBR": "",
+                "REQSTA": "FIN", "RTNFLG": "F", "SUCAMT": "0.00", "SUCNUM": "0",
+                "TOTAMT": str(Money(sum(one.instruction.amount.minor for one in bookings))),
+                "TRSNUM": str(len(bookings)), "YURREF": asked["YURREF"],
+            })]  # fmt: skip
         done = [one for one in bookings if one.booked in (Booked.SETTLED, Booked.RETURNED)]
         undecided = any(one.booked is Booked.TAKEN for one in bookings) and not self.whole_batch
         number = _number(bookings[0])
@@ -379,7 +387,7 @@ def _span(asked: Mapping[str, str], books: Books) -> tuple[date, date]:
     except (KeyError, ValueError):
         raise Refused("-3", "日期无效") from None
     today = books.now().astimezone(_ZONE).date()
-    _refuse_unless(first <= last and (last - first).days < 7 and first >= today - timedelta(days=91), "日期范围错误")
+    _refuse_unless(first <= last and (last - first).days < 7 and first >= today - timedelta(days=90), "日期范围错误")
     return first, last
 
 

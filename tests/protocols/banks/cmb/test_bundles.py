@@ -14,6 +14,7 @@ from protocols.canon.order import Bundle, Kind
 from protocols.canon.outcome import Fate
 from protocols.canon.party import AccountNumber, Name, Party
 from protocols.canon.query import BundleFateQuestion, SentBundle
+from protocols.kit.declined import Declined
 from protocols.kit.errors import ProtocolError
 from tests.protocols.banks.cmb.paper import (
     OURS,
@@ -255,7 +256,7 @@ def test_lines_are_told_apart_by_the_bank_s_number() -> None:
 
 
 @pytest.mark.parametrize(("status", "fate"), [
-    ("S", Fate.SETTLED), ("E", Fate.FAILED), ("F", Fate.FAILED), ("C", Fate.FAILED), ("A", Fate.PENDING),
+    ("S", Fate.SETTLED), ("E", Fate.FAILED), ("F", Fate.UNKNOWN), ("C", Fate.FAILED), ("A", Fate.PENDING),
     ("I", Fate.PENDING), ("X", Fate.UNKNOWN), ("", Fate.UNKNOWN), ("SS", Fate.UNKNOWN),
 ])  # fmt: skip
 def test_every_word_of_a_line(status: str, fate: Fate) -> None:
@@ -287,6 +288,62 @@ def test_pages_of_lines_are_followed_and_a_circle_is_seen() -> None:
     assert words(fates(WAGES, page("00000001", detail(1, "S")), last, at=NUMBERED)) == [Fate.SETTLED] * 2
     with pytest.raises(ProtocolError, match="goes round"):
         fates(WAGES, page("1", detail(1, "S")), page("1", detail(2, "S")), at=NUMBERED)
+@pytest.mark.parametrize(("status", "fate"), [
+    ("S", Fate.SETTLED), ("F", Fate.FAILED), ("I", Fate.PENDING), ("C", Fate.UNKNOWN), ("E", Fate.UNKNOWN),
+    ("A", Fate.UNKNOWN),
+])  # fmt: skip
+def test_every_word_of_agent_request_s_line_which_no_other_list_explains(status: str, fate: Fate) -> None:
+    row = "NTQATDQYZ", {"ACCNBR": THEIRS, "TRSAMT": "5.00", "TRSDSP": reference_of(2), "STSCOD": status}
+    told = fates(WAGES, answer("GetAgentDetail", "0", row), at=NUMBERED, agency="AgentRequest")
+    assert {one: word.fate for one, word in told.items()} == {reference_of(2): fate}
+
+
+def test_a_line_that_names_a_duplicate_is_no_failure() -> None:
+    told = fates(WAGES, answer("NTAGDINF", "0", detail(2, "E", ERRDSP="NCB4241 -业务参考号重复")), at=NUMBERED)
+    assert told[reference_of(2)].fate is Fate.DUPLICATE
+
+
+@pytest.mark.parametrize("stated", ["0000000078", "77"])
+def test_lines_of_another_message_are_no_answer(stated: str) -> None:
+    echo = "NTAGDINFY1", {"REQNBR": stated, "BTHNBR": "", "TRXSEQ": "", "HISTAG": ""}
+    small = "NTQATDQYZ", {"TRSAMT": "5.00", "TRSDSP": reference_of(2), "STSCOD": "S", "REQNBR": stated}
+    for frame, options in (
+        (answer("NTAGDINF", "0", detail(1, "S"), echo), {}),
+        (answer("NTAGDINF", "0", detail(1, "S", REQNBR=stated)), {}),
+        (answer("GetAgentDetail", "0", small), {"agency": "AgentRequest"}),
+    ):
+        with pytest.raises(ProtocolError) as caught:
+            fates(WAGES, frame, at=NUMBERED, **options)
+        assert caught.value.reason == "correlation"
+    ours = answer("NTAGDINF", "0", detail(1, "S", REQNBR="0000000077"))
+    assert words(fates(WAGES, ours, at=NUMBERED)) == [Fate.SETTLED]
+
+
+def test_a_repeat_dressed_as_a_failure_fails_no_line() -> None:
+    dressed = {"REQSTA": "FIN", "RTNFLG": "F", "ERRCOD": "NCB4241", "ERRDSP": "NCB4241 -业务参考号重复", "REQNBR": ""}
+    for changes in ({}, {"ERRCOD": ""}, {"ERRDSP": ""}, {"ERRCOD": "ZZZ0001", "ERRDSP": "业务参考号重复"}):
+        assert words(fates(WAGES, state(**{**dressed, **changes}))) == [Fate.DUPLICATE] * 3
+    numbered = state(**{**dressed, "REQNBR": "0000000078"})
+    assert words(fates(WAGES, numbered, answer("NTAGDINF", "0"))) == [Fate.DUPLICATE] * 3
+
+
+@pytest.mark.parametrize("number", ["", "0000000000"])
+@pytest.mark.parametrize("rtnflg", ["F", "R", "C"])
+def test_a_message_s_failure_without_the_bank_s_number_is_doubt(number: str, rtnflg: str) -> None:
+    assert fates(WAGES, state(REQSTA="FIN", RTNFLG=rtnflg, REQNBR=number)) == {}
+
+
+def test_a_list_of_lines_that_is_declined_does_not_hide_the_message_s_state() -> None:
+    declined = answer("NTAGDINF", "-2", message="无此权限")
+    assert words(fates(WAGES, declined, state(), at=NUMBERED)) == [Fate.PENDING] * 3
+    assert words(fates(WAGES, state(), declined)) == [Fate.PENDING] * 3
+    # "None was paid" is believed beside an empty list only; this list was not heard.
+    assert fates(WAGES, declined, state(REQSTA="FIN", RTNFLG="F"), at=NUMBERED) == {}
+    with pytest.raises(Declined) as caught:
+        fates(WAGES, answer("NTAGDINF", "-5"), at=NUMBERED)
+    assert caught.value.outcome == "rate_limited"
+
+
 
 
 @pytest.mark.parametrize(

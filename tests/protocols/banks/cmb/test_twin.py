@@ -199,6 +199,36 @@ def test_a_payroll_said_to_be_done_pays_no_line() -> None:
     assert told[reference_of(1)].fate is Fate.PENDING
 
 
+def test_a_payroll_s_repeat_dressed_as_a_failure_fails_no_line() -> None:
+    scene = stage({"dressed": True})
+    given = bundle(Kind.PAYROLL_ITEM, (500, 600), purpose="工资")
+    word = scene.bank.bundles[Kind.PAYROLL_ITEM]
+    scene.talk(word.word(given, scene.context(REFERENCE)))
+    told = scene.talk(word.fate(BundleFateQuestion(sent_bundle(given)), scene.context()))
+    assert {one.fate for one in told.values()} == {Fate.DUPLICATE}
+    assert len(scene.ledger.executions) == 2
+
+
+def test_a_payroll_whose_lines_may_not_be_read_is_known_as_far_as_its_state_goes() -> None:
+    scene = stage({"no_details": True})
+    given = bundle(Kind.PAYROLL_ITEM, (500,), creditor=Party(AccountNumber(THEIRS), Name("#late")), purpose="工资")
+    word = scene.bank.bundles[Kind.PAYROLL_ITEM]
+    scene.talk(word.word(given, scene.context(REFERENCE)))
+    told = scene.talk(word.fate(BundleFateQuestion(sent_bundle(given)), scene.context()))
+    assert told[reference_of(1)].fate is Fate.PENDING
+
+
+def test_notices_that_may_not_be_read_cost_no_line_that_is_known() -> None:
+    scene = stage({"no_notices": True, "refused_unlisted": True})
+    given = bundle(Kind.BATCH_ITEM, (100,) * 31)
+    hidden = replace(given.items[30], order=replace(given.items[30].order, purpose="#refuse"))
+    given = replace(given, items=(*given.items[:30], hidden))
+    word = scene.bank.bundles[Kind.BATCH_ITEM]
+    scene.talk(word.word(given, scene.context(REFERENCE)))
+    told = scene.talk(word.fate(BundleFateQuestion(sent_bundle(given)), scene.context()))
+    assert [told[reference_of(n)].fate for n in (1, 30, 31)] == [Fate.SETTLED, Fate.SETTLED, Fate.NOT_FOUND]
+
+
 def test_a_stranger_is_not_signed_in_and_nothing_is_tried_again() -> None:
     scene = stage({"login": "U0009"})
     with pytest.raises(Declined) as caught:
