@@ -14,11 +14,12 @@ from typing import Final
 from lxml import etree
 
 from protocols.bank import Ask, BundleConversation, Context, Conversation, Fates, Submit
-from protocols.banks.cmb.payment import Keys, Payments, asked_days
+from protocols.banks.cmb.payment import Keys, Leaves, Payments, asked_days
 from protocols.banks.cmb.wire import Answer, part
 from protocols.canon.order import Bundle
 from protocols.canon.outcome import Outcome
 from protocols.canon.query import BundleFateQuestion, SentBundle
+from protocols.kit.declined import Declined
 from protocols.kit.errors import ProtocolError
 from protocols.kit.xmldoc import Markup, several, value, value_or
 
@@ -89,26 +90,38 @@ class Batches:
         for row in several(answer.root, "NTSTLLSTZ"):
             found.setdefault(value(row, "YURREF"), []).append(row)
         fates = {one: payments.told(found[one], keys[one]) for one in keys if one in found}
-        missing = {one: keys[one] for one in keys if one not in found}
+        try:
+            yield from self._looked_for(keys, fates, days, context.serials[0])
+        except Declined:
+            # Asked too often on the way to the rest. What the bank told of the others stands, if it told anything.
+            if not fates:
+                raise
+        return fates
+
+    def _looked_for(
+        self, keys: Mapping[str, Keys], fates: dict[str, Outcome], days: Leaves, turn: int
+    ) -> Conversation[None]:
+        """Adds to `fates` what notices and single enquiries say of the lines that are not in it yet."""
+        payments = self.payments
+        missing = {one: keys[one] for one in keys if one not in fates}
         if missing and len(keys) > SYNCHRONOUS_LINES:
-            fates |= yield from self._noticed(missing)
+            yield from self._noticed(missing, fates)
         still = [keys[one] for one in keys if one not in fates]
         # An empty answer is no proof; another enquiry must say the same. A few at a time, other ones each time.
-        begin = context.serials[0] % len(still) if still else 0
+        begin = turn % len(still) if still else 0
         for one in (still[begin:] + still[:begin])[:_CONFIRMED_MOST]:
             fates[one.reference] = yield from payments.by_reference(payments.options.payment_code, days, one)
-        return fates
 
     # ---- notices ----------------------------------------------------------------------------------------------
 
-    def _noticed(self, missing: Mapping[str, Keys]) -> Conversation[dict[str, Outcome]]:
-        """What the results of handing in say of lines that no enquiry knows.
+    def _noticed(self, missing: Mapping[str, Keys], fates: dict[str, Outcome]) -> Conversation[None]:
+        """Adds to `fates` what the results of handing in say of lines that no enquiry knows.
 
         GetNewNotice tells each notice once, to whoever asks first. Nothing is kept here: what it told is read again
-        with GetHisNoticeEX, so another batch's notice that came by is not lost.
+        with GetHisNoticeEX, so another batch's notice that came by is not lost. LSTNBR never moves on, because how it
+        does is not public: a result beyond the history's first 2000 notices is not found this way.
         """
         sets: list[str] = []
-        fates: dict[str, Outcome] = {}
         history = part("DCHISMSGX", (("LSTNBR", ""), ("RECNUM", str(NOTICE_LINES))))
         for function, parts in (("GetNewNotice", ()), ("GetHisNoticeEX", (history,))):
             fresh = [one for one in (yield from self._result_sets(function, parts)) if one not in sets]
@@ -116,15 +129,15 @@ class Batches:
             for result_set in reversed(fresh[-_RESULTS_MOST:]):
                 fates |= yield from self._result(result_set, missing)
                 if fates.keys() >= missing.keys():
-                    return fates
-        return fates
+                    return
 
     def _result_sets(self, function: str, parts: Iterable[Markup]) -> Conversation[list[str]]:
-        """The RSTSETs of the batch notices in the order they came."""
+        """The RSTSETs of the batch notices in the order they came; none where the user may not read notices."""
         payments = self.payments
         answer = payments.wire.read((yield Ask("business", payments.wire.message(function, *parts))), function)
         if not answer.done:
-            payments.meanings.decline(function, answer)
+            self._refused(function, answer)
+            return []
         notices = several(answer.root, "NTQNTCGTZ")
         return [one for row in notices if value_or(row, "MSGTYP") == NOTICE for one in _texts(row, "RSTSET")]
 
@@ -134,9 +147,15 @@ class Batches:
         frame = yield Ask("business", payments.wire.message("GetBatchPayOprRes", ask))
         answer = payments.wire.read(frame, "GetBatchPayOprRes")
         if not answer.done:
-            payments.meanings.decline("GetBatchPayOprRes", answer)
+            self._refused("GetBatchPayOprRes", answer)
+            return {}
         rows = [row for row in several(answer.root, "SDQPYRSTZ") if value_or(row, "YURREF") in missing]
         return {one: payments.handed_in(row) for one, row in by_reference(rows, missing).items()}
+
+    def _refused(self, function: str, answer: Answer) -> None:
+        """A hop for the rest was refused: no word about it, and none about what is known. Raises if asked too often."""
+        if self.payments.meanings.too_often("question", answer):
+            self.payments.meanings.decline(function, answer)
 
 
 def by_reference(rows: Iterable[etree._Element], keys: Mapping[str, Keys]) -> dict[str, etree._Element]:

@@ -235,27 +235,31 @@ class Payments:
             frame = yield Ask("business", self.wire.message("NTQRYSTN", self.by_date(code, days)))
             answer = self.wire.read(frame, "NTQRYSTN")
             if not answer.done:
-                return self._not_told(answer)
+                return self._not_told("NTQRYSTN", answer)
             rows = several(answer.root, "NTSTLLSTZ")
             outcome = self.told([row for row in rows if value(row, "YURREF") == keys.reference], keys)
-        if outcome.fate in (Fate.FAILED, Fate.RETURNED) and outcome.bank_serial:
-            reason = yield from self._reason(outcome.bank_serial, sent.reference)
-            outcome = replace(outcome, text=reason)
+        # NTSTLINF would tell the reason (RTNNAR), but a conversation gives its verdict at its end only: silence or
+        # noise after a hop for people's sake would cost the verdict that is known here already.
         return outcome
 
     def by_reference(self, code: str, days: Leaves, keys: Keys) -> Conversation[Outcome]:
-        """NTQRYSTY: the bank finds exactly this YURREF."""
+        """NTQRYSTY: the bank finds exactly this YURREF. Raises Declined if we ask too often."""
         ask = part("NTQRYSTYX1", (("BUSCOD", code), ("YURREF", keys.reference), *days, ("RSV50Z", "")))
         answer = self.wire.read((yield Ask("business", self.wire.message("NTQRYSTY", ask))), "NTQRYSTY")
-        return self.told(several(answer.root, "NTSTLLSTZ"), keys) if answer.done else self._not_told(answer)
+        return self.told(several(answer.root, "NTSTLLSTZ"), keys) if answer.done else self._not_told("NTQRYSTY", answer)
 
     def by_date(self, code: str, days: Leaves) -> Markup:
         """The request of NTQRYSTN: everything handed in on these days."""
         mode = self.options.transfer_mode if code == self.options.transfer_code else self.options.mode
         return part("NTQRYSTNY1", (("BUSCOD", code), ("BUSMOD", mode), *days, ("DATFLG", "A")))
 
-    def _not_told(self, answer: Answer) -> Outcome:
-        """The enquiry did not get through, which says nothing about the payment."""
+    def _not_told(self, function: str, answer: Answer) -> Outcome:
+        """The enquiry did not get through, which says nothing about the payment. Raises Declined if we ask too often.
+
+        "Too frequent" is the lane's business: only it can slow down.
+        """
+        if self.meanings.too_often("status", answer):
+            self.meanings.decline(function, answer, "status")
         word = self.meanings.word("status", "retcod", answer.code, answer.text)
         return replace(word, fate=Fate.UNKNOWN)
 
@@ -288,19 +292,16 @@ class Payments:
             return replace(word, fate=Fate.UNKNOWN, listed=False)
         return word
 
-    def _reason(self, number: str, reference: str) -> Conversation[str]:
-        """RTNNAR of NTSTLINF, or nothing where the bank tells none: the reason is for people."""
-        ask = part("NTSTLINFX", (("REQNBR", number),))
-        answer = self.wire.read((yield Ask("business", self.wire.message("NTSTLINF", ask))), "NTSTLINF")
-        rows = several(answer.root, "NTQPAYQYZ")
-        return next((plain(value_or(row, "RTNNAR")) for row in rows if value_or(row, "YURREF") == reference), "")
-
 
 def asked_days(bank_date: date, today: date) -> Leaves | None:
-    """BGNDAT and ENDDAT around a bank date, a day more on either side; None beyond the bank's reach."""
-    first, last = bank_date - timedelta(days=1), min(bank_date + timedelta(days=1), max(today, bank_date))
-    if first < today - REACH:
+    """BGNDAT and ENDDAT around a bank date, a day more on either side where the bank's reach allows it.
+
+    None for a day beyond its reach.
+    """
+    if bank_date < today - REACH:
         return None
+    first = max(bank_date - timedelta(days=1), today - REACH)
+    last = min(bank_date + timedelta(days=1), max(today, bank_date))
     return ("BGNDAT", date_text(first)), ("ENDDAT", date_text(last))
 
 

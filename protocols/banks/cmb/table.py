@@ -53,6 +53,10 @@ class Meanings:
         """Whether a line's ERRCOD or ERRTXT says that our reference is known already."""
         return self.table.look_up("submit", "errcod", code, text) == "duplicate"
 
+    def too_often(self, operation: str, answer: Answer) -> bool:
+        """Whether RETCOD says that this user asks too frequently."""
+        return self.table.look_up(operation, "retcod", answer.code, answer.text) == "rate_limited"
+
     def decline(self, function: str, answer: Answer, operation: str = "question") -> NoReturn:
         """Raises Declined for an answer whose RETCOD is not 0."""
         found = self.table.look_up(operation, "retcod", answer.code, answer.text)

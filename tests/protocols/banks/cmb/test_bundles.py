@@ -174,6 +174,29 @@ def test_lines_refused_in_a_large_batch_are_told_by_the_notice() -> None:
     assert words(told) == [Fate.SETTLED] * 28 + [Fate.FAILED, Fate.DUPLICATE, Fate.PENDING]
 
 
+@pytest.mark.parametrize("refused", [
+    [answer("GetNewNotice", "-2"), answer("GetHisNoticeEX", "-2")],
+    [answer("GetNewNotice", "0", notice("A1")), answer("GetBatchPayOprRes", "-2"), answer("GetHisNoticeEX", "-3")],
+])  # fmt: skip
+def test_notices_that_are_refused_take_nothing_back(refused: list[bytes]) -> None:
+    listed = [record(YURREF=reference_of(n), TRSAMT="1.00") for n in range(1, 31)]
+    told = fates(MANY, answer("NTQRYSTN", "0", *listed), *refused, answer("NTQRYSTY", "0"))
+    assert words(told) == [Fate.SETTLED] * 30 + [Fate.NOT_FOUND]
+
+
+@pytest.mark.parametrize("asked_too_soon", [
+    [answer("GetNewNotice", "-5")],
+    [answer("GetNewNotice", "0"), answer("GetHisNoticeEX", "0"), answer("NTQRYSTY", "-5")],
+])  # fmt: skip
+def test_asking_too_often_for_the_rest_takes_nothing_back(asked_too_soon: list[bytes]) -> None:
+    listed = [record(YURREF=reference_of(n), TRSAMT="1.00") for n in range(1, 31)]
+    told = fates(MANY, answer("NTQRYSTN", "0", *listed), *asked_too_soon)
+    assert words(told) == [Fate.SETTLED] * 30
+    with pytest.raises(Declined) as caught:
+        fates(MANY, answer("NTQRYSTN", "0"), *asked_too_soon)
+    assert caught.value.outcome == "rate_limited", "where nothing is known yet, the lane slows down"
+
+
 def test_notices_are_not_read_while_every_line_is_known() -> None:
     listed = [record(YURREF=reference_of(n), TRSAMT="1.00") for n in range(1, 32)]
     assert words(fates(MANY, answer("NTQRYSTN", "0", *listed))) == [Fate.SETTLED] * 31
@@ -264,30 +287,6 @@ def test_every_word_of_a_line(status: str, fate: Fate) -> None:
     assert {one: word.fate for one, word in told.items()} == {reference_of(2): fate}
 
 
-@pytest.mark.parametrize(
-    "lines",
-    [
-        (detail(4, "S"),),
-        (detail(0, "S"),),
-        (detail(1, "S"), detail(1, "S")),
-        (detail(1, "S", ACCNBR=OURS),),
-        (detail(1, "S", TRSAMT="7.00"),),
-        (detail(1, "S", TRXSEQ=""),),
-    ],
-)
-def test_a_line_that_is_not_ours_is_no_answer(lines: tuple[Part, ...]) -> None:
-    with pytest.raises(ProtocolError):
-        fates(WAGES, answer("NTAGDINF", "0", *lines), at=NUMBERED)
-
-
-def test_pages_of_lines_are_followed_and_a_circle_is_seen() -> None:
-    def page(place: str, *lines: Part) -> bytes:
-        return answer("NTAGDINF", "0", *lines, ("NTAGDINFY1", {"BTHNBR": "1", "TRXSEQ": place, "HISTAG": "N"}))
-
-    last = answer("NTAGDINF", "0", detail(2, "S"))
-    assert words(fates(WAGES, page("00000001", detail(1, "S")), last, at=NUMBERED)) == [Fate.SETTLED] * 2
-    with pytest.raises(ProtocolError, match="goes round"):
-        fates(WAGES, page("1", detail(1, "S")), page("1", detail(2, "S")), at=NUMBERED)
 @pytest.mark.parametrize(("status", "fate"), [
     ("S", Fate.SETTLED), ("F", Fate.FAILED), ("I", Fate.PENDING), ("C", Fate.UNKNOWN), ("E", Fate.UNKNOWN),
     ("A", Fate.UNKNOWN),
@@ -344,6 +343,30 @@ def test_a_list_of_lines_that_is_declined_does_not_hide_the_message_s_state() ->
     assert caught.value.outcome == "rate_limited"
 
 
+@pytest.mark.parametrize(
+    "lines",
+    [
+        (detail(4, "S"),),
+        (detail(0, "S"),),
+        (detail(1, "S"), detail(1, "S")),
+        (detail(1, "S", ACCNBR=OURS),),
+        (detail(1, "S", TRSAMT="7.00"),),
+        (detail(1, "S", TRXSEQ=""),),
+    ],
+)
+def test_a_line_that_is_not_ours_is_no_answer(lines: tuple[Part, ...]) -> None:
+    with pytest.raises(ProtocolError):
+        fates(WAGES, answer("NTAGDINF", "0", *lines), at=NUMBERED)
+
+
+def test_pages_of_lines_are_followed_and_a_circle_is_seen() -> None:
+    def page(place: str, *lines: Part) -> bytes:
+        return answer("NTAGDINF", "0", *lines, ("NTAGDINFY1", {"BTHNBR": "1", "TRXSEQ": place, "HISTAG": "N"}))
+
+    last = answer("NTAGDINF", "0", detail(2, "S"))
+    assert words(fates(WAGES, page("00000001", detail(1, "S")), last, at=NUMBERED)) == [Fate.SETTLED] * 2
+    with pytest.raises(ProtocolError, match="goes round"):
+        fates(WAGES, page("1", detail(1, "S")), page("1", detail(2, "S")), at=NUMBERED)
 
 
 @pytest.mark.parametrize(
