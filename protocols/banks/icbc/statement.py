@@ -102,7 +102,7 @@ class Statements:
     def balance(self, question: BalanceQuestion, context: Context) -> Conversation[Balance]:
         """QACCBAL of one account, now. Raises Declined if the bank answers with a code."""
         _renminbi(question.currency)
-        if question.on is not None and question.on < context.bank_date:
+        if question.on is not None and question.on < _today(context):
             raise ProtocolError("value", "icbc tells no balance of a past day here: its form is not public")
         row = yield from self._row(question.account, context)
         return Balance(
@@ -134,14 +134,14 @@ class Statements:
         mark = fingerprint("lines", question.account.clear, date_text(question.first), date_text(question.last))
         carry = Carry()
         if question.cursor is None:
-            begin = self._leg(question.first, question.last, context.bank_date)
+            begin = self._leg(question.first, question.last, _today(context))
             if begin is None:
                 return Page(())
             cursor = PageCursor(begin.text(), 1, mark)
         else:
             cursor, carry = Carry.apart(question.cursor, mark)
         place = Place.of(cursor.value)
-        if place.operation == TODAY_OPERATION and place.first != context.bank_date:
+        if place.operation == TODAY_OPERATION and place.first != _today(context):
             raise ProtocolError("paging", "the bank's day changed during this walk: begin again")
         answer = yield from self._ask(place.operation, self._request(question.account.clear, place), context)
         lines: tuple[Line, ...] = ()
@@ -150,7 +150,7 @@ class Statements:
             out = self._accepted(place.operation, answer)
             rows, following = _page(out, place, question.account.clear)
             lines, carry = self._numbered(rows, carry, question.account)
-        following = following or self._leg(place.last + timedelta(days=1), question.last, context.bank_date)
+        following = following or self._leg(place.last + timedelta(days=1), question.last, _today(context))
         return Page(lines, None if following is None else carry.beside(cursor.then(following.text())))
 
     def _leg(self, first: date, last: date, today: date) -> Place | None:
@@ -222,6 +222,11 @@ class Statements:
         if answer.out is None:
             raise ProtocolError("missing", f"{operation} was accepted, but the answer has no body")
         return answer.out
+
+
+def _today(context: Context) -> date:
+    """The calendar's day, by which QPD and QHISD part. After the cut-off the bank date of an order is a later one."""
+    return context.now.astimezone(BEIJING).date()
 
 
 def _page(out: etree._Element, place: Place, account: str) -> tuple[list[RawRow], Place | None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qs
@@ -365,3 +366,32 @@ def test_an_entry_has_the_same_number_today_and_later() -> None:
     today = walk(scene, TODAY, TODAY)
     scene.time.later(86_400)
     assert [line.bank_line_id for line in walk(scene, TODAY, TODAY)] == [line.bank_line_id for line in today]
+
+
+def after_cut_off(scene: Stage) -> Any:
+    """What a lane hands in then: orders belong to the next day, and the clock still shows this one."""
+    return replace(scene.context(), bank_date=TODAY + timedelta(days=1))
+
+
+def test_after_the_cut_off_today_is_still_today_for_entries_and_balances() -> None:
+    scene = stage(options={"cut_off": "10:00"})
+    pay(scene, 2)
+    ask, balance_of = scene.bank.questions.lines, scene.bank.questions.balance
+    assert ask is not None and balance_of is not None
+    for last in (TODAY, TODAY + timedelta(days=1)):
+        said = scene.talk(ask(LinesQuestion(ACCOUNT, TODAY, last), after_cut_off(scene)))
+        assert ([line.amount.minor for line in said.lines], said.cursor) == ([1, 2], None)
+    assert operations(scene) == ["QPD", "QPD"]
+    assert scene.talk(balance_of(BalanceQuestion(ACCOUNT, on=TODAY), after_cut_off(scene))).book is not None
+    with pytest.raises(ProtocolError):
+        next(balance_of(BalanceQuestion(ACCOUNT, on=YESTERDAY), after_cut_off(scene)))
+
+
+def test_a_walk_over_today_goes_on_over_the_cut_off() -> None:
+    scene = stage(page_lines=1)
+    pay(scene, 2)
+    ask = scene.bank.questions.lines
+    assert ask is not None
+    first = scene.talk(ask(LinesQuestion(ACCOUNT, TODAY, TODAY), scene.context()))
+    then = scene.talk(ask(LinesQuestion(ACCOUNT, TODAY, TODAY, cursor=first.cursor), after_cut_off(scene)))
+    assert [line.amount.minor for line in (*first.lines, *then.lines)] == [1, 2]
