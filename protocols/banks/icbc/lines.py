@@ -72,13 +72,18 @@ class Lines:
         ))  # fmt: skip
 
     def is_inside(self, order: AnyOrder) -> bool:
-        """Whether the payee banks here (SysIOFlg 1). An own account, or a payroll's, without a bank is taken to."""
+        """Whether the payee banks here (SysIOFlg 1). An own account, or a payroll's, without a bank is taken to.
+
+        Where the order has the payee bank's number, that decides: names of other banks may contain ours.
+        """
         name, cnaps = order.creditor.bank_name or "", order.creditor.cnaps or ""
         if order.channel is Channel.SAME_BANK or (
             not name and not cnaps and order.kind in (Kind.TRANSFER, Kind.PAYROLL_ITEM)
         ):
             return True
-        return any(own in name for own in self.options.own_names) or cnaps.startswith(self.options.own_cnaps)
+        if cnaps and self.options.own_cnaps:
+            return cnaps.startswith(self.options.own_cnaps)
+        return any(own in name for own in self.options.own_names)
 
     def city(self, payee: Party) -> str:
         """The payee bank's city, mandatory for another bank, by its number. Raises "missing" without one."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import time, timedelta
 from typing import Final
@@ -20,6 +21,8 @@ RECONSTRUCTED: Final = (
     "LastTranDate of QACCBAL as the work date",
     "OnlySequence as the key of an entry, the same today and later; the days that one QHISD may span",
 )
+
+_NUMBER: Final = FieldLimit("/creditor/cnaps", pattern="[0-9]{12}")
 
 
 def kinds(options: Options) -> Iterator[Kind]:
@@ -52,14 +55,17 @@ def profile(options: Options) -> Profile:
         kind_limits={
             Kind.TRANSFER: limits(options, payee_bank=False),
             Kind.PAYROLL_ITEM: limits(options, payee_bank=False),
-            Kind.COLLECTION: limits(options, payee_bank=False),
+            Kind.COLLECTION: limits(options, payee_bank=False, city=False),
         },
         poll_every=timedelta(minutes=5),
     )
 
 
-def limits(options: Options, *, payee_bank: bool = True) -> Limits:
-    """What intake checks before it says yes; `payee_bank` says whether the payee bank's name must be there."""
+def limits(options: Options, *, payee_bank: bool = True, city: bool = True) -> Limits:
+    """What intake checks before it says yes.
+
+    `payee_bank`: whether the payee bank's name must be there; `city`: whether a payee at another bank needs its city.
+    """
     return Limits(
         charset="gbk",
         channels=frozenset((Channel.AUTO, Channel.SAME_BANK)),
@@ -69,7 +75,7 @@ def limits(options: Options, *, payee_bank: bool = True) -> Limits:
             FieldLimit("/creditor/account", required=True),
             FieldLimit("/creditor/name", max_bytes=options.max_name_bytes, required=True),
             FieldLimit("/creditor/bank_name", max_bytes=options.max_bank_name_bytes, required=payee_bank),
-            FieldLimit("/creditor/cnaps", pattern="[0-9]{12}"),
+            _payee_number(options, payee_bank=payee_bank) if city else _NUMBER,
             FieldLimit("/purpose", max_bytes=options.max_purpose_bytes),
         ),
         amount=AmountLimit(max_minor=options.max_amount_minor, currencies=("CNY",)),
@@ -84,4 +90,19 @@ def limits(options: Options, *, payee_bank: bool = True) -> Limits:
             first_enquiry_after=timedelta(seconds=options.first_enquiry_s),
         ),
         reference=ReferenceForm(length=20, prefix=options.reference_prefix),
+    )
+
+
+def _payee_number(options: Options, *, payee_bank: bool) -> FieldLimit:
+    """The payee bank's number. Without `default_city` only its beginning tells the city, which the bank's form needs:
+    a payee elsewhere must then have a number that is in `cities`, or the order could be accepted and never sent.
+    """
+    if options.default_city.strip():
+        return _NUMBER
+    known = "|".join((*options.own_cnaps, *options.cities))
+    inside = [("/channel", "^same_bank$"), ("/creditor/bank_name", "|".join(map(re.escape, options.own_names)))]
+    if not payee_bank:
+        inside.append(("/creditor/bank_name", "^$"))
+    return FieldLimit(
+        "/creditor/cnaps", pattern=f"(?=[0-9]{{12}}$)(?:{known}).*", required=True, required_unless=tuple(inside)
     )

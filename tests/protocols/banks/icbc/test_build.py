@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,12 @@ from protocols.banks import icbc
 from protocols.banks.icbc.options import Options
 from protocols.banks.icbc.table import ENQUIRIES, MONEY, Meanings, meanings
 from protocols.canon.errors import FieldCode
-from protocols.canon.order import Channel, Kind
+from protocols.canon.order import Channel, Kind, Order, TransferDetail
 from protocols.canon.outcome import Fate
+from protocols.canon.party import AccountNumber, Name, Party
 from protocols.kit import codes
 from protocols.kit.errors import ProtocolError
-from tests.protocols.banks.icbc.paper import DEBTOR, OPTIONS, TODAY, bank, context, order, steps
+from tests.protocols.banks.icbc.paper import DEBTOR, OPTIONS, PAYER, TODAY, bank, bundle, context, order, steps
 
 FOLDER = Path(icbc.__file__).parent
 
@@ -122,6 +123,54 @@ def test_intake_refuses_the_channels_that_the_bank_s_form_cannot_say(channel: Ch
     assert faults == [("/channel", FieldCode.UNSUPPORTED)]
     with pytest.raises(ProtocolError):
         next(conversation)
+
+
+ELSEWHERE = Party(AccountNumber("0000021001000000009"), Name("乙公司"), "建设银行示例支行", "105100000017")
+
+
+def faults_of(given: Any, **options: Any) -> list[tuple[str, FieldCode]]:
+    profile = bank(**options).profile
+    limits = profile.kind_limits.get(given.kind, profile.limits)
+    route = Route(DEBTOR, "demo", "icbc", "icbc.main", "CNY", limits, frozenset(Kind))
+    return [(fault.at, fault.code) for fault in check(given, route, TODAY)]
+
+
+@pytest.mark.parametrize(
+    ("changes", "cities", "code"),
+    [
+        ({}, {}, FieldCode.PATTERN),
+        ({}, {"1041": "乙市"}, FieldCode.PATTERN),
+        ({}, {"105100": "甲市"}, None),
+        ({"cnaps": None}, {"105100": "甲市"}, FieldCode.REQUIRED),
+        ({"cnaps": "10510000001"}, {"105100": "甲市"}, FieldCode.PATTERN),
+        ({"cnaps": None, "bank_name": "工行示例支行"}, {}, None),
+        ({"cnaps": "102100000017"}, {}, None),
+        ({"bank_name": "工行示例支行"}, {}, FieldCode.PATTERN),
+    ],
+)
+def test_intake_refuses_a_payee_whose_bank_s_city_nobody_could_name(
+    changes: dict[str, Any], cities: dict[str, str], code: FieldCode | None
+) -> None:
+    given = order(creditor=replace(ELSEWHERE, **changes))
+    options = {"default_city": "", "cities": cities}
+    assert faults_of(given, **options) == ([] if code is None else [("/creditor/cnaps", code)])
+    # What intake lets through can be sent, and what it refuses could not.
+    if code is None:
+        assert len(steps(bank(**options).money[Kind.PAYMENT](given, context()))) == 2
+    elif changes.get("cnaps") != "10510000001":
+        with pytest.raises(ProtocolError):
+            next(bank(**options).money[Kind.PAYMENT](given, context()))
+    if changes.get("cnaps") != "10510000001":
+        assert faults_of(given) == [], "with default_city every city has a name"
+
+
+def test_transfers_and_collections_need_no_city_where_they_name_no_other_bank() -> None:
+    bare = replace(ELSEWHERE, bank_name=None, cnaps=None)
+    transfer = Order("T1", PAYER, bare, order().amount, TransferDetail())
+    assert faults_of(transfer, default_city="") == []
+    assert faults_of(replace(transfer, creditor=ELSEWHERE), default_city="") == [("/creditor/cnaps", FieldCode.PATTERN)]
+    dues = bundle(Kind.COLLECTION).items[0].order
+    assert faults_of(dues, default_city="") == []
 
 
 def test_the_table_settles_by_result_only_and_no_code_of_a_package_fails_by_itself() -> None:

@@ -125,6 +125,10 @@ OTHER = Party(AccountNumber(CREDITOR), Name("丙"), "示例银行某支行", "10
         ({"creditor": OTHER, "channel": Channel.SAME_BANK}, {}, "<SysIOFlg>1</SysIOFlg>"),
         ({"creditor": replace(OTHER, cnaps="102100000017")}, {}, "<SysIOFlg>1</SysIOFlg>"),
         ({"creditor": OTHER}, {"own_cnaps": ["105"]}, "<SysIOFlg>1</SysIOFlg>"),
+        # A number of another bank beats a name with ours in it.
+        ({"creditor": replace(OTHER, bank_name="示例银行工行大厦支行")}, {}, "<SysIOFlg>2</SysIOFlg>"),
+        ({"creditor": replace(OTHER, bank_name="工行示例支行", cnaps=None)}, {}, "<SysIOFlg>1</SysIOFlg>"),
+        ({"creditor": replace(OTHER, bank_name="工行示例支行")}, {"own_cnaps": []}, "<SysIOFlg>1</SysIOFlg>"),
         ({"creditor": replace(PAYEE, kind=PartyKind.PERSON)}, {}, "<Prop>1</Prop>"),
         ({}, {"same_city": "2"}, "<IsSameCity>2</IsSameCity>"),
         ({}, {"reference_in_ref": True}, f"<Ref>{REFERENCE}</Ref>"),
