@@ -16,6 +16,7 @@ from protocols.banks.icbc.wire import RENMINBI, Message, Refused, fen, leaves, n
 from protocols.canon.outcome import Fate, Outcome
 from protocols.canon.query import Sent
 from protocols.kit.errors import ProtocolError
+from protocols.kit.fields import plain
 from protocols.kit.xmldoc import Markup, el, several, value, value_or
 
 
@@ -53,11 +54,17 @@ class Package:
             return self._all(meanings.word(operation, "nc", answer.code))
         if not answer.accepted:
             word = meanings.word(operation, "package", answer.code, answer.text)
+            if word.fate is Fate.FAILED and answer.out is not None and several(answer.out, "rd"):
+                # A package that was refused has no lines to tell of; one of these may say that it was paid.
+                word = replace(word, fate=Fate.UNKNOWN, listed=False)
             return self._all(replace(word, bank_serial=answer.serial or None))
         if answer.out is None:
             return {}
         self._check_head(answer.out)
         self._check_sums(answer.out)
+        batch = _batch_word(answer.out)
+        if batch is not None:
+            return self._all(replace(batch, bank_serial=answer.serial or None))
         fates: dict[str, Outcome] = {}
         for sent, row in self._rows(answer.out, "iSeqno"):
             code, text = value_or(row, "iRetCode"), value_or(row, "iRetMsg")
@@ -65,13 +72,17 @@ class Package:
             fates[sent.reference] = replace(outcome, bank_serial=_serial(answer.serial, value_or(row, "OrderNo")))
         return fates
 
-    def asked(self) -> list[Markup]:
-        """The `in` of an enquiry after every line, by our own number of the package."""
+    def asked(self, *, new: bool) -> list[Markup]:
+        """The `in` of an enquiry after every line, by our own number of the package.
+
+        `new`: whether the newer message version is spoken. The reserved elements of a QPAYENT line stand in brackets
+        on the bank's page and come with the newer version; QPERDIS has them without.
+        """
+        last = ("ReqReserved3", "ReqReserved4") if new or self.words is COLLECTIONS else ()
         head = leaves(("QryfSeqno", self.reference), ("QrySerialNo", ""), ("ReqReserved1", ""), ("ReqReserved2", ""))
         rows = [
             el("rd", leaves(
-                ("iSeqno", str(place)), ("QryiSeqno", str(place)), ("QryOrderNo", ""), ("ReqReserved3", ""),
-                ("ReqReserved4", ""),
+                ("iSeqno", str(place)), ("QryiSeqno", str(place)), ("QryOrderNo", ""), *((tag, "") for tag in last),
             ))
             for place in range(1, len(self.items) + 1)
         ]  # fmt: skip
@@ -90,6 +101,9 @@ class Package:
         if stated != self.reference:
             raise ProtocolError("correlation", f"{operation} is about {stated!r}, not {self.reference!r}")
         self._check_head(answer.out)
+        batch = _batch_word(answer.out)
+        if batch is not None:
+            return self._all(batch)
         serial = value_or(answer.out, "QrySerialNo")
         return {
             sent.reference: self._told_line(row, serial, meanings)
@@ -135,6 +149,17 @@ class Package:
             _check_line(row, self.items[place - 1], f"line {place} of package {self.reference}")
             found[place] = row
         return [(self.items[place - 1], row) for place, row in found.items()]
+
+
+def _batch_word(out: etree._Element) -> Outcome | None:
+    """Doubt about every line where BatRetCode (PAYPER, QPAYPER) says anything but 0; None where it says nothing else.
+
+    What its codes mean is not public, nor whether the lines beside one are what became of them.
+    """
+    code = value_or(out, "BatRetCode")
+    if code in ("", "0"):
+        return None
+    return Outcome(Fate.UNKNOWN, code=code, text=plain(value_or(out, "BatRetMsg")), listed=False)
 
 
 def _check_line(row: etree._Element, sent: Sent, where: str) -> None:

@@ -116,8 +116,9 @@ class Payments:
 
     def _enquire(self, package: Package, context: Context) -> Conversation[Fates]:
         answer = yield from self.wire.ask(
-            package.words.enquiry, context.serials[0], context.bank_date, context.now, package.asked()
-        )
+            package.words.enquiry, context.serials[0], context.bank_date, context.now,
+            package.asked(new=self.options.is_new),
+        )  # fmt: skip
         return package.told(answer, self.meanings)
 
     def _inner(self, bundle: Bundle, context: Context, day: date) -> Sequence[Markup]:

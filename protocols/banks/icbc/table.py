@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from importlib import resources
@@ -34,7 +35,8 @@ _DECLARED: Final[Mapping[str, tuple[tuple[str, ...], tuple[str, ...], codes.Outc
     "empty": (LISTS, ("package",), "empty"),
 }
 """An option's word: the operations and layers it speaks about, and what the code means there."""
-_SUCCESS: Final = "成功"
+_SUCCESS: Final = re.compile("(?<![未不])成功")
+"""A success in a text, and not "交易未成功" or "不成功"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,7 @@ class Meanings:
         if erred and self.table.look_up(operation, "line", code, text) == "duplicate":
             return Outcome(Fate.DUPLICATE, code, plain(text))
         word = self.word(operation, "result", result or EMPTY)
-        contradicts = (_SUCCESS in text and not erred) if word.fate is Fate.FAILED else erred
+        contradicts = (_SUCCESS.search(text) is not None and not erred) if word.fate is Fate.FAILED else erred
         if contradicts:
             return Outcome(Fate.UNKNOWN, f"{result or EMPTY}/{code or 0}", plain(text), listed=False)
         return replace(word, code=code if erred else word.code, text=plain(text))

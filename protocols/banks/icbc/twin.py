@@ -35,6 +35,8 @@ FAULTS: Final = (
     "http_500_after_booking",  # likewise, in the clothes of HTTP
     "empty_result",  # every Result is empty
     "message_refused",  # RetCode says no, the lines below say yes
+    "batch_refused",  # BatRetCode of a payroll says no, its lines say yes
+    "attached",  # answers to instructions come inside an attached signature
     "enquiry_line_refused",  # iRetCode of an enquiry's line says no, Result says yes
     "others_package",  # the answer is about another fSeqno
     "others_amount",  # the answer's lines carry one fen more
@@ -162,7 +164,10 @@ class NetSafe:
                 raise _ClientRefused
             if "http_500_after_booking" in self.faults:
                 return None
-        return b"reqData=" + _wrapped(self._document(request, done, books))
+        document = self._document(request, done, books)
+        if "attached" in self.faults and request.operation in SIGNED:
+            document = _SEAL + document + hashlib.sha256(_SEAL + document).digest()
+        return b"reqData=" + _wrapped(document)
 
     def _document(self, request: _Request, done: _Done, books: Books) -> bytes:
         now = books.now().astimezone(_ZONE)
@@ -210,6 +215,7 @@ class NetSafe:
         total = sum(amounts) + len(rows) * ("others_amount" in self.faults)
         ours = [el("RecAccNo", _text(inner, "RecAccNo"))] if request.operation == "PERDIS" else []
         head += [el("TotalAmt", str(total)), *ours, *_blank("RepReserved1", "RepReserved2", "AlertFlag")]
+        head += self._batch(request.operation)
         return _Done(_together(head, self._arranged(echoed)), bookings[0].bank_serial)
 
     def _instruction(self, request: _Request, row: etree._Element) -> Instruction:
@@ -253,6 +259,17 @@ class NetSafe:
     def _result(self, result: str) -> str:
         return "" if "empty_result" in self.faults else result
 
+    def _batch(self, operation: str) -> list[Markup]:
+        """What PAYPER and QPAYPER say of the batch beside its lines."""
+        if not operation.endswith("PAYPER"):
+            return []
+        refused = "batch_refused" in self.faults
+        code, text = (ODD, "批量处理失败") if refused else ("0", "")
+        return [
+            *_blank("THBaseAccFlag", "RegSerialNO", "PackageName", "TotalSummary", "BatchSumFlag"),
+            el("BatRetCode", code), el("BatRetMsg", text),
+        ]  # fmt: skip
+
     def _arranged(self, rows: list[Markup]) -> list[Markup]:
         if "last_line_silent" in self.faults:
             rows = rows[:-1]
@@ -270,7 +287,7 @@ class NetSafe:
         rows = [self._told(n, place, by_place.get(place)) for n, place in enumerate(places, 1)]
         serial = bookings[0].bank_serial
         head = [el("QryfSeqno", package_id), el("QrySerialNo", serial), el("OnlBatF", "1"), el("SettleMode", "0"),
-                *_blank("BusType", "RepReserved1", "RepReserved2")]  # fmt: skip
+                *_blank("BusType", "RepReserved1", "RepReserved2"), *self._batch(request.operation)]  # fmt: skip
         return _Done(_together(head, self._arranged(rows)))
 
     def _told(self, number: int, place: int, booking: Booking | None) -> Markup:

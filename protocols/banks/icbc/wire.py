@@ -35,6 +35,8 @@ XML_NODES_MAX: Final = 100_000
 RENMINBI: Final = ("001", "RMB", "CNY")
 """What CurrType is answered with for CNY: 001, but RMB in QHISD."""
 _PACKAGE_ID = re.compile(r"[0-9A-Za-z]{1,25}", re.ASCII)
+_SEQUENCE: Final = b"\x30"
+_END: Final = b"</CMS>"
 _WHITE: Final = b" \t\r\n"
 _FEN = re.compile(r"-?[0-9]{1,18}", re.ASCII)
 
@@ -199,7 +201,7 @@ def read_answer(frame: bytes, operation: str, package_id: str, cis: str) -> Mess
         return Refused(code.decode("ascii"))
     if not body.startswith(b"reqData="):
         raise ProtocolError("value", f"neither reqData= nor errorCode=: {body[:40]!r}")
-    document = decoded(body[8:].translate(None, _WHITE))
+    document = _content(decoded(body[8:].translate(None, _WHITE)))
     root = parse(document, GBK, max_bytes=XML_BYTES_MAX, max_nodes=XML_NODES_MAX)
     if root.tag != "CMS":
         raise ProtocolError("missing", f"the answer's root is {root.tag!r}, not CMS")
@@ -209,6 +211,20 @@ def read_answer(frame: bytes, operation: str, package_id: str, cis: str) -> Mess
         if stated != ours:
             raise ProtocolError("correlation", f"{operation}: the answer's {tag} is {stated!r}, not {ours!r}")
     return Message(value(pub, "RetCode"), value_or(pub, "RetMsg"), value_or(pub, "SerialNo"), maybe(root, "eb/out"))
+
+
+def _content(data: bytes) -> bytes:
+    """The message in what `reqData` carried: itself, or inside a signature that is attached to it (PKCS#7).
+
+    A signature begins with the octet of an ASN.1 sequence, and holds the message in clear (banks/icbc.md 3). It is cut
+    out and not verified, as little as an answer without one can be. Raises "missing" or "ambiguous".
+    """
+    if not data.startswith(_SEQUENCE):
+        return data
+    if data.count(b"<?xml") != 1 or data.count(_END) != 1:
+        reason: Reason = "ambiguous" if b"<?xml" in data and _END in data else "missing"
+        raise ProtocolError(reason, "an attached signature without exactly one message in it")
+    return data[data.index(b"<?xml") : data.index(_END) + len(_END)]
 
 
 def fen(text: str, *, signed: bool = False) -> int:

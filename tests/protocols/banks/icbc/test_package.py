@@ -204,3 +204,26 @@ def test_a_package_s_answer_about_something_else_is_no_answer(kind: Kind) -> Non
 def test_a_collection_s_answer_for_another_own_account_is_no_answer() -> None:
     with pytest.raises(ProtocolError):
         send(Kind.COLLECTION, answer(Kind.COLLECTION, row(Kind.COLLECTION, 1), RecAccNo=CREDITOR))
+
+
+@pytest.mark.parametrize("code", ["B0021", "1", "00"])
+def test_a_batch_code_beside_the_lines_is_doubt_for_each_of_them(code: str) -> None:
+    kind = Kind.PAYROLL_ITEM
+    everywhere = dict.fromkeys(ITEMS, Fate.UNKNOWN)
+    lines = (row(kind, 1), row(kind, 2, Result="6", iRetCode="B0043"), row(kind, 3))
+    assert send(kind, answer(kind, *lines, BatRetCode=code, BatRetMsg="批量处理失败")) == everywhere
+    head = leaves({"QryfSeqno": BUNDLE, "BatRetCode": code, "BatRetMsg": "批量处理失败"})
+    said = message("QPAYPER", "Q000000000007", head + told_row(kind, 1) + told_row(kind, 2, Result="6"))
+    question = BundleFateQuestion(sent_bundle(bundle(kind)))
+    fates = talk(bank().bundles[kind].fate(question, context("")), said)
+    assert {(one.fate, one.code, one.text, one.listed) for one in fates.values()} == {
+        (Fate.UNKNOWN, code, "批量处理失败", False),
+    }  # fmt: skip
+    for fine in ("", "0"):
+        assert send(kind, answer(kind, row(kind, 1), BatRetCode=fine)) == {ITEMS[0]: Fate.SETTLED}
+
+
+def test_a_collection_s_enquiry_has_its_reserved_elements_in_every_version() -> None:
+    question = BundleFateQuestion(sent_bundle(bundle(Kind.COLLECTION)))
+    [step] = steps(bank(version="0.0.0.1").bundles[Kind.COLLECTION].fate(question, context("")))
+    assert step.data.count(b"%3CReqReserved4%2F%3E") == 3

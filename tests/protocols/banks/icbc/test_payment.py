@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from dataclasses import replace
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qs, parse_qsl
 
 import pytest
 
@@ -37,6 +37,7 @@ from tests.protocols.banks.icbc.paper import (
     signature,
     steps,
     talk,
+    wrapped,
 )
 
 # The page's sample (banks/icbc.md 2.3) with our number in ERPSqn and the elements of the newer version at the end.
@@ -124,11 +125,11 @@ OTHER = Party(AccountNumber(CREDITOR), Name("丙"), "示例银行某支行", "10
         ({"creditor": OTHER}, {"cities": {"105": "甲市", "1051000": "乙市"}}, "<RecCityName>乙市</RecCityName>"),
         ({"creditor": OTHER, "channel": Channel.SAME_BANK}, {}, "<SysIOFlg>1</SysIOFlg>"),
         ({"creditor": replace(OTHER, cnaps="102100000017")}, {}, "<SysIOFlg>1</SysIOFlg>"),
-        ({"creditor": OTHER}, {"own_cnaps": ["105"]}, "<SysIOFlg>1</SysIOFlg>"),
         # A number of another bank beats a name with ours in it.
         ({"creditor": replace(OTHER, bank_name="示例银行工行大厦支行")}, {}, "<SysIOFlg>2</SysIOFlg>"),
         ({"creditor": replace(OTHER, bank_name="工行示例支行", cnaps=None)}, {}, "<SysIOFlg>1</SysIOFlg>"),
         ({"creditor": replace(OTHER, bank_name="工行示例支行")}, {"own_cnaps": []}, "<SysIOFlg>1</SysIOFlg>"),
+        ({"creditor": OTHER}, {"own_cnaps": ["105"]}, "<SysIOFlg>1</SysIOFlg>"),
         ({"creditor": replace(PAYEE, kind=PartyKind.PERSON)}, {}, "<Prop>1</Prop>"),
         ({}, {"same_city": "2"}, "<IsSameCity>2</IsSameCity>"),
         ({}, {"reference_in_ref": True}, f"<Ref>{REFERENCE}</Ref>"),
@@ -280,6 +281,10 @@ LINES = [
     ({"Result": "0", "iRetCode": "B0043"}, Fate.UNKNOWN, False),
     ({"Result": "", "iRetCode": "B0043"}, Fate.UNKNOWN, False),
     ({"Result": "6", "iRetCode": "0", "iRetMsg": "处理成功"}, Fate.UNKNOWN, False),
+    # and what only looks like one
+    ({"Result": "6", "iRetCode": "0", "iRetMsg": "交易未成功"}, Fate.FAILED, True),
+    ({"Result": "6", "iRetCode": "0", "iRetMsg": "扣款不成功"}, Fate.FAILED, True),
+    ({"Result": "6", "iRetCode": "0", "iRetMsg": "未成功,后处理成功"}, Fate.UNKNOWN, False),
     # duplicates before failures
     ({"Result": "6", "iRetCode": "D1"}, Fate.DUPLICATE, True),
 ]
@@ -309,6 +314,41 @@ def test_codes_that_the_settings_declare() -> None:
     assert ask(qpayent("", RetCode="N1"), codes=codes).fate is Fate.NOT_FOUND
     assert ask(qpayent("", RetCode="R1"), codes=codes).fate is Fate.UNKNOWN
     assert ask(qpayent("", RetCode="D1"), codes=codes).fate is Fate.UNKNOWN
+
+
+@pytest.mark.parametrize("result", ["7", "6", "0", ""])
+def test_a_declared_refusal_beside_a_line_is_doubt_whatever_the_line_says(result: str) -> None:
+    frame = payent(payent_row(Result=result), RetCode="R1", RetMsg="系统忙")
+    outcome = pay(frame, codes={"refused": ["R1"]})
+    assert (outcome.fate, outcome.code, outcome.listed) == (Fate.UNKNOWN, "R1", False)
+    assert bank(codes={"refused": ["R1"]}).read(Kind.PAYMENT, sent(), frame) == outcome
+
+
+def in_signature(frame: bytes, before: bytes = b"\x30\x82\x01\x00", after: bytes = b"\xfb\xef\xbe") -> bytes:
+    """An answer as BATEBILL's comes: the message in clear inside the signature that is attached to it."""
+    document = base64.b64decode(frame.partition(b"reqData=")[2])
+    return http_answer(b"reqData=" + wrapped(before + document + after))
+
+
+def test_an_answer_inside_an_attached_signature_is_cut_out_of_it() -> None:
+    assert pay(in_signature(payent())) == pay(payent())
+    assert ask(in_signature(qpayent())) == ask(qpayent())
+    for frame in (
+        in_signature(payent(), after=b"</CMS>"),
+        in_signature(payent(), before=b"\x30\x82<?xml"),
+        http_answer(b"reqData=" + wrapped(b"\x30\x82\x01\x00")),
+        in_signature(payent(), before=b"\x31\x82\x01\x00"),
+    ):
+        with pytest.raises(ProtocolError):
+            pay(frame)
+
+
+@pytest.mark.parametrize(("version", "last"), [("0.0.1.0", "<ReqReserved3/><ReqReserved4/></rd>"), ("0.0.0.1", "<QryOrderNo/></rd>")])
+def test_an_older_enquiry_has_no_reserved_elements_in_its_lines(version: str, last: str) -> None:
+    fate = bank(version=version).questions.fate
+    assert fate is not None
+    [step] = steps(fate(FateQuestion(sent()), context("")))
+    assert last in parse_qs(step.data.partition(b"\r\n\r\n")[2].decode())["reqData"][0]
 
 
 def test_the_front_end_s_own_word_is_doubt() -> None:

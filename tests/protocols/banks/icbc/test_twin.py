@@ -335,3 +335,27 @@ def test_hand_made_signatures_are_none_of_the_twin_s() -> None:
     assert b"NetSafe" not in signature(b"x")
     assert set(CODES) == {"duplicate", "not_found"}
     assert bank(codes=CODES).profile.name == "icbc"
+
+
+def test_a_refusal_that_the_settings_know_fails_nothing_that_its_own_line_says_was_paid() -> None:
+    scene = stage(["message_refused"], options={"codes": {**CODES, "refused": [twin.ODD]}})
+    assert pay(scene) is Fate.UNKNOWN
+    assert booked(scene) == 1
+    assert ask(scene) is Fate.SETTLED
+
+
+def test_a_payroll_whose_batch_was_refused_beside_its_lines_is_doubt() -> None:
+    scene = stage(["batch_refused"])
+    given = bundle(Kind.PAYROLL_ITEM)
+    word = scene.bank.bundles[Kind.PAYROLL_ITEM]
+    handed = scene.talk(word.word(given, scene.context(BUNDLE)))
+    told = scene.talk(word.fate(BundleFateQuestion(sent_bundle(given)), scene.context()))
+    assert {one.fate for one in (*handed.values(), *told.values())} == {Fate.UNKNOWN}
+    assert booked(scene) == 3
+
+
+def test_an_answer_inside_an_attached_signature_is_read() -> None:
+    scene = stage(["attached"])
+    assert pay(scene) is Fate.SETTLED
+    assert scene.said[-1].money
+    assert base64.b64decode(scene.said[-1].answer.partition(b"reqData=")[2]).startswith(b"\x30\x80")
