@@ -32,6 +32,7 @@ RECONSTRUCTED: Final = (
     "the lines that a batch, a payroll or a collection may have; that payroll pays cards of this bank only",
     "a receipt's transeqNo is its entry's tranNo; isCurrDay 1 for today and 0 for days before",
     "tranNo with sumTranNo as the key of an entry; how far back entries and past balances go",
+    "in which order DLTRNALL tells entries, and which lists state totalRecords; the bank's holidays (an option)",
     "pace, hours, time-outs, and the path of the HTTP request",
 )
 

@@ -1,11 +1,12 @@
 """Questions about accounts: DLBALQRY balance, DLHBLQRY past balances, DLTRNALL entries, the probe.
 
-DLTRNALL answers about 92 days at most, 20 entries a page, from a running number on; a walk goes leg by leg.
+DLTRNALL answers about 92 days at most, 20 entries a page, from a running number on; a walk goes leg by leg, and today
+is a leg of its own.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Final
 
@@ -34,6 +35,7 @@ RECORD_MOST: Final = 9999
 RETURNED: Final = "0"
 """e3rtFlag of an entry that is a payment coming back (退汇)."""
 MOST: Final = "9999999999999.99"
+_IDENTITY: Final = ("tranDate", "tranTime", "tranNo", "sumTranNo", "creditDebitFlag", "tranAmount", "balance")
 _DAY: Final = timedelta(days=1)
 
 
@@ -104,31 +106,33 @@ class Statements:
     def lines(self, question: LinesQuestion, context: Context) -> Conversation[Page]:
         """One page. Raises Declined on a status for an answer, "paging" on a stale cursor."""
         _renminbi(question.currency)
-        account, last = question.account.clear, min(question.last, context.bank_date)
+        account, today = question.account.clear, context.bank_date
+        last = min(question.last, today)
         mark = fingerprint("lines", account, date_text(question.first), date_text(question.last))
         if question.cursor is None:
             if question.first > last:
                 return Page(())
-            cursor = PageCursor(Place(question.first).text(), 1, mark)
+            cursor = PageCursor(_leg(question.first, last, today).text(), 1, mark)
         else:
             cursor = PageCursor.decode(question.cursor, mark)
-        place = Place.of(cursor.value)
-        end = min(place.day + SPAN, last)
+        leg = Leg.of(cursor.value)
+        place = leg.place
         answer = yield from self.asked("DLTRNALL", (
             ("accountNo", account), ("lowAmount", "0.00"), ("upAmount", MOST), ("startDate", date_text(place.day)),
-            ("endDate", date_text(end)), ("pageNumber", str(PAGE_LINES)), ("startRecord", str(place.number)),
+            ("endDate", date_text(leg.end)), ("pageNumber", str(PAGE_LINES)), ("startRecord", str(place.number)),
             ("controlFlag", self.options.control_flag),
         ))  # fmt: skip
-        lines, following = self._page(answer, place, end, question.account)
-        if following is None and end < last:
-            following = Place(end + _DAY)
+        lines, following = self._page(answer, leg, question.account)
+        if following is None and leg.end < last:
+            following = _leg(leg.end + _DAY, last, today)
         return Page(lines, None if following is None else cursor.then(following.text()).encode())
 
-    def _page(
-        self, answer: Answer, place: Place, end: date, account: AccountNumber
-    ) -> tuple[tuple[Line, ...], Place | None]:
+    def _page(self, answer: Answer, leg: Leg, account: AccountNumber) -> tuple[tuple[Line, ...], Leg | None]:
         """The lines of one answer, and where its leg goes on, if it does."""
+        place = leg.place
         if self.meanings.is_empty(answer.status, answer.text):
+            if place.number <= leg.total:
+                raise ProtocolError("paging", f"{leg.total} entries were said to be there, and now none is")
             return (), None
         if not answer.done:
             self.meanings.decline("DLTRNALL", answer)
@@ -136,15 +140,78 @@ class Statements:
         if stated not in ("", account.clear):
             raise ProtocolError("correlation", f"the entries are of account {stated}")
         found = answer.rows
-        total = digits(value_or(answer.root, "totalRecords") or str(len(found)))
         told = digits(value_or(answer.root, "returnRecords") or str(len(found)))
         if told != len(found):
             raise ProtocolError("value", f"returnRecords says {told}, the page has {len(found)}")
-        lines = place.counted([_line(row, account, place.day, end) for row in found])
-        following = place.onward(lines, total)
-        if following is not None and following.number > RECORD_MOST:
+        counted = value_or(answer.root, "totalRecords")
+        if not counted and len(found) >= PAGE_LINES:
+            raise ProtocolError("missing", "a full page without totalRecords: whether there are more is not said")
+        total = digits(counted) if counted else place.number - 1 + len(found)
+        again = leg.told_again(found, total)
+        lines = place.counted([_line(row, account, place.day, leg.end) for row in found[again:]])
+        following = replace(place, number=place.number + again).onward(lines, total)
+        if following is None:
+            return lines, None
+        if following.number > RECORD_MOST:
             raise ProtocolError("paging", f"{total} entries, and startRecord has four places; ask about fewer days")
-        return lines, following
+        return lines, Leg(following, leg.end, total, _mark(found[-1]))
+
+
+@dataclass(frozen=True, slots=True)
+class Leg:
+    """A page's place in a walk.
+
+    `end` is the last day of the leg, fixed when it begins: an answer's numbers count its days only. `total` is how many
+    entries the page before said there were, `last` a mark of its last row.
+    """
+
+    place: Place
+    end: date
+    total: int = 0
+    last: str = ""
+
+    def text(self) -> str:
+        """As the value of a PageCursor."""
+        return f"{date_text(self.end)} {self.total} {self.last} {self.place.text()}"
+
+    @staticmethod
+    def of(text: str) -> Leg:
+        """Reads what `text` wrote. Raises "paging" on anything else."""
+        try:
+            end, total, last, place = text.split(" ", 3)
+            return Leg(Place.of(place), parse_date(end), digits(total), last)
+        except (ValueError, ProtocolError):
+            raise ProtocolError("paging", "this page cursor was not made here") from None
+
+    def told_again(self, rows: list[etree._Element], total: int) -> int:
+        """How many of a page's first rows the page before had already, because the list grew meanwhile.
+
+        Whether the bank tells the newest entry first or last is not on its page. Told last, a new one changes nothing
+        here. Told first, it moves all others on, and the page begins with rows that we have. Raises "paging" where
+        that cannot be told, or where the list has shrunk: the walk must begin again.
+        """
+        grown = total - self.total if self.total else 0
+        if grown < 0 or grown >= PAGE_LINES:
+            raise ProtocolError("paging", f"{self.total} entries, and then {total}: the list changed during the walk")
+        if not grown:
+            return 0
+        marks = [_mark(row) for row in rows]
+        if self.last not in marks:
+            return 0
+        if grown > len(rows) or marks[grown - 1] != self.last or not value_or(rows[grown - 1], "balance"):
+            raise ProtocolError("paging", "the list changed during the walk, and an entry may be one we have already")
+        return grown
+
+
+def _leg(first: date, last: date, today: date) -> Leg:
+    """The leg of a walk to `last` that begins on `first`. Today is a leg of its own: only its list still grows."""
+    end = min(first + SPAN, last)
+    return Leg(Place(first), today - _DAY if first < today <= end else end)
+
+
+def _mark(row: etree._Element) -> str:
+    """A mark of an entry by what never changes of it; the bank adds other fields at any time."""
+    return fingerprint(*(value_or(row, tag) for tag in _IDENTITY))
 
 
 def _line(row: etree._Element, account: AccountNumber, first: date, last: date) -> Line:

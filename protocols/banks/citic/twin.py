@@ -9,7 +9,9 @@ answer EEEEEEE or a client code after booking; `http_500` answers 500 after book
 not the order's; `query_fails` answers DLCIDSTT with a client code; `unlisted` gives it stt 5; `contradicts` puts
 处理失败 beside stt 0; `no_data` answers an empty list of entries with TWIN003, `not_known` an unknown clientID with
 TWIN004; `stuck` tells the first page of entries whatever is asked; `wrong_count` counts one entry too many; `no_keys`
-leaves the line's number out of a batch's lines; `gb18030` declares GB2312 and writes beyond GBK.
+leaves the line's number out of a batch's lines; `gb18030` declares GB2312 and writes beyond GBK; `late_answers` answers
+an enquiry after orders with what the one before it should have been told; `no_total` leaves totalRecords out;
+`newest_first` tells the newest entry first.
 """
 
 from __future__ import annotations
@@ -38,6 +40,7 @@ _ZONE: Final = timezone(timedelta(hours=8))
 _REQUEST_BYTES_MAX: Final = 4 * 1_048_576
 _TAKEN: Final = "已提交银行处理，需稍后使用交易状态查询交易进行查询"
 _MONEY: Final = ("DLOUTTRN", "DLINETRN", "DLPAYBAT", "DLSALIMP", "DLAGENTF")
+_ENQUIRIES: Final = ("DLCIDSTT", "DLBATDET", "DLSALDET", "DLAGEDET")
 _ROW: Final = {
     Booked.TAKEN: "CCCCCCC", Booked.SETTLED: "AAAAAAA", Booked.REFUSED: "ED02093", Booked.RETURNED: "AAAAAAA",
 }  # fmt: skip
@@ -78,6 +81,9 @@ class Conduct:
     wrong_count: bool = False
     no_keys: bool = False
     gb18030: bool = False
+    late_answers: bool = False
+    no_total: bool = False
+    newest_first: bool = False
 
 
 @dataclass(slots=True)
@@ -89,6 +95,7 @@ class FrontEnd:
     _actions: dict[str, str] = field(default_factory=dict)
     _numbers: dict[str, str] = field(default_factory=dict)
     _hidden: set[str] = field(default_factory=set)
+    _late: Parts | None = None
 
     def requests(self, port: str) -> Cutter:
         """A fresh cutter for one connection's requests."""
@@ -102,6 +109,10 @@ class FrontEnd:
             root = xmldoc.parse(http.parse_request(request).body, GBK, max_bytes=_REQUEST_BYTES_MAX, max_nodes=200_000)
             action = (root.findtext("action") or "").strip()
             status, parts = self._called(action, root, books)
+            if self.conduct.late_answers and action in _ENQUIRIES:
+                meant, before = (status, parts), self._late
+                self._late = meant
+                status, parts = before or meant
             text = _TAKEN if action in _MONEY else "交易成功"
         except ProtocolError:
             status, text = "TWIN000", "报文格式错误"
@@ -262,6 +273,8 @@ class FrontEnd:
         lines = [self._line(one, key) for one in books.bundle(_client_id(given))]
         page = lines[begin - 1 : begin - 1 + wanted]
         counts = {"totalRecords": str(len(lines)), "returnRecords": str(len(page))}
+        if self.conduct.no_total:
+            del counts["totalRecords"]
         return "AAAAAAA", [*_elements(counts), _list(page)]
 
     def _line(self, booking: Booking, key: str) -> Leaves:
@@ -314,6 +327,8 @@ class FrontEnd:
         _refuse_unless(held is not None, "账号不存在")
         low, high = _money(given["lowAmount"]).minor, _money(given["upAmount"]).minor
         entries = [one for one in books.entries(number, first, last) if low <= one.amount.minor <= high]
+        if self.conduct.newest_first:
+            entries.reverse()
         if not entries and self.conduct.no_data:
             raise Refused("TWIN003", "没有符合条件的记录")
         begin = 1 if self.conduct.stuck else begin
@@ -322,6 +337,8 @@ class FrontEnd:
             "accountNo": number, "accountName": held.holder if held else "", "openBankName": "中信银行示例支行",
             "totalRecords": str(len(entries)), "returnRecords": str(len(page) + self.conduct.wrong_count),
         }  # fmt: skip
+        if self.conduct.no_total:
+            del counts["totalRecords"]
         return "AAAAAAA", [*_elements(counts), _list([_entry(one) for one in page])]
 
     # ---- receipts ---------------------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ from protocols.canon.statement import Direction, Receipt, ReceiptLater
 from protocols.kit.declined import Declined
 from protocols.kit.errors import ProtocolError
 from tests.protocols.banks.citic.paper import CODES, OURS, TODAY, answer, bank, content, context, order, stage, talk
+from tests.world.dialogue import NOON
 
 ACCOUNT = AccountNumber(OURS)
 ROW: Mapping[str, str] = {
@@ -108,9 +109,117 @@ def test_a_long_walk_goes_in_legs_of_92_days() -> None:
     got, [asked] = lines(page(), first=first)
     assert "<startDate>20260816</startDate><endDate>20261115</endDate>" in content(asked)
     assert got.cursor
-    then, [asked] = lines(page(ENTRY), first=first, cursor=got.cursor)
-    assert "<startDate>20261116</startDate><endDate>20261124</endDate>" in content(asked)
-    assert then.cursor is None
+    then, [asked] = lines(page(), first=first, cursor=got.cursor)
+    assert "<startDate>20261116</startDate><endDate>20261123</endDate>" in content(asked)
+    today, [asked] = lines(page(ENTRY), first=first, cursor=then.cursor)
+    assert "<startDate>20261124</startDate><endDate>20261124</endDate>" in content(asked), "a leg of its own"
+    assert today.cursor is None
+
+
+def test_a_leg_keeps_its_last_day_over_midnight() -> None:
+    first, tomorrow = TODAY - timedelta(days=2), NOON + timedelta(days=1)
+    yesterday = {**ENTRY, "tranDate": "20261123"}
+    got, _ = lines(page(*[yesterday] * 20, total=21), first=first)
+    ask = bank().questions.lines
+    assert ask is not None
+    asked = LinesQuestion(ACCOUNT, first, TODAY, cursor=got.cursor)
+    _, [sent] = talk(ask(asked, context(now=tomorrow)), page(yesterday, total=21))
+    assert "<startDate>20261122</startDate><endDate>20261123</endDate>" in content(sent)
+
+
+def numbered(*numbers: int, **changes: str) -> list[Mapping[str, str]]:
+    """Entries of today with numbers and balances of their own."""
+    return [{**ENTRY, "tranNo": f"{n:014d}", "balance": f"{1000 - n}.00", **changes} for n in numbers]
+
+
+def test_a_full_page_without_a_total_is_no_answer() -> None:
+    for total in ({}, {"totalRecords": ""}):
+        frame = answer("AAAAAAA", {"accountNo": OURS, **total}, numbered(*range(20)))
+        with pytest.raises(ProtocolError) as caught:
+            lines(frame)
+        assert caught.value.reason == "missing"
+    part = answer("AAAAAAA", {"accountNo": OURS}, numbered(*range(19)))
+    got, _ = lines(part)
+    assert (len(got.lines), got.cursor) == (19, None)
+
+
+def test_entries_that_a_growing_list_moved_over_a_page_s_edge_are_told_once() -> None:
+    got, _ = lines(page(*numbered(*range(25, 5, -1)), total=25))
+    # Newest first: two came meanwhile, so that 7 and 6 moved on to the next page.
+    then, _ = lines(page(*numbered(*range(7, 0, -1), rsvNew="20261124101011"), total=27), cursor=got.cursor)
+    told = [line.bank_line_id[-2:] for line in (*got.lines, *then.lines)]
+    assert (told, then.cursor) == ([f"{n:02d}" for n in range(25, 0, -1)], None)
+    assert {line.occurrence for line in then.lines} == {0}
+
+
+def test_entries_added_at_the_end_are_read_on() -> None:
+    got, _ = lines(page(*numbered(*range(1, 21)), total=25))
+    then, _ = lines(page(*numbered(*range(21, 28)), total=27), cursor=got.cursor)
+    assert [line.bank_line_id[-2:] for line in then.lines] == [f"{n:02d}" for n in range(21, 28)]
+
+
+def test_after_an_edge_that_moved_the_walk_goes_on_where_the_page_ended() -> None:
+    got, _ = lines(page(*numbered(*range(50, 30, -1)), total=50))
+    then, _ = lines(page(*numbered(*range(31, 11, -1)), total=51), cursor=got.cursor)
+    _, [asked] = lines(page(*numbered(*range(11, 0, -1)), total=51), cursor=then.cursor)
+    assert "<startRecord>41</startRecord>" in content(asked)
+    assert len(then.lines) == 19
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        page(*numbered(*range(5, 0, -1)), total=24),
+        page(*numbered(*range(26, 6, -1)), total=46),
+        page(*numbered(6, 5, 4, 3, 2, 1, 0), total=27),
+    ],
+)
+def test_a_list_that_changed_in_another_way_is_walked_again(frame: bytes) -> None:
+    got, _ = lines(page(*numbered(*range(25, 5, -1)), total=25))
+    with pytest.raises(ProtocolError) as caught:
+        lines(frame, cursor=got.cursor)
+    assert caught.value.reason == "paging"
+
+
+def test_without_balances_nobody_knows_whether_an_entry_came_twice() -> None:
+    got, _ = lines(page(*numbered(*range(25, 5, -1), balance=""), total=25))
+    with pytest.raises(ProtocolError) as caught:
+        lines(page(*numbered(*range(6, 0, -1), balance=""), total=26), cursor=got.cursor)
+    assert caught.value.reason == "paging"
+
+
+def test_no_entries_any_more_in_the_middle_of_a_walk_is_no_end() -> None:
+    got, _ = lines(page(*numbered(*range(20)), total=25))
+    with pytest.raises(ProtocolError) as caught:
+        lines(answer("TWIN003"), cursor=got.cursor, codes=CODES)
+    assert caught.value.reason == "paging"
+
+
+def test_a_walk_at_the_twin_while_the_newest_entry_comes_first() -> None:
+    scene = stage({"newest_first": True}, opening="100000.00")
+    for number in range(45):
+        scene.talk(scene.bank.money[order().kind](order(), scene.context(f"R{number}")))
+    ask = scene.bank.questions.lines
+    assert ask is not None
+    asked, told = LinesQuestion(ACCOUNT, TODAY, TODAY), []
+    for number in range(45, 48):
+        got = scene.talk(ask(asked, scene.context()))
+        told += [(line.bank_line_id, line.occurrence) for line in got.lines]
+        asked = replace(asked, cursor=got.cursor)
+        scene.talk(scene.bank.money[order().kind](order(), scene.context(f"R{number}")))
+    assert (len(told), len(set(told)), asked.cursor) == (45, 45, None)
+    assert {occurrence for _, occurrence in told} == {0}
+
+
+def test_entries_without_totals_at_the_twin() -> None:
+    scene = stage({"no_total": True})
+    ask = scene.bank.questions.lines
+    assert ask is not None
+    for number in range(20):
+        assert len(scene.talk(ask(LinesQuestion(ACCOUNT, TODAY, TODAY), scene.context())).lines) == number
+        scene.talk(scene.bank.money[order().kind](order(amount=Money(1)), scene.context(f"R{number}")))
+    with pytest.raises(ProtocolError):
+        scene.talk(ask(LinesQuestion(ACCOUNT, TODAY, TODAY), scene.context()))
 
 
 def test_no_entries_are_an_empty_page_also_where_the_bank_says_so_with_a_status() -> None:
