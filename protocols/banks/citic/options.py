@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any, Final
 
 from protocols.kit.choices import (
@@ -30,8 +31,8 @@ class Options:
 
     `login` is the front end's login name (userName), `probe_account` an own account whose balance is asked for to see
     whether the way to the bank is open. `own_names` are what a payee bank's name contains when it is this bank,
-    `own_cnaps` what its 12-digit number begins with. `codes` says what statuses mean that are not public; the keys are
-    CODE_WORDS.
+    `own_cnaps` what its 12-digit number begins with. `holidays` are weekdays on which large value is closed. `codes`
+    says what statuses mean that are not public; the keys are CODE_WORDS.
     """
 
     login: str
@@ -39,11 +40,12 @@ class Options:
     http_path: str = "/"
     http_host: str = "127.0.0.1"
     reference_prefix: str = ""
-    own_names: tuple[str, ...] = ("中信",)
+    own_names: tuple[str, ...] = ("中信银行",)
     own_cnaps: tuple[str, ...] = ()
     city_flag: str = "1"
     large_value_from_minor: int | None = None
     night: bool = False
+    holidays: tuple[str, ...] = ()
     batch_lines: int = 500
     payroll_lines: int = 1000
     payroll_message: str = "1"
@@ -69,6 +71,13 @@ class Options:
     poll_every_s: float = 600.0
 
 
+def _days(value: Any) -> bool:
+    try:
+        return isinstance(value, list) and all(date.fromisoformat(one).isoformat() == one for one in value)
+    except (TypeError, ValueError):
+        return False
+
+
 _CHOICES: Final[Choices] = {
     "login": (in_bytes(60), "the login name at the front end (userName), up to 60 GBK bytes"),
     "probe_account": (text("[0-9]{1,19}"), "an own account at this bank as text; its balance is asked as a probe"),
@@ -80,6 +89,7 @@ _CHOICES: Final[Choices] = {
     "city_flag": (text("[01]"), 'cityFlag of payments, "0" or "1"'),
     "large_value_from_minor": (or_none(whole(1, 10**15)), "from how many fen on payType is 02, or leave it out"),
     "night": (flag, "true sends large-value payments outside working hours as B5 (大额夜间), false does not"),
+    "holidays": (_days, 'a list of weekdays on which large value is closed, ["2026-10-01", "2026-10-02"]'),
     "batch_lines": (whole(1, 9999), "1 to 9999 lines in one DLPAYBAT"),
     "payroll_lines": (whole(1, 99_999), "1 to 99999 lines in one DLSALIMP"),
     "payroll_message": (text("[1-7]"), 'msgAbstract of payrolls, "1" to "7"'),

@@ -49,6 +49,9 @@ HEAD_OFFICES: Final[Mapping[str, str]] = {
 }  # fmt: skip
 """The head offices' numbers in the bank's manual, for payees whose branch has none in the order (banks/citic.md 5)."""
 
+_OTHERS: Final = tuple(sorted({number[:3] for number in HEAD_OFFICES.values()}))
+"""How the numbers of other banks begin: the first three digits name the bank."""
+
 
 @dataclass(frozen=True, slots=True)
 class Keys:
@@ -117,11 +120,16 @@ class Payments:
         )  # fmt: skip
 
     def same_bank(self, order: AnyOrder) -> bool:
-        """Whether the other side banks here too."""
-        other = order.theirs
-        return order.channel is Channel.SAME_BANK or any(
-            own in (other.bank_name or "") for own in self.options.own_names
-        ) or (bool(self.options.own_cnaps) and (other.cnaps or "").startswith(self.options.own_cnaps))  # fmt: skip
+        """Whether the other side banks here too. A number of another bank beats a name that has ours in it.
+
+        Our own numbers are not on the bank's page, so without `own_cnaps` only those of the banks that are decide.
+        """
+        if order.channel is Channel.SAME_BANK:
+            return True
+        bank, number = order.theirs.bank_name or "", order.theirs.cnaps or ""
+        if number and self.options.own_cnaps:
+            return number.startswith(self.options.own_cnaps)
+        return not number.startswith(_OTHERS) and any(own in bank for own in self.options.own_names)
 
     def bank_name(self, order: AnyOrder) -> str:
         """recOpenBankName. Raises ProtocolError if it is missing or too long."""
@@ -135,8 +143,8 @@ class Payments:
     def rail(self, order: AnyOrder, now: datetime, *, night: bool = True) -> str:
         """payType of a payment to another bank: 02 大额, 03 小额, B5 大额夜间.
 
-        02 is open on working days 9:00 to 17:00. Outside, what the order leaves open goes by 03. Raises "value" for a
-        large-value order that nothing can carry now; nothing was sent.
+        02 is open on working days 9:00 to 17:00: Monday to Friday but for `holidays`. Outside, what the order leaves
+        open goes by 03. Raises "value" for a large-value order that nothing can carry now; nothing was sent.
         """
         limit = self.options.large_value_from_minor
         by_amount = limit is not None and order.amount.minor >= limit
@@ -146,7 +154,8 @@ class Payments:
         if order.channel is Channel.SMALL_VALUE or not (wanted or by_amount or order.urgency is Urgency.URGENT):
             return "03"
         local = now.astimezone(BEIJING)
-        if local.weekday() < _SATURDAY and _OPENS <= local.time() < _CLOSES:
+        works = local.weekday() < _SATURDAY and local.date().isoformat() not in self.options.holidays
+        if works and _OPENS <= local.time() < _CLOSES:
             return "02"
         if night and self.options.night:
             return "B5"

@@ -29,6 +29,7 @@ FOLDER = Path(citic.__file__).parent
         ("codes", {"refused": ["TWIN1"]}), ("codes", {"refused": ["ET00001"]}), ("codes", {"refused": ["EEEEEEE"]}),
         ("codes", {"refused": ["AAAAAAA"]}), ("codes", {"refused": ["TWIN001"], "duplicate": ["TWIN001"]}),
         ("not_found_quarantine_s", 60), ("probe_every_s", 3600), ("window", 0), ("colour", "red"),
+        ("holidays", "2026-10-01"), ("holidays", ["2026-02-30"]), ("holidays", ["20261001"]), ("holidays", [1]),
     ],
 )  # fmt: skip
 def test_a_wrong_option_is_named_with_its_remedy(key: str, given: object) -> None:

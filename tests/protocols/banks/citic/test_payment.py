@@ -37,6 +37,13 @@ from tests.protocols.banks.citic.paper import (
 )
 
 TUESDAY, EVENING, SATURDAY = (datetime(2026, 11, day, hour, tzinfo=CHINA) for day, hour in ((24, 9), (24, 17), (28, 12)))
+HOLIDAY = datetime(2026, 10, 1, 11, tzinfo=CHINA)
+
+
+def payee(bank_name: str, cnaps: str) -> Party:
+    return Party(AccountNumber(THEIRS), Name("乙公司"), bank_name, cnaps)
+
+
 CITIC = Party(AccountNumber(THEIRS), Name("乙公司"), "中信银行示例支行")
 
 
@@ -102,6 +109,17 @@ def test_a_transfer_inside_the_group() -> None:
         ({}, TUESDAY, {"large_value_from_minor": 1_001}, "03"),
         ({"channel": Channel.SAME_BANK}, EVENING, {}, "01"),
         ({"creditor": CITIC, "urgency": Urgency.URGENT}, EVENING, {}, "01"),
+        ({"urgency": Urgency.URGENT}, HOLIDAY, {}, "02"),
+        ({"urgency": Urgency.URGENT}, HOLIDAY, {"holidays": ["2026-10-01"]}, "03"),
+        ({"channel": Channel.LARGE_VALUE}, HOLIDAY, {"holidays": ["2026-10-01"], "night": True}, "B5"),
+        ({"urgency": Urgency.URGENT}, TUESDAY, {"holidays": ["2026-10-01"]}, "02"),
+        # Other banks whose names have ours in them, by name or by number.
+        ({"creditor": payee("招商银行深圳中信城支行", "308584001234")}, TUESDAY, {}, "03"),
+        ({"creditor": payee("中信百信银行股份有限公司", "717100000016")}, TUESDAY, {}, "03"),
+        ({"creditor": payee("示例银行中信银行大厦支行", "308584001234")}, TUESDAY, {}, "03"),
+        ({"creditor": payee("中信银行北京分行", "999100000016")}, TUESDAY, {}, "01"),
+        ({"creditor": payee("中信银行北京分行", "999100000016")}, TUESDAY, {"own_cnaps": ["998"]}, "03"),
+        ({"creditor": payee("示例支行", "999100000016")}, TUESDAY, {"own_cnaps": ["999"]}, "01"),
     ],
 )
 def test_the_rail(changes: dict[str, Any], now: datetime, options: dict[str, Any], rail: str) -> None:
