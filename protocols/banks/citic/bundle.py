@@ -14,6 +14,7 @@ from lxml import etree
 
 from protocols.bank import Ask, BundleConversation, Bundles, Context, Conversation, Fates, Submit
 from protocols.banks.citic.payment import (
+    ENDED,
     NOW,
     PAYEE_CHARS,
     PAYER_CHARS,
@@ -30,6 +31,7 @@ from protocols.banks.citic.wire import Answer, Leaves, rows, status_of
 from protocols.canon.order import AnyOrder, Bundle, Item, Kind
 from protocols.canon.outcome import Fate, Outcome
 from protocols.canon.query import BundleFateQuestion, Sent, SentBundle
+from protocols.kit.declined import Declined
 from protocols.kit.errors import ProtocolError
 from protocols.kit.fields import amount_minor, amount_text, digits, plain
 from protocols.kit.xmldoc import value, value_or
@@ -93,7 +95,8 @@ class Together:
         head, lines = self._written(bundle, context)
         wire = self.payments.wire.message(self.form.submit, head, rows(lines))
         frame = yield Submit("business", wire, (self.form.submit,))
-        return self.submitted(self.payments.wire.read(frame, self.form.submit), _items(bundle, context))
+        answer = self.payments.wire.read(frame, self.form.submit)
+        return self.submitted(answer, context.reference, _items(bundle, context))
 
     def _written(self, bundle: Bundle, context: Context) -> tuple[Leaves, list[Leaves]]:
         numbered = list(enumerate(bundle.items, start=1))
@@ -137,14 +140,14 @@ class Together:
 
     def read(self, sent: SentBundle, frame: bytes) -> Fates:
         """The stored answer to the message that was written down as `sent`."""
-        return self.submitted(self.payments.wire.read(frame, self.form.submit), sent.items)
+        return self.submitted(self.payments.wire.read(frame, self.form.submit), sent.reference, sent.items)
 
-    def submitted(self, answer: Answer, items: tuple[Sent, ...]) -> Fates:
+    def submitted(self, answer: Answer, client: str, items: tuple[Sent, ...]) -> Fates:
         """The bank's word on each line it lists; where it lists none, its word on the whole message for all of them.
 
         The message's own word is acceptance at most. One that is none counts for the lines too, whatever they say.
         """
-        _check_totals(answer.root, items)
+        _check_message(answer.root, client, items)
         word = self.payments.meanings.word("submit", "outer", answer.status, answer.text)
         lines = self._lines(answer.rows, items)
         if word.fate is Fate.PENDING or (word.fate is Fate.UNKNOWN and answer.status == "BBBBBBB" and lines):
@@ -158,29 +161,59 @@ class Together:
     # ---- what became of it ------------------------------------------------------------------------------------
 
     def fate(self, question: BundleFateQuestion, context: Context) -> Conversation[Fates]:
-        """Every line by the message's clientID. Raises Declined if the question is answered with a status."""
-        sent, wire, form = question.sent, self.payments.wire, self.form
-        found: dict[str, etree._Element] = {}
+        """Every line by the message's clientID. Raises Declined if the question is answered with a status.
+
+        Lines are numbered alike in every message, and answers seldom say which message they are about. So a page with
+        an ending on it is asked for twice, over two connections, and an ending is believed if both say the same.
+        """
+        sent, form = question.sent, self.form
+        found: dict[str, Outcome] = {}
+        page = _Page({})
         begin = 1
-        for _page in range(_PAGES_MOST):
-            place = (("pageNumber", str(PAGE_LINES)), ("startRecord", str(begin))) if form.paged else ()
-            asked = (("clientID", reference(sent.reference)), *place)
-            answer = wire.read((yield Ask("business", wire.message(form.detail, asked))), form.detail)
-            if not answer.done:
-                word = self.payments.meanings.not_told(form.detail, form.operation, answer)
-                return {one.reference: word for one in sent.items}
-            lines = self._lines(answer.rows, sent.items)
-            if lines.keys() & found.keys():
+        for _ in range(_PAGES_MOST):
+            try:
+                page = yield from self._page(sent, begin)
+            except Declined:
+                # Without a total the page after the last one is asked for too, and whatever answers it ends the walk.
+                if not found or page.total is not None:
+                    raise
+                break
+            if page.nothing is not None:
+                if found:
+                    break
+                return {one.reference: page.nothing for one in sent.items}
+            words = page.words
+            if self.payments.options.confirm and any(word.fate in ENDED for word in words.values()):
+                again = yield from self._page(sent, begin)
+                words = {key: _agreed(word, again.words.get(key)) for key, word in words.items()}
+            if words.keys() & found.keys():
                 raise ProtocolError("paging", f"{form.detail} tells a line twice")
-            found |= lines
-            total = value_or(answer.root, "totalRecords")
-            begin += len(lines)
-            if not form.paged or not lines or not total or begin > digits(total):
+            found |= words
+            begin += len(words)
+            if not form.paged or not words or len(found) == len(sent.items):
+                break
+            if begin > page.total if page.total is not None else len(words) < PAGE_LINES:
                 break
         if not found:
             nowhere = Outcome(Fate.NOT_FOUND, text="no line under this clientID")
             return {one.reference: nowhere for one in sent.items}
-        return {key: self._word(row, form.operation) for key, row in found.items()}
+        return found
+
+    def _page(self, sent: SentBundle, begin: int) -> Conversation[_Page]:
+        """The lines from number `begin` on, or the bank's "not found". Raises Declined on another status."""
+        wire, form = self.payments.wire, self.form
+        place = (("pageNumber", str(PAGE_LINES)), ("startRecord", str(begin))) if form.paged else ()
+        asked = (("clientID", reference(sent.reference)), *place)
+        answer = wire.read((yield Ask("business", wire.message(form.detail, asked))), form.detail)
+        _check_message(answer.root, sent.reference, sent.items)
+        if not answer.done:
+            return _Page({}, nothing=self.payments.meanings.not_told(form.detail, form.operation, answer))
+        lines = self._lines(answer.rows, sent.items)
+        stated = value_or(answer.root, "totalRecords")
+        total = digits(stated) if stated else None
+        if total is not None and total > len(sent.items):
+            raise ProtocolError("correlation", f"the answer is about a message of {total} lines")
+        return _Page({key: self._word(row, form.operation) for key, row in lines.items()}, total)
 
     def _word(self, row: etree._Element, operation: str) -> Outcome:
         status = status_of(row)
@@ -212,6 +245,25 @@ class Together:
         return found
 
 
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """What one answer to an enquiry says: its lines, how many there are in all if it says so, or "not found"."""
+
+    words: Mapping[str, Outcome]
+    total: int | None = None
+    nothing: Outcome | None = None
+
+
+def _agreed(word: Outcome, again: Outcome | None) -> Outcome:
+    """A line's word after it was asked for twice: two answers that differ, one of them an ending, are doubt."""
+    if again is not None and (again.fate, again.code) == (word.fate, word.code):
+        return again
+    if word.fate not in ENDED and (again is None or again.fate not in ENDED):
+        return word
+    both = f"{word.code}, then {again.code if again is not None else 'nothing'}"
+    return Outcome(Fate.UNKNOWN, code=both, text="two answers to one question differ", listed=False)
+
+
 def _items(bundle: Bundle, context: Context) -> tuple[Sent, ...]:
     """The items as the journal writes them down."""
     return tuple(
@@ -221,8 +273,11 @@ def _items(bundle: Bundle, context: Context) -> tuple[Sent, ...]:
     )  # fmt: skip
 
 
-def _check_totals(root: etree._Element, items: tuple[Sent, ...]) -> None:
-    count, total = value_or(root, "totalNumber"), value_or(root, "totalAmount")
+def _check_message(root: etree._Element, client: str, items: tuple[Sent, ...]) -> None:
+    """Raises "correlation" if the answer states another clientID, count or sum than this message's."""
+    stated, count, total = (value_or(root, tag) for tag in ("clientID", "totalNumber", "totalAmount"))
+    if stated not in ("", client):
+        raise ProtocolError("correlation", f"the answer is about {stated!r}, not {client!r}")
     if (count and digits(count) != len(items)) or (
         total and amount_minor(total) != sum(one.amount.minor for one in items)
     ):

@@ -37,7 +37,7 @@ _REFERENCE = re.compile(r"[0-9A-Za-z]{1,20}", re.ASCII)
 _DLOUTTRN, _DLINETRN = "DLOUTTRN", "DLINETRN"
 _OPENS, _CLOSES = time(9), time(17)
 _SATURDAY = 5
-_ENDED: Final = (Fate.SETTLED, Fate.FAILED)
+ENDED: Final = (Fate.SETTLED, Fate.FAILED)
 NOW: Final = (("preFlg", "0"), ("preDate", ""), ("preTime", ""))
 """At once: schedules know four clock times a day, and the gateway waits itself."""
 
@@ -186,7 +186,7 @@ class Payments:
         if both answers are the same.
         """
         told = yield from self._told(question.sent)
-        if told.fate not in _ENDED or not self.options.confirm:
+        if told.fate not in ENDED or not self.options.confirm:
             return told
         again = yield from self._told(question.sent)
         if (again.fate, again.code) == (told.fate, told.code):
@@ -199,6 +199,8 @@ class Payments:
         action = sent.serials[0] if sent.serials else ""
         asked = (("clientID", reference(sent.reference)), ("type", action))
         answer = self.wire.read((yield Ask("business", self.wire.message("DLCIDSTT", asked))), "DLCIDSTT")
+        keys = Keys.of(sent)
+        keys.check(answer.root)
         if not answer.done:
             return self.meanings.not_told("DLCIDSTT", "status", answer)
         rows = answer.rows
@@ -206,7 +208,7 @@ class Payments:
             return Outcome(Fate.NOT_FOUND, text="no row under this clientID")
         if len(rows) > 1:
             raise ProtocolError("ambiguous", f"{len(rows)} rows answer one clientID")
-        Keys.of(sent).check(rows[0])
+        keys.check(rows[0])
         return self.meanings.told(value(rows[0], "stt"), status_of(rows[0]), value_or(rows[0], "statusText"))
 
 

@@ -44,8 +44,9 @@ def hand_in(given: Bundle, frame: bytes, **options: Any) -> Fates:
 
 
 def fates(given: Bundle, *frames: bytes, **options: Any) -> Fates:
+    """One answer, believed as it is: what two of them do is tested apart."""
     asked = BundleFateQuestion(sent_bundle(given))
-    return talk(bank(**options).bundles[given.kind].fate(asked, context()), *frames)[0]
+    return talk(bank(**{"confirm": False, **options}).bundles[given.kind].fate(asked, context()), *frames)[0]
 
 
 def words(told: Fates) -> list[Fate | None]:
@@ -182,17 +183,85 @@ def test_a_bundle_that_is_not_known_is_not_found(given: Bundle) -> None:
 def test_lines_are_asked_for_page_by_page_and_a_circle_is_seen() -> None:
     page = told(line(WAGES, 1, "AAAAAAA"), total=2)
     asked = BundleFateQuestion(sent_bundle(WAGES))
-    got, sent = talk(bank().bundles[Kind.PAYROLL_ITEM].fate(asked, context()), page, told(line(WAGES, 2, "ED02093"), total=2))
+    once = bank(confirm=False).bundles[Kind.PAYROLL_ITEM]
+    got, sent = talk(once.fate(asked, context()), page, told(line(WAGES, 2, "ED02093"), total=2))
     assert words(got) == [Fate.SETTLED, Fate.FAILED]
     assert ["<startRecord>1<" in content(sent[0]), "<startRecord>2<" in content(sent[1])] == [True, True]
     with pytest.raises(ProtocolError, match="twice"):
         fates(WAGES, page, page)
 
 
-def test_an_answer_to_another_message_is_none() -> None:
-    for leaves in ({"totalNumber": "3"}, {"totalAmount": "10.01"}):
-        with pytest.raises(ProtocolError):
-            hand_in(TWO, answer("AAAAAAE", leaves))
+OTHERS = ({"totalNumber": "3"}, {"totalAmount": "10.01"}, {"clientID": "99999999999999999999"})
+
+
+@pytest.mark.parametrize("leaves", OTHERS)
+@pytest.mark.parametrize("given", ALL)
+def test_an_answer_to_another_message_is_none(given: Bundle, leaves: dict[str, str]) -> None:
+    rows = [line(given, 1, "AAAAAAA"), line(given, 2, "AAAAAAA")]
+    handed, told_of, nowhere = answer("AAAAAAE", leaves), answer("AAAAAAA", leaves, rows), answer("TWIN004", leaves)
+    with pytest.raises(ProtocolError, match="correlation"):
+        hand_in(given, handed)
+    with pytest.raises(ProtocolError, match="correlation"):
+        bank().bundles[given.kind].read(sent_bundle(given), handed)
+    for frame in (told_of, nowhere):
+        with pytest.raises(ProtocolError, match="correlation"):
+            fates(given, frame, codes=CODES)
+    ours = {"totalNumber": "2", "totalAmount": "10.00", "clientID": REFERENCE}
+    assert words(fates(given, answer("AAAAAAA", ours, rows))) == [Fate.SETTLED] * 2
+
+
+@pytest.mark.parametrize("given", ALL)
+def test_more_lines_than_were_sent_are_of_another_message(given: Bundle) -> None:
+    with pytest.raises(ProtocolError, match="3 lines"):
+        fates(given, told(line(given, 1, "AAAAAAA"), line(given, 2, "AAAAAAA"), total=3))
+
+
+def asked_twice(given: Bundle, *frames: bytes, **options: Any) -> Fates:
+    asked = BundleFateQuestion(sent_bundle(given))
+    return talk(bank(**options).bundles[given.kind].fate(asked, context()), *frames)[0]
+
+
+@pytest.mark.parametrize("given", ALL)
+def test_an_ending_of_a_line_is_believed_when_two_answers_say_the_same(given: Bundle) -> None:
+    first = told(line(given, 1, "AAAAAAA"), line(given, 2, "ED02093"))
+    assert words(asked_twice(given, first, first)) == [Fate.SETTLED, Fate.FAILED]
+    for other in (
+        told(line(given, 1, "CCCCCCC"), line(given, 2, "ED02093")), told(line(given, 2, "ED02093")),
+        told(line(given, 1, "ED02093"), line(given, 2, "ED02093")),
+    ):  # fmt: skip
+        got = asked_twice(given, first, other)
+        assert words(got) == [Fate.UNKNOWN, Fate.FAILED]
+        assert not got[reference_of(1)].listed
+    assert words(asked_twice(given, first, told())) == [Fate.UNKNOWN] * 2
+    assert words(asked_twice(given, first, answer("TWIN004"), codes=CODES)) == [Fate.UNKNOWN] * 2
+    with pytest.raises(Declined):
+        asked_twice(given, first, answer("ET00001"))
+
+
+def test_a_line_that_ended_between_two_answers_is_doubt_and_one_that_waits_still_waits() -> None:
+    first = told(line(TWO, 1, "AAAAAAA"), line(TWO, 2, "CCCCCCC"))
+    ended = told(line(TWO, 1, "AAAAAAA"), line(TWO, 2, "AAAAAAA"))
+    later = told(line(TWO, 1, "AAAAAAA"), line(TWO, 2, "ED02087"))
+    assert words(asked_twice(TWO, first, ended)) == [Fate.SETTLED, Fate.UNKNOWN]
+    assert words(asked_twice(TWO, first, later)) == [Fate.SETTLED, Fate.PENDING]
+    assert words(asked_twice(TWO, told(line(TWO, 1, "CCCCCCC")))) == [Fate.PENDING, None], "no ending, asked once"
+
+
+MANY = bundle(Kind.PAYROLL_ITEM, (500,) * 25, purpose="工资")
+FULL = told(*(line(MANY, number, "AAAAAAA") for number in range(1, 21)))
+REST = told(*(line(MANY, number, "AAAAAAA") for number in range(21, 26)))
+
+
+def test_a_full_page_without_a_total_is_followed() -> None:
+    assert len(fates(MANY, FULL, REST)) == 25
+    assert len(fates(MANY, FULL, told())) == 20, "the bank lists no more"
+    for after in (answer("TWIN004"), answer("ED02100")):
+        assert len(fates(MANY, FULL, after, codes=CODES)) == 20, "what it listed stands"
+    twenty = replace(MANY, items=MANY.items[:20])
+    assert len(fates(twenty, FULL)) == 20, "every line is known: nothing more is asked"
+    stated = told(*(line(MANY, number, "AAAAAAA") for number in range(1, 21)), total=25)
+    with pytest.raises(Declined):
+        fates(MANY, stated, answer("ED02100"))
 
 
 def test_what_does_not_fit_is_refused_before_anything_is_sent() -> None:
@@ -212,7 +281,7 @@ def test_a_payroll_of_many_pages_at_the_twin() -> None:
     got = scene.talk(word.fate(BundleFateQuestion(sent_bundle(given)), scene.context()))
     assert len(got) == 45
     assert {one.fate for one in got.values()} == {Fate.SETTLED}
-    assert len(scene.said) == 4
+    assert len(scene.said) == 7, "each page with an ending on it is asked for twice"
 
 
 def test_a_batch_whose_lines_have_no_number_is_doubt() -> None:
@@ -221,3 +290,29 @@ def test_a_batch_whose_lines_have_no_number_is_doubt() -> None:
     scene.talk(word.word(TWO, scene.context(REFERENCE)))
     with pytest.raises(ProtocolError):
         scene.talk(word.fate(BundleFateQuestion(sent_bundle(TWO)), scene.context()))
+
+
+def test_a_payroll_without_totals_at_the_twin() -> None:
+    scene = stage({"no_total": True}, line_reference=True)
+    given = bundle(Kind.PAYROLL_ITEM, (100,) * 45, purpose="工资")
+    word = scene.bank.bundles[Kind.PAYROLL_ITEM]
+    scene.talk(word.word(given, scene.context(REFERENCE)))
+    got = scene.talk(word.fate(BundleFateQuestion(sent_bundle(given)), scene.context()))
+    assert len(got) == 45
+
+
+def test_another_batch_s_answer_is_found_out() -> None:
+    scene = stage({"late_answers": True}, line_reference=True)
+    word = scene.bank.bundles[Kind.BATCH_ITEM]
+    items = tuple(
+        replace(item, reference=f"LATE{item.reference[4:]}", order=replace(item.order, purpose="#late"))
+        for item in TWO.items
+    )
+    late = replace(TWO, items=items)
+    scene.talk(word.word(TWO, scene.context("R1")))
+    scene.talk(word.word(late, scene.context("R2")))
+    asked = BundleFateQuestion(sent_bundle(TWO, "R1"))
+    assert words(scene.talk(word.fate(asked, scene.context()))) == [Fate.SETTLED] * 2
+    asked = BundleFateQuestion(sent_bundle(late, "R2"))
+    fates_of = [{one.fate for one in scene.talk(word.fate(asked, scene.context())).values()} for _ in range(2)]
+    assert fates_of == [{Fate.UNKNOWN}, {Fate.PENDING}]

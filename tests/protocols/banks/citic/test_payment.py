@@ -312,6 +312,15 @@ def test_rows_that_are_no_answer_raise(rows: list[dict[str, str]]) -> None:
         fated(answer("AAAAAAA", rows=rows))
 
 
+@pytest.mark.parametrize("leaves", [{"clientID": "99999999999999999999"}, {"tranAmount": "9.00"}, {"recAccountNo": OURS}])
+@pytest.mark.parametrize("rows", [[], [{"stt": "0", "status": "AAAAAAA"}]])
+def test_a_head_about_another_order_is_no_answer(leaves: dict[str, str], rows: list[dict[str, str]]) -> None:
+    with pytest.raises(ProtocolError) as caught:
+        fated(answer("AAAAAAA", leaves, rows))
+    assert caught.value.reason == "correlation"
+    assert fated(answer("AAAAAAA", {"clientID": REFERENCE}, [{"stt": "0", "status": "AAAAAAA"}])).fate is Fate.SETTLED
+
+
 def test_where_the_action_was_not_written_down_type_stays_empty() -> None:
     ask = bank(confirm=False).questions.fate
     assert ask is not None
