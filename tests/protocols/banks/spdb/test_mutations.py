@@ -153,7 +153,7 @@ def test_any_bytes_at_all(noise: bytes) -> None:
 def test_an_answer_never_seen_before_neither_fails_nor_settles(code: str) -> None:
     known = {"4": Fate.SETTLED, "8": Fate.FAILED, "9": Fate.FAILED}
     outcome = fated(listed(row(code)))
-    assert outcome.fate is known.get(code, Fate.PENDING if code in "0123A" else Fate.UNKNOWN)
+    assert outcome.fate is known.get(code, Fate.PENDING if code in set("0123A") else Fate.UNKNOWN)
     assert outcome.listed or outcome.fate is Fate.UNKNOWN
     taken = stored(paid(code))
     assert taken.fate in (Fate.PENDING, Fate.UNKNOWN)
