@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Final, Literal
 
 from lxml import etree
 
@@ -23,6 +23,8 @@ from protocols.kit.fields import amount_minor, digits, plain
 from protocols.kit.xmldoc import Markup, maybe, value, value_or
 
 Word = Literal["batch", "payroll", "collection"]
+PAID: Final = "PAYOUT"
+"""XFERPRCCODE of what is paid, and also of what is only registered: then its text says 登记成功."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +187,9 @@ class BundleWords:
         if not line.status:
             return head if head is not None and head.fate is not Fate.SETTLED else None
         told = self.fox.meanings.word(self.form.word, "line", line.status, line.text)
+        if told.fate is Fate.SETTLED and _registered(head):
+            # The bank has put the whole on its list for later: no line of it can be paid.
+            return replace(told, fate=Fate.PENDING)
         if line.paid and told.fate is Fate.SETTLED and amount_minor(line.paid) != item.amount.minor:
             return replace(told, fate=Fate.UNKNOWN, listed=False)
         # A batch has a word for "in part" (PART_PAYOUT): there "paid" beside a line that is not is a contradiction.
@@ -192,6 +197,11 @@ class BundleWords:
         if head is not None and head.fate in decisive and told.fate is not head.fate:
             return replace(told, fate=Fate.UNKNOWN, listed=False)
         return told
+
+
+def _registered(head: Outcome | None) -> bool:
+    """Whether the word on the whole is PAYOUT and yet not paid: 登记成功, registered."""
+    return head is not None and head.code == PAID and head.fate is Fate.PENDING
 
 
 def check_bundle(bundle: Bundle, most: int) -> None:

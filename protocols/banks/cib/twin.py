@@ -12,7 +12,8 @@ enquiry is refused), `not_found` ("code", or "list" for FROM/TO -1), `core` ("re
 another amount), `line_word` (status of every line), `round` (pages never end), `cut_names` (names cut in half a
 character), `indent` (rows are indented as in the manual), `reference_in` (element of an entry that carries TRNUID),
 `receipt_path`, `zipped` (receipts in an archive), `bare` (no XML declaration), `http_500` (HTTP 500 to every submit,
-though it was booked). `cheap` changes nothing: there is no signature to skip.
+though it was booked), `registered` (what is not done yet is PAYOUT with 登记成功). `cheap` changes nothing: there is no
+signature to skip.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from lxml import etree
 from protocols.bank import Cutter
 from protocols.banks.cib.twin_accounts import Desk
 from protocols.banks.cib.twin_bundles import Bundling
-from protocols.banks.cib.twin_words import ORDER, Broke, Faults, Refused, leaves, money, sole, text
+from protocols.banks.cib.twin_words import ORDER, REGISTERED, Broke, Faults, Refused, leaves, money, sole, text
 from protocols.canon.money import Money
 from protocols.kit import http, xmldoc
 from protocols.kit.charset import GBK
@@ -184,6 +185,8 @@ class FoxBank:
             return self.faults.word, ""
         if not self.faults.enable_sign:
             return "AUDITING", "待审批"
+        if self.faults.registered and booking.booked is Booked.TAKEN:
+            return REGISTERED
         return _WORDS[booking.booked]
 
     def _enquire(self, trnuid: str, request: etree._Element, books: Books) -> Markup:

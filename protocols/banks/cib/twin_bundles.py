@@ -13,6 +13,7 @@ from protocols.banks.cib.twin_words import (
     BATCH_ORDER,
     GATHER_ORDER,
     PAYINFO_ORDER,
+    REGISTERED,
     Broke,
     Faults,
     Refused,
@@ -82,13 +83,13 @@ class Bundling:
         found = self._found(trnuid, books, faults)
         rows_told = []
         for line, booking in found:
-            cells = [*line.cells, faults.line_word or _WORD[booking.booked], booking.reason or "成功"]
+            cells = [*line.cells, *_line_word(booking, faults, "成功")]
             if line.number == faults.strange_line:
                 cells[8] = "9999.99"
             rows_told.append("|".join(cells) + "|")
         name = "size" if faults.lower_size else "SIZE"
         listed_again = el("XFERINFOTEXT", {name: str(len(rows_told))}, cdata("\n".join(rows_told)))
-        return el("RSBODY", self.heads[trnuid], listed_again, _status(_whole(found, faults)))
+        return el("RSBODY", self.heads[trnuid], listed_again, _status(*_whole(found, faults)))
 
     def _batch(self, trnuid: str, request: etree._Element, books: Books, faults: Faults) -> Markup:
         body = request.find("RQBODY")
@@ -107,12 +108,11 @@ class Bundling:
                 el("TRNAMT", _amount(line, faults)),
                 el("USE", line.wanted.purpose),
                 el("REMARK", line.cells[0]),
-                el("STATUS", faults.line_word or _WORD[booking.booked]),
-                el("ERRMSG", booking.reason),
+                [el(tag, said) for tag, said in zip(("STATUS", "ERRMSG"), _line_word(booking, faults), strict=True)],
             )
             for line, booking in found
         ]
-        return el("RSBODY", self.heads[trnuid], rows, _status(_whole(found, faults)))
+        return el("RSBODY", self.heads[trnuid], rows, _status(*_whole(found, faults)))
 
     # ---- payrolls and collections ------------------------------------------------------------------------------
 
@@ -166,8 +166,9 @@ class Bundling:
             )
             for line, booking in found
         ]
-        whole = _whole(found, faults).replace("PROCESSING", "PENDING")
-        return el("GATHERRS", el("GATHERINFO", self.heads[trnuid], el("ACCEPTNO", trnuid[-8:]), rows), _status(whole))
+        whole, words = _whole(found, faults)
+        said = _status(whole.replace("PROCESSING", "PENDING"), words)
+        return el("GATHERRS", el("GATHERINFO", self.heads[trnuid], el("ACCEPTNO", trnuid[-8:]), rows), said)
 
     # ---- what they share ---------------------------------------------------------------------------------------
 
@@ -220,17 +221,24 @@ def _amount(line: _Line, faults: Faults) -> str:
     return "9999.99" if line.number == faults.strange_line else str(line.wanted.amount)
 
 
-def _status(word: str) -> Markup:
-    return el("XFERPRCSTS", el("XFERPRCCODE", word), el("MESSAGE", ""))
+def _status(word: str, words: str = "") -> Markup:
+    return el("XFERPRCSTS", el("XFERPRCCODE", word), el("MESSAGE", words))
 
 
-def _whole(found: Sequence[tuple[_Line, Booking]], faults: Faults) -> str:
+def _line_word(booking: Booking, faults: Faults, done: str = "") -> tuple[str, str]:
+    """A batch line's status and the text beside it."""
+    if faults.registered and booking.booked is Booked.TAKEN and not faults.line_word:
+        return REGISTERED
+    return faults.line_word or _WORD[booking.booked], booking.reason or done
+
+
+def _whole(found: Sequence[tuple[_Line, Booking]], faults: Faults) -> tuple[str, str]:
     if faults.word:
-        return faults.word
+        return faults.word, ""
     words = {_WORD[booking.booked] for _, booking in found}
     if "PROCESSING" in words:
-        return "PROCESSING"
-    return words.pop() if len(words) == 1 else "PART_PAYOUT"
+        return REGISTERED if faults.registered else ("PROCESSING", "")
+    return words.pop() if len(words) == 1 else "PART_PAYOUT", ""
 
 
 def _key(trnuid: str, number: int, remark: str) -> str:

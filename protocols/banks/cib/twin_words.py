@@ -35,6 +35,8 @@ ORDER: Final[Mapping[str, tuple[str, ...]]] = {
     "INCTRAN": ("DTSTART", "DTEND", "PAGE", "NUM", "TRNTYPE", "MINAMT", "MAXAMT"),
     "HISBALQUERYINFO": ("ACCTID", "ACCTNAME", "DTSTART", "DTEND"),
 }  # fmt: skip
+REGISTERED: Final = ("PAYOUT", "登记成功")
+"""Code and text of what is registered for later (banks/cib.md 5)."""
 BATCH_ORDER: Final = ("TITLE", "ACCTFROM", "BIZTYPE", "TOTALCOUNT", "TOTALAMOUNT", "CHEQUENUM", "CURSYM", "PURPOSE",
                       "DTDUE", "MEMO", "XFERINFO", "XFERINFOTEXT")  # fmt: skip
 GATHER_ORDER: Final = ("ACCTTO", "FIRMCODE", "BIZCODE", "SUMM", "LIMITDAYS", "TITLE", "MEMO", "TRNTYPE", "CHEQUENUM",
@@ -65,6 +67,7 @@ class Faults:
     zipped: bool = False
     bare: bool = False
     http_500: bool = False
+    registered: bool = False
 
 
 class Broke(Exception):  # noqa: N818 - not an error of ours: the front end answers 500, though the money moved

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from gateway.simbank.ledger import Conduct
 from protocols.bank import Fates
 from protocols.canon.money import Money
 from protocols.canon.order import AnyOrder, Channel, Kind
@@ -284,6 +285,28 @@ def test_one_word_for_all_never_says_that_a_line_is_paid(word: str, wanted: Fate
 )
 def test_a_line_s_word_beside_the_word_for_all(word: str, status: str, wanted: Fate) -> None:
     assert fates(read(batch_answer(row(1, status), row(2, status), word=word))) == {ONE: wanted, TWO: wanted}
+
+
+@pytest.mark.parametrize("batch", ["async", "realtime"])
+def test_what_the_bank_has_only_registered_is_not_paid(batch: str) -> None:
+    """PAYOUT with 登记成功, on the whole and on each line: the money moves later, or never."""
+    made = stage({"batch": batch}, conduct=Conduct(late_share=1), registered=True)
+    assert set(fates(send(made, *ALIKE)).values()) == {Fate.PENDING}
+    assert fates(ask(made, *ALIKE)) == dict.fromkeys((ONE, TWO, THREE), Fate.PENDING)
+    made.time.later(3_600)
+    assert fates(ask(made, *ALIKE)) == dict.fromkeys((ONE, TWO, THREE), Fate.SETTLED)
+
+
+def test_a_line_that_is_registered_is_pending_whatever_the_word_for_all() -> None:
+    for word in ("PART_PAYOUT", "PROCESSING", ""):
+        both = batch_answer(row(1, "PAYOUT", text="登记成功"), row(2, "PAYOUT", text="交易成功"), word=word)
+        assert fates(read(both)) == {ONE: Fate.PENDING, TWO: Fate.SETTLED}
+
+
+def test_a_whole_that_is_registered_has_no_line_that_is_paid() -> None:
+    rows = (row(1, "PAYOUT"), row(2, "FAIL"))
+    answer = batch_answer(*rows, word="PAYOUT").replace("交易成功".encode("gbk"), "登记成功".encode("gbk"))
+    assert fates(read(answer)) == {ONE: Fate.PENDING, TWO: Fate.FAILED}
 
 
 def test_a_line_echoed_without_a_word_has_the_word_for_all_unless_that_is_paid() -> None:
