@@ -49,7 +49,8 @@ class Payments:
         if not answer.signed_on:
             self.fox.meanings.signed_out("pay", answer.code, answer.text)
         keys = Keys(context.reference, order.amount, order.debtor.account.clear, order.creditor.account.clear)
-        return self._submitted(answer, keys, again=False)
+        # What people send again under the same TRNUID may have been executed the first time, as with a repeat.
+        return self._submitted(answer, keys, again=context.attempt > 1)
 
     def message(self, order: AnyOrder) -> tuple[str, Markup]:
         """The operation this order needs, and its content."""
@@ -78,12 +79,16 @@ class Payments:
     # ---- the answer to a submit ----------------------------------------------------------------------------
 
     def read(self, kind: Kind, sent: Sent, frame: bytes) -> Outcome:
-        """The stored or replayed answer to the money word of `kind` that was written down as `sent`."""
+        """The stored or replayed answer to the money word of `kind` that was written down as `sent`.
+
+        Raises Declined as `pay` does: a repeat carries the password of the first copy, and the lane must not go on
+        trying one that the bank refuses.
+        """
         if kind not in (Kind.PAYMENT, Kind.TRANSFER):
             raise ProtocolError("value", f"cib sends no single {kind.value}")
         answer = read_answer(frame, *BODIES)
         if not answer.signed_on:
-            return self.fox.meanings.word("pay", "sonrs", answer.code, answer.text)
+            self.fox.meanings.signed_out("pay", answer.code, answer.text)
         return self._submitted(answer, Keys.of(sent), again=sent.attempt > 1)
 
     def _submitted(self, answer: Answer, keys: Keys, *, again: bool) -> Outcome:

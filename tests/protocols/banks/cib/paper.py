@@ -127,10 +127,12 @@ def question(order: AnyOrder | None = None, reference: str = REFERENCE) -> FateQ
     return FateQuestion(sent(order, reference))
 
 
-def context(reference: str = REFERENCE, today: date = TODAY, secrets: Mapping[str, str] = {}) -> Context:
+def context(
+    reference: str = REFERENCE, today: date = TODAY, secrets: Mapping[str, str] = {}, attempt: int = 1
+) -> Context:
     """What a lane would hand in; its questions are Q…0001 and Q…0002."""
     now = datetime.combine(today, NOON.timetz())
-    return Context(reference, 1, today, now, (1, 2), {**SECRETS, **secrets})
+    return Context(reference, attempt, today, now, (1, 2), {**SECRETS, **secrets})
 
 
 QUERY, QUERY_2 = f"Q{1:020d}", f"Q{2:020d}"

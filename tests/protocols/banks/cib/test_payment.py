@@ -29,6 +29,7 @@ from tests.protocols.banks.cib.paper import (
     body_of,
     context,
     core,
+    finish,
     fox,
     http_answer,
     paid,
@@ -256,6 +257,16 @@ def test_no_permission_for_a_repeat_proves_nothing_about_the_first_copy(code: st
     assert bank().read(Kind.PAYMENT, sent(attempt=2), paid()).fate is Fate.SETTLED
 
 
+@pytest.mark.parametrize(("code", "words"), [
+    ("2005", "没有权限"), ("50006", "没有权限"), ("2000", "前置机代理软件参数需设置启用签名")])  # fmt: skip
+def test_what_people_send_again_is_no_first_copy_either(code: str, words: str) -> None:
+    answers = [
+        finish(bank().money[Kind.PAYMENT](payment(), context(attempt=attempt)), refused(code, words)).fate
+        for attempt in (1, 2)
+    ]
+    assert answers == [Fate.FAILED, Fate.UNKNOWN]
+
+
 def test_the_front_end_s_signature_switch_may_have_changed_since_the_first_copy() -> None:
     answer = refused("2000", "前置机代理软件参数需设置启用签名")
     assert bank().read(Kind.PAYMENT, sent(attempt=2), answer).fate is Fate.UNKNOWN
@@ -273,7 +284,14 @@ def test_a_refused_log_on_is_doubt_and_stops_the_lane(code: str, words: str) -> 
     with pytest.raises(Declined) as caught:
         pay(refused_log_on(code, words))
     assert (caught.value.outcome, caught.value.code, caught.value.listed) == ("signed_out", code, True)
-    assert bank().read(Kind.PAYMENT, sent(attempt=2), refused_log_on(code, words)).fate is Fate.UNKNOWN
+
+
+@pytest.mark.parametrize(("code", "words"), [("15500", "登录失败"), ("2000", "操作员不存在"), ("77777", "?")])
+def test_a_repeat_with_a_password_that_is_refused_stops_the_lane_too(code: str, words: str) -> None:
+    """Its bytes carry the password of the first copy: tried for each payment in doubt, it would lock the operator."""
+    with pytest.raises(Declined) as caught:
+        bank().read(Kind.PAYMENT, sent(attempt=2), refused_log_on(code, words))
+    assert (caught.value.outcome, caught.value.code) == ("signed_out", code)
 
 
 @pytest.mark.parametrize(
