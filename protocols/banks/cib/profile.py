@@ -57,7 +57,8 @@ def profile(options: Options) -> Profile:
             Kind.TRANSFER: _singles(options, (*_here(options, "creditor"), ("/creditor/cnaps", "^$"))),
             batched: _batch(options), payroll: _payroll(options), collection: _collection(options),
         },
-        past_balance_days=365,
+        # HISBALQUERY wants the holder's name beside the account.
+        past_balance_days=365 if options.holder else 0,
         poll_every=timedelta(seconds=options.poll_every_s),
     )
 

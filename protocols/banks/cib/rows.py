@@ -2,6 +2,9 @@
 
 Fixed rows are cut out of the answer as bytes, before anything is decoded: a name that the bank cut in half a
 character would otherwise swallow its neighbour, and widths count bytes, not characters (banks/cib.md 4.2).
+
+The balance beside an entry is not read: the bank says that it cannot be used as the day's, for an evening's entries may
+be booked for the next day, and a day would be closed with figures that are not its own.
 """
 
 from __future__ import annotations
@@ -60,6 +63,7 @@ FIXED: Final = Layout(
     GBK,
 )
 ROW_BYTES: Final = FIXED.width
+_KEY: Final = slice(FIXED.place("voucher_group")[0], FIXED.place("voucher_number")[1])
 assert ROW_BYTES == 529, "the bank's samples have 529 bytes and a newline"
 _CDATA: Final = re.compile(rb"<!\[CDATA\[(.*?)\]\]>\s*(?=</TRANLIST)", re.DOTALL)
 
@@ -106,7 +110,8 @@ def line_of_fixed(row: bytes, account: AccountNumber) -> Line:
     day = parse_date(cells["day"])
     return Line(
         account=account,
-        bank_line_id=cells["day"] + cells["voucher_group"] + cells["voucher_number"],
+        # In the row's own widths: without them group 1, number 23 and group 12, number 3 would be one entry.
+        bank_line_id=cells["day"] + plain(FIXED.charset.decode(row[_KEY])).replace(" ", "-"),
         direction=Direction.DEBIT if cells["side"] == "0" else Direction.CREDIT,
         amount=Money(amount_minor(cells["amount"], signed=True)),
         bank_date=day,
@@ -115,7 +120,6 @@ def line_of_fixed(row: bytes, account: AccountNumber) -> Line:
         counterparty_name=Name(plain(cells["other_name"])) if cells["other_name"] else None,
         counterparty_bank=plain(cells["other_bank"]) or None,
         text=plain(" ".join(filter(None, (cells["summary"], cells["purpose"], cells["remark"])))),
-        balance=Money(amount_minor(cells["balance"], signed=True)) if cells["balance"] else None,
     )
 
 
@@ -138,7 +142,6 @@ def line_of_element(row: etree._Element, account: AccountNumber, reference_in: s
         raise ProtocolError("missing", "an entry without ATTACHINFO, the bank's key")
     check_currency(value_or(row, "CURRENCY"))
     other, name = value_or(row, "CORRELATE_ACCTID"), plain(value_or(row, "CORRELATE_NAME"))
-    balance = value_or(row, "BALAMT")
     words = value_or(row, "MEMO") or " ".join(filter(None, (value_or(row, "SUMMDESC"), value_or(row, "PURPOSE"))))
     return Line(
         account=account,
@@ -151,14 +154,16 @@ def line_of_element(row: etree._Element, account: AccountNumber, reference_in: s
         counterparty_name=Name(name) if name else None,
         counterparty_bank=plain(value_or(row, "CORRELATE_BANKNAME")) or None,
         text=plain(words),
-        balance=Money(amount_minor(balance, signed=True)) if balance else None,
         reference=(value_or(row, reference_in) or None) if reference_in else None,
     )
 
 
-def counted(lines: Sequence[Line]) -> tuple[Line, ...]:
-    """Lines with their occurrence: the bank's key is unique, and where it is not nothing is lost."""
-    seen: Counter[str] = Counter()
+def counted(lines: Sequence[Line], key: str = "", count: int = 0) -> tuple[Line, ...]:
+    """Lines with their occurrence: the bank's key is unique, and where it is not nothing is lost.
+
+    `key` is that of the last entry of the page before, which `count` entries had.
+    """
+    seen: Counter[str] = Counter({key: count} if count else {})
     found = []
     for line in lines:
         found.append(replace(line, occurrence=seen[line.bank_line_id]))

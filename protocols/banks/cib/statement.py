@@ -37,37 +37,44 @@ _BOTH_SIDES: Final = "2"
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where in a walk one page is: the leg's dates, the page, and a mark of the page before it.
+    """Where in a walk one page is: the leg's dates, the page, and what came before it.
 
-    The same mark twice means that the bank goes round.
+    `live`: the leg was today's list when it began. `mark` is a mark of the page before: the same one twice means that
+    the bank goes round. `key` and `count` are the last entry's key and how many had it.
     """
 
     first: date
     last: date
     number: int = 1
     mark: int = 0
+    live: bool = False
+    key: str = ""
+    count: int = 0
 
     def text(self) -> str:
         """As the value of a PageCursor."""
-        return json.dumps([date_text(self.first), date_text(self.last), self.number, self.mark])
+        days = date_text(self.first), date_text(self.last)
+        return json.dumps([*days, self.number, self.mark, int(self.live), self.count, self.key])
 
     @staticmethod
     def of(text: str) -> Place:
         """Reads what `text` wrote; PageCursor has checked that the cursor is ours."""
         try:
-            first, last, number, mark = json.loads(text)
-            return Place(parse_date(first), parse_date(last), int(number), int(mark))
+            first, last, number, mark, live, count, key = json.loads(text)
+            days = parse_date(first), parse_date(last)
+            return Place(*days, int(number), int(mark), bool(live), str(key), int(count))
         except (ValueError, TypeError, AttributeError, ProtocolError):
             raise ProtocolError("paging", "this page cursor was not made by cib") from None
 
-    def after(self, rows: Sequence[bytes]) -> Place:
+    def after(self, rows: Sequence[bytes], lines: Sequence[Line]) -> Place:
         """The next page of the leg. Raises "paging" if this one was empty, or the same as the one before."""
         if not rows:
             raise ProtocolError("paging", "a page without rows that is not the last one")
         mark = zlib.crc32(b"".join(rows)) or 1
         if mark == self.mark:
             raise ProtocolError("paging", "the same page came twice, the bank goes round")
-        return replace(self, number=self.number + 1, mark=mark)
+        last = lines[-1]
+        return replace(self, number=self.number + 1, mark=mark, key=last.bank_line_id, count=last.occurrence + 1)
 
 
 def leg(first: date, last: date, today: date) -> Place | None:
@@ -75,7 +82,8 @@ def leg(first: date, last: date, today: date) -> Place | None:
     last = min(last, today)
     if first > last:
         return None
-    return Place(first, last if first == today else min(last, today - timedelta(days=1)))
+    live = first == today
+    return Place(first, last if live else min(last, today - timedelta(days=1)), live=live)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,13 +116,15 @@ class Statements:
         )
 
     def _balance_on(self, question: BalanceQuestion, day: date, context: Context) -> Conversation[Balance]:
+        if not self.fox.options.holder:
+            raise ProtocolError("missing", "the balance of a past day is asked with the holder's name: option holder")
         account, on = question.account.clear, date_text(day, "yyyy-MM-dd")
         content = el(
             "HISBALQUERYRQ",
             el(
                 "HISBALQUERYINFO",
                 leaf("ACCTID", account),
-                leaf_or_none("ACCTNAME", self.fox.options.holder),
+                leaf("ACCTNAME", self.fox.options.holder),
                 el("DTSTART", on),
                 el("DTEND", on),
             ),
@@ -139,7 +149,7 @@ class Statements:
         walk = self._file_page if by_file else self._detail_page
         lines, following = yield from walk(question, place, ENTRIES, "lines", context)
         following = following or leg(place.last + timedelta(days=1), question.last, context.bank_date)
-        return Page(counted(lines), None if following is None else cursor.then(following.text()).encode())
+        return Page(lines, None if following is None else cursor.then(following.text()).encode())
 
     def returns(self, question: ReturnsQuestion, context: Context) -> Conversation[ReturnsPage]:
         """One page of refunds (SELTYPE 3) by the element that carries our reference; rows without one are left out."""
@@ -158,23 +168,24 @@ class Statements:
 
     def _detail_page(
         self, question: LinesQuestion | ReturnsQuestion, place: Place, kind: str, word: str, context: Context
-    ) -> Conversation[tuple[list[Line], Place | None]]:
+    ) -> Conversation[tuple[tuple[Line, ...], Place | None]]:
         version = self.fox.options.statement_version
         content = _request("SCUSTSTMTRQ", question.account.clear, place, kind, version, ())
         answer = yield from self.fox.ask(DETAILS, word, content, context)
         if not self._has_rows(answer, word):
-            return [], None
+            return (), None
         body = one(answer.within, "SCUSTSTMTRS")
         _of_account(body, question.account.clear)
         found = one(body, "TRANLIST")
         rows = several(found, "STMTTRN")
-        lines = [line_of_element(row, question.account, self.fox.options.statement_reference) for row in rows]
+        read = [line_of_element(row, question.account, self.fox.options.statement_reference) for row in rows]
+        lines = counted(read, place.key, place.count)
         more = _more(attribute(found, "MORE"))
-        return lines, place.after([etree.tostring(row) for row in rows]) if more else None
+        return lines, place.after([etree.tostring(row) for row in rows], lines) if more else None
 
     def _file_page(
         self, question: LinesQuestion | ReturnsQuestion, place: Place, kind: str, word: str, context: Context
-    ) -> Conversation[tuple[list[Line], Place | None]]:
+    ) -> Conversation[tuple[tuple[Line, ...], Place | None]]:
         size = el("NUM", str(self.fox.options.file_lines))
         content = _request("FSTMTRQ", question.account.clear, place, kind, "", (size,))
         trnuid = self.fox.question_id(context)
@@ -182,7 +193,7 @@ class Statements:
         cut = split(document_of(frame))
         answer = self.fox.answered(read_document(cut.document, FILE), word, trnuid)
         if not self._has_rows(answer, word):
-            return [], None
+            return (), None
         body = one(answer.within, "FSTMTRS")
         _of_account(body, question.account.clear)
         found = one(body, "TRANLIST")
@@ -191,13 +202,13 @@ class Statements:
             raise ProtocolError("value", f"the page says it has {stated} rows, it has {len(cut.rows)}")
         if text(found).strip():
             raise ProtocolError("value", "the page has rows outside its CDATA section")
-        lines = [line_of_fixed(row, question.account) for row in cut.rows]
+        lines = counted([line_of_fixed(row, question.account) for row in cut.rows], place.key, place.count)
         more = _more(value_or(body, "MORE") or attribute(found, "MORE"))
         total, passed = value_or(body, "TOTAL"), (place.number - 1) * self.fox.options.file_lines + len(lines)
         # Today's list may grow under the walk; that of closed days may not. TOTAL might count the page alone.
         if total and not more and place.last < context.bank_date and digits(total) not in (passed, len(lines)):
             raise ProtocolError("value", f"the bank counts {total} rows, the walk had {passed}")
-        return lines, place.after(cut.rows) if more else None
+        return lines, place.after(cut.rows, lines) if more else None
 
     def _has_rows(self, answer: Answer, word: str) -> bool:
         """False for a code that means "no data". Raises Declined for any other code."""
@@ -237,7 +248,13 @@ def _begin(
 ) -> tuple[Place | None, PageCursor]:  # fmt: skip
     if question.cursor is not None:
         cursor = PageCursor.decode(question.cursor, mark)
-        return Place.of(cursor.value), cursor
+        at = Place.of(cursor.value)
+        if not at.live or at.first >= context.bank_date:
+            return at, cursor
+        # Today's list and that of a past day are asked apart, and nobody says that their pages begin at the same rows.
+        if at.number > 1:
+            raise ProtocolError("paging", f"the list of {at.first} ended with its day: begin this walk again")
+        return leg(at.first, question.last, context.bank_date), cursor
     place = leg(question.first, question.last, context.bank_date)
     return place, PageCursor("" if place is None else place.text(), 1, mark)
 

@@ -143,6 +143,8 @@ def _balance(_trnuid: str, request: etree._Element, books: Books) -> Markup:
 def _past_balances(_trnuid: str, request: etree._Element, books: Books) -> Markup:
     info = sole(request, "HISBALQUERYRQ/HISBALQUERYINFO")
     account = _holding(books, text(info, "ACCTID"))
+    if not text(info, "ACCTNAME"):
+        raise Refused("2002", "户名不能为空")
     first, last = _day(text(info, "DTSTART")), _day(text(info, "DTEND"))
     if last - first > timedelta(days=366):
         raise Refused("6000", "最长查询时间范围为一年")

@@ -66,9 +66,16 @@ def test_the_widths_are_the_page_s() -> None:
 def test_a_row_as_an_entry() -> None:
     line = line_of_fixed(row(), ACCOUNT)
     assert (line.bank_line_id, line.direction, line.amount) == ("202501080000000077001", Direction.CREDIT, Money(1_250))
-    assert (line.balance, line.text, line.bank_date) == (Money(5_089_730), "货款 PO-77", TODAY)
+    assert (line.balance, line.text, line.bank_date) == (None, "货款 PO-77", TODAY)
     assert line.booked_at is not None and line.booked_at.isoformat() == "2025-01-08T10:20:30+08:00"
     assert line.counterparty_name is not None and line.counterparty_name.clear == "示例丙"
+
+
+def test_two_entries_never_share_a_key_because_their_numbers_are_short() -> None:
+    pairs = (("1", "23"), ("12", "3"), ("123", ""))
+    keys = [line_of_fixed(row(voucher_group=group, voucher_number=number or "0"), ACCOUNT).bank_line_id
+            for group, number in pairs]  # fmt: skip
+    assert keys == ["202501081---------23-", "2025010812--------3--", "20250108123-------0--"]
 
 
 @pytest.mark.parametrize("name", ["麤", "䶮", "镕", "𬭎", "麤䶮镕𬭎" * 8, "é", "x麤"])
