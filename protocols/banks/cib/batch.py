@@ -37,7 +37,8 @@ REMARK_BYTES: Final = 50
 SENT: Final = Delimited(trailing=True, columns=11)
 """序号 收款账号 收款人名称 兴业 同城 行号 行名 地址 金额 用途 备注."""
 _TOLD: Final = Delimited(trailing=True)
-_TOLD_COLUMNS: Final = (11, 13)
+_TOLD_COLUMNS: Final = 13
+"""What was sent, 处理状态 and 处理结果信息."""
 _FORBIDDEN: Final = "<>&|\r\n"
 
 
@@ -128,11 +129,16 @@ def _check_size(stated: str, count: int) -> None:
 
 
 def _told_row(row: Sequence[str]) -> Told:
-    if len(row) not in _TOLD_COLUMNS:
-        raise ProtocolError("value", f"a line of {len(row)} fields, neither {_TOLD_COLUMNS[0]} nor {_TOLD_COLUMNS[1]}")
-    cells = [cell.strip() for cell in row]
-    status, words = (cells[11], cells[12]) if len(cells) > 11 else ("", "")
-    return Told(digits(cells[0]), cells[1], cells[8], status, words, cells[10])
+    """A line as it comes back. Only the bank's own words, which stand last, may hold a '|' or be left out.
+
+    We send no '|' in a cell: one elsewhere moves account, amount or reference from their places, which is found out.
+    """
+    sent = SENT.columns
+    assert sent is not None
+    if len(row) < sent:
+        raise ProtocolError("value", f"a line of {len(row)} fields, {sent} were sent")
+    cells = [cell.strip() for cell in (*row, *("" for _ in range(_TOLD_COLUMNS - len(row))))]
+    return Told(digits(cells[0]), cells[1], cells[8], cells[sent], "|".join(cells[sent + 1 :]), cells[10])
 
 
 # ---- RBATCHTRSFRTRN --------------------------------------------------------------------------------------------------

@@ -129,9 +129,10 @@ class BundleWords:
         stated = self.form.stated(answer.within)
         if stated is None:
             raise ProtocolError("missing", f"{answer.operation} is done, but the answer has no body")
-        self._check_totals(stated, items)
         head = self._head(answer.within, stated)
-        return self._fates(head, stated, items)
+        fates = self._fates(head, stated, items)
+        self._check_totals(stated, items, fates)
+        return fates
 
     def _head(self, body: etree._Element, stated: Stated) -> Outcome | None:
         """What is said of the whole: XFERPRCSTS, which stands inside or beside the list."""
@@ -143,13 +144,19 @@ class BundleWords:
                 return self.fox.meanings.word(self.form.word, "word", code, text)
         return None
 
-    def _check_totals(self, stated: Stated, items: Sequence[Sent]) -> None:
+    def _check_totals(self, stated: Stated, items: Sequence[Sent], fates: Fates) -> None:
         total, ours = stated.total, stated.ours
         count, amount = value_or(total, "TOTALCOUNT"), value_or(total, "TOTALAMOUNT")
-        sum_minor = sum(item.amount.minor for item in items)
-        if count and digits(count) != len(items):
+        counts, sums = {len(items)}, {sum(item.amount.minor for item in items)}
+        if self.form.word == "payroll":
+            # Failed lines are taken off the total debit; whether the totals that are told lack them too is not said.
+            failed = {reference for reference, outcome in fates.items() if outcome.fate is Fate.FAILED}
+            left = [item.amount.minor for item in items if item.reference not in failed]
+            counts.add(len(left))
+            sums.add(sum(left))
+        if count and digits(count) not in counts:
             raise ProtocolError("correlation", f"the answer is about {count} lines, we sent {len(items)}")
-        if amount and amount_minor(amount) != sum_minor:
+        if amount and amount_minor(amount) not in sums:
             raise ProtocolError("correlation", f"the answer's sum is {amount}, ours is another")
         check_currency(value_or(total, "CURSYM"))
         own = items[0].creditor if self.form.word == "collection" else items[0].debtor

@@ -25,6 +25,8 @@ from protocols.kit.choices import (
 
 PAYROLL_CODES: Final = ("006", "022", "047", "048", "008", "007", "813", "080", "605", "747")
 """DESCRIPTION of a payroll (banks/cib.md 4.7): 工资 奖金 福利 报销 水费 电费 高温 报刊 理赔 公积金."""
+COLLECTION_LINES_MAX: Final = 2_000
+"""So many lines of an answer can be read, each as long as the bank's form allows; with more all would stay in doubt."""
 LOCK_OUT: Final = "a wrong password tried again and again locks the operator"
 
 
@@ -125,7 +127,9 @@ _CHOICES: Final[Choices] = {
     "collection_code": (text("([0-9]{5})?"), "BIZCODE of collections, 5 digits such as 00100 (电费)"),
     "collection_days": (whole(1, 3), "LIMITDAYS, 1 to 3 days"),
     "collection_type": (text("[0-9A-Za-z]{0,8}"), "TRNTYPE of collections, which the bank must name; or leave it out"),
-    "collection_lines": (whole(1, 10_000), "how many collections go in one message"),
+    "collection_lines": (
+        whole(1, COLLECTION_LINES_MAX), f"how many collections go in one message, 1 to {COLLECTION_LINES_MAX:,}"
+    ),
     "lines": (among("SCUSTSTMT", "FSTMT"), '"SCUSTSTMT" (XML rows) or "FSTMT" (rows of 530 bytes)'),
     "statement_version": (among("2.0", ""), '"2.0", or "" for the older rows'),
     "statement_reference": (text("([A-Z][A-Z0-9]{1,30})?"), "the element of an entry that carries our TRNUID, if any"),

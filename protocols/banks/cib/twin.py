@@ -12,8 +12,8 @@ enquiry is refused), `not_found` ("code", or "list" for FROM/TO -1), `core` ("re
 another amount), `line_word` (status of every line), `round` (pages never end), `cut_names` (names cut in half a
 character), `indent` (rows are indented as in the manual), `reference_in` (element of an entry that carries TRNUID),
 `receipt_path`, `zipped` (receipts in an archive), `bare` (no XML declaration), `http_500` (HTTP 500 to every submit,
-though it was booked), `registered` (what is not done yet is PAYOUT with 登记成功). `cheap` changes nothing: there is no
-signature to skip.
+though it was booked), `registered` (what is not done yet is PAYOUT with 登记成功), `reduced` (a payroll's totals are
+without its failed lines). `cheap` changes nothing: there is no signature to skip.
 """
 
 from __future__ import annotations

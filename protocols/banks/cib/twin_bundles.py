@@ -23,6 +23,7 @@ from protocols.banks.cib.twin_words import (
     sole,
     text,
 )
+from protocols.canon.money import Money
 from protocols.kit.xmldoc import Markup, cdata, el
 from protocols.twin import Booked, Booking, Books, DuplicateBundle, Instruction
 
@@ -142,7 +143,15 @@ class Bundling:
             )
             for line, booking in self._found(trnuid, books, faults)
         ]
-        return el("RPAYOFFINFO", self.heads[trnuid], el("RPAYOFFLIST", rows))
+        head = self._reduced(trnuid, books) if faults.reduced else self.heads[trnuid]
+        return el("RPAYOFFINFO", head, el("RPAYOFFLIST", rows))
+
+    def _reduced(self, trnuid: str, books: Books) -> list[Markup]:
+        """The head with the totals of what is debited: failed lines are taken off."""
+        kept = [booking for booking in books.bundle(trnuid) if booking.booked is not Booked.REFUSED]
+        fen = sum(booking.instruction.amount.minor for booking in kept)
+        totals = {"<TOTALCOUNT>": el("TOTALCOUNT", str(len(kept))), "<TOTALAMOUNT>": el("TOTALAMOUNT", str(Money(fen)))}
+        return [totals.get(one.partition(">")[0] + ">", one) for one in self.heads[trnuid]]
 
     def _gather(self, trnuid: str, request: etree._Element, books: Books, faults: Faults) -> Markup:
         content = request.find("GATHERRQ")

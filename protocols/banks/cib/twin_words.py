@@ -68,6 +68,7 @@ class Faults:
     bare: bool = False
     http_500: bool = False
     registered: bool = False
+    reduced: bool = False
 
 
 class Broke(Exception):  # noqa: N818 - not an error of ours: the front end answers 500, though the money moved

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from gateway.simbank.ledger import Conduct
-from protocols.bank import Fates
+from protocols.bank import BadOptions, Fates
 from protocols.canon.money import Money
 from protocols.canon.order import AnyOrder, Channel, Kind
 from protocols.canon.outcome import Fate
@@ -316,6 +316,16 @@ def test_a_line_echoed_without_a_word_has_the_word_for_all_unless_that_is_paid()
     assert fates(read(batch_answer(*echoed, word="PAYOUT"))) == {}
 
 
+def test_the_bank_s_own_words_may_hold_a_bar_or_be_left_out() -> None:
+    broken, bare = row(1, "FAIL", text="余额不足|请核对"), row(2, "PAYOUT").removesuffix("|")
+    assert (broken.count("|"), bare.count("|")) == (14, 12)
+    told = read(batch_answer(broken, bare))
+    assert fates(told) == {ONE: Fate.FAILED, TWO: Fate.SETTLED}
+    assert told[ONE].text == "余额不足|请核对"
+    registered = read(batch_answer(row(1, "PAYOUT", text="请核对|登记成功")))
+    assert fates(registered) == {ONE: Fate.PENDING}
+
+
 @pytest.mark.parametrize(
     "answer",
     [
@@ -326,7 +336,10 @@ def test_a_line_echoed_without_a_word_has_the_word_for_all_unless_that_is_paid()
         batch_answer(row(1, "PAYOUT").replace("10.00", "10.01")),
         batch_answer(row(1, "PAYOUT").replace("0101", "0102")),
         batch_answer(row(1, "PAYOUT"), size="2"),
-        batch_answer(row(1, "PAYOUT") + "x|"),
+        batch_answer(row(1, "PAYOUT").replace("|Y|", "|").replace("|N|", "|")),
+        batch_answer(row(1, "PAYOUT").replace("示例丙", "示例|丙")),
+        batch_answer(row(1, "PAYOUT").replace("货款", "货|款")),
+        batch_answer(row(1, "PAYOUT").replace("货款|", "")),
         batch_answer(row(1, "PAYOUT"), head="<TOTALCOUNT>3</TOTALCOUNT>"),
         batch_answer(row(1, "PAYOUT"), head="<TOTALAMOUNT>20.01</TOTALAMOUNT>"),
         batch_answer(row(1, "PAYOUT"), head="<ACCTFROM><ACCTID>000000000000000033</ACCTID></ACCTFROM>"),
@@ -363,6 +376,41 @@ def test_a_refused_log_on_is_doubt() -> None:
     with pytest.raises(Declined) as caught:
         finish(bank().bundles[given.kind].word(given, context(BUNDLE)), refused_log_on())
     assert caught.value.outcome == "signed_out"
+
+
+def test_totals_of_a_payroll_may_be_without_its_failed_lines() -> None:
+    """"Failed lines are subtracted from the total debit": whether the totals told are, is not said."""
+    for reduced in (False, True):
+        made = stage(reduced=reduced)
+        good, bad = lines(Kind.PAYROLL_ITEM, 2)
+        bad = replace(bad, creditor=replace(bad.creditor, name=Name("#refuse")))
+        send(made, good, bad)
+        assert fates(ask(made, good, bad)) == {ONE: Fate.SETTLED, TWO: Fate.FAILED}
+        assert (b"<TOTALAMOUNT>10.00<" in made.said[-1].answer) is reduced
+    given = bundle(*lines(Kind.PAYROLL_ITEM, 2))
+    for head in ("<TOTALCOUNT>1</TOTALCOUNT>", "<TOTALAMOUNT>10.00</TOTALAMOUNT>"):
+        unfailed = payroll_answer("23", "23").replace(b"<TOTALCOUNT>2</TOTALCOUNT>", head.encode())
+        with pytest.raises(ProtocolError):
+            bank().bundles[Kind.PAYROLL_ITEM].read(sent_bundle(given), unfailed)
+
+
+def test_the_longest_answer_to_the_most_collections_can_be_read() -> None:
+    most = 2_000
+    words = bank(collection_lines=most).bundles[Kind.COLLECTION]
+    given = bundle(*(line(number, Kind.COLLECTION, account="0" * 32) for number in range(1, most + 1)))
+    long, short = "长" * 25, "长" * 15
+    rows = "".join(
+        f"<PAYINFO><INDX>{number}</INDX><CONTRACTID>{'9' * 60}</CONTRACTID><ACCTFROM><ACCTID>{'0' * 32}</ACCTID>"
+        f"<NAME>{long}</NAME><BANKDESC>{long}</BANKDESC><BANKNUM>102100099996</BANKNUM><CITY>{short}</CITY></ACCTFROM>"
+        f"<PAYMODE>1</PAYMODE><APPLYAMT>10.00</APPLYAMT><PURPOSE>{short}</PURPOSE><BIZCODE1>00100</BIZCODE1>"
+        f"<BIZCODE2>00100</BIZCODE2><PAYAMT>10.00</PAYAMT><RESULT>0</RESULT><MSG>{long}</MSG>"
+        f"{'<NEWFIELD>1</NEWFIELD>' * 8}</PAYINFO>"
+        for number in range(1, most + 1)
+    )
+    answer = fox("GATHERTRN", BUNDLE, f"<GATHERRS><GATHERINFO>{rows}</GATHERINFO></GATHERRS>")
+    assert set(fates(words.read(sent_bundle(given), answer)).values()) == {Fate.SETTLED}
+    with pytest.raises(BadOptions):
+        bank(collection_lines=most + 1)
 
 
 def payroll_answer(*statuses: str, operation: str = "RPAYOFFTRN", body: str = "RPAYOFFRS", trnuid: str = BUNDLE) -> bytes:
