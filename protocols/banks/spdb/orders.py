@@ -8,6 +8,7 @@ from typing import Final
 
 from protocols.banks.spdb.envelope import leaf, leaves
 from protocols.banks.spdb.options import Options
+from protocols.banks.spdb.table import SIGN
 from protocols.canon.order import AnyOrder, Bundle, Channel, Item, Kind, Urgency
 from protocols.canon.party import PartyKind
 from protocols.kit.errors import ProtocolError
@@ -62,6 +63,8 @@ class Orders:
         bank_name = payee.bank_name or ""
         if not inside and not bank_name:
             raise ProtocolError("missing", "a payment to another bank needs the payee bank's name (payeeBankName)")
+        if SIGN in order.purpose:
+            raise ProtocolError("value", f"a purpose with {SIGN!r} could be taken for the bank's reason for a refusal")
         flag = "" if inside or not payee.cnaps else self.options.payee_bank_flag
         chosen = self.options
         return (

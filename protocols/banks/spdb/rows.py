@@ -19,7 +19,10 @@ VOUCHER = "elecChequeNo"
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row of LoopResult. `place` is the bank's own key of it, so that a row told twice counts once."""
+    """One row of LoopResult. `place` is the bank's own key of it, so that a row told twice counts once.
+
+    Any part of the key may be empty, so rows of one place that differ in status count twice.
+    """
 
     voucher: str
     amount_minor: int
@@ -60,7 +63,7 @@ def judged(elements: Sequence[etree._Element], sent: Sent, meanings: Meanings) -
     ours = [element for element in elements if value_or(element, VOUCHER) == sent.reference]
     for element in ours:
         check(element, sent)
-    rows = list({row.place: row for row in map(row_of, ours)}.values())
+    rows = list({(row.place, row.status): row for row in map(row_of, ours)}.values())
     if not rows:
         return None
     words = [replace(meanings.row(row.status, row.note), bank_serial=row.accept or None) for row in rows]

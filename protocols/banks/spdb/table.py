@@ -32,7 +32,11 @@ _DECLARED: Final[Mapping[str, tuple[tuple[str, ...], str, codes.Outcome]]] = {
     "empty": (LISTS, "head", "empty"),
 }
 """An option's word: the operations and the layer it speaks about, and what the code means there."""
-_REASON = re.compile(r"错误原因:(\w+)", re.ASCII)
+SIGN: Final = "错误原因:"
+"""What the bank's reason begins with: our own text may not hold it, or nobody could tell whose word it is."""
+_GLUE: Final = f"|<{SIGN}"
+_REASON = re.compile(rf"\|<(?P<reason>{SIGN}(?P<code>\w*).*)>\s*\Z", re.ASCII | re.DOTALL)
+_NOES: Final = (Fate.FAILED, Fate.RETURNED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,17 +52,28 @@ class Meanings:
         return Outcome(fate, code=code, text=plain(text), listed=found is not None)
 
     def row(self, status: str, note: str) -> Outcome:
-        """What a row of 8804 says: its transStatus, and the reason that the bank glues to the note.
+        """What a row of 8804 says: its transStatus and, of a refusal, the reason that the bank glues to the note.
 
-        The note begins with our own text, so only what follows the last 错误原因: is the bank's. A reason that tells of
-        a duplicate goes before the refusal it is dressed in.
+        The note begins with our own text, so a reason counts only in the bank's form and at the note's end, and only
+        beside a status that has one. A note that speaks of a reason in any other form may have been cut, and is doubt:
+        the reason of a duplicate may be gone from it. One that tells of a duplicate goes before the refusal it is
+        dressed in.
         """
+        if self.word("8804", "status", status).fate not in _NOES:
+            return self.word("8804", "status", status)
         code, reason = reason_of(note)
+        if not reason and SIGN in note:
+            return Outcome(Fate.UNKNOWN, status, plain(note[note.rindex(SIGN) :]), listed=False)
         if code and self.table.look_up("8804", "reason", code, reason) == "duplicate":
             return Outcome(Fate.DUPLICATE, code, plain(reason))
         word = self.word("8804", "status", status, reason)
-        refused = word.fate in (Fate.FAILED, Fate.RETURNED)
-        return Outcome(word.fate, code if code and refused else status, word.text, listed=word.listed)
+        return Outcome(word.fate, code or status, word.text, listed=word.listed)
+
+    def accepted(self, status: str, *, web: bool) -> Outcome:
+        """What the transStatus in the answer to an 8801 says. `web`: users authorise, and it may speak of that."""
+        if web and self.table.look_up("8801", "accepted-web", status) is not None:
+            return self.word("8801", "accepted-web", status)
+        return self.word("8801", "accepted", status)
 
     def is_empty(self, operation: str, code: str, text: str) -> bool:
         """Whether a returnCode is the bank's way of saying that there are no rows."""
@@ -70,11 +85,9 @@ class Meanings:
 
 
 def reason_of(note: str) -> tuple[str, str]:
-    """The code and the text of the reason in a note (`测试|<错误原因:EGG0042 …>`); empty where there is none."""
-    found = list(_REASON.finditer(note))
-    if not found:
-        return "", ""
-    return found[-1].group(1), note[found[-1].start() :].rstrip("> ")
+    """The code and the text of the reason at a note's end (`测试|<错误原因:EGG0042 …>`); empty where there is none."""
+    found = _REASON.match(note, max(note.rfind(_GLUE), 0))
+    return (found["code"], found["reason"]) if found is not None else ("", "")
 
 
 def meanings(declared: Mapping[str, tuple[str, ...]]) -> Meanings:

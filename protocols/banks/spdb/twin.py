@@ -7,8 +7,9 @@ Codes that begin with TWN are its own, because the bank's are not public.
 
 Options: `master_id` (any, when left out), `authorise_s` (-1: no web-bank authorisation; else how many seconds users
 take for it), `web_status` (what DO48 and EY03 always say, when it is not left out), `taken_status` (transStatus of a
-payment not yet decided, "A"), `hash` ("sha256"; real samples had "sha1"), `faults` (a list of FAULTS), `cheap` (to not
-verify requests).
+payment not yet decided, "A"), `flags` (two characters: singleOrBatchFlag of single payments and of batches, where 8804
+tells them apart), `hash` ("sha256"; real samples had "sha1"), `faults` (a list of FAULTS), `cheap` (to not verify
+requests).
 """
 
 from __future__ import annotations
@@ -218,7 +219,7 @@ class BiSafe:
 
 def build(options: Mapping[str, Any], keys: Mapping[str, bytes]) -> Twin:
     """The twin under `options`; `keys["bank"]` is the private key that signs answers. Raises BadOptions."""
-    known = ("master_id", "authorise_s", "web_status", "taken_status", "hash", "faults", "cheap")
+    known = ("master_id", "authorise_s", "web_status", "taken_status", "flags", "hash", "faults", "cheap")
     for one in options:
         if one not in known:
             raise BadOptions(one, f"no such option of the twin; there are {', '.join(known)}")
@@ -233,7 +234,7 @@ def build(options: Mapping[str, Any], keys: Mapping[str, bytes]) -> Twin:
     key = cast(RSAPrivateKey, load_pem_private_key(keys["bank"], None))
     front, desk = _front_key(), Desk(
         float(options.get("authorise_s", -1)), str(options.get("web_status", "")),
-        str(options.get("taken_status", "A")), faults,
+        str(options.get("taken_status", "A")), str(options.get("flags", "")), faults,
     )  # fmt: skip
     return BiSafe(
         Seal(front, _certificate("BISafe", front), hash_name), Seal(key, _certificate("spdb", key), hash_name), desk,

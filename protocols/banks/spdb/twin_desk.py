@@ -31,6 +31,9 @@ FAULTS: Final = (
     "total_too_high",  # totalCount counts a row that never comes
     "empty_list",  # no rows are an empty list, not EGG0521
     "bare_refusal",  # the note of a refused or returned payment carries no reason
+    "cut_notes",  # the note of a refused or returned payment is cut before its end
+    "bare_rows",  # rows of 8804 carry no number of the bank's
+    "others_packages",  # DO48 takes no notice of the packageNo asked for
 )
 MALFORMED, SEEN, NO_ACCOUNT = "TWN0001", "TWN0002", "TWN0004"
 RETURNED: Final = "TWN0005 人行退票"
@@ -50,11 +53,17 @@ class BankRefused(Exception):  # noqa: N818 - an answer of the protocol, not a f
 
 @dataclass(slots=True)
 class Desk:
-    """The operations. What waits for web-bank users is booked already, and shown by nobody until they are done."""
+    """The operations.
+
+    What waits for web-bank users is booked already, and shown by nobody until they are done; the host has it from the
+    day on which they are. With `flags`, two characters, 8804 tells single payments under the one and lines of batches
+    under the other singleOrBatchFlag.
+    """
 
     authorise_s: float = -1.0
     web_status: str = ""
     taken_status: str = "A"
+    flags: str = ""
     faults: frozenset[str] = frozenset()
     _vouchers: dict[str, list[str]] = field(default_factory=dict)  # by account, in the order they came
     _packages: dict[str, tuple[int, int]] = field(default_factory=dict)  # lines and fen by packageNo
@@ -124,8 +133,8 @@ class Desk:
             raise BankRefused(MALFORMED, "查询条件错误")
         found = [
             (place, one) for place, one in self._asked_for(body, account, books)
-            if one.instruction.debtor_account == account and first <= one.bank_date <= last
-            and not self._hidden(one, books)
+            if one.instruction.debtor_account == account and first <= self._host_day(one) <= last
+            and not self._hidden(one, books) and self._is_asked_for(one, _text(body, "singleOrBatchFlag"))
         ]  # fmt: skip
         rows = [self._row(one, place) for place, one in found]
         if "two_records" in self.faults:
@@ -162,6 +171,15 @@ class Desk:
         moved = [one.reference for one in books.entries(account, today - timedelta(days=366), today)]
         return list(dict.fromkeys((*filter(None, moved), *self._vouchers.get(account, ()))))
 
+    def _is_asked_for(self, one: Booking, flag: str) -> bool:
+        return not self.flags or flag == self.flags[bool(one.instruction.bundle)]
+
+    def _host_day(self, one: Booking) -> date:
+        """The day on which the host got it: where users authorise, the one on which they did."""
+        if not self._waits():
+            return one.bank_date
+        return (one.at + timedelta(seconds=self.authorise_s)).astimezone(_ZONE).date()
+
     def _hidden(self, one: Booking, books: Books) -> bool:
         return one.instruction.reference in self._turned_away or self._undecided(one.at, books)
 
@@ -172,13 +190,17 @@ class Desk:
         note = done.purpose
         if status == "8" and "bare_refusal" not in self.faults:
             note += f"|<错误原因:{reason}>"
+            note = note[:-4] if "cut_notes" in self.faults else note
         minor = done.amount.minor + ("others_amount" in self.faults)
+        accept, serial = f"PT{done.bundle or done.reference}", booking.bank_serial[-12:] + ("" if record == 1 else "B")
+        if "bare_rows" in self.faults:
+            accept = serial = ""
         return el("list", _leaves(
-            elecChequeNo=done.reference, acceptNo=f"PT{done.bundle or done.reference}", serialNo=str(place),
-            transDate=f"{booking.bank_date:%Y%m%d}", bespeakDate="", PromiseDate="", acctNo=done.debtor_account,
+            elecChequeNo=done.reference, acceptNo=accept, serialNo=str(place) if serial else "",
+            transDate=f"{self._host_day(booking):%Y%m%d}", bespeakDate="", PromiseDate="", acctNo=done.debtor_account,
             acctName="", payeeAcctNo=done.creditor_account, payeeName=done.creditor_name, payeeType="0",
             payeeBankName="", payeeAddress="", amount=str(Money(minor)), sysFlag="0", remitLocation="0", note=note,
-            transStatus=status, seqNo=f"{booking.bank_serial[-12:]}{'' if record == 1 else 'B'}",
+            transStatus=status, seqNo=serial,
         ))  # fmt: skip
 
     def _status(self, booking: Booking) -> str:
@@ -190,23 +212,31 @@ class Desk:
         """DO48: what the web bank's users made of an 8800 message."""
         package = _text(body, "packageNo")
         first, last = _day(_text(body, "beginDate")), _day(_text(body, "endDate"))
-        if not _text(body, "authMasterID") or last - first > timedelta(days=31) or \
-                not 1 <= _number(_text(body, "queryNumber")) <= PACKAGES_MOST:  # fmt: skip
+        count, begin = _number(_text(body, "queryNumber")), _number(_text(body, "beginNumber"))
+        if not _text(body, "authMasterID") or last - first > timedelta(days=31) or not 1 <= count <= PACKAGES_MOST:
             raise BankRefused(MALFORMED, "查询条件错误")
-        bookings = books.bundle(package)
-        if not bookings and package not in self._denied:
+        wanted = list(self._packages) if "others_packages" in self.faults else [package]
+        rows = [row for row in (self._package_row(one, first, last, books) for one in wanted) if row is not None]
+        if not rows:
             raise BankRefused("EGG0521", "已无符合条件的记录")
+        shown = "".join(rows[begin - 1 : begin - 1 + count])
+        return Markup(f"{el('totalCount', str(len(rows)))}{_list(shown)}")
+
+    def _package_row(self, package: str, first: date, last: date, books: Books) -> Markup | None:
+        """A package as the web bank has it: from the day on which it was handed in."""
+        bookings = books.bundle(package)
+        if package not in self._denied and not (bookings and first <= bookings[0].bank_date <= last):
+            return None
         seen = (len(bookings), sum(one.instruction.amount.minor for one in bookings))
         lines, fen = self._packages.get(package, seen)
         status = self._web_word(package, bookings, books, "0")
         host = f"PT{package}" if status == "0" else ""
         denied = lines if status in ("2", "3", "4") else 0
-        row = _leaves(
+        return el("list", _leaves(
             packageNo=package, entJnlSeqNo=_web_number(package), authJnlSeqNo="", hostJnlSeqNo=host, transDate="",
             transStatus=status, failCode="", totalAmount=str(Money(fen)), totalNumber=str(lines),
             rejectNumber=str(denied), rejectAmount=str(Money(fen if denied else 0)),
-        )  # fmt: skip
-        return Markup(f"{el('totalCount', '1')}{_list(el('list', row))}")
+        ))  # fmt: skip
 
     def authorisation(self, body: etree._Element, books: Books) -> Markup:
         """EY03: likewise of one 8801."""
