@@ -25,9 +25,11 @@ from protocols.canon.query import Sent, SentBundle
 from protocols.kit.errors import ProtocolError
 from protocols.kit.fields import amount_minor, date_text, digits
 from protocols.kit.paging import Offset, PageCursor, PageSeen, fingerprint
-from protocols.kit.xmldoc import el, maybe, several, value_or
+from protocols.kit.xmldoc import Markup, el, maybe, several, value_or
 
 DAY: Final = timedelta(days=1)
+SPAN: Final = timedelta(days=28)
+"""banks/spdb.md 4: DO48 takes at most one month, and no month is shorter."""
 PACKAGE_ROWS: Final = 10
 """banks/spdb.md 4: DO48 answers with at most ten rows."""
 _WEB_NUMBER = re.compile("[0-9]{10}", re.ASCII)
@@ -46,7 +48,7 @@ class Wanted:
 
     def mark(self) -> str:
         """A fingerprint, to bind cursors to it."""
-        parts = (self.account, date_text(self.first), date_text(self.last), self.voucher, self.accept)
+        parts = (self.account, date_text(self.first), date_text(self.last), self.flag, self.voucher, self.accept)
         return fingerprint("8804", *parts)
 
 
@@ -56,11 +58,6 @@ class Package:
 
     word: Outcome
     host: str = ""
-
-
-def around(day: date) -> tuple[date, date]:
-    """The days that an enquiry about something sent on `day` covers."""
-    return day - DAY, day + DAY
 
 
 def host_number(serial: str | None) -> str:
@@ -75,6 +72,17 @@ class Enquiry:
     options: Options
     front: FrontEnd
     meanings: Meanings
+
+    def days(self, day: date, context: Context) -> tuple[date, date]:
+        """The days that an enquiry about something sent on `day` covers.
+
+        Where web-bank users authorise, the host has it on the day on which they do: every day until today, as far as
+        one question may reach.
+        """
+        first, last = day - DAY, day + DAY
+        if not self.options.authorisation:
+            return first, last
+        return first, min(max(last, context.bank_date), first + SPAN)
 
     def page(
         self, wanted: Wanted, at: PageCursor, packet_ids: Iterator[str], context: Context
@@ -126,13 +134,13 @@ class Enquiry:
 
     def package(self, sent: SentBundle, packet_ids: Iterator[str], context: Context) -> Conversation[Package | None]:
         """DO48 by our own packageNo; None if the web bank has no such package. Raises Declined, "correlation"."""
-        first, last = around(sent.bank_date)
-        body = leaves(
-            ("authMasterID", self.options.auth_master_id), ("beginDate", date_text(first)),
-            ("endDate", date_text(last)), ("queryNumber", str(PACKAGE_ROWS)), ("beginNumber", "1"),
-            ("entJnlSeqNo", ""), ("packageNo", sent.reference),
+        first, last = self.days(sent.bank_date, context)
+        before = leaves(
+            ("authMasterID", self.options.auth_master_id),
+            ("beginDate", date_text(first)), ("endDate", date_text(last)),
         )  # fmt: skip
-        rows = yield from self._told("DO48", body, packet_ids, context)
+        behind = leaves(("entJnlSeqNo", ""), ("packageNo", sent.reference))
+        rows = yield from self._told("DO48", before, behind, packet_ids, context)
         ours = [row for row in rows if value_or(row, "packageNo") == sent.reference]
         if not ours:
             return None
@@ -155,13 +163,13 @@ class Enquiry:
 
         What its rows name beside transStatus is not published: a row that does not name the voucher decides nothing.
         """
-        first, last = around(sent.bank_date)
-        body = leaves(
+        first, last = self.days(sent.bank_date, context)
+        before = leaves(
             (VOUCHER, sent.reference), ("acctNo", sent.debtor.clear), ("beginDate", date_text(first)),
-            ("endDate", date_text(last)), ("seqNo", ""), ("queryNumber", str(PACKAGE_ROWS)), ("beginNumber", "1"),
-            ("transType", "8801"), ("authMasterID", self.options.auth_master_id),
+            ("endDate", date_text(last)), ("seqNo", ""),
         )  # fmt: skip
-        rows = yield from self._told("EY03", body, packet_ids, context)
+        behind = leaves(("transType", "8801"), ("authMasterID", self.options.auth_master_id))
+        rows = yield from self._told("EY03", before, behind, packet_ids, context)
         ours = [row for row in rows if value_or(row, VOUCHER, sent.reference) == sent.reference]
         for row in ours:
             check(row, sent)
@@ -174,15 +182,30 @@ class Enquiry:
         return word
 
     def _told(
-        self, operation: str, body: str, packet_ids: Iterator[str], context: Context
+        self, operation: str, before: Markup, behind: Markup, packet_ids: Iterator[str], context: Context
     ) -> Generator[QuestionStep, bytes, list[etree._Element]]:
-        told = yield from self.front.ask(operation, el("body", body), packet_ids, context)
-        if isinstance(told, Refused):
-            if self.meanings.is_empty(operation, told.code, told.text):
-                return []
-            self.meanings.decline(operation, told.code, told.text)
-        # Whether the fields stand in rows, or in the body itself, is not published: both are read.
-        return [told] if maybe(told, "transStatus") is not None else several(told, "lists/list")
+        """Every row; `before` and `behind` are the fields around the place in the list. Raises Declined, "paging"."""
+        found: list[etree._Element] = []
+        mark = 0
+        for _ in range(self.options.enquiry_pages):
+            place = leaves(("queryNumber", str(PACKAGE_ROWS)), ("beginNumber", str(len(found) + 1)))
+            body = el("body", Markup(f"{before}{place}{behind}"))
+            told = yield from self.front.ask(operation, body, packet_ids, context)
+            if isinstance(told, Refused):
+                if self.meanings.is_empty(operation, told.code, told.text):
+                    return found
+                self.meanings.decline(operation, told.code, told.text)
+            # Whether the fields stand in rows, or in the body itself, is not published: both are read.
+            rows = [told] if maybe(told, "transStatus") is not None else several(told, "lists/list")
+            found += rows
+            total = value_or(told, "totalCount")
+            if not total or digits(total, most=9) <= len(found):
+                return found
+            # Another record of ours may stand among the rows that were not shown.
+            was, mark = mark, zlib.crc32(b"".join(etree.tostring(row) for row in rows))
+            if not rows or mark == was:
+                raise ProtocolError("paging", f"{operation}: {total} rows are said to be there, {len(found)} were told")
+        raise ProtocolError("paging", f"{operation}: more than {self.options.enquiry_pages} pages about one payment")
 
     def _authorised(self, operation: str, layer: str, status: str, fail_code: str) -> Outcome:
         if fail_code and self.meanings.table.look_up(operation, "reason", fail_code) == "duplicate":

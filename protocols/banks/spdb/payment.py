@@ -14,7 +14,7 @@ from typing import Final
 from lxml import etree
 
 from protocols.bank import BundleConversation, Context, Conversation, Fates, MoneyConversation, Submit
-from protocols.banks.spdb.enquiry import Enquiry, Wanted, around, host_number
+from protocols.banks.spdb.enquiry import Enquiry, Wanted, host_number
 from protocols.banks.spdb.envelope import FrontEnd, Refused, sealed
 from protocols.banks.spdb.orders import Orders
 from protocols.banks.spdb.rows import VOUCHER, check, judged
@@ -71,23 +71,25 @@ class Payments:
     def _accepted(self, told: etree._Element | Refused, sent: Sent) -> Outcome:
         """At most "the bank has it": the signed answer to an 8801 does not say which payment it is about."""
         if isinstance(told, Refused):
-            return self._refused("8801", told)
+            return self._refused("8801", told, sent.attempt)
         check(told, sent)
         accept, status = _accept_no(told), value_or(told, "transStatus")
         if not status and accept:
             return Outcome(Fate.PENDING, DONE, bank_serial=accept)
-        return replace(self.meanings.word("8801", "accepted", status), bank_serial=accept or None)
+        word = self.meanings.accepted(status, web=self.front.options.authorisation)
+        return replace(word, bank_serial=accept or None)
 
-    def _refused(self, operation: str, told: Refused) -> Outcome:
+    def _refused(self, operation: str, told: Refused, attempt: int) -> Outcome:
+        """A refusal is the payment's only of a first copy: another one may be refused for what became of that."""
         word = self.meanings.word(operation, "head", told.code, told.text)
-        if word.fate is Fate.FAILED and not told.sure:
+        if word.fate is Fate.FAILED and (not told.sure or attempt > 1):
             return replace(word, fate=Fate.UNKNOWN)
         return word
 
     def fate(self, question: FateQuestion, context: Context) -> Conversation[Outcome]:
         """8804 by our voucher; where it has no row and users authorise, EY03."""
         sent, packet_ids = question.sent, self.front.packet_ids(context)
-        wanted = self._wanted(sent, self.front.options.single_flag)
+        wanted = self._wanted(sent, self.front.options.single_flag, context)
         said = judged((yield from self.enquiry.rows(wanted, packet_ids, context)), sent, self.meanings)
         if said is None and self.front.options.authorisation:
             said = yield from self.enquiry.authorisation(sent, packet_ids, context)
@@ -119,7 +121,7 @@ class Payments:
     def _accepted_bundle(self, told: etree._Element | Refused, sent: SentBundle) -> Fates:
         """One word for all lines: the answer counts those that were taken, and does not name them."""
         if isinstance(told, Refused):
-            return _all(sent, self._refused("8800", told))
+            return _all(sent, self._refused("8800", told, sent.attempt))
         if value_or(told, "packageNo", sent.reference) not in ("", sent.reference):
             raise ProtocolError("correlation", "8800: the answer is about another package")
         accept = _accept_no(told)
@@ -135,13 +137,16 @@ class Payments:
     def bundle_fate(self, question: BundleFateQuestion, context: Context) -> Conversation[Fates]:
         """DO48 first where users authorise, then 8804 by the host's number, then line by line what it did not tell."""
         sent, packet_ids, options = question.sent, self.front.packet_ids(context), self.front.options
-        accept = host_number(sent.bank_serial)
-        if options.authorisation and not accept:
-            package = yield from self.enquiry.package(sent, packet_ids, context)
+        accept, unknown = host_number(sent.bank_serial), Outcome(Fate.NOT_FOUND, NONE_FOUND)
+        if options.authorisation:
+            package = None if accept else (yield from self.enquiry.package(sent, packet_ids, context))
             if package is not None and package.word.code != "0":
                 return _all(sent, package.word)
-            accept = package.host if package is not None else ""
-        wanted = replace(self._wanted(sent.items[0], options.batch_flag), voucher="", accept=accept)
+            accept = package.host if package is not None else accept
+            if accept or package is not None:
+                # The users said yes and the host has it: a line that 8804 does not show yet is under way.
+                unknown = Outcome(Fate.PENDING, "0", "authorised, and not among the rows of 8804", accept or None)
+        wanted = replace(self._wanted(sent.items[0], options.batch_flag, context), voucher="", accept=accept)
         if accept:
             rows = yield from self.enquiry.rows(wanted, packet_ids, context)
             _checked(rows, sent, accept)
@@ -154,13 +159,12 @@ class Payments:
         still = [item for item in sent.items if item.reference not in fates]
         begin = context.serials[0] % len(still) if still else 0
         for item in (still[begin:] + still[:begin])[:CONFIRMED_MOST]:
-            rows = yield from self.enquiry.rows(self._wanted(item, options.batch_flag), packet_ids, context)
-            found = judged(rows, item, self.meanings)
-            fates[item.reference] = found or Outcome(Fate.NOT_FOUND, NONE_FOUND)
+            rows = yield from self.enquiry.rows(self._wanted(item, options.batch_flag, context), packet_ids, context)
+            fates[item.reference] = judged(rows, item, self.meanings) or unknown
         return fates
 
-    def _wanted(self, sent: Sent, flag: str) -> Wanted:
-        first, last = around(sent.bank_date)
+    def _wanted(self, sent: Sent, flag: str, context: Context) -> Wanted:
+        first, last = self.enquiry.days(sent.bank_date, context)
         return Wanted(sent.debtor.clear, first, last, flag, voucher=sent.reference)
 
 

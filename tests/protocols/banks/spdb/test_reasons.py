@@ -1,6 +1,8 @@
-"""What decides a payment's fate: the bank's words about it, and not our own text."""
+"""What decides a payment's fate: the bank's words about it, and neither our own text nor another copy's refusal."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import pytest
 
@@ -11,14 +13,19 @@ from protocols.canon.outcome import Fate, Outcome
 from protocols.canon.query import FateQuestion
 from protocols.kit.errors import ProtocolError
 from tests.protocols.banks.spdb.paper import (
+    BUNDLE,
+    ITEMS,
     REASON,
     REFERENCE,
     bank,
+    bundle,
     context,
     listed,
     order,
+    refused,
     row,
     sent,
+    sent_bundle,
     stage,
     steps,
     talk,
@@ -106,3 +113,23 @@ def test_records_without_the_bank_s_numbers_never_hide_a_payment() -> None:
     alone = stage(["bare_rows"])
     alone.talk(alone.bank.money[Kind.PAYMENT](order(), alone.context(REFERENCE)))
     assert asked(alone).fate is Fate.SETTLED
+
+
+# ---- another copy ----
+
+
+@pytest.mark.parametrize("code", ["EYY8998", "EGG0346"])
+def test_what_people_send_again_may_be_refused_for_what_its_first_copy_did(code: str) -> None:
+    answer = refused("8801", REFERENCE, code)
+    for attempt, fate in ((1, Fate.FAILED), (2, Fate.UNKNOWN)):
+        given = replace(context(REFERENCE), attempt=attempt)
+        assert talk(bank().money[Kind.PAYMENT](order(), given), answer).fate is fate
+        assert bank().read(Kind.PAYMENT, replace(sent(), attempt=attempt), answer).fate is fate
+    batches = bank(codes={"refused": [code]}).bundles[Kind.BATCH_ITEM]
+    given = replace(context(BUNDLE), attempt=2)
+    told = talk(batches.word(bundle(), given), refused("8800", BUNDLE, code))
+    assert told == batches.read(replace(sent_bundle(), attempt=2), refused("8800", BUNDLE, code))
+    assert {told[one].fate for one in ITEMS[:3]} == {Fate.UNKNOWN}
+    again = replace(context(REFERENCE), attempt=2)
+    known = talk(bank().money[Kind.PAYMENT](order(), again), refused("8801", REFERENCE, "EYY8990"))
+    assert known.fate is Fate.DUPLICATE
