@@ -5,7 +5,9 @@ Returns have no message of their own: the bank sets a payment's 8804 row from 4 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
 
 from lxml import etree
 
@@ -72,26 +74,38 @@ class Accounts:
 
         Whether such a row was once 4 only the asker knows; of what never settled it tells a refusal. A voucher of which
         the bank has another record is left out: the money of that one may be gone. Raises Declined, "paging".
+
+        Where single payments and batches have different flags, the rows of the one are walked after those of the other.
         """
-        asked = Wanted(question.account.clear, question.first, question.last, self.options.single_flag)
         if question.first > question.last:
             return ReturnsPage(())
-        if question.cursor is None:
-            at = Offset(self.options.enquiry_rows).first(asked.mark())
-        else:
-            at = PageCursor.decode(question.cursor, asked.mark())
+        flags = dict.fromkeys((self.options.single_flag, self.options.batch_flag))
+        walks = [Wanted(question.account.clear, question.first, question.last, flag) for flag in flags]
+        asked, at = self._place(walks, question.cursor)
         packet_ids = self.front.packet_ids(context)
         rows, following = yield from self.enquiry.page(asked, at, packet_ids, context)
         found: list[Return] = []
         ours_alone = [row for row in rows if value_or(row, "acctNo", asked.account) in ("", asked.account)]
         for voucher in dict.fromkeys(value_or(row, "elecChequeNo") for row in ours_alone if self._is_back(row)):
-            one = Wanted(asked.account, asked.first, asked.last, asked.flag, voucher=voucher)
-            records = yield from self.enquiry.rows(one, packet_ids, context)
+            records: list[etree._Element] = []
+            for walk in walks:
+                records += yield from self.enquiry.rows(replace(walk, voucher=voucher), packet_ids, context)
             ours = [record for record in records if value_or(record, "elecChequeNo") == voucher]
             if ours and all(self._is_back(record) for record in ours):
                 row = row_of(ours[0])
                 found.append(Return(voucher, Money(row.amount_minor), None, plain(reason_of(row.note)[1])))
+        if following is None and asked is not walks[-1]:
+            following = Offset(self.options.enquiry_rows).first(walks[-1].mark())
         return ReturnsPage(tuple(found), None if following is None else following.encode())
+
+    def _place(self, walks: Sequence[Wanted], cursor: str | None) -> tuple[Wanted, PageCursor]:
+        """Which of the walks a page belongs to, and where in it. Raises "paging" for a cursor of another question."""
+        if cursor is None:
+            return walks[0], Offset(self.options.enquiry_rows).first(walks[0].mark())
+        for asked in walks[:-1]:
+            with suppress(ProtocolError):
+                return asked, PageCursor.decode(cursor, asked.mark())
+        return walks[-1], PageCursor.decode(cursor, walks[-1].mark())
 
     def _is_back(self, row: etree._Element) -> bool:
         if not value_or(row, "elecChequeNo") or value_or(row, "transStatus") != "8":

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from gateway.simbank.ledger import Conduct
 from protocols.canon.money import Money
+from protocols.canon.order import Kind
 from protocols.canon.party import AccountNumber
 from protocols.canon.query import BalanceQuestion, ReturnsQuestion
 from protocols.canon.statement import Balance, Return, ReturnsPage
@@ -17,21 +20,26 @@ from protocols.kit.errors import ProtocolError
 from tests.protocols.banks.spdb.paper import (
     ASKED,
     BACK,
+    BUNDLE,
     CREDITOR,
     DEBTOR,
+    ITEMS,
     OTHER,
     REASON,
     REFERENCE,
     TODAY,
     bank,
     body_of,
+    bundle,
     context,
     done,
     leaves,
     listed,
     nothing,
+    order,
     refused,
     row,
+    stage,
     steps,
     talk,
 )
@@ -153,6 +161,30 @@ def test_returns_are_walked_page_by_page() -> None:
     with pytest.raises(ProtocolError) as caught:
         talk(ask(ReturnsQuestion(AccountNumber(CREDITOR), TODAY, TODAY, first.cursor), context()))
     assert caught.value.reason == "paging"
+
+
+def test_single_payments_and_batches_are_both_walked_where_their_flags_differ() -> None:
+    scene = stage(conduct=Conduct(return_share=1), options={"single_flag": "0", "batch_flag": "1"}, flags="01")
+    scene.talk(scene.bank.money[Kind.PAYMENT](order(), scene.context(REFERENCE)))
+    scene.talk(scene.bank.bundles[Kind.BATCH_ITEM].word(bundle(), scene.context(BUNDLE)))
+    scene.time.later(3_600)
+    ask = scene.bank.questions.returns
+    assert ask is not None
+    question = ReturnsQuestion(AccountNumber(DEBTOR), TODAY, TODAY)
+    pages = [scene.talk(ask(question, scene.context()))]
+    while pages[-1].cursor is not None:
+        pages.append(scene.talk(ask(replace(question, cursor=pages[-1].cursor), scene.context())))
+    assert [[one.reference for one in page.returns] for page in pages] == [[REFERENCE], list(ITEMS[:3])]
+    for other in (replace(question, first=TODAY - timedelta(days=1)), replace(question, account=AccountNumber(CREDITOR))):
+        with pytest.raises(ProtocolError) as caught:
+            scene.talk(ask(replace(other, cursor=pages[0].cursor), scene.context()))
+        assert caught.value.reason == "paging"
+
+
+def test_money_of_a_voucher_that_the_other_list_has_as_paid_did_not_come_back() -> None:
+    flags = {"single_flag": "0", "batch_flag": "1"}
+    page = returns(listed(row("8")), later(1, row("8")), later(2, row("4", seqNo="2")), **flags)
+    assert page.returns == () and page.cursor is not None
 
 
 def test_no_days_are_no_question() -> None:
