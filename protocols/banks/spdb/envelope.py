@@ -33,6 +33,8 @@ BEIJING: Final = timezone(timedelta(hours=8), "CST")
 ANSWER_BYTES_MAX: Final = 1_048_576
 PACKETS_MOST: Final = 100
 """Packets one conversation may send: their number is the end of the packetID, two digits."""
+SERIALS: Final = 100_000
+"""Serials that a packetID tells apart within one millisecond."""
 _ZEROS: Final = LengthPrefix(6, counts_self=True)
 _BLANKS: Final = LengthPrefix(6, counts_self=True, pad=" ", align="left")
 _PACKET_ID = re.compile("[0-9A-Za-z]{1,20}", re.ASCII)
@@ -82,10 +84,14 @@ class FrontEnd:
     def packet_ids(self, context: Context) -> Iterator[str]:
         """Fresh packetIDs for the questions of one conversation, shorter than a payment's. Raises "paging" at the end.
 
-        A packetID is used once a day: the serial was never given out before, the last two digits count.
+        A packetID is used once a day for each masterID. Two lanes of one customer count their serials apart, so the
+        time of day stands before the serial: what comes a millisecond later is another one. The last two digits count.
         """
+        now = context.now.astimezone(BEIJING)
+        of_day_ms = (now - now.replace(hour=0, minute=0, second=0, microsecond=0)) // timedelta(milliseconds=1)
+        begin = f"{self.options.packet_prefix}{of_day_ms:08d}{context.serials[0] % SERIALS:05d}"
         for number in range(PACKETS_MOST):
-            yield f"{self.options.packet_prefix}{context.serials[0]:012d}{number:02d}"
+            yield f"{begin}{number:02d}"
         raise ProtocolError("paging", f"more than {PACKETS_MOST} messages for one question")
 
     def signed(self, body: Markup) -> Generator[QuestionStep, bytes, bytes]:

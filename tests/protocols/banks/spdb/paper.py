@@ -51,7 +51,7 @@ REFERENCE, OTHER = "00000000000000000017", "00000000000000000018"
 BUNDLE = "00000000000000000100"
 ITEMS = tuple(f"0000000000000000010{n}" for n in range(1, 5))
 HOST = "PT19YQ0000000001"
-ASKED = "00000000000700"
+ASKED = "369600000000700"
 """The packetID of the first message of a question, with serial 7."""
 OPTIONS: Mapping[str, Any] = {"master_id": MASTER, "probe_account": DEBTOR}
 AUTHORISED: Mapping[str, Any] = {"authorisation": True, "auth_master_id": AUTHORISER}

@@ -62,7 +62,7 @@ def ask_bundle(scene: Stage, serial: str | None = None) -> list[Fate]:
 
 
 def packet(number: int) -> str:
-    return f"000000000007{number:02d}"
+    return f"3696000000007{number:02d}"
 
 
 # ---- days ----

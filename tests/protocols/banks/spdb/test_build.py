@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from dataclasses import fields
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from gateway.core.policy import Route, check
 from protocols.bank import BadOptions, Replay
 from protocols.banks import spdb
 from protocols.banks.spdb.options import Options
+from protocols.banks.spdb.profile import REFERENCE_DIGITS
 from protocols.banks.spdb.table import LISTS, MONEY, meanings, reason_of
 from protocols.banks.spdb.twin import FAULTS
 from protocols.canon.errors import FieldCode
@@ -22,6 +24,7 @@ from protocols.kit.errors import ProtocolError
 from tests.protocols.banks.spdb.paper import (
     ASKED,
     DEBTOR,
+    NOW,
     OPTIONS,
     REFERENCE,
     TODAY,
@@ -140,6 +143,21 @@ def test_options_that_stand_in_the_messages() -> None:
     sign, question = steps(conversation)
     assert sign.data.startswith(b"POST /b HTTP/1.1\r\nHost: fep.example\r\n")
     assert f"<packetID>77{ASKED}</packetID>".encode() in question.data
+
+
+def test_two_lanes_of_one_customer_do_not_ask_under_the_same_packet_id() -> None:
+    """Each counts its serials from the beginning, and the bank takes a packetID once a day."""
+    def asked(now: datetime, serial: int) -> bytes:
+        probe = bank(packet_prefix="1234").sessions.probe(context(now=now, serial=serial))
+        found = re.search(rb"<packetID>([0-9]+)</packetID>", steps(probe)[1].data)
+        assert found is not None and len(found.group(1)) < REFERENCE_DIGITS
+        return found.group(1)
+
+    late = NOW.replace(hour=23, minute=59, second=59, microsecond=999_999)
+    times = (NOW, NOW + timedelta(milliseconds=1), NOW.replace(hour=0, minute=0), late)
+    assert len({asked(now, serial) for now in times for serial in (7, 8, 99_999)}) == 12
+    # The day is the bank's, whatever zone the time is told in.
+    assert asked(NOW.astimezone(UTC), 7) == asked(NOW, 7)
 
 
 @pytest.mark.parametrize("changes", [{"channel": Channel.INSTANT}, {"urgency": Urgency.URGENT}, {"channel": Channel.AUTO}])

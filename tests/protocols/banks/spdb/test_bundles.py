@@ -180,9 +180,9 @@ def test_one_question_by_the_host_s_number_tells_of_all_lines() -> None:
 
 
 def test_a_line_without_a_row_is_asked_about_by_itself() -> None:
-    asked = [listed(line(1)), nothing(packet_id="00000000000701"), listed(line(2), packet_id="00000000000702")]
+    asked = [listed(line(1)), nothing(packet_id="369600000000701"), listed(line(2), packet_id="369600000000702")]
     # Serial 7 begins with the second of the two that are missing.
-    told = ask(asked[0], listed(line(3, "A"), packet_id="00000000000701"), nothing(packet_id="00000000000702"))
+    told = ask(asked[0], listed(line(3, "A"), packet_id="369600000000701"), nothing(packet_id="369600000000702"))
     assert fates(told) == [Fate.SETTLED, Fate.NOT_FOUND, Fate.PENDING]
     assert fates(ask(asked[0], asked[1], asked[2])) == [Fate.SETTLED, Fate.SETTLED, Fate.NOT_FOUND]
 
@@ -191,7 +191,7 @@ def test_without_a_number_the_account_is_asked_about_and_then_each_line_that_thi
     unknown = sent_bundle()
     of_account = listed(line(1), row(), line(3, "8", REASON), line(2, accept="PT19YQ0000000002"))
     assert fates(ask(of_account, sent=unknown)) == [Fate.SETTLED, Fate.SETTLED, Fate.FAILED]
-    nowhere = [nothing(packet_id=f"0000000000070{n}") for n in range(4)]
+    nowhere = [nothing(packet_id=f"36960000000070{n}") for n in range(4)]
     assert fates(ask(*nowhere, sent=unknown)) == [Fate.NOT_FOUND] * 3
     first = steps(bank().bundles[KIND].fate(BundleFateQuestion(unknown), context()))[0]
     assert "<elecChequeNo></elecChequeNo>" in body_of(first) and "<acceptNo></acceptNo>" in body_of(first)
@@ -200,14 +200,14 @@ def test_without_a_number_the_account_is_asked_about_and_then_each_line_that_thi
 def test_an_account_with_more_rows_than_a_page_tells_nothing_at_once() -> None:
     # A second record of a line could stand on a later page.
     full = listed(line(1), line(2), total=3)
-    lines = [nothing(packet_id=f"0000000000070{n}") for n in range(1, 4)]
+    lines = [nothing(packet_id=f"36960000000070{n}") for n in range(1, 4)]
     assert fates(ask(full, *lines, sent=sent_bundle(), enquiry_rows=2)) == [Fate.NOT_FOUND] * 3
 
 
 def test_of_many_lines_only_some_are_asked_about_at_once() -> None:
     unknown = sent_bundle()
     many = replace(unknown, items=tuple(replace(unknown.items[0], reference=f"{n:020d}") for n in range(20)))
-    answers = [nothing(packet_id=f"000000000007{n:02d}") for n in range(11)]
+    answers = [nothing(packet_id=f"3696000000007{n:02d}") for n in range(11)]
     told = ask(*answers, sent=many)
     assert len(told) == 10 and f"{7:020d}" in told and f"{6:020d}" not in told
 
@@ -226,7 +226,7 @@ def test_rows_of_another_package_are_no_answer() -> None:
 # ---- authorisation at the web bank ----
 
 
-def do48(status: str, host: str = "", packet_id: str = "00000000000700", **changes: str) -> bytes:
+def do48(status: str, host: str = "", packet_id: str = "369600000000700", **changes: str) -> bytes:
     fields = {
         "packageNo": BUNDLE, "entJnlSeqNo": WEB, "authJnlSeqNo": "", "hostJnlSeqNo": host, "transDate": "20260105",
         "transStatus": status, "failCode": "", "totalAmount": "4.50", "totalNumber": "3", "rejectNumber": "0",
@@ -236,7 +236,7 @@ def do48(status: str, host: str = "", packet_id: str = "00000000000700", **chang
 
 
 def test_two_stages_first_the_web_bank_then_the_host_by_its_number() -> None:
-    later = listed(line(1), line(2), line(3, "3"), packet_id="00000000000701")
+    later = listed(line(1), line(2), line(3, "3"), packet_id="369600000000701")
     told = ask(do48("0", HOST), later, sent=sent_bundle(serial=WEB), **AUTHORISED)
     assert fates(told) == [Fate.SETTLED, Fate.SETTLED, Fate.PENDING]
     assert {one.bank_serial for one in told.values()} == {HOST}
@@ -274,22 +274,22 @@ def test_a_package_refused_in_part_or_as_a_duplicate_is_no_failure() -> None:
     assert word(do48("4", rejectNumber="1")) is Fate.UNKNOWN
     assert word(do48("4", rejectNumber="3")) is Fate.FAILED
     assert word(do48("2", failCode="EYY8990")) is Fate.DUPLICATE
-    two = do48("4", "", "00000000000700").partition(b"\r\n\r\n")
+    two = do48("4", "", "369600000000700").partition(b"\r\n\r\n")
     assert two[2]
     body = leaves({"packageNo": BUNDLE, "transStatus": "4"})
-    both = done("DO48", "00000000000700", f"<lists><list>{body}</list><list>{body}</list></lists>")
+    both = done("DO48", "369600000000700", f"<lists><list>{body}</list><list>{body}</list></lists>")
     assert word(both) is Fate.UNKNOWN
 
 
 def test_a_package_that_the_web_bank_does_not_know_is_looked_for_line_by_line() -> None:
-    answers = [nothing("DO48"), *(nothing(packet_id=f"0000000000070{n}") for n in (1, 2, 3, 4))]
+    answers = [nothing("DO48"), *(nothing(packet_id=f"36960000000070{n}") for n in (1, 2, 3, 4))]
     assert fates(ask(*answers, sent=sent_bundle(), **AUTHORISED)) == [Fate.NOT_FOUND] * 3
     strange = do48("4", packageNo=ITEMS[0])
     assert fates(ask(strange, *answers[1:], sent=sent_bundle(), **AUTHORISED)) == [Fate.NOT_FOUND] * 3
     # Done, says the web bank, and has no number: nothing is settled by that, and nothing is missing.
     assert fates(ask(do48("0"), *answers[1:], sent=sent_bundle(), **AUTHORISED)) == [Fate.PENDING] * 3
     with pytest.raises(Declined):
-        ask(refused("DO48", "00000000000700", "EGG0042"), sent=sent_bundle(), **AUTHORISED)
+        ask(refused("DO48", "369600000000700", "EGG0042"), sent=sent_bundle(), **AUTHORISED)
 
 
 @pytest.mark.parametrize("changes", [{"totalNumber": "2"}, {"totalAmount": "4.51"}, {"totalAmount": "x"}])

@@ -158,7 +158,7 @@ def test_an_answer_never_seen_before_neither_fails_nor_settles(code: str) -> Non
     taken = stored(paid(code))
     assert taken.fate in (Fate.PENDING, Fate.UNKNOWN)
     assert taken.listed or taken.fate is Fate.UNKNOWN
-    web = done("EY03", "00000000000701", leaves({"elecChequeNo": REFERENCE, "transStatus": code}))
+    web = done("EY03", "369600000000701", leaves({"elecChequeNo": REFERENCE, "transStatus": code}))
     said = authorised(web)
     assert said.fate is not Fate.SETTLED
     assert (said.fate is Fate.FAILED) == (code in ("2", "3", "4", "C", "F"))

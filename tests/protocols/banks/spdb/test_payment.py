@@ -457,7 +457,7 @@ def test_a_row_told_twice_while_the_list_grew_is_one_row() -> None:
 
 
 def page(number: int, *rows: str, total: int) -> bytes:
-    return listed(*rows, total=total, packet_id=f"0000000000070{number}")
+    return listed(*rows, total=total, packet_id=f"36960000000070{number}")
 
 
 def others(count: int, first: int = 1) -> list[str]:
@@ -489,7 +489,7 @@ def test_pages_that_cannot_be_are_refused() -> None:
 # ---- authorisation at the web bank ----
 
 
-def ey03(status: str, packet_id: str = "00000000000701", **more: str) -> bytes:
+def ey03(status: str, packet_id: str = "369600000000701", **more: str) -> bytes:
     fields = {"elecChequeNo": REFERENCE, "transStatus": status, **more}
     return done("EY03", packet_id, f"<totalCount>1</totalCount><lists><list>{leaves(fields)}</list></lists>")
 
@@ -510,13 +510,13 @@ def test_what_the_web_bank_says_where_8804_has_no_row(status: str, fate: Fate, i
 def test_a_row_of_8804_goes_before_the_web_bank_and_without_authorisation_it_is_not_asked() -> None:
     assert ask(listed(row("4")), **AUTHORISED).fate is Fate.SETTLED
     assert ask(nothing()).fate is Fate.NOT_FOUND
-    assert ask(nothing(), nothing("EY03", "00000000000701"), **AUTHORISED).fate is Fate.NOT_FOUND
+    assert ask(nothing(), nothing("EY03", "369600000000701"), **AUTHORISED).fate is Fate.NOT_FOUND
 
 
 def test_a_web_bank_s_no_that_names_nobody_is_doubt() -> None:
-    bare = done("EY03", "00000000000701", leaves({"transStatus": "4"}))
+    bare = done("EY03", "369600000000701", leaves({"transStatus": "4"}))
     assert ask(nothing(), bare, **AUTHORISED).fate is Fate.UNKNOWN
-    named = done("EY03", "00000000000701", leaves({"transStatus": "4", "elecChequeNo": REFERENCE}))
+    named = done("EY03", "369600000000701", leaves({"transStatus": "4", "elecChequeNo": REFERENCE}))
     assert ask(nothing(), named, **AUTHORISED).fate is Fate.FAILED
     assert ask(nothing(), ey03("4", elecChequeNo=OTHER), **AUTHORISED).fate is Fate.NOT_FOUND
     with pytest.raises(ProtocolError):
