@@ -12,12 +12,17 @@ import jsonschema_rs
 import pytest
 import typer
 
+from gateway import settings
 from gateway.core.flow import TABLE
 from gateway.desk import cli, rig
+from gateway.desk.erp import guess_type
+from gateway.erp.definitions import SenderAccess, definitions
+from gateway.erp.topology import EVENTS, standard
 from gateway.meters import ALARMS
 from gateway.simbank.faults import Fault
 from protocols import trial
 from protocols.canon.outcome import STATE_TABLE
+from protocols.erp.words import CommandType
 from tests.docs import states_page
 from tests.house import ROOT, links, page_at, texts
 
@@ -210,6 +215,47 @@ def test_the_tour_pays_from_an_account_of_the_demo() -> None:
     page = texts()["docs/learn/first-ten-minutes.md"]
     [order] = [json.loads(block.text) for block in blocks(page) if block.info == "schema=payment.submit"]
     assert order["debtor"] == {"account": rig.account_numbers("sample", 1)[0], "name": rig.HOLDERS[0]}
+
+
+def _rights() -> tuple[dict[str, str], str]:
+    """What the broker lets the user do that the installation page makes for an ERP, and which events it may bind."""
+    made = definitions(standard(), senders=[SenderAccess("kingdee", ("erp-kingdee",))])
+    [rights] = [one for one in made["permissions"] if one["user"] == "erp-kingdee"]
+    [read] = [one["read"] for one in made["topic_permissions"]
+              if (one["user"], one["exchange"]) == ("erp-kingdee", EVENTS)]  # fmt: skip
+    return rights, read
+
+
+@pytest.mark.parametrize("lang", ["python", "javascript", "java", "csharp"])
+@pytest.mark.parametrize("page", ["docs/learn/erp-developer.md", "docs/learn/erp-developer.zh.md"])
+def test_the_programs_use_what_the_broker_and_the_settings_allow(page: str, lang: str) -> None:
+    [program] = [block.text for block in blocks(texts()[page]) if block.lang == lang]
+    rights, events = _rights()
+    queues = set(re.findall(r'"([\w.-]+\.news)"', program))
+    assert len(queues) == 1
+    sender = settings.read(ROOT / "conf" / "bankgw.toml").settings.senders["kingdee"]
+    for queue in queues:
+        assert all(re.search(rights[right], queue) for right in ("configure", "write", "read"))
+        assert re.fullmatch(sender.reply_to, queue)
+    assert re.search(events, "payment.*.*.kingdee") and '"kingdee"' in program and "payment.*.*." in program
+    assert "//erp-kingdee:" in texts()[page] and sender.users == ("erp-kingdee",)
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_no_page_tells_an_erp_to_bind_what_the_broker_refuses(path: str) -> None:
+    assert not re.search(r"`(payment|batch)\.#`", texts()[path])
+
+
+@pytest.mark.parametrize("page", ["docs/lookup/contract/index.md", "docs/lookup/contract/index.zh.md"])
+def test_bindings_of_the_contract_are_allowed(page: str) -> None:
+    bound = re.findall(r"`([^`\s]*[*#][^`\s]*\.kingdee)`", texts()[page])
+    assert set(bound) == {"payment.*.*.kingdee", "batch.*.*.kingdee", "#.kingdee"}
+    assert all(re.search(_rights()[1], key) for key in bound)
+
+
+def test_the_shell_question_is_guessed_right() -> None:
+    [shell] = [block.text for block in blocks(texts()["docs/learn/erp-developer.md"]) if block.lang == "sh"]
+    assert guess_type(shell.split("'")[1].encode()) is CommandType.BALANCE_QUERY
 
 
 # ---- the checks themselves --------------------------------------------------------------------------------------

@@ -31,7 +31,7 @@ def test_the_order_is_read() -> None:
 
 def test_the_question_is_read() -> None:
     (shell,) = blocks(ENGLISH, "sh")
-    body = re.search(r"-b '(.*)'", shell)
+    body = re.search(r"^echo '(.*)' >balance.json$", shell, re.MULTILINE)
     assert body is not None
     assert isinstance(read(CommandType.BALANCE_QUERY, "application/json", body.group(1).encode()), BalanceQuery)
     assert json.loads(body.group(1))["max_age"] == "PT30S"
