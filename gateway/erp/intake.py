@@ -138,6 +138,9 @@ class Intake:
     ) -> Refusal | None:
         if type_ in MONEY_COMMANDS and user is None:
             return Refusal(Code.NO_SENDER, f"{type_.value} needs the user-id property, which the broker checks")
+        if sender is None and user is None:
+            title = "the question has no user-id, and no sender takes anonymous questions; set user-id to your login"
+            return Refusal(Code.UNKNOWN_SENDER, title)
         if sender is None:
             return Refusal(Code.UNKNOWN_SENDER, f"broker user {user!r} belongs to no configured sender")
         if type_.value not in sender.operations:

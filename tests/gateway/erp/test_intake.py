@@ -45,6 +45,20 @@ def test_a_flood_of_orders_is_taken_in_by_short_groups(tmp_path: Path) -> None:
     assert sum(taken) == 100 and max(taken) == 32, "what is under way to the bank finds a group soon"
 
 
+@pytest.mark.parametrize(
+    ("user", "words"),
+    [(None, "the question has no user-id, and no sender takes anonymous questions; set user-id to your login"),
+     ("stranger", "broker user 'stranger' belongs to no configured sender")],
+)  # fmt: skip
+def test_a_question_from_nobody_says_what_it_lacks(user: str | None, words: str, tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.start()
+    world.command("balance.query", {"accounts": ["00000000000100"]}, user=user)
+    world.run(5)
+    [copy] = world.broker.drain("bankgw.parked")
+    assert copy.properties.headers["refused_title"] == words
+
+
 # ---- identity ----
 
 
