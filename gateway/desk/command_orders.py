@@ -100,9 +100,13 @@ def _bytes(kind: str, wire: Any) -> None:
     if not wire:
         return
     out = terminal.console()
-    out.print(Text(f"{'':26}{kind}: {wire['bytes']} bytes, sha256 {wire['sha256'][:16]}…", style="dim"))
+    # The other side compares the whole digest: a narrow terminal must not fold it.
+    head = f"{'':26}{kind}: {wire['bytes']} bytes, read as {wire['read_as']}\n{'':26}sha256 {wire['sha256']}"
+    out.print(Text(head, style="dim"), soft_wrap=True)
     for text in wire["text"].splitlines():
         out.print(Text(f"{'':26}| {text}", style="dim"))
+    if "cut_after" in wire:
+        out.print(Text(f"{'':26}… shown to byte {wire['cut_after']} only", style="dim"))
 
 
 def _batch_words(batch: Any) -> None:

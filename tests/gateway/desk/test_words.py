@@ -51,6 +51,19 @@ def lines(capsys: pytest.CaptureFixture[str]) -> list[list[str]]:
     return [line.split() for line in capsys.readouterr().out.splitlines() if line.strip()]
 
 
+def test_an_orders_bytes_are_shown_with_all_that_the_other_side_compares(
+    answers: list[Any], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    wire = {"bytes": 9_000, "sha256": "0123456789abcdef" * 4, "read_as": "GB18030", "text": "<a>", "cut_after": 8_192}
+    heard = {"at": "2026-11-24T01:30:00.000Z", "what": "heard", "source": "submit", "fate": None, "code": "0", "note": ""}
+    answers.append({"id": "A", "timeline": [{**heard, "wire": wire}]})
+    assert bankgw("orders", "show", "kingdee:A") == codes.OK
+    shown = capsys.readouterr().out
+    assert f"sha256 {wire['sha256']}\n" in shown
+    assert "from the bank: 9000 bytes, read as GB18030" in shown and "… shown to byte 8192 only" in shown
+
+
 def test_today_says_what_stands_and_what_is_missing(answers: list[Any], capsys: pytest.CaptureFixture[str]) -> None:
     missing = {"date": "2026-11-23", "arrived": False, "missing": ["2026-11-20", "2026-11-23"]}
     answers.append({"at": "2026-11-24T01:32:00.000Z", "totals": [TOTAL], "accounts": [
