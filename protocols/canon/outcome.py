@@ -64,8 +64,9 @@ STATE_TABLE: Mapping[State, StateFacts] = {
         "nothing", "无需操作"),
     State.HELD: StateFacts(
         "payment.held", "PDNG", False, Certainty.NOT_MOVED,
-        "waits for an approval, an hour or a confirmation", "等待审批、营业时间或确认",
-        "someone must approve, or confirm a suspected duplicate", "需要审批,或确认疑似重复"),
+        "waits for a person: an approval, a confirmation or a withdrawal", "等待人工:审批、确认或撤回",
+        "someone must approve, or confirm a suspected duplicate; `cannot_be_prepared`: withdraw it",
+        "需要审批,或确认疑似重复;`cannot_be_prepared`:撤回"),
     State.READY: StateFacts(
         None, "ACSP", False, Certainty.NOT_MOVED,
         "may be sent; its bank reference is fixed", "可以发送;银行参考号已确定",

@@ -8,7 +8,7 @@ from typing import Any
 from protocols.erp.messages import MESSAGES, Message, Voice
 
 _SCHEMA_FORMAT = "application/schema+json;version=draft-2020-12"
-_DURABLE_TOPIC = {"type": "topic", "durable": True, "autoDelete": False, "vhost": "/"}
+_DURABLE_TOPIC = {"type": "topic", "durable": True, "autoDelete": False, "vhost": "bankgw"}
 _HEADERS = {
     "type": "object",
     "properties": {

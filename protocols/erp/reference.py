@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any, Literal
 
-from protocols.canon.errors import CODES, FIELD_CODES
+from protocols.canon.errors import CODES, FIELD_CODES, Code, FieldCode
 from protocols.canon.outcome import CORRECTION_EVENT, STATE_TABLE, State
 from protocols.erp import json_schema, news
 from protocols.erp.batch_news import BATCH_ACCEPTED
 from protocols.erp.messages import MESSAGES, Message, Voice
 from protocols.erp.reply_forms import BatchNewsForm, PaymentNews
+from protocols.erp.words import CommandType
 
 Language = Literal["en", "zh"]
 Examples = Mapping[str, Mapping[str, Any]]
@@ -29,6 +30,8 @@ _WORDS: Mapping[Language, Mapping[str, str]] = {
         "later": "yes, until returned", "schema": "Schema", "same": "Fields: those of [`payment.*`](#news).",
         "same_batch": "Fields: those of [`batch.accepted`](#batch).",
         "codes": "one of the [error codes](#error-codes)", "states": "one of the [states](states.md)",
+        "commands": "one of the [commands](#commands)", "field_codes": "one of the [field codes](#field-codes)",
+        "news_name": "the message's name, such as `payment.accepted`",
         "other": "An order that was a payment before it was refused: the fields of [`payment.*`](#news).",
     },
     "zh": {
@@ -39,11 +42,19 @@ _WORDS: Mapping[Language, Mapping[str, str]] = {
         "list": "数组,元素为", "map": "映射,值为", "later": "是,直至退票", "schema": "Schema",
         "same": "字段同 [`payment.*`](#news)。",
         "same_batch": "字段同 [`batch.accepted`](#batch)。", "codes": "[错误代码](#error-codes)之一",
-        "states": "[状态](states.zh.md)之一",
+        "states": "[状态](states.zh.md)之一", "commands": "[命令](#commands)之一",
+        "field_codes": "[字段错误代码](#field-codes)之一", "news_name": "消息名称,例如 `payment.accepted`",
         "other": "若订单在被拒绝前已成为付款,则为 [`payment.*`](#news) 的字段。",
     },
 }  # fmt: skip
 _MANY_VALUES = 8
+# The long lists that have a place of their own: nobody wants them in a cell.
+_LISTS: Mapping[str, frozenset[str]] = {
+    "states": frozenset(State),
+    "commands": frozenset(CommandType),
+    "codes": frozenset(Code),
+    "field_codes": frozenset(FieldCode),
+}
 
 
 def index(language: Language, examples: Examples, xml: str) -> str:
@@ -53,7 +64,7 @@ def index(language: Language, examples: Examples, xml: str) -> str:
         "commands": page.messages(Voice.COMMAND),
         "replies": page.messages(Voice.REPLY),
         "events": page.events(),
-        "news": page.fields_of(json_schema.schema(MESSAGES["payment.accepted"])),
+        "news": page.news(),
         "codes": page.codes(),
         "field_codes": page.field_codes(),
         "xml": f"```xml\n{xml.strip()}\n```",
@@ -139,6 +150,13 @@ class _Page:
             if key.partition("+")[0] == name
         ]
 
+    def news(self) -> str:
+        """The fields that every `payment.*` has: of one such message, but for its name."""
+        made = json_schema.schema(MESSAGES["payment.accepted"])
+        name = {key: value for key, value in made["properties"]["event"].items() if key != "const"}
+        name |= dict.fromkeys(("description", "x-zh"), self.say("news_name"))
+        return self.fields_of({**made, "properties": {**made["properties"], "event": name}})
+
     def fields_of(self, made: Mapping[str, Any]) -> str:
         head = (self.say("field"), self.say("type"), self.say("needed"), self.say("meaning"))
         return _table(head, self.rows(made, made.get("$defs", {}), ""))
@@ -170,7 +188,7 @@ class _Page:
             return f"{self.say('map')} {inner}{self.count(field, 'Properties')}"
         values = [field["const"]] if isinstance(field.get("const"), str) else field.get("enum")
         if values is not None and len(values) > _MANY_VALUES:
-            return self.say("states" if values[0] == State.ACCEPTED.value else "codes")
+            return self.say(next(word for word, known in _LISTS.items() if known.issuperset(values)))
         if values is not None:
             return ", ".join(f"`{value}`" for value in values if value is not None)
         return f"{field.get('format', kind)}{self.form(field)}"

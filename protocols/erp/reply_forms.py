@@ -59,11 +59,17 @@ class PaymentNews(Told):
     fee: MoneyAmount | None = said("what the bank charged", "手续费", None)
     was: StateName | None = said("the state it left, when it comes out of doubt", "脱离未知状态之前的状态", None)
     evidence: str | None = said(
-        "where the word came from: submit, late, enquiry, returns, statement, persons", "结论来源", None
+        "where the word came from: submit, late, enquiry, returns, statement, persons",
+        "结论来源:submit、late、enquiry、returns、statement、persons",
+        None,
     )
     reported: FateName | None = said("in a correction: what the bank says now", "更正消息中:银行现在的说法", None)
     next_enquiry: Instant | None = said("when the bank will be asked next", "下次查询时间", None)
-    hold_reason: str | None = said("why it is held: approval, new_payee, suspected_duplicate", "暂停原因", None)
+    hold_reason: str | None = said(
+        "why it is held: approval, new_payee, suspected_duplicate, cannot_be_prepared",
+        "暂停原因:approval、new_payee、suspected_duplicate、cannot_be_prepared",
+        None,
+    )
     send_after: Instant | None = said("nothing is sent before this moment", "此时刻之前不发送", None)
     batch: str | None = said("the batch it belongs to", "所属批次", None)
     item_no: int | None = said("its number in the batch, from 1", "批内序号", None)
@@ -112,7 +118,7 @@ class BatchItemState(Told):
     bank_serial: str | None = said("the bank's own key for it", "银行流水号", None)
     bank_code: str | None = said("the bank's code, unchanged", "银行返回码", None)
     bank_text: str | None = said("the bank's text, unchanged", "银行返回信息", None)
-    hold_reason: str | None = said("why it is held", "暂停原因", None)
+    hold_reason: str | None = said("why it is held, as in `payment.held`", "暂停原因,同 `payment.held`", None)
     error: Error | None = said("why it was rejected", "拒绝原因", None)
 
 

@@ -133,6 +133,37 @@ def test_every_reference_in_the_asyncapi_document_leads_somewhere() -> None:
     assert receives == {f"receive {type_.value}" for type_ in CommandType}
 
 
+def test_the_asyncapi_document_names_the_virtual_host_that_is_exported() -> None:
+    document = json.loads((CONTRACT / "asyncapi.json").read_bytes())
+    bindings = [one["bindings"]["amqp"]["exchange"] for one in document["channels"].values() if "bindings" in one]
+    assert bindings and {one["vhost"] for one in bindings} == {"bankgw"}
+
+
+@pytest.mark.parametrize("language", ["", ".zh"])
+def test_the_tables_say_which_list_a_value_is_of(language: str) -> None:
+    index = (CONTRACT / f"index{language}.md").read_text("utf-8")
+    rows = [line.split("|")[1:3] for line in index.splitlines() if line.startswith("| `")]
+    lists = {"(#commands)": r" `command` ", "(#field-codes)": r" `(.*\.)?errors\[\]\.code` ",
+             "(#error-codes)": r" `.*code` "}  # fmt: skip
+    for target, name in lists.items():
+        named = [field for field, type_ in rows if target in type_]
+        assert named and all(re.fullmatch(name, field) for field in named), target
+    # A place of error codes is told from one of field codes by what it is in: the schema knows.
+    assert not any("(#error-codes)" in type_ for field, type_ in rows if "error.errors[].code" in field)
+    for anchor in ("field-codes", *(["commands", "error-codes"] if language else [])):
+        assert f'<a id="{anchor}"></a>' in index
+
+
+@pytest.mark.parametrize("language", ["", ".zh"])
+def test_the_fields_of_payment_news_are_those_of_no_single_message(language: str) -> None:
+    news = (CONTRACT / f"index{language}.md").read_text("utf-8").partition('<a id="news"></a>')[2]
+    [row] = [line for line in news.partition("\n## ")[0].splitlines() if line.startswith("| `event` |")]
+    assert row.split("|")[2].strip() == "string" and "`payment.accepted` |" in row
+    [row] = [line for line in news.splitlines() if line.startswith("| `hold_reason` |")]
+    for reason in ("approval", "new_payee", "suspected_duplicate", "cannot_be_prepared"):
+        assert reason in row
+
+
 @pytest.mark.parametrize("language", ["", ".zh"])
 def test_the_pages_list_everything(language: str) -> None:
     index = (CONTRACT / f"index{language}.md").read_text("utf-8")
