@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import jsonschema_rs
 import pytest
@@ -256,6 +257,85 @@ def test_bindings_of_the_contract_are_allowed(page: str) -> None:
 def test_the_shell_question_is_guessed_right() -> None:
     [shell] = [block.text for block in blocks(texts()["docs/learn/erp-developer.md"]) if block.lang == "sh"]
     assert guess_type(shell.split("'")[1].encode()) is CommandType.BALANCE_QUERY
+
+
+def test_the_iso_example_pays_from_an_account_of_the_demo_and_is_asked_for_by_its_sender() -> None:
+    page = texts()["docs/do/iso20022.md"]
+    [file] = [block.text for block in blocks(page) if "<Document " in block.text]
+    assert f"<DbtrAcct><Id><Othr><Id>{rig.account_numbers('sample', 1)[0]}</Id>" in file
+    assert "`bankgw orders show kingdee:RENT-11/A/0931`" in page
+
+
+def _all_commands() -> dict[str, set[str]]:
+    """Every command by its words, with its options."""
+    found: dict[str, set[str]] = {}
+
+    def walk(words: str, command: Any) -> None:
+        if hasattr(command, "commands"):
+            for name, one in command.commands.items():
+                walk(f"{words} {name}".strip(), one)
+        else:
+            found[words] = {option for parameter in command.params for option in parameter.opts}
+
+    walk("", typer.main.get_command(cli.application()))
+    return found
+
+
+def test_the_chinese_page_has_every_command() -> None:
+    page = texts()["docs/lookup/cli.zh.md"]
+    missing = [words for words in _all_commands() if f"`bankgw {words}" not in page]
+    # Three that stand in one cell.
+    assert missing == ["certificates show", "certificates abandon"] and " continue`、`show`、`abandon`" in page
+
+
+@pytest.mark.parametrize("path", ["docs/do/operate.md", "docs/lookup/cli.zh.md"])
+def test_pages_name_the_commands_that_have_no_json(path: str) -> None:
+    without = {words for words, options in _all_commands().items() if "--json" not in options}
+    top = texts()[path].partition("\n## ")[0]
+    [said] = re.findall(r"--json`[^`]*((?:`[^`]+`(?:, | and |、)?)+)", top)
+    assert set(re.findall(r"`([^`]+)`", said)) == without
+
+
+def _installing() -> str:
+    return texts()["docs/do/install.md"]
+
+
+def test_installing_gives_each_example_sender_its_rights_and_each_user_a_password() -> None:
+    senders = settings.read(ROOT / "conf" / "bankgw.toml").settings.senders
+    exported = dict(re.findall(r"--sender ([a-z]+)=(\S+)", _installing()))
+    assert exported == {name: ",".join(sender.users) for name, sender in senders.items()}
+    made = definitions(standard(), senders=[SenderAccess(name, sender.users) for name, sender in senders.items()])
+    for name, sender in senders.items():
+        assert re.fullmatch(sender.reply_to, f"erp-{name}.replies")
+        for user in sender.users:
+            assert f"\nrabbitmqctl change_password {user} " in _installing()
+            [rights] = [one for one in made["permissions"] if one["user"] == user]
+            assert re.search(rights["configure"], f"erp-{name}.replies")
+
+
+def test_installing_makes_the_wheel_that_it_installs_and_puts_the_units_pages_in_their_place() -> None:
+    lines = [line.split("#")[0].split() for line in _installing().splitlines()]
+    made = lines.index(["/opt/bankgw/bin/pip", "wheel", "--no-deps", "-w", ".", "."])
+    assert made < lines.index(["/opt/bankgw/bin/pip", "install", "--no-deps", "bankgw-*.whl"])
+    [target] = [line[-1] for line in lines if line[:3] == ["cp", "-rT", "docs"]]
+    for unit in ("bankgw.service", "bankgw@.service"):
+        text = (ROOT / "systemd" / unit).read_text("utf-8")
+        [page] = re.findall(rf"^Documentation=file://{target}/(\S+)$", text, re.MULTILINE)
+        assert (ROOT / "docs" / page).is_file()
+
+
+def test_the_drop_in_loads_every_credential_of_the_example_bank() -> None:
+    wanted = set(re.findall(r'credential = "([^"]+)"', (ROOT / "conf" / "conf.d" / "sample.toml").read_text("utf-8")))
+    [drop_in] = [block.text for block in blocks(_installing()) if block.lang == "ini"]
+    assert set(re.findall(r"^LoadCredential=([^:]+):", drop_in, re.MULTILINE)) == wanted
+    for unit in ("bankgw.service", "bankgw@.service"):
+        text = (ROOT / "systemd" / unit).read_text("utf-8")
+        assert set(re.findall(r"^#   LoadCredential=([^:]+):", text, re.MULTILINE)) == wanted
+
+
+def test_a_copy_is_put_back_without_the_units_credentials() -> None:
+    [line] = [line for line in texts()["docs/do/restore.md"].splitlines() if line.startswith("bankgw restore ")]
+    assert line.endswith("--vault-key /etc/bankgw/secrets/vault.key")
 
 
 # ---- the checks themselves --------------------------------------------------------------------------------------
