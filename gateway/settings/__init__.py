@@ -8,13 +8,24 @@ Relative paths are relative to the main file's folder.
 from __future__ import annotations
 
 from gateway.settings.agreement import band_gaps, is_loopback
-from gateway.settings.reading import ENVIRONMENT_PREFIX, BadSettings, Loaded, Mistake, load, read, socket_of
+from gateway.settings.reading import (
+    BOM,
+    ENVIRONMENT_PREFIX,
+    BadSettings,
+    Loaded,
+    Mistake,
+    load,
+    read,
+    remedy_of,
+    socket_of,
+)
 from gateway.settings.tables import (
     Account,
     Band,
     Bank,
     Broker,
     Desk,
+    Host,
     Journal,
     Lane,
     Log,
@@ -28,6 +39,7 @@ from gateway.settings.tables import (
 )
 
 __all__ = [
+    "BOM",
     "ENVIRONMENT_PREFIX",
     "Account",
     "BadSettings",
@@ -35,6 +47,7 @@ __all__ = [
     "Bank",
     "Broker",
     "Desk",
+    "Host",
     "Journal",
     "Lane",
     "Loaded",
@@ -51,5 +64,6 @@ __all__ = [
     "is_loopback",
     "load",
     "read",
+    "remedy_of",
     "socket_of",
 ]

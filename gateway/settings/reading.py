@@ -15,6 +15,7 @@ from gateway.settings.agreement import findings
 from gateway.settings.tables import ACCOUNT, AMOUNT, CURRENCY, SLUG, Settings
 
 ENVIRONMENT_PREFIX = "BANKGW__"
+BOM = "begins with a BOM; save the file as UTF-8 without BOM"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +98,10 @@ def _tables(path: Path, environment: Mapping[str, str] | None) -> tuple[dict[str
 
 def _merge_file(file: Path, tables: dict[str, Any], origin: dict[str, str]) -> list[Mistake]:
     try:
-        read = tomllib.loads(file.read_text("utf-8"))
+        text = file.read_text("utf-8")
+        if text.startswith("\ufeff"):
+            return [Mistake(str(file), "line 1", BOM)]
+        read = tomllib.loads(text)
     except OSError as error:
         return [Mistake(str(file), "-", f"cannot be read ({error.strerror}); create it or name another with --config")]
     except UnicodeDecodeError as error:
@@ -157,7 +161,7 @@ def _mistakes_of(error: ValidationError, origin: Mapping[str, str], default: str
         parts = [str(part) for part in one["loc"]]
         named = parts[-1:] == ["[key]"]
         key = ".".join(parts[:-1] if named else parts) or "-"
-        yield Mistake(_origin_of(key, origin, default), key, _remedy(one, named=named))
+        yield Mistake(_origin_of(key, origin, default), key, remedy_of(one, named=named))
 
 
 _PATTERNS = {
@@ -167,8 +171,8 @@ _PATTERNS = {
     CURRENCY: 'write a currency code of three capital letters, such as "CNY"',
 }
 _REMEDIES = {
-    "extra_forbidden": "there is no such setting; remove it or mend its spelling (docs/lookup/settings.md lists all)",
-    "missing": "is required; add it (docs/lookup/settings.md says what it is)",
+    "extra_forbidden": "there is no such setting; remove it or mend its spelling ({manual} lists all)",
+    "missing": "is required; add it ({manual} says what it is)",
     "string_type": "write text in quotes",
     "path_type": "write a path in quotes",
     "bool_type": "write true or false",
@@ -186,12 +190,12 @@ _REMEDIES = {
 }
 
 
-def _remedy(one: Any, *, named: bool) -> str:
-    """What to do about one of pydantic's complaints."""
+def remedy_of(one: Any, *, named: bool = False, manual: str = "docs/lookup/settings.md") -> str:
+    """What to do about one of pydantic's complaints; `manual` lists all keys of the file."""
     kind: str = one["type"]
     context: Mapping[str, Any] = one.get("ctx", {})
     if kind in _REMEDIES:
-        return _REMEDIES[kind]
+        return _REMEDIES[kind].format(manual=manual)
     if kind == "string_pattern_mismatch":
         return ("its name is wrong: " if named else "") + _PATTERNS[context["pattern"]]
     if kind == "literal_error":

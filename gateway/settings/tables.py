@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Mapping
 from datetime import date
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -15,12 +16,23 @@ SLUG = r"^[a-z][a-z0-9_]{0,30}$"
 AMOUNT = r"^(0|[1-9][0-9]{0,14})(\.[0-9]{1,4})?$"
 ACCOUNT = r"^[0-9A-Za-z]{4,34}$"
 CURRENCY = r"^[A-Z]{3}$"
+_HOST = r"[0-9A-Za-z_]([0-9A-Za-z_-]*[0-9A-Za-z_])?(\.[0-9A-Za-z_]([0-9A-Za-z_-]*[0-9A-Za-z_])?)*\.?"
 
 
 def _beside_the_settings(path: Path, info: ValidationInfo) -> Path:
     return info.context["folder"] / path if info.context else path
 
 
+def _a_host(host: str) -> str:
+    try:
+        ip_address(host)
+    except ValueError:
+        if not re.fullmatch(_HOST, host):
+            raise ValueError("write a host name or an IP address, without scheme or port") from None
+    return host
+
+
+Host = Annotated[str, AfterValidator(_a_host)]
 Slug = Annotated[str, StringConstraints(pattern=SLUG)]
 File = Annotated[Path, AfterValidator(_beside_the_settings)]
 Operation = Literal[
@@ -90,7 +102,7 @@ class Tls(_Table):
 class Broker(_Table):
     """RabbitMQ."""
 
-    host: str = Field("127.0.0.1", description="Broker host.")
+    host: Host = Field("127.0.0.1", description="Broker host.")
     port: int = Field(5672, ge=1, le=65535, description="Broker port (5671 with TLS).")
     vhost: str = Field("bankgw", description="Virtual host.")
     user: str = Field("bankgw", min_length=1, description="The gateway's own broker user.")
@@ -231,7 +243,7 @@ class SigningKey(_Table):
 class Lane(_Table):
     """One login at a bank's front-end: its address, its keys, its pace."""
 
-    host: str = Field(description="Front-end's host.")
+    host: Host = Field(description="Front-end's host.")
     ports: Mapping[str, int] = Field(description="TCP port of each of the bank's doors, by name.")
     tls: Tls | None = Field(None, description="Mutual TLS to the front-end; absent needs `plaintext`.")
     plaintext: Literal["no", "loopback", "pinned-lan"] = Field(

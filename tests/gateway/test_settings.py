@@ -126,6 +126,14 @@ CASES: list[tuple[str, str, str, str, str, str]] = [
      "m", "broker.tls", "leaves this machine"),
     ("production_almost_here", 'mode = "production"\n' + MAIN.replace(
         "[broker]", '[broker]\nhost = "127.0.0.1.mq.example"'), BANK, "m", "broker.tls", "leaves this machine"),
+    ("host_empty", MAIN, BANK.replace("127.0.0.1", ""), "b", "banks.pab.lanes.main.host", "without scheme or port"),
+    ("host_url", MAIN, BANK.replace("127.0.0.1", "https://x:44"), "b", "banks.pab.lanes.main.host",
+         "write a host name or an IP address, without scheme or port"),
+    ("host_port", MAIN, BANK.replace("127.0.0.1", "fep.example:44"), "b", "banks.pab.lanes.main.host",
+         "without scheme or port"),
+    ("host_blank", MAIN, BANK.replace("127.0.0.1", "a b"), "b", "banks.pab.lanes.main.host", "without scheme or port"),
+    ("broker_host", MAIN.replace("[broker]", '[broker]\nhost = "amqp://mq"'), BANK, "m", "broker.host",
+         "without scheme or port"),
     ("no_user", MAIN.replace("[broker]", '[broker]\nuser = ""'), BANK, "m", "broker.user", "at least 1"),
     ("no_login", without(MAIN, 'password = { file = "broker" }'), BANK, "m", "broker.password", "certificate logs in"),
     ("production_database", 'mode = "production"\n' + MAIN.replace("[journal]",
@@ -193,6 +201,10 @@ def test_files_that_cannot_be_read(site: Callable[..., Path], tmp_path: Path) ->
     (one,) = mistakes(path)
     assert (one.file, one.key) == (str(path), "line 1")
     assert "not TOML" in one.remedy
+    path.write_text(MAIN, "utf-8-sig")
+    (one,) = mistakes(path)
+    assert (one.file, one.key) == (str(path), "line 1")
+    assert one.remedy == "begins with a BOM; save the file as UTF-8 without BOM"
     path.write_bytes("node = '甲'".encode("gb18030"))
     (one,) = mistakes(path)
     assert re.fullmatch(r"byte \d+", one.key)
@@ -217,6 +229,13 @@ def test_credentials_are_where_the_service_manager_puts_them(
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", "/run/c")
     settings = load(site(MAIN.replace('file = "vault"', 'credential = "vault"')))
     assert settings.journal.vault_key.path() == Path("/run/c/vault")
+
+
+@pytest.mark.parametrize("host", ["::1", "192.0.2.7", "fep_1.bank.example", "fep.bank.example.", "fe80::1%eth0"])
+def test_a_host_is_a_name_or_an_address(host: str, site: Callable[..., Path]) -> None:
+    tls = '[banks.pab.lanes.main.tls]\nca_file = "a"\ncertificate = "b"\nkey = { file = "c" }'
+    bank = without(BANK, 'plaintext = "loopback"').replace("127.0.0.1", host) + tls
+    assert load(site(bank=bank)).banks["pab"].lanes["main"].host == host
 
 
 def test_limits_count_in_one_currency(site: Callable[..., Path]) -> None:
