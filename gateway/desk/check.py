@@ -7,12 +7,15 @@ there in a minute, and the service manager should try again.
 from __future__ import annotations
 
 import os
+import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from pydantic import BaseModel
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
@@ -23,13 +26,20 @@ from gateway.bank.dial import tls_settings
 from gateway.bank.keys import FileSigner, KeyFileError, KeySettings, refuse_open_key
 from gateway.desk.world import LoadBank
 from gateway.journal import databases, migrations, permits, vault
+from gateway.journal.databases import is_memory
 from gateway.settings import Loaded, Mistake
 from protocols.bank import BadOptions, Bank, Context, Replay
 from protocols.kit.errors import ProtocolError
 
 PERMIT_LOG = "permits.log"
+DAMAGED = "is no SQLite database, or is damaged; keep the file and put a copy back: docs/do/restore.md"
+_DATABASES = ("sqlite", "postgresql", "mysql", "mariadb")
 QUARANTINE_S = 30.0
 """The least time, in production, until a "not found" may count for a repeat."""
+# What banks call the option that says from when on a "not found" counts.
+_QUARANTINES = ("quarantine_s", "not_found_after_s", "not_found_quarantine_s")
+# SQLite's primary result codes: the file is damaged, or is none of its own.
+_SQLITE_DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 _TLS_KEYS = {"client_key": "key", "client_cert": "certificate", "ca_file": "ca_file", "crl_file": "crl_file"}
 Finding = tuple[str, str]
 # Whether a finding may be over in a minute.
@@ -72,7 +82,9 @@ class _Look:
                 octets = path.read_bytes()
             except KeyFileError as error:
                 self._unreadable.add(path)
-                yield key, f"{path} {error.what}; {_credential_advice(secret, error.remedy)}"
+                # Outside a unit nobody knows which instance's folder it would be.
+                named = path if secret.credential is None else f"credential {secret.credential}"
+                yield key, f"{named} {error.what}; {_credential_advice(secret, error.remedy)}"
                 continue
             except OSError as error:
                 self._unreadable.add(path)
@@ -93,10 +105,10 @@ class _Look:
         for name, table in self._settings.banks.items():
             at = f"banks.{name}"
             bank: Bank | None = None
-            missing = [(option, path) for option, path in table.option_files.items() if not os.access(path, os.R_OK)]
-            for option, path in missing:
-                yield f"{at}.option_files.{option}", f"{path} cannot be read; check path, owner and mode"
-            if not missing:
+            wrong = [(option, said) for option, path in table.option_files.items() if (said := _no_text(path))]
+            for option, said in wrong:
+                yield f"{at}.option_files.{option}", said
+            if not wrong:
                 try:
                     bank = self._load_bank(table)
                 except BadOptions as error:
@@ -104,13 +116,13 @@ class _Look:
                     yield f"{at}.{place}.{error.key}", error.remedy
                 except ModuleNotFoundError:
                     yield f"{at}.protocol", f"there is no protocol {table.protocol}; `bankgw banks` lists them"
-                except (UnicodeDecodeError, ValueError) as error:
+                except (OSError, ValueError) as error:
                     yield f"{at}.options", f"cannot be used: {error}"
             for lane_name, lane in table.lanes.items():
                 yield from self._lane(f"{at}.lanes.{lane_name}", lane, bank)
             if bank is not None:
                 yield from self._currencies(name, bank)
-                yield from self._repeats(at, bank)
+                yield from self._repeats(at, table, bank)
 
     def _lane(self, at: str, lane: conf.Lane, bank: Bank | None) -> Iterator[Finding]:
         if lane.tls is not None:
@@ -131,7 +143,8 @@ class _Look:
             return
         for problem in certs.check(wanted, self._now):
             if problem.file not in self._unreadable:
-                yield f"{at}.{_TLS_KEYS[problem.key]}", f"{problem.file} {problem.what}; {problem.remedy}"
+                said = _der(problem.file) or f"{problem.file} {problem.what}; {problem.remedy}"
+                yield f"{at}.{_TLS_KEYS[problem.key]}", said
 
     def _signing_key(self, at: str, name: str, table: conf.SigningKey) -> Iterator[Finding]:
         path = table.key.path()
@@ -142,7 +155,7 @@ class _Look:
             signer = FileSigner.load(wanted, production=True)
         except KeyFileError as error:
             setting = "certificate" if error.file == table.certificate else "key"
-            yield f"{at}.{setting}", f"{error.file} {error.what}; {error.remedy}"
+            yield f"{at}.{setting}", _der(error.file) or f"{error.file} {error.what}; {error.remedy}"
             return
         end = signer.certificate.not_valid_after_utc
         if self._now >= end:
@@ -175,7 +188,7 @@ class _Look:
             if account.bank == name and account.currency not in carried:
                 yield f"accounts.{n}.currency", f"{name} carries {', '.join(carried)}, not {account.currency}; mend it"
 
-    def _repeats(self, at: str, bank: Bank) -> Iterator[Finding]:
+    def _repeats(self, at: str, table: conf.Bank, bank: Bank) -> Iterator[Finding]:
         """In production nothing is repeated on a "not found" that may only mean "not yet"."""
         if self._settings.mode != "production":
             return
@@ -184,10 +197,14 @@ class _Look:
             repeats = rule.policy is not Replay.NEVER and rule.most > 0 and kind not in bank.bundles
             span_s = rule.not_found_quarantine.total_seconds()
             if repeats and span_s < QUARANTINE_S:
-                yield f"{at}.options", (
+                set_by = next((option for option in _QUARANTINES if option in table.options), None)
+                key, longer = f"{at}.options", f"set its option for this quarantine ({', '.join(_QUARANTINES)})"
+                if set_by is not None:
+                    key, longer = f"{key}.{set_by}", f"set {set_by}"
+                yield key, (
                     f"a {kind.value} in doubt may be repeated (`{rule.policy.value}`) after a \"not found\" asked "
-                    f"{span_s:g} s after its last byte, and the bank may only be slow; set the option for this "
-                    f"quarantine to {QUARANTINE_S:g} s or more, or most_repeats = 0"
+                    f"{span_s:g} s after its last byte, and the bank may only be slow; {longer} "
+                    f"to {QUARANTINE_S:g} or more, or `most_repeats = 0` in [{at}]"
                 )
 
     def broker(self) -> Iterator[Finding]:
@@ -224,12 +241,20 @@ class _Look:
         journal = self._settings.journal
         try:
             url = make_url(self._settings.journal_url())
+            if url.get_backend_name() not in _DATABASES:
+                wrong = f"{url.get_backend_name()} is none of {', '.join(_DATABASES)}"
+                yield "journal.url", f"{wrong}; write sqlite:///journal.db, or see docs/do/install.md", NO
+                return
             url.get_dialect()
         except (ArgumentError, NoSuchModuleError, ImportError) as error:
             yield "journal.url", f"cannot be used ({error}); write sqlite:///journal.db, or see docs/do/install.md", NO
             return
         if url.get_backend_name() == "sqlite" and (url.database is None or not Path(url.database).exists()):
-            return  # made at the first start
+            # The file is made at the first start, and so is state_dir; no other folder is.
+            folder = None if url.database is None or is_memory(str(url)) else Path(url.database).parent
+            if folder is not None and folder != self._settings.state_dir and not folder.is_dir():
+                yield "journal.url", f"there is no folder {folder}; make it, or name a file elsewhere", NO
+            return
         if journal.password is not None:
             if journal.password.path() in self._unreadable:
                 return
@@ -247,10 +272,43 @@ class _Look:
         except SQLAlchemyError as error:
             said = str(getattr(error, "orig", error)).strip().splitlines()
             wrong = f"{url} cannot be opened ({said[0] if said else type(error).__name__})"
+            if is_damaged(error):
+                yield "journal.url", f"{url.database} {DAMAGED}", NO
+                return
+            if url.get_backend_name() == "sqlite":
+                yield "journal.url", f"{wrong}; check the file's owner and mode, and who else has it open", AWAY
+                return
             yield "journal.url", f"{wrong}; start the server, or mend the URL", AWAY
             return
         if too_new:
             yield "journal.url", f"{too_new}; install the bankgw that made it", NO
+
+
+def is_damaged(error: SQLAlchemyError) -> bool:
+    """Whether SQLite says that the file is no database of its own, or not a whole one."""
+    code = getattr(getattr(error, "orig", None), "sqlite_errorcode", None)
+    return code is not None and code & 0xFF in _SQLITE_DAMAGED
+
+
+def _no_text(path: Path) -> str:
+    """Why an option cannot be the text of this file; empty if it can."""
+    try:
+        path.read_text("utf-8")
+    except OSError as error:
+        return f"{path} cannot be read ({error.strerror}); check path, owner and mode"
+    except UnicodeDecodeError:
+        return _der(path) or f"{path} is not text in UTF-8; save it in UTF-8, a certificate in PEM"
+    return ""
+
+
+def _der(path: Path) -> str:
+    """What to do about a certificate in the form that most programs for Windows write; empty if it is none."""
+    try:
+        x509.load_der_x509_certificate(path.read_bytes())
+    except (OSError, ValueError, UnsupportedAlgorithm):
+        return ""
+    made = f"openssl x509 -inform DER -in {path} -out {path}.pem"
+    return f"{path} is a certificate in DER, not in PEM; convert it (`{made}`) and name {path}.pem"
 
 
 class _Names(Mapping[str, str]):
@@ -287,7 +345,10 @@ def _same(at: str, given: Mapping[str, Any], wanted: Any, what: str) -> Iterator
 def _credential_advice(secret: conf.Secret, otherwise: str) -> str:
     if secret.credential is None:
         return otherwise
-    return f"add LoadCredential={secret.credential}:/path/to/file to the unit (systemctl edit bankgw)"
+    return (
+        f"credentials are there only for the unit while it runs: add LoadCredential={secret.credential}:/path/to/file "
+        "to the unit of this instance, and check inside it (docs/do/install.md)"
+    )
 
 
 def _secrets(settings: conf.Settings) -> Iterator[tuple[str, conf.Secret]]:

@@ -11,6 +11,8 @@ from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from gateway.bank.expiry import Expiry
 from gateway.desk import broker, check
 from gateway.desk.broker import BrokerSilent
@@ -115,6 +117,8 @@ def _journal(loaded: Loaded) -> Iterator[Line]:
         with engine.connect() as conn:
             said = conn.exec_driver_sql("PRAGMA quick_check(1)").scalar_one()
             mode = conn.exec_driver_sql("PRAGMA journal_mode").scalar_one()
+    except SQLAlchemyError:
+        return  # said by the look at the settings
     finally:
         engine.dispose()
     fix = "stop the daemon, keep the file, restore the last backup, then see docs/do/operate.md"

@@ -7,16 +7,20 @@ import re
 import shutil
 import sqlite3
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
-from gateway import app
-from gateway.desk import check, rig
+from gateway import app, settings
+from gateway.desk import check, doctor, rig
 from gateway.desk.check import Findings
 from gateway.journal import migrations
 from gateway.settings import Mistake, read
+from protocols.bank import Bank, Replay
 from protocols.kit import dsig
 from tests.gateway.desk import site as sites
 
@@ -78,6 +82,29 @@ def put(name: str, content: str, mode: int = 0o600) -> Callable[[rig.Site], None
     return change
 
 
+def folder(name: str) -> Callable[[rig.Site], None]:
+    def change(site: rig.Site) -> None:
+        (site.folder / name).unlink()
+        (site.folder / name).mkdir()
+
+    return change
+
+
+def to_der(name: str) -> Callable[[rig.Site], None]:
+    def change(site: rig.Site) -> None:
+        file = site.folder / name
+        file.write_bytes(x509.load_pem_x509_certificate(file.read_bytes()).public_bytes(Encoding.DER))
+
+    return change
+
+
+def utf16(name: str) -> Callable[[rig.Site], None]:
+    def change(site: rig.Site) -> None:
+        (site.folder / name).write_text((site.folder / name).read_text("utf-8"), "utf-16")
+
+    return change
+
+
 def open_up(name: str) -> Callable[[rig.Site], None]:
     return lambda site: (site.folder / name).chmod(0o644)
 
@@ -100,7 +127,9 @@ CASES: dict[str, tuple[Callable[[rig.Site], None], str, str, str]] = {
     "vault_broken": (put("secrets/vault.key", "{}"), "bankgw.toml", "journal.vault_key", "not a vault key file"),
     "password_gone": (remove("secrets/broker"), "bankgw.toml", "broker.password", "No such file"),
     "password_open": (open_up("secrets/broker"), "bankgw.toml", "broker.password", "others than its owner"),
-    "credential": (by_credential, "bankgw.toml", "broker.password", "LoadCredential=x:"),
+    "credential": (by_credential, "bankgw.toml", "broker.password", "credential x cannot be read (No such file or "
+         "directory); credentials are there only for the unit while it runs: add LoadCredential=x:/path/to/file to the "
+         "unit of this instance"),
     "tls_key_gone": (remove("pki/sample-client-key.pem"), SAMPLE, f"{TLS}.key", "No such file"),
     "tls_key_open": (open_up("pki/sample-client-key.pem"), SAMPLE, f"{TLS}.key", "chmod 0600"),
     "tls_key_other": (swap(SAMPLE, "sample-client-key", "pab-client-key"), SAMPLE, f"{TLS}.key", "does not belong to"),
@@ -127,6 +156,16 @@ CASES: dict[str, tuple[Callable[[rig.Site], None], str, str, str]] = {
     "option_wrong": (swap(PAB, rig.ENTERPRISE_CODE, "12"), PAB, "banks.pab.options.enterprise_code", "20"),
     "option_file_gone": (remove("pki/sample-bank-sign-cert.pem"), SAMPLE, "banks.sample.option_files.bank_certificate",
                          "cannot be read"),
+    "option_file_folder": (folder("pki/sample-bank-sign-cert.pem"), SAMPLE,
+         "banks.sample.option_files.bank_certificate", "sample-bank-sign-cert.pem cannot be read (Is a directory)"),
+    "option_file_der": (to_der("pki/sample-bank-sign-cert.pem"), SAMPLE, "banks.sample.option_files.bank_certificate",
+         "is a certificate in DER, not in PEM; convert it (`openssl x509 -inform DER -in /"),
+    "option_file_bytes": (utf16("pki/sample-bank-sign-cert.pem"), SAMPLE, "banks.sample.option_files.bank_certificate",
+         "sample-bank-sign-cert.pem is not text in UTF-8"),
+    "tls_der": (to_der("pki/sample-client-cert.pem"), SAMPLE, f"{TLS}.certificate", "sample-client-cert.pem.pem"),
+    "ca_der": (to_der("pki/sample-ca-cert.pem"), SAMPLE, f"{TLS}.ca_file", "openssl x509 -inform DER -in /"),
+    "signing_der": (to_der("pki/sample-gateway-sign-cert.pem"), SAMPLE,
+         "banks.sample.lanes.main.keys.order.certificate", "openssl x509 -inform DER -in /"),
     "option_file_wrong": (put("pki/sample-bank-sign-cert.pem", "x"), SAMPLE,
          "banks.sample.option_files.bank_certificate",
                           "signing certificate in PEM"),
@@ -134,10 +173,16 @@ CASES: dict[str, tuple[Callable[[rig.Site], None], str, str, str]] = {
          "door of this name"),
     "currency": (swap("bankgw.toml", 'bank = "pab" }', 'bank = "pab", currency = "USD" }'), "bankgw.toml",
                  "accounts.2.currency", "pab carries CNY"),
-    "url": (swap("bankgw.toml", "[journal]", '[journal]\nurl = "mysterydb://x/y"'), "bankgw.toml", "journal.url",
+    "url": (swap("bankgw.toml", "[journal]", '[journal]\nurl = "not a url"'), "bankgw.toml", "journal.url",
          "cannot be used"),
-    "driver": (swap("bankgw.toml", "[journal]", '[journal]\nurl = "oracle://u@h/y"'), "bankgw.toml", "journal.url",
-         "install.md"),
+    "database": (swap("bankgw.toml", "[journal]", '[journal]\nurl = "oracle://u@h/y"'), "bankgw.toml", "journal.url",
+         "oracle is none of sqlite, postgresql, mysql, mariadb; write sqlite:///journal.db, or see docs/do/install.md"),
+    "driver": (swap("bankgw.toml", "[journal]", '[journal]\nurl = "mysql+nodriver://u@h/y"'), "bankgw.toml",
+         "journal.url", "install.md"),
+    "journal_folder": (swap("bankgw.toml", "[journal]", '[journal]\nurl = "sqlite:////nowhere/at/all/journal.db"'),
+         "bankgw.toml", "journal.url", "there is no folder /nowhere/at/all; make it, or name a file elsewhere"),
+    "journal_folder_of_ours": (swap("bankgw.toml", "[journal]", '[journal]\nurl = "sqlite:///sub/journal.db"'),
+         "bankgw.toml", "journal.url", "/state/sub; make it"),
     "state": (put("state", "a file"), "bankgw.toml", "state_dir", "not a folder"),
 }  # fmt: skip
 
@@ -190,11 +235,12 @@ def test_production_repeats_nothing_on_a_not_found_that_came_too_early(
     edit(site, SAMPLE, "options = {  }", f"{repeats}options = {{ quarantine_s = {quarantine_s} }}")
     assert look(site) == Findings((), ()), "while nothing but a trial is at stake it may be short"
     edit(site, "bankgw.toml", 'mode = "development"', 'mode = "production"')
-    found = [one for one in look(site).mistakes if one.key == "banks.sample.options"]
+    found = [one for one in look(site).mistakes if one.key == "banks.sample.options.quarantine_s"]
     assert bool(found) is wrong
     for one in found:
         assert one.file == str(site.folder / SAMPLE) and "replay_safe" in one.remedy
-        assert f"{float(quarantine_s):g} s after" in one.remedy and "30 s or more" in one.remedy
+        assert f"{float(quarantine_s):g} s after" in one.remedy and "set quarantine_s to 30 or more" in one.remedy
+        assert "`most_repeats = 0` in [banks.sample]" in one.remedy
 
 
 def test_a_database_that_is_away_is_no_mistake(site: rig.Site) -> None:
@@ -204,6 +250,43 @@ def test_a_database_that_is_away_is_no_mistake(site: rig.Site) -> None:
     (one,) = found.unreachable
     assert one.key == "journal.url"
     assert "start the server" in one.remedy
+
+
+def test_a_quarantine_that_no_setting_made_is_named_by_what_banks_call_it(site: rig.Site) -> None:
+    edit(site, "bankgw.toml", 'mode = "development"', 'mode = "production"')
+
+    def hasty(table: settings.Bank) -> Bank:
+        bank = app.load_bank(table)
+        rules = {kind: replace(rule, policy=Replay.REPLAY_SAFE, not_found_quarantine=timedelta())
+                 for kind, rule in bank.profile.replay.items()}  # fmt: skip
+        return replace(bank, profile=replace(bank.profile, replay=rules))
+
+    found = check.findings(read(site.settings), hasty, sites.NOW).mistakes
+    [one] = {one.remedy for one in found if one.key == "banks.sample.options" and "a payment" in one.remedy}
+    assert "(quarantine_s, not_found_after_s, not_found_quarantine_s) to 30 or more" in one
+
+
+@pytest.mark.parametrize("damage", [b"no database at all" * 500, None])
+def test_a_damaged_journal_is_a_mistake(site: rig.Site, damage: bytes | None) -> None:
+    site.state.mkdir()
+    file = site.state / "journal.db"
+    migrations.upgrade(f"sqlite:///{file}")
+    octets = bytearray(file.read_bytes())
+    octets[100:4096] = b"\xff" * 3996
+    file.write_bytes(damage or octets)
+    one = only(look(site))
+    assert one.key == "journal.url"
+    assert one.remedy == (
+        f"{file} is no SQLite database, or is damaged; keep the file and put a copy back: docs/do/restore.md"
+    )
+    loaded = read(site.settings)
+    assert list(doctor._journal(loaded)) == [], "the look at the settings has told it"
+
+
+def test_a_journal_that_cannot_be_opened_needs_no_server(site: rig.Site) -> None:
+    (site.state / "journal.db").mkdir(parents=True)
+    (one,) = look(site).unreachable
+    assert "check the file's owner and mode" in one.remedy
 
 
 def test_a_journal_from_the_future_is_refused(site: rig.Site) -> None:
