@@ -5,6 +5,7 @@ The composition root is imported only by commands that need it: `bankgw status` 
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import traceback
@@ -64,6 +65,9 @@ def world() -> World:
 
 def main() -> None:
     """Run the command line and end the process with its code."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A terminal that lacks a character shows its number; that is no reason to show nothing.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         code = cli.main(world())
     except Exception:

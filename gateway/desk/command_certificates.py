@@ -170,7 +170,7 @@ def _place(
         terminal.leave(codes.CONFIG, f"no lane {bank}.{lane} in {config}")
     try:
         office = world.load_office(table)
-    except BadOptions as error:
+    except (BadOptions, OSError, ValueError) as error:
         terminal.leave(codes.CONFIG, f"banks.{bank}: {error}; `bankgw check` says more")
     if office is None:
         terminal.leave(codes.USAGE, f"{bank}: certificates of this bank do not come over the wire")
@@ -211,12 +211,20 @@ def _signing(lane: Lane, *, production: bool) -> Callable[[str, bytes], Any]:
 
 def _code(file: Path) -> str:
     try:
-        code = sys.stdin.readline() if str(file) == "-" else file.read_text("utf-8")
+        octets = sys.stdin.buffer.readline() if str(file) == "-" else file.read_bytes()
+        # Editors put a mark in front that is no part of the code, which is good once only.
+        code = octets.decode("utf-8-sig").strip()
     except OSError as error:
         terminal.leave(codes.USAGE, f"{file} cannot be read: {error.strerror}")
-    if not code.strip():
+    except UnicodeDecodeError:
+        code = "\x00"
+    if not code:
         terminal.leave(codes.USAGE, "the one-time code is empty")
-    return code.strip()
+    if not code.isprintable():
+        where = "standard input" if str(file) == "-" else file
+        advice = "save the code alone, in UTF-8. Nothing was sent"
+        terminal.leave(codes.USAGE, f"{where} is not one line of text in UTF-8; {advice}")
+    return code
 
 
 # ---- doing it ----------------------------------------------------------------------------------------------------

@@ -47,6 +47,11 @@ def send(
     With --wait the exit code is 0 for settled (or an answered question), 1 for failed or rejected, 3 for held, 4 for in
     doubt or not over in time, 69 when nobody answered. A batch is waited for until it is completed: 0 means that every
     item is settled, 1 that one is not. Without --wait, 0 means that the broker has it.
+
+    The profile is a TOML file; conf/erp.toml is one. Its keys: host, port, vhost, user (the broker user), password
+    ({ file = "…" } or { credential = "…" }), sender (its name in the gateway's settings), queue (how the queue for
+    replies and events begins: the broker must let the user make it, and the sender's reply_to match it), hmac_key (as
+    password, if the sender must sign), and a table [tls] as [broker.tls] of the gateway's settings.
     """
     from gateway.clock import SystemEntropy
     from gateway.desk import broker, erp
@@ -55,10 +60,13 @@ def send(
 
     body = sys.stdin.buffer.read() if str(file) == "-" else _body(file)
     kinds = {kind.value: kind for kind in CommandType}
-    kind = erp.guess_type(body) if type_name is None else kinds.get(type_name)
+    if type_name is not None and type_name not in kinds:
+        terminal.leave(codes.USAGE, f"--type {type_name}: there is no such command; write one of {', '.join(kinds)}")
+    kind = erp.guess_type(body) if type_name is None else kinds[type_name]
     if kind is None:
-        terminal.leave(codes.USAGE, f"the body fits no command, or more than one (batch.submit and payroll.submit "
-                       f"may look alike); name it with --type: {', '.join(kinds)}")  # fmt: skip
+        terminal.leave(codes.USAGE, f"the body fits no command, or more than one (batch.submit and payroll.submit may "
+                       f"look alike, a status.query always must be named); name it with --type: {', '.join(kinds)}"
+                       )  # fmt: skip
     world = terminal.world(context)
     reactor = world.reactor()
     content_type = "application/xml" if body.lstrip()[:1] == b"<" else "application/json"
@@ -88,7 +96,7 @@ def _body(file: Path) -> bytes:
 def _printer(as_json: bool, started: Any) -> Any:
     def printed(one: Any) -> None:
         if as_json:
-            print(json.dumps({"event": one.event, "at": one.at.isoformat(), "body": one.said}, ensure_ascii=False))
+            print(terminal.as_json({"event": one.event, "at": one.at.isoformat(), "body": one.said}))
             return
         said = one.said
         style = terminal.STATE_STYLE.get(str(said.get("state", "")), "")

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
 from gateway import log
 from gateway.desk import bank_facts, codes, terminal
 from gateway.desk.terminal import AsJson
+from gateway.settings.tables import SLUG
 from protocols.bank import BadOptions
+
+Level = Literal["debug", "info", "warning", "error"]
+# RabbitMQ takes nearly anything; blanks are mistakes of the shell.
+_BROKER_NAME = re.compile(r"[^\s\x00-\x1f]+")
 
 
 def add(app: typer.Typer) -> None:
@@ -29,7 +35,7 @@ def add(app: typer.Typer) -> None:
 def simulate(
     context: typer.Context,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The simulated bank's settings, TOML or JSON.")],
-    log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
+    log_level: Annotated[Level, typer.Option(help="debug, info, warning or error.")] = "info",
 ) -> None:
     """Run one simulated bank in the foreground: its own side of the protocol, with a ledger and seeded faults."""
     from twisted.internet.defer import Deferred
@@ -75,7 +81,7 @@ def banks(
     for name, table in found.settings.banks.items():
         try:
             rows.append(bank_facts.facts(name, load(table)))
-        except (BadOptions, ModuleNotFoundError, OSError) as error:
+        except (BadOptions, ModuleNotFoundError, OSError, ValueError) as error:
             terminal.leave(codes.CONFIG, f"banks.{name}: {error}; `bankgw check` says more")
     terminal.show(rows, as_json=as_json, words=_bank_words)
 
@@ -117,10 +123,14 @@ def export(
     from gateway.erp.topology import standard
 
     access = []
+    for option, value in (("--vhost", vhost), ("--user", user)):
+        if not _BROKER_NAME.fullmatch(value):
+            terminal.leave(codes.USAGE, f"{option} {value!r}: write a name without blanks")
     for one in sender or ["demo=erp-demo"]:
-        name, equals, users = one.partition("=")
-        if not name or not equals or not users:
-            terminal.leave(codes.USAGE, f"--sender {one}: write NAME=USER, or NAME=USER,USER")
+        name, _equals, users = one.partition("=")
+        if not re.fullmatch(SLUG, name) or not all(map(_BROKER_NAME.fullmatch, users.split(","))):
+            terminal.leave(codes.USAGE, f"--sender {one}: write NAME=USER, or NAME=USER,USER; NAME is the sender's in "
+                           "the settings (a-z, 0-9 and _), users have no blanks")  # fmt: skip
         access.append(SenderAccess(name, tuple(users.split(","))))
     terminal.dump(definitions(standard(), vhost=vhost, gateway_user=user, senders=access))
 

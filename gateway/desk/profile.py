@@ -26,7 +26,7 @@ class Profile(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    host: str = "127.0.0.1"
+    host: conf.Host = "127.0.0.1"
     port: int = Field(5672, ge=1, le=65535)
     vhost: str = "bankgw"
     user: str
@@ -53,14 +53,20 @@ class BadProfile(Exception):  # noqa: N818 - says which lines are wrong
 def read(path: Path) -> Profile:
     """Read the file. Raises BadProfile with every mistake."""
     try:
-        table = tomllib.loads(path.read_text("utf-8"))
+        text = path.read_text("utf-8")
+        if text.startswith("\ufeff"):
+            raise BadProfile((conf.Mistake(str(path), "line 1", conf.BOM),))
+        table = tomllib.loads(text)
         return Profile.model_validate(table, context={"folder": path.resolve().parent})
     except OSError as error:
         wrong = f"cannot be read ({error.strerror}); create it or name another with --profile"
         raise BadProfile((conf.Mistake(str(path), "-", wrong),)) from None
     except ValidationError as error:
         found = error.errors(include_url=False, include_input=False)
-        mistakes = [conf.Mistake(str(path), ".".join(map(str, one["loc"])), one["msg"]) for one in found]
+        mistakes = [
+            conf.Mistake(str(path), ".".join(map(str, one["loc"])), conf.remedy_of(one, manual="bankgw send --help"))
+            for one in found
+        ]
         raise BadProfile(tuple(mistakes)) from None
     except ValueError as error:
         raise BadProfile((conf.Mistake(str(path), "-", f"is not TOML in UTF-8: {error}"),)) from None

@@ -55,7 +55,13 @@ def say(text: str) -> None:
 
 def dump(said: Any) -> None:
     """A JSON document on stdout."""
-    print(json.dumps(said, ensure_ascii=False, indent=1))
+    print(as_json(said, indent=1))
+
+
+def as_json(said: Any, indent: int | None = None) -> str:
+    """JSON in characters that stdout can write: those it lacks are escaped as JSON knows it."""
+    unicode = (getattr(sys.stdout, "encoding", None) or "utf-8").lower().startswith("utf")
+    return json.dumps(said, ensure_ascii=not unicode, indent=indent)
 
 
 def leave(code: int, *lines: str) -> NoReturn:

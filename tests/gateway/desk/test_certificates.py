@@ -22,7 +22,7 @@ from gateway import app
 from gateway.bank.endpoint import NotConnected
 from gateway.bank.reasons import Reason
 from gateway.bank.session import NoAnswer
-from gateway.desk import cli, codes, rig
+from gateway.desk import cli, codes, command_certificates, rig
 from gateway.desk.certificates import ANSWER, CERTIFICATE, KEY, REQUEST, Busy, Clerk, Drawer, Kept, Underway
 from gateway.settings import read
 from protocols.banks import finws
@@ -300,3 +300,24 @@ def test_the_settings_say_where(site: Path, capsys: pytest.CaptureFixture[str]) 
     table = read(site, os.environ).settings.banks["finws"]
     assert app.load_office(table) is not None
     assert app.load_office(table.model_copy(update={"protocol": "sample", "options": {}, "option_files": {}})) is None
+
+
+@pytest.mark.parametrize(
+    "octets", [CODE.encode("utf-16"), CODE.encode("utf-16-le"), "密".encode("gbk"), f"{CODE}\n{CODE}\n".encode()]
+)
+def test_a_code_that_is_not_one_line_of_text_is_not_used_up(
+    octets: bytes, site: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "code").write_bytes(octets)
+    words = ("certificates", "request", "finws", "--name", "X", "--config", str(site), "--folder", str(tmp_path / "kept"),
+             "--code-file", str(tmp_path / "code"))  # fmt: skip
+    assert cli.main(world(), words) == codes.USAGE
+    said = capsys.readouterr().err
+    assert said == (f"{tmp_path / 'code'} is not one line of text in UTF-8; save the code alone, in UTF-8. "
+                    "Nothing was sent\n")  # fmt: skip
+    assert not (tmp_path / "kept" / REQUEST).exists()
+
+
+def test_a_mark_that_an_editor_puts_before_the_code_is_no_part_of_it(tmp_path: Path) -> None:
+    (tmp_path / "code").write_text(f"{CODE}\r\n", "utf-8-sig")
+    assert command_certificates._code(tmp_path / "code") == CODE

@@ -14,6 +14,7 @@ import pytest
 
 from gateway import app, log
 from gateway.desk import cli, codes
+from gateway.desk.profile import Profile
 from gateway.desk.world import World
 from gateway.journal import migrations, vault
 from protocols import trial
@@ -168,6 +169,66 @@ def test_topology(capsys: pytest.CaptureFixture[str]) -> None:
     assert bankgw("topology", "export", "--sender", "erp") == codes.USAGE
 
 
+@pytest.mark.parametrize("words", [
+    ("--sender", "A b=c"), ("--sender", "erp=a b"), ("--sender", "erp=a,"), ("--sender", "erp=a=b c"),
+    ("--vhost", ""), ("--user", ""), ("--user", "a b"),
+])  # fmt: skip
+def test_names_that_no_broker_has_are_not_exported(words: Sequence[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert bankgw("topology", "export", *words) == codes.USAGE
+    said = capsys.readouterr()
+    assert said.out == "" and words[0] in said.err and "write" in said.err
+
+
+@pytest.mark.parametrize("command", ["check", "run"])
+def test_an_option_file_that_is_a_folder_is_a_mistake(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site = sites.make(tmp_path / "site")
+    (site.folder / "pki" / "sample-bank-sign-cert.pem").unlink()
+    (site.folder / "pki" / "sample-bank-sign-cert.pem").mkdir()
+    assert bankgw(command, "--config", site.settings) == codes.CONFIG
+    [line] = capsys.readouterr().err.splitlines()
+    assert "banks.sample.option_files.bank_certificate: " in line and "(Is a directory)" in line
+    assert bankgw("banks", "--config", site.settings) == codes.CONFIG
+
+
+def test_a_certificate_in_der_is_a_mistake_for_banks_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    site = sites.make(tmp_path / "site")
+    (site.folder / "pki" / "sample-bank-sign-cert.pem").write_bytes(b"\x30\x82\xff")
+    assert bankgw("banks", "--config", site.settings) == codes.CONFIG
+    assert "`bankgw check` says more" in capsys.readouterr().err
+
+
+def test_doctor_on_a_damaged_journal_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    site = sites.make(tmp_path / "site", {**sites.BROKER, "host": "127.0.0.1", "port": 1})
+    site.state.mkdir()
+    (site.state / "journal.db").write_bytes(b"no database at all" * 500)
+    done = subprocess.run([sys.executable, "-m", "gateway", "doctor", "--config", str(site.settings)],
+                          capture_output=True, text=True, timeout=50)  # fmt: skip
+    assert done.returncode == codes.FAILED and "Traceback" not in done.stderr
+    assert "is damaged; keep the file and put a copy back" in done.stdout.replace("\n", " ")
+
+
+@pytest.mark.parametrize(("charset", "words"), [
+    ("latin-1", ("--help",)), ("latin-1", ("banks",)), ("latin-1", ("banks", "--json")), ("ascii", ("banks", "--json")),
+])  # fmt: skip
+def test_a_terminal_that_lacks_characters_shows_the_others(charset: str, words: Sequence[str]) -> None:
+    done = subprocess.run([sys.executable, "-m", "gateway", *words], capture_output=True, timeout=50,
+                          env={**os.environ, "PYTHONIOENCODING": charset})  # fmt: skip
+    assert (done.returncode, done.stderr) == (codes.OK, b"")
+    said = done.stdout.decode(charset)
+    if "--json" in words:
+        assert "平安" in json.dumps(json.loads(said), ensure_ascii=False)
+    else:
+        assert "\\u" in said
+
+
+def test_simulate_names_its_levels(capsys: pytest.CaptureFixture[str]) -> None:
+    assert bankgw("simulate", "x.toml", "--log-level", "loud") == codes.USAGE
+    said = capsys.readouterr().err
+    assert all(level in said for level in ("debug", "info", "warning", "error"))
+
+
 def test_simulate_refuses_wrong_files(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -192,6 +253,39 @@ def test_send_needs_a_command_and_a_profile(tmp_path: Path, capsys: pytest.Captu
     assert bankgw("send", file, "--profile", tmp_path / "erp.toml", reactor=object) == codes.CONFIG
     keys = [line.split(": ")[1] for line in capsys.readouterr().err.splitlines() if "erp.toml" in line]
     assert {"password", "queue"} <= set(keys)
+    assert bankgw("send", file, "--type", "payment.sumbit") == codes.USAGE
+    said = capsys.readouterr().err
+    assert said.startswith("--type payment.sumbit: there is no such command; write one of payment.submit, ")
+
+
+def test_a_question_about_a_payment_must_be_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "q.json").write_text('{"id": "AP-1"}')
+    assert bankgw("send", tmp_path / "q.json") == codes.USAGE
+    assert "a status.query always must be named" in capsys.readouterr().err
+
+
+def test_mistakes_of_a_profile_say_what_to_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "o.json").write_text('{"amount": "1.00"}')
+    file = tmp_path / "erp.toml"
+    file.write_text('user = "erp"\nqueue = 5\nport = 70000\nhots = "x"\nhost = "amqp://mq"\n')
+    assert bankgw("send", tmp_path / "o.json", "--profile", file, reactor=object) == codes.CONFIG
+    said = dict(line.removeprefix(f"{file}: ").split(": ", 1) for line in capsys.readouterr().err.splitlines())
+    assert said == {
+        "password": "is required; add it (bankgw send --help says what it is)",
+        "queue": "write text in quotes",
+        "port": "must be at most 65535",
+        "hots": "there is no such setting; remove it or mend its spelling (bankgw send --help lists all)",
+        "host": "write a host name or an IP address, without scheme or port",
+    }
+    file.write_text('user = "erp"\n', "utf-8-sig")
+    assert bankgw("send", tmp_path / "o.json", "--profile", file, reactor=object) == codes.CONFIG
+    assert "begins with a BOM; save the file as UTF-8 without BOM" in capsys.readouterr().err
+
+
+def test_help_lists_the_profiles_keys(capsys: pytest.CaptureFixture[str]) -> None:
+    assert bankgw("send", "--help") == codes.OK
+    said = capsys.readouterr().out
+    assert [name for name in Profile.model_fields if name not in said.partition("Its keys:")[2]] == []
 
 
 @pytest.mark.parametrize(
