@@ -14,7 +14,7 @@ from gateway.desk.check import PERMIT_LOG
 from gateway.desk.terminal import DEFAULT_CONFIG, AsJson, Config
 from gateway.journal import vault
 from gateway.journal.backup import NoBackup, Origin, make, restore
-from gateway.settings import Loaded, Settings
+from gateway.settings import Loaded, Secret, Settings
 
 VaultKey = Annotated[
     Path | None, typer.Option("--vault-key", help="The vault's key file, where the settings name a systemd credential.")
@@ -111,10 +111,20 @@ def _settings(context: typer.Context, config: Path) -> Settings:
 
 
 def _vault(settings: Settings, instead: Path | None) -> vault.Vault:
+    secret = settings.journal.vault_key
+    if instead is None and _only_in_the_unit(secret):
+        terminal.leave(codes.CONFIG, f"journal.vault_key: {_ONLY_THERE.format(secret.credential)} --vault-key")
     try:
-        return vault.load(instead or settings.journal.vault_key.path())
+        return vault.load(instead or secret.path())
     except vault.VaultError as error:
         terminal.leave(codes.CONFIG, f"{error}; or name the key file with --vault-key")
+
+
+_ONLY_THERE = "credential {} is there only for the unit while it runs; name its file with"
+
+
+def _only_in_the_unit(secret: Secret) -> bool:
+    return secret.credential is not None and not secret.path().exists()
 
 
 def _url(settings: Settings, instead: Path | None) -> str:
@@ -122,6 +132,8 @@ def _url(settings: Settings, instead: Path | None) -> str:
     path = instead or (None if secret is None else secret.path())
     if path is None:
         return url
+    if instead is None and secret is not None and _only_in_the_unit(secret):
+        terminal.leave(codes.CONFIG, f"journal.password: {_ONLY_THERE.format(secret.credential)} --database-password")
     try:
         password = path.read_bytes().rstrip(b"\r\n").decode()
     except OSError as error:

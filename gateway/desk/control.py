@@ -165,7 +165,7 @@ def _admit(peer: Peer, verb: Verb) -> None:
         raise Denied(403, "not_allowed", f"user {peer.uid} may not do this; only root and the daemon's own user may")
     if peer.uid == NOBODY:
         raise Denied(403, "nobody", "the kernel does not tell the daemon who you are: it runs in a user namespace of "
-                     "its own. Set PrivateUsers=no in its unit (systemctl edit bankgw) and restart it")  # fmt: skip
+                     "its own. Set PrivateUsers=no in its unit's drop-in (systemctl edit) and restart it")  # fmt: skip
 
 
 def _remove_dead(path: Path) -> None:

@@ -306,6 +306,25 @@ def test_without_a_daemon_nobody_signs(settings: Path, words: Sequence[str]) -> 
     assert bankgw(*words, "--config", settings) == codes.UNAVAILABLE
 
 
+@pytest.mark.parametrize("command", ["backup", "restore"])
+def test_credentials_of_a_unit_that_does_not_run_are_named_with_the_option_for_their_file(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
+    site = sites.make(tmp_path / "site")
+    site.state.mkdir()
+    key, text = site.folder / "secrets" / "vault.key", site.settings.read_text("utf-8")
+    text = text.replace(f'vault_key = {{ file = "{key}" }}', 'vault_key = { credential = "vault" }')
+    text = text.replace("[journal]", '[journal]\nurl = "mysql+nodriver://u@h/x"\npassword = { credential = "database" }')
+    site.settings.write_text(text, "utf-8")
+    assert bankgw(command, tmp_path / "copy", "--config", site.settings) == codes.CONFIG
+    assert capsys.readouterr().err == ("journal.vault_key: credential vault is there only for the unit while it runs; "
+                                       "name its file with --vault-key\n")  # fmt: skip
+    assert bankgw(command, tmp_path / "copy", "--config", site.settings, "--vault-key", key) == codes.CONFIG
+    assert capsys.readouterr().err == ("journal.password: credential database is there only for the unit while it "
+                                       "runs; name its file with --database-password\n")  # fmt: skip
+
+
 def test_backup_and_restore_say_why_not(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     site = sites.make(tmp_path / "site")
     assert bankgw("backup", tmp_path / "copy", "--config", site.settings) == codes.FAILED

@@ -182,7 +182,7 @@ async def test_what_the_group_may_do_needs_a_user_the_kernel_can_name(
     with pytest.raises(Refused) as caught:
         await get(served, "open")
     assert (caught.value.status, caught.value.code) == (403, code)
-    assert "PrivateUsers=no" in str(caught.value)
+    assert "Set PrivateUsers=no in its unit's drop-in (systemctl edit) and restart it" in str(caught.value)
 
 
 async def test_the_group_can_open_the_socket_only_if_told(tmp_path: Path) -> None:
