@@ -311,7 +311,7 @@ class Bundling:
         watching: bool, epoch: int,
     ) -> None:  # fmt: skip
         lane, asked_ms = self._lane, self._parts.clock.now_ms()
-        sure = {row.payment: lane.clock_sure(row.life.rules.quarantine_ms) for row in asked}
+        sure = {row.payment: lane.wall.sure(row.life.rules.quarantine_ms) for row in asked}
         question = BundleFateQuestion(_sent(bundle, rows))
         fate = self._parts.bank.bundles[bundle.kind].fate
         try:

@@ -6,7 +6,6 @@ it is about to send before the first byte leaves, asks about what it does not kn
 
 from __future__ import annotations
 
-import math
 from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -32,6 +31,7 @@ from gateway.bank.lookout import Lookout
 from gateway.bank.sending import Sending
 from gateway.bank.session import NoAnswer
 from gateway.bank.tenure import ORPHAN_QUIET_S, Tenure
+from gateway.bank.wallclock import WallClock
 from gateway.bank.wanted import Question, Wanted, unavailable
 from gateway.bank.words import Words
 from gateway.clock import Clock, Entropy
@@ -55,13 +55,6 @@ SERIALS_DRAWN = 1_000
 PUMPS_DEEP = 8
 """Work that is over as soon as it is begun looks for more at once: within the other so often, and no deeper."""
 RATE_LIMITED_REST_S = 1.0
-CLOCK_DIFFERS_MS = 60_000
-"""A clock that differs by more from the bank's counts other days than the bank does."""
-_CLOCK_DOUBTS = {
-    "clock_set": "nothing is sent again until a restart",
-    "clock_differs": "nothing is sent again until it agrees with the bank's; set this machine's clock right",
-}
-"""Why spans and days by the wall clock mean nothing, and what is done about it."""
 _log = log.get("bank.lane")
 
 
@@ -103,6 +96,7 @@ class Lane:
         self._tasks = Tasks(self._defect)
         self._tenure = Tenure(parts.name, parts.node, parts.store, parts.clock, self._tasks, self._reign,
                               self._stand_down)  # fmt: skip
+        self.wall = WallClock(parts.name, parts.clock, self._tenure, parts.meters)
         self._wanted = Wanted(parts.clock)
         self._rows: OrderedDict[str, PaymentRow] = OrderedDict()
         self._serials: deque[int] = deque()
@@ -117,7 +111,6 @@ class Lane:
         self._drained: Deferred[None] | None = None
         self._drawing = False
         self._paused: set[str] = set()
-        self._ahead_ms = 0
         self.quay = self._new_quay()
         self.words = Words(parts.bank_name, parts.meters)
         self.bundling = Bundling(self)
@@ -246,43 +239,6 @@ class Lane:
     def permits(self, epoch: int, committed_s: float) -> bool:
         """The last gate: whether what was written down under `epoch`, not before `committed_s`, may leave now."""
         return self.halted is None and self._tenure.permits(epoch, committed_s)
-
-    def clock_trusted(self) -> bool:
-        """Whether spans and days by the wall clock mean anything: false, and an alarm, if it was set or differs."""
-        doubt = self.clock_doubt
-        if doubt is None:
-            return True
-        self.parts.meters.alarms.labels(doubt).inc()
-        _log.error(f"lane.{doubt}", lane=self.parts.name, ahead_of_bank_s=round(self._ahead_ms / 1000),
-                   action=_CLOCK_DOUBTS[doubt])  # fmt: skip
-        return False
-
-    def quarantine_left_ms(self, quarantine_ms: int) -> int:
-        """How much of a quarantine is surely left, by the one clock that nobody can set: what this node's time with the
-        lane is short of it. What was sent before was timed by a clock that may have been wrong, or by another node's.
-        """
-        return max(math.ceil(quarantine_ms - self._tenure.lasted_s * 1000), 0)
-
-    def clock_sure(self, quarantine_ms: int) -> bool:
-        """Whether a span of the wall clock that exceeds the quarantine means that so much time has passed."""
-        return self.clock_doubt is None and not self.quarantine_left_ms(quarantine_ms)
-
-    @property
-    def clock_doubt(self) -> str | None:
-        """Why nothing is sent a second time by this clock: `clock_set`, `clock_differs`; None while all is well."""
-        if self._tenure.clock_set:
-            return "clock_set"
-        return "clock_differs" if abs(self._ahead_ms) > CLOCK_DIFFERS_MS else None
-
-    def _hear_time(self, bank_at: datetime) -> None:
-        """What the bank's clock showed a moment ago."""
-        before_ms, self._ahead_ms = self._ahead_ms, self.parts.clock.now_ms() - round(bank_at.timestamp() * 1000)
-        differs, differed = (abs(off_ms) > CLOCK_DIFFERS_MS for off_ms in (self._ahead_ms, before_ms))
-        if differs and not differed:
-            _log.warning("lane.clock_differs", lane=self.parts.name, ahead_of_bank_s=round(self._ahead_ms / 1000),
-                         action=_CLOCK_DOUBTS["clock_differs"])  # fmt: skip
-        elif differed and not differs:
-            _log.info("lane.clock_agrees", lane=self.parts.name, ahead_of_bank_s=round(self._ahead_ms / 1000))
 
     @property
     def paused(self) -> tuple[str, ...]:
@@ -494,7 +450,7 @@ class Lane:
     async def _converse(self, berth: Berth, conversation: Conversation[Any]) -> object:
         told = await self.timed(berth, "session", conversation, opening=True)
         if isinstance(told, datetime):
-            self._hear_time(told)
+            self.wall.hear(told)
         return told
 
     # ---- what all of them share ----

@@ -200,8 +200,8 @@ class Sending:
         row, last = found
         opens_ms = self._opens_ms(now_ms)
         if opens_ms <= now_ms:
-            rest_ms = lane.quarantine_left_ms(row.life.rules.quarantine_ms)
-            opens_ms = now_ms + (rest_ms if lane.clock_trusted() else RETRY_UNTRUSTED_MS)
+            rest_ms = lane.wall.quarantine_left_ms(row.life.rules.quarantine_ms)
+            opens_ms = now_ms + (rest_ms if lane.wall.trusted() else RETRY_UNTRUSTED_MS)
         line: Line | None = None
         if row.life.state is State.IN_DOUBT:
             if opens_ms > now_ms:

@@ -410,7 +410,7 @@ TABLE: tuple[Rule, ...] = (
     # before anything is sent
     Rule("release", _in(S.ACCEPTED, S.HELD), Release, S.READY, "nothing stands in its way",
          change=_released, then=(_send, _expire_watch)),
-    Rule("hold", _in(S.ACCEPTED, S.READY), Hold, S.HELD, "a person or an hour must let it go",
+    Rule("hold", _in(S.ACCEPTED, S.READY), Hold, S.HELD, "a person must let it go",
          then=(_done(Work.SEND), _expire_watch)),
     Rule("reject", _in(S.ACCEPTED, S.HELD), Reject, S.REJECTED, "our own no, before anything was sent",
          then=(_stop_sending,)),

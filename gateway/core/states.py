@@ -92,7 +92,7 @@ class Release:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """It waits for a person or an hour; `reason` is a slug such as `suspected_duplicate`."""
+    """It waits for a person; `reason` is a slug such as `suspected_duplicate`."""
 
     at_ms: int
     reason: str

@@ -38,7 +38,7 @@ def lane_word(lane: Lane) -> str:
         return f"paused:{','.join(lane.paused)}"
     if not lane.ready:
         return "down"
-    return "ready" if lane.clock_doubt is None else f"ready:{lane.clock_doubt}"
+    return "ready" if lane.wall.doubt is None else f"ready:{lane.wall.doubt}"
 
 
 def readiness(

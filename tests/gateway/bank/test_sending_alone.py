@@ -87,6 +87,7 @@ class _Alone:
         self.applied: Applied | None = None
         self.leave = Leave()
         self.last = AttemptRow("P", 1, 1, "gw1", "2026-11-18", (), "p", b"stored", None, NOW_MS, "replay_safe")
+        self.wall: Any = SimpleNamespace(trusted=lambda: True, quarantine_left_ms=lambda _quarantine_ms: 0)
         parts = SimpleNamespace(
             clock=clock, store=self, name="b.main", node="gw1", bank_name="b", signers={}, meters=self.meters,
             bank=SimpleNamespace(money={ORDER.kind: self._pay}, read=self._read, profile=SimpleNamespace(signs=())),
@@ -96,8 +97,8 @@ class _Alone:
             bundling=SimpleNamespace(carries=lambda _row: False), row=lambda _payment: succeed(self.row),
             noted=self.noted.append, postpone=lambda _payment, at_ms, kind=Work.SEND: self.later.append((at_ms, kind)),
             permitted=lambda: True, permits=lambda _epoch, _since_s: True, next_open_ms=lambda at_ms: at_ms,
-            day_ends_ms=lambda _day: NOW_MS + 3_600_000, clock_trusted=lambda: True, shut=lambda _day: None,
-            quarantine_left_ms=lambda _quarantine_ms: 0, context=self._context, record=self._record,
+            day_ends_ms=lambda _day: NOW_MS + 3_600_000, wall=self.wall, shut=lambda _day: None,
+            context=self._context, record=self._record,
         )  # fmt: skip
         self.lane, self.sending = lane, Sending(lane)
 
@@ -482,7 +483,7 @@ def test_a_repeat_waits_for_the_banks_hours_the_lease_and_a_clock_that_can_be_tr
 ) -> None:
     alone = in_doubt()
     alone.lane.next_open_ms, alone.lane.permitted = lambda _at_ms: opens_ms, lambda: leased
-    alone.lane.clock_trusted = lambda: trusted
+    alone.wall.trusted = lambda: trusted
     alone.repeat()
     assert alone.later == ([] if wanted_ms is None else [(wanted_ms, Work.REPLAY)])
     assert alone.line.wrote == ([b"stored"] if wanted_ms is None else []) and alone.given == [IN_ORDER]
@@ -491,7 +492,7 @@ def test_a_repeat_waits_for_the_banks_hours_the_lease_and_a_clock_that_can_be_tr
 
 def test_a_repeat_waits_until_this_node_has_had_the_lane_for_a_quarantine() -> None:
     alone = in_doubt()
-    alone.lane.quarantine_left_ms = lambda quarantine_ms: quarantine_ms // 2
+    alone.wall.quarantine_left_ms = lambda quarantine_ms: quarantine_ms // 2
     alone.repeat()
     rest_ms = Rules(Policy.REPLAY_SAFE).quarantine_ms // 2
     assert alone.later == [(NOW_MS + rest_ms, Work.REPLAY)] and rest_ms > 0
