@@ -3,6 +3,10 @@
 Between the pages nothing is kept here: a `Place` is the value of a `PageCursor`, which the asker hands back. It counts
 entries that the bank gives the same key over page ends, and knows the page before, so that a bank that tells the same
 page again is found out; the guard of `paging` sees only the numbers that we count ourselves.
+
+Where the bank tells today and the past by two questions, the leg's last day and which question it is are part of the
+place. Made anew from the day on which a page is asked for, they would change at midnight in the middle of a leg, and
+the numbers counted so far would be those of another list.
 """
 
 from __future__ import annotations
@@ -22,7 +26,8 @@ from protocols.kit.paging import fingerprint
 class Place:
     """A page's place: the first day of its leg, the number of its first entry, and what came before it.
 
-    `key` and `count` are the last entry's key and how many had it; `before` is a mark of the page before.
+    `key` and `count` are the last entry's key and how many had it; `before` is a mark of the page before. `last` and
+    `kind` are the leg's last day and the bank's word for its question, fixed when the leg begins.
     """
 
     day: date
@@ -30,19 +35,28 @@ class Place:
     key: str = ""
     count: int = 0
     before: str = ""
+    last: date | None = None
+    kind: str = ""
+
+    @property
+    def begun(self) -> bool:
+        """Whether entries of this leg were told before this page."""
+        return self.number > 1
 
     def text(self) -> str:
         """As the value of a PageCursor. Raises "paging" for a key with a blank in it."""
         if " " in self.key:
             raise ProtocolError("paging", "an entry's key holds a blank")
-        return f"{date_text(self.day)} {self.number} {self.count} {self.before} {self.key}"
+        last = "" if self.last is None else date_text(self.last)
+        return f"{date_text(self.day)} {last} {self.kind} {self.number} {self.count} {self.before} {self.key}"
 
     @staticmethod
     def of(text: str) -> Place:
         """Reads what `text` wrote. Raises "paging" on anything else."""
         try:
-            day, number, count, before, key = text.split(" ")
-            return Place(parse_date(day), digits(number), key, digits(count), before)
+            day, last, kind, number, count, before, key = text.split(" ")
+            return Place(parse_date(day), digits(number), key, digits(count), before,
+                         parse_date(last) if last else None, kind)  # fmt: skip
         except (ValueError, ProtocolError):
             raise ProtocolError("paging", "this page cursor was not made here") from None
 
@@ -68,4 +82,5 @@ class Place:
             return None
         if not lines:
             raise ProtocolError("paging", f"{total} entries are said to be there, and none is told from {number} on")
-        return Place(self.day, number, lines[-1].bank_line_id, lines[-1].occurrence + 1, mark)
+        key, count = lines[-1].bank_line_id, lines[-1].occurrence + 1
+        return replace(self, number=number, key=key, count=count, before=mark)

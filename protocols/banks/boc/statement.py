@@ -1,6 +1,7 @@
 """Questions about accounts: b2e0005 balance, b2e0012 past balances, b2e0035 entries, the heartbeat.
 
-b2e0035 has one type for today and one for the past, which tells a month at a time: a walk goes leg by leg.
+b2e0035 has one type for today and one for the past, which tells a month at a time: a walk goes leg by leg. A leg keeps
+its type and its days from the first page to the last, whatever day it is by then.
 """
 
 from __future__ import annotations
@@ -69,15 +70,13 @@ class Statements:
             answer = yield from self._asked("b2e0005", context, el("account", fields(self._account(account))))
             row = self._only("b2e0005", answer.rows, account)
             sums = one(row, "balance")
-            return Balance(
-                account, _money(sums, "bokbal"), _money(sums, "avabal"), frozen=_money(sums, "stpamt")
-            )
+            return Balance(account, _money(sums, "bokbal"), _money(sums, "avabal"), frozen=_money(sums, "stpamt"))
         span = el("datescope", fields((("from", date_text(day)), ("to", date_text(day)))))
         asked = Markup(el("account", fields(self._account(account))) + span)
         answer = yield from self._asked("b2e0012", context, asked)
         rows = [row for row in answer.rows if not _status(row).done or parse_date(value(row, "baldat")) == day]
         sums = one(self._only("b2e0012", rows, account), "balance")
-        return Balance(account, _money(sums, "bokbal"), None)
+        return Balance(account, _money(sums, "bokbal"), _money(sums, "avabal"))
 
     def _only(self, code: str, rows: Iterable[etree._Element], account: AccountNumber) -> etree._Element:
         """The one row, if it worked and is of `account`. Raises Declined if its own code is not B001."""
@@ -105,20 +104,19 @@ class Statements:
         if question.cursor is None:
             if question.first > last:
                 return Page(())
-            cursor = PageCursor(Place(question.first).text(), 1, mark)
+            cursor = PageCursor(_leg(question.first, last, today).text(), 1, mark)
         else:
             cursor = PageCursor.decode(question.cursor, mark)
-        place = Place.of(cursor.value)
-        end = today if place.day >= today else min(place.day + SPAN, last, today - _DAY)
+        place, end = _planned(Place.of(cursor.value), last, today)
         answer = yield from self._asked("b2e0035", context, Markup("".join((
-            *fields((*self._account(account), ("type", TODAY if place.day >= today else PAST))),
+            *fields((*self._account(account), ("type", place.kind))),
             el("datescope", fields((("from", date_text(place.day)), ("to", date_text(end))))),
             el("amountscope", fields(AMOUNTS)),
             *fields((("begnum", str(place.number)), ("recnum", f"{PAGE_LINES:02d}"), ("direction", "0"))),
         ))))  # fmt: skip
         lines, following = self._page(answer, place, end, account)
         if following is None and end < last:
-            following = Place(end + _DAY)
+            following = _leg(end + _DAY, last, today)
         return Page(lines, None if following is None else cursor.then(following.text()).encode())
 
     def _page(
@@ -133,12 +131,36 @@ class Statements:
             if not status.done and not (len(rows) == 1 and self.meanings.is_empty(status)):
                 raise Declined("b2e0035", status.code, status.text, None)
         found = [row for row in rows if status_of(row).done]
-        total = digits(value_or(answer.within, "totalnum") or str(len(found)))
+        stated = value_or(answer.within, "totalnum")
+        if not stated and len(found) >= PAGE_LINES:
+            # Taken for the only page, a full one would end the walk with entries untold.
+            raise ProtocolError("missing", f"a full page of {len(found)} entries without totalnum")
+        total = digits(stated or str(len(found)))
         told = digits(value_or(answer.within, "notenum") or str(len(found)))
         if told != len(found):
             raise ProtocolError("value", f"notenum says {told}, the page has {len(found)}")
         lines = place.counted([_line(row, account, place.day, end) for row in found])
         return lines, place.onward(lines, total)
+
+
+def _leg(first: date, last: date, today: date) -> Place:
+    """The leg of a walk from `first` to `last` that begins on `first`: up to 28 days of the past, or today."""
+    if first >= today:
+        return Place(first, last=today, kind=TODAY)
+    return Place(first, last=min(first + SPAN, last, today - _DAY), kind=PAST)
+
+
+def _planned(place: Place, last: date, today: date) -> tuple[Place, date]:
+    """The place as it is asked about today, and its leg's last day. Raises "paging" if it cannot be gone on with."""
+    if place.kind not in (TODAY, PAST) or place.last is None:
+        raise ProtocolError("paging", "this page cursor was not made here")
+    if place.kind == TODAY and place.day != today:
+        if place.begun:
+            # Type 2001 knows the current day only; the numbers that were counted belong to a list that is gone.
+            raise ProtocolError("paging", "the bank's day changed in the middle of it: begin this walk again")
+        place = _leg(place.day, last, today)
+    assert place.last is not None
+    return place, place.last
 
 
 def _status(row: etree._Element) -> Status:

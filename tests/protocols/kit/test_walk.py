@@ -20,13 +20,13 @@ def line(key: str, balance: int = 0) -> Line:
 
 
 def test_a_place_is_text_and_back() -> None:
-    for place in (Place(DAY), Place(DAY, 21, "K-1", 2, "abc")):
+    for place in (Place(DAY), Place(DAY, 21, "K-1", 2, "abc"), Place(DAY, 2, "K", 1, "abc", DAY, "2002")):
         assert Place.of(place.text()) == place
     with pytest.raises(ProtocolError):
         Place(DAY, key="a b").text()
 
 
-@pytest.mark.parametrize("text", ["", "x", "20261124 1 0", "20261124 x 0  ", "20261199 1 0  ", "20261124 1 0 a b c"])
+@pytest.mark.parametrize("text", ["", "x", "20261124 1 0", "20261124   x 0  ", "20261199   1 0  ", "20261124   1 0 a b c", "20261124 x  1 0  "])
 def test_another_text_is_no_place(text: str) -> None:
     with pytest.raises(ProtocolError):
         Place.of(text)
@@ -39,6 +39,14 @@ def test_entries_of_one_key_are_counted_over_the_page_s_end() -> None:
     assert [one.occurrence for one in first] == [0, 0, 1]
     assert [one.occurrence for one in then.counted([line("b", 2), line("a")])] == [2, 0]
     assert (then.number, then.day) == (4, DAY)
+
+
+def test_a_leg_keeps_its_last_day_and_its_kind() -> None:
+    place = Place(DAY, last=date(2026, 11, 26), kind="2002")
+    then = place.onward(place.counted([line("a")]), 2)
+    assert then is not None
+    assert (then.day, then.last, then.kind, then.number) == (DAY, date(2026, 11, 26), "2002", 2)
+    assert (place.begun, then.begun) == (False, True)
 
 
 def test_the_walk_ends_with_the_total() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
@@ -18,6 +19,8 @@ from protocols.canon.query import BalanceQuestion, LinesQuestion
 from protocols.canon.statement import Direction
 from protocols.kit.declined import Declined
 from protocols.kit.errors import ProtocolError
+from protocols.kit.paging import PageCursor, fingerprint
+from protocols.kit.walk import Place
 from tests.protocols.banks.boc.paper import (
     CODES,
     OURS,
@@ -67,10 +70,12 @@ def balance(*frames: bytes, on: date | None = None, **options: Any) -> Any:
     return talk(ask(BalanceQuestion(ACCOUNT, on=on), context()), *frames)
 
 
-def lines(*frames: bytes, cursor: str | None = None, first: date = TODAY, last: date = TODAY, **options: Any) -> Any:
+def lines(*frames: bytes, cursor: str | None = None, first: date = TODAY, last: date = TODAY, on: date = TODAY,
+          **options: Any) -> Any:  # fmt: skip
+    """A page, asked for on the bank's day `on`."""
     ask = bank(**options).questions.lines
     assert ask is not None
-    return talk(ask(LinesQuestion(ACCOUNT, first, last, cursor=cursor), context()), *frames)
+    return talk(ask(LinesQuestion(ACCOUNT, first, last, cursor=cursor), replace(context(), bank_date=on)), *frames)
 
 
 def test_a_balance_now() -> None:
@@ -97,7 +102,7 @@ def test_a_past_day_s_balance_stands_in_a_row_without_a_status() -> None:
     rows = (held(code=None, day="20261122"), held(code=None, day="20261123"))
     got, [asked] = balance(answer("b2e0012", "B001", *rows), on=day)
     assert "<datescope><from>20261123</from><to>20261123</to></datescope>" in content(asked)
-    assert (got.book, got.available) == (Money(100_000), None)
+    assert (got.book, got.available) == (Money(100_000), Money(90_000))
     with pytest.raises(ProtocolError):
         balance(answer("b2e0012", "B001", rows[0]), on=day)
 
@@ -134,6 +139,72 @@ def test_a_walk_goes_on_by_the_rows_it_got() -> None:
     then, [asked] = lines(page(entry(), total=3), cursor=got.cursor)
     assert "<begnum>3</begnum>" in content(asked)
     assert ([one.occurrence for one in then.lines], then.cursor) == ([2], None)
+
+
+def scope(request: bytes) -> tuple[str, str, str, str]:
+    """Type, first day, last day and number of the first entry that a request asks for."""
+    found = re.search(r"<type>(\d+)</type><datescope><from>(\d+)</from><to>(\d+)</to>.*<begnum>(\d+)", content(request))
+    assert found
+    return found.group(1), found.group(2), found.group(3), found.group(4)
+
+
+def test_a_leg_of_the_past_goes_on_over_midnight_as_it_began() -> None:
+    first, tomorrow = TODAY - timedelta(days=3), TODAY + timedelta(days=1)
+    got, [asked] = lines(page(entry(txndate="20261123"), total=2), first=first)
+    assert scope(asked) == ("2002", "20261121", "20261123", "1")
+    then, [asked] = lines(page(entry(txndate="20261122"), total=2), first=first, cursor=got.cursor, on=tomorrow)
+    assert scope(asked) == ("2002", "20261121", "20261123", "2")
+    # The day that was today has become the past before anything was told of it.
+    end, [asked] = lines(page(entry()), first=first, cursor=then.cursor, on=tomorrow)
+    assert scope(asked) == ("2002", "20261124", "20261124", "1")
+    assert end.cursor is None
+
+
+def test_a_leg_of_today_is_begun_again_after_midnight() -> None:
+    tomorrow = TODAY + timedelta(days=1)
+    got, _ = lines(page(entry(), total=2))
+    with pytest.raises(ProtocolError) as caught:
+        lines(cursor=got.cursor, on=tomorrow)
+    assert caught.value.reason == "paging"
+    before, _ = lines(page(entry(txndate="20261123")), first=TODAY - timedelta(days=1))
+    _, [asked] = lines(page(entry(), total=60), first=TODAY - timedelta(days=1), cursor=before.cursor, on=tomorrow)
+    assert scope(asked) == ("2002", "20261124", "20261124", "1"), "of which nothing was told yet"
+
+
+def test_no_entry_of_a_bank_that_tells_the_newest_first_is_lost_at_midnight() -> None:
+    kept = [entry(transid=str(n), txndate="20261123") for n in range(120)]
+    kept += [entry(transid=str(1000 + n)) for n in range(7)]
+    told, cursor = list[str](), None
+    for number in range(9):
+        question = LinesQuestion(ACCOUNT, TODAY - timedelta(days=3), TODAY, cursor=cursor)
+        ask = bank().questions.lines
+        assert ask is not None
+        conversation = ask(question, replace(context(), bank_date=TODAY + timedelta(days=number > 0)))
+        _, first, last, begin = scope(next(conversation).data)  # type: ignore[union-attr]
+        there = [one for one in reversed(kept) if first <= one.partition("<txndate>")[2][:8] <= last]
+        with pytest.raises(StopIteration) as ended:
+            conversation.send(page(*there[int(begin) - 1 : int(begin) + 49], total=len(there)))
+        got = ended.value.value
+        told += [line.bank_line_id for line in got.lines]
+        cursor = got.cursor
+        if cursor is None:
+            break
+    assert len(set(told)) == len(told) == len(kept)
+
+
+def test_a_cursor_without_its_leg_is_refused() -> None:
+    bare = PageCursor(Place(TODAY).text(), 1, fingerprint("lines", OURS, "20261124", "20261124")).encode()
+    with pytest.raises(ProtocolError) as caught:
+        lines(cursor=bare)
+    assert caught.value.reason == "paging"
+
+
+def test_a_full_page_without_a_total_is_no_end() -> None:
+    rows = [entry(transid=str(n)) for n in range(50)]
+    with pytest.raises(ProtocolError) as caught:
+        lines(answer("b2e0035", "B001", *rows))
+    assert caught.value.reason == "missing"
+    assert lines(answer("b2e0035", "B001", *rows[:49]))[0].cursor is None
 
 
 def test_no_entries_are_an_empty_page_also_where_the_bank_says_so_with_a_code() -> None:
