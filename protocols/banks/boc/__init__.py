@@ -15,9 +15,8 @@ from protocols.banks.boc.profile import profile
 from protocols.banks.boc.session import Lockout, SignOn
 from protocols.banks.boc.statement import Statements
 from protocols.banks.boc.table import meanings
-from protocols.banks.boc.wire import ANSWER_BYTES_MAX, Wire
+from protocols.banks.boc.wire import Wire
 from protocols.canon.order import Kind
-from protocols.kit import http
 
 
 def build(options: Mapping[str, Any]) -> Bank:
@@ -25,12 +24,12 @@ def build(options: Mapping[str, Any]) -> Bank:
     chosen = read_options(options)
     wire, codes = Wire(chosen), meanings(chosen.codes)
     payments, statements = Payments(chosen, wire, codes), Statements(chosen, wire, codes)
-    session = SignOn(chosen, wire, Lockout(chosen.sign_on_tries))
+    lockout = Lockout(chosen.sign_on_tries)
+    session = SignOn(chosen, wire, lockout)
     # One exchange at a time, because an operator has one token.
     business = Port(
-        "business", lambda: http.HttpAnswers().cutter(ANSWER_BYTES_MAX), kept=False,
-        first_byte_s=chosen.first_byte_s, exchange_s=chosen.exchange_s,
-    )  # fmt: skip
+        "business", lockout.connected, kept=False, first_byte_s=chosen.first_byte_s, exchange_s=chosen.exchange_s
+    )
     return Bank(
         profile=profile(chosen),
         ports={"business": business},

@@ -2,6 +2,8 @@
 
 A new sign-on of an operator is likely to end the token before it, so exactly one session may sign on with one operator.
 Five wrong passwords in a day lock it, fifteen for good (banks/boc.md 1): a refused sign-on is not tried again here.
+The codes with which the bank says "wrong password" are not public, and the bank counts a password whose answer never
+arrives all the same. So every password that left counts until a token comes, and the fifth never leaves.
 """
 
 from __future__ import annotations
@@ -11,29 +13,47 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from protocols.bank import Ask, Context, Conversation
+from protocols.bank import Ask, Context, Conversation, Cutter
 from protocols.banks.boc.options import Options
-from protocols.banks.boc.wire import BEIJING, Wire, fields
+from protocols.banks.boc.wire import ANSWER_BYTES_MAX, BEIJING, Wire, fields
+from protocols.kit import http
 from protocols.kit.declined import Declined
 from protocols.kit.errors import ProtocolError
 from protocols.kit.fields import date_text, time_text
 from protocols.kit.xmldoc import Markup, value
 
 PASSWORD: Final = "password"
+PASSWORDS_MOST: Final = 4
+"""How many passwords may leave without a token having come: one less than lock the operator."""
 _TOKEN = re.compile("[!-~]{1,64}", re.ASCII)
 
 
 @dataclass(slots=True)
 class Lockout:
-    """How many sign-ons in a row the bank has refused to this process. The lane's pause alone would lock the login."""
+    """What this process knows of passwords that the bank did not take. The lane's pause alone would lock the login.
+
+    `sent` counts those that left, or may have left, since the last token; `refused` those among them that the bank
+    refused in so many words, of which `tries` are allowed. `connections` is how many came about on the one port.
+    """
 
     tries: int
     refused: int = 0
+    sent: int = 0
+    connections: int = 0
 
     @property
     def spent(self) -> bool:
         """Whether no more may be tried before somebody looks and restarts the gateway."""
-        return self.refused >= self.tries
+        return self.refused >= self.tries or self.sent >= PASSWORDS_MOST
+
+    def connected(self) -> Cutter:
+        """The cutter of a fresh connection. A port asks for it when one has come about, and so it is known here."""
+        self.connections += 1
+        return http.HttpAnswers().cutter(ANSWER_BYTES_MAX)
+
+    def taken(self) -> None:
+        """A token came: the password is right."""
+        self.refused = self.sent = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,20 +65,27 @@ class SignOn:
     lockout: Lockout = field(repr=False)
 
     def sign_on(self, context: Context) -> Conversation[Mapping[str, str]]:
-        """The session with its token. Raises Declined if the bank refuses, or, unasked, after too many refusals."""
-        password = context.credentials[PASSWORD]
-        if self.lockout.spent:
-            raise Declined("b2e0001", "", f"not tried: the bank refused {self.lockout.refused} sign-on(s); look at the "
-                           "operator's password, then restart", "failed")  # fmt: skip
+        """The session with its token. Raises Declined if the bank refuses, or, unasked, after too many without one."""
+        password, lockout = context.credentials[PASSWORD], self.lockout
+        if lockout.spent:
+            raise Declined("b2e0001", "", f"not tried: {lockout.sent} sign-on(s) brought no token, {lockout.refused} of "
+                           "them refused; look at the operator's password, then restart", "failed")  # fmt: skip
         now = context.now.astimezone(BEIJING)
         row = fields((("custdt", date_text(now.date()) + time_text(now.time())), ("oprpwd", password)))
-        frame = yield Ask("business", self.wire.message("b2e0001", context, [Markup("".join(row))]))
+        wire, before = self.wire.message("b2e0001", context, [Markup("".join(row))]), lockout.connections
+        lockout.sent += 1
+        try:
+            frame = yield Ask("business", wire)
+        except GeneratorExit:
+            # No answer. Only where no connection came about either is it certain that the password did not leave.
+            lockout.sent -= lockout.connections == before
+            raise
         answer = self.wire.read(frame, "b2e0001")
         if not answer.status.done:
-            self.lockout.refused += 1
+            lockout.refused += 1
             raise Declined("b2e0001", answer.status.code, answer.status.text, "failed")
         token = value(answer.within, "token")
         if not _TOKEN.fullmatch(token):
             raise ProtocolError("value", "the token is not 1 to 64 printable characters")
-        self.lockout.refused = 0
+        lockout.taken()
         return {"token": token}

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from protocols.bank import Bank
+from protocols.bank import Ask, Bank
 from protocols.canon.order import Kind
 from protocols.canon.outcome import Fate
 from protocols.canon.party import AccountNumber
@@ -73,12 +73,62 @@ def test_a_success_forgets_refusals_before_it() -> None:
         sign_on(adapter, SIGNED_ON)
 
 
-def test_noise_is_no_refusal() -> None:
+NOISE = (http.answer(500, (), b""), answer("b2e0001", "B001"), answer("b2e0005", "B001"), http.answer(200, (), b"<html/>"))
+
+
+def passwords(adapter: Bank, tries: int, *, frame: bytes | None = None, connected: bool = True) -> int:
+    """How many passwords leave in so many tries, answered with `frame` or not at all."""
+    left = 0
+    for _ in range(tries):
+        word = adapter.sessions.sign_on
+        assert word is not None
+        conversation = word(context(token=""))
+        try:
+            step = next(conversation)
+        except Declined as declined:
+            assert (declined.outcome, declined.listed) == ("failed", True)
+            continue
+        assert isinstance(step, Ask)
+        assert PASSWORD.encode() in step.data
+        if connected:
+            adapter.ports["business"].answers()  # as a connection does that has come about
+        left += 1
+        if frame is None:
+            conversation.close()
+        else:
+            with pytest.raises(ProtocolError):
+                conversation.send(frame)
+    return left
+
+
+def test_noise_is_no_refusal_but_a_password_left_with_it() -> None:
     adapter = bank()
-    for frame in (http.answer(500, (), b""), answer("b2e0001", "B001"), answer("b2e0005", "B001")):
+    for frame in NOISE[:3]:
         with pytest.raises(ProtocolError) as caught:
             sign_on(adapter, frame)
         assert not isinstance(caught.value, Declined)
+    sign_on(adapter, SIGNED_ON)
+    assert passwords(adapter, 3, frame=NOISE[0]) == 3, "a token forgets what was before it"
+
+
+@pytest.mark.parametrize("frame", [*NOISE, None])
+@pytest.mark.parametrize("tries", [1, 4])
+def test_answers_that_are_none_and_silence_never_lock_the_operator(frame: bytes | None, tries: int) -> None:
+    adapter = bank(sign_on_tries=tries)
+    assert passwords(adapter, 60, frame=frame) == 4, "the bank locks an operator after five"
+    with pytest.raises(Declined, match="not tried: 4"):
+        sign_on(adapter)
+
+
+def test_refusals_and_silence_count_together() -> None:
+    adapter = bank(sign_on_tries=4)
+    assert passwords(adapter, 2, frame=answer("b2e0001", "TW05")) == 2
+    assert passwords(adapter, 60) == 2
+
+
+def test_a_front_end_that_is_away_for_hours_uses_nothing_up() -> None:
+    adapter = bank()
+    assert passwords(adapter, 500, connected=False) == 500
     sign_on(adapter, SIGNED_ON)
 
 
