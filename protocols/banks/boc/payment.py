@@ -71,7 +71,7 @@ class Payments:
         next order would meet the same.
         """
         answer = self.wire.read(frame, code)
-        self.meanings.must_be_signed_on(code, answer.status)
+        self.meanings.must_be_signed_on(code, answer.status, *map(status_of, answer.rows))
         return answer
 
     def _code(self, order: AnyOrder) -> str:
@@ -181,6 +181,7 @@ class Payments:
             if word.fate is not Fate.NOT_FOUND:
                 self.meanings.decline("b2e0007", answer.status)
             return dict.fromkeys(known, word)
+        self.meanings.must_be_signed_on("b2e0007", *map(status_of, answer.rows))
         told = by_reference(answer.rows, list(known))
         for reference, row in told.items():
             amount = value_or(row, "trnamt")

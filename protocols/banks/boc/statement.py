@@ -46,7 +46,9 @@ class Statements:
     meanings: Meanings
 
     def probe(self, context: Context) -> Conversation[None]:
-        """b2e0005 of the probe account: it proves the token too. Raises Declined on a code."""
+        """b2e0005 of the probe account: it proves the token too. Raises Declined on a code of the message, and where
+        its row does not know the token; what else the row says of the account is no matter here.
+        """
         account = AccountNumber(self.options.probe_account)
         yield from self._asked("b2e0005", context, el("account", fields(self._account(account))))
 
@@ -54,10 +56,11 @@ class Statements:
         return ("ibknum", self.wire.branch(account)), ("actacn", account.clear)
 
     def _asked(self, code: str, context: Context, row: Markup) -> Conversation[Answer]:
-        """An answer whose message worked. Raises Declined on another code."""
+        """An answer whose message worked. Raises Declined on another code, and where a row knows no such token."""
         answer = self.wire.read((yield Ask("business", self.wire.message(code, context, [row]))), code)
         if not answer.status.done and not self.meanings.is_empty(answer.status):
             self.meanings.decline(code, answer.status)
+        self.meanings.must_be_signed_on(code, *map(_status, answer.rows))
         return answer
 
     # ---- balance ----------------------------------------------------------------------------------------------

@@ -51,10 +51,11 @@ class Meanings:
         found = self.table.look_up("question", "message", status.code, status.text)
         raise Declined(code, status.code, status.text, found)
 
-    def must_be_signed_on(self, code: str, status: Status) -> None:
-        """Raises Declined ("signed_out") if the bank does not know the token."""
-        if self.table.look_up("question", "message", status.code, status.text) == "signed_out":
-            self.decline(code, status)
+    def must_be_signed_on(self, code: str, *statuses: Status) -> None:
+        """Raises Declined ("signed_out") if one says, of the message or of a row, that the bank knows no such token."""
+        for status in statuses:
+            if self.table.look_up("question", "message", status.code, status.text) == "signed_out":
+                self.decline(code, status)
 
 
 def meanings(declared: Mapping[str, tuple[str, ...]]) -> Meanings:

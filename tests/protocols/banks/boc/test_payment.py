@@ -137,7 +137,7 @@ def test_b001_twice_is_acceptance_and_no_more() -> None:
     assert bank().read(Kind.PAYMENT, sent(), answer("b2e0009", "B001", named())) == told
 
 
-@pytest.mark.parametrize("code", ["B002", "B054", "TW02", "1033", "0000", "b001"])
+@pytest.mark.parametrize("code", ["B002", "B054", "TW02", "0000", "b001"])
 def test_another_code_of_the_row_is_doubt(code: str) -> None:
     told = paid(answer("b2e0009", "B001", named(code=code)))
     assert (told.fate, told.listed) == (Fate.UNKNOWN, False)
@@ -159,6 +159,23 @@ def test_an_order_whose_token_the_bank_does_not_know_is_doubt_and_the_lane_signs
             assert (caught.value.code, caught.value.outcome) == (code, "signed_out")
         told = bank().read(Kind.PAYMENT, sent(), answer("b2e0009", code, *rows))
         assert (told.fate, told.code, told.listed) == (Fate.UNKNOWN, code, True), "the stored answer is doubt, too"
+
+
+@pytest.mark.parametrize("code", ["1033", "B107"])
+def test_a_row_that_does_not_know_the_token_ends_the_session_as_well(code: str) -> None:
+    row = answer("b2e0009", "B001", named(code=code))
+    two = answer("b2e0009", "B001", named(reference_of(1)), named(reference_of(2), code))
+    for hear, frame in ((paid, row), (hand_in, two)):
+        with pytest.raises(Declined) as caught:
+            hear(frame)
+        assert (caught.value.code, caught.value.outcome) == (code, "signed_out")
+    told = bank().read(Kind.PAYMENT, sent(), row)
+    assert (told.fate, told.listed) == (Fate.UNKNOWN, True), "the stored answer is doubt"
+    for ask, frame in ((fated, answer("b2e0007", "B001", named(code=code))),
+                       (asked_about, answer("b2e0007", "B001", named(reference_of(1)), named(reference_of(2), code)))):  # fmt: skip
+        with pytest.raises(Declined) as caught:
+            ask(frame)
+        assert caught.value.outcome == "signed_out"
 
 
 def test_what_the_bank_told_us_of_its_codes_is_believed() -> None:
@@ -205,7 +222,7 @@ def test_answers_are_read_as_they_declare_themselves(label: str, codec: str) -> 
 @pytest.mark.parametrize(
     ("code", "fate", "listed"),
     [("B001", Fate.SETTLED, True), ("B054", Fate.PENDING, True), ("B059", Fate.PENDING, True), ("B266", Fate.PENDING, True),
-     ("B002", Fate.UNKNOWN, False), ("TW02", Fate.UNKNOWN, False), ("1033", Fate.UNKNOWN, False)],
+     ("B002", Fate.UNKNOWN, False), ("TW02", Fate.UNKNOWN, False), ("103", Fate.UNKNOWN, False)],
 )  # fmt: skip
 def test_the_row_of_the_enquiry_is_the_payment_s(code: str, fate: Fate, listed: bool) -> None:
     told = fated(answer("b2e0007", "B001", named(code=code)))

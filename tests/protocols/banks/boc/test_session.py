@@ -10,7 +10,7 @@ from protocols.bank import Ask, Bank
 from protocols.canon.order import Kind
 from protocols.canon.outcome import Fate
 from protocols.canon.party import AccountNumber
-from protocols.canon.query import BalanceQuestion
+from protocols.canon.query import BalanceQuestion, LinesQuestion
 from protocols.kit import http
 from protocols.kit.declined import Declined
 from protocols.kit.errors import ProtocolError
@@ -18,6 +18,7 @@ from tests.protocols.banks.boc.paper import (
     OURS,
     PASSWORD,
     REFERENCE,
+    TODAY,
     TOKEN,
     answer,
     bank,
@@ -26,6 +27,7 @@ from tests.protocols.banks.boc.paper import (
     first_step,
     order,
     question,
+    row,
     stage,
     talk,
 )
@@ -173,6 +175,22 @@ def test_a_question_that_is_not_signed_on_ends_the_session(code: str) -> None:
     for conversation, name in ((adapter.sessions.probe(context()), "b2e0005"), (adapter.questions.fate(question(), context()), "b2e0007")):
         with pytest.raises(Declined) as caught:
             talk(conversation, answer(name, code))
+        assert caught.value.outcome == "signed_out"
+
+
+@pytest.mark.parametrize("code", ["1033", "B107"])
+def test_a_row_of_a_question_that_is_not_signed_on_ends_the_session(code: str) -> None:
+    adapter, account = bank(), AccountNumber(OURS)
+    balance, lines = adapter.questions.balance, adapter.questions.lines
+    assert balance is not None
+    assert lines is not None
+    for conversation, name in (
+        (adapter.sessions.probe(context()), "b2e0005"),
+        (balance(BalanceQuestion(account), context()), "b2e0005"),
+        (lines(LinesQuestion(account, TODAY, TODAY), context()), "b2e0035"),
+    ):
+        with pytest.raises(Declined) as caught:
+            talk(conversation, answer(name, "B001", row(code)))
         assert caught.value.outcome == "signed_out"
 
 
