@@ -48,8 +48,8 @@ class Payments:
         """One order. Raises ProtocolError before anything is sent if it does not fit the bank's form."""
         code = self._code(order)
         wire = self._message(code, context, [(order, context.reference)])
-        frame = yield Submit("business", wire, (code,))
-        return self._alone(self.submitted(self._heard(frame, code), [context.reference]), context.reference)
+        frame = yield Submit("business", wire, (code, number := self.wire.number(context)))
+        return self._alone(self.submitted(self._heard(frame, code, number), [context.reference]), context.reference)
 
     def send_bundle(self, bundle: Bundle, context: Context) -> BundleConversation:
         """All items as rows of one b2e0009. Raises ProtocolError before anything is sent if one does not fit."""
@@ -61,16 +61,17 @@ class Payments:
             raise ProtocolError("ambiguous", "two items of a batch have one reference")
         if any(self._code(order) != _CORPORATE for order, _ in lines):
             raise ProtocolError("value", "a batch at boc pays organisations only")
-        frame = yield Submit("business", self._message(_CORPORATE, context, lines), (_CORPORATE,))
-        return self.submitted(self._heard(frame, _CORPORATE), references)
+        wire = self._message(_CORPORATE, context, lines)
+        frame = yield Submit("business", wire, (_CORPORATE, number := self.wire.number(context)))
+        return self.submitted(self._heard(frame, _CORPORATE, number), references)
 
-    def _heard(self, frame: bytes, code: str) -> Answer:
+    def _heard(self, frame: bytes, code: str, number: str) -> Answer:
         """The answer to what was just handed in.
 
         Raises Declined ("signed_out") where the bank does not know the token: doubt, and the lane signs on before the
         next order would meet the same.
         """
-        answer = self.wire.read(frame, code)
+        answer = self.wire.read(frame, code, number)
         self.meanings.must_be_signed_on(code, answer.status, *map(status_of, answer.rows))
         return answer
 
@@ -148,12 +149,13 @@ class Payments:
         """The stored answer to the money word of `kind` that was written down as `sent`."""
         if kind not in (Kind.PAYMENT, Kind.TRANSFER):
             raise ProtocolError("value", f"boc sends no single {kind.value}")
-        code = sent.serials[0] if sent.serials else _CORPORATE
-        return self._alone(self.submitted(self.wire.read(frame, code), [sent.reference]), sent.reference)
+        answer = self.wire.read(frame, *_written_down(sent.serials))
+        return self._alone(self.submitted(answer, [sent.reference]), sent.reference)
 
     def read_bundle(self, sent: SentBundle, frame: bytes) -> Fates:
         """The stored answer to the batch that was written down as `sent`."""
-        return self.submitted(self.wire.read(frame, _CORPORATE), [item.reference for item in sent.items])
+        answer = self.wire.read(frame, *_written_down(sent.serials))
+        return self.submitted(answer, [item.reference for item in sent.items])
 
     # ---- what became of it ------------------------------------------------------------------------------------
 
@@ -167,14 +169,16 @@ class Payments:
         """b2e0007 about every item, some at a time. Items without a row are left out, or not found if none has one."""
         told: dict[str, Outcome] = {}
         items, step = question.sent.items, self.options.enquiry_lines
-        for begin in range(0, len(items), step):
-            told |= yield from self._asked(items[begin : begin + step], context)
+        for nth, begin in enumerate(range(0, len(items), step)):
+            told |= yield from self._asked(items[begin : begin + step], context, nth)
         return told or {one.reference: Outcome(Fate.NOT_FOUND, text="no row under this insid") for one in items}
 
-    def _asked(self, items: Sequence[Sent], context: Context) -> Conversation[Mapping[str, Outcome]]:
+    def _asked(
+        self, items: Sequence[Sent], context: Context, nth: int = 0
+    ) -> Conversation[Mapping[str, Outcome]]:
         rows = [Markup("".join(fields((("insid", insid(one.reference)), ("obssid", ""))))) for one in items]
-        frame = yield Ask("business", self.wire.message("b2e0007", context, rows))
-        answer = self.wire.read(frame, "b2e0007")
+        frame = yield Ask("business", self.wire.message("b2e0007", context, rows, nth=nth))
+        answer = self.wire.read(frame, "b2e0007", self.wire.number(context, nth))
         known = {one.reference: one for one in items}
         if not answer.status.done:
             word = self.meanings.word("status", "message", answer.status)
@@ -188,6 +192,12 @@ class Payments:
             if amount and amount_minor(amount) != known[reference].amount.minor:
                 raise ProtocolError("correlation", f"{reference}: the answer's amount is {amount}")
         return {reference: self._said("status", row) for reference, row in told.items()}
+
+
+def _written_down(serials: Sequence[str]) -> tuple[str, str]:
+    """The operation and the number (trnid) of a message, from what `Submit` left; "" for what it did not."""
+    code, number, *_ = (*serials, "", "")
+    return code or _CORPORATE, number
 
 
 def by_reference(rows: Iterable[etree._Element], references: Sequence[str]) -> dict[str, etree._Element]:

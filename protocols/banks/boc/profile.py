@@ -41,7 +41,8 @@ def profile(options: Options) -> Profile:
         title_zh="中国银行",
         limits=plain,
         replay=dict.fromkeys((Kind.PAYMENT, Kind.TRANSFER, Kind.BATCH_ITEM), rule),
-        serials_per_word=1,
+        # Each message of the enquiry after a batch has a number of its own.
+        serials_per_word=-(-options.batch_lines // options.enquiry_lines),
         page_lines=PAGE_LINES,
         history_days=options.history_days,
         enquiry_deadline=timedelta(hours=24),

@@ -80,7 +80,7 @@ class SignOn:
             # No answer. Only where no connection came about either is it certain that the password did not leave.
             lockout.sent -= lockout.connections == before
             raise
-        answer = self.wire.read(frame, "b2e0001")
+        answer = self.wire.read(frame, "b2e0001", self.wire.number(context))
         if not answer.status.done:
             lockout.refused += 1
             raise Declined("b2e0001", answer.status.code, answer.status.text, "failed")

@@ -57,7 +57,8 @@ class Statements:
 
     def _asked(self, code: str, context: Context, row: Markup) -> Conversation[Answer]:
         """An answer whose message worked. Raises Declined on another code, and where a row knows no such token."""
-        answer = self.wire.read((yield Ask("business", self.wire.message(code, context, [row]))), code)
+        frame = yield Ask("business", self.wire.message(code, context, [row]))
+        answer = self.wire.read(frame, code, self.wire.number(context))
         if not answer.status.done and not self.meanings.is_empty(answer.status):
             self.meanings.decline(code, answer.status)
         self.meanings.must_be_signed_on(code, *map(_status, answer.rows))

@@ -85,16 +85,22 @@ class Wire:
 
     options: Options
 
-    def message(self, code: str, context: Context, each: Iterable[Markup], before: Markup | str = "") -> bytes:
-        """One whole request of `code` with a row for each in `each`; `before` stands before the rows.
+    def number(self, context: Context, nth: int = 0) -> str:
+        """trnid of a conversation's message `nth`: the moment, and three digits of a serial of its own."""
+        now = context.now.astimezone(BEIJING)
+        return f"{date_text(now.date())}{time_text(now.time())}{context.serials[nth] % 1000:03d}"
+
+    def message(
+        self, code: str, context: Context, each: Iterable[Markup], before: Markup | str = "", *, nth: int = 0
+    ) -> bytes:
+        """One whole request of `code` with a row for each in `each`; `before` stands before the rows, `nth` counts the
+        messages of the conversation from 0.
 
         Raises Declined("signed_out") where the session has no token, before anything is sent; Unencodable.
         """
         token = "" if code == "b2e0001" else self._token(code, context)
-        now = context.now.astimezone(BEIJING)
-        number = f"{date_text(now.date())}{time_text(now.time())}{context.serials[0] % 1000:03d}"
         head = el("head", fields((
-            ("termid", self.options.terminal), ("trnid", number), ("custid", self.options.customer),
+            ("termid", self.options.terminal), ("trnid", self.number(context, nth)), ("custid", self.options.customer),
             ("cusopr", self.options.operator), ("trncod", code), *((("token", token),) if token else ()),
         )))  # fmt: skip
         rows = [el(f"{code}-rq", row) for row in each]
@@ -111,16 +117,21 @@ class Wire:
             raise Declined(code, "", "not signed on: no token yet", "signed_out")
         return token
 
-    def read(self, frame: bytes, code: str) -> Answer:
-        """Reads the answer to `code`. Raises ProtocolError on whatever cannot be one."""
+    def read(self, frame: bytes, code: str, number: str) -> Answer:
+        """Reads the answer to the `code` that was sent under `number` (trnid; "" where that is not known any more).
+
+        Raises ProtocolError on whatever cannot be one.
+        """
         body = http.expect_status(http.parse_answer(frame))
         root = xmldoc.parse(body, charset_of(body), max_bytes=ANSWER_BYTES_MAX, max_nodes=_NODES_MAX)
         if root.tag != ROOT:
             raise ProtocolError("missing", f"the root is {root.tag!r}, not {ROOT}")
         head = one(root, "head")
-        for tag, ours in (("trncod", code), ("custid", self.options.customer), ("cusopr", self.options.operator)):
+        wrote = (("trncod", code), ("trnid", number), ("custid", self.options.customer),
+                 ("cusopr", self.options.operator))  # fmt: skip
+        for tag, ours in wrote:
             stated = value_or(head, tag)
-            if stated not in ("", ours):
+            if ours and stated not in ("", ours):
                 raise ProtocolError("correlation", f"the answer has {tag} {stated!r}, we wrote {ours!r}")
         within = one(root, f"trans/trn-{code}-rs")
         return Answer(status_of(within), within, tuple(several(within, f"{code}-rs")))

@@ -23,6 +23,8 @@ R = TypeVar("R")
 TODAY = NOON.date()
 OURS, THEIRS = "0000000000000000017", "0000000000000000025"
 REFERENCE, TOKEN, PASSWORD = "GW2601050001", "0123456789abcdef0123456789abcdef", "demo-only"
+NUMBER, SECOND = "20261124120000001", "20261124120000002"
+"""trnid of the first two messages in a `context`."""
 OPTIONS: Mapping[str, Any] = {
     "terminal": "E192168001010", "customer": "100000001", "operator": "200000001", "branch": "40000",
     "probe_account": OURS, "persons": True,
@@ -66,7 +68,7 @@ def order(detail: Detail = SIMPLE, **changes: Any) -> Order[Any]:
 
 def context(reference: str = REFERENCE, token: str = TOKEN) -> Context:
     """What a lane would hand in."""
-    return Context(reference, 1, TODAY, NOON, (2001,), {"password": PASSWORD}, {"token": token} if token else {})
+    return Context(reference, 1, TODAY, NOON, (2001, 2002), {"password": PASSWORD}, {"token": token} if token else {})
 
 
 def sent(given: AnyOrder | None = None, reference: str = REFERENCE, **changes: Any) -> Sent:
@@ -111,11 +113,11 @@ def named(reference: str = REFERENCE, code: str = "B001", inner: str = "") -> st
     return row(code, f"<insid>{reference}</insid><obssid>88886</obssid>{inner}")
 
 
-def document(code: str, status: str, *rows: str, before: str = "", head: str = "") -> str:
-    """An answer's XML, written out by hand from the bank's page."""
+def document(code: str, status: str, *rows: str, before: str = "", head: str = "", number: str = NUMBER) -> str:
+    """An answer's XML, written out by hand from the bank's page; trnid is echoed."""
     each = "".join(f"<{code}-rs>{one}</{code}-rs>" for one in rows)
     return (
-        f'<bocb2e version="120" locale="zh_CN"><head><termid>E192168001010</termid><trnid>20260105090000001</trnid>'
+        f'<bocb2e version="120" locale="zh_CN"><head><termid>E192168001010</termid><trnid>{number}</trnid>'
         f"<custid>100000001</custid><cusopr>200000001</cusopr><trncod>{code}</trncod><token>{TOKEN}</token>{head}</head>"
         f"<trans><trn-{code}-rs>{row(status)}{before}{each}</trn-{code}-rs></trans></bocb2e>"
     )
@@ -126,9 +128,9 @@ def framed(xml: str, label: str = "UTF-8", codec: str = "utf-8") -> bytes:
     return http.answer(200, (), f'<?xml version="1.0" encoding="{label}"?>\n{xml}'.encode(codec))
 
 
-def answer(code: str, status: str, *rows: str, before: str = "") -> bytes:
+def answer(code: str, status: str, *rows: str, before: str = "", number: str = NUMBER) -> bytes:
     """`document`, framed."""
-    return framed(document(code, status, *rows, before=before))
+    return framed(document(code, status, *rows, before=before, number=number))
 
 
 def talk(conversation: Generator[Any, bytes, R], *answers: bytes) -> tuple[R, list[bytes]]:

@@ -18,8 +18,10 @@ from protocols.kit.declined import Declined
 from protocols.kit.errors import ProtocolError
 from tests.protocols.banks.boc.paper import (
     CODES,
+    NUMBER,
     OURS,
     REFERENCE,
+    SECOND,
     THEIRS,
     TOKEN,
     answer,
@@ -285,12 +287,36 @@ def test_a_message_that_was_refused_counts_for_every_row() -> None:
 
 
 def test_a_batch_is_asked_about_some_at_a_time() -> None:
-    one, two = (answer("b2e0007", "B001", named(reference_of(n), code)) for n, code in ((1, "B001"), (2, "B054")))
+    one = answer("b2e0007", "B001", named(reference_of(1)))
+    two = answer("b2e0007", "B001", named(reference_of(2), "B054"), number=SECOND)
     told, asked = asked_about(one, two, enquiry_lines=1)
     assert words(told) == [Fate.SETTLED, Fate.PENDING]
     assert [content(frame).count("<b2e0007-rq>") for frame in asked] == [1, 1]
+    assert [f"<trnid>{number}</trnid>" in content(frame) for frame, number in zip(asked, (NUMBER, SECOND), strict=True)] == [True, True]
     with pytest.raises(ProtocolError):
         asked_about(two, one, enquiry_lines=1)
+
+
+def test_a_lane_draws_a_number_for_every_message_of_an_enquiry() -> None:
+    assert bank().profile.serials_per_word == 20
+    assert bank(batch_lines=101, enquiry_lines=50).profile.serials_per_word == 3
+
+
+def test_an_answer_under_another_number_is_no_answer() -> None:
+    late = answer("b2e0009", "B001", named(), number=SECOND)
+    step = first_step(bank().money[Kind.PAYMENT](order(), context()))
+    assert step.serials == ("b2e0009", NUMBER)
+    with pytest.raises(ProtocolError) as caught:
+        paid(late)
+    assert caught.value.reason == "correlation"
+    with pytest.raises(ProtocolError):
+        bank().read(Kind.PAYMENT, sent(serials=step.serials), late)
+    with pytest.raises(ProtocolError):
+        fated(answer("b2e0007", "B001", named(), number=SECOND))
+    with pytest.raises(ProtocolError):
+        hand_in(late)
+    assert bank().read(Kind.PAYMENT, sent(), late).fate is Fate.PENDING, "written down before numbers were kept"
+    assert paid(answer("b2e0009", "B001", named(), number="")).fate is Fate.PENDING, "where it is stated"
 
 
 def test_rows_that_are_missing_are_left_out_and_none_at_all_is_not_found() -> None:
