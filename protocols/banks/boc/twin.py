@@ -178,35 +178,37 @@ class FrontEnd:
 
     # ---- orders -----------------------------------------------------------------------------------------------
 
-    def _pay(self, rows: list[etree._Element], books: Books) -> tuple[list[Markup], list[Markup]]:
+    def _pay(
+        self, rows: list[etree._Element], books: Books, code: str = "b2e0009"
+    ) -> tuple[list[Markup], list[Markup]]:
         _refuse_unless(len(rows) <= 1000, "笔数超限")
-        return [], self._booked([_instruction(row, books) for row in rows], books)
+        return [], self._booked(code, [_instruction(row, books) for row in rows], books)
 
     def _pay_persons(self, rows: list[etree._Element], books: Books) -> tuple[list[Markup], list[Markup]]:
         for row in rows:
             _refuse_unless(_text(row, "toactn/acttyp") in ("119", "101", "188"), "账户类型错误")
             _refuse_unless(_text(row, "bocflag") in ("0", "1") and _text(row, "cuspriolv") in ("0", "1"), "标志错误")
-        return self._pay(rows, books)
+        return self._pay(rows, books, "b2e0061")
 
-    def _booked(self, wanted: list[Instruction], books: Books) -> list[Markup]:
+    def _booked(self, code: str, wanted: list[Instruction], books: Books) -> list[Markup]:
         if len(wanted) == 1:
             try:
-                return [self._handed(books.take(wanted[0]))]
+                return [self._handed(code, books.take(wanted[0]))]
             except Duplicate:
-                return [self._row("b2e0009", "TW01", "指令重复", {"insid": wanted[0].reference, "obssid": ""})]
+                return [self._row(code, "TW01", "指令重复", {"insid": wanted[0].reference, "obssid": ""})]
         try:
             # The message has no key of its own; its first row stands for it in the books.
             bookings = books.take_bundle(wanted[0].reference, wanted)
         except DuplicateBundle:
-            return [self._row("b2e0009", "TW01", "指令重复", {"insid": one.reference, "obssid": ""}) for one in wanted]
-        return [self._handed(one) for one in bookings]
+            return [self._row(code, "TW01", "指令重复", {"insid": one.reference, "obssid": ""}) for one in wanted]
+        return [self._handed(code, one) for one in bookings]
 
-    def _handed(self, booking: Booking) -> Markup:
+    def _handed(self, code: str, booking: Booking) -> Markup:
         reference = booking.instruction.reference
         if booking.reason == "duplicate":
-            return self._row("b2e0009", "TW01", "指令重复", {"insid": reference, "obssid": ""})
+            return self._row(code, "TW01", "指令重复", {"insid": reference, "obssid": ""})
         told = "X" * 12 if self.conduct.another else reference
-        return self._row("b2e0009", "B001", "OK", {"insid": told, "obssid": booking.bank_serial})
+        return self._row(code, "B001", "OK", {"insid": told, "obssid": booking.bank_serial})
 
     def _row(self, code: str, rspcod: str, text: str, leaves: Leaves) -> Markup:
         return el(f"{code}-rs", self._status(rspcod, text), _elements(leaves))

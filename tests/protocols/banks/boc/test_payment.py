@@ -360,6 +360,16 @@ def test_an_answer_that_is_none_after_booking_raises_and_the_enquiry_tells(switc
     assert len(scene.ledger.executions) == 1
 
 
+def test_a_person_is_paid_and_asked_about() -> None:
+    scene, given = stage(codes=CODES), order(creditor=PERSON)
+    assert pay(scene, given).fate is Fate.PENDING
+    assert b"<b2e0061-rs>" in scene.said[0].answer
+    assert b"b2e0009" not in scene.said[0].answer
+    assert fate(scene).fate is Fate.SETTLED
+    assert pay(scene, given).fate is Fate.DUPLICATE
+    assert len(scene.ledger.executions) == 1
+
+
 def test_a_code_that_nobody_knows_is_doubt() -> None:
     scene = stage({"unlisted": True})
     pay(scene)
