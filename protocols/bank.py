@@ -145,6 +145,10 @@ class Sessions:
     connection and returns the session's state; `probe` is the harmless question that proves readiness: the
     heartbeat of a kept session, the lane's own probe where connections are short. It returns what the bank's clock
     showed if the verified answer says so: with a clock that differs from the bank's nothing is sent a second time.
+
+    `one_owner` names a login of which the bank keeps one session at a time, in words that all tables of that login
+    share; empty where any number may sign on. Settings then give it one lane, of no larger window, in one bank: two
+    owners would end each other's sessions without end.
     """
 
     window: int
@@ -152,6 +156,7 @@ class Sessions:
     probe_every_s: float
     sign_on: Callable[[Context], Conversation[Mapping[str, str]]] | None = None
     sign_off: Callable[[Context], Conversation[None]] | None = None
+    one_owner: str = ""
 
 
 @dataclass(frozen=True, slots=True)

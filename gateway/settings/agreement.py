@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from importlib import import_module
 from ipaddress import ip_address
 from zoneinfo import ZoneInfo
 
-from gateway.settings.tables import Band, Sender, Settings
+from gateway.settings.tables import Band, Bank, Sender, Settings
+from protocols.bank import Sessions
 from protocols.canon.money import BadMoney, Money
 
 # A UNIX socket's address holds 108 bytes, the last of them 0.
@@ -22,6 +25,7 @@ def findings(settings: Settings) -> Iterator[Finding]:
     yield from _cross_check(settings)
     yield from _senders_check(settings)
     yield from _lanes_check(settings)
+    yield from _owners_check(settings)
     yield from _places_check(settings)
 
 
@@ -127,6 +131,54 @@ def _lanes_check(settings: Settings) -> Iterator[Finding]:
             for name, port in lane.ports.items():
                 if not 1 <= port <= 65535:
                     yield f"{key}.ports.{name}", "write a TCP port, 1 to 65535"
+
+
+def _owners_check(settings: Settings) -> Iterator[Finding]:
+    """Logins of which the bank keeps one session, and that two lanes, exchanges or banks would share.
+
+    A bank is asked only where its tables could break that rule: most settings cost nothing here.
+    """
+    protocols = Counter(bank.protocol for bank in settings.banks.values())
+    owners: dict[tuple[str, str], str] = {}
+    for bank_name, bank in settings.banks.items():
+        windows = {name: lane.window for name, lane in bank.lanes.items() if (lane.window or 1) > 1}
+        if not windows and len(bank.lanes) < 2 and protocols[bank.protocol] < 2:
+            continue
+        sessions = _sessions(bank)
+        if sessions is None or not sessions.one_owner:
+            continue
+        owner, key = sessions.one_owner, f"banks.{bank_name}"
+        first, *others = bank.lanes
+        for lane_name in others:
+            yield (
+                f"{key}.lanes.{lane_name}",
+                f"the bank keeps one session for {owner}, and lane {first} has it; remove this lane, or make it a bank "
+                "of its own with a login of its own",
+            )
+        for lane_name, window in windows.items():
+            if (window or 1) > sessions.window:
+                yield (
+                    f"{key}.lanes.{lane_name}.window",
+                    f"the bank keeps one session for {owner}; write {sessions.window}, or remove it",
+                )
+        there = owners.setdefault((bank.protocol, owner), bank_name)
+        if there != bank_name:
+            yield (
+                f"{key}.options",
+                f"{owner} signs on in banks.{there} already, and the bank keeps one session for it; let the bank give "
+                "this table a login of its own",
+            )
+
+
+def _sessions(table: Bank) -> Sessions | None:
+    """What the bank says of its sessions; None where the table makes no bank, whose reason `bankgw check` tells."""
+    try:
+        texts = {name: path.read_text("utf-8") for name, path in table.option_files.items()}
+        module = import_module(f"protocols.banks.{table.protocol}")
+        sessions: Sessions = module.build({**table.options, **texts}).sessions
+    except (ImportError, OSError, ValueError):
+        return None
+    return sessions
 
 
 def _places_check(settings: Settings) -> Iterator[Finding]:

@@ -286,3 +286,42 @@ def test_bands_cover_every_amount_once(bands: list[tuple[str, str | None]], said
 ])  # fmt: skip
 def test_loopback_is_an_address_and_not_a_prefix(host: str, here: bool) -> None:
     assert is_loopback(host) is here
+
+
+# ---- logins with one session ----
+
+
+def boc(name: str, *lanes: str, operator: str = "200000001", window: int | None = None) -> str:
+    options = ('terminal = "E127000000001"\ncustomer = "100000001"\nbranch = "40000"\n'
+               f'probe_account = "0000000000000000017"\noperator = "{operator}"\n')  # fmt: skip
+    text = f'[banks.{name}]\nprotocol = "boc"\n[banks.{name}.options]\n{options}'
+    for lane in lanes or ("main",):
+        text += f'[banks.{name}.lanes.{lane}]\nhost = "127.0.0.1"\nports = {{ business = 8080 }}\nplaintext = "loopback"\n'
+        text += "" if window is None else f"window = {window}\n"
+    return text
+
+
+def test_a_login_with_one_session_has_one_lane_of_one_exchange_in_one_bank(site: Callable[..., Path]) -> None:
+    assert load(site(MAIN, BANK, one=boc("one", window=1), two=boc("two", operator="200000002")))
+    for key, more in (
+        ("banks.one.lanes.second", {"one": boc("one", "main", "second")}),
+        ("banks.one.lanes.main.window", {"one": boc("one", window=8)}),
+        ("banks.two.options", {"one": boc("one"), "two": boc("two")}),
+    ):
+        path = site(MAIN, BANK, **{"one": "", "two": "", **more})
+        (found,) = mistakes(path)
+        assert found.key == key
+        assert Path(found.file).name == f"{key.split('.')[1]}.toml"
+        assert "operator 200000001 of customer 100000001" in found.remedy
+        assert "one session" in found.remedy
+
+
+def test_many_lanes_and_exchanges_are_right_where_the_bank_keeps_many_sessions(site: Callable[..., Path]) -> None:
+    second = "[banks.pab.lanes.second]" + BANK.partition("[banks.pab.lanes.main]")[2]
+    options = '[banks.pab.options]\nenterprise_code = "00000000000000000017"\n'
+    assert load(site(MAIN, BANK + "window = 8\n" + second + options)).banks["pab"].lanes["main"].window == 8
+
+
+def test_where_no_bank_can_be_made_the_check_tells_why_and_not_this(site: Callable[..., Path]) -> None:
+    assert load(site(MAIN, BANK, one=boc("one", "main", "second").replace("branch", "brunch")))
+    assert load(site(MAIN, BANK, one=boc("one", "main", "second").replace('protocol = "boc"', 'protocol = "nobody"')))

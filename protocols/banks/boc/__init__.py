@@ -34,8 +34,9 @@ def build(options: Mapping[str, Any]) -> Bank:
         profile=profile(chosen),
         ports={"business": business},
         sessions=Sessions(
-            window=1, probe=statements.probe, probe_every_s=chosen.probe_every_s, sign_on=session.sign_on
-        ),
+            window=1, probe=statements.probe, probe_every_s=chosen.probe_every_s, sign_on=session.sign_on,
+            one_owner=f"operator {chosen.operator} of customer {chosen.customer}",
+        ),  # fmt: skip
         money={Kind.PAYMENT: payments.pay, Kind.TRANSFER: payments.pay},
         questions=Questions(balance=statements.balance, lines=statements.lines, fate=payments.fate),
         read=payments.read,

@@ -32,7 +32,8 @@ class Options:
     `terminal` is the front end's id (termid), `customer` and `operator` are custid and cusopr. `branch` is the link
     number (ibknum) of own accounts that are not in `branches` (account number to link number). `probe_account` is an
     own account whose balance is asked for as a heartbeat. `sign_on_tries` is how many refused sign-ons this process
-    makes before it leaves the login alone; four that brought no token, for whatever reason, end it too. `codes` says what codes mean that are not public; the keys are CODE_WORDS.
+    makes before it leaves the login alone; four that brought no token, for whatever reason, end it too. `codes` says
+    what codes mean that are not public; the keys are CODE_WORDS.
     """
 
     terminal: str

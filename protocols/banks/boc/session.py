@@ -68,8 +68,8 @@ class SignOn:
         """The session with its token. Raises Declined if the bank refuses, or, unasked, after too many without one."""
         password, lockout = context.credentials[PASSWORD], self.lockout
         if lockout.spent:
-            raise Declined("b2e0001", "", f"not tried: {lockout.sent} sign-on(s) brought no token, {lockout.refused} of "
-                           "them refused; look at the operator's password, then restart", "failed")  # fmt: skip
+            raise Declined("b2e0001", "", f"not tried: {lockout.sent} sign-on(s) brought no token, {lockout.refused} "
+                           "of them refused; look at the operator's password, then restart", "failed")  # fmt: skip
         now = context.now.astimezone(BEIJING)
         row = fields((("custdt", date_text(now.date()) + time_text(now.time())), ("oprpwd", password)))
         wire, before = self.wire.message("b2e0001", context, [Markup("".join(row))]), lockout.connections
