@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Final
 
 from lxml import etree
@@ -76,7 +77,7 @@ class Batches:
                 return self._all(sent, "4015", answer)
             _about(answer.body, "OrigThirdVoucher", sent.reference)
             rows = several(answer.body, "list")
-            found |= self._told(sent.items, rows, self.payments.decided)
+            found = self._told(sent.items, rows, self.payments.decided, found)
             if value_or(answer.body, "IsEnd") != "N" or not rows:
                 return found
         raise ProtocolError("paging", f"4015 has more than {PAGES_MAX} pages of {_ROWS_A_PAGE} rows")
@@ -119,13 +120,24 @@ class Batches:
         if not answer.accepted or answer.body is None:
             return self._all(sent, "4048", answer)
         _about(answer.body, "ThirdVoucher", sent.reference)
-        return self._told(sent.items, several(answer.body, "list"), self._agency_row)
+        batch = value_or(answer.body, "BStt")
+        return self._told(sent.items, several(answer.body, "list"), lambda row: self._agency_row(batch, row))
 
-    def _agency_row(self, row: etree._Element) -> Outcome:
+    def _agency_row(self, batch: str, row: etree._Element) -> Outcome:
+        """What a row says beside the batch's own status (BStt): no line is decided before its batch is."""
+        options, meanings = self.payments.options, self.payments.meanings
         stt, text = value_or(row, "stt"), plain(value_or(row, "sttInfo"))
-        if stt and stt in self.payments.options.agency_refused:
-            return Outcome(Fate.FAILED, stt, text)
-        return replace(self.payments.meanings.word("4048", "stt", stt, text), text=text)
+        if batch in options.agency_in_process:
+            return Outcome(Fate.PENDING, batch, text)
+        whole = meanings.word("4048", "bstt", batch)
+        refused = bool(stt) and stt in options.agency_refused
+        line = Outcome(Fate.FAILED, stt, text) if refused else replace(meanings.word("4048", "stt", stt), text=text)
+        if not whole.listed:
+            return replace(whole, text=text)
+        if line.fate is Fate.SETTLED and whole.fate is not Fate.SETTLED:
+            # The batch failed and its line went well: one of the two is wrong.
+            return replace(line, fate=Fate.UNKNOWN, listed=False)
+        return line
 
     # ---- what both share -----------------------------------------------------------------------------------------
 
@@ -149,9 +161,14 @@ class Batches:
     def _handed_in(self, operation: str, frame: bytes, voucher: str, items: Iterable[str]) -> Fates:
         """One word for all lines: accepted, refused as a whole, known already, or doubt."""
         answer = read_answer(frame, operation)
+        word = self.payments.meanings.word(operation, "header", answer.code, answer.text)
         if answer.body is not None:
             _about(answer.body, "ThirdVoucher", voucher)
-        word = self.payments.meanings.word(operation, "header", answer.code, answer.text)
+            # 4018 answers with our batch voucher, 4047 with a number that the bank gave the batch (banks/pab.md 4).
+            number = value_or(answer.body, "BussFlowNo") if operation == "4047" else ""
+            if not number and not value_or(answer.body, "ThirdVoucher"):
+                raise ProtocolError("missing", f"the answer to {operation} names no batch")
+            word = replace(word, bank_serial=number or None)
         return dict.fromkeys(items, word)
 
     def _ask(self, operation: str, body: Markup, nth: int, context: Context) -> Conversation[Answer]:
@@ -169,11 +186,15 @@ class Batches:
         return {one.reference: word for one in sent.items}
 
     def _told(
-        self, items: Iterable[Sent], rows: Iterable[etree._Element], decide: Callable[[etree._Element], Outcome]
-    ) -> dict[str, Outcome]:
-        """What the rows say, by line voucher. A voucher told of twice in different words is in doubt."""
+        self, items: Iterable[Sent], rows: Iterable[etree._Element], decide: Callable[[etree._Element], Outcome],
+        before: Mapping[str, Outcome] = MappingProxyType({}),
+    ) -> dict[str, Outcome]:  # fmt: skip
+        """What the rows say, by line voucher, together with the pages `before`.
+
+        A voucher told of twice in different words, on one page or on two, is in doubt.
+        """
         ours = {one.reference: one for one in items}
-        found: dict[str, Outcome] = {}
+        found = dict(before)
         for row in rows:
             voucher = value(row, "SThirdVoucher")
             sent = ours.get(voucher)
@@ -198,8 +219,9 @@ def _leaves(fields: Leaves | Mapping[str, str]) -> list[Markup]:
 
 
 def _about(body: etree._Element, tag: str, voucher: str) -> None:
-    stated = value(body, tag)
-    if stated != voucher:
+    """Raises "correlation" if the answer names another batch. Not every answer names one; the lines do in any case."""
+    stated = value_or(body, tag)
+    if stated not in ("", voucher):
         raise ProtocolError("correlation", f"the answer is about batch {stated!r}, not {voucher!r}")
 
 

@@ -19,7 +19,8 @@ class Options:
     `own_names` are what a payee bank's name contains when it is this bank; `own_cnaps` what its 12-digit
     number begins with. `agreement` and `agreement_item` are AGREE_NO and BusiType of 4047: payroll and
     collection are offered only with them. `agency_refused` are the values of stt in 4048 with which the bank
-    says no to a line: only the bank can tell them, and until then such a line stays in doubt. `address_flag`
+    says no to a line, `agency_in_process` those of BStt with which it says that it is not done with the batch:
+    only the bank can tell them, and until then such lines stay in doubt. `address_flag`
     is AddrFlag of payments to other banks: 1 same city, 2 another city.
     """
 
@@ -34,6 +35,7 @@ class Options:
     agreement: str = ""
     agreement_item: str = ""
     agency_refused: tuple[str, ...] = ()
+    agency_in_process: tuple[str, ...] = ()
     own_names: tuple[str, ...] = ("平安银行",)
     own_cnaps: tuple[str, ...] = ()
     address_flag: str = "1"
@@ -64,6 +66,10 @@ _CHOICES: Final[Choices] = {
     ),
     "agreement": (text("[ -~]{0,30}"), "number of the payroll or collection agreement (AGREE_NO), or leave it out"),
     "agency_refused": (words("[0-9A-Za-z]{1,10}"), "a list of the stt values that the bank calls refused"),
+    "agency_in_process": (
+        lambda value: words("[0-9A-Za-z]{1,10}")(value) and not {"3", "4"} & set(value),
+        "a list of the BStt values that the bank calls in process; 3 and 4 have a meaning already",
+    ),
     "agreement_item": (text("[ -~]{0,20}"), "the fee item (费项, BusiType) of that agreement"),
     "own_names": (words(".+"), "a list of texts found in the names of this bank's branches"),
     "own_cnaps": (words("[0-9]{3,12}"), "a list of how this bank's numbers begin, 3 to 12 digits"),

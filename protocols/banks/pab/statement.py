@@ -296,7 +296,8 @@ def _returns_leg(first: date, last: date) -> Place:
 
 
 def _returned(row: etree._Element) -> Return:
-    reference = value_or(row, "ThirdVoucher") or value_or(row, "SThirdVoucher")
+    # A line of a batch is named by SThirdVoucher; ThirdVoucher is then the whole batch.
+    reference = value_or(row, "SThirdVoucher") or value_or(row, "ThirdVoucher")
     if not reference:
         raise ProtocolError("missing", "4019: a returned payment without voucher")
     day = value_or(row, "RejectDate")

@@ -4,6 +4,9 @@ It keeps the habits seen in public logs: a blank before `?>`, elements no manual
 22 digits, refusals without a body under service type 01, a description that begins with a colon and is cut at
 100 bytes, and 4005 answers that carry the original voucher where the header serial belongs.
 
+Words that the page does not tell begin with Z: ZREF and ZTAK are stt of a 4048 row that is refused or not decided, Z1 is
+BStt of a batch that is not done.
+
 Options: `enterprise_code` (any, when left out), `page_lines_4008` (10), `page_lines_4015` (500),
 `rate_limit_per_s` (4008 only, none when left out), `wordy` (descriptions too long for their field), `faults` (a list of
 FAULTS), `cheap` (changes nothing: there is no signature to skip).
@@ -33,7 +36,7 @@ from protocols.twin import Answer, Booked, Booking, Books, Duplicate, DuplicateB
 FAULTS: Final = (
     "trouble_after_booking",  # AFE004 and no body, but the money moved
     "counts_characters",  # the header's length counts characters of the body, not bytes
-    "others_voucher",  # 4005 and 4015 answer about another voucher
+    "others_voucher",  # 4005 answers about another voucher, the rows of 4015 likewise
     "others_amount",  # 4005 states one fen more
     "unlisted_status",  # 4005 has a Stt that nobody knows
     "page_repeats",  # 4008 and 4013 tell the first page whatever is asked, and that there are more
@@ -261,8 +264,7 @@ class B2Bi:
             for row in root.iterchildren("HOResultSet4047R")
         ]  # fmt: skip
         done = self._take(root, lines, ("TotalNum", "TotalAmount"), books)
-        return _Done(_flat({"ThirdVoucher": _text(root, "ThirdVoucher"), "BussFlowNo": f"{books.serial():020d}"}),
-                     done.serial)  # fmt: skip
+        return _Done(_flat({"BussFlowNo": f"{books.serial():020d}"}), done.serial)
 
     def _take(
         self, root: etree._Element, lines: Sequence[Instruction], totals: tuple[str, str], books: Books
@@ -290,12 +292,12 @@ class B2Bi:
         by_fate = Counter(one.booked for one in bookings)
         decided = not by_fate[Booked.TAKEN]
         head = {
-            "OrigThirdVoucher": self._named(voucher), "batchSTT": "20" if decided else "11",
+            "batchSTT": "20" if decided else "11",
             "successCts": str(by_fate[Booked.SETTLED]), "processCts": str(by_fate[Booked.TAKEN]),
             "TotalCts": str(len(bookings)), "CTotalCts": str(len(page)), "PTotalCts": "1",
             "IsEnd": "N" if more else "Y", "subBatchSTT": "",
         }  # fmt: skip
-        return _Done(_with_rows(head, self._silent([_row_4015(one) for one in page])), serial=voucher)
+        return _Done(_with_rows(head, self._silent([self._row_4015(one) for one in page])), serial=voucher)
 
     def _agency_fate(self, read: _Request, books: Books) -> _Done:
         voucher = _text(read.result(), "ThirdVoucher")
@@ -309,10 +311,17 @@ class B2Bi:
              "sttInfo": one.reason}
             for one in bookings
         ]  # fmt: skip
-        return _Done(_with_rows({"ThirdVoucher": voucher, "BStt": "4"}, self._silent(rows)))
+        # 3 the batch failed, 4 it went well; what it is called before that, nobody outside knows either.
+        by_fate = {one.booked for one in bookings}
+        status = "Z1" if Booked.TAKEN in by_fate else "3" if by_fate == {Booked.REFUSED} else "4"
+        return _Done(_with_rows({"BStt": status}, self._silent(rows)))
 
     def _named(self, voucher: str) -> str:
         return voucher[::-1] + "9" if "others_voucher" in self.faults else voucher
+
+    def _row_4015(self, booking: Booking) -> Mapping[str, str]:
+        row = _row_4015(booking)
+        return row | {"SThirdVoucher": self._named(row["SThirdVoucher"])}
 
     def _silent(self, rows: Sequence[Mapping[str, str]]) -> Sequence[Mapping[str, str]]:
         return rows[:-1] if "last_line_silent" in self.faults else rows
@@ -552,8 +561,10 @@ def _amount(text: str) -> Money:
 
 def _row_4019(booking: Booking) -> dict[str, str]:
     back = booking.returned_on or booking.bank_date
+    done = booking.instruction
     return {
-        "ThirdVoucher": booking.instruction.reference, "SThirdVoucher": "", "RejectDate": _stamp(back),
-        "RejectRemark": booking.reason or "账号户名不符", "FrontLogNo": _front_number(booking),
-        "TranAmount": str(booking.instruction.amount),
+        # What came in with others is named by the message and by its line, what came alone by its own voucher.
+        "ThirdVoucher": done.bundle or done.reference, "SThirdVoucher": done.reference if done.bundle else "",
+        "RejectDate": _stamp(back), "RejectRemark": booking.reason or "账号户名不符",
+        "FrontLogNo": _front_number(booking), "TranAmount": str(done.amount),
     }  # fmt: skip

@@ -8,14 +8,14 @@ from dataclasses import replace
 import pytest
 
 from gateway.simbank.ledger import Account, Conduct, Ledger
-from protocols.bank import Bank
+from protocols.bank import BadOptions, Bank
 from protocols.banks import pab
 from protocols.banks.pab import twin
 from protocols.canon.money import Money
 from protocols.canon.order import BatchItemDetail, Bundle, CollectionDetail, Item, Kind, Order, PayrollItemDetail
 from protocols.canon.outcome import Fate, Outcome
 from protocols.canon.party import AccountNumber, Name, Party
-from protocols.canon.query import BundleFateQuestion, DirectoryQuestion, Sent, SentBundle
+from protocols.canon.query import BundleFateQuestion, DirectoryQuestion, ReturnsQuestion, Sent, SentBundle
 from protocols.kit.errors import ProtocolError
 from tests.protocols.banks.pab.paper import CREDITOR, DEBTOR, ENTERPRISE, framed, order
 from tests.world.dialogue import BankTime, Stage, sent_bundle_of
@@ -25,7 +25,8 @@ BATCH = "GW00000000000000B001"
 
 def stage(*, pages: int = 500, **options: object) -> Stage:
     time = BankTime()
-    adapter = pab.build({"enterprise_code": ENTERPRISE, "agreement": "AG1", "agency_refused": ["ZREF"], **options})
+    words = {"agency_refused": ["ZREF"], "agency_in_process": ["Z1"]}
+    adapter = pab.build({"enterprise_code": ENTERPRISE, "agreement": "AG1", **words, **options})
     other = twin.build({"page_lines_4015": pages}, {})
     return Stage(adapter, other, Ledger(time.now_ms, [Account(DEBTOR, "甲公司", Money(10_000_000))], Conduct()), time)
 
@@ -65,9 +66,21 @@ def fates(said: Mapping[str, Outcome]) -> list[Fate]:
 def test_each_line_has_its_own_fate(kind: Kind) -> None:
     made, wanted = stage(), bundle(kind, "货款", "货款 #refuse", "货款", "货款 #late")
     assert fates(send(made, wanted)) == [Fate.PENDING] * 4
-    told = fates(ask(made, wanted))
-    assert told[:3] == [Fate.SETTLED, Fate.FAILED, Fate.SETTLED]
-    assert told[3] in (Fate.PENDING, Fate.UNKNOWN)
+    if kind is Kind.BATCH_ITEM:
+        assert fates(ask(made, wanted)) == [Fate.SETTLED, Fate.FAILED, Fate.SETTLED, Fate.PENDING]
+    else:
+        assert fates(ask(made, wanted)) == [Fate.PENDING] * 4, "4048 decides no line before the batch"
+    made.time.later(3_600)
+    assert fates(ask(made, wanted)) == [Fate.SETTLED, Fate.FAILED, Fate.SETTLED, Fate.SETTLED]
+
+
+@pytest.mark.parametrize("kind", [Kind.PAYROLL_ITEM, Kind.COLLECTION])
+def test_without_the_bank_s_word_for_it_a_batch_that_is_not_done_is_in_doubt(kind: Kind) -> None:
+    made, wanted = stage(agency_in_process=[]), bundle(kind, "货款", "货款 #late")
+    send(made, wanted)
+    assert {(one.fate, one.listed) for one in ask(made, wanted).values()} == {(Fate.UNKNOWN, False)}
+    with pytest.raises(BadOptions, match="agency_in_process"):
+        stage(agency_in_process=["4"])
 
 
 def test_pages_are_walked_to_the_end() -> None:
@@ -116,6 +129,51 @@ def test_without_its_own_word_a_refused_line_of_payroll_stays_in_doubt() -> None
     assert (said.fate, said.listed) == (Fate.UNKNOWN, False)
 
 
+def agency(batch: str | None, *stts: str) -> Mapping[str, Outcome]:
+    """What is made of a 4048 answer with this BStt and a row for each stt."""
+    made = stage()
+    status = "" if batch is None else f"<BStt>{batch}</BStt>"
+    found = "".join(f"<list><SThirdVoucher>GW{n:018d}</SThirdVoucher><Amount>10.00</Amount><stt>{stt}</stt></list>"
+                    for n, stt in enumerate(stts, start=1))  # fmt: skip
+    talk = made.bank.bundles[Kind.PAYROLL_ITEM].fate(BundleFateQuestion(WRITTEN), made.context())
+    next(talk)
+    with pytest.raises(StopIteration) as ended:
+        talk.send(framed("4048", f"<Result>{status}{found}</Result>"))
+    said: Mapping[str, Outcome] = ended.value.value
+    return said
+
+
+@pytest.mark.parametrize(
+    ("batch", "first", "second"),
+    [
+        ("4", Fate.SETTLED, Fate.FAILED),
+        ("3", Fate.UNKNOWN, Fate.FAILED),  # the batch failed, and its line went well: nobody knows
+        ("Z1", Fate.PENDING, Fate.PENDING),
+        ("1", Fate.UNKNOWN, Fate.UNKNOWN), ("2", Fate.UNKNOWN, Fate.UNKNOWN), ("5", Fate.UNKNOWN, Fate.UNKNOWN),
+        ("04", Fate.UNKNOWN, Fate.UNKNOWN), ("", Fate.UNKNOWN, Fate.UNKNOWN), (None, Fate.UNKNOWN, Fate.UNKNOWN),
+    ],
+)  # fmt: skip
+def test_no_line_of_4048_is_decided_before_its_batch(batch: str | None, first: Fate, second: Fate) -> None:
+    assert fates(agency(batch, "0000", "ZREF")) == [first, second]
+
+
+@pytest.mark.parametrize("batch", ["3", "4", "Z1", "1"])
+def test_no_batch_status_decides_a_line_without_its_own(batch: str) -> None:
+    for stt in ("", "0001", "000"):
+        assert fates(agency(batch, stt))[0] in (Fate.UNKNOWN, Fate.PENDING)
+    assert agency(batch) == {}
+
+
+def test_the_twin_tells_how_a_whole_batch_went() -> None:
+    for purposes, status in (
+        (("货款", "货款 #refuse"), "4"), (("货款 #refuse", "货款 #refuse"), "3"), (("货款", "货款 #late"), "Z1"),
+    ):  # fmt: skip
+        made, wanted = stage(), bundle(Kind.PAYROLL_ITEM, *purposes)
+        send(made, wanted)
+        ask(made, wanted)
+        assert f"<BStt>{status}</BStt>".encode() in made.said[-1].answer
+
+
 def test_payroll_and_collection_want_an_agreement() -> None:
     assert set(pab.build({"enterprise_code": ENTERPRISE}).bundles) == {Kind.BATCH_ITEM}
 
@@ -148,8 +206,9 @@ def asked(answer: bytes) -> Mapping[str, Outcome]:
     raise AssertionError("one page")
 
 
-def rows(*found: str, batch: str = BATCH) -> bytes:
-    head = f"<OrigThirdVoucher>{batch}</OrigThirdVoucher><IsEnd>Y</IsEnd>"
+def rows(*found: str, batch: str = BATCH, end: str = "Y") -> bytes:
+    head = f"<OrigThirdVoucher>{batch}</OrigThirdVoucher>" if batch else ""
+    head += f"<batchSTT>20</batchSTT><IsEnd>{end}</IsEnd>"
     return framed("4015", f"<Result>{head}{''.join(found)}</Result>")
 
 
@@ -164,6 +223,21 @@ def test_a_line_without_a_row_is_left_out() -> None:
 
 def test_two_rows_of_one_voucher_that_disagree_are_doubt() -> None:
     assert asked(rows(row(), row(stt="30")))["GW000000000000000001"].fate is Fate.UNKNOWN
+
+
+@pytest.mark.parametrize(("first", "second"), [("20", "30"), ("30", "20"), ("20", "11")])
+def test_two_pages_that_disagree_about_one_voucher_are_doubt(first: str, second: str) -> None:
+    talk = BANK.bundles[Kind.BATCH_ITEM].fate(BundleFateQuestion(WRITTEN), stage().context())
+    next(talk)
+    talk.send(rows(row(stt=first), end="N"))
+    with pytest.raises(StopIteration) as ended:
+        talk.send(rows(row(stt=second)))
+    (said,) = ended.value.value.values()
+    assert (said.fate, said.listed) == (Fate.UNKNOWN, False)
+
+
+def test_a_batch_answer_that_names_no_batch_is_told_by_its_lines() -> None:
+    assert fates(asked(rows(row(), row("GW000000000000000002"), batch=""))) == [Fate.SETTLED] * 2
 
 
 @pytest.mark.parametrize("answer", [
@@ -186,6 +260,47 @@ def test_a_stored_answer_is_read_again() -> None:
     assert fates(read(WRITTEN, accepted)) == [Fate.PENDING] * 2
     refused = framed("4018", None, code="YQ9983", text="未签名", service="01")
     assert fates(read(WRITTEN, refused)) == [Fate.FAILED] * 2
+
+
+def test_payroll_is_accepted_with_the_bank_s_own_number() -> None:
+    made = stage()
+    word, read = (getattr(made.bank.bundles[Kind.PAYROLL_ITEM], name) for name in ("word", "read"))
+    accepted = framed("4047", "<Result><BussFlowNo>00000000000000000001</BussFlowNo></Result>")
+    talk = word(bundle(Kind.PAYROLL_ITEM), made.context(BATCH))
+    next(talk)
+    with pytest.raises(StopIteration) as ended:
+        talk.send(accepted)
+    for said in (ended.value.value, read(WRITTEN, accepted)):
+        assert [(one.fate, one.bank_serial) for one in said.values()] == [(Fate.PENDING, "00000000000000000001")] * 2
+    assert fates(read(WRITTEN, framed("4047", f"<Result><ThirdVoucher>{BATCH}</ThirdVoucher></Result>"))) == [Fate.PENDING] * 2
+    for operation, body, reason in (
+        ("4047", "<Result><BussFlowNo>1</BussFlowNo><ThirdVoucher>GW9</ThirdVoucher></Result>", "correlation"),
+        ("4047", "<Result/>", "missing"),
+        ("4018", "<Result><BussFlowNo>1</BussFlowNo></Result>", "missing"),
+    ):
+        with pytest.raises(ProtocolError) as error:
+            made.bank.bundles[Kind.PAYROLL_ITEM if operation == "4047" else Kind.BATCH_ITEM].read(WRITTEN, framed(operation, body))
+        assert error.value.reason == reason
+
+
+@pytest.mark.parametrize("operation", ["4018", "4047"])
+def test_a_payee_s_name_that_does_not_fit_fails_no_whole_batch(operation: str) -> None:
+    kind = Kind.BATCH_ITEM if operation == "4018" else Kind.PAYROLL_ITEM
+    refused = framed(operation, None, code="YQ9982", text="验证收款方户名失败!", service="01")
+    assert fates(stage().bank.bundles[kind].read(WRITTEN, refused)) == [Fate.UNKNOWN] * 2
+
+
+@pytest.mark.parametrize("kind", [Kind.BATCH_ITEM, Kind.PAYROLL_ITEM])
+def test_a_line_that_came_back_is_told_by_its_own_voucher(kind: Kind) -> None:
+    made, wanted = stage(), bundle(kind, "货款", "货款 #return")
+    send(made, wanted)
+    made.time.later(7_200)
+    returns = made.bank.questions.returns
+    assert returns is not None
+    today = made.time.now.date()
+    (told,) = made.talk(returns(ReturnsQuestion(AccountNumber(DEBTOR), today, today), made.context())).returns
+    assert (told.reference, told.amount) == (wanted.items[1].reference, Money(1_000))
+    assert f"<ThirdVoucher>{BATCH}</ThirdVoucher>".encode() in made.said[-1].answer
 
 
 def test_the_directory() -> None:
