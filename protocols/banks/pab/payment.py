@@ -14,7 +14,7 @@ from typing import Final
 from lxml import etree
 
 from protocols.bank import Ask, Context, Conversation, MoneyConversation, Submit
-from protocols.banks.pab.header import BEIJING, HEADER, Answer, Sender, read_answer
+from protocols.banks.pab.header import ACCEPTED, BEIJING, HEADER, Answer, Sender, read_answer
 from protocols.banks.pab.options import Options
 from protocols.banks.pab.table import Meanings
 from protocols.canon.money import Money
@@ -193,8 +193,8 @@ class Payments:
         outcome = self.meanings.word("4005", "stt", stt) if stt else fallback
         if back not in ("", "0"):
             outcome = self._came_back(outcome, back)
-        elif outcome.fate is Fate.FAILED and fallback.fate is Fate.SETTLED:
-            # One of the two is wrong, and a payment called failed is paid again.
+        elif stt and self._contradicted(outcome.fate, fallback, reason):
+            # One of the two is wrong: a payment called failed is paid again, one called paid is forgotten.
             outcome = replace(outcome, fate=Fate.UNKNOWN, listed=False)
         if outcome.fate is Fate.FAILED and fallback.fate is Fate.DUPLICATE:
             # A line refused because its voucher is known: the first one arrived.
@@ -209,6 +209,19 @@ class Payments:
             booked_at=_day(value_or(body, "AccountDate")) if settled else None,
             fee=_fee(value_or(body, "Fee")) if settled else None,
         )
+
+    def _contradicted(self, fate: Fate, told: Outcome, reason: str) -> bool:
+        """Whether Yhcljg, `told` by its own rows, says another thing than a final Stt.
+
+        A code that has no row of its own means here what it means to a 4004: a refusal, or trouble that proves nothing.
+        000000 is no refusal, whatever text it comes with. A code that is nowhere contradicts nothing: Stt is preferred.
+        """
+        if not told.listed and reason not in ("", ACCEPTED):
+            told = self.meanings.word("4004", "header", reason)
+        if fate is Fate.FAILED:
+            known_otherwise = told.listed and told.fate in (Fate.SETTLED, Fate.PENDING, Fate.UNKNOWN)
+            return reason == ACCEPTED or known_otherwise
+        return fate is Fate.SETTLED and told.listed and told.fate is not Fate.SETTLED
 
     def _came_back(self, outcome: Outcome, back: str) -> Outcome:
         """IsBack speaks about a payment that was decided; beside any other status it is one more doubt."""

@@ -4,8 +4,8 @@ It keeps the habits seen in public logs: a blank before `?>`, elements no manual
 22 digits, refusals without a body under service type 01, a description that begins with a colon and is cut at
 100 bytes, and 4005 answers that carry the original voucher where the header serial belongs.
 
-Words that the page does not tell begin with Z: ZREF and ZTAK are stt of a 4048 row that is refused or not decided, Z1 is
-BStt of a batch that is not done.
+Words that the page does not tell begin with Z: ZREF and ZTAK are stt of a 4048 row that is refused or not decided, Z1
+is BStt of a batch that is not done.
 
 Options: `enterprise_code` (any, when left out), `page_lines_4008` (10), `page_lines_4015` (500),
 `rate_limit_per_s` (4008 only, none when left out), `wordy` (descriptions too long for their field), `faults` (a list of

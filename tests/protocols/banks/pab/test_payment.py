@@ -259,7 +259,21 @@ def test_settled_with_everything_the_bank_says() -> None:
 
 SPOKEN = [
     ({"Stt": "20"}, Fate.SETTLED, True),
-    ({"Stt": "20", "Yhcljg": "MA9111:处理中"}, Fate.SETTLED, True),  # Stt is preferred
+    ({"Stt": "20", "Yhcljg": ""}, Fate.SETTLED, True),
+    ({"Stt": "20", "Yhcljg": "000000:交易成功"}, Fate.SETTLED, True),
+    ({"Stt": "20", "Yhcljg": "ZZ0001:别的话"}, Fate.SETTLED, True),  # a code that is nowhere: Stt is preferred
+    ({"Stt": "20", "Yhcljg": "MA9111:处理中"}, Fate.UNKNOWN, False),
+    ({"Stt": "20", "Yhcljg": "000000:银行处理中"}, Fate.UNKNOWN, False),
+    ({"Stt": "20", "Yhcljg": "YQ9982:验证收款方户名失败!"}, Fate.UNKNOWN, False),
+    ({"Stt": "20", "Yhcljg": "AFE004:通讯异常-接收后台服务响应"}, Fate.UNKNOWN, False),
+    ({"Stt": "20", "Yhcljg": "MA4045:重复的第三方流水号或凭证号"}, Fate.UNKNOWN, False),
+    ({"Stt": "30", "Yhcljg": "YQ9982:验证收款方户名失败!"}, Fate.FAILED, True),
+    ({"Stt": "30", "Yhcljg": "MA4045:重复的第三方流水号或凭证号"}, Fate.DUPLICATE, True),
+    ({"Stt": "30", "Yhcljg": "MA9111:交易处理中"}, Fate.UNKNOWN, False),
+    ({"Stt": "30", "Yhcljg": "000000:银行处理中"}, Fate.UNKNOWN, False),
+    ({"Stt": "30", "Yhcljg": "000000:已受理"}, Fate.UNKNOWN, False),
+    ({"Stt": "30", "Yhcljg": "AFE004:通讯异常-接收后台服务响应"}, Fate.UNKNOWN, False),
+    ({"Stt": "30", "Yhcljg": "YQ9999:null"}, Fate.UNKNOWN, False),
     ({"Stt": "30", "Yhcljg": "MA0012:余额不足"}, Fate.FAILED, True),
     ({"Stt": "30", "Yhcljg": ""}, Fate.FAILED, True),
     ({"Stt": "30"}, Fate.UNKNOWN, False),  # Stt says failed, Yhcljg says success: nobody knows
