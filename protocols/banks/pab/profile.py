@@ -16,6 +16,9 @@ from protocols.canon.order import Channel, Kind
 NEXT_DAY: Final = timedelta(hours=24)
 """An enquiry that finds nothing proves nothing before the next day (banks/COMMON-B.md 2.6)."""
 
+DEADLINE: Final = NEXT_DAY + timedelta(hours=6)
+"""People look only after the two "not found" of the next day had their time: at the hour, a repeat would come too late."""
+
 RECONSTRUCTED: Final = (
     "the whole protocol: from public clients and their logs of 2016, not from the bank's own manual",
     "ThirdVoucher is refused when used again, for ever (MA4045)",
@@ -50,7 +53,7 @@ def profile(options: Options) -> Profile:
         serials_per_word=PAGES_MAX,
         page_lines=options.page_lines,
         history_days=options.history_days,
-        enquiry_deadline=timedelta(hours=24),
+        enquiry_deadline=DEADLINE,
         returns_watch=timedelta(days=7),
         reconstructed=RECONSTRUCTED,
         kind_limits={

@@ -17,11 +17,15 @@ from typing import Any
 
 import pytest
 
+from gateway import registry
+from gateway.core import flow
 from gateway.core.policy import check
+from gateway.core.states import Answered, Done, Due, Event, Send, Silent, Source, Work
+from protocols.bank import Replay
 from protocols.canon.errors import FieldCode
 from protocols.canon.money import Money
 from protocols.canon.order import AnyOrder, Kind
-from protocols.canon.outcome import Outcome
+from protocols.canon.outcome import Fate, Outcome, State
 from protocols.canon.party import Name
 from protocols.kit import codes
 from protocols.kit.charset import Charset, Unencodable
@@ -220,3 +224,44 @@ def test_a_walk_over_midnight_tells_each_entry_once_and_mixes_no_days(name: str)
     assert sorted((line.amount.minor, line.bank_date) for line in found) == [(101, yesterday), (102, made.today)]
     for on, minor in ((yesterday, 101), (made.today, 102)):
         assert [line.amount.minor for line in made.walk(made.own[0], on, on)] == [minor]
+
+
+# ---- repeats ----
+
+
+def repeating(name: str) -> list[Kind]:
+    """The kinds whose stored bytes the bank's rules let leave again by themselves."""
+    bank = table(name).bank
+    return [kind for kind, rule in bank.profile.replay.items()
+            if rule.policy is not Replay.NEVER and rule.most and kind not in bank.bundles]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "kind"), [(name, kind) for name in EVERY for kind in repeating(name)])
+def test_a_repeat_that_the_rules_allow_comes_before_people_are_called(name: str, kind: Kind) -> None:
+    """A payment that is lost in silence, and of which every enquiry says "not found", hour after hour."""
+    profile = table(name).bank.profile
+    rules = registry.rules(profile.replay[kind], profile)
+    life = replace(flow.born(rules), state=State.READY, send_after_ms=0)
+    agenda: dict[Work, int] = {}
+
+    def meet(event: Event) -> None:
+        nonlocal life
+        met = flow.step(life, event)
+        life = met.life
+        for effect in met.effects:
+            if isinstance(effect, Due):
+                agenda[effect.work] = effect.at_ms
+            elif isinstance(effect, Done):
+                agenda.pop(effect.work, None)
+
+    meet(Send(0))
+    meet(Silent(60_000, "no_answer"))
+    while Work.REPLAY not in agenda:
+        work = min(agenda, key=lambda one: (agenda[one], one is not Work.ESCALATE))
+        at_ms = agenda.pop(work)
+        assert work is not Work.ESCALATE, f"after {at_ms / 3_600_000:.1f} h, with {life.not_found} \"not found\""
+        meet(Answered(at_ms + 100, Fate.NOT_FOUND, Source.ENQUIRY, at_ms, day_over=at_ms > 12 * 3_600_000))
+
+
+def test_some_bank_s_rules_allow_a_repeat() -> None:
+    assert [name for name in EVERY if repeating(name)]
