@@ -55,7 +55,10 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class RawRow:
-    """A row in one vocabulary. `trace` is the bank's key of the whole booking, `fees` are amounts in fen."""
+    """A row in one vocabulary. `trace` is the bank's key of the whole booking, `fees` are amounts in fen.
+
+    `sides_known`: the page says which field is the payer's and which the payee's.
+    """
 
     trace: str
     direction: Direction
@@ -67,6 +70,20 @@ class RawRow:
     text: str
     balance: str
     fees: tuple[int, ...]
+    sides_known: bool = True
+
+    def check(self, account: AccountNumber, first: date, last: date) -> None:
+        """Raises "correlation" for an entry that was not asked about: of another day, or of another account.
+
+        Our side is the payer of what goes out and the payee of what comes in. Where that is only reconstructed (4008,
+        not `sides_known`), one of the two must be ours if both are stated.
+        """
+        if not first <= self.day <= last:
+            raise ProtocolError("correlation", f"an entry of {self.day}, which was not asked for")
+        ours, other = (self.payer, self.payee) if self.direction is Direction.DEBIT else (self.payee, self.payer)
+        stated = {ours.account} if self.sides_known else {ours.account, other.account}
+        if not stated & {"", account.clear}:
+            raise ProtocolError("correlation", "an entry whose own account is not the one asked about")
 
     @property
     def key(self) -> str:
@@ -103,6 +120,7 @@ def row_of_4008(row: etree._Element, day: date) -> RawRow:
         text=_words(row, ("AbstractStr_Desc", "AbstractStr"), ("Notes",)),
         balance=value_or(row, "Balance"),
         fees=_fees(row, "Fee1", "Fee2"),
+        sides_known=False,
     )
 
 

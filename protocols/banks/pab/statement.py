@@ -1,7 +1,8 @@
 """Questions about accounts: 4001 balance, 4012 balance of a past day, 4008 and 4013 entries, 4019 returns.
 
 The bank answers about today or about the past, never about both in one question. So a walk over entries is
-made of legs: the closed days first, then today. Its cursor names the leg, and so survives midnight.
+made of legs: the closed days first, then today. Its cursor names the leg, and so one over closed days survives
+midnight. One over today does not once pages of it were told: the day is another list by then.
 """
 
 from __future__ import annotations
@@ -49,7 +50,8 @@ Style = Literal["4008", "4013", "4019"]
 class Place:
     """Where in a walk one page is: the leg (operation and dates), the bank's own values, the page before.
 
-    `mark` is a fingerprint of the page before: the same one twice means that the bank goes round.
+    `mark` is a fingerprint of the page before: the same one twice means that the bank goes round. `today`: the leg's
+    day was not over when the leg began.
     """
 
     style: Style
@@ -61,12 +63,13 @@ class Place:
     count: str = "0"
     carry: Carry = Carry()
     mark: int = 0
+    today: bool = False
 
     def text(self) -> str:
         """As the value of a PageCursor."""
         return json.dumps(
-            [self.style, date_text(self.first), date_text(self.last), self.number, self.size, self.journal,
-             self.count, *self.carry.parts(), self.mark],
+            [self.style, int(self.today), date_text(self.first), date_text(self.last), self.number, self.size,
+             self.journal, self.count, *self.carry.parts(), self.mark],
             ensure_ascii=False, separators=(",", ":"),
         )  # fmt: skip
 
@@ -74,10 +77,10 @@ class Place:
     def of(text: str) -> Place:
         """Reads what `text` wrote; PageCursor has checked that the cursor is ours."""
         try:
-            style, first, last, number, size, journal, count, *carry, mark = json.loads(text)
+            style, today, first, last, number, size, journal, count, *carry, mark = json.loads(text)
             return Place(
                 _style(style), parse_date(first), parse_date(last), int(number), int(size), str(journal),
-                str(count), Carry.of(carry), int(mark),
+                str(count), Carry.of(carry), int(mark), bool(today),
             )  # fmt: skip
         except (ValueError, TypeError, AttributeError, ProtocolError):
             raise ProtocolError("paging", "this page cursor was not made by pab") from None
@@ -137,8 +140,11 @@ class Statements:
         else:
             cursor = PageCursor.decode(question.cursor, mark)
         place = Place.of(cursor.value)
-        if place.style == "4008" and place.first != context.bank_date:
-            raise ProtocolError("paging", "the bank's day changed during this walk: begin again")
+        if place.today and place.first != context.bank_date:
+            if place.style == "4008" or place.number > 1:
+                raise ProtocolError("paging", "the bank's day changed during this walk: begin again")
+            # Nothing was told of that day yet: it is asked about as one of the past.
+            place = replace(place, today=False)
         operation = place.style
         request = _request_4008 if operation == "4008" else _request_4013
         answer = yield from self._ask(operation, request(question.account.clear, place), context, 0)
@@ -157,8 +163,8 @@ class Statements:
         if first < today:
             return Place("4013", first, min(last, today - timedelta(days=1)), 1, self.options.page_lines)
         if self.options.today_lines == "4008":
-            return Place("4008", today, today, 0)
-        return Place("4013", today, today, 1, self.options.page_lines)
+            return Place("4008", today, today, 0, today=True)
+        return Place("4013", today, today, 1, self.options.page_lines, today=True)
 
     def returns(self, question: ReturnsQuestion, context: Context) -> Conversation[ReturnsPage]:
         """One page of 4019, in legs of 30 days. Raises Declined if the bank answers with a code."""
@@ -249,8 +255,13 @@ def _page(result: etree._Element, place: Place, question: LinesQuestion) -> tupl
     stated = value_or(result, "PageRecCount")
     if stated and digits(stated) != len(elements):
         raise ProtocolError("value", f"the page says it has {stated} rows, it has {len(elements)}")
+    head = value_or(result, "AcctNo")
+    if head not in ("", question.account.clear):
+        raise ProtocolError("correlation", f"the entries are of account {head}")
     read = row_of_4008 if place.style == "4008" else row_of_4013
     rows = [read(element, place.first) for element in elements]
+    for row in rows:
+        row.check(question.account, place.first, place.last)
     lines, carry = _numbered(rows, place.carry, question)
     end = value(result, "EndFlag")
     if end == "Y":

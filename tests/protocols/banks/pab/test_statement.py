@@ -269,6 +269,32 @@ def test_a_walk_that_lives_through_midnight() -> None:
     assert third.cursor is None
 
 
+@pytest.mark.parametrize("style", ["4008", "4013"])
+def test_a_leg_of_today_is_begun_again_once_its_day_is_over(style: str) -> None:
+    adapter, paper = bank(today_lines=style, page_lines=30), books()
+    paper.lines = [entry(n, TODAY) for n in range(40)]
+    asked, reply = LinesQuestion(ACCOUNT, TODAY, TODAY), Spy(paper)
+    first = page(adapter, asked, reply)
+    assert first.cursor is not None
+    with pytest.raises(ProtocolError) as caught:
+        page(adapter, replace(asked, cursor=first.cursor), reply, today=TODAY + DAY)
+    assert caught.value.reason == "paging"
+    assert len(reply.asked) == 1
+
+
+def test_a_leg_of_closed_days_goes_on_over_midnight_and_over_many_pages() -> None:
+    adapter, paper = bank(page_lines=30), books()
+    paper.lines = [entry(n, TODAY - DAY) for n in range(70)] + [entry(100 + n, TODAY) for n in range(70)]
+    asked, reply, lines, today = LinesQuestion(ACCOUNT, TODAY - DAY, TODAY), Spy(paper), list[Line](), TODAY
+    for _ in range(6):
+        got = page(adapter, asked, reply, today=today)
+        lines += got.lines
+        # Midnight comes after the first page of yesterday; nothing was told of today yet.
+        paper.at, today, asked = NOON + DAY, TODAY + DAY, replace(asked, cursor=got.cursor)
+    assert got.cursor is None
+    assert len({line.bank_line_id for line in lines}) == 140 == len(lines)
+
+
 def test_too_many_questions_are_said_to_be_that() -> None:
     paper = books()
     paper.lines = [entry(1, TODAY)]
@@ -312,11 +338,31 @@ def test_a_row_with_little_in_it_and_a_booking_taken_back() -> None:
         f"<Result><EndFlag>Y</EndFlag>{ROW.replace('>D<', '>X<')}</Result>",
         f"<Result><EndFlag>Y</EndFlag>{ROW.replace('-2.50', '2.5e1')}</Result>",
         f"<Result><EndFlag>Y</EndFlag>{ROW.replace('20250101', '20250230')}</Result>",
+        f"<Result><EndFlag>Y</EndFlag>{ROW.replace('20250101', '20241231')}</Result>",
+        f"<Result><EndFlag>Y</EndFlag>{ROW.replace('20250101', '20250102')}</Result>",
+        f"<Result><AcctNo>00000000000018</AcctNo><EndFlag>Y</EndFlag>{ROW}</Result>",
+        f"<Result><EndFlag>Y</EndFlag>{ROW.replace('<InAcct', '<OutAcctNo>00000000000018</OutAcctNo><InAcct')}</Result>",
+        f"<Result><EndFlag>Y</EndFlag>{ROW.replace('>D<', '>C<')}</Result>",
     ],
 )
 def test_a_page_that_cannot_be_whole_is_no_answer(body: str) -> None:
     with pytest.raises(ProtocolError):
         lines_of(body)
+
+
+@pytest.mark.parametrize(("sender", "payee", "known"), [(DEBTOR, "25", True), ("25", DEBTOR, True), ("", "25", True),
+                                                        ("26", "25", False)])  # fmt: skip
+def test_which_field_of_4008_is_ours_is_not_known_but_one_of_them_is(sender: str, payee: str, known: bool) -> None:
+    row = (f"<list><HostSeqNo>1</HostSeqNo><TxAmount>1.00</TxAmount><TxType>D</TxType><SendAccount>{sender}</SendAccount>"
+           f"<AcctAccount>{payee}</AcctAccount></list>")  # fmt: skip
+    body = f"<Result><AcctNo>{DEBTOR}</AcctNo><EndFlag>Y</EndFlag>{row}</Result>"
+    asked = LinesQuestion(ACCOUNT, TODAY, TODAY)
+    if known:
+        assert len(page(bank(today_lines="4008"), asked, lambda _request: framed("4008", body)).lines) == 1
+        return
+    with pytest.raises(ProtocolError) as caught:
+        page(bank(today_lines="4008"), asked, lambda _request: framed("4008", body))
+    assert caught.value.reason == "correlation"
 
 
 def test_a_bank_that_goes_round_is_found_out() -> None:
