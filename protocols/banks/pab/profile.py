@@ -17,7 +17,7 @@ NEXT_DAY: Final = timedelta(hours=24)
 """An enquiry that finds nothing proves nothing before the next day (banks/COMMON-B.md 2.6)."""
 
 DEADLINE: Final = NEXT_DAY + timedelta(hours=6)
-"""People look only after the two "not found" of the next day had their time: at the hour, a repeat would come too late."""
+"""People are called only after the two "not found" of the next day had their time, for then nothing is repeated."""
 
 RECONSTRUCTED: Final = (
     "the whole protocol: from public clients and their logs of 2016, not from the bank's own manual",

@@ -285,12 +285,14 @@ def test_a_leg_of_today_is_begun_again_once_its_day_is_over(style: str) -> None:
 def test_a_leg_of_closed_days_goes_on_over_midnight_and_over_many_pages() -> None:
     adapter, paper = bank(page_lines=30), books()
     paper.lines = [entry(n, TODAY - DAY) for n in range(70)] + [entry(100 + n, TODAY) for n in range(70)]
-    asked, reply, lines, today = LinesQuestion(ACCOUNT, TODAY - DAY, TODAY), Spy(paper), list[Line](), TODAY
-    for _ in range(6):
-        got = page(adapter, asked, reply, today=today)
+    asked, reply = LinesQuestion(ACCOUNT, TODAY - DAY, TODAY), Spy(paper)
+    got = page(adapter, asked, reply)
+    lines = list(got.lines)
+    # Midnight comes after the first page of yesterday; nothing was told of today yet.
+    paper.at = NOON + DAY
+    for _ in range(5):
+        got = page(adapter, replace(asked, cursor=got.cursor), reply, today=TODAY + DAY)
         lines += got.lines
-        # Midnight comes after the first page of yesterday; nothing was told of today yet.
-        paper.at, today, asked = NOON + DAY, TODAY + DAY, replace(asked, cursor=got.cursor)
     assert got.cursor is None
     assert len({line.bank_line_id for line in lines}) == 140 == len(lines)
 
