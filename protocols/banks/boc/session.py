@@ -33,12 +33,14 @@ class Lockout:
     """What this process knows of passwords that the bank did not take. The lane's pause alone would lock the login.
 
     `sent` counts those that left, or may have left, since the last token; `refused` those among them that the bank
-    refused in so many words, of which `tries` are allowed. `connections` is how many came about on the one port.
+    refused in so many words, of which `tries` are allowed. `unclear`: nobody knows what became of the last one.
+    `connections` is how many came about on the one port.
     """
 
     tries: int
     refused: int = 0
     sent: int = 0
+    unclear: bool = False
     connections: int = 0
 
     @property
@@ -54,6 +56,7 @@ class Lockout:
     def taken(self) -> None:
         """A token came: the password is right."""
         self.refused = self.sent = 0
+        self.unclear = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,19 +73,25 @@ class SignOn:
         if lockout.spent:
             raise Declined("b2e0001", "", f"not tried: {lockout.sent} sign-on(s) brought no token, {lockout.refused} "
                            "of them refused; look at the operator's password, then restart", "failed")  # fmt: skip
+        if lockout.unclear:
+            # The lane pauses after a no, and not after silence: four passwords would be used up within seconds.
+            lockout.unclear = False
+            raise Declined("b2e0001", "", "not tried yet: the last password left, and what became of it is not known",
+                           "failed")  # fmt: skip
         now = context.now.astimezone(BEIJING)
         row = fields((("custdt", date_text(now.date()) + time_text(now.time())), ("oprpwd", password)))
         wire, before = self.wire.message("b2e0001", context, [Markup("".join(row))]), lockout.connections
-        lockout.sent += 1
+        lockout.sent, lockout.unclear = lockout.sent + 1, True
         try:
             frame = yield Ask("business", wire)
         except GeneratorExit:
             # No answer. Only where no connection came about either is it certain that the password did not leave.
-            lockout.sent -= lockout.connections == before
+            if lockout.connections == before:
+                lockout.sent, lockout.unclear = lockout.sent - 1, False
             raise
         answer = self.wire.read(frame, "b2e0001", self.wire.number(context))
         if not answer.status.done:
-            lockout.refused += 1
+            lockout.refused, lockout.unclear = lockout.refused + 1, False
             raise Declined("b2e0001", answer.status.code, answer.status.text, "failed")
         token = value(answer.within, "token")
         if not _TOKEN.fullmatch(token):

@@ -108,8 +108,11 @@ def test_noise_is_no_refusal_but_a_password_left_with_it() -> None:
         with pytest.raises(ProtocolError) as caught:
             sign_on(adapter, frame)
         assert not isinstance(caught.value, Declined)
+        with pytest.raises(Declined, match="not tried yet") as paused:
+            sign_on(adapter)
+        assert paused.value.outcome == "failed", "so the lane pauses before the next one"
     sign_on(adapter, SIGNED_ON)
-    assert passwords(adapter, 3, frame=NOISE[0]) == 3, "a token forgets what was before it"
+    assert passwords(adapter, 6, frame=NOISE[0]) == 3, "a token forgets what was before it"
 
 
 @pytest.mark.parametrize("frame", [*NOISE, None])
