@@ -302,7 +302,7 @@ def boc(name: str, *lanes: str, operator: str = "200000001", window: int | None 
 
 
 def test_a_login_with_one_session_has_one_lane_of_one_exchange_in_one_bank(site: Callable[..., Path]) -> None:
-    assert load(site(MAIN, BANK, one=boc("one", window=1), two=boc("two", operator="200000002")))
+    assert load(site(MAIN, BANK, one=boc("one", window=1), two=boc("two", operator="200000002"))).banks
     for key, more in (
         ("banks.one.lanes.second", {"one": boc("one", "main", "second")}),
         ("banks.one.lanes.main.window", {"one": boc("one", window=8)}),
@@ -323,5 +323,5 @@ def test_many_lanes_and_exchanges_are_right_where_the_bank_keeps_many_sessions(s
 
 
 def test_where_no_bank_can_be_made_the_check_tells_why_and_not_this(site: Callable[..., Path]) -> None:
-    assert load(site(MAIN, BANK, one=boc("one", "main", "second").replace("branch", "brunch")))
-    assert load(site(MAIN, BANK, one=boc("one", "main", "second").replace('protocol = "boc"', 'protocol = "nobody"')))
+    assert load(site(MAIN, BANK, one=boc("one", "main", "second").replace("branch", "brunch"))).banks
+    assert load(site(MAIN, BANK, one=boc("one", "main", "second").replace('protocol = "boc"', 'protocol = "nobody"'))).banks
