@@ -260,7 +260,8 @@ class Gateway:
                              settings.zone, self._admitted, self.answers.take)  # fmt: skip
         self.watching = Watching(
             WatchParts(parts.store, parts.clock, meters, dict(parts.banks), self.ask, self._owns,
-                       lambda lane: self.lanes[lane].epoch, self.answers.heard),
+                       lambda lane: self.lanes[lane].epoch, lambda lane: self.lanes[lane].wall.doubt is None,
+                       self.answers.heard),
             settings.node,
         )  # fmt: skip
         meters.build.info({"version": VERSION, "mode": settings.mode, "node": settings.node})

@@ -283,6 +283,7 @@ BROAD: Mapping[str, str] = {
     "gateway/journal/writer.py": "border of a listener: what is committed stays committed",
     "gateway/bank/bundling.py": "border of a message: whatever happens after the write leaves its orders in doubt",
     "gateway/bank/sending.py": "border of a payment: whatever happens after the write leaves it in doubt",
+    "gateway/bank/watching.py": "border of a look: what goes wrong with one entry, day or account stops no other",
     "gateway/bank/endpoint.py": "the caller's bug goes to the caller's Deferred, not to the reactor",
     "gateway/bank/tls.py": "called from C: an exception must become a refusal, or it would be lost",
     "gateway/erp/amqp.py": "border of a connection: bytes that cannot be taken end it",

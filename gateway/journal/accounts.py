@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import Any
 
-from sqlalchemy import Connection, case, func, select
+from sqlalchemy import Connection, case, func, select, update
 
 from gateway.journal import schema
 from gateway.journal.databases import insert_new, upsert
@@ -27,6 +28,8 @@ from protocols.erp.news import routing_key, write_json
 _E = schema.statement_entries.c
 _B = schema.balances.c
 _P = schema.payments.c
+KEYS_A_QUERY = 500
+CLOSINGS_KEPT = 8
 UNCLEAR = (State.SENDING, State.PENDING, State.IN_DOUBT, State.ESCALATED)
 _NOBODY = Reply(None, None, None, "application/json")
 
@@ -43,8 +46,15 @@ class Told:
 def unseen(tx: Tx, lines: Sequence[Line]) -> list[Line]:
     """Those of the entries that were never seen, in their order; each key once."""
     keys = {line_id(line): line for line in lines}
-    known = set(tx.conn.execute(select(_E.line).where(_E.line.in_(list(keys)))).scalars())
+    known = set[str]()
+    for some in pieces(list(keys)):
+        known.update(tx.shown.execute(select(_E.line).where(_E.line.in_(some))).scalars())
     return [line for key, line in keys.items() if key not in known]
+
+
+def pieces(keys: Sequence[str]) -> Iterator[Sequence[str]]:
+    """The keys in lists that every database takes in one statement."""
+    return (keys[start : start + KEYS_A_QUERY] for start in range(0, len(keys), KEYS_A_QUERY))
 
 
 def keep_entry(tx: Tx, bank: str, line: Line, senders: Iterable[str]) -> bool:
@@ -71,6 +81,7 @@ def keep_entry(tx: Tx, bank: str, line: Line, senders: Iterable[str]) -> bool:
 
 def close_day(tx: Tx, bank: str, statement: Statement, senders: Iterable[str]) -> None:
     """Tell `senders` that a day is complete: both balances stated, and the entries make the one of the other."""
+    _remember_closing(tx, statement)
     for sender in senders:
         said = account_replies.statement_closed(sender, bank, statement, tx.now_ms)
         _tell(tx, str(said["event"]), said, bank, sender)
@@ -93,18 +104,50 @@ def _payment_of(tx: Tx, bank: str, line: Line) -> str | None:
 def keep_balance(tx: Tx, bank: str, balance: Balance, currency: str) -> None:
     """Remember what the bank said an account holds."""
     index = tx.vault.blind(balance.account.clear)
-    body = tx.vault.seal(_written(balance, currency), b"balances/" + index.encode())
+    kept = _balance_row(tx.shown, balance.account.clear)
+    closings = {} if kept is None else kept[0].get(_CLOSINGS, {})
+    body = tx.vault.seal(_written(balance, currency, closings), _aad(index))
     upsert(tx.conn, schema.balances, [{"account_idx": index, "bank": bank, "seen_ms": tx.now_ms, "body": body}])
 
 
 def balance_of(conn: Connection, account: str) -> Told | None:
     """The balance last heard of an account; None if it was never asked about."""
+    kept = _balance_row(conn, account)
+    return None if kept is None else _read(account, *kept)
+
+
+def closing_of(conn: Connection, account: str, day: date) -> Money | None:
+    """The closing balance of one of the days closed last; None if that day is not closed, or was so long ago.
+
+    It is kept beside the balance: of an account that is never asked for its balance there is none.
+    """
+    kept = _balance_row(conn, account)
+    said = None if kept is None else kept[0].get(_CLOSINGS, {}).get(day.isoformat())
+    return None if said is None else Money(said[0], said[1])
+
+
+def _remember_closing(tx: Tx, statement: Statement) -> None:
+    account, closing = statement.account.clear, statement.closing
+    kept = _balance_row(tx.shown, account)
+    if kept is None or closing is None:
+        return
+    said, index = kept[0], tx.vault.blind(account)
+    closings = {**said.get(_CLOSINGS, {}), statement.day.isoformat(): [closing.minor, closing.currency]}
+    said[_CLOSINGS] = dict(sorted(closings.items())[-CLOSINGS_KEPT:])
+    body = tx.vault.seal(json.dumps(said).encode(), _aad(index))
+    tx.conn.execute(update(schema.balances).where(_B.account_idx == index).values(body=body))
+
+
+def _balance_row(conn: Connection, account: str) -> tuple[dict[str, Any], int] | None:
+    """What is kept of an account's balance, and when it was heard."""
     vault = vault_of(conn)
     index = vault.blind(account)
     row = conn.execute(select(schema.balances).where(_B.account_idx == index)).first()
-    if row is None:
-        return None
-    return _read(account, vault.open(row.body, b"balances/" + index.encode()), row.seen_ms)
+    return None if row is None else (json.loads(vault.open(row.body, _aad(index))), row.seen_ms)
+
+
+def _aad(index: str) -> bytes:
+    return b"balances/" + index.encode()
 
 
 def entries_on(conn: Connection, account: str, day: date) -> int:
@@ -131,11 +174,12 @@ def unclear(conn: Connection, accounts: Sequence[str]) -> dict[str, tuple[int, i
     return {names[row[0]]: (int(row[1]), int(row[2])) for row in conn.execute(statement)}
 
 
+_CLOSINGS = "closings"
 _AMOUNTS = ("book", "available", "frozen", "previous_day")
 
 
-def _written(balance: Balance, currency: str) -> bytes:
-    said: dict[str, object] = {"currency": currency}
+def _written(balance: Balance, currency: str, closings: Mapping[str, object]) -> bytes:
+    said: dict[str, object] = {"currency": currency, _CLOSINGS: closings}
     for name in _AMOUNTS:
         money: Money | None = getattr(balance, name)
         if money is not None:
@@ -145,8 +189,7 @@ def _written(balance: Balance, currency: str) -> bytes:
     return json.dumps(said).encode()
 
 
-def _read(account: str, body: bytes, seen_ms: int) -> Told:
-    said = json.loads(body)
+def _read(account: str, said: Mapping[str, Any], seen_ms: int) -> Told:
     currency = said["currency"]
     amounts = {name: Money(said[name], currency) if name in said else None for name in _AMOUNTS}
     as_of = datetime.fromisoformat(said["as_of"]) if "as_of" in said else None

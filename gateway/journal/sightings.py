@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sqlalchemy import case, select
@@ -9,6 +10,7 @@ from sqlalchemy import case, select
 from gateway.core.states import Answered, Source, Work
 from gateway.journal import apply as applying
 from gateway.journal import audit, records, schema
+from gateway.journal.accounts import pieces
 from gateway.journal.rows import Evidence, PaymentRow, WorkRow
 from gateway.journal.store import Tx
 from protocols.canon.order import Kind
@@ -60,6 +62,20 @@ def evidence_from_entry(tx: Tx, lane: str, line: Line, *, epoch: int | None, act
     event = Answered(tx.now_ms, Fate.SETTLED, Source.STATEMENT)
     applied = applying.apply(tx, row.payment, event, epoch=epoch, actor=actor, evidence=evidence, outcome=outcome)
     return Sighting(row, applied)
+
+
+def unheard(tx: Tx, lane: str, lines: Iterable[Line]) -> list[Line]:
+    """Those of the entries that name a payment in doubt and are its booking, though they were seen before.
+
+    Their word was not heard then, or the doubt came later. One that disagrees was audited when it was seen.
+    """
+    naming = [line for line in lines if line.reference is not None and not line.fee]
+    doubts: dict[str | None, PaymentRow] = {}
+    for some in pieces(sorted({line.reference for line in naming if line.reference is not None})):
+        where = (_C.lane == lane, _C.bank_ref.in_(some), _C.state.in_(_ASKING))
+        for found in tx.shown.execute(select(schema.payments).where(*where)).all():
+            doubts[found.bank_ref] = records.read(found, tx.vault)
+    return [line for line in naming if line.reference in doubts and not _disagreement(doubts[line.reference], line)]
 
 
 def ask_after_statement(tx: Tx, lane: str, account: str) -> int:
