@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
 RETRY_UNSENT_MS = 2_000
 RETRY_REFUSED_MS = 30_000
+ASKED_NOW_MS = 1_000
+"""A message that is being asked about is asked again after so long, if that is not about the same orders."""
 NOT_NAMED = Outcome(Fate.UNKNOWN, text="the answer does not name this item")
 _OPEN = frozenset({State.PENDING, State.IN_DOUBT, State.ESCALATED})
 _log = log.get("bank.bundling")
@@ -84,7 +86,7 @@ class Bundling:
     def __init__(self, lane: Lane) -> None:
         self._lane = lane
         self._parts = lane.parts
-        self._asking: set[str] = set()
+        self._asking: dict[str, frozenset[tuple[str, Work]]] = {}
 
     def carries(self, row: PaymentRow) -> bool:
         """Whether the bank takes this order with others."""
@@ -291,20 +293,28 @@ class Bundling:
         """Ask what became of all orders of this one's message, and record each one's word."""
         lane, epoch = self._lane, self._lane.epoch
         found = await self._parts.store.read(lambda conn: bundles.of_payment(conn, row.payment))
-        if found is None or found[0].bank_date is None or found[0].bundle in self._asking:
+        if found is None or found[0].bank_date is None:
             lane.quay.give_back(berth)
-            if found is None or found[0].bank_date is None:
-                await lane.record(row.payment, AskedInVain(self._parts.clock.now_ms(), "never_sent"), epoch=epoch)
+            await lane.record(row.payment, AskedInVain(self._parts.clock.now_ms(), "never_sent"), epoch=epoch)
             return
         bundle, rows = found
+        under_way = self._asking.get(bundle.bundle)
+        if under_way is not None and (row.payment, kind) in under_way:
+            lane.quay.give_back(berth)
+            return
         watching = kind is Work.RETURNS
         asked = [one for one in rows if (one.life.state is State.SETTLED if watching else one.life.state in _OPEN)]
         self._forget(asked, kind)
-        self._asking.add(bundle.bundle)
+        if under_way is not None:
+            # It is asked about other orders: what these were due for is not answered by that. One asks for all soon.
+            lane.quay.give_back(berth)
+            lane.postpone(row.payment, self._parts.clock.now_ms() + ASKED_NOW_MS, kind)
+            return
+        self._asking[bundle.bundle] = frozenset((one.payment, kind) for one in asked or [row])
         try:
             await self._ask(berth, bundle, rows, asked or [row], watching, epoch)
         finally:
-            self._asking.discard(bundle.bundle)
+            del self._asking[bundle.bundle]
 
     async def _ask(
         self, berth: Berth, bundle: BundleRow, rows: Sequence[PaymentRow], asked: Sequence[PaymentRow],

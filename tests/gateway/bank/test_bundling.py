@@ -101,6 +101,23 @@ def test_an_answer_that_cannot_be_used_is_doubt_for_all_and_one_enquiry_clears_i
     assert completed(made, "B-1") == [(2, {"settled": 20})]
 
 
+def test_an_enquiry_due_while_its_message_is_asked_about_for_another_reason_comes_soon_after(tmp_path: Path) -> None:
+    made = world(tmp_path, Scripted(Fault.DROP_AFTER, touch=Touch.MONEY))
+    submit(made, "B-1", [10_000] * 2)
+    made.run(1)
+    assert states(made, "B-1") == ["in_doubt"] * 2 and made.life is not None
+    row = made.read(lambda conn: payments.find(conn, "kingdee", "B-1-1"))
+    found = made.read(lambda conn: bundles.of_payment(conn, row.payment)) if row is not None else None
+    assert found is not None
+    under_way = made.life.gateway.lanes["sample.main"].bundling._asking
+    under_way[found[0].bundle] = frozenset()  # as while what its settled orders' returns are is asked
+    made.run(10)
+    assert states(made, "B-1") == ["in_doubt"] * 2
+    del under_way[found[0].bundle]
+    made.run(5)
+    assert states(made, "B-1") == ["settled"] * 2
+
+
 def test_a_bank_that_drops_in_the_middle_of_a_batch(tmp_path: Path) -> None:
     made = world(tmp_path, Scripted(Fault.PART))
     submit(made, "B-1", [10_000] * 5)
