@@ -287,6 +287,7 @@ BROAD: Mapping[str, str] = {
     "gateway/bank/endpoint.py": "the caller's bug goes to the caller's Deferred, not to the reactor",
     "gateway/bank/tls.py": "called from C: an exception must become a refusal, or it would be lost",
     "gateway/erp/amqp.py": "border of a connection: bytes that cannot be taken end it",
+    "gateway/erp/answers.py": "border of a question: a defect is an answer too, and the next question is looked for",
     "gateway/erp/client.py": "border of a connection and of a delivery: reconnect, give back",
     "gateway/erp/intake.py": "border of a message: it is parked, the others go on",
     "protocols/kit/dsig/stack.py": "xmlsec's own error class exists only after a successful import",

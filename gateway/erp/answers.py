@@ -15,7 +15,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
-from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.python.failure import Failure
 
 from gateway import log
@@ -29,7 +29,7 @@ from gateway.erp.receipts import Receipts, lane_of
 from gateway.erp.statements import Statements
 from gateway.journal import questions, receipts
 from gateway.journal.rows import QuestionRow
-from gateway.journal.store import Store, Tx
+from gateway.journal.store import Store, StoreFailed, Tx
 from gateway.registry import Registry
 from gateway.tasks import Tasks, sleep
 from protocols.bank import Questions
@@ -83,6 +83,10 @@ _NAMES = {
 }  # fmt: skip
 
 
+def _rejected(row: QuestionRow, refusal: Refusal) -> tuple[str, Mapping[str, Any]]:
+    return replies.COMMAND_REJECTED, replies.rejection(CommandType(row.operation), None, refusal)
+
+
 class Answers:
     """See the module. `take` starts on a committed question.
 
@@ -103,6 +107,7 @@ class Answers:
         self._elsewhere = elsewhere
         self._poll_ms = poll_ms
         self._in_hand: set[str] = set()
+        self._sealed: set[str] = set()
         self._balances: dict[str, _Known] = {}
         self._statements = Statements(self)
         self._receipts = Receipts(self)
@@ -136,16 +141,30 @@ class Answers:
     async def _keep_looking(self) -> None:
         while True:
             await sleep(self.clock, self._poll_ms / 1000)
-            await self._look()
+            try:
+                await self._look()
+            except (CancelledError, StoreFailed):
+                raise
+            except Exception as error:
+                _log.error("question.not_looked_for", error=str(error), action="looked for again in a moment")
 
     async def _look(self) -> None:
-        for row in await self.store.read(questions.open_questions):
+        found, sealed = await self.store.read(questions.waiting)
+        for question in sealed.keys() - self._sealed:
+            _log.error("question.not_read", question=question, error=sealed[question],
+                       action="nobody answers it; see whether the vault's keys are all there")  # fmt: skip
+        self._sealed = set(sealed)
+        for row in found:
             self.take(row)
 
     async def _hear(self, row: QuestionRow) -> None:
         try:
             if await self._is_ours(row):
                 await self._answer(row)
+        except (CancelledError, StoreFailed):
+            raise
+        except Exception:
+            await self._write(row, *_rejected(row, defect(Failure())))
         finally:
             self._in_hand.discard(row.question)
 
@@ -187,12 +206,10 @@ class Answers:
             said = await self._guarded(self._receipts.answer(row, command))
         else:
             said = command if isinstance(command, Refusal) else Refusal(Code.INTERNAL, "not a question for a bank")
-        name = _NAMES[type_]
-        if isinstance(said, Refusal):
-            name, said = replies.COMMAND_REJECTED, replies.rejection(type_, None, said)
+        answer = _rejected(row, said) if isinstance(said, Refusal) else (_NAMES[type_], said)
         # Another node may have taken the lane meanwhile: it finds the question, and asks.
         if await self._is_ours(row):
-            await self._write(row, name, said)
+            await self._write(row, *answer)
 
     async def _write(self, row: QuestionRow, name: str, said: Mapping[str, Any]) -> None:
         def unit(tx: Tx) -> None:

@@ -11,7 +11,7 @@ from gateway.journal.bulk import rows, write
 from gateway.journal.databases import insert_new
 from gateway.journal.rows import OutboxRow, QuestionRow, Reply
 from gateway.journal.store import Tx
-from gateway.journal.vault import Vault
+from gateway.journal.vault import Vault, VaultError
 from gateway.journal.vaults import vault_of
 
 _C = schema.questions.c
@@ -44,9 +44,19 @@ def answer(tx: Tx, question: str, mail: OutboxRow | None) -> bool:
 
 
 def open_questions(conn: Connection) -> list[QuestionRow]:
-    """Every question without an answer, the oldest first."""
-    vault = vault_of(conn)
-    return [_read(row, vault) for row in rows(conn, _OPEN, {})]
+    """Every question without an answer that can be read, the oldest first."""
+    return waiting(conn)[0]
+
+
+def waiting(conn: Connection) -> tuple[list[QuestionRow], dict[str, str]]:
+    """As `open_questions`; and those that cannot be read, with why: they must not keep the others from an answer."""
+    vault, found, sealed = vault_of(conn), list[QuestionRow](), dict[str, str]()
+    for row in rows(conn, _OPEN, {}):
+        try:
+            found.append(_read(row, vault))
+        except VaultError as error:
+            sealed[row.question] = str(error)
+    return found, sealed
 
 
 def _aad(question: str) -> bytes:

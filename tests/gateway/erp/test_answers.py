@@ -409,3 +409,19 @@ def test_our_own_defect_is_answered_internal_and_the_next_question_works(
     assert said["error"]["code"] == "internal" and "planted" not in str(said)
     assert len(events(heard, "question.defect")) == 1
     assert not open_questions(world) and not life.fatal
+
+
+def test_a_defect_outside_the_banks_answer_is_answered_internal_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def breaks(*_args: object) -> None:
+        raise ZeroDivisionError("planted")
+
+    world = World(tmp_path)
+    life = world.start()
+    world.run(5)
+    monkeypatch.setattr(answers_module.Answers, "_balances_of", breaks)
+    world.command("balance.query", {"accounts": [world.bank.account]})
+    world.run(5)
+    [(_said, answer)] = world.replies
+    assert answer["error"]["code"] == "internal" and not open_questions(world) and not life.fatal

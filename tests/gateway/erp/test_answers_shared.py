@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from twisted.internet.defer import Deferred
+from sqlalchemy.exc import ProgrammingError
+from twisted.internet.defer import Deferred, fail
 
 from gateway.erp.answers import OVERDUE_MS
 from gateway.journal import questions
@@ -132,3 +134,24 @@ def test_a_receipt_is_asked_for_at_once_when_the_lane_comes_back(tmp_path: Path)
 def test_the_story_of_a_question_whose_node_was_killed_after_it_had_acknowledged_it(tmp_path: Path) -> None:
     """Seed 25: nobody answered the question that a node had taken in between waking up and its death."""
     assert sim.tell(25, tmp_path).violations == []
+
+
+def test_looking_for_what_other_nodes_took_in_goes_on_after_a_read_that_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world, first, _second = two(tmp_path)
+    real, failures = first.store.read, [1, 2]
+
+    def read(fn: Any) -> Any:
+        if fn is questions.waiting and failures:
+            failures.pop()
+            return fail(ProgrammingError("select", {}, Exception("a lock wait timeout")))
+        return real(fn)
+
+    monkeypatch.setattr(first.gateway.answers, "store", SimpleNamespace(read=read, write=first.store.write))
+    world.run(2)
+    assert not failures
+    world.command("balance.query", {"accounts": [world.bank.account], "max_wait": "PT60S"})
+    world.run(10)
+    [(_said, answer)] = world.replies
+    assert answer["balances"] and not waiting(world)

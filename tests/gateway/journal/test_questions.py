@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+from functools import partial
+
+from sqlalchemy import update
+
 from gateway.journal import outbox, questions, schema
 from gateway.journal.rows import QuestionRow, Reply
 from tests.gateway.journal.bench import NOW_MS, Journal, message
@@ -30,3 +34,13 @@ def test_a_question_is_answered_once(journal: Journal) -> None:
     assert not journal.do(lambda tx: questions.answer(tx, "q", message("b")))
     assert journal.read(questions.open_questions) == []
     assert [mail.message_id for mail in journal.read(lambda conn: outbox.unsent(conn, "n1"))] == ["a"]
+
+
+def test_a_question_that_cannot_be_opened_keeps_no_other_from_an_answer(journal: Journal) -> None:
+    for key in ("q1", "q2", "q3"):
+        journal.do(partial(questions.ask, row=question(key)))
+    spoil = update(schema.questions).where(schema.questions.c.question == "q2").values(body=b"spoilt")
+    journal.do(lambda tx: tx.conn.execute(spoil).rowcount)
+    assert [row.question for row in journal.read(questions.open_questions)] == ["q1", "q3"]
+    [(lost, why)] = journal.read(questions.waiting)[1].items()
+    assert lost == "q2" and "sealed" in why
