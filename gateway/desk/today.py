@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from gateway.bank.watching import DAYS_BACK, account_key
-from gateway.core.hours import bank_date
+from gateway.core.hours import local
 from gateway.core.policy import Route
 from gateway.desk.control import Call, Denied, Verb
 from gateway.desk.levers import Levers
@@ -33,7 +33,7 @@ def verbs(levers: Levers) -> Sequence[Verb]:
 
 @dataclass(frozen=True, slots=True)
 class Own:
-    """An own account, whether it is watched, and its bank's business date now."""
+    """An own account, whether it is watched, and the calendar's day at its bank, which a cut-off does not end."""
 
     route: Route
     watched: bool
@@ -107,7 +107,7 @@ class _Desk:
             raise Denied(404, "no_such_bank", f"there is no bank {wanted}; there are {there}")
         now_ms = self._levers.clock.now_ms()
         own = [
-            Own(route, number in register.watched, bank_date(route.limits.hours, now_ms))
+            Own(route, number in register.watched, local(route.limits.hours, now_ms).date())
             for number, route in register.routes.items() if wanted in (None, route.bank)
         ]  # fmt: skip
         own.sort(key=lambda one: (one.route.bank, one.route.currency, one.route.account))

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date, timedelta
 
-from gateway.core.hours import bank_date
+from gateway.core.hours import local
 from gateway.core.policy import Route
 from gateway.erp.arrival import REPEATED, Arrival, Done, Unit, validation
 from gateway.journal import payments, questions, repeats
@@ -90,7 +90,8 @@ def _unable(arrival: Arrival, command: BankQuestion, at: str, route: Route) -> I
 
 
 def _past_day(on: date, at: str, route: Route, now_ms: int) -> Iterator[Fault]:
-    today = bank_date(route.limits.hours, now_ms)
+    # The calendar's day: after a cut-off today's balance may change still.
+    today = local(route.limits.hours, now_ms).date()
     oldest = today - timedelta(days=route.past_days)
     if not route.past_days:
         yield Fault(at, FieldCode.UNSUPPORTED, f"{route.bank} does not tell past days' balances")

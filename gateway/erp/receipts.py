@@ -65,10 +65,11 @@ class Receipts:
         wanted = await self._wanted(row.sender, query)
         if isinstance(wanted, Refusal):
             return wanted
-        receipt: Receipt | Refusal | None = None
-        if query.page > 1:
-            key, now_ms = wanted.key, self._answers.clock.now_ms()
-            receipt = await self._answers.store.read(lambda conn: receipts.kept(conn, key, now_ms))
+        # Who begins anew is given the kept file too: another one would have other pages than those that follow.
+        until_ms = self._answers.clock.now_ms() + (0 if query.page > 1 else receipts.BEGUN_MS)
+        receipt: Receipt | Refusal | None = await self._answers.store.read(
+            lambda conn: receipts.kept(conn, wanted.key, until_ms)
+        )
         if receipt is None:
             receipt = await self._fetched(row, wanted)
         if isinstance(receipt, Refusal):
@@ -123,7 +124,7 @@ class Receipts:
                 continue
             if isinstance(said, Receipt):
                 if receipt_pages(said) > 1:
-                    await answers.store.write(partial(receipts.keep, key=wanted.key, receipt=said))
+                    return await answers.store.write(partial(receipts.keep, key=wanted.key, receipt=said))
                 return said
             await self._later(row.question, said)
 

@@ -12,7 +12,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from gateway.asking import Unavailable
-from gateway.core.hours import bank_date
+from gateway.core.hours import bank_date, local
 from gateway.core.policy import Route
 from gateway.erp.hearing import no_answer, ours
 from protocols.canon.errors import Code, Fault, FieldCode, Refusal
@@ -36,9 +36,10 @@ MOST_KEPT = 16
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    """A statement whose later pages may be asked for, and when it was read."""
+    """A statement whose later pages may be asked for, what makes it this one, and when it was read."""
 
     statement: Statement
+    digest: str
     at_ms: int
 
 
@@ -66,12 +67,12 @@ class Statements:
                 return opened
             offset, digest = json.loads(opened)
         try:
-            statement = await self._whole(route, query, until_s)
+            kept = await self._whole(route, query, until_s)
         except (Unavailable, ProtocolError) as error:
             return no_answer(route, error)
+        statement, now = kept.statement, kept.digest
         if not statement.fits:
             return Refusal(Code.BANK_UNCLEAR, f"{route.bank}'s opening balance and entries do not make its closing one")
-        now = _digest(statement)
         if digest and digest != now:
             return Refusal(Code.BAD_CURSOR, "the day has changed since the first page; begin again without `after`")
         lines, end = statement.lines[offset : offset + query.limit], offset + query.limit
@@ -82,30 +83,33 @@ class Statements:
 
     def _impossible(self, route: Route, day: date) -> Refusal | None:
         profile = self._answers.registry.banks[route.bank].profile
-        today = bank_date(profile.limits.hours, self._answers.clock.now_ms())
-        oldest = today - timedelta(days=profile.history_days)
-        if oldest <= day <= today:
+        hours, now_ms = profile.limits.hours, self._answers.clock.now_ms()
+        oldest = local(hours, now_ms).date() - timedelta(days=profile.history_days)
+        # After its cut-off, and on a closed day, a bank may book for its next day already.
+        newest = bank_date(hours, now_ms)
+        if oldest <= day <= newest:
             return None
-        detail = f"{route.bank} answers from {oldest.isoformat()} to {today.isoformat()}"
+        detail = f"{route.bank} answers from {oldest.isoformat()} to {newest.isoformat()}"
         fault = Fault("/date", FieldCode.DATE_RANGE, detail, profile.history_days)
         return Refusal(Code.VALIDATION, f"{route.bank} has no statement of that day", (fault,))
 
-    async def _whole(self, route: Route, query: StatementRequest, until_s: float) -> Statement:
+    async def _whole(self, route: Route, query: StatementRequest, until_s: float) -> _Kept:
         """The whole day: the one whose first page was given out a moment ago, or a fresh walk."""
         key, now_ms = (query.account.clear, query.day.isoformat()), self._answers.clock.now_ms()
         kept = self._kept.get(key)
         if query.after is not None and kept is not None and now_ms - kept.at_ms < KEPT_MS:
-            return kept.statement
+            return kept
         hours = self._answers.registry.banks[route.bank].profile.limits.hours
-        closed = query.day < bank_date(hours, now_ms)
+        # The calendar's day: after a cut-off today's is not over yet.
+        closed = query.day < local(hours, now_ms).date()
         pages, lines = await self._counted(route, query, until_s)
         statement = Statement(query.account, route.currency, query.day, lines, pages[0].opening, pages[-1].closing,
                               closed)  # fmt: skip
-        self._kept[key] = _Kept(statement, now_ms)
+        fresh = self._kept[key] = _Kept(statement, _digest(statement), now_ms)
         self._kept.move_to_end(key)
         while len(self._kept) > MOST_KEPT:
             self._kept.popitem(last=False)
-        return statement
+        return fresh
 
     async def _counted(
         self, route: Route, query: StatementRequest, until_s: float

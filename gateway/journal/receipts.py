@@ -5,12 +5,14 @@ from __future__ import annotations
 from sqlalchemy import Connection, delete, select
 
 from gateway.journal import schema
-from gateway.journal.databases import insert_new, upsert
+from gateway.journal.databases import upsert
 from gateway.journal.store import Tx
 from gateway.journal.vaults import vault_of
 from protocols.canon.statement import Receipt
 
 KEPT_MS = 86_400_000
+BEGUN_MS = KEPT_MS // 2
+"""Whoever begins with a kept file has at least so long to fetch its other pages."""
 _T = schema.tickets.c
 _R = schema.receipts.c
 
@@ -34,19 +36,26 @@ def forget(tx: Tx, question: str) -> None:
     tx.conn.execute(delete(schema.tickets).where(_T.question == question))
 
 
-def keep(tx: Tx, key: str, receipt: Receipt) -> None:
-    """Keep a file for a day, so that all its pages are pages of one file; throw away what is older."""
+def keep(tx: Tx, key: str, receipt: Receipt) -> Receipt:
+    """Keep a file for a day, so that all its pages are pages of one file; throw away what is older.
+
+    Returns the file that is kept: another one, if somebody else began with that a moment ago.
+    """
     tx.conn.execute(delete(schema.receipts).where(_R.expires_ms <= tx.now_ms))
-    insert_new(tx.conn, schema.receipts, {
+    begun = kept(tx.conn, key, tx.now_ms + BEGUN_MS)
+    if begun is not None:
+        return begun
+    upsert(tx.conn, schema.receipts, [{
         "receipt": key, "media_type": receipt.media_type, "at_ms": tx.now_ms, "expires_ms": tx.now_ms + KEPT_MS,
         "name": tx.vault.seal(receipt.name.encode(), _aad("name", key)),
         "body": tx.vault.seal(receipt.data, _aad("body", key)),
-    })  # fmt: skip
+    }])  # fmt: skip
+    return receipt
 
 
-def kept(conn: Connection, key: str, now_ms: int) -> Receipt | None:
-    """The file kept under this key; None if there is none, or its day is over."""
-    row = conn.execute(select(schema.receipts).where(_R.receipt == key, _R.expires_ms > now_ms)).first()
+def kept(conn: Connection, key: str, until_ms: int) -> Receipt | None:
+    """The file kept under this key; None if there is none, or it is not kept past `until_ms`."""
+    row = conn.execute(select(schema.receipts).where(_R.receipt == key, _R.expires_ms > until_ms)).first()
     if row is None:
         return None
     vault = vault_of(conn)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+from dataclasses import replace
+from datetime import time, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from gateway.core.hours import bank_date
 from gateway.desk.today import ALL_BANKS
 from gateway.journal import jobs
 from gateway.simbank.faults import Fault, Script, Scripted
+from gateway.simbank.ledger import CHINA
+from protocols.bank import Bank
 from tests.gateway.desk.counter import OTHER, Desk
 from tests.world.batching import batch
 from tests.world.world import World
@@ -69,6 +72,21 @@ def test_a_watched_account_shows_what_the_last_look_saw(tmp_path: Path) -> None:
     added = total(said, "sample")
     assert (added["accounts"], added["watched"], added["book"], added["book_accounts"]) == (2, 1, "9999999876.55", 1)
     assert total(said, "pab")["book"] is None and total(said, ALL_BANKS)["accounts"] == 3
+    desk.world.crash()
+
+
+def test_a_cut_off_ends_no_day(tmp_path: Path) -> None:
+    def after_hours(bank: Bank) -> Bank:
+        hours = replace(bank.profile.limits.hours, cut_off=time(0, 0))
+        return replace(bank, profile=replace(bank.profile, limits=replace(bank.profile.limits, hours=hours)))
+
+    desk = counter(tmp_path, adapters={"sample": after_hours})
+    desk.world.submit("AP-1", 12_345, bank="sample")
+    desk.world.run(POLL_S + 5)
+    one = of(desk.ask("GET", "today"), "sample", watched=True)
+    today = desk.world.banks["sample"].ledger.now().astimezone(CHINA).date()
+    assert (one["bank_date"], one["entries"]) == (today.isoformat(), 1)
+    assert one["statement"]["date"] == (today - timedelta(days=1)).isoformat()
     desk.world.crash()
 
 

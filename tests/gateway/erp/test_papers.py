@@ -5,7 +5,7 @@ from __future__ import annotations
 from base64 import b64decode
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,13 @@ import pytest
 from twisted.internet.defer import Deferred
 
 from gateway.asking import Unavailable, branches
+from gateway.erp import statements
 from gateway.journal import receipts
 from protocols.bank import Bank, Context, Conversation
 from protocols.canon.money import Money
 from protocols.canon.query import DirectoryQuestion, LinesQuestion, ReceiptQuestion
 from protocols.canon.statement import Branch, DirectoryPage, Page, Receipt, ReceiptLater
+from protocols.erp.account_replies import RECEIPT_PAGE_BYTES, Statement
 from protocols.kit.declined import Declined
 from tests.world.batching import SENDER
 from tests.world.world import World
@@ -109,6 +111,47 @@ def test_a_past_day_is_closed(tmp_path: Path) -> None:
     for wrong in ("2020-01-01", "2026-12-31"):
         late = asked(made, "statement.request", {"account": made.bank.account, "date": wrong})
         assert late["error"]["errors"][0]["at"] == "/date"
+
+
+def after_hours(bank: Bank) -> Bank:
+    """The bank after its cut-off, at any time of the day: what is sent now gets tomorrow's date."""
+    hours = replace(bank.profile.limits.hours, cut_off=time(0, 0))
+    return replace(bank, profile=replace(bank.profile, limits=replace(bank.profile.limits, hours=hours)))
+
+
+def test_a_cut_off_closes_no_day(tmp_path: Path) -> None:
+    made = world(tmp_path, adapters={"sample": after_hours})
+    made.submit("AP-1", 100)
+    made.run(5)
+    day = date.fromisoformat(today(made))
+    said = asked(made, "statement.request", {"account": made.bank.account, "date": day.isoformat()})
+    assert (said["closed"], said["count"]) == (False, 1)
+    tomorrow = asked(made, "statement.request", {"account": made.bank.account, "date": str(day + timedelta(days=1))})
+    assert tomorrow["closed"] is False, "the bank may book for it already"
+    balance = asked(made, "balance.query", {"accounts": [made.bank.account], "on": day.isoformat()})
+    assert balance["error"]["errors"][0]["at"] == "/on" and day.isoformat() in str(balance["error"])
+
+
+def test_a_statement_is_told_from_others_once_and_not_for_each_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[Statement] = []
+    real = statements._digest
+
+    def counted(one: Statement) -> str:
+        taken.append(one)
+        return real(one)
+
+    monkeypatch.setattr(statements, "_digest", counted)
+    made = world(tmp_path)
+    for n in range(5):
+        made.submit(f"AP-{n}", 100)
+    made.run(5)
+    body = {"account": made.bank.account, "date": today(made), "limit": 1}
+    page = asked(made, "statement.request", body)
+    while not page["complete"]:
+        page = asked(made, "statement.request", {**body, "after": page["next"]})
+    assert len(taken) == 1
 
 
 def _lines(change: Callable[[Page], Page], bank: Bank) -> Callable[[LinesQuestion, Context], Conversation[Page]]:
@@ -230,6 +273,35 @@ def test_a_large_receipt_comes_in_pages_of_one_file(tmp_path: Path) -> None:
     overnight(made)
     late = asked(made, "receipt.request", {**named, "page": 2})
     assert late["error"]["code"] == "validation" and len(maker.asked) == 2, "after a day the bank is asked again"
+
+
+def test_pages_of_one_file_follow_also_when_somebody_begins_anew(tmp_path: Path) -> None:
+    """The bank makes another file each time."""
+    maker = Maker(*(Receipt(bytes([n]) * (RECEIPT_PAGE_BYTES + 10), "application/pdf") for n in range(9)))
+    made = world(tmp_path, adapters=saying(receipt=maker))
+    named = {"account": made.bank.account, "bank_date": today(made), "bank_line_id": "1"}
+    said = [asked(made, "receipt.request", {**named, "page": page}) for page in (1, 1, 2, 1, 2)]
+    assert len({page["sha256"] for page in said}) == 1 and len(maker.asked) == 1
+    # Whoever begins late in its day has a file that will be there for its other pages too.
+    made.leave()
+    made.clock.advance(DAY_S * 0.6)
+    made.start()
+    made.run(5)
+    late = [asked(made, "receipt.request", {**named, "page": page}) for page in (1, 2)]
+    assert len({page["sha256"] for page in late}) == 1 and len(maker.asked) == 2
+    whole = b"".join(b64decode(page["data"]) for page in late)
+    assert sha256(whole).hexdigest() == late[0]["sha256"] != said[0]["sha256"]
+
+
+def test_two_who_begin_at_once_are_given_one_file(tmp_path: Path) -> None:
+    maker = Maker(*(Receipt(bytes([n]) * (RECEIPT_PAGE_BYTES + 10), "application/pdf") for n in range(9)))
+    made = world(tmp_path, adapters=saying(receipt=maker))
+    named = {"account": made.bank.account, "bank_date": today(made), "bank_line_id": "1"}
+    made.command("receipt.request", named)
+    made.command("receipt.request", named)
+    made.run(10)
+    first, second = (said for _, said in made.replies)
+    assert first["sha256"] == second["sha256"] and len(maker.asked) == 2
 
 
 def test_later_is_as_late_as_the_bank_says_and_no_later_than_patience(tmp_path: Path) -> None:
