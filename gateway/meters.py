@@ -104,7 +104,8 @@ class Meters:
             "bankgw_watched_entries_total", "Entries of watched accounts seen for the first time.", ("bank",),
             registry=in_)
         self.watch_failures = Counter(
-            "bankgw_watch_failures_total", "Looks at watched accounts that brought nothing.", ("bank",), registry=in_)
+            "bankgw_watch_failures_total", "Questions about watched accounts that brought nothing.", ("bank",),
+            registry=in_)
         self.statements_missing = Gauge(
             "bankgw_statements_missing", "Days of watched accounts that are over and have not closed.", ("bank",),
             registry=in_)

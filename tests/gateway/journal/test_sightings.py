@@ -10,7 +10,7 @@ import pytest
 from gateway.core.states import Silent, Source, Work
 from gateway.journal import attempts, payments, work
 from gateway.journal.rows import PaymentRow
-from gateway.journal.sightings import Sighting, ask_after_statement, evidence_from_entry
+from gateway.journal.sightings import Sighting, ask_after_statement, evidence_from_entry, unheard
 from protocols.canon.money import Money
 from protocols.canon.outcome import Fate, State
 from protocols.canon.party import AccountNumber
@@ -73,6 +73,21 @@ def test_our_reference_on_another_booking_changes_nothing_and_is_told(
     seen = see(journal, replace(booked(row), **change))  # type: ignore[arg-type]
     assert seen is not None and (seen.applied, seen.disagrees) == (None, what)
     assert state_of(journal, row) is State.IN_DOUBT
+
+
+def test_entries_seen_before_are_heard_again_only_for_a_payment_in_doubt_that_they_are_the_booking_of(
+    journal: Journal,
+) -> None:
+    row = doubtful(journal)
+    entry = booked(row)
+    others = [replace(entry, **change) for change in (
+        {"reference": None}, {"reference": "ANOTHER"}, {"fee": True}, {"amount": Money(1)},
+    )]  # fmt: skip
+    many = [replace(entry, reference=f"R-{n}") for n in range(1_200)]
+    assert journal.do(lambda tx: unheard(tx, LANE, [*others, entry, *many])) == [entry]
+    assert journal.do(lambda tx: unheard(tx, "another.lane", [entry])) == []
+    see(journal, entry)
+    assert journal.do(lambda tx: unheard(tx, LANE, [entry])) == [], "it is settled: there is nothing to hear"
 
 
 def test_a_debit_of_what_was_told_failed_is_a_correction(journal: Journal) -> None:
