@@ -203,7 +203,8 @@ class B2Bi:
         if not today - timedelta(days=100) <= day < today:
             raise _Refused("YQ9993", "查询日期无效")
         before = books.entries(account.number, date(2000, 1, 1), day)
-        balance = before[-1].balance_after if before else Money(0)
+        # Before its first entry an account holds what it was opened with.
+        balance = before[-1].balance_after if before else (books.holding(account.number, day) or account).book
         return _Done(_flat({"Account": account.number, "HisBalance": str(balance), "HisBookBalance": str(balance)}))
 
     def _pay(self, read: _Request, books: Books) -> _Done:

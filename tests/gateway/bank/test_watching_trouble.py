@@ -273,6 +273,26 @@ def test_a_day_about_whose_balance_two_disagree_stays_open(tmp_path: Path) -> No
     assert closed(world, day) == [] and len(named(world, "transaction.booked")) == 1
 
 
+def test_each_day_closes_at_a_bank_that_states_its_balances_in_three_ways(tmp_path: Path) -> None:
+    """pab: beside each entry, of past days, and as the previous day's."""
+    world = World(tmp_path, banks=("pab",))
+    site = world.banks["pab"]
+    own = {"number": site.account, "name": "示例甲公司", "company": "jia", "bank": "pab", "watch": True}
+    world._changes = {"accounts": [own], "banks": {"pab": {"poll_every_s": HOURLY_S}}}
+    world.settings = world._settings()
+    world.start()
+    world.run(5)
+    day = site.ledger.now().astimezone(CHINA).date()
+    for n in (1, 2):
+        world.submit(f"AP-{n}", 10_000, bank="pab")
+        world.run(60)
+    world.run(86_400 + 2 * HOURLY_S)
+    told = [(one["date"], one["count"], one["closing"]) for one in named(world, "statement.closed")]
+    before = (str(day - timedelta(days=1)), 0, "10000000000.00")
+    assert told == [before, (str(day), 2, "9999999800.00")]
+    assert sample(world, "statements_missing", bank="pab") == 0
+
+
 def test_entries_that_fit_both_ways_round_with_other_balances_tell_nothing() -> None:
     def line(minor: int, after: int, direction: Direction) -> Line:
         return Line(AccountNumber("0000000000000000017"), str(after), direction, Money(minor), DAY, balance=Money(after))
