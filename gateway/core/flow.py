@@ -287,6 +287,11 @@ def _first_copy_unknown(life: Life, event: Event) -> bool:
     return _first_copy(life, event) and life.attempt > 0 and life.not_found != KNOWN
 
 
+def _only_copy(life: Life, event: Event) -> bool:
+    """As `_first_copy`, and nothing left before that two persons let go once more."""
+    return _first_copy(life, event) and not _several_copies(life)
+
+
 def _latest(life: Life, event: Event) -> bool:
     assert isinstance(event, NotSent | Silent | Answered)
     return event.attempt in (None, life.attempt)
@@ -305,13 +310,14 @@ def _own_answer(life: Life, event: Event) -> bool:
 def _about_all_copies(life: Life, event: Event) -> bool:
     """A word that covers whatever may have left so far.
 
-    The answer to a repeat is about that copy alone: the bank may look at its clothes before it looks at its reference.
+    The answer to a repeat, or to what people sent once more, is about that copy alone: the bank may look at its clothes
+    before it looks at its reference.
     An enquiry covers what had arrived when it was asked; where several copies may have left, the last of them may have
     been under way then, and a bank that refused the first may book the second.
     """
     assert isinstance(event, Answered)
     if event.source is Source.SUBMIT:
-        return _first_copy(life, event)
+        return _only_copy(life, event)
     if event.asked_ms is None or life.last_write_ms is None:
         return True
     if _several_copies(life):
@@ -444,7 +450,7 @@ TABLE: tuple[Rule, ...] = (
     Rule("sent_settled", _in(S.SENDING), Answered, S.SETTLED, "the bank's explicit yes",
          fates=_fates(Fate.SETTLED), then=(_stop_asking, _watch_returns)),
     Rule("sent_failed", _in(S.SENDING), Answered, S.FAILED, "the bank's explicit no",
-         fates=_fates(Fate.FAILED), when=lambda life, e: _own_answer(life, e) and _first_copy(life, e),
+         fates=_fates(Fate.FAILED), when=lambda life, e: _own_answer(life, e) and _only_copy(life, e),
          then=(_stop_asking,)),
     Rule("repeat_refused", _in(S.SENDING), Answered, S.IN_DOUBT, "this copy is refused; an earlier one may be booked",
          fates=_fates(Fate.FAILED), when=_own_answer, change=_doubted, then=(_enquire, _deadline)),

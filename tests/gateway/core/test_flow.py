@@ -446,6 +446,16 @@ def test_a_no_to_a_repeat_is_doubt_and_only_a_later_enquiry_makes_it_failed() ->
     assert late.life.state is State.FAILED
 
 
+def test_a_no_to_what_people_sent_once_more_speaks_of_that_copy_alone() -> None:
+    resent = step(step(life_in(State.IN_DOUBT), Resolve(T + 10, None)).life, Send(T + 20)).life
+    refused = step(resent, Answered(T + 21, Fate.FAILED, Source.SUBMIT, attempt=2))
+    assert (refused.rule, refused.life.state) == ("repeat_refused", State.IN_DOUBT)
+    late = step(step(resent, Silent(T + 21, "x", 2)).life, Answered(T + 30, Fate.FAILED, Source.SUBMIT, attempt=2))
+    assert late.rule == "asked_failed_overtaken"
+    asked = step(refused.life, Answered(LATER + 30, Fate.FAILED, Source.ENQUIRY, LATER + 29))
+    assert asked.life.state is State.FAILED
+
+
 def test_an_older_no_about_another_copy_is_no_contradiction() -> None:
     settled = step(step(doubt(SAFE), Replay(LATER)).life, Answered(LATER + 9, Fate.SETTLED, Source.SUBMIT)).life
     older = step(settled, Answered(LATER + 20, Fate.FAILED, Source.ENQUIRY, LATER + 8))
