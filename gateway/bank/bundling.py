@@ -22,7 +22,7 @@ from gateway.bank.faults import reason_of, signed_out
 from gateway.bank.session import Line, NoAnswer
 from gateway.core.states import Answered, AskedInVain, Event, Hold, NotSent, Send, Silent, Source, Work
 from gateway.journal import apply as journal_apply
-from gateway.journal import bundles
+from gateway.journal import bundles, work
 from gateway.journal.bundles import BundleRow, BundleSend
 from gateway.journal.leave import Leave
 from gateway.journal.rows import AttemptRow, Evidence, PaymentRow
@@ -304,15 +304,23 @@ class Bundling:
             return
         watching = kind is Work.RETURNS
         asked = [one for one in rows if (one.life.state is State.SETTLED if watching else one.life.state in _OPEN)]
+        if lane.agenda.knows(row.payment, kind) or all(one.payment != row.payment for one in asked):
+            # Another order's question told of this one while it waited here: it is due again later, or done with.
+            # Asked once more for its sake, the others would have used up their early questions within a moment.
+            lane.quay.give_back(berth)
+            left = await self._parts.store.read(lambda conn: work.of_payment(conn, row.payment))
+            if not lane.agenda.knows(row.payment, kind) and any(one.work is kind for one in left):
+                await lane.record(row.payment, AskedInVain(self._parts.clock.now_ms(), "known_by_now"), epoch=epoch)
+            return
         self._forget(asked, kind)
         if under_way is not None:
             # It is asked about other orders: what these were due for is not answered by that. One asks for all soon.
             lane.quay.give_back(berth)
             lane.postpone(row.payment, self._parts.clock.now_ms() + ASKED_NOW_MS, kind)
             return
-        self._asking[bundle.bundle] = frozenset((one.payment, kind) for one in asked or [row])
+        self._asking[bundle.bundle] = frozenset((one.payment, kind) for one in asked)
         try:
-            await self._ask(berth, bundle, rows, asked or [row], watching, epoch)
+            await self._ask(berth, bundle, rows, asked, watching, epoch)
         finally:
             del self._asking[bundle.bundle]
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from gateway.core.states import Resolve
+from gateway.core.states import Resolve, Work
 from gateway.journal import attempts, bundles, payments
+from gateway.journal.rows import WorkRow
 from gateway.simbank.faults import Fault, Script, Scripted, Touch
 from gateway.simbank.ledger import Conduct
 from protocols.canon.outcome import Fate
@@ -116,6 +118,35 @@ def test_an_enquiry_due_while_its_message_is_asked_about_for_another_reason_come
     del under_way[found[0].bundle]
     made.run(5)
     assert states(made, "B-1") == ["settled"] * 2
+
+
+def test_what_one_question_told_is_not_asked_again_for_the_sake_of_those_it_ended(tmp_path: Path) -> None:
+    """Several of a message's orders were taken up at once, and the reading of the others took longer than the answer."""
+    made = world(tmp_path, Scripted(Fault.DROP_AFTER, touch=Touch.MONEY), conduct=Conduct(late_s=3_000.0))
+    body = batch(made, "B-1", [10_000] * 6)
+    for item in body["items"][4:]:
+        item["creditor"]["name"] += "#late"
+    made.command("batch.submit", body)
+    made.run(20)
+    life, asked = made.life, made.bank.simbank.tally.exchanges
+    assert states(made, "B-1") == ["settled"] * 4 + ["pending"] * 2 and life is not None
+    lane = life.gateway.lanes["sample.main"]
+    rows = [made.read(partial(payments.find, sender="kingdee", order_id=f"B-1-{n}")) for n in range(1, 5)]
+    before = asked[Touch.ENQUIRY]
+    for row in rows:
+        assert row is not None
+        lane.postpone(row.payment, life.clock.now_ms(), Work.ENQUIRE)
+        made.run(0.2)
+    assert asked[Touch.ENQUIRY] == before
+
+    stray = rows[0]
+    assert stray is not None
+    left = WorkRow(stray.payment, Work.ENQUIRE, stray.lane, life.clock.now_ms(), stray.epoch)
+    life.store.write(lambda tx: tx.due(left))
+    lane.postpone(stray.payment, life.clock.now_ms(), Work.ENQUIRE)
+    made.run(0.2)
+    assert {one.work for one in files.due(made, "B-1-1")} == {Work.RETURNS}
+    assert asked[Touch.ENQUIRY] == before
 
 
 def test_a_bank_that_drops_in_the_middle_of_a_batch(tmp_path: Path) -> None:
