@@ -200,11 +200,12 @@ def _repeated(life: Life, event: Event) -> Life:
 
 def _unsent(life: Life, event: Event) -> Life:
     assert isinstance(event, NotSent)
-    first_send = life.attempt == 1
+    # Of several attempts in a row that did not leave, each took the times of the one before with it.
+    nothing_left = not _several_copies(life)
     return replace(
         life, send_after_ms=event.retry_at_ms, deadline_ms=None,
-        first_write_ms=None if first_send else life.first_write_ms,
-        last_write_ms=None if first_send else life.last_write_ms,
+        first_write_ms=None if nothing_left else life.first_write_ms,
+        last_write_ms=None if nothing_left else life.last_write_ms,
     )  # fmt: skip
 
 

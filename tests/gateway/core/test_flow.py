@@ -446,6 +446,15 @@ def test_a_no_to_a_repeat_is_doubt_and_only_a_later_enquiry_makes_it_failed() ->
     assert late.life.state is State.FAILED
 
 
+def test_sends_that_did_not_leave_are_no_copies_however_many() -> None:
+    life = life_in(State.READY, attempt=0)
+    for at_ms in (T, T + 100, T + 200):
+        life = step(step(life, Send(at_ms)).life, NotSent(at_ms + 1, "refused", at_ms + 50)).life
+        assert (life.state, life.first_write_ms, life.last_write_ms) == (State.READY, None, None)
+    refused = step(step(life, Send(T + 300)).life, Answered(T + 301, Fate.FAILED, Source.SUBMIT, attempt=4))
+    assert refused.rule == "sent_failed"
+
+
 def test_a_no_to_what_people_sent_once_more_speaks_of_that_copy_alone() -> None:
     resent = step(step(life_in(State.IN_DOUBT), Resolve(T + 10, None)).life, Send(T + 20)).life
     refused = step(resent, Answered(T + 21, Fate.FAILED, Source.SUBMIT, attempt=2))
