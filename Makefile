@@ -34,7 +34,7 @@ test: setup broker databases tools ## the tests, without the slow ones
 	@rc=0; $(PYTEST) $(SIDE_BY_SIDE) -m "not slow" $(ARGS) || rc=$$?; echo $$rc >.run/test.rc; exit $$rc
 
 test-long: setup broker databases tools ## the slow tests
-	@$(PYTEST) $(SIDE_BY_SIDE) -m slow --timeout 900 $(ARGS)
+	@$(PYTEST) $(SIDE_BY_SIDE) --dist worksteal -m slow --timeout 900 $(ARGS)
 
 check: setup ## lint, types, house rules
 	@$(PY) -m ruff check .
