@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, Engine, bindparam, insert, select, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from twisted.python.failure import Failure
 
 from gateway.clock import Clock, Entropy
@@ -207,7 +207,7 @@ class Committer:
                 # The lost session may still be at it: the lock waits until it has ended, one way or the other.
                 with conn.begin():
                     found = conn.execute(_SIGNED.with_for_update(), {"b_node": self._node}).scalar_one()
-            except Exception as trouble:
+            except SQLAlchemyError as trouble:
                 pause_s = self._wait(trouble, pause_s, deadline_s)
                 continue
             if found not in (key, self._signed):
