@@ -80,9 +80,10 @@ class Berth:
             if port.kept or same or not held.exchanges:
                 return held
             held.finish()
-        line = await self._quay.dialer.dial(port, lambda: Line(port, self._quay.clock, self._gone))
+        quay = self._quay
+        line = await quay.dialer.dial(port, lambda: Line(port, quay.clock, self._gone, quay.may_write))
         self._lines[port_name] = line
-        self._quay.allow(port_name)
+        quay.allow(port_name)
         return line
 
     def close_short(self, *, hang_up: bool = False) -> None:
@@ -149,6 +150,10 @@ class Quay:
         """Raise NotConnected unless the lane is known to be this node's at this very moment."""
         if not self._permitted():
             raise NotConnected(port_name, Reason.LEASE_LAPSED, "another node may speak to this bank")
+
+    def may_write(self) -> bool:
+        """Whether bytes may go to the kernel at this very moment: each connection asks, every time."""
+        return self._permitted()
 
     def start(self, on_free: Callable[[], None], on_defect: Callable[[Failure], None]) -> None:
         """Begin to connect; `on_free` is called whenever a berth may be taken, `on_defect` if our own code fails."""

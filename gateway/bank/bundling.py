@@ -19,7 +19,7 @@ from gateway.bank import talk
 from gateway.bank.berths import Berth
 from gateway.bank.endpoint import NotConnected
 from gateway.bank.faults import reason_of, signed_out
-from gateway.bank.session import Line, NoAnswer
+from gateway.bank.session import GONE, NO_PERMIT, Line, NoAnswer
 from gateway.core.states import Answered, AskedInVain, Event, Hold, NotSent, Send, Silent, Source, Work
 from gateway.journal import apply as journal_apply
 from gateway.journal import bundles, work
@@ -208,7 +208,6 @@ class Bundling:
         lane, started_s, ready = self._lane, self._parts.clock.monotonic_s(), leaving.ready
         refusal = self._gate(leaving)
         if refusal is not None:
-            self._parts.meters.permits_refused.labels(self._parts.bank_name).inc()
             await self._not_sent(berth, leaving, refusal)
             return
         answer, heard = b"", False
@@ -238,7 +237,7 @@ class Bundling:
     def _gate(self, leaving: _Leaving) -> str | None:
         """The last gate, in the same turn as the write: why these bytes may not leave now, or None."""
         if not self._lane.permits(leaving.epoch, leaving.committed_s):
-            return "permit_refused"
+            return NO_PERMIT
         if any(one.revoked for one in leaving.leaves):
             return "overtaken"
         now_ms = self._parts.clock.now_ms()
@@ -277,6 +276,8 @@ class Bundling:
         return [_Word(row.payment, Silent(now_ms, reason, row.life.attempt)) for row in leaving.rows]
 
     async def _not_sent(self, berth: Berth, leaving: _Leaving, reason: str) -> None:
+        if reason != GONE:
+            self._parts.meters.permits_refused.labels(self._parts.bank_name).inc()
         leaving.ready.conversation.close()
         self._lane.quay.give_back(berth, distrust=True)
         self._lane.words.observe(leaving.bundle.kind.value, "not_sent", 0.0)

@@ -21,7 +21,7 @@ from gateway.bank.berths import Berth
 from gateway.bank.endpoint import NotConnected
 from gateway.bank.enquiry import sent_from
 from gateway.bank.faults import reason_of, signed_out
-from gateway.bank.session import Line, NoAnswer
+from gateway.bank.session import GONE, NO_PERMIT, Line, NoAnswer
 from gateway.core import flow
 from gateway.core.states import Answered, Hold, NotSent, Replay, Send, Silent, Source, Work
 from gateway.journal import apply as journal_apply
@@ -256,7 +256,6 @@ class Sending:
         lane, started_s = self._lane, self._parts.clock.monotonic_s()
         refusal = self._gate(row, leaving)
         if refusal is not None:
-            self._parts.meters.permits_refused.labels(self._parts.bank_name).inc()
             await self._not_sent(berth, row, leaving, refusal)
             return
         answer, heard = b"", False
@@ -287,7 +286,7 @@ class Sending:
     def _gate(self, row: PaymentRow, leaving: _Leaving) -> str | None:
         """The last gate, in the same turn as the write: why these bytes may not leave now, or None."""
         if not self._lane.permits(row.epoch, leaving.committed_s):
-            return "permit_refused"
+            return NO_PERMIT
         if leaving.leave.revoked:
             return "overtaken"
         now_ms, valid_until_ms = self._parts.clock.now_ms(), row.life.valid_until_ms
@@ -322,6 +321,8 @@ class Sending:
         await self._lane.record(row.payment, silent, evidence, epoch=row.epoch)
 
     async def _not_sent(self, berth: Berth, row: PaymentRow, leaving: _Leaving, reason: str) -> None:
+        if reason != GONE:
+            self._parts.meters.permits_refused.labels(self._parts.bank_name).inc()
         leaving.close()
         self._lane.quay.give_back(berth, distrust=True)
         self._lane.words.observe(row.order.kind.value, "not_sent", 0.0)

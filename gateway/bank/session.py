@@ -2,6 +2,10 @@
 
 An answer is a whole frame, nothing less. A frame nobody asked for, a second frame, or bytes that are no frame end the
 connection, because from then on no answer on it could be trusted to belong to its question.
+
+And no byte goes to the kernel unless the line may write at that very moment: neither the first of a message, which TLS
+sealed before, nor the rest of a long one, which waits for a slow peer to make room. A process can be stopped anywhere,
+for as long as it takes another node to become the lane's owner.
 """
 
 from __future__ import annotations
@@ -11,7 +15,7 @@ from typing import cast
 
 from twisted.internet import tcp
 from twisted.internet.defer import Deferred
-from twisted.internet.error import ConnectionDone
+from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IDelayedCall, ITCPTransport
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.protocols.tls import TLSMemoryBIOProtocol
@@ -23,7 +27,7 @@ from protocols.kit.errors import ProtocolError
 
 
 class NoAnswer(Exception):  # noqa: N818 - silence is an outcome, not an error
-    """The exchange brought no whole answer. `written` is False only if not one byte was handed to the transport."""
+    """The exchange brought no whole answer. `written` is False only if not one byte was handed to the kernel."""
 
     def __init__(self, reason: str, *, written: bool, partial: bytes = b"") -> None:
         super().__init__(reason)
@@ -32,17 +36,26 @@ class NoAnswer(Exception):  # noqa: N818 - silence is an outcome, not an error
         self.partial = partial
 
 
+GONE = "connection_gone"
+NO_PERMIT = "permit_refused"
+"""Why a message was not sent, or not to its end: at the moment of the write the lane was not known to be ours."""
+
+
 class Line(Protocol):
     """A connection that has passed its handshake. `exchanges` counts what was written. `on_end` is called once when
-    it is gone.
+    it is gone. `may_write` is asked each time bytes would go to the kernel; a no ends the connection.
     """
 
-    def __init__(self, port: Port, clock: Clock, on_end: Callable[[Line], None]) -> None:
+    def __init__(
+        self, port: Port, clock: Clock, on_end: Callable[[Line], None], may_write: Callable[[], bool]
+    ) -> None:
         self.port = port
         self.live = False
         self.exchanges = 0
         self._clock = clock
         self._on_end = on_end
+        self._may_write = may_write
+        self._handed_over = False
         self._cutter: Cutter = port.answers()
         self._waiting: Deferred[bytes] | None = None
         self._partial = b""
@@ -52,16 +65,21 @@ class Line(Protocol):
     def exchange(self, data: bytes) -> Deferred[bytes]:
         """Write one framed message and fire with the framed answer, or fail with NoAnswer."""
         if not self.live or self.transport is None:
-            return _failed(NoAnswer("connection_gone", written=False))
+            return _failed(NoAnswer(GONE, written=False))
         assert self._waiting is None, "two exchanges on one connection"
         self._waiting = Deferred()
         self._partial = b""
         self.exchanges += 1
-        self.transport.write(data)
-        _now(self.transport)
         self._patience = self._clock.later(self.port.first_byte_s, self._give_up, "no_answer")
         self._whole = self._clock.later(self.port.exchange_s, self._give_up, "too_slow")
-        return self._waiting
+        waiting, connection = self._waiting, _connection(self.transport)
+        self._handed_over = connection is None
+        self.transport.write(data)
+        if connection is not None and connection.connected:
+            # In this turn, so that the bank works while we turn to the next payment. Whatever the socket answers, the
+            # reactor finds out again and acts on it: it still waits to write what is left.
+            connection.doWrite()
+        return waiting
 
     def hang_up(self) -> None:
         """Close now, dropping what is not yet written. Harmless when the connection is gone."""
@@ -80,6 +98,20 @@ class Line(Protocol):
 
     def connectionMade(self) -> None:
         self.live = True
+        connection = _connection(self.transport)
+        if connection is None:
+            return
+        hand_over = connection.writeSomeData
+
+        def permitted(data: bytes) -> int | ConnectionLost:
+            # The last thing before the system call: between the two lie a few microseconds.
+            if not self._may_write():
+                self._fail(NO_PERMIT, written=self._handed_over)
+                return 0
+            self._handed_over = True
+            return hand_over(data)
+
+        connection.writeSomeData = permitted  # type: ignore[method-assign] # the only way into Twisted's own connection
 
     def dataReceived(self, data: bytes) -> None:
         if not self.live:
@@ -121,11 +153,11 @@ class Line(Protocol):
     def _give_up(self, reason: str) -> None:
         self._fail(reason)
 
-    def _fail(self, reason: str) -> None:
+    def _fail(self, reason: str, *, written: bool = True) -> None:
         waiting = self._end_exchange() if self._waiting is not None else None
         self.hang_up()
         if waiting is not None:
-            waiting.errback(NoAnswer(reason, written=True, partial=self._partial))
+            waiting.errback(NoAnswer(reason, written=written, partial=self._partial))
 
     def _end_exchange(self) -> Deferred[bytes]:
         for timer in (self._patience, self._whole):
@@ -137,14 +169,10 @@ class Line(Protocol):
         return waiting
 
 
-def _now(transport: object) -> None:
-    """Hand the bytes to the kernel in this turn, so that the bank works while we turn to the next payment.
-
-    Whatever the socket answers, the reactor finds out again and acts on it: it still waits to write what is left.
-    """
+def _connection(transport: object) -> tcp.Connection | None:
+    """The TCP connection under a transport, below TLS if there is one; None for what is none."""
     raw = transport.transport if isinstance(transport, TLSMemoryBIOProtocol) else transport
-    if isinstance(raw, tcp.Connection) and raw.connected:
-        raw.doWrite()
+    return raw if isinstance(raw, tcp.Connection) else None
 
 
 def _failed(error: NoAnswer) -> Deferred[bytes]:

@@ -29,7 +29,7 @@ def exchange_with(
     )  # fmt: skip
 
     async def exchange(data: bytes, before: Callable[[], None]) -> bytes:
-        line = await endpoint.connect(lambda: Line(port, clock, lambda _: None))
+        line = await endpoint.connect(lambda: Line(port, clock, lambda _: None, lambda: True))
         try:
             before()
             return await line.exchange(data)

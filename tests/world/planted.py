@@ -43,7 +43,7 @@ class Doubling:
         exchange = line.exchange
 
         def twice(data: bytes) -> Deferred[bytes]:
-            again = self._inner.dial(port, lambda: Line(port, self._clock, lambda _line: None))
+            again = self._inner.dial(port, lambda: Line(port, self._clock, lambda _line: None, lambda: True))
             again.addCallback(lambda other: other.exchange(data).addBoth(lambda _said: other.hang_up()))
             again.addErrback(lambda _failure: None)
             return exchange(data)

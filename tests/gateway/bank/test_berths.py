@@ -129,6 +129,10 @@ class Lone:
     def allow(self, port_name: str) -> None:
         """The lane is its node's."""
 
+    def may_write(self) -> bool:
+        """Whoever holds the lane may say what it likes."""
+        return True
+
     def speak(self, *, same: bool = False) -> Line:
         """One exchange on the berth's connection; the bank leaves it open for a moment longer."""
         line: Line = value_of(Deferred.fromCoroutine(self.berth.line("business", same=same)))

@@ -48,7 +48,7 @@ class Bench:
     def __post_init__(self) -> None:
         port = Port("business", lambda: self.framing.cutter(self.max_bytes), kept=True, first_byte_s=60, between_bytes_s=10,
                     exchange_s=120)  # fmt: skip
-        self.line = Line(port, LifeClock(self.time), self.gone.append)
+        self.line = Line(port, LifeClock(self.time), self.gone.append, lambda: True)
         connect: Callable[[object], None] = self.line.makeConnection
         connect(self.wire)
 

@@ -294,7 +294,7 @@ class House:
         where = BankEndpoint(
             cast(IReactorTCP, reactor()), "127.0.0.1", self.bank.ports["business"], tls or client_tls()
         )
-        line = await where.connect(lambda: Line(port, SystemClock(reactor()), self.ended.append))
+        line = await where.connect(lambda: Line(port, SystemClock(reactor()), self.ended.append, lambda: True))
         self.lines.append(line)
         client = Client(line, replace(self.stage))
         client.stage.session = await client.ask(sign_on(client.stage.bank)(client.stage.context()))
