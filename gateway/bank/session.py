@@ -59,19 +59,21 @@ class Line(Protocol):
         self._cutter: Cutter = port.answers()
         self._waiting: Deferred[bytes] | None = None
         self._partial = b""
-        self._patience: IDelayedCall | None = None
-        self._whole: IDelayedCall | None = None
+        self._patience: list[IDelayedCall] = []  # for the next byte, and for the whole; empty between exchanges
 
     def exchange(self, data: bytes) -> Deferred[bytes]:
         """Write one framed message and fire with the framed answer, or fail with NoAnswer."""
-        if not self.live or self.transport is None:
+        if not self.live:
             return _failed(NoAnswer(GONE, written=False))
+        assert self.transport is not None
         assert self._waiting is None, "two exchanges on one connection"
         self._waiting = Deferred()
         self._partial = b""
         self.exchanges += 1
-        self._patience = self._clock.later(self.port.first_byte_s, self._give_up, "no_answer")
-        self._whole = self._clock.later(self.port.exchange_s, self._give_up, "too_slow")
+        self._patience = [
+            self._clock.later(self.port.first_byte_s, self._give_up, "no_answer"),
+            self._clock.later(self.port.exchange_s, self._give_up, "too_slow"),
+        ]
         waiting, connection = self._waiting, _connection(self.transport)
         self._handed_over = connection is None
         self.transport.write(data)
@@ -129,13 +131,13 @@ class Line(Protocol):
             self._fail("two_answers")
         elif frames:
             self._deliver(frames[0])
-        elif self._patience is not None:
-            self._patience.cancel()
-            self._patience = self._clock.later(self.port.between_bytes_s, self._give_up, "answer_stalled")
+        else:
+            self._patience[0].cancel()
+            self._patience[0] = self._clock.later(self.port.between_bytes_s, self._give_up, "answer_stalled")
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         was_live, self.live = self.live, False
-        if was_live and self._waiting is not None and isinstance(reason.value, ConnectionDone):
+        if was_live and isinstance(reason.value, ConnectionDone):
             try:
                 frames = self._cutter.end()
             except ProtocolError:
@@ -160,10 +162,10 @@ class Line(Protocol):
             waiting.errback(NoAnswer(reason, written=written, partial=self._partial))
 
     def _end_exchange(self) -> Deferred[bytes]:
-        for timer in (self._patience, self._whole):
-            if timer is not None and timer.active():
+        for timer in self._patience:
+            if timer.active():
                 timer.cancel()
-        self._patience = self._whole = None
+        self._patience = []
         waiting, self._waiting = self._waiting, None
         assert waiting is not None
         return waiting

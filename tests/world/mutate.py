@@ -47,6 +47,13 @@ STAGES: dict[str, tuple[tuple[str, ...], ...]] = {
         ("tests/gateway/bank/test_sending.py", "tests/gateway/bank/test_repeats.py"),
         ("tests/gateway/bank/test_bundling.py", SCENES), ("tests/gateway/bank/test_lane.py", CRASHES),
     ),
+    "gateway/bank/session.py": (
+        ("tests/gateway/bank/test_session.py", "tests/gateway/bank/test_at_the_write.py"), ("tests/gateway/bank/test_berths.py",),
+        ("tests/gateway/bank/test_sending.py", SCENES),
+    ),
+    "gateway/bank/wallclock.py": (
+        ("tests/gateway/bank/test_wallclock.py",), ("tests/gateway/bank/test_repeats.py", "tests/gateway/bank/test_lane.py"),
+    ),
     "gateway/bank/tenure.py": (
         ("tests/gateway/bank/test_permit_gate.py",), ("tests/gateway/bank/test_tenure.py", SCENES),
         ("tests/gateway/bank/test_lane.py", CRASHES),

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pytest
+from twisted.internet import tcp
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.python.failure import Failure
 
@@ -173,11 +174,56 @@ def test_where_the_close_ends_the_answer_a_clean_close_delivers_it_and_a_reset_d
 
 def test_bytes_after_we_hung_up_are_not_read() -> None:
     bench = Bench()
+    bench.ask()
     bench.line.hang_up()
     bench.hear(b"0002ok")
     bench.line.hang_up()
     bench.line.finish()
-    assert bench.wire.ended == ["abort"]
+    assert bench.wire.ended == ["abort"] and not bench.answers
+
+
+def test_what_we_broke_off_is_no_answer_though_it_looks_like_a_clean_close() -> None:
+    bench = Bench(framing=UntilEof())
+    bench.ask()
+    bench.hear(b"half of")
+    bench.line.hang_up()
+    bench.lose(ConnectionDone())
+    assert bench.failure == ("half_answer", True, b"half of") and not bench.answers
+
+
+def test_before_it_is_connected_nothing_is_written() -> None:
+    port = Port("business", lambda: LengthPrefix(4).cutter(9), kept=True, first_byte_s=60, between_bytes_s=10, exchange_s=120)
+    line = Line(port, LifeClock(HeapClock()), lambda _line: None, lambda: True)
+    failed: list[Failure] = []
+    line.exchange(b"question").addErrback(failed.append)
+    [failure] = failed
+    assert isinstance(failure.value, NoAnswer) and not failure.value.written and str(failure.value) == "connection_gone"
+    assert line.exchanges == 0
+
+
+class _Dead(tcp.Connection):
+    """A connection of Twisted's that is over, though nobody has told the line yet."""
+
+    connected = 0
+
+    def __init__(self) -> None:
+        self.held = b""
+
+    def write(self, data: bytes) -> None:
+        self.held += data
+
+    def doWrite(self) -> None:  # noqa: N802 - the name is Twisted's
+        raise AttributeError("there is no socket any more")
+
+
+def test_a_connection_that_is_over_is_not_written_to_and_what_was_said_on_it_is_doubt() -> None:
+    bench = Bench()
+    dead = _Dead()
+    bench.line.transport = dead
+    bench.ask()
+    assert dead.held == b"question" and not bench.failures
+    bench.lose(ConnectionLost())
+    assert bench.failure == ("closed_without_answer", True, b"")
 
 
 def test_two_exchanges_at_once_are_a_defect_of_ours() -> None:

@@ -1,0 +1,93 @@
+"""What the wall clock is worth, at its edges: set, different from the bank's, and younger than a quarantine."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import cast
+
+import pytest
+from prometheus_client import CollectorRegistry
+from structlog.testing import capture_logs
+
+from gateway.bank.tenure import Tenure
+from gateway.bank.wallclock import CLOCK_DIFFERS_MS, WallClock
+from gateway.meters import Meters
+from tests.world.clock import HeapClock
+from tests.world.world import LifeClock
+
+
+class _Tenure:
+    def __init__(self) -> None:
+        self.clock_set = False
+        self.lasted_s = 1e9
+
+
+class _Lane:
+    def __init__(self) -> None:
+        self.tenure, self.meters, self.clock = _Tenure(), Meters(CollectorRegistry()), LifeClock(HeapClock(1_800_000_000.0))
+        self.wall = WallClock("b.main", self.clock, cast(Tenure, self.tenure), self.meters)
+
+    def ahead(self, by_ms: int) -> None:
+        """The bank shows its clock, and ours is so far ahead of it."""
+        now = datetime.fromtimestamp(self.clock.now_ms() / 1000, UTC)
+        self.wall.hear(now - timedelta(milliseconds=by_ms))
+
+    def alarms(self, name: str) -> float:
+        return cast(float, self.meters.alarms.labels(name)._value.get())
+
+
+def test_the_limit_is_a_minute() -> None:
+    assert CLOCK_DIFFERS_MS == 60_000
+
+
+@pytest.mark.parametrize(
+    ("ahead_ms", "doubt"),
+    [(0, None), (60_000, None), (-60_000, None), (60_001, "clock_differs"), (-60_001, "clock_differs")],
+)
+def test_a_clock_is_trusted_within_a_minute_of_the_banks(ahead_ms: int, doubt: str | None) -> None:
+    lane = _Lane()
+    assert lane.wall.trusted() and lane.wall.sure(1)
+    lane.ahead(ahead_ms)
+    assert lane.wall.doubt == doubt
+    with capture_logs() as said:
+        assert lane.wall.trusted() is (doubt is None)
+    assert lane.wall.sure(1) is (doubt is None)
+    assert lane.alarms("clock_differs") == (doubt is not None) and lane.alarms("clock_set") == 0
+    if doubt:
+        [line] = said
+        assert (line["event"], line["lane"], line["ahead_of_bank_s"]) == ("lane.clock_differs", "b.main", round(ahead_ms / 1000))
+        assert "agrees with the bank's" in line["action"]
+    else:
+        assert not said
+
+
+def test_a_clock_that_was_set_is_not_trusted_whatever_the_bank_shows() -> None:
+    lane = _Lane()
+    lane.ahead(90_000)
+    lane.tenure.clock_set = True
+    with capture_logs() as said:
+        assert lane.wall.doubt == "clock_set" and not lane.wall.trusted() and not lane.wall.sure(1)
+    [line] = said
+    assert (line["event"], line["ahead_of_bank_s"]) == ("lane.clock_set", 90) and "restart" in line["action"]
+    assert lane.alarms("clock_set") == 1 and lane.alarms("clock_differs") == 0
+
+
+def test_that_a_clock_begins_and_ceases_to_differ_is_told_once_each() -> None:
+    lane = _Lane()
+    with capture_logs() as said:
+        for ahead_ms in (60_000, 60_001, -70_000, 500, -60_000):
+            lane.ahead(ahead_ms)
+    assert [(line["event"], line["log_level"], line["lane"], line["ahead_of_bank_s"]) for line in said] == [
+        ("lane.clock_differs", "warning", "b.main", 60), ("lane.clock_agrees", "info", "b.main", 0),
+    ]  # fmt: skip
+    assert "set this machine's clock right" in said[0]["action"]
+
+
+@pytest.mark.parametrize(
+    ("lasted_s", "left_ms"), [(0.0, 300_000), (100.0, 200_000), (299.9995, 1), (300.0, 0), (301.0, 0), (1e9, 0)]
+)
+def test_a_quarantine_is_counted_from_the_moment_this_node_took_the_lane(lasted_s: float, left_ms: int) -> None:
+    lane = _Lane()
+    lane.tenure.lasted_s = lasted_s
+    assert lane.wall.quarantine_left_ms(300_000) == left_ms
+    assert lane.wall.sure(300_000) is (left_ms == 0)
