@@ -1,7 +1,8 @@
 """What an order lays claim to before it is judged: its identity, its sender's limits of the day, its payee.
 
 The counting comes before the judging, so that of two nodes that admit orders of one sender at once, the second waits
-for the first and judges with its sum.
+for the first and judges with its sum; and so that of two that admit orders on one account, whoever sent them, the second
+sees whether the first is alike.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from gateway.journal.rows import PaymentRow
 from gateway.journal.store import Tx
 from protocols.canon.order import AnyOrder
 
-SENDER, ACCOUNT, PAYEE = "sender", "account", "payee"
+SENDER, ACCOUNT, PAYEE, ALIKE = "sender", "account", "payee", "alike"
 _ALL = "*"
 _C = schema.payments.c
 _U = schema.usage.c
@@ -69,6 +70,8 @@ class Claim:
         }  # fmt: skip
         scopes = ((SENDER, _ALL), (ACCOUNT, ours), (PAYEE, theirs))
         self._keys = tuple((sender, scope, str(key), order.amount.currency, day) for scope, key in scopes)
+        # No sum, but a row that all senders' orders on one account count on: those of two senders wait for each other.
+        self._together = None if dup_key is None else (_ALL, ALIKE, ours, order.amount.currency, _ALL)
         self._bound: dict[str, Any] = {
             "b_sender": sender, "b_order": order.id, "b_all": _ALL, "b_account": ours, "b_payee": theirs,
             "b_currency": order.amount.currency, "b_day": day,
@@ -104,6 +107,8 @@ class Claim:
         conn = self._tx.bare
         if conn.dialect.name == "sqlite":
             return facts  # the only writer there is
+        if self._together is not None:
+            self._tx.tally.add(self._together, 0, 1)
         self._tx.tally.write(conn)
         again: Any = first_row(conn, _LOOK, self._bound)
         return replace(

@@ -209,8 +209,9 @@ def test_a_node_that_admits_at_the_same_moment_waits_for_the_others_sum(url: str
 
 @pytest.mark.parametrize("url", [pytest.param("postgresql", marks=pytest.mark.postgresql),
                                  pytest.param("mariadb", marks=pytest.mark.mariadb)], indirect=True)  # fmt: skip
-def test_of_two_alike_orders_admitted_by_two_nodes_at_once_the_second_is_held(url: str) -> None:
-    """One invoice that two servers of an ERP publish under an id of their own each, in the same moment."""
+@pytest.mark.parametrize("other", ["erp", "treasury"], ids=["one_sender", "two_senders"])
+def test_of_two_alike_orders_admitted_by_two_nodes_at_once_the_second_is_held(url: str, other: str) -> None:
+    """One invoice that two servers of an ERP, or two systems, publish under an id of their own each, in the same moment."""
     allowance = Allowance("erp", alike_hours=24)
     first, second = Journal(url, "n1"), Journal(url, "n2")
     for node in (first, second):
@@ -218,21 +219,21 @@ def test_of_two_alike_orders_admitted_by_two_nodes_at_once_the_second_is_held(ur
     seen: list[UsageFacts] = []
     found: list[PaymentRow] = []
 
-    def alike(id: str) -> payments.Admission:
+    def alike(id: str, sender: str) -> payments.Admission:
         made = order(id)
 
         def judged(facts: UsageFacts) -> Judgement:
             seen.append(facts)
             return judge(made, allowance, facts, at_ms=NOW_MS, send_after_ms=NOW_MS)
 
-        return admission(made, judged=judged, dup_key="invoice", alike_since_ms=NOW_MS - 86_400_000)
+        return admission(made, judged=judged, dup_key="invoice", alike_since_ms=NOW_MS - 86_400_000, sender=sender)
 
     late = threading.Thread(
-        target=lambda: found.append(second.do(lambda tx: payments.admit(tx, alike("late"), tx.entropy)).row)
+        target=lambda: found.append(second.do(lambda tx: payments.admit(tx, alike("late", other), tx.entropy)).row)
     )
 
     def unit(tx: Tx) -> State:
-        state = payments.admit(tx, alike("early"), tx.entropy).row.life.state
+        state = payments.admit(tx, alike("early", "erp"), tx.entropy).row.life.state
         late.start()
         late.join(0.5)
         assert late.is_alive(), "it did not wait"
@@ -241,7 +242,7 @@ def test_of_two_alike_orders_admitted_by_two_nodes_at_once_the_second_is_held(ur
     assert first.do(unit) is State.READY
     late.join()
     assert [(row.life.state, row.hold_reason) for row in found] == [(State.HELD, "suspected_duplicate")]
-    assert [(facts.alike_id, facts.payee_known) for facts in seen] == [(None, False), ("early", True)]
+    assert [(facts.alike_id, facts.payee_known) for facts in seen] == [(None, False), ("early", other == "erp")]
     for node in (first, second):
         node.close()
 
