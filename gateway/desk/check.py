@@ -189,7 +189,9 @@ class _Look:
                 yield f"accounts.{n}.currency", f"{name} carries {', '.join(carried)}, not {account.currency}; mend it"
 
     def _repeats(self, at: str, table: conf.Bank, bank: Bank) -> Iterator[Finding]:
-        """In production nothing is repeated on a "not found" that may only mean "not yet"."""
+        """In production nothing is repeated on a "not found" that may only mean "not yet", and what may be repeated is
+        not in people's hands before that.
+        """
         if self._settings.mode != "production":
             return
         for kind, rule in bank.profile.replay.items():
@@ -205,6 +207,13 @@ class _Look:
                     f"a {kind.value} in doubt may be repeated (`{rule.policy.value}`) after a \"not found\" asked "
                     f"{span_s:g} s after its last byte, and the bank may only be slow; {longer} "
                     f"to {QUARANTINE_S:g} or more, or `most_repeats = 0` in [{at}]"
+                )
+            deadline_s = bank.profile.enquiry_deadline.total_seconds()
+            if repeats and deadline_s <= span_s:
+                yield f"{at}.enquiry_deadline_s", (
+                    f"a {kind.value} in doubt escalates {deadline_s:g} s after it was sent, but a \"not found\" counts only "
+                    f"after {span_s:g} s, so nothing would ever be repeated; set enquiry_deadline_s above {span_s:g}, or "
+                    f"`most_repeats = 0` in [{at}] if that is meant"
                 )
 
     def broker(self) -> Iterator[Finding]:

@@ -243,6 +243,23 @@ def test_production_repeats_nothing_on_a_not_found_that_came_too_early(
         assert "`most_repeats = 0` in [banks.sample]" in one.remedy
 
 
+@pytest.mark.parametrize(
+    ("deadline_s", "repeats", "wrong"),
+    [("60", "", True), ("120", "", True), ("121", "", False), ("60", "most_repeats = 0, ", False)],
+)
+def test_production_escalates_nothing_before_it_might_be_repeated(
+    site: rig.Site, deadline_s: str, repeats: str, wrong: bool
+) -> None:
+    edit(site, SAMPLE, "options = {  }", f"{repeats}enquiry_deadline_s = {deadline_s}, options = {{ quarantine_s = 120 }}")
+    assert look(site) == Findings((), ()), "whoever tries something out may have it escalate at once"
+    edit(site, "bankgw.toml", 'mode = "development"', 'mode = "production"')
+    found = [one for one in look(site).mistakes if one.key == "banks.sample.enquiry_deadline_s"]
+    assert bool(found) is wrong
+    for one in found:
+        assert f"escalates {deadline_s} s" in one.remedy and "only after 120 s" in one.remedy
+        assert "set enquiry_deadline_s above 120" in one.remedy and "`most_repeats = 0` in [banks.sample]" in one.remedy
+
+
 def test_a_database_that_is_away_is_no_mistake(site: rig.Site) -> None:
     edit(site, "bankgw.toml", "[journal]", '[journal]\nurl = "postgresql+psycopg://u@127.0.0.1:1/none"')
     found = look(site)
