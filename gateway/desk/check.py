@@ -211,9 +211,9 @@ class _Look:
             deadline_s = bank.profile.enquiry_deadline.total_seconds()
             if repeats and deadline_s <= span_s:
                 yield f"{at}.enquiry_deadline_s", (
-                    f"a {kind.value} in doubt escalates {deadline_s:g} s after it was sent, but a \"not found\" counts only "
-                    f"after {span_s:g} s, so nothing would ever be repeated; set enquiry_deadline_s above {span_s:g}, or "
-                    f"`most_repeats = 0` in [{at}] if that is meant"
+                    f"a {kind.value} in doubt escalates {deadline_s:g} s after it was sent, but a \"not found\" counts "
+                    f"only after {span_s:g} s, so nothing would ever be repeated; set enquiry_deadline_s above "
+                    f"{span_s:g}, or `most_repeats = 0` in [{at}] if that is meant"
                 )
 
     def broker(self) -> Iterator[Finding]:

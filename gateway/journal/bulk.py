@@ -3,17 +3,22 @@
 SQLAlchemy writes each statement, once; what it would do around each execution (a context, a result with its own
 rows, a dozen calls for a value that the driver takes as it is) costs more than the database. Our columns hold text,
 whole numbers and bytes, nothing else. What the driver raises comes out as SQLAlchemy's own exceptions all the same.
+
+PostgreSQL gets many rows as one statement. psycopg's `executemany` sends them one by one, and while the server waits
+for the next it counts no time: a node that is stopped there, or loses its power, would keep its locks, and all other
+nodes from working, for as long as it stands still.
 """
 
 from __future__ import annotations
 
+import re
 from collections import namedtuple
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, Executable, Select, exc
+from sqlalchemy import Connection, Executable, Integer, LargeBinary, Select, exc
 from sqlalchemy.engine import Dialect
 
 _KINDS = (
@@ -50,9 +55,13 @@ def write_many(conn: Connection, statement: Executable, rows: Sequence[Mapping[s
     """
     if not rows:
         return 0
-    written = _written(statement, _speech(conn.dialect), tuple(rows[0]))
+    speech, keys = _speech(conn.dialect), tuple(rows[0])
+    written = _written(statement, speech, keys)
     if len(rows) == 1:
         return _run(conn, written, written.bind(rows[0]))
+    if speech.driver == "psycopg":
+        columns = {key: [row[key] for row in rows] for key in keys}
+        return _run(conn, _together(statement, speech, keys), {**written.constants, **columns}, prepare=False)
     return _run(conn, written, [written.bind(row) for row in rows], many=True)
 
 
@@ -99,19 +108,11 @@ def _select(
         cursor.close()
 
 
-def _run(conn: Connection, written: _Written, bound: Any, *, many: bool = False) -> int:
+def _run(conn: Connection, written: _Written, bound: Any, *, many: bool = False, **words: Any) -> int:
     cursor = _cursor(conn)
     try:
-        if not many:
-            cursor.execute(written.text, bound)
-            return int(cursor.rowcount)
-        cursor.executemany(written.text, bound)
-        touched = int(cursor.rowcount)
-        if conn.dialect.driver == "psycopg":
-            # psycopg ends a pipeline in such a way that PostgreSQL does not count how long the transaction stands
-            # still after it: a node that is stopped here would keep its locks for good. A plain word starts the count.
-            cursor.execute("")
-        return touched
+        (cursor.executemany if many else cursor.execute)(written.text, bound, **words)
+        return int(cursor.rowcount)
     except conn.dialect.loaded_dbapi.Error as error:
         raise _translated(conn, written.text, error) from error
     finally:
@@ -153,3 +154,32 @@ def _written(statement: Executable, dialect: Dialect, keys: tuple[str, ...]) -> 
     names = tuple(compiled.positiontup) if compiled.positional else None
     columns = statement.selected_columns.keys() if isinstance(statement, Select) else ()
     return _Written(compiled.string, names, constants, _row_type("Found", columns)._make)
+
+
+@lru_cache(maxsize=64)
+def _together(statement: Executable, dialect: Dialect, keys: tuple[str, ...]) -> _Written:
+    """The statement for PostgreSQL with an array for each key: what it does for one row it does for each of `given`.
+
+    It is planned anew each time: the number of rows, and the size of the table, are those of the moment.
+    """
+    compiled: Any = statement.compile(dialect=dialect, column_keys=list(keys))  # type: ignore[attr-defined]
+    arrays = ", ".join(f"%({key})s::{_array(compiled.binds[key].type)}" for key in keys)
+    names = ", ".join(f'"{key}"' for key in keys)
+    given = f"unnest({arrays}) AS given({names})"
+    text = _PLACE.sub(lambda found: f'given."{found[1]}"' if found[1] in keys else found[0], compiled.string)
+    if text.startswith("INSERT"):
+        into, _, values = text.partition(" VALUES (")
+        values, _, rest = values.partition(")")
+        text = f"{into} SELECT {values} FROM {given}{rest}"
+    else:
+        change, where, condition = text.partition(" WHERE ")
+        text = f"{change} {'USING' if text.startswith('DELETE') else 'FROM'} {given}{where}{condition}"
+    return _Written(text, None, {}, tuple)
+
+
+_PLACE = re.compile(r"%\((\w+)\)s(?:::\w+)?")
+
+
+def _array(kind: Any) -> str:
+    # Never of a bounded type: a cast to one cuts what is too long, where an assignment refuses it.
+    return "bytea[]" if isinstance(kind, LargeBinary) else "bigint[]" if isinstance(kind, Integer) else "text[]"

@@ -1,8 +1,8 @@
 """What an order lays claim to before it is judged: its identity, its sender's limits of the day, its payee.
 
 The counting comes before the judging, so that of two nodes that admit orders of one sender at once, the second waits
-for the first and judges with its sum; and so that of two that admit orders on one account, whoever sent them, the second
-sees whether the first is alike.
+for the first and judges with its sum; and so that of two that admit orders on one account, whoever sent them, the
+second sees whether the first is alike.
 """
 
 from __future__ import annotations

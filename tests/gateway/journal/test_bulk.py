@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
-from sqlalchemy import bindparam, insert, select, update
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy import bindparam, create_engine, delete, insert, select, text, update
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 
 from gateway.journal import bulk, databases, schema
 from gateway.journal.databases import is_trouble
@@ -87,3 +92,82 @@ def test_a_transaction_that_stands_still_after_writing_is_ended_by_the_server(
         assert is_trouble(raised.value)
     finally:
         engine.dispose()
+
+
+# Writes groups of many rows for ever: new ones, changed ones, deleted ones.
+_BUSY = """
+import sys
+from gateway.journal import bulk, databases, schema
+from tests.gateway.journal.test_bulk import CHANGE_ONE, DELETE_ONE
+engine = databases.connect(sys.argv[1], connections=1, writing=True)
+with engine.connect() as conn:
+    print(conn.exec_driver_sql("SELECT pg_backend_pid()").scalar(), flush=True)
+    while True:
+        databases.upsert(conn, schema.meta, [{"name": f"busy-{n}", "value": ""} for n in range(100)])
+        bulk.write_many(conn, CHANGE_ONE, [{"b_name": f"busy-{n}", "b_value": "x"} for n in range(100)])
+        bulk.write_many(conn, DELETE_ONE, [{"b_name": f"busy-{n}"} for n in range(100)])
+        conn.commit()
+"""
+CHANGE_ONE = update(schema.meta).where(_C.name == bindparam("b_name")).values(value=bindparam("b_value"))
+DELETE_ONE = delete(schema.meta).where(_C.name == bindparam("b_name"))
+_STANDS = text("SELECT state, wait_event FROM pg_stat_activity WHERE pid = :pid")
+
+
+@pytest.mark.postgresql
+@pytest.mark.parametrize("url", ["postgresql"], indirect=True)
+def test_wherever_a_writer_is_stopped_the_server_counts_how_long_it_stands_still(url: str) -> None:
+    """It counts in `idle in transaction`, and not in `active`, where it waits for the rest of a pipeline for good."""
+    root, engine = Path(__file__).parents[3], create_engine(url, isolation_level="AUTOCOMMIT")
+    states: list[tuple[str, str]] = []
+    with subprocess.Popen([sys.executable, "-c", _BUSY, url], cwd=root, stdout=subprocess.PIPE) as busy, engine.connect() as conn:
+        assert busy.stdout is not None
+        try:
+            pid = int(busy.stdout.readline())
+            for n in range(40):
+                time.sleep(0.02 + 0.001 * n)
+                os.kill(busy.pid, signal.SIGSTOP)
+                # What was on its way is carried out; then the server has nothing to do but wait.
+                until_s = time.monotonic() + 10
+                while (found := conn.execute(_STANDS, {"pid": pid}).one()).wait_event != "ClientRead":
+                    assert time.monotonic() < until_s, found
+                    time.sleep(0.01)
+                time.sleep(0.1)
+                states.append(tuple(conn.execute(_STANDS, {"pid": pid}).one()))
+                os.kill(busy.pid, signal.SIGCONT)
+        finally:
+            busy.kill()
+    engine.dispose()
+    assert ("idle in transaction", "ClientRead") in states
+    assert set(states) <= {("idle in transaction", "ClientRead"), ("idle", "ClientRead")}
+
+
+def test_many_rows_are_changed_and_deleted_as_one_by_one(journal: Journal) -> None:
+    journal.do(lambda tx: bulk.write_many(tx.conn, _PUT, [{"name": f"n-{n}", "value": str(n)} for n in range(4)]))
+    changed = [{"b_name": f"n-{n}", "b_value": f"{{\"{n}\", NULL}}"} for n in (1, 2, 9)]
+    assert journal.do(lambda tx: bulk.write_many(tx.conn, CHANGE_ONE, changed)) == 2, "the last is nobody's"
+    assert journal.do(lambda tx: bulk.write_many(tx.conn, DELETE_ONE, [{"b_name": f"n-{n}"} for n in (0, 2, 9)])) == 2
+    both = journal.read(lambda conn: bulk.rows(conn, _ALL, {"b_like": "n-%"}))
+    assert [(row.name, row.value) for row in both] == [("n-1", '{"1", NULL}'), ("n-3", "3")]
+
+
+def test_of_many_rows_one_that_is_too_long_or_there_already_refuses_all(journal: Journal) -> None:
+    journal.do(lambda tx: bulk.write(tx.conn, _PUT, {"name": "there", "value": ""}))
+    with pytest.raises(IntegrityError):
+        journal.do(lambda tx: bulk.write_many(tx.conn, _PUT, [{"name": name, "value": ""} for name in ("new", "there")]))
+    if journal.engine.dialect.name != "sqlite":
+        with pytest.raises(DataError):
+            journal.do(lambda tx: bulk.write_many(tx.conn, _PUT, [{"name": name * 65, "value": ""} for name in "ab"]))
+    assert journal.read(lambda conn: bulk.first_row(conn, _ONE, {"b_name": "new"})) is None
+
+
+def test_what_is_empty_stays_empty_and_bytes_stay_bytes(journal: Journal) -> None:
+    odd = bytes(range(256))
+    rows = [
+        {"message_id": f"m-{n}", "node": "n1", "state": "waiting", "exchange": "", "routing_key": "a,b", "headers": "{}",
+         "correlation_id": None if n else "it's \\ \"so\"", "content_type": "", "payment": None, "created_ms": 2**62 + n,
+         "body": odd * n}
+        for n in range(3)
+    ]  # fmt: skip
+    journal.do(lambda tx: bulk.write_many(tx.conn, insert(schema.outbox), rows))
+    kept = journal.read(lambda conn: conn.execute(select(schema.outbox).order_by(schema.outbox.c.message_id)).mappings().all())
+    assert [dict(row) for row in kept] == rows
