@@ -78,20 +78,21 @@ class _Bytes:
 
 async def zombie(field: Field) -> None:
     """A daemon stands still until another has its lanes. When it goes on it may not say one word to a bank."""
-    node = await field.leader()
-    if node is None:
-        return
     async with field.hands_on(*field.nodes):
         if not all([await field.rises(one, 30.0) for one in field.nodes]):
             return
+        owners = await field.thread(lambda: lanes(field))
+        owning = [node for node in field.nodes if node.name in {owner for owner, _epoch in owners.values()}]
+        if not owning:
+            return
+        node = field.dice.choice(owning)
+        owned = {lane for lane, (owner, _epoch) in owners.items() if owner == node.name}
         with field.told("zombie", node.name) as incident:
-            owned = {lane for lane, (owner, _epoch) in (await field.thread(lambda: lanes(field))).items()
-                     if owner == node.name}  # fmt: skip
             node.frozen = True
             node.child.signal(signal.SIGSTOP)
             try:
-                if not owned or not await _taken_over(field, node, owned):
-                    incident.detail = "not met: its lanes were not taken over"
+                if not await _taken_over(field, node, owned):
+                    incident.detail = f"not met: its lanes were not taken over within {TAKE_OVER_S:g} s"
                     return
                 await field.between(0.0, 2.0)
                 await _wakes(field, node, incident)
