@@ -73,6 +73,18 @@ class _Gate:
         assert done == [None]
 
 
+def test_how_long_it_lasts_is_counted_from_the_taking_and_from_nothing_without_it() -> None:
+    gate = _Gate()
+    gate.clock.advance(7.0)
+    assert gate.tenure.lasted_s == 0.0
+    gate.begin()
+    assert gate.tenure.lasted_s == 0.0
+    gate.clock.advance(12.5)
+    assert gate.tenure.lasted_s == 12.5
+    gate.end()
+    assert gate.tenure.lasted_s == 0.0
+
+
 def test_a_permit_needs_the_epoch_it_was_written_under() -> None:
     gate = _Gate().begin()
     assert gate.gained == [False] and gate.tenure.epoch == 1

@@ -375,6 +375,15 @@ def test_a_connection_that_was_gone_is_proof_that_nothing_left() -> None:
     alone.carry()
     assert [event for event, *_ in alone.recorded] == [NotSent(NOW_MS, "connection_gone", NOW_MS + 2_000, 1)]
     assert alone.given == [DISTRUSTED] and alone.closed() and alone.requests("not_sent") == 1
+    assert alone.meters.permits_refused.labels("b")._value.get() == 0, "no gate stopped it"
+
+
+def test_a_lease_that_ended_while_the_message_was_sealed_is_counted_like_one_before() -> None:
+    alone = _Alone()
+    alone.line.answers = [NoAnswer("permit_refused", written=False)]
+    alone.carry()
+    assert [event for event, *_ in alone.recorded] == [NotSent(NOW_MS, "permit_refused", NOW_MS + 2_000, 1)]
+    assert alone.given == [DISTRUSTED] and alone.closed() and alone.meters.permits_refused.labels("b")._value.get() == 1
 
 
 @pytest.mark.parametrize("partial", [b"", b"half an an"])
