@@ -16,7 +16,8 @@ from faults.site import Node
 
 LEASE_S = 17.0
 """A little longer than a lease: a daemon that stood still so long may not send by what it knew before."""
-TAKE_OVER_S = 50.0
+TAKE_OVER_S = 60.0
+"""A lease and a look or two, and as much again for whatever else is broken meanwhile: then nobody takes them over."""
 LOOK_S = 2.0
 
 
@@ -92,7 +93,7 @@ async def zombie(field: Field) -> None:
             node.child.signal(signal.SIGSTOP)
             try:
                 if not await _taken_over(field, node, owned):
-                    incident.detail = f"not met: its lanes were not taken over within {TAKE_OVER_S:g} s"
+                    incident.wrong = f"its lanes were not taken over within {TAKE_OVER_S:g} s"
                     return
                 await field.between(0.0, 2.0)
                 await _wakes(field, node, incident)
