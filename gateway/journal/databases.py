@@ -32,6 +32,7 @@ from gateway.journal.bulk import say, write, write_many
 BUSY_TIMEOUT_MS = 10_000
 # About a lane's lease: a writer that was stopped in mid-transaction must not keep its rows from the next owner.
 IDLE_IN_TRANSACTION_S = 15
+_KEEPALIVES = {"keepalives_idle": 5, "keepalives_interval": 5, "keepalives_count": 2}
 _UNKNOWN_VARIABLE = 1193
 _STOPPED_TOO_LONG = "25P03"
 # Deadlock, serialisation failure, lock wait over: the same unit will pass when it is alone.
@@ -64,7 +65,7 @@ def connect(url: str, *, connections: int, writing: bool) -> Engine:
     if backend in ("mysql", "mariadb"):
         extra["charset"] = "utf8mb4"
     elif backend == "postgresql":
-        extra.update(keepalives_idle=5, keepalives_interval=5, keepalives_count=2, tcp_user_timeout=10_000)
+        extra.update(_KEEPALIVES, tcp_user_timeout=10_000)
     engine = create_engine(
         url, poolclass=QueuePool, pool_size=connections, max_overflow=0, pool_pre_ping=not writing,
         isolation_level="READ COMMITTED", connect_args=extra, hide_parameters=True,
@@ -76,6 +77,9 @@ def connect(url: str, *, connections: int, writing: bool) -> Engine:
 def _let_go_postgresql(connection: Any, _record: Any) -> None:
     with connection.cursor() as cursor:
         cursor.execute(f"SET idle_in_transaction_session_timeout = '{IDLE_IN_TRANSACTION_S}s'")
+        # The server, too, is to notice that our machine is gone: by itself it does so after two hours.
+        for word, value in _KEEPALIVES.items():
+            cursor.execute(f"SET tcp_{word} = {value}")
     connection.commit()
 
 

@@ -281,3 +281,13 @@ def test_a_writer_that_stands_still_in_a_transaction_is_cut_off_about_when_its_l
     with engine.connect() as conn:
         assert str(conn.exec_driver_sql(asked).scalar()).rstrip("s") == str(databases.IDLE_IN_TRANSACTION_S)
     engine.dispose()
+
+
+@pytest.mark.postgresql
+@pytest.mark.parametrize("url", ["postgresql"], indirect=True)
+def test_the_server_notices_within_seconds_that_a_nodes_machine_is_gone(url: str) -> None:
+    engine = databases.connect(url, connections=1, writing=False)
+    with engine.connect() as conn:
+        asked = ("tcp_keepalives_idle", "tcp_keepalives_interval", "tcp_keepalives_count")
+        assert [conn.exec_driver_sql(f"SHOW {name}").scalar() for name in asked] == ["5", "5", "2"]
+    engine.dispose()
