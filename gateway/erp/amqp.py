@@ -117,7 +117,7 @@ class _Channel(pika.channel.Channel):  # type: ignore[misc]
         def take(method: Any, properties: Any, body: bytes) -> None:
             sink(Delivery(
                 queue, method.delivery_tag, token, method.redelivered, method.exchange, method.routing_key,
-                _properties(properties), body, getattr(properties, "undecodable", None)))
+                _properties(properties), body, getattr(properties, "undecodable", None), self.connection.waited_s))
 
         self._sink = take
 
@@ -250,6 +250,7 @@ class _Connection(pika.connection.Connection):  # type: ignore[misc]
         self._reactor = reactor
         self._transport: Any = None
         self.cause: BaseException | None = None
+        self.waited_s = 0.0
         self.login: str | None = getattr(parameters.credentials, "username", None)
         super().__init__(
             parameters,
@@ -365,14 +366,28 @@ class _Connection(pika.connection.Connection):  # type: ignore[misc]
             self._transport.write(data)
 
 
+TURN_S = 0.25
+STOOD_STILL_S = 1.0
+STALE_S = 15.0
+"""A broker that is well has sent a heartbeat after 5 s. What is read so much later is another consumer's by now."""
+
+
 class _Link(Protocol):
-    """`link.Link` on pika's core."""
+    """`link.Link` on pika's core.
+
+    A process that stood still finds in its socket what the broker has given to others since, and not a word of that:
+    the end of the connection stands behind it. So each delivery says for how long it may have lain there, and after a
+    long time none of it is read at all.
+    """
 
     def __init__(self, reactor: Any, parameters: Any, on_blocked: Callable[[bool], None]) -> None:
         self.opened: Deferred[None] = Deferred()
         self.ended: Deferred[str] = Deferred()
         self.alive = True
         self._reason: str | None = None
+        self._reactor = reactor
+        self._turn: IDelayedCall | None = None
+        self._turned_s = self._stood_since_s = self._stale_until_s = 0.0
         self._amqp = _Connection(parameters, reactor, self._opened, self._ended)
         self._amqp.add_on_connection_blocked_callback(lambda *_: on_blocked(True))
         self._amqp.add_on_connection_unblocked_callback(lambda *_: on_blocked(False))
@@ -403,9 +418,26 @@ class _Link(Protocol):
         transport: Any = self.transport
         transport.setTcpNoDelay(True)
         transport.setTcpKeepAlive(True)
+        self._turns()
         self._amqp.stream_up(transport)
 
+    def _turns(self) -> None:
+        self._turned_s = self._reactor.seconds()
+        self._turn = self._reactor.callLater(TURN_S, self._turns)
+
+    def _waited_s(self) -> float:
+        """For how long what is read now may have lain here."""
+        now_s: float = self._reactor.seconds()
+        if now_s - self._turned_s > STOOD_STILL_S:
+            # There may be more of it than is read at once.
+            self._stood_since_s, self._stale_until_s = self._turned_s, now_s + STOOD_STILL_S
+        return now_s - self._stood_since_s if now_s < self._stale_until_s else 0.0
+
     def dataReceived(self, data: bytes) -> None:
+        waited_s = self._amqp.waited_s = self._waited_s()
+        if waited_s > STALE_S:
+            self.drop(f"this process stood still for {waited_s:.0f} s: what lay unread may be another's by now")
+            return
         try:
             self._amqp.take(data)
         except LinkLost as lost:
@@ -418,6 +450,8 @@ class _Link(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         assert reason.value is not None
+        if self._turn is not None and self._turn.active():
+            self._turn.cancel()
         self._amqp.stream_lost(reason.value)
 
     def _opened(self) -> None:

@@ -86,7 +86,7 @@ class Intake:
     def deliver(self, delivery: Delivery) -> None:
         """Take one delivery. Never raises for what a sender wrote."""
         self._under_way += 1
-        letter = mail.letter(delivery, self._clock.now_ms())
+        letter = mail.letter(delivery, self._clock.now_ms() - round(delivery.waited_s * 1000))
         type_ = "unknown"
         try:
             found = self._settle(delivery, letter)

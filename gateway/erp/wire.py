@@ -44,7 +44,8 @@ NO_PROPERTIES = Properties()
 class Delivery:
     """One message handed to us. `channel` names the channel incarnation it must be acked on: see `Amqp.ack`.
 
-    `undecodable` says why properties could not be read; they are then all absent, the body is intact.
+    `undecodable` says why properties could not be read; they are then all absent, the body is intact. `waited_s` is for
+    how long at most it may have lain here unread: more than nothing only when this process stood still.
     """
 
     queue: str
@@ -56,6 +57,7 @@ class Delivery:
     properties: Properties
     body: bytes = field(repr=False)
     undecodable: str | None = None
+    waited_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway.erp.intake import Intake
 from gateway.erp.wire import Delivery, Properties
 from gateway.journal import payments, questions, refusals
 from gateway.journal.payments import Admission, Admitted
@@ -311,6 +313,41 @@ def test_an_order_that_another_node_refused_is_not_taken_in_by_one_that_stood_st
     assert [body["error"]["code"] for body in answers(world, "m-9")] == ["expired"]
     told = {event["event"] for event in world.events if event.get("id", "").startswith("AP-9")}
     assert told <= {"payment.rejected"}, told
+    assert first.fatal + second.fatal == []
+
+
+def test_an_order_that_lay_unread_while_another_node_refused_it_is_not_taken_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is read by a process that stood still, before the end of its connection, and nothing marks it."""
+    unread: list[Delivery] = []
+    reads = Intake.deliver
+
+    def lies_there(intake: Intake, delivery: Delivery) -> None:
+        if delivery.properties.message_id == "m-9" and not unread:
+            unread.append(delivery)
+        else:
+            reads(intake, delivery)
+
+    monkeypatch.setattr(Intake, "deliver", lies_there)
+    world, first = _about_to_stand_still(tmp_path)
+    world._sender = {"operations": ["status.query"]}  # the new settings have reached one node
+    world.settings = world._settings()
+    second = world.start("gw2")
+    world.run(5)
+    world.command("payment.submit", world.order("AP-9"), message_id="m-9")
+    world.run(0.01)
+    [delivery] = unread
+    assert len(first.amqp._unacked) == 1
+    first.clock.freeze()
+    first.amqp.drop(0.1)
+    world.run(30)
+    assert [body["error"]["code"] for body in answers(world, "m-9")] == ["not_allowed"] and not second.amqp._unacked
+    first.clock.thaw()
+    first.gateway.intake.deliver(replace(delivery, waited_s=30.0))
+    world.run(60)
+    assert [body["error"]["code"] for body in answers(world, "m-9")] == ["not_allowed"]
+    assert world.told("AP-9") in ([], ["payment.rejected"]) and len(world.bank.ledger.executions) == 1
     assert first.fatal + second.fatal == []
 
 

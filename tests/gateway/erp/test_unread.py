@@ -1,0 +1,86 @@
+"""What lay unread in the socket of a process that stood still: how old it may be is known, and too old is not read."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import pika
+from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import ITransport
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
+
+from gateway.erp.amqp import _Link
+
+
+class _Transport(StringTransport):
+    def setTcpNoDelay(self, _on: bool) -> None:  # noqa: N802 - the name is Twisted's
+        """Loopback."""
+
+    def setTcpKeepAlive(self, _on: bool) -> None:  # noqa: N802 - the name is Twisted's
+        """Loopback."""
+
+    def abortConnection(self) -> None:  # noqa: N802 - the name is Twisted's
+        self.disconnecting = True
+
+
+class _Scene:
+    def __init__(self) -> None:
+        self.clock, self.transport = Clock(), _Transport()  # type: ignore[no-untyped-call]
+        self.link = _Link(self.clock, pika.connection.ConnectionParameters(), lambda _on: None)
+        self.waited: list[float] = []
+        self.link.makeConnection(cast(ITransport, self.transport))  # type: ignore[no-untyped-call, unused-ignore]
+        amqp: Any = self.link._amqp
+        amqp.take = lambda _data: self.waited.append(amqp.waited_s)
+
+    def lives(self, seconds: float) -> None:
+        """The event loop turns."""
+        self.clock.pump([0.05] * round(seconds / 0.05))
+
+    def stands_still(self, seconds: float) -> None:
+        """It does not: no timer fires, and then what the socket holds comes first."""
+        self.clock.rightNow += seconds
+
+    def hears(self) -> None:
+        self.link.dataReceived(b"x")
+
+
+def test_whatever_comes_while_the_loop_turns_has_not_waited_however_long_nothing_came() -> None:
+    scene = _Scene()
+    for quiet_s in (0.0, 0.5, 8.0, 40.0):
+        scene.lives(quiet_s)
+        scene.hears()
+    scene.stands_still(0.7)
+    scene.hears()
+    assert scene.waited == [0.0] * 5 and not scene.transport.disconnecting
+
+
+def test_what_was_read_after_a_pause_may_have_come_at_its_beginning_and_so_may_what_follows_it() -> None:
+    scene = _Scene()
+    scene.lives(3.0)
+    scene.stands_still(6.0)
+    scene.hears()
+    scene.lives(0.5)
+    scene.hears()
+    scene.lives(1.0)
+    scene.hears()
+    first, second, third = scene.waited
+    assert 6.0 <= first <= 6.3 and 6.5 <= second <= 6.8 and third == 0.0
+    assert not scene.transport.disconnecting
+
+
+def test_after_a_long_pause_nothing_is_read_and_the_connection_is_dropped() -> None:
+    scene = _Scene()
+    scene.lives(3.0)
+    scene.stands_still(16.0)
+    scene.hears()
+    assert scene.waited == [] and scene.transport.disconnecting
+
+
+def test_its_timer_ends_with_the_connection() -> None:
+    scene = _Scene()
+    scene.link._amqp.stream_lost = lambda _reason: None  # type: ignore[method-assign,assignment]
+    scene.link.connectionLost(Failure(ConnectionDone()))
+    scene.lives(1.0)
+    assert scene.link._turn is not None and not scene.link._turn.active()
