@@ -38,6 +38,8 @@ _SIGN_OFF = (
     .values(unit=bindparam("b_unit"), at_ms=bindparam("b_at_ms"), audit_seq=bindparam("b_seq"),
             audit_hash=bindparam("b_hash"))
 )  # fmt: skip
+# A row that every journal has.
+_DOOR = select(schema.meta.c.name).where(schema.meta.c.name == bindparam("b_name")).with_for_update()
 _META = select(schema.meta.c.value).where(schema.meta.c.name == bindparam("b_name"))
 _SIGNED = select(_N.unit).where(_N.node == bindparam("b_node"))
 
@@ -80,16 +82,23 @@ class Committer:
         """Connect, check the vault's key, and take the node's chain up where it ended."""
         self._connected()
 
-    def commit(self, units: Sequence[Unit[Any]]) -> Committed:
-        """Commit the units, together if possible. Raises StoreFailed; nothing a unit raises comes out of here."""
+    def commit(self, units: Sequence[Unit[Any]], *, admitting: bool = False) -> Committed:
+        """Commit the units, together if possible. Raises StoreFailed; nothing a unit raises comes out of here.
+
+        `admitting`: some of them take in orders, which count on rows that other nodes' orders count on as well, each in
+        the order of its orders. One node at a time does that: two would stand in each other's way more than they would
+        do side by side.
+        """
         mails: list[OutboxRow] = []
         works: dict[tuple[str, Work], WorkRow | None] = {}
         try:
-            tx, values = self._transaction(units)
+            tx, values = self._transaction(units, admitting)
         except StoreFailed:
             raise
         except Exception as error:
-            results = tuple(self._alone(unit, error if len(units) == 1 else None, mails, works) for unit in units)
+            results = tuple(
+                self._alone(unit, admitting, error if len(units) == 1 else None, mails, works) for unit in units
+            )
         else:
             results = tuple(values)
             mails, works = tx.mails, tx.works
@@ -104,7 +113,7 @@ class Committer:
         self._permits.close()
 
     def _alone(
-        self, unit: Unit[Any], failed: Exception | None, mails: list[OutboxRow],
+        self, unit: Unit[Any], admitting: bool, failed: Exception | None, mails: list[OutboxRow],
         works: dict[tuple[str, Work], WorkRow | None],
     ) -> Any:  # fmt: skip
         """The unit's value, or its Failure when it is at fault itself. `failed`: how it failed alone just now."""
@@ -115,12 +124,12 @@ class Committer:
                 if failed is not None:
                     error, failed = failed, None
                     raise error
-                tx, values = self._transaction([unit])
+                tx, values = self._transaction([unit], admitting)
             except StoreFailed:
                 raise
             except Exception as error:
                 tries += 1
-                if isinstance(error, _NotCommitted) or is_trouble(error):
+                if isinstance(error, _NotCommitted) or is_trouble(error) or _in_the_way(error):
                     pause_s = self._wait(error, pause_s, deadline_s)
                 elif not (isinstance(error, Outdated) or is_transient(error)) or tries >= _TRIES:
                     return Failure(error)  # type: ignore[no-untyped-call, unused-ignore]
@@ -129,7 +138,7 @@ class Committer:
                 works.update(tx.works)
                 return values[0]
 
-    def _transaction(self, units: Sequence[Unit[Any]]) -> tuple[Tx, list[Any]]:
+    def _transaction(self, units: Sequence[Unit[Any]], admitting: bool) -> tuple[Tx, list[Any]]:
         conn = self._connected()
         head = self._chain.head
         tx = Tx(
@@ -137,6 +146,8 @@ class Committer:
         )
         try:
             transaction = conn.begin()
+            if admitting and conn.dialect.name != "sqlite":
+                first_row(conn, _DOOR, {"b_name": "schema"})
             values = [unit(tx) for unit in units]
             tx.flush()
             attempts.flush(tx)
@@ -281,7 +292,8 @@ class Committer:
         if self._clock.monotonic_s() + pause_s > deadline_s:
             lasted = f"the journal's database has been in trouble for {self._reconnect_s:g} s"
             raise StoreFailed(f"{lasted}: {error}") from error
-        self._pause(pause_s)
+        # By chance, so that two that are in each other's way do not meet again.
+        self._pause(pause_s * (0.5 + self._entropy.random()))
         return min(pause_s * 2, _LONGEST_PAUSE_S)
 
     def _abandon(self, conn: Connection, error: BaseException) -> None:
@@ -305,3 +317,8 @@ class Committer:
             conn.close()
         except Exception:
             pass  # it was broken; the next use opens a new one
+
+
+def _in_the_way(error: Exception) -> bool:
+    """Whether another node holds what the unit needs: for as long as it stands still, which is not the unit's fault."""
+    return is_transient(error) and not isinstance(error, IntegrityError)

@@ -208,15 +208,16 @@ class SqlStore:
         self._busy = True
         started_s = self._clock.monotonic_s()
         self._not_before_s = started_s + self._linger_s
-        units, deferreds = self._next_group()
+        units, deferreds, admitting = self._next_group()
 
         def work() -> tuple[Committed, float]:
             began_s = self._clock.monotonic_s()
-            return self._committer.commit(units), self._clock.monotonic_s() - began_s
+            return self._committer.commit(units, admitting=admitting), self._clock.monotonic_s() - began_s
 
         self._executor.run(work, lambda result: self._ended(deferreds, result))
 
-    def _next_group(self) -> tuple[list[Unit[Any]], list[Deferred[Any]]]:
+    def _next_group(self) -> tuple[list[Unit[Any]], list[Deferred[Any]], bool]:
+        """Units, their Deferreds, and whether there are patient ones among them."""
         units: list[Unit[Any]] = []
         deferreds: list[Deferred[Any]] = []
         left: list[tuple[Unit[Any], Deferred[Any], bool]] = []
@@ -230,7 +231,7 @@ class SqlStore:
             units.append(unit)
             deferreds.append(done)
         self._waiting.extendleft(reversed(left))
-        return units, deferreds
+        return units, deferreds, room < PATIENT_MOST
 
     def _ended(self, deferreds: list[Deferred[Any]], result: tuple[Committed, float] | Failure) -> None:
         self._busy = False

@@ -4,22 +4,24 @@ import errno
 import subprocess
 import sys
 import textwrap
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, Engine, create_engine, insert, select, text
+from sqlalchemy import Connection, Engine, create_engine, insert, select, text, update
 from twisted.python.failure import Failure
 
 from gateway.clock import SeededEntropy
 from gateway.core.states import Cancel, Send
 from gateway.journal import apply as applying
 from gateway.journal import audit, bulk, payments, schema
+from gateway.journal.committer import Committer
 from gateway.journal.databases import count
 from gateway.journal.lanes import draw_serials
 from gateway.journal.store import Permit, StoreFailed, Tx
 from protocols.canon.outcome import State
-from tests.gateway.journal.bench import LANE, NOW_MS, Journal, KeptPermits, admit, attempt, order, vault
+from tests.gateway.journal.bench import LANE, NOW_MS, Journal, KeptPermits, admission, admit, attempt, order, vault
 
 SERVERS = [pytest.param("postgresql", marks=pytest.mark.postgresql), pytest.param("mariadb", marks=pytest.mark.mariadb)]
 servers_only = pytest.mark.parametrize("url", SERVERS, indirect=True)
@@ -273,8 +275,6 @@ def test_a_database_that_stays_away_is_the_end_after_a_while(url: str) -> None:
 
 @servers_only
 def test_two_nodes_in_each_others_way_both_get_through(url: str) -> None:
-    import threading
-
     nodes = [Journal(url, "n1"), Journal(url, "n2")]
     nodes[0].do(put("a"))
     nodes[0].do(put("b"))
@@ -306,6 +306,73 @@ def test_two_nodes_in_each_others_way_both_get_through(url: str) -> None:
     assert results == {"n1": [1], "n2": [1]}
     for journal in nodes:
         journal.close()
+
+
+@servers_only
+def test_nodes_that_take_in_orders_of_the_same_senders_at_once_do_not_stand_in_each_others_way(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each counts its orders in their order: S1 then S2 here, S2 then S1 there. The server would end one of the two,
+    after a second, and the units of a group that were run one by one would meet again."""
+    alone: list[object] = []
+    once = Committer._alone
+    def counted(self: Committer, *words: Any) -> Any:
+        alone.append(words)
+        return once(self, *words)
+
+    monkeypatch.setattr(Committer, "_alone", counted)
+    nodes = [Journal(url, name) for name in ("n1", "n2", "n3")]
+    kinds: list[payments.Admittance] = []
+
+    def unit(node: str, number: int, sender: str) -> Any:
+        asked = admission(order(f"{node}-{number}", minor=1 + number), sender=sender, dup_key=f"{node}-{number}")
+        return lambda tx: payments.admit(tx, asked, tx.entropy)
+
+    def takes_in(journal: Journal, turn: int) -> None:
+        for group in range(8):
+            senders = [f"s{(n + turn * 3 + group) % 6}" for n in range(6)]
+            units = [unit(journal.node, 10 * group + n, sender) for n, sender in enumerate(senders)]
+            kinds.extend(one.kind for one in journal.committer.commit(units, admitting=True).results)
+
+    threads = [threading.Thread(target=takes_in, args=(journal, turn)) for turn, journal in enumerate(nodes)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert kinds == [payments.Admittance.NEW] * 144 and alone == []
+    for journal in nodes:
+        journal.close()
+
+
+@servers_only
+def test_a_unit_waits_for_as_long_as_a_stranger_holds_what_it_needs(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Longer than the server lets anybody wait, and more often than a unit at fault is tried."""
+    journal = Journal(url)
+    journal.do(put("a"))
+    waits: list[float] = []
+    asked = update(schema.payees).values(first_ms=schema.payees.c.first_ms + 1)
+
+    with journal.stranger() as stranger:
+        stranger.execute(asked)
+
+        def pause(seconds: float) -> None:
+            waits.append(seconds)
+            if len(waits) == 7:
+                stranger.get_transaction().rollback()  # type: ignore[union-attr]
+
+        monkeypatch.setattr(journal.committer, "_pause", pause)
+        wait = {"postgresql": "SET LOCAL lock_timeout = '100ms'"}.get(
+            journal.engine.dialect.name, "SET SESSION innodb_lock_wait_timeout = 1"
+        )
+
+        def unit(tx: Tx) -> str:
+            tx.bare.exec_driver_sql(wait)
+            tx.bare.execute(asked)
+            return "done"
+
+        assert journal.do(unit) == "done"
+    assert len(waits) == 7 and waits[0] < waits[-1]
+    journal.close()
 
 
 def test_a_locked_database_is_waited_for_and_then_the_end(small: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
