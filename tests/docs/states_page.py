@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 
@@ -55,6 +55,9 @@ _FEW = 6
 
 # The words for a condition, by row. A row with a condition and no words fails the test.
 CONDITIONS = {
+    "reject": "no copy of it has left",
+    "cancel": "no copy of it has left",
+    "expire": "no copy of it has left",
     "not_sent": "these bytes were sent for the first time",
     "replay_not_sent": "these bytes were sent again",
     "not_sent_overdue": "these bytes were sent for the first time, and the bank never knew them",
@@ -135,7 +138,10 @@ def _key(effect: Effect) -> str:
 def _trials(rule: Rule) -> Iterator[tuple[Life, Event]]:
     for state, event in product(sorted(rule.before, key=list(State).index), _events(rule)):
         for policy, repeats, since_ms, age_ms in product(Policy, (0, 1, 3), (0, _T), (1, 0)):
-            yield _life(state, policy, repeats, since_ms, _T - age_ms), event
+            life = _life(state, policy, repeats, since_ms, _T - age_ms)
+            yield life, event
+            # As two persons make it, who let it be sent once more.
+            yield replace(life, first_write_ms=_T - 1), event
 
 
 def _life(state: State, policy: Policy, repeats: int, since_ms: int, wrote_ms: int) -> Life:

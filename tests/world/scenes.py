@@ -7,11 +7,12 @@ fixed seeds and the scenes of repeats (`scenes_repeats`) they reach every row of
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from gateway.core.states import Cancel, Expire, Overdue, Release, Work
+from gateway.core.states import Answered, Event, Expire, Overdue, Release, Source, Work
 from gateway.simbank.faults import Fault, Scripted, Touch
 from protocols.canon.outcome import Fate
 from tests.world.history import untold, violations
@@ -275,22 +276,51 @@ def asked_in_vain_after_all_is_known(folder: Path) -> World:
     return world
 
 
-def _withdrawn(folder: Path, word: Fate) -> Stage:
-    """Two persons let it be sent again, the ERP withdraws it, and then the slow answer comes."""
-    world = _late(folder, None, word)
-    world.act(Cancel)
+@scene
+def let_go_by_persons_and_withdrawn(folder: Path) -> World:
+    """What left before is in doubt still: it cannot be withdrawn, and the bank's word about it stops the second send."""
+    world = _late(folder, None, Fate.SETTLED)
+    world.command("payment.cancel", {"id": ORDER})
+    world.run(60)
+    return world.ends("escalated", "resolved_resend", "cancel_too_late", "unsent_known", contradicted=True)
+
+
+@scene
+def let_go_by_persons_and_out_of_time(folder: Path) -> World:
+    """The time for the second send runs out while the lane is paused: nobody is told that no money moved."""
+    world = Stage(folder, [Scripted(Fault.HIDE, seconds=60.0)])
+    world.submit(ORDER, valid_until=world.moment(120))
+    world.run(10)
+    pause(world)
+    world.act(resolve(None))
+    world.run(120)
+    assert "payment.expired" not in world.told(ORDER)
+    world.run(2 * 3_600)
+    return world.ends("settled", "resolved_resend", "resend_expired", "asked_settled")
+
+
+def _withdrawn(folder: Path, word: Callable[[int], Event]) -> Stage:
+    """The ERP withdraws it before it is sent, and then there is a word about it."""
+    world = Stage(folder)
+    pause(world)
+    world.submit(ORDER)
+    world.run(2)
+    world.command("payment.cancel", {"id": ORDER})
+    world.run(2)
+    world.act(word)
     world.run(60)
     return world
 
 
 @scene
 def withdrawn_and_known(folder: Path) -> World:
-    return _withdrawn(folder, Fate.SETTLED).ends("cancelled", "ended_known", contradicted=True, mistaken=True)
+    return _withdrawn(folder, entry).ends("cancelled", "ended_known", sends=0, contradicted=True)
 
 
 @scene
 def withdrawn_and_unknown(folder: Path) -> World:
-    return _withdrawn(folder, Fate.NOT_FOUND).ends("cancelled", "ended_unknown", mistaken=True)
+    world = _withdrawn(folder, lambda at_ms: Answered(at_ms, Fate.NOT_FOUND, Source.ENQUIRY, at_ms))
+    return world.ends("cancelled", "ended_unknown", sends=0)
 
 
 def _back(folder: Path, word: Fate) -> Stage:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from itertools import product
 
@@ -93,11 +94,27 @@ def test_every_row_can_be_reached_and_says_why(rule: flow.Rule) -> None:
         for policy, repeats, since_ms, at_ms in product(Policy, (0, 1, 3), (0, T), (T, LATER)):
             life = life_in(state, rules=Rules(policy), repeats=repeats, since_ms=since_ms, attempt=repeats + 1)
             last_write_ms = T - 1 if since_ms or life.state in BEFORE else T + 1
-            try:
-                reached.add(step(replace(life, last_write_ms=last_write_ms), replace(event, at_ms=at_ms)).rule)
-            except Impossible:
-                continue
+            for first_write_ms in {life.first_write_ms, T - 1}:
+                written = replace(life, first_write_ms=first_write_ms, last_write_ms=last_write_ms)
+                with suppress(Impossible):
+                    reached.add(step(written, replace(event, at_ms=at_ms)).rule)
     assert rule.name in reached
+
+
+@pytest.mark.parametrize("state", [State.HELD, State.READY])
+def test_what_left_before_two_persons_let_it_be_sent_again_neither_expires_nor_is_withdrawn(state: State) -> None:
+    """The ERP would be told that no money moved, pay under a new id, and the first copy may be booked."""
+    again = life_in(state, attempt=1, first_write_ms=T - 9, last_write_ms=T - 9, not_found=2)
+    late = step(again, Expire(T))
+    assert (late.rule, late.life.state, late.life.doubted) == ("resend_expired", State.ESCALATED, True)
+    assert Tell("payment.escalated") in late.effects and Alarm("escalated") in late.effects
+    assert {Done(Work.SEND), Done(Work.EXPIRE)} <= set(late.effects)
+    assert any(isinstance(effect, Due) and effect.work is Work.ENQUIRE for effect in late.effects), "it is asked about on"
+    withdrawn = step(again, Cancel(T))
+    assert (withdrawn.rule, withdrawn.life) == ("cancel_too_late", again)
+    unsent = life_in(state, attempt=2)
+    assert step(unsent, Expire(T)).life.state is State.EXPIRED, "a send that did not leave left nothing"
+    assert step(unsent, Cancel(T)).life.state is State.CANCELLED
 
 
 def test_no_row_stands_where_an_earlier_one_always_decides() -> None:
