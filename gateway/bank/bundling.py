@@ -240,6 +240,8 @@ class Bundling:
             return NO_PERMIT
         if any(one.revoked for one in leaving.leaves):
             return "overtaken"
+        if self._lane.paused:
+            return "paused"
         now_ms = self._parts.clock.now_ms()
         late = any(
             row.life.valid_until_ms is not None and now_ms >= row.life.valid_until_ms for row in leaving.rows

@@ -69,6 +69,12 @@ class Sending:
         finally:
             self._pass_on(self._door, soon=stays)
         await entered
+        if self._lane.paused:
+            # It waited for its turn meanwhile; written down, it would only be stopped at the last gate.
+            self._pass_on(turn, soon=True)
+            self._lane.quay.give_back(berth)
+            self._lane.postpone(payment, self._parts.clock.now_ms() + RETRY_UNSENT_MS)
+            return
         if self._lane.bundling.carries(row):
             await self._lane.bundling.carry(berth, row, turn)
             return
@@ -133,8 +139,9 @@ class Sending:
     def _opens_ms(self, now_ms: int) -> int:
         """When something may leave: now or later."""
         opens_ms = self._lane.next_open_ms(now_ms)
-        # Without the lease the last gate would refuse it, after one commit for nothing.
-        return opens_ms if self._lane.permitted() else max(opens_ms, now_ms + RETRY_UNSENT_MS)
+        # Without the lease, or on a paused lane, the last gate would refuse it, after one commit for nothing.
+        lane = self._lane
+        return opens_ms if lane.permitted() and not lane.paused else max(opens_ms, now_ms + RETRY_UNSENT_MS)
 
     async def _prepare(self, berth: Berth, row: PaymentRow) -> _Ready | None:
         """The bytes and the connection to write them to; None, and the berth is given back, if it cannot go now."""
@@ -289,6 +296,9 @@ class Sending:
             return NO_PERMIT
         if leaving.leave.revoked:
             return "overtaken"
+        if self._lane.paused:
+            # Given while this was prepared or committed: whoever paused the lane was told that nothing is sent.
+            return "paused"
         now_ms, valid_until_ms = self._parts.clock.now_ms(), row.life.valid_until_ms
         day_ends_ms = self._lane.day_ends_ms(leaving.bank_date)
         if valid_until_ms is not None and now_ms >= valid_until_ms:

@@ -198,6 +198,27 @@ def test_a_connection_lost_between_commit_and_write_is_proof_that_nothing_left(t
     assert bundle is not None and bundle[0].attempt == 2, "the same message with the same reference"
 
 
+def test_a_lane_that_is_paused_between_commit_and_write_lets_nothing_leave(tmp_path: Path) -> None:
+    made = world(tmp_path)
+    life = made.life
+    assert life is not None
+    lane, write_permits = life.gateway.lanes["sample.main"], made.permits.write
+
+    def pause(some: Any) -> None:
+        write_permits(some)
+        if some and len(made.permits.written) == 3:
+            lane.pause("operator")
+
+    made.permits.write = pause  # type: ignore[method-assign]
+    submit(made, "B-1", [10_000] * 3)
+    made.run(20)
+    assert files.rules(made, "B-1-2") == ["admitted", "send", "not_sent"] and not moved(made)
+    assert life.sample("bankgw_permits_refused_total", bank="sample") == 1
+    lane.resume("operator")
+    made.run(10)
+    assert states(made, "B-1") == ["settled"] * 3 and sorted(moved(made).values()) == [1] * 3
+
+
 def test_a_bank_that_is_away_gets_the_batch_later(tmp_path: Path) -> None:
     made = World(tmp_path, sender=SENDER)
     made.bank.reachable = False

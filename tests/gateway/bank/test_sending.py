@@ -212,6 +212,33 @@ def test_no_byte_leaves_without_the_lease_and_the_payment_goes_later(tmp_path: P
     assert world.told("AP-1") == ["payment.accepted", "payment.settled"], "the ERP hears nothing of it"
 
 
+@pytest.mark.parametrize("bank", ["sample", "pab"])
+def test_what_is_prepared_when_the_lane_is_paused_does_not_leave_and_goes_once_after_it(bank: str, tmp_path: Path) -> None:
+    """From the order's arrival on, at every moment until the bytes are gone."""
+    told = set()
+    for half in range(1, 40):
+        folder = tmp_path / str(half)
+        folder.mkdir()
+        world = World(folder, banks=(bank,))
+        lane = world.start().gateway.lanes[f"{bank}.main"]
+        world.run(5)
+        world.submit("AP-1")
+        world.run(half * 0.0005)
+        lane.pause("operator")
+        world.run(40)
+        rules = files.rules(world, "AP-1")
+        paid = len(world.bank.ledger.executions)
+        if "not_sent" in rules:
+            assert "paused" in [entry.detail.get("reason") for entry in files.trail(world, "AP-1")]
+            assert rules.count("send") == 1, "it is not tried again and again while the lane is paused"
+            assert not paid and world.state("AP-1") == "ready"
+        told.add("paid" if paid else rules[-1])
+        lane.resume("operator")
+        world.run(10)
+        assert world.last("AP-1")["state"] == "settled" and len(world.bank.ledger.executions) == 1
+    assert told == {"admitted", "not_sent", "paid"}, "it was paused before, meanwhile, and too late"
+
+
 def test_a_connection_lost_between_commit_and_write_is_proof_that_nothing_left(tmp_path: Path) -> None:
     world = World(tmp_path)
     life = world.start()

@@ -97,7 +97,7 @@ class _Alone:
             bundling=SimpleNamespace(carries=lambda _row: False), row=lambda _payment: succeed(self.row),
             noted=self.noted.append, postpone=lambda _payment, at_ms, kind=Work.SEND: self.later.append((at_ms, kind)),
             permitted=lambda: True, permits=lambda _epoch, _since_s: True, next_open_ms=lambda at_ms: at_ms,
-            day_ends_ms=lambda _day: NOW_MS + 3_600_000, wall=self.wall, shut=lambda _day: None,
+            day_ends_ms=lambda _day: NOW_MS + 3_600_000, wall=self.wall, shut=lambda _day: None, paused=(),
             context=self._context, record=self._record,
         )  # fmt: skip
         self.lane, self.sending = lane, Sending(lane)
@@ -364,6 +364,28 @@ def test_a_first_send_names_todays_date_and_a_repeat_that_of_the_first() -> None
         else:
             assert refused(alone.carry(), "bank_closed")
         assert asked == [day]
+
+
+@pytest.mark.parametrize("repeats", [False, True])
+def test_a_lane_that_is_paused_during_the_commit_lets_nothing_leave(repeats: bool) -> None:
+    alone = in_doubt() if repeats else _Alone()
+    commit = alone.write
+
+    def paused_meanwhile(unit: object) -> Deferred[Applied]:
+        alone.lane.paused = ("operator",)
+        return commit(unit)
+
+    alone.lane.parts.store = SimpleNamespace(read=alone.read, write=paused_meanwhile)
+    assert refused(alone.repeat() if repeats else alone.carry(), "paused", attempt=2 if repeats else 1)
+
+
+@pytest.mark.parametrize("repeats", [False, True])
+def test_on_a_paused_lane_nothing_is_written_down_for_nothing(repeats: bool) -> None:
+    alone = in_doubt() if repeats else _Alone()
+    alone.lane.paused = ("operator",)
+    alone.repeat() if repeats else alone.carry()
+    assert alone.later == [(NOW_MS + 2_000, Work.REPLAY if repeats else Work.SEND)]
+    assert not alone.commits and not alone.recorded and alone.given == [IN_ORDER] and alone.line.wrote == []
 
 
 # ---- after the first byte ----
