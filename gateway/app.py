@@ -35,7 +35,6 @@ from gateway.bank.watching import Watched, Watching, WatchParts
 from gateway.clock import Clock, Entropy, SystemClock, SystemEntropy
 from gateway.desk.control import Control
 from gateway.desk.levers import Levers
-from gateway.desk.pauses import FROM_THE_PAST, OPERATOR, paused
 from gateway.desk.verbs import verbs
 from gateway.erp import address
 from gateway.erp.amqp import AmqpSettings, pika_amqp
@@ -49,6 +48,7 @@ from gateway.erp.wire import Amqp, Down, UnsafeTopology
 from gateway.journal import audit, migrations, past, permits, vault
 from gateway.journal.executor import ThreadExecutor
 from gateway.journal.neighbours import Neighbours
+from gateway.journal.pauses import FROM_THE_PAST, Said
 from gateway.journal.rows import OutboxRow, PaymentRow, QuestionRow, WorkRow
 from gateway.journal.store import Store
 from gateway.journal.writer import GroupFacts, SqlStore
@@ -253,7 +253,8 @@ class Gateway:
         meters.known(settings.banks, ((bank, name) for name, (bank, _lane) in lane_tables(settings).items()))
         self.outbox = Outbox(parts.amqp, parts.store, settings.node, settings.broker.user, f"bankgw/{VERSION}",
                              parts.clock, meters)  # fmt: skip
-        self.neighbours = Neighbours(parts.store, parts.clock, settings.node, self.outbox.up, self._past_elsewhere)
+        self.neighbours = Neighbours(parts.store, parts.clock, settings.node, tuple(self.lanes), self.outbox.up,
+                                     self._past_elsewhere, self._pauses_said)  # fmt: skip
         self.answers = Answers(parts.store, self.registry, parts.clock, parts.entropy, parts.cursor_key, self.ask,
                                self._is_elsewhere, _poll_ms(settings))  # fmt: skip
         self.intake = Intake(parts.amqp, parts.store, self.registry, parts.clock, parts.entropy, meters,
@@ -371,6 +372,11 @@ class Gateway:
             elif not waits:
                 lane.resume(FROM_THE_PAST)
 
+    def _pauses_said(self, said: Mapping[str, Said]) -> None:
+        """An operator's word may have been given at another node."""
+        for name, word in said.items():
+            self.lanes[name].hear(word)
+
     def _is_elsewhere(self, lane: str) -> bool:
         return lane not in self.lanes or self.lanes[lane].standing_by
 
@@ -457,12 +463,10 @@ class Daemon:
         self.control = Control(reactor, verbs(_levers(gateway, self.watch)))
 
     async def start(self) -> None:
-        """Pages, control socket, then the gateway, with the lanes paused that an operator left paused."""
+        """Pages, control socket, then the gateway."""
         gateway, settings = self.gateway, self.gateway.settings
         self.watch.start(settings.watch.host, settings.watch.port, settings.state_dir / "watch.port")
         self.control.open(settings.desk_socket(), group=settings.desk.group_may_open)
-        for lane in await gateway.parts.store.read(lambda conn: paused(conn, gateway.lanes)):
-            gateway.lanes[lane].pause(OPERATOR)
         await gateway.start()
 
     async def reload(self, settings: conf.Settings) -> None:

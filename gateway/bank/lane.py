@@ -38,7 +38,7 @@ from gateway.clock import Clock, Entropy
 from gateway.core.hours import bank_date, day_ends_ms, local, next_open_ms
 from gateway.core.states import Alarm, Event, Expire, Overdue, Work
 from gateway.journal import apply as journal_apply
-from gateway.journal import lanes, payments
+from gateway.journal import lanes, pauses, payments
 from gateway.journal.rows import Evidence, PaymentRow, WorkRow
 from gateway.journal.store import Store, Tx
 from gateway.meters import Meters
@@ -111,6 +111,7 @@ class Lane:
         self._drained: Deferred[None] | None = None
         self._drawing = False
         self._paused: set[str] = set()
+        self._said = pauses.Said()
         self.quay = self._new_quay()
         self.words = Words(parts.bank_name, parts.meters)
         self.bundling = Bundling(self)
@@ -146,6 +147,9 @@ class Lane:
             await self._recover(self.epoch)
         await self._lookout.load()
         await self._draw()
+        # Given at another node, or in a former life: known before anything can be sent.
+        name = self.parts.name
+        self.hear((await self.parts.store.read(lambda conn: pauses.said(conn, [name])))[name])
         if not self.halted:
             self.quay.start(self._pump, self._defect)
             self._pump()
@@ -256,6 +260,16 @@ class Lane:
             self._paused.discard(reason)
             _log.info("lane.resumed", lane=self.parts.name, reason=reason)
             self._wake_in(0)
+
+    def hear(self, said: pauses.Said) -> None:
+        """An operator's word, as the journal has it; one that is older than the last one heard changes nothing."""
+        if said.number < self._said.number:
+            return
+        self._said = said
+        if not said.paused:
+            self.resume(pauses.OPERATOR)
+        elif pauses.OPERATOR not in self._paused:
+            self.pause(pauses.OPERATOR)
 
     # ---- work comes in ----
 

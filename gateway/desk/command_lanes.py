@@ -38,6 +38,13 @@ def _words(lanes: Any) -> None:
     terminal.table(rows, _COLUMNS, "no lanes")
 
 
+def _changed(lane: Any) -> None:
+    _words([lane])
+    hears_s = lane["owner_hears_within_s"]
+    if hears_s:
+        terminal.say(f"another node has this lane; it hears of this within {hears_s:g} s")
+
+
 def pause(
     context: typer.Context,
     lane: Lane,
@@ -46,10 +53,12 @@ def pause(
     socket: Socket = None,
     as_json: AsJson = False,
 ) -> None:
-    """Send nothing on this lane until it is resumed, restarts included. Questions and enquiries go on."""
+    """Send nothing on this lane until it is resumed, restarts included. Questions and enquiries go on.
+
+    It holds on every node, wherever it is given."""
     with terminal.asking():
         said = terminal.remote(context, config, socket).post("lanes", lane, "pause", reason=reason)
-    terminal.show(said, as_json=as_json, words=lambda one: _words([one]))
+    terminal.show(said, as_json=as_json, words=_changed)
 
 
 def resume(
@@ -62,7 +71,7 @@ def resume(
     """Take the operator's pause away. A lane that waits for a database from the past needs `bankgw resume` instead."""
     with terminal.asking():
         said = terminal.remote(context, config, socket).post("lanes", lane, "resume")
-    terminal.show(said, as_json=as_json, words=lambda one: _words([one]))
+    terminal.show(said, as_json=as_json, words=_changed)
 
 
 def probe(

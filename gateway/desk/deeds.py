@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 from gateway.core.states import KNOWN
 from gateway.desk.levers import Levers
-from gateway.desk.pauses import FROM_THE_PAST
 from gateway.journal import payments
+from gateway.journal.pauses import FROM_THE_PAST
 from gateway.journal.persons import No, Person
 from gateway.journal.proposals import Action, Kind
 from gateway.journal.rows import PaymentRow

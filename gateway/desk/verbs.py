@@ -19,10 +19,10 @@ from gateway.desk.batches import BatchChanged, Word
 from gateway.desk.control import Call, Denied, Verb
 from gateway.desk.levers import Levers
 from gateway.desk.orders import Message, Veil
-from gateway.desk.pauses import FROM_THE_PAST, OPERATOR
 from gateway.journal import apply as applying
-from gateway.journal import audit, batch_rows, bundles, payments, schema
+from gateway.journal import audit, batch_rows, bundles, pauses, payments, schema
 from gateway.journal.batch_rows import BatchRow
+from gateway.journal.neighbours import BEAT_S
 from gateway.journal.payments import Filters
 from gateway.journal.rows import Mail, OutboxRow, PaymentRow, WorkRow
 from gateway.journal.store import Tx
@@ -244,22 +244,28 @@ class _Desk:
     # ---- lanes ----
 
     async def pause(self, call: Call) -> Any:
-        """Send nothing on this lane; asking goes on. It stays so over a restart."""
-        name, lane = self._lane(call)
-        await self._noted(call, "lane.paused", name, {"reason": call.text("reason")})
-        lane.pause(OPERATOR)
-        return _lane(name, lane, self._levers.ready()["lanes"][name])
+        """Send nothing on this lane, whichever node has it; asking goes on. It stays so over a restart."""
+        name, _ = self._lane(call)
+        return await self._said(call, name, paused=True, detail={"reason": call.text("reason")})
 
     async def resume(self, call: Call) -> Any:
         """Take the operator's pause away; other reasons to pause stay, and one of them needs two persons."""
         name, lane = self._lane(call)
-        if FROM_THE_PAST in lane.paused and OPERATOR not in lane.paused:
+        before = await self._levers.store.read(lambda conn: pauses.said(conn, [name]))
+        if pauses.FROM_THE_PAST in lane.paused and not before[name].paused:
             raise Denied(409, "two_persons", f"lane {name} waits because the database came back from the past, and one "
                          f"operator cannot lift that; nothing was changed. Two enrolled persons can: bankgw resume "
                          f"{name} --reason …, then bankgw resolve --approve …; see docs/do/restore.md")  # fmt: skip
-        await self._noted(call, "lane.resumed", name, {})
-        lane.resume(OPERATOR)
-        return _lane(name, lane, self._levers.ready()["lanes"][name])
+        return await self._said(call, name, paused=False, detail={})
+
+    async def _said(self, call: Call, name: str, *, paused: bool, detail: dict[str, Any]) -> Any:
+        lane = self._levers.lanes[name]
+        lane.hear(await self._levers.store.write(
+            lambda tx: pauses.say(tx, name, call.peer.actor, paused=paused, detail=detail)
+        ))  # fmt: skip
+        # Another node's lane goes on as before until that node looks into the journal.
+        hears_s = BEAT_S if lane.standing_by else 0.0
+        return {**_lane(name, lane, self._levers.ready()["lanes"][name]), "owner_hears_within_s": hears_s}
 
     async def probe(self, call: Call) -> Any:
         """Put the bank's own harmless question and say how long the answer took."""

@@ -1,5 +1,5 @@
 """Nodes that share a journal: each shows that it lives, takes over the mail of one that does not, and hears from any of
-them that the database came back from the past.
+them that the database came back from the past, and what an operator said about a lane.
 
 A node's sign of life is its row in `units`, which every commit of its writer touches; an idle node commits a little
 something for that. Mail is published under the same ids whoever publishes it, so a node wrongly taken for dead costs
@@ -8,14 +8,15 @@ a repeated message and nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from functools import partial
 
 from sqlalchemy import Connection, bindparam, select
 
 from gateway import log
 from gateway.clock import Clock
-from gateway.journal import outbox, past, schema
+from gateway.journal import outbox, past, pauses, schema
 from gateway.journal.bulk import rows
 from gateway.journal.rows import Mail
 from gateway.journal.store import Store, Tx
@@ -45,19 +46,32 @@ def claim(tx: Tx, dead_node: str) -> int:
     return outbox.claim_orphans(tx, dead_node, tx.node)
 
 
+@dataclass(frozen=True, slots=True)
+class _Heard:
+    """What one look into the journal told."""
+
+    noticed: Mapping[str, frozenset[str]]
+    pauses: Mapping[str, pauses.Said]
+    silent: list[str]
+
+
 class Neighbours:
     """Beats every BEAT_S, and looks for the dead. `on_claimed` is called when mail became this node's, `on_past` with
-    the nodes that hold the database against their logs and found it too old (see `past.elsewhere`)."""
+    the nodes that hold the database against their logs and found it too old (see `past.elsewhere`), `on_pauses` with an
+    operator's last word about each of `lanes`."""
 
     def __init__(
-        self, store: Store, clock: Clock, node: str, on_claimed: Callable[[], None],
+        self, store: Store, clock: Clock, node: str, lanes: Collection[str], on_claimed: Callable[[], None],
         on_past: Callable[[Mapping[str, frozenset[str]]], None],
+        on_pauses: Callable[[Mapping[str, pauses.Said]], None],
     ) -> None:  # fmt: skip
         self._store = store
         self._clock = clock
         self._node = node
+        self._lanes = lanes
         self._on_claimed = on_claimed
         self._on_past = on_past
+        self._on_pauses = on_pauses
         self._tasks = Tasks(lambda failure: _log.error("neighbours.failed", error=str(failure.value)))
 
     def start(self) -> None:
@@ -68,16 +82,18 @@ class Neighbours:
         """End. What was begun is committed or not, as it comes."""
         self._tasks.stop()
 
-    def _look(self, conn: Connection, now_ms: int) -> tuple[dict[str, frozenset[str]], list[str]]:
-        return past.elsewhere(conn, self._node), silent_nodes(conn, self._node, now_ms)
+    def _look(self, conn: Connection, now_ms: int) -> _Heard:
+        return _Heard(past.elsewhere(conn, self._node), pauses.said(conn, self._lanes),
+                      silent_nodes(conn, self._node, now_ms))  # fmt: skip
 
     async def _beat(self) -> None:
         while True:
             await self._store.write(lambda _tx: None)
             now_ms = self._clock.now_ms()
-            noticed, silent = await self._store.read(partial(self._look, now_ms=now_ms))
-            self._on_past(noticed)
-            for dead in silent:
+            heard = await self._store.read(partial(self._look, now_ms=now_ms))
+            self._on_pauses(heard.pauses)
+            self._on_past(heard.noticed)
+            for dead in heard.silent:
                 claimed = await self._store.write(partial(claim, dead_node=dead))
                 if claimed:
                     _log.warning("outbox.claimed", of=dead, messages=claimed, action="published by this node")

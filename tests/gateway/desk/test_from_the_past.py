@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from gateway import app
-from gateway.desk.pauses import FROM_THE_PAST
 from gateway.journal import past
+from gateway.journal.pauses import FROM_THE_PAST
 from gateway.simbank.faults import Fault, Script, Scripted
 from tests.gateway.desk.counter import Desk
 from tests.gateway.desk.test_resolve import LI, WANG, approval, approve, draft, enrol, made_of

@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 from twisted.internet.defer import Deferred
 
-from gateway.desk.pauses import paused
-from gateway.journal import audit
+from gateway.journal import audit, pauses
 from gateway.simbank.faults import Fault, Script, Scripted
 from tests.gateway.desk.counter import OTHER, Desk
 from tests.world.world import USER, World
@@ -207,13 +206,16 @@ def test_a_paused_lane_sends_nothing_and_stays_paused(desk: Desk) -> None:
     desk.world.run(10)
     assert desk.world.told("AP-1") == ["payment.accepted"]
     assert ("uid:root", "lane.paused") in desk.trail("sample.main")
-    store = desk.gateway.parts.store
-    assert _now(desk.world, store.read(lambda conn: paused(conn, ["sample.main", "pab.main"]))) == ["sample.main"]
+    assert said["owner_hears_within_s"] == 0, "it is this node's lane"
+    lanes = ["sample.main", "pab.main"]
+    assert desk.world.read(lambda conn: pauses.said(conn, lanes)) == {
+        "sample.main": pauses.Said(1, paused=True), "pab.main": pauses.Said(),
+    }  # fmt: skip
     said = desk.ask("POST", "lanes", "sample.main", "resume")
     assert said["paused"] == []
     desk.world.run(10)
     assert desk.world.last("AP-1")["state"] == "settled"
-    assert _now(desk.world, store.read(lambda conn: paused(conn, ["sample.main"]))) == []
+    assert desk.world.read(lambda conn: pauses.said(conn, lanes))["sample.main"] == pauses.Said(2, paused=False)
 
 
 def test_pausing_keeps_other_reasons(desk: Desk) -> None:
