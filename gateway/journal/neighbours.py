@@ -13,13 +13,16 @@ from dataclasses import dataclass
 from functools import partial
 
 from sqlalchemy import Connection, bindparam, select
+from twisted.internet.defer import CancelledError
+from twisted.python.failure import Failure
 
 from gateway import log
 from gateway.clock import Clock
 from gateway.journal import outbox, past, pauses, schema
 from gateway.journal.bulk import rows
 from gateway.journal.rows import Mail
-from gateway.journal.store import Store, Tx
+from gateway.journal.store import Store, StoreFailed, Tx
+from gateway.meters import Meters
 from gateway.tasks import Tasks, sleep
 
 BEAT_S = 5.0
@@ -63,7 +66,7 @@ class Neighbours:
     def __init__(
         self, store: Store, clock: Clock, node: str, lanes: Collection[str], on_claimed: Callable[[], None],
         on_past: Callable[[Mapping[str, frozenset[str]]], None],
-        on_pauses: Callable[[Mapping[str, pauses.Said]], None],
+        on_pauses: Callable[[Mapping[str, pauses.Said]], None], meters: Meters,
     ) -> None:  # fmt: skip
         self._store = store
         self._clock = clock
@@ -72,7 +75,8 @@ class Neighbours:
         self._on_claimed = on_claimed
         self._on_past = on_past
         self._on_pauses = on_pauses
-        self._tasks = Tasks(lambda failure: _log.error("neighbours.failed", error=str(failure.value)))
+        self._meters = meters
+        self._tasks = Tasks(lambda failure: _log.error("neighbours.ended", error=str(failure.value)))
 
     def start(self) -> None:
         """Begin."""
@@ -88,14 +92,25 @@ class Neighbours:
 
     async def _beat(self) -> None:
         while True:
-            await self._store.write(lambda _tx: None)
-            now_ms = self._clock.now_ms()
-            heard = await self._store.read(partial(self._look, now_ms=now_ms))
-            self._on_pauses(heard.pauses)
-            self._on_past(heard.noticed)
-            for dead in heard.silent:
-                claimed = await self._store.write(partial(claim, dead_node=dead))
-                if claimed:
-                    _log.warning("outbox.claimed", of=dead, messages=claimed, action="published by this node")
-                    self._on_claimed()
+            try:
+                await self._once()
+            except (CancelledError, StoreFailed):
+                raise
+            except Exception:
+                # A node that gave up here would send on a lane that an operator paused elsewhere.
+                _log.error("neighbours.failed", error=Failure().getTraceback(detail="brief"),
+                           action="tried again at the next beat")  # fmt: skip
+                self._meters.alarms.labels("impossible").inc()
             await sleep(self._clock, BEAT_S)
+
+    async def _once(self) -> None:
+        await self._store.write(lambda _tx: None)
+        now_ms = self._clock.now_ms()
+        heard = await self._store.read(partial(self._look, now_ms=now_ms))
+        self._on_pauses(heard.pauses)
+        self._on_past(heard.noticed)
+        for dead in heard.silent:
+            claimed = await self._store.write(partial(claim, dead_node=dead))
+            if claimed:
+                _log.warning("outbox.claimed", of=dead, messages=claimed, action="published by this node")
+                self._on_claimed()

@@ -1,8 +1,16 @@
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
 from gateway.journal import neighbours, outbox
 from gateway.journal.rows import OutboxRow
+from gateway.journal.store import StoreFailed
 from tests.gateway.journal.bench import NOW_MS, Journal
+from tests.world.lines import events, lines
+from tests.world.world import World
 
 
 def mail(journal: Journal, message_id: str) -> None:
@@ -36,3 +44,29 @@ def test_a_node_that_commits_is_alive(journal: Journal) -> None:
     assert other.read(lambda conn: neighbours.silent_nodes(conn, "n2", NOW_MS + 60_000)) == []
     assert other.do(lambda tx: neighbours.claim(tx, "n1")) == 0
     other.close()
+
+
+@pytest.mark.parametrize("last", [False, True])
+def test_a_beat_that_fails_is_not_the_last_unless_the_journal_has_failed(
+    last: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World(tmp_path, settings={"journal": {"poll_ms": 250}})
+    life = world.start()
+    world.run(1)
+    heard: list[Mapping[str, frozenset[str]]] = []
+
+    def stumble(noticed: Mapping[str, frozenset[str]]) -> None:
+        heard.append(noticed)
+        raise StoreFailed("it is over") if last else KeyError("b.main")
+
+    monkeypatch.setattr(life.gateway.neighbours, "_on_past", stumble)
+    with lines() as said:
+        world.run(neighbours.BEAT_S * 2)
+    assert len(heard) == (1 if last else 2)
+    failed = events(said, "neighbours.failed")
+    assert len(failed) == (0 if last else 2) == life.sample("bankgw_alarms_total", alarm="impossible")
+    assert all("stumble" in line["error"] and "KeyError" in line["error"] for line in failed)
+    life.gateway.neighbours.stop()
+    world.run(neighbours.BEAT_S * 2)
+    assert len(heard) == (1 if last else 2), "stopped is stopped"
+    world.crash()
