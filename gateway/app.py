@@ -47,7 +47,7 @@ from gateway.erp.topology import MONEY_QUEUE, QUERY_QUEUE, UNROUTED_COMMANDS_QUE
 from gateway.erp.wire import Amqp, Down, UnsafeTopology
 from gateway.journal import audit, migrations, past, permits, vault
 from gateway.journal.executor import ThreadExecutor
-from gateway.journal.neighbours import Neighbours
+from gateway.journal.neighbours import Neighbours, claim_all
 from gateway.journal.pauses import FROM_THE_PAST, Said
 from gateway.journal.rows import OutboxRow, PaymentRow, QuestionRow, WorkRow
 from gateway.journal.store import Store
@@ -301,6 +301,8 @@ class Gateway:
             if held or noticed:
                 await parts.store.write(lambda tx: past.notice(tx, self.past))
             self._past_elsewhere(await parts.store.read(lambda conn: past.elsewhere(conn, node)))
+        else:
+            await claim_all(parts.store, self.settings.node)
         for lane in self.lanes.values():
             await lane.start()
         await self.answers.start()

@@ -35,6 +35,8 @@ _SILENT = (
     select(_U.node).where(_U.node != bindparam("b_node"), _U.at_ms < bindparam("b_before"), _WAITING).order_by(_U.node)
 )  # fmt: skip
 
+_OTHERS = select(_U.node).where(_U.node != bindparam("b_node"), _WAITING).order_by(_U.node)
+
 
 def silent_nodes(conn: Connection, node: str, now_ms: int) -> list[str]:
     """Other nodes that have not committed anything for DEAD_MS and have mail waiting."""
@@ -47,6 +49,20 @@ def claim(tx: Tx, dead_node: str) -> int:
     if at_ms is None or at_ms >= tx.now_ms - DEAD_MS:
         return 0
     return outbox.claim_orphans(tx, dead_node, tx.node)
+
+
+async def claim_all(store: Store, node: str) -> None:
+    """Make the waiting mail of every other name this node's. To be called only where no other node can be, before the
+    broker is reached: the names are then this node's own from before, and nobody else would publish it, ever."""
+    others = await store.read(lambda conn: [found.node for found in rows(conn, _OTHERS, {"b_node": node})])
+    for other in others:
+        _claimed(other, await store.write(partial(outbox.claim_orphans, dead_node=other, by=node)))
+
+
+def _claimed(other: str, messages: int) -> bool:
+    if messages:
+        _log.warning("outbox.claimed", of=other, messages=messages, action="published by this node")
+    return bool(messages)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +126,5 @@ class Neighbours:
         self._on_pauses(heard.pauses)
         self._on_past(heard.noticed)
         for dead in heard.silent:
-            claimed = await self._store.write(partial(claim, dead_node=dead))
-            if claimed:
-                _log.warning("outbox.claimed", of=dead, messages=claimed, action="published by this node")
+            if _claimed(dead, await self._store.write(partial(claim, dead_node=dead))):
                 self._on_claimed()

@@ -46,6 +46,43 @@ def test_a_node_that_commits_is_alive(journal: Journal) -> None:
     other.close()
 
 
+def test_a_node_alone_that_has_a_new_name_publishes_what_waits_under_its_old_one(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    life = world.start("gw1")
+    world.run(1)
+    world.submit("AP-1", not_before=world.moment(4))
+    world.run(2)
+    life.amqp.drop(1_000)
+    world.run(5)
+    assert world.state("AP-1") == "settled" and world.told("AP-1") == ["payment.accepted"]
+    world.crash()
+    with lines() as said:
+        world.start("gw2")
+        world.run(20)
+    assert world.told("AP-1") == ["payment.accepted", "payment.settled"]
+    assert [(line["of"], line["messages"]) for line in events(said, "outbox.claimed")] == [("gw1", 1)]
+    assert len(world.bank.ledger.executions) == 1
+    world.crash()
+    with lines() as said:
+        world.start("gw3")
+        world.run(20)
+    assert not events(said, "outbox.claimed"), "nothing waited"
+    world.crash()
+
+
+def test_of_nodes_that_share_a_journal_none_takes_the_mail_of_another_that_lives(tmp_path: Path) -> None:
+    world = World(tmp_path, settings={"journal": {"poll_ms": 250}})
+    first = world.start("gw1")
+    world.run(1)
+    first.amqp.drop(1_000)
+    first.store.write(lambda tx: tx.mail(OutboxRow("m1", tx.node, "", "q", b"{}", created_ms=tx.now_ms)))
+    second = world.start("gw2")
+    world.run(neighbours.BEAT_S * 2)
+    assert [row.message_id for row in world.read(lambda conn: outbox.unsent(conn, "gw1"))] == ["m1"]
+    for life in (first, second):
+        life.crash()
+
+
 @pytest.mark.parametrize("last", [False, True])
 def test_a_beat_that_fails_is_not_the_last_unless_the_journal_has_failed(
     last: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
