@@ -279,6 +279,7 @@ EMPTY_NOUNS: Mapping[str, str] = {
 BROAD: Mapping[str, str] = {
     "gateway/__main__.py": "border of the process: the exit code says what happened",
     "gateway/journal/executor.py": "border of a thread: the error goes to whoever asked for the work",
+    "gateway/journal/neighbours.py": "border of a beat: what goes wrong in one must not keep the next from hearing of a pause",
     "gateway/journal/committer.py": "border of a unit: whatever it raises is its own, the others commit",
     "gateway/journal/writer.py": "border of a listener: what is committed stays committed",
     "gateway/bank/bundling.py": "border of a message: whatever happens after the write leaves its orders in doubt",
