@@ -253,8 +253,10 @@ class Gateway:
         meters.known(settings.banks, ((bank, name) for name, (bank, _lane) in lane_tables(settings).items()))
         self.outbox = Outbox(parts.amqp, parts.store, settings.node, settings.broker.user, f"bankgw/{VERSION}",
                              parts.clock, meters)  # fmt: skip
-        self.neighbours = Neighbours(parts.store, parts.clock, settings.node, tuple(self.lanes), self.outbox.up,
-                                     self._past_elsewhere, self._pauses_said, meters)  # fmt: skip
+        self.neighbours = Neighbours(
+            parts.store, parts.clock, settings.node, tuple(self.lanes), self.outbox.up, self._past_elsewhere,
+            self._pauses_said, meters, lambda: parts.amqp.up,
+        )  # fmt: skip
         self.answers = Answers(parts.store, self.registry, parts.clock, parts.entropy, parts.cursor_key, self.ask,
                                self._is_elsewhere, _poll_ms(settings))  # fmt: skip
         self.intake = Intake(parts.amqp, parts.store, self.registry, parts.clock, parts.entropy, meters,

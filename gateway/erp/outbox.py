@@ -28,7 +28,8 @@ IN_MEMORY = 20_000
 PAGE = 1_000
 MARK_AT_ONCE = 200
 MARK_LINGER_S = 0.02
-RETRY_S = 1.0
+RETRY_S, LAST_RETRY_S = 1.0, 300.0
+"""A message that one of several queues refuses is in the others already: each new try is a copy more for them."""
 _log = log.get("erp.outbox")
 
 
@@ -47,6 +48,7 @@ class Outbox:
         self._meters = meters
         self._waiting: deque[OutboxRow] = deque()
         self._known: set[str] = set()
+        self._refused: dict[str, float] = {}
         self._in_flight = 0
         self._overflowed = False
         self._scanning = False
@@ -115,6 +117,8 @@ class Outbox:
     def _heard(self, verdict: Verdict, row: OutboxRow) -> None:
         self._in_flight -= 1
         self._meters.published.labels(verdict.fate.value).inc()
+        if verdict.fate is not Fate.NACKED and self._refused:
+            self._refused.pop(row.message_id, None)
         if verdict.fate is Fate.CONFIRMED:
             self._meters.stage.labels("news").observe(max(self._clock.now_ms() - row.created_ms, 0) / 1000)
             self._mark(row, Mail.SENT)
@@ -122,14 +126,16 @@ class Outbox:
             # Stored or not, nobody knows: the scan after the reconnect publishes it again under the same id.
             self._known.discard(row.message_id)
         elif verdict.fate is Fate.NACKED:
-            self._clock.later(RETRY_S, self._again, row)
+            pause_s = self._refused.get(row.message_id, RETRY_S)
+            self._refused[row.message_id] = min(2 * pause_s, LAST_RETRY_S)
+            self._clock.later(pause_s, self._again, row)
         else:
             self._park(row, verdict)
         self._pump()
         self._tell_idle()
 
     def _again(self, row: OutboxRow) -> None:
-        self._waiting.appendleft(row)
+        self._waiting.append(row)
         self._pump()
 
     def _park(self, row: OutboxRow, verdict: Verdict) -> None:

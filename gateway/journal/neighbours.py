@@ -1,5 +1,6 @@
 """Nodes that share a journal: each shows that it lives, takes over the mail of one that does not, and hears from any of
-them that the database came back from the past, and what an operator said about a lane.
+them that the database came back from the past, and what an operator said about a lane. One that has lost the broker
+leaves its own mail to those that have it.
 
 A node's sign of life is its row in `units`, which every commit of its writer touches; an idle node commits a little
 something for that. Mail is published under the same ids whoever publishes it, so a node wrongly taken for dead costs
@@ -29,6 +30,9 @@ BEAT_S = 5.0
 DEAD_MS = 45_000
 """Longer than a fail-over of lanes: a node that lost the database for a while is not robbed of its mail at once."""
 _log = log.get("journal.neighbours")
+_ALIVE = select(schema.units.c.node).where(
+    schema.units.c.node != bindparam("b_node"), schema.units.c.at_ms >= bindparam("b_after")
+)
 _U, _M = schema.units.c, schema.outbox.c
 _WAITING = select(_M.message_id).where(_M.node == _U.node, _M.state == Mail.WAITING.value).exists()
 _SILENT = (
@@ -44,7 +48,11 @@ def silent_nodes(conn: Connection, node: str, now_ms: int) -> list[str]:
 
 
 def claim(tx: Tx, dead_node: str) -> int:
-    """Make the dead node's waiting mail this node's; returns how many messages. 0 if it lives after all."""
+    """Make the waiting mail of a dead node, or of nobody, this node's; returns how many messages. 0 if it lives after
+    all.
+    """
+    if dead_node == outbox.NOBODY:
+        return outbox.claim_orphans(tx, dead_node, tx.node)
     at_ms = tx.bare.execute(select(schema.units.c.at_ms).where(schema.units.c.node == dead_node)).scalar()
     if at_ms is None or at_ms >= tx.now_ms - DEAD_MS:
         return 0
@@ -72,6 +80,7 @@ class _Heard:
     noticed: Mapping[str, frozenset[str]]
     pauses: Mapping[str, pauses.Said]
     silent: list[str]
+    alone: bool
 
 
 class Neighbours:
@@ -82,7 +91,7 @@ class Neighbours:
     def __init__(
         self, store: Store, clock: Clock, node: str, lanes: Collection[str], on_claimed: Callable[[], None],
         on_past: Callable[[Mapping[str, frozenset[str]]], None],
-        on_pauses: Callable[[Mapping[str, pauses.Said]], None], meters: Meters,
+        on_pauses: Callable[[Mapping[str, pauses.Said]], None], meters: Meters, reaches_broker: Callable[[], bool],
     ) -> None:  # fmt: skip
         self._store = store
         self._clock = clock
@@ -92,6 +101,8 @@ class Neighbours:
         self._on_past = on_past
         self._on_pauses = on_pauses
         self._meters = meters
+        self._reaches_broker = reaches_broker
+        self._reached_s = clock.monotonic_s()
         self._tasks = Tasks(lambda failure: _log.error("neighbours.ended", error=str(failure.value)))
 
     def start(self) -> None:
@@ -103,8 +114,9 @@ class Neighbours:
         self._tasks.stop()
 
     def _look(self, conn: Connection, now_ms: int) -> _Heard:
-        return _Heard(past.elsewhere(conn, self._node), pauses.said(conn, self._lanes),
-                      silent_nodes(conn, self._node, now_ms))  # fmt: skip
+        silent = silent_nodes(conn, self._node, now_ms) + [outbox.NOBODY] * outbox.has_orphans(conn)
+        alone = not rows(conn, _ALIVE, {"b_node": self._node, "b_after": now_ms - DEAD_MS})
+        return _Heard(past.elsewhere(conn, self._node), pauses.said(conn, self._lanes), silent, alone)
 
     async def _beat(self) -> None:
         while True:
@@ -125,6 +137,18 @@ class Neighbours:
         heard = await self._store.read(partial(self._look, now_ms=now_ms))
         self._on_pauses(heard.pauses)
         self._on_past(heard.noticed)
+        if not self._reaches_broker():
+            await self._leave(heard)
+            return
+        self._reached_s = self._clock.monotonic_s()
         for dead in heard.silent:
             if _claimed(dead, await self._store.write(partial(claim, dead_node=dead))):
                 self._on_claimed()
+
+    async def _leave(self, heard: _Heard) -> None:
+        """Whoever has waited for the broker longer than others wait for a dead node is dead to the ERP."""
+        if heard.alone or self._clock.monotonic_s() - self._reached_s <= DEAD_MS / 1000:
+            return
+        left = await self._store.write(outbox.disown)
+        if left:
+            _log.warning("outbox.left", messages=left, action="published by a node that reaches the broker")

@@ -76,6 +76,25 @@ def mark(tx: Tx, message_ids: Sequence[str], mail: Mail) -> int:
     return changed
 
 
+NOBODY = ""
+"""Whose mail it is that its node cannot publish and left to any other."""
+
+
+def disown(tx: Tx) -> int:
+    """Leave this node's waiting mail to any other node; returns how many messages."""
+    statement = update(schema.outbox).where(_C.node == tx.node, _C.state == Mail.WAITING.value).values(node=NOBODY)
+    left = tx.conn.execute(statement).rowcount
+    if left:
+        audit.append(tx, f"node:{tx.node}", "outbox.left", tx.node, {"count": left})
+    return left
+
+
+def has_orphans(conn: Connection) -> bool:
+    """Whether there is mail that its node left to any other."""
+    found = select(_C.message_id).where(_C.node == NOBODY, _C.state == Mail.WAITING.value).limit(1)
+    return conn.execute(found).first() is not None
+
+
 def claim_orphans(tx: Tx, dead_node: str, by: str) -> int:
     """Take over the waiting mail of a node that is gone; of several claimers each row goes to exactly one."""
     statement = update(schema.outbox).where(_C.node == dead_node, _C.state == Mail.WAITING.value).values(node=by)

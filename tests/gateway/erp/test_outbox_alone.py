@@ -115,7 +115,26 @@ def test_nothing_leaves_while_the_broker_is_away_or_blocked() -> None:
     assert {message.properties.timestamp for message in alone.broker.log} == {1_794_999_999}
 
 
-def test_a_nacked_message_comes_first_again_after_a_second() -> None:
+def test_a_message_that_is_nacked_again_and_again_comes_ever_more_seldom() -> None:
+    """One full queue among several refuses it, and each try is one more copy for the others."""
+    alone = _Alone()
+    alone.take("m1")
+    for pause_s in (1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300):
+        before = len(alone.sent)
+        alone.broker.say("m1", NACKED)
+        alone.clock.advance(pause_s - 0.01)
+        assert len(alone.sent) == before
+        alone.clock.advance(0.02)
+        assert len(alone.sent) == before + 1
+    alone.broker.say("m1")
+    assert alone.outbox._refused == {}
+    alone.take("m2")
+    alone.broker.say("m2", NACKED)
+    alone.clock.advance(1.01)
+    assert alone.sent[-1] == "m2"
+
+
+def test_a_nacked_message_comes_again_after_a_second_behind_what_waits() -> None:
     alone = _Alone()
     alone.take("m1")
     alone.broker.say("m1", NACKED)
@@ -127,7 +146,7 @@ def test_a_nacked_message_comes_first_again_after_a_second() -> None:
     alone.clock.advance(0.02)
     alone.broker.up = True
     alone.outbox.unblocked()
-    assert alone.sent == ["m1", "m1", "m2"]
+    assert alone.sent == ["m1", "m2", "m1"]
 
 
 def test_marks_wait_a_moment_for_others_but_never_for_more_than_two_hundred() -> None:

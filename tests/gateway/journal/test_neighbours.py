@@ -83,6 +83,49 @@ def test_of_nodes_that_share_a_journal_none_takes_the_mail_of_another_that_lives
         life.crash()
 
 
+def test_a_node_that_alone_has_lost_the_broker_leaves_its_news_to_one_that_has_it(tmp_path: Path) -> None:
+    world = World(tmp_path, settings={"journal": {"poll_ms": 250}})
+    first = world.start("gw1")
+    world.run(1)
+    second = world.start("gw2")
+    world.run(5)
+    world.submit("AP-1", not_before=world.moment(10))
+    world.run(2)
+    first.amqp.drop(600)
+    with lines() as said:
+        world.run(40)
+        assert world.state("AP-1") == "settled" and world.told("AP-1") == ["payment.accepted"]
+        assert not events(said, "outbox.left"), "it may be back in a moment"
+        world.run(30)
+    assert world.told("AP-1") == ["payment.accepted", "payment.settled"]
+    [left] = events(said, "outbox.left")
+    [claimed] = events(said, "outbox.claimed")
+    assert left["messages"] == claimed["messages"] == 1
+    world.run(600)
+    ids = {said.message_id for said, body in world.news if body.get("id") == "AP-1"}
+    assert len(ids) == 2, "its own broker back, it may say it once more, under the same id"
+    assert len(world.bank.ledger.executions) == 1 and first.fatal + second.fatal == []
+    for life in (first, second):
+        life.crash()
+
+
+def test_without_the_broker_nobody_takes_or_leaves_what_no_other_could_publish_sooner(tmp_path: Path) -> None:
+    world = World(tmp_path, settings={"journal": {"poll_ms": 250}})
+    first = world.start("gw1")
+    world.run(1)
+    first.amqp.drop(1_000)
+    first.store.write(lambda tx: tx.mail(OutboxRow("m1", tx.node, "", "q", b"{}", created_ms=tx.now_ms)))
+    world.run(200)
+    assert [row.message_id for row in world.read(lambda conn: outbox.unsent(conn, "gw1"))] == ["m1"], "it is alone"
+    second = world.start("gw2")
+    world.run(1)
+    second.amqp.drop(1_000)
+    first.crash()
+    world.run(200)
+    assert [row.message_id for row in world.read(lambda conn: outbox.unsent(conn, "gw1"))] == ["m1"], "nor has gw2 it"
+    second.crash()
+
+
 @pytest.mark.parametrize("last", [False, True])
 def test_a_beat_that_fails_is_not_the_last_unless_the_journal_has_failed(
     last: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
