@@ -42,6 +42,7 @@ class Tenure:
         self._until_s = float("-inf")
         self._taken_s = float("inf")
         self._offset_ms = offset_ms(clock)
+        self._clock_set = False
         self._ended = False
 
     def permits(self, epoch: int, committed_s: float) -> bool:
@@ -50,13 +51,13 @@ class Tenure:
         The lease alone is not enough: renewed since, it would let a sender through that stood still for so long that
         others have counted its bytes as never sent.
         """
-        now_s = self._clock.monotonic_s()
+        now_s = self._look_at_clock()
         return epoch == self.epoch and now_s < self._until_s and now_s < committed_s + LEASE_MS / 1000
 
     @property
     def holds(self) -> bool:
         """Whether the lease holds at this very moment."""
-        return self._clock.monotonic_s() < self._until_s
+        return self._look_at_clock() < self._until_s
 
     @property
     def lasted_s(self) -> float:
@@ -65,8 +66,11 @@ class Tenure:
 
     @property
     def clock_set(self) -> bool:
-        """Whether somebody has set the clock by more than a minute since the lease was taken."""
-        return abs(offset_ms(self._clock) - self._offset_ms) > CLOCK_SET_MS
+        """Whether the clock was seen to be set by more than a minute since the lease was taken, and be it that it was
+        set right again: what was sent meanwhile has its time from the wrong one.
+        """
+        self._look_at_clock()
+        return self._clock_set
 
     async def begin(self) -> None:
         """Take the lane if it is free, else stand by for it. Returns when the one or the other is done."""
@@ -92,6 +96,7 @@ class Tenure:
         self._taken_s = self._clock.monotonic_s()
         self._until_s = asked_s + LEASE_MS / 1000
         self._offset_ms = offset_ms(self._clock)
+        self._clock_set = False
         self._tasks.spawn(self._keep(taken.epoch))
         await self._on_gained(taken.orphaned)
         return True
@@ -110,7 +115,7 @@ class Tenure:
             # sent before the next.
             due_s = (asked_s // RENEW_S + 1) * RENEW_S
             await sleep(self._clock, max(due_s - self._clock.monotonic_s(), 0.0))
-            asked_s = self._clock.monotonic_s()
+            asked_s = self._look_at_clock()
             if self._over():
                 return
             if await self._store.write(lambda tx: lanes.renew(tx, self._name, self._node, epoch, LEASE_MS)):
@@ -125,6 +130,13 @@ class Tenure:
         await self._on_lost()
         await sleep(self._clock, LEASE_MS / 1000)
         self._tasks.spawn(self._stand_by())
+
+    def _look_at_clock(self) -> float:
+        """Remember it if somebody has set the wall clock. The monotonic one's seconds."""
+        now_s = self._clock.monotonic_s()
+        if abs(self._clock.now_ms() - now_s * 1000 - self._offset_ms) > CLOCK_SET_MS:
+            self._clock_set = True
+        return now_s
 
     def _over(self) -> bool:
         return self._ended

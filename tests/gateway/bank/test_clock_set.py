@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from gateway.core.states import Work
 from gateway.simbank.faults import Fault, Script, Scripted
+from gateway.simbank.ledger import Conduct
 from gateway.tasks import CLOCK_LOOK_S
+from protocols.bank import Replay, ReplayRule
 from protocols.canon.outcome import State
+from tests.gateway.bank.test_repeats import QUARANTINE_S, under
 from tests.world import files
 from tests.world.world import World
 
@@ -77,3 +81,24 @@ def test_a_balance_from_before_the_clock_was_set_back_is_not_taken_for_a_new_one
         assert len(world.replies) == n
     sources = [body["balances"][0]["source"] for _properties, body in world.replies]
     assert sources == ["bank", "cache", "bank"]
+
+
+@pytest.mark.parametrize("by_ms", [-3_600_000, -100_000], ids=["an hour", "100 s"])
+@pytest.mark.parametrize("rule", [Replay.QUERY_FIRST, Replay.REPLAY_SAFE])
+def test_what_was_sent_by_a_clock_that_was_slow_does_not_leave_again_when_it_is_right(
+    rule: Replay, by_ms: int, tmp_path: Path
+) -> None:
+    """By the right time it left long before a quarantine. The bank finds it after a minute, and would book a second copy."""
+    world = World(tmp_path, plan=Script([Scripted(Fault.HIDE, seconds=60.0)]), conduct=Conduct(dedup=False),
+                  wrap=under(ReplayRule(rule, timedelta(seconds=QUARANTINE_S), 2)))  # fmt: skip
+    life = world.start()
+    world.run(1_000)
+    life.clock.off_ms = by_ms
+    world.run(7)
+    world.submit("AP-1")
+    world.run(2)
+    life.clock.off_ms = 0
+    world.run(1_000)
+    assert len(world.bank.ledger.executions) == 1
+    assert world.told("AP-1")[-1] == "payment.settled"
+    assert life.gateway.lanes["sample.main"].wall.doubt == "clock_set", "until a restart"

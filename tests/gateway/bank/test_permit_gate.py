@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from twisted.internet.defer import Deferred, succeed
 
 from gateway.bank.tenure import Tenure
@@ -223,3 +224,29 @@ def test_the_clocks_difference_counts_from_when_the_lease_was_taken() -> None:
     assert not gate.clock_set()
     gate.life.now_ms = now_ms  # type: ignore[method-assign]
     assert gate.clock_set()
+
+
+@pytest.mark.parametrize("look", ["permits", "holds", "renewal", "clock_set"])
+def test_a_clock_that_was_set_right_again_stays_one_that_was_set(look: str) -> None:
+    gate = _Gate().begin()
+    gate.life.off_ms = -60_001
+    if look == "permits":
+        assert gate.tenure.permits(1, 1_000.0)
+    elif look == "renewal":
+        gate.clock.advance(5.0)
+    else:
+        assert getattr(gate.tenure, look)
+    gate.life.off_ms = 0
+    gate.clock.advance(3_600.0)
+    assert gate.clock_set(), "what was sent in between has its time from the wrong one"
+
+
+def test_what_was_known_of_the_clock_ends_with_the_lease() -> None:
+    gate = _Gate().begin()
+    gate.life.off_ms = 60_001
+    assert gate.clock_set()
+    gate.store.renewed = [False]
+    gate.clock.advance(5.0)
+    assert gate.lost and gate.clock_set()
+    gate.clock.advance(LEASE_S + 1.0)
+    assert gate.gained == [False, False] and not gate.clock_set()
