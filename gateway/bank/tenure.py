@@ -2,6 +2,9 @@
 
 One node at a time owns a lane. Others stand by and look whether the lease has run out. A node that lost its lease
 stands down, waits, and stands by like any other.
+
+When a lease ends is written down by its owner's wall clock. An owner that died while its clock was ahead is found
+out all the same: its lease is not renewed any more.
 """
 
 from __future__ import annotations
@@ -17,6 +20,8 @@ from gateway.tasks import Tasks, sleep
 LEASE_MS = 15_000
 RENEW_S = LEASE_MS / 3_000
 STAND_BY_S = 1.0
+# A lease that was seen unchanged for so long is dead, whatever the clocks say: it was asked for before it was seen.
+DEAD_S = LEASE_MS / 1000 + RENEW_S
 # What a last owner that never let go had in the kernel is at the bank, or lost, when this is over: TCP_USER_TIMEOUT
 # (10 s) and 5 s more. Its lease had run out before.
 ORPHAN_QUIET_S = 15.0
@@ -43,6 +48,8 @@ class Tenure:
         self._taken_s = float("inf")
         self._offset_ms = offset_ms(clock)
         self._clock_set = False
+        self._seen: lanes.LaneRow | None = None
+        self._seen_s = float("inf")
         self._ended = False
 
     def permits(self, epoch: int, committed_s: float) -> bool:
@@ -86,10 +93,12 @@ class Tenure:
             await self._store.write(lambda tx: lanes.release(tx, self._name, self._node, epoch))
 
     async def _take(self) -> bool:
-        if not await self._store.read(lambda conn: lanes.is_free(conn, self._name, self._node, self._clock.now_ms())):
+        row = await self._store.read(lambda conn: lanes.lease_of(conn, self._name))
+        dead = self._dead(row)
+        if dead is None and not lanes.is_free(row, self._node, self._clock.now_ms()):
             return False
         asked_s = self._clock.monotonic_s()
-        taken = await self._store.write(lambda tx: lanes.take(tx, self._name, self._node, LEASE_MS))
+        taken = await self._store.write(lambda tx: lanes.take(tx, self._name, self._node, LEASE_MS, dead))
         if taken is None:
             return False
         self.epoch = taken.epoch
@@ -100,6 +109,13 @@ class Tenure:
         self._tasks.spawn(self._keep(taken.epoch))
         await self._on_gained(taken.orphaned)
         return True
+
+    def _dead(self, row: lanes.LaneRow | None) -> lanes.LaneRow | None:
+        """The lease, if it has not been renewed for so long that its owner may write nothing under it any more."""
+        now_s = self._clock.monotonic_s()
+        if row != self._seen:
+            self._seen, self._seen_s = row, now_s
+        return row if now_s - self._seen_s > DEAD_S else None
 
     async def _stand_by(self) -> None:
         while True:

@@ -19,7 +19,7 @@ from protocols.canon.outcome import State
 BLOCK = 64
 _C = schema.lanes.c
 _LANE = select(schema.lanes).where(_C.lane == bindparam("b_lane")).with_for_update()
-_FREE_ROW = select(_C.owner, _C.expires_ms).where(_C.lane == bindparam("b_lane"))
+_SEEN = select(_C.lane, _C.epoch, _C.owner, _C.expires_ms).where(_C.lane == bindparam("b_lane"))
 _SERIAL = select(_C.serial).where(_C.lane == bindparam("b_lane"))
 _DRAW = (
     update(schema.lanes).where(_C.lane == bindparam("b_lane")).values(serial=_C.serial + bindparam("b_count"))
@@ -72,13 +72,16 @@ def lease(tx: Tx, lane: str, node: str, ttl_ms: int) -> int | None:
     return None if taken is None else taken.epoch
 
 
-def take(tx: Tx, lane: str, node: str, ttl_ms: int) -> Taken | None:
+def take(tx: Tx, lane: str, node: str, ttl_ms: int, dead: LaneRow | None = None) -> Taken | None:
     """Take the lane if it is free, expired, or this node's own from a former life.
 
-    Its new epoch is higher than every one before. None while somebody else holds it.
+    Its new epoch is higher than every one before. None while somebody else holds it. `dead`: a lease that was not
+    renewed for longer than it lasts by a clock that nobody can set; if it is still that very one it has expired,
+    whatever the wall clock of its owner, or ours, makes of it.
     """
     row = _lane(tx, lane)
-    if row.owner != node and row.expires_ms > tx.now_ms:
+    found = LaneRow(lane, row.epoch, row.owner, row.expires_ms)
+    if found != dead and not is_free(found, node, tx.now_ms):
         return None
     epoch: int = row.epoch + 1
     wanted = {"b_lane": lane, "b_epoch": row.epoch, "b_owner": node, "b_expires_ms": tx.now_ms + ttl_ms}
@@ -131,16 +134,15 @@ def recover(tx: Tx, lane: str, epoch: int, node: str, limit: int = 500) -> list[
     return [applying.apply(tx, row.payment, event, epoch=epoch, actor=f"node:{node}") for row in found]
 
 
-def is_free(conn: Connection, lane: str, node: str, now_ms: int) -> bool:
-    """Whether `take` is worth trying: nobody else holds the lane, as far as is committed. Locks nothing."""
-    row = first_row(conn, _FREE_ROW, {"b_lane": lane})
+def is_free(row: LaneRow | None, node: str, now_ms: int) -> bool:
+    """Whether `take` is worth trying by the wall clock: nobody else holds the lane, as far as is committed."""
     return row is None or row.owner == node or row.expires_ms <= now_ms
 
 
 def lease_of(conn: Connection, lane: str) -> LaneRow | None:
-    """The lane's lease as committed."""
-    row = conn.execute(select(schema.lanes).where(_C.lane == lane)).first()
-    return None if row is None else LaneRow(row.lane, row.epoch, row.owner, row.expires_ms)
+    """The lane's lease as committed. Locks nothing."""
+    row = first_row(conn, _SEEN, {"b_lane": lane})
+    return None if row is None else LaneRow(*row)
 
 
 def _lane(tx: Tx, lane: str) -> Any:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.bank.tenure import DEAD_S, ORPHAN_QUIET_S, STAND_BY_S
 from gateway.core.states import Work
 from gateway.simbank.faults import Fault, Script, Scripted
 from gateway.simbank.ledger import Conduct
@@ -102,3 +103,36 @@ def test_what_was_sent_by_a_clock_that_was_slow_does_not_leave_again_when_it_is_
     assert len(world.bank.ledger.executions) == 1
     assert world.told("AP-1")[-1] == "payment.settled"
     assert life.gateway.lanes["sample.main"].wall.doubt == "clock_set", "until a restart"
+
+
+@pytest.mark.parametrize("ahead_ms", [(3_600_000, 0), (0, -3_600_000)], ids=["its clock was ahead", "ours is slow"])
+def test_the_lane_of_a_dead_node_is_taken_over_whatever_the_clocks_say(ahead_ms: tuple[int, int], tmp_path: Path) -> None:
+    world = World(tmp_path, plan=Script([Scripted(Fault.DELAY, seconds=10_000)]), settings={"journal": {"poll_ms": 250}})
+    first = world.start(off_ms=ahead_ms[0])
+    world.run(1)
+    second = world.start("gw2")
+    world.run(1)
+    second.clock.off_ms = ahead_ms[1]
+    world.run(60)
+    lane = second.gateway.lanes["sample.main"]
+    assert lane.standing_by, "its owner lives"
+    world.submit("AP-1")
+    world.run(1)
+    assert world.state("AP-1") == "sending"
+    first.crash()
+    world.run(DEAD_S + STAND_BY_S + 0.5)
+    assert DEAD_S + STAND_BY_S <= 25 and lane.ready
+    assert world.state("AP-1") == "sending", "it may still be on its way"
+    world.run(ORPHAN_QUIET_S)
+    assert "taken_over" in files.rules(world, "AP-1") and world.state("AP-1") != "sending"
+    assert not [data for pipe in second.pipes for data in pipe.written if b">Pay<" in data]
+
+
+def test_a_node_whose_clock_is_ahead_keeps_its_lane_while_it_renews(tmp_path: Path) -> None:
+    world = World(tmp_path, settings={"journal": {"poll_ms": 250}})
+    first = world.start(off_ms=3_600_000)
+    world.run(1)
+    second = world.start("gw2")
+    for _ in range(20):
+        world.run(DEAD_S - 1)
+        assert first.gateway.lanes["sample.main"].epoch == 1 and second.gateway.lanes["sample.main"].standing_by

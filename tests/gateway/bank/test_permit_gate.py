@@ -9,7 +9,7 @@ import pytest
 from twisted.internet.defer import Deferred, succeed
 
 from gateway.bank.tenure import Tenure
-from gateway.journal.lanes import Taken
+from gateway.journal.lanes import LaneRow, Taken
 from gateway.tasks import Tasks
 from tests.world.clock import HeapClock
 from tests.world.world import LifeClock
@@ -22,13 +22,14 @@ class _Store:
 
     def __init__(self) -> None:
         self.free = True
+        self.lease = LaneRow("b.main", 7, "gw2", 2**60)
         self.taken: Taken | None = Taken(1, orphaned=False)
         self.renewed: list[bool | Deferred[bool]] = []
         self.said: list[str] = []
 
     def read(self, _fn: Callable[..., Any]) -> Deferred[Any]:
         self.said.append("look")
-        return succeed(self.free)
+        return succeed(None if self.free else self.lease)
 
     def write(self, unit: Callable[..., Any]) -> Deferred[Any]:
         word = next(word for word in ("take", "renew", "release") if word in unit.__code__.co_names)
@@ -175,6 +176,27 @@ def test_a_lane_that_is_not_free_is_looked_at_every_second() -> None:
     assert gate.gained == [True] and gate.tenure.epoch == 2 and gate.holds()
     gate.clock.advance(4.0)
     assert gate.store.said.count("look") == 6, "it has it, and looks no more"
+
+
+def test_a_lease_that_is_not_renewed_is_dead_when_it_has_been_seen_for_longer_than_it_lasts() -> None:
+    gate = _Gate()
+    gate.store.free, gate.store.taken = False, Taken(8, orphaned=True)
+    gate.begin()
+    gate.clock.advance(20.0)
+    assert "take" not in gate.store.said and LEASE_S < 20.0
+    gate.clock.advance(1.0)
+    assert gate.gained == [True] and gate.tenure.epoch == 8
+
+
+def test_a_lease_that_is_renewed_is_alive_whatever_its_clock() -> None:
+    gate = _Gate()
+    gate.store.free = False
+    gate.begin()
+    for n in range(1, 10):
+        gate.clock.advance(19.0)
+        gate.store.lease = LaneRow("b.main", 7, "gw2", 2**60 + n)
+    gate.clock.advance(20.0)
+    assert "take" not in gate.store.said
 
 
 def test_letting_go_ends_everything_at_once() -> None:

@@ -145,9 +145,22 @@ def test_what_was_left_by_an_owner_that_never_let_go_is_orphaned(journal: Journa
     assert journal.do(lambda tx: lanes.take(tx, LANE, "n1", TTL)) == lanes.Taken(4, orphaned=False)
 
 
+def test_a_dead_lease_is_taken_before_its_time_if_it_is_still_the_one_that_was_seen(journal: Journal) -> None:
+    assert take(journal, "n1") == 1
+    seen = journal.read(lambda conn: lanes.lease_of(conn, LANE))
+    assert seen is not None
+    journal.hands.task.advance(5)
+    assert journal.do(lambda tx: lanes.renew(tx, LANE, "n1", 1, 3_600_000))
+    assert journal.do(lambda tx: lanes.take(tx, LANE, "n2", TTL, seen)) is None, "it was renewed meanwhile"
+    seen = journal.read(lambda conn: lanes.lease_of(conn, LANE))
+    assert journal.do(lambda tx: lanes.take(tx, LANE, "n2", TTL, seen)) == lanes.Taken(2, orphaned=True)
+    assert not journal.do(lambda tx: lanes.renew(tx, LANE, "n1", 1, TTL))
+    assert journal.do(lambda tx: lanes.take(tx, LANE, "n3", TTL, seen)) is None, "somebody else was faster"
+
+
 def test_a_lane_is_free_for_its_owner_and_when_it_has_run_out(journal: Journal) -> None:
     def free(node: str, at_ms: int) -> bool:
-        return journal.read(lambda conn: lanes.is_free(conn, LANE, node, at_ms))
+        return lanes.is_free(journal.read(lambda conn: lanes.lease_of(conn, LANE)), node, at_ms)
 
     assert free("n2", NOW_MS)
     take(journal, "n1")
