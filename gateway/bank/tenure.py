@@ -11,9 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
+from sqlalchemy.exc import DBAPIError
+
 from gateway import log
 from gateway.clock import Clock, offset_ms
 from gateway.journal import lanes
+from gateway.journal.databases import is_transient, is_trouble
 from gateway.journal.store import Store
 from gateway.tasks import Tasks, sleep
 
@@ -93,12 +96,11 @@ class Tenure:
             await self._store.write(lambda tx: lanes.release(tx, self._name, self._node, epoch))
 
     async def _take(self) -> bool:
-        row = await self._store.read(lambda conn: lanes.lease_of(conn, self._name))
-        dead = self._dead(row)
-        if dead is None and not lanes.is_free(row, self._node, self._clock.now_ms()):
+        try:
+            asked_s, taken = await self._try()
+        except DBAPIError as error:
+            self._forgive(error, "lane.not_looked_at", "looked at again in a moment")
             return False
-        asked_s = self._clock.monotonic_s()
-        taken = await self._store.write(lambda tx: lanes.take(tx, self._name, self._node, LEASE_MS, dead))
         if taken is None:
             return False
         self.epoch = taken.epoch
@@ -109,6 +111,15 @@ class Tenure:
         self._tasks.spawn(self._keep(taken.epoch))
         await self._on_gained(taken.orphaned)
         return True
+
+    async def _try(self) -> tuple[float, lanes.Taken | None]:
+        """When the lane was asked for, and what came of it: None while it is another's."""
+        row = await self._store.read(lambda conn: lanes.lease_of(conn, self._name))
+        dead = self._dead(row)
+        if dead is None and not lanes.is_free(row, self._node, self._clock.now_ms()):
+            return 0.0, None
+        asked_s = self._clock.monotonic_s()
+        return asked_s, await self._store.write(lambda tx: lanes.take(tx, self._name, self._node, LEASE_MS, dead))
 
     def _dead(self, row: lanes.LaneRow | None) -> lanes.LaneRow | None:
         """The lease, if it has not been renewed for so long that its owner may write nothing under it any more."""
@@ -134,11 +145,22 @@ class Tenure:
             asked_s = self._look_at_clock()
             if self._over():
                 return
-            if await self._store.write(lambda tx: lanes.renew(tx, self._name, self._node, epoch, LEASE_MS)):
+            try:
+                renewed = await self._store.write(lambda tx: lanes.renew(tx, self._name, self._node, epoch, LEASE_MS))
+            except DBAPIError as error:
+                self._forgive(error, "lane.not_renewed", "tried again; nothing is sent once the lease has run out")
+                continue
+            if renewed:
                 self._until_s = asked_s + LEASE_MS / 1000
             elif not self._over():
                 await self._lose()
                 return
+
+    def _forgive(self, error: DBAPIError, event: str, action: str) -> None:
+        """Others in the way, or a database in trouble, are no defect: the lease protects. Raises what is one."""
+        if not (is_transient(error) or is_trouble(error)):
+            raise error
+        _log.warning(event, lane=self._name, error=str(error.orig), action=action)
 
     async def _lose(self) -> None:
         self.epoch, self._until_s, self._taken_s = 0, float("-inf"), float("inf")

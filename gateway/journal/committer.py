@@ -1,18 +1,20 @@
 """The blocking half of the writer: it owns the only writing connection and commits a group of units at a time.
 
 Nothing here knows a reactor. A group is one transaction; if it fails, each of its units is run alone, so that only
-the one at fault fails. What cannot be known, or cannot be written at all, is StoreFailed, and the process must end.
+the one at fault fails. One that waits for a row that a stranger has locked fails soon: others wait behind it, and
+whoever called may run it again. What cannot be known, or cannot be written at all, is StoreFailed, and the process
+must end.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, Engine, bindparam, insert, select, update
-from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 from twisted.python.failure import Failure
 
 from gateway.clock import Clock, Entropy
@@ -21,7 +23,7 @@ from gateway.journal import attempts, audit, outbox, schema, work
 from gateway.journal.audit import Chain
 from gateway.journal.book import Book, Outdated
 from gateway.journal.bulk import first_row, write
-from gateway.journal.databases import is_transient, is_trouble
+from gateway.journal.databases import is_locked, is_transient, is_trouble
 from gateway.journal.lanes import Serials
 from gateway.journal.permits import Permits
 from gateway.journal.rows import OutboxRow, WorkRow
@@ -82,23 +84,21 @@ class Committer:
         """Connect, check the vault's key, and take the node's chain up where it ended."""
         self._connected()
 
-    def commit(self, units: Sequence[Unit[Any]], *, admitting: bool = False) -> Committed:
+    def commit(self, units: Sequence[Unit[Any]], admitting: Set[int] = frozenset()) -> Committed:
         """Commit the units, together if possible. Raises StoreFailed; nothing a unit raises comes out of here.
 
-        `admitting`: some of them take in orders, which count on rows that other nodes' orders count on as well, each in
-        the order of its orders. One node at a time does that: two would stand in each other's way more than they would
-        do side by side.
+        `admitting`: the places of those that take in orders. They count on rows that other nodes' orders count on as
+        well, each group in the order of its orders. One node at a time does that: two would stand in each other's way
+        more than they would do side by side.
         """
         mails: list[OutboxRow] = []
         works: dict[tuple[str, Work], WorkRow | None] = {}
         try:
-            tx, values = self._transaction(units, admitting)
+            tx, values = self._transaction(units, door=bool(admitting))
         except StoreFailed:
             raise
         except Exception as error:
-            results = tuple(
-                self._alone(unit, admitting, error if len(units) == 1 else None, mails, works) for unit in units
-            )
+            results = tuple(self._each(units, admitting, error if len(units) == 1 else None, mails, works))
         else:
             results = tuple(values)
             mails, works = tx.mails, tx.works
@@ -112,8 +112,22 @@ class Committer:
         self._engine.dispose()
         self._permits.close()
 
+    def _each(
+        self, units: Sequence[Unit[Any]], admitting: Set[int], failed: Exception | None, mails: list[OutboxRow],
+        works: dict[tuple[str, Work], WorkRow | None],
+    ) -> Iterator[Any]:  # fmt: skip
+        locked: Failure | None = None
+        for n, unit in enumerate(units):
+            if n in admitting and locked is not None:
+                yield locked  # it would wait before the same door, and the rest behind it
+                continue
+            value = self._alone(unit, n in admitting, failed, mails, works)
+            if n in admitting and isinstance(value, Failure) and is_locked(value.value):
+                locked = value
+            yield value
+
     def _alone(
-        self, unit: Unit[Any], admitting: bool, failed: Exception | None, mails: list[OutboxRow],
+        self, unit: Unit[Any], door: bool, failed: Exception | None, mails: list[OutboxRow],
         works: dict[tuple[str, Work], WorkRow | None],
     ) -> Any:  # fmt: skip
         """The unit's value, or its Failure when it is at fault itself. `failed`: how it failed alone just now."""
@@ -124,11 +138,13 @@ class Committer:
                 if failed is not None:
                     error, failed = failed, None
                     raise error
-                tx, values = self._transaction([unit], admitting)
+                tx, values = self._transaction([unit], door=door)
             except StoreFailed:
                 raise
             except Exception as error:
                 tries += 1
+                if is_locked(error):
+                    return Failure(error)  # type: ignore[no-untyped-call, unused-ignore]
                 if isinstance(error, _NotCommitted) or is_trouble(error) or _in_the_way(error):
                     pause_s = self._wait(error, pause_s, deadline_s)
                 elif not (isinstance(error, Outdated) or is_transient(error)) or tries >= _TRIES:
@@ -138,7 +154,7 @@ class Committer:
                 works.update(tx.works)
                 return values[0]
 
-    def _transaction(self, units: Sequence[Unit[Any]], admitting: bool) -> tuple[Tx, list[Any]]:
+    def _transaction(self, units: Sequence[Unit[Any]], *, door: bool) -> tuple[Tx, list[Any]]:
         conn = self._connected()
         head = self._chain.head
         tx = Tx(
@@ -146,7 +162,7 @@ class Committer:
         )
         try:
             transaction = conn.begin()
-            if admitting and conn.dialect.name != "sqlite":
+            if door and conn.dialect.name != "sqlite":
                 first_row(conn, _DOOR, {"b_name": "schema"})
             values = [unit(tx) for unit in units]
             tx.flush()
@@ -227,6 +243,7 @@ class Committer:
 
     def _connected(self) -> Connection:
         conn = self._connect() if self._conn is None else self._conn
+        deadline_s, pause_s = self._clock.monotonic_s() + self._reconnect_s, _FIRST_PAUSE_S
         tries = 0
         while self._signed is None:
             try:
@@ -238,6 +255,13 @@ class Committer:
                 tries += 1
                 if tries == _TRIES:
                     raise
+            except DBAPIError as error:
+                self._drop()
+                if not is_locked(error):
+                    raise
+                # The last process of this name stands still in the middle of its last group.
+                pause_s = self._wait(error, pause_s, deadline_s)
+                conn = self._connect()
             except BaseException:
                 self._drop()
                 raise
@@ -320,5 +344,5 @@ class Committer:
 
 
 def _in_the_way(error: Exception) -> bool:
-    """Whether another node holds what the unit needs: for as long as it stands still, which is not the unit's fault."""
+    """Whether the server ended it for another node's sake: not the unit's fault, however often it happens."""
     return is_transient(error) and not isinstance(error, IntegrityError)

@@ -32,12 +32,15 @@ from gateway.journal.bulk import say, write, write_many
 BUSY_TIMEOUT_MS = 10_000
 # About a lane's lease: a writer that was stopped in mid-transaction must not keep its rows from the next owner.
 IDLE_IN_TRANSACTION_S = 15
+# Not every stranger that stands still on our rows is ended by that: the writer has more to do than to wait for one.
+LOCK_WAIT_S = 5
 _KEEPALIVES = {"keepalives_idle": 5, "keepalives_interval": 5, "keepalives_count": 2}
 _UNKNOWN_VARIABLE = 1193
 _STOPPED_TOO_LONG = "25P03"
 # Deadlock, serialisation failure, lock wait over: the same unit will pass when it is alone.
 _TRANSIENT_SQLSTATES = frozenset({"40001", "40P01", "55P03"})
 _TRANSIENT_MYSQL = frozenset({1205, 1213})
+_LOCKED = frozenset({"55P03", 1205})
 # SQLite primary result codes: PERM, BUSY, LOCKED, NOMEM, READONLY, IOERR, CORRUPT, FULL, CANTOPEN, PROTOCOL, NOTADB.
 _TROUBLE_SQLITE = frozenset({3, 5, 6, 7, 8, 10, 11, 13, 14, 15, 26})
 # Connection, resources, operator's intervention, system and internal errors.
@@ -52,11 +55,12 @@ def is_memory(url: str) -> bool:
     return parsed.get_backend_name() == "sqlite" and parsed.database in (None, "", ":memory:")
 
 
-def connect(url: str, *, connections: int, writing: bool) -> Engine:
+def connect(url: str, *, connections: int, writing: bool, patient: bool = False) -> Engine:
     """An engine of at most `connections` connections. Nothing is connected yet.
 
     Server databases read committed rows, so that a compare-and-set sees other nodes' last word; SQLite keeps a
-    write-ahead log and syncs it at each commit.
+    write-ahead log and syncs it at each commit. A writer waits for another's locks for LOCK_WAIT_S; a `patient` one, as
+    for a change of the schema, for as long as the server lets it.
     """
     backend = make_url(url).get_backend_name()
     if backend == "sqlite":
@@ -70,28 +74,38 @@ def connect(url: str, *, connections: int, writing: bool) -> Engine:
         url, poolclass=QueuePool, pool_size=connections, max_overflow=0, pool_pre_ping=not writing,
         isolation_level="READ COMMITTED", connect_args=extra, hide_parameters=True,
     )  # fmt: skip
-    event.listen(engine, "connect", _let_go_postgresql if backend == "postgresql" else _let_go_mysql(engine))
+    let_go = _let_go_postgresql if backend == "postgresql" else _let_go_mysql
+    event.listen(engine, "connect", let_go(engine, bounded=writing and not patient))
     return engine
 
 
-def _let_go_postgresql(connection: Any, _record: Any) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute(f"SET idle_in_transaction_session_timeout = '{IDLE_IN_TRANSACTION_S}s'")
-        # The server, too, is to notice that our machine is gone: by itself it does so after two hours.
-        for word, value in _KEEPALIVES.items():
-            cursor.execute(f"SET tcp_{word} = {value}")
-    connection.commit()
+def _let_go_postgresql(_engine: Engine, *, bounded: bool) -> Callable[[Any, Any], None]:
+    def on_connect(connection: Any, _record: Any) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(f"SET idle_in_transaction_session_timeout = '{IDLE_IN_TRANSACTION_S}s'")
+            if bounded:
+                cursor.execute(f"SET lock_timeout = '{LOCK_WAIT_S}s'")
+            # The server, too, is to notice that our machine is gone: by itself it does so after two hours.
+            for word, value in _KEEPALIVES.items():
+                cursor.execute(f"SET tcp_{word} = {value}")
+        connection.commit()
+
+    return on_connect
 
 
-def _let_go_mysql(engine: Engine) -> Callable[[Any, Any], None]:
+def _let_go_mysql(engine: Engine, *, bounded: bool) -> Callable[[Any, Any], None]:
     driver: Any = engine.dialect.dbapi
 
     def on_connect(connection: Any, _record: Any) -> None:
+        if bounded:
+            with connection.cursor() as cursor:
+                cursor.execute(f"SET SESSION innodb_lock_wait_timeout = {LOCK_WAIT_S}")
         try:
             with connection.cursor() as cursor:
                 cursor.execute(f"SET SESSION idle_transaction_timeout = {IDLE_IN_TRANSACTION_S}")
         except driver.Error as error:
-            # MySQL has no such limit; there a stopped writer's rows are free when its connection's keepalive ends.
+            # MySQL has no such limit: there a writer that is stopped keeps its rows until it goes on or is killed, for
+            # its machine answers the server's keepalives.
             if _UNKNOWN_VARIABLE not in error.args:
                 raise
 
@@ -136,6 +150,11 @@ def is_transient(error: BaseException) -> bool:
     if not isinstance(error, DBAPIError):
         return False
     return _sqlstate(error) in _TRANSIENT_SQLSTATES or _number(error) in _TRANSIENT_MYSQL
+
+
+def is_locked(error: BaseException | None) -> bool:
+    """Whether another session had locked a row, and still had when LOCK_WAIT_S was over."""
+    return isinstance(error, DBAPIError) and (_sqlstate(error) in _LOCKED or _number(error) in _LOCKED)
 
 
 def is_trouble(error: BaseException) -> bool:

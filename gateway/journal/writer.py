@@ -3,6 +3,9 @@
 A lone unit is committed at once. Under load a group starts at most once in `linger_ms`, or as soon as the group
 before it is done and `cap` units wait. Of patient units (orders from the broker) a group takes no more than
 `PATIENT_MOST`: a payment needs two groups from ready to settled, and after an outage hundreds of orders come at once.
+
+A unit for which a stranger has locked a row is run again with the next group, for as long as that lasts. It is no fault
+of whoever wrote it, and what else there is to write goes on.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
@@ -32,6 +35,7 @@ T = TypeVar("T")
 READERS = 2
 PATIENT_MOST = 32
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 2.0
+_Waiting: TypeAlias = tuple[Unit[Any], Deferred[Any], bool]
 _log = Logger()
 
 
@@ -96,7 +100,7 @@ class SqlStore:
         self._committer = Committer(
             engine, clock, node, vault, entropy or SystemEntropy(), permit_log, reconnect_s, pause
         )
-        self._waiting: deque[tuple[Unit[Any], Deferred[Any], bool]] = deque()
+        self._waiting: deque[_Waiting] = deque()
         self._listeners: list[OnCommit] = []
         self._timer: IDelayedCall | None = None
         self._busy = False
@@ -208,46 +212,52 @@ class SqlStore:
         self._busy = True
         started_s = self._clock.monotonic_s()
         self._not_before_s = started_s + self._linger_s
-        units, deferreds, admitting = self._next_group()
+        group = self._next_group()
+        units = [unit for unit, _, _ in group]
+        admitting = {n for n, (_, _, patient) in enumerate(group) if patient}
 
         def work() -> tuple[Committed, float]:
             began_s = self._clock.monotonic_s()
-            return self._committer.commit(units, admitting=admitting), self._clock.monotonic_s() - began_s
+            return self._committer.commit(units, admitting), self._clock.monotonic_s() - began_s
 
-        self._executor.run(work, lambda result: self._ended(deferreds, result))
+        self._executor.run(work, lambda result: self._ended(group, result))
 
-    def _next_group(self) -> tuple[list[Unit[Any]], list[Deferred[Any]], bool]:
-        """Units, their Deferreds, and whether there are patient ones among them."""
-        units: list[Unit[Any]] = []
-        deferreds: list[Deferred[Any]] = []
-        left: list[tuple[Unit[Any], Deferred[Any], bool]] = []
+    def _next_group(self) -> list[_Waiting]:
+        group: list[_Waiting] = []
+        left: list[_Waiting] = []
         room = PATIENT_MOST
-        while self._waiting and len(units) < self._cap:
+        while self._waiting and len(group) < self._cap:
             unit, done, patient = self._waiting.popleft()
             if patient and not room:
                 left.append((unit, done, patient))
                 continue
             room -= patient
-            units.append(unit)
-            deferreds.append(done)
+            group.append((unit, done, patient))
         self._waiting.extendleft(reversed(left))
-        return units, deferreds, room < PATIENT_MOST
+        return group
 
-    def _ended(self, deferreds: list[Deferred[Any]], result: tuple[Committed, float] | Failure) -> None:
+    def _ended(self, group: list[_Waiting], result: tuple[Committed, float] | Failure) -> None:
         self._busy = False
         if isinstance(result, Failure):
-            self._fail(deferreds, result)
+            self._fail([done for _, done, _ in group], result)
             return
         committed, duration_s = result
         if self._observe is not None:
             failed = sum(isinstance(value, Failure) for value in committed.results)
-            self._observe(GroupFacts(len(deferreds), failed, duration_s))
+            self._observe(GroupFacts(len(group), failed, duration_s))
         if committed.mails or committed.works:
             for listener in self._listeners:
                 self._tell(listener, committed)
-        for done, value in zip(deferreds, committed.results, strict=True):
-            # callback() with a Failure starts the errbacks.
-            done.callback(value)
+        locked: list[_Waiting] = []
+        for waiting, value in zip(group, committed.results, strict=True):
+            if isinstance(value, Failure) and databases.is_locked(value.value) and self._closing is None:
+                locked.append(waiting)
+            else:
+                # callback() with a Failure starts the errbacks.
+                waiting[1].callback(value)
+        if locked:
+            _log.warn("{units} units wait for rows that another session has locked", units=len(locked))
+            self._waiting.extendleft(reversed(locked))
         self._wake()
         self._close_if_done()
 

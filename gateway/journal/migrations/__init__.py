@@ -41,7 +41,7 @@ class TooNew(Exception):
 def upgrade(url: str) -> None:
     """Bring the database to the newest schema; does nothing if it is there, or newer and still fit for this program.
     Blocks. Raises TooNew, and SQLAlchemy's errors."""
-    engine = databases.connect(url, connections=1, writing=True)
+    engine = databases.connect(url, connections=1, writing=True, patient=True)
     try:
         with engine.connect() as conn:
             upgrade_over(conn)

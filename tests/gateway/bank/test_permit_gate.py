@@ -6,7 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from twisted.internet.defer import Deferred, succeed
+from sqlalchemy.exc import DBAPIError, OperationalError
+from structlog.testing import capture_logs
+from twisted.internet.defer import Deferred, fail, succeed
 
 from gateway.bank.tenure import Tenure
 from gateway.journal.lanes import LaneRow, Taken
@@ -23,7 +25,7 @@ class _Store:
     def __init__(self) -> None:
         self.free = True
         self.lease = LaneRow("b.main", 7, "gw2", 2**60)
-        self.taken: Taken | None = Taken(1, orphaned=False)
+        self.taken: Taken | Exception | None = Taken(1, orphaned=False)
         self.renewed: list[bool | Deferred[bool]] = []
         self.said: list[str] = []
 
@@ -35,7 +37,7 @@ class _Store:
         word = next(word for word in ("take", "renew", "release") if word in unit.__code__.co_names)
         self.said.append(word)
         if word == "take":
-            return succeed(self.taken)
+            return fail(self.taken) if isinstance(self.taken, Exception) else succeed(self.taken)
         if word == "renew" and self.renewed:
             answer = self.renewed.pop(0)
             return answer if isinstance(answer, Deferred) else succeed(answer)
@@ -197,6 +199,48 @@ def test_a_lease_that_is_renewed_is_alive_whatever_its_clock() -> None:
         gate.store.lease = LaneRow("b.main", 7, "gw2", 2**60 + n)
     gate.clock.advance(20.0)
     assert "take" not in gate.store.said
+
+
+def _said(code: int) -> DBAPIError:
+    """What MariaDB says, as SQLAlchemy raises it: 1205 that a lock was waited for too long, 1054 that there is no column."""
+    return OperationalError("update lanes", None, Exception(code, "said the database"))
+
+
+def test_a_renewal_that_others_were_in_the_way_of_is_tried_again_and_nothing_leaves_meanwhile() -> None:
+    gate = _Gate()
+    slow: Deferred[bool] = Deferred()
+    gate.store.renewed = [fail(_said(1205)), slow, Deferred()]
+    gate.begin()
+    with capture_logs() as said:
+        gate.clock.advance(5.0)
+        assert gate.failed == [] and gate.holds()
+        gate.clock.advance(20.0)
+        assert not gate.holds()
+        slow.errback(_said(1205))
+        gate.clock.advance(0.0)
+    assert [(line["event"], line["log_level"], line["lane"]) for line in said] == [("lane.not_renewed", "warning", "b.main")] * 2
+    assert gate.failed == [] and gate.lost == [] and gate.tenure.epoch == 1
+    assert gate.store.said.count("renew") == 3, "the next at once: it is late"
+
+
+def test_a_lane_that_others_were_in_the_way_of_taking_is_stood_by_for() -> None:
+    gate = _Gate()
+    gate.store.taken = _said(1205)
+    with capture_logs() as said:
+        gate.begin()
+        gate.clock.advance(3.0)
+    assert [line["event"] for line in said if line["log_level"] == "warning"] == ["lane.not_looked_at"] * 4
+    gate.store.taken = Taken(2, orphaned=True)
+    gate.clock.advance(1.0)
+    assert gate.gained == [True] and gate.failed == []
+
+
+def test_a_defect_in_a_renewal_is_one() -> None:
+    gate = _Gate()
+    gate.store.renewed = [fail(_said(1054))]
+    gate.begin()
+    gate.clock.advance(5.0)
+    assert len(gate.failed) == 1
 
 
 def test_letting_go_ends_everything_at_once() -> None:

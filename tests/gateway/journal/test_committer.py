@@ -5,6 +5,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from gateway.core.states import Cancel, Send
 from gateway.journal import apply as applying
 from gateway.journal import audit, bulk, payments, schema
 from gateway.journal.committer import Committer
-from gateway.journal.databases import count
+from gateway.journal.databases import LOCK_WAIT_S, count, is_locked
 from gateway.journal.lanes import draw_serials
 from gateway.journal.store import Permit, StoreFailed, Tx
 from protocols.canon.outcome import State
@@ -332,7 +333,7 @@ def test_nodes_that_take_in_orders_of_the_same_senders_at_once_do_not_stand_in_e
         for group in range(8):
             senders = [f"s{(n + turn * 3 + group) % 6}" for n in range(6)]
             units = [unit(journal.node, 10 * group + n, sender) for n, sender in enumerate(senders)]
-            kinds.extend(one.kind for one in journal.committer.commit(units, admitting=True).results)
+            kinds.extend(one.kind for one in journal.committer.commit(units, set(range(6))).results)
 
     threads = [threading.Thread(target=takes_in, args=(journal, turn)) for turn, journal in enumerate(nodes)]
     for thread in threads:
@@ -345,33 +346,21 @@ def test_nodes_that_take_in_orders_of_the_same_senders_at_once_do_not_stand_in_e
 
 
 @servers_only
-def test_a_unit_waits_for_as_long_as_a_stranger_holds_what_it_needs(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Longer than the server lets anybody wait, and more often than a unit at fault is tried."""
+def test_while_a_stranger_stands_in_the_door_the_rest_of_a_group_waits_for_it_once(url: str) -> None:
+    """What takes in orders comes with a later group; a renewal, or an answer of a bank, is written down."""
     journal = Journal(url)
     journal.do(put("a"))
-    waits: list[float] = []
-    asked = update(schema.payees).values(first_ms=schema.payees.c.first_ms + 1)
-
     with journal.stranger() as stranger:
-        stranger.execute(asked)
-
-        def pause(seconds: float) -> None:
-            waits.append(seconds)
-            if len(waits) == 7:
-                stranger.get_transaction().rollback()  # type: ignore[union-attr]
-
-        monkeypatch.setattr(journal.committer, "_pause", pause)
-        wait = {"postgresql": "SET LOCAL lock_timeout = '100ms'"}.get(
-            journal.engine.dialect.name, "SET SESSION innodb_lock_wait_timeout = 1"
-        )
-
-        def unit(tx: Tx) -> str:
-            tx.bare.exec_driver_sql(wait)
-            tx.bare.execute(asked)
-            return "done"
-
-        assert journal.do(unit) == "done"
-    assert len(waits) == 7 and waits[0] < waits[-1]
+        stranger.execute(select(schema.meta).where(schema.meta.c.name == "schema").with_for_update())
+        began_s = time.monotonic()
+        done = journal.committer.commit([admit(order("x")), put("b"), admit(order("y")), admit(order("z"))], {0, 2, 3})
+        lasted_s = time.monotonic() - began_s
+    first, renewed, *others = done.results
+    assert all(isinstance(one, Failure) and is_locked(one.value) for one in (first, *others))
+    assert not isinstance(renewed, Failure) and names(journal) == {"a", "b"}
+    assert 2 * LOCK_WAIT_S - 1 < lasted_s < 3 * LOCK_WAIT_S, "for the group, and for the first of them"
+    again = journal.committer.commit([admit(order("x")), admit(order("y"))], {0, 1})
+    assert [one.kind for one in again.results] == [payments.Admittance.NEW] * 2
     journal.close()
 
 

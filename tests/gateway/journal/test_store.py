@@ -3,30 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 import pytest_twisted
-from sqlalchemy import insert, select
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import create_engine, insert, select, update
+from sqlalchemy.exc import IntegrityError, OperationalError
 from twisted.internet.defer import CancelledError, gatherResults
+from twisted.internet.interfaces import IReactorTime
 
 from gateway.clock import SeededEntropy, SystemClock
 from gateway.core.states import Send, Work
 from gateway.journal import apply as applying
-from gateway.journal import audit, databases, outbox, payments, questions, schema
+from gateway.journal import audit, databases, lanes, outbox, payments, questions, schema
 from gateway.journal.payments import Admittance
 from gateway.journal.permits import PermitLog
 from gateway.journal.rows import OutboxRow, QuestionRow, Reply, WorkRow
 from gateway.journal.store import Store, StoreFailed, Tx
 from gateway.journal.writer import GroupFacts, SqlStore
+from gateway.tasks import sleep
 from tests.gateway.journal.bench import NOW_MS, admission, attempt, message, order, vault
+from tests.gateway.journal.test_committer import servers_only
 
 Make = Callable[..., SqlStore]
 
 
 class Poison(Exception):
     pass
+
+
+def reactor_of_tests() -> IReactorTime:
+    from twisted.internet import reactor
+
+    return IReactorTime(reactor)
 
 
 @pytest.fixture
@@ -281,6 +291,92 @@ def test_a_writer_that_stands_still_in_a_transaction_is_cut_off_about_when_its_l
     with engine.connect() as conn:
         assert str(conn.exec_driver_sql(asked).scalar()).rstrip("s") == str(databases.IDLE_IN_TRANSACTION_S)
     engine.dispose()
+
+
+_LOCK_WAITS = {"postgresql": "SHOW lock_timeout", "mysql": "SELECT @@innodb_lock_wait_timeout"}
+
+
+@servers_only
+def test_a_writer_waits_for_locks_for_seconds_and_a_change_of_the_schema_for_longer(url: str) -> None:
+    waits = []
+    for patient in (False, True):
+        engine = databases.connect(url, connections=1, writing=True, patient=patient)
+        with engine.connect() as conn:
+            asked = _LOCK_WAITS[engine.dialect.name.replace("mariadb", "mysql")]
+            waits.append(str(conn.exec_driver_sql(asked).scalar()).rstrip("s"))
+        engine.dispose()
+    assert waits[0] == str(databases.LOCK_WAIT_S)
+    assert waits[1] == "0" or int(waits[1]) > databases.LOCK_WAIT_S, "0 is for ever"
+
+
+@servers_only
+async def test_while_a_stranger_has_a_lanes_row_other_lanes_go_on_and_then_this_one_does(
+    make: Make, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Longer than all tries together: a renewal and a receipt are late, and neither fails."""
+    monkeypatch.setattr(databases, "LOCK_WAIT_S", 1)
+    fatal: list[BaseException] = []
+    store = make(on_fatal=fatal.append)
+    clock = SystemClock(reactor_of_tests())
+    for lane in ("a.main", "b.main"):
+        assert await store.write(partial(lanes.lease, lane=lane, node="n1", ttl_ms=15_000)) == 1
+    engine = create_engine(url)
+    late: list[object] = []
+    with engine.connect() as conn:
+        conn.execute(update(schema.lanes).where(schema.lanes.c.lane == "a.main").values(serial=7))
+        began_s = clock.monotonic_s()
+        store.write(lambda tx: lanes.renew(tx, "a.main", "n1", 1, 15_000)).addBoth(late.append)
+        store.write(lambda tx: lanes.draw_serials(tx, "a.main", 1)).addBoth(late.append)
+        renewals = 0
+        while clock.monotonic_s() < began_s + 9.0:
+            assert await store.write(lambda tx: lanes.renew(tx, "b.main", "n1", 1, 15_000))
+            renewals += 1
+        assert late == [] and renewals >= 2
+        conn.rollback()
+    engine.dispose()
+    while len(late) < 2:
+        await sleep(clock, 0.05)
+    assert late == [True, range(1)] and fatal == []
+
+
+@servers_only
+async def test_what_waits_for_a_locked_row_fails_when_the_journal_is_closed(
+    make: Make, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(databases, "LOCK_WAIT_S", 1)
+    store = make()
+    await store.write(lambda tx: lanes.lease(tx, "a.main", "n1", 15_000))
+    engine = create_engine(url)
+    with engine.connect() as conn:
+        conn.execute(update(schema.lanes).values(serial=7))
+        writing = store.write(lambda tx: lanes.renew(tx, "a.main", "n1", 1, 15_000))
+        await sleep(SystemClock(reactor_of_tests()), 2.5)
+        closing = store.close()
+        with pytest.raises(OperationalError):
+            await writing
+        await closing
+        conn.rollback()
+    engine.dispose()
+
+
+@servers_only
+async def test_a_start_waits_for_the_last_group_of_a_process_of_its_name_that_stands_still(
+    make: Make, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await make().write(put("a"))
+    monkeypatch.setattr(databases, "LOCK_WAIT_S", 1)
+    engine = create_engine(url)
+    opened: list[object] = []
+    with engine.connect() as conn:
+        conn.execute(update(schema.units).values(at_ms=7))
+        make().open().addBoth(opened.append)
+        await sleep(SystemClock(reactor_of_tests()), 3.5)
+        assert opened == []
+        conn.rollback()
+    engine.dispose()
+    while not opened:
+        await sleep(SystemClock(reactor_of_tests()), 0.05)
+    assert opened == [None]
 
 
 @pytest.mark.postgresql
