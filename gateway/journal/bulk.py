@@ -6,14 +6,15 @@ whole numbers and bytes, nothing else. What the driver raises comes out as SQLAl
 
 PostgreSQL gets many rows as one statement. psycopg's `executemany` sends them one by one, and while the server waits
 for the next it counts no time: a node that is stopped there, or loses its power, would keep its locks, and all other
-nodes from working, for as long as it stands still.
+nodes from working, for as long as it stands still. For the same reason no statement is so big that it leaves in many
+pieces.
 """
 
 from __future__ import annotations
 
 import re
 from collections import namedtuple
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -21,6 +22,8 @@ from typing import Any
 from sqlalchemy import Connection, Executable, Integer, LargeBinary, Select, exc
 from sqlalchemy.engine import Dialect
 
+MOST_BYTES = 65_536
+"""The values of one statement of many rows, about; a single row may have more."""
 _KINDS = (
     exc.InterfaceError, exc.IntegrityError, exc.OperationalError, exc.DataError, exc.InternalError,
     exc.ProgrammingError, exc.NotSupportedError, exc.DatabaseError,
@@ -60,8 +63,11 @@ def write_many(conn: Connection, statement: Executable, rows: Sequence[Mapping[s
     if len(rows) == 1:
         return _run(conn, written, written.bind(rows[0]))
     if speech.driver == "psycopg":
-        columns = {key: [row[key] for row in rows] for key in keys}
-        return _run(conn, _together(statement, speech, keys), {**written.constants, **columns}, prepare=False)
+        together, touched = _together(statement, speech, keys), 0
+        for piece in _pieces(rows, keys):
+            columns = {key: [row[key] for row in piece] for key in keys}
+            touched += _run(conn, together, {**written.constants, **columns}, prepare=False)
+        return touched
     return _run(conn, written, [written.bind(row) for row in rows], many=True)
 
 
@@ -175,6 +181,26 @@ def _together(statement: Executable, dialect: Dialect, keys: tuple[str, ...]) ->
         change, where, condition = text.partition(" WHERE ")
         text = f"{change} {'USING' if text.startswith('DELETE') else 'FROM'} {given}{where}{condition}"
     return _Written(text, None, {}, tuple)
+
+
+def _pieces(rows: Sequence[Mapping[str, Any]], keys: tuple[str, ...]) -> Iterator[Sequence[Mapping[str, Any]]]:
+    """The rows in their order, as many together as MOST_BYTES allow."""
+    long = [key for key in keys if not isinstance(rows[0][key], int)]
+    start = size = 0
+    for n, row in enumerate(rows):
+        more = 8 * len(keys) + sum([_size(row[key]) for key in long])
+        if n > start and size + more > MOST_BYTES:
+            yield rows[start:n]
+            start, size = n, 0
+        size += more
+    yield rows[start:]
+
+
+def _size(value: Any) -> int:
+    """About how many bytes of a statement: bytes are written there as hexadecimal digits."""
+    if isinstance(value, str):
+        return len(value) if value.isascii() else 3 * len(value)
+    return 2 * len(value) if isinstance(value, bytes) else 0
 
 
 _PLACE = re.compile(r"%\((\w+)\)s(?:::\w+)?")

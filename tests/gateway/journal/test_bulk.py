@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import bindparam, create_engine, delete, insert, select, text, update
@@ -171,3 +172,44 @@ def test_what_is_empty_stays_empty_and_bytes_stay_bytes(journal: Journal) -> Non
     journal.do(lambda tx: bulk.write_many(tx.conn, insert(schema.outbox), rows))
     kept = journal.read(lambda conn: conn.execute(select(schema.outbox).order_by(schema.outbox.c.message_id)).mappings().all())
     assert [dict(row) for row in kept] == rows
+
+
+def _mail(n: int, body: bytes) -> dict[str, Any]:
+    return {"message_id": f"m{n:03}", "node": "n1", "state": "waiting", "exchange": "", "routing_key": "q", "headers": "{}",
+            "correlation_id": None, "content_type": "", "payment": None, "created_ms": n, "body": body}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("sizes", "statements"),
+    [([10] * 100, 1), ([20_000] * 20, 20), ([10_000] * 20, 7), ([10, 200_000, 10, 10], 3), ([200_000, 10], 2)],
+)
+def test_no_statement_of_many_rows_is_big_enough_to_be_cut_in_two(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch, sizes: list[int], statements: int
+) -> None:
+    """Where its writer is stopped while it leaves, the server waits for the rest of it and counts no time."""
+    mails, said = [_mail(n, bytes([n]) * size) for n, size in enumerate(sizes)], list[int]()
+    run = bulk._run
+
+    def heard(conn: Any, written: Any, bound: Any, **words: Any) -> int:
+        if isinstance(bound, dict):
+            bodies = bound["body"] if isinstance(bound["body"], list) else [bound["body"]]
+            said.append(sum(map(len, bodies)) if len(bodies) > 1 else 0)
+        return run(conn, written, bound, **words)
+
+    def put(tx: Tx) -> int:
+        with monkeypatch.context() as patched:
+            patched.setattr(bulk, "_run", heard)
+            return bulk.write_many(tx.conn, insert(schema.outbox), mails)
+
+    assert journal.do(put) == len(mails)
+    if journal.engine.dialect.driver == "psycopg":
+        assert len(said) == statements and max(said) <= bulk.MOST_BYTES
+    kept = journal.read(lambda conn: conn.execute(select(schema.outbox.c.body).order_by(schema.outbox.c.message_id)).scalars().all())
+    assert [bytes(body) for body in kept] == [mail["body"] for mail in mails]
+
+
+def test_rows_of_several_statements_are_one_transaction(journal: Journal) -> None:
+    mails = [_mail(n, b"x" * 30_000) for n in (1, 2, 3, 4, 1)]
+    with pytest.raises(IntegrityError):
+        journal.do(lambda tx: bulk.write_many(tx.conn, insert(schema.outbox), mails))
+    assert journal.count(schema.outbox) == 0
