@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, Engine, create_engine, insert, select, text, update
+from sqlalchemy import Connection, Engine, create_engine, insert, select, text
 from twisted.python.failure import Failure
 
 from gateway.clock import SeededEntropy
