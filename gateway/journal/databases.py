@@ -34,6 +34,8 @@ BUSY_TIMEOUT_MS = 10_000
 IDLE_IN_TRANSACTION_S = 15
 # Not every stranger that stands still on our rows is ended by that: the writer has more to do than to wait for one.
 LOCK_WAIT_S = 5
+# MySQL and MariaDB: six signs of life of a node that has nothing else to write.
+STILL_S = 30
 _KEEPALIVES = {"keepalives_idle": 5, "keepalives_interval": 5, "keepalives_count": 2}
 _UNKNOWN_VARIABLE = 1193
 _STOPPED_TOO_LONG = "25P03"
@@ -88,6 +90,8 @@ def _let_go_postgresql(_engine: Engine, *, bounded: bool) -> Callable[[Any, Any]
             # The server, too, is to notice that our machine is gone: by itself it does so after two hours.
             for word, value in _KEEPALIVES.items():
                 cursor.execute(f"SET tcp_{word} = {value}")
+            # Nor does it count how long an answer waits to be fetched.
+            cursor.execute(f"SET tcp_user_timeout = {IDLE_IN_TRANSACTION_S * 1000}")
         connection.commit()
 
     return on_connect
@@ -100,12 +104,13 @@ def _let_go_mysql(engine: Engine, *, bounded: bool) -> Callable[[Any, Any], None
         if bounded:
             with connection.cursor() as cursor:
                 cursor.execute(f"SET SESSION innodb_lock_wait_timeout = {LOCK_WAIT_S}")
+                # The writer says something every few seconds: one that does not stands still, in a transaction or not.
+                cursor.execute(f"SET SESSION wait_timeout = {STILL_S}, net_write_timeout = {IDLE_IN_TRANSACTION_S}")
         try:
             with connection.cursor() as cursor:
                 cursor.execute(f"SET SESSION idle_transaction_timeout = {IDLE_IN_TRANSACTION_S}")
         except driver.Error as error:
-            # MySQL has no such limit: there a writer that is stopped keeps its rows until it goes on or is killed, for
-            # its machine answers the server's keepalives.
+            # MySQL has no such limit, only the one for sessions that are idle altogether.
             if _UNKNOWN_VARIABLE not in error.args:
                 raise
 

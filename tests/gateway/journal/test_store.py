@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -384,6 +385,26 @@ async def test_a_start_waits_for_the_last_group_of_a_process_of_its_name_that_st
 def test_the_server_notices_within_seconds_that_a_nodes_machine_is_gone(url: str) -> None:
     engine = databases.connect(url, connections=1, writing=False)
     with engine.connect() as conn:
-        asked = ("tcp_keepalives_idle", "tcp_keepalives_interval", "tcp_keepalives_count")
-        assert [conn.exec_driver_sql(f"SHOW {name}").scalar() for name in asked] == ["5", "5", "2"]
+        asked = ("tcp_keepalives_idle", "tcp_keepalives_interval", "tcp_keepalives_count", "tcp_user_timeout")
+        assert [conn.exec_driver_sql(f"SHOW {name}").scalar() for name in asked] == ["5", "5", "2", "15000"]
     engine.dispose()
+
+
+@pytest.mark.mariadb
+@pytest.mark.parametrize("url", ["mariadb"], indirect=True)
+def test_a_writers_session_that_says_nothing_is_ended_with_all_its_locks_where_nothing_else_ends_it(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on MySQL, which knows no limit for a transaction that stands still."""
+    monkeypatch.setattr(databases, "STILL_S", 1)
+    stopped, other = (databases.connect(url, connections=1, writing=True) for _ in range(2))
+    locked = select(schema.meta.c.name).where(schema.meta.c.name == "schema").with_for_update()
+    conn = stopped.connect()
+    conn.exec_driver_sql("SET SESSION idle_transaction_timeout = 0")
+    assert conn.execute(locked).scalar() == "schema"
+    time.sleep(2.5)
+    with other.connect() as next_one:
+        assert next_one.execute(locked).scalar() == "schema"
+    conn.invalidate()
+    for engine in (stopped, other):
+        engine.dispose()
