@@ -271,7 +271,7 @@ def _resend_cleared(life: Life, event: Event) -> Life:
 
 
 def _nothing_left(life: Life, _event: Event) -> bool:
-    """No copy can be at the bank: what two persons let be sent once more was sent before."""
+    """Nothing was sent: what two persons let be sent once more was."""
     return life.first_write_ms is None
 
 
@@ -422,15 +422,11 @@ TABLE: tuple[Rule, ...] = (
     # before anything is sent
     Rule("release", _in(S.ACCEPTED, S.HELD), Release, S.READY, "nothing stands in its way",
          change=_released, then=(_send, _expire_watch)),
-    Rule("hold", _in(S.ACCEPTED, S.READY), Hold, S.HELD, "a person must let it go",
-         then=(_done(Work.SEND), _expire_watch)),
-    Rule("reject", _in(S.ACCEPTED, S.HELD), Reject, S.REJECTED, "our own no, before anything was sent",
-         when=_nothing_left, then=(_stop_sending,)),
-    Rule("cancel", _BEFORE, Cancel, S.CANCELLED, "nothing was sent, so withdrawing is safe",
-         when=_nothing_left, then=(_stop_sending,)),
+    Rule("hold", _in(S.ACCEPTED, S.READY), Hold, S.HELD, "a person lets it go", then=(_done(Work.SEND), _expire_watch)),
+    Rule("reject", _in(S.ACCEPTED, S.HELD), Reject, S.REJECTED, "our own no, at the door", then=(_stop_sending,)),
+    Rule("cancel", _BEFORE, Cancel, S.CANCELLED, "withdrawing is safe", when=_nothing_left, then=(_stop_sending,)),
     Rule("cancel_too_late", _ALL - _in(S.ACCEPTED), Cancel, None, "it may be at the bank, or is over", then=(_too_late,)),
-    Rule("expire", _BEFORE, Expire, S.EXPIRED, "its time ran out before anything was sent",
-         when=_nothing_left, then=(_stop_sending,)),
+    Rule("expire", _BEFORE, Expire, S.EXPIRED, "its time ran out", when=_nothing_left, then=(_stop_sending,)),
     Rule("resend_expired", _in(S.HELD, S.READY), Expire, S.ESCALATED, "no time to send it once more; what left is in doubt",
          change=_doubted, then=(_stop_sending, _alarm("escalated"), _enquire)),
     Rule("expire_moot", _ALL - _BEFORE, Expire, None, "it was sent, or is over", then=(_done(Work.EXPIRE),)),

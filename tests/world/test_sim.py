@@ -83,7 +83,7 @@ def test_the_seeds_of_the_day() -> None:
 def test_a_payment_that_stands_still_is_seen(tmp_path: Path) -> None:
     world = sim.quick_world(tmp_path)
     life = world.start()
-    life.gateway.lanes["sample.main"].pause("operator")
+    life.gateway.lanes["sample.main"].pause("test")
     world.submit("AP-1")
     world.submit("AP-2", not_before=world.moment(3_600.0))
     world.run(5)
