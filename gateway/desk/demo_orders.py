@@ -266,7 +266,7 @@ class _Author:
             command = replace(command, expect=either)
             self._put(place + self._dice.uniform(0.1, 60.0), replace(other, expect=either))
         elif order.sort == "withdrawn":
-            command = self._submit(order, {**fields, "not_before": self._at(timedelta(hours=1))})
+            command = self._submit(order, {**fields, "not_before": self._at(timedelta(hours=12))})
             body = json.dumps({"id": order.id, "reason": "示例撤回"}, ensure_ascii=False).encode()
             self._put(place + 20.0, self._command(order.id, CANCEL, body, "status.result"))
         elif order.sort == "reply queue gone":
