@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 
 from sqlalchemy import make_url, text
@@ -193,10 +192,9 @@ async def _in_its_place(field: Field, copy: Path, before: dict[str, int]) -> Non
             began_ms, noticed = field.clock.now_ms() + 1_000, 0
             try:
                 for node in (first, *others):
-                    mark = node.mark()
-                    node.start()
-                    if await field.until(partial(_says_so, node, mark), NOTICES_S):
-                        noticed += 1
+                    if not await _notices(field, node):
+                        break  # the others know nothing of what the copy forgot, and would go on
+                    noticed += 1
                 await field.wait(2.0)
             finally:
                 for node in field.nodes:
@@ -207,6 +205,19 @@ async def _in_its_place(field: Field, copy: Path, before: dict[str, int]) -> Non
                 for node in field.nodes:
                     node.broker.shuts(False)
                     node.start()
+
+
+async def _notices(field: Field, node: Node) -> bool:
+    """Start it, again if the database was away in that moment, as a service manager would."""
+    mark = node.mark()
+    node.start()
+
+    def says() -> bool:
+        if node.child.ended() is not None:
+            node.start()
+        return _says_so(node, mark)
+
+    return await field.until(says, NOTICES_S)
 
 
 def _swap(field: Field, *names: tuple[str, str]) -> None:
