@@ -41,6 +41,8 @@ async def _copied(field: Field) -> None:
         except NoBackup as error:
             incident.detail = f"not met: {str(error).splitlines()[0][:120]}"
             return
+        # What puts it back has one connection and no patience: nobody restarts the server under it.
+        await field.server.acquire()
         try:
             done = await field.thread(lambda: _put_back(field, node, copy))
         except NoBackup as error:
@@ -50,6 +52,7 @@ async def _copied(field: Field) -> None:
             if done.manifest != made:
                 incident.wrong = f"put back {done.manifest}, made {made}"
         finally:
+            field.server.release()
             for file in (copy, copy.with_name(f"{copy.name}.json")):
                 file.unlink(missing_ok=True)
 
