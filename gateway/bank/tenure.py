@@ -51,6 +51,7 @@ class Tenure:
         self._taken_s = float("inf")
         self._offset_ms = offset_ms(clock)
         self._clock_set = False
+        self._wrong_s = float("-inf")
         self._seen: lanes.LaneRow | None = None
         self._seen_s = float("inf")
         self._ended = False
@@ -71,8 +72,15 @@ class Tenure:
 
     @property
     def lasted_s(self) -> float:
-        """For how long this node has had the lane without a break, by a clock that nobody can set; 0 without it."""
-        return max(self._clock.monotonic_s() - self._taken_s, 0.0)
+        """For how long this node has had the lane without a break and with a wall clock that was not seen to be off, by
+        a clock that nobody can set; 0 without it.
+        """
+        return max(self._look_at_clock() - max(self._taken_s, self._wrong_s), 0.0)
+
+    @property
+    def clock_off(self) -> bool:
+        """Whether the clock is off by more than a minute at this moment, by what it showed when the lease was taken."""
+        return self._look_at_clock() == self._wrong_s
 
     @property
     def clock_set(self) -> bool:
@@ -107,7 +115,7 @@ class Tenure:
         self._taken_s = self._clock.monotonic_s()
         self._until_s = asked_s + LEASE_MS / 1000
         self._offset_ms = offset_ms(self._clock)
-        self._clock_set = False
+        self._clock_set, self._wrong_s = False, float("-inf")
         self._tasks.spawn(self._keep(taken.epoch))
         await self._on_gained(taken.orphaned)
         return True
@@ -173,7 +181,7 @@ class Tenure:
         """Remember it if somebody has set the wall clock. The monotonic one's seconds."""
         now_s = self._clock.monotonic_s()
         if abs(self._clock.now_ms() - now_s * 1000 - self._offset_ms) > CLOCK_SET_MS:
-            self._clock_set = True
+            self._clock_set, self._wrong_s = True, now_s
         return now_s
 
     def _over(self) -> bool:

@@ -54,8 +54,12 @@ class WallClock:
         return max(math.ceil(quarantine_ms - self._tenure.lasted_s * 1000), 0)
 
     def sure(self, quarantine_ms: int) -> bool:
-        """Whether a span of the wall clock that exceeds the quarantine means that so much time has passed."""
-        return self.doubt is None and not self.quarantine_left_ms(quarantine_ms)
+        """Whether a span of the wall clock that exceeds the quarantine means that so much time has passed.
+
+        Also after the clock was set, once it has been right again for so long: whatever was sent is older than that.
+        """
+        off = self._tenure.clock_off or abs(self._ahead_ms) > CLOCK_DIFFERS_MS
+        return not off and not self.quarantine_left_ms(quarantine_ms)
 
     def hear(self, bank_at: datetime) -> None:
         """What the bank's clock showed a moment ago."""

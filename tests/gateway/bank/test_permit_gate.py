@@ -65,6 +65,12 @@ class _Gate:
     def clock_set(self) -> bool:
         return self.tenure.clock_set
 
+    def clock_off(self) -> bool:
+        return self.tenure.clock_off
+
+    def lasted_s(self) -> float:
+        return self.tenure.lasted_s
+
     def begin(self) -> _Gate:
         done: list[object] = []
         Deferred.fromCoroutine(self.tenure.begin()).addBoth(done.append)
@@ -305,6 +311,19 @@ def test_a_clock_that_was_set_right_again_stays_one_that_was_set(look: str) -> N
     gate.life.off_ms = 0
     gate.clock.advance(3_600.0)
     assert gate.clock_set(), "what was sent in between has its time from the wrong one"
+
+
+def test_spans_are_believed_again_from_the_moment_at_which_the_clock_was_last_seen_to_be_off() -> None:
+    gate = _Gate().begin()
+    gate.clock.advance(100.0)
+    assert gate.lasted_s() == 100.0 and not gate.clock_off()
+    gate.life.off_ms = -60_001
+    assert gate.clock_off() and gate.lasted_s() == 0.0
+    gate.clock.advance(2.0)
+    assert gate.lasted_s() == 0.0, "it is off still"
+    gate.life.off_ms = 0
+    gate.clock.advance(30.0)
+    assert not gate.clock_off() and gate.lasted_s() == 30.0 and gate.clock_set()
 
 
 def test_what_was_known_of_the_clock_ends_with_the_lease() -> None:

@@ -19,6 +19,7 @@ from tests.world.world import LifeClock
 class _Tenure:
     def __init__(self) -> None:
         self.clock_set = False
+        self.clock_off = False
         self.lasted_s = 1e9
 
 
@@ -67,6 +68,12 @@ def test_a_clock_that_was_set_is_not_trusted_whatever_the_bank_shows() -> None:
     lane.tenure.clock_set = True
     with capture_logs() as said:
         assert lane.wall.doubt == "clock_set" and not lane.wall.trusted() and not lane.wall.sure(1)
+    lane.ahead(0)
+    lane.tenure.clock_off = True
+    assert not lane.wall.sure(1)
+    lane.tenure.clock_off = False
+    assert lane.wall.sure(1), "it has been right again for long enough: a word about all copies is believed"
+    assert lane.wall.doubt == "clock_set", "and nothing is sent again all the same"
     [line] = said
     assert (line["event"], line["ahead_of_bank_s"]) == ("lane.clock_set", 90) and "restart" in line["action"]
     assert lane.alarms("clock_set") == 1 and lane.alarms("clock_differs") == 0
