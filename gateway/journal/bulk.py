@@ -151,9 +151,14 @@ def _speech(dialect: Dialect) -> Dialect:
     return _SPOKEN.setdefault((dialect.name, dialect.driver, dialect.server_version_info), dialect)
 
 
+def _compiled(statement: Executable, dialect: Dialect, keys: tuple[str, ...]) -> Any:
+    # What can be executed and what can be compiled are two types of SQLAlchemy's, of which every statement is both.
+    return statement.compile(dialect=dialect, column_keys=list(keys))  # type: ignore[attr-defined]
+
+
 @lru_cache(maxsize=256)
 def _written(statement: Executable, dialect: Dialect, keys: tuple[str, ...]) -> _Written:
-    compiled: Any = statement.compile(dialect=dialect, column_keys=list(keys))  # type: ignore[attr-defined]
+    compiled = _compiled(statement, dialect, keys)
     constants = {name: value for name, value in compiled.params.items() if name not in keys}
     missing = [name for name, value in constants.items() if value is None]
     assert not missing, f"rows without {', '.join(missing)}"
@@ -168,7 +173,7 @@ def _together(statement: Executable, dialect: Dialect, keys: tuple[str, ...]) ->
 
     It is planned anew each time: the number of rows, and the size of the table, are those of the moment.
     """
-    compiled: Any = statement.compile(dialect=dialect, column_keys=list(keys))  # type: ignore[attr-defined]
+    compiled = _compiled(statement, dialect, keys)
     arrays = ", ".join(f"%({key})s::{_array(compiled.binds[key].type)}" for key in keys)
     names = ", ".join(f'"{key}"' for key in keys)
     given = f"unnest({arrays}) AS given({names})"

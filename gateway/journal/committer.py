@@ -143,11 +143,9 @@ class Committer:
                 raise
             except Exception as error:
                 tries += 1
-                if is_locked(error):
-                    return Failure(error)  # type: ignore[no-untyped-call, unused-ignore]
                 if isinstance(error, _NotCommitted) or is_trouble(error) or _in_the_way(error):
                     pause_s = self._wait(error, pause_s, deadline_s)
-                elif not (isinstance(error, Outdated) or is_transient(error)) or tries >= _TRIES:
+                elif not isinstance(error, Outdated | IntegrityError) or tries >= _TRIES:
                     return Failure(error)  # type: ignore[no-untyped-call, unused-ignore]
             else:
                 mails += tx.mails
@@ -344,5 +342,8 @@ class Committer:
 
 
 def _in_the_way(error: Exception) -> bool:
-    """Whether the server ended it for another node's sake: not the unit's fault, however often it happens."""
-    return is_transient(error) and not isinstance(error, IntegrityError)
+    """Whether the server ended it for another node's sake: not the unit's fault, however often it happens.
+
+    A lock that is still held is another thing: others wait behind whoever waits for it here.
+    """
+    return is_transient(error) and not isinstance(error, IntegrityError) and not is_locked(error)

@@ -96,7 +96,9 @@ async def test_whoever_holds_the_lane_says_it_in_the_same_turn(scene: _Scene) ->
             assert scene.peer.heard.count(QUESTION) == count
 
 
-async def test_a_lease_that_ended_while_the_message_was_sealed_lets_not_one_byte_out(scene: _Scene) -> None:
+async def test_a_lease_that_ended_while_the_message_was_sealed_lets_not_one_byte_out(
+    scene: _Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with scene.line() as line:
         assert await line.exchange(QUESTION) == b"ok"
         transport = cast(ITCPTransport, line.transport)
@@ -106,7 +108,7 @@ async def test_a_lease_that_ended_while_the_message_was_sealed_lets_not_one_byte
             seal(data)
             scene.holds = False  # it was stopped here, and woken an hour later
 
-        transport.write = seal_slowly  # type: ignore[method-assign]
+        monkeypatch.setattr(transport, "write", seal_slowly)
         said = await scene.refused(line.exchange(QUESTION))
         assert (said.reason, said.written) == ("permit_refused", False)
         assert not line.live
@@ -119,8 +121,8 @@ async def test_a_lease_that_ended_while_the_message_was_sealed_lets_not_one_byte
 async def test_a_long_message_is_not_said_to_its_end_once_the_lease_has_ended(scene: _Scene) -> None:
     async with scene.line() as line:
         scene.answers = False
-        [bank] = scene.peer.open
-        bank.tcp.pauseProducing()  # type: ignore[attr-defined] # a bank that is slow to read
+        bank: Any = scene.peer.open[0].tcp
+        bank.pauseProducing()  # it is slow to read
         exchange = line.exchange(LONG)
         looks = -1
         while looks != scene.asked:
@@ -128,7 +130,7 @@ async def test_a_long_message_is_not_said_to_its_end_once_the_lease_has_ended(sc
             await sleep(scene.clock, 0.2)
         assert looks >= 1 and not exchange.called, "the kernel takes no more"
         scene.holds = False
-        bank.tcp.resumeProducing()  # type: ignore[attr-defined]
+        bank.resumeProducing()
         said = await scene.refused(exchange)
         assert (said.reason, said.written) == ("permit_refused", True), "some of it left: it is doubt"
         await scene.until(lambda: scene.gone == 1 and not scene.peer.open)

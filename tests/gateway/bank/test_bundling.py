@@ -198,7 +198,9 @@ def test_a_connection_lost_between_commit_and_write_is_proof_that_nothing_left(t
     assert bundle is not None and bundle[0].attempt == 2, "the same message with the same reference"
 
 
-def test_a_lane_that_is_paused_between_commit_and_write_lets_nothing_leave(tmp_path: Path) -> None:
+def test_a_lane_that_is_paused_between_commit_and_write_lets_nothing_leave(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     made = world(tmp_path)
     life = made.life
     assert life is not None
@@ -209,7 +211,7 @@ def test_a_lane_that_is_paused_between_commit_and_write_lets_nothing_leave(tmp_p
         if some and len(made.permits.written) == 3:
             lane.pause("operator")
 
-    made.permits.write = pause  # type: ignore[method-assign]
+    monkeypatch.setattr(made.permits, "write", pause)
     submit(made, "B-1", [10_000] * 3)
     made.run(20)
     assert files.rules(made, "B-1-2") == ["admitted", "send", "not_sent"] and not moved(made)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 import pika
 from twisted.internet.error import ConnectionDone
-from twisted.internet.interfaces import ITransport
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
@@ -27,10 +26,11 @@ class _Transport(StringTransport):
 
 class _Scene:
     def __init__(self) -> None:
-        self.clock, self.transport = Clock(), _Transport()  # type: ignore[no-untyped-call]
-        self.link = _Link(self.clock, pika.connection.ConnectionParameters(), lambda _on: None)
+        untyped: Any = _Transport
+        self.clock, self.transport = Clock(), untyped()
+        self.link: Any = _Link(self.clock, pika.connection.ConnectionParameters(), lambda _on: None)
         self.waited: list[float] = []
-        self.link.makeConnection(cast(ITransport, self.transport))  # type: ignore[no-untyped-call, unused-ignore]
+        self.link.makeConnection(self.transport)
         amqp: Any = self.link._amqp
         amqp.take = lambda _data: self.waited.append(amqp.waited_s)
 
@@ -80,7 +80,7 @@ def test_after_a_long_pause_nothing_is_read_and_the_connection_is_dropped() -> N
 
 def test_its_timer_ends_with_the_connection() -> None:
     scene = _Scene()
-    scene.link._amqp.stream_lost = lambda _reason: None  # type: ignore[method-assign,assignment]
+    scene.link._amqp.stream_lost = lambda _reason: None
     scene.link.connectionLost(Failure(ConnectionDone()))
     scene.lives(1.0)
     assert scene.link._turn is not None and not scene.link._turn.active()
