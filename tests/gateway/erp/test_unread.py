@@ -24,14 +24,18 @@ class _Transport(StringTransport):
         self.disconnecting = True
 
 
+def _untyped(made: object) -> Any:
+    """Twisted's protocols and transports have no types of their own."""
+    return made
+
+
 class _Scene:
     def __init__(self) -> None:
-        untyped: Any = _Transport
-        self.clock, self.transport = Clock(), untyped()
-        self.link: Any = _Link(self.clock, pika.connection.ConnectionParameters(), lambda _on: None)
+        self.clock, self.transport = Clock(), _untyped(_Transport)()
+        self.link = _untyped(_Link(self.clock, pika.connection.ConnectionParameters(), lambda _on: None))
         self.waited: list[float] = []
         self.link.makeConnection(self.transport)
-        amqp: Any = self.link._amqp
+        amqp = self.link._amqp
         amqp.take = lambda _data: self.waited.append(amqp.waited_s)
 
     def lives(self, seconds: float) -> None:
