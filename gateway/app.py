@@ -264,7 +264,7 @@ class Gateway:
         self.watching = Watching(
             WatchParts(parts.store, parts.clock, meters, dict(parts.banks), self.ask, self._owns,
                        lambda lane: self.lanes[lane].epoch, lambda lane: self.lanes[lane].wall.doubt is None,
-                       self.answers.heard),
+                       self.answers.heard, lambda lane, applied: self.lanes[lane].noted(applied)),
             settings.node,
         )  # fmt: skip
         meters.build.info({"version": VERSION, "mode": settings.mode, "node": settings.node})

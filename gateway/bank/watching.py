@@ -25,6 +25,8 @@ from gateway.bank.wallclock import CLOCK_DIFFERS_MS
 from gateway.clock import Clock
 from gateway.core.hours import local, next_open_ms
 from gateway.journal import accounts, jobs, sightings
+from gateway.journal.apply import Applied
+from gateway.journal.sightings import Sighting
 from gateway.journal.store import Store, StoreFailed, Tx
 from gateway.meters import Meters
 from gateway.tasks import Tasks, sleep, sleep_until
@@ -61,7 +63,7 @@ class Watched:
 @dataclass(frozen=True, slots=True)
 class WatchParts:
     """What watching needs. `owns` says whether this node may speak for a lane now, `epoch` the lane's epoch, and
-    `clock_trusted` whether our days are the bank's."""
+    `clock_trusted` whether our days are the bank's. `noted` hears what an entry changed about a payment of a lane."""
 
     store: Store
     clock: Clock
@@ -72,6 +74,7 @@ class WatchParts:
     epoch: Callable[[str], int]
     clock_trusted: Callable[[str], bool]
     on_balance: Callable[[Balance, str], None]
+    noted: Callable[[str, Applied], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,28 +231,42 @@ class Watching:
         return bool(tried or await self._tried(look.one, self._write(look, (line,), mute=True)))
 
     async def _write(self, look: _Look, lines: Sequence[Line], *, mute: bool = False) -> bool:
-        fresh = await self._parts.store.write(partial(self._kept, look=look, lines=lines, mute=mute))
+        fresh, seen = await self._parts.store.write(partial(self._kept, look=look, lines=lines, mute=mute))
         if fresh:
             self._parts.meters.watched_entries.labels(look.one.bank).inc(fresh)
+        for sighting in seen:
+            self._heard(look.one, sighting)
         return True
 
-    def _kept(self, tx: Tx, look: _Look, lines: Sequence[Line], mute: bool) -> int:
+    def _kept(self, tx: Tx, look: _Look, lines: Sequence[Line], mute: bool) -> tuple[int, list[Sighting]]:
         one = look.one
         if tx.epoch_of(one.lane) > look.epoch:
-            return 0  # the lane's next owner reads them anew: kept by us, they would speak for no payment
+            return 0, []  # the lane's next owner reads them anew: kept by us, they would speak for no payment
         new = accounts.unseen(tx, lines)
         fresh = sum(accounts.keep_entry(tx, one.bank, line, one.senders) for line in new)
-        if not mute:
-            # Also those seen before, for a payment that is in doubt still: their word may not have been heard then.
-            keys = {line_id(line) for line in new}
-            old = sightings.unheard(tx, one.lane, (line for line in lines if line_id(line) not in keys))
-            for line in (*new, *old):
-                seen = sightings.evidence_from_entry(
-                    tx, one.lane, line, epoch=look.epoch, actor=f"watch:{one.lane}"
-                )
-                if seen is not None and seen.disagrees is not None:
-                    self._parts.meters.alarms.labels("answers_disagree").inc()
-        return fresh
+        if mute:
+            return fresh, []
+        # Also those seen before, for a payment that is in doubt still: their word may not have been heard then.
+        keys = {line_id(line) for line in new}
+        old = sightings.unheard(tx, one.lane, (line for line in lines if line_id(line) not in keys))
+        seen = (
+            sightings.evidence_from_entry(tx, one.lane, line, epoch=look.epoch, actor=f"watch:{one.lane}")
+            for line in (*new, *old)
+        )
+        return fresh, [sighting for sighting in seen if sighting is not None]
+
+    def _heard(self, one: Watched, sighting: Sighting) -> None:
+        """Count and log what an entry meant for a payment, once that is written down."""
+        if sighting.applied is not None:
+            self._parts.noted(one.lane, sighting.applied)
+        if sighting.disagrees is not None:
+            self._parts.meters.alarms.labels("answers_disagree").inc()
+            _log.error("payment.entry_disagrees", bank=one.bank, lane=one.lane, payment=sighting.row.payment,
+                       differs=sighting.disagrees, action="not taken for it; look at the bank's list")  # fmt: skip
+        if sighting.twice:
+            self._parts.meters.alarms.labels("booked_twice").inc()
+            _log.error("payment.booked_twice", bank=one.bank, lane=one.lane, payment=sighting.row.payment,
+                       order=sighting.row.order.id, action="call the bank: two entries bear its reference")  # fmt: skip
 
     # ---- closing a day ----
 

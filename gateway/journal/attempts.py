@@ -78,6 +78,15 @@ def evidence_of(conn: Connection, payment: str) -> list[Exhibit]:
     return [_read_evidence(row, vault) for row in conn.execute(statement)]
 
 
+def notes_of(tx: Tx, payment: str, source: Source) -> list[str]:
+    """The notes of what this source said of the payment, also in units of the same group."""
+    found = tx.shown.execute(
+        select(_E.evidence, _E.note).where(_E.payment == payment, _E.source == source.value).order_by(_E.evidence)
+    )
+    written = [tx.vault.open(note, b"evidence/note/" + key.encode()).decode() for key, note in found]
+    return written + [one.note for _, _, of, one in tx.evidence if of == payment and one.source is source]
+
+
 def _wire_aad(payment: str, attempt: int) -> bytes:
     return f"attempts/wire/{payment}/{attempt}".encode()
 

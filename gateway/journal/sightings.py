@@ -9,7 +9,7 @@ from sqlalchemy import case, select
 
 from gateway.core.states import Answered, Source, Work
 from gateway.journal import apply as applying
-from gateway.journal import audit, records, schema
+from gateway.journal import attempts, audit, records, schema
 from gateway.journal.accounts import pieces
 from gateway.journal.rows import Evidence, PaymentRow, WorkRow
 from gateway.journal.store import Tx
@@ -24,11 +24,13 @@ _ASKING = [state.value for state in (State.PENDING, State.IN_DOUBT, State.ESCALA
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """What an entry meant for a payment. `disagrees`: it carries the reference, but is not that payment's booking."""
+    """What an entry meant for a payment. `disagrees`: it carries the reference, but is not that payment's booking.
+    `twice`: another entry was that booking already, and money moved again under one reference."""
 
     row: PaymentRow
     applied: applying.Applied | None
     disagrees: str | None = None
+    twice: bool = False
 
 
 def evidence_from_entry(tx: Tx, lane: str, line: Line, *, epoch: int | None, actor: str) -> Sighting | None:
@@ -38,7 +40,7 @@ def evidence_from_entry(tx: Tx, lane: str, line: Line, *, epoch: int | None, act
     amount is the bank's word that it was paid: Source.STATEMENT, `settled`. None: the entry carries no reference of
     this lane, or is a fee, or runs the other way (money that came back is the returns question's). Nothing is ever
     made `failed` by an entry, nor by its absence. A reference with another amount or account changes no payment; it is
-    audited, and the caller raises the alarm.
+    audited, and so is a second entry of one payment. The caller raises the alarm for both.
     """
     if line.reference is None or line.fee:
         return None
@@ -56,12 +58,14 @@ def evidence_from_entry(tx: Tx, lane: str, line: Line, *, epoch: int | None, act
         audit.append(tx, actor, "statement.disagrees", row.payment, {"line": line.bank_line_id, "what": wrong})
         return Sighting(row, None, wrong)
     outcome = Outcome(Fate.SETTLED, bank_serial=line.bank_line_id or None, booked_at=line.booked_at)
-    evidence = Evidence(
-        Source.STATEMENT, b"", Fate.SETTLED, note=f"entry {line.bank_line_id}/{line.occurrence} of {line.bank_date}"
-    )
+    note = f"entry {line.bank_line_id}/{line.occurrence} of {line.bank_date}"
+    twice = any(other != note for other in attempts.notes_of(tx, row.payment, Source.STATEMENT))
+    if twice:
+        audit.append(tx, actor, "statement.booked_twice", row.payment, {"line": line.bank_line_id})
+    evidence = Evidence(Source.STATEMENT, b"", Fate.SETTLED, note=note)
     event = Answered(tx.now_ms, Fate.SETTLED, Source.STATEMENT)
     applied = applying.apply(tx, row.payment, event, epoch=epoch, actor=actor, evidence=evidence, outcome=outcome)
-    return Sighting(row, applied)
+    return Sighting(row, applied, twice=twice)
 
 
 def unheard(tx: Tx, lane: str, lines: Iterable[Line]) -> list[Line]:

@@ -164,6 +164,54 @@ def test_an_entry_that_a_moving_list_tells_twice_is_no_alarm(tmp_path: Path) -> 
     assert sample(world, "alarms_total", alarm="answers_disagree") == 0
 
 
+def test_a_payment_that_is_booked_twice_raises_an_alarm_that_names_it(tmp_path: Path) -> None:
+    def again(page: Page, *_: object) -> Page:
+        return replace(page, lines=page.lines + tuple(replace(one, bank_line_id="TWIN") for one in page.lines),
+                       total_lines=None)  # fmt: skip
+
+    world = watching(tmp_path, listing(again, past_days=0))
+    world.start()
+    world.submit("AP-1", 10_000)
+    with capture_logs() as heard:
+        world.run(3 * POLL_S)
+    assert sample(world, "alarms_total", alarm="booked_twice") == 1, "once, however often the list is read"
+    [line] = [one for one in heard if one["event"] == "payment.booked_twice"]
+    assert (line["order"], line["payment"]) == ("AP-1", world.last("AP-1")["payment"])
+    assert world.state("AP-1") == "settled" and len(named(world, "transaction.booked")) == 2
+
+
+def test_an_entry_of_another_amount_raises_an_alarm_that_names_the_payment(tmp_path: Path) -> None:
+    def dearer(page: Page, *_: object) -> Page:
+        return replace(page, lines=tuple(replace(one, amount=Money(one.amount.minor + 1)) for one in page.lines))
+
+    world = watching(tmp_path, listing(dearer, past_days=0))
+    world.start()
+    world.submit("AP-1", 10_000)
+    with capture_logs() as heard:
+        world.run(3 * POLL_S)
+    assert sample(world, "alarms_total", alarm="answers_disagree") == 1
+    [line] = [one for one in heard if one["event"] == "payment.entry_disagrees"]
+    assert (line["payment"], line["differs"]) == (world.last("AP-1")["payment"], "amount")
+
+
+def test_an_entry_of_what_was_refused_is_counted_as_the_contradiction_that_it_is(tmp_path: Path) -> None:
+    refused: list[str] = []
+
+    def invented(page: Page, question: LinesQuestion, _context: Context) -> Page:
+        entries = (Line(question.account, "E-1", Direction.DEBIT, Money(10_000), question.last, reference=one)
+                   for one in refused if question.last == today(world))  # fmt: skip
+        return replace(page, lines=tuple(entries), total_lines=None)
+
+    world = watching(tmp_path, listing(invented, past_days=0), plan=Script([Scripted(Fault.REFUSE)]))
+    world.start()
+    world.submit("AP-1", 10_000)
+    world.run(5)
+    refused.append(world.last("AP-1")["bank_reference"])
+    world.run(3 * POLL_S)
+    assert world.state("AP-1") == "failed"
+    assert sample(world, "alarms_total", alarm="contradiction") == 1
+
+
 # ---- two nodes ----
 
 

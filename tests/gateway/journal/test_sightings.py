@@ -54,6 +54,24 @@ def test_a_booked_debit_with_our_reference_and_amount_is_the_banks_yes(journal: 
     assert again.applied.step.rule == "settled_again"
 
 
+def test_a_second_entry_of_one_payment_is_told_apart_from_the_same_entry_again(journal: Journal) -> None:
+    row = doubtful(journal)
+    first = booked(row)
+    assert [seen.twice for seen in (see(journal, first), see(journal, first)) if seen is not None] == [False, False]
+    again = see(journal, replace(first, bank_line_id="L-2"))
+    assert again is not None and again.twice and again.disagrees is None
+    assert state_of(journal, row) is State.SETTLED
+    notes = [one.content.note for one in journal.read(lambda conn: attempts.evidence_of(conn, row.payment))]
+    assert sum("L-1" in note for note in notes) == 2 and sum("L-2" in note for note in notes) == 1
+
+
+def test_two_entries_of_one_payment_in_one_list_are_told_apart(journal: Journal) -> None:
+    row = doubtful(journal)
+    both = [booked(row), replace(booked(row), occurrence=2)]
+    seen = journal.do(lambda tx: [evidence_from_entry(tx, LANE, one, epoch=None, actor="watcher") for one in both])
+    assert [one is not None and one.twice for one in seen] == [False, True]
+
+
 @pytest.mark.parametrize("change", [
     {"reference": None}, {"reference": "ANOTHER"}, {"fee": True}, {"direction": Direction.CREDIT},
 ])  # fmt: skip
