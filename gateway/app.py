@@ -363,7 +363,9 @@ class Gateway:
     def let_go(self, lane: str) -> None:
         """Two persons let this lane send, whatever the database forgot: that stands in the journal already."""
         self.past = replace(self.past, cleared=self.past.cleared | {lane})
-        self.lanes[lane].resume(FROM_THE_PAST)
+        if not _poll_ms(self.settings):
+            self.lanes[lane].resume(FROM_THE_PAST)
+        # Where there are neighbours, one of them may have noticed something else: the next look at them says so.
 
     def _past_elsewhere(self, nodes: Mapping[str, frozenset[str]]) -> None:
         """Wait as long as another node waits: what it sent and the database forgot may be this lane's by now."""
@@ -451,7 +453,7 @@ class Gateway:
         else:
             for lane in self.lanes.values():
                 lane.resume(BROKER_BLOCKED)
-            if not self.draining:
+            if not (self.draining or self.stopping):
                 self.parts.amqp.resume()
             self.outbox.unblocked()
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from gateway.core.states import KNOWN
 from gateway.desk.levers import Levers
-from gateway.journal import payments
+from gateway.journal import past, payments
 from gateway.journal.pauses import FROM_THE_PAST
 from gateway.journal.persons import No, Person
 from gateway.journal.proposals import Action, Kind
@@ -71,6 +71,12 @@ def action(tx: Tx, wanted: Wanted, key: str, person: Person, expires_ms: int, le
         if FROM_THE_PAST not in lane.paused:
             return No("not_now", f"lane {wanted.subject} does not wait because of the past; what an operator paused, "
                       f"`bankgw lanes resume {wanted.subject}` resumes")  # fmt: skip
+        if not levers.past().holds(wanted.subject):
+            # What was forgotten is known there only: here they would sign that nothing was.
+            others = past.elsewhere(tx.conn, tx.node).items()
+            there = ", ".join(node for node, cleared in others if wanted.subject not in cleared)
+            return No("not_now", f"lane {wanted.subject} waits for what another node noticed; propose it there, where "
+                      f"the forgotten sends are known: {there or 'that node'}")  # fmt: skip
         facts, subject, title = _lane_facts(wanted.subject, levers), wanted.subject, f"lane {wanted.subject}"
     common = (
         ("proposal", key), ("kind", wanted.kind.value), ("to", wanted.to), *facts,

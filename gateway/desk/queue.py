@@ -32,7 +32,10 @@ class ParkedCommand:
     def shown(self, *, body: bool = False, clear: bool = False) -> dict[str, Any]:
         """As `parked list` shows it, or with its body."""
         said, headers = self.delivery.properties, self.delivery.properties.headers
-        at = None if said.timestamp is None else datetime.fromtimestamp(said.timestamp, UTC).isoformat()
+        try:
+            at = None if said.timestamp is None else datetime.fromtimestamp(said.timestamp, UTC).isoformat()
+        except (ValueError, OverflowError, OSError):
+            at = None  # a sender's clock beyond all calendars
         row: dict[str, Any] = {
             "from": "queue", "message_id": self.message_id, "written_at": at, "event": said.type,
             "routing_key": self.delivery.routing_key, "refused": headers.get("refused"),
@@ -62,6 +65,8 @@ def browse(reactor: Any, settings: Settings, limit: int) -> list[ParkedCommand]:
             while len(found) > known and len(found) < limit:
                 known = len(found)
                 await deferLater(reactor, QUIET_S, _nothing)
+            if not amqp.up:
+                raise BrokerSilent("the connection broke while the queue was read: what was seen is not all of it")
         finally:
             await amqp.close(2.0)
         return found[:limit]

@@ -51,7 +51,10 @@ _FRAME_OVERHEAD = 8
 _SETTLING = (pika.spec.Basic.Ack, pika.spec.Basic.Nack)
 _CONTENT = (pika.spec.Basic.Deliver, pika.spec.Basic.Return)
 _SCALARS = frozenset((str, int, float, bool, bytes))
-_UNREADABLE = (ValueError, OverflowError, OSError, struct.error, pika.exceptions.InvalidFieldTypeException)
+_UNREADABLE = (
+    ValueError, OverflowError, OSError, RecursionError, struct.error, pika.exceptions.InvalidFieldTypeException,
+)  # fmt: skip
+_TEXTS = ("content_type", "correlation_id", "reply_to", "expiration", "message_id", "type", "user_id", "app_id")
 _CLOSING = (pika.exceptions.ChannelWrongStateError, pika.exceptions.ConnectionWrongStateError)
 _UNSENDABLE = (pika.exceptions.AMQPError, struct.error, ValueError, TypeError, OverflowError, AssertionError)
 
@@ -115,9 +118,10 @@ class _Channel(pika.channel.Channel):  # type: ignore[misc]
 
     def deliver(self, queue: str, token: int, sink: Callable[[Delivery], None]) -> None:
         def take(method: Any, properties: Any, body: bytes) -> None:
+            said, unfit = _properties(properties)
             sink(Delivery(
-                queue, method.delivery_tag, token, method.redelivered, method.exchange, method.routing_key,
-                _properties(properties), body, getattr(properties, "undecodable", None), self.connection.waited_s))
+                queue, method.delivery_tag, token, method.redelivered, method.exchange, _key(method.routing_key),
+                said, body, getattr(properties, "undecodable", unfit), self.connection.waited_s))
 
         self._sink = take
 
@@ -220,15 +224,29 @@ class _Channel(pika.channel.Channel):  # type: ignore[misc]
         self._on_returned(method_frame.method, header_frame.properties)
 
 
-def _properties(found: Any) -> Properties:
+def _is_text(value: object) -> bool:
+    """pika hands over bytes where a sender's text is not UTF-8; and no journal or log takes a control character."""
+    return type(value) is str and (value.isprintable() or not any(char < " " or char == "\x7f" for char in value))
+
+
+def _properties(found: Any) -> tuple[Properties, str | None]:
+    """The properties; and what is said of those that are left out because they are no text."""
     headers: Mapping[str, Scalar] = NO_HEADERS
     if found.headers:
         headers = {k: v for k, v in found.headers.items() if type(v) in _SCALARS and type(k) is str}
-    return Properties(
-        found.message_id, found.correlation_id, found.reply_to, found.user_id, found.type, found.app_id,
-        found.content_type, found.timestamp, found.expiration,
-        headers,
-    )
+    texts = {name: getattr(found, name) for name in _TEXTS}
+    unfit = [name for name, value in texts.items() if value is not None and not _is_text(value)]
+    said = Properties(timestamp=found.timestamp, headers=headers, **(texts | dict.fromkeys(unfit)))
+    if not unfit:
+        return said, None
+    names = ", ".join(name.replace("_", "-") for name in unfit)
+    return said, f"{names}: not UTF-8, or with control characters"
+
+
+def _key(found: str | bytes) -> str:
+    """A routing key as it came; what is no text in it is shown as question marks, and makes it none of ours."""
+    text = found if isinstance(found, str) else found.decode("ascii", "replace").replace("\ufffd", "?")
+    return text if _is_text(text) else "".join("?" if char < " " or char == "\x7f" else char for char in text)
 
 
 def _encodable(message: Message, login: str | None) -> Any:
@@ -422,6 +440,9 @@ class _Link(Protocol):
         self._amqp.stream_up(transport)
 
     def _turns(self) -> None:
+        if self._turn is not None:
+            # After a pause this may be called before the socket is read.
+            self._waited_s()
         self._turned_s = self._reactor.seconds()
         self._turn = self._reactor.callLater(TURN_S, self._turns)
 

@@ -195,6 +195,10 @@ class AmqpClient:
         self._flush_soon(delivery.channel)
         return True
 
+    def give_back(self, delivery: Delivery) -> None:
+        """See `wire.Amqp`."""
+        self._later(self._patience.give_back_after_s, partial(self._give_back, delivery))
+
     def publish(self, message: Message) -> Deferred[Verdict]:
         """See `wire.Amqp`."""
         return self._publisher.publish(message)
@@ -427,7 +431,7 @@ class AmqpClient:
             log.failure("taking message {id!r} from {queue} failed; it goes back to the queue in {pause:g} s",
                         id=delivery.properties.message_id, queue=delivery.queue,
                         pause=self._patience.give_back_after_s)
-            self._later(self._patience.give_back_after_s, partial(self._give_back, delivery))
+            self.give_back(delivery)
 
     def _give_back(self, delivery: Delivery) -> None:
         consumer = self._live.get(delivery.channel)

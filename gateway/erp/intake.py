@@ -1,8 +1,8 @@
 """From a delivery to a unit of the journal, and only then an acknowledgement.
 
 Every delivery ends in exactly one unit: a payment, a cancellation, a question, an answer from the journal, or
-a refusal. The message is acknowledged when that unit is durable, never before, and is never returned to the
-queue.
+a refusal. The message is acknowledged when that unit is durable, never before. Only one whose refusal, too, cannot
+be written down goes back to the queue, whose delivery limit parks it in the end: it must not hold up all others.
 """
 
 from __future__ import annotations
@@ -86,6 +86,13 @@ class Intake:
     def deliver(self, delivery: Delivery) -> None:
         """Take one delivery. Never raises for what a sender wrote."""
         self._under_way += 1
+        try:
+            self._begin(delivery)
+        except Exception:
+            self._under_way -= 1
+            raise
+
+    def _begin(self, delivery: Delivery) -> None:
         letter = mail.letter(delivery, self._clock.now_ms() - round(delivery.waited_s * 1000))
         type_ = "unknown"
         try:
@@ -190,19 +197,29 @@ class Intake:
         command = None if type_ == "unknown" else CommandType(type_)
         refused = _Refused(refusal, sender, command, self._claimed(delivery, command) if command else None)
         writing = self._store.write(self._refusal(delivery, letter, refused))
-        writing.addCallbacks(self._durable, self._lost, callbackArgs=(delivery, type_, self._clock.now_ms()))
+        writing.addCallbacks(
+            self._durable, self._lost,
+            callbackArgs=(delivery, type_, self._clock.now_ms()), errbackArgs=(delivery,),
+        )  # fmt: skip
 
     def _unit_failed(self, failure: Failure, delivery: Delivery, letter: Letter, type_: str) -> None:
         error = failure.value
         if isinstance(error, StoreFailed) or not isinstance(error, Exception):
-            self._lost(failure)
+            self._lost(failure, delivery)
             return
-        self._broken(delivery, letter, type_, error)
+        try:
+            self._broken(delivery, letter, type_, error)
+        except Exception:
+            self._lost(Failure(), delivery)
 
-    def _lost(self, failure: Failure) -> None:
+    def _lost(self, failure: Failure, delivery: Delivery) -> None:
         """Not durable: no acknowledgement, so the broker delivers it again, here or elsewhere."""
         self._under_way -= 1
-        _log.error("command.not_durable", error=failure.getTraceback(detail="brief"), action="left unacknowledged")
+        ends = isinstance(failure.value, StoreFailed)
+        _log.error("command.not_durable", error=failure.getTraceback(detail="brief"), queue=delivery.queue,
+                   action="left unacknowledged" if ends else "given back to the queue")  # fmt: skip
+        if not ends:
+            self._amqp.give_back(delivery)
 
     def _durable(self, done: Done, delivery: Delivery, type_: str, started_ms: int) -> None:
         self._under_way -= 1

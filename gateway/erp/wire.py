@@ -44,8 +44,8 @@ NO_PROPERTIES = Properties()
 class Delivery:
     """One message handed to us. `channel` names the channel incarnation it must be acked on: see `Amqp.ack`.
 
-    `undecodable` says why properties could not be read; they are then all absent, the body is intact. `waited_s` is for
-    how long at most it may have lain here unread: more than nothing only when this process stood still.
+    `undecodable` says what of the properties could not be read; that is then absent, the body is intact. `waited_s` is
+    for how long at most it may have lain here unread: more than nothing only when this process stood still.
     """
 
     queue: str
@@ -213,6 +213,9 @@ class Amqp(Protocol):
         Acks leave once per reactor turn, and only as far as everything before them is done too. False when
         the channel that delivered it is gone: the broker will deliver it again, nothing was sent.
         """
+
+    def give_back(self, delivery: Delivery) -> None:
+        """The delivery cannot become ours: after a pause it goes back to the queue, as if `on_delivery` had raised."""
 
     def publish(self, message: Message) -> Deferred[Verdict]:
         """Publish with a confirm; the Deferred always fires with a verdict and never fails.

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
+from twisted.logger import Logger
 
 from gateway.erp.topology import Topology, standard
 from gateway.erp.wire import (
@@ -27,6 +28,8 @@ from gateway.erp.wire import (
     ignore_blocked,
 )
 from tests.world.clock import HeapClock
+
+log = Logger()
 
 
 @dataclass(slots=True)
@@ -177,10 +180,15 @@ class ModelClient:
                 self._tag += 1
                 self._unacked[self._tag] = (queue, kept)
                 said = NO_PROPERTIES if kept.undecodable else kept.properties
-                on_delivery(Delivery(
+                delivery = Delivery(
                     queue, self._tag, self._channel, kept.deliveries > 1, kept.exchange, kept.key, said, kept.body,
                     kept.undecodable,
-                ))  # fmt: skip
+                )  # fmt: skip
+                try:
+                    on_delivery(delivery)
+                except Exception:
+                    log.failure("taking a message failed")
+                    self.give_back(delivery)
 
     def ack(self, delivery: Delivery, multiple: bool = False) -> bool:
         """Forget the delivery, if its channel still lives."""
@@ -189,6 +197,17 @@ class ModelClient:
         self._unacked.pop(delivery.tag, None)
         self.wake()
         return True
+
+    def give_back(self, delivery: Delivery) -> None:
+        """It comes again after a second."""
+        self._later(1.0, self._comes_again, delivery)
+
+    def _comes_again(self, delivery: Delivery) -> None:
+        if self.dead or not self.up or delivery.channel != self._channel:
+            return
+        queue, kept = self._unacked.pop(delivery.tag)
+        self._broker.queues[queue].appendleft(kept)
+        self.wake()
 
     def publish(self, message: Message) -> Deferred[Verdict]:
         """The verdict comes after a round trip."""

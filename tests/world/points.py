@@ -131,6 +131,10 @@ class PointedAmqp:
         self._point("erp.ack.delivery", lambda: acked.append(self._amqp.ack(delivery, multiple)))
         return bool(acked and acked[0])
 
+    def give_back(self, delivery: Delivery) -> None:
+        """Give back."""
+        self._amqp.give_back(delivery)
+
     def publish(self, message: Message) -> Deferred[Verdict]:
         """Publish; the verdict passes a point too."""
         verdict: Deferred[Verdict] = Deferred()

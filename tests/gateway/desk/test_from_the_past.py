@@ -173,6 +173,12 @@ def test_what_one_node_notices_stops_the_others(tmp_path: Path) -> None:
     world.run(60)
     assert second.gateway.lanes[LANE].epoch and world.state("AP-1") == "ready"
     assert len(world.bank.ledger.executions) == 1
+    # Here nobody knows what was forgotten, and nobody may sign that nothing was.
+    why = Desk(world).no(409, "not_now", "POST", "proposals", "draft", peer=WANG.peer, **wish())
+    assert "gw1" in why
+    second.gateway.let_go(LANE)
+    world.run(10)
+    assert world.state("AP-1") == "ready" and len(world.bank.ledger.executions) == 1
     # Two persons let it go where it was noticed.
     world.permits.written.extend(kept)
     back = world.start("gw1")

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway.erp import mail
 from gateway.erp.intake import Intake
 from gateway.erp.wire import Delivery, Properties
 from gateway.journal import payments, questions, refusals
@@ -59,6 +60,38 @@ def test_a_question_from_nobody_says_what_it_lacks(user: str | None, words: str,
     world.run(5)
     [copy] = world.broker.drain("bankgw.parked")
     assert copy.properties.headers["refused_title"] == words
+
+
+@pytest.mark.parametrize("broken", ["unit", "letter", "refusal"])
+def test_what_can_be_neither_taken_nor_refused_goes_back_and_holds_nobody_up(
+    broken: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, logged_failures: Any
+) -> None:
+    letter, refusal = mail.letter, Intake._refusal
+
+    def raising(*_: object) -> Any:
+        raise TypeError("no such property")
+
+    def fitting(delivery: Delivery, arrived_ms: int) -> mail.Letter:
+        return raising() if broken == "letter" and delivery.properties.message_id == "m-1" else letter(delivery, arrived_ms)
+
+    def refusing(intake: Intake, delivery: Delivery, said: mail.Letter, refused: Any) -> Any:
+        if delivery.properties.message_id != "m-1":
+            return refusal(intake, delivery, said, refused)
+        return raising() if broken == "refusal" else raising
+
+    monkeypatch.setattr(mail, "letter", fitting)
+    monkeypatch.setattr(Intake, "_refusal", refusing)
+    world = World(tmp_path)
+    life = world.start()
+    world.command("payment.submit", b"{", content_type="application/json")
+    for n in range(300):
+        world.submit(f"AP-{n}")
+    world.run(60)
+    assert {world.state(f"AP-{n}") for n in range(300)} == {"settled"}, "more of them than are read at once"
+    [(_queue, kept)] = life.amqp._unacked.values()
+    assert kept.properties.message_id == "m-1" and 20 < kept.deliveries < 70, "about once a second, for the limit to count"
+    assert life.gateway.intake.under_way == 0 and life.fatal == []
+    assert bool(logged_failures.take(TypeError)) == (broken != "unit")
 
 
 # ---- identity ----

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pika
+import pytest
 from twisted.internet.error import ConnectionDone
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
-from gateway.erp.amqp import _Link
+from gateway.erp.amqp import STALE_S, _Link
 
 
 class _Transport(StringTransport):
@@ -46,6 +47,10 @@ class _Scene:
         """It does not: no timer fires, and then what the socket holds comes first."""
         self.clock.rightNow += seconds
 
+    def stood_in_its_wait(self, seconds: float) -> None:
+        """It was stopped while it waited for news: then the timers come first, and the socket after them."""
+        self.clock.advance(seconds)
+
     def hears(self) -> None:
         self.link.dataReceived(b"x")
 
@@ -72,6 +77,19 @@ def test_what_was_read_after_a_pause_may_have_come_at_its_beginning_and_so_may_w
     first, second, third = scene.waited
     assert 6.0 <= first <= 6.3 and 6.5 <= second <= 6.8 and third == 0.0
     assert not scene.transport.disconnecting
+
+
+@pytest.mark.parametrize("stood_s", [6.0, 16.0])
+def test_a_timer_that_fires_before_the_socket_is_read_hides_no_pause(stood_s: float) -> None:
+    scene = _Scene()
+    scene.lives(3.0)
+    scene.stood_in_its_wait(stood_s)
+    scene.hears()
+    if stood_s < STALE_S:
+        [waited] = scene.waited
+        assert stood_s <= waited <= stood_s + 0.3
+    else:
+        assert scene.waited == [] and scene.transport.disconnecting
 
 
 def test_after_a_long_pause_nothing_is_read_and_the_connection_is_dropped() -> None:
