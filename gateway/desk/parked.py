@@ -18,8 +18,7 @@ _C = schema.outbox.c
 
 def listing(conn: Connection, limit: int, after: str | None) -> list[OutboxRow]:
     """Parked rows of all nodes, oldest first; `after` is the message id of the last one of the page before."""
-    nodes = select(schema.units.c.node)
-    statement = select(schema.outbox).where(_C.node.in_(nodes), _C.state == Mail.PARKED.value)
+    statement = select(schema.outbox).where(_C.node.in_(outbox.OWNERS), _C.state == Mail.PARKED.value)
     if after is not None:
         statement = statement.where(_C.message_id > after)
     return [outbox.read(row, vault_of(conn)) for row in conn.execute(statement.order_by(_C.message_id).limit(limit))]

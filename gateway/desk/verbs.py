@@ -20,7 +20,7 @@ from gateway.desk.control import Call, Denied, Verb
 from gateway.desk.levers import Levers
 from gateway.desk.orders import Message, Veil
 from gateway.journal import apply as applying
-from gateway.journal import audit, batch_rows, bundles, pauses, payments, schema
+from gateway.journal import audit, batch_rows, bundles, outbox, pauses, payments, schema
 from gateway.journal.batch_rows import BatchRow
 from gateway.journal.neighbours import BEAT_S
 from gateway.journal.payments import Filters
@@ -363,11 +363,11 @@ _LIVE = tuple(state.value for state, facts in STATE_TABLE.items() if not facts.f
 
 def _open_orders(conn: Connection) -> _Open:
     p, o = schema.payments.c, schema.outbox.c
-    lanes, nodes = select(schema.lanes.c.lane), select(schema.units.c.node)
+    lanes = select(schema.lanes.c.lane)
     counted = select(p.state, func.count()).where(p.lane.in_(lanes), p.state.in_(_LIVE)).group_by(p.state)
     states: dict[str, int] = {row[0]: row[1] for row in conn.execute(counted)}
     mails = {
-        mail: conn.execute(select(func.count()).where(o.node.in_(nodes), o.state == mail.value)).scalar_one()
+        mail: conn.execute(select(func.count()).where(o.node.in_(outbox.OWNERS), o.state == mail.value)).scalar_one()
         for mail in (Mail.WAITING, Mail.PARKED)
     }
     return _Open({state: states.get(state, 0) for state in _LIVE}, mails[Mail.WAITING], mails[Mail.PARKED])

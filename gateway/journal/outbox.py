@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, Integer, bindparam, func, insert, select, update
+from sqlalchemy import Connection, Integer, bindparam, func, insert, literal, select, union_all, update
 
 from gateway.journal import audit, schema
 from gateway.journal.bulk import rows, write_many
@@ -78,6 +78,8 @@ def mark(tx: Tx, message_ids: Sequence[str], mail: Mail) -> int:
 
 NOBODY = ""
 """Whose mail it is that its node cannot publish and left to any other."""
+OWNERS = union_all(select(schema.units.c.node), select(literal(NOBODY)))
+"""All whose mail there may be: named, so that rows are found by node and state and not one after the other."""
 
 
 def disown(tx: Tx) -> int:

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from twisted.internet.defer import Deferred
 
-from gateway.journal import audit, pauses
+from gateway.journal import audit, outbox, pauses, schema
+from gateway.journal.store import Tx
 from gateway.simbank.faults import Fault, Script, Scripted
 from tests.gateway.desk.counter import OTHER, Desk
 from tests.world.world import USER, World
@@ -258,6 +259,20 @@ def park(desk: Desk) -> str:
     desk.world.run(5)
     (row,) = desk.ask("GET", "parked")["parked"]
     return str(row["message_id"])
+
+
+def test_news_that_its_node_left_to_others_is_counted_and_listed_too(desk: Desk) -> None:
+    message_id = park(desk)
+    assert desk.world.life is not None
+    store, o = desk.world.life.store, schema.outbox.c
+
+    def left(tx: Tx) -> None:
+        tx.conn.execute(schema.outbox.update().where(o.message_id == message_id).values(node=outbox.NOBODY))
+
+    store.write(left)
+    desk.world.run(1)
+    assert [row["message_id"] for row in desk.ask("GET", "parked")["parked"]] == [message_id]
+    assert desk.ask("GET", "status")["messages"]["parked"] == 1
 
 
 def test_news_that_nobody_could_take_is_published_again(desk: Desk) -> None:
