@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from gateway.core.states import KNOWN
 from gateway.desk.levers import Levers
-from gateway.journal import past, payments
+from gateway.journal import bundles, past, payments
 from gateway.journal.pauses import FROM_THE_PAST
 from gateway.journal.persons import No, Person
 from gateway.journal.proposals import Action, Kind
@@ -59,7 +59,7 @@ def action(tx: Tx, wanted: Wanted, key: str, person: Person, expires_ms: int, le
         if row is None:
             return No("no_such_order", f"there is no order {wanted.subject}; name it by its payment key, or as "
                       f"SENDER:ID")  # fmt: skip
-        why = _why_not(row, wanted.to, tx.now_ms)
+        why = _why_not(tx, row, wanted.to)
         if why is not None:
             return No("not_now", f"order {row.sender}:{row.order.id} ({row.payment}): {why}; nothing was changed")
         facts, subject, title = _payment_facts(row), row.payment, f"order {row.sender}:{row.order.id}"
@@ -87,12 +87,16 @@ def action(tx: Tx, wanted: Wanted, key: str, person: Person, expires_ms: int, le
     return Planned(Action(common), subject, title)
 
 
-def _why_not(row: PaymentRow, to: str, now_ms: int) -> str | None:
+def _why_not(tx: Tx, row: PaymentRow, to: str) -> str | None:
     life, rules = row.life, row.life.rules
     if life.state not in _DOUBT:
         return f"it is {life.state.value}, and only doubt can be decided"
     if to != "ready":
         return None
+    if bundles.has_left(tx.conn, row.payment):
+        return ("it travelled with others in one message, and neither that message nor an order out of it is sent "
+                "once more; wait for the bank's word, or decide `failed` on its written word and have the ERP pay anew "
+                "under a new id")  # fmt: skip
     # Sent once more under the same reference: only when the bank itself, asked late enough, does not know it.
     if life.not_found == KNOWN:
         return ("the bank has acknowledged it, so its `not found` proves nothing any more; decide `settled` or "
@@ -101,7 +105,7 @@ def _why_not(row: PaymentRow, to: str, now_ms: int) -> str | None:
         return (f"the bank said `not found` {life.not_found} times to questions asked after its quarantine of "
                 f"{rules.quarantine_ms // 1000} s, and {rules.not_found_needed} are needed before it may be sent once "
                 f"more; wait, ask (`bankgw orders enquire`), or decide `failed` and have the ERP pay anew")  # fmt: skip
-    if life.valid_until_ms is not None and life.valid_until_ms <= now_ms:
+    if life.valid_until_ms is not None and life.valid_until_ms <= tx.now_ms:
         return f"its valid_until ({instant(life.valid_until_ms)}) has passed; decide `failed` instead"
     return None
 

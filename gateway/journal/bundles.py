@@ -2,8 +2,9 @@
 
 A bundle is made when its first order is about to be sent: of the orders of that batch which are ready by then, up to
 as many as the bank takes in one message. Each order keeps its own state, attempts and permits; the bundle adds the
-message's own reference and bytes. Once its bytes may have left it is spent: it is never sent again, and an order that
-two persons let be sent again gets a new one.
+message's own reference and bytes. Once its bytes may have left it is spent: it is never sent again, and neither is an
+order out of it. Sent a second time in another message, it would not be asked about in the first one any more, and the
+bank's answer about that one would name an order that it does not seem to have carried.
 """
 
 from __future__ import annotations
@@ -37,7 +38,6 @@ _MEMBERS = (
     select(schema.payments).join(schema.bundle_items, _I.payment == _P.payment)
     .where(_I.bundle == bindparam("b_bundle")).order_by(_I.place)
 )  # fmt: skip
-_LEAVE = delete(schema.bundle_items).where(_I.payment == bindparam("b_payment"))
 _ENTER = insert(schema.bundle_items)
 
 
@@ -76,18 +76,19 @@ def allot(
     """The unspent bundle of a ready payment, with those of its orders that are ready, in their order.
 
     Makes one if it has none: of the ready and due orders of its batch that are in none either, this one among them.
-    None if the payment is not ready, or the lane has a higher epoch by now.
+    None if the payment is not ready, if a copy of it has left before, or if the lane has a higher epoch by now.
     """
     rows = _due(tx, payment)
     row = next((one for one in rows if one.payment == payment), None)
     if row is None or tx.epoch_of(row.lane) > epoch:
         return None
     found = tx.conn.execute(_OF, {"b_payment": payment}).first()
-    if found is not None and not found.spent:
+    if found is not None:
         bundle = _read(found, tx.vault)
+        assert not bundle.spent, "what is in a spent bundle has left, or may have"
         members = _members(tx.conn, bundle.bundle)
         return bundle, tuple(one for one in members if one.payment == payment or _may_go(one, tx.now_ms))
-    free = [one for one in rows if one is not row and not _has_unspent(tx, one.payment)]
+    free = [one for one in rows if one is not row and tx.bare.execute(_OF, {"b_payment": one.payment}).first() is None]
     # The one that is due has its place, however far behind in the batch it stands.
     chosen = sorted([row, *free[: most - 1]], key=lambda one: one.item_no or 0)
     return _make(tx, row, chosen, form), tuple(chosen)
@@ -97,7 +98,7 @@ def _due(tx: Tx, payment: str) -> list[PaymentRow]:
     """The ready payments of this one's batch that may be sent now; only this one if it belongs to none."""
     conn, vault = tx.conn, tx.vault
     row = tx.book.row(conn, vault, payment)
-    if row is None or row.life.state is not State.READY:
+    if row is None or row.life.state is not State.READY or row.life.first_write_ms is not None:
         return []
     if row.batch is None:
         return [row]
@@ -110,14 +111,9 @@ def _due(tx: Tx, payment: str) -> list[PaymentRow]:
 
 def _may_go(row: PaymentRow, now_ms: int) -> bool:
     until_ms = row.life.valid_until_ms
-    if row.life.state is not State.READY:
+    if row.life.state is not State.READY or row.life.first_write_ms is not None:
         return False
     return (row.life.send_after_ms or 0) <= now_ms and (until_ms is None or now_ms < until_ms)
-
-
-def _has_unspent(tx: Tx, payment: str) -> bool:
-    found = tx.bare.execute(_OF, {"b_payment": payment}).first()
-    return found is not None and not found.spent
 
 
 def _make(tx: Tx, first: PaymentRow, rows: Sequence[PaymentRow], form: ReferenceForm) -> BundleRow:
@@ -131,8 +127,6 @@ def _make(tx: Tx, first: PaymentRow, rows: Sequence[PaymentRow], form: Reference
         "bundle": bundle.bundle, "lane": bundle.lane, "kind": bundle.kind.value, "bank_ref": bundle.bank_ref,
         "attempt": 0, "spent": 0, "made_ms": tx.now_ms, "serials": "[]", "port": "",
     })  # fmt: skip
-    # Whoever was in a spent bundle leaves it: its story stands in the attempts.
-    write_many(tx.bare, _LEAVE, [{"b_payment": row.payment} for row in rows])
     _fill(tx, bundle.bundle, rows)
     detail = {"reference": bundle.bank_ref, "items": len(rows), "batch": first.batch}
     audit.append(tx, f"node:{tx.node}", "bundle.made", bundle.bundle, detail)
@@ -181,6 +175,12 @@ def of_payment(conn: Connection, payment: str) -> tuple[BundleRow, tuple[Payment
         return None
     bundle = _read(found, vault_of(conn))
     return bundle, tuple(_members(conn, bundle.bundle))
+
+
+def has_left(conn: Connection, payment: str) -> bool:
+    """Whether a message with many orders, this one among them, may have left."""
+    found = conn.execute(_OF, {"b_payment": payment}).first()
+    return found is not None and bool(found.spent)
 
 
 def answer_of(conn: Connection, bundle: str) -> bytes | None:

@@ -183,7 +183,7 @@ def test_an_item_shows_the_message_that_carried_it_and_hides_the_others(
 
 
 def test_an_item_that_left_its_message_is_still_hidden_in_it(tmp_path: Path) -> None:
-    """Two persons let it be sent again, so it travels in another message; the first one's bytes name it all the same."""
+    """The message did not leave, and goes later without this one; its bytes of the first time name it all the same."""
     desk = counter(tmp_path, plan=Script([Scripted(Fault.DROP_BEFORE, touch=Touch.MONEY)]))
     body = batch(desk.world, "B-1", [10_000, 20_000])
     body["items"][1]["creditor"] = {"account": "0000777", "name": "示例丁丁公司"}

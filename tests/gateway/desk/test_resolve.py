@@ -22,6 +22,7 @@ from gateway.journal.proposals import Role, to_sign
 from gateway.simbank.faults import Fault, Script, Scripted, Touch
 from protocols.bank import Bank, Replay, ReplayRule
 from tests.gateway.desk.counter import ROOT, VALID_MS, Desk
+from tests.world.batching import SENDER, batch, states
 from tests.world.world import World
 
 SLOW = {"first_enquiry_s": 600.0}
@@ -242,6 +243,28 @@ def test_ready_is_closed_once_the_bank_has_acknowledged_the_payment(lost: tuple[
                   evidence_sha256="0" * 64)  # fmt: skip
     assert "acknowledged" in why
     assert propose(desk, WANG, payment, "failed")
+
+
+def test_neither_a_message_with_many_orders_nor_an_order_out_of_it_is_sent_once_more(tmp_path: Path) -> None:
+    world = World(tmp_path, plan=Script([Scripted(Fault.DROP_BEFORE, touch=Touch.MONEY)]), bank_options=SLOW,
+                  adapters=ADAPTERS, sender=SENDER)  # fmt: skip
+    world.start()
+    world.run(1)
+    desk = Desk(world)
+    enrol(desk, WANG, LI)
+    world.command("batch.submit", batch(world, "B-1", [10_000, 20_000]))
+    world.run(5)
+    assert states(world, "B-1") == ["in_doubt"] * 2
+    with sqlite3.connect(world.folder / "journal.db") as db:
+        db.execute("update payments set not_found = 2")
+    payment = str(world.last("B-1-2")["payment"])
+    why = desk.no(409, "not_now", "POST", "proposals", "draft", peer=WANG.peer, **wish(payment, "ready"),
+                  evidence_sha256="0" * 64)  # fmt: skip
+    assert "kingdee:B-1-2" in why and "decide `failed`" in why and "new id" in why
+    approve(desk, LI, propose(desk, WANG, payment, "failed"))
+    world.run(1)
+    assert states(world, "B-1") == ["in_doubt", "failed"] and world.last("B-1-2")["resend"] == "new_id"
+    world.crash()
 
 
 def test_the_same_person_cannot_approve(lost: tuple[World, Desk, str]) -> None:

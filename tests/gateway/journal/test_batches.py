@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import Table, select
 
 from gateway.core.policy import Judgement, UsageFacts
-from gateway.core.states import Answered, Cancel, NotSent, Reject, Release, Send, Source
+from gateway.core.states import Answered, Cancel, NotSent, Reject, Release, Resolve, Send, Silent, Source
 from gateway.journal import apply as applying
 from gateway.journal import batch_rows, batches, bundles, lanes, receipts, schema
 from gateway.journal.batch_rows import BatchRow
@@ -256,6 +256,21 @@ def test_unsent_it_is_sent_with_the_same_reference_without_those_that_left(lease
     carried = leased.read(lambda conn: bundles.of_payment(conn, made.items[0].payment))
     assert carried is not None
     assert [row.item_no for row in carried[1]] == [1, 3], "it holds those that its bytes name"
+
+
+def test_what_has_left_once_is_in_no_other_bundle(leased: Journal) -> None:
+    made = taken(leased, batch((1, 2, 3)))
+    bundle, _members = found = allot(leased, made.items[0], 2)
+    send(leased, found)
+    befall(leased, made.items[1], Silent(NOW_MS, "no_answer"))
+    befall(leased, made.items[1], Resolve(NOW_MS, None))
+    assert allot(leased, made.items[1]) is None
+    other, rest = allot(leased, made.items[2])
+    assert other.bundle != bundle.bundle and [row.item_no for row in rest] == [3]
+    carried = leased.read(lambda conn: bundles.of_payment(conn, made.items[1].payment))
+    assert carried is not None and carried[0].bundle == bundle.bundle
+    assert leased.read(lambda conn: bundles.has_left(conn, made.items[1].payment))
+    assert not leased.read(lambda conn: bundles.has_left(conn, made.items[2].payment)), "allotted, not sent"
 
 
 def test_a_new_owner_doubts_every_order_of_a_bundle(leased: Journal) -> None:
