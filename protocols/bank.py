@@ -185,8 +185,8 @@ class Profile:
     `history_days` how far back it answers about entries. `reconstructed` lists what is known from public material
     only. `kind_limits` are limits that differ for one kind of order (a batch line is often shorter than a payment).
     `past_balance_days` is how far back the bank tells a day's closing balance, 0 when it does not. `poll_every` is how
-    often the bank tolerates being asked for an account's new entries. `returns_watch` is how long after sending a
-    settled payment may still come back; it is asked about once per `returns_every`.
+    often the bank tolerates being asked for an account's new entries. `returns_watch` is how long a payment may
+    still come back after it settled; it is asked about once per `returns_every`.
     """
 
     name: str

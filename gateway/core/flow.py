@@ -149,8 +149,8 @@ def _stop_sending(_before: Life, _life: Life, _event: Event) -> tuple[Effect, ..
 
 
 def _watch_returns(_before: Life, life: Life, event: Event) -> tuple[Effect, ...]:
-    """Success is not the last word: ask again, once a period, for as long as money may come back."""
-    ends_ms = (life.last_write_ms or event.at_ms) + life.rules.returns_watch_ms
+    """Success is not the last word: ask again, once a period, for as long as money may come back once it went."""
+    ends_ms = max(life.last_write_ms or 0, life.since_ms) + life.rules.returns_watch_ms
     next_ms = event.at_ms + life.rules.returns_every_ms
     return (Due(Work.RETURNS, next_ms),) if next_ms <= ends_ms else (Done(Work.RETURNS),)
 

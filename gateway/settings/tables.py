@@ -271,7 +271,7 @@ class Bank(_Table):
     returns_watch_s: float | None = Field(
         None,
         ge=0,
-        description="Seconds from sending for which it is asked whether the money came back; default: the bank's.",
+        description="Seconds after it settled for which it is asked whether the money came back; default: the bank's.",
     )
     returns_every_s: float | None = Field(
         None, gt=0, description="Seconds between two questions whether a settled payment is back; default: the bank's."

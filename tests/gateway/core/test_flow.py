@@ -333,6 +333,16 @@ def test_returned_money_is_watched_for_until_the_bank_can_return_no_more() -> No
     assert back.life.state is State.RETURNED and Done(Work.RETURNS) in back.effects
 
 
+@pytest.mark.parametrize("word", [Answered(T, Fate.SETTLED, Source.ENQUIRY, T - 1), Resolve(T, Fate.SETTLED)])
+def test_what_settles_long_after_it_was_sent_is_watched_for_as_long_as_what_settles_at_once(word: Event) -> None:
+    rules = Rules(returns_watch_ms=3_000, returns_every_ms=1_000)
+    settled = step(life_in(State.IN_DOUBT, rules=rules, first_write_ms=T - 90_000, last_write_ms=T - 90_000), word)
+    assert settled.life.state is State.SETTLED and Due(Work.RETURNS, T + 1_000) in settled.effects
+    again = step(settled.life, AskedInVain(T + 2_000, "down"))
+    assert Due(Work.RETURNS, T + 3_000) in again.effects
+    assert Done(Work.RETURNS) in step(settled.life, AskedInVain(T + 2_001, "down")).effects
+
+
 def test_sent_is_told_to_subscribers_only_and_takes_no_number_otherwise() -> None:
     quiet = step(life_in(State.READY), Send(T))
     loud = step(life_in(State.READY, tell_sent=True), Send(T))
