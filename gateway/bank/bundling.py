@@ -109,6 +109,10 @@ class Bundling:
             turn.release()
         if allotted is None:
             self._lane.quay.give_back(berth)
+            if row.life.first_write_ms is not None:
+                # In another message than the one that carried it, it would not be asked about in that one any more.
+                hold = Hold(self._parts.clock.now_ms(), "has_left_before")
+                await self._lane.record(row.payment, hold, expect=State.READY)
             return
         if ready is None or committing is None:
             return

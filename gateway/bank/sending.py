@@ -161,7 +161,8 @@ class Sending:
             self._lane.quay.give_back(berth)
             self._lane.words.fault(error, row.order.kind.value)
             _log.error("payment.cannot_be_prepared", bank=self._parts.bank_name, payment=row.payment, error=str(error),
-                       action="held; nothing was sent")  # fmt: skip
+                       action="held; nothing was sent" if row.life.first_write_ms is None else
+                       "escalated, as an earlier copy has left; it is asked about on")  # fmt: skip
             hold = Hold(self._parts.clock.now_ms(), "cannot_be_prepared")
             await self._lane.record(row.payment, hold, expect=State.READY)
             return None

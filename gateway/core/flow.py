@@ -155,10 +155,6 @@ def _watch_returns(_before: Life, life: Life, event: Event) -> tuple[Effect, ...
     return (Due(Work.RETURNS, next_ms),) if next_ms <= ends_ms else (Done(Work.RETURNS),)
 
 
-def _stop_watching(_before: Life, _life: Life, _event: Event) -> tuple[Effect, ...]:
-    return (Done(Work.RETURNS),)
-
-
 def _too_late(_before: Life, _life: Life, _event: Event) -> tuple[Effect, ...]:
     return (Deny(Code.TOO_LATE),)
 
@@ -422,7 +418,10 @@ TABLE: tuple[Rule, ...] = (
     # before anything is sent
     Rule("release", _in(S.ACCEPTED, S.HELD), Release, S.READY, "nothing stands in its way",
          change=_released, then=(_send, _expire_watch)),
-    Rule("hold", _in(S.ACCEPTED, S.READY), Hold, S.HELD, "a person lets it go", then=(_done(Work.SEND), _expire_watch)),
+    Rule("hold", _in(S.ACCEPTED, S.READY), Hold, S.HELD, "a person lets it go", when=_nothing_left,
+         then=(_done(Work.SEND), _expire_watch)),
+    Rule("resend_held", _in(S.READY), Hold, S.ESCALATED, "it cannot be sent once more; what left is in doubt",
+         change=_doubted, then=(_stop_sending, _alarm("escalated"), _enquire)),
     Rule("reject", _in(S.ACCEPTED, S.HELD), Reject, S.REJECTED, "our own no, at the door", then=(_stop_sending,)),
     Rule("cancel", _BEFORE, Cancel, S.CANCELLED, "withdrawing is safe", when=_nothing_left, then=(_stop_sending,)),
     Rule("cancel_too_late", _ALL - _in(S.ACCEPTED), Cancel, None, "it may be at the bank, or is over", then=(_too_late,)),
@@ -510,9 +509,9 @@ TABLE: tuple[Rule, ...] = (
          change=_doubted, then=(_alarm("escalated"), _done(Work.ESCALATE), _enquire)),
     # success is not the last word
     Rule("returned", _in(S.SENDING, S.SETTLED) | _ASKING, Answered, S.RETURNED, "the money came back",
-         fates=_fates(Fate.RETURNED), then=(_stop_asking, _stop_watching)),
+         fates=_fates(Fate.RETURNED), then=(_stop_asking, _done(Work.RETURNS))),
     Rule("reversed", _in(S.SENDING, S.SETTLED) | _ASKING, Answered, S.REVERSED, "the bank took its booking back",
-         fates=_fates(Fate.REVERSED), then=(_stop_asking, _stop_watching)),
+         fates=_fates(Fate.REVERSED), then=(_stop_asking, _done(Work.RETURNS))),
     Rule("settled_again", _in(S.SETTLED), Answered, None, "a repeat of what is known",
          fates=_fates(Fate.SETTLED), then=(_done(Work.ENQUIRE), _watch_returns)),
     Rule("settled_old_news", _in(S.SETTLED), Answered, None, "an older answer overtaken by the final one",
@@ -523,7 +522,7 @@ TABLE: tuple[Rule, ...] = (
          fates=_fates(Fate.UNKNOWN, Fate.DUPLICATE, Fate.NOT_FOUND), then=(_done(Work.ENQUIRE),)),
     Rule("back_again", _BACK, Answered, None, "money came back already; older or repeated news",
          fates=_NEWS | _fates(Fate.SETTLED, Fate.RETURNED, Fate.REVERSED),
-         then=(_done(Work.ENQUIRE), _stop_watching)),
+         then=(_done(Work.ENQUIRE), _done(Work.RETURNS))),
     # contradictions are told, never written over
     Rule("settled_overtaken", _in(S.SETTLED), Answered, None, "asked before the yes was known, about another copy",
          fates=_fates(Fate.FAILED), when=_no_of_another_copy, then=(_done(Work.ENQUIRE), _watch_returns)),
@@ -535,8 +534,7 @@ TABLE: tuple[Rule, ...] = (
          fates=_fates(Fate.SETTLED, Fate.PENDING, Fate.RETURNED, Fate.REVERSED),
          then=(_contradiction, _done(Work.ENQUIRE))),
     Rule("back_contradicted", _BACK, Answered, None, "told returned, now refused", fates=_fates(Fate.FAILED),
-         then=(_contradiction, _done(Work.ENQUIRE), _stop_watching)),
-    # Held it can be, too, after two persons let it be sent again.
+         then=(_contradiction, _done(Work.ENQUIRE), _done(Work.RETURNS))),
     Rule("unsent_known", _in(S.HELD, S.READY), Answered, S.ESCALATED, "the bank knows a payment we did not send: stop",
          fates=_fates(Fate.SETTLED, Fate.PENDING, Fate.RETURNED, Fate.REVERSED, Fate.DUPLICATE),
          change=_found, then=(_stop_sending, _contradiction, _enquire)),

@@ -8,17 +8,23 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from gateway.core.states import Answered, Event, Expire, Overdue, Release, Source, Work
 from gateway.simbank.faults import Fault, Scripted, Touch
+from protocols.bank import Bank, Context, MoneyConversation
+from protocols.canon.order import AnyOrder, Kind
 from protocols.canon.outcome import Fate
+from protocols.kit.errors import ProtocolError
 from tests.world.history import untold, violations
 from tests.world.mouth import mouth
+from tests.world.sim import replaying
 from tests.world.stage import (
     HIDDEN,
+    NEVER,
     NO_WORD,
     ORDER,
     SAFE,
@@ -297,6 +303,31 @@ def let_go_by_persons_and_out_of_time(folder: Path) -> World:
     assert "payment.expired" not in world.told(ORDER)
     world.run(2 * 3_600)
     return world.ends("settled", "resolved_resend", "resend_expired", "asked_settled")
+
+
+@scene
+def let_go_by_persons_and_not_to_be_said(folder: Path) -> World:
+    """The bank's form cannot carry it any more: what left is asked about on, and nobody has to take it out of a hold."""
+
+    def unsayable(bank: Bank) -> Bank:
+        bank = replaying(bank, NEVER)
+        pay = bank.money[Kind.PAYMENT]
+
+        def word(order: AnyOrder, context: Context) -> MoneyConversation:
+            if context.attempt > 1:
+                raise ProtocolError("value", "this cannot be said in the bank's language any more")
+            return (yield from pay(order, context))
+
+        return replace(bank, money={**bank.money, Kind.PAYMENT: word})
+
+    world = Stage(folder, [Scripted(Fault.HIDE, seconds=60.0)], adapters={"sample": unsayable})
+    world.submit(ORDER)
+    world.run(10)
+    world.act(resolve(None))
+    world.run(10)
+    assert world.state(ORDER) == "escalated" and "payment.held" not in world.told(ORDER)
+    world.run(2 * 3_600)
+    return world.ends("settled", "resolved_resend", "resend_held", "asked_settled")
 
 
 def _withdrawn(folder: Path, word: Callable[[int], Event]) -> Stage:

@@ -170,6 +170,7 @@ def test_an_item_is_never_torn_out_of_the_message_that_carried_it(tmp_path: Path
     assert states(made, "B-1") == ["settled", "settled", "in_doubt", "in_doubt"]
     made.befall("B-1-4", Resolve(0, None))
     made.run(600)
+    assert states(made, "B-1") == ["settled", "settled", "in_doubt", "escalated"]
     assert made.bank.simbank.tally.exchanges[Touch.MONEY] == 1 and len(moved(made)) == 2
     carried = made.read(lambda conn: bundles.of_payment(conn, made.last("B-1-1")["payment"]))
     assert carried is not None and [row.item_no for row in carried[1]] == [1, 2, 3, 4]

@@ -117,6 +117,19 @@ def test_what_left_before_two_persons_let_it_be_sent_again_neither_expires_nor_i
     assert step(unsent, Cancel(T)).life.state is State.CANCELLED
 
 
+def test_what_cannot_be_sent_once_more_is_asked_about_and_can_be_decided() -> None:
+    """Held, it could be neither withdrawn nor decided, and no question would ever end it."""
+    again = life_in(State.READY, attempt=1, first_write_ms=T - 9, last_write_ms=T - 9, valid_until_ms=T + 9)
+    stuck = step(again, Hold(T, "cannot_be_prepared"))
+    assert (stuck.rule, stuck.life.state, stuck.life.doubted) == ("resend_held", State.ESCALATED, True)
+    assert Tell("payment.escalated") in stuck.effects and Alarm("escalated") in stuck.effects
+    assert {Done(Work.SEND), Done(Work.EXPIRE)} <= set(stuck.effects)
+    assert any(isinstance(effect, Due) and effect.work is Work.ENQUIRE for effect in stuck.effects)
+    assert step(stuck.life, Resolve(T + 1, Fate.FAILED, 1)).life.state is State.FAILED
+    unsent = life_in(State.READY, attempt=2)
+    assert step(unsent, Hold(T, "cannot_be_prepared")).rule == "hold", "a send that did not leave left nothing"
+
+
 def test_no_row_stands_where_an_earlier_one_always_decides() -> None:
     for (state, event, fate), rules in flow._INDEX.items():
         deaf = [rule.name for n, rule in enumerate(rules) if any(earlier.when is None for earlier in rules[:n])]
