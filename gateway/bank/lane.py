@@ -95,7 +95,7 @@ class Lane:
         self._stopping = False
         self._tasks = Tasks(self._defect)
         self._tenure = Tenure(parts.name, parts.node, parts.store, parts.clock, self._tasks, self._reign,
-                              self._stand_down)  # fmt: skip
+                              self._stand_down, lambda: self.wall.was_set())  # fmt: skip
         self.wall = WallClock(parts.name, parts.clock, self._tenure, parts.meters)
         self._wanted = Wanted(parts.clock)
         self._rows: OrderedDict[str, PaymentRow] = OrderedDict()

@@ -33,11 +33,14 @@ _log = log.get("bank.tenure")
 
 
 class Tenure:
-    """See the module. `on_gained` gets whether the last owner may still be writing; `on_lost` is awaited."""
+    """See the module. `on_gained` gets whether the last owner may still be writing; `on_lost` is awaited;
+    `on_clock_set` is called each time the wall clock is seen to be set while the lane is held.
+    """
 
     def __init__(
         self, name: str, node: str, store: Store, clock: Clock, tasks: Tasks,
         on_gained: Callable[[bool], Awaitable[None]], on_lost: Callable[[], Awaitable[None]],
+        on_clock_set: Callable[[], None],
     ) -> None:  # fmt: skip
         self.epoch = 0
         self._name = name
@@ -47,11 +50,12 @@ class Tenure:
         self._tasks = tasks
         self._on_gained = on_gained
         self._on_lost = on_lost
+        self._on_clock_set = on_clock_set
         self._until_s = float("-inf")
         self._taken_s = float("inf")
         self._offset_ms = offset_ms(clock)
         self._clock_set = False
-        self._wrong_s = float("-inf")
+        self._set_s = float("-inf")
         self._seen: lanes.LaneRow | None = None
         self._seen_s = float("inf")
         self._ended = False
@@ -72,15 +76,13 @@ class Tenure:
 
     @property
     def lasted_s(self) -> float:
-        """For how long this node has had the lane without a break and with a wall clock that was not seen to be off, by
+        """For how long this node has had the lane without a break and with a wall clock that was not seen to be set, by
         a clock that nobody can set; 0 without it.
-        """
-        return max(self._look_at_clock() - max(self._taken_s, self._wrong_s), 0.0)
 
-    @property
-    def clock_off(self) -> bool:
-        """Whether the clock is off by more than a minute at this moment, by what it showed when the lease was taken."""
-        return self._look_at_clock() == self._wrong_s
+        Whether the clock was set right or wrong is not known here, nor needed: what was sent before it was set left
+        longer ago than this, and what was sent after it has its time from the clock that still goes.
+        """
+        return max(self._look_at_clock() - max(self._taken_s, self._set_s), 0.0)
 
     @property
     def clock_set(self) -> bool:
@@ -115,7 +117,7 @@ class Tenure:
         self._taken_s = self._clock.monotonic_s()
         self._until_s = asked_s + LEASE_MS / 1000
         self._offset_ms = offset_ms(self._clock)
-        self._clock_set, self._wrong_s = False, float("-inf")
+        self._clock_set, self._set_s = False, float("-inf")
         self._tasks.spawn(self._keep(taken.epoch))
         await self._on_gained(taken.orphaned)
         return True
@@ -178,10 +180,13 @@ class Tenure:
         self._tasks.spawn(self._stand_by())
 
     def _look_at_clock(self) -> float:
-        """Remember it if somebody has set the wall clock. The monotonic one's seconds."""
+        """Remember it if somebody has set the wall clock, and go by what it shows now. The monotonic one's seconds."""
         now_s = self._clock.monotonic_s()
-        if abs(self._clock.now_ms() - now_s * 1000 - self._offset_ms) > CLOCK_SET_MS:
-            self._clock_set, self._wrong_s = True, now_s
+        off_ms = self._clock.now_ms() - now_s * 1000
+        if abs(off_ms - self._offset_ms) > CLOCK_SET_MS:
+            self._clock_set, self._set_s, self._offset_ms = True, now_s, off_ms
+            if self.epoch:
+                self._on_clock_set()
         return now_s
 
     def _over(self) -> bool:

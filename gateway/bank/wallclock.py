@@ -42,24 +42,31 @@ class WallClock:
         doubt = self.doubt
         if doubt is None:
             return True
+        self._ring(doubt)
+        return False
+
+    def was_set(self) -> None:
+        """Somebody has set it by more than a minute: they must hear of it also if nothing waits to be sent again."""
+        self._ring("clock_set")
+
+    def _ring(self, doubt: str) -> None:
         self._meters.alarms.labels(doubt).inc()
         _log.error(f"lane.{doubt}", lane=self._lane, ahead_of_bank_s=round(self._ahead_ms / 1000),
                    action=_DOUBTS[doubt])  # fmt: skip
-        return False
 
     def quarantine_left_ms(self, quarantine_ms: int) -> int:
         """How much of a quarantine is surely left, by the one clock that nobody can set: what this node's time with the
-        lane is short of it. What was sent before was timed by a clock that may have been wrong, or by another node's.
+        lane, and with the clock as it is, is short of it. What was sent before was timed by another node's, or by one
+        that may have been wrong.
         """
         return max(math.ceil(quarantine_ms - self._tenure.lasted_s * 1000), 0)
 
     def sure(self, quarantine_ms: int) -> bool:
         """Whether a span of the wall clock that exceeds the quarantine means that so much time has passed.
 
-        Also after the clock was set, once it has been right again for so long: whatever was sent is older than that.
+        Also after the clock was set, once it was left alone for so long: what was sent before is older than that.
         """
-        off = self._tenure.clock_off or abs(self._ahead_ms) > CLOCK_DIFFERS_MS
-        return not off and not self.quarantine_left_ms(quarantine_ms)
+        return abs(self._ahead_ms) <= CLOCK_DIFFERS_MS and not self.quarantine_left_ms(quarantine_ms)
 
     def hear(self, bank_at: datetime) -> None:
         """What the bank's clock showed a moment ago."""

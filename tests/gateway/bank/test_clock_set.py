@@ -70,6 +70,22 @@ def test_what_was_put_off_by_a_clock_that_was_ahead_is_sent_when_it_is_set_back(
     assert files.payment(world, "AP-2").life.state is State.SETTLED
 
 
+def test_a_clock_that_was_slow_at_the_start_and_is_set_right_rings_once_and_is_believed_after_a_quarantine(
+    tmp_path: Path,
+) -> None:
+    world = World(tmp_path)
+    life = world.start(off_ms=-7_200_000)
+    world.run(1_200)
+    life.clock.off_ms = 0
+    world.run(CLOCK_LOOK_S + 1)
+    wall = life.gateway.lanes["sample.main"].wall
+    assert life.sample("bankgw_alarms_total", alarm="clock_set") == 1
+    assert wall.doubt == "clock_set" and not wall.sure(600_000)
+    world.run(600)
+    assert wall.sure(600_000) and wall.doubt == "clock_set"
+    assert life.sample("bankgw_alarms_total", alarm="clock_set") == 1, "once, however often it is looked at"
+
+
 def test_a_balance_from_before_the_clock_was_set_back_is_not_taken_for_a_new_one(tmp_path: Path) -> None:
     world = World(tmp_path)
     life = world.start()

@@ -51,7 +51,9 @@ class _Gate:
         self.gained: list[bool] = []
         self.lost: list[float] = []
         self.failed: list[Any] = []
-        self.tenure = Tenure("b.main", "gw1", self.store, self.life, Tasks(self.failed.append), self._gain, self._lose)  # type: ignore[arg-type]
+        self.rung: list[float] = []
+        self.tenure = Tenure("b.main", "gw1", self.store, self.life, Tasks(self.failed.append), self._gain, self._lose,  # type: ignore[arg-type]
+                             lambda: self.rung.append(self.clock.seconds()))  # fmt: skip
 
     async def _gain(self, orphaned: bool) -> None:
         self.gained.append(orphaned)
@@ -64,9 +66,6 @@ class _Gate:
 
     def clock_set(self) -> bool:
         return self.tenure.clock_set
-
-    def clock_off(self) -> bool:
-        return self.tenure.clock_off
 
     def lasted_s(self) -> float:
         return self.tenure.lasted_s
@@ -313,17 +312,41 @@ def test_a_clock_that_was_set_right_again_stays_one_that_was_set(look: str) -> N
     assert gate.clock_set(), "what was sent in between has its time from the wrong one"
 
 
-def test_spans_are_believed_again_from_the_moment_at_which_the_clock_was_last_seen_to_be_off() -> None:
+def test_spans_are_believed_again_from_the_moment_at_which_the_clock_was_last_seen_to_be_set() -> None:
     gate = _Gate().begin()
     gate.clock.advance(100.0)
-    assert gate.lasted_s() == 100.0 and not gate.clock_off()
+    assert gate.lasted_s() == 100.0
     gate.life.off_ms = -60_001
-    assert gate.clock_off() and gate.lasted_s() == 0.0
-    gate.clock.advance(2.0)
-    assert gate.lasted_s() == 0.0, "it is off still"
+    assert gate.lasted_s() == 0.0
+    gate.clock.advance(32.0)
+    assert gate.lasted_s() == 32.0, "wrong or right, it is the clock that times what is sent from now on"
     gate.life.off_ms = 0
+    assert gate.lasted_s() == 0.0
     gate.clock.advance(30.0)
-    assert not gate.clock_off() and gate.lasted_s() == 30.0 and gate.clock_set()
+    assert gate.lasted_s() == 30.0 and gate.clock_set(), "repeats wait for the lane to be taken anew"
+
+
+def test_a_clock_that_was_wrong_at_the_taking_and_is_set_right_is_believed_like_any_other() -> None:
+    gate = _Gate()
+    gate.life.off_ms = -7_200_000
+    gate.begin()
+    gate.clock.advance(1_200.0)
+    gate.life.off_ms = 0
+    assert gate.lasted_s() == 0.0
+    gate.clock.advance(3_600.0)
+    assert gate.lasted_s() == 3_600.0 and gate.clock_set()
+
+
+def test_each_setting_of_the_clock_is_told_once_to_whoever_has_the_lane() -> None:
+    gate = _Gate()
+    gate.life.off_ms = 3_600_000
+    assert not gate.holds() and gate.rung == [], "whoever has no lane has nothing that depends on it"
+    gate.begin()
+    for off_ms, rung in ((3_600_000, []), (0, [1_010.0]), (0, []), (60_000, []), (-60_000, []), (-60_001, [1_030.0])):
+        gate.life.off_ms = off_ms
+        gate.rung.clear()
+        gate.clock.advance(5.0)
+        assert gate.holds() and gate.rung == rung
 
 
 def test_what_was_known_of_the_clock_ends_with_the_lease() -> None:

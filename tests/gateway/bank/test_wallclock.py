@@ -19,7 +19,6 @@ from tests.world.world import LifeClock
 class _Tenure:
     def __init__(self) -> None:
         self.clock_set = False
-        self.clock_off = False
         self.lasted_s = 1e9
 
 
@@ -69,14 +68,21 @@ def test_a_clock_that_was_set_is_not_trusted_whatever_the_bank_shows() -> None:
     with capture_logs() as said:
         assert lane.wall.doubt == "clock_set" and not lane.wall.trusted() and not lane.wall.sure(1)
     lane.ahead(0)
-    lane.tenure.clock_off = True
+    lane.tenure.lasted_s = 0.0
     assert not lane.wall.sure(1)
-    lane.tenure.clock_off = False
-    assert lane.wall.sure(1), "it has been right again for long enough: a word about all copies is believed"
+    lane.tenure.lasted_s = 1.0
+    assert lane.wall.sure(1), "it was not set again for long enough: a word about all copies is believed"
     assert lane.wall.doubt == "clock_set", "and nothing is sent again all the same"
     [line] = said
     assert (line["event"], line["ahead_of_bank_s"]) == ("lane.clock_set", 90) and "restart" in line["action"]
     assert lane.alarms("clock_set") == 1 and lane.alarms("clock_differs") == 0
+
+
+def test_that_it_was_set_is_told_though_nothing_waits_to_be_sent_again() -> None:
+    lane = _Lane()
+    with capture_logs() as said:
+        lane.wall.was_set()
+    assert [line["event"] for line in said] == ["lane.clock_set"] and lane.alarms("clock_set") == 1
 
 
 def test_that_a_clock_begins_and_ceases_to_differ_is_told_once_each() -> None:
