@@ -137,7 +137,8 @@ class Line(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         was_live, self.live = self.live, False
-        if was_live and isinstance(reason.value, ConnectionDone):
+        # When nobody waits, what the close makes whole came behind an answer, and is nobody's.
+        if was_live and self._waiting is not None and isinstance(reason.value, ConnectionDone):
             try:
                 frames = self._cutter.end()
             except ProtocolError:

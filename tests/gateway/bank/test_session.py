@@ -13,6 +13,7 @@ from twisted.python.failure import Failure
 from gateway.bank.session import Line, NoAnswer
 from protocols.bank import Port
 from protocols.kit.framing import Framing, LengthPrefix, UntilEof
+from protocols.kit.http import HttpAnswers
 from tests.world.clock import HeapClock
 from tests.world.world import LifeClock
 
@@ -38,7 +39,7 @@ class Wire:
 class Bench:
     """A connected line, what it says, and what came of its exchange."""
 
-    framing: Framing = LengthPrefix(4)
+    framing: Framing | HttpAnswers = LengthPrefix(4)
     max_bytes: int = 1000
     time: HeapClock = field(default_factory=HeapClock)
     wire: Wire = field(default_factory=Wire)
@@ -189,6 +190,18 @@ def test_what_we_broke_off_is_no_answer_though_it_looks_like_a_clean_close() -> 
     bench.line.hang_up()
     bench.lose(ConnectionDone())
     assert bench.failure == ("half_answer", True, b"half of") and not bench.answers
+
+
+def test_a_close_that_makes_whole_what_nobody_waits_for_ends_the_line_and_no_more() -> None:
+    """As a proxy that closes an idle connection says so: behind the last answer, and without a length."""
+    bench = Bench(HttpAnswers())
+    bench.ask()
+    bench.hear(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+               b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n\r\nbye")  # fmt: skip
+    assert len(bench.answers) == 1
+    bench.lose(ConnectionDone())
+    assert len(bench.answers) == 1 and bench.failures == []
+    assert bench.gone == [bench.line] and not bench.line.live
 
 
 def test_before_it_is_connected_nothing_is_written() -> None:
