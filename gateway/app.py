@@ -384,7 +384,7 @@ class Gateway:
             self.lanes[name].hear(word)
 
     def _is_elsewhere(self, lane: str) -> bool:
-        return lane not in self.lanes or self.lanes[lane].standing_by
+        return lane not in self.lanes or self.lanes[lane].elsewhere
 
     def _owns(self, lane: str) -> bool:
         return lane in self.lanes and self.lanes[lane].ready

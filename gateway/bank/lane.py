@@ -184,6 +184,11 @@ class Lane:
         """Whether the lane is another node's."""
         return not self.epoch and not self.halted
 
+    @property
+    def elsewhere(self) -> bool:
+        """Whether the lane is another node's, or is left to another one: halted, it keeps its lease no longer."""
+        return self.standing_by or (self.halted is not None and not self._tenure.holds)
+
     async def _recover_later(self, epoch: int) -> None:
         await sleep(self.parts.clock, ORPHAN_QUIET_S)
         await self._recover(epoch)
@@ -218,11 +223,12 @@ class Lane:
         self.quay.stop()
 
     def halt(self, reason: str) -> None:
-        """Stop until a restart and say so: a wrong payment is worse than a late one."""
+        """Stop until a restart and say so: a wrong payment is worse than a late one. Another node may take the lane."""
         if self.halted is None:
             self.halted = reason
             _log.error("lane.halted", bank=self.parts.bank_name, lane=self.parts.name, reason=reason)
             self.quay.stop()
+            self._tenure.give_up()
             self._on_halt(self.parts.name, reason)
 
     def _defect(self, failure: Failure) -> None:

@@ -98,6 +98,12 @@ class Tenure:
             _log.info("lane.standing_by", lane=self._name)
             self._tasks.spawn(self._stand_by())
 
+    def give_up(self) -> None:
+        """Neither renew the lease nor take the lane again. The lease is not released but runs out: whoever takes the
+        lane then waits as after an owner that died, for what this one said last may be on its way.
+        """
+        self._ended = True
+
     async def end(self) -> None:
         """Let the lane go, so that another node need not wait for the lease to run out. Nothing is sent any more."""
         self._ended = True

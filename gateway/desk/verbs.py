@@ -264,7 +264,7 @@ class _Desk:
             lambda tx: pauses.say(tx, name, call.peer.actor, paused=paused, detail=detail)
         ))  # fmt: skip
         # Another node's lane goes on as before until that node looks into the journal.
-        hears_s = BEAT_S if lane.standing_by else 0.0
+        hears_s = BEAT_S if lane.elsewhere else 0.0
         return {**_lane(name, lane, self._levers.ready()["lanes"][name]), "owner_hears_within_s": hears_s}
 
     async def probe(self, call: Call) -> Any:

@@ -149,6 +149,57 @@ def test_a_node_that_lost_its_lane_stands_by_and_may_own_it_again(tmp_path: Path
     assert files.payment(world, "AP-1").life.state is State.SETTLED and len(pays(first)) == 1
 
 
+def test_a_halted_lane_is_left_to_another_node_and_not_taken_again(tmp_path: Path) -> None:
+    world = World(tmp_path, settings=SHARED, plan=Script([Scripted(Fault.DELAY, seconds=10_000)]))
+    first = world.start()
+    world.run(1)
+    second = world.start("gw2")
+    world.submit("AP-1")
+    world.run(1)
+    epoch = lane_of(first).epoch
+    lane_of(first).halt("test")
+    world.run(5)
+    assert lane_of(second).standing_by, "not before the lease has run out"
+    world.run(LEASE_MS / 1000)
+    assert lane_of(second).ready and lane_of(second).epoch > epoch
+    assert lane_word(lane_of(first)) == "halted:test" and not lane_of(first).permits(epoch, first.clock.monotonic_s())
+    world.submit("AP-2")
+    world.run(3)
+    assert files.payment(world, "AP-2").life.state is State.SETTLED and len(pays(second)) == 1
+    assert files.rules(world, "AP-1") == ["admitted", "send", "silent", "asked_settled"] and len(pays(first)) == 1
+    leave(world, second)
+    world.run(60)
+    lease = world.read(lambda conn: lanes.lease_of(conn, LANE))
+    assert lease is not None and lease.owner == "gw2", "a node that does not trust itself with it takes it no more"
+    leave(world, first)
+    assert first.fatal == []
+
+
+def test_what_is_asked_at_a_node_whose_lane_halted_is_answered_by_the_next_owner(tmp_path: Path) -> None:
+    world = World(tmp_path, settings=SHARED)
+    first = world.start()
+    world.run(1)
+    second = world.start("gw2")
+    lane_of(first).halt("test")
+    world.run(LEASE_MS / 1000 + STAND_BY_S + 1)
+    second.amqp.pause()
+    world.command("balance.query", {"accounts": [world.bank.account], "max_age": "PT0S"})
+    world.run(5)
+    assert [len(body["balances"]) for _said, body in world.replies] == [1]
+
+
+def test_a_halted_lane_that_is_stopped_lets_go_of_its_lease(tmp_path: Path) -> None:
+    world = World(tmp_path, settings=SHARED)
+    first = world.start()
+    world.run(1)
+    second = world.start("gw2")
+    lane_of(first).halt("test")
+    world.run(1)
+    leave(world, first)
+    world.run(STAND_BY_S + 1)
+    assert lane_of(second).ready
+
+
 def test_a_node_that_stood_still_asks_nothing_before_its_lease_is_renewed(tmp_path: Path) -> None:
     # Questions about a doubt are due when it wakes, one had been read from the journal, and the ERP's wait, too.
     world = World(tmp_path, settings=SHARED, plan=FaultPlan("1", {Fault.DROP_BEFORE: 1.0}))
