@@ -24,6 +24,7 @@ from gateway.core.states import (
     Cancel,
     Event,
     Expire,
+    Hold,
     Life,
     NotSent,
     Overdue,
@@ -403,6 +404,8 @@ class Model:
             if pay[0] < 0:
                 continue
             life = self.life(pay)
+            if life.state is State.READY and life.first_write_ms is not None:
+                yield f"node {n} cannot prepare {p} again", partial(self.apply, world, p, Hold(world.t, "x"), epoch)
             if life.state is State.READY and (
                 world.t < (life.send_after_ms or 0) or life.attempt >= self.policy.attempts
                 or self._expired(life, world.t)
