@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, case, func, select, update
 
 from gateway.journal import schema
+from gateway.journal.columns import fitting, speakable
 from gateway.journal.databases import insert_new, upsert
 from gateway.journal.rows import Reply
 from gateway.journal.store import Tx
@@ -62,11 +63,11 @@ def keep_entry(tx: Tx, bank: str, line: Line, senders: Iterable[str]) -> bool:
     entry, index = line_id(line), tx.vault.blind(line.account.clear)
     row = {
         "entry": tx.entropy.ulid(tx.now_ms), "bank": bank, "account_idx": index, "line": entry,
-        "bank_line_id": line.bank_line_id[:255] or None, "bank_date": line.bank_date.isoformat(),
+        "bank_line_id": fitting(line.bank_line_id, _E.bank_line_id) or None, "bank_date": line.bank_date.isoformat(),
         "direction": line.direction.value, "currency": line.amount.currency, "amount_minor": line.amount.minor,
         "booked_ms": None if line.booked_at is None else int(line.booked_at.timestamp() * 1000),
         "matched_payment": None, "seen_ms": tx.now_ms,
-        "body": tx.vault.seal(line.text.encode(), b"statement_entries/" + entry.encode()),
+        "body": tx.vault.seal(speakable(line.text).encode(), b"statement_entries/" + entry.encode()),
     }  # fmt: skip
     payment = _payment_of(tx, bank, line)
     row["matched_payment"] = payment
@@ -96,7 +97,7 @@ def _payment_of(tx: Tx, bank: str, line: Line) -> str | None:
     if line.reference is None:
         return None
     found = tx.conn.execute(
-        select(_P.payment).where(_P.bank == bank, _P.bank_ref == line.reference).limit(2)
+        select(_P.payment).where(_P.bank == bank, _P.bank_ref == speakable(line.reference)).limit(2)
     ).scalars().all()  # fmt: skip
     return str(found[0]) if len(found) == 1 else None
 

@@ -23,14 +23,16 @@ from gateway.core.states import (
     Tell,
     Work,
 )
-from gateway.journal import audit, batch_rows, telling
+from gateway.journal import audit, batch_rows, schema, telling
 from gateway.journal.claims import know_payee
+from gateway.journal.columns import fitting, speakable
 from gateway.journal.leave import Leave
 from gateway.journal.rows import AttemptRow, Evidence, PaymentRow, WorkRow
 from gateway.journal.store import Tx
 from protocols.canon.errors import CODES, Refusal
 from protocols.canon.outcome import CORRECTION_EVENT, Outcome, State
 
+_P = schema.payments.c
 _DOUBT = frozenset({State.IN_DOUBT, State.ESCALATED})
 _OPEN = frozenset({State.SENDING, State.PENDING}) | _DOUBT
 
@@ -127,9 +129,9 @@ def _after(
         changed["refusal"] = Refusal(event.code, CODES[event.code].meaning)
     # A final state keeps the words it was told with; what comes later stands in the evidence.
     if outcome is not None and (before.life.state in _OPEN or state is not before.life.state):
-        changed["bank_code"] = outcome.code or before.bank_code
-        changed["bank_text"] = outcome.text or before.bank_text
-        changed["bank_serial"] = outcome.bank_serial or before.bank_serial
+        changed["bank_code"] = fitting(outcome.code, _P.bank_code) or before.bank_code
+        changed["bank_text"] = speakable(outcome.text) or before.bank_text
+        changed["bank_serial"] = fitting(outcome.bank_serial or "", _P.bank_serial) or before.bank_serial
         if outcome.booked_at is not None:
             changed["booked_ms"] = int(outcome.booked_at.timestamp() * 1000)
     # When it came into its state, not when it was last touched: a later word is held against this moment.

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, bindparam, insert, select
 from gateway.core.states import Source
 from gateway.journal import records, schema
 from gateway.journal.bulk import first_row, write_many
+from gateway.journal.columns import fitting, speakable
 from gateway.journal.rows import AttemptRow, Evidence, PaymentRow
 from gateway.journal.store import Tx
 from gateway.journal.vault import Vault
@@ -113,8 +114,8 @@ def _read(row: Sequence[Any], vault: Vault) -> AttemptRow:
 def _evidence_columns(key: str, at_ms: int, payment: str, item: Evidence, vault: Vault) -> dict[str, Any]:
     return {
         "evidence": key, "payment": payment, "at_ms": at_ms, "source": item.source.value,
-        "fate": None if item.fate is None else item.fate.value, "code": item.code,
-        "note": vault.seal(item.note.encode(), b"evidence/note/" + key.encode()),
+        "fate": None if item.fate is None else item.fate.value, "code": fitting(item.code, _E.code),
+        "note": vault.seal(speakable(item.note).encode(), b"evidence/note/" + key.encode()),
         "body": vault.seal(item.body, b"evidence/body/" + key.encode()),
     }  # fmt: skip
 

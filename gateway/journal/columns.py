@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from sqlalchemy import BigInteger, Column, ForeignKey, LargeBinary, String, Text
@@ -30,6 +31,8 @@ class Word(TypeDecorator[str]):
         return dialect.type_descriptor(mysql.VARCHAR(self.length, charset="utf8mb4", collation=collation))
 
 
+# No server keeps them: PostgreSQL refuses the first, and nothing can write the others as UTF-8.
+_UNSPEAKABLE = re.compile("[\x00\ud800-\udfff]")
 _INTEGER = BigInteger().with_variant(sqlite.INTEGER(), "sqlite")
 _TEXT = Text().with_variant(mysql.MEDIUMTEXT(charset="utf8mb4"), "mysql", "mariadb")
 _SEALED = LargeBinary().with_variant(mysql.LONGBLOB(), "mysql", "mariadb")
@@ -76,6 +79,20 @@ def payment_key() -> Column[str]:
 def payment_ref() -> Column[str]:
     """The payment that a row belongs to."""
     return Column("payment", Word(26), ForeignKey("payments.payment"), nullable=False)
+
+
+def speakable(said: str) -> str:
+    """A bank's word without the characters that no database takes; it names none of our rows if it had any."""
+    return _UNSPEAKABLE.sub("\ufffd", said)
+
+
+def fitting(said: str, column: Column[Any]) -> str:
+    """A bank's word as its column takes it.
+
+    A server refuses one that is too long, SQLite does not; no unit may fail for what a bank says.
+    """
+    assert isinstance(column.type, Word), f"{column} takes no words"
+    return speakable(said)[: column.type.length]
 
 
 def reply_columns() -> tuple[Column[str], ...]:

@@ -17,6 +17,7 @@ from gateway.journal import apply as applying
 from gateway.journal import audit, records, references, schema, telling
 from gateway.journal.bulk import first_row
 from gateway.journal.claims import Claim, know_payee
+from gateway.journal.columns import speakable
 from gateway.journal.lanes import draw_serials
 from gateway.journal.repeats import Coming
 from gateway.journal.rows import PaymentRow, Reply
@@ -189,7 +190,7 @@ def find(conn: Connection, sender: str, order_id: str) -> PaymentRow | None:
 
 def find_by_reference(conn: Connection, lane: str, bank_ref: str) -> PaymentRow | None:
     """The payment that the lane's bank knows by this reference."""
-    return _one(conn, _FIND_BY_REFERENCE, b_lane=lane, b_bank_ref=bank_ref)
+    return _one(conn, _FIND_BY_REFERENCE, b_lane=lane, b_bank_ref=speakable(bank_ref))
 
 
 def listing(conn: Connection, filters: Filters, limit: int = 100, after: str | None = None) -> list[PaymentRow]:

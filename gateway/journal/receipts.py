@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import Connection, delete, select
 
 from gateway.journal import schema
+from gateway.journal.columns import fitting
 from gateway.journal.databases import upsert
 from gateway.journal.store import Tx
 from gateway.journal.vaults import vault_of
@@ -46,7 +47,8 @@ def keep(tx: Tx, key: str, receipt: Receipt) -> Receipt:
     if begun is not None:
         return begun
     upsert(tx.conn, schema.receipts, [{
-        "receipt": key, "media_type": receipt.media_type, "at_ms": tx.now_ms, "expires_ms": tx.now_ms + KEPT_MS,
+        "receipt": key, "media_type": fitting(receipt.media_type, _R.media_type), "at_ms": tx.now_ms,
+        "expires_ms": tx.now_ms + KEPT_MS,
         "name": tx.vault.seal(receipt.name.encode(), _aad("name", key)),
         "body": tx.vault.seal(receipt.data, _aad("body", key)),
     }])  # fmt: skip

@@ -11,6 +11,7 @@ from gateway.core.states import Answered, Source, Work
 from gateway.journal import apply as applying
 from gateway.journal import attempts, audit, records, schema
 from gateway.journal.accounts import pieces
+from gateway.journal.columns import speakable
 from gateway.journal.rows import Evidence, PaymentRow, WorkRow
 from gateway.journal.store import Tx
 from protocols.canon.order import Kind
@@ -46,7 +47,7 @@ def evidence_from_entry(tx: Tx, lane: str, line: Line, *, epoch: int | None, act
         return None
     columns = schema.payments.c
     found = tx.conn.execute(
-        select(schema.payments).where(columns.lane == lane, columns.bank_ref == line.reference)
+        select(schema.payments).where(columns.lane == lane, columns.bank_ref == speakable(line.reference))
     ).first()
     if found is None:
         return None
@@ -58,7 +59,7 @@ def evidence_from_entry(tx: Tx, lane: str, line: Line, *, epoch: int | None, act
         audit.append(tx, actor, "statement.disagrees", row.payment, {"line": line.bank_line_id, "what": wrong})
         return Sighting(row, None, wrong)
     outcome = Outcome(Fate.SETTLED, bank_serial=line.bank_line_id or None, booked_at=line.booked_at)
-    note = f"entry {line.bank_line_id}/{line.occurrence} of {line.bank_date}"
+    note = speakable(f"entry {line.bank_line_id}/{line.occurrence} of {line.bank_date}")
     twice = any(other != note for other in attempts.notes_of(tx, row.payment, Source.STATEMENT))
     if twice:
         audit.append(tx, actor, "statement.booked_twice", row.payment, {"line": line.bank_line_id})
@@ -76,7 +77,7 @@ def unheard(tx: Tx, lane: str, lines: Iterable[Line]) -> list[Line]:
     naming = [line for line in lines if line.reference is not None and not line.fee]
     doubts: dict[str | None, PaymentRow] = {}
     for some in pieces(sorted({line.reference for line in naming if line.reference is not None})):
-        where = (_C.lane == lane, _C.bank_ref.in_(some), _C.state.in_(_ASKING))
+        where = (_C.lane == lane, _C.bank_ref.in_([speakable(one) for one in some]), _C.state.in_(_ASKING))
         for found in tx.shown.execute(select(schema.payments).where(*where)).all():
             doubts[found.bank_ref] = records.read(found, tx.vault)
     return [line for line in naming if line.reference in doubts and not _disagreement(doubts[line.reference], line)]
