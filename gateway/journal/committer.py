@@ -255,9 +255,9 @@ class Committer:
                     raise
             except DBAPIError as error:
                 self._drop()
-                if not is_locked(error):
+                if not (is_locked(error) or is_trouble(error)):
                     raise
-                # The last process of this name stands still in the middle of its last group.
+                # The last process of this name stands still in the middle of its last group, or nobody may write yet.
                 pause_s = self._wait(error, pause_s, deadline_s)
                 conn = self._connect()
             except BaseException:

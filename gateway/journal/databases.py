@@ -38,7 +38,8 @@ LOCK_WAIT_S = 5
 STILL_S = 30
 _KEEPALIVES = {"keepalives_idle": 5, "keepalives_interval": 5, "keepalives_count": 2}
 _UNKNOWN_VARIABLE = 1193
-_STOPPED_TOO_LONG = "25P03"
+# A session that stood still; a transaction that may only read, as on a standby that is not promoted yet.
+_LOST_SQLSTATES = frozenset({"25P03", "25006"})
 # Deadlock, serialisation failure, lock wait over: the same unit will pass when it is alone.
 _TRANSIENT_SQLSTATES = frozenset({"40001", "40P01", "55P03"})
 _TRANSIENT_MYSQL = frozenset({1205, 1213})
@@ -47,8 +48,11 @@ _LOCKED = frozenset({"55P03", 1205})
 _TROUBLE_SQLITE = frozenset({3, 5, 6, 7, 8, 10, 11, 13, 14, 15, 26})
 # Connection, resources, operator's intervention, system and internal errors.
 _TROUBLE_SQLSTATES = frozenset({"08", "53", "57", "58", "XX"})
-# Too many connections, disk full, table full, shutdown under way, read-only, killed.
-_TROUBLE_MYSQL = frozenset({1021, 1040, 1053, 1077, 1114, 1290, 1836, 1927})
+# Disk or table full, an error at writing or of the engine, too many connections, not ready, shutdown under way,
+# read-only, killed or out of time by the operator's word.
+_TROUBLE_MYSQL = frozenset(
+    {1021, 1026, 1030, 1040, 1047, 1053, 1077, 1114, 1290, 1317, 1792, 1836, 1927, 1969, 3024}
+)
 
 
 def is_memory(url: str) -> bool:
@@ -171,13 +175,13 @@ def is_trouble(error: BaseException) -> bool:
     code = getattr(error.orig, "sqlite_errorcode", None)
     if code is not None:
         return code & 0xFF in _TROUBLE_SQLITE
-    state = _sqlstate(error)
-    if state is not None:
-        return state[:2] in _TROUBLE_SQLSTATES or state == _STOPPED_TOO_LONG
-    number = _number(error)
+    state, number = _sqlstate(error), _number(error)
+    if state is not None and (state[:2] in _TROUBLE_SQLSTATES or state in _LOST_SQLSTATES):
+        return True
+    # MySQL's drivers tell a state as well, but most numbers share HY000.
     if isinstance(number, int):
         return number in _TROUBLE_MYSQL or 2000 <= number < 3000
-    return isinstance(error, OperationalError)
+    return state is None and isinstance(error, OperationalError)
 
 
 def _sqlstate(error: DBAPIError) -> str | None:

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, Engine, create_engine, insert, select, text
+from sqlalchemy import Connection, Engine, create_engine, event, insert, select, text
 from twisted.python.failure import Failure
 
 from gateway.clock import SeededEntropy
 from gateway.core.states import Cancel, Send
 from gateway.journal import apply as applying
-from gateway.journal import audit, bulk, payments, schema
+from gateway.journal import audit, bulk, databases, payments, schema
 from gateway.journal.committer import Committer
 from gateway.journal.databases import LOCK_WAIT_S, count, is_locked
 from gateway.journal.lanes import draw_serials
@@ -272,6 +272,74 @@ def test_a_database_that_stays_away_is_the_end_after_a_while(url: str) -> None:
         journal.do(loses)
     assert 2 < journal.hands.task.seconds() <= 5
     journal.readers.dispose()
+
+
+@pytest.mark.postgresql
+@pytest.mark.parametrize("url", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("started", [True, False], ids=["serving", "starting"])
+def test_a_server_that_may_only_be_read_is_left_and_sought_anew_until_one_may_be_written(
+    url: str, started: bool
+) -> None:
+    """A standby that took the address over and is not promoted yet."""
+    journal = Journal(url)
+    if started:
+        journal.do(put("a"))
+        kill(journal.committer._connected(), journal)
+    met: list[int] = []
+
+    def stands_by(connection: Any, _record: Any) -> None:
+        met.append(1)
+        if len(met) < 4:
+            connection.execute("SET default_transaction_read_only = on")
+            connection.commit()
+
+    event.listen(journal.engine, "connect", stands_by)
+    assert journal.group([put("b"), put("c")]) == ["b", "c"] and len(met) == 4
+    assert journal.read(lambda conn: audit.verify(conn, vault())) == []
+    journal.close()
+
+
+ENDLESS = "select count(*) from information_schema.columns a, information_schema.columns b, information_schema.columns c"
+
+
+@pytest.mark.mariadb
+@pytest.mark.parametrize("url", ["mariadb"], indirect=True)
+@pytest.mark.parametrize("by", ["kill query", "max_statement_time"])
+def test_a_statement_that_the_operator_ends_is_run_again(url: str, by: str) -> None:
+    journal = Journal(url)
+    tries: list[int] = []
+
+    def unit(tx: Tx) -> str:
+        tries.append(1)
+        if len(tries) < 3:
+            limit = 20.0 if by == "kill query" else 0.2
+            number = tx.conn.execute(text("select connection_id()")).scalar_one()
+            if by == "kill query":
+                threading.Timer(0.3, end, [number]).start()
+            tx.conn.execute(text(f"set statement max_statement_time={limit} for {ENDLESS}"))
+        return str(put("a")(tx))
+
+    def end(number: int) -> None:
+        with create_engine(url).connect() as conn:
+            conn.execute(text(f"kill query {number}"))
+
+    assert journal.do(unit) == "a" and len(tries) == 3
+    journal.close()
+
+
+@pytest.mark.mariadb
+@pytest.mark.parametrize("url", ["mariadb"], indirect=True)
+def test_a_server_that_says_it_is_in_trouble_is_left_and_the_unit_run_again(url: str) -> None:
+    """Full, broken, read-only and the like: the numbers say so, the state beside them is the same as of a mistake."""
+    journal, left = Journal(url), [*databases._TROUBLE_MYSQL]
+
+    def unit(tx: Tx) -> str:
+        if left:
+            tx.conn.execute(text(f"SIGNAL SQLSTATE 'HY000' SET MYSQL_ERRNO = {left.pop()}, MESSAGE_TEXT = 'trouble'"))
+        return str(put("a")(tx))
+
+    assert journal.do(unit) == "a" and left == []
+    journal.close()
 
 
 @servers_only
