@@ -107,7 +107,10 @@ def _let_go_mysql(engine: Engine, *, bounded: bool) -> Callable[[Any, Any], None
     def on_connect(connection: Any, _record: Any) -> None:
         if bounded:
             with connection.cursor() as cursor:
-                cursor.execute(f"SET SESSION innodb_lock_wait_timeout = {LOCK_WAIT_S}")
+                # The first bounds the wait for rows, the other that for a table somebody has locked or is changing.
+                cursor.execute(
+                    f"SET SESSION innodb_lock_wait_timeout = {LOCK_WAIT_S}, lock_wait_timeout = {LOCK_WAIT_S}"
+                )
                 # The writer says something every few seconds: one that does not stands still, in a transaction or not.
                 cursor.execute(f"SET SESSION wait_timeout = {STILL_S}, net_write_timeout = {IDLE_IN_TRANSACTION_S}")
         try:
