@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
@@ -37,6 +38,12 @@ LOCK_WAIT_S = 5
 # MySQL and MariaDB: six signs of life of a node that has nothing else to write.
 STILL_S = 30
 _KEEPALIVES = {"keepalives_idle": 5, "keepalives_interval": 5, "keepalives_count": 2}
+_OPTIONS = {
+    "keepalives_idle": socket.TCP_KEEPIDLE, "keepalives_interval": socket.TCP_KEEPINTVL,
+    "keepalives_count": socket.TCP_KEEPCNT,
+}  # fmt: skip
+# Written bytes that the server's machine has not taken for so long: it is gone, though nobody said so.
+_UNTAKEN_MS = 10_000
 _UNKNOWN_VARIABLE = 1193
 # A session that stood still; a transaction that may only read, as on a standby that is not promoted yet.
 _LOST_SQLSTATES = frozenset({"25P03", "25006"})
@@ -75,7 +82,7 @@ def connect(url: str, *, connections: int, writing: bool, patient: bool = False)
     if backend in ("mysql", "mariadb"):
         extra["charset"] = "utf8mb4"
     elif backend == "postgresql":
-        extra.update(_KEEPALIVES, tcp_user_timeout=10_000)
+        extra.update(_KEEPALIVES, tcp_user_timeout=_UNTAKEN_MS)
     engine = create_engine(
         url, poolclass=QueuePool, pool_size=connections, max_overflow=0, pool_pre_ping=not writing,
         isolation_level="READ COMMITTED", connect_args=extra, hide_parameters=True,
@@ -105,6 +112,7 @@ def _let_go_mysql(engine: Engine, *, bounded: bool) -> Callable[[Any, Any], None
     driver: Any = engine.dialect.dbapi
 
     def on_connect(connection: Any, _record: Any) -> None:
+        _watch_line(connection)
         if bounded:
             with connection.cursor() as cursor:
                 # The first bounds the wait for rows, the other that for a table somebody has locked or is changing.
@@ -122,6 +130,17 @@ def _let_go_mysql(engine: Engine, *, bounded: bool) -> Callable[[Any, Any], None
                 raise
 
     return on_connect
+
+
+def _watch_line(connection: Any) -> None:
+    """Let the system notice that the server's machine is gone: PyMySQL has no words for it, and would wait."""
+    line = getattr(connection, "_sock", None)
+    if not isinstance(line, socket.socket) or line.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    line.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for word, value in _KEEPALIVES.items():
+        line.setsockopt(socket.IPPROTO_TCP, _OPTIONS[word], value)
+    line.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNTAKEN_MS)
 
 
 def _sqlite(url: str, connections: int, writing: bool) -> Engine:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_twisted
@@ -387,6 +390,20 @@ def test_the_server_notices_within_seconds_that_a_nodes_machine_is_gone(url: str
     with engine.connect() as conn:
         asked = ("tcp_keepalives_idle", "tcp_keepalives_interval", "tcp_keepalives_count", "tcp_user_timeout")
         assert [conn.exec_driver_sql(f"SHOW {name}").scalar() for name in asked] == ["5", "5", "2", "15000"]
+    engine.dispose()
+
+
+@servers_only
+@pytest.mark.parametrize("writing", [True, False])
+def test_a_node_notices_within_seconds_that_the_servers_machine_is_gone(url: str, writing: bool) -> None:
+    engine = databases.connect(url, connections=1, writing=writing)
+    with engine.connect() as conn:
+        driver: Any = conn.connection.driver_connection
+        number = driver._sock.fileno() if hasattr(driver, "_sock") else driver.fileno()
+        asked = (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT, socket.TCP_USER_TIMEOUT)
+        with socket.socket(fileno=os.dup(number)) as line:
+            assert [line.getsockopt(socket.IPPROTO_TCP, one) for one in asked] == [5, 5, 2, 10_000]
+            assert line.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
     engine.dispose()
 
 
