@@ -2,14 +2,15 @@
 
 Nothing here knows a reactor. A group is one transaction; if it fails, each of its units is run alone, so that only
 the one at fault fails. One that waits for a row that a stranger has locked fails soon: others wait behind it, and
-whoever called may run it again. What cannot be known, or cannot be written at all, is StoreFailed, and the process
-must end.
+whoever called may run it again. A group waits for LOCK_WAIT_S once; what it meets of locks after that it waits for but
+shortly, and not for all of them: some units are not tried then. What cannot be known, or cannot be written at all, is
+StoreFailed, and the process must end.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +24,7 @@ from gateway.journal import attempts, audit, outbox, schema, work
 from gateway.journal.audit import Chain
 from gateway.journal.book import Book, Outdated
 from gateway.journal.bulk import first_row, write
-from gateway.journal.databases import is_locked, is_transient, is_trouble
+from gateway.journal.databases import is_locked, is_transient, is_trouble, wait_for_locks
 from gateway.journal.lanes import Serials
 from gateway.journal.permits import Permits
 from gateway.journal.rows import OutboxRow, WorkRow
@@ -33,6 +34,9 @@ from gateway.journal.vault import Vault, VaultError
 # A unit that another node got in the way of is run again this often before it fails.
 _TRIES = 5
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 2.0
+# So long do the units of a group that take in orders, and so long the others, stand before locks one after the other.
+_STAND_S = 1.9
+_AT_DOOR = -1
 _PROBE = "vault_probe"
 _N = schema.units.c
 _SIGN_OFF = (
@@ -46,13 +50,29 @@ _META = select(schema.meta.c.value).where(schema.meta.c.name == bindparam("b_nam
 _SIGNED = select(_N.unit).where(_N.node == bindparam("b_node"))
 
 
+class Untried:
+    """Instead of the value of a unit that was not run: others of its group waited for locks, and time was up."""
+
+
+UNTRIED = Untried()
+
+
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """A group's end: each unit's value or Failure, in order, and the mail and work it left."""
+    """A group's end: each unit's value, Failure or UNTRIED, in order, and the mail and work it left."""
 
     results: tuple[Any, ...]
     mails: tuple[OutboxRow, ...]
     works: tuple[WorkRow, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Tried:
+    """What is known of units that are to be run one by one. `error`: how the one at `where` failed just now."""
+
+    hurried: bool
+    error: Exception | None = None
+    where: int | None = None
 
 
 class _NotCommitted(Exception):
@@ -79,30 +99,40 @@ class Committer:
         self._serials = Serials()
         self._book = Book()
         self._signed: str | None = None
+        # The place of the unit that was under way when a transaction failed, or _AT_DOOR.
+        self._where: int | None = None
 
     def open(self) -> None:
         """Connect, check the vault's key, and take the node's chain up where it ended."""
         self._connected()
 
-    def commit(self, units: Sequence[Unit[Any]], admitting: Set[int] = frozenset()) -> Committed:
+    def commit(
+        self, units: Sequence[Unit[Any]], admitting: Set[int] = frozenset(), *, hurried: bool = False,
+        singly: bool = False,
+    ) -> Committed:  # fmt: skip
         """Commit the units, together if possible. Raises StoreFailed; nothing a unit raises comes out of here.
 
         `admitting`: the places of those that take in orders. They count on rows that other nodes' orders count on as
         well, each group in the order of its orders. One node at a time does that: two would stand in each other's way
-        more than they would do side by side.
+        more than they would do side by side. `hurried`: no lock is waited for but shortly. `singly`: they were locked
+        just now, so each is run by itself from the beginning.
         """
         mails: list[OutboxRow] = []
         works: dict[tuple[str, Work], WorkRow | None] = {}
+        if singly:
+            results = tuple(self._each(units, admitting, _Tried(hurried), mails, works))
+            return _committed(results, mails, works)
         try:
-            tx, values = self._transaction(units, door=bool(admitting))
+            tx, values = self._transaction(units, door=bool(admitting), hurried=hurried)
         except StoreFailed:
             raise
         except Exception as error:
-            results = tuple(self._each(units, admitting, error if len(units) == 1 else None, mails, works))
+            tried = self._tried(error, len(units), hurried=hurried)
+            results = tuple(self._each(units, admitting, tried, mails, works))
         else:
             results = tuple(values)
             mails, works = tx.mails, tx.works
-        return Committed(results, tuple(mails), tuple(row for row in works.values() if row is not None))
+        return _committed(results, mails, works)
 
     def close(self) -> None:
         """Let the connection and the permit log go."""
@@ -112,23 +142,41 @@ class Committer:
         self._engine.dispose()
         self._permits.close()
 
+    def _tried(self, error: Exception, count: int, *, hurried: bool) -> _Tried:
+        """What a group's failure says of the units that are now run by themselves."""
+        if not is_locked(error):
+            return _Tried(hurried, error, 0) if count == 1 else _Tried(hurried)
+        # It has been waited for already: nobody who is known to stand before that lock does so again at once.
+        return _Tried(True, error, 0 if count == 1 and self._where is None else self._where)
+
     def _each(
-        self, units: Sequence[Unit[Any]], admitting: Set[int], failed: Exception | None, mails: list[OutboxRow],
+        self, units: Sequence[Unit[Any]], admitting: Set[int], tried: _Tried, mails: list[OutboxRow],
         works: dict[tuple[str, Work], WorkRow | None],
     ) -> Iterator[Any]:  # fmt: skip
-        locked: Failure | None = None
+        hurried = tried.hurried
+        door = _failure(tried.error) if tried.where == _AT_DOOR and tried.error is not None else None
+        stood_s = {True: 0.0, False: 0.0}
         for n, unit in enumerate(units):
-            if n in admitting and locked is not None:
-                yield locked  # it would wait before the same door, and the rest behind it
+            takes_in = n in admitting
+            if takes_in and door is not None:
+                yield door  # it would wait before the same door, and the rest behind it
                 continue
-            value = self._alone(unit, n in admitting, failed, mails, works)
-            if n in admitting and isinstance(value, Failure) and is_locked(value.value):
-                locked = value
+            if stood_s[takes_in] >= _STAND_S:
+                yield UNTRIED
+                continue
+            began_s = self._clock.monotonic_s()
+            failed = tried.error if tried.where == n else None
+            value = self._alone(unit, takes_in, failed, mails, works, hurried=hurried)
+            if isinstance(value, Failure) and is_locked(value.value):
+                if failed is None and self._where == _AT_DOOR:
+                    door = value
+                stood_s[takes_in] += self._clock.monotonic_s() - began_s
+                hurried = True
             yield value
 
     def _alone(
         self, unit: Unit[Any], door: bool, failed: Exception | None, mails: list[OutboxRow],
-        works: dict[tuple[str, Work], WorkRow | None],
+        works: dict[tuple[str, Work], WorkRow | None], *, hurried: bool = False,
     ) -> Any:  # fmt: skip
         """The unit's value, or its Failure when it is at fault itself. `failed`: how it failed alone just now."""
         deadline_s = self._clock.monotonic_s() + self._reconnect_s
@@ -138,7 +186,7 @@ class Committer:
                 if failed is not None:
                     error, failed = failed, None
                     raise error
-                tx, values = self._transaction([unit], door=door)
+                tx, values = self._transaction([unit], door=door, hurried=hurried)
             except StoreFailed:
                 raise
             except Exception as error:
@@ -146,13 +194,14 @@ class Committer:
                 if isinstance(error, _NotCommitted) or is_trouble(error) or _in_the_way(error):
                     pause_s = self._wait(error, pause_s, deadline_s)
                 elif not isinstance(error, Outdated | IntegrityError) or tries >= _TRIES:
-                    return Failure(error)  # type: ignore[no-untyped-call, unused-ignore]
+                    return _failure(error)
             else:
                 mails += tx.mails
                 works.update(tx.works)
                 return values[0]
 
-    def _transaction(self, units: Sequence[Unit[Any]], *, door: bool) -> tuple[Tx, list[Any]]:
+    def _transaction(self, units: Sequence[Unit[Any]], *, door: bool, hurried: bool) -> tuple[Tx, list[Any]]:
+        self._where = None
         conn = self._connected()
         head = self._chain.head
         tx = Tx(
@@ -160,9 +209,8 @@ class Committer:
         )
         try:
             transaction = conn.begin()
-            if door and conn.dialect.name != "sqlite":
-                first_row(conn, _DOOR, {"b_name": "schema"})
-            values = [unit(tx) for unit in units]
+            wait_for_locks(conn, shortly=hurried)
+            values = self._run(tx, units, door=door and conn.dialect.name != "sqlite")
             tx.flush()
             attempts.flush(tx)
             outbox.flush(tx)
@@ -195,6 +243,17 @@ class Committer:
         if tx.permits:
             self._log_permits(tx)
         return tx, values
+
+    def _run(self, tx: Tx, units: Sequence[Unit[Any]], *, door: bool) -> list[Any]:
+        if door:
+            self._where = _AT_DOOR
+            first_row(tx.bare, _DOOR, {"b_name": "schema"})
+        values = []
+        for n, unit in enumerate(units):
+            self._where = n
+            values.append(unit(tx))
+        self._where = None
+        return values
 
     def _sign_off(self, tx: Tx) -> str:
         """Leave this group's key in the node's row: proof that it was committed, and that nobody else is this node."""
@@ -339,6 +398,16 @@ class Committer:
             conn.close()
         except Exception:
             pass  # it was broken; the next use opens a new one
+
+
+def _committed(
+    results: tuple[Any, ...], mails: Sequence[OutboxRow], works: Mapping[tuple[str, Work], WorkRow | None]
+) -> Committed:
+    return Committed(results, tuple(mails), tuple(row for row in works.values() if row is not None))
+
+
+def _failure(error: Exception) -> Failure:
+    return Failure(error)  # type: ignore[no-untyped-call, unused-ignore]
 
 
 def _in_the_way(error: Exception) -> bool:

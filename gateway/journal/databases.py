@@ -35,6 +35,8 @@ BUSY_TIMEOUT_MS = 10_000
 IDLE_IN_TRANSACTION_S = 15
 # Not every stranger that stands still on our rows is ended by that: the writer has more to do than to wait for one.
 LOCK_WAIT_S = 5
+# Where one of several has waited that long already. MySQL and MariaDB count whole seconds.
+SHORT_LOCK_WAIT_MS, SHORT_LOCK_WAIT_S = 250, 1
 # MySQL and MariaDB: six signs of life of a node that has nothing else to write.
 STILL_S = 30
 _KEEPALIVES = {"keepalives_idle": 5, "keepalives_interval": 5, "keepalives_count": 2}
@@ -44,6 +46,9 @@ _OPTIONS = {
 }  # fmt: skip
 # Written bytes that the server's machine has not taken for so long: it is gone, though nobody said so.
 _UNTAKEN_MS = 10_000
+# The first bounds the wait for rows, the other that for a table which somebody has locked or is changing.
+_MYSQL_LOCK_WAIT = "SET SESSION innodb_lock_wait_timeout = {0}, lock_wait_timeout = {0}"
+_SHORTLY = "bankgw.waits_shortly"
 _UNKNOWN_VARIABLE = 1193
 # A session that stood still; a transaction that may only read, as on a standby that is not promoted yet.
 _LOST_SQLSTATES = frozenset({"25P03", "25006"})
@@ -115,10 +120,7 @@ def _let_go_mysql(engine: Engine, *, bounded: bool) -> Callable[[Any, Any], None
         _watch_line(connection)
         if bounded:
             with connection.cursor() as cursor:
-                # The first bounds the wait for rows, the other that for a table somebody has locked or is changing.
-                cursor.execute(
-                    f"SET SESSION innodb_lock_wait_timeout = {LOCK_WAIT_S}, lock_wait_timeout = {LOCK_WAIT_S}"
-                )
+                cursor.execute(_MYSQL_LOCK_WAIT.format(LOCK_WAIT_S))
                 # The writer says something every few seconds: one that does not stands still, in a transaction or not.
                 cursor.execute(f"SET SESSION wait_timeout = {STILL_S}, net_write_timeout = {IDLE_IN_TRANSACTION_S}")
         try:
@@ -172,6 +174,17 @@ def _pragmas(*, read_only: bool) -> Callable[[Any, Any], None]:
         cursor.close()
 
     return on_connect
+
+
+def wait_for_locks(conn: Connection, *, shortly: bool) -> None:
+    """How long this transaction waits for another's locks: only shortly, or for LOCK_WAIT_S. SQLite has none."""
+    if conn.dialect.name == "postgresql":
+        if shortly:
+            conn.exec_driver_sql(f"SET LOCAL lock_timeout = '{SHORT_LOCK_WAIT_MS}ms'")
+    elif conn.dialect.name != "sqlite" and conn.info.get(_SHORTLY, False) is not shortly:
+        wait_s = SHORT_LOCK_WAIT_S if shortly else LOCK_WAIT_S
+        conn.exec_driver_sql(_MYSQL_LOCK_WAIT.format(wait_s))
+        conn.info[_SHORTLY] = shortly
 
 
 def is_transient(error: BaseException) -> bool:

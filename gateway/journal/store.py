@@ -146,12 +146,15 @@ class Store(Protocol):
     def write(self, unit: Unit[T], *, patient: bool = False) -> Deferred[T]:
         """Run `unit` in the writer's next transaction, in the order of the calls.
 
+        Where a stranger has locked a row, a unit that waits for it is run again until it passes, and lets those pass
+        that were written after it, and do not wait: whoever needs an order awaits one before he writes the other.
+
         A `patient` unit keeps its place among the patient ones only: of many that wait, each transaction takes no
         more than leave it short, so that all others find the next one soon.
 
-        The Deferred fires in the reactor's thread, in that same order, after the commit and after the permit log is
-        on disk. It fails with the unit's own exception if the unit raised (alone, in a transaction of its own), and
-        with StoreFailed if the journal broke.
+        The Deferred fires in the reactor's thread, in the order in which the units were committed, after the commit and
+        after the permit log is on disk. It fails with the unit's own exception if the unit raised (alone, in a
+        transaction of its own), and with StoreFailed if the journal broke.
         """
 
     def read(self, fn: Callable[[Connection], T]) -> Deferred[T]:

@@ -4,17 +4,18 @@ A lone unit is committed at once. Under load a group starts at most once in `lin
 before it is done and `cap` units wait. Of patient units (orders from the broker) a group takes no more than
 `PATIENT_MOST`: a payment needs two groups from ready to settled, and after an outage hundreds of orders come at once.
 
-A unit for which a stranger has locked a row is run again with the next group, for as long as that lasts. It is no fault
-of whoever wrote it, and what else there is to write goes on.
+A unit for which a stranger has locked a row is put aside and run again every second or so, for as long as that lasts,
+with few others of its kind and never twice before a group of what else waits had its turn. It is no fault of whoever
+wrote it, and what else there is to write goes on: while any are aside, nobody waits for a lock but shortly.
 """
 
 from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
@@ -25,7 +26,7 @@ from twisted.python.failure import Failure
 
 from gateway.clock import Clock, Entropy, SystemEntropy
 from gateway.journal import databases, vaults
-from gateway.journal.committer import Committed, Committer
+from gateway.journal.committer import UNTRIED, Committed, Committer
 from gateway.journal.executor import Executor, ThreadExecutor
 from gateway.journal.permits import Permits
 from gateway.journal.store import OnCommit, StoreFailed, Unit
@@ -35,8 +36,21 @@ T = TypeVar("T")
 READERS = 2
 PATIENT_MOST = 32
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 2.0
-_Waiting: TypeAlias = tuple[Unit[Any], Deferred[Any], bool]
+# Units that were locked rest so long before they are tried again, and are tried so many at once.
+_REST_S, _AGAIN_MOST = 1.0, 8
+# As often is it said that they still wait.
+_SAID_S = 30.0
 _log = Logger()
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """A unit and who waits for it. `locked`: how it failed when it was last run, and a stranger had locked a row."""
+
+    unit: Unit[Any]
+    done: Deferred[Any]
+    patient: bool
+    locked: Failure | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +115,9 @@ class SqlStore:
             engine, clock, node, vault, entropy or SystemEntropy(), permit_log, reconnect_s, pause
         )
         self._waiting: deque[_Waiting] = deque()
+        self._aside: deque[_Waiting] = deque()
+        self._again_at_s, self._said_at_s, self._timer_at_s = 0.0, 0.0, 0.0
+        self._last_again = False
         self._listeners: list[OnCommit] = []
         self._timer: IDelayedCall | None = None
         self._busy = False
@@ -112,7 +129,7 @@ class SqlStore:
     @property
     def waiting(self) -> int:
         """How many units wait for the writer; those under way not counted."""
-        return len(self._waiting)
+        return len(self._waiting) + len(self._aside)
 
     def open(self) -> Deferred[None]:
         """Connect and check the vault's key now rather than at the first write. Fails with StoreFailed."""
@@ -132,7 +149,7 @@ class SqlStore:
         if self._failed is not None or self._closing is not None:
             return fail(self._failed or StoreFailed("the journal is closed; nothing of this unit was written"))
         done: Deferred[T] = Deferred()
-        self._waiting.append((unit, done, patient))
+        self._waiting.append(_Waiting(unit, done, patient))
         self._wake()
         return done
 
@@ -194,72 +211,113 @@ class SqlStore:
         return succeed(None) if self._closing.called else self._closing
 
     def _wake(self) -> None:
-        """See to it that the waiting units are committed: now, or when the linger is over."""
-        if self._busy or not self._waiting:
+        """See to it that what waits is committed: now, or when the linger is over, or the rest of those aside."""
+        if self._busy or not (self._waiting or self._aside):
             return
-        delay_s = self._not_before_s - self._clock.monotonic_s()
-        if len(self._waiting) >= self._cap or self._closing is not None:
-            delay_s = 0.0
-            if self._timer is not None:
-                self._timer.cancel()
-                self._timer = None
+        now_s = self._clock.monotonic_s()
+        at_s = max(self._next_at_s() if self._aside else self._not_before_s, now_s)
+        hurry = len(self._waiting) >= self._cap or self._closing is not None
+        if self._timer is not None and (hurry or at_s < self._timer_at_s):
+            self._timer.cancel()
+            self._timer = None
         if self._timer is None:
             # Even a lone unit waits for the end of this turn: what the same turn writes goes with it.
-            self._timer = self._clock.later(max(delay_s, 0.0), self._dispatch)
+            self._timer_at_s = now_s if hurry else at_s
+            self._timer = self._clock.later(self._timer_at_s - now_s, self._dispatch)
+
+    def _next_at_s(self) -> float:
+        return min(self._not_before_s, self._again_at_s) if self._waiting else self._again_at_s
 
     def _dispatch(self) -> None:
         self._timer = None
         self._busy = True
         started_s = self._clock.monotonic_s()
-        self._not_before_s = started_s + self._linger_s
-        group = self._next_group()
-        units = [unit for unit, _, _ in group]
-        admitting = {n for n, (_, _, patient) in enumerate(group) if patient}
+        again = self._last_again = self._whose_turn(started_s)
+        hurried = bool(self._aside)
+        if again:
+            group = [self._aside.popleft() for _ in range(min(len(self._aside), _AGAIN_MOST))]
+        else:
+            self._not_before_s = started_s + self._linger_s
+            group = self._next_group()
+        units = [one.unit for one in group]
+        admitting = {n for n, one in enumerate(group) if one.patient}
 
         def work() -> tuple[Committed, float]:
             began_s = self._clock.monotonic_s()
-            return self._committer.commit(units, admitting), self._clock.monotonic_s() - began_s
+            done = self._committer.commit(units, admitting, hurried=hurried, singly=again)
+            return done, self._clock.monotonic_s() - began_s
 
         self._executor.run(work, lambda result: self._ended(group, result))
+
+    def _whose_turn(self, now_s: float) -> bool:
+        """Whether it is the turn of those aside: they have rested, and who has not waited before them had his turn."""
+        if not self._aside or (self._waiting and self._last_again):
+            return False
+        return not self._waiting or self._closing is not None or now_s >= self._again_at_s
 
     def _next_group(self) -> list[_Waiting]:
         group: list[_Waiting] = []
         left: list[_Waiting] = []
         room = PATIENT_MOST
         while self._waiting and len(group) < self._cap:
-            unit, done, patient = self._waiting.popleft()
-            if patient and not room:
-                left.append((unit, done, patient))
+            one = self._waiting.popleft()
+            if one.patient and not room:
+                left.append(one)
                 continue
-            room -= patient
-            group.append((unit, done, patient))
+            room -= one.patient
+            group.append(one)
         self._waiting.extendleft(reversed(left))
         return group
 
     def _ended(self, group: list[_Waiting], result: tuple[Committed, float] | Failure) -> None:
         self._busy = False
         if isinstance(result, Failure):
-            self._fail([done for _, done, _ in group], result)
+            self._fail(group, result)
             return
         committed, duration_s = result
+        # First of all: whoever hears of the others' end may close the journal.
+        ended = self._put_aside(group, committed.results)
         if self._observe is not None:
             failed = sum(isinstance(value, Failure) for value in committed.results)
             self._observe(GroupFacts(len(group), failed, duration_s))
         if committed.mails or committed.works:
             for listener in self._listeners:
                 self._tell(listener, committed)
-        locked: list[_Waiting] = []
-        for waiting, value in zip(group, committed.results, strict=True):
-            if isinstance(value, Failure) and databases.is_locked(value.value) and self._closing is None:
-                locked.append(waiting)
-            else:
-                # callback() with a Failure starts the errbacks.
-                waiting[1].callback(value)
-        if locked:
-            _log.warn("{units} units wait for rows that another session has locked", units=len(locked))
-            self._waiting.extendleft(reversed(locked))
+        for one, value in ended:
+            # callback() with a Failure starts the errbacks.
+            one.done.callback(value)
         self._wake()
         self._close_if_done()
+
+    def _put_aside(self, group: list[_Waiting], results: Sequence[Any]) -> list[tuple[_Waiting, Any]]:
+        """Keep what is to be run again; returns the others with their values."""
+        ended: list[tuple[_Waiting, Any]] = []
+        locked: list[_Waiting] = []
+        untried: list[_Waiting] = []
+        for one, value in zip(group, results, strict=True):
+            closing = self._closing is not None
+            if value is UNTRIED and not (closing and one.locked is not None):
+                untried.append(one)
+            elif isinstance(value, Failure) and databases.is_locked(value.value) and not closing:
+                one.locked = value
+                locked.append(one)
+            else:
+                # There is no time left to try one again that was locked when it was tried.
+                ended.append((one, one.locked if value is UNTRIED else value))
+        (self._aside if self._last_again else self._waiting).extendleft(reversed(untried))
+        if locked:
+            self._rest(locked)
+        return ended
+
+    def _rest(self, locked: list[_Waiting]) -> None:
+        now_s = self._clock.monotonic_s()
+        # What is locked anew does not keep the others from their next try.
+        if self._last_again or not self._aside:
+            self._again_at_s = now_s + _REST_S
+        self._aside.extend(locked)
+        if not self._last_again or now_s >= self._said_at_s + _SAID_S:
+            self._said_at_s = now_s
+            _log.warn("{units} units wait for rows that another session has locked", units=len(self._aside))
 
     def _tell(self, listener: OnCommit, committed: Committed) -> None:
         try:
@@ -268,23 +326,24 @@ class SqlStore:
             # What it missed is in the database; the units' own callers must still hear that they are committed.
             _log.failure("a listener of the journal failed; what it missed is read again when it next scans")
 
-    def _fail(self, deferreds: list[Deferred[Any]], failure: Failure) -> None:
+    def _fail(self, group: list[_Waiting], failure: Failure) -> None:
         error = failure.value
         if isinstance(error, StoreFailed):
             self._failed = error
         else:
             self._failed = StoreFailed(f"the journal's writer broke: {error!r}")
             self._failed.__cause__ = error
-        waiting = [done for _, done, _ in self._waiting]
+        all_of_them = [*group, *self._aside, *self._waiting]
+        self._aside.clear()
         self._waiting.clear()
         self._on_fatal(self._failed)
-        for done in deferreds + waiting:
-            done.errback(self._failed)
+        for one in all_of_them:
+            one.done.errback(self._failed)
         self._close_if_done()
 
     def _close_if_done(self) -> None:
         closing = self._closing
-        if closing is None or self._busy or self._waiting:
+        if closing is None or self._busy or self._waiting or self._aside:
             return
 
         def gone(_result: None | Failure) -> None:

@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence, Set
+from typing import Any
 
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, select, text, update
+from sqlalchemy.exc import OperationalError
+from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from gateway.journal import databases
-from gateway.journal.databases import is_locked
-from tests.gateway.journal.bench import Journal
+from gateway.clock import SystemClock, steady_s
+from gateway.journal import databases, lanes, schema
+from gateway.journal.committer import UNTRIED, Committed
+from gateway.journal.databases import LOCK_WAIT_S, is_locked
+from gateway.journal.payments import Admittance, admit
+from gateway.journal.store import Tx, Unit
+from gateway.tasks import sleep
+from tests.gateway.journal.bench import Journal, admission, order
 from tests.gateway.journal.test_committer import put, servers_only
+from tests.gateway.journal.test_store import Make, make, reactor_of_tests
+from tests.gateway.journal.test_writer import Simulated
+
+__all__ = ["make"]
 
 _LOCK_TABLE = {"postgresql": "LOCK TABLE payees", "mysql": "LOCK TABLES payees WRITE"}
 
@@ -30,3 +43,166 @@ def test_a_table_that_is_locked_is_waited_for_no_longer_than_a_row(url: str, mon
     engine.dispose()
     assert journal.do(put("b")) == "b"
     journal.close()
+
+
+def lease(lane: str) -> Unit[int | None]:
+    return lambda tx: lanes.lease(tx, lane, "n1", 60_000)
+
+
+def renew(lane: str) -> Unit[bool]:
+    return lambda tx: lanes.renew(tx, lane, "n1", 1, 60_000)
+
+
+@servers_only
+async def test_while_three_units_wait_for_a_strangers_row_the_rest_goes_on(make: Make, url: str) -> None:
+    store, clock, late = make(), SystemClock(reactor_of_tests()), list[object]()
+    for lane in ("a.main", "b.main"):
+        assert await store.write(lease(lane)) == 1
+    engine, took_s = create_engine(url), list[float]()
+    with engine.connect() as conn:
+        conn.execute(update(schema.lanes).where(schema.lanes.c.lane == "a.main").values(serial=7))
+        for _ in range(3):
+            store.write(renew("a.main")).addBoth(late.append)
+        await sleep(clock, 0.2)
+        until_s = clock.monotonic_s() + 12.0
+        while clock.monotonic_s() < until_s:
+            began_s = clock.monotonic_s()
+            assert await store.write(renew("b.main"))
+            took_s.append(clock.monotonic_s() - began_s)
+        assert late == [] and store.waiting in (0, 1, 2, 3)
+        conn.rollback()
+    engine.dispose()
+    assert took_s[0] < LOCK_WAIT_S + 2.5 and max(took_s[1:]) < 3.0, took_s
+    while len(late) < 3:
+        await sleep(clock, 0.05)
+    assert late == [True] * 3
+
+
+@servers_only
+async def test_while_a_stranger_has_what_one_senders_orders_are_counted_in_those_of_another_pass(
+    make: Make, url: str
+) -> None:
+    store, clock, late = make(), SystemClock(reactor_of_tests()), list[Any]()
+
+    def take_in(sender: str, n: int) -> Deferred[Any]:
+        asked = admission(order(f"{sender}-{n}", minor=1 + n, creditor=f"{n:019d}"), sender=sender, dup_key=None)
+        return store.write(lambda tx: admit(tx, asked, tx.entropy), patient=True)
+
+    for sender in ("s1", "s2"):
+        assert (await take_in(sender, 0)).kind is Admittance.NEW
+    engine = create_engine(url)
+    with engine.connect() as conn:
+        counts = schema.usage.c.count
+        conn.execute(update(schema.usage).where(schema.usage.c.sender == "s1").values(count=counts))
+        began_s = clock.monotonic_s()
+        take_in("s1", 1).addBoth(late.append)
+        assert (await take_in("s2", 1)).kind is Admittance.NEW
+        assert clock.monotonic_s() - began_s < LOCK_WAIT_S + 4.0
+        began_s = clock.monotonic_s()
+        take_in("s1", 2).addBoth(late.append)
+        assert (await take_in("s2", 2)).kind is Admittance.NEW
+        assert clock.monotonic_s() - began_s < 5.0 and late == []
+        conn.rollback()
+    engine.dispose()
+    while len(late) < 2:
+        await sleep(clock, 0.05)
+    assert [one.kind for one in late] == [Admittance.NEW] * 2
+
+
+@servers_only
+def test_of_many_units_that_meet_locks_a_group_tries_few(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """How long a group lasts does not depend on how many of its units are locked; the next one waits as it should."""
+    journal = Journal(url)
+    monkeypatch.setattr(journal.hands, "monotonic_s", steady_s)
+    for lane in ("a.main", "b.main"):
+        journal.do(lease(lane))
+    units = [put("first"), *[renew("a.main")] * 20, renew("b.main")]
+    with journal.stranger() as stranger:
+        stranger.execute(select(schema.lanes).where(schema.lanes.c.lane == "a.main").with_for_update())
+        began_s = time.monotonic()
+        first, *others = journal.committer.commit(units, {0}, hurried=True).results
+        assert first == "first" and time.monotonic() - began_s < 5.0
+        locked = [one for one in others if isinstance(one, Failure) and is_locked(one.value)]
+        assert 2 <= len(locked) <= 10 and others[len(locked) :] == [UNTRIED] * (21 - len(locked))
+    asked = {"postgresql": "SHOW lock_timeout", "mysql": "SELECT @@innodb_lock_wait_timeout"}
+
+    def waits(tx: Tx) -> str:
+        return str(tx.bare.exec_driver_sql(asked[tx.bare.dialect.name.replace("mariadb", "mysql")]).scalar())
+
+    assert journal.do(waits).rstrip("s") == str(LOCK_WAIT_S)
+    journal.close()
+
+
+class Locked(Exception):
+    """What PostgreSQL says of a lock that was waited for long enough."""
+
+    sqlstate = "55P03"
+
+
+class Stranger:
+    """Stands in the way of units: those of `locks` fail as a server lets them, and of one group no more than two."""
+
+    def __init__(self, simulated: Simulated) -> None:
+        self.locks: set[str] = set()
+        self.groups: list[tuple[str, ...]] = []
+        self.short: list[bool] = []
+        self._simulated = simulated
+        simulated.store._committer.commit = self._commit  # type: ignore[method-assign]
+
+    def write(self, name: str) -> list[Any]:
+        """Have a unit of that name written; returns where its value or Failure will be."""
+        done: list[Any] = []
+
+        def unit(_tx: Tx) -> str:
+            return name
+
+        self._simulated.store.write(unit).addBoth(done.append)
+        return done
+
+    def _commit(
+        self, units: Sequence[Unit[Any]], admitting: Set[int] = frozenset(), *, hurried: bool = False, singly: bool = False
+    ) -> Committed:
+        names: list[str] = [unit(None) for unit in units]  # type: ignore[arg-type]
+        self.groups.append(tuple(names))
+        self.short.append(hurried and singly)
+        results: list[Any] = []
+        for name in names:
+            met = sum(isinstance(one, Failure) for one in results)
+            error = OperationalError("UPDATE", None, Locked())
+            results.append(name if name not in self.locks else UNTRIED if met == 2 else Failure(error))  # type: ignore[no-untyped-call, unused-ignore]
+        return Committed(tuple(results), (), ())
+
+
+@pytest.fixture
+def simulated(sqlite_url: str) -> Simulated:
+    return Simulated(sqlite_url)
+
+
+def test_units_that_are_locked_are_tried_few_at_a_time_and_others_between(simulated: Simulated) -> None:
+    stranger = Stranger(simulated)
+    stranger.locks = {f"l{n}" for n in range(10)}
+    waiting = [stranger.write(f"l{n}") for n in range(10)]
+    for n in range(400):
+        healthy = stranger.write(f"h{n}")
+        simulated.turn(0.01)
+        simulated.turn(0.01)
+        assert len(healthy) == 1, "in the next group, or the one after it"
+    assert not any(waiting) and simulated.store.waiting == 10
+    again = [group for group, short in zip(stranger.groups, stranger.short, strict=True) if short]
+    assert 6 <= len(again) <= 8 and all(len(group) == 8 for group in again), "they rest between tries"
+    assert {name for group in again for name in group[:2]} >= {"l0", "l1", "l2", "l3"}, "each has its turn"
+    stranger.locks = set()
+    for _ in range(4):
+        simulated.turn(0.5)
+    assert sorted(done[0] for done in waiting) == sorted(f"l{n}" for n in range(10))
+
+
+def test_who_closes_the_journal_when_his_unit_is_done_leaves_none_behind_that_is_locked(simulated: Simulated) -> None:
+    stranger, closed = Stranger(simulated), list[None]()
+    stranger.locks = {f"l{n}" for n in range(5)}
+    locked = [stranger.write(f"l{n}") for n in range(5)]
+    simulated.store.write(lambda _tx: "the last").addCallback(lambda _: simulated.store.close().addBoth(closed.append))
+    for _ in range(10):
+        simulated.turn()
+    assert closed == [None] and simulated.store.waiting == 0
+    assert all(isinstance(one[0], Failure) and is_locked(one[0].value) for one in locked)
