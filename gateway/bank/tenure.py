@@ -17,7 +17,7 @@ from gateway import log
 from gateway.clock import Clock, offset_ms
 from gateway.journal import lanes
 from gateway.journal.databases import is_transient, is_trouble
-from gateway.journal.store import Store
+from gateway.journal.store import Store, StoreFailed
 from gateway.tasks import Tasks, sleep
 
 LEASE_MS = 15_000
@@ -109,7 +109,11 @@ class Tenure:
         self._ended = True
         epoch, self.epoch, self._until_s, self._taken_s = self.epoch, 0, float("-inf"), float("inf")
         if epoch:
-            await self._store.write(lambda tx: lanes.release(tx, self._name, self._node, epoch))
+            try:
+                await self._store.write(lambda tx: lanes.release(tx, self._name, self._node, epoch))
+            except (DBAPIError, StoreFailed) as error:
+                said = str(getattr(error, "orig", error))
+                _log.warning("lane.not_released", lane=self._name, error=said, action="its lease runs out by itself")
 
     async def _take(self) -> bool:
         try:
