@@ -53,7 +53,7 @@ from gateway.journal.rows import OutboxRow, PaymentRow, QuestionRow, WorkRow
 from gateway.journal.store import Store
 from gateway.journal.writer import GroupFacts, SqlStore
 from gateway.meters import Meters
-from gateway.tasks import first_of, sleep
+from gateway.tasks import sleep
 from gateway.watch.notify import Notify
 from gateway.watch.watch import Sights, Watch
 from protocols.bank import Bank, Context, Conversation
@@ -325,17 +325,18 @@ class Gateway:
         drain_s = self.settings.drain_s
         self.parts.amqp.pause()
         leaving = DeferredList([Deferred.fromCoroutine(lane.stop(drain_s * 0.6)) for lane in self.lanes.values()])
+        over = sleep(self.parts.clock, drain_s * 0.8)
         # A lane whose row a stranger has locked is not waited for: its lease runs out by itself.
-        await first_of(leaving, sleep(self.parts.clock, drain_s * 0.7))
+        either: list[Deferred[Any]] = [leaving, over]
+        await DeferredList(either, fireOnOneCallback=True)
         self.answers.stop()
         self.watching.stop()
         self.neighbours.stop()
         draining = self.outbox.drain()
-        timer = self.parts.clock.later(drain_s * 0.2, draining.cancel)
+        over.addBoth(lambda _: draining.cancel())
         await DeferredList([draining], consumeErrors=True)
-        if timer.active():
-            timer.cancel()
-        await self.parts.amqp.close(drain_s * 0.1)
+        over.cancel()
+        await self.parts.amqp.close(drain_s * 0.2)
         await self.parts.store.close()
 
     def drain(self, on: bool) -> None:

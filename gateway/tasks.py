@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred, DeferredList
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
@@ -73,9 +73,3 @@ def sleep(clock: Clock, delay_s: float) -> Deferred[None]:
     deferred: Deferred[None] = Deferred(stop)
     timer = clock.later(delay_s, deferred.callback, None)
     return deferred
-
-
-async def first_of(wanted: Deferred[Any], over: Deferred[None]) -> None:
-    """Return when `wanted` has fired, or the timer `over` has; `wanted` goes on then."""
-    await DeferredList([wanted, over], fireOnOneCallback=True, consumeErrors=True)
-    over.cancel()
