@@ -20,6 +20,7 @@ from gateway.bank.berths import Berth
 from gateway.bank.endpoint import NotConnected
 from gateway.bank.faults import reason_of, signed_out
 from gateway.bank.session import GONE, NO_PERMIT, Line, NoAnswer
+from gateway.bank.wallclock import Sure
 from gateway.core.states import Answered, AskedInVain, Event, Hold, NotSent, Send, Silent, Source, Work
 from gateway.journal import apply as journal_apply
 from gateway.journal import bundles, work
@@ -359,7 +360,7 @@ class Bundling:
         return now_ms >= self._lane.day_ends_ms(date.fromisoformat(bundle.bank_date))
 
     def _said(
-        self, row: PaymentRow, fates: Fates, source: Source, asked_ms: int, day_over: bool, clock_sure: bool
+        self, row: PaymentRow, fates: Fates, source: Source, asked_ms: int, day_over: bool, sure: Sure
     ) -> _Word:
         now_ms, outcome = self._parts.clock.now_ms(), fates.get(row.bank_ref)
         if outcome is None:
@@ -367,7 +368,8 @@ class Bundling:
         if not outcome.listed:
             self._lane.words.unlisted("fate", outcome)
         evidence = Evidence(source, b"", outcome.fate, outcome.code, outcome.text)
-        event = Answered(now_ms, outcome.fate, source, asked_ms, day_over=day_over, clock_sure=clock_sure)
+        event = Answered(now_ms, outcome.fate, source, asked_ms, day_over=day_over,
+                         clock_sure=sure.of(outcome.fate))  # fmt: skip
         return _Word(row.payment, event, evidence, outcome)
 
     # ---- what all of them share ----

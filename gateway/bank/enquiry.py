@@ -94,7 +94,7 @@ class Enquiry:
             evidence = Evidence(event.source, b"", outcome.fate, outcome.code, outcome.text)
         event = replace(event, day_over=event.at_ms >= lane.day_ends_ms(sent.bank_date))
         if isinstance(event, Answered):
-            event = replace(event, clock_sure=sure)
+            event = replace(event, clock_sure=sure.of(event.fate))
         await lane.record(payment, event, evidence, outcome, epoch=epoch)
 
     async def _ask(

@@ -95,7 +95,7 @@ class Lane:
         self._stopping = False
         self._tasks = Tasks(self._defect)
         self._tenure = Tenure(parts.name, parts.node, parts.store, parts.clock, self._tasks, self._reign,
-                              self._stand_down, lambda: self.wall.was_set())  # fmt: skip
+                              self._stand_down, lambda: parts.clock.later(0, self.wall.was_set))  # fmt: skip
         self.wall = WallClock(parts.name, parts.clock, self._tenure, parts.meters)
         self._wanted = Wanted(parts.clock)
         self._rows: OrderedDict[str, PaymentRow] = OrderedDict()
@@ -281,7 +281,7 @@ class Lane:
 
     def offer(self, row: WorkRow) -> None:
         """A work row of this lane was committed."""
-        if not self.epoch:
+        if not self.epoch or self.halted:
             return
         if row.due_ms > self._lookout.until_ms:
             self.agenda.forget(row.payment, row.work)
@@ -297,7 +297,7 @@ class Lane:
 
     def remember(self, row: PaymentRow) -> None:
         """Keep a payment at hand that was just committed, so that sending it needs no read."""
-        if row.life.state is not State.READY or not self.epoch:
+        if row.life.state is not State.READY or not self.epoch or self.halted:
             return
         self._rows[row.payment] = row
         if len(self._rows) > ROWS_KEPT:

@@ -67,7 +67,7 @@ class Lookout:
         while not self._lane.stopping:
             await sleep(self._parts.clock, CLOCK_LOOK_S)
             before_ms, at_ms = at_ms, offset_ms(self._parts.clock)
-            if self._lane.epoch:
+            if self._lane.epoch and not self._lane.halted:
                 if abs(at_ms - before_ms) > CLOCK_MOVED_MS:
                     self._clock_was_set(round(at_ms - before_ms))
                 if not AHEAD_MS / 2 < self.until_ms - self._parts.clock.now_ms() <= AHEAD_MS:
@@ -86,7 +86,7 @@ class Lookout:
         until_ms, sweep_s = clock.now_ms(), clock.monotonic_s() + SWEEP_S
         while not self._lane.stopping:
             await sleep(clock, self._parts.poll_ms / 1000)
-            if not self._lane.epoch:
+            if not self._lane.epoch or self._lane.halted:
                 continue
             since_ms, until_ms = until_ms - SLACK_MS, clock.now_ms()
             if clock.monotonic_s() >= sweep_s:

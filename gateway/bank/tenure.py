@@ -40,7 +40,7 @@ class Tenure:
     def __init__(
         self, name: str, node: str, store: Store, clock: Clock, tasks: Tasks,
         on_gained: Callable[[bool], Awaitable[None]], on_lost: Callable[[], Awaitable[None]],
-        on_clock_set: Callable[[], None],
+        on_clock_set: Callable[[], object],
     ) -> None:  # fmt: skip
         self.epoch = 0
         self._name = name

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from datetime import datetime
 
 from gateway import log
 from gateway.bank.tenure import Tenure
 from gateway.clock import Clock
 from gateway.meters import Meters
+from protocols.canon.outcome import Fate
 
 CLOCK_DIFFERS_MS = 60_000
 """A clock that differs by more from the bank's counts other days than the bank does."""
@@ -18,6 +20,19 @@ _DOUBTS = {
 }
 """Why spans and days by the wall clock mean nothing, and what is done about it."""
 _log = log.get("bank.wallclock")
+
+
+@dataclass(frozen=True, slots=True)
+class Sure:
+    """`spans`: a span of the wall clock that exceeds the quarantine means that so much time has passed. `days`: so it
+    does, and our date is the bank's."""
+
+    spans: bool
+    days: bool
+
+    def of(self, fate: Fate) -> bool:
+        """Whether this word may count. A payment can be unknown because we named the wrong days to look at."""
+        return self.days if fate is Fate.NOT_FOUND else self.spans
 
 
 class WallClock:
@@ -61,12 +76,14 @@ class WallClock:
         """
         return max(math.ceil(quarantine_ms - self._tenure.lasted_s * 1000), 0)
 
-    def sure(self, quarantine_ms: int) -> bool:
-        """Whether a span of the wall clock that exceeds the quarantine means that so much time has passed.
+    def sure(self, quarantine_ms: int) -> Sure:
+        """What may be concluded from what a bank says now. See Sure.
 
-        Also after the clock was set, once it was left alone for so long: what was sent before is older than that.
+        A span is sure also after the clock was set, once it was left alone for so long: what was sent before is older
+        than that.
         """
-        return abs(self._ahead_ms) <= CLOCK_DIFFERS_MS and not self.quarantine_left_ms(quarantine_ms)
+        spans = abs(self._ahead_ms) <= CLOCK_DIFFERS_MS and not self.quarantine_left_ms(quarantine_ms)
+        return Sure(spans, spans and self.doubt is None)
 
     def hear(self, bank_at: datetime) -> None:
         """What the bank's clock showed a moment ago."""

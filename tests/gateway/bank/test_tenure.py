@@ -188,6 +188,21 @@ def test_what_is_asked_at_a_node_whose_lane_halted_is_answered_by_the_next_owner
     assert [len(body["balances"]) for _said, body in world.replies] == [1]
 
 
+def test_a_halted_lane_keeps_nothing_of_what_another_node_does_for_it(tmp_path: Path) -> None:
+    world = World(tmp_path, settings=SHARED)
+    first = world.start()
+    world.run(1)
+    second = world.start("gw2")
+    lane_of(first).halt("test")
+    world.run(LEASE_MS / 1000 + STAND_BY_S + 1)
+    second.amqp.pause()
+    for n in range(20):
+        world.submit(f"AP-{n}", 1_000 + n)
+    world.run(60)
+    assert {world.state(f"AP-{n}") for n in range(20)} == {"settled"} and len(pays(second)) == 20
+    assert len(lane_of(first).agenda) == 0 and not lane_of(first)._rows
+
+
 def test_a_halted_lane_that_is_stopped_lets_go_of_its_lease(tmp_path: Path) -> None:
     world = World(tmp_path, settings=SHARED)
     first = world.start()

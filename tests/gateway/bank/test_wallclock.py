@@ -12,6 +12,7 @@ from structlog.testing import capture_logs
 from gateway.bank.tenure import Tenure
 from gateway.bank.wallclock import CLOCK_DIFFERS_MS, WallClock
 from gateway.meters import Meters
+from protocols.canon.outcome import Fate
 from tests.world.clock import HeapClock
 from tests.world.world import LifeClock
 
@@ -46,12 +47,12 @@ def test_the_limit_is_a_minute() -> None:
 )
 def test_a_clock_is_trusted_within_a_minute_of_the_banks(ahead_ms: int, doubt: str | None) -> None:
     lane = _Lane()
-    assert lane.wall.trusted() and lane.wall.sure(1)
+    assert lane.wall.trusted() and all(lane.wall.sure(1).of(fate) for fate in Fate)
     lane.ahead(ahead_ms)
     assert lane.wall.doubt == doubt
     with capture_logs() as said:
         assert lane.wall.trusted() is (doubt is None)
-    assert lane.wall.sure(1) is (doubt is None)
+    assert {lane.wall.sure(1).of(fate) for fate in Fate} == {doubt is None}
     assert lane.alarms("clock_differs") == (doubt is not None) and lane.alarms("clock_set") == 0
     if doubt:
         [line] = said
@@ -66,13 +67,15 @@ def test_a_clock_that_was_set_is_not_trusted_whatever_the_bank_shows() -> None:
     lane.ahead(90_000)
     lane.tenure.clock_set = True
     with capture_logs() as said:
-        assert lane.wall.doubt == "clock_set" and not lane.wall.trusted() and not lane.wall.sure(1)
+        assert lane.wall.doubt == "clock_set" and not lane.wall.trusted() and not lane.wall.sure(1).spans
     lane.ahead(0)
     lane.tenure.lasted_s = 0.0
-    assert not lane.wall.sure(1)
+    assert not lane.wall.sure(1).spans
     lane.tenure.lasted_s = 1.0
-    assert lane.wall.sure(1), "it was not set again for long enough: a word about all copies is believed"
+    assert lane.wall.sure(1).spans, "it was not set again for long enough: a word about all copies is believed"
     assert lane.wall.doubt == "clock_set", "and nothing is sent again all the same"
+    sure = lane.wall.sure(1)
+    assert [fate for fate in Fate if not sure.of(fate)] == [Fate.NOT_FOUND], "it may know it under another day"
     [line] = said
     assert (line["event"], line["ahead_of_bank_s"]) == ("lane.clock_set", 90) and "restart" in line["action"]
     assert lane.alarms("clock_set") == 1 and lane.alarms("clock_differs") == 0
@@ -103,4 +106,4 @@ def test_a_quarantine_is_counted_from_the_moment_this_node_took_the_lane(lasted_
     lane = _Lane()
     lane.tenure.lasted_s = lasted_s
     assert lane.wall.quarantine_left_ms(300_000) == left_ms
-    assert lane.wall.sure(300_000) is (left_ms == 0)
+    assert lane.wall.sure(300_000).spans is (left_ms == 0)
