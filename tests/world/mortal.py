@@ -133,11 +133,11 @@ def pointed(parts: app.Parts, mortal: Mortal, reactor: Any) -> app.Parts:
     committer: Any = parts.store._committer  # type: ignore[attr-defined]
     commit, write = committer.commit, committer._permits.write
 
-    def commits(units: Sequence[Any], admitting: Set[int] = frozenset()) -> Any:
+    def commits(units: Sequence[Any], admitting: Set[int], **how: bool) -> Any:
         about = subjects(units)
         for subject in about:
             mortal.hit(f"journal.commit.{subject}.before")
-        committed = commit(units, admitting)
+        committed = commit(units, admitting, **how)
         for subject in about:
             mortal.hit(f"journal.commit.{subject}.after")
         return committed
