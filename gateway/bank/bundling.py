@@ -106,7 +106,7 @@ class Bundling:
             if allotted is not None and ready is not None:
                 committing = self._parts.store.write(self._unit(*allotted, ready))
         finally:
-            # The writer commits in the order of the calls, so the next of this account may prepare now.
+            # The writer commits in the order of the calls (strangers' locks apart): the next of this account may begin.
             turn.release()
         if allotted is None:
             self._lane.quay.give_back(berth)

@@ -87,7 +87,7 @@ class Sending:
             committed_s = self._parts.clock.monotonic_s()
             committing = self._parts.store.write(self._unit(row, ready))
         finally:
-            # The writer commits in the order of the calls, so the next of this account may prepare now.
+            # The writer commits in the order of the calls (strangers' locks apart): the next of this account may begin.
             self._pass_on(turn, soon=stays)
         applied = await committing
         self._lane.noted(applied)

@@ -20,6 +20,7 @@ from gateway.erp import batches, files, inquiry, mail, orders, standing
 from gateway.erp.arrival import Arrival, Done, Unit, refusing
 from gateway.erp.mail import Letter
 from gateway.erp.wire import Amqp, Delivery
+from gateway.journal.databases import is_locked
 from gateway.journal.rows import PaymentRow, QuestionRow
 from gateway.journal.store import Store, StoreFailed
 from gateway.meters import Meters
@@ -98,18 +99,18 @@ class Intake:
         try:
             found = self._settle(delivery, letter)
             if isinstance(found, _Refused):
-                type_ = found.command.value if found.command else type_
+                type_, writer = found.command.value if found.command else type_, found.sender
                 unit = self._refusal(delivery, letter, found)
             else:
-                command_type, sender, command = found
+                command_type, writer, command = found
                 type_ = command_type.value
-                unit = self._unit(delivery, letter, sender, command_type, command)
+                unit = self._unit(delivery, letter, writer, command_type, command)
         except Exception as error:
             self._broken(delivery, letter, type_, error)
             return
         started_ms = self._clock.now_ms()
         # What is under way to a bank goes before what only begins: the broker keeps the rest of a flood.
-        writing = self._store.write(unit, patient=True)
+        writing = self._store.write(unit, sender=writer.name if writer else letter.user)
         writing.addCallbacks(
             self._durable, self._unit_failed,
             callbackArgs=(delivery, type_, started_ms), errbackArgs=(delivery, letter, type_),
@@ -204,7 +205,8 @@ class Intake:
 
     def _unit_failed(self, failure: Failure, delivery: Delivery, letter: Letter, type_: str) -> None:
         error = failure.value
-        if isinstance(error, StoreFailed) or not isinstance(error, Exception):
+        # One that is told of a lock is told so because the journal closes: otherwise it would wait.
+        if isinstance(error, StoreFailed) or is_locked(error) or not isinstance(error, Exception):
             self._lost(failure, delivery)
             return
         try:

@@ -10,8 +10,9 @@ StoreFailed, and the process must end.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import Connection, Engine, bindparam, insert, select, update
@@ -37,6 +38,7 @@ _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 2.0
 # So long do the units of a group that take in orders, and so long the others, stand before locks one after the other.
 _STAND_S = 1.9
 _AT_DOOR = -1
+_NOBODYS: Mapping[int, str] = MappingProxyType({})
 _PROBE = "vault_probe"
 _N = schema.units.c
 _SIGN_OFF = (
@@ -107,28 +109,28 @@ class Committer:
         self._connected()
 
     def commit(
-        self, units: Sequence[Unit[Any]], admitting: Set[int] = frozenset(), *, hurried: bool = False,
+        self, units: Sequence[Unit[Any]], senders: Mapping[int, str] = _NOBODYS, *, hurried: bool = False,
         singly: bool = False,
     ) -> Committed:  # fmt: skip
         """Commit the units, together if possible. Raises StoreFailed; nothing a unit raises comes out of here.
 
-        `admitting`: the places of those that take in orders. They count on rows that other nodes' orders count on as
-        well, each group in the order of its orders. One node at a time does that: two would stand in each other's way
-        more than they would do side by side. `hurried`: no lock is waited for but shortly. `singly`: they were locked
-        just now, so each is run by itself from the beginning.
+        `senders`: the places of those that take in orders, and whose. They count on rows that other nodes' orders count
+        on as well, each group in the order of its orders. One node at a time does that: two would stand in each other's
+        way more than they would do side by side. `hurried`: no lock is waited for but shortly. `singly`: they were
+        locked just now, so each is run by itself from the beginning.
         """
         mails: list[OutboxRow] = []
         works: dict[tuple[str, Work], WorkRow | None] = {}
         if singly:
-            results = tuple(self._each(units, admitting, _Tried(hurried), mails, works))
+            results = tuple(self._each(units, senders, _Tried(hurried), mails, works))
             return _committed(results, mails, works)
         try:
-            tx, values = self._transaction(units, door=bool(admitting), hurried=hurried)
+            tx, values = self._transaction(units, door=bool(senders), hurried=hurried)
         except StoreFailed:
             raise
         except Exception as error:
             tried = self._tried(error, len(units), hurried=hurried)
-            results = tuple(self._each(units, admitting, tried, mails, works))
+            results = tuple(self._each(units, senders, tried, mails, works))
         else:
             results = tuple(values)
             mails, works = tx.mails, tx.works
@@ -150,16 +152,19 @@ class Committer:
         return _Tried(True, error, 0 if count == 1 and self._where is None else self._where)
 
     def _each(
-        self, units: Sequence[Unit[Any]], admitting: Set[int], tried: _Tried, mails: list[OutboxRow],
+        self, units: Sequence[Unit[Any]], senders: Mapping[int, str], tried: _Tried, mails: list[OutboxRow],
         works: dict[tuple[str, Work], WorkRow | None],
     ) -> Iterator[Any]:  # fmt: skip
         hurried = tried.hurried
         door = _failure(tried.error) if tried.where == _AT_DOOR and tried.error is not None else None
         stood_s = {True: 0.0, False: 0.0}
+        stuck: dict[str, Failure] = {}
         for n, unit in enumerate(units):
-            takes_in = n in admitting
-            if takes_in and door is not None:
-                yield door  # it would wait before the same door, and the rest behind it
+            takes_in = n in senders
+            # It would wait before the same door, or pass an earlier one of its sender.
+            behind = (door or stuck.get(senders[n])) if takes_in else None
+            if behind is not None:
+                yield behind
                 continue
             if stood_s[takes_in] >= _STAND_S:
                 yield UNTRIED
@@ -170,6 +175,8 @@ class Committer:
             if isinstance(value, Failure) and is_locked(value.value):
                 if failed is None and self._where == _AT_DOOR:
                     door = value
+                if takes_in:
+                    stuck[senders[n]] = value
                 stood_s[takes_in] += self._clock.monotonic_s() - began_s
                 hurried = True
             yield value
@@ -338,7 +345,7 @@ class Committer:
                     conn.invalidate()
                     conn.close()
                 # Drivers let through what the system says when there is no descriptor left, or no route.
-                if not (is_trouble(error) or isinstance(error, OSError)):
+                if not (is_trouble(error) or is_locked(error) or isinstance(error, OSError)):
                     raise StoreFailed(f"the journal cannot be opened: {error}") from error
                 pause_s = self._wait(error, pause_s, deadline_s)
             else:

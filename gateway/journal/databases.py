@@ -102,7 +102,8 @@ def _let_go_postgresql(_engine: Engine, *, bounded: bool) -> Callable[[Any, Any]
         with connection.cursor() as cursor:
             cursor.execute(f"SET idle_in_transaction_session_timeout = '{IDLE_IN_TRANSACTION_S}s'")
             if bounded:
-                cursor.execute(f"SET lock_timeout = '{LOCK_WAIT_S}s'")
+                # And no limit of the server's for statements: one that waits for a lock is to be told of the lock.
+                cursor.execute(f"SET lock_timeout = '{LOCK_WAIT_S}s'; SET statement_timeout = 0")
             # The server, too, is to notice that our machine is gone: by itself it does so after two hours.
             for word, value in _KEEPALIVES.items():
                 cursor.execute(f"SET tcp_{word} = {value}")
@@ -123,11 +124,12 @@ def _let_go_mysql(engine: Engine, *, bounded: bool) -> Callable[[Any, Any], None
                 cursor.execute(_MYSQL_LOCK_WAIT.format(LOCK_WAIT_S))
                 # The writer says something every few seconds: one that does not stands still, in a transaction or not.
                 cursor.execute(f"SET SESSION wait_timeout = {STILL_S}, net_write_timeout = {IDLE_IN_TRANSACTION_S}")
+        unlimited = ", max_statement_time = 0" if bounded else ""
         try:
             with connection.cursor() as cursor:
-                cursor.execute(f"SET SESSION idle_transaction_timeout = {IDLE_IN_TRANSACTION_S}")
+                cursor.execute(f"SET SESSION idle_transaction_timeout = {IDLE_IN_TRANSACTION_S}{unlimited}")
         except driver.Error as error:
-            # MySQL has no such limit, only the one for sessions that are idle altogether.
+            # MySQL has no such limits, only one for sessions that are idle altogether.
             if _UNKNOWN_VARIABLE not in error.args:
                 raise
 

@@ -143,14 +143,16 @@ class StoreFailed(Exception):
 class Store(Protocol):
     """The journal. Units are re-runnable: a unit may run twice before it is committed once."""
 
-    def write(self, unit: Unit[T], *, patient: bool = False) -> Deferred[T]:
+    def write(self, unit: Unit[T], *, sender: str | None = None) -> Deferred[T]:
         """Run `unit` in the writer's next transaction, in the order of the calls.
 
         Where a stranger has locked a row, a unit that waits for it is run again until it passes, and lets those pass
         that were written after it, and do not wait: whoever needs an order awaits one before he writes the other.
 
-        A `patient` unit keeps its place among the patient ones only: of many that wait, each transaction takes no
-        more than leave it short, so that all others find the next one soon.
+        A unit that takes in what a `sender` wrote is patient. It keeps its place among such units only: of many that
+        wait, each transaction takes no more than leave it short, so that all others find the next one soon. And it
+        never passes an earlier one of its sender, whatever that waits for: who withdraws an order is not to hear that
+        there is none.
 
         The Deferred fires in the reactor's thread, in the order in which the units were committed, after the commit and
         after the permit log is on disk. It fails with the unit's own exception if the unit raised (alone, in a

@@ -49,7 +49,7 @@ class _Waiting:
 
     unit: Unit[Any]
     done: Deferred[Any]
-    patient: bool
+    sender: str | None
     locked: Failure | None = None
 
 
@@ -144,12 +144,12 @@ class SqlStore:
         self._executor.run(self._committer.open, then)
         return opened
 
-    def write(self, unit: Unit[T], *, patient: bool = False) -> Deferred[T]:
+    def write(self, unit: Unit[T], *, sender: str | None = None) -> Deferred[T]:
         """Run `unit` in the writer's next transaction. See Store.write."""
         if self._failed is not None or self._closing is not None:
             return fail(self._failed or StoreFailed("the journal is closed; nothing of this unit was written"))
         done: Deferred[T] = Deferred()
-        self._waiting.append(_Waiting(unit, done, patient))
+        self._waiting.append(_Waiting(unit, done, sender))
         self._wake()
         return done
 
@@ -233,18 +233,19 @@ class SqlStore:
         self._busy = True
         started_s = self._clock.monotonic_s()
         again = self._last_again = self._whose_turn(started_s)
-        hurried = bool(self._aside)
+        hurried = bool(self._aside) or self._closing is not None
         if again:
-            group = [self._aside.popleft() for _ in range(min(len(self._aside), _AGAIN_MOST))]
+            most = _AGAIN_MOST if self._closing is None else len(self._aside)
+            group = [self._aside.popleft() for _ in range(min(len(self._aside), most))]
         else:
             self._not_before_s = started_s + self._linger_s
             group = self._next_group()
         units = [one.unit for one in group]
-        admitting = {n for n, one in enumerate(group) if one.patient}
+        senders = {n: one.sender for n, one in enumerate(group) if one.sender is not None}
 
         def work() -> tuple[Committed, float]:
             began_s = self._clock.monotonic_s()
-            done = self._committer.commit(units, admitting, hurried=hurried, singly=again)
+            done = self._committer.commit(units, senders, hurried=hurried, singly=again)
             return done, self._clock.monotonic_s() - began_s
 
         self._executor.run(work, lambda result: self._ended(group, result))
@@ -259,13 +260,17 @@ class SqlStore:
         group: list[_Waiting] = []
         left: list[_Waiting] = []
         room = PATIENT_MOST
+        behind = {one.sender: one.locked for one in self._aside if one.sender is not None}
         while self._waiting and len(group) < self._cap:
             one = self._waiting.popleft()
-            if one.patient and not room:
+            if one.sender in behind:
+                one.locked = behind[one.sender]
+                self._aside.append(one)
+            elif one.sender is not None and not room:
                 left.append(one)
-                continue
-            room -= one.patient
-            group.append(one)
+            else:
+                room -= one.sender is not None
+                group.append(one)
         self._waiting.extendleft(reversed(left))
         return group
 
@@ -294,16 +299,18 @@ class SqlStore:
         ended: list[tuple[_Waiting, Any]] = []
         locked: list[_Waiting] = []
         untried: list[_Waiting] = []
+        closing = self._closing is not None
+        met = next((value for value in results if _is_locked(value)), None)
         for one, value in zip(group, results, strict=True):
-            closing = self._closing is not None
-            if value is UNTRIED and not (closing and one.locked is not None):
+            # There is no time left for what is locked, and would be, or for more of what comes from outside.
+            over = closing and (one.locked is not None or one.sender is not None)
+            if value is UNTRIED and not over:
                 untried.append(one)
-            elif isinstance(value, Failure) and databases.is_locked(value.value) and not closing:
+            elif _is_locked(value) and not closing:
                 one.locked = value
                 locked.append(one)
             else:
-                # There is no time left to try one again that was locked when it was tried.
-                ended.append((one, one.locked if value is UNTRIED else value))
+                ended.append((one, met if value is UNTRIED else value))
         (self._aside if self._last_again else self._waiting).extendleft(reversed(untried))
         if locked:
             self._rest(locked)
@@ -314,7 +321,11 @@ class SqlStore:
         # What is locked anew does not keep the others from their next try.
         if self._last_again or not self._aside:
             self._again_at_s = now_s + _REST_S
-        self._aside.extend(locked)
+        # No later one of a sender passes an earlier one.
+        senders = {one.sender for one in locked} - {None}
+        others = [one for one in self._aside if one.sender not in senders]
+        theirs = [one for one in self._aside if one.sender in senders]
+        self._aside = deque([*others, *locked, *theirs])
         if not self._last_again or now_s >= self._said_at_s + _SAID_S:
             self._said_at_s = now_s
             _log.warn("{units} units wait for rows that another session has locked", units=len(self._aside))
@@ -362,3 +373,7 @@ class SqlStore:
 
         self._busy = True  # nothing more will be dispatched
         self._executor.run(self._committer.close, gone)
+
+
+def _is_locked(value: Any) -> bool:
+    return isinstance(value, Failure) and databases.is_locked(value.value)

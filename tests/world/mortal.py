@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -133,11 +133,11 @@ def pointed(parts: app.Parts, mortal: Mortal, reactor: Any) -> app.Parts:
     committer: Any = parts.store._committer  # type: ignore[attr-defined]
     commit, write = committer.commit, committer._permits.write
 
-    def commits(units: Sequence[Any], admitting: Set[int], **how: bool) -> Any:
+    def commits(units: Sequence[Any], senders: Mapping[int, str], **how: bool) -> Any:
         about = subjects(units)
         for subject in about:
             mortal.hit(f"journal.commit.{subject}.before")
-        committed = commit(units, admitting, **how)
+        committed = commit(units, senders, **how)
         for subject in about:
             mortal.hit(f"journal.commit.{subject}.after")
         return committed

@@ -401,7 +401,7 @@ def test_nodes_that_take_in_orders_of_the_same_senders_at_once_do_not_stand_in_e
         for group in range(8):
             senders = [f"s{(n + turn * 3 + group) % 6}" for n in range(6)]
             units = [unit(journal.node, 10 * group + n, sender) for n, sender in enumerate(senders)]
-            kinds.extend(one.kind for one in journal.committer.commit(units, set(range(6))).results)
+            kinds.extend(one.kind for one in journal.committer.commit(units, dict.fromkeys(range(6), "s1")).results)
 
     threads = [threading.Thread(target=takes_in, args=(journal, turn)) for turn, journal in enumerate(nodes)]
     for thread in threads:
@@ -421,13 +421,14 @@ def test_while_a_stranger_stands_in_the_door_the_rest_of_a_group_waits_for_it_on
     with journal.stranger() as stranger:
         stranger.execute(select(schema.meta).where(schema.meta.c.name == "schema").with_for_update())
         began_s = time.monotonic()
-        done = journal.committer.commit([admit(order("x")), put("b"), admit(order("y")), admit(order("z"))], {0, 2, 3})
+        units = [admit(order("x")), put("b"), admit(order("y")), admit(order("z"))]
+        done = journal.committer.commit(units, {0: "s1", 2: "s2", 3: "s3"})
         lasted_s = time.monotonic() - began_s
     first, renewed, *others = done.results
     assert all(isinstance(one, Failure) and is_locked(one.value) for one in (first, *others))
     assert not isinstance(renewed, Failure) and names(journal) == {"a", "b"}
     assert LOCK_WAIT_S - 1 < lasted_s < LOCK_WAIT_S + 2
-    again = journal.committer.commit([admit(order("x")), admit(order("y"))], {0, 1})
+    again = journal.committer.commit([admit(order("x")), admit(order("y"))], {0: "s1", 1: "s2"})
     assert [one.kind for one in again.results] == [payments.Admittance.NEW] * 2
     journal.close()
 

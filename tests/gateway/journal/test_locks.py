@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence, Set
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from gateway.clock import SystemClock, steady_s
-from gateway.journal import databases, lanes, schema
+from gateway.journal import databases, lanes, payments, schema
 from gateway.journal.committer import UNTRIED, Committed
 from gateway.journal.databases import LOCK_WAIT_S, is_locked
 from gateway.journal.payments import Admittance, admit
@@ -86,7 +86,7 @@ async def test_while_a_stranger_has_what_one_senders_orders_are_counted_in_those
 
     def take_in(sender: str, n: int) -> Deferred[Any]:
         asked = admission(order(f"{sender}-{n}", minor=1 + n, creditor=f"{n:019d}"), sender=sender, dup_key=None)
-        return store.write(lambda tx: admit(tx, asked, tx.entropy), patient=True)
+        return store.write(lambda tx: admit(tx, asked, tx.entropy), sender=sender)
 
     for sender in ("s1", "s2"):
         assert (await take_in(sender, 0)).kind is Admittance.NEW
@@ -110,6 +110,96 @@ async def test_while_a_stranger_has_what_one_senders_orders_are_counted_in_those
 
 
 @servers_only
+@pytest.mark.parametrize("later_s", [0.0, LOCK_WAIT_S + 2.0])
+async def test_who_withdraws_an_order_is_not_told_that_there_is_none_while_it_waits(
+    make: Make, url: str, later_s: float
+) -> None:
+    """Whatever comes later from a sender, a second order or a question, does not pass the first."""
+    store, clock, told = make(), SystemClock(reactor_of_tests()), list[Any]()
+
+    def take_in(n: int) -> Deferred[Any]:
+        asked = admission(order(f"o-{n}", minor=1 + n, creditor=f"{n:019d}"), sender="s1", dup_key=None)
+        return store.write(lambda tx: admit(tx, asked, tx.entropy), sender="s1")
+
+    assert (await take_in(0)).kind is Admittance.NEW
+    engine = create_engine(url)
+    with engine.connect() as conn:
+        conn.execute(update(schema.usage).values(count=schema.usage.c.count))
+        for n in range(1, 13):
+            take_in(n).addBoth(lambda done: told.append(done.kind))
+        await sleep(clock, later_s)
+        store.write(lambda tx: payments.find(tx.conn, "s1", "o-12"), sender="s1").addBoth(told.append)
+        await sleep(clock, LOCK_WAIT_S + 2.0)
+        assert told == []
+        conn.rollback()
+    engine.dispose()
+    while len(told) < 13:
+        await sleep(clock, 0.05)
+    assert told[:12] == [Admittance.NEW] * 12 and told[12] is not None
+
+
+@servers_only
+async def test_a_journal_is_closed_within_seconds_though_orders_wait_for_a_strangers_row(make: Make, url: str) -> None:
+    store, clock, ended = make(), SystemClock(reactor_of_tests()), list[Any]()
+
+    def take_in(n: int, sender: str) -> Deferred[Any]:
+        asked = admission(order(f"o-{n}", minor=1 + n, creditor=f"{n:019d}"), sender=sender, dup_key=None)
+        return store.write(lambda tx: admit(tx, asked, tx.entropy), sender=sender)
+
+    for n in range(20):
+        assert (await take_in(n, f"s{n}")).kind is Admittance.NEW
+    engine = create_engine(url)
+    with engine.connect() as conn:
+        conn.execute(update(schema.usage).values(count=schema.usage.c.count))
+        for n in range(20, 80):
+            take_in(n, f"s{n % 20}").addBoth(ended.append)
+        await sleep(clock, LOCK_WAIT_S + 2.0)
+        began_s = clock.monotonic_s()
+        await store.close()
+        assert clock.monotonic_s() - began_s < 12.0
+        assert len(ended) == 60 and all(isinstance(one, Failure) and is_locked(one.value) for one in ended)
+        conn.rollback()
+    engine.dispose()
+
+
+@servers_only
+async def test_a_table_that_is_locked_at_the_start_is_waited_for(
+    make: Make, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(databases, "LOCK_WAIT_S", 1)
+    clock, opened = SystemClock(reactor_of_tests()), list[Any]()
+    await make().close()
+    engine = create_engine(url)
+    with engine.connect() as conn:
+        lock = _LOCK_TABLE[conn.dialect.name.replace("mariadb", "mysql")]
+        conn.execute(text(lock.replace("payees", "units")))
+        store = make()
+        store.write(put("a")).addBoth(opened.append)
+        await sleep(clock, 3.0)
+        assert opened == []
+        conn.invalidate()
+    engine.dispose()
+    while not opened:
+        await sleep(clock, 0.05)
+    assert opened == ["a"]
+
+
+@servers_only
+def test_a_servers_own_limit_for_statements_does_not_hide_a_lock(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(databases, "LOCK_WAIT_S", 3)
+    server = url.partition(":")[0].partition("+")[0]
+    limit = {"postgresql": "options=-c%20statement_timeout%3D1000", "mysql": "init_command=SET%20max_statement_time%3D1",
+             "mariadb": "init_command=SET%20max_statement_time%3D1"}  # fmt: skip
+    journal = Journal(f"{url}{'&' if '?' in url else '?'}{limit[server]}")
+    journal.do(lease("a.main"))
+    with journal.stranger() as stranger:
+        stranger.execute(select(schema.lanes).where(schema.lanes.c.lane == "a.main").with_for_update())
+        [value] = journal.group([renew("a.main")])
+        assert isinstance(value, Failure) and is_locked(value.value)
+    journal.close()
+
+
+@servers_only
 def test_of_many_units_that_meet_locks_a_group_tries_few(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """How long a group lasts does not depend on how many of its units are locked; the next one waits as it should."""
     journal = Journal(url)
@@ -120,7 +210,7 @@ def test_of_many_units_that_meet_locks_a_group_tries_few(url: str, monkeypatch: 
     with journal.stranger() as stranger:
         stranger.execute(select(schema.lanes).where(schema.lanes.c.lane == "a.main").with_for_update())
         began_s = time.monotonic()
-        first, *others = journal.committer.commit(units, {0}, hurried=True).results
+        first, *others = journal.committer.commit(units, {0: "s1"}, hurried=True).results
         assert first == "first" and time.monotonic() - began_s < 5.0
         locked = [one for one in others if isinstance(one, Failure) and is_locked(one.value)]
         assert 2 <= len(locked) <= 10 and others[len(locked) :] == [UNTRIED] * (21 - len(locked))
@@ -160,8 +250,8 @@ class Stranger:
         return done
 
     def _commit(
-        self, units: Sequence[Unit[Any]], admitting: Set[int] = frozenset(), *, hurried: bool = False, singly: bool = False
-    ) -> Committed:
+        self, units: Sequence[Unit[Any]], senders: Mapping[int, str] = {}, *, hurried: bool = False, singly: bool = False,  # noqa: B006
+    ) -> Committed:  # fmt: skip
         names: list[str] = [unit(None) for unit in units]  # type: ignore[arg-type]
         self.groups.append(tuple(names))
         self.short.append(hurried and singly)

@@ -36,14 +36,14 @@ class Simulated:
     def turn(self, seconds: float = 0.0) -> None:
         self.hands.task.advance(seconds)
 
-    def write(self, name: str, *, patient: bool = False) -> list[object]:
+    def write(self, name: str, *, sender: str | None = None) -> list[object]:
         done: list[object] = []
 
         def unit(tx: Tx) -> str:
             tx.conn.execute(insert(schema.payees), {"sender": "s", "payee": name, "first_ms": 1})
             return name
 
-        self.store.write(unit, patient=patient).addCallbacks(done.append, lambda failure: done.append(failure.value))
+        self.store.write(unit, sender=sender).addCallbacks(done.append, lambda failure: done.append(failure.value))
         return done
 
 
@@ -103,7 +103,7 @@ def test_a_full_group_does_not_wait_for_the_linger(sqlite_url: str) -> None:
 
 
 def test_a_flood_of_patient_units_leaves_every_group_short(simulated: Simulated) -> None:
-    flood = [simulated.write(f"order {n}", patient=True) for n in range(200)]
+    flood = [simulated.write(f"order {n}", sender="s1") for n in range(200)]
     send = simulated.write("send")
     simulated.turn()
     simulated.turn()
@@ -126,8 +126,8 @@ def test_patient_units_that_fit_run_in_the_order_of_the_calls(simulated: Simulat
     def unit(name: str, _tx: Tx) -> None:
         ran.append(name)
 
-    for name, patient in (("a", True), ("b", False), ("c", True)):
-        simulated.store.write(partial(unit, name), patient=patient)
+    for name, sender in (("a", "s1"), ("b", None), ("c", "s2")):
+        simulated.store.write(partial(unit, name), sender=sender)
     simulated.turn()
     simulated.turn()
     assert ran == ["a", "b", "c"]
