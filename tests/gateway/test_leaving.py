@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy.exc import OperationalError
+from structlog.testing import capture_logs
 from twisted.internet.defer import Deferred
 
 from gateway.journal import lanes
@@ -31,12 +32,14 @@ def test_leaving_waits_for_no_row_that_a_stranger_has_locked(
     world.run(1)
     world.submit("AP-1")
     world.run(0.5)
-    with monkeypatch.context() as standing:
+    with monkeypatch.context() as standing, capture_logs() as heard:
         standing.setattr(*((lanes, "release", locked) if what == "release" else (Tx, "epoch_of", locked)))
         started_s, done = world.clock.seconds(), list[float]()
         Deferred.fromCoroutine(life.gateway.stop()).addBoth(lambda _: done.append(world.clock.seconds()))
         world.run(60)
         assert done and done[0] - started_s <= world.settings.drain_s
+    said = [line["action"] for line in heard if line["event"] == "lane.not_released"]
+    assert set(said) == {"its lease runs out by itself"}
     life.crash()
     world.start()
     world.run(60)

@@ -56,7 +56,7 @@ STAGES: dict[str, tuple[tuple[str, ...], ...]] = {
     ),
     "gateway/bank/tenure.py": (
         ("tests/gateway/bank/test_permit_gate.py",), ("tests/gateway/bank/test_tenure.py", SCENES),
-        ("tests/gateway/bank/test_lane.py", CRASHES),
+        ("tests/gateway/test_leaving.py", "tests/gateway/bank/test_lane.py", CRASHES),
     ),
     "gateway/erp/outbox.py": (("tests/gateway/erp/test_outbox_alone.py", "tests/gateway/erp/test_outbox.py"), (SCENES,)),
     "protocols/erp/fingerprint.py": (("tests/protocols/erp/test_fingerprint.py",),),

@@ -106,4 +106,4 @@ def test_a_quarantine_is_counted_from_the_moment_this_node_took_the_lane(lasted_
     lane = _Lane()
     lane.tenure.lasted_s = lasted_s
     assert lane.wall.quarantine_left_ms(300_000) == left_ms
-    assert lane.wall.sure(300_000).spans is (left_ms == 0)
+    assert {lane.wall.sure(300_000).of(fate) for fate in Fate} == {left_ms == 0}
