@@ -24,7 +24,6 @@ from twisted.internet.task import Clock
 from twisted.internet.threads import deferToThread
 
 from gateway.erp import topology
-from gateway.erp.amqp import _key
 from gateway.erp.wire import Declarer, Delivery, Fate, Message, Properties, Scalar, Verdict
 from tests.gateway.erp.rabbit import QUICK, Ears, Rabbit, message, rabbit_for_tests, running_reactor, until
 
@@ -390,33 +389,6 @@ class Nested(pika.BasicProperties):  # type: ignore[misc]
         for _ in range(1_000):
             table = b"\x01nF" + struct.pack(">I", len(table)) + table
         return [struct.pack(">H", 0x2000), struct.pack(">I", len(table)), table]
-
-
-class NoText(pika.BasicProperties):  # type: ignore[misc]
-    """A correlation id in GBK, and a message id with a control character."""
-
-    def encode(self) -> list[bytes]:
-        words = ("订单".encode("gbk"), b"replies.jia", b"m\x00-1")
-        return [struct.pack(">H", 0x0400 | 0x0200 | 0x0080), *(bytes([len(word)]) + word for word in words)]
-
-
-async def test_properties_that_are_no_text_are_left_out_and_named(rabbit: Rabbit) -> None:
-    client = rabbit.client(prepare=two_queues)
-    got: list[Delivery] = []
-    client.consume(QUEUE, 5, got.append)
-    await Ears(client).up()
-    with rabbit.erp() as channel:
-        channel.basic_publish("", QUEUE, b"body", NoText())
-    await until(lambda: len(got) == 1)
-    assert got[0].properties == Properties(reply_to="replies.jia") and got[0].body == b"body"
-    assert got[0].undecodable == "correlation-id, message-id: not UTF-8, or with control characters"
-
-
-@pytest.mark.parametrize(("came", "shown"), [
-    ("payment.submit", "payment.submit"), ("付款", "付款"), (b"pay\xb8\xb6", "pay??"), ("pay\x00\n", "pay??"),
-])  # fmt: skip
-def test_a_routing_key_is_text_and_no_longer_than_it_came(came: str | bytes, shown: str) -> None:
-    assert _key(came) == shown
 
 
 @pytest.mark.parametrize("Unreadable", [Unreadable, Nested])
