@@ -149,6 +149,15 @@ def test_a_node_that_lost_its_lane_stands_by_and_may_own_it_again(tmp_path: Path
     assert files.payment(world, "AP-1").life.state is State.SETTLED and len(pays(first)) == 1
 
 
+def with_a_halted_lane(tmp_path: Path) -> tuple[World, Life, Life]:
+    world = World(tmp_path, settings=SHARED)
+    first = world.start()
+    world.run(1)
+    second = world.start("gw2")
+    lane_of(first).halt("test")
+    return world, first, second
+
+
 def test_a_halted_lane_is_left_to_another_node_and_not_taken_again(tmp_path: Path) -> None:
     world = World(tmp_path, settings=SHARED, plan=Script([Scripted(Fault.DELAY, seconds=10_000)]))
     first = world.start()
@@ -176,11 +185,7 @@ def test_a_halted_lane_is_left_to_another_node_and_not_taken_again(tmp_path: Pat
 
 
 def test_what_is_asked_at_a_node_whose_lane_halted_is_answered_by_the_next_owner(tmp_path: Path) -> None:
-    world = World(tmp_path, settings=SHARED)
-    first = world.start()
-    world.run(1)
-    second = world.start("gw2")
-    lane_of(first).halt("test")
+    world, first, second = with_a_halted_lane(tmp_path)
     world.run(LEASE_MS / 1000 + STAND_BY_S + 1)
     second.amqp.pause()
     world.command("balance.query", {"accounts": [world.bank.account], "max_age": "PT0S"})
@@ -189,11 +194,7 @@ def test_what_is_asked_at_a_node_whose_lane_halted_is_answered_by_the_next_owner
 
 
 def test_a_halted_lane_keeps_nothing_of_what_another_node_does_for_it(tmp_path: Path) -> None:
-    world = World(tmp_path, settings=SHARED)
-    first = world.start()
-    world.run(1)
-    second = world.start("gw2")
-    lane_of(first).halt("test")
+    world, first, second = with_a_halted_lane(tmp_path)
     world.run(LEASE_MS / 1000 + STAND_BY_S + 1)
     second.amqp.pause()
     for n in range(20):
@@ -204,11 +205,7 @@ def test_a_halted_lane_keeps_nothing_of_what_another_node_does_for_it(tmp_path: 
 
 
 def test_a_halted_lane_that_is_stopped_lets_go_of_its_lease(tmp_path: Path) -> None:
-    world = World(tmp_path, settings=SHARED)
-    first = world.start()
-    world.run(1)
-    second = world.start("gw2")
-    lane_of(first).halt("test")
+    world, first, second = with_a_halted_lane(tmp_path)
     world.run(1)
     leave(world, first)
     world.run(STAND_BY_S + 1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -14,7 +14,7 @@ from twisted.python.failure import Failure
 
 from gateway.clock import SystemClock, steady_s
 from gateway.journal import databases, lanes, payments, schema
-from gateway.journal.committer import UNTRIED, Committed
+from gateway.journal.committer import UNTRIED, Committed, _failure
 from gateway.journal.databases import LOCK_WAIT_S, is_locked
 from gateway.journal.payments import Admittance, admit
 from gateway.journal.store import Tx, Unit
@@ -232,12 +232,12 @@ class Locked(Exception):
 class Stranger:
     """Stands in the way of units: those of `locks` fail as a server lets them, and of one group no more than two."""
 
-    def __init__(self, simulated: Simulated) -> None:
+    def __init__(self, simulated: Simulated, patch: pytest.MonkeyPatch) -> None:
         self.locks: set[str] = set()
         self.groups: list[tuple[str, ...]] = []
         self.short: list[bool] = []
         self._simulated = simulated
-        simulated.store._committer.commit = self._commit  # type: ignore[method-assign]
+        patch.setattr(simulated.store._committer, "commit", self._commit)
 
     def write(self, name: str) -> list[Any]:
         """Have a unit of that name written; returns where its value or Failure will be."""
@@ -250,16 +250,16 @@ class Stranger:
         return done
 
     def _commit(
-        self, units: Sequence[Unit[Any]], senders: Mapping[int, str] = {}, *, hurried: bool = False, singly: bool = False,  # noqa: B006
-    ) -> Committed:  # fmt: skip
-        names: list[str] = [unit(None) for unit in units]  # type: ignore[arg-type]
+        self, units: Sequence[Callable[[None], str]], _senders: Mapping[int, str], *, hurried: bool, singly: bool
+    ) -> Committed:
+        names = [unit(None) for unit in units]
         self.groups.append(tuple(names))
         self.short.append(hurried and singly)
         results: list[Any] = []
         for name in names:
             met = sum(isinstance(one, Failure) for one in results)
             error = OperationalError("UPDATE", None, Locked())
-            results.append(name if name not in self.locks else UNTRIED if met == 2 else Failure(error))  # type: ignore[no-untyped-call, unused-ignore]
+            results.append(name if name not in self.locks else UNTRIED if met == 2 else _failure(error))
         return Committed(tuple(results), (), ())
 
 
@@ -268,8 +268,10 @@ def simulated(sqlite_url: str) -> Simulated:
     return Simulated(sqlite_url)
 
 
-def test_units_that_are_locked_are_tried_few_at_a_time_and_others_between(simulated: Simulated) -> None:
-    stranger = Stranger(simulated)
+def test_units_that_are_locked_are_tried_few_at_a_time_and_others_between(
+    simulated: Simulated, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stranger = Stranger(simulated, monkeypatch)
     stranger.locks = {f"l{n}" for n in range(10)}
     waiting = [stranger.write(f"l{n}") for n in range(10)]
     for n in range(400):
@@ -287,8 +289,10 @@ def test_units_that_are_locked_are_tried_few_at_a_time_and_others_between(simula
     assert sorted(done[0] for done in waiting) == sorted(f"l{n}" for n in range(10))
 
 
-def test_who_closes_the_journal_when_his_unit_is_done_leaves_none_behind_that_is_locked(simulated: Simulated) -> None:
-    stranger, closed = Stranger(simulated), list[None]()
+def test_who_closes_the_journal_when_his_unit_is_done_leaves_none_behind_that_is_locked(
+    simulated: Simulated, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stranger, closed = Stranger(simulated, monkeypatch), list[None]()
     stranger.locks = {f"l{n}" for n in range(5)}
     locked = [stranger.write(f"l{n}") for n in range(5)]
     simulated.store.write(lambda _tx: "the last").addCallback(lambda _: simulated.store.close().addBoth(closed.append))
