@@ -22,7 +22,7 @@ from gateway.journal.columns import (
     unbounded,
 )
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 
 metadata = MetaData()
 

@@ -18,7 +18,7 @@ from gateway.journal import databases, schema
 if TYPE_CHECKING:
     from alembic.runtime.migration import MigrationContext, RevisionStep
 
-KNOWN = ("0001", "0002", "0003", "0004")
+KNOWN = ("0001", "0002", "0003", "0004", "0005")
 """Every revision in `versions`, the newest last: a test holds the two together."""
 BESIDE = KNOWN[-2]
 """The oldest revision whose programs may work on a database of the newest one. A step that takes away or tightens what
