@@ -69,7 +69,7 @@ def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(mode=0o700)
     except OSError as error:
-        terminal.leave(codes.FAILED, f"the folder {folder} cannot be made ({error.strerror}); make it yourself, or name "
+        terminal.leave(codes.FAILED, f"the folder {folder} cannot be made ({error.strerror}); make it, or name "
                        "a file with an ending, such as copy.db. Nothing was copied")  # fmt: skip
 
 

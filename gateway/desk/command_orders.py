@@ -100,7 +100,7 @@ def show_order(
     terminal.show(said, as_json=as_json, words=lambda found: _words(found, fold=not full, hexadecimal=hexadecimal))
 
 
-def _words(order: Any, *, fold: bool, hexadecimal: bool) -> None:
+def _words(order: Any, *, fold: bool = True, hexadecimal: bool = False) -> None:
     if "items" in order:
         _batch_words(order)
         return

@@ -20,6 +20,7 @@ from gateway.desk import bank_facts, rig
 from gateway.desk.demo_erp import Erp, Heard
 from gateway.desk.demo_orders import RECEIPT, STATEMENT, Answer, Command
 from gateway.desk.demo_report import Check
+from gateway.desk.demo_words import phrase
 from gateway.desk.remote import NoDaemon, Refused
 from gateway.simbank.ledger import CHINA
 from gateway.simbank.record import Execution, read_executions
@@ -138,7 +139,7 @@ class Evening:
         """One promise for all of it."""
         good = ", ".join(f"{count} {name}" for name, count in self._good.items()) or "nothing"
         found = "; ".join([f"{good} as the banks have them", *self._faults])
-        return Check("statements, receipts and branches are the banks' own", not self._faults, found)
+        return Check(phrase("statements, receipts and branches are the banks' own"), not self._faults, found)
 
     async def _statement(self, bank: str) -> Mapping[str, Any] | None:
         """Compare the day of the bank's first account; returns the last entry of money out, if there is one."""

@@ -37,7 +37,7 @@ def test_another_word_of_the_bank_is_shown() -> None:
 def test_changes_and_mail_never_fold() -> None:
     told = {"at": "1", "what": "told", "event": "payment.accepted"}
     repeated = {"at": "1", "what": "act", "act": "order.repeated", "actor": "u", "detail": {}}
-    timeline = [told, told, repeated, repeated, act("2", "a", "x", "y"), act("3", "a", "x", "y")]
+    timeline: list[dict[str, Any]] = [told, told, repeated, repeated, act("2", "a", "x", "y"), act("3", "a", "x", "y")]
     assert folded(timeline) == timeline
 
 
