@@ -82,7 +82,13 @@ def _curve(at: _Scale, times: Iterable[float], last_s: float, name: str) -> str:
     points.append((last_s, points[-1][1]))
     # A point a pixel is enough.
     kept = {round(at.x(time_s)): at.y(count) for time_s, count in points}
-    path = " ".join(f"{x},{y:.1f}" for x, y in kept.items())
+    drawn, before = list[str](), at.y(0)
+    for x, y in kept.items():
+        # Level while nothing happens: a slope would say that something did.
+        drawn += [f"{x - 1},{before:.1f}"] if y != before and x - 1 not in kept else []
+        drawn.append(f"{x},{y:.1f}")
+        before = y
+    path = " ".join(drawn)
     return f'<polyline class="{name}" points="{path}"></polyline>'
 
 

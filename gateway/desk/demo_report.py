@@ -30,11 +30,14 @@ body { font: 16px/1.5 system-ui, "Noto Sans CJK SC", "Microsoft YaHei", sans-ser
 body { margin: 2rem auto; padding: 0 1rem; }
 h1 { margin-bottom: 0; } h2 { margin-top: 2.2rem; border-bottom: 1px solid var(--line); }
 h1.half { margin-top: 4rem; padding-top: 1.5rem; border-top: .3rem double var(--line); }
+.verdict, .soft { text-wrap: pretty; }
 .verdict { font-size: 1.25rem; font-weight: 600; padding: .8rem 1rem; background: #8881; margin: 1rem 0 .6rem; }
-.verdict { border-left: .4rem solid var(--good); } .verdict.bad { border-color: var(--bad); }
+.verdict { text-wrap: balance; border-left: .4rem solid var(--good); }
+.verdict.bad { border-color: var(--bad); }
 .sum { font: 600 .95rem ui-monospace, monospace; margin: .4rem 0; } .sum span { white-space: nowrap; }
 .tiles { display: grid; grid-template-columns: repeat(6, 1fr); gap: .8rem; margin: 1.2rem 0; }
 @media (max-width: 56rem) { .tiles { grid-template-columns: repeat(3, 1fr); } }
+@media (max-width: 36rem) { table.money { font-size: .78rem; } .money td, .money th { padding: .3rem .2rem; } }
 .tile { border: 1px solid var(--line); border-radius: .5rem; padding: .6rem .8rem; min-width: 0; }
 .tile b { display: block; font-size: 1.6rem; line-height: 1.2; white-space: nowrap; }
 .tile span { opacity: .75; font-size: .85rem; line-height: 1.25; display: block; }
@@ -251,7 +254,8 @@ class _Page:
         names = ", ".join(sorted({row.currency for row in self._facts.money}))
         return (
             f"<h2>{say('Sums of money')}{'' if several or not names else f' ({names})'}</h2>"
-            f'<div class="scroll"><table><tr><th></th>{top}<th>{say("equal")}</th></tr>\n{body}</table></div>'
+            '<div class="scroll"><table class=money>'
+            f"<tr><th></th>{top}<th>{say('equal')}</th></tr>\n{body}</table></div>"
             + self._soft("sums")
         )  # fmt: skip
 
@@ -259,7 +263,8 @@ class _Page:
         if found is None:
             return "<td class=n></td>"
         count = escape(self._say(phrase("{count} payments", count=f"{found.count:,}")))
-        return f"<td class=n>{row.currency} {money_text(found.minor)}<small>{count}</small></td>"
+        currency = f"{row.currency} " if len({one.currency for one in self._facts.money}) > 1 else ""
+        return f"<td class=n>{currency}{money_text(found.minor)}<small>{count}</small></td>"
 
     def _picture(self) -> str:
         return self._h2("What happened when") + svg(self._facts.timeline, self._say)

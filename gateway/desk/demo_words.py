@@ -273,8 +273,10 @@ TEXTS: Mapping[str, tuple[str, str]] = {
         "个查询。网关以双向 TLS 与 {banks} 通信,各用各的报文。种子决定订单和故障的频率。",
     ),
     "killed": (
+        "Each kill is a SIGKILL. "
         "What a killed gateway had written down as being sent is put in doubt by its next life, which asks the "
         "bank and never sends again.",
+        "每次都用 SIGKILL。"
         "被杀死的网关记为“发送中”的付款,由下一次启动的网关置为存疑并向银行查询,绝不重发。",
     ),
     "struck": (

@@ -142,7 +142,9 @@ def test_sums_of_money_stand_before_all_that_is_for_engineers() -> None:
     page = html(replace(FACTS, money=(PAID, BACK)))
     assert page.index("Sums of money (CNY)") < page.index("<svg") < page.index("For engineers") < page.index("Kills")
     paid = cells(page, "Sums of money")[1]
-    assert paid == ["carried out", *["CNY 1,234,567.89 2 payments"] * 3, "yes"]
+    assert paid == ["carried out", *["1,234,567.89 2 payments"] * 3, "yes"]
+    two = html(replace(FACTS, money=(PAID, replace(PAID, currency="USD"))))
+    assert cells(two, "Sums of money")[2][1] == "USD 1,234,567.89 2 payments"
     wrong = html(replace(FACTS, money=(replace(PAID, ledgers=Sum(1, 1)), BACK)))
     assert cells(wrong, "Sums of money")[1][-1] == "NO"
 
@@ -169,7 +171,10 @@ def test_the_picture_shows_orders_faults_and_kills() -> None:
     assert picture.count('<line class="kill"') == picture.count('<rect class="away"') == 2
     assert ">kill 2</text>" in picture and '<line class="calm"' in picture
     curves = {name: points.split() for name, points in re.findall(r'<polyline class="(\w+)" points="([^"]*)"', picture)}
-    assert len(curves["taken"]) == 5 and len(curves["settled"]) == 4
+    times, counts = zip(*(map(float, point.split(",")) for point in curves["settled"]), strict=True)
+    assert len(set(counts)) == 3, "two settled: two steps"
+    assert all(later - earlier <= 1 or above == below for earlier, later, above, below in
+               zip(times, times[1:], counts, counts[1:], strict=False)), "level while nothing happens"  # fmt: skip
     heights = [float(point.split(",")[1]) for point in curves["taken"]]
     assert heights == sorted(heights, reverse=True) and heights[-1] == min(heights)
     assert "xmlns" not in picture and "script" not in picture
@@ -189,7 +194,7 @@ def test_the_chinese_page_is_chinese() -> None:
     assert len(heads) > 30 and [head for head in heads if not CHINESE.search(head)] == []
     for row in (*cells(page, "银行故障"), *cells(page, "核对了什么")):
         assert [cell for cell in row[1:3] if not CHINESE.search(cell)] == []
-    assert "2 笔" in page and "CNY 1,234,567.89" in page
+    assert "2 笔" in page and "资金合计 (CNY)" in page and ">1,234,567.89<" in page
 
 
 def test_every_text_has_the_same_values_in_both_languages() -> None:
