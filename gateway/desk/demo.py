@@ -362,7 +362,9 @@ class Demo:
             say(f"  {'ok ' if check.holds else 'NO '} {words(check.promise)}: {words(check.detail)}", 6)
         for story in stories:
             if story.why.startswith(demo_report.CLIMB):
-                say(f"  {story.why}: {story.order_id}: {demo_evidence.climb(story.steps)}")
+                why = story.why.removeprefix(demo_report.CLIMB).strip()
+                climb = demo_evidence.climb(story.steps)
+                say(f"  {words(demo_report.CLIMB)} {why}: {story.order_id}: {climb}")
         say(f"report: {self._wishes.report}   everything else: {self._wishes.folder}")
         say(words(verdict.breakdown()), 2)
         say(verdict.last_line(), 6)

@@ -43,6 +43,7 @@ h1.half { margin-top: 4rem; padding-top: 1.5rem; border-top: .3rem double var(--
 .tile span { opacity: .75; font-size: .85rem; line-height: 1.25; display: block; }
 table { border-collapse: collapse; width: 100%; margin: .8rem 0; font-size: .92rem; }
 th, td { text-align: left; padding: .3rem .6rem; border-bottom: 1px solid var(--line); vertical-align: top; }
+th { word-break: keep-all; }
 td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; } td.w { white-space: nowrap; }
 td small { display: block; opacity: .7; } tr.total td { font-weight: 600; border-top: 2px solid var(--line); }
 code { font-family: ui-monospace, monospace; font-size: .9em; overflow-wrap: anywhere; } .soft { opacity: .7; }
@@ -144,7 +145,9 @@ class Table:
     def __call__(self, head: Sequence[str], rows: Iterable[Sequence[object]], *, nowrap: int = 0) -> str:
         """`nowrap`: so many columns, from the left, are never broken."""
         lines = [list(row) for row in rows]
-        numbers = {n for n in range(len(head)) if lines and all(_is_number(line[n]) for line in lines)}
+        columns = [[line[n] for line in lines] for n in range(len(head))]
+        numbers = {n for n, column in enumerate(columns) if any(map(_is_number, column))
+                   and all(one == "-" or _is_number(one) for one in column)}  # fmt: skip
         top = "".join(
             f"<th{' class=n' if n in numbers else ''}>{escape(self._say(name))}</th>" for n, name in enumerate(head)
         )
@@ -161,7 +164,7 @@ class Table:
         return f"<td{kind}>{_code(self._say(value) if isinstance(value, str | Phrase) else str(value))}</td>"
 
 
-_SECONDS = re.compile(r"[0-9.]+ s|-")
+_SECONDS = re.compile(r"[0-9.]+ s")
 
 
 def _is_number(value: object) -> bool:

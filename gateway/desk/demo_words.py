@@ -142,6 +142,7 @@ ZH: Mapping[str, str] = {
     ),
     "the daemon's log shows no defect of its own": "守护进程的日志中没有自身缺陷",
     "statements, receipts and branches are the banks' own": "对账单、回单、网点与银行的一致",
+    "{good} as the banks have them": "{good},与银行的一致",
     "the daemon leaves in order on SIGTERM": "守护进程收到 SIGTERM 后有序退出",
     "exit code {code} after {took}": "{took} 后以退出码 {code} 结束",
     "still there after {took}; killed": "{took} 后仍未退出,已杀死",

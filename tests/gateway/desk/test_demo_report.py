@@ -159,6 +159,7 @@ def test_six_tiles() -> None:
 def test_heads_stand_over_their_numbers_and_backticks_become_code() -> None:
     page = Table(Words())(("name", "count", "after"), [("`x`", 7, "1.0 s"), ("y", 8, "-")])
     assert re.findall(r"<th[^>]*>", page) == ["<th>", "<th class=n>", "<th class=n>"]
+    assert "<th class=n>" not in Table(Words())(("name", "ended"), [("x", "-"), ("y", "-")])
     assert "<code>x</code>" in page and "`" not in page
     faults = (FaultRow("pab", "delay", FAULTS[Fault.DELAY].meaning, 4, {"settled": 3}),)
     assert "books, answers only after a delay" in html(replace(FACTS, faults=faults))
