@@ -38,6 +38,7 @@ h1.half { margin-top: 4rem; padding-top: 1.5rem; border-top: .3rem double var(--
 .tiles { display: grid; grid-template-columns: repeat(6, 1fr); gap: .8rem; margin: 1.2rem 0; }
 @media (max-width: 56rem) { .tiles { grid-template-columns: repeat(3, 1fr); } }
 @media (max-width: 36rem) { table.money { font-size: .78rem; } .money td, .money th { padding: .3rem .2rem; } }
+@media (max-width: 36rem) { .money th.n { white-space: normal; } }
 .tile { border: 1px solid var(--line); border-radius: .5rem; padding: .6rem .8rem; min-width: 0; }
 .tile b { display: block; font-size: 1.6rem; line-height: 1.2; white-space: nowrap; }
 .tile span { opacity: .75; font-size: .85rem; line-height: 1.25; display: block; }
