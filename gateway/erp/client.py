@@ -37,6 +37,9 @@ T = TypeVar("T")
 _NOT_FOUND = 404
 _PREFETCH_MAX = 65_535
 CANARY_QUEUE = "bankgw.canary."
+MOST_BYTES = 67_108_864
+DELIVERY_BYTES = 2_048
+"""What a delivery takes beside its body: its properties, and what the intake makes of it."""
 
 
 class Random(Protocol):
@@ -82,6 +85,7 @@ class _Consumer:
         self.prefetch = prefetch
         self.on_delivery = on_delivery
         self.failures = 0
+        self.sizes: dict[int, int] = {}
         self.subscriptions = 0
         self.token = 0
         self.channel: Channel | None = None
@@ -109,9 +113,10 @@ class AmqpClient:
     """
 
     def __init__(self, clock: IReactorTime, dial: Dial, random: Random, patience: Patience, where: str,
-                 prepare: Prepare | None = None) -> None:
+                 prepare: Prepare | None = None, most_bytes: int = MOST_BYTES) -> None:
         """`where` names the broker in messages; `prepare` declares or verifies the topology on each
-        connection, and what it raises keeps the client down.
+        connection, and what it raises keeps the client down. Nothing more is read while more than
+        `most_bytes` of deliveries are in hand.
         """
         self._clock = clock
         self._dial = dial
@@ -119,6 +124,9 @@ class AmqpClient:
         self._patience = patience
         self._where = where
         self._prepare = prepare
+        self._most_bytes = most_bytes
+        self._bytes = 0
+        self._held = False
         self._publisher = Publisher()
         self._consumers: list[_Consumer] = []
         self._live: dict[int, _Consumer] = {}
@@ -190,10 +198,22 @@ class AmqpClient:
             return False
         if multiple:
             consumer.window.done_through(delivery.tag)
+            for tag in [tag for tag in consumer.sizes if tag <= delivery.tag]:
+                self._let_go(consumer, tag)
         else:
             consumer.window.done(delivery.tag)
+            self._let_go(consumer, delivery.tag)
         self._flush_soon(delivery.channel)
         return True
+
+    def reject(self, delivery: Delivery) -> None:
+        """See `wire.Amqp`."""
+        consumer = self._live.get(delivery.channel)
+        if consumer is None or consumer.channel is None or not consumer.window.given_back(delivery.tag):
+            return
+        consumer.channel.reject(delivery.tag)
+        self._let_go(consumer, delivery.tag)
+        self._flush_soon(delivery.channel)
 
     def give_back(self, delivery: Delivery) -> None:
         """See `wire.Amqp`."""
@@ -315,6 +335,8 @@ class AmqpClient:
         self._link = None
         for consumer in self._live.values():
             consumer.channel = None
+            consumer.sizes.clear()
+        self._bytes, self._held = 0, False
         self._live.clear()
         self._dirty.clear()
         for timer in [*self._timers, self._flush_timer]:
@@ -342,7 +364,7 @@ class AmqpClient:
             # A blocked broker does not read: its silence says nothing about the connection.
             if blocked:
                 self._canary.stop()
-            else:
+            elif not self._held:
                 self._canary.start()
         _tell(self._on_blocked, blocked)
 
@@ -388,6 +410,7 @@ class AmqpClient:
     async def _open_consumer(self, link: Link, consumer: _Consumer) -> None:
         channel = await link.channel()
         await channel.limit(consumer.prefetch)
+        consumer.sizes.clear()
         consumer.token = next(self._tokens)
         consumer.subscriptions = 0
         consumer.channel = channel
@@ -414,6 +437,8 @@ class AmqpClient:
 
     def _consumer_gone(self, link: Link, consumer: _Consumer, token: int, gone: Gone) -> None:
         self._live.pop(token, None)
+        for tag in list(consumer.sizes):
+            self._let_go(consumer, tag)
         self._dirty.discard(token)
         consumer.channel = None
         if isinstance(gone, BrokerRefused) and link is self._link:
@@ -422,6 +447,7 @@ class AmqpClient:
 
     def _take(self, consumer: _Consumer, delivery: Delivery) -> None:
         consumer.window.delivered(delivery.tag)
+        self._in_hand(consumer, delivery)
         try:
             consumer.on_delivery(delivery)
             consumer.failures = 0
@@ -438,7 +464,33 @@ class AmqpClient:
         if consumer is None or consumer.channel is None or not consumer.window.given_back(delivery.tag):
             return
         consumer.channel.give_back(delivery.tag)
+        self._let_go(consumer, delivery.tag)
         self._flush_soon(delivery.channel)
+
+    # Bytes in hand
+
+    def _in_hand(self, consumer: _Consumer, delivery: Delivery) -> None:
+        consumer.sizes[delivery.tag] = size = len(delivery.body) + DELIVERY_BYTES
+        self._bytes += size
+        if self._bytes > self._most_bytes and not self._held:
+            self._hold(True)
+
+    def _let_go(self, consumer: _Consumer, tag: int) -> None:
+        self._bytes -= consumer.sizes.pop(tag, 0)
+        if self._held and self._bytes <= self._most_bytes // 2:
+            self._hold(False)
+
+    def _hold(self, held: bool) -> None:
+        """Read no more from the broker until half of what is in hand is done; the broker keeps the rest."""
+        self._held = held
+        if self._link is not None:
+            self._link.hold(held)
+        if self._canary is not None and not self._blocked:
+            # What it sings lies unread behind the rest.
+            if held:
+                self._canary.stop()
+            else:
+                self._canary.start()
 
     def _flush_soon(self, token: int) -> None:
         self._dirty.add(token)

@@ -1,8 +1,9 @@
 """From a delivery to a unit of the journal, and only then an acknowledgement.
 
 Every delivery ends in exactly one unit: a payment, a cancellation, a question, an answer from the journal, or
-a refusal. The message is acknowledged when that unit is durable, never before. Only one whose refusal, too, cannot
-be written down goes back to the queue, whose delivery limit parks it in the end: it must not hold up all others.
+a refusal. The message is acknowledged when that unit is durable, never before. One that is too large is rejected then,
+so that the broker parks it whole: it never passes through the journal. Only one whose refusal, too, cannot be written
+down goes back to the queue, whose delivery limit parks it in the end: it must not hold up all others.
 """
 
 from __future__ import annotations
@@ -121,11 +122,11 @@ class Intake:
     def _settle(self, delivery: Delivery, letter: Letter) -> _Refused | tuple[CommandType, Sender, Command]:
         user = delivery.properties.user_id
         sender = self.registry.sender_of(user)
+        if delivery.cut is not None:
+            title = f"the body has {delivery.cut.size} bytes, the most is {MAX_BODY_BYTES}"
+            return _Refused(Refusal(Code.TOO_LARGE, title), sender)
         if delivery.undecodable:
             return _Refused(Refusal(Code.MALFORMED, f"the properties cannot be read: {delivery.undecodable}"), sender)
-        if len(delivery.body) > MAX_BODY_BYTES:
-            title = f"the body has {len(delivery.body)} bytes, the most is {MAX_BODY_BYTES}"
-            return _Refused(Refusal(Code.TOO_LARGE, title), sender)
         type_ = routing.message_type(delivery.routing_key, letter.header_type, delivery.properties.type)
         if isinstance(type_, Refusal):
             return _Refused(type_, sender, None, self._claimed(delivery))
@@ -225,7 +226,10 @@ class Intake:
 
     def _durable(self, done: Done, delivery: Delivery, type_: str, started_ms: int) -> None:
         self._under_way -= 1
-        self._amqp.ack(delivery)
+        if mail.is_dead_lettered(delivery):
+            self._amqp.reject(delivery)
+        else:
+            self._amqp.ack(delivery)
         self._meters.stage.labels("journal").observe(max(self._clock.now_ms() - started_ms, 0) / 1000)
         # An order over its sender's limit is a payment too, a rejected one, and a refusal to its sender.
         single = type_ in _SINGLE and len(done.admitted) == 1

@@ -25,6 +25,7 @@ from gateway.erp.wire import (
     OnDelivery,
     Properties,
     Verdict,
+    cut,
     ignore_blocked,
 )
 from tests.world.clock import HeapClock
@@ -180,9 +181,10 @@ class ModelClient:
                 self._tag += 1
                 self._unacked[self._tag] = (queue, kept)
                 said = NO_PROPERTIES if kept.undecodable else kept.properties
+                body, shortened = cut(kept.body)
                 delivery = Delivery(
-                    queue, self._tag, self._channel, kept.deliveries > 1, kept.exchange, kept.key, said, kept.body,
-                    kept.undecodable,
+                    queue, self._tag, self._channel, kept.deliveries > 1, kept.exchange, kept.key, said, body,
+                    kept.undecodable, cut=shortened,
                 )  # fmt: skip
                 try:
                     on_delivery(delivery)
@@ -197,6 +199,16 @@ class ModelClient:
         self._unacked.pop(delivery.tag, None)
         self.wake()
         return True
+
+    def reject(self, delivery: Delivery) -> None:
+        """It goes to the queue's dead-letter exchange; without one it is gone."""
+        if self.dead or not self.up or delivery.channel != self._channel:
+            return
+        queue, kept = self._unacked.pop(delivery.tag)
+        dead = next((one.dead_letter for one in self._broker.topology.queues if one.name == queue), None)
+        if dead is not None:
+            self._broker._route(dead, kept.key, kept.body, kept.properties, kept.undecodable)
+        self.wake()
 
     def give_back(self, delivery: Delivery) -> None:
         """It comes again after a second."""

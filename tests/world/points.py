@@ -131,6 +131,10 @@ class PointedAmqp:
         self._point("erp.ack.delivery", lambda: acked.append(self._amqp.ack(delivery, multiple)))
         return bool(acked and acked[0])
 
+    def reject(self, delivery: Delivery) -> None:
+        """Reject."""
+        self._point("erp.reject.delivery", lambda: self._amqp.reject(delivery))
+
     def give_back(self, delivery: Delivery) -> None:
         """Give back."""
         self._amqp.give_back(delivery)
