@@ -264,7 +264,7 @@ class Gateway:
         self.answers = Answers(parts.store, self.registry, parts.clock, parts.entropy, parts.cursor_key, self.ask,
                                self._is_elsewhere, _poll_ms(settings))  # fmt: skip
         self.intake = Intake(parts.amqp, parts.store, self.registry, parts.clock, parts.entropy, meters,
-                             settings.zone, self._admitted, self.answers.take)  # fmt: skip
+                             settings.zone, self._admitted, self.answers.take, settings.broker.prefetch)  # fmt: skip
         self.watching = Watching(
             WatchParts(parts.store, parts.clock, meters, dict(parts.banks), self.ask, self._owns,
                        lambda lane: self.lanes[lane].epoch, lambda lane: self.lanes[lane].wall.doubt is None,
@@ -446,6 +446,7 @@ class Gateway:
 
     def _broker_down(self, down: Down) -> None:
         self.parts.meters.broker_up.set(0)
+        self.intake.broker_lost()
         if isinstance(down.error, UnsafeTopology):
             self._on_fatal(f"the broker's topology is unsafe: {down.error}")
             return

@@ -13,9 +13,9 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from gateway.erp.acks import AckWindow
 from gateway.erp.canary import Canary
-from gateway.erp.link import Channel, Dial, Gone, Link
+from gateway.erp.consumer import Consumer
+from gateway.erp.link import Dial, Gone, Link
 from gateway.erp.publisher import Publisher
 from gateway.erp.wire import (
     BrokerRefused,
@@ -77,26 +77,6 @@ class AmqpStatus:
     canary_age_s: float | None
 
 
-class _Consumer:
-    """A queue we want messages of, and the channel they come on at present."""
-
-    def __init__(self, queue: str, prefetch: int, on_delivery: OnDelivery) -> None:
-        self.queue = queue
-        self.prefetch = prefetch
-        self.on_delivery = on_delivery
-        self.failures = 0
-        self.sizes: dict[int, int] = {}
-        self.subscriptions = 0
-        self.token = 0
-        self.channel: Channel | None = None
-        self.window = AckWindow(_nothing)
-
-    @property
-    def tag(self) -> str:
-        """The consumer tag of the latest subscription."""
-        return f"bankgw-{self.token}-{self.subscriptions}"
-
-
 def _nothing(*_args: object) -> None:
     pass
 
@@ -128,8 +108,8 @@ class AmqpClient:
         self._bytes = 0
         self._held = False
         self._publisher = Publisher()
-        self._consumers: list[_Consumer] = []
-        self._live: dict[int, _Consumer] = {}
+        self._consumers: list[Consumer] = []
+        self._live: dict[int, Consumer] = {}
         self._tokens = itertools.count(1)
         self._dirty: set[int] = set()
         self._flush_timer: IDelayedCall | None = None
@@ -186,7 +166,7 @@ class AmqpClient:
             raise ValueError(f"prefetch of {queue} must be 1 to {_PREFETCH_MAX}, not {prefetch}")
         if any(consumer.queue == queue for consumer in self._consumers):
             raise ValueError(f"{queue} is consumed already")
-        consumer = _Consumer(queue, prefetch, on_delivery)
+        consumer = Consumer(queue, prefetch, on_delivery)
         self._consumers.append(consumer)
         if self._up and self._link is not None:
             self._spawn(self._serve(self._link, consumer))
@@ -228,7 +208,7 @@ class AmqpClient:
         if not self._paused:
             self._paused = True
             for consumer in self._live.values():
-                self._spawn(self._unsubscribe(consumer))
+                self._spawn(consumer.unsubscribe())
 
     def resume(self) -> None:
         """See `wire.Amqp`."""
@@ -236,6 +216,18 @@ class AmqpClient:
             self._paused = False
             for consumer in self._live.values():
                 self._spawn(self._subscribe(consumer))
+
+    def widen(self, queue: str) -> None:
+        """See `wire.Amqp`."""
+        for consumer in self._live.values():
+            if consumer.queue == queue and consumer.tags:
+                self._spawn(self._subscribe(consumer))
+
+    def narrow(self, queue: str) -> None:
+        """See `wire.Amqp`."""
+        for consumer in self._live.values():
+            if consumer.queue == queue:
+                self._spawn(consumer.unsubscribe(keep=1))
 
     def close(self, deadline_s: float) -> Deferred[None]:
         """See `wire.Amqp`."""
@@ -392,7 +384,7 @@ class AmqpClient:
 
     # Consuming
 
-    async def _serve(self, link: Link, consumer: _Consumer) -> None:
+    async def _serve(self, link: Link, consumer: Consumer) -> None:
         """Open the consumer's channel, again and again with growing pauses, as long as this connection lives.
         """
         while True:
@@ -407,14 +399,9 @@ class AmqpClient:
             consumer.failures += 1
             await self._sleep(self._backoff_s(consumer.failures))
 
-    async def _open_consumer(self, link: Link, consumer: _Consumer) -> None:
+    async def _open_consumer(self, link: Link, consumer: Consumer) -> None:
         channel = await link.channel()
-        await channel.limit(consumer.prefetch)
-        consumer.sizes.clear()
-        consumer.token = next(self._tokens)
-        consumer.subscriptions = 0
-        consumer.channel = channel
-        consumer.window = AckWindow(channel.ack_through)
+        consumer.opened(channel, next(self._tokens))
         channel.deliver(consumer.queue, consumer.token, partial(self._take, consumer))
         self._live[consumer.token] = consumer
         try:
@@ -424,18 +411,11 @@ class AmqpClient:
                 self._live.pop(consumer.token, None)
         channel.when_gone(partial(self._consumer_gone, link, consumer, consumer.token))
 
-    async def _subscribe(self, consumer: _Consumer) -> None:
-        channel = consumer.channel
-        if channel is None or self._paused:
-            return
-        consumer.subscriptions += 1
-        await channel.subscribe(consumer.queue, consumer.tag)
+    async def _subscribe(self, consumer: Consumer) -> None:
+        if not self._paused:
+            await consumer.subscribe()
 
-    async def _unsubscribe(self, consumer: _Consumer) -> None:
-        if consumer.channel is not None and consumer.subscriptions:
-            await consumer.channel.unsubscribe(consumer.tag)
-
-    def _consumer_gone(self, link: Link, consumer: _Consumer, token: int, gone: Gone) -> None:
+    def _consumer_gone(self, link: Link, consumer: Consumer, token: int, gone: Gone) -> None:
         self._live.pop(token, None)
         for tag in list(consumer.sizes):
             self._let_go(consumer, tag)
@@ -445,7 +425,7 @@ class AmqpClient:
             log.error("the broker stopped serving {queue}: {gone}", queue=consumer.queue, gone=str(gone))
             self._spawn(self._serve(link, consumer))
 
-    def _take(self, consumer: _Consumer, delivery: Delivery) -> None:
+    def _take(self, consumer: Consumer, delivery: Delivery) -> None:
         consumer.window.delivered(delivery.tag)
         self._in_hand(consumer, delivery)
         try:
@@ -469,13 +449,13 @@ class AmqpClient:
 
     # Bytes in hand
 
-    def _in_hand(self, consumer: _Consumer, delivery: Delivery) -> None:
+    def _in_hand(self, consumer: Consumer, delivery: Delivery) -> None:
         consumer.sizes[delivery.tag] = size = len(delivery.body) + DELIVERY_BYTES
         self._bytes += size
         if self._bytes > self._most_bytes and not self._held:
             self._hold(True)
 
-    def _let_go(self, consumer: _Consumer, tag: int) -> None:
+    def _let_go(self, consumer: Consumer, tag: int) -> None:
         self._bytes -= consumer.sizes.pop(tag, 0)
         if self._held and self._bytes <= self._most_bytes // 2:
             self._hold(False)

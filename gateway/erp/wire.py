@@ -252,6 +252,14 @@ class Amqp(Protocol):
         apart.
         """
 
+    def widen(self, queue: str) -> None:
+        """Have more of this queue's messages unacked than usual, by another two thousand, until `narrow` or a new
+        connection.
+        """
+
+    def narrow(self, queue: str) -> None:
+        """Have no more than `prefetch` again, once what is unacked has become less."""
+
     def pause(self) -> None:
         """Stop asking for deliveries. Those on their way (at most `prefetch` per queue) still arrive."""
 

@@ -14,6 +14,7 @@ from typing import Any
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 
+from gateway.erp.consumer import WIDER
 from gateway.erp.topology import Topology, standard
 from gateway.erp.wire import (
     CONFIRMED,
@@ -139,6 +140,7 @@ class ModelClient:
         self._channel = 0
         self._tag = 0
         self._consumers: dict[str, tuple[int, OnDelivery]] = {}
+        self._wider: dict[str, int] = {}
         self._unacked: dict[int, tuple[str, _Kept]] = {}
         self._in_flight: dict[str, Deferred[Verdict]] = {}
         self._on_up: Callable[[], None] = lambda: None
@@ -156,6 +158,7 @@ class ModelClient:
     def _connected(self) -> None:
         if not self.dead:
             self._channel += 1
+            self._wider.clear()
             self.up = True
             self._on_up()
             self.wake()
@@ -173,9 +176,11 @@ class ModelClient:
     def _deliver(self) -> None:
         for queue, (prefetch, on_delivery) in self._consumers.items():
             held = self._broker.queues.get(queue, deque())
+            open_ = sum(name == queue for name, _kept in self._unacked.values())
             while held and self.up and not self.paused and not self.dead:
-                if sum(name == queue for name, _kept in self._unacked.values()) >= prefetch:
+                if open_ >= prefetch + self._wider.get(queue, 0):
                     break
+                open_ += 1
                 kept = held.popleft()
                 kept.deliveries += 1
                 self._tag += 1
@@ -276,6 +281,15 @@ class ModelClient:
         self._unacked.clear()
         for client in self._broker.clients:
             client.wake()
+
+    def widen(self, queue: str) -> None:
+        """Deliver more than usual."""
+        self._wider[queue] = self._wider.get(queue, 0) + WIDER
+        self.wake()
+
+    def narrow(self, queue: str) -> None:
+        """Deliver no more than usual."""
+        self._wider.pop(queue, None)
 
     def pause(self) -> None:
         """Deliver nothing more."""

@@ -159,6 +159,14 @@ class PointedAmqp:
         except Died:
             return
 
+    def widen(self, queue: str) -> None:
+        """As the client does."""
+        self._amqp.widen(queue)
+
+    def narrow(self, queue: str) -> None:
+        """As the client does."""
+        self._amqp.narrow(queue)
+
     def pause(self) -> None:
         """As the client does."""
         self._amqp.pause()
