@@ -220,6 +220,26 @@ async def test_prefetch_bounds_what_is_in_our_hands(rabbit: Rabbit) -> None:
     assert (len(got), client.status().deliveries_open) == (10, 7)
 
 
+async def test_more_may_be_in_our_hands_for_a_while(rabbit: Rabbit) -> None:
+    client = rabbit.client(prepare=two_queues)
+    got: list[Delivery] = []
+    client.consume(QUEUE, 7, got.append)
+    await Ears(client).up()
+    rabbit.put(QUEUE, 50)
+    await until(lambda: len(got) == 7)
+    client.widen(QUEUE)
+    await until(lambda: len(got) == 50)
+    assert [int(one.body) for one in got] == list(range(50)) and [one.tag for one in got] == list(range(1, 51))
+    client.narrow(QUEUE)
+    await client.publish(message(1, OTHER))
+    client.ack(got[-1], multiple=True)
+    await client.publish(message(2, OTHER))
+    rabbit.put(QUEUE, 50)
+    await until(lambda: len(got) >= 57)
+    await client.publish(message(3, OTHER))
+    assert (len(got), client.status().deliveries_open) == (57, 7)
+
+
 @pytest.mark.timeout(120)
 async def test_large_messages_cost_no_memory_and_are_parked_whole_when_rejected(rabbit: Rabbit) -> None:
     settings = AmqpSettings(rabbit.address, patience=QUICK, most_body=MAX_BODY_BYTES)
