@@ -27,8 +27,8 @@ from gateway.meters import Meters
 from gateway.tasks import Tasks, sleep
 
 BEAT_S = 5.0
-DEAD_MS = 45_000
-"""Longer than a fail-over of lanes: a node that lost the database for a while is not robbed of its mail at once."""
+DEAD_MS = 15_000
+"""As long as a lane's lease. News of a node that died waits no longer than this and a beat."""
 _log = log.get("journal.neighbours")
 _ALIVE = select(schema.units.c.node).where(
     schema.units.c.node != bindparam("b_node"), schema.units.c.at_ms >= bindparam("b_after")
@@ -103,6 +103,8 @@ class Neighbours:
         self._meters = meters
         self._reaches_broker = reaches_broker
         self._reached_s = clock.monotonic_s()
+        self._beaten_s: float | None = None
+        self._judges_from_s = 0.0
         self._tasks = Tasks(lambda failure: _log.error("neighbours.ended", error=str(failure.value)))
 
     def start(self) -> None:
@@ -133,6 +135,7 @@ class Neighbours:
 
     async def _once(self) -> None:
         await self._store.write(lambda _tx: None)
+        judges = self._may_judge()
         now_ms = self._clock.now_ms()
         heard = await self._store.read(partial(self._look, now_ms=now_ms))
         self._on_pauses(heard.pauses)
@@ -141,9 +144,19 @@ class Neighbours:
             await self._leave(heard)
             return
         self._reached_s = self._clock.monotonic_s()
-        for dead in heard.silent:
+        for dead in heard.silent if judges else ():
             if _claimed(dead, await self._store.write(partial(claim, dead_node=dead))):
                 self._on_claimed()
+
+    def _may_judge(self) -> bool:
+        """Whether this node's own beats came in time. After a pause of its own, or of the database, the others look
+        dead, too: they get as long as a dead one to show that they live.
+        """
+        now_s = self._clock.monotonic_s()
+        if self._beaten_s is not None and now_s - self._beaten_s > 2 * BEAT_S:
+            self._judges_from_s = now_s + DEAD_MS / 1000
+        self._beaten_s = now_s
+        return now_s >= self._judges_from_s
 
     async def _leave(self, heard: _Heard) -> None:
         """Whoever has waited for the broker longer than others wait for a dead node is dead to the ERP."""
