@@ -14,6 +14,7 @@ from gateway.desk.check import PERMIT_LOG
 from gateway.desk.terminal import DEFAULT_CONFIG, AsJson, Config
 from gateway.journal import vault
 from gateway.journal.backup import NoBackup, Origin, make, restore
+from gateway.journal.permits import LEGACY
 from gateway.settings import Loaded, Secret, Settings
 
 VaultKey = Annotated[
@@ -85,7 +86,7 @@ def restore_copy(
         owner = settings.state_dir.stat()
         os.fchown(held, owner.st_uid, owner.st_gid)
     try:
-        done = restore(_url(settings, password), keys, log, copy)
+        done = restore(_url(settings, password), keys, log, copy, settings.node)
     except NoBackup as error:
         terminal.leave(codes.REFUSED, f"{error}. Nothing was put back")
     finally:
@@ -93,16 +94,19 @@ def restore_copy(
 
     def words(said: Any) -> None:
         terminal.say(f"put back {copy}: {said['payments']} payments as of {said['made_at']}, audit trail verified")
-        if not log.exists():
-            terminal.say(f"there is no permit log at {log}: sends made after the copy cannot be noticed.")
-            terminal.say("If this is another machine, bring that file from the old one before you start the gateway")
-        elif said["forgotten"]:
-            terminal.say(f"{said['forgotten']} sends of this machine are not in it: the gateway will start and ask,")
-            terminal.say("but send nothing until two persons let it; see docs/do/restore.md")
-        else:
-            terminal.say("every send of this machine's permit log is in it: the gateway will send at once")
+        if not log.exists() and not log.with_name(LEGACY).exists():
+            terminal.say(f"there is no permit log at {log}: what was done after the copy cannot be noticed.")
+            terminal.say("If this is another machine, bring that folder from the old one before you start the gateway")
+        for gap in said["gaps"]:
+            terminal.say(gap)
+        if said["gaps"]:
+            terminal.say("the gateway will start and ask, but send nothing until two persons let it; "
+                         "see docs/do/restore.md")  # fmt: skip
+        elif log.exists():
+            terminal.say("everything that this machine's permit log knows of is in it: the gateway will send at once")
 
-    terminal.show({**done.manifest.words(), "forgotten": done.forgotten}, as_json=as_json, words=words)
+    shown = {**done.manifest.words(), "forgotten": done.forgotten, "gaps": list(done.gaps)}
+    terminal.show(shown, as_json=as_json, words=words)
 
 
 def _settings(context: typer.Context, config: Path) -> Settings:

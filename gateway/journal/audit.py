@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,6 +79,21 @@ def flush(tx: Tx, rows: list[dict[str, Any]]) -> None:
     """Write what was chained."""
     if rows:
         write_many(tx.bare, _INSERT, rows)
+
+
+# What only the node itself did can be done, or asked about, again; and so can questions, and what was refused.
+_OWN = ("node:", "lane:", "watch:")
+_HARMLESS = ("question.", "command.refused", "order.repeated", "directory.", "accounts.shown")
+
+
+def others(notes: Sequence[Noted]) -> int:
+    """How many of these are words of others than the node: orders, cancellations, decisions of persons."""
+    return sum(not note.actor.startswith(_OWN) and not note.entry.startswith(_HARMLESS) for note in notes)
+
+
+def head_seal(vault: Vault, node: str, unit: str, at_ms: int, head: Head, before_seq: int) -> str:
+    """A MAC over a row of `units`: who writes to the database without the vault's key cannot move a head."""
+    return vault.mac(b"units\n" + _encode([node, unit, at_ms, head.seq, head.hash, before_seq]).encode()).hex()
 
 
 def head_of(conn: Connection, node: str) -> Head:
