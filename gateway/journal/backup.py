@@ -166,7 +166,7 @@ def _facts(conn: Connection) -> dict[str, Any]:
     revision = migrations.revision_of(conn)
     if revision is None:
         raise NoBackup("this database holds no journal; start the gateway once, or mend journal.url")
-    heads = {row.node: (row.audit_seq, row.audit_hash) for row in conn.execute(select(schema.units))}
+    heads = {node: (head.seq, head.hash) for node, head in audit.ends(conn).items()}
     payments = databases.count(conn, schema.payments)
     return {"schema": revision, "beside": migrations.beside_of(conn), "heads": heads, "payments": payments}
 

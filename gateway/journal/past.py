@@ -51,8 +51,8 @@ class Gap:
 
     `log` and `journal` are the heads (seq, hash) that were compared, `common` the last entry that both have. Of a
     journal: `entries`, of which `others` are words of others than the node, between `from_ms` and `to_ms`, and `sends`,
-    counted in `count`; `partial`: the log does not reach back to what both have. Of a log: `count` sends of the payments
-    `unlogged`.
+    counted in `count`; `partial`: the log does not reach back to what both have. Of a log: `count` sends, of the
+    payments `unlogged`.
     """
 
     lack: Lack
