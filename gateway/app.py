@@ -45,7 +45,8 @@ from gateway.erp.outbox import Outbox
 from gateway.erp.policies import management_reports
 from gateway.erp.topology import MONEY_QUEUE, QUERY_QUEUE, UNROUTED_COMMANDS_QUEUE, preparation, standard
 from gateway.erp.wire import Amqp, Down, UnsafeTopology
-from gateway.journal import audit, migrations, past, permits, vault
+from gateway.journal import audit, checkpoints, migrations, past, permits, vault
+from gateway.journal.checkpoints import Checkpoints
 from gateway.journal.executor import ThreadExecutor
 from gateway.journal.neighbours import Neighbours, claim_all
 from gateway.journal.pauses import FROM_THE_PAST, Said
@@ -85,6 +86,7 @@ class Parts:
     past: Callable[[], Deferred[past.Past]]
     canary_age_s: Callable[[], float | None] = lambda: None
     certificates: Callable[[], Mapping[tuple[str, str], float]] = dict
+    checkpoints: Checkpoints | None = None
 
 
 def load_banks(settings: conf.Settings) -> dict[str, Bank]:
@@ -189,7 +191,16 @@ def system_parts(reactor: Any, settings: conf.Settings, on_fatal: OnFatal) -> Pa
         past=lambda: Deferred.fromCoroutine(_past(store, permit_log, clock)),
         canary_age_s=lambda: amqp.status().canary_age_s,
         certificates=Expiry(settings, lambda: _peer_ends(dialers, lanes)),
+        checkpoints=_checkpoints(settings, store, clock),
     )
+
+
+def _checkpoints(settings: conf.Settings, store: SqlStore, clock: Clock) -> Checkpoints | None:
+    if not settings.journal.checkpoint_s:
+        return None
+    key = checkpoints.load_key(settings.state_dir / checkpoints.KEY_FILE)
+    return Checkpoints(store, clock, settings.node, key, settings.state_dir / checkpoints.FOLDER, lambda: store.head,
+                       settings.journal.checkpoint_s)  # fmt: skip
 
 
 async def _past(store: Store, log: permits.PermitLog, clock: Clock) -> past.Past:
@@ -330,6 +341,8 @@ class Gateway:
         if _poll_ms(self.settings):
             self.neighbours.start()
         self.watching.watch(self._watched())
+        if parts.checkpoints is not None:
+            parts.checkpoints.start()
 
     async def stop(self) -> None:
         """No intake, lanes drained, outbox emptied, journal closed; bounded by `drain_s`."""
@@ -346,6 +359,8 @@ class Gateway:
         self.answers.stop()
         self.watching.stop()
         self.neighbours.stop()
+        if self.parts.checkpoints is not None:
+            await self.parts.checkpoints.stop()
         draining = self.outbox.drain()
         over.addBoth(lambda _: draining.cancel())
         await DeferredList([draining], consumeErrors=True)

@@ -43,12 +43,12 @@ def backup(
 ) -> None:
     """Copy the journal, with a manifest (FILE.json) beside it, while the gateway works. Mode 0600; what is sealed stays
     sealed. Neither the vault's key nor the permit log is in it: back the key up apart, and never copy the log."""
-    settings, world = _settings(context, config), terminal.world(context)
-    keys, now = _vault(settings, vault_key), world.now()
+    settings, world = settings_of(context, config), terminal.world(context)
+    keys, now = vault_of(settings, vault_key), world.now()
     if target.is_dir():
         suffix = "db" if settings.journal_url().startswith("sqlite") else "dump"
         target = target / f"bankgw-{settings.node}-{now:%Y%m%dT%H%M%SZ}.{suffix}"
-    origin = Origin(_url(settings, password), keys, settings.node, world.version(), settings.state_dir / PERMIT_LOG,
+    origin = Origin(url_of(settings, password), keys, settings.node, world.version(), settings.state_dir / PERMIT_LOG,
                     now.isoformat(timespec="seconds"))  # fmt: skip
     try:
         made = make(origin, target)
@@ -75,8 +75,8 @@ def restore_copy(
     copy, its manifest and its audit trail are verified first. Then compares it with this machine's permit log."""
     from gateway.desk.daemon import AlreadyRunning, lock
 
-    settings = _settings(context, config)
-    keys, log = _vault(settings, vault_key), settings.state_dir / PERMIT_LOG
+    settings = settings_of(context, config)
+    keys, log = vault_of(settings, vault_key), settings.state_dir / PERMIT_LOG
     try:
         held = lock(settings.state_dir)
     except (AlreadyRunning, OSError) as error:
@@ -86,7 +86,7 @@ def restore_copy(
         owner = settings.state_dir.stat()
         os.fchown(held, owner.st_uid, owner.st_gid)
     try:
-        done = restore(_url(settings, password), keys, log, copy, settings.node)
+        done = restore(url_of(settings, password), keys, log, copy, settings.node)
     except NoBackup as error:
         terminal.leave(codes.REFUSED, f"{error}. Nothing was put back")
     finally:
@@ -109,12 +109,14 @@ def restore_copy(
     terminal.show(shown, as_json=as_json, words=words)
 
 
-def _settings(context: typer.Context, config: Path) -> Settings:
+def settings_of(context: typer.Context, config: Path) -> Settings:
+    """The settings, whatever else is wrong with them; ends with CONFIG when there are none to be had."""
     found: Loaded = terminal.loaded(context, config)
     return found.settings
 
 
-def _vault(settings: Settings, instead: Path | None) -> vault.Vault:
+def vault_of(settings: Settings, instead: Path | None) -> vault.Vault:
+    """The vault of the settings, or of the key file that was named; ends with CONFIG when it cannot be read."""
     secret = settings.journal.vault_key
     if instead is None and _only_in_the_unit(secret):
         terminal.leave(codes.CONFIG, f"journal.vault_key: {_ONLY_THERE.format(secret.credential)} --vault-key")
@@ -131,7 +133,8 @@ def _only_in_the_unit(secret: Secret) -> bool:
     return secret.credential is not None and not secret.path().exists()
 
 
-def _url(settings: Settings, instead: Path | None) -> str:
+def url_of(settings: Settings, instead: Path | None) -> str:
+    """The journal's URL with its password; ends with CONFIG when that cannot be read."""
     url, secret = settings.journal_url(), settings.journal.password
     path = instead or (None if secret is None else secret.path())
     if path is None:

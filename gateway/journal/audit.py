@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -102,16 +102,17 @@ def head_of(conn: Connection, node: str) -> Head:
     return Head(found.seq, found.hash) if found else Head(0, GENESIS)
 
 
-def verify(conn: Connection, vault: Vault | None = None) -> list[str]:
+def verify(conn: Connection, vault: Vault | None = None, each: Callable[[Any], object] | None = None) -> list[str]:
     """Every place where a chain does not hold, as sentences; empty if all is well.
 
-    With the vault the details are opened too, so that a chain rebuilt by someone without the key is found out.
+    With the vault the details are opened too, so that a chain rebuilt by someone without the key is found out. `each`
+    is called with every row, node by node and in order.
     """
     problems: list[str] = []
     nodes = set(conn.execute(select(schema.audit.c.node).distinct()).scalars())
     heads = ends(conn)
     for node in sorted(nodes | set(heads)):
-        problems.extend(_verify_node(conn, node, heads.get(node), vault))
+        problems.extend(_verify_node(conn, node, heads.get(node), vault, each))
     if vault is not None:
         problems.extend(_forged_ends(conn, vault))
     return problems
@@ -138,7 +139,9 @@ def _forged_ends(conn: Connection, vault: Vault) -> Iterator[str]:
             yield f"audit of {row.node}: its end (table units) was not written by a holder of the vault's key"
 
 
-def _verify_node(conn: Connection, node: str, promised: Head | None, vault: Vault | None) -> Iterator[str]:
+def _verify_node(
+    conn: Connection, node: str, promised: Head | None, vault: Vault | None, each: Callable[[Any], object] | None
+) -> Iterator[str]:
     head = Head(0, GENESIS)
     statement = select(schema.audit).where(schema.audit.c.node == node).order_by(schema.audit.c.seq)
     for row in conn.execute(statement.execution_options(yield_per=1000)):
@@ -151,6 +154,8 @@ def _verify_node(conn: Connection, node: str, promised: Head | None, vault: Vaul
         elif vault is not None and not authentic(row, vault):
             yield f"audit of {node}: entry {row.seq} was not written by a holder of the vault's key"
         head = Head(row.seq, row.hash)
+        if each is not None:
+            each(row)
     if promised is not None and head != promised:
         yield f"audit of {node}: it ends at entry {head.seq}, the last commit wrote entry {promised.seq}"
 

@@ -81,7 +81,7 @@ def _mac(vault: Vault, kept: Mapping[str, Any]) -> str:
 
 
 def _trail(conn: Connection, lanes: Collection[str], vault: Vault) -> dict[str, bool]:
-    """Whether the audit trail says last of each lane that an operator paused it. Versions before wrote it there only."""
+    """Whether the audit trail says last of each lane that it is paused. Versions before wrote it there only."""
     if not lanes:
         return {}
     words = select(schema.audit).where(_A.object_id.in_(list(lanes)), _A.entry.in_((_PAUSED, _RESUMED)))

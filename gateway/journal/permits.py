@@ -19,7 +19,7 @@ from threading import Lock
 from typing import Protocol
 from urllib.parse import quote, unquote
 
-from sqlalchemy import Connection, select, tuple_
+from sqlalchemy import Connection, select
 
 from gateway.journal import schema
 from gateway.journal.store import Permit
@@ -29,7 +29,7 @@ GENESIS = "0" * 64
 LEGACY = "permits.log"
 """The single file that versions before wrote, beside the folder: sends only, without group lines."""
 DAYS = 90
-SEGMENT_BYTES = 16 << 20
+SEGMENT_BYTES = 4 << 20
 _DAY_MS = 86_400_000
 _AT_ONCE = 200
 _TORN = b" torn\n"
@@ -98,12 +98,13 @@ class Permits(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Tail:
-    """How a log ends. `head` is the last one, of node `node`; None: no log."""
+    """How a log ends. `head` is the last one, of node `node`; None: no log. `mac` is that of its last line."""
 
     node: str = ""
     head: Group | None = None
     another: bool = False
     gaps: int = 0
+    mac: bytes = _START
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +117,7 @@ class Segment:
 
     def items(self) -> Iterator[Item]:
         """Its lines, the header first. A line that a crash cut short is skipped. Raises PermitLogBroken."""
-        yield from (item for item, _mac in self._read())
+        yield from (item for item, _mac in self._read() if item is not None)
 
     def header(self) -> Header:
         """Its first line."""
@@ -125,7 +126,8 @@ class Segment:
             raise _broken(self.path, 1)
         return first
 
-    def _read(self) -> Iterator[tuple[Item, bytes]]:
+    def _read(self, *, sends: bool = True) -> Iterator[tuple[Item | None, bytes]]:
+        """Each line with its MAC; without `sends` these are verified and not read."""
         mac, begun = self.number.to_bytes(_MAC_BYTES, "big"), False
         with self.path.open("rb") as file:
             for number, line in enumerate(file, start=1):
@@ -133,24 +135,29 @@ class Segment:
                     continue
                 words, _, said = line[:-1].rpartition(b" ")
                 mac = _mac(self.vault, mac, words)
-                item = _read(words) if said == mac.hex().encode() else None
+                if said != mac.hex().encode():
+                    raise _broken(self.path, number)
+                if begun and not sends and words.startswith(b"P "):
+                    yield None, mac
+                    continue
+                item = _read(words)
                 if item is None or begun is isinstance(item, Header):
                     raise _broken(self.path, number)
                 begun = True
                 yield item, mac
 
-    def end(self) -> tuple[Tail, bytes]:
-        """How it ends, as far as it says, and the MAC of its last line."""
+    def end(self) -> Tail:
+        """How it ends, as far as it says."""
         header = self.header()
         head, another, gaps, mac = header.head, False, header.gaps, _START
-        for item, mac in self._read():  # noqa: B007 - the last one is wanted
+        for item, mac in self._read(sends=False):  # noqa: B007 - the last one is wanted
             if isinstance(item, Group):
                 head, another = item, False
             elif isinstance(item, Another):
                 another = True
             elif isinstance(item, Gaps):
                 gaps = item.count
-        return Tail(header.node, head, another, gaps), mac
+        return Tail(header.node, head, another, gaps, mac)
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +191,7 @@ def know(folder: Path, vault: Vault, node: str) -> Known:
     """Read how the log of this folder ends, for this node; changes nothing. Raises PermitLogBroken, OSError."""
     gaps, _mac_ = _read_gaps(folder / _GAPS, vault)
     there = _segments(folder, vault)
-    tail = Tail() if not there else there[-1].end()[0]
+    tail = Tail() if not there else there[-1].end()
     if len(gaps) < tail.gaps:
         raise PermitLogBroken(
             f"{folder / _GAPS} has {len(gaps)} records of the {tail.gaps} that the permit log knows of; "
@@ -194,7 +201,7 @@ def know(folder: Path, vault: Vault, node: str) -> Known:
     for one in reversed(there):
         name = one.header().node
         if name not in heads:
-            found = one.end()[0].head
+            found = one.end().head
             assert found is not None, "a segment has a header"
             heads[name] = found
     return Known(folder, vault, node, tail, heads, tuple(gaps))
@@ -285,7 +292,7 @@ class PermitLog:
         if not there:
             return
         last = there[-1]
-        self._number, self._mac = last.number, last.end()[1]
+        self._number, self._mac = last.number, self.known.tail.mac
         if self.known.tail.node == self.node:
             self._handle = os.open(last.path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
             self._size, self._day = _mark_torn(last.path, self._handle), last.header().head.at_ms // _DAY_MS
@@ -414,10 +421,11 @@ def _unknown(conn: Connection, some: list[Permit]) -> list[Permit]:
         return []
     p, a = schema.payments.c, schema.attempts.c
     keys = [(*permit.ref.rpartition("/")[::2], permit.attempt) for permit in some]
-    statement = select(p.lane, p.bank_ref, a.attempt).select_from(
-        schema.payments.join(schema.attempts, p.payment == a.payment)
-    ).where(tuple_(p.lane, p.bank_ref).in_({(lane, ref) for lane, ref, _ in keys}))  # fmt: skip
-    known = {tuple(row) for row in conn.execute(statement)}
+    both = select(p.lane, p.bank_ref, a.attempt).join(schema.attempts, p.payment == a.payment)
+    known: set[tuple[str, str, int]] = set()
+    for lane in {lane for lane, _ref, _attempt in keys}:
+        refs = {ref for of, ref, _attempt in keys if of == lane}
+        known |= {tuple(row) for row in conn.execute(both.where(p.lane == lane, p.bank_ref.in_(refs)))}
     return [permit for permit, key in zip(some, keys) if key not in known]
 
 

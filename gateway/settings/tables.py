@@ -137,6 +137,12 @@ class Journal(_Table):
         le=3650,
         description="Days for which the permit log lists sends. A copy of the database that is older is noticed, too.",
     )
+    checkpoint_s: float = Field(
+        60.0,
+        ge=0,
+        le=3600,
+        description="Seconds after which new audit entries get a signed checkpoint for witnesses; 0 makes none.",
+    )
     poll_ms: float | None = Field(
         None,
         ge=0,
