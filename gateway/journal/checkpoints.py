@@ -22,15 +22,18 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy.exc import SQLAlchemyError
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from gateway.clock import Clock, uuid7
 from gateway.journal import audit, merkle, schema
 from gateway.journal.audit import Head
 from gateway.journal.rows import Mail, OutboxRow
 from gateway.journal.store import Store, StoreFailed, Tx
+from gateway.journal.vault import VaultError
 from gateway.journal.vaults import vault_of
 from protocols.erp.news import instant
 
@@ -275,8 +278,10 @@ class Checkpoints:
             self._busy = Deferred.fromCoroutine(self._try())
             self._busy.addBoth(self._idle)
 
-    def _idle(self, _result: object) -> None:
+    def _idle(self, result: object) -> None:
         self._busy = None
+        if isinstance(result, Failure):
+            _log.failure("no checkpoint of the audit chain could be made", failure=result)
 
     async def _try(self) -> None:
         try:
@@ -287,8 +292,8 @@ class Checkpoints:
             _log.critical("{why}: somebody changed the journal past the gateway; no checkpoint is made until it is put "
                           "right; `bankgw audit verify` says more", why=error)  # fmt: skip
             self._at_s = self._clock.monotonic_s()
-        except Exception:
-            _log.failure("no checkpoint of the audit chain could be made; `bankgw audit verify` says more")
+        except (SQLAlchemyError, VaultError, OSError) as error:
+            _log.error("no checkpoint of the audit chain could be made ({error}); it is tried again", error=error)
             self._at_s = self._clock.monotonic_s()
 
     async def _make(self) -> None:
