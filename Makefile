@@ -12,7 +12,7 @@ FAST := tests/gateway/core/test_flow.py tests/gateway/core/test_policy.py tests/
 	tests/protocols/erp tests/protocols/banks/sample tests/protocols/banks/every \
 	tests/world/test_clock.py tests/world/test_sim.py tests/world/test_scenes.py
 
-.PHONY: help setup broker databases tools test test-long check check311 demo bench sim faults interop fuzz identity lock down forget clean
+.PHONY: help setup broker databases tools test test-long check check311 demo bench sim faults interop fuzz identity permits lock down forget clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -75,6 +75,9 @@ interop: setup ## other people's programs judge our signatures, messages and sim
 fuzz: ## coverage-guided fuzzing of all that reads a bank's bytes; SECONDS=60
 	@bash setup/fuzz.sh
 	@.venv-fuzz/bin/python -m fuzz --seconds $(or $(SECONDS),60) $(ARGS)
+
+permits: setup ## how fast a permit log of SENDS (10000000) sends starts, and in how much memory
+	@$(PY) -m tests.gateway.journal.permit_log_size $(or $(SENDS),10000000)
 
 identity: setup ## how fast an order id is found among KEYS (1000000) others
 	@$(PY) -m tests.gateway.journal.identity $(or $(KEYS),1000000)

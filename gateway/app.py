@@ -45,7 +45,8 @@ from gateway.erp.outbox import Outbox
 from gateway.erp.policies import management_reports
 from gateway.erp.topology import MONEY_QUEUE, QUERY_QUEUE, UNROUTED_COMMANDS_QUEUE, preparation, standard
 from gateway.erp.wire import Amqp, Down, UnsafeTopology
-from gateway.journal import audit, migrations, past, permits, vault
+from gateway.journal import audit, checkpoints, migrations, past, permits, vault
+from gateway.journal.checkpoints import Checkpoints
 from gateway.journal.executor import ThreadExecutor
 from gateway.journal.neighbours import Neighbours, claim_all
 from gateway.journal.pauses import FROM_THE_PAST, Said
@@ -63,7 +64,7 @@ from protocols.certificates import Office
 from protocols.erp.words import MAX_BODY_BYTES
 
 VERSION = "0.1.0"
-PERMIT_LOG = "permits.log"
+PERMIT_LOG = "permits"
 BROKER_BLOCKED = "broker_blocked"
 _log = log.get("app")
 
@@ -87,6 +88,7 @@ class Parts:
     past: Callable[[], Deferred[past.Past]]
     canary_age_s: Callable[[], float | None] = lambda: None
     certificates: Callable[[], Mapping[tuple[str, str], float]] = dict
+    checkpoints: Checkpoints | None = None
 
 
 def load_banks(settings: conf.Settings) -> dict[str, Bank]:
@@ -164,10 +166,10 @@ def system_parts(reactor: Any, settings: conf.Settings, on_fatal: OnFatal) -> Pa
     migrations.upgrade(url)
     amqp = _amqp(reactor, settings)
     dialers = {name: LaneDialer(reactor, lane, banks[bank]) for name, (bank, lane) in lanes.items()}
-    permit_path = settings.state_dir / PERMIT_LOG
-    known_permits = tuple(permits.read_back(permit_path))
+    permit_log = permits.PermitLog(settings.state_dir / PERMIT_LOG, keys, settings.node,
+                                   days=settings.journal.permit_log_days)  # fmt: skip
     store = SqlStore(
-        url, reactor, clock, settings.node, keys, permits.PermitLog(permit_path), settings.journal.linger_ms,
+        url, reactor, clock, settings.node, keys, permit_log, settings.journal.linger_ms,
         entropy=entropy, on_fatal=lambda error: on_fatal(f"the journal cannot go on: {error}"),
         observe=lambda facts: _observe(meters, facts),
     )  # fmt: skip
@@ -188,10 +190,33 @@ def system_parts(reactor: Any, settings: conf.Settings, on_fatal: OnFatal) -> Pa
         banks=banks,
         cursor_key=keys.blind("transactions cursor").encode(),
         meters=meters,
-        past=lambda: store.read(lambda conn: past.look(conn, known_permits)),
+        past=lambda: Deferred.fromCoroutine(_past(store, permit_log, clock)),
         canary_age_s=lambda: amqp.status().canary_age_s,
         certificates=Expiry(settings, lambda: _peer_ends(dialers, lanes)),
+        checkpoints=_checkpoints(settings, store, clock),
     )
+
+
+def _checkpoints(settings: conf.Settings, store: SqlStore, clock: Clock) -> Checkpoints | None:
+    if not settings.journal.checkpoint_s:
+        return None
+    key = checkpoints.load_key(settings.state_dir / checkpoints.KEY_FILE)
+    return Checkpoints(store, clock, settings.node, key, settings.state_dir / checkpoints.FOLDER, lambda: store.head,
+                       settings.journal.checkpoint_s)  # fmt: skip
+
+
+async def _past(store: Store, log: permits.PermitLog, clock: Clock) -> past.Past:
+    """Compare the permit log with the journal, and write down what is missing. Nothing may be written before."""
+    found = await store.read(lambda conn: past.compare(conn, log.known, clock.now_ms()))
+    past.keep(log, found)
+    for gap in found.past.gaps:
+        _log.error("journal.gap", what=gap.words(), entries=gap.entries, words_of_others=gap.others, sends=gap.count)
+    if found.harmless is not None:
+        _log.warning("journal.gap", what=found.harmless.words(), action="none: the node does, or asks about, it again")
+    if found.explained is not None:
+        _log.warning("journal.written_by_another", what=found.explained.words(), action="give every instance its own "
+                     "`node`, and run each once; sending goes on, as this node ended for that reason")  # fmt: skip
+    return found.past
 
 
 def _peer_ends(
@@ -297,7 +322,7 @@ class Gateway:
         self.past = await parts.past()
         held = [name for name in self.lanes if self.past.holds(name)]
         if held:
-            _log.error("journal.from_the_past", permits=len(self.past.sends), lanes=held,
+            _log.error("journal.from_the_past", permits=self.past.forgotten, lanes=held,
                        action="nothing is sent; enquiries go on; see docs/do/restore.md")  # fmt: skip
         for name in held:
             self.lanes[name].pause(FROM_THE_PAST)
@@ -321,6 +346,8 @@ class Gateway:
             self.neighbours.start()
         self.watching.watch(self._watched())
         self.retention.start()
+        if parts.checkpoints is not None:
+            parts.checkpoints.start()
 
     async def stop(self) -> None:
         """No intake, lanes drained, outbox emptied, journal closed; bounded by `drain_s`."""
@@ -338,6 +365,8 @@ class Gateway:
         self.watching.stop()
         self.neighbours.stop()
         self.retention.stop()
+        if self.parts.checkpoints is not None:
+            await self.parts.checkpoints.stop()
         draining = self.outbox.drain()
         over.addBoth(lambda _: draining.cancel())
         await DeferredList([draining], consumeErrors=True)

@@ -31,7 +31,7 @@ from gateway.settings import Loaded, Mistake
 from protocols.bank import BadOptions, Bank, Context, Replay
 from protocols.kit.errors import ProtocolError
 
-PERMIT_LOG = "permits.log"
+PERMIT_LOG = "permits"
 DAMAGED = "is no SQLite database, or is damaged; keep the file and put a copy back: docs/do/restore.md"
 _DATABASES = ("sqlite", "postgresql", "mysql", "mariadb")
 QUARANTINE_S = 30.0
@@ -238,8 +238,9 @@ class _Look:
         elif not os.access(nearest, os.W_OK | os.X_OK):
             yield "state_dir", f"{nearest} may not be written by this user; `chown` it, or name another folder"
         try:
-            for _permit in permits.read_back(folder / PERMIT_LOG):
-                pass
+            permits.examine(folder / PERMIT_LOG, vault.load(self._settings.journal.vault_key.path()))
+        except vault.VaultError:
+            pass  # said of the key itself
         except permits.PermitLogBroken as error:
             yield "state_dir", str(error)
         except OSError as error:

@@ -9,6 +9,7 @@ import typer
 
 from gateway.desk import (
     codes,
+    command_audit,
     command_backup,
     command_certificates,
     command_directory,
@@ -48,6 +49,7 @@ def application() -> typer.Typer:
     command_resolve.add(app)
     command_backup.add(app)
     command_support.add(app)
+    app.add_typer(command_audit.application(), name="audit")
     app.add_typer(command_orders.application(), name="orders")
     app.add_typer(command_lanes.application(), name="lanes")
     app.add_typer(command_parked.application(), name="parked")

@@ -124,5 +124,6 @@ def _lane_facts(lane: str, levers: Levers) -> tuple[tuple[str, str], ...]:
     past = levers.past()
     return (
         ("lane", lane), ("from", FROM_THE_PAST), ("episode", past.episode),
-        ("forgotten-sends-of-this-lane", str(len(past.of_lane(lane)))), ("forgotten-sends", str(len(past.sends))),
+        ("forgotten-sends-of-this-lane", str(len(past.of_lane(lane)))), ("forgotten-sends", str(past.forgotten)),
+        *((f"missing-{n}", gap.words()) for n, gap in enumerate(past.gaps, start=1)),
     )  # fmt: skip

@@ -23,6 +23,7 @@ from gateway.desk.peer import Peer
 from gateway.desk.persons import ROOT, refused
 from gateway.journal import apply as applying
 from gateway.journal import audit, past, payments, persons, proposals
+from gateway.journal.past import tell
 from gateway.journal.persons import No, Person
 from gateway.journal.proposals import Action, Kind, Proposal, Role, Signature, Standing
 from gateway.journal.rows import Evidence
@@ -151,7 +152,7 @@ class _Desk:
         lanes = {name: {"forgotten": count, "cleared": name in past.cleared} for name, count in past.by_lane().items()}
         sends = [{"lane": lane, "bank_reference": ref, "attempt": one.attempt}
                  for one in past.sends for lane, _, ref in [one.ref.rpartition("/")]]  # fmt: skip
-        return {"episode": past.episode or None, "lanes": lanes, "sends": sends}
+        return {"episode": past.episode or None, "lanes": lanes, "sends": sends, "gaps": tell(past)}
 
     def _shown(self, one: Proposal) -> dict[str, Any]:
         expired = one.state is Standing.OPEN and one.expires_ms <= self._levers.clock.now_ms()

@@ -54,7 +54,7 @@ def policy(vhost: str) -> dict[str, Any]:
     applies.
     """
     return {
-        "vhost": vhost, "name": "bankgw", "pattern": r"^bankgw\.(commands\.|unrouted\.|parked$)",
+        "vhost": vhost, "name": "bankgw", "pattern": r"^bankgw\.(commands\.|unrouted\.|audit\.|parked$)",
         "apply-to": "quorum_queues", "priority": 1000, "definition": {"overflow": "reject-publish"},
     }
 

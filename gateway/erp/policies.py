@@ -88,7 +88,7 @@ def judge(wanted: Mapping[str, Mapping[str, object]], reports: Sequence[QueueRep
                 problems.append(Problem(wrong, _remedy(name)))
         problems.extend(
             Problem(f"queue {name}: {what} in force is {held[what]}{blame}, which {why}", _remedy(name))
-            for what, why in _FORBIDDEN.items() if what in held)
+            for what, why in _FORBIDDEN.items() if what in held and f"x-{what}" not in arguments)
     return problems
 
 

@@ -33,6 +33,9 @@ UNROUTED = "bankgw.unrouted"
 UNROUTED_COMMANDS_QUEUE = "bankgw.unrouted.commands"
 UNROUTED_NEWS = "bankgw.unrouted.news"
 """Exchange and queue of this name take news whose addressee is gone."""
+CHECKPOINTS_QUEUE = "bankgw.audit.checkpoints"
+CHECKPOINTS_KEPT_MS = 7 * 86_400_000
+"""A checkpoint that no witness fetched so long is dropped: a later one vouches for the same entries."""
 
 MONEY_KEYS = ("payment.#", "batch.#", "payroll.#", "collection.#", "transfer.#")
 QUERY_KEYS = ("balance.#", "transactions.#", "statement.#", "receipt.#", "status.#")
@@ -66,12 +69,13 @@ class Queue:
     """A durable quorum queue that refuses publishes rather than drop messages.
 
     After `delivery_limit` returns a message goes to `dead_letter`, at least once; `UNLIMITED` where there is
-    none.
+    none. Only what may be lost is dropped after `kept_ms`.
     """
 
     name: str
     delivery_limit: int = UNLIMITED
     dead_letter: str | None = None
+    kept_ms: int | None = None
 
     @property
     def arguments(self) -> Mapping[str, Scalar]:
@@ -84,6 +88,8 @@ class Queue:
         if self.dead_letter is not None:
             arguments["x-dead-letter-exchange"] = self.dead_letter
             arguments["x-dead-letter-strategy"] = "at-least-once"
+        if self.kept_ms is not None:
+            arguments["x-message-ttl"] = self.kept_ms
         return arguments
 
 
@@ -122,6 +128,7 @@ def standard(delivery_limit: int = DELIVERY_LIMIT) -> Topology:
             Queue(PARKED_QUEUE),
             Queue(MONEY_QUEUE, delivery_limit, DEAD),
             Queue(QUERY_QUEUE, delivery_limit, DEAD),
+            Queue(CHECKPOINTS_QUEUE, kept_ms=CHECKPOINTS_KEPT_MS),
         ),
         bindings=(
             Binding(UNROUTED_COMMANDS_QUEUE, UNROUTED, ""),

@@ -124,7 +124,8 @@ payees = Table("payees", metadata, key("sender"), key("payee"), number("first_ms
 
 units = Table(
     "units", metadata,
-    key("node"), bounded("unit", 26), number("at_ms"), number("audit_seq"), bounded("audit_hash"), **CLUSTERED,
+    key("node"), bounded("unit", 26), number("at_ms"), number("audit_seq"), bounded("audit_hash"),
+    number("before_seq", null=True), bounded("seal", null=True), **CLUSTERED,
 )  # fmt: skip
 
 meta = Table("meta", metadata, key("name"), unbounded("value"), **CLUSTERED)
@@ -142,7 +143,8 @@ proposals = Table(
 )  # fmt: skip
 
 past_cleared = Table(
-    "past_cleared", metadata, key("lane"), key("episode"), bounded("proposal", 26), number("at_ms"), **CLUSTERED,
+    "past_cleared", metadata, key("lane"), key("episode"), bounded("proposal", 26), number("at_ms"),
+    bounded("seal", null=True), **CLUSTERED,
 )  # fmt: skip
 
 batches = Table(
@@ -175,4 +177,9 @@ tickets = Table("tickets", metadata, key("question", 255), number("due_ms"), hid
 
 balances = Table(
     "balances", metadata, key("account_idx"), bounded("bank"), number("seen_ms"), hidden("body"), **CLUSTERED,
+)  # fmt: skip
+
+checkpoints = Table(
+    "checkpoints", metadata,
+    key("node"), key_number("size"), number("at_ms"), unbounded("note"), hidden("tree"), **CLUSTERED,
 )  # fmt: skip

@@ -26,6 +26,7 @@ from twisted.python.failure import Failure
 
 from gateway.clock import Clock, Entropy, SystemEntropy
 from gateway.journal import databases, vaults
+from gateway.journal.audit import Head
 from gateway.journal.committer import UNTRIED, Committed, Committer
 from gateway.journal.executor import Executor, ThreadExecutor
 from gateway.journal.permits import Permits
@@ -130,6 +131,11 @@ class SqlStore:
     def waiting(self) -> int:
         """How many units wait for the writer; those under way not counted."""
         return len(self._waiting) + len(self._aside)
+
+    @property
+    def head(self) -> Head:
+        """The end of this node's audit chain, as it is committed."""
+        return self._committer.committed
 
     def open(self) -> Deferred[None]:
         """Connect and check the vault's key now rather than at the first write. Fails with StoreFailed."""

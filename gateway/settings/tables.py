@@ -137,6 +137,18 @@ class Journal(_Table):
     password: Secret | None = Field(None, description="Database password, if the URL carries none.")
     vault_key: Secret = Field(description="Key file that seals personal data; made by `bankgw doctor --make-key`.")
     linger_ms: float = Field(3.0, ge=0, le=100, description="Milliseconds the writer waits for company under load.")
+    permit_log_days: int = Field(
+        90,
+        ge=1,
+        le=3650,
+        description="Days for which the permit log lists sends. A copy of the database that is older is noticed, too.",
+    )
+    checkpoint_s: float = Field(
+        60.0,
+        ge=0,
+        le=3600,
+        description="Seconds after which new audit entries get a signed checkpoint for witnesses; 0 makes none.",
+    )
     poll_ms: float | None = Field(
         None,
         ge=0,

@@ -321,10 +321,11 @@ def test_a_journal_from_the_future_is_refused(site: rig.Site) -> None:
 
 def test_a_permit_log_that_was_altered(site: rig.Site) -> None:
     site.state.mkdir()
-    (site.state / "permits.log").write_text("lane/REF 1 1 00000000\nlane/REF 1 1 00000000\n")
+    (site.state / "permits").mkdir()
+    (site.state / "permits" / "00000001.log").write_text("P lane/REF 1 1 00000000\nP lane/REF 1 1 00000000\n")
     one = only(look(site))
     assert one.key == "state_dir"
-    assert "permits.log, line 1" in one.remedy
+    assert "00000001.log, line 1" in one.remedy
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")

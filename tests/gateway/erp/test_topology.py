@@ -18,6 +18,7 @@ from gateway.erp import topology
 from gateway.erp.definitions import SenderAccess, definitions, policy
 from gateway.erp.policies import from_json, judge
 from gateway.erp.topology import (
+    CHECKPOINTS_QUEUE,
     COMMANDS,
     DEAD,
     EVENTS,
@@ -35,7 +36,7 @@ from tests.gateway.erp.rabbit import Ears, Rabbit, message, rabbit_for_tests, un
 
 pytestmark = pytest.mark.broker
 
-QUEUES = (MONEY_QUEUE, QUERY_QUEUE, PARKED_QUEUE, UNROUTED_COMMANDS_QUEUE, UNROUTED_NEWS)
+QUEUES = (MONEY_QUEUE, QUERY_QUEUE, PARKED_QUEUE, UNROUTED_COMMANDS_QUEUE, UNROUTED_NEWS, CHECKPOINTS_QUEUE)
 EXCHANGES = (COMMANDS, EVENTS, DEAD, UNROUTED, UNROUTED_NEWS)
 COMMITTED = Path(__file__).resolve().parents[3] / "conf" / "rabbitmq" / "definitions.json"
 

@@ -50,7 +50,7 @@ def make(url: str, tmp_path: Path) -> Iterator[Make]:
     made: list[SqlStore] = []
 
     def store(**options: object) -> SqlStore:
-        options.setdefault("permit_log", PermitLog(tmp_path / f"permits{len(made)}"))
+        options.setdefault("permit_log", PermitLog(tmp_path / f"permits{len(made)}", vault(), "n1"))
         options.setdefault("entropy", SeededEntropy(len(made)))
         options.setdefault("node", "n1")
         one = SqlStore(url, reactor, SystemClock(reactor), vault=vault(), **options)  # type: ignore[arg-type]
@@ -211,7 +211,7 @@ async def test_a_thousand_repeats_of_one_order_at_once_make_one_payment(store: S
 
 async def test_a_send_fires_only_after_its_permit_is_on_disk(make: Make, tmp_path: Path) -> None:
     order_of_things: list[str] = []
-    log = PermitLog(tmp_path / "log", sync=lambda handle: order_of_things.append("synced"))
+    log = PermitLog(tmp_path / "log", vault(), "n1", sync=lambda handle: order_of_things.append("synced"))
     store = make(permit_log=log)
     done = await store.write(lambda tx: payments.admit(tx, admission(), tx.entropy))
     assert order_of_things == []
@@ -281,7 +281,7 @@ async def test_another_vault_key_is_refused_at_the_door(make: Make, url: str, tm
 
     await make().write(put("a"))
     fatal: list[BaseException] = []
-    log = PermitLog(tmp_path / "other")
+    log = PermitLog(tmp_path / "other", vault(), "n2")
     other = SqlStore(url, reactor, SystemClock(reactor), "n2", create(tmp_path / "key"), log, on_fatal=fatal.append)  # type: ignore[arg-type]
     with pytest.raises(StoreFailed, match="does not open this journal"):
         await other.open()
