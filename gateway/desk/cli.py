@@ -17,6 +17,7 @@ from gateway.desk import (
     command_orders,
     command_parked,
     command_persons,
+    command_rename,
     command_resolve,
     command_send,
     command_service,
@@ -51,6 +52,7 @@ def application() -> typer.Typer:
     app.add_typer(command_parked.application(), name="parked")
     app.add_typer(command_certificates.application(), name="certificates")
     app.add_typer(command_persons.application(), name="persons")
+    app.add_typer(command_rename.senders(), name="senders")
     return app
 
 

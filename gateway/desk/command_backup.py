@@ -105,6 +105,11 @@ def restore_copy(
     terminal.show({**done.manifest.words(), "forgotten": done.forgotten}, as_json=as_json, words=words)
 
 
+def journal_of(settings: Settings, vault_key: Path | None, password: Path | None) -> tuple[str, vault.Vault]:
+    """The journal's URL with its password, and its vault, with files that stand in for credentials of the unit."""
+    return _url(settings, password), _vault(settings, vault_key)
+
+
 def _settings(context: typer.Context, config: Path) -> Settings:
     found: Loaded = terminal.loaded(context, config)
     return found.settings

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from gateway.desk import codes, terminal
+from gateway.desk.command_rename import rename_lane
 from gateway.desk.terminal import DEFAULT_CONFIG, AsJson, Config, Reason, Socket
 
 _COLUMNS = {"lane": "lane", "condition": "condition", "up": "sessions up", "work": "open work", "epoch": "epoch"}
@@ -21,6 +22,7 @@ def application() -> typer.Typer:
     group.command("resume")(resume)
     group.command("probe")(probe)
     group.command("forgotten")(forgotten)
+    group.command("rename")(rename_lane)
     return group
 
 

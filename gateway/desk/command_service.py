@@ -45,6 +45,8 @@ def run(
         looked = checking.findings(found, world.load_bank, world.now())
         if looked.mistakes:
             terminal.refuse(looked.mistakes)
+        for note in looked.notes:
+            print(note, file=sys.stderr)
         if looked.unreachable:
             # Not for a person who edits a file: for whoever reads the daemon's log at night.
             log.start(found.settings.log.level, priorities=found.settings.log.priorities)
@@ -70,16 +72,19 @@ def check(context: typer.Context, config: Config = DEFAULT_CONFIG, as_json: AsJs
     dsig.start()
     try:
         looked = checking.findings(read(config, world.environment), world.load_bank, world.now())
-        mistakes, unreachable = looked.mistakes, looked.unreachable
+        mistakes, unreachable, notes = looked.mistakes, looked.unreachable, looked.notes
     except BadSettings as error:
-        mistakes, unreachable = error.mistakes, ()
+        mistakes, unreachable, notes = error.mistakes, (), ()
     code = codes.CONFIG if mistakes else codes.UNAVAILABLE if unreachable else codes.OK
     if as_json:
-        rows = [{"file": one.file, "key": one.key, "remedy": one.remedy} for one in (*mistakes, *unreachable)]
-        terminal.dump({"ok": code == codes.OK, "mistakes": rows})
+        rows, noted = ([{"file": one.file, "key": one.key, "remedy": one.remedy} for one in some]
+                       for some in ((*mistakes, *unreachable), notes))  # fmt: skip
+        terminal.dump({"ok": code == codes.OK, "mistakes": rows, "notes": noted})
         raise typer.Exit(code)
     if code != codes.OK:
-        terminal.leave(code, *map(str, (*mistakes, *unreachable)))
+        terminal.leave(code, *map(str, (*mistakes, *unreachable, *notes)))
+    for note in notes:
+        terminal.say(f"{note}")
     terminal.say(f"{config}: no mistakes found")
 
 

@@ -174,3 +174,9 @@ tickets = Table("tickets", metadata, key("question", 255), number("due_ms"), hid
 balances = Table(
     "balances", metadata, key("account_idx"), bounded("bank"), number("seen_ms"), hidden("body"), **CLUSTERED,
 )  # fmt: skip
+
+lane_renames = Table("lane_renames", metadata, key("old"), bounded("lane"), number("at_ms"), **CLUSTERED)
+
+stops = Table(
+    "stops", metadata, key_number("number"), number("stopped"), number("at_ms"), hidden("body"), **CLUSTERED,
+)  # fmt: skip

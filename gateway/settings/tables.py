@@ -124,6 +124,9 @@ class Broker(_Table):
     )
 
 
+Left = Annotated[str, StringConstraints(pattern=r"^(lane|bank|account|kind|sender|user):\S+$")]
+
+
 class Journal(_Table):
     """The relational database that is the journal."""
 
@@ -137,6 +140,12 @@ class Journal(_Table):
         le=10_000,
         description="Milliseconds between looks for what other nodes wrote into the same journal. Default: 250 for a "
         "database server, 0 (one node only, no looks) for SQLite.",
+    )
+    accept_unknown: tuple[Left, ...] = Field(
+        (),
+        description="What the journal has open and these settings no longer have, where production is to start all "
+        "the same: `lane:BANK.LOGIN`, `bank:NAME`, `account:NUMBER`, `kind:BANK/KIND`, `sender:NAME`, `user:NAME`. "
+        "`bankgw check` says which there are.",
     )
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from alembic import op
-from sqlalchemy import MetaData
+from sqlalchemy import MetaData, Table
+
+from gateway.journal.columns import CLUSTERED, bounded, hidden, key, key_number, number
 
 revision = "0005"
 down_revision = "0004"
@@ -11,6 +13,12 @@ branch_labels = None
 depends_on = None
 
 metadata = MetaData()
+
+Table("lane_renames", metadata, key("old"), bounded("lane"), number("at_ms"), **CLUSTERED)
+
+Table(
+    "stops", metadata, key_number("number"), number("stopped"), number("at_ms"), hidden("body"), **CLUSTERED,
+)  # fmt: skip
 
 
 def upgrade() -> None:
@@ -21,4 +29,6 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Take them away again."""
+    op.drop_table("stops")
+    op.drop_table("lane_renames")
     op.execute("UPDATE meta SET value = '4' WHERE name = 'schema'")
