@@ -22,6 +22,7 @@ from gateway.desk import (
     command_send,
     command_service,
     command_site,
+    command_stop,
     command_today,
 )
 from gateway.desk.world import World
@@ -46,6 +47,7 @@ def application() -> typer.Typer:
     command_directory.add(app)
     command_explain.add(app)
     command_resolve.add(app)
+    command_stop.add(app)
     command_backup.add(app)
     app.add_typer(command_orders.application(), name="orders")
     app.add_typer(command_lanes.application(), name="lanes")
