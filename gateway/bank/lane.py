@@ -38,7 +38,7 @@ from gateway.clock import Clock, Entropy
 from gateway.core.hours import bank_date, day_ends_ms, local, next_open_ms
 from gateway.core.states import Alarm, Event, Expire, Overdue, Work
 from gateway.journal import apply as journal_apply
-from gateway.journal import lanes, pauses, payments
+from gateway.journal import lanes, pauses, payments, stops
 from gateway.journal.rows import Evidence, PaymentRow, WorkRow
 from gateway.journal.store import Store, Tx
 from gateway.meters import Meters
@@ -63,7 +63,7 @@ class LaneParts:
     """What a lane is made of. `name` is `bank.login`; `window` how many conversations run at once.
 
     `login` is shared by all lanes of the same user at the bank. `poll_ms` is how often to look for work that other
-    nodes wrote; 0: there are none.
+    nodes wrote; 0: there are none. `on_stop` gets the last word about an emergency stop with each lease.
     """
 
     name: str
@@ -80,6 +80,7 @@ class LaneParts:
     window: int
     login: Login
     poll_ms: float = 0.0
+    on_stop: Callable[[stops.Stop], object] = lambda _stop: None
 
 
 class Lane:
@@ -95,7 +96,8 @@ class Lane:
         self._stopping = False
         self._tasks = Tasks(self._defect)
         self._tenure = Tenure(parts.name, parts.node, parts.store, parts.clock, self._tasks, self._reign,
-                              self._stand_down, lambda: parts.clock.later(0, self.wall.was_set))  # fmt: skip
+                              self._stand_down, lambda: parts.clock.later(0, self.wall.was_set),
+                              parts.on_stop)  # fmt: skip
         self.wall = WallClock(parts.name, parts.clock, self._tenure, parts.meters)
         self._wanted = Wanted(parts.clock)
         self._rows: OrderedDict[str, PaymentRow] = OrderedDict()
@@ -289,6 +291,11 @@ class Lane:
         self.agenda.put(row)
         # Not now: the commit's own callbacks come first, and many rows come at once.
         self._wake_in(0)
+
+    @property
+    def at_hand(self) -> tuple[PaymentRow, ...]:
+        """The ready payments that are kept in memory."""
+        return tuple(self._rows.values())
 
     def postpone(self, payment: str, due_ms: int, kind: Work = Work.SEND) -> None:
         """Try a send, a repeat or an enquiry later; nothing was committed, the journal's row stands."""

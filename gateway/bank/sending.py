@@ -145,6 +145,9 @@ class Sending:
 
     async def _prepare(self, berth: Berth, row: PaymentRow) -> _Ready | None:
         """The bytes and the connection to write them to; None, and the berth is given back, if it cannot go now."""
+        if row.order.kind not in self._parts.bank.money:
+            await self._switched_off(berth, row)
+            return None
         context = self._lane.context(berth, row.bank_ref, row.life.attempt + 1)
         conversation = self._parts.bank.money[row.order.kind](row.order, context)
         try:
@@ -178,6 +181,15 @@ class Sending:
                      error=why, action="stays ready and is tried again")  # fmt: skip
         self._lane.postpone(row.payment, self._parts.clock.now_ms() + retry_ms)
         return None
+
+    async def _switched_off(self, berth: Berth, row: PaymentRow) -> None:
+        """Its kind was taken out of the bank's settings after it was accepted: a person must look at it."""
+        self._lane.quay.give_back(berth)
+        _log.error("payment.cannot_be_prepared", bank=self._parts.bank_name, payment=row.payment,
+                   error=f"{row.order.kind.value} is switched off at this bank",
+                   action="held; switch it on again and release it, or cancel it")  # fmt: skip
+        hold = Hold(self._parts.clock.now_ms(), "cannot_be_prepared")
+        await self._lane.record(row.payment, hold, expect=State.READY)
 
     def _unit(self, row: PaymentRow, ready: _Ready) -> Callable[[Tx], journal_apply.Applied]:
         epoch = self._lane.epoch

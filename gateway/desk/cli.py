@@ -18,10 +18,12 @@ from gateway.desk import (
     command_orders,
     command_parked,
     command_persons,
+    command_rename,
     command_resolve,
     command_send,
     command_service,
     command_site,
+    command_stop,
     command_support,
     command_today,
 )
@@ -47,6 +49,7 @@ def application() -> typer.Typer:
     command_directory.add(app)
     command_explain.add(app)
     command_resolve.add(app)
+    command_stop.add(app)
     command_backup.add(app)
     command_support.add(app)
     app.add_typer(command_audit.application(), name="audit")
@@ -55,6 +58,7 @@ def application() -> typer.Typer:
     app.add_typer(command_parked.application(), name="parked")
     app.add_typer(command_certificates.application(), name="certificates")
     app.add_typer(command_persons.application(), name="persons")
+    app.add_typer(command_rename.senders(), name="senders")
     return app
 
 

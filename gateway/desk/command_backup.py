@@ -120,6 +120,11 @@ def restore_copy(
     terminal.show(shown, as_json=as_json, words=words)
 
 
+def journal_of(settings: Settings, vault_key: Path | None, password: Path | None) -> tuple[str, vault.Vault]:
+    """The journal's URL with its password, and its vault, with files that stand in for credentials of the unit."""
+    return url_of(settings, password), vault_of(settings, vault_key)
+
+
 def settings_of(context: typer.Context, config: Path) -> Settings:
     """The settings, whatever else is wrong with them; ends with CONFIG when there are none to be had."""
     found: Loaded = terminal.loaded(context, config)

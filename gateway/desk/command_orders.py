@@ -66,6 +66,8 @@ def list_orders(
             terminal.say(f"more: --after {page['next']}")
 
     terminal.show(said, as_json=as_json, words=words)
+    terminal.end_if_away(said, "these are only the ready orders that this node has in memory; the others need the "
+                         "database")  # fmt: skip
 
 
 def _row(order: Any) -> dict[str, Any]:

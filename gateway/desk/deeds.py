@@ -1,4 +1,4 @@
-"""What can be proposed, put into words: the facts of a payment in doubt, or of a lane that waits.
+"""What can be proposed, put into words: the facts of a payment in doubt, of a lane that waits, of an emergency stop.
 
 The words hold everything whose change must make a proposal stale. An enquiry that brought nothing new changes a
 payment's version, but not these facts: otherwise no proposal could outlive the next enquiry.
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from gateway.core.states import KNOWN
 from gateway.desk.levers import Levers
-from gateway.journal import bundles, past, payments
+from gateway.journal import bundles, past, payments, stops
 from gateway.journal.pauses import FROM_THE_PAST
 from gateway.journal.persons import No, Person
 from gateway.journal.proposals import Action, Kind
@@ -22,13 +22,13 @@ from protocols.canon.outcome import Fate, State
 from protocols.erp.news import instant
 
 FATES: Mapping[str, Fate | None] = {"settled": Fate.SETTLED, "failed": Fate.FAILED, "ready": None}
-CHOICES: Mapping[Kind, tuple[str, ...]] = {Kind.RESOLVE: tuple(FATES), Kind.RESUME: ("send",)}
+CHOICES: Mapping[Kind, tuple[str, ...]] = {Kind.RESOLVE: tuple(FATES), Kind.RESUME: ("send",), Kind.RESTART: ("send",)}
 _DOUBT = (State.IN_DOUBT, State.ESCALATED)
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What somebody wants done: `subject` is a payment (key or SENDER:ID) or a lane."""
+    """What somebody wants done: `subject` is a payment (key or SENDER:ID), a lane, or `gateway`."""
 
     kind: Kind
     subject: str
@@ -63,6 +63,11 @@ def action(tx: Tx, wanted: Wanted, key: str, person: Person, expires_ms: int, le
         if why is not None:
             return No("not_now", f"order {row.sender}:{row.order.id} ({row.payment}): {why}; nothing was changed")
         facts, subject, title = _payment_facts(row), row.payment, f"order {row.sender}:{row.order.id}"
+    elif wanted.kind is Kind.RESTART:
+        stop = stops.last(tx.conn)
+        if wanted.subject != stops.SUBJECT or not stop.stopped:
+            return No("not_now", "there is no emergency stop in force; nothing was changed")
+        facts, subject, title = _stop_facts(stop), stops.SUBJECT, "the emergency stop"
     else:
         lane = levers.lanes.get(wanted.subject)
         if lane is None:
@@ -117,6 +122,13 @@ def _payment_facts(row: PaymentRow) -> tuple[tuple[str, str], ...]:
         ("amount", f"{order.amount} {order.amount.currency}"), ("creditor", str(order.creditor.account)),
         ("lane", row.lane), ("bank-reference", row.bank_ref), ("from", life.state.value),
         ("told-seq", str(life.seq)), ("sends", str(life.attempt)),
+    )  # fmt: skip
+
+
+def _stop_facts(stop: stops.Stop) -> tuple[tuple[str, str], ...]:
+    return (
+        ("from", stops.STOPPED), ("stop", str(stop.number)), ("stopped-by", stop.by),
+        ("stopped-at", instant(stop.at_ms)), ("stopped-because", stop.reason),
     )  # fmt: skip
 
 

@@ -22,7 +22,7 @@ from gateway.desk.levers import Levers
 from gateway.desk.peer import Peer
 from gateway.desk.persons import ROOT, refused
 from gateway.journal import apply as applying
-from gateway.journal import audit, past, payments, persons, proposals
+from gateway.journal import audit, past, payments, persons, proposals, stops
 from gateway.journal.past import tell
 from gateway.journal.persons import No, Person
 from gateway.journal.proposals import Action, Kind, Proposal, Role, Signature, Standing
@@ -54,6 +54,7 @@ def verbs(levers: Levers) -> Sequence[Verb]:
 class _Done:
     proposal: Proposal
     applied: applying.Applied | None
+    stop: stops.Stop | None = None
 
 
 class _Desk:
@@ -185,6 +186,8 @@ class _Desk:
         done = said.proposal
         if done.kind is Kind.RESUME:
             self._levers.let_go(done.subject)
+        elif said.stop is not None:
+            self._levers.stop_said(said.stop)
         elif said.applied is not None and said.applied.row_after is not None:
             lane = self._levers.lanes.get(said.applied.row_after.lane)
             if lane is not None:
@@ -230,6 +233,7 @@ class _Desk:
     def _carry_out(self, tx: Tx, proposal: Proposal, second: Signature, peer: Peer) -> _Done | No:
         names = {"by": [proposal.first.person, second.person], "digest": proposal.digest}
         applied: applying.Applied | None = None
+        stop: stops.Stop | None = None
         if proposal.kind is Kind.RESOLVE:
             row = payments.fetch(tx.conn, proposal.subject)
             assert row is not None, "the action was made of it in this unit"
@@ -241,6 +245,9 @@ class _Desk:
             evidence = Evidence(Source.PERSONS, proposal.evidence, event.fate, note=proposal.note)
             actor = f"persons:{proposal.first.person}+{second.person}"
             applied = applying.apply(tx, row.payment, event, epoch=None, actor=actor, evidence=evidence)
+        elif proposal.kind is Kind.RESTART:
+            actor = f"persons:{proposal.first.person}+{second.person}"
+            stop = stops.say(tx, actor, proposal.note, stopped=False, detail={**names, "proposal": proposal.proposal})
         else:
             past.clear(tx, proposal.subject, self._levers.past().episode, proposal.proposal)
             forgotten = len(self._levers.past().of_lane(proposal.subject))
@@ -250,7 +257,7 @@ class _Desk:
         proposals.signed(tx, proposal, Role.APPROVE, second, peer.actor)
         ended = proposals.settle(tx, proposal, Standing.DONE, peer.actor, names)
         assert ended, "it was open in this very unit"
-        return _Done(proposal, applied)
+        return _Done(proposal, applied, stop)
 
     async def withdraw(self, call: Call) -> Any:
         """End a proposal without doing it."""

@@ -137,6 +137,12 @@ def _complete(tx: Tx, row: BatchRow) -> None:
     audit.append(tx, f"node:{tx.node}", "batch.completed", f"{row.sender}/{row.batch}", {"seq": seq, **shares})
 
 
+def sealed_for(vault: Vault, body: bytes, senders: tuple[str, str], batch: str) -> bytes:
+    """A sealed body of the first sender's batch, sealed for the second: a rename."""
+    old, new = senders
+    return vault.seal(vault.open(body, _aad(old, batch)), _aad(new, batch))
+
+
 def _aad(sender: str, batch: str) -> bytes:
     return f"batches/body/{sender}/{batch}".encode()
 

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Integer, bindparam, select, update
 
 from gateway.core.states import TakenOver
 from gateway.journal import apply as applying
-from gateway.journal import audit, schema
+from gateway.journal import audit, renames, schema
 from gateway.journal.bulk import first_row, rows, write
 from gateway.journal.databases import insert_new
 from gateway.journal.store import Tx
@@ -39,6 +39,10 @@ _KEEP = (
     .where(_C.lane == bindparam("b_lane"), _C.epoch == bindparam("b_epoch"), _C.owner == bindparam("b_owner"))
     .values(expires_ms=bindparam("b_expires_ms"))
 )  # fmt: skip
+
+
+class LaneRenamed(Exception):  # noqa: N818 - says what became of it
+    """This name was given up: the lane has another one now. The text says which."""
 
 
 @dataclass(slots=True)
@@ -148,6 +152,10 @@ def lease_of(conn: Connection, lane: str) -> LaneRow | None:
 def _lane(tx: Tx, lane: str) -> Any:
     row = first_row(tx.conn, _LANE, {"b_lane": lane})
     if row is None:
+        # A row under a name that was given up would begin its numbers anew, and hand out references a second time.
+        now = renames.current_lane(tx.conn, lane)
+        if now != lane:
+            raise LaneRenamed(f"lane {lane} was renamed to {now}; use the settings that name it so")
         insert_new(tx.conn, schema.lanes, {"lane": lane, "epoch": 0, "owner": "", "expires_ms": 0, "serial": 0})
         row = first_row(tx.conn, _LANE, {"b_lane": lane})
     return row

@@ -183,3 +183,9 @@ checkpoints = Table(
     "checkpoints", metadata,
     key("node"), key_number("size"), number("at_ms"), unbounded("note"), hidden("tree"), **CLUSTERED,
 )  # fmt: skip
+
+lane_renames = Table("lane_renames", metadata, key("old"), bounded("lane"), number("at_ms"), **CLUSTERED)
+
+stops = Table(
+    "stops", metadata, key_number("number"), number("stopped"), number("at_ms"), hidden("body"), **CLUSTERED,
+)  # fmt: skip

@@ -130,6 +130,9 @@ class Broker(_Table):
     )
 
 
+Left = Annotated[str, StringConstraints(pattern=r"^(lane|bank|account|kind|sender|user):\S+$")]
+
+
 class Journal(_Table):
     """The relational database that is the journal."""
 
@@ -161,6 +164,12 @@ class Journal(_Table):
         ge=2,
         le=3650,
         description="Days for which refused commands and the journal's copies of parked ones are kept.",
+    )
+    accept_unknown: tuple[Left, ...] = Field(
+        (),
+        description="What the journal has open and these settings no longer have, where production is to start all "
+        "the same: `lane:BANK.LOGIN`, `bank:NAME`, `account:NUMBER`, `kind:BANK/KIND`, `sender:NAME`, `user:NAME`. "
+        "`bankgw check` says which there are.",
     )
 
 

@@ -62,7 +62,7 @@ def test_check_finds_nothing_wrong(settings: Path, capsys: pytest.CaptureFixture
     assert bankgw("check", "--config", settings) == codes.OK
     assert "no mistakes" in capsys.readouterr().out
     assert bankgw("check", "--config", settings, "--json") == codes.OK
-    assert json.loads(capsys.readouterr().out) == {"ok": True, "mistakes": []}
+    assert json.loads(capsys.readouterr().out) == {"ok": True, "mistakes": [], "notes": []}
 
 
 @pytest.mark.parametrize("command", ["check", "run"])

@@ -19,6 +19,12 @@ Table(
     key("node"), key_number("size"), number("at_ms"), unbounded("note"), hidden("tree"), **CLUSTERED,
 )  # fmt: skip
 
+Table("lane_renames", metadata, key("old"), bounded("lane"), number("at_ms"), **CLUSTERED)
+
+Table(
+    "stops", metadata, key_number("number"), number("stopped"), number("at_ms"), hidden("body"), **CLUSTERED,
+)  # fmt: skip
+
 
 def upgrade() -> None:
     """Add the tables and columns."""
@@ -38,4 +44,6 @@ def downgrade() -> None:
     op.drop_column("units", "seal")
     op.drop_column("units", "before_seq")
     op.drop_table("checkpoints")
+    op.drop_table("stops")
+    op.drop_table("lane_renames")
     op.execute("UPDATE meta SET value = '4' WHERE name = 'schema'")
