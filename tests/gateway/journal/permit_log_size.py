@@ -10,7 +10,6 @@ Ten million sends take about 900 MB and some minutes in the folder that TMPDIR n
 from __future__ import annotations
 
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -26,7 +25,7 @@ from tests.gateway.journal.bench import LANE, NOW_MS, vault
 
 LIMIT_S, LIMIT_MIB = 3.0, 30.0
 PER_GROUP = 10
-LOST = 20_000
+LOST, KNOWN = 20_000, 30_000
 _DAY_MS = 86_400_000
 
 
@@ -78,15 +77,22 @@ def start(folder: Path) -> None:
     vaults.attach(engine, vault())
     with engine.connect() as conn:
         audit.head_of(conn, "n1")
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        Path("/proc/self/clear_refs").write_text("5")  # the peak is counted from here
+        before = peak_kib()
         began_s = time.perf_counter()
         log = PermitLog(folder / "permits", vault(), "n1", days=3650)
         found = past.compare(conn, log.known, NOW_MS)
         past.keep(log, found)
         took_s = time.perf_counter() - began_s
-    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    grown = (peak_kib() - before) / 1024
     print(f"{took_s:.3f} {grown:.1f} {found.past.forgotten}")
     log.close()
+
+
+def peak_kib() -> int:
+    """The most resident memory so far."""
+    [line] = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:")]
+    return int(line.split()[1])
 
 
 def started(folder: Path) -> tuple[float, float, int]:
@@ -105,7 +111,8 @@ def main(sends: int = 1_000_000, per_day: int = 500_000) -> int:
         filled_s = time.perf_counter() - began_s
         lost = min(sends // 2, LOST)
         before = last - lost // PER_GROUP * 2
-        lay(folder, [before, last])
+        # The entries that an older journal has, as far back as the segment before them reaches.
+        lay(folder, [*range(max(before - KNOWN, 1), before + 1), last])
         took_s, grown, missing = started(folder)
         assert missing == 0, f"{missing} sends are missing in a journal that has the last entry"
         size_mb = sum(file.stat().st_size for file in (folder / "permits").iterdir()) >> 20
@@ -113,7 +120,7 @@ def main(sends: int = 1_000_000, per_day: int = 500_000) -> int:
         older(folder, before)
         old_s, old_grown, missing = started(folder)
         assert missing == lost, f"{missing} sends are missing, {lost} were forgotten"
-    print(f"an older journal: {old_s:.1f} s, {old_grown:.1f} MiB, {missing:,} forgotten sends found")
+    print(f"a journal that lacks {lost:,} sends: {old_s:.1f} s, {old_grown:.1f} MiB, {missing:,} forgotten sends found")
     print(f"permit log: {sends:,} sends, {size_mb} MB in {files} segments, filled in {filled_s:.0f} s; starts in "
           f"{took_s:.2f} s and {grown:.1f} MiB (limits {LIMIT_S:g} s, {LIMIT_MIB:g} MiB)")  # fmt: skip
     return 0 if took_s <= LIMIT_S and grown <= LIMIT_MIB else 1
