@@ -321,5 +321,5 @@ def test_a_batch_of_a_renamed_sender_is_known_again_and_still_completes(journal:
     assert isinstance(known, BatchRow) and known.tags == {"run": "1"}
     for row in made.items:
         befall(journal, row, Cancel(NOW_MS))
-    row = journal.read(lambda conn: batch_rows.find(conn, "kingdee", "B"))
-    assert row is not None and row.open_items == 0
+    after = journal.read(lambda conn: batch_rows.find(conn, "kingdee", "B"))
+    assert after is not None and after.open_items == 0
