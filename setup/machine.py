@@ -40,11 +40,11 @@ def only_private() -> bool:
     return bool(os.environ.get("BANKGW_PRIVATE"))
 
 
-def as_root(command: Sequence[str]) -> list[str]:
+def as_root(command: Sequence[str], ask: bool = True) -> list[str]:
     """`command`, put so that it runs as root. Asks for a password only where somebody can type one."""
     if os.geteuid() == 0:
         return list(command)
-    return ["sudo", *([] if sys.stdin.isatty() else ["-n"]), *command]
+    return ["sudo", *([] if ask and sys.stdin.isatty() else ["-n"]), *command]
 
 
 def as_user(user: str, command: Sequence[str]) -> list[str]:
