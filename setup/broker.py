@@ -251,11 +251,8 @@ def find_or_start(access: Access) -> tuple[int, bool]:
         return SYSTEM_PORT, False
     program = server_program()
     if program is None:
+        # It does not start the system's broker (setup/apt.sh): a trial leaves nothing running on a machine.
         install("rabbitmq-server")
-        # On most machines the package starts the system's broker; then that one is as good as any.
-        wait_until(lambda: listens(SYSTEM_PORT), limit_s=10)
-        if not only_private() and use_system_broker(access):
-            return SYSTEM_PORT, False
         program = server_program()
     if program is None:
         raise NotToBeHad("rabbitmq-server is installed, but its program was not found")

@@ -16,11 +16,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-RUN = ROOT / ".run"
+RUN = Path(os.environ.get("BANKGW_RUN") or ROOT / ".run")
+"""Where all that is made is kept; `bankgw demo` without a checkout names a folder of its own."""
 LOOPBACK = "127.0.0.1"
 
 # Names on servers that are shared with others carry this, so that two checkouts never meet.
-CHECKOUT = hashlib.sha256(str(ROOT).encode()).hexdigest()[:8]
+CHECKOUT = hashlib.sha256(str(RUN if "BANKGW_RUN" in os.environ else ROOT).encode()).hexdigest()[:8]
 WORKERS_MOST = 4
 """So many processes may run tests side by side, each with a virtual host and databases of its own."""
 
@@ -113,7 +114,7 @@ def password() -> str:
 def run_folder(*names: str) -> Path:
     """A folder below .run that only we can read."""
     folder = RUN.joinpath(*names)
-    RUN.mkdir(mode=0o700, exist_ok=True)
+    RUN.mkdir(mode=0o700, parents=True, exist_ok=True)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     return folder
 
