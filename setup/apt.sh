@@ -7,7 +7,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 say() { printf 'setup: %s\n' "$*" >&2; }
-ours=.run/packages
+ours=${BANKGW_RUN:-.run}/packages
 policy=/usr/sbin/policy-rc.d
 servers=(rabbitmq-server epmd postgresql mariadb)
 
@@ -83,7 +83,7 @@ if ! install "$@"; then
     fi
 fi
 
-mkdir -p -m 700 .run
+mkdir -p -m 700 "${BANKGW_RUN:-.run}"
 for name in $fresh; do
     grep -qxF "$name" "$ours" 2>/dev/null || printf '%s\n' "$name" >>"$ours"
 done

@@ -1,13 +1,13 @@
 # For sourcing: say, and pip_install VENV WHAT OPTION...
-# pip's own words go to .run/pip.log. The person hears at least every ten seconds how far it is, and one sentence when
+# pip's own words go to pip.log in .run. The person hears at least every ten seconds how far it is, and one sentence when
 # it cannot be done.
 
 say() { printf 'setup: %s\n' "$*" >&2; }
 
 pip_install() {
-    local venv=$1 what=$2 total=0 log=.run/pip.log
+    local venv=$1 what=$2 total=0 log=${BANKGW_RUN:-.run}/pip.log
     shift 2
-    mkdir -p -m 700 .run
+    mkdir -p -m 700 "${BANKGW_RUN:-.run}"
     : >"$log"
     case $what in *.txt) total=$(grep -c '==' "$what") ;; esac
     if "$venv/bin/python" -m pip install --disable-pip-version-check --no-input --progress-bar off "$@" 2>&1 \
