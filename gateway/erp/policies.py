@@ -22,7 +22,7 @@ from twisted.web.http_headers import Headers
 
 from gateway.erp.wire import Problem, UnsafeTopology
 
-UNLIMITED = 9_000_000_000_000_000
+UNLIMITED = 1_000_000_000_000
 """A delivery limit that no message reaches, on every RabbitMQ. It is exact in JSON."""
 _ANSWER_IN_S = 10.0
 _NUMERIC = ("delivery-limit", "message-ttl", "expires", "max-length", "max-length-bytes")

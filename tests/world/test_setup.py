@@ -15,7 +15,7 @@ TOOLS = (
     "awk", "bash", "cat", "chmod", "comm", "dirname", "env", "find", "grep", "mkdir", "mktemp", "rm", "sed", "sort", "tee",
     "tr",
 )  # fmt: skip
-NO_NAMES = "E: Failed to fetch http://deb.debian.org/x.deb  Temporary failure resolving 'deb.debian.org'"
+NO_NAMES = "E: Failed to fetch http://packages.example/x.deb  Temporary failure resolving 'packages.example'"
 
 
 def _bin(folder: Path, **commands: str) -> Path:
