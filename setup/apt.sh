@@ -59,7 +59,7 @@ fi
 
 install() {
     "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends \
-        -o DPkg::Lock::Timeout=120 "$@" </dev/null 2>&1 | tee -a "$log" >&2
+        -o DPkg::Lock::Timeout=120 -o APT::Keep-Downloaded-Packages=false "$@" </dev/null 2>&1 | tee -a "$log" >&2
 }
 missing() {
     local name
