@@ -97,7 +97,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Make the collections below cheap: what exists before the first test can leak from none."""
-    if not hasattr(session.config, "workerinput") and not session.config.getvalue("numprocesses"):
+    if not hasattr(session.config, "workerinput") and not session.config.getoption("numprocesses", None):
         _collected(session.config)
     gc.collect()
     gc.freeze()
