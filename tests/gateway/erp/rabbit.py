@@ -46,7 +46,7 @@ def ctl(*words: str) -> str:
     # Else all that run at the same time share ten ports.
     env["RABBITMQ_CTL_DIST_PORT_MIN"] = env["RABBITMQ_CTL_DIST_PORT_MAX"] = str(free_port())
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=env,
+        done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False, env=env,
                               stdin=subprocess.DEVNULL)  # fmt: skip
     except FileNotFoundError:
         raise RuntimeError("rabbitmqctl is not installed") from None
