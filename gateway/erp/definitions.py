@@ -55,7 +55,8 @@ def policy(vhost: str) -> dict[str, Any]:
     """
     return {
         "vhost": vhost, "name": "bankgw", "pattern": r"^bankgw\.(commands\.|unrouted\.|audit\.|parked$)",
-        "apply-to": "quorum_queues", "priority": 1000, "definition": {"overflow": "reject-publish"},
+        # RabbitMQ 3.10 does not know "quorum_queues".
+        "apply-to": "queues", "priority": 1000, "definition": {"overflow": "reject-publish"},
     }
 
 

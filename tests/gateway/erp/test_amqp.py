@@ -146,13 +146,14 @@ async def test_a_cut_connection_loses_open_publishes_and_consumers_come_back(rab
 
 
 async def test_connections_closed_by_an_operator_come_back(rabbit: Rabbit) -> None:
+    control = rabbit.ruler()
     client = rabbit.client(prepare=two_queues)
     got: list[bytes] = []
     client.consume(OTHER, 10, lambda delivery: got.append(delivery.body))
     ears = Ears(client)
     await ears.up()
     answers: list[Deferred[Verdict]] = []
-    closing = deferToThread(rabbit.rule, "close_all_connections", "-p", rabbit.address.vhost, "by test")
+    closing = deferToThread(control, "close_all_connections", "-p", rabbit.address.vhost, "by test")
     while client.up:
         answers.extend(client.publish(message(f"{len(answers)}-{n}", QUEUE)) for n in range(20))
         await until(lambda: client.status().publishes_in_flight < 40)
