@@ -199,8 +199,9 @@ class Bundling:
                         payment=row.payment, attempt=row.life.attempt + 1, epoch=epoch, node=node,
                         bank_date=ready.bank_date, serials=submit.serials, port=submit.port, wire=b"",
                         key_id=key_ids or None, first_write_ms=tx.now_ms,
-                        replay_policy=row.life.rules.replay.value,
+                        replay_policy=self._lane.rules_of(row).replay.value,
                     ),
+                    rules=self._parts.rules,
                 )
                 for row in rows
             )  # fmt: skip
@@ -337,7 +338,7 @@ class Bundling:
         watching: bool, epoch: int,
     ) -> None:  # fmt: skip
         lane, asked_ms = self._lane, self._parts.clock.now_ms()
-        sure = {row.payment: lane.wall.sure(row.life.rules.quarantine_ms) for row in asked}
+        sure = {row.payment: lane.wall.sure(lane.rules_of(row).quarantine_ms) for row in asked}
         question = BundleFateQuestion(_sent(bundle, rows))
         fate = self._parts.bank.bundles[bundle.kind].fate
         try:
@@ -403,7 +404,7 @@ class Bundling:
                 also(tx)
             return tuple(
                 journal_apply.apply(tx, word.payment, word.event, epoch=epoch, actor=actor, evidence=word.evidence,
-                                    outcome=word.outcome, expect=expect)
+                                    outcome=word.outcome, expect=expect, rules=self._parts.rules)
                 for word in words
             )  # fmt: skip
 

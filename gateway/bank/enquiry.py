@@ -81,7 +81,7 @@ class Enquiry:
             await lane.bundling.about(berth, row, kind)
             return
         event: Answered | AskedInVain
-        sure = lane.wall.sure(row.life.rules.quarantine_ms)
+        sure = lane.wall.sure(lane.rules_of(row).quarantine_ms)
         try:
             event, outcome = await self._ask(berth, row, sent, kind)
         except (NotConnected, NoAnswer, ProtocolError) as error:

@@ -36,7 +36,7 @@ from gateway.bank.wanted import Question, Wanted, unavailable
 from gateway.bank.words import Words
 from gateway.clock import Clock, Entropy
 from gateway.core.hours import bank_date, day_ends_ms, local, next_open_ms
-from gateway.core.states import Alarm, Event, Expire, Overdue, Work
+from gateway.core.states import Alarm, Event, Expire, Overdue, Rules, Work, stricter
 from gateway.journal import apply as journal_apply
 from gateway.journal import lanes, pauses, payments
 from gateway.journal.rows import Evidence, PaymentRow, WorkRow
@@ -45,6 +45,7 @@ from gateway.meters import Meters
 from gateway.tasks import Tasks, sleep
 from protocols.bank import Bank, Context, Conversation
 from protocols.canon.limits import MONEY
+from protocols.canon.order import Kind
 from protocols.canon.outcome import Outcome, State
 from protocols.kit.declined import Declined
 from protocols.kit.errors import ProtocolError
@@ -63,7 +64,7 @@ class LaneParts:
     """What a lane is made of. `name` is `bank.login`; `window` how many conversations run at once.
 
     `login` is shared by all lanes of the same user at the bank. `poll_ms` is how often to look for work that other
-    nodes wrote; 0: there are none.
+    nodes wrote; 0: there are none. `rules` are the settings' present rules for a kind of order.
     """
 
     name: str
@@ -79,6 +80,7 @@ class LaneParts:
     meters: Meters
     window: int
     login: Login
+    rules: Callable[[Kind], Rules]
     poll_ms: float = 0.0
 
 
@@ -487,7 +489,8 @@ class Lane:
 
         def unit(tx: Tx) -> journal_apply.Applied:
             return journal_apply.apply(tx, payment, event, epoch=began, actor=f"lane:{self.parts.name}",
-                                       evidence=evidence, outcome=outcome, expect=expect)  # fmt: skip
+                                       evidence=evidence, outcome=outcome, expect=expect,
+                                       rules=self.parts.rules)  # fmt: skip
 
         self.noted(await self.parts.store.write(unit))
 
@@ -508,6 +511,10 @@ class Lane:
         for slug in (effect.slug for effect in applied.step.effects if isinstance(effect, Alarm)):
             self.parts.meters.alarms.labels(slug).inc()
             _log.error("payment.alarm", bank=self.parts.bank_name, alarm=slug, payment=applied.row_after.payment)
+
+    def rules_of(self, row: PaymentRow) -> Rules:
+        """What holds for a payment: the stricter of its stored rules and the settings' present ones."""
+        return stricter(row.life.rules, self.parts.rules(row.order.kind))
 
     def count(self, row: PaymentRow) -> None:
         """One more payment entered its state."""
