@@ -569,7 +569,7 @@ class Lane:
     async def _draw(self) -> None:
         count = max(SERIALS_DRAWN, 2 * self._reserve)
         try:
-            drawn = await self.parts.store.write(lambda tx: lanes.draw_serials(tx, self.parts.name, count))
+            drawn = await self.parts.store.write(lambda tx: lanes.draw_serials(tx, self.parts.bank_name, count))
         finally:
             self._drawing = False
         self._serials.extend(drawn)

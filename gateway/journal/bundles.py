@@ -117,7 +117,7 @@ def _may_go(row: PaymentRow, now_ms: int) -> bool:
 
 
 def _make(tx: Tx, first: PaymentRow, rows: Sequence[PaymentRow], form: ReferenceForm) -> BundleRow:
-    serial = draw_serials(tx, first.lane, 1).start
+    serial = draw_serials(tx, first.bank, 1).start
     bundle = BundleRow(
         bundle=tx.entropy.ulid(tx.now_ms), lane=first.lane, kind=first.order.kind,
         bank_ref=references.write(form, serial, tx.now_ms), attempt=0, spent=False, bank_date=None, serials=(), port="",
@@ -125,7 +125,7 @@ def _make(tx: Tx, first: PaymentRow, rows: Sequence[PaymentRow], form: Reference
     )  # fmt: skip
     tx.conn.execute(insert(schema.bundles), {
         "bundle": bundle.bundle, "lane": bundle.lane, "kind": bundle.kind.value, "bank_ref": bundle.bank_ref,
-        "attempt": 0, "spent": 0, "made_ms": tx.now_ms, "serials": "[]", "port": "",
+        "attempt": 0, "spent": 0, "made_ms": tx.now_ms, "serials": "[]", "port": "", "ref_bank": first.bank,
     })  # fmt: skip
     _fill(tx, bundle.bundle, rows)
     detail = {"reference": bundle.bank_ref, "items": len(rows), "batch": first.batch}

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from alembic import op
-from sqlalchemy import MetaData
+from sqlalchemy import MetaData, Table, column, insert, select, table
+
+from gateway.journal.columns import CLUSTERED, bounded, key, number
 
 revision = "0005"
 down_revision = "0004"
@@ -12,13 +14,38 @@ depends_on = None
 
 metadata = MetaData()
 
+_COUNTERS = Table("counters", metadata, key("bank"), number("serial"), **CLUSTERED)
+# Programs of the version before draw on by lane beside this one. No room of a bank's form is a divisor of this lead.
+_LEAD = 1_000_003
+
 
 def upgrade() -> None:
     """Add the tables and columns."""
     metadata.create_all(op.get_bind(), checkfirst=False)
+    for referring in ("payments", "bundles"):
+        # What older rows and programs leave out is not compared: lanes of one bank may have given out the same.
+        op.add_column(referring, bounded("ref_bank", null=True))
+        op.create_index(f"{referring}_bank_reference", referring, ["bank_ref", "ref_bank"], unique=True)
+    _count_by_bank()
     op.execute("UPDATE meta SET value = '5' WHERE name = 'schema'")
+
+
+def _count_by_bank() -> None:
+    """A bank's counter begins above those of all its lanes: no number of theirs is given out again."""
+    lanes, highest = table("lanes", column("lane"), column("serial")), dict[str, int]()
+    for lane, serial in op.get_bind().execute(select(lanes.c.lane, lanes.c.serial)):
+        bank = lane.partition(".")[0]
+        highest[bank] = max(highest.get(bank, 0), serial)
+    if highest:
+        op.get_bind().execute(insert(_COUNTERS), [
+            {"bank": bank, "serial": serial + _LEAD} for bank, serial in highest.items()
+        ])  # fmt: skip
 
 
 def downgrade() -> None:
     """Take them away again."""
+    for referring in ("payments", "bundles"):
+        op.drop_index(f"{referring}_bank_reference", referring)
+        op.drop_column(referring, "ref_bank")
+    op.drop_table("counters")
     op.execute("UPDATE meta SET value = '4' WHERE name = 'schema'")
