@@ -339,7 +339,7 @@ class Bundling:
     ) -> None:  # fmt: skip
         lane, asked_ms = self._lane, self._parts.clock.now_ms()
         sure = {row.payment: lane.wall.sure(lane.rules_of(row).quarantine_ms) for row in asked}
-        question = BundleFateQuestion(_sent(bundle, rows))
+        question = BundleFateQuestion(_sent(bundle, rows, lane.asked_day))
         fate = self._parts.bank.bundles[bundle.kind].fate
         try:
             fates = await lane.timed(berth, "fate", fate(question, lane.context(berth)))
@@ -422,10 +422,10 @@ def _kept(leaving: _Leaving, answer: bytes) -> Callable[[Tx], None] | None:
     return (lambda tx: bundles.answered(tx, bundle, answer)) if answer else None
 
 
-def _sent(bundle: BundleRow, rows: Sequence[PaymentRow]) -> SentBundle:
+def _sent(bundle: BundleRow, rows: Sequence[PaymentRow], asked_day: Callable[[date], date]) -> SentBundle:
     """The message and its orders as they were written down before the first byte left."""
     assert bundle.bank_date is not None
-    bank_date = date.fromisoformat(bundle.bank_date)
+    bank_date = asked_day(date.fromisoformat(bundle.bank_date))
     items = tuple(
         Sent(
             reference=row.bank_ref, bank_date=bank_date, attempt=row.life.attempt, serials=bundle.serials,

@@ -71,6 +71,7 @@ class Enquiry:
             await lane.record(payment, AskedInVain(self._parts.clock.now_ms(), "never_sent"), epoch=epoch)
             return
         row, sent = found
+        sent = replace(sent, bank_date=lane.asked_day(sent.bank_date))
         if not lane.permitted():
             lane.quay.give_back(berth)
             lane.postpone(payment, now_ms, kind)

@@ -147,6 +147,7 @@ class Lane:
             self._tasks.spawn(self._recover_later(self.epoch))
         else:
             await self._recover(self.epoch)
+        await self._lookout.set_right()
         await self._lookout.load()
         await self._draw()
         # Given at another node, or in a former life: known before anything can be sent.
@@ -534,6 +535,12 @@ class Lane:
     def next_asked_ms(self, at_ms: int) -> int:
         """When the bank may be asked about a payment: now or later."""
         return at_ms if self._hours.asked_outside else self.next_open_ms(at_ms)
+
+    def asked_day(self, day: date) -> date:
+        """The bank's business date to ask about for bytes that name `day`: a day that has not come was named by a clock
+        that was ahead, and the bank took the bytes on another one.
+        """
+        return min(day, bank_date(self._hours, self.parts.clock.now_ms()))
 
     def day_ends_ms(self, day: date) -> int:
         """When the bank's business date `day` is over."""

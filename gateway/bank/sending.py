@@ -29,6 +29,7 @@ from gateway.journal import attempts
 from gateway.journal.leave import Leave
 from gateway.journal.rows import AttemptRow, Evidence, PaymentRow
 from gateway.journal.store import Tx
+from gateway.journal.work import may_leave_ms
 from protocols.bank import MoneyConversation, Submit
 from protocols.canon.outcome import Fate, Outcome, State
 from protocols.kit.declined import Declined
@@ -130,7 +131,7 @@ class Sending:
         now_ms, until_ms = self._parts.clock.now_ms(), row.life.valid_until_ms
         if row.life.state is not State.READY or (until_ms is not None and now_ms >= until_ms):
             return False
-        opens_ms = max(self._opens_ms(now_ms), row.life.send_after_ms or now_ms)
+        opens_ms = max(self._opens_ms(now_ms), may_leave_ms(row, now_ms))
         if opens_ms > now_ms:
             self._lane.postpone(row.payment, opens_ms)
             return False

@@ -23,6 +23,7 @@ from gateway.journal.rows import PaymentRow
 from gateway.journal.store import Tx
 from gateway.journal.vault import Vault
 from gateway.journal.vaults import vault_of
+from gateway.journal.work import may_leave_ms
 from protocols.canon.limits import ReferenceForm
 from protocols.canon.order import Kind
 from protocols.canon.outcome import State
@@ -113,7 +114,7 @@ def _may_go(row: PaymentRow, now_ms: int) -> bool:
     until_ms = row.life.valid_until_ms
     if row.life.state is not State.READY or row.life.first_write_ms is not None:
         return False
-    return (row.life.send_after_ms or 0) <= now_ms and (until_ms is None or now_ms < until_ms)
+    return may_leave_ms(row, now_ms) <= now_ms and (until_ms is None or now_ms < until_ms)
 
 
 def _make(tx: Tx, first: PaymentRow, rows: Sequence[PaymentRow], form: ReferenceForm) -> BundleRow:

@@ -72,7 +72,7 @@ outbox = Table(
 
 work = Table(
     "work", metadata,
-    payment_key(), key("kind", 16), bounded("lane"), number("due_ms"), number("epoch"),
+    payment_key(), key("kind", 16), bounded("lane"), number("due_ms"), number("epoch"), number("set_ms", null=True),
     Index("work_due", "lane", "due_ms"), **CLUSTERED,
 )  # fmt: skip
 

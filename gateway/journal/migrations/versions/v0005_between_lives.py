@@ -26,6 +26,7 @@ def upgrade() -> None:
         # What older rows and programs leave out is not compared: lanes of one bank may have given out the same.
         op.add_column(referring, bounded("ref_bank", null=True))
         op.create_index(f"{referring}_bank_reference", referring, ["bank_ref", "ref_bank"], unique=True)
+    op.add_column("work", number("set_ms", null=True))
     _count_by_bank()
     op.execute("UPDATE meta SET value = '5' WHERE name = 'schema'")
 
@@ -47,5 +48,6 @@ def downgrade() -> None:
     for referring in ("payments", "bundles"):
         op.drop_index(f"{referring}_bank_reference", referring)
         op.drop_column(referring, "ref_bank")
+    op.drop_column("work", "set_ms")
     op.drop_table("counters")
     op.execute("UPDATE meta SET value = '4' WHERE name = 'schema'")
