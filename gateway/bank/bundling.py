@@ -345,6 +345,7 @@ class Bundling:
             fates = await lane.timed(berth, "fate", fate(question, lane.context(berth)))
         except (NotConnected, NoAnswer, ProtocolError) as error:
             lane.after_fault(berth, error)
+            lane.words.mismatch(error, asked[0].payment)
             reason, now_ms = reason_of(error), self._parts.clock.now_ms()
             over = self._day_over(bundle, now_ms)
             await self._record([_Word(row.payment, AskedInVain(now_ms, reason, over)) for row in asked], epoch)

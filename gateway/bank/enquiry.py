@@ -87,6 +87,7 @@ class Enquiry:
             event, outcome = await self._ask(berth, row, sent, kind)
         except (NotConnected, NoAnswer, ProtocolError) as error:
             lane.after_fault(berth, error)
+            lane.words.mismatch(error, payment)
             event, outcome = AskedInVain(self._parts.clock.now_ms(), reason_of(error)), None
         else:
             lane.quay.give_back(berth)
