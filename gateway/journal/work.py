@@ -89,8 +89,8 @@ def from_ahead(
 
 
 def set_right(tx: Tx, lane: str, epoch: int, found: Sequence[WorkRow]) -> list[WorkRow]:
-    """Let what a clock that was ahead made due (see `from_ahead`) be due by the present clock: sends now, for they are
-    tested again before they leave; all else after the span that was meant. Returns what was changed; nothing where the
+    """Let what a clock that was ahead made due (see `from_ahead`) be due by the present clock: a send as soon as it may
+    leave, all else after the span that was meant. Returns what was changed; nothing where the
     lane has a later epoch, or a row has changed since.
     """
     if tx.epoch_of(lane) > epoch:
@@ -99,8 +99,12 @@ def set_right(tx: Tx, lane: str, epoch: int, found: Sequence[WorkRow]) -> list[W
     for row in found:
         if row.set_ms is None or (row.payment, row.work) in tx.works:
             continue
-        span_ms = 0 if row.work is Work.SEND else max(row.due_ms - row.set_ms, 0)
-        right = replace(row, due_ms=tx.now_ms + span_ms, set_ms=tx.now_ms)
+        right = replace(row, due_ms=tx.now_ms + max(row.due_ms - row.set_ms, 0), set_ms=tx.now_ms)
+        if row.work is Work.SEND:
+            payment = tx.book.row(tx.bare, tx.vault, row.payment)
+            if payment is None:
+                continue
+            right = replace(right, due_ms=max(tx.now_ms, may_leave_ms(payment, tx.now_ms)))
         wanted = {"b_payment": row.payment, "b_kind": row.work.value, "b_was_due": row.due_ms, "b_was_set": row.set_ms,
                   "b_now_due": right.due_ms, "b_now_set": right.set_ms}  # fmt: skip
         if write(tx.bare, _SET_RIGHT, wanted) == 1:
