@@ -324,6 +324,7 @@ class Gateway:
                 clock=parts.clock, entropy=parts.entropy, meters=parts.meters,
                 window=table.window or bank.sessions.window,
                 login=self._logins[name], poll_ms=_poll_ms(self.settings), on_stop=self.emergency.hear,
+                rules=lambda kind: self.registry.bank_rules(bank_name, kind),
             ),
             self._halted,
         )  # fmt: skip

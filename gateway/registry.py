@@ -63,16 +63,20 @@ class Registry:
         )
 
     def rules_of(self, route: Route, kind: Kind) -> Rules:
-        """The bank's rules for one kind of order, as the payment table counts them.
+        """As `bank_rules`, of the bank that this route leads to."""
+        return self.bank_rules(route.bank, kind)
+
+    def bank_rules(self, name: str, kind: Kind) -> Rules:
+        """The bank's rules for one kind of order, as the payment table counts them; `never` for one it does not carry.
 
         What travels in bundles is never sent again, whatever the bank says of single orders.
         """
-        found = self._rules.get((route.bank, kind))
+        found = self._rules.get((name, kind))
         if found is None:
-            bank = self.banks[route.bank]
+            bank = self.banks[name]
             rule = bank.profile.replay.get(kind, ReplayRule())
             found = rules(replace(rule, policy=Replay.NEVER) if kind in bank.bundles else rule, bank.profile)
-            self._rules[route.bank, kind] = found
+            self._rules[name, kind] = found
         return found
 
 

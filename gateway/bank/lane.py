@@ -36,7 +36,7 @@ from gateway.bank.wanted import Question, Wanted, unavailable
 from gateway.bank.words import Words
 from gateway.clock import Clock, Entropy
 from gateway.core.hours import bank_date, day_ends_ms, local, next_open_ms
-from gateway.core.states import Alarm, Event, Expire, Overdue, Work
+from gateway.core.states import Alarm, Event, Expire, Overdue, Rules, Work, stricter
 from gateway.journal import apply as journal_apply
 from gateway.journal import lanes, pauses, payments, stops
 from gateway.journal.rows import Evidence, PaymentRow, WorkRow
@@ -45,6 +45,7 @@ from gateway.meters import Meters
 from gateway.tasks import Tasks, sleep
 from protocols.bank import Bank, Context, Conversation
 from protocols.canon.limits import MONEY
+from protocols.canon.order import Kind
 from protocols.canon.outcome import Outcome, State
 from protocols.kit.declined import Declined
 from protocols.kit.errors import ProtocolError
@@ -64,6 +65,7 @@ class LaneParts:
 
     `login` is shared by all lanes of the same user at the bank. `poll_ms` is how often to look for work that other
     nodes wrote; 0: there are none. `on_stop` gets the last word about an emergency stop with each lease.
+    `rules` are the settings' present rules for a kind of order.
     """
 
     name: str
@@ -79,6 +81,7 @@ class LaneParts:
     meters: Meters
     window: int
     login: Login
+    rules: Callable[[Kind], Rules]
     poll_ms: float = 0.0
     on_stop: Callable[[stops.Stop], object] = lambda _stop: None
 
@@ -147,6 +150,7 @@ class Lane:
             self._tasks.spawn(self._recover_later(self.epoch))
         else:
             await self._recover(self.epoch)
+        await self._lookout.set_right()
         await self._lookout.load()
         await self._draw()
         # Given at another node, or in a former life: known before anything can be sent.
@@ -494,7 +498,8 @@ class Lane:
 
         def unit(tx: Tx) -> journal_apply.Applied:
             return journal_apply.apply(tx, payment, event, epoch=began, actor=f"lane:{self.parts.name}",
-                                       evidence=evidence, outcome=outcome, expect=expect)  # fmt: skip
+                                       evidence=evidence, outcome=outcome, expect=expect,
+                                       rules=self.parts.rules)  # fmt: skip
 
         self.noted(await self.parts.store.write(unit))
 
@@ -522,6 +527,10 @@ class Lane:
             self.parts.meters.alarms.labels(slug).inc()
             _log.error("payment.alarm", bank=self.parts.bank_name, alarm=slug, payment=applied.row_after.payment)
 
+    def rules_of(self, row: PaymentRow) -> Rules:
+        """What holds for a payment: the stricter of its stored rules and the settings' present ones."""
+        return stricter(row.life.rules, self.parts.rules(row.order.kind))
+
     def count(self, row: PaymentRow) -> None:
         """One more payment entered its state."""
         self.parts.meters.payments.labels(self.parts.bank_name, row.life.state.value).inc()
@@ -540,6 +549,12 @@ class Lane:
     def next_asked_ms(self, at_ms: int) -> int:
         """When the bank may be asked about a payment: now or later."""
         return at_ms if self._hours.asked_outside else self.next_open_ms(at_ms)
+
+    def asked_day(self, day: date) -> date:
+        """The bank's business date to ask about for bytes that name `day`: a day that has not come was named by a clock
+        that was ahead, and the bank took the bytes on another one.
+        """
+        return min(day, bank_date(self._hours, self.parts.clock.now_ms()))
 
     def day_ends_ms(self, day: date) -> int:
         """When the bank's business date `day` is over."""
@@ -575,7 +590,7 @@ class Lane:
     async def _draw(self) -> None:
         count = max(SERIALS_DRAWN, 2 * self._reserve)
         try:
-            drawn = await self.parts.store.write(lambda tx: lanes.draw_serials(tx, self.parts.name, count))
+            drawn = await self.parts.store.write(lambda tx: lanes.draw_serials(tx, self.parts.bank_name, count))
         finally:
             self._drawing = False
         self._serials.extend(drawn)

@@ -382,12 +382,15 @@ def _in_time(life: Life, at_ms: int) -> bool:
 
 
 def may_leave_again(life: Life, at_ms: int, day_ends_ms: int | None) -> bool:
-    """What time alone can take away from a repeat: looked at when it is written down, and again as it leaves.
+    """Whether the policy, the number of repeats and the time allow a repeat: tested when it is written down, and again
+    as it leaves, when it is counted in `life.repeats`.
 
     `day_ends_ms` is when the bank day of the stored bytes is over; where the bank knows a reference for that day
     only, it must be given.
     """
     rules = life.rules
+    if rules.replay is Policy.NEVER or life.repeats > rules.most_repeats:
+        return False
     if rules.same_day and (day_ends_ms is None or at_ms >= day_ends_ms - rules.quarantine_ms):
         return False
     return _in_time(life, at_ms)

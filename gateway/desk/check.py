@@ -24,6 +24,7 @@ from gateway import settings as conf
 from gateway.bank import certs
 from gateway.bank.dial import tls_settings
 from gateway.bank.keys import FileSigner, KeyFileError, KeySettings, refuse_open_key
+from gateway.desk import check_references
 from gateway.desk.world import LoadBank
 from gateway.journal import databases, migrations, permits, unknown, vault
 from gateway.journal.databases import is_memory
@@ -128,6 +129,7 @@ class _Look:
                 self._banks[name] = bank
                 yield from self._currencies(name, bank)
                 yield from self._repeats(at, table, bank)
+                yield from check_references.reused(at, name, bank.profile.limits.reference)
 
     def _lane(self, at: str, lane: conf.Lane, bank: Bank | None) -> Iterator[Finding]:
         if lane.tls is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,9 +19,11 @@ from gateway.core.states import (
     Release,
     Replay,
     Resolve,
+    Rules,
     Send,
     Tell,
     Work,
+    stricter,
 )
 from gateway.journal import audit, batch_rows, schema, telling
 from gateway.journal.claims import know_payee
@@ -30,6 +32,7 @@ from gateway.journal.leave import Leave
 from gateway.journal.rows import AttemptRow, Evidence, PaymentRow, WorkRow
 from gateway.journal.store import Tx
 from protocols.canon.errors import CODES, Refusal
+from protocols.canon.order import Kind
 from protocols.canon.outcome import CORRECTION_EVENT, Outcome, State
 
 _P = schema.payments.c
@@ -66,6 +69,7 @@ def apply(
     outcome: Outcome | None = None,
     version: int | None = None,
     expect: State | None = None,
+    rules: Callable[[Kind], Rules] | None = None,
 ) -> Applied:
     """Let `event` befall the payment, with everything that follows from it, or change nothing at all.
 
@@ -73,8 +77,9 @@ def apply(
     last touched under a higher one. None is for those who act outside any lane: the ERP's cancel, an operator. With
     `version` or `expect` it is a conflict unless the payment still has that version, or is in that state. `attempt`
     belongs to Send and Replay: it is written down and its permit asked for, if the table says `sending`. `outcome` is
-    the bank's word in full, `evidence` the bytes it
-    stands on. Raises flow.Impossible where the table has no row: that unit fails and nothing of it is committed.
+    the bank's word in full, `evidence` the bytes it stands on. `rules` are the present rules of the settings: the table
+    goes by the stricter of them and the payment's own, which stay as stored. Raises flow.Impossible where the table has
+    no row: that unit fails and nothing of it is committed.
     """
     before = tx.book.row(tx.bare, tx.vault, payment)
     if before is not None and _moved_on(before, epoch, version, expect):
@@ -85,7 +90,7 @@ def apply(
     overtaken = epoch is not None and (before.epoch > epoch or tx.epoch_of(before.lane) > epoch)
     if overtaken or _moved_on(before, epoch, version, expect):
         return Applied(before, None, None, conflict=True, overtaken=overtaken)
-    step = flow.step(before.life, event)
+    step = _step(before, event, rules)
     after = _after(tx, before, event, step, before.epoch if epoch is None else epoch, outcome)
     tx.book.change(before, after)
     leave: Leave | None = None
@@ -103,6 +108,14 @@ def apply(
         batch_rows.follow(tx, before, after)
     audit.append(tx, actor, f"payment.{step.rule}", payment, _detail(before, after, event, step, key))
     return Applied(before, after, step, conflict=False, leave=leave)
+
+
+def _step(row: PaymentRow, event: Event, rules: Callable[[Kind], Rules] | None) -> flow.Step:
+    if rules is None:
+        return flow.step(row.life, event)
+    holding = stricter(row.life.rules, rules(row.order.kind))
+    step = flow.step(replace(row.life, rules=holding), event)
+    return replace(step, life=replace(step.life, rules=row.life.rules))
 
 
 def _revoke(leave: Leave | None) -> None:

@@ -149,7 +149,7 @@ def _new_row(
     step = flow.step(born, event)
     told = [effect.event for effect in step.effects if isinstance(effect, Tell)]
     tells += [(step.life.state, name, seq) for seq, name in enumerate(told, start=born.seq + 1)]
-    serial = draw_serials(tx, admission.lane, 1).start
+    serial = draw_serials(tx, admission.bank, 1).start
     row = PaymentRow(
         payment=entropy.ulid(tx.now_ms), company=admission.company, sender=admission.sender, bank=admission.bank,
         lane=admission.lane, order=order, fingerprint=admission.fingerprint, life=step.life, version=1, epoch=0,

@@ -49,6 +49,7 @@ def columns(row: PaymentRow, blind: Mapping[str, str | None], vault: Vault) -> d
     found.update({
         "payment": row.payment, "company": row.company, "sender": row.sender, "order_id": order.id,
         "kind": order.kind.value, "bank": row.bank, "lane": row.lane, "bank_ref": row.bank_ref,
+        "ref_bank": row.bank,
         "tell_sent": int(life.tell_sent), "valid_until_ms": life.valid_until_ms, "rules": _rules(life.rules),
         "fingerprint": vault.blind(row.fingerprint),
         **blind,

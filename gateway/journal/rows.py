@@ -109,13 +109,17 @@ class OutboxRow:
 
 @dataclass(frozen=True, slots=True)
 class WorkRow:
-    """Something to do for a payment at `due_ms`; one row per payment and kind."""
+    """Something to do for a payment at `due_ms`; one row per payment and kind.
+
+    `set_ms` is what the clock of its writer showed; None in rows of programs that did not note it.
+    """
 
     payment: str
     work: Work
     lane: str
     due_ms: int
     epoch: int
+    set_ms: int | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

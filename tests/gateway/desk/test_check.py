@@ -21,6 +21,7 @@ from gateway.desk.check import Findings
 from gateway.journal import migrations
 from gateway.settings import Mistake, read
 from protocols.bank import Bank, Replay
+from protocols.canon.limits import ReferenceForm
 from protocols.kit import dsig
 from tests.gateway.desk import site as sites
 
@@ -281,6 +282,32 @@ def test_a_quarantine_that_no_setting_made_is_named_by_what_banks_call_it(site: 
     found = check.findings(read(site.settings), hasty, sites.NOW).mistakes
     [one] = {one.remedy for one in found if one.key == "banks.sample.options" and "a payment" in one.remedy}
     assert "(quarantine_s, not_found_after_s, not_found_quarantine_s) to 30 or more" in one
+
+
+@pytest.mark.parametrize(
+    ("form", "cure"),
+    [
+        (ReferenceForm(20), None),
+        (ReferenceForm(12, prefix="ABCD"), None),
+        (ReferenceForm(12, prefix="ABCDE"), "unique for 0 days, 400 are needed.*prefix 'ABCDE'.*shorten or remove"),
+        (ReferenceForm(12, "0123456789"), "references of sample stay unique for 0 days.*longer reference form"),
+    ],
+)
+def test_a_reference_that_could_come_again_within_400_days_is_refused(
+    site: rig.Site, form: ReferenceForm, cure: str | None
+) -> None:
+    def with_form(table: settings.Bank) -> Bank:
+        bank = app.load_bank(table)
+        limits = replace(bank.profile.limits, reference=form)
+        return replace(bank, profile=replace(bank.profile, limits=limits))
+
+    mistakes = check.findings(read(site.settings), with_form, sites.NOW).mistakes
+    found = [one.remedy for one in mistakes if one.key == "banks.sample.options"]
+    if cure is None:
+        assert found == []
+    else:
+        [remedy] = found
+        assert re.search(cure, remedy)
 
 
 @pytest.mark.parametrize("damage", [b"no database at all" * 500, None])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from alembic import op
-from sqlalchemy import MetaData, Table
+from sqlalchemy import MetaData, Table, column, insert, select, table
 
 from gateway.journal.columns import CLUSTERED, bounded, hidden, key, key_number, number, unbounded
 
@@ -24,6 +24,9 @@ Table("lane_renames", metadata, key("old"), bounded("lane"), number("at_ms"), **
 Table(
     "stops", metadata, key_number("number"), number("stopped"), number("at_ms"), hidden("body"), **CLUSTERED,
 )  # fmt: skip
+_COUNTERS = Table("counters", metadata, key("bank"), number("serial"), **CLUSTERED)
+# Programs of the version before draw on by lane beside this one. No room of a bank's form is a divisor of this lead.
+_LEAD = 1_000_003
 
 
 def upgrade() -> None:
@@ -35,7 +38,25 @@ def upgrade() -> None:
     op.add_column("units", number("before_seq", null=True))
     op.add_column("units", bounded("seal", null=True))
     op.add_column("past_cleared", bounded("seal", null=True))
+    for referring in ("payments", "bundles"):
+        # What older rows and programs leave out is not compared: lanes of one bank may have given out the same.
+        op.add_column(referring, bounded("ref_bank", null=True))
+        op.create_index(f"{referring}_bank_reference", referring, ["bank_ref", "ref_bank"], unique=True)
+    op.add_column("work", number("set_ms", null=True))
+    _count_by_bank()
     op.execute("UPDATE meta SET value = '5' WHERE name = 'schema'")
+
+
+def _count_by_bank() -> None:
+    """A bank's counter begins above those of all its lanes: no number of theirs is given out again."""
+    lanes, highest = table("lanes", column("lane"), column("serial")), dict[str, int]()
+    for lane, serial in op.get_bind().execute(select(lanes.c.lane, lanes.c.serial)):
+        bank = lane.partition(".")[0]
+        highest[bank] = max(highest.get(bank, 0), serial)
+    if highest:
+        op.get_bind().execute(insert(_COUNTERS), [
+            {"bank": bank, "serial": serial + _LEAD} for bank, serial in highest.items()
+        ])  # fmt: skip
 
 
 def downgrade() -> None:
@@ -46,4 +67,9 @@ def downgrade() -> None:
     op.drop_table("checkpoints")
     op.drop_table("stops")
     op.drop_table("lane_renames")
+    for referring in ("payments", "bundles"):
+        op.drop_index(f"{referring}_bank_reference", referring)
+        op.drop_column(referring, "ref_bank")
+    op.drop_column("work", "set_ms")
+    op.drop_table("counters")
     op.execute("UPDATE meta SET value = '4' WHERE name = 'schema'")
