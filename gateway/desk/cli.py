@@ -16,6 +16,7 @@ from gateway.desk import (
     command_lanes,
     command_orders,
     command_parked,
+    command_payees,
     command_persons,
     command_resolve,
     command_send,
@@ -51,6 +52,7 @@ def application() -> typer.Typer:
     app.add_typer(command_parked.application(), name="parked")
     app.add_typer(command_certificates.application(), name="certificates")
     app.add_typer(command_persons.application(), name="persons")
+    app.add_typer(command_payees.application(), name="payees")
     return app
 
 

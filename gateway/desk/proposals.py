@@ -22,7 +22,7 @@ from gateway.desk.levers import Levers
 from gateway.desk.peer import Peer
 from gateway.desk.persons import ROOT, refused
 from gateway.journal import apply as applying
-from gateway.journal import audit, past, payments, persons, proposals
+from gateway.journal import audit, past, payees, payments, persons, proposals
 from gateway.journal.persons import No, Person
 from gateway.journal.proposals import Action, Kind, Proposal, Role, Signature, Standing
 from gateway.journal.rows import Evidence
@@ -240,6 +240,12 @@ class _Desk:
             evidence = Evidence(Source.PERSONS, proposal.evidence, event.fate, note=proposal.note)
             actor = f"persons:{proposal.first.person}+{second.person}"
             applied = applying.apply(tx, row.payment, event, epoch=None, actor=actor, evidence=evidence)
+        elif proposal.kind is Kind.REGISTER:
+            row = payments.fetch(tx.conn, proposal.subject)
+            assert row is not None, "the action was made of it in this unit"
+            payees.register(tx, row.sender, row.order, proposal.proposal)
+            audit.append(tx, peer.actor, "payee.registered", row.payment, {**names, "sender": row.sender,
+                         "payee": payees.blind_key(tx.vault, row.order), "reason": proposal.note})  # fmt: skip
         else:
             past.clear(tx, proposal.subject, self._levers.past().episode, proposal.proposal)
             forgotten = len(self._levers.past().of_lane(proposal.subject))
