@@ -61,10 +61,9 @@ def befall(tx: Tx, row: BatchRow, word: Word) -> BatchChanged:
     chosen = [one for one in before if one.life.state in word.states]
     if word.held_for:
         chosen = [one for one in chosen if set(one.holds) & set(word.held_for)]
-    happens = [(one, word.event(tx, one)) for one in chosen]
-    why = next((event for _one, event in happens if isinstance(event, str)), None)
-    if why is None and word.one_reason and not word.held_for:
-        why = _mixed(chosen)
+    why = _mixed(chosen) if word.one_reason and not word.held_for else None
+    happens = [] if why is not None else [(one, word.event(tx, one)) for one in chosen]
+    why = why or next((event for _one, event in happens if isinstance(event, str)), None)
     if why is None and not chosen:
         why = f"no item of it can be {word.entry}: {_states_of(before)}; nothing was changed"
     if why is not None:
@@ -90,7 +89,7 @@ def _mixed(chosen: Collection[PaymentRow]) -> str | None:
     if len(reasons) < 2:
         return None
     told = ", ".join(f"{reason} ({count})" for reason, count in sorted(reasons.items()))
-    return f"its items wait for different reasons: {told}; say which with --held-for; nothing was changed"
+    return f"its items wait for several reasons: {told}; say which with --held-for; nothing was changed"
 
 
 def _states_of(items: Collection[PaymentRow]) -> str:
