@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
-from datetime import timedelta
+from datetime import date, timedelta
 
 from gateway import settings as conf
 from gateway.core.policy import Allowance, Band, Route
@@ -103,7 +103,7 @@ def _ms(span: timedelta) -> int:
 def build(settings: conf.Settings, banks: Mapping[str, Bank]) -> Registry:
     """Make the register. `banks` holds a built bank for every table `banks.<name>`; secrets are read here."""
     currency_of = {account.number: account.currency for account in settings.accounts}
-    senders = {name: _sender(name, table, currency_of) for name, table in settings.senders.items()}
+    senders = {name: _sender(name, table, currency_of, settings.holidays) for name, table in settings.senders.items()}
     by_user = {user: senders[name] for name, table in settings.senders.items() for user in table.users}
     routes = {account.number: _route(account, banks[account.bank]) for account in settings.accounts}
     holders = {account.number: account.name for account in settings.accounts}
@@ -132,7 +132,9 @@ def _route(account: conf.Account, bank: Bank) -> Route:
 _QUESTIONS = tuple(one.name for one in fields(Questions))
 
 
-def _sender(name: str, table: conf.Sender, currency_of: Mapping[str, str]) -> Sender:
+def _sender(
+    name: str, table: conf.Sender, currency_of: Mapping[str, str], holidays: Iterable[date] = ()
+) -> Sender:
     currencies = {currency_of[number] for number in table.accounts if number in currency_of} or {"CNY"}
     currency = min(currencies)
 
@@ -153,6 +155,9 @@ def _sender(name: str, table: conf.Sender, currency_of: Mapping[str, str]) -> Se
         bands=bands,
         alike_hours=table.suspected_duplicate_hours,
         hold_new_payee=table.new_payee_hold,
+        payee_cover=table.new_payee_cover,
+        payee_days=table.new_payee_days,
+        holidays=frozenset(holidays),
     )
     return Sender(
         name=name,

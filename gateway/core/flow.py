@@ -423,6 +423,8 @@ TABLE: tuple[Rule, ...] = (
          change=_released, then=(_send, _expire_watch)),
     Rule("hold", _in(S.ACCEPTED, S.READY), Hold, S.HELD, "a person lets it go", when=_nothing_left,
          then=(_done(Work.SEND), _expire_watch)),
+    Rule("hold_again", _in(S.HELD), Hold, None, "one reason is cleared, others stay", when=_nothing_left,
+         then=(lambda *_: (Tell("payment.held"),),)),
     Rule("resend_held", _in(S.READY), Hold, S.ESCALATED, "it cannot be sent once more; what left is in doubt",
          change=_doubted, then=(_stop_sending, _alarm("escalated"), _enquire)),
     Rule("reject", _in(S.ACCEPTED, S.HELD), Reject, S.REJECTED, "our own no, at the door", then=(_stop_sending,)),

@@ -107,18 +107,29 @@ class Source(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """Checks or persons let it go: it may be sent from `send_after_ms` on."""
+    """Checks or persons let it go: it may be sent from `send_after_ms` on. `cleared` are the reasons they cleared."""
 
     at_ms: int
     send_after_ms: int
+    cleared: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """It waits for a person; `reason` is a slug such as `suspected_duplicate`."""
+    """It waits for a person; `reason` is a slug such as `suspected_duplicate`, `also` are further ones.
+
+    `cleared` are reasons that a person cleared in the same step, while these stay.
+    """
 
     at_ms: int
     reason: str
+    also: tuple[str, ...] = ()
+    cleared: tuple[str, ...] = ()
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """All of them, the gravest first."""
+        return (self.reason, *self.also)
 
 
 @dataclass(frozen=True, slots=True)

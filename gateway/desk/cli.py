@@ -17,6 +17,7 @@ from gateway.desk import (
     command_lanes,
     command_orders,
     command_parked,
+    command_payees,
     command_persons,
     command_rename,
     command_resolve,
@@ -59,6 +60,7 @@ def application() -> typer.Typer:
     app.add_typer(command_certificates.application(), name="certificates")
     app.add_typer(command_persons.application(), name="persons")
     app.add_typer(command_rename.senders(), name="senders")
+    app.add_typer(command_payees.application(), name="payees")
     return app
 
 

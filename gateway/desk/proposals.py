@@ -22,7 +22,7 @@ from gateway.desk.levers import Levers
 from gateway.desk.peer import Peer
 from gateway.desk.persons import ROOT, refused
 from gateway.journal import apply as applying
-from gateway.journal import audit, past, payments, persons, proposals, stops
+from gateway.journal import audit, past, payees, payments, persons, proposals, stops
 from gateway.journal.past import tell
 from gateway.journal.persons import No, Person
 from gateway.journal.proposals import Action, Kind, Proposal, Role, Signature, Standing
@@ -248,6 +248,12 @@ class _Desk:
         elif proposal.kind is Kind.RESTART:
             actor = f"persons:{proposal.first.person}+{second.person}"
             stop = stops.say(tx, actor, proposal.note, stopped=False, detail={**names, "proposal": proposal.proposal})
+        elif proposal.kind is Kind.REGISTER:
+            row = payments.fetch(tx.conn, proposal.subject)
+            assert row is not None, "the action was made of it in this unit"
+            payees.register(tx, row.sender, row.order, proposal.proposal)
+            audit.append(tx, peer.actor, "payee.registered", row.payment, {**names, "sender": row.sender,
+                         "payee": payees.blind_key(tx.vault, row.order), "reason": proposal.note})  # fmt: skip
         else:
             past.clear(tx, proposal.subject, self._levers.past().episode, proposal.proposal)
             forgotten = len(self._levers.past().of_lane(proposal.subject))

@@ -14,9 +14,8 @@ from twisted.python.failure import Failure
 from gateway.asking import Unavailable
 from gateway.bank.lane import Lane
 from gateway.bank.tenure import LEASE_MS
-from gateway.core.hours import next_open_ms
-from gateway.core.states import Cancel, Deny, Event, Release, Work
-from gateway.desk import batches, directory, guarded, orders, parked, persons, proposals, today
+from gateway.core.states import Cancel, Deny, Event, Work
+from gateway.desk import batches, directory, guarded, holds, orders, parked, persons, proposals, today
 from gateway.desk.batches import BatchChanged, Word
 from gateway.desk.control import Call, Denied, Verb
 from gateway.desk.levers import Levers
@@ -42,8 +41,7 @@ STOP_WAIT_S = 5.0
 PAGE_MOST = 1_000
 _ASK = {State.PENDING: Work.ENQUIRE, State.IN_DOUBT: Work.ENQUIRE, State.ESCALATED: Work.ENQUIRE,
         State.SETTLED: Work.RETURNS}  # fmt: skip
-_HELD = (State.ACCEPTED, State.HELD)
-_UNSENT = (*_HELD, State.READY)
+_UNSENT = (*holds.HELD, State.READY)
 
 
 def verbs(levers: Levers) -> Sequence[Verb]:
@@ -188,21 +186,14 @@ class _Desk:
     # ---- orders ----
 
     async def release(self, call: Call) -> Any:
-        """Let a held order go, or the held items of a batch. This is the one verb after which money may move."""
+        """Clear reasons of a held order, or of a batch's held items; what none is left for goes. This is the one verb
+        after which money may move."""
         reason, held_for = call.text("reason"), _reasons(call)
 
         def event(tx: Tx, row: PaymentRow) -> Event | str:
-            if row.life.state not in _HELD:
-                return f"it is {row.life.state.value}, not held; nothing was changed"
-            if held_for and row.hold_reason not in held_for:
-                return f"it waits for {row.hold_reason}, not for {', '.join(held_for)}; nothing was changed"
-            lane = self._levers.lanes.get(row.lane)
-            if lane is None:
-                return f"its lane {row.lane} is not configured; nothing was changed"
-            earliest_ms = max(tx.now_ms, row.life.send_after_ms or 0)
-            return Release(tx.now_ms, next_open_ms(lane.parts.bank.profile.limits.hours, earliest_ms))
+            return holds.release(tx, row, held_for, self._levers)
 
-        word = Word(_HELD, event, call.peer.actor, "released", reason, held_for, one_reason=True)
+        word = Word(holds.HELD, event, call.peer.actor, "released", reason, held_for, one_reason=True)
         return await self._befall(call, word)
 
     async def cancel(self, call: Call) -> Any:
@@ -242,7 +233,7 @@ class _Desk:
             assert applied.step is not None, "one unit reads and changes: nobody can come between"
             if any(isinstance(effect, Deny) for effect in applied.step.effects):
                 return _Changed(row, f"it is {row.life.state.value}: it may be at the bank already, or is over")
-            audit.append(tx, word.actor, f"order.{word.entry}", row.payment, {"reason": word.reason})
+            audit.append(tx, word.actor, word.entry_of(happens), row.payment, {"reason": word.reason})
             return _Changed(applied.row_after, applied=applied)
 
         changed = await self._levers.store.write(unit)

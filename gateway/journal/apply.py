@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from gateway.core import flow
+from gateway.core.policy import in_order
 from gateway.core.states import (
     Alarm,
     Answered,
@@ -26,7 +27,6 @@ from gateway.core.states import (
     stricter,
 )
 from gateway.journal import audit, batch_rows, schema, telling
-from gateway.journal.claims import know_payee
 from gateway.journal.columns import fitting, speakable
 from gateway.journal.leave import Leave
 from gateway.journal.rows import AttemptRow, Evidence, PaymentRow, WorkRow
@@ -138,9 +138,11 @@ def _after(
     state = step.life.state
     changed: dict[str, Any] = {}
     if isinstance(event, Hold) and state is State.HELD:
-        changed["hold_reason"] = event.reason
+        changed["holds"] = event.reasons
     elif state is not State.HELD:
-        changed["hold_reason"] = None
+        changed["holds"] = ()
+    if isinstance(event, Hold | Release) and event.cleared:
+        changed["cleared"] = in_order({*before.cleared, *event.cleared})
     if isinstance(event, Reject):
         changed["refusal"] = Refusal(event.code, CODES[event.code].meaning)
     # A final state keeps the words it was told with; what comes later stands in the evidence.
@@ -165,8 +167,6 @@ def _follow(
     for seq, effect in enumerate(tells, start=after.life.seq - len(tells) + 1):
         _tell(tx, before, after, event, effect.event, seq, step, outcome)
     schedule(tx, after, step)
-    if isinstance(event, Release) and before.life.state is State.HELD:
-        know_payee(tx, after)
 
 
 def schedule(tx: Tx, row: PaymentRow, step: flow.Step) -> None:
@@ -217,6 +217,10 @@ def _detail(
     reason = getattr(event, "reason", None)
     if reason is not None:
         detail["reason"] = reason
+    if isinstance(event, Hold) and event.also:
+        detail["reasons"] = list(event.reasons)
+    if isinstance(event, Hold | Release) and event.cleared:
+        detail["cleared"] = list(event.cleared)
     alarms = [effect.slug for effect in step.effects if isinstance(effect, Alarm)]
     if alarms:
         detail["alarms"] = alarms

@@ -87,7 +87,7 @@ def item_states(rows: tuple[PaymentRow, ...]) -> tuple[ItemState, ...]:
             id=row.order.id, item_no=row.item_no or 0, payment=row.payment, state=row.life.state, seq=row.life.seq,
             amount=row.order.amount, bank_reference=None if row.life.state is State.REJECTED else row.bank_ref,
             bank_serial=row.bank_serial, bank_code=row.bank_code, bank_text=row.bank_text,
-            hold_reason=row.hold_reason, refusal=row.refusal,
+            hold_reasons=row.holds, refusal=row.refusal,
         )
         for row in rows
     )  # fmt: skip

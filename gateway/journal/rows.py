@@ -48,10 +48,16 @@ class PaymentRow:
     bank_code: str | None = None
     bank_text: str | None = None
     booked_ms: int | None = None
-    hold_reason: str | None = None
+    holds: tuple[str, ...] = ()
+    cleared: tuple[str, ...] = ()
     batch: str | None = None
     item_no: int | None = None
     refusal: Refusal | None = None
+
+    @property
+    def hold_reason(self) -> str | None:
+        """The gravest of its reasons."""
+        return self.holds[0] if self.holds else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,12 +40,14 @@ payments = Table(
     *reply_columns(), number("accepted_ms"), number("changed_ms"), bounded("bank_serial", 255, null=True),
     bounded("bank_code", null=True),
     hidden("bank_text", null=True), number("booked_ms", null=True), bounded("hold_reason", null=True),
+    bounded("hold_reasons", 255, null=True), bounded("hold_cleared", 255, null=True),
     hidden("order"), hidden("refusal", null=True), bounded("ref_bank", null=True),
     UniqueConstraint("sender", "order_id", name="payments_identity"),
     UniqueConstraint("lane", "bank_ref", name="payments_reference"),
     Index("payments_lane_state", "lane", "state"), Index("payments_alike", "dup_key", "accepted_ms"),
     Index("payments_batch", "sender", "batch", "item_no"),
-    Index("payments_bank_reference", "bank_ref", "ref_bank", unique=True), **STRICT,
+    Index("payments_bank_reference", "bank_ref", "ref_bank", unique=True),
+    Index("payments_payee", "sender", "creditor_idx", "amount_minor"), **STRICT,
 )  # fmt: skip
 
 attempts = Table(
@@ -125,6 +127,10 @@ usage = Table(
 )  # fmt: skip
 
 payees = Table("payees", metadata, key("sender"), key("payee"), number("first_ms"), **CLUSTERED)
+
+payees_registered = Table(
+    "payees_registered", metadata, key("sender"), key("payee"), number("at_ms"), hidden("body"), **CLUSTERED,
+)  # fmt: skip
 
 units = Table(
     "units", metadata,

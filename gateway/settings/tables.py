@@ -38,6 +38,7 @@ File = Annotated[Path, AfterValidator(_beside_the_settings)]
 Operation = Literal[
     "payment.submit", "payment.cancel", "transfer.submit", "batch.submit", "payroll.submit", "collection.submit",
     "status.query", "balance.query", "transactions.query", "statement.request", "receipt.request",
+    "payment.validate",
 ]  # fmt: skip
 
 
@@ -256,7 +257,15 @@ class Sender(_Table):
     suspected_duplicate_hours: int = Field(
         24, ge=0, le=720, description="Hold a payment alike to one of the last hours under another id; 0 turns it off."
     )
-    new_payee_hold: bool = Field(False, description="Hold the first payment to a creditor account.")
+    new_payee_hold: bool = Field(
+        False, description="Hold payments to a payee (account, name and bank) that is not known for such an amount."
+    )
+    new_payee_days: int = Field(
+        3, ge=0, le=30, description="Business days a payment must have stayed settled to make its payee known."
+    )
+    new_payee_cover: int = Field(
+        10, ge=1, le=1_000_000, description="A known payee is paid up to so many times his largest such payment unheld."
+    )
     hmac_key: Secret | None = Field(
         None, description="When set, every command must carry a matching `signature` header."
     )
@@ -333,6 +342,7 @@ class Settings(_Table):
         Path("/var/lib/bankgw"), description="Folder for the journal, the permit log and the socket."
     )
     zone: str = Field("Asia/Shanghai", description="Zone of calendar days in limits.")
+    holidays: tuple[date, ...] = Field((), description="Weekdays that are no business days, where these are counted.")
     drain_s: float = Field(25.0, gt=0, description="Seconds a stopping daemon waits for exchanges under way.")
     broker: Broker = Field(description="RabbitMQ.")
     journal: Journal = Field(description="The journal.")

@@ -27,13 +27,16 @@ Table(
 _COUNTERS = Table("counters", metadata, key("bank"), number("serial"), **CLUSTERED)
 # Programs of the version before draw on by lane beside this one. No room of a bank's form is a divisor of this lead.
 _LEAD = 1_000_003
+Table(
+    "payees_registered", metadata, key("sender"), key("payee"), number("at_ms"), hidden("body"), **CLUSTERED,
+)  # fmt: skip
 
 
 def upgrade() -> None:
     """Add the tables and columns."""
     metadata.create_all(op.get_bind(), checkfirst=False)
-    for column in (number("size", null=True), bounded("sha256", null=True), bounded("parked", 36, null=True)):
-        op.add_column("refusals", column)
+    for added in (number("size", null=True), bounded("sha256", null=True), bounded("parked", 36, null=True)):
+        op.add_column("refusals", added)
     op.create_index("refusals_at", "refusals", ["at_ms"])
     op.add_column("units", number("before_seq", null=True))
     op.add_column("units", bounded("seal", null=True))
@@ -44,6 +47,9 @@ def upgrade() -> None:
         op.create_index(f"{referring}_bank_reference", referring, ["bank_ref", "ref_bank"], unique=True)
     op.add_column("work", number("set_ms", null=True))
     _count_by_bank()
+    op.add_column("payments", bounded("hold_reasons", 255, null=True))
+    op.add_column("payments", bounded("hold_cleared", 255, null=True))
+    op.create_index("payments_payee", "payments", ["sender", "creditor_idx", "amount_minor"])
     op.execute("UPDATE meta SET value = '5' WHERE name = 'schema'")
 
 
@@ -72,4 +78,8 @@ def downgrade() -> None:
         op.drop_column(referring, "ref_bank")
     op.drop_column("work", "set_ms")
     op.drop_table("counters")
+    op.drop_index("payments_payee", "payments")
+    op.drop_column("payments", "hold_cleared")
+    op.drop_column("payments", "hold_reasons")
+    op.drop_table("payees_registered")
     op.execute("UPDATE meta SET value = '4' WHERE name = 'schema'")
