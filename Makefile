@@ -63,10 +63,11 @@ crash: setup broker ## the real daemon dies at every named point; ROUNDS=5
 mutate: setup ## small defects planted into the money core, one by one: which does no test notice? MINUTES=10
 	@$(PY) -m tests.world.mutate $(if $(MINUTES),--minutes $(MINUTES)) $(ARGS)
 
-faults: setup broker databases ## the daemon killed, cut off and lied to; SEED=1 MINUTES=10 DB=postgresql KILLS=500 PAYMENTS=50000 ZOMBIES=200
+faults: setup broker databases ## the daemon killed, cut off and lied to; SEED=1 MINUTES=10 DB=postgresql KILLS=500 PAYMENTS=50000 ZOMBIES=200 DEDUP=off
 	@$(PY) -m faults --seed $(or $(SEED),1) --minutes $(or $(MINUTES),1) --db $(or $(DB),sqlite) \
 		$(if $(KILLS),--kills $(KILLS)) $(if $(PAYMENTS),--payments $(PAYMENTS)) $(if $(ZOMBIES),--zombies $(ZOMBIES)) \
-		$(if $(CRASH_LOOP),--crash-loop $(CRASH_LOOP)) $(if $(BESIDE),--beside $(BESIDE)) $(if $(PLANTED),--planted $(PLANTED)) $(ARGS)
+		$(if $(CRASH_LOOP),--crash-loop $(CRASH_LOOP)) $(if $(BESIDE),--beside $(BESIDE)) $(if $(PLANTED),--planted $(PLANTED)) \
+		$(if $(filter off,$(DEDUP)),--no-dedup) $(ARGS)
 
 interop: setup ## other people's programs judge our signatures, messages and simulated bank; NAMES="java openssl"
 	@bash setup/interop.sh

@@ -36,6 +36,7 @@ from gateway.core.states import Release
 from gateway.simbank.faults import Delays, Fault, FaultPlan
 from gateway.simbank.ledger import Conduct
 from protocols.bank import Bank, Replay, ReplayRule
+from tests.world import between
 from tests.world.batching import batch
 from tests.world.history import standing, unsettled, untold, violations
 from tests.world.world import BankSite, Life, World
@@ -46,8 +47,14 @@ CALM_S = 7_200.0
 # A calm that is over early lasts this long all the same: what was still to come would come now.
 TAIL_S = 300.0
 _DOUBT_S = 1_500.0
+KINDS = tuple(filter(between.drawn, (
+    "several accounts", between.TWO_LANES, *between.SETTINGS, between.RESTORED, between.RESOLVED, between.RESENT,
+    "released by persons", "clock days off", "confirm lost", Fault.DUPLICATE.value,
+)))  # fmt: skip
+"""Events that must not be missing from many stories: what lies between two lives, and what is rare."""
 _STEPS = 24
-_WRONG_MS = (-72_000_000, -3_600_000, -3_600_000, 1_800_000)
+_WRONG_MS = (-172_800_000, -72_000_000, -3_600_000, 1_800_000)
+_DAYS_AHEAD_MS = 172_800_000
 OPTIONS = {"sample": {"heartbeat_s": 100.0}, "pab": {"probe_every_s": 200.0}}
 
 
@@ -75,6 +82,8 @@ def tell(seed: int, folder: Path, *, orders: int = ORDERS, dedup: bool = True, w
     story = Story(seed)
     world = world or _world(seed, folder, chance, dedup)
     began_s = world.clock.seconds()
+    story.actions["several accounts"] += len(world.bank.accounts) > 1
+    story.actions[between.TWO_LANES] += len(world.lanes) > 1
     world.start()
     _act(world, chance, story, orders)
     _calm(world, story, whole=chance.random() < 0.05)
@@ -104,8 +113,14 @@ def _calm(world: World, story: Story, *, whole: bool) -> None:
     for site in world.banks.values():
         site.simbank.script.calm()
         site.reachable = True
+    world.broker.confirms_to_lose = 0
+    if world.kinds_off:
+        for bank in list(world.kinds_off):
+            between.kind_on(world, bank)
+        if world.life is not None:
+            world.leave()
     if world.life is None:
-        world.start()
+        world.start(world.node)
     for client in world.broker.clients:
         client.block(False)
     began_s = world.clock.seconds()
@@ -156,7 +171,8 @@ def _world(seed: int, folder: Path, chance: random.Random, dedup: bool) -> World
     journal = {"poll_ms": 2_000} if chance.random() < 0.25 else {}
     return World(folder, seed, banks=banks, settings={"journal": journal}, plan=FaultPlan(str(seed), rates, delays), conduct=conduct, spans=spans,
                  options=OPTIONS, sender=sender, adapters=_adapters(chance, dedup),
-                 linger_ms=chance.choice((3.0, 30.0, 100.0)))  # fmt: skip
+                 linger_ms=chance.choice((3.0, 30.0, 100.0)), accounts=chance.choice((1, 1, 3)),
+                 lanes=chance.choice((("main",), ("main", "second"))) if between.drawn(between.TWO_LANES) else ("main",))  # fmt: skip
 
 
 def _adapters(chance: random.Random, dedup: bool) -> dict[str, Callable[[Bank], Bank]]:
@@ -188,7 +204,9 @@ def _act(world: World, chance: random.Random, story: Story, orders: int) -> None
         "order": 30, "burst": 5, "batch": chance.choice((1, 3, 6)), "again": 6, "conflict": 2, "cancel": 4, "status": 3, "balance": 2, "lines": 2,
         "nonsense": 2, "release": 2, "crash": chance.choice((0, 1, 3)), "restart": chance.choice((0, 1)),
         "takeover": 2 if world.settings.journal.poll_ms else 0, "broker": chance.choice((0, 2)), "block": chance.choice((0, 1)),
-        "outage": chance.choice((0, 2)), "pause": 3, "clock": chance.choice((0, 0, 1)) if _may_set_clock(world) else 0,
+        "outage": chance.choice((0, 2)), "pause": 3, "confirm lost": chance.choice((0, 1)), "persons": chance.choice((0, 2)),
+        "settings": chance.choice((0, 1)) if any(map(between.drawn, between.SETTINGS)) else 0,
+        between.RESTORED: chance.choice((0, 1)), "clock": chance.choice((0, 0, 1)) if _may_set_clock(world) else 0,
     }  # fmt: skip
     names, shares = list(weights), list(weights.values())
     per_s = chance.choice((20.0, 60.0, 200.0))
@@ -212,7 +230,12 @@ def _act(world: World, chance: random.Random, story: Story, orders: int) -> None
             world.command(chance.choice(("payment.submit", "payment.nothing", "balance.query")), b"{not json")
         elif action in _END:
             _END[action](world, chance, story)
-            story.crashes += action != "clock"
+            story.crashes += action not in ("clock", "persons")
+        elif action == between.RESTORED:
+            before = world.older
+            story.violations += between.older_database(world, chance, lambda: ids.extend(_few(world, chance, banks, len(ids))))
+            story.crashes += 1
+            story.actions[action] -= world.older == before
         else:
             _weather(world, chance, action, banks)
         world.run(chance.expovariate(per_s) if chance.random() < 0.9 else chance.random() * 20)
@@ -228,14 +251,19 @@ def _order(world: World, chance: random.Random, banks: list[str], n: int) -> str
         changes["valid_until"] = world.moment(chance.choice((1.0, 30.0, 900.0)))
     elif roll < 0.08:
         changes["not_before"] = world.moment(chance.choice((5.0, 600.0)))
-    world.submit(id_, chance.randrange(1, 10**7), chance.choice(banks), **changes)
+    minor, bank = chance.randrange(1, 10**7), chance.choice(banks)
+    world.submit(id_, minor, bank, account=chance.choice(world.banks[bank].accounts), **changes)
     return id_
+
+
+def _few(world: World, chance: random.Random, banks: list[str], n: int) -> list[str]:
+    return [_order(world, chance, banks, n + more) for more in range(chance.randrange(1, 6))]
 
 
 def _batch(world: World, chance: random.Random, bank: str, n: int) -> list[str]:
     kind = chance.choice(("batch", "batch", "payroll", "collection"))
     minors = [chance.randrange(1, 10**6) for _ in range(chance.randrange(2, 60))]
-    body = batch(world, f"AP-{world.seed}-{n}", minors, kind=kind, bank=bank)
+    body = batch(world, f"AP-{world.seed}-{n}", minors, kind=kind, account=chance.choice(world.banks[bank].accounts))
     if chance.random() < 0.1:
         body["items"][0]["purpose"] = "x" * 500
         body["on_item_error"] = chance.choice(("refuse_item", "refuse_batch"))
@@ -262,7 +290,7 @@ def _let_go(world: World, id_: str) -> None:
 
 
 def _question(world: World, action: str, bank: str) -> None:
-    account = world.banks[bank].account
+    account = world.banks[bank].accounts[-1]
     if action == "balance":
         world.command("balance.query", {"accounts": [account], "max_age": "PT0S", "max_wait": "PT60S"})
     else:
@@ -314,7 +342,8 @@ def _may_set_clock(world: World) -> bool:
 
 def _set_clock(world: World, chance: random.Random, story: Story) -> None:
     """Somebody sets the machine's clock wrong, or it starts with a wrong one; later it is set right."""
-    node, off_ms = world.node, chance.choice(_WRONG_MS)
+    node, off_ms = world.node, chance.choice((*_WRONG_MS, *[_DAYS_AHEAD_MS] * between.drawn(between.DAYS_AHEAD)))
+    story.actions["clock days off"] += abs(off_ms) >= _DAYS_AHEAD_MS
     if chance.random() < 0.5:
         world.leave()
         story.crashes += 1
@@ -325,12 +354,27 @@ def _set_clock(world: World, chance: random.Random, story: Story) -> None:
     world.life.clock.off_ms = 0
 
 
+def _persons(world: World, chance: random.Random, story: Story) -> None:
+    """Two persons decide, or let go what is held."""
+    if held := world.in_state("held"):
+        _let_go(world, chance.choice(held))
+        story.actions["released by persons"] += 1
+    elif done := between.resolve(world, chance):
+        story.actions[done] += 1
+
+
+def _change_settings(world: World, chance: random.Random, story: Story) -> None:
+    if done := between.settings(world, chance):
+        story.actions[done] += 1
+
+
 def _said(life: Life) -> int:
     return sum(len(pipe.written) for pipe in life.pipes)
 
 
 _END: dict[str, Callable[[World, random.Random, Story], None]] = {
     "crash": _crash, "restart": _restart, "takeover": _take_over, "clock": _set_clock,
+    "persons": _persons, "settings": _change_settings,
 }  # fmt: skip
 
 
@@ -341,6 +385,8 @@ def _weather(world: World, chance: random.Random, action: str, banks: list[str])
     elif action == "block":
         for client in list(world.broker.clients):
             client.block(not client.blocked)
+    elif action == "confirm lost":
+        world.broker.confirms_to_lose = chance.randrange(1, 4)
     elif action == "outage":
         _shut(world, world.banks[chance.choice(banks)], chance.choice((2.0, 10.0, 40.0)))
     else:
@@ -438,6 +484,7 @@ class Sum:
     cpu_s: float = 0.0
     rules: Counter[str] = field(default_factory=Counter)
     faults: Counter[str] = field(default_factory=Counter)
+    kinds: Counter[str] = field(default_factory=Counter)
 
     def add(self, story: Story) -> None:
         """Count one."""
@@ -449,6 +496,12 @@ class Sum:
         self.cpu_s += story.cpu_s
         self.rules.update(story.rules)
         self.faults.update(story.faults)
+        self.kinds.update(kind for kind, count in (story.actions + story.faults).items() if count > 0)
+
+    def breakdown(self) -> str:
+        """In which share of the stories each kind of event occurred, the rarest first."""
+        shares = sorted((self.kinds[kind] / max(self.played, 1), kind) for kind in {*KINDS, *self.kinds})
+        return "stories with: " + ", ".join(f"{kind} {100 * share:.0f} %" for share, kind in shares)
 
     def last_line(self) -> str:
         """The figure."""
@@ -468,6 +521,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--seed", type=int)
     parser.add_argument("--minutes", type=float)
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--stop", action="store_true", help="end with the first story that breaks a promise")
     parser.add_argument("--write-corpus", action="store_true", help="play the fixed corpus anew and keep its traces")
     asked = parser.parse_args(arguments)
     quiet()
@@ -489,8 +543,9 @@ def main(arguments: list[str]) -> int:
                               "actions": story.actions}))  # fmt: skip
         if sums.played % 100 == 0:
             print(sums.last_line(), file=sys.stderr, flush=True)
-        if time.monotonic() > until_s:
+        if time.monotonic() > until_s or (asked.stop and sums.broken):
             break
+    print(sums.breakdown())
     print(sums.last_line())
     return 1 if sums.broken else 0
 
