@@ -53,7 +53,7 @@ KINDS = tuple(filter(between.drawn, (
 )))  # fmt: skip
 """Events that must not be missing from many stories: what lies between two lives, and what is rare."""
 _STEPS = 24
-_WRONG_MS = (-172_800_000, -72_000_000, -3_600_000, 1_800_000)
+_WRONG_MS = (-172_800_000, -172_800_000, -72_000_000, -3_600_000, 1_800_000)
 _DAYS_AHEAD_MS = 172_800_000
 OPTIONS = {"sample": {"heartbeat_s": 100.0}, "pab": {"probe_every_s": 200.0}}
 
@@ -206,7 +206,7 @@ def _act(world: World, chance: random.Random, story: Story, orders: int) -> None
         "takeover": 2 if world.settings.journal.poll_ms else 0, "broker": chance.choice((0, 2)), "block": chance.choice((0, 1)),
         "outage": chance.choice((0, 2)), "pause": 3, "confirm lost": chance.choice((0, 1)), "persons": chance.choice((0, 2)),
         "settings": chance.choice((0, 1)) if any(map(between.drawn, between.SETTINGS)) else 0,
-        between.RESTORED: chance.choice((0, 1)), "clock": chance.choice((0, 0, 1)) if _may_set_clock(world) else 0,
+        between.RESTORED: chance.choice((0, 1)), "clock": chance.choice((0, 1, 2)) if _may_set_clock(world) else 0,
     }  # fmt: skip
     names, shares = list(weights), list(weights.values())
     per_s = chance.choice((20.0, 60.0, 200.0))
