@@ -26,7 +26,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
 
 import structlog
@@ -73,10 +73,15 @@ class Story:
     simulated_s: float = 0.0
     cpu_s: float = 0.0
     told: list[str] = field(default_factory=list)
+    decided: list[str] = field(default_factory=list)
+    steps: list[tuple[int, str]] = field(default_factory=list)
 
 
-def tell(seed: int, folder: Path, *, orders: int = ORDERS, dedup: bool = True, world: World | None = None) -> Story:
-    """Play one seed to its end."""
+def tell(
+    seed: int, folder: Path, *, orders: int = ORDERS, dedup: bool = True, world: World | None = None,
+    keep: frozenset[int] | None = None,
+) -> Story:  # fmt: skip
+    """Play one seed to its end; of its steps only those in `keep`, if given."""
     cpu_s = time.process_time()
     chance = random.Random(seed)
     story = Story(seed)
@@ -85,8 +90,8 @@ def tell(seed: int, folder: Path, *, orders: int = ORDERS, dedup: bool = True, w
     story.actions["several accounts"] += len(world.bank.accounts) > 1
     story.actions[between.TWO_LANES] += len(world.lanes) > 1
     world.start()
-    _act(world, chance, story, orders)
-    _calm(world, story, whole=chance.random() < 0.05)
+    _act(world, chance, story, orders, keep)
+    _calm(world, story, whole=seed % 20 == 7)
     assert world.life is not None
     story.violations += violations(world) + world.life.fatal
     close(story, world)
@@ -102,6 +107,7 @@ def close(story: Story, world: World) -> None:
     for site in world.banks.values():
         story.faults.update({fault.value: count for fault, count in site.simbank.tally.faults.items()})
     story.trace = _hash(world)
+    story.decided = world.decisions()
     story.told = [
         f"{event['at'][11:23]}  {event['event']:22}  {event['id']:14}  {event['seq']:2}  {event['bank']}"
         for event in world.events if event.get("payment")
@@ -197,8 +203,7 @@ def replaying(bank: Bank, rule: ReplayRule) -> Bank:
 # ---- what happens in it ------------------------------------------------------------------------------------------
 
 
-def _act(world: World, chance: random.Random, story: Story, orders: int) -> None:
-    banks = list(world.banks)
+def _act(world: World, chance: random.Random, story: Story, orders: int, keep: frozenset[int] | None) -> None:
     ids: list[str] = []
     weights = {
         "order": 30, "burst": 5, "batch": chance.choice((1, 3, 6)), "again": 6, "conflict": 2, "cancel": 4, "status": 3, "balance": 2, "lines": 2,
@@ -211,38 +216,54 @@ def _act(world: World, chance: random.Random, story: Story, orders: int) -> None
     names, shares = list(weights), list(weights.values())
     per_s = chance.choice((20.0, 60.0, 200.0))
     until_s = world.clock.seconds() + STORY_S
-    while len(ids) < orders and world.clock.seconds() < until_s:
+    for step in count(1):
+        if len(ids) >= orders or world.clock.seconds() >= until_s or (keep is not None and step > max(keep, default=0)):
+            return
         action = chance.choices(names, shares)[0]
-        story.actions[action] += 1
-        if action == "order":
-            ids.append(_order(world, chance, banks, len(ids)))
-        elif action == "burst":
-            for _ in range(chance.randrange(2, 40)):
-                ids.append(_order(world, chance, banks, len(ids)))
-        elif action == "batch":
-            ids += _batch(world, chance, chance.choice(banks), len(ids))
-        elif action in ("again", "conflict", "cancel", "status", "release"):
-            if ids:
-                _about(world, chance, action, chance.choice(ids))
-        elif action in ("balance", "lines"):
-            _question(world, action, chance.choice(banks))
-        elif action == "nonsense":
-            world.command(chance.choice(("payment.submit", "payment.nothing", "balance.query")), b"{not json")
-        elif action in _END:
-            _END[action](world, chance, story)
-            story.crashes += action not in ("clock", "persons")
-        elif action == between.RESTORED:
-            before = world.older
-            story.violations += between.older_database(world, chance, lambda: ids.extend(_few(world, chance, banks, len(ids))))
-            story.crashes += 1
-            story.actions[action] -= world.older == before
-        else:
-            _weather(world, chance, action, banks)
-        world.run(chance.expovariate(per_s) if chance.random() < 0.9 else chance.random() * 20)
+        # What a step draws is its own: it stays what it was when others are left out.
+        here = random.Random(world.seed * 1_000_003 + step)
+        if keep is None or step in keep:
+            story.steps.append((step, action))
+            story.actions[action] += 1
+            ids += _step(world, here, story, action, f"AP-{world.seed}-{step}", ids)
+            world.run(here.expovariate(per_s) if here.random() < 0.9 else here.random() * 20)
 
 
-def _order(world: World, chance: random.Random, banks: list[str], n: int) -> str:
-    id_ = f"AP-{world.seed}-{n}"
+def _step(world: World, here: random.Random, story: Story, action: str, name: str, ids: list[str]) -> list[str]:
+    """One action; returns the orders that it added."""
+    banks = list(world.banks)
+    if action == "order":
+        return [_order(world, here, banks, name)]
+    if action == "burst":
+        return [_order(world, here, banks, f"{name}-{n}") for n in range(here.randrange(2, 40))]
+    if action == "batch":
+        return _batch(world, here, here.choice(banks), name)
+    added: list[str] = []
+    if action in ("again", "conflict", "cancel", "status", "release"):
+        if ids:
+            _about(world, here, action, here.choice(ids))
+    elif action in ("balance", "lines"):
+        _question(world, action, here.choice(banks))
+    elif action == "nonsense":
+        world.command(here.choice(("payment.submit", "payment.nothing", "balance.query")), b"{not json")
+    elif action in _END:
+        _END[action](world, here, story)
+        story.crashes += action not in ("clock", "persons")
+    elif action == between.RESTORED:
+        before = world.older
+
+        def more() -> None:
+            added.extend(_order(world, here, banks, f"{name}-{n}") for n in range(here.randrange(1, 6)))
+
+        story.violations += between.older_database(world, here, more)
+        story.crashes += 1
+        story.actions[action] -= world.older == before
+    else:
+        _weather(world, here, action, banks)
+    return added
+
+
+def _order(world: World, chance: random.Random, banks: list[str], id_: str) -> str:
     changes: dict[str, object] = {}
     roll = chance.random()
     if roll < 0.03:
@@ -256,14 +277,10 @@ def _order(world: World, chance: random.Random, banks: list[str], n: int) -> str
     return id_
 
 
-def _few(world: World, chance: random.Random, banks: list[str], n: int) -> list[str]:
-    return [_order(world, chance, banks, n + more) for more in range(chance.randrange(1, 6))]
-
-
-def _batch(world: World, chance: random.Random, bank: str, n: int) -> list[str]:
+def _batch(world: World, chance: random.Random, bank: str, name: str) -> list[str]:
     kind = chance.choice(("batch", "batch", "payroll", "collection"))
     minors = [chance.randrange(1, 10**6) for _ in range(chance.randrange(2, 60))]
-    body = batch(world, f"AP-{world.seed}-{n}", minors, kind=kind, account=chance.choice(world.banks[bank].accounts))
+    body = batch(world, name, minors, kind=kind, account=chance.choice(world.banks[bank].accounts))
     if chance.random() < 0.1:
         body["items"][0]["purpose"] = "x" * 500
         body["on_item_error"] = chance.choice(("refuse_item", "refuse_batch"))
@@ -437,7 +454,7 @@ def tell_one(seed: int) -> Story:
 
 
 def _tell_briefly(seed: int) -> Story:
-    return replace(tell_one(seed), told=[])
+    return replace(tell_one(seed), told=[], decided=[])
 
 
 def tell_many(seeds: Iterable[int], processes: int) -> Iterator[Story]:
@@ -521,7 +538,8 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--seed", type=int)
     parser.add_argument("--minutes", type=float)
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--stop", action="store_true", help="end with the first story that breaks a promise")
+    parser.add_argument("--whole", action="store_true", help="do not reduce the first story that fails")
+    parser.add_argument("--stop", action="store_true", help="end with the first story that fails, as it is")
     parser.add_argument("--write-corpus", action="store_true", help="play the fixed corpus anew and keep its traces")
     asked = parser.parse_args(arguments)
     quiet()
@@ -532,9 +550,10 @@ def main(arguments: list[str]) -> int:
         return 0
     seeds = [asked.seed] if asked.seed is not None else range(asked.first, asked.first + asked.seeds)
     until_s = time.monotonic() + asked.minutes * 60 if asked.minutes is not None else float("inf")
-    sums = Sum()
+    sums, failed = Sum(), 0
     for story in tell_many(seeds, min(asked.processes, len(seeds))):
         sums.add(story)
+        failed = failed or (story.seed if story.violations else 0)
         for violation in story.violations:
             print(f"seed {story.seed}: {violation}", flush=True)
         if asked.seed is not None:
@@ -545,6 +564,10 @@ def main(arguments: list[str]) -> int:
             print(sums.last_line(), file=sys.stderr, flush=True)
         if time.monotonic() > until_s or (asked.stop and sums.broken):
             break
+    if failed and not (asked.whole or asked.stop):
+        from tests.world import reduce
+
+        print(reduce.report(failed), flush=True)
     print(sums.breakdown())
     print(sums.last_line())
     return 1 if sums.broken else 0

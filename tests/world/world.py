@@ -370,6 +370,15 @@ class World:
 
         return self.read(count)
 
+    def decisions(self) -> list[str]:
+        """What the table decided, and when, in the order of time."""
+        rows = self.look(
+            "select a.at_ms, a.entry, p.order_id, a.node from audit a join payments p on p.payment = a.object_id"
+            " where a.entry like ? order by a.at_ms, p.order_id, a.seq", "payment.%",
+        )  # fmt: skip
+        began_ms = round(START_S * 1000)
+        return [f"{(at_ms - began_ms) / 1000:9.3f} s  {entry}  {id_}  {node}" for at_ms, entry, id_, node in rows]
+
     def state(self, id_: str) -> str | None:
         """The state of an order's payment, as committed; None if there is none."""
         found = self.look("select state from payments where order_id = ?", id_)
