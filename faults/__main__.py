@@ -177,7 +177,7 @@ def _arguments(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--daemon", default=PUPPET, help="module run as the daemon")
     parser.add_argument("--beside", default="", help="an earlier commit to run beside this version; else a next one")
     parser.add_argument("--dedup", action=argparse.BooleanOptionalAction, default=True,
-                        help="--no-dedup: banks that book whatever they are sent, and a gateway that repeats nothing")  # fmt: skip
+                        help="--no-dedup: banks book whatever they are sent, and nothing is sent again")  # fmt: skip
     parser.add_argument("--planted", help="a daemon with this defect, and banks that book what they are sent")
     asked = parser.parse_args(arguments)
     asked.nodes = asked.nodes or (1 if asked.db == "sqlite" else 2)

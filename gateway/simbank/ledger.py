@@ -199,7 +199,7 @@ class Ledger:
     # ---- what the simulator and the tests may do -----------------------------------------------------------
 
     def hear(self, reference: str) -> None:
-        """Record that one message to move money has arrived, whatever becomes of it. `record.read_heard` counts them."""
+        """Record that one message to move money has arrived, whatever becomes of it. See `record.read_heard`."""
         self.heard[reference] += 1
         self._write({"heard": reference})
 

@@ -190,20 +190,19 @@ class Tree:
         return "" if code == 0 else f"{proof.kind} fails without any mutant, code {code}: {proof.run}\n{_tail(output)}"
 
     def _run(self, proof: Proof) -> tuple[int, str]:
-        with _ALONE if proof.kind == "campaign" else _Nothing():
-            with tempfile.TemporaryFile() as sink:
-                child = subprocess.Popen(
-                    [sys.executable, *proof.words], cwd=self._folder, env=self._environment, stdout=sink,
-                    stderr=subprocess.STDOUT, start_new_session=True,
-                )  # fmt: skip
-                try:
-                    code = child.wait(LIMIT_S)
-                except subprocess.TimeoutExpired:
-                    code = 1
-                    os.killpg(child.pid, signal.SIGTERM)
-                    child.wait(30.0)
-                sink.seek(0)
-                return code, sink.read().decode("utf-8", "replace")
+        with _ALONE if proof.kind == "campaign" else _Nothing(), tempfile.TemporaryFile() as sink:
+            child = subprocess.Popen(
+                [sys.executable, *proof.words], cwd=self._folder, env=self._environment, stdout=sink,
+                stderr=subprocess.STDOUT, start_new_session=True,
+            )  # fmt: skip
+            try:
+                code = child.wait(LIMIT_S)
+            except subprocess.TimeoutExpired:
+                code = 1
+                os.killpg(child.pid, signal.SIGTERM)
+                child.wait(30.0)
+            sink.seek(0)
+            return code, sink.read().decode("utf-8", "replace")
 
 
 class _Nothing:
