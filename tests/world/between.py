@@ -11,15 +11,23 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
+from twisted.python.failure import Failure
+
+from gateway.clock import SeededEntropy
 from gateway.core.states import Resolve
+from gateway.journal import databases, vaults
+from gateway.journal.committer import Committer
+from gateway.journal.permits import NoPermits
 from gateway.simbank.faults import Touch
 from protocols.bank import Bank, Replay
 from protocols.canon.order import Kind
 from protocols.canon.outcome import Fate
 from protocols.twin import Booked
-from tests.world.world import World
+from tests.world.world import LifeClock, World
 
 TWO_LANES = "two lanes at one bank"
 MOVED, NEVER, KIND_OFF = "account moved to another lane", "repeats forbidden", "kind switched off"
@@ -89,9 +97,10 @@ def _move(world: World, chance: random.Random) -> str | None:
 
 def _never(world: World, chance: random.Random) -> str | None:
     """What is in doubt by now may not be sent again any more, whatever the rules were when it was taken in."""
-    bank = chance.choice(sorted(set(world.banks) - set(world.never_since)))
-    if bank in world.never_since:
+    allowed = sorted(set(world.banks) - set(world.never_since) - set(world.kinds_off))
+    if not allowed:
         return None
+    bank = chance.choice(allowed)
     before = world.adapters.get(bank)
 
     def forbidden(built: Bank) -> Bank:
@@ -100,7 +109,7 @@ def _never(world: World, chance: random.Random) -> str | None:
         return replace(built, profile=replace(built.profile, replay=rules))
 
     world.adapters[bank] = forbidden
-    world.never_since[bank] = round(world.clock.seconds() * 1000)
+    world.never_since[bank] = len(world.repeats(bank))
     return NEVER
 
 
@@ -130,7 +139,46 @@ def kind_on(world: World, bank: str) -> None:
         world.adapters[bank] = before
 
 
-SETTINGS: dict[str, Callable[[World, random.Random], str | None]] = {MOVED: _move, NEVER: _never, KIND_OFF: _kind_off}
+def _rename_lane(world: World, chance: random.Random) -> str | None:
+    """A lane gets another name, by the command for it; all that belongs to it goes along."""
+    old = chance.choice(world.lanes)
+    new = f"renamed{len(world.old_lanes)}"
+    for bank in world.banks:
+        _offline(world, "rename_lane", f"{bank}.{old}", f"{bank}.{new}")
+        world.old_lanes[f"{bank}.{old}"] = f"{bank}.{new}"
+    world.lanes = tuple(new if lane == old else lane for lane in world.lanes)
+    world.lane_of = {account: new if lane == old else lane for account, lane in world.lane_of.items()}
+    return LANE_RENAMED
+
+
+def _rename_sender(world: World, _chance: random.Random) -> str | None:
+    old, new = world.sender, f"kingdee{len(world.old_senders) + 1}"
+    _offline(world, "rename_sender", old, new)
+    world.old_senders[old] = new
+    world.sender = new
+    return SENDER_RENAMED
+
+
+def _offline(world: World, what: str, old: str, new: str) -> None:
+    """Run a unit of `journal.renames` as the command does while no daemon works on the journal."""
+    rename: Any = getattr(import_module("gateway.journal.renames"), what)
+    engine = databases.connect(world.url, connections=1, writing=True)
+    vaults.attach(engine, world.vault)
+    clock = LifeClock(world.clock)
+    entropy = SeededEntropy(world.seed * 7_919 + world.broker.clock.scheduled)
+    committer = Committer(engine, clock, f"{world.node}.offline", world.vault, entropy, NoPermits())
+    try:
+        committer.open()
+        [done] = committer.commit([lambda tx: rename(tx, old, new, "user:admin", "the simulation")]).results
+    finally:
+        committer.close()
+    if isinstance(done, Failure):
+        done.raiseException()
+
+
+SETTINGS: dict[str, Callable[[World, random.Random], str | None]] = {
+    MOVED: _move, NEVER: _never, KIND_OFF: _kind_off, LANE_RENAMED: _rename_lane, SENDER_RENAMED: _rename_sender,
+}  # fmt: skip
 """What may be changed between two lives, by the kind of event that it is counted as."""
 
 

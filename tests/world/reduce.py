@@ -68,12 +68,12 @@ def first_difference(failing: list[str], passing: list[str]) -> list[str]:
     return ["    nowhere in what the table decided"]
 
 
-def report(seed: int, limit_s: float = LIMIT_S) -> str:
+def report(seed: int, limit_s: float = LIMIT_S, *, neighbours: bool = False) -> str:
     """A failing seed, in words: its few steps, its violations, the first difference."""
 
     def told(keep: frozenset[int] | None) -> Story:
         with sim.memory_folder() as folder:
-            return sim.tell(seed, folder, keep=keep)
+            return sim.tell(seed, folder, keep=keep, neighbours=neighbours)
 
     whole = told(None)
     found = reduced(whole, told, limit_s)
@@ -86,5 +86,6 @@ def report(seed: int, limit_s: float = LIMIT_S) -> str:
         lines.append("it passes without " + ", ".join(f"step {step} ({action})" for step, action in left_out))
         lines.append("and what the table decided differs first here:")
         lines += first_difference(found.failing.decided, found.passing.decided)
-    lines.append(f"again: sim.tell({seed}, folder, keep=frozenset({[step for step, _action in found.failing.steps]}))")
+    steps = [step for step, _action in found.failing.steps]
+    lines.append(f"again: sim.tell({seed}, folder, keep=frozenset({steps}), neighbours={neighbours})")
     return "\n".join(lines)

@@ -79,13 +79,13 @@ class Story:
 
 def tell(
     seed: int, folder: Path, *, orders: int = ORDERS, dedup: bool = True, world: World | None = None,
-    keep: frozenset[int] | None = None,
+    keep: frozenset[int] | None = None, neighbours: bool = False,
 ) -> Story:  # fmt: skip
-    """Play one seed to its end; of its steps only those in `keep`, if given."""
+    """Play one seed to its end; of its steps only those in `keep`, if given. `neighbours`: two nodes, whatever is drawn."""
     cpu_s = time.process_time()
     chance = random.Random(seed)
     story = Story(seed)
-    world = world or _world(seed, folder, chance, dedup)
+    world = world or _world(seed, folder, chance, dedup, neighbours)
     began_s = world.clock.seconds()
     story.actions["several accounts"] += len(world.bank.accounts) > 1
     story.actions[between.TWO_LANES] += len(world.lanes) > 1
@@ -151,7 +151,7 @@ def _calm(world: World, story: Story, *, whole: bool) -> None:
 # ---- a world by chance -------------------------------------------------------------------------------------------
 
 
-def _world(seed: int, folder: Path, chance: random.Random, dedup: bool) -> World:
+def _world(seed: int, folder: Path, chance: random.Random, dedup: bool, neighbours: bool) -> World:
     wild = chance.random()
     rates = {
         fault: round(chance.random() ** 2 * 0.25 * wild, 4) if chance.random() < 0.6 else 0.0 for fault in Fault
@@ -174,7 +174,7 @@ def _world(seed: int, folder: Path, chance: random.Random, dedup: bool) -> World
     spans = {"enquiry_deadline_s": 1_800.0, "returns_watch_s": 4_100.0 if returning else 1.0, "returns_every_s": 2_100.0}
     sender = chance.choice(({}, {}, {}, {}, {"limits": {"per_payment": "90000.00"}}, {"new_payee_hold": True}))
     # Several nodes look at each other's work; that costs, so most stories have one.
-    journal = {"poll_ms": 2_000} if chance.random() < 0.25 else {}
+    journal = {"poll_ms": 2_000} if chance.random() < 0.25 or neighbours else {}
     return World(folder, seed, banks=banks, settings={"journal": journal}, plan=FaultPlan(str(seed), rates, delays), conduct=conduct, spans=spans,
                  options=OPTIONS, sender=sender, adapters=_adapters(chance, dedup),
                  linger_ms=chance.choice((3.0, 30.0, 100.0)), accounts=chance.choice((1, 1, 3)),
@@ -338,6 +338,10 @@ def _take_over(world: World, chance: random.Random, story: Story) -> None:
     """The node stands still and another one takes its lanes; it wakes up, finds that it lost them, and is killed."""
     zombie = world.life
     assert zombie is not None
+    # In the middle of sending: some are committed and not written yet.
+    for n in range(chance.randrange(1, 8)):
+        _order(world, chance, list(world.banks), f"AP-{world.seed}-{story.steps[-1][0]}-{n}")
+    world.run(chance.random() * 0.2)
     zombie.clock.freeze()
     stood_s = chance.choice((1.0, 16.0, 40.0))
     world.run(stood_s)
@@ -446,21 +450,21 @@ def memory_folder() -> Iterator[Path]:
         yield Path(folder)
 
 
-def tell_one(seed: int) -> Story:
+def tell_one(seed: int, neighbours: bool = False) -> Story:
     """Play one seed in a folder of its own."""
     quiet()
     with memory_folder() as folder:
-        return tell(seed, folder)
+        return tell(seed, folder, neighbours=neighbours)
 
 
-def _tell_briefly(seed: int) -> Story:
-    return replace(tell_one(seed), told=[], decided=[])
+def _tell_briefly(seed: int, neighbours: bool) -> Story:
+    return replace(tell_one(seed, neighbours), told=[], decided=[])
 
 
-def tell_many(seeds: Iterable[int], processes: int) -> Iterator[Story]:
+def tell_many(seeds: Iterable[int], processes: int, *, neighbours: bool = False) -> Iterator[Story]:
     """Play seeds on several cores, in any order."""
     if processes == 1:
-        yield from map(tell_one, seeds)
+        yield from (tell_one(seed, neighbours) for seed in seeds)
         return
     # A process that cannot even start breaks this pool, loudly; the older kind would start another one for ever.
     context = multiprocessing.get_context("spawn")
@@ -469,7 +473,7 @@ def tell_many(seeds: Iterable[int], processes: int) -> Iterator[Story]:
         waiting: set[Future[Story]] = set()
         try:
             while True:
-                waiting |= {pool.submit(_tell_briefly, seed) for seed in islice(left, 2 * processes - len(waiting))}
+                waiting |= {pool.submit(_tell_briefly, seed, neighbours) for seed in islice(left, 2 * processes - len(waiting))}
                 if not waiting:
                     return
                 done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
@@ -538,6 +542,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--seed", type=int)
     parser.add_argument("--minutes", type=float)
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--neighbours", action="store_true", help="two nodes over one journal in every story")
     parser.add_argument("--whole", action="store_true", help="do not reduce the first story that fails")
     parser.add_argument("--stop", action="store_true", help="end with the first story that fails, as it is")
     parser.add_argument("--write-corpus", action="store_true", help="play the fixed corpus anew and keep its traces")
@@ -551,7 +556,7 @@ def main(arguments: list[str]) -> int:
     seeds = [asked.seed] if asked.seed is not None else range(asked.first, asked.first + asked.seeds)
     until_s = time.monotonic() + asked.minutes * 60 if asked.minutes is not None else float("inf")
     sums, failed = Sum(), 0
-    for story in tell_many(seeds, min(asked.processes, len(seeds))):
+    for story in tell_many(seeds, min(asked.processes, len(seeds)), neighbours=asked.neighbours):
         sums.add(story)
         failed = failed or (story.seed if story.violations else 0)
         for violation in story.violations:
@@ -567,7 +572,7 @@ def main(arguments: list[str]) -> int:
     if failed and not (asked.whole or asked.stop):
         from tests.world import reduce
 
-        print(reduce.report(failed), flush=True)
+        print(reduce.report(failed, neighbours=asked.neighbours), flush=True)
     print(sums.breakdown())
     print(sums.last_line())
     return 1 if sums.broken else 0

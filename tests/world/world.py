@@ -243,9 +243,11 @@ class World:
         self.adapters = dict(adapters or {})
         self.lanes = lanes
         self.sender = "kingdee"
-        self.never_since: dict[str, int] = {}
+        self.never_since: dict[str, int] = {}  # how often payments of a bank had been sent again by then
         self.kinds_off: dict[str, Callable[[Bank], Bank] | None] = {}
         self.older = 0
+        self.old_lanes: dict[str, str] = {}
+        self.old_senders: dict[str, str] = {}
         self._accounts = accounts
         self.points = points or Points()
         self._sender = sender or {}
@@ -378,6 +380,12 @@ class World:
         )  # fmt: skip
         began_ms = round(START_S * 1000)
         return [f"{(at_ms - began_ms) / 1000:9.3f} s  {entry}  {id_}  {node}" for at_ms, entry, id_, node in rows]
+
+    def repeats(self, bank: str) -> list[str]:
+        """The orders of payments that were sent again by themselves, as often as that happened."""
+        return [str(id_) for (id_,) in self.look(
+            "select p.order_id from audit a join payments p on p.payment = a.object_id"
+            " where a.entry = 'payment.replay' and p.bank = ?", bank)]  # fmt: skip
 
     def state(self, id_: str) -> str | None:
         """The state of an order's payment, as committed; None if there is none."""
