@@ -142,6 +142,9 @@ def kind_on(world: World, bank: str) -> None:
 def _rename_lane(world: World, chance: random.Random) -> str | None:
     """A lane gets another name, by the command for it; all that belongs to it goes along."""
     old = chance.choice(world.lanes)
+    there = {lane for (lane,) in world.look("select lane from lanes where lane like ?", f"%.{old}")}
+    if there != {f"{bank}.{old}" for bank in world.banks}:
+        return None  # nobody has taken it yet
     new = f"renamed{len(world.old_lanes)}"
     for bank in world.banks:
         _offline(world, "rename_lane", f"{bank}.{old}", f"{bank}.{new}")

@@ -73,13 +73,15 @@ class Proof:
 
 @dataclass(frozen=True, slots=True)
 class Planted:
-    """One mutant. `swaps` are pairs of text in `file`; `alone` says why fewer proofs than INDEPENDENT can see it."""
+    """One mutant. `swaps` are pairs of text in `file`; `alone` says why fewer proofs than INDEPENDENT can see it,
+    `awaits` for which code it waits: such a one is not planted."""
 
     name: str
     file: str
     swaps: tuple[tuple[str, str], ...]
     proofs: tuple[Proof, ...]
     alone: str = ""
+    awaits: str = ""
 
     def mutated(self, source: str) -> str:
         """The source with the mutant in it. Raises Stale."""
@@ -110,9 +112,13 @@ def read_table(file: Path = TABLE) -> list[Planted]:
 
 
 def _planted(entry: Mapping[str, Any]) -> Planted:
-    proofs = tuple(_proof(kind, entry[kind]) for kind in PROOFS if kind in entry)
+    proofs = tuple(_proof(kind, said) for kind in PROOFS for said in _each(entry.get(kind, [])))
     swaps = tuple((old, new) for old, new in entry["swap"])
-    return Planted(entry["name"], entry["file"], swaps, proofs, entry.get("alone", ""))
+    return Planted(entry["name"], entry["file"], swaps, proofs, entry.get("alone", ""), entry.get("awaits", ""))
+
+
+def _each(said: Any) -> list[Any]:
+    return said if isinstance(said, list) else [said]
 
 
 def _proof(kind: str, said: str | Mapping[str, str]) -> Proof:
@@ -124,13 +130,17 @@ def complaints(planted: Sequence[Planted], root: Path = ROOT) -> Iterator[str]:
     names = [one.name for one in planted]
     yield from (f"{name}: stands there twice" for name in sorted({name for name in names if names.count(name) > 1}))
     for one in planted:
-        if len(one.proofs) < INDEPENDENT and not one.alone:
-            yield f"{one.name}: only {len(one.proofs)} proof catches it; name another, or say in `alone` why none can"
+        if len({proof.kind for proof in one.proofs}) < INDEPENDENT and not one.alone:
+            yield f"{one.name}: only one kind of proof catches it; name another, or say in `alone` why none can"
         try:
             mutated = one.mutated((root / one.file).read_text("utf-8"))
             compile(mutated, one.file, "exec")
         except (Stale, OSError, SyntaxError) as problem:
-            yield f"{one.name}: does not apply any more: {problem}"
+            if not one.awaits:
+                yield f"{one.name}: does not apply any more: {problem}"
+        else:
+            if one.awaits:
+                yield f"{one.name}: the code that it awaits is here; take `awaits` away"
 
 
 class Tree:
@@ -291,7 +301,10 @@ def main(arguments: list[str]) -> int:
     wrong = list(complaints(every))
     for complaint in wrong:
         print(complaint)
-    chosen = [one for one in every if asked.only in one.name or asked.only == one.file]
+    for one in every:
+        if one.awaits:
+            print(f"not planted, it awaits {one.awaits}: {one.name}")
+    chosen = [one for one in every if not one.awaits and (asked.only in one.name or asked.only == one.file)]
     if asked.list:
         show(chosen)
         return 1 if wrong else 0

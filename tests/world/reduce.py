@@ -76,6 +76,8 @@ def report(seed: int, limit_s: float = LIMIT_S, *, neighbours: bool = False) -> 
             return sim.tell(seed, folder, keep=keep, neighbours=neighbours)
 
     whole = told(None)
+    if not whole.violations:
+        return f"seed {seed}: it keeps every promise, there is nothing to reduce"
     found = reduced(whole, told, limit_s)
     lines = [f"seed {seed}: {len(whole.steps)} steps, reduced to {len(found.failing.steps)}"
              + ("" if found.needless else ", time was up") + "; it still fails:"]  # fmt: skip
