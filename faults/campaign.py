@@ -373,7 +373,7 @@ class Campaign:
         for finding in result.findings[:20]:
             self.say(f"  {finding.wrong.value}: {finding.about}: {finding.text}")
         self.say(f"report: {self._wishes.report}   everything else: {self._wishes.folder}")
-        self.say(result.verdict.breakdown())
+        self.say(str(result.verdict.breakdown()))
         self.say(result.last_line())
         return result.holds
 

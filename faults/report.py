@@ -56,7 +56,7 @@ def html(facts: Facts) -> str:
         f"<!doctype html><meta charset=utf-8><title>bankgw fault campaign</title><style>{_STYLE}</style>",
         "<h1>Fault campaign</h1>",
         f'<p class="sum{"" if result.holds else " bad"}">{escape(result.last_line())}</p>',
-        f"<p class=soft>{escape(result.verdict.breakdown())}. Again: <code>{escape(facts.again)}</code></p>",
+        f"<p class=soft>{escape(str(result.verdict.breakdown()))}. Again: <code>{escape(facts.again)}</code></p>",
         *_findings(result),
         "<h2>When what was done</h2>", _chart(facts.incidents, facts.lasted_s),
         "<h2>Faults by kind</h2>", _counts(result.faults, "fault", "times"),

@@ -5,7 +5,6 @@ The composition root is imported only by commands that need it: `bankgw status` 
 
 from __future__ import annotations
 
-import io
 import os
 import sys
 import traceback
@@ -15,7 +14,7 @@ from typing import Any
 
 from gateway import log
 from gateway.clock import keep_steady
-from gateway.desk import cli, codes
+from gateway.desk import cli, codes, output
 from gateway.desk.daemon import Running
 from gateway.desk.world import World
 from gateway.settings import Bank as BankTable
@@ -65,11 +64,10 @@ def world() -> World:
 
 def main() -> None:
     """Run the command line and end the process with its code."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        # A terminal that lacks a character shows its number; that is no reason to show nothing.
-        sys.stdout.reconfigure(errors="backslashreplace")
+    output.guard()
     try:
         code = cli.main(world())
+        sys.stdout.flush()
     except Exception:
         # Border of the process: nobody is left to tell but the terminal, where no account number may stand.
         print(log.masked(traceback.format_exc()), file=sys.stderr)

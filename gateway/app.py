@@ -49,6 +49,7 @@ from gateway.journal import audit, migrations, past, permits, vault
 from gateway.journal.executor import ThreadExecutor
 from gateway.journal.neighbours import Neighbours, claim_all
 from gateway.journal.pauses import FROM_THE_PAST, Said
+from gateway.journal.retention import Retention
 from gateway.journal.rows import OutboxRow, PaymentRow, QuestionRow, WorkRow
 from gateway.journal.store import Store
 from gateway.journal.writer import GroupFacts, SqlStore
@@ -59,6 +60,7 @@ from gateway.watch.watch import Sights, Watch
 from protocols.bank import Bank, Context, Conversation
 from protocols.canon.outcome import State
 from protocols.certificates import Office
+from protocols.erp.words import MAX_BODY_BYTES
 
 VERSION = "0.1.0"
 PERMIT_LOG = "permits.log"
@@ -234,7 +236,8 @@ def _amqp(reactor: Any, settings: conf.Settings) -> AmqpClient:
     reports = None if not broker.management_url else management_reports(reactor, broker.management_url, broker.vhost)
     prepare = preparation(standard(), "apply" if broker.topology == "declare" else "verify", reports)
     patience = Patience(canary_every_s=broker.canary_s)
-    wanted = AmqpSettings(address.own(broker), f"bankgw {settings.node}", patience=patience)
+    wanted = AmqpSettings(address.own(broker), f"bankgw {settings.node}", patience=patience,
+                          most_bytes=broker.prefetch_bytes, most_body=MAX_BODY_BYTES)  # fmt: skip
     return pika_amqp(reactor, wanted, random.SystemRandom(), tls=tls, prepare=prepare)
 
 
@@ -261,13 +264,14 @@ class Gateway:
         self.answers = Answers(parts.store, self.registry, parts.clock, parts.entropy, parts.cursor_key, self.ask,
                                self._is_elsewhere, _poll_ms(settings))  # fmt: skip
         self.intake = Intake(parts.amqp, parts.store, self.registry, parts.clock, parts.entropy, meters,
-                             settings.zone, self._admitted, self.answers.take)  # fmt: skip
+                             settings.zone, self._admitted, self.answers.take, settings.broker.prefetch)  # fmt: skip
         self.watching = Watching(
             WatchParts(parts.store, parts.clock, meters, dict(parts.banks), self.ask, self._owns,
                        lambda lane: self.lanes[lane].epoch, lambda lane: self.lanes[lane].wall.doubt is None,
                        self.answers.heard, lambda lane, applied: self.lanes[lane].noted(applied)),
             settings.node,
         )  # fmt: skip
+        self.retention = Retention(parts.store, parts.clock, settings.journal.refusals_kept_days, meters)
         meters.build.info({"version": VERSION, "mode": settings.mode, "node": settings.node})
         for bank_name in settings.banks:
             plain = sum(lane.tls is None for lane in settings.banks[bank_name].lanes.values())
@@ -316,6 +320,7 @@ class Gateway:
         if _poll_ms(self.settings):
             self.neighbours.start()
         self.watching.watch(self._watched())
+        self.retention.start()
 
     async def stop(self) -> None:
         """No intake, lanes drained, outbox emptied, journal closed; bounded by `drain_s`."""
@@ -332,6 +337,7 @@ class Gateway:
         self.answers.stop()
         self.watching.stop()
         self.neighbours.stop()
+        self.retention.stop()
         draining = self.outbox.drain()
         over.addBoth(lambda _: draining.cancel())
         await DeferredList([draining], consumeErrors=True)
@@ -440,6 +446,7 @@ class Gateway:
 
     def _broker_down(self, down: Down) -> None:
         self.parts.meters.broker_up.set(0)
+        self.intake.broker_lost()
         if isinstance(down.error, UnsafeTopology):
             self._on_fatal(f"the broker's topology is unsafe: {down.error}")
             return

@@ -127,6 +127,11 @@ class Meters:
             registry=in_)
         self.published = Counter(
             "bankgw_messages_published_total", "Messages by the broker's verdict.", ("verdict",), registry=in_)
+        self.refusals_kept = Gauge(
+            "bankgw_refusals_kept", "Refused commands that the journal keeps.", registry=in_)
+        self.parked_copies_kept = Gauge(
+            "bankgw_parked_copies_kept", "Copies of refused commands, made for a person, that the journal keeps.",
+            registry=in_)
         self.parked = Gauge(
             "bankgw_messages_parked", "Messages to the ERP that nobody could take, kept for a person.", registry=in_)
 

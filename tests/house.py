@@ -280,6 +280,7 @@ BROAD: Mapping[str, str] = {
     "gateway/__main__.py": "border of the process: the exit code says what happened",
     "gateway/journal/executor.py": "border of a thread: the error goes to whoever asked for the work",
     "gateway/journal/neighbours.py": "border of a beat: what goes wrong in one must not keep the next from hearing of a pause",
+    "gateway/journal/retention.py": "border of a look: nothing is thrown away, and the next look comes",
     "gateway/journal/committer.py": "border of a unit: whatever it raises is its own, the others commit",
     "gateway/journal/writer.py": "border of a listener: what is committed stays committed",
     "gateway/bank/bundling.py": "border of a message: whatever happens after the write leaves its orders in doubt",
@@ -290,6 +291,7 @@ BROAD: Mapping[str, str] = {
     "gateway/erp/amqp.py": "border of a connection: bytes that cannot be taken end it",
     "gateway/erp/answers.py": "border of a question: a defect is an answer too, and the next question is looked for",
     "gateway/erp/client.py": "border of a connection and of a delivery: reconnect, give back",
+    "gateway/erp/drybuild.py": "border of a bank's adapter: what a dry build ends in stops no order by itself",
     "gateway/erp/intake.py": "border of a message: it is parked, the others go on",
     "protocols/kit/dsig/stack.py": "xmlsec's own error class exists only after a successful import",
 }

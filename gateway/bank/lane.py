@@ -494,8 +494,14 @@ class Lane:
     def noted(self, applied: journal_apply.Applied) -> None:
         """Count and log what a commit changed."""
         if applied.conflict:
+            row = applied.row_before
+            if row is not None and not applied.overtaken:
+                # Its work was handed out twice, by memory and by the journal: the first of the two has done it.
+                _log.debug("payment.done_already", lane=self.parts.name, payment=row.payment,
+                           state=row.life.state.value)  # fmt: skip
+                return
             _log.warning("payment.not_ours", lane=self.parts.name, epoch=self.epoch,
-                         payment=applied.row_before.payment if applied.row_before else "unknown")  # fmt: skip
+                         payment=row.payment if row else "unknown")  # fmt: skip
             return
         assert applied.row_before is not None and applied.row_after is not None and applied.step is not None
         before, after = applied.row_before.life, applied.row_after.life

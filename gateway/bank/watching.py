@@ -30,19 +30,19 @@ from gateway.journal.sightings import Sighting
 from gateway.journal.store import Store, StoreFailed, Tx
 from gateway.meters import Meters
 from gateway.tasks import Tasks, sleep, sleep_until
-from protocols.bank import Bank
+from protocols.bank import Bank, Context, Conversation
 from protocols.canon.money import Money
 from protocols.canon.party import AccountNumber
 from protocols.canon.query import BalanceQuestion, LinesQuestion
 from protocols.canon.statement import Balance, Direction, Line, Page
-from protocols.erp.account_replies import Statement, line_id
+from protocols.erp.account_replies import Statement, Totals, line_id
 from protocols.kit.declined import Declined
 from protocols.kit.errors import ProtocolError
+from protocols.kit.paging import PAGES_MAX, TOO_MANY_PAGES
 
 R = TypeVar("R")
 
 ANSWER_S = 300.0
-PAGES_MAX = 2_000
 DAYS_BACK = 7
 """A day that did not close is tried again for so long; then only a person can say what is missing."""
 LINES_A_UNIT = 200
@@ -98,6 +98,7 @@ class Watching:
         self._looped: set[str] = set()
         self._missing: dict[str, int] = {}
         self._given_up: dict[str, date] = {}
+        self._too_long: set[tuple[str, date]] = set()
 
     def watch(self, watched: Sequence[Watched]) -> None:
         """Watch these accounts from now on; those that are new begin at once, those that are gone end by themselves."""
@@ -177,10 +178,23 @@ class Watching:
         return balance
 
     async def _walk(self, one: Watched, day: date) -> list[Page]:
-        """Every page of a day. Raises Unavailable and ProtocolError."""
+        """Every page of a day; none of a day that has too many. Raises Unavailable and ProtocolError."""
         put = self._parts.banks[one.bank].questions.lines
-        if put is None:
+        if put is None or (one.account, day) in self._too_long:
             return []
+        try:
+            return await self._pages(one, day, put)
+        except ProtocolError as error:
+            if error.reason == TOO_MANY_PAGES:
+                self._too_long = {known for known in self._too_long if known[1] >= day - timedelta(days=DAYS_BACK)}
+                self._too_long.add((one.account, day))
+                _log.error("account.too_many_pages", bank=one.bank, lane=one.lane, day=day.isoformat(), most=PAGES_MAX,
+                           action="not told and not asked for again; get the list from the bank")  # fmt: skip
+            raise
+
+    async def _pages(
+        self, one: Watched, day: date, put: Callable[[LinesQuestion, Context], Conversation[Page]]
+    ) -> list[Page]:
         pages: list[Page] = []
         at, seen = None, set[str]()
         while True:
@@ -190,8 +204,10 @@ class Watching:
             at = page.cursor
             if at is None:
                 break
-            if at in seen or len(pages) >= PAGES_MAX:
-                raise ProtocolError("paging", "the bank's continuation repeats or does not end")
+            if at in seen:
+                raise ProtocolError("paging", "the bank's continuation repeats")
+            if len(pages) >= PAGES_MAX:
+                raise ProtocolError(TOO_MANY_PAGES, f"more than {PAGES_MAX} pages")
             seen.add(at)
         found = sum(len(page.lines) for page in pages)
         if pages[-1].total_lines not in (None, found):
@@ -336,7 +352,7 @@ class Watching:
         lines = tuple(line for page in pages for line in page.lines)
         openings, closings = await self._around(look, day, pages, lines, balance)
         opening, closing = next(iter(openings), None), next(iter(closings), None)
-        statement = Statement(AccountNumber(one.account), one.currency, day, lines, opening, closing, True)
+        statement = Statement(AccountNumber(one.account), one.currency, day, Totals.of(lines), opening, closing, True)
         if len(openings) > 1 or len(closings) > 1 or not statement.fits:
             _log.error("statement.does_not_add_up", bank=one.bank, lane=one.lane, day=day.isoformat(),
                        entries=len(lines), action="the day stays open and is read again")  # fmt: skip

@@ -19,9 +19,11 @@ from gateway.erp.amqp import AmqpSettings, pika_amqp
 from gateway.erp.client import AmqpClient, Patience
 from gateway.erp.wire import Down, Prepare
 from gateway.settings import Settings
+from protocols.erp.words import MAX_BODY_BYTES
 
 T = TypeVar("T")
 CONNECT_S = 10.0
+_MOST_BYTES = 1_073_741_824
 _QUICK = Patience(connect_timeout_s=CONNECT_S, canary_every_s=0)
 
 
@@ -38,7 +40,8 @@ def own_client(reactor: Any, settings: Settings, prepare: Prepare | None = None)
 
 def client(reactor: Any, at: BrokerAddress, tls: Any = None, prepare: Prepare | None = None) -> AmqpClient:
     """A client for one visit."""
-    wanted = AmqpSettings(at, "bankgw command line", patience=_QUICK)
+    # Whoever looks into a queue acknowledges nothing: what is in hand is bounded by how much he asks for.
+    wanted = AmqpSettings(at, "bankgw command line", patience=_QUICK, most_bytes=_MOST_BYTES, most_body=MAX_BODY_BYTES)
     return pika_amqp(reactor, wanted, random.SystemRandom(), tls=tls, prepare=prepare)
 
 

@@ -21,6 +21,7 @@ from gateway.desk import (
     command_send,
     command_service,
     command_site,
+    command_support,
     command_today,
 )
 from gateway.desk.world import World
@@ -28,7 +29,7 @@ from gateway.desk.world import World
 HELP = """银企直联网关 — carries payment orders from RabbitMQ to banks and back. Every payment, exactly once.
 
 Exit codes: 0 done · 1 failed · 2 wrong command line · 3 refused or waits for approval · 4 in doubt ·
-69 unavailable · 78 wrong settings."""
+69 unavailable · 78 wrong settings · 141 the output was cut off."""
 
 
 def application() -> typer.Typer:
@@ -46,6 +47,7 @@ def application() -> typer.Typer:
     command_explain.add(app)
     command_resolve.add(app)
     command_backup.add(app)
+    command_support.add(app)
     app.add_typer(command_orders.application(), name="orders")
     app.add_typer(command_lanes.application(), name="lanes")
     app.add_typer(command_parked.application(), name="parked")

@@ -9,6 +9,7 @@ REFUSED = 3
 IN_DOUBT = 4
 UNAVAILABLE = 69
 CONFIG = 78
+OUTPUT = 141
 
 MEANING = {
     OK: "done; for `send`: settled, or answered",
@@ -18,4 +19,6 @@ MEANING = {
     IN_DOUBT: "nobody knows yet: never send it again, ask",
     UNAVAILABLE: "the daemon, the broker or the database cannot be reached; try again",
     CONFIG: "the settings are wrong: one line per mistake, with file, key and remedy",
+    OUTPUT: "the output could not be written (`| head` has closed the pipe, or the disk is full); what the command "
+    "asked for may be done all the same",
 }

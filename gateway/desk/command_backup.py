@@ -33,7 +33,8 @@ def add(app: typer.Typer) -> None:
 def backup(
     context: typer.Context,
     target: Annotated[
-        Path, typer.Argument(metavar="FILE|FOLDER", help="New file for the copy; in a folder it is named by the time.")
+        Path, typer.Argument(metavar="FILE|FOLDER", help="New file for the copy, or a folder in which it is "
+                             "named by the time. A name without an ending is a folder's, made if it is not there.")
     ],
     vault_key: VaultKey = None,
     password: Password = None,
@@ -44,6 +45,8 @@ def backup(
     sealed. Neither the vault's key nor the permit log is in it: back the key up apart, and never copy the log."""
     settings, world = _settings(context, config), terminal.world(context)
     keys, now = _vault(settings, vault_key), world.now()
+    if not target.suffix and not target.exists():
+        _make_folder(target)
     if target.is_dir():
         suffix = "db" if settings.journal_url().startswith("sqlite") else "dump"
         target = target / f"bankgw-{settings.node}-{now:%Y%m%dT%H%M%SZ}.{suffix}"
@@ -60,6 +63,14 @@ def backup(
         terminal.say(f"its manifest is {said['path']}.json; it needs vault key {said['vault_key']}, which is not in it")
 
     terminal.show({"path": str(target), **made.words()}, as_json=as_json, words=words)
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(mode=0o700)
+    except OSError as error:
+        terminal.leave(codes.FAILED, f"the folder {folder} cannot be made ({error.strerror}); make it, or name "
+                       "a file with an ending, such as copy.db. Nothing was copied")  # fmt: skip
 
 
 def restore_copy(

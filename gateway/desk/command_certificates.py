@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from gateway.desk import codes, terminal
+from gateway.desk import codes, terminal, unit
 from gateway.desk.terminal import DEFAULT_CONFIG, AsJson, Config, Reason
 from gateway.settings import Lane, Settings
 from protocols.bank import BadOptions
@@ -330,6 +330,6 @@ def _words(said: Any) -> None:
         terminal.say(f"  {step['at']}  {step['what']}")
     if said["stage"] == "issued":
         terminal.say(f"certificate {said['certificate']}\nits key   {said['key']}")
-        terminal.say("put both in the lane's keys and the bank's options, then `bankgw check` and `systemctl reload`")
+        terminal.say(f"put both in the lane's keys and the bank's options, then `bankgw check`; then {unit.reload()}")
     elif _ADVICE[said["next"]]:
         terminal.say(_ADVICE[said["next"]])

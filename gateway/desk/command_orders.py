@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any
 
 import typer
 from rich.text import Text
 
 from gateway.desk import terminal
+from gateway.desk.folding import folded, hex_lines, short_signatures
 from gateway.desk.terminal import DEFAULT_CONFIG, AsJson, Clear, Config, Reason, Socket
 
 _COLUMNS = {
-    "changed_at": "changed", "state": "state", "sender": "sender", "id": "id", "amount": "amount", "currency": "",
+    "changed": "changed (UTC)", "state": "state", "order": "order", "amount": "amount", "currency": "",
+    "to": "to", "lane": "lane",
+}  # fmt: skip
+_WIDE = {
+    "changed_at": "changed", "state": "state", "order": "order", "amount": "amount", "currency": "",
     "creditor": "to", "lane": "lane", "bank_reference": "reference", "payment": "payment",
 }  # fmt: skip
 _ITEMS = {
@@ -43,27 +49,43 @@ def list_orders(
     batch: Annotated[str | None, typer.Option(metavar="ID", help="Only the items of this batch.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="At most so many, newest first.")] = 50,
     after: Annotated[str | None, typer.Option(help="Go on after this key: `next` of the page before.")] = None,
+    wide: Annotated[bool, typer.Option("--wide", help="Also the bank's reference and the payment's key.")] = False,
     config: Config = DEFAULT_CONFIG,
     socket: Socket = None,
     as_json: AsJson = False,
 ) -> None:
-    """List orders, the newest first."""
+    """List orders, the newest first. `orders show` takes what stands under `order`."""
     with terminal.asking():
         said = terminal.remote(context, config, socket).get(
             "orders", state=state, sender=sender, bank=bank, batch=batch, limit=limit, after=after
         )
 
     def words(page: Any) -> None:
-        terminal.table(page["orders"], _COLUMNS, "no orders")
+        terminal.table([_row(one) for one in page["orders"]], _WIDE if wide else _COLUMNS, "no orders")
         if page["next"]:
             terminal.say(f"more: --after {page['next']}")
 
     terminal.show(said, as_json=as_json, words=words)
 
 
+def _row(order: Any) -> dict[str, Any]:
+    """An order as a list shows it: short enough for 100 columns."""
+    changed, account = str(order["changed_at"] or ""), str(order["creditor"] or "")
+    return {
+        **order, "order": f"{order['sender']}:{order['id']}", "to": re.sub(r"\*+", "*", account),
+        "changed": f"{changed[5:10]} {changed[11:19]}",
+    }  # fmt: skip
+
+
 def show_order(
     context: typer.Context,
     order: OrderOrBatch,
+    full: Annotated[
+        bool, typer.Option("--full", help="Every enquiry and every signature, which are folded otherwise.")
+    ] = False,
+    hexadecimal: Annotated[
+        bool, typer.Option("--hex", help="Messages as hexadecimal octets; without --clear, of the masked text.")
+    ] = False,
     clear: Clear = False,
     config: Config = DEFAULT_CONFIG,
     socket: Socket = None,
@@ -75,10 +97,10 @@ def show_order(
     """
     with terminal.asking():
         said = terminal.remote(context, config, socket).get("orders", order, clear=1 if clear else None)
-    terminal.show(said, as_json=as_json, words=_words)
+    terminal.show(said, as_json=as_json, words=lambda found: _words(found, fold=not full, hexadecimal=hexadecimal))
 
 
-def _words(order: Any) -> None:
+def _words(order: Any, *, fold: bool = True, hexadecimal: bool = False) -> None:
     if "items" in order:
         _batch_words(order)
         return
@@ -87,24 +109,29 @@ def _words(order: Any) -> None:
             terminal.say(f"{name:>16}  {_flat(value)}")
     terminal.say("")
     out = terminal.console()
-    for one in order["timeline"]:
+    for one in folded(order["timeline"]) if fold else order["timeline"]:
         line = Text(f"{one['at'] or '':24}  ")
         line.append(_headline(one))
         out.print(line)
         # What the ERP was told repeats the fields above; --json has it whole.
-        _bytes({"sent": "to the bank", "heard": "from the bank"}.get(one["what"], ""), one.get("wire"))
-        _bytes("from the bank, to all of them", one.get("answer"))
+        kind = {"sent": "to the bank", "heard": "from the bank"}.get(one["what"], "")
+        _bytes(kind, one.get("wire"), fold=fold, hexadecimal=hexadecimal)
+        _bytes("from the bank, to all of them", one.get("answer"), fold=fold, hexadecimal=hexadecimal)
 
 
-def _bytes(kind: str, wire: Any) -> None:
+def _bytes(kind: str, wire: Any, *, fold: bool, hexadecimal: bool) -> None:
     if not wire:
         return
     out = terminal.console()
     # The other side compares the whole digest: a narrow terminal must not fold it.
     head = f"{'':26}{kind}: {wire['bytes']} bytes, read as {wire['read_as']}\n{'':26}sha256 {wire['sha256']}"
     out.print(Text(head, style="dim"), soft_wrap=True)
-    for text in wire["text"].splitlines():
-        out.print(Text(f"{'':26}| {text}", style="dim"))
+    if hexadecimal:
+        for text in hex_lines(wire["text"], wire["read_as"]):
+            out.print(Text(f"{'':4}{text}", style="dim"), soft_wrap=True)
+    else:
+        for text in (short_signatures(wire["text"]) if fold else wire["text"]).splitlines():
+            out.print(Text(f"{'':26}| {text}", style="dim"))
     if "cut_after" in wire:
         out.print(Text(f"{'':26}… shown to byte {wire['cut_after']} only", style="dim"))
 
@@ -125,6 +152,8 @@ def _shares(batch: Any) -> str:
 
 
 def _headline(one: Any) -> str:
+    if one["what"] == "folded":
+        return f"… {one['count']} more enquiries until {one['until']}, each with the same answer; --full has them"
     if one["what"] == "act":
         detail = one["detail"]
         change = f"{detail['before'] or '-'} → {detail['after']}" if "after" in detail else ""

@@ -103,6 +103,8 @@ def _printer(as_json: bool, started: Any) -> Any:
         words = [f"{(one.at - started).total_seconds():7.3f} s", f"{one.event:20}"]
         words += [f"{name} {said[name]}" for name in _TOLD if said.get(name)]
         terminal.console().print(Text("  ".join(words), style=style))
+        if one.is_repeat:
+            terminal.say(f"{'':11}taken before, not carried out again; it is now: {said.get('state', 'see below')}")
         error = said.get("error")
         if isinstance(error, dict):
             terminal.say(f"{'':11}{error['code']}: {error['title']} (resend: {error['resend']})")

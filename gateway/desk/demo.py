@@ -27,13 +27,15 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.python.failure import Failure
 
 from gateway.clock import Clock, SystemClock, keep_steady
-from gateway.desk import demo_evening, demo_evidence, demo_report, demo_site, processes, rig
+from gateway.desk import demo_daily, demo_evening, demo_evidence, demo_money, demo_report, demo_site, processes, rig
 from gateway.desk.demo_board import Board
 from gateway.desk.demo_erp import BrokerTrouble, Clerk, Erp, Heard
 from gateway.desk.demo_orders import Story, write
+from gateway.desk.demo_picture import Timeline
 from gateway.desk.demo_play import Play
 from gateway.desk.demo_report import Check, Facts, FaultRow, KillRow
-from gateway.desk.demo_verdict import Executed, Fate, Journalled, Verdict, Wrong, judge, outcome
+from gateway.desk.demo_verdict import Executed, Fate, Journalled, Verdict, Wrong, is_news, judge, outcome
+from gateway.desk.demo_words import Lang, Words, lang_of, phrase
 from gateway.desk.processes import Child, NotStarted
 from gateway.desk.remote import NoDaemon, Refused, Remote
 from gateway.settings import socket_of
@@ -49,7 +51,6 @@ REPORT = "demo-report.html"
 _KEPT_RUNS = 3
 _STOP_S = 25.0
 _READY_S = 20.0
-_CLIMB = "how a fate became known at"
 _PATH_BYTES = 80
 _VERSIONS = ("twisted", "pika", "sqlalchemy", "lxml", "xmlsec", "pyopenssl", "cryptography")
 
@@ -64,19 +65,20 @@ class Wishes:
     banks: tuple[str, ...]
     folder: Path
     report: Path
+    lang: Lang = "en"
 
     def again(self) -> str:
-        """The command that plays the same story."""
-        return (
-            f"bankgw demo --seed {self.seed} --orders {self.orders} --kills {self.kills} --banks {','.join(self.banks)}"
-        )
+        """The command that publishes the same orders."""
+        words = f"bankgw demo --seed {self.seed} --orders {self.orders} --kills {self.kills}"
+        return f"{words} --banks {','.join(self.banks)}{'' if self.lang == 'en' else f' --lang {self.lang}'}"
 
 
 def main(
     seed: int, orders: int | None, folder: Path | None, report: Path | None, banks: str, kills: int = 3,
-    reactor: Any = None,
+    reactor: Any = None, lang: Lang | None = None,
 ) -> int:  # fmt: skip
     """Play the demo and return the exit code. `orders` None: as many as these banks get through in a minute or two.
+    `lang` None: as the environment's LANG says.
 
     `reactor` is one of its own unless given; it is run and stopped.
     """
@@ -95,7 +97,8 @@ def main(
     try:
         broker = read_broker()
         place = folder or _fresh_folder()
-        wishes = Wishes(seed, count, kills, chosen, place, report or (folder / REPORT if folder else Path(REPORT)))
+        wishes = Wishes(seed, count, kills, chosen, place, report or (folder / REPORT if folder else Path(REPORT)),
+                        lang or lang_of(os.environ))  # fmt: skip
         _check_folder(place)
         wishes.report.absolute().parent.mkdir(parents=True, exist_ok=True)
     except (BrokerTrouble, OSError) as error:
@@ -304,11 +307,12 @@ class Demo:
         self._daemon.signal(signal.SIGTERM)
         while (ended := self._daemon.ended()) is None and self._clock.monotonic_s() - began_s < _STOP_S:
             await sleep(self._clock, 0.05)
+        promise = phrase("the daemon leaves in order on SIGTERM")
         took = f"{self._clock.monotonic_s() - began_s:.1f} s"
         if ended is None:
             self._daemon.kill()
-            return Check("the daemon leaves in order on SIGTERM", False, f"still there after {took}; killed")
-        return Check("the daemon leaves in order on SIGTERM", ended.code == 0, f"exit code {ended.code} after {took}")
+            return Check(promise, False, phrase("still there after {took}; killed", took=took))
+        return Check(promise, ended.code == 0, phrase("exit code {code} after {took}", code=ended.code, took=took))
 
     # ---- comparing ----
 
@@ -321,9 +325,12 @@ class Demo:
         executions = [one for bank in banks for one in demo_evidence.executed(bank, site.ledger(bank), now_ms)]
         journal = demo_evidence.journalled(site.state, _vault_key(site))
         verdict = judge(story, [*erp.heard, *clerk.unrouted], executions, journal)
+        money = demo_money.sums(verdict, executions, journal)
+        early = None if self._play.calm_ms is None else demo_evidence.sent_before(site.state, self._play.calm_ms)
         tallies = {bank: demo_site.tell_simulator(site.control(bank), {"do": "report"}) for bank in banks}
         checks = (
-            *_promises(verdict, executions, story), _only_permitted_repeats(journal, tallies), _sound(self._daemon.log),
+            *_promises(verdict, executions, story), demo_report.money_check(money),
+            _only_permitted_repeats(journal, tallies), _sound(self._daemon.log),
             *ends,
             demo_report.leak_check(leaks, len(self._scanned(site)), len(story.numbers) + len(story.names) + 2),
         )  # fmt: skip
@@ -331,13 +338,14 @@ class Demo:
         facts = Facts(
             seed=self._wishes.seed, banks=banks, started=self._started, lasted_s=lasted_s,
             commands=len(story.commands), published_s=self._play.published_s or 0.0, calm_s=self._play.calm_s,
-            verdict=verdict, checks=checks, sorts=_by_sort(verdict), faults=tuple(_fault_rows(site, verdict, tallies)),
+            verdict=verdict, checks=checks, sorts=_by_sort(verdict),
+            faults=tuple(_fault_rows(site, verdict, tallies, early)),
             kills=tuple(self._kill_rows(site)), questions=_answers_to_questions(story, erp.heard),
             parked=Counter(one.code for one in clerk.parked), repeats=erp.repeats,
             stories=stories, environment=_environment(self._wishes, self._broker),
-            again=self._wishes.again(),
+            again=self._wishes.again(), money=money, timeline=self._timeline(erp.heard, lasted_s),
         )  # fmt: skip
-        self._wishes.report.write_text(demo_report.html(facts), "utf-8")
+        self._wishes.report.write_text(demo_report.html(facts, self._wishes.lang), "utf-8")
         self._tell(verdict, checks, stories)
         return EXIT_AGREES if all(check.holds for check in checks) else EXIT_DISAGREES
 
@@ -345,19 +353,33 @@ class Demo:
         self, verdict: Verdict, checks: tuple[Check, ...], stories: tuple[demo_report.Story, ...]
     ) -> None:
         self._board.close()
-        say = self._board.say
+        say, words = self._board.say, Words(self._wishes.lang)
         for finding in verdict.findings[:20]:
             say(f"  {finding.wrong.value}: {finding.about}: {finding.text}")
         if len(verdict.findings) > 20:
             say(f"  … and {len(verdict.findings) - 20} more in the report")
         for check in checks:
-            say(f"  {'ok ' if check.holds else 'NO '} {check.promise}: {check.detail}")
+            say(f"  {'ok ' if check.holds else 'NO '} {words(check.promise)}: {words(check.detail)}", 6)
         for story in stories:
-            if story.why.startswith(_CLIMB):
-                say(f"  {story.why}: {story.order_id}: {demo_evidence.climb(story.steps)}")
+            if story.why.startswith(demo_report.CLIMB):
+                why = story.why.removeprefix(demo_report.CLIMB).strip()
+                climb = demo_evidence.climb(story.steps)
+                say(f"  {words(demo_report.CLIMB)} {why}: {story.order_id}: {climb}")
         say(f"report: {self._wishes.report}   everything else: {self._wishes.folder}")
-        say(verdict.breakdown())
-        say(verdict.last_line())
+        say(words(verdict.breakdown()), 2)
+        say(verdict.last_line(), 6)
+
+    def _timeline(self, heard: Sequence[Heard], lasted_s: float) -> Timeline:
+        play, first = self._play, dict[tuple[str, str], float]()
+        for one in heard:
+            if is_news(one):
+                first.setdefault((str(one.said["payment"]), one.name), one.at_s)
+        taken, settled = (
+            tuple(at_s for (_payment, name), at_s in first.items() if name == f"payment.{word}")
+            for word in ("accepted", "settled")
+        )
+        kills = tuple((kill.at_s, kill.heard_s) for kill in play.kills)
+        return Timeline(lasted_s, taken, settled, tuple(play.faults), kills, play.calm_s)
 
     def _scanned(self, site: rig.Site) -> list[Path]:
         return [*sorted(path for path in site.state.iterdir() if path.is_file()), self._daemon.log]
@@ -385,12 +407,15 @@ def _promises(verdict: Verdict, executions: list[Executed], story: Story) -> Ite
     moved = sum(one.booked is not Booked.REFUSED for one in executions)
     for promise, number, found in (
         ("no order was carried out twice", duplicated,
-         f"{len(executions)} executions in the ledgers, {moved} of them moved money; {duplicated} orders twice"),
+         phrase("{executions} executions in the ledgers, {moved} of them moved money; {duplicated} orders twice",
+                executions=len(executions), moved=moved, duplicated=duplicated)),
         ("every order and every command is answered for", lost,
-         f"{len(story.orders)} orders, {len(story.commands)} commands; {lost} without a final word or an answer"),
+         phrase("{orders} orders, {commands} commands; {lost} without a final word or an answer",
+                orders=len(story.orders), commands=len(story.commands), lost=lost)),
     ):  # fmt: skip
-        yield Check(promise, number == 0, found)
-    yield Check("ledgers, journal and events say the same", disagreeing == 0, f"{disagreeing} differences")
+        yield Check(phrase(promise), number == 0, found)
+    differences = phrase("{count} differences", count=disagreeing)
+    yield Check(phrase("ledgers, journal and events say the same"), disagreeing == 0, differences)
 
 
 def _only_permitted_repeats(journal: Sequence[Journalled], tallies: Mapping[str, Mapping[str, Any]]) -> Check:
@@ -402,17 +427,17 @@ def _only_permitted_repeats(journal: Sequence[Journalled], tallies: Mapping[str,
     more = [f"{bank} met {count} again, {repeats[bank]} were sent" for bank, count in met.items()
             if count > repeats[bank]]  # fmt: skip
     unfit = sum(bool(row.unfit) for row in journal)
-    found = (
-        f"{repeats.total()} repeats, {unfit} of them not allowed or not byte for byte; "
-        f"the banks met {sum(met.values())} references they had already"
-    )
-    return Check("a bank met a reference again only as a repeat that its rules allow, byte for byte",
-                 not more and unfit == 0, "; ".join([found, *more]))  # fmt: skip
+    found = phrase(
+        "{repeats} repeats, {unfit} of them not allowed or not byte for byte; the banks met {met} references they had "
+        "already", repeats=repeats.total(), unfit=unfit, met=sum(met.values()),
+    )  # fmt: skip
+    promise = phrase("a bank met a reference again only as a repeat that its rules allow, byte for byte")
+    return Check(promise, not more and unfit == 0, "; ".join([str(found), *more]) if more else found)
 
 
 def _sound(log: Path) -> Check:
     found = demo_evidence.defects(log)
-    return Check("the daemon's log shows no defect of its own", not found, "; ".join(found[:3]) or "none")
+    return Check(phrase("the daemon's log shows no defect of its own"), not found, "; ".join(found[:3]) or "none")
 
 
 def _by_sort(verdict: Verdict) -> dict[str, Counter[str]]:
@@ -427,13 +452,14 @@ def _word(fate: Fate) -> str:
 
 
 def _fault_rows(
-    site: rig.Site, verdict: Verdict, tallies: Mapping[str, Mapping[str, Any]]
+    site: rig.Site, verdict: Verdict, tallies: Mapping[str, Mapping[str, Any]], early: frozenset[str] | None
 ) -> Iterator[FaultRow]:
+    """`early` are the payments that left before the banks behaved, after which no plan strikes; None: all."""
     for plan in site.plans:
         struck: dict[Fault, Counter[str]] = {}
         for fate in verdict.fates:
             # What strikes a bundle goes by the bundle's reference, which is nobody's order.
-            single = fate.order.kind in ("payment", "transfer")
+            single = fate.order.kind in ("payment", "transfer") and (early is None or fate.payment in early)
             if fate.order.bank == plan.bank and fate.reference is not None and fate.order.carried and single:
                 fault = demo_site.first_fault(plan, fate.reference)
                 if fault is not None:
@@ -471,11 +497,12 @@ def _stories(site: rig.Site, verdict: Verdict) -> Iterator[demo_report.Story]:
             ("still in doubt: the bank does not know it", fate.in_doubt),
             ("published three times, paid once", fate.order.sort == "three times" and settled),
             ("withdrawn before it was sent", fate.told is State.CANCELLED),
+            ("one of many in one message", fate.order.kind in demo_daily.COMMANDS and fate.booked is not None),
         ):  # fmt: skip
             if fits:
                 wanted.setdefault(why, fate)
     climbs = demo_evidence.longest_climbs(site.state)
-    wanted |= {f"{_CLIMB} {fate.order.bank}": fate for fate in verdict.fates
+    wanted |= {f"{demo_report.CLIMB} {fate.order.bank}": fate for fate in verdict.fates
                if climbs.get(fate.order.bank) == fate.order.id}  # fmt: skip
     keys = {why: fate.payment for why, fate in wanted.items() if fate.payment is not None}
     files = demo_evidence.files_of_payments(site.state, _vault_key(site), tuple(keys.values()))

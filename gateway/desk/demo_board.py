@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 _LINE_EVERY_S = 3.0
 
@@ -56,8 +57,15 @@ class Board:
         if self._live is not None:
             self._live.start()
 
-    def say(self, text: str) -> None:
-        """One line that stays."""
+    def say(self, text: str, hang: int = 9) -> None:
+        """One line that stays. A terminal that is too narrow breaks it between words, `hang` columns in from the left;
+        anywhere else it stays one line."""
+        if self._console.is_terminal and self._console.width > 2 * hang:
+            width = self._console.width
+            first, *rest = Text(text).wrap(self._console, width)
+            left = Text(text[len(first.plain) :].lstrip())
+            body = list(left.wrap(self._console, width - hang)) if rest else []
+            text = "\n".join([first.plain.rstrip(), *(" " * hang + line.plain.rstrip() for line in body)])
         self._console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def show(self, now: Snapshot) -> None:

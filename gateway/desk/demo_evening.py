@@ -20,6 +20,7 @@ from gateway.desk import bank_facts, rig
 from gateway.desk.demo_erp import Erp, Heard
 from gateway.desk.demo_orders import RECEIPT, STATEMENT, Answer, Command
 from gateway.desk.demo_report import Check
+from gateway.desk.demo_words import phrase
 from gateway.desk.remote import NoDaemon, Refused
 from gateway.simbank.ledger import CHINA
 from gateway.simbank.record import Execution, read_executions
@@ -137,8 +138,9 @@ class Evening:
     def check(self) -> Check:
         """One promise for all of it."""
         good = ", ".join(f"{count} {name}" for name, count in self._good.items()) or "nothing"
-        found = "; ".join([f"{good} as the banks have them", *self._faults])
-        return Check("statements, receipts and branches are the banks' own", not self._faults, found)
+        found = phrase("{good} as the banks have them", good=good)
+        promise = phrase("statements, receipts and branches are the banks' own")
+        return Check(promise, not self._faults, "; ".join([str(found), *self._faults]) if self._faults else found)
 
     async def _statement(self, bank: str) -> Mapping[str, Any] | None:
         """Compare the day of the bank's first account; returns the last entry of money out, if there is one."""

@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 from gateway.core.states import Source
 from gateway.desk.demo_verdict import Executed, Journalled
 from gateway.erp.topology import EVENTS
-from gateway.journal import attempts, audit, databases, vault, vaults
+from gateway.journal import attempts, audit, bundles, databases, vault, vaults
 from gateway.journal.attempts import Exhibit
 from gateway.journal.audit import Entry
 from gateway.journal.rows import AttemptRow
@@ -26,7 +26,7 @@ from protocols.bank import Replay
 from protocols.canon.outcome import State
 
 JOURNAL = "journal.db"
-_SELECT = "SELECT payment, order_id, state, seq, bank, bank_ref, attempt FROM payments"
+_SELECT = "SELECT payment, order_id, state, seq, bank, bank_ref, attempt, amount_minor, currency FROM payments"
 _UNSENT = frozenset({"payment.not_sent", "payment.replay_not_sent"})
 # A payment of which nobody was ever in doubt: the way without accidents.
 _MOST_WORDS = """
@@ -71,8 +71,9 @@ def executed(bank: str, ledger: Path, now_ms: int) -> list[Executed]:
 def _executed(bank: str, one: Execution, now_ms: int) -> Executed:
     asked = one.instruction
     return Executed(
-        bank, asked.reference, asked.debtor_account, asked.creditor_account, asked.amount.minor, one.booked(now_ms)
-    )
+        bank, asked.reference, asked.debtor_account, asked.creditor_account, asked.amount.minor, one.booked(now_ms),
+        asked.amount.currency,
+    )  # fmt: skip
 
 
 def journalled(state: Path, vault_key: Path) -> list[Journalled]:
@@ -81,8 +82,8 @@ def journalled(state: Path, vault_key: Path) -> list[Journalled]:
         return []
     with _opened(state, vault_key) as conn:
         return [
-            Journalled(payment, order_id, State(name), seq, bank, reference, *sends(conn, payment, count))
-            for payment, order_id, name, seq, bank, reference, count in _rows(state, _SELECT)
+            Journalled(payment, order, State(name), seq, bank, reference, *sends(conn, payment, count), minor, currency)
+            for payment, order, name, seq, bank, reference, count, minor, currency in _rows(state, _SELECT)
         ]
 
 
@@ -117,7 +118,16 @@ def unfit(rows: Sequence[AttemptRow]) -> Iterator[str]:
 def files_of_payments(state: Path, vault_key: Path, payments: Sequence[str]) -> dict[str, list[Step]]:
     """What the journal can tell about some payments, opened with the vault's key."""
     with _opened(state, vault_key) as conn:
-        return {payment: list(_steps(timeline(conn, payment))) for payment in payments}
+        return {payment: list(_steps(timeline(conn, payment), carrier(conn, payment))) for payment in payments}
+
+
+def carrier(conn: Connection, payment: str) -> str:
+    """The message that carried a payment among others, with its size; empty for one that travelled alone."""
+    found = bundles.of_payment(conn, payment)
+    if found is None or found[0].wire is None:
+        return ""
+    bundle, members = found
+    return f"{len(bundle.wire or b'')} bytes with all {len(members)} orders of {bundle.bank_ref}"
 
 
 def longest_climbs(state: Path) -> dict[str, str]:
@@ -165,14 +175,16 @@ def _opened(state: Path, vault_key: Path) -> Iterator[Connection]:
         engine.dispose()
 
 
-def _steps(moments: Iterable[Moment]) -> Iterator[Step]:
+def _steps(moments: Iterable[Moment], carried_by: str = "") -> Iterator[Step]:
     for moment in moments:
         what = moment.what
         if isinstance(what, Entry):
             shown = [f"{key}={what.detail[key]}" for key in _TELLING if what.detail.get(key)]
             yield Step(moment.at_ms, what.entry, f"{' '.join(shown)} by {what.actor}")
         elif isinstance(what, AttemptRow):
-            where = f"{len(what.wire)} bytes to port {what.port}, epoch {what.epoch}"
+            # An order that travelled with others has no bytes of its own.
+            size = f"{len(what.wire)} bytes" if what.wire else carried_by or "0 bytes"
+            where = f"{size} to port {what.port}, epoch {what.epoch}"
             yield Step(moment.at_ms, _SENT, where)
         elif isinstance(what, Exhibit):
             content = what.content
@@ -231,6 +243,12 @@ def taken_over(state: Path, from_ms: int, to_ms: int) -> int:
     query = "SELECT count(*) FROM audit WHERE entry = 'payment.taken_over' AND at_ms >= ? AND at_ms < ?"
     (count,) = _rows(state, query, (from_ms, to_ms))[0]
     return int(count)
+
+
+def sent_before(state: Path, at_ms: int) -> frozenset[str]:
+    """The payments whose first byte left for a bank before a time."""
+    found = _rows(state, "SELECT payment FROM payments WHERE first_write_ms < ?", (at_ms,))
+    return frozenset(str(payment) for (payment,) in found)
 
 
 def doubted(state: Path) -> dict[str, frozenset[str]]:

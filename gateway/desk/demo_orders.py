@@ -1,4 +1,4 @@
-"""The demo's orders and questions: made from a seed, so that the same seed always tells the same story.
+"""The demo's orders and questions: made from a seed, so that the same seed always writes the same orders.
 
 An order is what an ERP wants once; a command is one message about it. Most orders have one command, some are
 published two or three times, some again with other content, some cannot be accepted at all.

@@ -17,6 +17,7 @@ from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
 from twisted.internet.error import ConnectError, ConnectionClosed
 from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.threads import deferToThreadPool
 from twisted.python.failure import Failure
 
 from gateway.clock import Clock
@@ -56,7 +57,8 @@ class Kill:
 class Play:
     """See the module. `run` returns when it is over; then `kills`, `calm_s` and the ERP's memory tell what happened.
 
-    `halted` names lanes of the present daemon that stopped for good because of a defect.
+    `faults` has, about each second, how many faults the banks committed since the look before. `halted` names lanes of
+    the present daemon that stopped for good because of a defect.
     """
 
     def __init__(
@@ -67,6 +69,9 @@ class Play:
         self.calm_s: float | None = None
         self.published_s: float | None = None
         self.halted: set[str] = set()
+        self.faults: list[tuple[float, int]] = []
+        self.calm_ms: int | None = None
+        self._faults_seen = 0
         self._reactor = reactor
         self._clock = clock
         self._board = board
@@ -84,6 +89,21 @@ class Play:
         self._of_command = {command.message_id: command.order_id for command in story.commands}
         self._heard_since_start = 0
         self._sessions: dict[str, int] = {}
+
+    async def _count_faults(self) -> None:
+        """Note how many faults the banks have committed since the look before."""
+        pool, total = self._reactor.getThreadPool(), 0
+        for plan in self._site.plans:
+            try:
+                said = await deferToThreadPool(
+                    self._reactor, pool, demo_site.tell_simulator, self._site.control(plan.bank), {"do": "report"}
+                )
+            except demo_site.SimulatorSilent:
+                return
+            total += sum(said["faults"].values())
+        if total > self._faults_seen:
+            self.faults.append((self.elapsed(), total - self._faults_seen))
+            self._faults_seen = total
 
     def elapsed(self) -> float:
         """Seconds since the start of the demo."""
@@ -156,6 +176,7 @@ class Play:
                 raise NotStarted(f"the daemon ended by itself with code {ended.code}; it said:\n{self._daemon.tail()}")
             if looks % 4 == 0:
                 await self._look_at_sessions()
+                await self._count_faults()
             self._board.show(self.snapshot())
             self._calm_in_time()
             looks += 1
@@ -178,7 +199,7 @@ class Play:
     def _calm_in_time(self) -> None:
         """Let the banks behave towards the end, so that what is under way can be found out within the minute."""
         if self.calm_s is None and self.published_s is not None and self.elapsed() - self.published_s > CALM_AFTER_S:
-            self.calm_s = self.elapsed()
+            self.calm_s, self.calm_ms = self.elapsed(), self._clock.now_ms()
             for plan in self._site.plans:
                 demo_site.tell_simulator(self._site.control(plan.bank), {"do": "calm"})
             self._board.say(f"{self.calm_s:6.1f} s  the banks stop misbehaving")

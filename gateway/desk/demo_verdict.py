@@ -13,6 +13,7 @@ from enum import StrEnum
 
 from gateway.desk.demo_erp import Heard
 from gateway.desk.demo_orders import ACCEPTED, Answer, Command, Order, Story
+from gateway.desk.demo_words import Phrase, phrase
 from protocols.canon.outcome import CORRECTION_EVENT, STATE_TABLE, State
 from protocols.twin import Booked
 
@@ -27,6 +28,7 @@ class Executed:
     creditor: str
     minor: int
     booked: Booked
+    currency: str = "CNY"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,8 @@ class Journalled:
     reference: str
     sends: int
     unfit: tuple[str, ...] = ()
+    minor: int = 0
+    currency: str = "CNY"
 
 
 class Wrong(StrEnum):
@@ -119,14 +123,15 @@ class Verdict:
             f"{self.count(Wrong.DUPLICATED)} duplicated, {self.count(Wrong.LOST)} lost"
         )
 
-    def breakdown(self) -> str:
+    def breakdown(self) -> Phrase:
         """What the last line puts together."""
         unbooked = sum(fate.in_doubt and fate.booked is None for fate in self.fates)
-        return (
-            f"settled includes {self.told(State.RETURNED, State.REVERSED)} that came back later; rejected includes "
-            f"{self.told(State.CANCELLED)} withdrawn and {self.told(State.EXPIRED)} expired unsent; of those in doubt "
-            f"the bank never booked {unbooked}"
-        )
+        return phrase(
+            "settled includes {back} that came back later; rejected includes {withdrawn} withdrawn and {expired} "
+            "expired unsent; of those in doubt the bank never booked {unbooked}",
+            back=self.told(State.RETURNED, State.REVERSED), withdrawn=self.told(State.CANCELLED),
+            expired=self.told(State.EXPIRED), unbooked=unbooked,
+        )  # fmt: skip
 
 
 SETTLED = (State.SETTLED, State.RETURNED, State.REVERSED)

@@ -48,6 +48,16 @@ class Heard:
         """Whether it is about a payment, which may be one of a batch."""
         return self.name.startswith("payment.")
 
+    @property
+    def is_repeat(self) -> bool:
+        """Whether it answers a command whose order was taken before: `said` is how that order stands now."""
+        return self.said.get("replayed") in (True, "true")
+
+    @property
+    def about(self) -> frozenset[str]:
+        """The keys of the payment and the batch that it names."""
+        return frozenset(f"{name} {self.said[name]}" for name in ("payment", "batch") if self.said.get(name))
+
     def ends(self, type_: CommandType) -> bool:
         """Whether nothing more is to be waited for by whoever gave this command."""
         if type_ in BATCHES:
@@ -128,6 +138,7 @@ class Visit:
         self._over: Deferred[None] = Deferred()
         self._type = CommandType.PAYMENT_SUBMIT
         self._ids: set[str] = set()
+        self._taken_before: set[str] = set()
         self.heard: list[Heard] = []
         password = profile.password.read().decode()
         address = BrokerAddress(profile.host, profile.port, profile.vhost, profile.user, password,
@@ -173,15 +184,20 @@ class Visit:
     def _take(self, delivery: Delivery) -> None:
         self._amqp.ack(delivery)
         properties = delivery.properties
-        # Other commands of the same sender speak in the same events; ours carry our correlation id.
-        if properties.correlation_id != self._message_id or properties.message_id in self._ids:
+        if properties.message_id in self._ids:
             return
-        self._ids.add(properties.message_id or "")
         try:
             said = json.loads(delivery.body)
         except ValueError:
             said = _xml_fields(delivery.body)
         one = Heard(self._now(), properties.type or "", said if isinstance(said, dict) else {}, delivery.body)
+        # Events of the sender's other commands come too. Ours carry our correlation id; those of an order that was
+        # taken before carry the id of the command that brought it.
+        if properties.correlation_id != self._message_id and one.about.isdisjoint(self._taken_before):
+            return
+        self._ids.add(properties.message_id or "")
+        if one.is_repeat:
+            self._taken_before |= one.about
         # A reply and its event carry the same number; the items of a batch count each for itself.
         if any(_same(other, one) for other in self.heard):
             return

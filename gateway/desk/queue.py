@@ -38,7 +38,8 @@ class ParkedCommand:
             at = None  # a sender's clock beyond all calendars
         row: dict[str, Any] = {
             "from": "queue", "message_id": self.message_id, "written_at": at, "event": said.type,
-            "routing_key": self.delivery.routing_key, "refused": headers.get("refused"),
+            "routing_key": self.delivery.routing_key,
+            "refused": headers.get("refused") or (None if self.delivery.cut is None else "too_large"),
             "sender_user": headers.get("original_user"),
         }  # fmt: skip
         if body:

@@ -54,7 +54,7 @@ class Reloading:
             return
         stuck = list(fixed(self._settings, found.settings))
         if stuck:
-            self._stay([f"{key} changes only with a restart (systemctl restart bankgw)" for key in stuck])
+            self._stay([f"{key} changes only with a restart of the daemon" for key in stuck])
             return
 
         def used(_result: Any) -> None:

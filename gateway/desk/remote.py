@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
+from gateway.desk import unit
+
 TIMEOUT_S = 150.0
 
 
@@ -61,7 +63,7 @@ class Remote:
         except PermissionError:
             raise NoDaemon(f"{self.path}: only root and the daemon's own user may; try `sudo -u bankgw`") from None
         except (FileNotFoundError, ConnectionRefusedError):
-            raise NoDaemon(f"no daemon listens at {self.path}; start it (`systemctl start bankgw`)") from None
+            raise NoDaemon(f"no daemon listens at {self.path}; start it ({unit.start()})") from None
         except (OSError, http.client.HTTPException) as error:
             raise NoDaemon(f"the daemon at {self.path} did not answer: {str(error) or type(error).__name__}") from None
         finally:

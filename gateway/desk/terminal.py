@@ -41,6 +41,9 @@ STATE_STYLE = {
 }  # fmt: skip
 
 
+_NUMBERS = frozenset({"amount", "item_no"})
+
+
 def world(context: typer.Context) -> World:
     """What the program handed in."""
     found = context.find_root().obj
@@ -83,8 +86,8 @@ def table(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str], nothing
         say(nothing)
         return
     grid = Table(box=None, header_style="bold", pad_edge=False)
-    for heading in columns.values():
-        grid.add_column(heading, overflow="fold")
+    for name, heading in columns.items():
+        grid.add_column(heading, overflow="fold", justify="right" if name in _NUMBERS else "left")
     for row in rows:
         cells = ["" if row.get(name) is None else str(row[name]) for name in columns]
         grid.add_row(*(Text(cell, style=STATE_STYLE.get(cell, "")) for cell in cells))

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from ipaddress import ip_address
+from typing import Any
+
+from twisted.internet.endpoints import HostnameEndpoint, TCP4ClientEndpoint, TCP6ClientEndpoint
+from twisted.internet.interfaces import IStreamClientEndpoint
 
 from gateway.settings import Broker
 
@@ -26,3 +31,12 @@ def own(broker: Broker) -> BrokerAddress:
     """The gateway's own login. Raises OSError when its password cannot be read."""
     password = None if broker.password is None else broker.password.read().decode()
     return BrokerAddress(broker.host, broker.port, broker.vhost, broker.user, password, tls=broker.tls is not None)
+
+
+def endpoint_of(reactor: Any, address: BrokerAddress) -> IStreamClientEndpoint:
+    """How to connect to it, by name or by number."""
+    try:
+        version = ip_address(address.host).version
+    except ValueError:
+        return HostnameEndpoint(reactor, address.host, address.port)
+    return (TCP4ClientEndpoint if version == 4 else TCP6ClientEndpoint)(reactor, address.host, address.port)

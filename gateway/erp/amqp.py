@@ -11,7 +11,6 @@ import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from ipaddress import ip_address
 from typing import Any, NoReturn
 
 import pika
@@ -23,24 +22,25 @@ import pika.frame
 import pika.spec
 from twisted.internet import defer, error
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import HostnameEndpoint, TCP4ClientEndpoint, TCP6ClientEndpoint, wrapClientTLS
-from twisted.internet.interfaces import IAddress, IDelayedCall, IStreamClientEndpoint
+from twisted.internet.endpoints import wrapClientTLS
+from twisted.internet.interfaces import IAddress, IDelayedCall
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from gateway.erp.address import BrokerAddress
-from gateway.erp.client import AmqpClient, Patience, Random
+from gateway.erp import envelope
+from gateway.erp.address import BrokerAddress, endpoint_of
+from gateway.erp.assembly import Arriving
+from gateway.erp.client import MOST_BYTES, AmqpClient, Patience, Random
 from gateway.erp.link import Gone, Link
 from gateway.erp.publisher import Adrift, Publisher, Unsendable
 from gateway.erp.wire import (
-    NO_HEADERS,
     BrokerRefused,
+    Cut,
     Delivery,
     LinkLost,
     Message,
     Prepare,
-    Properties,
     Scalar,
 )
 
@@ -48,25 +48,28 @@ log = Logger()
 
 DIRECT_REPLY_TO = "amq.rabbitmq.reply-to."
 _FRAME_OVERHEAD = 8
+_ANY_SIZE = 2**64
 _SETTLING = (pika.spec.Basic.Ack, pika.spec.Basic.Nack)
 _CONTENT = (pika.spec.Basic.Deliver, pika.spec.Basic.Return)
-_SCALARS = frozenset((str, int, float, bool, bytes))
 _UNREADABLE = (
     ValueError, OverflowError, OSError, RecursionError, struct.error, pika.exceptions.InvalidFieldTypeException,
 )  # fmt: skip
-_TEXTS = ("content_type", "correlation_id", "reply_to", "expiration", "message_id", "type", "user_id", "app_id")
 _CLOSING = (pika.exceptions.ChannelWrongStateError, pika.exceptions.ConnectionWrongStateError)
 _UNSENDABLE = (pika.exceptions.AMQPError, struct.error, ValueError, TypeError, OverflowError, AssertionError)
 
 
 @dataclass(frozen=True, slots=True)
 class AmqpSettings:
-    """How to reach the broker. `connection_name` is what the broker's own tools show."""
+    """How to reach the broker. `connection_name` is what the broker's own tools show. Reading stops while more than
+    `most_bytes` of deliveries are in hand; of a body over `most_body` bytes only the beginning is kept: see `wire.Cut`.
+    """
 
     address: BrokerAddress
     connection_name: str = "bankgw"
     heartbeat_s: int = 10
     patience: Patience = Patience()
+    most_bytes: int = MOST_BYTES
+    most_body: int = _ANY_SIZE
 
 
 def _nothing(*_args: object) -> None:
@@ -86,6 +89,29 @@ def _why(reason: BaseException | None) -> str:
     return str(reason) or type(reason).__name__
 
 
+class _Assembler(pika.channel.ContentFrameAssembler):  # type: ignore[misc]
+    """Keeps of a body that is too large no more than its beginning: see `assembly`."""
+
+    _header_frame: Any
+    _seen_so_far: int
+
+    def __init__(self, most_bytes: int) -> None:
+        super().__init__()
+        self._most_bytes = most_bytes
+
+    def process(self, frame_value: Any) -> Any:
+        if frame_value.frame_type == pika.spec.FRAME_HEADER:
+            frame_value.arriving = Arriving(frame_value.body_size, self._most_bytes)
+        return super().process(frame_value)
+
+    def _handle_body_frame(self, body_frame: Any) -> Any:
+        header, self._seen_so_far = self._header_frame, self._seen_so_far + len(body_frame.fragment)
+        if self._seen_so_far > header.body_size:
+            raise pika.exceptions.BodyTooLongError(self._seen_so_far, header.body_size)
+        self._body_fragments.append(header.arriving.keep(body_frame.fragment))
+        return self._finish() if self._seen_so_far == header.body_size else None
+
+
 class _Channel(pika.channel.Channel):  # type: ignore[misc]
     """`link.Channel`: messages and confirms go straight to plain callbacks, calls are Deferreds.
 
@@ -95,9 +121,10 @@ class _Channel(pika.channel.Channel):  # type: ignore[misc]
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
+        self._content_assembler = _Assembler(self.connection.most_body)
         self.gone: Gone | None = None
         self.on_confirm: Callable[[Any], None] = _nothing
-        self._sink: Callable[[Any, Any, bytes], None] = _nothing
+        self._sink: Callable[[Any, Any, bytes, Cut | None], None] = _nothing
         self._on_returned: Callable[[Any, Any], None] = _nothing
         self._calls: set[Deferred[Any]] = set()
         self._opening: Deferred[Any] | None = None
@@ -117,11 +144,12 @@ class _Channel(pika.channel.Channel):  # type: ignore[misc]
             self.close()
 
     def deliver(self, queue: str, token: int, sink: Callable[[Delivery], None]) -> None:
-        def take(method: Any, properties: Any, body: bytes) -> None:
-            said, unfit = _properties(properties)
+        def take(method: Any, properties: Any, body: bytes, cut: Cut | None) -> None:
+            said, unfit = envelope.properties(properties)
             sink(Delivery(
-                queue, method.delivery_tag, token, method.redelivered, method.exchange, _key(method.routing_key),
-                said, body, getattr(properties, "undecodable", unfit), self.connection.waited_s))
+                queue, method.delivery_tag, token, method.redelivered, method.exchange,
+                envelope.routing_key(method.routing_key), said, body, getattr(properties, "undecodable", unfit),
+                self.connection.waited_s, cut))
 
         self._sink = take
 
@@ -144,6 +172,10 @@ class _Channel(pika.channel.Channel):  # type: ignore[misc]
     def give_back(self, tag: int) -> None:
         if self.is_open:
             self.basic_nack(tag, requeue=True)
+
+    def reject(self, tag: int) -> None:
+        if self.is_open:
+            self.basic_reject(tag, requeue=False)
 
     async def publish_for(self, publisher: Publisher) -> None:
         await self.call(self.confirm_delivery, _nothing)
@@ -218,35 +250,10 @@ class _Channel(pika.channel.Channel):  # type: ignore[misc]
 
     def _on_deliver(self, method_frame: Any, header_frame: Any, body: bytes) -> None:
         if self.gone is None:
-            self._sink(method_frame.method, header_frame.properties, body)
+            self._sink(method_frame.method, header_frame.properties, body, header_frame.arriving.cut())
 
     def _on_return(self, method_frame: Any, header_frame: Any, body: bytes) -> None:
         self._on_returned(method_frame.method, header_frame.properties)
-
-
-def _is_text(value: object) -> bool:
-    """pika hands over bytes where a sender's text is not UTF-8; and no journal or log takes a control character."""
-    return type(value) is str and (value.isprintable() or not any(char < " " or char == "\x7f" for char in value))
-
-
-def _properties(found: Any) -> tuple[Properties, str | None]:
-    """The properties; and what is said of those that are left out because they are no text."""
-    headers: Mapping[str, Scalar] = NO_HEADERS
-    if found.headers:
-        headers = {k: v for k, v in found.headers.items() if type(v) in _SCALARS and type(k) is str}
-    texts = {name: getattr(found, name) for name in _TEXTS}
-    unfit = [name for name, value in texts.items() if value is not None and not _is_text(value)]
-    said = Properties(timestamp=found.timestamp, headers=headers, **(texts | dict.fromkeys(unfit)))
-    if not unfit:
-        return said, None
-    names = ", ".join(name.replace("_", "-") for name in unfit)
-    return said, f"{names}: not UTF-8, or with control characters"
-
-
-def _key(found: str | bytes) -> str:
-    """A routing key as it came; what is no text in it is shown as question marks, and makes it none of ours."""
-    text = found if isinstance(found, str) else found.decode("ascii", "replace").replace("\ufffd", "?")
-    return text if _is_text(text) else "".join("?" if char < " " or char == "\x7f" else char for char in text)
 
 
 def _encodable(message: Message, login: str | None) -> Any:
@@ -264,8 +271,9 @@ class _Connection(pika.connection.Connection):  # type: ignore[misc]
     _frame_buffer: bytes
 
     def __init__(self, parameters: Any, reactor: Any, opened: Callable[[], None],
-                 ended: Callable[[BaseException | None], None]) -> None:
+                 ended: Callable[[BaseException | None], None], most_body: int) -> None:
         self._reactor = reactor
+        self.most_body = most_body
         self._transport: Any = None
         self.cause: BaseException | None = None
         self.waited_s = 0.0
@@ -398,7 +406,7 @@ class _Link(Protocol):
     long time none of it is read at all.
     """
 
-    def __init__(self, reactor: Any, parameters: Any, on_blocked: Callable[[bool], None]) -> None:
+    def __init__(self, reactor: Any, settings: AmqpSettings, on_blocked: Callable[[bool], None]) -> None:
         self.opened: Deferred[None] = Deferred()
         self.ended: Deferred[str] = Deferred()
         self.alive = True
@@ -406,7 +414,8 @@ class _Link(Protocol):
         self._reactor = reactor
         self._turn: IDelayedCall | None = None
         self._turned_s = self._stood_since_s = self._stale_until_s = 0.0
-        self._amqp = _Connection(parameters, reactor, self._opened, self._ended)
+        self._held_since_s: float | None = None
+        self._amqp = _Connection(_parameters(settings), reactor, self._opened, self._ended, settings.most_body)
         self._amqp.add_on_connection_blocked_callback(lambda *_: on_blocked(True))
         self._amqp.add_on_connection_unblocked_callback(lambda *_: on_blocked(False))
 
@@ -432,6 +441,20 @@ class _Link(Protocol):
         if self.alive and self._amqp.is_open:
             self._amqp.close()
 
+    def hold(self, held: bool) -> None:
+        transport: Any = self.transport
+        now_s: float = self._reactor.seconds()
+        if held and self._held_since_s is None and self.alive:
+            self._held_since_s = now_s
+            transport.pauseProducing()
+        elif not held and self._held_since_s is not None:
+            if now_s - self._held_since_s > STOOD_STILL_S:
+                # As after a pause of the process: what is read now may have lain here so long.
+                self._stood_since_s, self._stale_until_s = self._held_since_s, now_s + STOOD_STILL_S
+            self._held_since_s = None
+            if self.alive:
+                transport.resumeProducing()
+
     def connectionMade(self) -> None:
         transport: Any = self.transport
         transport.setTcpNoDelay(True)
@@ -443,6 +466,9 @@ class _Link(Protocol):
         if self._turn is not None:
             # After a pause this may be called before the socket is read.
             self._waited_s()
+        if self._held_since_s is not None:
+            # That nothing is read says nothing about the broker: its heartbeats lie in the socket.
+            self._amqp.bytes_received += 1
         self._turned_s = self._reactor.seconds()
         self._turn = self._reactor.callLater(TURN_S, self._turns)
 
@@ -532,15 +558,15 @@ def pika_amqp(reactor: Any, settings: AmqpSettings, random: Random, *, tls: Any 
     address = settings.address
     if address.tls != (tls is not None):
         raise ValueError(f"{address}: an amqps:// address needs TLS settings, an amqp:// address takes none")
-    endpoint = _endpoint(reactor, address)
+    endpoint = endpoint_of(reactor, address)
     if tls is not None:
         endpoint = wrapClientTLS(tls, endpoint)
 
     def dial(on_blocked: Callable[[bool], None]) -> Deferred[Link]:
-        factory = _LinkFactory(partial(_Link, reactor, _parameters(settings), on_blocked))
+        factory = _LinkFactory(partial(_Link, reactor, settings, on_blocked))
         return endpoint.connect(factory).addErrback(_unreachable)  # type: ignore[return-value]
 
-    return AmqpClient(reactor, dial, random, settings.patience, str(address), prepare)
+    return AmqpClient(reactor, dial, random, settings.patience, str(address), prepare, settings.most_bytes)
 
 
 class _LinkFactory(Factory):
@@ -551,14 +577,6 @@ class _LinkFactory(Factory):
 
     def buildProtocol(self, addr: IAddress | None) -> _Link:
         return self._build()
-
-
-def _endpoint(reactor: Any, address: BrokerAddress) -> IStreamClientEndpoint:
-    try:
-        version = ip_address(address.host).version
-    except ValueError:
-        return HostnameEndpoint(reactor, address.host, address.port)
-    return (TCP4ClientEndpoint if version == 4 else TCP6ClientEndpoint)(reactor, address.host, address.port)
 
 
 def _parameters(settings: AmqpSettings) -> Any:

@@ -41,8 +41,8 @@ from protocols.erp import account_replies, commands, cursor, replies
 from protocols.erp.account_replies import BalanceAnswer
 from protocols.erp.words import BalanceQuery, CommandType, ReceiptRequest, StatementRequest, TransactionsQuery
 from protocols.kit.errors import ProtocolError
+from protocols.kit.paging import PAGES_MAX, TOO_MANY_PAGES
 
-MAX_PAGES = 500
 OVERDUE_MS = 5_000
 """So long after its time a question is answered by any node: whoever had it in hand is gone."""
 _log = log.get("erp.answers")
@@ -134,6 +134,7 @@ class Answers:
     def stop(self) -> None:
         """Drop what is under way; the questions stay in the journal and are asked again after the restart."""
         self._tasks.stop()
+        self._statements.stop()
 
     def _failed(self, failure: Failure) -> None:
         _log.error("question.defect", error=failure.getTraceback(detail="brief"), action="asked again after a restart")
@@ -281,7 +282,7 @@ class Answers:
         too_far = self._too_far_back(route, query)
         if too_far is not None:
             return too_far
-        scope = (sender, query.account.clear, query.first.isoformat(), query.last.isoformat())
+        scope = ("entries", sender, query.account.clear, query.first.isoformat(), query.last.isoformat())
         place = _Place(None, 0)
         if query.after is not None:
             opened = cursor.unseal(self.cursor_key, scope, query.after)
@@ -316,8 +317,10 @@ class Answers:
         seen: set[str | None] = set()
         first: Page | None = None
         while True:
-            if place.bank_cursor in seen or len(seen) >= MAX_PAGES:
-                raise ProtocolError("paging", "the bank's continuation repeats or does not end")
+            if place.bank_cursor in seen:
+                raise ProtocolError("paging", "the bank's continuation repeats")
+            if len(seen) >= PAGES_MAX:
+                raise ProtocolError(TOO_MANY_PAGES, f"more than {PAGES_MAX} pages")
             seen.add(place.bank_cursor)
             question = LinesQuestion(query.account, query.first, query.last, route.currency, place.bank_cursor)
             wait_s = max(until_s - self.clock.monotonic_s(), 0.0)

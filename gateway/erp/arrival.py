@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
+from functools import partial
 
 from gateway.clock import Entropy
 from gateway.core.policy import Route
@@ -90,9 +91,10 @@ class Arrival:
         if self._surely_refused(tx):
             return REPEATED
         before = refusals.fetch(tx.bare, self.key)
-        assert before is not None, "a refusal that is noted and not kept"
-        title = f"refused on {instant(before.at_ms)} and delivered again; to have it looked at anew, publish it again"
-        no = Refusal(before.code, title)
+        # Its retention may be over, and it be known from the audit trail alone.
+        when = "before" if before is None else f"on {instant(before.at_ms)}"
+        title = f"refused {when} and delivered again; to have it looked at anew, publish it again"
+        no = Refusal(Code.EXPIRED if before is None else before.code, title)
         return refusing(self.entropy, self.delivery, self.letter, self.type, self.sender, no, id_, insist=True)(tx)
 
     def answer(self, tx: Tx, name: str, said: Mapping[str, object], bank: str, about: Mapping[str, object]) -> None:
@@ -108,15 +110,17 @@ def refusing(
     """The unit that refuses a delivery: the refusal, its reply and the parked copy; once, unless it is to `insist`."""
     key = delivery_key(delivery)
     name = sender.name if sender else None
+    size, digest = (None, None) if delivery.cut is None else (delivery.cut.size, delivery.cut.sha256)
 
     def unit(tx: Tx) -> Done:
         said = replies.rejection(command, id_, no)
         event = replies.rejection_name(command)
         reply, parked = mail.refusal(tx, letter, delivery, no, event, said, sender, entropy)
-        fresh = refusals.refuse(tx, key, name, no.code, delivery.body, reply, parked)
+        write = partial(refusals.refuse, tx, sender=name, code=no.code, body=delivery.body, reply=reply, parked=parked,
+                        size=size, sha256=digest)  # fmt: skip
+        fresh = write(key=key)
         if not fresh and (insist or not repeats.noted(tx, letter.coming, key, _REFUSED)):
-            again = f"{key}.{entropy.ulid(tx.now_ms)}"
-            refusals.refuse(tx, again, name, no.code, delivery.body, reply, parked)
+            write(key=f"{key}.{entropy.ulid(tx.now_ms)}")
         return Done(no.code.value)
 
     return unit
@@ -126,7 +130,8 @@ def delivery_key(delivery: Delivery) -> str:
     """The same for every delivery of one message, as far as its properties can tell messages apart."""
     said = delivery.properties
     parts = (said.user_id, said.message_id, said.correlation_id, said.reply_to, delivery.routing_key)
-    digest = hashlib.sha256("\x1f".join(part or "" for part in parts).encode() + b"\x1f" + delivery.body)
+    whole = delivery.body if delivery.cut is None else f"{delivery.cut.size} {delivery.cut.sha256}".encode()
+    digest = hashlib.sha256("\x1f".join(part or "" for part in parts).encode() + b"\x1f" + whole)
     return digest.hexdigest()
 
 

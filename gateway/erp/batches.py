@@ -6,13 +6,14 @@ from gateway.core import policy
 from gateway.core.policy import HOLD_BAND, Route
 from gateway.erp import orders
 from gateway.erp.arrival import REPEATED, Arrival, Done, Unit, validation
+from gateway.erp.drybuild import DryBuild
 from gateway.journal import batch_rows, batches
 from gateway.journal.batch_rows import BatchRow
 from gateway.journal.batches import BatchAdmission
 from gateway.journal.payments import Admittance
 from gateway.journal.rows import PaymentRow
 from gateway.journal.store import Tx
-from protocols.canon.errors import Code, Refusal
+from protocols.canon.errors import Code, Fault, Refusal
 from protocols.canon.money import Money
 from protocols.erp import fingerprint
 from protocols.erp.batch_news import BATCH_ACCEPTED, batch_fields
@@ -59,10 +60,8 @@ def _admission(arrival: Arrival, command: SubmitBatch, route: Route) -> BatchAdm
     # Many small payments are not to slip through under a band that their sum belongs to.
     hold = HOLD_BAND if policy.held_by_band(total.minor, arrival.sender.allowance) else None
     items = tuple(
-        orders.item_admission(
-            arrival, order, route, (command.id, number), policy.check(order, route, arrival.day), hold
-        )
-        for number, order in enumerate(command.orders, start=1)
+        orders.item_admission(arrival, order, route, (command.id, number), faults, hold)
+        for number, (order, faults) in enumerate(zip(command.orders, _faults(arrival, command, route), strict=True), 1)
     )
     return BatchAdmission(
         sender=arrival.sender.name, bank=route.bank, lane=route.lane, batch=command.id, kind=command.kind,
@@ -70,6 +69,16 @@ def _admission(arrival: Arrival, command: SubmitBatch, route: Route) -> BatchAdm
         whole=command.on_item_error is OnItemError.REFUSE_BATCH, reply=arrival.letter.reply, actor=arrival.actor,
         tags=command.tags,
     )  # fmt: skip
+
+
+def _faults(arrival: Arrival, command: SubmitBatch, route: Route) -> list[tuple[Fault, ...]]:
+    """What is wrong with each item. One that its message cannot be built with must not hold up the others later."""
+    found = [policy.check(order, route, arrival.day) for order in command.orders]
+    sound = [n for n, faults in enumerate(found) if not faults]
+    dry = DryBuild(arrival.registry.banks[route.bank], route, command.kind, arrival.day, arrival.now)
+    for n, faults in zip(sound, dry.of_all([command.orders[n] for n in sound]), strict=True):
+        found[n] = faults
+    return found
 
 
 def _refused(arrival: Arrival, command: SubmitBatch, refusal: Refusal) -> Unit:

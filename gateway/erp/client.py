@@ -13,9 +13,9 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from gateway.erp.acks import AckWindow
 from gateway.erp.canary import Canary
-from gateway.erp.link import Channel, Dial, Gone, Link
+from gateway.erp.consumer import Consumer
+from gateway.erp.link import Dial, Gone, Link
 from gateway.erp.publisher import Publisher
 from gateway.erp.wire import (
     BrokerRefused,
@@ -37,6 +37,9 @@ T = TypeVar("T")
 _NOT_FOUND = 404
 _PREFETCH_MAX = 65_535
 CANARY_QUEUE = "bankgw.canary."
+MOST_BYTES = 67_108_864
+DELIVERY_BYTES = 2_048
+"""What a delivery takes beside its body: its properties, and what the intake makes of it."""
 
 
 class Random(Protocol):
@@ -74,25 +77,6 @@ class AmqpStatus:
     canary_age_s: float | None
 
 
-class _Consumer:
-    """A queue we want messages of, and the channel they come on at present."""
-
-    def __init__(self, queue: str, prefetch: int, on_delivery: OnDelivery) -> None:
-        self.queue = queue
-        self.prefetch = prefetch
-        self.on_delivery = on_delivery
-        self.failures = 0
-        self.subscriptions = 0
-        self.token = 0
-        self.channel: Channel | None = None
-        self.window = AckWindow(_nothing)
-
-    @property
-    def tag(self) -> str:
-        """The consumer tag of the latest subscription."""
-        return f"bankgw-{self.token}-{self.subscriptions}"
-
-
 def _nothing(*_args: object) -> None:
     pass
 
@@ -109,9 +93,10 @@ class AmqpClient:
     """
 
     def __init__(self, clock: IReactorTime, dial: Dial, random: Random, patience: Patience, where: str,
-                 prepare: Prepare | None = None) -> None:
+                 prepare: Prepare | None = None, most_bytes: int = MOST_BYTES) -> None:
         """`where` names the broker in messages; `prepare` declares or verifies the topology on each
-        connection, and what it raises keeps the client down.
+        connection, and what it raises keeps the client down. Nothing more is read while more than
+        `most_bytes` of deliveries are in hand.
         """
         self._clock = clock
         self._dial = dial
@@ -119,9 +104,12 @@ class AmqpClient:
         self._patience = patience
         self._where = where
         self._prepare = prepare
+        self._most_bytes = most_bytes
+        self._bytes = 0
+        self._held = False
         self._publisher = Publisher()
-        self._consumers: list[_Consumer] = []
-        self._live: dict[int, _Consumer] = {}
+        self._consumers: list[Consumer] = []
+        self._live: dict[int, Consumer] = {}
         self._tokens = itertools.count(1)
         self._dirty: set[int] = set()
         self._flush_timer: IDelayedCall | None = None
@@ -178,7 +166,7 @@ class AmqpClient:
             raise ValueError(f"prefetch of {queue} must be 1 to {_PREFETCH_MAX}, not {prefetch}")
         if any(consumer.queue == queue for consumer in self._consumers):
             raise ValueError(f"{queue} is consumed already")
-        consumer = _Consumer(queue, prefetch, on_delivery)
+        consumer = Consumer(queue, prefetch, on_delivery)
         self._consumers.append(consumer)
         if self._up and self._link is not None:
             self._spawn(self._serve(self._link, consumer))
@@ -190,10 +178,22 @@ class AmqpClient:
             return False
         if multiple:
             consumer.window.done_through(delivery.tag)
+            for tag in [tag for tag in consumer.sizes if tag <= delivery.tag]:
+                self._let_go(consumer, tag)
         else:
             consumer.window.done(delivery.tag)
+            self._let_go(consumer, delivery.tag)
         self._flush_soon(delivery.channel)
         return True
+
+    def reject(self, delivery: Delivery) -> None:
+        """See `wire.Amqp`."""
+        consumer = self._live.get(delivery.channel)
+        if consumer is None or consumer.channel is None or not consumer.window.given_back(delivery.tag):
+            return
+        consumer.channel.reject(delivery.tag)
+        self._let_go(consumer, delivery.tag)
+        self._flush_soon(delivery.channel)
 
     def give_back(self, delivery: Delivery) -> None:
         """See `wire.Amqp`."""
@@ -208,7 +208,7 @@ class AmqpClient:
         if not self._paused:
             self._paused = True
             for consumer in self._live.values():
-                self._spawn(self._unsubscribe(consumer))
+                self._spawn(consumer.unsubscribe())
 
     def resume(self) -> None:
         """See `wire.Amqp`."""
@@ -216,6 +216,18 @@ class AmqpClient:
             self._paused = False
             for consumer in self._live.values():
                 self._spawn(self._subscribe(consumer))
+
+    def widen(self, queue: str) -> None:
+        """See `wire.Amqp`."""
+        for consumer in self._live.values():
+            if consumer.queue == queue and consumer.tags:
+                self._spawn(self._subscribe(consumer))
+
+    def narrow(self, queue: str) -> None:
+        """See `wire.Amqp`."""
+        for consumer in self._live.values():
+            if consumer.queue == queue:
+                self._spawn(consumer.unsubscribe(keep=1))
 
     def close(self, deadline_s: float) -> Deferred[None]:
         """See `wire.Amqp`."""
@@ -315,6 +327,8 @@ class AmqpClient:
         self._link = None
         for consumer in self._live.values():
             consumer.channel = None
+            consumer.sizes.clear()
+        self._bytes, self._held = 0, False
         self._live.clear()
         self._dirty.clear()
         for timer in [*self._timers, self._flush_timer]:
@@ -342,7 +356,7 @@ class AmqpClient:
             # A blocked broker does not read: its silence says nothing about the connection.
             if blocked:
                 self._canary.stop()
-            else:
+            elif not self._held:
                 self._canary.start()
         _tell(self._on_blocked, blocked)
 
@@ -370,7 +384,7 @@ class AmqpClient:
 
     # Consuming
 
-    async def _serve(self, link: Link, consumer: _Consumer) -> None:
+    async def _serve(self, link: Link, consumer: Consumer) -> None:
         """Open the consumer's channel, again and again with growing pauses, as long as this connection lives.
         """
         while True:
@@ -385,13 +399,9 @@ class AmqpClient:
             consumer.failures += 1
             await self._sleep(self._backoff_s(consumer.failures))
 
-    async def _open_consumer(self, link: Link, consumer: _Consumer) -> None:
+    async def _open_consumer(self, link: Link, consumer: Consumer) -> None:
         channel = await link.channel()
-        await channel.limit(consumer.prefetch)
-        consumer.token = next(self._tokens)
-        consumer.subscriptions = 0
-        consumer.channel = channel
-        consumer.window = AckWindow(channel.ack_through)
+        consumer.opened(channel, next(self._tokens))
         channel.deliver(consumer.queue, consumer.token, partial(self._take, consumer))
         self._live[consumer.token] = consumer
         try:
@@ -401,27 +411,23 @@ class AmqpClient:
                 self._live.pop(consumer.token, None)
         channel.when_gone(partial(self._consumer_gone, link, consumer, consumer.token))
 
-    async def _subscribe(self, consumer: _Consumer) -> None:
-        channel = consumer.channel
-        if channel is None or self._paused:
-            return
-        consumer.subscriptions += 1
-        await channel.subscribe(consumer.queue, consumer.tag)
+    async def _subscribe(self, consumer: Consumer) -> None:
+        if not self._paused:
+            await consumer.subscribe()
 
-    async def _unsubscribe(self, consumer: _Consumer) -> None:
-        if consumer.channel is not None and consumer.subscriptions:
-            await consumer.channel.unsubscribe(consumer.tag)
-
-    def _consumer_gone(self, link: Link, consumer: _Consumer, token: int, gone: Gone) -> None:
+    def _consumer_gone(self, link: Link, consumer: Consumer, token: int, gone: Gone) -> None:
         self._live.pop(token, None)
+        for tag in list(consumer.sizes):
+            self._let_go(consumer, tag)
         self._dirty.discard(token)
         consumer.channel = None
         if isinstance(gone, BrokerRefused) and link is self._link:
             log.error("the broker stopped serving {queue}: {gone}", queue=consumer.queue, gone=str(gone))
             self._spawn(self._serve(link, consumer))
 
-    def _take(self, consumer: _Consumer, delivery: Delivery) -> None:
+    def _take(self, consumer: Consumer, delivery: Delivery) -> None:
         consumer.window.delivered(delivery.tag)
+        self._in_hand(consumer, delivery)
         try:
             consumer.on_delivery(delivery)
             consumer.failures = 0
@@ -438,7 +444,33 @@ class AmqpClient:
         if consumer is None or consumer.channel is None or not consumer.window.given_back(delivery.tag):
             return
         consumer.channel.give_back(delivery.tag)
+        self._let_go(consumer, delivery.tag)
         self._flush_soon(delivery.channel)
+
+    # Bytes in hand
+
+    def _in_hand(self, consumer: Consumer, delivery: Delivery) -> None:
+        consumer.sizes[delivery.tag] = size = len(delivery.body) + DELIVERY_BYTES
+        self._bytes += size
+        if self._bytes > self._most_bytes and not self._held:
+            self._hold(True)
+
+    def _let_go(self, consumer: Consumer, tag: int) -> None:
+        self._bytes -= consumer.sizes.pop(tag, 0)
+        if self._held and self._bytes <= self._most_bytes // 2:
+            self._hold(False)
+
+    def _hold(self, held: bool) -> None:
+        """Read no more from the broker until half of what is in hand is done; the broker keeps the rest."""
+        self._held = held
+        if self._link is not None:
+            self._link.hold(held)
+        if self._canary is not None and not self._blocked:
+            # What it sings lies unread behind the rest.
+            if held:
+                self._canary.stop()
+            else:
+                self._canary.start()
 
     def _flush_soon(self, token: int) -> None:
         self._dirty.add(token)

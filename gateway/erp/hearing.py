@@ -16,6 +16,7 @@ from protocols.canon.errors import Code, Refusal
 from protocols.canon.statement import Line
 from protocols.kit.declined import Declined
 from protocols.kit.errors import ProtocolError
+from protocols.kit.paging import PAGES_MAX, TOO_MANY_PAGES
 
 STOPPING = "stopping"
 """What a lane says that leaves with the daemon: the question stays in the journal and is asked in the next life."""
@@ -56,6 +57,9 @@ def no_answer(route: Route, error: Unavailable | ProtocolError) -> Refusal:
     if isinstance(error, Declined):
         code = Code.BANK_REFUSED if error.outcome == "failed" else Code.BANK_UNAVAILABLE
         return Refusal(code, f"{route.bank} answered {error.code} {error.bank_text}")
+    if isinstance(error, ProtocolError) and error.reason == TOO_MANY_PAGES:
+        title = f"{route.bank} lists more than {PAGES_MAX} pages, the most that are walked; get this list from the bank"
+        return Refusal(Code.UNSUPPORTED, title)
     if isinstance(error, ProtocolError):
         return Refusal(Code.BANK_UNCLEAR, f"{route.bank}'s answer could not be used ({error.reason}); ask again")
     if is_elsewhere(error):

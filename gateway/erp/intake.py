@@ -1,8 +1,9 @@
 """From a delivery to a unit of the journal, and only then an acknowledgement.
 
 Every delivery ends in exactly one unit: a payment, a cancellation, a question, an answer from the journal, or
-a refusal. The message is acknowledged when that unit is durable, never before. Only one whose refusal, too, cannot
-be written down goes back to the queue, whose delivery limit parks it in the end: it must not hold up all others.
+a refusal. The message is acknowledged when that unit is durable, never before. One that is too large is rejected then,
+so that the broker parks it whole: it never passes through the journal. Only one whose refusal, too, cannot be written
+down goes back to the queue, whose delivery limit parks it in the end: it must not hold up all others.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
+from twisted.internet.defer import CancelledError
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from gateway import log
@@ -19,6 +22,7 @@ from gateway.clock import Clock, Entropy
 from gateway.erp import batches, files, inquiry, mail, orders, standing
 from gateway.erp.arrival import Arrival, Done, Unit, refusing
 from gateway.erp.mail import Letter
+from gateway.erp.turns import Turns
 from gateway.erp.wire import Amqp, Delivery
 from gateway.journal.databases import is_locked
 from gateway.journal.rows import PaymentRow, QuestionRow
@@ -41,6 +45,7 @@ from protocols.erp.words import (
 )
 
 _log = log.get("erp.intake")
+_failures = Logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +72,7 @@ class Intake:
         zone: str,
         on_payment: Callable[[PaymentRow], None],
         on_question: Callable[[QuestionRow], None],
+        prefetch: int = 200,
     ) -> None:
         self._amqp = amqp
         self._store = store
@@ -78,6 +84,7 @@ class Intake:
         self._on_payment = on_payment
         self._on_question = on_question
         self._under_way = 0
+        self._turns = Turns(prefetch, self._start, amqp.widen, amqp.narrow)
 
     @property
     def under_way(self) -> int:
@@ -85,13 +92,28 @@ class Intake:
         return self._under_way
 
     def deliver(self, delivery: Delivery) -> None:
-        """Take one delivery. Never raises for what a sender wrote."""
+        """Take one delivery; it is begun when its sender's turn comes."""
         self._under_way += 1
+        self._turns.put(delivery)
+
+    def broker_lost(self) -> None:
+        """The connection is gone, and with it what is not begun: it is delivered again."""
+        self._under_way -= self._turns.forget()
+
+    def _start(self, delivery: Delivery) -> None:
         try:
             self._begin(delivery)
-        except Exception:
-            self._under_way -= 1
+        except CancelledError:
             raise
+        except Exception:
+            _failures.failure("message {id!r} from {queue} can be neither taken nor refused; it goes back to the queue",
+                              id=delivery.properties.message_id, queue=delivery.queue)  # fmt: skip
+            self._amqp.give_back(delivery)
+            self._ended(delivery)
+
+    def _ended(self, delivery: Delivery) -> None:
+        self._under_way -= 1
+        self._turns.done(delivery)
 
     def _begin(self, delivery: Delivery) -> None:
         letter = mail.letter(delivery, self._clock.now_ms() - round(delivery.waited_s * 1000))
@@ -121,11 +143,11 @@ class Intake:
     def _settle(self, delivery: Delivery, letter: Letter) -> _Refused | tuple[CommandType, Sender, Command]:
         user = delivery.properties.user_id
         sender = self.registry.sender_of(user)
+        if delivery.cut is not None:
+            title = f"the body has {delivery.cut.size} bytes, the most is {MAX_BODY_BYTES}"
+            return _Refused(Refusal(Code.TOO_LARGE, title), sender)
         if delivery.undecodable:
             return _Refused(Refusal(Code.MALFORMED, f"the properties cannot be read: {delivery.undecodable}"), sender)
-        if len(delivery.body) > MAX_BODY_BYTES:
-            title = f"the body has {len(delivery.body)} bytes, the most is {MAX_BODY_BYTES}"
-            return _Refused(Refusal(Code.TOO_LARGE, title), sender)
         type_ = routing.message_type(delivery.routing_key, letter.header_type, delivery.properties.type)
         if isinstance(type_, Refusal):
             return _Refused(type_, sender, None, self._claimed(delivery))
@@ -216,16 +238,19 @@ class Intake:
 
     def _lost(self, failure: Failure, delivery: Delivery) -> None:
         """Not durable: no acknowledgement, so the broker delivers it again, here or elsewhere."""
-        self._under_way -= 1
         ends = isinstance(failure.value, StoreFailed)
         _log.error("command.not_durable", error=failure.getTraceback(detail="brief"), queue=delivery.queue,
                    action="left unacknowledged" if ends else "given back to the queue")  # fmt: skip
         if not ends:
             self._amqp.give_back(delivery)
+        self._ended(delivery)
 
     def _durable(self, done: Done, delivery: Delivery, type_: str, started_ms: int) -> None:
-        self._under_way -= 1
-        self._amqp.ack(delivery)
+        if mail.is_dead_lettered(delivery):
+            self._amqp.reject(delivery)
+        else:
+            self._amqp.ack(delivery)
+        self._ended(delivery)
         self._meters.stage.labels("journal").observe(max(self._clock.now_ms() - started_ms, 0) / 1000)
         # An order over its sender's limit is a payment too, a rejected one, and a refusal to its sender.
         single = type_ in _SINGLE and len(done.admitted) == 1

@@ -50,6 +50,9 @@ class Channel(Protocol):
     def give_back(self, tag: int) -> None:
         """Put this one delivery back into its queue, counting towards its delivery limit."""
 
+    def reject(self, tag: int) -> None:
+        """Let the broker move this one delivery to its queue's dead-letter exchange."""
+
     async def publish_for(self, publisher: Publisher) -> None:
         """Switch confirms on and carry `publisher` (calls its `opened`) as long as the channel lives."""
 
@@ -68,6 +71,9 @@ class Link(Protocol):
 
     async def channel(self) -> Channel:
         """Open a channel."""
+
+    def hold(self, held: bool) -> None:
+        """Read nothing from the broker for now, or again. What was read before has been handed over."""
 
     def declarer(self) -> Declarer:
         """Declares on channels of its own."""

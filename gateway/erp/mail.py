@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from gateway.clock import Entropy, uuid7
+from gateway.erp.topology import standard
 from gateway.erp.wire import Delivery
 from gateway.journal.repeats import Coming
 from gateway.journal.rows import OutboxRow, Reply
@@ -21,6 +22,7 @@ EVENTS = "bankgw.events"
 DEAD = "bankgw.dead"
 NO_BANK = "none"
 MAX_CONTENT_TYPE = 64
+DEAD_LETTERED = frozenset(queue.name for queue in standard().queues if queue.dead_letter is not None)
 ACCEPT = "accept"
 """The header in which a sender may name the ISO 20022 message it wants to be answered in."""
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(-[!-~]{1,100})?")
@@ -75,6 +77,11 @@ def _traceparent(headers: Mapping[str, object]) -> str | None:
     return found if found is not None and _TRACEPARENT.fullmatch(found) else None
 
 
+def is_dead_lettered(delivery: Delivery) -> bool:
+    """Whether the broker parks the message itself, whole, when it is rejected: it is too large for the journal."""
+    return delivery.cut is not None and delivery.queue in DEAD_LETTERED
+
+
 def may_reply(said: Letter, sender: Sender, *, money: bool) -> bool:
     """Whether this sender may have replies sent there; direct reply-to lives too short for money."""
     queue = said.reply.reply_to
@@ -108,13 +115,16 @@ def refusal(
         allowed = may_reply(said, sender, money=False)
         told = said.reply if allowed else replace(said.reply, reply_to=None)
         reply = answer_row(tx, told, event, fields, sender.name, None, entropy)
-    if reply is not None and refused.code not in PARKED_CODES:
+    if is_dead_lettered(delivery) or (reply is not None and refused.code not in PARKED_CODES):
         return reply, None
     headers = {
         "refused": refused.code.value, "refused_title": refused.title[:500], "original_key": delivery.routing_key,
         "original_user": said.user, "original_queue": delivery.queue,
         "original_id": delivery.properties.message_id or "",
     }  # fmt: skip
+    if delivery.cut is not None:
+        # The first bytes of one that no dead-letter exchange takes.
+        headers |= {"original_size": str(delivery.cut.size), "original_sha256": delivery.cut.sha256}
     parked = OutboxRow(
         message_id=uuid7(entropy.ulid(tx.now_ms)), node=tx.node, exchange=DEAD, routing_key=delivery.routing_key,
         body=delivery.body, headers=headers, correlation_id=delivery.properties.correlation_id,

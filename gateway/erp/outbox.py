@@ -26,6 +26,9 @@ UNROUTED_NEWS = "bankgw.unrouted.news"
 WINDOW = 500
 IN_MEMORY = 20_000
 PAGE = 1_000
+WINDOW_BYTES, IN_MEMORY_BYTES, PAGE_BYTES = 16_777_216, 33_554_432, 8_388_608
+"""Messages are small, but for some replies and parked copies: what is in flight, in memory and read at once ends with
+whichever limit is reached first, the number or these bytes."""
 MARK_AT_ONCE = 200
 MARK_LINGER_S = 0.02
 RETRY_S, LAST_RETRY_S = 1.0, 300.0
@@ -49,7 +52,7 @@ class Outbox:
         self._waiting: deque[OutboxRow] = deque()
         self._known: set[str] = set()
         self._refused: dict[str, float] = {}
-        self._in_flight = 0
+        self._in_flight = self._in_flight_bytes = self._waiting_bytes = 0
         self._overflowed = False
         self._scanning = False
         self._scan_again = False
@@ -67,7 +70,7 @@ class Outbox:
     def take(self, rows: Iterable[OutboxRow]) -> None:
         """Rows that were just committed, in their order."""
         for row in rows:
-            if len(self._waiting) >= IN_MEMORY:
+            if len(self._waiting) >= IN_MEMORY or self._waiting_bytes >= IN_MEMORY_BYTES:
                 self._overflowed = True
                 break
             self._put(row)
@@ -95,16 +98,33 @@ class Outbox:
     def _put(self, row: OutboxRow) -> None:
         if row.message_id not in self._known:
             self._known.add(row.message_id)
-            self._waiting.append(row)
+            self._wait(row)
+
+    def _wait(self, row: OutboxRow) -> None:
+        self._waiting.append(row)
+        self._waiting_bytes += len(row.body)
+
+    def _room(self) -> bool:
+        return self._in_flight < WINDOW and self._in_flight_bytes < WINDOW_BYTES
 
     def _pump(self) -> None:
-        while self._waiting and self._in_flight < WINDOW and self._amqp.up and not self._amqp.blocked:
+        while self._waiting and self._room() and self._amqp.up and not self._amqp.blocked:
             row = self._waiting.popleft()
-            self._in_flight += 1
+            self._waiting_bytes -= len(row.body)
+            self._leave(row)
             self._amqp.publish(self._message(row)).addCallback(self._heard, row)
-        if self._overflowed and len(self._waiting) < IN_MEMORY // 2:
+        half = len(self._waiting) < IN_MEMORY // 2 and self._waiting_bytes < IN_MEMORY_BYTES // 2
+        if self._overflowed and half:
             self._overflowed = False
             self._scan()
+
+    def _leave(self, row: OutboxRow) -> None:
+        self._in_flight += 1
+        self._in_flight_bytes += len(row.body)
+
+    def _landed(self, row: OutboxRow) -> None:
+        self._in_flight -= 1
+        self._in_flight_bytes -= len(row.body)
 
     def _message(self, row: OutboxRow) -> Message:
         properties = Properties(
@@ -115,7 +135,7 @@ class Outbox:
         return Message(row.exchange, row.routing_key, row.body, properties)
 
     def _heard(self, verdict: Verdict, row: OutboxRow) -> None:
-        self._in_flight -= 1
+        self._landed(row)
         self._meters.published.labels(verdict.fate.value).inc()
         if verdict.fate is not Fate.NACKED and self._refused:
             self._refused.pop(row.message_id, None)
@@ -135,7 +155,7 @@ class Outbox:
         self._tell_idle()
 
     def _again(self, row: OutboxRow) -> None:
-        self._waiting.append(row)
+        self._wait(row)
         self._pump()
 
     def _park(self, row: OutboxRow, verdict: Verdict) -> None:
@@ -151,12 +171,12 @@ class Outbox:
             content_type=row.content_type, timestamp=row.created_ms // 1000, type=message.properties.type,
             headers=headers,
         )  # fmt: skip
-        self._in_flight += 1
+        self._leave(row)
         copy = Message("", UNROUTED_NEWS, row.body, properties)
         self._amqp.publish(copy).addCallback(self._parked, row)
 
     def _parked(self, verdict: Verdict, row: OutboxRow) -> None:
-        self._in_flight -= 1
+        self._landed(row)
         if verdict.fate is Fate.CONFIRMED:
             self._mark(row, Mail.PARKED)
         elif verdict.fate is Fate.LOST:
@@ -220,12 +240,13 @@ class Outbox:
         self._page("")
 
     def _page(self, after: str) -> None:
-        reading = self._store.read(lambda conn: outbox.unsent(conn, self._node, after, PAGE))
+        reading = self._store.read(lambda conn: outbox.page(conn, self._node, after, PAGE, PAGE_BYTES))
         reading.addCallbacks(self._paged, self._scan_failed)
 
-    def _paged(self, rows: list[OutboxRow]) -> None:
+    def _paged(self, page: tuple[list[OutboxRow], bool]) -> None:
+        rows, more = page
         self.take(rows)
-        if len(rows) == PAGE and not self._overflowed:
+        if more and not self._overflowed:
             self._page(rows[-1].message_id)
             return
         self._scanning = False

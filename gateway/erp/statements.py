@@ -5,42 +5,86 @@ from __future__ import annotations
 import json
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import partial
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
+from twisted.internet.interfaces import IDelayedCall
+
 from gateway.asking import Unavailable
 from gateway.core.hours import bank_date, local
 from gateway.core.policy import Route
 from gateway.erp.hearing import no_answer, ours
+from gateway.erp.packed import PackedLines
 from protocols.canon.errors import Code, Fault, FieldCode, Refusal
+from protocols.canon.money import Money
 from protocols.canon.party import AccountNumber
 from protocols.canon.query import LinesQuestion
-from protocols.canon.statement import Line, Page
+from protocols.canon.statement import Page
 from protocols.erp import account_replies, cursor
-from protocols.erp.account_replies import Statement, line_id
+from protocols.erp.account_replies import Statement, Totals, line_id
 from protocols.erp.words import StatementRequest
 from protocols.kit.errors import ProtocolError
+from protocols.kit.paging import PAGES_MAX, TOO_MANY_PAGES
 
 if TYPE_CHECKING:
     from gateway.erp.answers import Answers
 
-MAX_PAGES = 2_000
 WALKS = 3
 """How often a day is walked until its own count agrees: today's entries may grow while one walks."""
 KEPT_MS = 600_000
-MOST_KEPT = 16
+"""A statement is freed so long after its last page was asked for, and so is what was walked of one."""
+MOST_KEPT, MOST_KEPT_BYTES = 16, 33_554_432
 
 
-@dataclass(frozen=True, slots=True)
-class _Kept:
-    """A statement whose later pages may be asked for, what makes it this one, and when it was read."""
+class _Walk:
+    """A day's statement as far as the bank's pages were walked; `at` is the bank's cursor of the next one."""
 
-    statement: Statement
-    digest: str
-    at_ms: int
+    def __init__(self, account: AccountNumber, currency: str, day: date, *, closed: bool) -> None:
+        self.account = account
+        self.currency = currency
+        self.day = day
+        self.closed = closed
+        self.lines = PackedLines()
+        self.at: str | None = None
+        self.whole = False
+        self.used_ms = 0
+        self.total_lines: int | None = None
+        self._pages = 0
+        self._seen: set[str] = set()
+        self._totals = Totals()
+        self._opening: Money | None = None
+        self._closing: Money | None = None
+        self._hash = sha256()
+
+    def add(self, page: Page) -> None:
+        """The next page. Raises ProtocolError where the bank's continuation does not end."""
+        if not self._pages:
+            self._opening = page.opening
+        self._pages += 1
+        self._closing, self.total_lines, self.at = page.closing, page.total_lines, page.cursor
+        self.lines.add(page.lines)
+        self._totals += Totals.of(page.lines)
+        for line in page.lines:
+            self._hash.update(f"{line_id(line)} {line.direction.value} {line.amount.minor}\x1f".encode())
+        self.whole = self.at is None
+        if self.at is not None:
+            if self.at in self._seen:
+                raise ProtocolError("paging", "the bank's continuation repeats")
+            if self._pages >= PAGES_MAX:
+                raise ProtocolError(TOO_MANY_PAGES, f"more than {PAGES_MAX} pages")
+            self._seen.add(self.at)
+
+    def statement(self) -> Statement:
+        """The statement, once it is whole."""
+        return Statement(self.account, self.currency, self.day, self._totals, self._opening, self._closing, self.closed)
+
+    def digest(self) -> str:
+        """What must be the same for two pages to be pages of one statement."""
+        whole = self._hash.copy()
+        whole.update(f"{self._opening}\x1f{self._closing}".encode())
+        return whole.hexdigest()[:32]
 
 
 class Statements:
@@ -48,7 +92,15 @@ class Statements:
 
     def __init__(self, answers: Answers) -> None:
         self._answers = answers
-        self._kept: OrderedDict[tuple[str, str], _Kept] = OrderedDict()
+        self._kept: OrderedDict[tuple[str, str], _Walk] = OrderedDict()
+        self._sweeping: IDelayedCall | None = None
+
+    def stop(self) -> None:
+        """Free everything."""
+        self._kept.clear()
+        if self._sweeping is not None:
+            self._sweeping.cancel()
+            self._sweeping = None
 
     async def answer(self, sender: str, query: StatementRequest, wait_s: float) -> Mapping[str, Any] | Refusal:
         """One page of the day's statement; or why there is none."""
@@ -67,16 +119,16 @@ class Statements:
                 return opened
             offset, digest = json.loads(opened)
         try:
-            kept = await self._whole(route, query, until_s)
+            walk = await self._whole(route, query, until_s)
         except (Unavailable, ProtocolError) as error:
             return no_answer(route, error)
-        statement, now = kept.statement, kept.digest
+        statement, now = walk.statement(), walk.digest()
         if not statement.fits:
             return Refusal(Code.BANK_UNCLEAR, f"{route.bank}'s opening balance and entries do not make its closing one")
         if digest and digest != now:
             return Refusal(Code.BAD_CURSOR, "the day has changed since the first page; begin again without `after`")
-        lines, end = statement.lines[offset : offset + query.limit], offset + query.limit
-        more = end < len(statement.lines)
+        lines, end = walk.lines.page(offset, query.limit), offset + query.limit
+        more = end < len(walk.lines)
         following = cursor.seal(answers.cursor_key, scope, json.dumps([end, now])) if more else None
         matched = await answers.store.read(lambda conn: ours(conn, route.lane, lines))
         return account_replies.statement_ready(statement, lines, following, matched)
@@ -93,63 +145,75 @@ class Statements:
         fault = Fault("/date", FieldCode.DATE_RANGE, detail, profile.history_days)
         return Refusal(Code.VALIDATION, f"{route.bank} has no statement of that day", (fault,))
 
-    async def _whole(self, route: Route, query: StatementRequest, until_s: float) -> _Kept:
-        """The whole day: the one whose first page was given out a moment ago, or a fresh walk."""
-        key, now_ms = (query.account.clear, query.day.isoformat()), self._answers.clock.now_ms()
-        kept = self._kept.get(key)
-        if query.after is not None and kept is not None and now_ms - kept.at_ms < KEPT_MS:
-            return kept
-        hours = self._answers.registry.banks[route.bank].profile.limits.hours
-        # The calendar's day: after a cut-off today's is not over yet.
-        closed = query.day < local(hours, now_ms).date()
-        pages, lines = await self._counted(route, query, until_s)
-        statement = Statement(query.account, route.currency, query.day, lines, pages[0].opening, pages[-1].closing,
-                              closed)  # fmt: skip
-        fresh = self._kept[key] = _Kept(statement, _digest(statement), now_ms)
-        self._kept.move_to_end(key)
-        while len(self._kept) > MOST_KEPT:
-            self._kept.popitem(last=False)
-        return fresh
-
-    async def _counted(
-        self, route: Route, query: StatementRequest, until_s: float
-    ) -> tuple[list[Page], tuple[Line, ...]]:
-        """The day's pages and entries, as many as the bank itself counts. Raises ProtocolError."""
+    async def _whole(self, route: Route, query: StatementRequest, until_s: float) -> _Walk:
+        """The whole day: the one whose first page was given out a moment ago; or the walk that ran out of time a moment
+        ago, walked to its end; or a fresh one."""
+        key = (query.account.clear, query.day.isoformat())
+        self._sweep()
+        walk = self._kept.get(key)
+        if walk is not None and walk.whole and query.after is not None:
+            self._keep(key, walk)
+            return walk
+        if walk is not None and not walk.whole:
+            # Nobody else goes on with it meanwhile.
+            del self._kept[key]
         walks = 0
         while True:
-            pages = await self._walk(route, query.account, query.day, until_s)
-            lines = tuple(line for page in pages for line in page.lines)
+            if walk is None or walk.whole:
+                walk = self._fresh(route, query)
+            try:
+                await self._go_on(route, walk, until_s)
+            except Unavailable:
+                self._keep(key, walk)
+                raise
             walks += 1
-            if pages[-1].total_lines in (None, len(lines)):
-                return pages, lines
+            if walk.total_lines in (None, len(walk.lines)):
+                self._keep(key, walk)
+                return walk
             if walks >= WALKS:
-                raise ProtocolError("paging", f"the bank counts {pages[-1].total_lines} entries and gave {len(lines)}")
+                what = f"the bank counts {walk.total_lines} entries and gave {len(walk.lines)}"
+                raise ProtocolError("paging", what)
 
-    async def _walk(self, route: Route, account: AccountNumber, day: date, until_s: float) -> list[Page]:
-        """Every page of the day. Raises ProtocolError where the bank's continuation does not end."""
+    def _fresh(self, route: Route, query: StatementRequest) -> _Walk:
+        hours = self._answers.registry.banks[route.bank].profile.limits.hours
+        # The calendar's day: after a cut-off today's is not over yet.
+        closed = query.day < local(hours, self._answers.clock.now_ms()).date()
+        return _Walk(query.account, route.currency, query.day, closed=closed)
+
+    async def _go_on(self, route: Route, walk: _Walk, until_s: float) -> None:
+        """Ask for every page that is left. Raises Unavailable where the time is over: the walk may go on later."""
         put = self._answers.registry.banks[route.bank].questions.lines
         if put is None:
             raise Unavailable("unsupported", f"{route.bank} does not list entries (any more)")
-        pages: list[Page] = []
-        at, seen = None, set[str]()
-        while True:
+        while not walk.whole:
             wait_s = max(until_s - self._answers.clock.monotonic_s(), 0.0)
-            question = LinesQuestion(account, day, day, route.currency, at)
-            page = await self._answers.ask(route.lane, "lines", partial(put, question), wait_s)
-            pages.append(page)
-            at = page.cursor
-            if at is None:
-                return pages
-            if at in seen or len(pages) >= MAX_PAGES:
-                raise ProtocolError("paging", "the bank's continuation repeats or does not end")
-            seen.add(at)
+            question = LinesQuestion(walk.account, walk.day, walk.day, walk.currency, walk.at)
+            walk.add(await self._answers.ask(route.lane, "lines", partial(put, question), wait_s))
 
+    # ---- what is kept ----
 
-def _digest(statement: Statement) -> str:
-    """What must be the same for two pages to be pages of one statement."""
-    parts = [str(statement.opening), str(statement.closing), *map(_line_part, statement.lines)]
-    return sha256("\x1f".join(parts).encode()).hexdigest()[:32]
+    def _keep(self, key: tuple[str, str], walk: _Walk) -> None:
+        walk.used_ms = self._answers.clock.now_ms()
+        self._kept[key] = walk
+        self._kept.move_to_end(key)
+        while len(self._kept) > MOST_KEPT or self._too_much():
+            self._kept.popitem(last=False)
+        if self._sweeping is None:
+            self._sweeping = self._answers.clock.later(KEPT_MS / 1000, self._sweep_later)
 
+    def _too_much(self) -> bool:
+        # The one that is being given out stays, however large.
+        return len(self._kept) > 1 and sum(walk.lines.size for walk in self._kept.values()) > MOST_KEPT_BYTES
 
-def _line_part(line: Line) -> str:
-    return f"{line_id(line)} {line.direction.value} {line.amount.minor}"
+    def _sweep(self) -> None:
+        """Free what nobody asked for in KEPT_MS; a clock that was set back frees everything."""
+        now_ms = self._answers.clock.now_ms()
+        for key, walk in tuple(self._kept.items()):
+            if not 0 <= now_ms - walk.used_ms < KEPT_MS:
+                del self._kept[key]
+
+    def _sweep_later(self) -> None:
+        self._sweeping = None
+        self._sweep()
+        if self._kept:
+            self._sweeping = self._answers.clock.later(KEPT_MS / 1000, self._sweep_later)

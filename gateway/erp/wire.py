@@ -6,12 +6,15 @@ Nothing here knows a client library, so a simulated broker replaces the real one
 from __future__ import annotations
 
 import enum
+import hashlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Protocol, TypeAlias
 
 from twisted.internet.defer import Deferred
+
+from protocols.erp.words import MAX_BODY_BYTES
 
 Scalar: TypeAlias = str | int | float | bool | bytes
 
@@ -39,13 +42,32 @@ class Properties:
 
 NO_PROPERTIES = Properties()
 
+CUT_BYTES = 4_096
+"""So much is kept of a body that is larger than any command may be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """A body that is larger than any command may be: how many bytes it has, and their SHA-256 in hex digits."""
+
+    size: int
+    sha256: str
+
+
+def cut(body: bytes) -> tuple[bytes, Cut | None]:
+    """What a delivery holds of a body: all of it, or the first CUT_BYTES and how it was cut."""
+    if len(body) <= MAX_BODY_BYTES:
+        return body, None
+    return body[:CUT_BYTES], Cut(len(body), hashlib.sha256(body).hexdigest())
+
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
     """One message handed to us. `channel` names the channel incarnation it must be acked on: see `Amqp.ack`.
 
     `undecodable` says what of the properties could not be read; that is then absent, the body is intact. `waited_s` is
-    for how long at most it may have lain here unread: more than nothing only when this process stood still.
+    for how long at most it may have lain here unread: more than nothing only when this process stood still. `cut` is
+    set where the message is too large; `body` is then its beginning.
     """
 
     queue: str
@@ -58,6 +80,7 @@ class Delivery:
     body: bytes = field(repr=False)
     undecodable: str | None = None
     waited_s: float = 0.0
+    cut: Cut | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,12 +240,25 @@ class Amqp(Protocol):
     def give_back(self, delivery: Delivery) -> None:
         """The delivery cannot become ours: after a pause it goes back to the queue, as if `on_delivery` had raised."""
 
+    def reject(self, delivery: Delivery) -> None:
+        """The delivery leaves its queue for the dead-letter exchange, whole. For what is too large, and for nothing
+        else: see ADR 0023.
+        """
+
     def publish(self, message: Message) -> Deferred[Verdict]:
         """Publish with a confirm; the Deferred always fires with a verdict and never fails.
 
         ValueError at once when the message id is missing or already in flight: then verdicts cannot be told
         apart.
         """
+
+    def widen(self, queue: str) -> None:
+        """Have more of this queue's messages unacked than usual, by another two thousand, until `narrow` or a new
+        connection.
+        """
+
+    def narrow(self, queue: str) -> None:
+        """Have no more than `prefetch` again, once what is unacked has become less."""
 
     def pause(self) -> None:
         """Stop asking for deliveries. Those on their way (at most `prefetch` per queue) still arrive."""

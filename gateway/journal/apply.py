@@ -41,6 +41,7 @@ _OPEN = frozenset({State.SENDING, State.PENDING}) | _DOUBT
 class Applied:
     """What came of an event. With `conflict` nothing was changed: the caller's lane, or its view, is out of date.
 
+    `overtaken`: it is the lane; another owner has it. Otherwise this very owner had changed the payment meanwhile.
     `row_before` None: there is no such payment. `step` carries the alarms to raise and the denials to answer. `leave`
     comes with a send that was written down.
     """
@@ -50,6 +51,7 @@ class Applied:
     step: flow.Step | None
     conflict: bool
     leave: Leave | None = None
+    overtaken: bool = False
 
 
 def apply(
@@ -80,8 +82,9 @@ def apply(
         before = tx.book.afresh(tx.bare, tx.vault, payment)
     if before is None:
         return Applied(None, None, None, conflict=True)
-    if _moved_on(before, epoch, version, expect) or (epoch is not None and tx.epoch_of(before.lane) > epoch):
-        return Applied(before, None, None, conflict=True)
+    overtaken = epoch is not None and (before.epoch > epoch or tx.epoch_of(before.lane) > epoch)
+    if overtaken or _moved_on(before, epoch, version, expect):
+        return Applied(before, None, None, conflict=True, overtaken=overtaken)
     step = flow.step(before.life, event)
     after = _after(tx, before, event, step, before.epoch if epoch is None else epoch, outcome)
     tx.book.change(before, after)

@@ -33,6 +33,11 @@ _UNSENT = (
     .where(_C.node == bindparam("b_node"), _C.state == Mail.WAITING.value, _C.message_id > bindparam("b_after"))
     .order_by(_C.message_id).limit(bindparam("b_limit", type_=Integer))
 )  # fmt: skip
+_SIZES = (
+    select(_C.message_id, func.length(_C.body).label("size"))
+    .where(_C.node == bindparam("b_node"), _C.state == Mail.WAITING.value, _C.message_id > bindparam("b_after"))
+    .order_by(_C.message_id).limit(bindparam("b_limit", type_=Integer))
+)  # fmt: skip
 _MARK_ONE = (
     update(schema.outbox).where(_C.message_id == bindparam("b_id"), _C.state != bindparam("b_state"))
     .values(state=bindparam("b_state"))
@@ -59,6 +64,18 @@ def unsent(conn: Connection, node: str, after: str = "", limit: int = 500) -> li
     vault = vault_of(conn)
     asked = {"b_node": node, "b_after": after, "b_limit": limit}
     return [read(row, vault) for row in rows(conn, _UNSENT, asked)]
+
+
+def page(conn: Connection, node: str, after: str, limit: int, most_bytes: int) -> tuple[list[OutboxRow], bool]:
+    """As `unsent`, ending also where the bodies come to `most_bytes`; and whether there may be more."""
+    sizes = rows(conn, _SIZES, {"b_node": node, "b_after": after, "b_limit": limit})
+    count = total = 0
+    for row in sizes:
+        count, total = count + 1, total + row.size
+        if total >= most_bytes:
+            break
+    found = unsent(conn, node, after, count) if count else []
+    return found, len(sizes) == limit or count < len(sizes)
 
 
 def mark(tx: Tx, message_ids: Sequence[str], mail: Mail) -> int:

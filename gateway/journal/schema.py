@@ -102,7 +102,9 @@ audit = Table(
 
 refusals = Table(
     "refusals", metadata,
-    key("refusal", 255), bounded("sender", null=True), bounded("code"), number("at_ms"), hidden("body"), **STRICT,
+    key("refusal", 255), bounded("sender", null=True), bounded("code"), number("at_ms"), hidden("body"),
+    number("size", null=True), bounded("sha256", null=True), bounded("parked", 36, null=True),
+    Index("refusals_at", "at_ms"), **STRICT,
 )  # fmt: skip
 
 questions = Table(

@@ -119,6 +119,12 @@ class Broker(_Table):
     )
     management_url: str | None = Field(None, description="Management API, to read effective policies; optional.")
     prefetch: int = Field(200, ge=1, le=2000, description="Unacknowledged commands per queue.")
+    prefetch_bytes: int = Field(
+        67_108_864,
+        ge=4_194_304,
+        description="Bytes of unacknowledged commands of all queues; beyond, the gateway reads nothing from the broker "
+        "until half of them are done.",
+    )
     canary_s: float = Field(
         30.0, ge=0, description="Seconds between heartbeat messages through the broker; 0 turns it off."
     )
@@ -137,6 +143,12 @@ class Journal(_Table):
         le=10_000,
         description="Milliseconds between looks for what other nodes wrote into the same journal. Default: 250 for a "
         "database server, 0 (one node only, no looks) for SQLite.",
+    )
+    refusals_kept_days: int = Field(
+        90,
+        ge=2,
+        le=3650,
+        description="Days for which refused commands and the journal's copies of parked ones are kept.",
     )
 
 

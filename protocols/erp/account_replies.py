@@ -6,7 +6,8 @@ Each function returns the fields in the contract's order; `replies.write` turns 
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from hashlib import sha256
@@ -84,8 +85,37 @@ def transactions_page(
 
 
 @dataclass(frozen=True, slots=True)
+class Totals:
+    """How many entries a list has and what they sum up to, in minor units."""
+
+    credit_count: int = 0
+    credit_minor: int = 0
+    debit_count: int = 0
+    debit_minor: int = 0
+
+    @staticmethod
+    def of(lines: Iterable[Line]) -> Totals:
+        """Those of these entries."""
+        count, minor = Counter[Direction](), Counter[Direction]()
+        for line in lines:
+            count[line.direction] += 1
+            minor[line.direction] += line.amount.minor
+        credit, debit = Direction.CREDIT, Direction.DEBIT
+        return Totals(count[credit], minor[credit], count[debit], minor[debit])
+
+    def __add__(self, other: Totals) -> Totals:
+        return Totals(self.credit_count + other.credit_count, self.credit_minor + other.credit_minor,
+                      self.debit_count + other.debit_count, self.debit_minor + other.debit_minor)  # fmt: skip
+
+    @property
+    def count(self) -> int:
+        """How many entries."""
+        return self.credit_count + self.debit_count
+
+
+@dataclass(frozen=True, slots=True)
 class Statement:
-    """All entries of one account on one bank day, with the balances that the bank stated around them.
+    """All entries of one account on one bank day by their totals, with the balances that the bank stated around them.
 
     `closed` is whether that day was over.
     """
@@ -93,7 +123,7 @@ class Statement:
     account: AccountNumber
     currency: str
     day: date
-    lines: tuple[Line, ...]
+    totals: Totals
     opening: Money | None = None
     closing: Money | None = None
     closed: bool = True
@@ -101,12 +131,12 @@ class Statement:
     @property
     def credit(self) -> Money:
         """Money in together."""
-        return self._sum(Direction.CREDIT)
+        return Money(self.totals.credit_minor, self.currency)
 
     @property
     def debit(self) -> Money:
         """Money out together."""
-        return self._sum(Direction.DEBIT)
+        return Money(self.totals.debit_minor, self.currency)
 
     @property
     def stated(self) -> bool:
@@ -119,9 +149,6 @@ class Statement:
         if self.opening is None or self.closing is None:
             return True
         return self.opening + self.credit - self.debit == self.closing
-
-    def _sum(self, direction: Direction) -> Money:
-        return Money(sum(line.amount.minor for line in self.lines if line.direction is direction), self.currency)
 
 
 def statement_ready(
@@ -144,10 +171,10 @@ def statement_ready(
 
 
 def _totals(statement: Statement) -> dict[str, Any]:
-    credits = sum(line.direction is Direction.CREDIT for line in statement.lines)
+    totals = statement.totals
     return {
-        "count": len(statement.lines), "credit_count": credits, "credit_sum": str(statement.credit),
-        "debit_count": len(statement.lines) - credits, "debit_sum": str(statement.debit),
+        "count": totals.count, "credit_count": totals.credit_count, "credit_sum": str(statement.credit),
+        "debit_count": totals.debit_count, "debit_sum": str(statement.debit),
     }  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from protocols.erp.account_replies import (
     BalanceAnswer,
     ReceiptSubject,
     Statement,
+    Totals,
     balance_result,
     receipt_ready,
     statement_closed,
@@ -273,7 +274,7 @@ def _entry() -> Line:
 
 def _statement() -> Statement:
     return Statement(
-        AccountNumber(_OWN), "CNY", date(2026, 11, 24), (_entry(),), Money(99999999), Money(98765432)
+        AccountNumber(_OWN), "CNY", date(2026, 11, 24), Totals.of([_entry()]), Money(99999999), Money(98765432)
     )
 
 

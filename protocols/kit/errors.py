@@ -29,6 +29,7 @@ Reason = Literal[
     "wrong_key",  # signed with a key that is not pinned, or of the wrong type or size
     "correlation",  # an answer to something else
     "paging",  # a page cursor that repeats, or is not ours
+    "too_many_pages",  # a list longer than any walk: see paging.PAGES_MAX
     "table",  # a code table that is wrong in itself
     "stack",  # libraries on this machine do not fit together
 ]

@@ -2,7 +2,7 @@
 
 The place in a walk is a `PageCursor`, an opaque text that the asker hands back; so a walk survives a
 restart and needs no memory here. It is bound to its question: a cursor of another account or period is
-refused.
+refused. Its size does not grow with the walk.
 """
 
 from __future__ import annotations
@@ -19,8 +19,12 @@ from protocols.kit.errors import ProtocolError
 
 _VALUE_MAX: Final = 512
 _TEXT_MAX: Final = 16_384
-_PAGES_MAX: Final = 1_000
-_VERSION: Final = 1
+PAGES_MAX: Final = 10_000
+"""The most pages of any walk, whoever walks: 200,000 entries at the bank that gives the fewest a page."""
+TOO_MANY_PAGES: Final = "too_many_pages"
+"""The reason of the ProtocolError that says so: asking again cannot help."""
+_VERSION: Final = 2
+_SEEN_MOST: Final = 16
 _MARK = re.compile(r"[0-9a-f]{8}")
 
 
@@ -32,19 +36,21 @@ def _mark(text: str) -> str:
 class PageCursor:
     """A place in a walk: the bank's own value for the next page, the page's number from 1, and what was asked before.
 
-    `question` is a fingerprint of what is asked (see `fingerprint`); `seen` are marks of the values used so
-    far.
+    `question` is a fingerprint of what is asked (see `fingerprint`). `seen` are marks of the last 16 values: a bank
+    that repeats one of them is found out at once. `anchor` is the mark of the value of the last page whose number is a
+    power of two: it finds every longer circle, within three times its length (Brent's method).
     """
 
     value: str
     page: int
     question: str
     seen: tuple[str, ...] = ()
+    anchor: str = ""
 
     def encode(self) -> str:
         """Opaque text for the asker: letters, digits, "-" and "_"."""
         content = json.dumps(
-            [_VERSION, self.value, self.page, self.question, "".join(self.seen)],
+            [_VERSION, self.value, self.page, self.question, "".join(self.seen), self.anchor],
             ensure_ascii=False,
             separators=(",", ":"),
         )
@@ -57,32 +63,35 @@ class PageCursor:
             if len(text) > _TEXT_MAX or not text.isascii():
                 raise ValueError
             data = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
-            version, value, page, asked, seen = json.loads(data)
-            _check(version, value, page, asked, seen)
+            version, value, page, asked, seen, anchor = json.loads(data)
+            _check(version, value, page, asked, seen, anchor)
         except (ValueError, TypeError, binascii.Error, RecursionError):
             raise ProtocolError("paging", "this page cursor was not made here") from None
         if asked != question:
             raise ProtocolError("paging", "this page cursor belongs to another question")
-        return PageCursor(value, page, asked, tuple(_MARK.findall(seen)))
+        return PageCursor(value, page, asked, tuple(_MARK.findall(seen)), anchor)
 
     def then(self, value: str) -> PageCursor:
-        """The next place. Raises "paging" if the bank names a value again, or after 1,000 pages."""
-        mark, seen = _mark(value), (*self.seen, _mark(self.value))
-        if mark in seen:
+        """The next place. Raises "paging" if the bank goes round, and TOO_MANY_PAGES after PAGES_MAX pages."""
+        seen = (*self.seen, _mark(self.value))[-_SEEN_MOST:]
+        anchor = seen[-1] if self.page & (self.page - 1) == 0 else self.anchor
+        if _mark(value) in (*seen, anchor):
             raise ProtocolError("paging", f"page {self.page + 1} would be a page we had already: the bank goes round")
-        if self.page >= _PAGES_MAX:
-            raise ProtocolError("paging", f"more than {_PAGES_MAX} pages")
+        if self.page >= PAGES_MAX:
+            raise ProtocolError(TOO_MANY_PAGES, f"more than {PAGES_MAX} pages")
         if len(value) > _VALUE_MAX:
             raise ProtocolError("paging", f"the bank's cursor has {len(value)} characters, the limit is {_VALUE_MAX}")
-        return PageCursor(value, self.page + 1, self.question, seen)
+        return PageCursor(value, self.page + 1, self.question, seen, anchor)
 
 
-def _check(version: Any, value: Any, page: Any, asked: Any, seen: Any) -> None:
-    if not (version == _VERSION and isinstance(value, str) and isinstance(asked, str) and isinstance(seen, str)):
+def _check(version: Any, value: Any, page: Any, asked: Any, seen: Any, anchor: Any) -> None:
+    if version != _VERSION or not all(isinstance(text, str) for text in (value, asked, seen, anchor)):
         raise ValueError
-    if isinstance(page, bool) or not isinstance(page, int) or not 1 <= page <= _PAGES_MAX or len(value) > _VALUE_MAX:
+    if isinstance(page, bool) or not isinstance(page, int) or not 1 <= page <= PAGES_MAX or len(value) > _VALUE_MAX:
         raise ValueError
-    if len(seen) % 8 or len(seen) // 8 != page - 1 or (seen and not re.fullmatch("[0-9a-f]*", seen)):
+    if not re.fullmatch(f"(?:[0-9a-f]{{8}}){{{min(page - 1, _SEEN_MOST)}}}", seen):
+        raise ValueError
+    if not re.fullmatch("[0-9a-f]{8}" if page > 1 else "", anchor):
         raise ValueError
 
 

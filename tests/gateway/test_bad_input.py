@@ -178,8 +178,10 @@ def test_a_bad_command_is_refused_and_disturbs_nothing(case: Case, tmp_path: Pat
         [copy] = parked
         body = case.body(world)
         assert copy.body == (body if isinstance(body, bytes) else json.dumps(body).encode()), "the very message"
-        assert copy.properties.headers["refused"] == case.code
-        assert copy.properties.headers["original_key"] == case.key
+        # What is too large the broker parks itself, as it came.
+        if case.code != "too_large":
+            assert copy.properties.headers["refused"] == case.code
+            assert copy.properties.headers["original_key"] == case.key
     assert not world.broker.queues["bankgw.unrouted.commands"]
     assert not world.broker.queues["bankgw.unrouted.news"]
 

@@ -14,6 +14,7 @@ from typing import Any
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 
+from gateway.erp.consumer import WIDER
 from gateway.erp.topology import Topology, standard
 from gateway.erp.wire import (
     CONFIRMED,
@@ -25,6 +26,7 @@ from gateway.erp.wire import (
     OnDelivery,
     Properties,
     Verdict,
+    cut,
     ignore_blocked,
 )
 from tests.world.clock import HeapClock
@@ -142,6 +144,7 @@ class ModelClient:
         self._channel = 0
         self._tag = 0
         self._consumers: dict[str, tuple[int, OnDelivery]] = {}
+        self._wider: dict[str, int] = {}
         self._unacked: dict[int, tuple[str, _Kept]] = {}
         self._in_flight: dict[str, Deferred[Verdict]] = {}
         self._on_up: Callable[[], None] = lambda: None
@@ -161,6 +164,7 @@ class ModelClient:
             self._later(1.0, self._connected)
         elif not self.dead:
             self._channel += 1
+            self._wider.clear()
             self.up = True
             self._on_up()
             self.wake()
@@ -178,17 +182,20 @@ class ModelClient:
     def _deliver(self) -> None:
         for queue, (prefetch, on_delivery) in self._consumers.items():
             held = self._broker.queues.get(queue, deque())
+            open_ = sum(name == queue for name, _kept in self._unacked.values())
             while held and self.up and not self.paused and not self.dead:
-                if sum(name == queue for name, _kept in self._unacked.values()) >= prefetch:
+                if open_ >= prefetch + self._wider.get(queue, 0):
                     break
+                open_ += 1
                 kept = held.popleft()
                 kept.deliveries += 1
                 self._tag += 1
                 self._unacked[self._tag] = (queue, kept)
                 said = NO_PROPERTIES if kept.undecodable else kept.properties
+                body, shortened = cut(kept.body)
                 delivery = Delivery(
-                    queue, self._tag, self._channel, kept.deliveries > 1, kept.exchange, kept.key, said, kept.body,
-                    kept.undecodable,
+                    queue, self._tag, self._channel, kept.deliveries > 1, kept.exchange, kept.key, said, body,
+                    kept.undecodable, cut=shortened,
                 )  # fmt: skip
                 try:
                     on_delivery(delivery)
@@ -203,6 +210,16 @@ class ModelClient:
         self._unacked.pop(delivery.tag, None)
         self.wake()
         return True
+
+    def reject(self, delivery: Delivery) -> None:
+        """It goes to the queue's dead-letter exchange; without one it is gone."""
+        if self.dead or not self.up or delivery.channel != self._channel:
+            return
+        queue, kept = self._unacked.pop(delivery.tag)
+        dead = next((one.dead_letter for one in self._broker.topology.queues if one.name == queue), None)
+        if dead is not None:
+            self._broker._route(dead, kept.key, kept.body, kept.properties, kept.undecodable)
+        self.wake()
 
     def give_back(self, delivery: Delivery) -> None:
         """It comes again after a second."""
@@ -274,6 +291,15 @@ class ModelClient:
         self._unacked.clear()
         for client in self._broker.clients:
             client.wake()
+
+    def widen(self, queue: str) -> None:
+        """Deliver more than usual."""
+        self._wider[queue] = self._wider.get(queue, 0) + WIDER
+        self.wake()
+
+    def narrow(self, queue: str) -> None:
+        """Deliver no more than usual."""
+        self._wider.pop(queue, None)
 
     def pause(self) -> None:
         """Deliver nothing more."""

@@ -131,6 +131,10 @@ class PointedAmqp:
         self._point("erp.ack.delivery", lambda: acked.append(self._amqp.ack(delivery, multiple)))
         return bool(acked and acked[0])
 
+    def reject(self, delivery: Delivery) -> None:
+        """Reject."""
+        self._point("erp.reject.delivery", lambda: self._amqp.reject(delivery))
+
     def give_back(self, delivery: Delivery) -> None:
         """Give back."""
         self._amqp.give_back(delivery)
@@ -154,6 +158,14 @@ class PointedAmqp:
                 self._world.hit(f"{name}.after")
         except Died:
             return
+
+    def widen(self, queue: str) -> None:
+        """As the client does."""
+        self._amqp.widen(queue)
+
+    def narrow(self, queue: str) -> None:
+        """As the client does."""
+        self._amqp.narrow(queue)
 
     def pause(self) -> None:
         """As the client does."""

@@ -18,7 +18,7 @@ from gateway.bank import tenure as tenure_module
 from gateway.bank.tenure import LEASE_MS
 from gateway.core.states import Work
 from gateway.journal import lanes
-from gateway.journal.rows import WorkRow
+from gateway.journal.rows import PaymentRow, WorkRow
 from gateway.simbank.faults import Fault, FaultPlan, Script, Scripted, Touch
 from gateway.simbank.ledger import Conduct
 from protocols.bank import Bank
@@ -502,6 +502,30 @@ def test_a_node_that_stood_still_between_commit_and_write_sends_nothing_when_it_
     assert lane_of(first).standing_by and first.sample("bankgw_alarms_total", alarm="stale_epoch") == 1
     assert events(heard, "payment.not_ours"), "and what it writes down about it changes nothing"
     assert world.last("AP-1")["state"] == "in_doubt" and lane_of(second).ready
+
+
+def test_a_lane_that_begins_its_own_payment_twice_warns_of_no_other_owner(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    life = world.start()
+    world.run(1)
+    lane, fresh = lane_of(life), list[PaymentRow]()
+    remember = lane.remember
+
+    def noted(row: PaymentRow) -> None:
+        fresh.append(row)
+        remember(row)
+
+    lane.remember = noted
+    with lines() as heard:
+        world.submit("AP-1")
+        world.run(5)
+        [row] = fresh
+        # A scan that began before the send was written down hands the same work out once more.
+        remember(row)
+        lane.offer(WorkRow(row.payment, Work.SEND, row.lane, 0, lane.epoch))
+        world.run(5)
+    assert len(pays(life)) == 1 and world.last("AP-1")["state"] == "settled"
+    assert events(heard, "payment.done_already") and not events(heard, "payment.not_ours")
 
 
 def test_a_node_that_stood_still_before_its_commit_is_fenced_by_the_epoch(tmp_path: Path) -> None:

@@ -22,7 +22,11 @@ from protocols.canon.money import Money
 from protocols.canon.party import AccountNumber
 from protocols.canon.query import BalanceQuestion, LinesQuestion
 from protocols.canon.statement import Balance, Direction, Line, Page
+from protocols.kit.errors import ProtocolError
+from protocols.kit.paging import TOO_MANY_PAGES
 from tests.world import files
+from tests.world.lines import events
+from tests.world.lines import lines as written
 from tests.world.world import Life, World
 
 POLL_S = 60.0
@@ -143,6 +147,27 @@ def test_a_day_whose_figures_do_not_agree_stays_open_and_is_counted(tmp_path: Pa
     world.run(86_400 + 2 * HOURLY_S)
     assert [one for one in named(world, "statement.closed") if one["date"] == day.isoformat()] == []
     assert world.life is not None and world.life.sample("bankgw_statements_missing", bank="sample") == 1
+
+
+def test_a_day_of_too_many_pages_is_asked_for_once(tmp_path: Path) -> None:
+    days: list[date] = []
+
+    def endless(bank: Bank) -> Bank:
+        def lines(question: LinesQuestion, context: Context) -> Conversation[Page]:
+            assert bank.questions.lines is not None
+            days.append(question.first)
+            yield from bank.questions.lines(question, context)
+            raise ProtocolError(TOO_MANY_PAGES, "more than 10000 pages")
+
+        return replace(bank, questions=replace(bank.questions, lines=lines))
+
+    world = watching(tmp_path, endless, HOURLY_S)
+    world.start()
+    with written() as heard:
+        world.run(86_400 + 2 * HOURLY_S)
+    assert len(days) == len(set(days)) == 3, "yesterday, today and tomorrow, each once"
+    assert len(events(heard, "account.too_many_pages")) == 3
+    assert world.life is not None and world.life.sample("bankgw_statements_missing", bank="sample") == 2
 
 
 def test_the_balance_is_remembered_with_its_time_and_answers_questions(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 import pytest
 
 from gateway import app, log
-from gateway.desk import cli, codes
+from gateway.desk import cli, codes, unit
 from gateway.desk.profile import Profile
 from gateway.desk.world import World
 from gateway.journal import migrations, vault
@@ -337,7 +337,45 @@ def test_backup_and_restore_say_why_not(tmp_path: Path, capsys: pytest.CaptureFi
     assert bankgw("backup", tmp_path, "--config", site.settings, "--json") == codes.OK
     said = json.loads(capsys.readouterr().out)
     assert (said["payments"], said["backend"]) == (0, "sqlite")
+    made = tmp_path / "copies"
+    assert bankgw("backup", made, "--config", site.settings) == codes.OK
+    assert bankgw("backup", made, "--config", site.settings) == codes.FAILED, "the same second: the same name"
+    assert made.is_dir() and made.stat().st_mode & 0o777 == 0o700
+    assert len(list(made.glob("bankgw-*.db"))) == 1
+    capsys.readouterr()
+    assert bankgw("backup", tmp_path / "no" / "copies", "--config", site.settings) == codes.FAILED
+    assert "cannot be made" in capsys.readouterr().err
     (site.state / "journal.db").rename(site.state / "aside.db")
     assert bankgw("restore", said["path"], "--config", site.settings) == codes.OK
     out = capsys.readouterr().out
     assert "0 payments" in out and "no permit log" in out
+
+
+@pytest.mark.parametrize("words", [["banks"], ["banks", "--json"], ["--help"], ["topology", "export"]])
+def test_a_reader_that_goes_away_ends_it_quietly(words: list[str]) -> None:
+    with subprocess.Popen([sys.executable, "-m", "gateway", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          env={**os.environ, "PYTHONUNBUFFERED": ""}) as running:  # fmt: skip
+        assert running.stdout is not None and running.stderr is not None
+        running.stdout.close()
+        assert running.stderr.read() == b""
+    assert running.returncode == codes.OUTPUT
+
+
+def test_a_full_disk_is_no_defect_of_ours() -> None:
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run([sys.executable, "-m", "gateway", "banks"], stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == codes.OUTPUT
+    assert done.stderr == "bankgw: the output cannot be written: No space left on device\n"
+
+
+@pytest.mark.parametrize("installed", [True, False])
+def test_systemctl_is_named_only_where_there_is_a_unit(
+    installed: bool, tmp_path: Path, settings: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unit, "UNIT_FOLDERS", (tmp_path,))
+    if installed:
+        (tmp_path / "bankgw@.service").touch()
+    assert bankgw("status", "--config", settings) == codes.UNAVAILABLE
+    said = capsys.readouterr().err
+    assert ("systemctl" in said) is installed
+    assert ("bankgw run" in said) is not installed

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from gateway.desk.demo_evidence import Step, climb, defects, executed, journalled, leaks, left
+from gateway.desk.demo_evidence import Step, _steps, carrier, climb, defects, executed, journalled, leaks, left
 from gateway.desk.demo_site import FAULTS, first_fault, plans
+from gateway.journal import bundles
 from gateway.journal.audit import Entry
+from gateway.journal.bundles import BundleRow
 from gateway.journal.rows import AttemptRow
+from gateway.journal.timeline import Moment
 from gateway.simbank.faults import Fault
 from gateway.simbank.ledger import Account, Conduct, Ledger, Meddling
 from protocols.canon.money import Money
+from protocols.canon.order import Kind
 from protocols.twin import Booked, Instruction
 
 NUMBER, NAME = "0000123456789012345", "示例甲公司"
@@ -134,3 +140,17 @@ def test_first_faults_follow_from_the_seed() -> None:
     assert struck != [first_fault(other, reference) for reference in references]
     assert {fault for fault in struck if fault} == set(FAULTS) - {Fault.PROBE_SILENCE}
     assert 0.05 < sum(fault is not None for fault in struck) / len(struck) < 0.2
+
+
+def test_an_item_of_a_bundle_shows_the_bundles_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    bundle = BundleRow("B1", "pab.main", Kind.BATCH_ITEM, "R9", 1, True, "2026-11-24", (), "business", b"x" * 1956)
+    found: list[Any] = [(bundle, (None, None, None)), None, (replace(bundle, wire=None), (None,))]
+    monkeypatch.setattr(bundles, "of_payment", lambda _conn, _payment: found.pop(0))
+    conn: Any = None
+    carried = carrier(conn, "P1")
+    assert carried == "1956 bytes with all 3 orders of R9"
+    assert (carrier(conn, "P2"), carrier(conn, "P3")) == ("", "")
+    alone, together = _attempt(1, b"abc", "never"), _attempt(1, b"", "never")
+    assert [step.detail for step in _steps([Moment(0, alone), Moment(0, together)], carried)] == [
+        "3 bytes to port business, epoch 1", f"{carried} to port business, epoch 1"
+    ]  # fmt: skip

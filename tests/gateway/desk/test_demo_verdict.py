@@ -77,7 +77,7 @@ def test_a_perfect_account(world: World) -> None:
     assert verdict.last_line() == (
         "demo: 8 orders, 3 settled, 1 failed, 2 rejected, 2 in doubt, 0 duplicated, 0 lost"
     )
-    assert verdict.breakdown() == (
+    assert str(verdict.breakdown()) == (
         "settled includes 1 that came back later; rejected includes 1 withdrawn and 0 expired unsent; "
         "of those in doubt the bank never booked 1"
     )

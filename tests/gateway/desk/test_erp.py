@@ -195,3 +195,11 @@ def test_answers_in_xml() -> None:
     assert standing is not None and standing.shares == {State.HELD: 1, State.READY: 2}
     assert "error" in erp._xml_fields((EXAMPLES / "batch.rejected.xml").read_bytes())
     assert erp._xml_fields(b"<") == {}
+
+
+def test_an_order_taken_before_is_followed_by_its_payment() -> None:
+    repeat = heard("payment.accepted", "pending", 3, replayed=True, payment="P1", final=False)
+    assert repeat.is_repeat and not repeat.ends(CommandType.PAYMENT_SUBMIT)
+    assert not heard("payment.settled", "settled", 4, payment="P1").about.isdisjoint(repeat.about)
+    assert heard("payment.settled", "settled", 4, payment="P2").about.isdisjoint(repeat.about)
+    assert not heard("payment.accepted", "accepted", payment="P1").is_repeat

@@ -138,6 +138,13 @@ def test_send_pays(live: Live, bank: str) -> None:
     assert "0000000000000000025" not in said
 
 
+def test_send_of_an_order_taken_before_shows_its_present_state(live: Live) -> None:
+    assert live.send(order("AGAIN", "50.00", "sample"))[0] == codes.OK
+    code, said = live.send(order("AGAIN", "50.00", "sample"))
+    assert code == codes.OK
+    assert "taken before, not carried out again; it is now: settled" in said
+
+
 def test_send_waits_for_a_batch_to_be_completed(live: Live) -> None:
     first, other = order("I-1", "101.00", "sample"), order("I-2", "202.00", "sample")
     body = {"id": "B-1", "count": 2, "sum": "303.00", "currency": "CNY", "purpose": "货款", "debtor": first["debtor"],

@@ -128,3 +128,48 @@ def test_each_refusal_has_its_exit_code(
 @pytest.mark.parametrize("words", [("today",), ("directory", "pab", "x")])
 def test_without_a_daemon(words: tuple[str, ...], tmp_path: Path) -> None:
     assert cli.main(world(), [*words, "--socket", str(tmp_path / "none")]) == codes.UNAVAILABLE
+
+
+def listed(number: int, **changed: Any) -> dict[str, Any]:
+    return {
+        "payment": f"01M8FD7Z9FPXYMMEBJSXAPB1C{number}", "sender": "kingdee", "id": f"AP-2026-{number:05}",
+        "state": "in_doubt", "amount": "1234567.89", "currency": "CNY", "creditor": "000027*********9125",
+        "lane": "sample.main", "bank_reference": "03LRZXF00000000003I8", "changed_at": "2026-11-27T21:05:45.651Z",
+        **changed,
+    }  # fmt: skip
+
+
+def test_the_list_of_orders_fits_100_columns(
+    answers: list[Any], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+    answers.append({"orders": [listed(1), listed(2)], "next": None})
+    assert bankgw("orders", "list") == codes.OK
+    heads, *rows = capsys.readouterr().out.splitlines()
+    assert max(len(line.rstrip()) for line in (heads, *rows)) <= 100
+    assert [row.split() for row in rows] == [
+        ["11-27", "21:05:45", "in_doubt", f"kingdee:AP-2026-{n:05}", "1234567.89", "CNY", "000027*9125", "sample.main"]
+        for n in (1, 2)
+    ]
+    assert bankgw("orders", "list", "--wide") == codes.OK
+    wide = capsys.readouterr().out
+    assert "03LRZXF00000000003I8" in wide and "01M8FD7Z9FPXYMMEBJSXAPB1C1" in wide
+
+
+def test_an_orders_polls_and_signatures_are_folded_unless_asked(
+    answers: list[Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    wire = {"bytes": 300, "sha256": "0" * 64, "read_as": "UTF-8", "text": f"<S>{'Ab+/' * 60}</S>"}
+    detail = {"before": "pending", "after": "pending"}
+    polls = [{"at": f"T{n}", "what": "act", "actor": "lane:x", "act": "payment.pending", "detail": detail}
+             for n in range(9)]  # fmt: skip
+    sent = {"at": "T", "what": "sent", "attempt": 1, "port": "p", "bank_date": "d", "node": "n", "wire": wire}
+    answers.append({"id": "A", "timeline": [sent, *polls]})
+    assert bankgw("orders", "show", "kingdee:A") == codes.OK
+    shown = capsys.readouterr().out
+    assert "[240 characters of base64; --full has them]" in shown and "… 8 more enquiries until T8" in shown
+    assert bankgw("orders", "show", "kingdee:A", "--full") == codes.OK
+    full = capsys.readouterr().out
+    assert full.count("payment.pending") == 9 and "Ab+/Ab+/" in full and "more enquiries" not in full
+    assert bankgw("orders", "show", "kingdee:A", "--hex") == codes.OK
+    assert "00000000  3c 53 3e 41 62 2b 2f" in capsys.readouterr().out

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import random
+import resource
 import struct
 import subprocess
 import sys
@@ -20,11 +23,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from twisted.internet import ssl
 from twisted.internet.defer import Deferred, gatherResults
-from twisted.internet.task import Clock
+from twisted.internet.task import Clock, deferLater
 from twisted.internet.threads import deferToThread
 
 from gateway.erp import topology
-from gateway.erp.wire import Declarer, Delivery, Fate, Message, Properties, Scalar, Verdict
+from gateway.erp.amqp import AmqpSettings, pika_amqp
+from gateway.erp.wire import CUT_BYTES, Cut, Declarer, Delivery, Fate, Message, Properties, Scalar, Verdict
+from protocols.erp.words import MAX_BODY_BYTES
 from tests.gateway.erp.rabbit import QUICK, Ears, Rabbit, message, rabbit_for_tests, running_reactor, until
 
 QUEUE = "bankgw.test"
@@ -213,6 +218,54 @@ async def test_prefetch_bounds_what_is_in_our_hands(rabbit: Rabbit) -> None:
     await until(lambda: len(got) >= 10)
     await client.publish(message(2, OTHER))
     assert (len(got), client.status().deliveries_open) == (10, 7)
+
+
+@pytest.mark.timeout(120)
+async def test_large_messages_cost_no_memory_and_are_parked_whole_when_rejected(rabbit: Rabbit) -> None:
+    settings = AmqpSettings(rabbit.address, patience=QUICK, most_body=MAX_BODY_BYTES)
+    prepare = topology.preparation(topology.standard(), "apply")
+    client = pika_amqp(running_reactor(), settings, random.Random(7), prepare=prepare)
+    rabbit.started.append(client)
+    got: list[Delivery] = []
+    client.consume(topology.MONEY_QUEUE, 200, got.append)
+    await Ears(client).up()
+    body = b"0123456789abcdef" * (15 * 65_536)
+    with rabbit.erp() as channel:
+        for _ in range(6):
+            channel.basic_publish(topology.COMMANDS, "payment.submit", body)
+    before_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    await until(lambda: len(got) == 6)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kib < 20_000, "of 90 MiB"
+    assert {(one.body, one.cut) for one in got} == {
+        (body[:CUT_BYTES], Cut(len(body), hashlib.sha256(body).hexdigest()))}  # fmt: skip
+    for delivery in got:
+        client.reject(delivery)
+    await until(lambda: rabbit.depth(topology.PARKED_QUEUE) == 6)
+    assert rabbit.depth(topology.MONEY_QUEUE) == 0
+    (_method, _properties, whole), *_others = rabbit.get_all(topology.PARKED_QUEUE)
+    assert whole == body
+
+
+async def test_bytes_bound_what_is_read_and_the_connection_lives_meanwhile(rabbit: Rabbit) -> None:
+    settings = AmqpSettings(rabbit.address, patience=QUICK, heartbeat_s=1, most_bytes=5_000_000)
+    client = pika_amqp(running_reactor(), settings, random.Random(7), prepare=two_queues)
+    rabbit.started.append(client)
+    got: list[Delivery] = []
+    client.consume(QUEUE, 200, got.append)
+    ears = Ears(client)
+    await ears.up()
+    with rabbit.erp() as channel:
+        for _ in range(30):
+            channel.basic_publish("", QUEUE, b"x" * 1_000_000)
+    await until(lambda: len(got) >= 5)
+    await deferLater(running_reactor(), 4.0, lambda: None)
+    assert len(got) == 5 and ears.downs == [], "two heartbeats lay unread, and nobody hung up"
+    while len(got) < 30:
+        known = len(got)
+        client.ack(got[-1], multiple=True)
+        await until(lambda known=known: len(got) > known)
+        assert len(got) - known <= 5
+    assert (client.status().connections, ears.downs) == (1, [])
 
 
 @pytest.mark.parametrize("prefetch", [0, -1, 65_536])

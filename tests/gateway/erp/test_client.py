@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 from twisted.internet.defer import Deferred, fail, succeed
 
-from gateway.erp.client import AmqpClient, Patience
+from gateway.erp.client import DELIVERY_BYTES, AmqpClient, Patience
 from gateway.erp.link import Gone, Link
 from gateway.erp.publisher import Publisher
 from gateway.erp.wire import (
@@ -37,6 +37,7 @@ class FakeChannel:
         self.gone: Gone | None = None
         self.acks: list[int] = []
         self.back: list[int] = []
+        self.rejected: list[int] = []
         self.subscriptions: list[str] = []
         self.sent: list[Message] = []
         self.publisher: Publisher | None = None
@@ -77,6 +78,9 @@ class FakeChannel:
     def give_back(self, tag: int) -> None:
         self.back.append(tag)
 
+    def reject(self, tag: int) -> None:
+        self.rejected.append(tag)
+
     async def publish_for(self, publisher: Publisher) -> None:
         self.publisher = publisher
         publisher.opened(self.sent.append)
@@ -108,6 +112,7 @@ class FakeLink:
         self.refuse_subscribe: BrokerRefused | None = None
         self.refuse_mirror: BrokerRefused | None = None
         self.dropped: list[str] = []
+        self.holds: list[bool] = []
 
     async def channel(self) -> FakeChannel:
         self.channels.append(FakeChannel(self))
@@ -115,6 +120,9 @@ class FakeLink:
 
     def declarer(self) -> Declarer:
         return cast(Declarer, None)
+
+    def hold(self, held: bool) -> None:
+        self.holds.append(held)
 
     def drop(self, reason: str) -> None:
         self.dropped.append(reason)
@@ -483,4 +491,52 @@ def test_starting_twice_is_a_mistake() -> None:
     scene.start()
     with pytest.raises(RuntimeError, match="started before"):
         scene.start()
+    scene.close()
+
+
+# ---- bytes in hand ----
+
+
+def held_scene(most: int) -> tuple[Scene, FakeChannel, list[Delivery]]:
+    scene, got = Scene(), list[Delivery]()
+    scene.client = AmqpClient(scene.clock, scene.dial, Longest(), PATIENCE, "broker", None, most)
+    scene.client.consume("orders", 100, got.append)
+    scene.start()
+    scene.clock.advance(0)
+    return scene, scene.links[0].of("orders"), got
+
+
+def test_nothing_more_is_read_while_too_many_bytes_are_in_hand() -> None:
+    each = 1_000_000
+    scene, channel, got = held_scene(5 * (each + DELIVERY_BYTES))
+    for _ in range(5):
+        channel.arrive(b"x" * each)
+    assert scene.links[0].holds == []
+    channel.arrive(b"x" * each)
+    assert scene.links[0].holds == [True], "six are more than five"
+    for delivery in got[:3]:
+        scene.client.ack(delivery)
+    assert scene.links[0].holds == [True]
+    scene.client.reject(got[3])
+    assert scene.links[0].holds == [True, False], "half of what may be in hand is left"
+    assert channel.rejected == [4]
+    scene.clock.advance(0)
+    assert channel.acks == [3], "what was rejected is not acknowledged too"
+    scene.client.ack(got[5], multiple=True)
+    assert scene.client._bytes == 0
+    scene.close()
+
+
+def test_bytes_in_hand_end_with_their_connection_or_channel() -> None:
+    scene, channel, _got = held_scene(1_000)
+    channel.arrive(b"x" * 1_000)
+    assert scene.links[0].holds == [True]
+    channel.close(BrokerRefused(404, "gone"))
+    assert scene.client._bytes == 0 and scene.links[0].holds == [True, False]
+    scene.clock.advance(60)
+    scene.links[-1].of("orders").arrive(b"x" * 1_000)
+    assert scene.client._held
+    scene.links[-1].end("cut")
+    scene.clock.advance(60)
+    assert not scene.client._held and scene.client._bytes == 0
     scene.close()

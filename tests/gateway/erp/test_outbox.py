@@ -329,7 +329,7 @@ def test_a_mark_that_fails_only_repeats_the_message(tmp_path: Path, monkeypatch:
 
 
 def test_a_scan_that_fails_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    unsent = outbox_rows.unsent
+    page = outbox_rows.page
     world, _ = world_judging(tmp_path, lambda _message: None)
     life = world.start()
     world.run(1)
@@ -340,9 +340,9 @@ def test_a_scan_that_fails_is_tried_again(tmp_path: Path, monkeypatch: pytest.Mo
         if failures[0]:
             failures[0] -= 1
             raise ZeroDivisionError("planted")
-        return unsent(*args)
+        return page(*args)
 
-    monkeypatch.setattr(outbox_rows, "unsent", breaks)
+    monkeypatch.setattr(outbox_rows, "page", breaks)
     with lines() as heard:
         world.run(10)
         world.submit("AP-1")

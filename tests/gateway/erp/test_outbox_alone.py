@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -83,6 +84,19 @@ def test_the_window_is_full_and_no_more() -> None:
     assert len(alone.sent) == 500 and alone.outbox.depth == 502
     alone.broker.say("m0")
     assert alone.sent[-1] == "m500" and alone.outbox.depth == 501
+
+
+def test_bytes_bound_what_is_in_flight_and_what_is_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outbox_module, "WINDOW_BYTES", 3_000)
+    monkeypatch.setattr(outbox_module, "IN_MEMORY_BYTES", 5_000)
+    alone = _Alone()
+    alone.outbox.take(replace(row(f"m{n}"), body=b"x" * 1_000) for n in range(20))
+    assert alone.sent == ["m0", "m1", "m2"] and alone.outbox.depth == 5, "the journal keeps the others"
+    for n in range(3):
+        alone.broker.say(f"m{n}")
+    assert alone.sent[3:] == ["m3", "m4"] and len(alone.store.reads) == 1
+    alone.store.reads[0].callback(([replace(row("m5"), body=b"x" * 9_000)], False))
+    assert alone.sent[-1] == "m5", "one that is larger than all of it goes, too"
 
 
 def test_what_fits_in_memory_is_published_without_a_look_into_the_journal() -> None:
@@ -217,7 +231,7 @@ def test_more_than_memory_holds_is_left_to_the_journal_and_read_when_half_is_gon
     assert alone.store.reads == [], "half is not less than half"
     alone.broker.say(next(iter(alone.broker.open)))
     assert len(alone.store.reads) == 1
-    alone.store.reads[0].callback([row("m20000")])
+    alone.store.reads[0].callback(([row("m20000")], False))
     assert "m20000" in {waiting.message_id for waiting in alone.outbox._waiting}
 
 
@@ -227,12 +241,12 @@ def test_one_scan_at_a_time_and_one_more_for_all_that_was_asked_meanwhile() -> N
     alone.outbox.up()
     alone.outbox.up()
     assert len(alone.store.reads) == 1
-    alone.store.reads[0].callback([])
+    alone.store.reads[0].callback(([], False))
     assert len(alone.store.reads) == 2
-    alone.store.reads[1].callback([])
+    alone.store.reads[1].callback(([], False))
     assert len(alone.store.reads) == 2
     alone.outbox.up()
-    alone.store.reads[2].callback([row(f"m{n}") for n in range(1000)])
+    alone.store.reads[2].callback(([row(f"m{n}") for n in range(1000)], True))
     assert len(alone.store.reads) == 4, "a full page may not be the last"
     alone.store.reads[3].errback(ZeroDivisionError())
     alone.clock.advance(0.99)
@@ -267,10 +281,10 @@ def test_draining_does_not_wait_for_a_message_that_was_lost() -> None:
 
 def test_each_page_of_a_scan_begins_after_the_last_message_of_the_one_before(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[object, ...]] = []
-    monkeypatch.setattr(outbox_rows, "unsent", lambda _conn, *about: asked.append(about))
+    monkeypatch.setattr(outbox_rows, "page", lambda _conn, *about: asked.append(about[:3]))
     alone = _Alone()
     alone.outbox.up()
-    alone.store.reads[0].callback([row(f"m{n:03}") for n in range(1000)])
+    alone.store.reads[0].callback(([row(f"m{n:03}") for n in range(1000)], True))
     for look in alone.store.looks:
         look(None)
     assert asked == [("gw1", "", 1000), ("gw1", "m999", 1000)]
@@ -292,5 +306,5 @@ def test_a_full_page_is_not_followed_by_another_while_memory_is_full() -> None:
     alone.broker.up = False
     alone.take(*(f"m{n}" for n in range(20_000)))
     alone.outbox.up()
-    alone.store.reads[0].callback([row(f"n{n}") for n in range(1000)])
+    alone.store.reads[0].callback(([row(f"n{n}") for n in range(1000)], True))
     assert len(alone.store.reads) == 1

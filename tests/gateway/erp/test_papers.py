@@ -19,8 +19,8 @@ from gateway.journal import receipts
 from protocols.bank import Bank, Context, Conversation
 from protocols.canon.money import Money
 from protocols.canon.query import DirectoryQuestion, LinesQuestion, ReceiptQuestion
-from protocols.canon.statement import Branch, DirectoryPage, Page, Receipt, ReceiptLater
-from protocols.erp.account_replies import RECEIPT_PAGE_BYTES, Statement
+from protocols.canon.statement import Branch, DirectoryPage, Line, Page, Receipt, ReceiptLater
+from protocols.erp.account_replies import RECEIPT_PAGE_BYTES
 from protocols.kit.declined import Declined
 from tests.world.batching import SENDER
 from tests.world.world import World
@@ -135,14 +135,14 @@ def test_a_cut_off_closes_no_day(tmp_path: Path) -> None:
 def test_a_statement_is_told_from_others_once_and_not_for_each_page(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    taken: list[Statement] = []
-    real = statements._digest
+    told_apart: list[Line] = []
+    real = statements.line_id
 
-    def counted(one: Statement) -> str:
-        taken.append(one)
-        return real(one)
+    def counted(line: Line) -> str:
+        told_apart.append(line)
+        return real(line)
 
-    monkeypatch.setattr(statements, "_digest", counted)
+    monkeypatch.setattr(statements, "line_id", counted)
     made = world(tmp_path)
     for n in range(5):
         made.submit(f"AP-{n}", 100)
@@ -151,7 +151,7 @@ def test_a_statement_is_told_from_others_once_and_not_for_each_page(
     page = asked(made, "statement.request", body)
     while not page["complete"]:
         page = asked(made, "statement.request", {**body, "after": page["next"]})
-    assert len(taken) == 1
+    assert len(told_apart) == 5
 
 
 def _lines(change: Callable[[Page], Page], bank: Bank) -> Callable[[LinesQuestion, Context], Conversation[Page]]:

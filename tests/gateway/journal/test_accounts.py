@@ -10,7 +10,7 @@ from gateway.journal.store import Tx
 from protocols.canon.money import Money
 from protocols.canon.party import AccountNumber
 from protocols.canon.statement import Balance, Direction, Line
-from protocols.erp.account_replies import Statement
+from protocols.erp.account_replies import Statement, Totals
 from tests.gateway.journal.bench import Journal
 
 ACCOUNT = AccountNumber("00000000000100")
@@ -23,7 +23,7 @@ def heard(journal: Journal, minor: int) -> None:
 
 
 def close(journal: Journal, day: date, minor: int) -> None:
-    quiet = Statement(ACCOUNT, "CNY", day, (), Money(minor), Money(minor))
+    quiet = Statement(ACCOUNT, "CNY", day, Totals(), Money(minor), Money(minor))
     journal.do(lambda tx: accounts.close_day(tx, "sample", quiet, ()))
 
 

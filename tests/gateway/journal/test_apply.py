@@ -241,6 +241,15 @@ def test_a_stale_lane_is_told_so_even_where_its_word_makes_no_sense_any_more(sma
     assert small.apply(row.payment, Send(AT), epoch=5, attempt=attempt(row.payment, 2)).conflict
 
 
+def test_an_owner_that_acts_twice_is_not_overtaken_and_a_former_owner_is(journal: Journal) -> None:
+    row = journal.admit().row
+    journal.send(row, epoch=5)
+    twice = journal.apply(row.payment, Send(AT), epoch=5, attempt=attempt(row.payment), expect=State.READY)
+    assert twice.conflict and not twice.overtaken
+    late = journal.apply(row.payment, Send(AT), epoch=4, attempt=attempt(row.payment), expect=State.READY)
+    assert late.conflict and late.overtaken
+
+
 def test_a_version_that_moved_is_a_conflict(journal: Journal) -> None:
     row = journal.admit().row
     journal.apply(row.payment, Cancel(AT), epoch=None)

@@ -36,6 +36,20 @@ def test_waiting_mail_comes_in_order_a_page_at_a_time_and_only_this_nodes(journa
     assert ids(journal, "n2") == ["other"]
 
 
+def test_a_page_ends_with_its_number_or_its_bytes(journal: Journal) -> None:
+    mail(journal, *[message(f"m{n}", body=b"x" * 10_000) for n in range(5)])
+
+    def page(after: str, limit: int, most_bytes: int) -> tuple[list[str], bool]:
+        found, more = journal.read(lambda conn: outbox.page(conn, "n1", after, limit, most_bytes))
+        return [row.message_id for row in found], more
+
+    assert page("", 9, 25_000) == (["m0", "m1", "m2"], True)
+    assert page("m2", 9, 25_000) == (["m3", "m4"], False)
+    assert page("", 2, 1_000_000) == (["m0", "m1"], True)
+    assert page("", 9, 1) == (["m0"], True)
+    assert page("m4", 9, 1) == ([], False)
+
+
 def test_marked_mail_does_not_come_again_and_marking_twice_is_harmless(journal: Journal) -> None:
     mail(journal, *[message(f"m{n:04d}") for n in range(1100)])
     assert journal.do(lambda tx: outbox.mark(tx, [f"m{n:04d}" for n in range(1050)], Mail.SENT)) == 1050

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+from functools import partial
+
 from gateway.journal import outbox, refusals, schema
-from gateway.journal.refusals import RefusalRow
+from gateway.journal.refusals import Held, RefusalRow
+from gateway.journal.rows import Mail
 from gateway.journal.store import Tx
 from protocols.canon.errors import Code
 from tests.gateway.journal.bench import NOW_MS, Journal, message
@@ -28,3 +31,26 @@ def test_a_delivery_that_comes_again_is_refused_once(journal: Journal) -> None:
 
 def test_what_was_never_refused_is_none(small: Journal) -> None:
     assert small.read(lambda conn: refusals.fetch(conn, "d1")) is None
+
+
+def test_of_a_large_command_its_beginning_size_and_hash_are_kept(journal: Journal) -> None:
+    journal.do(lambda tx: refusals.refuse(tx, "d1", "erp", Code.TOO_LARGE, b"{", None, None, size=9, sha256="ab" * 32))
+    found = journal.read(lambda conn: refusals.fetch(conn, "d1"))
+    assert found == RefusalRow("d1", "erp", Code.TOO_LARGE, NOW_MS, b"{", 9, "ab" * 32)
+
+
+def test_after_their_retention_refusals_and_their_published_copies_are_gone(journal: Journal) -> None:
+    for n in range(5):
+        made = partial(refusals.refuse, key=f"d{n}", sender="erp", code=Code.SCHEMA, body=b"{}",
+                       reply=message(f"r{n}"), parked=message(f"p{n}") if n else None)  # fmt: skip
+        journal.do(lambda tx, made=made: made(tx))
+    journal.do(lambda tx: outbox.mark(tx, ["p1", "p2", "p3", "r1"], Mail.SENT))
+    later = NOW_MS + 1
+    assert journal.read(lambda conn: refusals.held(conn, NOW_MS)) == Held(5, 4, False)
+    assert journal.read(lambda conn: refusals.held(conn, later)) == Held(5, 4, True)
+    assert journal.do(lambda tx: refusals.forget(tx, NOW_MS, 9)) == 0
+    assert [journal.do(lambda tx: refusals.forget(tx, later, 3)) for _ in range(3)] == [3, 2, 0]
+    assert journal.read(lambda conn: refusals.held(conn, later)) == Held(0, 0, False)
+    left = {row.message_id for row in journal.read(lambda conn: outbox.unsent(conn, "n1"))}
+    assert left == {"r0", "r2", "r3", "r4", "p4"}, "replies, and the copy that is not published yet"
+    assert journal.count(schema.outbox) == 6, "and the reply that is"

@@ -20,6 +20,7 @@ from protocols.erp.account_replies import (
     BalanceAnswer,
     ReceiptSubject,
     Statement,
+    Totals,
     balance_result,
     line_id,
     receipt_pages,
@@ -141,14 +142,15 @@ def test_a_refused_batch(command: CommandType) -> None:
     assert "state" not in rejection(command, "B-1", Refusal(Code.ID_CONFLICT, "x"))
 
 
+ENTRIES = (LINE, replace(LINE, direction=Direction.CREDIT, amount=Money(50)))
 STATEMENT = Statement(
-    OWN, "CNY", date(2026, 11, 24), (LINE, replace(LINE, direction=Direction.CREDIT, amount=Money(50))),
+    OWN, "CNY", date(2026, 11, 24), Totals.of(ENTRIES),
     Money(2_000_000), Money(765_483),
 )  # fmt: skip
 
 
 def test_a_statement_adds_up_or_says_that_it_cannot_be_checked() -> None:
-    said = statement_ready(STATEMENT, STATEMENT.lines[:1], "sealed", {})
+    said = statement_ready(STATEMENT, ENTRIES[:1], "sealed", {})
     assert (said["checked"], said["closed"], said["complete"], said["next"]) == (True, True, False, "sealed")
     assert (said["count"], said["credit_count"], said["credit_sum"]) == (2, 1, "0.50")
     assert (said["debit_count"], said["debit_sum"], len(said["lines"])) == (1, "12345.67", 1)

@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import TypeAdapter
 
+from protocols.erp.cursor import seal
+from protocols.erp.scalars import Cursor
 from protocols.kit.errors import ProtocolError
-from protocols.kit.paging import CursorEcho, Offset, PageCursor, PageNumber, PageSeen, Paging, fingerprint
+from protocols.kit.paging import (
+    PAGES_MAX,
+    TOO_MANY_PAGES,
+    CursorEcho,
+    Offset,
+    PageCursor,
+    PageNumber,
+    PageSeen,
+    Paging,
+    fingerprint,
+)
 
 ASKED = fingerprint("transactions.query", "acct-1", "20260101", "20260131")
 
@@ -63,13 +78,41 @@ def test_offsets() -> None:
 
 def test_a_walk_has_an_end() -> None:
     at = PageNumber(1).first(ASKED)
-    for _ in range(999):
+    for _ in range(PAGES_MAX - 1):
         following = PageNumber(1).following(at, PageSeen(1, more=True))
         assert following is not None
         at = following
-    with pytest.raises(ProtocolError, match="more than 1000 pages"):
+    with pytest.raises(ProtocolError, match="more than 10000 pages") as caught:
         PageNumber(1).following(at, PageSeen(1, more=True))
+    assert caught.value.reason == TOO_MANY_PAGES
     assert PageCursor.decode(at.encode(), ASKED) == at
+
+
+def test_a_cursor_does_not_grow_with_the_walk_and_fits_the_contract() -> None:
+    at = PageCursor("0" * 512, 1, ASKED)
+    sizes = set[int]()
+    for page in range(2, PAGES_MAX + 1):
+        at = at.then(f"{page:0512}")
+        if page > 9_000:
+            sizes.add(len(at.encode()))
+    assert PageCursor.decode(at.encode(), ASKED) == at and len(sizes) == 2, "one for each number of digits of the page"
+    # As `transactions.query` hands it out: the bank's cursor with a number of lines to skip.
+    sealed = seal(bytes(32), ("entries", "kingdee"), json.dumps([at.encode(), 1_000]))
+    assert TypeAdapter(Cursor).validate_python(sealed) == sealed
+
+
+@given(st.integers(0, 300), st.integers(1, 300))
+def test_every_circle_is_found_out(before: int, length: int) -> None:
+    at, asked, found = PageCursor("0", 1, ASKED), 1, ""
+    for step in range(1, 2_000):
+        try:
+            at = at.then(str(step if step < before else before + (step - before) % length))
+        except ProtocolError as error:
+            found = str(error)
+            break
+        asked += 1
+    assert "goes round" in found
+    assert asked <= before + length if length <= 16 else asked <= 3 * max(before, length) + length + 1
 
 
 @given(st.text(max_size=100))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from alembic import op
 from sqlalchemy import MetaData
 
+from gateway.journal.columns import bounded, number
+
 revision = "0005"
 down_revision = "0004"
 branch_labels = None
@@ -16,6 +18,9 @@ metadata = MetaData()
 def upgrade() -> None:
     """Add the tables and columns."""
     metadata.create_all(op.get_bind(), checkfirst=False)
+    for column in (number("size", null=True), bounded("sha256", null=True), bounded("parked", 36, null=True)):
+        op.add_column("refusals", column)
+    op.create_index("refusals_at", "refusals", ["at_ms"])
     op.execute("UPDATE meta SET value = '5' WHERE name = 'schema'")
 
 

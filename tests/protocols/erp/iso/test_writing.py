@@ -134,7 +134,7 @@ OPENING = Money(1000, "CNY")
 
 def statement(opening: Money | None = OPENING, next_: str | None = None) -> dict[str, Any]:
     closing = None if opening is None else Money(opening.minor + 697, "CNY")
-    made = account_replies.Statement(AccountNumber(OURS), "CNY", DAY, LINES, opening, closing)
+    made = account_replies.Statement(AccountNumber(OURS), "CNY", DAY, account_replies.Totals.of(LINES), opening, closing)
     return account_replies.statement_ready(made, LINES, next_, {})
 
 

@@ -1,0 +1,55 @@
+"""A queue we want messages of, the channel they come on at present, and what of them is in hand."""
+
+from __future__ import annotations
+
+from gateway.erp.acks import AckWindow
+from gateway.erp.link import Channel
+from gateway.erp.wire import OnDelivery
+
+WIDER = 2_000
+"""So many messages more are in hand with each widening."""
+
+
+def _nothing(_tag: int) -> None:
+    """A window before its channel is open."""
+
+
+class Consumer:
+    """See the module. `tags` are the subscriptions of the channel: the first takes `prefetch` messages, each further
+    one WIDER more. `sizes` are the bytes of each delivery that is not done.
+    """
+
+    def __init__(self, queue: str, prefetch: int, on_delivery: OnDelivery) -> None:
+        self.queue = queue
+        self.prefetch = prefetch
+        self.on_delivery = on_delivery
+        self.failures = 0
+        self.sizes: dict[int, int] = {}
+        self.token = 0
+        self.channel: Channel | None = None
+        self.window = AckWindow(_nothing)
+        self.tags: list[str] = []
+        self._subscriptions = 0
+
+    def opened(self, channel: Channel, token: int) -> None:
+        """Its channel is open, for the first time or again."""
+        self.token, self.channel, self.window = token, channel, AckWindow(channel.ack_through)
+        self.sizes.clear()
+        self.tags.clear()
+        self._subscriptions = 0
+
+    async def subscribe(self) -> None:
+        """Ask for messages: for the first `prefetch`, or, where that was asked for, for WIDER more."""
+        channel = self.channel
+        if channel is not None:
+            self._subscriptions += 1
+            tag = f"bankgw-{self.token}-{self._subscriptions}"
+            self.tags.append(tag)
+            await channel.limit(WIDER if len(self.tags) > 1 else self.prefetch)
+            await channel.subscribe(self.queue, tag)
+
+    async def unsubscribe(self, keep: int = 0) -> None:
+        """Ask no more, but for the first `keep` subscriptions; what is on its way still arrives."""
+        channel = self.channel
+        while channel is not None and len(self.tags) > keep:
+            await channel.unsubscribe(self.tags.pop())

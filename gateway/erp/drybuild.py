@@ -1,0 +1,115 @@
+"""Building an order's bytes once before it is taken, and throwing them away: what cannot be built is refused alone.
+
+A bank's limits are data, and `policy.check` reports every fault under them. What they do not say (a name of blanks
+only, a text that the bank's format cannot carry) shows when the adapter builds the message. That is too late for an
+item of a batch: the whole message, with all its other items, would be held. So the adapter builds a message of this
+one order here, as far as it gets without the bank and the keys. The result counts only where the same order with plain
+texts can be built: otherwise what is missing is the session or the login, and not the order's fault.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import date, datetime
+
+from gateway.core.policy import Route
+from protocols.bank import Bank, BundleConversation, Context, MoneyConversation
+from protocols.canon.errors import Fault, FieldCode
+from protocols.canon.order import AnyOrder, Bundle, Item, Kind
+from protocols.canon.party import Name, Party
+from protocols.kit.errors import ProtocolError
+
+_PLAIN = "1"
+_TEXTS = ("/debtor/name", "/debtor/bank_name", "/creditor/name", "/creditor/bank_name", "/purpose")
+
+
+class _Anything(Mapping[str, str]):
+    """Credentials and session words, whatever their names."""
+
+    def __getitem__(self, name: str) -> str:
+        return _PLAIN
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0
+
+
+class DryBuild:
+    """Builds orders of one bank and kind as if they were sent now."""
+
+    def __init__(self, bank: Bank, route: Route, kind: Kind, day: date, now: datetime) -> None:
+        form = route.limits_of(kind).reference
+        reference = form.prefix + form.alphabet[1] * (form.length - len(form.prefix))
+        serials = tuple(range(1, bank.profile.serials_per_word + 1))
+        self._bank = bank
+        self._name = route.bank
+        self._kind = kind
+        self._context = Context(reference, 1, day, now, serials, _Anything(), _Anything())
+
+    def faults(self, order: AnyOrder) -> tuple[Fault, ...]:
+        """The texts that keep it from being built, by JSON pointer; none if it can be, or nobody knows."""
+        return self.of_all((order,))[0]
+
+    def of_all(self, orders: Sequence[AnyOrder]) -> list[tuple[Fault, ...]]:
+        """Those of each order. As many as a message may carry are built together: most often all is well."""
+        bundled = self._bank.bundles.get(self._kind)
+        most = 1 if bundled is None else bundled.most
+        found: list[tuple[Fault, ...]] = []
+        for start in range(0, len(orders), most):
+            some = orders[start : start + most]
+            well = len(some) > 1 and self._failure(some) is None
+            found += [() if well else self._alone(order) for order in some]
+        return found
+
+    def _alone(self, order: AnyOrder) -> tuple[Fault, ...]:
+        why = self._failure((order,))
+        return () if why is None else self._guilty(order, why)
+
+    def _guilty(self, order: AnyOrder, why: str) -> tuple[Fault, ...]:
+        texts = [at for at in _TEXTS if _text(order, at)]
+        plain = order
+        for at in texts:
+            plain = _with(plain, at, _PLAIN)
+        if self._failure((plain,)) is not None:
+            return ()
+        guilty = [at for at in texts if self._failure((_with(plain, at, _text(order, at)),)) is not None]
+        said = f"{self._name}'s message cannot be built with it: {why}"
+        return tuple(Fault(at, FieldCode.PATTERN, said) for at in guilty or [""])
+
+    def _failure(self, orders: Sequence[AnyOrder]) -> str | None:
+        """Why the message cannot be built as far as its first word to the bank or to the keys; None if it can."""
+        bundled, context = self._bank.bundles.get(self._kind), self._context
+        building: MoneyConversation | BundleConversation
+        try:
+            if bundled is not None:
+                items = tuple(Item(order, context.reference) for order in orders)
+                building = bundled.word(Bundle(self._kind, items), context)
+            else:
+                building = self._bank.money[self._kind](orders[0], context)
+            next(building)
+            building.close()
+        except ProtocolError as error:
+            return str(error)
+        except Exception:
+            # A session word of another form than ours, or a defect: the send will tell, and hold what it must.
+            return None
+        return None
+
+
+def _text(order: AnyOrder, at: str) -> str:
+    if at == "/purpose":
+        return order.purpose
+    party = order.debtor if at.startswith("/debtor") else order.creditor
+    return party.name.clear if at.endswith("/name") else party.bank_name or ""
+
+
+def _with(order: AnyOrder, at: str, text: str) -> AnyOrder:
+    if at == "/purpose":
+        return replace(order, purpose=text)
+    side = "debtor" if at.startswith("/debtor") else "creditor"
+    party: Party = getattr(order, side)
+    changed = replace(party, name=Name(text)) if at.endswith("/name") else replace(party, bank_name=text)
+    return replace(order, debtor=changed) if side == "debtor" else replace(order, creditor=changed)
