@@ -68,12 +68,12 @@ def first_difference(failing: list[str], passing: list[str]) -> list[str]:
     return ["    nowhere in what the table decided"]
 
 
-def report(seed: int, limit_s: float = LIMIT_S, *, neighbours: bool = False) -> str:
+def report(seed: int, limit_s: float = LIMIT_S, **more: bool) -> str:
     """A failing seed, in words: its few steps, its violations, the first difference."""
 
     def told(keep: frozenset[int] | None) -> Story:
         with sim.memory_folder() as folder:
-            return sim.tell(seed, folder, keep=keep, neighbours=neighbours)
+            return sim.tell(seed, folder, keep=keep, **more)
 
     whole = told(None)
     if not whole.violations:
@@ -89,5 +89,5 @@ def report(seed: int, limit_s: float = LIMIT_S, *, neighbours: bool = False) -> 
         lines.append("and what the table decided differs first here:")
         lines += first_difference(found.failing.decided, found.passing.decided)
     steps = [step for step, _action in found.failing.steps]
-    lines.append(f"again: sim.tell({seed}, folder, keep=frozenset({steps}), neighbours={neighbours})")
+    lines.append(f"again: sim.tell({seed}, folder, keep=frozenset({steps}), **{more})")
     return "\n".join(lines)

@@ -450,21 +450,21 @@ def memory_folder() -> Iterator[Path]:
         yield Path(folder)
 
 
-def tell_one(seed: int, neighbours: bool = False) -> Story:
-    """Play one seed in a folder of its own."""
+def tell_one(seed: int, **more: bool) -> Story:
+    """Play one seed in a folder of its own; `more` are words of `tell`."""
     quiet()
     with memory_folder() as folder:
-        return tell(seed, folder, neighbours=neighbours)
+        return tell(seed, folder, **more)
 
 
-def _tell_briefly(seed: int, neighbours: bool) -> Story:
-    return replace(tell_one(seed, neighbours), told=[], decided=[])
+def _tell_briefly(seed: int, more: dict[str, bool]) -> Story:
+    return replace(tell_one(seed, **more), told=[], decided=[])
 
 
-def tell_many(seeds: Iterable[int], processes: int, *, neighbours: bool = False) -> Iterator[Story]:
+def tell_many(seeds: Iterable[int], processes: int, **more: bool) -> Iterator[Story]:
     """Play seeds on several cores, in any order."""
     if processes == 1:
-        yield from (tell_one(seed, neighbours) for seed in seeds)
+        yield from (tell_one(seed, **more) for seed in seeds)
         return
     # A process that cannot even start breaks this pool, loudly; the older kind would start another one for ever.
     context = multiprocessing.get_context("spawn")
@@ -473,7 +473,7 @@ def tell_many(seeds: Iterable[int], processes: int, *, neighbours: bool = False)
         waiting: set[Future[Story]] = set()
         try:
             while True:
-                waiting |= {pool.submit(_tell_briefly, seed, neighbours) for seed in islice(left, 2 * processes - len(waiting))}
+                waiting |= {pool.submit(_tell_briefly, seed, more) for seed in islice(left, 2 * processes - len(waiting))}
                 if not waiting:
                     return
                 done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
@@ -543,6 +543,8 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--minutes", type=float)
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--neighbours", action="store_true", help="two nodes over one journal in every story")
+    parser.add_argument("--dedup", action=argparse.BooleanOptionalAction, default=True,
+                        help="--no-dedup: banks book whatever they are sent, and nothing is sent again by itself")  # fmt: skip
     parser.add_argument("--whole", action="store_true", help="do not reduce the first story that fails")
     parser.add_argument("--stop", action="store_true", help="end with the first story that fails, as it is")
     parser.add_argument("--write-corpus", action="store_true", help="play the fixed corpus anew and keep its traces")
@@ -556,7 +558,7 @@ def main(arguments: list[str]) -> int:
     seeds = [asked.seed] if asked.seed is not None else range(asked.first, asked.first + asked.seeds)
     until_s = time.monotonic() + asked.minutes * 60 if asked.minutes is not None else float("inf")
     sums, failed = Sum(), 0
-    for story in tell_many(seeds, min(asked.processes, len(seeds)), neighbours=asked.neighbours):
+    for story in tell_many(seeds, min(asked.processes, len(seeds)), neighbours=asked.neighbours, dedup=asked.dedup):
         sums.add(story)
         failed = failed or (story.seed if story.violations else 0)
         for violation in story.violations:
@@ -572,7 +574,7 @@ def main(arguments: list[str]) -> int:
     if failed and not (asked.whole or asked.stop):
         from tests.world import reduce
 
-        print(reduce.report(failed, neighbours=asked.neighbours), flush=True)
+        print(reduce.report(failed, neighbours=asked.neighbours, dedup=asked.dedup), flush=True)
     print(sums.breakdown())
     print(sums.last_line())
     return 1 if sums.broken else 0
