@@ -12,7 +12,7 @@ FAST := tests/gateway/core/test_flow.py tests/gateway/core/test_policy.py tests/
 	tests/protocols/erp tests/protocols/banks/sample tests/protocols/banks/every \
 	tests/world/test_clock.py tests/world/test_sim.py tests/world/test_scenes.py
 
-.PHONY: help setup broker databases tools test test-long check check311 demo bench sim faults interop fuzz identity permits lock down forget clean
+.PHONY: help setup broker databases tools test test-long check check311 demo bench sim crash mutate mutants faults interop fuzz identity permits lock down forget clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -66,10 +66,14 @@ crash: setup broker ## the real daemon dies at every named point; ROUNDS=5
 mutate: setup ## small defects planted into the money core, one by one: which does no test notice? MINUTES=10
 	@$(PY) -m tests.world.mutate $(if $(MINUTES),--minutes $(MINUTES)) $(ARGS)
 
-faults: setup broker databases ## the daemon killed, cut off and lied to; SEED=1 MINUTES=10 DB=postgresql KILLS=500 PAYMENTS=50000 ZOMBIES=200
+mutants: setup broker ## known mistakes planted one by one: each must be caught by the proofs it names; ARGS="--only commit"
+	@$(PY) -m tests.world.catch $(ARGS)
+
+faults: setup broker databases ## the daemon killed, cut off and lied to; SEED=1 MINUTES=10 DB=postgresql KILLS=500 PAYMENTS=50000 ZOMBIES=200 DEDUP=off
 	@$(PY) -m faults --seed $(or $(SEED),1) --minutes $(or $(MINUTES),1) --db $(or $(DB),sqlite) \
 		$(if $(KILLS),--kills $(KILLS)) $(if $(PAYMENTS),--payments $(PAYMENTS)) $(if $(ZOMBIES),--zombies $(ZOMBIES)) \
-		$(if $(CRASH_LOOP),--crash-loop $(CRASH_LOOP)) $(if $(BESIDE),--beside $(BESIDE)) $(if $(PLANTED),--planted $(PLANTED)) $(ARGS)
+		$(if $(CRASH_LOOP),--crash-loop $(CRASH_LOOP)) $(if $(BESIDE),--beside $(BESIDE)) $(if $(PLANTED),--planted $(PLANTED)) \
+		$(if $(filter off,$(DEDUP)),--no-dedup) $(ARGS)
 
 interop: setup ## other people's programs judge our signatures, messages and simulated bank; NAMES="java openssl"
 	@bash setup/interop.sh
