@@ -204,6 +204,19 @@ def clear(tx: Tx, lane: str, episode: str, proposal: str) -> bool:
     return True
 
 
+def move_lane(tx: Tx, old: str, new: str) -> int:
+    """Let what two persons said of the lane `old` hold for `new`: the lane's name is part of what the seal covers."""
+    moved = 0
+    for row in tx.conn.execute(select(schema.past_cleared).where(_C.lane == old)).all():
+        if row.seal == _seal(tx.vault, old, row.episode, row.proposal, row.at_ms):
+            seal = _seal(tx.vault, new, row.episode, row.proposal, row.at_ms)
+            moved += insert_new(tx.conn, schema.past_cleared, {
+                "lane": new, "episode": row.episode, "proposal": row.proposal, "at_ms": row.at_ms, "seal": seal,
+            })  # fmt: skip
+    tx.conn.execute(delete(schema.past_cleared).where(_C.lane == old))
+    return moved
+
+
 def _cleared(conn: Connection, episode: str) -> frozenset[str]:
     """Only rows that a holder of the vault's key wrote count."""
     vault = vault_of(conn)

@@ -16,7 +16,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Table, delete, func, select, update
 
-from gateway.journal import audit, batch_rows, pauses, schema
+from gateway.journal import audit, batch_rows, past, pauses, payees, schema
 from gateway.journal.databases import insert_new
 from gateway.journal.store import Tx
 from protocols.canon.outcome import STATE_TABLE
@@ -90,7 +90,9 @@ def rename_lane(tx: Tx, old: str, new: str, actor: str, reason: str) -> Renamed:
     other = conn.execute(select(schema.lanes).where(_L.lane == new).with_for_update()).first()
     paused = pauses.said(conn, [old])[old].paused
     # Of two rows of one key that of the lane which has the history stays.
-    counts = {table.name: _move(conn, table, "lane", before) for table in _tables("lane") if table is not schema.lanes}
+    counts = {"past_cleared": past.move_lane(tx, old, new)}
+    apart = (schema.lanes, schema.past_cleared)
+    counts.update({table.name: _move(conn, table, "lane", before) for table in _tables("lane") if table not in apart})
     kept = {"lane": new, "epoch": row.epoch + 1}
     if other is not None:
         conn.execute(delete(schema.lanes).where(_L.lane == new))
@@ -120,7 +122,7 @@ def rename_sender(tx: Tx, old: str, new: str, actor: str, reason: str) -> Rename
         raise NotRenamed(f"{old} and {new} both have orders with the ids {', '.join(sorted(taken)[:_SHOWN])}: if they "
                          f"are one ERP, these may have been paid twice; look at both (`bankgw orders show SENDER:ID`). "
                          f"The two names cannot become one")  # fmt: skip
-    counts = {"batches": _move_batches(tx, before)}
+    counts = {"batches": _move_batches(tx, before), "payees_registered": payees.move_sender(tx, old, new)}
     counts["usage_counts"] = _add_up(conn, before)
     rest = [table for table in _tables("sender") if table.name not in counts]
     counts.update({table.name: _move(conn, table, "sender", before) for table in rest})

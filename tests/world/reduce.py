@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import zip_longest
+from typing import Any
 
 from tests.world import sim
 from tests.world.sim import Story
@@ -68,7 +69,7 @@ def first_difference(failing: list[str], passing: list[str]) -> list[str]:
     return ["    nowhere in what the table decided"]
 
 
-def report(seed: int, limit_s: float = LIMIT_S, **more: bool) -> str:
+def report(seed: int, limit_s: float = LIMIT_S, **more: Any) -> str:
     """A failing seed, in words: its few steps, its violations, the first difference."""
 
     def told(keep: frozenset[int] | None) -> Story:

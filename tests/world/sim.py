@@ -28,6 +28,7 @@ from datetime import timedelta
 from functools import partial
 from itertools import count, islice
 from pathlib import Path
+from typing import Any
 
 import structlog
 
@@ -450,7 +451,7 @@ def memory_folder() -> Iterator[Path]:
         yield Path(folder)
 
 
-def tell_one(seed: int, **more: bool) -> Story:
+def tell_one(seed: int, **more: Any) -> Story:
     """Play one seed in a folder of its own; `more` are words of `tell`."""
     quiet()
     with memory_folder() as folder:

@@ -219,7 +219,7 @@ def test_an_order_of_a_kind_that_was_switched_off_is_held_and_the_lane_goes_on(t
         rest: dict[Kind, Any] = {kind: word for kind, word in bank.money.items() if kind is not Kind.PAYMENT}
         return replace(bank, money=MappingProxyType(rest))
 
-    world._adapters["sample"] = off
+    world.adapters["sample"] = off
     life = world.start()
     world.run(2)
     desk = Desk(world)

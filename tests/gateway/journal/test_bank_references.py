@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 from alembic.operations import Operations
 from alembic.runtime.migration import MigrationContext
@@ -10,6 +12,7 @@ from sqlalchemy.exc import IntegrityError
 
 from gateway.journal import bundles, lanes, migrations, payments, schema
 from gateway.journal.migrations.versions import v0005_between_lives
+from gateway.journal.store import Tx
 from protocols.canon.limits import ReferenceForm
 from tests.gateway.journal.bench import Journal, admission, order
 
@@ -18,10 +21,18 @@ SHORT = ReferenceForm(12, prefix="AB")
 """As boc's with a prefix: the time and the number share ten characters."""
 
 
+def admitted(one: payments.Admission, tx: Tx) -> str:
+    return payments.admit(tx, one, tx.entropy).row.bank_ref
+
+
+def draw(name: str, n: int, tx: Tx) -> range:
+    return lanes.draw_serials(tx, name, n)
+
+
 def taken_in(journal: Journal, lane: str, *ids: str, form: ReferenceForm = SHORT) -> list[str]:
     """The references of orders of a lane, in one group of units each."""
     admissions = [admission(order(id), lane=lane, form=form) for id in ids]
-    return [journal.do(lambda tx, one=one: payments.admit(tx, one, tx.entropy)).row.bank_ref for one in admissions]
+    return [journal.do(partial(admitted, one)) for one in admissions]
 
 
 @pytest.mark.parametrize("form", [SHORT, ReferenceForm(20), ReferenceForm(20, "0123456789", "123456")])
@@ -70,7 +81,7 @@ def test_a_lane_of_another_name_goes_on_with_its_banks_counter(journal: Journal)
 
 @pytest.mark.parametrize("drawn", [(5, 0), (5, 900), (900, 5)])
 def test_a_bank_of_another_name_goes_on_above_both(journal: Journal, drawn: tuple[int, int]) -> None:
-    used = [journal.do(lambda tx, name=name, n=n: lanes.draw_serials(tx, name, n))
+    used = [journal.do(partial(draw, name, n))
             for name, n in zip(("old", "new"), drawn, strict=True) if n]  # fmt: skip
     journal.do(lambda tx: lanes.carry_serials(tx, "old", "new"))
     assert journal.do(lambda tx: lanes.draw_serials(tx, "new", 1)).start >= max(numbers.stop for numbers in used)
@@ -101,7 +112,7 @@ def test_an_older_database_keeps_its_references_and_counts_on_above_all_its_lane
     engine.dispose()
     migrations.upgrade(url)
     again = Journal(url, node="n7")
-    found = [again.read(lambda conn, lane=lane: payments.find_by_reference(conn, lane, "SAME")) for lane in LANES]
+    found = [again.read(partial(payments.find_by_reference, lane=lane, bank_ref="SAME")) for lane in LANES]
     assert [row.order.id for row in found if row is not None] == ["A", "B"]
     assert again.do(lambda tx: lanes.draw_serials(tx, "sample", 1)).start >= 7_000
     new = [*taken_in(again, LANES[0], "C"), *taken_in(again, LANES[1], "D")]

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import insert, select, update
 
 from gateway.core.policy import UsageFacts
-from gateway.journal import audit, lanes, pauses, payments, renames, schema, work
+from gateway.journal import audit, lanes, past, pauses, payees, payments, renames, schema, work
 from gateway.journal.claims import Claim
 from gateway.journal.renames import NotRenamed, Renamed
 from protocols.canon.limits import ReferenceForm
@@ -197,7 +197,21 @@ def test_every_table_with_a_name_follows() -> None:
              for column in ("lane", "sender")}  # fmt: skip
     assert names["lane"] >= {"payments", "work", "lanes", "batches", "bundles", "past_cleared", "lane_renames"}
     assert names["sender"] >= {"payments", "batches", "refusals", "questions", "usage_counts", "payees"}
-    sealed_with_sender = {"batches"}
+    sealed_with_sender = {"batches", "payees_registered"}
     for table in schema.metadata.sorted_tables:
         if "sender" in table.primary_key.columns and any(column.name == "body" for column in table.c):
             assert table.name in sealed_with_sender, f"{table.name} may be sealed with its sender's name: see renames"
+
+
+def test_what_is_sealed_with_a_name_holds_under_the_new_one(journal: Journal) -> None:
+    """A payee that two persons registered, and a lane that they let go, stay so."""
+    one = order("AP-1")
+    journal.do(lambda tx: payees.register(tx, "kingdee", one, "P1"))
+    journal.do(lambda tx: payees.move_sender(tx, "kingdee", "kingdee2"))
+    assert not journal.read(lambda conn: payees.is_registered(conn, "kingdee", one))
+    assert journal.read(lambda conn: payees.is_registered(conn, "kingdee2", one))
+    journal.do(lambda tx: past.clear(tx, "sample.old", "episode", "P2"))
+    assert journal.do(lambda tx: past.move_lane(tx, "sample.old", "sample.new")) == 1
+    # Cleared already, by the seal that was made for the new name.
+    assert not journal.do(lambda tx: past.clear(tx, "sample.new", "episode", "P3"))
+    assert journal.do(lambda tx: past.clear(tx, "sample.old", "episode", "P4"))
