@@ -301,9 +301,15 @@ def test_our_policy_keeps_a_broad_one_away_but_an_operator_policy_is_found(rabbi
 
 def problems_in_force(rabbit: Rabbit) -> list[Any]:
     """What `judge` says to what rabbitmqctl sees, after policies have settled."""
-    rows: list[dict[str, Any]] = json.loads(rabbit.rule(
-        "list_queues", "-p", rabbit.address.vhost, "--formatter", "json",
-        "name", "arguments", "policy", "operator_policy", "effective_policy_definition"))
+    try:
+        said = rabbit.rule(
+            "list_queues", "-p", rabbit.address.vhost, "--formatter", "json",
+            "name", "arguments", "policy", "operator_policy", "effective_policy_definition")
+    except RuntimeError as problem:
+        if "operator_policy are not supported" not in str(problem):
+            raise
+        pytest.skip("rabbitmqctl of this RabbitMQ (3.10) does not show operator policies; its management API does")
+    rows: list[dict[str, Any]] = json.loads(said)
     return judge({queue.name: queue.arguments for queue in standard().queues}, from_json(rows))
 
 
