@@ -22,7 +22,8 @@ from twisted.protocols.basic import LineOnlyReceiver
 
 from bench.orders import order, order_id
 from gateway.erp.address import BrokerAddress
-from gateway.erp.amqp import AmqpSettings, pika_amqp
+from gateway.erp.amqp import pika_amqp
+from gateway.erp.amqp_settings import AmqpSettings
 from gateway.erp.topology import COMMANDS, EVENTS
 from gateway.erp.wire import Amqp, Declarer, Delivery, Fate, Message, Properties, Verdict
 

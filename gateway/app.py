@@ -28,19 +28,20 @@ from gateway.bank.berths import Dialer
 from gateway.bank.dial import LaneDialer, lane_signers, tls_settings
 from gateway.bank.expiry import Expiry
 from gateway.bank.keys import Signer
-from gateway.bank.lane import Lane, LaneParts
+from gateway.bank.lane import Lane
+from gateway.bank.lane_parts import LaneParts
 from gateway.bank.login import Login
 from gateway.bank.stopping import Stopping
 from gateway.bank.tls import client_context
 from gateway.bank.watching import Watched, Watching, WatchParts
 from gateway.clock import Clock, Entropy, SystemClock, SystemEntropy
-from gateway.desk import check
 from gateway.desk.control import Control
 from gateway.desk.guarded import GuardedStore
 from gateway.desk.levers import Levers
 from gateway.desk.verbs import verbs
 from gateway.erp import address
-from gateway.erp.amqp import AmqpSettings, pika_amqp
+from gateway.erp.amqp import pika_amqp
+from gateway.erp.amqp_settings import AmqpSettings
 from gateway.erp.answers import Answers
 from gateway.erp.client import AmqpClient, Patience
 from gateway.erp.intake import Intake
@@ -405,7 +406,7 @@ class Gateway:
         that cannot be read, and in production UserMoved: nothing is changed then. The caller has seen to it that
         nothing else differs."""
         fresh = registry.build(settings, self.parts.banks)
-        known = check.known(settings, self.parts.banks)
+        known = unknown.known_of(settings, self.parts.banks)
         moved = await self.parts.store.read(lambda conn: unknown.moved_users(conn, known))
         if moved and settings.mode == "production":
             raise UserMoved("; ".join(one.sentence for one in moved))
@@ -425,7 +426,7 @@ class Gateway:
 
     def known(self) -> unknown.Known:
         """What the settings in force know, for the comparison with what the journal has open."""
-        return check.known(self.settings, self.parts.banks)
+        return unknown.known_of(self.settings, self.parts.banks)
 
     def let_go(self, lane: str) -> None:
         """Two persons let this lane send, whatever the database forgot: that stands in the journal already."""

@@ -7,8 +7,7 @@ it is about to send before the first byte leaves, asks about what it does not kn
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from datetime import date, datetime
 from typing import Any, TypeVar
 
@@ -20,13 +19,12 @@ from gateway import log
 from gateway.asking import Unavailable
 from gateway.bank import talk
 from gateway.bank.agenda import ASKING, Agenda
-from gateway.bank.berths import LAPSED_LOOK_S, Berth, Dialer, Quay
+from gateway.bank.berths import LAPSED_LOOK_S, Berth, Quay
 from gateway.bank.bundling import Bundling
 from gateway.bank.endpoint import NotConnected
 from gateway.bank.enquiry import Enquiry
 from gateway.bank.faults import signed_out
-from gateway.bank.keys import Signer
-from gateway.bank.login import Login
+from gateway.bank.lane_parts import LaneParts
 from gateway.bank.lookout import Lookout
 from gateway.bank.sending import Sending
 from gateway.bank.session import NoAnswer
@@ -34,18 +32,15 @@ from gateway.bank.tenure import ORPHAN_QUIET_S, Tenure
 from gateway.bank.wallclock import WallClock
 from gateway.bank.wanted import Question, Wanted, unavailable
 from gateway.bank.words import Words
-from gateway.clock import Clock, Entropy
 from gateway.core.hours import bank_date, day_ends_ms, local, next_open_ms
 from gateway.core.states import Alarm, Event, Expire, Overdue, Rules, Work, stricter
 from gateway.journal import apply as journal_apply
-from gateway.journal import lanes, pauses, payments, stops
+from gateway.journal import lanes, pauses, payments
 from gateway.journal.rows import Evidence, PaymentRow, WorkRow
-from gateway.journal.store import Store, Tx
-from gateway.meters import Meters
+from gateway.journal.store import Tx
 from gateway.tasks import Tasks, sleep
-from protocols.bank import Bank, Context, Conversation
+from protocols.bank import Context, Conversation
 from protocols.canon.limits import MONEY
-from protocols.canon.order import Kind
 from protocols.canon.outcome import Outcome, State
 from protocols.kit.declined import Declined
 from protocols.kit.errors import ProtocolError
@@ -57,33 +52,6 @@ PUMPS_DEEP = 8
 """Work that is over as soon as it is begun looks for more at once: within the other so often, and no deeper."""
 RATE_LIMITED_REST_S = 1.0
 _log = log.get("bank.lane")
-
-
-@dataclass(frozen=True, slots=True)
-class LaneParts:
-    """What a lane is made of. `name` is `bank.login`; `window` how many conversations run at once.
-
-    `login` is shared by all lanes of the same user at the bank. `poll_ms` is how often to look for work that other
-    nodes wrote; 0: there are none. `on_stop` gets the last word about an emergency stop with each lease.
-    `rules` are the settings' present rules for a kind of order.
-    """
-
-    name: str
-    bank_name: str
-    bank: Bank
-    node: str
-    store: Store
-    dialer: Dialer
-    signers: Mapping[str, Signer]
-    credentials: Mapping[str, str]
-    clock: Clock
-    entropy: Entropy
-    meters: Meters
-    window: int
-    login: Login
-    rules: Callable[[Kind], Rules]
-    poll_ms: float = 0.0
-    on_stop: Callable[[stops.Stop], object] = lambda _stop: None
 
 
 class Lane:

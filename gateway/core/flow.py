@@ -32,7 +32,6 @@ from gateway.core.states import (
     Release,
     Replay,
     Resolve,
-    Rules,
     Send,
     Silent,
     Source,
@@ -595,8 +594,3 @@ def _carry_out(rule: Rule, life: Life, event: Event) -> Step:
     after = replace(after, seq=after.seq + told_count) if told_count else after
     assert after.attempt >= life.attempt and after.seq >= life.seq
     return Step(after, effects, rule.name)
-
-
-def born(rules: Rules, *, valid_until_ms: int | None = None, tell_sent: bool = False) -> Life:
-    """The life of an order just accepted; its reply `payment.accepted` is number 1."""
-    return Life(State.ACCEPTED, rules, seq=1, valid_until_ms=valid_until_ms, tell_sent=tell_sent)

@@ -94,6 +94,11 @@ class Life:
     since_ms: int = 0
 
 
+def born(rules: Rules, *, valid_until_ms: int | None = None, tell_sent: bool = False) -> Life:
+    """The life of an order just accepted; its reply `payment.accepted` is number 1."""
+    return Life(State.ACCEPTED, rules, seq=1, valid_until_ms=valid_until_ms, tell_sent=tell_sent)
+
+
 class Source(StrEnum):
     """Where a word about a payment came from; the evidence ladder orders them."""
 

@@ -15,7 +15,8 @@ from gateway.bank.tls import client_context
 from gateway.clock import SystemClock
 from gateway.erp import address
 from gateway.erp.address import BrokerAddress
-from gateway.erp.amqp import AmqpSettings, pika_amqp
+from gateway.erp.amqp import pika_amqp
+from gateway.erp.amqp_settings import AmqpSettings
 from gateway.erp.client import AmqpClient, Patience
 from gateway.erp.wire import Down, Prepare
 from gateway.settings import Settings

@@ -313,21 +313,9 @@ class _Look:
             # A whole row can be read where its table is of this very program.
             whole = revision == migrations.KNOWN[-1] and path not in self._unreadable
             opened = vault.load(path) if whole else None
-            return unknown.look(conn, known(self._settings, self._banks), opened)
+            return unknown.look(conn, unknown.known_of(self._settings, self._banks), opened)
         except vault.VaultError:
             return []  # it is said elsewhere that this is no key, or not this journal's
-
-
-def known(settings: conf.Settings, banks: Mapping[str, Bank]) -> unknown.Known:
-    """What these settings know; of the kinds, those of the banks that could be built."""
-    return unknown.Known(
-        banks=frozenset(settings.banks),
-        lanes=frozenset(f"{name}.{lane}" for name, bank in settings.banks.items() for lane in bank.lanes),
-        senders=frozenset(settings.senders), accounts=tuple(account.number for account in settings.accounts),
-        kinds={name: frozenset(kind.value for kind in (*bank.money, *bank.bundles)) for name, bank in banks.items()},
-        users={user: name for name, sender in settings.senders.items() for user in sender.users},
-        accepted=frozenset(settings.journal.accept_unknown),
-    )  # fmt: skip
 
 
 def is_damaged(error: SQLAlchemyError) -> bool:

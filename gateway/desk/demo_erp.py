@@ -20,7 +20,8 @@ from gateway.clock import Clock
 from gateway.desk.demo_orders import XML, Answer, Command
 from gateway.erp import topology
 from gateway.erp.address import BrokerAddress
-from gateway.erp.amqp import AmqpSettings, pika_amqp
+from gateway.erp.amqp import pika_amqp
+from gateway.erp.amqp_settings import AmqpSettings
 from gateway.erp.client import Patience
 from gateway.erp.wire import Amqp, Declarer, Delivery, Down, Fate, Message, Prepare, Properties, Verdict
 from gateway.tasks import sleep

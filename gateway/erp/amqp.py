@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, NoReturn
 
@@ -30,9 +29,10 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from gateway.erp import envelope
-from gateway.erp.address import BrokerAddress, endpoint_of
+from gateway.erp.address import endpoint_of
+from gateway.erp.amqp_settings import AmqpSettings
 from gateway.erp.assembly import Arriving
-from gateway.erp.client import MOST_BYTES, AmqpClient, Patience, Random
+from gateway.erp.client import AmqpClient, Random
 from gateway.erp.link import Gone, Link
 from gateway.erp.publisher import Adrift, Publisher, Unsendable
 from gateway.erp.wire import (
@@ -49,7 +49,6 @@ log = Logger()
 
 DIRECT_REPLY_TO = "amq.rabbitmq.reply-to."
 _FRAME_OVERHEAD = 8
-_ANY_SIZE = 2**64
 _SETTLING = (pika.spec.Basic.Ack, pika.spec.Basic.Nack)
 _CONTENT = (pika.spec.Basic.Deliver, pika.spec.Basic.Return)
 _UNREADABLE = (
@@ -57,20 +56,6 @@ _UNREADABLE = (
 )  # fmt: skip
 _CLOSING = (pika.exceptions.ChannelWrongStateError, pika.exceptions.ConnectionWrongStateError)
 _UNSENDABLE = (pika.exceptions.AMQPError, struct.error, ValueError, TypeError, OverflowError, AssertionError)
-
-
-@dataclass(frozen=True, slots=True)
-class AmqpSettings:
-    """How to reach the broker. `connection_name` is what the broker's own tools show. Reading stops while more than
-    `most_bytes` of deliveries are in hand; of a body over `most_body` bytes only the beginning is kept: see `wire.Cut`.
-    """
-
-    address: BrokerAddress
-    connection_name: str = "bankgw"
-    heartbeat_s: int = 10
-    patience: Patience = Patience()
-    most_bytes: int = MOST_BYTES
-    most_body: int = _ANY_SIZE
 
 
 def _nothing(*_args: object) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, Select, bindparam, select
 
 from gateway.clock import Entropy
-from gateway.core import flow
+from gateway.core import flow, states
 from gateway.core.policy import Judgement, UsageFacts
 from gateway.core.states import Hold, Reject, Rules, Tell
 from gateway.journal import apply as applying
@@ -145,7 +145,7 @@ def _new_row(
     """The payment after its verdict, the verdict's step, and what to tell: state, event and number of each."""
     order, event = admission.order, judgement.event
     valid_until_ms = None if order.valid_until is None else int(order.valid_until.timestamp() * 1000)
-    born = flow.born(admission.rules, valid_until_ms=valid_until_ms, tell_sent=admission.tell_sent)
+    born = states.born(admission.rules, valid_until_ms=valid_until_ms, tell_sent=admission.tell_sent)
     tells = [(State.ACCEPTED, telling.ACCEPTED, born.seq)]
     if isinstance(event, Reject):
         # One command has one reply: a rejected order was never accepted, so the rejection is number 1.

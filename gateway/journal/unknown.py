@@ -16,6 +16,8 @@ from sqlalchemy import Connection, case, func, inspect, select
 from gateway.journal import records, renames, schema
 from gateway.journal.renames import OPEN
 from gateway.journal.vault import Vault
+from gateway.settings import Settings
+from protocols.bank import Bank
 from protocols.canon.order import Kind
 from protocols.canon.party import mask
 
@@ -56,6 +58,18 @@ class Unknown:
         """What is wrong and what to do."""
         word = f'; or start all the same: accept_unknown = ["{self.word}"] in [journal]'
         return self.remedy + (word if self.word else "")
+
+
+def known_of(settings: Settings, banks: Mapping[str, Bank]) -> Known:
+    """What these settings know; of the kinds, those of the banks that could be built."""
+    return Known(
+        banks=frozenset(settings.banks),
+        lanes=frozenset(f"{name}.{lane}" for name, bank in settings.banks.items() for lane in bank.lanes),
+        senders=frozenset(settings.senders), accounts=tuple(account.number for account in settings.accounts),
+        kinds={name: frozenset(kind.value for kind in (*bank.money, *bank.bundles)) for name, bank in banks.items()},
+        users={user: name for name, sender in settings.senders.items() for user in sender.users},
+        accepted=frozenset(settings.journal.accept_unknown),
+    )  # fmt: skip
 
 
 def look(conn: Connection, known: Known, vault: Vault | None) -> list[Unknown]:

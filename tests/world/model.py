@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
-from gateway.core import flow
+from gateway.core import flow, states
 from gateway.core.states import (
     Alarm,
     Answered,
@@ -185,7 +185,7 @@ class Model:
     # ---- the table ----
 
     def _born(self) -> Life:
-        return flow.born(self.policy.rules, valid_until_ms=self.policy.valid_until)
+        return states.born(self.policy.rules, valid_until_ms=self.policy.valid_until)
 
     def life(self, pay: Pay) -> Life:
         """A payment's life."""

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core import flow
-from gateway.core.flow import TABLE, Impossible, born, step
+from gateway.core.flow import TABLE, Impossible, step
 from gateway.core.states import (
     KNOWN,
     Alarm,
@@ -39,6 +39,7 @@ from gateway.core.states import (
     TakenOver,
     Tell,
     Work,
+    born,
 )
 from protocols.canon.errors import Code
 from protocols.canon.outcome import STATE_TABLE, Certainty, Fate, State

@@ -12,7 +12,6 @@ import pytest
 from structlog.testing import capture_logs
 from twisted.internet.defer import Deferred
 
-from gateway.desk import check
 from gateway.journal import renames, unknown
 from gateway.settings import Settings
 from gateway.simbank.faults import Fault, Script, Scripted
@@ -86,7 +85,7 @@ def test_without_the_command_it_would_be_and_check_says_so(world: World) -> None
     world.run(10)
     world.leave()
     renamed = with_sender(world.settings, "kingdee-beijing")
-    known = check.known(renamed, {})
+    known = unknown.known_of(renamed, {})
     (found,) = world.read(lambda conn: unknown.look(conn, known, world.vault))
     assert (found.what, found.payments) == ("user", 1)
     assert "bankgw senders rename kingdee kingdee-beijing" in found.sentence
@@ -122,7 +121,7 @@ def test_a_renamed_lane_goes_on_with_what_was_open(tmp_path: Path) -> None:
     world.run(5)
     assert world.state("AP-1") == "in_doubt"
     world.leave()
-    refs = world.read(lambda conn: unknown.look(conn, check.known(world.settings, {}), world.vault))
+    refs = world.read(lambda conn: unknown.look(conn, unknown.known_of(world.settings, {}), world.vault))
     assert refs == []
     rename(world, renames.rename_lane, "sample.main", "sample.second")
     rename(world, renames.rename_lane, "sample.second", "sample.main")

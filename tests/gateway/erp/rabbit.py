@@ -22,7 +22,8 @@ from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
 from gateway.erp.address import BrokerAddress
-from gateway.erp.amqp import AmqpSettings, pika_amqp
+from gateway.erp.amqp import pika_amqp
+from gateway.erp.amqp_settings import AmqpSettings
 from gateway.erp.client import AmqpClient, Patience
 from gateway.erp.wire import Down, Message, Prepare, Properties
 from setup.machine import free_port

@@ -27,15 +27,16 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import Clock, deferLater
 from twisted.internet.threads import deferToThread
 
-from gateway.erp import topology
-from gateway.erp.amqp import AmqpSettings, pika_amqp
+from gateway.erp import policies, topology
+from gateway.erp.amqp import pika_amqp
+from gateway.erp.amqp_settings import AmqpSettings
 from gateway.erp.wire import CUT_BYTES, Cut, Declarer, Delivery, Fate, Message, Properties, Scalar, Verdict
 from protocols.erp.words import MAX_BODY_BYTES
 from tests.gateway.erp.rabbit import QUICK, Ears, Rabbit, message, rabbit_for_tests, running_reactor, until
 
 QUEUE = "bankgw.test"
 OTHER = "bankgw.test.other"
-SAFE: dict[str, Scalar] = {"x-queue-type": "quorum", "x-delivery-limit": topology.UNLIMITED}
+SAFE: dict[str, Scalar] = {"x-queue-type": "quorum", "x-delivery-limit": policies.UNLIMITED}
 
 pytestmark = pytest.mark.broker
 

@@ -15,7 +15,8 @@ from gateway.bank.dial import tls_settings
 from gateway.bank.tls import client_context
 from gateway.clock import SystemClock
 from gateway.erp import address
-from gateway.erp.amqp import AmqpSettings, pika_amqp
+from gateway.erp.amqp import pika_amqp
+from gateway.erp.amqp_settings import AmqpSettings
 from gateway.erp.client import AmqpClient
 from gateway.erp.wire import Fate, Message, Properties
 from gateway.settings import Broker

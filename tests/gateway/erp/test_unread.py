@@ -11,7 +11,8 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
 from gateway.erp.address import BrokerAddress
-from gateway.erp.amqp import STALE_S, AmqpSettings, _Link
+from gateway.erp.amqp import STALE_S, _Link
+from gateway.erp.amqp_settings import AmqpSettings
 
 ADDRESS = BrokerAddress("127.0.0.1", 5672, "/", "guest", "guest")
 

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from gateway import registry
-from gateway.core import flow
+from gateway.core import flow, states
 from gateway.core.policy import check
 from gateway.core.states import Answered, Done, Due, Event, Send, Silent, Source, Work
 from protocols.bank import Replay
@@ -241,7 +241,7 @@ def test_a_repeat_that_the_rules_allow_comes_before_people_are_called(name: str,
     """A payment that is lost in silence, and of which every enquiry says "not found", hour after hour."""
     profile = table(name).bank.profile
     rules = registry.rules(profile.replay[kind], profile)
-    life = replace(flow.born(rules), state=State.READY, send_after_ms=0)
+    life = replace(states.born(rules), state=State.READY, send_after_ms=0)
     agenda: dict[Work, int] = {}
 
     def meet(event: Event) -> None:

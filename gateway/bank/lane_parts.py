@@ -1,0 +1,44 @@
+"""What a lane is made of: its bank, its journal, its keys, and what else it is given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from gateway.bank.berths import Dialer
+from gateway.bank.keys import Signer
+from gateway.bank.login import Login
+from gateway.clock import Clock, Entropy
+from gateway.core.states import Rules
+from gateway.journal import stops
+from gateway.journal.store import Store
+from gateway.meters import Meters
+from protocols.bank import Bank
+from protocols.canon.order import Kind
+
+
+@dataclass(frozen=True, slots=True)
+class LaneParts:
+    """What a lane is made of. `name` is `bank.login`; `window` how many conversations run at once.
+
+    `login` is shared by all lanes of the same user at the bank. `poll_ms` is how often to look for work that other
+    nodes wrote; 0: there are none. `on_stop` gets the last word about an emergency stop with each lease.
+    `rules` are the settings' present rules for a kind of order.
+    """
+
+    name: str
+    bank_name: str
+    bank: Bank
+    node: str
+    store: Store
+    dialer: Dialer
+    signers: Mapping[str, Signer]
+    credentials: Mapping[str, str]
+    clock: Clock
+    entropy: Entropy
+    meters: Meters
+    window: int
+    login: Login
+    rules: Callable[[Kind], Rules]
+    poll_ms: float = 0.0
+    on_stop: Callable[[stops.Stop], object] = lambda _stop: None
