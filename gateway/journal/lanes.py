@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Integer, bindparam, select, update
 
 from gateway.core.states import TakenOver
 from gateway.journal import apply as applying
-from gateway.journal import audit, renames, schema
+from gateway.journal import audit, lane_names, schema
 from gateway.journal.bulk import first_row, rows, write
 from gateway.journal.databases import insert_new
 from gateway.journal.store import Tx
@@ -172,7 +172,7 @@ def _lane(tx: Tx, lane: str) -> Any:
     row = first_row(tx.conn, _LANE, {"b_lane": lane})
     if row is None:
         # A row under a name that was given up would begin its numbers anew, and hand out references a second time.
-        now = renames.current_lane(tx.conn, lane)
+        now = lane_names.current_lane(tx.conn, lane)
         if now != lane:
             raise LaneRenamed(f"lane {lane} was renamed to {now}; use the settings that name it so")
         insert_new(tx.conn, schema.lanes, {"lane": lane, "epoch": 0, "owner": "", "expires_ms": 0, "serial": 0})

@@ -20,7 +20,7 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, func, insert, select
 
-from gateway.journal import audit, permits, schema
+from gateway.journal import audit, lane_names, permits, schema
 from gateway.journal.databases import insert_new
 from gateway.journal.permits import Group, Header, Known, PermitLog, Segment
 from gateway.journal.store import Permit, Tx
@@ -95,8 +95,8 @@ class Gap:
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """`sends` are the forgotten ones, `episode` the name of all that is missing ("" if nothing), `cleared` the lanes
-    let go for it, `gaps` what is missing beside sends that stand alone."""
+    """`sends` are the forgotten ones under the present names of their lanes, `episode` the name of all that is missing
+    ("" if nothing), `cleared` the lanes let go for it, `gaps` what is missing beside sends that stand alone."""
 
     sends: tuple[Permit, ...] = ()
     episode: str = ""
@@ -229,11 +229,14 @@ def _seal(vault: Vault, lane: str, episode: str, proposal: str, at_ms: int) -> s
 
 
 def _past(conn: Connection, sends: tuple[Permit, ...], gaps: tuple[Gap, ...]) -> Past:
+    # The episode is made of what was logged: a lane that is renamed meanwhile does not make it another one.
     words = sorted({f"{permit.ref} {permit.attempt}" for permit in sends} | {gap.name for gap in gaps})
     if not words:
         return Past()
     episode = hashlib.sha256("\n".join(words).encode()).hexdigest()
-    return Past(sends, episode, _cleared(conn, episode), gaps)
+    names = lane_names.current_lanes(conn)
+    present = (replace(send, ref="/".join(lane_names.current_ref(names, send.ref))) for send in sends)
+    return Past(tuple(present), episode, _cleared(conn, episode), gaps)
 
 
 # ---- what the journal lacks --------------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from urllib.parse import quote, unquote
 
 from sqlalchemy import Connection, select
 
-from gateway.journal import schema
+from gateway.journal import lane_names, schema
 from gateway.journal.store import Permit
 from gateway.journal.vault import Vault
 
@@ -401,7 +401,10 @@ def read_legacy(path: Path) -> Iterator[Permit]:
 
 
 def forgotten(conn: Connection, permits: Iterable[Permit]) -> list[Permit]:
-    """The permits of sends that the database does not know: it is older than what this machine did. Empty is well."""
+    """The permits of sends that the database does not know: it is older than what this machine did. Empty is well.
+
+    The log has the name that a lane had then; the send is looked for under the name that the lane has now.
+    """
     return list(missing(conn, permits))
 
 
@@ -420,7 +423,8 @@ def _unknown(conn: Connection, some: list[Permit]) -> list[Permit]:
     if not some:
         return []
     p, a = schema.payments.c, schema.attempts.c
-    keys = [(*permit.ref.rpartition("/")[::2], permit.attempt) for permit in some]
+    names = lane_names.current_lanes(conn)
+    keys = [(*lane_names.current_ref(names, permit.ref), permit.attempt) for permit in some]
     both = select(p.lane, p.bank_ref, a.attempt).join(schema.attempts, p.payment == a.payment)
     known: set[tuple[str, str, int]] = set()
     for lane in {lane for lane, _ref, _attempt in keys}:

@@ -1,7 +1,7 @@
 """Renames of lanes and senders: every row that carries the old name gets the new one, in one transaction.
 
 Files outside the database keep the old name of a lane (the permit log writes `lane/reference`), so old names of lanes
-stay known: `current_lane` tells what a lane of that name is called now. A renamed lane gets a higher epoch, so that a
+stay known: see `lane_names`. A renamed lane gets a higher epoch, so that a
 node which still has the old settings can write nothing for it, and its old name cannot be leased any more.
 
 To be run while no daemon works on the journal: what a daemon holds in memory has the old name.
@@ -18,6 +18,7 @@ from sqlalchemy import Connection, Table, delete, func, select, update
 
 from gateway.journal import audit, batch_rows, past, pauses, payees, schema
 from gateway.journal.databases import insert_new
+from gateway.journal.lane_names import current_lane
 from gateway.journal.store import Tx
 from protocols.canon.outcome import STATE_TABLE
 
@@ -42,16 +43,6 @@ class Renamed:
 
     rows: Mapping[str, int]
     open_payments: int
-
-
-def current_lanes(conn: Connection) -> dict[str, str]:
-    """Every lane name that was given up, with the name that the lane has now."""
-    return {row.old: row.lane for row in conn.execute(select(schema.lane_renames))}
-
-
-def current_lane(conn: Connection, name: str) -> str:
-    """What the lane that was called `name` is called now; `name` itself if it was never renamed."""
-    return conn.execute(select(_R.lane).where(_R.old == name)).scalar() or name
 
 
 def refuse_while_running(conn: Connection, now_ms: int, but: str) -> None:
@@ -82,6 +73,10 @@ def rename_lane(tx: Tx, old: str, new: str, actor: str, reason: str) -> Renamed:
         raise NotRenamed(f"the journal has no lane {old}{renamed}; it has {there}")
     if row.owner and row.expires_ms > tx.now_ms:
         raise NotRenamed(f"node {row.owner} has lane {old}: stop that daemon first")
+    former = current_lane(conn, new)
+    if former not in (new, old):
+        raise NotRenamed(f"{new} was the name of lane {former}, and the permit log knows sends of {former} by it; "
+                         f"choose a name that no other lane has had")  # fmt: skip
     for table in (schema.payments, schema.bundles):
         twice = _in_both(conn, table.c.bank_ref, table.c.lane, before)
         if twice:
@@ -99,7 +94,7 @@ def rename_lane(tx: Tx, old: str, new: str, actor: str, reason: str) -> Renamed:
         kept.update(epoch=max(row.epoch, other.epoch) + 1, serial=max(row.serial, other.serial))
     conn.execute(update(schema.lanes).where(_L.lane == old).values(**kept))
     tx.epochs.clear()
-    # A name that is given to a lane again is nobody's old name any more.
+    # A lane that gets a former name of its own back: that is no old name any more.
     conn.execute(delete(schema.lane_renames).where(_R.old == new))
     insert_new(conn, schema.lane_renames, {"old": old, "lane": new, "at_ms": tx.now_ms})
     if paused:

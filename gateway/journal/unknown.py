@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection, case, func, inspect, select
 
-from gateway.journal import records, renames, schema
+from gateway.journal import lane_names, records, renames, schema
 from gateway.journal.renames import OPEN
 from gateway.journal.vault import Vault
 from gateway.settings import Settings
@@ -167,7 +167,7 @@ def _moved_users(conn: Connection, known: Known) -> Iterator[Unknown]:
 def _old_lanes(conn: Connection, known: Known) -> Iterator[Unknown]:
     if not inspect(conn).has_table(schema.lane_renames.name):
         return  # a database of an older program: nothing was renamed yet
-    for old, now in sorted(renames.current_lanes(conn).items()):
+    for old, now in sorted(lane_names.current_lanes(conn).items()):
         if old in known.lanes:
             yield Unknown("old_lane", old, 0, (
                 f"lane {old} was renamed to {now}, and the permit log still has its name; give the new lane another "

@@ -12,7 +12,7 @@ import pytest
 from structlog.testing import capture_logs
 from twisted.internet.defer import Deferred
 
-from gateway.journal import renames, unknown
+from gateway.journal import lane_names, renames, unknown
 from gateway.settings import Settings
 from gateway.simbank.faults import Fault, Script, Scripted
 from gateway.watch.watch import Sights, Watch
@@ -130,7 +130,7 @@ def test_a_renamed_lane_goes_on_with_what_was_open(tmp_path: Path) -> None:
     world.submit("AP-2")
     world.run(60)
     assert world.state("AP-1") == world.state("AP-2") == "settled" and paid(world) == 2
-    assert world.read(renames.current_lanes) == {"sample.second": "sample.main"}
+    assert world.read(lane_names.current_lanes) == {"sample.second": "sample.main"}
     world.crash()
 
 

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import delete, insert, update
 
 from gateway.core.states import Answered, Cancel, Source
-from gateway.journal import audit, past, schema
+from gateway.journal import audit, lanes, past, renames, schema
 from gateway.journal.past import Compared, Lack
 from gateway.journal.permits import Group, PermitLog, read_back
 from gateway.journal.store import StoreFailed, Tx
@@ -312,3 +312,43 @@ def test_only_sends_that_the_database_lacks_are_listed(node: Node) -> None:
     node.journal.apply(row.payment, Answered(NOW_MS, Fate.SETTLED, Source.SUBMIT))
     found = node.journal.read(lambda conn: past.look(conn, read_back(node.folder, vault())))
     assert found == past.Past()
+
+
+def rename(node: Node, old: str, new: str) -> None:
+    """As the command does it, while the node is stopped."""
+    other = Journal(node.url, "n1.offline")
+    other.do(lambda tx: renames.rename_lane(tx, old, new, "uid:1", "new name"))
+    other.close()
+
+
+RENAMED = "sample.second"
+
+
+def test_sends_of_a_lane_that_was_renamed_since_are_not_forgotten(url: str, tmp_path: Path) -> None:
+    """The log of the versions before is compared send by send, and has the name that the lane had then."""
+    first = Journal(url, "n1")
+    first.do(lambda tx: lanes.lease(tx, LANE, "n1", 0))
+    sent = first.admit(order("a")).row
+    first.send(sent)
+    first.close()
+    line = f"{LANE}/{sent.bank_ref} 1 1".encode()
+    (tmp_path / "permits.log").write_bytes(b"%s %08x\n" % (line, zlib.crc32(line)))
+    node = Node(url, tmp_path / "permits")
+    rename(node, LANE, RENAMED)
+    rename(node, RENAMED, "sample.third")
+    assert node.start().past == past.Past()
+    node.kill()
+
+
+def test_what_an_older_database_forgot_counts_for_the_present_name_of_its_lane(node: Node) -> None:
+    node.journal.do(lambda tx: lanes.lease(tx, LANE, "n1", 0))
+    node.pay("a")
+    old = copy(node.journal)
+    node.pay("b")
+    put_back(node.journal, old)
+    episode = node.again().past.episode
+    node.kill()
+    rename(node, LANE, RENAMED)
+    found = node.start().past
+    assert (found.by_lane(), [one.attempt for one in found.of_lane(RENAMED)], found.of_lane(LANE)) == ({RENAMED: 1}, [1], [])
+    assert found.episode == episode and found.holds(RENAMED), "what two persons said of it still holds"

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import insert, select, update
 
 from gateway.core.policy import UsageFacts
-from gateway.journal import audit, lanes, past, pauses, payees, payments, renames, schema, work
+from gateway.journal import audit, lane_names, lanes, past, pauses, payees, payments, renames, schema, work
 from gateway.journal.claims import Claim
 from gateway.journal.renames import NotRenamed, Renamed
 from protocols.canon.limits import ReferenceForm
@@ -41,7 +41,7 @@ def test_a_lane_takes_payments_work_numbers_and_pause_along(journal: Journal) ->
     assert epoch == 1
     row = journal.admit(order("AP-1")).row
     journal.send(row)
-    drawn = journal.do(lambda tx: lanes.draw_serials(tx, LANE, 3))
+    drawn = journal.do(lambda tx: lanes.draw_serials(tx, "sample", 3))
     journal.do(lambda tx: pauses.say(tx, LANE, ACTOR, paused=True, detail={}))
     journal.hands.task.advance(2)
     said = rename_lane(journal)
@@ -57,7 +57,7 @@ def test_a_lane_takes_payments_work_numbers_and_pause_along(journal: Journal) ->
     assert again is not None and again.epoch == 3
     recovered = journal.do(lambda tx: lanes.recover(tx, NEW, 3, "n1"))
     assert [one.row_after.life.state for one in recovered if one.row_after] == [State.IN_DOUBT]
-    assert journal.do(lambda tx: lanes.draw_serials(tx, NEW, 1)).start >= drawn.stop
+    assert journal.do(lambda tx: lanes.draw_serials(tx, "sample", 1)).start >= drawn.stop
     entry = told(journal, "lane.renamed")
     assert (entry.actor, entry.object_id, entry.detail["old"], entry.detail["reason"]) == (ACTOR, NEW, LANE, "new name")
     assert journal.read(audit.verify) == []
@@ -70,9 +70,8 @@ def test_a_node_with_the_old_settings_can_neither_write_nor_take_the_lane(journa
     rename_lane(journal)
     assert journal.send(replace(row, lane=NEW)).conflict
     assert not journal.do(lambda tx: lanes.renew(tx, LANE, "n1", 1, 1_000))
-    for unit in (lambda tx: lanes.take(tx, LANE, "n1", 1_000), lambda tx: lanes.draw_serials(tx, LANE, 1)):
-        with pytest.raises(lanes.LaneRenamed, match=f"{LANE} was renamed to {NEW}"):
-            journal.do(unit)
+    with pytest.raises(lanes.LaneRenamed, match=f"{LANE} was renamed to {NEW}"):
+        journal.do(lambda tx: lanes.take(tx, LANE, "n1", 1_000))
 
 
 def test_old_names_lead_to_the_present_one_over_several_renames_and_back(journal: Journal) -> None:
@@ -80,12 +79,23 @@ def test_old_names_lead_to_the_present_one_over_several_renames_and_back(journal
     journal.hands.task.advance(2)
     rename_lane(journal)
     rename_lane(journal, NEW, "sample.third")
-    assert journal.read(renames.current_lanes) == {LANE: "sample.third", NEW: "sample.third"}
-    assert journal.read(lambda conn: renames.current_lane(conn, LANE)) == "sample.third"
-    assert journal.read(lambda conn: renames.current_lane(conn, "sample.fourth")) == "sample.fourth"
+    assert journal.read(lane_names.current_lanes) == {LANE: "sample.third", NEW: "sample.third"}
+    assert journal.read(lambda conn: lane_names.current_lane(conn, LANE)) == "sample.third"
+    assert journal.read(lambda conn: lane_names.current_lane(conn, "sample.fourth")) == "sample.fourth"
     rename_lane(journal, "sample.third", LANE)
-    assert journal.read(renames.current_lanes) == {NEW: LANE, "sample.third": LANE}
+    assert journal.read(lane_names.current_lanes) == {NEW: LANE, "sample.third": LANE}
     assert journal.do(lambda tx: lanes.take(tx, LANE, "n1", 1)) is not None
+
+
+def test_a_name_that_another_lane_had_is_not_given_away(journal: Journal) -> None:
+    """The permit log has sends of the one lane under it: they would be looked for at the other."""
+    for name in (LANE, "sample.other"):
+        journal.do(lambda tx, name=name: lanes.lease(tx, name, "n1", 1))  # type: ignore[misc]
+    journal.hands.task.advance(2)
+    rename_lane(journal)
+    with pytest.raises(NotRenamed, match=f"{LANE} was the name of lane {NEW}.*choose a name that no other lane has had"):
+        rename_lane(journal, "sample.other", LANE)
+    assert journal.read(lane_names.current_lanes) == {LANE: NEW}
 
 
 def test_a_lane_that_was_used_under_both_names_becomes_one_unless_references_meet(journal: Journal) -> None:
@@ -93,11 +103,13 @@ def test_a_lane_that_was_used_under_both_names_becomes_one_unless_references_mee
     first = journal.admit(order("AP-1")).row
     journal.do(lambda tx: lanes.lease(tx, NEW, "n1", 1))
     second = journal.admit(order("AP-2"), lane=NEW, form=ReferenceForm(prefix="X")).row
-    journal.hands.task.advance(2)
+    journal.do(lambda tx: lanes.lease(tx, "sample.other", "n1", 1))
     third = journal.admit(order("AP-3"), lane="sample.other").row
+    journal.hands.task.advance(2)
     with journal.stranger() as conn:
+        # A row of the versions before, whose references were unique on one lane only.
         conn.execute(update(schema.payments).where(schema.payments.c.payment == third.payment)
-                     .values(bank_ref=first.bank_ref))  # fmt: skip
+                     .values(bank_ref=first.bank_ref, ref_bank=None))  # fmt: skip
     with pytest.raises(NotRenamed, match="used the same references"):
         rename_lane(journal, "sample.other", LANE)
     assert rename_lane(journal).rows["payments"] == 1
