@@ -17,7 +17,7 @@ OUTCOMES = ("ok", "in_doubt", "refused", "unlisted_code", "silent", "not_sent", 
 STAGES = ("journal", "send", "answer", "news")
 SESSION_STATES = ("down", "connecting", "proving", "ready")
 ALARMS = ("contradiction", "answers_disagree", "escalated", "impossible", "stale_epoch", "repeats_used_up", "clock_set",
-          "clock_differs", "booked_twice")  # fmt: skip
+          "clock_differs", "booked_twice", "unknown_writer")  # fmt: skip
 
 
 class Meters:

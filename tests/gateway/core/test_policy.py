@@ -116,3 +116,19 @@ def test_bands_hold_what_lies_above_their_edge() -> None:
     bands = (Band(0, 99, False), Band(99, None, True))
     assert verdict(Allowance("erp", bands=bands)) == Hold(1, "approval")
     assert isinstance(verdict(Allowance("erp", bands=(Band(0, 100, False), Band(100, None, True)))), Release)
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [("示例甲公司", False), ("示例甲 公司", False), ("示例乙公司", True)],
+)
+def test_the_own_accounts_name_is_that_of_the_register(name: str, found: bool) -> None:
+    given = order(debtor=Party(AccountNumber("0000000000000000017"), Name(name)))
+    for binds in (True, False):
+        route = replace(ROUTE, holder="示例甲公司", holder_binds=binds)
+        assert faults(given, route) == ([("/debtor/name", FieldCode.HOLDER_NAME)] if found and binds else [])
+
+
+def test_full_width_brackets_are_the_same_name() -> None:
+    given = order(debtor=Party(AccountNumber("0000000000000000017"), Name("示例(集团)公司")))
+    assert faults(given, replace(ROUTE, holder="示例（集团）公司")) == []
