@@ -157,7 +157,7 @@ def journal_parts(folder: Path, watch: Stopwatch) -> None:
     sealing = vault.create(folder / "vault.key")
     engine = databases.connect(url, connections=1, writing=True)
     vaults.attach(engine, sealing)
-    permits = PermitLog(folder / "permits.log")
+    permits = PermitLog(folder / "permits", sealing, "gw1")
     committer = Committer(engine, _Machine(), "gw1", sealing, SystemEntropy(), permits)
     for repeat in range(REPEATS):
         _journal_lap(committer, watch, _orders(repeat))

@@ -63,7 +63,7 @@ def _wishes(
     # While a zombie is played, nobody is killed: its round holds every daemon.
     kills = asked.kills or max(20, round((minutes - zombies_s / 60) * 10))
     per_second = asked.payments / (minutes * 60) if asked.payments else asked.per_second
-    daemon, dedup = asked.daemon, True
+    daemon, dedup = asked.daemon, asked.dedup
     if asked.planted:
         from tests.world.planted import PLANTED
 
@@ -176,6 +176,8 @@ def _arguments(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--folder", help="where everything is kept; a temporary one unless given")
     parser.add_argument("--daemon", default=PUPPET, help="module run as the daemon")
     parser.add_argument("--beside", default="", help="an earlier commit to run beside this version; else a next one")
+    parser.add_argument("--dedup", action=argparse.BooleanOptionalAction, default=True,
+                        help="--no-dedup: banks book whatever they are sent, and nothing is sent again")  # fmt: skip
     parser.add_argument("--planted", help="a daemon with this defect, and banks that book what they are sent")
     asked = parser.parse_args(arguments)
     asked.nodes = asked.nodes or (1 if asked.db == "sqlite" else 2)

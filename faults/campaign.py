@@ -359,7 +359,8 @@ class Campaign:
         asked = frozenset(command.order_id for command in story.commands)
         told = {order: state for order, (_seq, state, _at_s) in self._ears.told.items()}
         result = compare.compare(story, erp.heard, clerk.unrouted, self._executed(), books, self._diary.kills, faults,
-                                 [*self._defects(), *batches.judge(self._batches, erp.heard, told, asked)])  # fmt: skip
+                                 [*self._defects(), *batches.judge(self._batches, erp.heard, told, asked),
+                                  *compare.unwritten(books, self._ledgers())])  # fmt: skip
         for incident in self._diary.incidents:
             incident.doubted = len(_between(books.doubted_ms, incident))
         facts = report.Facts(
@@ -398,11 +399,14 @@ class Campaign:
             if incident.wrong:
                 yield Finding(Wrong.DISAGREES, f"{incident.kind} at {incident.at_s:.1f} s", incident.wrong)
         url = self._wishes.journal.open_url(self._grounds.nodes[0])
-        ledgers = {bank: self._grounds.site.ledger(bank) for bank in self._grounds.banks}
+        ledgers = self._ledgers()
         for node_name, woken_ms, epochs in self._grounds.zombies:
             for reference in compare.late_words(url, ledgers, node_name, woken_ms, epochs):
                 text = f"{node_name} sent it at {woken_ms} ms or later, when its lane was another's"
                 yield Finding(Wrong.DISAGREES, reference, text)
+
+    def _ledgers(self) -> dict[str, Path]:
+        return {bank: self._grounds.site.ledger(bank) for bank in self._grounds.banks}
 
     def _timeline(self, incident: Incident, books: compare.Books) -> Iterator[report.Moment]:
         yield report.Moment(0.0, f"{incident.kind}: {incident.target} {incident.detail} {incident.wrong}".rstrip())
@@ -479,8 +483,10 @@ def _without(story: Story, held: tuple[Command, ...]) -> Story:
 
 
 def _plan(plan: rig.BankPlan, wishes: Wishes) -> rig.BankPlan:
+    # Nothing may be sent again to a bank that books whatever it is sent.
     conduct = plan.conduct if wishes.dedup else {**plan.conduct, "dedup": False}
-    return replace(plan, conduct=conduct, faults={**plan.faults, Fault.PART.value: PART})
+    settings = plan.settings if wishes.dedup else {**plan.settings, "most_repeats": 0}
+    return replace(plan, conduct=conduct, settings=settings, faults={**plan.faults, Fault.PART.value: PART})
 
 
 def _between(at_ms: tuple[int, ...], incident: Incident) -> tuple[int, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from sqlalchemy import Connection, create_engine, text
@@ -16,6 +16,7 @@ from gateway.desk.demo_verdict import Executed, Finding, Journalled, Verdict, Wr
 from gateway.journal import databases, vault, vaults
 from gateway.simbank.record import read_executions
 from protocols.canon.outcome import State
+from tests.world import heard
 
 _PAYMENTS = text("SELECT payment, order_id, state, seq, bank, bank_ref, attempt FROM payments")
 _WAITING = text("SELECT count(*) FROM outbox WHERE state = 'waiting'")
@@ -37,6 +38,7 @@ class Books:
     waiting: int
     doubted_ms: tuple[int, ...]
     rules: Mapping[str, int]
+    sends: heard.Sends = field(default_factory=Counter)
 
 
 def read_journal(url: str, vault_key: Path) -> Books:
@@ -50,9 +52,17 @@ def read_journal(url: str, vault_key: Path) -> Books:
             waiting = int(conn.execute(_WAITING).scalar_one())
             doubted = tuple(int(at_ms) for (at_ms,) in conn.execute(_DOUBTED))
             rules = {str(entry).removeprefix("payment."): int(n) for entry, n in conn.execute(_RULES)}
+            sends = heard.written(conn)
     finally:
         engine.dispose()
-    return Books(payments, waiting, doubted, rules)
+    return Books(payments, waiting, doubted, rules, sends)
+
+
+def unwritten(books: Books, ledgers: Mapping[str, Path]) -> list[Finding]:
+    """Messages that a bank heard and the journal does not know: they left before they were written down."""
+    return [
+        Finding(Wrong.DISAGREES, ref, said) for ref, said in heard.unwritten(heard.heard(ledgers), books.sends)
+    ]
 
 
 def _journalled(
@@ -116,12 +126,12 @@ class Result:
 
 
 def compare(
-    story: Story, heard: Sequence[Heard], unrouted: Sequence[Heard], executed: Iterable[Executed], books: Books,
+    story: Story, news: Sequence[Heard], unrouted: Sequence[Heard], executed: Iterable[Executed], books: Books,
     kills: int, faults: Counter[str], defects: Sequence[Finding] = (),
 ) -> Result:  # fmt: skip
     """The verdict on everything that was said and done."""
     executed = list(executed)
-    verdict = judge(story, [*heard, *_addressed(story, unrouted)], executed, books.payments)
+    verdict = judge(story, [*news, *_addressed(story, unrouted)], executed, books.payments)
     findings = [*verdict.findings, *defects]
     if books.waiting:
         findings.append(Finding(Wrong.LOST, "outbox", f"{books.waiting} messages were never confirmed by the broker"))

@@ -18,7 +18,7 @@ from faults.field import Field
 from faults.incidents import Incident, Kind
 from faults.site import Node
 from faults.storage import file_of
-from gateway.app import VERSION
+from gateway.app import PERMIT_LOG, VERSION
 from gateway.journal import backup, vault
 from gateway.journal.backup import Manifest, NoBackup, Origin, Restored
 
@@ -64,7 +64,7 @@ def _origin(field: Field, node: Node) -> Origin:
 
 
 def _permit_log(node: Node) -> Path:
-    return node.site.state / "permits.log"
+    return node.site.state / PERMIT_LOG
 
 
 def _backup(field: Field, node: Node, copy: Path) -> Manifest:
@@ -150,8 +150,7 @@ def _copy(file: Path, copy: Path) -> None:
 
 
 def _permits(node: Node) -> int:
-    file = node.site.state / "permits.log"
-    return file.stat().st_size if file.exists() else 0
+    return sum(file.stat().st_size for file in (node.site.state / PERMIT_LOG).glob("*.log"))
 
 
 def _move(source: Path, target: Path) -> None:

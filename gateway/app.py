@@ -30,10 +30,13 @@ from gateway.bank.expiry import Expiry
 from gateway.bank.keys import Signer
 from gateway.bank.lane import Lane, LaneParts
 from gateway.bank.login import Login
+from gateway.bank.stopping import Stopping
 from gateway.bank.tls import client_context
 from gateway.bank.watching import Watched, Watching, WatchParts
 from gateway.clock import Clock, Entropy, SystemClock, SystemEntropy
+from gateway.desk import check
 from gateway.desk.control import Control
+from gateway.desk.guarded import GuardedStore
 from gateway.desk.levers import Levers
 from gateway.desk.verbs import verbs
 from gateway.erp import address
@@ -45,7 +48,8 @@ from gateway.erp.outbox import Outbox
 from gateway.erp.policies import management_reports
 from gateway.erp.topology import MONEY_QUEUE, QUERY_QUEUE, UNROUTED_COMMANDS_QUEUE, preparation, standard
 from gateway.erp.wire import Amqp, Down, UnsafeTopology
-from gateway.journal import audit, migrations, past, permits, vault
+from gateway.journal import audit, checkpoints, migrations, past, permits, renames, stops, unknown, vault
+from gateway.journal.checkpoints import Checkpoints
 from gateway.journal.executor import ThreadExecutor
 from gateway.journal.neighbours import Neighbours, claim_all
 from gateway.journal.pauses import FROM_THE_PAST, Said
@@ -63,11 +67,15 @@ from protocols.certificates import Office
 from protocols.erp.words import MAX_BODY_BYTES
 
 VERSION = "0.1.0"
-PERMIT_LOG = "permits.log"
+PERMIT_LOG = "permits"
 BROKER_BLOCKED = "broker_blocked"
 _log = log.get("app")
 
 OnFatal = Callable[[str], None]
+
+
+class UserMoved(Exception):  # noqa: N818 - an answer, not a fault
+    """A broker user speaks for another sender than before: what is delivered again would be paid again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +95,9 @@ class Parts:
     past: Callable[[], Deferred[past.Past]]
     canary_age_s: Callable[[], float | None] = lambda: None
     certificates: Callable[[], Mapping[tuple[str, str], float]] = dict
+    checkpoints: Checkpoints | None = None
+    tried_s: Callable[[], float] = lambda: float("-inf")
+    trouble: Callable[[], str] = lambda: ""
 
 
 def load_banks(settings: conf.Settings) -> dict[str, Bank]:
@@ -164,10 +175,10 @@ def system_parts(reactor: Any, settings: conf.Settings, on_fatal: OnFatal) -> Pa
     migrations.upgrade(url)
     amqp = _amqp(reactor, settings)
     dialers = {name: LaneDialer(reactor, lane, banks[bank]) for name, (bank, lane) in lanes.items()}
-    permit_path = settings.state_dir / PERMIT_LOG
-    known_permits = tuple(permits.read_back(permit_path))
+    permit_log = permits.PermitLog(settings.state_dir / PERMIT_LOG, keys, settings.node,
+                                   days=settings.journal.permit_log_days)  # fmt: skip
     store = SqlStore(
-        url, reactor, clock, settings.node, keys, permits.PermitLog(permit_path), settings.journal.linger_ms,
+        url, reactor, clock, settings.node, keys, permit_log, settings.journal.linger_ms,
         entropy=entropy, on_fatal=lambda error: on_fatal(f"the journal cannot go on: {error}"),
         observe=lambda facts: _observe(meters, facts),
     )  # fmt: skip
@@ -188,10 +199,35 @@ def system_parts(reactor: Any, settings: conf.Settings, on_fatal: OnFatal) -> Pa
         banks=banks,
         cursor_key=keys.blind("transactions cursor").encode(),
         meters=meters,
-        past=lambda: store.read(lambda conn: past.look(conn, known_permits)),
+        past=lambda: Deferred.fromCoroutine(_past(store, permit_log, clock)),
         canary_age_s=lambda: amqp.status().canary_age_s,
         certificates=Expiry(settings, lambda: _peer_ends(dialers, lanes)),
+        checkpoints=_checkpoints(settings, store, clock),
+        tried_s=lambda: store.tried_s,
+        trouble=lambda: store.trouble,
     )
+
+
+def _checkpoints(settings: conf.Settings, store: SqlStore, clock: Clock) -> Checkpoints | None:
+    if not settings.journal.checkpoint_s:
+        return None
+    key = checkpoints.load_key(settings.state_dir / checkpoints.KEY_FILE)
+    return Checkpoints(store, clock, settings.node, key, settings.state_dir / checkpoints.FOLDER, lambda: store.head,
+                       settings.journal.checkpoint_s)  # fmt: skip
+
+
+async def _past(store: Store, log: permits.PermitLog, clock: Clock) -> past.Past:
+    """Compare the permit log with the journal, and write down what is missing. Nothing may be written before."""
+    found = await store.read(lambda conn: past.compare(conn, log.known, clock.now_ms()))
+    past.keep(log, found)
+    for gap in found.past.gaps:
+        _log.error("journal.gap", what=gap.words(), entries=gap.entries, words_of_others=gap.others, sends=gap.count)
+    if found.harmless is not None:
+        _log.warning("journal.gap", what=found.harmless.words(), action="none: the node does, or asks about, it again")
+    if found.explained is not None:
+        _log.warning("journal.written_by_another", what=found.explained.words(), action="give every instance its own "
+                     "`node`, and run each once; sending goes on, as this node ended for that reason")  # fmt: skip
+    return found.past
 
 
 def _peer_ends(
@@ -251,15 +287,17 @@ class Gateway:
         self.past = past.Past()
         self.stopping = False
         self.draining = False
+        self.emergency = Stopping(parts.store, parts.meters)
         self._on_fatal = on_fatal
         meters, self._logins = parts.meters, logins(settings, parts)
         self.lanes = {name: self._lane(name, bank, lane) for name, (bank, lane) in lane_tables(settings).items()}
+        self.emergency.steer(self.lanes.values())
         meters.known(settings.banks, ((bank, name) for name, (bank, _lane) in lane_tables(settings).items()))
         self.outbox = Outbox(parts.amqp, parts.store, settings.node, settings.broker.user, f"bankgw/{VERSION}",
                              parts.clock, meters)  # fmt: skip
         self.neighbours = Neighbours(
             parts.store, parts.clock, settings.node, tuple(self.lanes), self.outbox.up, self._past_elsewhere,
-            self._pauses_said, meters, lambda: parts.amqp.up,
+            self._pauses_said, meters, lambda: parts.amqp.up, self.emergency.hear,
         )  # fmt: skip
         self.answers = Answers(parts.store, self.registry, parts.clock, parts.entropy, parts.cursor_key, self.ask,
                                self._is_elsewhere, _poll_ms(settings))  # fmt: skip
@@ -285,7 +323,8 @@ class Gateway:
                 dialer=parts.dialers[name], signers=parts.signers[name], credentials=parts.credentials[name],
                 clock=parts.clock, entropy=parts.entropy, meters=parts.meters,
                 window=table.window or bank.sessions.window,
-                login=self._logins[name], poll_ms=_poll_ms(self.settings),
+                login=self._logins[name], poll_ms=_poll_ms(self.settings), on_stop=self.emergency.hear,
+                rules=lambda kind: self.registry.bank_rules(bank_name, kind),
             ),
             self._halted,
         )  # fmt: skip
@@ -294,10 +333,14 @@ class Gateway:
         """Open the journal, look for amnesia, start the lanes, then open the door to the ERP."""
         parts = self.parts
         parts.store.listen(self._committed)
+        # Before any lane may send.
+        self.emergency.hear(await parts.store.read(stops.last))
+        users = self.known().users
+        await parts.store.write(lambda tx: renames.note_users(tx, users))
         self.past = await parts.past()
         held = [name for name in self.lanes if self.past.holds(name)]
         if held:
-            _log.error("journal.from_the_past", permits=len(self.past.sends), lanes=held,
+            _log.error("journal.from_the_past", permits=self.past.forgotten, lanes=held,
                        action="nothing is sent; enquiries go on; see docs/do/restore.md")  # fmt: skip
         for name in held:
             self.lanes[name].pause(FROM_THE_PAST)
@@ -321,6 +364,8 @@ class Gateway:
             self.neighbours.start()
         self.watching.watch(self._watched())
         self.retention.start()
+        if parts.checkpoints is not None:
+            parts.checkpoints.start()
 
     async def stop(self) -> None:
         """No intake, lanes drained, outbox emptied, journal closed; bounded by `drain_s`."""
@@ -338,6 +383,8 @@ class Gateway:
         self.watching.stop()
         self.neighbours.stop()
         self.retention.stop()
+        if self.parts.checkpoints is not None:
+            await self.parts.checkpoints.stop()
         draining = self.outbox.drain()
         over.addBoth(lambda _: draining.cancel())
         await DeferredList([draining], consumeErrors=True)
@@ -355,8 +402,14 @@ class Gateway:
 
     async def reload(self, settings: conf.Settings) -> None:
         """Use other senders and accounts from now on; what was accepted goes on as it was. Raises OSError for a secret
-        that cannot be read: nothing is changed then. The caller has seen to it that nothing else differs."""
+        that cannot be read, and in production UserMoved: nothing is changed then. The caller has seen to it that
+        nothing else differs."""
         fresh = registry.build(settings, self.parts.banks)
+        known = check.known(settings, self.parts.banks)
+        moved = await self.parts.store.read(lambda conn: unknown.moved_users(conn, known))
+        if moved and settings.mode == "production":
+            raise UserMoved("; ".join(one.sentence for one in moved))
+        await self.parts.store.write(lambda tx: renames.note_users(tx, known.users))
         await self.parts.store.write(
             lambda tx: audit.append(tx, "signal:SIGHUP", "settings.reloaded", f"node:{settings.node}",
                                     {"senders": sorted(settings.senders), "accounts": len(settings.accounts)})
@@ -369,6 +422,10 @@ class Gateway:
     def safe_mode(self) -> bool:
         """Whether a lane waits because the database came back from the past."""
         return any(FROM_THE_PAST in lane.paused for lane in self.lanes.values())
+
+    def known(self) -> unknown.Known:
+        """What the settings in force know, for the comparison with what the journal has open."""
+        return check.known(self.settings, self.parts.banks)
 
     def let_go(self, lane: str) -> None:
         """Two persons let this lane send, whatever the database forgot: that stands in the journal already."""
@@ -475,7 +532,8 @@ class Daemon:
     def __init__(self, reactor: Any, settings: conf.Settings, parts: Parts, on_fatal: OnFatal) -> None:
         self.gateway = gateway = Gateway(settings, parts, on_fatal)
         sights = Sights(parts.store, parts.amqp, gateway.lanes, parts.meters, lambda: gateway.draining,
-                        parts.canary_age_s, parts.certificates)  # fmt: skip
+                        parts.canary_age_s, parts.certificates, parts.tried_s, parts.trouble,
+                        lambda: gateway.emergency.word, gateway.known)  # fmt: skip
         self.watch = Watch(reactor, sights, parts.clock, Notify(os.environ), ThreadExecutor(reactor, "metrics"))
         self.control = Control(reactor, verbs(_levers(gateway, self.watch)))
 
@@ -502,12 +560,14 @@ def _levers(gateway: Gateway, watch: Watch) -> Levers:
     settings, parts = gateway.settings, gateway.parts
     return Levers(
         identity={"version": VERSION, "mode": settings.mode, "node": settings.node},
-        started_ms=parts.clock.now_ms(), store=parts.store, amqp=parts.amqp, lanes=gateway.lanes, clock=parts.clock,
+        started_ms=parts.clock.now_ms(), store=GuardedStore(parts.store, parts.clock, lambda: watch.lost_ms),
+        amqp=parts.amqp, lanes=gateway.lanes, clock=parts.clock,
         ready=lambda: watch.ready().words(), safe_mode=lambda: gateway.safe_mode,
         draining=lambda: gateway.draining, drain=gateway.drain, republish=gateway.outbox.up,
         canary_age_s=parts.canary_age_s, certificates=parts.certificates, past=lambda: gateway.past,
         let_go=gateway.let_go, proposal_valid_ms=int(settings.desk.proposal_valid_s * 1000),
-        register=lambda: gateway.registry, ask=gateway.ask,
+        register=lambda: gateway.registry, ask=gateway.ask, lost_ms=lambda: watch.lost_ms,
+        stop=lambda: gateway.emergency.word, stop_all=gateway.emergency.stop_all, stop_said=gateway.emergency.hear,
     )  # fmt: skip
 
 

@@ -17,7 +17,9 @@ OUTCOMES = ("ok", "in_doubt", "refused", "unlisted_code", "silent", "not_sent", 
 STAGES = ("journal", "send", "answer", "news")
 SESSION_STATES = ("down", "connecting", "proving", "ready")
 ALARMS = ("contradiction", "answers_disagree", "escalated", "impossible", "stale_epoch", "repeats_used_up", "clock_set",
-          "clock_differs", "booked_twice", "unknown_writer")  # fmt: skip
+          "clock_was_ahead", "clock_differs", "booked_twice", "stopped", "unknown_to_settings",
+          "unknown_writer")  # fmt: skip
+UNKNOWN = ("lane", "bank", "account", "kind", "sender")
 
 
 class Meters:
@@ -50,8 +52,20 @@ class Meters:
         self.journal_written = Gauge(
             "bankgw_journal_last_write_timestamp_seconds", "When a unit last reached the disk.", registry=in_)
         self.journal_units = Counter("bankgw_journal_units_total", "Units of work committed.", registry=in_)
+        self.journal_up = Gauge(
+            "bankgw_journal_up", "0 while the journal's database has not committed anything for 3 s or more.",
+            registry=in_)
+        self.stopped = Gauge(
+            "bankgw_stopped", "1 while an emergency stop is in force: no node sends anything that moves money.",
+            registry=in_)
+        self.unknown = Gauge(
+            "bankgw_payments_unknown_to_settings",
+            "Open payments whose lane, bank, account, kind or sender the settings do not have.", ("what",),
+            registry=in_)
         self.journal_failures = Counter(
-            "bankgw_journal_failures_total", "Units of work that failed, by kind.", ("kind",), registry=in_)
+            "bankgw_journal_failures_total",
+            "Units of work that failed (`unit`), and times that the database was lost (`unreachable`).", ("kind",),
+            registry=in_)
 
     def _declare_orders(self) -> None:
         in_ = self.registry
@@ -144,6 +158,9 @@ class Meters:
         for stage in STAGES:
             self.stage.labels(stage)
         self.journal_failures.labels("unit")
+        self.journal_failures.labels("unreachable")
+        for what in UNKNOWN:
+            self.unknown.labels(what).set(0)
         for bank in banks:
             self.in_doubt.labels(bank).set(0)
             self.in_doubt_oldest.labels(bank).set(0)

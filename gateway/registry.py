@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
-from datetime import timedelta
+from datetime import date, timedelta
 
 from gateway import settings as conf
 from gateway.core.policy import Allowance, Band, Route
@@ -68,16 +68,20 @@ class Registry:
         )
 
     def rules_of(self, route: Route, kind: Kind) -> Rules:
-        """The bank's rules for one kind of order, as the payment table counts them.
+        """As `bank_rules`, of the bank that this route leads to."""
+        return self.bank_rules(route.bank, kind)
+
+    def bank_rules(self, name: str, kind: Kind) -> Rules:
+        """The bank's rules for one kind of order, as the payment table counts them; `never` for one it does not carry.
 
         What travels in bundles is never sent again, whatever the bank says of single orders.
         """
-        found = self._rules.get((route.bank, kind))
+        found = self._rules.get((name, kind))
         if found is None:
-            bank = self.banks[route.bank]
+            bank = self.banks[name]
             rule = bank.profile.replay.get(kind, ReplayRule())
             found = rules(replace(rule, policy=Replay.NEVER) if kind in bank.bundles else rule, bank.profile)
-            self._rules[route.bank, kind] = found
+            self._rules[name, kind] = found
         return found
 
 
@@ -104,7 +108,7 @@ def _ms(span: timedelta) -> int:
 def build(settings: conf.Settings, banks: Mapping[str, Bank]) -> Registry:
     """Make the register. `banks` holds a built bank for every table `banks.<name>`; secrets are read here."""
     currency_of = {account.number: account.currency for account in settings.accounts}
-    senders = {name: _sender(name, table, currency_of) for name, table in settings.senders.items()}
+    senders = {name: _sender(name, table, currency_of, settings.holidays) for name, table in settings.senders.items()}
     by_user = {user: senders[name] for name, table in settings.senders.items() for user in table.users}
     routes = {account.number: _route(account, banks[account.bank]) for account in settings.accounts}
     holders = {account.number: account.name for account in settings.accounts}
@@ -135,7 +139,9 @@ def _route(account: conf.Account, bank: Bank) -> Route:
 _QUESTIONS = tuple(one.name for one in fields(Questions))
 
 
-def _sender(name: str, table: conf.Sender, currency_of: Mapping[str, str]) -> Sender:
+def _sender(
+    name: str, table: conf.Sender, currency_of: Mapping[str, str], holidays: Iterable[date] = ()
+) -> Sender:
     currencies = {currency_of[number] for number in table.accounts if number in currency_of} or {"CNY"}
     currency = min(currencies)
 
@@ -156,6 +162,9 @@ def _sender(name: str, table: conf.Sender, currency_of: Mapping[str, str]) -> Se
         bands=bands,
         alike_hours=table.suspected_duplicate_hours,
         hold_new_payee=table.new_payee_hold,
+        payee_cover=table.new_payee_cover,
+        payee_days=table.new_payee_days,
+        holidays=frozenset(holidays),
     )
     return Sender(
         name=name,

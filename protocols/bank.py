@@ -176,6 +176,10 @@ class ReplayRule:
     most: int = 3
 
 
+FACTS = ("amount", "payee", "day")
+"""What tells a payment from another one with its reference: amount, the other party's account, the day."""
+
+
 @dataclass(frozen=True, slots=True)
 class Profile:
     """What a bank is, as data.
@@ -186,7 +190,8 @@ class Profile:
     only. `kind_limits` are limits that differ for one kind of order (a batch line is often shorter than a payment).
     `past_balance_days` is how far back the bank tells a day's closing balance, 0 when it does not. `poll_every` is how
     often the bank tolerates being asked for an account's new entries. `returns_watch` is how long a payment may
-    still come back after it settled; it is asked about once per `returns_every`.
+    still come back after it settled; it is asked about once per `returns_every`. `unstated` says for each kind of order
+    which of FACTS the answer to an enquiry does not state; all others are compared before the answer is believed.
     """
 
     name: str
@@ -205,6 +210,7 @@ class Profile:
     kind_limits: Mapping[Kind, Limits] = field(default_factory=dict)
     past_balance_days: int = 0
     poll_every: timedelta = timedelta(minutes=5)
+    unstated: Mapping[Kind, frozenset[str]] = field(default_factory=dict)
 
 
 MoneyWord = Callable[[AnyOrder, Context], MoneyConversation]

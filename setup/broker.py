@@ -52,6 +52,8 @@ PORT_MAPPER = "private epmd"
 ADMIN = "admin"
 DAEMON = "bankgw"
 ERPS = ("erp-demo", "erp-other")
+CONTROL_NEEDS = ("HOME", "PATH", "RABBITMQ_NODENAME", "ERL_EPMD_PORT", "RABBITMQ_CONF_ENV_FILE")
+"""What rabbitmqctl must find in its environment to reach a private node."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +183,7 @@ def start_private_node(program: Path, access: Access) -> int:
     folder = run_folder("rabbitmq")
     port, mapper_port, distribution_port = free_port(), free_port(), free_port()
     env = node_environment(folder, port, mapper_port, distribution_port, access)
+    write_json(folder / "environment.json", {name: env[name] for name in CONTROL_NEEDS})
     log = folder / "console.log"
     # Erlang would start a port mapper that outlives the node and belongs to nobody; ours stops like the rest.
     mapper = shutil.which("epmd", path=_admin_path()) or "epmd"
@@ -231,17 +234,25 @@ def node_environment(
     }
 
 
+def control(private: bool) -> dict[str, object]:
+    """How rabbitmqctl is called on our broker: the command, and what it needs in its environment."""
+    if not private:
+        return {"command": as_root(["rabbitmqctl"], ask=False), "env": {"PATH": _admin_path()}}
+    folder = RUN / "rabbitmq"
+    program = server_program()
+    # Debian's wrapper becomes the user rabbitmq, who has no key to a private node: take RabbitMQ's own script.
+    own = program.with_name("rabbitmqctl") if program else Path("rabbitmqctl")
+    return {"command": [str(own)], "env": read_json(folder / "environment.json")}
+
+
 def find_or_start(access: Access) -> tuple[int, bool]:
     """The port of a broker that admits us, and whether it is private."""
     if not only_private() and use_system_broker(access):
         return SYSTEM_PORT, False
     program = server_program()
     if program is None:
+        # It does not start the system's broker (setup/apt.sh): a trial leaves nothing running on a machine.
         install("rabbitmq-server")
-        # On most machines the package starts the system's broker; then that one is as good as any.
-        wait_until(lambda: listens(SYSTEM_PORT), limit_s=10)
-        if not only_private() and use_system_broker(access):
-            return SYSTEM_PORT, False
         program = server_program()
     if program is None:
         raise NotToBeHad("rabbitmq-server is installed, but its program was not found")
@@ -253,7 +264,7 @@ def up() -> None:
     """Leave a working .run/broker.json behind; at once when the one that is there still works."""
     access = remembered_access()
     old = read_json(DESCRIPTION)
-    settled = old.get("private") is True or not only_private()
+    settled = "control" in old and (old.get("private") is True or not only_private())
     if settled and isinstance(old.get("port"), int) and admits(cast(int, old["port"]), access):
         return
     port, private = find_or_start(access)
@@ -265,6 +276,7 @@ def up() -> None:
             "vhost": access.vhost,
             "test_vhosts": access.test_vhosts,
             "private": private,
+            "control": control(private),
             "admin": asdict(access.logins[ADMIN]),
             "users": {role: asdict(access.logins[role]) for role in (DAEMON, *ERPS)},
         },

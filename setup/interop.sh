@@ -4,8 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 venv=.venv-interop
-
-say() { printf 'setup: %s\n' "$*" >&2; }
+. setup/pip.sh
 
 missing=()
 need() { command -v "$1" >/dev/null || missing+=("$2"); }
@@ -29,9 +28,8 @@ rm -rf "$venv"
 builder=$(mktemp)
 trap 'rm -f "$builder"' EXIT
 awk '/^[a-z]/ { ours = /^setuptools==/ } ours' requirements/interop.txt >"$builder"
-install() { "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes "$@"; }
-install --only-binary :all: -r "$builder"
+pip_install "$venv" setuptools --require-hashes --only-binary :all: -r "$builder"
 # The lock is complete, and in one place deliberately not what a package asks for (see lock.sh).
-install --no-deps --no-build-isolation -r requirements/interop.txt
+pip_install "$venv" requirements/interop.txt --require-hashes --no-deps --no-build-isolation -r requirements/interop.txt
 printf '%s\n' "$stamp" >"$venv/.bankgw-stamp"
 say "$venv is ready"

@@ -16,11 +16,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-RUN = ROOT / ".run"
+RUN = Path(os.environ.get("BANKGW_RUN") or ROOT / ".run")
+"""Where all that is made is kept; `bankgw demo` without a checkout names a folder of its own."""
 LOOPBACK = "127.0.0.1"
 
 # Names on servers that are shared with others carry this, so that two checkouts never meet.
-CHECKOUT = hashlib.sha256(str(ROOT).encode()).hexdigest()[:8]
+CHECKOUT = hashlib.sha256(str(RUN if "BANKGW_RUN" in os.environ else ROOT).encode()).hexdigest()[:8]
 WORKERS_MOST = 4
 """So many processes may run tests side by side, each with a virtual host and databases of its own."""
 
@@ -40,11 +41,11 @@ def only_private() -> bool:
     return bool(os.environ.get("BANKGW_PRIVATE"))
 
 
-def as_root(command: Sequence[str]) -> list[str]:
+def as_root(command: Sequence[str], ask: bool = True) -> list[str]:
     """`command`, put so that it runs as root. Asks for a password only where somebody can type one."""
     if os.geteuid() == 0:
         return list(command)
-    return ["sudo", *([] if sys.stdin.isatty() else ["-n"]), *command]
+    return ["sudo", *([] if ask and sys.stdin.isatty() else ["-n"]), *command]
 
 
 def as_user(user: str, command: Sequence[str]) -> list[str]:
@@ -113,7 +114,7 @@ def password() -> str:
 def run_folder(*names: str) -> Path:
     """A folder below .run that only we can read."""
     folder = RUN.joinpath(*names)
-    RUN.mkdir(mode=0o700, exist_ok=True)
+    RUN.mkdir(mode=0o700, parents=True, exist_ok=True)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     return folder
 

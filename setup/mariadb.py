@@ -51,8 +51,6 @@ def find_or_start() -> str:
         return _url(SYSTEM_PORT, secret)
     if _program("mariadbd") is None or _program("mariadb-install-db") is None:
         install("mariadb-server")
-        if not only_private() and wait_until(lambda: _create_on_system(secret), limit_s=5, every_s=1):
-            return _url(SYSTEM_PORT, secret)
     return _url(_start_private(secret), secret)
 
 

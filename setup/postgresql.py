@@ -50,8 +50,6 @@ def find_or_start() -> str:
         return _url(SYSTEM_PORT, secret)
     if program("initdb") is None:
         install("postgresql")
-        if not only_private() and wait_until(lambda: _create_on_system(secret), limit_s=5, every_s=1):
-            return _url(SYSTEM_PORT, secret)
     return _url(_start_private(secret), secret)
 
 

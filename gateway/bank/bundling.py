@@ -199,8 +199,9 @@ class Bundling:
                         payment=row.payment, attempt=row.life.attempt + 1, epoch=epoch, node=node,
                         bank_date=ready.bank_date, serials=submit.serials, port=submit.port, wire=b"",
                         key_id=key_ids or None, first_write_ms=tx.now_ms,
-                        replay_policy=row.life.rules.replay.value,
+                        replay_policy=self._lane.rules_of(row).replay.value,
                     ),
+                    rules=self._parts.rules,
                 )
                 for row in rows
             )  # fmt: skip
@@ -337,13 +338,14 @@ class Bundling:
         watching: bool, epoch: int,
     ) -> None:  # fmt: skip
         lane, asked_ms = self._lane, self._parts.clock.now_ms()
-        sure = {row.payment: lane.wall.sure(row.life.rules.quarantine_ms) for row in asked}
-        question = BundleFateQuestion(_sent(bundle, rows))
+        sure = {row.payment: lane.wall.sure(lane.rules_of(row).quarantine_ms) for row in asked}
+        question = BundleFateQuestion(_sent(bundle, rows, lane.asked_day))
         fate = self._parts.bank.bundles[bundle.kind].fate
         try:
             fates = await lane.timed(berth, "fate", fate(question, lane.context(berth)))
         except (NotConnected, NoAnswer, ProtocolError) as error:
             lane.after_fault(berth, error)
+            lane.words.mismatch(error, asked[0].payment)
             reason, now_ms = reason_of(error), self._parts.clock.now_ms()
             over = self._day_over(bundle, now_ms)
             await self._record([_Word(row.payment, AskedInVain(now_ms, reason, over)) for row in asked], epoch)
@@ -403,7 +405,7 @@ class Bundling:
                 also(tx)
             return tuple(
                 journal_apply.apply(tx, word.payment, word.event, epoch=epoch, actor=actor, evidence=word.evidence,
-                                    outcome=word.outcome, expect=expect)
+                                    outcome=word.outcome, expect=expect, rules=self._parts.rules)
                 for word in words
             )  # fmt: skip
 
@@ -421,10 +423,10 @@ def _kept(leaving: _Leaving, answer: bytes) -> Callable[[Tx], None] | None:
     return (lambda tx: bundles.answered(tx, bundle, answer)) if answer else None
 
 
-def _sent(bundle: BundleRow, rows: Sequence[PaymentRow]) -> SentBundle:
+def _sent(bundle: BundleRow, rows: Sequence[PaymentRow], asked_day: Callable[[date], date]) -> SentBundle:
     """The message and its orders as they were written down before the first byte left."""
     assert bundle.bank_date is not None
-    bank_date = date.fromisoformat(bundle.bank_date)
+    bank_date = asked_day(date.fromisoformat(bundle.bank_date))
     items = tuple(
         Sent(
             reference=row.bank_ref, bank_date=bank_date, attempt=row.life.attempt, serials=bundle.serials,

@@ -71,6 +71,7 @@ class Enquiry:
             await lane.record(payment, AskedInVain(self._parts.clock.now_ms(), "never_sent"), epoch=epoch)
             return
         row, sent = found
+        sent = replace(sent, bank_date=lane.asked_day(sent.bank_date))
         if not lane.permitted():
             lane.quay.give_back(berth)
             lane.postpone(payment, now_ms, kind)
@@ -81,11 +82,12 @@ class Enquiry:
             await lane.bundling.about(berth, row, kind)
             return
         event: Answered | AskedInVain
-        sure = lane.wall.sure(row.life.rules.quarantine_ms)
+        sure = lane.wall.sure(lane.rules_of(row).quarantine_ms)
         try:
             event, outcome = await self._ask(berth, row, sent, kind)
         except (NotConnected, NoAnswer, ProtocolError) as error:
             lane.after_fault(berth, error)
+            lane.words.mismatch(error, payment)
             event, outcome = AskedInVain(self._parts.clock.now_ms(), reason_of(error)), None
         else:
             lane.quay.give_back(berth)

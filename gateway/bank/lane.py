@@ -36,15 +36,16 @@ from gateway.bank.wanted import Question, Wanted, unavailable
 from gateway.bank.words import Words
 from gateway.clock import Clock, Entropy
 from gateway.core.hours import bank_date, day_ends_ms, local, next_open_ms
-from gateway.core.states import Alarm, Event, Expire, Overdue, Work
+from gateway.core.states import Alarm, Event, Expire, Overdue, Rules, Work, stricter
 from gateway.journal import apply as journal_apply
-from gateway.journal import lanes, pauses, payments
+from gateway.journal import lanes, pauses, payments, stops
 from gateway.journal.rows import Evidence, PaymentRow, WorkRow
 from gateway.journal.store import Store, Tx
 from gateway.meters import Meters
 from gateway.tasks import Tasks, sleep
 from protocols.bank import Bank, Context, Conversation
 from protocols.canon.limits import MONEY
+from protocols.canon.order import Kind
 from protocols.canon.outcome import Outcome, State
 from protocols.kit.declined import Declined
 from protocols.kit.errors import ProtocolError
@@ -63,7 +64,8 @@ class LaneParts:
     """What a lane is made of. `name` is `bank.login`; `window` how many conversations run at once.
 
     `login` is shared by all lanes of the same user at the bank. `poll_ms` is how often to look for work that other
-    nodes wrote; 0: there are none.
+    nodes wrote; 0: there are none. `on_stop` gets the last word about an emergency stop with each lease.
+    `rules` are the settings' present rules for a kind of order.
     """
 
     name: str
@@ -79,7 +81,9 @@ class LaneParts:
     meters: Meters
     window: int
     login: Login
+    rules: Callable[[Kind], Rules]
     poll_ms: float = 0.0
+    on_stop: Callable[[stops.Stop], object] = lambda _stop: None
 
 
 class Lane:
@@ -95,7 +99,8 @@ class Lane:
         self._stopping = False
         self._tasks = Tasks(self._defect)
         self._tenure = Tenure(parts.name, parts.node, parts.store, parts.clock, self._tasks, self._reign,
-                              self._stand_down, lambda: parts.clock.later(0, self.wall.was_set))  # fmt: skip
+                              self._stand_down, lambda: parts.clock.later(0, self.wall.was_set),
+                              parts.on_stop)  # fmt: skip
         self.wall = WallClock(parts.name, parts.clock, self._tenure, parts.meters)
         self._wanted = Wanted(parts.clock)
         self._rows: OrderedDict[str, PaymentRow] = OrderedDict()
@@ -145,6 +150,7 @@ class Lane:
             self._tasks.spawn(self._recover_later(self.epoch))
         else:
             await self._recover(self.epoch)
+        await self._lookout.set_right()
         await self._lookout.load()
         await self._draw()
         # Given at another node, or in a former life: known before anything can be sent.
@@ -289,6 +295,11 @@ class Lane:
         self.agenda.put(row)
         # Not now: the commit's own callbacks come first, and many rows come at once.
         self._wake_in(0)
+
+    @property
+    def at_hand(self) -> tuple[PaymentRow, ...]:
+        """The ready payments that are kept in memory."""
+        return tuple(self._rows.values())
 
     def postpone(self, payment: str, due_ms: int, kind: Work = Work.SEND) -> None:
         """Try a send, a repeat or an enquiry later; nothing was committed, the journal's row stands."""
@@ -487,7 +498,8 @@ class Lane:
 
         def unit(tx: Tx) -> journal_apply.Applied:
             return journal_apply.apply(tx, payment, event, epoch=began, actor=f"lane:{self.parts.name}",
-                                       evidence=evidence, outcome=outcome, expect=expect)  # fmt: skip
+                                       evidence=evidence, outcome=outcome, expect=expect,
+                                       rules=self.parts.rules)  # fmt: skip
 
         self.noted(await self.parts.store.write(unit))
 
@@ -515,6 +527,10 @@ class Lane:
             self.parts.meters.alarms.labels(slug).inc()
             _log.error("payment.alarm", bank=self.parts.bank_name, alarm=slug, payment=applied.row_after.payment)
 
+    def rules_of(self, row: PaymentRow) -> Rules:
+        """What holds for a payment: the stricter of its stored rules and the settings' present ones."""
+        return stricter(row.life.rules, self.parts.rules(row.order.kind))
+
     def count(self, row: PaymentRow) -> None:
         """One more payment entered its state."""
         self.parts.meters.payments.labels(self.parts.bank_name, row.life.state.value).inc()
@@ -533,6 +549,12 @@ class Lane:
     def next_asked_ms(self, at_ms: int) -> int:
         """When the bank may be asked about a payment: now or later."""
         return at_ms if self._hours.asked_outside else self.next_open_ms(at_ms)
+
+    def asked_day(self, day: date) -> date:
+        """The bank's business date to ask about for bytes that name `day`: a day that has not come was named by a clock
+        that was ahead, and the bank took the bytes on another one.
+        """
+        return min(day, bank_date(self._hours, self.parts.clock.now_ms()))
 
     def day_ends_ms(self, day: date) -> int:
         """When the bank's business date `day` is over."""
@@ -568,7 +590,7 @@ class Lane:
     async def _draw(self) -> None:
         count = max(SERIALS_DRAWN, 2 * self._reserve)
         try:
-            drawn = await self.parts.store.write(lambda tx: lanes.draw_serials(tx, self.parts.name, count))
+            drawn = await self.parts.store.write(lambda tx: lanes.draw_serials(tx, self.parts.bank_name, count))
         finally:
             self._drawing = False
         self._serials.extend(drawn)

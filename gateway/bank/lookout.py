@@ -29,6 +29,8 @@ SLACK_MS = 10_000
 SWEEP_S = 10.0
 # A time service that keeps a clock right moves it by less between two looks.
 CLOCK_MOVED_MS = 1_000
+# Work that was written by a clock ahead of this one is looked for so often, and when the clock was set back.
+AHEAD_LOOK_S = 300.0
 _log = log.get("bank.lookout")
 
 
@@ -39,12 +41,45 @@ class Lookout:
         self.until_ms = 0
         self._lane = lane
         self._parts = lane.parts
+        self._ahead_looked_s = float("-inf")
 
     def watches(self) -> Iterator[Coroutine[Any, Any, None]]:
         """What is to run as long as the lane does."""
         yield self._look_ahead()
         if self._parts.poll_ms:
             yield self._poll()
+
+    async def set_right(self) -> None:
+        """Let what was written by a clock ahead of this one be due by this one, and say so.
+
+        A moment is believed only as far as the clock that it was written by: one that was ahead by days would let
+        orders and doubts wait for days after it is right again.
+        """
+        self._ahead_looked_s = self._parts.clock.monotonic_s()
+        name, epoch, last = self._parts.name, self._lane.epoch, None
+        count, ahead_ms = 0, 0
+        while True:
+            now_ms = self._parts.clock.now_ms()
+            found = await self._parts.store.read(
+                partial(work.from_ahead, lane=name, now_ms=now_ms, after=last, limit=WORK_PAGE)
+            )
+            if found:
+                changed = await self._parts.store.write(
+                    partial(work.set_right, lane=name, epoch=epoch, found=found)
+                )
+                count += len(changed)
+                ahead_ms = max([ahead_ms, *(row.set_ms - now_ms for row in found if row.set_ms is not None)])
+                for row in changed:
+                    if (row.payment, row.work) not in self._lane.taken:
+                        self._lane.offer(row)
+            if len(found) < WORK_PAGE:
+                break
+            last = found[-1]
+        if count:
+            self._parts.meters.alarms.labels("clock_was_ahead").inc()
+            _log.error("lane.clock_was_ahead", bank=self._parts.bank_name, lane=name, work=count,
+                       ahead_s=round(ahead_ms / 1000),
+                       action="what it had put off is due by this clock; look at the clocks of all nodes")  # fmt: skip
 
     async def load(self) -> None:
         """Read open work that falls due soon, a page at a time, so that a long list never holds the loop."""
@@ -68,8 +103,12 @@ class Lookout:
             await sleep(self._parts.clock, CLOCK_LOOK_S)
             before_ms, at_ms = at_ms, offset_ms(self._parts.clock)
             if self._lane.epoch and not self._lane.halted:
-                if abs(at_ms - before_ms) > CLOCK_MOVED_MS:
-                    self._clock_was_set(round(at_ms - before_ms))
+                moved_ms = round(at_ms - before_ms)
+                if abs(moved_ms) > CLOCK_MOVED_MS:
+                    self._clock_was_set(moved_ms)
+                looked_s = self._parts.clock.monotonic_s() - self._ahead_looked_s
+                if moved_ms < -CLOCK_MOVED_MS or looked_s >= AHEAD_LOOK_S:
+                    await self.set_right()
                 if not AHEAD_MS / 2 < self.until_ms - self._parts.clock.now_ms() <= AHEAD_MS:
                     await self.load()
                 self._lane.wake()

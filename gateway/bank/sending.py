@@ -29,6 +29,7 @@ from gateway.journal import attempts
 from gateway.journal.leave import Leave
 from gateway.journal.rows import AttemptRow, Evidence, PaymentRow
 from gateway.journal.store import Tx
+from gateway.journal.work import may_leave_ms
 from protocols.bank import MoneyConversation, Submit
 from protocols.canon.outcome import Fate, Outcome, State
 from protocols.kit.declined import Declined
@@ -130,7 +131,7 @@ class Sending:
         now_ms, until_ms = self._parts.clock.now_ms(), row.life.valid_until_ms
         if row.life.state is not State.READY or (until_ms is not None and now_ms >= until_ms):
             return False
-        opens_ms = max(self._opens_ms(now_ms), row.life.send_after_ms or now_ms)
+        opens_ms = max(self._opens_ms(now_ms), may_leave_ms(row, now_ms))
         if opens_ms > now_ms:
             self._lane.postpone(row.payment, opens_ms)
             return False
@@ -145,6 +146,9 @@ class Sending:
 
     async def _prepare(self, berth: Berth, row: PaymentRow) -> _Ready | None:
         """The bytes and the connection to write them to; None, and the berth is given back, if it cannot go now."""
+        if row.order.kind not in self._parts.bank.money:
+            await self._switched_off(berth, row)
+            return None
         context = self._lane.context(berth, row.bank_ref, row.life.attempt + 1)
         conversation = self._parts.bank.money[row.order.kind](row.order, context)
         try:
@@ -179,9 +183,18 @@ class Sending:
         self._lane.postpone(row.payment, self._parts.clock.now_ms() + retry_ms)
         return None
 
+    async def _switched_off(self, berth: Berth, row: PaymentRow) -> None:
+        """Its kind was taken out of the bank's settings after it was accepted: a person must look at it."""
+        self._lane.quay.give_back(berth)
+        _log.error("payment.cannot_be_prepared", bank=self._parts.bank_name, payment=row.payment,
+                   error=f"{row.order.kind.value} is switched off at this bank",
+                   action="held; switch it on again and release it, or cancel it")  # fmt: skip
+        hold = Hold(self._parts.clock.now_ms(), "cannot_be_prepared")
+        await self._lane.record(row.payment, hold, expect=State.READY)
+
     def _unit(self, row: PaymentRow, ready: _Ready) -> Callable[[Tx], journal_apply.Applied]:
         epoch = self._lane.epoch
-        replay = row.life.rules.replay.value
+        replay = self._lane.rules_of(row).replay.value
         key_ids = ",".join(self._parts.signers[name].key_id for name in self._parts.bank.profile.signs)
 
         def unit(tx: Tx) -> journal_apply.Applied:
@@ -192,7 +205,7 @@ class Sending:
             )  # fmt: skip
             return journal_apply.apply(tx, row.payment, Send(tx.now_ms), epoch=epoch, expect=State.READY,
                                        version=row.version, actor=f"lane:{self._parts.name}",
-                                       attempt=attempt)  # fmt: skip
+                                       attempt=attempt, rules=self._parts.rules)  # fmt: skip
 
         return unit
 
@@ -208,7 +221,7 @@ class Sending:
         row, last = found
         opens_ms = self._opens_ms(now_ms)
         if opens_ms <= now_ms:
-            rest_ms = lane.wall.quarantine_left_ms(row.life.rules.quarantine_ms)
+            rest_ms = lane.wall.quarantine_left_ms(lane.rules_of(row).quarantine_ms)
             opens_ms = now_ms + (rest_ms if lane.wall.trusted() else RETRY_UNTRUSTED_MS)
         line: Line | None = None
         if row.life.state is State.IN_DOUBT:
@@ -254,7 +267,7 @@ class Sending:
                               first_write_ms=tx.now_ms)  # fmt: skip
             return journal_apply.apply(tx, row.payment, Replay(tx.now_ms, day_ends_ms), epoch=epoch,
                                        version=row.version, actor=f"lane:{self._parts.name}",
-                                       attempt=attempt)  # fmt: skip
+                                       attempt=attempt, rules=self._parts.rules)  # fmt: skip
 
         return unit
 
@@ -304,8 +317,10 @@ class Sending:
         day_ends_ms = self._lane.day_ends_ms(leaving.bank_date)
         if valid_until_ms is not None and now_ms >= valid_until_ms:
             return "expired"
-        if row.life.repeats and not flow.may_leave_again(row.life, now_ms, day_ends_ms):
-            return "window_closed"
+        if row.life.repeats:
+            life = replace(row.life, rules=self._lane.rules_of(row))
+            if not flow.may_leave_again(life, now_ms, day_ends_ms):
+                return "window_closed"
         return self._lane.shut(None if row.life.repeats else leaving.bank_date)
 
     async def _heard(self, row: PaymentRow, outcome: Outcome, answer: bytes, started_s: float) -> None:

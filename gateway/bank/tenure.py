@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError
 
 from gateway import log
 from gateway.clock import Clock, offset_ms
-from gateway.journal import lanes
+from gateway.journal import lanes, stops
 from gateway.journal.databases import is_transient, is_trouble
 from gateway.journal.store import Store, StoreFailed
 from gateway.tasks import Tasks, sleep
@@ -34,13 +34,15 @@ _log = log.get("bank.tenure")
 
 class Tenure:
     """See the module. `on_gained` gets whether the last owner may still be writing; `on_lost` is awaited;
-    `on_clock_set` is called each time the wall clock is seen to be set while the lane is held.
+    `on_clock_set` is called each time the wall clock is seen to be set while the lane is held. `on_stop` gets the last
+    word about an emergency stop with each lease and each renewal: nothing is permitted for longer than LEASE_MS without
+    having heard it.
     """
 
     def __init__(
         self, name: str, node: str, store: Store, clock: Clock, tasks: Tasks,
         on_gained: Callable[[bool], Awaitable[None]], on_lost: Callable[[], Awaitable[None]],
-        on_clock_set: Callable[[], object],
+        on_clock_set: Callable[[], object], on_stop: Callable[[stops.Stop], object],
     ) -> None:  # fmt: skip
         self.epoch = 0
         self._name = name
@@ -51,6 +53,7 @@ class Tenure:
         self._on_gained = on_gained
         self._on_lost = on_lost
         self._on_clock_set = on_clock_set
+        self._on_stop = on_stop
         self._until_s = float("-inf")
         self._taken_s = float("inf")
         self._offset_ms = offset_ms(clock)
@@ -139,7 +142,11 @@ class Tenure:
         if dead is None and not lanes.is_free(row, self._node, self._clock.now_ms()):
             return 0.0, None
         asked_s = self._clock.monotonic_s()
-        return asked_s, await self._store.write(lambda tx: lanes.take(tx, self._name, self._node, LEASE_MS, dead))
+        taken, stop = await self._store.write(
+            lambda tx: (lanes.take(tx, self._name, self._node, LEASE_MS, dead), stops.last(tx.bare))
+        )
+        self._on_stop(stop)
+        return asked_s, taken
 
     def _dead(self, row: lanes.LaneRow | None) -> lanes.LaneRow | None:
         """The lease, if it has not been renewed for so long that its owner may write nothing under it any more."""
@@ -166,10 +173,13 @@ class Tenure:
             if self._over():
                 return
             try:
-                renewed = await self._store.write(lambda tx: lanes.renew(tx, self._name, self._node, epoch, LEASE_MS))
+                renewed, stop = await self._store.write(
+                    lambda tx: (lanes.renew(tx, self._name, self._node, epoch, LEASE_MS), stops.last(tx.bare))
+                )
             except DBAPIError as error:
                 self._forgive(error, "lane.not_renewed", "tried again; nothing is sent once the lease has run out")
                 continue
+            self._on_stop(stop)
             if renewed:
                 self._until_s = asked_s + LEASE_MS / 1000
             elif not self._over():

@@ -37,6 +37,13 @@ class Words:
         for finding in answer.findings if isinstance(answer, Page) else ():
             _log.warning("bank.finding", bank=self._bank, operation=operation, finding=harmless(finding))
 
+    def mismatch(self, error: NotConnected | NoAnswer | ProtocolError, payment: str) -> None:
+        """Ring if an enquiry's answer states another amount, account, day or reference than the payment has."""
+        if isinstance(error, ProtocolError) and error.reason == "correlation":
+            self._meters.alarms.labels("answers_disagree").inc()
+            _log.error("payment.answer_does_not_fit", bank=self._bank, payment=payment, error=str(error),
+                       action="not believed; the payment stays as it was and is asked about again")  # fmt: skip
+
     def fault(self, error: NotConnected | NoAnswer | ProtocolError, operation: str) -> str:
         """The metric's word for a fault, with its line in the log and its own counter where it has one."""
         if isinstance(error, Declined):

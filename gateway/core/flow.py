@@ -382,12 +382,15 @@ def _in_time(life: Life, at_ms: int) -> bool:
 
 
 def may_leave_again(life: Life, at_ms: int, day_ends_ms: int | None) -> bool:
-    """What time alone can take away from a repeat: looked at when it is written down, and again as it leaves.
+    """Whether the policy, the number of repeats and the time allow a repeat: tested when it is written down, and again
+    as it leaves, when it is counted in `life.repeats`.
 
     `day_ends_ms` is when the bank day of the stored bytes is over; where the bank knows a reference for that day
     only, it must be given.
     """
     rules = life.rules
+    if rules.replay is Policy.NEVER or life.repeats > rules.most_repeats:
+        return False
     if rules.same_day and (day_ends_ms is None or at_ms >= day_ends_ms - rules.quarantine_ms):
         return False
     return _in_time(life, at_ms)
@@ -420,6 +423,8 @@ TABLE: tuple[Rule, ...] = (
          change=_released, then=(_send, _expire_watch)),
     Rule("hold", _in(S.ACCEPTED, S.READY), Hold, S.HELD, "a person lets it go", when=_nothing_left,
          then=(_done(Work.SEND), _expire_watch)),
+    Rule("hold_again", _in(S.HELD), Hold, None, "one reason is cleared, others stay", when=_nothing_left,
+         then=(lambda *_: (Tell("payment.held"),),)),
     Rule("resend_held", _in(S.READY), Hold, S.ESCALATED, "it cannot be sent once more; what left is in doubt",
          change=_doubted, then=(_stop_sending, _alarm("escalated"), _enquire)),
     Rule("reject", _in(S.ACCEPTED, S.HELD), Reject, S.REJECTED, "our own no, at the door", then=(_stop_sending,)),

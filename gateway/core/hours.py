@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
@@ -9,6 +10,7 @@ from zoneinfo import ZoneInfo
 from protocols.canon.limits import Hours
 
 _LOOK_AHEAD_DAYS = 15
+_SATURDAY = 5
 
 
 @lru_cache(maxsize=64)
@@ -32,6 +34,19 @@ def bank_date(hours: Hours, at_ms: int) -> date:
             return day
         day += timedelta(days=1)
     raise AssertionError("a bank that is open on no weekday")
+
+
+def stayed_since_ms(hours: Hours, at_ms: int, days: int, holidays: Collection[date]) -> int:
+    """The moment from which `days` whole business days have passed until today: weekdays that are no `holidays`.
+
+    What happened before it has stayed for that long. The day of `at_ms` itself, in the bank's zone, is not whole yet.
+    """
+    day = local(hours, at_ms).date()
+    while days > 0:
+        day -= timedelta(days=1)
+        if day.weekday() < _SATURDAY and day not in holidays:
+            days -= 1
+    return int(datetime.combine(day, time(0, 0), _zone(hours.zone)).timestamp() * 1000)
 
 
 def day_ends_ms(hours: Hours, day: date) -> int:

@@ -7,7 +7,7 @@ sender, inside the transaction that admits the order, and lets it go, holds it, 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
 from unicodedata import normalize
@@ -61,7 +61,11 @@ class Band:
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """What one sender may do. Minor units of the account's currency; None is no limit."""
+    """What one sender may do. Minor units of the account's currency; None is no limit.
+
+    A payee is known up to `payee_cover` times the largest payment to him that settled and stayed for `payee_days`
+    business days: weekdays but for `holidays`.
+    """
 
     sender: str
     per_payment_minor: int | None = None
@@ -72,6 +76,9 @@ class Allowance:
     bands: tuple[Band, ...] = ()
     alike_hours: int = 24
     hold_new_payee: bool = False
+    payee_cover: int = 10
+    payee_days: int = 3
+    holidays: frozenset[date] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +86,15 @@ class UsageFacts:
     """What the journal counted before this order: sums of today's orders in minor units, this one not included.
 
     `alike_id` is the id of another order of the last hours with the same debtor, creditor, amount and purpose.
+    `payee_known`: two persons registered the payee, or nobody asks. `payee_paid_minor` is the largest payment to the
+    payee that settled and stayed; None if there is none.
     """
 
     day_minor: int = 0
     account_day_minor: int = 0
     payee_day_minor: int = 0
     payee_known: bool = True
+    payee_paid_minor: int | None = None
     alike_id: str | None = None
 
 
@@ -97,6 +107,7 @@ class Judgement:
 
 
 HOLD_BAND, HOLD_PAYEE, HOLD_ALIKE = "approval", "new_payee", "suspected_duplicate"
+_GRAVEST = (HOLD_ALIKE, HOLD_PAYEE, HOLD_BAND)
 
 
 def check(order: AnyOrder, route: Route, today: date) -> tuple[Fault, ...]:
@@ -205,15 +216,46 @@ def _unencodable(value: str, charset: str) -> tuple[int, str] | None:
     return None
 
 
-def judge(order: AnyOrder, allowance: Allowance, facts: UsageFacts, *, at_ms: int, send_after_ms: int) -> Judgement:
-    """Let the order go, hold it for a person, or refuse it for the sender's limits (all of them named)."""
+def judge(
+    order: AnyOrder, allowance: Allowance, facts: UsageFacts, *, at_ms: int, send_after_ms: int,
+    hold: str | None = None,
+) -> Judgement:  # fmt: skip
+    """Let the order go, hold it for a person, or refuse it for the sender's limits (all of them named).
+
+    All reasons to hold it are found, so that clearing one does not clear the others; `hold` is one more.
+    """
     over = tuple(_over(order.amount, allowance, facts))
     if over:
         return Judgement(Reject(at_ms, Code.VALIDATION), over)
-    reason = _hold_reason(order, allowance, facts)
-    if reason is not None:
-        return Judgement(Hold(at_ms, reason))
+    reasons = in_order({*_hold_reasons(order, allowance, facts), *(() if hold is None else (hold,))})
+    if reasons:
+        return Judgement(Hold(at_ms, reasons[0], reasons[1:]))
     return Judgement(Release(at_ms, send_after_ms))
+
+
+def hold_reasons(order: AnyOrder, allowance: Allowance, facts: UsageFacts) -> tuple[str, ...]:
+    """Why this order would be held, the gravest reason first."""
+    return in_order(set(_hold_reasons(order, allowance, facts)))
+
+
+def in_order(reasons: Collection[str]) -> tuple[str, ...]:
+    """Reasons without repetition, the gravest first."""
+    known = [reason for reason in _GRAVEST if reason in reasons]
+    return (*known, *sorted(set(reasons) - set(known)))
+
+
+def still_held(
+    order: AnyOrder, allowance: Allowance, facts: UsageFacts, held: Collection[str], cleared: Collection[str]
+) -> tuple[str, ...]:
+    """The reasons that hold a held order once `cleared` are: those it was `held` for, and those found now.
+
+    Amount bands and payees are judged anew, by the settings and the journal of this moment. A payee that is known by
+    now holds nothing any more. `facts.alike_id` is not looked at: an order can only be alike to an earlier one, and
+    that was found when this one came.
+    """
+    now = set(_hold_reasons(order, allowance, replace(facts, alike_id=None)))
+    before = set(held) - ({HOLD_PAYEE} - now)
+    return in_order((before | now) - set(cleared))
 
 
 def _over(amount: Money, allowance: Allowance, facts: UsageFacts) -> Iterator[Fault]:
@@ -231,12 +273,24 @@ def _over(amount: Money, allowance: Allowance, facts: UsageFacts) -> Iterator[Fa
                         str(Money(limit_minor, amount.currency)))  # fmt: skip
 
 
-def _hold_reason(order: AnyOrder, allowance: Allowance, facts: UsageFacts) -> str | None:
+def _hold_reasons(order: AnyOrder, allowance: Allowance, facts: UsageFacts) -> Iterator[str]:
     if facts.alike_id is not None and allowance.alike_hours:
-        return HOLD_ALIKE
-    if allowance.hold_new_payee and not facts.payee_known and order.kind in _PAYS_OTHERS:
-        return HOLD_PAYEE
-    return HOLD_BAND if held_by_band(order.amount.minor, allowance) else None
+        yield HOLD_ALIKE
+    if looks_at_payee(order, allowance) and not _covered(order.amount.minor, allowance, facts):
+        yield HOLD_PAYEE
+    if held_by_band(order.amount.minor, allowance):
+        yield HOLD_BAND
+
+
+def looks_at_payee(order: AnyOrder, allowance: Allowance) -> bool:
+    """Whether it matters for this order who is paid."""
+    return allowance.hold_new_payee and order.kind in _PAYS_OTHERS
+
+
+def _covered(minor: int, allowance: Allowance, facts: UsageFacts) -> bool:
+    """Whether the payee is known well enough for this amount: a cent that was paid does not cover a million."""
+    paid_minor = facts.payee_paid_minor
+    return facts.payee_known or (paid_minor is not None and minor <= allowance.payee_cover * paid_minor)
 
 
 _PAYS_OTHERS = frozenset({Kind.PAYMENT, Kind.BATCH_ITEM, Kind.PAYROLL_ITEM})

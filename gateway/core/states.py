@@ -5,8 +5,9 @@ Times are integer milliseconds of UTC since 1970 (`_ms`).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import lru_cache
 
 from protocols.canon.errors import Code
 from protocols.canon.outcome import Fate, State
@@ -38,6 +39,28 @@ class Rules:
     first_enquiry_ms: int = 2_000
     same_day: bool = False
     most_repeats: int = 3
+
+
+_STRICTNESS = {Policy.REPLAY_SAFE: 0, Policy.QUERY_FIRST: 1, Policy.NEVER: 2}
+
+
+@lru_cache(maxsize=1024)
+def stricter(stored: Rules, current: Rules) -> Rules:
+    """The rules that hold for a payment: of each limit on repeats, the stricter of the stored and the current one.
+
+    `stored` are the rules of its acceptance, `current` those of the settings now. Deadlines, the watch over returns and
+    the pace of enquiries permit no repeat; they stay as stored.
+    """
+    windows_ms = [rules.window_ms for rules in (stored, current) if rules.window_ms is not None]
+    return replace(
+        stored,
+        replay=max(stored.replay, current.replay, key=_STRICTNESS.__getitem__),
+        quarantine_ms=max(stored.quarantine_ms, current.quarantine_ms),
+        not_found_needed=max(stored.not_found_needed, current.not_found_needed),
+        window_ms=min(windows_ms, default=None),
+        same_day=stored.same_day or current.same_day,
+        most_repeats=min(stored.most_repeats, current.most_repeats),
+    )
 
 
 KNOWN = -1
@@ -84,18 +107,29 @@ class Source(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """Checks or persons let it go: it may be sent from `send_after_ms` on."""
+    """Checks or persons let it go: it may be sent from `send_after_ms` on. `cleared` are the reasons they cleared."""
 
     at_ms: int
     send_after_ms: int
+    cleared: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """It waits for a person; `reason` is a slug such as `suspected_duplicate`."""
+    """It waits for a person; `reason` is a slug such as `suspected_duplicate`, `also` are further ones.
+
+    `cleared` are reasons that a person cleared in the same step, while these stay.
+    """
 
     at_ms: int
     reason: str
+    also: tuple[str, ...] = ()
+    cleared: tuple[str, ...] = ()
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """All of them, the gravest first."""
+        return (self.reason, *self.also)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.core.states import Deny, Event
+from gateway.core.states import Deny, Event, Hold
 from gateway.desk import orders
 from gateway.journal import apply as applying
 from gateway.journal import audit, batch_rows
@@ -39,7 +39,7 @@ class Word:
     """An operator's word: whom it is for (`states`), what befalls them, and how the audit trail calls it (`entry`).
 
     `held_for`: only what waits for one of these reasons. `one_reason`: without it, items of a batch that wait for
-    different reasons are not meant together; who lets go what waits for an approval may know nothing of a suspicion.
+    several reasons are not meant together; who lets go what waits for an approval may know nothing of a suspicion.
     """
 
     states: Collection[State]
@@ -50,17 +50,20 @@ class Word:
     held_for: Collection[str] = ()
     one_reason: bool = False
 
+    def entry_of(self, event: Event) -> str:
+        """The audit trail's name for what befell one order: a release may only clear some of its reasons."""
+        return "order.hold_cleared" if isinstance(event, Hold) else f"order.{self.entry}"
+
 
 def befall(tx: Tx, row: BatchRow, word: Word) -> BatchChanged:
     """Let the word befall every item it is for, or none."""
     before = batch_rows.items(tx.conn, row.sender, row.batch)
     chosen = [one for one in before if one.life.state in word.states]
     if word.held_for:
-        chosen = [one for one in chosen if one.hold_reason in word.held_for]
-    happens = [(one, word.event(tx, one)) for one in chosen]
-    why = next((event for _one, event in happens if isinstance(event, str)), None)
-    if why is None and word.one_reason and not word.held_for:
-        why = _mixed(chosen)
+        chosen = [one for one in chosen if set(one.holds) & set(word.held_for)]
+    why = _mixed(chosen) if word.one_reason and not word.held_for else None
+    happens = [] if why is not None else [(one, word.event(tx, one)) for one in chosen]
+    why = why or next((event for _one, event in happens if isinstance(event, str)), None)
     if why is None and not chosen:
         why = f"no item of it can be {word.entry}: {_states_of(before)}; nothing was changed"
     if why is not None:
@@ -72,7 +75,7 @@ def befall(tx: Tx, row: BatchRow, word: Word) -> BatchChanged:
         assert done.step is not None, "one unit reads and changes: nobody can come between"
         if any(isinstance(effect, Deny) for effect in done.step.effects):
             continue
-        audit.append(tx, word.actor, f"order.{word.entry}", one.payment, {"reason": word.reason, "batch": row.batch})
+        audit.append(tx, word.actor, word.entry_of(event), one.payment, {"reason": word.reason, "batch": row.batch})
         applied.append(done)
     detail = {"reason": word.reason, "items": len(applied), "count": row.count}
     audit.append(tx, word.actor, f"batch.{word.entry}", f"{row.sender}/{row.batch}", detail)
@@ -82,11 +85,11 @@ def befall(tx: Tx, row: BatchRow, word: Word) -> BatchChanged:
 
 
 def _mixed(chosen: Collection[PaymentRow]) -> str | None:
-    reasons = Counter(one.hold_reason or "" for one in chosen)
+    reasons = Counter(reason for one in chosen for reason in one.holds)
     if len(reasons) < 2:
         return None
     told = ", ".join(f"{reason} ({count})" for reason, count in sorted(reasons.items()))
-    return f"its items wait for different reasons: {told}; say which with --held-for; nothing was changed"
+    return f"its items wait for several reasons: {told}; say which with --held-for; nothing was changed"
 
 
 def _states_of(items: Collection[PaymentRow]) -> str:
@@ -106,7 +109,7 @@ def head(row: BatchRow) -> dict[str, Any]:
 def brief(row: BatchRow, items: tuple[PaymentRow, ...]) -> dict[str, Any]:
     """The batch with its items counted by state, and those that wait by reason."""
     currency = row.total.currency
-    held = Counter(one.hold_reason or "" for one in items if one.life.state is State.HELD)
+    held = Counter(reason for one in items if one.life.state is State.HELD for reason in one.holds)
     shares = shares_of(item_states(items))
     return {
         **head(row),

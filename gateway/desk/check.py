@@ -17,21 +17,22 @@ from typing import Any
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from pydantic import BaseModel
-from sqlalchemy import make_url
+from sqlalchemy import Connection, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
 from gateway import settings as conf
 from gateway.bank import certs
 from gateway.bank.dial import tls_settings
 from gateway.bank.keys import FileSigner, KeyFileError, KeySettings, refuse_open_key
+from gateway.desk import check_references
 from gateway.desk.world import LoadBank
-from gateway.journal import databases, migrations, permits, vault
+from gateway.journal import databases, migrations, permits, unknown, vault
 from gateway.journal.databases import is_memory
 from gateway.settings import Loaded, Mistake
 from protocols.bank import BadOptions, Bank, Context, Replay
 from protocols.kit.errors import ProtocolError
 
-PERMIT_LOG = "permits.log"
+PERMIT_LOG = "permits"
 DAMAGED = "is no SQLite database, or is damaged; keep the file and put a copy back: docs/do/restore.md"
 _DATABASES = ("sqlite", "postgresql", "mysql", "mariadb")
 QUARANTINE_S = 30.0
@@ -42,28 +43,31 @@ _QUARANTINES = ("quarantine_s", "not_found_after_s", "not_found_quarantine_s")
 _SQLITE_DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 _TLS_KEYS = {"client_key": "key", "client_cert": "certificate", "ca_file": "ca_file", "crl_file": "crl_file"}
 Finding = tuple[str, str]
-# Whether a finding may be over in a minute.
-AWAY, NO = True, False
+# Whether a finding may be over in a minute; a note is none that keeps the daemon from starting.
+AWAY, NO, NOTE = "away", "no", "note"
 
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """`mistakes` must be mended in the settings; `unreachable` may be over in a minute."""
+    """`mistakes` must be mended in the settings; `unreachable` may be over in a minute; `notes` do not keep the daemon
+    from starting, but somebody should know."""
 
     mistakes: tuple[Mistake, ...]
     unreachable: tuple[Mistake, ...]
+    notes: tuple[Mistake, ...] = ()
 
 
 def findings(loaded: Loaded, load_bank: LoadBank, now: datetime) -> Findings:
     """Look at everything. Nothing is created, written or migrated; the database is only asked for its version."""
     look = _Look(loaded.settings, load_bank, now)
     found = [*look.secrets(), *look.banks(), *look.broker(), *look.state()]
-    unreachable: list[Finding] = []
-    for key, remedy, away in look.database():
-        (unreachable if away else found).append((key, remedy))
+    apart: dict[str, list[Finding]] = {AWAY: [], NO: found, NOTE: []}
+    for key, remedy, kind in look.database():
+        apart[kind].append((key, remedy))
     # A secret that cannot be read is told once, not again by everything that needs it.
     mistakes = dict.fromkeys((*loaded.mistakes, *(loaded.mistake(key, remedy) for key, remedy in found)))
-    return Findings(tuple(mistakes), tuple(loaded.mistake(key, remedy) for key, remedy in unreachable))
+    away, notes = (tuple(loaded.mistake(key, remedy) for key, remedy in apart[kind]) for kind in (AWAY, NOTE))
+    return Findings(tuple(mistakes), away, notes)
 
 
 class _Look:
@@ -72,6 +76,7 @@ class _Look:
         self._load_bank = load_bank
         self._now = now
         self._unreadable: set[Path] = set()
+        self._banks: dict[str, Bank] = {}
 
     def secrets(self) -> Iterator[Finding]:
         """Secret files: there, readable, nobody else's to read."""
@@ -121,8 +126,10 @@ class _Look:
             for lane_name, lane in table.lanes.items():
                 yield from self._lane(f"{at}.lanes.{lane_name}", lane, bank)
             if bank is not None:
+                self._banks[name] = bank
                 yield from self._currencies(name, bank)
                 yield from self._repeats(at, table, bank)
+                yield from check_references.reused(at, name, bank.profile.limits.reference)
 
     def _lane(self, at: str, lane: conf.Lane, bank: Bank | None) -> Iterator[Finding]:
         if lane.tls is not None:
@@ -238,15 +245,17 @@ class _Look:
         elif not os.access(nearest, os.W_OK | os.X_OK):
             yield "state_dir", f"{nearest} may not be written by this user; `chown` it, or name another folder"
         try:
-            for _permit in permits.read_back(folder / PERMIT_LOG):
-                pass
+            permits.examine(folder / PERMIT_LOG, vault.load(self._settings.journal.vault_key.path()))
+        except vault.VaultError:
+            pass  # said of the key itself
         except permits.PermitLogBroken as error:
             yield "state_dir", str(error)
         except OSError as error:
             yield "state_dir", f"{folder / PERMIT_LOG} cannot be read ({error.strerror}); check its owner and mode"
 
-    def database(self) -> Iterator[tuple[str, str, bool]]:
-        """The journal's database: a URL that means something, reachable, of a schema this program knows."""
+    def database(self) -> Iterator[tuple[str, str, str]]:
+        """The journal's database: a URL that means something, reachable, of a schema this program knows; and what is
+        open in it that the settings do not know."""
         journal = self._settings.journal
         try:
             url = make_url(self._settings.journal_url())
@@ -273,6 +282,7 @@ class _Look:
             try:
                 with engine.connect() as conn:
                     too_new = migrations.too_new(conn)
+                    left = [] if too_new else self._unknown(conn)
             finally:
                 engine.dispose()
         except (ModuleNotFoundError, ImportError) as error:
@@ -291,6 +301,33 @@ class _Look:
             return
         if too_new:
             yield "journal.url", f"{too_new}; install the bankgw that made it", NO
+        production = self._settings.mode == "production"
+        for one in left:
+            yield "journal.accept_unknown", one.sentence, NO if production or not one.word else NOTE
+
+    def _unknown(self, conn: Connection) -> list[unknown.Unknown]:
+        revision, path = migrations.revision_of(conn), self._settings.journal.vault_key.path()
+        if revision is None:
+            return []  # an empty one
+        try:
+            # A whole row can be read where its table is of this very program.
+            whole = revision == migrations.KNOWN[-1] and path not in self._unreadable
+            opened = vault.load(path) if whole else None
+            return unknown.look(conn, known(self._settings, self._banks), opened)
+        except vault.VaultError:
+            return []  # it is said elsewhere that this is no key, or not this journal's
+
+
+def known(settings: conf.Settings, banks: Mapping[str, Bank]) -> unknown.Known:
+    """What these settings know; of the kinds, those of the banks that could be built."""
+    return unknown.Known(
+        banks=frozenset(settings.banks),
+        lanes=frozenset(f"{name}.{lane}" for name, bank in settings.banks.items() for lane in bank.lanes),
+        senders=frozenset(settings.senders), accounts=tuple(account.number for account in settings.accounts),
+        kinds={name: frozenset(kind.value for kind in (*bank.money, *bank.bundles)) for name, bank in banks.items()},
+        users={user: name for name, sender in settings.senders.items() for user in sender.users},
+        accepted=frozenset(settings.journal.accept_unknown),
+    )  # fmt: skip
 
 
 def is_damaged(error: SQLAlchemyError) -> bool:

@@ -9,6 +9,7 @@ import typer
 
 from gateway.desk import (
     codes,
+    command_audit,
     command_backup,
     command_certificates,
     command_directory,
@@ -16,11 +17,14 @@ from gateway.desk import (
     command_lanes,
     command_orders,
     command_parked,
+    command_payees,
     command_persons,
+    command_rename,
     command_resolve,
     command_send,
     command_service,
     command_site,
+    command_stop,
     command_support,
     command_today,
 )
@@ -46,13 +50,17 @@ def application() -> typer.Typer:
     command_directory.add(app)
     command_explain.add(app)
     command_resolve.add(app)
+    command_stop.add(app)
     command_backup.add(app)
     command_support.add(app)
+    app.add_typer(command_audit.application(), name="audit")
     app.add_typer(command_orders.application(), name="orders")
     app.add_typer(command_lanes.application(), name="lanes")
     app.add_typer(command_parked.application(), name="parked")
     app.add_typer(command_certificates.application(), name="certificates")
     app.add_typer(command_persons.application(), name="persons")
+    app.add_typer(command_rename.senders(), name="senders")
+    app.add_typer(command_payees.application(), name="payees")
     return app
 
 

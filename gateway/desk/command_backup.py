@@ -14,6 +14,7 @@ from gateway.desk.check import PERMIT_LOG
 from gateway.desk.terminal import DEFAULT_CONFIG, AsJson, Config
 from gateway.journal import vault
 from gateway.journal.backup import NoBackup, Origin, make, restore
+from gateway.journal.permits import LEGACY
 from gateway.settings import Loaded, Secret, Settings
 
 VaultKey = Annotated[
@@ -43,14 +44,14 @@ def backup(
 ) -> None:
     """Copy the journal, with a manifest (FILE.json) beside it, while the gateway works. Mode 0600; what is sealed stays
     sealed. Neither the vault's key nor the permit log is in it: back the key up apart, and never copy the log."""
-    settings, world = _settings(context, config), terminal.world(context)
-    keys, now = _vault(settings, vault_key), world.now()
+    settings, world = settings_of(context, config), terminal.world(context)
+    keys, now = vault_of(settings, vault_key), world.now()
     if not target.suffix and not target.exists():
         _make_folder(target)
     if target.is_dir():
         suffix = "db" if settings.journal_url().startswith("sqlite") else "dump"
         target = target / f"bankgw-{settings.node}-{now:%Y%m%dT%H%M%SZ}.{suffix}"
-    origin = Origin(_url(settings, password), keys, settings.node, world.version(), settings.state_dir / PERMIT_LOG,
+    origin = Origin(url_of(settings, password), keys, settings.node, world.version(), settings.state_dir / PERMIT_LOG,
                     now.isoformat(timespec="seconds"))  # fmt: skip
     try:
         made = make(origin, target)
@@ -85,8 +86,8 @@ def restore_copy(
     copy, its manifest and its audit trail are verified first. Then compares it with this machine's permit log."""
     from gateway.desk.daemon import AlreadyRunning, lock
 
-    settings = _settings(context, config)
-    keys, log = _vault(settings, vault_key), settings.state_dir / PERMIT_LOG
+    settings = settings_of(context, config)
+    keys, log = vault_of(settings, vault_key), settings.state_dir / PERMIT_LOG
     try:
         held = lock(settings.state_dir)
     except (AlreadyRunning, OSError) as error:
@@ -96,7 +97,7 @@ def restore_copy(
         owner = settings.state_dir.stat()
         os.fchown(held, owner.st_uid, owner.st_gid)
     try:
-        done = restore(_url(settings, password), keys, log, copy)
+        done = restore(url_of(settings, password), keys, log, copy, settings.node)
     except NoBackup as error:
         terminal.leave(codes.REFUSED, f"{error}. Nothing was put back")
     finally:
@@ -104,24 +105,34 @@ def restore_copy(
 
     def words(said: Any) -> None:
         terminal.say(f"put back {copy}: {said['payments']} payments as of {said['made_at']}, audit trail verified")
-        if not log.exists():
-            terminal.say(f"there is no permit log at {log}: sends made after the copy cannot be noticed.")
-            terminal.say("If this is another machine, bring that file from the old one before you start the gateway")
-        elif said["forgotten"]:
-            terminal.say(f"{said['forgotten']} sends of this machine are not in it: the gateway will start and ask,")
-            terminal.say("but send nothing until two persons let it; see docs/do/restore.md")
-        else:
-            terminal.say("every send of this machine's permit log is in it: the gateway will send at once")
+        if not log.exists() and not log.with_name(LEGACY).exists():
+            terminal.say(f"there is no permit log at {log}: what was done after the copy cannot be noticed.")
+            terminal.say("If this is another machine, bring that folder from the old one before you start the gateway")
+        for gap in said["gaps"]:
+            terminal.say(gap)
+        if said["gaps"]:
+            terminal.say("the gateway will start and ask, but send nothing until two persons let it; "
+                         "see docs/do/restore.md")  # fmt: skip
+        elif log.exists():
+            terminal.say("everything that this machine's permit log knows of is in it: the gateway will send at once")
 
-    terminal.show({**done.manifest.words(), "forgotten": done.forgotten}, as_json=as_json, words=words)
+    shown = {**done.manifest.words(), "forgotten": done.forgotten, "gaps": list(done.gaps)}
+    terminal.show(shown, as_json=as_json, words=words)
 
 
-def _settings(context: typer.Context, config: Path) -> Settings:
+def journal_of(settings: Settings, vault_key: Path | None, password: Path | None) -> tuple[str, vault.Vault]:
+    """The journal's URL with its password, and its vault, with files that stand in for credentials of the unit."""
+    return url_of(settings, password), vault_of(settings, vault_key)
+
+
+def settings_of(context: typer.Context, config: Path) -> Settings:
+    """The settings, whatever else is wrong with them; ends with CONFIG when there are none to be had."""
     found: Loaded = terminal.loaded(context, config)
     return found.settings
 
 
-def _vault(settings: Settings, instead: Path | None) -> vault.Vault:
+def vault_of(settings: Settings, instead: Path | None) -> vault.Vault:
+    """The vault of the settings, or of the key file that was named; ends with CONFIG when it cannot be read."""
     secret = settings.journal.vault_key
     if instead is None and _only_in_the_unit(secret):
         terminal.leave(codes.CONFIG, f"journal.vault_key: {_ONLY_THERE.format(secret.credential)} --vault-key")
@@ -138,7 +149,8 @@ def _only_in_the_unit(secret: Secret) -> bool:
     return secret.credential is not None and not secret.path().exists()
 
 
-def _url(settings: Settings, instead: Path | None) -> str:
+def url_of(settings: Settings, instead: Path | None) -> str:
+    """The journal's URL with its password; ends with CONFIG when that cannot be read."""
     url, secret = settings.journal_url(), settings.journal.password
     path = instead or (None if secret is None else secret.path())
     if path is None:

@@ -10,6 +10,8 @@ from gateway.desk import codes, terminal
 from gateway.desk.terminal import DEFAULT_CONFIG, AsJson, Config, Socket
 
 _COLUMNS = {"cnaps": "number", "name": "branch", "bank_name": "bank", "city": "city"}
+PATIENCE_S = 150.0
+"""The bank is asked page by page."""
 
 
 def add(app: typer.Typer) -> None:
@@ -35,7 +37,8 @@ def directory(
     if (text is None) == (cnaps is None):
         terminal.leave(codes.USAGE, "name a text or --cnaps NUMBER, one of them")
     with terminal.asking():
-        said = terminal.remote(context, config, socket).get("directory", bank, name=text, cnaps=cnaps, limit=limit)
+        remote = terminal.remote(context, config, socket, PATIENCE_S)
+        said = remote.get("directory", bank, name=text, cnaps=cnaps, limit=limit)
     terminal.show(said, as_json=as_json, words=_words)
 
 

@@ -7,6 +7,8 @@ from typing import Annotated, Any
 import typer
 
 from gateway.desk import codes, terminal
+from gateway.desk.command_rename import rename_lane
+from gateway.desk.remote import TIMEOUT_S
 from gateway.desk.terminal import DEFAULT_CONFIG, AsJson, Config, Reason, Socket
 
 _COLUMNS = {"lane": "lane", "condition": "condition", "up": "sessions up", "work": "open work", "epoch": "epoch"}
@@ -21,6 +23,7 @@ def application() -> typer.Typer:
     group.command("resume")(resume)
     group.command("probe")(probe)
     group.command("forgotten")(forgotten)
+    group.command("rename")(rename_lane)
     return group
 
 
@@ -84,7 +87,7 @@ def probe(
 ) -> None:
     """Put the bank's own harmless question and say how long the answer took; exit 69 when there is none."""
     with terminal.asking():
-        said = terminal.remote(context, config, socket).post("lanes", lane, "probe", wait=wait)
+        said = terminal.remote(context, config, socket, wait + TIMEOUT_S).post("lanes", lane, "probe", wait=wait)
 
     def words(answer: Any) -> None:
         if answer["answered"]:

@@ -66,6 +66,8 @@ def list_orders(
             terminal.say(f"more: --after {page['next']}")
 
     terminal.show(said, as_json=as_json, words=words)
+    terminal.end_if_away(said, "these are only the ready orders that this node has in memory; the others need the "
+                         "database")  # fmt: skip
 
 
 def _row(order: Any) -> dict[str, Any]:
@@ -184,15 +186,17 @@ def release(
     reason: Reason,
     held_for: Annotated[
         str | None,
-        typer.Option(metavar="REASONS", help="Only what waits for these: approval, new_payee, suspected_duplicate …"),
+        typer.Option(metavar="REASONS", help="Clear these, commas between: approval, new_payee, suspected_duplicate …"),
     ] = None,
     config: Config = DEFAULT_CONFIG,
     socket: Socket = None,
     as_json: AsJson = False,
 ) -> None:
-    """Let a held order go: it is sent as soon as its bank is open. Of a batch: all its held items at once.
+    """Clear why an order is held: when no reason is left, it is sent as soon as its bank is open. Of a batch: all its
+    held items at once.
 
-    Items of a batch that wait for different reasons are not let go together unless --held-for names the reasons.
+    Each reason is cleared apart: where there are several, --held-for names those that you clear. The others stay, and
+    amounts and payees are judged again.
     """
     with terminal.asking():
         said = terminal.remote(context, config, socket).post(
@@ -239,4 +243,5 @@ def _changed(order: Any) -> None:
         terminal.say(f"{order['sender']}:{order['batch']}: {order['changed_items']} of {order['count']} items changed; "
                      f"now {_shares(order)}")  # fmt: skip
         return
-    terminal.say(f"{order['sender']}:{order['id']} ({order['payment']}) is {order['state']}")
+    waits = f"; it waits for {', '.join(order['hold_reasons'])}" if order["hold_reasons"] else ""
+    terminal.say(f"{order['sender']}:{order['id']} ({order['payment']}) is {order['state']}{waits}")

@@ -77,7 +77,7 @@ def resolve(
             said = remote.post("proposals", withdraw, "withdraw", reason=note)
         terminal.show(said, as_json=as_json, words=_state)
     elif approve is not None:
-        _approve(remote, approve, save_evidence, _Pen(key, passphrase_file, yes), as_json=as_json)
+        _approve(remote, approve, save_evidence, Pen(key, passphrase_file, yes), as_json=as_json)
     else:
         assert order is not None
         if to is None or to not in deeds.FATES:
@@ -85,7 +85,7 @@ def resolve(
         if evidence is None or not note:
             _usage("a payment is decided on evidence: give --evidence FILE and --note TEXT")
         wanted = {"kind": Kind.RESOLVE.value, "subject": order, "to": to, "note": note}
-        _propose(remote, wanted, evidence, _Pen(key, passphrase_file, yes), as_json=as_json)
+        propose(remote, wanted, evidence, Pen(key, passphrase_file, yes), as_json=as_json)
 
 
 def resume(
@@ -104,10 +104,10 @@ def resume(
     `bankgw resolve --approve`. First ask the bank about each line of `bankgw lanes forgotten`."""
     remote = terminal.remote(context, config, socket)
     wanted = {"kind": Kind.RESUME.value, "subject": lane, "to": "send", "note": reason}
-    _propose(remote, wanted, evidence, _Pen(key, passphrase_file, yes), as_json=as_json)
+    propose(remote, wanted, evidence, Pen(key, passphrase_file, yes), as_json=as_json)
 
 
-class _Pen:
+class Pen:
     """A person's hand: shows the words, asks, and signs their digest."""
 
     def __init__(self, key: Path, passphrase_file: Path | None, yes: bool) -> None:
@@ -130,7 +130,8 @@ class _Pen:
         return {"digest": digested, "signature": b64encode(key.sign(to_sign(digested, role))).decode()}
 
 
-def _propose(remote: Remote, wanted: dict[str, str], evidence: Path | None, pen: _Pen, *, as_json: bool) -> None:
+def propose(remote: Remote, wanted: dict[str, str], evidence: Path | None, pen: Pen, *, as_json: bool) -> None:
+    """Have the daemon draft the words, sign them, and keep the proposal."""
     octets = b""
     if evidence is not None:
         try:
@@ -157,7 +158,7 @@ def _propose(remote: Remote, wanted: dict[str, str], evidence: Path | None, pen:
     terminal.show(said, as_json=as_json, words=words)
 
 
-def _approve(remote: Remote, proposal: str, save: Path | None, pen: _Pen, *, as_json: bool) -> None:
+def _approve(remote: Remote, proposal: str, save: Path | None, pen: Pen, *, as_json: bool) -> None:
     with terminal.asking():
         found = remote.get("proposals", proposal)
     octets = b64decode(found["evidence"])

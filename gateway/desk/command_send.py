@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from gateway.desk.erp import BatchStanding
     from protocols.erp.words import CommandType
 
-_TOLD = ("seq", "item_no", "payment", "bank", "bank_reference", "bank_code", "bank_text", "hold_reason",
+_TOLD = ("would", "seq", "item_no", "payment", "bank", "bank_reference", "bank_code", "bank_text", "hold_reason",
          "next_enquiry", "was")  # fmt: skip
 SHOWN_CHARS = 1_000
 DEFAULT_PROFILE = Path("/etc/bankgw/erp.toml")
@@ -33,6 +33,9 @@ def send(
     context: typer.Context,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The command's body, JSON or XML; - is standard input.")],
     wait: Annotated[bool, typer.Option("--wait", help="Print what happens until it is over.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Send a payment.submit as payment.validate: ask only, nothing is done.")
+    ] = False,
     timeout: Annotated[float, typer.Option(min=1, help="Seconds to wait at most.")] = 120.0,
     type_name: Annotated[
         str | None, typer.Option("--type", help="The command, such as payment.submit; default: guessed from the body.")
@@ -45,8 +48,9 @@ def send(
     """Publish one command as an ERP would: same queues, same rights, same checks.
 
     With --wait the exit code is 0 for settled (or an answered question), 1 for failed or rejected, 3 for held, 4 for in
-    doubt or not over in time, 69 when nobody answered. A batch is waited for until it is completed: 0 means that every
-    item is settled, 1 that one is not. Without --wait, 0 means that the broker has it.
+    doubt or not over in time, 69 when nobody answered. With --dry-run it is 0 if the order would be sent (or is known
+    already), 1 if it would be rejected, 3 if it would be held. A batch is waited for until it is completed: 0 means
+    that every item is settled, 1 that one is not. Without --wait, 0 means that the broker has it.
 
     The profile is a TOML file; conf/erp.toml is one. Its keys: host, port, vhost, user (the broker user), password
     ({ file = "…" } or { credential = "…" }), sender (its name in the gateway's settings), queue (how the queue for
@@ -67,6 +71,8 @@ def send(
         terminal.leave(codes.USAGE, f"the body fits no command, or more than one (batch.submit and payroll.submit may "
                        f"look alike, a status.query always must be named); name it with --type: {', '.join(kinds)}"
                        )  # fmt: skip
+    if dry_run:
+        kind, body, wait = _rehearsed(kind), body.replace(b"payment.submit", b"payment.validate"), True
     world = terminal.world(context)
     reactor = world.reactor()
     content_type = "application/xml" if body.lstrip()[:1] == b"<" else "application/json"
@@ -84,6 +90,14 @@ def send(
             terminal.say(f"the broker has it: {kind.value}")
         return
     raise typer.Exit(_verdict(kind, visit.heard, timeout))
+
+
+def _rehearsed(kind: CommandType) -> CommandType:
+    from protocols.erp.words import CommandType
+
+    if kind not in (CommandType.PAYMENT_SUBMIT, CommandType.PAYMENT_VALIDATE):
+        terminal.leave(codes.USAGE, f"--dry-run is for payment.submit; there is no rehearsal of {kind.value}")
+    return CommandType.PAYMENT_VALIDATE
 
 
 def _body(file: Path) -> bytes:
@@ -112,7 +126,7 @@ def _printer(as_json: bool, started: Any) -> Any:
                 terminal.say(f"{'':11}  {fault['at']}: {fault['code']}: {fault['detail']}")
         elif one.name.startswith("batch."):
             _batch_words(said)
-        elif "state" not in said:
+        elif "state" not in said and "would" not in said:
             terminal.say(json.dumps(_short(said), ensure_ascii=False, indent=1))
 
     return printed
@@ -142,6 +156,9 @@ def _verdict(kind: CommandType, heard: list[Any], timeout: float) -> int:
         return codes.UNAVAILABLE
     if kind in BATCHES:
         return _batch_verdict(erp.batch_standing(heard), timeout)
+    would = heard[-1].said.get("would")
+    if would is not None:
+        return {"held": codes.REFUSED, "rejected": codes.FAILED}.get(would, codes.OK)
     refused = any("error" in one.said for one in heard)
     if erp.is_question(kind):
         return codes.FAILED if refused else codes.OK

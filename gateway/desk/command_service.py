@@ -45,6 +45,8 @@ def run(
         looked = checking.findings(found, world.load_bank, world.now())
         if looked.mistakes:
             terminal.refuse(looked.mistakes)
+        for note in looked.notes:
+            print(note, file=sys.stderr)
         if looked.unreachable:
             # Not for a person who edits a file: for whoever reads the daemon's log at night.
             log.start(found.settings.log.level, priorities=found.settings.log.priorities)
@@ -70,16 +72,19 @@ def check(context: typer.Context, config: Config = DEFAULT_CONFIG, as_json: AsJs
     dsig.start()
     try:
         looked = checking.findings(read(config, world.environment), world.load_bank, world.now())
-        mistakes, unreachable = looked.mistakes, looked.unreachable
+        mistakes, unreachable, notes = looked.mistakes, looked.unreachable, looked.notes
     except BadSettings as error:
-        mistakes, unreachable = error.mistakes, ()
+        mistakes, unreachable, notes = error.mistakes, (), ()
     code = codes.CONFIG if mistakes else codes.UNAVAILABLE if unreachable else codes.OK
     if as_json:
-        rows = [{"file": one.file, "key": one.key, "remedy": one.remedy} for one in (*mistakes, *unreachable)]
-        terminal.dump({"ok": code == codes.OK, "mistakes": rows})
+        rows, noted = ([{"file": one.file, "key": one.key, "remedy": one.remedy} for one in some]
+                       for some in ((*mistakes, *unreachable), notes))  # fmt: skip
+        terminal.dump({"ok": code == codes.OK, "mistakes": rows, "notes": noted})
         raise typer.Exit(code)
     if code != codes.OK:
-        terminal.leave(code, *map(str, (*mistakes, *unreachable)))
+        terminal.leave(code, *map(str, (*mistakes, *unreachable, *notes)))
+    for note in notes:
+        terminal.say(f"{note}")
     terminal.say(f"{config}: no mistakes found")
 
 
@@ -111,18 +116,31 @@ def _status(said: Any) -> None:
     out.print(Text("ready" if ready else f"not ready: {'; '.join(said['reasons'])}", style="green" if ready else "red"))
     if said["safe_mode"]:
         out.print(Text("SAFE MODE: the database is older than what was sent; nothing is sent", style="bold red"))
+    if said["stop"]:
+        stop = said["stop"]
+        out.print(Text(f"STOPPED since {stop['since']} by {stop['by']}: {stop['reason']}; nothing is sent until two "
+                       f"persons start it again (bankgw restart-all)", style="bold red"))  # fmt: skip
     for name, word in said["lanes"].items():
         out.print(Text(f"lane {name}: {word}"))
     broker = said["broker"]
     age_s = broker["canary_age_s"]
     heard = "" if age_s is None else f", heartbeat {age_s:.0f} s ago"
     out.print(Text(f"broker: {'up' if broker['up'] else 'down'}{', blocked' if broker['blocked'] else ''}{heard}"))
-    out.print(Text("orders: " + ", ".join(f"{state} {number}" for state, number in said["orders"].items())))
-    out.print(Text(f"messages: waiting {said['messages']['waiting']}, parked {said['messages']['parked']}"))
+    if not said["journal"]["reachable"]:
+        out.print(Text(f"journal unreachable since {said['journal']['since']}: nothing is taken in or sent; what is "
+                       f"under way is not known", style="bold red"))  # fmt: skip
+    _under_way(out, said)
     if said["certificates"]:
         first = said["certificates"][0]
         left = f"{first['days_left']} days left"
         out.print(Text(f"first to expire: {first['bank']} {first['role']} at {first['not_after']} ({left})"))
+
+
+def _under_way(out: Any, said: Any) -> None:
+    if said["orders"] is None:
+        return
+    out.print(Text("orders: " + ", ".join(f"{state} {number}" for state, number in said["orders"].items())))
+    out.print(Text(f"messages: waiting {said['messages']['waiting']}, parked {said['messages']['parked']}"))
 
 
 def drain(

@@ -40,11 +40,12 @@ def today(
     with terminal.asking():
         said = terminal.remote(context, config, socket).get("today", bank=bank, clear=1 if clear else None)
     terminal.show(said, as_json=as_json, words=_words)
+    terminal.end_if_away(said, f"this is how it was at {said['at']}")
 
 
 def _words(said: Any) -> None:
     terminal.table([_row(one) for one in said["accounts"]], _COLUMNS, "no accounts")
-    if said["accounts"]:
+    if said["totals"]:
         terminal.say("")
         terminal.table([_total(one) for one in said["totals"]], _TOTALS, "")
 
@@ -88,6 +89,8 @@ def _of(one: Any, name: str) -> str | None:
 
 
 def _doubt(one: Any) -> str:
+    if one is None:
+        return "unknown"
     return f"{one['count']}: {one['sum']}" if one["count"] else ""
 
 

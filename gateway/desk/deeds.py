@@ -1,4 +1,4 @@
-"""What can be proposed, put into words: the facts of a payment in doubt, or of a lane that waits.
+"""What can be proposed, put into words: a payment in doubt, a lane that waits, an emergency stop, or a payee.
 
 The words hold everything whose change must make a proposal stale. An enquiry that brought nothing new changes a
 payment's version, but not these facts: otherwise no proposal could outlive the next enquiry.
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from gateway.core.states import KNOWN
 from gateway.desk.levers import Levers
-from gateway.journal import bundles, past, payments
+from gateway.journal import bundles, past, payees, payments, stops
 from gateway.journal.pauses import FROM_THE_PAST
 from gateway.journal.persons import No, Person
 from gateway.journal.proposals import Action, Kind
@@ -22,13 +22,15 @@ from protocols.canon.outcome import Fate, State
 from protocols.erp.news import instant
 
 FATES: Mapping[str, Fate | None] = {"settled": Fate.SETTLED, "failed": Fate.FAILED, "ready": None}
-CHOICES: Mapping[Kind, tuple[str, ...]] = {Kind.RESOLVE: tuple(FATES), Kind.RESUME: ("send",)}
+CHOICES: Mapping[Kind, tuple[str, ...]] = {
+    Kind.RESOLVE: tuple(FATES), Kind.RESUME: ("send",), Kind.RESTART: ("send",), Kind.REGISTER: ("known",),
+}  # fmt: skip
 _DOUBT = (State.IN_DOUBT, State.ESCALATED)
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What somebody wants done: `subject` is a payment (key or SENDER:ID) or a lane."""
+    """What somebody wants done: `subject` is a payment (key or SENDER:ID), a lane, or `gateway`."""
 
     kind: Kind
     subject: str
@@ -53,16 +55,22 @@ def sha256(octets: bytes) -> str:
 
 def action(tx: Tx, wanted: Wanted, key: str, person: Person, expires_ms: int, levers: Levers) -> Planned | No:
     """The words for this wish as things are now, or why it cannot be."""
-    if wanted.kind is Kind.RESOLVE:
+    if wanted.kind in (Kind.RESOLVE, Kind.REGISTER):
         sender, colon, order_id = wanted.subject.partition(":")
         row = payments.find(tx.conn, sender, order_id) if colon else payments.fetch(tx.conn, wanted.subject)
         if row is None:
             return No("no_such_order", f"there is no order {wanted.subject}; name it by its payment key, or as "
                       f"SENDER:ID")  # fmt: skip
-        why = _why_not(tx, row, wanted.to)
+        why = _why_not(tx, row, wanted.to) if wanted.kind is Kind.RESOLVE else _why_not_register(tx, row)
         if why is not None:
             return No("not_now", f"order {row.sender}:{row.order.id} ({row.payment}): {why}; nothing was changed")
-        facts, subject, title = _payment_facts(row), row.payment, f"order {row.sender}:{row.order.id}"
+        facts = _payment_facts(row) if wanted.kind is Kind.RESOLVE else _payee_facts(tx, row)
+        subject, title = row.payment, f"order {row.sender}:{row.order.id}"
+    elif wanted.kind is Kind.RESTART:
+        stop = stops.last(tx.conn)
+        if wanted.subject != stops.SUBJECT or not stop.stopped:
+            return No("not_now", "there is no emergency stop in force; nothing was changed")
+        facts, subject, title = _stop_facts(stop), stops.SUBJECT, "the emergency stop"
     else:
         lane = levers.lanes.get(wanted.subject)
         if lane is None:
@@ -110,6 +118,24 @@ def _why_not(tx: Tx, row: PaymentRow, to: str) -> str | None:
     return None
 
 
+def _why_not_register(tx: Tx, row: PaymentRow) -> str | None:
+    if row.order.ours is not row.order.debtor:
+        return "it collects money; only whom we pay is a payee"
+    if payees.is_registered(tx.conn, row.sender, row.order):
+        return f"its payee is registered already for sender {row.sender}"
+    return None
+
+
+def _payee_facts(tx: Tx, row: PaymentRow) -> tuple[tuple[str, str], ...]:
+    """The payee as the order names him. The fingerprint binds account, name and bank in full to what is signed."""
+    payee = row.order.creditor
+    return (
+        ("sender", row.sender), ("order", f"{row.sender}:{row.order.id}"), ("payee-account", str(payee.account)),
+        ("payee-name", str(payee.name)), ("payee-bank", payee.cnaps or payee.bank_name or "not named"),
+        ("payee-fingerprint", payees.blind_key(tx.vault, row.order)),
+    )  # fmt: skip
+
+
 def _payment_facts(row: PaymentRow) -> tuple[tuple[str, str], ...]:
     life, order = row.life, row.order
     return (
@@ -120,9 +146,17 @@ def _payment_facts(row: PaymentRow) -> tuple[tuple[str, str], ...]:
     )  # fmt: skip
 
 
+def _stop_facts(stop: stops.Stop) -> tuple[tuple[str, str], ...]:
+    return (
+        ("from", stops.STOPPED), ("stop", str(stop.number)), ("stopped-by", stop.by),
+        ("stopped-at", instant(stop.at_ms)), ("stopped-because", stop.reason),
+    )  # fmt: skip
+
+
 def _lane_facts(lane: str, levers: Levers) -> tuple[tuple[str, str], ...]:
     past = levers.past()
     return (
         ("lane", lane), ("from", FROM_THE_PAST), ("episode", past.episode),
-        ("forgotten-sends-of-this-lane", str(len(past.of_lane(lane)))), ("forgotten-sends", str(len(past.sends))),
+        ("forgotten-sends-of-this-lane", str(len(past.of_lane(lane)))), ("forgotten-sends", str(past.forgotten)),
+        *((f"missing-{n}", gap.words()) for n, gap in enumerate(past.gaps, start=1)),
     )  # fmt: skip

@@ -15,6 +15,7 @@ import signal
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -27,7 +28,17 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.python.failure import Failure
 
 from gateway.clock import Clock, SystemClock, keep_steady
-from gateway.desk import demo_daily, demo_evening, demo_evidence, demo_money, demo_report, demo_site, processes, rig
+from gateway.desk import (
+    demo_broker,
+    demo_daily,
+    demo_evening,
+    demo_evidence,
+    demo_money,
+    demo_report,
+    demo_site,
+    processes,
+    rig,
+)
 from gateway.desk.demo_board import Board
 from gateway.desk.demo_erp import BrokerTrouble, Clerk, Erp, Heard
 from gateway.desk.demo_orders import Story, write
@@ -94,28 +105,40 @@ def main(
         known = ", ".join((*trial.banks(), "or all"))
         say(f"demo: banks are {known}; at least one order; no fewer than 0 kills")
         return EXIT_USAGE
-    try:
-        broker = read_broker()
-        place = folder or _fresh_folder()
-        wishes = Wishes(seed, count, kills, chosen, place, report or (folder / REPORT if folder else Path(REPORT)),
-                        lang or lang_of(os.environ))  # fmt: skip
-        _check_folder(place)
-        wishes.report.absolute().parent.mkdir(parents=True, exist_ok=True)
-    except (BrokerTrouble, OSError) as error:
-        say(f"demo: {error}")
-        return EXIT_UNAVAILABLE
-    return _run(reactor or _own_reactor(), wishes, broker, console)
+    with ExitStack() as stack:
+        try:
+            broker = read_broker(stack.enter_context(_broker_file()))
+            place = folder or _fresh_folder()
+            wishes = Wishes(seed, count, kills, chosen, place, report or (folder / REPORT if folder else Path(REPORT)),
+                            lang or lang_of(os.environ))  # fmt: skip
+            _check_folder(place)
+            wishes.report.absolute().parent.mkdir(parents=True, exist_ok=True)
+        except (BrokerTrouble, demo_broker.NoBroker, OSError) as error:
+            say(f"demo: {error}")
+            return EXIT_UNAVAILABLE
+        return _run(reactor or _own_reactor(), wishes, broker, console)
 
 
-def read_broker() -> dict[str, Any]:
+
+
+@contextmanager
+def _broker_file() -> Iterator[Path]:
+    """The description that is there, of a checkout or in $BANKGW_BROKER_JSON; else of a broker for this demo."""
+    named = os.environ.get("BANKGW_BROKER_JSON")
+    file = Path(named or Path(".run") / "broker.json")
+    if named or file.exists():
+        yield file
+    else:
+        with demo_broker.own_broker() as own:
+            yield own
+
+
+def read_broker(file: Path) -> dict[str, Any]:
     """The broker's description. Raises BrokerTrouble saying what to do where there is none."""
-    file = Path(os.environ.get("BANKGW_BROKER_JSON") or Path(".run") / "broker.json")
     try:
         broker: dict[str, Any] = json.loads(file.read_text("utf-8"))
     except FileNotFoundError:
-        raise BrokerTrouble(
-            f"{file} is not there: run `make demo`, or describe your RabbitMQ in a file named by $BANKGW_BROKER_JSON"
-        ) from None
+        raise BrokerTrouble(f"{file} is not there; it is to describe a RabbitMQ, as $BANKGW_BROKER_JSON says") from None
     host = str(broker["host"])
     if host not in ("127.0.0.1", "::1", "localhost"):
         raise BrokerTrouble(f"the demo speaks to brokers on this machine only, not to {host}")

@@ -64,7 +64,8 @@ class Heard:
             # Each item has words of its own, last ones too; the batch is over when it says so itself.
             return not self.of_item and (self.name != BATCH_ACCEPTED or bool(self.said.get("final")))
         # A command refused at the door never became a payment: its reply is all there will be.
-        return bool(self.said.get("final")) or "error" in self.said or not self.of_item
+        over = bool(self.said.get("final")) or "error" in self.said or "would" in self.said
+        return over or not self.of_item
 
 
 class Unroutable(Exception):

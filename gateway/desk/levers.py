@@ -6,11 +6,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from twisted.internet.defer import Deferred
+
 from gateway.asking import Asker
 from gateway.bank.lane import Lane
 from gateway.clock import Clock
 from gateway.erp.wire import Amqp
 from gateway.journal.past import Past
+from gateway.journal.stops import Stop
 from gateway.journal.store import Store
 from gateway.registry import Registry
 
@@ -21,7 +24,9 @@ class Levers:
     back from the past. `draining` and `drain` are about taking nothing in; `republish` looks for mail that waits.
     `canary_age_s` and `certificates` are what the metrics show of the same names. `past` is what the database forgot,
     and `let_go` lets one lane send in spite of it. A proposal is open for `proposal_valid_ms`. `register` is the
-    account register in force; `ask` puts a question through a lane.
+    account register in force; `ask` puts a question through a lane. `store` fails soon when the journal is lost, and
+    `lost_ms` tells since when it is. `stop` is the last word about an emergency stop, `stop_all` (actor, reason) says
+    one and fires when it is written down, `stop_said` hears one that was written down.
     """
 
     identity: Mapping[str, str]
@@ -42,3 +47,7 @@ class Levers:
     proposal_valid_ms: int
     register: Callable[[], Registry]
     ask: Asker
+    lost_ms: Callable[[], int | None]
+    stop: Callable[[], Stop]
+    stop_all: Callable[[str, str], Deferred[Stop]]
+    stop_said: Callable[[Stop], None]

@@ -98,7 +98,8 @@ def brief(row: PaymentRow) -> dict[str, Any]:
         "payment": row.payment, "sender": row.sender, "id": order.id, "state": life.state.value,
         "final": STATE_TABLE[life.state].final, "amount": str(order.amount), "currency": order.amount.currency,
         "bank": row.bank, "lane": row.lane, "bank_reference": row.bank_ref, "debtor": str(order.debtor.account),
-        "creditor": str(order.creditor.account), "hold_reason": row.hold_reason, "bank_code": row.bank_code,
+        "creditor": str(order.creditor.account), "hold_reason": row.hold_reason, "hold_reasons": list(row.holds),
+        "bank_code": row.bank_code,
         "accepted_at": instant(row.accepted_ms), "changed_at": instant(row.changed_ms), "attempts": life.attempt,
         "batch": row.batch, "item_no": row.item_no,
     }  # fmt: skip
@@ -120,6 +121,7 @@ def full(row: PaymentRow, veiled: Veil) -> dict[str, Any]:
         "first_sent_at": _time(life.first_write_ms), "last_sent_at": _time(life.last_write_ms),
         "deadline": _time(life.deadline_ms), "valid_until": _time(life.valid_until_ms),
         "enquiries": life.asked, "replay_policy": life.rules.replay.value,
+        "hold_cleared": list(row.cleared) or None,
         "refusal": None if row.refusal is None else error_fields(row.refusal),
         "meaning": STATE_TABLE[life.state].meaning,
     })  # fmt: skip

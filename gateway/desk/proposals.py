@@ -22,7 +22,8 @@ from gateway.desk.levers import Levers
 from gateway.desk.peer import Peer
 from gateway.desk.persons import ROOT, refused
 from gateway.journal import apply as applying
-from gateway.journal import audit, past, payments, persons, proposals
+from gateway.journal import audit, past, payees, payments, persons, proposals, stops
+from gateway.journal.past import tell
 from gateway.journal.persons import No, Person
 from gateway.journal.proposals import Action, Kind, Proposal, Role, Signature, Standing
 from gateway.journal.rows import Evidence
@@ -53,6 +54,7 @@ def verbs(levers: Levers) -> Sequence[Verb]:
 class _Done:
     proposal: Proposal
     applied: applying.Applied | None
+    stop: stops.Stop | None = None
 
 
 class _Desk:
@@ -151,7 +153,7 @@ class _Desk:
         lanes = {name: {"forgotten": count, "cleared": name in past.cleared} for name, count in past.by_lane().items()}
         sends = [{"lane": lane, "bank_reference": ref, "attempt": one.attempt}
                  for one in past.sends for lane, _, ref in [one.ref.rpartition("/")]]  # fmt: skip
-        return {"episode": past.episode or None, "lanes": lanes, "sends": sends}
+        return {"episode": past.episode or None, "lanes": lanes, "sends": sends, "gaps": tell(past)}
 
     def _shown(self, one: Proposal) -> dict[str, Any]:
         expired = one.state is Standing.OPEN and one.expires_ms <= self._levers.clock.now_ms()
@@ -184,6 +186,8 @@ class _Desk:
         done = said.proposal
         if done.kind is Kind.RESUME:
             self._levers.let_go(done.subject)
+        elif said.stop is not None:
+            self._levers.stop_said(said.stop)
         elif said.applied is not None and said.applied.row_after is not None:
             lane = self._levers.lanes.get(said.applied.row_after.lane)
             if lane is not None:
@@ -229,6 +233,7 @@ class _Desk:
     def _carry_out(self, tx: Tx, proposal: Proposal, second: Signature, peer: Peer) -> _Done | No:
         names = {"by": [proposal.first.person, second.person], "digest": proposal.digest}
         applied: applying.Applied | None = None
+        stop: stops.Stop | None = None
         if proposal.kind is Kind.RESOLVE:
             row = payments.fetch(tx.conn, proposal.subject)
             assert row is not None, "the action was made of it in this unit"
@@ -240,6 +245,15 @@ class _Desk:
             evidence = Evidence(Source.PERSONS, proposal.evidence, event.fate, note=proposal.note)
             actor = f"persons:{proposal.first.person}+{second.person}"
             applied = applying.apply(tx, row.payment, event, epoch=None, actor=actor, evidence=evidence)
+        elif proposal.kind is Kind.RESTART:
+            actor = f"persons:{proposal.first.person}+{second.person}"
+            stop = stops.say(tx, actor, proposal.note, stopped=False, detail={**names, "proposal": proposal.proposal})
+        elif proposal.kind is Kind.REGISTER:
+            row = payments.fetch(tx.conn, proposal.subject)
+            assert row is not None, "the action was made of it in this unit"
+            payees.register(tx, row.sender, row.order, proposal.proposal)
+            audit.append(tx, peer.actor, "payee.registered", row.payment, {**names, "sender": row.sender,
+                         "payee": payees.blind_key(tx.vault, row.order), "reason": proposal.note})  # fmt: skip
         else:
             past.clear(tx, proposal.subject, self._levers.past().episode, proposal.proposal)
             forgotten = len(self._levers.past().of_lane(proposal.subject))
@@ -249,7 +263,7 @@ class _Desk:
         proposals.signed(tx, proposal, Role.APPROVE, second, peer.actor)
         ended = proposals.settle(tx, proposal, Standing.DONE, peer.actor, names)
         assert ended, "it was open in this very unit"
-        return _Done(proposal, applied)
+        return _Done(proposal, applied, stop)
 
     async def withdraw(self, call: Call) -> Any:
         """End a proposal without doing it."""

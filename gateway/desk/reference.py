@@ -145,7 +145,7 @@ _LABELS = {
     "alarm": ", ".join(meters.ALARMS),
     "bank": "a table `banks.NAME`",
     "code": "an error code of the contract",
-    "kind": "unit",
+    "kind": "unit, unreachable",
     "lane": "`BANK.LOGIN`",
     "operation": "what was asked of the bank",
     "outcome": ", ".join(meters.OUTCOMES),
@@ -156,6 +156,7 @@ _LABELS = {
     "state": f"a payment's state; of a session {', '.join(meters.SESSION_STATES)}",
     "type": "a command's name, or unknown",
     "verdict": "confirmed, returned, nacked, refused, lost",
+    "what": ", ".join(meters.UNKNOWN),
     "work": "send, enquire, escalate, returns, expire",
 }
 

@@ -13,7 +13,8 @@ from urllib.parse import quote, urlencode
 
 from gateway.desk import unit
 
-TIMEOUT_S = 150.0
+TIMEOUT_S = 30.0
+"""Longer than the daemon lets a call wait for the journal (`guarded.ANSWER_S`), so that its words are heard."""
 _LOOK_AGAIN_S = 0.2
 
 
@@ -31,8 +32,8 @@ class Refused(Exception):  # noqa: N818 - an answer, not a fault
 
 
 class _Line(http.client.HTTPConnection):
-    def __init__(self, path: Path) -> None:
-        super().__init__("localhost", timeout=TIMEOUT_S)
+    def __init__(self, path: Path, timeout_s: float) -> None:
+        super().__init__("localhost", timeout=timeout_s)
         self._path = path
 
     def connect(self) -> None:
@@ -42,10 +43,11 @@ class _Line(http.client.HTTPConnection):
 
 
 class Remote:
-    """The daemon behind one socket."""
+    """The daemon behind one socket. An answer that takes longer than `timeout_s` is not waited for."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, timeout_s: float = TIMEOUT_S) -> None:
         self.path = path
+        self._timeout_s = timeout_s
 
     def get(self, *parts: str, **query: str | int | None) -> Any:
         """Ask. Raises NoDaemon, Refused."""
@@ -71,7 +73,7 @@ class Remote:
         return self._ask("POST", _path(parts), body)
 
     def _ask(self, method: str, path: str, body: Mapping[str, Any] | None) -> Any:
-        line = _Line(self.path)
+        line = _Line(self.path, self._timeout_s)
         try:
             line.request(method, path, None if body is None else json.dumps(body))
             answer = line.getresponse()
@@ -80,6 +82,10 @@ class Remote:
             raise NoDaemon(f"{self.path}: only root and the daemon's own user may; try `sudo -u bankgw`") from None
         except (FileNotFoundError, ConnectionRefusedError):
             raise NoDaemon(f"no daemon listens at {self.path}; start it ({unit.start()})") from None
+        except TimeoutError:
+            undone = "" if body is None else "; whether it was done is not known: look before you do it again"
+            raise NoDaemon(f"the daemon at {self.path} did not answer within {self._timeout_s:g} s{undone}. It may be "
+                           f"stopped or stuck: see its log") from None  # fmt: skip
         except (OSError, http.client.HTTPException) as error:
             raise NoDaemon(f"the daemon at {self.path} did not answer: {str(error) or type(error).__name__}") from None
         finally:

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gateway.desk import codes
-from gateway.desk.remote import NoDaemon, Refused, Remote
+from gateway.desk.remote import TIMEOUT_S, NoDaemon, Refused, Remote
 from gateway.desk.world import World
 from gateway.settings import BadSettings, Loaded, Mistake, read, socket_of
 
@@ -94,14 +94,21 @@ def table(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str], nothing
     console().print(grid)
 
 
-def remote(context: typer.Context, config: Path, socket: Path | None) -> Remote:
-    """The daemon these options mean."""
+def remote(context: typer.Context, config: Path, socket: Path | None, patience_s: float = TIMEOUT_S) -> Remote:
+    """The daemon these options mean. `patience_s`: how long its answer is waited for."""
     if socket is not None:
-        return Remote(socket)
+        return Remote(socket, patience_s)
     try:
-        return Remote(socket_of(config, world(context).environment))
+        return Remote(socket_of(config, world(context).environment), patience_s)
     except BadSettings as error:
         leave(codes.CONFIG, *map(str, error.mistakes), "or name the daemon's socket with --socket")
+
+
+def end_if_away(said: Any, what: str) -> None:
+    """An answer from memory is told as one, and ends with UNAVAILABLE: `what` says what it is."""
+    journal = said.get("journal")
+    if journal is not None and not journal["reachable"]:
+        leave(codes.UNAVAILABLE, f"journal unreachable since {journal['since']}: {what}")
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, select
 from gateway.bank.watching import DAYS_BACK, account_key
 from gateway.core.hours import local
 from gateway.core.policy import Route
+from gateway.desk import guarded
 from gateway.desk.control import Call, Denied, Verb
 from gateway.desk.levers import Levers
 from gateway.journal import accounts, audit, schema
@@ -97,6 +98,8 @@ def _days(conn: Connection, own: Sequence[Own]) -> dict[tuple[str, str], dict[da
 class _Desk:
     def __init__(self, levers: Levers) -> None:
         self._levers = levers
+        self._kept: dict[str, Standing] = {}
+        self._kept_ms = 0
 
     async def today(self, call: Call) -> Any:
         """Every own account, or those at one bank, with totals."""
@@ -111,7 +114,14 @@ class _Desk:
             for number, route in register.routes.items() if wanted in (None, route.bank)
         ]  # fmt: skip
         own.sort(key=lambda one: (one.route.bank, one.route.currency, one.route.account))
-        found = await self._levers.store.read(lambda conn: look(conn, own))
+        try:
+            found = await self._levers.store.read(lambda conn: look(conn, own))
+        except Denied as error:
+            if error.code != guarded.AWAY or clear:
+                raise  # looking at unmasked numbers is noted, and cannot be
+            return self._from_memory(own)
+        self._kept.update((one.own.route.account, one) for one in found)
+        self._kept_ms = now_ms
         if clear:
             node, detail = self._levers.identity["node"], {"accounts": len(own)}
             await self._levers.store.write(
@@ -122,6 +132,25 @@ class _Desk:
             "at": instant(now_ms),
             "accounts": [_shown(one, lanes.get(one.own.route.lane, "not configured"), clear) for one in found],
             "totals": totals(found),
+        }  # fmt: skip
+
+
+    def _from_memory(self, own: Sequence[Own]) -> dict[str, Any]:
+        """As it was when somebody last looked, with the journal's absence; accounts not looked at have no figures."""
+        lost_ms, lanes = self._levers.lost_ms(), self._levers.ready()["lanes"]
+        away = guarded.away(self._levers.clock.now_ms() if lost_ms is None else lost_ms)
+        known = [self._kept[one.route.account] for one in own if one.route.account in self._kept]
+        shown = []
+        for one in own:
+            condition = lanes.get(one.route.lane, "not configured")
+            kept = self._kept.get(one.route.account)
+            said = _shown(kept or Standing(one, None, 0, {}, (0, 0)), condition, clear=False)
+            if kept is None:
+                said.update(entries=None, statement=None, in_doubt=None)
+            shown.append({**said, "note": f"journal unreachable since {away['since']}"})
+        return {
+            "at": instant(self._kept_ms or self._levers.clock.now_ms()), "journal": away, "accounts": shown,
+            "totals": totals(known) if len(known) == len(own) else [],
         }  # fmt: skip
 
 

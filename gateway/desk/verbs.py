@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, func, select
+from twisted.python.failure import Failure
 
 from gateway.asking import Unavailable
 from gateway.bank.lane import Lane
-from gateway.core.hours import next_open_ms
-from gateway.core.states import Cancel, Deny, Event, Release, Work
-from gateway.desk import batches, directory, orders, parked, persons, proposals, today
+from gateway.bank.tenure import LEASE_MS
+from gateway.core.states import Cancel, Deny, Event, Work
+from gateway.desk import batches, directory, guarded, holds, orders, parked, persons, proposals, today
 from gateway.desk.batches import BatchChanged, Word
 from gateway.desk.control import Call, Denied, Verb
 from gateway.desk.levers import Levers
@@ -22,22 +23,25 @@ from gateway.desk.orders import Message, Veil
 from gateway.journal import apply as applying
 from gateway.journal import audit, batch_rows, bundles, outbox, pauses, payments, schema
 from gateway.journal.batch_rows import BatchRow
-from gateway.journal.neighbours import BEAT_S
+from gateway.journal.neighbours import BEAT_S, STOP_LOOK_S
 from gateway.journal.payments import Filters
 from gateway.journal.rows import Mail, OutboxRow, PaymentRow, WorkRow
+from gateway.journal.stops import Stop
 from gateway.journal.store import Tx
 from gateway.journal.timeline import Moment, timeline
+from gateway.tasks import sleep
 from protocols.canon.outcome import STATE_TABLE, State
 from protocols.erp.news import instant
 from protocols.kit.errors import ProtocolError
 
 T = TypeVar("T")
 PROBE_S = 10.0
+STOP_WAIT_S = 5.0
+"""As long as an emergency stop waits for the journal before it says that only this node has stopped."""
 PAGE_MOST = 1_000
 _ASK = {State.PENDING: Work.ENQUIRE, State.IN_DOUBT: Work.ENQUIRE, State.ESCALATED: Work.ENQUIRE,
         State.SETTLED: Work.RETURNS}  # fmt: skip
-_HELD = (State.ACCEPTED, State.HELD)
-_UNSENT = (*_HELD, State.READY)
+_UNSENT = (*holds.HELD, State.READY)
 
 
 def verbs(levers: Levers) -> Sequence[Verb]:
@@ -60,6 +64,7 @@ def verbs(levers: Levers) -> Sequence[Verb]:
         Verb("POST", f"/parked/{one}/replay", desk.replay),
         Verb("POST", f"/parked/{one}/discard", desk.discard),
         Verb("POST", "/drain", desk.drain),
+        Verb("POST", "/stop", desk.stop_all),
         *today.verbs(levers),
         *directory.verbs(levers),
         *persons.verbs(levers),
@@ -95,8 +100,10 @@ class _Desk:
     # ---- looking ----
 
     async def status(self, call: Call) -> Any:
+        """How the daemon is, from memory; what the journal counts is left out when it cannot be reached."""
         levers = self._levers
-        counts = await levers.store.read(_open_orders)
+        counts = await self._unless_away(_open_orders)
+        stop = levers.stop()
         age_s = levers.canary_age_s()
         now_ms = levers.clock.now_ms()
         certificates = [
@@ -108,7 +115,10 @@ class _Desk:
             **levers.identity, "pid": os.getpid(), "started_at": instant(levers.started_ms), "now": instant(now_ms),
             **levers.ready(), "safe_mode": levers.safe_mode(), "draining": levers.draining(),
             "broker": {"up": levers.amqp.up, "blocked": levers.amqp.blocked, "canary_age_s": age_s},
-            "orders": counts.states, "messages": {"waiting": counts.waiting, "parked": counts.parked},
+            "journal": self._journal(),
+            "stop": {"by": stop.by, "reason": stop.reason, "since": instant(stop.at_ms)} if stop.stopped else None,
+            "orders": None if counts is None else counts.states,
+            "messages": None if counts is None else {"waiting": counts.waiting, "parked": counts.parked},
             "certificates": certificates,
         }  # fmt: skip
 
@@ -119,9 +129,26 @@ class _Desk:
                           lane=call.query.get("lane"), order_id=call.query.get("id"),
                           batch=call.query.get("batch"))  # fmt: skip
         after = call.query.get("after")
-        rows = await self._levers.store.read(lambda conn: payments.listing(conn, filters, limit, after))
+        rows = await self._unless_away(lambda conn: payments.listing(conn, filters, limit, after))
+        if rows is None:
+            at_hand = [row for lane in self._levers.lanes.values() for row in lane.at_hand if _fits(filters, row)]
+            shown = [orders.brief(row) for row in sorted(at_hand, key=lambda row: row.payment, reverse=True)[:limit]]
+            return {"orders": shown, "next": None, "journal": self._journal()}
         following = rows[-1].payment if len(rows) == limit else None
         return {"orders": [orders.brief(row) for row in rows], "next": following}
+
+    async def _unless_away(self, fn: Callable[[Connection], T]) -> T | None:
+        """What the journal says; None when it cannot be reached."""
+        try:
+            return await self._levers.store.read(fn)
+        except Denied as error:
+            if error.code != guarded.AWAY:
+                raise
+            return None
+
+    def _journal(self) -> dict[str, Any]:
+        lost_ms = self._levers.lost_ms()
+        return {"reachable": True, "since": None} if lost_ms is None else guarded.away(lost_ms)
 
     async def order(self, call: Call) -> Any:
         clear = call.clear
@@ -159,21 +186,14 @@ class _Desk:
     # ---- orders ----
 
     async def release(self, call: Call) -> Any:
-        """Let a held order go, or the held items of a batch. This is the one verb after which money may move."""
+        """Clear reasons of a held order, or of a batch's held items; what none is left for goes. This is the one verb
+        after which money may move."""
         reason, held_for = call.text("reason"), _reasons(call)
 
         def event(tx: Tx, row: PaymentRow) -> Event | str:
-            if row.life.state not in _HELD:
-                return f"it is {row.life.state.value}, not held; nothing was changed"
-            if held_for and row.hold_reason not in held_for:
-                return f"it waits for {row.hold_reason}, not for {', '.join(held_for)}; nothing was changed"
-            lane = self._levers.lanes.get(row.lane)
-            if lane is None:
-                return f"its lane {row.lane} is not configured; nothing was changed"
-            earliest_ms = max(tx.now_ms, row.life.send_after_ms or 0)
-            return Release(tx.now_ms, next_open_ms(lane.parts.bank.profile.limits.hours, earliest_ms))
+            return holds.release(tx, row, held_for, self._levers)
 
-        word = Word(_HELD, event, call.peer.actor, "released", reason, held_for, one_reason=True)
+        word = Word(holds.HELD, event, call.peer.actor, "released", reason, held_for, one_reason=True)
         return await self._befall(call, word)
 
     async def cancel(self, call: Call) -> Any:
@@ -213,7 +233,7 @@ class _Desk:
             assert applied.step is not None, "one unit reads and changes: nobody can come between"
             if any(isinstance(effect, Deny) for effect in applied.step.effects):
                 return _Changed(row, f"it is {row.life.state.value}: it may be at the bank already, or is over")
-            audit.append(tx, word.actor, f"order.{word.entry}", row.payment, {"reason": word.reason})
+            audit.append(tx, word.actor, word.entry_of(happens), row.payment, {"reason": word.reason})
             return _Changed(applied.row_after, applied=applied)
 
         changed = await self._levers.store.write(unit)
@@ -289,6 +309,24 @@ class _Desk:
             there = ", ".join(sorted(self._levers.lanes))
             raise Denied(404, "no_such_lane", f"there is no lane {name}; there are {there}")
         return name, lane
+
+    # ---- the emergency stop ----
+
+    async def stop_all(self, call: Call) -> Any:
+        """Let nothing leave that moves money: this node stops at once, and every other one as it hears of it."""
+        reason, levers = call.text("reason"), self._levers
+        said: list[Stop] = []
+        failed: list[Failure] = []
+        levers.stop_all(call.peer.actor, reason).addCallbacks(said.append, failed.append)
+        until_s = levers.clock.monotonic_s() + STOP_WAIT_S
+        while not (said or failed) and levers.lost_ms() is None and levers.clock.monotonic_s() < until_s:
+            await sleep(levers.clock, 0.05)
+        word = said[0] if said else None
+        return {
+            "stopped": True, "written": word is not None, "number": None if word is None else word.number,
+            "by": call.peer.actor if word is None else word.by, "reason": reason if word is None else word.reason,
+            "others_hear_within_s": STOP_LOOK_S, "others_silent_within_s": LEASE_MS / 1000,
+        }  # fmt: skip
 
     # ---- parked messages, draining ----
 
@@ -371,6 +409,13 @@ def _open_orders(conn: Connection) -> _Open:
         for mail in (Mail.WAITING, Mail.PARKED)
     }
     return _Open({state: states.get(state, 0) for state in _LIVE}, mails[Mail.WAITING], mails[Mail.PARKED])
+
+
+def _fits(filters: Filters, row: PaymentRow) -> bool:
+    wanted = ((filters.bank, row.bank), (filters.lane, row.lane), (filters.sender, row.sender),
+              (filters.order_id, row.order.id), (filters.batch, row.batch))  # fmt: skip
+    states = filters.states or (row.life.state,)
+    return row.life.state in states and all(one in (None, there) for one, there in wanted)
 
 
 def _states(text: str) -> tuple[State, ...]:

@@ -7,6 +7,7 @@ heartbeat.
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -432,6 +433,9 @@ class _Link(Protocol):
     def declarer(self) -> _Declarer:
         return _Declarer(self)
 
+    def server_properties(self) -> Mapping[str, object]:
+        return self._amqp.server_properties or {}
+
     def drop(self, reason: str) -> None:
         if self.alive:
             self._reason = self._reason or reason
@@ -519,6 +523,7 @@ class _Declarer:
     def __init__(self, link: _Link) -> None:
         self._link = link
         self._channel: _Channel | None = None
+        self.version = _version(link.server_properties())
 
     async def exchange(self, name: str, kind: str, arguments: Mapping[str, Scalar]) -> None:
         channel = await self._open()
@@ -545,6 +550,11 @@ class _Declarer:
         if self._channel is None or self._channel.gone is not None:
             self._channel = await self._link.channel()
         return self._channel
+
+
+def _version(properties: Mapping[str, object]) -> tuple[int, ...]:
+    numbers = re.match(r"\d+(\.\d+)*", str(properties.get("version", "")))
+    return tuple(map(int, numbers[0].split("."))) if numbers else ()
 
 
 def pika_amqp(reactor: Any, settings: AmqpSettings, random: Random, *, tls: Any = None,

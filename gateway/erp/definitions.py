@@ -54,8 +54,9 @@ def policy(vhost: str) -> dict[str, Any]:
     applies.
     """
     return {
-        "vhost": vhost, "name": "bankgw", "pattern": r"^bankgw\.(commands\.|unrouted\.|parked$)",
-        "apply-to": "quorum_queues", "priority": 1000, "definition": {"overflow": "reject-publish"},
+        "vhost": vhost, "name": "bankgw", "pattern": r"^bankgw\.(commands\.|unrouted\.|audit\.|parked$)",
+        # RabbitMQ 3.10 does not know "quorum_queues".
+        "apply-to": "queues", "priority": 1000, "definition": {"overflow": "reject-publish"},
     }
 
 

@@ -20,6 +20,7 @@ from twisted.python.failure import Failure
 from gateway import log
 from gateway.clock import Clock, Entropy
 from gateway.erp import batches, files, inquiry, mail, orders, standing
+from gateway.erp import validation as validating
 from gateway.erp.arrival import Arrival, Done, Unit, refusing
 from gateway.erp.mail import Letter
 from gateway.erp.turns import Turns
@@ -140,7 +141,9 @@ class Intake:
 
     # ---- what is it? ----
 
-    def _settle(self, delivery: Delivery, letter: Letter) -> _Refused | tuple[CommandType, Sender, Command]:
+    def _settle(
+        self, delivery: Delivery, letter: Letter
+    ) -> _Refused | tuple[CommandType, Sender, Command | Refusal]:
         user = delivery.properties.user_id
         sender = self.registry.sender_of(user)
         if delivery.cut is not None:
@@ -156,7 +159,7 @@ class Intake:
             return _Refused(problem, sender, type_, self._claimed(delivery, type_))
         assert sender is not None
         command = commands.read(type_, delivery.properties.content_type, delivery.body, self._zone)
-        if isinstance(command, Refusal):
+        if isinstance(command, Refusal) and type_ is not _VALIDATE:
             return _Refused(command, sender, type_, self._claimed(delivery, type_))
         return type_, sender, command
 
@@ -173,7 +176,8 @@ class Intake:
             return Refusal(Code.UNKNOWN_SENDER, title)
         if sender is None:
             return Refusal(Code.UNKNOWN_SENDER, f"broker user {user!r} belongs to no configured sender")
-        if type_.value not in sender.operations:
+        may = validating.may_validate(sender) if type_ is _VALIDATE else type_.value in sender.operations
+        if not may:
             return Refusal(Code.NOT_ALLOWED, f"sender {sender.name} may not use {type_.value}")
         if letter.problem is not None:
             return letter.problem
@@ -188,12 +192,15 @@ class Intake:
     # ---- what becomes of it ----
 
     def _unit(
-        self, delivery: Delivery, letter: Letter, sender: Sender, type_: CommandType, command: Command
+        self, delivery: Delivery, letter: Letter, sender: Sender, type_: CommandType, command: Command | Refusal
     ) -> Unit:
         now_ms = self._clock.now_ms()
         now = datetime.fromtimestamp(now_ms / 1000, UTC)
         arrival = Arrival(delivery, letter, sender, type_, self.registry, self._entropy, now_ms, now,
                           now.astimezone(self._zone).date())  # fmt: skip
+        if type_ is _VALIDATE and isinstance(command, Submit | Refusal):
+            return validating.validate(arrival, command, self._claimed(delivery))
+        assert not isinstance(command, Refusal), "refused before"
         if isinstance(command, Submit):
             return orders.submit(arrival, command.order)
         if isinstance(command, SubmitBatch):
@@ -281,6 +288,7 @@ class Intake:
             self._on_question(done.question)
 
 
+_VALIDATE = CommandType.PAYMENT_VALIDATE
 _SINGLE = frozenset(one.value for one in SINGLE_ORDERS)
 _NOBODY = frozenset({Code.NO_SENDER.value, Code.UNKNOWN_SENDER.value})
 _REFUSALS = frozenset(code.value for code in Code)

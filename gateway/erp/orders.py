@@ -6,9 +6,9 @@ from dataclasses import replace
 
 from gateway import log
 from gateway.core import policy
-from gateway.core.hours import next_open_ms
+from gateway.core.hours import next_open_ms, stayed_since_ms
 from gateway.core.policy import Judgement, Route, UsageFacts
-from gateway.core.states import Hold, Reject, Release
+from gateway.core.states import Reject
 from gateway.erp.arrival import REPEATED, Arrival, Done, Unit, validation
 from gateway.journal import audit, payments, telling
 from gateway.journal.payments import Admission, Admittance
@@ -84,17 +84,16 @@ def admission(
     def judge(facts: UsageFacts) -> Judgement:
         if faults:
             return Judgement(Reject(now_ms, Code.VALIDATION), faults)
-        judged = policy.judge(order, allowance, facts, at_ms=now_ms, send_after_ms=send_after_ms)
-        if hold is not None and isinstance(judged.event, Release):
-            return Judgement(Hold(now_ms, hold))
-        return judged
+        return policy.judge(order, allowance, facts, at_ms=now_ms, send_after_ms=send_after_ms, hold=hold)
 
     return Admission(
         company=route.company, sender=sender.name, bank=route.bank, lane=route.lane, order=order,
         fingerprint=fingerprint.fingerprint(order), rules=arrival.registry.rules_of(route, order.kind),
         reply=arrival.letter.reply, form=limits.reference, judge=judge, actor=arrival.actor,
         day=arrival.day.isoformat(), dup_key=fingerprint.dup_key(order) if allowance.alike_hours else None,
-        alike_since_ms=now_ms - allowance.alike_hours * 3_600_000, tell_sent=sender.sent_events,
+        alike_since_ms=now_ms - allowance.alike_hours * 3_600_000,
+        payee_before_ms=stayed_since_ms(limits.hours, now_ms, allowance.payee_days, allowance.holidays)
+        if policy.looks_at_payee(order, allowance) else None, tell_sent=sender.sent_events,
         coming=arrival.letter.coming,
     )  # fmt: skip
 

@@ -22,6 +22,8 @@ from twisted.web.http_headers import Headers
 
 from gateway.erp.wire import Problem, UnsafeTopology
 
+UNLIMITED = 1_000_000_000_000
+"""A delivery limit that no message reaches, on every RabbitMQ. It is exact in JSON."""
 _ANSWER_IN_S = 10.0
 _NUMERIC = ("delivery-limit", "message-ttl", "expires", "max-length", "max-length-bytes")
 _FORBIDDEN = {
@@ -83,12 +85,12 @@ def judge(wanted: Mapping[str, Mapping[str, object]], reports: Sequence[QueueRep
         blame = f" (policy {', '.join(report.policy_names)})" if report.policy_names else ""
         for key, value in arguments.items():
             what = key.removeprefix("x-")
-            if held.get(what) != value:
+            if not _fits(held.get(what), value):
                 wrong = f"queue {name}: {what} in force is {held.get(what)}{blame}, wanted {value}"
                 problems.append(Problem(wrong, _remedy(name)))
         problems.extend(
             Problem(f"queue {name}: {what} in force is {held[what]}{blame}, which {why}", _remedy(name))
-            for what, why in _FORBIDDEN.items() if what in held)
+            for what, why in _FORBIDDEN.items() if what in held and f"x-{what}" not in arguments)
     return problems
 
 
@@ -147,6 +149,11 @@ def _table(value: Any) -> Mapping[str, Any]:
     if isinstance(value, Mapping):
         return value
     return {row[0]: row[-1] for row in value or ()}
+
+
+def _fits(held: object, wanted: object) -> bool:
+    # A queue that an older gateway declared on RabbitMQ 4 has -1: no limit.
+    return held == wanted or (wanted == UNLIMITED and held == -1)
 
 
 def _size(limit: int) -> float:

@@ -1,6 +1,6 @@
 """What the gateway needs on the broker, as data; how it is declared, verified and exported.
 
-Measured on RabbitMQ 4.0.5, and the reason for what is checked where:
+Measured on RabbitMQ 4.0.5 and 3.10.8, and the reason for what is checked where:
 
 - `x-dead-letter-exchange` and `x-dead-letter-strategy` given as queue arguments win over a policy's; operator
 policies cannot name them. - Of `delivery-limit`, `message-ttl`, `expires` and `max-length` the smallest of
@@ -9,8 +9,9 @@ all it holds. - `overflow` is the exception: the policy wins over the argument. 
 applies to a queue, the one of highest priority. `definitions()` brings one that keeps broad policies of
 others away; nothing keeps an operator policy away. - A declaration with other arguments is refused with 406
 naming the first that differs; policies are invisible to it. They can be read only over the management API or
-with rabbitmqctl: see `policies`. - A quorum queue without a dead-letter exchange drops a message after its
-21st return, so queues that people browse (parked, unrouted) have no delivery limit.
+with rabbitmqctl: see `policies`. - In RabbitMQ 4 a quorum queue without a dead-letter exchange drops a
+message after its 21st return, so the queues that people browse (parked, unrouted) have a limit that no message
+reaches. The word of RabbitMQ 4 for none, -1, is no such limit: RabbitMQ 3 drops what comes back on it.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from gateway.erp.policies import QueueReport, judge
+from gateway.erp.policies import UNLIMITED, QueueReport, judge
 from gateway.erp.wire import NO_HEADERS, BrokerRefused, Declarer, Prepare, Problem, Scalar, UnsafeTopology
 
 COMMANDS = "bankgw.commands"
@@ -33,12 +34,16 @@ UNROUTED = "bankgw.unrouted"
 UNROUTED_COMMANDS_QUEUE = "bankgw.unrouted.commands"
 UNROUTED_NEWS = "bankgw.unrouted.news"
 """Exchange and queue of this name take news whose addressee is gone."""
+CHECKPOINTS_QUEUE = "bankgw.audit.checkpoints"
+CHECKPOINTS_KEPT_MS = 7 * 86_400_000
+"""A checkpoint that no witness fetched so long is dropped: a later one vouches for the same entries."""
 
 MONEY_KEYS = ("payment.#", "batch.#", "payroll.#", "collection.#", "transfer.#")
 QUERY_KEYS = ("balance.#", "transactions.#", "statement.#", "receipt.#", "status.#")
 
 DELIVERY_LIMIT = 20
-UNLIMITED = -1
+OLDEST_BROKER = (3, 10)
+"""The first RabbitMQ that moves a message to a dead-letter exchange at least once; older ones may lose it."""
 
 _REMEDY = ("stop the gateway, drain the {kind}, delete it and start again: it is declared right then; "
            "or import conf/rabbitmq/definitions.json")
@@ -65,13 +70,14 @@ class Exchange:
 class Queue:
     """A durable quorum queue that refuses publishes rather than drop messages.
 
-    After `delivery_limit` returns a message goes to `dead_letter`, at least once; `UNLIMITED` where there is
-    none.
+    After `delivery_limit` returns a message goes to `dead_letter`, at least once; `UNLIMITED` is a limit that no
+    message reaches. Only what may be lost is dropped after `kept_ms`.
     """
 
     name: str
     delivery_limit: int = UNLIMITED
     dead_letter: str | None = None
+    kept_ms: int | None = None
 
     @property
     def arguments(self) -> Mapping[str, Scalar]:
@@ -84,6 +90,8 @@ class Queue:
         if self.dead_letter is not None:
             arguments["x-dead-letter-exchange"] = self.dead_letter
             arguments["x-dead-letter-strategy"] = "at-least-once"
+        if self.kept_ms is not None:
+            arguments["x-message-ttl"] = self.kept_ms
         return arguments
 
 
@@ -122,6 +130,7 @@ def standard(delivery_limit: int = DELIVERY_LIMIT) -> Topology:
             Queue(PARKED_QUEUE),
             Queue(MONEY_QUEUE, delivery_limit, DEAD),
             Queue(QUERY_QUEUE, delivery_limit, DEAD),
+            Queue(CHECKPOINTS_QUEUE, kept_ms=CHECKPOINTS_KEPT_MS),
         ),
         bindings=(
             Binding(UNROUTED_COMMANDS_QUEUE, UNROUTED, ""),
@@ -178,6 +187,7 @@ def preparation(topology: Topology, mode: Literal["apply", "verify"],
     check = {"apply": apply, "verify": verify}[mode]
 
     async def prepare(declarer: Declarer) -> None:
+        _new_enough(declarer)
         await check(declarer, topology)
         if reports is not None:
             wanted = {queue.name: queue.arguments for queue in topology.queues}
@@ -191,7 +201,27 @@ def preparation(topology: Topology, mode: Literal["apply", "verify"],
 def _declared(declarer: Declarer, thing: Exchange | Queue) -> Awaitable[None]:
     if isinstance(thing, Exchange):
         return declarer.exchange(thing.name, thing.kind, thing.arguments)
-    return declarer.queue(thing.name, thing.arguments)
+    return _queue(declarer, thing)
+
+
+async def _queue(declarer: Declarer, queue: Queue) -> None:
+    try:
+        await declarer.queue(queue.name, queue.arguments)
+    except BrokerRefused as refused:
+        # Declared by an older gateway on RabbitMQ 4, where -1 means no limit. The rest is compared all the same.
+        found = _MISMATCH.search(refused.text)
+        older = found is not None and found["what"] == "x-delivery-limit" and _plain(found["found"]) == "-1"
+        if not older or queue.delivery_limit != UNLIMITED or declarer.version < (4,):
+            raise
+        await declarer.queue(queue.name, {**queue.arguments, "x-delivery-limit": -1})
+
+
+def _new_enough(declarer: Declarer) -> None:
+    if declarer.version < OLDEST_BROKER:
+        found = ".".join(map(str, declarer.version)) or "of an unknown version"
+        raise UnsafeTopology([Problem(
+            f"the broker is RabbitMQ {found}: it may lose a command that it gave back too often",
+            f"use RabbitMQ {'.'.join(map(str, OLDEST_BROKER))} or newer")])
 
 
 async def _fine(problems: list[Problem], kind: str, name: str, asked: Awaitable[None]) -> bool:

@@ -175,6 +175,10 @@ class UnsafeTopology(Exception):
 class Declarer(Protocol):
     """Declares broker objects. Every call may raise `BrokerRefused`; the next call works again after that."""
 
+    @property
+    def version(self) -> tuple[int, ...]:
+        """RabbitMQ's version, as the broker says it; empty when it says none."""
+
     async def exchange(self, name: str, kind: str, arguments: Mapping[str, Scalar]) -> None:
         """Declare a durable exchange; 406 when one of that name differs."""
 

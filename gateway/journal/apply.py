@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 from gateway.core import flow
+from gateway.core.policy import in_order
 from gateway.core.states import (
     Alarm,
     Answered,
@@ -19,17 +20,19 @@ from gateway.core.states import (
     Release,
     Replay,
     Resolve,
+    Rules,
     Send,
     Tell,
     Work,
+    stricter,
 )
 from gateway.journal import audit, batch_rows, schema, telling
-from gateway.journal.claims import know_payee
 from gateway.journal.columns import fitting, speakable
 from gateway.journal.leave import Leave
 from gateway.journal.rows import AttemptRow, Evidence, PaymentRow, WorkRow
 from gateway.journal.store import Tx
 from protocols.canon.errors import CODES, Refusal
+from protocols.canon.order import Kind
 from protocols.canon.outcome import CORRECTION_EVENT, Outcome, State
 
 _P = schema.payments.c
@@ -66,6 +69,7 @@ def apply(
     outcome: Outcome | None = None,
     version: int | None = None,
     expect: State | None = None,
+    rules: Callable[[Kind], Rules] | None = None,
 ) -> Applied:
     """Let `event` befall the payment, with everything that follows from it, or change nothing at all.
 
@@ -73,8 +77,9 @@ def apply(
     last touched under a higher one. None is for those who act outside any lane: the ERP's cancel, an operator. With
     `version` or `expect` it is a conflict unless the payment still has that version, or is in that state. `attempt`
     belongs to Send and Replay: it is written down and its permit asked for, if the table says `sending`. `outcome` is
-    the bank's word in full, `evidence` the bytes it
-    stands on. Raises flow.Impossible where the table has no row: that unit fails and nothing of it is committed.
+    the bank's word in full, `evidence` the bytes it stands on. `rules` are the present rules of the settings: the table
+    goes by the stricter of them and the payment's own, which stay as stored. Raises flow.Impossible where the table has
+    no row: that unit fails and nothing of it is committed.
     """
     before = tx.book.row(tx.bare, tx.vault, payment)
     if before is not None and _moved_on(before, epoch, version, expect):
@@ -85,7 +90,7 @@ def apply(
     overtaken = epoch is not None and (before.epoch > epoch or tx.epoch_of(before.lane) > epoch)
     if overtaken or _moved_on(before, epoch, version, expect):
         return Applied(before, None, None, conflict=True, overtaken=overtaken)
-    step = flow.step(before.life, event)
+    step = _step(before, event, rules)
     after = _after(tx, before, event, step, before.epoch if epoch is None else epoch, outcome)
     tx.book.change(before, after)
     leave: Leave | None = None
@@ -103,6 +108,14 @@ def apply(
         batch_rows.follow(tx, before, after)
     audit.append(tx, actor, f"payment.{step.rule}", payment, _detail(before, after, event, step, key))
     return Applied(before, after, step, conflict=False, leave=leave)
+
+
+def _step(row: PaymentRow, event: Event, rules: Callable[[Kind], Rules] | None) -> flow.Step:
+    if rules is None:
+        return flow.step(row.life, event)
+    holding = stricter(row.life.rules, rules(row.order.kind))
+    step = flow.step(replace(row.life, rules=holding), event)
+    return replace(step, life=replace(step.life, rules=row.life.rules))
 
 
 def _revoke(leave: Leave | None) -> None:
@@ -125,9 +138,11 @@ def _after(
     state = step.life.state
     changed: dict[str, Any] = {}
     if isinstance(event, Hold) and state is State.HELD:
-        changed["hold_reason"] = event.reason
+        changed["holds"] = event.reasons
     elif state is not State.HELD:
-        changed["hold_reason"] = None
+        changed["holds"] = ()
+    if isinstance(event, Hold | Release) and event.cleared:
+        changed["cleared"] = in_order({*before.cleared, *event.cleared})
     if isinstance(event, Reject):
         changed["refusal"] = Refusal(event.code, CODES[event.code].meaning)
     # A final state keeps the words it was told with; what comes later stands in the evidence.
@@ -152,8 +167,6 @@ def _follow(
     for seq, effect in enumerate(tells, start=after.life.seq - len(tells) + 1):
         _tell(tx, before, after, event, effect.event, seq, step, outcome)
     schedule(tx, after, step)
-    if isinstance(event, Release) and before.life.state is State.HELD:
-        know_payee(tx, after)
 
 
 def schedule(tx: Tx, row: PaymentRow, step: flow.Step) -> None:
@@ -204,6 +217,10 @@ def _detail(
     reason = getattr(event, "reason", None)
     if reason is not None:
         detail["reason"] = reason
+    if isinstance(event, Hold) and event.also:
+        detail["reasons"] = list(event.reasons)
+    if isinstance(event, Hold | Release) and event.cleared:
+        detail["cleared"] = list(event.cleared)
     alarms = [effect.slug for effect in step.effects if isinstance(effect, Alarm)]
     if alarms:
         detail["alarms"] = alarms

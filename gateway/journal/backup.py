@@ -19,10 +19,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, inspect, make_url, select, text
+from sqlalchemy import URL, Connection, inspect, make_url, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from gateway.journal import audit, databases, dumps, migrations, permits, schema
+from gateway.journal import audit, databases, dumps, migrations, past, permits, schema, vaults
 from gateway.journal.vault import Vault, VaultError
 
 FORMAT = 1
@@ -74,10 +74,12 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """What was put back. `forgotten` counts the sends of this machine's permit log that the copy does not know."""
+    """What was put back. `forgotten` counts the sends of this machine's permit log that the copy does not know, `gaps`
+    says all that one of the two lacks and that lanes will wait for."""
 
     manifest: Manifest
     forgotten: int
+    gaps: tuple[str, ...] = ()
 
 
 # ---- out ---------------------------------------------------------------------------------------------------------
@@ -164,15 +166,15 @@ def _facts(conn: Connection) -> dict[str, Any]:
     revision = migrations.revision_of(conn)
     if revision is None:
         raise NoBackup("this database holds no journal; start the gateway once, or mend journal.url")
-    heads = {row.node: (row.audit_seq, row.audit_hash) for row in conn.execute(select(schema.units))}
+    heads = {node: (head.seq, head.hash) for node, head in audit.ends(conn).items()}
     payments = databases.count(conn, schema.payments)
     return {"schema": revision, "beside": migrations.beside_of(conn), "heads": heads, "payments": payments}
 
 
 def _permit_facts(path: Path) -> dict[str, Any]:
     try:
-        return {"file": path.name, "sends": sum(1 for _ in permits.read_back(path))}
-    except (OSError, permits.PermitLogBroken) as error:
+        return permits.facts(path)
+    except OSError as error:
         return {"file": path.name, "unreadable": str(error)}
 
 
@@ -194,18 +196,23 @@ def examine(copy: Path, vault: Vault) -> Manifest:
     return manifest
 
 
-def restore(url: str, vault: Vault, permit_log: Path, copy: Path) -> Restored:
+def restore(url: str, vault: Vault, permit_log: Path, copy: Path, node: str = "") -> Restored:
     """Put a copy into an empty place and look at every link of its audit chains. Blocks. Raises NoBackup.
 
-    Nobody else may work with the database meanwhile: the caller sees to that.
+    `node` is the one that will run here; by default the one that made the copy. Nobody else may work with the database
+    meanwhile: the caller sees to that.
     """
     manifest, parsed = examine(copy, vault), make_url(url)
     if manifest.backend != _backend(parsed):
         raise NoBackup(f"{copy} is of a {manifest.backend} journal, and journal.url names {_backend(parsed)}")
     _BACK[manifest.backend](parsed, vault, manifest, copy)
-    with _connected(url) as conn:
-        known = permits.read_back(permit_log)
-        return Restored(manifest, len(permits.forgotten(conn, known)))
+    try:
+        log = permits.know(permit_log, vault, node or manifest.node)
+        with _connected(url, vault) as conn:
+            found = past.compare(conn, log, 0).past
+    except permits.PermitLogBroken as error:
+        raise NoBackup(f"the copy is in place, but it cannot be compared with the permit log: {error}") from None
+    return Restored(manifest, found.forgotten, tuple(gap.words() for gap in found.gaps))
 
 
 def _back_sqlite(url: URL, vault: Vault, manifest: Manifest, copy: Path) -> None:
@@ -326,8 +333,10 @@ def _backend(url: URL) -> str:
 
 
 @contextmanager
-def _connected(url: str) -> Iterator[Connection]:
+def _connected(url: str, vault: Vault | None = None) -> Iterator[Connection]:
     engine = databases.connect(url, connections=1, writing=False)
+    if vault is not None:
+        vaults.attach(engine, vault)
     try:
         with engine.connect() as conn:
             yield conn

@@ -87,7 +87,7 @@ def item_states(rows: tuple[PaymentRow, ...]) -> tuple[ItemState, ...]:
             id=row.order.id, item_no=row.item_no or 0, payment=row.payment, state=row.life.state, seq=row.life.seq,
             amount=row.order.amount, bank_reference=None if row.life.state is State.REJECTED else row.bank_ref,
             bank_serial=row.bank_serial, bank_code=row.bank_code, bank_text=row.bank_text,
-            hold_reason=row.hold_reason, refusal=row.refusal,
+            hold_reasons=row.holds, refusal=row.refusal,
         )
         for row in rows
     )  # fmt: skip
@@ -135,6 +135,12 @@ def _complete(tx: Tx, row: BatchRow) -> None:
     tx.mail(telling.message(tx, BATCH_COMPLETED, body, (telling.EVENTS, key), about, row.reply, tx.now_ms))
     shares = {state.value: share.count for state, share in by_state.items()}
     audit.append(tx, f"node:{tx.node}", "batch.completed", f"{row.sender}/{row.batch}", {"seq": seq, **shares})
+
+
+def sealed_for(vault: Vault, body: bytes, senders: tuple[str, str], batch: str) -> bytes:
+    """A sealed body of the first sender's batch, sealed for the second: a rename."""
+    old, new = senders
+    return vault.seal(vault.open(body, _aad(old, batch)), _aad(new, batch))
 
 
 def _aad(sender: str, batch: str) -> bytes:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from gateway.clock import Entropy
 from gateway.core.policy import Judgement, UsageFacts
 from gateway.core.states import Reject
-from gateway.journal import audit, batch_rows, payments
+from gateway.journal import audit, batch_rows, payees, payments
 from gateway.journal.batch_rows import BatchRow
 from gateway.journal.book import Outdated
 from gateway.journal.claims import Claim
@@ -77,8 +77,8 @@ def admit(
         _give_back(judged)
         return None
     rows = tuple(
-        payments.enter(tx, item, claim, facts, judgement, entropy)
-        for item, (claim, facts, judgement) in zip(admission.items, judged, strict=True)
+        payments.enter(tx, item, claim, judgement, entropy)
+        for item, (claim, _facts, judgement) in zip(admission.items, judged, strict=True)
     )
     open_items = sum(not STATE_TABLE[row.life.state].final for row in rows)
     row = BatchRow(
@@ -118,7 +118,7 @@ def _judge(tx: Tx, admission: BatchAdmission) -> _Judged | Refusal:
         if item.dup_key is not None:
             facts = _alike(facts, seen.get(item.dup_key))
             seen[item.dup_key] = item.order.id
-        facts = claim.count(facts)
+        facts = payees.looked_at(tx, item.sender, item.order, item.payee_before_ms, claim.count(facts))
         judgement = item.judge(facts)
         if isinstance(judgement.event, Reject):
             claim.give_back()

@@ -23,6 +23,7 @@ from gateway.journal.rows import PaymentRow
 from gateway.journal.store import Tx
 from gateway.journal.vault import Vault
 from gateway.journal.vaults import vault_of
+from gateway.journal.work import may_leave_ms
 from protocols.canon.limits import ReferenceForm
 from protocols.canon.order import Kind
 from protocols.canon.outcome import State
@@ -113,11 +114,11 @@ def _may_go(row: PaymentRow, now_ms: int) -> bool:
     until_ms = row.life.valid_until_ms
     if row.life.state is not State.READY or row.life.first_write_ms is not None:
         return False
-    return (row.life.send_after_ms or 0) <= now_ms and (until_ms is None or now_ms < until_ms)
+    return may_leave_ms(row, now_ms) <= now_ms and (until_ms is None or now_ms < until_ms)
 
 
 def _make(tx: Tx, first: PaymentRow, rows: Sequence[PaymentRow], form: ReferenceForm) -> BundleRow:
-    serial = draw_serials(tx, first.lane, 1).start
+    serial = draw_serials(tx, first.bank, 1).start
     bundle = BundleRow(
         bundle=tx.entropy.ulid(tx.now_ms), lane=first.lane, kind=first.order.kind,
         bank_ref=references.write(form, serial, tx.now_ms), attempt=0, spent=False, bank_date=None, serials=(), port="",
@@ -125,7 +126,7 @@ def _make(tx: Tx, first: PaymentRow, rows: Sequence[PaymentRow], form: Reference
     )  # fmt: skip
     tx.conn.execute(insert(schema.bundles), {
         "bundle": bundle.bundle, "lane": bundle.lane, "kind": bundle.kind.value, "bank_ref": bundle.bank_ref,
-        "attempt": 0, "spent": 0, "made_ms": tx.now_ms, "serials": "[]", "port": "",
+        "attempt": 0, "spent": 0, "made_ms": tx.now_ms, "serials": "[]", "port": "", "ref_bank": first.bank,
     })  # fmt: skip
     _fill(tx, bundle.bundle, rows)
     detail = {"reference": bundle.bank_ref, "items": len(rows), "batch": first.batch}

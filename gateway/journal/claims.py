@@ -1,4 +1,4 @@
-"""What an order lays claim to before it is judged: its identity, its sender's limits of the day, its payee.
+"""What an order lays claim to before it is judged: its identity, and its sender's limits of the day.
 
 The counting comes before the judging, so that of two nodes that admit orders of one sender at once, the second waits
 for the first and judges with its sum; and so that of two that admit orders on one account, whoever sent them, the
@@ -16,7 +16,6 @@ from gateway.core.policy import UsageFacts
 from gateway.journal import schema
 from gateway.journal.book import MOVED_NOTHING
 from gateway.journal.bulk import first_row
-from gateway.journal.rows import PaymentRow
 from gateway.journal.store import Tx
 from protocols.canon.order import AnyOrder
 
@@ -24,7 +23,6 @@ SENDER, ACCOUNT, PAYEE, ALIKE = "sender", "account", "payee", "alike"
 _ALL = "*"
 _C = schema.payments.c
 _U = schema.usage.c
-_P = schema.payees.c
 
 
 def _sum(scope: str, key: str) -> Any:
@@ -43,8 +41,6 @@ _LOOK = select(
     select(_C.payment).where(_C.sender == bindparam("b_sender"), _C.batch == bindparam("b_order"))
     .order_by(_C.item_no).limit(1).scalar_subquery().label("batch"),
     _sum(SENDER, "b_all"), _sum(ACCOUNT, "b_account"), _sum(PAYEE, "b_payee"),
-    select(_P.first_ms).where(_P.sender == bindparam("b_sender"), _P.payee == bindparam("b_payee"))
-    .scalar_subquery().label("known_ms"),
     select(_C.order_id)
     .where(_C.dup_key == bindparam("b_dup"), _C.accepted_ms >= bindparam("b_since"),
            *[_C.state != state.value for state in sorted(MOVED_NOTHING)])
@@ -95,13 +91,12 @@ class Claim:
             int(found or 0) + tx.tally.pending_minor(key)
             for found, key in zip((row.sender, row.account, row.payee), self._keys)
         )
-        known = row.known_ms is not None or (bound["b_sender"], bound["b_payee"]) in tx.tally.payees
-        return UsageFacts(day, account_day, payee_day, known, tx.book.alike(bound["b_dup"]) or row.alike)
+        return UsageFacts(day, account_day, payee_day, alike_id=tx.book.alike(bound["b_dup"]) or row.alike)
 
     def count(self, facts: UsageFacts) -> UsageFacts:
         """Add the order to the day's sums, and return the facts as they are while nobody else can add to them.
 
-        What this waited for may have been another node's order alike to this one, or the first to this payee.
+        What this waited for may have been another node's order alike to this one.
         """
         self._add(self._minor, 1)
         conn = self._tx.bare
@@ -113,8 +108,7 @@ class Claim:
         again: Any = first_row(conn, _LOOK, self._bound)
         return replace(
             facts, day_minor=int(again.sender) - self._minor, account_day_minor=int(again.account) - self._minor,
-            payee_day_minor=int(again.payee) - self._minor,
-            payee_known=facts.payee_known or again.known_ms is not None, alike_id=facts.alike_id or again.alike,
+            payee_day_minor=int(again.payee) - self._minor, alike_id=facts.alike_id or again.alike,
         )  # fmt: skip
 
     def give_back(self) -> None:
@@ -124,9 +118,3 @@ class Claim:
     def _add(self, minor: int, number: int) -> None:
         for key in self._keys:
             self._tx.tally.add(key, minor, number)
-
-
-def know_payee(tx: Tx, row: PaymentRow) -> None:
-    """Remember that this sender's payment to this payee, or collection from it, was let go."""
-    payee = tx.vault.blind(row.order.theirs.account.clear)
-    tx.tally.payees.setdefault((row.sender, payee), tx.now_ms)

@@ -27,7 +27,7 @@ from gateway.journal.book import Book, Outdated
 from gateway.journal.bulk import first_row, write
 from gateway.journal.databases import is_locked, is_transient, is_trouble, wait_for_locks
 from gateway.journal.lanes import Serials
-from gateway.journal.permits import Permits
+from gateway.journal.permits import Group, Permits
 from gateway.journal.rows import OutboxRow, WorkRow
 from gateway.journal.store import StoreFailed, Tx, Unit
 from gateway.journal.vault import Vault, VaultError
@@ -44,7 +44,7 @@ _N = schema.units.c
 _SIGN_OFF = (
     update(schema.units).where(_N.node == bindparam("b_node"), _N.unit == bindparam("b_before"))
     .values(unit=bindparam("b_unit"), at_ms=bindparam("b_at_ms"), audit_seq=bindparam("b_seq"),
-            audit_hash=bindparam("b_hash"))
+            audit_hash=bindparam("b_hash"), before_seq=bindparam("b_before_seq"), seal=bindparam("b_seal"))
 )  # fmt: skip
 # A row that every journal has.
 _DOOR = select(schema.meta.c.name).where(schema.meta.c.name == bindparam("b_name")).with_for_update()
@@ -98,6 +98,7 @@ class Committer:
         self._pause = pause
         self._conn: Connection | None = None
         self._chain = Chain(node, audit.Head(0, audit.GENESIS))
+        self.committed = self._chain.head
         self._serials = Serials()
         self._book = Book()
         self._signed: str | None = None
@@ -223,7 +224,7 @@ class Committer:
             outbox.flush(tx)
             work.flush(tx)
             noted = audit.chain(tx)
-            key = self._sign_off(tx)
+            key = self._sign_off(tx, head.seq)
             # Afterwards: a second process of this name is told so, and not that somebody took its numbers.
             audit.flush(tx, noted)
         except BaseException as error:
@@ -247,7 +248,8 @@ class Committer:
                 raise _NotCommitted(str(error)) from error
         self._signed = key
         self._book.commit()
-        if tx.permits:
+        self.committed = self._chain.head
+        if noted or tx.permits:
             self._log_permits(tx)
         return tx, values
 
@@ -262,24 +264,37 @@ class Committer:
         self._where = None
         return values
 
-    def _sign_off(self, tx: Tx) -> str:
+    def _sign_off(self, tx: Tx, before_seq: int) -> str:
         """Leave this group's key in the node's row: proof that it was committed, and that nobody else is this node."""
         key = self._entropy.ulid(tx.now_ms)
         head = self._chain.head
         signed = write(tx.bare, _SIGN_OFF, {
             "b_node": self._node, "b_before": self._signed, "b_unit": key, "b_at_ms": tx.now_ms, "b_seq": head.seq,
-            "b_hash": head.hash,
+            "b_hash": head.hash, "b_before_seq": before_seq,
+            "b_seal": audit.head_seal(tx.vault, self._node, key, tx.now_ms, head, before_seq),
         })  # fmt: skip
         if signed != 1:
+            self._say_another()
             raise StoreFailed(
                 f"another process writes to the journal as node {self._node!r}; this one stops. "
                 f"Give every instance its own `node`, and run each once"
             )
         return key
 
-    def _log_permits(self, tx: Tx) -> None:
+    def _say_another(self) -> None:
+        """Let the next start know why this life ended: the chain goes on without the permit log of this machine."""
         try:
-            self._permits.write(tx.permits)
+            self._permits.another(self._clock.now_ms())
+        except OSError:
+            pass  # the next start asks two persons then
+
+    def _log_permits(self, tx: Tx) -> None:
+        head = self._chain.head
+        try:
+            if tx.notes:
+                self._permits.note(Group(head.seq, head.hash, tx.now_ms, audit.others(tx.notes)))
+            if tx.permits:
+                self._permits.write(tx.permits)
         except Exception as error:
             raise StoreFailed(
                 f"the permit log cannot be written ({error}); nothing of this group is sent, its payments are "
@@ -302,6 +317,7 @@ class Committer:
                 pause_s = self._wait(trouble, pause_s, deadline_s)
                 continue
             if found not in (key, self._signed):
+                self._say_another()
                 raise StoreFailed(f"another process writes to the journal as node {self._node!r}; this one stops")
             return bool(found == key)
 
@@ -367,13 +383,14 @@ class Committer:
             except VaultError as error:
                 remedy = "use the key it began with"
                 raise StoreFailed(f"this vault key does not open this journal ({error}); {remedy}") from error
-        self._chain.head = audit.head_of(conn, self._node)
+        self._chain.head = self.committed = audit.head_of(conn, self._node)
         signed = None if row is None else row.unit
         if signed is None:
-            signed = ""
+            signed, head = "", self._chain.head
             conn.execute(insert(schema.units), {
-                "node": self._node, "unit": signed, "at_ms": 0, "audit_seq": self._chain.head.seq,
-                "audit_hash": self._chain.head.hash})  # fmt: skip
+                "node": self._node, "unit": signed, "at_ms": 0, "audit_seq": head.seq, "audit_hash": head.hash,
+                "before_seq": head.seq, "seal": audit.head_seal(self._vault, self._node, signed, 0, head, head.seq),
+            })  # fmt: skip
         return str(signed)
 
     def _wait(self, error: Exception, pause_s: float, deadline_s: float) -> float:

@@ -1,4 +1,7 @@
-"""Who owns a lane, and the numbers only its bank sees. The epoch is the fence: what an old owner writes is refused."""
+"""Who owns a lane, and the numbers that only a bank sees.
+
+The epoch is the fence: what an old owner writes is refused.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from sqlalchemy import Connection, Integer, bindparam, select, update
 
 from gateway.core.states import TakenOver
 from gateway.journal import apply as applying
-from gateway.journal import audit, schema
+from gateway.journal import audit, renames, schema
 from gateway.journal.bulk import first_row, rows, write
 from gateway.journal.databases import insert_new
 from gateway.journal.store import Tx
@@ -20,9 +23,10 @@ BLOCK = 64
 _C = schema.lanes.c
 _LANE = select(schema.lanes).where(_C.lane == bindparam("b_lane")).with_for_update()
 _SEEN = select(_C.lane, _C.epoch, _C.owner, _C.expires_ms).where(_C.lane == bindparam("b_lane"))
-_SERIAL = select(_C.serial).where(_C.lane == bindparam("b_lane"))
+_N = schema.counters.c
+_SERIAL = select(_N.serial).where(_N.bank == bindparam("b_bank"))
 _DRAW = (
-    update(schema.lanes).where(_C.lane == bindparam("b_lane")).values(serial=_C.serial + bindparam("b_count"))
+    update(schema.counters).where(_N.bank == bindparam("b_bank")).values(serial=_N.serial + bindparam("b_count"))
 )  # fmt: skip
 _P = schema.payments.c
 _SENDING = (
@@ -41,9 +45,13 @@ _KEEP = (
 )  # fmt: skip
 
 
+class LaneRenamed(Exception):  # noqa: N818 - says what became of it
+    """This name was given up: the lane has another one now. The text says which."""
+
+
 @dataclass(slots=True)
 class Serials:
-    """Numbers reserved in the database and not given out yet, per lane. The writer's own; forgotten on a rollback."""
+    """Numbers reserved in the database and not given out yet, per bank. The writer's own; forgotten on a rollback."""
 
     blocks: dict[str, range] = field(default_factory=dict)
 
@@ -109,19 +117,34 @@ def release(tx: Tx, lane: str, node: str, epoch: int) -> bool:
     return released
 
 
-def draw_serials(tx: Tx, lane: str, n: int) -> range:
-    """`n` consecutive numbers that were never and will never be given out on this lane again."""
-    block = tx.serials.blocks.get(lane, range(0))
+def draw_serials(tx: Tx, bank: str, n: int) -> range:
+    """`n` consecutive numbers that were never and will never be given out at this bank again, on whichever lane."""
+    block = tx.serials.blocks.get(bank, range(0))
     if len(block) < n:
         count = max(BLOCK, n)
-        if write(tx.bare, _DRAW, {"b_lane": lane, "b_count": count}) == 0:
-            _lane(tx, lane)
-            write(tx.bare, _DRAW, {"b_lane": lane, "b_count": count})
-        drawn: Any = first_row(tx.bare, _SERIAL, {"b_lane": lane})
+        if write(tx.bare, _DRAW, {"b_bank": bank, "b_count": count}) == 0:
+            insert_new(tx.bare, schema.counters, {"bank": bank, "serial": 0})
+            write(tx.bare, _DRAW, {"b_bank": bank, "b_count": count})
+        drawn: Any = first_row(tx.bare, _SERIAL, {"b_bank": bank})
         end = drawn.serial
         block = range(end - count, end)
-    tx.serials.blocks[lane] = block[n:]
+    tx.serials.blocks[bank] = block[n:]
     return block[:n]
+
+
+def carry_serials(tx: Tx, old: str, new: str) -> None:
+    """A bank has another name from now on: its counter goes on where the old name's stands, or its own if that is
+    higher. Within one bank a lane's name does not matter to the counter.
+    """
+    found: Any = first_row(tx.bare, _SERIAL.with_for_update(), {"b_bank": old})
+    if found is None or old == new:
+        return
+    tx.serials.blocks.pop(old, None)
+    insert_new(tx.bare, schema.counters, {"bank": new, "serial": 0})
+    there: Any = first_row(tx.bare, _SERIAL.with_for_update(), {"b_bank": new})
+    tx.serials.blocks.pop(new, None)
+    if there.serial < found.serial:
+        write(tx.bare, _DRAW, {"b_bank": new, "b_count": found.serial - there.serial})
 
 
 def recover(tx: Tx, lane: str, epoch: int, node: str, limit: int = 500) -> list[applying.Applied]:
@@ -148,6 +171,10 @@ def lease_of(conn: Connection, lane: str) -> LaneRow | None:
 def _lane(tx: Tx, lane: str) -> Any:
     row = first_row(tx.conn, _LANE, {"b_lane": lane})
     if row is None:
+        # A row under a name that was given up would begin its numbers anew, and hand out references a second time.
+        now = renames.current_lane(tx.conn, lane)
+        if now != lane:
+            raise LaneRenamed(f"lane {lane} was renamed to {now}; use the settings that name it so")
         insert_new(tx.conn, schema.lanes, {"lane": lane, "epoch": 0, "owner": "", "expires_ms": 0, "serial": 0})
         row = first_row(tx.conn, _LANE, {"b_lane": lane})
     return row

@@ -9,7 +9,7 @@ a repeated message and nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -19,7 +19,7 @@ from twisted.python.failure import Failure
 
 from gateway import log
 from gateway.clock import Clock
-from gateway.journal import outbox, past, pauses, schema
+from gateway.journal import outbox, past, pauses, schema, stops
 from gateway.journal.bulk import rows
 from gateway.journal.rows import Mail
 from gateway.journal.store import Store, StoreFailed, Tx
@@ -27,8 +27,10 @@ from gateway.meters import Meters
 from gateway.tasks import Tasks, sleep
 
 BEAT_S = 5.0
-DEAD_MS = 45_000
-"""Longer than a fail-over of lanes: a node that lost the database for a while is not robbed of its mail at once."""
+DEAD_MS = 15_000
+"""As long as a lane's lease. News of a node that died waits no longer than this and a beat."""
+STOP_LOOK_S = 1.0
+"""So often a node looks whether all was stopped. One that cannot look has no lease, and sends nothing, 15 s later."""
 _log = log.get("journal.neighbours")
 _ALIVE = select(schema.units.c.node).where(
     schema.units.c.node != bindparam("b_node"), schema.units.c.at_ms >= bindparam("b_after")
@@ -86,12 +88,13 @@ class _Heard:
 class Neighbours:
     """Beats every BEAT_S, and looks for the dead. `on_claimed` is called when mail became this node's, `on_past` with
     the nodes that hold the database against their logs and found it too old (see `past.elsewhere`), `on_pauses` with an
-    operator's last word about each of `lanes`."""
+    operator's last word about each of `lanes`, `on_stop` every STOP_LOOK_S with that about an emergency stop."""
 
     def __init__(
         self, store: Store, clock: Clock, node: str, lanes: Collection[str], on_claimed: Callable[[], None],
         on_past: Callable[[Mapping[str, frozenset[str]]], None],
         on_pauses: Callable[[Mapping[str, pauses.Said]], None], meters: Meters, reaches_broker: Callable[[], bool],
+        on_stop: Callable[[stops.Stop], object],
     ) -> None:  # fmt: skip
         self._store = store
         self._clock = clock
@@ -102,12 +105,16 @@ class Neighbours:
         self._on_pauses = on_pauses
         self._meters = meters
         self._reaches_broker = reaches_broker
+        self._on_stop = on_stop
         self._reached_s = clock.monotonic_s()
+        self._beaten_s: float | None = None
+        self._judges_from_s = 0.0
         self._tasks = Tasks(lambda failure: _log.error("neighbours.ended", error=str(failure.value)))
 
     def start(self) -> None:
         """Begin."""
-        self._tasks.spawn(self._beat())
+        self._tasks.spawn(self._again_and_again(self._once, BEAT_S))
+        self._tasks.spawn(self._again_and_again(self._look_for_stop, STOP_LOOK_S))
 
     def stop(self) -> None:
         """End. What was begun is committed or not, as it comes."""
@@ -118,10 +125,10 @@ class Neighbours:
         alone = not rows(conn, _ALIVE, {"b_node": self._node, "b_after": now_ms - DEAD_MS})
         return _Heard(past.elsewhere(conn, self._node), pauses.said(conn, self._lanes), silent, alone)
 
-    async def _beat(self) -> None:
+    async def _again_and_again(self, act: Callable[[], Awaitable[None]], every_s: float) -> None:
         while True:
             try:
-                await self._once()
+                await act()
             except (CancelledError, StoreFailed):
                 raise
             except Exception:
@@ -129,10 +136,14 @@ class Neighbours:
                 _log.error("neighbours.failed", error=Failure().getTraceback(detail="brief"),
                            action="tried again at the next beat")  # fmt: skip
                 self._meters.alarms.labels("impossible").inc()
-            await sleep(self._clock, BEAT_S)
+            await sleep(self._clock, every_s)
+
+    async def _look_for_stop(self) -> None:
+        self._on_stop(await self._store.read(stops.last))
 
     async def _once(self) -> None:
         await self._store.write(lambda _tx: None)
+        judges = self._may_judge()
         now_ms = self._clock.now_ms()
         heard = await self._store.read(partial(self._look, now_ms=now_ms))
         self._on_pauses(heard.pauses)
@@ -141,9 +152,19 @@ class Neighbours:
             await self._leave(heard)
             return
         self._reached_s = self._clock.monotonic_s()
-        for dead in heard.silent:
+        for dead in heard.silent if judges else ():
             if _claimed(dead, await self._store.write(partial(claim, dead_node=dead))):
                 self._on_claimed()
+
+    def _may_judge(self) -> bool:
+        """Whether this node's own beats came in time. After a pause of its own, or of the database, the others look
+        dead, too: they get as long as a dead one to show that they live.
+        """
+        now_s = self._clock.monotonic_s()
+        if self._beaten_s is not None and now_s - self._beaten_s > 2 * BEAT_S:
+            self._judges_from_s = now_s + DEAD_MS / 1000
+        self._beaten_s = now_s
+        return now_s >= self._judges_from_s
 
     async def _leave(self, heard: _Heard) -> None:
         """Whoever has waited for the broker longer than others wait for a dead node is dead to the ERP."""

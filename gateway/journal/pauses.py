@@ -2,6 +2,9 @@
 
 Each word has a number, one more than the word before it, whichever node wrote it down. Nodes' clocks may differ, and a
 look may come back after a newer word was written: of two words the one with the higher number holds.
+
+The words carry a MAC of the vault's key. Where it is not theirs (a version before wrote them, or somebody who has no
+key), the audit trail says what was said last: its details open only if a holder of the key wrote them.
 """
 
 from __future__ import annotations
@@ -16,11 +19,15 @@ from sqlalchemy import Connection, select, update
 from gateway.journal import audit, schema
 from gateway.journal.databases import insert_new
 from gateway.journal.store import Tx
+from gateway.journal.vault import Vault
+from gateway.journal.vaults import vault_of
 
 OPERATOR = "operator"
 FROM_THE_PAST = "database_from_the_past"
 _PAUSED, _RESUMED = "lane.paused", "lane.resumed"
 _M, _A = schema.meta.c, schema.audit.c
+_MAC = ""
+"""Under this key, which no lane has, stands the MAC: versions before read past it."""
 _NAME = "pauses"
 """Of the one row that has the words about all lanes: a lane's name may be too long for a name here."""
 _MINE = select(_M.value).where(_M.name == _NAME)
@@ -40,25 +47,43 @@ def say(tx: Tx, lane: str, actor: str, *, paused: bool, detail: Mapping[str, Any
     if before is None:
         insert_new(tx.conn, schema.meta, {"name": _NAME, "value": "{}"})
         before = tx.conn.execute(_MINE.with_for_update()).scalar_one()
-    words = json.loads(before)
-    word = Said(words.get(lane, [0])[0] + 1, paused)
-    words[lane] = [word.number, paused]
-    tx.conn.execute(update(schema.meta).where(_M.name == _NAME).values(value=json.dumps(words, sort_keys=True)))
+    words = _words(tx.conn, before, tx.vault)
+    word = Said(words.get(lane, Said()).number + 1, paused)
+    kept = {name: [one.number, one.paused] for name, one in {**words, lane: word}.items()}
+    sealed = json.dumps({**kept, _MAC: _mac(tx.vault, kept)}, sort_keys=True)
+    tx.conn.execute(update(schema.meta).where(_M.name == _NAME).values(value=sealed))
     audit.append(tx, actor, _PAUSED if paused else _RESUMED, lane, detail)
     return word
 
 
 def said(conn: Connection, lanes: Collection[str]) -> dict[str, Said]:
     """The last word about each of these lanes."""
-    words = json.loads(conn.execute(_MINE).scalar() or "{}")
-    counted = {lane: Said(*words[lane]) for lane in lanes if lane in words}
-    return {lane: Said() for lane in lanes} | _uncounted(conn, [lane for lane in lanes if lane not in words]) | counted
+    vault = vault_of(conn)
+    words = _words(conn, conn.execute(_MINE).scalar() or "{}", vault)
+    counted = {lane: words[lane] for lane in lanes if lane in words}
+    trail = _trail(conn, [lane for lane in lanes if lane not in words], vault)
+    return {lane: Said() for lane in lanes} | {lane: Said(0, paused) for lane, paused in trail.items()} | counted
 
 
-def _uncounted(conn: Connection, lanes: Collection[str]) -> dict[str, Said]:
-    """What older versions left: they wrote an operator's word into the audit trail and nowhere else."""
+def _words(conn: Connection, value: str, vault: Vault) -> dict[str, Said]:
+    """The kept words of all lanes; those that no holder of the vault's key wrote are read from the audit trail."""
+    kept = json.loads(value)
+    mac = kept.pop(_MAC, "")
+    words = {lane: Said(*word) for lane, word in kept.items()}
+    if not kept or mac == _mac(vault, kept):
+        return words
+    trail = _trail(conn, words, vault)
+    return {lane: Said(word.number, trail.get(lane, False)) for lane, word in words.items()}
+
+
+def _mac(vault: Vault, kept: Mapping[str, Any]) -> str:
+    return vault.mac(b"pauses\n" + json.dumps(kept, sort_keys=True).encode()).hex()
+
+
+def _trail(conn: Connection, lanes: Collection[str], vault: Vault) -> dict[str, bool]:
+    """Whether the audit trail says last of each lane that it is paused. Versions before wrote it there only."""
     if not lanes:
         return {}
-    words = select(_A.object_id, _A.entry).where(_A.object_id.in_(lanes), _A.entry.in_((_PAUSED, _RESUMED)))
+    words = select(schema.audit).where(_A.object_id.in_(list(lanes)), _A.entry.in_((_PAUSED, _RESUMED)))
     in_order = conn.execute(words.order_by(_A.at_ms, _A.node, _A.seq))
-    return {row.object_id: Said(0, row.entry == _PAUSED) for row in in_order}
+    return {row.object_id: row.entry == _PAUSED for row in in_order if audit.authentic(row, vault)}

@@ -12,11 +12,11 @@ from sqlalchemy import Connection, Select, bindparam, select
 from gateway.clock import Entropy
 from gateway.core import flow
 from gateway.core.policy import Judgement, UsageFacts
-from gateway.core.states import Hold, Reject, Release, Rules, Tell
+from gateway.core.states import Hold, Reject, Rules, Tell
 from gateway.journal import apply as applying
-from gateway.journal import audit, records, references, schema, telling
+from gateway.journal import audit, payees, records, references, schema, telling
 from gateway.journal.bulk import first_row
-from gateway.journal.claims import Claim, know_payee
+from gateway.journal.claims import Claim
 from gateway.journal.columns import speakable
 from gateway.journal.lanes import draw_serials
 from gateway.journal.repeats import Coming
@@ -51,7 +51,8 @@ class Admission:
 
     `day` is the calendar day (ISO) in which the sender's limits count. `dup_key` is equal for orders that look
     alike (same debtor, creditor, amount, purpose); None asks for no look. `alike_since_ms` is how far back to look.
-    `judge` may be called more than once and must be pure.
+    `judge` may be called more than once and must be pure. `payee_before_ms`: a payment to the payee that settled before
+    then and stayed makes him known; None asks for no look at the payee.
     """
 
     company: str
@@ -69,6 +70,7 @@ class Admission:
     coming: Coming
     dup_key: str | None = None
     alike_since_ms: int = 0
+    payee_before_ms: int | None = None
     tell_sent: bool = False
     batch: str | None = None
     item_no: int | None = None
@@ -96,30 +98,32 @@ def admit(tx: Tx, admission: Admission, entropy: Entropy) -> Admitted:
     facts = claim.look()
     if isinstance(facts, str):
         return _known(tx, admission, facts)
-    facts = claim.count(facts)
+    facts = payees.looked_at(tx, admission.sender, admission.order, admission.payee_before_ms, claim.count(facts))
     judgement = admission.judge(facts)
     if isinstance(judgement.event, Reject):
         claim.give_back()
-    return Admitted(Admittance.NEW, enter(tx, admission, claim, facts, judgement, entropy), judgement)
+    return Admitted(Admittance.NEW, enter(tx, admission, claim, judgement, entropy), judgement)
 
 
 def enter(
-    tx: Tx, admission: Admission, claim: Claim, facts: UsageFacts, judgement: Judgement, entropy: Entropy
+    tx: Tx, admission: Admission, claim: Claim, judgement: Judgement, entropy: Entropy
 ) -> PaymentRow:
     """Make the order a payment with this verdict. Its identity is free, and its claim counted unless it is rejected."""
     row, step, tells = _new_row(tx, admission, judgement, entropy)
     # Should another node have taken the identity meanwhile, the group fails when it is written and runs anew.
     tx.book.admit(row, claim.columns)
-    if isinstance(judgement.event, Release) and not facts.payee_known:
-        know_payee(tx, row)
     for state, event, seq in tells:
         shown = replace(row, life=replace(row.life, state=state))
         telling.publish(tx, row, telling.news_of(shown, event, seq, tx.now_ms))
     applying.schedule(tx, row, step)
-    detail = {"event": "Admit", "before": "", "after": row.life.state.value, "rule": step.rule, "version": row.version,
-              "seq": row.life.seq, "sender": row.sender, "order_id": row.order.id}  # fmt: skip
+    detail: dict[str, Any] = {
+        "event": "Admit", "before": "", "after": row.life.state.value, "rule": step.rule, "version": row.version,
+        "seq": row.life.seq, "sender": row.sender, "order_id": row.order.id,
+    }  # fmt: skip
     if isinstance(judgement.event, Hold):
         detail["reason"] = judgement.event.reason
+        if judgement.event.also:
+            detail["reasons"] = list(judgement.event.reasons)
     audit.append(tx, admission.actor, "payment.admitted", row.payment, detail)
     return row
 
@@ -149,12 +153,12 @@ def _new_row(
     step = flow.step(born, event)
     told = [effect.event for effect in step.effects if isinstance(effect, Tell)]
     tells += [(step.life.state, name, seq) for seq, name in enumerate(told, start=born.seq + 1)]
-    serial = draw_serials(tx, admission.lane, 1).start
+    serial = draw_serials(tx, admission.bank, 1).start
     row = PaymentRow(
         payment=entropy.ulid(tx.now_ms), company=admission.company, sender=admission.sender, bank=admission.bank,
         lane=admission.lane, order=order, fingerprint=admission.fingerprint, life=step.life, version=1, epoch=0,
         bank_ref=references.write(admission.form, serial, tx.now_ms), reply=admission.reply, accepted_ms=tx.now_ms,
-        changed_ms=tx.now_ms, hold_reason=event.reason if isinstance(event, Hold) else None, batch=admission.batch,
+        changed_ms=tx.now_ms, holds=event.reasons if isinstance(event, Hold) else (), batch=admission.batch,
         item_no=admission.item_no,
         refusal=Refusal(event.code, CODES[event.code].meaning, judgement.faults) if isinstance(event, Reject) else None,
     )  # fmt: skip

@@ -28,10 +28,13 @@ _C = schema.proposals.c
 
 
 class Kind(StrEnum):
-    """What can be proposed: decide a payment in doubt, or let a lane send again after a database from the past."""
+    """What can be proposed: decide a payment in doubt, let a lane send again after a database from the past, end an
+    emergency stop, or take an order's payee as known."""
 
     RESOLVE = "resolve"
     RESUME = "resume"
+    RESTART = "restart"
+    REGISTER = "register"
 
 
 class Standing(StrEnum):

@@ -19,7 +19,7 @@ from protocols.canon.outcome import State
 MUTABLE = (
     "state", "version", "epoch", "seq", "attempt", "asked", "not_found", "doubted", "replaying", "first_write_ms",
     "last_write_ms", "deadline_ms", "send_after_ms", "changed_ms", "bank_serial", "bank_code", "bank_text", "booked_ms",
-    "hold_reason", "refusal",
+    "hold_reason", "hold_reasons", "hold_cleared", "refusal",
 )  # fmt: skip
 _RULES = frozenset(field.name for field in fields(Rules))
 assert set(MUTABLE) <= set(schema.payments.c.keys())
@@ -36,7 +36,8 @@ def changes(row: PaymentRow, vault: Vault) -> dict[str, Any]:
         "deadline_ms": life.deadline_ms, "send_after_ms": life.send_after_ms, "changed_ms": row.changed_ms,
         "bank_serial": row.bank_serial, "bank_code": row.bank_code, "booked_ms": row.booked_ms,
         "bank_text": None if text is None else vault.seal(text.encode(), b"payments/bank_text/" + key),
-        "hold_reason": row.hold_reason,
+        "hold_reason": row.hold_reason, "hold_reasons": ",".join(row.holds) or None,
+        "hold_cleared": ",".join(row.cleared) or None,
         "refusal": None if refusal is None
         else vault.seal(orders.write_refusal(refusal), b"payments/refusal/" + key),
     }  # fmt: skip
@@ -49,6 +50,7 @@ def columns(row: PaymentRow, blind: Mapping[str, str | None], vault: Vault) -> d
     found.update({
         "payment": row.payment, "company": row.company, "sender": row.sender, "order_id": order.id,
         "kind": order.kind.value, "bank": row.bank, "lane": row.lane, "bank_ref": row.bank_ref,
+        "ref_bank": row.bank,
         "tell_sent": int(life.tell_sent), "valid_until_ms": life.valid_until_ms, "rules": _rules(life.rules),
         "fingerprint": vault.blind(row.fingerprint),
         **blind,
@@ -77,10 +79,23 @@ def read(found: Any, vault: Vault) -> PaymentRow:
         accepted_ms=found.accepted_ms, changed_ms=found.changed_ms, bank_serial=found.bank_serial,
         bank_code=found.bank_code,
         bank_text=None if text is None else vault.open(text, b"payments/bank_text/" + key).decode(),
-        booked_ms=found.booked_ms, hold_reason=found.hold_reason, batch=found.batch, item_no=found.item_no,
+        booked_ms=found.booked_ms, holds=_holds(found), cleared=_words(found.hold_cleared), batch=found.batch,
+        item_no=found.item_no,
         refusal=None if refusal is None
         else orders.read_refusal(vault.open(refusal, b"payments/refusal/" + key)),
     )  # fmt: skip
+
+
+def _holds(found: Any) -> tuple[str, ...]:
+    """All reasons. A row that an older version wrote names one, beside a list that is missing or out of date."""
+    first, reasons = found.hold_reason, _words(found.hold_reasons)
+    if first is None or first in reasons:
+        return reasons if first is not None else ()
+    return (first,)
+
+
+def _words(text: str | None) -> tuple[str, ...]:
+    return tuple(text.split(",")) if text else ()
 
 
 @lru_cache(maxsize=1024)

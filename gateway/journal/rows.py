@@ -48,10 +48,16 @@ class PaymentRow:
     bank_code: str | None = None
     bank_text: str | None = None
     booked_ms: int | None = None
-    hold_reason: str | None = None
+    holds: tuple[str, ...] = ()
+    cleared: tuple[str, ...] = ()
     batch: str | None = None
     item_no: int | None = None
     refusal: Refusal | None = None
+
+    @property
+    def hold_reason(self) -> str | None:
+        """The gravest of its reasons."""
+        return self.holds[0] if self.holds else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,13 +115,17 @@ class OutboxRow:
 
 @dataclass(frozen=True, slots=True)
 class WorkRow:
-    """Something to do for a payment at `due_ms`; one row per payment and kind."""
+    """Something to do for a payment at `due_ms`; one row per payment and kind.
+
+    `set_ms` is what the clock of its writer showed; None in rows of programs that did not note it.
+    """
 
     payment: str
     work: Work
     lane: str
     due_ms: int
     epoch: int
+    set_ms: int | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

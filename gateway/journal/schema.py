@@ -1,7 +1,8 @@
 """The journal's tables as they are now. How a database gets there is in `migrations`; a test holds the two together.
 
 Columns named `*_idx`, `fingerprint` and `dup_key` are blind (keyed hashes); `hidden` columns are sealed by the vault.
-Times are milliseconds of UTC, business dates are ISO text, amounts are minor units.
+Times are milliseconds of UTC, business dates are ISO text, amounts are minor units. `ref_bank` is the bank at which a
+reference is unique; rows from before schema 5 have none. `lanes.serial` is what programs before schema 5 count by.
 """
 
 from __future__ import annotations
@@ -39,11 +40,14 @@ payments = Table(
     *reply_columns(), number("accepted_ms"), number("changed_ms"), bounded("bank_serial", 255, null=True),
     bounded("bank_code", null=True),
     hidden("bank_text", null=True), number("booked_ms", null=True), bounded("hold_reason", null=True),
-    hidden("order"), hidden("refusal", null=True),
+    bounded("hold_reasons", 255, null=True), bounded("hold_cleared", 255, null=True),
+    hidden("order"), hidden("refusal", null=True), bounded("ref_bank", null=True),
     UniqueConstraint("sender", "order_id", name="payments_identity"),
     UniqueConstraint("lane", "bank_ref", name="payments_reference"),
     Index("payments_lane_state", "lane", "state"), Index("payments_alike", "dup_key", "accepted_ms"),
-    Index("payments_batch", "sender", "batch", "item_no"), **STRICT,
+    Index("payments_batch", "sender", "batch", "item_no"),
+    Index("payments_bank_reference", "bank_ref", "ref_bank", unique=True),
+    Index("payments_payee", "sender", "creditor_idx", "amount_minor"), **STRICT,
 )  # fmt: skip
 
 attempts = Table(
@@ -70,7 +74,7 @@ outbox = Table(
 
 work = Table(
     "work", metadata,
-    payment_key(), key("kind", 16), bounded("lane"), number("due_ms"), number("epoch"),
+    payment_key(), key("kind", 16), bounded("lane"), number("due_ms"), number("epoch"), number("set_ms", null=True),
     Index("work_due", "lane", "due_ms"), **CLUSTERED,
 )  # fmt: skip
 
@@ -78,6 +82,8 @@ lanes = Table(
     "lanes", metadata,
     key("lane"), number("epoch"), bounded("owner"), number("expires_ms"), number("serial"), **CLUSTERED,
 )  # fmt: skip
+
+counters = Table("counters", metadata, key("bank"), number("serial"), **CLUSTERED)
 
 jobs = Table(
     "jobs", metadata,
@@ -122,9 +128,14 @@ usage = Table(
 
 payees = Table("payees", metadata, key("sender"), key("payee"), number("first_ms"), **CLUSTERED)
 
+payees_registered = Table(
+    "payees_registered", metadata, key("sender"), key("payee"), number("at_ms"), hidden("body"), **CLUSTERED,
+)  # fmt: skip
+
 units = Table(
     "units", metadata,
-    key("node"), bounded("unit", 26), number("at_ms"), number("audit_seq"), bounded("audit_hash"), **CLUSTERED,
+    key("node"), bounded("unit", 26), number("at_ms"), number("audit_seq"), bounded("audit_hash"),
+    number("before_seq", null=True), bounded("seal", null=True), **CLUSTERED,
 )  # fmt: skip
 
 meta = Table("meta", metadata, key("name"), unbounded("value"), **CLUSTERED)
@@ -142,7 +153,8 @@ proposals = Table(
 )  # fmt: skip
 
 past_cleared = Table(
-    "past_cleared", metadata, key("lane"), key("episode"), bounded("proposal", 26), number("at_ms"), **CLUSTERED,
+    "past_cleared", metadata, key("lane"), key("episode"), bounded("proposal", 26), number("at_ms"),
+    bounded("seal", null=True), **CLUSTERED,
 )  # fmt: skip
 
 batches = Table(
@@ -156,8 +168,9 @@ bundles = Table(
     "bundles", metadata,
     key("bundle", 26), bounded("lane"), bounded("kind"), bounded("bank_ref"), number("attempt"), number("spent"),
     number("made_ms"), bounded("bank_date", 10, null=True), unbounded("serials"), bounded("port"),
-    hidden("wire", null=True), hidden("answer", null=True),
-    UniqueConstraint("lane", "bank_ref", name="bundles_reference"), **STRICT,
+    hidden("wire", null=True), hidden("answer", null=True), bounded("ref_bank", null=True),
+    UniqueConstraint("lane", "bank_ref", name="bundles_reference"),
+    Index("bundles_bank_reference", "bank_ref", "ref_bank", unique=True), **STRICT,
 )  # fmt: skip
 
 bundle_items = Table(
@@ -175,4 +188,15 @@ tickets = Table("tickets", metadata, key("question", 255), number("due_ms"), hid
 
 balances = Table(
     "balances", metadata, key("account_idx"), bounded("bank"), number("seen_ms"), hidden("body"), **CLUSTERED,
+)  # fmt: skip
+
+checkpoints = Table(
+    "checkpoints", metadata,
+    key("node"), key_number("size"), number("at_ms"), unbounded("note"), hidden("tree"), **CLUSTERED,
+)  # fmt: skip
+
+lane_renames = Table("lane_renames", metadata, key("old"), bounded("lane"), number("at_ms"), **CLUSTERED)
+
+stops = Table(
+    "stops", metadata, key_number("number"), number("stopped"), number("at_ms"), hidden("body"), **CLUSTERED,
 )  # fmt: skip

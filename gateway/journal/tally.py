@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from sqlalchemy import Connection
 
 from gateway.journal import schema
-from gateway.journal.databases import insert_all_new, upsert
+from gateway.journal.databases import upsert
 
 UsageKey = tuple[str, str, str, str, str]
 """sender, scope, key, currency, day"""
@@ -18,7 +18,6 @@ class Tally:
     """See the module."""
 
     sums: dict[UsageKey, tuple[int, int]] = field(default_factory=dict)
-    payees: dict[tuple[str, str], int] = field(default_factory=dict)
 
     def add(self, key: UsageKey, minor: int, number: int) -> None:
         """Count `number` more orders that sum up to `minor`."""
@@ -38,14 +37,8 @@ class Tally:
                 for (sender, scope, key, currency, day), (minor, number) in self.sums.items()
             ], add=("sum_minor", "count"))  # fmt: skip
             self.sums.clear()
-        if self.payees:
-            insert_all_new(conn, schema.payees, [
-                {"sender": sender, "payee": payee, "first_ms": at_ms}
-                for (sender, payee), at_ms in self.payees.items()
-            ])  # fmt: skip
-            self.payees.clear()
 
     @property
     def pending(self) -> bool:
         """Whether the database does not show everything yet."""
-        return bool(self.sums or self.payees)
+        return bool(self.sums)

@@ -27,7 +27,7 @@ def news_of(row: PaymentRow, event: str, seq: int, at_ms: int) -> News:
         event=event, id=row.order.id, payment=row.payment, sender=row.sender, bank=row.bank, state=state, seq=seq,
         at_ms=at_ms, kind=row.order.kind, amount=row.order.amount,
         bank_reference=None if rejected else row.bank_ref, bank_serial=row.bank_serial, bank_code=row.bank_code,
-        bank_text=row.bank_text, booked_ms=row.booked_ms, hold_reason=row.hold_reason,
+        bank_text=row.bank_text, booked_ms=row.booked_ms, hold_reasons=row.holds,
         send_after_ms=row.life.send_after_ms if state in _BEFORE_SENDING else None,
         refusal=row.refusal if rejected else None, batch=row.batch, item_no=row.item_no, tags=row.order.tags,
     )  # fmt: skip

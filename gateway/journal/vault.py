@@ -56,6 +56,7 @@ class Vault:
         self._current = current
         self._draw = draw
         self._index = index if index is not None else _derive(keys[current], b"index")
+        self._authentic = _derive(self._index, b"mac")
         self._ciphers: dict[bytes, AESGCM] = {}
         self._start()
 
@@ -94,6 +95,13 @@ class Vault:
     def blind(self, text: str) -> str:
         """A keyed fingerprint (HMAC-SHA-256, hex) of `text`, to look it up without storing it."""
         return hmac.digest(self._index, text.encode(), "sha256").hex()
+
+    def mac(self, data: bytes) -> bytes:
+        """32 bytes that only a holder of the vault's key can compute for `data`, the same after every rotation.
+
+        `data` begins with what it is about, so that no MAC of one thing is that of another.
+        """
+        return hmac.digest(self._authentic, data, "sha256")
 
     def _cipher_of(self, prefix: bytes) -> AESGCM:
         cipher = self._ciphers.get(prefix)

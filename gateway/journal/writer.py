@@ -26,6 +26,7 @@ from twisted.python.failure import Failure
 
 from gateway.clock import Clock, Entropy, SystemEntropy
 from gateway.journal import databases, vaults
+from gateway.journal.audit import Head
 from gateway.journal.committer import UNTRIED, Committed, Committer
 from gateway.journal.executor import Executor, ThreadExecutor
 from gateway.journal.permits import Permits
@@ -73,6 +74,7 @@ class SqlStore:
     `on_fatal` is called once, in the reactor's thread, when the journal cannot go on: end the process. `executor`
     has one worker and runs the writer, `reading` runs readers; both default to threads of their own. For an
     in-memory SQLite both must be the same inline executor. `pause` blocks the writer between tries to reconnect.
+    `tried_s` is when the writer last began such a pause, `trouble` why the last read failed ("" if it did not).
     """
 
     def __init__(
@@ -111,8 +113,10 @@ class SqlStore:
         for each in {engine, self._readers}:
             vaults.attach(each, vault)
         self._resting: list[Connection] = []
+        self.tried_s = float("-inf")
+        self.trouble = ""
         self._committer = Committer(
-            engine, clock, node, vault, entropy or SystemEntropy(), permit_log, reconnect_s, pause
+            engine, clock, node, vault, entropy or SystemEntropy(), permit_log, reconnect_s, self._rest_before_retry
         )
         self._waiting: deque[_Waiting] = deque()
         self._aside: deque[_Waiting] = deque()
@@ -130,6 +134,11 @@ class SqlStore:
     def waiting(self) -> int:
         """How many units wait for the writer; those under way not counted."""
         return len(self._waiting) + len(self._aside)
+
+    @property
+    def head(self) -> Head:
+        """The end of this node's audit chain, as it is committed."""
+        return self._committer.committed
 
     def open(self) -> Deferred[None]:
         """Connect and check the vault's key now rather than at the first write. Fails with StoreFailed."""
@@ -177,6 +186,7 @@ class SqlStore:
                 # An OSError is the system's own word: no descriptor left for a connection, for one.
                 away = isinstance(error, OSError) or databases.is_trouble(error)
                 leaving = self._closing is not None or self._failed is not None
+                self.trouble = str(getattr(error, "orig", error)).strip()
                 if leaving or not away or self._clock.monotonic_s() > until_s:
                     raise
             self._pause(pause_s)
@@ -195,7 +205,13 @@ class SqlStore:
             conn.close()
             raise
         self._resting.append(conn)
+        self.trouble = ""
         return found
+
+    def _rest_before_retry(self, seconds: float) -> None:
+        """In the writer's thread: the database did not answer as it should, and is tried again."""
+        self.tried_s = self._clock.monotonic_s()
+        self._pause(seconds)
 
     def listen(self, on_commit: OnCommit) -> None:
         """Call `on_commit` once after each commit. See Store.listen."""

@@ -38,6 +38,7 @@ File = Annotated[Path, AfterValidator(_beside_the_settings)]
 Operation = Literal[
     "payment.submit", "payment.cancel", "transfer.submit", "batch.submit", "payroll.submit", "collection.submit",
     "status.query", "balance.query", "transactions.query", "statement.request", "receipt.request",
+    "payment.validate",
 ]  # fmt: skip
 
 
@@ -130,6 +131,9 @@ class Broker(_Table):
     )
 
 
+Left = Annotated[str, StringConstraints(pattern=r"^(lane|bank|account|kind|sender|user):\S+$")]
+
+
 class Journal(_Table):
     """The relational database that is the journal."""
 
@@ -137,6 +141,18 @@ class Journal(_Table):
     password: Secret | None = Field(None, description="Database password, if the URL carries none.")
     vault_key: Secret = Field(description="Key file that seals personal data; made by `bankgw doctor --make-key`.")
     linger_ms: float = Field(3.0, ge=0, le=100, description="Milliseconds the writer waits for company under load.")
+    permit_log_days: int = Field(
+        90,
+        ge=1,
+        le=3650,
+        description="Days for which the permit log lists sends. A copy of the database that is older is noticed, too.",
+    )
+    checkpoint_s: float = Field(
+        60.0,
+        ge=0,
+        le=3600,
+        description="Seconds after which new audit entries get a signed checkpoint for witnesses; 0 makes none.",
+    )
     poll_ms: float | None = Field(
         None,
         ge=0,
@@ -149,6 +165,12 @@ class Journal(_Table):
         ge=2,
         le=3650,
         description="Days for which refused commands and the journal's copies of parked ones are kept.",
+    )
+    accept_unknown: tuple[Left, ...] = Field(
+        (),
+        description="What the journal has open and these settings no longer have, where production is to start all "
+        "the same: `lane:BANK.LOGIN`, `bank:NAME`, `account:NUMBER`, `kind:BANK/KIND`, `sender:NAME`, `user:NAME`. "
+        "`bankgw check` says which there are.",
     )
 
 
@@ -238,7 +260,15 @@ class Sender(_Table):
     suspected_duplicate_hours: int = Field(
         24, ge=0, le=720, description="Hold a payment alike to one of the last hours under another id; 0 turns it off."
     )
-    new_payee_hold: bool = Field(False, description="Hold the first payment to a creditor account.")
+    new_payee_hold: bool = Field(
+        False, description="Hold payments to a payee (account, name and bank) that is not known for such an amount."
+    )
+    new_payee_days: int = Field(
+        3, ge=0, le=30, description="Business days a payment must have stayed settled to make its payee known."
+    )
+    new_payee_cover: int = Field(
+        10, ge=1, le=1_000_000, description="A known payee is paid up to so many times his largest such payment unheld."
+    )
     hmac_key: Secret | None = Field(
         None, description="When set, every command must carry a matching `signature` header."
     )
@@ -315,6 +345,7 @@ class Settings(_Table):
         Path("/var/lib/bankgw"), description="Folder for the journal, the permit log and the socket."
     )
     zone: str = Field("Asia/Shanghai", description="Zone of calendar days in limits.")
+    holidays: tuple[date, ...] = Field((), description="Weekdays that are no business days, where these are counted.")
     drain_s: float = Field(25.0, gt=0, description="Seconds a stopping daemon waits for exchanges under way.")
     broker: Broker = Field(description="RabbitMQ.")
     journal: Journal = Field(description="The journal.")

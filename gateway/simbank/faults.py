@@ -40,6 +40,7 @@ class Fault(StrEnum):
     HIDE = "hide"
     LATE_RETURN = "late_return"
     PART = "part"
+    DUPLICATE = "duplicate"
     PROBE_SILENCE = "probe_silence"
 
 
@@ -68,6 +69,7 @@ FAULTS: Mapping[Fault, FaultFacts] = {
     Fault.HIDE: FaultFacts(_MONEY, True, "books, closes without an answer, and does not find it for `hide_s`"),
     Fault.LATE_RETURN: FaultFacts(_MONEY, True, "books and answers, the money comes back after `return_s`"),
     Fault.PART: FaultFacts(_MONEY, True, "books the first half of a bundle, or a payment; no answer, closes"),
+    Fault.DUPLICATE: FaultFacts(_MONEY, True, "books, and answers that it had the order before"),
     Fault.PROBE_SILENCE: FaultFacts(frozenset({Touch.PROBE}), False, "does not answer a sign-on or heartbeat"),
 }
 

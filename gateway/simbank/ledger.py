@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import heapq
 from bisect import bisect_left, bisect_right
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, time, timedelta, timezone, tzinfo
@@ -106,6 +107,7 @@ class Ledger:
         self.conduct = conduct
         self.duplicates = 0
         self.executions: list[Execution] = []
+        self.heard: Counter[str] = Counter()
         self._now_ms = now_ms
         self._zone = zone
         self._cut_off = cut_off
@@ -195,6 +197,11 @@ class Ledger:
         return self._serial
 
     # ---- what the simulator and the tests may do -----------------------------------------------------------
+
+    def hear(self, reference: str) -> None:
+        """Record that one message to move money has arrived, whatever becomes of it. See `record.read_heard`."""
+        self.heard[reference] += 1
+        self._write({"heard": reference})
 
     def book(self, instruction: Instruction, wish: Meddling) -> Booking:
         """As `take`, with a fault's wish about what becomes of it."""
@@ -424,6 +431,8 @@ class Ledger:
     def _restore(self, line: Mapping[str, Any]) -> None:
         if "serials_up_to" in line:
             self._serial = self._reserved = int(line["serials_up_to"])
+        elif "heard" in line:
+            self.heard[line["heard"]] += 1
         elif "bundle" in line:
             self._enter_bundle(line["bundle"], [Execution.from_plain(one) for one in line["executions"]])
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -120,6 +121,11 @@ def read_lines(file: Path, *, mend: bool = False) -> list[dict[str, Any]]:
 def read_executions(file: Path) -> list[Execution]:
     """Every execution in a record, in order: the bank's truth, to compare with what the ERP was told."""
     return [Execution.from_plain(one) for line in read_lines(file) for one in plain_executions(line)]
+
+
+def read_heard(file: Path) -> Counter[str]:
+    """How many messages to move money arrived under each reference, booked or not."""
+    return Counter(line["heard"] for line in read_lines(file) if "heard" in line)
 
 
 def plain_executions(line: Mapping[str, Any]) -> list[dict[str, Any]]:

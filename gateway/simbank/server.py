@@ -36,7 +36,7 @@ from protocols.twin import Answer, Booking, Duplicate, DuplicateBundle, Entry, H
 
 _NOISE_BYTES = 300
 _WAITING_MAX = 64
-_ONLY_BY_BOOKING = frozenset({Fault.REFUSE, Fault.HIDE, Fault.LATE_RETURN, Fault.PART})
+_ONLY_BY_BOOKING = frozenset({Fault.REFUSE, Fault.HIDE, Fault.LATE_RETURN, Fault.PART, Fault.DUPLICATE})
 _SILENT = frozenset({Fault.DROP_AFTER, Fault.HIDE, Fault.PART, Fault.PROBE_SILENCE})
 _STAYS_OPEN = frozenset(
     {
@@ -45,6 +45,7 @@ _STAYS_OPEN = frozenset(
         Fault.OTHERS_ANSWER,
         Fault.REFUSE,
         Fault.LATE_RETURN,
+        Fault.DUPLICATE,
         Fault.PROBE_SILENCE,
     }
 )
@@ -81,11 +82,14 @@ class _Exchange:
     def take(self, instruction: Instruction) -> Booking:
         self._touched(Touch.MONEY, instruction.reference)
         try:
-            return self._ledger.book(instruction, _wish(self.strike))
+            booked = self._ledger.book(instruction, _wish(self.strike))
         except Duplicate:
             if self.strike is not None and self.strike.fault in _ONLY_BY_BOOKING:
                 self.strike = None
             raise
+        if self.strike is not None and self.strike.fault is Fault.DUPLICATE:
+            raise Duplicate(booked)
+        return booked
 
     def take_bundle(self, reference: str, instructions: Sequence[Instruction]) -> tuple[Booking, ...]:
         self._touched(Touch.MONEY, reference)
@@ -95,11 +99,14 @@ class _Exchange:
         if self.strike is not None and self.strike.fault is Fault.PART:
             instructions = instructions[: (len(instructions) + 1) // 2]
         try:
-            return self._ledger.book_bundle(reference, instructions, wishes)
+            booked = self._ledger.book_bundle(reference, instructions, wishes)
         except DuplicateBundle:
             if self.strike is not None and self.strike.fault in _ONLY_BY_BOOKING:
                 self.strike = None
             raise
+        if self.strike is not None and self.strike.fault is Fault.DUPLICATE:
+            raise DuplicateBundle(reference)
+        return booked
 
     def bundle(self, reference: str) -> tuple[Booking, ...]:
         self._touched(Touch.ENQUIRY, reference)
@@ -135,6 +142,8 @@ class _Exchange:
         if self.touch in (Touch.MONEY, Touch.ENQUIRY):
             return
         self.touch, self.reference = touch, reference
+        if touch is Touch.MONEY:
+            self._ledger.hear(reference)
         self.strike = self._plan.decide(touch, reference)
         if self.strike is not None and self.strike.fault is Fault.DROP_BEFORE:
             raise _HangUp

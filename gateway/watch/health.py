@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from gateway.bank.lane import Lane
 from gateway.erp.wire import Amqp
+from gateway.journal.stops import Stop
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +43,23 @@ def lane_word(lane: Lane) -> str:
     return "ready" if lane.wall.doubt is None else f"ready:{lane.wall.doubt}"
 
 
+def stop_words(stop: Stop) -> str:
+    """An emergency stop as a reason not to be ready; empty if there is none."""
+    if not stop.stopped:
+        return ""
+    since = datetime.fromtimestamp(stop.at_ms / 1000, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    return f"stopped since {since} by {stop.by}: {stop.reason}; nothing is sent until two persons start it again"
+
+
 def readiness(
-    journal_ok: Callable[[], bool], amqp: Amqp, lanes: Mapping[str, Lane], *, stopping: bool, draining: bool = False
+    journal_ok: Callable[[], bool], amqp: Amqp, lanes: Mapping[str, Lane], *, stopping: bool, draining: bool = False,
+    stopped: str = "",
 ) -> Readiness:
-    """The journal writes, the broker is consumed, and at least one lane is ready."""
+    """The journal writes, the broker is consumed, and at least one lane is ready. `stopped` are an emergency stop's
+    words."""
     reasons = []
+    if stopped:
+        reasons.append(stopped)
     if stopping:
         reasons.append("stopping")
     elif draining:

@@ -32,7 +32,7 @@ class Notify:
         self._send(f"STATUS={_line(status)}")
 
     def alive(self) -> None:
-        """The watchdog's food: only from a turn of the reactor that has just seen the journal write."""
+        """Feed the watchdog: see `Watch` for when."""
         self._send("WATCHDOG=1")
 
     def _send(self, text: str) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import Connection, select
 from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
@@ -15,17 +16,27 @@ from gateway.bank.lane import Lane
 from gateway.clock import Clock
 from gateway.core.states import Work
 from gateway.erp.wire import Amqp
+from gateway.journal import schema
 from gateway.journal.executor import Executor
+from gateway.journal.stops import Stop
 from gateway.journal.store import Store
-from gateway.meters import Meters
+from gateway.journal.unknown import Known, Unknown, look
+from gateway.journal.vaults import vault_of
+from gateway.meters import UNKNOWN, Meters
 from gateway.watch.counts import Counts, count
-from gateway.watch.health import Readiness, readiness
+from gateway.watch.health import Readiness, readiness, stop_words
 from gateway.watch.notify import Notify
 from gateway.watch.pages import site
 
 TICK_S = 1.0
 COUNT_EVERY = 5
+UNKNOWN_EVERY = 60
 STALE_S = 15.0
+LOST_TICKS = 3
+"""Ticks without a commit, after which the journal counts as unreachable: told within 5 s of its loss."""
+TRYING_S = 20.0
+"""A writer that began to try again within this time is alive, and the database is what is missing."""
+TOLD_AGAIN_S = 3_600.0
 _log = log.get("watch")
 
 
@@ -41,10 +52,20 @@ def _no() -> bool:
     return False
 
 
+def _not_tried() -> float:
+    return float("-inf")
+
+
+def _no_trouble() -> str:
+    return ""
+
+
 @dataclass(frozen=True, slots=True)
 class Sights:
     """What is looked at. `canary_age_s` tells the age of the last heartbeat through the broker, `certificates` the end
-    of validity (seconds since 1970) by bank and role."""
+    of validity (seconds since 1970) by bank and role, `tried_s` when the journal's writer last tried to reach its
+    database again (by the monotonic clock), `trouble` what the database last said, `stop` the last word about an
+    emergency stop. `known` is what the settings know, None where nobody wants to hear of what they do not."""
 
     store: Store
     amqp: Amqp
@@ -53,13 +74,22 @@ class Sights:
     draining: Callable[[], bool] = _no
     canary_age_s: Callable[[], float | None] = field(default=_never)
     certificates: Callable[[], Mapping[tuple[str, str], float]] = _no_certificates
+    tried_s: Callable[[], float] = _not_tried
+    trouble: Callable[[], str] = _no_trouble
+    stop: Callable[[], Stop] = Stop
+    known: Callable[[], Known | None] = field(default=_never)
+
+
+def _alive(conn: Connection) -> None:
+    conn.execute(select(schema.meta.c.name).limit(1))
 
 
 class Watch:
     """See the module. `start` listens, `leaving` says that the end has begun, `stop` closes.
 
-    The watchdog is fed only when a unit has just gone through the journal, from the turn of the reactor that saw it:
-    a stuck disk, a stuck writer and a stuck reactor all starve it.
+    The watchdog is fed when a unit has just gone through the journal, from the turn of the reactor that saw it: a stuck
+    disk, a stuck writer and a stuck reactor all starve it. While the database is away it is fed as long as the writer
+    tries again and again, and says so: the writer gives up by itself, and ends the process.
     """
 
     def __init__(self, reactor: Any, sights: Sights, clock: Clock, notify: Notify, rendering: Executor) -> None:
@@ -75,6 +105,11 @@ class Watch:
         self._wrote_s = float("-inf")
         self._announced = False
         self._stopped = False
+        self._writing = False
+        self._silent_ticks = 0
+        self._unknown: frozenset[tuple[str, str]] = frozenset()
+        self._unknown_told_s = float("-inf")
+        self.lost_ms: int | None = None
         self.stopping = False
 
     def start(self, host: str, port: int, port_file: Path | None = None) -> int:
@@ -107,12 +142,13 @@ class Watch:
         """Readiness now."""
         sights = self._sights
         return readiness(
-            self.journal_ok, sights.amqp, sights.lanes, stopping=self.stopping, draining=sights.draining()
-        )
+            self.journal_ok, sights.amqp, sights.lanes, stopping=self.stopping, draining=sights.draining(),
+            stopped=stop_words(sights.stop()),
+        )  # fmt: skip
 
     def journal_ok(self) -> bool:
         """Whether a unit reached the disk lately."""
-        return self._clock.monotonic_s() - self._wrote_s < STALE_S
+        return self.lost_ms is None and self._clock.monotonic_s() - self._wrote_s < STALE_S
 
     def _tick(self) -> None:
         now_s = self._clock.monotonic_s()
@@ -120,12 +156,18 @@ class Watch:
         meters.reactor_delay.set(max(now_s - self._expected_s, 0.0))
         self._expected_s = now_s + TICK_S
         self._timer = self._clock.later(TICK_S, self._tick)
-        # An empty unit goes the whole way of a payment's: writer thread, transaction, commit.
-        sights.store.write(lambda tx: None).addCallbacks(self._wrote, self._not_written)
+        self._look_at_journal(now_s)
+        meters.stopped.set(int(sights.stop().stopped))
         if self._ticks % COUNT_EVERY == 0:
-            sights.store.read(count).addCallbacks(self._counted, self._not_written)
+            if not self._silent_ticks:
+                sights.store.read(count).addCallbacks(self._counted, self._not_written)
             for (bank, role), not_after_s in sights.certificates().items():
                 meters.certificate.labels(bank, role).set(not_after_s)
+        known = sights.known() if self._ticks % UNKNOWN_EVERY == 0 and not self._silent_ticks else None
+        if known is not None:
+            sights.store.read(lambda conn: look(conn, known, vault_of(conn))).addCallbacks(
+                self._found_unknown, self._not_written
+            )
         self._ticks += 1
         age_s = sights.canary_age_s()
         if age_s is not None:
@@ -136,12 +178,57 @@ class Watch:
             self._announced = True
             self._notify.ready("consuming commands")
 
+    def _look_at_journal(self, now_s: float) -> None:
+        if not self._writing:
+            # An empty unit goes the whole way of a payment's: writer thread, transaction, commit.
+            self._writing, self._silent_ticks = True, 0
+            self._sights.store.write(lambda tx: None).addCallbacks(self._wrote, self._not_written)
+            return
+        # Ticks are counted, not seconds: a process that stood still has not lost its database.
+        self._silent_ticks += 1
+        if self._silent_ticks == 1:
+            # What a reader hears is the reason that is told.
+            self._sights.store.read(_alive).addErrback(lambda _failure: None)
+        if self._silent_ticks == LOST_TICKS and not self.stopping:
+            self._lost(now_s)
+        if now_s - self._sights.tried_s() < TRYING_S:
+            self._notify.alive()
+
+    def _lost(self, now_s: float) -> None:
+        meters = self._sights.meters
+        silent_s = now_s - max(self._wrote_s, now_s - LOST_TICKS * TICK_S - TICK_S)
+        self.lost_ms = self._clock.now_ms() - round(silent_s * 1000)
+        meters.journal_up.set(0)
+        meters.journal_failures.labels("unreachable").inc()
+        self._notify.status("the journal's database cannot be reached; nothing is taken in or sent")
+        _log.error("journal.unreachable", silent_s=round(silent_s, 1), error=self._sights.trouble() or "no answer",
+                   action="nothing is taken in or sent; tried for ten minutes, then the process ends")  # fmt: skip
+
     def _wrote(self, _result: None) -> None:
+        self._writing = False
+        self._sights.meters.journal_up.set(1)
+        if self.lost_ms is not None:
+            away_s = (self._clock.now_ms() - self.lost_ms) / 1000
+            self.lost_ms = None
+            _log.warning("journal.back", away_s=round(away_s, 1))
         self._wrote_s = self._clock.monotonic_s()
         self._sights.meters.journal_written.set(self._clock.now_ms() / 1000)
         self._notify.alive()
 
+    def _found_unknown(self, found: list[Unknown]) -> None:
+        now_s, meters = self._clock.monotonic_s(), self._sights.meters
+        for what in UNKNOWN:
+            meters.unknown.labels(what).set(sum(one.payments for one in found if one.what == what))
+        names = frozenset((one.what, one.name) for one in found)
+        if names and (names != self._unknown or now_s - self._unknown_told_s >= TOLD_AGAIN_S):
+            self._unknown_told_s = now_s
+            meters.alarms.labels("unknown_to_settings").inc()
+            for one in found:
+                _log.error("settings.unknown", what=one.what, name=one.name, payments=one.payments, action=one.remedy)
+        self._unknown = names
+
     def _not_written(self, failure: Failure) -> None:
+        self._writing = False
         if not self.stopping:
             _log.error("watch.journal_failed", error=str(failure.value),
                        action="the watchdog is not fed until it writes")  # fmt: skip

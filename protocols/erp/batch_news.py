@@ -13,7 +13,7 @@ from protocols.canon.errors import Refusal
 from protocols.canon.money import Money
 from protocols.canon.order import Kind
 from protocols.canon.outcome import STATE_TABLE, State
-from protocols.erp.news import error_fields, instant, resend
+from protocols.erp.news import error_fields, instant, put_holds, resend
 
 BATCH_ACCEPTED, BATCH_REJECTED = "batch.accepted", "batch.rejected"
 BATCH_STATUS, BATCH_COMPLETED = "batch.status", "batch.completed"
@@ -33,7 +33,7 @@ class ItemState:
     bank_serial: str | None = None
     bank_code: str | None = None
     bank_text: str | None = None
-    hold_reason: str | None = None
+    hold_reasons: tuple[str, ...] = ()
     refusal: Refusal | None = None
 
 
@@ -109,10 +109,11 @@ def _item(item: ItemState) -> dict[str, Any]:
     }  # fmt: skip
     for name, value in (
         ("bank_reference", item.bank_reference), ("bank_serial", item.bank_serial), ("bank_code", item.bank_code),
-        ("bank_text", item.bank_text), ("hold_reason", item.hold_reason),
+        ("bank_text", item.bank_text),
     ):  # fmt: skip
         if value is not None:
             said[name] = value
+    put_holds(said, item.hold_reasons)
     if item.refusal is not None:
         said["error"] = error_fields(item.refusal)
     return said

@@ -34,7 +34,15 @@ from protocols.erp.batch_news import (
     shares_of,
 )
 from protocols.erp.news import News, fields
-from protocols.erp.replies import PAYMENT_REJECTED, STATEMENT_CLOSED, TRANSACTION_BOOKED, rejection, status_result
+from protocols.erp.replies import (
+    PAYMENT_REJECTED,
+    STATEMENT_CLOSED,
+    TRANSACTION_BOOKED,
+    Validation,
+    payment_validated,
+    rejection,
+    status_result,
+)
 from protocols.erp.words import CommandType, TransactionsQuery
 
 _ID, _PAYMENT, _SENDER, _BANK = "AP-2026-000871", "01KA5V3Q8ZJ4M2N7R9T6W0XYBC", "kingdee", "icbc"
@@ -89,6 +97,7 @@ def commands() -> dict[str, dict[str, Any]]:
         "statement.request": {"account": _OWN, "date": "2026-11-23"},
         "receipt.request": {"account": _OWN, "bank_date": "2026-11-24", "bank_line_id": "20261124000917"},
         "receipt.request+payment": {"payment": _PAYMENT, "page": 2, "max_wait": "PT2H"},
+        "payment.validate": least,
     }
 
 
@@ -161,6 +170,8 @@ def replies() -> dict[str, dict[str, Any]]:
         "payment.rejected+id_conflict": rejection(CommandType.PAYMENT_SUBMIT, _ID, reused),
         "command.rejected": rejection(CommandType.PAYMENT_CANCEL, _ID, late),
         "status.result": status_result(_event("payment.settled", State.SETTLED)),
+        "payment.validated": payment_validated(Validation(
+            "AP-2026-000872", _SENDER, "held", _AT_MS, _BANK, f"{_BANK}.main", ("new_payee", "approval"))),
         "balance.result": _balances(),
         "transactions.page": _page(),
         "statement.ready": statement_ready(_statement(), (_entry(),), None, {"B26112400000871": _PAYMENT}),
@@ -189,7 +200,7 @@ def _batch_replies() -> dict[str, dict[str, Any]]:
 
 def _batch(event: str, seq: int, states: tuple[State, State, State], *, told: bool = True) -> BatchNews:
     more: Mapping[State, Mapping[str, Any]] = {
-        State.HELD: {"hold_reason": "suspected_duplicate"},
+        State.HELD: {"hold_reasons": ("suspected_duplicate",)},
         State.SETTLED: {"bank_code": "0000", "bank_text": "交易成功", "bank_serial": "20261124000918"},
         State.FAILED: {"bank_code": "E102", "bank_text": "户名不符"},
     }  # fmt: skip
@@ -222,7 +233,7 @@ def events() -> dict[str, dict[str, Any]]:
 
 
 _MORE: Mapping[str, Mapping[str, Any]] = {
-    "payment.held": {"seq": 2, "hold_reason": "suspected_duplicate", "bank_reference": None},
+    "payment.held": {"seq": 2, "hold_reasons": ("suspected_duplicate", "approval"), "bank_reference": None},
     "payment.sent": {"seq": 2},
     "payment.processing": {"seq": 3, "bank_code": "P001", "bank_text": "银行处理中", "evidence": "submit"},
     "payment.in_doubt": {"seq": 2, "next_enquiry_ms": _AT_MS + 2_000},

@@ -30,4 +30,5 @@ FORMS: Mapping[CommandType, type[Form]] = {
     CommandType.TRANSACTIONS_QUERY: TransactionsQueryForm,
     CommandType.STATEMENT_REQUEST: StatementRequestForm,
     CommandType.RECEIPT_REQUEST: ReceiptRequestForm,
+    CommandType.PAYMENT_VALIDATE: PaymentSubmit,
 }

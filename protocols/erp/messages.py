@@ -24,6 +24,7 @@ from protocols.erp.replies import (
     COMMAND_REJECTED,
     PAYMENT_ACCEPTED,
     PAYMENT_REJECTED,
+    PAYMENT_VALIDATED,
     RECEIPT_READY,
     STATEMENT_CLOSED,
     STATEMENT_READY,
@@ -31,7 +32,7 @@ from protocols.erp.replies import (
     TRANSACTION_BOOKED,
     TRANSACTIONS_PAGE,
 )
-from protocols.erp.reply_forms import BatchNewsForm, PaymentNews, Rejected
+from protocols.erp.reply_forms import BatchNewsForm, PaymentNews, PaymentValidated, Rejected
 from protocols.erp.words import CommandType
 
 
@@ -93,6 +94,10 @@ _COMMANDS = {
         "ask for an account's statement of one day", "请求账户某日对账单", (STATEMENT_READY, COMMAND_REJECTED)),
     CommandType.RECEIPT_REQUEST: (
         "ask for the electronic receipt of one entry", "请求一笔明细的电子回单", (RECEIPT_READY, COMMAND_REJECTED)),
+    CommandType.PAYMENT_VALIDATE: (
+        "ask what `payment.submit` would do with this body; nothing is recorded and no id is used",
+        "询问以此内容提交 `payment.submit` 的结果;不作任何记录,也不占用编号",
+        (PAYMENT_VALIDATED, COMMAND_REJECTED)),
 }  # fmt: skip
 
 _REPLIES = (
@@ -110,6 +115,8 @@ _REPLIES = (
     Message(TRANSACTIONS_PAGE, Voice.REPLY, TransactionsPage, "one page of entries", "一页明细"),
     Message(STATEMENT_READY, Voice.REPLY, StatementReady, "one page of a day's statement", "对账单的一页"),
     Message(RECEIPT_READY, Voice.REPLY, ReceiptReady, "a receipt, or one page of it", "电子回单,或其中一页"),
+    Message(PAYMENT_VALIDATED, Voice.REPLY, PaymentValidated, "what would become of the order; nothing was done",
+            "该订单会得到的结果;未做任何处理"),
     Message(COMMAND_REJECTED, Voice.REPLY, Rejected, "a command that submits nothing was refused",
             "提交类以外的命令被拒绝"),
 )  # fmt: skip

@@ -54,7 +54,7 @@ class News:
     evidence: str | None = None
     reported: Fate | None = None
     next_enquiry_ms: int | None = None
-    hold_reason: str | None = None
+    hold_reasons: tuple[str, ...] = ()
     send_after_ms: int | None = None
     replayed: bool = False
     refusal: Refusal | None = None
@@ -153,7 +153,7 @@ def fields(news: News) -> dict[str, Any]:
     if news.reported is not None:
         said["reported"] = news.reported.value
     _put_time(said, "next_enquiry", news.next_enquiry_ms)
-    _put(said, "hold_reason", news.hold_reason)
+    put_holds(said, news.hold_reasons)
     _put_time(said, "send_after", news.send_after_ms)
     _put(said, "batch", news.batch)
     if news.item_no is not None:
@@ -163,6 +163,13 @@ def fields(news: News) -> dict[str, Any]:
     if news.refusal is not None:
         said["error"] = error_fields(news.refusal, recorded=news.payment is not None)
     return said
+
+
+def put_holds(said: dict[str, Any], reasons: tuple[str, ...]) -> None:
+    """All reasons of a hold, and the gravest alone for those who read one."""
+    if reasons:
+        said["hold_reason"] = reasons[0]
+        said["hold_reasons"] = list(reasons)
 
 
 def body(news: News) -> bytes:

@@ -6,7 +6,7 @@ Payments speak through `news`, batches through `batch_news`, accounts through `a
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import BaseModel
@@ -23,17 +23,18 @@ from protocols.erp.account_forms import (
 )
 from protocols.erp.batch_news import BATCH_ACCEPTED, BATCH_COMPLETED, BATCH_REJECTED, BATCH_STATUS
 from protocols.erp.iso import writing
-from protocols.erp.news import News, error_fields, fields, write_json
-from protocols.erp.reply_forms import BatchNewsForm, PaymentNews, Rejected
+from protocols.erp.news import News, error_fields, fields, instant, put_holds, write_json
+from protocols.erp.reply_forms import BatchNewsForm, PaymentNews, PaymentValidated, Rejected
 from protocols.erp.words import BATCHES, SINGLE_ORDERS, CommandType
 
 PAYMENT_ACCEPTED, PAYMENT_REJECTED = "payment.accepted", "payment.rejected"
-COMMAND_REJECTED = "command.rejected"
+PAYMENT_VALIDATED, COMMAND_REJECTED = "payment.validated", "command.rejected"
 STATUS_RESULT, BALANCE_RESULT, TRANSACTIONS_PAGE = "status.result", "balance.result", "transactions.page"
 STATEMENT_READY, RECEIPT_READY = "statement.ready", "receipt.ready"
 TRANSACTION_BOOKED, STATEMENT_CLOSED = "transaction.booked", "statement.closed"
 
 _FORMS: Mapping[str, type[BaseModel]] = {
+    PAYMENT_VALIDATED: PaymentValidated,
     COMMAND_REJECTED: Rejected,
     BATCH_REJECTED: Rejected,
     BATCH_ACCEPTED: BatchNewsForm,
@@ -98,3 +99,39 @@ def rejection(command: CommandType | None, id_: str | None, refusal: Refusal) ->
 def status_result(news: News) -> dict[str, Any]:
     """Where a payment is now, with everything its last event said."""
     return fields(replace(news, event=STATUS_RESULT))
+
+
+@dataclass(frozen=True, slots=True)
+class Validation:
+    """What `payment.submit` would do with an order. `would` is ready, held, rejected, or replayed (it is known).
+
+    `refusal` holds every error at once; `hold_reasons` are told beside errors, too. `payment` is the known one.
+    """
+
+    id: str | None
+    sender: str
+    would: str
+    at_ms: int
+    bank: str | None = None
+    lane: str | None = None
+    hold_reasons: tuple[str, ...] = ()
+    send_after_ms: int | None = None
+    payment: str | None = None
+    refusal: Refusal | None = None
+
+
+def payment_validated(found: Validation) -> dict[str, Any]:
+    """The body of `payment.validated`."""
+    said: dict[str, Any] = {"event": PAYMENT_VALIDATED}
+    if found.id is not None:
+        said["id"] = found.id
+    said.update(sender=found.sender, would=found.would, at=instant(found.at_ms))
+    for name, value in (("bank", found.bank), ("lane", found.lane), ("payment", found.payment)):
+        if value is not None:
+            said[name] = value
+    put_holds(said, found.hold_reasons)
+    if found.send_after_ms is not None:
+        said["send_after"] = instant(found.send_after_ms)
+    if found.refusal is not None:
+        said["error"] = error_fields(found.refusal)
+    return said

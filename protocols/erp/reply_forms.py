@@ -66,9 +66,12 @@ class PaymentNews(Told):
     reported: FateName | None = said("in a correction: what the bank says now", "更正消息中:银行现在的说法", None)
     next_enquiry: Instant | None = said("when the bank will be asked next", "下次查询时间", None)
     hold_reason: str | None = said(
-        "why it is held: approval, new_payee, suspected_duplicate, cannot_be_prepared",
-        "暂停原因:approval、new_payee、suspected_duplicate、cannot_be_prepared",
+        "the gravest reason why it is held: approval, new_payee, suspected_duplicate, cannot_be_prepared",
+        "最主要的暂停原因:approval、new_payee、suspected_duplicate、cannot_be_prepared",
         None,
+    )
+    hold_reasons: list[str] | None = said(
+        "all reasons why it is held; a person clears each apart", "全部暂停原因;每个原因须由人员分别解除", None
     )
     send_after: Instant | None = said("nothing is sent before this moment", "此时刻之前不发送", None)
     batch: str | None = said("the batch it belongs to", "所属批次", None)
@@ -95,6 +98,27 @@ class Rejected(Told):
     error: Error = said("why", "原因")
 
 
+class PaymentValidated(Told):
+    """What `payment.submit` would do with an order now. It promises nothing: the next moment may differ."""
+
+    event: str = said("the message's name", "消息名称")
+    id: str | None = said("the order's `id`, if one could be read", "订单的 `id`(若可读取)", None)
+    sender: str = said("the configured sender who asked", "询问的发送方")
+    would: Literal["ready", "held", "rejected", "replayed"] = said(
+        "`ready`: it would be sent; `held`: a person must release it; `rejected`: see `error`; `replayed`: this very "
+        "order was accepted before",
+        "`ready`:将发送;`held`:须由人员放行;`rejected`:见 `error`;`replayed`:此订单先前已接收",
+    )
+    at: Instant = said("when it was so, UTC", "时点(UTC)")
+    bank: str | None = said("the bank that would carry it", "承办银行", None)
+    lane: str | None = said("the bank login it would go through", "所用的银行通道", None)
+    payment: str | None = said("in `replayed`: the gateway's key of the payment", "`replayed` 时:网关的付款编号", None)
+    hold_reason: str | None = said("the gravest reason to hold it", "最主要的暂停原因", None)
+    hold_reasons: list[str] | None = said("all reasons to hold it, as in `payment.held`", "全部暂停原因", None)
+    send_after: Instant | None = said("nothing would be sent before this moment", "此时刻之前不会发送", None)
+    error: Error | None = said("every fault, and rights that are missing", "全部错误,包括缺少的权限", None)
+
+
 class StateShare(Told):
     """The items of a batch that are in one state."""
 
@@ -119,6 +143,7 @@ class BatchItemState(Told):
     bank_code: str | None = said("the bank's code, unchanged", "银行返回码", None)
     bank_text: str | None = said("the bank's text, unchanged", "银行返回信息", None)
     hold_reason: str | None = said("why it is held, as in `payment.held`", "暂停原因,同 `payment.held`", None)
+    hold_reasons: list[str] | None = said("all reasons, as in `payment.held`", "全部暂停原因,同 `payment.held`", None)
     error: Error | None = said("why it was rejected", "拒绝原因", None)
 
 

@@ -36,6 +36,7 @@ class CommandType(StrEnum):
     TRANSACTIONS_QUERY = "transactions.query"
     STATEMENT_REQUEST = "statement.request"
     RECEIPT_REQUEST = "receipt.request"
+    PAYMENT_VALIDATE = "payment.validate"
 
 
 SINGLE_ORDERS = frozenset({CommandType.PAYMENT_SUBMIT, CommandType.TRANSFER_SUBMIT})

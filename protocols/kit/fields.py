@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, time
+from datetime import date, time, timedelta
 from typing import Final, Literal
 
 from protocols.kit.charset import Charset
 from protocols.kit.errors import ProtocolError
 
+DAYS_BEFORE: Final = timedelta(days=7)
+DAYS_AFTER: Final = timedelta(days=30)
 _XML_BLANKS: Final = " \t\r\n"
 _AMOUNT = re.compile(r"(-?)([0-9]{1,15})(?:\.([0-9]{1,6}))?")
 _DATE_SHAPES: Final = {
@@ -71,6 +73,24 @@ def parse_date(text: str, shape: DateShape = "yyyyMMdd") -> date:
     except ValueError:
         pass
     raise ProtocolError("value", f"{text[:40]!r} is not a date {shape}")
+
+
+def check_day(stated: date | None, sent: date, reference: str) -> None:
+    """Raises "correlation" where an answer states a day on which this payment cannot have been carried out.
+
+    Accounting days differ from calendar days, and a bank may book some days later; an older or newer payment with the
+    same reference is months away. None: the answer states no day.
+    """
+    if stated is not None and not sent - DAYS_BEFORE <= stated <= sent + DAYS_AFTER:
+        raise ProtocolError("correlation", f"{reference}: the answer is of {stated}, it was sent on {sent}")
+
+
+def stated_day(text: str, shape: DateShape = "yyyyMMdd") -> date | None:
+    """The date at the beginning of `text`; None where there is none that can be read, which proves nothing."""
+    try:
+        return parse_date(text.strip(_XML_BLANKS)[: len(shape)], shape)
+    except ProtocolError:
+        return None
 
 
 def time_text(moment: time, shape: TimeShape = "HHmmss") -> str:

@@ -40,6 +40,8 @@ MAX_BYTES: Final = 1_048_576
 MAX_DEPTH: Final = 32
 MAX_NODES: Final = 20_000
 MAX_ATTRIBUTES: Final = 32
+MAX_NAMESPACES: Final = 100
+"""Namespace declarations of a whole document. Banks write fewer than ten; canonical forms cost their square."""
 _TAG_CHARS_MAX: Final = 16_384
 _ATTRIBUTES_PER_NODE: Final = 2
 _ATTRIBUTES_MAX: Final = 40_000
@@ -75,13 +77,15 @@ def parse(
     max_depth: int = MAX_DEPTH,
     max_nodes: int = MAX_NODES,
     max_attributes: int = MAX_ATTRIBUTES,
+    max_namespaces: int = MAX_NAMESPACES,
 ) -> etree._Element:
     """The root of the one XML document in `data`, read in the bank's charset whatever it declares.
 
     Refuses, in this order and before the parser sees a byte: too long, no text in `charset`, a declared
     charset of another family, document types, entities, comments, processing instructions, a tag over 16
-    KiB, too many elements or attributes. Then what is not well-formed, too deep, or has too many attributes. The limits
-    are in bytes, levels, elements, and attributes per element. Raises ProtocolError.
+    KiB, too many elements or attributes. Then what is not well-formed, too deep, or has too many attributes or
+    namespace declarations. The limits are in bytes, levels, elements, attributes per element, and declarations per
+    document. Raises ProtocolError.
     """
     if len(data) > max_bytes:
         raise ProtocolError("frame_too_long", f"document of {len(data)} bytes, the limit is {max_bytes}")
@@ -92,6 +96,9 @@ def parse(
     except (etree.XMLSyntaxError, ValueError) as error:
         raise ProtocolError("not_xml", f"not well-formed XML: {error}") from None
     _inspect(root)
+    # The text is counted first: it also finds declarations in text and CDATA, so it is never below the tree's count.
+    if document.count("xmlns") > max_namespaces and declarations(root) > max_namespaces:
+        raise ProtocolError("xml_limits", f"more than {max_namespaces} namespace declarations")
     # Each element takes a "<" and each attribute a "=", so most documents need no walk to be found small.
     if document.count("<") > max_nodes and _COUNT(root) > max_nodes:
         raise ProtocolError("xml_limits", f"more than {max_nodes} elements")
@@ -100,6 +107,16 @@ def parse(
     if _deeper_than(max_depth)(root):
         raise ProtocolError("xml_limits", f"nested deeper than {max_depth}")
     return root
+
+
+def declarations(root: etree._Element) -> int:
+    """How many namespace declarations the tree has, repeated ones included."""
+    return sum(1 for _ in etree.iterwalk(root, events=("start-ns",)))
+
+
+def elements(root: etree._Element) -> int:
+    """How many elements the tree has, its root included."""
+    return int(_COUNT(root))
 
 
 def parse_again(octets: bytes, max_bytes: int) -> etree._Element:

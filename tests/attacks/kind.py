@@ -59,7 +59,7 @@ class Kind:
 
 
 KINDS: Final[dict[int, Kind]] = {}
-COUNT: Final = 115
+COUNT: Final = 118
 
 
 def _add(kind: Kind) -> None:

@@ -1,4 +1,4 @@
-"""1 to 34: documents made for the parser. What each limit lets through is tried as well as what it stops."""
+"""1 to 34, 116 and 117: documents made for the parser. What each limit lets through is tried as well as what it stops."""
 
 from __future__ import annotations
 
@@ -293,3 +293,33 @@ def _(document: Document) -> Iterable[bytes]:
     yield from (document.data[:length] for length in range(0, len(document.data), step))
     end = document.data.rindex(b"</")
     yield from (document.data[:length] for length in range(end, len(document.data.rstrip())))
+
+
+ABSOLUTE = "https://bank.example/namespace/"
+
+
+def bomb(nested: int, each: int, leaves: int, leaf: str = "<a/>") -> str:
+    """Elements in one another that declare so many absolute namespaces each, around a crowd of leaves."""
+    declared = (" ".join(f'xmlns:p{n}.{i}="{ABSOLUTE}{n}/{i}"' for i in range(each)) for n in range(nested))
+    opening = "".join(f"<e {one}>" for one in declared)
+    return opening + leaf * leaves + "</e>" * nested
+
+
+BOMBS = ((28, 30, 1_000), (25, 4, 1_000), (24, 4, 3_000), (3, 32, 4_000), (1, 32, 19_000), (28, 1, 19_000), (2, 4, 19_000))
+"""Nested elements, namespaces on each, leaves. The first costs an inclusive canonical form 5 to 9 s."""
+
+
+@on_document(116, "namespace bomb with absolute addresses")
+def _(document: Document) -> Iterable[bytes]:
+    for nested, each, leaves in BOMBS:
+        yield document.at_end(bomb(nested, each, leaves))
+
+
+@on_document(117, "namespaces that are all in use")
+def _(document: Document) -> Iterable[bytes]:
+    long = "/".join(("x" * 40,) * 8)
+    for count, leaves in ((32, 1_200), (32, 250), (11, 1_500), (8, 4_000)):
+        opening = " ".join(f'xmlns:p{n}="{ABSOLUTE}{n}/{long}"' for n in range(count))
+        attributes = " ".join(f'p{n}:x=""' for n in range(count))
+        leaf = f"<a {attributes}/>"
+        yield document.at_end(f"<e {opening}>{leaf * leaves}</e>")

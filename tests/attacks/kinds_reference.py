@@ -1,4 +1,4 @@
-"""65 to 92 and 112: references and transforms that cover something else, or cost. Most are signed by the bank's key."""
+"""65 to 92, 112 and 118: references and transforms that cover something else, or cost. Most are signed by the bank's key."""
 
 from __future__ import annotations
 
@@ -17,12 +17,14 @@ from tests.attacks.forging import (
     found,
     one_reference,
     opened,
+    read_element,
     template,
     transform,
     usual,
     written,
 )
 from tests.attacks.kind import Attempt, on_signature
+from tests.attacks.kinds_parser import BOMBS, bomb
 from tests.attacks.targets import SignedDocument
 
 OBJECT: Final = '<ds:Object Id="o">harmless</ds:Object>'
@@ -320,3 +322,22 @@ def _(target: SignedDocument) -> Made:
     yield from by_the_bank(target, template(target, only=only, boxed=manifest))
     typed = one_reference(f'URI="#m" Type="{dsig.DS}Manifest"', transform(dsig.EXC_C14N))
     yield from by_the_bank(target, template(target, more=typed, boxed=manifest))
+
+
+@on_signature(118, "namespace bomb inside what is signed, below and beside it")
+def _(target: SignedDocument) -> Made:
+    """The bank's SignedInfo is kept, so that nothing but the budget keeps us from digesting; then as a stranger's."""
+    for one in BOMBS:
+        crowd = bomb(*one)
+
+        def inside(root: etree._Element, signature: etree._Element, crowd: str = crowd) -> None:
+            read_element(target, root).append(etree.fromstring(crowd))
+
+        def beside(root: etree._Element, signature: etree._Element, crowd: str = crowd) -> None:
+            root.insert(0, etree.fromstring(crowd))
+
+        yield changed(target, inside)
+        yield changed(target, beside)
+        yield template(SignedDocument(changed(target, inside), target.profile, target.key))
+    around = " ".join(f'xmlns:p{n}="https://bank.example/namespace/{n}"' for n in range(31))
+    yield target.data.replace(b"SignedInfo", f"SignedInfo {around}".encode(), 1)

@@ -42,7 +42,7 @@ class Sum:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """`attacks: 115 kinds, N cases, 0 accepted, worst M ms`, if any were carried out."""
+    """`attacks: 118 kinds, N cases, 0 accepted, worst M ms`, if any were carried out."""
     total = Sum()
     for reports in terminalreporter.stats.values():
         for report in reports:

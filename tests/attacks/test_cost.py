@@ -19,7 +19,7 @@ from tests.attacks.test_kinds import each_bank
 MEMORY_MAX = 64 * 1_048_576
 CPU_MAX_S = 1.0
 COSTLY = HEAVY | {9, 10, 11, 16, 34, 39}
-COSTLY_SIGNATURES = (65, 69, 70, 78, 79, 83, 100, 104)
+COSTLY_SIGNATURES = (65, 69, 70, 78, 79, 83, 100, 104, 118)
 
 
 def _status(name: str) -> int:

@@ -58,6 +58,7 @@ CONDITIONS = {
     "cancel": "no copy of it has left",
     "expire": "no copy of it has left",
     "hold": "no copy of it has left",
+    "hold_again": "no copy of it has left",
     "not_sent": "these bytes were sent for the first time",
     "replay_not_sent": "these bytes were sent again",
     "not_sent_overdue": "these bytes were sent for the first time, and the bank never knew them",

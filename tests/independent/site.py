@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sysconfig
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -67,7 +68,8 @@ def not_to_be_had(reason: str) -> NoReturn:
 
 def program(name: str) -> str:
     """A command of others by which ours is judged."""
-    found = shutil.which(name)
+    # `make tools` puts Node beside our own Python.
+    found = shutil.which(name, path=os.pathsep.join((os.environ["PATH"], sysconfig.get_path("scripts"))))
     if found is None:
         not_to_be_had(f"no {name}: run `make tools`")
     return found

@@ -16,10 +16,11 @@ SENDER: dict[str, Any] = {"suspected_duplicate_hours": 0}
 
 
 def batch(
-    world: World, id_: str, minors: Sequence[int], *, kind: str = "batch", bank: str | None = None, **head: Any
+    world: World, id_: str, minors: Sequence[int], *, kind: str = "batch", bank: str | None = None,
+    account: str | None = None, **head: Any,
 ) -> dict[str, Any]:
     """The body of a batch whose items differ in nothing but their ids and amounts."""
-    own = {"account": world.banks[bank].account if bank else world.bank.account, "name": "示例甲公司"}
+    own = {"account": account or (world.banks[bank] if bank else world.bank).account, "name": "示例甲公司"}
     other = {"account": "0000000000000000025", "name": "示例乙"}
     sides = {"creditor": own, "agreement": "A1"} if kind == "collection" else {"debtor": own}
     theirs = "debtor" if kind == "collection" else "creditor"

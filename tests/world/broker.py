@@ -54,6 +54,10 @@ class ModelBroker:
     queues: dict[str, deque[_Kept]] = field(default_factory=dict)
     bindings: list[tuple[str, str, str]] = field(default_factory=list)
     clients: list[ModelClient] = field(default_factory=list)
+    away: bool = False
+    """Nobody can connect."""
+    confirms_to_lose: int = 0
+    """Of so many publishes to come the broker takes the message, and the connection breaks before its confirm."""
 
     def __post_init__(self) -> None:
         for queue in self.topology.queues:
@@ -156,7 +160,9 @@ class ModelClient:
         self._later(self._broker.latency_s, self._connected)
 
     def _connected(self) -> None:
-        if not self.dead:
+        if self._broker.away and not self.dead:
+            self._later(1.0, self._connected)
+        elif not self.dead:
             self._channel += 1
             self._wider.clear()
             self.up = True
@@ -243,6 +249,10 @@ class ModelClient:
         if message_id not in self._in_flight or self.dead:
             return
         verdict = self._broker.take_in(message)
+        if self._broker.confirms_to_lose:
+            self._broker.confirms_to_lose -= 1
+            self.drop()
+            return
         self._later(self._broker.latency_s, self._confirm, message_id, verdict)
 
     def _confirm(self, message_id: str, verdict: Verdict) -> None:

@@ -3,7 +3,8 @@
     python -m tests.world.deaths --rounds 5
 
 Each life gets orders, a repeated command, a cancel and a question, and ends at its point; the next one finds what it
-left. After a round one life goes on to the end, and then banks' ledgers, journal and the ERP's events are compared.
+left. After a round one life goes on to the end, and then banks' ledgers, journal and the ERP's events are compared; no
+bank may have heard more messages than the journal has attempts.
 The last line is `crash: P points, R rounds, D duplicated, L lost`; the exit code is 0 only if D and L are 0 and every
 point was met.
 """
@@ -30,8 +31,10 @@ import pika.exceptions
 
 from gateway.desk import demo_evidence, processes, rig
 from gateway.desk.processes import Child
+from gateway.journal import databases
 from protocols.twin import Booked
 from tests.gateway.erp.rabbit import ctl
+from tests.world import heard
 from tests.world.mortal import DEAD, POINTS
 from tests.world.services import Broker, broker_file, read_broker
 
@@ -257,6 +260,14 @@ class Ground:
             right = {"settled": paid, "cancelled": not paid, "in_doubt": not paid, "escalated": not paid}
             if not right.get(row.state.value, False):
                 verdict.lost.append(f"{id_} is {row.state.value}, and the bank has {'booked' if paid else 'not booked'} it")
+        engine = databases.connect(f"sqlite:///{self.site.state / 'journal.db'}", connections=1, writing=False)
+        try:
+            with engine.connect() as conn:
+                arrived = heard.heard({bank: self.site.ledger(bank) for bank in BANKS})
+                found = list(heard.unwritten(arrived, heard.written(conn)))
+        finally:
+            engine.dispose()
+        verdict.duplicated += [f"{ref}: {text}" for ref, text in found]
         verdict.lost += [f"command {one} has no reply" for one in self.commands if not self.erp.replies[one]]
         verdict.lost += [f"daemon: {text}" for text in demo_evidence.defects(self.folder / "daemon.log")]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from gateway.simbank.faults import Touch
@@ -40,6 +40,7 @@ def _violations(world: World, calm: bool) -> Iterator[str]:
         yield from _one(world, row, news.get(key, []), truths[row["bank"]].get(row["bank_ref"], []), calm)
     yield from _batches(world)
     yield from _replies(world)
+    yield from _never(world)
     yield from _journal(world)
     yield from _wires(world)
 
@@ -123,7 +124,7 @@ def _batches(world: World) -> Iterator[str]:
     for event in world.events:
         if event["event"] == "batch.completed":
             shares = {share["state"]: (share["count"], share["sum"]) for share in event["states"]}
-            if told[event["sender"], event["id"]].setdefault(event["seq"], shares) != shares:
+            if told[_now(world.old_senders, event["sender"]), event["id"]].setdefault(event["seq"], shares) != shares:
                 yield f"batch {event['id']}: number {event['seq']} was told in two ways"
     with sqlite3.connect(world.folder / "journal.db") as db:
         rows = db.execute("select sender, batch, count, seq from batches").fetchall()
@@ -166,13 +167,28 @@ def _replies(world: World) -> Iterator[str]:
             yield f"command {command} was published {published} times and got {len(replies[command])} replies"
 
 
+def _never(world: World) -> Iterator[str]:
+    """Once a bank's payments may not be sent again, none is, whatever its own rules said when it was taken in."""
+    for bank, count in world.never_since.items():
+        again = len(world.repeats(bank))
+        if again > count:
+            yield f"{bank}: {again - count} payments were sent again by themselves after its rules forbade it"
+
+
+def _now(renamed: Mapping[str, str], name: str) -> str:
+    """What a lane or a sender is called by now."""
+    while name in renamed:
+        name = renamed[name]
+    return name
+
+
 def _journal(world: World) -> Iterator[str]:
     with sqlite3.connect(world.folder / "journal.db") as db:
         sent = {tuple(row) for row in db.execute(
             "select p.lane || '/' || p.bank_ref, a.attempt from attempts a join payments p using (payment)")}  # fmt: skip
     if waiting := untold(world):
         yield f"{waiting} messages were never confirmed"
-    permitted = {(permit.ref, permit.attempt) for permit in world.permits.written}
+    permitted = {(_as_now(world, permit.ref), permit.attempt) for permit in world.permits.written}
     for ref, attempt in permitted - sent:
         yield f"send {ref} attempt {attempt} is in the permit log and not in the journal"
     # A life that ended between the commit and the permit log has not written; the same bytes may leave later, under a
@@ -183,6 +199,11 @@ def _journal(world: World) -> Iterator[str]:
         allowed = sum(one == ref for one, _attempt in permitted)
         if sum(left[wire] for wire in wires) > allowed:
             yield f"send {ref} left {sum(left[wire] for wire in wires)} times, with {allowed} permits in the log"
+
+
+def _as_now(world: World, ref: str) -> str:
+    lane, _, bank_ref = ref.rpartition("/")
+    return f"{_now(world.old_lanes, lane)}/{bank_ref}"
 
 
 def _wire(world: World, ref: str, attempt: int) -> bytes:

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from gateway.core.states import Answered, Event, Expire, Overdue, Release, Source, Work
+from gateway.core.states import Answered, Event, Expire, Hold, Overdue, Release, Source, Work
 from gateway.simbank.faults import Fault, Scripted, Touch
 from protocols.bank import Bank, Context, MoneyConversation
 from protocols.canon.order import AnyOrder, Kind
@@ -51,6 +51,8 @@ def held_and_released(folder: Path) -> World:
     world.submit("AP-3", valid_until=world.moment(60))
     world.submit("AP-4", 10_000_000)
     world.run(5)
+    world.act(partial(Hold, reason="approval", cleared=("new_payee",)))
+    world.run(1)
     world.act(partial(Release, send_after_ms=0))
     world.command("payment.cancel", {"id": "AP-2"})
     world.run(5)
@@ -58,7 +60,7 @@ def held_and_released(folder: Path) -> World:
     world.run(100)
     states = [world.state(id_) for id_ in ("AP-2", "AP-3", "AP-4")]
     assert states == ["cancelled", "expired", "rejected"]
-    return world.ends("settled", "hold", "release", "cancel", "expire", "reject", "cancel_too_late")
+    return world.ends("settled", "hold", "hold_again", "release", "cancel", "expire", "reject", "cancel_too_late")
 
 
 @scene

@@ -21,6 +21,14 @@ class Login:
 
 
 @dataclass(frozen=True, slots=True)
+class Control:
+    """How rabbitmqctl reaches a broker."""
+
+    command: tuple[str, ...]
+    env: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class Broker:
     """A RabbitMQ with a virtual host of this checkout's own.
 
@@ -36,6 +44,7 @@ class Broker:
     admin: Login
     users: Mapping[str, Login]
     private: bool = False
+    control: Control | None = None
 
 
 def broker_file() -> Path:
@@ -61,7 +70,12 @@ def read_broker(path: Path) -> Broker | None:
         admin=Login(**found["admin"]),
         users={role: Login(**login) for role, login in found["users"].items()},
         private=bool(found.get("private")),
+        control=_control(found.get("control")),
     )
+
+
+def _control(found: Mapping[str, Any] | None) -> Control | None:
+    return Control(tuple(found["command"]), found["env"]) if found else None
 
 
 def _vhost_of(worker: str, found: Mapping[str, Any]) -> str:

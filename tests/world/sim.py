@@ -26,8 +26,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
+from typing import Any
 
 import structlog
 
@@ -36,6 +37,7 @@ from gateway.core.states import Release
 from gateway.simbank.faults import Delays, Fault, FaultPlan
 from gateway.simbank.ledger import Conduct
 from protocols.bank import Bank, Replay, ReplayRule
+from tests.world import between
 from tests.world.batching import batch
 from tests.world.history import standing, unsettled, untold, violations
 from tests.world.world import BankSite, Life, World
@@ -46,8 +48,14 @@ CALM_S = 7_200.0
 # A calm that is over early lasts this long all the same: what was still to come would come now.
 TAIL_S = 300.0
 _DOUBT_S = 1_500.0
+KINDS = tuple(filter(between.drawn, (
+    "several accounts", between.TWO_LANES, *between.SETTINGS, between.RESTORED, between.RESOLVED, between.RESENT,
+    "released by persons", "clock days off", "confirm lost", Fault.DUPLICATE.value,
+)))  # fmt: skip
+"""Events that must not be missing from many stories: what lies between two lives, and what is rare."""
 _STEPS = 24
-_WRONG_MS = (-72_000_000, -3_600_000, -3_600_000, 1_800_000)
+_WRONG_MS = (-172_800_000, -172_800_000, -72_000_000, -3_600_000, 1_800_000)
+_DAYS_AHEAD_MS = 172_800_000
 OPTIONS = {"sample": {"heartbeat_s": 100.0}, "pab": {"probe_every_s": 200.0}}
 
 
@@ -66,18 +74,25 @@ class Story:
     simulated_s: float = 0.0
     cpu_s: float = 0.0
     told: list[str] = field(default_factory=list)
+    decided: list[str] = field(default_factory=list)
+    steps: list[tuple[int, str]] = field(default_factory=list)
 
 
-def tell(seed: int, folder: Path, *, orders: int = ORDERS, dedup: bool = True, world: World | None = None) -> Story:
-    """Play one seed to its end."""
+def tell(
+    seed: int, folder: Path, *, orders: int = ORDERS, dedup: bool = True, world: World | None = None,
+    keep: frozenset[int] | None = None, neighbours: bool = False,
+) -> Story:  # fmt: skip
+    """Play one seed to its end; of its steps only those in `keep`, if given. `neighbours`: two nodes, whatever is drawn."""
     cpu_s = time.process_time()
     chance = random.Random(seed)
     story = Story(seed)
-    world = world or _world(seed, folder, chance, dedup)
+    world = world or _world(seed, folder, chance, dedup, neighbours)
     began_s = world.clock.seconds()
+    story.actions["several accounts"] += len(world.bank.accounts) > 1
+    story.actions[between.TWO_LANES] += len(world.lanes) > 1
     world.start()
-    _act(world, chance, story, orders)
-    _calm(world, story, whole=chance.random() < 0.05)
+    _act(world, chance, story, orders, keep)
+    _calm(world, story, whole=seed % 20 == 7)
     assert world.life is not None
     story.violations += violations(world) + world.life.fatal
     close(story, world)
@@ -93,6 +108,7 @@ def close(story: Story, world: World) -> None:
     for site in world.banks.values():
         story.faults.update({fault.value: count for fault, count in site.simbank.tally.faults.items()})
     story.trace = _hash(world)
+    story.decided = world.decisions()
     story.told = [
         f"{event['at'][11:23]}  {event['event']:22}  {event['id']:14}  {event['seq']:2}  {event['bank']}"
         for event in world.events if event.get("payment")
@@ -104,8 +120,14 @@ def _calm(world: World, story: Story, *, whole: bool) -> None:
     for site in world.banks.values():
         site.simbank.script.calm()
         site.reachable = True
+    world.broker.confirms_to_lose = 0
+    if world.kinds_off:
+        for bank in list(world.kinds_off):
+            between.kind_on(world, bank)
+        if world.life is not None:
+            world.leave()
     if world.life is None:
-        world.start()
+        world.start(world.node)
     for client in world.broker.clients:
         client.block(False)
     began_s = world.clock.seconds()
@@ -130,7 +152,7 @@ def _calm(world: World, story: Story, *, whole: bool) -> None:
 # ---- a world by chance -------------------------------------------------------------------------------------------
 
 
-def _world(seed: int, folder: Path, chance: random.Random, dedup: bool) -> World:
+def _world(seed: int, folder: Path, chance: random.Random, dedup: bool, neighbours: bool) -> World:
     wild = chance.random()
     rates = {
         fault: round(chance.random() ** 2 * 0.25 * wild, 4) if chance.random() < 0.6 else 0.0 for fault in Fault
@@ -153,10 +175,11 @@ def _world(seed: int, folder: Path, chance: random.Random, dedup: bool) -> World
     spans = {"enquiry_deadline_s": 1_800.0, "returns_watch_s": 4_100.0 if returning else 1.0, "returns_every_s": 2_100.0}
     sender = chance.choice(({}, {}, {}, {}, {"limits": {"per_payment": "90000.00"}}, {"new_payee_hold": True}))
     # Several nodes look at each other's work; that costs, so most stories have one.
-    journal = {"poll_ms": 2_000} if chance.random() < 0.25 else {}
+    journal = {"poll_ms": 2_000} if chance.random() < 0.25 or neighbours else {}
     return World(folder, seed, banks=banks, settings={"journal": journal}, plan=FaultPlan(str(seed), rates, delays), conduct=conduct, spans=spans,
                  options=OPTIONS, sender=sender, adapters=_adapters(chance, dedup),
-                 linger_ms=chance.choice((3.0, 30.0, 100.0)))  # fmt: skip
+                 linger_ms=chance.choice((3.0, 30.0, 100.0)), accounts=chance.choice((1, 1, 3)),
+                 lanes=chance.choice((("main",), ("main", "second"))) if between.drawn(between.TWO_LANES) else ("main",))  # fmt: skip
 
 
 def _adapters(chance: random.Random, dedup: bool) -> dict[str, Callable[[Bank], Bank]]:
@@ -181,45 +204,67 @@ def replaying(bank: Bank, rule: ReplayRule) -> Bank:
 # ---- what happens in it ------------------------------------------------------------------------------------------
 
 
-def _act(world: World, chance: random.Random, story: Story, orders: int) -> None:
-    banks = list(world.banks)
+def _act(world: World, chance: random.Random, story: Story, orders: int, keep: frozenset[int] | None) -> None:
     ids: list[str] = []
     weights = {
         "order": 30, "burst": 5, "batch": chance.choice((1, 3, 6)), "again": 6, "conflict": 2, "cancel": 4, "status": 3, "balance": 2, "lines": 2,
         "nonsense": 2, "release": 2, "crash": chance.choice((0, 1, 3)), "restart": chance.choice((0, 1)),
         "takeover": 2 if world.settings.journal.poll_ms else 0, "broker": chance.choice((0, 2)), "block": chance.choice((0, 1)),
-        "outage": chance.choice((0, 2)), "pause": 3, "clock": chance.choice((0, 0, 1)) if _may_set_clock(world) else 0,
+        "outage": chance.choice((0, 2)), "pause": 3, "confirm lost": chance.choice((0, 1)), "persons": chance.choice((0, 2)),
+        "settings": chance.choice((0, 1)) if any(map(between.drawn, between.SETTINGS)) else 0,
+        between.RESTORED: chance.choice((0, 1)), "clock": chance.choice((0, 1, 2)) if _may_set_clock(world) else 0,
     }  # fmt: skip
     names, shares = list(weights), list(weights.values())
     per_s = chance.choice((20.0, 60.0, 200.0))
     until_s = world.clock.seconds() + STORY_S
-    while len(ids) < orders and world.clock.seconds() < until_s:
+    for step in count(1):
+        if len(ids) >= orders or world.clock.seconds() >= until_s or (keep is not None and step > max(keep, default=0)):
+            return
         action = chance.choices(names, shares)[0]
-        story.actions[action] += 1
-        if action == "order":
-            ids.append(_order(world, chance, banks, len(ids)))
-        elif action == "burst":
-            for _ in range(chance.randrange(2, 40)):
-                ids.append(_order(world, chance, banks, len(ids)))
-        elif action == "batch":
-            ids += _batch(world, chance, chance.choice(banks), len(ids))
-        elif action in ("again", "conflict", "cancel", "status", "release"):
-            if ids:
-                _about(world, chance, action, chance.choice(ids))
-        elif action in ("balance", "lines"):
-            _question(world, action, chance.choice(banks))
-        elif action == "nonsense":
-            world.command(chance.choice(("payment.submit", "payment.nothing", "balance.query")), b"{not json")
-        elif action in _END:
-            _END[action](world, chance, story)
-            story.crashes += action != "clock"
-        else:
-            _weather(world, chance, action, banks)
-        world.run(chance.expovariate(per_s) if chance.random() < 0.9 else chance.random() * 20)
+        # What a step draws is its own: it stays what it was when others are left out.
+        here = random.Random(world.seed * 1_000_003 + step)
+        if keep is None or step in keep:
+            story.steps.append((step, action))
+            story.actions[action] += 1
+            ids += _step(world, here, story, action, f"AP-{world.seed}-{step}", ids)
+            world.run(here.expovariate(per_s) if here.random() < 0.9 else here.random() * 20)
 
 
-def _order(world: World, chance: random.Random, banks: list[str], n: int) -> str:
-    id_ = f"AP-{world.seed}-{n}"
+def _step(world: World, here: random.Random, story: Story, action: str, name: str, ids: list[str]) -> list[str]:
+    """One action; returns the orders that it added."""
+    banks = list(world.banks)
+    if action == "order":
+        return [_order(world, here, banks, name)]
+    if action == "burst":
+        return [_order(world, here, banks, f"{name}-{n}") for n in range(here.randrange(2, 40))]
+    if action == "batch":
+        return _batch(world, here, here.choice(banks), name)
+    added: list[str] = []
+    if action in ("again", "conflict", "cancel", "status", "release"):
+        if ids:
+            _about(world, here, action, here.choice(ids))
+    elif action in ("balance", "lines"):
+        _question(world, action, here.choice(banks))
+    elif action == "nonsense":
+        world.command(here.choice(("payment.submit", "payment.nothing", "balance.query")), b"{not json")
+    elif action in _END:
+        _END[action](world, here, story)
+        story.crashes += action not in ("clock", "persons")
+    elif action == between.RESTORED:
+        before = world.older
+
+        def more() -> None:
+            added.extend(_order(world, here, banks, f"{name}-{n}") for n in range(here.randrange(1, 6)))
+
+        story.violations += between.older_database(world, here, more)
+        story.crashes += 1
+        story.actions[action] -= world.older == before
+    else:
+        _weather(world, here, action, banks)
+    return added
+
+
+def _order(world: World, chance: random.Random, banks: list[str], id_: str) -> str:
     changes: dict[str, object] = {}
     roll = chance.random()
     if roll < 0.03:
@@ -228,14 +273,15 @@ def _order(world: World, chance: random.Random, banks: list[str], n: int) -> str
         changes["valid_until"] = world.moment(chance.choice((1.0, 30.0, 900.0)))
     elif roll < 0.08:
         changes["not_before"] = world.moment(chance.choice((5.0, 600.0)))
-    world.submit(id_, chance.randrange(1, 10**7), chance.choice(banks), **changes)
+    minor, bank = chance.randrange(1, 10**7), chance.choice(banks)
+    world.submit(id_, minor, bank, account=chance.choice(world.banks[bank].accounts), **changes)
     return id_
 
 
-def _batch(world: World, chance: random.Random, bank: str, n: int) -> list[str]:
+def _batch(world: World, chance: random.Random, bank: str, name: str) -> list[str]:
     kind = chance.choice(("batch", "batch", "payroll", "collection"))
     minors = [chance.randrange(1, 10**6) for _ in range(chance.randrange(2, 60))]
-    body = batch(world, f"AP-{world.seed}-{n}", minors, kind=kind, bank=bank)
+    body = batch(world, name, minors, kind=kind, account=chance.choice(world.banks[bank].accounts))
     if chance.random() < 0.1:
         body["items"][0]["purpose"] = "x" * 500
         body["on_item_error"] = chance.choice(("refuse_item", "refuse_batch"))
@@ -262,7 +308,7 @@ def _let_go(world: World, id_: str) -> None:
 
 
 def _question(world: World, action: str, bank: str) -> None:
-    account = world.banks[bank].account
+    account = world.banks[bank].accounts[-1]
     if action == "balance":
         world.command("balance.query", {"accounts": [account], "max_age": "PT0S", "max_wait": "PT60S"})
     else:
@@ -293,6 +339,10 @@ def _take_over(world: World, chance: random.Random, story: Story) -> None:
     """The node stands still and another one takes its lanes; it wakes up, finds that it lost them, and is killed."""
     zombie = world.life
     assert zombie is not None
+    # In the middle of sending: some are committed and not written yet.
+    for n in range(chance.randrange(1, 8)):
+        _order(world, chance, list(world.banks), f"AP-{world.seed}-{story.steps[-1][0]}-{n}")
+    world.run(chance.random() * 0.2)
     zombie.clock.freeze()
     stood_s = chance.choice((1.0, 16.0, 40.0))
     world.run(stood_s)
@@ -314,7 +364,8 @@ def _may_set_clock(world: World) -> bool:
 
 def _set_clock(world: World, chance: random.Random, story: Story) -> None:
     """Somebody sets the machine's clock wrong, or it starts with a wrong one; later it is set right."""
-    node, off_ms = world.node, chance.choice(_WRONG_MS)
+    node, off_ms = world.node, chance.choice((*_WRONG_MS, *[_DAYS_AHEAD_MS] * between.drawn(between.DAYS_AHEAD)))
+    story.actions["clock days off"] += abs(off_ms) >= _DAYS_AHEAD_MS
     if chance.random() < 0.5:
         world.leave()
         story.crashes += 1
@@ -325,12 +376,27 @@ def _set_clock(world: World, chance: random.Random, story: Story) -> None:
     world.life.clock.off_ms = 0
 
 
+def _persons(world: World, chance: random.Random, story: Story) -> None:
+    """Two persons decide, or let go what is held."""
+    if held := world.in_state("held"):
+        _let_go(world, chance.choice(held))
+        story.actions["released by persons"] += 1
+    elif done := between.resolve(world, chance):
+        story.actions[done] += 1
+
+
+def _change_settings(world: World, chance: random.Random, story: Story) -> None:
+    if done := between.settings(world, chance):
+        story.actions[done] += 1
+
+
 def _said(life: Life) -> int:
     return sum(len(pipe.written) for pipe in life.pipes)
 
 
 _END: dict[str, Callable[[World, random.Random, Story], None]] = {
     "crash": _crash, "restart": _restart, "takeover": _take_over, "clock": _set_clock,
+    "persons": _persons, "settings": _change_settings,
 }  # fmt: skip
 
 
@@ -341,6 +407,8 @@ def _weather(world: World, chance: random.Random, action: str, banks: list[str])
     elif action == "block":
         for client in list(world.broker.clients):
             client.block(not client.blocked)
+    elif action == "confirm lost":
+        world.broker.confirms_to_lose = chance.randrange(1, 4)
     elif action == "outage":
         _shut(world, world.banks[chance.choice(banks)], chance.choice((2.0, 10.0, 40.0)))
     else:
@@ -383,21 +451,21 @@ def memory_folder() -> Iterator[Path]:
         yield Path(folder)
 
 
-def tell_one(seed: int) -> Story:
-    """Play one seed in a folder of its own."""
+def tell_one(seed: int, **more: Any) -> Story:
+    """Play one seed in a folder of its own; `more` are words of `tell`."""
     quiet()
     with memory_folder() as folder:
-        return tell(seed, folder)
+        return tell(seed, folder, **more)
 
 
-def _tell_briefly(seed: int) -> Story:
-    return replace(tell_one(seed), told=[])
+def _tell_briefly(seed: int, more: dict[str, bool]) -> Story:
+    return replace(tell_one(seed, **more), told=[], decided=[])
 
 
-def tell_many(seeds: Iterable[int], processes: int) -> Iterator[Story]:
+def tell_many(seeds: Iterable[int], processes: int, **more: bool) -> Iterator[Story]:
     """Play seeds on several cores, in any order."""
     if processes == 1:
-        yield from map(tell_one, seeds)
+        yield from (tell_one(seed, **more) for seed in seeds)
         return
     # A process that cannot even start breaks this pool, loudly; the older kind would start another one for ever.
     context = multiprocessing.get_context("spawn")
@@ -406,7 +474,7 @@ def tell_many(seeds: Iterable[int], processes: int) -> Iterator[Story]:
         waiting: set[Future[Story]] = set()
         try:
             while True:
-                waiting |= {pool.submit(_tell_briefly, seed) for seed in islice(left, 2 * processes - len(waiting))}
+                waiting |= {pool.submit(_tell_briefly, seed, more) for seed in islice(left, 2 * processes - len(waiting))}
                 if not waiting:
                     return
                 done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
@@ -438,6 +506,7 @@ class Sum:
     cpu_s: float = 0.0
     rules: Counter[str] = field(default_factory=Counter)
     faults: Counter[str] = field(default_factory=Counter)
+    kinds: Counter[str] = field(default_factory=Counter)
 
     def add(self, story: Story) -> None:
         """Count one."""
@@ -449,6 +518,12 @@ class Sum:
         self.cpu_s += story.cpu_s
         self.rules.update(story.rules)
         self.faults.update(story.faults)
+        self.kinds.update(kind for kind, count in (story.actions + story.faults).items() if count > 0)
+
+    def breakdown(self) -> str:
+        """In which share of the stories each kind of event occurred, the rarest first."""
+        shares = sorted((self.kinds[kind] / max(self.played, 1), kind) for kind in {*KINDS, *self.kinds})
+        return "stories with: " + ", ".join(f"{kind} {100 * share:.0f} %" for share, kind in shares)
 
     def last_line(self) -> str:
         """The figure."""
@@ -468,6 +543,11 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--seed", type=int)
     parser.add_argument("--minutes", type=float)
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--neighbours", action="store_true", help="two nodes over one journal in every story")
+    parser.add_argument("--dedup", action=argparse.BooleanOptionalAction, default=True,
+                        help="--no-dedup: banks book whatever they are sent, and nothing is sent again by itself")  # fmt: skip
+    parser.add_argument("--whole", action="store_true", help="do not reduce the first story that fails")
+    parser.add_argument("--stop", action="store_true", help="end with the first story that fails, as it is")
     parser.add_argument("--write-corpus", action="store_true", help="play the fixed corpus anew and keep its traces")
     asked = parser.parse_args(arguments)
     quiet()
@@ -478,9 +558,10 @@ def main(arguments: list[str]) -> int:
         return 0
     seeds = [asked.seed] if asked.seed is not None else range(asked.first, asked.first + asked.seeds)
     until_s = time.monotonic() + asked.minutes * 60 if asked.minutes is not None else float("inf")
-    sums = Sum()
-    for story in tell_many(seeds, min(asked.processes, len(seeds))):
+    sums, failed = Sum(), 0
+    for story in tell_many(seeds, min(asked.processes, len(seeds)), neighbours=asked.neighbours, dedup=asked.dedup):
         sums.add(story)
+        failed = failed or (story.seed if story.violations else 0)
         for violation in story.violations:
             print(f"seed {story.seed}: {violation}", flush=True)
         if asked.seed is not None:
@@ -489,8 +570,13 @@ def main(arguments: list[str]) -> int:
                               "actions": story.actions}))  # fmt: skip
         if sums.played % 100 == 0:
             print(sums.last_line(), file=sys.stderr, flush=True)
-        if time.monotonic() > until_s:
+        if time.monotonic() > until_s or (asked.stop and sums.broken):
             break
+    if failed and not (asked.whole or asked.stop):
+        from tests.world import reduce
+
+        print(reduce.report(failed, neighbours=asked.neighbours, dedup=asked.dedup), flush=True)
+    print(sums.breakdown())
     print(sums.last_line())
     return 1 if sums.broken else 0
 

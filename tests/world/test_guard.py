@@ -90,8 +90,8 @@ def run_pytest(folder: Path, body: str) -> tuple[int, str]:
     (folder / "test_case.py").write_text(HEAD + body, encoding="utf-8")
     command = [sys.executable, "-m", "pytest", "-c", str(ROOT / "pyproject.toml"), "--rootdir", str(folder)]
     command += ["-p", "no:cacheprovider", str(folder)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=50, check=False)
-    return done.returncode, done.stdout
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240, check=False)
+    return done.returncode, done.stdout + done.stderr
 
 
 def test_clean_tests_pass(tmp_path: Path) -> None:

@@ -134,7 +134,12 @@ class BankSite:
     simbank: SimBank
     ledger: Ledger
     reachable: bool = True
-    account: str = ""
+    accounts: tuple[str, ...] = ()
+
+    @property
+    def account(self) -> str:
+        """Its first account."""
+        return self.accounts[0]
 
 
 class WorldDialer:
@@ -218,6 +223,7 @@ class World:
         points: Points | None = None, settings: Mapping[str, Any] | None = None,
         spans: Mapping[str, float] | None = None, options: Mapping[str, Mapping[str, Any]] | None = None,
         adapters: Mapping[str, Callable[[Bank], Bank]] | None = None, linger_ms: float = 3.0,
+        accounts: int = 1, lanes: tuple[str, ...] = ("main",),
     ) -> None:  # fmt: skip
         dsig.start()
         self.folder = folder
@@ -234,7 +240,15 @@ class World:
         self.permits = Permits(self)
         self._options = {name: {**_OPTIONS[name], **(options or {}).get(name, {})} for name in banks}
         self._options[banks[0]] = {**self._options[banks[0]], **(bank_options or {})}
-        self._adapters = dict(adapters or {})
+        self.adapters = dict(adapters or {})
+        self.lanes = lanes
+        self.sender = "kingdee"
+        self.never_since: dict[str, int] = {}  # how often payments of a bank had been sent again by then
+        self.kinds_off: dict[str, Callable[[Bank], Bank] | None] = {}
+        self.older = 0
+        self.old_lanes: dict[str, str] = {}
+        self.old_senders: dict[str, str] = {}
+        self._accounts = accounts
         self.points = points or Points()
         self._sender = sender or {}
         self._changes = settings or {}
@@ -247,6 +261,9 @@ class World:
         self.dials = 0
         self.spans = dict(spans or {})
         self.banks = {name: self._bank(name, plan or FaultPlan(str(seed), {}), conduct) for name in banks}
+        self.lane_of = {
+            account: lanes[n % len(lanes)] for site in self.banks.values() for n, account in enumerate(site.accounts)
+        }
         self.settings = self._settings()
         stand_ins.lay_journal(folder / "journal.db")
         self._outside: sqlite3.Connection | None = None
@@ -261,27 +278,28 @@ class World:
 
     def _bank(self, name: str, plan: Plan, conduct: Conduct) -> BankSite:
         twin = stand_ins.twin(name, _TWIN_OPTIONS[name])
-        account = _ACCOUNTS[name]
-        accounts = [Account(account, "示例甲公司", Money(10**12), 0)]
+        numbers = tuple(f"{int(_ACCOUNTS[name]) + n:014d}" for n in range(self._accounts))
+        accounts = [Account(number, "示例甲公司", Money(10**12), 0) for number in numbers]
         ledger = Ledger(lambda: round(self.clock.seconds() * 1000), accounts, conduct)
         simbank = SimBank(self.clock, twin, ledger, plan, seed=str(self.seed))
-        return BankSite(simbank, ledger, account=account)
+        return BankSite(simbank, ledger, accounts=numbers)
 
     def _settings(self) -> Settings:
         return Settings.model_validate(merged({
             "state_dir": str(self.folder), "node": "gw1", "drain_s": 20,
             "broker": {"password": {"file": "/nowhere"}}, "journal": {"vault_key": {"file": "/nowhere"}},
-            "accounts": [{"number": site.account, "name": "示例甲公司", "company": "jia", "bank": name}
-                         for name, site in self.banks.items()],
-            "senders": {"kingdee": {"users": [USER], "operations": list(OPERATIONS), "reply_to": r"erp-demo\..*",
+            "accounts": [{"number": number, "name": "示例甲公司", "company": "jia", "bank": name, "lane": self.lane_of[number]}
+                         for name, site in self.banks.items() for number in site.accounts],
+            "senders": {self.sender: {"users": [USER], "operations": list(OPERATIONS), "reply_to": r"erp-demo\..*",
                                     "suspected_duplicate_hours": 0, **self._sender}},
-            "banks": {name: {"protocol": name, **self.spans, "lanes": {"main": {
-                "host": "127.0.0.1", "ports": {"business": 1}, "plaintext": "loopback"}}} for name in self.banks},
+            "banks": {name: {"protocol": name, **self.spans, "lanes": {lane: {
+                "host": "127.0.0.1", "ports": {"business": 1}, "plaintext": "loopback"} for lane in self.lanes}}
+                for name in self.banks},
         }, self._changes))  # fmt: skip
 
     def _adapter(self, table: conf.Bank, name: str) -> Bank:
         bank = stand_ins.bank(table, self._options[name])
-        changed = self._adapters.get(name)
+        changed = self.adapters.get(name)
         return bank if changed is None else changed(bank)
 
     # ---- lives ----
@@ -306,9 +324,9 @@ class World:
         tables = self.settings.banks
         parts = app.Parts(
             clock=clock, entropy=entropy, store=store, amqp=PointedAmqp(amqp, self), cursor_key=b"k" * 32, meters=meters,
-            dialers={f"{name}.main": WorldDialer(life, site) for name, site in self.banks.items()},
-            signers={f"{name}.main": {"order": self.keys.signer} for name in self.banks},
-            credentials={f"{name}.main": self.credentials for name in self.banks},
+            dialers={f"{name}.{lane}": WorldDialer(life, site) for name, site in self.banks.items() for lane in self.lanes},
+            signers={f"{name}.{lane}": {"order": self.keys.signer} for name in self.banks for lane in self.lanes},
+            credentials={f"{name}.{lane}": self.credentials for name in self.banks for lane in self.lanes},
             banks={name: self._adapter(tables[name], name) for name in self.banks},
             past=lambda: store.read(lambda conn: past.look(conn, self.permits.written)),
         )  # fmt: skip
@@ -320,6 +338,10 @@ class World:
         starting = Deferred.fromCoroutine(life.gateway.start())
         starting.addErrback(lambda failure: life.fatal.append(failure.getTraceback()))
         return life
+
+    def set_up_again(self) -> None:
+        """The next life reads settings that say what `lanes`, `lane_of`, `sender` and `adapters` say by now."""
+        self.settings = self._settings()
 
     def crash(self) -> None:
         """Kill the running life."""
@@ -350,16 +372,32 @@ class World:
 
         return self.read(count)
 
+    def decisions(self) -> list[str]:
+        """What the table decided, and when, in the order of time."""
+        rows = self.look(
+            "select a.at_ms, a.entry, p.order_id, a.node from audit a join payments p on p.payment = a.object_id"
+            " where a.entry like ? order by a.at_ms, p.order_id, a.seq", "payment.%",
+        )  # fmt: skip
+        began_ms = round(START_S * 1000)
+        return [f"{(at_ms - began_ms) / 1000:9.3f} s  {entry}  {id_}  {node}" for at_ms, entry, id_, node in rows]
+
+    def repeats(self, bank: str) -> list[str]:
+        """The orders of payments that were sent again by themselves, as often as that happened."""
+        return [str(id_) for (id_,) in self.look(
+            "select p.order_id from audit a join payments p on p.payment = a.object_id"
+            " where a.entry = 'payment.replay' and p.bank = ?", bank)]  # fmt: skip
+
     def state(self, id_: str) -> str | None:
         """The state of an order's payment, as committed; None if there is none."""
-        found = self._look("select state from payments where order_id = ?", id_)
+        found = self.look("select state from payments where order_id = ?", id_)
         return str(found[0][0]) if found else None
 
     def in_state(self, state: str) -> list[str]:
         """The orders whose payments are in this state, as committed."""
-        return [id_ for (id_,) in self._look("select order_id from payments where state = ? order by payment", state)]
+        return [id_ for (id_,) in self.look("select order_id from payments where state = ? order by payment", state)]
 
-    def _look(self, question: str, word: str) -> list[tuple[Any, ...]]:
+    def look(self, question: str, word: str) -> list[tuple[Any, ...]]:
+        """Rows of the journal, as committed."""
         if self._outside is None:
             self._outside = sqlite3.connect(self.folder / "journal.db", isolation_level=None)
         return self._outside.execute(question, (word,)).fetchall()
@@ -403,10 +441,13 @@ class World:
 
     # ---- the ERP ----
 
-    def order(self, id_: str, minor: int = 10_000, bank: str | None = None, **changes: Any) -> dict[str, Any]:
+    def order(
+        self, id_: str, minor: int = 10_000, bank: str | None = None, account: str | None = None, **changes: Any
+    ) -> dict[str, Any]:
         """The body of an order."""
+        account = account or (self.banks[bank] if bank else self.bank).account
         return {
-            "id": id_, "debtor": {"account": self.banks[bank].account if bank else self.bank.account, "name": "示例甲公司"},
+            "id": id_, "debtor": {"account": account, "name": "示例甲公司"},
             "creditor": {"account": f"{zlib.crc32(id_.encode()) % 10**6:019d}", "name": "示例乙公司", "bank_name": "示例银行某支行",
                          "cnaps": "000000000000", "kind": "corporate"},
             "amount": str(Money(minor)), "currency": "CNY", "purpose": "货款", **changes,
@@ -445,13 +486,13 @@ class World:
         undecodable = said.pop("undecodable", None)
         self.broker.publish(key, raw, envelope(said.pop("user"), said.pop("reply_to"), **said), undecodable=undecodable)
 
-    def befall(self, id_: str, event: Event, sender: str = "kingdee") -> None:
+    def befall(self, id_: str, event: Event) -> None:
         """What persons do to an order's payment: the same unit as the desk's, at the next commit."""
         life = self.life
         assert life is not None, "nobody is there to do it"
 
         def unit(tx: Tx) -> None:
-            row = payments.find(tx.conn, sender, id_)
+            row = payments.find(tx.conn, self.sender, id_)
             assert row is not None, f"no payment {id_}"
             applying.apply(tx, row.payment, replace(event, at_ms=tx.now_ms), epoch=None, actor="persons")
 

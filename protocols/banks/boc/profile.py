@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
-from protocols.bank import Profile, Replay, ReplayRule
+from protocols.bank import FACTS, Profile, Replay, ReplayRule
 from protocols.banks.boc.options import Options
 from protocols.banks.boc.payment import ACCOUNT_CHARS, AMOUNT_MOST, NAME_BYTES, TEXT_BYTES
 from protocols.banks.boc.statement import PAGE_LINES
@@ -41,6 +41,8 @@ def profile(options: Options) -> Profile:
         title_zh="中国银行",
         limits=plain,
         replay=dict.fromkeys((Kind.PAYMENT, Kind.TRANSFER, Kind.BATCH_ITEM), rule),
+        # A row of b2e0007 has our insid and a status, no more.
+        unstated=dict.fromkeys((Kind.PAYMENT, Kind.TRANSFER, Kind.BATCH_ITEM), frozenset(FACTS)),
         # Each message of the enquiry after a batch has a number of its own.
         serials_per_word=-(-options.batch_lines // options.enquiry_lines),
         page_lines=PAGE_LINES,

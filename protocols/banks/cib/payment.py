@@ -19,7 +19,7 @@ from protocols.canon.outcome import Fate, Outcome
 from protocols.canon.query import FateQuestion, Sent
 from protocols.kit.declined import Declined
 from protocols.kit.errors import ProtocolError
-from protocols.kit.fields import plain
+from protocols.kit.fields import check_day, plain
 from protocols.kit.xmldoc import Markup, el, first_of, maybe, one, several, value, value_or
 
 XFER: Final = "XFERTRN"
@@ -133,6 +133,8 @@ class Payments:
         if found is None:
             return Outcome(Fate.NOT_FOUND, answer.code, plain(answer.text))
         outcome = self._decided("enquiry", found)
+        booked_on = None if outcome.booked_at is None else outcome.booked_at.date()
+        check_day(booked_on, question.sent.bank_date, keys.reference)
         if outcome.fate is not Fate.UNKNOWN or not self.fox.options.core_enquiry:
             return outcome
         inside = _interbank(found)

@@ -45,6 +45,7 @@ def profile(options: Options) -> Profile:
         title_zh="兴业银行",
         limits=limits(options),
         replay={Kind.PAYMENT: single, Kind.TRANSFER: single, batched: never, payroll: never, collection: never},
+        unstated=dict.fromkeys((batched, payroll, collection), frozenset({"day"})),
         serials_per_word=2,
         page_lines=options.file_lines if options.lines == "FSTMT" else PAGE_LINES,
         history_days=options.history_days,

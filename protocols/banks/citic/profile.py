@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
-from protocols.bank import Profile, Replay, ReplayRule
+from protocols.bank import FACTS, Profile, Replay, ReplayRule
 from protocols.banks.citic.bundle import LINE_TEXT_BYTES
 from protocols.banks.citic.options import Options
 from protocols.banks.citic.payment import (
@@ -52,6 +52,8 @@ def profile(options: Options, kinds: frozenset[Kind]) -> Profile:
         title_zh="中信银行",
         limits=plain,
         replay={kind: rule for kind in Kind if kind in kinds},
+        # DLCIDSTT answers with a status and nothing else, so it is asked twice (`confirm`).
+        unstated={kind: frozenset(FACTS if kind in (Kind.PAYMENT, Kind.TRANSFER) else ("day",)) for kind in kinds},
         serials_per_word=1,
         page_lines=PAGE_LINES,
         history_days=options.history_days,

@@ -24,7 +24,7 @@ from protocols.canon.outcome import Fate, Outcome
 from protocols.canon.query import FateQuestion, Sent
 from protocols.kit.charset import GBK
 from protocols.kit.errors import ProtocolError
-from protocols.kit.fields import amount_minor, amount_text, date_text, plain
+from protocols.kit.fields import amount_minor, amount_text, check_day, date_text, plain, stated_day
 from protocols.kit.xmldoc import Markup, several, value, value_or
 
 REFERENCE_CHARS: Final = 20
@@ -51,11 +51,12 @@ class Keys:
     amount: Money
     debtor: str
     creditor: str
+    day: date | None = None
 
     @staticmethod
     def of(sent: Sent) -> Keys:
         """The order as it was written down before it was sent."""
-        return Keys(sent.reference, sent.amount, sent.debtor.clear, sent.creditor.clear)
+        return Keys(sent.reference, sent.amount, sent.debtor.clear, sent.creditor.clear, sent.bank_date)
 
     def check(self, row: etree._Element) -> None:
         """Raises "correlation" if `row` names another reference, amount, currency or account, "missing" if none."""
@@ -71,6 +72,8 @@ class Keys:
             account = value_or(row, tag)
             if account and account != ours:
                 raise ProtocolError("correlation", f"{self.reference}: the answer has another {tag}")
+        if self.day is not None:
+            check_day(stated_day(value_or(row, "OPRDAT")), self.day, self.reference)
 
 
 def checked_reference(reference: str) -> str:

@@ -48,6 +48,8 @@ def profile(options: Options, kinds: frozenset[Kind]) -> Profile:
         title_zh="招商银行(前置机模式)",
         limits=plain,
         replay={kind: single if kind in singles else never for kind in Kind if kind in kinds},
+        # The lines of agency business have no day.
+        unstated={kind: frozenset({"day"}) for kind in (Kind.PAYROLL_ITEM, Kind.COLLECTION) if kind in kinds},
         serials_per_word=1,
         page_lines=100,
         history_days=options.history_days,

@@ -26,7 +26,7 @@ from protocols.canon.query import FateQuestion, Sent
 from protocols.canon.statement import Direction
 from protocols.kit.codes import Table
 from protocols.kit.errors import ProtocolError
-from protocols.kit.fields import plain
+from protocols.kit.fields import check_day, plain
 from protocols.kit.iso20022 import report
 from protocols.kit.iso20022.account import AccountEntry, Detail
 from protocols.kit.iso20022.parts import Address
@@ -192,6 +192,11 @@ class Payments:
         shown = entry.share(detail)
         if shown != sent.amount:
             raise ProtocolError("correlation", f"{sent.reference}: the account shows {shown}")
+        payee = "" if detail.creditor is None else detail.creditor.party.account.clear
+        if entry.direction is Direction.DEBIT and payee not in ("", sent.creditor.clear):
+            raise ProtocolError("correlation", f"{sent.reference}: the account shows another payee's account")
+        if entry.direction is Direction.DEBIT:
+            check_day(entry.booked_on, sent.bank_date, sent.reference)
         key = detail.bank_reference or entry.bank_reference or entry.reference
         code, text = entry.status, f"{message} entry {key}"
         if entry.direction is Direction.CREDIT:

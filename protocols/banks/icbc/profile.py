@@ -46,6 +46,8 @@ def profile(options: Options) -> Profile:
         title_zh="工商银行",
         limits=limits(options),
         replay=dict.fromkeys(kinds(options), rule),
+        # BankRetTime stands in a line, its form is not published.
+        unstated=dict.fromkeys(kinds(options), frozenset({"day"})),
         serials_per_word=1,
         page_lines=100,
         history_days=options.history_days,

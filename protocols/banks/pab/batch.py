@@ -202,6 +202,7 @@ class Batches:
                 raise ProtocolError("correlation", f"a row about {voucher!r}, which is no line of this batch")
             Keys.of(sent).check(row, "SThirdVoucher")
             _same_amount(row, sent)
+            _same_account(row, sent)
             word = decide(row)
             if voucher in found and found[voucher].fate is not word.fate:
                 word = replace(word, fate=Fate.UNKNOWN, text="two rows of one voucher disagree", listed=False)
@@ -230,6 +231,13 @@ def _same_amount(row: etree._Element, sent: Sent) -> None:
     stated = value_or(row, "Amount")
     if stated and amount_minor(stated) != sent.amount.minor:
         raise ProtocolError("correlation", f"voucher {sent.reference}: the row's amount is {stated}")
+
+
+def _same_account(row: etree._Element, sent: Sent) -> None:
+    """4048 names the other party's account: the payee's of a payroll, the payer's of a collection."""
+    stated = value_or(row, "OppAccNo")
+    if stated not in ("", sent.debtor.clear, sent.creditor.clear):
+        raise ProtocolError("correlation", f"voucher {sent.reference}: the row has another OppAccNo")
 
 
 def _agreement(order: AnyOrder) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from datetime import datetime, time
+from datetime import date, datetime, time
 from typing import Final
 
 from lxml import etree
@@ -24,7 +24,7 @@ from protocols.canon.party import Party
 from protocols.canon.query import FateQuestion, Sent
 from protocols.kit.charset import GBK
 from protocols.kit.errors import ProtocolError
-from protocols.kit.fields import amount_minor, amount_text, parse_date, plain
+from protocols.kit.fields import amount_minor, amount_text, check_day, parse_date, plain, stated_day
 from protocols.kit.xmldoc import Markup, build, el, value, value_or
 
 PURPOSE_CHARS: Final = 30
@@ -43,11 +43,12 @@ class Keys:
     amount: Money
     debtor: str
     creditor: str
+    day: date | None = None
 
     @staticmethod
     def of(sent: Sent) -> Keys:
         """The payment as it was written down before it was sent."""
-        return Keys(sent.reference, sent.amount, sent.debtor.clear, sent.creditor.clear)
+        return Keys(sent.reference, sent.amount, sent.debtor.clear, sent.creditor.clear, sent.bank_date)
 
     def check(self, body: etree._Element, voucher_tag: str) -> None:
         """Raises "correlation" if `body` names another voucher, amount or account, "missing" if none."""
@@ -63,6 +64,9 @@ class Keys:
             account = value_or(body, tag)
             if account and account != ours:
                 raise ProtocolError("correlation", f"voucher {self.voucher}: the answer has another {tag}")
+        if self.day is not None:
+            for tag in ("submitTime", "AccountDate"):
+                check_day(stated_day(value_or(body, tag)), self.day, self.voucher)
 
 
 def leaf(tag: str, content: str = "") -> Markup:

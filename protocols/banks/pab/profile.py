@@ -50,6 +50,8 @@ def profile(options: Options) -> Profile:
         title_zh="平安银行",
         limits=plain,
         replay={Kind.PAYMENT: rule, Kind.TRANSFER: rule},
+        # Lines of 4015 and 4048 have no day.
+        unstated=dict.fromkeys((Kind.BATCH_ITEM, Kind.PAYROLL_ITEM, Kind.COLLECTION), frozenset({"day"})),
         serials_per_word=PAGES_MAX,
         page_lines=options.page_lines,
         history_days=options.history_days,

@@ -307,7 +307,8 @@ class B2Bi:
             raise _Refused("MA0103", "没有满足条件纪录")
         # A line that is refused, or not decided, has another stt than 0000; which one, nobody outside knows.
         rows = [
-            {"SThirdVoucher": one.instruction.reference, "Amount": str(one.instruction.amount),
+            {"SThirdVoucher": one.instruction.reference, "OppAccNo": one.instruction.creditor_account,
+             "OppAccName": one.instruction.creditor_name, "Amount": str(one.instruction.amount),
              "stt": "0000" if one.booked in (Booked.SETTLED, Booked.RETURNED) else f"Z{one.booked.value[:3].upper()}",
              "sttInfo": one.reason}
             for one in bookings

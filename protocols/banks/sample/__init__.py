@@ -89,6 +89,7 @@ def _profile(options: Mapping[str, Any]) -> Profile:
         page_lines=50,
         history_days=365,
         past_balance_days=365,
+        unstated=dict.fromkeys(BATCH_OF, frozenset({"payee"})),
         reconstructed=("everything: this bank is invented",),
     )
 

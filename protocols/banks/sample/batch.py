@@ -22,7 +22,7 @@ from protocols.canon.query import BundleFateQuestion, SentBundle
 from protocols.kit.codes import Table
 from protocols.kit.declined import Declined
 from protocols.kit.errors import ProtocolError
-from protocols.kit.fields import digits, plain
+from protocols.kit.fields import check_day, digits, plain
 
 MOST: Final = 200
 BATCH_OF: Final[Mapping[Kind, str]] = {
@@ -88,7 +88,10 @@ class Batches:
             word = self.table.look_up("BatchFate", "head", answer.code, answer.text)
             if word != "not_found":
                 raise Declined(answer.operation, answer.code, answer.text, word)
-        return self._fates(answer, sent.reference, _asked(sent))
+        said = self._fates(answer, sent.reference, _asked(sent))
+        for reference, one in said.items():
+            check_day(None if one.booked_at is None else one.booked_at.date(), sent.bank_date, reference)
+        return said
 
     def _fates(self, answer: Answer, reference: str, asked: Iterable[_Asked]) -> Fates:
         if answer.code != DONE:

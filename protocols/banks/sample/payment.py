@@ -21,7 +21,7 @@ from protocols.canon.query import FateQuestion, Sent
 from protocols.kit.codes import Table
 from protocols.kit.declined import Declined
 from protocols.kit.errors import ProtocolError
-from protocols.kit.fields import plain
+from protocols.kit.fields import check_day, plain
 
 OPERATION_OF: Final[Mapping[Kind, str]] = {Kind.PAYMENT: "Pay", Kind.TRANSFER: "Move"}
 FATES: Final[Mapping[str, Fate]] = {
@@ -115,7 +115,9 @@ class Payments:
             if word != "not_found":  # any other head code is about our question, not about the payment
                 raise Declined(answer.operation, answer.code, answer.text, word)
             return Outcome(Fate.NOT_FOUND, answer.code, answer.text)
-        return self._outcome(answer, Subject.of(sent))
+        said = self._outcome(answer, Subject.of(sent))
+        check_day(None if said.booked_at is None else said.booked_at.date(), sent.bank_date, sent.reference)
+        return said
 
     def _outcome(self, answer: Answer, subject: Subject) -> Outcome:
         has_payment = len(answer.body) > 0

@@ -84,8 +84,8 @@ class FrontEnd:
     def packet_ids(self, context: Context) -> Iterator[str]:
         """Fresh packetIDs for the questions of one conversation, shorter than a payment's. Raises "paging" at the end.
 
-        A packetID is used once a day for each masterID. Two lanes of one customer count their serials apart, so the
-        time of day stands before the serial: what comes a millisecond later is another one. The last two digits count.
+        A packetID is used once a day for each masterID. Five digits of the bank's counter come again within a day, so
+        the time of day stands before them: what comes a millisecond later is another one. The last two digits count.
         """
         now = context.now.astimezone(BEIJING)
         of_day_ms = (now - now.replace(hour=0, minute=0, second=0, microsecond=0)) // timedelta(milliseconds=1)

@@ -11,7 +11,7 @@ from protocols.banks.spdb.table import Meanings
 from protocols.canon.outcome import Fate, Outcome
 from protocols.canon.query import Sent
 from protocols.kit.errors import ProtocolError
-from protocols.kit.fields import amount_minor
+from protocols.kit.fields import amount_minor, check_day, stated_day
 from protocols.kit.xmldoc import value, value_or
 
 VOUCHER = "elecChequeNo"
@@ -53,6 +53,7 @@ def check(element: etree._Element, sent: Sent) -> None:
     for tag, wanted in ours:
         if value_or(element, tag, wanted) not in ("", wanted):
             raise ProtocolError("correlation", f"{sent.reference}: the bank's {tag} is not the one that was sent")
+    check_day(stated_day(value_or(element, "transDate")), sent.bank_date, sent.reference)
 
 
 def judged(elements: Sequence[etree._Element], sent: Sent, meanings: Meanings) -> Outcome | None:

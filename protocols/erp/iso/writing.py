@@ -98,7 +98,8 @@ def _line(
     # A correction has no status of its own: nobody knows, whatever was said before.
     iso = said.get("iso") or (STATE_TABLE[state].iso if said.get("event") != "payment.correction" else "PDNG")
     reasons = list(_why(said["error"])) if "error" in said else []
-    words = [state.value, *(str(said[name]) for name in ("bank_code", "bank_text", "hold_reason") if name in said)]
+    words = [state.value, *(str(said[name]) for name in ("bank_code", "bank_text") if name in said),
+             *said.get("hold_reasons", ())]  # fmt: skip
     if not reasons:
         reasons = [Reason(_reason_code(said.get("bank_code", ""), state), ": ".join(words))]
     amount = Money.parse(said["amount"], said.get("currency") or currency) if "amount" in said else None

@@ -24,7 +24,7 @@ from lxml import etree
 
 from protocols.kit import xmldoc
 from protocols.kit.charset import UTF8, Charset
-from protocols.kit.dsig.canonical import element_octets
+from protocols.kit.dsig.canonical import WORK_MAX, element_octets, is_affordable
 from protocols.kit.dsig.key import PinnedKey, spki_fingerprint
 from protocols.kit.dsig.profile import C14N, DS, ENVELOPED, EXC_C14N, HASH_OF, Profile
 from protocols.kit.dsig.verify import HASHES, take_out, verify
@@ -38,6 +38,8 @@ REFERENCES_MAX: Final = 16
 MAX_BYTES: Final = 16_777_216
 """More than any gate lets through: people look at what was refused, and nobody waits for them."""
 _NODES_MAX: Final = 500_000
+_WORK_MAX: Final = 20 * WORK_MAX
+"""Each canonical form of a report may take about 0.2 s; one reference needs up to a dozen of them."""
 STRONG_BITS: Final = 2048
 UNCOVERED_MAX: Final = 20
 
@@ -201,7 +203,7 @@ def _signed(
         readings = (("the other canonical form were taken", other or b""), *_variants(octets, other))
         meant = tuple(replace(one, fits_if=_clues(readings, one.digest, one.stated)) for one in meant)
     covered = tuple(_covered(root, signature, each) for each in info.findall(f"{_D}Reference")[:REFERENCES_MAX])
-    note = "" if octets is not None else f"canonical form {c14n!r} is not carried out"
+    note = "" if octets is not None else f"canonical form {c14n!r} is not carried out: unknown, or over the budget"
     if method not in HASH_OF:
         note = f"signature method {method!r} is not carried out"
     elif value is None:
@@ -262,7 +264,7 @@ def _covered(root: etree._Element, signature: etree._Element, reference: etree._
     blank = replace(blank, path=_path(target))
     octets = _reading(root, signature, target, enveloped, form, later if enveloped else [])
     if octets is None:
-        return _noted(blank, "no canonical form exists")
+        return _noted(blank, "no canonical form exists, or none within the budget of a report")
     whole = _reading(root, signature, target, enveloped, form) if enveloped and later else None
     if whole is not None and _hash(method, octets) != stated.hex() == _hash(method, whole):
         octets, later = whole, []
@@ -374,7 +376,7 @@ def _go(root: etree._Element, place: tuple[int, ...]) -> etree._Element:
 
 
 def _octets(element: etree._Element, form: str) -> bytes | None:
-    if form not in (C14N, EXC_C14N):
+    if form not in (C14N, EXC_C14N) or not is_affordable(element.getroottree().getroot(), (form,), _WORK_MAX):
         return None
     try:
         return element_octets(element, form)

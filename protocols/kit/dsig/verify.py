@@ -20,7 +20,7 @@ from lxml import etree
 from protocols.kit import xmldoc
 from protocols.kit.charset import UTF8, Charset
 from protocols.kit.dsig import profile as words
-from protocols.kit.dsig.canonical import element_octets
+from protocols.kit.dsig.canonical import element_octets, is_affordable
 from protocols.kit.dsig.gate import Gated, pass_gate
 from protocols.kit.dsig.key import PinnedKey, spki_fingerprint
 from protocols.kit.dsig.profile import DS, ENVELOPED, HASH_OF, ById, Profile, canonical_method
@@ -29,6 +29,8 @@ from protocols.kit.errors import ProtocolError
 
 Engine = Literal["xmlsec", "hand"]
 _CERTIFICATE_CHARS_MAX: Final = 16_384
+_EXPLAINED_BYTES_MAX: Final = 65_536
+"""Up to here the content of a message that no pinned key signed is digested once, to say what is wrong with it."""
 _TRANSFORM_NAMES: Final = {
     words.EXC_C14N: "TransformExclC14N",
     words.C14N: "TransformInclC14N",
@@ -78,20 +80,28 @@ def verify(
 ) -> Verified:
     """Checks `data` against the profile and the pinned `keys`. Raises ProtocolError with the reason if refused.
 
-    In this order: the document (`xmldoc.parse`), the structure of the signature, its value under a pinned
-    key of sufficient size, our own digest of every signed element. `today` is needed for profiles with
-    SHA-1 and puts keys outside the days of their certificate aside. `engine` chooses who checks the
-    signature value; both see the same gate and give the same answer.
+    In this order: the document (`xmldoc.parse`), the structure of the signature, the value of SignedInfo under a
+    pinned key of sufficient size, what the canonical forms would cost, our own digest of every signed element. So
+    nobody without a pinned key makes us digest more than a small document. `today` is needed for profiles with
+    SHA-1 and puts keys outside the days of their certificate aside. With the engine "xmlsec", xmlsec also verifies
+    the whole signature; both engines see the same checks before and give the same answer.
     """
     assert is_started(), "call dsig.start() once before verifying"
     profile.require_day(today)
     usable = _usable((keys,) if isinstance(keys, PinnedKey) else keys, profile, today)
     root = xmldoc.parse(data, charset, max_bytes=max_bytes, max_nodes=max_nodes)
     gated = pass_gate(root, profile)
-    check = _by_xmlsec if engine == "xmlsec" else _by_hand
-    signer = next((key for key in usable if check(gated, profile, key)), None)
+    affordable = is_affordable(root, _methods(profile))
+    is_small = affordable and len(data) <= _EXPLAINED_BYTES_MAX
+    signer = _signer(gated, profile, usable)
     if signer is None:
-        raise _refusal(gated, profile, usable)
+        raise _refusal(gated, profile, usable, is_small)
+    if not affordable:
+        raise ProtocolError("xml_limits", "too many namespaces for so many elements: no canonical form is made")
+    if engine == "xmlsec" and not _by_xmlsec(gated, profile, signer):
+        if is_small:
+            _signed_parts(gated, profile)  # it names the reference
+        raise ProtocolError("digest", f"profile {profile.name}: the signature covers other content")
     parts = _signed_parts(gated, profile)
     canonical = parts[profile.body]
     return Verified(xmldoc.parse_again(canonical, 4 * max_bytes), canonical, parts, signer)
@@ -151,14 +161,21 @@ def _transforms(profile: Profile) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
     )
 
 
-def _by_hand(gated: Gated, profile: Profile, key: PinnedKey) -> bool:
+def _methods(profile: Profile) -> set[str]:
+    return {profile.c14n, *(canonical_method(reference.transforms) for reference in profile.references)}
+
+
+def _signer(gated: Gated, profile: Profile, keys: Sequence[PinnedKey]) -> PinnedKey | None:
+    """The pinned key that signed SignedInfo, whose canonical form is the only one made here."""
     octets = element_octets(gated.signed_info, profile.c14n)
     algorithm = HASHES[HASH_OF[profile.signature_method]]
-    try:
-        key.public.verify(gated.signature_value, octets, padding.PKCS1v15(), algorithm)
-    except InvalidSignature:
-        return False
-    return True
+    for key in keys:
+        try:
+            key.public.verify(gated.signature_value, octets, padding.PKCS1v15(), algorithm)
+        except InvalidSignature:
+            continue
+        return key
+    return None
 
 
 def _signed_parts(gated: Gated, profile: Profile) -> tuple[bytes, ...]:
@@ -189,12 +206,16 @@ def take_out(signature: etree._Element) -> None:
         parent.text = (parent.text or "") + tail
 
 
-def _refusal(gated: Gated, profile: Profile, keys: Sequence[PinnedKey]) -> ProtocolError:
-    """Tells changed content from a bank that signs with a new key (if it shows one), and these from the rest."""
-    try:
-        _signed_parts(gated, profile)
-    except ProtocolError as error:
-        return error
+def _refusal(gated: Gated, profile: Profile, keys: Sequence[PinnedKey], may_digest: bool) -> ProtocolError:
+    """Tells changed content from a bank that signs with a new key (if it shows one), and these from the rest.
+
+    Changed content is told only where `may_digest`: the signature has not spoken for it yet.
+    """
+    if may_digest:
+        try:
+            _signed_parts(gated, profile)
+        except ProtocolError as error:
+            return error
     pinned = {key.fingerprint for key in keys}
     shown = () if gated.key_info is None else gated.key_info.iter(f"{{{DS}}}X509Certificate")
     for element in shown:

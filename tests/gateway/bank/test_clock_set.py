@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -14,9 +15,9 @@ from gateway.simbank.ledger import Conduct
 from gateway.tasks import CLOCK_LOOK_S
 from protocols.bank import Replay, ReplayRule
 from protocols.canon.outcome import State
-from tests.gateway.bank.test_repeats import QUARANTINE_S, under
+from tests.gateway.bank.test_repeats import QUARANTINE_S, bank_with, under
 from tests.world import files
-from tests.world.world import World
+from tests.world.world import Life, World
 
 DAY_MS = 86_400_000
 
@@ -68,6 +69,89 @@ def test_what_was_put_off_by_a_clock_that_was_ahead_is_sent_when_it_is_set_back(
     assert files.payment(world, "AP-2").life.state is State.READY, "not before its time"
     world.run(3_600)
     assert files.payment(world, "AP-2").life.state is State.SETTLED
+
+
+AHEAD_MS = 2 * DAY_MS
+
+
+def _right_again(world: World, life: Life, *, restart: bool) -> Life:
+    if restart:
+        life.crash()
+        return world.start()
+    life.clock.off_ms = 0
+    return life
+
+
+@pytest.mark.parametrize("restart", [False, True], ids=["running", "restarted"])
+def test_what_was_taken_in_by_a_clock_ahead_is_sent_and_asked_about_once_it_is_right(tmp_path: Path, restart: bool) -> None:
+    world = World(tmp_path, plan=Script([Scripted(Fault.HIDE, seconds=30.0)]))
+    life = world.start(off_ms=AHEAD_MS)
+    world.run(2)
+    world.submit("AP-1")
+    while world.state("AP-1") != "in_doubt":
+        world.run(0.1)
+    life.gateway.lanes["sample.main"].pause("waits")
+    world.submit("AP-2", 20_000)
+    world.submit("AP-3", 30_000, not_before=world.moment(3_600))
+    world.run(1)
+    assert [world.state(f"AP-{n}") for n in (1, 2, 3)] == ["in_doubt", "ready", "ready"]
+    life = _right_again(world, life, restart=restart)
+    assert min(row.due_ms for row in files.due(world, "AP-2")) > life.clock.now_ms() + DAY_MS, "by the journal, in two days"
+    life.gateway.lanes["sample.main"].resume("waits")
+    world.run(QUARANTINE_S)
+    assert [world.state(f"AP-{n}") for n in (1, 2, 3)] == ["settled", "settled", "ready"]
+    assert life.sample("bankgw_alarms_total", alarm="clock_was_ahead") == 1
+    world.run(3_600)
+    assert world.state("AP-3") == "settled", "not before the order's own moment"
+    assert len(world.bank.ledger.executions) == 3
+    assert life.sample("bankgw_alarms_total", alarm="clock_was_ahead") == 1, "once, not at each look"
+
+
+@pytest.mark.parametrize("restart", [False, True], ids=["running", "restarted"])
+def test_a_doubt_of_a_clock_ahead_escalates_by_the_right_one(tmp_path: Path, restart: bool) -> None:
+    deadline = timedelta(seconds=300)
+    world = World(tmp_path, plan=Script([Scripted(Fault.HIDE, seconds=86_400.0)]), wrap=bank_with(
+        lambda bank: replace(bank, profile=replace(bank.profile, enquiry_deadline=deadline))))  # fmt: skip
+    life = world.start(off_ms=AHEAD_MS)
+    world.submit("AP-1")
+    while world.state("AP-1") != "in_doubt":
+        world.run(0.1)
+    life = _right_again(world, life, restart=restart)
+    world.run(CLOCK_LOOK_S + 1)
+    [due] = [row for row in files.due(world, "AP-1") if row.work is Work.ESCALATE]
+    assert 0 < due.due_ms - life.clock.now_ms() <= deadline / timedelta(milliseconds=1)
+    world.run(deadline.total_seconds())
+    assert world.state("AP-1") == "escalated"
+
+
+@pytest.mark.parametrize("restart", [False, True], ids=["running", "restarted"])
+def test_what_a_clock_behind_took_in_is_sent_at_once_and_rings_no_alarm(tmp_path: Path, restart: bool) -> None:
+    world = World(tmp_path)
+    life = world.start(off_ms=-AHEAD_MS)
+    world.bank.reachable = False
+    world.submit("AP-1")
+    world.run(2)
+    life = _right_again(world, life, restart=restart)
+    world.bank.reachable = True
+    world.run(QUARANTINE_S)
+    assert world.state("AP-1") == "settled" and len(world.bank.ledger.executions) == 1
+    assert not life.sample("bankgw_alarms_total", alarm="clock_was_ahead")
+
+
+@pytest.mark.parametrize("restart", [False, True], ids=["running", "restarted"])
+@pytest.mark.parametrize("rule", [Replay.QUERY_FIRST, Replay.REPLAY_SAFE])
+def test_what_a_clock_ahead_sent_does_not_leave_again_when_it_is_right(rule: Replay, tmp_path: Path, restart: bool) -> None:
+    """The bank finds it after a minute, and would book a second copy."""
+    world = World(tmp_path, plan=Script([Scripted(Fault.HIDE, seconds=60.0)]), conduct=Conduct(dedup=False),
+                  wrap=under(ReplayRule(rule, timedelta(seconds=QUARANTINE_S), 2)))  # fmt: skip
+    life = world.start(off_ms=AHEAD_MS)
+    world.run(7)
+    world.submit("AP-1")
+    world.run(2)
+    _right_again(world, life, restart=restart)
+    world.run(1_000)
+    assert len(world.bank.ledger.executions) == 1
+    assert world.told("AP-1")[-1] == "payment.settled"
 
 
 def test_a_clock_that_was_slow_at_the_start_and_is_set_right_rings_once_and_is_believed_after_a_quarantine(

@@ -20,6 +20,7 @@ from protocols.canon.outcome import Fate, Outcome
 from protocols.canon.query import FateQuestion, ReturnsQuestion
 from protocols.canon.statement import Return, ReturnsPage
 from protocols.kit.declined import Declined
+from protocols.kit.errors import ProtocolError, Reason
 from tests.world import files
 from tests.world.world import Life, World
 
@@ -143,3 +144,25 @@ def test_the_returns_are_asked_for_from_the_day_before_the_payments_bank_date(tm
     assert asked.first.isoformat() < sent.bank_date
     assert asked.last >= asked.first + timedelta(days=2)
     assert asked.last <= bank_date(hours, life.clock.now_ms())
+
+
+@pytest.mark.parametrize(("reason", "alarms"), [("correlation", True), ("value", False)])
+def test_an_answer_about_another_payment_is_doubt_and_an_alarm(reason: Reason, alarms: bool, tmp_path: Path) -> None:
+    """The bank states another amount under our reference: nobody knows what became of ours."""
+
+    def odd(_question: FateQuestion, _context: Context) -> Conversation[Outcome]:
+        yield from ()
+        raise ProtocolError(reason, "the answer's amount is 7.00")
+
+    def wrap(_life: Life, parts: app.Parts) -> app.Parts:
+        def change(bank: Bank) -> Bank:
+            return replace(bank, questions=replace(bank.questions, fate=odd))
+
+        return replace(parts, banks={name: change(bank) for name, bank in parts.banks.items()})
+
+    world = World(tmp_path, settings=SETTINGS, plan=Script([Scripted(Fault.DROP_AFTER)]), wrap=wrap)
+    life = world.start()
+    world.submit("AP-1")
+    world.run(60)
+    assert world.state("AP-1") == "in_doubt" and world.told("AP-1")[-1] == "payment.in_doubt"
+    assert bool(life.sample("bankgw_alarms_total", alarm="answers_disagree")) == alarms

@@ -10,8 +10,9 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from structlog.testing import capture_logs
 from twisted.internet.defer import Deferred, fail, succeed
 
-from gateway.bank.tenure import Tenure
+from gateway.bank.tenure import RENEW_S, Tenure
 from gateway.journal.lanes import LaneRow, Taken
+from gateway.journal.stops import Stop
 from gateway.tasks import Tasks
 from tests.world.clock import HeapClock
 from tests.world.world import LifeClock
@@ -28,6 +29,7 @@ class _Store:
         self.taken: Taken | Exception | None = Taken(1, orphaned=False)
         self.renewed: list[bool | Deferred[bool]] = []
         self.said: list[str] = []
+        self.stop = Stop()
 
     def read(self, _fn: Callable[..., Any]) -> Deferred[Any]:
         self.said.append("look")
@@ -37,10 +39,11 @@ class _Store:
         word = next(word for word in ("take", "renew", "release") if word in unit.__code__.co_names)
         self.said.append(word)
         if word == "take":
-            return fail(self.taken) if isinstance(self.taken, Exception) else succeed(self.taken)
-        if word == "renew" and self.renewed:
-            answer = self.renewed.pop(0)
-            return answer if isinstance(answer, Deferred) else succeed(answer)
+            return fail(self.taken) if isinstance(self.taken, Exception) else succeed((self.taken, self.stop))
+        if word == "renew":
+            answer = self.renewed.pop(0) if self.renewed else True
+            said = answer if isinstance(answer, Deferred) else succeed(answer)
+            return said.addCallback(lambda renewed: (renewed, self.stop))
         return succeed(True)
 
 
@@ -52,8 +55,9 @@ class _Gate:
         self.lost: list[float] = []
         self.failed: list[Any] = []
         self.rung: list[float] = []
+        self.stops: list[Stop] = []
         self.tenure = Tenure("b.main", "gw1", self.store, self.life, Tasks(self.failed.append), self._gain, self._lose,  # type: ignore[arg-type]
-                             lambda: self.rung.append(self.clock.seconds()))  # fmt: skip
+                             lambda: self.rung.append(self.clock.seconds()), self.stops.append)  # fmt: skip
 
     async def _gain(self, orphaned: bool) -> None:
         self.gained.append(orphaned)
@@ -358,3 +362,13 @@ def test_what_was_known_of_the_clock_ends_with_the_lease() -> None:
     assert gate.lost and gate.clock_set()
     gate.clock.advance(LEASE_S + 1.0)
     assert gate.gained == [False, False] and not gate.clock_set()
+
+
+def test_a_stop_is_heard_with_the_lease_and_with_each_renewal() -> None:
+    gate = _Gate()
+    gate.begin()
+    assert gate.stops == [Stop()]
+    gate.store.stop = Stop(1, True, 5, "uid:root", "x")
+    gate.clock.advance(RENEW_S)
+    # Whoever is permitted now has heard it with the renewal that permits: there is none without the other.
+    assert gate.stops[-1] == gate.store.stop and gate.holds()

@@ -126,6 +126,51 @@ def test_a_bank_that_forgets_with_its_day_gets_no_repeat_after_midnight(tmp_path
     assert len(written(life)) == 1 and "replay" not in files.rules(world, "AP-1")
 
 
+_WIDE = ReplayRule(Replay.REPLAY_SAFE, timedelta(seconds=QUARANTINE_S))
+
+
+@pytest.mark.parametrize(
+    ("now", "executed"),
+    [
+        (_WIDE, 2),
+        (replace(_WIDE, policy=Replay.NEVER), 1),
+        (replace(_WIDE, most=0), 1),
+        (replace(_WIDE, window=timedelta(seconds=QUARANTINE_S)), 1),
+        (replace(_WIDE, not_found_quarantine=timedelta(days=2)), 1),
+        (replace(_WIDE, policy=Replay.QUERY_FIRST, not_found_count=1_000), 1),
+    ],
+    ids=["unchanged", "never", "most_repeats_0", "shorter_window", "longer_quarantine", "query_first"],
+)
+def test_settings_made_stricter_reach_a_payment_in_doubt(now: ReplayRule, executed: int, tmp_path: Path) -> None:
+    """The bank books the first copy, does not find it, and would book a second one."""
+    rules = [_WIDE, now]
+    world = World(tmp_path, plan=Script([Scripted(Fault.HIDE, seconds=86_400.0)]), conduct=Conduct(dedup=False),
+                  wrap=lambda life, parts: under(rules.pop(0))(life, parts))  # fmt: skip
+    world.start()
+    world.submit("AP-1")
+    world.run(10)
+    world.crash()
+    world.start()
+    world.run(4_000)
+    assert not rules and len(world.bank.ledger.executions) == executed
+    assert world.state("AP-1") == ("settled" if executed == 2 else "in_doubt")
+
+
+def test_settings_made_wider_do_not_reach_a_payment_accepted_before(tmp_path: Path) -> None:
+    rules = [replace(_WIDE, policy=Replay.NEVER), _WIDE]
+    world = World(tmp_path, plan=lost(), wrap=lambda life, parts: under(rules.pop(0))(life, parts))
+    world.start()
+    world.submit("AP-1")
+    world.run(10)
+    world.crash()
+    life = world.start()
+    world.run(4_000)
+    assert written(life) == [] and world.state("AP-1") == "in_doubt"
+    world.submit("AP-2", 20_000)
+    world.run(10)
+    assert world.state("AP-2") == "settled", "an order accepted now is sent as ever"
+
+
 def _alone(world: World) -> None:
     world.start()
     world.run(3)

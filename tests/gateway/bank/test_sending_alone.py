@@ -98,7 +98,7 @@ class _Alone:
             noted=self.noted.append, postpone=lambda _payment, at_ms, kind=Work.SEND: self.later.append((at_ms, kind)),
             permitted=lambda: True, permits=lambda _epoch, _since_s: True, next_open_ms=lambda at_ms: at_ms,
             day_ends_ms=lambda _day: NOW_MS + 3_600_000, wall=self.wall, shut=lambda _day: None, paused=(),
-            context=self._context, record=self._record,
+            context=self._context, record=self._record, rules_of=lambda row: row.life.rules,
         )  # fmt: skip
         self.lane, self.sending = lane, Sending(lane)
 
@@ -352,6 +352,13 @@ def test_an_order_that_ends_during_the_commit_does_not_leave(late_ms: int, leave
 def test_a_banks_window_for_repeats_is_no_matter_of_first_sends() -> None:
     assert _Alone(rules=Rules(Policy.REPLAY_SAFE, quarantine_ms=2_000, window_ms=1_000)).carry().line.wrote == [b"money"]
     alone = in_doubt(rules=Rules(Policy.REPLAY_SAFE, quarantine_ms=2_000, window_ms=1_000))
+    assert refused(alone.repeat(), "window_closed", attempt=2)
+
+
+@pytest.mark.parametrize("now", [{"replay": Policy.NEVER}, {"most_repeats": 0}])
+def test_a_repeat_that_the_settings_forbid_by_now_does_not_leave(now: dict[str, Any]) -> None:
+    alone = in_doubt()
+    alone.lane.rules_of = lambda row: replace(row.life.rules, **now)
     assert refused(alone.repeat(), "window_closed", attempt=2)
 
 

@@ -112,4 +112,4 @@ def _site(world: World, name: str, twin: Heard, numbers: tuple[str, ...]) -> Ban
     twin.ports = twin.twin.ports
     books = Ledger(lambda: round(world.clock.seconds() * 1000),
                    [Account(number, rig.HOLDERS[0], Money(10**12)) for number in numbers])  # fmt: skip
-    return BankSite(SimBank(world.clock, twin, books, FaultPlan("calm", {}), seed=name), books, account=numbers[0])
+    return BankSite(SimBank(world.clock, twin, books, FaultPlan("calm", {}), seed=name), books, accounts=tuple(numbers))

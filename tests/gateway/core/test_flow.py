@@ -64,7 +64,7 @@ IMPOSSIBLE = (
     | {(state, "not_sent") for state in (*BEFORE, State.REJECTED, State.CANCELLED, State.EXPIRED)}
     | {(state, "taken_over") for state in State if state is not State.SENDING}
     | {(state, "release") for state in State if state not in (State.ACCEPTED, State.HELD)}
-    | {(state, "hold") for state in State if state not in (State.ACCEPTED, State.READY)}
+    | {(state, "hold") for state in State if state not in (State.ACCEPTED, State.HELD, State.READY)}
     | {(state, "reject") for state in State if state not in (State.ACCEPTED, State.HELD)}
     | {(State.ACCEPTED, f"{how}_{fate.value}") for fate in Fate for how in ("answered", "heard")}
 )
@@ -588,3 +588,10 @@ def test_a_pending_asked_before_the_no_was_known_is_no_contradiction() -> None:
     assert older.rule == "failed_overtaken" and older.effects == (Done(Work.ENQUIRE),)
     newer = step(failed, Answered(T + 20, Fate.PENDING, Source.ENQUIRY, T + 11))
     assert newer.rule == "failed_contradicted" and Alarm("contradiction") in newer.effects
+
+
+def test_a_hold_that_loses_a_reason_is_told_and_changes_nothing_else() -> None:
+    life = life_in(State.HELD)
+    held = step(life, Hold(T, "approval", cleared=("suspected_duplicate",)))
+    assert (held.rule, held.effects) == ("hold_again", (Tell("payment.held"),))
+    assert held.life == replace(life, seq=life.seq + 1)

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from gateway.core.hours import bank_date, next_open_ms
+from gateway.core.hours import bank_date, next_open_ms, stayed_since_ms
 from protocols.canon.limits import Hours
 
 CN = ZoneInfo("Asia/Shanghai")
@@ -57,3 +57,17 @@ def test_the_bank_date_of_an_order_sent_now(now: int, day: date) -> None:
 def test_a_zone_ahead_of_ours_has_another_date() -> None:
     utc_evening = int(datetime(2026, 11, 24, 17, tzinfo=ZoneInfo("UTC")).timestamp() * 1000)
     assert bank_date(Hours(), utc_evening) == date(2026, 11, 25)
+
+
+@pytest.mark.parametrize(
+    ("now", "days", "holidays", "since"),
+    [
+        (at(2026, 11, 26, 9), 3, (), at(2026, 11, 23)),  # a Thursday: Monday to Wednesday are whole
+        (at(2026, 11, 24, 23, 59), 3, (), at(2026, 11, 19)),  # a Tuesday: the weekend does not count
+        (at(2026, 11, 29, 12), 1, (), at(2026, 11, 27)),  # a Sunday
+        (at(2026, 11, 26, 9), 3, (date(2026, 11, 24), date(2026, 11, 22)), at(2026, 11, 20)),
+        (at(2026, 11, 26, 9), 0, (), at(2026, 11, 26)),
+    ],
+)
+def test_business_days_that_have_passed(now: int, days: int, holidays: tuple[date, ...], since: int) -> None:
+    assert stayed_since_ms(Hours(), now, days, holidays) == since

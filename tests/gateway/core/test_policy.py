@@ -7,7 +7,7 @@ from datetime import date
 
 import pytest
 
-from gateway.core.policy import Allowance, Band, Route, UsageFacts, check, judge
+from gateway.core.policy import Allowance, Band, Route, UsageFacts, check, judge, still_held
 from gateway.core.states import Hold, Reject, Release
 from protocols.canon.errors import FieldCode
 from protocols.canon.limits import AmountLimit, FieldLimit, Limits
@@ -116,6 +116,33 @@ def test_bands_hold_what_lies_above_their_edge() -> None:
     bands = (Band(0, 99, False), Band(99, None, True))
     assert verdict(Allowance("erp", bands=bands)) == Hold(1, "approval")
     assert isinstance(verdict(Allowance("erp", bands=(Band(0, 100, False), Band(100, None, True)))), Release)
+
+
+def test_all_reasons_are_found_the_gravest_first() -> None:
+    allowance = Allowance("erp", bands=(Band(0, None, hold=True),), hold_new_payee=True)
+    found = verdict(allowance, UsageFacts(payee_known=False, alike_id="AP-0"))
+    assert found == Hold(1, "suspected_duplicate", ("new_payee", "approval"))
+
+
+@pytest.mark.parametrize(("paid_minor", "held"), [(None, True), (1, True), (9, True), (10, False), (1_000, False)])
+def test_a_payee_is_known_up_to_a_multiple_of_what_stayed_with_him(paid_minor: int | None, held: bool) -> None:
+    """The order is of 100: a payment of 0.01 does not cover it, ten of them would."""
+    allowance = Allowance("erp", hold_new_payee=True, payee_cover=10)
+    facts = UsageFacts(payee_known=False, payee_paid_minor=paid_minor)
+    assert isinstance(verdict(allowance, facts), Hold) is held
+
+
+def test_what_is_left_of_a_hold_is_judged_again() -> None:
+    """A cleared reason stays cleared, a band of today's settings holds, a payee known by now holds no more."""
+    calm, strict = Allowance("erp"), Allowance("erp", bands=(Band(0, None, hold=True),), hold_new_payee=True)
+    held = ("suspected_duplicate", "new_payee", "cannot_be_prepared")
+    unknown = UsageFacts(payee_known=False)
+    assert still_held(order(), calm, UsageFacts(), held, {"suspected_duplicate"}) == ("cannot_be_prepared",)
+    assert still_held(order(), strict, unknown, held, {"suspected_duplicate"}) == (
+        "new_payee", "approval", "cannot_be_prepared")  # fmt: skip
+    assert still_held(order(), strict, unknown, held, {*held, "approval"}) == ()
+    assert still_held(order(), strict, UsageFacts(), held, held) == ("approval",)
+    assert still_held(order(), calm, UsageFacts(alike_id="AP-0"), ("approval",), ()) == ("approval",)
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from gateway.desk.control import Call, Denied, Verb
+from gateway.desk.guarded import GuardedStore
 from gateway.desk.levers import Levers
 from gateway.desk.peer import Peer
 from gateway.desk.verbs import verbs
@@ -29,6 +30,7 @@ class Desk:
     def __init__(self, world: World) -> None:
         self.world = world
         self.republished = 0
+        self.lost_ms: int | None = None
         life = world.life
         assert life is not None
         gateway = life.gateway
@@ -39,14 +41,16 @@ class Desk:
             gateway.outbox.up()
 
         self.verbs: tuple[Verb, ...] = tuple(verbs(Levers(
-            identity={"version": "0", "mode": "development", "node": "gw1"}, started_ms=0, store=gateway.parts.store,
+            identity={"version": "0", "mode": "development", "node": "gw1"}, started_ms=0,
+            store=GuardedStore(gateway.parts.store, gateway.parts.clock, lambda: self.lost_ms),
             amqp=gateway.parts.amqp, lanes=gateway.lanes, clock=gateway.parts.clock,
             ready=lambda: readiness(lambda: True, gateway.parts.amqp, gateway.lanes, stopping=False,
                                     draining=gateway.draining).words(),
             safe_mode=lambda: gateway.safe_mode, draining=lambda: gateway.draining, drain=gateway.drain,
             republish=republish, canary_age_s=lambda: 2.5, certificates=lambda: {("sample", "client"): 1_800_000_000.0},
             past=lambda: gateway.past, let_go=gateway.let_go, proposal_valid_ms=VALID_MS,
-            register=lambda: gateway.registry, ask=gateway.ask,
+            register=lambda: gateway.registry, ask=gateway.ask, lost_ms=lambda: self.lost_ms,
+            stop=lambda: gateway.emergency.word, stop_all=gateway.emergency.stop_all, stop_said=gateway.emergency.hear,
         )))  # fmt: skip
 
     def ask(self, method: str, *parts: str, peer: Peer = ROOT, query: dict[str, str] | None = None, **body: Any) -> Any:

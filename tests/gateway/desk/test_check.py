@@ -21,6 +21,7 @@ from gateway.desk.check import Findings
 from gateway.journal import migrations
 from gateway.settings import Mistake, read
 from protocols.bank import Bank, Replay
+from protocols.canon.limits import ReferenceForm
 from protocols.kit import dsig
 from tests.gateway.desk import site as sites
 
@@ -283,6 +284,32 @@ def test_a_quarantine_that_no_setting_made_is_named_by_what_banks_call_it(site: 
     assert "(quarantine_s, not_found_after_s, not_found_quarantine_s) to 30 or more" in one
 
 
+@pytest.mark.parametrize(
+    ("form", "cure"),
+    [
+        (ReferenceForm(20), None),
+        (ReferenceForm(12, prefix="ABCD"), None),
+        (ReferenceForm(12, prefix="ABCDE"), "unique for 0 days, 400 are needed.*prefix 'ABCDE'.*shorten or remove"),
+        (ReferenceForm(12, "0123456789"), "references of sample stay unique for 0 days.*longer reference form"),
+    ],
+)
+def test_a_reference_that_could_come_again_within_400_days_is_refused(
+    site: rig.Site, form: ReferenceForm, cure: str | None
+) -> None:
+    def with_form(table: settings.Bank) -> Bank:
+        bank = app.load_bank(table)
+        limits = replace(bank.profile.limits, reference=form)
+        return replace(bank, profile=replace(bank.profile, limits=limits))
+
+    mistakes = check.findings(read(site.settings), with_form, sites.NOW).mistakes
+    found = [one.remedy for one in mistakes if one.key == "banks.sample.options"]
+    if cure is None:
+        assert found == []
+    else:
+        [remedy] = found
+        assert re.search(cure, remedy)
+
+
 @pytest.mark.parametrize("damage", [b"no database at all" * 500, None])
 def test_a_damaged_journal_is_a_mistake(site: rig.Site, damage: bytes | None) -> None:
     site.state.mkdir()
@@ -321,10 +348,11 @@ def test_a_journal_from_the_future_is_refused(site: rig.Site) -> None:
 
 def test_a_permit_log_that_was_altered(site: rig.Site) -> None:
     site.state.mkdir()
-    (site.state / "permits.log").write_text("lane/REF 1 1 00000000\nlane/REF 1 1 00000000\n")
+    (site.state / "permits").mkdir()
+    (site.state / "permits" / "00000001.log").write_text("P lane/REF 1 1 00000000\nP lane/REF 1 1 00000000\n")
     one = only(look(site))
     assert one.key == "state_dir"
-    assert "permits.log, line 1" in one.remedy
+    assert "00000001.log, line 1" in one.remedy
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")

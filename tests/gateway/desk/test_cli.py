@@ -16,9 +16,11 @@ from gateway import app, log
 from gateway.desk import cli, codes, unit
 from gateway.desk.profile import Profile
 from gateway.desk.world import World
-from gateway.journal import migrations, vault
+from gateway.journal import audit, checkpoints, merkle, migrations, permits, schema, vault
+from gateway.settings import read as read_settings
 from protocols import trial
 from tests.gateway.desk import site as sites
+from tests.gateway.journal.bench import Journal
 
 
 def no_reactor() -> NoReturn:
@@ -60,7 +62,7 @@ def test_check_finds_nothing_wrong(settings: Path, capsys: pytest.CaptureFixture
     assert bankgw("check", "--config", settings) == codes.OK
     assert "no mistakes" in capsys.readouterr().out
     assert bankgw("check", "--config", settings, "--json") == codes.OK
-    assert json.loads(capsys.readouterr().out) == {"ok": True, "mistakes": []}
+    assert json.loads(capsys.readouterr().out) == {"ok": True, "mistakes": [], "notes": []}
 
 
 @pytest.mark.parametrize("command", ["check", "run"])
@@ -379,3 +381,40 @@ def test_systemctl_is_named_only_where_there_is_a_unit(
     said = capsys.readouterr().err
     assert ("systemctl" in said) is installed
     assert ("bankgw run" in said) is not installed
+def test_audit_verify_says_that_a_journal_is_whole_or_what_contradicts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site = sites.make(tmp_path / "site")
+    assert bankgw("audit", "key", "--config", site.settings) == codes.FAILED
+    assert "it is made when the gateway starts" in capsys.readouterr().err
+    url = f"sqlite:///{site.state / 'journal.db'}"
+    assert bankgw("audit", "verify", "--config", site.settings) == codes.UNAVAILABLE
+    site.state.mkdir()
+    migrations.upgrade(url)
+    keys, node = vault.load(site.folder / "secrets" / "vault.key"), read_settings(site.settings, {}).settings.node
+    log = permits.PermitLog(site.state / "permits", keys, node)
+    journal = Journal(url, node, sealing=keys, permits=log)
+    for n in range(3):
+        journal.do(lambda tx, n=n: audit.append(tx, "uid:1", "thing.done", str(n)))  # type: ignore[misc]
+    head = journal.read(lambda conn: audit.head_of(conn, node))
+    signer, origin = checkpoints.load_key(site.state / "checkpoint.key"), checkpoints.origin_of(node)
+    leaves, _head = journal.read(lambda conn: checkpoints.entries_after(conn, node, audit.Head(0, audit.GENESIS)))
+    root = merkle.root(merkle.grown((), leaves))
+    kept = tmp_path / "kept.txt"
+    kept.write_text(checkpoints.sign(checkpoints.Checkpoint(origin, 3, root, head.hash, "2026-11-24"), signer), "utf-8")
+    assert bankgw("audit", "key", "--config", site.settings) == codes.OK
+    assert capsys.readouterr().out.strip().endswith(checkpoints.public_words(signer.public_key(), origin))
+    words = ("audit", "verify", "--config", site.settings, "--checkpoint", kept)
+    assert bankgw(*words) == codes.OK
+    assert "the journal is whole" in capsys.readouterr().out
+    with journal.stranger() as conn:
+        conn.execute(schema.audit.delete().where(schema.audit.c.seq == 3))
+        first = conn.execute(schema.audit.select().where(schema.audit.c.seq == 2)).one()
+        conn.execute(schema.units.update().values(audit_seq=2, audit_hash=first.hash))
+    assert bankgw(*words) == codes.FAILED
+    out = capsys.readouterr().out
+    assert "counted 3 entries, and there are fewer" in out and "3 contradictions" in out
+    assert bankgw(*words, "--json") == codes.FAILED
+    said = json.loads(capsys.readouterr().out)
+    assert not said["whole"] and (said["entries"], said["checkpoints"]) == (2, 1)
+    journal.close()

@@ -67,7 +67,7 @@ class Live:
         file.write_text(json.dumps(body), "utf-8")
         return self.bankgw("send", str(file), "--wait", *words, erp=True)
 
-    def until(self, condition: Callable[[], bool], limit_s: float = 40.0) -> None:
+    def until(self, condition: Callable[[], bool], limit_s: float = 100.0) -> None:
         ends_s = time.monotonic() + limit_s
         while not condition():
             assert time.monotonic() < ends_s, self.log()

@@ -322,3 +322,27 @@ def test_the_audit_chain_holds_after_all_that(desk: Desk) -> None:
     desk.ask("POST", "lanes", "sample.main", "pause", reason="x")
     store, vault = desk.gateway.parts.store, desk.world.vault
     assert _now(desk.world, store.read(lambda conn: audit.verify(conn, vault))) == []
+
+
+def test_with_the_journal_lost_status_orders_and_today_answer_from_memory(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.start()
+    world.run(1)
+    desk = Desk(world)
+    desk.ask("POST", "lanes", "sample.main", "pause", reason="x")
+    world.submit("AP-1")
+    world.run(2)
+    before = desk.ask("GET", "today")
+    desk.lost_ms = desk.gateway.parts.clock.now_ms()
+    said = desk.ask("GET", "status")
+    assert said["orders"] is None and said["messages"] is None and said["lanes"]["sample.main"] == "paused:operator"
+    assert said["journal"]["reachable"] is False
+    listed = desk.ask("GET", "orders")
+    assert [one["id"] for one in listed["orders"]] == ["AP-1"] and listed["journal"] == said["journal"]
+    assert desk.ask("GET", "orders", query={"state": "held"})["orders"] == []
+    today = desk.ask("GET", "today")
+    assert (today["at"], today["totals"], today["journal"]) == (before["at"], before["totals"], said["journal"])
+    assert "this needs the database" in desk.no(503, "journal_unreachable", "GET", "orders", "kingdee:AP-1")
+    asked = ("POST", "orders", "kingdee:AP-1", "cancel")
+    assert "nothing was changed" in desk.no(503, "journal_unreachable", *asked, reason="x")
+    world.crash()

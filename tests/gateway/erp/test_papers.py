@@ -20,7 +20,7 @@ from protocols.bank import Bank, Context, Conversation
 from protocols.canon.money import Money
 from protocols.canon.query import DirectoryQuestion, LinesQuestion, ReceiptQuestion
 from protocols.canon.statement import Branch, DirectoryPage, Line, Page, Receipt, ReceiptLater
-from protocols.erp.account_replies import RECEIPT_PAGE_BYTES
+from protocols.erp.account_replies import RECEIPT_PAGE_BYTES, line_id
 from protocols.kit.declined import Declined
 from tests.world.batching import SENDER
 from tests.world.world import World
@@ -136,7 +136,7 @@ def test_a_statement_is_told_from_others_once_and_not_for_each_page(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told_apart: list[Line] = []
-    real = statements.line_id
+    real = line_id
 
     def counted(line: Line) -> str:
         told_apart.append(line)

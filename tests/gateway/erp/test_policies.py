@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 
-from gateway.erp.policies import QueueReport, effective, from_json, judge, management_reports
+from gateway.erp.policies import UNLIMITED, QueueReport, effective, from_json, judge, management_reports
 from gateway.erp.topology import MONEY_QUEUE, preparation, standard
 from gateway.erp.wire import UnsafeTopology
 from tests.gateway.erp.rabbit import running_reactor
@@ -103,11 +103,21 @@ class Played:
 class Nothing:
     """A declarer to whom everything is fine."""
 
+    version = (4, 0, 5)
+
     def __getattr__(self, name: str) -> Any:
         async def fine(*_args: object) -> None:
             pass
 
         return fine
+
+
+def test_the_word_of_older_gateways_for_no_limit_is_as_good() -> None:
+    wanted = {"q": {"x-delivery-limit": UNLIMITED}}
+    assert judge(wanted, [QueueReport("q", {"x-delivery-limit": -1}, {})]) == []
+    assert judge(wanted, [QueueReport("q", {"x-delivery-limit": UNLIMITED}, {})]) == []
+    (problem,) = judge(wanted, [QueueReport("q", {"x-delivery-limit": -1}, {"delivery-limit": 7})])
+    assert "delivery-limit in force is 7" in problem.what
 
 
 async def test_policies_are_read_from_the_management_api() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from gateway.erp import arrival
 from gateway.erp.topology import MONEY_QUEUE, PARKED_QUEUE, UNROUTED_COMMANDS_QUEUE
 from gateway.erp.wire import CUT_BYTES, NO_PROPERTIES, Cut, Delivery
-from gateway.journal import refusals
+from gateway.journal import refusals, schema
 from gateway.journal.retention import DAY_MS
 from protocols.canon.errors import Code
 from protocols.erp.words import MAX_BODY_BYTES
@@ -44,7 +44,7 @@ def test_50_messages_of_15_mib_leave_the_journal_small_and_are_parked_whole(tmp_
     parked = world.broker.drain(PARKED_QUEUE)
     assert len(parked) == 50 and all(one.body is body for one in parked), "by the broker, not by us"
     assert not world.broker.queues[MONEY_QUEUE] and world.life is not None and not world.life.amqp._unacked
-    keys = world.read(lambda conn: [row.refusal for row in conn.execute(refusals.schema.refusals.select())])
+    keys = world.read(lambda conn: [row.refusal for row in conn.execute(schema.refusals.select())])
     kept = world.read(lambda conn: refusals.fetch(conn, keys[0]))
     assert kept is not None and (kept.code, kept.body, kept.size) == (Code.TOO_LARGE, body[:CUT_BYTES], LARGE)
     assert kept.sha256 == hashlib.sha256(body).hexdigest()
@@ -67,7 +67,11 @@ def test_it_is_refused_once_however_often_it_comes(tmp_path: Path) -> None:
     life = world.start()
     world.run(1)
     reject = life.amqp.reject
-    life.amqp.reject = lambda _delivery: None  # type: ignore[method-assign]
+
+    def lost(delivery: Delivery) -> None:
+        """The connection breaks before it is said."""
+
+    life.amqp.reject = lost  # type: ignore[method-assign]
     world.command("payment.submit", b"x" * (MAX_BODY_BYTES + 1), **KIND)
     world.run(5)
     assert len(answers(world, "m-1")) == 1 and not world.broker.queues[PARKED_QUEUE]

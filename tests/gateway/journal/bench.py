@@ -104,6 +104,12 @@ class KeptPermits:
         self.on_write()
         self.groups.append(list(permits))
 
+    def note(self, group: Any) -> None:
+        pass
+
+    def another(self, at_ms: int) -> None:
+        pass
+
     def close(self) -> None:
         pass
 

@@ -20,7 +20,7 @@ from gateway.journal.permits import PermitLog
 from gateway.journal.rows import Evidence, PaymentRow
 from gateway.journal.store import Tx, Unit
 from protocols.canon.outcome import Fate, Outcome
-from tests.gateway.journal.bench import NOW_MS, Journal, admit, attempt, order
+from tests.gateway.journal.bench import NOW_MS, Journal, admit, attempt, order, vault
 
 WIRE = b"<pay/>" * 350
 YES = Outcome(Fate.SETTLED, "0000", "交易成功", "S-1")
@@ -53,7 +53,7 @@ def main(payments: int = 5000, cap: int = 50) -> None:
     with tempfile.TemporaryDirectory() as folder:
         url = f"sqlite:///{folder}/journal.db"
         migrations.upgrade(url)
-        journal = Journal(url, permits=PermitLog(Path(folder) / "permits.log"), entropy=SystemEntropy())
+        journal = Journal(url, permits=PermitLog(Path(folder) / "permits", vault(), "n1"), entropy=SystemEntropy())
         journal.group([admit(order(f"warm{n}", creditor=f"{n:019d}")) for n in range(200)])
         admitted = measure(journal, "admit", [
             admit(order(f"AP-{n}", creditor=f"{n % 500:019d}")) for n in range(payments)], cap)  # fmt: skip

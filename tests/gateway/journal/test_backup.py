@@ -17,16 +17,16 @@ from sqlalchemy import MetaData, create_engine
 
 from gateway.journal import audit, backup, databases, dumps, migrations, schema
 from gateway.journal.backup import Manifest, NoBackup, Origin
-from gateway.journal.permits import PermitLog
+from gateway.journal.permits import Group, PermitLog
 from gateway.journal.store import Permit
 from gateway.journal.vault import Vault
-from tests.gateway.journal.bench import LANE, Journal, admit, order, vault
+from tests.gateway.journal.bench import LANE, NOW_MS, Journal, admit, order, vault
 
 MADE_AT = "2026-11-24T08:00:00+00:00"
 
 
 def origin(journal: Journal, tmp_path: Path) -> Origin:
-    return Origin(journal.url, journal.vault, "n1", "0.1.0", tmp_path / "permits.log", MADE_AT)
+    return Origin(journal.url, journal.vault, "n1", "0.1.0", tmp_path / "permits", MADE_AT)
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def kept(small: Journal, tmp_path: Path) -> tuple[Path, Manifest]:
 
 
 def back(copy: Path, folder: Path, keys: Vault | None = None) -> backup.Restored:
-    return backup.restore(f"sqlite:///{folder / 'journal.db'}", keys or vault(), folder / "permits.log", copy)
+    return backup.restore(f"sqlite:///{folder / 'journal.db'}", keys or vault(), folder / "permits", copy)
 
 
 def test_a_copy_and_what_its_manifest_says(kept: tuple[Path, Manifest], small: Journal) -> None:
@@ -80,10 +80,13 @@ def test_a_copy_is_put_back_whole(kept: tuple[Path, Manifest], tmp_path: Path) -
 
 def test_lost_time_shows_in_the_permit_log(kept: tuple[Path, Manifest], tmp_path: Path) -> None:
     (tmp_path / "new").mkdir()
-    log = PermitLog(tmp_path / "new" / "permits.log")
+    log = PermitLog(tmp_path / "new" / "permits", vault(), "n1")
+    log.note(Group(99, "9" * 64, NOW_MS))
     log.write([Permit(f"{LANE}/GONE1", 1, 1), Permit(f"{LANE}/GONE2", 1, 1)])
     log.close()
-    assert back(kept[0], tmp_path / "new").forgotten == 2
+    done = back(kept[0], tmp_path / "new")
+    assert done.forgotten == 2
+    assert "lacks 99 entries, 0 of them words of senders and persons, and 2 sends" in done.gaps[0]
 
 
 def test_nothing_is_overwritten(kept: tuple[Path, Manifest], small: Journal, tmp_path: Path) -> None:

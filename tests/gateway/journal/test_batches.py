@@ -13,7 +13,7 @@ from sqlalchemy import Table, select
 from gateway.core.policy import Judgement, UsageFacts
 from gateway.core.states import Answered, Cancel, NotSent, Reject, Release, Resolve, Send, Silent, Source
 from gateway.journal import apply as applying
-from gateway.journal import batch_rows, batches, bundles, lanes, receipts, schema
+from gateway.journal import batch_rows, batches, bundles, lanes, receipts, renames, schema
 from gateway.journal.batch_rows import BatchRow
 from gateway.journal.batches import BatchAdmission, NewBatch
 from gateway.journal.bundles import BundleSend
@@ -310,3 +310,16 @@ def test_tickets_and_files_are_sealed_and_end(journal: Journal) -> None:
     assert journal.read(lambda conn: receipts.kept(conn, "k", NOW_MS)) == file
     assert journal.read(lambda conn: receipts.kept(conn, "k", NOW_MS + receipts.KEPT_MS * 2)) is None
     assert b"name.pdf" not in rows(journal, schema.receipts)[0].name
+
+
+def test_a_batch_of_a_renamed_sender_is_known_again_and_still_completes(journal: Journal) -> None:
+    made = taken(journal, batch())
+    journal.do(lambda tx: renames.rename_sender(tx, "erp", "kingdee", "uid:root", "x"))
+    assert journal.read(lambda conn: batch_rows.find(conn, "erp", "B")) is None
+    again = replace(batch(), sender="kingdee")
+    known = journal.do(lambda tx: batches.admit(tx, again, tx.entropy))
+    assert isinstance(known, BatchRow) and known.tags == {"run": "1"}
+    for row in made.items:
+        befall(journal, row, Cancel(NOW_MS))
+    after = journal.read(lambda conn: batch_rows.find(conn, "kingdee", "B"))
+    assert after is not None and after.open_items == 0

@@ -218,10 +218,9 @@ def _seen(journal: Journal, *asked: tuple[str, Any]) -> list[UsageFacts]:
     return facts
 
 
-def test_orders_of_one_group_that_look_alike_and_share_a_payee_see_each_other(journal: Journal) -> None:
+def test_orders_of_one_group_that_look_alike_see_each_other(journal: Journal) -> None:
     first, second = _seen(journal, ("a", None), ("b", None))
     assert (first.alike_id, second.alike_id) == (None, "a")
-    assert (first.payee_known, second.payee_known) == (False, True)
     assert second.day_minor == order().amount.minor
 
 

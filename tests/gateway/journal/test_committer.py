@@ -537,7 +537,7 @@ class Dies(InlineExecutor):
         def end(result):
             os._exit(9)     # committed, and nobody was told
         super().run(work, end)
-store = SqlStore(sys.argv[1], None, hands, "n1", vault(), PermitLog(Path(sys.argv[2])),
+store = SqlStore(sys.argv[1], None, hands, "n1", vault(), PermitLog(Path(sys.argv[2]), vault(), "n1"),
                  executor=Dies(hands), reading=InlineExecutor(hands), entropy=SeededEntropy(3))
 for n in range(20):
     store.write(lambda tx, n=n: payments.admit(tx, admission(order(f"a{n}")), tx.entropy)).addCallback(print)

@@ -46,6 +46,37 @@ def test_a_node_that_commits_is_alive(journal: Journal) -> None:
     other.close()
 
 
+def test_the_news_of_a_node_that_died_waits_no_more_than_twenty_seconds(tmp_path: Path) -> None:
+    world = World(tmp_path, settings={"journal": {"poll_ms": 250}})
+    first = world.start("gw1")
+    second = world.start("gw2")
+    world.run(neighbours.BEAT_S + 1)
+    world.submit("AP-1", not_before=world.moment(4))
+    world.run(2)
+    first.amqp.drop(1_000)
+    second.amqp.drop(5)
+    world.run(4)
+    assert world.told("AP-1")[-1] == "payment.accepted", "one of the two settled it, and could not say so"
+    first.crash()
+    world.run(20)
+    assert world.told("AP-1")[-1] == "payment.settled"
+
+
+def test_a_node_that_stood_still_itself_takes_nobody_for_dead_at_once(tmp_path: Path) -> None:
+    world = World(tmp_path, settings={"journal": {"poll_ms": 250}})
+    life = world.start("gw1")
+    beats = life.gateway.neighbours
+    assert beats._may_judge()
+    world.run(20)
+    assert beats._may_judge(), "it beat all the while"
+    beats._beaten_s = life.clock.monotonic_s() - 3 * neighbours.BEAT_S
+    assert not beats._may_judge()
+    world.run(10)
+    assert not beats._may_judge()
+    world.run(neighbours.DEAD_MS / 1000 - 9)
+    assert beats._may_judge()
+
+
 def test_a_node_alone_that_has_a_new_name_publishes_what_waits_under_its_old_one(tmp_path: Path) -> None:
     world = World(tmp_path)
     life = world.start("gw1")
@@ -93,10 +124,10 @@ def test_a_node_that_alone_has_lost_the_broker_leaves_its_news_to_one_that_has_i
     world.run(2)
     first.amqp.drop(600)
     with lines() as said:
-        world.run(40)
+        world.run(12)
         assert world.state("AP-1") == "settled" and world.told("AP-1") == ["payment.accepted"]
         assert not events(said, "outbox.left"), "it may be back in a moment"
-        world.run(30)
+        world.run(12)
     assert world.told("AP-1") == ["payment.accepted", "payment.settled"]
     [left] = events(said, "outbox.left")
     [claimed] = events(said, "outbox.claimed")

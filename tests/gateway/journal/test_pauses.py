@@ -1,8 +1,13 @@
 from __future__ import annotations
 
+import json
 from functools import partial
+from typing import Any
 
-from gateway.journal import audit, pauses
+import pytest
+from sqlalchemy import delete, insert, select, update
+
+from gateway.journal import audit, pauses, schema
 from gateway.journal.pauses import Said
 from tests.gateway.journal.bench import Journal
 
@@ -31,3 +36,26 @@ def test_what_an_older_version_wrote_into_the_audit_trail_counts_until_something
     assert journal.read(lambda conn: pauses.said(conn, ["old.main"])) == {"old.main": Said(0, paused=True)}
     say(journal, "old.main", paused=False)
     assert journal.read(lambda conn: pauses.said(conn, ["old.main"])) == {"old.main": Said(1, paused=False)}
+
+
+@pytest.mark.parametrize("forged", ["resumed", "resumed and unsealed", "removed"])
+def test_a_pause_that_was_lifted_past_the_gateway_holds(journal: Journal, forged: str) -> None:
+    say(journal, "a.main", paused=False)
+    row = schema.meta.c.name == "pauses"
+    say(journal, "a.main", paused=True)
+    kept = json.loads(journal.read(lambda conn: conn.execute(select(schema.meta.c.value).where(row)).scalar_one()))
+    kept["a.main"] = [7, False]
+    if forged == "resumed and unsealed":
+        del kept[""]
+    with journal.stranger() as conn:
+        if forged == "removed":
+            conn.execute(delete(schema.meta).where(row))
+        else:
+            conn.execute(update(schema.meta).where(row).values(value=json.dumps(kept)))
+        trail: dict[str, Any] = {"node": "n1", "seq": 99, "at_ms": 2**60, "actor": "uid:root", "entry": "lane.resumed",
+                                 "object_id": "a.main", "detail": b"x" * 60, "prev_hash": "", "hash": ""}  # fmt: skip
+        conn.execute(insert(schema.audit), trail)
+    assert journal.read(lambda conn: pauses.said(conn, ["a.main"]))["a.main"].paused
+    say(journal, "b.main", paused=True)
+    found = journal.read(lambda conn: pauses.said(conn, ["a.main", "b.main"]))
+    assert found["a.main"].paused and found["b.main"].paused, "a later word does not seal what was forged"

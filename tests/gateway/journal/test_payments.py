@@ -242,7 +242,7 @@ def test_of_two_alike_orders_admitted_by_two_nodes_at_once_the_second_is_held(ur
     assert first.do(unit) is State.READY
     late.join()
     assert [(row.life.state, row.hold_reason) for row in found] == [(State.HELD, "suspected_duplicate")]
-    assert [(facts.alike_id, facts.payee_known) for facts in seen] == [(None, False), ("early", other == "erp")]
+    assert [facts.alike_id for facts in seen] == [None, "early"]
     for node in (first, second):
         node.close()
 
@@ -259,8 +259,8 @@ def test_the_limits_of_a_day_count_per_sender_account_and_payee(journal: Journal
     journal.admit(order("c", minor=3), judged=judged)
     journal.admit(order("d", minor=1), judged=judged, day="2026-11-25")
     journal.admit(order("e", minor=1), judged=judged, sender="other")
-    sums = [(facts.day_minor, facts.account_day_minor, facts.payee_day_minor, facts.payee_known) for facts in seen]
-    assert sums == [(0, 0, 0, False), (100, 100, 0, False), (120, 120, 100, True), (0, 0, 0, True), (0, 0, 0, False)]
+    sums = [(facts.day_minor, facts.account_day_minor, facts.payee_day_minor) for facts in seen]
+    assert sums == [(0, 0, 0), (100, 100, 0), (120, 120, 100), (0, 0, 0), (0, 0, 0)]
 
 
 def test_what_was_rejected_does_not_count(journal: Journal) -> None:
@@ -268,15 +268,6 @@ def test_what_was_rejected_does_not_count(journal: Journal) -> None:
     assert journal.admit(order("a", minor=101), allowance).row.life.state is State.REJECTED
     assert journal.admit(order("b", minor=100), allowance).row.life.state is State.READY
     assert journal.admit(order("c", minor=1), allowance).row.life.state is State.REJECTED
-
-
-def test_a_payee_is_known_once_a_payment_to_it_was_let_go(journal: Journal) -> None:
-    allowance = Allowance("erp", hold_new_payee=True, alike_hours=0)
-    first = journal.admit(order("a"), allowance).row
-    assert first.hold_reason == "new_payee"
-    assert journal.admit(order("b"), allowance).row.hold_reason == "new_payee"
-    journal.apply(first.payment, Release(NOW_MS, NOW_MS), epoch=None)
-    assert journal.admit(order("c"), allowance).row.life.state is State.READY
 
 
 def test_an_order_alike_to_a_recent_one_is_seen_under_another_id_only_within_the_hours(journal: Journal) -> None:

@@ -41,9 +41,8 @@ def test_of_a_large_command_its_beginning_size_and_hash_are_kept(journal: Journa
 
 def test_after_their_retention_refusals_and_their_published_copies_are_gone(journal: Journal) -> None:
     for n in range(5):
-        made = partial(refusals.refuse, key=f"d{n}", sender="erp", code=Code.SCHEMA, body=b"{}",
-                       reply=message(f"r{n}"), parked=message(f"p{n}") if n else None)  # fmt: skip
-        journal.do(lambda tx, made=made: made(tx))
+        journal.do(partial(refusals.refuse, key=f"d{n}", sender="erp", code=Code.SCHEMA, body=b"{}",
+                           reply=message(f"r{n}"), parked=message(f"p{n}") if n else None))  # fmt: skip
     journal.do(lambda tx: outbox.mark(tx, ["p1", "p2", "p3", "r1"], Mail.SENT))
     later = NOW_MS + 1
     assert journal.read(lambda conn: refusals.held(conn, NOW_MS)) == Held(5, 4, False)

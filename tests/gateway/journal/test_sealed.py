@@ -21,6 +21,7 @@ from tests.gateway.journal.bench import (
     attempt,
     hold,
     order,
+    vault,
 )
 
 PASSWORD = "operator-password-1"
@@ -28,7 +29,7 @@ SECRETS = [DEBTOR, CREDITOR, DEBTOR_NAME, CREDITOR_NAME, PURPOSE, PASSWORD, "示
 
 
 def test_the_raw_files_contain_no_account_name_purpose_or_password(sqlite_url: str, tmp_path: Path) -> None:
-    journal = Journal(sqlite_url, permits=PermitLog(tmp_path / "permits"))
+    journal = Journal(sqlite_url, permits=PermitLog(tmp_path / "permits", vault(), "n1"))
     everything = " ".join(SECRETS)
     gbk = everything.encode("gb18030")
     row = journal.admit(dup_key=everything).row
@@ -50,8 +51,8 @@ def test_the_raw_files_contain_no_account_name_purpose_or_password(sqlite_url: s
     journal.do(lambda tx: questions.ask(tx, QuestionRow("q", "erp", "balance.query", body, Reply("q", None), 1, 2)))
     journal.do(lambda tx: audit.append(tx, "person:1", "note", "x", {"reason": everything}))
 
-    files = [path for path in tmp_path.iterdir() if path.name.startswith(("journal.db", "permits"))]
-    assert {path.name for path in files} >= {"journal.db", "journal.db-wal", "permits"}
+    files = [path for path in tmp_path.rglob("*") if path.is_file() and path.name.startswith(("journal.db", "0000"))]
+    assert {path.name for path in files} >= {"journal.db", "journal.db-wal", "00000001.log"}
     # The first entry of an audit trail follows 64 zeros: with a fingerprint that begins with 25 it would look like one
     # of the sample accounts.
     raw = b"".join(path.read_bytes() for path in files).replace(b"0" * 64, b"(none)")

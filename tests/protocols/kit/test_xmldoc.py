@@ -312,3 +312,15 @@ def test_what_cannot_be_written() -> None:
         cdata("a]]>b")
     assert cdata("a<&>b") == "<![CDATA[a<&>b]]>"
     assert el("a", Markup("<b/>")) == "<a><b/></a>"
+
+
+def test_namespace_declarations_of_a_document_are_counted() -> None:
+    """By declaration, repeated ones included; the word in a text or a CDATA section is none."""
+    row = '<a xmlns:x="https://bank.example/1"/>'
+    assert len(parse(f"<r>{row * 100}</r>".encode(), UTF8)) == 100
+    assert parse(f"<r>{'<b>xmlns:x=</b>' * 200}<![CDATA[{row * 200}]]></r>".encode(), UTF8).tag == "r"
+    for document in (f"<r>{row * 101}</r>", f"<r xmlns='https://bank.example/'>{row * 100}</r>"):
+        with pytest.raises(ProtocolError, match="more than 100 namespace declarations") as caught:
+            parse(document.encode(), UTF8)
+        assert caught.value.reason == "xml_limits"
+    assert len(parse(f"<r>{row * 101}</r>".encode(), UTF8, max_namespaces=101)) == 101

@@ -1,0 +1,98 @@
+"""`payment.validate`: what `payment.submit` would do with an order, by the same checks. Nothing of it is kept.
+
+The journal is only read: no id is claimed, no sum is counted, and a body that cannot be read is not parked. The reply
+is the one thing that is written.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from gateway.core import policy
+from gateway.core.hours import next_open_ms
+from gateway.core.policy import Route, UsageFacts
+from gateway.core.states import Hold, Release
+from gateway.erp import mail, orders
+from gateway.erp.arrival import Arrival, Done, Unit, validation
+from gateway.journal import payees, payments
+from gateway.journal.claims import Claim
+from gateway.journal.payments import Admission
+from gateway.journal.store import Tx
+from gateway.registry import Sender
+from protocols.canon.errors import Code, Fault, Refusal
+from protocols.canon.order import AnyOrder
+from protocols.erp import replies
+from protocols.erp.replies import Validation
+from protocols.erp.words import CommandType, Submit
+
+READY, HELD, REJECTED, REPLAYED = "ready", "held", "rejected", "replayed"
+
+
+def may_validate(sender: Sender) -> bool:
+    """Whether the sender may ask: whoever may submit a payment, and whom the settings allow it alone."""
+    return bool({CommandType.PAYMENT_VALIDATE.value, CommandType.PAYMENT_SUBMIT.value} & sender.operations)
+
+
+def validate(arrival: Arrival, command: Submit | Refusal, claimed_id: str | None) -> Unit:
+    """The unit that answers. `command` is the order, or why the body is none."""
+
+    def unit(tx: Tx) -> Done:
+        if isinstance(command, Refusal):
+            found = Validation(claimed_id, arrival.sender.name, REJECTED, tx.now_ms, refusal=command)
+        else:
+            found = judged(arrival, tx, command.order)
+        said, reply = replies.payment_validated(found), arrival.letter.reply
+        tx.mail(mail.answer_row(tx, reply, replies.PAYMENT_VALIDATED, said, found.sender, found.bank or "none",
+                                arrival.entropy))  # fmt: skip
+        return Done("answered")
+
+    return unit
+
+
+def judged(arrival: Arrival, tx: Tx, order: AnyOrder) -> Validation:
+    """What would become of the order now."""
+    sender = arrival.sender
+    blank = Validation(order.id, sender.name, REJECTED, tx.now_ms)
+    if CommandType.PAYMENT_SUBMIT.value not in sender.operations:
+        no = Refusal(Code.NOT_ALLOWED, f"sender {sender.name} may not use {CommandType.PAYMENT_SUBMIT.value}")
+        return replace(blank, refusal=no)
+    route = orders.route_of(arrival, order)
+    if isinstance(route, Refusal):
+        return replace(blank, refusal=route)
+    routed = replace(blank, bank=route.bank, lane=route.lane)
+    asked = orders.admission(arrival, order, route)
+    claim = Claim(tx, asked.sender, order, asked.day, asked.dup_key, asked.alike_since_ms)
+    facts = claim.look()
+    if isinstance(facts, str):
+        return _known(tx, routed, asked, facts)
+    return _told(arrival, routed, route, order, _facts(tx, asked, facts))
+
+
+def _known(tx: Tx, routed: Validation, asked: Admission, payment: str) -> Validation:
+    row = payments.fetch(tx.conn, payment)
+    if row is not None and row.order.id == asked.order.id and row.fingerprint == asked.fingerprint:
+        return replace(routed, would=REPLAYED, payment=row.payment)
+    no = Refusal(Code.ID_CONFLICT, f"id {asked.order.id!r} was used before with other content")
+    return replace(routed, refusal=no)
+
+
+def _facts(tx: Tx, asked: Admission, facts: UsageFacts) -> UsageFacts:
+    return payees.looked_at(tx, asked.sender, asked.order, asked.payee_before_ms, facts)
+
+
+def _told(arrival: Arrival, routed: Validation, route: Route, order: AnyOrder, facts: UsageFacts) -> Validation:
+    """All faults at once: those of the fields and those of the sender's limits, and the holds beside them."""
+    allowance, now_ms = arrival.sender.allowance, arrival.now_ms
+    limits = route.limits_of(order.kind)
+    earliest_ms = now_ms if order.not_before is None else max(now_ms, int(order.not_before.timestamp() * 1000))
+    send_after_ms = next_open_ms(limits.hours, earliest_ms)
+    verdict = policy.judge(order, allowance, facts, at_ms=now_ms, send_after_ms=send_after_ms)
+    faults: tuple[Fault, ...] = policy.check(order, route, arrival.day) + verdict.faults
+    holds = policy.hold_reasons(order, allowance, facts)
+    found = replace(routed, hold_reasons=holds)
+    if faults:
+        return replace(found, refusal=validation(faults, route))
+    if isinstance(verdict.event, Hold):
+        return replace(found, would=HELD)
+    assert isinstance(verdict.event, Release), "a rejection has faults"
+    return replace(found, would=READY, send_after_ms=send_after_ms)
