@@ -35,7 +35,7 @@ from tests.gateway.erp.rabbit import QUICK, Ears, Rabbit, message, rabbit_for_te
 
 QUEUE = "bankgw.test"
 OTHER = "bankgw.test.other"
-SAFE: dict[str, Scalar] = {"x-queue-type": "quorum", "x-delivery-limit": -1}
+SAFE: dict[str, Scalar] = {"x-queue-type": "quorum", "x-delivery-limit": topology.UNLIMITED}
 
 pytestmark = pytest.mark.broker
 
