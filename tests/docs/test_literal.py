@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 from urllib.parse import quote
@@ -61,6 +63,20 @@ def test_a_command_that_fails_is_named() -> None:
     done = subprocess.run(["bash", "-c", f'cd "$(mktemp -d)"\n{text}'], capture_output=True, text=True, check=True)
     assert literal.failures(done.stdout) == ["p#1: exit code 3 of: ( exit 3 )"]
     assert literal.said(done.stdout, "p#3") == "{}\n"
+
+
+def test_the_settings_that_a_reader_copies_lack_only_files(tmp_path: Path) -> None:
+    """What is missing after the page's own commands is what the page says next: certificates, and the unit's secrets."""
+    [copy] = [step.text for step in steps_of(INSTALL) if "cp conf/bankgw.toml" in step.text]
+    subprocess.run(["bash", "-ec", copy.replace("/etc/", f"{tmp_path}/")], cwd=ROOT, check=True)
+    command = [sys.executable, "-m", "gateway", "check", "--config", str(tmp_path / "bankgw" / "bankgw.toml")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    lines = (done.stdout + done.stderr).splitlines()
+    assert done.returncode == 78 and lines
+    assert [line for line in lines if "cannot be read (No such file or directory)" not in line] == []
+    wanted = set(re.findall(r"credential (\S+) cannot be read", "\n".join(lines)))
+    told = texts()[INSTALL] + (ROOT / "systemd" / "bankgw.service").read_text("utf-8")
+    assert wanted and wanted <= set(re.findall(r"^LoadCredential=([\w-]+):", told, re.MULTILINE))
 
 
 def environment(described: Path, broker: Broker) -> dict[str, str]:
