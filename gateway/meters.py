@@ -17,7 +17,8 @@ OUTCOMES = ("ok", "in_doubt", "refused", "unlisted_code", "silent", "not_sent", 
 STAGES = ("journal", "send", "answer", "news")
 SESSION_STATES = ("down", "connecting", "proving", "ready")
 ALARMS = ("contradiction", "answers_disagree", "escalated", "impossible", "stale_epoch", "repeats_used_up", "clock_set",
-          "clock_was_ahead", "clock_differs", "booked_twice", "stopped", "unknown_to_settings")  # fmt: skip
+          "clock_was_ahead", "clock_differs", "booked_twice", "stopped", "unknown_to_settings",
+          "unknown_writer")  # fmt: skip
 UNKNOWN = ("lane", "bank", "account", "kind", "sender")
 
 

@@ -52,6 +52,11 @@ class Registry:
         """The sender this broker user speaks for; without a user, the one that anonymous questions count as."""
         return self.anonymous if user is None else self.senders_by_user.get(user)
 
+    def owner_of_queue(self, queue: str) -> Sender | None:
+        """The one sender whose `reply_to` pattern admits this queue; None if there is none, or more than one."""
+        owners = [one for one in self.senders.values() if one.reply_to.fullmatch(queue)]
+        return owners[0] if len(owners) == 1 else None
+
     def route_of(self, account: str) -> Route | None:
         """Where orders of this own account go; None if it is no own account."""
         return self.routes.get(account)
@@ -124,6 +129,8 @@ def _route(account: conf.Account, bank: Bank) -> Route:
         opened=account.opened,
         closed=account.closed,
         kind_limits=bank.profile.kind_limits,
+        holder=account.name,
+        holder_binds=account.name_check == "refuse",
         past_days=bank.profile.past_balance_days,
         answers=frozenset(name for name in _QUESTIONS if getattr(bank.questions, name) is not None),
     )

@@ -10,6 +10,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
+from unicodedata import normalize
 
 from gateway.core.states import Hold, Reject, Release
 from protocols.canon.errors import Code, Fault, FieldCode
@@ -21,6 +22,9 @@ from protocols.canon.order import AnyOrder, Kind
 @dataclass(frozen=True, slots=True)
 class Route:
     """Where an own account's orders go, and what its bank can carry. `kinds` empty: the bank moves no money for us.
+
+    `holder` is the account holder's name in the register, empty if unknown; an order with another name for it has a
+    fault if `holder_binds`.
 
     `kind_limits` are the limits of kinds that have their own. `past_days` is how far back the bank tells a past day's
     balance, `answers` names the questions it has (see `protocols.bank.Questions`).
@@ -38,6 +42,8 @@ class Route:
     kind_limits: Mapping[Kind, Limits] = field(default_factory=dict)
     past_days: int = 0
     answers: frozenset[str] = frozenset()
+    holder: str = ""
+    holder_binds: bool = True
 
     def limits_of(self, kind: Kind) -> Limits:
         """The bank's limits for one kind of order."""
@@ -116,6 +122,9 @@ def _faults(order: AnyOrder, route: Route, today: date) -> Iterator[Fault]:
     if (route.opened and today < route.opened) or (route.closed and today >= route.closed):
         at = "/creditor/account" if order.kind is Kind.COLLECTION else "/debtor/account"
         yield Fault(at, FieldCode.ACCOUNT_CLOSED, f"the account is not open on {today.isoformat()}")
+    if route.holder_binds and not names_holder(order, route):
+        at = "/creditor/name" if order.kind is Kind.COLLECTION else "/debtor/name"
+        yield Fault(at, FieldCode.HOLDER_NAME, "is not the holder's name in the account register")
     if order.amount.currency != route.currency:
         yield Fault("/currency", FieldCode.CURRENCY, f"the account keeps {route.currency}")
     elif order.amount.currency not in limits.amount.currencies:
@@ -137,6 +146,16 @@ def _faults(order: AnyOrder, route: Route, today: date) -> Iterator[Fault]:
             yield from field_faults(FieldLimit(at), value, limits.charset)
 
 
+def names_holder(order: AnyOrder, route: Route) -> bool:
+    """Whether the order gives its own account the name that the register has; width and blanks do not count."""
+    given = order.ours.name.clear
+    return not route.holder or given == route.holder or _plain(given) == _plain(route.holder)
+
+
+def _plain(name: str) -> str:
+    return "".join(normalize("NFKC", name).split())
+
+
 def order_values(order: AnyOrder) -> dict[str, str | None]:
     """The order's texts that go to the bank, by JSON pointer of the contract."""
     other = {"/debtor/bank_name": order.debtor.bank_name, "/debtor/cnaps": order.debtor.cnaps}
@@ -155,9 +174,11 @@ def order_values(order: AnyOrder) -> dict[str, str | None]:
 def _amount_faults(amount: Money, limits: Limits) -> Iterator[Fault]:
     least, most = limits.amount.min_minor, limits.amount.max_minor
     if amount.minor < least:
-        yield Fault("/amount", FieldCode.AMOUNT_RANGE, f"the least is {Money(least, amount.currency)}", least)
+        limit = str(Money(least, amount.currency))
+        yield Fault("/amount", FieldCode.AMOUNT_RANGE, f"the least is {limit}", limit)
     if most is not None and amount.minor > most:
-        yield Fault("/amount", FieldCode.AMOUNT_RANGE, f"the most is {Money(most, amount.currency)}", most)
+        limit = str(Money(most, amount.currency))
+        yield Fault("/amount", FieldCode.AMOUNT_RANGE, f"the most is {limit}", limit)
 
 
 def field_faults(limit: FieldLimit, value: str | None, charset: str) -> Iterator[Fault]:
@@ -248,7 +269,8 @@ def _over(amount: Money, allowance: Allowance, facts: UsageFacts) -> Iterator[Fa
         if limit_minor is not None and used_minor + amount.minor > limit_minor:
             left = Money(max(limit_minor - used_minor, 0), amount.currency)
             yield Fault("/amount", FieldCode.OVER_LIMIT,
-                        f"over sender {allowance.sender}'s limit per {per}; {left} is left", limit_minor)  # fmt: skip
+                        f"over sender {allowance.sender}'s limit per {per}; {left} is left",
+                        str(Money(limit_minor, amount.currency)))  # fmt: skip
 
 
 def _hold_reasons(order: AnyOrder, allowance: Allowance, facts: UsageFacts) -> Iterator[str]:
@@ -287,5 +309,5 @@ def batch_faults(total: Money, allowance: Allowance) -> tuple[Fault, ...]:
     most = allowance.per_batch_minor
     if most is None or total.minor <= most:
         return ()
-    detail = f"over sender {allowance.sender}'s limit per batch, {Money(most, total.currency)}"
-    return (Fault("/sum", FieldCode.OVER_LIMIT, detail, most),)
+    limit = str(Money(most, total.currency))
+    return (Fault("/sum", FieldCode.OVER_LIMIT, f"over sender {allowance.sender}'s limit per batch, {limit}", limit),)

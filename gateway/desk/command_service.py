@@ -89,12 +89,23 @@ def check(context: typer.Context, config: Config = DEFAULT_CONFIG, as_json: AsJs
 
 
 def status(
-    context: typer.Context, config: Config = DEFAULT_CONFIG, socket: Socket = None, as_json: AsJson = False
+    context: typer.Context,
+    wait_s: Annotated[float | None, typer.Option(
+        "--wait", min=0, metavar="<seconds>", help="First wait, at most so long, until the daemon is ready.")] = None,
+    config: Config = DEFAULT_CONFIG,
+    socket: Socket = None,
+    as_json: AsJson = False,
 ) -> None:
-    """Say how the daemon is: readiness with reasons, lanes, broker, orders under way, certificates."""
+    """Say how the daemon is: readiness with reasons, lanes, broker, orders under way, certificates.
+
+    With --wait, exit code 69 if it is not ready in time.
+    """
+    daemon = terminal.remote(context, config, socket)
     with terminal.asking():
-        said = terminal.remote(context, config, socket).get("status")
+        said = daemon.get("status") if wait_s is None else daemon.ready_status(wait_s)
     terminal.show(said, as_json=as_json, words=_status)
+    if wait_s is not None and said["status"] != "ready":
+        raise typer.Exit(codes.UNAVAILABLE)
 
 
 def _status(said: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import socket
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from gateway.desk import unit
 
 TIMEOUT_S = 30.0
 """Longer than the daemon lets a call wait for the journal (`guarded.ANSWER_S`), so that its words are heard."""
+_LOOK_AGAIN_S = 0.2
 
 
 class NoDaemon(Exception):  # noqa: N818 - says who is missing
@@ -51,6 +53,20 @@ class Remote:
         """Ask. Raises NoDaemon, Refused."""
         given = {name: value for name, value in query.items() if value is not None}
         return self._ask("GET", _path(parts) + (f"?{urlencode(given)}" if given else ""), None)
+
+    def ready_status(self, within_s: float) -> Any:
+        """The daemon's status as soon as it is ready, else the last one there was. Raises NoDaemon, Refused."""
+        end = time.monotonic() + within_s
+        while True:
+            try:
+                said = self.get("status")
+            except (NoDaemon, Refused):
+                if time.monotonic() >= end:
+                    raise
+            else:
+                if said["status"] == "ready" or time.monotonic() >= end:
+                    return said
+            time.sleep(_LOOK_AGAIN_S)
 
     def post(self, *parts: str, **body: Any) -> Any:
         """Change something. Raises NoDaemon, Refused."""

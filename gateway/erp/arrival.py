@@ -105,9 +105,12 @@ class Arrival:
 
 def refusing(
     entropy: Entropy, delivery: Delivery, letter: Letter, command: CommandType | None, sender: Sender | None,
-    no: Refusal, id_: str | None, *, insist: bool = False,
+    no: Refusal, id_: str | None, *, insist: bool = False, owner: str | None = None,
 ) -> Unit:  # fmt: skip
-    """The unit that refuses a delivery: the refusal, its reply and the parked copy; once, unless it is to `insist`."""
+    """The unit that refuses a delivery: the refusal, its reply and the parked copy; once, unless it is to `insist`.
+
+    `owner` as in `mail.refusal`.
+    """
     key = delivery_key(delivery)
     name = sender.name if sender else None
     size, digest = (None, None) if delivery.cut is None else (delivery.cut.size, delivery.cut.sha256)
@@ -115,7 +118,7 @@ def refusing(
     def unit(tx: Tx) -> Done:
         said = replies.rejection(command, id_, no)
         event = replies.rejection_name(command)
-        reply, parked = mail.refusal(tx, letter, delivery, no, event, said, sender, entropy)
+        reply, parked = mail.refusal(tx, letter, delivery, no, event, said, sender, entropy, owner)
         write = partial(refusals.refuse, tx, sender=name, code=no.code, body=delivery.body, reply=reply, parked=parked,
                         size=size, sha256=digest)  # fmt: skip
         fresh = write(key=key)

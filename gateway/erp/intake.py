@@ -216,7 +216,16 @@ class Intake:
     # ---- faults of ours ----
 
     def _refusal(self, delivery: Delivery, letter: Letter, refused: _Refused) -> Unit:
-        return refusing(self._entropy, delivery, letter, refused.command, refused.sender, refused.refusal, refused.id)
+        return refusing(self._entropy, delivery, letter, refused.command, refused.sender, refused.refusal, refused.id,
+                        owner=self._owner(letter, refused))  # fmt: skip
+
+    def _owner(self, letter: Letter, refused: _Refused) -> str | None:
+        """Whose queue the reply-to of a command from nobody is, if it may be told that the command was refused."""
+        queue = letter.reply.reply_to
+        if refused.refusal.code not in _NOBODY or queue is None:
+            return None
+        owner = self.registry.owner_of_queue(queue)
+        return owner.name if owner else None
 
     def _broken(self, delivery: Delivery, letter: Letter, type_: str, error: Exception) -> None:
         """A defect of ours: the message is parked whole, the sender is told, and the queue goes on."""
@@ -268,6 +277,10 @@ class Intake:
             self._meters.refusals.labels(code).inc()
             _log.info("command.refused", type=type_, code=code, message_id=delivery.properties.message_id,
                       user=delivery.properties.user_id)  # fmt: skip
+        if code in _NOBODY:
+            self._meters.alarms.labels("unknown_writer").inc()
+            _log.warning("command.unknown_writer", type=type_, code=code, message_id=delivery.properties.message_id,
+                         user=delivery.properties.user_id, action="not carried out; kept in bankgw.parked")  # fmt: skip
         for row in done.admitted:
             self._meters.payments.labels(row.bank, row.life.state.value).inc()
             self._on_payment(row)
@@ -277,4 +290,5 @@ class Intake:
 
 _VALIDATE = CommandType.PAYMENT_VALIDATE
 _SINGLE = frozenset(one.value for one in SINGLE_ORDERS)
+_NOBODY = frozenset({Code.NO_SENDER.value, Code.UNKNOWN_SENDER.value})
 _REFUSALS = frozenset(code.value for code in Code)

@@ -107,15 +107,24 @@ def answer_row(
 
 def refusal(
     tx: Tx, said: Letter, delivery: Delivery, refused: Refusal, event: str, fields: Mapping[str, Any],
-    sender: Sender | None, entropy: Entropy,
+    sender: Sender | None, entropy: Entropy, owner: str | None = None,
 ) -> tuple[OutboxRow | None, OutboxRow | None]:  # fmt: skip
-    """The reply of a refusal and the parked copy of the command, each if it is called for."""
+    """The reply of a refusal and the parked copy of the command, each if it is called for.
+
+    `owner` is the sender to whom the reply-to queue belongs, of a command whose writer is unknown. The queue gets a
+    notice that has nothing of the command but its type: whoever wrote it must not be able to put words of his about
+    somebody's order into that somebody's queue.
+    """
     reply: OutboxRow | None = None
     if sender is not None:
         allowed = may_reply(said, sender, money=False)
         told = said.reply if allowed else replace(said.reply, reply_to=None)
         reply = answer_row(tx, told, event, fields, sender.name, None, entropy)
-    if is_dead_lettered(delivery) or (reply is not None and refused.code not in PARKED_CODES):
+    elif owner is not None:
+        notice = {"event": replies.COMMAND_REJECTED, "error": fields["error"]}
+        told = Reply(said.reply.reply_to, None, None, commands.Media.JSON.value)
+        reply = answer_row(tx, told, replies.COMMAND_REJECTED, notice, owner, None, entropy)
+    if is_dead_lettered(delivery) or (sender is not None and refused.code not in PARKED_CODES):
         return reply, None
     headers = {
         "refused": refused.code.value, "refused_title": refused.title[:500], "original_key": delivery.routing_key,

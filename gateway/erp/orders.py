@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from gateway import log
 from gateway.core import policy
 from gateway.core.hours import next_open_ms, stayed_since_ms
 from gateway.core.policy import Judgement, Route, UsageFacts
@@ -17,6 +18,8 @@ from protocols.canon.errors import Code, Fault, FieldCode, Refusal
 from protocols.canon.order import AnyOrder, Kind
 from protocols.erp import fingerprint
 from protocols.erp.news import instant
+
+_log = log.get("erp.orders")
 
 
 def submit(arrival: Arrival, order: AnyOrder) -> Unit:
@@ -51,6 +54,9 @@ def route_of(arrival: Arrival, order: AnyOrder) -> Route | Refusal:
         return validation((Fault(f"/{side}/account", code, detail),), None)
     if order.valid_until is not None and order.valid_until <= arrival.now:
         return Refusal(Code.EXPIRED, f"valid_until {order.valid_until.isoformat()} is past")
+    if not route.holder_binds and not policy.names_holder(order, route):
+        _log.warning("order.holder_name_differs", order=order.id, sender=sender.name, bank=route.bank,
+                     action="carried on: name_check of the account is `warn`")  # fmt: skip
     return route
 
 

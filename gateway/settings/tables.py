@@ -214,6 +214,9 @@ class Account(_Table):
     currency: str = Field("CNY", pattern=CURRENCY, description="ISO 4217 currency.")
     opened: date | None = Field(None, description="First day it may be used.")
     closed: date | None = Field(None, description="First day it may no longer be used.")
+    name_check: Literal["refuse", "warn"] = Field(
+        "refuse", description="What an order meets that gives this account another holder's name: refused, or logged."
+    )
     watch: bool = Field(
         False, description="Whether its new entries and closed days are told as events, as often as the bank bears."
     )

@@ -13,9 +13,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from twisted.internet.interfaces import IListeningPort, IReactorUNIX, ITransport
+from twisted.internet.interfaces import IHalfCloseableProtocol, IListeningPort, IReactorUNIX, ITransport
 from twisted.internet.protocol import Factory
 from twisted.protocols.basic import LineOnlyReceiver
+from zope.interface import implementer
 
 from gateway.simbank.faults import Fault, Scripted, Touch
 from gateway.simbank.server import SimBank
@@ -71,6 +72,7 @@ def listen(reactor: IReactorUNIX, path: Path, bank: SimBank) -> IListeningPort:
     return reactor.listenUNIX(str(path), cast(Any, factory), mode=0o600)
 
 
+@implementer(IHalfCloseableProtocol)
 class _Commands(LineOnlyReceiver):
     delimiter = b"\n"
     MAX_LENGTH = _LINE_BYTES_MAX
@@ -86,3 +88,10 @@ class _Commands(LineOnlyReceiver):
         answer = obey(self._bank, command) if isinstance(command, dict) else {"error": "not a JSON object"}
         reply = json.dumps(answer, ensure_ascii=False).encode() + self.delimiter
         cast(ITransport, self.transport).write(reply)
+
+    def readConnectionLost(self) -> None:
+        """The caller has said all it had to say (`echo … | socat`): it still gets its answers."""
+        cast(ITransport, self.transport).loseConnection()
+
+    def writeConnectionLost(self) -> None:
+        """The caller reads no more."""

@@ -17,11 +17,16 @@ class Resend(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CodeFacts:
-    """What a code means, in both languages, and what the sender may do about it."""
+    """What a code means, in both languages, and what the sender may do about it.
+
+    `recorded` is the advice where the refused order was recorded as a payment in state `rejected`, which uses its id
+    up; None if an order that is refused with this code is never recorded.
+    """
 
     resend: Resend
     meaning: str
     meaning_zh: str
+    recorded: Resend | None = None
 
 
 class Code(StrEnum):
@@ -74,6 +79,7 @@ class FieldCode(StrEnum):
     UNSUPPORTED = "unsupported"
     TOTAL = "total"
     REPEATED = "repeated"
+    HOLDER_NAME = "holder_name"
 
 
 _S, _N, _X = Resend.SAME_ID, Resend.NEW_ID, Resend.NEVER
@@ -89,10 +95,10 @@ CODES: Mapping[Code, CodeFacts] = {
     Code.BAD_SIGNATURE: CodeFacts(_S, "the message signature is missing or wrong", "消息签名缺失或错误"),
     Code.REPLY_TO_REFUSED: CodeFacts(_S, "this sender may not have replies sent to that queue", "该发送方不得使用此回复队列"),
     Code.SCHEMA: CodeFacts(_S, "fields are missing or of the wrong form; the id is still free", "字段缺失或格式错误;编号未被占用"),
-    Code.VALIDATION: CodeFacts(_N, "the order cannot be carried as it is", "订单内容无法执行"),
+    Code.VALIDATION: CodeFacts(_S, "the order cannot be carried as it is", "订单内容无法执行", recorded=_N),
     Code.ID_CONFLICT: CodeFacts(_N, "this id was used before with other content; nothing happened", "编号已用于不同内容;未做任何处理"),
-    Code.EXPIRED: CodeFacts(_N, "its time was over when it was read", "读取时已超过有效期"),
-    Code.UNSUPPORTED: CodeFacts(_N, "the account's bank does not offer this operation", "该账户的银行不支持此操作"),
+    Code.EXPIRED: CodeFacts(_S, "its time was over when it was read", "读取时已超过有效期"),
+    Code.UNSUPPORTED: CodeFacts(_S, "the account's bank does not offer this operation", "该账户的银行不支持此操作"),
     Code.UNKNOWN_PAYMENT: CodeFacts(_S, "this sender has no payment with that id", "该发送方没有此编号的付款"),
     Code.TOO_LATE: CodeFacts(_X, "the payment may already be at the bank", "付款可能已到达银行"),
     Code.BAD_CURSOR: CodeFacts(_S, "the continuation is not one that this gateway gave out", "翻页标记无效"),
@@ -124,17 +130,22 @@ FIELD_CODES: Mapping[FieldCode, tuple[str, str]] = {
     FieldCode.UNSUPPORTED: ("the bank has no such option", "银行无此选项"),
     FieldCode.TOTAL: ("the count or sum is not that of the items", "笔数或合计与明细不符"),
     FieldCode.REPEATED: ("the id stands twice in one batch", "编号在同一批次内重复"),
+    FieldCode.HOLDER_NAME: ("not the holder's name in the account register", "与账户登记簿中的户名不符"),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One fault of one field. `detail` names no clear account number; `limit` is the number it broke, if any."""
+    """One fault of one field. `detail` names no clear account number.
+
+    `limit` is the limit it broke, if any, in the unit of the order: an amount is written as in the order, as a string;
+    a length or a count is a whole number.
+    """
 
     at: str
     code: FieldCode
     detail: str
-    limit: int | None = None
+    limit: int | str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,5 +158,11 @@ class Refusal:
 
     @property
     def resend(self) -> Resend:
-        """Whether and under which id the sender may try again; follows from the code."""
+        """Whether and under which id the sender may try again, where nothing was recorded; follows from the code."""
         return CODES[self.code].resend
+
+    @property
+    def resend_recorded(self) -> Resend:
+        """The same where the order was recorded as a rejected payment."""
+        facts = CODES[self.code]
+        return facts.recorded or facts.resend

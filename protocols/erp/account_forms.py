@@ -31,6 +31,7 @@ class AccountBalance(Told):
 class BalanceResult(Told):
     """Answers `balance.query`. Every account asked for is in one of the two lists."""
 
+    event: str = said("the message's name", "消息名称")
     balances: list[AccountBalance] = said("accounts with an answer", "查到的余额")
     errors: list[AccountError] = said("accounts without one", "未查到的账户")
 
@@ -65,6 +66,7 @@ class EntryLine(Told):
 class TransactionsPage(Told):
     """Answers `transactions.query`: one page. Ask on with `after` = `next` until `complete`."""
 
+    event: str = said("the message's name", "消息名称")
     account: str = said("the account", "账号")
     lines: list[EntryLine] = said("the entries, in the bank's order", "明细,按银行顺序")
     next: str | None = said("opaque; absent on the last page", "翻页标记;末页没有", None)
@@ -79,6 +81,7 @@ class StatementReady(Told):
     The gateway has walked all entries of the day before the first page; counts and sums are the whole day's.
     """
 
+    event: str = said("the message's name", "消息名称")
     account: str = said("the account", "账号")
     currency: str = said("ISO 4217 code", "币种代码(ISO 4217)")
     date: BankDay = said("the bank day", "对账单日期")
@@ -102,6 +105,7 @@ class StatementReady(Told):
 class ReceiptReady(Told):
     """Answers `receipt.request`: one page of up to 1 MiB of an electronic receipt."""
 
+    event: str = said("the message's name", "消息名称")
     account: str = said("the entry's own account", "明细所属账号")
     bank_date: BankDay = said("the entry's bank date", "明细的银行日期")
     bank_line_id: str | None = said("the entry's `bank_line_id`, if it was named by it", "明细编号(如以此指定)", None)

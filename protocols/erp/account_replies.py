@@ -18,7 +18,14 @@ from protocols.canon.money import Money
 from protocols.canon.party import AccountNumber
 from protocols.canon.statement import Balance, Direction, Line, Page, Receipt
 from protocols.erp.news import error_fields, instant
-from protocols.erp.replies import STATEMENT_CLOSED, TRANSACTION_BOOKED
+from protocols.erp.replies import (
+    BALANCE_RESULT,
+    RECEIPT_READY,
+    STATEMENT_CLOSED,
+    STATEMENT_READY,
+    TRANSACTION_BOOKED,
+    TRANSACTIONS_PAGE,
+)
 from protocols.erp.words import TransactionsQuery
 
 RECEIPT_PAGE_BYTES = 1_048_576
@@ -43,6 +50,7 @@ def balance_result(
 ) -> dict[str, Any]:
     """The balances that could be had, and why the others could not."""
     return {
+        "event": BALANCE_RESULT,
         "balances": [_balance(answer) for answer in answers],
         "errors": [{"account": account.clear, **error_fields(refusal)} for account, refusal in errors],
     }
@@ -73,6 +81,7 @@ def transactions_page(
     `payments` gives our key of each payment whose reference occurs in the page.
     """
     said: dict[str, Any] = {
+        "event": TRANSACTIONS_PAGE,
         "account": query.account.clear,
         "lines": [_line(line, payments) for line in page.lines],
     }
@@ -156,7 +165,8 @@ def statement_ready(
 ) -> dict[str, Any]:
     """One page of a statement: `lines` are its entries on this page. The rest as in `transactions_page`."""
     said: dict[str, Any] = {
-        "account": statement.account.clear, "currency": statement.currency, "date": statement.day.isoformat(),
+        "event": STATEMENT_READY, "account": statement.account.clear, "currency": statement.currency,
+        "date": statement.day.isoformat(),
     }  # fmt: skip
     _put_money(said, "opening", statement.opening)
     _put_money(said, "closing", statement.closing)
@@ -195,7 +205,9 @@ def receipt_pages(receipt: Receipt) -> int:
 
 def receipt_ready(subject: ReceiptSubject, receipt: Receipt, page: int) -> dict[str, Any]:
     """Page `page` (from 1, at most `receipt_pages`) of a receipt."""
-    said: dict[str, Any] = {"account": subject.account.clear, "bank_date": subject.bank_date.isoformat()}
+    said: dict[str, Any] = {
+        "event": RECEIPT_READY, "account": subject.account.clear, "bank_date": subject.bank_date.isoformat(),
+    }  # fmt: skip
     if subject.bank_line_id is not None:
         said["bank_line_id"] = subject.bank_line_id
     if subject.payment is not None:

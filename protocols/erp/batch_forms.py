@@ -144,6 +144,34 @@ class BatchForm(Form):
         found = [*time_faults(values), *_item_faults(values)]
         return tuple(found[:MAX_FAULTS])
 
+    @classmethod
+    def beside_faults(cls, raw: Mapping[str, Any], faulty: frozenset[str]) -> tuple[Fault, ...]:
+        """A count or sum that is not the items', where some of the items have faults of their own."""
+        items = raw.get("items")
+        if "items" not in faulty or not isinstance(items, list) or not 1 <= len(items) <= MAX_ITEMS:
+            return ()
+        found: list[Fault] = []
+        if "count" not in faulty and raw.get("count") != len(items):
+            found.append(_count_fault(raw["count"], len(items)))
+        amounts = [amount for item in items if isinstance(item, dict) and isinstance(amount := item.get("amount"), str)]
+        if not faulty & {"sum", "currency"} and len(amounts) == len(items):
+            found += _sum_faults(raw["sum"], raw["currency"], amounts)
+        return tuple(found)
+
+
+def _count_fault(named: int, real: int) -> Fault:
+    return Fault("/count", FieldCode.TOTAL, f"says {named}, there are {real} items", real)
+
+
+def _sum_faults(named: str, currency: str, amounts: Sequence[str]) -> list[Fault]:
+    """A sum that is not that of the amounts; nothing where one of them is no amount of the currency."""
+    try:
+        said_sum = Money.parse(named, currency)
+        real = Money(sum(Money.parse(amount, currency).minor for amount in amounts), currency)
+    except BadMoney:
+        return []
+    return [] if real == said_sum else [Fault("/sum", FieldCode.TOTAL, f"says {said_sum}, the items have {real}")]
+
 
 def _item_faults(values: Mapping[str, Any]) -> Iterator[Fault]:
     items: Sequence[ItemForm] | None = values.get("items")
@@ -153,7 +181,7 @@ def _item_faults(values: Mapping[str, Any]) -> Iterator[Fault]:
         return
     count = values.get("count")
     if count is not None and count != len(items):
-        yield Fault("/count", FieldCode.TOTAL, f"says {count}, there are {len(items)} items", len(items))
+        yield _count_fault(count, len(items))
     seen = {values.get("id"): "the batch"}
     broken = False
     for number, item in enumerate(items):
@@ -163,15 +191,8 @@ def _item_faults(values: Mapping[str, Any]) -> Iterator[Fault]:
         wrong = tuple(amount_faults(f"/items/{number}/amount", item.amount, currency))
         broken = broken or bool(wrong)
         yield from wrong
-    if named is None or currency is None or broken:
-        return
-    try:
-        said_sum = Money.parse(named, currency)
-    except BadMoney:
-        return
-    real = Money(sum(Money.parse(item.amount, currency).minor for item in items), currency)
-    if real != said_sum:
-        yield Fault("/sum", FieldCode.TOTAL, f"says {said_sum}, the items have {real}")
+    if named is not None and currency is not None and not broken:
+        yield from _sum_faults(named, currency, [item.amount for item in items])
 
 
 class BatchSubmit(BatchForm):

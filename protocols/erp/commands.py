@@ -128,7 +128,8 @@ def _all_faults(form: type[Form], raw: Any, error: ValidationError) -> tuple[Fau
         for name, adapter in _adapters(form).items()
         if name in raw and name not in found.fields
     }
-    return found.faults + form.contradictions(values, found.fields)
+    rest = form.contradictions(values, found.fields) + form.beside_faults(raw, found.fields)
+    return (found.faults + rest)[: faults.MAX_FAULTS]
 
 
 @lru_cache(maxsize=64)

@@ -47,6 +47,11 @@ class Form(Strict):
         """Faults between fields, judged from those that could be read; `faulty` names the others."""
         return ()
 
+    @classmethod
+    def beside_faults(cls, raw: Mapping[str, Any], faulty: frozenset[str]) -> tuple[Fault, ...]:
+        """Faults that the raw body shows beside those of the fields in `faulty`."""
+        return ()
+
 
 def said(en: str, zh: str, default: Any = ..., alias: str | None = None, shown: str | None = None) -> Any:
     """A field with its meaning in both languages. `shown` is the default as the ERP would write it."""

@@ -33,7 +33,7 @@ def parse(body: bytes) -> Any:
     try:
         text = body.removeprefix(_BOM).decode("utf-8")
     except UnicodeDecodeError as error:
-        raise Malformed(f"not UTF-8: byte {error.start} is 0x{body[error.start]:02x}") from None
+        raise Malformed(f"not UTF-8: byte {error.start} is 0x{body[error.start]:02x}{gbk_hint(body)}") from None
     _check_depth(text)
     try:
         return _decode(text)
@@ -45,6 +45,15 @@ def parse(body: bytes) -> Any:
     except (ValueError, RecursionError):
         # A whole number of thousands of digits; the depth was checked above.
         raise Malformed("not usable JSON: a number with too many digits") from None
+
+
+def gbk_hint(body: bytes) -> str:
+    """What to add to the complaint about a body that is not UTF-8, if it looks like GBK."""
+    try:
+        body.decode("gbk")
+    except UnicodeDecodeError:
+        return ""
+    return "; the bytes can be read as GBK: write the body in UTF-8, the gateway converts it for the bank"
 
 
 def _check_depth(text: str) -> None:

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
-from protocols.canon.errors import CODES, Code, Refusal, Resend
+from protocols.canon.errors import Refusal, Resend
 from protocols.canon.money import Money
 from protocols.canon.order import Kind
 from protocols.canon.outcome import CORRECTION_EVENT, STATE_TABLE, Certainty, Fate, State
@@ -63,10 +63,11 @@ class News:
     tags: Mapping[str, str] = field(default_factory=dict)
 
 
-# Whether the id may be used again. Where money may have moved, or still may move, the answer is never.
+# Whether the order may be sent again: its id is used up, since the payment is recorded.
+# Where money may have moved, or still may move, the answer is never.
 _RESEND: Mapping[State, Resend] = {
-    State.REJECTED: CODES[Code.VALIDATION].resend,
-    State.EXPIRED: CODES[Code.EXPIRED].resend,
+    State.REJECTED: Resend.NEW_ID,
+    State.EXPIRED: Resend.NEW_ID,
     State.FAILED: Resend.NEW_ID,
     State.CANCELLED: Resend.NEW_ID,
     State.RETURNED: Resend.NEW_ID,
@@ -75,8 +76,14 @@ _RESEND: Mapping[State, Resend] = {
 
 
 def resend(state: State, refusal: Refusal | None = None) -> Resend:
-    """What the sender may do about a payment in `state`: a refusal's code decides, else the state itself."""
-    return refusal.resend if refusal is not None else _RESEND.get(state, Resend.NEVER)
+    """What the sender may do about a recorded payment in `state`: a refusal's code decides, else the state itself."""
+    return refusal.resend_recorded if refusal is not None else _RESEND.get(state, Resend.NEVER)
+
+
+def _resend(news: News) -> Resend:
+    if news.refusal is not None and news.payment is None:
+        return news.refusal.resend
+    return resend(news.state, news.refusal)
 
 
 def instant(at_ms: int) -> str:
@@ -85,8 +92,11 @@ def instant(at_ms: int) -> str:
     return f"{at.isoformat(timespec='milliseconds')[:-6]}Z"
 
 
-def error_fields(refusal: Refusal) -> dict[str, Any]:
-    """A refusal in the contract's shape: type, code, title, resend and every fault."""
+def error_fields(refusal: Refusal, *, recorded: bool = False) -> dict[str, Any]:
+    """A refusal in the contract's shape: type, code, title, resend and every fault.
+
+    `recorded` says that the refused order is a payment of the journal, in state `rejected`.
+    """
     errors: list[dict[str, Any]] = []
     for fault in refusal.faults:
         one: dict[str, Any] = {"at": fault.at, "code": fault.code.value, "detail": fault.detail}
@@ -97,7 +107,7 @@ def error_fields(refusal: Refusal) -> dict[str, Any]:
         "type": f"urn:bankgw:error:{refusal.code.value}",
         "code": refusal.code.value,
         "title": refusal.title,
-        "resend": refusal.resend.value,
+        "resend": (refusal.resend_recorded if recorded else refusal.resend).value,
         "errors": errors,
     }
 
@@ -123,7 +133,7 @@ def fields(news: News) -> dict[str, Any]:
     if not correction:
         said["iso"] = facts.iso
     said["certainty"] = (Certainty.UNKNOWN if correction else facts.certainty).value
-    said["resend"] = (Resend.NEVER if correction else resend(news.state, news.refusal)).value
+    said["resend"] = (Resend.NEVER if correction else _resend(news)).value
     said["replayed"] = news.replayed
     if news.kind is not None:
         said["kind"] = news.kind.value
@@ -151,7 +161,7 @@ def fields(news: News) -> dict[str, Any]:
     if news.tags:
         said["tags"] = dict(news.tags)
     if news.refusal is not None:
-        said["error"] = error_fields(news.refusal)
+        said["error"] = error_fields(news.refusal, recorded=news.payment is not None)
     return said
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any, Literal
 
-from protocols.canon.errors import CODES, FIELD_CODES, Code, FieldCode
+from protocols.canon.errors import CODES, FIELD_CODES, Code, CodeFacts, FieldCode
 from protocols.canon.outcome import CORRECTION_EVENT, STATE_TABLE, State
 from protocols.erp import json_schema, news
 from protocols.erp.batch_news import BATCH_ACCEPTED
@@ -30,7 +30,8 @@ _WORDS: Mapping[Language, Mapping[str, str]] = {
         "later": "yes, until returned", "schema": "Schema", "same": "Fields: those of [`payment.*`](#news).",
         "same_batch": "Fields: those of [`batch.accepted`](#batch).",
         "codes": "one of the [error codes](#error-codes)", "states": "one of the [states](states.md)",
-        "commands": "one of the [commands](#commands)", "field_codes": "one of the [field codes](#field-codes)",
+        "commands": "one of the [commands](#commands)",
+        "recorded": "in a message with `payment`:", "field_codes": "one of the [field codes](#field-codes)",
         "news_name": "the message's name, such as `payment.accepted`",
         "other": "An order that was a payment before it was refused: the fields of [`payment.*`](#news).",
     },
@@ -43,7 +44,8 @@ _WORDS: Mapping[Language, Mapping[str, str]] = {
         "same": "字段同 [`payment.*`](#news)。",
         "same_batch": "字段同 [`batch.accepted`](#batch)。", "codes": "[错误代码](#error-codes)之一",
         "states": "[状态](states.zh.md)之一", "commands": "[命令](#commands)之一",
-        "field_codes": "[字段错误代码](#field-codes)之一", "news_name": "消息名称,例如 `payment.accepted`",
+        "field_codes": "[字段错误代码](#field-codes)之一",
+        "recorded": "消息带有 `payment` 时:", "news_name": "消息名称,例如 `payment.accepted`",
         "other": "若订单在被拒绝前已成为付款,则为 [`payment.*`](#news) 的字段。",
     },
 }  # fmt: skip
@@ -211,9 +213,13 @@ class _Page:
         head = (self.say("code"), self.say("resend"), self.say("meaning"))
         zh = self.language == "zh"
         return _table(head, (
-            (f"`{code.value}`", f"`{facts.resend.value}`", facts.meaning_zh if zh else facts.meaning)
+            (f"`{code.value}`", self.resend(facts), facts.meaning_zh if zh else facts.meaning)
             for code, facts in CODES.items()
         ))  # fmt: skip
+
+    def resend(self, facts: CodeFacts) -> str:
+        advice = f"`{facts.resend.value}`"
+        return advice if facts.recorded is None else f"{advice}; {self.say('recorded')} `{facts.recorded.value}`"
 
     def field_codes(self) -> str:
         head = (self.say("code"), self.say("meaning"))

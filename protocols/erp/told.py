@@ -17,6 +17,7 @@ from protocols.erp.words import CommandType
 Instant = Annotated[str, WithJsonSchema({"type": "string", "format": "date-time"})]
 BankDay = Annotated[str, WithJsonSchema({"type": "string", "format": "date"})]
 SignedAmount = Annotated[str, WithJsonSchema({"type": "string", "pattern": r"^-?(0|[1-9][0-9]*)(\.[0-9]{1,4})?$"})]
+Limit = Annotated[int, WithJsonSchema({"type": ["string", "integer"]})]
 Iso = Literal["ACTC", "ACSP", "ACSC", "PDNG", "RJCT", "CANC"]
 
 
@@ -47,7 +48,12 @@ class ErrorItem(Told):
     at: str = said("JSON pointer to the field; empty for the whole body", "字段的 JSON 指针;空串表示整个消息体")
     code: FieldCodeName = said("what is wrong, of the closed list below", "错误代码,见下表")
     detail: str = said("the same in words, for people", "文字说明")
-    limit: int | None = said("the number that was broken, if one was", "被突破的限值", None)
+    limit: Limit | None = said(
+        "the limit that was broken, if one was: an amount as a string in the order's currency, a length or count as an "
+        "integer",
+        "被突破的限值(若有):金额为字符串,单位与订单相同;长度与笔数为整数",
+        None,
+    )
 
 
 class Error(Told):

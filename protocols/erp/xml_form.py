@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 from lxml import etree
 from pydantic import BaseModel, PlainValidator
 
-from protocols.erp.json_form import MAX_DEPTH, Malformed
+from protocols.erp.json_form import MAX_DEPTH, Malformed, gbk_hint
 from protocols.kit import xmldoc
 from protocols.kit.charset import UTF8
 from protocols.kit.errors import ProtocolError
@@ -85,7 +85,8 @@ def parse(body: bytes, type_: str | None, form: type[BaseModel]) -> Any:
     try:
         root = xmldoc.parse(body.removeprefix(_BOM), UTF8, max_depth=MAX_DEPTH, max_nodes=_MAX_NODES)
     except ProtocolError as error:
-        raise Malformed(f"not usable XML: {error.text}") from None
+        hint = gbk_hint(body) if error.reason == "charset" else ""
+        raise Malformed(f"not usable XML: {error.text}{hint}") from None
     name = etree.QName(root)
     if name.namespace != NAMESPACE or (type_ is not None and name.localname != type_):
         raise Malformed(f"the root element must be {type_ or 'a message'} in namespace {NAMESPACE}")

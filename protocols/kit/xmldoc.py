@@ -134,7 +134,7 @@ def _without_declaration(document: str, charset: Charset) -> str:
         raise ProtocolError("instruction", 'begins with a declaration that is not <?xml version="1.0" ...?>')
     label = found.group(1)
     if label is not None and not charset.same_family(label):
-        raise ProtocolError("charset", f"declares {label}, but this bank writes {charset.name}")
+        raise ProtocolError("charset", f"declares {label}, but {charset.name} is wanted here")
     return document[found.end() :]
 
 

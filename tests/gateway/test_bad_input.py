@@ -76,12 +76,12 @@ CASES = (
          said={"type": "balance.query"}, parked=True, type="unknown"),
     Case("header_contradicts_key", "type_conflict",
          said={"headers": {"type": "payment.cancel"}}, parked=True, type="unknown"),
-    Case("money_without_user_id", "no_sender", said={"user": None}, answer="none", parked=True),
-    Case("cancel_without_user_id", "no_sender", raw(b'{"id":"BAD"}'), "payment.cancel", {"user": None}, answer="none",
+    Case("money_without_user_id", "no_sender", said={"user": None}, answer="notice", parked=True),
+    Case("cancel_without_user_id", "no_sender", raw(b'{"id":"BAD"}'), "payment.cancel", {"user": None}, answer="notice",
          parked=True, type="payment.cancel"),
-    Case("unknown_sender", "unknown_sender", said={"user": "stranger"}, answer="none", parked=True),
+    Case("unknown_sender", "unknown_sender", said={"user": "stranger"}, answer="notice", parked=True),
     Case("anonymous_question_without_such_a_sender", "unknown_sender", raw(b'{"accounts":["00000000000100"]}'),
-         "balance.query", {"user": None}, answer="none", parked=True, type="balance.query"),
+         "balance.query", {"user": None}, answer="notice", parked=True, type="balance.query"),
     Case("unreadable_properties", "malformed", said={"undecodable": "header table of 3 bytes, says 900"}, answer="none",
          parked=True, type="unknown"),
     Case("json_number_for_money", "schema", order(amount=100.5), faults=(("/amount", "type"),)),
@@ -192,6 +192,9 @@ def _check_answer(world: World, case: Case) -> None:
     if case.answer == "none":
         assert not replies and not told, "nobody is known who could be told"
         return
+    if case.answer == "notice":
+        _check_notice(world, case)
+        return
     if case.answer == "event":
         assert not replies
         [said] = told
@@ -207,6 +210,51 @@ def _check_answer(world: World, case: Case) -> None:
     assert said["error"]["title"]
     found = {(one["at"], one["code"]) for one in said["error"].get("errors", [])}
     assert found == set(case.faults)
+
+
+def _check_notice(world: World, case: Case) -> None:
+    """Nobody vouches for the writer, so the owner of the queue learns that, and nothing the writer chose."""
+    [(said, body)] = [(said, body) for said, body in world.replies if body.get("id") != "GOOD"]
+    assert set(body) == {"event", "error"} and body["event"] == said.headers["type"] == "command.rejected"
+    assert body["error"]["code"] == case.code and body["error"]["resend"] == "same_id"
+    assert said.correlation_id is None and said.headers["sender"] == "kingdee"
+    assert "BAD" not in json.dumps(body), "the id is the writer's word"
+
+
+def test_a_command_of_nobody_rings_an_alarm(tmp_path: Path) -> None:
+    with lines() as heard:
+        world = World(tmp_path)
+        life = world.start()
+        world.run(1)
+        world.command("payment.submit", world.order("BAD"), user=None, reply_to="erp-other.replies")
+        world.submit("GOOD")
+        world.run(5)
+    assert life.sample("bankgw_alarms_total", alarm="unknown_writer") == 1
+    [line] = events(heard, "command.unknown_writer")
+    assert (line["log_level"], line["code"], line["message_id"]) == ("warning", "no_sender", "m-1")
+    assert {body["id"] for _said, body in world.replies} == {"GOOD"}, "a queue of nobody's is not written to"
+    assert len(world.broker.drain("bankgw.parked")) == 1
+
+
+@pytest.mark.parametrize(
+    ("bad", "code"),
+    [({"valid_until": "2020-01-01T00:00:00+08:00"}, "expired"),
+     ({"amount": 7}, "schema"), ({"debtor": {"account": "00000000000999", "name": "x"}}, "validation"),
+     ({"debtor": {"account": "00000000000100", "name": "示例丙公司"}}, "validation")],
+    ids=["expired", "schema", "account", "holder_name"],
+)  # fmt: skip
+def test_what_says_same_id_leaves_the_id_free(bad: dict[str, Any], code: str, tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.start()
+    world.run(1)
+    world.command("payment.submit", world.order("AP-1", **bad))
+    world.run(2)
+    world.command("payment.submit", world.order("AP-1"))
+    world.run(5)
+    [said] = answer_to(world, "m-1")
+    assert (said["error"]["code"], said["error"]["resend"]) == (code, "same_id")
+    assert world.told("AP-1")[-1] == "payment.settled"
+    assert len(world.bank.ledger.executions) == 1
 
 
 @pytest.mark.parametrize(
@@ -232,7 +280,7 @@ def test_each_sum_of_a_day_has_its_limit(
     [said] = answer_to(world, "m-2")
     assert said["event"] == "payment.rejected" and said["state"] == "rejected"
     [fault] = said["error"]["errors"]
-    assert (fault["at"], fault["code"], fault["limit"]) == ("/amount", "over_limit", 50_000)
+    assert (fault["at"], fault["code"], fault["limit"]) == ("/amount", "over_limit", "500.00")
     assert "100.00 is left" in fault["detail"]
     assert world.told("FIRST")[-1] == world.told("GOOD")[-1] == "payment.settled"
     assert len(world.bank.ledger.executions) == 2

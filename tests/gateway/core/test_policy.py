@@ -143,3 +143,19 @@ def test_what_is_left_of_a_hold_is_judged_again() -> None:
     assert still_held(order(), strict, unknown, held, {*held, "approval"}) == ()
     assert still_held(order(), strict, UsageFacts(), held, held) == ("approval",)
     assert still_held(order(), calm, UsageFacts(alike_id="AP-0"), ("approval",), ()) == ("approval",)
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [("示例甲公司", False), ("示例甲 公司", False), ("示例乙公司", True)],
+)
+def test_the_own_accounts_name_is_that_of_the_register(name: str, found: bool) -> None:
+    given = order(debtor=Party(AccountNumber("0000000000000000017"), Name(name)))
+    for binds in (True, False):
+        route = replace(ROUTE, holder="示例甲公司", holder_binds=binds)
+        assert faults(given, route) == ([("/debtor/name", FieldCode.HOLDER_NAME)] if found and binds else [])
+
+
+def test_full_width_brackets_are_the_same_name() -> None:
+    given = order(debtor=Party(AccountNumber("0000000000000000017"), Name("示例(集团)公司")))
+    assert faults(given, replace(ROUTE, holder="示例（集团）公司")) == []

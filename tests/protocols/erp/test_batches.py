@@ -87,7 +87,7 @@ def test_every_fault_of_every_item_at_once() -> None:
     assert faults(wrong) == {
         "/currency": FieldCode.CURRENCY, "/items/0/amount": FieldCode.TYPE,
         "/items/1/creditor/name": FieldCode.REQUIRED, "/items/1/creditor/nmae": FieldCode.UNKNOWN_FIELD,
-        "/items/2/purpose": FieldCode.FORBIDDEN_CHARACTER,
+        "/items/2/purpose": FieldCode.FORBIDDEN_CHARACTER, "/count": FieldCode.TOTAL,
     }  # fmt: skip
     got = read(CommandType.BATCH_SUBMIT, None, as_json(wrong))
     assert isinstance(got, Refusal)
@@ -172,3 +172,17 @@ def test_what_is_at_its_default_changes_no_fingerprint() -> None:
     assert batch_fingerprint(taken(later)) == batch_fingerprint(taken(utc))
     first = taken(later).orders[0].valid_until
     assert first is not None and first.utcoffset() == timedelta(0)
+
+
+def test_form_and_sum_errors_are_told_in_one_answer() -> None:
+    """An item without a payee, beside a wrong count and a wrong sum."""
+    broken = {name: value for name, value in item(0).items() if name != "creditor"}
+    body = changed(count=3, sum="0.01", items=[broken, item(1)])
+    assert faults(body) == {
+        "/items/0/creditor": FieldCode.REQUIRED, "/count": FieldCode.TOTAL, "/sum": FieldCode.TOTAL,
+    }  # fmt: skip
+
+
+def test_no_sum_is_judged_where_an_amount_cannot_be_read() -> None:
+    body = changed(count=2, sum="0.01", items=[item(0, amount=7), item(1)])
+    assert faults(body) == {"/items/0/amount": FieldCode.TYPE}

@@ -405,3 +405,15 @@ def test_a_receipt_is_named_in_one_of_three_ways(named: dict[str, str]) -> None:
 )  # fmt: skip
 def test_a_receipt_named_wrongly(body: dict[str, Any], at: list[str]) -> None:
     assert list(faults(body, CommandType.RECEIPT_REQUEST)) == at
+
+
+def test_a_body_in_gbk_is_named_as_such() -> None:
+    for content_type, body in (
+        ("application/json", '{"id":"AP-1","purpose":"货款"}'.encode("gbk")),
+        ("application/xml", '<payment.submit xmlns="urn:bankgw:1"><purpose>货款</purpose></payment.submit>'.encode("gbk")),
+    ):
+        refused = read(CommandType.PAYMENT_SUBMIT, content_type, body)
+        assert isinstance(refused, Refusal) and refused.code is Code.MALFORMED
+        assert refused.title.endswith("read as GBK: write the body in UTF-8, the gateway converts it for the bank")
+    neither = read(CommandType.PAYMENT_SUBMIT, "application/json", b'{"id":"\xff\xff"}')
+    assert isinstance(neither, Refusal) and "GBK" not in neither.title

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import timeit
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -57,7 +58,7 @@ def test_an_error_has_the_contracts_shape() -> None:
     ))  # fmt: skip
     assert error_fields(refusal) == {
         "type": "urn:bankgw:error:validation", "code": "validation", "title": "2 fields cannot be sent to icbc",
-        "resend": "new_id", "errors": [
+        "resend": "same_id", "errors": [
             {"at": "/purpose", "code": "too_long", "detail": "40 bytes in GBK, limit 38", "limit": 38},
             {"at": "/creditor/name", "code": "charset", "detail": "'䶮' (U+4DAE, position 2) not in GBK"},
         ],
@@ -76,7 +77,17 @@ def test_what_follows_from_the_state(state: State) -> None:
 
 @pytest.mark.parametrize("code", Code)
 def test_a_refusal_decides_about_resending(code: Code) -> None:
-    assert resend(State.REJECTED, Refusal(code, "")) is CODES[code].resend
+    recorded = {Code.VALIDATION: Resend.NEW_ID}.get(code, CODES[code].resend)
+    assert resend(State.REJECTED, Refusal(code, "")) is recorded
+
+
+def test_a_rejected_order_says_the_same_in_both_places() -> None:
+    """Recorded as a payment, its id is used up; never recorded, the id is free."""
+    refusal = Refusal(Code.VALIDATION, "1 field")
+    recorded = fields(replace(news(State.REJECTED), refusal=refusal))
+    assert (recorded["resend"], recorded["error"]["resend"]) == ("new_id", "new_id")
+    free = fields(replace(news(State.REJECTED), refusal=refusal, payment=None))
+    assert (free["resend"], free["error"]["resend"]) == ("same_id", "same_id")
 
 
 def test_a_correction_takes_certainty_away() -> None:

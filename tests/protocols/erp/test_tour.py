@@ -20,7 +20,7 @@ def blocks(text: str, language: str) -> list[str]:
 
 def test_both_languages_show_the_same_programs() -> None:
     shown = blocks(ENGLISH, "[a-z]*")
-    assert len(shown) == 8
+    assert len(shown) == 12
     assert blocks(CHINESE, "[a-z]*") == shown
 
 
@@ -30,8 +30,7 @@ def test_the_order_is_read() -> None:
 
 
 def test_the_question_is_read() -> None:
-    (shell,) = blocks(ENGLISH, "sh")
-    body = re.search(r"^echo '(.*)' >balance.json$", shell, re.MULTILINE)
+    body = re.search(r"^echo '(.*)' >balance.json$", ENGLISH, re.MULTILINE)
     assert body is not None
     assert isinstance(read(CommandType.BALANCE_QUERY, "application/json", body.group(1).encode()), BalanceQuery)
     assert json.loads(body.group(1))["max_age"] == "PT30S"
@@ -44,13 +43,29 @@ def test_the_python_program_compiles() -> None:
 
 def test_every_program_publishes_an_order_as_the_contract_says() -> None:
     for language in ("python", "javascript", "java", "csharp"):
-        (program,) = blocks(ENGLISH, language)
+        program = blocks(ENGLISH, language)[0]
         for needed in ('"bankgw.commands"', '"payment.submit"', '"bankgw.events"', "payment.*.*.", "quorum",
                        '"application/json"', "seq", "final"):  # fmt: skip
             assert needed in program, f"{language} lacks {needed}"
         lowered = program.lower().replace("_", "")
         for needed in ("userid", "messageid", "replyto", "confirm"):
             assert needed in lowered, f"{language} lacks {needed}"
+
+
+def test_every_program_ends_when_an_order_is_held_or_nothing_comes() -> None:
+    waits = {"python": "time.monotonic() + 600", "javascript": "}, 600_000);", "java": "await(10, TimeUnit.MINUTES)",
+             "csharp": "WaitAsync(TimeSpan.FromMinutes(10))"}  # fmt: skip
+    for language, wait in waits.items():
+        program = blocks(ENGLISH, language)[0]
+        assert wait in program, f"{language} waits for ever"
+        assert '"held"' in program and "a person decides" in program, f"{language} does not know held orders"
+
+
+def test_questions_are_put_as_the_contract_says() -> None:
+    for language in ("javascript", "java"):
+        question = blocks(ENGLISH, language)[1]
+        for needed in ('"balance.query"', '"amq.rabbitmq.reply-to"', "userId", '"application/json"', "75"):
+            assert needed in question, f"{language} lacks {needed}"
 
 
 def test_every_event_has_an_advice() -> None:

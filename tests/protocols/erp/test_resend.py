@@ -1,0 +1,29 @@
+"""What each refusal says about sending again: `same_id` wherever nothing was recorded under the id."""
+
+from __future__ import annotations
+
+import pytest
+
+from protocols.canon.errors import CODES, Code, Refusal, Resend
+
+SAME, NEW, NEVER = Resend.SAME_ID, Resend.NEW_ID, Resend.NEVER
+# Refused at intake, and recorded as a rejected payment. Written out: an ERP's program depends on every one.
+TABLE = {
+    "malformed": (SAME, SAME), "too_large": (SAME, SAME), "unknown_type": (SAME, SAME), "type_conflict": (SAME, SAME),
+    "no_sender": (SAME, SAME), "unknown_sender": (SAME, SAME), "not_allowed": (SAME, SAME),
+    "bad_signature": (SAME, SAME), "reply_to_refused": (SAME, SAME), "schema": (SAME, SAME),
+    "validation": (SAME, NEW), "id_conflict": (NEW, NEW), "expired": (SAME, SAME), "unsupported": (SAME, SAME),
+    "unknown_payment": (SAME, SAME), "too_late": (NEVER, NEVER), "bad_cursor": (SAME, SAME),
+    "bank_unavailable": (SAME, SAME), "bank_refused": (SAME, SAME), "bank_unclear": (SAME, SAME),
+    "internal": (SAME, SAME),
+}  # fmt: skip
+
+
+def test_the_table_has_every_code() -> None:
+    assert list(TABLE) == [code.value for code in Code] == [code.value for code in CODES]
+
+
+@pytest.mark.parametrize("code", Code)
+def test_resend(code: Code) -> None:
+    refusal = Refusal(code, "why")
+    assert (refusal.resend, refusal.resend_recorded) == TABLE[code.value]
