@@ -18,7 +18,7 @@ SAFE = {"P2b", "P4a", "P4c", "P7", "P9w", "P10"}
 
 # Rows that no node, bank, ERP or person of the model brings about; tests/gateway/core/test_flow.py has them one by one.
 BEYOND = {
-    "hold", "reject", "expire", "expire_moot", "resend_expired",  # judging and the hours are no part of the model
+    "hold", "hold_again", "reject", "expire", "expire_moot", "resend_expired",  # judging and the hours are no part of the model
     "reversed", "settled_again", "failed_again", "back_again", "failed_old_news", "settled_old_news",  # repeats
     "settled_contradicted", "failed_contradicted", "back_contradicted", "ended_known", "ended_unknown",  # a lying bank
     "unsent_known", "unsent_unknown", "pending_unclear", "doubt_unclear", "pending_not_found",
