@@ -325,10 +325,14 @@ def test_installing_makes_the_wheel_that_it_installs_and_puts_the_units_pages_in
         assert (ROOT / "docs" / page).is_file()
 
 
-def test_the_drop_in_loads_every_credential_of_the_example_bank() -> None:
-    wanted = set(re.findall(r'credential = "([^"]+)"', (ROOT / "conf" / "conf.d" / "sample.toml").read_text("utf-8")))
+def _credentials(bank: str) -> set[str]:
+    return set(re.findall(r'credential = "([^"]+)"', (ROOT / "conf" / "conf.d" / f"{bank}.toml").read_text("utf-8")))
+
+
+def test_the_drop_in_loads_every_credential_of_the_example_banks() -> None:
+    wanted = _credentials("sample")
     [drop_in] = [block.text for block in blocks(_installing()) if block.lang == "ini"]
-    assert set(re.findall(r"^LoadCredential=([^:]+):", drop_in, re.MULTILINE)) == wanted
+    assert set(re.findall(r"^LoadCredential=([^:]+):", drop_in, re.MULTILINE)) == wanted | _credentials("pab")
     for unit in ("bankgw.service", "bankgw@.service"):
         text = (ROOT / "systemd" / unit).read_text("utf-8")
         assert set(re.findall(r"^#   LoadCredential=([^:]+):", text, re.MULTILINE)) == wanted
