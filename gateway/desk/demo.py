@@ -138,7 +138,8 @@ def read_broker(file: Path) -> dict[str, Any]:
     try:
         broker: dict[str, Any] = json.loads(file.read_text("utf-8"))
     except FileNotFoundError:
-        raise BrokerTrouble(f"{file} is not there; it is to describe a RabbitMQ, as $BANKGW_BROKER_JSON says") from None
+        raise BrokerTrouble(f"{file} is not there; it is to describe a RabbitMQ. Unset BANKGW_BROKER_JSON, or "
+                            f"run `make demo` in a checkout, which makes such a file") from None
     host = str(broker["host"])
     if host not in ("127.0.0.1", "::1", "localhost"):
         raise BrokerTrouble(f"the demo speaks to brokers on this machine only, not to {host}")

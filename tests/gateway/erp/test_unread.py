@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-import pika
 import pytest
 from twisted.internet.error import ConnectionDone
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
-from gateway.erp.amqp import STALE_S, _Link
+from gateway.erp.address import BrokerAddress
+from gateway.erp.amqp import STALE_S, AmqpSettings, _Link
+
+ADDRESS = BrokerAddress("127.0.0.1", 5672, "/", "guest", "guest")
 
 
 class _Transport(StringTransport):
@@ -33,7 +35,7 @@ def _untyped(made: object) -> Any:
 class _Scene:
     def __init__(self) -> None:
         self.clock, self.transport = Clock(), _untyped(_Transport)()
-        self.link = _untyped(_Link(self.clock, pika.connection.ConnectionParameters(), lambda _on: None))
+        self.link = _untyped(_Link(self.clock, AmqpSettings(ADDRESS), lambda _on: None))
         self.waited: list[float] = []
         self.link.makeConnection(self.transport)
         amqp = self.link._amqp

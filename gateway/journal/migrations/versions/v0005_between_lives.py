@@ -24,9 +24,11 @@ Table("lane_renames", metadata, key("old"), bounded("lane"), number("at_ms"), **
 Table(
     "stops", metadata, key_number("number"), number("stopped"), number("at_ms"), hidden("body"), **CLUSTERED,
 )  # fmt: skip
+
 _COUNTERS = Table("counters", metadata, key("bank"), number("serial"), **CLUSTERED)
 # Programs of the version before draw on by lane beside this one. No room of a bank's form is a divisor of this lead.
 _LEAD = 1_000_003
+
 Table(
     "payees_registered", metadata, key("sender"), key("payee"), number("at_ms"), hidden("body"), **CLUSTERED,
 )  # fmt: skip
@@ -67,6 +69,9 @@ def _count_by_bank() -> None:
 
 def downgrade() -> None:
     """Take them away again."""
+    op.drop_index("refusals_at", "refusals")
+    for name in ("size", "sha256", "parked"):
+        op.drop_column("refusals", name)
     op.drop_column("past_cleared", "seal")
     op.drop_column("units", "seal")
     op.drop_column("units", "before_seq")
