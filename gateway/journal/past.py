@@ -136,11 +136,6 @@ class Compared:
     explained: Gap | None = None
 
 
-def look(conn: Connection, known: Iterable[Permit]) -> Past:
-    """Compare sends alone with the database."""
-    return _past(conn, tuple(permits.forgotten(conn, known)), ())
-
-
 def compare(conn: Connection, log: Known, at_ms: int) -> Compared:
     """Compare the permit log with the database, both ways. Raises PermitLogBroken."""
     head = audit.head_of(conn, log.node)

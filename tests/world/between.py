@@ -1,12 +1,13 @@
 """What changes between two lives of a simulated daemon, and what persons do: settings, an older database, decisions.
 
 Each function is one action of a story: it does something to the world and says how it is counted, or None if it could
-not be done here and now. What needs more than the gateway can do yet stands in `AWAITED` and is not drawn.
+not be done here and now. Those that yield sentences look for broken promises on the way.
 """
 
 from __future__ import annotations
 
 import random
+import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -19,7 +20,7 @@ from twisted.python.failure import Failure
 
 from gateway.clock import SeededEntropy
 from gateway.core.states import Resolve
-from gateway.journal import databases, vaults
+from gateway.journal import databases, past, vaults
 from gateway.journal.committer import Committer
 from gateway.journal.permits import NoPermits
 from gateway.simbank.faults import Touch
@@ -35,15 +36,8 @@ LANE_RENAMED, SENDER_RENAMED = "lane renamed", "sender renamed"
 RESTORED, RESTORED_QUIETLY = "older database", "older database that lost no send"
 LOG_LOST, DAYS_AHEAD = "permit log lost", "clock days ahead"
 RESOLVED, RESENT = "resolved by persons", "sent again by persons"
-AWAITED = frozenset({TWO_LANES, MOVED, NEVER, KIND_OFF, LANE_RENAMED, SENDER_RENAMED, RESTORED_QUIETLY, LOG_LOST, DAYS_AHEAD})
-"""Kinds of events that the gateway cannot take yet. Empty when it can take all of them."""
 _DECIDED = {Booked.SETTLED: Fate.SETTLED, Booked.REFUSED: Fate.FAILED}
 _OPEN = ("in_doubt", "escalated")
-
-
-def drawn(kind: str) -> bool:
-    """Whether stories may have it."""
-    return kind not in AWAITED
 
 
 # ---- persons -----------------------------------------------------------------------------------------------------
@@ -55,18 +49,19 @@ def resolve(world: World, chance: random.Random) -> str | None:
     doubted = [id_ for state in _OPEN for id_ in world.in_state(state)]
     if not doubted or world.life is None:
         return None
-    id_ = chance.choice(doubted)
-    [(bank, ref, attempt)] = world.look("select bank, bank_ref, attempt from payments where order_id = ?", id_)
     now_ms = round(world.clock.seconds() * 1000)
-    executions = world.banks[bank].ledger.truth().get(ref, [])
+    found = {id_: world.look("select bank, bank_ref, attempt from payments where order_id = ?", id_)[0] for id_ in doubted}
+    books = {id_: world.banks[bank].ledger.truth().get(ref, []) for id_, (bank, ref, _attempt) in found.items()}
+    # What did not arrive is rarer, and decided in more ways.
+    id_ = chance.choice([id_ for id_ in doubted if not books[id_]] or doubted)
+    attempt, executions = found[id_][2], books[id_]
     fate: Fate | None
     if executions:
-        found = _DECIDED.get(executions[-1].booked(now_ms))
-        if found is None or executions[-1].returned_ms is not None:
+        fate = _DECIDED.get(executions[-1].booked(now_ms))
+        if fate is None or executions[-1].returned_ms is not None:
             return None
-        fate = found
     else:
-        fate = chance.choice((Fate.FAILED, None))
+        fate = chance.choice((Fate.FAILED, None, None))
     world.befall(id_, Resolve(world.life.clock.now_ms(), fate, int(attempt)))
     return RESENT if fate is None else RESOLVED
 
@@ -76,11 +71,10 @@ def resolve(world: World, chance: random.Random) -> str | None:
 
 def settings(world: World, chance: random.Random) -> str | None:
     """The daemon stops, somebody changes its settings, and it starts again."""
-    changes = [change for kind, change in SETTINGS.items() if drawn(kind)]
-    if not changes or world.life is None:
+    if world.life is None:
         return None
     world.leave()
-    done = chance.choice(changes)(world, chance)
+    done = chance.choice(list(SETTINGS.values()))(world, chance)
     world.set_up_again()
     world.start(world.node)
     return done
@@ -156,6 +150,8 @@ def _rename_lane(world: World, chance: random.Random) -> str | None:
 
 def _rename_sender(world: World, _chance: random.Random) -> str | None:
     old, new = world.sender, f"kingdee{len(world.old_senders) + 1}"
+    if not world.look("select 1 from payments where sender = ? limit 1", old):
+        return None  # the command says that there is nothing of it
     _offline(world, "rename_sender", old, new)
     world.old_senders[old] = new
     world.sender = new
@@ -190,15 +186,20 @@ SETTINGS: dict[str, Callable[[World, random.Random], str | None]] = {
 
 def older_database(world: World, chance: random.Random, orders: Callable[[], None]) -> Iterator[str]:
     """A copy of the journal is put back in place of the journal; the daemon must notice, and send nothing, until the
-    newer one is back. Yields violations; the caller counts `RESTORED` if it was played at all."""
+    newer one is back. Yields violations, and counts in `world.between` how it was played, if it was."""
+    assert world.life is not None
     folder, permits = world.folder, len(world.permits.written)
     copy = folder / "older.db"
     _backup(folder / "journal.db", copy)
+    if chance.random() < 0.5:
+        for lane in world.life.gateway.lanes.values():
+            lane.pause("the simulation")
     orders()
     world.run(chance.choice((2.0, 20.0)))
     world.crash()
     quietly = len(world.permits.written) == permits
-    if quietly and not drawn(RESTORED_QUIETLY):
+    if quietly and _words(folder / "journal.db") == _words(copy):
+        # What only the node itself did it does again: nothing is lost.
         copy.unlink()
         world.start(world.node)
         return
@@ -207,22 +208,73 @@ def older_database(world: World, chance: random.Random, orders: Callable[[], Non
         file.rename(kept)
     copy.rename(folder / "journal.db")
     world.broker.away = True
-    heard = _money(world)
-    life = world.start(world.node)
-    world.run(chance.choice((5.0, 60.0)))
-    if not life.gateway.safe_mode:
-        yield "a database from the past went unnoticed"
-    if _money(world) != heard:
-        yield f"with a database from the past {_money(world) - heard} messages were sent"
-    if world.life is not None:
-        world.crash()
+    yield from _noticed(world, chance, "a database from the past")
+    world.crash()
     for file in folder.glob("journal.db*"):
         file.unlink()
     for file, kept in aside.items():
         kept.rename(file)
     world.broker.away = False
     world.start(world.node)
-    world.older += 1
+    world.between[RESTORED_QUIETLY if quietly else RESTORED] += 1
+
+
+def log_lost(world: World, chance: random.Random) -> Iterator[str]:
+    """The permit log of this machine is gone; the daemon must notice, and send nothing, until the log is back, or two
+    persons have let every lane go. Yields violations, and counts in `world.between` that it was played, if it was."""
+    assert world.life is not None
+    if not _sent_before_the_last_group(world):
+        return
+    node, folder = world.node, world.permit_folder(world.node)
+    world.crash()
+    kept = folder.with_name(f"kept-{folder.name}")
+    folder.rename(kept)
+    yield from _noticed(world, chance, "a lost permit log")
+    if chance.random() < 0.5:
+        world.crash()
+        shutil.rmtree(folder)
+        kept.rename(folder)
+        world.start(node)
+    else:
+        shutil.rmtree(kept)
+        let_go(world)
+    world.between[LOG_LOST] += 1
+
+
+def _noticed(world: World, chance: random.Random, what: str) -> Iterator[str]:
+    """A life begins in which something is missing. It waits, and says nothing about money."""
+    heard = _money(world)
+    life = world.start(world.node)
+    world.run(chance.choice((5.0, 60.0)))
+    if not life.gateway.safe_mode:
+        yield f"{what} went unnoticed"
+    if _money(world) != heard:
+        yield f"with {what} {_money(world) - heard} messages were sent"
+
+
+def let_go(world: World) -> None:
+    """Two persons let every lane go for what is missing: the same unit as the desk's."""
+    life = world.life
+    assert life is not None
+    episode = life.gateway.past.episode
+    for lane in life.gateway.lanes:
+        life.store.write(lambda tx, lane=lane: past.clear(tx, lane, episode, "the simulation"))  # type: ignore[misc]
+        life.gateway.let_go(lane)
+
+
+def _words(file: Path) -> int:
+    """How many words of others about payments a journal has."""
+    with closing(sqlite3.connect(file)) as db:
+        asked = "select count(*) from audit where entry like 'payment.%' and actor not like 'node:%'"
+        asked += " and actor not like 'lane:%' and actor not like 'watch:%'"
+        return int(db.execute(asked).fetchone()[0])
+
+
+def _sent_before_the_last_group(world: World) -> bool:
+    """Whether this node has sent before its last group, which a permit log may lack. A group has one time."""
+    return bool(world.look(
+        "select 1 from audit a where a.entry in ('payment.send', 'payment.replay') and a.node = ? and exists (select 1"
+        " from audit b where b.node = a.node and b.seq > a.seq and b.at_ms != a.at_ms) limit 1", world.node))  # fmt: skip
 
 
 def _backup(file: Path, copy: Path) -> None:

@@ -22,6 +22,7 @@ class End:
         self.protocol: IProtocol | None = None
         self.peer: End | None = None
         self.open = True
+        self.lane = ""
         self.written: list[bytes] = []
         self.hit: Callable[[str], None] = lambda _point: None
 

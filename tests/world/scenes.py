@@ -19,6 +19,7 @@ from protocols.bank import Bank, Context, MoneyConversation
 from protocols.canon.order import AnyOrder, Kind
 from protocols.canon.outcome import Fate
 from protocols.kit.errors import ProtocolError
+from tests.world import between
 from tests.world.history import untold, violations
 from tests.world.mouth import mouth
 from tests.world.sim import replaying
@@ -436,6 +437,27 @@ def a_database_from_the_past(folder: Path) -> World:
     world.run(120)
     assert life.gateway.safe_mode and world.state(ORDER) == "ready"
     assert world.bank.simbank.tally.exchanges[Touch.MONEY] == 1 and not world.bank.ledger.doubles()
+    return world
+
+
+@scene
+def a_lost_permit_log(folder: Path) -> World:
+    """The permit log is gone: nothing is sent until two persons let the lane go."""
+    world = Stage(folder)
+    world.submit("AP-0")
+    world.run(30)
+    assert world.state("AP-0") == "settled"
+    world.leave()
+    shutil.rmtree(world.permit_folder(world.node))
+    life = world.start()
+    world.run(3)
+    world.submit(ORDER)
+    world.run(60)
+    assert (life.gateway.safe_mode, world.state(ORDER)) == (True, "ready")
+    between.let_go(world)
+    world.run(60)
+    assert (life.gateway.safe_mode, world.state(ORDER)) == (False, "settled")
+    assert violations(world) == [] and life.fatal == []
     return world
 
 

@@ -10,7 +10,7 @@ import json
 import sqlite3
 import zlib
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,7 +28,8 @@ from gateway.clock import SeededEntropy
 from gateway.core.states import Event
 from gateway.erp.wire import Properties
 from gateway.journal import apply as applying
-from gateway.journal import audit, databases, past, payments, permits, schema, vaults
+from gateway.journal import audit, databases, payments, schema, vaults
+from gateway.journal.permits import Group, PermitLog
 from gateway.journal.store import Permit, Tx
 from gateway.journal.vault import Vault
 from gateway.journal.writer import SqlStore
@@ -145,9 +146,10 @@ class BankSite:
 class WorldDialer:
     """Opens pipes to a simulated bank."""
 
-    def __init__(self, life: Life, site: BankSite) -> None:
+    def __init__(self, life: Life, site: BankSite, lane: str) -> None:
         self._life = life
         self._site = site
+        self._lane = lane
 
     def dial(self, port: Port, build: Callable[[], Line]) -> Deferred[Line]:
         from gateway.bank.endpoint import NotConnected
@@ -163,25 +165,55 @@ class WorldDialer:
     def _open(self, port: Port, build: Callable[[], Line], opened: Deferred[Line]) -> None:
         protocol = build()
         ours, _theirs = connect(self._life.world.clock, protocol, self._site.simbank.build(port.name))
-        ours.hit = self._life.world.hit
+        ours.hit, ours.lane = self._life.world.hit, self._lane
         self._life.pipes.append(ours)
         self._life.world.pipes.append(ours)
         if not opened.called:
             opened.callback(protocol)
 
 
-class Permits(permits.NoPermits):
-    """Keeps permits, so that a test can see that each write had one."""
+class Permits:
+    """Keeps permits beside the logs of all nodes, so that a test can see that each write had one."""
 
     def __init__(self, world: World) -> None:
         self.written: list[Permit] = []
+        self.log: PermitLog  # of the life that writes now
         self._world = world
 
     def write(self, some: Any) -> None:
-        """Remember them."""
+        """Write them to the log, and remember them."""
         self._world.hit("permits.append.group.before")
+        self.log.write(some)
         self.written += some
         self._world.hit("permits.append.group.after")
+
+
+class LifePermits:
+    """The permit log of one life, on its machine's disk. A dead life writes nothing."""
+
+    def __init__(self, world: World, clock: LifeClock, log: PermitLog) -> None:
+        self.log = log
+        self._world, self._clock = world, clock
+
+    def note(self, group: Group) -> None:
+        """As PermitLog.note."""
+        if not self._clock.dead:
+            self.log.note(group)
+
+    def write(self, some: Sequence[Permit]) -> None:
+        """As PermitLog.write, with the points around it."""
+        if not self._clock.dead:
+            self._world.permits.log = self.log
+            self._world.permits.write(some)
+
+    def another(self, at_ms: int) -> None:
+        """As PermitLog.another."""
+        if not self._clock.dead:
+            self.log.another(at_ms)
+
+    def close(self) -> None:
+        """As PermitLog.close."""
+        self.log.close()
 
 
 @dataclass(slots=True)
@@ -194,6 +226,7 @@ class Life:
     store: SqlStore
     gateway: app.Gateway
     meters: Meters
+    permits: PermitLog
     pipes: list[End] = field(default_factory=list)
     fatal: list[str] = field(default_factory=list)
 
@@ -204,6 +237,7 @@ class Life:
     def crash(self) -> None:
         """SIGKILL."""
         self.clock.dead = True
+        self.permits.close()
         self.amqp.die()
         for pipe in self.pipes:
             pipe.vanish()
@@ -245,7 +279,7 @@ class World:
         self.sender = "kingdee"
         self.never_since: dict[str, int] = {}  # how often payments of a bank had been sent again by then
         self.kinds_off: dict[str, Callable[[Bank], Bank] | None] = {}
-        self.older = 0
+        self.between: Counter[str] = Counter()  # what was played of `tests.world.between`
         self.old_lanes: dict[str, str] = {}
         self.old_senders: dict[str, str] = {}
         self._accounts = accounts
@@ -315,20 +349,22 @@ class World:
         meters = Meters(CollectorRegistry())
         amqp = self.broker.client(clock.later)
         inline = PointedExecutor(clock, self)
+        log = PermitLog(self.permit_folder(node), self.vault, node, sync=lambda _handle: None)
         life: Life
         store = stand_ins.unsynced(SqlStore(
-            self.url, self.clock, clock, node, self.vault, self.permits, self.linger_ms, entropy=entropy,  # type: ignore[arg-type]
+            self.url, self.clock, clock, node, self.vault, LifePermits(self, clock, log), self.linger_ms, entropy=entropy,  # type: ignore[arg-type]
             on_fatal=lambda error: life.fatal.append(str(error)), executor=inline, reading=inline,
         ))  # fmt: skip
-        life = Life(self, clock, amqp, store, gateway=None, meters=meters)  # type: ignore[arg-type]
+        life = Life(self, clock, amqp, store, gateway=None, meters=meters, permits=log)  # type: ignore[arg-type]
         tables = self.settings.banks
         parts = app.Parts(
             clock=clock, entropy=entropy, store=store, amqp=PointedAmqp(amqp, self), cursor_key=b"k" * 32, meters=meters,
-            dialers={f"{name}.{lane}": WorldDialer(life, site) for name, site in self.banks.items() for lane in self.lanes},
+            dialers={key: WorldDialer(life, site, key) for name, site in self.banks.items()
+                     for key in (f"{name}.{lane}" for lane in self.lanes)},
             signers={f"{name}.{lane}": {"order": self.keys.signer} for name in self.banks for lane in self.lanes},
             credentials={f"{name}.{lane}": self.credentials for name in self.banks for lane in self.lanes},
             banks={name: self._adapter(tables[name], name) for name in self.banks},
-            past=lambda: store.read(lambda conn: past.look(conn, self.permits.written)),
+            past=lambda: Deferred.fromCoroutine(app._past(store, log, clock)),
         )  # fmt: skip
         if self._wrap is not None:
             parts = self._wrap(life, parts)
@@ -338,6 +374,10 @@ class World:
         starting = Deferred.fromCoroutine(life.gateway.start())
         starting.addErrback(lambda failure: life.fatal.append(failure.getTraceback()))
         return life
+
+    def permit_folder(self, node: str) -> Path:
+        """Where the machine of this node keeps its permit log."""
+        return self.folder / f"permits-{node}"
 
     def set_up_again(self) -> None:
         """The next life reads settings that say what `lanes`, `lane_of`, `sender` and `adapters` say by now."""

@@ -4,32 +4,22 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from gateway import app
-from gateway.journal import past
 from gateway.journal.pauses import FROM_THE_PAST
 from gateway.simbank.faults import Fault, Script, Scripted
 from tests.gateway.desk.counter import Desk
 from tests.gateway.desk.test_resolve import LI, WANG, approval, approve, draft, enrol, made_of
-from tests.world.world import Life, World
+from tests.world.world import World
 
 LANE = "sample.main"
 
 
 class Restored(World):
-    """A world whose permit log is compared with the database at each start, and whose database can be put back."""
-
-    def __init__(self, folder: Path, **more: Any) -> None:
-        def compared(life: Life, parts: app.Parts) -> app.Parts:
-            known = tuple(self.permits.written)
-            return replace(parts, past=lambda: life.store.read(lambda conn: past.look(conn, known)))
-
-        super().__init__(folder, wrap=compared, **more)
+    """A world whose database can be put back."""
 
     def copy(self, name: str) -> None:
         with sqlite3.connect(self.folder / "journal.db") as db, sqlite3.connect(self.folder / name) as other:
@@ -157,11 +147,9 @@ def test_what_one_node_notices_stops_the_others(tmp_path: Path) -> None:
     world.submit("AP-1")
     world.run(5)
     assert world.last("AP-1")["state"] == "settled"
-    kept = list(world.permits.written)
     world.restore("an-hour-ago.db")
     noticed = world.life
     assert noticed is not None and noticed is not first
-    world.permits.written.clear()
     # Its own log knows of nothing.
     second = world.start("gw2")
     world.run(1)
@@ -180,7 +168,6 @@ def test_what_one_node_notices_stops_the_others(tmp_path: Path) -> None:
     world.run(10)
     assert world.state("AP-1") == "ready" and len(world.bank.ledger.executions) == 1
     # Two persons let it go where it was noticed.
-    world.permits.written.extend(kept)
     back = world.start("gw1")
     world.run(1)
     world.life = back
