@@ -14,7 +14,7 @@ from pathlib import Path
 from bench.figures import Match, Round, failings, last_line, table
 from bench.site import Bench, facts_file
 from bench.usage import peak_rss_bytes
-from gateway.desk.processes import NotStarted, stop_all
+from gateway.demo.processes import NotStarted, stop_all
 
 WARM_UP = 200
 ROUND_MOST_S = 9.0

@@ -27,14 +27,16 @@ from bench.orders import order
 from gateway.clock import Entropy, SystemEntropy
 from gateway.core.policy import Allowance, judge
 from gateway.core.states import Answered, Rules, Send, Source
-from gateway.desk import rig
-from gateway.journal import apply as applying
-from gateway.journal import databases, migrations, outbox, payments, vault, vaults
-from gateway.journal.committer import Committer
-from gateway.journal.permits import PermitLog
-from gateway.journal.repeats import Coming
-from gateway.journal.rows import AttemptRow, Evidence, Mail, OutboxRow, PaymentRow, Reply
-from gateway.journal.store import Tx
+from gateway.demo import site
+from gateway.journal.commit import outbox
+from gateway.journal.commit.committer import Committer
+from gateway.journal.commit.permit_log import PermitLog
+from gateway.journal.commit.rows import AttemptRow, Evidence, Mail, OutboxRow, PaymentRow, Reply
+from gateway.journal.commit.store import Tx
+from gateway.journal.payments import admission
+from gateway.journal.payments import transition as applying
+from gateway.journal.payments.redelivery import Coming
+from gateway.journal.sql import databases, migrations, vault, vaults
 from gateway.simbank.ledger import Account, Ledger
 from gateway.simbank.pki import BankPki, make_pki
 from protocols.bank import Bank, Context
@@ -50,7 +52,7 @@ from protocols.kit import dsig
 
 COUNT, REPEATS, GROUP = 400, 5, 10
 CHINA = timezone(timedelta(hours=8))
-ACCOUNTS = rig.account_numbers("sample", 2)
+ACCOUNTS = site.account_numbers("sample", 2)
 
 
 class _Machine:
@@ -186,17 +188,17 @@ def _journal_lap(committer: Committer, watch: Stopwatch, made: Sequence[AnyOrder
     run("journal: events confirmed", [_marking(some) for some in marks])
 
 
-def _accepting(asked: payments.Admission, entropy: Entropy) -> Callable[[Tx], Any]:
-    return lambda tx: payments.admit(tx, asked, entropy)
+def _accepting(asked: admission.Admission, entropy: Entropy) -> Callable[[Tx], Any]:
+    return lambda tx: admission.admit(tx, asked, entropy)
 
 
 def _marking(message_ids: tuple[str, ...]) -> Callable[[Tx], Any]:
     return lambda tx: outbox.mark(tx, message_ids, Mail.SENT)
 
 
-def _admission(made: AnyOrder) -> payments.Admission:
+def _admission(made: AnyOrder) -> admission.Admission:
     allowed = Allowance("erp")
-    return payments.Admission(
+    return admission.Admission(
         company="jia", sender="erp", bank="sample", lane="sample.main", order=made,
         fingerprint=fingerprint.fingerprint(made), rules=Rules(), reply=Reply(None, None),
         coming=Coming(redelivered=False, arrived_ms=1),

@@ -21,11 +21,11 @@ from twisted.internet.stdio import StandardIO
 from twisted.protocols.basic import LineOnlyReceiver
 
 from bench.orders import order, order_id
-from gateway.erp.address import BrokerAddress
 from gateway.erp.amqp import pika_amqp
 from gateway.erp.amqp_settings import AmqpSettings
+from gateway.erp.amqp_types import Amqp, Declarer, Delivery, Fate, Message, Properties, Verdict
+from gateway.erp.broker_address import BrokerAddress
 from gateway.erp.topology import COMMANDS, EVENTS
-from gateway.erp.wire import Amqp, Declarer, Delivery, Fate, Message, Properties, Verdict
 
 EVENTS_QUEUE = "erp-demo.bench.events"
 SCRIPT_QUEUE = "bench.straight"

@@ -19,10 +19,10 @@ from bench.erp import EVENTS_QUEUE, SCRIPT_EVENTS_QUEUE, SCRIPT_KEY, SCRIPT_QUEU
 from bench.figures import Round
 from bench.straight import Job, clear
 from bench.usage import all_cpu_us, broker_pid
-from gateway.desk import rig
-from gateway.desk.processes import Child, NotStarted, gateway_command, simulator_command
+from gateway.demo import site
+from gateway.demo.processes import Child, NotStarted, gateway_command, simulator_command
 from gateway.erp.topology import COMMANDS, MONEY_QUEUE, QUERY_QUEUE, UNROUTED_NEWS
-from gateway.journal import migrations
+from gateway.journal.sql import migrations
 from gateway.settings import load
 from gateway.simbank.pki import BankPki
 
@@ -38,26 +38,27 @@ def facts_file() -> Path:
     return Path(os.environ.get("BANKGW_BROKER_JSON") or CHECKOUT / ".run" / "broker.json")
 
 
-def plans(*, cheap: bool = True) -> tuple[rig.BankPlan, ...]:
+def plans(*, cheap: bool = True) -> tuple[site.BankPlan, ...]:
     """The two banks. `sample` in cheap mode does not verify requests; the gateway verifies its answers for real."""
     pab = {
-        "enterprise_code": rig.ENTERPRISE_CODE, "window": 16, "per_second": 5000, "burst": 1000, "first_enquiry_s": 0.2,
+        "enterprise_code": site.ENTERPRISE_CODE, "window": 16, "per_second": 5000, "burst": 1000,
+        "first_enquiry_s": 0.2,
     }  # fmt: skip
     return (
-        rig.BankPlan(
+        site.BankPlan(
             "sample", cheap=cheap, options={"sessions": 16, "per_second": 5000.0},
             twin_options={"user": LOGIN[0], "password": LOGIN[1]},
         ),
-        rig.BankPlan("pab", cheap=cheap, options=pab, twin_options={"enterprise_code": rig.ENTERPRISE_CODE}),
+        site.BankPlan("pab", cheap=cheap, options=pab, twin_options={"enterprise_code": site.ENTERPRISE_CODE}),
     )  # fmt: skip
 
 
 class Bench:
     """Starts everything, plays rounds, stops everything."""
 
-    def __init__(self, folder: Path, facts: Path, banks: tuple[rig.BankPlan, ...] | None = None) -> None:
+    def __init__(self, folder: Path, facts: Path, banks: tuple[site.BankPlan, ...] | None = None) -> None:
         self.broker = json.loads(facts.read_text("utf-8"))
-        self.site = rig.prepare(folder, banks or plans())
+        self.site = site.prepare(folder, banks or plans())
         self.children: dict[str, Child] = {}
         self._facts = facts
         self._erp: subprocess.Popen[bytes] | None = None
@@ -82,7 +83,7 @@ class Bench:
         tables = tomllib.loads(file.read_text("utf-8"))
         tables["ports"] = json.loads(ready.read_text("utf-8"))["ports"]
         tables["faults"] = {"delay": 1.0, "delay_s": seconds}
-        file.write_text(rig.toml(tables), "utf-8")
+        file.write_text(site.toml(tables), "utf-8")
         ready.unlink()
         self._start(name, simulator_command(file))
         self._wait(name, ready.exists)
@@ -96,7 +97,7 @@ class Bench:
         """The gateway; returns when it consumes."""
         login = self.broker["users"]["erp-demo"]["user"]
         sender = {"users": [login], "operations": list(OPERATIONS)}
-        rig.configure(self.site, self.broker, {"erp": sender})
+        site.configure(self.site, self.broker, {"erp": sender})
         # As on every day but its first, the journal exists already.
         self.site.state.mkdir(mode=0o700)
         migrations.upgrade(load(self.site.settings).journal_url())
@@ -131,7 +132,7 @@ class Bench:
             database=self.site.folder / f"straight-{bank}.db", bank="sample" if signs else "pab",
             port=json.loads(self.site.ready_file(bank).read_text("utf-8"))["ports"]["business"],
             ca=files.ca_cert, cert=files.client_cert, key=files.client_key, sign_key=files.gateway_sign_key,
-            bank_cert=files.bank_sign_cert, login=LOGIN, enterprise=rig.ENTERPRISE_CODE,
+            bank_cert=files.bank_sign_cert, login=LOGIN, enterprise=site.ENTERPRISE_CODE,
         )  # fmt: skip
 
     def stop_script(self) -> None:
@@ -169,7 +170,7 @@ class Bench:
         scripted = contestant == "script"
         burst = Burst(
             self._token, self._ordered, count, SCRIPT_KEY if scripted else "payment.submit",
-            rig.account_numbers(bank, 2), per_second,
+            site.account_numbers(bank, 2), per_second,
         )  # fmt: skip
         pids = {contestant: self.children[contestant].pid, "simulator": self.children[f"simulator {bank}"].pid,
                 "broker": self._broker_pid}  # fmt: skip

@@ -23,9 +23,9 @@ from faults.servers import Postgresql, Rabbit
 from faults.site import ENDING, PUPPET, Journal
 from faults.versions import NoVersion
 from gateway.clock import SystemClock
-from gateway.desk import demo_site
-from gateway.desk.demo_erp import BrokerTrouble
-from gateway.desk.processes import NotStarted
+from gateway.demo import stage
+from gateway.demo.erp import BrokerTrouble
+from gateway.demo.processes import NotStarted
 from setup.machine import NotToBeHad
 
 KILL_S = 4.0
@@ -115,7 +115,7 @@ def _explain(failure: Failure) -> int:
     if isinstance(error, CancelledError):
         print("faults: interrupted; everything it started is being stopped", flush=True)
         return INTERRUPTED
-    if isinstance(error, (BrokerTrouble, NotStarted, NoVersion, demo_site.SimulatorSilent)):
+    if isinstance(error, (BrokerTrouble, NotStarted, NoVersion, stage.SimulatorSilent)):
         print(f"faults: {error}", flush=True)
         return UNAVAILABLE if isinstance(error, BrokerTrouble) else BROKEN
     print(failure.getTraceback(), flush=True)

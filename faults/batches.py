@@ -9,10 +9,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from gateway.desk import bank_facts
-from gateway.desk.demo_erp import Heard
-from gateway.desk.demo_orders import JSON, SUBMIT, Answer, Command, Order, Story, amount_text
-from gateway.desk.demo_verdict import Finding, Wrong
+from gateway import capabilities
+from gateway.demo.erp import Heard
+from gateway.demo.orders import JSON, SUBMIT, Answer, Command, Order, Story, amount_text
+from gateway.demo.verdict import Finding, Wrong
 from protocols.canon.order import Kind
 from protocols.canon.outcome import STATE_TABLE, State
 
@@ -35,7 +35,7 @@ class Batch:
 
 def carries(bank: str) -> bool:
     """Whether a bank takes the items of a batch, in one message or one by one."""
-    built = bank_facts.tried(bank)
+    built = capabilities.tried(bank)
     return Kind.BATCH_ITEM in built.bundles or Kind.BATCH_ITEM in built.money
 
 

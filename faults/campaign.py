@@ -19,20 +19,22 @@ from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.threads import deferToThreadPool
 
 from faults import batches, compare, report, versions
-from faults.ears import Ears
+from faults.erp_listener import Ears
 from faults.field import Field
 from faults.incidents import KILL, Diary, Incident
 from faults.nemesis import Nemesis
 from faults.queues import consumed, deleter
 from faults.servers import Rabbit
 from faults.site import PUPPET, Grounds, Journal
+from gateway.cli.exit_codes import UNAVAILABLE
 from gateway.clock import Clock
-from gateway.desk import demo_evidence, demo_site, processes, rig
-from gateway.desk.codes import UNAVAILABLE
-from gateway.desk.demo_erp import Clerk, Erp
-from gateway.desk.demo_orders import CANCEL, SUBMIT, Command, Story, write
-from gateway.desk.demo_verdict import Executed, Finding, Wrong
-from gateway.desk.processes import NotStarted
+from gateway.demo import evidence, processes
+from gateway.demo import site as demo_site
+from gateway.demo import stage as demo_stage
+from gateway.demo.erp import Clerk, Erp
+from gateway.demo.orders import CANCEL, SUBMIT, Command, Story, write
+from gateway.demo.processes import NotStarted
+from gateway.demo.verdict import Executed, Finding, Wrong
 from gateway.erp.topology import MONEY_QUEUE, QUERY_QUEUE
 from gateway.simbank.faults import Fault
 from gateway.tasks import sleep
@@ -119,7 +121,7 @@ class Campaign:
         self._started_s = clock.monotonic_s()
         self._dice = random.Random(f"bankgw faults {wishes.seed}")
         self._run = secrets.token_hex(3)
-        plans = tuple(_plan(plan, wishes) for plan in demo_site.plans(wishes.banks, wishes.seed))
+        plans = tuple(_plan(plan, wishes) for plan in demo_stage.plans(wishes.banks, wishes.seed))
         self._grounds = Grounds(reactor, clock, wishes.folder, broker, plans, wishes.journal, wishes.nodes,
                                 wishes.daemon, networks=wishes.networks, disk_mb=wishes.disk_mb)  # fmt: skip
         self._diary = Diary(self.elapsed, clock.now_ms, self.say)
@@ -154,7 +156,7 @@ class Campaign:
             folder = wishes.folder / (wishes.beside or "next")
             grounds.other = versions.earlier(folder, wishes.beside) if wishes.beside else versions.next_one(folder)
         count = wishes.orders
-        stage = demo_site.stage(wishes.banks, self._run, datetime.now(UTC))
+        stage = demo_stage.stage(wishes.banks, self._run, datetime.now(UTC))
         story = write(wishes.seed, count, round(count * QUESTIONS_SHARE), stage)
         story = replace(story, commands=tuple(_lenient(command) for command in story.commands))
         story, self._batches = batches.bundled(story, self._run)
@@ -291,7 +293,7 @@ class Campaign:
     async def _settle(self, story: Story, erp: Erp) -> None:
         """Let the banks behave, and wait until nothing more will happen."""
         for bank in self._grounds.banks:
-            demo_site.tell_simulator(self._grounds.site.control(bank), {"do": "calm"})
+            demo_stage.tell_simulator(self._grounds.site.control(bank), {"do": "calm"})
         calm_s = shown_s = self.elapsed()
         self.say(f"{calm_s:6.1f} s  calm: the banks behave, nobody is killed any more; {self._ears.line()}")
         await self._ask_again(erp)
@@ -339,7 +341,7 @@ class Campaign:
 
     def _executed(self, later_ms: int = 0) -> list[Executed]:
         at_ms, site = self._clock.now_ms() + later_ms, self._grounds.site
-        return [one for bank in self._grounds.banks for one in demo_evidence.executed(bank, site.ledger(bank), at_ms)]
+        return [one for bank in self._grounds.banks for one in evidence.executed(bank, site.ledger(bank), at_ms)]
 
     async def _leave(self) -> None:
         for node in self._grounds.nodes:
@@ -421,11 +423,11 @@ class Campaign:
             moments.append((doubts[0][0], f"{len(doubts)} {doubts[0][1]}"))
         yield from (report.Moment(*moment) for moment in sorted(moments))
 
-    def _stories(self, result: compare.Result) -> Iterator[tuple[str, str, list[demo_evidence.Step]]]:
+    def _stories(self, result: compare.Result) -> Iterator[tuple[str, str, list[evidence.Step]]]:
         if self._wishes.journal.url is not None:
             return
         state = self._grounds.nodes[0].site.state
-        doubted = demo_evidence.doubted(state)
+        doubted = evidence.doubted(state)
         wanted: dict[str, tuple[str, str]] = {}
         suspects = {finding.about for finding in result.findings}
         for fate in result.verdict.fates:
@@ -444,7 +446,7 @@ class Campaign:
                     wanted.setdefault(why, (fate.order.id, fate.payment))
         keys = tuple(payment for _order, payment in wanted.values())
         key = self._grounds.site.folder / "secrets" / "vault.key"
-        files = demo_evidence.files_of_payments(state, key, keys)
+        files = evidence.files_of_payments(state, key, keys)
         for why, (order, payment) in wanted.items():
             yield why, order, files[payment]
 
@@ -482,7 +484,7 @@ def _without(story: Story, held: tuple[Command, ...]) -> Story:
     )  # fmt: skip
 
 
-def _plan(plan: rig.BankPlan, wishes: Wishes) -> rig.BankPlan:
+def _plan(plan: demo_site.BankPlan, wishes: Wishes) -> demo_site.BankPlan:
     # Nothing may be sent again to a bank that books whatever it is sent.
     conduct = plan.conduct if wishes.dedup else {**plan.conduct, "dedup": False}
     settings = plan.settings if wishes.dedup else {**plan.settings, "most_repeats": 0}

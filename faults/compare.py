@@ -9,11 +9,11 @@ from pathlib import Path
 
 from sqlalchemy import Connection, create_engine, text
 
-from gateway.desk import demo_evidence
-from gateway.desk.demo_erp import Heard
-from gateway.desk.demo_orders import Answer, Story
-from gateway.desk.demo_verdict import Executed, Finding, Journalled, Verdict, Wrong, judge
-from gateway.journal import databases, vault, vaults
+from gateway.demo import evidence
+from gateway.demo.erp import Heard
+from gateway.demo.orders import Answer, Story
+from gateway.demo.verdict import Executed, Finding, Journalled, Verdict, Wrong, judge
+from gateway.journal.sql import databases, vault, vaults
 from gateway.simbank.record import read_executions
 from protocols.canon.outcome import State
 from tests.world import heard
@@ -68,7 +68,7 @@ def unwritten(books: Books, ledgers: Mapping[str, Path]) -> list[Finding]:
 def _journalled(
     conn: Connection, payment: str, order: str, state: str, seq: int, bank: str, reference: str, attempt: int
 ) -> Journalled:
-    told = (attempt, ()) if attempt < 2 else demo_evidence.sends(conn, payment, attempt)
+    told = (attempt, ()) if attempt < 2 else evidence.sends(conn, payment, attempt)
     return Journalled(payment, order, State(state), seq, bank, reference, *told)
 
 

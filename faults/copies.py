@@ -19,8 +19,9 @@ from faults.incidents import Incident, Kind
 from faults.site import Node
 from faults.storage import file_of
 from gateway.app import PERMIT_LOG, VERSION
-from gateway.journal import backup, vault
-from gateway.journal.backup import Manifest, NoBackup, Origin, Restored
+from gateway.journal.backup import backup
+from gateway.journal.backup.backup import Manifest, NoBackup, Origin, Restored
+from gateway.journal.sql import vault
 
 SAYS_SO = b"journal.from_the_past"
 NOTICES_S = 30.0

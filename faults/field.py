@@ -10,14 +10,14 @@ from typing import Any
 from twisted.internet.defer import Deferred, DeferredLock
 from twisted.internet.threads import deferToThreadPool
 
-from faults.ears import Ears
+from faults.erp_listener import Ears
 from faults.incidents import KILL, Diary, Incident
 from faults.servers import Rabbit
 from faults.site import Grounds, Node
+from gateway.cli.exit_codes import UNAVAILABLE
 from gateway.clock import Clock
-from gateway.desk.codes import UNAVAILABLE
-from gateway.desk.demo_erp import Erp
-from gateway.desk.processes import NotStarted
+from gateway.demo.erp import Erp
+from gateway.demo.processes import NotStarted
 from gateway.simbank.record import read_executions
 from gateway.tasks import sleep
 

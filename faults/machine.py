@@ -14,8 +14,8 @@ from typing import Any
 
 from faults import scraper
 from faults.field import Field
+from faults.hooked_daemon import FILE
 from faults.incidents import Incident, Kind
-from faults.puppet import FILE
 from faults.site import Node
 from gateway.simbank.pki import BankPki
 
@@ -89,7 +89,7 @@ class _limit:  # noqa: N801 - reads as a verb
 
 
 def pull(node: Node, **strings: float | bool) -> None:
-    """Pull a daemon's strings; see faults.puppet."""
+    """Pull a daemon's strings; see faults.hooked_daemon."""
     file = node.site.folder / FILE
     written = file.with_suffix(".new")
     written.write_text(json.dumps(strings), "utf-8")

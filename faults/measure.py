@@ -27,9 +27,9 @@ from faults.__main__ import HELD, UNAVAILABLE, journal_of, own_rabbit
 from faults.proxy import Weather
 from faults.rehearsal import Rehearsal
 from gateway.clock import SystemClock
-from gateway.desk import processes
-from gateway.desk.demo_erp import BrokerTrouble
-from gateway.desk.processes import NotStarted
+from gateway.demo import processes
+from gateway.demo.erp import BrokerTrouble
+from gateway.demo.processes import NotStarted
 from gateway.simbank.record import read_executions
 from setup.machine import NotToBeHad
 

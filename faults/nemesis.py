@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 from collections import Counter
 
-from faults import copies, lives, machine, mail, storage, weather
+from faults import copies, machine, mail, network_faults, process_faults, storage
 from faults.field import Field
 from faults.incidents import Kind
 from faults.proxy import Weather
@@ -15,8 +15,8 @@ PAUSE_S = (0.3, 2.0)
 
 def kinds(crash_loop: int) -> tuple[Kind, ...]:
     """Every kind of incident there is."""
-    named = (weather, mail, storage, copies, lives, machine)
-    return (*(kind for part in named for kind in part.KINDS), lives.crash_loop(crash_loop))
+    named = (network_faults, mail, storage, copies, process_faults, machine)
+    return (*(kind for part in named for kind in part.KINDS), process_faults.crash_loop(crash_loop))
 
 
 class Nemesis:
@@ -85,7 +85,7 @@ class Nemesis:
         """One zombie after the other, until there were as many as were asked for."""
         field = self._field
         while len(field.grounds.zombies) < self._zombies and not field.stopping:
-            await lives.zombie(field)
+            await process_faults.zombie(field)
             await field.wait(0.5)
 
     def calm(self) -> None:

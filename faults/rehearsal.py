@@ -14,10 +14,10 @@ from twisted.internet.threads import deferToThreadPool
 
 from faults.site import Grounds, Journal
 from gateway.clock import Clock
-from gateway.desk import demo_site, processes
-from gateway.desk.demo_erp import Clerk, Erp, Heard
-from gateway.desk.demo_orders import SUBMIT, Command, write
-from gateway.desk.demo_verdict import is_news
+from gateway.demo import processes, stage
+from gateway.demo.erp import Clerk, Erp, Heard
+from gateway.demo.orders import SUBMIT, Command, write
+from gateway.demo.verdict import is_news
 from gateway.tasks import sleep
 
 UP_S = 60.0
@@ -35,13 +35,13 @@ class Rehearsal:
         self.accepted: dict[str, float] = {}
         self.settled: dict[str, float] = {}
         plans = tuple(
-            replace(plan, faults={}, conduct={**plan.conduct, "late_s": 0.0}) for plan in demo_site.plans(banks, 1)
+            replace(plan, faults={}, conduct={**plan.conduct, "late_s": 0.0}) for plan in stage.plans(banks, 1)
         )
         self.grounds = Grounds(reactor, clock, folder, broker, plans, journal, nodes, "gateway")
         self._reactor = reactor
         self._broker = broker
         self._run = secrets.token_hex(3)
-        self._story = write(1, round(orders / _PLAIN_SHARE), 0, demo_site.stage(banks, self._run, datetime.now(UTC)))
+        self._story = write(1, round(orders / _PLAIN_SHARE), 0, stage.stage(banks, self._run, datetime.now(UTC)))
         self._banks = {order.id: order.bank for order in self._story.orders}
         plain = {order.id for order in self._story.orders if order.sort == "plain"}
         self._waiting = [one for one in self._story.commands if one.order_id in plain and one.key == SUBMIT]

@@ -9,7 +9,7 @@ from html import escape
 
 from faults.compare import Result
 from faults.incidents import Incident
-from gateway.desk.demo_evidence import Step
+from gateway.demo.evidence import Step
 
 _STYLE = """
 :root { color-scheme: light dark; --line: #8884; --good: #2a7d46; --bad: #b3261e; }

@@ -22,10 +22,11 @@ from twisted.internet.defer import DeferredLock
 from faults.links import LOOPBACK, ROLES, Links
 from faults.proxy import Proxy
 from faults.servers import Postgresql
+from gateway.cli.exit_codes import UNAVAILABLE
 from gateway.clock import Clock
-from gateway.desk import demo_evidence, demo_site, processes, rig
-from gateway.desk.codes import UNAVAILABLE
-from gateway.desk.processes import Child, NotStarted
+from gateway.demo import evidence, processes, stage
+from gateway.demo import site as demo_site
+from gateway.demo.processes import Child, NotStarted
 from gateway.simbank.pki import BankPki
 from gateway.tasks import sleep
 
@@ -34,7 +35,7 @@ UP = b'"broker.up"'
 READY_S = 30.0
 SERVER_S = 60.0
 ENDING = "_faults"
-PUPPET = "faults.puppet"
+PUPPET = "faults.hooked_daemon"
 
 
 class Node:
@@ -45,7 +46,7 @@ class Node:
     """
 
     def __init__(
-        self, name: str, site: rig.Site, command: tuple[str, ...], broker: Proxy, banks: Mapping[str, Proxy],
+        self, name: str, site: demo_site.Site, command: tuple[str, ...], broker: Proxy, banks: Mapping[str, Proxy],
         database: Proxy | None, links: Links | None,
     ) -> None:  # fmt: skip
         self.name = name
@@ -131,14 +132,14 @@ class Node:
             at = max(at, data.find(b"\n", end - 1) + 1)
         plain = self.child.log.with_suffix(".kept")
         plain.write_bytes(kept + data[at:])
-        found = demo_evidence.defects(plain)
+        found = evidence.defects(plain)
         return list((Counter(found) - self._forgiven).elements())
 
     def forgive(self) -> None:
         """It did not come up, for a reason that is no fault of its own."""
         plain = self.child.log.with_suffix(".life")
         plain.write_bytes(self.said())
-        found = demo_evidence.defects(plain)
+        found = evidence.defects(plain)
         self._forgiven.update(one for one in found if one.startswith(("daemon.not_started", "not a line of the log")))
 
     @property
@@ -253,7 +254,8 @@ class Grounds:
     """Sets everything up and takes it down."""
 
     def __init__(
-        self, reactor: Any, clock: Clock, folder: Path, broker: Mapping[str, Any], plans: tuple[rig.BankPlan, ...],
+        self, reactor: Any, clock: Clock, folder: Path, broker: Mapping[str, Any],
+        plans: tuple[demo_site.BankPlan, ...],
         journal: Journal, nodes: int, daemon: str, *, networks: bool = False, disk_mb: int = 0,
     ) -> None:  # fmt: skip
         self.broker = broker
@@ -263,7 +265,7 @@ class Grounds:
         self.tallied: Counter[str] = Counter()
         self.zombies: list[tuple[str, int, dict[str, int]]] = []
         self.other: Path | None = None
-        self.site = rig.prepare(folder, plans)
+        self.site = demo_site.prepare(folder, plans)
         self._restarting = {plan.bank: DeferredLock() for plan in plans}
         self._reactor = reactor
         self._clock = clock
@@ -276,7 +278,7 @@ class Grounds:
 
     @property
     def puppets(self) -> bool:
-        """Whether the daemons hang on strings (faults.puppet)."""
+        """Whether the daemons hang on strings (faults.hooked_daemon)."""
         return self._daemon == PUPPET
 
     @property
@@ -329,7 +331,7 @@ class Grounds:
 
     def tally(self, bank: str) -> None:
         """Add up which faults a simulator has committed in this life, before it forgets."""
-        self.tallied.update(demo_site.tell_simulator(self.site.control(bank), {"do": "report"})["faults"])
+        self.tallied.update(stage.tell_simulator(self.site.control(bank), {"do": "report"})["faults"])
 
     def _node(self, number: int, name: str) -> Node:
         links = Links(number) if self._networks else None
@@ -341,7 +343,7 @@ class Grounds:
         banks = {bank: self._proxy(at["banks"], self._target(bank)) for bank in self.banks}
         database = None if self.journal.url is None else self._proxy(at["database"], lambda: self.journal.address)
         folder = self._folder(name)
-        site = rig.Site(folder, tuple(
+        site = demo_site.Site(folder, tuple(
             replace(plan, lane={**plan.lane, **self._lane(folder, plan.bank, at["banks"], banks[plan.bank].port)})
             for plan in self.site.plans
         ))  # fmt: skip
@@ -350,7 +352,7 @@ class Grounds:
         user = self.broker["users"]["erp-demo"]["user"]
         before = {**self.broker, "host": at["broker"], "port": broker.port}
         through = (at["database"], 0 if database is None else database.port)
-        rig.configure(site, before, demo_site.senders(user, self.banks), node=name,
+        demo_site.configure(site, before, stage.senders(user, self.banks), node=name,
                       journal=self.journal.settings(site.folder / "secrets", *through))  # fmt: skip
         inside = () if links is None else links.inside()
         return Node(name, site, (*inside, *self._command(site)), broker, banks, database, links)
@@ -376,7 +378,7 @@ class Grounds:
                        check=True, capture_output=True)  # fmt: skip
         self._mounted.append(folder)
 
-    def _command(self, site: rig.Site) -> tuple[str, ...]:
+    def _command(self, site: demo_site.Site) -> tuple[str, ...]:
         if self._daemon == "gateway":
             return processes.gateway_command(site.settings)
         if self._daemon == PUPPET:

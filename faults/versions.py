@@ -12,7 +12,7 @@ import subprocess
 import tarfile
 from pathlib import Path
 
-from gateway.journal import migrations
+from gateway.journal.sql import migrations
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("gateway", "protocols", "faults", "tests", "setup")
@@ -23,7 +23,7 @@ _STEP = f'''"""What a next version might add."""
 from alembic import op
 from sqlalchemy import MetaData, Table
 
-from gateway.journal.columns import STRICT, bounded, key
+from gateway.journal.sql.columns import STRICT, bounded, key
 
 revision = "{NEXT}"
 down_revision = "{migrations.KNOWN[-1]}"
@@ -48,7 +48,7 @@ def next_one(folder: Path, step: str = _STEP) -> Path:
     """This version with one more step of the schema, in `folder`."""
     _skeleton(folder)
     shutil.copytree(ROOT / "gateway", folder / "gateway", ignore=shutil.ignore_patterns("__pycache__"))
-    home = folder / "gateway" / "journal" / "migrations"
+    home = folder / "gateway" / "journal" / "sql" / "migrations"
     (home / "versions" / f"v{NEXT}_next.py").write_text(step, "utf-8")
     text = (home / "__init__.py").read_text("utf-8")
     known = text.replace(_KNOWN, f'"{migrations.KNOWN[-1]}", "{NEXT}")\n', 1)

@@ -13,10 +13,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from gateway import log
+from gateway.cli import application, exit_codes, stdout
+from gateway.cli.environment import Environment
+from gateway.cli.run import Running
 from gateway.clock import keep_steady
-from gateway.desk import cli, codes, output
-from gateway.desk.daemon import Running
-from gateway.desk.world import World
 from gateway.settings import Bank as BankTable
 from gateway.settings import Settings
 from protocols.bank import Bank
@@ -54,9 +54,9 @@ def _start(reactor: Any, settings: Settings, on_fatal: Callable[[str], None]) ->
     return app.daemon(reactor, settings, on_fatal)
 
 
-def world() -> World:
+def world() -> Environment:
     """The real one."""
-    return World(
+    return Environment(
         version=_version, environment=os.environ, reactor=_reactor, load_bank=_load_bank, start=_start,
         now=lambda: datetime.now(UTC), load_office=_load_office,
     )  # fmt: skip
@@ -64,15 +64,15 @@ def world() -> World:
 
 def main() -> None:
     """Run the command line and end the process with its code."""
-    output.guard()
+    stdout.guard()
     try:
-        code = cli.main(world())
+        code = application.main(world())
         sys.stdout.flush()
     except Exception:
         # Border of the process: nobody is left to tell but the terminal, where no account number may stand.
         print(log.masked(traceback.format_exc()), file=sys.stderr)
         print("bankgw: this is a defect of the program; please report the lines above", file=sys.stderr)
-        code = codes.FAILED
+        code = exit_codes.FAILED
     sys.exit(code)
 
 

@@ -24,40 +24,45 @@ from twisted.internet.defer import Deferred, DeferredList
 from gateway import log, registry
 from gateway import settings as conf
 from gateway.asking import R, Unavailable
-from gateway.bank.berths import Dialer
-from gateway.bank.dial import LaneDialer, lane_signers, tls_settings
-from gateway.bank.expiry import Expiry
-from gateway.bank.keys import Signer
+from gateway.bank.account_watch import AccountWatch, Watched, WatchParts
+from gateway.bank.certificate_expiry import CertificateExpiry
+from gateway.bank.emergency_stop import Stopping
 from gateway.bank.lane import Lane
+from gateway.bank.lane_dialer import LaneDialer, lane_signers, tls_settings
 from gateway.bank.lane_parts import LaneParts
 from gateway.bank.login import Login
-from gateway.bank.stopping import Stopping
+from gateway.bank.session_pool import Dialer
+from gateway.bank.signers import Signer
 from gateway.bank.tls import client_context
-from gateway.bank.watching import Watched, Watching, WatchParts
 from gateway.clock import Clock, Entropy, SystemClock, SystemEntropy
-from gateway.desk.control import Control
-from gateway.desk.guarded import GuardedStore
-from gateway.desk.levers import Levers
-from gateway.desk.verbs import verbs
-from gateway.erp import address
+from gateway.control.daemon_handle import DaemonHandle
+from gateway.control.guarded_journal import GuardedStore
+from gateway.control.server import ControlServer
+from gateway.control.verbs import verbs
+from gateway.erp import broker_address
 from gateway.erp.amqp import pika_amqp
 from gateway.erp.amqp_settings import AmqpSettings
-from gateway.erp.answers import Answers
+from gateway.erp.amqp_types import Amqp, Down, UnsafeTopology
 from gateway.erp.client import AmqpClient, Patience
 from gateway.erp.intake import Intake
 from gateway.erp.outbox import Outbox
 from gateway.erp.policies import management_reports
+from gateway.erp.question_service import QuestionService
 from gateway.erp.topology import MONEY_QUEUE, QUERY_QUEUE, UNROUTED_COMMANDS_QUEUE, preparation, standard
-from gateway.erp.wire import Amqp, Down, UnsafeTopology
-from gateway.journal import audit, checkpoints, migrations, past, permits, renames, stops, unknown, vault
-from gateway.journal.checkpoints import Checkpoints
-from gateway.journal.executor import ThreadExecutor
-from gateway.journal.neighbours import Neighbours, claim_all
-from gateway.journal.pauses import FROM_THE_PAST, Said
-from gateway.journal.retention import Retention
-from gateway.journal.rows import OutboxRow, PaymentRow, QuestionRow, WorkRow
-from gateway.journal.store import Store
-from gateway.journal.writer import GroupFacts, SqlStore
+from gateway.journal.checkpoints import checkpoints
+from gateway.journal.checkpoints.checkpoints import Checkpoints
+from gateway.journal.cluster import renames, restored_database, stops
+from gateway.journal.cluster.lane_pauses import FROM_THE_PAST, Said
+from gateway.journal.cluster.peer_nodes import PeerNodes, claim_all
+from gateway.journal.commit import audit
+from gateway.journal.commit import permit_log as commit_permit_log
+from gateway.journal.commit.group_commit import GroupFacts, SqlStore
+from gateway.journal.commit.rows import OutboxRow, PaymentRow, QuestionRow, WorkRow
+from gateway.journal.commit.store import Store
+from gateway.journal.payments import unknown_to_settings
+from gateway.journal.payments.retention import Retention
+from gateway.journal.sql import migrations, vault
+from gateway.journal.sql.executor import ThreadExecutor
 from gateway.meters import Meters
 from gateway.tasks import sleep
 from gateway.watch.notify import Notify
@@ -93,7 +98,7 @@ class Parts:
     banks: Mapping[str, Bank]
     cursor_key: bytes
     meters: Meters
-    past: Callable[[], Deferred[past.Past]]
+    past: Callable[[], Deferred[restored_database.Past]]
     canary_age_s: Callable[[], float | None] = lambda: None
     certificates: Callable[[], Mapping[tuple[str, str], float]] = dict
     checkpoints: Checkpoints | None = None
@@ -176,7 +181,7 @@ def system_parts(reactor: Any, settings: conf.Settings, on_fatal: OnFatal) -> Pa
     migrations.upgrade(url)
     amqp = _amqp(reactor, settings)
     dialers = {name: LaneDialer(reactor, lane, banks[bank]) for name, (bank, lane) in lanes.items()}
-    permit_log = permits.PermitLog(settings.state_dir / PERMIT_LOG, keys, settings.node,
+    permit_log = commit_permit_log.PermitLog(settings.state_dir / PERMIT_LOG, keys, settings.node,
                                    days=settings.journal.permit_log_days)  # fmt: skip
     store = SqlStore(
         url, reactor, clock, settings.node, keys, permit_log, settings.journal.linger_ms,
@@ -202,7 +207,7 @@ def system_parts(reactor: Any, settings: conf.Settings, on_fatal: OnFatal) -> Pa
         meters=meters,
         past=lambda: Deferred.fromCoroutine(_past(store, permit_log, clock)),
         canary_age_s=lambda: amqp.status().canary_age_s,
-        certificates=Expiry(settings, lambda: _peer_ends(dialers, lanes)),
+        certificates=CertificateExpiry(settings, lambda: _peer_ends(dialers, lanes)),
         checkpoints=_checkpoints(settings, store, clock),
         tried_s=lambda: store.tried_s,
         trouble=lambda: store.trouble,
@@ -217,10 +222,10 @@ def _checkpoints(settings: conf.Settings, store: SqlStore, clock: Clock) -> Chec
                        settings.journal.checkpoint_s)  # fmt: skip
 
 
-async def _past(store: Store, log: permits.PermitLog, clock: Clock) -> past.Past:
+async def _past(store: Store, log: commit_permit_log.PermitLog, clock: Clock) -> restored_database.Past:
     """Compare the permit log with the journal, and write down what is missing. Nothing may be written before."""
-    found = await store.read(lambda conn: past.compare(conn, log.known, clock.now_ms()))
-    past.keep(log, found)
+    found = await store.read(lambda conn: restored_database.compare(conn, log.known, clock.now_ms()))
+    restored_database.keep(log, found)
     for gap in found.past.gaps:
         _log.error("journal.gap", what=gap.words(), entries=gap.entries, words_of_others=gap.others, sends=gap.count)
     if found.harmless is not None:
@@ -273,7 +278,7 @@ def _amqp(reactor: Any, settings: conf.Settings) -> AmqpClient:
     reports = None if not broker.management_url else management_reports(reactor, broker.management_url, broker.vhost)
     prepare = preparation(standard(), "apply" if broker.topology == "declare" else "verify", reports)
     patience = Patience(canary_every_s=broker.canary_s)
-    wanted = AmqpSettings(address.own(broker), f"bankgw {settings.node}", patience=patience,
+    wanted = AmqpSettings(broker_address.own(broker), f"bankgw {settings.node}", patience=patience,
                           most_bytes=broker.prefetch_bytes, most_body=MAX_BODY_BYTES)  # fmt: skip
     return pika_amqp(reactor, wanted, random.SystemRandom(), tls=tls, prepare=prepare)
 
@@ -285,7 +290,7 @@ class Gateway:
         self.settings = settings
         self.parts = parts
         self.registry = registry.build(settings, parts.banks)
-        self.past = past.Past()
+        self.past = restored_database.Past()
         self.stopping = False
         self.draining = False
         self.emergency = Stopping(parts.store, parts.meters)
@@ -296,17 +301,17 @@ class Gateway:
         meters.known(settings.banks, ((bank, name) for name, (bank, _lane) in lane_tables(settings).items()))
         self.outbox = Outbox(parts.amqp, parts.store, settings.node, settings.broker.user, f"bankgw/{VERSION}",
                              parts.clock, meters)  # fmt: skip
-        self.neighbours = Neighbours(
+        self.peer_nodes = PeerNodes(
             parts.store, parts.clock, settings.node, tuple(self.lanes), self.outbox.up, self._past_elsewhere,
             self._pauses_said, meters, lambda: parts.amqp.up, self.emergency.hear,
         )  # fmt: skip
-        self.answers = Answers(parts.store, self.registry, parts.clock, parts.entropy, parts.cursor_key, self.ask,
-                               self._is_elsewhere, _poll_ms(settings))  # fmt: skip
+        self.answers = QuestionService(parts.store, self.registry, parts.clock, parts.entropy, parts.cursor_key,
+                                       self.ask, self._is_elsewhere, _poll_ms(settings))  # fmt: skip
         self.intake = Intake(parts.amqp, parts.store, self.registry, parts.clock, parts.entropy, meters,
                              settings.zone, self._admitted, self.answers.take, settings.broker.prefetch)  # fmt: skip
-        self.watching = Watching(
+        self.watching = AccountWatch(
             WatchParts(parts.store, parts.clock, meters, dict(parts.banks), self.ask, self._owns,
-                       lambda lane: self.lanes[lane].epoch, lambda lane: self.lanes[lane].wall.doubt is None,
+                       lambda lane: self.lanes[lane].epoch, lambda lane: self.lanes[lane].clock_trust.doubt is None,
                        self.answers.heard, lambda lane, applied: self.lanes[lane].noted(applied)),
             settings.node,
         )  # fmt: skip
@@ -348,10 +353,10 @@ class Gateway:
         if _poll_ms(self.settings):
             # Before any lane may speak, here or on another node that hears of it.
             node = self.settings.node
-            noticed = await parts.store.read(lambda conn: past.has_noticed(conn, node))
+            noticed = await parts.store.read(lambda conn: restored_database.has_noticed(conn, node))
             if held or noticed:
-                await parts.store.write(lambda tx: past.notice(tx, self.past))
-            self._past_elsewhere(await parts.store.read(lambda conn: past.elsewhere(conn, node)))
+                await parts.store.write(lambda tx: restored_database.notice(tx, self.past))
+            self._past_elsewhere(await parts.store.read(lambda conn: restored_database.elsewhere(conn, node)))
         else:
             await claim_all(parts.store, self.settings.node)
         for lane in self.lanes.values():
@@ -362,7 +367,7 @@ class Gateway:
         parts.amqp.start(self._broker_up, self._broker_down, self._broker_blocked)
 
         if _poll_ms(self.settings):
-            self.neighbours.start()
+            self.peer_nodes.start()
         self.watching.watch(self._watched())
         self.retention.start()
         if parts.checkpoints is not None:
@@ -382,7 +387,7 @@ class Gateway:
         await DeferredList(either, fireOnOneCallback=True)
         self.answers.stop()
         self.watching.stop()
-        self.neighbours.stop()
+        self.peer_nodes.stop()
         self.retention.stop()
         if self.parts.checkpoints is not None:
             await self.parts.checkpoints.stop()
@@ -406,8 +411,8 @@ class Gateway:
         that cannot be read, and in production UserMoved: nothing is changed then. The caller has seen to it that
         nothing else differs."""
         fresh = registry.build(settings, self.parts.banks)
-        known = unknown.known_of(settings, self.parts.banks)
-        moved = await self.parts.store.read(lambda conn: unknown.moved_users(conn, known))
+        known = unknown_to_settings.known_of(settings, self.parts.banks)
+        moved = await self.parts.store.read(lambda conn: unknown_to_settings.moved_users(conn, known))
         if moved and settings.mode == "production":
             raise UserMoved("; ".join(one.sentence for one in moved))
         await self.parts.store.write(lambda tx: renames.note_users(tx, known.users))
@@ -424,9 +429,9 @@ class Gateway:
         """Whether a lane waits because the database came back from the past."""
         return any(FROM_THE_PAST in lane.paused for lane in self.lanes.values())
 
-    def known(self) -> unknown.Known:
+    def known(self) -> unknown_to_settings.Known:
         """What the settings in force know, for the comparison with what the journal has open."""
-        return unknown.known_of(self.settings, self.parts.banks)
+        return unknown_to_settings.known_of(self.settings, self.parts.banks)
 
     def let_go(self, lane: str) -> None:
         """Two persons let this lane send, whatever the database forgot: that stands in the journal already."""
@@ -449,7 +454,7 @@ class Gateway:
     def _pauses_said(self, said: Mapping[str, Said]) -> None:
         """An operator's word may have been given at another node."""
         for name, word in said.items():
-            self.lanes[name].hear(word)
+            self.lanes[name].apply_pause(word)
 
     def _is_elsewhere(self, lane: str) -> bool:
         return lane not in self.lanes or self.lanes[lane].elsewhere
@@ -536,7 +541,7 @@ class Daemon:
                         parts.canary_age_s, parts.certificates, parts.tried_s, parts.trouble,
                         lambda: gateway.emergency.word, gateway.known)  # fmt: skip
         self.watch = Watch(reactor, sights, parts.clock, Notify(os.environ), ThreadExecutor(reactor, "metrics"))
-        self.control = Control(reactor, verbs(_levers(gateway, self.watch)))
+        self.control = ControlServer(reactor, verbs(_daemon_handle(gateway, self.watch)))
 
     async def start(self) -> None:
         """Pages, control socket, then the gateway."""
@@ -557,9 +562,9 @@ class Daemon:
         await self.watch.stop()
 
 
-def _levers(gateway: Gateway, watch: Watch) -> Levers:
+def _daemon_handle(gateway: Gateway, watch: Watch) -> DaemonHandle:
     settings, parts = gateway.settings, gateway.parts
-    return Levers(
+    return DaemonHandle(
         identity={"version": VERSION, "mode": settings.mode, "node": settings.node},
         started_ms=parts.clock.now_ms(), store=GuardedStore(parts.store, parts.clock, lambda: watch.lost_ms),
         amqp=parts.amqp, lanes=gateway.lanes, clock=parts.clock,

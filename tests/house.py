@@ -129,8 +129,10 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"gateway.registry"}),
     frozenset({"gateway.journal"}),
     frozenset({"gateway.bank", "gateway.erp", "gateway.recon", "gateway.report", "gateway.liquidity"}),
-    frozenset({"gateway.watch", "gateway.desk"}),
+    frozenset({"gateway.watch", "gateway.control", "gateway.capabilities"}),
     frozenset({"gateway.app"}),
+    frozenset({"gateway.demo"}),
+    frozenset({"gateway.cli"}),
     frozenset({"gateway.__main__"}),
 )
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
@@ -142,7 +144,7 @@ ONLY: Mapping[str, tuple[str, ...]] = {
     "gateway.simbank": ("protocols", "gateway.clock", "gateway.bank.tls"),
 }
 # The simulated bank must not become part of the gateway.
-SIMBANK_GUESTS = ("gateway.simbank", "gateway.__main__", "gateway.desk")
+SIMBANK_GUESTS = ("gateway.simbank", "gateway.__main__", "gateway.cli", "gateway.demo")
 
 # `protocols` turns bytes into words and back. Time, chance and the world come in as arguments.
 IMPURE = (
@@ -267,7 +269,7 @@ def cycles(sources: Iterable[Source]) -> Iterator[str]:
 
 FILE_LINES, FUNCTION_LINES = 600, 70
 EMPTY_NOUNS: Mapping[str, str] = {
-    "manager": "say what it keeps: ledger, register, pool, desk",
+    "manager": "say what it keeps: ledger, register, pool",
     "handler": "say what it does: intake, reply, on_delivery, take",
     "util": "put it where it is used, or name what it is about: dates, paths, masks",
     "helper": "put it where it is used, or name what it is about",
@@ -278,20 +280,20 @@ EMPTY_NOUNS: Mapping[str, str] = {
 # Who may catch everything, and why. Everybody else names the errors it expects.
 BROAD: Mapping[str, str] = {
     "gateway/__main__.py": "border of the process: the exit code says what happened",
-    "gateway/journal/executor.py": "border of a thread: the error goes to whoever asked for the work",
-    "gateway/journal/neighbours.py": "border of a beat: what goes wrong in one must not keep the next from hearing of a pause",
-    "gateway/journal/retention.py": "border of a look: nothing is thrown away, and the next look comes",
-    "gateway/journal/committer.py": "border of a unit: whatever it raises is its own, the others commit",
-    "gateway/journal/writer.py": "border of a listener: what is committed stays committed",
+    "gateway/journal/sql/executor.py": "border of a thread: the error goes to whoever asked for the work",
+    "gateway/journal/cluster/peer_nodes.py": "border of a beat: what goes wrong in one must not keep the next from hearing of a pause",
+    "gateway/journal/payments/retention.py": "border of a look: nothing is thrown away, and the next look comes",
+    "gateway/journal/commit/committer.py": "border of a unit: whatever it raises is its own, the others commit",
+    "gateway/journal/commit/group_commit.py": "border of a listener: what is committed stays committed",
     "gateway/bank/bundling.py": "border of a message: whatever happens after the write leaves its orders in doubt",
     "gateway/bank/sending.py": "border of a payment: whatever happens after the write leaves it in doubt",
-    "gateway/bank/watching.py": "border of a look: what goes wrong with one entry, day or account stops no other",
-    "gateway/bank/endpoint.py": "the caller's bug goes to the caller's Deferred, not to the reactor",
+    "gateway/bank/account_watch.py": "border of a look: what goes wrong with one entry, day or account stops no other",
+    "gateway/bank/dialer.py": "the caller's bug goes to the caller's Deferred, not to the reactor",
     "gateway/bank/tls.py": "called from C: an exception must become a refusal, or it would be lost",
     "gateway/erp/amqp.py": "border of a connection: bytes that cannot be taken end it",
-    "gateway/erp/answers.py": "border of a question: a defect is an answer too, and the next question is looked for",
+    "gateway/erp/question_service.py": "border of a question: a defect is an answer too, and the next question is looked for",
     "gateway/erp/client.py": "border of a connection and of a delivery: reconnect, give back",
-    "gateway/erp/drybuild.py": "border of a bank's adapter: what a dry build ends in stops no order by itself",
+    "gateway/erp/dry_build.py": "border of a bank's adapter: what a dry build ends in stops no order by itself",
     "gateway/erp/intake.py": "border of a message: it is parked, the others go on",
     "protocols/kit/dsig/stack.py": "xmlsec's own error class exists only after a successful import",
 }
@@ -380,13 +382,13 @@ def docstrings(one: Source) -> Iterator[str]:
 
 
 def no_print(one: Source) -> Iterator[str]:
-    """The daemon logs; only the desk, and the `main` of a module run as a script, talk to a terminal."""
-    if one.path.startswith("gateway/desk/"):
+    """The daemon logs; only the command line, the demo, and the `main` of a module run as a script, talk to a terminal."""
+    if one.path.startswith(("gateway/cli/", "gateway/demo/")):
         return
     rest = [node for node in one.tree.body if not (isinstance(node, ast.FunctionDef) and node.name == "main")]
     for node in (found for part in rest for found in ast.walk(part)):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print":
-            yield f"{one.path}:{node.lineno}: print(); log it, or return it to the desk"
+            yield f"{one.path}:{node.lineno}: print(); log it, or return it to the command line"
 
 
 def nothing_postponed(one: Source) -> Iterator[str]:

@@ -21,8 +21,8 @@ from bench.orders import order
 from bench.site import Bench, plans
 from bench.straight import Job, Order, SampleBank, WrongAnswer
 from bench.usage import broker_pid, cpu_us, peak_rss_bytes
-from gateway.desk import rig
-from gateway.desk.processes import stop_all
+from gateway.demo import site
+from gateway.demo.processes import stop_all
 from gateway.simbank.ledger import Account, Ledger
 from gateway.simbank.pki import BankPki, make_pki
 from gateway.simbank.record import read_executions
@@ -114,7 +114,7 @@ def test_the_script_signs_what_the_bank_verifies_and_refuses_what_the_bank_did_n
     dsig.start()
     keys = {"bank": files.bank_sign_key.read_bytes(), "client": files.gateway_sign_cert.read_bytes()}
     twin: Any = sample_twin.build({"user": "u", "password": "p"}, keys)
-    account = rig.account_numbers("sample", 1)[0]
+    account = site.account_numbers("sample", 1)[0]
     books = Ledger(lambda: 1_795_500_000_000, [Account(account, "示例甲公司", Money(10**12))])
     bank = SampleBank.__new__(SampleBank)
     bank.use_keys(files.gateway_sign_key, files.bank_sign_cert)
@@ -155,7 +155,7 @@ def test_the_script_carries_five_payments_from_queue_to_event(bank: str, broker:
     try:
         assert script.stdout is not None
         assert script.stdout.readline() == b"ready\n"
-        accounts = rig.account_numbers(bank, 2)
+        accounts = site.account_numbers(bank, 2)
         for number in range(5):
             channel.basic_publish(name, job.routing_key, order("F", number, accounts))
         told = _events(channel, job, 10)

@@ -81,12 +81,12 @@ BAD: tuple[tuple[Callable[[Source], Iterator[str]], str, str], ...] = (
     (import_order, "gateway/journal/x.py", "def f():\n    from gateway.bank import lane"),
     (import_order, "gateway/bank/lane.py", "from ..erp import outbox"),
     (import_order, "gateway/bank/lane.py", "from gateway.app import build"),
-    (import_order, "gateway/watch/x.py", "if TYPE_CHECKING:\n    from gateway.desk import cli"),
+    (import_order, "gateway/watch/x.py", "if TYPE_CHECKING:\n    from gateway.cli import run"),
     (import_order, "gateway/app.py", "from gateway.simbank import server"),
     (import_order, "gateway/simbank/x.py", "from gateway.bank import lane"),
     (import_order, "gateway/simbank/x.py", "from gateway.journal import store"),
     (import_order, "gateway/attic.py", "import os"),
-    (import_order, "gateway/desk/x.py", "from gateway import attic"),
+    (import_order, "gateway/cli/x.py", "from gateway import attic"),
     (banks_apart, "protocols/banks/pab/x.py", "from protocols.banks.sample import messages"),
     (purity, "protocols/kit/x.py", "import time"),
     (purity, "protocols/banks/pab/x.py", "from twisted.internet import defer"),
@@ -117,13 +117,13 @@ BAD: tuple[tuple[Callable[[Source], Iterator[str]], str, str], ...] = (
 )
 GOOD: tuple[tuple[Callable[[Source], Iterator[str]], str, str], ...] = (
     (import_order, "gateway/journal/x.py", "from gateway.core import flow\nfrom . import rows\nimport os"),
-    (import_order, "gateway/app.py", "import gateway.bank.lane, gateway.erp.intake, gateway.desk.api"),
+    (import_order, "gateway/app.py", "import gateway.bank.lane, gateway.erp.intake, gateway.control.verbs"),
     (
         import_order,
         "gateway/simbank/x.py",
         "from gateway.bank.tls import server_context\nimport protocols.twin",
     ),
-    (import_order, "gateway/desk/x.py", "from gateway.simbank import service"),
+    (import_order, "gateway/cli/x.py", "from gateway.simbank import service"),
     (import_order, "gateway/__main__.py", "from gateway.simbank import service"),
     (banks_apart, "protocols/banks/pab/x.py", "from protocols.banks.pab import table"),
     (purity, "protocols/kit/x.py", "from datetime import time\nimport hashlib\nfrom lxml import etree"),
@@ -142,7 +142,7 @@ GOOD: tuple[tuple[Callable[[Source], Iterator[str]], str, str], ...] = (
         "async def f():\n  try:\n    g()\n  except CancelledError:\n    raise\n  except Exception:\n    pass",
     ),
     (docstrings, "gateway/x.py", DOC + "def _f(): pass\nclass A:\n    '''Doc.'''\n    def g(self): pass"),
-    (no_print, "gateway/desk/cli.py", "print(1)"),
+    (no_print, "gateway/cli/application.py", "print(1)"),
     (no_print, "protocols/erp/x.py", "def main():\n    print(1)"),
 )
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.desk import rig
+from gateway.demo import site as demo_site
 from tests.house import texts
 from tests.world.services import ROOT, Broker
 
@@ -95,12 +95,12 @@ def test_an_sdist_builds_the_same_wheel(dist: Path, tmp_path: Path) -> None:
 def test_an_installed_gateway_reads_its_settings(bankgw: Path, tmp_path: Path) -> None:
     said = _run([bankgw, "--version"], tmp_path)
     assert said.returncode == 0 and re.fullmatch(r"bankgw \d+\.\d+\.\d+\S*\n", said.stdout), said
-    site = rig.prepare(tmp_path / "site", (rig.BankPlan("sample"),))
+    site = demo_site.prepare(tmp_path / "site", (demo_site.BankPlan("sample"),))
     # The simulated bank need not run for its settings to be read.
     site.ready_file("sample").write_text('{"ports": {"business": 1}}', "utf-8")
     login = {"user": "u", "password": "nothing-much-here"}
     broker = {"host": "127.0.0.1", "port": 1, "vhost": "v", "users": {"bankgw": login}}
-    rig.configure(site, broker, {"erp": {"users": ["u"], "operations": ["payment.submit"], "reply_to": "q"}}, watch_port=0)
+    demo_site.configure(site, broker, {"erp": {"users": ["u"], "operations": ["payment.submit"], "reply_to": "q"}}, watch_port=0)
     said = _run([bankgw, "check", "--config", site.settings], tmp_path)
     assert said.returncode == 0, said.stdout + said.stderr
     said = _run([bankgw, "banks"], tmp_path)

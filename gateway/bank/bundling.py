@@ -15,19 +15,20 @@ from typing import TYPE_CHECKING
 from twisted.internet.defer import CancelledError, DeferredLock
 
 from gateway import log
-from gateway.bank import talk
-from gateway.bank.berths import Berth
-from gateway.bank.endpoint import NotConnected
-from gateway.bank.faults import reason_of, signed_out
-from gateway.bank.session import GONE, NO_PERMIT, Line, NoAnswer
-from gateway.bank.wallclock import Sure
+from gateway.bank import conversation as bank_conversation
+from gateway.bank.clock_trust import ClockVerdict
+from gateway.bank.connection import GONE, NO_PERMIT, BankConnection, NoAnswer
+from gateway.bank.dialer import NotConnected
+from gateway.bank.fault_reasons import reason_of, signed_out
+from gateway.bank.session_pool import BankSession
 from gateway.core.states import Answered, AskedInVain, Event, Hold, NotSent, Send, Silent, Source, Work
-from gateway.journal import apply as journal_apply
-from gateway.journal import bundles, work
-from gateway.journal.bundles import BundleRow, BundleSend
-from gateway.journal.leave import Leave
-from gateway.journal.rows import AttemptRow, Evidence, PaymentRow
-from gateway.journal.store import Tx
+from gateway.journal.commit import work
+from gateway.journal.commit.rows import AttemptRow, Evidence, PaymentRow
+from gateway.journal.commit.send_leave import SendLeave
+from gateway.journal.commit.store import Tx
+from gateway.journal.payments import bundles
+from gateway.journal.payments import transition as journal_apply
+from gateway.journal.payments.bundles import BundleRow, BundleSend
 from protocols.bank import BundleConversation, Fates, Submit
 from protocols.canon.order import Bundle, Item
 from protocols.canon.outcome import Fate, Outcome, State
@@ -61,7 +62,7 @@ class _Word:
 class _Ready:
     conversation: BundleConversation
     submit: Submit
-    line: Line
+    line: BankConnection
     bank_date: str
 
 
@@ -73,7 +74,7 @@ class _Leaving:
     rows: tuple[PaymentRow, ...]
     ready: _Ready
     committed_s: float
-    leaves: tuple[Leave, ...]
+    leaves: tuple[SendLeave, ...]
 
     @property
     def epoch(self) -> int:
@@ -95,12 +96,12 @@ class Bundling:
 
     # ---- sending ----
 
-    async def carry(self, berth: Berth, row: PaymentRow, turn: DeferredLock) -> None:
+    async def carry(self, session: BankSession, row: PaymentRow, turn: DeferredLock) -> None:
         """Take this ready order, and those it may travel with, to whatever the bank says. Releases `turn`."""
         leaving: _Leaving | None = None
         try:
             allotted = await self._allotted(row)
-            ready = None if allotted is None else await self._prepare(berth, *allotted)
+            ready = None if allotted is None else await self._prepare(session, *allotted)
             committed_s = self._parts.clock.monotonic_s()
             committing = None
             if allotted is not None and ready is not None:
@@ -109,7 +110,7 @@ class Bundling:
             # The writer commits in the order of the calls (strangers' locks apart): the next of this account may begin.
             turn.release()
         if allotted is None:
-            self._lane.quay.give_back(berth)
+            self._lane.session_pool.release(session)
             if row.life.first_write_ms is not None:
                 # In another message than the one that carried it, it would not be asked about in that one any more.
                 hold = Hold(self._parts.clock.now_ms(), "has_left_before")
@@ -122,7 +123,7 @@ class Bundling:
         if applied is None:
             # One of them changed meanwhile; the bytes named it, so they are not sent.
             ready.conversation.close()
-            self._lane.quay.give_back(berth)
+            self._lane.session_pool.release(session)
             self._postpone(rows, self._parts.clock.now_ms())
             return
         for one in applied:
@@ -130,7 +131,7 @@ class Bundling:
         sending = tuple(one.row_after for one in applied if one.row_after is not None)
         leaves = tuple(one.leave for one in applied if one.leave is not None)
         leaving = _Leaving(bundle, sending, ready, committed_s, leaves)
-        await self._speak(berth, leaving)
+        await self._speak(session, leaving)
 
     async def _allotted(self, row: PaymentRow) -> tuple[BundleRow, tuple[PaymentRow, ...]] | None:
         words, epoch = self._parts.bank.bundles[row.order.kind], self._lane.epoch
@@ -142,25 +143,25 @@ class Bundling:
             self._forget(found[1], Work.SEND)
         return found
 
-    async def _prepare(self, berth: Berth, bundle: BundleRow, rows: tuple[PaymentRow, ...]) -> _Ready | None:
-        """The bytes and the connection to write them to; None, and the berth is given back, if it cannot go now."""
+    async def _prepare(self, session: BankSession, bundle: BundleRow, rows: tuple[PaymentRow, ...]) -> _Ready | None:
+        """The bytes and the connection to write them to; None, and the session is given back, if it cannot go now."""
         lane, kind = self._lane, bundle.kind
-        context = lane.context(berth, bundle.bank_ref, bundle.attempt + 1)
+        context = lane.context(session, bundle.bank_ref, bundle.attempt + 1)
         word = Bundle(kind, tuple(Item(row.order, row.bank_ref) for row in rows))
         conversation = self._parts.bank.bundles[kind].word(word, context)
         try:
-            step = await talk.until_submit(berth, conversation, self._parts.signers)
+            step = await bank_conversation.until_submit(session, conversation, self._parts.signers)
             if isinstance(step, Submit):
-                line = await talk.proven(berth, step.port)
+                line = await bank_conversation.proven(session, step.port)
                 return _Ready(conversation, step, line, context.bank_date.isoformat())
         except Declined as error:
-            lane.quay.give_back(berth, signed_out=signed_out(error))
+            lane.session_pool.release(session, signed_out=signed_out(error))
             retry_ms, why = RETRY_REFUSED_MS, str(error)
         except ProtocolError as error:
             # Nothing was sent, and trying again would end the same way: a person must look at these orders.
             conversation.close()
-            lane.quay.give_back(berth)
-            lane.words.fault(error, kind.value)
+            lane.session_pool.release(session)
+            lane.exchange_metrics.fault(error, kind.value)
             _log.error("bundle.cannot_be_prepared", bank=self._parts.bank_name, bundle=bundle.bundle, error=str(error),
                        items=len(rows), action="held; nothing was sent")  # fmt: skip
             hold = Hold(self._parts.clock.now_ms(), "cannot_be_prepared")
@@ -168,11 +169,11 @@ class Bundling:
             return None
         except (NotConnected, NoAnswer) as error:
             conversation.close()
-            lane.quay.give_back(berth, distrust=True)
-            lane.words.fault(error, kind.value)
+            lane.session_pool.release(session, distrust=True)
+            lane.exchange_metrics.fault(error, kind.value)
             retry_ms, why = RETRY_UNSENT_MS, str(error)
         else:
-            lane.quay.give_back(berth)
+            lane.session_pool.release(session)
             retry_ms, why = RETRY_REFUSED_MS, "the conversation ended without asking to send"
         _log.warning("bundle.not_prepared", bank=self._parts.bank_name, lane=self._parts.name, bundle=bundle.bundle,
                      error=why, action="its orders stay ready and are tried again")  # fmt: skip
@@ -210,34 +211,34 @@ class Bundling:
 
     # ---- after the commit ----
 
-    async def _speak(self, berth: Berth, leaving: _Leaving) -> None:
+    async def _speak(self, session: BankSession, leaving: _Leaving) -> None:
         lane, started_s, ready = self._lane, self._parts.clock.monotonic_s(), leaving.ready
         refusal = self._gate(leaving)
         if refusal is not None:
-            await self._not_sent(berth, leaving, refusal)
+            await self._not_sent(session, leaving, refusal)
             return
         answer, heard = b"", False
         try:
             answer = await ready.line.exchange(ready.submit.data)
             heard = True
-            fates = await talk.after_submit(berth, ready.conversation, self._parts.signers, answer)
+            fates = await bank_conversation.after_submit(session, ready.conversation, self._parts.signers, answer)
         except NoAnswer as error:
             ready.conversation.close()
             if not error.written and not heard:
-                await self._not_sent(berth, leaving, error.reason)
+                await self._not_sent(session, leaving, error.reason)
                 return
-            await self._silent(berth, leaving, error, answer or error.partial, started_s)
+            await self._silent(session, leaving, error, answer or error.partial, started_s)
         except (NotConnected, ProtocolError) as error:
-            await self._silent(berth, leaving, error, answer, started_s)
+            await self._silent(session, leaving, error, answer, started_s)
         except CancelledError:
             raise
         except Exception:
             # A defect in the bank's code after the bytes left: all is in doubt, and the lane must stop.
-            lane.quay.give_back(berth, distrust=True)
+            lane.session_pool.release(session, distrust=True)
             await self._record(self._silences(leaving, "adapter_defect"), leaving.epoch, _kept(leaving, answer))
             raise
         else:
-            lane.quay.give_back(berth)
+            lane.session_pool.release(session)
             await self._heard(leaving, fates, answer, started_s)
 
     def _gate(self, leaving: _Leaving) -> str | None:
@@ -261,34 +262,34 @@ class Bundling:
         for row in leaving.rows:
             outcome = fates.get(row.bank_ref, NOT_NAMED)
             if not outcome.listed:
-                self._lane.words.unlisted(kind, outcome)
+                self._lane.exchange_metrics.unlisted(kind, outcome)
             evidence = Evidence(Source.SUBMIT, b"", outcome.fate, outcome.code, outcome.text)
             event = Answered(now_ms, outcome.fate, Source.SUBMIT, attempt=row.life.attempt)
             words.append(_Word(row.payment, event, evidence, outcome))
-        self._lane.words.observe(kind, "ok", self._parts.clock.monotonic_s() - started_s)
+        self._lane.exchange_metrics.observe(kind, "ok", self._parts.clock.monotonic_s() - started_s)
         await self._record(words, leaving.epoch, _kept(leaving, answer))
 
     async def _silent(
-        self, berth: Berth, leaving: _Leaving, error: NotConnected | NoAnswer | ProtocolError, seen: bytes,
+        self, session: BankSession, leaving: _Leaving, error: NotConnected | NoAnswer | ProtocolError, seen: bytes,
         started_s: float,
     ) -> None:  # fmt: skip
         kind = leaving.bundle.kind.value
-        self._lane.quay.give_back(berth, distrust=True, signed_out=signed_out(error))
-        word = self._lane.words.fault(error, kind)
+        self._lane.session_pool.release(session, distrust=True, signed_out=signed_out(error))
+        word = self._lane.exchange_metrics.fault(error, kind)
         word = "silent" if word == "not_sent" else word
-        self._lane.words.observe(kind, word, self._parts.clock.monotonic_s() - started_s)
+        self._lane.exchange_metrics.observe(kind, word, self._parts.clock.monotonic_s() - started_s)
         await self._record(self._silences(leaving, reason_of(error)), leaving.epoch, _kept(leaving, seen))
 
     def _silences(self, leaving: _Leaving, reason: str) -> list[_Word]:
         now_ms = self._parts.clock.now_ms()
         return [_Word(row.payment, Silent(now_ms, reason, row.life.attempt)) for row in leaving.rows]
 
-    async def _not_sent(self, berth: Berth, leaving: _Leaving, reason: str) -> None:
+    async def _not_sent(self, session: BankSession, leaving: _Leaving, reason: str) -> None:
         if reason != GONE:
             self._parts.meters.permits_refused.labels(self._parts.bank_name).inc()
         leaving.ready.conversation.close()
-        self._lane.quay.give_back(berth, distrust=True)
-        self._lane.words.observe(leaving.bundle.kind.value, "not_sent", 0.0)
+        self._lane.session_pool.release(session, distrust=True)
+        self._lane.exchange_metrics.observe(leaving.bundle.kind.value, "not_sent", 0.0)
         now_ms, bundle = self._parts.clock.now_ms(), leaving.bundle.bundle
         words = [
             _Word(row.payment, NotSent(now_ms, reason, now_ms + RETRY_UNSENT_MS, row.life.attempt))
@@ -298,59 +299,59 @@ class Bundling:
 
     # ---- asking ----
 
-    async def about(self, berth: Berth, row: PaymentRow, kind: Work) -> None:
+    async def about(self, session: BankSession, row: PaymentRow, kind: Work) -> None:
         """Ask what became of all orders of this one's message, and record each one's word."""
         lane, epoch = self._lane, self._lane.epoch
         found = await self._parts.store.read(lambda conn: bundles.of_payment(conn, row.payment))
         if found is None or found[0].bank_date is None:
-            lane.quay.give_back(berth)
+            lane.session_pool.release(session)
             await lane.record(row.payment, AskedInVain(self._parts.clock.now_ms(), "never_sent"), epoch=epoch)
             return
         bundle, rows = found
         under_way = self._asking.get(bundle.bundle)
         if under_way is not None and (row.payment, kind) in under_way:
-            lane.quay.give_back(berth)
+            lane.session_pool.release(session)
             return
         watching = kind is Work.RETURNS
         asked = [one for one in rows if (one.life.state is State.SETTLED if watching else one.life.state in _OPEN)]
-        if lane.agenda.knows(row.payment, kind) or all(one.payment != row.payment for one in asked):
+        if lane.work_queue.knows(row.payment, kind) or all(one.payment != row.payment for one in asked):
             # Another order's question told of this one while it waited here: it is due again later, or done with.
             # Asked once more for its sake, the others would have used up their early questions within a moment.
-            lane.quay.give_back(berth)
+            lane.session_pool.release(session)
             left = await self._parts.store.read(lambda conn: work.of_payment(conn, row.payment))
-            if not lane.agenda.knows(row.payment, kind) and any(one.work is kind for one in left):
+            if not lane.work_queue.knows(row.payment, kind) and any(one.work is kind for one in left):
                 await lane.record(row.payment, AskedInVain(self._parts.clock.now_ms(), "known_by_now"), epoch=epoch)
             return
         self._forget(asked, kind)
         if under_way is not None:
             # It is asked about other orders: what these were due for is not answered by that. One asks for all soon.
-            lane.quay.give_back(berth)
+            lane.session_pool.release(session)
             lane.postpone(row.payment, self._parts.clock.now_ms() + ASKED_NOW_MS, kind)
             return
         self._asking[bundle.bundle] = frozenset((one.payment, kind) for one in asked)
         try:
-            await self._ask(berth, bundle, rows, asked, watching, epoch)
+            await self._ask(session, bundle, rows, asked, watching, epoch)
         finally:
             del self._asking[bundle.bundle]
 
     async def _ask(
-        self, berth: Berth, bundle: BundleRow, rows: Sequence[PaymentRow], asked: Sequence[PaymentRow],
+        self, session: BankSession, bundle: BundleRow, rows: Sequence[PaymentRow], asked: Sequence[PaymentRow],
         watching: bool, epoch: int,
     ) -> None:  # fmt: skip
         lane, asked_ms = self._lane, self._parts.clock.now_ms()
-        sure = {row.payment: lane.wall.sure(lane.rules_of(row).quarantine_ms) for row in asked}
+        sure = {row.payment: lane.clock_trust.sure(lane.rules_of(row).quarantine_ms) for row in asked}
         question = BundleFateQuestion(_sent(bundle, rows, lane.asked_day))
         fate = self._parts.bank.bundles[bundle.kind].fate
         try:
-            fates = await lane.timed(berth, "fate", fate(question, lane.context(berth)))
+            fates = await lane.timed(session, "fate", fate(question, lane.context(session)))
         except (NotConnected, NoAnswer, ProtocolError) as error:
-            lane.after_fault(berth, error)
-            lane.words.mismatch(error, asked[0].payment)
+            lane.after_fault(session, error)
+            lane.exchange_metrics.mismatch(error, asked[0].payment)
             reason, now_ms = reason_of(error), self._parts.clock.now_ms()
             over = self._day_over(bundle, now_ms)
             await self._record([_Word(row.payment, AskedInVain(now_ms, reason, over)) for row in asked], epoch)
             return
-        lane.quay.give_back(berth)
+        lane.session_pool.release(session)
         self._strangers(bundle, rows, fates)
         source = Source.RETURNS if watching else Source.ENQUIRY
         over = self._day_over(bundle, self._parts.clock.now_ms())
@@ -362,13 +363,13 @@ class Bundling:
         return now_ms >= self._lane.day_ends_ms(date.fromisoformat(bundle.bank_date))
 
     def _said(
-        self, row: PaymentRow, fates: Fates, source: Source, asked_ms: int, day_over: bool, sure: Sure
+        self, row: PaymentRow, fates: Fates, source: Source, asked_ms: int, day_over: bool, sure: ClockVerdict
     ) -> _Word:
         now_ms, outcome = self._parts.clock.now_ms(), fates.get(row.bank_ref)
         if outcome is None:
             return _Word(row.payment, AskedInVain(now_ms, "not_named", day_over))
         if not outcome.listed:
-            self._lane.words.unlisted("fate", outcome)
+            self._lane.exchange_metrics.unlisted("fate", outcome)
         evidence = Evidence(source, b"", outcome.fate, outcome.code, outcome.text)
         event = Answered(now_ms, outcome.fate, source, asked_ms, day_over=day_over,
                          clock_sure=sure.of(outcome.fate))  # fmt: skip
@@ -385,9 +386,9 @@ class Bundling:
                        references=sorted(strange)[:10], action="ignored; look at the bank's answer")  # fmt: skip
 
     def _forget(self, rows: Iterable[PaymentRow], kind: Work) -> None:
-        """They are dealt with together: what each had to be done by itself is off the agenda."""
+        """They are dealt with together: what each had to be done by itself is off the work queue."""
         for row in rows:
-            self._lane.agenda.forget(row.payment, kind)
+            self._lane.work_queue.forget(row.payment, kind)
 
     def _postpone(self, rows: Iterable[PaymentRow], due_ms: int) -> None:
         for row in rows:
@@ -414,7 +415,7 @@ class Bundling:
 
 
 def _unchanged(tx: Tx, row: PaymentRow) -> bool:
-    now = tx.book.row(tx.bare, tx.vault, row.payment)
+    now = tx.payment_cache.row(tx.raw, tx.vault, row.payment)
     return now is not None and now.version == row.version and now.life.state is State.READY
 
 

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Connection
 
 from gateway import log
-from gateway.bank.berths import Berth
-from gateway.bank.endpoint import NotConnected
-from gateway.bank.faults import reason_of
-from gateway.bank.session import NoAnswer
+from gateway.bank.connection import NoAnswer
+from gateway.bank.dialer import NotConnected
+from gateway.bank.fault_reasons import reason_of
+from gateway.bank.session_pool import BankSession
 from gateway.core.hours import bank_date
 from gateway.core.states import Answered, AskedInVain, Source, Work
-from gateway.journal import attempts
-from gateway.journal.rows import AttemptRow, Evidence, PaymentRow
+from gateway.journal.commit import attempts
+from gateway.journal.commit.rows import AttemptRow, Evidence, PaymentRow
 from protocols.canon.outcome import Fate, Outcome
 from protocols.canon.party import AccountNumber
 from protocols.canon.query import FateQuestion, ReturnsQuestion, Sent
@@ -58,39 +58,39 @@ class Enquiry:
         self._parts = lane.parts
         self._walks: dict[str, _Walk] = {}
 
-    async def about(self, berth: Berth, payment: str, kind: Work) -> None:
+    async def about(self, session: BankSession, payment: str, kind: Work) -> None:
         """Ask what became of a payment and record the word; no word is recorded too, and asked again."""
         lane, epoch, now_ms = self._lane, self._lane.epoch, self._parts.clock.now_ms()
         if (opens_ms := lane.next_asked_ms(now_ms)) > now_ms:
-            lane.quay.give_back(berth)
+            lane.session_pool.release(session)
             lane.postpone(payment, opens_ms, kind)
             return
         found = await self._parts.store.read(lambda conn: sent_of(conn, payment))
         if found is None:
-            lane.quay.give_back(berth)
+            lane.session_pool.release(session)
             await lane.record(payment, AskedInVain(self._parts.clock.now_ms(), "never_sent"), epoch=epoch)
             return
         row, sent = found
         sent = replace(sent, bank_date=lane.asked_day(sent.bank_date))
         if not lane.permitted():
-            lane.quay.give_back(berth)
+            lane.session_pool.release(session)
             lane.postpone(payment, now_ms, kind)
             return
         # Returns are listed by account; without such a list, the message is asked about as long as it matters.
         listed = kind is Work.RETURNS and self._parts.bank.questions.returns is not None
         if lane.bundling.carries(row) and not listed:
-            await lane.bundling.about(berth, row, kind)
+            await lane.bundling.about(session, row, kind)
             return
         event: Answered | AskedInVain
-        sure = lane.wall.sure(lane.rules_of(row).quarantine_ms)
+        sure = lane.clock_trust.sure(lane.rules_of(row).quarantine_ms)
         try:
-            event, outcome = await self._ask(berth, row, sent, kind)
+            event, outcome = await self._ask(session, row, sent, kind)
         except (NotConnected, NoAnswer, ProtocolError) as error:
-            lane.after_fault(berth, error)
-            lane.words.mismatch(error, payment)
+            lane.after_fault(session, error)
+            lane.exchange_metrics.mismatch(error, payment)
             event, outcome = AskedInVain(self._parts.clock.now_ms(), reason_of(error)), None
         else:
-            lane.quay.give_back(berth)
+            lane.session_pool.release(session)
         evidence = None
         if isinstance(event, Answered) and outcome is not None:
             evidence = Evidence(event.source, b"", outcome.fate, outcome.code, outcome.text)
@@ -100,35 +100,36 @@ class Enquiry:
         await lane.record(payment, event, evidence, outcome, epoch=epoch)
 
     async def _ask(
-        self, berth: Berth, row: PaymentRow, sent: Sent, kind: Work
+        self, session: BankSession, row: PaymentRow, sent: Sent, kind: Work
     ) -> tuple[Answered | AskedInVain, Outcome | None]:
         questions = self._parts.bank.questions
         watching = kind is Work.RETURNS
         if watching and questions.returns is not None:
-            back = await self._returned(berth, row, sent)
+            back = await self._returned(session, row, sent)
             if back is not None:
                 return back
             if self._lane.bundling.carries(row):
                 return AskedInVain(self._parts.clock.now_ms(), "not_returned"), None
         if questions.fate is None:
-            back = None if watching or questions.returns is None else await self._returned(berth, row, sent)
+            back = None if watching or questions.returns is None else await self._returned(session, row, sent)
             return back or (AskedInVain(self._parts.clock.now_ms(), "no_enquiry_at_this_bank"), None)
         asked_ms = self._parts.clock.now_ms()
-        outcome = await self._lane.timed(berth, "fate", questions.fate(FateQuestion(sent), self._lane.context(berth)))
+        fate = questions.fate(FateQuestion(sent), self._lane.context(session))
+        outcome = await self._lane.timed(session, "fate", fate)
         if not outcome.listed:
-            self._lane.words.unlisted("fate", outcome)
+            self._lane.exchange_metrics.unlisted("fate", outcome)
         source = Source.RETURNS if watching else Source.ENQUIRY
         word = Answered(self._parts.clock.now_ms(), outcome.fate, source, asked_ms)
         if not watching and outcome.fate in NO_VERDICT and row.life.asked >= RETURNS_ASKED_FROM and questions.returns:
             try:
-                return await self._returned(berth, row, sent) or (word, outcome)
+                return await self._returned(session, row, sent) or (word, outcome)
             except Declined:
                 pass  # what the enquiry said stands
         return word, outcome
 
-    async def _returned(self, berth: Berth, row: PaymentRow, sent: Sent) -> tuple[Answered, Outcome] | None:
+    async def _returned(self, session: BankSession, row: PaymentRow, sent: Sent) -> tuple[Answered, Outcome] | None:
         """The payment among the account's returns, by reference and amount. Absence is no word at all."""
-        walk = await self._walk(berth, row.order.ours.account, sent)
+        walk = await self._walk(session, row.order.ours.account, sent)
         for one in walk.returns:
             if one.reference != sent.reference:
                 continue
@@ -142,7 +143,7 @@ class Enquiry:
             return event, Outcome(fate, text=one.text)
         return None
 
-    async def _walk(self, berth: Berth, own: AccountNumber, sent: Sent) -> _Walk:
+    async def _walk(self, session: BankSession, own: AccountNumber, sent: Sent) -> _Walk:
         """The account's returns from the day before the payment's bank date on; many payments share one walk."""
         lane, profile = self._lane, self._parts.bank.profile
         asked_ms = self._parts.clock.now_ms()
@@ -160,7 +161,7 @@ class Enquiry:
         for _ in range(MOST_PAGES):
             await lane.spaced("returns")
             question = ReturnsQuestion(own, first, last, cursor)
-            page = await lane.timed(berth, "returns", ask(question, lane.context(berth)))
+            page = await lane.timed(session, "returns", ask(question, lane.context(session)))
             found += page.returns
             cursor = page.cursor
             if cursor is None:

@@ -1,7 +1,7 @@
 """A lane: one login at one bank, and everything that may be said to it.
 
-The lane owns a lease on itself, a set of berths, and an agenda of work. It sends each payment once, writes down what
-it is about to send before the first byte leaves, asks about what it does not know, and records every word it hears.
+The lane has a lease, a pool of sessions and a work queue. It sends each payment once, writes down what it is about to
+send before the first byte leaves, asks about what it does not know, and records every answer.
 """
 
 from __future__ import annotations
@@ -17,27 +17,28 @@ from twisted.python.failure import Failure
 
 from gateway import log
 from gateway.asking import Unavailable
-from gateway.bank import talk
-from gateway.bank.agenda import ASKING, Agenda
-from gateway.bank.berths import LAPSED_LOOK_S, Berth, Quay
+from gateway.bank import conversation as bank_conversation
 from gateway.bank.bundling import Bundling
-from gateway.bank.endpoint import NotConnected
+from gateway.bank.clock_trust import ClockTrust
+from gateway.bank.connection import NoAnswer
+from gateway.bank.dialer import NotConnected
 from gateway.bank.enquiry import Enquiry
-from gateway.bank.faults import signed_out
+from gateway.bank.exchange_metrics import ExchangeMetrics
+from gateway.bank.fault_reasons import signed_out
 from gateway.bank.lane_parts import LaneParts
-from gateway.bank.lookout import Lookout
+from gateway.bank.lease import ORPHAN_QUIET_S, Lease
+from gateway.bank.question_queue import Question, QuestionQueue, unavailable
 from gateway.bank.sending import Sending
-from gateway.bank.session import NoAnswer
-from gateway.bank.tenure import ORPHAN_QUIET_S, Tenure
-from gateway.bank.wallclock import WallClock
-from gateway.bank.wanted import Question, Wanted, unavailable
-from gateway.bank.words import Words
+from gateway.bank.session_pool import LAPSED_LOOK_S, BankSession, SessionPool
+from gateway.bank.work_loader import WorkLoader
+from gateway.bank.work_queue import ASKING, WorkQueue
 from gateway.core.hours import bank_date, day_ends_ms, local, next_open_ms
 from gateway.core.states import Alarm, Event, Expire, Overdue, Rules, Work, stricter
-from gateway.journal import apply as journal_apply
-from gateway.journal import lanes, pauses, payments
-from gateway.journal.rows import Evidence, PaymentRow, WorkRow
-from gateway.journal.store import Tx
+from gateway.journal.cluster import lane_leases, lane_pauses
+from gateway.journal.commit.rows import Evidence, PaymentRow, WorkRow
+from gateway.journal.commit.store import Tx
+from gateway.journal.payments import lookup
+from gateway.journal.payments import transition as journal_apply
 from gateway.tasks import Tasks, sleep
 from protocols.bank import Context, Conversation
 from protocols.canon.limits import MONEY
@@ -60,17 +61,17 @@ class Lane:
     def __init__(self, parts: LaneParts, on_halt: Callable[[str, str], None]) -> None:
         self.parts = parts
         self.halted: str | None = None
-        self.agenda = Agenda()
+        self.work_queue = WorkQueue()
         self._on_halt = on_halt
         self._profile = parts.bank.profile
         self._hours = self._profile.limits.hours
         self._stopping = False
         self._tasks = Tasks(self._defect)
-        self._tenure = Tenure(parts.name, parts.node, parts.store, parts.clock, self._tasks, self._reign,
-                              self._stand_down, lambda: parts.clock.later(0, self.wall.was_set),
+        self._lease = Lease(parts.name, parts.node, parts.store, parts.clock, self._tasks, self._on_acquired,
+                              self._on_lease_lost, lambda: parts.clock.later(0, self.clock_trust.was_set),
                               parts.on_stop)  # fmt: skip
-        self.wall = WallClock(parts.name, parts.clock, self._tenure, parts.meters)
-        self._wanted = Wanted(parts.clock)
+        self.clock_trust = ClockTrust(parts.name, parts.clock, self._lease, parts.meters)
+        self._question_queue = QuestionQueue(parts.clock)
         self._rows: OrderedDict[str, PaymentRow] = OrderedDict()
         self._serials: deque[int] = deque()
         # Each conversation that was let in, and has not begun, finds its numbers, and so does the next.
@@ -84,17 +85,17 @@ class Lane:
         self._drained: Deferred[None] | None = None
         self._drawing = False
         self._paused: set[str] = set()
-        self._said = pauses.Said()
-        self.quay = self._new_quay()
-        self.words = Words(parts.bank_name, parts.meters)
+        self._said = lane_pauses.Said()
+        self.session_pool = self._new_session_pool()
+        self.exchange_metrics = ExchangeMetrics(parts.bank_name, parts.meters)
         self.bundling = Bundling(self)
         self._sending = Sending(self)
         self._enquiry = Enquiry(self)
-        self._lookout = Lookout(self)
+        self._work_loader = WorkLoader(self)
 
-    def _new_quay(self) -> Quay:
+    def _new_session_pool(self) -> SessionPool:
         parts = self.parts
-        return Quay(parts.bank, (parts.bank_name, parts.name), parts.dialer, parts.clock, parts.entropy,
+        return SessionPool(parts.bank, (parts.bank_name, parts.name), parts.dialer, parts.clock, parts.entropy,
                     parts.meters, parts.window, self._converse, self._session_context, parts.login,
                     self.permitted)  # fmt: skip
 
@@ -105,42 +106,42 @@ class Lane:
 
         Returns when that is done, or when the lane is found to be another node's: then this one stands by for it.
         """
-        await self._tenure.begin()
-        for watch in self._lookout.watches():
+        await self._lease.begin()
+        for watch in self._work_loader.watches():
             self._tasks.spawn(watch)
 
-    async def _reign(self, orphaned: bool) -> None:
+    async def _on_acquired(self, orphaned: bool) -> None:
         """The lane is this node's now."""
-        if self.quay.stopping:
-            self.quay = self._new_quay()
+        if self.session_pool.stopping:
+            self.session_pool = self._new_session_pool()
         if orphaned:
             # What the last owner wrote may still be on its way: asked too early, the bank would not know it yet.
             self._tasks.spawn(self._recover_later(self.epoch))
         else:
             await self._recover(self.epoch)
-        await self._lookout.set_right()
-        await self._lookout.load()
+        await self._work_loader.set_right()
+        await self._work_loader.load()
         await self._draw()
         # Given at another node, or in a former life: known before anything can be sent.
         name = self.parts.name
-        self.hear((await self.parts.store.read(lambda conn: pauses.said(conn, [name])))[name])
+        self.apply_pause((await self.parts.store.read(lambda conn: lane_pauses.said(conn, [name])))[name])
         if not self.halted:
-            self.quay.start(self._pump, self._defect)
+            self.session_pool.start(self._pump, self._defect)
             self._pump()
 
-    async def _stand_down(self) -> None:
+    async def _on_lease_lost(self) -> None:
         """The lane is another node's: say no more to the bank, forget what was to be done, end what is under way."""
         self.parts.meters.alarms.labels("stale_epoch").inc()
-        self.quay.stop()
-        self.agenda = Agenda()
-        self._lookout.until_ms = 0
+        self.session_pool.stop()
+        self.work_queue = WorkQueue()
+        self._work_loader.until_ms = 0
         self._rows.clear()
-        self._wanted.refuse("lane_elsewhere")
+        self._question_queue.refuse("lane_elsewhere")
         while self._under_way:
             await sleep(self.parts.clock, 1.0)
 
     def wake(self) -> None:
-        """Look at the agenda soon: something was put on it."""
+        """Look at the work queue soon: something was put on it."""
         self._wake_in(0)
 
     @property
@@ -151,7 +152,7 @@ class Lane:
     @property
     def epoch(self) -> int:
         """The lane's epoch under this node; 0 while it is another's."""
-        return self._tenure.epoch
+        return self._lease.epoch
 
     @property
     def standing_by(self) -> bool:
@@ -161,7 +162,7 @@ class Lane:
     @property
     def elsewhere(self) -> bool:
         """Whether the lane is another node's, or is left to another one: halted, it keeps its lease no longer."""
-        return self.standing_by or (self.halted is not None and not self._tenure.holds)
+        return self.standing_by or (self.halted is not None and not self._lease.holds)
 
     async def _recover_later(self, epoch: int) -> None:
         await sleep(self.parts.clock, ORPHAN_QUIET_S)
@@ -170,7 +171,7 @@ class Lane:
     async def _recover(self, epoch: int) -> None:
         parts = self.parts
         while self.epoch == epoch:
-            doubted = await parts.store.write(lambda tx: lanes.recover(tx, parts.name, epoch, parts.node, 500))
+            doubted = await parts.store.write(lambda tx: lane_leases.recover(tx, parts.name, epoch, parts.node, 500))
             for applied in doubted:
                 self.noted(applied)
             if len(doubted) < 500:
@@ -181,28 +182,28 @@ class Lane:
         self._stopping = True
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
-        self._wanted.refuse("stopping")
+        self._question_queue.refuse("stopping")
         if self._under_way:
             self._drained = Deferred()
             timer = self.parts.clock.later(deadline_s, self._hang_up)
             await self._drained
             if timer.active():
                 timer.cancel()
-        self.quay.stop()
-        await self._tenure.end()
+        self.session_pool.stop()
+        await self._lease.end()
         self._tasks.stop()
 
     def _hang_up(self) -> None:
         """Exchanges that outlived the deadline end as silence; their commits still run."""
-        self.quay.stop()
+        self.session_pool.stop()
 
     def halt(self, reason: str) -> None:
         """Stop until a restart and say so: a wrong payment is worse than a late one. Another node may take the lane."""
         if self.halted is None:
             self.halted = reason
             _log.error("lane.halted", bank=self.parts.bank_name, lane=self.parts.name, reason=reason)
-            self.quay.stop()
-            self._tenure.give_up()
+            self.session_pool.stop()
+            self._lease.give_up()
             self._on_halt(self.parts.name, reason)
 
     def _defect(self, failure: Failure) -> None:
@@ -214,15 +215,15 @@ class Lane:
     @property
     def ready(self) -> bool:
         """Whether the bank answers and this node may speak to it."""
-        return self.halted is None and self.quay.ready and self.permitted()
+        return self.halted is None and self.session_pool.ready and self.permitted()
 
     def permitted(self) -> bool:
         """Whether this node's lease on the lane holds at this very moment."""
-        return self.halted is None and self._tenure.holds
+        return self.halted is None and self._lease.holds
 
     def permits(self, epoch: int, committed_s: float) -> bool:
         """The last gate: whether what was written down under `epoch`, not before `committed_s`, may leave now."""
-        return self.halted is None and self._tenure.permits(epoch, committed_s)
+        return self.halted is None and self._lease.permits(epoch, committed_s)
 
     @property
     def paused(self) -> tuple[str, ...]:
@@ -241,15 +242,15 @@ class Lane:
             _log.info("lane.resumed", lane=self.parts.name, reason=reason)
             self._wake_in(0)
 
-    def hear(self, said: pauses.Said) -> None:
+    def apply_pause(self, said: lane_pauses.Said) -> None:
         """An operator's word, as the journal has it; one that is older than the last one heard changes nothing."""
         if said.number < self._said.number:
             return
         self._said = said
         if not said.paused:
-            self.resume(pauses.OPERATOR)
-        elif pauses.OPERATOR not in self._paused:
-            self.pause(pauses.OPERATOR)
+            self.resume(lane_pauses.OPERATOR)
+        elif lane_pauses.OPERATOR not in self._paused:
+            self.pause(lane_pauses.OPERATOR)
 
     # ---- work comes in ----
 
@@ -257,10 +258,10 @@ class Lane:
         """A work row of this lane was committed."""
         if not self.epoch or self.halted:
             return
-        if row.due_ms > self._lookout.until_ms:
-            self.agenda.forget(row.payment, row.work)
+        if row.due_ms > self._work_loader.until_ms:
+            self.work_queue.forget(row.payment, row.work)
             return
-        self.agenda.put(row)
+        self.work_queue.put(row)
         # Not now: the commit's own callbacks come first, and many rows come at once.
         self._wake_in(0)
 
@@ -271,7 +272,7 @@ class Lane:
 
     def postpone(self, payment: str, due_ms: int, kind: Work = Work.SEND) -> None:
         """Try a send, a repeat or an enquiry later; nothing was committed, the journal's row stands."""
-        self.agenda.later(payment, kind, due_ms)
+        self.work_queue.later(payment, kind, due_ms)
         self._wake_in(0)
 
     def remember(self, row: PaymentRow) -> None:
@@ -288,7 +289,7 @@ class Lane:
             return fail(Unavailable("lane_stopped", self.halted or "stopping"))
         if self.standing_by:
             return fail(Unavailable("lane_elsewhere", "another node speaks to this bank"))
-        answer = self._wanted.put(operation, conversation, max_wait_s)
+        answer = self._question_queue.put(operation, conversation, max_wait_s)
         self._pump()
         return answer
 
@@ -313,9 +314,9 @@ class Lane:
             self._wake_in(LAPSED_LOOK_S)
             return
         now_ms, login = self.parts.clock.now_ms(), self.parts.login
-        while (quick := self.agenda.take(now_ms, slow=False)) is not None:
+        while (quick := self.work_queue.take(now_ms, slow=False)) is not None:
             self._spawn(self._deadline(*quick), quick)
-        while self.quay.ready and self._has_slow(now_ms):
+        while self.session_pool.ready and self._has_slow(now_ms):
             if len(self._serials) < self._reserve:
                 self._refill()
                 return
@@ -323,52 +324,53 @@ class Lane:
             if wait_s > 0:
                 self._wake_in(wait_s)
                 return
-            berth = self.quay.take()
-            if berth is None:
+            session = self.session_pool.take()
+            if session is None:
                 break
-            if not self._use(berth, now_ms):
-                self.quay.put_back(berth)
+            if not self._use(session, now_ms):
+                self.session_pool.put_back(session)
                 break
-        if self.agenda.has_due(sends=False):
+        if self.work_queue.has_due(sends=False):
             self._wake_in(login.wait_s("fate", asking=True) or 1.0)
         self._wake_for_apart()
-        due_ms = self.agenda.next_ms()
+        due_ms = self.work_queue.next_ms()
         if due_ms is not None and due_ms > now_ms:
             self._wake_in((due_ms - now_ms) / 1000)
 
     def _has_slow(self, now_ms: int) -> bool:
-        due_ms = self.agenda.next_ms()
+        due_ms = self.work_queue.next_ms()
         due = due_ms is not None and due_ms <= now_ms
-        return bool(self._wanted) or due or self.agenda.has_due(sends=not self._paused)
+        return bool(self._question_queue) or due or self.work_queue.has_due(sends=not self._paused)
 
     def _wake_for_apart(self) -> None:
         """Look again when the turn of what is due comes, of which the bank wants each sort a while apart."""
-        sorts = self._wanted.sorts() | ({MONEY} if not self._paused and self.agenda.has_due(asks=False) else set())
+        money = not self._paused and self.work_queue.has_due(asks=False)
+        sorts = self._question_queue.sorts() | ({MONEY} if money else set())
         waits = [wait_s for sort in sorts if (wait_s := self.parts.login.apart_s(sort)) > 0]
         if waits:
             self._wake_in(min(waits))
 
-    def _use(self, berth: Berth, now_ms: int) -> bool:
-        """Give a berth something to do: the ERP's questions and the agenda in turn."""
+    def _use(self, session: BankSession, now_ms: int) -> bool:
+        """Give a session something to do: the ERP's questions and the work queue in turn."""
         login = self.parts.login
-        wanted = self._wanted.take(login)
+        wanted = self._question_queue.take(login)
         if wanted is not None:
             login.begin(wanted.operation)
-            self._spawn(self._answer(berth, wanted))
+            self._spawn(self._answer(session, wanted))
             return True
         sends = not self._paused and not login.wait_s(MONEY)
         asks = not login.wait_s("fate", asking=True)
-        item = self.agenda.take(now_ms, quick=False, sends=sends, asks=asks)
+        item = self.work_queue.take(now_ms, quick=False, sends=sends, asks=asks)
         if item is None:
             return False
         payment, kind = item
         login.begin("fate" if kind in ASKING else MONEY, asking=kind in ASKING)
         if kind in ASKING:
-            self._spawn(self._enquiry.about(berth, payment, kind), item)
+            self._spawn(self._enquiry.about(session, payment, kind), item)
         elif kind is Work.REPLAY:
-            self._spawn(self._sending.repeat(berth, payment), item)
+            self._spawn(self._sending.repeat(session, payment), item)
         else:
-            self._spawn(self._sending.carry(berth, payment), item)
+            self._spawn(self._sending.carry(session, payment), item)
         return True
 
     async def spaced(self, sort: str) -> None:
@@ -412,44 +414,44 @@ class Lane:
         event: Event = Expire(now_ms) if kind is Work.EXPIRE else Overdue(now_ms)
         await self.record(payment, event)
 
-    async def _answer(self, berth: Berth, wanted: Question) -> None:
+    async def _answer(self, session: BankSession, wanted: Question) -> None:
         try:
-            result = await self.timed(berth, wanted.operation, wanted.conversation(self.context(berth)))
+            result = await self.timed(session, wanted.operation, wanted.conversation(self.context(session)))
         except (NotConnected, NoAnswer) as error:
-            self.after_fault(berth, error)
+            self.after_fault(session, error)
             wanted.settle(unavailable("bank_unavailable", str(error)))
         except ProtocolError as error:
-            self.after_fault(berth, error)
+            self.after_fault(session, error)
             wanted.settle(Failure(error))
         else:
-            self.quay.give_back(berth)
-            self.words.found_odd(wanted.operation, result)
+            self.session_pool.release(session)
+            self.exchange_metrics.found_odd(wanted.operation, result)
             wanted.settle(result)
 
-    def after_fault(self, berth: Berth, error: NotConnected | NoAnswer | ProtocolError) -> None:
+    def after_fault(self, session: BankSession, error: NotConnected | NoAnswer | ProtocolError) -> None:
         """A decline leaves the connection in order; silence and senseless bytes end it. Too fast means slower."""
         if isinstance(error, Declined) and error.outcome == "rate_limited":
             self.parts.login.rest(RATE_LIMITED_REST_S)
-        self.quay.give_back(berth, distrust=not isinstance(error, Declined), signed_out=signed_out(error))
+        self.session_pool.release(session, distrust=not isinstance(error, Declined), signed_out=signed_out(error))
 
     async def timed(
-        self, berth: Berth, operation: str, conversation: Conversation[R], *, opening: bool = False
+        self, session: BankSession, operation: str, conversation: Conversation[R], *, opening: bool = False
     ) -> R:
         """Run one question and count it. Raises NotConnected, NoAnswer or ProtocolError."""
         started_s = self.parts.clock.monotonic_s()
         outcome = "ok"
         try:
-            return await talk.ask(berth, conversation, self.parts.signers, opening=opening)
+            return await bank_conversation.ask(session, conversation, self.parts.signers, opening=opening)
         except (NotConnected, NoAnswer, ProtocolError) as error:
-            outcome = self.words.fault(error, operation)
+            outcome = self.exchange_metrics.fault(error, operation)
             raise
         finally:
-            self.words.observe(operation, outcome, self.parts.clock.monotonic_s() - started_s)
+            self.exchange_metrics.observe(operation, outcome, self.parts.clock.monotonic_s() - started_s)
 
-    async def _converse(self, berth: Berth, conversation: Conversation[Any]) -> object:
-        told = await self.timed(berth, "session", conversation, opening=True)
+    async def _converse(self, session: BankSession, conversation: Conversation[Any]) -> object:
+        told = await self.timed(session, "session", conversation, opening=True)
         if isinstance(told, datetime):
-            self.wall.hear(told)
+            self.clock_trust.hear(told)
         return told
 
     # ---- what all of them share ----
@@ -508,7 +510,7 @@ class Lane:
         kept = self._rows.pop(payment, None)
         if kept is not None:
             return kept
-        return await self.parts.store.read(lambda conn: payments.fetch(conn, payment))
+        return await self.parts.store.read(lambda conn: lookup.fetch(conn, payment))
 
     def next_open_ms(self, at_ms: int) -> int:
         """When the bank takes money orders: now or later."""
@@ -558,13 +560,13 @@ class Lane:
     async def _draw(self) -> None:
         count = max(SERIALS_DRAWN, 2 * self._reserve)
         try:
-            drawn = await self.parts.store.write(lambda tx: lanes.draw_serials(tx, self.parts.bank_name, count))
+            drawn = await self.parts.store.write(lambda tx: lane_leases.draw_serials(tx, self.parts.bank_name, count))
         finally:
             self._drawing = False
         self._serials.extend(drawn)
         self._pump()
 
-    def context(self, berth: Berth | None, reference: str = "", attempt: int = 0) -> Context:
+    def context(self, session: BankSession | None, reference: str = "", attempt: int = 0) -> Context:
         """Everything impure for one conversation. Serial numbers given out here are never given out again."""
         now_ms = self.parts.clock.now_ms()
         if len(self._serials) < max(SERIALS_DRAWN // 4, 2 * self._reserve):
@@ -574,9 +576,9 @@ class Lane:
         return Context(
             reference=reference, attempt=attempt, bank_date=bank_date(self._hours, now_ms),
             now=local(self._hours, now_ms), serials=tuple(self._serials.popleft() for _ in range(count)),
-            credentials=self.parts.credentials, session=berth.session if berth is not None else {},
+            credentials=self.parts.credentials, session=session.sign_on if session is not None else {},
         )  # fmt: skip
 
-    async def _session_context(self, berth: Berth | None) -> Context:
+    async def _session_context(self, session: BankSession | None) -> Context:
         await self._stock()
-        return self.context(berth)
+        return self.context(session)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from gateway.bank.berths import Dialer
-from gateway.bank.keys import Signer
 from gateway.bank.login import Login
+from gateway.bank.session_pool import Dialer
+from gateway.bank.signers import Signer
 from gateway.clock import Clock, Entropy
 from gateway.core.states import Rules
-from gateway.journal import stops
-from gateway.journal.store import Store
+from gateway.journal.cluster import stops
+from gateway.journal.commit.store import Store
 from gateway.meters import Meters
 from protocols.bank import Bank
 from protocols.canon.order import Kind

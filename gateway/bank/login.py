@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from twisted.internet.defer import DeferredLock
 
-from gateway.bank.pace import Pace
+from gateway.bank.token_bucket import TokenBucket
 from gateway.clock import Clock
 from protocols.canon import limits
 
@@ -28,9 +28,9 @@ class Login:
         self._refused = 0
         self._quiet_until_s = float("-inf")
         rate, now_s = per_second or pace.per_second, clock.monotonic_s()
-        self._all = Pace(rate, pace.burst, now_s)
-        self._asking = Pace(rate * ASKING_SHARE, pace.burst // 2, now_s)
-        self._apart = {sort: Pace(1 / gap_s, 1, now_s) for sort, gap_s in pace.apart_s.items()}
+        self._all = TokenBucket(rate, pace.burst, now_s)
+        self._asking = TokenBucket(rate * ASKING_SHARE, pace.burst // 2, now_s)
+        self._apart = {sort: TokenBucket(1 / gap_s, 1, now_s) for sort, gap_s in pace.apart_s.items()}
 
     # ---- pace ----
 
@@ -57,11 +57,11 @@ class Login:
         """The bank says that this user is too fast: nothing for so long."""
         self._all.rest(seconds)
 
-    def _paces(self, sort: str, asking: bool) -> list[Pace]:
+    def _paces(self, sort: str, asking: bool) -> list[TokenBucket]:
         wanted = (self._all, self._asking if asking else None, self._of_sort(sort))
         return [pace for pace in wanted if pace is not None]
 
-    def _of_sort(self, sort: str) -> Pace | None:
+    def _of_sort(self, sort: str) -> TokenBucket | None:
         shared = None if sort in ("", limits.MONEY) else self._apart.get(limits.QUESTION)
         return self._apart.get(sort, shared)
 

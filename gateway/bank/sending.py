@@ -16,20 +16,20 @@ from typing import TYPE_CHECKING
 from twisted.internet.defer import CancelledError, DeferredLock
 
 from gateway import log
-from gateway.bank import talk
-from gateway.bank.berths import Berth
-from gateway.bank.endpoint import NotConnected
+from gateway.bank import conversation as bank_conversation
+from gateway.bank.connection import GONE, NO_PERMIT, BankConnection, NoAnswer
+from gateway.bank.dialer import NotConnected
 from gateway.bank.enquiry import sent_from
-from gateway.bank.faults import reason_of, signed_out
-from gateway.bank.session import GONE, NO_PERMIT, Line, NoAnswer
+from gateway.bank.fault_reasons import reason_of, signed_out
+from gateway.bank.session_pool import BankSession
 from gateway.core import flow
 from gateway.core.states import Answered, Hold, NotSent, Replay, Send, Silent, Source, Work
-from gateway.journal import apply as journal_apply
-from gateway.journal import attempts
-from gateway.journal.leave import Leave
-from gateway.journal.rows import AttemptRow, Evidence, PaymentRow
-from gateway.journal.store import Tx
-from gateway.journal.work import may_leave_ms
+from gateway.journal.commit import attempts
+from gateway.journal.commit.rows import AttemptRow, Evidence, PaymentRow
+from gateway.journal.commit.send_leave import SendLeave
+from gateway.journal.commit.store import Tx
+from gateway.journal.commit.work import may_leave_ms
+from gateway.journal.payments import transition as journal_apply
 from protocols.bank import MoneyConversation, Submit
 from protocols.canon.outcome import Fate, Outcome, State
 from protocols.kit.declined import Declined
@@ -53,7 +53,7 @@ class Sending:
         self._door = DeferredLock()
         self._turns: dict[str, DeferredLock] = {}
 
-    async def carry(self, berth: Berth, payment: str) -> None:
+    async def carry(self, session: BankSession, payment: str) -> None:
         """Take one payment from ready to whatever the bank says."""
         # One at a time through the door: look-ups may finish in any order, accounts must queue in theirs.
         await self._door.acquire()
@@ -63,7 +63,7 @@ class Sending:
             stays = row is None or not self._may_go(row)
             if row is None or stays:
                 # One whose validity has ended is ended by its own work, which needs no bank.
-                self._lane.quay.give_back(berth)
+                self._lane.session_pool.release(session)
                 return
             turn = self._turn(row)
             entered = turn.acquire()
@@ -73,15 +73,15 @@ class Sending:
         if self._lane.paused:
             # It waited for its turn meanwhile; written down, it would only be stopped at the last gate.
             self._pass_on(turn, soon=True)
-            self._lane.quay.give_back(berth)
+            self._lane.session_pool.release(session)
             self._lane.postpone(payment, self._parts.clock.now_ms() + RETRY_UNSENT_MS)
             return
         if self._lane.bundling.carries(row):
-            await self._lane.bundling.carry(berth, row, turn)
+            await self._lane.bundling.carry(session, row, turn)
             return
         stays = False
         try:
-            ready = await self._prepare(berth, row)
+            ready = await self._prepare(session, row)
             stays = ready is None
             if ready is None:
                 return
@@ -95,22 +95,23 @@ class Sending:
         sending = applied.row_after
         if sending is None:
             ready.conversation.close()
-            self._lane.quay.give_back(berth)
+            self._lane.session_pool.release(session)
             if self._still_ours(applied.row_before):
                 self._lane.postpone(payment, self._parts.clock.now_ms())
             return
         assert sending.life.state is State.SENDING, "a send that is no conflict is always let go"
         assert applied.leave is not None, "what was written down may leave"
         conversation = ready.conversation
-        await self._speak(berth, sending, _Leaving(
+        await self._speak(session, sending, _Leaving(
             ready.submit.data, ready.line, committed_s, date.fromisoformat(ready.bank_date), applied.leave,
-            lambda answer: talk.after_submit(berth, conversation, self._parts.signers, answer), conversation.close,
+            lambda answer: bank_conversation.after_submit(session, conversation, self._parts.signers, answer),
+            conversation.close,
         ))  # fmt: skip
 
     def _pass_on(self, lock: DeferredLock, *, soon: bool) -> None:
         """Let the next one in: at once, or `soon`, from the event loop.
 
-        Whatever stays has given its berth to another one, which is next in this line: many in a row that stay at once
+        Whatever stays has given its session to another one, which is next in this line: many in a row that stay at once
         would call each other deeper than Python allows.
         """
         if soon:
@@ -144,26 +145,26 @@ class Sending:
         lane = self._lane
         return opens_ms if lane.permitted() and not lane.paused else max(opens_ms, now_ms + RETRY_UNSENT_MS)
 
-    async def _prepare(self, berth: Berth, row: PaymentRow) -> _Ready | None:
-        """The bytes and the connection to write them to; None, and the berth is given back, if it cannot go now."""
+    async def _prepare(self, session: BankSession, row: PaymentRow) -> _Ready | None:
+        """The bytes and the connection to write them to; None, and the session is given back, if it cannot go now."""
         if row.order.kind not in self._parts.bank.money:
-            await self._switched_off(berth, row)
+            await self._switched_off(session, row)
             return None
-        context = self._lane.context(berth, row.bank_ref, row.life.attempt + 1)
+        context = self._lane.context(session, row.bank_ref, row.life.attempt + 1)
         conversation = self._parts.bank.money[row.order.kind](row.order, context)
         try:
-            step = await talk.until_submit(berth, conversation, self._parts.signers)
+            step = await bank_conversation.until_submit(session, conversation, self._parts.signers)
             if isinstance(step, Submit):
-                line = await talk.proven(berth, step.port)
+                line = await bank_conversation.proven(session, step.port)
                 return _Ready(conversation, step, line, context.bank_date.isoformat())
         except Declined as error:
             # A session the bank does not know any more must sign on again before anything else is said on it.
-            self._lane.quay.give_back(berth, signed_out=signed_out(error))
+            self._lane.session_pool.release(session, signed_out=signed_out(error))
             retry_ms, why = RETRY_REFUSED_MS, str(error)
         except ProtocolError as error:
             # Nothing was sent, and trying again would end the same way: a person must look at this order.
-            self._lane.quay.give_back(berth)
-            self._lane.words.fault(error, row.order.kind.value)
+            self._lane.session_pool.release(session)
+            self._lane.exchange_metrics.fault(error, row.order.kind.value)
             _log.error("payment.cannot_be_prepared", bank=self._parts.bank_name, payment=row.payment, error=str(error),
                        action="held; nothing was sent" if row.life.first_write_ms is None else
                        "escalated, as an earlier copy has left; it is asked about on")  # fmt: skip
@@ -172,20 +173,20 @@ class Sending:
             return None
         except (NotConnected, NoAnswer) as error:
             conversation.close()
-            self._lane.quay.give_back(berth, distrust=True)
-            self._lane.words.fault(error, row.order.kind.value)
+            self._lane.session_pool.release(session, distrust=True)
+            self._lane.exchange_metrics.fault(error, row.order.kind.value)
             retry_ms, why = RETRY_UNSENT_MS, str(error)
         else:
-            self._lane.quay.give_back(berth)
+            self._lane.session_pool.release(session)
             retry_ms, why = RETRY_REFUSED_MS, f"{step.code} {step.text}"
         _log.warning("payment.not_prepared", bank=self._parts.bank_name, lane=self._parts.name, payment=row.payment,
                      error=why, action="stays ready and is tried again")  # fmt: skip
         self._lane.postpone(row.payment, self._parts.clock.now_ms() + retry_ms)
         return None
 
-    async def _switched_off(self, berth: Berth, row: PaymentRow) -> None:
+    async def _switched_off(self, session: BankSession, row: PaymentRow) -> None:
         """Its kind was taken out of the bank's settings after it was accepted: a person must look at it."""
-        self._lane.quay.give_back(berth)
+        self._lane.session_pool.release(session)
         _log.error("payment.cannot_be_prepared", bank=self._parts.bank_name, payment=row.payment,
                    error=f"{row.order.kind.value} is switched off at this bank",
                    action="held; switch it on again and release it, or cancel it")  # fmt: skip
@@ -211,29 +212,29 @@ class Sending:
 
     # ---- repeats ----
 
-    async def repeat(self, berth: Berth, payment: str) -> None:
+    async def repeat(self, session: BankSession, payment: str) -> None:
         """Let the stored bytes of a payment in doubt leave once more, if its rules still allow that."""
         lane, now_ms = self._lane, self._parts.clock.now_ms()
         found = await self._parts.store.read(lambda conn: attempts.last_with_payment(conn, payment))
         if found is None:
-            lane.quay.give_back(berth)
+            lane.session_pool.release(session)
             return
         row, last = found
         opens_ms = self._opens_ms(now_ms)
         if opens_ms <= now_ms:
-            rest_ms = lane.wall.quarantine_left_ms(lane.rules_of(row).quarantine_ms)
-            opens_ms = now_ms + (rest_ms if lane.wall.trusted() else RETRY_UNTRUSTED_MS)
-        line: Line | None = None
+            rest_ms = lane.clock_trust.quarantine_left_ms(lane.rules_of(row).quarantine_ms)
+            opens_ms = now_ms + (rest_ms if lane.clock_trust.trusted() else RETRY_UNTRUSTED_MS)
+        line: BankConnection | None = None
         if row.life.state is State.IN_DOUBT:
             if opens_ms > now_ms:
-                lane.quay.give_back(berth)
+                lane.session_pool.release(session)
                 lane.postpone(payment, opens_ms, Work.REPLAY)
                 return
             try:
-                line = await talk.proven(berth, last.port)
+                line = await bank_conversation.proven(session, last.port)
             except NotConnected as error:
-                lane.quay.give_back(berth, distrust=True)
-                lane.words.fault(error, row.order.kind.value)
+                lane.session_pool.release(session, distrust=True)
+                lane.exchange_metrics.fault(error, row.order.kind.value)
                 lane.postpone(payment, self._parts.clock.now_ms() + RETRY_UNSENT_MS, Work.REPLAY)
                 return
         bank_date = date.fromisoformat(last.bank_date)
@@ -243,7 +244,7 @@ class Sending:
         lane.noted(applied)
         sending = applied.row_after
         if line is None or sending is None or sending.life.state is not State.SENDING:
-            lane.quay.give_back(berth)
+            lane.session_pool.release(session)
             if applied.conflict and applied.row_before is not None and applied.row_before.epoch <= lane.epoch:
                 lane.postpone(payment, self._parts.clock.now_ms(), Work.REPLAY)
             return
@@ -254,7 +255,7 @@ class Sending:
 
         assert applied.leave is not None, "what was written down may leave"
         leaving = _Leaving(last.wire, line, committed_s, bank_date, applied.leave, read, lambda: None)
-        await self._speak(berth, sending, leaving)
+        await self._speak(session, sending, leaving)
 
     def _repeat_unit(
         self, row: PaymentRow, last: AttemptRow, day_ends_ms: int
@@ -273,11 +274,11 @@ class Sending:
 
     # ---- after the commit: whatever goes wrong is doubt, unless not one byte was written ----
 
-    async def _speak(self, berth: Berth, row: PaymentRow, leaving: _Leaving) -> None:
+    async def _speak(self, session: BankSession, row: PaymentRow, leaving: _Leaving) -> None:
         lane, started_s = self._lane, self._parts.clock.monotonic_s()
         refusal = self._gate(row, leaving)
         if refusal is not None:
-            await self._not_sent(berth, row, leaving, refusal)
+            await self._not_sent(session, row, leaving, refusal)
             return
         answer, heard = b"", False
         try:
@@ -286,22 +287,22 @@ class Sending:
             outcome = await leaving.read(answer)
         except NoAnswer as error:
             if not error.written and not heard:
-                await self._not_sent(berth, row, leaving, error.reason)
+                await self._not_sent(session, row, leaving, error.reason)
                 return
             leaving.close()
-            await self._silent(berth, row, error, answer or error.partial, started_s)
+            await self._silent(session, row, error, answer or error.partial, started_s)
         except (NotConnected, ProtocolError) as error:
-            await self._silent(berth, row, error, answer, started_s)
+            await self._silent(session, row, error, answer, started_s)
         except CancelledError:
             raise
         except Exception:
             # A defect in the bank's code after the bytes left: the payment is in doubt, and the lane must stop.
-            lane.quay.give_back(berth, distrust=True)
+            lane.session_pool.release(session, distrust=True)
             silent = Silent(self._parts.clock.now_ms(), "adapter_defect", row.life.attempt)
             await lane.record(row.payment, silent, Evidence(Source.SUBMIT, answer), epoch=row.epoch)
             raise
         else:
-            lane.quay.give_back(berth)
+            lane.session_pool.release(session)
             await self._heard(row, outcome, answer, started_s)
 
     def _gate(self, row: PaymentRow, leaving: _Leaving) -> str | None:
@@ -326,32 +327,32 @@ class Sending:
     async def _heard(self, row: PaymentRow, outcome: Outcome, answer: bytes, started_s: float) -> None:
         lane, kind = self._lane, row.order.kind.value
         if not outcome.listed:
-            lane.words.unlisted(kind, outcome)
+            lane.exchange_metrics.unlisted(kind, outcome)
         word = "unlisted_code" if not outcome.listed else _WORDS.get(outcome.fate, "ok")
-        lane.words.observe(kind, word, self._parts.clock.monotonic_s() - started_s)
+        lane.exchange_metrics.observe(kind, word, self._parts.clock.monotonic_s() - started_s)
         evidence = Evidence(Source.SUBMIT, answer, outcome.fate, outcome.code, outcome.text)
         event = Answered(self._parts.clock.now_ms(), outcome.fate, Source.SUBMIT, attempt=row.life.attempt)
         await lane.record(row.payment, event, evidence, outcome, epoch=row.epoch)
 
     async def _silent(
-        self, berth: Berth, row: PaymentRow, error: NotConnected | NoAnswer | ProtocolError, seen: bytes,
+        self, session: BankSession, row: PaymentRow, error: NotConnected | NoAnswer | ProtocolError, seen: bytes,
         started_s: float,
     ) -> None:  # fmt: skip
-        self._lane.quay.give_back(berth, distrust=True, signed_out=signed_out(error))
-        word = self._lane.words.fault(error, row.order.kind.value)
+        self._lane.session_pool.release(session, distrust=True, signed_out=signed_out(error))
+        word = self._lane.exchange_metrics.fault(error, row.order.kind.value)
         word = "silent" if word == "not_sent" else word
-        self._lane.words.observe(row.order.kind.value, word, self._parts.clock.monotonic_s() - started_s)
+        self._lane.exchange_metrics.observe(row.order.kind.value, word, self._parts.clock.monotonic_s() - started_s)
         reason = reason_of(error)
         evidence = Evidence(Source.SUBMIT, seen, note=reason) if seen else None
         silent = Silent(self._parts.clock.now_ms(), reason, row.life.attempt)
         await self._lane.record(row.payment, silent, evidence, epoch=row.epoch)
 
-    async def _not_sent(self, berth: Berth, row: PaymentRow, leaving: _Leaving, reason: str) -> None:
+    async def _not_sent(self, session: BankSession, row: PaymentRow, leaving: _Leaving, reason: str) -> None:
         if reason != GONE:
             self._parts.meters.permits_refused.labels(self._parts.bank_name).inc()
         leaving.close()
-        self._lane.quay.give_back(berth, distrust=True)
-        self._lane.words.observe(row.order.kind.value, "not_sent", 0.0)
+        self._lane.session_pool.release(session, distrust=True)
+        self._lane.exchange_metrics.observe(row.order.kind.value, "not_sent", 0.0)
         now_ms = self._parts.clock.now_ms()
         not_sent = NotSent(now_ms, reason, now_ms + RETRY_UNSENT_MS, row.life.attempt)
         await self._lane.record(row.payment, not_sent, epoch=row.epoch)
@@ -364,7 +365,7 @@ _WORDS = {Fate.FAILED: "refused", Fate.UNKNOWN: "in_doubt", Fate.DUPLICATE: "in_
 class _Ready:
     conversation: MoneyConversation
     submit: Submit
-    line: Line
+    line: BankConnection
     bank_date: str
 
 
@@ -373,9 +374,9 @@ class _Leaving:
     """Bytes that were written down, and what is done with their answer. `committed_s` is from before the commit."""
 
     wire: bytes
-    line: Line
+    line: BankConnection
     committed_s: float
     bank_date: date
-    leave: Leave
+    leave: SendLeave
     read: Callable[[bytes], Awaitable[Outcome]]
     close: Callable[[], None]

@@ -33,13 +33,8 @@ from twisted.logger import Logger
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 from zope.interface import implementer
 
-from gateway.bank.keys import (
-    MIN_RSA_BITS,
-    KeyFileError,
-    read_certificates,
-    read_private_key,
-)
-from gateway.bank.reasons import Reason, Refusal, chain_refusal, explain
+from gateway.bank.handshake_errors import Reason, Refusal, chain_refusal, explain
+from gateway.bank.signers import MIN_RSA_BITS, KeyFileError, read_certificates, read_private_key
 from gateway.clock import Clock
 
 Version = Literal["1.2", "1.3"]

@@ -28,22 +28,14 @@ from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from gateway.erp import envelope
-from gateway.erp.address import endpoint_of
+from gateway.erp import amqp_values
+from gateway.erp.amqp_link import Gone, Link
 from gateway.erp.amqp_settings import AmqpSettings
+from gateway.erp.amqp_types import BrokerRefused, Cut, Delivery, LinkLost, Message, Prepare, Scalar
 from gateway.erp.assembly import Arriving
+from gateway.erp.broker_address import endpoint_of
 from gateway.erp.client import AmqpClient, Random
-from gateway.erp.link import Gone, Link
 from gateway.erp.publisher import Adrift, Publisher, Unsendable
-from gateway.erp.wire import (
-    BrokerRefused,
-    Cut,
-    Delivery,
-    LinkLost,
-    Message,
-    Prepare,
-    Scalar,
-)
 
 log = Logger()
 
@@ -131,10 +123,10 @@ class _Channel(pika.channel.Channel):  # type: ignore[misc]
 
     def deliver(self, queue: str, token: int, sink: Callable[[Delivery], None]) -> None:
         def take(method: Any, properties: Any, body: bytes, cut: Cut | None) -> None:
-            said, unfit = envelope.properties(properties)
+            said, unfit = amqp_values.properties(properties)
             sink(Delivery(
                 queue, method.delivery_tag, token, method.redelivered, method.exchange,
-                envelope.routing_key(method.routing_key), said, body, getattr(properties, "undecodable", unfit),
+                amqp_values.routing_key(method.routing_key), said, body, getattr(properties, "undecodable", unfit),
                 self.connection.waited_s, cut))
 
         self._sink = take
@@ -155,7 +147,7 @@ class _Channel(pika.channel.Channel):  # type: ignore[misc]
         if self.is_open:
             self.basic_ack(tag, multiple=True)
 
-    def give_back(self, tag: int) -> None:
+    def release(self, tag: int) -> None:
         if self.is_open:
             self.basic_nack(tag, requeue=True)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gateway.erp.address import BrokerAddress
+from gateway.erp.broker_address import BrokerAddress
 from gateway.erp.client import MOST_BYTES, Patience
 
 _ANY_SIZE = 2**64

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from hashlib import sha256
 
-from gateway.erp.wire import CUT_BYTES, Cut
+from gateway.erp.amqp_types import CUT_BYTES, Cut
 
 
 class Arriving:

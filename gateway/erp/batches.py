@@ -5,14 +5,14 @@ from __future__ import annotations
 from gateway.core import policy
 from gateway.core.policy import HOLD_BAND, Route
 from gateway.erp import orders
-from gateway.erp.arrival import REPEATED, Arrival, Done, Unit, validation
-from gateway.erp.drybuild import DryBuild
-from gateway.journal import batch_rows, batches
-from gateway.journal.batch_rows import BatchRow
-from gateway.journal.batches import BatchAdmission
-from gateway.journal.payments import Admittance
-from gateway.journal.rows import PaymentRow
-from gateway.journal.store import Tx
+from gateway.erp.command import REPEATED, Done, ReceivedCommand, Unit, validation
+from gateway.erp.dry_build import DryBuild
+from gateway.journal.commit.rows import PaymentRow
+from gateway.journal.commit.store import Tx
+from gateway.journal.payments import batch_rows, batches
+from gateway.journal.payments.admission import Admittance
+from gateway.journal.payments.batch_rows import BatchRow
+from gateway.journal.payments.batches import BatchAdmission
 from protocols.canon.errors import Code, Fault, Refusal
 from protocols.canon.money import Money
 from protocols.erp import fingerprint
@@ -20,7 +20,7 @@ from protocols.erp.batch_news import BATCH_ACCEPTED, batch_fields
 from protocols.erp.words import OnItemError, SubmitBatch
 
 
-def submit(arrival: Arrival, command: SubmitBatch) -> Unit:
+def submit(arrival: ReceivedCommand, command: SubmitBatch) -> Unit:
     """The unit of one batch."""
     found = _fit(arrival, command)
     if isinstance(found, Refusal):
@@ -43,7 +43,7 @@ def submit(arrival: Arrival, command: SubmitBatch) -> Unit:
     return unit
 
 
-def _fit(arrival: Arrival, command: SubmitBatch) -> Route | Refusal:
+def _fit(arrival: ReceivedCommand, command: SubmitBatch) -> Route | Refusal:
     """Where the batch goes; or why none of it can, as far as that needs no journal and is not an item's own fault."""
     first = command.orders[0]
     route = orders.route_of(arrival, first)
@@ -55,7 +55,7 @@ def _fit(arrival: Arrival, command: SubmitBatch) -> Route | Refusal:
     return validation(faults, route) if faults else route
 
 
-def _admission(arrival: Arrival, command: SubmitBatch, route: Route) -> BatchAdmission:
+def _admission(arrival: ReceivedCommand, command: SubmitBatch, route: Route) -> BatchAdmission:
     total = Money(command.sum_minor, command.orders[0].amount.currency)
     # Many small payments are not to slip through under a band that their sum belongs to.
     hold = HOLD_BAND if policy.held_by_band(total.minor, arrival.sender.allowance) else None
@@ -71,7 +71,7 @@ def _admission(arrival: Arrival, command: SubmitBatch, route: Route) -> BatchAdm
     )  # fmt: skip
 
 
-def _faults(arrival: Arrival, command: SubmitBatch, route: Route) -> list[tuple[Fault, ...]]:
+def _faults(arrival: ReceivedCommand, command: SubmitBatch, route: Route) -> list[tuple[Fault, ...]]:
     """What is wrong with each item. One that its message cannot be built with must not hold up the others later."""
     found = [policy.check(order, route, arrival.day) for order in command.orders]
     sound = [n for n, faults in enumerate(found) if not faults]
@@ -81,13 +81,13 @@ def _faults(arrival: Arrival, command: SubmitBatch, route: Route) -> list[tuple[
     return found
 
 
-def _refused(arrival: Arrival, command: SubmitBatch, refusal: Refusal) -> Unit:
+def _refused(arrival: ReceivedCommand, command: SubmitBatch, refusal: Refusal) -> Unit:
     """Refuse a batch, unless it was accepted before: then it is answered as it stands."""
 
     def unit(tx: Tx) -> Done:
         if arrival.answered(tx):
             return REPEATED
-        row = batch_rows.find(tx.conn, arrival.sender.name, command.id)
+        row = batch_rows.find(tx.fresh, arrival.sender.name, command.id)
         if row is None:
             return arrival.refuse(refusal, command.id)(tx)
         if row.fingerprint != fingerprint.batch_fingerprint(command):
@@ -98,13 +98,13 @@ def _refused(arrival: Arrival, command: SubmitBatch, refusal: Refusal) -> Unit:
     return unit
 
 
-def _again(arrival: Arrival, tx: Tx, row: BatchRow) -> Done:
-    _answer(arrival, tx, row, batch_rows.items(tx.conn, row.sender, row.batch), replayed=True)
+def _again(arrival: ReceivedCommand, tx: Tx, row: BatchRow) -> Done:
+    _answer(arrival, tx, row, batch_rows.items(tx.fresh, row.sender, row.batch), replayed=True)
     return Done(Admittance.REPLAYED.value)
 
 
 def _answer(
-    arrival: Arrival, tx: Tx, row: BatchRow, items: tuple[PaymentRow, ...], *, replayed: bool = False
+    arrival: ReceivedCommand, tx: Tx, row: BatchRow, items: tuple[PaymentRow, ...], *, replayed: bool = False
 ) -> None:
     news = batch_rows.news_of(row, BATCH_ACCEPTED, items, tx.now_ms, replayed=replayed)
     arrival.answer(tx, BATCH_ACCEPTED, batch_fields(news), row.bank, {"batch": row.batch, "replayed": replayed})

@@ -13,11 +13,8 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from gateway.erp.canary import Canary
-from gateway.erp.consumer import Consumer
-from gateway.erp.link import Dial, Gone, Link
-from gateway.erp.publisher import Publisher
-from gateway.erp.wire import (
+from gateway.erp.amqp_link import Dial, Gone, Link
+from gateway.erp.amqp_types import (
     BrokerRefused,
     Delivery,
     Down,
@@ -30,6 +27,9 @@ from gateway.erp.wire import (
     Verdict,
     ignore_blocked,
 )
+from gateway.erp.consumer import Consumer
+from gateway.erp.heartbeat import Heartbeat
+from gateway.erp.publisher import Publisher
 
 log = Logger()
 T = TypeVar("T")
@@ -115,7 +115,7 @@ class AmqpClient:
         self._flush_timer: IDelayedCall | None = None
         self._timers: set[IDelayedCall] = set()
         self._tasks: set[Deferred[None]] = set()
-        self._canary: Canary | None = None
+        self._canary: Heartbeat | None = None
         self._heard_at_s: float | None = None
         self._link: Link | None = None
         self._loop: Deferred[None] | None = None
@@ -195,7 +195,7 @@ class AmqpClient:
         self._let_go(consumer, delivery.tag)
         self._flush_soon(delivery.channel)
 
-    def give_back(self, delivery: Delivery) -> None:
+    def release(self, delivery: Delivery) -> None:
         """See `wire.Amqp`."""
         self._later(self._patience.give_back_after_s, partial(self._give_back, delivery))
 
@@ -437,13 +437,13 @@ class AmqpClient:
             log.failure("taking message {id!r} from {queue} failed; it goes back to the queue in {pause:g} s",
                         id=delivery.properties.message_id, queue=delivery.queue,
                         pause=self._patience.give_back_after_s)
-            self.give_back(delivery)
+            self.release(delivery)
 
     def _give_back(self, delivery: Delivery) -> None:
         consumer = self._live.get(delivery.channel)
         if consumer is None or consumer.channel is None or not consumer.window.given_back(delivery.tag):
             return
-        consumer.channel.give_back(delivery.tag)
+        consumer.channel.release(delivery.tag)
         self._let_go(consumer, delivery.tag)
         self._flush_soon(delivery.channel)
 
@@ -492,7 +492,7 @@ class AmqpClient:
         try:
             channel = await link.channel()
             await channel.mirror(queue)
-            canary = Canary(self._clock, self._patience.canary_every_s, partial(self._sing, queue),
+            canary = Heartbeat(self._clock, self._patience.canary_every_s, partial(self._sing, queue),
                             partial(self._silent, link))
             channel.deliver(queue, 0, lambda _delivery: canary.heard())
             await channel.subscribe(queue, "bankgw-canary", no_ack=True)

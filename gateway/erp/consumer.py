@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from gateway.erp.acks import AckWindow
-from gateway.erp.link import Channel
-from gateway.erp.wire import OnDelivery
+from gateway.erp.ack_window import AckWindow
+from gateway.erp.amqp_link import Channel
+from gateway.erp.amqp_types import OnDelivery
 
 WIDER = 2_000
 """So many messages more are in hand with each widening."""

@@ -1,36 +1,164 @@
-"""From what the client library reads in a message's envelope to our own values; nothing in them is trusted."""
+"""Who to answer, and what the answer looks like as a message: properties in, outbox rows out."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
-from gateway.erp.wire import NO_HEADERS, Properties, Scalar
+from gateway.clock import Entropy, uuid7
+from gateway.erp.amqp_types import Delivery
+from gateway.erp.topology import standard
+from gateway.journal.commit.rows import OutboxRow, Reply
+from gateway.journal.commit.store import Tx
+from gateway.journal.payments.redelivery import Coming
+from gateway.registry import Sender
+from protocols.canon.errors import Code, Refusal
+from protocols.erp import commands, replies, routing, signature
+from protocols.erp.news import instant, routing_key
 
-_SCALARS = frozenset((str, int, float, bool, bytes))
-_TEXTS = ("content_type", "correlation_id", "reply_to", "expiration", "message_id", "type", "user_id", "app_id")
+EVENTS = "bankgw.events"
+DEAD = "bankgw.dead"
+NO_BANK = "none"
+MAX_CONTENT_TYPE = 64
+DEAD_LETTERED = frozenset(queue.name for queue in standard().queues if queue.dead_letter is not None)
+ACCEPT = "accept"
+"""The header in which a sender may name the ISO 20022 message it wants to be answered in."""
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(-[!-~]{1,100})?")
+PARKED_CODES = frozenset({
+    Code.INTERNAL, Code.MALFORMED, Code.TOO_LARGE, Code.UNKNOWN_TYPE, Code.TYPE_CONFLICT, Code.NO_SENDER,
+    Code.UNKNOWN_SENDER, Code.BAD_SIGNATURE, Code.REPLY_TO_REFUSED,
+})  # fmt: skip
+"""Refusals that point to a broken or hostile client: a person should see the message itself."""
 
 
-def properties(found: Any) -> tuple[Properties, str | None]:
-    """The properties; and what is said of those that are left out because they are no text."""
-    headers: Mapping[str, Scalar] = NO_HEADERS
-    if found.headers:
-        headers = {k: v for k, v in found.headers.items() if type(v) in _SCALARS and type(k) is str}
-    texts = {name: getattr(found, name) for name in _TEXTS}
-    unfit = [name for name, value in texts.items() if value is not None and not _is_text(value)]
-    said = Properties(timestamp=found.timestamp, headers=headers, **(texts | dict.fromkeys(unfit)))
-    if not unfit:
-        return said, None
-    names = ", ".join(name.replace("_", "-") for name in unfit)
-    return said, f"{names}: not UTF-8, or with control characters"
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """What the envelope of a command says. `signature` and `header_type` come from its headers.
+
+    `problem` says why its reply-to cannot be used; `reply` then names no queue.
+    """
+
+    user: str
+    reply: Reply
+    problem: Refusal | None
+    header_type: str | None
+    signature: str | None
+    coming: Coming
 
 
-def routing_key(found: str | bytes) -> str:
-    """A routing key as it came; what is no text in it is shown as question marks, and makes it none of ours."""
-    text = found if isinstance(found, str) else found.decode("ascii", "replace").replace("\ufffd", "?")
-    return text if _is_text(text) else "".join("?" if char < " " or char == "\x7f" else char for char in text)
+def envelope_of(delivery: Delivery, arrived_ms: int) -> Envelope:
+    """Read the envelope. The correlation id defaults to the message id; both spellings of reply-to are understood."""
+    said = delivery.properties
+    queue = None if not said.reply_to else routing.reply_queue(said.reply_to)
+    problem = queue if isinstance(queue, Refusal) else None
+    medium = commands.media(said.content_type, delivery.body)
+    if isinstance(medium, Refusal):
+        medium = commands.Media.JSON
+    reply = Reply(
+        reply_to=None if isinstance(queue, Refusal) else queue,
+        correlation_id=said.correlation_id or said.message_id,
+        traceparent=_traceparent(said.headers),
+        content_type=commands.answer_form(medium, delivery.body, _text(said.headers, ACCEPT)),
+    )
+    return Envelope(said.user_id or "anonymous", reply, problem, _text(said.headers, "type"),
+                  _text(said.headers, signature.HEADER), Coming(delivery.redelivered, arrived_ms))  # fmt: skip
 
 
-def _is_text(value: object) -> bool:
-    """The client hands over bytes where a sender's text is not UTF-8; no journal or log takes a control character."""
-    return type(value) is str and (value.isprintable() or not any(char < " " or char == "\x7f" for char in value))
+def _text(headers: Mapping[str, object], name: str) -> str | None:
+    value = headers.get(name)
+    return value if isinstance(value, str) else None
+
+
+def _traceparent(headers: Mapping[str, object]) -> str | None:
+    """The trace of the command, if it has the form of one: it is kept, and repeated in every answer."""
+    found = _text(headers, "traceparent")
+    return found if found is not None and _TRACEPARENT.fullmatch(found) else None
+
+
+def is_dead_lettered(delivery: Delivery) -> bool:
+    """Whether the broker parks the message itself, whole, when it is rejected: it is too large for the journal."""
+    return delivery.cut is not None and delivery.queue in DEAD_LETTERED
+
+
+def may_reply(said: Envelope, sender: Sender, *, money: bool) -> bool:
+    """Whether this sender may have replies sent there; direct reply-to lives too short for money."""
+    queue = said.reply.reply_to
+    if queue is None:
+        return True
+    if routing.is_direct(queue):
+        return not money
+    return sender.reply_to.fullmatch(queue) is not None
+
+
+def answer_row(
+    tx: Tx, reply: Reply, event: str, fields: Mapping[str, Any], sender: str, bank: str | None, entropy: Entropy
+) -> OutboxRow:
+    """An answer's outbox row: to the queue it asked for, in the form it asked in, else an event for the sender."""
+    bank = bank or NO_BANK
+    key = reply.reply_to
+    exchange = "" if key is not None else EVENTS
+    form = reply.content_type if key is not None else commands.Media.JSON.value
+    body = replies.write(event, fields, form, tx.now_ms)
+    row = _row(tx, exchange, key or routing_key(event, bank, sender), body, event, bank, sender, reply, entropy)
+    return replace(row, content_type=replies.media_of(body))
+
+
+def refusal(
+    tx: Tx, said: Envelope, delivery: Delivery, refused: Refusal, event: str, fields: Mapping[str, Any],
+    sender: Sender | None, entropy: Entropy, owner: str | None = None,
+) -> tuple[OutboxRow | None, OutboxRow | None]:  # fmt: skip
+    """The reply of a refusal and the parked copy of the command, each if it is called for.
+
+    `owner` is the sender to whom the reply-to queue belongs, of a command whose writer is unknown. The queue gets a
+    notice that has nothing of the command but its type: whoever wrote it must not be able to put words of his about
+    somebody's order into that somebody's queue.
+    """
+    reply: OutboxRow | None = None
+    if sender is not None:
+        allowed = may_reply(said, sender, money=False)
+        told = said.reply if allowed else replace(said.reply, reply_to=None)
+        reply = answer_row(tx, told, event, fields, sender.name, None, entropy)
+    elif owner is not None:
+        notice = {"event": replies.COMMAND_REJECTED, "error": fields["error"]}
+        told = Reply(said.reply.reply_to, None, None, commands.Media.JSON.value)
+        reply = answer_row(tx, told, replies.COMMAND_REJECTED, notice, owner, None, entropy)
+    if is_dead_lettered(delivery) or (sender is not None and refused.code not in PARKED_CODES):
+        return reply, None
+    headers = {
+        "refused": refused.code.value, "refused_title": refused.title[:500], "original_key": delivery.routing_key,
+        "original_user": said.user, "original_queue": delivery.queue,
+        "original_id": delivery.properties.message_id or "",
+    }  # fmt: skip
+    if delivery.cut is not None:
+        # The first bytes of one that no dead-letter exchange takes.
+        headers |= {"original_size": str(delivery.cut.size), "original_sha256": delivery.cut.sha256}
+    parked = OutboxRow(
+        message_id=uuid7(entropy.ulid(tx.now_ms)), node=tx.node, exchange=DEAD, routing_key=delivery.routing_key,
+        body=delivery.body, headers=headers, correlation_id=delivery.properties.correlation_id,
+        content_type=_shown_type(delivery), created_ms=tx.now_ms,
+    )  # fmt: skip
+    return reply, parked
+
+
+def _shown_type(delivery: Delivery) -> str:
+    """What the parked copy says it is: the sender's word, unless nobody could mean it."""
+    said = delivery.properties.content_type
+    return said if said and len(said) <= MAX_CONTENT_TYPE else "application/octet-stream"
+
+
+def _row(
+    tx: Tx, exchange: str, key: str, body: bytes, event: str, bank: str, sender: str, reply: Reply, entropy: Entropy
+) -> OutboxRow:
+    message_id = uuid7(entropy.ulid(tx.now_ms))
+    headers = {
+        "type": event, "bank": bank, "sender": sender, "cloudEvents_specversion": "1.0", "cloudEvents_type": event,
+        "cloudEvents_source": "/bankgw", "cloudEvents_id": message_id, "cloudEvents_time": instant(tx.now_ms),
+    }  # fmt: skip
+    if reply.traceparent:
+        headers["traceparent"] = reply.traceparent
+    return OutboxRow(
+        message_id=message_id, node=tx.node, exchange=exchange, routing_key=key, body=body, headers=headers,
+        correlation_id=reply.correlation_id, created_ms=tx.now_ms,
+    )  # fmt: skip

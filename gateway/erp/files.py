@@ -9,12 +9,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 from gateway.erp import batches, orders
-from gateway.erp.arrival import Arrival, Done, Unit
-from gateway.journal.store import Tx
+from gateway.erp.command import Done, ReceivedCommand, Unit
+from gateway.journal.commit.store import Tx
 from protocols.erp.words import Submit, SubmitBatch, SubmitFile
 
 
-def submit(arrival: Arrival, file: SubmitFile) -> Unit:
+def submit(arrival: ReceivedCommand, file: SubmitFile) -> Unit:
     """The unit of a whole file."""
     units = [_unit(_alone(arrival, number), part) for number, part in enumerate(file.parts, start=1)]
 
@@ -27,11 +27,11 @@ def submit(arrival: Arrival, file: SubmitFile) -> Unit:
     return unit
 
 
-def _unit(arrival: Arrival, part: Submit | SubmitBatch) -> Unit:
+def _unit(arrival: ReceivedCommand, part: Submit | SubmitBatch) -> Unit:
     return batches.submit(arrival, part) if isinstance(part, SubmitBatch) else orders.submit(arrival, part.order)
 
 
-def _alone(arrival: Arrival, number: int) -> Arrival:
+def _alone(arrival: ReceivedCommand, number: int) -> ReceivedCommand:
     """The arrival of one part: its answers must be told apart from those of its neighbours."""
     said = arrival.delivery.properties
     apart = replace(said, message_id=f"{said.message_id or ''}#{number}")

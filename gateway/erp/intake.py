@@ -19,15 +19,15 @@ from twisted.python.failure import Failure
 
 from gateway import log
 from gateway.clock import Clock, Entropy
-from gateway.erp import batches, files, inquiry, mail, orders, standing
+from gateway.erp import ask_later, batches, envelope, files, orders, status_and_cancel
 from gateway.erp import validation as validating
-from gateway.erp.arrival import Arrival, Done, Unit, refusing
-from gateway.erp.mail import Letter
-from gateway.erp.turns import Turns
-from gateway.erp.wire import Amqp, Delivery
-from gateway.journal.databases import is_locked
-from gateway.journal.rows import PaymentRow, QuestionRow
-from gateway.journal.store import Store, StoreFailed
+from gateway.erp.amqp_types import Amqp, Delivery
+from gateway.erp.command import Done, ReceivedCommand, Unit, refusing
+from gateway.erp.envelope import Envelope
+from gateway.erp.sender_turns import Turns
+from gateway.journal.commit.rows import PaymentRow, QuestionRow
+from gateway.journal.commit.store import Store, StoreFailed
+from gateway.journal.sql.databases import is_locked
 from gateway.meters import Meters
 from gateway.registry import Registry, Sender
 from protocols.canon.errors import Code, Refusal
@@ -109,7 +109,7 @@ class Intake:
         except Exception:
             _failures.failure("message {id!r} from {queue} can be neither taken nor refused; it goes back to the queue",
                               id=delivery.properties.message_id, queue=delivery.queue)  # fmt: skip
-            self._amqp.give_back(delivery)
+            self._amqp.release(delivery)
             self._ended(delivery)
 
     def _ended(self, delivery: Delivery) -> None:
@@ -117,7 +117,7 @@ class Intake:
         self._turns.done(delivery)
 
     def _begin(self, delivery: Delivery) -> None:
-        letter = mail.letter(delivery, self._clock.now_ms() - round(delivery.waited_s * 1000))
+        letter = envelope.envelope_of(delivery, self._clock.now_ms() - round(delivery.waited_s * 1000))
         type_ = "unknown"
         try:
             found = self._settle(delivery, letter)
@@ -142,7 +142,7 @@ class Intake:
     # ---- what is it? ----
 
     def _settle(
-        self, delivery: Delivery, letter: Letter
+        self, delivery: Delivery, letter: Envelope
     ) -> _Refused | tuple[CommandType, Sender, Command | Refusal]:
         user = delivery.properties.user_id
         sender = self.registry.sender_of(user)
@@ -167,7 +167,7 @@ class Intake:
         return commands.claimed_id(delivery.properties.content_type, delivery.body, type_)
 
     def _not_entitled(
-        self, delivery: Delivery, letter: Letter, type_: CommandType, user: str | None, sender: Sender | None
+        self, delivery: Delivery, letter: Envelope, type_: CommandType, user: str | None, sender: Sender | None
     ) -> Refusal | None:
         if type_ in MONEY_COMMANDS and user is None:
             return Refusal(Code.NO_SENDER, f"{type_.value} needs the user-id property, which the broker checks")
@@ -181,7 +181,7 @@ class Intake:
             return Refusal(Code.NOT_ALLOWED, f"sender {sender.name} may not use {type_.value}")
         if letter.problem is not None:
             return letter.problem
-        if not mail.may_reply(letter, sender, money=type_ in MONEY_COMMANDS):
+        if not envelope.may_reply(letter, sender, money=type_ in MONEY_COMMANDS):
             return Refusal(Code.REPLY_TO_REFUSED, f"sender {sender.name} may not have replies sent to that queue")
         if sender.hmac_key is not None and not signature.check_signature(
             sender.hmac_key, delivery.body, delivery.properties.message_id, letter.signature
@@ -192,11 +192,11 @@ class Intake:
     # ---- what becomes of it ----
 
     def _unit(
-        self, delivery: Delivery, letter: Letter, sender: Sender, type_: CommandType, command: Command | Refusal
+        self, delivery: Delivery, letter: Envelope, sender: Sender, type_: CommandType, command: Command | Refusal
     ) -> Unit:
         now_ms = self._clock.now_ms()
         now = datetime.fromtimestamp(now_ms / 1000, UTC)
-        arrival = Arrival(delivery, letter, sender, type_, self.registry, self._entropy, now_ms, now,
+        arrival = ReceivedCommand(delivery, letter, sender, type_, self.registry, self._entropy, now_ms, now,
                           now.astimezone(self._zone).date())  # fmt: skip
         if type_ is _VALIDATE and isinstance(command, Submit | Refusal):
             return validating.validate(arrival, command, self._claimed(delivery))
@@ -208,18 +208,18 @@ class Intake:
         if isinstance(command, SubmitFile):
             return files.submit(arrival, command)
         if isinstance(command, Cancel):
-            return standing.cancel(arrival, command)
+            return status_and_cancel.cancel(arrival, command)
         if isinstance(command, StatusQuery):
-            return standing.status(arrival, command)
-        return inquiry.ask(arrival, command)
+            return status_and_cancel.status(arrival, command)
+        return ask_later.ask(arrival, command)
 
     # ---- faults of ours ----
 
-    def _refusal(self, delivery: Delivery, letter: Letter, refused: _Refused) -> Unit:
+    def _refusal(self, delivery: Delivery, letter: Envelope, refused: _Refused) -> Unit:
         return refusing(self._entropy, delivery, letter, refused.command, refused.sender, refused.refusal, refused.id,
                         owner=self._owner(letter, refused))  # fmt: skip
 
-    def _owner(self, letter: Letter, refused: _Refused) -> str | None:
+    def _owner(self, letter: Envelope, refused: _Refused) -> str | None:
         """Whose queue the reply-to of a command from nobody is, if it may be told that the command was refused."""
         queue = letter.reply.reply_to
         if refused.refusal.code not in _NOBODY or queue is None:
@@ -227,7 +227,7 @@ class Intake:
         owner = self.registry.owner_of_queue(queue)
         return owner.name if owner else None
 
-    def _broken(self, delivery: Delivery, letter: Letter, type_: str, error: Exception) -> None:
+    def _broken(self, delivery: Delivery, letter: Envelope, type_: str, error: Exception) -> None:
         """A defect of ours: the message is parked whole, the sender is told, and the queue goes on."""
         _log.error("command.defect", type=type_, queue=delivery.queue, error=repr(error), exc_info=error,
                    message_id=delivery.properties.message_id, action="parked in bankgw.parked")  # fmt: skip
@@ -241,7 +241,7 @@ class Intake:
             callbackArgs=(delivery, type_, self._clock.now_ms()), errbackArgs=(delivery,),
         )  # fmt: skip
 
-    def _unit_failed(self, failure: Failure, delivery: Delivery, letter: Letter, type_: str) -> None:
+    def _unit_failed(self, failure: Failure, delivery: Delivery, letter: Envelope, type_: str) -> None:
         error = failure.value
         # One that is told of a lock is told so because the journal closes: otherwise it would wait.
         if isinstance(error, StoreFailed) or is_locked(error) or not isinstance(error, Exception):
@@ -258,11 +258,11 @@ class Intake:
         _log.error("command.not_durable", error=failure.getTraceback(detail="brief"), queue=delivery.queue,
                    action="left unacknowledged" if ends else "given back to the queue")  # fmt: skip
         if not ends:
-            self._amqp.give_back(delivery)
+            self._amqp.release(delivery)
         self._ended(delivery)
 
     def _durable(self, done: Done, delivery: Delivery, type_: str, started_ms: int) -> None:
-        if mail.is_dead_lettered(delivery):
+        if envelope.is_dead_lettered(delivery):
             self._amqp.reject(delivery)
         else:
             self._amqp.ack(delivery)

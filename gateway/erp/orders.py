@@ -9,11 +9,13 @@ from gateway.core import policy
 from gateway.core.hours import next_open_ms, stayed_since_ms
 from gateway.core.policy import Judgement, Route, UsageFacts
 from gateway.core.states import Reject
-from gateway.erp.arrival import REPEATED, Arrival, Done, Unit, validation
-from gateway.journal import audit, payments, telling
-from gateway.journal.payments import Admission, Admittance
-from gateway.journal.rows import PaymentRow
-from gateway.journal.store import Tx
+from gateway.erp.command import REPEATED, Done, ReceivedCommand, Unit, validation
+from gateway.journal.commit import audit
+from gateway.journal.commit.rows import PaymentRow
+from gateway.journal.commit.store import Tx
+from gateway.journal.payments import admission as payments_admission
+from gateway.journal.payments import events, lookup
+from gateway.journal.payments.admission import Admission, Admittance
 from protocols.canon.errors import Code, Fault, FieldCode, Refusal
 from protocols.canon.order import AnyOrder, Kind
 from protocols.erp import fingerprint
@@ -22,7 +24,7 @@ from protocols.erp.news import instant
 _log = log.get("erp.orders")
 
 
-def submit(arrival: Arrival, order: AnyOrder) -> Unit:
+def submit(arrival: ReceivedCommand, order: AnyOrder) -> Unit:
     """The unit of one order."""
     found = route_of(arrival, order)
     if isinstance(found, Refusal):
@@ -33,9 +35,9 @@ def submit(arrival: Arrival, order: AnyOrder) -> Unit:
     asked = admission(arrival, order, found)
 
     def unit(tx: Tx) -> Done:
-        if arrival.was_refused(tx) and payments.find(tx.shown, arrival.sender.name, order.id) is None:
+        if arrival.was_refused(tx) and lookup.find(tx.read, arrival.sender.name, order.id) is None:
             return arrival.refuse_again(tx, order.id)
-        admitted = payments.admit(tx, asked, arrival.entropy)
+        admitted = payments_admission.admit(tx, asked, arrival.entropy)
         if admitted.kind is Admittance.CONFLICT:
             return _conflict(arrival, order, admitted.row)(tx)
         new = admitted.kind is Admittance.NEW
@@ -44,7 +46,7 @@ def submit(arrival: Arrival, order: AnyOrder) -> Unit:
     return unit
 
 
-def route_of(arrival: Arrival, order: AnyOrder) -> Route | Refusal:
+def route_of(arrival: ReceivedCommand, order: AnyOrder) -> Route | Refusal:
     """Where the order's own account leads, or why nobody may send it there (any more)."""
     route, sender = arrival.registry.route_of(order.ours.account.clear), arrival.sender
     if route is None or not sender.may_use(route.account):
@@ -60,7 +62,7 @@ def route_of(arrival: Arrival, order: AnyOrder) -> Route | Refusal:
     return route
 
 
-def _transfer_faults(arrival: Arrival, order: AnyOrder) -> tuple[Fault, ...]:
+def _transfer_faults(arrival: ReceivedCommand, order: AnyOrder) -> tuple[Fault, ...]:
     """A transfer stays within the house."""
     if order.kind is not Kind.TRANSFER:
         return ()
@@ -73,7 +75,7 @@ def _transfer_faults(arrival: Arrival, order: AnyOrder) -> tuple[Fault, ...]:
 
 
 def admission(
-    arrival: Arrival, order: AnyOrder, route: Route, faults: tuple[Fault, ...] = (), hold: str | None = None
+    arrival: ReceivedCommand, order: AnyOrder, route: Route, faults: tuple[Fault, ...] = (), hold: str | None = None
 ) -> Admission:
     """The order as the journal admits it. `faults` reject it, and `hold` holds it, whatever the journal counted."""
     sender, now_ms, allowance = arrival.sender, arrival.now_ms, arrival.sender.allowance
@@ -99,7 +101,7 @@ def admission(
 
 
 def item_admission(
-    arrival: Arrival, order: AnyOrder, route: Route, place: tuple[str, int], faults: tuple[Fault, ...],
+    arrival: ReceivedCommand, order: AnyOrder, route: Route, place: tuple[str, int], faults: tuple[Fault, ...],
     hold: str | None,
 ) -> Admission:  # fmt: skip
     """As `admission`, of one order of a batch. It has events of its own, but the batch has the command's reply."""
@@ -108,25 +110,25 @@ def item_admission(
     return replace(asked, reply=replace(asked.reply, reply_to=None), batch=batch, item_no=item_no)
 
 
-def _refused(arrival: Arrival, order: AnyOrder, refusal: Refusal) -> Unit:
+def _refused(arrival: ReceivedCommand, order: AnyOrder, refusal: Refusal) -> Unit:
     """Refuse an order, unless its id is a payment's: what was accepted once is never called rejected later."""
 
     def unit(tx: Tx) -> Done:
-        row = payments.find(tx.conn, arrival.sender.name, order.id)
+        row = lookup.find(tx.fresh, arrival.sender.name, order.id)
         if row is None:
             return arrival.refuse(refusal, order.id)(tx)
         if row.fingerprint != fingerprint.fingerprint(order):
             return _conflict(arrival, order, row)(tx)
-        if telling.answered(tx, row, arrival.letter.coming, arrival.letter.reply):
+        if events.answered(tx, row, arrival.letter.coming, arrival.letter.reply):
             return REPEATED
-        telling.replay(tx, row, arrival.letter.reply)
+        events.replay(tx, row, arrival.letter.reply)
         audit.append(tx, arrival.actor, "order.repeated", row.payment, {"state": row.life.state.value})
         return Done(Admittance.REPLAYED.value)
 
     return unit
 
 
-def _conflict(arrival: Arrival, order: AnyOrder, row: PaymentRow) -> Unit:
+def _conflict(arrival: ReceivedCommand, order: AnyOrder, row: PaymentRow) -> Unit:
     title = (
         f"id {order.id!r} was used on {instant(row.accepted_ms)} with other content "
         f"(fingerprint {row.fingerprint[:15]}…, now {fingerprint.fingerprint(order)[:15]}…); nothing happened"

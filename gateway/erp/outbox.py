@@ -16,10 +16,10 @@ from twisted.internet.interfaces import IDelayedCall
 
 from gateway import log
 from gateway.clock import Clock
-from gateway.erp.wire import Amqp, Fate, Message, Properties, Verdict
-from gateway.journal import outbox
-from gateway.journal.rows import Mail, OutboxRow
-from gateway.journal.store import Store
+from gateway.erp.amqp_types import Amqp, Fate, Message, Properties, Verdict
+from gateway.journal.commit import outbox
+from gateway.journal.commit.rows import Mail, OutboxRow
+from gateway.journal.commit.store import Store
 from gateway.meters import Meters
 
 UNROUTED_NEWS = "bankgw.unrouted.news"

@@ -20,7 +20,7 @@ from twisted.python.failure import Failure
 from twisted.web.client import Agent, ResponseDone, ResponseFailed
 from twisted.web.http_headers import Headers
 
-from gateway.erp.wire import Problem, UnsafeTopology
+from gateway.erp.amqp_types import Problem, UnsafeTopology
 
 UNLIMITED = 1_000_000_000_000
 """A delivery limit that no message reaches, on every RabbitMQ. It is exact in JSON."""

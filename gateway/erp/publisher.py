@@ -8,7 +8,7 @@ from collections.abc import Callable
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
-from gateway.erp.wire import CONFIRMED, NACKED, Fate, Message, Verdict
+from gateway.erp.amqp_types import CONFIRMED, NACKED, Fate, Message, Verdict
 
 log = Logger()
 

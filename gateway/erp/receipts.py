@@ -16,9 +16,10 @@ from sqlalchemy import Connection
 
 from gateway.asking import Unavailable
 from gateway.core.policy import Route
-from gateway.erp.hearing import is_elsewhere, no_answer
-from gateway.journal import attempts, payments, receipts
-from gateway.journal.rows import PaymentRow, QuestionRow
+from gateway.erp.bank_refusals import is_elsewhere, no_answer
+from gateway.journal.commit import attempts
+from gateway.journal.commit.rows import PaymentRow, QuestionRow
+from gateway.journal.payments import lookup, receipts
 from gateway.tasks import sleep, sleep_until
 from protocols.canon.errors import Code, Fault, FieldCode, Refusal
 from protocols.canon.query import ReceiptQuestion
@@ -29,7 +30,7 @@ from protocols.kit.declined import Declined
 from protocols.kit.errors import ProtocolError
 
 if TYPE_CHECKING:
-    from gateway.erp.answers import Answers
+    from gateway.erp.question_service import QuestionService
 
 LEAST_WAIT_S = 1.0
 AGAIN_S = (15.0, 60.0, 300.0)
@@ -57,7 +58,7 @@ class _Wanted:
 class Receipts:
     """See the module."""
 
-    def __init__(self, answers: Answers) -> None:
+    def __init__(self, answers: QuestionService) -> None:
         self._answers = answers
 
     async def answer(self, row: QuestionRow, query: ReceiptRequest) -> Mapping[str, Any] | Refusal:
@@ -167,6 +168,6 @@ def _of_payment(
 
 def _payment(conn: Connection, sender: str, query: ReceiptRequest) -> PaymentRow | None:
     if query.id is not None:
-        return payments.find(conn, sender, query.id)
-    row = payments.fetch(conn, query.payment or "")
+        return lookup.find(conn, sender, query.id)
+    row = lookup.fetch(conn, query.payment or "")
     return row if row is not None and row.sender == sender else None

@@ -15,8 +15,8 @@ from twisted.internet.interfaces import IDelayedCall
 from gateway.asking import Unavailable
 from gateway.core.hours import bank_date, local
 from gateway.core.policy import Route
-from gateway.erp.hearing import no_answer, ours
-from gateway.erp.packed import PackedLines
+from gateway.erp.bank_refusals import no_answer, ours
+from gateway.erp.packed_entries import PackedLines
 from protocols.canon.errors import Code, Fault, FieldCode, Refusal
 from protocols.canon.money import Money
 from protocols.canon.party import AccountNumber
@@ -29,7 +29,7 @@ from protocols.kit.errors import ProtocolError
 from protocols.kit.paging import PAGES_MAX, TOO_MANY_PAGES
 
 if TYPE_CHECKING:
-    from gateway.erp.answers import Answers
+    from gateway.erp.question_service import QuestionService
 
 WALKS = 3
 """How often a day is walked until its own count agrees: today's entries may grow while one walks."""
@@ -90,7 +90,7 @@ class _Walk:
 class Statements:
     """See the module."""
 
-    def __init__(self, answers: Answers) -> None:
+    def __init__(self, answers: QuestionService) -> None:
         self._answers = answers
         self._kept: OrderedDict[tuple[str, str], _Walk] = OrderedDict()
         self._sweeping: IDelayedCall | None = None

@@ -21,8 +21,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from gateway.erp.amqp_types import NO_HEADERS, BrokerRefused, Declarer, Prepare, Problem, Scalar, UnsafeTopology
 from gateway.erp.policies import UNLIMITED, QueueReport, judge
-from gateway.erp.wire import NO_HEADERS, BrokerRefused, Declarer, Prepare, Problem, Scalar, UnsafeTopology
 
 COMMANDS = "bankgw.commands"
 EVENTS = "bankgw.events"

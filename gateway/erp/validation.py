@@ -12,12 +12,12 @@ from gateway.core import policy
 from gateway.core.hours import next_open_ms
 from gateway.core.policy import Route, UsageFacts
 from gateway.core.states import Hold, Release
-from gateway.erp import mail, orders
-from gateway.erp.arrival import Arrival, Done, Unit, validation
-from gateway.journal import payees, payments
-from gateway.journal.claims import Claim
-from gateway.journal.payments import Admission
-from gateway.journal.store import Tx
+from gateway.erp import envelope, orders
+from gateway.erp.command import Done, ReceivedCommand, Unit, validation
+from gateway.journal.commit.store import Tx
+from gateway.journal.payments import lookup, payees
+from gateway.journal.payments.admission import Admission
+from gateway.journal.payments.limits import OrderClaim
 from gateway.registry import Sender
 from protocols.canon.errors import Code, Fault, Refusal
 from protocols.canon.order import AnyOrder
@@ -33,7 +33,7 @@ def may_validate(sender: Sender) -> bool:
     return bool({CommandType.PAYMENT_VALIDATE.value, CommandType.PAYMENT_SUBMIT.value} & sender.operations)
 
 
-def validate(arrival: Arrival, command: Submit | Refusal, claimed_id: str | None) -> Unit:
+def validate(arrival: ReceivedCommand, command: Submit | Refusal, claimed_id: str | None) -> Unit:
     """The unit that answers. `command` is the order, or why the body is none."""
 
     def unit(tx: Tx) -> Done:
@@ -42,14 +42,14 @@ def validate(arrival: Arrival, command: Submit | Refusal, claimed_id: str | None
         else:
             found = judged(arrival, tx, command.order)
         said, reply = replies.payment_validated(found), arrival.letter.reply
-        tx.mail(mail.answer_row(tx, reply, replies.PAYMENT_VALIDATED, said, found.sender, found.bank or "none",
+        tx.mail(envelope.answer_row(tx, reply, replies.PAYMENT_VALIDATED, said, found.sender, found.bank or "none",
                                 arrival.entropy))  # fmt: skip
         return Done("answered")
 
     return unit
 
 
-def judged(arrival: Arrival, tx: Tx, order: AnyOrder) -> Validation:
+def judged(arrival: ReceivedCommand, tx: Tx, order: AnyOrder) -> Validation:
     """What would become of the order now."""
     sender = arrival.sender
     blank = Validation(order.id, sender.name, REJECTED, tx.now_ms)
@@ -61,7 +61,7 @@ def judged(arrival: Arrival, tx: Tx, order: AnyOrder) -> Validation:
         return replace(blank, refusal=route)
     routed = replace(blank, bank=route.bank, lane=route.lane)
     asked = orders.admission(arrival, order, route)
-    claim = Claim(tx, asked.sender, order, asked.day, asked.dup_key, asked.alike_since_ms)
+    claim = OrderClaim(tx, asked.sender, order, asked.day, asked.dup_key, asked.alike_since_ms)
     facts = claim.look()
     if isinstance(facts, str):
         return _known(tx, routed, asked, facts)
@@ -69,7 +69,7 @@ def judged(arrival: Arrival, tx: Tx, order: AnyOrder) -> Validation:
 
 
 def _known(tx: Tx, routed: Validation, asked: Admission, payment: str) -> Validation:
-    row = payments.fetch(tx.conn, payment)
+    row = lookup.fetch(tx.fresh, payment)
     if row is not None and row.order.id == asked.order.id and row.fingerprint == asked.fingerprint:
         return replace(routed, would=REPLAYED, payment=row.payment)
     no = Refusal(Code.ID_CONFLICT, f"id {asked.order.id!r} was used before with other content")
@@ -80,7 +80,7 @@ def _facts(tx: Tx, asked: Admission, facts: UsageFacts) -> UsageFacts:
     return payees.looked_at(tx, asked.sender, asked.order, asked.payee_before_ms, facts)
 
 
-def _told(arrival: Arrival, routed: Validation, route: Route, order: AnyOrder, facts: UsageFacts) -> Validation:
+def _told(arrival: ReceivedCommand, routed: Validation, route: Route, order: AnyOrder, facts: UsageFacts) -> Validation:
     """All faults at once: those of the fields and those of the sender's limits, and the holds beside them."""
     allowance, now_ms = arrival.sender.allowance, arrival.now_ms
     limits = route.limits_of(order.kind)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, func, select
 
-from gateway.journal import schema
-from gateway.journal.rows import Mail
+from gateway.journal.commit.rows import Mail
+from gateway.journal.sql import schema
 from protocols.canon.outcome import State
 
 DOUBT = (State.IN_DOUBT.value, State.ESCALATED.value)

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from gateway.bank.lane import Lane
-from gateway.erp.wire import Amqp
-from gateway.journal.stops import Stop
+from gateway.erp.amqp_types import Amqp
+from gateway.journal.cluster.stops import Stop
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ def lane_word(lane: Lane) -> str:
         return f"paused:{','.join(lane.paused)}"
     if not lane.ready:
         return "down"
-    return "ready" if lane.wall.doubt is None else f"ready:{lane.wall.doubt}"
+    return "ready" if lane.clock_trust.doubt is None else f"ready:{lane.clock_trust.doubt}"
 
 
 def stop_words(stop: Stop) -> str:

@@ -13,7 +13,7 @@ from twisted.web.http import Request
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Site
 
-from gateway.journal.executor import Executor
+from gateway.journal.sql.executor import Executor
 from gateway.watch.health import Readiness
 
 _ROOT = b"""<!doctype html><html lang="en"><title>bankgw</title><h1>bankgw</h1>

@@ -15,13 +15,13 @@ from gateway import log
 from gateway.bank.lane import Lane
 from gateway.clock import Clock
 from gateway.core.states import Work
-from gateway.erp.wire import Amqp
-from gateway.journal import schema
-from gateway.journal.executor import Executor
-from gateway.journal.stops import Stop
-from gateway.journal.store import Store
-from gateway.journal.unknown import Known, Unknown, look
-from gateway.journal.vaults import vault_of
+from gateway.erp.amqp_types import Amqp
+from gateway.journal.cluster.stops import Stop
+from gateway.journal.commit.store import Store
+from gateway.journal.payments.unknown_to_settings import Known, Unknown, look
+from gateway.journal.sql import schema
+from gateway.journal.sql.executor import Executor
+from gateway.journal.sql.vaults import vault_of
 from gateway.meters import UNKNOWN, Meters
 from gateway.watch.counts import Counts, count
 from gateway.watch.health import Readiness, readiness, stop_words

@@ -14,9 +14,10 @@ import pytest
 import typer
 
 from gateway import settings
+from gateway.cli import application
+from gateway.cli.erp_client import guess_type
 from gateway.core.flow import TABLE
-from gateway.desk import cli, rig
-from gateway.desk.erp import guess_type
+from gateway.demo import site
 from gateway.erp.definitions import SenderAccess, definitions
 from gateway.erp.topology import EVENTS, standard
 from gateway.meters import ALARMS
@@ -87,7 +88,7 @@ def unknown_command(words: list[str]) -> str | None:
         wrong = [word for word in words[1:2] if not _PLACEHOLDER.search(word) and word not in make_targets()]
         return f"make has no target {wrong[0]}" if wrong else None
     # A group of typer's has `commands`; which class that is, is typer's own business.
-    command = typer.main.get_command(cli.application())
+    command = typer.main.get_command(application.application())
     path, rest = ["bankgw"], words[1:]
     while rest and hasattr(command, "commands") and not _PLACEHOLDER.search(rest[0]):
         if rest[0] not in command.commands:
@@ -215,7 +216,7 @@ def test_every_bank_is_named(page: str) -> None:
 def test_the_tour_pays_from_an_account_of_the_demo() -> None:
     page = texts()["docs/learn/first-ten-minutes.md"]
     [order] = [json.loads(block.text) for block in blocks(page) if block.info == "schema=payment.submit"]
-    assert order["debtor"] == {"account": rig.account_numbers("sample", 1)[0], "name": rig.HOLDERS[0]}
+    assert order["debtor"] == {"account": site.account_numbers("sample", 1)[0], "name": site.HOLDERS[0]}
 
 
 def _rights() -> tuple[dict[str, str], str]:
@@ -263,7 +264,7 @@ def test_the_shell_question_is_guessed_right() -> None:
 def test_the_iso_example_pays_from_an_account_of_the_demo_and_is_asked_for_by_its_sender() -> None:
     page = texts()["docs/do/iso20022.md"]
     [file] = [block.text for block in blocks(page) if "<Document " in block.text]
-    assert f"<DbtrAcct><Id><Othr><Id>{rig.account_numbers('sample', 1)[0]}</Id>" in file
+    assert f"<DbtrAcct><Id><Othr><Id>{site.account_numbers('sample', 1)[0]}</Id>" in file
     assert "`bankgw orders show kingdee:RENT-11/A/0931`" in page
 
 
@@ -278,7 +279,7 @@ def _all_commands() -> dict[str, set[str]]:
         else:
             found[words] = {option for parameter in command.params for option in parameter.opts}
 
-    walk("", typer.main.get_command(cli.application()))
+    walk("", typer.main.get_command(application.application()))
     return found
 
 

@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 import pytest
 
-from gateway.desk import rig
+from gateway.demo import site as demo_site
 from tests.docs import literal
 from tests.house import ROOT, texts
 from tests.world.services import Broker
@@ -99,7 +99,7 @@ def test_the_pages_hold_when_followed_to_the_letter(
     described.write_text(json.dumps({"host": broker.host, "port": broker.port, "vhost": broker.test_vhost, "users": users}))
     # The demo's own tests play 1,000 orders. What differs on the demo's site, the ERP developer's page says itself.
     tour = {"/tmp/bankgw-tour": str(site), ".run/broker.json": str(described), 'ARGS="--f': 'ARGS="--orders 60 --f'}
-    erp = {"erp-kingdee.": "erp-demo.", "0000000000000000017": rig.account_numbers("sample", 1)[0]}
+    erp = {"erp-kingdee.": "erp-demo.", "0000000000000000017": demo_site.account_numbers("sample", 1)[0]}
     install = {"/etc/": f"{etc}/"}
     todo = literal.ordered([step for page in PAGES for step in steps_of(page)])
     text = literal.script(

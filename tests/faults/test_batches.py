@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from faults.batches import BATCH, COMPLETED, Batch, bundled, judge
-from gateway.desk import demo_site
-from gateway.desk.demo_erp import Heard
-from gateway.desk.demo_orders import JSON, Answer, Order, Story, write
-from gateway.desk.demo_verdict import Finding, Wrong
+from gateway.demo import stage
+from gateway.demo.erp import Heard
+from gateway.demo.orders import JSON, Answer, Order, Story, write
+from gateway.demo.verdict import Finding, Wrong
 from protocols.canon.outcome import State
 
 BANKS = ("sample", "pab")
@@ -20,7 +20,7 @@ BANKS = ("sample", "pab")
 
 @pytest.fixture(scope="module")
 def story() -> Story:
-    return write(3, 400, 10, demo_site.stage(BANKS, "run", datetime(2026, 11, 25, tzinfo=UTC)))
+    return write(3, 400, 10, stage.stage(BANKS, "run", datetime(2026, 11, 25, tzinfo=UTC)))
 
 
 def test_every_order_is_still_asked_for_once(story: Story) -> None:

@@ -15,14 +15,14 @@ from sqlalchemy import create_engine, text
 from faults import compare, report
 from faults.compare import Books, Result
 from faults.incidents import Incident
-from gateway.desk import demo_site
-from gateway.desk.demo_erp import Heard
-from gateway.desk.demo_orders import Answer, Command, Order, Story, write
-from gateway.desk.demo_verdict import Executed, Journalled
+from gateway.demo import stage
+from gateway.demo.erp import Heard
+from gateway.demo.orders import Answer, Command, Order, Story, write
+from gateway.demo.verdict import Executed, Journalled
 from protocols.canon.outcome import State
 from protocols.twin import Booked
 
-STAGE = demo_site.stage(("sample", "pab"), "run", datetime(2026, 11, 24, tzinfo=UTC))
+STAGE = stage.stage(("sample", "pab"), "run", datetime(2026, 11, 24, tzinfo=UTC))
 
 
 def _story() -> Story:

@@ -8,10 +8,10 @@ from typing import Any, cast
 
 import pytest
 
-from faults.ears import Ears
+from faults.erp_listener import Ears
 from faults.incidents import Diary
-from gateway.desk.demo_erp import Clerk, Heard
-from gateway.desk.demo_orders import Answer, Command
+from gateway.demo.erp import Clerk, Heard
+from gateway.demo.orders import Answer, Command
 from tests.faults.test_compare import World
 
 ACCEPTED: dict[str, Any] = {"id": "AP-1", "payment": "P1", "seq": 1, "state": "accepted"}

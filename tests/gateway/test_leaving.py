@@ -10,8 +10,8 @@ from sqlalchemy.exc import OperationalError
 from structlog.testing import capture_logs
 from twisted.internet.defer import Deferred
 
-from gateway.journal import lanes
-from gateway.journal.store import Tx
+from gateway.journal.cluster import lane_leases
+from gateway.journal.commit.store import Tx
 from gateway.simbank.faults import Fault, Script, Scripted
 from protocols.canon.outcome import State
 from tests.gateway.journal.test_locks import Locked
@@ -33,7 +33,7 @@ def test_leaving_waits_for_no_row_that_a_stranger_has_locked(
     world.submit("AP-1")
     world.run(0.5)
     with monkeypatch.context() as standing, capture_logs() as heard:
-        standing.setattr(*((lanes, "release", locked) if what == "release" else (Tx, "epoch_of", locked)))
+        standing.setattr(*((lane_leases, "release", locked) if what == "release" else (Tx, "epoch_of", locked)))
         started_s, done = world.clock.seconds(), list[float]()
         Deferred.fromCoroutine(life.gateway.stop()).addBoth(lambda _: done.append(world.clock.seconds()))
         world.run(60)

@@ -16,8 +16,8 @@ from typing import Any, NoReturn
 
 import pytest
 
-from gateway.desk import rig
-from gateway.desk.processes import Child, gateway_command, simulator_command, stop_all
+from gateway.demo import site as demo_site
+from gateway.demo.processes import Child, gateway_command, simulator_command, stop_all
 from gateway.simbank.record import plain_executions
 from tests.gateway.erp.rabbit import Rabbit, ctl, rabbit_for_tests
 from tests.world.services import ROOT, Login, broker_file, read_broker
@@ -26,10 +26,10 @@ PREFIX = "erp-demo"
 SENDER = "kingdee"
 OPERATIONS = ("payment.submit", "payment.cancel", "status.query", "balance.query", "transactions.query")
 _PLANS = (
-    rig.BankPlan("sample", twin_options={"user": "demo", "password": "demo-password"}),
-    rig.BankPlan(
-        "pab", options={"enterprise_code": rig.ENTERPRISE_CODE, "per_second": 100, "burst": 50, "first_enquiry_s": 0.5},
-        twin_options={"enterprise_code": rig.ENTERPRISE_CODE},
+    demo_site.BankPlan("sample", twin_options={"user": "demo", "password": "demo-password"}),
+    demo_site.BankPlan(
+        "pab", options={"enterprise_code": demo_site.ENTERPRISE_CODE, "per_second": 100, "burst": 50, "first_enquiry_s": 0.5},
+        twin_options={"enterprise_code": demo_site.ENTERPRISE_CODE},
     ),
 )  # fmt: skip
 
@@ -40,7 +40,7 @@ class Running:
 
     rabbit: Rabbit
     erp: Login
-    site: rig.Site
+    site: demo_site.Site
     daemon: Child
 
     @property
@@ -51,7 +51,7 @@ class Running:
 
     def account(self, bank: str, n: int = 0) -> str:
         """An own account at this bank."""
-        return rig.account_numbers(bank, 2)[n]
+        return demo_site.account_numbers(bank, 2)[n]
 
     def booked(self, bank: str) -> list[dict[str, Any]]:
         """Every instruction the bank has executed: its own record is the truth."""
@@ -87,7 +87,7 @@ def until(true: Callable[[], bool], limit_s: float, what: str) -> None:
 def running(folder: Path) -> Iterator[Running]:
     """Start everything; stop it by process id."""
     with rabbit_for_tests("independent") as rabbit, _erp_user(rabbit) as erp:
-        site = rig.prepare(folder, _PLANS)
+        site = demo_site.prepare(folder, _PLANS)
         children = [
             Child(plan.bank, simulator_command(site.simulator(plan.bank)), folder / f"{plan.bank}.log")
             for plan in _PLANS
@@ -98,7 +98,7 @@ def running(folder: Path) -> Iterator[Running]:
                 child.start()
             until(lambda: all(site.ready_file(plan.bank).exists() for plan in _PLANS), 30,
                   "\n".join(child.tail() for child in children))  # fmt: skip
-            rig.configure(site, _broker(rabbit), _senders(erp))
+            demo_site.configure(site, _broker(rabbit), _senders(erp))
             children.append(daemon)
             daemon.start()
             until(lambda: _ready(site) or daemon.ended() is not None, 60, "the daemon is ready")
@@ -138,7 +138,7 @@ def _senders(erp: Login) -> dict[str, dict[str, Any]]:
     return {SENDER: table}
 
 
-def _ready(site: rig.Site) -> bool:
+def _ready(site: demo_site.Site) -> bool:
     port = site.state / "watch.port"
     if not port.exists():
         return False

@@ -20,9 +20,10 @@ from twisted.python.failure import Failure
 
 from gateway.clock import SeededEntropy
 from gateway.core.states import Resolve
-from gateway.journal import databases, past, vaults
-from gateway.journal.committer import Committer
-from gateway.journal.permits import NoPermits
+from gateway.journal.cluster import restored_database
+from gateway.journal.commit.committer import Committer
+from gateway.journal.commit.permit_log import NoPermits
+from gateway.journal.sql import databases, vaults
 from gateway.simbank.faults import Touch
 from protocols.bank import Bank, Replay
 from protocols.canon.order import Kind
@@ -160,7 +161,7 @@ def _rename_sender(world: World, _chance: random.Random) -> str | None:
 
 def _offline(world: World, what: str, old: str, new: str) -> None:
     """Run a unit of `journal.renames` as the command does while no daemon works on the journal."""
-    rename: Any = getattr(import_module("gateway.journal.renames"), what)
+    rename: Any = getattr(import_module("gateway.journal.cluster.renames"), what)
     engine = databases.connect(world.url, connections=1, writing=True)
     vaults.attach(engine, world.vault)
     clock = LifeClock(world.clock)
@@ -258,7 +259,7 @@ def let_go(world: World) -> None:
     assert life is not None
     episode = life.gateway.past.episode
     for lane in life.gateway.lanes:
-        life.store.write(lambda tx, lane=lane: past.clear(tx, lane, episode, "the simulation"))  # type: ignore[misc]
+        life.store.write(lambda tx, lane=lane: restored_database.clear(tx, lane, episode, "the simulation"))  # type: ignore[misc]
         life.gateway.let_go(lane)
 
 

@@ -14,9 +14,7 @@ from typing import Any
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 
-from gateway.erp.consumer import WIDER
-from gateway.erp.topology import Topology, standard
-from gateway.erp.wire import (
+from gateway.erp.amqp_types import (
     CONFIRMED,
     NO_PROPERTIES,
     Delivery,
@@ -29,6 +27,8 @@ from gateway.erp.wire import (
     cut,
     ignore_blocked,
 )
+from gateway.erp.consumer import WIDER
+from gateway.erp.topology import Topology, standard
 from tests.world.clock import HeapClock
 
 log = Logger()
@@ -201,7 +201,7 @@ class ModelClient:
                     on_delivery(delivery)
                 except Exception:
                     log.failure("taking a message failed")
-                    self.give_back(delivery)
+                    self.release(delivery)
 
     def ack(self, delivery: Delivery, multiple: bool = False) -> bool:
         """Forget the delivery, if its channel still lives."""
@@ -221,7 +221,7 @@ class ModelClient:
             self._broker._route(dead, kept.key, kept.body, kept.properties, kept.undecodable)
         self.wake()
 
-    def give_back(self, delivery: Delivery) -> None:
+    def release(self, delivery: Delivery) -> None:
         """It comes again after a second."""
         self._later(1.0, self._comes_again, delivery)
 

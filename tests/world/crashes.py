@@ -11,7 +11,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from gateway import app
-from gateway.bank.session import Line
+from gateway.bank.connection import BankConnection
 from gateway.simbank.faults import Fault, Script, Scripted
 from protocols.bank import Port
 from tests.world.history import violations
@@ -116,11 +116,11 @@ class Cutting:
         self._life = life
         self._of = of
 
-    def dial(self, port: Port, build: Callable[[], Line]) -> Deferred[Line]:
+    def dial(self, port: Port, build: Callable[[], BankConnection]) -> Deferred[BankConnection]:
         """Connect."""
         return self._inner.dial(port, lambda: self._cut(build()))  # type: ignore[no-any-return]
 
-    def _cut(self, line: Line) -> Line:
+    def _cut(self, line: BankConnection) -> BankConnection:
         exchange, life = line.exchange, self._life
 
         def cut(data: bytes) -> Deferred[bytes]:

@@ -29,9 +29,9 @@ from typing import Any
 import pika
 import pika.exceptions
 
-from gateway.desk import demo_evidence, processes, rig
-from gateway.desk.processes import Child
-from gateway.journal import databases
+from gateway.demo import evidence, processes, site
+from gateway.demo.processes import Child
+from gateway.journal.sql import databases
 from protocols.twin import Booked
 from tests.gateway.erp.rabbit import ctl
 from tests.world import heard
@@ -44,10 +44,10 @@ END_S = 90.0
 NEVER = "never"
 SENDER = "kingdee"
 PLANS = (
-    rig.BankPlan("sample", cheap=True, twin_options={"user": "demo", "password": "demo-password"}, options={
+    site.BankPlan("sample", cheap=True, twin_options={"user": "demo", "password": "demo-password"}, options={
         "first_enquiry_s": 0.2, "quarantine_s": 2.0, "answer_s": 2.0, "sessions": 2, "verify": "hand"}),
-    rig.BankPlan("pab", twin_options={"enterprise_code": rig.ENTERPRISE_CODE}, options={
-        "enterprise_code": rig.ENTERPRISE_CODE, "first_enquiry_s": 0.2, "per_second": 200, "burst": 50,
+    site.BankPlan("pab", twin_options={"enterprise_code": site.ENTERPRISE_CODE}, options={
+        "enterprise_code": site.ENTERPRISE_CODE, "first_enquiry_s": 0.2, "per_second": 200, "burst": 50,
         "first_byte_s": 2.0, "exchange_s": 4.0}),
 )  # fmt: skip
 
@@ -146,7 +146,7 @@ class Ground:
 
     def __init__(self, folder: Path, broker: Broker, vhost: str) -> None:
         self.folder = folder
-        self.site = rig.prepare(folder, PLANS)
+        self.site = site.prepare(folder, PLANS)
         self.erp = Erp(broker, vhost)
         self.orders: dict[str, str] = {}
         self.cancelled: set[str] = set()
@@ -169,7 +169,7 @@ class Ground:
         while not all(self.site.ready_file(bank).exists() for bank in BANKS):
             assert time.monotonic() < until_s, [child.tail() for child in self._simulators]
             time.sleep(0.05)
-        rig.configure(self.site, self._broker, {SENDER: {
+        site.configure(self.site, self._broker, {SENDER: {
             "users": [self.erp.user], "operations": ["payment.submit", "payment.cancel", "balance.query"],
             "reply_to": r"erp-demo\..*", "suspected_duplicate_hours": 0,
         }})  # fmt: skip
@@ -196,7 +196,7 @@ class Ground:
         self._submit(f"{mark}-c", BANKS[0], not_before=late)
         self._command("payment.cancel", {"id": f"{mark}-c"}, f"{mark}-cancel")
         self.cancelled.add(f"{mark}-c")
-        account = rig.account_numbers(BANKS[0], 1)[0]
+        account = site.account_numbers(BANKS[0], 1)[0]
         asked = {"accounts": [account], "max_age": "PT0S", "max_wait": "PT5S"}
         self._command("balance.query", asked, f"{mark}-balance")
 
@@ -204,7 +204,7 @@ class Ground:
         payee = f"{len(self.orders) + 1:019d}" if not again else self.orders[id_]
         self.orders[id_] = payee
         self._command("payment.submit", {
-            "id": id_, "debtor": {"account": rig.account_numbers(bank, 1)[0], "name": rig.HOLDERS[0]},
+            "id": id_, "debtor": {"account": site.account_numbers(bank, 1)[0], "name": site.HOLDERS[0]},
             "creditor": {"account": payee, "name": "示例乙公司", "bank_name": "示例银行某支行", "cnaps": "000000000000",
                          "kind": "corporate"},
             "amount": "12.34", "currency": "CNY", "purpose": "货款", **changes,
@@ -235,14 +235,14 @@ class Ground:
 
     def _executed(self) -> list[Any]:
         now_ms = int(time.time() * 1000)
-        return [one for bank in BANKS for one in demo_evidence.executed(bank, self.site.ledger(bank), now_ms)]
+        return [one for bank in BANKS for one in evidence.executed(bank, self.site.ledger(bank), now_ms)]
 
     def compare(self, verdict: Verdict) -> None:
         """Hold ledgers, journal and events against each other."""
         executed = [one for one in self._executed() if one.booked is not Booked.REFUSED]
         by_payee = Counter(one.creditor for one in executed)
         journal: dict[str, list[Any]] = defaultdict(list)
-        for row in demo_evidence.journalled(self.site.state, self.site.folder / "secrets" / "vault.key"):
+        for row in evidence.journalled(self.site.state, self.site.folder / "secrets" / "vault.key"):
             journal[row.order_id].append(row)
         for id_, payee in self.orders.items():
             if by_payee[payee] > 1:
@@ -269,7 +269,7 @@ class Ground:
             engine.dispose()
         verdict.duplicated += [f"{ref}: {text}" for ref, text in found]
         verdict.lost += [f"command {one} has no reply" for one in self.commands if not self.erp.replies[one]]
-        verdict.lost += [f"daemon: {text}" for text in demo_evidence.defects(self.folder / "daemon.log")]
+        verdict.lost += [f"daemon: {text}" for text in evidence.defects(self.folder / "daemon.log")]
 
 
 def play(ground: Ground, where: Sequence[Place], verdict: Verdict, mark: str) -> None:

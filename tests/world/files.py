@@ -7,10 +7,11 @@ from typing import TypeVar
 
 from sqlalchemy import Connection
 
-from gateway.journal import attempts, audit, payments, work
-from gateway.journal.attempts import Exhibit
-from gateway.journal.audit import Entry
-from gateway.journal.rows import AttemptRow, PaymentRow, WorkRow
+from gateway.journal.commit import attempts, audit, work
+from gateway.journal.commit.attempts import Exhibit
+from gateway.journal.commit.audit import Entry
+from gateway.journal.commit.rows import AttemptRow, PaymentRow, WorkRow
+from gateway.journal.payments import lookup
 from tests.world.world import World
 
 T = TypeVar("T")
@@ -23,7 +24,7 @@ def read(world: World, fn: Callable[[Connection], T]) -> T:
 
 def payment(world: World, id_: str, sender: str = "kingdee") -> PaymentRow:
     """The payment of this order."""
-    row = read(world, lambda conn: payments.find(conn, sender, id_))
+    row = read(world, lambda conn: lookup.find(conn, sender, id_))
     assert row is not None, f"no payment {id_}"
     return row
 

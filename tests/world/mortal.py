@@ -18,10 +18,10 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from gateway import app, log
-from gateway.bank.berths import Dialer
-from gateway.bank.session import Line
-from gateway.desk import daemon
-from gateway.journal.store import Permit
+from gateway.bank.connection import BankConnection
+from gateway.bank.session_pool import Dialer
+from gateway.cli import run
+from gateway.journal.commit.store import Permit
 from gateway.settings import Settings, load
 from protocols.bank import Port
 from protocols.kit import dsig
@@ -31,8 +31,8 @@ DEAD = 77
 _PAYMENT = (b"<Operation>Pay<", b"<ThirdVoucher>")
 _PAB_HEADER = slice(40, 44)
 _BY_MODULE = {
-    "gateway.erp.orders": "order", "gateway.erp.standing": "cancel", "gateway.erp.inquiry": "question",
-    "gateway.erp.answers": "answer", "gateway.bank.sending": "sending", "gateway.bank.lane": "word",
+    "gateway.erp.orders": "order", "gateway.erp.status_and_cancel": "cancel", "gateway.erp.ask_later": "question",
+    "gateway.erp.question_service": "answer", "gateway.bank.sending": "sending", "gateway.bank.lane": "word",
 }  # fmt: skip
 _BY_WORD = {"take": "lease", "renew": "renewal", "recover": "recovery", "draw_serials": "serials", "mark": "confirmed"}
 _SUBJECTS = {
@@ -100,11 +100,11 @@ class _Pointed:
         self._mortal = mortal
         self._reactor = reactor
 
-    def dial(self, port: Port, build: Callable[[], Line]) -> Deferred[Line]:
+    def dial(self, port: Port, build: Callable[[], BankConnection]) -> Deferred[BankConnection]:
         """Connect."""
         return self._inner.dial(port, lambda: self._line(build()))
 
-    def _line(self, line: Line) -> Line:
+    def _line(self, line: BankConnection) -> BankConnection:
         exchange, received, hit = line.exchange, line.dataReceived, self._mortal.hit
         subject = ["question"]
 
@@ -162,7 +162,7 @@ def main(settings: Path, point: str, nth: int) -> int:
     def start(given: Any, found: Settings, fatal: Callable[[str], None]) -> app.Gateway:
         return app.build(found, pointed(app.system_parts(given, found, fatal), Mortal(point, nth), given), fatal)
 
-    return daemon.serve(reactor, load(settings), start)
+    return run.serve(reactor, load(settings), start)
 
 
 if __name__ == "__main__":

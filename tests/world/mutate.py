@@ -47,37 +47,37 @@ STAGES: dict[str, tuple[tuple[str, ...], ...]] = {
         ("tests/gateway/bank/test_sending.py", "tests/gateway/bank/test_repeats.py"),
         ("tests/gateway/bank/test_bundling.py", SCENES), ("tests/gateway/bank/test_lane.py", CRASHES),
     ),
-    "gateway/bank/session.py": (
-        ("tests/gateway/bank/test_session.py", "tests/gateway/bank/test_at_the_write.py"), ("tests/gateway/bank/test_berths.py",),
+    "gateway/bank/connection.py": (
+        ("tests/gateway/bank/test_connection.py", "tests/gateway/bank/test_at_the_write.py"), ("tests/gateway/bank/test_session_pool.py",),
         ("tests/gateway/bank/test_sending.py", SCENES),
     ),
-    "gateway/bank/wallclock.py": (
-        ("tests/gateway/bank/test_wallclock.py",), ("tests/gateway/bank/test_repeats.py", "tests/gateway/bank/test_lane.py"),
+    "gateway/bank/clock_trust.py": (
+        ("tests/gateway/bank/test_clock_trust.py",), ("tests/gateway/bank/test_repeats.py", "tests/gateway/bank/test_lane.py"),
     ),
-    "gateway/bank/tenure.py": (
-        ("tests/gateway/bank/test_permit_gate.py",), ("tests/gateway/bank/test_tenure.py", SCENES),
+    "gateway/bank/lease.py": (
+        ("tests/gateway/bank/test_permit_gate.py",), ("tests/gateway/bank/test_lease.py", SCENES),
         ("tests/gateway/test_leaving.py", "tests/gateway/bank/test_lane.py", CRASHES),
     ),
     "gateway/erp/outbox.py": (("tests/gateway/erp/test_outbox_alone.py", "tests/gateway/erp/test_outbox.py"), (SCENES,)),
     "protocols/erp/fingerprint.py": (("tests/protocols/erp/test_fingerprint.py",),),
     "protocols/erp/canonical.py": (("tests/protocols/erp/test_fingerprint.py",), ("tests/protocols/erp/test_commands.py",)),
-    "gateway/journal/claims.py": (
-        ("tests/gateway/journal/test_payments.py",), ("tests/gateway/journal/test_book.py", "tests/gateway/journal/test_batches.py"),
+    "gateway/journal/payments/limits.py": (
+        ("tests/gateway/journal/test_admission.py",), ("tests/gateway/journal/test_payment_cache.py", "tests/gateway/journal/test_batches.py"),
         ("tests/gateway/erp/test_intake.py", SCENES),
     ),
-    "gateway/journal/audit.py": (
+    "gateway/journal/commit/audit.py": (
         ("tests/gateway/journal/test_audit.py", "tests/gateway/journal/test_sealed.py"),
-        ("tests/gateway/journal/test_committer.py", "tests/gateway/journal/test_timeline.py", "tests/gateway/desk/test_verbs.py"),
+        ("tests/gateway/journal/test_committer.py", "tests/gateway/journal/test_timeline.py", "tests/gateway/control/test_verbs.py"),
     ),
     "gateway/erp/intake.py": (
         ("tests/gateway/erp/test_intake.py",), ("tests/gateway/erp/test_unread.py", "tests/gateway/test_bad_input.py"),
         ("tests/gateway/erp/test_batches.py", CRASHES),
     ),
-    "gateway/journal/proposals.py": (
-        ("tests/gateway/desk/test_resolve.py",), ("tests/gateway/desk/test_from_the_past.py", "tests/gateway/desk/test_control.py"),
+    "gateway/journal/people/proposals.py": (
+        ("tests/gateway/cli/test_resolve.py",), ("tests/gateway/cli/test_from_the_past.py", "tests/gateway/control/test_server.py"),
     ),
-    "gateway/settings/agreement.py": (("tests/gateway/test_settings.py",), ("tests/gateway/desk/test_check.py",)),
-    "gateway/settings/reading.py": (("tests/gateway/test_settings.py",), ("tests/gateway/desk/test_reload.py",)),
+    "gateway/settings/agreement.py": (("tests/gateway/test_settings.py",), ("tests/gateway/cli/test_check.py",)),
+    "gateway/settings/reading.py": (("tests/gateway/test_settings.py",), ("tests/gateway/cli/test_reload.py",)),
     **dict.fromkeys(
         (f"protocols/kit/iso20022/{part}.py" for part in ("account", "debit", "lines", "names", "parts", "report", "schema", "transfer")),
         (("tests/protocols/kit/iso20022",), ("tests/protocols/banks/finws", "tests/protocols/erp/iso")),

@@ -15,10 +15,10 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from gateway import app, log
-from gateway.bank.berths import Dialer
-from gateway.bank.session import Line
+from gateway.bank.connection import BankConnection
+from gateway.bank.session_pool import Dialer
+from gateway.cli import run
 from gateway.clock import Clock
-from gateway.desk import daemon
 from gateway.settings import Settings, load
 from protocols.bank import Port
 from protocols.kit import dsig
@@ -35,15 +35,15 @@ class Doubling:
         self._inner = inner
         self._clock = clock
 
-    def dial(self, port: Port, build: Callable[[], Line]) -> Deferred[Line]:
+    def dial(self, port: Port, build: Callable[[], BankConnection]) -> Deferred[BankConnection]:
         """Connect."""
         return self._inner.dial(port, lambda: self._doubled(build(), port))
 
-    def _doubled(self, line: Line, port: Port) -> Line:
+    def _doubled(self, line: BankConnection, port: Port) -> BankConnection:
         exchange = line.exchange
 
         def twice(data: bytes) -> Deferred[bytes]:
-            again = self._inner.dial(port, lambda: Line(port, self._clock, lambda _line: None, lambda: True))
+            again = self._inner.dial(port, lambda: BankConnection(port, self._clock, lambda _line: None, lambda: True))
             again.addCallback(lambda other: other.exchange(data).addBoth(lambda _said: other.hang_up()))
             again.addErrback(lambda _failure: None)
             return exchange(data)
@@ -67,7 +67,7 @@ def main(settings: Path) -> int:
     def start(given: Any, found: Settings, fatal: Callable[[str], None]) -> app.Gateway:
         return app.build(found, doubled(app.system_parts(given, found, fatal)), fatal)
 
-    return daemon.serve(reactor, load(settings), start)
+    return run.serve(reactor, load(settings), start)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from gateway.erp.wire import Delivery, Down, Message, OnDelivery, Verdict, ignore_blocked
+from gateway.erp.amqp_types import Delivery, Down, Message, OnDelivery, Verdict, ignore_blocked
 
 if TYPE_CHECKING:
     from tests.world.broker import ModelClient
@@ -135,9 +135,9 @@ class PointedAmqp:
         """Reject."""
         self._point("erp.reject.delivery", lambda: self._amqp.reject(delivery))
 
-    def give_back(self, delivery: Delivery) -> None:
+    def release(self, delivery: Delivery) -> None:
         """Give back."""
-        self._amqp.give_back(delivery)
+        self._amqp.release(delivery)
 
     def publish(self, message: Message) -> Deferred[Verdict]:
         """Publish; the verdict passes a point too."""

@@ -32,7 +32,7 @@ from typing import Any
 
 import structlog
 
-from gateway.bank.tenure import LEASE_MS
+from gateway.bank.lease import LEASE_MS
 from gateway.core.states import Release
 from gateway.simbank.faults import Delays, Fault, FaultPlan
 from gateway.simbank.ledger import Conduct
@@ -81,13 +81,13 @@ class Story:
 
 def tell(
     seed: int, folder: Path, *, orders: int = ORDERS, dedup: bool = True, world: World | None = None,
-    keep: frozenset[int] | None = None, neighbours: bool = False,
+    keep: frozenset[int] | None = None, peer_nodes: bool = False,
 ) -> Story:  # fmt: skip
     """Play one seed to its end; of its steps only those in `keep`, if given. `neighbours`: two nodes, whatever is drawn."""
     cpu_s = time.process_time()
     chance = random.Random(seed)
     story = Story(seed)
-    world = world or _world(seed, folder, chance, dedup, neighbours)
+    world = world or _world(seed, folder, chance, dedup, peer_nodes)
     began_s = world.clock.seconds()
     story.actions["several accounts"] += len(world.bank.accounts) > 1
     story.actions[between.TWO_LANES] += len(world.lanes) > 1
@@ -154,7 +154,7 @@ def _calm(world: World, story: Story, *, whole: bool) -> None:
 # ---- a world by chance -------------------------------------------------------------------------------------------
 
 
-def _world(seed: int, folder: Path, chance: random.Random, dedup: bool, neighbours: bool) -> World:
+def _world(seed: int, folder: Path, chance: random.Random, dedup: bool, peer_nodes: bool) -> World:
     wild = chance.random()
     rates = {
         fault: round(chance.random() ** 2 * 0.25 * wild, 4) if chance.random() < 0.6 else 0.0 for fault in Fault
@@ -177,7 +177,7 @@ def _world(seed: int, folder: Path, chance: random.Random, dedup: bool, neighbou
     spans = {"enquiry_deadline_s": 1_800.0, "returns_watch_s": 4_100.0 if returning else 1.0, "returns_every_s": 2_100.0}
     sender = chance.choice(({}, {}, {}, {}, {"limits": {"per_payment": "90000.00"}}, {"new_payee_hold": True}))
     # Several nodes look at each other's work; that costs, so most stories have one.
-    journal = {"poll_ms": 2_000} if chance.random() < 0.25 or neighbours else {}
+    journal = {"poll_ms": 2_000} if chance.random() < 0.25 or peer_nodes else {}
     return World(folder, seed, banks=banks, settings={"journal": journal}, plan=FaultPlan(str(seed), rates, delays), conduct=conduct, spans=spans,
                  options=OPTIONS, sender=sender, adapters=_adapters(chance, dedup),
                  linger_ms=chance.choice((3.0, 30.0, 100.0)), accounts=chance.choice((1, 1, 3)),
@@ -568,7 +568,7 @@ def main(arguments: list[str]) -> int:
     seeds = [asked.seed] if asked.seed is not None else range(asked.first, asked.first + asked.seeds)
     until_s = time.monotonic() + asked.minutes * 60 if asked.minutes is not None else float("inf")
     sums, failed = Sum(), 0
-    for story in tell_many(seeds, min(asked.processes, len(seeds)), neighbours=asked.neighbours, dedup=asked.dedup):
+    for story in tell_many(seeds, min(asked.processes, len(seeds)), peer_nodes=asked.peer_nodes, dedup=asked.dedup):
         sums.add(story)
         failed = failed or (story.seed if story.violations else 0)
         for violation in story.violations:
@@ -584,7 +584,7 @@ def main(arguments: list[str]) -> int:
     if failed and not (asked.whole or asked.stop):
         from tests.world import reduce
 
-        print(reduce.report(failed, neighbours=asked.neighbours, dedup=asked.dedup), flush=True)
+        print(reduce.report(failed, peer_nodes=asked.peer_nodes, dedup=asked.dedup), flush=True)
     print(sums.breakdown())
     print(sums.last_line())
     return 1 if sums.broken else 0

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from gateway.core.states import Answered, Event, Resolve, Source, Work
-from gateway.journal import payments
-from gateway.journal.rows import WorkRow
-from gateway.journal.store import Tx
+from gateway.journal.commit.rows import WorkRow
+from gateway.journal.commit.store import Tx
+from gateway.journal.payments import lookup
 from gateway.simbank.faults import Fault, Script, Scripted, Touch
 from protocols.bank import Bank, Replay, ReplayRule
 from protocols.canon.outcome import Fate
@@ -65,7 +65,7 @@ class Stage(World):
         assert self.life is not None
 
         def unit(tx: Tx) -> None:
-            row = payments.find(tx.conn, "kingdee", id_)
+            row = lookup.find(tx.fresh, "kingdee", id_)
             assert row is not None
             tx.due(WorkRow(row.payment, kind, row.lane, tx.now_ms, row.epoch))
 

@@ -27,9 +27,9 @@ from sqlalchemy import event
 
 from gateway import app
 from gateway import settings as conf
-from gateway.bank.keys import Signer
-from gateway.journal import migrations
-from gateway.journal.writer import SqlStore
+from gateway.bank.signers import Signer
+from gateway.journal.commit.group_commit import SqlStore
+from gateway.journal.sql import migrations
 from protocols.bank import Bank
 from protocols.kit.dsig import PinnedKey
 from protocols.twin import Twin

@@ -23,16 +23,18 @@ from twisted.internet.interfaces import IDelayedCall
 
 from gateway import app
 from gateway import settings as conf
-from gateway.bank.session import Line
+from gateway.bank.connection import BankConnection
 from gateway.clock import SeededEntropy
 from gateway.core.states import Event
-from gateway.erp.wire import Properties
-from gateway.journal import apply as applying
-from gateway.journal import audit, databases, payments, schema, vaults
-from gateway.journal.permits import Group, PermitLog
-from gateway.journal.store import Permit, Tx
-from gateway.journal.vault import Vault
-from gateway.journal.writer import SqlStore
+from gateway.erp.amqp_types import Properties
+from gateway.journal.commit import audit
+from gateway.journal.commit.group_commit import SqlStore
+from gateway.journal.commit.permit_log import Group, PermitLog
+from gateway.journal.commit.store import Permit, Tx
+from gateway.journal.payments import lookup
+from gateway.journal.payments import transition as applying
+from gateway.journal.sql import databases, schema, vaults
+from gateway.journal.sql.vault import Vault
 from gateway.meters import Meters
 from gateway.settings import Settings
 from gateway.simbank.faults import FaultPlan, Plan
@@ -151,18 +153,18 @@ class WorldDialer:
         self._site = site
         self._lane = lane
 
-    def dial(self, port: Port, build: Callable[[], Line]) -> Deferred[Line]:
-        from gateway.bank.endpoint import NotConnected
-        from gateway.bank.reasons import Reason
+    def dial(self, port: Port, build: Callable[[], BankConnection]) -> Deferred[BankConnection]:
+        from gateway.bank.dialer import NotConnected
+        from gateway.bank.handshake_errors import Reason
 
         self._life.world.dials += 1
         if not self._site.reachable:
             return fail(NotConnected("simbank", Reason.REFUSED, "the door is shut"))
-        line: Deferred[Line] = Deferred()
+        line: Deferred[BankConnection] = Deferred()
         self._life.clock.later(0.001, self._open, port, build, line)
         return line
 
-    def _open(self, port: Port, build: Callable[[], Line], opened: Deferred[Line]) -> None:
+    def _open(self, port: Port, build: Callable[[], BankConnection], opened: Deferred[BankConnection]) -> None:
         protocol = build()
         ours, _theirs = connect(self._life.world.clock, protocol, self._site.simbank.build(port.name))
         ours.hit, ours.lane = self._life.world.hit, self._lane
@@ -532,7 +534,7 @@ class World:
         assert life is not None, "nobody is there to do it"
 
         def unit(tx: Tx) -> None:
-            row = payments.find(tx.conn, self.sender, id_)
+            row = lookup.find(tx.fresh, self.sender, id_)
             assert row is not None, f"no payment {id_}"
             applying.apply(tx, row.payment, replace(event, at_ms=tx.now_ms), epoch=None, actor="persons")
 

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from gateway.bank.reasons import Reason
+from gateway.bank.handshake_errors import Reason
 from gateway.bank.tls import spki_pin
 from gateway.simbank.pki import CLIENT_PURPOSE, Authority, new_key
 from tests.world.peers import LOOPBACK, NAME, Yard, signed_with_sha1

@@ -11,8 +11,8 @@ import pytest
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import ITCPTransport
 
-from gateway.bank.endpoint import BankEndpoint
-from gateway.bank.session import Line, NoAnswer
+from gateway.bank.connection import BankConnection, NoAnswer
+from gateway.bank.dialer import BankDialer
 from gateway.bank.tls import client_context
 from gateway.clock import SystemClock
 from gateway.tasks import sleep
@@ -52,13 +52,13 @@ class _Scene:
         return self.holds
 
     @asynccontextmanager
-    async def line(self) -> AsyncIterator[Line]:
+    async def line(self) -> AsyncIterator[BankConnection]:
         yard = self._yard
         server = None if yard is None else bad_context([yard.leaf()], yard.key, ask=yard.ca_file)
         async with self.peer.listening(self.net, server):
             tls = None if yard is None else client_context(yard.settings(), self.clock)
-            endpoint = BankEndpoint(self.net, LOOPBACK, self.peer.port, tls)
-            line = await endpoint.connect(lambda: Line(PORT, self.clock, self._gone, self.may_write))
+            endpoint = BankDialer(self.net, LOOPBACK, self.peer.port, tls)
+            line = await endpoint.connect(lambda: BankConnection(PORT, self.clock, self._gone, self.may_write))
             await self.until(lambda: bool(self.peer.open))
             try:
                 yield line
@@ -78,7 +78,7 @@ class _Scene:
             await exchange
         return silence.value
 
-    def _gone(self, _line: Line) -> None:
+    def _gone(self, _line: BankConnection) -> None:
         self.gone += 1
 
     def _answer(self, _data: bytes, transport: ITCPTransport) -> None:

@@ -17,7 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.desk import demo_daily, rig
+from gateway.demo import daily_operations
+from gateway.demo import site as demo_site
 from gateway.simbank.faults import FAULTS, Fault, Script, Scripted, Strike, Touch
 from protocols.bank import Bank, Replay
 from protocols.canon.order import Kind
@@ -85,16 +86,16 @@ def hurried(name: str) -> dict[str, object]:
     return {**trial(name).hurried, beat: 60}
 
 
-def bundle_of(name: str, bank: Bank, way: str) -> demo_daily.Daily | None:
+def bundle_of(name: str, bank: Bank, way: str) -> daily_operations.Daily | None:
     """Three orders in one message, if the bank takes any such."""
     kind = next((kind for kind in TOGETHER if kind in bank.bundles), None)
     if kind is None:
         return None
     number = WAYS.index(way)
     others = iter(f"00000000000000{number:02d}{n:02d}" for n in range(10, 20))
-    own = rig.account_numbers(name, 1)
-    [made] = demo_daily.of_bank(
-        name, [kind.value], own, {own[0]: rig.HOLDERS[0]}, others, ["示例乙"], trial(name).order,
+    own = demo_site.account_numbers(name, 1)
+    [made] = daily_operations.of_bank(
+        name, [kind.value], own, {own[0]: demo_site.HOLDERS[0]}, others, ["示例乙"], trial(name).order,
         random.Random(number), number,
     )  # fmt: skip
     return made
@@ -117,7 +118,7 @@ def evening(name: str) -> Evening:
             with_fault(world, script, way, lambda way=way, number=number: world.submit(way, minor=1_000 + number))
             if way in bundles:
                 made = bundles[way]
-                with_fault(world, script, way, lambda made=made: world.command(demo_daily.COMMANDS[made.kind], dict(made.fields)))
+                with_fault(world, script, way, lambda made=made: world.command(daily_operations.COMMANDS[made.kind], dict(made.fields)))
         repeats = [one.not_found_quarantine for one in bank.profile.replay.values() if one.policy is not Replay.NEVER]
         world.run(200 + max(repeats, default=timedelta()).total_seconds())
         found = Evening(bank, script, doubles=site.ledger.doubles(), fatal=[*life.fatal])

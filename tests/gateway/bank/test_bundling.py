@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from gateway.core.states import Resolve, Work
-from gateway.journal import attempts, bundles, payments
-from gateway.journal.rows import WorkRow
+from gateway.journal.commit import attempts
+from gateway.journal.commit.rows import WorkRow
+from gateway.journal.payments import bundles, lookup
 from gateway.simbank.faults import Fault, Script, Scripted, Touch
 from gateway.simbank.ledger import Conduct
 from protocols.canon.outcome import Fate
@@ -55,7 +56,7 @@ def test_the_message_is_kept_once_and_nothing_leaves_before_it_is(tmp_path: Path
     made.run(5)
 
     def look(conn: Any) -> Any:
-        row = payments.find(conn, "kingdee", "B-1-2")
+        row = lookup.find(conn, "kingdee", "B-1-2")
         assert row is not None
         found = bundles.of_payment(conn, row.payment)
         assert found is not None
@@ -108,7 +109,7 @@ def test_an_enquiry_due_while_its_message_is_asked_about_for_another_reason_come
     submit(made, "B-1", [10_000] * 2)
     made.run(1)
     assert states(made, "B-1") == ["in_doubt"] * 2 and made.life is not None
-    row = made.read(lambda conn: payments.find(conn, "kingdee", "B-1-1"))
+    row = made.read(lambda conn: lookup.find(conn, "kingdee", "B-1-1"))
     found = made.read(lambda conn: bundles.of_payment(conn, row.payment)) if row is not None else None
     assert found is not None
     under_way = made.life.gateway.lanes["sample.main"].bundling._asking
@@ -131,7 +132,7 @@ def test_what_one_question_told_is_not_asked_again_for_the_sake_of_those_it_ende
     life, asked = made.life, made.bank.simbank.tally.exchanges
     assert states(made, "B-1") == ["settled"] * 4 + ["pending"] * 2 and life is not None
     lane = life.gateway.lanes["sample.main"]
-    rows = [made.read(partial(payments.find, sender="kingdee", order_id=f"B-1-{n}")) for n in range(1, 5)]
+    rows = [made.read(partial(lookup.find, sender="kingdee", order_id=f"B-1-{n}")) for n in range(1, 5)]
     before = asked[Touch.ENQUIRY]
     for row in rows:
         assert row is not None

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.bank.tenure import DEAD_S, ORPHAN_QUIET_S, STAND_BY_S
+from gateway.bank.lease import DEAD_S, ORPHAN_QUIET_S, STAND_BY_S
 from gateway.core.states import Work
 from gateway.simbank.faults import Fault, Script, Scripted
 from gateway.simbank.ledger import Conduct
@@ -162,11 +162,11 @@ def test_a_clock_that_was_slow_at_the_start_and_is_set_right_rings_once_and_is_b
     world.run(1_200)
     life.clock.off_ms = 0
     world.run(CLOCK_LOOK_S + 1)
-    wall = life.gateway.lanes["sample.main"].wall
+    clock_trust = life.gateway.lanes["sample.main"].clock_trust
     assert life.sample("bankgw_alarms_total", alarm="clock_set") == 1
-    assert wall.doubt == "clock_set" and not wall.sure(600_000).spans
+    assert clock_trust.doubt == "clock_set" and not clock_trust.sure(600_000).spans
     world.run(600)
-    assert wall.sure(600_000).spans and wall.doubt == "clock_set"
+    assert clock_trust.sure(600_000).spans and clock_trust.doubt == "clock_set"
     assert life.sample("bankgw_alarms_total", alarm="clock_set") == 1, "once, however often it is looked at"
 
 
@@ -202,7 +202,7 @@ def test_what_was_sent_by_a_clock_that_was_slow_does_not_leave_again_when_it_is_
     world.run(1_000)
     assert len(world.bank.ledger.executions) == 1
     assert world.told("AP-1")[-1] == "payment.settled"
-    assert life.gateway.lanes["sample.main"].wall.doubt == "clock_set", "until a restart"
+    assert life.gateway.lanes["sample.main"].clock_trust.doubt == "clock_set", "until a restart"
 
 
 @pytest.mark.parametrize("ahead_ms", [(3_600_000, 0), (0, -3_600_000)], ids=["its clock was ahead", "ours is slow"])

@@ -14,11 +14,11 @@ from twisted.internet.defer import Deferred
 
 from gateway import app
 from gateway.asking import Unavailable
-from gateway.bank import tenure as tenure_module
-from gateway.bank.tenure import LEASE_MS
+from gateway.bank import lease as lease_module
+from gateway.bank.lease import LEASE_MS
 from gateway.core.states import Work
-from gateway.journal import lanes
-from gateway.journal.rows import PaymentRow, WorkRow
+from gateway.journal.cluster import lane_leases
+from gateway.journal.commit.rows import PaymentRow, WorkRow
 from gateway.simbank.faults import Fault, FaultPlan, Script, Scripted, Touch
 from gateway.simbank.ledger import Conduct
 from protocols.bank import Bank
@@ -37,7 +37,7 @@ NO_REPEATS = {"banks": {"sample": {"most_repeats": 0}}}
 @pytest.fixture
 def long_lease(monkeypatch: pytest.MonkeyPatch) -> None:
     """For tests of days: a renewal every twenty minutes instead of every five seconds."""
-    monkeypatch.setattr(tenure_module, "LEASE_MS", 3_600_000)
+    monkeypatch.setattr(lease_module, "LEASE_MS", 3_600_000)
 
 
 QUIET = {"sessions": 1, "heartbeat_s": 110.0}
@@ -362,7 +362,7 @@ def test_questions_that_fail_do_not_count_as_proof_that_the_bank_is_there(tmp_pa
 
 def test_an_order_that_was_held_is_sent_from_the_journal_when_it_is_released(tmp_path: Path) -> None:
     from gateway.core.states import Release
-    from gateway.journal import apply as applying
+    from gateway.journal.payments import transition as applying
 
     world = World(tmp_path, sender={"new_payee_hold": True})
     life = world.start()
@@ -548,7 +548,7 @@ def test_a_lease_given_up_is_seen_in_the_journal(tmp_path: Path) -> None:
     world = World(tmp_path)
     first = world.start()
     world.run(1)
-    row = files.read(world, lambda conn: lanes.lease_of(conn, "sample.main"))
+    row = files.read(world, lambda conn: lane_leases.lease_of(conn, "sample.main"))
     assert row is not None and (row.owner, row.epoch) == ("gw1", lane_of(first).epoch)
     world.crash()
     second = world.start()
@@ -583,7 +583,7 @@ def test_what_is_due_much_later_waits_in_the_journal_and_comes_in_time(tmp_path:
         world.submit(f"AP-{n}")
     world.run(60)
     assert {world.told(f"AP-{n}")[-1] for n in range(3)} == {"payment.settled"}
-    assert len(lane_of(life).agenda) == 0, "the watch over returns lasts a week; nothing of it is held in memory"
+    assert len(lane_of(life).work_queue) == 0, "the watch over returns lasts a week; nothing of it is held in memory"
     world.run(2 * DAY_S)
     assert "overdue_moot" not in world.rules(), "a deadline that was met is not looked at again"
     assert world.exchanges(life, "fate") > 0, "the watch over returns came up"
@@ -595,9 +595,9 @@ def test_a_row_that_moves_far_away_takes_the_near_one_with_it(tmp_path: Path) ->
     world.run(2)
     near = WorkRow("P", Work.ENQUIRE, "sample.main", lane.parts.clock.now_ms() + 5_000, 1)
     lane.offer(near)
-    assert len(lane.agenda) == 1
+    assert len(lane.work_queue) == 1
     lane.offer(replace(near, due_ms=near.due_ms + 3_600_000))
-    assert len(lane.agenda) == 0
+    assert len(lane.work_queue) == 0
 
 
 def test_a_flood_of_doubts_leaves_half_the_pace_to_sends(tmp_path: Path) -> None:

@@ -10,9 +10,9 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from structlog.testing import capture_logs
 from twisted.internet.defer import Deferred, fail, succeed
 
-from gateway.bank.tenure import RENEW_S, Tenure
-from gateway.journal.lanes import LaneRow, Taken
-from gateway.journal.stops import Stop
+from gateway.bank.lease import RENEW_S, Lease
+from gateway.journal.cluster.lane_leases import LaneRow, Taken
+from gateway.journal.cluster.stops import Stop
 from gateway.tasks import Tasks
 from tests.world.clock import HeapClock
 from tests.world.world import LifeClock
@@ -56,7 +56,7 @@ class _Gate:
         self.failed: list[Any] = []
         self.rung: list[float] = []
         self.stops: list[Stop] = []
-        self.tenure = Tenure("b.main", "gw1", self.store, self.life, Tasks(self.failed.append), self._gain, self._lose,  # type: ignore[arg-type]
+        self.lease = Lease("b.main", "gw1", self.store, self.life, Tasks(self.failed.append), self._gain, self._lose,  # type: ignore[arg-type]
                              lambda: self.rung.append(self.clock.seconds()), self.stops.append)  # fmt: skip
 
     async def _gain(self, orphaned: bool) -> None:
@@ -66,43 +66,43 @@ class _Gate:
         self.lost.append(self.clock.seconds())
 
     def holds(self) -> bool:
-        return self.tenure.holds
+        return self.lease.holds
 
     def clock_set(self) -> bool:
-        return self.tenure.clock_set
+        return self.lease.clock_set
 
     def lasted_s(self) -> float:
-        return self.tenure.lasted_s
+        return self.lease.lasted_s
 
     def begin(self) -> _Gate:
         done: list[object] = []
-        Deferred.fromCoroutine(self.tenure.begin()).addBoth(done.append)
+        Deferred.fromCoroutine(self.lease.begin()).addBoth(done.append)
         assert done == [None]
         return self
 
     def end(self) -> None:
         done: list[object] = []
-        Deferred.fromCoroutine(self.tenure.end()).addBoth(done.append)
+        Deferred.fromCoroutine(self.lease.end()).addBoth(done.append)
         assert done == [None]
 
 
 def test_how_long_it_lasts_is_counted_from_the_taking_and_from_nothing_without_it() -> None:
     gate = _Gate()
     gate.clock.advance(7.0)
-    assert gate.tenure.lasted_s == 0.0
+    assert gate.lease.lasted_s == 0.0
     gate.begin()
-    assert gate.tenure.lasted_s == 0.0
+    assert gate.lease.lasted_s == 0.0
     gate.clock.advance(12.5)
-    assert gate.tenure.lasted_s == 12.5
+    assert gate.lease.lasted_s == 12.5
     gate.end()
-    assert gate.tenure.lasted_s == 0.0
+    assert gate.lease.lasted_s == 0.0
 
 
 def test_a_permit_needs_the_epoch_it_was_written_under() -> None:
     gate = _Gate().begin()
-    assert gate.gained == [False] and gate.tenure.epoch == 1
-    assert gate.tenure.permits(1, 1_000.0)
-    assert not gate.tenure.permits(0, 1_000.0) and not gate.tenure.permits(2, 1_000.0)
+    assert gate.gained == [False] and gate.lease.epoch == 1
+    assert gate.lease.permits(1, 1_000.0)
+    assert not gate.lease.permits(0, 1_000.0) and not gate.lease.permits(2, 1_000.0)
 
 
 def test_a_permit_ends_with_the_lease_to_the_moment() -> None:
@@ -110,18 +110,18 @@ def test_a_permit_ends_with_the_lease_to_the_moment() -> None:
     gate.store.renewed = [Deferred()]  # the journal does not answer any more
     gate.begin()
     gate.clock.advance(LEASE_S - 0.001)
-    assert gate.holds() and gate.tenure.permits(1, 1_010.0)
+    assert gate.holds() and gate.lease.permits(1, 1_010.0)
     gate.clock.advance(0.001)
-    assert not gate.holds() and not gate.tenure.permits(1, 1_010.0)
+    assert not gate.holds() and not gate.lease.permits(1, 1_010.0)
 
 
 def test_what_was_written_down_a_lease_ago_may_not_leave_though_the_lease_was_renewed() -> None:
     gate = _Gate().begin()
     gate.clock.advance(14.0)
-    assert gate.tenure.permits(1, 1_000.0)
+    assert gate.lease.permits(1, 1_000.0)
     gate.clock.advance(1.0)
-    assert gate.holds() and not gate.tenure.permits(1, 1_000.0)
-    assert gate.tenure.permits(1, 1_000.001)
+    assert gate.holds() and not gate.lease.permits(1, 1_000.0)
+    assert gate.lease.permits(1, 1_000.001)
 
 
 def test_a_lease_is_renewed_every_third_of_it_and_counts_from_the_asking() -> None:
@@ -163,28 +163,28 @@ def test_a_lost_lease_gives_no_permit_and_is_not_sought_again_for_a_lease() -> N
     gate.store.renewed = [False]
     gate.begin()
     gate.clock.advance(5.0)
-    assert gate.lost == [1_005.0] and gate.tenure.epoch == 0
-    assert not gate.holds() and not gate.tenure.permits(0, 1_005.0) and not gate.tenure.permits(1, 1_005.0)
+    assert gate.lost == [1_005.0] and gate.lease.epoch == 0
+    assert not gate.holds() and not gate.lease.permits(0, 1_005.0) and not gate.lease.permits(1, 1_005.0)
     gate.store.taken = Taken(3, orphaned=True)
     gate.clock.advance(LEASE_S + 0.999)
     assert gate.gained == [False]
     gate.clock.advance(0.001)
-    assert gate.gained == [False, True] and gate.tenure.permits(3, 1_021.0)
+    assert gate.gained == [False, True] and gate.lease.permits(3, 1_021.0)
 
 
 def test_a_lane_that_is_not_free_is_looked_at_every_second() -> None:
     gate = _Gate()
     gate.store.free = False
     gate.begin()
-    assert gate.gained == [] and gate.store.said == ["look"] and gate.tenure.epoch == 0
+    assert gate.gained == [] and gate.store.said == ["look"] and gate.lease.epoch == 0
     gate.clock.advance(3.0)
     assert gate.store.said == ["look"] * 4
     gate.store.free, gate.store.taken = True, None
     gate.clock.advance(1.0)
-    assert gate.gained == [] and gate.tenure.epoch == 0 and not gate.holds(), "another node was faster"
+    assert gate.gained == [] and gate.lease.epoch == 0 and not gate.holds(), "another node was faster"
     gate.store.taken = Taken(2, orphaned=True)
     gate.clock.advance(1.0)
-    assert gate.gained == [True] and gate.tenure.epoch == 2 and gate.holds()
+    assert gate.gained == [True] and gate.lease.epoch == 2 and gate.holds()
     gate.clock.advance(4.0)
     assert gate.store.said.count("look") == 6, "it has it, and looks no more"
 
@@ -196,7 +196,7 @@ def test_a_lease_that_is_not_renewed_is_dead_when_it_has_been_seen_for_longer_th
     gate.clock.advance(20.0)
     assert "take" not in gate.store.said and LEASE_S < 20.0
     gate.clock.advance(1.0)
-    assert gate.gained == [True] and gate.tenure.epoch == 8
+    assert gate.gained == [True] and gate.lease.epoch == 8
 
 
 def test_a_lease_that_is_renewed_is_alive_whatever_its_clock() -> None:
@@ -228,7 +228,7 @@ def test_a_renewal_that_others_were_in_the_way_of_is_tried_again_and_nothing_lea
         slow.errback(_said(1205))
         gate.clock.advance(0.0)
     assert [(line["event"], line["log_level"], line["lane"]) for line in said] == [("lane.not_renewed", "warning", "b.main")] * 2
-    assert gate.failed == [] and gate.lost == [] and gate.tenure.epoch == 1
+    assert gate.failed == [] and gate.lost == [] and gate.lease.epoch == 1
     assert gate.store.said.count("renew") == 3, "the next at once: it is late"
 
 
@@ -255,7 +255,7 @@ def test_a_defect_in_a_renewal_is_one() -> None:
 def test_letting_go_ends_everything_at_once() -> None:
     gate = _Gate().begin()
     gate.end()
-    assert gate.tenure.epoch == 0 and not gate.holds() and not gate.tenure.permits(0, 1_000.0)
+    assert gate.lease.epoch == 0 and not gate.holds() and not gate.lease.permits(0, 1_000.0)
     assert gate.store.said[-1] == "release"
     gate.clock.advance(100.0)
     assert gate.store.said[-1] == "release" and gate.lost == [], "it neither renews nor complains"
@@ -306,11 +306,11 @@ def test_a_clock_that_was_set_right_again_stays_one_that_was_set(look: str) -> N
     gate = _Gate().begin()
     gate.life.off_ms = -60_001
     if look == "permits":
-        assert gate.tenure.permits(1, 1_000.0)
+        assert gate.lease.permits(1, 1_000.0)
     elif look == "renewal":
         gate.clock.advance(5.0)
     else:
-        assert getattr(gate.tenure, look)
+        assert getattr(gate.lease, look)
     gate.life.off_ms = 0
     gate.clock.advance(3_600.0)
     assert gate.clock_set(), "what was sent in between has its time from the wrong one"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.bank import tenure as tenure_module
+from gateway.bank import lease as lease_module
 from gateway.simbank.faults import Fault, Script, Scripted
 from tests.gateway.bank.trials import Heard, trial_world
 from tests.world.world import World
@@ -19,7 +19,7 @@ QUIET = (datetime(2026, 11, 18, 16, tzinfo=UTC).timestamp(), datetime(2026, 11, 
 
 def evening(folder: Path, patch: pytest.MonkeyPatch, before_s: float) -> tuple[World, Heard]:
     """兴业银行, so many seconds before midnight."""
-    patch.setattr(tenure_module, "LEASE_MS", 3_600_000)
+    patch.setattr(lease_module, "LEASE_MS", 3_600_000)
     world, twins = trial_world(folder, patch, ("cib",))
     world.start()
     world.run(TO_MIDNIGHT_S - before_s)

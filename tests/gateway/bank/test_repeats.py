@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from gateway import app
-from gateway.bank.tenure import LEASE_MS
+from gateway.bank.lease import LEASE_MS
 from gateway.core.states import Answered, Source, Work
 from gateway.simbank.faults import Fault, Script, Scripted, Touch
 from gateway.simbank.ledger import Conduct

@@ -15,7 +15,7 @@ from twisted.internet.defer import Deferred
 from gateway import app
 from gateway.bank.sending import RETRY_UNSENT_MS
 from gateway.core.states import Work
-from gateway.journal.store import Store
+from gateway.journal.commit.store import Store
 from gateway.simbank.faults import Delays, Fault, Script, Scripted, Touch
 from gateway.tasks import sleep
 from protocols.bank import Bank, MoneyConversation, Submit
@@ -405,7 +405,7 @@ def test_an_order_cancelled_while_it_is_prepared_is_not_sent(tmp_path: Path) -> 
     world.run(10)
     assert world.told("AP-1") == ["payment.accepted", "payment.cancelled"]
     assert world.told("AP-2")[-1] == "payment.settled" and len(world.bank.ledger.executions) == 1
-    assert lane.halted is None and lane.quay.ready
+    assert lane.halted is None and lane.session_pool.ready
 
 
 def test_an_order_cancelled_while_the_bank_is_away_is_not_sent_later(tmp_path: Path) -> None:
@@ -437,7 +437,7 @@ def test_a_bank_that_declines_before_the_submit_is_tried_again(tmp_path: Path) -
     world.submit("AP-1")
     world.run(90)
     assert files.rules(world, "AP-1") == ["admitted", "send", "sent_settled"]
-    assert lane_of(life).quay.ready and declines == [0]
+    assert lane_of(life).session_pool.ready and declines == [0]
 
 
 def test_a_defect_after_the_bytes_left_is_doubt_and_stops_the_lane(tmp_path: Path) -> None:

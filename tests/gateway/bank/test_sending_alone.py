@@ -1,4 +1,4 @@
-"""Sending alone, at its edges: what may leave when, and what becomes of the berth, the conversation and the payment."""
+"""Sending alone, at its edges: what may leave when, and what becomes of the session, the conversation and the payment."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ import pytest
 from prometheus_client import CollectorRegistry
 from twisted.internet.defer import Deferred, succeed
 
-from gateway.bank.endpoint import NotConnected
-from gateway.bank.reasons import Reason
+from gateway.bank.connection import NoAnswer
+from gateway.bank.dialer import NotConnected
+from gateway.bank.exchange_metrics import ExchangeMetrics
+from gateway.bank.handshake_errors import Reason
 from gateway.bank.sending import Sending
-from gateway.bank.session import NoAnswer
-from gateway.bank.words import Words
 from gateway.core.states import Answered, Hold, Life, NotSent, Policy, Rules, Silent, Source, Work
-from gateway.journal.apply import Applied
-from gateway.journal.leave import Leave
-from gateway.journal.rows import AttemptRow, Evidence, PaymentRow, Reply
+from gateway.journal.commit.rows import AttemptRow, Evidence, PaymentRow, Reply
+from gateway.journal.commit.send_leave import SendLeave
+from gateway.journal.payments.transition import Applied
 from gateway.meters import Meters
 from protocols.bank import Submit
 from protocols.canon.outcome import Fate, Outcome, State
@@ -80,24 +80,24 @@ class _Alone:
         self.contexts: list[tuple[str, int]] = []
         self.commits = 0
         self.line = _Line()
-        self.berth: Any = _Berth(self.line)
+        self.session: Any = _Berth(self.line)
         self.row: PaymentRow | None = row(**life)
         self.before: Exception | Outcome | None = None
         self.result: Exception | Outcome = SETTLED
         self.applied: Applied | None = None
-        self.leave = Leave()
+        self.leave = SendLeave()
         self.last = AttemptRow("P", 1, 1, "gw1", "2026-11-18", (), "p", b"stored", None, NOW_MS, "replay_safe")
-        self.wall: Any = SimpleNamespace(trusted=lambda: True, quarantine_left_ms=lambda _quarantine_ms: 0)
+        self.clock_trust: Any = SimpleNamespace(trusted=lambda: True, quarantine_left_ms=lambda _quarantine_ms: 0)
         parts = SimpleNamespace(
             clock=clock, store=self, name="b.main", node="gw1", bank_name="b", signers={}, meters=self.meters,
             bank=SimpleNamespace(money={ORDER.kind: self._pay}, read=self._read, profile=SimpleNamespace(signs=())),
         )  # fmt: skip
         lane: Any = SimpleNamespace(
-            parts=parts, epoch=1, quay=SimpleNamespace(give_back=self._give_back), words=Words("b", self.meters),
+            parts=parts, epoch=1, session_pool=SimpleNamespace(release=self._give_back), words=ExchangeMetrics("b", self.meters),
             bundling=SimpleNamespace(carries=lambda _row: False), row=lambda _payment: succeed(self.row),
             noted=self.noted.append, postpone=lambda _payment, at_ms, kind=Work.SEND: self.later.append((at_ms, kind)),
             permitted=lambda: True, permits=lambda _epoch, _since_s: True, next_open_ms=lambda at_ms: at_ms,
-            day_ends_ms=lambda _day: NOW_MS + 3_600_000, wall=self.wall, shut=lambda _day: None, paused=(),
+            day_ends_ms=lambda _day: NOW_MS + 3_600_000, clock_trust=self.clock_trust, shut=lambda _day: None, paused=(),
             context=self._context, record=self._record, rules_of=lambda row: row.life.rules,
         )  # fmt: skip
         self.lane, self.sending = lane, Sending(lane)
@@ -149,13 +149,13 @@ class _Alone:
 
     def carry(self) -> _Alone:
         done: list[object] = []
-        Deferred.fromCoroutine(self.sending.carry(self.berth, "P")).addBoth(done.append)
+        Deferred.fromCoroutine(self.sending.carry(self.session, "P")).addBoth(done.append)
         assert done == [None]
         return self
 
     def repeat(self) -> _Alone:
         done: list[object] = []
-        Deferred.fromCoroutine(self.sending.repeat(self.berth, "P")).addBoth(done.append)
+        Deferred.fromCoroutine(self.sending.repeat(self.session, "P")).addBoth(done.append)
         assert done == [None]
         return self
 
@@ -260,7 +260,7 @@ def test_a_bank_that_does_not_get_as_far_as_the_money_is_tried_again_in_half_a_m
 @pytest.mark.parametrize("trouble", [UNREACHABLE, NoAnswer("no_answer", written=True)])
 def test_without_a_connection_it_is_tried_again_in_two_seconds(trouble: Exception) -> None:
     alone = _Alone()
-    alone.berth.carries = trouble
+    alone.session.carries = trouble
     alone.carry()
     assert alone.given == [DISTRUSTED] and alone.later == [(NOW_MS + 2_000, Work.SEND)]
     assert alone.closed() and not alone.commits and not alone.recorded
@@ -268,19 +268,19 @@ def test_without_a_connection_it_is_tried_again_in_two_seconds(trouble: Exceptio
 
 @pytest.mark.parametrize("why", ["no_session", "not_its_time"])
 def test_a_thousand_that_stay_one_after_the_other_do_not_call_each_other(why: str) -> None:
-    """Each gives its berth to the next, which is in line for the same account: once, that was a RecursionError."""
+    """Each gives its session to the next, which is in line for the same account: once, that was a RecursionError."""
     alone = _Alone(send_after_ms=NOW_MS + 1 if why == "not_its_time" else None)
-    alone.berth.carries = UNREACHABLE
+    alone.session.carries = UNREACHABLE
     done: list[object] = []
     begun = [0]
 
     def next_one(_berth: object, **_how: bool) -> None:
         begun[0] += 1
         if begun[0] <= 1_000:
-            Deferred.fromCoroutine(alone.sending.carry(alone.berth, "P")).addBoth(done.append)
+            Deferred.fromCoroutine(alone.sending.carry(alone.session, "P")).addBoth(done.append)
 
-    alone.lane.quay.give_back = next_one
-    next_one(alone.berth)
+    alone.lane.session_pool.release = next_one
+    next_one(alone.session)
     alone.clock.advance(0.001)
     assert done == [None] * 1_000 and len(alone.later) == 1_000
 
@@ -451,7 +451,7 @@ def test_a_defect_once_there_was_an_answer_is_doubt_and_goes_on_to_stop_the_lane
     alone = _Alone()
     alone.result = ZeroDivisionError("planted")
     done: list[Any] = []
-    Deferred.fromCoroutine(alone.sending.carry(alone.berth, "P")).addBoth(done.append)
+    Deferred.fromCoroutine(alone.sending.carry(alone.session, "P")).addBoth(done.append)
     assert done[0].check(ZeroDivisionError)
     [(event, evidence, _, epoch)] = alone.recorded
     assert event == Silent(NOW_MS, "adapter_defect", 1) and evidence == Evidence(Source.SUBMIT, b"yes") and epoch == 1
@@ -521,7 +521,7 @@ def test_a_repeat_waits_for_the_banks_hours_the_lease_and_a_clock_that_can_be_tr
 ) -> None:
     alone = in_doubt()
     alone.lane.next_open_ms, alone.lane.permitted = lambda _at_ms: opens_ms, lambda: leased
-    alone.wall.trusted = lambda: trusted
+    alone.clock_trust.trusted = lambda: trusted
     alone.repeat()
     assert alone.later == ([] if wanted_ms is None else [(wanted_ms, Work.REPLAY)])
     assert alone.line.wrote == ([b"stored"] if wanted_ms is None else []) and alone.given == [IN_ORDER]
@@ -530,7 +530,7 @@ def test_a_repeat_waits_for_the_banks_hours_the_lease_and_a_clock_that_can_be_tr
 
 def test_a_repeat_waits_until_this_node_has_had_the_lane_for_a_quarantine() -> None:
     alone = in_doubt()
-    alone.wall.quarantine_left_ms = lambda quarantine_ms: quarantine_ms // 2
+    alone.clock_trust.quarantine_left_ms = lambda quarantine_ms: quarantine_ms // 2
     alone.repeat()
     rest_ms = Rules(Policy.REPLAY_SAFE).quarantine_ms // 2
     assert alone.later == [(NOW_MS + rest_ms, Work.REPLAY)] and rest_ms > 0
@@ -549,7 +549,7 @@ def test_what_something_was_learnt_of_after_it_was_written_down_does_not_leave(r
 
 def test_without_a_connection_a_repeat_is_tried_again_in_two_seconds() -> None:
     alone = in_doubt()
-    alone.berth.carries = UNREACHABLE
+    alone.session.carries = UNREACHABLE
     alone.repeat()
     assert alone.given == [DISTRUSTED] and alone.later == [(NOW_MS + 2_000, Work.REPLAY)] and not alone.commits
 

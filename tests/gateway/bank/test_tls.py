@@ -17,9 +17,9 @@ from twisted.internet.endpoints import TCP4ClientEndpoint, wrapClientTLS
 from twisted.internet.protocol import Factory
 from twisted.internet.task import Clock
 
-from gateway.bank.endpoint import BankEndpoint, NotConnected
-from gateway.bank.keys import KeyFileError
-from gateway.bank.reasons import Reason, explain
+from gateway.bank.dialer import BankDialer, NotConnected
+from gateway.bank.handshake_errors import Reason, explain
+from gateway.bank.signers import KeyFileError
 from gateway.bank.tls import SESSION_LIFETIME_S, ClientTls, TlsSettings, client_context
 from gateway.clock import SystemClock
 from gateway.simbank.pki import CLIENT_PURPOSE, Authority, new_key, write_key
@@ -63,7 +63,7 @@ async def refusal(net: Any, peer: Peer, settings: TlsSettings) -> NotConnected:
         return built[-1]
 
     with pytest.raises(NotConnected) as refused:
-        await BankEndpoint(net, LOOPBACK, peer.port, client_context(settings, SystemClock(net))).connect(build)
+        await BankDialer(net, LOOPBACK, peer.port, client_context(settings, SystemClock(net))).connect(build)
     assert built == []
     for one in list(peer.open):
         await one.lost  # the peer has read all it will ever get
@@ -72,7 +72,7 @@ async def refusal(net: Any, peer: Peer, settings: TlsSettings) -> NotConnected:
 
 async def accepted(net: Any, peer: Peer, tls: ClientTls) -> None:
     """Dial the peer, which must be good: our payment is echoed. Hangs up."""
-    talker = await BankEndpoint(net, LOOPBACK, peer.port, tls).connect(Talker)
+    talker = await BankDialer(net, LOOPBACK, peer.port, tls).connect(Talker)
     assert await talker.answer == PAYMENT
     talker.hang_up()
     await talker.lost
@@ -311,7 +311,7 @@ async def test_our_certificate_is_refused_after_the_handshake_of_tls_1_3_but_bef
     peer = Peer(behave=echo)
     tls = client_context(yard.settings(**make(yard)), SystemClock(net))
     async with peer.listening(net, bad_context([yard.leaf()], yard.key, ask=yard.ca_file, versions=ONLY_1_3)):
-        talker = await BankEndpoint(net, LOOPBACK, peer.port, tls).connect(Talker)
+        talker = await BankDialer(net, LOOPBACK, peer.port, tls).connect(Talker)
         reason = await talker.lost
     assert not talker.answer.called
     assert isinstance(reason, SSL.Error)
@@ -386,7 +386,7 @@ async def test_a_kept_session_does_not_carry_over_to_a_peer_with_another_certifi
     bad = zoo.common_name_only(yard)
     async with second.listening(net, bad_context(bad.chain, bad.key, ask=yard.ca_file, versions=ONLY_1_2)):
         with pytest.raises(NotConnected) as refused:
-            await BankEndpoint(net, LOOPBACK, second.port, tls).connect(Talker)
+            await BankDialer(net, LOOPBACK, second.port, tls).connect(Talker)
     assert (refused.value.reason, second.heard, tls.resumed) == (Reason.NO_SAN, b"", 0)
 
 
@@ -399,7 +399,7 @@ async def test_a_peer_that_chokes_on_resumption_is_met_afresh(net: Any, yard: Ya
         await accepted(net, good, tls)
         assert tls.resumed == 1
         with pytest.raises(NotConnected):
-            await BankEndpoint(net, LOOPBACK, choking.port, tls, handshake_timeout_s=0.1).connect(Talker)
+            await BankDialer(net, LOOPBACK, choking.port, tls, handshake_timeout_s=0.1).connect(Talker)
         await accepted(net, good, tls)
         assert tls.resumed == 1
 
@@ -423,7 +423,7 @@ async def test_renegotiation_is_not_entered(net: Any, yard: Yard) -> None:
     context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, counting(full))
     tls = client_context(yard.settings(), SystemClock(net))
     async with peer.listening(net, context):
-        talker = await BankEndpoint(net, LOOPBACK, peer.port, tls).connect(Talker)
+        talker = await BankDialer(net, LOOPBACK, peer.port, tls).connect(Talker)
         await talker.lost  # the peer takes our refusal to renegotiate for an end
     assert (peer.connections, peer.heard, len(full)) == (1, PAYMENT, 1)
 

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from gateway.bank.watching import DAYS_BACK, LINES_A_UNIT, account_key, chain
-from gateway.journal import accounts, jobs, sightings
-from gateway.journal.store import Tx
+from gateway.bank.account_watch import DAYS_BACK, LINES_A_UNIT, account_key, chain
+from gateway.journal.cluster import jobs
+from gateway.journal.commit.store import Tx
+from gateway.journal.payments import accounts, statement_evidence
 from gateway.simbank.faults import Fault, Script, Scripted
 from gateway.simbank.ledger import CHINA
 from protocols.bank import Bank, Context, Conversation
@@ -22,7 +23,7 @@ from protocols.canon.party import AccountNumber
 from protocols.canon.query import BalanceQuestion, LinesQuestion
 from protocols.canon.statement import Balance, Direction, Line, Page
 from protocols.kit.declined import Declined
-from tests.gateway.bank.test_watching import HOURLY_S, POLL_S, named, today, watching
+from tests.gateway.bank.test_account_watch import HOURLY_S, POLL_S, named, today, watching
 from tests.world.world import World
 
 DAY = date(2026, 11, 24)
@@ -86,7 +87,7 @@ def test_an_entry_whose_word_about_a_payment_goes_wrong_stops_neither_the_others
         if line.amount == Money(10_000):
             raise ValueError("a word that no rule expects")
 
-    monkeypatch.setattr(sightings, "evidence_from_entry", broken)
+    monkeypatch.setattr(statement_evidence, "evidence_from_entry", broken)
     world = watching(tmp_path)
     world.start()
     world.submit("AP-1", 10_000)
@@ -256,7 +257,7 @@ def test_an_entry_seen_before_ends_a_doubt_that_is_there_still(tmp_path: Path, m
     world = watching(tmp_path, silent, plan=Script([Scripted(Fault.DROP_AFTER)]))
     world.start()
     with monkeypatch.context() as lost:
-        lost.setattr(sightings, "evidence_from_entry", lambda *_args, **_more: None)
+        lost.setattr(statement_evidence, "evidence_from_entry", lambda *_args, **_more: None)
         world.submit("AP-1")
         world.run(2 * POLL_S)
     assert world.state("AP-1") == "in_doubt" and len(named(world, "transaction.booked")) == 1

@@ -15,8 +15,8 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from cryptography.x509 import load_pem_x509_certificate
 
 from gateway import app
-from gateway.bank.keys import FileSigner
-from gateway.desk import rig
+from gateway.bank.signers import FileSigner
+from gateway.demo import site
 from gateway.simbank.faults import FaultPlan
 from gateway.simbank.ledger import Account, Ledger
 from gateway.simbank.server import SimBank
@@ -74,7 +74,7 @@ def trial_world(
 
     `twin` are options of the twins beside those of their trials.
     """
-    numbers = {name: rig.account_numbers(name, accounts) for name in banks}
+    numbers = {name: site.account_numbers(name, accounts) for name in banks}
     keys = stand_ins.signing_keys()
     papers = {"bank_sign_cert": keys.bank_certificate, "gateway_sign_cert": keys.client_certificate.decode("ascii")}
     for name in banks:
@@ -88,7 +88,7 @@ def trial_world(
         return replace(parts, credentials={f"{name}.main": dict(trial(name).credentials) for name in banks},
                        signers={**parts.signers, **pens})  # fmt: skip
 
-    own = [{"number": number, "name": rig.HOLDERS[0], "company": "jia", "bank": name}
+    own = [{"number": number, "name": site.HOLDERS[0], "company": "jia", "bank": name}
            for name in banks for number in numbers[name]]  # fmt: skip
     settings = worlds.merged({"accounts": own}, more.pop("settings", {}))
     world = World(folder, banks=banks, settings=settings, options=options, wrap=more.pop("wrap", told), **more)
@@ -111,5 +111,5 @@ def _twin(name: str, options: Mapping[str, Any]) -> Twin:
 def _site(world: World, name: str, twin: Heard, numbers: tuple[str, ...]) -> BankSite:
     twin.ports = twin.twin.ports
     books = Ledger(lambda: round(world.clock.seconds() * 1000),
-                   [Account(number, rig.HOLDERS[0], Money(10**12)) for number in numbers])  # fmt: skip
+                   [Account(number, site.HOLDERS[0], Money(10**12)) for number in numbers])  # fmt: skip
     return BankSite(SimBank(world.clock, twin, books, FaultPlan("calm", {}), seed=name), books, accounts=tuple(numbers))

@@ -318,7 +318,7 @@ _OVER = [state for state in State if state not in ASKING | {State.ACCEPTED, Stat
 def test_a_question_that_is_answered_when_all_is_over_is_not_asked_again_for_ever(
     state: State, fate: Fate | None
 ) -> None:
-    """What was taken from the agenda is put back by its step, or done with: a row that stays due is asked about anew."""
+    """What was taken from the work queue is put back by its step, or done with: a row that stays due is asked about anew."""
     late: Event = AskedInVain(T, "down") if fate is None else Answered(T, fate, Source.ENQUIRY, T)
     life = life_in(state, since_ms=T - 5, rules=Rules(returns_watch_ms=3_000, returns_every_ms=1_000))
     decided = step(life, late)

@@ -21,11 +21,11 @@ from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
-from gateway.erp.address import BrokerAddress
 from gateway.erp.amqp import pika_amqp
 from gateway.erp.amqp_settings import AmqpSettings
+from gateway.erp.amqp_types import Down, Message, Prepare, Properties
+from gateway.erp.broker_address import BrokerAddress
 from gateway.erp.client import AmqpClient, Patience
-from gateway.erp.wire import Down, Message, Prepare, Properties
 from setup.machine import free_port
 from tests.world.services import Control, broker_file, read_broker
 

@@ -30,7 +30,7 @@ from twisted.internet.threads import deferToThread
 from gateway.erp import policies, topology
 from gateway.erp.amqp import pika_amqp
 from gateway.erp.amqp_settings import AmqpSettings
-from gateway.erp.wire import CUT_BYTES, Cut, Declarer, Delivery, Fate, Message, Properties, Scalar, Verdict
+from gateway.erp.amqp_types import CUT_BYTES, Cut, Declarer, Delivery, Fate, Message, Properties, Scalar, Verdict
 from protocols.erp.words import MAX_BODY_BYTES
 from tests.gateway.erp.rabbit import QUICK, Ears, Rabbit, message, rabbit_for_tests, running_reactor, until
 

@@ -10,8 +10,8 @@ import pytest
 from sqlalchemy.exc import ProgrammingError
 from twisted.internet.defer import Deferred, fail
 
-from gateway.erp.answers import OVERDUE_MS
-from gateway.journal import questions
+from gateway.erp.question_service import OVERDUE_MS
+from gateway.journal.payments import questions
 from tests.world import files, sim
 from tests.world.world import Life, World
 
@@ -57,7 +57,7 @@ def test_what_another_node_took_in_is_answered_by_the_one_that_speaks_to_the_ban
 
 def test_a_question_for_the_banks_of_two_nodes_names_the_account_that_is_asked_elsewhere(tmp_path: Path) -> None:
     world, first, second = two(tmp_path, banks=("sample", "pab"))
-    Deferred.fromCoroutine(first.gateway.lanes["pab.main"]._tenure.end())
+    Deferred.fromCoroutine(first.gateway.lanes["pab.main"]._lease.end())
     world.run(5)
     assert second.gateway.lanes["pab.main"].ready and first.gateway.lanes["sample.main"].ready
     ours, theirs = (world.banks[bank].account for bank in ("sample", "pab"))

@@ -8,10 +8,8 @@ from typing import Any, cast
 import pytest
 from twisted.internet.defer import Deferred, fail, succeed
 
-from gateway.erp.client import DELIVERY_BYTES, AmqpClient, Patience
-from gateway.erp.link import Gone, Link
-from gateway.erp.publisher import Publisher
-from gateway.erp.wire import (
+from gateway.erp.amqp_link import Gone, Link
+from gateway.erp.amqp_types import (
     BrokerRefused,
     Declarer,
     Delivery,
@@ -24,6 +22,8 @@ from gateway.erp.wire import (
     UnsafeTopology,
     Verdict,
 )
+from gateway.erp.client import DELIVERY_BYTES, AmqpClient, Patience
+from gateway.erp.publisher import Publisher
 from tests.world.clock import HeapClock
 
 PATIENCE = Patience(backoff_first_s=1.0, backoff_max_s=8.0, canary_every_s=0)
@@ -75,7 +75,7 @@ class FakeChannel:
     def ack_through(self, tag: int) -> None:
         self.acks.append(tag)
 
-    def give_back(self, tag: int) -> None:
+    def release(self, tag: int) -> None:
         self.back.append(tag)
 
     def reject(self, tag: int) -> None:

@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 
 from faults.servers import Rabbit as Node
-from gateway.bank.dial import tls_settings
+from gateway.bank.lane_dialer import tls_settings
 from gateway.bank.tls import client_context
 from gateway.clock import SystemClock
-from gateway.erp import address
+from gateway.erp import broker_address
 from gateway.erp.amqp import pika_amqp
 from gateway.erp.amqp_settings import AmqpSettings
+from gateway.erp.amqp_types import Fate, Message, Properties
 from gateway.erp.client import AmqpClient
-from gateway.erp.wire import Fate, Message, Properties
 from gateway.settings import Broker
 from gateway.simbank.pki import CLIENT_PURPOSE, new_key, write_certificates, write_key
 from setup.machine import free_port
@@ -74,7 +74,7 @@ class Place:
         )
         assert broker.tls is not None
         context = client_context(tls_settings(broker.tls, broker.host), SystemClock(running_reactor()))
-        settings = AmqpSettings(address.own(broker), patience=QUICK)
+        settings = AmqpSettings(broker_address.own(broker), patience=QUICK)
         return pika_amqp(running_reactor(), settings, random.Random(7), tls=context)
 
 

@@ -13,12 +13,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.erp import mail
+from gateway.erp import envelope
+from gateway.erp.amqp_types import Delivery, Properties
 from gateway.erp.intake import Intake
-from gateway.erp.wire import Delivery, Properties
-from gateway.journal import payments, questions, refusals
-from gateway.journal.payments import Admission, Admitted
-from gateway.journal.store import Tx
+from gateway.journal.commit.store import Tx
+from gateway.journal.payments import admission as payments_admission
+from gateway.journal.payments import questions, refusals
+from gateway.journal.payments.admission import Admission, Admitted
 from protocols.erp import xml_form
 from protocols.erp.order_forms import PaymentSubmit
 from tests.world.batching import batch
@@ -66,20 +67,20 @@ def test_a_question_from_nobody_says_what_it_lacks(user: str | None, words: str,
 def test_what_can_be_neither_taken_nor_refused_goes_back_and_holds_nobody_up(
     broken: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, logged_failures: Any
 ) -> None:
-    letter, refusal = mail.letter, Intake._refusal
+    letter, refusal = envelope.envelope_of, Intake._refusal
 
     def raising(*_: object) -> Any:
         raise TypeError("no such property")
 
-    def fitting(delivery: Delivery, arrived_ms: int) -> mail.Letter:
+    def fitting(delivery: Delivery, arrived_ms: int) -> envelope.Envelope:
         return raising() if broken == "letter" and delivery.properties.message_id == "m-1" else letter(delivery, arrived_ms)
 
-    def refusing(intake: Intake, delivery: Delivery, said: mail.Letter, refused: Any) -> Any:
+    def refusing(intake: Intake, delivery: Delivery, said: envelope.Envelope, refused: Any) -> Any:
         if delivery.properties.message_id != "m-1":
             return refusal(intake, delivery, said, refused)
         return raising() if broken == "refusal" else raising
 
-    monkeypatch.setattr(mail, "letter", fitting)
+    monkeypatch.setattr(envelope, "letter", fitting)
     monkeypatch.setattr(Intake, "_refusal", refusing)
     world = World(tmp_path)
     life = world.start()
@@ -474,14 +475,14 @@ def test_a_payment_that_may_be_at_the_bank_cannot_be_cancelled(tmp_path: Path) -
 def test_a_unit_that_breaks_parks_its_message_and_spares_its_neighbours(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    admit = payments.admit
+    admit = payments_admission.admit
 
     def breaks(tx: Tx, admission: Admission, entropy: Any) -> Admitted:
         if admission.order.id == "BAD":
             raise ZeroDivisionError("planted")
         return admit(tx, admission, entropy)
 
-    monkeypatch.setattr(payments, "admit", breaks)
+    monkeypatch.setattr(payments_admission, "admit", breaks)
     with lines() as heard:
         world = World(tmp_path)
         life = world.start()
@@ -530,7 +531,7 @@ def test_what_cannot_be_written_at_all_stays_with_the_broker(tmp_path: Path, mon
         world = World(tmp_path)
         life = world.start()
         world.run(1)
-        monkeypatch.setattr(payments, "admit", breaks)
+        monkeypatch.setattr(payments_admission, "admit", breaks)
         monkeypatch.setattr(refusals, "refuse", breaks)
         world.submit("AP-1")
         world.run(5)

@@ -16,8 +16,8 @@ from twisted.internet.defer import Deferred
 from gateway import app
 from gateway.clock import Clock
 from gateway.erp import outbox as outbox_module
-from gateway.erp.wire import NACKED, Amqp, Fate, Message, Verdict
-from gateway.journal import outbox as outbox_rows
+from gateway.erp.amqp_types import NACKED, Amqp, Fate, Message, Verdict
+from gateway.journal.commit import outbox as outbox_rows
 from gateway.simbank.faults import Fault as BankFault
 from gateway.simbank.faults import Plan, Script, Scripted, Touch
 from tests.world.lines import events, lines

@@ -11,9 +11,9 @@ from prometheus_client import CollectorRegistry
 from twisted.internet.defer import Deferred
 
 from gateway.erp import outbox as outbox_module
-from gateway.erp.wire import CONFIRMED, NACKED, Fate, Message, Verdict
-from gateway.journal import outbox as outbox_rows
-from gateway.journal.rows import OutboxRow
+from gateway.erp.amqp_types import CONFIRMED, NACKED, Fate, Message, Verdict
+from gateway.journal.commit import outbox as outbox_rows
+from gateway.journal.commit.rows import OutboxRow
 from gateway.meters import Meters
 from tests.world.clock import HeapClock
 from tests.world.world import LifeClock

@@ -15,7 +15,7 @@ from twisted.internet.defer import Deferred
 
 from gateway.asking import Unavailable, branches
 from gateway.erp import statements
-from gateway.journal import receipts
+from gateway.journal.payments import receipts
 from protocols.bank import Bank, Context, Conversation
 from protocols.canon.money import Money
 from protocols.canon.query import DirectoryQuestion, LinesQuestion, ReceiptQuestion

@@ -12,9 +12,9 @@ from twisted.internet.defer import Deferred
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 
+from gateway.erp.amqp_types import UnsafeTopology
 from gateway.erp.policies import UNLIMITED, QueueReport, effective, from_json, judge, management_reports
 from gateway.erp.topology import MONEY_QUEUE, preparation, standard
-from gateway.erp.wire import UnsafeTopology
 from tests.gateway.erp.rabbit import running_reactor
 
 WANTED = {MONEY_QUEUE: standard().queues[3].arguments}

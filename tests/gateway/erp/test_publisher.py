@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 
+from gateway.erp.amqp_types import Fate, Message, Properties, Verdict
 from gateway.erp.publisher import Adrift, Publisher, Unsendable
-from gateway.erp.wire import Fate, Message, Properties, Verdict
 
 
 def letter(n: int) -> Message:

@@ -7,8 +7,8 @@ import struct
 import pika
 import pytest
 
-from gateway.erp.envelope import properties, routing_key
-from gateway.erp.wire import Properties
+from gateway.erp.amqp_types import Properties
+from gateway.erp.amqp_values import properties, routing_key
 
 
 def test_properties_that_are_no_text_are_left_out_and_named() -> None:

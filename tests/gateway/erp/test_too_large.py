@@ -6,11 +6,12 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from gateway.erp import arrival
+from gateway.erp import command
+from gateway.erp.amqp_types import CUT_BYTES, NO_PROPERTIES, Cut, Delivery
 from gateway.erp.topology import MONEY_QUEUE, PARKED_QUEUE, UNROUTED_COMMANDS_QUEUE
-from gateway.erp.wire import CUT_BYTES, NO_PROPERTIES, Cut, Delivery
-from gateway.journal import refusals, schema
-from gateway.journal.retention import DAY_MS
+from gateway.journal.payments import refusals
+from gateway.journal.payments.retention import DAY_MS
+from gateway.journal.sql import schema
 from protocols.canon.errors import Code
 from protocols.erp.words import MAX_BODY_BYTES
 from tests.world.world import World
@@ -84,7 +85,7 @@ def test_it_is_refused_once_however_often_it_comes(tmp_path: Path) -> None:
 
 def test_large_messages_with_one_beginning_are_two() -> None:
     def key(cut: Cut | None) -> str:
-        return arrival.delivery_key(Delivery("q", 1, 1, False, "", "k", NO_PROPERTIES, b"x", cut=cut))
+        return command.delivery_key(Delivery("q", 1, 1, False, "", "k", NO_PROPERTIES, b"x", cut=cut))
 
     assert len({key(None), key(Cut(5, "a")), key(Cut(5, "b")), key(Cut(6, "a"))}) == 4
 

@@ -15,6 +15,7 @@ import pika.exceptions
 import pytest
 
 from gateway.erp import topology
+from gateway.erp.amqp_types import BrokerRefused, Fate, Message, Properties, UnsafeTopology
 from gateway.erp.definitions import SenderAccess, definitions, policy
 from gateway.erp.policies import UNLIMITED, from_json, judge
 from gateway.erp.topology import (
@@ -31,7 +32,6 @@ from gateway.erp.topology import (
     preparation,
     standard,
 )
-from gateway.erp.wire import BrokerRefused, Fate, Message, Properties, UnsafeTopology
 from tests.gateway.erp.rabbit import Ears, Rabbit, message, rabbit_for_tests, until
 
 pytestmark = pytest.mark.broker

@@ -10,9 +10,9 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
-from gateway.erp.address import BrokerAddress
 from gateway.erp.amqp import STALE_S, _Link
 from gateway.erp.amqp_settings import AmqpSettings
+from gateway.erp.broker_address import BrokerAddress
 
 ADDRESS = BrokerAddress("127.0.0.1", 5672, "/", "guest", "guest")
 

@@ -16,14 +16,15 @@ from twisted.python.failure import Failure
 from gateway.clock import Entropy, SeededEntropy
 from gateway.core.policy import Allowance, Judgement, UsageFacts, judge
 from gateway.core.states import Event, Hold, Rules, Send
-from gateway.journal import apply as applying
-from gateway.journal import databases, payments, vaults
-from gateway.journal.committer import Committer
-from gateway.journal.permits import NoPermits, Permits
-from gateway.journal.repeats import Coming
-from gateway.journal.rows import AttemptRow, OutboxRow, PaymentRow, Reply, WorkRow
-from gateway.journal.store import Permit, Tx, Unit
-from gateway.journal.vault import Vault
+from gateway.journal.commit.committer import Committer
+from gateway.journal.commit.permit_log import NoPermits, Permits
+from gateway.journal.commit.rows import AttemptRow, OutboxRow, PaymentRow, Reply, WorkRow
+from gateway.journal.commit.store import Permit, Tx, Unit
+from gateway.journal.payments import admission as payments_admission
+from gateway.journal.payments import transition as applying
+from gateway.journal.payments.redelivery import Coming
+from gateway.journal.sql import databases, vaults
+from gateway.journal.sql.vault import Vault
 from protocols.canon.limits import ReferenceForm
 from protocols.canon.money import Money
 from protocols.canon.order import AnyOrder, Order, PaymentDetail
@@ -71,10 +72,10 @@ def admission(
     allowance: Allowance | None = None,
     judged: Callable[[UsageFacts], Judgement] | None = None,
     **changed: Any,
-) -> payments.Admission:
+) -> payments_admission.Admission:
     made = made or order()
     allowed = allowance or Allowance("erp", alike_hours=0)
-    return replace(payments.Admission(
+    return replace(payments_admission.Admission(
         company="jia", sender="erp", bank="sample", lane=LANE, order=made,
         fingerprint=f"1:{made.id}:{made.amount.minor}:{made.creditor.account.clear}", rules=Rules(),
         reply=Reply("erp.replies", "corr-1", "00-aa-bb-01"), form=ReferenceForm(),
@@ -83,10 +84,10 @@ def admission(
     ), **changed)  # fmt: skip
 
 
-def admit(made: AnyOrder, allowance: Allowance | None = None) -> Callable[[Tx], payments.Admitted]:
+def admit(made: AnyOrder, allowance: Allowance | None = None) -> Callable[[Tx], payments_admission.Admitted]:
     """The unit that admits this order."""
     asked = admission(made, allowance)
-    return lambda tx: payments.admit(tx, asked, tx.entropy)
+    return lambda tx: payments_admission.admit(tx, asked, tx.entropy)
 
 
 def hold(facts: UsageFacts) -> Judgement:
@@ -163,9 +164,9 @@ class Journal:
     def count(self, table: Any) -> int:
         return self.read(lambda conn: databases.count(conn, table))
 
-    def admit(self, *args: Any, **changed: Any) -> payments.Admitted:
+    def admit(self, *args: Any, **changed: Any) -> payments_admission.Admitted:
         asked = admission(*args, **changed)
-        return self.do(lambda tx: payments.admit(tx, asked, self.entropy))
+        return self.do(lambda tx: payments_admission.admit(tx, asked, self.entropy))
 
     def apply(self, payment: str, event: Event, *, epoch: int | None = 1, **options: Any) -> applying.Applied:
         def unit(tx: Tx) -> applying.Applied:

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import URL, MetaData, create_engine, make_url, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from gateway.journal import migrations, schema
+from gateway.journal.sql import migrations, schema
 from tests.gateway.journal.bench import Journal
 from tests.world.services import databases_file, read_database
 

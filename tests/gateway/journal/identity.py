@@ -20,9 +20,9 @@ from pathlib import Path
 
 from gateway.clock import SystemEntropy
 from gateway.core.policy import UsageFacts
-from gateway.journal import migrations, schema
-from gateway.journal.claims import Claim
-from gateway.journal.store import Tx
+from gateway.journal.commit.store import Tx
+from gateway.journal.payments.limits import OrderClaim
+from gateway.journal.sql import migrations, schema
 from tests.gateway.journal.bench import NOW_MS, Journal, admit, order
 
 LIMIT_MS = 5.0
@@ -65,7 +65,7 @@ def look(asked: str, took_s: list[float]) -> Callable[[Tx], str | UsageFacts]:
     """One look-up as an admission makes it, timed inside its transaction."""
 
     def unit(tx: Tx) -> str | UsageFacts:
-        claim = Claim(tx, "erp", replace(order(), id=asked), "2026-11-24", f"new {asked}", NOW_MS - 3_600_000)
+        claim = OrderClaim(tx, "erp", replace(order(), id=asked), "2026-11-24", f"new {asked}", NOW_MS - 3_600_000)
         began_s = time.perf_counter()
         found = claim.look()
         took_s.append(time.perf_counter() - began_s)

@@ -14,11 +14,11 @@ from typing import Any
 
 from gateway.clock import SystemEntropy
 from gateway.core.states import Answered, Send, Source
-from gateway.journal import apply as applying
-from gateway.journal import migrations
-from gateway.journal.permits import PermitLog
-from gateway.journal.rows import Evidence, PaymentRow
-from gateway.journal.store import Tx, Unit
+from gateway.journal.commit.permit_log import PermitLog
+from gateway.journal.commit.rows import Evidence, PaymentRow
+from gateway.journal.commit.store import Tx, Unit
+from gateway.journal.payments import transition as applying
+from gateway.journal.sql import migrations
 from protocols.canon.outcome import Fate, Outcome
 from tests.gateway.journal.bench import NOW_MS, Journal, admit, attempt, order, vault
 

@@ -18,9 +18,11 @@ from pathlib import Path
 
 from sqlalchemy import insert, update
 
-from gateway.journal import audit, databases, migrations, past, schema, vaults
-from gateway.journal.permits import Group, PermitLog
-from gateway.journal.store import Permit
+from gateway.journal.cluster import restored_database
+from gateway.journal.commit import audit
+from gateway.journal.commit.permit_log import Group, PermitLog
+from gateway.journal.commit.store import Permit
+from gateway.journal.sql import databases, migrations, schema, vaults
 from tests.gateway.journal.bench import LANE, NOW_MS, vault
 
 LIMIT_S, LIMIT_MIB = 3.0, 30.0
@@ -81,8 +83,8 @@ def start(folder: Path) -> None:
         before = peak_kib()
         began_s = time.perf_counter()
         log = PermitLog(folder / "permits", vault(), "n1", days=3650)
-        found = past.compare(conn, log.known, NOW_MS)
-        past.keep(log, found)
+        found = restored_database.compare(conn, log.known, NOW_MS)
+        restored_database.keep(log, found)
         took_s = time.perf_counter() - began_s
     grown = (peak_kib() - before) / 1024
     print(f"{took_s:.3f} {grown:.1f} {found.past.forgotten}")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import date, timedelta
 from functools import partial
 
-from gateway.journal import accounts
-from gateway.journal.store import Tx
+from gateway.journal.commit.store import Tx
+from gateway.journal.payments import accounts
 from protocols.canon.money import Money
 from protocols.canon.party import AccountNumber
 from protocols.canon.statement import Balance, Direction, Line

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from sqlalchemy import delete, select, update
 
-from gateway.journal import audit, schema
-from gateway.journal.store import Tx
+from gateway.journal.commit import audit
+from gateway.journal.commit.store import Tx
+from gateway.journal.sql import schema
 from tests.gateway.journal.bench import Journal, vault
 
 A = schema.audit.c

@@ -15,11 +15,13 @@ from typing import Any
 import pytest
 from sqlalchemy import MetaData, create_engine
 
-from gateway.journal import audit, backup, databases, dumps, migrations, schema
-from gateway.journal.backup import Manifest, NoBackup, Origin
-from gateway.journal.permits import Group, PermitLog
-from gateway.journal.store import Permit
-from gateway.journal.vault import Vault
+from gateway.journal.backup import backup, dump_tools
+from gateway.journal.backup.backup import Manifest, NoBackup, Origin
+from gateway.journal.commit import audit
+from gateway.journal.commit.permit_log import Group, PermitLog
+from gateway.journal.commit.store import Permit
+from gateway.journal.sql import databases, migrations, schema
+from gateway.journal.sql.vault import Vault
 from tests.gateway.journal.bench import LANE, NOW_MS, Journal, admit, order, vault
 
 MADE_AT = "2026-11-24T08:00:00+00:00"
@@ -262,7 +264,7 @@ def test_what_a_database_program_says_is_passed_on(
         if change == "PATH":
             monkeypatch.setenv("PATH", str(tmp_path))
         else:
-            monkeypatch.setattr(dumps, "_password", lambda *_: {"PGDATABASE": "bankgw_no_such_database"})
+            monkeypatch.setattr(dump_tools, "_password", lambda *_: {"PGDATABASE": "bankgw_no_such_database"})
         with pytest.raises(NoBackup, match="client programs" if change == "PATH" else "pg_dump failed"):
             backup.make(origin(made, tmp_path), tmp_path / "copy")
     finally:

@@ -10,9 +10,12 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import create_engine, insert, select, text, update
 from sqlalchemy.exc import IntegrityError
 
-from gateway.journal import bundles, lanes, migrations, payments, schema
-from gateway.journal.migrations.versions import v0005_between_lives
-from gateway.journal.store import Tx
+from gateway.journal.cluster import lane_leases
+from gateway.journal.commit.store import Tx
+from gateway.journal.payments import admission as payments_admission
+from gateway.journal.payments import bundles, lookup
+from gateway.journal.sql import migrations, schema
+from gateway.journal.sql.migrations.versions import v0005_between_lives
 from protocols.canon.limits import ReferenceForm
 from tests.gateway.journal.bench import Journal, admission, order
 
@@ -21,12 +24,12 @@ SHORT = ReferenceForm(12, prefix="AB")
 """As boc's with a prefix: the time and the number share ten characters."""
 
 
-def admitted(one: payments.Admission, tx: Tx) -> str:
-    return payments.admit(tx, one, tx.entropy).row.bank_ref
+def admitted(one: payments_admission.Admission, tx: Tx) -> str:
+    return payments_admission.admit(tx, one, tx.entropy).row.bank_ref
 
 
 def draw(name: str, n: int, tx: Tx) -> range:
-    return lanes.draw_serials(tx, name, n)
+    return lane_leases.draw_serials(tx, name, n)
 
 
 def taken_in(journal: Journal, lane: str, *ids: str, form: ReferenceForm = SHORT) -> list[str]:
@@ -50,27 +53,27 @@ def test_two_nodes_draw_from_one_counter_of_the_bank(journal: Journal) -> None:
 
 
 def test_another_bank_counts_for_itself(journal: Journal) -> None:
-    assert journal.do(lambda tx: lanes.draw_serials(tx, "one", 3)) == range(3)
-    assert journal.do(lambda tx: lanes.draw_serials(tx, "two", 3)) == range(3)
+    assert journal.do(lambda tx: lane_leases.draw_serials(tx, "one", 3)) == range(3)
+    assert journal.do(lambda tx: lane_leases.draw_serials(tx, "two", 3)) == range(3)
 
 
 def test_the_database_refuses_a_reference_that_another_lane_of_the_bank_has(journal: Journal) -> None:
     taken_in(journal, LANES[0], "A")
     [other] = taken_in(journal, LANES[1], "B")
     with pytest.raises(IntegrityError):
-        journal.do(lambda tx: tx.conn.execute(update(schema.payments).values(bank_ref=other)))
+        journal.do(lambda tx: tx.fresh.execute(update(schema.payments).values(bank_ref=other)))
 
 
 def test_the_database_refuses_two_messages_of_a_bank_with_one_reference(journal: Journal) -> None:
     made = admission(order("A"), lane=LANES[0], batch="B1", item_no=1)
-    row = journal.do(lambda tx: payments.admit(tx, made, tx.entropy)).row
+    row = journal.do(lambda tx: payments_admission.admit(tx, made, tx.entropy)).row
     found = journal.do(lambda tx: bundles.allot(tx, row.payment, 10, SHORT, 0))
     assert found is not None
     bundle = found[0]
     twin = {"bundle": "B" * 26, "lane": LANES[1], "kind": bundle.kind.value, "bank_ref": bundle.bank_ref, "attempt": 0,
             "spent": 0, "made_ms": 1, "serials": "[]", "port": "", "ref_bank": "sample"}  # fmt: skip
     with pytest.raises(IntegrityError):
-        journal.do(lambda tx: tx.conn.execute(insert(schema.bundles), twin))
+        journal.do(lambda tx: tx.fresh.execute(insert(schema.bundles), twin))
     assert bundle.bank_ref != row.bank_ref, "an order and the message that carries it have one counter, too"
 
 
@@ -83,8 +86,8 @@ def test_a_lane_of_another_name_goes_on_with_its_banks_counter(journal: Journal)
 def test_a_bank_of_another_name_goes_on_above_both(journal: Journal, drawn: tuple[int, int]) -> None:
     used = [journal.do(partial(draw, name, n))
             for name, n in zip(("old", "new"), drawn, strict=True) if n]  # fmt: skip
-    journal.do(lambda tx: lanes.carry_serials(tx, "old", "new"))
-    assert journal.do(lambda tx: lanes.draw_serials(tx, "new", 1)).start >= max(numbers.stop for numbers in used)
+    journal.do(lambda tx: lane_leases.carry_serials(tx, "old", "new"))
+    assert journal.do(lambda tx: lane_leases.draw_serials(tx, "new", 1)).start >= max(numbers.stop for numbers in used)
 
 
 def back_to_the_schema_before(url: str) -> None:
@@ -112,9 +115,9 @@ def test_an_older_database_keeps_its_references_and_counts_on_above_all_its_lane
     engine.dispose()
     migrations.upgrade(url)
     again = Journal(url, node="n7")
-    found = [again.read(partial(payments.find_by_reference, lane=lane, bank_ref="SAME")) for lane in LANES]
+    found = [again.read(partial(lookup.find_by_reference, lane=lane, bank_ref="SAME")) for lane in LANES]
     assert [row.order.id for row in found if row is not None] == ["A", "B"]
-    assert again.do(lambda tx: lanes.draw_serials(tx, "sample", 1)).start >= 7_000
+    assert again.do(lambda tx: lane_leases.draw_serials(tx, "sample", 1)).start >= 7_000
     new = [*taken_in(again, LANES[0], "C"), *taken_in(again, LANES[1], "D")]
     assert len({*new, "SAME"}) == 3
     banks = dict(again.read(lambda conn: conn.execute(select(schema.payments.c.order_id, schema.payments.c.ref_bank)).all()))

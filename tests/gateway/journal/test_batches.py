@@ -12,13 +12,15 @@ from sqlalchemy import Table, select
 
 from gateway.core.policy import Judgement, UsageFacts
 from gateway.core.states import Answered, Cancel, NotSent, Reject, Release, Resolve, Send, Silent, Source
-from gateway.journal import apply as applying
-from gateway.journal import batch_rows, batches, bundles, lanes, receipts, renames, schema
-from gateway.journal.batch_rows import BatchRow
-from gateway.journal.batches import BatchAdmission, NewBatch
-from gateway.journal.bundles import BundleSend
-from gateway.journal.rows import AttemptRow, PaymentRow, Reply
-from gateway.journal.store import Tx
+from gateway.journal.cluster import lane_leases, renames
+from gateway.journal.commit.rows import AttemptRow, PaymentRow, Reply
+from gateway.journal.commit.store import Tx
+from gateway.journal.payments import batch_rows, batches, bundles, receipts
+from gateway.journal.payments import transition as applying
+from gateway.journal.payments.batch_rows import BatchRow
+from gateway.journal.payments.batches import BatchAdmission, NewBatch
+from gateway.journal.payments.bundles import BundleSend
+from gateway.journal.sql import schema
 from protocols.canon.errors import Code, Fault, FieldCode, Refusal
 from protocols.canon.limits import ReferenceForm
 from protocols.canon.money import Money
@@ -196,7 +198,7 @@ def send(journal: Journal, found: Any, epoch: int = 1) -> None:
 
 @pytest.fixture
 def leased(journal: Journal) -> Journal:
-    assert journal.do(lambda tx: lanes.lease(tx, LANE, "n", 60_000)) == 1
+    assert journal.do(lambda tx: lane_leases.lease(tx, LANE, "n", 60_000)) == 1
     return journal
 
 
@@ -276,8 +278,8 @@ def test_what_has_left_once_is_in_no_other_bundle(leased: Journal) -> None:
 def test_a_new_owner_doubts_every_order_of_a_bundle(leased: Journal) -> None:
     made = taken(leased, batch((1, 2, 3)))
     send(leased, allot(leased, made.items[0]))
-    leased.do(lambda tx: lanes.lease(tx, LANE, "n", 60_000))
-    doubted = leased.do(lambda tx: lanes.recover(tx, LANE, 2, "n"))
+    leased.do(lambda tx: lane_leases.lease(tx, LANE, "n", 60_000))
+    doubted = leased.do(lambda tx: lane_leases.recover(tx, LANE, 2, "n"))
     assert [one.row_after.life.state for one in doubted if one.row_after is not None] == [State.IN_DOUBT] * 3
 
 

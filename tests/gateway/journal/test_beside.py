@@ -15,9 +15,11 @@ from sqlalchemy import BigInteger, Column, LargeBinary, MetaData, Table, create_
 from sqlalchemy.exc import SQLAlchemyError
 
 from faults import versions
-from gateway.journal import backup, migrations, payments, schema
-from gateway.journal.backup import Origin
-from gateway.journal.migrations import TooNew
+from gateway.journal.backup import backup
+from gateway.journal.backup.backup import Origin
+from gateway.journal.payments import lookup
+from gateway.journal.sql import migrations, schema
+from gateway.journal.sql.migrations import TooNew
 from tests.gateway.journal.bench import Journal, admit, order
 
 STEPS = Path(migrations.__file__).parent / "versions"
@@ -28,7 +30,7 @@ def words_of(revision: str) -> MetaData:
     """The tables as programs of that revision know them: each step keeps its own, frozen."""
     known = MetaData()
     for file in sorted(STEPS.glob("v*.py")):
-        step = import_module(f"gateway.journal.migrations.versions.{file.stem}")
+        step = import_module(f"gateway.journal.sql.migrations.versions.{file.stem}")
         if step.revision <= revision:
             for table in step.metadata.sorted_tables:
                 table.to_metadata(known)
@@ -123,7 +125,7 @@ def test_this_version_works_beside_the_next_and_after_it(fresh: str, next_versio
     by_the_next(next_version, fresh, f"migrations.upgrade(url); {NODE} n.do(admit(order('AP-2'))); n.close()")
     # The older node serves on, over the connection that it had.
     older.do(admit(order("AP-3")))
-    seen = older.read(lambda conn: [payments.find(conn, "erp", id) for id in ("AP-1", "AP-2", "AP-3")])
+    seen = older.read(lambda conn: [lookup.find(conn, "erp", id) for id in ("AP-1", "AP-2", "AP-3")])
     assert None not in seen
     older.close()
     # It starts again, as after a crash and as after a roll-back; the newer one goes on with what it wrote.

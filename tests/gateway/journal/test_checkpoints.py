@@ -13,14 +13,16 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import select
 from twisted.internet.defer import Deferred
 
-from gateway.journal import audit, checkpoints, merkle, outbox, schema
-from gateway.journal.checkpoints import BadCheckpoint, Checkpoint, Checkpoints
-from gateway.journal.executor import InlineExecutor
-from gateway.journal.permits import NoPermits
-from gateway.journal.rows import Mail
-from gateway.journal.store import Tx
-from gateway.journal.witness import Seen, Witness
-from gateway.journal.writer import SqlStore
+from gateway.journal.checkpoints import checkpoints, merkle
+from gateway.journal.checkpoints.checkpoints import BadCheckpoint, Checkpoint, Checkpoints
+from gateway.journal.checkpoints.witness import Seen, Witness
+from gateway.journal.commit import audit, outbox
+from gateway.journal.commit.group_commit import SqlStore
+from gateway.journal.commit.permit_log import NoPermits
+from gateway.journal.commit.rows import Mail
+from gateway.journal.commit.store import Tx
+from gateway.journal.sql import schema
+from gateway.journal.sql.executor import InlineExecutor
 from tests.gateway.journal.bench import Hands, vault
 
 KEY = Ed25519PrivateKey.from_private_bytes(b"\x07" * 32)

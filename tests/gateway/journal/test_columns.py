@@ -8,11 +8,13 @@ from functools import partial
 import pytest
 
 from gateway.core.states import Answered, Silent, Source
-from gateway.journal import accounts, attempts, payments, receipts, schema
-from gateway.journal.columns import fitting
-from gateway.journal.rows import Evidence
-from gateway.journal.sightings import evidence_from_entry, unheard
-from gateway.journal.store import Tx
+from gateway.journal.commit import attempts
+from gateway.journal.commit.rows import Evidence
+from gateway.journal.commit.store import Tx
+from gateway.journal.payments import accounts, lookup, receipts
+from gateway.journal.payments.statement_evidence import evidence_from_entry, unheard
+from gateway.journal.sql import schema
+from gateway.journal.sql.columns import fitting
 from protocols.canon.outcome import Fate, Outcome, State
 from protocols.canon.statement import Direction, Line, Receipt
 from tests.gateway.journal.bench import LANE, NOW_MS, Journal
@@ -39,7 +41,7 @@ def test_a_code_that_does_not_fit_is_cut_and_the_payment_goes_its_way(journal: J
     assert after is not None and after.life.state is State.SETTLED
     shown = code.replace("\0", "�").replace("\ud800", "�")
     assert (after.bank_code, after.bank_text, after.bank_serial) == (shown[:64], "done�N�", (shown * 5)[:255])
-    assert journal.read(lambda conn: payments.fetch(conn, row.payment)) == after
+    assert journal.read(lambda conn: lookup.fetch(conn, row.payment)) == after
     [exhibit] = journal.read(lambda conn: attempts.evidence_of(conn, row.payment))
     assert (exhibit.content.code, exhibit.content.body) == (shown[:64], b"<all the words/>")
 
@@ -57,12 +59,12 @@ def test_an_entry_with_odd_words_is_kept_and_names_no_payment_by_them(journal: J
     assert (journal.do(keep), journal.do(keep)) == ([True], [])
     assert journal.do(lambda tx: evidence_from_entry(tx, LANE, line, epoch=None, actor="watcher")) is None
     assert journal.do(lambda tx: unheard(tx, LANE, [line])) == []
-    assert journal.read(partial(payments.find_by_reference, lane=LANE, bank_ref=row.bank_ref + "\0")) is None
+    assert journal.read(partial(lookup.find_by_reference, lane=LANE, bank_ref=row.bank_ref + "\0")) is None
     ours = Line(account, "\0" + LONG * 5, Direction.DEBIT, amount, DAY, reference=row.bank_ref)
     for _ in range(2):
         seen = journal.do(lambda tx: evidence_from_entry(tx, LANE, ours, epoch=None, actor="watcher"))
         assert seen is not None and not seen.twice
-    found = journal.read(lambda conn: payments.fetch(conn, row.payment))
+    found = journal.read(lambda conn: lookup.fetch(conn, row.payment))
     assert found is not None and found.life.state is State.SETTLED
 
 

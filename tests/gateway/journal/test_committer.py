@@ -15,12 +15,15 @@ from twisted.python.failure import Failure
 
 from gateway.clock import SeededEntropy
 from gateway.core.states import Cancel, Send
-from gateway.journal import apply as applying
-from gateway.journal import audit, bulk, databases, payments, schema
-from gateway.journal.committer import Committer
-from gateway.journal.databases import LOCK_WAIT_S, count, is_locked
-from gateway.journal.lanes import draw_serials
-from gateway.journal.store import Permit, StoreFailed, Tx
+from gateway.journal.cluster.lane_leases import draw_serials
+from gateway.journal.commit import audit
+from gateway.journal.commit.committer import Committer
+from gateway.journal.commit.store import Permit, StoreFailed, Tx
+from gateway.journal.payments import admission as payments_admission
+from gateway.journal.payments import lookup
+from gateway.journal.payments import transition as applying
+from gateway.journal.sql import databases, driver, schema
+from gateway.journal.sql.databases import LOCK_WAIT_S, count, is_locked
 from protocols.canon.outcome import State
 from tests.gateway.journal.bench import LANE, NOW_MS, Journal, KeptPermits, admission, admit, attempt, order, vault
 
@@ -30,7 +33,7 @@ servers_only = pytest.mark.parametrize("url", SERVERS, indirect=True)
 
 def put(name: str) -> Any:
     def unit(tx: Tx) -> str:
-        tx.conn.execute(insert(schema.payees), {"sender": "s", "payee": name, "first_ms": 1})
+        tx.fresh.execute(insert(schema.payees), {"sender": "s", "payee": name, "first_ms": 1})
         audit.append(tx, "x", "put", name)
         return name
 
@@ -63,8 +66,8 @@ def test_a_connection_lost_before_the_commit_is_made_anew_and_the_units_run_agai
         put("b")(tx)
         if not lost:
             lost.append(1)
-            kill(tx.conn, journal)
-            tx.conn.execute(select(schema.payees)).all()
+            kill(tx.fresh, journal)
+            tx.fresh.execute(select(schema.payees)).all()
         return "b"
 
     assert journal.group([put("a"), loses, put("c")]) == ["a", "b", "c"]
@@ -135,7 +138,7 @@ def test_a_lost_commit_is_asked_about_until_there_is_an_answer(url: str, after_c
 
     sent = journal.do(unit)
     assert (sent.conflict, len(runs), len(cut)) == (False, 1 if after_commit else 2, cuts)
-    assert journal.read(lambda conn: payments.fetch(conn, row.payment)) == sent.row_after
+    assert journal.read(lambda conn: lookup.fetch(conn, row.payment)) == sent.row_after
     journal.do(put("a"))
     assert journal.read(lambda conn: audit.verify(conn, vault())) == []
     journal.close()
@@ -155,7 +158,7 @@ def test_a_lost_commit_that_nothing_can_be_learnt_about_is_the_end_and_nothing_r
     with pytest.raises(StoreFailed, match="in trouble for 5 s"):
         journal.do(unit)
     assert runs == [1] and 2 < journal.hands.task.seconds() <= 5
-    assert journal.read(lambda conn: payments.fetch(conn, row.payment)) == row
+    assert journal.read(lambda conn: lookup.fetch(conn, row.payment)) == row
     del journal.committer._connect  # the line is back, and nothing is left of what was not committed
     assert journal.do(unit).row_before == row and runs == [1, 1]
     assert journal.read(lambda conn: audit.verify(conn, vault())) == []
@@ -265,8 +268,8 @@ def test_a_database_that_stays_away_is_the_end_after_a_while(url: str) -> None:
     journal.engine.dialect.connect = gone  # type: ignore[assignment]
 
     def loses(tx: Tx) -> None:
-        kill(tx.conn, journal)
-        tx.conn.execute(select(schema.payees)).all()
+        kill(tx.fresh, journal)
+        tx.fresh.execute(select(schema.payees)).all()
 
     with pytest.raises(StoreFailed, match="in trouble for 5 s"):
         journal.do(loses)
@@ -313,10 +316,10 @@ def test_a_statement_that_the_operator_ends_is_run_again(url: str, by: str) -> N
         tries.append(1)
         if len(tries) < 3:
             limit = 20.0 if by == "kill query" else 0.2
-            number = tx.conn.execute(text("select connection_id()")).scalar_one()
+            number = tx.fresh.execute(text("select connection_id()")).scalar_one()
             if by == "kill query":
                 threading.Timer(0.3, end, [number]).start()
-            tx.conn.execute(text(f"set statement max_statement_time={limit} for {ENDLESS}"))
+            tx.fresh.execute(text(f"set statement max_statement_time={limit} for {ENDLESS}"))
         return str(put("a")(tx))
 
     def end(number: int) -> None:
@@ -335,7 +338,7 @@ def test_a_server_that_says_it_is_in_trouble_is_left_and_the_unit_run_again(url:
 
     def unit(tx: Tx) -> str:
         if left:
-            tx.conn.execute(text(f"SIGNAL SQLSTATE 'HY000' SET MYSQL_ERRNO = {left.pop()}, MESSAGE_TEXT = 'trouble'"))
+            tx.fresh.execute(text(f"SIGNAL SQLSTATE 'HY000' SET MYSQL_ERRNO = {left.pop()}, MESSAGE_TEXT = 'trouble'"))
         return str(put("a")(tx))
 
     assert journal.do(unit) == "a" and left == []
@@ -354,11 +357,11 @@ def test_two_nodes_in_each_others_way_both_get_through(url: str) -> None:
         def run(tx: Tx) -> int:
             update = schema.payees.update().values(first_ms=schema.payees.c.first_ms + 1)
             update = update.where(schema.payees.c.sender == "s")
-            tx.conn.execute(update.where(schema.payees.c.payee == first))
+            tx.fresh.execute(update.where(schema.payees.c.payee == first))
             if not once:
                 once.append(1)
                 meet.wait()
-            tx.conn.execute(update.where(schema.payees.c.payee == second))
+            tx.fresh.execute(update.where(schema.payees.c.payee == second))
             return 1
 
         return run
@@ -391,11 +394,11 @@ def test_nodes_that_take_in_orders_of_the_same_senders_at_once_do_not_stand_in_e
 
     monkeypatch.setattr(Committer, "_alone", counted)
     nodes = [Journal(url, name) for name in ("n1", "n2", "n3")]
-    kinds: list[payments.Admittance] = []
+    kinds: list[payments_admission.Admittance] = []
 
     def unit(node: str, number: int, sender: str) -> Any:
         asked = admission(order(f"{node}-{number}", minor=1 + number), sender=sender, dup_key=f"{node}-{number}")
-        return lambda tx: payments.admit(tx, asked, tx.entropy)
+        return lambda tx: payments_admission.admit(tx, asked, tx.entropy)
 
     def takes_in(journal: Journal, turn: int) -> None:
         for group in range(8):
@@ -408,7 +411,7 @@ def test_nodes_that_take_in_orders_of_the_same_senders_at_once_do_not_stand_in_e
         thread.start()
     for thread in threads:
         thread.join()
-    assert kinds == [payments.Admittance.NEW] * 144 and alone == []
+    assert kinds == [payments_admission.Admittance.NEW] * 144 and alone == []
     for journal in nodes:
         journal.close()
 
@@ -429,12 +432,12 @@ def test_while_a_stranger_stands_in_the_door_the_rest_of_a_group_waits_for_it_on
     assert not isinstance(renewed, Failure) and names(journal) == {"a", "b"}
     assert LOCK_WAIT_S - 1 < lasted_s < LOCK_WAIT_S + 2
     again = journal.committer.commit([admit(order("x")), admit(order("y"))], {0: "s1", 1: "s2"})
-    assert [one.kind for one in again.results] == [payments.Admittance.NEW] * 2
+    assert [one.kind for one in again.results] == [payments_admission.Admittance.NEW] * 2
     journal.close()
 
 
 def test_a_locked_database_is_waited_for_and_then_the_end(small: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.journal.databases.BUSY_TIMEOUT_MS", 1)
+    monkeypatch.setattr("gateway.journal.sql.databases.BUSY_TIMEOUT_MS", 1)
     journal = Journal(small.url, "n2", reconnect_s=3.0)
     with small.engine.connect() as conn, conn.begin(), pytest.raises(StoreFailed, match="in trouble"):
         journal.do(put("a"))
@@ -460,7 +463,7 @@ def test_a_connection_for_which_no_descriptor_is_left_is_waited_for(sqlite_url: 
 
 def test_a_wrong_statement_is_the_units_own_fault(journal: Journal) -> None:
     def wrong(tx: Tx) -> None:
-        tx.conn.execute(text("select * from no_such_table"))
+        tx.fresh.execute(text("select * from no_such_table"))
 
     first, second = journal.group([wrong, put("a")])
     assert isinstance(first, Failure)
@@ -501,10 +504,10 @@ def test_a_group_that_fails_at_its_very_end_leaves_no_gap_in_the_audit(
         if not failed:
             failed.append(statement)
             raise ValueError("a failure after everything was written")
-        return bulk.write(conn, statement, values)
+        return driver.write(conn, statement, values)
 
     journal.do(put("a"))
-    monkeypatch.setattr("gateway.journal.committer.write", fail_once)
+    monkeypatch.setattr("gateway.journal.commit.committer.write", fail_once)
     assert journal.group([put("b"), put("c")]) == ["b", "c"]
     assert len(failed) == 1
     assert journal.read(lambda conn: audit.verify(conn, vault())) == []
@@ -527,9 +530,9 @@ from pathlib import Path
 from tests.gateway.journal.bench import Hands, admission, order, vault
 from gateway.clock import SeededEntropy
 from gateway.journal import payments
-from gateway.journal.executor import InlineExecutor
-from gateway.journal.permits import PermitLog
-from gateway.journal.writer import SqlStore
+from gateway.journal.sql.executor import InlineExecutor
+from gateway.journal.commit.permit_log import PermitLog
+from gateway.journal.commit.group_commit import SqlStore
 
 hands = Hands()
 class Dies(InlineExecutor):
@@ -556,6 +559,6 @@ def test_what_was_committed_survives_a_crash_before_anybody_was_told(sqlite_url:
     journal = Journal(sqlite_url)
     assert journal.read(lambda conn: count(conn, schema.payments)) == 20
     again = journal.group([admit(order(f"a{n}")) for n in range(20)])
-    assert {one.kind for one in again} == {payments.Admittance.REPLAYED}
+    assert {one.kind for one in again} == {payments_admission.Admittance.REPLAYED}
     assert journal.read(lambda conn: audit.verify(conn, vault())) == []
     journal.close()

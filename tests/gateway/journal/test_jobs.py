@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from datetime import date
 
-from gateway.journal import jobs
+from gateway.journal.cluster import jobs
 from tests.gateway.journal.bench import NOW_MS, Journal
 
 DAY = date(2026, 11, 18)

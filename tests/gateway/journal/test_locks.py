@@ -13,16 +13,18 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from gateway.clock import SystemClock, steady_s
-from gateway.journal import databases, lanes, payments, schema
-from gateway.journal.committer import UNTRIED, Committed, _failure
-from gateway.journal.databases import LOCK_WAIT_S, is_locked
-from gateway.journal.payments import Admittance, admit
-from gateway.journal.store import Tx, Unit
+from gateway.journal.cluster import lane_leases
+from gateway.journal.commit.committer import UNTRIED, Committed, _failure
+from gateway.journal.commit.store import Tx, Unit
+from gateway.journal.payments import lookup
+from gateway.journal.payments.admission import Admittance, admit
+from gateway.journal.sql import databases, schema
+from gateway.journal.sql.databases import LOCK_WAIT_S, is_locked
 from gateway.tasks import sleep
 from tests.gateway.journal.bench import Journal, admission, order
 from tests.gateway.journal.test_committer import put, servers_only
+from tests.gateway.journal.test_group_commit import Simulated
 from tests.gateway.journal.test_store import Make, make, reactor_of_tests
-from tests.gateway.journal.test_writer import Simulated
 
 __all__ = ["make"]
 
@@ -46,11 +48,11 @@ def test_a_table_that_is_locked_is_waited_for_no_longer_than_a_row(url: str, mon
 
 
 def lease(lane: str) -> Unit[int | None]:
-    return lambda tx: lanes.lease(tx, lane, "n1", 60_000)
+    return lambda tx: lane_leases.lease(tx, lane, "n1", 60_000)
 
 
 def renew(lane: str) -> Unit[bool]:
-    return lambda tx: lanes.renew(tx, lane, "n1", 1, 60_000)
+    return lambda tx: lane_leases.renew(tx, lane, "n1", 1, 60_000)
 
 
 @servers_only
@@ -128,7 +130,7 @@ async def test_who_withdraws_an_order_is_not_told_that_there_is_none_while_it_wa
         for n in range(1, 13):
             take_in(n).addBoth(lambda done: told.append(done.kind))
         await sleep(clock, later_s)
-        store.write(lambda tx: payments.find(tx.conn, "s1", "o-12"), sender="s1").addBoth(told.append)
+        store.write(lambda tx: lookup.find(tx.fresh, "s1", "o-12"), sender="s1").addBoth(told.append)
         await sleep(clock, LOCK_WAIT_S + 2.0)
         assert told == []
         conn.rollback()
@@ -217,7 +219,7 @@ def test_of_many_units_that_meet_locks_a_group_tries_few(url: str, monkeypatch: 
     asked = {"postgresql": "SHOW lock_timeout", "mysql": "SELECT @@innodb_lock_wait_timeout"}
 
     def waits(tx: Tx) -> str:
-        return str(tx.bare.exec_driver_sql(asked[tx.bare.dialect.name.replace("mariadb", "mysql")]).scalar())
+        return str(tx.raw.exec_driver_sql(asked[tx.raw.dialect.name.replace("mariadb", "mysql")]).scalar())
 
     assert journal.do(waits).rstrip("s") == str(LOCK_WAIT_S)
     journal.close()

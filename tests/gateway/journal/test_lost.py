@@ -15,12 +15,12 @@ from structlog.testing import capture_logs
 
 from faults.proxy import Proxy, Weather
 from gateway.clock import SystemClock
-from gateway.desk.control import Denied
-from gateway.desk.guarded import GuardedStore
-from gateway.journal import migrations
-from gateway.journal.executor import ThreadExecutor
-from gateway.journal.permits import NoPermits
-from gateway.journal.writer import SqlStore
+from gateway.control.guarded_journal import GuardedStore
+from gateway.control.server import Denied
+from gateway.journal.commit.group_commit import SqlStore
+from gateway.journal.commit.permit_log import NoPermits
+from gateway.journal.sql import migrations
+from gateway.journal.sql.executor import ThreadExecutor
 from gateway.meters import Meters
 from gateway.tasks import sleep
 from gateway.watch.notify import Notify

@@ -4,7 +4,7 @@ import hashlib
 
 import pytest
 
-from gateway.journal import merkle
+from gateway.journal.checkpoints import merkle
 
 LEAVES = [merkle.leaf(b"%d" % n) for n in range(70)]
 

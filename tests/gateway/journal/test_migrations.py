@@ -11,7 +11,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import MetaData, create_engine, inspect, select
 
-from gateway.journal import migrations, schema
+from gateway.journal.sql import migrations, schema
 from tests.gateway.journal.bench import Journal
 from tests.gateway.journal.conftest import KINDS
 

@@ -3,9 +3,10 @@ from __future__ import annotations
 import threading
 from dataclasses import replace
 
-from gateway.journal import outbox, schema
-from gateway.journal.rows import Mail, OutboxRow
-from gateway.journal.store import Tx
+from gateway.journal.commit import outbox
+from gateway.journal.commit.rows import Mail, OutboxRow
+from gateway.journal.commit.store import Tx
+from gateway.journal.sql import schema
 from tests.gateway.journal.bench import NOW_MS, Journal, message
 
 

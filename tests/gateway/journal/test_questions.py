@@ -4,8 +4,10 @@ from functools import partial
 
 from sqlalchemy import update
 
-from gateway.journal import outbox, questions, schema
-from gateway.journal.rows import QuestionRow, Reply
+from gateway.journal.commit import outbox
+from gateway.journal.commit.rows import QuestionRow, Reply
+from gateway.journal.payments import questions
+from gateway.journal.sql import schema
 from tests.gateway.journal.bench import NOW_MS, Journal, message
 
 
@@ -40,7 +42,7 @@ def test_a_question_that_cannot_be_opened_keeps_no_other_from_an_answer(journal:
     for key in ("q1", "q2", "q3"):
         journal.do(partial(questions.ask, row=question(key)))
     spoil = update(schema.questions).where(schema.questions.c.question == "q2").values(body=b"spoilt")
-    journal.do(lambda tx: tx.conn.execute(spoil).rowcount)
+    journal.do(lambda tx: tx.fresh.execute(spoil).rowcount)
     assert [row.question for row in journal.read(questions.open_questions)] == ["q1", "q3"]
     [(lost, why)] = journal.read(questions.waiting)[1].items()
     assert lost == "q2" and "sealed" in why

@@ -2,10 +2,12 @@ from __future__ import annotations
 
 from functools import partial
 
-from gateway.journal import outbox, refusals, schema
-from gateway.journal.refusals import Held, RefusalRow
-from gateway.journal.rows import Mail
-from gateway.journal.store import Tx
+from gateway.journal.commit import outbox
+from gateway.journal.commit.rows import Mail
+from gateway.journal.commit.store import Tx
+from gateway.journal.payments import refusals
+from gateway.journal.payments.refusals import Held, RefusalRow
+from gateway.journal.sql import schema
 from protocols.canon.errors import Code
 from tests.gateway.journal.bench import NOW_MS, Journal, message
 

@@ -9,9 +9,13 @@ import pytest
 from sqlalchemy import insert, select, update
 
 from gateway.core.policy import UsageFacts
-from gateway.journal import audit, lane_names, lanes, past, pauses, payees, payments, renames, schema, work
-from gateway.journal.claims import Claim
-from gateway.journal.renames import NotRenamed, Renamed
+from gateway.journal.cluster import lane_leases, lane_names, lane_pauses, renames, restored_database
+from gateway.journal.cluster.renames import NotRenamed, Renamed
+from gateway.journal.commit import audit, work
+from gateway.journal.payments import admission as payments_admission
+from gateway.journal.payments import lookup, payees
+from gateway.journal.payments.limits import OrderClaim
+from gateway.journal.sql import schema
 from protocols.canon.limits import ReferenceForm
 from protocols.canon.outcome import State
 from tests.gateway.journal.bench import LANE, Journal, admission, order
@@ -37,45 +41,45 @@ def told(journal: Journal, entry: str) -> audit.Entry:
 
 
 def test_a_lane_takes_payments_work_numbers_and_pause_along(journal: Journal) -> None:
-    epoch = journal.do(lambda tx: lanes.lease(tx, LANE, "n1", 1_000))
+    epoch = journal.do(lambda tx: lane_leases.lease(tx, LANE, "n1", 1_000))
     assert epoch == 1
     row = journal.admit(order("AP-1")).row
     journal.send(row)
-    drawn = journal.do(lambda tx: lanes.draw_serials(tx, "sample", 3))
-    journal.do(lambda tx: pauses.say(tx, LANE, ACTOR, paused=True, detail={}))
+    drawn = journal.do(lambda tx: lane_leases.draw_serials(tx, "sample", 3))
+    journal.do(lambda tx: lane_pauses.say(tx, LANE, ACTOR, paused=True, detail={}))
     journal.hands.task.advance(2)
     said = rename_lane(journal)
     assert said.open_payments == 1 and said.rows["payments"] == 1 and said.rows["work"] >= 1
-    moved = journal.read(lambda conn: payments.find_by_reference(conn, NEW, row.bank_ref))
+    moved = journal.read(lambda conn: lookup.find_by_reference(conn, NEW, row.bank_ref))
     assert moved is not None and moved.payment == row.payment
-    assert journal.read(lambda conn: payments.find_by_reference(conn, LANE, row.bank_ref)) is None
+    assert journal.read(lambda conn: lookup.find_by_reference(conn, LANE, row.bank_ref)) is None
     assert journal.read(lambda conn: work.all_open(conn, LANE)) == []
     assert [one.payment for one in journal.read(lambda conn: work.all_open(conn, NEW))] == [row.payment]
-    assert journal.read(lambda conn: pauses.said(conn, [NEW]))[NEW].paused
+    assert journal.read(lambda conn: lane_pauses.said(conn, [NEW]))[NEW].paused
     # What the last owner of the old name left in `sending` is found by the next owner of the new one.
-    again = journal.do(lambda tx: lanes.take(tx, NEW, "n1", 1_000))
+    again = journal.do(lambda tx: lane_leases.take(tx, NEW, "n1", 1_000))
     assert again is not None and again.epoch == 3
-    recovered = journal.do(lambda tx: lanes.recover(tx, NEW, 3, "n1"))
+    recovered = journal.do(lambda tx: lane_leases.recover(tx, NEW, 3, "n1"))
     assert [one.row_after.life.state for one in recovered if one.row_after] == [State.IN_DOUBT]
-    assert journal.do(lambda tx: lanes.draw_serials(tx, "sample", 1)).start >= drawn.stop
+    assert journal.do(lambda tx: lane_leases.draw_serials(tx, "sample", 1)).start >= drawn.stop
     entry = told(journal, "lane.renamed")
     assert (entry.actor, entry.object_id, entry.detail["old"], entry.detail["reason"]) == (ACTOR, NEW, LANE, "new name")
     assert journal.read(audit.verify) == []
 
 
 def test_a_node_with_the_old_settings_can_neither_write_nor_take_the_lane(journal: Journal) -> None:
-    journal.do(lambda tx: lanes.lease(tx, LANE, "n1", 1_000))
+    journal.do(lambda tx: lane_leases.lease(tx, LANE, "n1", 1_000))
     row = journal.admit(order("AP-1")).row
     journal.hands.task.advance(2)
     rename_lane(journal)
     assert journal.send(replace(row, lane=NEW)).conflict
-    assert not journal.do(lambda tx: lanes.renew(tx, LANE, "n1", 1, 1_000))
-    with pytest.raises(lanes.LaneRenamed, match=f"{LANE} was renamed to {NEW}"):
-        journal.do(lambda tx: lanes.take(tx, LANE, "n1", 1_000))
+    assert not journal.do(lambda tx: lane_leases.renew(tx, LANE, "n1", 1, 1_000))
+    with pytest.raises(lane_leases.LaneRenamed, match=f"{LANE} was renamed to {NEW}"):
+        journal.do(lambda tx: lane_leases.take(tx, LANE, "n1", 1_000))
 
 
 def test_old_names_lead_to_the_present_one_over_several_renames_and_back(journal: Journal) -> None:
-    journal.do(lambda tx: lanes.lease(tx, LANE, "n1", 1))
+    journal.do(lambda tx: lane_leases.lease(tx, LANE, "n1", 1))
     journal.hands.task.advance(2)
     rename_lane(journal)
     rename_lane(journal, NEW, "sample.third")
@@ -84,13 +88,13 @@ def test_old_names_lead_to_the_present_one_over_several_renames_and_back(journal
     assert journal.read(lambda conn: lane_names.current_lane(conn, "sample.fourth")) == "sample.fourth"
     rename_lane(journal, "sample.third", LANE)
     assert journal.read(lane_names.current_lanes) == {NEW: LANE, "sample.third": LANE}
-    assert journal.do(lambda tx: lanes.take(tx, LANE, "n1", 1)) is not None
+    assert journal.do(lambda tx: lane_leases.take(tx, LANE, "n1", 1)) is not None
 
 
 def test_a_name_that_another_lane_had_is_not_given_away(journal: Journal) -> None:
     """The permit log has sends of the one lane under it: they would be looked for at the other."""
     for name in (LANE, "sample.other"):
-        journal.do(lambda tx, name=name: lanes.lease(tx, name, "n1", 1))  # type: ignore[misc]
+        journal.do(lambda tx, name=name: lane_leases.lease(tx, name, "n1", 1))  # type: ignore[misc]
     journal.hands.task.advance(2)
     rename_lane(journal)
     with pytest.raises(NotRenamed, match=f"{LANE} was the name of lane {NEW}.*choose a name that no other lane has had"):
@@ -99,11 +103,11 @@ def test_a_name_that_another_lane_had_is_not_given_away(journal: Journal) -> Non
 
 
 def test_a_lane_that_was_used_under_both_names_becomes_one_unless_references_meet(journal: Journal) -> None:
-    journal.do(lambda tx: lanes.lease(tx, LANE, "n1", 1))
+    journal.do(lambda tx: lane_leases.lease(tx, LANE, "n1", 1))
     first = journal.admit(order("AP-1")).row
-    journal.do(lambda tx: lanes.lease(tx, NEW, "n1", 1))
+    journal.do(lambda tx: lane_leases.lease(tx, NEW, "n1", 1))
     second = journal.admit(order("AP-2"), lane=NEW, form=ReferenceForm(prefix="X")).row
-    journal.do(lambda tx: lanes.lease(tx, "sample.other", "n1", 1))
+    journal.do(lambda tx: lane_leases.lease(tx, "sample.other", "n1", 1))
     third = journal.admit(order("AP-3"), lane="sample.other").row
     journal.hands.task.advance(2)
     with journal.stranger() as conn:
@@ -113,13 +117,13 @@ def test_a_lane_that_was_used_under_both_names_becomes_one_unless_references_mee
     with pytest.raises(NotRenamed, match="used the same references"):
         rename_lane(journal, "sample.other", LANE)
     assert rename_lane(journal).rows["payments"] == 1
-    both = [journal.read(partial(payments.find_by_reference, lane=NEW, bank_ref=one.bank_ref)) for one in (first, second)]
+    both = [journal.read(partial(lookup.find_by_reference, lane=NEW, bank_ref=one.bank_ref)) for one in (first, second)]
     assert [one.order.id for one in both if one] == ["AP-1", "AP-2"]
-    assert journal.do(lambda tx: lanes.take(tx, NEW, "n1", 1)) == lanes.Taken(3, orphaned=False)
+    assert journal.do(lambda tx: lane_leases.take(tx, NEW, "n1", 1)) == lane_leases.Taken(3, orphaned=False)
 
 
 def test_a_rename_is_refused_while_a_daemon_may_run(journal: Journal) -> None:
-    journal.do(lambda tx: lanes.lease(tx, LANE, "n2", 15_000))
+    journal.do(lambda tx: lane_leases.lease(tx, LANE, "n2", 15_000))
     with pytest.raises(NotRenamed, match=f"node n2 has lane {LANE}: stop that daemon"):
         rename_lane(journal)
     journal.hands.task.advance(20)
@@ -131,7 +135,7 @@ def test_a_rename_is_refused_while_a_daemon_may_run(journal: Journal) -> None:
 
     with pytest.raises(NotRenamed, match="node n2 wrote to the journal within 15 s"):
         journal.read(refuse)
-    journal.do(lambda tx: lanes.lease(tx, LANE, "n3", 60_000))
+    journal.do(lambda tx: lane_leases.lease(tx, LANE, "n3", 60_000))
     journal.hands.task.advance(16)
     with pytest.raises(NotRenamed, match=rf"node n3 has lane {LANE}.*wait 44 s"):
         journal.read(refuse)
@@ -141,7 +145,7 @@ def test_a_rename_is_refused_while_a_daemon_may_run(journal: Journal) -> None:
 
 
 def test_what_cannot_be_renamed_is_told(journal: Journal) -> None:
-    journal.do(lambda tx: lanes.lease(tx, LANE, "n1", 1))
+    journal.do(lambda tx: lane_leases.lease(tx, LANE, "n1", 1))
     with pytest.raises(NotRenamed, match=f"no lane sample.nowhere; it has {LANE}"):
         rename_lane(journal, "sample.nowhere")
     with pytest.raises(NotRenamed, match="two banks"):
@@ -157,7 +161,7 @@ def test_a_sender_keeps_the_identity_of_its_orders(journal: Journal) -> None:
     said = rename_sender(journal)
     assert said.rows["payments"] == 1 and said.open_payments == 1
     again = journal.admit(order("AP-1"), sender="kingdee")
-    assert again.kind is payments.Admittance.REPLAYED and again.row.payment == first.row.payment and again.row.sender == "kingdee"
+    assert again.kind is payments_admission.Admittance.REPLAYED and again.row.payment == first.row.payment and again.row.sender == "kingdee"
     assert journal.count(schema.payments) == 1
     entry = told(journal, "sender.renamed")
     assert (entry.object_id, entry.detail["old"]) == ("kingdee", "erp")
@@ -171,7 +175,7 @@ def test_a_sender_keeps_the_sums_of_its_day_and_its_payees(journal: Journal) -> 
     def facts(sender: str) -> UsageFacts:
         def unit(tx: object) -> UsageFacts:
             asked = admission(order("AP-3"))
-            found = Claim(tx, sender, asked.order, asked.day, None, 0).look()  # type: ignore[arg-type]
+            found = OrderClaim(tx, sender, asked.order, asked.day, None, 0).look()  # type: ignore[arg-type]
             assert isinstance(found, UsageFacts)
             return found
 
@@ -192,7 +196,7 @@ def test_two_senders_with_one_id_do_not_become_one(journal: Journal) -> None:
     journal.admit(order("AP-1"), sender="kingdee")
     with pytest.raises(NotRenamed, match="both have orders with the ids AP-1"):
         rename_sender(journal)
-    assert journal.read(lambda conn: payments.find(conn, "erp", "AP-1")) is not None
+    assert journal.read(lambda conn: lookup.find(conn, "erp", "AP-1")) is not None
 
 
 def test_broker_users_follow_their_sender(journal: Journal) -> None:
@@ -222,8 +226,8 @@ def test_what_is_sealed_with_a_name_holds_under_the_new_one(journal: Journal) ->
     journal.do(lambda tx: payees.move_sender(tx, "kingdee", "kingdee2"))
     assert not journal.read(lambda conn: payees.is_registered(conn, "kingdee", one))
     assert journal.read(lambda conn: payees.is_registered(conn, "kingdee2", one))
-    journal.do(lambda tx: past.clear(tx, "sample.old", "episode", "P2"))
-    assert journal.do(lambda tx: past.move_lane(tx, "sample.old", "sample.new")) == 1
+    journal.do(lambda tx: restored_database.clear(tx, "sample.old", "episode", "P2"))
+    assert journal.do(lambda tx: restored_database.move_lane(tx, "sample.old", "sample.new")) == 1
     # Cleared already, by the seal that was made for the new name.
-    assert not journal.do(lambda tx: past.clear(tx, "sample.new", "episode", "P3"))
-    assert journal.do(lambda tx: past.clear(tx, "sample.old", "episode", "P4"))
+    assert not journal.do(lambda tx: restored_database.clear(tx, "sample.new", "episode", "P3"))
+    assert journal.do(lambda tx: restored_database.clear(tx, "sample.old", "episode", "P4"))

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from gateway.core.states import Answered, Reject, Resolve, Silent, Source
-from gateway.journal import audit, questions, refusals
-from gateway.journal.permits import PermitLog
-from gateway.journal.rows import Evidence, QuestionRow, Reply
+from gateway.journal.commit import audit
+from gateway.journal.commit.permit_log import PermitLog
+from gateway.journal.commit.rows import Evidence, QuestionRow, Reply
+from gateway.journal.payments import questions, refusals
 from protocols.canon.errors import Code
 from protocols.canon.outcome import Fate, Outcome
 from tests.gateway.journal.bench import (

@@ -6,8 +6,10 @@ from typing import Any
 
 from sqlalchemy import insert, select, update
 
-from gateway.journal import audit, schema, stops
-from gateway.journal.stops import Stop
+from gateway.journal.cluster import stops
+from gateway.journal.cluster.stops import Stop
+from gateway.journal.commit import audit
+from gateway.journal.sql import schema
 from tests.gateway.journal.bench import NOW_MS, Journal
 
 

@@ -19,13 +19,17 @@ from twisted.internet.interfaces import IReactorTime
 
 from gateway.clock import SeededEntropy, SystemClock
 from gateway.core.states import Send, Work
-from gateway.journal import apply as applying
-from gateway.journal import audit, databases, lanes, outbox, payments, questions, schema
-from gateway.journal.payments import Admittance
-from gateway.journal.permits import PermitLog
-from gateway.journal.rows import OutboxRow, QuestionRow, Reply, WorkRow
-from gateway.journal.store import Store, StoreFailed, Tx
-from gateway.journal.writer import GroupFacts, SqlStore
+from gateway.journal.cluster import lane_leases
+from gateway.journal.commit import audit, outbox
+from gateway.journal.commit.group_commit import GroupFacts, SqlStore
+from gateway.journal.commit.permit_log import PermitLog
+from gateway.journal.commit.rows import OutboxRow, QuestionRow, Reply, WorkRow
+from gateway.journal.commit.store import Store, StoreFailed, Tx
+from gateway.journal.payments import admission as payments_admission
+from gateway.journal.payments import lookup, questions
+from gateway.journal.payments import transition as applying
+from gateway.journal.payments.admission import Admittance
+from gateway.journal.sql import databases, schema
 from gateway.tasks import sleep
 from tests.gateway.journal.bench import NOW_MS, admission, attempt, message, order, vault
 from tests.gateway.journal.test_committer import servers_only
@@ -69,7 +73,7 @@ def store(make: Make) -> Store:
 
 def put(name: str) -> Callable[[Tx], str]:
     def unit(tx: Tx) -> str:
-        tx.conn.execute(insert(schema.payees), {"sender": "s", "payee": name, "first_ms": 1})
+        tx.fresh.execute(insert(schema.payees), {"sender": "s", "payee": name, "first_ms": 1})
         return name
 
     return unit
@@ -104,7 +108,7 @@ async def test_deferreds_fire_in_the_order_of_the_calls(store: Store) -> None:
 
 async def test_units_see_what_earlier_units_of_their_group_wrote(store: Store) -> None:
     def look(tx: Tx) -> set[str]:
-        return set(tx.conn.execute(select(schema.payees.c.payee)).scalars())
+        return set(tx.fresh.execute(select(schema.payees.c.payee)).scalars())
 
     first, second = store.write(put("a")), store.write(look)
     assert (await first, await second) == ("a", {"a"})
@@ -174,7 +178,7 @@ async def test_mail_and_work_are_handed_over_once_before_the_deferreds(store: St
 
     def unit(n: int) -> Callable[[Tx], object]:
         asked = admission(order(f"a{n}"), reply=Reply(None, None))
-        return lambda tx: payments.admit(tx, asked, tx.entropy).kind
+        return lambda tx: payments_admission.admit(tx, asked, tx.entropy).kind
 
     waiting = [store.write(unit(n)).addCallback(told.append) for n in range(3)]
     await gatherResults(waiting)
@@ -202,10 +206,10 @@ async def test_a_listener_that_fails_harms_nobody(store: Store, logged_failures:
 
 async def test_a_thousand_repeats_of_one_order_at_once_make_one_payment(store: Store) -> None:
     asked = admission()
-    done = await gatherResults([store.write(lambda tx: payments.admit(tx, asked, tx.entropy)) for _ in range(1000)])
+    done = await gatherResults([store.write(lambda tx: payments_admission.admit(tx, asked, tx.entropy)) for _ in range(1000)])
     assert sum(one.kind is Admittance.NEW for one in done) == 1
     assert {one.row.payment for one in done} == {done[0].row.payment}
-    rows = await store.read(lambda conn: payments.listing(conn, payments.Filters()))
+    rows = await store.read(lambda conn: lookup.listing(conn, lookup.Filters()))
     assert len(rows) == 1
 
 
@@ -213,7 +217,7 @@ async def test_a_send_fires_only_after_its_permit_is_on_disk(make: Make, tmp_pat
     order_of_things: list[str] = []
     log = PermitLog(tmp_path / "log", vault(), "n1", sync=lambda handle: order_of_things.append("synced"))
     store = make(permit_log=log)
-    done = await store.write(lambda tx: payments.admit(tx, admission(), tx.entropy))
+    done = await store.write(lambda tx: payments_admission.admit(tx, admission(), tx.entropy))
     assert order_of_things == []
     payment = done.row.payment
 
@@ -277,7 +281,7 @@ async def test_two_processes_of_one_name_are_found_out(make: Make) -> None:
 async def test_another_vault_key_is_refused_at_the_door(make: Make, url: str, tmp_path: Path) -> None:
     from twisted.internet import reactor
 
-    from gateway.journal.vault import create
+    from gateway.journal.sql.vault import create
 
     await make().write(put("a"))
     fatal: list[BaseException] = []
@@ -323,26 +327,26 @@ async def test_while_a_stranger_has_a_lanes_row_other_lanes_go_on_and_then_this_
     store = make(on_fatal=fatal.append)
     clock = SystemClock(reactor_of_tests())
     for lane in ("a.main", "b.main"):
-        assert await store.write(partial(lanes.lease, lane=lane, node="n1", ttl_ms=15_000)) == 1
-    assert await store.write(lambda tx: lanes.draw_serials(tx, "a", lanes.BLOCK)) == range(lanes.BLOCK)
+        assert await store.write(partial(lane_leases.lease, lane=lane, node="n1", ttl_ms=15_000)) == 1
+    assert await store.write(lambda tx: lane_leases.draw_serials(tx, "a", lane_leases.BLOCK)) == range(lane_leases.BLOCK)
     engine = create_engine(url)
     late: list[object] = []
     with engine.connect() as conn:
         conn.execute(update(schema.lanes).where(schema.lanes.c.lane == "a.main").values(serial=7))
         conn.execute(update(schema.counters).where(schema.counters.c.bank == "a").values(serial=7))
         began_s = clock.monotonic_s()
-        store.write(lambda tx: lanes.renew(tx, "a.main", "n1", 1, 15_000)).addBoth(late.append)
-        store.write(lambda tx: lanes.draw_serials(tx, "a", 1)).addBoth(late.append)
+        store.write(lambda tx: lane_leases.renew(tx, "a.main", "n1", 1, 15_000)).addBoth(late.append)
+        store.write(lambda tx: lane_leases.draw_serials(tx, "a", 1)).addBoth(late.append)
         renewals = 0
         while clock.monotonic_s() < began_s + 9.0:
-            assert await store.write(lambda tx: lanes.renew(tx, "b.main", "n1", 1, 15_000))
+            assert await store.write(lambda tx: lane_leases.renew(tx, "b.main", "n1", 1, 15_000))
             renewals += 1
         assert late == [] and renewals >= 2
         conn.rollback()
     engine.dispose()
     while len(late) < 2:
         await sleep(clock, 0.05)
-    assert late == [True, range(lanes.BLOCK, lanes.BLOCK + 1)] and fatal == []
+    assert late == [True, range(lane_leases.BLOCK, lane_leases.BLOCK + 1)] and fatal == []
 
 
 @servers_only
@@ -351,11 +355,11 @@ async def test_what_waits_for_a_locked_row_fails_when_the_journal_is_closed(
 ) -> None:
     monkeypatch.setattr(databases, "LOCK_WAIT_S", 1)
     store = make()
-    await store.write(lambda tx: lanes.lease(tx, "a.main", "n1", 15_000))
+    await store.write(lambda tx: lane_leases.lease(tx, "a.main", "n1", 15_000))
     engine = create_engine(url)
     with engine.connect() as conn:
         conn.execute(update(schema.lanes).values(serial=7))
-        writing = store.write(lambda tx: lanes.renew(tx, "a.main", "n1", 1, 15_000))
+        writing = store.write(lambda tx: lane_leases.renew(tx, "a.main", "n1", 1, 15_000))
         await sleep(SystemClock(reactor_of_tests()), 2.5)
         closing = store.close()
         with pytest.raises(OperationalError):

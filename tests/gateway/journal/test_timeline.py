@@ -1,10 +1,10 @@
 from __future__ import annotations
 
 from gateway.core.states import Answered, Source
-from gateway.journal.attempts import Exhibit
-from gateway.journal.audit import Entry
-from gateway.journal.rows import AttemptRow, Evidence, OutboxRow
-from gateway.journal.timeline import timeline
+from gateway.journal.commit.attempts import Exhibit
+from gateway.journal.commit.audit import Entry
+from gateway.journal.commit.rows import AttemptRow, Evidence, OutboxRow
+from gateway.journal.payments.timeline import timeline
 from protocols.canon.outcome import Fate
 from tests.gateway.journal.bench import Journal, order
 

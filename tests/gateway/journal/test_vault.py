@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.journal.vault import Vault, VaultError, create, load
+from gateway.journal.sql.vault import Vault, VaultError, create, load
 
 KEY, OTHER = b"1" * 32, b"2" * 32
 AAD = b"payments/order/01"

@@ -11,15 +11,17 @@ import pytest
 from sqlalchemy import delete, select, update
 
 from gateway.core.states import Answered, Source
-from gateway.journal import audit, checkpoints, merkle, permits, schema, verify
-from gateway.journal.checkpoints import Checkpoint, Made, Word
-from gateway.journal.permits import PermitLog
-from gateway.journal.rows import Evidence
-from gateway.journal.verify import Report
-from gateway.journal.witness import Seen, Witness
+from gateway.journal.checkpoints import checkpoints, merkle, verify
+from gateway.journal.checkpoints.checkpoints import Checkpoint, Made, Word
+from gateway.journal.checkpoints.verify import Report
+from gateway.journal.checkpoints.witness import Seen, Witness
+from gateway.journal.commit import audit, permit_log
+from gateway.journal.commit.permit_log import PermitLog
+from gateway.journal.commit.rows import Evidence
+from gateway.journal.sql import schema
 from protocols.canon.outcome import Fate
 from tests.gateway.journal.bench import NOW_MS, Journal, order, vault
-from tests.gateway.journal.test_past import copy, put_back
+from tests.gateway.journal.test_restored_database import copy, put_back
 
 A, P, M, E = (table.c for table in (schema.audit, schema.payments, schema.outbox, schema.evidence))
 Change = Callable[[Any], object]
@@ -63,7 +65,7 @@ class Site:
     def verify(self, *, log: bool = True) -> Report:
         points, wrong = verify.believed(self.notes, {self.origin: self.key.public_key()})
         assert wrong == []
-        known = permits.know(self.state / "permits", vault(), "n1")
+        known = permit_log.know(self.state / "permits", vault(), "n1")
         logged = verify.heads_of(known) if log else verify.NOTHING
         return self.journal.read(lambda conn: verify.whole(conn, vault(), points, logged))
 

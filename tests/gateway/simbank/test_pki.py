@@ -12,10 +12,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.verification import PolicyBuilder, Store
 
-from gateway.bank.certs import check
-from gateway.bank.endpoint import BankEndpoint, NotConnected
-from gateway.bank.keys import KeySettings, read_certificates, read_private_key, signers
-from gateway.bank.reasons import Reason
+from gateway.bank.certificate_check import check
+from gateway.bank.dialer import BankDialer, NotConnected
+from gateway.bank.handshake_errors import Reason
+from gateway.bank.signers import KeySettings, read_certificates, read_private_key, signers
 from gateway.bank.tls import ServerTls, TlsSettings, client_context, server_context
 from gateway.clock import SystemClock
 from gateway.simbank.pki import BankPki, make_pki
@@ -123,7 +123,7 @@ async def test_a_simulated_bank_and_the_gateway_trust_each_other(
     tls = client_context(client(bank, server_name=name, resumption=True), SystemClock(net))
     async with Peer(behave=echo).listening(net, serving(bank, max_version=version)) as peer:
         for _ in range(2):
-            talker = await BankEndpoint(net, LOOPBACK, peer.port, tls).connect(Talker)
+            talker = await BankDialer(net, LOOPBACK, peer.port, tls).connect(Talker)
             assert await talker.answer == PAYMENT
             talker.hang_up()
             await talker.lost
@@ -135,7 +135,7 @@ async def test_a_simulated_bank_may_refuse_to_resume(net: Any, pki: dict[str, Ba
     tls = client_context(client(bank, resumption=True), SystemClock(net))
     async with Peer(behave=echo).listening(net, serving(bank, max_version="1.2", resumption=False)) as peer:
         for _ in range(2):
-            talker = await BankEndpoint(net, LOOPBACK, peer.port, tls).connect(Talker)
+            talker = await BankDialer(net, LOOPBACK, peer.port, tls).connect(Talker)
             assert await talker.answer == PAYMENT
             talker.hang_up()
             await talker.lost
@@ -149,6 +149,6 @@ async def test_a_simulated_bank_refuses_strangers(net: Any, pki: dict[str, BankP
     async with Peer().listening(net, serving(bank)) as peer:
         for settings, reason in ((stranger, Reason.CLIENT_CERT_REFUSED), (nobody, Reason.HANDSHAKE_FAILURE)):
             with pytest.raises(NotConnected) as refused:
-                await BankEndpoint(net, LOOPBACK, peer.port, client_context(settings, SystemClock(net))).connect(Talker)
+                await BankDialer(net, LOOPBACK, peer.port, client_context(settings, SystemClock(net))).connect(Talker)
             assert refused.value.reason is reason
     assert peer.heard == b""

@@ -20,8 +20,8 @@ from twisted.internet.testing import StringTransport
 from twisted.protocols.basic import LineOnlyReceiver
 from twisted.python.failure import Failure
 
-from gateway.bank.endpoint import BankEndpoint
-from gateway.bank.session import Line, NoAnswer
+from gateway.bank.connection import BankConnection, NoAnswer
+from gateway.bank.dialer import BankDialer
 from gateway.bank.tls import ClientTls, TlsSettings, client_context, server_context
 from gateway.clock import SystemClock
 from gateway.simbank.config import BadConfig, SimConfig
@@ -248,7 +248,7 @@ def client_tls() -> ClientTls:
 class Client:
     """The adapter over a real connection: `ask` gives a conversation's result or raises what became of it."""
 
-    def __init__(self, line: Line, made: Stage) -> None:
+    def __init__(self, line: BankConnection, made: Stage) -> None:
         self.line = line
         self.stage = made
 
@@ -286,15 +286,15 @@ class House:
         own = pki()
         tls = server_context(own.server_cert, own.server_key, own.ca_cert)
         self.bank = SimBank(reactor(), made.twin, ledger, plan, tls)
-        self.lines: list[Line] = []
-        self.ended: list[Line] = []
+        self.lines: list[BankConnection] = []
+        self.ended: list[BankConnection] = []
 
     async def client(self, answer_s: float = 2.0, tls: ClientTls | None = None) -> Client:
         port = replace(self.stage.bank.ports["business"], first_byte_s=answer_s)
-        where = BankEndpoint(
+        where = BankDialer(
             cast(IReactorTCP, reactor()), "127.0.0.1", self.bank.ports["business"], tls or client_tls()
         )
-        line = await where.connect(lambda: Line(port, SystemClock(reactor()), self.ended.append, lambda: True))
+        line = await where.connect(lambda: BankConnection(port, SystemClock(reactor()), self.ended.append, lambda: True))
         self.lines.append(line)
         client = Client(line, replace(self.stage))
         client.stage.session = await client.ask(sign_on(client.stage.bank)(client.stage.context()))

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from twisted.internet.defer import fail
 
-from gateway.journal import outbox
-from gateway.journal.executor import InlineExecutor
-from gateway.journal.rows import OutboxRow
+from gateway.journal.commit import outbox
+from gateway.journal.commit.rows import OutboxRow
+from gateway.journal.sql.executor import InlineExecutor
 from gateway.simbank.faults import Fault, Script, Scripted
 from gateway.watch import watch as watching
 from gateway.watch.counts import count
@@ -156,7 +156,7 @@ def test_waiting_and_parked_messages_are_counted(watched: Watched) -> None:
     world.run(10)
     assert watched.value("bankgw_messages_parked") == 1
     row = OutboxRow("m-1", "gw1", "x", "k", b"", created_ms=1_795_000_000_000)
-    store.write(lambda tx: tx.conn.execute(outbox._INSERT, [outbox._columns(row, tx.vault)]).rowcount)
+    store.write(lambda tx: tx.fresh.execute(outbox._INSERT, [outbox._columns(row, tx.vault)]).rowcount)
     world.run(6)
     assert watched.value("bankgw_outbox_depth") == 1
     assert watched.value("bankgw_outbox_oldest_timestamp_seconds") == 1_795_000_000.0

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from gateway.desk import rig
+from gateway.demo import site
 from gateway.simbank.ledger import Account, Conduct, Ledger
 from gateway.simbank.pki import BankPki, make_pki
 from protocols.bank import Bank, Build
@@ -103,14 +103,14 @@ class Table:
         # A line of a payroll need not carry a purpose; the books obey a word in the payee's name as well.
         word = purpose.partition("#")[1:] if kind is Kind.PAYROLL_ITEM else ()
         party = PartyKind(wants.get("/creditor/kind", "person" if kind is Kind.PAYROLL_ITEM else "corporate"))
-        ours = Party(AccountNumber(self.own[0]), Name(rig.HOLDERS[0]))
+        ours = Party(AccountNumber(self.own[0]), Name(site.HOLDERS[0]))
         theirs = Party(
             AccountNumber(str(wants.get("/creditor/account", "0000000000000000025"))), Name("".join(("示例乙", *word))),
             str(wants.get("/creditor/bank_name", "示例银行某支行")), str(wants.get("/creditor/cnaps", "000000000000")),
             party,
         )  # fmt: skip
         if kind is Kind.TRANSFER:
-            theirs = Party(AccountNumber(self.own[1]), Name(rig.HOLDERS[1]), theirs.bank_name, theirs.cnaps)
+            theirs = Party(AccountNumber(self.own[1]), Name(site.HOLDERS[1]), theirs.bank_name, theirs.cnaps)
         if kind is Kind.COLLECTION:
             ours, theirs = theirs, ours
         detail = _DETAIL[kind]
@@ -208,8 +208,8 @@ def table(name: str, conduct: Conduct = Conduct(), **twin_options: Any) -> Table
     }
     build_twin = cast(BuildTwin, import_module(f"protocols.banks.{name}.twin").build)
     keys = {"bank": files.bank_sign_key.read_bytes(), "client": files.gateway_sign_cert.read_bytes()}
-    own = rig.account_numbers(name, 2)
-    accounts = [Account(number, rig.HOLDERS[n], OPENING) for n, number in enumerate(own)]
+    own = site.account_numbers(name, 2)
+    accounts = [Account(number, site.HOLDERS[n], OPENING) for n, number in enumerate(own)]
     books = Ledger(time.now_ms, accounts, replace(conduct, **known.books))
     sign: Callable[[bytes], bytes] = lambda octets: _client_key(name).sign(octets, PKCS1v15(), hashes.SHA256())  # noqa: E731
     stage = Stage(

@@ -242,7 +242,7 @@ def test_a_repeat_that_the_rules_allow_comes_before_people_are_called(name: str,
     profile = table(name).bank.profile
     rules = registry.rules(profile.replay[kind], profile)
     life = replace(states.born(rules), state=State.READY, send_after_ms=0)
-    agenda: dict[Work, int] = {}
+    work_queue: dict[Work, int] = {}
 
     def meet(event: Event) -> None:
         nonlocal life
@@ -250,15 +250,15 @@ def test_a_repeat_that_the_rules_allow_comes_before_people_are_called(name: str,
         life = met.life
         for effect in met.effects:
             if isinstance(effect, Due):
-                agenda[effect.work] = effect.at_ms
+                work_queue[effect.work] = effect.at_ms
             elif isinstance(effect, Done):
-                agenda.pop(effect.work, None)
+                work_queue.pop(effect.work, None)
 
     meet(Send(0))
     meet(Silent(60_000, "no_answer"))
-    while Work.REPLAY not in agenda:
-        work = min(agenda, key=lambda one: (agenda[one], one is not Work.ESCALATE))
-        at_ms = agenda.pop(work)
+    while Work.REPLAY not in work_queue:
+        work = min(work_queue, key=lambda one: (work_queue[one], one is not Work.ESCALATE))
+        at_ms = work_queue.pop(work)
         assert work is not Work.ESCALATE, f"after {at_ms / 3_600_000:.1f} h, with {life.not_found} \"not found\""
         meet(Answered(at_ms + 100, Fate.NOT_FOUND, Source.ENQUIRY, at_ms, day_over=at_ms > 12 * 3_600_000))
 

@@ -1,4 +1,4 @@
-"""The lane's own carrier of conversations (`gateway.bank.talk`) over a bank that is a plain function."""
+"""The lane's own carrier of conversations (`gateway.bank.conversation`) over a bank that is a plain function."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
 
-from gateway.bank import talk
-from gateway.bank.berths import Berth
-from gateway.bank.keys import Signer
+from gateway.bank import conversation as bank_conversation
+from gateway.bank.session_pool import BankSession
+from gateway.bank.signers import Signer
 from protocols.bank import Conversation, MoneyConversation, Port, Submit
 from protocols.canon.outcome import Outcome
 
@@ -32,17 +32,17 @@ class Hops:
 
     def ask(self, conversation: Conversation[R]) -> R:
         """A question, through the lane's own code."""
-        return _now(talk.ask(cast(Berth, self), conversation, self.signers))
+        return _now(bank_conversation.ask(cast(BankSession, self), conversation, self.signers))
 
     def prepare(self, conversation: MoneyConversation) -> Submit:
         """A money word up to what must be written down before anything is sent."""
-        step = _now(talk.until_submit(cast(Berth, self), conversation, self.signers))
+        step = _now(bank_conversation.until_submit(cast(BankSession, self), conversation, self.signers))
         assert isinstance(step, Submit)
         return step
 
     def finish(self, conversation: MoneyConversation, answer: bytes) -> Outcome:
         """A money word from the answer to its outcome."""
-        return _now(talk.after_submit(cast(Berth, self), conversation, self.signers, answer))
+        return _now(bank_conversation.after_submit(cast(BankSession, self), conversation, self.signers, answer))
 
     def exchange(self, port: str, data: bytes) -> bytes:
         """One exchange on a fresh connection, cut as the port cuts."""

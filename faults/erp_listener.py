@@ -1,0 +1,116 @@
+"""What the ERP has heard so far, while a campaign runs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Set
+from typing import Any
+
+from faults.incidents import Diary
+from gateway.demo.erp import Clerk, Heard
+from gateway.demo.orders import CANCEL, Answer, Command, Story
+from gateway.demo.verdict import answers, is_news, outcome
+from protocols.canon.outcome import STATE_TABLE, State
+
+
+class Ears:
+    """What the ERP has heard so far: the newest word on each order, and which commands are answered."""
+
+    def __init__(self, elapsed: Any, diary: Diary) -> None:
+        self.heard = 0
+        self.told: dict[str, tuple[int, State, float]] = {}
+        self._elapsed = elapsed
+        self._diary = diary
+        self._rejected: set[str] = set()
+        self._answered: set[str] = set()
+        self._orders: dict[str, str] = {}
+        self._commands: dict[str, Command] = {}
+        self._clerk: Clerk | None = None
+        self.unknown: list[Command] = []
+        self._extra: dict[str, Command] = {}
+        self._owed: set[str] = set()
+
+    def listen_for(self, story: Story, clerk: Clerk) -> None:
+        """What is to be heard."""
+        self._orders = {order.id: order.creditor for order in story.orders}
+        self._commands = {command.message_id: command for command in story.commands}
+        self._clerk = clerk
+
+    def take(self, one: Heard) -> None:
+        """The ERP heard something new."""
+        self.heard += 1
+        self._diary.heard()
+        if is_news(one):
+            order, seq = str(one.said["id"]), int(one.said["seq"])
+            if order not in self.told or self.told[order][0] < seq:
+                self.told[order] = (seq, State(one.said["state"]), self._elapsed())
+        command = self._commands.get(one.correlation) or self._extra.get(one.correlation)
+        if command is not None and answers(command, one):
+            self._answered.add(one.correlation)
+            if "error" in one.said:
+                self._refused(command, outcome(one))
+
+    def know(self, command: Command) -> None:
+        """One more command whose answer is to be heard, if not waited for."""
+        self._extra[command.message_id] = command
+
+    def reply_queue_deleted(self, sent: Set[str]) -> None:
+        """The ERP's queue of replies was deleted, or may have been: of the commands that were `sent`, those without a
+        reply by now may never get one.
+
+        RabbitMQ confirms what is on its way into a queue that is being deleted, as if it were stored there.
+        """
+        waiting = sent & self._commands.keys() - self._all_answers()
+        self._owed |= {one for one in waiting if self._commands[one].answer is Answer.REPLY}
+
+    def owed(self) -> list[Command]:
+        """Those that are still without a reply. Each is named once: an ERP asks again under the same message id."""
+        owed, self._owed = self._owed - self._all_answers(), set()
+        return [self._commands[one] for one in sorted(owed)]
+
+    def _refused(self, command: Command, code: str) -> None:
+        if command.key == CANCEL:
+            if code == "unknown_payment":
+                self.unknown.append(command)
+        else:
+            self._rejected.add(command.order_id)
+
+    def answered(self, command: Command) -> bool:
+        """Whether this command has an answer."""
+        return command.message_id in self._answered
+
+    def _all_answers(self) -> set[str]:
+        assert self._clerk is not None
+        return self._answered | {one.correlation for one in self._clerk.unrouted}
+
+    def unanswered(self) -> list[str]:
+        """Commands without an answer."""
+        return sorted(self._commands.keys() - self._all_answers())
+
+    def state(self, order: str) -> State | None:
+        """What the ERP was last told of an order."""
+        told = self.told.get(order)
+        return None if told is None else told[1]
+
+    def open_orders(self) -> list[tuple[str, str]]:
+        """Orders, with their payee's account, that may reach a bank and of which the ERP knows no end."""
+        rejected = self._rejected | self._rejected_unrouted()
+        return [
+            (id_, creditor) for id_, creditor in self._orders.items()
+            if not (id_ in self.told and STATE_TABLE[self.told[id_][1]].final)
+            and (id_ in self.told or id_ not in rejected)
+        ]  # fmt: skip
+
+    def _rejected_unrouted(self) -> set[str]:
+        """Refusals that found their reply queue deleted: they lie where the ERP's people find them."""
+        assert self._clerk is not None
+        return {
+            self._commands[one.correlation].order_id for one in self._clerk.unrouted
+            if "error" in one.said and one.correlation in self._commands
+        }  # fmt: skip
+
+    def line(self) -> str:
+        """How far it is."""
+        states = Counter(state.value for _seq, state, _at in self.told.values())
+        words = "  ".join(f"{name} {count}" for name, count in sorted(states.items()))
+        return f"answered {len(self._all_answers() & self._commands.keys())}/{len(self._commands)}  {words}"

@@ -1,0 +1,85 @@
+"""The daemon with hooks, for what a campaign cannot do to a process from outside.
+
+Run as `python -m faults.hooked_daemon run --config …`.
+
+SIGUSR1 reads the file `strings.json` beside the settings. `stall_s` holds the event loop's thread for so long, at once.
+`clock_ms` is added to the wall clock, also to the one by which Twisted counts timers, and in later lives; `sync_fails`
+makes the permit log's disk fail. The daemon is otherwise the one that `bankgw run` runs.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import signal
+import sys
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.base import ReactorBase
+
+from gateway import app
+from gateway.clock import SystemClock
+from gateway.journal.commit import permit_log
+
+FILE = "strings.json"
+
+
+class Strings:
+    """What is pulled at present."""
+
+    def __init__(self, file: Path) -> None:
+        self.clock_ms = 0
+        self.sync_fails = False
+        self._file = file
+        self.read()
+
+    def read(self) -> float:
+        """Read the file; returns for how long the event loop is to stall."""
+        if not self._file.exists():
+            return 0.0
+        said = json.loads(self._file.read_text("utf-8"))
+        self.clock_ms = int(said.get("clock_ms", 0))
+        self.sync_fails = bool(said.get("sync_fails"))
+        return float(said.get("stall_s", 0.0))
+
+    def pulled(self, *_signal: Any) -> None:
+        """SIGUSR1."""
+        stall_s = self.read()
+        if stall_s:
+            time.sleep(stall_s)
+
+    def sync(self, handle: int) -> None:
+        """fdatasync, unless the disk fails."""
+        if self.sync_fails:
+            raise OSError(errno.EIO, "the campaign's disk fails")
+        os.fdatasync(handle)
+
+
+def main(words: list[str]) -> None:
+    """Tie the strings, then run the command."""
+    settings = Path(words[words.index("--config") + 1])
+    strings = Strings(settings.parent / FILE)
+
+    class Clock(SystemClock):
+        """The machine's clock, set wrong."""
+
+        def now_ms(self) -> int:
+            """What somebody has set."""
+            return super().now_ms() + strings.clock_ms
+
+    ReactorBase.seconds = staticmethod(lambda: time.time() + strings.clock_ms / 1000)
+    app.SystemClock = Clock  # type: ignore[attr-defined]
+    permit_log.PermitLog = partial(permit_log.PermitLog, sync=strings.sync)  # type: ignore[misc, assignment]
+    signal.signal(signal.SIGUSR1, strings.pulled)
+    from gateway.__main__ import main as command
+
+    sys.argv[1:] = words
+    command()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

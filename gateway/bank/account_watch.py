@@ -1,0 +1,432 @@
+"""Watching accounts: new entries are told as they are booked, and a day is closed when its figures agree.
+
+Each watched account is looked at as often as its bank bears, within the bank's hours: the balance, then today's
+entries to their end. A day that is over is read once more; when all who state its opening and its closing balance agree
+and all entries make the one of the other, the day is closed and told, once, by whichever node claims its row in `jobs`;
+then the bank is asked about what its entries left in doubt. A day that does not close is tried again, and counted as
+missing. What cannot be read, or not be written down, keeps nothing else from being read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from functools import partial
+from hashlib import sha256
+from typing import Any, TypeVar
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.python.failure import Failure
+
+from gateway import log
+from gateway.asking import Asker, Unavailable
+from gateway.bank.clock_trust import CLOCK_DIFFERS_MS
+from gateway.clock import Clock
+from gateway.core.hours import local, next_open_ms
+from gateway.journal.cluster import jobs
+from gateway.journal.commit.store import Store, StoreFailed, Tx
+from gateway.journal.payments import accounts, statement_evidence
+from gateway.journal.payments.statement_evidence import StatementEvidence
+from gateway.journal.payments.transition import Applied
+from gateway.meters import Meters
+from gateway.tasks import Tasks, sleep, sleep_until
+from protocols.bank import Bank, Context, Conversation
+from protocols.canon.money import Money
+from protocols.canon.party import AccountNumber
+from protocols.canon.query import BalanceQuestion, LinesQuestion
+from protocols.canon.statement import Balance, Direction, Line, Page
+from protocols.erp.account_replies import Statement, Totals, line_id
+from protocols.kit.declined import Declined
+from protocols.kit.errors import ProtocolError
+from protocols.kit.paging import PAGES_MAX, TOO_MANY_PAGES
+
+R = TypeVar("R")
+
+ANSWER_S = 300.0
+DAYS_BACK = 7
+"""A day that did not close is tried again for so long; then only a person can say what is missing."""
+LINES_A_UNIT = 200
+_log = log.get("bank.watching")
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """An account to watch, and the senders that hear of it."""
+
+    account: str
+    bank: str
+    lane: str
+    currency: str
+    senders: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class WatchParts:
+    """What watching needs. `owns` says whether this node may speak for a lane now, `epoch` the lane's epoch, and
+    `clock_trusted` whether our days are the bank's. `noted` hears what an entry changed about a payment of a lane."""
+
+    store: Store
+    clock: Clock
+    meters: Meters
+    banks: dict[str, Bank]
+    ask: Asker
+    owns: Callable[[str], bool]
+    epoch: Callable[[str], int]
+    clock_trusted: Callable[[str], bool]
+    on_balance: Callable[[Balance, str], None]
+    noted: Callable[[str, Applied], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """One look at an account: the lane's epoch before the bank was asked, and the calendar's day at the bank."""
+
+    one: Watched
+    epoch: int
+    today: date
+
+
+class AccountWatch:
+    """See the module. `start` begins, `stop` ends; `watch` replaces the list of accounts."""
+
+    def __init__(self, parts: WatchParts, node: str) -> None:
+        self._parts = parts
+        self._node = node
+        self._tasks = Tasks(self._defect)
+        self._watched: dict[str, Watched] = {}
+        # An account that is taken off the list and put back before its next look goes on where it was.
+        self._looped: set[str] = set()
+        self._missing: dict[str, int] = {}
+        self._given_up: dict[str, date] = {}
+        self._too_long: set[tuple[str, date]] = set()
+
+    def watch(self, watched: Sequence[Watched]) -> None:
+        """Watch these accounts from now on; those that are new begin at once, those that are gone end by themselves."""
+        self._watched = {one.account: one for one in watched}
+        for account in self._watched.keys() - self._looped:
+            self._looped.add(account)
+            self._tasks.spawn(self._for_ever(account))
+
+    def stop(self) -> None:
+        """Look no more."""
+        self._tasks.stop()
+
+    def _defect(self, failure: Failure) -> None:
+        _log.error("account.watch_defect", error=failure.getTraceback(detail="brief"),
+                   action="this account is watched again after a reload or a restart")  # fmt: skip
+        self._parts.meters.alarms.labels("impossible").inc()
+
+    async def _for_ever(self, account: str) -> None:
+        try:
+            await self._while_listed(account)
+        finally:
+            self._looped.discard(account)
+
+    async def _while_listed(self, account: str) -> None:
+        while (one := self._watched.get(account)) is not None:
+            profile = self._parts.banks[one.bank].profile
+            now_ms = self._parts.clock.now_ms()
+            opens_ms = next_open_ms(profile.limits.hours, now_ms)
+            if opens_ms > now_ms:
+                await sleep_until(self._parts.clock, opens_ms)
+                continue
+            if self._parts.owns(one.lane):
+                await self._tried(one, self._look(one))
+            await sleep(self._parts.clock, profile.poll_every.total_seconds())
+
+    async def _look(self, one: Watched) -> None:
+        epoch, hours = self._parts.epoch(one.lane), self._parts.banks[one.bank].profile.limits.hours
+        # The calendar's day, not the one that an order would get now: after a cut-off today's is not over yet.
+        look = _Look(one, epoch, local(hours, self._parts.clock.now_ms()).date())
+        balance = await self._tried(one, self._balance(look))
+        await self._tried(one, self._close(look, balance))
+        await self._tried(one, self._read(look, look.today))
+
+    async def _tried(self, one: Watched, doing: Coroutine[Deferred[Any], Any, R]) -> R | None:
+        """What became of it, or None: whatever goes wrong with one thing, the next is done all the same."""
+        try:
+            return await doing
+        except (CancelledError, StoreFailed):
+            raise
+        except (Unavailable, ProtocolError) as error:
+            _log.warning("account.not_read", bank=one.bank, lane=one.lane, error=str(error),
+                         action="looked at again after the bank's interval")  # fmt: skip
+        except Exception:
+            _log.error("account.watch_defect", bank=one.bank, lane=one.lane,
+                       error=Failure().getTraceback(detail="brief"),
+                       action="looked at again after the bank's interval")  # fmt: skip
+            self._parts.meters.alarms.labels("impossible").inc()
+        self._parts.meters.watch_failures.labels(one.bank).inc()
+        return None
+
+    # ---- what the bank says ----
+
+    async def _balance(self, look: _Look) -> Balance | None:
+        one = look.one
+        put = self._parts.banks[one.bank].questions.balance
+        if put is None:
+            return None
+        question = BalanceQuestion(AccountNumber(one.account), one.currency)
+        balance = await self._parts.ask(one.lane, "balance", partial(put, question), ANSWER_S)
+
+        def unit(tx: Tx) -> None:
+            if tx.epoch_of(one.lane) <= look.epoch:
+                accounts.keep_balance(tx, one.bank, balance, one.currency)
+
+        await self._parts.store.write(unit)
+        self._parts.on_balance(balance, one.account)
+        return balance
+
+    async def _walk(self, one: Watched, day: date) -> list[Page]:
+        """Every page of a day; none of a day that has too many. Raises Unavailable and ProtocolError."""
+        put = self._parts.banks[one.bank].questions.lines
+        if put is None or (one.account, day) in self._too_long:
+            return []
+        try:
+            return await self._pages(one, day, put)
+        except ProtocolError as error:
+            if error.reason == TOO_MANY_PAGES:
+                self._too_long = {known for known in self._too_long if known[1] >= day - timedelta(days=DAYS_BACK)}
+                self._too_long.add((one.account, day))
+                _log.error("account.too_many_pages", bank=one.bank, lane=one.lane, day=day.isoformat(), most=PAGES_MAX,
+                           action="not told and not asked for again; get the list from the bank")  # fmt: skip
+            raise
+
+    async def _pages(
+        self, one: Watched, day: date, put: Callable[[LinesQuestion, Context], Conversation[Page]]
+    ) -> list[Page]:
+        pages: list[Page] = []
+        at, seen = None, set[str]()
+        while True:
+            question = LinesQuestion(AccountNumber(one.account), day, day, one.currency, at)
+            page = await self._parts.ask(one.lane, "lines", partial(put, question), ANSWER_S)
+            pages.append(page)
+            at = page.cursor
+            if at is None:
+                break
+            if at in seen:
+                raise ProtocolError("paging", "the bank's continuation repeats")
+            if len(pages) >= PAGES_MAX:
+                raise ProtocolError(TOO_MANY_PAGES, f"more than {PAGES_MAX} pages")
+            seen.add(at)
+        found = sum(len(page.lines) for page in pages)
+        if pages[-1].total_lines not in (None, found):
+            raise ProtocolError("paging", f"the bank counts {pages[-1].total_lines} entries and gave {found}")
+        return pages
+
+    async def _read(self, look: _Look, day: date) -> tuple[list[Page], bool]:
+        """A day's pages, its entries told of, and whether they are all: none that hides another, none not written."""
+        pages = await self._walk(look.one, day)
+        lines: dict[str, Line] = {}
+        repeated = clash = 0
+        for line in (line for page in pages for line in page.lines):
+            other = lines.setdefault(line_id(line), line)
+            repeated += other is not line
+            clash += other != line
+        if clash:
+            # A list that grows while one walks tells an entry twice; two entries under one key are something else.
+            _log.error("account.entries_of_one_key", bank=look.one.bank, lane=look.one.lane, day=day.isoformat(),
+                       entries=clash, action="only the first of them is told; ask the bank for its list")  # fmt: skip
+            self._parts.meters.alarms.labels("answers_disagree").inc()
+        return pages, await self._keep(look, tuple(lines.values())) and not repeated
+
+    async def _keep(self, look: _Look, lines: Sequence[Line]) -> bool:
+        """Write down what is new, tell of it, and let it speak for the payments it names. Whether all is written."""
+        every = True
+        for start in range(0, len(lines), LINES_A_UNIT):
+            some = lines[start : start + LINES_A_UNIT]
+            if not await self._tried(look.one, self._write(look, some)):
+                # Something is the matter with one of them; the others must not suffer for it.
+                for line in some:
+                    every = await self._keep_one(look, line) and every
+        return every
+
+    async def _keep_one(self, look: _Look, line: Line) -> bool:
+        """An entry by itself: without its word about a payment, where that is what goes wrong."""
+        tried = await self._tried(look.one, self._write(look, (line,)))
+        return bool(tried or await self._tried(look.one, self._write(look, (line,), mute=True)))
+
+    async def _write(self, look: _Look, lines: Sequence[Line], *, mute: bool = False) -> bool:
+        fresh, seen = await self._parts.store.write(partial(self._kept, look=look, lines=lines, mute=mute))
+        if fresh:
+            self._parts.meters.watched_entries.labels(look.one.bank).inc(fresh)
+        for sighting in seen:
+            self._heard(look.one, sighting)
+        return True
+
+    def _kept(self, tx: Tx, look: _Look, lines: Sequence[Line], mute: bool) -> tuple[int, list[StatementEvidence]]:
+        one = look.one
+        if tx.epoch_of(one.lane) > look.epoch:
+            return 0, []  # the lane's next owner reads them anew: kept by us, they would speak for no payment
+        new = accounts.unseen(tx, lines)
+        fresh = sum(accounts.keep_entry(tx, one.bank, line, one.senders) for line in new)
+        if mute:
+            return fresh, []
+        # Also those seen before, for a payment that is in doubt still: their word may not have been heard then.
+        keys = {line_id(line) for line in new}
+        old = statement_evidence.unheard(tx, one.lane, (line for line in lines if line_id(line) not in keys))
+        seen = (
+            statement_evidence.evidence_from_entry(tx, one.lane, line, epoch=look.epoch, actor=f"watch:{one.lane}")
+            for line in (*new, *old)
+        )
+        return fresh, [sighting for sighting in seen if sighting is not None]
+
+    def _heard(self, one: Watched, sighting: StatementEvidence) -> None:
+        """Count and log what an entry meant for a payment, once that is written down."""
+        if sighting.applied is not None:
+            self._parts.noted(one.lane, sighting.applied)
+        if sighting.disagrees is not None:
+            self._parts.meters.alarms.labels("answers_disagree").inc()
+            _log.error("payment.entry_disagrees", bank=one.bank, lane=one.lane, payment=sighting.row.payment,
+                       differs=sighting.disagrees, action="not taken for it; look at the bank's list")  # fmt: skip
+        if sighting.twice:
+            self._parts.meters.alarms.labels("booked_twice").inc()
+            _log.error("payment.booked_twice", bank=one.bank, lane=one.lane, payment=sighting.row.payment,
+                       order=sighting.row.order.id, action="call the bank: two entries bear its reference")  # fmt: skip
+
+    # ---- closing a day ----
+
+    async def _close(self, look: _Look, balance: Balance | None) -> None:
+        """Try to close the days that are over and not closed yet, oldest first."""
+        one, job = look.one, f"statement:{account_key(look.one.account)}"
+        hours = self._parts.banks[one.bank].profile.limits.hours
+        # Over by the bank's clock too, which may be behind ours by as much as is trusted.
+        over = local(hours, self._parts.clock.now_ms() - CLOCK_DIFFERS_MS).date()
+        await self._give_up(one, job, over - timedelta(days=DAYS_BACK + 1))
+        missing, begun = 0, False
+        for back in range(DAYS_BACK, 0, -1):
+            day = over - timedelta(days=back)
+            found = await self._parts.store.read(partial(jobs.find, job=job, bank=one.bank, business_date=day))
+            if found is None and back > 1 and not begun:
+                continue  # before it was watched
+            begun = True
+            if found is None:
+                # Also a day after which nobody looked: a closed bank, a stopped gateway.
+                await self._parts.store.write(partial(jobs.claim, job=job, bank=one.bank, business_date=day))
+            elif found.finished_ms is not None:
+                continue
+            elif found.node != self._node:
+                # The lane is ours now, and so is what its last owner left undone.
+                inherit = partial(jobs.inherit, job=job, bank=one.bank, business_date=day, dead_node=found.node)
+                await self._parts.store.write(inherit)
+            # An old day that cannot be read must not keep today from being read.
+            closed = await self._tried(one, self._closed(look, day, balance))
+            if closed is None:
+                missing += 1
+                continue
+            await self._parts.store.write(partial(self._told, look=look, job=job, day=day, statement=closed))
+        self._missing[one.account] = missing
+        total = sum(count for account, count in self._missing.items()
+                    if (known := self._watched.get(account)) is not None and known.bank == one.bank)  # fmt: skip
+        self._parts.meters.statements_missing.labels(one.bank).set(total)
+
+    async def _give_up(self, one: Watched, job: str, day: date) -> None:
+        """Say once that a day that did not close is not tried any more: from now on nothing counts it as missing."""
+        if self._given_up.get(one.account) == day:
+            return
+        self._given_up[one.account] = day
+        found = await self._parts.store.read(partial(jobs.find, job=job, bank=one.bank, business_date=day))
+        if found is not None and found.finished_ms is None:
+            _log.error("statement.given_up", bank=one.bank, lane=one.lane, day=day.isoformat(),
+                       action="it is not tried any more; ask the bank what is missing")  # fmt: skip
+
+    def _told(self, tx: Tx, look: _Look, job: str, day: date, statement: Statement) -> None:
+        one = look.one
+        if tx.epoch_of(one.lane) <= look.epoch and jobs.finish(tx, job, one.bank, day):
+            accounts.close_day(tx, one.bank, statement, one.senders)
+            statement_evidence.ask_after_statement(tx, one.lane, one.account)
+
+    async def _closed(self, look: _Look, day: date, balance: Balance | None) -> Statement | None:
+        """The day's statement if all who state its balances agree and they fit; None if it cannot be closed (yet).
+
+        Its entries are told in any case: those that were booked after the day's last look are told by nobody else.
+        """
+        one = look.one
+        pages, complete = await self._read(look, day)
+        if not pages or not complete:
+            return None
+        if not self._parts.clock_trusted(one.lane):
+            _log.warning("statement.clock_in_doubt", bank=one.bank, lane=one.lane, day=day.isoformat(),
+                         action="the day stays open until the clock is trusted again")  # fmt: skip
+            return None
+        lines = tuple(line for page in pages for line in page.lines)
+        openings, closings = await self._around(look, day, pages, lines, balance)
+        opening, closing = next(iter(openings), None), next(iter(closings), None)
+        statement = Statement(AccountNumber(one.account), one.currency, day, Totals.of(lines), opening, closing, True)
+        if len(openings) > 1 or len(closings) > 1 or not statement.fits:
+            _log.error("statement.does_not_add_up", bank=one.bank, lane=one.lane, day=day.isoformat(),
+                       entries=len(lines), action="the day stays open and is read again")  # fmt: skip
+            return None
+        return statement if statement.stated else None
+
+    async def _around(
+        self, look: _Look, day: date, pages: Sequence[Page], lines: Sequence[Line], balance: Balance | None
+    ) -> tuple[set[Money | None], set[Money | None]]:
+        """What is stated as the balance before a day and after it: by its pages, its entries, the past, today's
+        balance, and the day before as it was closed."""
+        one, before = look.one, day - timedelta(days=1)
+        yesterday = day == look.today - timedelta(days=1)
+        kept = await self._parts.store.read(partial(accounts.closing_of, account=one.account, day=before))
+        openings: set[Money | None] = {pages[0].opening, kept, await self._past(look, before)}
+        closings: set[Money | None] = {pages[-1].closing, await self._past(look, day)}
+        if yesterday and balance is not None:
+            closings.add(balance.previous_day)
+        chained = chain(lines)
+        if chained is not None:
+            openings.add(chained[0])
+            # Of a list that is not complete yet the last entry tells a balance too: alone it is believed a day later.
+            if closings != {None} or not yesterday:
+                closings.add(chained[1])
+        return openings - {None}, closings - {None}
+
+    async def _past(self, look: _Look, day: date) -> Money | None:
+        one, bank = look.one, self._parts.banks[look.one.bank]
+        if bank.questions.balance is None or (look.today - day).days > bank.profile.past_balance_days:
+            return None
+        question = BalanceQuestion(AccountNumber(one.account), one.currency, day)
+        try:
+            told = await self._parts.ask(one.lane, "balance", partial(bank.questions.balance, question), ANSWER_S)
+        except Declined as no:
+            if no.listed and no.outcome != "failed":
+                raise  # it may say so in a moment
+            return None
+        return told.book
+
+
+def account_key(account: str) -> str:
+    """A short name for an account's jobs that does not show its number."""
+    return sha256(account.encode()).hexdigest()[:24]
+
+
+def chain(lines: Sequence[Line]) -> tuple[Money, Money] | None:
+    """The balances before and after entries that each state the balance after them; None unless every one follows from
+    the one before. Their times say which way round they stand; where there are none, both ways are tried, and None is
+    the answer if both fit and tell other balances."""
+    if not lines or any(line.balance is None for line in lines):
+        return None
+    first, last = lines[0].booked_at, lines[-1].booked_at
+    ways = [lines, tuple(reversed(lines))]
+    if first is not None and last is not None and first != last:
+        ways = ways[:1] if first < last else ways[1:]
+    found = {around for ordered in ways if (around := _along(ordered)) is not None}
+    return found.pop() if len(found) == 1 else None
+
+
+def _along(lines: Sequence[Line]) -> tuple[Money, Money] | None:
+    opening = at = _before(lines[0])
+    for line in lines:
+        at = at + _signed(line)
+        if at != line.balance:
+            return None
+    return opening, at
+
+
+def _before(line: Line) -> Money:
+    assert line.balance is not None
+    return line.balance - _signed(line)
+
+
+def _signed(line: Line) -> Money:
+    minor = line.amount.minor
+    return Money(minor if line.direction is Direction.CREDIT else -minor, line.amount.currency)

@@ -1,0 +1,54 @@
+"""When what TLS and signing stand on runs out, by bank and role: read once at start, as the connections did."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
+
+from gateway.bank import certificate_check
+from gateway.bank.lane_dialer import tls_settings
+from gateway.bank.signers import read_certificates
+from gateway.settings import Settings, Tls
+
+BROKER = "broker"
+_ROLES = {"client_cert": "client", "ca_file": "ca", "crl_file": "crl"}
+PeerEnds = Callable[[], Mapping[str, datetime | None]]
+
+
+class CertificateExpiry:
+    """Calling it gives seconds since 1970 by (bank, role); of several files in one role the first to run out.
+
+    Roles: `client` our certificate, `ca` the bank's authority, `crl` the next update of its revocation list,
+    `signing` our signing certificates, `server` the certificate the bank showed last. Raises KeyFileError.
+    """
+
+    def __init__(self, settings: Settings, peers: PeerEnds) -> None:
+        self._peers = peers
+        self._files: dict[tuple[str, str], float] = {}
+        if settings.broker.tls is not None:
+            self._take(BROKER, _tls_ends(settings.broker.tls, settings.broker.host))
+        for bank_name, bank in settings.banks.items():
+            for lane in bank.lanes.values():
+                if lane.tls is not None:
+                    self._take(bank_name, _tls_ends(lane.tls, lane.host))
+                for key in lane.keys.values():
+                    self._take(bank_name, [("signing", read_certificates(key.certificate)[0].not_valid_after_utc)])
+
+    def __call__(self) -> dict[tuple[str, str], float]:
+        """The ends as they are known now."""
+        ends = dict(self._files)
+        for bank, at in self._peers().items():
+            if at is not None:
+                key = (bank, "server")
+                ends[key] = min(ends.get(key, float("inf")), at.timestamp())
+        return ends
+
+    def _take(self, bank: str, found: Iterator[tuple[str, datetime]] | list[tuple[str, datetime]]) -> None:
+        for role, at in found:
+            key = (bank, role)
+            self._files[key] = min(self._files.get(key, float("inf")), at.timestamp())
+
+
+def _tls_ends(table: Tls, host: str) -> Iterator[tuple[str, datetime]]:
+    for setting, at in certificate_check.not_after(tls_settings(table, host)).items():
+        yield _ROLES[setting], at

@@ -1,0 +1,184 @@
+"""One connection to a bank: one exchange at a time, with its own limits of patience.
+
+An answer is a whole frame, nothing less. A frame nobody asked for, a second frame, or bytes that are no frame end the
+connection, because from then on no answer on it could be trusted to belong to its question.
+
+And no byte goes to the kernel unless the line may write at that very moment: neither the first of a message, which TLS
+sealed before, nor the rest of a long one, which waits for a slow peer to make room. A process can be stopped anywhere,
+for as long as it takes another node to become the lane's owner.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import cast
+
+from twisted.internet import tcp
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.internet.interfaces import IDelayedCall, ITCPTransport
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.protocols.tls import TLSMemoryBIOProtocol
+from twisted.python.failure import Failure
+
+from gateway.clock import Clock
+from protocols.bank import Cutter, Port
+from protocols.kit.errors import ProtocolError
+
+
+class NoAnswer(Exception):  # noqa: N818 - silence is an outcome, not an error
+    """The exchange brought no whole answer. `written` is False only if not one byte was handed to the kernel."""
+
+    def __init__(self, reason: str, *, written: bool, partial: bytes = b"") -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.written = written
+        self.partial = partial
+
+
+GONE = "connection_gone"
+NO_PERMIT = "permit_refused"
+"""Why a message was not sent, or not to its end: at the moment of the write the lane was not known to be ours."""
+
+
+class BankConnection(Protocol):
+    """A connection that has passed its handshake. `exchanges` counts what was written. `on_end` is called once when
+    it is gone. `may_write` is asked each time bytes would go to the kernel; a no ends the connection.
+    """
+
+    def __init__(
+        self, port: Port, clock: Clock, on_end: Callable[[BankConnection], None], may_write: Callable[[], bool]
+    ) -> None:
+        self.port = port
+        self.live = False
+        self.exchanges = 0
+        self._clock = clock
+        self._on_end = on_end
+        self._may_write = may_write
+        self._handed_over = False
+        self._cutter: Cutter = port.answers()
+        self._waiting: Deferred[bytes] | None = None
+        self._partial = b""
+        self._patience: list[IDelayedCall] = []  # for the next byte, and for the whole; empty between exchanges
+
+    def exchange(self, data: bytes) -> Deferred[bytes]:
+        """Write one framed message and fire with the framed answer, or fail with NoAnswer."""
+        if not self.live:
+            return _failed(NoAnswer(GONE, written=False))
+        assert self.transport is not None
+        assert self._waiting is None, "two exchanges on one connection"
+        self._waiting = Deferred()
+        self._partial = b""
+        self.exchanges += 1
+        self._patience = [
+            self._clock.later(self.port.first_byte_s, self._give_up, "no_answer"),
+            self._clock.later(self.port.exchange_s, self._give_up, "too_slow"),
+        ]
+        waiting, connection = self._waiting, _connection(self.transport)
+        self._handed_over = connection is None
+        self.transport.write(data)
+        if connection is not None and connection.connected:
+            # In this turn, so that the bank works while we turn to the next payment. Whatever the socket answers, the
+            # reactor finds out again and acts on it: it still waits to write what is left.
+            connection.doWrite()
+        return waiting
+
+    def hang_up(self) -> None:
+        """Close now, dropping what is not yet written. Harmless when the connection is gone."""
+        if self.live:
+            self.live = False
+            assert self.transport is not None
+            cast(ITCPTransport, self.transport).abortConnection()
+
+    def finish(self) -> None:
+        """Close in order, after what was written has left."""
+        if self.live:
+            assert self.transport is not None
+            self.transport.loseConnection()
+
+    # ---- Twisted's side ----
+
+    def connectionMade(self) -> None:
+        self.live = True
+        connection = _connection(self.transport)
+        if connection is None:
+            return
+        hand_over = connection.writeSomeData
+
+        def permitted(data: bytes) -> int | ConnectionLost:
+            # The last thing before the system call: between the two lie a few microseconds.
+            if not self._may_write():
+                self._fail(NO_PERMIT, written=self._handed_over)
+                return 0
+            self._handed_over = True
+            return hand_over(data)
+
+        connection.writeSomeData = permitted  # type: ignore[method-assign] # the only way into Twisted's own connection
+
+    def dataReceived(self, data: bytes) -> None:
+        if not self.live:
+            return
+        if self._waiting is None:
+            self._fail("unasked_bytes")
+            return
+        self._partial = (self._partial + data)[:65536]
+        try:
+            frames = self._cutter.feed(data)
+        except ProtocolError as error:
+            self._fail(f"bad_frame:{error.reason}")
+            return
+        if len(frames) > 1:
+            self._fail("two_answers")
+        elif frames:
+            self._deliver(frames[0])
+        else:
+            self._patience[0].cancel()
+            self._patience[0] = self._clock.later(self.port.between_bytes_s, self._give_up, "answer_stalled")
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        was_live, self.live = self.live, False
+        # When nobody waits, what the close makes whole came behind an answer, and is nobody's.
+        if was_live and self._waiting is not None and isinstance(reason.value, ConnectionDone):
+            try:
+                frames = self._cutter.end()
+            except ProtocolError:
+                frames = []
+            if len(frames) == 1:
+                self._deliver(frames[0])
+        if self._waiting is not None:
+            word = "half_answer" if self._partial else "closed_without_answer"
+            self._end_exchange().errback(NoAnswer(word, written=True, partial=self._partial))
+        self._on_end(self)
+
+    def _deliver(self, frame: bytes) -> None:
+        self._end_exchange().callback(frame)
+
+    def _give_up(self, reason: str) -> None:
+        self._fail(reason)
+
+    def _fail(self, reason: str, *, written: bool = True) -> None:
+        waiting = self._end_exchange() if self._waiting is not None else None
+        self.hang_up()
+        if waiting is not None:
+            waiting.errback(NoAnswer(reason, written=written, partial=self._partial))
+
+    def _end_exchange(self) -> Deferred[bytes]:
+        for timer in self._patience:
+            if timer.active():
+                timer.cancel()
+        self._patience = []
+        waiting, self._waiting = self._waiting, None
+        assert waiting is not None
+        return waiting
+
+
+def _connection(transport: object) -> tcp.Connection | None:
+    """The TCP connection under a transport, below TLS if there is one; None for what is none."""
+    raw = transport.transport if isinstance(transport, TLSMemoryBIOProtocol) else transport
+    return raw if isinstance(raw, tcp.Connection) else None
+
+
+def _failed(error: NoAnswer) -> Deferred[bytes]:
+    deferred: Deferred[bytes] = Deferred()
+    deferred.errback(error)
+    return deferred

@@ -1,0 +1,103 @@
+"""Carries a conversation's steps to a bank and its answers back.
+
+A conversation never sees a transport fault: it is closed, and the fault is raised here to whoever drives it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from typing import TypeVar
+
+from gateway.bank.connection import BankConnection
+from gateway.bank.dialer import NotConnected
+from gateway.bank.handshake_errors import Reason
+from gateway.bank.session_pool import BankSession
+from gateway.bank.signers import Signer
+from protocols.bank import Ask, Continue, Conversation, MoneyStep, Sign, Submit
+
+R = TypeVar("R")
+
+
+class NoSuchKey(AssertionError):
+    """A conversation asked for a signing key that the lane's settings do not name."""
+
+
+async def proven(session: BankSession, port: str, *, same: bool = False) -> BankConnection:
+    """The session's connection, but never one that the bank has not answered on yet. Raises NotConnected.
+
+    A session can be lost between its taking and its use; what is dialled then must sign on first. `same` as in
+    BankSession.
+    """
+    _only_ready(session, port)
+    line = await session.line(port, same=same)
+    _only_ready(session, port)
+    return line
+
+
+def _only_ready(session: BankSession, port: str) -> None:
+    if session.state != "ready":
+        raise NotConnected(port, Reason.CLOSED, "the session was lost before it was used")
+
+
+async def carry_out(
+    step: Ask | Continue | Sign, session: BankSession, signers: Mapping[str, Signer], *, opening: bool = False
+) -> bytes:
+    """One repeatable step: its answer. Raises NotConnected or NoAnswer. `opening`: it may be a session's first word."""
+    if isinstance(step, Sign):
+        signer = signers.get(step.key)
+        if signer is None:
+            raise NoSuchKey(f"no signing key named {step.key!r}; add keys.{step.key} to the lane's settings")
+        return await signer.sign(step.octets)
+    same = isinstance(step, Continue)
+    line = await (session.line(step.port, same=same) if opening else proven(session, step.port, same=same))
+    return await line.exchange(step.data)
+
+
+def _no_submit(step: MoneyStep) -> Ask | Continue | Sign:
+    """The last gate for bank code with a defect: a question may not move money, a money word may do so once."""
+    assert not isinstance(step, Submit), "this conversation may not submit (any more)"
+    return step
+
+
+async def ask(
+    session: BankSession, conversation: Conversation[R], signers: Mapping[str, Signer], *, opening: bool = False
+) -> R:
+    """Run a question to its end. Raises NotConnected, NoAnswer or ProtocolError; then it may be asked again."""
+    try:
+        step = next(conversation)
+        while True:
+            step = conversation.send(await carry_out(_no_submit(step), session, signers, opening=opening))
+    except StopIteration as end:
+        result: R = end.value
+        return result
+    finally:
+        conversation.close()
+
+
+async def until_submit(
+    session: BankSession, conversation: Generator[MoneyStep, bytes, R], signers: Mapping[str, Signer]
+) -> Submit | R:
+    """Run a money word up to its Submit, which is not carried out. A result instead means it never asked to send."""
+    try:
+        step: MoneyStep = next(conversation)
+        while not isinstance(step, Submit):
+            step = conversation.send(await carry_out(step, session, signers))
+    except StopIteration as end:
+        result: R = end.value
+        return result
+    return step
+
+
+async def after_submit(
+    session: BankSession, conversation: Generator[MoneyStep, bytes, R], signers: Mapping[str, Signer], answer: bytes
+) -> R:
+    """Run a money word from its answer to its result. A second Submit is a defect of the bank's code."""
+    try:
+        step = conversation.send(answer)
+        while True:
+            step = conversation.send(await carry_out(_no_submit(step), session, signers))
+    except StopIteration as end:
+        result: R = end.value
+        return result
+    finally:
+        conversation.close()

@@ -1,0 +1,63 @@
+"""What a lane counts and logs about its exchanges: the closed words of the metrics, with a line for what is odd."""
+
+from __future__ import annotations
+
+from gateway import log
+from gateway.bank.connection import NoAnswer
+from gateway.bank.dialer import NotConnected
+from gateway.bank.fault_reasons import SIGNATURE_REASONS
+from gateway.meters import Meters
+from protocols.canon.outcome import Outcome
+from protocols.canon.statement import Page
+from protocols.kit.declined import Declined
+from protocols.kit.errors import ProtocolError, harmless
+
+_log = log.get("bank.lane")
+
+
+class ExchangeMetrics:
+    """The counters of one bank."""
+
+    def __init__(self, bank: str, meters: Meters) -> None:
+        self._bank = bank
+        self._meters = meters
+
+    def observe(self, operation: str, outcome: str, seconds: float) -> None:
+        """Count one exchange and how long it took."""
+        self._meters.bank_seconds.labels(self._bank, operation).observe(seconds)
+        self._meters.bank_requests.labels(self._bank, operation, outcome).inc()
+
+    def unlisted(self, operation: str, outcome: Outcome) -> None:
+        """A bank code that no table lists: never a verdict, always a metric and a line."""
+        self._meters.unlisted_codes.labels(self._bank, operation).inc()
+        _log.warning("bank.unlisted_code", bank=self._bank, operation=operation, code=outcome.code, text=outcome.text)
+
+    def found_odd(self, operation: str, answer: object) -> None:
+        """What a page of entries has that does not fit, and yet was read: a line each, for people."""
+        for finding in answer.findings if isinstance(answer, Page) else ():
+            _log.warning("bank.finding", bank=self._bank, operation=operation, finding=harmless(finding))
+
+    def mismatch(self, error: NotConnected | NoAnswer | ProtocolError, payment: str) -> None:
+        """Ring if an enquiry's answer states another amount, account, day or reference than the payment has."""
+        if isinstance(error, ProtocolError) and error.reason == "correlation":
+            self._meters.alarms.labels("answers_disagree").inc()
+            _log.error("payment.answer_does_not_fit", bank=self._bank, payment=payment, error=str(error),
+                       action="not believed; the payment stays as it was and is asked about again")  # fmt: skip
+
+    def fault(self, error: NotConnected | NoAnswer | ProtocolError, operation: str) -> str:
+        """The metric's word for a fault, with its line in the log and its own counter where it has one."""
+        if isinstance(error, Declined):
+            if not error.listed:
+                self._meters.unlisted_codes.labels(self._bank, operation).inc()
+            _log.warning("bank.declined", bank=self._bank, operation=operation, code=error.code, text=error.bank_text,
+                         outcome=error.outcome)  # fmt: skip
+            return "rate_limited" if error.outcome == "rate_limited" else "refused"
+        if isinstance(error, ProtocolError):
+            if error.reason in SIGNATURE_REASONS:
+                self._meters.signature_failures.labels(self._bank).inc()
+            _log.warning("bank.bad_answer", bank=self._bank, operation=operation, reason=error.reason, error=str(error))
+            return "bad_answer"
+        if isinstance(error, NotConnected):
+            self._meters.connect_failures.labels(self._bank, error.reason.value).inc()
+            return "not_sent"
+        return "silent" if error.written else "not_sent"

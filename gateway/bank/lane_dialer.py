@@ -1,0 +1,69 @@
+"""From a lane's settings to its dialer and its signing keys."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from twisted.internet.defer import Deferred
+
+from gateway import settings as conf
+from gateway.bank.connection import BankConnection
+from gateway.bank.dialer import BankDialer
+from gateway.bank.signers import KeySettings, Signer, signers
+from gateway.bank.tls import ClientTls, TlsSettings, client_context
+from gateway.clock import SystemClock
+from protocols.bank import Bank, Port
+
+
+def tls_settings(table: conf.Tls, host: str, *, resumption: bool = False) -> TlsSettings:
+    """A `[tls]` table in the transport's own words. Raises ValueError for contradictions.
+
+    With `resumption` TLS 1.2 is the highest version unless the table says otherwise: only its sessions are resumed, and
+    in it the peer judges our certificate before the handshake ends.
+    """
+    return TlsSettings(
+        server_name=table.server_name or host,
+        ca_file=table.ca_file,
+        client_cert=table.certificate,
+        client_key=table.key.path(),
+        name_check=table.name_check,
+        pins=table.pins,
+        min_version=table.min_version,
+        max_version=table.max_version or ("1.2" if resumption else "1.3"),
+        resumption=resumption,
+        crl_file=table.crl_file,
+    )
+
+
+class LaneDialer:
+    """Opens a lane's connections as its settings say. All ports share one TLS context."""
+
+    def __init__(self, reactor: Any, table: conf.Lane, bank: Bank) -> None:
+        """Raises ValueError (KeyFileError for files) when the settings cannot be used."""
+        short = not any(port.kept for port in bank.ports.values())
+        self.tls: ClientTls | None = None
+        if table.tls is not None:
+            # Each short connection costs a handshake; resumption, safe under TLS 1.2, halves it.
+            self.tls = client_context(tls_settings(table.tls, table.host, resumption=short), SystemClock(reactor))
+        self._endpoints = {
+            name: BankDialer(
+                reactor, table.host, table.ports[name], self.tls,
+                plaintext="pinned-lan" if table.plaintext == "pinned-lan" else "refuse",
+                connect_timeout_s=table.connect_timeout_s, handshake_timeout_s=table.handshake_timeout_s,
+            )
+            for name in bank.ports
+        }  # fmt: skip
+
+    def dial(self, port: Port, build: Callable[[], BankConnection]) -> Deferred[BankConnection]:
+        """Connect to the bank's door; fails with NotConnected."""
+        return self._endpoints[port.name].connect(build)
+
+
+def lane_signers(table: conf.Lane, *, production: bool, nonce: bytes) -> Mapping[str, Signer]:
+    """The lane's keys by name, each proven by a signature over `nonce`. Raises KeyFileError."""
+    wanted = [
+        KeySettings(key_id=name, key_file=key.key.path(), cert_file=key.certificate, digest=key.digest)
+        for name, key in table.keys.items()
+    ]
+    return signers(wanted, production=production, nonce=nonce)

@@ -1,0 +1,88 @@
+"""Questions that wait for a session: in the order of their coming, but none waits for the turn of another sort."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall
+from twisted.python.failure import Failure
+
+from gateway.asking import Unavailable
+from gateway.bank.login import Login
+from gateway.clock import Clock
+from protocols.bank import Context, Conversation
+
+R = TypeVar("R")
+
+
+@dataclass(slots=True)
+class Question:
+    """A question and whoever waits for its answer. `operation` is its sort."""
+
+    operation: str
+    conversation: Callable[[Context], Conversation[Any]]
+    answer: Deferred[Any]
+
+    def settle(self, result: Any) -> None:
+        """Fire the answer unless its asker has stopped waiting."""
+        settle(self.answer, result)
+
+
+class QuestionQueue:
+    """See the module."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._waiting: deque[Question] = deque()
+
+    def __bool__(self) -> bool:
+        return bool(self._waiting)
+
+    def put(
+        self, operation: str, conversation: Callable[[Context], Conversation[R]], max_wait_s: float
+    ) -> Deferred[R]:
+        """Let a question wait, at most so long. Fires with its answer, or fails as whoever takes it says."""
+        answer: Deferred[R] = Deferred()
+        self._waiting.append(Question(operation, conversation, answer))
+        patience = self._clock.later(max_wait_s, settle, answer, unavailable("bank_silent"))
+        return answer.addBoth(_no_longer, patience)
+
+    def take(self, login: Login) -> Question | None:
+        """The first that may be asked now, off the list; None if there is none."""
+        self._waiting = deque(one for one in self._waiting if not one.answer.called)
+        found = next((one for one in self._waiting if not login.wait_s(one.operation)), None)
+        if found is not None:
+            self._waiting.remove(found)
+        return found
+
+    def sorts(self) -> set[str]:
+        """The sorts of what waits."""
+        return {one.operation for one in self._waiting}
+
+    def refuse(self, reason: str) -> None:
+        """Answer none of them."""
+        waiting, self._waiting = self._waiting, deque()
+        for one in waiting:
+            one.settle(unavailable(reason))
+
+
+def unavailable(reason: str, detail: str = "") -> Failure:
+    """An answer that is none."""
+    return Failure(Unavailable(reason, detail))
+
+
+def settle(answer: Deferred[Any], result: Any) -> None:
+    """Fire a question's answer unless its asker has stopped waiting."""
+    if not answer.called:
+        answer.callback(result)
+
+
+def _no_longer(result: R, patience: IDelayedCall) -> R:
+    """The asker has its answer, or gave up: the timer is not needed any more."""
+    if patience.active():
+        patience.cancel()
+    return result

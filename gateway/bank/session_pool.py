@@ -1,0 +1,470 @@
+"""A lane's sessions: each carries one conversation at a time over its own connections.
+
+Where the bank keeps sessions, a session keeps its connections, signs on, and counts as ready after the first
+application answer. Where connections are short, sessions dial for each exchange, and readiness belongs to the lane: it
+is proven by a probe, and proven again. If such a bank wants a sign-on, there is one for all sessions; they share what
+it brought (a token).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Protocol
+
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from gateway import log
+from gateway.bank.connection import BankConnection, NoAnswer
+from gateway.bank.dialer import NotConnected
+from gateway.bank.fault_reasons import signed_out as is_signed_out
+from gateway.bank.handshake_errors import Reason
+from gateway.bank.login import Login
+from gateway.clock import Clock, Entropy
+from gateway.meters import SESSION_STATES, Meters
+from gateway.tasks import Tasks, sleep
+from protocols.bank import Bank, Context, Conversation, Port
+from protocols.kit.declined import Declined
+from protocols.kit.errors import ProtocolError
+
+LAPSED_LOOK_S = 0.25
+"""How soon it is looked again whether a lease that lapsed was renewed."""
+FIRST_BACKOFF_S = 0.2
+LAST_BACKOFF_S = 30.0
+SCOUT_BACKOFF_S, SCOUTED_S = 6.5, 120.0
+"""Whether a bank is back is looked at by one session so often, for so long, then as seldom as by the others, which it
+wakes when it gets through: after a short outage all is well again within 10 s, and no bank is stormed."""
+LIVED_S = 5.0
+"""A session that lasted so long, or that carried more than its first word, was one; others are waited out."""
+
+_log = log.get("bank.berths")
+
+
+class Dialer(Protocol):
+    """Opens connections of one lane. Fires after a verified handshake, or fails with NotConnected."""
+
+    def dial(self, port: Port, build: Callable[[], BankConnection]) -> Deferred[BankConnection]:
+        """Connect to the bank's door `port`."""
+
+
+Converse = Callable[["BankSession", Conversation[Any]], Awaitable[object]]
+
+
+class BankSession:
+    """One place at the session pool: its connections, and what the bank told us at sign-on."""
+
+    def __init__(self, session_pool: SessionPool, number: int) -> None:
+        self.number = number
+        self.state = "down"
+        self.busy = False
+        self.worked = False
+        self.trouble = ""
+        self.sign_on: Mapping[str, str] = {}
+        self.taken_s = float("-inf")
+        self._session_pool = session_pool
+        self._lines: dict[str, BankConnection] = {}
+
+    async def line(self, port_name: str, *, same: bool = False) -> BankConnection:
+        """This session's connection to a door: the kept one, or a fresh one. Raises NotConnected.
+
+        Every word but a permitted payment passes here in the turn of its write: whoever stood still while it waited for
+        a connection, or for its turn to sign on, says nothing before it knows that the lane is still its own.
+        A short connection carries one exchange: the bank is about to close it, so the next one gets its own, unless the
+        conversation wants the `same`.
+        """
+        self._session_pool.allow(port_name)
+        held = self._lines.get(port_name)
+        port = self._session_pool.bank.ports[port_name]
+        if held is not None and held.live:
+            if port.kept or same or not held.exchanges:
+                return held
+            held.finish()
+        pool = self._session_pool
+        line = await pool.dialer.dial(port, lambda: BankConnection(port, pool.clock, self._gone, pool.may_write))
+        self._lines[port_name] = line
+        pool.allow(port_name)
+        return line
+
+    def close_short(self, *, hang_up: bool = False) -> None:
+        """A conversation ended: close connections that are not kept; with `hang_up` all of them, at once."""
+        ending = {name: line for name, line in self._lines.items() if hang_up or not line.port.kept}
+        for name, line in ending.items():
+            del self._lines[name]
+            self.worked = self.worked or line.exchanges > 1
+            if hang_up:
+                line.hang_up()
+            else:
+                line.finish()
+        if any(line.port.kept for line in ending.values()):
+            self._session_pool.lost(self)
+
+    def _gone(self, line: BankConnection) -> None:
+        if self._lines.get(line.port.name) is line:
+            del self._lines[line.port.name]
+            self.worked = self.worked or line.exchanges > 1
+            if line.port.kept:
+                self._session_pool.lost(self)
+
+
+class SessionPool:
+    """All sessions of a lane: `take` hands out a ready one, `give_back` returns it, in the order of their coming."""
+
+    def __init__(
+        self, bank: Bank, labels: tuple[str, str], dialer: Dialer, clock: Clock, entropy: Entropy, meters: Meters,
+        window: int, converse: Converse, context: Callable[[BankSession | None], Awaitable[Context]], login: Login,
+        permitted: Callable[[], bool],
+    ) -> None:  # fmt: skip
+        self.bank = bank
+        self.dialer = dialer
+        self.clock = clock
+        self.sessions = [BankSession(self, number) for number in range(window)]
+        self.stopping = False
+        self._labels = labels
+        self._entropy = entropy
+        self._meters = meters
+        self._converse = converse
+        self._context = context
+        self._permitted = permitted
+        self._free: deque[BankSession] = deque()
+        self._kept = any(port.kept for port in bank.ports.values())
+        self._tasks = Tasks(self._keeper_failed)
+        self._lost: dict[int, Deferred[None]] = {}
+        self._waiting_for: dict[int, Deferred[None]] = {}
+        self._on_free: Callable[[], None] = lambda: None
+        self._on_defect: Callable[[Failure], None] = lambda _failure: None
+        self._proved_s = float("-inf")
+        self._login = login
+        self._signed_on = False
+        self._signed_on_s = float("-inf")
+        self._woken: Deferred[None] | None = None
+        self._resting: dict[Deferred[None], None] = {}  # in their order, so that a simulation tells the same twice
+        self._away_s = float("-inf")
+
+    @property
+    def ready(self) -> bool:
+        """Whether the bank has answered an application message on something that may carry money now."""
+        return any(session.state == "ready" for session in self.sessions)
+
+    def allow(self, port_name: str) -> None:
+        """Raise NotConnected unless the lane is known to be this node's at this very moment."""
+        if not self._permitted():
+            raise NotConnected(port_name, Reason.LEASE_LAPSED, "another node may speak to this bank")
+
+    def may_write(self) -> bool:
+        """Whether bytes may go to the kernel at this very moment: each connection asks, every time."""
+        return self._permitted()
+
+    def start(self, on_free: Callable[[], None], on_defect: Callable[[Failure], None]) -> None:
+        """Begin to connect; `on_free` is called whenever a session may be taken, `on_defect` if our own code fails."""
+        self._on_free = on_free
+        self._on_defect = on_defect
+        self._away_s = self.clock.monotonic_s()
+        keepers = [self._keep(session) for session in self.sessions] if self._kept else [self._probe_for_ever()]
+        for keeper in keepers:
+            self._tasks.spawn(keeper)
+
+    def take(self) -> BankSession | None:
+        """A ready session that is nobody's, or None."""
+        while self._free:
+            session = self._free.popleft()
+            if session.state == "ready" and not session.busy:
+                session.busy = True
+                session.taken_s = self.clock.monotonic_s()
+                return session
+        return None
+
+    def put_back(self, session: BankSession) -> None:
+        """Nothing was done with it after all."""
+        session.busy = False
+        freed = self._waiting_for.pop(session.number, None)
+        if freed is not None:
+            _fire(freed)
+        if session.state == "ready":
+            self._free.append(session)
+
+    def release(self, session: BankSession, *, distrust: bool = False, signed_out: bool = False) -> None:
+        """The conversation is over. With `distrust` its connections end now: what comes on them proves nothing.
+
+        `signed_out`: the bank said that it does not know the session; it must sign on before anything else is said.
+        """
+        distrust = distrust or signed_out
+        if signed_out and not self._kept and self.bank.sessions.sign_on is not None:
+            self._session_over(session)
+        session.busy = False
+        session.close_short(hang_up=distrust)
+        freed = self._waiting_for.pop(session.number, None)
+        if freed is not None:
+            _fire(freed)
+        if not distrust:
+            self._proved_s = self.clock.monotonic_s()
+        if session.state == "ready" and not (distrust and self._kept):
+            self._free.append(session)
+            self._on_free()
+
+    async def _freed(self, session: BankSession) -> None:
+        """Return when the session's conversation has ended."""
+        freed: Deferred[None] = Deferred()
+        self._waiting_for[session.number] = freed
+        try:
+            await freed
+        finally:
+            self._waiting_for.pop(session.number, None)
+
+    def _keeper_failed(self, failure: Failure) -> None:
+        _log.error("session.keeper_failed", bank=self._labels[0], lane=self._labels[1],
+                   error=failure.getTraceback(detail="brief"))  # fmt: skip
+        self._on_defect(failure)
+
+    def lost(self, session: BankSession) -> None:
+        """A kept connection of this session ended: it is not ready until it has proven itself again."""
+        waiting = self._lost.pop(session.number, None)
+        if session.state == "ready":
+            self._state(session, "down")
+        if waiting is not None and not waiting.called:
+            waiting.callback(None)
+
+    def stop(self) -> None:
+        """Hang up everything and stop connecting."""
+        self.stopping = True
+        self._tasks.stop()
+        for session in self.sessions:
+            self._state(session, "down")
+            session.close_short(hang_up=True)
+
+    # ---- kept sessions ----
+
+    async def _keep(self, session: BankSession) -> None:
+        backoff_s = FIRST_BACKOFF_S
+        while not self.stopping:
+            quiet_s = self._login.quiet_s
+            if not self._permitted():
+                await sleep(self.clock, LAPSED_LOOK_S)
+            elif session.busy:
+                # A conversation still holds it; a new session opened under it would be spoken on unproven.
+                await self._freed(session)
+            elif quiet_s > 0:
+                await sleep(self.clock, quiet_s + session.number)
+            elif await self._open(session):
+                since_s = self.clock.monotonic_s()
+                await self._guard(session)
+                if session.worked or self.clock.monotonic_s() - since_s >= LIVED_S:
+                    backoff_s = FIRST_BACKOFF_S
+                    continue
+                # A front end that hangs up after each sign-on must not be signed on to without a pause.
+                await sleep(self.clock, backoff_s * (0.5 + self._entropy.random()))
+                backoff_s = min(backoff_s * 2, LAST_BACKOFF_S)
+            elif session.number == 0:
+                backoff_s = await self._scouted(backoff_s)
+            else:
+                await self._rest(backoff_s * (0.5 + self._entropy.random()))
+                backoff_s = min(backoff_s * 2, LAST_BACKOFF_S)
+
+    async def _scouted(self, backoff_s: float) -> float:
+        """Sleep, as the one that looks whether the bank is back; how long the next time."""
+        await self._rest(backoff_s * (0.8 + 0.4 * self._entropy.random()))
+        last_s = SCOUT_BACKOFF_S if self.clock.monotonic_s() - self._away_s < SCOUTED_S else LAST_BACKOFF_S
+        return min(backoff_s * 3, last_s)
+
+    async def _rest(self, seconds: float) -> None:
+        """Sleep, or until another session has got through."""
+        resting: Deferred[None] = Deferred()
+        self._resting[resting] = None
+        try:
+            await self._until(resting, seconds)
+        finally:
+            self._resting.pop(resting, None)
+
+    async def _open(self, session: BankSession) -> bool:
+        self._state(session, "connecting")
+        try:
+            for port in self.bank.ports.values():
+                if port.kept:
+                    await session.line(port.name)
+            self._state(session, "proving")
+            sessions = self.bank.sessions
+            if sessions.sign_on is None:
+                await self._converse(session, sessions.probe(await self._context(None)))
+            elif not await self._sign_on(session, sessions.sign_on):
+                return False
+        except (NotConnected, NoAnswer, ProtocolError) as error:
+            self._failed(session, error)
+            return False
+        self._make_ready(session)
+        return True
+
+    async def _sign_on(self, session: BankSession, word: Callable[[Context], Conversation[Mapping[str, str]]]) -> bool:
+        """Sign on, one at a time: a wrong password tried by all sessions at once would lock the login."""
+        login = self._login
+        await login.door.acquire()
+        try:
+            if login.quiet_s > 0:
+                self._state(session, "down")
+                session.close_short(hang_up=True)
+                return False
+            told = await self._converse(session, word(await self._context(None)))
+        except Declined as error:
+            self._refused(str(error))
+            raise
+        finally:
+            login.door.release()
+        login.accepted()
+        assert isinstance(told, Mapping)
+        session.sign_on = told
+        return True
+
+    def _refused(self, error: str) -> None:
+        quiet_s = self._login.refused()
+        _log.error("session.sign_on_refused", bank=self._labels[0], lane=self._labels[1], error=error, quiet_s=quiet_s,
+                   action="look at the login's password; a restart tries at once")  # fmt: skip
+
+    async def _guard(self, session: BankSession) -> None:
+        """Return when the session has ended; prove it by the bank's heartbeat while it is idle."""
+        wait_s = self.bank.sessions.probe_every_s
+        while session.state == "ready" and not self.stopping:
+            gone: Deferred[None] = Deferred()
+            self._lost[session.number] = gone
+            timer = self.clock.later(wait_s, _fire, gone)
+            try:
+                await gone
+            finally:
+                self._lost.pop(session.number, None)
+                if timer.active():
+                    timer.cancel()
+            if not self._permitted():
+                # Whoever stood still says nothing before it knows that the lane is still its own.
+                wait_s = LAPSED_LOOK_S
+                continue
+            wait_s = self.bank.sessions.probe_every_s
+            if session.state == "ready" and not session.busy:
+                await self._beat(session)
+
+    async def _beat(self, session: BankSession) -> None:
+        session.busy = True
+        try:
+            await self._converse(session, self.bank.sessions.probe(await self._context(session)))
+        except (NotConnected, NoAnswer, ProtocolError) as error:
+            self._failed(session, error)
+        finally:
+            session.busy = False
+        if session.state == "ready" and session not in self._free:
+            self._free.append(session)
+            self._on_free()
+
+    # ---- short connections ----
+
+    async def _probe_for_ever(self) -> None:
+        backoff_s = FIRST_BACKOFF_S
+        probing = BankSession(self, -1)
+        every_s = self.bank.sessions.probe_every_s
+        while not self.stopping:
+            if not self._permitted():
+                await sleep(self.clock, LAPSED_LOOK_S)
+                continue
+            since_s, quiet_s = self.clock.monotonic_s() - self._proved_s, self._login.quiet_s
+            if self.ready and since_s < every_s:
+                await self._pause(every_s - since_s)
+                continue
+            if quiet_s > 0 and not self._signed_on:
+                await sleep(self.clock, quiet_s)
+                continue
+            try:
+                if not await self._prove(probing):
+                    continue
+            except (NotConnected, NoAnswer, ProtocolError) as error:
+                probing.close_short(hang_up=True)
+                self._signed_on = self._signed_on and not is_signed_out(error)
+                for session in self.sessions:
+                    self._failed(session, error)
+                backoff_s = await self._scouted(backoff_s)
+                continue
+            probing.close_short()
+            backoff_s = FIRST_BACKOFF_S
+            self._proved_s = self.clock.monotonic_s()
+            for session in self.sessions:
+                session.sign_on = probing.sign_on
+                if session.state != "ready":
+                    self._make_ready(session)
+
+    async def _prove(self, probing: BankSession) -> bool:
+        """Show that the bank answers this login: by signing on, or by the probe of a session that stands."""
+        sessions = self.bank.sessions
+        if sessions.sign_on is not None and not self._signed_on:
+            self._signed_on = await self._sign_on(probing, sessions.sign_on)
+            self._signed_on_s = self.clock.monotonic_s()
+            return self._signed_on
+        await self._converse(probing, sessions.probe(await self._context(probing)))
+        return True
+
+    async def _pause(self, seconds: float) -> None:
+        """Sleep, or until the bank is known to have ended the session."""
+        self._woken = Deferred()
+        try:
+            await self._until(self._woken, seconds)
+        finally:
+            self._woken = None
+
+    async def _until(self, fired: Deferred[None], seconds: float) -> None:
+        """Return when it is fired, or after so long."""
+        timer = self.clock.later(seconds, _fire, fired)
+        try:
+            await fired
+        finally:
+            if timer.active():
+                timer.cancel()
+
+    def _session_over(self, session: BankSession) -> None:
+        """The bank does not know the sign-on of this session: nothing more is said before the next one."""
+        if not self._signed_on or session.taken_s < self._signed_on_s:
+            return  # a word from before the last sign-on
+        self._signed_on = False
+        if not session.sign_on:
+            # There was no token that could have ended: it is the password that was refused.
+            self._refused("the login in a message was refused")
+        for one in self.sessions:
+            self._state(one, "down")
+        if self._woken is not None:
+            _fire(self._woken)
+
+    # ---- both ----
+
+    def _make_ready(self, session: BankSession) -> None:
+        session.worked = False
+        first = not self.ready
+        self._state(session, "ready")
+        if not session.busy:
+            self._free.append(session)
+        self._on_free()
+        if first:
+            # Those that heard no answer while the bank was away; those that it hung up on wait their time.
+            for resting in tuple(self._resting):
+                _fire(resting)
+
+    def _failed(self, session: BankSession, error: NotConnected | NoAnswer | ProtocolError) -> None:
+        reason = str(error.reason.value if isinstance(error, NotConnected) else error.reason)
+        if session.trouble != reason:
+            session.trouble = reason
+            _log.warning("session.down", bank=self._labels[0], lane=self._labels[1], session=session.number,
+                         reason=reason, error=str(error))  # fmt: skip
+        self._meters.connect_failures.labels(self._labels[0], reason.split(":")[0]).inc()
+        self._state(session, "down")
+        if self._kept:
+            session.close_short(hang_up=True)
+
+    def _state(self, session: BankSession, state: str) -> None:
+        if state != session.state and state == "ready":
+            session.trouble = ""
+            _log.info("session.up", bank=self._labels[0], lane=self._labels[1], session=session.number)
+        if state != session.state == "ready":
+            self._away_s = self.clock.monotonic_s()
+        session.state = state
+        for one in SESSION_STATES:
+            count = sum(1 for other in self.sessions if other.state == one)
+            self._meters.session_state.labels(*self._labels, one).set(count)
+        self._meters.session_up.labels(*self._labels).set(sum(b.state == "ready" for b in self.sessions))
+
+
+def _fire(deferred: Deferred[None]) -> None:
+    if not deferred.called:
+        deferred.callback(None)
+

@@ -1,0 +1,39 @@
+"""How fast a bank may be asked: a token bucket on the monotonic clock."""
+
+from __future__ import annotations
+
+LEAST_WAIT_S = 0.001
+"""A shorter wait can be lost in the rounding of a clock, and whoever waits would ask again in the same instant."""
+
+
+class TokenBucket:
+    """At most `burst` requests at once and `per_second` in the long run.
+
+    `wait_s` takes a token or says how long to wait.
+    """
+
+    def __init__(self, per_second: float, burst: int, now_s: float) -> None:
+        self._per_second = per_second
+        self._burst = float(max(burst, 1))
+        self._tokens = self._burst
+        self._at_s = now_s
+
+    def wait_s(self, now_s: float) -> float:
+        """0.0 and a token is taken; otherwise seconds until one will be there, and none is taken."""
+        self._tokens = min(self._burst, self._tokens + max(now_s - self._at_s, 0.0) * self._per_second)
+        self._at_s = now_s
+        if self._tokens >= 1.0:
+            self._tokens -= 1.0
+            return 0.0
+        return max((1.0 - self._tokens) / self._per_second, LEAST_WAIT_S)
+
+    def until_s(self, now_s: float) -> float:
+        """As `wait_s`, but no token is taken."""
+        wait_s = self.wait_s(now_s)
+        if wait_s == 0.0:
+            self._tokens += 1.0
+        return wait_s
+
+    def rest(self, seconds: float) -> None:
+        """The bank says we are too fast: no token for so long."""
+        self._tokens = min(self._tokens, 1.0 - seconds * self._per_second)

@@ -1,0 +1,105 @@
+"""A lane's due work in memory: a copy of the journal's work rows, ordered by time, sends in order of acceptance."""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+
+from gateway.core.states import Work
+from gateway.journal.commit.rows import WorkRow
+
+_ORDER = {Work.EXPIRE: 0, Work.ESCALATE: 0, Work.ENQUIRE: 1, Work.SEND: 2, Work.REPLAY: 2, Work.RETURNS: 3}
+ASKING = frozenset({Work.ENQUIRE, Work.RETURNS})
+_ASKS = frozenset(_ORDER[work] for work in ASKING)
+
+
+class WorkQueue:
+    """What is due when. A later row for the same payment and kind replaces the earlier one."""
+
+    def __init__(self) -> None:
+        self._due_ms: dict[tuple[str, Work], int] = {}
+        self._waiting: list[tuple[int, str, Work]] = []
+        self._now: dict[int, deque[tuple[str, Work, int]]] = {rank: deque() for rank in sorted(set(_ORDER.values()))}
+        self._sends_first = False
+
+    def __len__(self) -> int:
+        return len(self._due_ms)
+
+    def put(self, row: WorkRow) -> None:
+        """Remember a work row that was committed."""
+        key = (row.payment, row.work)
+        if self._due_ms.get(key) != row.due_ms:
+            self._due_ms[key] = row.due_ms
+            heapq.heappush(self._waiting, (row.due_ms, row.payment, row.work))
+
+    def knows(self, payment: str, work: Work) -> bool:
+        """Whether an item of this kind waits for the payment, whenever it is due."""
+        return (payment, work) in self._due_ms
+
+    def later(self, payment: str, work: Work, due_ms: int) -> None:
+        """Put an item back that could not be done now; nothing was committed, the journal's row stands."""
+        self._due_ms[payment, work] = due_ms
+        heapq.heappush(self._waiting, (due_ms, payment, work))
+
+    def sooner(self, by_ms: int) -> None:
+        """The clock was set back: what is sent or asked was put off by the clock of before, and is due earlier.
+
+        What is not due yet for another reason is put off again by its taker. Moments that somebody else named
+        (the end of an order's validity) and spans that money depends on (a repeat's) stay as they are.
+        """
+        for (payment, work), due_ms in tuple(self._due_ms.items()):
+            if work in (Work.SEND, Work.ENQUIRE):
+                self.later(payment, work, due_ms - by_ms)
+
+    def forget(self, payment: str, work: Work) -> None:
+        """An item is not due any more, or not for so long that it is left to the journal."""
+        self._due_ms.pop((payment, work), None)
+
+    def has_due(self, *, sends: bool = True, asks: bool = True) -> bool:
+        """Whether something that needs the bank was found due and not yet taken."""
+        return any(self._now[rank] for rank in (1, 2, 3) if _allowed(rank, sends, asks))
+
+    def next_ms(self) -> int | None:
+        """When something falls due next; None if nothing waits."""
+        while self._waiting and not self._current(self._waiting[0]):
+            heapq.heappop(self._waiting)
+        return self._waiting[0][0] if self._waiting else None
+
+    def take(
+        self, now_ms: int, *, quick: bool = True, slow: bool = True, sends: bool = True, asks: bool = True
+    ) -> tuple[str, Work] | None:
+        """The next due item: deadlines first, then enquiries and sends in turn, watching for returns last.
+
+        `quick` items need no bank (expire, escalate), `slow` ones do; without `sends` nothing is sent, without `asks`
+        nothing is asked. The item is then the caller's.
+        """
+        while self._waiting and self._waiting[0][0] <= now_ms:
+            item = heapq.heappop(self._waiting)
+            if self._current(item):
+                due_ms, payment, work = item
+                self._now[_ORDER[work]].append((payment, work, due_ms))
+        for rank in self._ranks(quick, slow, sends, asks):
+            queue = self._now[rank]
+            while queue:
+                payment, work, due_ms = queue.popleft()
+                if self._due_ms.get((payment, work)) == due_ms:
+                    del self._due_ms[payment, work]
+                    return payment, work
+        return None
+
+    def _ranks(self, quick: bool, slow: bool, sends: bool, asks: bool) -> tuple[int, ...]:
+        ranks: tuple[int, ...] = (0,) if quick else ()
+        if slow:
+            # Neither a flood of orders nor a flood of doubts may starve the other.
+            self._sends_first = not self._sends_first
+            ranks += (2, 1, 3) if self._sends_first else (1, 2, 3)
+            ranks = tuple(rank for rank in ranks if _allowed(rank, sends, asks))
+        return ranks
+
+    def _current(self, item: tuple[int, str, Work]) -> bool:
+        due_ms, payment, work = item
+        return self._due_ms.get((payment, work)) == due_ms
+
+
+def _allowed(rank: int, sends: bool, asks: bool) -> bool:
+    return (sends or rank != _ORDER[Work.SEND]) and (asks or rank not in _ASKS)

@@ -1,0 +1,1 @@
+"""`bankgw`: the command line."""

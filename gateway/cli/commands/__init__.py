@@ -1,0 +1,1 @@
+"""The commands of `bankgw`, one file a noun."""

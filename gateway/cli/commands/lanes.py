@@ -1,0 +1,110 @@
+"""`bankgw lanes`: the logins at banks; stop and start sending, put a harmless question."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from gateway.cli import exit_codes, output
+from gateway.cli.commands.rename import rename_lane
+from gateway.cli.output import DEFAULT_CONFIG, AsJson, Config, Reason, Socket
+from gateway.control.client import TIMEOUT_S
+
+_COLUMNS = {"lane": "lane", "condition": "condition", "up": "sessions up", "work": "open work", "epoch": "epoch"}
+Lane = Annotated[str, typer.Argument(metavar="LANE", help="BANK.LOGIN, as `bankgw lanes list` names it.")]
+
+
+def application() -> typer.Typer:
+    """The group."""
+    group = typer.Typer(help="Look at lanes (logins at banks) and steer them.", no_args_is_help=True)
+    group.command("list")(list_lanes)
+    group.command("pause")(pause)
+    group.command("resume")(resume)
+    group.command("probe")(probe)
+    group.command("forgotten")(forgotten)
+    group.command("rename")(rename_lane)
+    return group
+
+
+def list_lanes(
+    context: typer.Context, config: Config = DEFAULT_CONFIG, socket: Socket = None, as_json: AsJson = False
+) -> None:
+    """List every lane and its condition."""
+    with output.asking():
+        said = output.remote(context, config, socket).get("lanes")
+    output.show(said, as_json=as_json, words=lambda page: _words(page["lanes"]))
+
+
+def _words(lanes: Any) -> None:
+    rows = [{**lane, "up": f"{lane['sessions'].get('ready', 0)} of {lane['window']}"} for lane in lanes]
+    output.table(rows, _COLUMNS, "no lanes")
+
+
+def _changed(lane: Any) -> None:
+    _words([lane])
+    hears_s = lane["owner_hears_within_s"]
+    if hears_s:
+        output.say(f"another node has this lane; it hears of this within {hears_s:g} s")
+
+
+def pause(
+    context: typer.Context,
+    lane: Lane,
+    reason: Reason,
+    config: Config = DEFAULT_CONFIG,
+    socket: Socket = None,
+    as_json: AsJson = False,
+) -> None:
+    """Send nothing on this lane until it is resumed, restarts included. Questions and enquiries go on.
+
+    It holds on every node, wherever it is given."""
+    with output.asking():
+        said = output.remote(context, config, socket).post("lanes", lane, "pause", reason=reason)
+    output.show(said, as_json=as_json, words=_changed)
+
+
+def resume(
+    context: typer.Context,
+    lane: Lane,
+    config: Config = DEFAULT_CONFIG,
+    socket: Socket = None,
+    as_json: AsJson = False,
+) -> None:
+    """Take the operator's pause away. A lane that waits for a database from the past needs `bankgw resume` instead."""
+    with output.asking():
+        said = output.remote(context, config, socket).post("lanes", lane, "resume")
+    output.show(said, as_json=as_json, words=_changed)
+
+
+def probe(
+    context: typer.Context,
+    lane: Lane,
+    wait: Annotated[float, typer.Option(min=0.1, max=120, help="Seconds to wait for the answer.")] = 10.0,
+    config: Config = DEFAULT_CONFIG,
+    socket: Socket = None,
+    as_json: AsJson = False,
+) -> None:
+    """Put the bank's own harmless question and say how long the answer took; exit 69 when there is none."""
+    with output.asking():
+        said = output.remote(context, config, socket, wait + TIMEOUT_S).post("lanes", lane, "probe", wait=wait)
+
+    def words(answer: Any) -> None:
+        if answer["answered"]:
+            output.say(f"{lane} answered in {answer['seconds']} s")
+        else:
+            output.say(f"{lane} did not answer in {answer['seconds']} s: {answer['reason']} {answer['detail']}")
+
+    output.show(said, as_json=as_json, words=words)
+    if not said["answered"]:
+        raise typer.Exit(exit_codes.UNAVAILABLE)
+
+
+def forgotten(
+    context: typer.Context, config: Config = DEFAULT_CONFIG, socket: Socket = None, as_json: AsJson = False
+) -> None:
+    """List the sends that the database does not know, but this machine's permit log does: ask the bank about each."""
+    with output.asking():
+        said = output.remote(context, config, socket).get("past")
+    columns = {"lane": "lane", "bank_reference": "reference", "attempt": "attempt"}
+    output.show(said, as_json=as_json, words=lambda page: output.table(page["sends"], columns, "nothing forgotten"))

@@ -1,0 +1,41 @@
+"""`bankgw payees`: payees that two persons register, so that payments to them are not held as new."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from gateway.cli import output, person_key
+from gateway.cli.commands.persons import Key, PassphraseFile
+from gateway.cli.commands.resolve import Evidence, Pen, Yes, propose
+from gateway.cli.output import DEFAULT_CONFIG, AsJson, Config, Socket
+from gateway.journal.people.proposals import Kind
+
+
+def application() -> typer.Typer:
+    """The commands of `bankgw payees`."""
+    app = typer.Typer(help="Payees that are registered by two persons.", no_args_is_help=True)
+    app.command("register")(register)
+    return app
+
+
+def register(
+    context: typer.Context,
+    order: Annotated[
+        str, typer.Argument(metavar="ORDER", help="An order to the payee: the payment's key, or SENDER:ID.")
+    ],
+    reason: Annotated[str, typer.Option("--reason", help="How you know the payee: a contract, a call to whom.")],
+    evidence: Evidence = None,
+    yes: Yes = False,
+    key: Key = person_key.DEFAULT,
+    passphrase_file: PassphraseFile = None,
+    config: Config = DEFAULT_CONFIG,
+    socket: Socket = None,
+    as_json: AsJson = False,
+) -> None:
+    """Propose that an order's payee (account, name and bank) is known for its sender, whatever the amount. A second
+    person approves it with `bankgw resolve --approve`. The order itself stays held until it is released."""
+    remote = output.remote(context, config, socket)
+    wanted = {"kind": Kind.REGISTER.value, "subject": order, "to": "known", "note": reason}
+    propose(remote, wanted, evidence, Pen(key, passphrase_file, yes), as_json=as_json)

@@ -1,0 +1,147 @@
+"""`bankgw doctor`: what of this machine could stop the gateway, each finding with its fix."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from gateway.bank.certificate_expiry import CertificateExpiry
+from gateway.cli import broker_client, check
+from gateway.cli.broker_client import BrokerSilent
+from gateway.cli.environment import Environment
+from gateway.erp import broker_address
+from gateway.erp.policies import management_reports
+from gateway.erp.topology import preparation, standard
+from gateway.journal.sql import databases
+from gateway.settings import BadSettings, Loaded, read
+from protocols.kit import dsig
+from protocols.kit.errors import ProtocolError
+
+FREE_BYTES = 2 * 1024**3
+WARN_DAYS = 30
+_NTP = Path("/run/systemd/timesync/synchronized")
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One thing looked at; `fix` says what to do when it is not `ok`."""
+
+    what: str
+    ok: bool
+    finding: str
+    fix: str = ""
+
+
+def examine(world: Environment, config: Path) -> list[Line]:
+    """Look at everything that can be looked at; what depends on a broken thing is left out."""
+    lines = [*_libraries(), *_clock(world.now())]
+    try:
+        loaded = read(config, world.environment)
+    except BadSettings as error:
+        lines += [Line("settings", False, f"{one.file}: {one.key}", one.remedy) for one in error.mistakes]
+        return lines
+    looked = check.findings(loaded, world.load_bank, world.now())
+    found = (*looked.mistakes, *looked.unreachable)
+    lines += [Line("settings", False, f"{one.file}: {one.key}", one.remedy) for one in found]
+    if not found:
+        lines.append(Line("settings", True, f"{config}: no mistakes found"))
+        lines += [*_certificates(loaded, world.now())]
+    lines += [*_disk(loaded), *_journal(loaded), _broker(world, loaded)]
+    return lines
+
+
+def _libraries() -> Iterator[Line]:
+    yield Line("python", sys.version_info >= (3, 11), platform.python_version(), "install Python 3.11 or newer")
+    pair = []
+    for name in ("lxml", "xmlsec", "twisted", "cryptography", "pika", "sqlalchemy"):
+        try:
+            pair.append(f"{name} {version(name)}")
+        except PackageNotFoundError:
+            yield Line("packages", False, f"{name} is not installed", "install bankgw from its lock file")
+    yield Line("packages", True, ", ".join(pair))
+    try:
+        dsig.start()
+        dsig.self_test()
+    except (ImportError, ProtocolError, AssertionError, RuntimeError) as error:
+        fix = "install lxml and xmlsec as a pair from wheels, never one of them from the distribution"
+        yield Line("xml signatures", False, f"the self-test failed: {error}", fix)
+    else:
+        yield Line("xml signatures", True, "signed and verified; a forgery was refused")
+
+
+def _clock(now: datetime) -> Iterator[Line]:
+    if _NTP.parent.exists():
+        synchronized = _NTP.exists()
+        yield Line("clock", synchronized, f"{now.isoformat(timespec='seconds')}, "
+                   f"{'' if synchronized else 'not '}synchronized", "run chrony or systemd-timesyncd")  # fmt: skip
+    else:
+        plausible = now.year >= 2026
+        yield Line("clock", plausible, f"{now.isoformat(timespec='seconds')}; no sign of systemd-timesyncd here",
+                   "set the clock and run chrony: banks refuse signatures from another time")  # fmt: skip
+
+
+def _certificates(loaded: Loaded, now: datetime) -> Iterator[Line]:
+    ends = CertificateExpiry(loaded.settings, dict)()
+    for (bank, role), at_s in sorted(ends.items(), key=lambda item: item[1]):
+        days = int((at_s - now.timestamp()) // 86_400)
+        yield Line(f"certificate {bank} {role}", days >= WARN_DAYS, f"{days} days left",
+                   "have it renewed: banks take their time")  # fmt: skip
+
+
+def _disk(loaded: Loaded) -> Iterator[Line]:
+    folder = loaded.settings.state_dir
+    nearest = next(one for one in (folder, *folder.parents) if one.exists())
+    free = shutil.disk_usage(nearest).free
+    yield Line("disk", free >= FREE_BYTES, f"{free / 1024**3:.1f} GiB free below {nearest}",
+               "make room: without it the journal cannot be written and nothing is taken in")  # fmt: skip
+
+
+def _journal(loaded: Loaded) -> Iterator[Line]:
+    url = loaded.settings.journal_url()
+    if not url.startswith("sqlite"):
+        return
+    path = Path(url.removeprefix("sqlite:///"))
+    if not path.exists():
+        yield Line("journal", True, f"{path} does not exist yet; it is made at the first start")
+        return
+    engine = databases.connect(url, connections=1, writing=False)
+    try:
+        with engine.connect() as conn:
+            said = conn.exec_driver_sql("PRAGMA quick_check(1)").scalar_one()
+            mode = conn.exec_driver_sql("PRAGMA journal_mode").scalar_one()
+    except SQLAlchemyError:
+        return  # said by the look at the settings
+    finally:
+        engine.dispose()
+    fix = "stop the daemon, keep the file, restore the last backup, then see docs/do/operate.md"
+    yield Line("journal", said == "ok", f"{path}: quick_check says {said}, journal mode {mode}", fix)
+
+
+def _broker(world: Environment, loaded: Loaded) -> Line:
+    """Connect as the daemon does, declare nothing, compare what is there. Runs the reactor, so it comes last."""
+    settings, reactor = loaded.settings, world.reactor()
+    url = settings.broker.management_url
+    reports = None if url is None else management_reports(reactor, url, settings.broker.vhost)
+    try:
+        amqp = broker_client.own_client(reactor, settings, preparation(standard(), "verify", reports))
+
+        async def look() -> None:
+            try:
+                await broker_client.up(amqp)
+            finally:
+                await amqp.close(2.0)
+
+        broker_client.visit(reactor, look, broker_client.CONNECT_S * 2)
+    except (BrokerSilent, OSError, ValueError) as error:
+        fix = "start RabbitMQ, mend [broker], or let the daemon declare what is missing (topology = \"declare\")"
+        return Line("broker", False, str(error), fix)
+    policies = "policies in force judged" if url else "set broker.management_url to have policies judged too"
+    return Line("broker", True, f"{broker_address.own(settings.broker)}: topology is safe; {policies}")

@@ -1,0 +1,35 @@
+"""What the command line gets from the program: the reactor, the composition root's doors, the environment.
+
+The desk may not import the composition root; `gateway.__main__` hands these in, and tests hand in others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from gateway import settings as conf
+from gateway.cli.run import Start
+from protocols.bank import Bank
+from protocols.certificates import Office
+
+LoadBank = Callable[[conf.Bank], Bank]
+LoadOffice = Callable[[conf.Bank], Office | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """`reactor` installs and returns the reactor: only commands that need one call it. `now` is aware.
+
+    `load_office` is None for a bank whose certificates do not come over the wire.
+    """
+
+    version: Callable[[], str]
+    environment: Mapping[str, str]
+    reactor: Callable[[], Any]
+    load_bank: LoadBank
+    start: Start
+    now: Callable[[], datetime]
+    load_office: LoadOffice

@@ -1,0 +1,50 @@
+"""Standard output that ends a command quietly when nobody can read it any more: `bankgw … | head`, a full disk."""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import sys
+from typing import NoReturn
+
+from gateway.cli import exit_codes
+
+
+class Output(io.TextIOWrapper):
+    """Ends the process with codes.OUTPUT at the first write that fails, whatever the command was about to return.
+
+    Any other code would be a statement about an order that the reader did not see.
+    """
+
+    def write(self, text: str, /) -> int:
+        """See TextIOWrapper."""
+        try:
+            return super().write(text)
+        except OSError as error:
+            self._give_up(error)
+
+    def flush(self) -> None:
+        """See TextIOWrapper."""
+        try:
+            super().flush()
+        except OSError as error:
+            self._give_up(error)
+
+    def _give_up(self, error: OSError) -> NoReturn:
+        # What is still in the buffer goes nowhere: the interpreter flushes once more when it ends.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, self.fileno())
+        os.close(nowhere)
+        if error.errno != errno.EPIPE:
+            print(f"bankgw: the output cannot be written: {error.strerror}", file=sys.stderr)
+        raise SystemExit(exit_codes.OUTPUT)
+
+
+def guard() -> None:
+    """Make standard output an `Output`. A character that the terminal lacks is shown as its number."""
+    out = sys.stdout
+    if isinstance(out, io.TextIOWrapper):
+        encoding, lines = out.encoding, out.line_buffering
+        out.flush()
+        sys.stdout = Output(out.detach(), encoding=encoding, errors="backslashreplace", line_buffering=lines)

@@ -1,0 +1,128 @@
+"""A batch as the desk shows it, and what one word of an operator does to its items: all of them in one unit."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Any
+
+from gateway.control import order_view
+from gateway.core.states import Deny, Event, Hold
+from gateway.journal.commit import audit
+from gateway.journal.commit.rows import PaymentRow
+from gateway.journal.commit.store import Tx
+from gateway.journal.payments import batch_rows
+from gateway.journal.payments import transition as applying
+from gateway.journal.payments.batch_rows import BatchRow, item_states
+from gateway.journal.payments.transition import Applied
+from protocols.canon.money import Money
+from protocols.canon.outcome import State
+from protocols.erp.batch_news import shares_of
+from protocols.erp.news import instant
+
+EventOf = Callable[[Tx, PaymentRow], Event | str]
+"""What befalls an item, or why nothing can."""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchChanged:
+    """What a unit did to a batch: nothing (`why` says it), or one `applied` an item. `items` are all after it."""
+
+    row: BatchRow
+    items: tuple[PaymentRow, ...]
+    applied: tuple[Applied, ...] = ()
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """An operator's word: whom it is for (`states`), what befalls them, and how the audit trail calls it (`entry`).
+
+    `held_for`: only what waits for one of these reasons. `one_reason`: without it, items of a batch that wait for
+    several reasons are not meant together; who lets go what waits for an approval may know nothing of a suspicion.
+    """
+
+    states: Collection[State]
+    event: EventOf
+    actor: str
+    entry: str
+    reason: str
+    held_for: Collection[str] = ()
+    one_reason: bool = False
+
+    def entry_of(self, event: Event) -> str:
+        """The audit trail's name for what befell one order: a release may only clear some of its reasons."""
+        return "order.hold_cleared" if isinstance(event, Hold) else f"order.{self.entry}"
+
+
+def befall(tx: Tx, row: BatchRow, word: Word) -> BatchChanged:
+    """Let the word befall every item it is for, or none."""
+    before = batch_rows.items(tx.fresh, row.sender, row.batch)
+    chosen = [one for one in before if one.life.state in word.states]
+    if word.held_for:
+        chosen = [one for one in chosen if set(one.holds) & set(word.held_for)]
+    why = _mixed(chosen) if word.one_reason and not word.held_for else None
+    happens = [] if why is not None else [(one, word.event(tx, one)) for one in chosen]
+    why = why or next((event for _one, event in happens if isinstance(event, str)), None)
+    if why is None and not chosen:
+        why = f"no item of it can be {word.entry}: {_states_of(before)}; nothing was changed"
+    if why is not None:
+        return BatchChanged(row, before, why=why)
+    applied = []
+    for one, event in happens:
+        assert not isinstance(event, str)
+        done = applying.apply(tx, one.payment, event, epoch=None, actor=word.actor)
+        assert done.step is not None, "one unit reads and changes: nobody can come between"
+        if any(isinstance(effect, Deny) for effect in done.step.effects):
+            continue
+        audit.append(tx, word.actor, word.entry_of(event), one.payment, {"reason": word.reason, "batch": row.batch})
+        applied.append(done)
+    detail = {"reason": word.reason, "items": len(applied), "count": row.count}
+    audit.append(tx, word.actor, f"batch.{word.entry}", f"{row.sender}/{row.batch}", detail)
+    now = batch_rows.find(tx.fresh, row.sender, row.batch)
+    assert now is not None
+    return BatchChanged(now, batch_rows.items(tx.fresh, row.sender, row.batch), tuple(applied))
+
+
+def _mixed(chosen: Collection[PaymentRow]) -> str | None:
+    reasons = Counter(reason for one in chosen for reason in one.holds)
+    if len(reasons) < 2:
+        return None
+    told = ", ".join(f"{reason} ({count})" for reason, count in sorted(reasons.items()))
+    return f"its items wait for several reasons: {told}; say which with --held-for; nothing was changed"
+
+
+def _states_of(items: Collection[PaymentRow]) -> str:
+    counted = Counter(one.life.state.value for one in items)
+    return ", ".join(f"{count} {state}" for state, count in counted.items())
+
+
+def head(row: BatchRow) -> dict[str, Any]:
+    """What a batch is, without its items."""
+    return {
+        "batch": row.batch, "sender": row.sender, "kind": row.kind.value, "bank": row.bank, "lane": row.lane,
+        "count": row.count, "sum": str(row.total), "currency": row.total.currency, "open_items": row.open_items,
+        "accepted_at": instant(row.accepted_ms), "changed_at": instant(row.changed_ms),
+    }  # fmt: skip
+
+
+def brief(row: BatchRow, items: tuple[PaymentRow, ...]) -> dict[str, Any]:
+    """The batch with its items counted by state, and those that wait by reason."""
+    currency = row.total.currency
+    held = Counter(reason for one in items if one.life.state is State.HELD for reason in one.holds)
+    shares = shares_of(item_states(items))
+    return {
+        **head(row),
+        "states": [{"state": state.value, "count": share.count, "sum": str(Money(share.sum_minor, currency))}
+                   for state, share in shares.items()],
+        "held_for": dict(held),
+    }  # fmt: skip
+
+
+def full(row: BatchRow, items: tuple[PaymentRow, ...]) -> dict[str, Any]:
+    """The batch with every item's line, in its order."""
+    return {
+        **brief(row, items), "correlation_id": row.reply.correlation_id, "tags": dict(row.tags),
+        "items": [order_view.brief(one) for one in items],
+    }  # fmt: skip

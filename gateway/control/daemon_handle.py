@@ -1,0 +1,53 @@
+"""What the desk may touch of a running gateway. The composition root fills it in; nothing here knows the whole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from twisted.internet.defer import Deferred
+
+from gateway.asking import Asker
+from gateway.bank.lane import Lane
+from gateway.clock import Clock
+from gateway.erp.amqp_types import Amqp
+from gateway.journal.cluster.restored_database import Past
+from gateway.journal.cluster.stops import Stop
+from gateway.journal.commit.store import Store
+from gateway.registry import Registry
+
+
+@dataclass(frozen=True, slots=True)
+class DaemonHandle:
+    """`identity` is version, mode and node. `ready` answers as `/readyz` does. `safe_mode` is whether the database came
+    back from the past. `draining` and `drain` are about taking nothing in; `republish` looks for mail that waits.
+    `canary_age_s` and `certificates` are what the metrics show of the same names. `past` is what the database forgot,
+    and `let_go` lets one lane send in spite of it. A proposal is open for `proposal_valid_ms`. `register` is the
+    account register in force; `ask` puts a question through a lane. `store` fails soon when the journal is lost, and
+    `lost_ms` tells since when it is. `stop` is the last word about an emergency stop, `stop_all` (actor, reason) says
+    one and fires when it is written down, `stop_said` hears one that was written down.
+    """
+
+    identity: Mapping[str, str]
+    started_ms: int
+    store: Store
+    amqp: Amqp
+    lanes: Mapping[str, Lane]
+    clock: Clock
+    ready: Callable[[], Mapping[str, Any]]
+    safe_mode: Callable[[], bool]
+    draining: Callable[[], bool]
+    drain: Callable[[bool], None]
+    republish: Callable[[], None]
+    canary_age_s: Callable[[], float | None]
+    certificates: Callable[[], Mapping[tuple[str, str], float]]
+    past: Callable[[], Past]
+    let_go: Callable[[str], None]
+    proposal_valid_ms: int
+    register: Callable[[], Registry]
+    ask: Asker
+    lost_ms: Callable[[], int | None]
+    stop: Callable[[], Stop]
+    stop_all: Callable[[str, str], Deferred[Stop]]
+    stop_said: Callable[[Stop], None]

@@ -1,0 +1,255 @@
+"""The control API: HTTP with JSON over a UNIX socket that only the daemon's own user and root can open.
+
+A request is answered by one of the `Verb`s. Each is idempotent or says why it did nothing; whatever it changes is in
+the audit trail under the user that the kernel names. One user can move no money beyond letting go an order that is
+held; what needs two persons is open to the daemon's group as well, where the settings say so.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import socket
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+from twisted.web import server
+from twisted.web.http import Request
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET, Site
+
+from gateway import log
+from gateway.control.peer_credentials import NOBODY, PeerCredentials, peer_of
+
+MAX_BODY_BYTES = 65_536
+_log = log.get("desk.control")
+
+
+class Denied(Exception):  # noqa: N818 - an answer, not a fault
+    """The request is refused with this HTTP status; nothing was changed."""
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request: who asks, the parts of the path, the query, and the JSON body."""
+
+    peer: PeerCredentials
+    owner: int
+    parts: tuple[str, ...]
+    query: Mapping[str, str]
+    body: Mapping[str, Any]
+
+    def text(self, name: str) -> str:
+        """A text of the body that must be there."""
+        value = self.body.get(name)
+        if not isinstance(value, str) or not value.strip():
+            raise Denied(400, "missing", f"say `{name}`: it is kept in the audit trail")
+        return value.strip()[:500]
+
+    def number(self, name: str, default: float, most: float) -> float:
+        """A number of the query or the body, within limits."""
+        given = self.query.get(name, self.body.get(name, default))
+        try:
+            value = float(given)
+        except (TypeError, ValueError):
+            raise Denied(400, "bad_number", f"`{name}` must be a number") from None
+        if not 0 < value <= most:
+            raise Denied(400, "bad_number", f"`{name}` must be more than 0 and at most {most:g}")
+        return value
+
+    @property
+    def clear(self) -> bool:
+        """Whether the asker wants to see unmasked data. Only root and the daemon's own user may."""
+        if self.query.get("clear", "0") in ("0", ""):
+            return False
+        if self.peer.uid not in (0, self.owner):
+            raise Denied(403, "not_allowed", "only root and the daemon's own user may see unmasked data")
+        return True
+
+
+Act = Callable[[Call], Awaitable[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Verb:
+    """`method` and the path's pattern, whose groups are percent-decoded into `Call.parts`.
+
+    `group`: whoever can open the socket may ask, not only root and the daemon's own user.
+    """
+
+    method: str
+    path: str
+    act: Act
+    group: bool = False
+    most_bytes: int = MAX_BODY_BYTES
+
+
+class ControlServer:
+    """Serves the verbs. `open` listens, `close` stops."""
+
+    def __init__(self, reactor: Any, verbs: Sequence[Verb]) -> None:
+        self._reactor = reactor
+        self._verbs = [(re.compile(verb.path), verb) for verb in verbs]
+        self._most_bytes = max(verb.most_bytes for verb in verbs)
+        self._listening: Any = None
+
+    def open(self, path: Path, *, group: bool = False) -> None:
+        """Listen at `path`, mode 0600, or 0660 for the `group`. A socket left by a dead daemon is replaced.
+        Raises CannotListenError."""
+        _remove_dead(path)
+        # Nobody may connect in the moment between the bind and the chmod.
+        before = os.umask(0o177)
+        try:
+            site = _ControlSite(  # type: ignore[no-untyped-call]
+                _Root(self), requestFactory=partial(_ControlRequest, self._most_bytes)
+            )
+            self._listening = self._reactor.listenUNIX(str(path), site, mode=0o660 if group else 0o600)
+        finally:
+            os.umask(before)
+
+    async def close(self) -> None:
+        """Stop listening; requests under way are cut."""
+        if self._listening is not None:
+            await self._listening.stopListening()
+
+    def answer(self, request: Request) -> Deferred[Any]:
+        """What the verb for this request says, or a failure with Denied."""
+        method = request.method.decode("ascii", "replace")
+        path = request.path.decode("ascii", "replace")
+        fitting = [(verb, found) for pattern, verb in self._verbs if (found := pattern.fullmatch(path))]
+
+        async def act_on() -> Any:
+            for verb, found in fitting:
+                if verb.method == method:
+                    return await verb.act(self._call(request, verb, tuple(unquote(part) for part in found.groups())))
+            if fitting:
+                raise Denied(405, "wrong_method", f"{path} takes {', '.join(verb.method for verb, _ in fitting)}")
+            raise Denied(404, "no_such_path", f"there is nothing at {path}; see docs/lookup/cli.md")
+
+        return Deferred.fromCoroutine(act_on())
+
+    def _call(self, request: Request, verb: Verb, parts: tuple[str, ...]) -> Call:
+        line: Any = request.transport
+        peer = peer_of(line.socket)
+        owner = os.geteuid()
+        if peer.uid not in (0, owner):
+            _admit(peer, verb)
+        octets = request.content.read(verb.most_bytes + 1) if request.content is not None else b""
+        if len(octets) > verb.most_bytes:
+            raise Denied(413, "too_large", f"the body is over {verb.most_bytes} bytes")
+        try:
+            body = json.loads(octets) if octets.strip() else {}
+        except ValueError as error:
+            raise Denied(400, "not_json", f"the body is not JSON: {error}") from None
+        if not isinstance(body, dict):
+            raise Denied(400, "not_json", "the body must be a JSON object")
+        query = {name.decode(): values[-1].decode("utf-8", "replace") for name, values in request.args.items()}
+        return Call(peer, owner, parts, query, body)
+
+
+def _admit(peer: PeerCredentials, verb: Verb) -> None:
+    if not verb.group:
+        raise Denied(403, "not_allowed", f"user {peer.uid} may not do this; only root and the daemon's own user may")
+    if peer.uid == NOBODY:
+        raise Denied(403, "nobody", "the kernel does not tell the daemon who you are: it runs in a user namespace of "
+                     "its own. Set PrivateUsers=no in its unit's drop-in (systemctl edit) and restart it")  # fmt: skip
+
+
+def _remove_dead(path: Path) -> None:
+    """Remove a socket that nobody listens on any more: a daemon that was killed left it."""
+    if not path.is_socket():
+        return
+    with socket.socket(socket.AF_UNIX) as line:
+        try:
+            line.connect(str(path))
+        except ConnectionRefusedError:
+            path.unlink()
+        except OSError:
+            return  # listening will say what is wrong
+
+
+class _Root(Resource):
+    isLeaf = True
+
+    def __init__(self, control: ControlServer) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._control = control
+
+    def render(self, request: Request) -> int:
+        writer = _Writer(request)
+        self._control.answer(request).addCallbacks(writer.good, writer.bad)
+        return NOT_DONE_YET
+
+
+class _Writer:
+    def __init__(self, request: Request) -> None:
+        self._request: Request | None = request
+        request.notifyFinish().addErrback(self._gone)
+
+    def _gone(self, _reason: Any) -> None:
+        self._request = None
+
+    def good(self, said: Any) -> None:
+        self._say(200, said)
+
+    def bad(self, failure: Failure) -> None:
+        error = failure.value
+        if isinstance(error, Denied):
+            self._say(error.status, {"error": error.code, "message": str(error)})
+            return
+        _log.error("desk.failed", error=failure.getTraceback(detail="brief"))
+        said = {"error": "internal", "message": f"{type(error).__name__}: {error}; the daemon's log has more"}
+        self._say(500, said)
+
+    def _say(self, status: int, said: Any) -> None:
+        request = self._request
+        if request is None:
+            return
+        request.setResponseCode(status)
+        request.setHeader(b"content-type", b"application/json")
+        request.write(json.dumps(said, ensure_ascii=False).encode() + b"\n")
+        request.finish()
+
+
+class _Body(io.BytesIO):
+    """A request's body, never on disk: it may be evidence. What goes over the limit is not kept."""
+
+    def __init__(self, most_bytes: int) -> None:
+        super().__init__()
+        self._most_bytes = most_bytes
+
+    def write(self, octets: Any) -> int:
+        room = self._most_bytes + 1 - self.tell()
+        super().write(octets[: max(room, 0)])
+        return len(octets)
+
+
+class _ControlRequest(server.Request):
+    def __init__(self, most_bytes: int, *args: Any, **more: Any) -> None:
+        super().__init__(*args, **more)  # type: ignore[no-untyped-call]
+        self._most_bytes = most_bytes
+
+    def gotLength(self, length: int | None) -> None:
+        self.content = _Body(self._most_bytes)
+
+
+class _ControlSite(Site):
+    """No access log: what changes anything is in the audit trail."""
+
+    noisy = False
+
+    def log(self, request: Request) -> None:
+        pass

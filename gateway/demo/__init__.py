@@ -1,0 +1,1 @@
+"""`bankgw demo` and the throw-away site that bench, faults and interop stand on."""

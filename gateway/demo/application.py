@@ -1,0 +1,546 @@
+"""`bankgw demo`: the main job on real parts, with faults, ending in a report and one last line with the figures.
+
+RabbitMQ as `.run/broker.json` (or $BANKGW_BROKER_JSON) describes it; a throw-away PKI, simulated banks and the
+daemon as processes of their own, everything bound to the loopback. Exit code 0 only if nothing disagrees.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import secrets
+import shutil
+import signal
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from twisted.internet.defer import CancelledError, Deferred, FirstError
+from twisted.internet.threads import deferToThreadPool
+from twisted.python.failure import Failure
+
+from gateway.clock import Clock, SystemClock, keep_steady
+from gateway.control.client import ControlClient, NoDaemon, Refused
+from gateway.demo import broker as demo_broker
+from gateway.demo import daily_operations, end_of_day, evidence, processes, stage, sums
+from gateway.demo import report as demo_report
+from gateway.demo import site as demo_site
+from gateway.demo.board import Board
+from gateway.demo.erp import BrokerTrouble, Clerk, Erp, Heard
+from gateway.demo.orders import Story, write
+from gateway.demo.play import Play
+from gateway.demo.processes import Child, NotStarted
+from gateway.demo.report import Check, Facts, FaultRow, KillRow
+from gateway.demo.texts import Lang, Words, lang_of, phrase
+from gateway.demo.timeline_picture import Timeline
+from gateway.demo.verdict import Executed, Fate, Journalled, Verdict, Wrong, is_news, judge, outcome
+from gateway.settings import socket_of
+from gateway.simbank.faults import FAULTS, Fault
+from gateway.tasks import sleep
+from protocols import trial
+from protocols.canon.outcome import State
+from protocols.twin import Booked
+
+EXIT_AGREES, EXIT_DISAGREES, EXIT_USAGE, EXIT_UNAVAILABLE, EXIT_INTERRUPTED = 0, 1, 2, 69, 130
+QUESTIONS = 20
+REPORT = "demo-report.html"
+_KEPT_RUNS = 3
+_STOP_S = 25.0
+_READY_S = 20.0
+_PATH_BYTES = 80
+_VERSIONS = ("twisted", "pika", "sqlalchemy", "lxml", "xmlsec", "pyopenssl", "cryptography")
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What was asked for on the command line."""
+
+    seed: int
+    orders: int
+    kills: int
+    banks: tuple[str, ...]
+    folder: Path
+    report: Path
+    lang: Lang = "en"
+
+    def again(self) -> str:
+        """The command that publishes the same orders."""
+        words = f"bankgw demo --seed {self.seed} --orders {self.orders} --kills {self.kills}"
+        return f"{words} --banks {','.join(self.banks)}{'' if self.lang == 'en' else f' --lang {self.lang}'}"
+
+
+def main(
+    seed: int, orders: int | None, folder: Path | None, report: Path | None, banks: str, kills: int = 3,
+    reactor: Any = None, lang: Lang | None = None,
+) -> int:  # fmt: skip
+    """Play the demo and return the exit code. `orders` None: as many as these banks get through in a minute or two.
+    `lang` None: as the environment's LANG says.
+
+    `reactor` is one of its own unless given; it is run and stopped.
+    """
+    console = Console()
+
+    def say(text: str) -> None:
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    chosen = trial.banks() if banks == "all" else tuple(name.strip() for name in banks.split(",") if name.strip())
+    unknown = [name for name in chosen if name not in trial.banks()]
+    count = stage.orders(chosen) if orders is None and chosen and not unknown else orders or 0
+    if unknown or not chosen or count < 1 or kills < 0:
+        known = ", ".join((*trial.banks(), "or all"))
+        say(f"demo: banks are {known}; at least one order; no fewer than 0 kills")
+        return EXIT_USAGE
+    with ExitStack() as stack:
+        try:
+            broker = read_broker(stack.enter_context(_broker_file()))
+            place = folder or _fresh_folder()
+            wishes = Wishes(seed, count, kills, chosen, place, report or (folder / REPORT if folder else Path(REPORT)),
+                            lang or lang_of(os.environ))  # fmt: skip
+            _check_folder(place)
+            wishes.report.absolute().parent.mkdir(parents=True, exist_ok=True)
+        except (BrokerTrouble, demo_broker.NoBroker, OSError) as error:
+            say(f"demo: {error}")
+            return EXIT_UNAVAILABLE
+        return _run(reactor or _own_reactor(), wishes, broker, console)
+
+
+
+
+@contextmanager
+def _broker_file() -> Iterator[Path]:
+    """The description that is there, of a checkout or in $BANKGW_BROKER_JSON; else of a broker for this demo."""
+    named = os.environ.get("BANKGW_BROKER_JSON")
+    file = Path(named or Path(".run") / "broker.json")
+    if named or file.exists():
+        yield file
+    else:
+        with demo_broker.own_broker() as own:
+            yield own
+
+
+def read_broker(file: Path) -> dict[str, Any]:
+    """The broker's description. Raises BrokerTrouble saying what to do where there is none."""
+    try:
+        broker: dict[str, Any] = json.loads(file.read_text("utf-8"))
+    except FileNotFoundError:
+        raise BrokerTrouble(f"{file} is not there; it is to describe a RabbitMQ. Unset BANKGW_BROKER_JSON, or "
+                            f"run `make demo` in a checkout, which makes such a file") from None
+    host = str(broker["host"])
+    if host not in ("127.0.0.1", "::1", "localhost"):
+        raise BrokerTrouble(f"the demo speaks to brokers on this machine only, not to {host}")
+    return broker
+
+
+def _own_reactor() -> Any:
+    """A reactor of this call's own, so that the process may have another one."""
+    try:
+        from twisted.internet.epollreactor import EPollReactor as Reactor
+    except ImportError:  # not Linux
+        from twisted.internet.selectreactor import SelectReactor as Reactor
+    reactor = Reactor()
+    keep_steady(reactor)
+    return reactor
+
+
+def _fresh_folder() -> Path:
+    """A folder for this run: in .run/ of a checkout, else among the temporary ones. Older runs are swept away."""
+    if not Path(".run").is_dir():
+        return Path(tempfile.mkdtemp(prefix="bankgw-demo-"))
+    parent = Path(".run") / "demo"
+    parent.mkdir(exist_ok=True, mode=0o700)
+    for old in sorted(path for path in parent.iterdir() if path.is_dir())[: -_KEPT_RUNS + 1]:
+        shutil.rmtree(old, ignore_errors=True)
+    folder = parent / f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{os.getpid()}"
+    folder.mkdir(mode=0o700)
+    return folder.absolute()
+
+
+def _check_folder(folder: Path) -> None:
+    if len(os.fsencode(folder.absolute())) > _PATH_BYTES:
+        raise OSError(f"the path of {folder} is too long for the sockets in it; name a shorter --folder")
+    if folder.exists() and any(folder.iterdir()):
+        raise OSError(f"{folder} is not empty, perhaps from an earlier run; name another --folder or remove it")
+
+
+def _run(reactor: Any, wishes: Wishes, broker: Mapping[str, Any], console: Console) -> int:
+    codes: list[int] = []
+    demo = Demo(reactor, SystemClock(reactor), wishes, broker, console)
+
+    def begin() -> None:
+        playing = Deferred.fromCoroutine(demo.play())
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: reactor.callFromThread(playing.cancel))
+        playing.addCallbacks(codes.append, lambda failure: codes.append(_explain(failure, demo.say)))
+        playing.addBoth(lambda _: reactor.stop())
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        reactor.callWhenRunning(begin)
+        reactor.run(installSignalHandlers=False)
+    finally:
+        demo.end_children()
+        for number, old in before.items():
+            signal.signal(number, old)
+    return codes[0] if codes else EXIT_INTERRUPTED
+
+
+def _explain(failure: Failure, say: Callable[[str], None]) -> int:
+    error: object = failure.value
+    while isinstance(error, FirstError):
+        error = error.subFailure.value
+    if isinstance(error, CancelledError):
+        say("demo: interrupted; everything it started is being stopped")
+        return EXIT_INTERRUPTED
+    if isinstance(error, (BrokerTrouble, NotStarted, stage.SimulatorSilent)):
+        say(f"demo: {error}")
+        return EXIT_UNAVAILABLE if isinstance(error, BrokerTrouble) else EXIT_DISAGREES
+    say(failure.getTraceback())
+    return EXIT_DISAGREES
+
+
+class Demo:
+    """One run: sets the site up, plays, compares, reports. `end_children` may be called at any time."""
+
+    def __init__(
+        self, reactor: Any, clock: Clock, wishes: Wishes, broker: Mapping[str, Any], console: Console
+    ) -> None:
+        self._reactor = reactor
+        self._clock = clock
+        self._wishes = wishes
+        self._broker = broker
+        self._board = Board(console)
+        self.say = self._board.say
+        self._started = datetime.fromtimestamp(clock.now_ms() / 1000, UTC)
+        self._started_s = clock.monotonic_s()
+        self._run_key = secrets.token_hex(3)
+        self._simulators: dict[str, Child] = {}
+        command = processes.gateway_command(wishes.folder / "bankgw.toml")
+        self._daemon = Child("daemon", command, wishes.folder / "daemon.log")
+
+    def elapsed(self) -> float:
+        """Seconds since the start."""
+        return self._clock.monotonic_s() - self._started_s
+
+    def end_children(self) -> None:
+        """Stop everything that was started, by process id."""
+        self._board.close()
+        processes.stop_all([*self._simulators.values(), self._daemon], 5.0)
+
+    async def play(self) -> int:
+        """From nothing to the last line; returns the exit code."""
+        wishes, banks = self._wishes, self._wishes.banks
+        site = demo_site.prepare(wishes.folder, stage.plans(banks, wishes.seed))
+        self._start_simulators(site)
+        clerk = Clerk(self._reactor, self._broker, self._clock, self.elapsed)
+        await clerk.empty()
+        await self._simulators_ready(site)
+        user = self._broker["users"]["erp-demo"]["user"]
+        demo_site.configure(site, self._broker, stage.senders(user, banks), watch_port=0)
+        story = write(wishes.seed, wishes.orders, min(max(QUESTIONS, 3 * len(banks)), wishes.orders),
+                      stage.stage(banks, self._run_key, datetime.now(UTC)))  # fmt: skip
+        self._board.say(
+            f"{self.elapsed():6.1f} s  {len(story.orders)} orders in {len(story.commands)} commands, "
+            f"seed {wishes.seed}; banks {', '.join(banks)}; {clerk.thrown_away} old messages thrown away"
+        )
+        erp = Erp(self._reactor, self._broker, self._clock, self._run_key, self.elapsed, self._on_heard)
+        play = Play(self._reactor, self._clock, self._board, story, site, self._daemon, erp, clerk, self._started_s,
+                    wishes.seed, wishes.kills)  # fmt: skip
+        self._play = play
+        try:
+            await clerk.watch()
+            await erp.start()
+            self._daemon.start()
+            await play.run()
+            await self._ask_again(site)
+            evening = end_of_day.Evening(self._clock, erp, self._branches(site), site, self._run_key)
+            await evening.ask(banks)
+            leaks = self._leaks(site, story)
+            stopped = await self._stop_daemon()
+            await erp.silence(0.5, 5.0)
+        finally:
+            await erp.close()
+            await clerk.close()
+        leaks += self._leaks(site, story)
+        return self._compare(site, story, erp, clerk, leaks, (evening.check, stopped))
+
+    def _on_heard(self, one: Heard) -> None:
+        self._play.on_heard(one)
+
+    # ---- children ----
+
+    def _start_simulators(self, site: demo_site.Site) -> None:
+        for plan in site.plans:
+            log = site.folder / f"simbank-{plan.bank}.log"
+            child = Child(f"bank {plan.bank}", processes.simulator_command(site.simulator(plan.bank)), log)
+            self._simulators[plan.bank] = child
+            child.start()
+
+    async def _simulators_ready(self, site: demo_site.Site) -> None:
+        until_s = self._clock.monotonic_s() + _READY_S
+        for bank, child in self._simulators.items():
+            while not site.ready_file(bank).exists():
+                if child.ended() is not None or self._clock.monotonic_s() > until_s:
+                    raise NotStarted(f"the simulated bank {bank} did not come up; it said:\n{child.tail()}")
+                await sleep(self._clock, 0.05)
+
+    async def _ask_again(self, site: demo_site.Site) -> None:
+        """Have the last word looked for on the payment that climbed highest, where the bank has more to say by now."""
+        desk = ControlClient(socket_of(site.settings))
+        for bank, order in evidence.longest_climbs(site.state).items():
+            until_s = self._clock.monotonic_s() + float(trial.trial(bank).demo.get("ask_again_s", 0))
+            known = self._climb(site, order)
+            while self._clock.monotonic_s() < until_s and self._climb(site, order) == known:
+                await deferToThreadPool(self._reactor, self._reactor.getThreadPool(), self._enquire, desk, order)
+                await sleep(self._clock, 2.0)
+
+    @staticmethod
+    def _climb(site: demo_site.Site, order: str) -> str:
+        return evidence.climb_of(site.state, _vault_key(site), order)
+
+    def _enquire(self, desk: ControlClient, order: str) -> None:
+        try:
+            desk.post("orders", f"{stage.SENDER}:{order}", "enquire")
+        except (NoDaemon, Refused) as error:
+            self._board.say(f"{self.elapsed():6.1f} s  not asked again: {error}")
+
+    def _branches(self, site: demo_site.Site) -> Callable[[str, str], Deferred[Any]]:
+        """How to ask a bank's directory, without holding up the ERP meanwhile."""
+        desk, pool = ControlClient(socket_of(site.settings)), self._reactor.getThreadPool()
+        return lambda bank, text: deferToThreadPool(
+            self._reactor, pool, lambda: desk.get("directory", bank, name=text, limit=200)
+        )
+
+    async def _stop_daemon(self) -> Check:
+        """Let the daemon leave in order, without holding up the ERP that hears its last words."""
+        began_s = self._clock.monotonic_s()
+        self._daemon.signal(signal.SIGTERM)
+        while (ended := self._daemon.ended()) is None and self._clock.monotonic_s() - began_s < _STOP_S:
+            await sleep(self._clock, 0.05)
+        promise = phrase("the daemon leaves in order on SIGTERM")
+        took = f"{self._clock.monotonic_s() - began_s:.1f} s"
+        if ended is None:
+            self._daemon.kill()
+            return Check(promise, False, phrase("still there after {took}; killed", took=took))
+        return Check(promise, ended.code == 0, phrase("exit code {code} after {took}", code=ended.code, took=took))
+
+    # ---- comparing ----
+
+    def _compare(
+        self, site: demo_site.Site, story: Story, erp: Erp, clerk: Clerk, leaks: list[evidence.Leak],
+        ends: tuple[Check, ...],
+    ) -> int:
+        lasted_s, now_ms = self.elapsed(), self._clock.now_ms()
+        banks = self._wishes.banks
+        executions = [one for bank in banks for one in evidence.executed(bank, site.ledger(bank), now_ms)]
+        journal = evidence.journalled(site.state, _vault_key(site))
+        verdict = judge(story, [*erp.heard, *clerk.unrouted], executions, journal)
+        money = sums.sums(verdict, executions, journal)
+        early = None if self._play.calm_ms is None else evidence.sent_before(site.state, self._play.calm_ms)
+        tallies = {bank: stage.tell_simulator(site.control(bank), {"do": "report"}) for bank in banks}
+        checks = (
+            *_promises(verdict, executions, story), demo_report.money_check(money),
+            _only_permitted_repeats(journal, tallies), _sound(self._daemon.log),
+            *ends,
+            demo_report.leak_check(leaks, len(self._scanned(site)), len(story.numbers) + len(story.names) + 2),
+        )  # fmt: skip
+        stories = tuple(_stories(site, verdict))
+        facts = Facts(
+            seed=self._wishes.seed, banks=banks, started=self._started, lasted_s=lasted_s,
+            commands=len(story.commands), published_s=self._play.published_s or 0.0, calm_s=self._play.calm_s,
+            verdict=verdict, checks=checks, sorts=_by_sort(verdict),
+            faults=tuple(_fault_rows(site, verdict, tallies, early)),
+            kills=tuple(self._kill_rows(site)), questions=_answers_to_questions(story, erp.heard),
+            parked=Counter(one.code for one in clerk.parked), repeats=erp.repeats,
+            stories=stories, environment=_environment(self._wishes, self._broker),
+            again=self._wishes.again(), money=money, timeline=self._timeline(erp.heard, lasted_s),
+        )  # fmt: skip
+        self._wishes.report.write_text(demo_report.html(facts, self._wishes.lang), "utf-8")
+        self._tell(verdict, checks, stories)
+        return EXIT_AGREES if all(check.holds for check in checks) else EXIT_DISAGREES
+
+    def _tell(
+        self, verdict: Verdict, checks: tuple[Check, ...], stories: tuple[demo_report.Story, ...]
+    ) -> None:
+        self._board.close()
+        say, words = self._board.say, Words(self._wishes.lang)
+        for finding in verdict.findings[:20]:
+            say(f"  {finding.wrong.value}: {finding.about}: {finding.text}")
+        if len(verdict.findings) > 20:
+            say(f"  … and {len(verdict.findings) - 20} more in the report")
+        for check in checks:
+            say(f"  {'ok ' if check.holds else 'NO '} {words(check.promise)}: {words(check.detail)}", 6)
+        for story in stories:
+            if story.why.startswith(demo_report.CLIMB):
+                why = story.why.removeprefix(demo_report.CLIMB).strip()
+                climb = evidence.climb(story.steps)
+                say(f"  {words(demo_report.CLIMB)} {why}: {story.order_id}: {climb}")
+        say(f"report: {self._wishes.report}   everything else: {self._wishes.folder}")
+        say(words(verdict.breakdown()), 2)
+        say(verdict.last_line(), 6)
+
+    def _timeline(self, heard: Sequence[Heard], lasted_s: float) -> Timeline:
+        play, first = self._play, dict[tuple[str, str], float]()
+        for one in heard:
+            if is_news(one):
+                first.setdefault((str(one.said["payment"]), one.name), one.at_s)
+        taken, settled = (
+            tuple(at_s for (_payment, name), at_s in first.items() if name == f"payment.{word}")
+            for word in ("accepted", "settled")
+        )
+        kills = tuple((kill.at_s, kill.heard_s) for kill in play.kills)
+        return Timeline(lasted_s, taken, settled, tuple(play.faults), kills, play.calm_s)
+
+    def _scanned(self, site: demo_site.Site) -> list[Path]:
+        return [*sorted(path for path in site.state.iterdir() if path.is_file()), self._daemon.log]
+
+    def _leaks(self, site: demo_site.Site, story: Story) -> list[evidence.Leak]:
+        told = (secret for bank in self._wishes.banks for secret in trial.trial(bank).credentials.values())
+        # A word of four letters is found anywhere.
+        words = story.names | {str(self._broker["users"]["bankgw"]["password"])} | {one for one in told if len(one) > 6}
+        return evidence.leaks(self._scanned(site), story.numbers, frozenset(words))
+
+    def _kill_rows(self, site: demo_site.Site) -> Iterator[KillRow]:
+        kills = self._play.kills
+        next_ms = [*(kill.at_ms for kill in kills[1:]), self._clock.now_ms()]
+        for kill, end_ms in zip(kills, next_ms, strict=False):
+            yield KillRow(kill, evidence.taken_over(site.state, kill.at_ms, end_ms))
+
+
+def _vault_key(site: demo_site.Site) -> Path:
+    return site.folder / "secrets" / "vault.key"
+
+
+def _promises(verdict: Verdict, executions: list[Executed], story: Story) -> Iterator[Check]:
+    duplicated, lost = verdict.count(Wrong.DUPLICATED), verdict.count(Wrong.LOST)
+    disagreeing = sum(finding.wrong is Wrong.DISAGREES for finding in verdict.findings)
+    moved = sum(one.booked is not Booked.REFUSED for one in executions)
+    for promise, number, found in (
+        ("no order was carried out twice", duplicated,
+         phrase("{executions} executions in the ledgers, {moved} of them moved money; {duplicated} orders twice",
+                executions=len(executions), moved=moved, duplicated=duplicated)),
+        ("every order and every command is answered for", lost,
+         phrase("{orders} orders, {commands} commands; {lost} without a final word or an answer",
+                orders=len(story.orders), commands=len(story.commands), lost=lost)),
+    ):  # fmt: skip
+        yield Check(phrase(promise), number == 0, found)
+    differences = phrase("{count} differences", count=disagreeing)
+    yield Check(phrase("ledgers, journal and events say the same"), disagreeing == 0, differences)
+
+
+def _only_permitted_repeats(journal: Sequence[Journalled], tallies: Mapping[str, Mapping[str, Any]]) -> Check:
+    """A bank may meet a reference again where its own rules allow the very same bytes again; it books them once."""
+    repeats: Counter[str] = Counter()
+    for row in journal:
+        repeats[row.bank] += max(0, row.sends - 1)
+    met = {bank: int(tally["duplicates"]) for bank, tally in tallies.items()}
+    more = [f"{bank} met {count} again, {repeats[bank]} were sent" for bank, count in met.items()
+            if count > repeats[bank]]  # fmt: skip
+    unfit = sum(bool(row.unfit) for row in journal)
+    found = phrase(
+        "{repeats} repeats, {unfit} of them not allowed or not byte for byte; the banks met {met} references they had "
+        "already", repeats=repeats.total(), unfit=unfit, met=sum(met.values()),
+    )  # fmt: skip
+    promise = phrase("a bank met a reference again only as a repeat that its rules allow, byte for byte")
+    return Check(promise, not more and unfit == 0, "; ".join([str(found), *more]) if more else found)
+
+
+def _sound(log: Path) -> Check:
+    found = evidence.defects(log)
+    return Check(phrase("the daemon's log shows no defect of its own"), not found, "; ".join(found[:3]) or "none")
+
+
+def _by_sort(verdict: Verdict) -> dict[str, Counter[str]]:
+    sorts: dict[str, Counter[str]] = {}
+    for fate in verdict.fates:
+        sorts.setdefault(fate.order.sort, Counter())[_word(fate)] += 1
+    return sorts
+
+
+def _word(fate: Fate) -> str:
+    return "unheard of" if fate.told is None else fate.told.value
+
+
+def _fault_rows(
+    site: demo_site.Site, verdict: Verdict, tallies: Mapping[str, Mapping[str, Any]], early: frozenset[str] | None
+) -> Iterator[FaultRow]:
+    """`early` are the payments that left before the banks behaved, after which no plan strikes; None: all."""
+    for plan in site.plans:
+        struck: dict[Fault, Counter[str]] = {}
+        for fate in verdict.fates:
+            # What strikes a bundle goes by the bundle's reference, which is nobody's order.
+            single = fate.order.kind in ("payment", "transfer") and (early is None or fate.payment in early)
+            if fate.order.bank == plan.bank and fate.reference is not None and fate.order.carried and single:
+                fault = stage.first_fault(plan, fate.reference)
+                if fault is not None:
+                    struck.setdefault(fault, Counter())[_word(fate)] += 1
+        for fault in Fault:
+            committed = int(tallies[plan.bank]["faults"][fault.value])
+            yield FaultRow(plan.bank, fault.value, FAULTS[fault].meaning, committed, struck.get(fault, Counter()))
+
+
+def _answers_to_questions(story: Story, heard: list[Heard]) -> dict[str, Counter[str]]:
+    answers: dict[str, list[Heard]] = {}
+    for one in heard:
+        answers.setdefault(one.correlation, []).append(one)
+    found: dict[str, Counter[str]] = {}
+    for question in story.questions:
+        words = sorted({outcome(one) for one in answers.get(question.message_id, ())})
+        found.setdefault(question.key, Counter())[" and ".join(words) or "nothing"] += 1
+    return found
+
+
+def _stories(site: demo_site.Site, verdict: Verdict) -> Iterator[demo_report.Story]:
+    """The files of payments to which something happened, one of each sort."""
+    wanted: dict[str, Fate] = {}
+    doubted = evidence.doubted(site.state)
+    for fate in verdict.fates:
+        if fate.payment is None:
+            continue
+        rules, settled = doubted.get(fate.payment, frozenset()), fate.told is State.SETTLED
+        for why, fits in (
+            ("killed while it was being sent, then settled", "payment.taken_over" in rules and settled),
+            ("the bank fell silent, then settled", "payment.silent" in rules and settled),
+            ("hidden by the bank, then found", "payment.pending_not_found" in rules and settled),
+            ("settled, and the money came back", fate.told is State.RETURNED),
+            ("in doubt, then refused by the bank", bool(rules) and fate.told is State.FAILED),
+            ("still in doubt: the bank does not know it", fate.in_doubt),
+            ("published three times, paid once", fate.order.sort == "three times" and settled),
+            ("withdrawn before it was sent", fate.told is State.CANCELLED),
+            ("one of many in one message", fate.order.kind in daily_operations.COMMANDS and fate.booked is not None),
+        ):  # fmt: skip
+            if fits:
+                wanted.setdefault(why, fate)
+    climbs = evidence.longest_climbs(site.state)
+    wanted |= {f"{demo_report.CLIMB} {fate.order.bank}": fate for fate in verdict.fates
+               if climbs.get(fate.order.bank) == fate.order.id}  # fmt: skip
+    keys = {why: fate.payment for why, fate in wanted.items() if fate.payment is not None}
+    files = evidence.files_of_payments(site.state, _vault_key(site), tuple(keys.values()))
+    for why, fate in wanted.items():
+        yield demo_report.Story(why, fate.order.id, fate, tuple(files[keys[why]]))
+
+
+def _environment(wishes: Wishes, broker: Mapping[str, Any]) -> dict[str, str]:
+    return {
+        "machine": f"{platform.system()} {platform.release()}, {os.cpu_count()} CPUs",
+        "Python": platform.python_version(),
+        "libraries": ", ".join(f"{name} {version(name)}" for name in _VERSIONS),
+        "journal": f"SQLite {sqlite_version()}, synchronous=FULL",
+        "broker": f"RabbitMQ at {broker['host']}:{broker['port']}, virtual host {broker['vhost']}",
+        "banks": ", ".join(wishes.banks),
+        "seed": str(wishes.seed),
+    }
+
+
+def sqlite_version() -> str:
+    """The version of the SQLite library in use."""
+    import sqlite3
+
+    return sqlite3.sqlite_version

@@ -1,0 +1,210 @@
+"""A throw-away site on loopback: simulated banks with their PKI, and a gateway's settings that fit them.
+
+The demo, the benchmark and the fault campaign stand on it. It makes files; `processes` starts what they describe.
+Account numbers and names are invented.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+from gateway.journal.sql import vault
+from gateway.simbank.pki import BankPki, make_pki
+from protocols.trial import trial
+
+ENTERPRISE_CODE = "00000000000000000001"
+OPENING = "1000000000.00"
+HOLDERS = ("示例甲公司", "示例乙公司", "示例丙公司", "示例丁公司")
+
+
+@dataclass(frozen=True, slots=True)
+class BankPlan:
+    """One bank of the site: how its simulator behaves and what the gateway is told about it, beside its trial.
+
+    `settings` stand in the bank's own table beside `options`.
+    """
+
+    bank: str
+    accounts: int = 2
+    options: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    twin_options: Mapping[str, Any] = field(default_factory=dict)
+    faults: Mapping[str, Any] = field(default_factory=dict)
+    conduct: Mapping[str, Any] = field(default_factory=dict)
+    lane: Mapping[str, Any] = field(default_factory=dict)
+    cheap: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Where everything of one site is."""
+
+    folder: Path
+    plans: tuple[BankPlan, ...]
+
+    @property
+    def settings(self) -> Path:
+        """The gateway's main settings file."""
+        return self.folder / "bankgw.toml"
+
+    @property
+    def state(self) -> Path:
+        """The gateway's state folder."""
+        return self.folder / "state"
+
+    def simulator(self, bank: str) -> Path:
+        """A simulated bank's settings file."""
+        return self.folder / f"simbank-{bank}.toml"
+
+    def ready_file(self, bank: str) -> Path:
+        """Where a simulated bank writes its ports."""
+        return self.folder / f"simbank-{bank}.ready.json"
+
+    def control(self, bank: str) -> Path:
+        """Where a simulated bank takes commands (gateway.simbank.control)."""
+        return self.folder / f"simbank-{bank}.sock"
+
+    def ledger(self, bank: str) -> Path:
+        """A simulated bank's truth."""
+        return self.folder / f"simbank-{bank}.ledger.jsonl"
+
+
+def account_numbers(bank: str, count: int) -> tuple[str, ...]:
+    """Invented own accounts of a bank: they begin with zeros, so no real account can have them.
+
+    The rest is scattered: a number that looked like a counter would be found in places where nobody wrote an account.
+    """
+    return tuple(f"0000{_scattered(bank, n):010d}" for n in range(count))
+
+
+def _scattered(bank: str, n: int) -> int:
+    return 10**9 + int.from_bytes(blake2b(f"{bank} {n}".encode(), digest_size=8).digest(), "big") % (9 * 10**9)
+
+
+def prepare(folder: Path, plans: tuple[BankPlan, ...]) -> Site:
+    """Make the folder's PKI and the simulators' settings. The gateway's follow with `configure`."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    pki = make_pki(folder / "pki", [plan.bank for plan in plans], datetime.now(UTC))
+    site = Site(folder, plans)
+    for plan in plans:
+        files = pki[plan.bank]
+        site.simulator(plan.bank).write_text(_simulator(site, plan, files), "utf-8")
+    return site
+
+
+def _simulator(site: Site, plan: BankPlan, files: BankPki) -> str:
+    tables: dict[str, Any] = {
+        "bank": plan.bank,
+        "ledger_file": str(site.ledger(plan.bank)),
+        "ready_file": str(site.ready_file(plan.bank)),
+        "control": str(site.control(plan.bank)),
+        "cheap": plan.cheap,
+        "keys": {"bank": str(files.bank_sign_key), "client": str(files.gateway_sign_cert)},
+        "tls": {"cert": str(files.server_cert), "key": str(files.server_key), "client_ca": str(files.ca_cert)},
+        "options": {**trial(plan.bank).twin, **plan.twin_options},
+        "accounts": [
+            {"number": number, "holder": HOLDERS[n % len(HOLDERS)], "opening": OPENING}
+            for n, number in enumerate(account_numbers(plan.bank, plan.accounts))
+        ],
+        "conduct": {**trial(plan.bank).books, **plan.conduct},
+        "faults": dict(plan.faults),
+    }
+    return toml(tables)
+
+
+def configure(
+    site: Site, broker: Mapping[str, Any], senders: Mapping[str, Mapping[str, Any]], *, watch_port: int = 0,
+    journal: Mapping[str, Any] | None = None, node: str = "gw1",
+) -> None:  # fmt: skip
+    """Write the gateway's settings for the simulators that are up: their ports are in their ready files."""
+    secrets = site.folder / "secrets"
+    secrets.mkdir(exist_ok=True, mode=0o700)
+    key = secrets / "vault.key"
+    if not key.exists():
+        vault.create(key)
+    daemon = broker["users"]["bankgw"]
+    tables: dict[str, Any] = {
+        "mode": "development",
+        "node": node,
+        "state_dir": str(site.state),
+        "broker": {
+            "host": broker["host"], "port": broker["port"], "vhost": broker["vhost"], "user": daemon["user"],
+            "password": _secret(secrets / "broker", daemon["password"]),
+        },
+        "journal": {"vault_key": {"file": str(key)}, **(journal or {})},
+        "watch": {"port": watch_port},
+        "senders": dict(senders),
+        "accounts": [
+            {"number": number, "name": HOLDERS[n % len(HOLDERS)], "company": "jia", "bank": plan.bank}
+            for plan in site.plans
+            for n, number in enumerate(account_numbers(plan.bank, plan.accounts))
+        ],
+    }  # fmt: skip
+    site.settings.write_text(toml(tables), "utf-8")
+    banks = site.folder / "conf.d"
+    banks.mkdir(exist_ok=True)
+    for plan in site.plans:
+        (banks / f"{plan.bank}.toml").write_text(_bank(site, plan, secrets), "utf-8")
+
+
+def _bank(site: Site, plan: BankPlan, secrets: Path) -> str:
+    files = BankPki(site.folder / "pki", plan.bank)
+    ports = json.loads(site.ready_file(plan.bank).read_text("utf-8"))["ports"]
+    lane: dict[str, Any] = {
+        "host": "127.0.0.1",
+        "ports": ports,
+        "tls": {
+            "ca_file": str(files.ca_cert), "certificate": str(files.client_cert),
+            "key": {"file": str(files.client_key)},
+        },
+        **plan.lane,
+    }  # fmt: skip
+    known = trial(plan.bank)
+    options = {**known.options, **plan.options}
+    table: dict[str, Any] = {"protocol": plan.bank, **plan.settings, "options": options, "lanes": {"main": lane}}
+    if known.files:
+        table["option_files"] = {option: str(getattr(files, which)) for option, which in known.files.items()}
+    if known.keys:
+        key = {"key": {"file": str(files.gateway_sign_key)}, "certificate": str(files.gateway_sign_cert)}
+        lane["keys"] = dict.fromkeys(known.keys, key)
+    if known.credentials:
+        lane["credentials"] = {
+            name: _secret(secrets / f"{plan.bank}-{name}", secret) for name, secret in known.credentials.items()
+        }
+    return toml({"banks": {plan.bank: table}})
+
+
+def _secret(file: Path, text: str) -> dict[str, str]:
+    handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(handle, "w", encoding="utf-8") as out:
+        out.write(text)
+    return {"file": str(file)}
+
+
+def toml(tables: Mapping[str, Any]) -> str:
+    """Plain values, lists and nested tables as TOML with inline tables below the first level."""
+    lines = [f"{_key(name)} = {_value(value)}" for name, value in tables.items() if not isinstance(value, Mapping)]
+    for name, value in tables.items():
+        if isinstance(value, Mapping):
+            lines.append(f"\n[{_key(name)}]")
+            lines += [f"{_key(key)} = {_value(one)}" for key, one in value.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _key(name: str) -> str:
+    return name if name.replace("_", "").replace("-", "").isalnum() and name.isascii() else json.dumps(name)
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{_key(key)} = {_value(one)}" for key, one in value.items()) + " }"
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(map(_value, value)) + "]"
+    return json.dumps(value, ensure_ascii=False)

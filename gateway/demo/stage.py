@@ -1,0 +1,194 @@
+"""Where the demo plays: simulated banks that misbehave by a seeded plan, and a gateway set up for them in seconds.
+
+Time-outs, first enquiries and the watch for returns are short here, so that days pass in a minute; nothing else
+differs from a gateway that is set up for work.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from gateway import capabilities
+from gateway.core.policy import field_faults
+from gateway.demo import daily_operations, site
+from gateway.demo.orders import (
+    BALANCE,
+    CANCEL,
+    CONTROL,
+    ENTRIES,
+    HAN,
+    LIMIT_MINOR,
+    PAYEE,
+    RECEIPT,
+    STATEMENT,
+    STATUS,
+    SUBMIT,
+    Manners,
+    Stage,
+    amount_text,
+)
+from gateway.simbank.faults import Delays, Fault, FaultPlan, Touch
+from gateway.simbank.ledger import CHINA
+from protocols.bank import Bank
+from protocols.canon.order import Kind
+from protocols.trial import trial
+
+SENDER = "kingdee"
+BANKS = ("sample", "pab")
+ORDERS = 1_000
+RETURNS_EVERY_S = 20.0
+ANSWER_S = 2.0
+FAULTS: Mapping[Fault, float] = {
+    Fault.DROP_BEFORE: 0.010,
+    Fault.DROP_AFTER: 0.015,
+    Fault.DELAY: 0.008,
+    Fault.HALF: 0.010,
+    Fault.GARBAGE: 0.008,
+    Fault.WRONG_SIGNATURE: 0.010,
+    Fault.OTHERS_ANSWER: 0.008,
+    Fault.TWICE: 0.008,
+    Fault.REFUSE: 0.012,
+    Fault.HIDE: 0.012,
+    Fault.LATE_RETURN: 0.012,
+    Fault.PROBE_SILENCE: 0.020,
+}
+"""Shares of all exchanges that a fault can strike."""
+_ACCOUNTS = 3
+_RETURN_S = 6.0
+_WORD_S = 2.0
+_LINE_BYTES = 65_536
+
+
+class SimulatorSilent(Exception):
+    """A simulated bank does not answer on its control socket."""
+
+
+def plans(banks: tuple[str, ...], seed: int) -> tuple[site.BankPlan, ...]:
+    """How each bank behaves, and what the gateway is told about it."""
+    return tuple(_plan(bank, seed) for bank in banks)
+
+
+def _plan(bank: str, seed: int) -> site.BankPlan:
+    built = capabilities.tried(bank)
+    # Money comes back only where somebody is told of it: the gateway asks, and the bank has a message that says so.
+    returns = built.questions.returns is not None and built.profile.returns_watch > timedelta(0)
+    # A slow bank is asked only once a day whether money came back, so it must come back before the first question.
+    slow = _share(bank) < 1
+    return_s = 0.0 if slow else _RETURN_S
+    delays = {"delay_s": ANSWER_S + 1.5, "hide_s": 5.0, "return_s": return_s}
+    return site.BankPlan(
+        bank=bank,
+        accounts=_ACCOUNTS,
+        options=trial(bank).hurried,
+        twin_options=trial(bank).demo.get("twin", {}),
+        settings={} if slow else {"returns_every_s": RETURNS_EVERY_S},
+        faults={"seed": f"demo {seed} {bank}", **delays, **{fault.value: rate for fault, rate in FAULTS.items()}},
+        conduct={"seed": f"demo {seed} {bank}", "late_s": 8.0, "return_s": return_s, "hide_s": 5.0, "fee_minor": 0,
+                 "returns": returns},
+    )  # fmt: skip
+
+
+def orders(banks: tuple[str, ...]) -> int:
+    """How many orders these banks get in a demo unless somebody says another number."""
+    return round(ORDERS * min(1.0, max(_share(bank) for bank in banks)))
+
+
+def _share(bank: str) -> float:
+    return float(trial(bank).demo.get("share", 1.0))
+
+
+def manners(bank: str) -> Manners:
+    """What a bank wants of an order, and what it cannot carry, by its own declaration."""
+    built, wants = capabilities.tried(bank), dict(trial(bank).order)
+    payee = str(wants.pop(PAYEE, "0" * Manners().payee_digits))
+    charset = built.profile.limits.charset
+    has = {"balance.result": built.questions.balance, "transactions.page": built.questions.lines}
+    return Manners(
+        _share(bank), len(payee), CONTROL if _fits(HAN, charset) else HAN, _too_long(built), wants,
+        frozenset(answer for answer, question in has.items() if question is None),
+        tuple(kind for kind in daily_operations.COMMANDS
+              if Kind(kind) in (built.money if kind == daily_operations.TRANSFER else built.bundles)),
+    )  # fmt: skip
+
+
+def _fits(text: str, charset: str) -> bool:
+    try:
+        text.encode(charset)
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _too_long(bank: Bank) -> str:
+    """A purpose over the bank's limit; where it has none, one over the contract's."""
+    limits = bank.profile.limits
+    limit = next((one for one in limits.fields if one.at == "/purpose"), None)
+    sizes = () if limit is None else (60, 110, 180)
+    texts = ("货" * size for size in sizes)
+    fits = (text for text in texts if limit is not None and any(field_faults(limit, text, limits.charset)))
+    return next(fits, Manners().too_long)
+
+
+def senders(user: str, banks: tuple[str, ...]) -> dict[str, dict[str, Any]]:
+    """The demo's one sender: it may use all but one of the accounts, up to a limit. Suspected duplicates are held, as
+    always; the demo's orders never look alike."""
+    operations = [SUBMIT, CANCEL, STATUS, BALANCE, ENTRIES, STATEMENT, RECEIPT, *daily_operations.COMMANDS.values()]
+    return {
+        SENDER: {
+            "users": [user],
+            "operations": operations,
+            "accounts": [number for bank in banks for number in _own(bank)],
+            "reply_to": r"erp-demo\..*",
+            "limits": {"per_payment": amount_text(LIMIT_MINOR)},
+        }
+    }
+
+
+def _own(bank: str) -> tuple[str, ...]:
+    return site.account_numbers(bank, _ACCOUNTS)[:-1]
+
+
+def stage(banks: tuple[str, ...], run: str, now: datetime) -> Stage:
+    """What the orders are written for. The banks' books are kept in China's time."""
+    holders = {
+        number: site.HOLDERS[n % len(site.HOLDERS)]
+        for bank in banks
+        for n, number in enumerate(site.account_numbers(bank, _ACCOUNTS))
+    }
+    foreign = site.account_numbers(banks[0], _ACCOUNTS)[-1]
+    return Stage({bank: _own(bank) for bank in banks}, holders, foreign, run, now, now.astimezone(CHINA).date(),
+                 {bank: manners(bank) for bank in banks})  # fmt: skip
+
+
+def first_fault(plan: site.BankPlan, reference: str) -> Fault | None:
+    """The fault that the plan keeps for the first money exchange about a reference, if the exchange takes place."""
+    faults = dict(plan.faults)
+    seed = str(faults.pop("seed"))
+    delays = Delays(**{key: faults.pop(key) for key in ("delay_s", "hide_s", "return_s")})
+    rates = {Fault(key): rate for key, rate in faults.items()}
+    strike = FaultPlan(seed, rates, delays).decide(Touch.MONEY, reference)
+    return None if strike is None else strike.fault
+
+
+def tell_simulator(control: Path, command: Mapping[str, Any]) -> dict[str, Any]:
+    """Give a simulated bank a command and return its answer. Blocks for at most two seconds."""
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line:
+            line.settimeout(_WORD_S)
+            line.connect(str(control))
+            line.sendall(json.dumps(dict(command)).encode() + b"\n")
+            said = b""
+            while not said.endswith(b"\n"):
+                part = line.recv(_LINE_BYTES)
+                if not part:
+                    raise SimulatorSilent(f"{control.name}: the connection ended")
+                said += part
+    except OSError as error:
+        raise SimulatorSilent(f"{control.name}: {error}") from None
+    answer: dict[str, Any] = json.loads(said)
+    return answer

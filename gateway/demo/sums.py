@@ -1,0 +1,125 @@
+"""The demo's sums of money: what the ERP ordered, by the journal and by the banks' ledgers, per currency. Pure.
+
+Three accounts that know nothing of each other are added up apart: the orders with what the ERP was told, the journal's
+rows, and the ledgers' executions. What was carried out, and what of it came back, must be the same in all three.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from gateway.demo.verdict import SETTLED, Executed, Fate, Journalled, Verdict
+from protocols.canon.outcome import State
+from protocols.twin import Booked
+
+ORDERED_IN = "CNY"
+"""The currency of every order of the demo."""
+_BACK = (State.RETURNED, State.REVERSED)
+_DOUBT = (State.IN_DOUBT, State.ESCALATED)
+
+
+class Share(StrEnum):
+    """A part of what was ordered. CAME_BACK is a part of PAID, the others add up to TOTAL."""
+
+    PAID = "carried out"
+    CAME_BACK = "of this, came back later"
+    IN_DOUBT = "in doubt"
+    NOT_PAID = "not carried out: refused, invalid or withdrawn"
+    TOTAL = "ordered in all"
+
+
+@dataclass(frozen=True, slots=True)
+class Sum:
+    """So many payments, so much money."""
+
+    count: int = 0
+    minor: int = 0
+
+    def plus(self, minor: int) -> Sum:
+        """With one payment more."""
+        return Sum(self.count + 1, self.minor + minor)
+
+
+@dataclass(frozen=True, slots=True)
+class MoneyRow:
+    """One share in one currency by the three accounts; None where an account does not say it."""
+
+    currency: str
+    share: Share
+    ordered: Sum
+    journal: Sum | None
+    ledgers: Sum | None
+
+    @property
+    def agrees(self) -> bool | None:
+        """Whether the accounts that must say the same do; None where nothing is compared."""
+        if self.share in (Share.PAID, Share.CAME_BACK):
+            return self.ordered == self.journal == self.ledgers
+        return self.ordered == self.journal if self.share is Share.IN_DOUBT else None
+
+
+def sums(verdict: Verdict, executed: Iterable[Executed], journal: Iterable[Journalled]) -> tuple[MoneyRow, ...]:
+    """The rows, currency by currency."""
+    rows = tuple(journal)
+    doubted = {fate.order.creditor for fate in verdict.fates if fate.in_doubt}
+    ordered = _add(one for fate in verdict.fates for one in _of_fate(fate, rows))
+    journalled = _add((row.currency, share, row.minor) for row in rows for share in _shares(row.state))
+    booked = _add(
+        (one.currency, share, one.minor) for one in executed for share in _of_execution(one, one.creditor in doubted)
+    )
+    currencies = sorted({currency for found in (ordered, journalled, booked) for currency, _share in found})
+    return tuple(_rows(currencies or [ORDERED_IN], ordered, journalled, booked))
+
+
+_Sums = Mapping[tuple[str, Share], Sum]
+
+
+def _add(parts: Iterable[tuple[str, Share, int]]) -> _Sums:
+    found: dict[tuple[str, Share], Sum] = {}
+    for currency, share, minor in parts:
+        found[currency, share] = found.get((currency, share), Sum()).plus(minor)
+    return found
+
+
+def _of_fate(fate: Fate, rows: tuple[Journalled, ...]) -> Iterator[tuple[str, Share, int]]:
+    amounts = fate.order.amounts_minor
+    minor = amounts[0]
+    if len(amounts) > 1:
+        # The id was used twice with two amounts, and the ERP learns by the answers which one counts.
+        taken = {row.minor for row in rows if row.order_id == fate.order.id}
+        minor = next((one for one in amounts if one in taken), minor)
+    yield ORDERED_IN, Share.TOTAL, minor
+    for share in _shares(fate.told):
+        yield ORDERED_IN, share, minor
+
+
+def _shares(state: State | None) -> tuple[Share, ...]:
+    if state in _BACK:
+        return Share.PAID, Share.CAME_BACK
+    if state in SETTLED:
+        return (Share.PAID,)
+    return (Share.IN_DOUBT,) if state in _DOUBT else (Share.NOT_PAID,)
+
+
+def _of_execution(one: Executed, in_doubt: bool) -> tuple[Share, ...]:
+    if one.booked is Booked.REFUSED:
+        return ()
+    if in_doubt:
+        return (Share.IN_DOUBT,)
+    return (Share.PAID, Share.CAME_BACK) if one.booked is Booked.RETURNED else (Share.PAID,)
+
+
+def _rows(currencies: Iterable[str], ordered: _Sums, journal: _Sums, ledgers: _Sums) -> Iterator[MoneyRow]:
+    for currency in currencies:
+        for share in Share:
+            at = currency, share
+            compared = share not in (Share.NOT_PAID, Share.TOTAL)
+            yield MoneyRow(currency, share, ordered.get(at, Sum()), journal.get(at, Sum()) if compared else None,
+                           ledgers.get(at, Sum()) if compared else None)  # fmt: skip
+
+
+def money_text(minor: int) -> str:
+    """Minor units with thousands apart, as people read money."""
+    return f"{minor // 100:,}.{minor % 100:02d}"

@@ -1,0 +1,330 @@
+"""Compares three accounts of the same orders: the banks' ledgers (the truth), the journal, and what the ERP was told.
+
+The ledgers are matched to orders by the payee's account, which every order has to itself: a payment made twice shows
+even if the gateway gave it two references. Pure: everything comes in as values.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from gateway.demo.erp import Heard
+from gateway.demo.orders import ACCEPTED, Answer, Command, Order, Story
+from gateway.demo.texts import Phrase, phrase
+from protocols.canon.outcome import CORRECTION_EVENT, STATE_TABLE, State
+from protocols.twin import Booked
+
+
+@dataclass(frozen=True, slots=True)
+class Executed:
+    """One time a bank acted on an instruction, and where that stands at the time of comparison."""
+
+    bank: str
+    reference: str
+    debtor: str
+    creditor: str
+    minor: int
+    booked: Booked
+    currency: str = "CNY"
+
+
+@dataclass(frozen=True, slots=True)
+class Journalled:
+    """One payment as the gateway's journal has it. `sends` leaves out attempts of which not one byte was written.
+
+    `unfit` says of each repeat what was wrong with it: the bank's rules did not allow it, or its bytes were others.
+    """
+
+    payment: str
+    order_id: str
+    state: State
+    seq: int
+    bank: str
+    reference: str
+    sends: int
+    unfit: tuple[str, ...] = ()
+    minor: int = 0
+    currency: str = "CNY"
+
+
+class Wrong(StrEnum):
+    """What a finding says: money moved twice, an order or command nobody answers for, or accounts that differ."""
+
+    DUPLICATED = "duplicated"
+    LOST = "lost"
+    DISAGREES = "disagrees"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that must not be: about which order or command, and what exactly."""
+
+    wrong: Wrong
+    about: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """What became of one order. `told` is the state with the highest `seq` that the ERP heard, None if it heard none.
+
+    `booked` is where the bank's (only) execution stands, None if the bank never got it.
+    """
+
+    order: Order
+    told: State | None
+    booked: Booked | None
+    payment: str | None
+    reference: str | None
+
+    @property
+    def in_doubt(self) -> bool:
+        """Nobody knows yet, and the ERP was told so."""
+        return self.told in _DOUBT
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Every order's fate and every finding.
+
+    `answers` counts the answers by outcome; `second_answers` those beyond the first to one command, `other_form` those
+    in JSON to a command in XML or the other way round.
+    """
+
+    fates: tuple[Fate, ...]
+    findings: tuple[Finding, ...]
+    answers: Mapping[str, int] = field(default_factory=dict)
+    second_answers: int = 0
+    other_form: int = 0
+
+    def told(self, *states: State) -> int:
+        """How many orders ended in one of these states, by the ERP's account."""
+        return sum(fate.told in states for fate in self.fates)
+
+    def count(self, wrong: Wrong) -> int:
+        """How many orders or commands a kind of finding is about."""
+        return len({finding.about for finding in self.findings if finding.wrong is wrong})
+
+    @property
+    def agrees(self) -> bool:
+        """Whether nothing was found."""
+        return not self.findings
+
+    def last_line(self) -> str:
+        """The demo's last line. Money that came back was settled first and is counted there; withdrawn and expired
+        orders were turned away unsent and are counted as rejected.
+        """
+        return (
+            f"demo: {len(self.fates)} orders, {self.told(*SETTLED)} settled, {self.told(State.FAILED)} failed, "
+            f"{self.told(*REJECTED)} rejected, {self.told(*_DOUBT)} in doubt, "
+            f"{self.count(Wrong.DUPLICATED)} duplicated, {self.count(Wrong.LOST)} lost"
+        )
+
+    def breakdown(self) -> Phrase:
+        """What the last line puts together."""
+        unbooked = sum(fate.in_doubt and fate.booked is None for fate in self.fates)
+        return phrase(
+            "settled includes {back} that came back later; rejected includes {withdrawn} withdrawn and {expired} "
+            "expired unsent; of those in doubt the bank never booked {unbooked}",
+            back=self.told(State.RETURNED, State.REVERSED), withdrawn=self.told(State.CANCELLED),
+            expired=self.told(State.EXPIRED), unbooked=unbooked,
+        )  # fmt: skip
+
+
+SETTLED = (State.SETTLED, State.RETURNED, State.REVERSED)
+REJECTED = (State.REJECTED, State.CANCELLED, State.EXPIRED)
+_ALONE = ("payment", "transfer")
+_DOUBT = (State.IN_DOUBT, State.ESCALATED)
+_NOT_MOVED: Mapping[State, frozenset[Booked | None]] = {
+    State.FAILED: frozenset({Booked.REFUSED, None}),
+    State.REJECTED: frozenset({None}),
+    State.CANCELLED: frozenset({None}),
+    State.EXPIRED: frozenset({None}),
+}
+_MAY_BE: Mapping[State, frozenset[Booked | None]] = {
+    **_NOT_MOVED,
+    State.SETTLED: frozenset({Booked.SETTLED}),
+    State.RETURNED: frozenset({Booked.RETURNED}),
+    State.REVERSED: frozenset({Booked.RETURNED}),
+}
+_AFTER_FINAL = {State.SETTLED: frozenset({State.RETURNED, State.REVERSED})}
+
+
+def judge(
+    story: Story, heard: Sequence[Heard], executed: Iterable[Executed], journal: Iterable[Journalled]
+) -> Verdict:
+    """Compare line by line. `heard` holds each message once."""
+    return _Comparison(story, heard, executed, journal).verdict()
+
+
+class _Comparison:
+    def __init__(
+        self, story: Story, heard: Sequence[Heard], executed: Iterable[Executed], journal: Iterable[Journalled]
+    ) -> None:
+        self._story = story
+        self._events: dict[str, list[Heard]] = {}
+        self._answers: dict[str, list[Heard]] = {}
+        for one in heard:
+            self._answers.setdefault(one.correlation, []).append(one)
+            if is_news(one):
+                self._events.setdefault(str(one.said["id"]), []).append(one)
+        self._executed: dict[str, list[Executed]] = {}
+        for execution in executed:
+            self._executed.setdefault(execution.creditor, []).append(execution)
+        self._journal: dict[str, list[Journalled]] = {}
+        for row in journal:
+            self._journal.setdefault(row.order_id, []).append(row)
+        self._commands: dict[str, list[Command]] = {}
+        for command in story.commands:
+            self._commands.setdefault(command.order_id, []).append(command)
+        self._found: list[Finding] = []
+        self._outcomes: Counter[str] = Counter()
+        self._second = self._other_form = 0
+
+    def verdict(self) -> Verdict:
+        for command in self._story.commands:
+            self._answered(command)
+        fates = tuple(self._fate(order) for order in self._story.orders)
+        self._strangers()
+        return Verdict(fates, tuple(self._found), dict(self._outcomes), self._second, self._other_form)
+
+    def _say(self, wrong: Wrong, about: str, text: str) -> None:
+        self._found.append(Finding(wrong, about, text))
+
+    # ---- commands and their answers ----
+
+    def _answered(self, command: Command) -> None:
+        found = [one for one in self._answers.get(command.message_id, ()) if answers(command, one)]
+        name = f"{command.key} {command.message_id}"
+        if not found:
+            self._say(Wrong.LOST, name, f"no answer at all ({command.order_id})")
+            return
+        self._second += len(found) - 1
+        if command.answer is Answer.REPLY:
+            self._other_form += sum(one.content_type != command.content_type for one in found)
+        outcomes = {outcome(one) for one in found}
+        self._outcomes.update(sorted(outcomes))
+        for unexpected in sorted(outcomes - command.expect):
+            wanted = " or ".join(sorted(command.expect))
+            self._say(Wrong.DISAGREES, command.order_id, f"{name} was answered {unexpected}, right is {wanted}")
+
+    # ---- one order ----
+
+    def _fate(self, order: Order) -> Fate:
+        events = sorted(self._events.get(order.id, ()), key=lambda one: int(one.said["seq"]))
+        rows, executions = self._journal.get(order.id, []), self._executed.get(order.creditor, [])
+        told = State(events[-1].said["state"]) if events else self._refused(order)
+        payments = sorted({str(one.said["payment"]) for one in events} | {row.payment for row in rows})
+        for wrong, text in (*_sequence_faults(events), *_twice(payments, executions)):
+            self._say(wrong, order.id, text)
+        booked = executions[0].booked if executions else None
+        self._told_and_booked(order, told, booked)
+        for text in (*_content_faults(order, executions, rows), *_journal_faults(events, told, rows)):
+            self._say(Wrong.DISAGREES, order.id, text)
+        reference = executions[0].reference if executions else rows[0].reference if rows else None
+        return Fate(order, told, booked, payments[0] if payments else None, reference)
+
+    def _refused(self, order: Order) -> State | None:
+        commands = self._commands.get(order.id, ())
+        refused = any("error" in one.said for command in commands for one in self._answers.get(command.message_id, ()))
+        return State.REJECTED if refused else None
+
+    def _told_and_booked(self, order: Order, told: State | None, booked: Booked | None) -> None:
+        at_bank = "the bank never got it" if booked is None else f"the bank's book says {booked.value}"
+        if told is None:
+            self._say(Wrong.LOST, order.id, f"the ERP heard nothing about it; {at_bank}")
+        elif told in _DOUBT:
+            return
+        elif not STATE_TABLE[told].final:
+            self._say(Wrong.LOST, order.id, f"ended as {told.value}, neither final nor in doubt; {at_bank}")
+        elif booked not in _MAY_BE[told]:
+            self._say(Wrong.DISAGREES, order.id, f"the ERP was told {told.value}; {at_bank}")
+        if not order.carried and booked is not None:
+            self._say(Wrong.DISAGREES, order.id, f"{order.sort}: must not reach a bank; {at_bank}")
+
+    def _strangers(self) -> None:
+        known = {order.creditor for order in self._story.orders}
+        ids = {order.id for order in self._story.orders}
+        for creditor in self._executed.keys() - known:
+            for execution in self._executed[creditor]:
+                text = f"{execution.bank} executed a payment that no order wanted"
+                self._say(Wrong.DISAGREES, execution.reference, text)
+        for order_id in sorted((self._events.keys() | self._journal.keys()) - ids):
+            self._say(Wrong.DISAGREES, order_id, "the gateway speaks of an order that nobody sent")
+
+
+def is_news(one: Heard) -> bool:
+    """Whether this is an event of a payment; a repeated command's answer is not."""
+    return one.where is Answer.EVENT and "payment" in one.said and one.said.get("replayed") is not True
+
+
+def outcome(one: Heard) -> str:
+    """An answer as one word: an error's code, `accepted`, or the reply's name."""
+    error = one.said.get("error")
+    if isinstance(error, Mapping):
+        return str(error["code"])
+    return ACCEPTED if one.name == "payment.accepted" else one.name
+
+
+def answers(command: Command, one: Heard) -> bool:
+    """Whether this is the answer, where it must be found, to a command it names."""
+    if one.where is not command.answer:
+        return False
+    return one.where is not Answer.EVENT or one.name in ("payment.accepted", "payment.rejected", "command.rejected")
+
+
+def _sequence_faults(events: Sequence[Heard]) -> Iterator[tuple[Wrong, str]]:
+    """Gaps in the numbers, numbers given to two states, and words that contradict an earlier final one."""
+    numbers = [int(one.said["seq"]) for one in events]
+    if numbers and sorted(set(numbers)) != list(range(1, max(numbers) + 1)):
+        yield Wrong.DISAGREES, f"the events' numbers have a gap: {sorted(set(numbers))}"
+    by_number: dict[int, set[str]] = {}
+    for number, one in zip(numbers, events, strict=True):
+        by_number.setdefault(number, set()).add(one.name)
+    for number, names in by_number.items():
+        if len(names) > 1:
+            yield Wrong.DISAGREES, f"number {number} was given to {' and '.join(sorted(names))}"
+    last: State | None = None
+    for one in events:
+        state = State(one.said["state"])
+        if one.name == CORRECTION_EVENT:
+            yield Wrong.DISAGREES, "the gateway published a correction: the bank contradicted itself"
+        elif last is not None and STATE_TABLE[last].final and state not in (last, *_AFTER_FINAL.get(last, ())):
+            yield Wrong.DISAGREES, f"told {last.value}, which is final, and then {state.value}"
+        last = state
+
+
+def _twice(payments: Sequence[str], executions: Sequence[Executed]) -> Iterator[tuple[Wrong, str]]:
+    if len(executions) > 1:
+        references = ", ".join(execution.reference for execution in executions)
+        yield Wrong.DUPLICATED, f"{executions[0].bank} executed it {len(executions)} times ({references})"
+    if len(payments) > 1:
+        yield Wrong.DUPLICATED, f"one order became {len(payments)} payments: {', '.join(payments)}"
+
+
+def _content_faults(order: Order, executions: Sequence[Executed], rows: Sequence[Journalled]) -> Iterator[str]:
+    for execution in executions:
+        if execution.bank != order.bank or execution.debtor != order.debtor:
+            yield f"executed by {execution.bank} from another account than the order's"
+        if execution.minor not in order.amounts_minor:
+            yield f"{execution.bank} moved {execution.minor} minor units, the order says {order.amounts_minor}"
+        # A line of a bundle need not carry our reference; then account and amount say which one it is.
+        if rows and order.kind in _ALONE and execution.reference not in {row.reference for row in rows}:
+            yield f"{execution.bank} has it under {execution.reference}, the journal does not"
+    if executions and not rows:
+        yield "a bank has it, the journal does not"
+
+
+def _journal_faults(events: Sequence[Heard], told: State | None, rows: Sequence[Journalled]) -> Iterator[str]:
+    for row in rows:
+        yield from row.unfit
+        if events and (row.state is not told or row.seq != int(events[-1].said["seq"])):
+            shown = told.value if told else "nothing"
+            yield f"the journal says {row.state.value} ({row.seq}), the ERP was told {shown} ({events[-1].said['seq']})"
+        if not events:
+            yield f"the journal says {row.state.value}, the ERP was told nothing"
+    if events and not rows:
+        yield "the ERP was told about it, the journal does not have it"

@@ -1,0 +1,126 @@
+"""Questions that only a bank can answer: refused at the door where the bank cannot, else written down to be put."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import date, timedelta
+
+from gateway.core.hours import local
+from gateway.core.policy import Route
+from gateway.erp.command import REPEATED, Done, ReceivedCommand, Unit, validation
+from gateway.journal.commit.rows import PaymentRow, QuestionRow
+from gateway.journal.commit.store import Tx
+from gateway.journal.payments import lookup, questions, redelivery
+from protocols.canon.errors import Code, Fault, FieldCode, Refusal
+from protocols.canon.order import AnyOrder
+from protocols.canon.party import AccountNumber
+from protocols.erp.words import BalanceQuery, BankQuestion, ReceiptRequest, StatementRequest
+
+
+def ask(arrival: ReceivedCommand, command: BankQuestion) -> Unit:
+    """The unit that writes the question down."""
+    refusal = _unanswerable(arrival, command)
+    if refusal is not None:
+        return arrival.refuse(refusal)
+    stamp = arrival.delivery.properties.timestamp
+    asked_ms = arrival.now_ms if stamp is None else stamp * 1000
+
+    def unit(tx: Tx) -> Done:
+        key, coming = arrival.key, arrival.letter.coming
+        if isinstance(command, ReceiptRequest) and command.account is None:
+            refusal = _no_such_payment(arrival, tx, command)
+            if refusal is not None:
+                return arrival.refuse(refusal, command.id)(tx)
+        row = QuestionRow(
+            question=key, sender=arrival.sender.name, operation=arrival.type.value, body=arrival.delivery.body,
+            reply=arrival.letter.reply, received_ms=arrival.now_ms,
+            expires_ms=min(asked_ms, arrival.now_ms) + command.max_wait_s * 1000,
+        )  # fmt: skip
+        if redelivery.noted(tx, coming, key, "question.answered"):
+            return REPEATED
+        if not questions.ask(tx, row):
+            if redelivery.noted(tx, coming, key, "question.asked"):
+                return REPEATED
+            # The same words asked twice while the first still waits: two questions, two answers.
+            row = replace(row, question=f"{key}.{arrival.entropy.ulid(tx.now_ms)}")
+            questions.ask(tx, row)
+        return Done("asked", question=row)
+
+    return unit
+
+
+def _unanswerable(arrival: ReceivedCommand, command: BankQuestion) -> Refusal | None:
+    faults = tuple(_faults(arrival, command))
+    if not faults:
+        return None
+    if all(fault.code is FieldCode.UNSUPPORTED for fault in faults):
+        return Refusal(Code.UNSUPPORTED, "; ".join(dict.fromkeys(fault.detail for fault in faults)), faults)
+    return validation(faults, None)
+
+
+def _faults(arrival: ReceivedCommand, command: BankQuestion) -> Iterator[Fault]:
+    for at, account in _accounts(command):
+        route = arrival.registry.route_of(account.clear)
+        if route is None:
+            yield Fault(at, FieldCode.UNKNOWN_ACCOUNT, "no own account of the register")
+        elif not arrival.sender.may_use(route.account):
+            yield Fault(at, FieldCode.ACCOUNT_NOT_ALLOWED, f"sender {arrival.sender.name} may not use it")
+        else:
+            yield from _unable(arrival, command, at, route)
+
+
+def _accounts(command: BankQuestion) -> Iterator[tuple[str, AccountNumber]]:
+    if isinstance(command, BalanceQuery):
+        yield from ((f"/accounts/{n}", account) for n, account in enumerate(command.accounts))
+    elif command.account is not None:
+        yield "/account", command.account
+
+
+def _unable(arrival: ReceivedCommand, command: BankQuestion, at: str, route: Route) -> Iterator[Fault]:
+    """What this account's bank cannot answer. Entries are judged by their days when they are asked for."""
+    if isinstance(command, BalanceQuery):
+        if command.on is not None:
+            yield from _past_day(command.on, at, route, arrival.now_ms)
+    elif isinstance(command, StatementRequest):
+        if "lines" not in route.answers:
+            yield Fault(at, FieldCode.UNSUPPORTED, f"{route.bank} does not list entries")
+    elif isinstance(command, ReceiptRequest) and "receipt" not in route.answers:
+        yield Fault(at, FieldCode.UNSUPPORTED, f"{route.bank} gives no electronic receipts")
+
+
+def _past_day(on: date, at: str, route: Route, now_ms: int) -> Iterator[Fault]:
+    # The calendar's day: after a cut-off today's balance may change still.
+    today = local(route.limits.hours, now_ms).date()
+    oldest = today - timedelta(days=route.past_days)
+    if not route.past_days:
+        yield Fault(at, FieldCode.UNSUPPORTED, f"{route.bank} does not tell past days' balances")
+    elif on >= today:
+        yield Fault("/on", FieldCode.DATE_RANGE, f"is not past at {route.bank}, whose day is {today.isoformat()}")
+    elif on < oldest:
+        yield Fault("/on", FieldCode.DATE_RANGE, f"{route.bank} answers back to {oldest.isoformat()}", route.past_days)
+
+
+def _no_such_payment(arrival: ReceivedCommand, tx: Tx, command: ReceiptRequest) -> Refusal | None:
+    """A receipt named by its payment: is there one, and does its bank give receipts?"""
+    sender = arrival.sender.name
+    row: PaymentRow | None
+    if command.id is not None:
+        row = lookup.find(tx.read, sender, command.id)
+    else:
+        assert command.payment is not None
+        row = lookup.fetch(tx.read, command.payment)
+    if row is None or row.sender != sender:
+        return Refusal(Code.UNKNOWN_PAYMENT, f"sender {sender} has no such payment")
+    if not row.life.attempt:
+        return Refusal(Code.VALIDATION, f"the payment is {row.life.state.value}; it was never sent")
+    return _no_receipts(arrival, row.order)
+
+
+def _no_receipts(arrival: ReceivedCommand, order: AnyOrder) -> Refusal | None:
+    route = arrival.registry.route_of(order.ours.account.clear)
+    if route is None or not arrival.sender.may_use(route.account):
+        return Refusal(Code.VALIDATION, "its account is none that this sender may use (any more)")
+    if "receipt" not in route.answers:
+        return Refusal(Code.UNSUPPORTED, f"{route.bank} gives no electronic receipts")
+    return None

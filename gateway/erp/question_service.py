@@ -1,0 +1,339 @@
+"""Answers the ERP's questions: balances and entries, asked of the bank through its lane, one reply each.
+
+A question waits in the journal until its reply is in the outbox; a restart asks again. Where several nodes share the
+journal, the one that speaks to the bank answers, whoever took the question in; one that nobody answered in time is
+told so by whoever finds it. Balances are kept for as long as a question's `max_age` allows; entries are gathered over
+the bank's pages up to the limit that was asked for.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred, DeferredList
+from twisted.python.failure import Failure
+
+from gateway import log
+from gateway.asking import Asker, Unavailable
+from gateway.clock import Clock, Entropy
+from gateway.core.hours import local
+from gateway.core.policy import Route
+from gateway.erp import envelope
+from gateway.erp.bank_refusals import defect, no_answer, ours
+from gateway.erp.receipts import Receipts, lane_of
+from gateway.erp.statements import Statements
+from gateway.journal.commit.rows import QuestionRow
+from gateway.journal.commit.store import Store, StoreFailed, Tx
+from gateway.journal.payments import questions, receipts
+from gateway.registry import Registry
+from gateway.tasks import Tasks, sleep
+from protocols.bank import Questions
+from protocols.canon.errors import Code, Fault, FieldCode, Refusal
+from protocols.canon.party import AccountNumber
+from protocols.canon.query import BalanceQuestion, LinesQuestion
+from protocols.canon.statement import Balance, Line, Page
+from protocols.erp import account_replies, commands, cursor, replies
+from protocols.erp.account_replies import BalanceAnswer
+from protocols.erp.words import BalanceQuery, CommandType, ReceiptRequest, StatementRequest, TransactionsQuery
+from protocols.kit.errors import ProtocolError
+from protocols.kit.paging import PAGES_MAX, TOO_MANY_PAGES
+
+OVERDUE_MS = 5_000
+"""So long after its time a question is answered by any node: whoever had it in hand is gone."""
+_log = log.get("erp.answers")
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """A balance as it was told. `since_ms` is its age by our clock: the bank's may be ahead of it."""
+
+    balance: Balance
+    as_of_ms: int
+    since_ms: int
+
+    def is_fresh(self, now_ms: int, max_age_s: float) -> bool:
+        """Whether it is no older than that; of one from the future, by a clock that was set back, nobody knows."""
+        return 0 <= now_ms - self.since_ms < max_age_s * 1000
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a walk over pages goes on: the bank's cursor of a page, and how many of its lines were given out."""
+
+    bank_cursor: str | None
+    skip: int
+
+    def text(self) -> str:
+        return json.dumps([self.bank_cursor, self.skip])
+
+    @classmethod
+    def read(cls, text: str) -> _Place:
+        bank_cursor, skip = json.loads(text)
+        return cls(bank_cursor, skip)
+
+
+_NAMES = {
+    CommandType.BALANCE_QUERY: replies.BALANCE_RESULT, CommandType.TRANSACTIONS_QUERY: replies.TRANSACTIONS_PAGE,
+    CommandType.STATEMENT_REQUEST: replies.STATEMENT_READY, CommandType.RECEIPT_REQUEST: replies.RECEIPT_READY,
+}  # fmt: skip
+
+
+def _rejected(row: QuestionRow, refusal: Refusal) -> tuple[str, Mapping[str, Any]]:
+    return replies.COMMAND_REJECTED, replies.rejection(CommandType(row.operation), None, refusal)
+
+
+class QuestionService:
+    """See the module. `take` starts on a committed question.
+
+    `elsewhere` says whether another node speaks to a lane's bank. `poll_ms` is how often to look for questions that
+    other nodes took in; 0: there are none.
+    """
+
+    def __init__(
+        self, store: Store, registry: Registry, clock: Clock, entropy: Entropy, cursor_key: bytes, ask: Asker,
+        elsewhere: Callable[[str], bool], poll_ms: float,
+    ) -> None:  # fmt: skip
+        self.store = store
+        self.registry = registry
+        self.clock = clock
+        self.entropy = entropy
+        self.cursor_key = cursor_key
+        self.ask = ask
+        self._elsewhere = elsewhere
+        self._poll_ms = poll_ms
+        self._in_hand: set[str] = set()
+        self._sealed: set[str] = set()
+        self._balances: dict[str, _Known] = {}
+        self._statements = Statements(self)
+        self._receipts = Receipts(self)
+        self._tasks = Tasks(self._failed)
+
+    def take(self, row: QuestionRow) -> None:
+        """Answer this question, or leave it to its node; it stays in the journal until its reply is written."""
+        if row.question not in self._in_hand:
+            self._in_hand.add(row.question)
+            self._tasks.spawn(self._hear(row))
+
+    async def start(self) -> None:
+        """Take what the last life left, and begin to look for what other nodes took in."""
+        await self._look()
+        if self._poll_ms:
+            self._tasks.spawn(self._keep_looking())
+
+    def heard(self, balance: Balance, account: str) -> None:
+        """A balance that somebody else asked for: it answers questions that may be answered from memory."""
+        now_ms = self.clock.now_ms()
+        as_of_ms = now_ms if balance.as_of is None else int(balance.as_of.timestamp() * 1000)
+        self._balances[account] = _Known(balance, as_of_ms, min(as_of_ms, now_ms))
+
+    def stop(self) -> None:
+        """Drop what is under way; the questions stay in the journal and are asked again after the restart."""
+        self._tasks.stop()
+        self._statements.stop()
+
+    def _failed(self, failure: Failure) -> None:
+        _log.error("question.defect", error=failure.getTraceback(detail="brief"), action="asked again after a restart")
+
+    async def _keep_looking(self) -> None:
+        while True:
+            await sleep(self.clock, self._poll_ms / 1000)
+            try:
+                await self._look()
+            except (CancelledError, StoreFailed):
+                raise
+            except Exception as error:
+                _log.error("question.not_looked_for", error=str(error), action="looked for again in a moment")
+
+    async def _look(self) -> None:
+        found, sealed = await self.store.read(questions.waiting)
+        for question in sealed.keys() - self._sealed:
+            _log.error("question.not_read", question=question, error=sealed[question],
+                       action="nobody answers it; see whether the vault's keys are all there")  # fmt: skip
+        self._sealed = set(sealed)
+        for row in found:
+            self.take(row)
+
+    async def _hear(self, row: QuestionRow) -> None:
+        try:
+            if await self._is_ours(row):
+                await self._answer(row)
+        except (CancelledError, StoreFailed):
+            raise
+        except Exception:
+            await self._write(row, *_rejected(row, defect(Failure())))
+        finally:
+            self._in_hand.discard(row.question)
+
+    async def _is_ours(self, row: QuestionRow) -> bool:
+        """Whether this node answers it: another one, that speaks to the bank of its first account, finds it too."""
+        if not self._poll_ms or self.clock.now_ms() >= row.expires_ms + OVERDUE_MS:
+            return True
+        lane = await self._lane_of(row)
+        return lane is None or not self._elsewhere(lane)
+
+    async def _lane_of(self, row: QuestionRow) -> str | None:
+        command = commands.read(CommandType(row.operation), row.reply.content_type, row.body)
+        if isinstance(command, ReceiptRequest) and command.account is None:
+            asked = command
+            return await self.store.read(lambda conn: lane_of(conn, row.sender, asked))
+        if isinstance(command, BalanceQuery):
+            account: AccountNumber | None = command.accounts[0]
+        elif isinstance(command, TransactionsQuery | StatementRequest | ReceiptRequest):
+            account = command.account
+        else:
+            return None
+        route = None if account is None else self.registry.route_of(account.clear)
+        return None if route is None else route.lane
+
+    async def _answer(self, row: QuestionRow) -> None:
+        type_ = CommandType(row.operation)
+        command = commands.read(type_, row.reply.content_type, row.body)
+        wait_s = (row.expires_ms - self.clock.now_ms()) / 1000
+        said: Mapping[str, Any] | Refusal
+        if wait_s <= 0:
+            said = Refusal(Code.EXPIRED, "max_wait was over before the question could be put to the bank")
+        elif isinstance(command, BalanceQuery):
+            said = await self._balances_of(command, wait_s)
+        elif isinstance(command, TransactionsQuery):
+            said = await self._guarded(self._entries_of(row.sender, command, wait_s))
+        elif isinstance(command, StatementRequest):
+            said = await self._guarded(self._statements.answer(row.sender, command, wait_s))
+        elif isinstance(command, ReceiptRequest):
+            said = await self._guarded(self._receipts.answer(row, command))
+        else:
+            said = command if isinstance(command, Refusal) else Refusal(Code.INTERNAL, "not a question for a bank")
+        answer = _rejected(row, said) if isinstance(said, Refusal) else (_NAMES[type_], said)
+        # Another node may have taken the lane meanwhile: it finds the question, and asks.
+        if await self._is_ours(row):
+            await self._write(row, *answer)
+
+    async def _write(self, row: QuestionRow, name: str, said: Mapping[str, Any]) -> None:
+        def unit(tx: Tx) -> None:
+            reply = envelope.answer_row(tx, row.reply, name, said, row.sender, None, self.entropy)
+            questions.answer(tx, row.question, reply)
+            if row.operation == CommandType.RECEIPT_REQUEST.value:
+                receipts.forget(tx, row.question)
+
+        await self.store.write(unit)
+
+    # ---- balances ----
+
+    async def _balances_of(self, query: BalanceQuery, wait_s: float) -> Mapping[str, Any]:
+        asked = [Deferred.fromCoroutine(self._balance(account, query, wait_s)) for account in query.accounts]
+        results = await DeferredList(asked, consumeErrors=True)
+        answers: list[BalanceAnswer] = []
+        errors: list[tuple[AccountNumber, Refusal]] = []
+        for account, (worked, result) in zip(query.accounts, results, strict=True):
+            if not worked:
+                result = defect(result)
+            if isinstance(result, Refusal):
+                errors.append((account, result))
+            else:
+                assert isinstance(result, BalanceAnswer)
+                answers.append(result)
+        return account_replies.balance_result(answers, errors)
+
+    async def _balance(self, account: AccountNumber, query: BalanceQuery, wait_s: float) -> BalanceAnswer | Refusal:
+        route = self.registry.route_of(account.clear)
+        if route is None:
+            return Refusal(Code.VALIDATION, "not an own account of the register (any more)")
+        known = self._balances.get(account.clear)
+        if query.on is None and known is not None and known.is_fresh(self.clock.now_ms(), query.max_age_s):
+            return BalanceAnswer(known.balance, route.currency, known.as_of_ms, "cache")
+        words = self._words(route)
+        if words.balance is None:
+            return Refusal(Code.UNSUPPORTED, f"{route.bank} has no balance question")
+        put = words.balance
+        question = BalanceQuestion(account, route.currency, query.on)
+        try:
+            balance = await self.ask(route.lane, "balance", partial(put, question), wait_s)
+        except (Unavailable, ProtocolError) as error:
+            return no_answer(route, error)
+        now_ms = self.clock.now_ms()
+        if query.on is not None:
+            return BalanceAnswer(balance, route.currency, now_ms, "bank", query.on)
+        as_of_ms = now_ms if balance.as_of is None else int(balance.as_of.timestamp() * 1000)
+        self._balances[account.clear] = _Known(balance, as_of_ms, min(as_of_ms, now_ms))
+        return BalanceAnswer(balance, route.currency, as_of_ms, "bank")
+
+    def _words(self, route: Route) -> Questions:
+        return self.registry.banks[route.bank].questions
+
+    # ---- entries ----
+
+    async def _guarded(
+        self, answering: Coroutine[Any, Any, Mapping[str, Any] | Refusal]
+    ) -> Mapping[str, Any] | Refusal:
+        [(worked, result)] = await DeferredList([Deferred.fromCoroutine(answering)], consumeErrors=True)
+        return result if worked else defect(result)
+
+    async def _entries_of(self, sender: str, query: TransactionsQuery, wait_s: float) -> Mapping[str, Any] | Refusal:
+        route = self.registry.route_of(query.account.clear)
+        if route is None:
+            return Refusal(Code.VALIDATION, "not an own account of the register (any more)")
+        words = self._words(route)
+        if words.lines is None:
+            return Refusal(Code.UNSUPPORTED, f"{route.bank} does not list entries")
+        too_far = self._too_far_back(route, query)
+        if too_far is not None:
+            return too_far
+        scope = ("entries", sender, query.account.clear, query.first.isoformat(), query.last.isoformat())
+        place = _Place(None, 0)
+        if query.after is not None:
+            opened = cursor.unseal(self.cursor_key, scope, query.after)
+            if isinstance(opened, Refusal):
+                return opened
+            place = _Place.read(opened)
+        try:
+            page, rest = await self._walk(route, query, place, self.clock.monotonic_s() + wait_s)
+        except (Unavailable, ProtocolError) as error:
+            return no_answer(route, error)
+        following = None if rest is None else cursor.seal(self.cursor_key, scope, rest.text())
+        matched = await self.store.read(lambda conn: ours(conn, route.lane, page.lines))
+        return account_replies.transactions_page(query, page, following, matched)
+
+    def _too_far_back(self, route: Route, query: TransactionsQuery) -> Refusal | None:
+        profile = self.registry.banks[route.bank].profile
+        today = local(profile.limits.hours, self.clock.now_ms()).date()
+        oldest = today - timedelta(days=profile.history_days)
+        if query.first < oldest:
+            detail = f"{route.bank} answers back to {oldest.isoformat()}"
+            fault = Fault("/from", FieldCode.DATE_RANGE, detail, profile.history_days)
+            return Refusal(Code.VALIDATION, f"{route.bank} does not answer about so long ago", (fault,))
+        return None
+
+    async def _walk(
+        self, route: Route, query: TransactionsQuery, place: _Place, until_s: float
+    ) -> tuple[Page, _Place | None]:
+        """Bank pages from `place` on until the limit is reached. A cursor that repeats ends in ProtocolError."""
+        put = self._words(route).lines
+        assert put is not None
+        lines: list[Line] = []
+        seen: set[str | None] = set()
+        first: Page | None = None
+        while True:
+            if place.bank_cursor in seen:
+                raise ProtocolError("paging", "the bank's continuation repeats")
+            if len(seen) >= PAGES_MAX:
+                raise ProtocolError(TOO_MANY_PAGES, f"more than {PAGES_MAX} pages")
+            seen.add(place.bank_cursor)
+            question = LinesQuestion(query.account, query.first, query.last, route.currency, place.bank_cursor)
+            wait_s = max(until_s - self.clock.monotonic_s(), 0.0)
+            page = await self.ask(route.lane, "lines", partial(put, question), wait_s)
+            first = first or page
+            room = query.limit - len(lines)
+            fresh = page.lines[place.skip :]
+            lines += fresh[:room]
+            if len(fresh) > room:
+                rest: _Place | None = _Place(place.bank_cursor, place.skip + room)
+            else:
+                rest = None if page.cursor is None else _Place(page.cursor, 0)
+            if rest is None or len(lines) >= query.limit:
+                closing = page.closing if rest is None else None
+                return replace(page, lines=tuple(lines), opening=first.opening, closing=closing), rest
+            place = rest

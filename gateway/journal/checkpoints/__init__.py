@@ -1,0 +1,1 @@
+"""Signed checkpoints of the audit chains, their verification, and a sample witness."""

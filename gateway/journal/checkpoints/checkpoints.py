@@ -1,0 +1,366 @@
+"""Signed checkpoints of the audit chains, for a witness outside of this machine.
+
+A checkpoint says how many entries a node's chain has and the root of their Merkle tree: a C2SP checkpoint in a signed
+note (Ed25519). The leaf of an entry is its chained hash. With each goes what proves that it continues the last one.
+They are made beside the commits, from what is committed: to the table, to a file per month, and through the outbox to a
+queue.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from base64 import b64decode, b64encode
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy.exc import SQLAlchemyError
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from gateway.clock import Clock, uuid7
+from gateway.journal.checkpoints import merkle
+from gateway.journal.commit import audit
+from gateway.journal.commit.audit import Head
+from gateway.journal.commit.rows import Mail, OutboxRow
+from gateway.journal.commit.store import Store, StoreFailed, Tx
+from gateway.journal.sql import schema
+from gateway.journal.sql.vault import VaultError
+from gateway.journal.sql.vaults import vault_of
+from protocols.erp.news import instant
+
+QUEUE = "bankgw.audit.checkpoints"
+"""As `gateway.erp.topology` declares it."""
+KEY_FILE = "checkpoint.key"
+FOLDER = "checkpoints"
+ENTRIES = 1_000
+EVENT = "audit.checkpoint"
+_LOOK_S = 1.0
+_AT_ONCE = 20_000
+_ED25519 = b"\x01"
+_C, _A, _O = schema.checkpoints.c, schema.audit.c, schema.outbox.c
+_log = Logger()
+
+
+class BadCheckpoint(Exception):
+    """A checkpoint that nobody may believe; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """What a note says. `hash` is the chained hash of the last entry."""
+
+    origin: str
+    size: int
+    root: bytes
+    hash: str
+    at: str
+
+    def text(self) -> str:
+        """As it is signed; the lines after the root are extensions."""
+        root = b64encode(self.root).decode()
+        return f"{self.origin}\n{self.size}\n{root}\nhash {self.hash}\ntime {self.at}\n"
+
+
+def origin_of(node: str) -> str:
+    """The name of a node's log."""
+    return f"bankgw/{quote(node, safe='')}"
+
+
+# ---- the key and the note ----------------------------------------------------------------------------------------
+
+
+def load_key(path: Path) -> Ed25519PrivateKey:
+    """The signing key of this state folder; it is made at the first start, mode 0600. Raises OSError, ValueError."""
+    try:
+        octets = path.read_bytes()
+    except FileNotFoundError:
+        key = Ed25519PrivateKey.generate()
+        octets = key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(handle, "wb") as file:
+            file.write(octets)
+            file.flush()
+            os.fsync(file.fileno())
+        return key
+    found = serialization.load_pem_private_key(octets, None)
+    if not isinstance(found, Ed25519PrivateKey):
+        raise ValueError(f"{path} is no Ed25519 key; move it aside, and a new one is made at the next start")
+    return found
+
+
+def public_words(key: Ed25519PublicKey, origin: str) -> str:
+    """The public key as witnesses keep it: `origin+id+base64`."""
+    raw = _ED25519 + key.public_bytes_raw()
+    return f"{origin}+{_key_id(key, origin).hex()}+{b64encode(raw).decode()}"
+
+
+def read_public(words: str) -> tuple[str, Ed25519PublicKey]:
+    """Origin and key of what `public_words` wrote. Raises BadCheckpoint."""
+    try:
+        origin, said, encoded = words.strip().split("+", 2)
+        raw = b64decode(encoded, validate=True)
+        key = Ed25519PublicKey.from_public_bytes(raw[1:])
+        if raw[:1] == _ED25519 and _key_id(key, origin).hex() == said:
+            return origin, key
+    except ValueError:
+        pass
+    raise BadCheckpoint(f"{words!r} is no key of a checkpoint; `bankgw audit key` prints it")
+
+
+def sign(point: Checkpoint, key: Ed25519PrivateKey) -> str:
+    """The signed note."""
+    text = point.text()
+    signature = _key_id(key.public_key(), point.origin) + key.sign(text.encode())
+    return f"{text}\n\N{EM DASH} {point.origin} {b64encode(signature).decode()}\n"
+
+
+def opened(note: str, key: Ed25519PublicKey) -> Checkpoint:
+    """What a note says, if this key signed it. Raises BadCheckpoint."""
+    point, signature = _parts(note)
+    if signature[:4] != _key_id(key, point.origin):
+        raise BadCheckpoint(f"the checkpoint of {point.origin} is signed with another key")
+    try:
+        key.verify(signature[4:], point.text().encode())
+    except InvalidSignature:
+        raise BadCheckpoint(f"the checkpoint of {point.origin} at {point.size} entries was altered") from None
+    return point
+
+
+def split(octets: str) -> list[str]:
+    """The notes of a file that holds several."""
+    notes, lines = [], list[str]()
+    for line in octets.splitlines(keepends=True):
+        if line.strip() or lines:
+            lines.append(line)
+        if line.startswith("\N{EM DASH} "):
+            notes.append("".join(lines))
+            lines = []
+    return notes
+
+
+def _parts(note: str) -> tuple[Checkpoint, bytes]:
+    try:
+        text, signed = note.split("\n\n", 1)
+        origin, size, root, hashed, at = text.split("\n")
+        dash, name, signature = signed.rstrip("\n").split(" ")
+        if dash == "\N{EM DASH}" and name == origin and hashed.startswith("hash ") and at.startswith("time "):
+            point = Checkpoint(origin, int(size), b64decode(root, validate=True), hashed[5:], at[5:])
+            return point, b64decode(signature, validate=True)
+    except ValueError:
+        pass
+    raise BadCheckpoint("this is no signed checkpoint of bankgw")
+
+
+def _key_id(key: Ed25519PublicKey, origin: str) -> bytes:
+    return hashlib.sha256(origin.encode() + b"\n" + _ED25519 + key.public_bytes_raw()).digest()[:4]
+
+
+# ---- the message -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A checkpoint as it is published: the note, and what proves that it continues the one before."""
+
+    note: str
+    before: merkle.Range
+    added: merkle.Range
+
+    def octets(self) -> bytes:
+        """As JSON."""
+        return json.dumps({"note": self.note, "before": _plain(self.before), "added": _plain(self.added)}).encode()
+
+
+def read_word(octets: bytes) -> Word:
+    """A published checkpoint. Raises BadCheckpoint."""
+    try:
+        said = json.loads(octets)
+        return Word(str(said["note"]), _range(said["before"]), _range(said["added"]))
+    except (ValueError, KeyError, TypeError) as error:
+        raise BadCheckpoint(f"this is no published checkpoint ({error!r})") from None
+
+
+def _plain(range_: merkle.Range) -> list[list[Any]]:
+    return [[level, b64encode(hashed).decode()] for level, hashed in range_]
+
+
+def _range(said: Any) -> merkle.Range:
+    return tuple((int(level), b64decode(hashed, validate=True)) for level, hashed in said)
+
+
+# ---- making them -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """How far a node's tree is: its range, and the head at its end."""
+
+    tree: merkle.Range = ()
+    head: Head = Head(0, audit.GENESIS)
+
+    def with_leaves(self, leaves: list[bytes], head: Head) -> Made:
+        """After these entries."""
+        return Made(merkle.grown(self.tree, leaves), head)
+
+
+def last(conn: Connection, node: str) -> Made:
+    """The last checkpoint of a node that the vault's key vouches for. VaultError if it was altered."""
+    row = conn.execute(select(schema.checkpoints).where(_C.node == node).order_by(_C.size.desc()).limit(1)).first()
+    if row is None:
+        return Made()
+    said = json.loads(vault_of(conn).open(row.tree, _aad(node, row.size)))
+    return Made(_range(said["tree"]), Head(row.size, said["hash"]))
+
+
+def entries_after(conn: Connection, node: str, head: Head, most: int = _AT_ONCE) -> tuple[list[bytes], Head]:
+    """The leaves of the entries that follow `head`, and the head at their end. Raises BadCheckpoint if they do not
+    follow it."""
+    rows = select(_A.seq, _A.prev_hash, _A.hash).where(_A.node == node, _A.seq > head.seq).order_by(_A.seq).limit(most)
+    leaves: list[bytes] = []
+    for row in conn.execute(rows):
+        if row.seq != head.seq + 1 or row.prev_hash != head.hash:
+            raise BadCheckpoint(f"audit of {node}: entry {row.seq} does not continue entry {head.seq}")
+        head = Head(row.seq, row.hash)
+        leaves.append(merkle.leaf(bytes.fromhex(row.hash)))
+    return leaves, head
+
+
+class Checkpoints:
+    """Makes checkpoints of this node's chain: `head` is what is committed, `every_s` the longest that entries wait.
+
+    One entry alone waits: the delivery of the last checkpoint leaves one itself. Reactor thread only.
+    """
+
+    def __init__(
+        self, store: Store, clock: Clock, node: str, key: Ed25519PrivateKey, folder: Path, head: Callable[[], Head],
+        every_s: float,
+    ) -> None:  # fmt: skip
+        self._store, self._clock, self._node, self._key = store, clock, node, key
+        self._folder, self._head, self._every_s = folder, head, every_s
+        self._made: Made | None = None
+        self._at_s = clock.monotonic_s()
+        self._timer: IDelayedCall | None = None
+        self._busy: Deferred[None] | None = None
+        self._stopped = False
+        self._mails: tuple[str, ...] = ()
+
+    def start(self) -> None:
+        """Look every second from now on."""
+        self._timer = self._clock.later(_LOOK_S, self._look)
+
+    async def stop(self) -> None:
+        """Make a last one of what was committed, then no more."""
+        self._stopped = True
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        if self._busy is not None:
+            await self._busy
+        await self._try()
+
+    def _look(self) -> None:
+        if self._stopped:
+            return
+        self._timer = self._clock.later(_LOOK_S, self._look)
+        new = self._head().seq - (0 if self._made is None else self._made.head.seq)
+        late = self._clock.monotonic_s() - self._at_s >= self._every_s
+        if self._busy is None and (new >= ENTRIES or (new > 1 and late) or self._made is None):
+            self._busy = Deferred.fromCoroutine(self._try())
+            self._busy.addBoth(self._idle)
+
+    def _idle(self, result: object) -> None:
+        self._busy = None
+        if isinstance(result, Failure):
+            _log.failure("no checkpoint of the audit chain could be made", failure=result)
+
+    async def _try(self) -> None:
+        try:
+            await self._make()
+        except StoreFailed:
+            pass  # the process ends, and says why
+        except BadCheckpoint as error:
+            _log.critical("{why}: somebody changed the journal past the gateway; no checkpoint is made until it is put "
+                          "right; `bankgw audit verify` says more", why=error)  # fmt: skip
+            self._at_s = self._clock.monotonic_s()
+        except (SQLAlchemyError, VaultError, OSError) as error:
+            _log.error("no checkpoint of the audit chain could be made ({error}); it is tried again", error=error)
+            self._at_s = self._clock.monotonic_s()
+
+    async def _make(self) -> None:
+        made = self._made
+        if made is None:
+            made = self._made = await self._store.read(lambda conn: last(conn, self._node))
+        goal, leaves, head = self._head(), list[bytes](), made.head
+        while head.seq < goal.seq:
+            some, head = await self._store.read(lambda conn, at=head: entries_after(conn, self._node, at))  # type: ignore[misc]
+            if not some:
+                raise BadCheckpoint(f"audit of {self._node}: it ends at entry {head.seq}, and {goal.seq} is committed")
+            leaves += some
+        if not leaves:
+            return
+        after = made.with_leaves(leaves, head)
+        at = instant(self._clock.now_ms())
+        point = Checkpoint(origin_of(self._node), head.seq, merkle.root(after.tree), head.hash, at)
+        word = Word(sign(point, self._key), made.tree, merkle.between(made.head.seq, leaves))
+        self._mails = await self._store.write(lambda tx: write(tx, self._node, after, word, self._mails))
+        self._made, self._at_s = after, self._clock.monotonic_s()
+        _to_file(self._folder, at, word.note)
+
+
+def write(tx: Tx, node: str, made: Made, word: Word, mails: Sequence[str] = ()) -> tuple[str, ...]:
+    """Keep a checkpoint and mail it. `mails` are the message ids of earlier ones: those delivered are deleted. Returns
+    the ids of the others and of this one."""
+    if mails:
+        delivered = _O.message_id.in_(mails) & (_O.state == Mail.SENT.value)
+        gone = list(tx.fresh.execute(select(_O.message_id).where(delivered)).scalars())
+        tx.fresh.execute(delete(schema.outbox).where(_O.message_id.in_(gone)))
+        mails = [one for one in mails if one not in gone]
+    tree = json.dumps({"tree": _plain(made.tree), "hash": made.head.hash}).encode()
+    tx.fresh.execute(delete(schema.checkpoints).where(_C.node == node))
+    tx.fresh.execute(insert(schema.checkpoints), {
+        "node": node, "size": made.head.seq, "at_ms": tx.now_ms, "note": word.note,
+        "tree": tx.vault.seal(tree, _aad(node, made.head.seq)),
+    })  # fmt: skip
+    row = OutboxRow(
+        message_id=uuid7(tx.entropy.ulid(tx.now_ms)), node=tx.node, exchange="", routing_key=QUEUE, body=word.octets(),
+        headers={"type": EVENT}, created_ms=tx.now_ms,
+    )  # fmt: skip
+    tx.mail(row)
+    return (*mails, row.message_id)
+
+
+def _to_file(folder: Path, at: str, note: str) -> None:
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        handle = os.open(folder / f"{at[:7]}.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(note + "\n")
+    except OSError as error:
+        _log.warn("the checkpoint could not be written to {folder}: {error}", folder=folder, error=error)
+
+
+def _aad(node: str, size: int) -> bytes:
+    return f"checkpoints/tree/{quote(node, safe='')}/{size}".encode()
+
+
+def kept(folder: Path) -> list[str]:
+    """The notes of a file, or of all files of a folder. Raises OSError."""
+    files = sorted(folder.glob("*.txt")) if folder.is_dir() else [folder]
+    return [note for file in files for note in split(file.read_text("utf-8"))]
+
+
+def notes(conn: Connection) -> list[str]:
+    """The notes of the table: the last one of each node."""
+    return list(conn.execute(select(_C.note).order_by(_C.node, _C.size)).scalars())

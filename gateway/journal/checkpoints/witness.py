@@ -1,0 +1,119 @@
+"""A sample witness: keeps the checkpoints of gateways on another machine, and sees when one was taken back.
+
+It needs no vault and no database. What it kept is the only thing that shows that a whole machine was put back, permit
+log and keys included. It must be told the key of each log.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from base64 import b64decode, b64encode
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from gateway.journal.checkpoints import checkpoints, merkle
+from gateway.journal.checkpoints.checkpoints import BadCheckpoint, Checkpoint
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What came of one message. `alarm`: somebody must look; `why` says what was seen, "" if all is well."""
+
+    origin: str
+    size: int
+    alarm: bool = False
+    why: str = ""
+
+
+class Witness:
+    """Keeps what it sees in `folder`, one pair of files per log: `NAME.json` (the last one) and `NAME.txt` (all)."""
+
+    def __init__(self, folder: Path, keys: tuple[str, ...] = ()) -> None:
+        self._folder = folder
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._pinned = dict(checkpoints.read_public(words) for words in keys)
+
+    def take(self, octets: bytes) -> Seen:
+        """Judge one message and keep it, on disk when this returns. Raises OSError."""
+        try:
+            word = checkpoints.read_word(octets)
+            origin = word.note.partition("\n")[0]
+            key, before = self._known(origin, word.note)
+            point = checkpoints.opened(word.note, key)
+        except BadCheckpoint as error:
+            return Seen("", 0, alarm=True, why=str(error))
+        if before is not None and point.size <= before.size and self._has(origin, word.note):
+            return Seen(origin, point.size)  # delivered twice
+        seen = _judged(word, point, before)
+        self._append(origin, word.note, seen)
+        if not seen.alarm and (before is None or point.size > before.size):
+            self._keep(origin, point, key)
+        return seen
+
+    def _known(self, origin: str, note: str) -> tuple[Ed25519PublicKey, Checkpoint | None]:
+        path = self._path(origin, "json")
+        if not path.exists():
+            if origin in self._pinned:
+                return self._pinned[origin], None
+            raise BadCheckpoint(f"{origin!r} is not known here; give its key with --key (`bankgw audit key` prints it)")
+        said = json.loads(path.read_text("utf-8"))
+        _origin, key = checkpoints.read_public(said["key"])
+        return key, Checkpoint(origin, said["size"], b64decode(said["root"]), said["hash"], said["at"])
+
+    def _keep(self, origin: str, point: Checkpoint, key: Ed25519PublicKey) -> None:
+        path = self._path(origin, "json")
+        part = path.with_name(f"{path.name}.part")
+        words = {"key": checkpoints.public_words(key, origin), "size": point.size,
+                 "root": b64encode(point.root).decode(), "hash": point.hash, "at": point.at}  # fmt: skip
+        with part.open("w", encoding="utf-8") as file:
+            json.dump(words, file, indent=1)
+            file.flush()
+            os.fsync(file.fileno())
+        part.rename(path)
+
+    def _append(self, origin: str, note: str, seen: Seen) -> None:
+        name = "alarms" if seen.alarm else "txt"
+        with self._path(origin, name).open("a", encoding="utf-8") as file:
+            file.write(note + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def _has(self, origin: str, note: str) -> bool:
+        path = self._path(origin, "txt")
+        return path.exists() and note in path.read_text("utf-8")
+
+    def _path(self, origin: str, ending: str) -> Path:
+        return self._folder / f"{quote(origin, safe='')}.{ending}"
+
+
+def _judged(word: checkpoints.Word, point: Checkpoint, before: Checkpoint | None) -> Seen:
+    def alarm(why: str) -> Seen:
+        return Seen(point.origin, point.size, alarm=True, why=f"{point.origin}: {why}")
+
+    start = merkle.size(word.before)
+    try:
+        whole = merkle.joined(word.before, word.added)
+    except ValueError as error:
+        return alarm(f"the proof of the checkpoint at {point.size} entries is none ({error})")
+    if merkle.size(whole) != point.size or merkle.root(whole) != point.root:
+        return alarm(f"the checkpoint at {point.size} entries does not follow from its own proof")
+    if before is None:
+        return Seen(point.origin, point.size, why="" if start == 0 else f"kept from entry {point.size} on")
+    if (point.size, point.root) == (before.size, before.root):
+        return Seen(point.origin, point.size)
+    if point.size <= before.size:
+        return alarm(f"{point.size} entries, and there were {before.size} at {before.at}: the journal was rolled back "
+                     f"or forked")  # fmt: skip
+    if start == before.size:
+        if merkle.root(word.before) == before.root:
+            return Seen(point.origin, point.size)
+        return alarm(f"entries up to {before.size} are others than those seen at {before.at}: forked or rewritten")
+    if start < before.size:
+        return alarm(f"it continues {start} entries, and there were {before.size} at {before.at}: the journal was "
+                     f"rolled back or forked")  # fmt: skip
+    return Seen(point.origin, point.size, why=f"{point.origin}: checkpoints between {before.size} and {start} entries "
+                f"were not seen; compare with `bankgw audit verify --checkpoint`")  # fmt: skip

@@ -1,0 +1,1 @@
+"""Several nodes over one journal: lane leases, peer nodes, restored databases, pauses, jobs."""

@@ -1,0 +1,77 @@
+"""Scheduled jobs: each runs once per bank and business date, whichever node's clock strikes first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+
+from sqlalchemy import Connection, bindparam, select, update
+
+from gateway.journal.commit import audit
+from gateway.journal.commit.store import Tx
+from gateway.journal.sql import schema
+from gateway.journal.sql.databases import insert_new
+
+RUNNING, DONE = "running", "done"
+_C = schema.jobs.c
+_MINE = (_C.job == bindparam("b_job"), _C.bank == bindparam("b_bank"), _C.business_date == bindparam("b_date"))
+_FINISH = (
+    update(schema.jobs).where(*_MINE, _C.node == bindparam("b_node"), _C.state == RUNNING)
+    .values(state=DONE, finished_ms=bindparam("b_now_ms"))
+)  # fmt: skip
+_INHERIT = (
+    update(schema.jobs).where(*_MINE, _C.state == RUNNING, _C.node == bindparam("b_dead"))
+    .values(node=bindparam("b_node"), started_ms=bindparam("b_now_ms"))
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One run. `finished_ms` None: under way, or its node died with it."""
+
+    job: str
+    bank: str
+    business_date: date
+    node: str
+    started_ms: int
+    finished_ms: int | None
+
+
+def claim(tx: Tx, job: str, bank: str, business_date: date) -> bool:
+    """Whether this node is the one to run the job. The first to ask is; for that date nobody ever is again."""
+    row = {
+        "job": job, "bank": bank, "business_date": business_date.isoformat(), "node": tx.node, "state": RUNNING,
+        "started_ms": tx.now_ms, "finished_ms": None,
+    }  # fmt: skip
+    if not insert_new(tx.raw, schema.jobs, row):
+        return False
+    audit.append(tx, f"node:{tx.node}", "job.claimed", f"{job}/{bank}", {"business_date": business_date.isoformat()})
+    return True
+
+
+def finish(tx: Tx, job: str, bank: str, business_date: date) -> bool:
+    """The job is done. False if it was not this node's to finish (any more)."""
+    return tx.raw.execute(_FINISH, {**_key(job, bank, business_date), "b_node": tx.node,
+                                     "b_now_ms": tx.now_ms}).rowcount == 1  # fmt: skip
+
+
+def inherit(tx: Tx, job: str, bank: str, business_date: date, dead_node: str) -> bool:
+    """Take over a run whose node died with it; of several heirs one gets it. The job must bear being run twice."""
+    values = {**_key(job, bank, business_date), "b_node": tx.node, "b_dead": dead_node, "b_now_ms": tx.now_ms}
+    if tx.raw.execute(_INHERIT, values).rowcount != 1:
+        return False
+    detail = {"business_date": business_date.isoformat(), "was": dead_node}
+    audit.append(tx, f"node:{tx.node}", "job.inherited", f"{job}/{bank}", detail)
+    return True
+
+
+def find(conn: Connection, job: str, bank: str, business_date: date) -> Job | None:
+    """The run of this job for this date, as committed."""
+    row = conn.execute(select(schema.jobs).where(*_MINE), _key(job, bank, business_date)).first()
+    if row is None:
+        return None
+    return Job(row.job, row.bank, date.fromisoformat(row.business_date), row.node, row.started_ms, row.finished_ms)
+
+
+def _key(job: str, bank: str, business_date: date) -> dict[str, str]:
+    return {"b_job": job, "b_bank": bank, "b_date": business_date.isoformat()}

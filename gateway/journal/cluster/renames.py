@@ -1,0 +1,241 @@
+"""Renames of lanes and senders: every row that carries the old name gets the new one, in one transaction.
+
+Files outside the database keep the old name of a lane (the permit log writes `lane/reference`), so old names of lanes
+stay known: see `lane_names`. A renamed lane gets a higher epoch, so that a
+node which still has the old settings can write nothing for it, and its old name cannot be leased any more.
+
+To be run while no daemon works on the journal: what a daemon holds in memory has the old name.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Table, delete, func, select, update
+
+from gateway.journal.cluster import lane_pauses, restored_database
+from gateway.journal.cluster.lane_names import current_lane
+from gateway.journal.commit import audit
+from gateway.journal.commit.store import Tx
+from gateway.journal.payments import batch_rows, payees
+from gateway.journal.sql import schema
+from gateway.journal.sql.databases import insert_new
+from protocols.canon.outcome import STATE_TABLE
+
+BEATING_MS = 15_000
+"""A node writes every 5 s at least: one that wrote within this time runs."""
+OFFLINE = ".offline"
+"""Behind a node's name: a command that wrote while its daemon was stopped, with an audit chain of its own."""
+_L, _P, _B, _R = schema.lanes.c, schema.payments.c, schema.batches.c, schema.lane_renames.c
+OPEN = tuple(state.value for state, facts in STATE_TABLE.items() if not facts.final)
+"""The states of a payment that is not over."""
+_SHOWN = 5
+_USAGE_SUMS = ("sum_minor", "count")
+
+
+class NotRenamed(Exception):  # noqa: N818 - an answer, not a fault
+    """Nothing was changed; the text says why, and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Renamed:
+    """How many rows of each table got the new name, and how many of the payments among them are open."""
+
+    rows: Mapping[str, int]
+    open_payments: int
+
+
+def refuse_while_running(conn: Connection, now_ms: int, but: str) -> None:
+    """Raises NotRenamed if a daemon works on this journal: one holds a lease, or wrote lately. `but`: our own name."""
+    leased = select(_L.lane, _L.owner, _L.expires_ms).where(_L.owner != "", _L.expires_ms > now_ms)
+    for row in conn.execute(leased.order_by(_L.lane)):
+        left_s = (row.expires_ms - now_ms + 999) // 1000
+        raise NotRenamed(f"node {row.owner} has lane {row.lane}: stop that daemon first; if it was killed, wait "
+                         f"{left_s} s until its lease ends")  # fmt: skip
+    units = schema.units.c
+    beating = select(units.node).where(units.node != but, units.at_ms > now_ms - BEATING_MS).order_by(units.node)
+    for node in (name for name in conn.execute(beating).scalars() if not name.endswith(OFFLINE)):
+        raise NotRenamed(f"node {node} wrote to the journal within {BEATING_MS // 1000} s: stop that daemon first; if "
+                         f"it is stopped already, wait so long")  # fmt: skip
+
+
+def rename_lane(tx: Tx, old: str, new: str, actor: str, reason: str) -> Renamed:
+    """Call the lane `old` `new` from now on, with all that belongs to it. Raises NotRenamed."""
+    conn = tx.fresh
+    before = _differ(old, new, "lane")
+    if old.partition(".")[0] != new.partition(".")[0]:
+        raise NotRenamed(f"{old} and {new} are of two banks; a lane's name is BANK.LOGIN, and only LOGIN can change")
+    row = conn.execute(select(schema.lanes).where(_L.lane == old).with_for_update()).first()
+    if row is None:
+        there = ", ".join(conn.execute(select(_L.lane).order_by(_L.lane)).scalars()) or "none"
+        now = current_lane(conn, old)
+        renamed = f"; {old} is called {now} already" if now != old else ""
+        raise NotRenamed(f"the journal has no lane {old}{renamed}; it has {there}")
+    if row.owner and row.expires_ms > tx.now_ms:
+        raise NotRenamed(f"node {row.owner} has lane {old}: stop that daemon first")
+    former = current_lane(conn, new)
+    if former not in (new, old):
+        raise NotRenamed(f"{new} was the name of lane {former}, and the permit log knows sends of {former} by it; "
+                         f"choose a name that no other lane has had")  # fmt: skip
+    for table in (schema.payments, schema.bundles):
+        twice = _in_both(conn, table.c.bank_ref, table.c.lane, before)
+        if twice:
+            raise NotRenamed(f"{old} and {new} used the same references ({', '.join(twice)}) in table {table.name}: "
+                             f"they are two lanes and stay two; configure both")  # fmt: skip
+    other = conn.execute(select(schema.lanes).where(_L.lane == new).with_for_update()).first()
+    paused = lane_pauses.said(conn, [old])[old].paused
+    # Of two rows of one key that of the lane which has the history stays.
+    counts = {"past_cleared": restored_database.move_lane(tx, old, new)}
+    apart = (schema.lanes, schema.past_cleared)
+    counts.update({table.name: _move(conn, table, "lane", before) for table in _tables("lane") if table not in apart})
+    kept = {"lane": new, "epoch": row.epoch + 1}
+    if other is not None:
+        conn.execute(delete(schema.lanes).where(_L.lane == new))
+        kept.update(epoch=max(row.epoch, other.epoch) + 1, serial=max(row.serial, other.serial))
+    conn.execute(update(schema.lanes).where(_L.lane == old).values(**kept))
+    tx.epochs.clear()
+    # A lane that gets a former name of its own back: that is no old name any more.
+    conn.execute(delete(schema.lane_renames).where(_R.old == new))
+    insert_new(conn, schema.lane_renames, {"old": old, "lane": new, "at_ms": tx.now_ms})
+    if paused:
+        lane_pauses.say(tx, new, actor, paused=True, detail={"reason": f"as {old}, its name before"})
+    said = Renamed(counts, _open(conn, _P.lane, new))
+    audit.append(tx, actor, "lane.renamed", new, {"old": old, "epoch": kept["epoch"], "reason": reason, "rows": counts})
+    return said
+
+
+def rename_sender(tx: Tx, old: str, new: str, actor: str, reason: str) -> Renamed:
+    """Call the sender `old` `new` from now on: its orders' identity, sums, payees and questions. Raises NotRenamed."""
+    conn = tx.fresh
+    before = _differ(old, new, "sender")
+    taken = {*_in_both(conn, _P.order_id, _P.sender, before), *_in_both(conn, _B.batch, _B.sender, before)}
+    for ids, batches in (((_P.order_id, _P.sender), (_B.batch, _B.sender)),
+                         ((_B.batch, _B.sender), (_P.order_id, _P.sender))):  # fmt: skip
+        here = select(batches[0]).where(batches[1] == new)
+        taken.update(conn.execute(select(ids[0]).where(ids[1] == old, ids[0].in_(here)).limit(_SHOWN)).scalars())
+    if taken:
+        raise NotRenamed(f"{old} and {new} both have orders with the ids {', '.join(sorted(taken)[:_SHOWN])}: if they "
+                         f"are one ERP, these may have been paid twice; look at both (`bankgw orders show SENDER:ID`). "
+                         f"The two names cannot become one")  # fmt: skip
+    counts = {"batches": _move_batches(tx, before), "payees_registered": payees.move_sender(tx, old, new)}
+    counts["usage_counts"] = _add_up(conn, before)
+    rest = [table for table in _tables("sender") if table.name not in counts]
+    counts.update({table.name: _move(conn, table, "sender", before) for table in rest})
+    if not any(counts.values()):
+        there = ", ".join(conn.execute(select(_P.sender).distinct().order_by(_P.sender)).scalars()) or "none"
+        raise NotRenamed(f"the journal has nothing of a sender {old}; it has orders of {there}")
+    _users_follow(tx, old, new)
+    said = Renamed(counts, _open(conn, _P.sender, new))
+    audit.append(tx, actor, "sender.renamed", new, {"old": old, "reason": reason, "rows": counts})
+    return said
+
+
+# ---- broker users: whose orders each brought ----
+
+_USERS = "sender_users"
+_M = schema.meta.c
+
+
+def users(conn: Connection) -> dict[str, str]:
+    """For which sender each broker user spoke when a daemon last started or read its settings again."""
+    found: dict[str, str] = json.loads(conn.execute(select(_M.value).where(_M.name == _USERS)).scalar() or "{}")
+    return found
+
+
+def note_users(tx: Tx, spoken: Mapping[str, str]) -> None:
+    """Write down for which sender each broker user speaks now. Users that are gone stay: they may come back."""
+    before = users(tx.raw)
+    _write_users(tx, before, before | dict(spoken))
+
+
+def _users_follow(tx: Tx, old: str, new: str) -> None:
+    before = users(tx.raw)
+    _write_users(tx, before, {user: new if sender == old else sender for user, sender in before.items()})
+
+
+def _write_users(tx: Tx, before: Mapping[str, str], after: Mapping[str, str]) -> None:
+    if before == after:
+        return
+    value = json.dumps(after, sort_keys=True)
+    if not insert_new(tx.fresh, schema.meta, {"name": _USERS, "value": value}):
+        tx.fresh.execute(update(schema.meta).where(_M.name == _USERS).values(value=value))
+
+
+# ---- rows ----
+
+
+def _differ(old: str, new: str, what: str) -> tuple[str, str]:
+    if old == new:
+        raise NotRenamed(f"the {what} is called {old} already")
+    return old, new
+
+
+def _tables(column: str) -> Iterator[Table]:
+    return (table for table in schema.metadata.sorted_tables if column in table.c)
+
+
+def _open(conn: Connection, column: Any, name: str) -> int:
+    statement = select(func.count()).select_from(schema.payments).where(column == name, _P.state.in_(OPEN))
+    return int(conn.execute(statement).scalar_one())
+
+
+def _in_both(conn: Connection, key: Any, column: Any, names: tuple[str, str]) -> list[str]:
+    """Keys that both names have, a few of them."""
+    old, new = names
+    other = key.table.alias()
+    both = select(key).select_from(key.table.join(other, other.c[key.name] == key)).where(
+        column == old, other.c[column.name] == new
+    )  # fmt: skip
+    return [str(found) for found in conn.execute(both.limit(_SHOWN)).scalars()]
+
+
+def _move(conn: Connection, table: Table, column: str, names: tuple[str, str]) -> int:
+    """Give the rows of the old name the new one; a row that the new name has under the same key gives way."""
+    old, new = names
+    ours = table.c[column]
+    if ours.primary_key:
+        for _old, twin in _twins(conn, table, column, names):
+            conn.execute(delete(table).where(*_same_key(table, twin)))
+    return conn.execute(update(table).where(ours == old).values({column: new})).rowcount
+
+
+def _twins(conn: Connection, table: Table, column: str, names: tuple[str, str]) -> list[tuple[Any, Any]]:
+    """Rows of the old name and of the new one that differ in that name only, as pairs."""
+    old, new = names
+    rest = [one.name for one in table.primary_key.columns if one.name != column]
+    found = {tuple(row._mapping[name] for name in rest): row
+             for row in conn.execute(select(table).where(table.c[column] == new))}  # fmt: skip
+    if not found:
+        return []
+    olds = conn.execute(select(table).where(table.c[column] == old))
+    keyed = ((row, tuple(row._mapping[name] for name in rest)) for row in olds)
+    return [(row, found[key]) for row, key in keyed if key in found]
+
+
+def _same_key(table: Table, row: Any) -> list[Any]:
+    return [one == row._mapping[one.name] for one in table.primary_key.columns]
+
+
+def _add_up(conn: Connection, names: tuple[str, str]) -> int:
+    """The day's sums of the old name: added to those that the new name has, or moved."""
+    table = schema.usage
+    for row, twin in _twins(conn, table, "sender", names):
+        sums = {name: row._mapping[name] + twin._mapping[name] for name in _USAGE_SUMS}
+        conn.execute(update(table).where(*_same_key(table, row)).values(sums))
+    return _move(conn, table, "sender", names)
+
+
+def _move_batches(tx: Tx, names: tuple[str, str]) -> int:
+    """A batch's body is sealed with its sender's name: it is opened under the old one and sealed under the new."""
+    old, new = names
+    moved = 0
+    for found in tx.fresh.execute(select(schema.batches).where(_B.sender == old)).all():
+        tx.fresh.execute(
+            update(schema.batches).where(_B.sender == old, _B.batch == found.batch)
+            .values(sender=new, body=batch_rows.sealed_for(tx.vault, found.body, (old, new), found.batch))
+        )  # fmt: skip
+        moved += 1
+    return moved

@@ -1,0 +1,131 @@
+"""Sends as they were written down, and the evidence that words about payments rest on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, insert, select
+
+from gateway.core.states import Source
+from gateway.journal.commit import payment_rows
+from gateway.journal.commit.rows import AttemptRow, Evidence, PaymentRow
+from gateway.journal.commit.store import Tx
+from gateway.journal.sql import schema
+from gateway.journal.sql.columns import fitting, speakable
+from gateway.journal.sql.driver import first_row, write_many
+from gateway.journal.sql.vault import Vault
+from gateway.journal.sql.vaults import vault_of
+from protocols.canon.outcome import Fate
+
+_A = schema.attempts.c
+_E = schema.evidence.c
+_INSERT_ATTEMPT = insert(schema.attempts)
+_INSERT_EVIDENCE = insert(schema.evidence)
+_LAST = select(schema.attempts).where(_A.payment == bindparam("b_payment")).order_by(_A.attempt.desc()).limit(1)
+_BOTH = (
+    select(schema.payments, *[column.label(f"sent_{column.key}") for column in _A])
+    .join(schema.attempts, _A.payment == schema.payments.c.payment)
+    .where(schema.payments.c.payment == bindparam("b_payment")).order_by(_A.attempt.desc()).limit(1)
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Exhibit:
+    """A piece of evidence in the file of a payment: its own key, and when it was written."""
+
+    evidence: str
+    at_ms: int
+    payment: str
+    content: Evidence
+
+
+def flush(tx: Tx) -> None:
+    """Write the group's attempts and evidence."""
+    if tx.attempts:
+        write_many(tx.raw, _INSERT_ATTEMPT, [_columns(row, tx) for row in tx.attempts])
+    if tx.evidence:
+        rows = [_evidence_columns(key, at_ms, payment, item, tx.vault) for key, at_ms, payment, item in tx.evidence]
+        write_many(tx.raw, _INSERT_EVIDENCE, rows)
+
+
+def of_payment(conn: Connection, payment: str) -> list[AttemptRow]:
+    """All sends of a payment, the first first."""
+    vault = vault_of(conn)
+    statement = select(schema.attempts).where(_A.payment == payment).order_by(_A.attempt)
+    return [_read(row, vault) for row in conn.execute(statement)]
+
+
+def last(conn: Connection, payment: str) -> AttemptRow | None:
+    """The latest send of a payment: what an enquiry asks about and a replay repeats."""
+    row = first_row(conn, _LAST, {"b_payment": payment})
+    return None if row is None else _read(row, vault_of(conn))
+
+
+def last_with_payment(conn: Connection, payment: str) -> tuple[PaymentRow, AttemptRow] | None:
+    """A payment and its latest send, read at once; None if it was never sent."""
+    row = first_row(conn, _BOTH, {"b_payment": payment})
+    if row is None:
+        return None
+    vault = vault_of(conn)
+    return payment_rows.read(row, vault), _read(row[-len(_A):], vault)
+
+
+def evidence_of(conn: Connection, payment: str) -> list[Exhibit]:
+    """All evidence about a payment, oldest first."""
+    vault = vault_of(conn)
+    statement = select(schema.evidence).where(_E.payment == payment).order_by(_E.evidence)
+    return [_read_evidence(row, vault) for row in conn.execute(statement)]
+
+
+def notes_of(tx: Tx, payment: str, source: Source) -> list[str]:
+    """The notes of what this source said of the payment, also in units of the same group."""
+    found = tx.read.execute(
+        select(_E.evidence, _E.note).where(_E.payment == payment, _E.source == source.value).order_by(_E.evidence)
+    )
+    written = [tx.vault.open(note, b"evidence/note/" + key.encode()).decode() for key, note in found]
+    return written + [one.note for _, _, of, one in tx.evidence if of == payment and one.source is source]
+
+
+def _wire_aad(payment: str, attempt: int) -> bytes:
+    return f"attempts/wire/{payment}/{attempt}".encode()
+
+
+def _columns(row: AttemptRow, tx: Tx) -> dict[str, Any]:
+    return {
+        "payment": row.payment, "attempt": row.attempt, "epoch": row.epoch, "node": row.node,
+        "bank_date": row.bank_date, "serials": json.dumps(row.serials), "port": row.port,
+        "wire": tx.vault.seal(row.wire, _wire_aad(row.payment, row.attempt)), "key_id": row.key_id,
+        "first_write_ms": row.first_write_ms, "replay_policy": row.replay_policy, "at_ms": tx.now_ms,
+    }  # fmt: skip
+
+
+def _read(row: Sequence[Any], vault: Vault) -> AttemptRow:
+    """The columns of the table, in its order."""
+    payment, attempt, epoch, node, bank_date, serials, port, wire, key_id, first_write_ms, replay_policy, _at_ms = row
+    return AttemptRow(
+        payment=payment, attempt=attempt, epoch=epoch, node=node, bank_date=bank_date,
+        serials=tuple(json.loads(serials)), port=port, wire=vault.open(wire, _wire_aad(payment, attempt)),
+        key_id=key_id, first_write_ms=first_write_ms, replay_policy=replay_policy,
+    )  # fmt: skip
+
+
+def _evidence_columns(key: str, at_ms: int, payment: str, item: Evidence, vault: Vault) -> dict[str, Any]:
+    return {
+        "evidence": key, "payment": payment, "at_ms": at_ms, "source": item.source.value,
+        "fate": None if item.fate is None else item.fate.value, "code": fitting(item.code, _E.code),
+        "note": vault.seal(speakable(item.note).encode(), b"evidence/note/" + key.encode()),
+        "body": vault.seal(item.body, b"evidence/body/" + key.encode()),
+    }  # fmt: skip
+
+
+def _read_evidence(row: Any, vault: Vault) -> Exhibit:
+    key = row.evidence.encode()
+    content = Evidence(
+        source=Source(row.source), body=vault.open(row.body, b"evidence/body/" + key),
+        fate=None if row.fate is None else Fate(row.fate), code=row.code,
+        note=vault.open(row.note, b"evidence/note/" + key).decode(),
+    )  # fmt: skip
+    return Exhibit(row.evidence, row.at_ms, row.payment, content)

@@ -1,0 +1,204 @@
+"""The audit trail: who did what to which object, in an order that cannot be changed without being seen.
+
+Each node has its own chain. An entry's hash covers its place, its words and its sealed detail; the seal's
+associated data is the same header, so a forger without the vault's key cannot rebuild the chain from the middle.
+The head of each chain also stands in `units`, so that cutting off the end is seen.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, insert, inspect, select
+
+from gateway.journal.commit.store import Noted, Tx
+from gateway.journal.sql import schema
+from gateway.journal.sql.driver import first_row, write_many
+from gateway.journal.sql.vault import Vault, VaultError
+
+GENESIS = "0" * 64
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":")).encode
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The last entry of a chain; `seq` 0 before the first."""
+
+    seq: int
+    hash: str
+
+
+@dataclass(slots=True)
+class Chain:
+    """The writer's end of one node's chain. `head` moves with each flush and is put back when that rolls back."""
+
+    node: str
+    head: Head
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One audit entry, opened."""
+
+    node: str
+    seq: int
+    at_ms: int
+    actor: str
+    entry: str
+    object_id: str
+    detail: Mapping[str, Any]
+
+
+def append(tx: Tx, actor: str, entry_kind: str, object_id: str, detail: Mapping[str, Any] | None = None) -> None:
+    """Note that `actor` did `entry_kind` to `object_id`. Every unit that changes anything calls this."""
+    tx.notes.append(Noted(tx.now_ms, actor, entry_kind, object_id, _encode(detail or {}).encode()))
+
+
+def chain(tx: Tx) -> list[dict[str, Any]]:
+    """The rows of the group's notes, chained; the chain's head is then the last of them."""
+    node, head, rows = tx.chain.node, tx.chain.head, []
+    for note in tx.notes:
+        seq = head.seq + 1
+        header = _header(node, seq, note.at_ms, note.actor, note.entry, note.object_id, head.hash)
+        detail = tx.vault.seal(note.detail, header)
+        digest = _digest(header, detail)
+        rows.append({
+            "node": node, "seq": seq, "at_ms": note.at_ms, "actor": note.actor, "entry": note.entry,
+            "object_id": note.object_id, "detail": detail, "prev_hash": head.hash, "hash": digest,
+        })  # fmt: skip
+        head = Head(seq, digest)
+    tx.chain.head = head
+    return rows
+
+
+def flush(tx: Tx, rows: list[dict[str, Any]]) -> None:
+    """Write what was chained."""
+    if rows:
+        write_many(tx.raw, _INSERT, rows)
+
+
+# What only the node itself did can be done, or asked about, again; and so can questions, and what was refused.
+_OWN = ("node:", "lane:", "watch:")
+_HARMLESS = ("question.", "command.refused", "order.repeated", "directory.", "accounts.shown")
+
+
+def others(notes: Sequence[Noted]) -> int:
+    """How many of these are words of others than the node: orders, cancellations, decisions of persons."""
+    return sum(not note.actor.startswith(_OWN) and not note.entry.startswith(_HARMLESS) for note in notes)
+
+
+def head_seal(vault: Vault, node: str, unit: str, at_ms: int, head: Head, before_seq: int) -> str:
+    """A MAC over a row of `units`: who writes to the database without the vault's key cannot move a head."""
+    return vault.mac(b"units\n" + _encode([node, unit, at_ms, head.seq, head.hash, before_seq]).encode()).hex()
+
+
+def head_of(conn: Connection, node: str) -> Head:
+    """The last entry of a node's chain."""
+    found = first_row(conn, _HEAD, {"b_node": node})
+    return Head(found.seq, found.hash) if found else Head(0, GENESIS)
+
+
+def verify(conn: Connection, vault: Vault | None = None, each: Callable[[Any], object] | None = None) -> list[str]:
+    """Every place where a chain does not hold, as sentences; empty if all is well.
+
+    With the vault the details are opened too, so that a chain rebuilt by someone without the key is found out. `each`
+    is called with every row, node by node and in order.
+    """
+    problems: list[str] = []
+    nodes = set(conn.execute(select(schema.audit.c.node).distinct()).scalars())
+    heads = ends(conn)
+    for node in sorted(nodes | set(heads)):
+        problems.extend(_verify_node(conn, node, heads.get(node), vault, each))
+    if vault is not None:
+        problems.extend(_forged_ends(conn, vault))
+    return problems
+
+
+def ends(conn: Connection) -> dict[str, Head]:
+    """Each node's head as its last commit wrote it down."""
+    # Only columns that every version had: a copy of an older one is verified before it is brought up to date.
+    rows = conn.execute(select(_U.node, _U.audit_seq, _U.audit_hash))
+    return {row.node: Head(row.audit_seq, row.audit_hash) for row in rows}
+
+
+def unsealed(conn: Connection) -> list[str]:
+    """Nodes whose head carries no seal: no program that seals has written under their name, or somebody removed it."""
+    return list(conn.execute(select(_U.node).where(_U.seal.is_(None)).order_by(_U.node)).scalars())
+
+
+def _forged_ends(conn: Connection, vault: Vault) -> Iterator[str]:
+    if "seal" not in {column["name"] for column in inspect(conn).get_columns(schema.units.name)}:
+        return
+    for row in conn.execute(select(schema.units).where(_U.seal.is_not(None)).order_by(_U.node)):
+        head = Head(row.audit_seq, row.audit_hash)
+        if row.before_seq is None or row.seal != head_seal(vault, row.node, row.unit, row.at_ms, head, row.before_seq):
+            yield f"audit of {row.node}: its end (table units) was not written by a holder of the vault's key"
+
+
+def _verify_node(
+    conn: Connection, node: str, promised: Head | None, vault: Vault | None, each: Callable[[Any], object] | None
+) -> Iterator[str]:
+    head = Head(0, GENESIS)
+    statement = select(schema.audit).where(schema.audit.c.node == node).order_by(schema.audit.c.seq)
+    for row in conn.execute(statement.execution_options(yield_per=1000)):
+        if row.seq != head.seq + 1:
+            yield f"audit of {node}: entry {head.seq + 1} is missing; {row.seq} follows {head.seq}"
+        elif row.prev_hash != head.hash:
+            yield f"audit of {node}: entry {row.seq} does not continue entry {head.seq}"
+        if digest_of(row) != row.hash:
+            yield f"audit of {node}: entry {row.seq} was altered"
+        elif vault is not None and not authentic(row, vault):
+            yield f"audit of {node}: entry {row.seq} was not written by a holder of the vault's key"
+        head = Head(row.seq, row.hash)
+        if each is not None:
+            each(row)
+    if promised is not None and head != promised:
+        yield f"audit of {node}: it ends at entry {head.seq}, the last commit wrote entry {promised.seq}"
+
+
+def entries_of(conn: Connection, vault: Vault, object_id: str) -> list[Entry]:
+    """Everything noted about one object, oldest first."""
+    columns = schema.audit.c
+    statement = select(schema.audit).where(columns.object_id == object_id)
+    return [_entry(row, vault) for row in conn.execute(statement.order_by(columns.at_ms, columns.node, columns.seq))]
+
+
+def _entry(row: Any, vault: Vault) -> Entry:
+    detail = json.loads(vault.open(row.detail, header_of(row)))
+    return Entry(row.node, row.seq, row.at_ms, row.actor, row.entry, row.object_id, detail)
+
+
+def authentic(row: Any, vault: Vault) -> bool:
+    """Whether a holder of the vault's key wrote this row, as it stands there."""
+    try:
+        vault.open(row.detail, header_of(row))
+    except VaultError:
+        return False
+    return True
+
+
+def header_of(row: Any) -> bytes:
+    """What the seal and the hash of a row cover beside its detail."""
+    return _header(row.node, row.seq, row.at_ms, row.actor, row.entry, row.object_id, row.prev_hash)
+
+
+def _header(node: str, seq: int, at_ms: int, actor: str, entry: str, object_id: str, prev_hash: str) -> bytes:
+    return _encode([node, seq, at_ms, actor, entry, object_id, prev_hash]).encode()
+
+
+def digest_of(row: Any) -> str:
+    """The hash that this row must have."""
+    return _digest(header_of(row), row.detail)
+
+
+def _digest(header: bytes, detail: bytes) -> str:
+    return hashlib.sha256(header + b"\n" + detail).hexdigest()
+
+
+_A, _U = schema.audit.c, schema.units.c
+_INSERT = insert(schema.audit)
+_HEAD = select(_A.seq, _A.hash).where(_A.node == bindparam("b_node")).order_by(_A.seq.desc()).limit(1)

@@ -1,0 +1,169 @@
+"""Messages to be published until the broker confirms them, written in the unit that makes them true."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import Connection, Integer, bindparam, func, insert, literal, select, union_all, update
+
+from gateway.journal.commit import audit
+from gateway.journal.commit.rows import Mail, OutboxRow
+from gateway.journal.commit.store import Tx
+from gateway.journal.sql import schema
+from gateway.journal.sql.driver import rows, write_many
+from gateway.journal.sql.vault import Vault
+from gateway.journal.sql.vaults import vault_of
+
+_MARKED_AT_ONCE = 500
+# Few are marked by a statement that is written down already.
+_MARKED_ONE_BY_ONE = 8
+_C = schema.outbox.c
+_INSERT = insert(schema.outbox)
+_MARK = (
+    update(schema.outbox)
+    .where(_C.message_id.in_(bindparam("b_ids", expanding=True)), _C.state != bindparam("b_state"))
+    .values(state=bindparam("b_state"))
+)  # fmt: skip
+
+_UNSENT = (
+    select(schema.outbox)
+    .where(_C.node == bindparam("b_node"), _C.state == Mail.WAITING.value, _C.message_id > bindparam("b_after"))
+    .order_by(_C.message_id).limit(bindparam("b_limit", type_=Integer))
+)  # fmt: skip
+_SIZES = (
+    select(_C.message_id, func.length(_C.body).label("size"))
+    .where(_C.node == bindparam("b_node"), _C.state == Mail.WAITING.value, _C.message_id > bindparam("b_after"))
+    .order_by(_C.message_id).limit(bindparam("b_limit", type_=Integer))
+)  # fmt: skip
+_MARK_ONE = (
+    update(schema.outbox).where(_C.message_id == bindparam("b_id"), _C.state != bindparam("b_state"))
+    .values(state=bindparam("b_state"))
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Depth:
+    """How much mail waits: the number of rows, and when the oldest was written (None when there is none)."""
+
+    waiting: int
+    oldest_ms: int | None
+    parked: int
+
+
+def flush(tx: Tx) -> None:
+    """Write the group's mail."""
+    if tx.mails:
+        write_many(tx.raw, _INSERT, [_columns(row, tx.vault) for row in tx.mails])
+
+
+def unsent(conn: Connection, node: str, after: str = "", limit: int = 500) -> list[OutboxRow]:
+    """This node's waiting mail in the order it was written, from message id `after` (exclusive) on."""
+    vault = vault_of(conn)
+    asked = {"b_node": node, "b_after": after, "b_limit": limit}
+    return [read(row, vault) for row in rows(conn, _UNSENT, asked)]
+
+
+def page(conn: Connection, node: str, after: str, limit: int, most_bytes: int) -> tuple[list[OutboxRow], bool]:
+    """As `unsent`, ending also where the bodies come to `most_bytes`; and whether there may be more."""
+    sizes = rows(conn, _SIZES, {"b_node": node, "b_after": after, "b_limit": limit})
+    count = total = 0
+    for row in sizes:
+        count, total = count + 1, total + row.size
+        if total >= most_bytes:
+            break
+    found = unsent(conn, node, after, count) if count else []
+    return found, len(sizes) == limit or count < len(sizes)
+
+
+def mark(tx: Tx, message_ids: Sequence[str], mail: Mail) -> int:
+    """Say what became of these messages; returns how many rows changed. Marking twice is harmless."""
+    changed = 0
+    for start in range(0, len(message_ids), _MARKED_AT_ONCE):
+        some = list(message_ids[start : start + _MARKED_AT_ONCE])
+        if len(some) <= _MARKED_ONE_BY_ONE:
+            changed += write_many(tx.raw, _MARK_ONE, [{"b_id": one, "b_state": mail.value} for one in some])
+        else:
+            changed += tx.raw.execute(_MARK, {"b_ids": some, "b_state": mail.value}).rowcount
+    if changed:
+        detail = {"count": changed, "last": message_ids[-1]}
+        audit.append(tx, f"node:{tx.node}", f"outbox.{mail.value}", message_ids[0], detail)
+    return changed
+
+
+NOBODY = ""
+"""Whose mail it is that its node cannot publish and left to any other."""
+OWNERS = union_all(select(schema.units.c.node), select(literal(NOBODY)))
+"""All whose mail there may be: named, so that rows are found by node and state and not one after the other."""
+
+
+def disown(tx: Tx) -> int:
+    """Leave this node's waiting mail to any other node; returns how many messages."""
+    statement = update(schema.outbox).where(_C.node == tx.node, _C.state == Mail.WAITING.value).values(node=NOBODY)
+    left = tx.fresh.execute(statement).rowcount
+    if left:
+        audit.append(tx, f"node:{tx.node}", "outbox.left", tx.node, {"count": left})
+    return left
+
+
+def has_orphans(conn: Connection) -> bool:
+    """Whether there is mail that its node left to any other."""
+    found = select(_C.message_id).where(_C.node == NOBODY, _C.state == Mail.WAITING.value).limit(1)
+    return conn.execute(found).first() is not None
+
+
+def claim_orphans(tx: Tx, dead_node: str, by: str) -> int:
+    """Take over the waiting mail of a node that is gone; of several claimers each row goes to exactly one."""
+    statement = update(schema.outbox).where(_C.node == dead_node, _C.state == Mail.WAITING.value).values(node=by)
+    claimed = tx.fresh.execute(statement).rowcount
+    if claimed:
+        audit.append(tx, f"node:{by}", "outbox.claimed", dead_node, {"count": claimed})
+    return claimed
+
+
+def depth(conn: Connection) -> Depth:
+    """How much mail of all nodes waits or is parked."""
+    counted = conn.execute(
+        select(_C.state, func.count(), func.min(_C.created_ms)).where(_C.state != Mail.SENT.value).group_by(_C.state)
+    )
+    by_state = {state: (number, oldest_ms) for state, number, oldest_ms in counted}
+    waiting, oldest_ms = by_state.get(Mail.WAITING.value, (0, None))
+    return Depth(waiting, oldest_ms, by_state.get(Mail.PARKED.value, (0, None))[0])
+
+
+def of_payment(conn: Connection, payment: str) -> list[OutboxRow]:
+    """All mail about one payment, oldest first."""
+    vault = vault_of(conn)
+    statement = select(schema.outbox).where(_C.payment == payment).order_by(_C.message_id)
+    return [read(row, vault) for row in conn.execute(statement)]
+
+
+def _aad(message_id: str) -> bytes:
+    return b"outbox/body/" + message_id.encode()
+
+
+@lru_cache(maxsize=1024)
+def _headers(items: tuple[tuple[str, str], ...]) -> str:
+    return json.dumps(dict(items), ensure_ascii=False, separators=(",", ":"))
+
+
+def _columns(row: OutboxRow, vault: Vault) -> dict[str, Any]:
+    return {
+        "message_id": row.message_id, "node": row.node, "state": row.state.value, "exchange": row.exchange,
+        "routing_key": row.routing_key, "headers": _headers(tuple(row.headers.items())),
+        "correlation_id": row.correlation_id, "content_type": row.content_type, "payment": row.payment,
+        "created_ms": row.created_ms, "body": vault.seal(row.body, _aad(row.message_id)),
+    }  # fmt: skip
+
+
+def read(row: Any, vault: Vault) -> OutboxRow:
+    """The row of the table as a value."""
+    return OutboxRow(
+        message_id=row.message_id, node=row.node, exchange=row.exchange, routing_key=row.routing_key,
+        body=vault.open(row.body, _aad(row.message_id)), headers=json.loads(row.headers),
+        correlation_id=row.correlation_id, content_type=row.content_type, payment=row.payment,
+        created_ms=row.created_ms, state=Mail(row.state),
+    )  # fmt: skip

@@ -1,0 +1,197 @@
+"""What is known of watched accounts: entries seen, each once and for ever, and the balance as the bank last told it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+from sqlalchemy import Connection, case, func, select, update
+
+from gateway.journal.commit.rows import Reply
+from gateway.journal.commit.store import Tx
+from gateway.journal.payments.events import EVENTS, message
+from gateway.journal.sql import schema
+from gateway.journal.sql.columns import fitting, speakable
+from gateway.journal.sql.databases import insert_new, upsert
+from gateway.journal.sql.vaults import vault_of
+from protocols.canon.money import Money
+from protocols.canon.order import Kind
+from protocols.canon.outcome import State
+from protocols.canon.party import AccountNumber
+from protocols.canon.statement import Balance, Line
+from protocols.erp import account_replies
+from protocols.erp.account_replies import Statement, line_id
+from protocols.erp.news import routing_key, write_json
+
+_E = schema.statement_entries.c
+_B = schema.balances.c
+_P = schema.payments.c
+KEYS_A_QUERY = 500
+CLOSINGS_KEPT = 8
+UNCLEAR = (State.SENDING, State.PENDING, State.IN_DOUBT, State.ESCALATED)
+_NOBODY = Reply(None, None, None, "application/json")
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A balance and when we heard it, by our clock."""
+
+    balance: Balance
+    currency: str
+    seen_ms: int
+
+
+def unseen(tx: Tx, lines: Sequence[Line]) -> list[Line]:
+    """Those of the entries that were never seen, in their order; each key once."""
+    keys = {line_id(line): line for line in lines}
+    known = set[str]()
+    for some in pieces(list(keys)):
+        known.update(tx.read.execute(select(_E.line).where(_E.line.in_(some))).scalars())
+    return [line for key, line in keys.items() if key not in known]
+
+
+def pieces(keys: Sequence[str]) -> Iterator[Sequence[str]]:
+    """The keys in lists that every database takes in one statement."""
+    return (keys[start : start + KEYS_A_QUERY] for start in range(0, len(keys), KEYS_A_QUERY))
+
+
+def keep_entry(tx: Tx, bank: str, line: Line, senders: Iterable[str]) -> bool:
+    """Write an entry down if it was never seen, and tell `senders` of it. Whether it was new."""
+    entry, index = line_id(line), tx.vault.blind(line.account.clear)
+    row = {
+        "entry": tx.entropy.ulid(tx.now_ms), "bank": bank, "account_idx": index, "line": entry,
+        "bank_line_id": fitting(line.bank_line_id, _E.bank_line_id) or None, "bank_date": line.bank_date.isoformat(),
+        "direction": line.direction.value, "currency": line.amount.currency, "amount_minor": line.amount.minor,
+        "booked_ms": None if line.booked_at is None else int(line.booked_at.timestamp() * 1000),
+        "matched_payment": None, "seen_ms": tx.now_ms,
+        "body": tx.vault.seal(speakable(line.text).encode(), b"statement_entries/" + entry.encode()),
+    }  # fmt: skip
+    payment = _payment_of(tx, bank, line)
+    row["matched_payment"] = payment
+    if not insert_new(tx.fresh, schema.statement_entries, row):
+        return False
+    known = {} if payment is None or line.reference is None else {line.reference: payment}
+    for sender in senders:
+        said = account_replies.transaction_booked(sender, bank, line, tx.now_ms, known)
+        _tell(tx, str(said["event"]), said, bank, sender)
+    return True
+
+
+def close_day(tx: Tx, bank: str, statement: Statement, senders: Iterable[str]) -> None:
+    """Tell `senders` that a day is complete: both balances stated, and the entries make the one of the other."""
+    _remember_closing(tx, statement)
+    for sender in senders:
+        said = account_replies.statement_closed(sender, bank, statement, tx.now_ms)
+        _tell(tx, str(said["event"]), said, bank, sender)
+
+
+def _tell(tx: Tx, event: str, said: Mapping[str, object], bank: str, sender: str) -> None:
+    key = routing_key(event, bank, sender)
+    tx.mail(message(tx, event, write_json(said), (EVENTS, key), (bank, sender), _NOBODY, tx.now_ms))
+
+
+def _payment_of(tx: Tx, bank: str, line: Line) -> str | None:
+    if line.reference is None:
+        return None
+    found = tx.fresh.execute(
+        select(_P.payment).where(_P.bank == bank, _P.bank_ref == speakable(line.reference)).limit(2)
+    ).scalars().all()  # fmt: skip
+    return str(found[0]) if len(found) == 1 else None
+
+
+def keep_balance(tx: Tx, bank: str, balance: Balance, currency: str) -> None:
+    """Remember what the bank said an account holds."""
+    index = tx.vault.blind(balance.account.clear)
+    kept = _balance_row(tx.read, balance.account.clear)
+    closings = {} if kept is None else kept[0].get(_CLOSINGS, {})
+    body = tx.vault.seal(_written(balance, currency, closings), _aad(index))
+    upsert(tx.fresh, schema.balances, [{"account_idx": index, "bank": bank, "seen_ms": tx.now_ms, "body": body}])
+
+
+def balance_of(conn: Connection, account: str) -> Told | None:
+    """The balance last heard of an account; None if it was never asked about."""
+    kept = _balance_row(conn, account)
+    return None if kept is None else _read(account, *kept)
+
+
+def closing_of(conn: Connection, account: str, day: date) -> Money | None:
+    """The closing balance of one of the days closed last; None if that day is not closed, or was so long ago.
+
+    It is kept beside the balance: of an account that is never asked for its balance there is none.
+    """
+    kept = _balance_row(conn, account)
+    said = None if kept is None else kept[0].get(_CLOSINGS, {}).get(day.isoformat())
+    return None if said is None else Money(said[0], said[1])
+
+
+def _remember_closing(tx: Tx, statement: Statement) -> None:
+    account, closing = statement.account.clear, statement.closing
+    kept = _balance_row(tx.read, account)
+    if kept is None or closing is None:
+        return
+    said, index = kept[0], tx.vault.blind(account)
+    closings = {**said.get(_CLOSINGS, {}), statement.day.isoformat(): [closing.minor, closing.currency]}
+    said[_CLOSINGS] = dict(sorted(closings.items())[-CLOSINGS_KEPT:])
+    body = tx.vault.seal(json.dumps(said).encode(), _aad(index))
+    tx.fresh.execute(update(schema.balances).where(_B.account_idx == index).values(body=body))
+
+
+def _balance_row(conn: Connection, account: str) -> tuple[dict[str, Any], int] | None:
+    """What is kept of an account's balance, and when it was heard."""
+    vault = vault_of(conn)
+    index = vault.blind(account)
+    row = conn.execute(select(schema.balances).where(_B.account_idx == index)).first()
+    return None if row is None else (json.loads(vault.open(row.body, _aad(index))), row.seen_ms)
+
+
+def _aad(index: str) -> bytes:
+    return b"balances/" + index.encode()
+
+
+def entries_on(conn: Connection, account: str, day: date) -> int:
+    """How many entries of that bank date were seen."""
+    where = (_E.account_idx == vault_of(conn).blind(account), _E.bank_date == day.isoformat())
+    return int(conn.execute(select(func.count()).select_from(schema.statement_entries).where(*where)).scalar_one())
+
+
+def unclear(conn: Connection, accounts: Sequence[str]) -> dict[str, tuple[int, int]]:
+    """Payments whose money nobody can speak for yet, by own account: how many, and their sum in minor units.
+
+    The own account is the one that pays; of a collection, the one that is paid.
+    """
+    vault = vault_of(conn)
+    names = {vault.blind(account): account for account in accounts}
+    own = case((_P.kind == Kind.COLLECTION.value, _P.creditor_idx), else_=_P.debtor_idx)
+    statement = (
+        select(own, func.count(), func.sum(_P.amount_minor))
+        # The lanes are named so that the index over lane and state is used.
+        .where(_P.lane.in_(select(schema.lanes.c.lane)), _P.state.in_([state.value for state in UNCLEAR]),
+               own.in_(list(names)))
+        .group_by(own)
+    )  # fmt: skip
+    return {names[row[0]]: (int(row[1]), int(row[2])) for row in conn.execute(statement)}
+
+
+_CLOSINGS = "closings"
+_AMOUNTS = ("book", "available", "frozen", "previous_day")
+
+
+def _written(balance: Balance, currency: str, closings: Mapping[str, object]) -> bytes:
+    said: dict[str, object] = {"currency": currency, _CLOSINGS: closings}
+    for name in _AMOUNTS:
+        money: Money | None = getattr(balance, name)
+        if money is not None:
+            said[name] = money.minor
+    if balance.as_of is not None:
+        said["as_of"] = balance.as_of.isoformat()
+    return json.dumps(said).encode()
+
+
+def _read(account: str, said: Mapping[str, Any], seen_ms: int) -> Told:
+    currency = said["currency"]
+    amounts = {name: Money(said[name], currency) if name in said else None for name in _AMOUNTS}
+    as_of = datetime.fromisoformat(said["as_of"]) if "as_of" in said else None
+    return Told(Balance(AccountNumber(account), **amounts, as_of=as_of), currency, seen_ms)

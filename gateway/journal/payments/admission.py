@@ -1,0 +1,170 @@
+"""Payments: how an order becomes one, and how they are found again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Any
+
+from gateway.clock import Entropy
+from gateway.core import flow, states
+from gateway.core.policy import Judgement, UsageFacts
+from gateway.core.states import Hold, Reject, Rules, Tell
+from gateway.journal.cluster.lane_leases import draw_serials
+from gateway.journal.commit import audit
+from gateway.journal.commit.rows import PaymentRow, Reply
+from gateway.journal.commit.store import Tx
+from gateway.journal.payments import bank_references, events, payees
+from gateway.journal.payments import transition as applying
+from gateway.journal.payments.limits import OrderClaim
+from gateway.journal.payments.redelivery import Coming
+from gateway.journal.sql import schema
+from protocols.canon.errors import CODES, Refusal
+from protocols.canon.limits import ReferenceForm
+from protocols.canon.order import AnyOrder
+from protocols.canon.outcome import State
+
+_C = schema.payments.c
+
+
+
+class Admittance(StrEnum):
+    """What became of an order at the door."""
+
+    NEW = "new"
+    REPLAYED = "replayed"
+    CONFLICT = "conflict"
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """An order that passed every check that needs no journal, and how to judge it with what the journal counted.
+
+    `day` is the calendar day (ISO) in which the sender's limits count. `dup_key` is equal for orders that look
+    alike (same debtor, creditor, amount, purpose); None asks for no look. `alike_since_ms` is how far back to look.
+    `judge` may be called more than once and must be pure. `payee_before_ms`: a payment to the payee that settled before
+    then and stayed makes him known; None asks for no look at the payee.
+    """
+
+    company: str
+    sender: str
+    bank: str
+    lane: str
+    order: AnyOrder
+    fingerprint: str
+    rules: Rules
+    reply: Reply
+    form: ReferenceForm
+    judge: Callable[[UsageFacts], Judgement]
+    actor: str
+    day: str
+    coming: Coming
+    dup_key: str | None = None
+    alike_since_ms: int = 0
+    payee_before_ms: int | None = None
+    tell_sent: bool = False
+    batch: str | None = None
+    item_no: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """`row` is the payment as it is now. For a conflict it is the other order that has the id; nothing changed.
+
+    `judgement` is given for new payments only.
+    """
+
+    kind: Admittance
+    row: PaymentRow
+    judgement: Judgement | None = None
+
+
+def admit(tx: Tx, admission: Admission, entropy: Entropy) -> Admitted:
+    """Make the order a payment, once: its own key, its bank reference, the verdict, its work and the replies.
+
+    The same id with the same content answers with the payment's present state; with other content it is a conflict,
+    which the caller refuses.
+    """
+    claim = OrderClaim(tx, admission.sender, admission.order, admission.day, admission.dup_key,
+                       admission.alike_since_ms)  # fmt: skip
+    facts = claim.look()
+    if isinstance(facts, str):
+        return _known(tx, admission, facts)
+    facts = payees.looked_at(tx, admission.sender, admission.order, admission.payee_before_ms, claim.count(facts))
+    judgement = admission.judge(facts)
+    if isinstance(judgement.event, Reject):
+        claim.release()
+    return Admitted(Admittance.NEW, enter(tx, admission, claim, judgement, entropy), judgement)
+
+
+def enter(
+    tx: Tx, admission: Admission, claim: OrderClaim, judgement: Judgement, entropy: Entropy
+) -> PaymentRow:
+    """Make the order a payment with this verdict. Its identity is free, and its claim counted unless it is rejected."""
+    row, step, tells = _new_row(tx, admission, judgement, entropy)
+    # Should another node have taken the identity meanwhile, the group fails when it is written and runs anew.
+    tx.payment_cache.admit(row, claim.columns)
+    for state, event, seq in tells:
+        shown = replace(row, life=replace(row.life, state=state))
+        events.publish(tx, row, events.news_of(shown, event, seq, tx.now_ms))
+    applying.schedule(tx, row, step)
+    detail: dict[str, Any] = {
+        "event": "Admit", "before": "", "after": row.life.state.value, "rule": step.rule, "version": row.version,
+        "seq": row.life.seq, "sender": row.sender, "order_id": row.order.id,
+    }  # fmt: skip
+    if isinstance(judgement.event, Hold):
+        detail["reason"] = judgement.event.reason
+        if judgement.event.also:
+            detail["reasons"] = list(judgement.event.reasons)
+    audit.append(tx, admission.actor, "payment.admitted", row.payment, detail)
+    return row
+
+
+def _known(tx: Tx, admission: Admission, payment: str) -> Admitted:
+    row = tx.payment_cache.afresh(tx.raw, tx.vault, payment)
+    assert row is not None, "an order's identity belongs to no payment"
+    if row.fingerprint != admission.fingerprint:
+        return Admitted(Admittance.CONFLICT, row)
+    if not events.answered(tx, row, admission.coming, admission.reply):
+        events.replay(tx, row, admission.reply)
+    audit.append(tx, admission.actor, "order.repeated", row.payment, {"state": row.life.state.value})
+    return Admitted(Admittance.REPLAYED, row)
+
+
+def _new_row(
+    tx: Tx, admission: Admission, judgement: Judgement, entropy: Entropy
+) -> tuple[PaymentRow, flow.Step, list[tuple[State, str, int]]]:
+    """The payment after its verdict, the verdict's step, and what to tell: state, event and number of each."""
+    order, event = admission.order, judgement.event
+    valid_until_ms = None if order.valid_until is None else int(order.valid_until.timestamp() * 1000)
+    born = states.born(admission.rules, valid_until_ms=valid_until_ms, tell_sent=admission.tell_sent)
+    tells = [(State.ACCEPTED, events.ACCEPTED, born.seq)]
+    if isinstance(event, Reject):
+        # One command has one reply: a rejected order was never accepted, so the rejection is number 1.
+        born, tells = replace(born, seq=0), []
+    step = flow.step(born, event)
+    told = [effect.event for effect in step.effects if isinstance(effect, Tell)]
+    tells += [(step.life.state, name, seq) for seq, name in enumerate(told, start=born.seq + 1)]
+    serial = draw_serials(tx, admission.bank, 1).start
+    row = PaymentRow(
+        payment=entropy.ulid(tx.now_ms), company=admission.company, sender=admission.sender, bank=admission.bank,
+        lane=admission.lane, order=order, fingerprint=admission.fingerprint, life=step.life, version=1, epoch=0,
+        bank_ref=bank_references.write(admission.form, serial, tx.now_ms), reply=admission.reply, accepted_ms=tx.now_ms,
+        changed_ms=tx.now_ms, holds=event.reasons if isinstance(event, Hold) else (), batch=admission.batch,
+        item_no=admission.item_no,
+        refusal=Refusal(event.code, CODES[event.code].meaning, judgement.faults) if isinstance(event, Reject) else None,
+    )  # fmt: skip
+    return row, step, tells
+
+
+
+
+
+
+
+
+
+
+
+

@@ -1,0 +1,174 @@
+"""Batches as the journal keeps them: found, read, counted down, and told of when no item is open any more."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, func, select, update
+
+from gateway.journal.commit import audit, payment_rows
+from gateway.journal.commit.rows import PaymentRow, Reply
+from gateway.journal.commit.store import Tx
+from gateway.journal.payments import events
+from gateway.journal.sql import schema
+from gateway.journal.sql.databases import insert_new
+from gateway.journal.sql.vault import Vault
+from gateway.journal.sql.vaults import vault_of
+from protocols.canon.money import Money
+from protocols.canon.order import Kind
+from protocols.canon.outcome import STATE_TABLE, State
+from protocols.erp.batch_news import BATCH_COMPLETED, BatchNews, ItemState, Share, batch_fields, shares_of
+from protocols.erp.news import routing_key, write_json
+
+_B = schema.batches.c
+_P = schema.payments.c
+_ROW = select(schema.batches).where(_B.sender == bindparam("b_sender"), _B.batch == bindparam("b_batch"))
+_COUNT = (
+    update(schema.batches).where(_B.sender == bindparam("b_sender"), _B.batch == bindparam("b_batch"))
+    .values(open_items=_B.open_items + bindparam("b_delta"))
+)  # fmt: skip
+_TOLD = (
+    update(schema.batches).where(_B.sender == bindparam("b_sender"), _B.batch == bindparam("b_batch"))
+    .values(seq=bindparam("b_seq"), changed_ms=bindparam("b_changed_ms"))
+)  # fmt: skip
+_SHARES = (
+    select(_P.state, func.count(), func.sum(_P.amount_minor))
+    .where(_P.sender == bindparam("b_sender"), _P.batch == bindparam("b_batch")).group_by(_P.state)
+)  # fmt: skip
+_ITEMS = (
+    select(schema.payments).where(_P.sender == bindparam("b_sender"), _P.batch == bindparam("b_batch"))
+    .order_by(_P.item_no)
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class BatchRow:
+    """One batch. Identity is (`sender`, `batch`), the ERP's own id; `open_items` counts those that are not final."""
+
+    sender: str
+    batch: str
+    bank: str
+    lane: str
+    kind: Kind
+    fingerprint: str
+    count: int
+    total: Money
+    open_items: int
+    seq: int
+    reply: Reply
+    accepted_ms: int
+    changed_ms: int
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+def add(tx: Tx, row: BatchRow) -> bool:
+    """Write a new batch down. False if there is one of this identity."""
+    return insert_new(tx.fresh, schema.batches, _columns(row, tx.vault))
+
+
+def find(conn: Connection, sender: str, batch: str) -> BatchRow | None:
+    """The batch that this sender knows by this id."""
+    row = conn.execute(_ROW, {"b_sender": sender, "b_batch": batch}).first()
+    return None if row is None else _read(row, vault_of(conn))
+
+
+def items(conn: Connection, sender: str, batch: str) -> tuple[PaymentRow, ...]:
+    """The payments of a batch, in its order."""
+    vault = vault_of(conn)
+    found = conn.execute(_ITEMS, {"b_sender": sender, "b_batch": batch})
+    return tuple(payment_rows.read(row, vault) for row in found)
+
+
+def item_states(rows: tuple[PaymentRow, ...]) -> tuple[ItemState, ...]:
+    """How the items stand, for an answer."""
+    return tuple(
+        ItemState(
+            id=row.order.id, item_no=row.item_no or 0, payment=row.payment, state=row.life.state, seq=row.life.seq,
+            amount=row.order.amount, bank_reference=None if row.life.state is State.REJECTED else row.bank_ref,
+            bank_serial=row.bank_serial, bank_code=row.bank_code, bank_text=row.bank_text,
+            hold_reasons=row.holds, refusal=row.refusal,
+        )
+        for row in rows
+    )  # fmt: skip
+
+
+def news_of(
+    row: BatchRow, event: str, rows: tuple[PaymentRow, ...], at_ms: int, *, replayed: bool = False
+) -> BatchNews:
+    """The batch as an answer tells it, with every item."""
+    states = item_states(rows)
+    return BatchNews(
+        event=event, id=row.batch, sender=row.sender, bank=row.bank, kind=row.kind, seq=row.seq, at_ms=at_ms,
+        count=row.count, total=row.total, shares=shares_of(states), items=states, replayed=replayed, tags=row.tags,
+    )  # fmt: skip
+
+
+def follow(tx: Tx, before: PaymentRow, after: PaymentRow) -> None:
+    """An item has changed: count it, and tell the ERP when all are final. Belongs to the unit that changes the item."""
+    was, now = STATE_TABLE[before.life.state].final, STATE_TABLE[after.life.state].final
+    if after.batch is None or before.life.state is after.life.state or not (was or now):
+        return
+    key = {"b_sender": after.sender, "b_batch": after.batch}
+    if was is not now:
+        tx.raw.execute(_COUNT, {**key, "b_delta": -1 if now else 1})
+    if not now:
+        return
+    found = tx.raw.execute(_ROW, key).first()
+    if found is not None and found.open_items == 0:
+        _complete(tx, _read(found, tx.vault))
+
+
+def _complete(tx: Tx, row: BatchRow) -> None:
+    counted = tx.fresh.execute(_SHARES, {"b_sender": row.sender, "b_batch": row.batch}).all()
+    by_state = {State(state): Share(count, int(total)) for state, count, total in counted}
+    seq = row.seq + 1
+    tx.raw.execute(_TOLD, {"b_sender": row.sender, "b_batch": row.batch, "b_seq": seq, "b_changed_ms": tx.now_ms})
+    news = BatchNews(
+        event=BATCH_COMPLETED, id=row.batch, sender=row.sender, bank=row.bank, kind=row.kind, seq=seq, at_ms=tx.now_ms,
+        count=row.count, total=row.total, shares={state: by_state[state] for state in STATE_TABLE if state in by_state},
+        tags=row.tags,
+    )  # fmt: skip
+    key = routing_key(BATCH_COMPLETED, row.bank, row.sender)
+    body = write_json(batch_fields(news))
+    about = (row.bank, row.sender)
+    tx.mail(events.message(tx, BATCH_COMPLETED, body, (events.EVENTS, key), about, row.reply, tx.now_ms))
+    shares = {state.value: share.count for state, share in by_state.items()}
+    audit.append(tx, f"node:{tx.node}", "batch.completed", f"{row.sender}/{row.batch}", {"seq": seq, **shares})
+
+
+def sealed_for(vault: Vault, body: bytes, senders: tuple[str, str], batch: str) -> bytes:
+    """A sealed body of the first sender's batch, sealed for the second: a rename."""
+    old, new = senders
+    return vault.seal(vault.open(body, _aad(old, batch)), _aad(new, batch))
+
+
+def _aad(sender: str, batch: str) -> bytes:
+    return f"batches/body/{sender}/{batch}".encode()
+
+
+def _columns(row: BatchRow, vault: Vault) -> dict[str, Any]:
+    reply = row.reply
+    body = json.dumps({"fingerprint": row.fingerprint, "tags": dict(row.tags)}, ensure_ascii=False).encode()
+    return {
+        "sender": row.sender, "batch": row.batch, "bank": row.bank, "lane": row.lane, "kind": row.kind.value,
+        "fingerprint": vault.blind(row.fingerprint), "count": row.count, "currency": row.total.currency,
+        "sum_minor": row.total.minor, "open_items": row.open_items, "seq": row.seq, "reply_to": reply.reply_to,
+        "correlation_id": reply.correlation_id, "traceparent": reply.traceparent, "content_type": reply.content_type,
+        "accepted_ms": row.accepted_ms, "changed_ms": row.changed_ms,
+        "body": vault.seal(body, _aad(row.sender, row.batch)),
+    }  # fmt: skip
+
+
+def _read(found: Any, vault: Vault) -> BatchRow:
+    said = found._mapping
+    body = json.loads(vault.open(said["body"], _aad(said["sender"], said["batch"])))
+    return BatchRow(
+        sender=said["sender"], batch=said["batch"], bank=said["bank"], lane=said["lane"], kind=Kind(said["kind"]),
+        fingerprint=body["fingerprint"], count=said["count"], total=Money(said["sum_minor"], said["currency"]),
+        open_items=said["open_items"], seq=said["seq"],
+        reply=Reply(said["reply_to"], said["correlation_id"], said["traceparent"], said["content_type"]),
+        accepted_ms=said["accepted_ms"], changed_ms=said["changed_ms"], tags=body["tags"],
+    )  # fmt: skip

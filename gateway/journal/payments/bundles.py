@@ -1,0 +1,210 @@
+"""Bundles: orders of one batch that travel to their bank in one message, whose bytes are kept once.
+
+A bundle is made when its first order is about to be sent: of the orders of that batch which are ready by then, up to
+as many as the bank takes in one message. Each order keeps its own state, attempts and permits; the bundle adds the
+message's own reference and bytes. Once its bytes may have left it is spent: it is never sent again, and neither is an
+order out of it. Sent a second time in another message, it would not be asked about in the first one any more, and the
+bank's answer about that one would name an order that it does not seem to have carried.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
+
+from gateway.journal.cluster.lane_leases import draw_serials
+from gateway.journal.commit import audit, payment_rows
+from gateway.journal.commit.rows import PaymentRow
+from gateway.journal.commit.store import Tx
+from gateway.journal.commit.work import may_leave_ms
+from gateway.journal.payments import bank_references
+from gateway.journal.sql import schema
+from gateway.journal.sql.driver import write_many
+from gateway.journal.sql.vault import Vault
+from gateway.journal.sql.vaults import vault_of
+from protocols.canon.limits import ReferenceForm
+from protocols.canon.order import Kind
+from protocols.canon.outcome import State
+
+_B = schema.bundles.c
+_I = schema.bundle_items.c
+_P = schema.payments.c
+_OF = (
+    select(schema.bundles).join(schema.bundle_items, _I.bundle == _B.bundle)
+    .where(_I.payment == bindparam("b_payment"))
+)  # fmt: skip
+_MEMBERS = (
+    select(schema.payments).join(schema.bundle_items, _I.payment == _P.payment)
+    .where(_I.bundle == bindparam("b_bundle")).order_by(_I.place)
+)  # fmt: skip
+_ENTER = insert(schema.bundle_items)
+
+
+@dataclass(frozen=True, slots=True)
+class BundleRow:
+    """One message with many orders. `bank_ref` is its own reference, unique on its lane; `attempt` counts its sends.
+
+    `spent`: its bytes may have left. `bank_date`, `serials`, `port` and `wire` are those of the last attempt.
+    """
+
+    bundle: str
+    lane: str
+    kind: Kind
+    bank_ref: str
+    attempt: int
+    spent: bool
+    bank_date: str | None
+    serials: tuple[str, ...]
+    port: str
+    wire: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class BundleSend:
+    """What is about to leave, to the byte."""
+
+    bank_date: str
+    serials: tuple[str, ...]
+    port: str
+    wire: bytes
+
+
+def allot(
+    tx: Tx, payment: str, most: int, form: ReferenceForm, epoch: int
+) -> tuple[BundleRow, tuple[PaymentRow, ...]] | None:
+    """The unspent bundle of a ready payment, with those of its orders that are ready, in their order.
+
+    Makes one if it has none: of the ready and due orders of its batch that are in none either, this one among them.
+    None if the payment is not ready, if a copy of it has left before, or if the lane has a higher epoch by now.
+    """
+    rows = _due(tx, payment)
+    row = next((one for one in rows if one.payment == payment), None)
+    if row is None or tx.epoch_of(row.lane) > epoch:
+        return None
+    found = tx.fresh.execute(_OF, {"b_payment": payment}).first()
+    if found is not None:
+        bundle = _read(found, tx.vault)
+        assert not bundle.spent, "what is in a spent bundle has left, or may have"
+        members = _members(tx.fresh, bundle.bundle)
+        return bundle, tuple(one for one in members if one.payment == payment or _may_go(one, tx.now_ms))
+    free = [one for one in rows if one is not row and tx.raw.execute(_OF, {"b_payment": one.payment}).first() is None]
+    # The one that is due has its place, however far behind in the batch it stands.
+    chosen = sorted([row, *free[: most - 1]], key=lambda one: one.item_no or 0)
+    return _make(tx, row, chosen, form), tuple(chosen)
+
+
+def _due(tx: Tx, payment: str) -> list[PaymentRow]:
+    """The ready payments of this one's batch that may be sent now; only this one if it belongs to none."""
+    conn, vault = tx.fresh, tx.vault
+    row = tx.payment_cache.row(conn, vault, payment)
+    if row is None or row.life.state is not State.READY or row.life.first_write_ms is not None:
+        return []
+    if row.batch is None:
+        return [row]
+    statement = select(schema.payments).where(
+        _P.sender == row.sender, _P.batch == row.batch, _P.state == State.READY.value
+    )
+    found = [payment_rows.read(one, vault) for one in conn.execute(statement.order_by(_P.item_no))]
+    return [one for one in found if one.payment == payment or _may_go(one, tx.now_ms)]
+
+
+def _may_go(row: PaymentRow, now_ms: int) -> bool:
+    until_ms = row.life.valid_until_ms
+    if row.life.state is not State.READY or row.life.first_write_ms is not None:
+        return False
+    return may_leave_ms(row, now_ms) <= now_ms and (until_ms is None or now_ms < until_ms)
+
+
+def _make(tx: Tx, first: PaymentRow, rows: Sequence[PaymentRow], form: ReferenceForm) -> BundleRow:
+    serial = draw_serials(tx, first.bank, 1).start
+    bundle = BundleRow(
+        bundle=tx.entropy.ulid(tx.now_ms), lane=first.lane, kind=first.order.kind,
+        bank_ref=bank_references.write(form, serial, tx.now_ms), attempt=0, spent=False, bank_date=None,
+        serials=(), port="", wire=None,
+    )  # fmt: skip
+    tx.fresh.execute(insert(schema.bundles), {
+        "bundle": bundle.bundle, "lane": bundle.lane, "kind": bundle.kind.value, "bank_ref": bundle.bank_ref,
+        "attempt": 0, "spent": 0, "made_ms": tx.now_ms, "serials": "[]", "port": "", "ref_bank": first.bank,
+    })  # fmt: skip
+    _fill(tx, bundle.bundle, rows)
+    detail = {"reference": bundle.bank_ref, "items": len(rows), "batch": first.batch}
+    audit.append(tx, f"node:{tx.node}", "bundle.made", bundle.bundle, detail)
+    return bundle
+
+
+def sending(
+    tx: Tx, bundle: BundleRow, rows: Sequence[PaymentRow], send: BundleSend
+) -> None:
+    """Write the next attempt down and spend the bundle; belongs to the unit that sets `rows` to `sending`.
+
+    From here on the bundle holds these orders and no others: those that its bytes name.
+    """
+    attempt = bundle.attempt + 1
+    tx.raw.execute(update(schema.bundles).where(_B.bundle == bundle.bundle).values(
+        attempt=attempt, spent=1, bank_date=send.bank_date, serials=json.dumps(send.serials), port=send.port,
+        wire=tx.vault.seal(send.wire, _aad("wire", bundle.bundle)),
+    ))  # fmt: skip
+    tx.raw.execute(delete(schema.bundle_items).where(_I.bundle == bundle.bundle))
+    _fill(tx, bundle.bundle, rows)
+    detail = {"attempt": attempt, "items": len(rows), "bytes": len(send.wire)}
+    audit.append(tx, f"node:{tx.node}", "bundle.sending", bundle.bundle, detail)
+
+
+def unsent(tx: Tx, bundle: str) -> None:
+    """Not one byte of it left: it may be sent. Belongs to the unit that sets its orders back to `ready`."""
+    tx.raw.execute(update(schema.bundles).where(_B.bundle == bundle).values(spent=0))
+
+
+def answered(tx: Tx, bundle: str, answer: bytes) -> None:
+    """Keep the bytes that came back, once for all the orders they speak of."""
+    sealed = tx.vault.seal(answer, _aad("answer", bundle))
+    tx.raw.execute(update(schema.bundles).where(_B.bundle == bundle).values(answer=sealed))
+
+
+def _fill(tx: Tx, bundle: str, rows: Sequence[PaymentRow]) -> None:
+    write_many(tx.raw, _ENTER, [
+        {"payment": row.payment, "bundle": bundle, "place": place} for place, row in enumerate(rows)
+    ])  # fmt: skip
+
+
+def of_payment(conn: Connection, payment: str) -> tuple[BundleRow, tuple[PaymentRow, ...]] | None:
+    """The bundle that carried this payment, or is to carry it, with all its orders in their places."""
+    found = conn.execute(_OF, {"b_payment": payment}).first()
+    if found is None:
+        return None
+    bundle = _read(found, vault_of(conn))
+    return bundle, tuple(_members(conn, bundle.bundle))
+
+
+def has_left(conn: Connection, payment: str) -> bool:
+    """Whether a message with many orders, this one among them, may have left."""
+    found = conn.execute(_OF, {"b_payment": payment}).first()
+    return found is not None and bool(found.spent)
+
+
+def answer_of(conn: Connection, bundle: str) -> bytes | None:
+    """The bytes that came back to a bundle; None if none did."""
+    sealed = conn.execute(select(_B.answer).where(_B.bundle == bundle)).scalar()
+    return None if sealed is None else vault_of(conn).open(sealed, _aad("answer", bundle))
+
+
+def _members(conn: Connection, bundle: str) -> list[PaymentRow]:
+    vault = vault_of(conn)
+    return [payment_rows.read(row, vault) for row in conn.execute(_MEMBERS, {"b_bundle": bundle})]
+
+
+def _aad(column: str, bundle: str) -> bytes:
+    return f"bundles/{column}/{bundle}".encode()
+
+
+def _read(found: Any, vault: Vault) -> BundleRow:
+    wire = None if found.wire is None else vault.open(found.wire, _aad("wire", found.bundle))
+    return BundleRow(
+        bundle=found.bundle, lane=found.lane, kind=Kind(found.kind), bank_ref=found.bank_ref, attempt=found.attempt,
+        spent=bool(found.spent), bank_date=found.bank_date, serials=tuple(json.loads(found.serials)), port=found.port,
+        wire=wire,
+    )  # fmt: skip

@@ -1,0 +1,100 @@
+"""What the ERP is told: one state change becomes an event for everybody and, where it answers a command, a reply."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from gateway.clock import uuid7
+from gateway.journal.commit import outbox
+from gateway.journal.commit.rows import OutboxRow, PaymentRow, Reply
+from gateway.journal.commit.store import Tx
+from gateway.journal.payments.redelivery import Coming
+from protocols.canon.outcome import State
+from protocols.erp import replies
+from protocols.erp.news import News, body, fields, instant, routing_key
+
+EVENTS = "bankgw.events"
+ACCEPTED, REJECTED = "payment.accepted", "payment.rejected"
+REPLIES = frozenset({ACCEPTED, REJECTED})
+_BEFORE_SENDING = frozenset({State.ACCEPTED, State.HELD, State.READY})
+
+
+def news_of(row: PaymentRow, event: str, seq: int, at_ms: int) -> News:
+    """What the payment's row alone can say about this change."""
+    state = row.life.state
+    rejected = state is State.REJECTED
+    return News(
+        event=event, id=row.order.id, payment=row.payment, sender=row.sender, bank=row.bank, state=state, seq=seq,
+        at_ms=at_ms, kind=row.order.kind, amount=row.order.amount,
+        bank_reference=None if rejected else row.bank_ref, bank_serial=row.bank_serial, bank_code=row.bank_code,
+        bank_text=row.bank_text, booked_ms=row.booked_ms, hold_reasons=row.holds,
+        send_after_ms=row.life.send_after_ms if state in _BEFORE_SENDING else None,
+        refusal=row.refusal if rejected else None, batch=row.batch, item_no=row.item_no, tags=row.order.tags,
+    )  # fmt: skip
+
+
+def publish(tx: Tx, row: PaymentRow, news: News) -> None:
+    """Mail the news as an event, and as the command's reply when it is one and the command named a queue."""
+    said = body(news)
+    assert news.bank is not None
+    _mail(tx, row, news, said, EVENTS, routing_key(news.event, news.bank, news.sender), row.reply)
+    if news.event in REPLIES and row.reply.reply_to:
+        _reply(tx, row, news, row.reply)
+
+
+def replay(tx: Tx, row: PaymentRow, reply: Reply) -> None:
+    """Answer a repeated command with the payment's present state: to its queue, or as an event if it named none."""
+    event = REJECTED if row.life.state is State.REJECTED else ACCEPTED
+    news = replace(news_of(row, event, row.life.seq, tx.now_ms), replayed=True)
+    if reply.reply_to:
+        _reply(tx, row, news, reply)
+    else:
+        _mail(tx, row, news, body(news), EVENTS, routing_key(event, row.bank, row.sender), reply)
+
+
+def answered(tx: Tx, row: PaymentRow, coming: Coming, reply: Reply) -> bool:
+    """Whether this very command has its reply already: its delivery came twice because the ack was lost."""
+    if not coming.doubtful(tx):
+        return False
+    mails = [mail for mail in tx.mails if mail.payment == row.payment] + outbox.of_payment(tx.read, row.payment)
+    return any(_answers(mail, reply) and coming.answered_by(tx, mail.node, mail.created_ms) for mail in mails)
+
+
+def _answers(mail: OutboxRow, reply: Reply) -> bool:
+    asked = reply.reply_to or None
+    there = mail.routing_key if mail.exchange == "" else None
+    return mail.headers.get("type") in REPLIES and mail.correlation_id == reply.correlation_id and there == asked
+
+
+def _reply(tx: Tx, row: PaymentRow, news: News, reply: Reply) -> None:
+    """A reply speaks the form of its command; events are JSON."""
+    assert reply.reply_to is not None
+    said = replies.write(news.event, fields(news), reply.content_type, tx.now_ms)
+    _mail(tx, row, news, said, "", reply.reply_to, reply, replies.media_of(said))
+
+
+def _mail(
+    tx: Tx, row: PaymentRow, news: News, said: bytes, exchange: str, key: str, reply: Reply,
+    content_type: str = "application/json",
+) -> None:  # fmt: skip
+    tx.mail(message(tx, news.event, said, (exchange, key), (row.bank, row.sender), reply, news.at_ms, content_type,
+                    row.payment))  # fmt: skip
+
+
+def message(
+    tx: Tx, event: str, said: bytes, to: tuple[str, str], about: tuple[str, str], reply: Reply, at_ms: int,
+    content_type: str = "application/json", payment: str | None = None,
+) -> OutboxRow:  # fmt: skip
+    """One message as an outbox row: `to` is exchange and routing key, `about` bank and sender."""
+    message_id = uuid7(tx.entropy.ulid(tx.now_ms))
+    bank, sender = about
+    headers = {
+        "type": event, "bank": bank, "sender": sender, "cloudEvents_specversion": "1.0", "cloudEvents_type": event,
+        "cloudEvents_source": "/bankgw", "cloudEvents_id": message_id, "cloudEvents_time": instant(at_ms),
+    }  # fmt: skip
+    if reply.traceparent:
+        headers["traceparent"] = reply.traceparent
+    return OutboxRow(
+        message_id=message_id, node=tx.node, exchange=to[0], routing_key=to[1], body=said, headers=headers,
+        correlation_id=reply.correlation_id, content_type=content_type, payment=payment, created_ms=tx.now_ms,
+    )  # fmt: skip

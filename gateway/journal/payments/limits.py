@@ -1,0 +1,120 @@
+"""What an order lays claim to before it is judged: its identity, and its sender's limits of the day.
+
+The counting comes before the judging, so that of two nodes that admit orders of one sender at once, the second waits
+for the first and judges with its sum; and so that of two that admit orders on one account, whoever sent them, the
+second sees whether the first is alike.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import bindparam, select
+
+from gateway.core.policy import UsageFacts
+from gateway.journal.commit.payment_cache import MOVED_NOTHING
+from gateway.journal.commit.store import Tx
+from gateway.journal.sql import schema
+from gateway.journal.sql.driver import first_row
+from protocols.canon.order import AnyOrder
+
+SENDER, ACCOUNT, PAYEE, ALIKE = "sender", "account", "payee", "alike"
+_ALL = "*"
+_C = schema.payments.c
+_U = schema.usage.c
+
+
+def _sum(scope: str, key: str) -> Any:
+    return (
+        select(_U.sum_minor)
+        .where(_U.sender == bindparam("b_sender"), _U.scope == scope, _U.key == bindparam(key),
+               _U.currency == bindparam("b_currency"), _U.day == bindparam("b_day"))
+        .scalar_subquery().label(scope)
+    )  # fmt: skip
+
+
+# One statement, because the door is busy.
+_LOOK = select(
+    select(_C.payment).where(_C.sender == bindparam("b_sender"), _C.order_id == bindparam("b_order"))
+    .scalar_subquery().label("taken"),
+    select(_C.payment).where(_C.sender == bindparam("b_sender"), _C.batch == bindparam("b_order"))
+    .order_by(_C.item_no).limit(1).scalar_subquery().label("batch"),
+    _sum(SENDER, "b_all"), _sum(ACCOUNT, "b_account"), _sum(PAYEE, "b_payee"),
+    select(_C.order_id)
+    .where(_C.dup_key == bindparam("b_dup"), _C.accepted_ms >= bindparam("b_since"),
+           *[_C.state != state.value for state in sorted(MOVED_NOTHING)])
+    .order_by(_C.accepted_ms.desc()).limit(1).scalar_subquery().label("alike"),
+)  # fmt: skip
+
+
+class OrderClaim:
+    """One order's claim, inside one transaction. `columns` are the blind columns of its payment."""
+
+    def __init__(
+        self, tx: Tx, sender: str, order: AnyOrder, day: str, dup_key: str | None, alike_since_ms: int
+    ) -> None:
+        blind = tx.vault.blind
+        self._tx = tx
+        self._minor = order.amount.minor
+        # Limits count by our own account and by the other party, whichever of the two pays.
+        ours, theirs = blind(order.ours.account.clear), blind(order.theirs.account.clear)
+        pays = order.ours is order.debtor
+        self.columns: dict[str, str | None] = {
+            "debtor_idx": ours if pays else theirs, "creditor_idx": theirs if pays else ours,
+            "dup_key": None if dup_key is None else blind(dup_key),
+        }  # fmt: skip
+        scopes = ((SENDER, _ALL), (ACCOUNT, ours), (PAYEE, theirs))
+        self._keys = tuple((sender, scope, str(key), order.amount.currency, day) for scope, key in scopes)
+        # No sum, but a row that all senders' orders on one account count on: those of two senders wait for each other.
+        self._together = None if dup_key is None else (_ALL, ALIKE, ours, order.amount.currency, _ALL)
+        self._bound: dict[str, Any] = {
+            "b_sender": sender, "b_order": order.id, "b_all": _ALL, "b_account": ours, "b_payee": theirs,
+            "b_currency": order.amount.currency, "b_day": day,
+            "b_dup": self.columns["dup_key"], "b_since": alike_since_ms,
+        }  # fmt: skip
+
+    def look(self) -> str | UsageFacts:
+        """The payment that has this identity already, or else what the order is to be judged by.
+
+        An id that a batch has is taken as well: by that batch's first item.
+        """
+        tx, bound = self._tx, self._bound
+        pending = tx.payment_cache.taken(bound["b_sender"], bound["b_order"])
+        if pending is not None:
+            return pending
+        conn = tx.fresh if tx.payment_cache.gave_back else tx.raw
+        row: Any = first_row(conn, _LOOK, bound)
+        if row.taken is not None or row.batch is not None:
+            return str(row.taken or row.batch)
+        day, account_day, payee_day = (
+            int(found or 0) + tx.usage_totals.pending_minor(key)
+            for found, key in zip((row.sender, row.account, row.payee), self._keys)
+        )
+        return UsageFacts(day, account_day, payee_day, alike_id=tx.payment_cache.alike(bound["b_dup"]) or row.alike)
+
+    def count(self, facts: UsageFacts) -> UsageFacts:
+        """Add the order to the day's sums, and return the facts as they are while nobody else can add to them.
+
+        What this waited for may have been another node's order alike to this one.
+        """
+        self._add(self._minor, 1)
+        conn = self._tx.raw
+        if conn.dialect.name == "sqlite":
+            return facts  # the only writer there is
+        if self._together is not None:
+            self._tx.usage_totals.add(self._together, 0, 1)
+        self._tx.usage_totals.write(conn)
+        again: Any = first_row(conn, _LOOK, self._bound)
+        return replace(
+            facts, day_minor=int(again.sender) - self._minor, account_day_minor=int(again.account) - self._minor,
+            payee_day_minor=int(again.payee) - self._minor, alike_id=facts.alike_id or again.alike,
+        )  # fmt: skip
+
+    def release(self) -> None:
+        """The order was not taken after all."""
+        self._add(-self._minor, -1)
+
+    def _add(self, minor: int, number: int) -> None:
+        for key in self._keys:
+            self._tx.usage_totals.add(key, minor, number)

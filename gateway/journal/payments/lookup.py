@@ -1,0 +1,90 @@
+"""Payments, found: by id, by order, by bank reference, or by what a list asks for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Select, bindparam, select
+
+from gateway.journal.commit import payment_rows
+from gateway.journal.commit.rows import PaymentRow
+from gateway.journal.sql import schema
+from gateway.journal.sql.columns import speakable
+from gateway.journal.sql.driver import first_row
+from gateway.journal.sql.vaults import vault_of
+from protocols.canon.outcome import State
+
+_C = schema.payments.c
+
+
+_FETCH = select(schema.payments).where(_C.payment == bindparam("b_payment"))
+
+
+_FIND = select(schema.payments).where(_C.sender == bindparam("b_sender"), _C.order_id == bindparam("b_order_id"))
+
+
+_FIND_BY_REFERENCE = (
+    select(schema.payments).where(_C.lane == bindparam("b_lane"), _C.bank_ref == bindparam("b_bank_ref"))
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """Which payments to list; what is None does not matter. Times are of acceptance, in ms: from, and before."""
+
+    states: tuple[State, ...] = ()
+    bank: str | None = None
+    lane: str | None = None
+    sender: str | None = None
+    order_id: str | None = None
+    bank_ref: str | None = None
+    batch: str | None = None
+    debtor_account: str | None = None
+    creditor_account: str | None = None
+    from_ms: int | None = None
+    before_ms: int | None = None
+
+
+def fetch(conn: Connection, payment: str) -> PaymentRow | None:
+    """The payment with this key of ours."""
+    return _one(conn, _FETCH, b_payment=payment)
+
+
+def find(conn: Connection, sender: str, order_id: str) -> PaymentRow | None:
+    """The payment that this sender knows by this id."""
+    return _one(conn, _FIND, b_sender=sender, b_order_id=order_id)
+
+
+def find_by_reference(conn: Connection, lane: str, bank_ref: str) -> PaymentRow | None:
+    """The payment that the lane's bank knows by this reference."""
+    return _one(conn, _FIND_BY_REFERENCE, b_lane=lane, b_bank_ref=speakable(bank_ref))
+
+
+def listing(conn: Connection, filters: Filters, limit: int = 100, after: str | None = None) -> list[PaymentRow]:
+    """Payments, the newest first; `after` is the key of the last one of the page before."""
+    vault = vault_of(conn)
+    statement = select(schema.payments)
+    if filters.states:
+        statement = statement.where(_C.state.in_([state.value for state in filters.states]))
+    for column, wanted in (
+        (_C.bank, filters.bank), (_C.lane, filters.lane), (_C.sender, filters.sender),
+        (_C.order_id, filters.order_id), (_C.bank_ref, filters.bank_ref), (_C.batch, filters.batch),
+    ):  # fmt: skip
+        if wanted is not None:
+            statement = statement.where(column == wanted)
+    for column, account in ((_C.debtor_idx, filters.debtor_account), (_C.creditor_idx, filters.creditor_account)):
+        if account is not None:
+            statement = statement.where(column == vault.blind(account))
+    if filters.from_ms is not None:
+        statement = statement.where(_C.accepted_ms >= filters.from_ms)
+    if filters.before_ms is not None:
+        statement = statement.where(_C.accepted_ms < filters.before_ms)
+    if after is not None:
+        statement = statement.where(_C.payment < after)
+    return [payment_rows.read(row, vault) for row in conn.execute(statement.order_by(_C.payment.desc()).limit(limit))]
+
+
+def _one(conn: Connection, statement: Select[Any], **values: str) -> PaymentRow | None:
+    row = first_row(conn, statement, values)
+    return None if row is None else payment_rows.read(row, vault_of(conn))

@@ -1,0 +1,115 @@
+"""Whom a sender knows as a payee: by payments that settled and stayed, or because two persons registered him.
+
+A payee is an account, a name and a bank together: the account of a known supplier under another name is unknown.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, delete, select
+
+from gateway import log
+from gateway.core.policy import UsageFacts
+from gateway.journal.commit import payment_rows
+from gateway.journal.commit.store import Tx
+from gateway.journal.sql import schema
+from gateway.journal.sql.databases import insert_new
+from gateway.journal.sql.driver import first_row
+from gateway.journal.sql.vault import Vault, VaultError
+from gateway.journal.sql.vaults import vault_of
+from protocols.canon.order import AnyOrder
+from protocols.canon.outcome import State
+
+_log = log.get("journal.payees")
+LOOK_MOST = 50
+"""Payments to one account that are looked at for the payee's name and bank, the largest first."""
+_C = schema.payments.c
+_R = schema.payees_registered.c
+_G = schema.payees_registered
+_REGISTERED = (
+    select(_R.body).where(_R.sender == bindparam("b_sender"), _R.payee == bindparam("b_payee"))
+)  # fmt: skip
+_STAYED = (
+    select(schema.payments)
+    .where(_C.sender == bindparam("b_sender"), _C.creditor_idx == bindparam("b_account"),
+           _C.currency == bindparam("b_currency"), _C.state == State.SETTLED.value,
+           _C.changed_ms < bindparam("b_before_ms"))
+    .order_by(_C.amount_minor.desc()).limit(LOOK_MOST)
+)  # fmt: skip
+
+
+def looked_at(tx: Tx, sender: str, order: AnyOrder, before_ms: int | None, facts: UsageFacts) -> UsageFacts:
+    """The facts with what is known of the order's payee; as they are where `before_ms` is None."""
+    if before_ms is None:
+        return facts
+    paid_minor = _largest(tx.fresh, tx.vault, sender, order, before_ms)
+    return replace(facts, payee_known=is_registered(tx.fresh, sender, order), payee_paid_minor=paid_minor)
+
+
+def blind_key(vault: Vault, order: AnyOrder) -> str:
+    """The payee as the journal knows him, without his name."""
+    return vault.blind("\x1f".join(("payee", *_of(order))))
+
+
+def is_registered(conn: Connection, sender: str, order: AnyOrder) -> bool:
+    """Whether two persons registered the order's payee for this sender. A row whose seal does not open is none."""
+    vault = vault_of(conn)
+    payee = blind_key(vault, order)
+    row: Any = first_row(conn, _REGISTERED, {"b_sender": sender, "b_payee": payee})
+    if row is None:
+        return False
+    try:
+        vault.open(row.body, _aad(sender, payee))
+    except VaultError as error:
+        _log.error("payee.not_sealed", sender=sender, error=str(error),
+                   action="counts as not registered; look into the audit trail")  # fmt: skip
+        return False
+    return True
+
+
+def register(tx: Tx, sender: str, order: AnyOrder, proposal: str) -> bool:
+    """Register the order's payee for this sender. False if he was already."""
+    payee = blind_key(tx.vault, order)
+    body = json.dumps({"proposal": proposal, "account": str(order.creditor.account)}).encode()
+    return insert_new(tx.fresh, schema.payees_registered, {
+        "sender": sender, "payee": payee, "at_ms": tx.now_ms, "body": tx.vault.seal(body, _aad(sender, payee)),
+    })  # fmt: skip
+
+
+def move_sender(tx: Tx, old: str, new: str) -> int:
+    """Register the payees of the sender `old` for `new`: the sender's name is part of what the seal covers."""
+    moved = 0
+    for row in tx.fresh.execute(select(_G).where(_G.c.sender == old)).all():
+        try:
+            body = tx.vault.open(row.body, _aad(old, row.payee))
+        except VaultError as error:
+            _log.error("payee.not_sealed", sender=old, error=str(error),
+                       action="not carried to the new name; look into the audit trail")  # fmt: skip
+        else:
+            sealed = tx.vault.seal(body, _aad(new, row.payee))
+            insert_new(tx.fresh, _G, {"sender": new, "payee": row.payee, "at_ms": row.at_ms, "body": sealed})
+            moved += 1
+    tx.fresh.execute(delete(_G).where(_G.c.sender == old))
+    return moved
+
+
+def _aad(sender: str, payee: str) -> bytes:
+    return f"payees_registered/body/{sender}/{payee}".encode()
+
+
+def _largest(conn: Connection, vault: Vault, sender: str, order: AnyOrder, before_ms: int) -> int | None:
+    found = conn.execute(_STAYED, {
+        "b_sender": sender, "b_account": vault.blind(order.creditor.account.clear),
+        "b_currency": order.amount.currency, "b_before_ms": before_ms,
+    })  # fmt: skip
+    wanted = _of(order)
+    rows = (payment_rows.read(row, vault) for row in found)
+    return next((row.order.amount.minor for row in rows if _of(row.order) == wanted), None)
+
+
+def _of(order: AnyOrder) -> tuple[str, str, str]:
+    payee = order.creditor
+    return payee.account.clear, payee.name.clear, payee.cnaps or payee.bank_name or ""

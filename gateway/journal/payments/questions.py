@@ -1,0 +1,73 @@
+"""Questions of the ERP that wait for their answer: acknowledged once written, forgotten once answered."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, delete, select
+
+from gateway.journal.commit import audit
+from gateway.journal.commit.rows import OutboxRow, QuestionRow, Reply
+from gateway.journal.commit.store import Tx
+from gateway.journal.sql import schema
+from gateway.journal.sql.databases import insert_new
+from gateway.journal.sql.driver import rows, write
+from gateway.journal.sql.vault import Vault, VaultError
+from gateway.journal.sql.vaults import vault_of
+
+_C = schema.questions.c
+_OPEN = select(schema.questions).order_by(_C.received_ms, _C.question)
+_FORGET = delete(schema.questions).where(_C.question == bindparam("b_question"))
+
+
+def ask(tx: Tx, row: QuestionRow) -> bool:
+    """Write a question down. False when it is waiting already: its delivery came twice."""
+    reply = row.reply
+    new = insert_new(tx.raw, schema.questions, {
+        "question": row.question, "sender": row.sender, "operation": row.operation, "reply_to": reply.reply_to,
+        "correlation_id": reply.correlation_id, "traceparent": reply.traceparent,
+        "content_type": reply.content_type, "received_ms": row.received_ms, "expires_ms": row.expires_ms,
+        "body": tx.vault.seal(row.body, _aad(row.question)),
+    })  # fmt: skip
+    if new:
+        audit.append(tx, f"sender:{row.sender}", "question.asked", row.question, {"operation": row.operation})
+    return new
+
+
+def answer(tx: Tx, question: str, mail: OutboxRow | None) -> bool:
+    """Forget the question and mail its answer. False, and no mail, when it was answered before."""
+    if write(tx.raw, _FORGET, {"b_question": question}) != 1:
+        return False
+    if mail is not None:
+        tx.mail(mail)
+    audit.append(tx, f"node:{tx.node}", "question.answered", question, {"mailed": mail is not None})
+    return True
+
+
+def open_questions(conn: Connection) -> list[QuestionRow]:
+    """Every question without an answer that can be read, the oldest first."""
+    return waiting(conn)[0]
+
+
+def waiting(conn: Connection) -> tuple[list[QuestionRow], dict[str, str]]:
+    """As `open_questions`; and those that cannot be read, with why: they must not keep the others from an answer."""
+    vault, found, sealed = vault_of(conn), list[QuestionRow](), dict[str, str]()
+    for row in rows(conn, _OPEN, {}):
+        try:
+            found.append(_read(row, vault))
+        except VaultError as error:
+            sealed[row.question] = str(error)
+    return found, sealed
+
+
+def _aad(question: str) -> bytes:
+    return b"questions/body/" + question.encode()
+
+
+def _read(row: Any, vault: Vault) -> QuestionRow:
+    return QuestionRow(
+        question=row.question, sender=row.sender, operation=row.operation,
+        body=vault.open(row.body, _aad(row.question)),
+        reply=Reply(row.reply_to, row.correlation_id, row.traceparent, row.content_type),
+        received_ms=row.received_ms, expires_ms=row.expires_ms,
+    )  # fmt: skip

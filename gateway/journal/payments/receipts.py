@@ -1,0 +1,69 @@
+"""Receipts that a bank makes later: the ticket to ask again with, and files too large for one message, for a day."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection, delete, select
+
+from gateway.journal.commit.store import Tx
+from gateway.journal.sql import schema
+from gateway.journal.sql.columns import fitting
+from gateway.journal.sql.databases import upsert
+from gateway.journal.sql.vaults import vault_of
+from protocols.canon.statement import Receipt
+
+KEPT_MS = 86_400_000
+BEGUN_MS = KEPT_MS // 2
+"""Whoever begins with a kept file has at least so long to fetch its other pages."""
+_T = schema.tickets.c
+_R = schema.receipts.c
+
+
+def later(tx: Tx, question: str, ticket: str, due_ms: int) -> None:
+    """The bank wants the question again, with `ticket` and not before `due_ms`."""
+    sealed = tx.vault.seal(ticket.encode(), _aad("ticket", question))
+    upsert(tx.fresh, schema.tickets, [{"question": question, "due_ms": due_ms, "ticket": sealed}])
+
+
+def ticket_of(conn: Connection, question: str) -> tuple[str, int] | None:
+    """The ticket of a question and when it may be used; None if the bank gave none yet."""
+    row = conn.execute(select(schema.tickets).where(_T.question == question)).first()
+    if row is None:
+        return None
+    return vault_of(conn).open(row.ticket, _aad("ticket", question)).decode(), row.due_ms
+
+
+def forget(tx: Tx, question: str) -> None:
+    """The question is answered."""
+    tx.fresh.execute(delete(schema.tickets).where(_T.question == question))
+
+
+def keep(tx: Tx, key: str, receipt: Receipt) -> Receipt:
+    """Keep a file for a day, so that all its pages are pages of one file; throw away what is older.
+
+    Returns the file that is kept: another one, if somebody else began with that a moment ago.
+    """
+    tx.fresh.execute(delete(schema.receipts).where(_R.expires_ms <= tx.now_ms))
+    begun = kept(tx.fresh, key, tx.now_ms + BEGUN_MS)
+    if begun is not None:
+        return begun
+    upsert(tx.fresh, schema.receipts, [{
+        "receipt": key, "media_type": fitting(receipt.media_type, _R.media_type), "at_ms": tx.now_ms,
+        "expires_ms": tx.now_ms + KEPT_MS,
+        "name": tx.vault.seal(receipt.name.encode(), _aad("name", key)),
+        "body": tx.vault.seal(receipt.data, _aad("body", key)),
+    }])  # fmt: skip
+    return receipt
+
+
+def kept(conn: Connection, key: str, until_ms: int) -> Receipt | None:
+    """The file kept under this key; None if there is none, or it is not kept past `until_ms`."""
+    row = conn.execute(select(schema.receipts).where(_R.receipt == key, _R.expires_ms > until_ms)).first()
+    if row is None:
+        return None
+    vault = vault_of(conn)
+    return Receipt(vault.open(row.body, _aad("body", key)), row.media_type,
+                   vault.open(row.name, _aad("name", key)).decode())  # fmt: skip
+
+
+def _aad(column: str, key: str) -> bytes:
+    return f"receipts/{column}/{key}".encode()

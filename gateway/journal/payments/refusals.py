@@ -1,0 +1,103 @@
+"""Commands we said no to: the refusal, the reply and the parked copy are one unit, then the command is acknowledged."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, delete, exists, func, select
+
+from gateway.journal.commit import audit
+from gateway.journal.commit.rows import Mail, OutboxRow
+from gateway.journal.commit.store import Tx
+from gateway.journal.sql import schema
+from gateway.journal.sql.databases import insert_new
+from gateway.journal.sql.vaults import vault_of
+from protocols.canon.errors import Code
+
+_C, _O = schema.refusals.c, schema.outbox.c
+
+
+@dataclass(frozen=True, slots=True)
+class RefusalRow:
+    """A refused command: `body` is the command as it came; its beginning, where `size` and `sha256` tell of the whole.
+    """
+
+    refusal: str
+    sender: str | None
+    code: Code
+    at_ms: int
+    body: bytes
+    size: int | None = None
+    sha256: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """How many refusals and parked copies are kept, and whether some are older than they need be."""
+
+    refusals: int
+    parked: int
+    over: bool
+
+
+def refuse(
+    tx: Tx, key: str, sender: str | None, code: Code, body: bytes, reply: OutboxRow | None, parked: OutboxRow | None,
+    *, size: int | None = None, sha256: str | None = None,
+) -> bool:  # fmt: skip
+    """Write down that a command was refused, with what is to be published about it.
+
+    `key` identifies the delivery (at most 255 characters). `size` and `sha256` are those of the whole command, where
+    `body` is its beginning only. False when it was refused before: the command came again
+    because its acknowledgement was lost, its reply is on its way already, and nothing is written.
+    """
+    row = {"refusal": key, "sender": sender, "code": code.value, "at_ms": tx.now_ms,
+           "body": tx.vault.seal(body, _aad(key)), "size": size, "sha256": sha256,
+           "parked": None if parked is None else parked.message_id}  # fmt: skip
+    if not insert_new(tx.raw, schema.refusals, row):
+        return False
+    for mail in (reply, parked):
+        if mail is not None:
+            tx.mail(mail)
+    detail: dict[str, object] = {"code": code.value, "replied": reply is not None, "parked": parked is not None}
+    if size is not None:
+        detail |= {"size": size, "sha256": sha256}
+    audit.append(tx, f"sender:{sender}" if sender else "sender:", "command.refused", key, detail)
+    return True
+
+
+def fetch(conn: Connection, key: str) -> RefusalRow | None:
+    """The refusal of this delivery."""
+    row = conn.execute(select(schema.refusals).where(schema.refusals.c.refusal == key)).first()
+    if row is None:
+        return None
+    return RefusalRow(key, row.sender, Code(row.code), row.at_ms, vault_of(conn).open(row.body, _aad(key)),
+                      row.size, row.sha256)  # fmt: skip
+
+
+def held(conn: Connection, before_ms: int) -> Held:
+    """How many are kept, and whether some are older than `before_ms`."""
+    kept, parked = conn.execute(select(func.count(), func.count(_C.parked))).one()
+    over = conn.execute(select(exists().where(_C.at_ms < before_ms))).scalar_one()
+    return Held(kept, parked, bool(over))
+
+
+def forget(tx: Tx, before_ms: int, most: int) -> int:
+    """Throw away up to `most` refusals older than `before_ms`, with their parked copies; returns how many.
+
+    A copy that is not published yet stays. The audit trail still knows that each was refused.
+    """
+    found = tx.raw.execute(
+        select(_C.refusal, _C.parked).where(_C.at_ms < before_ms).order_by(_C.at_ms, _C.refusal).limit(most)
+    ).all()
+    if not found:
+        return 0
+    copies = [row.parked for row in found if row.parked is not None]
+    if copies:
+        tx.raw.execute(delete(schema.outbox).where(_O.message_id.in_(copies), _O.state != Mail.WAITING.value))
+    tx.raw.execute(delete(schema.refusals).where(_C.refusal.in_([row.refusal for row in found])))
+    audit.append(tx, f"node:{tx.node}", "refusals.forgotten", found[0].refusal, {"count": len(found)})
+    return len(found)
+
+
+def _aad(key: str) -> bytes:
+    return b"refusals/body/" + key.encode()

@@ -1,0 +1,65 @@
+"""Throws away refusals and their parked copies once nobody needs them any more, and counts what is kept.
+
+A refusal is kept so that a command that was refused is not taken when it is delivered again, and for the person who
+helps its sender. After `refusals_kept_days` both are over; what happened stands in the audit trail.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from twisted.internet.defer import CancelledError
+from twisted.python.failure import Failure
+
+from gateway import log
+from gateway.clock import Clock
+from gateway.journal.commit.store import Store, StoreFailed
+from gateway.journal.payments import refusals
+from gateway.meters import Meters
+from gateway.tasks import Tasks, sleep
+
+LOOK_S = 60.0
+DAY_MS = 86_400_000
+AT_ONCE = 200
+"""So many rows a unit: others are not kept waiting."""
+_log = log.get("journal.retention")
+
+
+class Retention:
+    """Looks once a minute. Any node may do it, and several do no harm."""
+
+    def __init__(self, store: Store, clock: Clock, kept_days: int, meters: Meters) -> None:
+        self._store = store
+        self._clock = clock
+        self._kept_ms = kept_days * DAY_MS
+        self._meters = meters
+        self._tasks = Tasks(lambda failure: _log.error("retention.ended", error=str(failure.value)))
+
+    def start(self) -> None:
+        """Begin, with a look now."""
+        self._tasks.spawn(self._keep_looking())
+
+    def stop(self) -> None:
+        """End."""
+        self._tasks.stop()
+
+    async def _keep_looking(self) -> None:
+        while True:
+            try:
+                await self._look()
+            except (CancelledError, StoreFailed):
+                raise
+            except Exception:
+                _log.error("retention.failed", error=Failure().getTraceback(detail="brief"),
+                           action="tried again in a minute; nothing is thrown away meanwhile")  # fmt: skip
+            await sleep(self._clock, LOOK_S)
+
+    async def _look(self) -> None:
+        before_ms = self._clock.now_ms() - self._kept_ms
+        held = await self._store.read(partial(refusals.held, before_ms=before_ms))
+        while held.over:
+            gone = await self._store.write(partial(refusals.forget, before_ms=before_ms, most=AT_ONCE))
+            _log.info("refusals.forgotten", count=gone, action="their retention is over")
+            held = await self._store.read(partial(refusals.held, before_ms=before_ms))
+        self._meters.refusals_kept.set(held.refusals)
+        self._meters.parked_copies_kept.set(held.parked)

@@ -1,0 +1,234 @@
+"""The one way a payment changes: read the row, ask the table, compare and set, write what follows. One unit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from gateway.core import flow
+from gateway.core.policy import in_order
+from gateway.core.states import (
+    Alarm,
+    Answered,
+    Deny,
+    Done,
+    Due,
+    Event,
+    Hold,
+    Reject,
+    Release,
+    Replay,
+    Resolve,
+    Rules,
+    Send,
+    Tell,
+    Work,
+    stricter,
+)
+from gateway.journal.commit import audit
+from gateway.journal.commit.rows import AttemptRow, Evidence, PaymentRow, WorkRow
+from gateway.journal.commit.send_leave import SendLeave
+from gateway.journal.commit.store import Tx
+from gateway.journal.payments import batch_rows, events
+from gateway.journal.sql import schema
+from gateway.journal.sql.columns import fitting, speakable
+from protocols.canon.errors import CODES, Refusal
+from protocols.canon.order import Kind
+from protocols.canon.outcome import CORRECTION_EVENT, Outcome, State
+
+_P = schema.payments.c
+_DOUBT = frozenset({State.IN_DOUBT, State.ESCALATED})
+_OPEN = frozenset({State.SENDING, State.PENDING}) | _DOUBT
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What came of an event. With `conflict` nothing was changed: the caller's lane, or its view, is out of date.
+
+    `overtaken`: it is the lane; another owner has it. Otherwise this very owner had changed the payment meanwhile.
+    `row_before` None: there is no such payment. `step` carries the alarms to raise and the denials to answer. `leave`
+    comes with a send that was written down.
+    """
+
+    row_before: PaymentRow | None
+    row_after: PaymentRow | None
+    step: flow.Step | None
+    conflict: bool
+    leave: SendLeave | None = None
+    overtaken: bool = False
+
+
+def apply(
+    tx: Tx,
+    payment: str,
+    event: Event,
+    *,
+    epoch: int | None,
+    actor: str,
+    evidence: Evidence | None = None,
+    attempt: AttemptRow | None = None,
+    outcome: Outcome | None = None,
+    version: int | None = None,
+    expect: State | None = None,
+    rules: Callable[[Kind], Rules] | None = None,
+) -> Applied:
+    """Let `event` befall the payment, with everything that follows from it, or change nothing at all.
+
+    `epoch` is that of the lane which acts; it is a conflict if the lane has a higher one by now, or the payment was
+    last touched under a higher one. None is for those who act outside any lane: the ERP's cancel, an operator. With
+    `version` or `expect` it is a conflict unless the payment still has that version, or is in that state. `attempt`
+    belongs to Send and Replay: it is written down and its permit asked for, if the table says `sending`. `outcome` is
+    the bank's word in full, `evidence` the bytes it stands on. `rules` are the present rules of the settings: the table
+    goes by the stricter of them and the payment's own, which stay as stored. Raises flow.Impossible where the table has
+    no row: that unit fails and nothing of it is committed.
+    """
+    before = tx.payment_cache.row(tx.raw, tx.vault, payment)
+    if before is not None and _moved_on(before, epoch, version, expect):
+        # Perhaps it is the caller who has seen what another node did, and the book that has not.
+        before = tx.payment_cache.afresh(tx.raw, tx.vault, payment)
+    if before is None:
+        return Applied(None, None, None, conflict=True)
+    overtaken = epoch is not None and (before.epoch > epoch or tx.epoch_of(before.lane) > epoch)
+    if overtaken or _moved_on(before, epoch, version, expect):
+        return Applied(before, None, None, conflict=True, overtaken=overtaken)
+    step = _step(before, event, rules)
+    after = _after(tx, before, event, step, before.epoch if epoch is None else epoch, outcome)
+    tx.payment_cache.change(before, after)
+    leave: SendLeave | None = None
+    if before.life.state is State.SENDING and after.life.state is not State.SENDING:
+        _revoke(tx.payment_cache.leaves.get(payment))
+    if after.life.attempt > before.life.attempt:
+        leave = tx.payment_cache.leaves[payment] = SendLeave()
+        assert attempt is not None, "nothing is sent before it is written down"
+        assert (attempt.payment, attempt.attempt) == (payment, after.life.attempt), "that is another send's attempt"
+        tx.attempted(attempt)
+        tx.permit(f"{after.lane}/{after.bank_ref}", attempt.attempt, after.epoch)
+    key = None if evidence is None else tx.witness(payment, evidence)
+    _follow(tx, before, after, event, step, outcome)
+    if after.batch is not None:
+        batch_rows.follow(tx, before, after)
+    audit.append(tx, actor, f"payment.{step.rule}", payment, _detail(before, after, event, step, key))
+    return Applied(before, after, step, conflict=False, leave=leave)
+
+
+def _step(row: PaymentRow, event: Event, rules: Callable[[Kind], Rules] | None) -> flow.Step:
+    if rules is None:
+        return flow.step(row.life, event)
+    holding = stricter(row.life.rules, rules(row.order.kind))
+    step = flow.step(replace(row.life, rules=holding), event)
+    return replace(step, life=replace(step.life, rules=row.life.rules))
+
+
+def _revoke(leave: SendLeave | None) -> None:
+    if leave is not None:
+        leave.revoked = True
+
+
+def _moved_on(row: PaymentRow, epoch: int | None, version: int | None, expect: State | None) -> bool:
+    """Whether the caller's view of the payment is out of date."""
+    return (
+        (epoch is not None and row.epoch > epoch)
+        or (version is not None and row.version != version)
+        or (expect is not None and row.life.state is not expect)
+    )
+
+
+def _after(
+    tx: Tx, before: PaymentRow, event: Event, step: flow.Step, epoch: int, outcome: Outcome | None
+) -> PaymentRow:
+    state = step.life.state
+    changed: dict[str, Any] = {}
+    if isinstance(event, Hold) and state is State.HELD:
+        changed["holds"] = event.reasons
+    elif state is not State.HELD:
+        changed["holds"] = ()
+    if isinstance(event, Hold | Release) and event.cleared:
+        changed["cleared"] = in_order({*before.cleared, *event.cleared})
+    if isinstance(event, Reject):
+        changed["refusal"] = Refusal(event.code, CODES[event.code].meaning)
+    # A final state keeps the words it was told with; what comes later stands in the evidence.
+    if outcome is not None and (before.life.state in _OPEN or state is not before.life.state):
+        changed["bank_code"] = fitting(outcome.code, _P.bank_code) or before.bank_code
+        changed["bank_text"] = speakable(outcome.text) or before.bank_text
+        changed["bank_serial"] = fitting(outcome.bank_serial or "", _P.bank_serial) or before.bank_serial
+        if outcome.booked_at is not None:
+            changed["booked_ms"] = int(outcome.booked_at.timestamp() * 1000)
+    # When it came into its state, not when it was last touched: a later word is held against this moment.
+    changed_ms = before.changed_ms if state is before.life.state else tx.now_ms
+    return replace(
+        before, life=replace(step.life, since_ms=changed_ms), version=before.version + 1, epoch=epoch,
+        changed_ms=changed_ms, **changed,
+    )  # fmt: skip
+
+
+def _follow(
+    tx: Tx, before: PaymentRow, after: PaymentRow, event: Event, step: flow.Step, outcome: Outcome | None
+) -> None:
+    tells = [effect for effect in step.effects if isinstance(effect, Tell)]
+    for seq, effect in enumerate(tells, start=after.life.seq - len(tells) + 1):
+        _tell(tx, before, after, event, effect.event, seq, step, outcome)
+    schedule(tx, after, step)
+
+
+def schedule(tx: Tx, row: PaymentRow, step: flow.Step) -> None:
+    """Write the step's work."""
+    for effect in step.effects:
+        if isinstance(effect, Due):
+            tx.due(WorkRow(row.payment, effect.work, row.lane, effect.at_ms, row.epoch))
+        elif isinstance(effect, Done):
+            tx.done(row.payment, effect.work)
+        else:
+            assert isinstance(effect, Tell | Alarm | Deny), f"nothing is written for {effect}"
+
+
+def _tell(
+    tx: Tx, before: PaymentRow, after: PaymentRow, event: Event, name: str, seq: int, step: flow.Step,
+    outcome: Outcome | None,
+) -> None:  # fmt: skip
+    news = events.news_of(after, name, seq, tx.now_ms)
+    was = before.life.state
+    answered = event if isinstance(event, Answered) else None
+    source = answered.source.value if answered else "persons" if isinstance(event, Resolve) else None
+    news = replace(
+        news,
+        was=was if was in _DOUBT and after.life.state is not was else None,
+        evidence=source,
+        fee=outcome.fee if outcome is not None else None,
+        reported=answered.fate if answered and name == CORRECTION_EVENT else None,
+        next_enquiry_ms=next(_enquiries(step), None),
+    )
+    events.publish(tx, after, news)
+
+
+def _enquiries(step: flow.Step) -> Iterator[int]:
+    return (effect.at_ms for effect in step.effects if isinstance(effect, Due) and effect.work is Work.ENQUIRE)
+
+
+def _detail(
+    before: PaymentRow, after: PaymentRow, event: Event, step: flow.Step, evidence: str | None
+) -> dict[str, Any]:
+    detail: dict[str, Any] = {
+        "event": type(event).__name__, "before": before.life.state.value, "after": after.life.state.value,
+        "version": after.version, "epoch": after.epoch, "seq": after.life.seq,
+    }  # fmt: skip
+    if isinstance(event, Answered):
+        detail["fate"], detail["source"] = event.fate.value, event.source.value
+    if isinstance(event, Send | Replay):
+        detail["attempt"] = after.life.attempt
+    reason = getattr(event, "reason", None)
+    if reason is not None:
+        detail["reason"] = reason
+    if isinstance(event, Hold) and event.also:
+        detail["reasons"] = list(event.reasons)
+    if isinstance(event, Hold | Release) and event.cleared:
+        detail["cleared"] = list(event.cleared)
+    alarms = [effect.slug for effect in step.effects if isinstance(effect, Alarm)]
+    if alarms:
+        detail["alarms"] = alarms
+    denials = [effect.code.value for effect in step.effects if isinstance(effect, Deny)]
+    if denials:
+        detail["denied"] = denials
+    if evidence is not None:
+        detail["evidence"] = evidence
+    return detail

@@ -1,0 +1,177 @@
+"""What the journal still has open, and the settings do not know any more: lanes, banks, accounts, kinds, senders.
+
+Nobody sends or asks about a payment whose lane is not configured, and an order that its sender's ERP delivers again
+under another sender's name is another order. So this is told before the daemon starts, and while it lasts.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection, case, func, inspect, select
+
+from gateway.journal.cluster import lane_names, renames
+from gateway.journal.cluster.renames import OPEN
+from gateway.journal.commit import payment_rows
+from gateway.journal.sql import schema
+from gateway.journal.sql.vault import Vault
+from gateway.settings import Settings
+from protocols.bank import Bank
+from protocols.canon.order import Kind
+from protocols.canon.party import mask
+
+KINDS_OF = ("lane", "bank", "account", "kind", "sender", "user", "old_lane")
+"""What can be unknown. `user` is a broker user that spoke for another sender, `old_lane` a lane's name before."""
+_P = schema.payments.c
+_MOST = 1_000
+_OWN = case((_P.kind == Kind.COLLECTION.value, _P.creditor_idx), else_=_P.debtor_idx)
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the settings know. `kinds` by bank; a bank that could not be built is missing there. `users` by their
+    sender. `accepted` are words as `lane:NAME`: the operator knows of these."""
+
+    banks: frozenset[str]
+    lanes: frozenset[str]
+    senders: frozenset[str]
+    accounts: Collection[str]
+    kinds: Mapping[str, Collection[str]]
+    users: Mapping[str, str]
+    accepted: frozenset[str] = field(default_factory=frozenset)
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """One thing that the settings do not know, how many payments are concerned, and what to do."""
+
+    what: str
+    name: str
+    payments: int
+    remedy: str
+    word: str
+    """As the operator names it in `journal.accept_unknown`; empty where that is not possible."""
+
+    @property
+    def sentence(self) -> str:
+        """What is wrong and what to do."""
+        word = f'; or start all the same: accept_unknown = ["{self.word}"] in [journal]'
+        return self.remedy + (word if self.word else "")
+
+
+def known_of(settings: Settings, banks: Mapping[str, Bank]) -> Known:
+    """What these settings know; of the kinds, those of the banks that could be built."""
+    return Known(
+        banks=frozenset(settings.banks),
+        lanes=frozenset(f"{name}.{lane}" for name, bank in settings.banks.items() for lane in bank.lanes),
+        senders=frozenset(settings.senders), accounts=tuple(account.number for account in settings.accounts),
+        kinds={name: frozenset(kind.value for kind in (*bank.money, *bank.bundles)) for name, bank in banks.items()},
+        users={user: name for name, sender in settings.senders.items() for user in sender.users},
+        accepted=frozenset(settings.journal.accept_unknown),
+    )  # fmt: skip
+
+
+def look(conn: Connection, known: Known, vault: Vault | None) -> list[Unknown]:
+    """Everything that the settings do not know and the operator did not name. Without the vault no account is told."""
+    numbers: Counter[tuple[str, str]] = Counter()
+    samples: dict[str, str] = {}
+    blind = None if vault is None else {vault.blind(number) for number in known.accounts}
+    accepted = {vault.blind(word.removeprefix("account:")) for word in known.accepted if word.startswith("account:")} \
+        if vault is not None else set()  # fmt: skip
+    grouped = (
+        select(_P.sender, _P.bank, _P.lane, _P.kind, _OWN.label("own"), func.count().label("number"),
+               func.min(_P.payment).label("sample"))
+        # The lanes are named so that the index over lane and state is used.
+        .where(_P.lane.in_(select(schema.lanes.c.lane)), _P.state.in_(OPEN))
+        .group_by(_P.sender, _P.bank, _P.lane, _P.kind, _OWN)
+    )  # fmt: skip
+    for row in conn.execute(grouped):
+        for what, name in _unknown(row, known, blind):
+            numbers[what, name] += row.number
+            samples.setdefault(name, row.sample)
+    found = []
+    for (what, name), number in sorted(numbers.items()):
+        if what == "account":
+            if name not in accepted:
+                assert vault is not None
+                found.append(_account(conn, vault, samples[name], number))
+        else:
+            found.append(_made(what, name, number))
+    found += [*_moved_users(conn, known), *_old_lanes(conn, known)]
+    return [one for one in found if one.word not in known.accepted]
+
+
+def moved_users(conn: Connection, known: Known) -> list[Unknown]:
+    """The broker users that speak for another sender now than before, unless the operator named them."""
+    return [one for one in _moved_users(conn, known) if one.word not in known.accepted]
+
+
+def _unknown(row: Any, known: Known, accounts: Collection[str] | None) -> Iterator[tuple[str, str]]:
+    if row.bank not in known.banks:
+        yield "bank", row.bank
+    elif row.lane not in known.lanes:
+        yield "lane", row.lane
+    elif row.kind not in known.kinds.get(row.bank, (row.kind,)):
+        yield "kind", f"{row.bank}/{row.kind}"
+    if row.sender not in known.senders:
+        yield "sender", row.sender
+    if accounts is not None and row.own not in accounts:
+        yield "account", row.own
+
+
+def _payments(number: int) -> str:
+    return f"{number} open payment{'s' if number != 1 else ''}"
+
+
+def _made(what: str, name: str, number: int) -> Unknown:
+    remedy = {
+        "bank": f"{_payments(number)} of bank {name}, which the settings do not have: nobody sends or asks about them. "
+                f"Put its table back; if it only has another name, keep the old one for as long as they are open",
+        "lane": f"{_payments(number)} on lane {name}, which the settings do not have: nobody sends or asks about them. "
+                f"Put the lane back, or if it has another name now: bankgw lanes rename {name} NEW",
+        "kind": f"{_payments(number)} of a kind ({name}) that is switched off: what was not sent is held "
+                f"(cannot_be_prepared), what was sent is asked about as far as the bank can be asked. Switch it on "
+                f"until they are over",
+        "sender": f"{_payments(number)} of sender {name}, which the settings do not have: an order that its ERP "
+                  f"delivers again under another sender is paid again. Put the sender back, or if it has another name "
+                  f"now: bankgw senders rename {name} NEW",
+    }[what]  # fmt: skip
+    return Unknown(what, name, number, remedy, f"{what}:{name}")
+
+
+def _account(conn: Connection, vault: Vault, payment: str, number: int) -> Unknown:
+    found = conn.execute(select(schema.payments).where(_P.payment == payment)).one()
+    clear = payment_rows.read(found, vault).order.ours.account.clear
+    remedy = (f"{_payments(number)} of own account {mask(clear)}, which is not in the register: they are carried on, "
+              f"but nobody may order or ask about the account. Put it back into [[accounts]]")  # fmt: skip
+    return Unknown("account", mask(clear), number, remedy, "account:NUMBER")
+
+
+def _moved_users(conn: Connection, known: Known) -> Iterator[Unknown]:
+    for user, before in sorted(renames.users(conn).items()):
+        now = known.users.get(user)
+        if now is None or now == before:
+            continue
+        some = select(_P.payment).where(_P.sender == before).limit(_MOST).subquery()
+        number = int(conn.execute(select(func.count()).select_from(some)).scalar_one())
+        if number:
+            many = f"{number} or more orders" if number == _MOST else f"{number} order{'s' if number != 1 else ''}"
+            yield Unknown("user", user, number, (
+                f"broker user {user} speaks for sender {now} and spoke for {before}, which has {many} in the journal: "
+                f"one that is delivered again is taken for a new order of {now} and paid again. If it is the same ERP: "
+                f"bankgw senders rename {before} {now}"
+            ), f"user:{user}")  # fmt: skip
+
+
+def _old_lanes(conn: Connection, known: Known) -> Iterator[Unknown]:
+    if not inspect(conn).has_table(schema.lane_renames.name):
+        return  # a database of an older program: nothing was renamed yet
+    for old, now in sorted(lane_names.current_lanes(conn).items()):
+        if old in known.lanes:
+            yield Unknown("old_lane", old, 0, (
+                f"lane {old} was renamed to {now}, and the permit log still has its name; give the new lane another "
+                f"name, or rename it back: bankgw lanes rename {now} {old}"
+            ), "")  # fmt: skip

@@ -1,0 +1,1 @@
+"""Persons who sign, and what two of them propose and approve."""

@@ -1,0 +1,197 @@
+"""What two persons do together: one proposes and signs, another reads the same words and signs, then it is done once.
+
+The words are an `Action`: plain text of one fact a line, so that what is signed can be read. Its digest covers
+everything that matters; the journal makes the text anew before it acts, so a proposal whose facts have changed
+has another digest, and is stale.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from base64 import b64decode, b64encode
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import Connection, select, update
+
+from gateway.journal.commit import audit
+from gateway.journal.commit.store import Tx
+from gateway.journal.people.persons import Person
+from gateway.journal.sql import schema
+from gateway.journal.sql.databases import insert_new
+from gateway.journal.sql.vaults import vault_of
+
+HEADING = "bankgw action 1"
+_DOMAIN = b"bankgw persons 1"
+_C = schema.proposals.c
+
+
+class Kind(StrEnum):
+    """What can be proposed: decide a payment in doubt, let a lane send again after a database from the past, end an
+    emergency stop, or take an order's payee as known."""
+
+    RESOLVE = "resolve"
+    RESUME = "resume"
+    RESTART = "restart"
+    REGISTER = "register"
+
+
+class Standing(StrEnum):
+    """What became of a proposal."""
+
+    OPEN = "open"
+    DONE = "done"
+    WITHDRAWN = "withdrawn"
+
+
+class Role(StrEnum):
+    """In which role somebody signs; part of what is signed, so that one signature cannot pass for the other."""
+
+    PROPOSE = "propose"
+    APPROVE = "approve"
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """What is signed: facts by name, in their order."""
+
+    facts: tuple[tuple[str, str], ...]
+
+    def text(self) -> str:
+        """The words, one fact a line; a value that would break the line is escaped as in JSON."""
+        return "".join(f"{line}\n" for line in (HEADING, *(f"{name}: {_plain(value)}" for name, value in self.facts)))
+
+    def digest(self) -> str:
+        """SHA-256 of the words, hex."""
+        return digest(self.text())
+
+
+def digest(text: str) -> str:
+    """SHA-256 of an action's words, hex."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def to_sign(digested: str, role: Role) -> bytes:
+    """The octets that a person signs for an action's digest."""
+    return b"\n".join((_DOMAIN, role.value.encode(), digested.encode()))
+
+
+def _plain(value: str) -> str:
+    return value if value.isprintable() else json.dumps(value, ensure_ascii=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """Who signed, from which UNIX user, with which key (fingerprint), and the signature itself."""
+
+    person: str
+    uid: int
+    key: str
+    octets: bytes
+
+    def detail(self) -> dict[str, Any]:
+        """As the audit trail keeps it."""
+        return {**asdict(self), "octets": b64encode(self.octets).decode()}
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """`to` is what to do with the subject; `note` why; `evidence` the file's bytes, empty where none is asked for."""
+
+    proposal: str
+    kind: Kind
+    subject: str
+    to: str
+    note: str
+    evidence: bytes
+    text: str
+    first: Signature
+    made_ms: int
+    expires_ms: int
+    state: Standing = Standing.OPEN
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the words that the first person signed, hex."""
+        return digest(self.text)
+
+
+def signature_of(person: Person, octets: bytes) -> Signature:
+    """A signature with the person's particulars as they are now."""
+    return Signature(person.name, person.uid, person.fingerprint, octets)
+
+
+def write(tx: Tx, proposal: Proposal, actor: str) -> bool:
+    """Keep a new proposal. False if there is one under this key already."""
+    key = proposal.proposal.encode()
+    body = json.dumps({
+        "to": proposal.to, "note": proposal.note, "text": proposal.text, "first": proposal.first.detail(),
+    }, ensure_ascii=False).encode()  # fmt: skip
+    new = insert_new(tx.fresh, schema.proposals, {
+        "proposal": proposal.proposal, "kind": proposal.kind.value, "subject": proposal.subject,
+        "state": Standing.OPEN.value, "made_ms": proposal.made_ms, "expires_ms": proposal.expires_ms,
+        "body": tx.vault.seal(body, b"proposals/body/" + key),
+        "evidence": tx.vault.seal(proposal.evidence, b"proposals/evidence/" + key),
+    })  # fmt: skip
+    if new:
+        audit.append(tx, actor, "proposal.made", proposal.subject, _detail(proposal, proposal.first))
+    return new
+
+
+def settle(tx: Tx, proposal: Proposal, state: Standing, actor: str, detail: dict[str, Any]) -> bool:
+    """End an open proposal, once. False if somebody was faster: nothing was changed."""
+    ended = tx.fresh.execute(
+        update(schema.proposals).where(_C.proposal == proposal.proposal, _C.state == Standing.OPEN.value)
+        .values(state=state.value)
+    )  # fmt: skip
+    if ended.rowcount != 1:
+        return False
+    audit.append(tx, actor, f"proposal.{state.value}", proposal.subject, {"proposal": proposal.proposal, **detail})
+    return True
+
+
+def signed(tx: Tx, proposal: Proposal, role: Role, signature: Signature, actor: str) -> None:
+    """Note in the audit trail, on the subject itself, who signed what was done with it."""
+    audit.append(tx, actor, f"persons.{role.value}", proposal.subject, _detail(proposal, signature))
+
+
+def fetch(conn: Connection, proposal: str) -> Proposal | None:
+    """One proposal. VaultError if it was altered."""
+    row = conn.execute(select(schema.proposals).where(_C.proposal == proposal)).first()
+    return None if row is None else _read(conn, row)
+
+
+def listing(conn: Connection, limit: int = 200) -> list[Proposal]:
+    """The newest first."""
+    statement = select(schema.proposals).order_by(_C.proposal.desc()).limit(limit)
+    return [_read(conn, row) for row in conn.execute(statement)]
+
+
+def open_about(conn: Connection, kind: Kind, subject: str, now_ms: int) -> str | None:
+    """The key of an open proposal of this kind about this subject that has not expired."""
+    statement = select(_C.proposal).where(
+        _C.subject == subject, _C.kind == kind.value, _C.state == Standing.OPEN.value, _C.expires_ms > now_ms
+    )
+    return conn.execute(statement.limit(1)).scalar()
+
+
+def _detail(proposal: Proposal, signature: Signature) -> dict[str, Any]:
+    return {
+        "proposal": proposal.proposal, "kind": proposal.kind.value, "to": proposal.to, "digest": proposal.digest,
+        "evidence_sha256": hashlib.sha256(proposal.evidence).hexdigest() if proposal.evidence else None,
+        "reason": proposal.note, **signature.detail(),
+    }  # fmt: skip
+
+
+def _read(conn: Connection, row: Any) -> Proposal:
+    vault, key = vault_of(conn), row.proposal.encode()
+    said = json.loads(vault.open(row.body, b"proposals/body/" + key))
+    first = said["first"]
+    return Proposal(
+        row.proposal, Kind(row.kind), row.subject, said["to"], said["note"],
+        vault.open(row.evidence, b"proposals/evidence/" + key), said["text"],
+        Signature(first["person"], first["uid"], first["key"], b64decode(first["octets"])),
+        row.made_ms, row.expires_ms, Standing(row.state),
+    )  # fmt: skip

@@ -1,0 +1,1 @@
+"""The database underneath the journal: connections, column types, tables, sealing, migrations."""

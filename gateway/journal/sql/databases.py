@@ -1,0 +1,287 @@
+"""One SQL for four databases: how to open them, and the two statements in which they differ."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import (
+    Column,
+    Connection,
+    Engine,
+    Executable,
+    Insert,
+    Table,
+    bindparam,
+    create_engine,
+    event,
+    exists,
+    func,
+    insert,
+    literal,
+    select,
+)
+from sqlalchemy.dialects import mysql, postgresql, sqlite
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.pool import QueuePool, StaticPool
+
+from gateway.journal.sql.driver import say, write, write_many
+
+BUSY_TIMEOUT_MS = 10_000
+# About a lane's lease: a writer that was stopped in mid-transaction must not keep its rows from the next owner.
+IDLE_IN_TRANSACTION_S = 15
+# Not every stranger that stands still on our rows is ended by that: the writer has more to do than to wait for one.
+LOCK_WAIT_S = 5
+# Where one of several has waited that long already. MySQL and MariaDB count whole seconds.
+SHORT_LOCK_WAIT_MS, SHORT_LOCK_WAIT_S = 250, 1
+# MySQL and MariaDB: six signs of life of a node that has nothing else to write.
+STILL_S = 30
+_KEEPALIVES = {"keepalives_idle": 5, "keepalives_interval": 5, "keepalives_count": 2}
+_OPTIONS = {
+    "keepalives_idle": socket.TCP_KEEPIDLE, "keepalives_interval": socket.TCP_KEEPINTVL,
+    "keepalives_count": socket.TCP_KEEPCNT,
+}  # fmt: skip
+# Written bytes that the server's machine has not taken for so long: it is gone, though nobody said so.
+_UNTAKEN_MS = 10_000
+# The first bounds the wait for rows, the other that for a table which somebody has locked or is changing.
+_MYSQL_LOCK_WAIT = "SET SESSION innodb_lock_wait_timeout = {0}, lock_wait_timeout = {0}"
+_SHORTLY = "bankgw.waits_shortly"
+_UNKNOWN_VARIABLE = 1193
+# A session that stood still; a transaction that may only read, as on a standby that is not promoted yet.
+_LOST_SQLSTATES = frozenset({"25P03", "25006"})
+# Deadlock, serialisation failure, lock wait over: the same unit will pass when it is alone.
+_TRANSIENT_SQLSTATES = frozenset({"40001", "40P01", "55P03"})
+_TRANSIENT_MYSQL = frozenset({1205, 1213})
+_LOCKED = frozenset({"55P03", 1205})
+# SQLite primary result codes: PERM, BUSY, LOCKED, NOMEM, READONLY, IOERR, CORRUPT, FULL, CANTOPEN, PROTOCOL, NOTADB.
+_TROUBLE_SQLITE = frozenset({3, 5, 6, 7, 8, 10, 11, 13, 14, 15, 26})
+# Connection, resources, operator's intervention, system and internal errors.
+_TROUBLE_SQLSTATES = frozenset({"08", "53", "57", "58", "XX"})
+# Disk or table full, an error at writing or of the engine, too many connections, not ready, shutdown under way,
+# read-only, killed or out of time by the operator's word.
+_TROUBLE_MYSQL = frozenset(
+    {1021, 1026, 1030, 1040, 1047, 1053, 1077, 1114, 1290, 1317, 1792, 1836, 1927, 1969, 3024}
+)
+
+
+def is_memory(url: str) -> bool:
+    """Whether this is a SQLite database in memory, which only one connection can see."""
+    parsed = make_url(url)
+    return parsed.get_backend_name() == "sqlite" and parsed.database in (None, "", ":memory:")
+
+
+def connect(url: str, *, connections: int, writing: bool, patient: bool = False) -> Engine:
+    """An engine of at most `connections` connections. Nothing is connected yet.
+
+    Server databases read committed rows, so that a compare-and-set sees other nodes' last word; SQLite keeps a
+    write-ahead log and syncs it at each commit. A writer waits for another's locks for LOCK_WAIT_S; a `patient` one, as
+    for a change of the schema, for as long as the server lets it.
+    """
+    backend = make_url(url).get_backend_name()
+    if backend == "sqlite":
+        return _sqlite(url, connections, writing)
+    extra: dict[str, Any] = {"connect_timeout": 10}
+    if backend in ("mysql", "mariadb"):
+        extra["charset"] = "utf8mb4"
+    elif backend == "postgresql":
+        extra.update(_KEEPALIVES, tcp_user_timeout=_UNTAKEN_MS)
+    engine = create_engine(
+        url, poolclass=QueuePool, pool_size=connections, max_overflow=0, pool_pre_ping=not writing,
+        isolation_level="READ COMMITTED", connect_args=extra, hide_parameters=True,
+    )  # fmt: skip
+    let_go = _let_go_postgresql if backend == "postgresql" else _let_go_mysql
+    event.listen(engine, "connect", let_go(engine, bounded=writing and not patient))
+    return engine
+
+
+def _let_go_postgresql(_engine: Engine, *, bounded: bool) -> Callable[[Any, Any], None]:
+    def on_connect(connection: Any, _record: Any) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(f"SET idle_in_transaction_session_timeout = '{IDLE_IN_TRANSACTION_S}s'")
+            if bounded:
+                # And no limit of the server's for statements: one that waits for a lock is to be told of the lock.
+                cursor.execute(f"SET lock_timeout = '{LOCK_WAIT_S}s'; SET statement_timeout = 0")
+            # The server, too, is to notice that our machine is gone: by itself it does so after two hours.
+            for word, value in _KEEPALIVES.items():
+                cursor.execute(f"SET tcp_{word} = {value}")
+            # Nor does it count how long an answer waits to be fetched.
+            cursor.execute(f"SET tcp_user_timeout = {IDLE_IN_TRANSACTION_S * 1000}")
+        connection.commit()
+
+    return on_connect
+
+
+def _let_go_mysql(engine: Engine, *, bounded: bool) -> Callable[[Any, Any], None]:
+    driver: Any = engine.dialect.dbapi
+
+    def on_connect(connection: Any, _record: Any) -> None:
+        _watch_line(connection)
+        if bounded:
+            with connection.cursor() as cursor:
+                cursor.execute(_MYSQL_LOCK_WAIT.format(LOCK_WAIT_S))
+                # The writer says something every few seconds: one that does not stands still, in a transaction or not.
+                cursor.execute(f"SET SESSION wait_timeout = {STILL_S}, net_write_timeout = {IDLE_IN_TRANSACTION_S}")
+        unlimited = ", max_statement_time = 0" if bounded else ""
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute(f"SET SESSION idle_transaction_timeout = {IDLE_IN_TRANSACTION_S}{unlimited}")
+        except driver.Error as error:
+            # MySQL has no such limits, only one for sessions that are idle altogether.
+            if _UNKNOWN_VARIABLE not in error.args:
+                raise
+
+    return on_connect
+
+
+def _watch_line(connection: Any) -> None:
+    """Let the system notice that the server's machine is gone: PyMySQL has no words for it, and would wait."""
+    line = getattr(connection, "_sock", None)
+    if not isinstance(line, socket.socket) or line.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    line.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for word, value in _KEEPALIVES.items():
+        line.setsockopt(socket.IPPROTO_TCP, _OPTIONS[word], value)
+    line.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNTAKEN_MS)
+
+
+def _sqlite(url: str, connections: int, writing: bool) -> Engine:
+    if is_memory(url):
+        engine = create_engine(
+            url, poolclass=StaticPool, hide_parameters=True, connect_args={"check_same_thread": False}
+        )
+    else:
+        engine = create_engine(
+            url, poolclass=QueuePool, pool_size=connections, max_overflow=0, hide_parameters=True,
+            connect_args={"check_same_thread": False, "timeout": BUSY_TIMEOUT_MS / 1000},
+        )  # fmt: skip
+    event.listen(engine, "connect", _pragmas(read_only=not writing and not is_memory(url)))
+    event.listen(engine, "begin", lambda conn: say(conn, "BEGIN IMMEDIATE" if writing else "BEGIN"))
+    return engine
+
+
+def _pragmas(*, read_only: bool) -> Callable[[Any, Any], None]:
+    def on_connect(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # transactions begin where the event above says, not where sqlite3 guesses
+        cursor = connection.cursor()
+        cursor.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
+        if read_only:
+            cursor.execute("PRAGMA query_only=ON")
+        else:
+            cursor.execute("PRAGMA journal_mode=WAL")
+            cursor.execute("PRAGMA synchronous=FULL")
+            cursor.execute("PRAGMA foreign_keys=ON")
+        cursor.close()
+
+    return on_connect
+
+
+def wait_for_locks(conn: Connection, *, shortly: bool) -> None:
+    """How long this transaction waits for another's locks: only shortly, or for LOCK_WAIT_S. SQLite has none."""
+    if conn.dialect.name == "postgresql":
+        if shortly:
+            conn.exec_driver_sql(f"SET LOCAL lock_timeout = '{SHORT_LOCK_WAIT_MS}ms'")
+    elif conn.dialect.name != "sqlite" and conn.info.get(_SHORTLY, False) is not shortly:
+        wait_s = SHORT_LOCK_WAIT_S if shortly else LOCK_WAIT_S
+        conn.exec_driver_sql(_MYSQL_LOCK_WAIT.format(wait_s))
+        conn.info[_SHORTLY] = shortly
+
+
+def is_transient(error: BaseException) -> bool:
+    """Whether the same unit may well pass when it is run again at once: another node was in the way."""
+    if isinstance(error, IntegrityError):
+        return True  # two nodes inserted the same key: run again, the unit now sees the other's row
+    if not isinstance(error, DBAPIError):
+        return False
+    return _sqlstate(error) in _TRANSIENT_SQLSTATES or _number(error) in _TRANSIENT_MYSQL
+
+
+def is_locked(error: BaseException | None) -> bool:
+    """Whether another session had locked a row, and still had when LOCK_WAIT_S was over."""
+    return isinstance(error, DBAPIError) and (_sqlstate(error) in _LOCKED or _number(error) in _LOCKED)
+
+
+def is_trouble(error: BaseException) -> bool:
+    """Whether the database itself is in trouble (gone, full, locked by a stranger), whatever the unit wanted."""
+    if not isinstance(error, DBAPIError):
+        return False
+    if error.connection_invalidated or isinstance(error, InterfaceError):
+        return True
+    code = getattr(error.orig, "sqlite_errorcode", None)
+    if code is not None:
+        return code & 0xFF in _TROUBLE_SQLITE
+    state, number = _sqlstate(error), _number(error)
+    if state is not None and (state[:2] in _TROUBLE_SQLSTATES or state in _LOST_SQLSTATES):
+        return True
+    # MySQL's drivers tell a state as well, but most numbers share HY000.
+    if isinstance(number, int):
+        return number in _TROUBLE_MYSQL or 2000 <= number < 3000
+    return state is None and isinstance(error, OperationalError)
+
+
+def _sqlstate(error: DBAPIError) -> str | None:
+    return getattr(error.orig, "sqlstate", None)
+
+
+def _number(error: DBAPIError) -> object:
+    arguments = getattr(error.orig, "args", ())
+    return arguments[0] if arguments else None
+
+
+def insert_new(conn: Connection, table: Table, row: dict[str, Any]) -> bool:
+    """Insert `row` unless its primary key (or, for payments, its identity) is there already; True if it was new."""
+    return write(conn, _insert_new(table, conn.dialect.name), row) == 1
+
+
+def insert_all_new(conn: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
+    """Insert those of `rows` whose primary key is not there already."""
+    write_many(conn, _insert_new(table, conn.dialect.name), rows)
+
+
+@lru_cache(maxsize=128)
+def _insert_new(table: Table, dialect: str) -> Executable:
+    return _insert_unless_there(table, dialect)
+
+
+def _insert_unless_there(table: Table, dialect: str) -> Insert:
+    key = identity(table)
+    if dialect == "sqlite":
+        return sqlite.insert(table).inline().on_conflict_do_nothing(index_elements=key)
+    if dialect == "postgresql":
+        return postgresql.insert(table).inline().on_conflict_do_nothing(index_elements=key)
+    # MySQL's INSERT IGNORE would hide every other mistake too, and its ON DUPLICATE KEY does not tell what it did.
+    values = [bindparam(column.key, type_=column.type).label(column.key) for column in table.columns]
+    there = exists(select(literal(1)).select_from(table).where(*[column == bindparam(column.key) for column in key]))
+    return insert(table).from_select([column.key for column in table.columns], select(*values).where(~there))
+
+
+def identity(table: Table) -> Sequence[Column[Any]]:
+    """The columns whose values may be inserted once."""
+    if table.name == "payments":
+        return (table.c.sender, table.c.order_id)
+    return tuple(table.primary_key.columns)
+
+
+def upsert(conn: Connection, table: Table, rows: list[dict[str, Any]], *, add: tuple[str, ...] = ()) -> None:
+    """Insert `rows`; where the primary key is there already, add to the columns of `add` and overwrite the others."""
+    if rows:
+        write_many(conn, _upsert(table, conn.dialect.name, add), rows)
+
+
+@lru_cache(maxsize=128)
+def _upsert(table: Table, dialect: str, add: tuple[str, ...]) -> Executable:
+    others = [column for column in table.columns if not column.primary_key]
+    if dialect in ("sqlite", "postgresql"):
+        statement = sqlite.insert(table) if dialect == "sqlite" else postgresql.insert(table)
+        fresh = {c.key: c + statement.excluded[c.key] if c.key in add else statement.excluded[c.key] for c in others}
+        return statement.on_conflict_do_update(index_elements=list(table.primary_key.columns), set_=fresh)
+    mine = mysql.insert(table)
+    news = {c.key: c + mine.inserted[c.key] if c.key in add else mine.inserted[c.key] for c in others}
+    return mine.on_duplicate_key_update(news)
+
+
+def count(conn: Connection, table: Table) -> int:
+    """How many rows the table has."""
+    return int(conn.execute(select(func.count()).select_from(table)).scalar_one())

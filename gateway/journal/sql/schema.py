@@ -1,0 +1,202 @@
+"""The journal's tables as they are now. How a database gets there is in `migrations`; a test holds the two together.
+
+Columns named `*_idx`, `fingerprint` and `dup_key` are blind (keyed hashes); `hidden` columns are sealed by the vault.
+Times are milliseconds of UTC, business dates are ISO text, amounts are minor units. `ref_bank` is the bank at which a
+reference is unique; rows from before schema 5 have none. `lanes.serial` is what programs before schema 5 count by.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import Index, MetaData, Table, UniqueConstraint
+
+from gateway.journal.sql.columns import (
+    CLUSTERED,
+    STRICT,
+    bounded,
+    hidden,
+    key,
+    key_number,
+    number,
+    payment_key,
+    payment_ref,
+    reply_columns,
+    unbounded,
+)
+
+SCHEMA_VERSION = 5
+
+metadata = MetaData()
+
+payments = Table(
+    "payments", metadata,
+    key("payment", 26), bounded("company"), bounded("sender"), bounded("order_id", 128), bounded("kind"),
+    bounded("bank"), bounded("lane"), bounded("bank_ref"), bounded("state", 16), number("version"), number("epoch"),
+    number("seq"), number("attempt"), number("asked"), number("not_found"), number("doubted"), number("replaying"),
+    number("tell_sent"),
+    number("first_write_ms", null=True), number("last_write_ms", null=True), number("deadline_ms", null=True),
+    number("send_after_ms", null=True), number("valid_until_ms", null=True), unbounded("rules"),
+    bounded("fingerprint"), bounded("dup_key", null=True), bounded("debtor_idx"), bounded("creditor_idx"),
+    bounded("currency", 3), number("amount_minor"), bounded("batch", 128, null=True), number("item_no", null=True),
+    *reply_columns(), number("accepted_ms"), number("changed_ms"), bounded("bank_serial", 255, null=True),
+    bounded("bank_code", null=True),
+    hidden("bank_text", null=True), number("booked_ms", null=True), bounded("hold_reason", null=True),
+    bounded("hold_reasons", 255, null=True), bounded("hold_cleared", 255, null=True),
+    hidden("order"), hidden("refusal", null=True), bounded("ref_bank", null=True),
+    UniqueConstraint("sender", "order_id", name="payments_identity"),
+    UniqueConstraint("lane", "bank_ref", name="payments_reference"),
+    Index("payments_lane_state", "lane", "state"), Index("payments_alike", "dup_key", "accepted_ms"),
+    Index("payments_batch", "sender", "batch", "item_no"),
+    Index("payments_bank_reference", "bank_ref", "ref_bank", unique=True),
+    Index("payments_payee", "sender", "creditor_idx", "amount_minor"), **STRICT,
+)  # fmt: skip
+
+attempts = Table(
+    "attempts", metadata,
+    payment_key(), key_number("attempt"), number("epoch"), bounded("node"), bounded("bank_date", 10),
+    unbounded("serials"), bounded("port"), hidden("wire"), bounded("key_id", 255, null=True),
+    number("first_write_ms", null=True), bounded("replay_policy", 16), number("at_ms"), **STRICT,
+)  # fmt: skip
+
+evidence = Table(
+    "evidence", metadata,
+    key("evidence", 26), payment_ref(), number("at_ms"),
+    bounded("source", 16), bounded("fate", 16, null=True), bounded("code"), hidden("note"), hidden("body"),
+    Index("evidence_payment", "payment"), **STRICT,
+)  # fmt: skip
+
+outbox = Table(
+    "outbox", metadata,
+    key("message_id", 36), bounded("node"), bounded("state", 16), bounded("exchange", 255), bounded("routing_key", 255),
+    unbounded("headers"), bounded("correlation_id", 255, null=True), bounded("content_type"),
+    bounded("payment", 26, null=True), number("created_ms"), hidden("body"),
+    Index("outbox_waiting", "node", "state", "message_id"), Index("outbox_payment", "payment"), **STRICT,
+)  # fmt: skip
+
+work = Table(
+    "work", metadata,
+    payment_key(), key("kind", 16), bounded("lane"), number("due_ms"), number("epoch"), number("set_ms", null=True),
+    Index("work_due", "lane", "due_ms"), **CLUSTERED,
+)  # fmt: skip
+
+lanes = Table(
+    "lanes", metadata,
+    key("lane"), number("epoch"), bounded("owner"), number("expires_ms"), number("serial"), **CLUSTERED,
+)  # fmt: skip
+
+counters = Table("counters", metadata, key("bank"), number("serial"), **CLUSTERED)
+
+jobs = Table(
+    "jobs", metadata,
+    key("job"), key("bank"), key("business_date", 10), bounded("node"), bounded("state", 16), number("started_ms"),
+    number("finished_ms", null=True), **CLUSTERED,
+)  # fmt: skip
+
+statement_entries = Table(
+    "statement_entries", metadata,
+    key("entry", 26), bounded("bank"), bounded("account_idx"), bounded("line"), bounded("bank_line_id", 255, null=True),
+    bounded("bank_date", 10), bounded("direction", 8), bounded("currency", 3), number("amount_minor"),
+    number("booked_ms", null=True), bounded("matched_payment", 26, null=True), number("seen_ms"), hidden("body"),
+    UniqueConstraint("bank", "account_idx", "line", name="statement_entries_line"),
+    Index("statement_entries_day", "account_idx", "bank_date"), **STRICT,
+)  # fmt: skip
+
+audit = Table(
+    "audit", metadata,
+    key("node"), key_number("seq"), number("at_ms"), bounded("actor", 255), bounded("entry"), bounded("object_id", 255),
+    hidden("detail"), bounded("prev_hash"), bounded("hash"), Index("audit_object", "object_id"), **STRICT,
+)  # fmt: skip
+
+refusals = Table(
+    "refusals", metadata,
+    key("refusal", 255), bounded("sender", null=True), bounded("code"), number("at_ms"), hidden("body"),
+    number("size", null=True), bounded("sha256", null=True), bounded("parked", 36, null=True),
+    Index("refusals_at", "at_ms"), **STRICT,
+)  # fmt: skip
+
+questions = Table(
+    "questions", metadata,
+    key("question", 255), bounded("sender"), bounded("operation"), *reply_columns(), number("received_ms"),
+    number("expires_ms"),
+    hidden("body"), **STRICT,
+)  # fmt: skip
+
+usage = Table(
+    "usage_counts", metadata,
+    key("sender"), key("scope", 16), key("key"), key("currency", 3), key("day", 10),
+    number("sum_minor"), number("count"), **CLUSTERED,
+)  # fmt: skip
+
+payees = Table("payees", metadata, key("sender"), key("payee"), number("first_ms"), **CLUSTERED)
+
+payees_registered = Table(
+    "payees_registered", metadata, key("sender"), key("payee"), number("at_ms"), hidden("body"), **CLUSTERED,
+)  # fmt: skip
+
+units = Table(
+    "units", metadata,
+    key("node"), bounded("unit", 26), number("at_ms"), number("audit_seq"), bounded("audit_hash"),
+    number("before_seq", null=True), bounded("seal", null=True), **CLUSTERED,
+)  # fmt: skip
+
+meta = Table("meta", metadata, key("name"), unbounded("value"), **CLUSTERED)
+
+persons = Table(
+    "persons", metadata,
+    key("person", 31), number("uid"), bounded("fingerprint"), number("at_ms"), hidden("body"),
+    UniqueConstraint("uid", name="persons_uid"), UniqueConstraint("fingerprint", name="persons_key"), **STRICT,
+)  # fmt: skip
+
+proposals = Table(
+    "proposals", metadata,
+    key("proposal", 26), bounded("kind", 16), bounded("subject"), bounded("state", 16), number("made_ms"),
+    number("expires_ms"), hidden("body"), hidden("evidence"), Index("proposals_subject", "subject"), **STRICT,
+)  # fmt: skip
+
+past_cleared = Table(
+    "past_cleared", metadata, key("lane"), key("episode"), bounded("proposal", 26), number("at_ms"),
+    bounded("seal", null=True), **CLUSTERED,
+)  # fmt: skip
+
+batches = Table(
+    "batches", metadata,
+    key("sender"), key("batch", 128), bounded("bank"), bounded("lane"), bounded("kind"), bounded("fingerprint"),
+    number("count"), bounded("currency", 3), number("sum_minor"), number("open_items"), number("seq"),
+    *reply_columns(), number("accepted_ms"), number("changed_ms"), hidden("body"), **STRICT,
+)  # fmt: skip
+
+bundles = Table(
+    "bundles", metadata,
+    key("bundle", 26), bounded("lane"), bounded("kind"), bounded("bank_ref"), number("attempt"), number("spent"),
+    number("made_ms"), bounded("bank_date", 10, null=True), unbounded("serials"), bounded("port"),
+    hidden("wire", null=True), hidden("answer", null=True), bounded("ref_bank", null=True),
+    UniqueConstraint("lane", "bank_ref", name="bundles_reference"),
+    Index("bundles_bank_reference", "bank_ref", "ref_bank", unique=True), **STRICT,
+)  # fmt: skip
+
+bundle_items = Table(
+    "bundle_items", metadata,
+    key("payment", 26), bounded("bundle", 26), number("place"), Index("bundle_items_bundle", "bundle"), **CLUSTERED,
+)  # fmt: skip
+
+receipts = Table(
+    "receipts", metadata,
+    key("receipt"), bounded("media_type", 255), number("at_ms"), number("expires_ms"), hidden("name"), hidden("body"),
+    Index("receipts_expires", "expires_ms"), **STRICT,
+)  # fmt: skip
+
+tickets = Table("tickets", metadata, key("question", 255), number("due_ms"), hidden("ticket"), **CLUSTERED)
+
+balances = Table(
+    "balances", metadata, key("account_idx"), bounded("bank"), number("seen_ms"), hidden("body"), **CLUSTERED,
+)  # fmt: skip
+
+checkpoints = Table(
+    "checkpoints", metadata,
+    key("node"), key_number("size"), number("at_ms"), unbounded("note"), hidden("tree"), **CLUSTERED,
+)  # fmt: skip
+
+lane_renames = Table("lane_renames", metadata, key("old"), bounded("lane"), number("at_ms"), **CLUSTERED)
+
+stops = Table(
+    "stops", metadata, key_number("number"), number("stopped"), number("at_ms"), hidden("body"), **CLUSTERED,
+)  # fmt: skip

@@ -1,0 +1,178 @@
+"""Driving conversations: every step once, faults never inside, and money only where it may move."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any
+
+import pytest
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.python.failure import Failure
+
+from gateway.bank import conversation as bank_conversation
+from gateway.bank.connection import NoAnswer
+from gateway.bank.dialer import NotConnected
+from protocols.bank import Ask, Continue, Sign, Submit
+from protocols.canon.outcome import Fate, Outcome
+from protocols.kit.errors import ProtocolError
+
+
+class Door:
+    """A line that answers by a list; an exception in it is the fault of that exchange."""
+
+    def __init__(self, *answers: bytes | Exception) -> None:
+        self.answers = list(answers)
+        self.asked: list[bytes] = []
+
+    def exchange(self, data: bytes) -> Deferred[bytes]:
+        self.asked.append(data)
+        answer = self.answers.pop(0)
+        return fail(Failure(answer)) if isinstance(answer, Exception) else succeed(answer)
+
+
+class Berth:
+    """A session with one line; `states` are what it says of itself, one look after the other."""
+
+    def __init__(self, line: Any, *states: str) -> None:
+        self._line = line
+        self._states = list(states)
+        self.dialled: list[str] = []
+
+    @property
+    def state(self) -> str:
+        return self._states.pop(0) if self._states else "ready"
+
+    async def line(self, port: str, *, same: bool = False) -> Any:
+        self.dialled.append(port)
+        return self._line
+
+
+class Key:
+    key_id = "order"
+
+    async def sign(self, octets: bytes) -> bytes:
+        return b"signed:" + octets
+
+
+KEYS: Any = {"order": Key()}
+SILENCE = NoAnswer("no_answer", written=True)
+
+
+def ran(coroutine: Any) -> Any:
+    results: list[Any] = []
+    Deferred.fromCoroutine(coroutine).addBoth(results.append)
+    [result] = results
+    if isinstance(result, Failure):
+        result.raiseException()
+    return result
+
+
+class Talking:
+    """A conversation that notes what reaches it."""
+
+    def __init__(self, *steps: Any, end: Any = "done") -> None:
+        self.heard: list[bytes] = []
+        self.thrown: list[BaseException] = []
+        self.closed = False
+        self._steps = steps
+        self._end = end
+
+    def run(self) -> Generator[Any, bytes, Any]:
+        try:
+            for step in self._steps:
+                self.heard.append((yield step))
+        except GeneratorExit:
+            self.closed = True
+            raise
+        except BaseException as error:
+            self.thrown.append(error)
+            raise
+        return self._end
+
+
+def test_each_step_is_carried_out_once_and_its_answer_comes_back() -> None:
+    door, talking = Door(b"one", b"two"), Talking(Ask("business", b"a"), Sign("order", b"o"), Continue("business", b"c"))
+    session: Any = Berth(door)
+    assert ran(bank_conversation.ask(session, talking.run(), KEYS)) == "done"
+    assert talking.heard == [b"one", b"signed:o", b"two"] and door.asked == [b"a", b"c"]
+    assert session.dialled == ["business", "business"], "signing needs no connection"
+
+
+def test_a_transport_fault_is_raised_to_the_lane_and_never_into_the_conversation() -> None:
+    talking = Talking(Ask("business", b"a"), Ask("business", b"b"))
+    session: Any = Berth(Door(b"one", SILENCE))
+    with pytest.raises(NoAnswer):
+        ran(bank_conversation.ask(session, talking.run(), KEYS))
+    assert talking.closed and not talking.thrown and talking.heard == [b"one"]
+
+
+def test_a_question_that_submits_is_stopped_before_a_byte_leaves() -> None:
+    door = Door(b"never")
+    session: Any = Berth(door)
+    with pytest.raises(AssertionError, match="may not submit"):
+        ran(bank_conversation.ask(session, Talking(Submit("business", b"money")).run(), KEYS))
+    assert not door.asked
+
+
+def test_a_money_word_stops_at_its_submit_and_its_bytes_are_not_sent() -> None:
+    door, submit = Door(b"token"), Submit("business", b"money", ("7",))
+    talking = Talking(Ask("business", b"hop"), submit, end=Outcome(Fate.SETTLED, "S"))
+    session: Any = Berth(door)
+    conversation = talking.run()
+    assert ran(bank_conversation.until_submit(session, conversation, KEYS)) is submit
+    assert door.asked == [b"hop"]
+    assert ran(bank_conversation.after_submit(session, conversation, KEYS, b"answer")).fate is Fate.SETTLED
+    assert talking.heard == [b"token", b"answer"] and door.asked == [b"hop"]
+
+
+def test_a_money_word_that_ends_without_a_submit_says_why() -> None:
+    session: Any = Berth(Door())
+    outcome = ran(bank_conversation.until_submit(session, Talking(end=Outcome(Fate.UNKNOWN, "X")).run(), KEYS))
+    assert outcome == Outcome(Fate.UNKNOWN, "X")
+
+
+def test_a_second_submit_is_stopped() -> None:
+    door = Door(b"x")
+    session: Any = Berth(door)
+    conversation = Talking(Submit("business", b"money"), Submit("business", b"again")).run()
+    ran(bank_conversation.until_submit(session, conversation, KEYS))
+    with pytest.raises(AssertionError, match="may not submit"):
+        ran(bank_conversation.after_submit(session, conversation, KEYS, b"answer"))
+    assert not door.asked
+
+
+def test_steps_after_the_submit_go_on_the_same_way() -> None:
+    door = Door(b"receipt")
+    session: Any = Berth(door)
+    talking = Talking(Submit("business", b"money"), Ask("business", b"confirm"), end=Outcome(Fate.PENDING, "P"))
+    conversation = talking.run()
+    ran(bank_conversation.until_submit(session, conversation, KEYS))
+    assert ran(bank_conversation.after_submit(session, conversation, KEYS, b"answer")).fate is Fate.PENDING
+    assert talking.heard == [b"answer", b"receipt"]
+
+
+def test_a_bad_answer_comes_out_as_the_conversation_raised_it() -> None:
+    def refusing() -> Generator[Any, bytes, Any]:
+        yield Ask("business", b"a")
+        raise ProtocolError("digest", "no")
+
+    session: Any = Berth(Door(b"bad"))
+    with pytest.raises(ProtocolError, match="no"):
+        ran(bank_conversation.ask(session, refusing(), KEYS))
+
+
+def test_a_key_that_nobody_configured_is_named() -> None:
+    session: Any = Berth(Door())
+    with pytest.raises(bank_conversation.NoSuchKey, match=r"keys\.transport"):
+        ran(bank_conversation.ask(session, Talking(Sign("transport", b"")).run(), KEYS))
+
+
+@pytest.mark.parametrize("states", [("down",), ("connecting",), ("proving",), ("ready", "down")])
+def test_a_session_lost_on_the_way_is_not_used_and_only_its_opening_may_speak_first(states: tuple[str, ...]) -> None:
+    door = Door(b"one")
+    session: Any = Berth(door, *states)
+    with pytest.raises(NotConnected):
+        ran(bank_conversation.ask(session, Talking(Ask("business", b"a")).run(), KEYS))
+    assert not door.asked
+    opening: Any = Berth(door, *states)
+    assert ran(bank_conversation.ask(opening, Talking(Ask("business", b"sign on")).run(), KEYS, opening=True)) == "done"

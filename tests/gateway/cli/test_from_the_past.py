@@ -1,0 +1,178 @@
+"""The database comes back from the past: nothing is sent, asking goes on, and only two persons let a lane go."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.journal.cluster.lane_pauses import FROM_THE_PAST
+from gateway.simbank.faults import Fault, Script, Scripted
+from tests.gateway.cli.counter import Desk
+from tests.gateway.cli.test_resolve import LI, WANG, approval, approve, draft, enrol, made_of
+from tests.world.world import World
+
+LANE = "sample.main"
+
+
+class Restored(World):
+    """A world whose database can be put back."""
+
+    def copy(self, name: str) -> None:
+        with sqlite3.connect(self.folder / "journal.db") as db, sqlite3.connect(self.folder / name) as other:
+            db.backup(other)
+        other.close()
+
+    def restore(self, name: str) -> None:
+        self.crash()
+        for file in self.folder.glob("journal.db*"):
+            file.unlink()
+        (self.folder / "journal.db").write_bytes((self.folder / name).read_bytes())
+        self.start()
+        self.run(3)
+
+
+@pytest.fixture
+def restored(tmp_path: Path) -> Iterator[Restored]:
+    """AP-0 is in doubt, persons are enrolled; then a copy; then AP-1 is paid, and the copy put back."""
+    world = Restored(tmp_path, plan=Script([Scripted(Fault.DROP_AFTER)]), bank_options={"first_enquiry_s": 600.0})
+    world.start()
+    world.run(1)
+    enrol(Desk(world), WANG, LI)
+    world.submit("AP-0")
+    world.run(5)
+    assert world.last("AP-0")["state"] == "in_doubt"
+    world.copy("an-hour-ago.db")
+    world.submit("AP-1")
+    world.run(5)
+    assert world.last("AP-1")["state"] == "settled"
+    world.restore("an-hour-ago.db")
+    yield world
+    if world.life is not None:
+        world.crash()
+
+
+def wish(lane: str = LANE, **changed: Any) -> dict[str, Any]:
+    return {"kind": "resume", "subject": lane, "to": "send", "note": "each reference asked about at the bank", **changed}
+
+
+def propose(desk: Desk) -> str:
+    wanted = wish()
+    return str(desk.ask("POST", "proposals", peer=WANG.peer, **made_of(draft(desk, WANG, wanted, b"list"), WANG, wanted,
+                                                                       b"list"))["proposal"])  # fmt: skip
+
+
+def test_nothing_is_sent_but_asking_goes_on(restored: Restored) -> None:
+    desk = Desk(restored)
+    assert desk.ask("GET", "lanes")["lanes"][0]["condition"] == f"paused:{FROM_THE_PAST}"
+    assert desk.ask("GET", "status")["safe_mode"]
+    (send,) = desk.ask("GET", "past")["sends"]
+    assert send["lane"] == LANE
+    assert f"{LANE}/{send['bank_reference']}" == restored.permits.written[-1].ref
+    restored.submit("AP-2")
+    restored.run(1_000)
+    assert restored.told("AP-2") == ["payment.accepted"], "taken in, not sent"
+    assert restored.last("AP-0")["state"] == "settled", "the doubt was asked about"
+    assert len(restored.bank.ledger.executions) == 2
+
+
+def test_one_operator_cannot_lift_it(restored: Restored) -> None:
+    desk = Desk(restored)
+    why = desk.no(409, "two_persons", "POST", "lanes", LANE, "resume")
+    assert LANE in why and "bankgw resume" in why
+    assert ("uid:root", "lane.resumed") not in desk.trail(LANE)
+    # An operator's own pause goes, the other stays.
+    desk.ask("POST", "lanes", LANE, "pause", reason="x")
+    assert desk.ask("POST", "lanes", LANE, "resume")["paused"] == [FROM_THE_PAST]
+    proposal = propose(desk)
+    desk.no(409, "same_person", "POST", "proposals", proposal, "approve", peer=WANG.peer,
+            **approval(desk, WANG, proposal))  # fmt: skip
+    assert desk.gateway.lanes[LANE].paused == (FROM_THE_PAST,)
+
+
+def test_two_persons_lift_it_and_it_stays_lifted(restored: Restored) -> None:
+    desk = Desk(restored)
+    restored.submit("AP-2")
+    restored.run(3)
+    proposal = propose(desk)
+    restored.run(3)
+    assert restored.told("AP-2") == ["payment.accepted"], "a proposal changes nothing"
+    assert approve(desk, LI, proposal)["state"] == "done"
+    restored.run(5)
+    assert restored.last("AP-2")["state"] == "settled"
+    assert not desk.ask("GET", "status")["safe_mode"]
+    trail = desk.trail(LANE)
+    for entry in (("uid:2001", "proposal.made"), ("uid:2001", "persons.propose"), ("uid:2002", "persons.approve"),
+                  ("uid:2002", "lane.past_cleared")):  # fmt: skip
+        assert entry in trail
+    why = desk.no(409, "not_now", "POST", "proposals", "draft", peer=WANG.peer, **wish())
+    assert LANE in why
+    # The log still knows what the database forgot; the journal knows that two persons looked at it.
+    restored.crash()
+    restored.start()
+    restored.run(3)
+    assert restored.life is not None and restored.life.gateway.lanes[LANE].paused == ()
+    restored.submit("AP-3")
+    restored.run(5)
+    assert restored.last("AP-3")["state"] == "settled"
+
+
+def test_another_past_must_be_lifted_anew(restored: Restored) -> None:
+    approve(Desk(restored), LI, propose(Desk(restored)))
+    restored.copy("later.db")
+    restored.submit("AP-2")
+    restored.run(5)
+    assert restored.last("AP-2")["state"] == "settled"
+    restored.restore("later.db")
+    desk = Desk(restored)
+    assert desk.gateway.lanes[LANE].paused == (FROM_THE_PAST,), "it was let go for what was forgotten then, not now"
+    assert len(desk.ask("GET", "past")["sends"]) == 2
+
+
+def test_a_lane_that_does_not_wait_has_nothing_to_lift(restored: Restored) -> None:
+    desk = Desk(restored)
+    desk.no(404, "no_such_lane", "POST", "proposals", "draft", peer=WANG.peer, **wish("icbc.main"))
+    desk.no(400, "bad_choice", "POST", "proposals", "draft", peer=WANG.peer, **wish(to="failed"))
+
+
+def test_what_one_node_notices_stops_the_others(tmp_path: Path) -> None:
+    world = Restored(tmp_path, settings={"journal": {"poll_ms": 250}})
+    first = world.start("gw1")
+    world.run(1)
+    enrol(Desk(world), WANG, LI)
+    world.copy("an-hour-ago.db")
+    world.submit("AP-1")
+    world.run(5)
+    assert world.last("AP-1")["state"] == "settled"
+    world.restore("an-hour-ago.db")
+    noticed = world.life
+    assert noticed is not None and noticed is not first
+    # Its own log knows of nothing.
+    second = world.start("gw2")
+    world.run(1)
+    assert second.gateway.past.sends == () and second.gateway.lanes[LANE].paused == (FROM_THE_PAST,)
+    # The one that noticed is gone, and its lane is the other's: what the ERP says again is taken in, and waits.
+    noticed.crash()
+    world.life = second
+    world.submit("AP-1")
+    world.run(60)
+    assert second.gateway.lanes[LANE].epoch and world.state("AP-1") == "ready"
+    assert len(world.bank.ledger.executions) == 1
+    # Here nobody knows what was forgotten, and nobody may sign that nothing was.
+    why = Desk(world).no(409, "not_now", "POST", "proposals", "draft", peer=WANG.peer, **wish())
+    assert "gw1" in why
+    second.gateway.let_go(LANE)
+    world.run(10)
+    assert world.state("AP-1") == "ready" and len(world.bank.ledger.executions) == 1
+    # Two persons let it go where it was noticed.
+    back = world.start("gw1")
+    world.run(1)
+    world.life = back
+    desk = Desk(world)
+    approve(desk, LI, propose(desk))
+    world.life = second
+    world.run(10)
+    assert second.gateway.lanes[LANE].paused == ()

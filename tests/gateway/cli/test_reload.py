@@ -1,0 +1,138 @@
+"""New settings while it works: all of them or none, and every reason in the log."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from twisted.internet.defer import Deferred, fail, succeed
+
+from gateway.cli import reload
+from gateway.cli.reload import Reloading, fixed
+from gateway.settings import BadSettings, Loaded, Mistake, Settings
+from tests.gateway.control.test_verbs import HOLD
+from tests.world.world import World
+
+
+class Logged:
+    """The log lines of the module, in memory."""
+
+    def __init__(self) -> None:
+        self.lines: list[tuple[str, dict[str, Any]]] = []
+
+    def info(self, event: str, **said: Any) -> None:
+        self.lines.append((event, said))
+
+    error = info
+
+
+@pytest.fixture
+def logged(monkeypatch: pytest.MonkeyPatch) -> Logged:
+    made = Logged()
+    monkeypatch.setattr(reload, "_log", made)
+    return made
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    made = World(tmp_path, sender=HOLD)
+    made.start()
+    made.run(1)
+    yield made
+    if made.life is not None:
+        made.crash()
+
+
+def changed(settings: Settings, **more: Any) -> Settings:
+    return settings.model_copy(update=more)
+
+
+def with_bands(settings: Settings, upto: str) -> Settings:
+    sender = settings.senders["kingdee"]
+    bands = ({"upto": upto, "action": "release"}, {"above": upto, "action": "hold"})
+    again = type(sender).model_validate({**sender.model_dump(), "bands": bands})
+    return changed(settings, senders={"kingdee": again})
+
+
+def hup(world: World, *answers: Loaded | BadSettings) -> None:
+    assert world.life is not None
+    gateway = world.life.gateway
+    told = iter(answers)
+
+    def reread() -> Loaded:
+        answer = next(told)
+        if isinstance(answer, BadSettings):
+            raise answer
+        return answer
+
+    reloading = Reloading(world.settings, reread, lambda new: Deferred.fromCoroutine(gateway.reload(new)))
+    for _ in answers:
+        reloading.again()
+        world.run(1)
+
+
+def loaded(settings: Settings, *mistakes: Mistake) -> Loaded:
+    return Loaded(settings, Path("bankgw.toml"), {}, mistakes)
+
+
+def test_a_changed_limit_holds_from_the_next_order_on(world: World, logged: Logged) -> None:
+    world.submit("AP-1", 200_000)
+    world.run(3)
+    assert world.last("AP-1")["state"] == "held"
+    hup(world, loaded(with_bands(world.settings, "5000")))
+    assert [event for event, _ in logged.lines] == ["settings.reloaded"]
+    world.submit("AP-2", 200_000)
+    world.run(5)
+    assert world.last("AP-2")["state"] == "settled"
+    assert world.last("AP-1")["state"] == "held", "what was accepted stays as it was"
+
+
+@pytest.mark.parametrize(
+    ("bad", "says"),
+    [
+        (lambda settings: BadSettings((Mistake("f", "line 3", "is not TOML"),)), "line 3"),
+        (lambda settings: loaded(with_bands(settings, "5000"), Mistake("f", "accounts.0.bank", "no such bank")),
+         "accounts.0.bank"),
+        (lambda settings: loaded(changed(with_bands(settings, "5000"), drain_s=1.0)), "drain_s"),
+        (lambda settings: loaded(changed(with_bands(settings, "5000"), banks={})), "banks.sample"),
+    ],
+)  # fmt: skip
+def test_one_mistake_and_nothing_is_taken_over(world: World, logged: Logged, bad: Any, says: str) -> None:
+    hup(world, bad(world.settings))
+    assert [event for event, _ in logged.lines] == ["settings.not_reloaded"]
+    assert says in logged.lines[0][1]["reason"]
+    world.submit("AP-1", 200_000)
+    world.run(5)
+    assert world.last("AP-1")["state"] == "held"
+
+
+def test_a_secret_that_cannot_be_read_changes_nothing(world: World, logged: Logged) -> None:
+    sender = world.settings.senders["kingdee"]
+    with_key = type(sender).model_validate({**sender.model_dump(), "bands": (), "hmac_key": {"file": "/nowhere/key"}})
+    hup(world, loaded(changed(world.settings, senders={"kingdee": with_key})))
+    assert [event for event, _ in logged.lines] == ["settings.not_reloaded"]
+    world.submit("AP-1", 200_000)
+    world.run(5)
+    assert world.last("AP-1")["state"] == "held"
+
+
+def test_the_next_comparison_is_with_what_was_taken_over(world: World, logged: Logged) -> None:
+    first = with_bands(world.settings, "5000")
+    hup(world, loaded(first), loaded(changed(first, zone="UTC")), loaded(with_bands(first, "6000")))
+    assert [event for event, _ in logged.lines] == ["settings.reloaded", "settings.not_reloaded", "settings.reloaded"]
+
+
+def test_every_setting_is_either_changeable_or_fixed(world: World) -> None:
+    other = changed(world.settings, **{**dict.fromkeys(Settings.model_fields, object()), "banks": {"pab": object()}})
+    found = set(fixed(world.settings, other))
+    assert found == {*Settings.model_fields, "banks.pab", "banks.sample"} - {"banks", "senders", "accounts"}
+
+
+def test_a_failure_of_the_journal_is_told(logged: Logged) -> None:
+    settings = Settings.model_validate({"broker": {"password": {"file": "x"}}, "journal": {"vault_key": {"file": "x"}}})
+    for answer in (fail(RuntimeError("the journal is closed")), succeed(None)):
+        Reloading(settings, lambda: loaded(settings), lambda _new, answer=answer: answer).again()  # type: ignore[misc]
+    assert logged.lines[0][1]["reason"] == "the journal is closed"
+    assert logged.lines[1][0] == "settings.reloaded"

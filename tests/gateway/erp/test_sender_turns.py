@@ -1,0 +1,119 @@
+"""A flood of one sender does not delay another's orders, and each sender's messages keep their order."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gateway.erp import sender_turns
+from gateway.erp.amqp_types import Delivery, Properties
+from gateway.erp.consumer import WIDER
+from gateway.erp.sender_turns import MOST_AT_ONCE, MOST_OF_ONE, Turns
+from tests.world.world import World
+
+PREFETCH = 200
+
+
+class Desk:
+    """What was begun, and what more was asked for."""
+
+    def __init__(self) -> None:
+        self.begun: list[Delivery] = []
+        self.asked: list[str] = []
+        self.tag = 0
+        self.turns = Turns(PREFETCH, self.begun.append, lambda queue: self.asked.append(f"+{queue}"),
+                           lambda queue: self.asked.append(f"-{queue}"))  # fmt: skip
+
+    def put(self, user: str, count: int = 1, queue: str = "money") -> None:
+        for _ in range(count):
+            self.tag += 1
+            self.turns.put(Delivery(queue, self.tag, 1, False, "", "k", Properties(user_id=user), b""))
+
+    def users(self) -> str:
+        return "".join(str(one.properties.user_id) for one in self.begun)
+
+
+def test_another_sender_is_next_however_many_wait_before_it() -> None:
+    desk = Desk()
+    desk.put("f", 5_000)
+    assert desk.users() == "f" * MOST_OF_ONE, "one alone leaves room for others"
+    desk.put("a", 3)
+    assert desk.users()[MOST_OF_ONE:] == "aaa"
+    assert desk.turns.waiting == 5_000 - MOST_OF_ONE
+
+
+def test_senders_take_turns_and_each_keeps_its_order() -> None:
+    desk = Desk()
+    for user in "fab":
+        desk.put(user, MOST_AT_ONCE)
+    done = 0
+    while desk.turns.waiting:
+        desk.turns.done(desk.begun[done])
+        done += 1
+    assert len(desk.begun) == 3 * MOST_AT_ONCE
+    for user in "fab":
+        tags = [one.tag for one in desk.begun if one.properties.user_id == user]
+        assert tags == sorted(tags) and len(tags) == MOST_AT_ONCE
+    assert desk.users()[MOST_AT_ONCE : MOST_AT_ONCE + 20] == "b" * 20, "who has least under way is next"
+    assert "abab" in desk.users()
+
+
+def test_more_is_asked_for_while_one_sender_has_most_of_it_and_no_more_afterwards() -> None:
+    desk = Desk()
+    desk.put("f", MOST_OF_ONE + PREFETCH // 2)
+    assert desk.asked == []
+    desk.put("f")
+    assert desk.asked == ["+money"]
+    desk.put("f", (PREFETCH + WIDER) // 2)
+    assert desk.asked == ["+money", "+money"]
+    for n in range(MOST_OF_ONE + PREFETCH + WIDER):
+        if n < len(desk.begun):
+            desk.turns.done(desk.begun[n])
+    assert desk.asked == ["+money", "+money", "-money"] and desk.turns.waiting == 0
+
+
+def test_what_ends_at_once_is_no_recursion_and_what_is_lost_is_forgotten() -> None:
+    desk = Desk()
+    desk.put("f", 5_000)
+
+    def begin(delivery: Delivery) -> None:
+        desk.begun.append(delivery)
+        desk.turns.done(delivery)
+
+    desk.turns._begin = begin
+    desk.turns.done(desk.begun[0])
+    assert len(desk.begun) == 5_000 and desk.turns.waiting == 0
+    other = Desk()
+    other.put("f", 500)
+    assert other.turns.forget() == 500 - MOST_OF_ONE and other.turns.waiting == 0
+    for delivery in list(other.begun):
+        other.turns.done(delivery)
+    assert len(other.begun) == MOST_OF_ONE and other.turns._under_way == 0
+
+
+def delays(folder: Path, flood: int) -> list[float]:
+    """How long each of ten orders took to be answered that stand behind so many invalid messages of somebody else."""
+    world = World(folder)
+    world.start()
+    world.run(1)
+    for _ in range(flood):
+        world.command("payment.submit", b"{", user="somebody.else", reply_to=None)
+    began_s, wanted = world.clock.seconds(), {f"AP-{n}" for n in range(10)}
+    for id_ in sorted(wanted):
+        world.submit(id_)
+    took: dict[str, float] = {}
+    while len(took) < len(wanted):
+        world.run(0.01)
+        for _head, said in world.replies:
+            took.setdefault(said["id"], world.clock.seconds() - began_s)
+    return sorted(took.values())
+
+
+def test_invalid_messages_of_one_sender_do_not_delay_the_orders_of_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "quiet").mkdir()
+    quiet, flooded = delays(tmp_path / "quiet", 0), delays(tmp_path, 2_000)
+    assert flooded[-1] < quiet[-1] + 0.08, (quiet, flooded)
+    assert sender_turns.MOST_WIDENINGS * WIDER >= 20_000
