@@ -179,7 +179,8 @@ def test_a_copy_is_put_back_and_two_users_let_the_lane_go(live: Live, shelf: She
         file.rename(aside / file.name)
     code, said = live.bankgw("restore", str(copy), config=True)
     assert code == exit_codes.OK, said
-    assert "1 sends of this machine are not in it" in said
+    assert "the journal is older than what gw1 wrote" in said and "and 1 sends" in said
+    assert "send nothing until two persons let it" in said
 
     live.start("run", "--config", str(live.site.settings), log="gateway.log")
     live.until(lambda: live.status().get("lanes") == {"sample.main": "paused:database_from_the_past"})

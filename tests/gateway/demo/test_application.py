@@ -25,10 +25,10 @@ LAST_LINE = re.compile(
 # A daemon that says every payment order to `sample` twice over. Only this test knows it.
 PLANTED_DAEMON = """
 import sys
-from gateway.bank import session
+from gateway.bank import connection
 from gateway.__main__ import main
 
-once = session.Line.exchange
+once = connection.BankConnection.exchange
 
 def twice(self, data):
     answer = once(self, data)
@@ -36,7 +36,7 @@ def twice(self, data):
         answer.addCallback(lambda _first: once(self, data))
     return answer
 
-session.Line.exchange = twice
+connection.BankConnection.exchange = twice
 sys.argv = ["bankgw", "run", "--config", sys.argv[1]]
 main()
 """

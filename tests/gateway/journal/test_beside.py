@@ -111,7 +111,7 @@ def fresh(url: str) -> Iterator[str]:
 
 
 def by_the_next(tree: Path, url: str, code: str) -> None:
-    lines = f"from gateway.journal import migrations; assert migrations.KNOWN[-1] == '{versions.NEXT}'; url = {url!r}; "
+    lines = f"from gateway.journal.sql import migrations; assert migrations.KNOWN[-1] == '{versions.NEXT}'; url = {url!r}; "
     done = subprocess.run((sys.executable, "-c", lines + code), cwd=tree, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
 

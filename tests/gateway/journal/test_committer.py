@@ -529,7 +529,7 @@ import os, sys
 from pathlib import Path
 from tests.gateway.journal.bench import Hands, admission, order, vault
 from gateway.clock import SeededEntropy
-from gateway.journal import payments
+from gateway.journal.payments import admission as admitting
 from gateway.journal.sql.executor import InlineExecutor
 from gateway.journal.commit.permit_log import PermitLog
 from gateway.journal.commit.group_commit import SqlStore
@@ -543,7 +543,7 @@ class Dies(InlineExecutor):
 store = SqlStore(sys.argv[1], None, hands, "n1", vault(), PermitLog(Path(sys.argv[2]), vault(), "n1"),
                  executor=Dies(hands), reading=InlineExecutor(hands), entropy=SeededEntropy(3))
 for n in range(20):
-    store.write(lambda tx, n=n: payments.admit(tx, admission(order(f"a{n}")), tx.entropy)).addCallback(print)
+    store.write(lambda tx, n=n: admitting.admit(tx, admission(order(f"a{n}")), tx.entropy)).addCallback(print)
 hands.task.advance(0)
 hands.task.advance(0)
 """

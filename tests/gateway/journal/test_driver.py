@@ -98,15 +98,15 @@ def test_a_transaction_that_stands_still_after_writing_is_ended_by_the_server(
 # Writes groups of many rows for ever: new ones, changed ones, deleted ones.
 _BUSY = """
 import sys
-from gateway.journal import bulk, databases, schema
+from gateway.journal.sql import databases, driver, schema
 from tests.gateway.journal.test_driver import CHANGE_ONE, DELETE_ONE
 engine = databases.connect(sys.argv[1], connections=1, writing=True)
 with engine.connect() as conn:
     print(conn.exec_driver_sql("SELECT pg_backend_pid()").scalar(), flush=True)
     while True:
         databases.upsert(conn, schema.meta, [{"name": f"busy-{n}", "value": ""} for n in range(100)])
-        bulk.write_many(conn, CHANGE_ONE, [{"b_name": f"busy-{n}", "b_value": "x"} for n in range(100)])
-        bulk.write_many(conn, DELETE_ONE, [{"b_name": f"busy-{n}"} for n in range(100)])
+        driver.write_many(conn, CHANGE_ONE, [{"b_name": f"busy-{n}", "b_value": "x"} for n in range(100)])
+        driver.write_many(conn, DELETE_ONE, [{"b_name": f"busy-{n}"} for n in range(100)])
         conn.commit()
 """
 CHANGE_ONE = update(schema.meta).where(_C.name == bindparam("b_name")).values(value=bindparam("b_value"))

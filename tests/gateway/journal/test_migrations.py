@@ -36,7 +36,7 @@ def test_every_revision_is_known_in_its_order() -> None:
 
 
 def test_a_database_that_is_up_to_date_needs_no_alembic(sqlite_url: str) -> None:
-    code = f"import sys; from gateway.journal import migrations; migrations.upgrade({sqlite_url!r}); "
+    code = f"import sys; from gateway.journal.sql import migrations; migrations.upgrade({sqlite_url!r}); "
     done = subprocess.run((sys.executable, "-c", code + "sys.exit('alembic' in sys.modules)"), check=False)
     assert done.returncode == 0
 
@@ -57,7 +57,7 @@ def test_nodes_that_start_together_on_an_empty_database_all_come_up(kind: str, s
         found.reflect(conn)
         found.drop_all(conn)
     engine.dispose()
-    code = f"from gateway.journal import migrations; migrations.upgrade({url!r})"
+    code = f"from gateway.journal.sql import migrations; migrations.upgrade({url!r})"
     nodes = [subprocess.Popen((sys.executable, "-c", code), stderr=subprocess.PIPE) for _ in range(4)]
     assert [(node.communicate()[1][-300:], node.returncode) for node in nodes] == [(b"", 0)] * 4
 
