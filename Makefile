@@ -5,8 +5,8 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-print-directory
 PY := .venv/bin/python
 PYTEST := $(PY) -m pytest
-# Two at a time, each with a virtual host of its own (setup/broker.py). WORKERS=0 runs all in one process.
-SIDE_BY_SIDE = -n $(or $(WORKERS),2)
+# Three at a time, for many of them wait (for locks, brokers, daemons); each with a virtual host of its own (setup/broker.py). WORKERS=0 runs all in one process.
+SIDE_BY_SIDE = -n $(or $(WORKERS),3)
 # What the oldest Python must pass in every run; the same stories must have the same traces on both.
 FAST := tests/gateway/core/test_flow.py tests/gateway/core/test_policy.py tests/gateway/journal tests/gateway/test_app.py \
 	tests/protocols/erp tests/protocols/banks/sample tests/protocols/banks/every \
