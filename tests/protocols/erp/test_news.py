@@ -38,7 +38,7 @@ def test_the_fullest_news() -> None:
     said = fields(news(
         kind=Kind.BATCH_ITEM, amount=Money(1234567), bank_reference="R", bank_serial="S", bank_code="C",
         bank_text="成功", booked_ms=1, fee=Money(500, "USD"), was=State.IN_DOUBT, evidence="enquiry",
-        reported=Fate.FAILED, next_enquiry_ms=2, hold_reason="approval", send_after_ms=3, replayed=True, batch="B",
+        reported=Fate.FAILED, next_enquiry_ms=2, hold_reasons=("approval",), send_after_ms=3, replayed=True, batch="B",
         item_no=7, refusal=Refusal(Code.VALIDATION, "no", (Fault("/a", FieldCode.TOO_LONG, "long", 5),)),
         tags={"a": "b"},
     ))  # fmt: skip
