@@ -222,7 +222,7 @@ ZH: Mapping[str, str] = {
     "books, repeats its answer to another payment": "入账,重复另一笔付款的应答",
     "books, sends its answer twice": "入账,应答发两次",
     "says no": "拒绝",
-    "books, and answers that it had the order before": "已入账,却答复此前已收到该指令",
+    "books, and answers that it had the order before (not in bundles)": "已入账,却答复此前已收到该指令(批量除外)",
     "books, closes without an answer, and does not find it for a while": "入账,不应答就断开,一段时间内查不到",
     "books and answers, the money comes back after a while": "入账并应答,过一段时间资金退回",
     "books the first half of a bundle, or a payment; no answer, closes": "只入账一批的前一半,或入账一笔;不应答就断开",

@@ -69,7 +69,7 @@ FAULTS: Mapping[Fault, FaultFacts] = {
     Fault.HIDE: FaultFacts(_MONEY, True, "books, closes without an answer, and does not find it for `hide_s`"),
     Fault.LATE_RETURN: FaultFacts(_MONEY, True, "books and answers, the money comes back after `return_s`"),
     Fault.PART: FaultFacts(_MONEY, True, "books the first half of a bundle, or a payment; no answer, closes"),
-    Fault.DUPLICATE: FaultFacts(_MONEY, True, "books, and answers that it had the order before"),
+    Fault.DUPLICATE: FaultFacts(_MONEY, True, "books, and answers that it had the order before (not in bundles)"),
     Fault.PROBE_SILENCE: FaultFacts(frozenset({Touch.PROBE}), False, "does not answer a sign-on or heartbeat"),
 }
 

@@ -104,8 +104,6 @@ class _Exchange:
             if self.strike is not None and self.strike.fault in _ONLY_BY_BOOKING:
                 self.strike = None
             raise
-        if self.strike is not None and self.strike.fault is Fault.DUPLICATE:
-            raise DuplicateBundle(reference)
         return booked
 
     def bundle(self, reference: str) -> tuple[Booking, ...]:

@@ -122,7 +122,7 @@ HEARD = {
     Fault.HALF: {"no answer"}, Fault.GARBAGE: {"http", "no answer"}, Fault.WRONG_SIGNATURE: {"digest"},
     Fault.OTHERS_ANSWER: {"correlation"}, Fault.TWICE: {"two answers"}, Fault.REFUSE: {"pending"},
     Fault.HIDE: {"no answer"}, Fault.LATE_RETURN: {"pending"}, Fault.PART: {"no answer"},
-    # A known file is recognised by its hash before it is booked: this bank says "taken" all the same.
+    # The fault is one of single orders; this bank takes files.
     Fault.DUPLICATE: {"pending"},
 }  # fmt: skip
 """Nothing here is a final word: the fault is seen, or the file was taken and is enquired about."""
