@@ -93,7 +93,8 @@ class _Alone:
             bank=SimpleNamespace(money={ORDER.kind: self._pay}, read=self._read, profile=SimpleNamespace(signs=())),
         )  # fmt: skip
         lane: Any = SimpleNamespace(
-            parts=parts, epoch=1, session_pool=SimpleNamespace(release=self._give_back), words=ExchangeMetrics("b", self.meters),
+            parts=parts, epoch=1, session_pool=SimpleNamespace(release=self._give_back),
+            exchange_metrics=ExchangeMetrics("b", self.meters),
             bundling=SimpleNamespace(carries=lambda _row: False), row=lambda _payment: succeed(self.row),
             noted=self.noted.append, postpone=lambda _payment, at_ms, kind=Work.SEND: self.later.append((at_ms, kind)),
             permitted=lambda: True, permits=lambda _epoch, _since_s: True, next_open_ms=lambda at_ms: at_ms,

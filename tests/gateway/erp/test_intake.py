@@ -80,7 +80,7 @@ def test_what_can_be_neither_taken_nor_refused_goes_back_and_holds_nobody_up(
             return refusal(intake, delivery, said, refused)
         return raising() if broken == "refusal" else raising
 
-    monkeypatch.setattr(envelope, "letter", fitting)
+    monkeypatch.setattr(envelope, "envelope_of", fitting)
     monkeypatch.setattr(Intake, "_refusal", refusing)
     world = World(tmp_path)
     life = world.start()
