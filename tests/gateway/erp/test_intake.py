@@ -63,6 +63,7 @@ def test_a_question_from_nobody_says_what_it_lacks(user: str | None, words: str,
     assert copy.properties.headers["refused_title"] == words
 
 
+@pytest.mark.timeout(240)
 @pytest.mark.parametrize("broken", ["unit", "letter", "refusal"])
 def test_what_can_be_neither_taken_nor_refused_goes_back_and_holds_nobody_up(
     broken: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, logged_failures: Any
