@@ -8,7 +8,7 @@ twice, or in any form but plain digits, is refused: two readers could disagree a
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote_plus, unquote_to_bytes
@@ -61,6 +61,11 @@ def request(method: str, path: str, host: str, headers: Iterable[tuple[str, str]
     if body or method != "GET":
         named.append(("Content-Length", str(len(body))))
     return _head(f"{method} {path} HTTP/1.1", named) + body
+
+
+def post(path: str, host: str, content_type: str, body: bytes) -> bytes:
+    """The bytes of one POST on a connection of its own."""
+    return request("POST", path, host, (("Content-Type", content_type), ("Connection", "close")), body)
 
 
 def answer(status: int, headers: Iterable[tuple[str, str]] = (), body: bytes = b"", phrase: str = "OK") -> bytes:
@@ -322,6 +327,16 @@ class HttpAnswers:
 
     def cutter(self, max_bytes: int) -> Cutter:
         return _HttpCutter(max_bytes, answers=True)
+
+
+def answers(max_bytes: int) -> Callable[[], Cutter]:
+    """What makes a fresh cutter of answers for each connection, as a Port wants it."""
+    return lambda: HttpAnswers().cutter(max_bytes)
+
+
+def body_of(frame: bytes) -> bytes:
+    """The body of an answer with status 200. Raises "http" on another status or no answer."""
+    return expect_status(parse_answer(frame))
 
 
 @dataclass(frozen=True, slots=True)

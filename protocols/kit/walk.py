@@ -12,14 +12,14 @@ the numbers counted so far would be those of another list.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 
 from protocols.canon.statement import Line
 from protocols.kit.errors import ProtocolError
 from protocols.kit.fields import date_text, digits, parse_date
-from protocols.kit.paging import fingerprint
+from protocols.kit.paging import PageCursor, fingerprint
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +62,7 @@ class Place:
 
     def counted(self, lines: Sequence[Line]) -> tuple[Line, ...]:
         """The page's lines, each with its occurrence among those of the same key."""
-        counts: Counter[str] = Counter({self.key: self.count} if self.count else {})
-        found: list[Line] = []
-        for line in lines:
-            found.append(replace(line, occurrence=counts[line.bank_line_id]))
-            counts[line.bank_line_id] += 1
-        return tuple(found)
+        return counted(lines, self.key, self.count)
 
     def onward(self, lines: Sequence[Line], total: int) -> Place | None:
         """Where a leg of `total` entries goes on after the counted lines of this page; None at its end.
@@ -84,3 +79,24 @@ class Place:
             raise ProtocolError("paging", f"{total} entries are said to be there, and none is told from {number} on")
         key, count = lines[-1].bank_line_id, lines[-1].occurrence + 1
         return replace(self, number=number, key=key, count=count, before=mark)
+
+
+def counted(lines: Iterable[Line], key: str = "", count: int = 0) -> tuple[Line, ...]:
+    """The lines, each with its occurrence among those of the same bank key.
+
+    `key` is that of the last line of the page before, which `count` lines had.
+    """
+    counts: Counter[str] = Counter({key: count} if count else {})
+    found: list[Line] = []
+    for line in lines:
+        found.append(replace(line, occurrence=counts[line.bank_line_id]))
+        counts[line.bank_line_id] += 1
+    return tuple(found)
+
+
+def entered(cursor: str | None, question: str, first: Callable[[], str]) -> PageCursor:
+    """The place that a page is asked for: the asker's cursor, or where the walk begins (`first`) without one.
+
+    `question` is the fingerprint of what is asked. Raises "paging" for a cursor of another question.
+    """
+    return PageCursor(first(), 1, question) if cursor is None else PageCursor.decode(cursor, question)

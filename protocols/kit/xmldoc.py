@@ -8,7 +8,7 @@ element that comes twice where it must come once is an error, never the first of
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import Final
 
@@ -107,6 +107,14 @@ def parse(
     if _deeper_than(max_depth)(root):
         raise ProtocolError("xml_limits", f"nested deeper than {max_depth}")
     return root
+
+
+def parse_root(data: bytes, charset: Charset, root: str, *, max_bytes: int, max_nodes: int) -> etree._Element:
+    """As `parse`, with the root's name checked. Raises "missing" if the document is another one."""
+    found = parse(data, charset, max_bytes=max_bytes, max_nodes=max_nodes)
+    if found.tag != root:
+        raise ProtocolError("missing", f"the root is {found.tag!r}, not {root}")
+    return found
 
 
 def declarations(root: etree._Element) -> int:
@@ -355,6 +363,21 @@ def el(tag: str, *children: Content, **attributes: str) -> Markup:
         elif child is not None:
             inner.extend(item if isinstance(item, Markup) else _SPECIAL.sub(_escape, item) for item in child)
     return Markup(f"<{tag}{''.join(quoted)}>{''.join(inner)}</{tag}>")
+
+
+def leaf(tag: str, content: str = "") -> Markup:
+    """An element with text, as a tag that closes itself where there is none: `<tag/>`."""
+    return el(tag, content) if content else Markup(f"<{tag}/>")
+
+
+def leaves(fields: Iterable[tuple[str, str]], charset: Charset, element: Callable[[str, str], Markup] = el
+           ) -> list[Markup]:  # fmt: skip
+    """Elements with text, in order. Raises Unencodable with the position within the field, not within the document."""
+    written = []
+    for tag, content in fields:
+        charset.encode(content)
+        written.append(element(tag, content))
+    return written
 
 
 def _attribute(item: tuple[str, str]) -> str:
