@@ -15,8 +15,9 @@ from typing import Final
 
 from protocols.bank import Ask, Context, Conversation, Cutter
 from protocols.banks.boc.options import Options
-from protocols.banks.boc.wire import ANSWER_BYTES_MAX, BEIJING, Wire, fields
+from protocols.banks.boc.wire import ANSWER_BYTES_MAX, Wire, fields
 from protocols.kit import http
+from protocols.kit.china import BEIJING
 from protocols.kit.declined import Declined
 from protocols.kit.errors import ProtocolError
 from protocols.kit.fields import date_text, time_text

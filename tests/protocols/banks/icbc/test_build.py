@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from protocols.canon.order import Channel, Kind, Order, TransferDetail
 from protocols.canon.outcome import Fate
 from protocols.canon.party import AccountNumber, Name, Party
 from protocols.kit import codes
+from protocols.kit.choices import names
 from protocols.kit.errors import ProtocolError
 from tests.protocols.banks.icbc.paper import DEBTOR, OPTIONS, PAYER, TODAY, bank, bundle, context, order, steps
 
@@ -203,5 +204,5 @@ def test_a_row_about_an_enquiry_could_not_decide_about_a_payment_whatever_it_sai
 
 def test_everything_in_the_folder_is_there_for_a_reader() -> None:
     readme = (FOLDER / "README.md").read_text("utf-8")
-    assert [one.name for one in fields(Options) if f"`{one.name}`" not in readme] == []
+    assert [name for name in names(Options) if f"`{name}`" not in readme] == []
     assert sorted(FOLDER.glob("dialogues/*.dlg"))
