@@ -128,7 +128,7 @@ def read(
 ) -> T:  # fmt: skip
     """The dataclass `options` from the settings' table. Raises BadOptions naming the first wrong key and the remedy.
 
-    A field whose default is itself a dataclass is a group (see `transport`): its fields are keys of the same table, and
+    A field whose default is itself a dataclass is a group (see `timing`): its fields are keys of the same table, and
     its default has the values of those that are not given. An option without a row in `choices` has that of COMMON.
     `made` says what is kept instead of a value that passed, for those that are not kept as they are written.
     """

@@ -30,11 +30,11 @@ def build(options: Mapping[str, Any]) -> Bank:
     # One exchange at a time, because an operator has one token.
     return Bank(
         profile=profile(chosen),
-        ports={"business": chosen.transport.port("business", lockout.connected)},
+        ports={"business": chosen.timing.port("business", lockout.connected)},
         sessions=Sessions(
             window=1,
             probe=statements.probe,
-            probe_every_s=chosen.transport.probe_every_s,
+            probe_every_s=chosen.timing.probe_every_s,
             sign_on=session.sign_on,
             one_owner=f"operator {chosen.operator} of customer {chosen.customer}",
         ),  # fmt: skip

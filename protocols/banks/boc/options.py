@@ -21,7 +21,7 @@ from protocols.kit.choices import (
     whole,
     words,
 )
-from protocols.kit.transport import Transport
+from protocols.kit.timing import Timing
 
 CODE_WORDS: Final = ("duplicate", "not_found", "refused", "empty")
 """What a rspcod may be declared to mean, because the bank's list is not public."""
@@ -67,7 +67,7 @@ class Options:
     not_found_quarantine_s: float = 3600.0
     max_amount_minor: int | None = None
     poll_every_s: float = 600.0
-    transport: Transport = Transport()
+    timing: Timing = Timing()
 
     @property
     def renminbi(self) -> tuple[str, str]:

@@ -64,7 +64,7 @@ def limits(options: Options) -> Limits:
     """What intake checks before it says yes. Lengths are GBK bytes, whatever the messages are written in."""
     reference = ReferenceForm(length=options.reference_chars, prefix=options.reference_prefix)
     most = options.max_amount_minor or AMOUNT_MOST
-    return gbk_limits(_fields(), (Channel.AUTO, Channel.SAME_BANK), options.transport.pace(), reference, most)
+    return gbk_limits(_fields(), (Channel.AUTO, Channel.SAME_BANK), options.timing.pace(), reference, most)
 
 
 def _fields(*, number: bool = True) -> tuple[FieldLimit, ...]:

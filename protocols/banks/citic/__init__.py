@@ -36,8 +36,8 @@ def build(options: Mapping[str, Any]) -> Bank:
     bundles = {one.kind: one.bundles for one in together}
     return Bank(
         profile=profile(chosen, frozenset(money) | frozenset(bundles)),
-        ports={"business": chosen.transport.port("business", http.answers(ANSWER_BYTES_MAX))},
-        sessions=Sessions(chosen.window, statements.probe, chosen.transport.probe_every_s),
+        ports={"business": chosen.timing.port("business", http.answers(ANSWER_BYTES_MAX))},
+        sessions=Sessions(chosen.window, statements.probe, chosen.timing.probe_every_s),
         money=money,
         questions=Questions(
             balance=statements.balance,

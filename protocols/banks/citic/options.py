@@ -19,7 +19,7 @@ from protocols.kit.choices import (
     text,
     whole,
 )
-from protocols.kit.transport import Transport
+from protocols.kit.timing import Timing
 
 CODE_WORDS: Final = ("duplicate", "not_found", "refused", "empty")
 """What a status may be declared to mean, because the bank's list of server codes is not public."""
@@ -63,7 +63,7 @@ class Options:
     confirm: bool = True
     window: int = 1
     poll_every_s: float = 600.0
-    transport: Transport = Transport(probe_every_s=300.0, burst=2)
+    timing: Timing = Timing(probe_every_s=300.0, burst=2)
 
 
 def _days(value: Any) -> bool:

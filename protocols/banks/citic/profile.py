@@ -83,7 +83,7 @@ def limits(options: Options) -> Limits:
     channels = frozenset(Channel) - {Channel.INSTANT}
     reference = ReferenceForm(length=REFERENCE_CHARS, prefix=options.reference_prefix)
     most = options.max_amount_minor or AMOUNT_MOST
-    return gbk_limits(_fields(unless=_known_bank(options)), channels, options.transport.pace(), reference, most)
+    return gbk_limits(_fields(unless=_known_bank(options)), channels, options.timing.pace(), reference, most)
 
 
 def _known_bank(options: Options) -> tuple[tuple[str, str], ...]:

@@ -2,7 +2,7 @@
 
 A bank's Options has them as one field with the bank's own defaults; in the settings they stand beside the others:
 
-    transport: Transport = Transport(probe_every_s=60.0, per_second=2.0, burst=2)
+    timing: Timing = Timing(probe_every_s=60.0, per_second=2.0, burst=2)
 
 `choices.read` fills the group from the settings' flat table, and takes their checks from `choices.COMMON`.
 """
@@ -22,7 +22,7 @@ _NOTHING_APART: Final[Mapping[str, float]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
-class Transport:
+class Timing:
     """Time-outs, the probe and the pace of a bank's connections. Times in seconds.
 
     `first_byte_s` and `exchange_s` are the time-outs of one exchange. `probe_every_s` is the time between probes.
