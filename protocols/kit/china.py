@@ -46,7 +46,7 @@ def check_amount(bank: str, amount: Money, max_minor: int | None = None) -> None
         raise ProtocolError("value", f"{bank} carries CNY amounts over zero{most}, not {amount}")
 
 
-def check_currency(bank: str, currency: str) -> None:
+def check_renminbi(bank: str, currency: str) -> None:
     """Raises "value" for a question about another currency than CNY."""
     if currency != "CNY":
         raise ProtocolError("value", f"{bank} is asked about CNY only, not {currency}")

@@ -21,7 +21,7 @@ from protocols.canon.money import Money
 from protocols.canon.party import AccountNumber, Name
 from protocols.canon.query import BalanceQuestion, LinesQuestion
 from protocols.canon.statement import Balance, Direction, Line, Page
-from protocols.kit.china import check_currency, moment_or_none, money_or_none
+from protocols.kit.china import check_renminbi, moment_or_none, money_or_none
 from protocols.kit.declined import Declined
 from protocols.kit.errors import ProtocolError
 from protocols.kit.fields import amount_minor, date_text, digits, parse_date, plain
@@ -74,7 +74,7 @@ class Statements:
 
     def balance(self, question: BalanceQuestion, context: Context) -> Conversation[Balance]:
         """b2e0005 now, b2e0012 for a past day. Raises Declined if the bank answers with a code."""
-        check_currency("boc", question.currency)
+        check_renminbi("boc", question.currency)
         account, day = question.account, question.on
         if day is None or day >= context.bank_date:
             answer = yield from self._asked("b2e0005", context, el("account", fields(self._account(account))))
@@ -112,7 +112,7 @@ class Statements:
 
     def lines(self, question: LinesQuestion, context: Context) -> Conversation[Page]:
         """One page of one leg. Raises Declined on a code for an answer, "paging" on a stale cursor."""
-        check_currency("boc", question.currency)
+        check_renminbi("boc", question.currency)
         account, today = question.account, context.bank_date
         last = min(question.last, today)
         mark = fingerprint("lines", account.clear, date_text(question.first), date_text(question.last))

@@ -19,7 +19,7 @@ from protocols.canon.money import Money
 from protocols.canon.party import AccountNumber, Name
 from protocols.canon.query import BalanceQuestion, LinesQuestion
 from protocols.canon.statement import Balance, Direction, Line, Page
-from protocols.kit.china import check_currency, moment_or_none, money_or_none
+from protocols.kit.china import check_renminbi, moment_or_none, money_or_none
 from protocols.kit.declined import Declined
 from protocols.kit.errors import ProtocolError
 from protocols.kit.fields import amount_minor, date_text, digits, parse_date, plain
@@ -70,7 +70,7 @@ class Statements:
 
     def balance(self, question: BalanceQuestion, context: Context) -> Conversation[Balance]:
         """DLBALQRY now, DLHBLQRY for a past day. Raises Declined if the bank answers with a status."""
-        check_currency("citic", question.currency)
+        check_renminbi("citic", question.currency)
         if question.on is None or question.on >= context.bank_date:
             return self._balance_now(question)
         return self._balance_on(question, question.on)
@@ -112,7 +112,7 @@ class Statements:
 
     def lines(self, question: LinesQuestion, context: Context) -> Conversation[Page]:
         """One page. Raises Declined on a status for an answer, "paging" on a stale cursor."""
-        check_currency("citic", question.currency)
+        check_renminbi("citic", question.currency)
         account, today = question.account.clear, context.bank_date
         last = min(question.last, today)
         mark = fingerprint("lines", account, date_text(question.first), date_text(question.last))

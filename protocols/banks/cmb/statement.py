@@ -23,7 +23,7 @@ from protocols.canon.outcome import Fate
 from protocols.canon.party import AccountNumber, Name
 from protocols.canon.query import BalanceQuestion, LinesQuestion, ReturnsQuestion
 from protocols.canon.statement import Balance, Direction, Line, Page, Return, ReturnsPage
-from protocols.kit.china import check_currency, moment_or_none, money_or_none
+from protocols.kit.china import check_renminbi, moment_or_none, money_or_none
 from protocols.kit.declined import Declined
 from protocols.kit.errors import ProtocolError
 from protocols.kit.fields import amount_minor, date_text, digits, parse_date, plain
@@ -87,7 +87,7 @@ class Statements:
 
     def balance(self, question: BalanceQuestion, context: Context) -> Conversation[Balance]:
         """NTQADINF now, SDKNTQABINF for a past day. Raises Declined if the bank answers with a code."""
-        check_currency("cmb", question.currency)
+        check_renminbi("cmb", question.currency)
         if question.on is None or question.on >= context.bank_date:
             return self._balance_now(question)
         return self._balance_on(question, question.on)
@@ -124,7 +124,7 @@ class Statements:
 
     def lines(self, question: LinesQuestion, context: Context) -> Conversation[Page]:
         """One page of one day. Raises Declined on a code for an answer, "paging" on a stale cursor."""
-        check_currency("cmb", question.currency)
+        check_renminbi("cmb", question.currency)
         account = question.account.clear
         last = min(question.last, context.bank_date)
         mark = fingerprint("lines", account, date_text(question.first), date_text(question.last))
