@@ -11,8 +11,8 @@ from protocols.kit.errors import ProtocolError
 
 
 def required(content: str, what: str) -> str:
-    """`content`. Raises "missing" if it is empty."""
-    if not content:
+    """`content`. Raises "missing" if it is empty or blank."""
+    if not content.strip():
         raise ProtocolError("missing", f"the bank's form needs the {what}")
     return content
 
