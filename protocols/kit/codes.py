@@ -8,8 +8,8 @@
     outcome = "duplicate"
     source = "the bank's manual, section 5"
 
-A row needs `code`, `text` or both. A code no row knows gives None, and the caller decides: for money that is
-in doubt, a question is asked again; it is never "failed".
+A row needs `code`, `text` or both. For a code without a row the table gives None, and the caller decides: a payment is
+then in doubt and never failed, a question is asked again.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _KEYS: Final = frozenset(("operation", "layer", "code", "text", "outcome", "sour
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One rule; `number` is its place in the file, for messages."""
+    """One rule. `number` is its place in the file, for error messages."""
 
     operation: str
     layer: str
@@ -84,11 +84,11 @@ class Table:
     rows: tuple[Row, ...]
 
     def look_up(self, operation: str, layer: str, code: str, text: str = "") -> Outcome | None:
-        """What the bank's word means, or None if no row says.
+        """The outcome of the bank's code and text, or None if no row has them.
 
-        Rules for duplicates come first, whatever else matches: a duplicate refused in the clothes of a
-        failure may hide a payment that was made. Among the rest the most exact row decides; if two equally
-        exact rows disagree, nobody knows, and the answer is None.
+        Rows for duplicates come first, whatever else matches: a duplicate that the bank reports as a failure may hide
+        a payment that was made. Among the other rows the most exact one decides. If two equally exact rows disagree,
+        the result is None.
         """
         found = [row for row in self.rows if row.layer == layer and row.matches(operation, code, text)]
         if not found:

@@ -1,6 +1,6 @@
-"""The lean HTTP/1.1 that front-end processors speak: one request, one answer, no pipelining, no redirects.
+"""The subset of HTTP/1.1 that front-end processors use: one request, one answer, no pipelining, no redirects.
 
-Cutters hand out a whole message as the bytes that came (head, blank line, body as sent), so that it can be
+Cutters return a whole message as the bytes that came (head, blank line, body as sent), so that it can be
 kept as evidence; `parse_answer` and `parse_request` read such a frame. A message that gives its length
 twice, or in any form but plain digits, is refused: two readers could disagree about where it ends.
 """
@@ -108,7 +108,7 @@ def _partition(pair: bytes) -> tuple[bytes, bytes, bytes]:
 
 
 def parse_answer(frame: bytes) -> HttpAnswer:
-    """Reads a frame that an answer cutter handed out."""
+    """Reads a frame that an answer cutter returned."""
     head = _parse_head(frame)
     found = _STATUS_LINE.fullmatch(head.first)
     if found is None:
@@ -117,7 +117,7 @@ def parse_answer(frame: bytes) -> HttpAnswer:
 
 
 def parse_request(frame: bytes) -> HttpRequest:
-    """Reads a frame that a request cutter handed out."""
+    """Reads a frame that a request cutter returned."""
     head = _parse_head(frame)
     found = _REQUEST_LINE.fullmatch(head.first)
     if found is None:
@@ -330,7 +330,7 @@ class HttpAnswers:
 
 
 def answers(max_bytes: int) -> Callable[[], Cutter]:
-    """What makes a fresh cutter of answers for each connection, as a Port wants it."""
+    """A factory of cutters, one for each connection, as a Port needs it."""
     return lambda: HttpAnswers().cutter(max_bytes)
 
 

@@ -1,6 +1,6 @@
-"""XML in and out. In: the checks that come before anything is believed. Out: strict text, no tree.
+"""Reading and writing XML: strict checks before a document is read, and text that is escaped as it is written.
 
-`parse` takes the bytes of a peer and gives a tree free of document types, entities, comments and processing
+`parse` takes the bytes of a peer and returns a tree free of document types, entities, comments and processing
 instructions, bounded in size, depth and attributes. The readers are exact in namespace and count: an
 element that comes twice where it must come once is an error, never the first of two.
 """
@@ -128,7 +128,7 @@ def elements(root: etree._Element) -> int:
 
 
 def parse_again(octets: bytes, max_bytes: int) -> etree._Element:
-    """The root of octets that were written from a tree of `parse`: all it refuses but length cannot be in them."""
+    """The root of octets that were written from a tree of `parse`: only their length has to be checked again."""
     if len(octets) > max_bytes:
         raise ProtocolError("frame_too_long", f"canonical form of {len(octets)} bytes, the limit is {max_bytes}")
     return etree.fromstring(octets, _PARSER)
@@ -147,7 +147,7 @@ def _without_declaration(document: str, charset: Charset) -> str:
 
 
 def _scan(document: str, max_nodes: int, max_attributes: int) -> None:
-    """What must not reach the parser, found in the text; a usual document has neither of the two marks."""
+    """Refuses in the text what must not reach the parser; a usual document has neither of the two marks."""
     bare = document
     if "<!" in document or "<?" in document:
         bare = _CDATA.sub("", document)
@@ -159,7 +159,7 @@ def _scan(document: str, max_nodes: int, max_attributes: int) -> None:
             raise ProtocolError("instruction", "a processing instruction")
     if bare.count("<") > 2 * max_nodes:
         raise ProtocolError("xml_limits", f"more than {max_nodes} elements")
-    # All attributes together: a crowd of elements, each within its own limit, costs every pass over the tree.
+    # All attributes together: many elements, each within its own limit, make every pass over the tree slow.
     most = min(_ATTRIBUTES_PER_NODE * max_nodes, _ATTRIBUTES_MAX)
     if bare.count("=") > most and sum(1 for _ in _ATTRIBUTE.finditer(bare)) > most:
         raise ProtocolError("xml_limits", f"more than {most} attributes")
@@ -200,7 +200,7 @@ _COUNT: Final = etree.XPath("count(//*)")
 
 
 def _inspect(root: etree._Element) -> None:
-    """The same once more by the parser's own account: no other kind of node than elements and text."""
+    """The same check on the parsed tree: no other kind of node than elements and text."""
     info = root.getroottree().docinfo
     if info.doctype or info.internalDTD is not None:
         raise ProtocolError("doctype", "a document type")
