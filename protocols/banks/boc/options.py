@@ -1,4 +1,4 @@
-"""The bank's table in the settings: what is known has a value here, the rest is asked for."""
+"""The bank's options in the settings. An option without a default is required."""
 
 from __future__ import annotations
 

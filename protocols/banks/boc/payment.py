@@ -1,7 +1,7 @@
-"""Money: b2e0009 (对公汇款, own transfers, batches) and b2e0061 (对私汇款), and b2e0007, what became of them.
+"""Payments: b2e0009 (对公汇款, own transfers, batches), b2e0061 (对私汇款), and b2e0007, the enquiry after them.
 
-B001 of a message and of its row is acceptance. Only the row of b2e0007 speaks of the payment (banks/boc.md 2.7, 5). The
-token is in the bytes, so they are worth nothing in another session: nothing is ever sent again.
+B001 of a message and of its row is acceptance. Only the row of b2e0007 is about the payment (banks/boc.md 2.7, 5). The
+bytes contain the token, so they are not valid in another session: nothing is ever sent again.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _CORPORATE, _PRIVATE = "b2e0009", "b2e0061"
 
 @dataclass(frozen=True, slots=True)
 class Payments:
-    """The money words of one customer at this bank."""
+    """Orders of one customer: sending them, reading the answers, asking what became of them."""
 
     options: Options
     wire: Wire

@@ -1,4 +1,4 @@
-"""What 中国银行 is, as data: limits, replay rule, pages, and what of it is only reconstructed."""
+"""The profile of 中国银行, as data: limits, replay rule, page size, and what is only reconstructed."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Questions about accounts: b2e0005 balance, b2e0012 past balances, b2e0035 entries, the heartbeat.
 
-b2e0035 has one type for today and one for the past, which tells a month at a time: a walk goes leg by leg. A leg keeps
-its type and its days from the first page to the last, whatever day it is by then.
+b2e0035 has one type for today and one for the past, which covers a month: a period is read in legs. A leg keeps its
+type and its days from the first page to the last, even if the date changes in between.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _DIRECTIONS: Final = {"1": Direction.CREDIT, "2": Direction.DEBIT}
 
 @dataclass(frozen=True, slots=True)
 class Statements:
-    """The questions about accounts of one customer at this bank."""
+    """Questions about the accounts of one customer."""
 
     options: Options
     wire: Wire

@@ -1,4 +1,4 @@
-"""`<bocb2e>` on the wire: XML as the body of an HTTP POST to the front end, and an answer taken apart.
+"""`<bocb2e>` requests and answers: XML as the body of an HTTP POST to the front end.
 
 Answers are read in the charset that they declare themselves: UTF-8, or the GB family in older front ends. Nothing on
 this leg is signed by us: the front end adds `ceitinfo` (banks/boc.md 1, 3).
@@ -73,7 +73,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Wire:
-    """One operator's way to the front end."""
+    """Writes requests and reads answers for one operator."""
 
     options: Options
 

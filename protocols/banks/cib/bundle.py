@@ -1,7 +1,7 @@
-"""Many orders in one message: what an answer says of each, whichever of the three messages it was.
+"""Many orders in one message: what an answer says of each, for all three kinds of message.
 
-A line is known by its number, which we gave it, and must then agree in account and amount, and in our own reference
-where the line carries it: identical lines never share a result. A line the answer does not speak of is left out.
+A line is identified by its number, which we gave it, and must then agree in account and amount, and in our own
+reference where the line carries it: identical lines never share a result. A line that is not in the answer is left out.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ PAID: Final = "PAYOUT"
 class Told:
     """One line of an answer. `number` counts from 1; texts are as stated, "" where the answer leaves them out.
 
-    `status` is the line's own word; `paid` what was collected, where that can differ; `mark` our reference.
+    `status` is the line's own code; `paid` what was collected, where that can differ; `mark` our reference.
     """
 
     number: int
@@ -74,7 +74,7 @@ class Form:
 
 @dataclass(frozen=True, slots=True)
 class BundleWords:
-    """The conversations of one form."""
+    """Sends and asks about bundles in one of these messages."""
 
     fox: Fox
     form: Form

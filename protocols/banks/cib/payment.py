@@ -1,4 +1,4 @@
-"""Money one by one: XFERTRN, the pool's XPMTTRN, fast ICTRANSFERTRN; and what became of it, XFERINQTRN, INQSTATETRN.
+"""Single payments: XFERTRN, the pool's XPMTTRN, fast ICTRANSFERTRN; and the enquiries XFERINQTRN, INQSTATETRN.
 
 TRNUID is our reference. Sent again it executes nothing and brings back the earlier result, and if the first copy
 never arrived it is executed then (banks/cib.md 5); so nothing in these messages depends on session or counter.
@@ -35,7 +35,7 @@ PLAIN_TRANSFER: Final = "1"
 
 @dataclass(frozen=True, slots=True)
 class Payments:
-    """The single money words of one customer, and the enquiry after any of them."""
+    """Single payments of one customer: sending them, reading the answers, asking what became of them."""
 
     fox: Fox
 

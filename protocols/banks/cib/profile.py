@@ -1,4 +1,4 @@
-"""What 兴业银行 is, as data: limits, replay rules, pages, and what of it is only reconstructed."""
+"""The profile of 兴业银行, as data: limits, replay rules, page size, and what is only reconstructed."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Questions about accounts: balances, entries as elements or as fixed rows, and payments that came back.
 
-Today and the past are never asked about in one question: a walk is made of legs, the closed days first and today
-last, and its cursor names the leg. No data is a code here (6421), and an empty page.
+Today and the past are never asked about in one question: a period is read in legs, the closed days first and today
+last, and the cursor names the leg. No data is a code here (6421), and an empty page.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ _BOTH_SIDES: Final = "2"
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where in a walk one page is: the leg's dates, the page, and what came before it.
+    """The place of a page: the leg's dates, the page, and what came before it.
 
     `live`: the leg was today's list when it began. `mark` is a mark of the page before: the same one twice means that
-    the bank goes round. `key` and `count` are the last entry's key and how many had it.
+    the bank repeats pages. `key` and `count` are the last entry's key and how many had it.
     """
 
     first: date
@@ -91,7 +91,7 @@ def leg(first: date, last: date, today: date) -> Place | None:
 
 @dataclass(frozen=True, slots=True)
 class Statements:
-    """The questions about accounts of one customer."""
+    """Questions about the accounts of one customer."""
 
     fox: Fox
 

@@ -62,7 +62,7 @@ def check_currency(stated: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """Where the money goes, as the bank's flags put it."""
+    """Where the money goes, as the bank's flags INTERBANK, LOCAL and CITY state it."""
 
     own_bank: bool
     local: bool

@@ -66,7 +66,7 @@ FORMS: Final[Mapping[Kind, Form]] = {
 
 @dataclass(frozen=True, slots=True)
 class Together:
-    """One kind of bundle at this bank."""
+    """Sends and asks about one kind of bundle."""
 
     payments: Payments
     kind: Kind

@@ -1,6 +1,6 @@
-"""Money: DLOUTTRN (对外支付) and DLINETRN (集团内部转账), and DLCIDSTT, what became of them.
+"""Payments: DLOUTTRN (对外支付), DLINETRN (集团内部转账), and DLCIDSTT, the enquiry after them.
 
-Whatever status answers a money action, it is acceptance at most. DLCIDSTT has two: the outer one says that the question
+The status that answers a payment is acceptance at most. DLCIDSTT has two: the outer one says that the question
 worked, the row's stt what became of the payment (banks/citic.md 2, 5).
 """
 
@@ -57,7 +57,7 @@ TAGS: Final = Tags(reference="clientID", amount="tranAmount", debtor="payAccount
 
 @dataclass(frozen=True, slots=True)
 class Payments:
-    """The money words of one enterprise at this bank."""
+    """Orders of one enterprise: sending them, reading the answers, asking what became of them."""
 
     options: Options
     wire: Wire

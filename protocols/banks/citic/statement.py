@@ -1,7 +1,7 @@
 """Questions about accounts: DLBALQRY balance, DLHBLQRY past balances, DLTRNALL entries, the probe.
 
-DLTRNALL answers about 92 days at most, 20 entries a page, from a running number on; a walk goes leg by leg, and today
-is a leg of its own.
+DLTRNALL answers about 92 days at most, 20 entries a page, from a running number on; a period is read in legs, and
+today is a leg of its own.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _DAY: Final = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class Statements:
-    """The questions about accounts of one enterprise at this bank."""
+    """Questions about the accounts of one enterprise."""
 
     options: Options
     wire: Wire
@@ -162,7 +162,7 @@ class Statements:
 
 @dataclass(frozen=True, slots=True)
 class Leg:
-    """A page's place in a walk.
+    """The place of a page.
 
     `end` is the last day of the leg, fixed when it begins: an answer's numbers count its days only. `total` is how many
     entries the page before said there were, `last` a mark of its last row.

@@ -1,4 +1,4 @@
-"""`<stream>` on the wire: bare XML in GBK as the body of an HTTP POST to the front end, and an answer taken apart.
+"""`<stream>` requests and answers: bare XML in GBK as the body of an HTTP POST to the front end.
 
 Answers echo neither action nor clientID: what they belong to is known by the connection alone (banks/citic.md 2).
 Nothing on this leg is signed, here or there.
@@ -57,7 +57,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Wire:
-    """One login's way to the front end."""
+    """Writes requests and reads answers for one login."""
 
     options: Options
 

@@ -1,4 +1,4 @@
-"""Payroll (代发) and collection (代扣): NTAGCSAL and NTAGCACL, or AgentRequest, and what became of each line.
+"""Payroll (代发) and collection (代扣): NTAGCSAL and NTAGCACL, or AgentRequest, and the enquiry after each line.
 
 Lines of equal account, name and amount are common here. With NTAGC* the bank keeps our running number (TRXSEQ) for
 each line and says it back; AgentRequest has no number, so there the line's text (TRSDSP) is our item's reference.

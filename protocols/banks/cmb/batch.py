@@ -1,8 +1,8 @@
 """Batches: DCPAYMNT with many lines. Up to 30 are answered line by line, 31 to 1500 by a notice later.
 
 Each line carries its item's own YURREF, and only that tells lines apart. The message itself has no key at the bank.
-What became of the lines is asked by date (NTQRYSTN); a line that the bank refused as it was handed in never gets
-there, and of a large batch only the notice NCBCHOPR tells it: its RSTSET opens GetBatchPayOprRes (banks/cmb.md A2).
+The lines are asked about by date (NTQRYSTN). A line that the bank refused as it was handed in is not in that list: for
+a large batch only the notice NCBCHOPR reports it, whose RSTSET is asked for with GetBatchPayOprRes (banks/cmb.md A2).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Money: DCPAYMNT (直接支付) and DCOPRTRF (内部转账) of one line, and what became of it.
+"""Payments: DCPAYMNT (直接支付) and DCOPRTRF (内部转账) of one line, and the enquiry after them.
 
 An accepted line is never more than pending. A line that says FIN and F may be our own repeat, refused because the
 first one arrived (NCB4241), so its ERRCOD and its REQNBR are read before REQSTS and RTNFLG (banks/cmb.md 5).
@@ -66,7 +66,7 @@ def bank_number(row: etree._Element) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Payments:
-    """The money words of one enterprise at this bank."""
+    """Orders of one enterprise: sending them, reading the answers, asking what became of them."""
 
     options: Options
     wire: Wire

@@ -1,4 +1,4 @@
-"""What 招商银行 in front-end mode is, as data: limits, replay rule, pages, and what of it is only reconstructed."""
+"""The profile of 招商银行 in front-end mode, as data: limits, replay rule, page size, what is only reconstructed."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Questions about accounts: NTQADINF balance, SDKNTQABINF past balances, GetTransInfoEX entries, returns, probe.
 
-GetTransInfoEX answers about one day, from a running number (TRSSEQ) on. So a walk goes day by day, and its cursor
-is a day and a number; today and the past are never in one question.
+GetTransInfoEX answers about one day, from a running number (TRSSEQ) on. So entries are read day by day, and the
+cursor is a day and a number; today and the past are never in one question.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _SUMS: Final[_Groups] = {Direction.DEBIT: ("DBTNBR", "DBTAMT"), Direction.CREDIT
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where in a walk one page is: the day, the number to go on from, and the key of the row before with its count."""
+    """The place of a page: the day, the number to go on from, and the key of the row before with its count."""
 
     day: date
     number: int = 0
@@ -65,7 +65,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Statements:
-    """The questions about accounts of one enterprise at this bank."""
+    """Questions about the accounts of one enterprise."""
 
     options: Options
     wire: Wire

@@ -1,4 +1,4 @@
-"""CMBSDKPGK on the wire: the front end's three service types, the envelope, and an answer taken apart.
+"""CMBSDKPGK requests and answers: the envelope, and the three service types of the front end.
 
 The front end serves exactly one of HTTP (the XML is the body), HTTP WEB (form field REQDATA) and SOCKET (8 digits of
 length, left-aligned, blank-padded, counting bytes). Nothing on this leg is signed: see README.md (banks/cmb.md A1-A3).
@@ -61,7 +61,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Wire:
-    """One user's way to the front end."""
+    """Writes requests and reads answers for one user."""
 
     options: Options
 

@@ -1,6 +1,6 @@
 """The Finnish Web Services: payments by file, signed twice, to Nordea-, OP-, Danske- and Samlink-type banks.
 
-README.md tells the protocol; profiles.toml tells in what the banks differ.
+README.md describes the protocol; profiles.toml lists how the banks differ.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The five operations on files (README.md section 3): upload, list, download, delete, and what one may do."""
+"""The five operations on files (README.md section 3): upload, list, download, delete, and what the customer may do."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Money by file: an upload with one payment in it, and the climb of its fate.
+"""Payments by file: an upload with one payment in it, and the files that report its outcome step by step.
 
 Upload acknowledgement, status file (pain.002), debit notification (camt.054), statement (camt.053): each step
-tells more than the one before. An acknowledgement says only that a file arrived; a payment is settled when the bank
+reports more than the one before. An acknowledgement says only that a file arrived; a payment is settled when the bank
 says so of the transaction itself, or when the debtor's account shows it.
 """
 
@@ -51,7 +51,7 @@ class Types:
 
 @dataclass(frozen=True, slots=True)
 class Payments:
-    """The money words, and the question after their fate.
+    """Sending orders, reading the answers, and asking what became of them.
 
     `debtor_bic` is the bank's own, `form` the version of pain.001 it takes, `address` where the payer lives.
     """

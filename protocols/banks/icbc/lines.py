@@ -20,7 +20,7 @@ from protocols.kit.xmldoc import Markup, el
 
 @dataclass(frozen=True, slots=True)
 class Lines:
-    """The writing of lines under one customer's options."""
+    """Writes lines under one customer's options."""
 
     options: Options
 

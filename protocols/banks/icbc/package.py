@@ -46,7 +46,7 @@ COLLECTIONS = Words("PERDIS", "QPERDIS", head_account="RecAccNo")
 
 @dataclass(frozen=True, slots=True)
 class Package:
-    """What was sent, as it was written down: the package's number and its lines in order."""
+    """What was sent, as it was journalled: the package's number and its lines in order."""
 
     words: Words
     reference: str

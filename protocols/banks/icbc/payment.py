@@ -1,7 +1,7 @@
-"""Money: PAYENT, PAYPER and PERDIS, and the enquiries after them.
+"""Orders: PAYENT, PAYPER and PERDIS, and the enquiries after them.
 
-Each is three hops at most: the bank's work date where the settings want it asked for, the sign port, then the one
-Submit. Everything before that may be repeated; nothing of it is known to the bank as an instruction.
+Each takes three hops at most: the bank's work date where the settings want it asked for, the sign port, then the one
+Submit. Everything before the Submit may be repeated, because it is no instruction to the bank.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def words_of(kind: Kind, options: Options) -> Words:
 
 @dataclass(frozen=True, slots=True)
 class Payments:
-    """The money words of one login."""
+    """Orders of one login: sending them, reading the answers, asking what became of them."""
 
     options: Options
     wire: Wire

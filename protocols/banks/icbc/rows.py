@@ -43,7 +43,7 @@ PAST: Final = Column("Time", "Date", ("RecipBkName", "RecipBkName1"))
 
 @dataclass(frozen=True, slots=True)
 class RawRow:
-    """A row in one vocabulary. `own` is the bank's key of the entry."""
+    """A row of either operation. `own` is the bank's key of the entry."""
 
     own: str
     direction: Direction

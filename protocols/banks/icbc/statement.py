@@ -1,7 +1,7 @@
 """Questions about accounts: QACCBAL balance and work date, QPD today's entries, QHISD entries of the past.
 
-The bank answers about today or about the past, never about both in one question. So a walk over entries is made of
-legs: the closed days first, then today. Its cursor names the leg and the bank's NextTag, which is opaque.
+The bank answers about today or about the past, never about both in one question. So a period is read in legs: the
+closed days first, then today. The cursor names the leg and the bank's NextTag, which is opaque.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _QUERY_TIME = re.compile(r"([0-9]{14})[0-9]{0,6}", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where in a walk one page is: the operation, its dates, the bank's NextTag (empty for a leg's first page)."""
+    """The place of a page: the operation, its dates, the bank's NextTag (empty for a leg's first page)."""
 
     operation: str
     first: date
@@ -67,7 +67,7 @@ class Place:
 class Carry:
     """What the next page must know of this one: its last key and how many rows had it so far.
 
-    It travels beside the PageCursor, not in it: there it would hide that the bank hands out a NextTag again.
+    It stands beside the PageCursor, not in it: otherwise a NextTag that the bank repeats would not be detected.
     """
 
     key: str = ""
@@ -94,7 +94,7 @@ def _not_ours() -> ProtocolError:
 
 @dataclass(frozen=True, slots=True)
 class Statements:
-    """The questions about accounts of one login."""
+    """Questions about the accounts of one login."""
 
     options: Options
     wire: Wire

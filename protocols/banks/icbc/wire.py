@@ -1,6 +1,6 @@
 """Bytes of NetSafe Client: the form that carries a message, the envelope CMS/eb, and the sign port.
 
-Two plain HTTP doors on the customer's network: the sign port signs a whole message, the encrypt port (here
+Two plain HTTP ports on the customer's network: the sign port signs a whole message, the encrypt port (here
 "business") takes the form and answers `reqData=` with Base64 in lines of 76 characters, or `errorCode=` with a number.
 """
 
@@ -40,14 +40,14 @@ _FEN = re.compile(r"-?[0-9]{1,18}", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """NetSafe Client's own word: a number, and no message of the bank. What became of ours is not known."""
+    """An error number of NetSafe Client itself, and no message of the bank. What became of our message is not known."""
 
     code: str
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """An answer of the bank: the words about the package, and its body (None where a refusal came without)."""
+    """An answer of the bank: code and text about the package, and its body (None where a refusal came without)."""
 
     code: str
     text: str
@@ -67,7 +67,7 @@ def leaves(*written: tuple[str, str]) -> list[Markup]:
 
 @dataclass(frozen=True, slots=True)
 class Wire:
-    """The writing side of one login."""
+    """Writes requests for one login."""
 
     options: Options
 

@@ -37,7 +37,7 @@ Leaves = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True, slots=True)
 class Batches:
-    """The bundle words of one enterprise. `payments` has what single payments and lines share."""
+    """Sends and asks about bundles of one enterprise. `payments` has what single payments and lines share."""
 
     payments: Payments
 

@@ -1,4 +1,4 @@
-"""Money: 4004 single payment, and 4005, what became of it.
+"""Payments: 4004, a single payment, and 4005, the enquiry after it.
 
 An accepted 4004 is never more than pending. An answer belongs to the exchange on its own connection, and is
 then checked against our voucher (ThirdVoucher), the amount and the accounts wherever the answer states them.
@@ -45,7 +45,7 @@ _FINAL: Final = (Fate.SETTLED, Fate.FAILED)
 
 @dataclass(frozen=True, slots=True)
 class Payments:
-    """The money words of one enterprise at this bank."""
+    """Orders of one enterprise: sending them, reading the answers, asking what became of them."""
 
     options: Options
     sender: Sender

@@ -55,7 +55,7 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class RawRow:
-    """A row in one vocabulary. `trace` is the bank's key of the whole booking, `fees` are amounts in fen.
+    """A row of either operation. `trace` is the bank's key of the whole booking, `fees` are amounts in fen.
 
     `sides_known`: the page says which field is the payer's and which the payee's.
     """

@@ -1,8 +1,8 @@
 """Questions about accounts: 4001 balance, 4012 balance of a past day, 4008 and 4013 entries, 4019 returns.
 
-The bank answers about today or about the past, never about both in one question. So a walk over entries is
-made of legs: the closed days first, then today. Its cursor names the leg, and so one over closed days survives
-midnight. One over today does not once pages of it were told: the day is another list by then.
+The bank answers about today or about the past, never about both in one question. So a period is read in
+legs: the closed days first, then today. The cursor names the leg, so reading closed days may go on after midnight. A
+leg of today may not, once pages of it were read: after midnight the bank has another list for that day.
 """
 
 from __future__ import annotations
@@ -49,9 +49,9 @@ Style = Literal["4008", "4013", "4019"]
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where in a walk one page is: the leg (operation and dates), the bank's own values, the page before.
+    """The place of a page: the leg (operation and dates), the bank's own values, the page before.
 
-    `mark` is a fingerprint of the page before: the same one twice means that the bank goes round. `today`: the leg's
+    `mark` is a fingerprint of the page before: the same one twice means that the bank repeats pages. `today`: the leg's
     day was not over when the leg began.
     """
 
@@ -95,7 +95,7 @@ def _style(text: Any) -> Style:
 
 @dataclass(frozen=True, slots=True)
 class Statements:
-    """The questions about accounts of one enterprise at this bank."""
+    """Questions about the accounts of one enterprise."""
 
     options: Options
     sender: Sender

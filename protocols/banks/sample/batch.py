@@ -1,7 +1,7 @@
-"""Many orders in one message at Sample Bank: `PayBatch`, `CollectBatch`, and `BatchFate`, what became of each.
+"""Many orders in one message at Sample Bank: `PayBatch`, `CollectBatch`, and `BatchFate`, the enquiry after them.
 
-The message is taken whole or not at all, and then each order has a fate of its own. An order's result counts only if
-it names our reference and our amount; an order that the bank does not speak of is left out.
+The message is taken whole or not at all, and then each order has an outcome of its own. An order's result counts only
+if it names our reference and our amount; an order that is not in the answer is left out.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class _Asked:
 
 @dataclass(frozen=True, slots=True)
 class Batches:
-    """The words with many orders, and the question after their fates."""
+    """Sends many orders in one message, reads the answers, and asks what became of them."""
 
     wire: Wire
     meanings: Meanings

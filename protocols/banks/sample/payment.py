@@ -1,4 +1,4 @@
-"""Money at Sample Bank: `Pay` and `Move`, and `Fate`, what became of one.
+"""Payments at Sample Bank: `Pay` and `Move`, and `Fate`, the enquiry after them.
 
 An answer counts only if it is about our reference, amount, currency and accounts: a signed answer about
 another payment is still an answer about another payment.
@@ -50,7 +50,7 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class Payments:
-    """The money words, and the question after their fate."""
+    """Sending orders, reading the answers, and asking what became of them."""
 
     wire: Wire
     meanings: Meanings

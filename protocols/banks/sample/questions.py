@@ -1,4 +1,4 @@
-"""What Sample Bank can be asked, and how its sessions begin, live and end."""
+"""Questions to Sample Bank, and the sign-on, heartbeat and sign-off of its sessions."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _PAGING: Final = CursorEcho()
 
 @dataclass(frozen=True, slots=True)
 class Asking:
-    """The questions and the session words."""
+    """The questions, and the messages of a session."""
 
     wire: Wire
     meanings: Meanings

@@ -1,7 +1,7 @@
 """Questions about money: 8804 rows, and the two stages before them where web-bank users authorise (DO48, EY03).
 
-What was handed in under authorisation has a number of the web bank only (ten digits). DO48 tells what the users made
-of a package, and once it is 0 the host's number (PT…), which is the acceptNo that 8804 knows (banks/spdb.md 4).
+What was handed in under authorisation has a number of the web bank only (ten digits). DO48 tells what the users decided
+about a package, and once it is 0 the host's number (PT…), which is the acceptNo that 8804 knows (banks/spdb.md 4).
 """
 
 from __future__ import annotations

@@ -68,7 +68,7 @@ class Sealed:
 
 @dataclass(frozen=True, slots=True)
 class FrontEnd:
-    """One customer's way to the bank."""
+    """Writes, signs and verifies messages of one customer."""
 
     options: Options
 

@@ -24,7 +24,7 @@ _OWN, _OTHER = "0", "1"
 
 @dataclass(frozen=True, slots=True)
 class Orders:
-    """The writing of orders under one customer's options."""
+    """Writes orders under one customer's options."""
 
     options: Options
 

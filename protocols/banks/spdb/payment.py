@@ -1,4 +1,4 @@
-"""Money: 8801 one payment, 8800 up to twenty, and the questions after them.
+"""Payments: 8801 one, 8800 up to twenty, and the enquiries after them.
 
 A money message is signed at the sign port, then submitted, then its answer is verified: three hops, of which only the
 second moves money. The answer says that the bank has it and gives a number; what became of the payment only 8804
@@ -41,7 +41,7 @@ _UNSEEN: Final = Outcome(
 
 @dataclass(frozen=True, slots=True)
 class Payments:
-    """The money words of one customer."""
+    """Orders of one customer: sending them, reading the answers, asking what became of them."""
 
     front: FrontEnd
     orders: Orders
