@@ -19,8 +19,8 @@ from protocols.canon.outcome import Fate
 from protocols.canon.party import AccountNumber, Name, Party
 from protocols.kit import codes
 from protocols.kit.choices import names
-from protocols.kit.meanings import Meanings
 from protocols.kit.errors import ProtocolError
+from protocols.kit.meanings import Meanings
 from tests.protocols.banks.icbc.paper import DEBTOR, OPTIONS, PAYER, TODAY, bank, bundle, context, order, steps
 
 FOLDER = Path(icbc.__file__).parent
