@@ -79,3 +79,8 @@ def test_rows_by_reference() -> None:
     with pytest.raises(ProtocolError) as caught:
         by_reference([*rows, rows[0]], "ref", ["a", "b"])
     assert caught.value.reason == "ambiguous"
+
+
+def test_a_bank_may_state_nothing_but_the_reference() -> None:
+    check_keys(parsed(WHOLE), KEYS, Tags("ref"))
+    assert refused(WHOLE.replace("R1", "R2"), Tags("ref")) == "correlation"
