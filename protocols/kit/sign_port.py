@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Generator
 from typing import Final
 
@@ -48,7 +47,7 @@ def result_of(answer: bytes) -> tuple[str, bytes]:
 def element(page: bytes, tag: str) -> bytes:
     """What stands in the one element of this name. Raises "missing" or "ambiguous"."""
     begin, end = f"<{tag}>".encode(), f"</{tag}>".encode()
-    if page.count(begin) != 1 or page.count(end) != 1 or page.index(begin) > page.index(end):
+    if page.count(begin) != 1 or page.count(end) != 1 or page.index(end) < page.index(begin):
         reason: Reason = "missing" if begin not in page else "ambiguous"
         raise ProtocolError(reason, f"the sign port's answer has not exactly one {tag}")
     return page[page.index(begin) + len(begin) : page.index(end)]
@@ -63,7 +62,7 @@ def decoded(data: bytes) -> bytes:
     """The octets of Base64 without line ends, read strictly. Raises "value"."""
     try:
         plain = base64.b64decode(data, validate=True)
-    except (binascii.Error, ValueError):
+    except ValueError:
         plain = b""
     if not plain:
         raise ProtocolError("value", "not Base64")

@@ -43,16 +43,18 @@ def reason_of(call: object, *arguments: object, **named: object) -> str:
 def test_texts() -> None:
     assert required("x", "name") == "x" and reason_of(required, "  ", "name") == "missing"
     assert fitting("货款", "purpose", 4) == "货款" and reason_of(fitting, "货款", "purpose", 3) == "value"
+    assert fitting("x", "purpose", 4) == "x"
     assert fitting("", "purpose", 4, min_bytes=0) == "" and reason_of(fitting, "", "purpose", 4) == "value"
 
 
 def test_the_lines_of_a_bundle() -> None:
     check_lines(BUNDLE, 2)
+    check_lines(Bundle(Kind.BATCH_ITEM, BUNDLE.items[:1]), 1)
     assert reason_of(check_lines, BUNDLE, 1) == "value"
     assert reason_of(check_lines, Bundle(Kind.BATCH_ITEM, ()), 9) == "value"
     assert reason_of(check_lines, Bundle(Kind.BATCH_ITEM, BUNDLE.items[:1] * 2), 9) == "ambiguous"
     assert (own_account(BUNDLE), common_purpose(BUNDLE)) == ("0000000001", "货款")
-    mixed = Bundle(Kind.BATCH_ITEM, (BUNDLE.items[0], Item(replace(ORDER, debtor=PAYEE, purpose=""), "R2")))
+    mixed = Bundle(Kind.BATCH_ITEM, (BUNDLE.items[0], Item(replace(ORDER, debtor=PAYEE, purpose="租金"), "R2")))
     assert reason_of(own_account, mixed) == "value" and common_purpose(mixed) == ""
 
 

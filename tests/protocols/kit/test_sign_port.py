@@ -65,6 +65,10 @@ def test_nothing_was_sent_when_the_port_is_of_no_use(answer: bytes, code: str) -
 def test_parts() -> None:
     assert result_of(page(b" 7 ", b"x"))[0] == "7"
     assert element(b"<sic><a>1</a></sic>", "sic") == b"<a>1</a>"
+    for odd in (b"<sic>1</sic></sic>", b"</sic>1<sic>", b"<sic>1"):
+        with pytest.raises(ProtocolError) as caught:
+            element(odd, "sic")
+        assert caught.value.reason == "ambiguous"
     assert decoded(base64.b64encode(b"x")) == b"x"
     for bad in (b"", b"e A==", b"\xff"):
         with pytest.raises(ProtocolError):
