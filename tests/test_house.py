@@ -8,7 +8,9 @@ import pytest
 
 from tests.house import (
     CODE_RULES,
+    COPY_LINES,
     Source,
+    bank_copies,
     banks_apart,
     cycles,
     docstrings,
@@ -46,6 +48,10 @@ def test_code(rule: Callable[[Source], Iterator[str]]) -> None:
 
 def test_no_import_rings() -> None:
     check(cycles(product()))
+
+
+def test_banks_share_no_long_runs_of_lines() -> None:
+    check(bank_copies(product()))
 
 
 def test_reasons_for_catching_everything_are_used() -> None:
@@ -169,6 +175,28 @@ def test_rings_are_caught() -> None:
     ring = "import ring: gateway.a -> gateway.b -> gateway.c.d -> gateway.a"
     assert list(cycles([first, second, third])) == [ring]
     assert list(cycles([first, second, types_only])) == []
+
+
+def test_a_planted_copy_between_two_banks_is_caught() -> None:
+    body = [f"line_{number} = {number}" for number in range(COPY_LINES)]
+    first = source("protocols/banks/pab/x.py", DOC + "import re\n" + "\n".join(body))
+    # Blank lines, comments, imports and indentation hide nothing.
+    copied = "\n\n# A comment.\nfrom typing import (\n    Any,\n)\n".join(f"{line}  " for line in body)
+    second = source("protocols/banks/cib/y.py", '"""Another."""\n' + copied)
+    [complaint] = bank_copies([first, second])
+    assert complaint.startswith("protocols/banks/cib/y.py:2: 12 lines as at protocols/banks/pab/x.py:3")
+    assert list(bank_copies([first, second], allowed={"line_0 = 0": "they belong together"})) == []
+    assert list(bank_copies([first], allowed={"line_0 = 0": "no longer"}))
+    shorter = source("protocols/banks/cib/y.py", "\n".join(body[1:]))
+    twice_in_one_bank = source("protocols/banks/pab/y.py", DOC + "\n".join(body))
+    elsewhere = source("protocols/kit/y.py", DOC + "\n".join(body))
+    assert list(bank_copies([first, shorter, twice_in_one_bank, elsewhere])) == []
+
+
+def test_a_copied_file_of_a_real_bank_is_caught() -> None:
+    [real] = [one for one in product() if one.path == "protocols/banks/boc/payment.py"]
+    planted = source("protocols/banks/pab/planted.py", real.text)
+    assert any("protocols/banks/pab/planted.py" in complaint for complaint in bank_copies([*product(), planted]))
 
 
 @pytest.mark.parametrize(

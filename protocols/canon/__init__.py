@@ -1,1 +1,1 @@
-"""The one vocabulary every other part speaks: frozen values, standard library only."""
+"""The types that all other packages share: frozen values, standard library only."""

@@ -1,4 +1,4 @@
-"""The closed list of error codes an ERP can meet. Prose may change; codes and their `resend` advice may not."""
+"""The closed list of error codes that an ERP can receive. Texts may change; codes and their `resend` advice may not."""
 
 from __future__ import annotations
 

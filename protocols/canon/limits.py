@@ -14,7 +14,7 @@ class FieldLimit:
     """Limits of one field, named by its JSON pointer in the ERP contract (`/creditor/name`).
 
     `max_bytes` counts in the bank's charset, `max_chars` counts characters; `pattern` must match the whole value;
-    `forbidden` lists characters the bank refuses even escaped. `required_unless` takes `required` back where another
+    `forbidden` lists characters the bank refuses even escaped. `required_unless` lifts `required` where another
     field's value contains a pattern: pairs of pointer and regular expression, of which one is enough; an absent value
     is the empty text. `/channel` and the parties' `/kind` may be named too.
     """

@@ -1,4 +1,4 @@
-"""Orders that move money. An order is not a question: only questions may be repeated."""
+"""Orders: they move money, so they are never repeated like questions."""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ class Item:
 class Bundle:
     """Orders of one kind and one own account that travel to the bank in one message (批量). Never empty.
 
-    Each item keeps its own life; identical items are told apart by their references only.
+    Each item has its own state; identical items are distinguished by their references only.
     """
 
     kind: Kind

@@ -1,4 +1,4 @@
-"""The states of a payment, and the words a bank may say about one. One table; everything else is derived from it."""
+"""The states of a payment, and what a bank can report about one. All other tables are derived from this one."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Certainty(StrEnum):
 class StateFacts:
     """One row of the state table.
 
-    `event` is the routing noun and verb the ERP receives (None: no event of its own), `optional` that it is only
+    `event` is the event that the ERP receives (None: no event of its own), `optional` that it is only
     sent to subscribers, `iso` the ISO 20022 payment status, `final` whether the ERP may book on it.
     """
 
@@ -121,7 +121,7 @@ CORRECTION_EVENT = "payment.correction"
 
 
 class Fate(StrEnum):
-    """A bank's word on one payment, after its code table. Anything it did not clearly say is UNKNOWN."""
+    """What a bank reports about one payment, by its code table. Whatever is not clear is UNKNOWN."""
 
     SETTLED = "settled"
     FAILED = "failed"

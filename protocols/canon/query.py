@@ -34,7 +34,7 @@ class LinesQuestion:
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """What we wrote down before a payment's first byte left: the keys of every later enquiry about it."""
+    """What was journalled before a payment's first byte left: the keys of every later enquiry about it."""
 
     reference: str
     bank_date: date
@@ -65,7 +65,7 @@ class ReturnsQuestion:
 
 @dataclass(frozen=True, slots=True)
 class SentBundle:
-    """What we wrote down before a bundle's first byte left. `reference` is the whole message's key at the bank."""
+    """What was journalled before a bundle's first byte left. `reference` is the whole message's key at the bank."""
 
     reference: str
     bank_date: date

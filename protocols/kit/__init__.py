@@ -1,1 +1,1 @@
-"""Parts a bank picks from: framing, charset, XML, signatures, code tables, fields, paging, HTTP words."""
+"""What bank adapters share: framing, HTTP, charsets, XML, signatures, options, code tables, orders, paging."""

@@ -1,4 +1,4 @@
-"""A bank's charset: strict when we write, tolerant of the one known mislabelling when we read.
+"""A bank's charset: strict when we write, tolerant of wrong GB labels when we read.
 
 Banks label GBK, GB2312 and GB18030 loosely, so text under any of the three labels is read as GB18030, their
 superset. Writing never substitutes: a character the bank cannot carry is an error before anything is signed.
@@ -69,7 +69,7 @@ class Charset:
         return "gb18030" if _FAMILY[self.name.lower()] == "gb" else "utf-8"
 
     def same_family(self, label: str) -> bool:
-        """Whether a document that declares `label` may be read with this charset."""
+        """True if a document that declares `label` may be read with this charset."""
         return _FAMILY.get(label.lower()) == _FAMILY[self.name.lower()]
 
     def encode(self, text: str) -> bytes:
@@ -123,7 +123,7 @@ class Charset:
         return len(self.encode(text))
 
     def fits(self, text: str, max_bytes: int) -> bool:
-        """Whether `text` can be carried at all and takes no more than `max_bytes`."""
+        """True if `text` can be encoded and takes no more than `max_bytes`."""
         return self.first_unencodable(text) is None and self.byte_length(text) <= max_bytes
 
     def cut(self, text: str, max_bytes: int) -> str:

@@ -9,8 +9,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import MISSING, fields
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import MISSING, fields, is_dataclass, replace
 from types import MappingProxyType
 from typing import Any, Final, TypeVar
 
@@ -83,27 +83,87 @@ def in_bytes(most: int, encoding: str = "gbk", *, least: int = 1) -> Check:
     return check
 
 
+_SECONDS: Final = seconds(0.001)
+_BYTES: Final = (or_none(whole(1, 1000)), "a number of bytes in the bank's charset, or leave it out")
+COMMON: Final[Choices] = {
+    "own_names": (words(".+"), "a list of texts found in the names of this bank's branches"),
+    "own_cnaps": (words("[0-9]{3,12}"), "a list of how this bank's numbers begin, 3 to 12 digits"),
+    "reference_prefix": (text("[0-9A-Z]{0,6}"), "up to 6 capital letters or digits, different for each gateway"),
+    "http_path": (text("/[!-~]{0,200}"), "the path of the HTTP request, beginning with a slash"),
+    "http_host": (text("[!-~]{1,200}"), "what the HTTP header Host says"),
+    "history_days": (whole(1, 3650), "days back that the bank answers about entries, at least 1"),
+    "past_balance_days": (whole(0, 3650), "days back that the bank tells a day's balance, 0: not at all"),
+    "max_amount_minor": (or_none(whole(1, 10**17)), "the most fen one order may carry, or leave it out"),
+    "max_name_bytes": _BYTES,
+    "max_bank_name_bytes": _BYTES,
+    "max_purpose_bytes": _BYTES,
+    "opens": (hour, 'when the bank begins to take orders, as "08:30"; equal to closes: round the clock'),
+    "closes": (hour, 'when the bank stops taking orders, as "17:00"'),
+    "cut_off": (or_none(hour), 'the last moment for today\'s bank date, as "16:30", or leave it out'),
+    "window": (whole(1, 64), "how many exchanges may run at once, 1 to 64"),
+    "probe_every_s": (_SECONDS, "seconds between probes"),
+    "first_byte_s": (_SECONDS, "seconds to wait for the first byte of an answer"),
+    "exchange_s": (_SECONDS, "seconds one whole exchange may take"),
+    "sign_first_byte_s": (_SECONDS, "seconds to wait for the first byte of the sign port's answer"),
+    "per_second": (_SECONDS, "requests a second that the bank tolerates, all sorts together"),
+    "burst": (whole(1, 10_000), "requests that may go out at once"),
+    "first_enquiry_s": (_SECONDS, "seconds before a payment is first asked about"),
+    "poll_every_s": (_SECONDS, "seconds between two looks for an account's new entries"),
+}
+"""The choices of options that several banks have under the same name. A bank's own row takes the place of one here."""
+
+
+def declared_codes(declarable: Iterable[str], pattern: str, remedy: str) -> tuple[Check, str]:
+    """The choice of the option `codes`: a table of lists of codes, under the words that the bank knows.
+
+    `remedy` says what a code is ("4-character codes").
+    """
+    known = tuple(declarable)
+    return table("|".join(known), words(pattern)), f"a table of lists of {remedy} under {', '.join(known)}"
+
+
 def read(
     bank: str, options: Callable[..., T], choices: Choices, given: Mapping[str, Any],
     made: Mapping[str, Callable[[Any], Any]] = _AS_IT_IS,
 ) -> T:  # fmt: skip
     """The dataclass `options` from the settings' table. Raises BadOptions naming the first wrong key and the remedy.
 
+    A field whose default is itself a dataclass is a group (see `timing`): its fields are keys of the same table, and
+    its default has the values of those that are not given. An option without a row in `choices` has that of COMMON.
     `made` says what is kept instead of a value that passed, for those that are not kept as they are written.
     """
     known = fields(options)  # type: ignore[arg-type]  # a dataclass, which Callable cannot say
-    assert choices.keys() == {one.name for one in known}, f"every option of {bank} has one row in its choices"
+    groups: dict[str, Any] = {one.name: one.default for one in known if is_dataclass(one.default)}
+    single = [one for one in known if one.name not in groups]
+    rows = {name: choices.get(name) or COMMON.get(name) for name in names(options)}
+    assert None not in rows.values() and choices.keys() <= rows.keys(), f"each option of {bank} has one row of choices"
     for key in given:
-        if key not in choices:
-            raise BadOptions(key, f"no such option of {bank}; there are {', '.join(sorted(choices))}")
-    for one in known:
+        if key not in rows:
+            raise BadOptions(key, f"no such option of {bank}; there are {', '.join(sorted(rows))}")
+    for one in single:
         if one.name not in given and one.default is MISSING and one.default_factory is MISSING:
-            raise BadOptions(one.name, choices[one.name][1])
+            raise BadOptions(one.name, remedy_of(one.name, choices))
+    kept: dict[str, Any] = {}
     for key, value in given.items():
-        check, remedy = choices[key]
+        check, remedy = rows[key] or COMMON[key]
         if not check(value):
             raise BadOptions(key, remedy)
-    return options(**{key: made.get(key, _plain)(value) for key, value in given.items()})
+        kept[key] = made.get(key, _plain)(value)
+    for name, group in groups.items():
+        inside = {one.name: kept.pop(one.name) for one in fields(group) if one.name in kept}
+        kept[name] = replace(group, **inside)
+    return options(**kept)
+
+
+def names(options: Callable[..., Any]) -> tuple[str, ...]:
+    """The keys that the dataclass `options` takes from the settings' table, those of its groups included."""
+    each = (fields(one.default) if is_dataclass(one.default) else (one,) for one in fields(options))  # type: ignore[arg-type]
+    return tuple(one.name for several in each for one in several)
+
+
+def remedy_of(key: str, choices: Choices) -> str:
+    """What to write for an option of a bank with these choices."""
+    return (choices.get(key) or COMMON[key])[1]
 
 
 def one_meaning(codes: Mapping[str, tuple[str, ...]]) -> None:

@@ -1,4 +1,4 @@
-"""CMS (PKCS#7) SignedData, attached: some banks wrap a message in its own signature instead of signing its XML.
+"""Attached CMS (PKCS#7) SignedData: some banks wrap a message in its own signature instead of signing its XML.
 
     der = attach(content, key_signature, certificate_der, "sha256")     # after Sign(key, content)
     content = verify(der, pinned, HASHES)                               # the signed bytes, and nothing else

@@ -8,8 +8,8 @@
     outcome = "duplicate"
     source = "the bank's manual, section 5"
 
-A row needs `code`, `text` or both. A code no row knows gives None, and the caller decides: for money that is
-in doubt, a question is asked again; it is never "failed".
+A row needs `code`, `text` or both. For a code without a row the table gives None, and the caller decides: a payment is
+then in doubt and never failed, a question is asked again.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ Outcome = Literal[
     "rate_limited",
     "signed_out",
 ]
-OUTCOMES: Final[frozenset[str]] = frozenset(get_args(Outcome))
+OUTCOMES: Final[frozenset[Outcome]] = frozenset(get_args(Outcome))
 _KEYS: Final = frozenset(("operation", "layer", "code", "text", "outcome", "source", "note"))
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One rule; `number` is its place in the file, for messages."""
+    """One rule. `number` is its place in the file, for error messages."""
 
     operation: str
     layer: str
@@ -84,11 +84,11 @@ class Table:
     rows: tuple[Row, ...]
 
     def look_up(self, operation: str, layer: str, code: str, text: str = "") -> Outcome | None:
-        """What the bank's word means, or None if no row says.
+        """The outcome of the bank's code and text, or None if no row has them.
 
-        Rules for duplicates come first, whatever else matches: a duplicate refused in the clothes of a
-        failure may hide a payment that was made. Among the rest the most exact row decides; if two equally
-        exact rows disagree, nobody knows, and the answer is None.
+        Rows for duplicates come first, whatever else matches: a duplicate that the bank reports as a failure may hide
+        a payment that was made. Among the other rows the most exact one decides. If two equally exact rows disagree,
+        the result is None.
         """
         found = [row for row in self.rows if row.layer == layer and row.matches(operation, code, text)]
         if not found:
@@ -97,19 +97,16 @@ class Table:
         outcomes = {row.outcome for row in found if row.weight == top}
         return outcomes.pop() if len(outcomes) == 1 else None
 
-    def row_for(self, operation: str, layer: str, code: str, text: str = "") -> Row | None:
-        """The row that decides `look_up`, for evidence and documentation; None where it gives None."""
-        outcome = self.look_up(operation, layer, code, text)
-        found = [row for row in self.rows if row.layer == layer and row.matches(operation, code, text)]
-        return max(found, key=lambda row: row.weight) if outcome is not None else None
 
-
-def load(data: str | bytes, file: str = "codes.toml", *, operations: Iterable[str] | None = None) -> Table:
+def load(
+    data: str | bytes, file: str = "codes.toml", *, operations: Iterable[str] | None = None,
+    outcomes: Iterable[Outcome] = OUTCOMES,
+) -> Table:  # fmt: skip
     """The table in a codes.toml. Raises "table" with every mistake found, each with file and row.
 
     Mistakes: no rows, unknown keys or outcome words, a missing source, a rule without code and text, a
     pattern that does not compile, the same rule twice; with `operations` also an operation that is none of
-    these.
+    these; with `outcomes` also an outcome that is none of these.
     """
     try:
         document = tomllib.loads(data if isinstance(data, str) else data.decode("utf-8"))
@@ -121,21 +118,27 @@ def load(data: str | bytes, file: str = "codes.toml", *, operations: Iterable[st
         mistakes.append("the file must consist of [[code]] rows, at least one")
         raw_rows = []
     known = None if operations is None else frozenset((*operations, "*"))
-    rows = [row for number, raw in enumerate(raw_rows, start=1) for row in _rows(raw, number, known, mistakes)]
+    expected = frozenset(outcomes)
+    rows = [
+        row for number, raw in enumerate(raw_rows, start=1) for row in _rows(raw, number, known, expected, mistakes)
+    ]
     mistakes.extend(_repeated(rows))
     if mistakes:
         raise ProtocolError("table", f"{file}: " + "; ".join(mistakes))
     return Table(file, tuple(rows))
 
 
-def _rows(raw: Mapping[str, Any], number: int, known: frozenset[str] | None, mistakes: list[str]) -> list[Row]:
+def _rows(
+    raw: Mapping[str, Any], number: int, known: frozenset[str] | None, outcomes: frozenset[Outcome],
+    mistakes: list[str],
+) -> list[Row]:  # fmt: skip
     where = f"row {number} ({raw.get('operation')} {raw.get('layer')} {raw.get('code')} {raw.get('text')})"
     codes = raw.get("code")
     listed = codes if isinstance(codes, list) else [codes]
     problems = [f"unknown key {key}" for key in sorted(raw.keys() - _KEYS)]
     problems += [f"{key} is missing" for key in ("operation", "layer", "source") if not _is_word(raw.get(key))]
-    if raw.get("outcome") not in OUTCOMES:
-        problems.append(f"outcome {raw.get('outcome')!r} is none of {', '.join(sorted(OUTCOMES))}")
+    if raw.get("outcome") not in outcomes:
+        problems.append(f"outcome {raw.get('outcome')!r} is none of {', '.join(sorted(outcomes))}")
     if known is not None and raw.get("operation") not in known:
         problems.append(f"operation is none of {', '.join(sorted(known))}")
     if not listed or not all(code is None or _is_word(code) for code in listed):

@@ -1,4 +1,4 @@
-"""A bank's no to a question: understood, and not answered."""
+"""The exception for a question, or a sign-on, that the bank answers with a code instead of what was asked for."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from protocols.kit.errors import ProtocolError
 
 
 class Declined(ProtocolError):
-    """The bank answered a question, or a sign-on, with a code instead of the matter asked for.
+    """The bank understood a question, or a sign-on, and answered it with a code.
 
     `outcome` is the code table's word: `retry`, `rate_limited`, `signed_out`, or `failed` for a refusal that asking
     again does not change. A code that is in no table is `retry` with `listed` False. The connection is in order.

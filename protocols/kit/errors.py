@@ -1,4 +1,4 @@
-"""The one exception of the kit: a peer (or a table, or our own text) that does not keep to the protocol."""
+"""ProtocolError, the one exception of the kit: a message, a code table or our own text breaks the protocol."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ Reason = Literal[
     "frame_too_long",  # more bytes than the configured limit, or than the length field can say
     "frame_length",  # the length field is not a plain decimal number, or contradicts the frame
     "truncated",  # the peer closed in the middle of a frame
-    "trailing",  # bytes after the message that belong to nothing
-    "http",  # not the HTTP/1.1 we speak
+    "trailing",  # bytes after the end of the message
+    "http",  # not the subset of HTTP/1.1 that `http` reads
     "charset",  # bytes that are not text in the bank's charset, a BOM, another declared charset
     "unencodable",  # our text holds a character that the bank's charset cannot carry
     "not_xml",  # not well-formed XML
@@ -27,11 +27,11 @@ Reason = Literal[
     "digest",  # the signed element was changed
     "signature",  # the signature value does not fit any pinned key
     "wrong_key",  # signed with a key that is not pinned, or of the wrong type or size
-    "correlation",  # an answer to something else
+    "correlation",  # an answer to another message, or about another payment
     "paging",  # a page cursor that repeats, or is not ours
-    "too_many_pages",  # a list longer than any walk: see paging.PAGES_MAX
+    "too_many_pages",  # a list of more pages than paging.PAGES_MAX
     "table",  # a code table that is wrong in itself
-    "stack",  # libraries on this machine do not fit together
+    "stack",  # native libraries on this machine are not compatible
 ]
 
 REASONS: Final[frozenset[str]] = frozenset(get_args(Reason))

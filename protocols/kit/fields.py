@@ -111,7 +111,7 @@ def parse_time(text: str, shape: TimeShape = "HHmmss") -> time:
 
 
 def plain(text: str) -> str:
-    """`text` of a bank without what would deceive a reader: control, bidirectional and zero-width characters.
+    """A bank's `text` without characters that could mislead a reader: control, bidirectional and zero-width ones.
 
     Each is replaced by U+FFFD, so that a payee's name cannot pose as another one nor break a log line or
     CSV row.

@@ -1,8 +1,7 @@
-"""Where one message ends and the next begins, as frozen values a bank names in its description.
+"""Framing: where one message ends and the next begins. A framing is a frozen value.
 
-A framing wraps a body for sending and hands out a fresh `Cutter` for each connection. A cutter never holds
-more than one unfinished frame, and refuses a frame that is too long when it reads the length, before its
-bytes are collected.
+A framing wraps a body for sending and makes a fresh `Cutter` for each connection. A cutter never holds more than
+one unfinished frame. It refuses a frame that is too long when it reads the length, before the bytes are collected.
 """
 
 from __future__ import annotations
@@ -15,10 +14,10 @@ from protocols.kit.errors import ProtocolError, Reason
 
 
 class Cutter(Protocol):
-    """Cuts the bytes of one connection into frames. After it raised once it raises for ever."""
+    """Cuts the bytes of one connection into frames. After an error every later call raises it again."""
 
     def feed(self, data: bytes) -> list[bytes]:
-        """The frames that `data` completes, in order. Raises ProtocolError on a frame that must not be."""
+        """The frames that `data` completes, in order. Raises ProtocolError on an invalid frame."""
 
     def end(self) -> list[bytes]:
         """The peer closed: frames that end with the connection. Raises "truncated" when half a frame is left."""
@@ -38,7 +37,7 @@ _LENGTH = re.compile(rb" *([0-9]+) *")
 
 
 def read_length(text: bytes) -> int:
-    """The number in a length field, padded with blanks on either side or with zeros. Nothing else is a number."""
+    """The number in a length field, padded with blanks or zeros. Raises "frame_length" on anything else."""
     found = _LENGTH.fullmatch(text)
     if found is None:
         raise ProtocolError("frame_length", f"length field {text!r} is not a decimal number")
@@ -47,7 +46,7 @@ def read_length(text: bytes) -> int:
 
 @dataclass(slots=True)
 class _Buffer:
-    """Bytes of frames not yet finished, and the memory of a failure."""
+    """Bytes of unfinished frames, and the error of this connection if there was one."""
 
     held: bytearray = field(default_factory=bytearray)
     failure: ProtocolError | None = None

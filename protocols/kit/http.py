@@ -1,6 +1,6 @@
-"""The lean HTTP/1.1 that front-end processors speak: one request, one answer, no pipelining, no redirects.
+"""The subset of HTTP/1.1 that front-end processors use: one request, one answer, no pipelining, no redirects.
 
-Cutters hand out a whole message as the bytes that came (head, blank line, body as sent), so that it can be
+Cutters return a whole message as the bytes that came (head, blank line, body as sent), so that it can be
 kept as evidence; `parse_answer` and `parse_request` read such a frame. A message that gives its length
 twice, or in any form but plain digits, is refused: two readers could disagree about where it ends.
 """
@@ -8,7 +8,7 @@ twice, or in any form but plain digits, is refused: two readers could disagree a
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote_plus, unquote_to_bytes
@@ -63,6 +63,11 @@ def request(method: str, path: str, host: str, headers: Iterable[tuple[str, str]
     return _head(f"{method} {path} HTTP/1.1", named) + body
 
 
+def post(path: str, host: str, content_type: str, body: bytes) -> bytes:
+    """The bytes of one POST on a connection of its own."""
+    return request("POST", path, host, (("Content-Type", content_type), ("Connection", "close")), body)
+
+
 def answer(status: int, headers: Iterable[tuple[str, str]] = (), body: bytes = b"", phrase: str = "OK") -> bytes:
     """The bytes of one answer with Content-Length, for simulated banks."""
     named = list(headers)
@@ -103,7 +108,7 @@ def _partition(pair: bytes) -> tuple[bytes, bytes, bytes]:
 
 
 def parse_answer(frame: bytes) -> HttpAnswer:
-    """Reads a frame that an answer cutter handed out."""
+    """Reads a frame that an answer cutter returned."""
     head = _parse_head(frame)
     found = _STATUS_LINE.fullmatch(head.first)
     if found is None:
@@ -112,7 +117,7 @@ def parse_answer(frame: bytes) -> HttpAnswer:
 
 
 def parse_request(frame: bytes) -> HttpRequest:
-    """Reads a frame that a request cutter handed out."""
+    """Reads a frame that a request cutter returned."""
     head = _parse_head(frame)
     found = _REQUEST_LINE.fullmatch(head.first)
     if found is None:
@@ -322,6 +327,16 @@ class HttpAnswers:
 
     def cutter(self, max_bytes: int) -> Cutter:
         return _HttpCutter(max_bytes, answers=True)
+
+
+def answers(max_bytes: int) -> Callable[[], Cutter]:
+    """A factory of cutters, one for each connection, as a Port needs it."""
+    return lambda: HttpAnswers().cutter(max_bytes)
+
+
+def body_of(frame: bytes) -> bytes:
+    """The body of an answer with status 200. Raises "http" on another status or no answer."""
+    return expect_status(parse_answer(frame))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
-"""Walking the pages of a bank's list: how the next page is asked for, as data, with a guard against going round.
+"""Paging through a bank's list: how the next page is requested, as data. A bank that repeats pages is detected.
 
-The place in a walk is a `PageCursor`, an opaque text that the asker hands back; so a walk survives a
-restart and needs no memory here. It is bound to its question: a cursor of another account or period is
-refused. Its size does not grow with the walk.
+The place in a list is a `PageCursor`, an opaque text that the asker returns with the next request. So paging survives
+a restart and nothing is stored here. A cursor is bound to its question: one of another account or period is refused.
+Its size does not grow with the number of pages.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from protocols.kit.errors import ProtocolError
 _VALUE_MAX: Final = 512
 _TEXT_MAX: Final = 16_384
 PAGES_MAX: Final = 10_000
-"""The most pages of any walk, whoever walks: 200,000 entries at the bank that gives the fewest a page."""
+"""The most pages of any list: 200,000 entries at the bank that gives the fewest a page."""
 TOO_MANY_PAGES: Final = "too_many_pages"
 """The reason of the ProtocolError that says so: asking again cannot help."""
 _VERSION: Final = 2
@@ -37,8 +37,8 @@ class PageCursor:
     """A place in a walk: the bank's own value for the next page, the page's number from 1, and what was asked before.
 
     `question` is a fingerprint of what is asked (see `fingerprint`). `seen` are marks of the last 16 values: a bank
-    that repeats one of them is found out at once. `anchor` is the mark of the value of the last page whose number is a
-    power of two: it finds every longer circle, within three times its length (Brent's method).
+    that repeats one of them is detected at once. `anchor` is the mark of the value of the last page whose number is a
+    power of two: it detects every longer cycle within three times its length (Brent's method).
     """
 
     value: str
@@ -72,7 +72,7 @@ class PageCursor:
         return PageCursor(value, page, asked, tuple(_MARK.findall(seen)), anchor)
 
     def then(self, value: str) -> PageCursor:
-        """The next place. Raises "paging" if the bank goes round, and TOO_MANY_PAGES after PAGES_MAX pages."""
+        """The next place. Raises "paging" if the bank repeats a page, and TOO_MANY_PAGES after PAGES_MAX pages."""
         seen = (*self.seen, _mark(self.value))[-_SEEN_MOST:]
         anchor = seen[-1] if self.page & (self.page - 1) == 0 else self.anchor
         if _mark(value) in (*seen, anchor):
@@ -102,7 +102,7 @@ def fingerprint(*parts: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class PageSeen:
-    """What an answer said about its page: how many rows, and whichever of the rest the bank tells."""
+    """What an answer says about its page: the number of rows, and whichever of the rest the bank states."""
 
     rows: int
     cursor: str = ""
@@ -114,10 +114,10 @@ class Paging(Protocol):
     """How one operation of a bank is paged."""
 
     def first(self, question: str) -> PageCursor:
-        """Where a walk begins."""
+        """The place of the first page."""
 
     def following(self, at: PageCursor, seen: PageSeen) -> PageCursor | None:
-        """The next place, or None when the walk is complete. Raises "paging" if the bank goes round."""
+        """The next place, or None after the last page. Raises "paging" if the bank repeats a page."""
 
 
 @dataclass(frozen=True, slots=True)

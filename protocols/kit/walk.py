@@ -1,25 +1,25 @@
-"""Walking an account's entries by a running number, leg by leg of days: where a page is, and what comes after it.
+"""Paging through an account's entries by a running number. A period is read in legs: ranges of days, one by one.
 
-Between the pages nothing is kept here: a `Place` is the value of a `PageCursor`, which the asker hands back. It counts
-entries that the bank gives the same key over page ends, and knows the page before, so that a bank that tells the same
-page again is found out; the guard of `paging` sees only the numbers that we count ourselves.
+Nothing is stored here between pages: a `Place` is the value of a `PageCursor`, which the asker returns. It counts
+entries with the same bank key across page ends, and has a mark of the page before, so that a bank that repeats a page
+is detected; `paging` alone sees only the numbers that we count ourselves.
 
-Where the bank tells today and the past by two questions, the leg's last day and which question it is are part of the
-place. Made anew from the day on which a page is asked for, they would change at midnight in the middle of a leg, and
-the numbers counted so far would be those of another list.
+Some banks answer about today and about the past by two questions. The leg's last day and the question are then part of
+the place. If they were computed again for each page, they would change at midnight in the middle of a leg, and the
+numbers counted so far would belong to another list.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 
 from protocols.canon.statement import Line
 from protocols.kit.errors import ProtocolError
 from protocols.kit.fields import date_text, digits, parse_date
-from protocols.kit.paging import fingerprint
+from protocols.kit.paging import PageCursor, fingerprint
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Place:
 
     @property
     def begun(self) -> bool:
-        """Whether entries of this leg were told before this page."""
+        """True if entries of this leg were reported before this page."""
         return self.number > 1
 
     def text(self) -> str:
@@ -62,17 +62,12 @@ class Place:
 
     def counted(self, lines: Sequence[Line]) -> tuple[Line, ...]:
         """The page's lines, each with its occurrence among those of the same key."""
-        counts: Counter[str] = Counter({self.key: self.count} if self.count else {})
-        found: list[Line] = []
-        for line in lines:
-            found.append(replace(line, occurrence=counts[line.bank_line_id]))
-            counts[line.bank_line_id] += 1
-        return tuple(found)
+        return counted(lines, self.key, self.count)
 
     def onward(self, lines: Sequence[Line], total: int) -> Place | None:
         """Where a leg of `total` entries goes on after the counted lines of this page; None at its end.
 
-        Raises "paging" if the bank says that there are more and tells none, or tells the page before once more.
+        Raises "paging" if the bank says that there are more and reports none, or repeats the page before.
         """
         mark = fingerprint(*(f"{one.bank_line_id} {one.amount} {one.balance} {one.text}" for one in lines))
         if lines and mark == self.before:
@@ -84,3 +79,24 @@ class Place:
             raise ProtocolError("paging", f"{total} entries are said to be there, and none is told from {number} on")
         key, count = lines[-1].bank_line_id, lines[-1].occurrence + 1
         return replace(self, number=number, key=key, count=count, before=mark)
+
+
+def counted(lines: Iterable[Line], key: str = "", count: int = 0) -> tuple[Line, ...]:
+    """The lines, each with its occurrence among those of the same bank key.
+
+    `key` is that of the last line of the page before, which `count` lines had.
+    """
+    counts: Counter[str] = Counter({key: count} if count else {})
+    found: list[Line] = []
+    for line in lines:
+        found.append(replace(line, occurrence=counts[line.bank_line_id]))
+        counts[line.bank_line_id] += 1
+    return tuple(found)
+
+
+def entered(cursor: str | None, question: str, first: Callable[[], str]) -> PageCursor:
+    """The place that a page is asked for: the asker's cursor, or where the walk begins (`first`) without one.
+
+    `question` is the fingerprint of what is asked. Raises "paging" for a cursor of another question.
+    """
+    return PageCursor(first(), 1, question) if cursor is None else PageCursor.decode(cursor, question)

@@ -1,6 +1,6 @@
-"""XML in and out. In: the checks that come before anything is believed. Out: strict text, no tree.
+"""Reading and writing XML: strict checks before a document is read, and text that is escaped as it is written.
 
-`parse` takes the bytes of a peer and gives a tree free of document types, entities, comments and processing
+`parse` takes the bytes of a peer and returns a tree free of document types, entities, comments and processing
 instructions, bounded in size, depth and attributes. The readers are exact in namespace and count: an
 element that comes twice where it must come once is an error, never the first of two.
 """
@@ -8,7 +8,7 @@ element that comes twice where it must come once is an error, never the first of
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import Final
 
@@ -109,6 +109,14 @@ def parse(
     return root
 
 
+def parse_root(data: bytes, charset: Charset, root: str, *, max_bytes: int, max_nodes: int) -> etree._Element:
+    """As `parse`, with the root's name checked. Raises "missing" if the document is another one."""
+    found = parse(data, charset, max_bytes=max_bytes, max_nodes=max_nodes)
+    if found.tag != root:
+        raise ProtocolError("missing", f"the root is {found.tag!r}, not {root}")
+    return found
+
+
 def declarations(root: etree._Element) -> int:
     """How many namespace declarations the tree has, repeated ones included."""
     return sum(1 for _ in etree.iterwalk(root, events=("start-ns",)))
@@ -120,7 +128,7 @@ def elements(root: etree._Element) -> int:
 
 
 def parse_again(octets: bytes, max_bytes: int) -> etree._Element:
-    """The root of octets that were written from a tree of `parse`: all it refuses but length cannot be in them."""
+    """The root of octets that were written from a tree of `parse`: only their length has to be checked again."""
     if len(octets) > max_bytes:
         raise ProtocolError("frame_too_long", f"canonical form of {len(octets)} bytes, the limit is {max_bytes}")
     return etree.fromstring(octets, _PARSER)
@@ -139,7 +147,7 @@ def _without_declaration(document: str, charset: Charset) -> str:
 
 
 def _scan(document: str, max_nodes: int, max_attributes: int) -> None:
-    """What must not reach the parser, found in the text; a usual document has neither of the two marks."""
+    """Refuses in the text what must not reach the parser; a usual document has neither of the two marks."""
     bare = document
     if "<!" in document or "<?" in document:
         bare = _CDATA.sub("", document)
@@ -151,7 +159,7 @@ def _scan(document: str, max_nodes: int, max_attributes: int) -> None:
             raise ProtocolError("instruction", "a processing instruction")
     if bare.count("<") > 2 * max_nodes:
         raise ProtocolError("xml_limits", f"more than {max_nodes} elements")
-    # All attributes together: a crowd of elements, each within its own limit, costs every pass over the tree.
+    # All attributes together: many elements, each within its own limit, make every pass over the tree slow.
     most = min(_ATTRIBUTES_PER_NODE * max_nodes, _ATTRIBUTES_MAX)
     if bare.count("=") > most and sum(1 for _ in _ATTRIBUTE.finditer(bare)) > most:
         raise ProtocolError("xml_limits", f"more than {most} attributes")
@@ -192,7 +200,7 @@ _COUNT: Final = etree.XPath("count(//*)")
 
 
 def _inspect(root: etree._Element) -> None:
-    """The same once more by the parser's own account: no other kind of node than elements and text."""
+    """The same check on the parsed tree: no other kind of node than elements and text."""
     info = root.getroottree().docinfo
     if info.doctype or info.internalDTD is not None:
         raise ProtocolError("doctype", "a document type")
@@ -355,6 +363,21 @@ def el(tag: str, *children: Content, **attributes: str) -> Markup:
         elif child is not None:
             inner.extend(item if isinstance(item, Markup) else _SPECIAL.sub(_escape, item) for item in child)
     return Markup(f"<{tag}{''.join(quoted)}>{''.join(inner)}</{tag}>")
+
+
+def leaf(tag: str, content: str = "") -> Markup:
+    """An element with text, as a tag that closes itself where there is none: `<tag/>`."""
+    return el(tag, content) if content else Markup(f"<{tag}/>")
+
+
+def leaves(fields: Iterable[tuple[str, str]], charset: Charset, element: Callable[[str, str], Markup] = el
+           ) -> list[Markup]:  # fmt: skip
+    """Elements with text, in order. Raises Unencodable with the position within the field, not within the document."""
+    written = []
+    for tag, content in fields:
+        charset.encode(content)
+        written.append(element(tag, content))
+    return written
 
 
 def _attribute(item: tuple[str, str]) -> str:

@@ -89,6 +89,10 @@ STAGES: dict[str, tuple[tuple[str, ...], ...]] = {
         (f"protocols/banks/pab/{part}.py" for part in ("payment", "batch", "table", "rows")),
         (("tests/protocols/banks/pab",), ("tests/protocols/banks/every",)),
     ),
+    "protocols/kit/meanings.py": (("tests/protocols/kit/test_meanings.py",), ("tests/protocols/banks/spdb",)),
+    "protocols/kit/correlation.py": (("tests/protocols/kit/test_correlation.py",), ("tests/protocols/banks/cmb",)),
+    "protocols/kit/orders.py": (("tests/protocols/kit/test_orders.py",), ("tests/protocols/banks/citic",)),
+    "protocols/kit/sign_port.py": (("tests/protocols/kit/test_sign_port.py",), ("tests/protocols/banks/icbc",)),
 }  # fmt: skip
 """The tests of each file, what kills most for its cost first: only what lives through one stage meets the next."""
 EQUIVALENT = Path(__file__).with_name("equivalent.toml")

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from protocols.bank import Bank, Bundles, Port, Questions, Sessions
+from protocols.bank import Bank, Bundles, Questions, Sessions
 from protocols.banks.boc.options import read_options
 from protocols.banks.boc.payment import Payments
 from protocols.banks.boc.profile import profile
@@ -24,25 +24,22 @@ def build(options: Mapping[str, Any]) -> Bank:
     chosen = read_options(options)
     wire, codes = Wire(chosen), meanings(chosen.codes)
     payments, statements = Payments(chosen, wire, codes), Statements(chosen, wire, codes)
+    batches = Bundles(chosen.batch_lines, payments.send_bundle, payments.bundle_fate, payments.read_bundle)
     lockout = Lockout(chosen.sign_on_tries)
     session = SignOn(chosen, wire, lockout)
     # One exchange at a time, because an operator has one token.
-    business = Port(
-        "business", lockout.connected, kept=False, first_byte_s=chosen.first_byte_s, exchange_s=chosen.exchange_s
-    )
     return Bank(
         profile=profile(chosen),
-        ports={"business": business},
+        ports={"business": chosen.timing.port("business", lockout.connected)},
         sessions=Sessions(
-            window=1, probe=statements.probe, probe_every_s=chosen.probe_every_s, sign_on=session.sign_on,
+            window=1,
+            probe=statements.probe,
+            probe_every_s=chosen.timing.probe_every_s,
+            sign_on=session.sign_on,
             one_owner=f"operator {chosen.operator} of customer {chosen.customer}",
         ),  # fmt: skip
         money={Kind.PAYMENT: payments.pay, Kind.TRANSFER: payments.pay},
         questions=Questions(balance=statements.balance, lines=statements.lines, fate=payments.fate),
         read=payments.read,
-        bundles={
-            Kind.BATCH_ITEM: Bundles(
-                chosen.batch_lines, payments.send_bundle, payments.bundle_fate, payments.read_bundle
-            )
-        },
+        bundles={Kind.BATCH_ITEM: batches},
     )

@@ -1,4 +1,4 @@
-"""The bank's table in the settings: what is known has a value here, the rest is asked for."""
+"""The bank's options in the settings. An option without a default is required."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any, Final
 from protocols.kit.choices import (
     Choices,
     among,
+    declared_codes,
     flag,
     in_bytes,
     one_meaning,
@@ -20,6 +21,7 @@ from protocols.kit.choices import (
     whole,
     words,
 )
+from protocols.kit.timing import Timing
 
 CODE_WORDS: Final = ("duplicate", "not_found", "refused", "empty")
 """What a rspcod may be declared to mean, because the bank's list is not public."""
@@ -64,13 +66,8 @@ class Options:
     past_balance_days: int = 365
     not_found_quarantine_s: float = 3600.0
     max_amount_minor: int | None = None
-    probe_every_s: float = 120.0
-    first_byte_s: float = 60.0
-    exchange_s: float = 120.0
-    per_second: float = 1.0
-    burst: int = 1
-    first_enquiry_s: float = 10.0
     poll_every_s: float = 600.0
+    timing: Timing = Timing()
 
     @property
     def renminbi(self) -> tuple[str, str]:
@@ -90,8 +87,6 @@ _CHOICES: Final[Choices] = {
     ),
     "version": (among("100", "110", "120"), '"100", "110" or "120", as the front end speaks'),
     "charset": (among("UTF-8", "GBK"), '"UTF-8" or "GBK": what our requests are written in'),
-    "http_path": (text("/[!-~]{0,200}"), 'the path of the HTTP request, usually "/B2EC/E2BServlet"'),
-    "http_host": (text("[!-~]{1,200}"), "what the HTTP header Host says"),
     "content_type": (text("[!-~]{1,80}"), 'the header Content-Type, such as "application/xml"'),
     "sign_on_tries": (whole(1, 4), "1 to 4; the bank locks an operator after 5 wrong passwords in a day"),
     "reference_prefix": (text("[0-9A-Z]{0,4}"), "up to 4 capital letters or digits"),
@@ -99,7 +94,6 @@ _CHOICES: Final[Choices] = {
     "currency": (among("CNY", "001"), '"CNY" or "001": how renminbi is written in payments'),
     "fee_account": (text("[0-9]{0,35}"), "the account that pays fees (comacn), or empty"),
     "payee_address": (in_bytes(70, least=0), "toaddr of every payee, up to 70 GBK bytes, or empty"),
-    "own_names": (words(".+"), "a list of texts found in the names of this bank's branches"),
     "persons": (flag, "true once the bank has confirmed bocflag and acttyp of b2e0061, else false"),
     "person_flags": (
         lambda value: words("[0-9A-Za-z]{1,2}")(value) and len(value) == 2,
@@ -108,21 +102,10 @@ _CHOICES: Final[Choices] = {
     "person_account_type": (among("119", "101", "188"), 'acttyp, "119" (debit card), "101" or "188"'),
     "batch_lines": (whole(1, 1000), "1 to 1000 lines in one b2e0009"),
     "enquiry_lines": (whole(1, 1000), "how many orders one b2e0007 asks about, 1 to 1000"),
-    "codes": (
-        table("|".join(CODE_WORDS), words("[0-9A-Z]{4}")),
-        f"a table of lists of 4-character codes under {', '.join(CODE_WORDS)}",
-    ),
+    "codes": declared_codes(CODE_WORDS, "[0-9A-Z]{4}", "4-character codes"),
     "history_days": (whole(1, 366), "days back that the bank answers about entries, up to a year"),
-    "past_balance_days": (whole(0, 3650), "days back that the bank tells a day's balance, 0: not at all"),
     "not_found_quarantine_s": (seconds(60), 'seconds before "not found" counts, at least 60'),
     "max_amount_minor": (or_none(whole(1, 10**17 - 1)), "the most fen one order may carry, or leave it out"),
-    "probe_every_s": (seconds(1), "seconds between heartbeats"),
-    "first_byte_s": (seconds(0.1), "seconds to wait for the first byte of an answer"),
-    "exchange_s": (seconds(0.1), "seconds one whole exchange may take"),
-    "per_second": (seconds(0.001), "requests a second"),
-    "burst": (whole(1, 10_000), "requests that may go out at once"),
-    "first_enquiry_s": (seconds(0.1), "seconds before a payment is first asked about"),
-    "poll_every_s": (seconds(0.1), "seconds between two looks for an account's new entries"),
 }
 
 

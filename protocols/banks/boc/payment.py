@@ -1,7 +1,7 @@
-"""Money: b2e0009 (对公汇款, own transfers, batches) and b2e0061 (对私汇款), and b2e0007, what became of them.
+"""Payments: b2e0009 (对公汇款, own transfers, batches), b2e0061 (对私汇款), and b2e0007, the enquiry after them.
 
-B001 of a message and of its row is acceptance. Only the row of b2e0007 speaks of the payment (banks/boc.md 2.7, 5). The
-token is in the bytes, so they are worth nothing in another session: nothing is ever sent again.
+B001 of a message and of its row is acceptance. Only the row of b2e0007 is about the payment (banks/boc.md 2.7, 5). The
+bytes contain the token, so they are not valid in another session: nothing is ever sent again.
 """
 
 from __future__ import annotations
@@ -15,16 +15,19 @@ from lxml import etree
 
 from protocols.bank import Ask, BundleConversation, Context, Conversation, Fates, MoneyConversation, Submit
 from protocols.banks.boc.options import Options
-from protocols.banks.boc.table import Meanings
+from protocols.banks.boc.table import check_signed_on
 from protocols.banks.boc.wire import Answer, Wire, fields, status_of
 from protocols.canon.order import AnyOrder, Bundle, Channel, Kind, Urgency
 from protocols.canon.outcome import Fate, Outcome
 from protocols.canon.party import PartyKind
 from protocols.canon.query import BundleFateQuestion, FateQuestion, Sent, SentBundle
-from protocols.kit.charset import GBK
+from protocols.kit.china import check_amount
+from protocols.kit.correlation import by_reference
 from protocols.kit.errors import ProtocolError
 from protocols.kit.fields import amount_minor, amount_text, date_text
-from protocols.kit.xmldoc import Markup, el, value, value_or
+from protocols.kit.meanings import Meanings
+from protocols.kit.orders import check_lines, fitting
+from protocols.kit.xmldoc import Markup, el, value_or
 
 TEXT_BYTES: Final = 80
 NAME_BYTES: Final = 70
@@ -36,7 +39,7 @@ _CORPORATE, _PRIVATE = "b2e0009", "b2e0061"
 
 @dataclass(frozen=True, slots=True)
 class Payments:
-    """The money words of one customer at this bank."""
+    """Orders of one customer: sending them, reading the answers, asking what became of them."""
 
     options: Options
     wire: Wire
@@ -55,10 +58,7 @@ class Payments:
         """All items as rows of one b2e0009. Raises ProtocolError before anything is sent if one does not fit."""
         lines = [(item.order, item.reference) for item in bundle.items]
         references = [item.reference for item in bundle.items]
-        if not 1 <= len(lines) <= self.options.batch_lines:
-            raise ProtocolError("value", f"a batch of {len(lines)} lines, the most are {self.options.batch_lines}")
-        if len(set(references)) != len(references):
-            raise ProtocolError("ambiguous", "two items of a batch have one reference")
+        check_lines(bundle, self.options.batch_lines)
         if any(self._code(order) != _CORPORATE for order, _ in lines):
             raise ProtocolError("value", "a batch at boc pays organisations only")
         wire = self._message(_CORPORATE, context, lines)
@@ -72,7 +72,7 @@ class Payments:
         next order would meet the same.
         """
         answer = self.wire.read(frame, code, number)
-        self.meanings.must_be_signed_on(code, answer.status, *map(status_of, answer.rows))
+        check_signed_on(self.meanings, code, answer.status, *map(status_of, answer.rows))
         return answer
 
     def _code(self, order: AnyOrder) -> str:
@@ -89,23 +89,22 @@ class Payments:
     def _row(self, code: str, order: AnyOrder, reference: str, context: Context) -> Markup:
         if order.channel not in (Channel.AUTO, Channel.SAME_BANK):
             raise ProtocolError("value", f"boc has no {order.channel.value} channel here; use auto")
-        if order.amount.currency != "CNY" or not 0 < order.amount.minor <= AMOUNT_MOST:
-            raise ProtocolError("value", f"boc carries CNY amounts over zero of 15.2 digits, not {order.amount}")
+        check_amount("boc", order.amount, AMOUNT_MOST)
         urgent = "1" if order.urgency is Urgency.URGENT else "0"
         payee, private = order.creditor, code == _PRIVATE
         number = payee.cnaps or (self.wire.branch(payee.account) if order.kind is Kind.TRANSFER else "")
         payer = (("fribkn", self.wire.branch(order.debtor.account)),
-                 ("actacn", _fitting(order.debtor.account.clear, "actacn", ACCOUNT_CHARS)),
-                 ("actnam", _fitting(order.debtor.name.clear, "actnam", NAME_BYTES)))  # fmt: skip
+                 ("actacn", fitting(order.debtor.account.clear, "actacn", ACCOUNT_CHARS)),
+                 ("actnam", fitting(order.debtor.name.clear, "actnam", NAME_BYTES)))  # fmt: skip
         to = [
-            ("toibkn", _fitting(number, "toibkn", 12)),
-            ("actacn", _fitting(payee.account.clear, "actacn", ACCOUNT_CHARS)),
-            ("toname", _fitting(payee.name.clear, "toname", NAME_BYTES)), ("toaddr", self.options.payee_address),
-            ("tobknm", _fitting(payee.bank_name or "", "tobknm", NAME_BYTES, least=0)),
+            ("toibkn", fitting(number, "toibkn", 12)),
+            ("actacn", fitting(payee.account.clear, "actacn", ACCOUNT_CHARS)),
+            ("toname", fitting(payee.name.clear, "toname", NAME_BYTES)), ("toaddr", self.options.payee_address),
+            ("tobknm", fitting(payee.bank_name or "", "tobknm", NAME_BYTES, min_bytes=0)),
         ]  # fmt: skip
         rest = (
             ("trnamt", amount_text(order.amount.minor)), ("trncur", self.options.currency), ("priolv", urgent),
-            ("furinfo", _fitting(order.purpose, "furinfo", TEXT_BYTES, least=0)),
+            ("furinfo", fitting(order.purpose, "furinfo", TEXT_BYTES, min_bytes=0)),
             ("trfdate", date_text(context.bank_date)), ("trftime", ""), ("comacn", self.options.fee_account),
         )  # fmt: skip
         extra: tuple[tuple[str, str], ...] = ()
@@ -127,16 +126,17 @@ class Payments:
         A message that was not taken has no rows; its code then counts for every order in it. If it has some after all,
         nobody knows.
         """
-        rows = by_reference(answer.rows, references)
+        rows = by_reference(answer.rows, "insid", references)
         if not answer.status.done:
-            word = self.meanings.word("submit", "message", answer.status)
+            word = self.meanings.word("submit", "message", answer.status.code, answer.status.text)
             if rows and word.fate is Fate.FAILED:
                 word = replace(word, fate=Fate.UNKNOWN, listed=False)
             return dict.fromkeys(references, word)
         return {one: self._said("submit", row) for one, row in rows.items()}
 
     def _said(self, operation: str, row: etree._Element) -> Outcome:
-        word = self.meanings.word(operation, "row", status_of(row))
+        status = status_of(row)
+        word = self.meanings.word(operation, "row", status.code, status.text)
         return replace(word, bank_serial=value_or(row, "obssid") or None)
 
     @staticmethod
@@ -173,20 +173,19 @@ class Payments:
             told |= yield from self._asked(items[begin : begin + step], context, nth)
         return told or {one.reference: Outcome(Fate.NOT_FOUND, text="no row under this insid") for one in items}
 
-    def _asked(
-        self, items: Sequence[Sent], context: Context, nth: int = 0
-    ) -> Conversation[Mapping[str, Outcome]]:
+    def _asked(self, items: Sequence[Sent], context: Context, nth: int = 0) -> Conversation[Mapping[str, Outcome]]:
         rows = [Markup("".join(fields((("insid", insid(one.reference)), ("obssid", ""))))) for one in items]
         frame = yield Ask("business", self.wire.message("b2e0007", context, rows, nth=nth))
         answer = self.wire.read(frame, "b2e0007", self.wire.number(context, nth))
         known = {one.reference: one for one in items}
         if not answer.status.done:
-            word = self.meanings.word("status", "message", answer.status)
+            code, text = answer.status.code, answer.status.text
+            word = self.meanings.word("status", "message", code, text)
             if word.fate is not Fate.NOT_FOUND:
-                self.meanings.decline("b2e0007", answer.status)
+                self.meanings.decline("question", "message", code, text, asked="b2e0007")
             return dict.fromkeys(known, word)
-        self.meanings.must_be_signed_on("b2e0007", *map(status_of, answer.rows))
-        told = by_reference(answer.rows, list(known))
+        check_signed_on(self.meanings, "b2e0007", *map(status_of, answer.rows))
+        told = by_reference(answer.rows, "insid", known)
         for reference, row in told.items():
             amount = value_or(row, "trnamt")
             if amount and amount_minor(amount) != known[reference].amount.minor:
@@ -200,28 +199,8 @@ def _written_down(serials: Sequence[str]) -> tuple[str, str]:
     return code or _CORPORATE, number
 
 
-def by_reference(rows: Iterable[etree._Element], references: Sequence[str]) -> dict[str, etree._Element]:
-    """The rows by insid. Raises "correlation" on one that is not ours, "ambiguous" on one that comes twice."""
-    found: dict[str, etree._Element] = {}
-    for row in rows:
-        reference = value(row, "insid")
-        if reference not in references:
-            raise ProtocolError("correlation", f"a row is about {reference!r}, which was not asked about")
-        if reference in found:
-            raise ProtocolError("ambiguous", f"two rows answer {reference!r}")
-        found[reference] = row
-    return found
-
-
 def insid(reference: str) -> str:
     """`reference` if it can be an insid. Raises "value" otherwise."""
     if not _INSID.fullmatch(reference):
         raise ProtocolError("value", f"{reference!r} is no insid: 1 to 20 letters and digits")
     return reference
-
-
-def _fitting(content: str, tag: str, most: int, *, least: int = 1) -> str:
-    """`content` within the bank's bytes. Raises "value" otherwise."""
-    if not least <= GBK.byte_length(content) <= most:
-        raise ProtocolError("value", f"{tag} takes {least} to {most} bytes, not {GBK.byte_length(content)}")
-    return content

@@ -1,4 +1,4 @@
-"""What 中国银行 is, as data: limits, replay rule, pages, and what of it is only reconstructed."""
+"""The profile of 中国银行, as data: limits, replay rule, page size, and what is only reconstructed."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from protocols.bank import FACTS, Profile, Replay, ReplayRule
 from protocols.banks.boc.options import Options
 from protocols.banks.boc.payment import ACCOUNT_CHARS, AMOUNT_MOST, NAME_BYTES, TEXT_BYTES
 from protocols.banks.boc.statement import PAGE_LINES
-from protocols.canon.limits import AmountLimit, FieldLimit, Limits, Pace, ReferenceForm
+from protocols.canon.limits import FieldLimit, Limits, ReferenceForm
 from protocols.canon.order import Channel, Kind
+from protocols.kit.china import CNAPS, gbk_limits
 
 RECONSTRUCTED: Final = (
     "the whole protocol: from public clients and pieces of the bank's text, not from the bank's own manual",
@@ -61,18 +62,9 @@ def profile(options: Options) -> Profile:
 
 def limits(options: Options) -> Limits:
     """What intake checks before it says yes. Lengths are GBK bytes, whatever the messages are written in."""
-    return Limits(
-        charset="gbk",
-        channels=frozenset({Channel.AUTO, Channel.SAME_BANK}),
-        fields=_fields(),
-        amount=AmountLimit(max_minor=options.max_amount_minor or AMOUNT_MOST, currencies=("CNY",)),
-        pace=Pace(
-            per_second=options.per_second,
-            burst=options.burst,
-            first_enquiry_after=timedelta(seconds=options.first_enquiry_s),
-        ),
-        reference=ReferenceForm(length=options.reference_chars, prefix=options.reference_prefix),
-    )
+    reference = ReferenceForm(length=options.reference_chars, prefix=options.reference_prefix)
+    most = options.max_amount_minor or AMOUNT_MOST
+    return gbk_limits(_fields(), (Channel.AUTO, Channel.SAME_BANK), options.timing.pace(), reference, most)
 
 
 def _fields(*, number: bool = True) -> tuple[FieldLimit, ...]:
@@ -83,6 +75,6 @@ def _fields(*, number: bool = True) -> tuple[FieldLimit, ...]:
         FieldLimit("/creditor/account", max_bytes=ACCOUNT_CHARS, required=True),
         FieldLimit("/creditor/name", max_bytes=NAME_BYTES, required=True),
         FieldLimit("/creditor/bank_name", max_bytes=NAME_BYTES),
-        FieldLimit("/creditor/cnaps", pattern="[0-9]{12}", required=number),
+        FieldLimit("/creditor/cnaps", pattern=CNAPS, required=number),
         FieldLimit("/purpose", max_bytes=TEXT_BYTES),
     )

@@ -2,8 +2,8 @@
 
 A new sign-on of an operator is likely to end the token before it, so exactly one session may sign on with one operator.
 Five wrong passwords in a day lock it, fifteen for good (banks/boc.md 1): a refused sign-on is not tried again here.
-The codes with which the bank says "wrong password" are not public, and the bank counts a password whose answer never
-arrives all the same. So every password that left counts until a token comes, and the fifth never leaves.
+The codes with which the bank says "wrong password" are not public, and the bank also counts a password whose
+answer never arrives. So every password that was sent counts until a token comes, and a fifth is never sent.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from typing import Final
 
 from protocols.bank import Ask, Context, Conversation, Cutter
 from protocols.banks.boc.options import Options
-from protocols.banks.boc.wire import ANSWER_BYTES_MAX, BEIJING, Wire, fields
+from protocols.banks.boc.wire import ANSWER_BYTES_MAX, Wire, fields
 from protocols.kit import http
+from protocols.kit.china import BEIJING
 from protocols.kit.declined import Declined
 from protocols.kit.errors import ProtocolError
 from protocols.kit.fields import date_text, time_text
@@ -30,10 +31,10 @@ _TOKEN = re.compile("[!-~]{1,64}", re.ASCII)
 
 @dataclass(slots=True)
 class Lockout:
-    """What this process knows of passwords that the bank did not take. The lane's pause alone would lock the login.
+    """Counts passwords that the bank did not accept: with the lane's pause alone the bank would lock the login.
 
     `sent` counts those that left, or may have left, since the last token; `refused` those among them that the bank
-    refused in so many words, of which `tries` are allowed. `unclear`: nobody knows what became of the last one.
+    refused expressly, of which `tries` are allowed. `unclear`: it is not known what became of the last one.
     `connections` is how many came about on the one port.
     """
 

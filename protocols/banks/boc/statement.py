@@ -1,31 +1,33 @@
 """Questions about accounts: b2e0005 balance, b2e0012 past balances, b2e0035 entries, the heartbeat.
 
-b2e0035 has one type for today and one for the past, which tells a month at a time: a walk goes leg by leg. A leg keeps
-its type and its days from the first page to the last, whatever day it is by then.
+b2e0035 has one type for today and one for the past, which covers a month: a period is read in legs. A leg keeps its
+type and its days from the first page to the last, even if the date changes in between.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from typing import Final
 
 from lxml import etree
 
 from protocols.bank import Ask, Context, Conversation
 from protocols.banks.boc.options import Options
-from protocols.banks.boc.table import Meanings
-from protocols.banks.boc.wire import BEIJING, DONE, Answer, Status, Wire, fields, status_of
+from protocols.banks.boc.table import check_signed_on
+from protocols.banks.boc.wire import DONE, Answer, Status, Wire, fields, status_of
 from protocols.canon.money import Money
 from protocols.canon.party import AccountNumber, Name
 from protocols.canon.query import BalanceQuestion, LinesQuestion
 from protocols.canon.statement import Balance, Direction, Line, Page
+from protocols.kit.china import check_renminbi, moment_or_none, money_or_none
 from protocols.kit.declined import Declined
 from protocols.kit.errors import ProtocolError
-from protocols.kit.fields import amount_minor, date_text, digits, parse_date, parse_time, plain
-from protocols.kit.paging import PageCursor, fingerprint
-from protocols.kit.walk import Place
+from protocols.kit.fields import amount_minor, date_text, digits, parse_date, plain
+from protocols.kit.meanings import Meanings
+from protocols.kit.paging import fingerprint
+from protocols.kit.walk import Place, entered
 from protocols.kit.xmldoc import Markup, el, one, value, value_or
 
 PAGE_LINES: Final = 50
@@ -39,7 +41,7 @@ _DIRECTIONS: Final = {"1": Direction.CREDIT, "2": Direction.DEBIT}
 
 @dataclass(frozen=True, slots=True)
 class Statements:
-    """The questions about accounts of one customer at this bank."""
+    """Questions about the accounts of one customer."""
 
     options: Options
     wire: Wire
@@ -59,28 +61,37 @@ class Statements:
         """An answer whose message worked. Raises Declined on another code, and where a row knows no such token."""
         frame = yield Ask("business", self.wire.message(code, context, [row]))
         answer = self.wire.read(frame, code, self.wire.number(context))
-        if not answer.status.done and not self.meanings.is_empty(answer.status):
-            self.meanings.decline(code, answer.status)
-        self.meanings.must_be_signed_on(code, *map(_status, answer.rows))
+        status = answer.status
+        if not status.done and not self._is_empty(status):
+            self.meanings.decline("question", "message", status.code, status.text, asked=code)
+        check_signed_on(self.meanings, code, *map(_status, answer.rows))
         return answer
+
+    def _is_empty(self, status: Status) -> bool:
+        return self.meanings.is_empty("question", "message", status.code, status.text)
 
     # ---- balance ----------------------------------------------------------------------------------------------
 
     def balance(self, question: BalanceQuestion, context: Context) -> Conversation[Balance]:
         """b2e0005 now, b2e0012 for a past day. Raises Declined if the bank answers with a code."""
-        _renminbi(question.currency)
+        check_renminbi("boc", question.currency)
         account, day = question.account, question.on
         if day is None or day >= context.bank_date:
             answer = yield from self._asked("b2e0005", context, el("account", fields(self._account(account))))
             row = self._only("b2e0005", answer.rows, account)
             sums = one(row, "balance")
-            return Balance(account, _money(sums, "bokbal"), _money(sums, "avabal"), frozen=_money(sums, "stpamt"))
+            return Balance(
+                account,
+                money_or_none(sums, "bokbal"),
+                money_or_none(sums, "avabal"),
+                frozen=money_or_none(sums, "stpamt"),
+            )
         span = el("datescope", fields((("from", date_text(day)), ("to", date_text(day)))))
         asked = Markup(el("account", fields(self._account(account))) + span)
         answer = yield from self._asked("b2e0012", context, asked)
         rows = [row for row in answer.rows if not _status(row).done or parse_date(value(row, "baldat")) == day]
         sums = one(self._only("b2e0012", rows, account), "balance")
-        return Balance(account, _money(sums, "bokbal"), _money(sums, "avabal"))
+        return Balance(account, money_or_none(sums, "bokbal"), money_or_none(sums, "avabal"))
 
     def _only(self, code: str, rows: Iterable[etree._Element], account: AccountNumber) -> etree._Element:
         """The one row, if it worked and is of `account`. Raises Declined if its own code is not B001."""
@@ -101,16 +112,13 @@ class Statements:
 
     def lines(self, question: LinesQuestion, context: Context) -> Conversation[Page]:
         """One page of one leg. Raises Declined on a code for an answer, "paging" on a stale cursor."""
-        _renminbi(question.currency)
+        check_renminbi("boc", question.currency)
         account, today = question.account, context.bank_date
         last = min(question.last, today)
         mark = fingerprint("lines", account.clear, date_text(question.first), date_text(question.last))
-        if question.cursor is None:
-            if question.first > last:
-                return Page(())
-            cursor = PageCursor(_leg(question.first, last, today).text(), 1, mark)
-        else:
-            cursor = PageCursor.decode(question.cursor, mark)
+        if question.cursor is None and question.first > last:
+            return Page(())
+        cursor = entered(question.cursor, mark, lambda: _leg(question.first, last, today).text())
         place, end = _planned(Place.of(cursor.value), last, today)
         answer = yield from self._asked("b2e0035", context, Markup("".join((
             *fields((*self._account(account), ("type", place.kind))),
@@ -132,7 +140,7 @@ class Statements:
             return (), None
         for row in rows:
             status = status_of(row)
-            if not status.done and not (len(rows) == 1 and self.meanings.is_empty(status)):
+            if not status.done and not (len(rows) == 1 and self._is_empty(status)):
                 raise Declined("b2e0035", status.code, status.text, None)
         found = [row for row in rows if status_of(row).done]
         stated = value_or(answer.within, "totalnum")
@@ -196,29 +204,12 @@ def _line(row: etree._Element, account: AccountNumber, first: date, last: date) 
         direction=direction,
         amount=Money(amount_minor(value(row, "txnamt"))),
         bank_date=day,
-        booked_at=_moment(day, value_or(row, "txntime")),
+        booked_at=moment_or_none(day, value_or(row, "txntime")),
         value_date=parse_date(value_day) if value_day.strip("0") else None,
         counterparty_account=AccountNumber(other) if other else None,
         counterparty_name=Name(name) if name else None,
         counterparty_bank=bank or None,
         text=plain(" ".join(text for tag in ("useinfo", "furinfo") if (text := value_or(row, tag)))),
-        balance=_money(row, "acctbal"),
+        balance=money_or_none(row, "acctbal"),
         reference=value_or(row, "insid") or None,
     )
-
-
-def _renminbi(currency: str) -> None:
-    if currency != "CNY":
-        raise ProtocolError("value", f"boc is asked about CNY only, not {currency}")
-
-
-def _money(parent: etree._Element, tag: str) -> Money | None:
-    text = value_or(parent, tag)
-    return Money(amount_minor(text, signed=True)) if text else None
-
-
-def _moment(day: date, clock: str) -> datetime | None:
-    try:
-        return datetime.combine(day, parse_time(clock), BEIJING)
-    except ProtocolError:
-        return None  # an odd time of day is no reason to doubt an entry

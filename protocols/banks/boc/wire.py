@@ -1,4 +1,4 @@
-"""`<bocb2e>` on the wire: XML as the body of an HTTP POST to the front end, and an answer taken apart.
+"""`<bocb2e>` requests and answers: XML as the body of an HTTP POST to the front end.
 
 Answers are read in the charset that they declare themselves: UTF-8, or the GB family in older front ends. Nothing on
 this leg is signed by us: the front end adds `ceitinfo` (banks/boc.md 1, 3).
@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import timedelta, timezone
 from typing import Final
 
 from lxml import etree
@@ -19,13 +18,12 @@ from protocols.banks.boc.options import Options
 from protocols.canon.party import AccountNumber
 from protocols.kit import http, xmldoc
 from protocols.kit.charset import GBK, UTF8, Charset
+from protocols.kit.china import BEIJING
 from protocols.kit.declined import Declined
 from protocols.kit.errors import ProtocolError
 from protocols.kit.fields import date_text, plain, time_text
-from protocols.kit.xmldoc import Markup, el, first_of, one, several, text, value, value_or
+from protocols.kit.xmldoc import Markup, el, first_of, leaves, one, several, text, value, value_or
 
-BEIJING: Final = timezone(timedelta(hours=8), "CST")
-"""China keeps one time all year."""
 ROOT: Final = "bocb2e"
 DONE: Final = "B001"
 SIGNED_OUT: Final = ("1033", "B107")
@@ -36,15 +34,9 @@ _DECLARED = re.compile(rb"""[ \t\r\n]*<\?xml[^>]{0,80}?encoding\s*=\s*["']([A-Za
 Leaves = Iterable[tuple[str, str]]
 
 
-def fields(leaves: Leaves) -> list[Markup]:
+def fields(written: Leaves) -> list[Markup]:
     """The elements in order; their text must fit GBK, the charset in which the bank counts lengths."""
-    return [el(tag, carried(content)) for tag, content in leaves]
-
-
-def carried(content: str) -> str:
-    """`content`. Raises Unencodable with character and position for what the bank cannot keep."""
-    GBK.encode(content)
-    return content
+    return leaves(written, GBK)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +73,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Wire:
-    """One operator's way to the front end."""
+    """Writes requests and reads answers for one operator."""
 
     options: Options
 
@@ -108,8 +100,7 @@ class Wire:
         language = {"lang": "chs"} if self.options.version == "100" else {"locale": "zh_CN"}
         root = el(ROOT, head, trans, version=self.options.version, security="true", **language)
         document = xmldoc.build(root, UTF8 if self.options.charset == "UTF-8" else GBK)
-        headers = (("Content-Type", self.options.content_type), ("Connection", "close"))
-        return http.request("POST", self.options.http_path, self.options.http_host, headers, document)
+        return http.post(self.options.http_path, self.options.http_host, self.options.content_type, document)
 
     def _token(self, code: str, context: Context) -> str:
         token = context.session.get("token", "")
@@ -122,10 +113,8 @@ class Wire:
 
         Raises ProtocolError on whatever cannot be one.
         """
-        body = http.expect_status(http.parse_answer(frame))
-        root = xmldoc.parse(body, charset_of(body), max_bytes=ANSWER_BYTES_MAX, max_nodes=_NODES_MAX)
-        if root.tag != ROOT:
-            raise ProtocolError("missing", f"the root is {root.tag!r}, not {ROOT}")
+        body = http.body_of(frame)
+        root = xmldoc.parse_root(body, charset_of(body), ROOT, max_bytes=ANSWER_BYTES_MAX, max_nodes=_NODES_MAX)
         head = one(root, "head")
         wrote = (("trncod", code), ("trnid", number), ("custid", self.options.customer),
                  ("cusopr", self.options.operator))  # fmt: skip

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from protocols.bank import Bank, Bundles, Context, Conversation, Port, Questions, Sessions
+from protocols.bank import Bank, Bundles, Context, Conversation, Questions, Sessions
 from protocols.banks.cib.batch import batch_form
 from protocols.banks.cib.bundle import BundleWords
 from protocols.banks.cib.collection import collection_form
-from protocols.banks.cib.fox import Fox, answers
+from protocols.banks.cib.fox import ANSWER_BYTES_MAX, Fox
 from protocols.banks.cib.options import Options, read_options
 from protocols.banks.cib.payment import Payments
 from protocols.banks.cib.payroll import payroll_form
@@ -21,6 +21,7 @@ from protocols.banks.cib.receipt import Receipts
 from protocols.banks.cib.statement import Statements
 from protocols.banks.cib.table import meanings
 from protocols.canon.order import Kind
+from protocols.kit import http
 
 
 def build(options: Mapping[str, Any]) -> Bank:
@@ -36,8 +37,8 @@ def build(options: Mapping[str, Any]) -> Bank:
 
     return Bank(
         profile=profile(chosen),
-        ports={"business": Port("business", answers, False, chosen.first_byte_s, exchange_s=chosen.exchange_s)},
-        sessions=Sessions(chosen.window, fox.prove, chosen.probe_every_s, sign_on),
+        ports={"business": chosen.timing.port("business", http.answers(ANSWER_BYTES_MAX))},
+        sessions=Sessions(chosen.window, fox.prove, chosen.timing.probe_every_s, sign_on),
         money={Kind.PAYMENT: payments.pay, Kind.TRANSFER: payments.pay},
         questions=Questions(
             statements.balance,

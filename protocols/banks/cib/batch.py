@@ -23,13 +23,13 @@ from protocols.banks.cib.xferinfo import (
     destination,
     flag,
     payee_account,
-    required,
 )
 from protocols.canon.money import Money
 from protocols.canon.order import Bundle, Channel, Item
 from protocols.kit.charset import GBK
 from protocols.kit.errors import ProtocolError
 from protocols.kit.fields import Delimited, digits
+from protocols.kit.orders import required
 from protocols.kit.xmldoc import Markup, cdata, el, maybe, several, text, value, value_or
 
 BATCH_LINES: Final = 100

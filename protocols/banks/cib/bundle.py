@@ -1,7 +1,7 @@
-"""Many orders in one message: what an answer says of each, whichever of the three messages it was.
+"""Many orders in one message: what an answer says of each, for all three kinds of message.
 
-A line is known by its number, which we gave it, and must then agree in account and amount, and in our own reference
-where the line carries it: identical lines never share a result. A line the answer does not speak of is left out.
+A line is identified by its number, which we gave it, and must then agree in account and amount, and in our own
+reference where the line carries it: identical lines never share a result. A line that is not in the answer is left out.
 """
 
 from __future__ import annotations
@@ -14,12 +14,14 @@ from lxml import etree
 
 from protocols.bank import BundleConversation, Bundles, Context, Conversation, Fates, Submit
 from protocols.banks.cib.fox import DONE, Answer, Fox, read_answer
+from protocols.banks.cib.table import refusal, signed_out
 from protocols.banks.cib.xferinfo import check_currency
 from protocols.canon.order import Bundle
 from protocols.canon.outcome import Fate, Outcome
 from protocols.canon.query import BundleFateQuestion, Sent, SentBundle
 from protocols.kit.errors import ProtocolError
 from protocols.kit.fields import amount_minor, digits, plain
+from protocols.kit.orders import check_lines, own_account, sent_items
 from protocols.kit.xmldoc import Markup, maybe, value, value_or
 
 Word = Literal["batch", "payroll", "collection"]
@@ -31,7 +33,7 @@ PAID: Final = "PAYOUT"
 class Told:
     """One line of an answer. `number` counts from 1; texts are as stated, "" where the answer leaves them out.
 
-    `status` is the line's own word; `paid` what was collected, where that can differ; `mark` our reference.
+    `status` is the line's own code; `paid` what was collected, where that can differ; `mark` our reference.
     """
 
     number: int
@@ -72,7 +74,7 @@ class Form:
 
 @dataclass(frozen=True, slots=True)
 class BundleWords:
-    """The conversations of one form."""
+    """Sends and asks about bundles in one of these messages."""
 
     fox: Fox
     form: Form
@@ -83,18 +85,16 @@ class BundleWords:
 
     def send(self, bundle: Bundle, context: Context) -> BundleConversation:
         """Send the bundle. Raises ProtocolError before anything is sent, Declined behind it at a refused log-on."""
-        check_bundle(bundle, self.form.most)
+        check_lines(bundle, self.form.most)
+        own_account(bundle)
+        if any(item.order.amount.currency != "CNY" or item.order.kind is not bundle.kind for item in bundle.items):
+            raise ProtocolError("value", "a bundle's lines are of one kind, in CNY")
         wire = self.fox.request(self.form.operation, context.reference, self.form.content(bundle), context)
         frame = yield Submit("business", wire)
         answer = read_answer(frame, self.form.operation)
         if not answer.signed_on:
-            self.fox.meanings.signed_out(self.form.word, answer.code, answer.text)
-        sent = tuple(
-            Sent(item.reference, context.bank_date, context.attempt, (), item.order.amount,
-                 item.order.debtor.account, item.order.creditor.account)
-            for item in bundle.items
-        )  # fmt: skip
-        return self._submitted(answer, context.reference, sent)
+            signed_out(self.fox.meanings, self.form.word, answer.code, answer.text)
+        return self._submitted(answer, context.reference, sent_items(bundle, context))
 
     def read(self, sent: SentBundle, frame: bytes) -> Fates:
         """The stored answer to a bundle."""
@@ -108,7 +108,7 @@ class BundleWords:
         if answer.trnuid != reference:
             raise ProtocolError("correlation", f"an answer to {answer.trnuid!r}, not {reference!r}")
         if answer.code != DONE:
-            outcome = self.fox.meanings.refusal(self.form.word, answer.code, answer.text, again=False)
+            outcome = refusal(self.fox.meanings, self.form.word, answer.code, answer.text, again=False)
             return {item.reference: outcome for item in items}
         return self._told(answer, items)
 
@@ -121,7 +121,7 @@ class BundleWords:
         if answer.code == DONE:
             return self._told(answer, sent.items)
         if self.fox.meanings.table.look_up("enquiry", "asked", answer.code, answer.text) != "not_found":
-            self.fox.meanings.decline("enquiry", answer.code, answer.text)
+            self.fox.meanings.decline("enquiry", "asked", answer.code, answer.text)
         missing = Outcome(Fate.NOT_FOUND, answer.code, plain(answer.text))
         return {item.reference: missing for item in sent.items}
 
@@ -209,16 +209,3 @@ class BundleWords:
 def _registered(head: Outcome | None) -> bool:
     """Whether the word on the whole is PAYOUT and yet not paid: 登记成功, registered."""
     return head is not None and head.code == PAID and head.fate is Fate.PENDING
-
-
-def check_bundle(bundle: Bundle, most: int) -> None:
-    """Raises "value" for a bundle that is empty, too long, or not of one account and one currency."""
-    if not 1 <= len(bundle.items) <= most:
-        raise ProtocolError("value", f"{len(bundle.items)} lines; the bank takes 1 to {most}")
-    if len({item.order.ours.account.clear for item in bundle.items}) != 1:
-        raise ProtocolError("value", "a bundle has one own account")
-    if len({item.reference for item in bundle.items}) != len(bundle.items):
-        raise ProtocolError("value", "two lines of a bundle have one reference")
-    if any(item.order.amount.currency != "CNY" or item.order.kind is not bundle.kind for item in bundle.items):
-        raise ProtocolError("value", "a bundle's lines are of one kind, in CNY")
-

@@ -17,13 +17,13 @@ from protocols.banks.cib.xferinfo import (
     BANK_BYTES,
     NAME_BYTES,
     amount,
-    own_bank,
+    is_own,
     payee_account,
-    required,
 )
 from protocols.canon.order import Bundle, CollectionDetail, Item
 from protocols.kit.errors import ProtocolError
 from protocols.kit.fields import digits
+from protocols.kit.orders import required
 from protocols.kit.xmldoc import Markup, el, first_of, several, value, value_or
 
 CONTRACT_BYTES: Final = 60
@@ -57,7 +57,7 @@ def _line(number: int, item: Item, options: Options) -> Markup:
     order, detail = item.order, item.order.detail
     if not isinstance(detail, CollectionDetail):
         raise ProtocolError("value", "a collection needs the payer's contract")
-    payer, inside = order.debtor, own_bank(order.debtor, options)
+    payer, inside = order.debtor, is_own(order.debtor, options)
     if not inside:
         required(payer.bank_name or "", "payer bank's name")
         required(payer.cnaps or "", "payer bank's number")

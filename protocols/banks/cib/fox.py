@@ -9,33 +9,27 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import datetime
 from typing import Final
 
 from lxml import etree
 
 from protocols.bank import Ask, Context, Conversation
 from protocols.banks.cib.options import Options
-from protocols.banks.cib.table import Meanings
+from protocols.banks.cib.table import signed_out
 from protocols.kit import http, xmldoc
 from protocols.kit.charset import GBK
+from protocols.kit.china import BEIJING
 from protocols.kit.errors import ProtocolError
-from protocols.kit.framing import Cutter
+from protocols.kit.meanings import Meanings
 from protocols.kit.xmldoc import Markup, el, maybe, one, value, value_or
 
-BEIJING: Final = timezone(timedelta(hours=8), "CST")
-"""China keeps one time all year."""
 CONTENT_TYPE: Final = "application/x-fox"
 ANSWER_BYTES_MAX: Final = 4 * 1_048_576
 DONE: Final = "0"
 _NODES_MAX: Final = 60_000
 _TRNUID: Final = re.compile(r"[0-9A-Za-z]{1,30}", re.ASCII)
 _FORBIDDEN: Final = "<>&"
-
-
-def answers() -> Cutter:
-    """A cutter for one connection's answer."""
-    return http.HttpAnswers().cutter(ANSWER_BYTES_MAX)
 
 
 def leaf(tag: str, content: str, *, most: int | None = None) -> Markup:
@@ -94,9 +88,7 @@ class Fox:
             el("SIGNONMSGSRQV1", el("SONRQ", self._sign_on(context))),
             el("SECURITIES_MSGSRQV1", el(f"{operation}RQ", el("TRNUID", trnuid), content)),
         )
-        headers = (("Content-Type", CONTENT_TYPE), ("Connection", "close"))
-        body = xmldoc.build(document, GBK)
-        return http.request("POST", self.options.path, self.options.host_header, headers, body)
+        return http.post(self.options.path, self.options.host_header, CONTENT_TYPE, xmldoc.build(document, GBK))
 
     def _sign_on(self, context: Context) -> list[Markup]:
         secrets = {name: context.credentials.get(name, "") for name in ("user", "password")}
@@ -136,7 +128,7 @@ class Fox:
     def answered(self, answer: Answer, word: str, trnuid: str) -> Answer:
         """`answer`, if it is one to our question: else as `ask` raises."""
         if not answer.signed_on:
-            self.meanings.signed_out(word, answer.code, answer.text)
+            signed_out(self.meanings, word, answer.code, answer.text)
         if answer.trnuid != trnuid:
             raise ProtocolError("correlation", f"an answer to {answer.trnuid!r}, we asked {trnuid}")
         return answer
@@ -147,7 +139,7 @@ class Fox:
         """As `ask`; raises Declined on any code but 0."""
         answer = yield from self.ask(operation, word, content, context, nth, trnuid=trnuid)
         if answer.code != DONE:
-            self.meanings.decline(word, answer.code, answer.text)
+            self.meanings.decline(word, "asked", answer.code, answer.text)
         return answer
 
     def prove(self, context: Context) -> Conversation[None]:
@@ -158,19 +150,12 @@ class Fox:
 
 def read_answer(frame: bytes, *operations: str) -> Answer:
     """Reads the answer to one of `operations` (XXXTRN). Raises ProtocolError on whatever cannot be such an answer."""
-    return read_document(document_of(frame), *operations)
-
-
-def document_of(frame: bytes) -> bytes:
-    """The XML of an answer. Raises "http" on another status than 200."""
-    return http.expect_status(http.parse_answer(frame))
+    return read_document(http.body_of(frame), *operations)
 
 
 def read_document(document: bytes, *operations: str) -> Answer:
     """As `read_answer`, from the XML itself."""
-    root = xmldoc.parse(document, GBK, max_bytes=ANSWER_BYTES_MAX, max_nodes=_NODES_MAX)
-    if root.tag != "FOX":
-        raise ProtocolError("missing", f"the root is {root.tag!r}, not FOX")
+    root = xmldoc.parse_root(document, GBK, "FOX", max_bytes=ANSWER_BYTES_MAX, max_nodes=_NODES_MAX)
     sign_on = one(root, "SIGNONMSGSRSV1/SONRS")
     code, text = _status(sign_on)
     if code != DONE:

@@ -1,4 +1,4 @@
-"""The bank's table in the settings: what is known has a value here, the rest is asked for."""
+"""The bank's options in the settings. An option without a default is required."""
 
 from __future__ import annotations
 
@@ -14,14 +14,13 @@ from protocols.kit.choices import (
     among,
     flag,
     hour,
-    or_none,
     read,
     seconds,
     table,
     text,
     whole,
-    words,
 )
+from protocols.kit.timing import Timing
 
 PAYROLL_CODES: Final = ("006", "022", "047", "048", "008", "007", "813", "080", "605", "747")
 """DESCRIPTION of a payroll (banks/cib.md 4.7): 工资 奖金 福利 报销 水费 电费 高温 报刊 理赔 公积金."""
@@ -77,13 +76,8 @@ class Options:
     opens: str = "01:00"
     closes: str = "00:00"
     window: int = 1
-    probe_every_s: float = 900.0
-    first_byte_s: float = 60.0
-    exchange_s: float = 120.0
-    per_second: float = 2.0
-    burst: int = 2
-    first_enquiry_s: float = 900.0
     poll_every_s: float = 900.0
+    timing: Timing = Timing(probe_every_s=900.0, per_second=2.0, burst=2, first_enquiry_s=900.0)
 
 
 def _wording(most_bytes: int) -> Check:
@@ -105,10 +99,7 @@ _CHOICES: Final[Choices] = {
     "path": (text("/[!-~]*"), 'the path of the front end, usually "/"'),
     "host_header": (text("[0-9A-Za-z.:-]{1,255}"), "the front end's host name, as HTTP's Host line shall name it"),
     "holder": (_wording(50), f"the name your accounts are held in, {_PLAIN} 50 bytes"),
-    "reference_prefix": (text("[0-9A-Z]{0,6}"), "up to 6 capital letters or digits, different for each gateway"),
     "replay": (among(*(one.value for one in Replay)), '"replay_safe", "query_first" or "never"'),
-    "own_names": (words(".+"), "a list of texts found in the names of this bank's branches"),
-    "own_cnaps": (words("[0-9]{3,12}"), "a list of how this bank's numbers begin, 3 to 12 digits"),
     "city": (_wording(30), f"the payer's city, {_PLAIN} 30 bytes"),
     "cities": (
         table("[0-9]{1,12}", lambda city: bool(city) and _wording(30)(city)),
@@ -138,17 +129,10 @@ _CHOICES: Final[Choices] = {
         lambda value: value == "" or (text("/[!-~]*")(value) and value.count("{file_id}") == 1),
         "a path with {file_id} in it, as the bank tells you; or leave it out",
     ),
-    "history_days": (whole(1, 3650), "days back that the bank answers about entries"),
     "max_purpose_bytes": (whole(1, 60), "30 or 60 bytes; the bank's manual says both"),
-    "max_amount_minor": (or_none(whole(1, 10**17)), "the most fen one order may carry"),
     "opens": (hour, 'when the bank\'s hour of quiet ends, as "01:00"; equal to closes: round the clock'),
     "closes": (hour, 'when it begins, as "00:00"'),
     "window": (whole(1, 16), f"how many exchanges may run at once, 1 to 16; {LOCK_OUT}"),
-    "probe_every_s": (seconds(1, 604_800), "seconds between probes"),
-    "first_byte_s": (seconds(0.01, 604_800), "seconds to wait for the first byte of an answer"),
-    "exchange_s": (seconds(0.01, 604_800), "seconds one whole exchange may take"),
-    "per_second": (seconds(0.001, 604_800), "requests a second the bank tolerates"),
-    "burst": (whole(1, 1000), "requests that may go out at once"),
     "first_enquiry_s": (seconds(0.01, 604_800), "seconds before a payment is first asked about; the bank says 900"),
     "poll_every_s": (seconds(1, 604_800), "seconds between two looks at an account's entries; the bank says 900"),
 }  # fmt: skip

@@ -1,4 +1,4 @@
-"""Money one by one: XFERTRN, the pool's XPMTTRN, fast ICTRANSFERTRN; and what became of it, XFERINQTRN, INQSTATETRN.
+"""Single payments: XFERTRN, the pool's XPMTTRN, fast ICTRANSFERTRN; and the enquiries XFERINQTRN, INQSTATETRN.
 
 TRNUID is our reference. Sent again it executes nothing and brings back the earlier result, and if the first copy
 never arrived it is executed then (banks/cib.md 5); so nothing in these messages depends on session or counter.
@@ -13,13 +13,16 @@ from lxml import etree
 
 from protocols.bank import Context, Conversation, MoneyConversation, Submit
 from protocols.banks.cib.fox import DONE, Answer, Fox, attribute, moment, read_answer
-from protocols.banks.cib.xferinfo import Keys, required, transfer_info
+from protocols.banks.cib.table import refusal, signed_out
+from protocols.banks.cib.xferinfo import check_stated, transfer_info
 from protocols.canon.order import AnyOrder, Kind, TransferDetail, Urgency
 from protocols.canon.outcome import Fate, Outcome
 from protocols.canon.query import FateQuestion, Sent
+from protocols.kit.correlation import Keys
 from protocols.kit.declined import Declined
 from protocols.kit.errors import ProtocolError
 from protocols.kit.fields import check_day, plain
+from protocols.kit.orders import required
 from protocols.kit.xmldoc import Markup, el, first_of, maybe, one, several, value, value_or
 
 XFER: Final = "XFERTRN"
@@ -32,7 +35,7 @@ PLAIN_TRANSFER: Final = "1"
 
 @dataclass(frozen=True, slots=True)
 class Payments:
-    """The single money words of one customer, and the enquiry after any of them."""
+    """Single payments of one customer: sending them, reading the answers, asking what became of them."""
 
     fox: Fox
 
@@ -47,8 +50,8 @@ class Payments:
         frame = yield Submit("business", wire)
         answer = read_answer(frame, operation)
         if not answer.signed_on:
-            self.fox.meanings.signed_out("pay", answer.code, answer.text)
-        keys = Keys(context.reference, order.amount, order.debtor.account.clear, order.creditor.account.clear)
+            signed_out(self.fox.meanings, "pay", answer.code, answer.text)
+        keys = Keys.of_order(order, context.reference)
         # What people send again under the same TRNUID may have been executed the first time, as with a repeat.
         return self._submitted(answer, keys, again=context.attempt > 1)
 
@@ -88,7 +91,7 @@ class Payments:
             raise ProtocolError("value", f"cib sends no single {kind.value}")
         answer = read_answer(frame, *BODIES)
         if not answer.signed_on:
-            self.fox.meanings.signed_out("pay", answer.code, answer.text)
+            signed_out(self.fox.meanings, "pay", answer.code, answer.text)
         return self._submitted(answer, Keys.of(sent), again=sent.attempt > 1)
 
     def _submitted(self, answer: Answer, keys: Keys, *, again: bool) -> Outcome:
@@ -96,18 +99,18 @@ class Payments:
             raise ProtocolError("correlation", f"an answer to {answer.trnuid!r}, not {keys.reference!r}")
         body = maybe(answer.within, BODIES[answer.operation])
         if body is not None:
-            keys.check(body, named=False)
+            check_stated(body, keys, named=False)
         if answer.code == DONE:
             if body is None:
                 raise ProtocolError("missing", f"{answer.operation} is done, but the answer names no payment")
             return self._decided("pay", body)
-        refusal = self.fox.meanings.refusal("pay", answer.code, answer.text, again=again)
+        refused = refusal(self.fox.meanings, "pay", answer.code, answer.text, again=again)
         said = None if body is None or maybe(body, "XFERPRCSTS") is None else self._decided("pay", body)
-        if said is not None and said.fate is not refusal.fate:
+        if said is not None and said.fate is not refused.fate:
             # One layer refuses, the other says something else: nobody knows, unless the first copy is known.
-            fate = refusal.fate if refusal.fate is Fate.DUPLICATE else Fate.UNKNOWN
-            return replace(refusal, fate=fate, bank_serial=said.bank_serial)
-        return refusal
+            fate = refused.fate if refused.fate is Fate.DUPLICATE else Fate.UNKNOWN
+            return replace(refused, fate=fate, bank_serial=said.bank_serial)
+        return refused
 
     def _decided(self, operation: str, parent: etree._Element) -> Outcome:
         """What XFERPRCSTS says about the payment `parent` is about."""
@@ -145,14 +148,14 @@ class Payments:
         if answer.code != DONE:
             if self.fox.meanings.table.look_up("enquiry", "asked", answer.code, answer.text) == "not_found":
                 return None
-            self.fox.meanings.decline("enquiry", answer.code, answer.text)
+            self.fox.meanings.decline("enquiry", "asked", answer.code, answer.text)
         found = one(answer.within, "XFERINQRS/XFERLIST")
         rows = several(found, "XFER")
         if {value_or(found, "FROM"), value_or(found, "TO")} == {"-1"} and not rows:
             return None
         if len(rows) != 1:
             raise ProtocolError("ambiguous" if rows else "missing", f"{len(rows)} payments where one was asked about")
-        keys.check(rows[0], named=True)
+        check_stated(rows[0], keys, named=True)
         return rows[0]
 
     def _core(self, keys: Keys, inside: str, first: Outcome, context: Context) -> Conversation[Outcome]:
@@ -167,14 +170,13 @@ class Payments:
         body = first_of(answer.within, "TXNSTATERS", "INQSTATERS/TXNSTATERS")
         if body is None:
             raise ProtocolError("missing", "the core system's answer has no TXNSTATERS")
-        keys.check(body, named=False)
+        check_stated(body, keys, named=False)
         result, status = value(body, "CORERESULT"), value_or(body, "CORESTATUS")
         # A payment inside the bank has no CORESTATUS; one that has both is listed nowhere, and so stays unclear.
         layer = {"Y": "intra", "N": "inter"}.get(_interbank(body) or inside, "")
         code = f"{result}/{status}" if status else result
         told = self.fox.meanings.word("core", layer, code, value_or(body, "CORECLM"))
         return replace(told, text=first.text, bank_serial=first.bank_serial) if told.fate is not Fate.UNKNOWN else first
-
 
 
 def _serial(parent: etree._Element) -> str | None:

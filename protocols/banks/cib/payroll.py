@@ -13,11 +13,12 @@ from lxml import etree
 from protocols.banks.cib.bundle import Form, Stated, Told
 from protocols.banks.cib.fox import leaf
 from protocols.banks.cib.options import PAYROLL_CODES, Options
-from protocols.banks.cib.xferinfo import ACCOUNT_BYTES, account_from, amount, required
+from protocols.banks.cib.xferinfo import ACCOUNT_BYTES, account_from, amount
 from protocols.canon.money import Money
 from protocols.canon.order import Bundle, Item, PayrollItemDetail
 from protocols.kit.errors import ProtocolError
 from protocols.kit.fields import digits
+from protocols.kit.orders import required
 from protocols.kit.xmldoc import Markup, el, first_of, several, value, value_or
 
 PAYROLL_LINES: Final = 300
@@ -70,9 +71,7 @@ def _line(number: int, item: Item) -> Markup:
 
 
 def _told(answer: etree._Element) -> Stated | None:
-    info = first_of(
-        answer, "RPAYOFFRS/RPAYOFFINFO", "RPAYOFFINQRS/RPAYOFFINFO", "XFERINQRS/RPAYOFFINFO", "RPAYOFFINFO"
-    )
+    info = first_of(answer, "RPAYOFFRS/RPAYOFFINFO", "RPAYOFFINQRS/RPAYOFFINFO", "XFERINQRS/RPAYOFFINFO", "RPAYOFFINFO")
     if info is None:
         return None
     lines = tuple(

@@ -1,9 +1,9 @@
-"""What 兴业银行 is, as data: limits, replay rules, pages, and what of it is only reconstructed."""
+"""The profile of 兴业银行, as data: limits, replay rules, page size, and what is only reconstructed."""
 
 from __future__ import annotations
 
 import re
-from datetime import time, timedelta
+from datetime import timedelta
 from typing import Final
 
 from protocols.bank import Profile, Replay, ReplayRule
@@ -14,8 +14,10 @@ from protocols.banks.cib.options import Options
 from protocols.banks.cib.payroll import NAME_BYTES as CARD_NAME_BYTES
 from protocols.banks.cib.statement import PAGE_LINES
 from protocols.banks.cib.xferinfo import ACCOUNT_BYTES, BANK_BYTES, NAME_BYTES, PAYEE_ACCOUNT
-from protocols.canon.limits import AmountLimit, FieldLimit, Hours, Limits, Pace, ReferenceForm
+from protocols.canon.limits import FieldLimit, Limits, ReferenceForm
 from protocols.canon.order import Channel, Kind
+from protocols.kit.china import CNAPS, gbk_limits
+from protocols.kit.timing import Opening
 
 FORBIDDEN: Final = "<>&"
 RESEND_AFTER: Final = timedelta(minutes=15)
@@ -56,7 +58,9 @@ def profile(options: Options) -> Profile:
         kind_limits={
             # A transfer that says nothing of a bank stays here.
             Kind.TRANSFER: _singles(options, (*_here(options, "creditor"), ("/creditor/cnaps", "^$"))),
-            batched: _batch(options), payroll: _payroll(options), collection: _collection(options),
+            batched: _batch(options),
+            payroll: _payroll(options),
+            collection: _collection(options),
         },
         # HISBALQUERY wants the holder's name beside the account.
         past_balance_days=365 if options.holder else 0,
@@ -85,7 +89,7 @@ def _singles(options: Options, unless: tuple[tuple[str, str], ...]) -> Limits:
         FieldLimit("/creditor/account", pattern=PAYEE_ACCOUNT, required=True),
         FieldLimit("/creditor/name", NAME_BYTES, forbidden=FORBIDDEN, required=True),
         FieldLimit("/creditor/bank_name", BANK_BYTES, forbidden=FORBIDDEN, required=True, required_unless=unless),
-        FieldLimit("/creditor/cnaps", pattern="[0-9]{12}"),
+        FieldLimit("/creditor/cnaps", pattern=CNAPS),
         FieldLimit("/purpose", options.max_purpose_bytes, forbidden=FORBIDDEN, required=True),
     )
 
@@ -99,9 +103,14 @@ def _batch(options: Options) -> Limits:
         FieldLimit("/debtor/name", NAME_BYTES, forbidden=FORBIDDEN),
         FieldLimit("/creditor/account", pattern=PAYEE_ACCOUNT, required=True),
         FieldLimit("/creditor/name", NAME_BYTES, forbidden=lines, required=True),
-        FieldLimit("/creditor/bank_name", BANK_BYTES, forbidden=lines, required=True,
-                   required_unless=_here(options, "creditor")),
-        FieldLimit("/creditor/cnaps", pattern="[0-9]{12}"),
+        FieldLimit(
+            "/creditor/bank_name",
+            BANK_BYTES,
+            forbidden=lines,
+            required=True,
+            required_unless=_here(options, "creditor"),
+        ),
+        FieldLimit("/creditor/cnaps", pattern=CNAPS),
         FieldLimit("/purpose", options.max_purpose_bytes, forbidden=lines, required=True),
     )
 
@@ -124,21 +133,21 @@ def _collection(options: Options) -> Limits:
         FieldLimit("/creditor/account", ACCOUNT_BYTES, forbidden=FORBIDDEN, required=True),
         FieldLimit("/debtor/account", pattern=PAYEE_ACCOUNT, required=True),
         FieldLimit("/debtor/name", NAME_BYTES, forbidden=FORBIDDEN, required=True),
-        FieldLimit("/debtor/bank_name", BANK_BYTES, forbidden=FORBIDDEN, required=True,
-                   required_unless=_here(options, "debtor")),
-        FieldLimit("/debtor/cnaps", pattern="[0-9]{12}", required=True, required_unless=_here(options, "debtor")),
+        FieldLimit(
+            "/debtor/bank_name",
+            BANK_BYTES,
+            forbidden=FORBIDDEN,
+            required=True,
+            required_unless=_here(options, "debtor"),
+        ),
+        FieldLimit("/debtor/cnaps", pattern=CNAPS, required=True, required_unless=_here(options, "debtor")),
         FieldLimit("/purpose", COLLECTION_PURPOSE_BYTES, forbidden=FORBIDDEN),
     )
 
 
 def _limits(options: Options, channels: frozenset[Channel], *fields: FieldLimit) -> Limits:
-    return Limits(
-        charset="gbk",
-        channels=channels,
-        fields=fields,
-        amount=AmountLimit(max_minor=options.max_amount_minor or AMOUNT_MAX_MINOR, currencies=("CNY",)),
-        # "No sync at 00:00-01:00" (banks/cib.md 1). Nothing is ordered then, either: its fate could not be asked.
-        hours=Hours(time.fromisoformat(options.opens), time.fromisoformat(options.closes), asked_outside=False),
-        pace=Pace(options.per_second, options.burst, timedelta(seconds=options.first_enquiry_s)),
-        reference=ReferenceForm(length=20, prefix=options.reference_prefix),
-    )
+    # "No sync at 00:00-01:00" (banks/cib.md 1). Nothing is ordered then, either: its fate could not be asked.
+    hours = Opening(options.opens, options.closes).hours(asked_outside=False)
+    reference = ReferenceForm(length=20, prefix=options.reference_prefix)
+    most = options.max_amount_minor or AMOUNT_MAX_MINOR
+    return gbk_limits(fields, channels, options.timing.pace(), reference, most, hours=hours)

@@ -1,7 +1,7 @@
 """Rows of an account's entries: STMTTRN elements, and the fixed rows of FSTMTTRN, 530 bytes with their newline.
 
 Fixed rows are cut out of the answer as bytes, before anything is decoded: a name that the bank cut in half a
-character would otherwise swallow its neighbour, and widths count bytes, not characters (banks/cib.md 4.2).
+character would otherwise take bytes of the next field, and widths count bytes, not characters (banks/cib.md 4.2).
 
 The balance beside an entry is not read: the bank says that it cannot be used as the day's, for an evening's entries may
 be booked for the next day, and a day would be closed with figures that are not its own.
@@ -10,22 +10,20 @@ be booked for the next day, and a day would be closed with figures that are not 
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from datetime import date, datetime
+from dataclasses import dataclass
 from typing import Final
 
 from lxml import etree
 
-from protocols.banks.cib.fox import BEIJING, moment
+from protocols.banks.cib.fox import moment
 from protocols.banks.cib.xferinfo import check_currency
 from protocols.canon.money import Money
 from protocols.canon.party import AccountNumber, Name
 from protocols.canon.statement import Direction, Line
 from protocols.kit.charset import GBK
+from protocols.kit.china import moment_or_none
 from protocols.kit.errors import ProtocolError
-from protocols.kit.fields import Column, Layout, amount_minor, parse_date, parse_time, plain
+from protocols.kit.fields import Column, Layout, amount_minor, parse_date, plain
 from protocols.kit.xmldoc import value, value_or
 
 FIXED: Final = Layout(
@@ -115,19 +113,12 @@ def line_of_fixed(row: bytes, account: AccountNumber) -> Line:
         direction=Direction.DEBIT if cells["side"] == "0" else Direction.CREDIT,
         amount=Money(amount_minor(cells["amount"], signed=True)),
         bank_date=day,
-        booked_at=_clock(day, cells["clock"]),
+        booked_at=moment_or_none(day, cells["clock"]),
         counterparty_account=AccountNumber(cells["other_account"]) if cells["other_account"] else None,
         counterparty_name=Name(plain(cells["other_name"])) if cells["other_name"] else None,
         counterparty_bank=plain(cells["other_bank"]) or None,
         text=plain(" ".join(filter(None, (cells["summary"], cells["purpose"], cells["remark"])))),
     )
-
-
-def _clock(day: date, text: str) -> datetime | None:
-    try:
-        return datetime.combine(day, parse_time(text), BEIJING)
-    except ProtocolError:
-        return None
 
 
 def line_of_element(row: etree._Element, account: AccountNumber, reference_in: str) -> Line:
@@ -156,16 +147,3 @@ def line_of_element(row: etree._Element, account: AccountNumber, reference_in: s
         text=plain(words),
         reference=(value_or(row, reference_in) or None) if reference_in else None,
     )
-
-
-def counted(lines: Sequence[Line], key: str = "", count: int = 0) -> tuple[Line, ...]:
-    """Lines with their occurrence: the bank's key is unique, and where it is not nothing is lost.
-
-    `key` is that of the last entry of the page before, which `count` entries had.
-    """
-    seen: Counter[str] = Counter({key: count} if count else {})
-    found = []
-    for line in lines:
-        found.append(replace(line, occurrence=seen[line.bank_line_id]))
-        seen[line.bank_line_id] += 1
-    return tuple(found)

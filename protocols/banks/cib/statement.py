@@ -1,7 +1,7 @@
 """Questions about accounts: balances, entries as elements or as fixed rows, and payments that came back.
 
-Today and the past are never asked about in one question: a walk is made of legs, the closed days first and today
-last, and its cursor names the leg. No data is a code here (6421), and an empty page.
+Today and the past are never asked about in one question: a period is read in legs, the closed days first and today
+last, and the cursor names the leg. No data is a code here (6421), and an empty page.
 """
 
 from __future__ import annotations
@@ -16,15 +16,18 @@ from typing import Final
 from lxml import etree
 
 from protocols.bank import Ask, Context, Conversation
-from protocols.banks.cib.fox import DONE, Answer, Fox, attribute, document_of, leaf, leaf_or_none, moment, read_document
-from protocols.banks.cib.rows import counted, line_of_element, line_of_fixed, split
+from protocols.banks.cib.fox import DONE, Answer, Fox, attribute, leaf, leaf_or_none, moment, read_document
+from protocols.banks.cib.rows import line_of_element, line_of_fixed, split
 from protocols.banks.cib.xferinfo import check_currency
 from protocols.canon.money import Money
 from protocols.canon.query import BalanceQuestion, LinesQuestion, ReturnsQuestion
 from protocols.canon.statement import Balance, Line, Page, Return, ReturnsPage
+from protocols.kit import http
+from protocols.kit.china import check_renminbi, money_or_none
 from protocols.kit.errors import ProtocolError
-from protocols.kit.fields import amount_minor, date_text, digits, parse_date, plain
+from protocols.kit.fields import date_text, digits, parse_date, plain
 from protocols.kit.paging import PageCursor, fingerprint
+from protocols.kit.walk import counted
 from protocols.kit.xmldoc import Markup, el, maybe, one, several, text, value_or
 
 DETAILS: Final = "SCUSTSTMTTRN"
@@ -37,10 +40,10 @@ _BOTH_SIDES: Final = "2"
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where in a walk one page is: the leg's dates, the page, and what came before it.
+    """The place of a page: the leg's dates, the page, and what came before it.
 
     `live`: the leg was today's list when it began. `mark` is a mark of the page before: the same one twice means that
-    the bank goes round. `key` and `count` are the last entry's key and how many had it.
+    the bank repeats pages. `key` and `count` are the last entry's key and how many had it.
     """
 
     first: date
@@ -88,7 +91,7 @@ def leg(first: date, last: date, today: date) -> Place | None:
 
 @dataclass(frozen=True, slots=True)
 class Statements:
-    """The questions about accounts of one customer."""
+    """Questions about the accounts of one customer."""
 
     fox: Fox
 
@@ -96,7 +99,7 @@ class Statements:
 
     def balance(self, question: BalanceQuestion, context: Context) -> Conversation[Balance]:
         """CURRACCTQUERYTRN now, HISBALQUERYTRN for a past day. Raises Declined where the bank answers with a code."""
-        _renminbi(question.currency)
+        check_renminbi("cib", question.currency)
         if question.on is None or question.on >= context.bank_date:
             return self._balance_now(question, context)
         return self._balance_on(question, question.on, context)
@@ -109,9 +112,9 @@ class Statements:
         check_currency(value_or(body, "CURRENCY"))
         return Balance(
             question.account,
-            book=_money(body, "BALAMT"),
-            available=_money(body, "AVAILBAL"),
-            frozen=_money(body, "FREEZELMT"),
+            book=money_or_none(body, "BALAMT"),
+            available=money_or_none(body, "AVAILBAL"),
+            frozen=money_or_none(body, "FREEZELMT"),
             as_of=answer.at,
         )
 
@@ -134,13 +137,13 @@ class Statements:
         days = [row for row in several(info, "DETAILS/DETAIL") if _is_of(value_or(row, "DTFLOW"), day)]
         if len(days) != 1:
             raise ProtocolError("missing", f"the answer states {len(days)} balances of {on}, not one")
-        return Balance(question.account, book=_money(days[0], "HISBALANCE"), available=None)
+        return Balance(question.account, book=money_or_none(days[0], "HISBALANCE"), available=None)
 
     # ---- entries -----------------------------------------------------------------------------------------------
 
     def lines(self, question: LinesQuestion, context: Context) -> Conversation[Page]:
         """One page of entries. Raises Declined where the bank answers with a code, "paging" on a stale cursor."""
-        _renminbi(question.currency)
+        check_renminbi("cib", question.currency)
         mark = fingerprint("lines", self.fox.options.lines, *_asked(question))
         place, cursor = _begin(question, mark, context)
         if place is None:
@@ -190,7 +193,7 @@ class Statements:
         content = _request("FSTMTRQ", question.account.clear, place, kind, "", (size,))
         trnuid = self.fox.question_id(context)
         frame = yield Ask("business", self.fox.request(FILE, trnuid, content, context))
-        cut = split(document_of(frame))
+        cut = split(http.body_of(frame))
         answer = self.fox.answered(read_document(cut.document, FILE), word, trnuid)
         if not self._has_rows(answer, word):
             return (), None
@@ -214,10 +217,9 @@ class Statements:
         """False for a code that means "no data". Raises Declined for any other code."""
         if answer.code == DONE:
             return True
-        if not self.fox.meanings.is_empty(word, answer.code, answer.text):
-            self.fox.meanings.decline(word, answer.code, answer.text)
+        if not self.fox.meanings.is_empty(word, "asked", answer.code, answer.text):
+            self.fox.meanings.decline(word, "asked", answer.code, answer.text)
         return False
-
 
 
 def _request(
@@ -265,11 +267,6 @@ def _more(flag: str) -> bool:
     return flag == "Y"
 
 
-def _renminbi(currency: str) -> None:
-    if currency != "CNY":
-        raise ProtocolError("value", f"cib is asked about CNY only, not {currency}")
-
-
 def _of_account(body: etree._Element, account: str) -> etree._Element:
     for path in ("ACCTID", "ACCTFROM/ACCTID"):
         if maybe(body, path.partition("/")[0]) is not None:
@@ -283,8 +280,3 @@ def _is_of(stated: str, day: date) -> bool:
     """Whether a date, in either of the bank's writings and perhaps with a time, is this day."""
     at = moment(stated)
     return (at.date() == day) if at is not None else plain(stated).replace("-", "")[:8] == date_text(day)
-
-
-def _money(parent: etree._Element, tag: str) -> Money | None:
-    stated = value_or(parent, tag)
-    return Money(amount_minor(stated, signed=True)) if stated else None

@@ -313,5 +313,3 @@ def build(options: Mapping[str, Any], keys: Mapping[str, bytes]) -> Twin:
     asked = {key: value for key, value in options.items() if key != "cheap"}
     faults = Faults(**{key: value for key, value in asked.items() if key not in own})
     return FoxBank(**{key: value for key, value in asked.items() if key in own}, faults=faults)
-
-

@@ -269,5 +269,3 @@ def _day(said: str) -> date:
 
 def _today(books: Books) -> date:
     return books.now().astimezone(_ZONE).date()
-
-

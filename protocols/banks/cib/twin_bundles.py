@@ -292,5 +292,3 @@ def _gather_line(trnuid: str, row: etree._Element, own: str) -> _Line:
     other, name = text(payer, "ACCTID"), text(payer, "NAME")
     wanted = Instruction(key, own, other, name, amount, text(row, "PURPOSE"), collects=True)
     return _Line(number, key, (), wanted)
-
-

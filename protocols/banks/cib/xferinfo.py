@@ -6,7 +6,6 @@ Element order is part of the contract. An optional element is left out where the
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,12 +13,13 @@ from lxml import etree
 
 from protocols.banks.cib.fox import leaf, leaf_or_none, same
 from protocols.banks.cib.options import Options
-from protocols.canon.money import Money
 from protocols.canon.order import AnyOrder, Channel, Kind
 from protocols.canon.party import Party
-from protocols.canon.query import Sent
+from protocols.kit.china import check_amount
+from protocols.kit.correlation import Keys, Tags, check_keys
 from protocols.kit.errors import ProtocolError
-from protocols.kit.fields import amount_minor, amount_text
+from protocols.kit.fields import amount_text
+from protocols.kit.orders import own_bank, required
 from protocols.kit.xmldoc import Markup, el, maybe, value_or
 
 ACCOUNT_BYTES: Final = 18
@@ -33,44 +33,25 @@ SUPER_MAX_MINOR: Final = 5_000_000
 RENMINBI: Final = ("RMB", "CNY", "01")
 
 
-@dataclass(frozen=True, slots=True)
-class Keys:
-    """What an answer must agree with to be an answer about this payment."""
+TAGS: Final = Tags(
+    amount="TRNAMT", debtor="ACCTFROM/ACCTID", creditor="ACCTTO/ACCTID", currency="CURSYM", renminbi=RENMINBI
+)
+"""Where XFERINFO states the keys of an order; our reference stands beside it, in CLIENTREF."""
 
-    reference: str
-    amount: Money
-    debtor: str
-    creditor: str
 
-    @staticmethod
-    def of(sent: Sent) -> Keys:
-        """The payment as it was written down before it was sent."""
-        return Keys(sent.reference, sent.amount, sent.debtor.clear, sent.creditor.clear)
+def check_stated(parent: etree._Element, keys: Keys, *, named: bool) -> None:
+    """Raises "correlation" if CLIENTREF or XFERINFO below `parent` are about another payment.
 
-    def check(self, parent: etree._Element, *, named: bool) -> None:
-        """Raises "correlation" if CLIENTREF or XFERINFO below `parent` are about another payment.
-
-        `named`: the answer must say which payment it is about, by our reference or by amount and both accounts;
-        "missing" if it does not. An enquiry's answer has nothing else to tell it from another one.
-        """
-        client, info = value_or(parent, "CLIENTREF"), maybe(parent, "XFERINFO")
-        same("CLIENTREF", client, self.reference)
-        stated = {} if info is None else self._stated(info)
-        if named and not client and not (stated and all(stated.values())):
-            raise ProtocolError("missing", f"{self.reference}: the answer names no payment")
-
-    def _stated(self, info: etree._Element) -> Mapping[str, str]:
-        stated = {
-            "ACCTFROM": value_or(info, "ACCTFROM/ACCTID"),
-            "ACCTTO": value_or(info, "ACCTTO/ACCTID"),
-            "TRNAMT": value_or(info, "TRNAMT"),
-        }
-        same("ACCTFROM", stated["ACCTFROM"], self.debtor)
-        same("ACCTTO", stated["ACCTTO"], self.creditor)
-        if stated["TRNAMT"] and amount_minor(stated["TRNAMT"]) != self.amount.minor:
-            raise ProtocolError("correlation", f"{self.reference}: the answer's amount is {stated['TRNAMT']}")
-        check_currency(value_or(info, "CURSYM"))
-        return stated
+    `named`: the answer must say which payment it is about, by our reference or by amount and both accounts; "missing"
+    if it does not. An enquiry's answer has nothing else to tell it from another one.
+    """
+    client, info = value_or(parent, "CLIENTREF"), maybe(parent, "XFERINFO")
+    same("CLIENTREF", client, keys.reference)
+    if info is not None:
+        check_keys(info, keys, TAGS)
+    told = info is not None and all(value_or(info, tag) for tag in (TAGS.amount, TAGS.debtor, TAGS.creditor))
+    if named and not client and not told:
+        raise ProtocolError("missing", f"{keys.reference}: the answer names no payment")
 
 
 def check_currency(stated: str) -> None:
@@ -81,7 +62,7 @@ def check_currency(stated: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """Where the money goes, as the bank's flags put it."""
+    """Where the money goes, as the bank's flags INTERBANK, LOCAL and CITY state it."""
 
     own_bank: bool
     local: bool
@@ -95,17 +76,16 @@ def destination(order: AnyOrder, options: Options) -> Destination:
     """
     other = order.theirs
     stays = order.kind is Kind.TRANSFER and not other.bank_name and not other.cnaps
-    own = own_bank(other, options) or order.channel is Channel.SAME_BANK or stays
+    own = is_own(other, options) or order.channel is Channel.SAME_BANK or stays
     if not own and not other.bank_name:
         raise ProtocolError("missing", "an account at another bank needs that bank's name (BANKDESC)")
     city = _city(other.cnaps or "", options)
     return Destination(own, bool(city) and city == options.city, city)
 
 
-def own_bank(party: Party, options: Options) -> bool:
-    """Whether an account is kept at this bank: a name that says so may not be sent as another bank's."""
-    name, cnaps = party.bank_name or "", party.cnaps or ""
-    return any(own in name for own in options.own_names) or cnaps.startswith(options.own_cnaps)
+def is_own(party: Party, options: Options) -> bool:
+    """True if an account is kept at this bank: a name that says so may not be sent as another bank's."""
+    return own_bank(party, options.own_names, options.own_cnaps)
 
 
 def _city(cnaps: str, options: Options) -> str:
@@ -165,8 +145,7 @@ def _mode(order: AnyOrder, options: Options) -> str:
 
 def amount(order: AnyOrder) -> str:
     """An order's amount as the bank writes it. Raises "value" on another currency and on nothing."""
-    if order.amount.currency != "CNY" or order.amount.minor <= 0:
-        raise ProtocolError("value", f"cib carries CNY amounts over zero, not {order.amount}")
+    check_amount("cib", order.amount)
     return amount_text(order.amount.minor)
 
 
@@ -175,13 +154,6 @@ def payee_account(party: Party) -> str:
     if not re.fullmatch(PAYEE_ACCOUNT, party.account.clear, re.ASCII):
         raise ProtocolError("value", "the payee's account is not 1 to 32 digits, letters or '-'")
     return party.account.clear
-
-
-def required(content: str, what: str) -> str:
-    """`content`, or "missing" where there is none."""
-    if not content:
-        raise ProtocolError("missing", f"the bank needs the {what}")
-    return content
 
 
 def flag(yes: bool) -> str:

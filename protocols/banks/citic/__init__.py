@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from protocols.bank import Bank, Port, Questions, Sessions
+from protocols.bank import Bank, Questions, Sessions
 from protocols.banks.citic.bundle import Together
 from protocols.banks.citic.options import read_options
 from protocols.banks.citic.payment import Payments
@@ -34,14 +34,10 @@ def build(options: Mapping[str, Any]) -> Bank:
         together.append(Together(payments, Kind.COLLECTION, chosen.collection_lines))
     money = {Kind.PAYMENT: payments.pay, Kind.TRANSFER: payments.pay}
     bundles = {one.kind: one.bundles for one in together}
-    business = Port(
-        "business", lambda: http.HttpAnswers().cutter(ANSWER_BYTES_MAX), kept=False,
-        first_byte_s=chosen.first_byte_s, exchange_s=chosen.exchange_s,
-    )  # fmt: skip
     return Bank(
         profile=profile(chosen, frozenset(money) | frozenset(bundles)),
-        ports={"business": business},
-        sessions=Sessions(window=chosen.window, probe=statements.probe, probe_every_s=chosen.probe_every_s),
+        ports={"business": chosen.timing.port("business", http.answers(ANSWER_BYTES_MAX))},
+        sessions=Sessions(chosen.window, statements.probe, chosen.timing.probe_every_s),
         money=money,
         questions=Questions(
             balance=statements.balance,

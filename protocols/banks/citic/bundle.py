@@ -20,13 +20,13 @@ from protocols.banks.citic.payment import (
     PAYER_CHARS,
     TEXT_BYTES,
     Payments,
-    account,
     amount,
     bank_code,
     name,
     reference,
     text,
 )
+from protocols.banks.citic.table import not_told
 from protocols.banks.citic.wire import Answer, Leaves, rows, status_of
 from protocols.canon.order import AnyOrder, Bundle, Item, Kind
 from protocols.canon.outcome import Fate, Outcome
@@ -34,6 +34,7 @@ from protocols.canon.query import BundleFateQuestion, Sent, SentBundle
 from protocols.kit.declined import Declined
 from protocols.kit.errors import ProtocolError
 from protocols.kit.fields import amount_minor, amount_text, digits, plain
+from protocols.kit.orders import check_lines, common_purpose, fitting, own_account, sent_items
 from protocols.kit.xmldoc import value, value_or
 
 PAGE_LINES: Final = 20
@@ -65,7 +66,7 @@ FORMS: Final[Mapping[Kind, Form]] = {
 
 @dataclass(frozen=True, slots=True)
 class Together:
-    """One kind of bundle at this bank."""
+    """Sends and asks about one kind of bundle."""
 
     payments: Payments
     kind: Kind
@@ -85,18 +86,14 @@ class Together:
 
     def word(self, bundle: Bundle, context: Context) -> BundleConversation:
         """All items in one message. Raises ProtocolError before anything is sent if one of them does not fit."""
-        if not 1 <= len(bundle.items) <= self.most:
-            raise ProtocolError("value", f"a bundle of {len(bundle.items)} lines, the most are {self.most}")
-        references = [item.reference for item in bundle.items]
-        if len(set(references)) != len(references):
-            raise ProtocolError("ambiguous", "two items of a bundle have one reference")
+        check_lines(bundle, self.most)
         for item in bundle.items:
             reference(item.reference)
         head, lines = self._written(bundle, context)
         wire = self.payments.wire.message(self.form.submit, head, rows(lines))
         frame = yield Submit("business", wire, (self.form.submit,))
         answer = self.payments.wire.read(frame, self.form.submit)
-        return self.submitted(answer, context.reference, _items(bundle, context))
+        return self.submitted(answer, context.reference, sent_items(bundle, context))
 
     def _written(self, bundle: Bundle, context: Context) -> tuple[Leaves, list[Leaves]]:
         numbered = list(enumerate(bundle.items, start=1))
@@ -106,19 +103,20 @@ class Together:
         )  # fmt: skip
         if self.kind is Kind.BATCH_ITEM:
             return total, [self._payment(number, item, context) for number, item in numbered]
-        own = ("rcvAccountNo" if self.kind is Kind.COLLECTION else "payAccountNo", _own_account(bundle))
+        account = fitting(own_account(bundle), "own account", PAYER_CHARS)
         if self.kind is Kind.COLLECTION:
-            return (*total, own), [_collection(item) for item in bundle.items]
+            return (*total, ("rcvAccountNo", account)), [_collection(item) for item in bundle.items]
+        purpose, message = text(common_purpose(bundle)), self.payments.options.payroll_message
         head = (
-            *total, own, ("abstract", _text(bundle)), ("msgAbstract", self.payments.options.payroll_message), *NOW,
+            *total, ("payAccountNo", account), ("abstract", purpose), ("msgAbstract", message), *NOW,
             ("yearMonth", f"{context.bank_date:%Y%m}"),
         )  # fmt: skip
-        return head, [self._wage(number, item, told=bool(_text(bundle))) for number, item in numbered]
+        return head, [self._wage(number, item, told=bool(purpose)) for number, item in numbered]
 
     def _payment(self, number: int, item: Item, context: Context) -> Leaves:
         order = item.order
         return (
-            ("ID", f"{number:04d}"), ("payAccountNo", account(order.debtor.account.clear, "payAccountNo", PAYER_CHARS)),
+            ("ID", f"{number:04d}"), ("payAccountNo", fitting(order.debtor.account.clear, "payAccountNo", PAYER_CHARS)),
             ("recAccountNo", _account(order)), ("recAccountName", name(order)),
             ("recOpenBankCode", bank_code(order)),
             ("payType", self.payments.rail(order, context.now, night=False)), ("tranAmount", amount(order)),
@@ -207,7 +205,7 @@ class Together:
         answer = wire.read((yield Ask("business", wire.message(form.detail, asked))), form.detail)
         _check_message(answer.root, sent.reference, sent.items)
         if not answer.done:
-            return _Page({}, nothing=self.payments.meanings.not_told(form.detail, form.operation, answer))
+            return _Page({}, nothing=not_told(self.payments.meanings, form.detail, form.operation, answer))
         lines = self._lines(answer.rows, sent.items)
         stated = value_or(answer.root, "totalRecords")
         total = digits(stated) if stated else None
@@ -264,15 +262,6 @@ def _agreed(word: Outcome, again: Outcome | None) -> Outcome:
     return Outcome(Fate.UNKNOWN, code=both, text="two answers to one question differ", listed=False)
 
 
-def _items(bundle: Bundle, context: Context) -> tuple[Sent, ...]:
-    """The items as the journal writes them down."""
-    return tuple(
-        Sent(item.reference, context.bank_date, context.attempt, (), item.order.amount, item.order.debtor.account,
-             item.order.creditor.account)
-        for item in bundle.items
-    )  # fmt: skip
-
-
 def _check_message(root: etree._Element, client: str, items: tuple[Sent, ...]) -> None:
     """Raises "correlation" if the answer states another clientID, count or sum than this message's."""
     stated, count, total = (value_or(root, tag) for tag in ("clientID", "totalNumber", "totalAmount"))
@@ -287,24 +276,11 @@ def _check_message(root: etree._Element, client: str, items: tuple[Sent, ...]) -
 def _collection(item: Item) -> Leaves:
     order = item.order
     return (
-        ("payAccountNo", account(order.debtor.account.clear, "payAccountNo", PAYEE_CHARS)),
+        ("payAccountNo", fitting(order.debtor.account.clear, "payAccountNo", PAYEE_CHARS)),
         ("payAccountName", name(order)), ("tranAmount", amount(order)),
         ("abstract", f"{item.reference} {text(order.purpose, LINE_TEXT_BYTES)}".rstrip()),
     )  # fmt: skip
 
 
 def _account(order: AnyOrder) -> str:
-    return account(order.creditor.account.clear, "recAccountNo", PAYEE_CHARS)
-
-
-def _own_account(bundle: Bundle) -> str:
-    accounts = {item.order.ours.account.clear for item in bundle.items}
-    if len(accounts) != 1:
-        raise ProtocolError("value", f"one message has one own account, not {len(accounts)}")
-    return account(accounts.pop(), "own account", PAYER_CHARS)
-
-
-def _text(bundle: Bundle) -> str:
-    """The whole message's text: its items' purpose where they agree."""
-    texts = {item.order.purpose for item in bundle.items}
-    return text(texts.pop()) if len(texts) == 1 else ""
+    return fitting(order.creditor.account.clear, "recAccountNo", PAYEE_CHARS)

@@ -1,4 +1,4 @@
-"""The bank's table in the settings: what is known has a value here, the rest is asked for."""
+"""The bank's options in the settings. An option without a default is required."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import Any, Final
 
 from protocols.kit.choices import (
     Choices,
+    declared_codes,
     flag,
     in_bytes,
     one_meaning,
     or_none,
     read,
     seconds,
-    table,
     text,
     whole,
-    words,
 )
+from protocols.kit.timing import Timing
 
 CODE_WORDS: Final = ("duplicate", "not_found", "refused", "empty")
 """What a status may be declared to mean, because the bank's list of server codes is not public."""
@@ -62,13 +62,8 @@ class Options:
     max_amount_minor: int | None = None
     confirm: bool = True
     window: int = 1
-    probe_every_s: float = 300.0
-    first_byte_s: float = 60.0
-    exchange_s: float = 120.0
-    per_second: float = 1.0
-    burst: int = 2
-    first_enquiry_s: float = 10.0
     poll_every_s: float = 600.0
+    timing: Timing = Timing(probe_every_s=300.0, burst=2)
 
 
 def _days(value: Any) -> bool:
@@ -81,11 +76,6 @@ def _days(value: Any) -> bool:
 _CHOICES: Final[Choices] = {
     "login": (in_bytes(60), "the login name at the front end (userName), up to 60 GBK bytes"),
     "probe_account": (text("[0-9]{1,19}"), "an own account at this bank as text; its balance is asked as a probe"),
-    "http_path": (text("/[!-~]{0,200}"), 'the path of the HTTP request, usually "/"'),
-    "http_host": (text("[!-~]{1,200}"), "what the HTTP header Host says"),
-    "reference_prefix": (text("[0-9A-Z]{0,6}"), "up to 6 capital letters or digits"),
-    "own_names": (words(".+"), "a list of texts found in the names of this bank's branches"),
-    "own_cnaps": (words("[0-9]{3,12}"), "a list of how this bank's numbers begin, 3 to 12 digits"),
     "city_flag": (text("[01]"), 'cityFlag of payments, "0" or "1"'),
     "large_value_from_minor": (or_none(whole(1, 10**15)), "from how many fen on payType is 02, or leave it out"),
     "night": (flag, "true sends large-value payments outside working hours as B5 (大额夜间), false does not"),
@@ -96,15 +86,10 @@ _CHOICES: Final[Choices] = {
     "collections": (flag, "true once the bank has confirmed the layout of DLAGENTF, else false"),
     "collection_lines": (whole(1, 9999), "1 to 9999 lines in one DLAGENTF"),
     "line_reference": (flag, "true writes our reference into memo (batch) and wagDetl (payroll), or false"),
-    "codes": (
-        table("|".join(CODE_WORDS), words("[0-9A-Z]{7}")),
-        f"a table of lists of 7-character statuses under {', '.join(CODE_WORDS)}",
-    ),
+    "codes": declared_codes(CODE_WORDS, "[0-9A-Z]{7}", "7-character statuses"),
     "control_flag": (text("[0-7]"), 'controlFlag of DLTRNALL, "0" to "7"'),
     "currency_id": (text("[0-9A-Za-z]{0,8}"), "what currencyID says for renminbi; empty: it is not looked at"),
     "receipt_type": (text("[0-9A-Za-z]{0,8}"), "billType of receipts, or empty for all"),
-    "history_days": (whole(1, 3650), "days back that the bank answers about entries, at least 1"),
-    "past_balance_days": (whole(0, 3650), "days back that the bank tells a day's balance, 0: not at all"),
     "not_found_quarantine_s": (
         seconds(600),
         'seconds before "not found" counts, at least 600: the front end may send again by itself',
@@ -113,12 +98,6 @@ _CHOICES: Final[Choices] = {
     "confirm": (flag, "true asks twice before an ending of DLCIDSTT is believed, false once"),
     "window": (whole(1, 50), "how many exchanges may run at once; 1, for answers do not say what they answer"),
     "probe_every_s": (seconds(1, 1800), "seconds between probes, at most 1800: an idle session ends after 30 minutes"),
-    "first_byte_s": (seconds(0.1), "seconds to wait for the first byte of an answer"),
-    "exchange_s": (seconds(0.1), "seconds one whole exchange may take"),
-    "per_second": (seconds(0.001), "requests a second"),
-    "burst": (whole(1, 10_000), "requests that may go out at once"),
-    "first_enquiry_s": (seconds(0.1), "seconds before a payment is first asked about"),
-    "poll_every_s": (seconds(0.1), "seconds between two looks for an account's new entries"),
 }
 
 

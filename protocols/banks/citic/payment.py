@@ -1,6 +1,6 @@
-"""Money: DLOUTTRN (对外支付) and DLINETRN (集团内部转账), and DLCIDSTT, what became of them.
+"""Payments: DLOUTTRN (对外支付), DLINETRN (集团内部转账), and DLCIDSTT, the enquiry after them.
 
-Whatever status answers a money action, it is acceptance at most. DLCIDSTT has two: the outer one says that the question
+The status that answers a payment is acceptance at most. DLCIDSTT has two: the outer one says that the question
 worked, the row's stt what became of the payment (banks/citic.md 2, 5).
 """
 
@@ -12,19 +12,19 @@ from dataclasses import dataclass, replace
 from datetime import datetime, time
 from typing import Final
 
-from lxml import etree
-
 from protocols.bank import Ask, Context, Conversation, MoneyConversation, Submit
 from protocols.banks.citic.options import Options
-from protocols.banks.citic.table import Meanings
-from protocols.banks.citic.wire import BEIJING, Answer, Leaves, Wire, status_of
-from protocols.canon.money import Money
+from protocols.banks.citic.table import not_told, told
+from protocols.banks.citic.wire import Answer, Leaves, Wire, status_of
 from protocols.canon.order import AnyOrder, Channel, Kind, Urgency
 from protocols.canon.outcome import Fate, Outcome
 from protocols.canon.query import FateQuestion, Sent
-from protocols.kit.charset import GBK
+from protocols.kit.china import BEIJING, check_amount
+from protocols.kit.correlation import Keys, Tags, check_keys
 from protocols.kit.errors import ProtocolError
-from protocols.kit.fields import amount_minor, amount_text
+from protocols.kit.fields import amount_text
+from protocols.kit.meanings import Meanings
+from protocols.kit.orders import fitting
 from protocols.kit.xmldoc import value, value_or
 
 REFERENCE_CHARS: Final = 20
@@ -51,38 +51,13 @@ HEAD_OFFICES: Final[Mapping[str, str]] = {
 
 _OTHERS: Final = tuple(sorted({number[:3] for number in HEAD_OFFICES.values()}))
 """How the numbers of other banks begin: the first three digits name the bank."""
-
-
-@dataclass(frozen=True, slots=True)
-class Keys:
-    """What an answer must agree with to be an answer about this order; it never states our reference."""
-
-    reference: str
-    amount: Money
-    debtor: str
-    creditor: str
-
-    @staticmethod
-    def of(sent: Sent) -> Keys:
-        """The order as it was written down before it was sent."""
-        return Keys(sent.reference, sent.amount, sent.debtor.clear, sent.creditor.clear)
-
-    def check(self, row: etree._Element) -> None:
-        """Raises "correlation" if `row` states another reference, amount or account than the order's."""
-        stated, amount = value_or(row, "clientID"), value_or(row, "tranAmount")
-        if stated not in ("", self.reference):
-            raise ProtocolError("correlation", f"the answer is about {stated!r}, not {self.reference!r}")
-        if amount and amount_minor(amount) != self.amount.minor:
-            raise ProtocolError("correlation", f"{self.reference}: the answer's amount is {amount}")
-        for tag, ours in (("payAccountNo", self.debtor), ("recAccountNo", self.creditor)):
-            account = value_or(row, tag)
-            if account and account != ours:
-                raise ProtocolError("correlation", f"{self.reference}: the answer has another {tag}")
+TAGS: Final = Tags(reference="clientID", amount="tranAmount", debtor="payAccountNo", creditor="recAccountNo")
+"""Where an answer may state an order's keys. The bank's own samples state no clientID."""
 
 
 @dataclass(frozen=True, slots=True)
 class Payments:
-    """The money words of one enterprise at this bank."""
+    """Orders of one enterprise: sending them, reading the answers, asking what became of them."""
 
     options: Options
     wire: Wire
@@ -93,8 +68,9 @@ class Payments:
     def pay(self, order: AnyOrder, context: Context) -> MoneyConversation:
         """One order. Raises ProtocolError before anything is sent if it does not fit the bank's form."""
         action = _action(order.kind)
-        keys = Keys(context.reference, order.amount, account(order.debtor.account.clear, "payAccountNo", PAYER_CHARS),
-                    account(order.creditor.account.clear, "recAccountNo", PAYEE_CHARS))  # fmt: skip
+        fitting(order.debtor.account.clear, "payAccountNo", PAYER_CHARS)
+        fitting(order.creditor.account.clear, "recAccountNo", PAYEE_CHARS)
+        keys = Keys.of_order(order, context.reference)
         leaves = self._transfer(order, keys) if action == _DLINETRN else self._payment(order, keys, context.now)
         frame = yield Submit("business", self.wire.message(action, leaves), (action,))
         return self.submitted(self.wire.read(frame, action), keys)
@@ -136,9 +112,7 @@ class Payments:
         found = order.creditor.bank_name or ""
         if not found and not self.same_bank(order):
             raise ProtocolError("missing", "citic needs the payee bank's name")
-        if GBK.byte_length(found) > NAME_BYTES:
-            raise ProtocolError("value", f"payee bank's name of {GBK.byte_length(found)} bytes, limit {NAME_BYTES}")
-        return found
+        return fitting(found, "payee bank's name", NAME_BYTES, min_bytes=0)
 
     def rail(self, order: AnyOrder, now: datetime, *, night: bool = True) -> str:
         """payType of a payment to another bank: 02 大额, 03 小额, B5 大额夜间.
@@ -167,7 +141,7 @@ class Payments:
 
     def submitted(self, answer: Answer, keys: Keys) -> Outcome:
         """What the answer to one order says about it: taken at most."""
-        keys.check(answer.root)
+        check_keys(answer.root, keys, TAGS)
         word = self.meanings.word("submit", "outer", answer.status, answer.text)
         return replace(word, bank_serial=value_or(answer.root, "tranNo") or None)
 
@@ -185,13 +159,13 @@ class Payments:
         Its answer says nothing of what it answers. So an ending is asked for twice, over two connections, and believed
         if both answers are the same.
         """
-        told = yield from self._told(question.sent)
-        if told.fate not in ENDED or not self.options.confirm:
-            return told
+        once = yield from self._told(question.sent)
+        if once.fate not in ENDED or not self.options.confirm:
+            return once
         again = yield from self._told(question.sent)
-        if (again.fate, again.code) == (told.fate, told.code):
+        if (again.fate, again.code) == (once.fate, once.code):
             return again
-        both = f"{told.code}, then {again.code}"
+        both = f"{once.code}, then {again.code}"
         return Outcome(Fate.UNKNOWN, code=both, text="two answers to one question differ", listed=False)
 
     def _told(self, sent: Sent) -> Conversation[Outcome]:
@@ -200,16 +174,16 @@ class Payments:
         asked = (("clientID", reference(sent.reference)), ("type", action))
         answer = self.wire.read((yield Ask("business", self.wire.message("DLCIDSTT", asked))), "DLCIDSTT")
         keys = Keys.of(sent)
-        keys.check(answer.root)
+        check_keys(answer.root, keys, TAGS)
         if not answer.done:
-            return self.meanings.not_told("DLCIDSTT", "status", answer)
+            return not_told(self.meanings, "DLCIDSTT", "status", answer)
         rows = answer.rows
         if not rows:
             return Outcome(Fate.NOT_FOUND, text="no row under this clientID")
         if len(rows) > 1:
             raise ProtocolError("ambiguous", f"{len(rows)} rows answer one clientID")
-        keys.check(rows[0])
-        return self.meanings.told(value(rows[0], "stt"), status_of(rows[0]), value_or(rows[0], "statusText"))
+        check_keys(rows[0], keys, TAGS)
+        return told(self.meanings, value(rows[0], "stt"), status_of(rows[0]), value_or(rows[0], "statusText"))
 
 
 def _action(kind: Kind) -> str:
@@ -223,33 +197,20 @@ def reference(given: str) -> str:
     return given
 
 
-def account(number: str, tag: str, most: int) -> str:
-    """An account number that fits. Raises "value" otherwise."""
-    if not 1 <= GBK.byte_length(number) <= most:
-        raise ProtocolError("value", f"{tag} takes 1 to {most} characters")
-    return number
-
-
 def name(order: AnyOrder) -> str:
     """The other side's name. Raises ProtocolError if it is missing or too long."""
-    found = order.theirs.name.clear
-    if not 1 <= GBK.byte_length(found) <= NAME_BYTES:
-        raise ProtocolError("value", f"a name takes 1 to {NAME_BYTES} bytes, not {GBK.byte_length(found)}")
-    return found
+    return fitting(order.theirs.name.clear, "name", NAME_BYTES)
 
 
 def amount(order: AnyOrder) -> str:
     """tranAmount in yuan. Raises "value" on another currency and on what does not fit 13.2 digits."""
-    if order.amount.currency != "CNY" or not 0 < order.amount.minor <= AMOUNT_MOST:
-        raise ProtocolError("value", f"citic carries CNY amounts over zero of 13.2 digits, not {order.amount}")
+    check_amount("citic", order.amount, AMOUNT_MOST)
     return amount_text(order.amount.minor)
 
 
 def text(purpose: str, most: int = TEXT_BYTES) -> str:
     """abstract. Raises "value" if it is too long."""
-    if GBK.byte_length(purpose) > most:
-        raise ProtocolError("value", f"purpose of {GBK.byte_length(purpose)} bytes, limit {most}")
-    return purpose
+    return fitting(purpose, "purpose", most, min_bytes=0)
 
 
 def bank_code(order: AnyOrder) -> str:

@@ -1,4 +1,4 @@
-"""What 中信银行 is, as data: limits, replay rule, pages, and what of it is only reconstructed."""
+"""The profile of 中信银行, as data: limits, replay rule, page size, and what is only reconstructed."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ from protocols.banks.citic.payment import (
     TEXT_BYTES,
 )
 from protocols.banks.citic.statement import PAGE_LINES
-from protocols.canon.limits import AmountLimit, FieldLimit, Limits, Pace, ReferenceForm
+from protocols.canon.limits import FieldLimit, Limits, ReferenceForm
 from protocols.canon.order import Channel, Kind
+from protocols.kit.china import CNAPS, gbk_limits
 
 RECONSTRUCTED: Final = (
     "the protocol: from the bank's manual V5 and samples of 2009 in public collections; nothing tried at the bank",
@@ -63,8 +64,10 @@ def profile(options: Options, kinds: frozenset[Kind]) -> Profile:
             kind: changed
             for kind, changed in (
                 (Kind.TRANSFER, replace(plain, fields=_fields(bank=False))),
-                (Kind.BATCH_ITEM, replace(plain, channels=plain.channels - {Channel.SAME_BANK},
-                                          fields=_fields(number=True))),
+                (
+                    Kind.BATCH_ITEM,
+                    replace(plain, channels=plain.channels - {Channel.SAME_BANK}, fields=_fields(number=True)),
+                ),
                 (Kind.PAYROLL_ITEM, replace(plain, fields=_fields(bank=False, text_bytes=LINE_TEXT_BYTES))),
                 (Kind.COLLECTION, replace(plain, fields=_collection_fields())),
             )
@@ -77,18 +80,10 @@ def profile(options: Options, kinds: frozenset[Kind]) -> Profile:
 
 def limits(options: Options) -> Limits:
     """What intake checks before it says yes. Lengths are GBK bytes."""
-    return Limits(
-        charset="gbk",
-        channels=frozenset(Channel) - {Channel.INSTANT},
-        fields=_fields(unless=_known_bank(options)),
-        amount=AmountLimit(max_minor=options.max_amount_minor or AMOUNT_MOST, currencies=("CNY",)),
-        pace=Pace(
-            per_second=options.per_second,
-            burst=options.burst,
-            first_enquiry_after=timedelta(seconds=options.first_enquiry_s),
-        ),
-        reference=ReferenceForm(length=REFERENCE_CHARS, prefix=options.reference_prefix),
-    )
+    channels = frozenset(Channel) - {Channel.INSTANT}
+    reference = ReferenceForm(length=REFERENCE_CHARS, prefix=options.reference_prefix)
+    most = options.max_amount_minor or AMOUNT_MOST
+    return gbk_limits(_fields(unless=_known_bank(options)), channels, options.timing.pace(), reference, most)
 
 
 def _known_bank(options: Options) -> tuple[tuple[str, str], ...]:
@@ -107,7 +102,7 @@ def _fields(
         FieldLimit("/creditor/account", max_bytes=PAYEE_CHARS, required=True),
         FieldLimit("/creditor/name", max_bytes=NAME_BYTES, required=True),
         FieldLimit("/creditor/bank_name", max_bytes=NAME_BYTES, required=bank),
-        FieldLimit("/creditor/cnaps", pattern="[0-9]{12}", required=number or bool(unless), required_unless=unless),
+        FieldLimit("/creditor/cnaps", pattern=CNAPS, required=number or bool(unless), required_unless=unless),
         FieldLimit("/purpose", max_bytes=text_bytes),
     )
 

@@ -54,9 +54,7 @@ class Receipts:
         head = (("isCurrDay", "1" if today else "0"), ("accNo", account))
         wire = self.statements.wire
         answer = wire.read((yield Ask("business", wire.message("DLEDCDTD", head, rows([wanted])))), "DLEDCDTD")
-        if not answer.done:
-            self.statements.meanings.decline("DLEDCDTD", answer)
-        return _unpacked(answer.root)
+        return _unpacked(self.statements.answered(answer, "DLEDCDTD").root)
 
     def _find(self, question: ReceiptQuestion, number: str, *, today: bool) -> Conversation[etree._Element | None]:
         """The one row of the day's list with this number. Raises "ambiguous" on two."""
@@ -70,8 +68,8 @@ class Receipts:
                 ("maxAmt", amount or MOST), ("startDate", day), ("endDate", day), ("pageSize", str(PAGE_LINES)),
                 ("startNo", str(begin)),
             ))  # fmt: skip
-            if not answer.done and not self.statements.meanings.is_empty(answer.status, answer.text):
-                self.statements.meanings.decline("DLEDDRSQ", answer)
+            if not self.statements.is_empty(answer):
+                self.statements.answered(answer, "DLEDDRSQ")
             for row in answer.rows:
                 if value(row, "transeqNo") == number and _fits(row, question):
                     found[value(row, "bresqNo")] = row

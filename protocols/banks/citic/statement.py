@@ -1,30 +1,31 @@
 """Questions about accounts: DLBALQRY balance, DLHBLQRY past balances, DLTRNALL entries, the probe.
 
-DLTRNALL answers about 92 days at most, 20 entries a page, from a running number on; a walk goes leg by leg, and today
-is a leg of its own.
+DLTRNALL answers about 92 days at most, 20 entries a page, from a running number on; a period is read in legs, and
+today is a leg of its own.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from typing import Final
 
 from lxml import etree
 
 from protocols.bank import Ask, Context, Conversation
 from protocols.banks.citic.options import Options
-from protocols.banks.citic.table import Meanings
-from protocols.banks.citic.wire import BEIJING, DONE, Answer, Wire, rows, status_of
+from protocols.banks.citic.wire import DONE, Answer, Wire, rows, status_of
 from protocols.canon.money import Money
 from protocols.canon.party import AccountNumber, Name
 from protocols.canon.query import BalanceQuestion, LinesQuestion
 from protocols.canon.statement import Balance, Direction, Line, Page
+from protocols.kit.china import check_renminbi, moment_or_none, money_or_none
 from protocols.kit.declined import Declined
 from protocols.kit.errors import ProtocolError
-from protocols.kit.fields import amount_minor, date_text, digits, parse_date, parse_time, plain
-from protocols.kit.paging import PageCursor, fingerprint
-from protocols.kit.walk import Place
+from protocols.kit.fields import amount_minor, date_text, digits, parse_date, plain
+from protocols.kit.meanings import Meanings
+from protocols.kit.paging import fingerprint
+from protocols.kit.walk import Place, entered
 from protocols.kit.xmldoc import value, value_or
 
 PAGE_LINES: Final = 20
@@ -41,7 +42,7 @@ _DAY: Final = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class Statements:
-    """The questions about accounts of one enterprise at this bank."""
+    """Questions about the accounts of one enterprise."""
 
     options: Options
     wire: Wire
@@ -51,6 +52,16 @@ class Statements:
         """The answer to a question, worked or not."""
         return self.wire.read((yield Ask("business", self.wire.message(action, leaves))), action)
 
+    def answered(self, answer: Answer, action: str) -> Answer:
+        """`answer`, if it worked. Raises Declined on any other status."""
+        if not answer.done:
+            self.meanings.decline("question", "outer", answer.status, answer.text, asked=action)
+        return answer
+
+    def is_empty(self, answer: Answer) -> bool:
+        """True if the bank says with the status that there are no rows."""
+        return self.meanings.is_empty("question", "outer", answer.status, answer.text)
+
     def probe(self, context: Context) -> Conversation[None]:
         """DLBALQRY of the probe account: the bank has no other heartbeat. Raises Declined on a status."""
         yield from self._balances(self.options.probe_account)
@@ -59,7 +70,7 @@ class Statements:
 
     def balance(self, question: BalanceQuestion, context: Context) -> Conversation[Balance]:
         """DLBALQRY now, DLHBLQRY for a past day. Raises Declined if the bank answers with a status."""
-        _renminbi(question.currency)
+        check_renminbi("citic", question.currency)
         if question.on is None or question.on >= context.bank_date:
             return self._balance_now(question)
         return self._balance_on(question, question.on)
@@ -67,9 +78,7 @@ class Statements:
     def _balances(self, account: str) -> Conversation[Answer]:
         wanted = self.wire.message("DLBALQRY", (), rows([(("accountNo", account),)]))
         answer = self.wire.read((yield Ask("business", wanted)), "DLBALQRY")
-        if not answer.done:
-            self.meanings.decline("DLBALQRY", answer)
-        return answer
+        return self.answered(answer, "DLBALQRY")
 
     def _balance_now(self, question: BalanceQuestion) -> Conversation[Balance]:
         row = _only((yield from self._balances(question.account.clear)).rows, question.account.clear)
@@ -82,39 +91,34 @@ class Statements:
             raise ProtocolError("correlation", f"the balance is in currency {currency!r}")
         return Balance(
             question.account,
-            book=_money(row, "balance"),
-            available=_money(row, "usableBalance"),
-            frozen=_money(row, "forzenAmt"),
+            book=money_or_none(row, "balance"),
+            available=money_or_none(row, "usableBalance"),
+            frozen=money_or_none(row, "forzenAmt"),
         )
 
     def _balance_on(self, question: BalanceQuestion, day: date) -> Conversation[Balance]:
         account = question.account.clear
         span = (("accountNo", account), ("startDate", date_text(day)), ("endDate", date_text(day)))
-        answer = yield from self.asked("DLHBLQRY", span)
-        if not answer.done:
-            self.meanings.decline("DLHBLQRY", answer)
+        answer = self.answered((yield from self.asked("DLHBLQRY", span)), "DLHBLQRY")
         stated = value_or(answer.root, "accountNo")
         if stated not in ("", account):
             raise ProtocolError("correlation", f"the balance is of account {stated}")
         found = [row for row in answer.rows if parse_date(value(row, "date")) == day]
         if len(found) != 1:
             raise ProtocolError("missing" if not found else "ambiguous", f"{len(found)} balances of one day")
-        return Balance(question.account, book=_money(found[0], "balance"), available=None)
+        return Balance(question.account, book=money_or_none(found[0], "balance"), available=None)
 
     # ---- entries ----------------------------------------------------------------------------------------------
 
     def lines(self, question: LinesQuestion, context: Context) -> Conversation[Page]:
         """One page. Raises Declined on a status for an answer, "paging" on a stale cursor."""
-        _renminbi(question.currency)
+        check_renminbi("citic", question.currency)
         account, today = question.account.clear, context.bank_date
         last = min(question.last, today)
         mark = fingerprint("lines", account, date_text(question.first), date_text(question.last))
-        if question.cursor is None:
-            if question.first > last:
-                return Page(())
-            cursor = PageCursor(_leg(question.first, last, today).text(), 1, mark)
-        else:
-            cursor = PageCursor.decode(question.cursor, mark)
+        if question.cursor is None and question.first > last:
+            return Page(())
+        cursor = entered(question.cursor, mark, lambda: _leg(question.first, last, today).text())
         leg = Leg.of(cursor.value)
         place = leg.place
         answer = yield from self.asked("DLTRNALL", (
@@ -130,12 +134,11 @@ class Statements:
     def _page(self, answer: Answer, leg: Leg, account: AccountNumber) -> tuple[tuple[Line, ...], Leg | None]:
         """The lines of one answer, and where its leg goes on, if it does."""
         place = leg.place
-        if self.meanings.is_empty(answer.status, answer.text):
+        if self.is_empty(answer):
             if place.number <= leg.total:
                 raise ProtocolError("paging", f"{leg.total} entries were said to be there, and now none is")
             return (), None
-        if not answer.done:
-            self.meanings.decline("DLTRNALL", answer)
+        self.answered(answer, "DLTRNALL")
         stated = value_or(answer.root, "accountNo")
         if stated not in ("", account.clear):
             raise ProtocolError("correlation", f"the entries are of account {stated}")
@@ -159,7 +162,7 @@ class Statements:
 
 @dataclass(frozen=True, slots=True)
 class Leg:
-    """A page's place in a walk.
+    """The place of a page.
 
     `end` is the last day of the leg, fixed when it begins: an answer's numbers count its days only. `total` is how many
     entries the page before said there were, `last` a mark of its last row.
@@ -232,13 +235,13 @@ def _line(row: etree._Element, account: AccountNumber, first: date, last: date) 
         direction=Direction.DEBIT if flag == "D" else Direction.CREDIT,
         amount=Money(amount_minor(value(row, "tranAmount"))),
         bank_date=day,
-        booked_at=_moment(day, value_or(row, "tranTime")),
+        booked_at=moment_or_none(day, value_or(row, "tranTime")),
         value_date=parse_date(value_day) if value_day.strip("0") else None,
         counterparty_account=AccountNumber(other) if other else None,
         counterparty_name=Name(plain(name)) if name else None,
         counterparty_bank=plain(value_or(row, "oppOpenBankName")) or None,
         text=back + plain(value_or(row, "abstract")),
-        balance=_money(row, "balance"),
+        balance=money_or_none(row, "balance"),
     )
 
 
@@ -250,20 +253,3 @@ def _only(found: list[etree._Element], account: str) -> etree._Element:
     if stated != account:
         raise ProtocolError("correlation", f"the balance is of account {stated}, we asked about {account}")
     return found[0]
-
-
-def _renminbi(currency: str) -> None:
-    if currency != "CNY":
-        raise ProtocolError("value", f"citic is asked about CNY only, not {currency}")
-
-
-def _money(parent: etree._Element, tag: str) -> Money | None:
-    text = value_or(parent, tag)
-    return Money(amount_minor(text, signed=True)) if text else None
-
-
-def _moment(day: date, clock: str) -> datetime | None:
-    try:
-        return datetime.combine(day, parse_time(clock), BEIJING)
-    except ProtocolError:
-        return None  # an odd time of day is no reason to doubt an entry

@@ -1,4 +1,4 @@
-"""`<stream>` on the wire: bare XML in GBK as the body of an HTTP POST to the front end, and an answer taken apart.
+"""`<stream>` requests and answers: bare XML in GBK as the body of an HTTP POST to the front end.
 
 Answers echo neither action nor clientID: what they belong to is known by the connection alone (banks/citic.md 2).
 Nothing on this leg is signed, here or there.
@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import timedelta, timezone
 from typing import Final
 
 from lxml import etree
@@ -18,10 +17,8 @@ from protocols.banks.citic.options import Options
 from protocols.kit import http, xmldoc
 from protocols.kit.charset import GBK
 from protocols.kit.errors import ProtocolError
-from protocols.kit.xmldoc import Markup, el, value, value_or
+from protocols.kit.xmldoc import Markup, el, leaves, value, value_or
 
-BEIJING: Final = timezone(timedelta(hours=8), "CST")
-"""China keeps one time all year."""
 ROOT: Final = "stream"
 LIST: Final = "userDataList"
 DONE: Final = "AAAAAAA"
@@ -31,19 +28,9 @@ _STATUS = re.compile("[0-9A-Za-z]{1,20}", re.ASCII)
 Leaves = Iterable[tuple[str, str]]
 
 
-def fields(leaves: Leaves) -> list[Markup]:
-    """The elements in order; an empty one is written too, as the bank wants it."""
-    return [el(tag, _carried(content)) for tag, content in leaves]
-
-
 def rows(each: Iterable[Leaves]) -> Markup:
     """The repeated part of a request."""
-    return el("list", [el("row", fields(leaves)) for leaves in each], name=LIST)
-
-
-def _carried(content: str) -> str:
-    GBK.encode(content)  # so that Unencodable counts the position within the field
-    return content
+    return el("list", [el("row", leaves(one, GBK)) for one in each], name=LIST)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,23 +57,20 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Wire:
-    """One login's way to the front end."""
+    """Writes requests and reads answers for one login."""
 
     options: Options
 
-    def message(self, action: str, leaves: Leaves, *parts: Markup) -> bytes:
+    def message(self, action: str, written: Leaves, *parts: Markup) -> bytes:
         """One whole request. Raises Unencodable with character and position within its field."""
         head = (("action", action), ("userName", self.options.login))
-        document = xmldoc.build(el(ROOT, fields((*head, *leaves)), parts), GBK)
-        headers = (("Content-Type", "text/xml; charset=GBK"), ("Connection", "close"))
-        return http.request("POST", self.options.http_path, self.options.http_host, headers, document)
+        document = xmldoc.build(el(ROOT, leaves((*head, *written), GBK), parts), GBK)
+        return http.post(self.options.http_path, self.options.http_host, "text/xml; charset=GBK", document)
 
     def read(self, frame: bytes, action: str) -> Answer:
         """Reads the answer to `action`. Raises ProtocolError on whatever cannot be one."""
-        body = http.expect_status(http.parse_answer(frame))
-        root = xmldoc.parse(body, GBK, max_bytes=ANSWER_BYTES_MAX, max_nodes=_NODES_MAX)
-        if root.tag != ROOT:
-            raise ProtocolError("missing", f"the root is {root.tag!r}, not {ROOT}")
+        body = http.body_of(frame)
+        root = xmldoc.parse_root(body, GBK, ROOT, max_bytes=ANSWER_BYTES_MAX, max_nodes=_NODES_MAX)
         stated = value_or(root, "action")
         if stated not in ("", action):
             raise ProtocolError("correlation", f"answers {stated!r}, we asked {action}")

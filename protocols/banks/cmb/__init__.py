@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from protocols.bank import Bank, Bundles, Port, Questions, Sessions
+from protocols.bank import Bank, Bundles, Questions, Sessions
 from protocols.banks.cmb.agency import Agency
 from protocols.banks.cmb.batch import Batches
 from protocols.banks.cmb.options import read_options
@@ -33,13 +33,10 @@ def build(options: Mapping[str, Any]) -> Bank:
     if chosen.collection_mode:
         bundles[Kind.COLLECTION] = Agency(payments, Kind.COLLECTION).bundles
     money = {Kind.PAYMENT: payments.pay, Kind.TRANSFER: payments.pay}
-    business = Port(
-        "business", wire.answers, kept=False, first_byte_s=chosen.first_byte_s, exchange_s=chosen.exchange_s
-    )
     return Bank(
         profile=profile(chosen, frozenset(money) | frozenset(bundles)),
-        ports={"business": business},
-        sessions=Sessions(window=chosen.window, probe=statements.probe, probe_every_s=chosen.probe_every_s),
+        ports={"business": chosen.timing.port("business", wire.answers)},
+        sessions=Sessions(chosen.window, statements.probe, chosen.timing.probe_every_s),
         money=money,
         questions=Questions(statements.balance, statements.lines, payments.fate, statements.returns),
         read=payments.read,

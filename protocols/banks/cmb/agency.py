@@ -1,4 +1,4 @@
-"""Payroll (代发) and collection (代扣): NTAGCSAL and NTAGCACL, or AgentRequest, and what became of each line.
+"""Payroll (代发) and collection (代扣): NTAGCSAL and NTAGCACL, or AgentRequest, and the enquiry after each line.
 
 Lines of equal account, name and amount are common here. With NTAGC* the bank keeps our running number (TRXSEQ) for
 each line and says it back; AgentRequest has no number, so there the line's text (TRSDSP) is our item's reference.
@@ -13,15 +13,18 @@ from typing import Final
 from lxml import etree
 
 from protocols.bank import Ask, BundleConversation, Bundles, Context, Conversation, Fates, Submit
-from protocols.banks.cmb.payment import Payments, asked_days, bank_number, checked_reference, required
+from protocols.banks.cmb.payment import Payments, asked_days, bank_number, checked_reference
+from protocols.banks.cmb.table import decline, is_duplicate
+from protocols.banks.cmb.table import status as status_of
 from protocols.banks.cmb.wire import RENMINBI, Answer, part
 from protocols.canon.order import AnyOrder, Bundle, Kind
 from protocols.canon.outcome import Fate, Outcome
 from protocols.canon.query import BundleFateQuestion, Sent, SentBundle
-from protocols.kit.charset import GBK
+from protocols.kit.china import check_amount
 from protocols.kit.declined import Declined
 from protocols.kit.errors import ProtocolError
 from protocols.kit.fields import amount_minor, amount_text, digits, plain
+from protocols.kit.orders import check_lines, common_purpose, fitting, own_account, required
 from protocols.kit.xmldoc import Markup, several, value, value_or
 
 BUSINESS_CODES: Final[Mapping[Kind, str]] = {Kind.PAYROLL_ITEM: "N03010", Kind.COLLECTION: "N03030"}
@@ -59,8 +62,7 @@ class Agency:
     def word(self, bundle: Bundle, context: Context) -> BundleConversation:
         """All items in one message. Raises ProtocolError before anything is sent if one of them does not fit."""
         options = self.payments.options
-        if not 1 <= len(bundle.items) <= options.agency_lines:
-            raise ProtocolError("value", f"{len(bundle.items)} lines, the most are {options.agency_lines}")
+        check_lines(bundle, options.agency_lines)
         if bundle.kind is not self.kind:
             raise ProtocolError("value", f"{self.function} carries no {bundle.kind.value}")
         parts = self._big(bundle, context.reference) if self._numbered else self._small(bundle, context.reference)
@@ -83,12 +85,16 @@ class Agency:
 
     def _big(self, bundle: Bundle, reference: str) -> list[Markup]:
         """NTAGCSAL, NTAGCACL in one part: it begins and ends the batch."""
-        account, total, count = _own_account(bundle), amount_text(bundle.sum_minor), str(len(bundle.items))
+        account, total, count = (
+            required(own_account(bundle), "own account"),
+            amount_text(bundle.sum_minor),
+            str(len(bundle.items)),
+        )
         head = part("NTAGCAGCX1", (
             ("BEGTAG", "Y"), ("ENDTAG", "Y"), ("REQNBR", ""), ("TTLAMT", total), ("TTLCNT", count), ("TTLNUM", "1"),
             ("CURAMT", total), ("CURCNT", count), ("CNVNBR", ""), ("CCYNBR", RENMINBI), ("NTFINF", ""),
             ("BBKNBR", self.payments.branch(account)), ("ACCNBR", account), ("CCYMKT", self.payments.options.market),
-            ("TRSTYP", self._type), ("NUSAGE", _text(bundle)), ("EPTDAT", ""), ("EPTTIM", ""),
+            ("TRSTYP", self._type), ("NUSAGE", _fitting(common_purpose(bundle))), ("EPTDAT", ""), ("EPTTIM", ""),
             ("YURREF", checked_reference(reference)), ("DMANBR", ""), ("GRTFLG", ""),
         ))  # fmt: skip
         lines = [self._big_line(item.order, item.reference, n) for n, item in enumerate(bundle.items, start=1)]
@@ -105,12 +111,12 @@ class Agency:
         ))  # fmt: skip
 
     def _small(self, bundle: Bundle, reference: str) -> list[Markup]:
-        account = _own_account(bundle)
+        account = required(own_account(bundle), "own account")
         head = part("SDKATSRQX", (
             ("BUSCOD", self._code), ("BUSMOD", self._mode), ("TRSTYP", self._type), ("EPTDAT", ""),
             ("DBTACC", account), ("BBKNBR", self.payments.branch(account)), ("SUM", amount_text(bundle.sum_minor)),
             ("TOTAL", str(len(bundle.items))), ("CCYNBR", RENMINBI), ("YURREF", checked_reference(reference)),
-            ("MEMO", _text(bundle)), ("DMANBR", ""), ("GRTFLG", ""),
+            ("MEMO", _fitting(common_purpose(bundle))), ("DMANBR", ""), ("GRTFLG", ""),
         ))  # fmt: skip
         return [head, *(self._small_line(item.order, item.reference) for item in bundle.items)]
 
@@ -194,7 +200,7 @@ class Agency:
         wire = self.payments.wire
         answer = wire.read((yield Ask("business", wire.message(function, ask))), function)
         if not answer.done:
-            self.payments.meanings.decline(function, answer, "agency")
+            decline(self.payments.meanings, function, answer, "agency")
         return answer
 
     def _whole(self, row: etree._Element, sent: SentBundle) -> Outcome:
@@ -207,10 +213,10 @@ class Agency:
             raise ProtocolError("correlation", f"{sent.reference}: the answer has {count} lines of {amount}")
         code, text = value_or(row, "ERRCOD"), plain(value_or(row, "ERRDSP"))
         number = bank_number(row) or None
-        if self.payments.meanings.is_duplicate(code, text):
+        if is_duplicate(self.payments.meanings, code, text):
             # Our own repeat, dressed as a failure: the first one may have been paid (banks/cmb.md 5).
             return Outcome(Fate.DUPLICATE, code, text, number)
-        word = self.payments.meanings.status("agency", value(row, "REQSTA"), value_or(row, "RTNFLG"))
+        word = status_of(self.payments.meanings, "agency", value(row, "REQSTA"), value_or(row, "RTNFLG"))
         if word.fate is Fate.FAILED and number is None:
             # The bank numbers what it takes. A "failure" it has no number for may be another duplicate.
             word = Outcome(Fate.UNKNOWN, word.code, listed=False)
@@ -250,7 +256,7 @@ class Agency:
             if item.reference in fates:
                 raise ProtocolError("ambiguous", f"two lines answer {item.reference!r}")
             status, text = value(row, "STSCOD"), plain(value_or(row, "ERRDSP"))
-            if self.payments.meanings.is_duplicate(value_or(row, "ERRCOD"), text):
+            if is_duplicate(self.payments.meanings, value_or(row, "ERRCOD"), text):
                 fates[item.reference] = Outcome(Fate.DUPLICATE, status, text)
                 continue
             word = self.payments.meanings.word("agency", "stscod" if self._numbered else "stscod.small", status)
@@ -284,37 +290,18 @@ def _of_message(number: str, rows: Sequence[etree._Element]) -> None:
             raise ProtocolError("correlation", f"the lines are of message {stated}, we asked about {number}")
 
 
-def _own_account(bundle: Bundle) -> str:
-    accounts = {item.order.ours.account.clear for item in bundle.items}
-    if len(accounts) != 1:
-        raise ProtocolError("value", f"one message has one own account, not {len(accounts)}")
-    return required(accounts.pop(), "own account")
-
-
 def _account(order: AnyOrder) -> str:
     return required(order.theirs.account.clear, "other party's account")
 
 
 def _name(order: AnyOrder) -> str:
-    name = required(order.theirs.name.clear, "other party's name")
-    if GBK.byte_length(name) > NAME_BYTES:
-        raise ProtocolError("value", f"a name of {GBK.byte_length(name)} bytes, limit {NAME_BYTES}")
-    return name
+    return fitting(required(order.theirs.name.clear, "other party's name"), "name", NAME_BYTES)
 
 
 def _amount(order: AnyOrder) -> str:
-    if order.amount.currency != "CNY" or order.amount.minor <= 0:
-        raise ProtocolError("value", f"cmb carries CNY amounts over zero, not {order.amount}")
+    check_amount("cmb", order.amount)
     return amount_text(order.amount.minor)
 
 
 def _fitting(text: str) -> str:
-    if GBK.byte_length(text) > TEXT_BYTES:
-        raise ProtocolError("value", f"a purpose of {GBK.byte_length(text)} bytes, limit {TEXT_BYTES}")
-    return text
-
-
-def _text(bundle: Bundle) -> str:
-    """The whole message's text: its items' purpose where they agree."""
-    texts = {item.order.purpose for item in bundle.items}
-    return _fitting(texts.pop()) if len(texts) == 1 else ""
+    return fitting(text, "purpose", TEXT_BYTES, min_bytes=0)

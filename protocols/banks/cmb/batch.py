@@ -1,8 +1,8 @@
 """Batches: DCPAYMNT with many lines. Up to 30 are answered line by line, 31 to 1500 by a notice later.
 
 Each line carries its item's own YURREF, and only that tells lines apart. The message itself has no key at the bank.
-What became of the lines is asked by date (NTQRYSTN); a line that the bank refused as it was handed in never gets
-there, and of a large batch only the notice NCBCHOPR tells it: its RSTSET opens GetBatchPayOprRes (banks/cmb.md A2).
+The lines are asked about by date (NTQRYSTN). A line that the bank refused as it was handed in is not in that list: for
+a large batch only the notice NCBCHOPR reports it, whose RSTSET is asked for with GetBatchPayOprRes (banks/cmb.md A2).
 """
 
 from __future__ import annotations
@@ -14,13 +14,16 @@ from typing import Final
 from lxml import etree
 
 from protocols.bank import Ask, BundleConversation, Context, Conversation, Fates, Submit
-from protocols.banks.cmb.payment import Keys, Leaves, Payments, asked_days
+from protocols.banks.cmb.payment import TAGS, Leaves, Payments, asked_days
+from protocols.banks.cmb.table import decline, too_often
 from protocols.banks.cmb.wire import Answer, part
 from protocols.canon.order import Bundle
 from protocols.canon.outcome import Outcome
 from protocols.canon.query import BundleFateQuestion, SentBundle
+from protocols.kit.correlation import Keys, by_reference, check_keys
 from protocols.kit.declined import Declined
 from protocols.kit.errors import ProtocolError
+from protocols.kit.orders import check_lines
 from protocols.kit.xmldoc import Markup, several, value, value_or
 
 SYNCHRONOUS_LINES: Final = 30
@@ -41,17 +44,9 @@ class Batches:
     def word(self, bundle: Bundle, context: Context) -> BundleConversation:
         """All items in one message. Raises ProtocolError before anything is sent if one of them does not fit."""
         payments, options = self.payments, self.payments.options
-        if not 1 <= len(bundle.items) <= options.batch_lines:
-            raise ProtocolError("value", f"a batch of {len(bundle.items)} lines, the most are {options.batch_lines}")
+        check_lines(bundle, options.batch_lines)
         lines = [(item.order, item.reference) for item in bundle.items]
-        keys = {
-            item.reference: Keys(
-                item.reference, item.order.amount, item.order.debtor.account.clear, item.order.creditor.account.clear
-            )
-            for item in bundle.items
-        }
-        if len(keys) != len(lines):
-            raise ProtocolError("ambiguous", "two items of a batch have one reference")
+        keys = {item.reference: Keys.of_order(item.order, item.reference) for item in bundle.items}
         wire = payments.wire.message(_FUNCTION, *payments.parts(_FUNCTION, lines))
         frame = yield Submit("business", wire, (options.payment_code,))
         return self.submitted(payments.wire.read(frame, _FUNCTION), keys)
@@ -62,7 +57,7 @@ class Batches:
 
     def submitted(self, answer: Answer, keys: Mapping[str, Keys]) -> Fates:
         """What the answer says of each item; one that a synchronous answer leaves out is left out here too."""
-        rows = by_reference(several(answer.root, "NTQPAYRQZ"), keys)
+        rows = _lines(several(answer.root, "NTQPAYRQZ"), keys)
         if not answer.done:
             return {
                 reference: self.payments.refused_call(answer, [rows[reference]] if reference in rows else [])
@@ -85,7 +80,7 @@ class Batches:
         ask = payments.by_date(payments.options.payment_code, days)
         answer = payments.wire.read((yield Ask("business", payments.wire.message("NTQRYSTN", ask))), "NTQRYSTN")
         if not answer.done:
-            payments.meanings.decline("NTQRYSTN", answer, "status")
+            decline(payments.meanings, "NTQRYSTN", answer, "status")
         found: dict[str, list[etree._Element]] = {}
         for row in several(answer.root, "NTSTLLSTZ"):
             found.setdefault(value(row, "YURREF"), []).append(row)
@@ -150,25 +145,19 @@ class Batches:
             self._refused("GetBatchPayOprRes", answer)
             return {}
         rows = [row for row in several(answer.root, "SDQPYRSTZ") if value_or(row, "YURREF") in missing]
-        return {one: payments.handed_in(row) for one, row in by_reference(rows, missing).items()}
+        return {one: payments.handed_in(row) for one, row in _lines(rows, missing).items()}
 
     def _refused(self, function: str, answer: Answer) -> None:
         """A hop for the rest was refused: no word about it, and none about what is known. Raises if asked too often."""
-        if self.payments.meanings.too_often("question", answer):
-            self.payments.meanings.decline(function, answer)
+        if too_often(self.payments.meanings, "question", answer):
+            decline(self.payments.meanings, function, answer)
 
 
-def by_reference(rows: Iterable[etree._Element], keys: Mapping[str, Keys]) -> dict[str, etree._Element]:
-    """The rows by YURREF. Raises "correlation" on one that is not ours, "ambiguous" on one that comes twice."""
-    found: dict[str, etree._Element] = {}
-    for row in rows:
-        reference = value(row, "YURREF")
-        if reference not in keys:
-            raise ProtocolError("correlation", f"a line is about {reference!r}, which is not in this message")
-        if reference in found:
-            raise ProtocolError("ambiguous", f"two lines answer {reference!r}")
-        keys[reference].check(row)
-        found[reference] = row
+def _lines(rows: Iterable[etree._Element], keys: Mapping[str, Keys]) -> dict[str, etree._Element]:
+    """The rows by YURREF, each checked to be about its item."""
+    found = by_reference(rows, "YURREF", keys)
+    for reference, row in found.items():
+        check_keys(row, keys[reference], TAGS)
     return found
 
 

@@ -1,4 +1,4 @@
-"""The bank's table in the settings: what is known has a value here, the rest is asked for."""
+"""The bank's options in the settings. An option without a default is required."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from protocols.bank import BadOptions, Replay
-from protocols.kit.choices import Choices, among, flag, in_bytes, or_none, read, seconds, table, text, whole, words
+from protocols.kit.choices import Choices, among, flag, in_bytes, or_none, read, seconds, table, text, whole
+from protocols.kit.timing import Timing
 
 TRANSPORTS: Final = ("http", "http-form", "socket")
 AGENCIES: Final = ("NTAGC", "AgentRequest")
@@ -57,37 +58,27 @@ class Options:
     not_found_quarantine_s: float = 1800.0
     max_amount_minor: int | None = None
     window: int = 2
-    probe_every_s: float = 60.0
-    first_byte_s: float = 90.0
-    exchange_s: float = 180.0
-    per_second: float = 2.0
-    burst: int = 2
     submit_apart_s: float = 1.0
     query_apart_s: float = 2.0
-    first_enquiry_s: float = 10.0
     poll_every_s: float = 600.0
+    timing: Timing = Timing(probe_every_s=60.0, first_byte_s=90.0, exchange_s=180.0, per_second=2.0, burst=2)
 
 
 def _one_of(words: tuple[str, ...]) -> str:
     return "one of " + ", ".join(f'"{word}"' for word in words)
 
 
-_SECONDS: Final = seconds(0.001, 604_800)
+_APART: Final = seconds(0.001, 604_800)
 _MODE, _CODE = "[0-9A-Z]{1,5}", "N[0-9]{5}"
 _CHOICES: Final[Choices] = {
     "login": (in_bytes(60), "the user's name at the front end (LGNNAM), up to 60 GBK bytes"),
     "mode": (text(_MODE), 'the BUSMOD of direct payments as the front end lists it, for instance "00001"'),
     "branch": (text("[0-9]{2}"), "the two digits of the branch (BBKNBR) that keeps your accounts, as text"),
     "transport": (among(*TRANSPORTS), _one_of(TRANSPORTS)),
-    "http_path": (text("/[!-~]{0,200}"), 'the path of the HTTP request, usually "/"'),
-    "http_host": (text("[!-~]{1,200}"), "what the HTTP header Host says"),
-    "reference_prefix": (text("[0-9A-Z]{0,6}"), "up to 6 capital letters or digits"),
     "branches": (
         table(".+", text("[0-9]{2}")),
         'a table of account number to branch, for instance { "0000000000000017" = "75" }',
     ),
-    "own_names": (words(".+"), "a list of texts found in the names of this bank's branches"),
-    "own_cnaps": (words("[0-9]{3,12}"), "a list of how this bank's numbers begin, 3 to 12 digits"),
     "payment_code": (text(_CODE), 'the BUSCOD of direct payments, "N02031"'),
     "payment_type": (text("[0-9]{6}"), 'TRSTYP, "100001" for an ordinary remittance'),
     "payee_address": (in_bytes(62, least=0), "CRTADR for every payee, up to 62 GBK bytes; empty: the bank's name"),
@@ -106,8 +97,6 @@ _CHOICES: Final[Choices] = {
     "payroll_type": (text("[A-Z0-9]{4}"), 'TRSTYP of payroll, "BYSA"'),
     "collection_mode": (text(f"(?:{_MODE})?"), "the BUSMOD of 代扣, or empty: no collections"),
     "collection_type": (text("(?:[A-Z0-9]{4})?"), "TRSTYP of collections as the bank agreed it with you"),
-    "history_days": (whole(1, 3650), "days back that the bank answers about entries, at least 1"),
-    "past_balance_days": (whole(0, 3650), "days back that the bank tells a day's balance, 0: not at all"),
     "replay": (
         among(Replay.NEVER.value, Replay.QUERY_FIRST.value),
         '"never", or "query_first" once the bank has said that a reference which no enquiry knows may be sent again',
@@ -121,15 +110,8 @@ _CHOICES: Final[Choices] = {
         "the most fen one order may carry, or leave it out",
     ),
     "window": (whole(1, 50), "how many exchanges may run at once, 1 to 50; one user's requests queue there"),
-    "probe_every_s": (_SECONDS, "seconds between probes"),
-    "first_byte_s": (_SECONDS, "seconds to wait for the first byte of an answer, the front end's own queue included"),
-    "exchange_s": (_SECONDS, "seconds one whole exchange may take"),
-    "per_second": (_SECONDS, "requests a second, all sorts together"),
-    "burst": (whole(1, 10_000), "requests that may go out at once"),
-    "submit_apart_s": (_SECONDS, "seconds between one user's orders; the bank wants 1"),
-    "query_apart_s": (_SECONDS, "seconds between one user's queries; the bank wants 2"),
-    "first_enquiry_s": (_SECONDS, "seconds before a payment is first asked about"),
-    "poll_every_s": (_SECONDS, "seconds between two looks for an account's new entries"),
+    "submit_apart_s": (_APART, "seconds between one user's orders; the bank wants 1"),
+    "query_apart_s": (_APART, "seconds between one user's queries; the bank wants 2"),
 }  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Money: DCPAYMNT (直接支付) and DCOPRTRF (内部转账) of one line, and what became of it.
+"""Payments: DCPAYMNT (直接支付) and DCOPRTRF (内部转账) of one line, and the enquiry after them.
 
 An accepted line is never more than pending. A line that says FIN and F may be our own repeat, refused because the
 first one arrived (NCB4241), so its ERRCOD and its REQNBR are read before REQSTS and RTNFLG (banks/cmb.md 5).
@@ -16,15 +16,18 @@ from lxml import etree
 
 from protocols.bank import Ask, Context, Conversation, MoneyConversation, Submit
 from protocols.banks.cmb.options import Options
-from protocols.banks.cmb.table import FINISHED, Meanings
+from protocols.banks.cmb.table import FINISHED, decline, is_duplicate, status, too_often
 from protocols.banks.cmb.wire import RENMINBI, Answer, Wire, part
-from protocols.canon.money import Money
 from protocols.canon.order import AnyOrder, Channel, Kind, Urgency
 from protocols.canon.outcome import Fate, Outcome
 from protocols.canon.query import FateQuestion, Sent
 from protocols.kit.charset import GBK
+from protocols.kit.china import check_amount
+from protocols.kit.correlation import Keys, Tags, check_keys
 from protocols.kit.errors import ProtocolError
-from protocols.kit.fields import amount_minor, amount_text, check_day, date_text, plain, stated_day
+from protocols.kit.fields import amount_text, date_text, plain
+from protocols.kit.meanings import Meanings
+from protocols.kit.orders import fitting, own_bank, required
 from protocols.kit.xmldoc import Markup, several, value, value_or
 
 REFERENCE_CHARS: Final = 20
@@ -40,40 +43,12 @@ NO_ERROR: Final = "SUC0000"
 _REFERENCE = re.compile(r"[0-9A-Za-z]{1,30}", re.ASCII)
 _ENDED: Final = (Fate.SETTLED, Fate.RETURNED)
 _DCPAYMNT, _DCOPRTRF = "DCPAYMNT", "DCOPRTRF"
+TAGS: Final = Tags(
+    reference="YURREF", must_name=True, amount="TRSAMT", debtor="DBTACC", creditor="CRTACC", currency="CCYNBR",
+    renminbi=(RENMINBI,), days=("OPRDAT",),
+)  # fmt: skip
+"""Where a line of an answer states the keys of its order. `debtor` is our own account."""
 Leaves = tuple[tuple[str, str], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Keys:
-    """What an answer must agree with to be an answer about this order. `debtor` is our own account."""
-
-    reference: str
-    amount: Money
-    debtor: str
-    creditor: str
-    day: date | None = None
-
-    @staticmethod
-    def of(sent: Sent) -> Keys:
-        """The order as it was written down before it was sent."""
-        return Keys(sent.reference, sent.amount, sent.debtor.clear, sent.creditor.clear, sent.bank_date)
-
-    def check(self, row: etree._Element) -> None:
-        """Raises "correlation" if `row` names another reference, amount, currency or account, "missing" if none."""
-        stated = value(row, "YURREF")
-        if stated != self.reference:
-            raise ProtocolError("correlation", f"the answer is about {stated!r}, not {self.reference!r}")
-        amount, currency = value_or(row, "TRSAMT"), value_or(row, "CCYNBR")
-        if amount and amount_minor(amount) != self.amount.minor:
-            raise ProtocolError("correlation", f"{self.reference}: the answer's amount is {amount}")
-        if currency not in ("", RENMINBI):
-            raise ProtocolError("correlation", f"{self.reference}: the answer is in currency {currency!r}")
-        for tag, ours in (("DBTACC", self.debtor), ("CRTACC", self.creditor)):
-            account = value_or(row, tag)
-            if account and account != ours:
-                raise ProtocolError("correlation", f"{self.reference}: the answer has another {tag}")
-        if self.day is not None:
-            check_day(stated_day(value_or(row, "OPRDAT")), self.day, self.reference)
 
 
 def checked_reference(reference: str) -> str:
@@ -91,7 +66,7 @@ def bank_number(row: etree._Element) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Payments:
-    """The money words of one enterprise at this bank."""
+    """Orders of one enterprise: sending them, reading the answers, asking what became of them."""
 
     options: Options
     wire: Wire
@@ -105,7 +80,7 @@ class Payments:
         code = self._code(order.kind)
         wire = self.wire.message(function, *self.parts(function, [(order, context.reference)]))
         frame = yield Submit("business", wire, (code,))
-        keys = Keys(context.reference, order.amount, order.debtor.account.clear, order.creditor.account.clear)
+        keys = Keys.of_order(order, context.reference)
         return self.submitted(self.wire.read(frame, function), keys)
 
     def _function(self, kind: Kind) -> str:
@@ -125,10 +100,8 @@ class Payments:
         yield from (part("DCOPDPAYX", self._payment(order, reference)) for order, reference in lines)
 
     def _beginning(self, order: AnyOrder, reference: str) -> Leaves:
-        if order.amount.currency != "CNY" or order.amount.minor <= 0:
-            raise ProtocolError("value", f"cmb carries CNY amounts over zero, not {order.amount}")
-        if GBK.byte_length(order.purpose) > PURPOSE_BYTES:
-            raise ProtocolError("value", f"purpose of {GBK.byte_length(order.purpose)} bytes, limit {PURPOSE_BYTES}")
+        check_amount("cmb", order.amount)
+        fitting(order.purpose, "purpose", PURPOSE_BYTES, min_bytes=0)
         debtor = required(order.debtor.account.clear, "debtor's account")
         return (
             ("YURREF", checked_reference(reference)), ("EPTDAT", ""), ("EPTTIM", ""), ("DBTACC", debtor),
@@ -137,10 +110,8 @@ class Payments:
 
     def _payment(self, order: AnyOrder, reference: str) -> Leaves:
         same = self.same_bank(order)
-        name = required(order.creditor.name.clear, "creditor's name")
+        name = fitting(required(order.creditor.name.clear, "creditor's name"), "creditor's name", LONG_NAME_BYTES)
         long = GBK.byte_length(name) > NAME_BYTES
-        if GBK.byte_length(name) > LONG_NAME_BYTES:
-            raise ProtocolError("value", f"creditor's name of over {LONG_NAME_BYTES} bytes")
         bank = order.creditor.bank_name or ""
         if not same:
             required(bank, "creditor's bank name")
@@ -171,10 +142,7 @@ class Payments:
         """Whether the other side banks here too."""
         if order.channel is Channel.SAME_BANK or order.kind is Kind.TRANSFER:
             return True
-        other = order.theirs
-        return any(own in (other.bank_name or "") for own in self.options.own_names) or (
-            (other.cnaps or "").startswith(self.options.own_cnaps) if self.options.own_cnaps else False
-        )
+        return own_bank(order.theirs, self.options.own_names, self.options.own_cnaps)
 
     # ---- the answer to it -------------------------------------------------------------------------------------
 
@@ -182,7 +150,7 @@ class Payments:
         """What the answer to a message of one line says about that line."""
         rows = several(answer.root, "NTQPAYRQZ")
         for row in rows:
-            keys.check(row)
+            check_keys(row, keys, TAGS)
         if not answer.done:
             return self.refused_call(answer, rows)
         if len(rows) != 1:
@@ -199,15 +167,15 @@ class Payments:
         return replace(word, fate=fate)
 
     def _repeated(self, row: etree._Element) -> bool:
-        return self.meanings.is_duplicate(value_or(row, "ERRCOD"), value_or(row, "ERRTXT"))
+        return is_duplicate(self.meanings, value_or(row, "ERRCOD"), value_or(row, "ERRTXT"))
 
     def handed_in(self, row: etree._Element) -> Outcome:
         """One NTQPAYRQZ or SDQPYRSTZ line: duplicates first, then REQSTS x RTNFLG, then whether they agree."""
         code, text = value_or(row, "ERRCOD"), plain(value_or(row, "ERRTXT"))
         number = bank_number(row)
-        if self.meanings.is_duplicate(code, text):
+        if is_duplicate(self.meanings, code, text):
             return Outcome(Fate.DUPLICATE, code=code, text=text, bank_serial=number or None)
-        word = self.meanings.status("submit", value_or(row, "REQSTS"), value_or(row, "RTNFLG"))
+        word = status(self.meanings, "submit", value_or(row, "REQSTS"), value_or(row, "RTNFLG"))
         word = replace(word, text=text, bank_serial=number or None)
         in_order = code in ("", NO_ERROR)
         if word.fate is Fate.FAILED:
@@ -261,8 +229,8 @@ class Payments:
 
         "Too frequent" is the lane's business: only it can slow down.
         """
-        if self.meanings.too_often("status", answer):
-            self.meanings.decline(function, answer, "status")
+        if too_often(self.meanings, "status", answer):
+            decline(self.meanings, function, answer, "status")
         word = self.meanings.word("status", "retcod", answer.code, answer.text)
         return replace(word, fate=Fate.UNKNOWN)
 
@@ -285,9 +253,9 @@ class Payments:
         return replace(live[0], fate=Fate.UNKNOWN, text=f"{len(rows)} records under one reference", listed=False)
 
     def _row(self, row: etree._Element, keys: Keys) -> Outcome:
-        keys.check(row)
+        check_keys(row, keys, TAGS)
         reqsts, rtnflg = value(row, "REQSTS"), value_or(row, "RTNFLG")
-        word = replace(self.meanings.status("status", reqsts, rtnflg), bank_serial=bank_number(row) or None)
+        word = replace(status(self.meanings, "status", reqsts, rtnflg), bank_serial=bank_number(row) or None)
         if self._repeated(row):
             return replace(word, fate=Fate.DUPLICATE)
         if reqsts == FINISHED and word.fate in (*_ENDED, Fate.FAILED) and not word.bank_serial:
@@ -306,13 +274,6 @@ def asked_days(bank_date: date, today: date) -> Leaves | None:
     first = max(bank_date - timedelta(days=1), today - REACH)
     last = min(bank_date + timedelta(days=1), max(today, bank_date))
     return ("BGNDAT", date_text(first)), ("ENDDAT", date_text(last))
-
-
-def required(content: str, what: str) -> str:
-    """`content`. Raises "missing" if it is empty."""
-    if not content:
-        raise ProtocolError("missing", f"cmb needs the {what}")
-    return content
 
 
 def _rail(order: AnyOrder) -> str:

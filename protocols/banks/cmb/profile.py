@@ -1,4 +1,4 @@
-"""What 招商银行 in front-end mode is, as data: limits, replay rule, pages, and what of it is only reconstructed."""
+"""The profile of 招商银行 in front-end mode, as data: limits, replay rule, page size, what is only reconstructed."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from protocols.bank import Profile, Replay, ReplayRule
 from protocols.banks.cmb.agency import NAME_BYTES, TEXT_BYTES
 from protocols.banks.cmb.options import Options
 from protocols.banks.cmb.payment import BANK_NAME_BYTES, LONG_NAME_BYTES, PURPOSE_BYTES, REFERENCE_CHARS
-from protocols.canon.limits import MONEY, QUESTION, AmountLimit, FieldLimit, Limits, Pace, ReferenceForm
+from protocols.canon.limits import MONEY, QUESTION, FieldLimit, Limits, ReferenceForm
 from protocols.canon.order import Channel, Kind
+from protocols.kit.china import CNAPS, gbk_limits
 
 AMOUNT_MOST: Final = 10**13 - 1
 """Type M is 13.2, read as 13 digits of which two are decimals; the page does not say which way it counts."""
@@ -68,19 +69,10 @@ def profile(options: Options, kinds: frozenset[Kind]) -> Profile:
 
 def limits(options: Options) -> Limits:
     """What intake checks before it says yes. Lengths are GBK bytes (type Z of the guide)."""
-    return Limits(
-        charset="gbk",
-        channels=frozenset({Channel.AUTO, Channel.SAME_BANK}),
-        fields=_fields(),
-        amount=AmountLimit(max_minor=options.max_amount_minor or AMOUNT_MOST, currencies=("CNY",)),
-        pace=Pace(
-            per_second=options.per_second,
-            burst=options.burst,
-            first_enquiry_after=timedelta(seconds=options.first_enquiry_s),
-            apart_s={MONEY: options.submit_apart_s, QUESTION: options.query_apart_s},
-        ),
-        reference=ReferenceForm(length=REFERENCE_CHARS, prefix=options.reference_prefix),
-    )
+    pace = options.timing.pace({MONEY: options.submit_apart_s, QUESTION: options.query_apart_s})
+    reference = ReferenceForm(length=REFERENCE_CHARS, prefix=options.reference_prefix)
+    most = options.max_amount_minor or AMOUNT_MOST
+    return gbk_limits(_fields(), (Channel.AUTO, Channel.SAME_BANK), pace, reference, most)
 
 
 def _fields(*, bank_name: bool = True) -> tuple[FieldLimit, ...]:
@@ -90,7 +82,7 @@ def _fields(*, bank_name: bool = True) -> tuple[FieldLimit, ...]:
         FieldLimit("/creditor/account", required=True),
         FieldLimit("/creditor/name", max_bytes=LONG_NAME_BYTES, required=True),
         FieldLimit("/creditor/bank_name", max_bytes=BANK_NAME_BYTES, required=bank_name),
-        FieldLimit("/creditor/cnaps", pattern="[0-9]{12}"),
+        FieldLimit("/creditor/cnaps", pattern=CNAPS),
         FieldLimit("/purpose", max_bytes=PURPOSE_BYTES),
     )
 

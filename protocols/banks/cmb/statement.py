@@ -1,15 +1,14 @@
 """Questions about accounts: NTQADINF balance, SDKNTQABINF past balances, GetTransInfoEX entries, returns, probe.
 
-GetTransInfoEX answers about one day, from a running number (TRSSEQ) on. So a walk goes day by day, and its cursor
-is a day and a number; today and the past are never in one question.
+GetTransInfoEX answers about one day, from a running number (TRSSEQ) on. So entries are read day by day, and the
+cursor is a day and a number; today and the past are never in one question.
 """
 
 from __future__ import annotations
 
 import json
-from collections import Counter
-from dataclasses import dataclass, replace
-from datetime import date, datetime, timedelta
+from dataclasses import dataclass
+from datetime import date, timedelta
 from typing import Final
 
 from lxml import etree
@@ -17,17 +16,20 @@ from lxml import etree
 from protocols.bank import Ask, Context, Conversation
 from protocols.banks.cmb.options import Options
 from protocols.banks.cmb.payment import NO_ERROR, SPAN, Payments, bank_number
-from protocols.banks.cmb.table import FINISHED, Meanings
-from protocols.banks.cmb.wire import BEIJING, RENMINBI, Answer, Wire, part
+from protocols.banks.cmb.table import FINISHED, decline, status
+from protocols.banks.cmb.wire import RENMINBI, Answer, Wire, part
 from protocols.canon.money import Money
 from protocols.canon.outcome import Fate
 from protocols.canon.party import AccountNumber, Name
 from protocols.canon.query import BalanceQuestion, LinesQuestion, ReturnsQuestion
 from protocols.canon.statement import Balance, Direction, Line, Page, Return, ReturnsPage
+from protocols.kit.china import check_renminbi, moment_or_none, money_or_none
 from protocols.kit.declined import Declined
 from protocols.kit.errors import ProtocolError
-from protocols.kit.fields import amount_minor, date_text, digits, parse_date, parse_time, plain
-from protocols.kit.paging import PageCursor, fingerprint
+from protocols.kit.fields import amount_minor, date_text, digits, parse_date, plain
+from protocols.kit.meanings import Meanings
+from protocols.kit.paging import fingerprint
+from protocols.kit.walk import counted, entered
 from protocols.kit.xmldoc import Markup, maybe, several, value, value_or
 
 RETURNS_REACH: Final = timedelta(days=7)
@@ -40,7 +42,7 @@ _SUMS: Final[_Groups] = {Direction.DEBIT: ("DBTNBR", "DBTAMT"), Direction.CREDIT
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where in a walk one page is: the day, the number to go on from, and the key of the row before with its count."""
+    """The place of a page: the day, the number to go on from, and the key of the row before with its count."""
 
     day: date
     number: int = 0
@@ -63,7 +65,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Statements:
-    """The questions about accounts of one enterprise at this bank."""
+    """Questions about the accounts of one enterprise."""
 
     options: Options
     wire: Wire
@@ -74,7 +76,7 @@ class Statements:
         """An answer whose RETCOD is 0. Raises Declined on another."""
         answer = self.wire.read((yield Ask("business", self.wire.message(function, *parts))), function)
         if not answer.done:
-            self.meanings.decline(function, answer)
+            decline(self.meanings, function, answer)
         return answer
 
     def probe(self, context: Context) -> Conversation[None]:
@@ -85,7 +87,7 @@ class Statements:
 
     def balance(self, question: BalanceQuestion, context: Context) -> Conversation[Balance]:
         """NTQADINF now, SDKNTQABINF for a past day. Raises Declined if the bank answers with a code."""
-        _renminbi(question.currency)
+        check_renminbi("cmb", question.currency)
         if question.on is None or question.on >= context.bank_date:
             return self._balance_now(question)
         return self._balance_on(question, question.on)
@@ -105,10 +107,10 @@ class Statements:
             raise ProtocolError("correlation", f"the balance is in currency {value_or(row, 'CCYNBR')!r}")
         return Balance(
             question.account,
-            book=_money(row, "ONLBLV"),
-            available=_money(row, "AVLBLV"),
-            frozen=_money(row, "HLDBLV"),
-            previous_day=_money(row, "ACCBLV"),
+            book=money_or_none(row, "ONLBLV"),
+            available=money_or_none(row, "AVLBLV"),
+            frozen=money_or_none(row, "HLDBLV"),
+            previous_day=money_or_none(row, "ACCBLV"),
         )
 
     def _balance_on(self, question: BalanceQuestion, day: date) -> Conversation[Balance]:
@@ -116,22 +118,19 @@ class Statements:
         span = (("BGNDAT", date_text(day)), ("ENDDAT", date_text(day)))
         answer = yield from self._ask("SDKNTQABINF", part("NTQABINFY", (*self._account(account), *span)))
         rows = [row for row in several(answer.root, "NTQABINFZ") if parse_date(value(row, "TRSDAT")) == day]
-        return Balance(question.account, book=_money(_only(rows, account), "BALAMT"), available=None)
+        return Balance(question.account, book=money_or_none(_only(rows, account), "BALAMT"), available=None)
 
     # ---- entries ----------------------------------------------------------------------------------------------
 
     def lines(self, question: LinesQuestion, context: Context) -> Conversation[Page]:
         """One page of one day. Raises Declined on a code for an answer, "paging" on a stale cursor."""
-        _renminbi(question.currency)
+        check_renminbi("cmb", question.currency)
         account = question.account.clear
         last = min(question.last, context.bank_date)
         mark = fingerprint("lines", account, date_text(question.first), date_text(question.last))
-        if question.cursor is None:
-            if question.first > last:
-                return Page(())
-            cursor = PageCursor(Place(question.first).text(), 1, mark)
-        else:
-            cursor = PageCursor.decode(question.cursor, mark)
+        if question.cursor is None and question.first > last:
+            return Page(())
+        cursor = entered(question.cursor, mark, lambda: Place(question.first).text())
         place = Place.of(cursor.value)
         number = str(place.number) if place.number else ""
         ask = part("SDKRBPTRSX", (*self._account(account), ("TRSDAT", date_text(place.day)), ("TRSSEQ", number)))
@@ -151,12 +150,9 @@ class Statements:
         account, codes = question.account.clear, _codes(self.options)
         mark = fingerprint("returns", account, date_text(question.first), date_text(question.last))
         last = min(question.last, context.bank_date)
-        if question.cursor is None:
-            if question.first > last:
-                return ReturnsPage(())
-            cursor = PageCursor(f"0 {date_text(question.first - RETURNS_REACH)}", 1, mark)
-        else:
-            cursor = PageCursor.decode(question.cursor, mark)
+        if question.cursor is None and question.first > last:
+            return ReturnsPage(())
+        cursor = entered(question.cursor, mark, lambda: f"0 {date_text(question.first - RETURNS_REACH)}")
         which, begin = _leg(cursor.value, len(codes))
         end = min(begin + SPAN, last)
         days = (("BGNDAT", date_text(begin)), ("ENDDAT", date_text(end)))
@@ -173,7 +169,7 @@ class Statements:
     def _came_back(self, row: etree._Element, account: str) -> bool:
         if value(row, "DBTACC") != account or value(row, "REQSTS") != FINISHED:
             return False
-        return self.meanings.status("status", FINISHED, value_or(row, "RTNFLG")).fate is Fate.RETURNED
+        return status(self.meanings, "status", FINISHED, value_or(row, "RTNFLG")).fate is Fate.RETURNED
 
     def _details(self, rows: list[etree._Element]) -> Conversation[dict[str, etree._Element]]:
         asks = [part("NTSTLINFX", (("REQNBR", bank_number(row)),)) for row in rows if bank_number(row)]
@@ -191,7 +187,7 @@ def _page(root: etree._Element, place: Place, question: LinesQuestion) -> tuple[
         if rows:
             raise ProtocolError("missing", "entries without NTRBPTRSZ1: whether there are more is not said")
         return (), None
-    lines = _numbered(rows, place, question.account)
+    lines = counted([_line(row, question.account, place.day) for row in rows], place.key, place.count)
     _check_sums(lines, end)
     more = value(end, "COTFLG")
     if more not in ("Y", "N"):
@@ -203,16 +199,6 @@ def _page(root: etree._Element, place: Place, question: LinesQuestion) -> tuple[
         raise ProtocolError("paging", f"more is said to follow, but the place stays at {number}: the bank goes round")
     key = lines[-1].bank_line_id
     return lines, Place(place.day, number, key, lines[-1].occurrence + 1)
-
-
-def _numbered(rows: list[etree._Element], place: Place, account: AccountNumber) -> tuple[Line, ...]:
-    counts: Counter[str] = Counter({place.key: place.count} if place.count else {})
-    lines: list[Line] = []
-    for row in rows:
-        line = _line(row, account, place.day)
-        lines.append(replace(line, occurrence=counts[line.bank_line_id]))
-        counts[line.bank_line_id] += 1
-    return tuple(lines)
 
 
 def _check_sums(lines: tuple[Line, ...], end: etree._Element) -> None:
@@ -241,13 +227,13 @@ def _line(row: etree._Element, account: AccountNumber, day: date) -> Line:
         direction=_direction(value(row, "AMTCDR")),
         amount=Money(_amount(row)),
         bank_date=day,
-        booked_at=_moment(day, value_or(row, "ETYTIM")),
+        booked_at=moment_or_none(day, value_or(row, "ETYTIM")),
         value_date=parse_date(value_day) if value_day.strip("0") else None,
         counterparty_account=AccountNumber(other) if other else None,
         counterparty_name=Name(plain(name)) if name else None,
         counterparty_bank=plain(value_or(row, "RPYBNK")) or None,
         text=plain(" ".join(text for tag in ("NARYUR", "NUSAGE") if (text := value_or(row, tag)))),
-        balance=_money(row, "TRSBLV"),
+        balance=money_or_none(row, "TRSBLV"),
         reference=value_or(row, "YURREF") or None,
     )
 
@@ -308,20 +294,3 @@ def _only(rows: list[etree._Element], account: str) -> etree._Element:
     if stated != account:
         raise ProtocolError("correlation", f"the balance is of account {stated}, we asked about {account}")
     return rows[0]
-
-
-def _renminbi(currency: str) -> None:
-    if currency != "CNY":
-        raise ProtocolError("value", f"cmb is asked about CNY only, not {currency}")
-
-
-def _money(parent: etree._Element, tag: str) -> Money | None:
-    text = value_or(parent, tag)
-    return Money(amount_minor(text, signed=True)) if text else None
-
-
-def _moment(day: date, clock: str) -> datetime | None:
-    try:
-        return datetime.combine(day, parse_time(clock), BEIJING)
-    except ProtocolError:
-        return None  # an odd time of day is no reason to doubt an entry

@@ -1,4 +1,4 @@
-"""CMBSDKPGK on the wire: the front end's three service types, the envelope, and an answer taken apart.
+"""CMBSDKPGK requests and answers: the envelope, and the three service types of the front end.
 
 The front end serves exactly one of HTTP (the XML is the body), HTTP WEB (form field REQDATA) and SOCKET (8 digits of
 length, left-aligned, blank-padded, counting bytes). Nothing on this leg is signed: see README.md (banks/cmb.md A1-A3).
@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import timedelta, timezone
 from typing import Final
 
 from lxml import etree
@@ -21,8 +20,6 @@ from protocols.kit.errors import ProtocolError
 from protocols.kit.framing import Cutter, LengthPrefix
 from protocols.kit.xmldoc import Markup, el, escaped, one, value, value_or
 
-BEIJING: Final = timezone(timedelta(hours=8), "CST")
-"""China keeps one time all year."""
 ROOT: Final = "CMBSDKPGK"
 FORM_FIELD: Final = "REQDATA"
 FRAMING: Final = LengthPrefix(8, pad=" ", align="left")
@@ -64,7 +61,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Wire:
-    """One user's way to the front end."""
+    """Writes requests and reads answers for one user."""
 
     options: Options
 
@@ -78,20 +75,18 @@ class Wire:
         if self.options.transport == "http-form":
             document = http.form([(FORM_FIELD, GBK.decode(document))], GBK)
             kind = "application/x-www-form-urlencoded"
-        headers = (("Content-Type", kind), ("Connection", "close"))
-        return http.request("POST", self.options.http_path, self.options.http_host, headers, document)
+        return http.post(self.options.http_path, self.options.http_host, kind, document)
 
     def answers(self) -> Cutter:
         """A fresh cutter for the answers of one connection."""
         if self.options.transport == "socket":
             return FRAMING.cutter(ANSWER_BYTES_MAX)
-        return http.HttpAnswers().cutter(ANSWER_BYTES_MAX)
+        return http.answers(ANSWER_BYTES_MAX)()
 
     def read(self, frame: bytes, *functions: str) -> Answer:
         """Reads the answer to one of `functions`. Raises ProtocolError on whatever cannot be such an answer."""
-        root = xmldoc.parse(self._document(frame), GBK, max_bytes=ANSWER_BYTES_MAX, max_nodes=_NODES_MAX)
-        if root.tag != ROOT:
-            raise ProtocolError("missing", f"the root is {root.tag!r}, not {ROOT}")
+        document = self._document(frame)
+        root = xmldoc.parse_root(document, GBK, ROOT, max_bytes=ANSWER_BYTES_MAX, max_nodes=_NODES_MAX)
         info = one(root, "INFO")
         function, code = value(info, "FUNNAM"), value(info, "RETCOD")
         if function not in functions:
@@ -106,7 +101,7 @@ class Wire:
     def _document(self, frame: bytes) -> bytes:
         if self.options.transport == "socket":
             return frame
-        body = http.expect_status(http.parse_answer(frame))
+        body = http.body_of(frame)
         # Whether HTTP WEB also wraps its answer in a form is nowhere said: both are read.
         if body.startswith(f"{FORM_FIELD}=".encode()):
             return http.parse_form(body, GBK)[FORM_FIELD].encode(GBK.decoder)

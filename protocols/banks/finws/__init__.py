@@ -1,6 +1,6 @@
 """The Finnish Web Services: payments by file, signed twice, to Nordea-, OP-, Danske- and Samlink-type banks.
 
-README.md tells the protocol; profiles.toml tells in what the banks differ.
+README.md describes the protocol; profiles.toml lists how the banks differ.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import timedelta
-from importlib import resources
 from typing import Any, Final, cast
 
 from cryptography.x509 import Certificate, load_pem_x509_certificate
@@ -18,12 +17,12 @@ from protocols.banks.finws import iso
 from protocols.banks.finws.enrolment import Enrolment
 from protocols.banks.finws.files import Files
 from protocols.banks.finws.messages import MAX_BYTES, Wire
-from protocols.banks.finws.names import OPERATIONS
+from protocols.banks.finws.names import OPERATIONS, OUTCOMES
 from protocols.banks.finws.payment import KINDS, Payments, Types
 from protocols.banks.finws.questions import Asking
 from protocols.banks.finws.variant import Variant, variants
 from protocols.canon.limits import AmountLimit, FieldLimit, Limits, Pace, ReferenceForm
-from protocols.kit import codes, http
+from protocols.kit import http, meanings
 from protocols.kit.dsig import PinnedKey
 from protocols.kit.dsig.verify import Engine
 from protocols.kit.errors import ProtocolError
@@ -74,17 +73,14 @@ def build(options: Mapping[str, Any]) -> Bank:
         raise BadOptions(key, f"no such option; there are {', '.join(known)}")
     variant = _variant(options)
     wire = _wire(options, variant)
-    table = codes.load(
-        resources.files(__package__).joinpath("codes.toml").read_bytes(), "protocols/banks/finws/codes.toml",
-        operations=OPERATIONS,
-    )  # fmt: skip
-    files = Files(wire, table)
+    codes = meanings.load(__package__, OPERATIONS, OUTCOMES)
+    files = Files(wire, codes)
     types = Types(*(_text(options, f"type_{name}", r"[!-~]{1,40}") for name in
                     ("payment", "status", "notification", "report", "statement")))  # fmt: skip
     form = options.get("payment_form", _DEFAULTS["payment_form"])
     if form not in iso.PAYMENT_FORMS:
         raise BadOptions("payment_form", f"must be one of {', '.join(iso.PAYMENT_FORMS)}, not {form!r}")
-    payments, asking = Payments(files, types, table, wire.bic, form, _address(options)), Asking(files, types)
+    payments, asking = Payments(files, types, codes, wire.bic, form, _address(options)), Asking(files, types)
     answer_s = _number(options, "answer_s", 0.01, 600)
     business = Port("business", lambda: http.HttpAnswers().cutter(MAX_BYTES), kept=False, first_byte_s=answer_s,
                     between_bytes_s=min(10.0, answer_s), exchange_s=2 * answer_s)  # fmt: skip
@@ -102,8 +98,7 @@ def build(options: Mapping[str, Any]) -> Bank:
 def files(options: Mapping[str, Any]) -> Files:
     """The file operations alone, for whoever wants to look at, fetch or take back files. Raises BadOptions."""
     variant = _variant(options)
-    data = resources.files(__package__).joinpath("codes.toml").read_bytes()
-    return Files(_wire(options, variant), codes.load(data, "protocols/banks/finws/codes.toml", operations=OPERATIONS))
+    return Files(_wire(options, variant), meanings.load(__package__, OPERATIONS, OUTCOMES))
 
 
 def certificates(options: Mapping[str, Any]) -> Enrolment:

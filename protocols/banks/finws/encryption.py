@@ -1,6 +1,6 @@
 """XML encryption of whole application documents, for the kinds of bank that ask for it (README.md section 5).
 
-Encrypting is libxmlsec's work, which draws the session key itself. Decrypting is done by hand behind an exact gate: one
+libxmlsec encrypts and makes the session key. Decrypting is done by hand after an exact structure check: one
 EncryptedData, one EncryptedKey, the algorithms we know, and no reference to anything.
 """
 

@@ -35,7 +35,7 @@ _SHA256_RSA: Final = bytes.fromhex("300d06092a864886f70d01010b0500")
 
 @dataclass(frozen=True, slots=True)
 class Enrolment:
-    """An Office. Port "certificates", HTTP over TLS; `path` is that of the bank's certificate service."""
+    """The bank's certificate service (a `certificates.Office`): port "certificates", HTTP over TLS, under `path`."""
 
     wire: Wire
     path: str = "/services/CertificateService"

@@ -1,4 +1,4 @@
-"""The five operations on files (README.md section 3): upload, list, download, delete, and what one may do."""
+"""The five operations on files (README.md section 3): upload, list, download, delete, and what the customer may do."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from lxml import etree
 from protocols.bank import Ask, Context, Conversation, Sign
 from protocols.banks.finws.messages import Answer, Turn, Wire, gzip
 from protocols.banks.finws.names import DONE, NOTHING, D
-from protocols.kit.codes import Table
 from protocols.kit.declined import Declined
 from protocols.kit.errors import ProtocolError
+from protocols.kit.meanings import Meanings
 from protocols.kit.xmldoc import Markup, el, value, value_or
 
 DOWNLOADS_MAX: Final = 64
@@ -47,7 +47,7 @@ class Files:
     """Conversations about files; each begins a new turn, or goes on with one."""
 
     wire: Wire
-    table: Table
+    meanings: Meanings
 
     def upload(
         self, kind: str, content: bytes, name: str, turn: Turn, *, total: str = "", count: int = 1
@@ -139,7 +139,7 @@ class Files:
         said = yield Ask("business", data)
         answer = self.wire.read(said, operation, (request_id,), secret, turn.context.now.date())
         if answer.code != DONE and answer.code not in allowed:
-            word = self.table.look_up(operation, "question", answer.code, answer.text)
+            word = self.meanings.table.look_up(operation, "question", answer.code, answer.text)
             raise Declined(operation, answer.code, answer.text, "failed" if word == "empty" else word)
         if answer.code == DONE and answer.document is None:
             raise ProtocolError("missing", "the answer is sealed; the lane needs the credential decryption_key")

@@ -1,7 +1,7 @@
-"""The ISO 20022 files that travel inside: one payment out, words about payments and accounts back.
+"""The ISO 20022 files inside the messages: one payment out, reports about payments and accounts back.
 
-What is written is pain.001 of the version the bank's `type_payment` names, checked against its schema before anybody
-signs it. What is read is any version of pain.002 and camt.052/053/054, leniently, with findings.
+What is written is pain.001 of the version the bank's `type_payment` names, checked against its schema before it is
+signed. What is read is any version of pain.002 and camt.052/053/054, leniently, with findings.
 """
 
 from __future__ import annotations

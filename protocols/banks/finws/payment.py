@@ -1,14 +1,13 @@
-"""Money by file: an upload with one payment in it, and the climb of its fate.
+"""Payments by file: an upload with one payment in it, and the files that report its outcome step by step.
 
 Upload acknowledgement, status file (pain.002), debit notification (camt.054), statement (camt.053): each step
-tells more than the one before. An acknowledgement says only that a file arrived; a payment is settled when the bank
+reports more than the one before. An acknowledgement says only that a file arrived; a payment is settled when the bank
 says so of the transaction itself, or when the debtor's account shows it.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -24,23 +23,15 @@ from protocols.canon.order import AnyOrder, Kind
 from protocols.canon.outcome import Fate, Outcome
 from protocols.canon.query import FateQuestion, Sent
 from protocols.canon.statement import Direction
-from protocols.kit.codes import Table
 from protocols.kit.errors import ProtocolError
 from protocols.kit.fields import check_day, plain
 from protocols.kit.iso20022 import report
 from protocols.kit.iso20022.account import AccountEntry, Detail
 from protocols.kit.iso20022.parts import Address
+from protocols.kit.meanings import Meanings
 from protocols.kit.xmldoc import value_or
 
 KINDS: Final = (Kind.PAYMENT, Kind.TRANSFER)
-_FATES: Final[Mapping[str, Fate]] = {
-    "settled": Fate.SETTLED,
-    "failed": Fate.FAILED,
-    "pending": Fate.PENDING,
-    "duplicate": Fate.DUPLICATE,
-    "returned": Fate.RETURNED,
-    "reversed": Fate.REVERSED,
-}
 # Later words of the climb count more; a booking is the account's own word.
 _CLIMB: Final = (Fate.RETURNED, Fate.REVERSED, Fate.SETTLED, Fate.FAILED, Fate.PENDING, Fate.DUPLICATE)
 _STATUS_FILE: Final = "pain.002"
@@ -60,14 +51,14 @@ class Types:
 
 @dataclass(frozen=True, slots=True)
 class Payments:
-    """The money words, and the question after their fate.
+    """Sending orders, reading the answers, and asking what became of them.
 
     `debtor_bic` is the bank's own, `form` the version of pain.001 it takes, `address` where the payer lives.
     """
 
     files: Files
     types: Types
-    table: Table
+    meanings: Meanings
     debtor_bic: str
     form: str = iso.PAYMENT_FORMS[0]
     address: Address | None = None
@@ -126,9 +117,7 @@ class Payments:
         return self._word(layer, answer.code, answer.text, bank_serial)
 
     def _word(self, layer: str, code: str, text: str, bank_serial: str | None) -> Outcome:
-        word = self.table.look_up("uploadFile", layer, code, text)
-        fate = _FATES.get(word or "", Fate.UNKNOWN)
-        return Outcome(fate, code, text, bank_serial, listed=word is not None)
+        return replace(self.meanings.word("uploadFile", layer, code, text), bank_serial=bank_serial)
 
     def _uploads_of(self, sent: Sent, context: Context, turn: Turn) -> Conversation[tuple[File, ...]]:
         """Our file at the bank. Two of its name mean that it came there twice, which we never do knowingly."""

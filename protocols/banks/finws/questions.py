@@ -31,7 +31,7 @@ _Seen = tuple[File, AccountReport]
 
 @dataclass(frozen=True, slots=True)
 class Asking:
-    """The questions. A report is read for the account asked about, and for nobody else's."""
+    """The questions. Of a report only the part about the account that was asked about is read."""
 
     files: Files
     types: Types

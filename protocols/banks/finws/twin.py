@@ -118,7 +118,7 @@ class _Request:
 
 @dataclass(slots=True)
 class _Memory:
-    """Ids the bank has met: of messages, and of application requests."""
+    """Ids that the bank has seen: of messages, and of application requests."""
 
     messages: set[tuple[str, str]] = field(default_factory=set)
     requests: set[tuple[str, str]] = field(default_factory=set)
@@ -143,7 +143,7 @@ def build(options: Mapping[str, Any], keys: Mapping[str, bytes], shelf: Shelves 
 
 
 class FinwsTwin:
-    """The bank's side of every connection. Its files and the ids it has met live as long as the process."""
+    """The bank's side of every connection. Its files and the ids it has seen live as long as the process."""
 
     ports: tuple[str, ...] = ("business",)
 

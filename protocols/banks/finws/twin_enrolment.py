@@ -36,7 +36,7 @@ _YEARS_2: Final = timedelta(days=730)
 
 
 class Refused(Exception):  # noqa: N818 - the office's answer, with the code it carries
-    """The office's no."""
+    """The certificate office refuses a request."""
 
     def __init__(self, code: str) -> None:
         super().__init__(code)
@@ -44,7 +44,7 @@ class Refused(Exception):  # noqa: N818 - the office's answer, with the code it 
 
 
 class Office:
-    """Issues certificates of two years. A code is good once; a message id too. `renewed` hears of each one issued.
+    """Issues certificates of two years. A code is good once; a message id too. `renewed` is called for each one issued.
 
     `registered` are the keys with which the customer may ask for the next certificate.
     """

@@ -12,20 +12,22 @@ from protocols.banks.icbc.options import Options
 from protocols.banks.icbc.wire import leaves
 from protocols.canon.order import AnyOrder, Channel, CollectionDetail, Item, Kind, PayrollItemDetail, Urgency
 from protocols.canon.party import Party, PartyKind
+from protocols.kit.china import check_amount
 from protocols.kit.errors import ProtocolError
+from protocols.kit.orders import required
 from protocols.kit.xmldoc import Markup, el
 
 
 @dataclass(frozen=True, slots=True)
 class Lines:
-    """The writing of lines under one customer's options."""
+    """Writes lines under one customer's options."""
 
     options: Options
 
     def payment(self, item: Item, place: int) -> Markup:
         """A line of PAYENT or PAYPER. Raises ProtocolError for an order that the bank's form cannot carry."""
         order = item.order
-        _carried(order, (Channel.AUTO, Channel.SAME_BANK))
+        _check(order)
         payee, payer = order.creditor, order.debtor
         inside = self.is_inside(order)
         person = payee.kind is PartyKind.PERSON or order.kind is Kind.PAYROLL_ITEM
@@ -36,10 +38,10 @@ class Lines:
         written = leaves(
             ("iSeqno", str(place)), ("ReimburseNo", ""), ("ReimburseNum", ""), ("StartDate", ""), ("StartTime", ""),
             ("PayType", "1" if order.urgency is Urgency.URGENT else "2"),
-            ("PayAccNo", _needed(payer.account.clear, "payer's account")),
-            ("PayAccNameCN", _needed(payer.name.clear, "payer's name")), ("PayAccNameEN", ""),
-            ("RecAccNo", _needed(payee.account.clear, "payee's account")),
-            ("RecAccNameCN", _needed(payee.name.clear, "payee's name")), ("RecAccNameEN", ""),
+            ("PayAccNo", required(payer.account.clear, "payer's account")),
+            ("PayAccNameCN", required(payer.name.clear, "payer's name")), ("PayAccNameEN", ""),
+            ("RecAccNo", required(payee.account.clear, "payee's account")),
+            ("RecAccNameCN", required(payee.name.clear, "payee's name")), ("RecAccNameEN", ""),
             ("SysIOFlg", "1" if inside else "2"), ("IsSameCity", self.options.same_city),
             ("Prop", "1" if person else "0"), ("RecICBCCode", ""),
             ("RecCityName", "" if inside else self.city(payee)), ("RecBankNo", payee.cnaps or ""),
@@ -56,15 +58,15 @@ class Lines:
     def collection(self, item: Item, place: int) -> Markup:
         """A line of PERDIS: the person who pays. Our own account stands once, before the lines."""
         order = item.order
-        _carried(order, (Channel.AUTO, Channel.SAME_BANK))
+        _check(order)
         if not isinstance(order.detail, CollectionDetail):
             raise ProtocolError("value", "PERDIS carries collections only")
         payer = order.debtor
         return el("rd", leaves(
-            ("iSeqno", str(place)), ("PayAccNo", _needed(payer.account.clear, "payer's account")),
-            ("PayAccNameCN", _needed(payer.name.clear, "payer's name")), ("PayAccNameEN", ""),
+            ("iSeqno", str(place)), ("PayAccNo", required(payer.account.clear, "payer's account")),
+            ("PayAccNameCN", required(payer.name.clear, "payer's name")), ("PayAccNameEN", ""),
             ("PayBranch", payer.bank_name or ""), ("Portno", ""),
-            ("ContractNo", _needed(order.detail.agreement, "agreement (ContractNo)")), ("CurrType", "001"),
+            ("ContractNo", required(order.detail.agreement, "agreement (ContractNo)")), ("CurrType", "001"),
             ("PayAmt", str(order.amount.minor)), ("UseCode", ""), ("UseCN", order.purpose), ("EnSummary", ""),
             ("PostScript", ""), ("Summary", ""), ("Ref", self._ref(item)), ("Oref", ""), ("ERPSqn", item.reference),
             ("BusCode", self.options.collection_bus_code), ("ERPcheckno", ""), ("CrvouhType", ""),
@@ -90,20 +92,13 @@ class Lines:
         cnaps = payee.cnaps or ""
         known = [start for start in self.options.cities if cnaps.startswith(start)]
         city = self.options.cities[max(known, key=len)] if known else self.options.default_city
-        return _needed(city, "payee bank's city (RecCityName): see the options cities and default_city")
+        return required(city, "payee bank's city (RecCityName): see the options cities and default_city")
 
     def _ref(self, item: Item) -> str:
         return item.reference if self.options.reference_in_ref else ""
 
 
-def _carried(order: AnyOrder, channels: tuple[Channel, ...]) -> None:
-    if order.amount.currency != "CNY" or order.amount.minor <= 0:
-        raise ProtocolError("value", f"the bank carries CNY amounts over zero here, not {order.amount}")
-    if order.channel not in channels:
+def _check(order: AnyOrder) -> None:
+    check_amount("icbc", order.amount)
+    if order.channel not in (Channel.AUTO, Channel.SAME_BANK):
         raise ProtocolError("value", f"the bank's form has no {order.channel.value} channel")
-
-
-def _needed(content: str, what: str) -> str:
-    if not content.strip():
-        raise ProtocolError("missing", f"the bank's form needs the {what}")
-    return content

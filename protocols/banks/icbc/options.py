@@ -1,4 +1,4 @@
-"""The bank's table in the settings: what is known has a value here, the rest is asked for."""
+"""The bank's options in the settings. An option without a default is required."""
 
 from __future__ import annotations
 
@@ -9,17 +9,16 @@ from typing import Any, Final
 from protocols.kit.choices import (
     Choices,
     among,
+    declared_codes,
     flag,
-    hour,
     one_meaning,
-    or_none,
     read,
     seconds,
     table,
     text,
     whole,
-    words,
 )
+from protocols.kit.timing import Opening, Timing
 
 CODE_WORDS: Final = ("duplicate", "not_found", "refused", "empty")
 """What a RetCode may be declared to mean, because the bank's own list of them is not public."""
@@ -66,17 +65,12 @@ class Options:
     max_bank_name_bytes: int | None = None
     max_purpose_bytes: int | None = None
     max_amount_minor: int | None = None
-    opens: str = "00:00"
-    closes: str = "00:00"
-    cut_off: str | None = None
     window: int = 4
-    probe_every_s: float = 120.0
-    first_byte_s: float = 120.0
-    exchange_s: float = 180.0
     sign_first_byte_s: float = 60.0
-    per_second: float = 5.0
-    burst: int = 5
-    first_enquiry_s: float = 5.0
+    opening: Opening = Opening()
+    timing: Timing = Timing(
+        probe_every_s=120.0, first_byte_s=120.0, exchange_s=180.0, per_second=5.0, burst=5, first_enquiry_s=5.0
+    )
 
     @property
     def is_new(self) -> bool:
@@ -84,8 +78,6 @@ class Options:
         return self.version == "0.0.1.0"
 
 
-_SECONDS: Final = seconds(0.001)
-_BYTES: Final = (or_none(whole(1, 1000)), "a number of GBK bytes, or leave it out")
 _CHOICES: Final[Choices] = {
     "cis": (text("[0-9A-Za-z]{1,20}"), "the group's CIS number as text, up to 20 letters or digits"),
     "certificate_id": (text("[0-9A-Za-z._-]{1,64}"), "the id of the login's certificate, such as demo.y.4000"),
@@ -94,7 +86,6 @@ _CHOICES: Final[Choices] = {
     "version": (among("0.0.0.1", "0.0.1.0"), '"0.0.1.0" (with AcctSeq and the like) or "0.0.0.1" (without)'),
     "host_header": (text("[0-9A-Za-z.:-]{1,255}"), "what stands in the Host header, such as the front end's name"),
     "query_prefix": (text("[0-9A-Z]{1,6}"), "1 to 6 capitals or digits, another one for each gateway of the group"),
-    "reference_prefix": (text("[0-9A-Z]{0,6}"), "up to 6 capital letters or digits"),
     "query_data": (among("plain", "base64"), '"plain" or "base64": how the XML of a question is written in reqData'),
     "language_and_zip": (flag, "true sends Language=zh_CN and zipFlag=0 too, false does not"),
     "check_signed_content": (flag, "true demands that the signature contains the message that was to be signed"),
@@ -110,30 +101,9 @@ _CHOICES: Final[Choices] = {
         'a table of the beginning of a bank number (3 to 12 digits) and its city, {"105100" = "北京"}',
     ),
     "default_city": (lambda value: isinstance(value, str), "the city of payee banks that are in no row of cities"),
-    "own_names": (words(".+"), "a list of texts found in the names of this bank's branches"),
-    "own_cnaps": (words("[0-9]{3,12}"), "a list of how this bank's numbers begin, 3 to 12 digits"),
-    "codes": (
-        table("|".join(CODE_WORDS), words("(?!0$)[0-9A-Za-z_.-]{1,20}")),
-        f"a table of lists of RetCodes under {', '.join(CODE_WORDS)}; 0 is never among them",
-    ),
-    "history_days": (whole(1, 3650), "days back that the bank answers about entries, at least 1"),
+    "codes": declared_codes(CODE_WORDS, "(?!0$)[0-9A-Za-z_.-]{1,20}", "RetCodes (never 0)"),
     "history_span_days": (whole(1, 366), "days that one QHISD may span, 1 to 366"),
-    "not_found_after_s": (_SECONDS, "seconds before 'no such package' counts"),
-    "max_name_bytes": _BYTES,
-    "max_bank_name_bytes": _BYTES,
-    "max_purpose_bytes": _BYTES,
-    "max_amount_minor": (or_none(whole(1, 10**17)), "the most fen one order may carry, or leave it out"),
-    "opens": (hour, 'when the bank begins to take orders, as "08:30"; equal to closes: round the clock'),
-    "closes": (hour, 'when the bank stops taking orders, as "17:00"'),
-    "cut_off": (or_none(hour), 'the last moment for today\'s bank date, as "16:30", or leave it out'),
-    "window": (whole(1, 64), "how many exchanges may run at once, 1 to 64"),
-    "probe_every_s": (_SECONDS, "seconds between probes"),
-    "first_byte_s": (_SECONDS, "seconds to wait for the first byte of an answer"),
-    "exchange_s": (_SECONDS, "seconds one whole exchange may take"),
-    "sign_first_byte_s": (_SECONDS, "seconds to wait for the sign port"),
-    "per_second": (_SECONDS, "requests a second the bank tolerates"),
-    "burst": (whole(1, 10_000), "requests that may go out at once"),
-    "first_enquiry_s": (_SECONDS, "seconds before a payment is first asked about"),
+    "not_found_after_s": (seconds(0.001), "seconds before 'no such package' counts"),
 }
 
 

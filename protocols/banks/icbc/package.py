@@ -8,15 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
 from lxml import etree
 
-from protocols.banks.icbc.table import Meanings
+from protocols.banks.icbc.table import about_the_question, line_word
 from protocols.banks.icbc.wire import RENMINBI, Message, Refused, fen, leaves, number
 from protocols.canon.outcome import Fate, Outcome
 from protocols.canon.query import Sent
+from protocols.kit.correlation import Keys, Tags, check_keys
 from protocols.kit.errors import ProtocolError
 from protocols.kit.fields import plain
+from protocols.kit.meanings import Meanings
 from protocols.kit.xmldoc import Markup, el, several, value, value_or
 
 
@@ -31,6 +34,11 @@ class Words:
     head_account: str = ""
 
 
+TAGS: Final = Tags(
+    reference="ERPSqn", amount="PayAmt", debtor="PayAccNo", creditor="RecAccNo", currency="CurrType", renminbi=RENMINBI,
+    minor=fen,
+)  # fmt: skip
+"""Where a line of an answer states the keys of its order."""
 PAYMENTS = Words("PAYENT", "QPAYENT")
 PAYROLL = Words("PAYPER", "QPAYPER")
 COLLECTIONS = Words("PERDIS", "QPERDIS", head_account="RecAccNo")
@@ -38,7 +46,7 @@ COLLECTIONS = Words("PERDIS", "QPERDIS", head_account="RecAccNo")
 
 @dataclass(frozen=True, slots=True)
 class Package:
-    """What was sent, as it was written down: the package's number and its lines in order."""
+    """What was sent, as it was journalled: the package's number and its lines in order."""
 
     words: Words
     reference: str
@@ -68,7 +76,7 @@ class Package:
         fates: dict[str, Outcome] = {}
         for sent, row in self._rows(answer.out, "iSeqno"):
             code, text = value_or(row, "iRetCode"), value_or(row, "iRetMsg")
-            outcome = meanings.line(operation, value_or(row, "Result"), code, text)
+            outcome = line_word(meanings, operation, value_or(row, "Result"), code, text)
             fates[sent.reference] = replace(outcome, bank_serial=_serial(answer.serial, value_or(row, "OrderNo")))
         return fates
 
@@ -92,9 +100,9 @@ class Package:
         """What the answer to an enquiry says of each item. That the enquiry worked is no word about any of them."""
         operation = self.words.enquiry
         if isinstance(answer, Refused):
-            return self._all(meanings.about_the_question(operation, "nc", answer.code))
+            return self._all(about_the_question(meanings, operation, "nc", answer.code))
         if not answer.accepted:
-            return self._all(meanings.about_the_question(operation, "package", answer.code, answer.text))
+            return self._all(about_the_question(meanings, operation, "package", answer.code, answer.text))
         if answer.out is None:
             return {}
         stated = value(answer.out, "QryfSeqno")
@@ -106,17 +114,16 @@ class Package:
             return self._all(batch)
         serial = value_or(answer.out, "QrySerialNo")
         return {
-            sent.reference: self._told_line(row, serial, meanings)
-            for sent, row in self._rows(answer.out, "QryiSeqno")
+            sent.reference: self._told_line(row, serial, meanings) for sent, row in self._rows(answer.out, "QryiSeqno")
         }
 
     def _told_line(self, row: etree._Element, serial: str, meanings: Meanings) -> Outcome:
         """Two levels: iRetCode is the answer of this enquiry, instrRetCode that of the instruction asked about."""
         code, text = value_or(row, "iRetCode"), value_or(row, "iRetMsg")
         if code not in ("", "0"):
-            return meanings.about_the_question(self.words.enquiry, "line", code, text)
+            return about_the_question(meanings, self.words.enquiry, "line", code, text)
         code, text = value_or(row, "instrRetCode"), value_or(row, "instrRetMsg")
-        outcome = meanings.line(self.words.submit, value_or(row, "Result"), code, text)
+        outcome = line_word(meanings, self.words.submit, value_or(row, "Result"), code, text)
         if outcome.fate is Fate.DUPLICATE:  # it says which package came second, not what became of the first
             outcome = replace(outcome, fate=Fate.UNKNOWN)
         return replace(outcome, bank_serial=_serial(serial, value_or(row, "QryOrderNo")))
@@ -146,7 +153,7 @@ class Package:
                 raise ProtocolError("correlation", f"package {self.reference} has no line {place}")
             if place in found:
                 raise ProtocolError("ambiguous", f"package {self.reference}: two rows about line {place}")
-            _check_line(row, self.items[place - 1], f"line {place} of package {self.reference}")
+            check_keys(row, Keys.of(self.items[place - 1]), TAGS)
             found[place] = row
         return [(self.items[place - 1], row) for place, row in found.items()]
 
@@ -160,20 +167,6 @@ def _batch_word(out: etree._Element) -> Outcome | None:
     if code in ("", "0"):
         return None
     return Outcome(Fate.UNKNOWN, code=code, text=plain(value_or(out, "BatRetMsg")), listed=False)
-
-
-def _check_line(row: etree._Element, sent: Sent, where: str) -> None:
-    """Whatever the row states must be what was sent."""
-    amount, currency = value_or(row, "PayAmt"), value_or(row, "CurrType")
-    if amount and fen(amount) != sent.amount.minor:
-        raise ProtocolError("correlation", f"{where}: the answer's amount is {amount} fen")
-    if currency and currency not in RENMINBI:
-        raise ProtocolError("correlation", f"{where}: the answer is in {currency!r}")
-    ours = (("PayAccNo", sent.debtor.clear), ("RecAccNo", sent.creditor.clear), ("ERPSqn", sent.reference))
-    for tag, wanted in ours:
-        stated = value_or(row, tag)
-        if stated and stated != wanted:
-            raise ProtocolError("correlation", f"{where}: the answer has another {tag}")
 
 
 def _serial(package: str, order: str) -> str | None:

@@ -1,7 +1,7 @@
-"""Money: PAYENT, PAYPER and PERDIS, and the enquiries after them.
+"""Orders: PAYENT, PAYPER and PERDIS, and the enquiries after them.
 
-Each is three hops at most: the bank's work date where the settings want it asked for, the sign port, then the one
-Submit. Everything before that may be repeated; nothing of it is known to the bank as an instruction.
+Each takes three hops at most: the bank's work date where the settings want it asked for, the sign port, then the one
+Submit. Everything before the Submit may be repeated, because it is no instruction to the bank.
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ from protocols.banks.icbc.lines import Lines
 from protocols.banks.icbc.options import Options
 from protocols.banks.icbc.package import COLLECTIONS, PAYMENTS, PAYROLL, Package, Words, sole
 from protocols.banks.icbc.statement import Statements
-from protocols.banks.icbc.table import Meanings
 from protocols.banks.icbc.wire import Message, Refused, Wire, leaves, moment, read_answer
 from protocols.canon.order import AnyOrder, Bundle, Item, Kind
 from protocols.canon.outcome import Fate, Outcome
 from protocols.canon.query import BundleFateQuestion, FateQuestion, Sent, SentBundle
 from protocols.kit.errors import ProtocolError
 from protocols.kit.fields import date_text
+from protocols.kit.meanings import Meanings
+from protocols.kit.orders import check_lines, own_account, sent_items
 from protocols.kit.xmldoc import Markup
 
 SINGLE: Final = (Kind.PAYMENT, Kind.TRANSFER)
@@ -40,7 +41,7 @@ def words_of(kind: Kind, options: Options) -> Words:
 
 @dataclass(frozen=True, slots=True)
 class Payments:
-    """The money words of one login."""
+    """Orders of one login: sending them, reading the answers, asking what became of them."""
 
     options: Options
     wire: Wire
@@ -71,8 +72,7 @@ class Payments:
 
     def send_bundle(self, bundle: Bundle, context: Context) -> BundleConversation:
         """One package with a line for each item. Raises ProtocolError before anything is sent."""
-        if len(bundle.items) > self.options.package_lines:
-            raise ProtocolError("value", f"{len(bundle.items)} lines, the limit is {self.options.package_lines}")
+        check_lines(bundle, self.options.package_lines)
         return (yield from self._send(bundle, context))
 
     def read_bundle(self, kind: Kind) -> Callable[[SentBundle, bytes], Fates]:
@@ -96,8 +96,10 @@ class Payments:
     # ---- what all of them share ----
 
     def _send(self, bundle: Bundle, context: Context) -> Generator[MoneyStep, bytes, Fates]:
-        _checked(bundle)
-        package = _package(bundle, context, words_of(bundle.kind, self.options))
+        own_account(bundle)
+        if any(item.order.kind is not bundle.kind for item in bundle.items):
+            raise ProtocolError("value", f"a package carries orders of one kind, here {bundle.kind.value}")
+        package = Package(words_of(bundle.kind, self.options), context.reference, sent_items(bundle, context))
         inner = self._inner(bundle, context, context.bank_date)
         document = self.wire.document(
             package.words.submit, package.reference, context.bank_date, context.now, inner
@@ -136,22 +138,3 @@ class Payments:
             return [*head, *(lines.collection(item, place) for place, item in enumerate(bundle.items, 1))]
         head = leaves(*modes, *totals, signed_at, *reserved)
         return [*head, *(lines.payment(item, place) for place, item in enumerate(bundle.items, 1))]
-
-
-def _checked(bundle: Bundle) -> None:
-    """Raises "value" for a bundle of more than one kind or own account, or with one reference twice."""
-    if not bundle.items or any(item.order.kind is not bundle.kind for item in bundle.items):
-        raise ProtocolError("value", f"a package carries orders of one kind, here {bundle.kind.value}")
-    if len({item.order.ours.account.clear for item in bundle.items}) > 1:
-        raise ProtocolError("value", "a package has one own account")
-    if len({item.reference for item in bundle.items}) < len(bundle.items):
-        raise ProtocolError("value", "two items of a package have the same reference")
-
-
-def _package(bundle: Bundle, context: Context, words: Words) -> Package:
-    items = tuple(
-        Sent(item.reference, context.bank_date, context.attempt, (), item.order.amount, item.order.debtor.account,
-             item.order.creditor.account)
-        for item in bundle.items
-    )  # fmt: skip
-    return Package(words, context.reference, items)

@@ -1,16 +1,17 @@
-"""What 工商银行 is, as data: limits, replay rule, pages, and what of it is only reconstructed."""
+"""The profile of 工商银行, as data: limits, replay rule, page size, and what is only reconstructed."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from datetime import time, timedelta
+from datetime import timedelta
 from typing import Final
 
 from protocols.bank import Profile, Replay, ReplayRule
 from protocols.banks.icbc.options import Options
-from protocols.canon.limits import AmountLimit, FieldLimit, Hours, Limits, Pace, ReferenceForm
+from protocols.canon.limits import FieldLimit, Limits, ReferenceForm
 from protocols.canon.order import Channel, Kind
+from protocols.kit.china import CNAPS, gbk_limits
 
 RECONSTRUCTED: Final = (
     "the whole protocol: from public clients and pieces of the bank's text, not from the bank's own manual",
@@ -22,7 +23,7 @@ RECONSTRUCTED: Final = (
     "OnlySequence as the key of an entry, the same today and later; the days that one QHISD may span",
 )
 
-_NUMBER: Final = FieldLimit("/creditor/cnaps", pattern="[0-9]{12}")
+_NUMBER: Final = FieldLimit("/creditor/cnaps", pattern=CNAPS)
 
 
 def kinds(options: Options) -> Iterator[Kind]:
@@ -68,31 +69,18 @@ def limits(options: Options, *, payee_bank: bool = True, city: bool = True) -> L
 
     `payee_bank`: whether the payee bank's name must be there; `city`: whether a payee at another bank needs its city.
     """
-    return Limits(
-        charset="gbk",
-        channels=frozenset((Channel.AUTO, Channel.SAME_BANK)),
-        fields=(
-            FieldLimit("/debtor/account", required=True),
-            FieldLimit("/debtor/name", max_bytes=options.max_name_bytes, required=True),
-            FieldLimit("/creditor/account", required=True),
-            FieldLimit("/creditor/name", max_bytes=options.max_name_bytes, required=True),
-            FieldLimit("/creditor/bank_name", max_bytes=options.max_bank_name_bytes, required=payee_bank),
-            _payee_number(options, payee_bank=payee_bank) if city else _NUMBER,
-            FieldLimit("/purpose", max_bytes=options.max_purpose_bytes),
-        ),
-        amount=AmountLimit(max_minor=options.max_amount_minor, currencies=("CNY",)),
-        hours=Hours(
-            opens=time.fromisoformat(options.opens),
-            closes=time.fromisoformat(options.closes),
-            cut_off=None if options.cut_off is None else time.fromisoformat(options.cut_off),
-        ),
-        pace=Pace(
-            per_second=options.per_second,
-            burst=options.burst,
-            first_enquiry_after=timedelta(seconds=options.first_enquiry_s),
-        ),
-        reference=ReferenceForm(length=20, prefix=options.reference_prefix),
+    fields = (
+        FieldLimit("/debtor/account", required=True),
+        FieldLimit("/debtor/name", max_bytes=options.max_name_bytes, required=True),
+        FieldLimit("/creditor/account", required=True),
+        FieldLimit("/creditor/name", max_bytes=options.max_name_bytes, required=True),
+        FieldLimit("/creditor/bank_name", max_bytes=options.max_bank_name_bytes, required=payee_bank),
+        _payee_number(options, payee_bank=payee_bank) if city else _NUMBER,
+        FieldLimit("/purpose", max_bytes=options.max_purpose_bytes),
     )
+    channels, pace = (Channel.AUTO, Channel.SAME_BANK), options.timing.pace()
+    reference = ReferenceForm(length=20, prefix=options.reference_prefix)
+    return gbk_limits(fields, channels, pace, reference, options.max_amount_minor, hours=options.opening.hours())
 
 
 def _payee_number(options: Options, *, payee_bank: bool) -> FieldLimit:

@@ -13,10 +13,11 @@ from typing import Final
 
 from lxml import etree
 
-from protocols.banks.icbc.wire import BEIJING, fen
+from protocols.banks.icbc.wire import fen
 from protocols.canon.money import Money
 from protocols.canon.party import AccountNumber, Name
 from protocols.canon.statement import Direction, Line
+from protocols.kit.china import BEIJING
 from protocols.kit.errors import ProtocolError
 from protocols.kit.fields import date_text, parse_date, plain
 from protocols.kit.xmldoc import value, value_or
@@ -42,7 +43,7 @@ PAST: Final = Column("Time", "Date", ("RecipBkName", "RecipBkName1"))
 
 @dataclass(frozen=True, slots=True)
 class RawRow:
-    """A row in one vocabulary. `own` is the bank's key of the entry."""
+    """A row of either operation. `own` is the bank's key of the entry."""
 
     own: str
     direction: Direction

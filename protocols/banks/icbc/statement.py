@@ -1,7 +1,7 @@
 """Questions about accounts: QACCBAL balance and work date, QPD today's entries, QHISD entries of the past.
 
-The bank answers about today or about the past, never about both in one question. So a walk over entries is made of
-legs: the closed days first, then today. Its cursor names the leg and the bank's NextTag, which is opaque.
+The bank answers about today or about the past, never about both in one question. So a period is read in legs: the
+closed days first, then today. The cursor names the leg and the bank's NextTag, which is opaque.
 """
 
 from __future__ import annotations
@@ -20,15 +20,16 @@ from lxml import etree
 from protocols.bank import Context, Conversation
 from protocols.banks.icbc.options import Options
 from protocols.banks.icbc.rows import RawRow, line, row_of_past, row_of_today
-from protocols.banks.icbc.table import Meanings
-from protocols.banks.icbc.wire import BEIJING, RENMINBI, Message, Refused, Wire, fen, leaves, number
+from protocols.banks.icbc.wire import RENMINBI, Message, Refused, Wire, fen, leaves, number
 from protocols.canon.money import Money
 from protocols.canon.party import AccountNumber
 from protocols.canon.query import BalanceQuestion, LinesQuestion
 from protocols.canon.statement import Balance, Line, Page
+from protocols.kit.china import BEIJING, check_renminbi
 from protocols.kit.declined import Declined
 from protocols.kit.errors import ProtocolError
 from protocols.kit.fields import date_text, parse_date
+from protocols.kit.meanings import Meanings
 from protocols.kit.paging import PageCursor, fingerprint
 from protocols.kit.xmldoc import Markup, el, several, value, value_or
 
@@ -39,7 +40,7 @@ _QUERY_TIME = re.compile(r"([0-9]{14})[0-9]{0,6}", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where in a walk one page is: the operation, its dates, the bank's NextTag (empty for a leg's first page)."""
+    """The place of a page: the operation, its dates, the bank's NextTag (empty for a leg's first page)."""
 
     operation: str
     first: date
@@ -66,7 +67,7 @@ class Place:
 class Carry:
     """What the next page must know of this one: its last key and how many rows had it so far.
 
-    It travels beside the PageCursor, not in it: there it would hide that the bank hands out a NextTag again.
+    It stands beside the PageCursor, not in it: otherwise a NextTag that the bank repeats would not be detected.
     """
 
     key: str = ""
@@ -93,7 +94,7 @@ def _not_ours() -> ProtocolError:
 
 @dataclass(frozen=True, slots=True)
 class Statements:
-    """The questions about accounts of one login."""
+    """Questions about the accounts of one login."""
 
     options: Options
     wire: Wire
@@ -101,7 +102,7 @@ class Statements:
 
     def balance(self, question: BalanceQuestion, context: Context) -> Conversation[Balance]:
         """QACCBAL of one account, now. Raises Declined if the bank answers with a code."""
-        _renminbi(question.currency)
+        check_renminbi("icbc", question.currency)
         if question.on is not None and question.on < _today(context):
             raise ProtocolError("value", "icbc tells no balance of a past day here: its form is not public")
         row = yield from self._row(question.account, context)
@@ -130,7 +131,7 @@ class Statements:
 
     def lines(self, question: LinesQuestion, context: Context) -> Conversation[Page]:
         """One page of entries. Raises Declined on a code for an answer, "paging" on a stale cursor."""
-        _renminbi(question.currency)
+        check_renminbi("icbc", question.currency)
         mark = fingerprint("lines", question.account.clear, date_text(question.first), date_text(question.last))
         carry = Carry()
         if question.cursor is None:
@@ -146,7 +147,7 @@ class Statements:
         answer = yield from self._ask(place.operation, self._request(question.account.clear, place), context)
         lines: tuple[Line, ...] = ()
         following: Place | None = None
-        if not self.meanings.is_empty(place.operation, answer.code, answer.text):
+        if not self.meanings.is_empty(place.operation, "package", answer.code, answer.text):
             out = self._accepted(place.operation, answer)
             rows, following = _page(out, place, question.account.clear)
             lines, carry = self._numbered(rows, carry, question.account)
@@ -177,9 +178,7 @@ class Statements:
             ("DueBillNo", ""), *new, ("ComplementFlag", ""),
         )  # fmt: skip
 
-    def _numbered(
-        self, rows: list[RawRow], carry: Carry, account: AccountNumber
-    ) -> tuple[tuple[Line, ...], Carry]:
+    def _numbered(self, rows: list[RawRow], carry: Carry, account: AccountNumber) -> tuple[tuple[Line, ...], Carry]:
         """Lines with their occurrence, counted on over a page's edge where the same key goes on."""
         counts: Counter[str] = Counter({carry.key: carry.count})
         lines: list[Line] = []
@@ -257,11 +256,6 @@ def _same(parent: etree._Element, tag: str, ours: str, *, must: bool = False) ->
     stated = value(parent, tag) if must else value_or(parent, tag)
     if stated.replace("-", "") != ours and (must or stated):
         raise ProtocolError("correlation", f"the answer's {tag} is {stated!r}, we asked about {ours!r}")
-
-
-def _renminbi(currency: str) -> None:
-    if currency != "CNY":
-        raise ProtocolError("value", f"icbc is asked about CNY only, not {currency}")
 
 
 def _money(parent: etree._Element, tag: str) -> Money | None:

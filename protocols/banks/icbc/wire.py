@@ -1,33 +1,31 @@
 """Bytes of NetSafe Client: the form that carries a message, the envelope CMS/eb, and the sign port.
 
-Two plain HTTP doors on the customer's network: the sign port signs a whole message, the encrypt port (here
+Two plain HTTP ports on the customer's network: the sign port signs a whole message, the encrypt port (here
 "business") takes the form and answers `reqData=` with Base64 in lines of 76 characters, or `errorCode=` with a number.
 """
 
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta, timezone
+from datetime import date, datetime
 from typing import Final
 from urllib.parse import quote
 
 from lxml import etree
 
-from protocols.bank import Ask, Conversation, Cutter, QuestionStep
+from protocols.bank import Ask, Conversation, QuestionStep
 from protocols.banks.icbc.options import Options
-from protocols.kit import http
+from protocols.kit import http, xmldoc
 from protocols.kit.charset import GBK
-from protocols.kit.declined import Declined
+from protocols.kit.china import BEIJING
 from protocols.kit.errors import ProtocolError, Reason
 from protocols.kit.fields import date_text, digits
-from protocols.kit.xmldoc import Markup, build, el, maybe, one, parse, value, value_or
+from protocols.kit.sign_port import SIGN_TYPE, decoded, signed, without_blanks
+from protocols.kit.xmldoc import Markup, build, el, maybe, one, value, value_or
 
-BEIJING: Final = timezone(timedelta(hours=8), "CST")
-"""China keeps one time all year."""
 PATH: Final = "/servlet/ICBCCMPAPIReqServlet"
 ANSWER_BYTES_MAX: Final = 2 * 1_048_576
 XML_BYTES_MAX: Final = 1_572_864
@@ -37,20 +35,19 @@ RENMINBI: Final = ("001", "RMB", "CNY")
 _PACKAGE_ID = re.compile(r"[0-9A-Za-z]{1,25}", re.ASCII)
 _SEQUENCE: Final = b"\x30"
 _END: Final = b"</CMS>"
-_WHITE: Final = b" \t\r\n"
 _FEN = re.compile(r"-?[0-9]{1,18}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """NetSafe Client's own word: a number, and no message of the bank. What became of ours is not known."""
+    """An error number of NetSafe Client itself, and no message of the bank. What became of our message is not known."""
 
     code: str
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """An answer of the bank: the words about the package, and its body (None where a refusal came without)."""
+    """An answer of the bank: code and text about the package, and its body (None where a refusal came without)."""
 
     code: str
     text: str
@@ -63,26 +60,14 @@ class Message:
         return self.code == "0"
 
 
-def answers() -> Cutter:
-    """A fresh cutter for the answers of either door."""
-    return http.HttpAnswers().cutter(ANSWER_BYTES_MAX)
-
-
-def leaf(tag: str, content: str = "") -> Markup:
-    """An element with text, or the empty one as this bank's clients write it."""
-    return el(tag, content) if content else Markup(f"<{tag}/>")
-
-
 def leaves(*written: tuple[str, str]) -> list[Markup]:
     """Leaf elements in the given order. Raises Unencodable with the position inside the field."""
-    for _tag, content in written:
-        GBK.encode(content)
-    return [leaf(tag, content) for tag, content in written]
+    return xmldoc.leaves(written, GBK, xmldoc.leaf)
 
 
 @dataclass(frozen=True, slots=True)
 class Wire:
-    """The writing side of one login."""
+    """Writes requests for one login."""
 
     options: Options
 
@@ -121,29 +106,13 @@ class Wire:
         if chosen.language_and_zip:
             form += [("Language", "zh_CN"), ("zipFlag", "0")]
         target = f"{PATH}?userID={quote(chosen.certificate_id)}&PackageID={package_id}&SendTime={moment(now)}"
-        headers = [("Content-Type", "application/x-www-form-urlencoded"), ("Connection", "close")]
-        return http.request("POST", target, chosen.host_header, headers, http.form(form, GBK))
+        return http.post(target, chosen.host_header, "application/x-www-form-urlencoded", http.form(form, GBK))
 
     def signed(self, document: bytes) -> Generator[QuestionStep, bytes, str]:
-        """One hop to the sign port, which may be repeated at will: Base64 without line ends.
-
-        Raises Declined where the port refuses, or answers what cannot be used: nothing was sent yet, and asking again
-        later is harmless.
-        """
-        headers = [("Content-Type", "INFOSEC_SIGN/1.0"), ("Connection", "close")]
-        answer = yield Ask("sign", http.request("POST", "/", self.options.host_header, headers, document))
-        try:
-            result, sign = signature_of(answer)
-            if result != "0":
-                raise Declined("sign", result, "the sign port refused", "retry")
-            # Two signatures that change places would make us send another payment under this one's number.
-            if self.options.check_signed_content and document not in decoded(sign):
-                raise ProtocolError("signature", "the sign port's answer does not contain what was to be signed")
-        except Declined:
-            raise
-        except ProtocolError as error:
-            raise Declined("sign", error.reason, error.text, "retry") from None
-        return sign.decode("ascii")
+        """The sign port's signature of a message: Base64 without line ends. Raises Declined; nothing was sent yet."""
+        request = http.post("/", self.options.host_header, SIGN_TYPE, document)
+        signature = yield from signed(request, document, check_content=self.options.check_signed_content)
+        return signature.decode("ascii")
 
     def ask(
         self, operation: str, serial: int, day: date, now: datetime, inner: Sequence[Markup]
@@ -161,39 +130,12 @@ def moment(now: datetime) -> str:
     return f"{local:%Y%m%d%H%M%S}{local.microsecond // 1000:03d}"
 
 
-def signature_of(answer: bytes) -> tuple[str, bytes]:
-    """The sign port's result and signature. What stands around the two elements varies and is not looked at."""
-    body = http.expect_status(http.parse_answer(answer))
-    result = _inner(body, b"result", must=True).strip()
-    sign = _inner(body, b"sign", must=result == b"0")
-    return result.decode("ascii", "replace"), sign.translate(None, _WHITE)
-
-
-def _inner(body: bytes, tag: bytes, *, must: bool) -> bytes:
-    found = re.findall(rb"<%b>([^<]*)</%b>" % (tag, tag), body)
-    if len(found) > 1 or (must and not found):
-        reason: Reason = "ambiguous" if found else "missing"
-        raise ProtocolError(reason, f"the sign port's answer has {len(found)} elements {tag.decode()}")
-    return found[0] if found else b""
-
-
-def decoded(data: bytes) -> bytes:
-    """Base64 without line ends, strictly. Raises "value"."""
-    try:
-        plain = base64.b64decode(data, validate=True)
-    except (binascii.Error, ValueError):
-        plain = b""
-    if not plain:
-        raise ProtocolError("value", "not Base64")
-    return plain
-
-
 def read_answer(frame: bytes, operation: str, package_id: str, cis: str) -> Message | Refused:
     """The answer to `operation`, or NetSafe Client's own refusal.
 
     Raises ProtocolError for anything else, "correlation" where the message names another operation, package or group.
     """
-    body = http.expect_status(http.parse_answer(frame)).strip()
+    body = http.body_of(frame).strip()
     if body.startswith(b"errorCode="):
         code = body[10:].strip()
         if not re.fullmatch(rb"-?[0-9A-Za-z]{1,20}", code):
@@ -201,10 +143,8 @@ def read_answer(frame: bytes, operation: str, package_id: str, cis: str) -> Mess
         return Refused(code.decode("ascii"))
     if not body.startswith(b"reqData="):
         raise ProtocolError("value", f"neither reqData= nor errorCode=: {body[:40]!r}")
-    document = _content(decoded(body[8:].translate(None, _WHITE)))
-    root = parse(document, GBK, max_bytes=XML_BYTES_MAX, max_nodes=XML_NODES_MAX)
-    if root.tag != "CMS":
-        raise ProtocolError("missing", f"the answer's root is {root.tag!r}, not CMS")
+    document = _content(decoded(without_blanks(body[8:])))
+    root = xmldoc.parse_root(document, GBK, "CMS", max_bytes=XML_BYTES_MAX, max_nodes=XML_NODES_MAX)
     pub = one(root, "eb/pub")
     for tag, ours in (("TransCode", operation), ("fSeqno", package_id), ("CIS", cis)):
         stated = value_or(pub, tag, cis) if tag == "CIS" else value(pub, tag)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from protocols.bank import Bank, Bundles, Port, Questions, Sessions
+from protocols.bank import Bank, Bundles, Questions, Sessions
 from protocols.banks.pab.batch import LINES_4018, LINES_4047, Batches
 from protocols.banks.pab.header import Sender, answers
 from protocols.banks.pab.options import Options, read_options
@@ -26,11 +26,10 @@ def build(options: Mapping[str, Any]) -> Bank:
     codes = meanings()
     payments = Payments(chosen, sender, codes)
     statements = Statements(chosen, sender, codes)
-    business = Port("business", answers, kept=False, first_byte_s=chosen.first_byte_s, exchange_s=chosen.exchange_s)
     return Bank(
         profile=profile(chosen),
-        ports={"business": business},
-        sessions=Sessions(window=chosen.window, probe=statements.probe, probe_every_s=chosen.probe_every_s),
+        ports={"business": chosen.timing.port("business", answers)},
+        sessions=Sessions(chosen.window, statements.probe, chosen.timing.probe_every_s),
         money={Kind.PAYMENT: payments.pay, Kind.TRANSFER: payments.pay},
         questions=Questions(
             statements.balance, statements.lines, payments.fate, statements.returns, directory=statements.directory

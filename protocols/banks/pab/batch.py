@@ -15,26 +15,29 @@ from lxml import etree
 
 from protocols.bank import Ask, BundleConversation, Context, Conversation, Fates, Submit
 from protocols.banks.pab.header import Answer, read_answer
-from protocols.banks.pab.payment import Keys, Payments, leaf
+from protocols.banks.pab.payment import LINE, Payments
 from protocols.canon.order import AnyOrder, Bundle, CollectionDetail, Item, Kind, PayrollItemDetail
 from protocols.canon.outcome import Fate, Outcome
 from protocols.canon.query import BundleFateQuestion, Sent, SentBundle
 from protocols.kit.charset import GBK
+from protocols.kit.correlation import Keys, Tags, check_keys
 from protocols.kit.errors import ProtocolError
-from protocols.kit.fields import amount_minor, amount_text, plain
-from protocols.kit.xmldoc import Markup, build, el, several, value, value_or
+from protocols.kit.fields import amount_text, plain
+from protocols.kit.xmldoc import Markup, build, el, leaf, leaves, several, value, value_or
 
 LINES_4018: Final = 500
 LINES_4047: Final = 500
 _ROWS_A_PAGE: Final = 500
 PAGES_MAX: Final = 5
+AGENCY_LINE: Final = Tags(amount="Amount")
+"""4048 calls the amount Amount."""
 _COLLECT, _PAY = "0", "1"
 Leaves = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Batches:
-    """The bundle words of one enterprise. `payments` has what single payments and lines share."""
+    """Sends and asks about bundles of one enterprise. `payments` has what single payments and lines share."""
 
     payments: Payments
 
@@ -50,7 +53,7 @@ class Batches:
             ("CcyCode", "RMB"), ("OutAcctNo", ours.account.clear), ("OutAcctName", ours.name.clear),
             ("OutAcctAddr", ""), ("PayType", "0"), ("BizFlag1", ""), ("BookingDate", ""),
         )  # fmt: skip
-        rows = [el("HOResultSet4018R", _leaves(self._line(item))) for item in bundle.items]
+        rows = [el("HOResultSet4018R", _leaves(self._line(item).items())) for item in bundle.items]
         return (yield from self._submit("4018", head, rows, bundle, context))
 
     def _line(self, item: Item) -> Mapping[str, str]:
@@ -200,8 +203,8 @@ class Batches:
             sent = ours.get(voucher)
             if sent is None:
                 raise ProtocolError("correlation", f"a row about {voucher!r}, which is no line of this batch")
-            Keys.of(sent).check(row, "SThirdVoucher")
-            _same_amount(row, sent)
+            check_keys(row, Keys.of(sent), LINE)
+            check_keys(row, Keys.of(sent), AGENCY_LINE)
             _same_account(row, sent)
             word = decide(row)
             if voucher in found and found[voucher].fate is not word.fate:
@@ -210,13 +213,8 @@ class Batches:
         return found
 
 
-def _leaves(fields: Leaves | Mapping[str, str]) -> list[Markup]:
-    pairs = fields.items() if isinstance(fields, Mapping) else fields
-    written = []
-    for tag, content in pairs:
-        GBK.encode(content)  # so that Unencodable counts the position within the field
-        written.append(leaf(tag, content))
-    return written
+def _leaves(fields: Iterable[tuple[str, str]]) -> list[Markup]:
+    return leaves(fields, GBK, leaf)
 
 
 def _about(body: etree._Element, tag: str, voucher: str) -> None:
@@ -224,13 +222,6 @@ def _about(body: etree._Element, tag: str, voucher: str) -> None:
     stated = value_or(body, tag)
     if stated not in ("", voucher):
         raise ProtocolError("correlation", f"the answer is about batch {stated!r}, not {voucher!r}")
-
-
-def _same_amount(row: etree._Element, sent: Sent) -> None:
-    """4048 calls the amount Amount."""
-    stated = value_or(row, "Amount")
-    if stated and amount_minor(stated) != sent.amount.minor:
-        raise ProtocolError("correlation", f"voucher {sent.reference}: the row's amount is {stated}")
 
 
 def _same_account(row: etree._Element, sent: Sent) -> None:
@@ -245,5 +236,3 @@ def _agreement(order: AnyOrder) -> str:
     if isinstance(detail, CollectionDetail | PayrollItemDetail):
         return detail.agreement or ""
     return ""
-
-

@@ -7,19 +7,17 @@ belongs to: answers to 4005 carry the original voucher in its place (banks/pab.m
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import datetime
 from typing import Final
 
 from lxml import etree
 
 from protocols.kit import xmldoc
 from protocols.kit.charset import GBK
+from protocols.kit.china import BEIJING
 from protocols.kit.errors import ProtocolError
 from protocols.kit.fields import Column, Layout
 from protocols.kit.framing import Cutter, FixedHeader
-
-BEIJING: Final = timezone(timedelta(hours=8), "CST")
-"""China keeps one time all year."""
 
 HEADER: Final = Layout(
     (
@@ -147,9 +145,5 @@ def _body(frame: bytes, code: str) -> etree._Element | None:
         if code == ACCEPTED:
             raise ProtocolError("missing", "accepted, but the answer has no body")
         return None
-    body = xmldoc.parse(
-        frame[HEADER_BYTES : HEADER_BYTES + length], GBK, max_bytes=ANSWER_BYTES_MAX, max_nodes=_NODES_MAX
-    )
-    if body.tag != "Result":
-        raise ProtocolError("missing", f"the body's root is {body.tag!r}, not Result")
-    return body
+    body = frame[HEADER_BYTES : HEADER_BYTES + length]
+    return xmldoc.parse_root(body, GBK, "Result", max_bytes=ANSWER_BYTES_MAX, max_nodes=_NODES_MAX)

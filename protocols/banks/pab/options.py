@@ -1,4 +1,4 @@
-"""The bank's table in the settings: what is known has a value here, the rest is asked for."""
+"""The bank's options in the settings. An option without a default is required."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from protocols.bank import Replay
-from protocols.kit.choices import Choices, among, or_none, read, seconds, text, whole, words
+from protocols.kit.choices import Choices, among, read, text, whole, words
+from protocols.kit.timing import Timing
 
 TODAY_STYLES: Final = ("4008", "4013")
 
@@ -43,23 +44,15 @@ class Options:
     max_bank_name_bytes: int | None = None
     max_amount_minor: int | None = None
     window: int = 4
-    probe_every_s: float = 60.0
-    first_byte_s: float = 60.0
-    exchange_s: float = 120.0
-    per_second: float = 10.0
-    burst: int = 10
-    first_enquiry_s: float = 5.0
+    timing: Timing = Timing(probe_every_s=60.0, per_second=10.0, burst=10, first_enquiry_s=5.0)
 
 
-_SECONDS: Final = seconds(0.001, 86_400)
 _CHOICES: Final[Choices] = {
     "enterprise_code": (text("[0-9]{20}"), "the enterprise's 20 digits (企业银企直连标准代码) as text"),
     "operator": (text("[ -~]{1,5}"), 'up to 5 characters, usually "00000"'),
     "serial_prefix": (text("[0-9A-Za-z]{0,6}"), "up to 6 letters or digits, different for each gateway"),
-    "reference_prefix": (text("[0-9A-Z]{0,6}"), "up to 6 capital letters or digits"),
     "today_lines": (among(*TODAY_STYLES), '"4008" (cursor) or "4013" (page number)'),
     "page_lines": (whole(30, 1000), "30 to 1000 lines a page of 4013"),
-    "history_days": (whole(1, 3650), "days back that the bank answers about entries, at least 1"),
     "replay": (
         among(Replay.NEVER.value, Replay.QUERY_FIRST.value),
         '"query_first" or "never"; this bank refuses a repeated voucher, so nothing is replay_safe',
@@ -71,19 +64,7 @@ _CHOICES: Final[Choices] = {
         "a list of the BStt values that the bank calls in process; 3 and 4 have a meaning already",
     ),
     "agreement_item": (text("[ -~]{0,20}"), "the fee item (费项, BusiType) of that agreement"),
-    "own_names": (words(".+"), "a list of texts found in the names of this bank's branches"),
-    "own_cnaps": (words("[0-9]{3,12}"), "a list of how this bank's numbers begin, 3 to 12 digits"),
     "address_flag": (among("1", "2"), '"1" same city or "2" another city'),
-    "max_name_bytes": (or_none(whole(1, 1000)), "a number of GBK bytes, or leave it out"),
-    "max_bank_name_bytes": (or_none(whole(1, 1000)), "a number of GBK bytes, or leave it out"),
-    "max_amount_minor": (or_none(whole(1, 10**17)), "the most fen one order may carry, or leave it out"),
-    "window": (whole(1, 64), "how many exchanges may run at once, 1 to 64"),
-    "probe_every_s": (_SECONDS, "seconds between probes"),
-    "first_byte_s": (_SECONDS, "seconds to wait for the first byte of an answer"),
-    "exchange_s": (_SECONDS, "seconds one whole exchange may take"),
-    "per_second": (_SECONDS, "requests a second the bank tolerates"),
-    "burst": (whole(1, 10_000), "requests that may go out at once"),
-    "first_enquiry_s": (_SECONDS, "seconds before a payment is first asked about"),
 }  # fmt: skip
 
 

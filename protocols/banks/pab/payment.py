@@ -1,4 +1,4 @@
-"""Money: 4004 single payment, and 4005, what became of it.
+"""Payments: 4004, a single payment, and 4005, the enquiry after it.
 
 An accepted 4004 is never more than pending. An answer belongs to the exchange on its own connection, and is
 then checked against our voucher (ThirdVoucher), the amount and the accounts wherever the answer states them.
@@ -8,75 +8,44 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from datetime import date, datetime, time
+from datetime import datetime, time
 from typing import Final
 
 from lxml import etree
 
 from protocols.bank import Ask, Context, Conversation, MoneyConversation, Submit
-from protocols.banks.pab.header import ACCEPTED, BEIJING, HEADER, Answer, Sender, read_answer
+from protocols.banks.pab.header import ACCEPTED, HEADER, Answer, Sender, read_answer
 from protocols.banks.pab.options import Options
-from protocols.banks.pab.table import Meanings
 from protocols.canon.money import Money
 from protocols.canon.order import AnyOrder, Channel, Kind, Urgency
 from protocols.canon.outcome import Fate, Outcome
 from protocols.canon.party import Party
 from protocols.canon.query import FateQuestion, Sent
 from protocols.kit.charset import GBK
+from protocols.kit.china import BEIJING, check_amount
+from protocols.kit.correlation import Keys, Tags, check_keys
 from protocols.kit.errors import ProtocolError
-from protocols.kit.fields import amount_minor, amount_text, check_day, parse_date, plain, stated_day
-from protocols.kit.xmldoc import Markup, build, el, value, value_or
+from protocols.kit.fields import amount_minor, amount_text, parse_date, plain
+from protocols.kit.meanings import Meanings
+from protocols.kit.orders import own_bank, required
+from protocols.kit.xmldoc import Markup, build, el, leaf, leaves, value, value_or
 
 PURPOSE_CHARS: Final = 30
 VOUCHER_CHARS: Final = 20
 _VOUCHER = re.compile(r"[0-9A-Za-z]{1,20}", re.ASCII)
 _SERIAL = slice(*HEADER.place("serial"))
-_RENMINBI: Final = ("RMB", "CNY")
+_STATED: Final = Tags(
+    must_name=True, amount="TranAmount", debtor="OutAcctNo", creditor="InAcctNo", currency="CcyCode",
+    renminbi=("RMB", "CNY"), days=("submitTime", "AccountDate"),
+)  # fmt: skip
+SENT, ASKED, LINE = (replace(_STATED, reference=tag) for tag in ("ThirdVoucher", "OrigThirdVoucher", "SThirdVoucher"))
+"""Where an answer to a payment, one to an enquiry and a line of a batch state the keys of the order."""
 _FINAL: Final = (Fate.SETTLED, Fate.FAILED)
 
 
 @dataclass(frozen=True, slots=True)
-class Keys:
-    """What an answer must agree with to be an answer about this payment."""
-
-    voucher: str
-    amount: Money
-    debtor: str
-    creditor: str
-    day: date | None = None
-
-    @staticmethod
-    def of(sent: Sent) -> Keys:
-        """The payment as it was written down before it was sent."""
-        return Keys(sent.reference, sent.amount, sent.debtor.clear, sent.creditor.clear, sent.bank_date)
-
-    def check(self, body: etree._Element, voucher_tag: str) -> None:
-        """Raises "correlation" if `body` names another voucher, amount or account, "missing" if none."""
-        stated = value(body, voucher_tag)
-        if stated != self.voucher:
-            raise ProtocolError("correlation", f"the answer is about {stated!r}, not {self.voucher!r}")
-        amount, currency = value_or(body, "TranAmount"), value_or(body, "CcyCode")
-        if amount and amount_minor(amount) != self.amount.minor:
-            raise ProtocolError("correlation", f"voucher {self.voucher}: the answer's amount is {amount}")
-        if currency and currency not in _RENMINBI:
-            raise ProtocolError("correlation", f"voucher {self.voucher}: the answer is in {currency!r}")
-        for tag, ours in (("OutAcctNo", self.debtor), ("InAcctNo", self.creditor)):
-            account = value_or(body, tag)
-            if account and account != ours:
-                raise ProtocolError("correlation", f"voucher {self.voucher}: the answer has another {tag}")
-        if self.day is not None:
-            for tag in ("submitTime", "AccountDate"):
-                check_day(stated_day(value_or(body, tag)), self.day, self.voucher)
-
-
-def leaf(tag: str, content: str = "") -> Markup:
-    """An element with text, or the empty one as this bank's clients write it."""
-    return el(tag, content) if content else Markup(f"<{tag}/>")
-
-
-@dataclass(frozen=True, slots=True)
 class Payments:
-    """The money words of one enterprise at this bank."""
+    """Orders of one enterprise: sending them, reading the answers, asking what became of them."""
 
     options: Options
     sender: Sender
@@ -88,20 +57,15 @@ class Payments:
         wire = self.sender.message("4004", body, serial=context.serials[0], now=context.now)
         serial = wire[_SERIAL].decode("ascii")
         frame = yield Submit("business", wire, (serial,))
-        debtor, creditor = order.debtor.account.clear, order.creditor.account.clear
-        return self.submitted(frame, Keys(context.reference, order.amount, debtor, creditor))
+        return self.submitted(frame, Keys.of_order(order, context.reference))
 
     def body(self, order: AnyOrder, voucher: str) -> Markup:
         """The <Result> of a 4004 request."""
-        written = self.fields(order, voucher)
-        for _tag, content in written:
-            GBK.encode(content)  # so that Unencodable counts the position within the field
-        return el("Result", [leaf(tag, content) for tag, content in written])
+        return el("Result", leaves(self.fields(order, voucher), GBK, leaf))
 
     def check(self, order: AnyOrder) -> None:
         """Raises "value" for what no message of this bank carries."""
-        if order.amount.currency != "CNY" or order.amount.minor <= 0:
-            raise ProtocolError("value", f"pab carries CNY amounts over zero, not {order.amount}")
+        check_amount("pab", order.amount)
         if len(order.purpose) > PURPOSE_CHARS:
             raise ProtocolError("value", f"purpose of {len(order.purpose)} characters, limit {PURPOSE_CHARS}")
 
@@ -118,14 +82,14 @@ class Payments:
             ("ThirdVoucher", voucher),
             ("CstInnerFlowNo", self.inner_id(order)),
             ("CcyCode", "RMB"),
-            ("OutAcctNo", _required(order.debtor.account.clear, "debtor's account")),
-            ("OutAcctName", _required(order.debtor.name.clear, "debtor's name")),
+            ("OutAcctNo", required(order.debtor.account.clear, "debtor's account")),
+            ("OutAcctName", required(order.debtor.name.clear, "debtor's name")),
             ("OutAcctAddr", ""),
             ("InAcctBankNode", order.creditor.cnaps or ""),
             ("InAcctRecCode", ""),
-            ("InAcctNo", _required(order.creditor.account.clear, "creditor's account")),
-            ("InAcctName", _required(order.creditor.name.clear, "creditor's name")),
-            ("InAcctBankName", _required(self._bank_name(order), "creditor's bank name")),
+            ("InAcctNo", required(order.creditor.account.clear, "creditor's account")),
+            ("InAcctName", required(order.creditor.name.clear, "creditor's name")),
+            ("InAcctBankName", required(self._bank_name(order), "creditor's bank name")),
             ("TranAmount", amount_text(order.amount.minor)),
             ("AmountCode", ""),
             ("UseEx", order.purpose),
@@ -146,8 +110,7 @@ class Payments:
 
     def own_bank(self, party: Party) -> bool:
         """Whether a party banks here, as far as its bank's name and number tell."""
-        name, cnaps = party.bank_name or "", party.cnaps or ""
-        return any(own in name for own in self.options.own_names) or cnaps.startswith(self.options.own_cnaps)
+        return own_bank(party, self.options.own_names, self.options.own_cnaps)
 
     def submitted(self, frame: bytes, keys: Keys) -> Outcome:
         """What the answer to a 4004 says about the payment of `keys`."""
@@ -155,7 +118,7 @@ class Payments:
         if answer.accepted and answer.body is not None and not value(answer.body, "ThirdVoucher"):
             raise ProtocolError("missing", "accepted, but the answer names no ThirdVoucher")
         if answer.body is not None:
-            keys.check(answer.body, "ThirdVoucher")
+            check_keys(answer.body, keys, SENT)
         outcome = self.meanings.word("4004", "header", answer.code, answer.text)
         if answer.body is None:
             return outcome
@@ -184,9 +147,9 @@ class Payments:
         """What the answer to a 4005 says about the payment of `keys`."""
         if not answer.accepted or answer.body is None:
             if answer.body is not None:
-                keys.check(answer.body, "OrigThirdVoucher")
+                check_keys(answer.body, keys, ASKED)
             return self.meanings.word("4005", "header", answer.code, answer.text)
-        keys.check(answer.body, "OrigThirdVoucher")
+        check_keys(answer.body, keys, ASKED)
         return self.decided(answer.body)
 
     def decided(self, body: etree._Element) -> Outcome:
@@ -233,12 +196,6 @@ class Payments:
         if outcome.fate in _FINAL or not returned.listed:
             return returned
         return replace(outcome, fate=Fate.UNKNOWN, listed=False)
-
-
-def _required(content: str, what: str) -> str:
-    if not content:
-        raise ProtocolError("missing", f"4004 needs the {what}")
-    return content
 
 
 def _rail(order: AnyOrder) -> str:

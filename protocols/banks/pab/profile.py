@@ -1,4 +1,4 @@
-"""What 平安银行 is, as data: limits, replay rule, pages, and what of it is only reconstructed."""
+"""The profile of 平安银行, as data: limits, replay rule, page size, and what is only reconstructed."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from protocols.bank import Profile, Replay, ReplayRule
 from protocols.banks.pab.batch import PAGES_MAX
 from protocols.banks.pab.options import Options
 from protocols.banks.pab.payment import PURPOSE_CHARS, VOUCHER_CHARS
-from protocols.canon.limits import AmountLimit, FieldLimit, Limits, Pace, ReferenceForm
+from protocols.canon.limits import FieldLimit, Limits, ReferenceForm
 from protocols.canon.order import Channel, Kind
+from protocols.kit.china import CNAPS, gbk_limits
 
 NEXT_DAY: Final = timedelta(hours=24)
 """An enquiry that finds nothing proves nothing before the next day (banks/COMMON-B.md 2.6)."""
@@ -69,18 +70,9 @@ def profile(options: Options) -> Profile:
 
 def limits(options: Options) -> Limits:
     """What intake checks before it says yes."""
-    return Limits(
-        charset="gbk",
-        channels=frozenset(Channel) - {Channel.INSTANT},
-        fields=_fields(options),
-        amount=AmountLimit(max_minor=options.max_amount_minor, currencies=("CNY",)),
-        pace=Pace(
-            per_second=options.per_second,
-            burst=options.burst,
-            first_enquiry_after=timedelta(seconds=options.first_enquiry_s),
-        ),
-        reference=ReferenceForm(length=VOUCHER_CHARS, prefix=options.reference_prefix),
-    )
+    channels = frozenset(Channel) - {Channel.INSTANT}
+    reference = ReferenceForm(length=VOUCHER_CHARS, prefix=options.reference_prefix)
+    return gbk_limits(_fields(options), channels, options.timing.pace(), reference, options.max_amount_minor)
 
 
 def _fields(options: Options, *, bank_name: bool = True) -> tuple[FieldLimit, ...]:
@@ -90,9 +82,13 @@ def _fields(options: Options, *, bank_name: bool = True) -> tuple[FieldLimit, ..
         FieldLimit("/debtor/name", max_bytes=options.max_name_bytes, required=True),
         FieldLimit("/creditor/account", required=True),
         FieldLimit("/creditor/name", max_bytes=options.max_name_bytes, required=True),
-        FieldLimit("/creditor/bank_name", max_bytes=options.max_bank_name_bytes, required=True,
-                   required_unless=() if bank_name else (("/creditor/cnaps", "^$"),)),
-        FieldLimit("/creditor/cnaps", pattern="[0-9]{12}"),
+        FieldLimit(
+            "/creditor/bank_name",
+            max_bytes=options.max_bank_name_bytes,
+            required=True,
+            required_unless=() if bank_name else (("/creditor/cnaps", "^$"),),
+        ),
+        FieldLimit("/creditor/cnaps", pattern=CNAPS),
         FieldLimit("/purpose", max_chars=PURPOSE_CHARS),
     )
 
@@ -104,6 +100,6 @@ def _agency_fields(options: Options, other: str) -> tuple[FieldLimit, ...]:
         FieldLimit("/creditor/account", required=True),
         FieldLimit(f"/{other}/name", max_bytes=options.max_name_bytes, required=True),
         FieldLimit(f"/{other}/bank_name", max_bytes=options.max_bank_name_bytes),
-        FieldLimit(f"/{other}/cnaps", pattern="[0-9]{12}"),
+        FieldLimit(f"/{other}/cnaps", pattern=CNAPS),
         FieldLimit("/purpose", max_chars=PURPOSE_CHARS),
     )

@@ -14,12 +14,12 @@ from typing import Any
 
 from lxml import etree
 
-from protocols.banks.pab.header import BEIJING
 from protocols.canon.money import Money
 from protocols.canon.party import AccountNumber, Name
 from protocols.canon.statement import Direction, Line
+from protocols.kit.china import moment_or_none
 from protocols.kit.errors import ProtocolError
-from protocols.kit.fields import amount_minor, date_text, parse_date, parse_time, plain
+from protocols.kit.fields import amount_minor, date_text, parse_date, plain
 from protocols.kit.xmldoc import value, value_or
 
 _CLOCK = re.compile(r"(?:[0-9]{8})?([0-9]{6})")
@@ -55,7 +55,7 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class RawRow:
-    """A row in one vocabulary. `trace` is the bank's key of the whole booking, `fees` are amounts in fen.
+    """A row of either operation. `trace` is the bank's key of the whole booking, `fees` are amounts in fen.
 
     `sides_known`: the page says which field is the payer's and which the payee's.
     """
@@ -171,9 +171,4 @@ def _fees(row: etree._Element, *tags: str) -> tuple[int, ...]:
 def _moment(day: date, clock: str) -> datetime | None:
     """The time of day where the bank writes one we can read (HHmmss, HH:mm:ss, or behind a date)."""
     found = _CLOCK.fullmatch(clock.replace(":", "").replace("-", "").replace(" ", ""))
-    if found is None:
-        return None
-    try:
-        return datetime.combine(day, parse_time(found.group(1)), BEIJING)
-    except ProtocolError:
-        return None
+    return None if found is None else moment_or_none(day, found.group(1))

@@ -1,8 +1,8 @@
 """Questions about accounts: 4001 balance, 4012 balance of a past day, 4008 and 4013 entries, 4019 returns.
 
-The bank answers about today or about the past, never about both in one question. So a walk over entries is
-made of legs: the closed days first, then today. Its cursor names the leg, and so one over closed days survives
-midnight. One over today does not once pages of it were told: the day is another list by then.
+The bank answers about today or about the past, never about both in one question. So a period is read in
+legs: the closed days first, then today. The cursor names the leg, so reading closed days may go on after midnight. A
+leg of today may not, once pages of it were read: after midnight the bank has another list for that day.
 """
 
 from __future__ import annotations
@@ -19,10 +19,8 @@ from lxml import etree
 from protocols.bank import Ask, Context, Conversation
 from protocols.banks.pab.header import Answer, Sender, read_answer
 from protocols.banks.pab.options import Options
-from protocols.banks.pab.payment import leaf
 from protocols.banks.pab.rows import Carry, RawRow, line, row_of_4008, row_of_4013
-from protocols.banks.pab.table import Meanings
-from protocols.canon.money import Money
+from protocols.banks.pab.table import decline, has_no_rows
 from protocols.canon.query import BalanceQuestion, DirectoryQuestion, LinesQuestion, ReturnsQuestion
 from protocols.canon.statement import (
     Balance,
@@ -35,10 +33,13 @@ from protocols.canon.statement import (
     ReturnsPage,
 )
 from protocols.kit.charset import GBK
+from protocols.kit.china import check_renminbi, money_or_none
 from protocols.kit.errors import ProtocolError
-from protocols.kit.fields import amount_minor, date_text, digits, parse_date, plain
+from protocols.kit.fields import date_text, digits, parse_date, plain
+from protocols.kit.meanings import Meanings
 from protocols.kit.paging import PageCursor, fingerprint
-from protocols.kit.xmldoc import Markup, build, el, several, value, value_or
+from protocols.kit.walk import entered
+from protocols.kit.xmldoc import Markup, build, el, leaf, several, value, value_or
 
 RETURNS_SPAN: Final = timedelta(days=29)
 """4019 answers about 30 days at most, both ends included."""
@@ -48,9 +49,9 @@ Style = Literal["4008", "4013", "4019"]
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where in a walk one page is: the leg (operation and dates), the bank's own values, the page before.
+    """The place of a page: the leg (operation and dates), the bank's own values, the page before.
 
-    `mark` is a fingerprint of the page before: the same one twice means that the bank goes round. `today`: the leg's
+    `mark` is a fingerprint of the page before: the same one twice means that the bank repeats pages. `today`: the leg's
     day was not over when the leg began.
     """
 
@@ -94,7 +95,7 @@ def _style(text: Any) -> Style:
 
 @dataclass(frozen=True, slots=True)
 class Statements:
-    """The questions about accounts of one enterprise at this bank."""
+    """Questions about the accounts of one enterprise."""
 
     options: Options
     sender: Sender
@@ -102,7 +103,7 @@ class Statements:
 
     def balance(self, question: BalanceQuestion, context: Context) -> Conversation[Balance]:
         """4001 now, or 4012 for a past day. Raises Declined if the bank answers with a code."""
-        _renminbi(question.currency)
+        check_renminbi("pab", question.currency)
         if question.on is None or question.on >= context.bank_date:
             return self._balance_now(question, context)
         return self._balance_on(question, question.on, context)
@@ -114,10 +115,10 @@ class Statements:
         result = _of_account(self._accepted("4001", answer), account)
         return Balance(
             question.account,
-            book=_money(result, "TotalAmount"),
-            available=_money(result, "Balance"),
-            frozen=_money(result, "HoldBalance"),
-            previous_day=_money(result, "LastBalance"),
+            book=money_or_none(result, "TotalAmount"),
+            available=money_or_none(result, "Balance"),
+            frozen=money_or_none(result, "HoldBalance"),
+            previous_day=money_or_none(result, "LastBalance"),
         )
 
     def _balance_on(self, question: BalanceQuestion, day: date, context: Context) -> Conversation[Balance]:
@@ -125,12 +126,12 @@ class Statements:
         body = el("Result", leaf("Account", account), leaf("RptDate", date_text(day)))
         answer = yield from self._ask("4012", body, context, 0)
         result = _of_account(self._accepted("4012", answer), account)
-        book, available = _money(result, "HisBookBalance"), _money(result, "HisBalance")
+        book, available = money_or_none(result, "HisBookBalance"), money_or_none(result, "HisBalance")
         return Balance(question.account, book=book, available=available)
 
     def lines(self, question: LinesQuestion, context: Context) -> Conversation[Page]:
         """One page of entries. Raises Declined on a code for an answer, "paging" on a stale cursor."""
-        _renminbi(question.currency)
+        check_renminbi("pab", question.currency)
         mark = _fingerprint("lines", question)
         if question.cursor is None:
             begin = self._leg(question.first, question.last, context.bank_date)
@@ -150,7 +151,7 @@ class Statements:
         answer = yield from self._ask(operation, request(question.account.clear, place), context, 0)
         lines: tuple[Line, ...] = ()
         following: Place | None = None
-        if answer.accepted or not self.meanings.is_empty(operation, answer):
+        if answer.accepted or not has_no_rows(self.meanings, operation, answer):
             lines, following = _page(self._accepted(operation, answer), place, question)
         following = following or self._leg(place.last + timedelta(days=1), question.last, context.bank_date)
         return Page(lines, None if following is None else cursor.then(following.text()).encode())
@@ -170,18 +171,14 @@ class Statements:
         """One page of 4019, in legs of 30 days. Raises Declined if the bank answers with a code."""
         account = question.account.clear
         mark = _fingerprint("returns", question)
-        if question.cursor is None:
-            if question.first > question.last:
-                return ReturnsPage(())
-            begin = _returns_leg(question.first, question.last)
-            cursor = PageCursor(begin.text(), 1, mark)
-        else:
-            cursor = PageCursor.decode(question.cursor, mark)
+        if question.cursor is None and question.first > question.last:
+            return ReturnsPage(())
+        cursor = entered(question.cursor, mark, lambda: _returns_leg(question.first, question.last).text())
         place = Place.of(cursor.value)
         answer = yield from self._ask("4019", _request_4019(account, place), context, 0)
         found: tuple[Return, ...] = ()
         following: Place | None = None
-        if answer.accepted or not self.meanings.is_empty("4019", answer):
+        if answer.accepted or not has_no_rows(self.meanings, "4019", answer):
             rows = several(self._accepted("4019", answer), "list")
             found = tuple(_returned(row) for row in rows)
             following = _next_number(place, rows) if len(rows) >= place.size else None
@@ -193,7 +190,7 @@ class Statements:
         """4017: branches by name or 12-digit number, in one answer. Raises Declined on any other code."""
         body = el("Result", leaf("BankNo", question.cnaps or ""), leaf("BankName", question.name), leaf("KeyWord", ""))
         answer = yield from self._ask("4017", body, context, 0)
-        if self.meanings.is_empty("4017", answer):
+        if has_no_rows(self.meanings, "4017", answer):
             return DirectoryPage(())
         rows = several(self._accepted("4017", answer), "list")
         return DirectoryPage(tuple(Branch(value(row, "NodeCode"), plain(value(row, "NodeName"))) for row in rows))
@@ -202,7 +199,7 @@ class Statements:
         """S001: the front end reaches the bank. Raises Declined if it answers with any code but 000000."""
         answer = yield from self._ask("S001", Markup("<Result></Result>"), context, 0)
         if not answer.accepted:
-            self.meanings.decline("S001", answer)
+            decline(self.meanings, "S001", answer)
 
     def _ask(self, operation: str, body: Markup, context: Context, nth: int) -> Conversation[Answer]:
         wire = self.sender.message(operation, build(body, GBK), serial=context.serials[nth], now=context.now)
@@ -210,7 +207,7 @@ class Statements:
 
     def _accepted(self, operation: str, answer: Answer) -> etree._Element:
         if not answer.accepted or answer.body is None:
-            self.meanings.decline(operation, answer)
+            decline(self.meanings, operation, answer)
         return answer.body
 
 
@@ -313,16 +310,11 @@ def _returned(row: etree._Element) -> Return:
         raise ProtocolError("missing", "4019: a returned payment without voucher")
     day = value_or(row, "RejectDate")
     returned_on = parse_date(day) if day else None
-    return Return(reference, _money(row, "TranAmount"), returned_on, plain(value_or(row, "RejectRemark")))
+    return Return(reference, money_or_none(row, "TranAmount"), returned_on, plain(value_or(row, "RejectRemark")))
 
 
 def _fingerprint(what: str, question: LinesQuestion | ReturnsQuestion) -> str:
     return fingerprint(what, question.account.clear, date_text(question.first), date_text(question.last))
-
-
-def _renminbi(currency: str) -> None:
-    if currency != "CNY":
-        raise ProtocolError("value", f"pab is asked about CNY only, not {currency}")
 
 
 def _of_account(result: etree._Element, account: str) -> etree._Element:
@@ -332,8 +324,3 @@ def _of_account(result: etree._Element, account: str) -> etree._Element:
     if currency not in ("", "RMB", "CNY"):
         raise ProtocolError("correlation", f"the balance is in {currency!r}, we asked for RMB")
     return result
-
-
-def _money(parent: etree._Element, tag: str) -> Money | None:
-    text = value_or(parent, tag)
-    return Money(amount_minor(text, signed=True)) if text else None

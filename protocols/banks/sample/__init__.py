@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import timedelta
-from importlib import resources
 from typing import Any, Final, cast
 
 from protocols.bank import BadOptions, Bank, Bundles, Port, Profile, Questions, Replay, ReplayRule, Sessions
@@ -14,11 +13,16 @@ from protocols.banks.sample.messages import FRAMING, MAX_BYTES, OPERATIONS, Wire
 from protocols.banks.sample.payment import OPERATION_OF, Payments
 from protocols.banks.sample.questions import Asking
 from protocols.canon.limits import AmountLimit, FieldLimit, Limits, Pace, ReferenceForm
-from protocols.kit import codes
+from protocols.kit import codes, meanings
 from protocols.kit.dsig import PinnedKey
 from protocols.kit.dsig.verify import Engine
 from protocols.kit.errors import ProtocolError
 
+OUTCOMES: Final[tuple[codes.Outcome, ...]] = (
+    "settled", "failed", "pending", "in_doubt", "not_found", "duplicate", "returned", "reversed", "retry",
+    "rate_limited", "signed_out",
+)  # fmt: skip
+"""What codes.toml may say."""
 _TEXT: Final = r"[^\x00-\x1f\x7f]*"
 _ACCOUNT: Final = r"[0-9A-Za-z]{4,34}"
 _PEM: Final = re.compile(rb"-----BEGIN ([A-Z ]+)-----.*?-----END \1-----", re.DOTALL)
@@ -39,9 +43,8 @@ def build(options: Mapping[str, Any]) -> Bank:
     for key in sorted(set(options) - set(_DEFAULTS) - {"bank_certificate"}):
         raise BadOptions(key, f"no such option; there are bank_certificate, {', '.join(_DEFAULTS)}")
     wire = Wire(_customer(options), _bank_keys(options), _verification(options))
-    data = resources.files(__package__).joinpath("codes.toml").read_bytes()
-    table = codes.load(data, "protocols/banks/sample/codes.toml", operations=OPERATIONS)
-    payments, asking, batches = Payments(wire, table), Asking(wire, table), Batches(wire, table)
+    words = meanings.load(__package__, OPERATIONS, OUTCOMES)
+    payments, asking, batches = Payments(wire, words), Asking(wire, words), Batches(wire, words)
     answer_s = _number(options, "answer_s", 0.01, 600)
     business = Port("business", lambda: FRAMING.cutter(MAX_BYTES), kept=True, first_byte_s=answer_s,
                     between_bytes_s=min(10.0, answer_s), exchange_s=2 * answer_s)  # fmt: skip

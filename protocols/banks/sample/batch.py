@@ -1,28 +1,26 @@
-"""Many orders in one message at Sample Bank: `PayBatch`, `CollectBatch`, and `BatchFate`, what became of each.
+"""Many orders in one message at Sample Bank: `PayBatch`, `CollectBatch`, and `BatchFate`, the enquiry after them.
 
-The message is taken whole or not at all, and then each order has a fate of its own. An order's result counts only if
-it names our reference and our amount; an order that the bank does not speak of is left out.
+The message is taken whole or not at all, and then each order has an outcome of its own. An order's result counts only
+if it names our reference and our amount; an order that is not in the answer is left out.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Final
 
 from protocols.bank import Ask, BundleConversation, Context, Conversation, Fates, Submit
 from protocols.banks.sample.messages import DONE, Answer, Fields, Wire, cell, moment, money, require
-from protocols.banks.sample.payment import FATES
 from protocols.canon.money import Money
 from protocols.canon.order import AnyOrder, Bundle, CollectionDetail, Item, Kind, Urgency
 from protocols.canon.outcome import Fate, Outcome
 from protocols.canon.party import PartyKind
 from protocols.canon.query import BundleFateQuestion, SentBundle
-from protocols.kit.codes import Table
-from protocols.kit.declined import Declined
 from protocols.kit.errors import ProtocolError
 from protocols.kit.fields import check_day, digits, plain
+from protocols.kit.meanings import Meanings
 
 MOST: Final = 200
 BATCH_OF: Final[Mapping[Kind, str]] = {
@@ -42,10 +40,10 @@ class _Asked:
 
 @dataclass(frozen=True, slots=True)
 class Batches:
-    """The words with many orders, and the question after their fates."""
+    """Sends many orders in one message, reads the answers, and asks what became of them."""
 
     wire: Wire
-    table: Table
+    meanings: Meanings
 
     def send(self, bundle: Bundle, context: Context) -> BundleConversation:
         """Send the orders. Raises ProtocolError before the Submit if they cannot be written down."""
@@ -85,9 +83,9 @@ class Batches:
         ), context.session.get("token", ""))  # fmt: skip
         answer = self.wire.read((yield Ask("business", data)), ("BatchFate",), context)
         if answer.code != DONE:
-            word = self.table.look_up("BatchFate", "head", answer.code, answer.text)
-            if word != "not_found":
-                raise Declined(answer.operation, answer.code, answer.text, word)
+            word = self.meanings.word("BatchFate", "head", answer.code, answer.text)
+            if word.fate is not Fate.NOT_FOUND:
+                self.meanings.decline("BatchFate", "head", answer.code, answer.text)
         said = self._fates(answer, sent.reference, _asked(sent))
         for reference, one in said.items():
             check_day(None if one.booked_at is None else one.booked_at.date(), sent.bank_date, reference)
@@ -96,9 +94,8 @@ class Batches:
     def _fates(self, answer: Answer, reference: str, asked: Iterable[_Asked]) -> Fates:
         if answer.code != DONE:
             # A word about the whole message is a word about each order.
-            word = self.table.look_up(answer.operation, "head", answer.code, answer.text)
-            fate = FATES.get(word or "", Fate.UNKNOWN)
-            return {one.reference: Outcome(fate, answer.code, answer.text, listed=word is not None) for one in asked}
+            word = self.meanings.word(answer.operation, "head", answer.code, answer.text)
+            return {one.reference: word for one in asked}
         require("reference", answer.value("Reference"), reference)
         ours = {one.reference: one.amount for one in asked}
         rows = answer.rows("Result")
@@ -115,12 +112,13 @@ class Batches:
 
     def _outcome(self, operation: str, row: Mapping[str, str], currency: str) -> Outcome:
         status, reason = cell(row, "Status"), plain(cell(row, "Reason"))
-        word = self.table.look_up(operation, "status", status, reason)
         booked_at, fee = cell(row, "BookedAt"), cell(row, "Fee")
-        return Outcome(
-            FATES.get(word or "", Fate.UNKNOWN), status, reason, cell(row, "BankSerial") or None,
-            moment(booked_at) if booked_at else None, money(fee, currency) if fee else None, word is not None,
-        )  # fmt: skip
+        return replace(
+            self.meanings.word(operation, "status", status, reason),
+            bank_serial=cell(row, "BankSerial") or None,
+            booked_at=moment(booked_at) if booked_at else None,
+            fee=money(fee, currency) if fee else None,
+        )
 
 
 def _asked(sent: SentBundle) -> list[_Asked]:

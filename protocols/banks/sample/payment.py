@@ -1,4 +1,4 @@
-"""Money at Sample Bank: `Pay` and `Move`, and `Fate`, what became of one.
+"""Payments at Sample Bank: `Pay` and `Move`, and `Fate`, the enquiry after them.
 
 An answer counts only if it is about our reference, amount, currency and accounts: a signed answer about
 another payment is still an answer about another payment.
@@ -18,21 +18,11 @@ from protocols.canon.order import AnyOrder, Kind, Urgency
 from protocols.canon.outcome import Fate, Outcome
 from protocols.canon.party import PartyKind
 from protocols.canon.query import FateQuestion, Sent
-from protocols.kit.codes import Table
-from protocols.kit.declined import Declined
 from protocols.kit.errors import ProtocolError
 from protocols.kit.fields import check_day, plain
+from protocols.kit.meanings import Meanings
 
 OPERATION_OF: Final[Mapping[Kind, str]] = {Kind.PAYMENT: "Pay", Kind.TRANSFER: "Move"}
-FATES: Final[Mapping[str, Fate]] = {
-    "settled": Fate.SETTLED,
-    "failed": Fate.FAILED,
-    "pending": Fate.PENDING,
-    "not_found": Fate.NOT_FOUND,
-    "duplicate": Fate.DUPLICATE,
-    "returned": Fate.RETURNED,
-    "reversed": Fate.REVERSED,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +50,10 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class Payments:
-    """The money words, and the question after their fate."""
+    """Sending orders, reading the answers, and asking what became of them."""
 
     wire: Wire
-    table: Table
+    meanings: Meanings
 
     def pay(self, order: AnyOrder, context: Context) -> MoneyConversation:
         """Send the order. Raises ProtocolError before the Submit if it cannot be written down."""
@@ -111,10 +101,10 @@ class Payments:
         ), context.session.get("token", ""))  # fmt: skip
         answer = self.wire.read((yield Ask("business", data)), ("Fate",), context)
         if answer.code != DONE:
-            word = self.table.look_up("Fate", "head", answer.code, answer.text)
-            if word != "not_found":  # any other head code is about our question, not about the payment
-                raise Declined(answer.operation, answer.code, answer.text, word)
-            return Outcome(Fate.NOT_FOUND, answer.code, answer.text)
+            word = self.meanings.word("Fate", "head", answer.code, answer.text)
+            if word.fate is not Fate.NOT_FOUND:  # any other head code is about our question, not about the payment
+                self.meanings.decline("Fate", "head", answer.code, answer.text)
+            return word
         said = self._outcome(answer, Subject.of(sent))
         check_day(None if said.booked_at is None else said.booked_at.date(), sent.bank_date, sent.reference)
         return said
@@ -128,8 +118,7 @@ class Payments:
         layer, code, words = "head", answer.code, answer.text
         if answer.code == DONE:
             layer, code, words = "status", answer.value("Status"), plain(answer.value("Reason"))
-        word = self.table.look_up(answer.operation, layer, code, words)
-        outcome = Outcome(FATES.get(word or "", Fate.UNKNOWN), code, words, listed=word is not None)
+        outcome = self.meanings.word(answer.operation, layer, code, words)
         return _with_details(outcome, answer) if has_payment else outcome
 
 

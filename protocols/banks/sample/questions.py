@@ -1,4 +1,4 @@
-"""What Sample Bank can be asked, and how its sessions begin, live and end."""
+"""Questions to Sample Bank, and the sign-on, heartbeat and sign-off of its sessions."""
 
 from __future__ import annotations
 
@@ -16,10 +16,9 @@ from protocols.canon.money import Money
 from protocols.canon.party import AccountNumber, Name
 from protocols.canon.query import BalanceQuestion, LinesQuestion, ReceiptQuestion, ReturnsQuestion
 from protocols.canon.statement import Balance, Direction, Line, Page, Receipt, ReceiptLater, Return, ReturnsPage
-from protocols.kit.codes import Table
-from protocols.kit.declined import Declined
 from protocols.kit.errors import ProtocolError
 from protocols.kit.fields import digits, plain
+from protocols.kit.meanings import Meanings
 from protocols.kit.paging import CursorEcho, PageCursor, PageSeen, fingerprint
 
 _DIRECTIONS: Final[Mapping[str, Direction]] = {"C": Direction.CREDIT, "D": Direction.DEBIT}
@@ -28,10 +27,10 @@ _PAGING: Final = CursorEcho()
 
 @dataclass(frozen=True, slots=True)
 class Asking:
-    """The questions and the session words."""
+    """The questions, and the messages of a session."""
 
     wire: Wire
-    table: Table
+    meanings: Meanings
 
     def sign_on(self, context: Context) -> Conversation[Mapping[str, str]]:
         """Sign on with `user` and `password`; the session's state is its token."""
@@ -126,8 +125,7 @@ class Asking:
         data = yield from self.wire.request(operation, context, fields, context.session.get("token", ""))
         answer = self.wire.read((yield Ask("business", data)), (operation,), context)
         if answer.code != DONE:
-            word = self.table.look_up(operation, "head", answer.code, answer.text)
-            raise Declined(operation, answer.code, answer.text, word)
+            self.meanings.decline(operation, "head", answer.code, answer.text)
         return answer
 
 

@@ -8,31 +8,32 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from protocols.bank import Bank, Bundles, Port, Questions, Sessions
+from protocols.bank import Bank, Bundles, Questions, Sessions
 from protocols.banks.spdb.accounts import Accounts
 from protocols.banks.spdb.enquiry import Enquiry
-from protocols.banks.spdb.envelope import FrontEnd, answers
+from protocols.banks.spdb.envelope import ANSWER_BYTES_MAX, FrontEnd
 from protocols.banks.spdb.options import read_options
 from protocols.banks.spdb.orders import BATCH_LINES, Orders
 from protocols.banks.spdb.payment import SINGLE, Payments
 from protocols.banks.spdb.profile import kinds, profile
 from protocols.banks.spdb.table import meanings
+from protocols.kit import http
 
 
 def build(options: Mapping[str, Any]) -> Bank:
     """The bank under `options` (see options.py). Raises BadOptions naming the key and the remedy."""
     chosen = read_options(options)
-    front, codes = FrontEnd(chosen), meanings(chosen.codes)
+    front, codes, answers = FrontEnd(chosen), meanings(chosen.codes), http.answers(ANSWER_BYTES_MAX)
     enquiry = Enquiry(chosen, front, codes)
     payments, accounts = Payments(front, Orders(chosen), enquiry, codes), Accounts(chosen, front, enquiry, codes)
     batches = Bundles(BATCH_LINES, payments.send_bundle, payments.bundle_fate, payments.read_bundle)
     return Bank(
         profile=profile(chosen),
         ports={
-            "business": Port("business", answers, False, chosen.first_byte_s, exchange_s=chosen.exchange_s),
-            "sign": Port("sign", answers, False, chosen.sign_first_byte_s, exchange_s=chosen.exchange_s),
+            "business": chosen.timing.port("business", answers),
+            "sign": chosen.timing.port("sign", answers, first_byte_s=chosen.sign_first_byte_s),
         },
-        sessions=Sessions(window=chosen.window, probe=accounts.probe, probe_every_s=chosen.probe_every_s),
+        sessions=Sessions(chosen.window, accounts.probe, chosen.timing.probe_every_s),
         money=dict.fromkeys(SINGLE, payments.pay),
         questions=Questions(balance=accounts.balance, fate=payments.fate, returns=accounts.returns),
         read=payments.read,

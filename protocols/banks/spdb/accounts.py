@@ -16,15 +16,17 @@ from protocols.banks.spdb.enquiry import Enquiry, Wanted
 from protocols.banks.spdb.envelope import FrontEnd, Refused, leaf
 from protocols.banks.spdb.options import Options
 from protocols.banks.spdb.rows import row_of
-from protocols.banks.spdb.table import Meanings, reason_of
+from protocols.banks.spdb.table import reason_of, row_word
 from protocols.canon.money import Money
 from protocols.canon.outcome import Fate
 from protocols.canon.party import AccountNumber
 from protocols.canon.query import BalanceQuestion, ReturnsQuestion
 from protocols.canon.statement import Balance, Return, ReturnsPage
+from protocols.kit.china import check_renminbi, money_or_none
 from protocols.kit.declined import Declined
 from protocols.kit.errors import ProtocolError
-from protocols.kit.fields import amount_minor, plain
+from protocols.kit.fields import plain
+from protocols.kit.meanings import Meanings
 from protocols.kit.paging import Offset, PageCursor
 from protocols.kit.xmldoc import Markup, el, several, value, value_or
 
@@ -40,16 +42,15 @@ class Accounts:
 
     def balance(self, question: BalanceQuestion, context: Context) -> Conversation[Balance]:
         """4402 of one account, now. Raises Declined if the bank answers with a code, or without the account."""
-        if question.currency != "CNY":
-            raise ProtocolError("value", f"spdb tells balances in CNY here, not in {question.currency}")
+        check_renminbi("spdb", question.currency)
         if question.on is not None and question.on < context.bank_date:
             raise ProtocolError("value", "spdb tells no balance of a past day here: its form is not public")
         row = yield from self._row(question.account, context)
         return Balance(
             question.account,
-            book=_money(row, "balance"),
-            available=_money(row, "canUseBalance"),
-            frozen=_money(row, "freezeBalance"),
+            book=money_or_none(row, "balance"),
+            available=money_or_none(row, "canUseBalance"),
+            frozen=money_or_none(row, "freezeBalance"),
         )
 
     def probe(self, context: Context) -> Conversation[None]:
@@ -61,7 +62,7 @@ class Accounts:
         body = el("body", Markup(f'<lists name="acctList">{wanted}</lists>'))
         told = yield from self.front.ask("4402", body, self.front.packet_ids(context), context)
         if isinstance(told, Refused):
-            self.meanings.decline("4402", told.code, told.text)
+            self.meanings.decline("4402", "head", told.code, told.text)
         rows = several(told, "lists/list")
         if not rows:
             raise Declined("4402", "", "the bank tells no account", "retry")
@@ -110,10 +111,5 @@ class Accounts:
     def _is_back(self, row: etree._Element) -> bool:
         if not value_or(row, "elecChequeNo") or value_or(row, "transStatus") != "8":
             return False
-        word = self.meanings.row("8", value_or(row, "note"))
+        word = row_word(self.meanings, "8", value_or(row, "note"))
         return word.fate in (Fate.FAILED, Fate.RETURNED)
-
-
-def _money(row: etree._Element, tag: str) -> Money | None:
-    stated = value_or(row, tag)
-    return Money(amount_minor(stated, signed=True)) if stated else None

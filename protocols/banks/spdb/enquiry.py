@@ -1,7 +1,7 @@
 """Questions about money: 8804 rows, and the two stages before them where web-bank users authorise (DO48, EY03).
 
-What was handed in under authorisation has a number of the web bank only (ten digits). DO48 tells what the users made
-of a package, and once it is 0 the host's number (PT…), which is the acceptNo that 8804 knows (banks/spdb.md 4).
+What was handed in under authorisation has a number of the web bank only (ten digits). DO48 tells what the users decided
+about a package, and once it is 0 the host's number (PT…), which is the acceptNo that 8804 knows (banks/spdb.md 4).
 """
 
 from __future__ import annotations
@@ -18,12 +18,13 @@ from lxml import etree
 from protocols.bank import Context, Conversation, QuestionStep
 from protocols.banks.spdb.envelope import FrontEnd, Refused, leaves
 from protocols.banks.spdb.options import Options
-from protocols.banks.spdb.rows import VOUCHER, check
-from protocols.banks.spdb.table import Meanings
+from protocols.banks.spdb.rows import TAGS, VOUCHER
 from protocols.canon.outcome import Fate, Outcome
 from protocols.canon.query import Sent, SentBundle
+from protocols.kit.correlation import Keys, check_keys
 from protocols.kit.errors import ProtocolError
 from protocols.kit.fields import amount_minor, date_text, digits
+from protocols.kit.meanings import Meanings
 from protocols.kit.paging import Offset, PageCursor, PageSeen, fingerprint
 from protocols.kit.xmldoc import Markup, el, maybe, several, value_or
 
@@ -96,9 +97,9 @@ class Enquiry:
         )  # fmt: skip
         told = yield from self.front.ask("8804", el("body", body), packet_ids, context)
         if isinstance(told, Refused):
-            if self.meanings.is_empty("8804", told.code, told.text):
+            if self.meanings.is_empty("8804", "head", told.code, told.text):
                 return [], None
-            self.meanings.decline("8804", told.code, told.text)
+            self.meanings.decline("8804", "head", told.code, told.text)
         rows, stated = several(told, "lists/list"), value_or(told, "totalCount")
         total = digits(stated, most=9) if stated else None
         if len(rows) > paging.size or (total is not None and total < begin - 1 + len(rows)):
@@ -172,7 +173,7 @@ class Enquiry:
         rows = yield from self._told("EY03", before, behind, packet_ids, context)
         ours = [row for row in rows if value_or(row, VOUCHER, sent.reference) == sent.reference]
         for row in ours:
-            check(row, sent)
+            check_keys(row, Keys.of(sent), TAGS)
         if len(ours) != 1:
             several_rows = Outcome(Fate.UNKNOWN, text="several records of one voucher", listed=False)
             return several_rows if ours else None
@@ -192,9 +193,9 @@ class Enquiry:
             body = el("body", Markup(f"{before}{place}{behind}"))
             told = yield from self.front.ask(operation, body, packet_ids, context)
             if isinstance(told, Refused):
-                if self.meanings.is_empty(operation, told.code, told.text):
+                if self.meanings.is_empty(operation, "head", told.code, told.text):
                     return found
-                self.meanings.decline(operation, told.code, told.text)
+                self.meanings.decline(operation, "head", told.code, told.text)
             # Whether the fields stand in rows, or in the body itself, is not published: both are read.
             rows = [told] if maybe(told, "transStatus") is not None else several(told, "lists/list")
             found += rows

@@ -8,28 +8,25 @@ read but what its signature covers; an error answer has none, and is a code and 
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta, timezone
+from datetime import date, datetime, timedelta
 from typing import Final
 
 from lxml import etree
 
-from protocols.bank import Ask, Context, Cutter, QuestionStep
+from protocols.bank import Ask, Context, QuestionStep
 from protocols.banks.spdb.options import Options
 from protocols.banks.spdb.table import DONE
 from protocols.kit import cms, http
 from protocols.kit.charset import GBK
-from protocols.kit.declined import Declined
-from protocols.kit.errors import ProtocolError, Reason
+from protocols.kit.china import BEIJING
+from protocols.kit.errors import ProtocolError
 from protocols.kit.framing import LengthPrefix
+from protocols.kit.sign_port import SIGN_TYPE, decoded, element, result_of, signed, without_blanks
 from protocols.kit.xmldoc import Markup, build, el, escaped, maybe, one, parse, value, value_or
 
-BEIJING: Final = timezone(timedelta(hours=8), "CST")
-"""China keeps one time all year."""
 ANSWER_BYTES_MAX: Final = 1_048_576
 PACKETS_MOST: Final = 100
 """Packets one conversation may send: their number is the end of the packetID, two digits."""
@@ -39,12 +36,6 @@ _ZEROS: Final = LengthPrefix(6, counts_self=True)
 _BLANKS: Final = LengthPrefix(6, counts_self=True, pad=" ", align="left")
 _PACKET_ID = re.compile("[0-9A-Za-z]{1,20}", re.ASCII)
 _CODE = re.compile("[0-9A-Za-z]{7}", re.ASCII)
-_WHITE = re.compile(rb"[ \t\r\n]+")
-
-
-def answers() -> Cutter:
-    """A fresh cutter for the answers of either port."""
-    return http.HttpAnswers().cutter(ANSWER_BYTES_MAX)
 
 
 def leaf(tag: str, content: str = "") -> Markup:
@@ -77,7 +68,7 @@ class Sealed:
 
 @dataclass(frozen=True, slots=True)
 class FrontEnd:
-    """One customer's way to the bank."""
+    """Writes, signs and verifies messages of one customer."""
 
     options: Options
 
@@ -95,26 +86,9 @@ class FrontEnd:
         raise ProtocolError("paging", f"more than {PACKETS_MOST} messages for one question")
 
     def signed(self, body: Markup) -> Generator[QuestionStep, bytes, bytes]:
-        """One hop to the sign port, which may be repeated at will: Base64 without line ends.
-
-        Raises Declined where the port refuses, or answers what cannot be used: nothing was sent yet, and asking again
-        later is harmless.
-        """
+        """The sign port's signature of a body: Base64 without line ends. Raises Declined; nothing was sent yet."""
         content = GBK.encode(body)
-        answer = yield Ask("sign", self._post("INFOSEC_SIGN/1.0", content))
-        try:
-            result, page = _result(answer)
-            if result != "0":
-                raise Declined("sign", result, "the sign port refused", "retry")
-            signature = _WHITE.sub(b"", _inner(page, b"sign"))
-            # Two signatures that change places would make us send another payment under this one's number.
-            if content not in _decoded(signature):
-                raise ProtocolError("signature", "the sign port's answer does not contain what was to be signed")
-        except Declined:
-            raise
-        except ProtocolError as error:
-            raise Declined("sign", error.reason, error.text, "retry") from None
-        return signature
+        return (yield from signed(self._post(SIGN_TYPE, content), content))
 
     def packet(self, operation: str, packet_id: str, signature: bytes, now: datetime) -> bytes:
         """The whole HTTP request of a signed message. Raises ProtocolError for a packetID that is none."""
@@ -150,12 +124,12 @@ class FrontEnd:
             return told
         if self.options.bank_certificate:
             return self.verified(told, today)
-        contains = _decoded(told.signature)
+        contains = decoded(told.signature)
         asked = self._post("INFOSEC_VERIFY_SIGN/1.0", told.signature)
-        result, page = _result((yield Ask("sign", asked)))
+        result, page = result_of((yield Ask("sign", asked)))
         if result != "0":
             raise ProtocolError("signature", f"the front end does not verify the answer: result {result}")
-        content = _inner(page, b"sic").strip()
+        content = element(page, "sic").strip()
         # The front end may have mixed up two answers: what it shows must be what this one contains.
         if content not in contains:
             raise ProtocolError("correlation", "the front end verified something else than this answer")
@@ -164,11 +138,10 @@ class FrontEnd:
     def verified(self, told: Sealed, today: date) -> etree._Element:
         """The signed body, by the bank's pinned keys. Raises ProtocolError; "wrong_key" without one for this day."""
         pinned = [key for key in self.options.bank_certificate if key.valid_on(today)]
-        return _body(cms.verify(_decoded(told.signature), pinned, cms.allowed(self.options.sha1_until, today)))
+        return _body(cms.verify(decoded(told.signature), pinned, cms.allowed(self.options.sha1_until, today)))
 
     def _post(self, kind: str, body: bytes) -> bytes:
-        headers = [("Content-Type", kind), ("Connection", "close")]
-        return http.request("POST", self.options.http_path, self.options.host_header, headers, body)
+        return http.post(self.options.http_path, self.options.host_header, kind, body)
 
 
 def sealed(answer: bytes, operation: str, packet_id: str) -> Sealed | Refused:
@@ -177,7 +150,7 @@ def sealed(answer: bytes, operation: str, packet_id: str) -> Sealed | Refused:
     The length stands left-aligned before the XML and counts itself. A success must be signed, an error is not.
     """
     cutter = _ZEROS.cutter(ANSWER_BYTES_MAX)
-    frames = cutter.feed(http.expect_status(http.parse_answer(answer)))
+    frames = cutter.feed(http.body_of(answer))
     cutter.end()
     if len(frames) != 1:
         raise ProtocolError("frame_length", f"{len(frames)} packets in one answer")
@@ -193,38 +166,13 @@ def sealed(answer: bytes, operation: str, packet_id: str) -> Sealed | Refused:
     if (code == DONE) != bool(signature):
         raise ProtocolError("unsigned", f"returnCode {code[:20]} and {len(signature)} characters of signature")
     if code == DONE:
-        return Sealed(_WHITE.sub(b"", signature.encode("ascii", "replace")))
+        return Sealed(without_blanks(signature.encode("ascii", "replace")))
     if not _CODE.fullmatch(code):
         raise ProtocolError("value", f"returnCode {code[:20]!r} is not of 7 letters and digits")
     again, text = ("", "") if body is None else (value_or(body, "returnCode"), value_or(body, "returnMsg"))
     if again not in ("", code):
         raise ProtocolError("ambiguous", f"returnCode {code} in the head and {again[:20]} in the body")
     return Refused(code, text, sure=again == code)
-
-
-def _result(answer: bytes) -> tuple[str, bytes]:
-    """The sign port's result and its page. What stands around the elements varies and is not looked at."""
-    page = http.expect_status(http.parse_answer(answer))
-    return _inner(page, b"result").strip().decode("ascii", "replace"), page
-
-
-def _inner(page: bytes, tag: bytes) -> bytes:
-    begin, end = b"<%b>" % tag, b"</%b>" % tag
-    if page.count(begin) != 1 or page.count(end) != 1 or page.index(begin) > page.index(end):
-        reason: Reason = "missing" if begin not in page else "ambiguous"
-        raise ProtocolError(reason, f"the sign port's answer has not exactly one {tag.decode()}")
-    return page[page.index(begin) + len(begin) : page.index(end)]
-
-
-def _decoded(data: bytes) -> bytes:
-    """Base64 without line ends, strictly. Raises "value"."""
-    try:
-        plain = base64.b64decode(data, validate=True)
-    except (binascii.Error, ValueError):
-        plain = b""
-    if not plain:
-        raise ProtocolError("value", "a signature that is not Base64")
-    return plain
 
 
 def _body(content: bytes) -> etree._Element:

@@ -1,4 +1,4 @@
-"""The bank's table in the settings: what is known has a value here, the rest is asked for."""
+"""The bank's options in the settings. An option without a default is required."""
 
 from __future__ import annotations
 
@@ -12,19 +12,18 @@ from protocols.bank import BadOptions
 from protocols.kit.choices import (
     Choices,
     among,
+    declared_codes,
     flag,
-    hour,
     one_meaning,
     or_none,
     read,
     seconds,
-    table,
     text,
     whole,
-    words,
 )
 from protocols.kit.dsig.key import PinnedKey
 from protocols.kit.errors import ProtocolError
+from protocols.kit.timing import Opening, Timing
 
 CODE_WORDS: Final = ("duplicate", "refused", "empty")
 """What a returnCode may be declared to mean, because the bank's own list of them is not public."""
@@ -73,17 +72,12 @@ class Options:
     max_bank_name_bytes: int | None = None
     max_purpose_bytes: int | None = None
     max_amount_minor: int | None = None
-    opens: str = "00:00"
-    closes: str = "00:00"
-    cut_off: str | None = None
     window: int = 4
-    probe_every_s: float = 120.0
-    first_byte_s: float = 120.0
-    exchange_s: float = 180.0
     sign_first_byte_s: float = 60.0
-    per_second: float = 5.0
-    burst: int = 5
-    first_enquiry_s: float = 5.0
+    opening: Opening = Opening()
+    timing: Timing = Timing(
+        probe_every_s=120.0, first_byte_s=120.0, exchange_s=180.0, per_second=5.0, burst=5, first_enquiry_s=5.0
+    )
 
 
 def _day(value: Any) -> bool:
@@ -109,8 +103,6 @@ def _pinned(text: Any) -> tuple[PinnedKey, ...]:
     return tuple(PinnedKey.from_pem(found.group().encode("utf-8")) for found in _PEM.finditer(pem))
 
 
-_SECONDS: Final = seconds(0.001)
-_BYTES: Final = (or_none(whole(1, 1000)), "a number of GBK bytes, or leave it out")
 _LOCATION: Final = (among("0", "1"), '"0" for the same city, "1" for another')
 _PURPOSE: Final = (text("[0-9A-Za-z]{0,4}"), "the bank's code (payPurpose), up to 4 letters or digits")
 _ROWS: Final = (text("[0-9A-Za-z]{0,4}"), "singleOrBatchFlag as the bank tells you, such as 1, or empty")
@@ -124,7 +116,6 @@ _CHOICES: Final[Choices] = {
     "packet_prefix": (text("[0-9]{0,4}"), "up to 4 digits, others for each gateway of the same masterID"),
     "reference_prefix": (text("[0-9]{0,6}"), "up to 6 digits"),
     "length_padding": (among("zeros", "blanks"), '"zeros" (003519) or "blanks" (3519 and two blanks)'),
-    "http_path": (text("/[!-~]{0,200}"), "the path of both doors, beginning with a slash"),
     "host_header": (text("[0-9A-Za-z.:-]{1,255}"), "what stands in the Host header, such as the front end's name"),
     "single_flag": _ROWS,
     "batch_flag": _ROWS,
@@ -135,31 +126,11 @@ _CHOICES: Final[Choices] = {
     "payee_bank_flag": (text("[0-9A-Za-z]{0,4}"), "payeeBankSelectFlag beside a payeeBankNo; empty sends neither"),
     "person_purpose": _PURPOSE,
     "payroll_purpose": _PURPOSE,
-    "own_names": (words(".+"), "a list of texts found in the names of this bank's branches"),
-    "own_cnaps": (words("[0-9]{3,12}"), "a list of how this bank's numbers begin, 3 to 12 digits"),
-    "codes": (
-        table("|".join(CODE_WORDS), words("(?!AAAAAAA)[0-9A-Za-z]{7}")),
-        f"a table of lists of 7-character codes under {', '.join(CODE_WORDS)}; never AAAAAAA",
-    ),
+    "codes": declared_codes(CODE_WORDS, "(?!AAAAAAA)[0-9A-Za-z]{7}", "7-character codes (never AAAAAAA)"),
     "enquiry_rows": (whole(1, 30), "rows of one 8804 answer, 1 to 30"),
     "enquiry_pages": (whole(1, 30), "pages of 8804 read for one payment before it stays in doubt, 1 to 30"),
     "history_days": (whole(1, 366), "days back that 8804 answers about, 1 to 366"),
-    "not_found_after_s": (_SECONDS, "seconds before 'no such payment' counts"),
-    "max_name_bytes": _BYTES,
-    "max_bank_name_bytes": _BYTES,
-    "max_purpose_bytes": _BYTES,
-    "max_amount_minor": (or_none(whole(1, 10**17)), "the most fen one order may carry, or leave it out"),
-    "opens": (hour, 'when the bank begins to take orders, as "08:30"; equal to closes: round the clock'),
-    "closes": (hour, 'when the bank stops taking orders, as "17:00"'),
-    "cut_off": (or_none(hour), 'the last moment for today\'s bank date, as "16:30", or leave it out'),
-    "window": (whole(1, 64), "how many exchanges may run at once, 1 to 64"),
-    "probe_every_s": (_SECONDS, "seconds between probes"),
-    "first_byte_s": (_SECONDS, "seconds to wait for the first byte of an answer"),
-    "exchange_s": (_SECONDS, "seconds one whole exchange may take"),
-    "sign_first_byte_s": (_SECONDS, "seconds to wait for the sign port"),
-    "per_second": (_SECONDS, "requests a second the bank tolerates"),
-    "burst": (whole(1, 10_000), "requests that may go out at once"),
-    "first_enquiry_s": (_SECONDS, "seconds before a payment is first asked about"),
+    "not_found_after_s": (seconds(0.001), "seconds before 'no such payment' counts"),
 }
 
 

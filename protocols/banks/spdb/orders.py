@@ -11,8 +11,10 @@ from protocols.banks.spdb.options import Options
 from protocols.banks.spdb.table import SIGN
 from protocols.canon.order import AnyOrder, Bundle, Channel, Item, Kind, Urgency
 from protocols.canon.party import PartyKind
+from protocols.kit.china import check_amount
 from protocols.kit.errors import ProtocolError
 from protocols.kit.fields import amount_text, date_text
+from protocols.kit.orders import check_lines, own_account, own_bank, required
 from protocols.kit.xmldoc import Markup, el
 
 BATCH_LINES: Final = 20
@@ -22,7 +24,7 @@ _OWN, _OTHER = "0", "1"
 
 @dataclass(frozen=True, slots=True)
 class Orders:
-    """The writing of orders under one customer's options."""
+    """Writes orders under one customer's options."""
 
     options: Options
 
@@ -34,14 +36,10 @@ class Orders:
 
     def batch(self, bundle: Bundle, package: str, today: date) -> Markup:
         """The body of 8800. Raises ProtocolError for what is no batch of this bank."""
-        if not 1 <= len(bundle.items) <= BATCH_LINES:
-            raise ProtocolError("value", f"a batch of {len(bundle.items)} lines, the most are {BATCH_LINES}")
+        check_lines(bundle, BATCH_LINES)
+        own_account(bundle)
         if any(item.order.kind is not bundle.kind for item in bundle.items):
             raise ProtocolError("value", f"a batch carries orders of one kind, here {bundle.kind.value}")
-        if len({item.order.debtor.account.clear for item in bundle.items}) > 1:
-            raise ProtocolError("value", "a batch has one own account")
-        if len({item.reference for item in bundle.items}) < len(bundle.items):
-            raise ProtocolError("ambiguous", "two items of a batch have one reference")
         lines = [el("list", self._batch_line(item, today)) for item in bundle.items]
         return el(
             "body",
@@ -69,11 +67,11 @@ class Orders:
         chosen = self.options
         return (
             ("elecChequeNo", reference),
-            ("acctNo", _needed(payer.account.clear, "payer's account")),
-            ("acctName", _needed(payer.name.clear, "payer's name")),
+            ("acctNo", required(payer.account.clear, "payer's account")),
+            ("acctName", required(payer.name.clear, "payer's name")),
             ("bespeakDate", date_text(today) if chosen.schedule_date == "today" else ""),
-            ("payeeAcctNo", _needed(payee.account.clear, "payee's account")),
-            ("payeeName", _needed(payee.name.clear, "payee's name")),
+            ("payeeAcctNo", required(payee.account.clear, "payee's account")),
+            ("payeeName", required(payee.name.clear, "payee's name")),
             ("payeeType", "1" if _is_person(order) else "0"),
             ("payeeBankName", bank_name),
             ("payeeAddress", "" if inside else chosen.payee_address),
@@ -92,7 +90,7 @@ class Orders:
             not name and not cnaps and order.kind in (Kind.TRANSFER, Kind.PAYROLL_ITEM)
         ):
             return True
-        return any(own in name for own in self.options.own_names) or cnaps.startswith(self.options.own_cnaps)
+        return own_bank(order.creditor, self.options.own_names, self.options.own_cnaps)
 
 
 def _is_person(order: AnyOrder) -> bool:
@@ -100,15 +98,8 @@ def _is_person(order: AnyOrder) -> bool:
 
 
 def _carried(order: AnyOrder) -> None:
-    if order.amount.currency != "CNY" or order.amount.minor <= 0:
-        raise ProtocolError("value", f"the bank carries CNY amounts over zero here, not {order.amount}")
+    check_amount("spdb", order.amount)
     if order.channel not in (Channel.AUTO, Channel.SAME_BANK):
         raise ProtocolError("value", f"the bank's form has no {order.channel.value} channel")
     if order.urgency is not Urgency.NORMAL:
         raise ProtocolError("value", "the bank's form has no urgency")
-
-
-def _needed(content: str, what: str) -> str:
-    if not content.strip():
-        raise ProtocolError("missing", f"the bank's form needs the {what}")
-    return content

@@ -1,4 +1,4 @@
-"""Money: 8801 one payment, 8800 up to twenty, and the questions after them.
+"""Payments: 8801 one, 8800 up to twenty, and the enquiries after them.
 
 A money message is signed at the sign port, then submitted, then its answer is verified: three hops, of which only the
 second moves money. The answer says that the bank has it and gives a number; what became of the payment only 8804
@@ -17,13 +17,16 @@ from protocols.bank import BundleConversation, Context, Conversation, Fates, Mon
 from protocols.banks.spdb.enquiry import Enquiry, Wanted, host_number
 from protocols.banks.spdb.envelope import FrontEnd, Refused, sealed
 from protocols.banks.spdb.orders import Orders
-from protocols.banks.spdb.rows import VOUCHER, check, judged
-from protocols.banks.spdb.table import DONE, Meanings
+from protocols.banks.spdb.rows import TAGS, VOUCHER, judged
+from protocols.banks.spdb.table import DONE, accepted
 from protocols.canon.order import AnyOrder, Bundle, Kind
 from protocols.canon.outcome import Fate, Outcome
 from protocols.canon.query import BundleFateQuestion, FateQuestion, Sent, SentBundle
+from protocols.kit.correlation import Keys, check_keys
 from protocols.kit.errors import ProtocolError
 from protocols.kit.fields import digits
+from protocols.kit.meanings import Meanings
+from protocols.kit.orders import sent_items, sent_order
 from protocols.kit.xmldoc import value_or
 
 SINGLE: Final = (Kind.PAYMENT, Kind.TRANSFER)
@@ -38,7 +41,7 @@ _UNSEEN: Final = Outcome(
 
 @dataclass(frozen=True, slots=True)
 class Payments:
-    """The money words of one customer."""
+    """Orders of one customer: sending them, reading the answers, asking what became of them."""
 
     front: FrontEnd
     orders: Orders
@@ -51,7 +54,7 @@ class Payments:
         """8801. Its packetID is the payment's reference. Raises ProtocolError before anything is sent."""
         if order.kind not in SINGLE:
             raise ProtocolError("value", f"spdb sends no single {order.kind.value}")
-        sent = _sent(order, context.reference, context)
+        sent = sent_order(order, context.reference, context)
         signature = yield from self.front.signed(self.orders.single(order, sent.reference, context.bank_date))
         packet = self.front.packet("8801", sent.reference, signature, context.now)
         answer = yield Submit("business", packet, (sent.reference,))
@@ -72,11 +75,11 @@ class Payments:
         """At most "the bank has it": the signed answer to an 8801 does not say which payment it is about."""
         if isinstance(told, Refused):
             return self._refused("8801", told, sent.attempt)
-        check(told, sent)
+        check_keys(told, Keys.of(sent), TAGS)
         accept, status = _accept_no(told), value_or(told, "transStatus")
         if not status and accept:
             return Outcome(Fate.PENDING, DONE, bank_serial=accept)
-        word = self.meanings.accepted(status, web=self.front.options.authorisation)
+        word = accepted(self.meanings, status, web=self.front.options.authorisation)
         return replace(word, bank_serial=accept or None)
 
     def _refused(self, operation: str, told: Refused, attempt: int) -> Outcome:
@@ -99,10 +102,8 @@ class Payments:
 
     def send_bundle(self, bundle: Bundle, context: Context) -> BundleConversation:
         """8800. Its packetID and packageNo are the bundle's reference. Raises ProtocolError before anything is sent."""
-        sent = SentBundle(
-            context.reference, context.bank_date, context.attempt, (context.reference,),
-            tuple(_sent(item.order, item.reference, context) for item in bundle.items),
-        )  # fmt: skip
+        own, items = (context.reference,), sent_items(bundle, context)
+        sent = SentBundle(context.reference, context.bank_date, context.attempt, own, items)
         signature = yield from self.front.signed(self.orders.batch(bundle, sent.reference, context.bank_date))
         packet = self.front.packet("8800", sent.reference, signature, context.now)
         answer = yield Submit("business", packet, (sent.reference,))
@@ -166,12 +167,6 @@ class Payments:
     def _wanted(self, sent: Sent, flag: str, context: Context) -> Wanted:
         first, last = self.enquiry.days(sent.bank_date, context)
         return Wanted(sent.debtor.clear, first, last, flag, voucher=sent.reference)
-
-
-def _sent(order: AnyOrder, reference: str, context: Context) -> Sent:
-    return Sent(
-        reference, context.bank_date, context.attempt, (), order.amount, order.debtor.account, order.creditor.account
-    )
 
 
 def _all(sent: SentBundle, word: Outcome) -> Fates:

@@ -1,15 +1,16 @@
-"""What 浦发银行 is, as data: limits, replay rule, pages, and what of it is only reconstructed."""
+"""The profile of 浦发银行, as data: limits, replay rule, page size, and what is only reconstructed."""
 
 from __future__ import annotations
 
-from datetime import time, timedelta
+from datetime import timedelta
 from typing import Final
 
 from protocols.bank import Profile, Replay, ReplayRule
 from protocols.banks.spdb.options import Options
 from protocols.banks.spdb.table import SIGN
-from protocols.canon.limits import AmountLimit, FieldLimit, Hours, Limits, Pace, ReferenceForm
+from protocols.canon.limits import FieldLimit, Limits, ReferenceForm
 from protocols.canon.order import Channel, Kind, Urgency
+from protocols.kit.china import CNAPS, gbk_limits
 
 REFERENCE_DIGITS: Final = 20
 """A payment's reference is its packetID and its elecChequeNo: packetID has at most 20 characters (banks/spdb.md 2)."""
@@ -60,32 +61,20 @@ def profile(options: Options) -> Profile:
 
 def limits(options: Options, *, payee_bank: bool = True) -> Limits:
     """What intake checks before it says yes; `payee_bank` says whether the payee bank's name must be there."""
-    return Limits(
-        charset="gbk",
-        # The form names no rail and no urgency.
-        channels=frozenset((Channel.AUTO, Channel.SAME_BANK)),
-        urgencies=frozenset((Urgency.NORMAL,)),
-        fields=(
-            FieldLimit("/debtor/account", required=True),
-            FieldLimit("/debtor/name", max_bytes=options.max_name_bytes, required=True),
-            FieldLimit("/creditor/account", required=True),
-            FieldLimit("/creditor/name", max_bytes=options.max_name_bytes, required=True),
-            FieldLimit("/creditor/bank_name", max_bytes=options.max_bank_name_bytes, required=True,
-                       required_unless=() if payee_bank else (("/creditor/cnaps", "^$"),)),
-            FieldLimit("/creditor/cnaps", pattern="[0-9]{12}"),
-            # The bank writes the reason for a refusal behind it: our text must not look like one.
-            FieldLimit("/purpose", max_bytes=options.max_purpose_bytes, pattern=f"(?!.*{SIGN}).*"),
-        ),
-        amount=AmountLimit(max_minor=options.max_amount_minor, currencies=("CNY",)),
-        hours=Hours(
-            opens=time.fromisoformat(options.opens),
-            closes=time.fromisoformat(options.closes),
-            cut_off=None if options.cut_off is None else time.fromisoformat(options.cut_off),
-        ),
-        pace=Pace(
-            per_second=options.per_second,
-            burst=options.burst,
-            first_enquiry_after=timedelta(seconds=options.first_enquiry_s),
-        ),
-        reference=ReferenceForm(REFERENCE_DIGITS, "0123456789", options.reference_prefix),
+    unless = () if payee_bank else (("/creditor/cnaps", "^$"),)
+    fields = (
+        FieldLimit("/debtor/account", required=True),
+        FieldLimit("/debtor/name", max_bytes=options.max_name_bytes, required=True),
+        FieldLimit("/creditor/account", required=True),
+        FieldLimit("/creditor/name", max_bytes=options.max_name_bytes, required=True),
+        FieldLimit("/creditor/bank_name", options.max_bank_name_bytes, required=True, required_unless=unless),
+        FieldLimit("/creditor/cnaps", pattern=CNAPS),
+        # The bank writes the reason for a refusal behind it: our text must not look like one.
+        FieldLimit("/purpose", max_bytes=options.max_purpose_bytes, pattern=f"(?!.*{SIGN}).*"),
     )
+    reference = ReferenceForm(REFERENCE_DIGITS, "0123456789", options.reference_prefix)
+    # The form names no rail and no urgency.
+    return gbk_limits(
+        fields, (Channel.AUTO, Channel.SAME_BANK), options.timing.pace(), reference, options.max_amount_minor,
+        hours=options.opening.hours(), urgencies=(Urgency.NORMAL,),
+    )  # fmt: skip

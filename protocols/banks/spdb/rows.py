@@ -4,17 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
 from lxml import etree
 
-from protocols.banks.spdb.table import Meanings
+from protocols.banks.spdb.table import row_word
 from protocols.canon.outcome import Fate, Outcome
 from protocols.canon.query import Sent
-from protocols.kit.errors import ProtocolError
-from protocols.kit.fields import amount_minor, check_day, stated_day
+from protocols.kit.correlation import Keys, Tags, check_keys
+from protocols.kit.fields import amount_minor
+from protocols.kit.meanings import Meanings
 from protocols.kit.xmldoc import value, value_or
 
 VOUCHER = "elecChequeNo"
+TAGS: Final = Tags(
+    reference=VOUCHER, amount="amount", debtor="acctNo", creditor="payeeAcctNo", days=("transDate",)
+)
+"""Where an answer states the keys of a payment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,18 +50,6 @@ def row_of(element: etree._Element) -> Row:
     )
 
 
-def check(element: etree._Element, sent: Sent) -> None:
-    """Raises "correlation" where an answer states another voucher, amount or account than was sent."""
-    stated = value_or(element, "amount")
-    if stated and amount_minor(stated) != sent.amount.minor:
-        raise ProtocolError("correlation", f"{sent.reference}: the bank has {stated}, we sent {sent.amount}")
-    ours = ((VOUCHER, sent.reference), ("acctNo", sent.debtor.clear), ("payeeAcctNo", sent.creditor.clear))
-    for tag, wanted in ours:
-        if value_or(element, tag, wanted) not in ("", wanted):
-            raise ProtocolError("correlation", f"{sent.reference}: the bank's {tag} is not the one that was sent")
-    check_day(stated_day(value_or(element, "transDate")), sent.bank_date, sent.reference)
-
-
 def judged(elements: Sequence[etree._Element], sent: Sent, meanings: Meanings) -> Outcome | None:
     """What the rows say of a payment; None if none of them is about it.
 
@@ -63,11 +57,11 @@ def judged(elements: Sequence[etree._Element], sent: Sent, meanings: Meanings) -
     """
     ours = [element for element in elements if value_or(element, VOUCHER) == sent.reference]
     for element in ours:
-        check(element, sent)
+        check_keys(element, Keys.of(sent), TAGS)
     rows = list({(row.place, row.status): row for row in map(row_of, ours)}.values())
     if not rows:
         return None
-    words = [replace(meanings.row(row.status, row.note), bank_serial=row.accept or None) for row in rows]
+    words = [replace(row_word(meanings, row.status, row.note), bank_serial=row.accept or None) for row in rows]
     if len(words) == 1 or {word.fate for word in words} == {Fate.FAILED}:
         return words[0]
     return Outcome(Fate.UNKNOWN, "+".join(row.status for row in rows), "several records of one voucher", listed=False)

@@ -55,7 +55,7 @@ class BankRefused(Exception):  # noqa: N818 - an answer of the protocol, not a f
 class Desk:
     """The operations.
 
-    What waits for web-bank users is booked already, and shown by nobody until they are done; the host has it from the
+    What waits for web-bank users is booked already, and not shown until they are done; the host has it from the
     day on which they are. With `flags`, two characters, 8804 tells single payments under the one and lines of batches
     under the other singleOrBatchFlag.
     """

@@ -1,8 +1,8 @@
 """XML signatures by profile: what exactly a bank signs, where, and with which algorithms, as data.
 
 Signing has three steps, so that the key can live elsewhere: `prepare` gives the octets to sign, a signer
-signs them, `attach` gives the document. Verifying answers one question only: is this document exactly of
-the profile's shape and signed by a pinned key? What it returns is the tree of the very bytes the signature
+signs them, `attach` gives the document. Verifying checks that the document
+has exactly the profile's structure and is signed by a pinned key. It returns the tree of the bytes that the signature
 covers; nothing else may be read.
 
 The process calls `start()` once before it verifies anything, and `self_test()` before it trusts the

@@ -1,8 +1,8 @@
-"""The X-ray of a signed message: what was signed, which octets each reference covered, and why it does not fit.
+"""A report about a signed message, for people: what was signed, what each reference covers, and why it fails.
 
-`explain` believes nothing and resolves nothing outside the message: a reference that is neither "" nor "#id", or a
-transform other than the enveloped one and the four canonical forms, is named and not carried out. What it says is for
-people; whether a message counts is decided by `verify` alone, whose word stands in the report beside it.
+`explain` trusts nothing and resolves nothing outside the message: a reference that is neither "" nor "#id", or a
+transform other than the enveloped one and the four canonical forms, is named and not carried out. Whether
+a message counts is decided by `verify` alone; its result is in the report too.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Covered:
     `path` is where the covered element stands, `later` how many signatures after this one were taken out first: whoever
     signs later adds his own. `expected` is the digest the message states, `actual` that of `octets`, both in
     hexadecimal. `fits_if` names what would have to be different about the octets for the stated digest to be theirs:
-    the clue where a digest fails.
+    a hint at the cause where a digest fails.
     """
 
     uri: str
@@ -118,7 +118,7 @@ class Shown:
 
 @dataclass(frozen=True, slots=True)
 class Explained:
-    """The report. `verdict` is the gate's own word: "accepted", its refusal, or "" where no profile was given.
+    """The report. `verdict` is the result of `verify`: "accepted", its refusal, or "" where no profile was given.
 
     `uncovered` are the elements that no reference covers, but for signatures and what belongs to them: where a signed
     element was moved aside, this is what took its place.

@@ -1,8 +1,7 @@
-"""The structural gate: a signature must look exactly as its profile says before anything of it is computed.
+"""The structure check: a signature must be exactly as its profile says before anything of it is computed.
 
-Signature wrapping, extra references, transforms that select nothing, external resources and all their
-relatives end here, because nothing that the profile does not name is tolerated, not even where it would be
-harmless.
+Signature wrapping, extra references, transforms that select nothing and external resources are refused here, because
+whatever the profile does not name is refused, even where it would be harmless.
 """
 
 from __future__ import annotations
@@ -95,7 +94,7 @@ def id_of(target: etree._Element, reference: ById) -> str:
 
 
 def _signature(root: etree._Element, profile: Profile) -> etree._Element:
-    """The profile's own signature; the earlier ones it follows are content to it, and nothing else may sign."""
+    """The profile's own signature. Earlier signatures before it count as content; any other one is refused."""
     everywhere = list(root.iter(f"{_D}Signature"))
     if not everywhere:
         raise ProtocolError("unsigned", "the document has no signature")

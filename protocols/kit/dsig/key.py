@@ -1,4 +1,4 @@
-"""Keys of peers that configuration trusts; a message never brings its own."""
+"""Keys of peers that the settings trust. Keys in a message are never used."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A signature profile: everything about a bank's XML signature that must be exactly so, as data."""
+"""A signature profile: everything that a bank's XML signature must be, as data."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ class Profile:
 
     @property
     def is_weak(self) -> bool:
-        """Whether the profile leans on SHA-1 anywhere."""
+        """True if the profile uses SHA-1 anywhere."""
         return bool(_WEAK & {self.signature_method, *(reference.digest for reference in self.references)})
 
     def require_day(self, today: date | None) -> None:

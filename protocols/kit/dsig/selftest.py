@@ -1,4 +1,4 @@
-"""A signature made long ago, reproduced and verified at every start: do the libraries below still agree?"""
+"""The self-test at start: a stored signature is made again and verified, so that incompatible libraries are found."""
 
 from __future__ import annotations
 

@@ -116,7 +116,7 @@ def _in_the_tree(
 
 @dataclass(frozen=True, slots=True)
 class _Template:
-    """A profile's signature with holes for the digests: what is signed, and what is written around the value.
+    """A profile's signature with placeholders for the digests: what is signed, and what is written around the value.
 
     The exclusive canonical form of SignedInfo does not depend on the document, so it is made once.
     """

@@ -1,4 +1,4 @@
-"""The native libraries below: imported when asked for, checked to fit together, and disarmed."""
+"""The native libraries: imported on demand, checked for compatibility, and kept from opening files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Is a document exactly of its profile's shape and signed by a pinned key? Then: what precisely was signed."""
+"""Verifying a signed document against its profile and pinned keys; the result is what precisely was signed."""
 
 from __future__ import annotations
 

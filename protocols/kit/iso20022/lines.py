@@ -1,4 +1,4 @@
-"""Account reports in the gateway's own words: lines, balances, returned payments, and what they say of a payment."""
+"""Account reports as the gateway's values: lines, balances, returned payments, and what they say of a payment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which messages and versions are spoken here, and where their element names differ."""
+"""Which messages and versions are supported, and where their element names differ."""
 
 from __future__ import annotations
 

@@ -152,7 +152,7 @@ class Reader:
     def find(self, path: str) -> Reader | None:
         """The element at `path`, or None; the first of several only where the schema lets them be several.
 
-        Raises ProtocolError "ambiguous" on two of what may be there once: which of them counts is anybody's guess.
+        Raises ProtocolError "ambiguous" on two of what may be there once: it is not defined which of them counts.
         """
         found: etree._Element | None = self.element
         for step in path.split("/"):

@@ -10,19 +10,24 @@ import pytest
 
 from protocols.bank import BadOptions
 from protocols.kit.choices import (
+    COMMON,
     among,
+    declared_codes,
     flag,
     hour,
     in_bytes,
+    names,
     one_meaning,
     or_none,
     read,
+    remedy_of,
     seconds,
     table,
     text,
     whole,
     words,
 )
+from protocols.kit.timing import Timing
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,3 +91,42 @@ def test_bounds() -> None:
     assert or_none(flag)(None) and or_none(flag)(False) and not or_none(flag)(0)
     assert text("[0-9]")("1") and not text("[0-9]")("１")
     assert in_bytes(4, "utf-8", least=0)("") and not in_bytes(2, "utf-8")("中")
+
+
+@dataclass(frozen=True, slots=True)
+class Behind:
+    """A bank with options that others have too, and a group of them."""
+
+    login: str
+    own_names: tuple[str, ...] = ("x",)
+    timing: Timing = Timing(first_byte_s=7.0)
+
+
+def test_a_group_stands_flat_in_the_settings_and_keeps_the_banks_own_values() -> None:
+    rows = {"login": CHOICES["login"]}
+    assert read("demo", Behind, rows, {"login": "u"}).timing == Timing(first_byte_s=7.0)
+    made = read("demo", Behind, rows, {"login": "u", "exchange_s": 9, "own_names": ["y"]})
+    assert made == Behind("u", ("y",), Timing(first_byte_s=7.0, exchange_s=9))
+    assert names(Behind)[:2] == ("login", "own_names") and "exchange_s" in names(Behind)
+    for key in ("timing", "window"):  # the group's own name is no key, nor what the bank does not have
+        with pytest.raises(BadOptions) as caught:
+            read("demo", Behind, rows, {"login": "u", key: 1})
+        assert caught.value.key == key
+
+
+def test_a_common_row_checks_unless_the_bank_has_its_own() -> None:
+    rows = {"login": CHOICES["login"]}
+    with pytest.raises(BadOptions) as caught:
+        read("demo", Behind, rows, {"login": "u", "burst": 0})
+    assert (caught.value.key, caught.value.remedy) == ("burst", COMMON["burst"][1])
+    own = {**rows, "burst": (whole(5, 9), "5 to 9")}
+    assert read("demo", Behind, own, {"login": "u", "burst": 5}).timing.burst == 5
+    with pytest.raises(BadOptions) as caught:
+        read("demo", Behind, own, {"login": "u", "burst": 4})
+    assert caught.value.remedy == remedy_of("burst", own) == "5 to 9"
+
+
+def test_codes_that_the_settings_may_declare() -> None:
+    check, remedy = declared_codes(("refused", "empty"), "[A-Z]{2}", "2-letter codes")
+    assert check({"refused": ["AB"]}) and not check({"refused": ["A"]}) and not check({"paid": ["AB"]})
+    assert remedy == "a table of lists of 2-letter codes under refused, empty"

@@ -110,8 +110,6 @@ source = "s"
 )
 def test_look_up(asked: tuple[str, str, str, str], outcome: str | None) -> None:
     assert TABLE.look_up(*asked) == outcome
-    row = TABLE.row_for(*asked)
-    assert (row.outcome if row else None) == outcome
 
 
 ROW = '[[code]]\noperation = "*"\nlayer = "header"\n'
@@ -150,3 +148,13 @@ def test_all_mistakes_at_once_and_operations_from_the_banks_list() -> None:
     assert "operation is none of *, payment.submit" in str(caught.value)
     assert "source is missing" in str(caught.value)
     assert "outcome 'x'" in str(caught.value)
+
+
+def test_an_outcome_the_bank_does_not_expect_names_file_code_and_the_expected_ones() -> None:
+    row = ROW + 'code = "E77"\noutcome = "reversed"\nsource = "s"'
+    assert load(row).rows[0].outcome == "reversed"
+    with pytest.raises(ProtocolError) as caught:
+        load(row, "protocols/banks/pab/codes.toml", outcomes=("settled", "failed"))
+    assert caught.value.reason == "table"
+    assert "protocols/banks/pab/codes.toml: row 1 (* header E77 None)" in str(caught.value)
+    assert "outcome 'reversed' is none of failed, settled" in str(caught.value)

@@ -10,7 +10,8 @@ from protocols.canon.money import Money
 from protocols.canon.party import AccountNumber
 from protocols.canon.statement import Direction, Line
 from protocols.kit.errors import ProtocolError
-from protocols.kit.walk import Place
+from protocols.kit.paging import PageCursor
+from protocols.kit.walk import Place, entered
 
 DAY = date(2026, 11, 24)
 
@@ -64,3 +65,12 @@ def test_a_bank_that_tells_nothing_or_the_same_again_is_found_out() -> None:
             then.onward(then.counted(lines), 9)
         assert caught.value.reason == "paging"
     assert then.onward(then.counted([line("a", 5), line("b", 6)]), 9) is not None
+
+
+def test_a_walk_is_entered_at_its_beginning_or_where_its_cursor_says() -> None:
+    begun = entered(None, "q", lambda: "here")
+    assert begun == PageCursor("here", 1, "q")
+    gone_on = begun.then("there")
+    assert entered(gone_on.encode(), "q", lambda: "here") == gone_on
+    with pytest.raises(ProtocolError):
+        entered(gone_on.encode(), "another question", lambda: "here")

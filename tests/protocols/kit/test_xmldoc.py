@@ -22,9 +22,12 @@ from protocols.kit.xmldoc import (
     el,
     escaped,
     first_of,
+    leaf,
+    leaves,
     maybe,
     one,
     parse,
+    parse_root,
     several,
     text,
     value,
@@ -324,3 +327,20 @@ def test_namespace_declarations_of_a_document_are_counted() -> None:
             parse(document.encode(), UTF8)
         assert caught.value.reason == "xml_limits"
     assert len(parse(f"<r>{row * 101}</r>".encode(), UTF8, max_namespaces=101)) == 101
+
+
+def test_leaves_name_the_place_in_the_field() -> None:
+    assert leaves([("a", "<1>"), ("b", "")], GBK) == ["<a>&lt;1&gt;</a>", "<b></b>"]
+    assert leaves([("a", "1"), ("b", "")], GBK, leaf) == ["<a>1</a>", "<b/>"]
+    with pytest.raises(Unencodable) as caught:
+        leaves([("a", "1" * 50), ("b", "中𬭎")], GBK)
+    assert caught.value.position == 1
+
+
+def test_the_root_is_the_expected_one() -> None:
+    assert parse_root(b"<a/>", GBK, "a", max_bytes=99, max_nodes=9).tag == "a"
+    with pytest.raises(ProtocolError) as caught:
+        parse_root(b"<b/>", GBK, "a", max_bytes=99, max_nodes=9)
+    assert caught.value.reason == "missing"
+    with pytest.raises(ProtocolError):
+        parse_root(b"<a/>", GBK, "a", max_bytes=3, max_nodes=9)

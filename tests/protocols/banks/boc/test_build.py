@@ -16,6 +16,7 @@ from protocols.banks.boc.table import meanings
 from protocols.canon.errors import FieldCode
 from protocols.canon.order import Channel, Kind
 from protocols.canon.party import AccountNumber, Name, Party
+from protocols.kit.choices import names
 from tests.protocols.banks.boc.paper import OPTIONS, OURS, THEIRS, TODAY, bank, order
 
 FOLDER = Path(boc.__file__).parent
@@ -88,4 +89,4 @@ def test_the_annotated_settings_build_the_bank() -> None:
 
 def test_every_option_stands_in_the_readme() -> None:
     readme = (FOLDER / "README.md").read_text("utf-8")
-    assert not [name for name in Options.__dataclass_fields__ if f"`{name}`" not in readme]
+    assert not [name for name in names(Options) if f"`{name}`" not in readme]

@@ -18,6 +18,7 @@ from protocols.canon.errors import FieldCode
 from protocols.canon.limits import MONEY, QUESTION
 from protocols.canon.order import Channel, Kind
 from protocols.canon.party import AccountNumber, Name, Party
+from protocols.kit.choices import names
 from protocols.kit.errors import ProtocolError
 from tests.protocols.banks.cmb.paper import OPTIONS, OURS, THEIRS, TODAY, bank, context, first_step, order
 
@@ -144,6 +145,6 @@ def test_the_annotated_settings_build_the_bank() -> None:
 
 def test_every_option_stands_in_the_readme() -> None:
     readme = (FOLDER / "README.md").read_text("utf-8")
-    missing = [name for name in Options.__dataclass_fields__ if f"`{name}`" not in readme]
+    missing = [name for name in names(Options) if f"`{name}`" not in readme]
     assert not missing
     assert sorted(FOLDER.glob("dialogues/*.dlg"))

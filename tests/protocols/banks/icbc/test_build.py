@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +12,15 @@ from gateway.core.policy import Route, check
 from protocols.bank import BadOptions, Replay
 from protocols.banks import icbc
 from protocols.banks.icbc.options import Options
-from protocols.banks.icbc.table import ENQUIRIES, MONEY, Meanings, meanings
+from protocols.banks.icbc.table import ENQUIRIES, MONEY, about_the_question, meanings
 from protocols.canon.errors import FieldCode
 from protocols.canon.order import Channel, Kind, Order, TransferDetail
 from protocols.canon.outcome import Fate
 from protocols.canon.party import AccountNumber, Name, Party
 from protocols.kit import codes
+from protocols.kit.choices import names
 from protocols.kit.errors import ProtocolError
+from protocols.kit.meanings import Meanings
 from tests.protocols.banks.icbc.paper import DEBTOR, OPTIONS, PAYER, TODAY, bank, bundle, context, order, steps
 
 FOLDER = Path(icbc.__file__).parent
@@ -198,10 +200,10 @@ def test_declared_codes_speak_only_where_they_may() -> None:
 @pytest.mark.parametrize("outcome", ["failed", "settled", "duplicate", "pending"])
 def test_a_row_about_an_enquiry_could_not_decide_about_a_payment_whatever_it_said(outcome: str) -> None:
     row = f'[[code]]\noperation="QPAYENT"\nlayer="package"\ncode="X"\noutcome="{outcome}"\nsource="s"\n'
-    assert Meanings(codes.load(row)).about_the_question("QPAYENT", "package", "X").fate is Fate.UNKNOWN
+    assert about_the_question(Meanings(codes.load(row)), "QPAYENT", "package", "X").fate is Fate.UNKNOWN
 
 
 def test_everything_in_the_folder_is_there_for_a_reader() -> None:
     readme = (FOLDER / "README.md").read_text("utf-8")
-    assert [one.name for one in fields(Options) if f"`{one.name}`" not in readme] == []
+    assert [name for name in names(Options) if f"`{name}`" not in readme] == []
     assert sorted(FOLDER.glob("dialogues/*.dlg"))

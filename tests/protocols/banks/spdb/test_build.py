@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import tomllib
-from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from protocols.banks.spdb.table import LISTS, MONEY, meanings, reason_of
 from protocols.banks.spdb.twin import FAULTS
 from protocols.canon.errors import FieldCode
 from protocols.canon.order import Channel, Kind, Urgency
+from protocols.kit.choices import names
 from protocols.kit.errors import ProtocolError
 from tests.protocols.banks.spdb.paper import (
     ASKED,
@@ -222,7 +222,7 @@ def test_the_reason_in_a_note(note: str, wanted: tuple[str, str]) -> None:
 
 def test_everything_in_the_folder_is_there_for_a_reader() -> None:
     readme = (FOLDER / "README.md").read_text("utf-8")
-    assert [one.name for one in fields(Options) if f"`{one.name}`" not in readme] == []
+    assert [name for name in names(Options) if f"`{name}`" not in readme] == []
     told = " ".join((FOLDER / name).read_text("utf-8") for name in ("twin.py", "twin_desk.py"))
     assert all(f'"{fault}",  # ' in told for fault in FAULTS)
     assert sorted(FOLDER.glob("dialogues/*.dlg"))

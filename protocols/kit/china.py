@@ -1,0 +1,66 @@
+"""What the banks of mainland China have in common: Beijing time, renminbi, and limits counted in GBK bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import date, datetime, timedelta, timezone
+from typing import Final
+
+from lxml import etree
+
+from protocols.canon.limits import AmountLimit, FieldLimit, Hours, Limits, Pace, ReferenceForm
+from protocols.canon.money import Money
+from protocols.canon.order import Channel, Urgency
+from protocols.kit.errors import ProtocolError
+from protocols.kit.fields import amount_minor, parse_time
+from protocols.kit.xmldoc import value_or
+
+BEIJING: Final = timezone(timedelta(hours=8), "CST")
+"""China keeps one time all year."""
+CNAPS: Final = "[0-9]{12}"
+"""Form of a payment-system bank number (联行号)."""
+_ROUND_THE_CLOCK: Final = Hours()
+
+
+def gbk_limits(
+    fields: tuple[FieldLimit, ...], channels: Iterable[Channel], pace: Pace, reference: ReferenceForm,
+    max_minor: int | None, *, hours: Hours = _ROUND_THE_CLOCK, urgencies: Iterable[Urgency] = Urgency,
+) -> Limits:  # fmt: skip
+    """The limits of a bank that carries renminbi and counts lengths in GBK bytes; `max_minor` is in fen."""
+    return Limits(
+        charset="gbk",
+        channels=frozenset(channels),
+        urgencies=frozenset(urgencies),
+        fields=fields,
+        amount=AmountLimit(max_minor=max_minor, currencies=("CNY",)),
+        hours=hours,
+        pace=pace,
+        reference=reference,
+    )
+
+
+def check_amount(bank: str, amount: Money, max_minor: int | None = None) -> None:
+    """Raises "value" for another currency than CNY, for nothing, and for more fen than the bank's form has room for."""
+    if amount.currency != "CNY" or amount.minor <= 0 or (max_minor is not None and amount.minor > max_minor):
+        most = "" if max_minor is None else f" and up to {Money(max_minor)}"
+        raise ProtocolError("value", f"{bank} carries CNY amounts over zero{most}, not {amount}")
+
+
+def check_renminbi(bank: str, currency: str) -> None:
+    """Raises "value" for a question about another currency than CNY."""
+    if currency != "CNY":
+        raise ProtocolError("value", f"{bank} is asked about CNY only, not {currency}")
+
+
+def money_or_none(parent: etree._Element, path: str) -> Money | None:
+    """The amount in yuan at `path`, which may be below zero; None where the bank states none."""
+    stated = value_or(parent, path)
+    return Money(amount_minor(stated, signed=True)) if stated else None
+
+
+def moment_or_none(day: date, clock: str) -> datetime | None:
+    """`clock` (HHmmss) on a day in Beijing; None for one that cannot be read, which is no reason to doubt an entry."""
+    try:
+        return datetime.combine(day, parse_time(clock), BEIJING)
+    except ProtocolError:
+        return None
