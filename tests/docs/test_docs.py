@@ -154,7 +154,11 @@ def test_readme_begins_with_the_two_commands() -> None:
 def test_readme_has_three_doors_near_the_top() -> None:
     for page, suffix in (("README.md", ""), ("README.zh.md", ".zh")):
         top = "\n".join(texts()[page].splitlines()[:35])
-        for door in (f"learn/erp-developer{suffix}.md", f"learn/operator{suffix}.md", f"learn/bank-engineer{suffix}.md"):
+        for door in (
+            f"learn/erp-developer{suffix}.md",
+            f"learn/operator{suffix}.md",
+            f"learn/bank-engineer{suffix}.md",
+        ):
             assert door in top, f"{page}: {door} is not among its first 35 lines"
 
 
