@@ -84,6 +84,8 @@ def mentions(markdown: str) -> Iterator[Mention]:
     prose = _FENCE.sub("", re.sub(r"<!--.*?-->", "", markdown, flags=re.DOTALL))
     for indented in re.findall(r"(?m)^ {4}(?=make |\.venv/bin/)(.*)$", prose):
         yield from _in_shell(indented.partition(" #")[0])
+    for shown in re.findall(r"\[([\w./-]+\.py)\]\(", prose):
+        yield Mention("file", shown)
     for code in _CODE.findall(prose):
         yield from _in_code(" ".join(code.split()))
     for kind, pattern in _BEFORE.items():
@@ -143,6 +145,8 @@ def _one_word(code: str) -> Iterator[Mention]:
         yield Mention("name", code)
     elif _DOTTED.fullmatch(code) and code == code.lower():
         yield Mention("dotted name", code)
+    elif (match := re.fullmatch(r"([A-Z]\w+)\.([a-z]\w*)", code)) and match[1] in _classes():
+        yield Mention("attribute", code)
 
 
 # ---- what the checkout has --------------------------------------------------------------------------------------
@@ -180,6 +184,9 @@ def missing(mention: Mention, page: str) -> bool:
             return not _is_setting(name) and name not in _vocabulary()
         case "function":
             return not _is_function(name)
+        case "attribute":
+            kind, _, attribute = name.partition(".")
+            return attribute not in _classes()[kind]
         case "dotted name":
             return not _is_dotted(name)
         case _:
@@ -367,6 +374,22 @@ def _fields() -> Mapping[str, frozenset[str]]:
                          if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name)}  # fmt: skip
                 found.setdefault(node.name.lower(), set()).update(names)
     return {name: frozenset(fields) for name, fields in found.items()}
+
+
+@cache
+def _classes() -> Mapping[str, frozenset[str]]:
+    """The classes of the product, each with the names in its body."""
+    found: dict[str, set[str]] = {}
+    for path, tree in _trees().items():
+        for node in ast.walk(tree) if _product(path) else ():
+            if isinstance(node, ast.ClassDef):
+                names = found.setdefault(node.name, set())
+                for item in node.body:
+                    if isinstance(item, ast.FunctionDef | ast.AsyncFunctionDef):
+                        names.add(item.name)
+                    elif isinstance(item, ast.Assign | ast.AnnAssign):
+                        names.update(re.findall(r"^\w+", ast.unparse(item)))
+    return {name: frozenset(names) for name, names in found.items()}
 
 
 def _is_function(name: str) -> bool:
