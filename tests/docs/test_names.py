@@ -5,6 +5,8 @@ Commands are looked at in test_docs. The changelog is not looked at: it speaks o
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from tests.docs import names
@@ -81,3 +83,32 @@ def test_the_right_name_is_left_alone(kind: str) -> None:
 )
 def test_pages_are_really_read(path: str) -> None:
     assert len(list(names.mentions(texts()[path]))) >= 40
+
+
+# ---- lines of the program ---------------------------------------------------------------------------------------
+
+
+def _said() -> str:
+    """The product's source with texts over several lines joined, as the program says them."""
+    source = "\n".join(text for path, text in texts().items()
+                       if path.startswith(("gateway/", "protocols/")) and path.endswith(".py"))  # fmt: skip
+    return re.sub(r"[\"']\s*\n\s*f?[\"']", "", source).replace("`", "").replace('\\"', '"')
+
+
+def unsaid(markdown: str) -> list[str]:
+    """Lines in the first column of a page's tables that the program does not print; `…` stands for anything."""
+    source = _said()
+    rows = re.findall(r"^\| (.*?) \| ", markdown, re.MULTILINE)
+    lines = [code for row in rows for code in re.findall(r"`([^`]+)`", row) if " " in code]
+    return [line for line in lines
+            if any(part.strip(" ,;") not in source for part in line.split("…") if len(part.strip(" ,;")) > 2)]  # fmt: skip
+
+
+def test_bad_settings_quotes_what_the_program_says() -> None:
+    assert unsaid(texts()["docs/do/bad-settings.md"]) == []
+
+
+def test_a_line_that_nobody_says_is_noticed() -> None:
+    assert unsaid("| `holds no self-signed route` | ask |\n| `holds no self-signed root` | ask |\n") == [
+        "holds no self-signed route"
+    ]
