@@ -38,6 +38,7 @@ FOREIGN: Mapping[str, frozenset[str]] = {
     "Java and .NET": frozenset({
         "OffsetDateTime.toString", "BigDecimal.toPlainString", "ToString", "DateTimeOffset.ToString",
     }),
+    "Python and Spring": frozenset({"Exception", "CancelledError", "MessageProperties"}),
     "no program: a pattern": frozenset({"seam.verb.subject.before"}),
 }  # fmt: skip
 _FOREIGN = frozenset[str]().union(*FOREIGN.values())
@@ -63,6 +64,7 @@ _PATH = re.compile(r"[\w*-][\w.*-]*(?:/[\w.*-]+)+/?|[\w-]+/")
 _SNAKE = re.compile(r"[a-z][a-z0-9]*(?:_[a-z0-9]+)+")
 _DOTTED = re.compile(r"[A-Za-z_][\w-]*(?:\.[A-Za-z_][\w-]*)+")
 _DEEP = 4
+_CLASS = re.compile(r"(?:[A-Z][a-z]+)+")
 _SWITCH = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]*")
 
 
@@ -145,6 +147,8 @@ def _one_word(code: str) -> Iterator[Mention]:
         yield Mention("name", code)
     elif _DOTTED.fullmatch(code) and code == code.lower():
         yield Mention("dotted name", code)
+    elif _CLASS.fullmatch(code):
+        yield Mention("class", code)
     elif (match := re.fullmatch(r"([A-Z]\w+)\.([a-z]\w*)", code)) and match[1] in _classes():
         yield Mention("attribute", code)
 
@@ -184,6 +188,8 @@ def missing(mention: Mention, page: str) -> bool:
             return not _is_setting(name) and name not in _vocabulary()
         case "function":
             return not _is_function(name)
+        case "class":
+            return name not in _classes() and name not in _elements()
         case "attribute":
             kind, _, attribute = name.partition(".")
             return attribute not in _classes()[kind]
@@ -374,6 +380,16 @@ def _fields() -> Mapping[str, frozenset[str]]:
                          if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name)}  # fmt: skip
                 found.setdefault(node.name.lower(), set()).update(names)
     return {name: frozenset(fields) for name, fields in found.items()}
+
+
+@cache
+def _elements() -> frozenset[str]:
+    """Elements of XML that the product writes or reads: words of texts without a blank; and classes of the tests."""
+    words = {word for text in _constants() if " " not in text for word in re.findall(r"\w+", text)}
+    words |= {node.arg for path, tree in _trees().items() if _product(path)
+              for node in ast.walk(tree) if isinstance(node, ast.keyword) and node.arg}  # fmt: skip
+    return frozenset(words | {node.name for tree in _trees().values() for node in ast.walk(tree)
+                              if isinstance(node, ast.ClassDef)})  # fmt: skip
 
 
 @cache

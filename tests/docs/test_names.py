@@ -58,6 +58,7 @@ PLANTED = {
     "a state": ("in state `paid_out`", "in state `settled`"),
     "a queue": ("queue `bankgw.parkt`", "queue `bankgw.parked`"),
     "a field of a message": ("`debtor.acount`", "`debtor.account`"),
+    "a class": ("commits give a `Leave`", "commits give a `SendLeave`"),
     "a method": ("`Tx.shown`", "`Tx.read`"),
     "a file that a link shows": ("[puppet.py](faults/hooked_daemon.py)", "[hooked_daemon.py](faults/hooked_daemon.py)"),
     "a function": ("`flow.stepp(life, event)`", "`flow.step(life, event)`"),
