@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 
-from gateway.core.flow import ENQUIRY_PLAN_MS, HOURLY_MS, STEADY_MS, TABLE, Impossible, Rule, step
+from gateway.core.flow import ENQUIRY_PLAN_MS, HOURLY_MS, TABLE, Impossible, Rule, step
 from gateway.core.guards import CLOCK_AHEAD_MS
 from gateway.core.states import (
     Alarm,
@@ -293,7 +293,6 @@ def page() -> str:
         "moves": table((row for row in every if row.rule.after is not None), moves=True),
         "stays": table((row for row in every if row.rule.after is None), moves=False),
         "gaps": ", ".join(_span(gap_ms) for gap_ms in ENQUIRY_PLAN_MS),
-        "steady": _span(STEADY_MS),
         "hourly": _span(HOURLY_MS),
         "rows": str(len(every)),
         "defaults": _defaults(),

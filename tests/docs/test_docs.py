@@ -154,7 +154,11 @@ def test_readme_begins_with_the_two_commands() -> None:
 def test_readme_has_three_doors_near_the_top() -> None:
     for page, suffix in (("README.md", ""), ("README.zh.md", ".zh")):
         top = "\n".join(texts()[page].splitlines()[:35])
-        for door in (f"learn/erp-developer{suffix}.md", f"learn/operator{suffix}.md", f"learn/bank-engineer{suffix}.md"):
+        for door in (
+            f"learn/erp-developer{suffix}.md",
+            f"learn/operator{suffix}.md",
+            f"learn/bank-engineer{suffix}.md",
+        ):
             assert door in top, f"{page}: {door} is not among its first 35 lines"
 
 
@@ -366,3 +370,26 @@ def test_right_commands_are_left_alone(line: str) -> None:
 
 def test_headings_in_code_do_not_count() -> None:
     assert headings("# A\n```sh\n# no\n```\n## B\n") == [1, 2]
+
+
+# ---- the changelog ----------------------------------------------------------------------------------------------
+
+_SORTS = ("Added", "Changed", "Fixed", "Security")
+_LINES = 3
+
+
+def test_the_changelog_has_versions_with_sorts_of_changes() -> None:
+    page = texts()["CHANGELOG.md"]
+    [version] = re.findall(r'^version = "([^"]+)"', (ROOT / "pyproject.toml").read_text("utf-8"), re.MULTILINE)
+    versions = re.findall(r"^## (.*)$", page, re.MULTILINE)
+    assert versions[0] == "Unreleased"
+    assert all(re.fullmatch(r"\d+\.\d+\.\d+ - \d{4}-\d{2}-\d{2}", one) for one in versions[1:])
+    assert versions[1].startswith(f"{version} - ")
+    for part in re.split(r"^## ", page, flags=re.MULTILINE)[1:]:
+        sorts = re.findall(r"^### (.*)$", part, re.MULTILINE)
+        assert sorts == [sort for sort in _SORTS if sort in sorts]
+
+
+def test_entries_of_the_changelog_are_short() -> None:
+    entries = re.findall(r"^- (?:.+\n(?:  .+\n)*)", texts()["CHANGELOG.md"], re.MULTILINE)
+    assert [entry for entry in entries if entry.count("\n") > _LINES] == []

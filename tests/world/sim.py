@@ -83,7 +83,7 @@ def tell(
     seed: int, folder: Path, *, orders: int = ORDERS, dedup: bool = True, world: World | None = None,
     keep: frozenset[int] | None = None, peer_nodes: bool = False,
 ) -> Story:  # fmt: skip
-    """Play one seed to its end; of its steps only those in `keep`, if given. `neighbours`: two nodes, whatever is drawn."""
+    """Play one seed to its end; of its steps only those in `keep`, if given. `peer_nodes`: two nodes, whatever is drawn."""
     cpu_s = time.process_time()
     chance = random.Random(seed)
     story = Story(seed)

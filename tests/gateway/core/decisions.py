@@ -1,28 +1,35 @@
-"""What the table decides for tens of thousands of lives and events, as a digest per row and part of the lives.
+"""What the table decides for every state, every event and 200 lives, as a table that a reviewer can read.
 
-The lives lie around every threshold that a guard or a consequence knows: one millisecond before, at, and after it.
-A row whose digest changes decides differently somewhere; most such changes show in the first part. If it was meant:
-`.venv/bin/python -m tests.gateway.core.decisions --write`.
+The lives lie around every threshold that a guard or a consequence knows: one millisecond before, at, and after it. One
+line of `decisions.txt` is one way in which a row of the table decides: in which state, on which events, for which lives,
+what the state becomes, what follows, and which counters change. A line that changes is a decision that changed. If it was
+meant: `.venv/bin/python -m tests.gateway.core.decisions --write`, and read the difference.
+
+The gaps between enquiries are names in this table: how long they are is a test of its own (`test_decisions.py`).
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import sys
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import fields, replace
 from functools import cache
-from itertools import islice, product
+from itertools import groupby, product
 from pathlib import Path
+from unittest.mock import patch
 
 from gateway.core import flow, guards
 from gateway.core.states import (
     KNOWN,
+    Alarm,
     Answered,
     AskedInVain,
     Cancel,
+    Deny,
+    Done,
+    Due,
+    Effect,
     Event,
     Expire,
     Hold,
@@ -39,16 +46,24 @@ from gateway.core.states import (
     Silent,
     Source,
     TakenOver,
+    Tell,
 )
 from protocols.canon.errors import Code
 from protocols.canon.outcome import Fate, State
 
-FILE = Path(__file__).with_name("decisions.json")
+FILE = Path(__file__).with_name("decisions.txt")
 NOW = 10_000_000
 QUARANTINE = 100_000
 _NAMES = tuple(field.name for field in fields(Life) if field.name != "rules")
 WINDOW = 1_000_000
-PARTS = 7
+# Gaps of this table's own, all different, so that each can be called by its name.
+PLAN_MS = (2_000, 5_000, 15_000, 30_000, 60_000, 120_000, 300_000, 590_000)
+GAPS = {
+    **{gap_ms: f"gap {n}" for n, gap_ms in enumerate(PLAN_MS)},
+    600_000: "the steady gap",
+    3_600_000: "the hourly gap",
+}
+RULES = ("never", "query_first", "safe_in_window", "safe_same_day", "safe_no_repeats")
 
 
 def _rules() -> Iterator[Rules]:
@@ -95,33 +110,144 @@ def _events() -> Iterator[Event]:
     for fate in Fate:
         for attempt in (None, 1, 2):
             yield Answered(NOW, fate, Source.SUBMIT, None, attempt)
-        for asked_ms in (None, NOW - QUARANTINE, NOW - 21, NOW - 20, NOW - 19, NOW - 11, NOW - 10, NOW - 9, NOW, NOW + 1):
+        for asked_ms in (
+            None,
+            NOW - QUARANTINE,
+            NOW - 21,
+            NOW - 20,
+            NOW - 19,
+            NOW - 11,
+            NOW - 10,
+            NOW - 9,
+            NOW,
+            NOW + 1,
+        ):
             yield Answered(NOW, fate, Source.ENQUIRY, asked_ms)
         for asked_ms in (None, NOW, NOW + 1):
             yield Answered(NOW, fate, Source.ENQUIRY, asked_ms, clock_sure=False)
 
 
+# ---- words ------------------------------------------------------------------------------------------------------
+
+
+def _when(at_ms: int | None) -> str:
+    """A moment, as seen from the event's."""
+    if at_ms is None:
+        return "-"
+    off_ms = at_ms - NOW
+    return "now" if off_ms == 0 else f"now{off_ms:+,} ms"
+
+
+def _value(name: str, value: object) -> str:
+    if name.endswith("_ms"):
+        assert value is None or isinstance(value, int)
+        return _when(value)
+    return "known" if name == "not_found" and value == KNOWN else str(value)
+
+
+def _life_words(life: Life) -> str:
+    return ", ".join(f"{name} {_value(name, getattr(life, name))}" for name in _NAMES
+                     if name != "state" and getattr(life, name) not in (None, False))  # fmt: skip
+
+
+def _event_words(event: Event) -> str:
+    """An event with the facts of it that a guard may look at."""
+    if isinstance(event, Answered):
+        facts = [f"{event.fate.value}/{event.source.value}"]
+        facts += [f"of attempt {event.attempt}"] if event.attempt is not None else []
+        facts += [f"asked {_when(event.asked_ms)}"] if event.asked_ms is not None else []
+        return " ".join([*facts, *([] if event.clock_sure else ["by an unsure clock"])])
+    facts = [f"{field.name} {_value(field.name, getattr(event, field.name))}" for field in fields(event)
+             if field.name != "at_ms" and getattr(event, field.name) is not None]  # fmt: skip
+    return " ".join([type(event).__name__, *facts])
+
+
+def _effect_words(effect: Effect) -> str:
+    match effect:
+        case Tell():
+            return f"tell {effect.event}"
+        case Due():
+            gap = GAPS.get(effect.at_ms - NOW)
+            return f"{effect.work.value} {f'after {gap}' if gap else f'at {_when(effect.at_ms)}'}"
+        case Done():
+            return f"no more {effect.work.value}"
+        case Alarm():
+            return f"alarm {effect.slug}"
+        case Deny():
+            return f"deny {effect.code.value}"
+
+
+def _spans(numbers: Iterable[int]) -> str:
+    """`1-4 7`."""
+    parts = []
+    for _, run in groupby(enumerate(sorted(numbers)), lambda pair: pair[1] - pair[0]):
+        held = [number for _, number in run]
+        parts.append(str(held[0]) if len(held) == 1 else f"{held[0]}-{held[-1]}")
+    return " ".join(parts)
+
+
+def _lives_words(numbers: Iterable[int], each: int) -> str:
+    """Which lives, by their rules. Those of the same lives stand together."""
+    of_rules: dict[str, list[str]] = defaultdict(list)
+    held = frozenset(numbers)
+    for place, name in enumerate(RULES):
+        inside = [n - place * each + 1 for n in range(place * each, (place + 1) * each) if n in held]
+        if inside:
+            of_rules["all" if len(inside) == each else _spans(inside)].append(name)
+    return "; ".join(f"{'any rules' if len(names) == len(RULES) else ' + '.join(names)}: {which}"
+                     for which, names in of_rules.items())  # fmt: skip
+
+
+# ---- the table --------------------------------------------------------------------------------------------------
+
+
+def lines(step: Callable[[Life, Event], flow.Step] = flow.step) -> list[str]:
+    """The legend and every decision, a line each. `step` decides; a test hands in one that decides otherwise."""
+    lives, events = list(_lives()), list(_events())
+    each = len(lives) // len(RULES)
+    assert each * len(RULES) == len(lives)
+    found = ["The lives, each under five sets of rules (" + ", ".join(RULES) + "):"]
+    found += [f"  {n + 1:2}  {_life_words(life)}" for n, life in enumerate(lives[:each])]
+    with patch.multiple(flow, ENQUIRY_PLAN_MS=PLAN_MS, STEADY_MS=600_000, HOURLY_MS=3_600_000):
+        for state in State:
+            found += ["", f"{state.value}: row | becomes | what follows | what changes | lives | events"]
+            found += _decisions([replace(life, state=state) for life in lives], events, each, step)
+    return found
+
+
+def _decisions(
+    lives: list[Life], events: list[Event], each: int, step: Callable[[Life, Event], flow.Step]
+) -> Iterator[str]:
+    decided: dict[tuple[str, ...], dict[int, list[int]]] = {}
+    for m, event in enumerate(events):
+        for n, life in enumerate(lives):
+            try:
+                made = step(life, event)
+            except flow.Impossible:
+                continue
+            after = made.life.state.value if made.life.state is not life.state else "stays"
+            changes = ", ".join(f"{name} {_value(name, getattr(made.life, name))}" for name in _NAMES
+                                if name != "state" and getattr(made.life, name) != getattr(life, name))  # fmt: skip
+            follows = "; ".join(map(_effect_words, made.effects))
+            decided.setdefault((made.rule, after, follows or "-", changes or "-"), {}).setdefault(m, []).append(n)
+    order = [rule.name for rule in flow.TABLE]
+    for key, of_events in sorted(decided.items(), key=lambda one: (order.index(one[0][0]), one[0])):
+        together: dict[str, list[str]] = defaultdict(list)
+        for m, numbers in of_events.items():
+            together[_lives_words(numbers, each)].append(_event_words(events[m]))
+        for which, words in together.items():
+            yield " | ".join(["  " + key[0], *key[1:], which, ", ".join(words)])
+
+
 @cache
-def decided(part: int) -> dict[str, str]:
-    """A digest of everything each row decided in every seventh life."""
-    digests: dict[str, hashlib._Hash] = defaultdict(hashlib.sha256)
-    events = list(_events())
-    lives = [replace(life, state=state) for life, state in product(islice(_lives(), part, None, PARTS), State)]
-    for (n, life), (m, event) in product(enumerate(lives), enumerate(events)):
-        try:
-            step = flow.step(life, event)
-        except flow.Impossible:
-            digests["no row"].update(b"%d %d" % (n, m))
-            continue
-        after = [getattr(step.life, name) for name in _NAMES]
-        digests[step.rule].update(f"{n} {m} {after} {step.effects}".encode())
-    # Sixteen digits and no letter would look like an account's number.
-    return {rule: digest.hexdigest()[:15] for rule, digest in sorted(digests.items())}
+def decided() -> tuple[str, ...]:
+    """Every line, as the table decides today."""
+    return tuple(lines())
 
 
 def write() -> None:
     """Keep today's decisions."""
-    FILE.write_text(json.dumps([decided(part) for part in range(PARTS)], indent=1) + "\n", "utf-8")
+    FILE.write_text("\n".join(decided()) + "\n", "utf-8")
 
 
 if __name__ == "__main__":
