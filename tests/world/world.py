@@ -30,7 +30,8 @@ from gateway.erp.amqp_types import Properties
 from gateway.journal.commit import audit
 from gateway.journal.commit.group_commit import SqlStore
 from gateway.journal.commit.permit_log import Group, PermitLog
-from gateway.journal.commit.store import Permit, Tx
+from gateway.journal.commit.rows import Permit
+from gateway.journal.commit.store import Tx
 from gateway.journal.payments import lookup
 from gateway.journal.payments import transition as applying
 from gateway.journal.sql import databases, schema, vaults

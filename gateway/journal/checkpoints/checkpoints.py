@@ -31,8 +31,7 @@ from twisted.python.failure import Failure
 from gateway.clock import Clock, uuid7
 from gateway.journal.checkpoints import merkle
 from gateway.journal.commit import audit
-from gateway.journal.commit.audit import Head
-from gateway.journal.commit.rows import Mail, OutboxRow
+from gateway.journal.commit.rows import Head, Mail, OutboxRow
 from gateway.journal.commit.store import Store, StoreFailed, Tx
 from gateway.journal.sql import schema
 from gateway.journal.sql.vault import VaultError

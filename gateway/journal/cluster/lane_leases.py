@@ -5,7 +5,7 @@ The epoch is the fence: what an old owner writes is refused.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, Integer, bindparam, select, update
@@ -49,13 +49,6 @@ _KEEP = (
 
 class LaneRenamed(Exception):  # noqa: N818 - says what became of it
     """This name was given up: the lane has another one now. The text says which."""
-
-
-@dataclass(slots=True)
-class Serials:
-    """Numbers reserved in the database and not given out yet, per bank. The writer's own; forgotten on a rollback."""
-
-    blocks: dict[str, range] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,8 @@ from sqlalchemy import Connection, delete, func, insert, select
 from gateway.journal.cluster import lane_names
 from gateway.journal.commit import audit, permit_log
 from gateway.journal.commit.permit_log import Group, Header, Known, PermitLog, Segment
-from gateway.journal.commit.store import Permit, Tx
+from gateway.journal.commit.rows import Head, Permit
+from gateway.journal.commit.store import Tx
 from gateway.journal.sql import schema
 from gateway.journal.sql.databases import insert_new
 from gateway.journal.sql.vault import Vault
@@ -351,7 +352,7 @@ def _is_over(conn: Connection, gap: Gap) -> bool:
 # ---- what the log lacks ------------------------------------------------------------------------------------------
 
 
-def _log_lacks(conn: Connection, log: Known, head: audit.Head) -> Iterator[Gap]:
+def _log_lacks(conn: Connection, log: Known, head: Head) -> Iterator[Gap]:
     """Sends of this node in the journal that the log does not know, without those of the journal's last group: it may
     be missing from the log, which is written after the commit."""
     if log.legacy() is not None and any(permit_log.read_legacy(log.folder.with_name(permit_log.LEGACY))):

@@ -15,29 +15,14 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, insert, inspect, select
 
-from gateway.journal.commit.store import Noted, Tx
+from gateway.journal.commit.rows import Head, Noted
+from gateway.journal.commit.store import Tx
 from gateway.journal.sql import schema
 from gateway.journal.sql.driver import first_row, write_many
 from gateway.journal.sql.vault import Vault, VaultError
 
 GENESIS = "0" * 64
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":")).encode
-
-
-@dataclass(frozen=True, slots=True)
-class Head:
-    """The last entry of a chain; `seq` 0 before the first."""
-
-    seq: int
-    hash: str
-
-
-@dataclass(slots=True)
-class Chain:
-    """The writer's end of one node's chain. `head` moves with each flush and is put back when that rolls back."""
-
-    node: str
-    head: Head
 
 
 @dataclass(frozen=True, slots=True)

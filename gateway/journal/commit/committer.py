@@ -21,12 +21,10 @@ from twisted.python.failure import Failure
 
 from gateway.clock import Clock, Entropy
 from gateway.core.states import Work
-from gateway.journal.cluster.lane_leases import Serials
 from gateway.journal.commit import attempts, audit, outbox, work
-from gateway.journal.commit.audit import Chain
 from gateway.journal.commit.payment_cache import Outdated, PaymentCache
 from gateway.journal.commit.permit_log import Group, Permits
-from gateway.journal.commit.rows import OutboxRow, WorkRow
+from gateway.journal.commit.rows import Chain, Head, OutboxRow, Serials, WorkRow
 from gateway.journal.commit.store import StoreFailed, Tx, Unit
 from gateway.journal.sql import schema
 from gateway.journal.sql.databases import is_locked, is_transient, is_trouble, wait_for_locks
@@ -98,7 +96,7 @@ class Committer:
         self._reconnect_s = reconnect_s
         self._pause = pause
         self._conn: Connection | None = None
-        self._chain = Chain(node, audit.Head(0, audit.GENESIS))
+        self._chain = Chain(node, Head(0, audit.GENESIS))
         self.committed = self._chain.head
         self._serials = Serials()
         self._book = PaymentCache()

@@ -25,9 +25,9 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from gateway.clock import Clock, Entropy, SystemEntropy
-from gateway.journal.commit.audit import Head
 from gateway.journal.commit.committer import UNTRIED, Committed, Committer
 from gateway.journal.commit.permit_log import Permits
+from gateway.journal.commit.rows import Head
 from gateway.journal.commit.store import OnCommit, StoreFailed, Unit
 from gateway.journal.sql import databases, vaults
 from gateway.journal.sql.executor import Executor, ThreadExecutor

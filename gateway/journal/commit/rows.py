@@ -139,3 +139,46 @@ class QuestionRow:
     reply: Reply
     received_ms: int
     expires_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Permit:
+    """One line of the permit log: the payment's reference (`lane/bank_ref`) may be written to its bank once."""
+
+    ref: str
+    attempt: int
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """An audit entry that is not in the chain yet."""
+
+    at_ms: int
+    actor: str
+    entry: str
+    object_id: str
+    detail: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The last entry of an audit chain; `seq` is 0 before the first."""
+
+    seq: int
+    hash: str
+
+
+@dataclass(slots=True)
+class Chain:
+    """The writer's end of one node's audit chain. A flush moves `head`; a rollback puts it back."""
+
+    node: str
+    head: Head
+
+
+@dataclass(slots=True)
+class Serials:
+    """Numbers reserved in the database and not yet given out, per bank. Owned by the writer; a rollback drops them."""
+
+    blocks: dict[str, range] = field(default_factory=dict)

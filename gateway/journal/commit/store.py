@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from sqlalchemy import bindparam, select
 from sqlalchemy.engine import Connection
@@ -12,42 +12,18 @@ from twisted.internet.defer import Deferred
 
 from gateway.clock import Entropy
 from gateway.core.states import Work
-from gateway.journal.commit.rows import AttemptRow, Evidence, OutboxRow, WorkRow
+from gateway.journal.commit.payment_cache import PaymentCache
+from gateway.journal.commit.rows import AttemptRow, Chain, Evidence, Noted, OutboxRow, Permit, Serials, WorkRow
 from gateway.journal.commit.usage_totals import UsageTotals
 from gateway.journal.sql import schema
 from gateway.journal.sql.driver import first_row
 from gateway.journal.sql.vault import Vault
-
-if TYPE_CHECKING:
-    from gateway.journal.cluster.lane_leases import Serials
-    from gateway.journal.commit.audit import Chain
-    from gateway.journal.commit.payment_cache import PaymentCache
 
 T = TypeVar("T")
 _EPOCH = (
     select(schema.lanes.c.epoch).where(schema.lanes.c.lane == bindparam("b_lane")).with_for_update()
 )  # fmt: skip
 OnCommit = Callable[[tuple[OutboxRow, ...], tuple[WorkRow, ...]], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Permit:
-    """One line of the permit log: the payment's reference (`lane/bank_ref`) may be written to its bank once."""
-
-    ref: str
-    attempt: int
-    epoch: int
-
-
-@dataclass(frozen=True, slots=True)
-class Noted:
-    """An audit entry waiting to be chained."""
-
-    at_ms: int
-    actor: str
-    entry: str
-    object_id: str
-    detail: bytes
 
 
 @dataclass(slots=True)

@@ -18,8 +18,8 @@ from gateway.core.policy import Allowance, Judgement, UsageFacts, judge
 from gateway.core.states import Event, Hold, Rules, Send
 from gateway.journal.commit.committer import Committer
 from gateway.journal.commit.permit_log import NoPermits, Permits
-from gateway.journal.commit.rows import AttemptRow, OutboxRow, PaymentRow, Reply, WorkRow
-from gateway.journal.commit.store import Permit, Tx, Unit
+from gateway.journal.commit.rows import AttemptRow, OutboxRow, PaymentRow, Permit, Reply, WorkRow
+from gateway.journal.commit.store import Tx, Unit
 from gateway.journal.payments import admission as payments_admission
 from gateway.journal.payments import transition as applying
 from gateway.journal.payments.redelivery import Coming

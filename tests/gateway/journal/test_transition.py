@@ -39,8 +39,8 @@ from gateway.core.states import (
     Work,
 )
 from gateway.journal.commit import attempts, audit, outbox, payment_rows, work
-from gateway.journal.commit.rows import Evidence, OutboxRow, PaymentRow, WorkRow
-from gateway.journal.commit.store import Permit, Tx
+from gateway.journal.commit.rows import Evidence, OutboxRow, PaymentRow, Permit, WorkRow
+from gateway.journal.commit.store import Tx
 from gateway.journal.payments import lookup
 from gateway.journal.sql import schema
 from protocols.canon.errors import Code
