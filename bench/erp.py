@@ -25,7 +25,8 @@ from gateway.erp.amqp import pika_amqp
 from gateway.erp.amqp_settings import AmqpSettings
 from gateway.erp.amqp_types import Amqp, Declarer, Delivery, Fate, Message, Properties, Verdict
 from gateway.erp.broker_address import BrokerAddress
-from gateway.erp.topology import COMMANDS, EVENTS
+from gateway.erp.topology import COMMANDS
+from protocols.erp.routing import EVENTS
 
 EVENTS_QUEUE = "erp-demo.bench.events"
 SCRIPT_QUEUE = "bench.straight"

@@ -47,6 +47,7 @@ from gateway.erp.client import AmqpClient, Patience
 from gateway.erp.intake import Intake
 from gateway.erp.outbox import Outbox
 from gateway.erp.policies import management_reports
+from gateway.erp.question_context import QuestionContext
 from gateway.erp.question_service import QuestionService
 from gateway.erp.topology import MONEY_QUEUE, QUERY_QUEUE, UNROUTED_COMMANDS_QUEUE, preparation, standard
 from gateway.journal.checkpoints import checkpoints
@@ -305,8 +306,8 @@ class Gateway:
             parts.store, parts.clock, settings.node, tuple(self.lanes), self.outbox.up, self._past_elsewhere,
             self._pauses_said, meters, lambda: parts.amqp.up, self.emergency.hear,
         )  # fmt: skip
-        self.answers = QuestionService(parts.store, self.registry, parts.clock, parts.entropy, parts.cursor_key,
-                                       self.ask, self._is_elsewhere, _poll_ms(settings))  # fmt: skip
+        asking = QuestionContext(parts.store, self.registry, parts.clock, parts.cursor_key, self.ask)
+        self.answers = QuestionService(asking, self._is_elsewhere, _poll_ms(settings))
         self.intake = Intake(parts.amqp, parts.store, self.registry, parts.clock, parts.entropy, meters,
                              settings.zone, self._admitted, self.answers.take, settings.broker.prefetch)  # fmt: skip
         self.watching = AccountWatch(
@@ -407,9 +408,8 @@ class Gateway:
             self.parts.amqp.resume()
 
     async def reload(self, settings: conf.Settings) -> None:
-        """Use other senders and accounts from now on; what was accepted goes on as it was. Raises OSError for a secret
-        that cannot be read, and in production UserMoved: nothing is changed then. The caller has seen to it that
-        nothing else differs."""
+        """Use the new senders and accounts from now on; the caller has checked that nothing else differs. Raises
+        OSError for a secret that cannot be read and, in production, UserMoved; then nothing is changed."""
         fresh = registry.build(settings, self.parts.banks)
         known = unknown_to_settings.known_of(settings, self.parts.banks)
         moved = await self.parts.store.read(lambda conn: unknown_to_settings.moved_users(conn, known))
@@ -421,7 +421,7 @@ class Gateway:
                                     {"senders": sorted(settings.senders), "accounts": len(settings.accounts)})
         )  # fmt: skip
         self.settings = settings
-        self.registry = self.intake.registry = self.answers.registry = fresh
+        self.registry = self.intake.registry = self.answers.context.registry = fresh
         self.watching.watch(self._watched())
 
     @property

@@ -20,10 +20,11 @@ from gateway.cli.erp_profile import Profile
 from gateway.clock import Entropy, SystemClock, uuid7
 from gateway.erp.amqp_types import Declarer, Delivery, Fate, Message, Properties
 from gateway.erp.broker_address import BrokerAddress
-from gateway.erp.topology import COMMANDS, EVENTS
+from gateway.erp.topology import COMMANDS
 from protocols.canon.outcome import STATE_TABLE, State
 from protocols.erp import signature
 from protocols.erp.batch_news import BATCH_ACCEPTED
+from protocols.erp.routing import EVENTS
 from protocols.erp.words import BATCHES, MONEY_COMMANDS, CommandType
 
 _QUEUE_MS = 3_600_000

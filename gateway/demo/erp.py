@@ -25,6 +25,7 @@ from gateway.erp.amqp_types import Amqp, Declarer, Delivery, Down, Fate, Message
 from gateway.erp.broker_address import BrokerAddress
 from gateway.erp.client import Patience
 from gateway.tasks import sleep
+from protocols.erp.routing import EVENTS
 
 REPLY, EVENT, UNROUTED = Answer.REPLY, Answer.EVENT, Answer.UNROUTED
 _QUEUE_LIVES_MS = 900_000
@@ -217,7 +218,7 @@ class Erp:
         # Nobody comes back for these queues: the broker deletes them when they have been idle for a while.
         for queue in (self.replies_queue, self.events_queue):
             await declarer.queue(queue, {"x-expires": _QUEUE_LIVES_MS})
-        await declarer.bind(self.events_queue, topology.EVENTS, "#")
+        await declarer.bind(self.events_queue, EVENTS, "#")
 
     async def start(self) -> None:
         """Connect, and own the queues."""

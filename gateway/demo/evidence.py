@@ -15,7 +15,6 @@ from sqlalchemy import Connection
 
 from gateway.core.states import Source
 from gateway.demo.verdict import Executed, Journalled
-from gateway.erp.topology import EVENTS
 from gateway.journal.commit import attempts, audit
 from gateway.journal.commit.attempts import Exhibit
 from gateway.journal.commit.audit import Entry
@@ -26,6 +25,7 @@ from gateway.journal.sql import databases, vault, vaults
 from gateway.simbank.record import Execution, read_executions
 from protocols.bank import Replay
 from protocols.canon.outcome import State
+from protocols.erp.routing import EVENTS
 
 JOURNAL = "journal.db"
 _SELECT = "SELECT payment, order_id, state, seq, bank, bank_ref, attempt, amount_minor, currency FROM payments"

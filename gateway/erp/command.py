@@ -65,7 +65,7 @@ class ReceivedCommand:
 
     def refuse(self, refusal: Refusal, id_: str | None = None) -> Unit:
         """The unit that refuses it, once."""
-        return refusing(self.entropy, self.delivery, self.letter, self.type, self.sender, refusal, id_)
+        return refusing(self.delivery, self.letter, self.type, self.sender, refusal, id_)
 
     def answered(self, tx: Tx) -> bool:
         """Whether this very delivery was answered before, and only its acknowledgement was lost."""
@@ -96,16 +96,16 @@ class ReceivedCommand:
         when = "before" if before is None else f"on {instant(before.at_ms)}"
         title = f"refused {when} and delivered again; to have it looked at anew, publish it again"
         no = Refusal(Code.EXPIRED if before is None else before.code, title)
-        return refusing(self.entropy, self.delivery, self.letter, self.type, self.sender, no, id_, insist=True)(tx)
+        return refusing(self.delivery, self.letter, self.type, self.sender, no, id_, insist=True)(tx)
 
     def answer(self, tx: Tx, name: str, said: Mapping[str, object], bank: str, about: Mapping[str, object]) -> None:
         """Mail the reply, and note that this delivery has it."""
-        tx.mail(envelope.answer_row(tx, self.letter.reply, name, said, self.sender.name, bank, self.entropy))
+        tx.mail(envelope.answer_row(tx, self.letter.reply, name, said, self.sender.name, bank))
         audit.append(tx, self.actor, _ANSWERED, self.key, about)
 
 
 def refusing(
-    entropy: Entropy, delivery: Delivery, letter: Envelope, command: CommandType | None, sender: Sender | None,
+    delivery: Delivery, letter: Envelope, command: CommandType | None, sender: Sender | None,
     no: Refusal, id_: str | None, *, insist: bool = False, owner: str | None = None,
 ) -> Unit:  # fmt: skip
     """The unit that refuses a delivery: the refusal, its reply and the parked copy; once, unless it is to `insist`.
@@ -119,12 +119,12 @@ def refusing(
     def unit(tx: Tx) -> Done:
         said = replies.rejection(command, id_, no)
         event = replies.rejection_name(command)
-        reply, parked = envelope.refusal(tx, letter, delivery, no, event, said, sender, entropy, owner)
+        reply, parked = envelope.refusal(tx, letter, delivery, no, event, said, sender, owner)
         write = partial(refusals.refuse, tx, sender=name, code=no.code, body=delivery.body, reply=reply, parked=parked,
                         size=size, sha256=digest)  # fmt: skip
         fresh = write(key=key)
         if not fresh and (insist or not redelivery.noted(tx, letter.coming, key, _REFUSED)):
-            write(key=f"{key}.{entropy.ulid(tx.now_ms)}")
+            write(key=f"{key}.{tx.entropy.ulid(tx.now_ms)}")
         return Done(no.code.value)
 
     return unit

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.erp.topology import COMMANDS, EVENTS, Topology
+from gateway.erp.topology import COMMANDS, Topology
+from protocols.erp.routing import EVENTS
 
 
 @dataclass(frozen=True, slots=True)

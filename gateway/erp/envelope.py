@@ -7,19 +7,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from gateway.clock import Entropy, uuid7
+from gateway.clock import uuid7
 from gateway.erp.amqp_types import Delivery
-from gateway.erp.topology import standard
+from gateway.erp.topology import DEAD, standard
 from gateway.journal.commit.rows import OutboxRow, Reply
 from gateway.journal.commit.store import Tx
+from gateway.journal.payments import events
 from gateway.journal.payments.redelivery import Coming
 from gateway.registry import Sender
 from protocols.canon.errors import Code, Refusal
 from protocols.erp import commands, replies, routing, signature
-from protocols.erp.news import instant, routing_key
+from protocols.erp.news import routing_key
+from protocols.erp.routing import EVENTS
 
-EVENTS = "bankgw.events"
-DEAD = "bankgw.dead"
 NO_BANK = "none"
 MAX_CONTENT_TYPE = 64
 DEAD_LETTERED = frozenset(queue.name for queue in standard().queues if queue.dead_letter is not None)
@@ -93,7 +93,7 @@ def may_reply(said: Envelope, sender: Sender, *, money: bool) -> bool:
 
 
 def answer_row(
-    tx: Tx, reply: Reply, event: str, fields: Mapping[str, Any], sender: str, bank: str | None, entropy: Entropy
+    tx: Tx, reply: Reply, event: str, fields: Mapping[str, Any], sender: str, bank: str | None
 ) -> OutboxRow:
     """An answer's outbox row: to the queue it asked for, in the form it asked in, else an event for the sender."""
     bank = bank or NO_BANK
@@ -101,13 +101,13 @@ def answer_row(
     exchange = "" if key is not None else EVENTS
     form = reply.content_type if key is not None else commands.Media.JSON.value
     body = replies.write(event, fields, form, tx.now_ms)
-    row = _row(tx, exchange, key or routing_key(event, bank, sender), body, event, bank, sender, reply, entropy)
-    return replace(row, content_type=replies.media_of(body))
+    to = (exchange, key or routing_key(event, bank, sender))
+    return events.message(tx, event, body, to, (bank, sender), reply, tx.now_ms, replies.media_of(body))
 
 
 def refusal(
     tx: Tx, said: Envelope, delivery: Delivery, refused: Refusal, event: str, fields: Mapping[str, Any],
-    sender: Sender | None, entropy: Entropy, owner: str | None = None,
+    sender: Sender | None, owner: str | None = None,
 ) -> tuple[OutboxRow | None, OutboxRow | None]:  # fmt: skip
     """The reply of a refusal and the parked copy of the command, each if it is called for.
 
@@ -119,11 +119,11 @@ def refusal(
     if sender is not None:
         allowed = may_reply(said, sender, money=False)
         told = said.reply if allowed else replace(said.reply, reply_to=None)
-        reply = answer_row(tx, told, event, fields, sender.name, None, entropy)
+        reply = answer_row(tx, told, event, fields, sender.name, None)
     elif owner is not None:
         notice = {"event": replies.COMMAND_REJECTED, "error": fields["error"]}
         told = Reply(said.reply.reply_to, None, None, commands.Media.JSON.value)
-        reply = answer_row(tx, told, replies.COMMAND_REJECTED, notice, owner, None, entropy)
+        reply = answer_row(tx, told, replies.COMMAND_REJECTED, notice, owner, None)
     if is_dead_lettered(delivery) or (sender is not None and refused.code not in PARKED_CODES):
         return reply, None
     headers = {
@@ -135,7 +135,7 @@ def refusal(
         # The first bytes of one that no dead-letter exchange takes.
         headers |= {"original_size": str(delivery.cut.size), "original_sha256": delivery.cut.sha256}
     parked = OutboxRow(
-        message_id=uuid7(entropy.ulid(tx.now_ms)), node=tx.node, exchange=DEAD, routing_key=delivery.routing_key,
+        message_id=uuid7(tx.entropy.ulid(tx.now_ms)), node=tx.node, exchange=DEAD, routing_key=delivery.routing_key,
         body=delivery.body, headers=headers, correlation_id=delivery.properties.correlation_id,
         content_type=_shown_type(delivery), created_ms=tx.now_ms,
     )  # fmt: skip
@@ -146,19 +146,3 @@ def _shown_type(delivery: Delivery) -> str:
     """What the parked copy says it is: the sender's word, unless nobody could mean it."""
     said = delivery.properties.content_type
     return said if said and len(said) <= MAX_CONTENT_TYPE else "application/octet-stream"
-
-
-def _row(
-    tx: Tx, exchange: str, key: str, body: bytes, event: str, bank: str, sender: str, reply: Reply, entropy: Entropy
-) -> OutboxRow:
-    message_id = uuid7(entropy.ulid(tx.now_ms))
-    headers = {
-        "type": event, "bank": bank, "sender": sender, "cloudEvents_specversion": "1.0", "cloudEvents_type": event,
-        "cloudEvents_source": "/bankgw", "cloudEvents_id": message_id, "cloudEvents_time": instant(tx.now_ms),
-    }  # fmt: skip
-    if reply.traceparent:
-        headers["traceparent"] = reply.traceparent
-    return OutboxRow(
-        message_id=message_id, node=tx.node, exchange=exchange, routing_key=key, body=body, headers=headers,
-        correlation_id=reply.correlation_id, created_ms=tx.now_ms,
-    )  # fmt: skip

@@ -216,7 +216,7 @@ class Intake:
     # ---- faults of ours ----
 
     def _refusal(self, delivery: Delivery, letter: Envelope, refused: _Refused) -> Unit:
-        return refusing(self._entropy, delivery, letter, refused.command, refused.sender, refused.refusal, refused.id,
+        return refusing(delivery, letter, refused.command, refused.sender, refused.refusal, refused.id,
                         owner=self._owner(letter, refused))  # fmt: skip
 
     def _owner(self, letter: Envelope, refused: _Refused) -> str | None:

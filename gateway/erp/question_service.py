@@ -19,18 +19,17 @@ from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.python.failure import Failure
 
 from gateway import log
-from gateway.asking import Asker, Unavailable
-from gateway.clock import Clock, Entropy
+from gateway.asking import Unavailable
 from gateway.core.hours import local
 from gateway.core.policy import Route
 from gateway.erp import envelope
 from gateway.erp.bank_refusals import defect, no_answer, ours
+from gateway.erp.question_context import QuestionContext
 from gateway.erp.receipts import Receipts, lane_of
 from gateway.erp.statements import Statements
 from gateway.journal.commit.rows import QuestionRow
-from gateway.journal.commit.store import Store, StoreFailed, Tx
+from gateway.journal.commit.store import StoreFailed, Tx
 from gateway.journal.payments import questions, receipts
-from gateway.registry import Registry
 from gateway.tasks import Tasks, sleep
 from protocols.bank import Questions
 from protocols.canon.errors import Code, Fault, FieldCode, Refusal
@@ -39,7 +38,7 @@ from protocols.canon.query import BalanceQuestion, LinesQuestion
 from protocols.canon.statement import Balance, Line, Page
 from protocols.erp import account_replies, commands, cursor, replies
 from protocols.erp.account_replies import BalanceAnswer
-from protocols.erp.words import BalanceQuery, CommandType, ReceiptRequest, StatementRequest, TransactionsQuery
+from protocols.erp.words import BalanceQuery, Command, CommandType, ReceiptRequest, StatementRequest, TransactionsQuery
 from protocols.kit.errors import ProtocolError
 from protocols.kit.paging import PAGES_MAX, TOO_MANY_PAGES
 
@@ -94,23 +93,15 @@ class QuestionService:
     other nodes took in; 0: there are none.
     """
 
-    def __init__(
-        self, store: Store, registry: Registry, clock: Clock, entropy: Entropy, cursor_key: bytes, ask: Asker,
-        elsewhere: Callable[[str], bool], poll_ms: float,
-    ) -> None:  # fmt: skip
-        self.store = store
-        self.registry = registry
-        self.clock = clock
-        self.entropy = entropy
-        self.cursor_key = cursor_key
-        self.ask = ask
+    def __init__(self, context: QuestionContext, elsewhere: Callable[[str], bool], poll_ms: float) -> None:
+        self.context = context
         self._elsewhere = elsewhere
         self._poll_ms = poll_ms
         self._in_hand: set[str] = set()
         self._sealed: set[str] = set()
         self._balances: dict[str, _Known] = {}
-        self._statements = Statements(self)
-        self._receipts = Receipts(self)
+        self._statements = Statements(context)
+        self._receipts = Receipts(context)
         self._tasks = Tasks(self._failed)
 
     def take(self, row: QuestionRow) -> None:
@@ -127,7 +118,7 @@ class QuestionService:
 
     def heard(self, balance: Balance, account: str) -> None:
         """A balance that somebody else asked for: it answers questions that may be answered from memory."""
-        now_ms = self.clock.now_ms()
+        now_ms = self.context.clock.now_ms()
         as_of_ms = now_ms if balance.as_of is None else int(balance.as_of.timestamp() * 1000)
         self._balances[account] = _Known(balance, as_of_ms, min(as_of_ms, now_ms))
 
@@ -141,7 +132,7 @@ class QuestionService:
 
     async def _keep_looking(self) -> None:
         while True:
-            await sleep(self.clock, self._poll_ms / 1000)
+            await sleep(self.context.clock, self._poll_ms / 1000)
             try:
                 await self._look()
             except (CancelledError, StoreFailed):
@@ -150,7 +141,7 @@ class QuestionService:
                 _log.error("question.not_looked_for", error=str(error), action="looked for again in a moment")
 
     async def _look(self) -> None:
-        found, sealed = await self.store.read(questions.waiting)
+        found, sealed = await self.context.store.read(questions.waiting)
         for question in sealed.keys() - self._sealed:
             _log.error("question.not_read", question=question, error=sealed[question],
                        action="nobody answers it; see whether the vault's keys are all there")  # fmt: skip
@@ -160,8 +151,9 @@ class QuestionService:
 
     async def _hear(self, row: QuestionRow) -> None:
         try:
-            if await self._is_ours(row):
-                await self._answer(row)
+            command = commands.read(CommandType(row.operation), row.reply.content_type, row.body)
+            if await self._is_ours(row, command):
+                await self._answer(row, command)
         except (CancelledError, StoreFailed):
             raise
         except Exception:
@@ -169,31 +161,28 @@ class QuestionService:
         finally:
             self._in_hand.discard(row.question)
 
-    async def _is_ours(self, row: QuestionRow) -> bool:
+    async def _is_ours(self, row: QuestionRow, command: Command | Refusal) -> bool:
         """Whether this node answers it: another one, that speaks to the bank of its first account, finds it too."""
-        if not self._poll_ms or self.clock.now_ms() >= row.expires_ms + OVERDUE_MS:
+        if not self._poll_ms or self.context.clock.now_ms() >= row.expires_ms + OVERDUE_MS:
             return True
-        lane = await self._lane_of(row)
+        lane = await self._lane_of(row.sender, command)
         return lane is None or not self._elsewhere(lane)
 
-    async def _lane_of(self, row: QuestionRow) -> str | None:
-        command = commands.read(CommandType(row.operation), row.reply.content_type, row.body)
+    async def _lane_of(self, sender: str, command: Command | Refusal) -> str | None:
         if isinstance(command, ReceiptRequest) and command.account is None:
             asked = command
-            return await self.store.read(lambda conn: lane_of(conn, row.sender, asked))
+            return await self.context.store.read(lambda conn: lane_of(conn, sender, asked))
         if isinstance(command, BalanceQuery):
             account: AccountNumber | None = command.accounts[0]
         elif isinstance(command, TransactionsQuery | StatementRequest | ReceiptRequest):
             account = command.account
         else:
             return None
-        route = None if account is None else self.registry.route_of(account.clear)
+        route = None if account is None else self.context.registry.route_of(account.clear)
         return None if route is None else route.lane
 
-    async def _answer(self, row: QuestionRow) -> None:
-        type_ = CommandType(row.operation)
-        command = commands.read(type_, row.reply.content_type, row.body)
-        wait_s = (row.expires_ms - self.clock.now_ms()) / 1000
+    async def _answer(self, row: QuestionRow, command: Command | Refusal) -> None:
+        wait_s = (row.expires_ms - self.context.clock.now_ms()) / 1000
         said: Mapping[str, Any] | Refusal
         if wait_s <= 0:
             said = Refusal(Code.EXPIRED, "max_wait was over before the question could be put to the bank")
@@ -207,19 +196,19 @@ class QuestionService:
             said = await self._guarded(self._receipts.answer(row, command))
         else:
             said = command if isinstance(command, Refusal) else Refusal(Code.INTERNAL, "not a question for a bank")
-        answer = _rejected(row, said) if isinstance(said, Refusal) else (_NAMES[type_], said)
+        answer = _rejected(row, said) if isinstance(said, Refusal) else (_NAMES[CommandType(row.operation)], said)
         # Another node may have taken the lane meanwhile: it finds the question, and asks.
-        if await self._is_ours(row):
+        if await self._is_ours(row, command):
             await self._write(row, *answer)
 
     async def _write(self, row: QuestionRow, name: str, said: Mapping[str, Any]) -> None:
         def unit(tx: Tx) -> None:
-            reply = envelope.answer_row(tx, row.reply, name, said, row.sender, None, self.entropy)
+            reply = envelope.answer_row(tx, row.reply, name, said, row.sender, None)
             questions.answer(tx, row.question, reply)
             if row.operation == CommandType.RECEIPT_REQUEST.value:
                 receipts.forget(tx, row.question)
 
-        await self.store.write(unit)
+        await self.context.store.write(unit)
 
     # ---- balances ----
 
@@ -239,11 +228,11 @@ class QuestionService:
         return account_replies.balance_result(answers, errors)
 
     async def _balance(self, account: AccountNumber, query: BalanceQuery, wait_s: float) -> BalanceAnswer | Refusal:
-        route = self.registry.route_of(account.clear)
+        route = self.context.registry.route_of(account.clear)
         if route is None:
             return Refusal(Code.VALIDATION, "not an own account of the register (any more)")
         known = self._balances.get(account.clear)
-        if query.on is None and known is not None and known.is_fresh(self.clock.now_ms(), query.max_age_s):
+        if query.on is None and known is not None and known.is_fresh(self.context.clock.now_ms(), query.max_age_s):
             return BalanceAnswer(known.balance, route.currency, known.as_of_ms, "cache")
         words = self._words(route)
         if words.balance is None:
@@ -251,10 +240,10 @@ class QuestionService:
         put = words.balance
         question = BalanceQuestion(account, route.currency, query.on)
         try:
-            balance = await self.ask(route.lane, "balance", partial(put, question), wait_s)
+            balance = await self.context.ask(route.lane, "balance", partial(put, question), wait_s)
         except (Unavailable, ProtocolError) as error:
             return no_answer(route, error)
-        now_ms = self.clock.now_ms()
+        now_ms = self.context.clock.now_ms()
         if query.on is not None:
             return BalanceAnswer(balance, route.currency, now_ms, "bank", query.on)
         as_of_ms = now_ms if balance.as_of is None else int(balance.as_of.timestamp() * 1000)
@@ -262,7 +251,7 @@ class QuestionService:
         return BalanceAnswer(balance, route.currency, as_of_ms, "bank")
 
     def _words(self, route: Route) -> Questions:
-        return self.registry.banks[route.bank].questions
+        return self.context.registry.banks[route.bank].questions
 
     # ---- entries ----
 
@@ -273,7 +262,7 @@ class QuestionService:
         return result if worked else defect(result)
 
     async def _entries_of(self, sender: str, query: TransactionsQuery, wait_s: float) -> Mapping[str, Any] | Refusal:
-        route = self.registry.route_of(query.account.clear)
+        route = self.context.registry.route_of(query.account.clear)
         if route is None:
             return Refusal(Code.VALIDATION, "not an own account of the register (any more)")
         words = self._words(route)
@@ -285,21 +274,21 @@ class QuestionService:
         scope = ("entries", sender, query.account.clear, query.first.isoformat(), query.last.isoformat())
         place = _Place(None, 0)
         if query.after is not None:
-            opened = cursor.unseal(self.cursor_key, scope, query.after)
+            opened = cursor.unseal(self.context.cursor_key, scope, query.after)
             if isinstance(opened, Refusal):
                 return opened
             place = _Place.read(opened)
         try:
-            page, rest = await self._walk(route, query, place, self.clock.monotonic_s() + wait_s)
+            page, rest = await self._walk(route, query, place, self.context.clock.monotonic_s() + wait_s)
         except (Unavailable, ProtocolError) as error:
             return no_answer(route, error)
-        following = None if rest is None else cursor.seal(self.cursor_key, scope, rest.text())
-        matched = await self.store.read(lambda conn: ours(conn, route.lane, page.lines))
+        following = None if rest is None else cursor.seal(self.context.cursor_key, scope, rest.text())
+        matched = await self.context.store.read(lambda conn: ours(conn, route.lane, page.lines))
         return account_replies.transactions_page(query, page, following, matched)
 
     def _too_far_back(self, route: Route, query: TransactionsQuery) -> Refusal | None:
-        profile = self.registry.banks[route.bank].profile
-        today = local(profile.limits.hours, self.clock.now_ms()).date()
+        profile = self.context.registry.banks[route.bank].profile
+        today = local(profile.limits.hours, self.context.clock.now_ms()).date()
         oldest = today - timedelta(days=profile.history_days)
         if query.first < oldest:
             detail = f"{route.bank} answers back to {oldest.isoformat()}"
@@ -323,8 +312,8 @@ class QuestionService:
                 raise ProtocolError(TOO_MANY_PAGES, f"more than {PAGES_MAX} pages")
             seen.add(place.bank_cursor)
             question = LinesQuestion(query.account, query.first, query.last, route.currency, place.bank_cursor)
-            wait_s = max(until_s - self.clock.monotonic_s(), 0.0)
-            page = await self.ask(route.lane, "lines", partial(put, question), wait_s)
+            wait_s = max(until_s - self.context.clock.monotonic_s(), 0.0)
+            page = await self.context.ask(route.lane, "lines", partial(put, question), wait_s)
             first = first or page
             room = query.limit - len(lines)
             fresh = page.lines[place.skip :]

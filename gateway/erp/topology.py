@@ -23,9 +23,9 @@ from typing import Literal
 
 from gateway.erp.amqp_types import NO_HEADERS, BrokerRefused, Declarer, Prepare, Problem, Scalar, UnsafeTopology
 from gateway.erp.policies import UNLIMITED, QueueReport, judge
+from protocols.erp.routing import EVENTS
 
 COMMANDS = "bankgw.commands"
-EVENTS = "bankgw.events"
 DEAD = "bankgw.dead"
 MONEY_QUEUE = "bankgw.commands.money"
 QUERY_QUEUE = "bankgw.commands.query"

@@ -42,8 +42,8 @@ def validate(arrival: ReceivedCommand, command: Submit | Refusal, claimed_id: st
         else:
             found = judged(arrival, tx, command.order)
         said, reply = replies.payment_validated(found), arrival.letter.reply
-        tx.mail(envelope.answer_row(tx, reply, replies.PAYMENT_VALIDATED, said, found.sender, found.bank or "none",
-                                arrival.entropy))  # fmt: skip
+        bank = found.bank or "none"
+        tx.mail(envelope.answer_row(tx, reply, replies.PAYMENT_VALIDATED, said, found.sender, bank))
         return Done("answered")
 
     return unit

@@ -19,11 +19,12 @@ from gateway.cli.erp_client import guess_type
 from gateway.core.flow import TABLE
 from gateway.demo import site
 from gateway.erp.definitions import SenderAccess, definitions
-from gateway.erp.topology import EVENTS, standard
+from gateway.erp.topology import standard
 from gateway.meters import ALARMS
 from gateway.simbank.faults import Fault
 from protocols import trial
 from protocols.canon.outcome import STATE_TABLE
+from protocols.erp.routing import EVENTS
 from protocols.erp.words import CommandType
 from tests.docs import states_page
 from tests.house import ROOT, links, page_at, texts

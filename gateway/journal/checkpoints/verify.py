@@ -22,9 +22,9 @@ from gateway.journal.checkpoints import checkpoints, merkle
 from gateway.journal.checkpoints.checkpoints import BadCheckpoint, Checkpoint
 from gateway.journal.commit import audit, outbox, payment_rows
 from gateway.journal.commit.permit_log import Group, Header, Known
-from gateway.journal.payments.events import EVENTS
 from gateway.journal.sql import schema
 from gateway.journal.sql.vault import Vault, VaultError
+from protocols.erp.routing import EVENTS
 
 NOTHING: Mapping[str, Mapping[int, str]] = MappingProxyType({})
 _SET_BACK_MS = 5_000

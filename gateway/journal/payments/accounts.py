@@ -12,7 +12,7 @@ from sqlalchemy import Connection, case, func, select, update
 
 from gateway.journal.commit.rows import Reply
 from gateway.journal.commit.store import Tx
-from gateway.journal.payments.events import EVENTS, message
+from gateway.journal.payments.events import message
 from gateway.journal.sql import schema
 from gateway.journal.sql.columns import fitting, speakable
 from gateway.journal.sql.databases import insert_new, upsert
@@ -25,6 +25,7 @@ from protocols.canon.statement import Balance, Line
 from protocols.erp import account_replies
 from protocols.erp.account_replies import Statement, line_id
 from protocols.erp.news import routing_key, write_json
+from protocols.erp.routing import EVENTS
 
 _E = schema.statement_entries.c
 _B = schema.balances.c

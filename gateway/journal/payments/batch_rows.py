@@ -22,6 +22,7 @@ from protocols.canon.order import Kind
 from protocols.canon.outcome import STATE_TABLE, State
 from protocols.erp.batch_news import BATCH_COMPLETED, BatchNews, ItemState, Share, batch_fields, shares_of
 from protocols.erp.news import routing_key, write_json
+from protocols.erp.routing import EVENTS
 
 _B = schema.batches.c
 _P = schema.payments.c
@@ -134,7 +135,7 @@ def _complete(tx: Tx, row: BatchRow) -> None:
     key = routing_key(BATCH_COMPLETED, row.bank, row.sender)
     body = write_json(batch_fields(news))
     about = (row.bank, row.sender)
-    tx.mail(events.message(tx, BATCH_COMPLETED, body, (events.EVENTS, key), about, row.reply, tx.now_ms))
+    tx.mail(events.message(tx, BATCH_COMPLETED, body, (EVENTS, key), about, row.reply, tx.now_ms))
     shares = {state.value: share.count for state, share in by_state.items()}
     audit.append(tx, f"node:{tx.node}", "batch.completed", f"{row.sender}/{row.batch}", {"seq": seq, **shares})
 

@@ -12,8 +12,8 @@ from gateway.journal.payments.redelivery import Coming
 from protocols.canon.outcome import State
 from protocols.erp import replies
 from protocols.erp.news import News, body, fields, instant, routing_key
+from protocols.erp.routing import EVENTS
 
-EVENTS = "bankgw.events"
 ACCEPTED, REJECTED = "payment.accepted", "payment.rejected"
 REPLIES = frozenset({ACCEPTED, REJECTED})
 _BEFORE_SENDING = frozenset({State.ACCEPTED, State.HELD, State.READY})

@@ -22,7 +22,6 @@ from gateway.erp.topology import (
     CHECKPOINTS_QUEUE,
     COMMANDS,
     DEAD,
-    EVENTS,
     MONEY_QUEUE,
     PARKED_QUEUE,
     QUERY_QUEUE,
@@ -32,6 +31,7 @@ from gateway.erp.topology import (
     preparation,
     standard,
 )
+from protocols.erp.routing import EVENTS
 from tests.gateway.erp.rabbit import Ears, Rabbit, message, rabbit_for_tests, until
 
 pytestmark = pytest.mark.broker
