@@ -52,7 +52,7 @@ from gateway.erp.question_service import QuestionService
 from gateway.erp.topology import MONEY_QUEUE, QUERY_QUEUE, UNROUTED_COMMANDS_QUEUE, preparation, standard
 from gateway.journal.checkpoints import checkpoints
 from gateway.journal.checkpoints.checkpoints import Checkpoints
-from gateway.journal.cluster import renames, restored_database, stops
+from gateway.journal.cluster import renames, restored_database, stops, unknown_to_settings
 from gateway.journal.cluster.lane_pauses import FROM_THE_PAST, Said
 from gateway.journal.cluster.peer_nodes import PeerNodes, claim_all
 from gateway.journal.commit import audit
@@ -60,7 +60,6 @@ from gateway.journal.commit import permit_log as commit_permit_log
 from gateway.journal.commit.group_commit import GroupFacts, SqlStore
 from gateway.journal.commit.rows import OutboxRow, PaymentRow, QuestionRow, WorkRow
 from gateway.journal.commit.store import Store
-from gateway.journal.payments import unknown_to_settings
 from gateway.journal.payments.retention import Retention
 from gateway.journal.sql import migrations, vault
 from gateway.journal.sql.executor import ThreadExecutor

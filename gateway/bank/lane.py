@@ -36,6 +36,7 @@ from gateway.core.hours import bank_date, day_ends_ms, local, next_open_ms
 from gateway.core.states import Alarm, Event, Expire, Overdue, Rules, Work, stricter
 from gateway.journal.cluster import lane_leases, lane_pauses
 from gateway.journal.commit.rows import Evidence, PaymentRow, WorkRow
+from gateway.journal.commit.serials import draw_serials
 from gateway.journal.commit.store import Tx
 from gateway.journal.payments import lookup
 from gateway.journal.payments import transition as journal_apply
@@ -560,7 +561,7 @@ class Lane:
     async def _draw(self) -> None:
         count = max(SERIALS_DRAWN, 2 * self._reserve)
         try:
-            drawn = await self.parts.store.write(lambda tx: lane_leases.draw_serials(tx, self.parts.bank_name, count))
+            drawn = await self.parts.store.write(lambda tx: draw_serials(tx, self.parts.bank_name, count))
         finally:
             self._drawing = False
         self._serials.extend(drawn)

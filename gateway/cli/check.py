@@ -26,8 +26,8 @@ from gateway.bank.lane_dialer import tls_settings
 from gateway.bank.signers import FileSigner, KeyFileError, KeySettings, refuse_open_key
 from gateway.cli import check_references
 from gateway.cli.environment import LoadBank
+from gateway.journal.cluster import unknown_to_settings
 from gateway.journal.commit import permit_log
-from gateway.journal.payments import unknown_to_settings
 from gateway.journal.sql import databases, migrations, vault
 from gateway.journal.sql.databases import is_memory
 from gateway.settings import Loaded, Mistake

@@ -17,8 +17,8 @@ from gateway.clock import Clock
 from gateway.core.states import Work
 from gateway.erp.amqp_types import Amqp
 from gateway.journal.cluster.stops import Stop
+from gateway.journal.cluster.unknown_to_settings import Known, Unknown, look
 from gateway.journal.commit.store import Store
-from gateway.journal.payments.unknown_to_settings import Known, Unknown, look
 from gateway.journal.sql import schema
 from gateway.journal.sql.executor import Executor
 from gateway.journal.sql.vaults import vault_of

@@ -1,7 +1,4 @@
-"""Who owns a lane, and the numbers that only a bank sees.
-
-The epoch is the fence: what an old owner writes is refused.
-"""
+"""Lane leases: which node owns a lane, until when, and under which epoch. A write under an older epoch is refused."""
 
 from __future__ import annotations
 
@@ -11,8 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Integer, bindparam, select, update
 
 from gateway.core.states import TakenOver
-from gateway.journal.cluster import lane_names
-from gateway.journal.commit import audit
+from gateway.journal.commit import audit, lane_names
 from gateway.journal.commit.store import Tx
 from gateway.journal.payments import transition as applying
 from gateway.journal.sql import schema
@@ -20,16 +16,9 @@ from gateway.journal.sql.databases import insert_new
 from gateway.journal.sql.driver import first_row, rows, write
 from protocols.canon.outcome import State
 
-# Numbers are reserved this many at a time; what a stopping process had left over is never used.
-BLOCK = 64
 _C = schema.lanes.c
 _LANE = select(schema.lanes).where(_C.lane == bindparam("b_lane")).with_for_update()
 _SEEN = select(_C.lane, _C.epoch, _C.owner, _C.expires_ms).where(_C.lane == bindparam("b_lane"))
-_N = schema.counters.c
-_SERIAL = select(_N.serial).where(_N.bank == bindparam("b_bank"))
-_DRAW = (
-    update(schema.counters).where(_N.bank == bindparam("b_bank")).values(serial=_N.serial + bindparam("b_count"))
-)  # fmt: skip
 _P = schema.payments.c
 _SENDING = (
     select(_P.payment)
@@ -110,36 +99,6 @@ def release(tx: Tx, lane: str, node: str, epoch: int) -> bool:
     if released:
         audit.append(tx, f"node:{node}", "lane.released", lane, {"epoch": epoch})
     return released
-
-
-def draw_serials(tx: Tx, bank: str, n: int) -> range:
-    """`n` consecutive numbers that were never and will never be given out at this bank again, on whichever lane."""
-    block = tx.serials.blocks.get(bank, range(0))
-    if len(block) < n:
-        count = max(BLOCK, n)
-        if write(tx.raw, _DRAW, {"b_bank": bank, "b_count": count}) == 0:
-            insert_new(tx.raw, schema.counters, {"bank": bank, "serial": 0})
-            write(tx.raw, _DRAW, {"b_bank": bank, "b_count": count})
-        drawn: Any = first_row(tx.raw, _SERIAL, {"b_bank": bank})
-        end = drawn.serial
-        block = range(end - count, end)
-    tx.serials.blocks[bank] = block[n:]
-    return block[:n]
-
-
-def carry_serials(tx: Tx, old: str, new: str) -> None:
-    """A bank has another name from now on: its counter goes on where the old name's stands, or its own if that is
-    higher. Within one bank a lane's name does not matter to the counter.
-    """
-    found: Any = first_row(tx.raw, _SERIAL.with_for_update(), {"b_bank": old})
-    if found is None or old == new:
-        return
-    tx.serials.blocks.pop(old, None)
-    insert_new(tx.raw, schema.counters, {"bank": new, "serial": 0})
-    there: Any = first_row(tx.raw, _SERIAL.with_for_update(), {"b_bank": new})
-    tx.serials.blocks.pop(new, None)
-    if there.serial < found.serial:
-        write(tx.raw, _DRAW, {"b_bank": new, "b_count": found.serial - there.serial})
 
 
 def recover(tx: Tx, lane: str, epoch: int, node: str, limit: int = 500) -> list[applying.Applied]:

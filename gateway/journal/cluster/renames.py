@@ -17,8 +17,8 @@ from typing import Any
 from sqlalchemy import Connection, Table, delete, func, select, update
 
 from gateway.journal.cluster import lane_pauses, restored_database
-from gateway.journal.cluster.lane_names import current_lane
 from gateway.journal.commit import audit
+from gateway.journal.commit.lane_names import current_lane
 from gateway.journal.commit.store import Tx
 from gateway.journal.payments import batch_rows, payees
 from gateway.journal.sql import schema

@@ -20,8 +20,7 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, func, insert, select
 
-from gateway.journal.cluster import lane_names
-from gateway.journal.commit import audit, permit_log
+from gateway.journal.commit import audit, lane_names, permit_log
 from gateway.journal.commit.permit_log import Group, Header, Known, PermitLog, Segment
 from gateway.journal.commit.rows import Head, Permit
 from gateway.journal.commit.store import Tx

@@ -21,7 +21,7 @@ from urllib.parse import quote, unquote
 
 from sqlalchemy import Connection, select
 
-from gateway.journal.cluster import lane_names
+from gateway.journal.commit import lane_names
 from gateway.journal.commit.rows import Permit
 from gateway.journal.sql import schema
 from gateway.journal.sql.vault import Vault

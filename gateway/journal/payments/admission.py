@@ -11,9 +11,9 @@ from gateway.clock import Entropy
 from gateway.core import flow, states
 from gateway.core.policy import Judgement, UsageFacts
 from gateway.core.states import Hold, Reject, Rules, Tell
-from gateway.journal.cluster.lane_leases import draw_serials
 from gateway.journal.commit import audit
 from gateway.journal.commit.rows import PaymentRow, Reply
+from gateway.journal.commit.serials import draw_serials
 from gateway.journal.commit.store import Tx
 from gateway.journal.payments import bank_references, events, payees
 from gateway.journal.payments import transition as applying

@@ -1,7 +1,7 @@
 """Bank references: numbers of the bank's counter, drawn once, written with the time in the bank's alphabet and length.
 
 A bank tells payments apart by their reference, whichever lane they came over. The counter is one for all lanes of a
-bank (`lanes.draw_serials`), and the time is part of every reference: a counter that begins anew, with an old copy of
+bank (`serials.draw_serials`), and the time is part of every reference: a counter that begins anew, with an old copy of
 the database or under another name, makes other references.
 """
 

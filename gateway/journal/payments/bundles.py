@@ -16,9 +16,9 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
-from gateway.journal.cluster.lane_leases import draw_serials
 from gateway.journal.commit import audit, payment_rows
 from gateway.journal.commit.rows import PaymentRow
+from gateway.journal.commit.serials import draw_serials
 from gateway.journal.commit.store import Tx
 from gateway.journal.commit.work import may_leave_ms
 from gateway.journal.payments import bank_references

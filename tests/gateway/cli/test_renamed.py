@@ -12,8 +12,8 @@ import pytest
 from structlog.testing import capture_logs
 from twisted.internet.defer import Deferred
 
-from gateway.journal.cluster import lane_names, renames
-from gateway.journal.payments import unknown_to_settings
+from gateway.journal.cluster import renames, unknown_to_settings
+from gateway.journal.commit import lane_names
 from gateway.settings import Settings
 from gateway.simbank.faults import Fault, Script, Scripted
 from gateway.watch.watch import Sights, Watch

@@ -15,10 +15,10 @@ from twisted.python.failure import Failure
 
 from gateway.clock import SeededEntropy
 from gateway.core.states import Cancel, Send
-from gateway.journal.cluster.lane_leases import draw_serials
 from gateway.journal.commit import audit
 from gateway.journal.commit.committer import Committer
 from gateway.journal.commit.rows import Head, Permit
+from gateway.journal.commit.serials import draw_serials
 from gateway.journal.commit.store import StoreFailed, Tx
 from gateway.journal.payments import admission as payments_admission
 from gateway.journal.payments import lookup

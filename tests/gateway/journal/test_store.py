@@ -24,6 +24,7 @@ from gateway.journal.commit import audit, outbox
 from gateway.journal.commit.group_commit import GroupFacts, SqlStore
 from gateway.journal.commit.permit_log import PermitLog
 from gateway.journal.commit.rows import OutboxRow, QuestionRow, Reply, WorkRow
+from gateway.journal.commit.serials import BLOCK, draw_serials
 from gateway.journal.commit.store import Store, StoreFailed, Tx
 from gateway.journal.payments import admission as payments_admission
 from gateway.journal.payments import lookup, questions
@@ -328,7 +329,7 @@ async def test_while_a_stranger_has_a_lanes_row_other_lanes_go_on_and_then_this_
     clock = SystemClock(reactor_of_tests())
     for lane in ("a.main", "b.main"):
         assert await store.write(partial(lane_leases.lease, lane=lane, node="n1", ttl_ms=15_000)) == 1
-    assert await store.write(lambda tx: lane_leases.draw_serials(tx, "a", lane_leases.BLOCK)) == range(lane_leases.BLOCK)
+    assert await store.write(lambda tx: draw_serials(tx, "a", BLOCK)) == range(BLOCK)
     engine = create_engine(url)
     late: list[object] = []
     with engine.connect() as conn:
@@ -336,7 +337,7 @@ async def test_while_a_stranger_has_a_lanes_row_other_lanes_go_on_and_then_this_
         conn.execute(update(schema.counters).where(schema.counters.c.bank == "a").values(serial=7))
         began_s = clock.monotonic_s()
         store.write(lambda tx: lane_leases.renew(tx, "a.main", "n1", 1, 15_000)).addBoth(late.append)
-        store.write(lambda tx: lane_leases.draw_serials(tx, "a", 1)).addBoth(late.append)
+        store.write(lambda tx: draw_serials(tx, "a", 1)).addBoth(late.append)
         renewals = 0
         while clock.monotonic_s() < began_s + 9.0:
             assert await store.write(lambda tx: lane_leases.renew(tx, "b.main", "n1", 1, 15_000))
@@ -346,7 +347,7 @@ async def test_while_a_stranger_has_a_lanes_row_other_lanes_go_on_and_then_this_
     engine.dispose()
     while len(late) < 2:
         await sleep(clock, 0.05)
-    assert late == [True, range(lane_leases.BLOCK, lane_leases.BLOCK + 1)] and fatal == []
+    assert late == [True, range(BLOCK, BLOCK + 1)] and fatal == []
 
 
 @servers_only

@@ -13,9 +13,9 @@ from typing import Any
 
 from sqlalchemy import Connection, case, func, inspect, select
 
-from gateway.journal.cluster import lane_names, renames
+from gateway.journal.cluster import renames
 from gateway.journal.cluster.renames import OPEN
-from gateway.journal.commit import payment_rows
+from gateway.journal.commit import lane_names, payment_rows
 from gateway.journal.sql import schema
 from gateway.journal.sql.vault import Vault
 from gateway.settings import Settings
