@@ -37,7 +37,7 @@ from gateway.journal.payments import admission
 from gateway.journal.payments import transition as applying
 from gateway.journal.payments.redelivery import Coming
 from gateway.journal.sql import databases, migrations, vault, vaults
-from gateway.simbank.ledger import Account, Ledger
+from gateway.simbank.ledger import Ledger, LedgerAccount
 from gateway.simbank.pki import BankPki, make_pki
 from protocols.bank import Bank, Context
 from protocols.banks import sample
@@ -47,7 +47,7 @@ from protocols.canon.money import Money
 from protocols.canon.order import AnyOrder
 from protocols.canon.outcome import Fate, Outcome
 from protocols.erp import commands, fingerprint
-from protocols.erp.words import CommandType, Submit
+from protocols.erp.words import CommandType, SubmitOrder
 from protocols.kit import dsig
 
 COUNT, REPEATS, GROUP = 400, 5, 10
@@ -94,7 +94,7 @@ def _orders(repeat: int) -> list[AnyOrder]:
     made: list[AnyOrder] = []
     for number in range(repeat * COUNT, (repeat + 1) * COUNT):
         read = commands.read(CommandType.PAYMENT_SUBMIT, "application/json", order("A", number, ACCOUNTS))
-        assert isinstance(read, Submit), read
+        assert isinstance(read, SubmitOrder), read
         made.append(read.order)
     return made
 
@@ -114,7 +114,7 @@ class Talk:
         own = load_pem_private_key(files.gateway_sign_key.read_bytes(), None)
         assert isinstance(own, RSAPrivateKey)
         keys = {"bank": files.bank_sign_key.read_bytes(), "client": files.gateway_sign_cert.read_bytes()}
-        accounts = [Account(number, "示例甲公司", Money(10**14)) for number in ACCOUNTS]
+        accounts = [LedgerAccount(number, "示例甲公司", Money(10**14)) for number in ACCOUNTS]
         return cls(
             sample.build({"bank_certificate": files.bank_sign_cert.read_text(), "verify": verify}),
             sample_twin.build({"user": "u", "password": "p", "cheap": True}, keys), Ledger(_Machine().now_ms, accounts),

@@ -53,7 +53,7 @@ from gateway.erp.topology import MONEY_QUEUE, QUERY_QUEUE, UNROUTED_COMMANDS_QUE
 from gateway.journal.checkpoints import checkpoints
 from gateway.journal.checkpoints.checkpoints import Checkpoints
 from gateway.journal.cluster import renames, restored_database, stops, unknown_to_settings
-from gateway.journal.cluster.lane_pauses import FROM_THE_PAST, Said
+from gateway.journal.cluster.lane_pauses import FROM_THE_PAST, PauseState
 from gateway.journal.cluster.peer_nodes import PeerNodes, claim_all
 from gateway.journal.commit import audit
 from gateway.journal.commit import permit_log as commit_permit_log
@@ -111,7 +111,7 @@ def load_banks(settings: conf.Settings) -> dict[str, Bank]:
     return {name: load_bank(table) for name, table in settings.banks.items()}
 
 
-def load_office(table: conf.Bank) -> Office | None:
+def load_office(table: conf.BankSettings) -> Office | None:
     """Where a bank gives certificates, if it does so over the wire. Files that are not there yet are left out."""
     module = import_module(f"protocols.banks.{table.protocol}")
     if not hasattr(module, "certificates"):
@@ -125,7 +125,7 @@ def _texts(files: Mapping[str, Path]) -> dict[str, str]:
     return {name: path.read_text("utf-8") for name, path in files.items()}
 
 
-def load_bank(table: conf.Bank) -> Bank:
+def load_bank(table: conf.BankSettings) -> Bank:
     """One bank from its table: its protocol's folder, its options, and the options that are files' contents."""
     module = import_module(f"protocols.banks.{table.protocol}")
     bank: Bank = module.build({**table.options, **_texts(table.option_files)})
@@ -145,7 +145,7 @@ def _span(seconds: float | None, default: timedelta) -> timedelta:
     return default if seconds is None else timedelta(seconds=seconds)
 
 
-def lane_tables(settings: conf.Settings) -> dict[str, tuple[str, conf.Lane]]:
+def lane_tables(settings: conf.Settings) -> dict[str, tuple[str, conf.LaneSettings]]:
     """Every lane by its full name, with its bank's name."""
     return {
         f"{bank_name}.{lane_name}": (bank_name, lane)
@@ -237,7 +237,7 @@ async def _past(store: Store, log: commit_permit_log.PermitLog, clock: Clock) ->
 
 
 def _peer_ends(
-    dialers: Mapping[str, LaneDialer], lanes: Mapping[str, tuple[str, conf.Lane]]
+    dialers: Mapping[str, LaneDialer], lanes: Mapping[str, tuple[str, conf.LaneSettings]]
 ) -> dict[str, datetime | None]:
     """When the certificate that each bank showed last ends; of several lanes the first to end."""
     ends: dict[str, datetime | None] = {}
@@ -321,7 +321,7 @@ class Gateway:
             plain = sum(lane.tls is None for lane in settings.banks[bank_name].lanes.values())
             meters.plaintext_lanes.labels(bank_name).set(plain)
 
-    def _lane(self, name: str, bank_name: str, table: conf.Lane) -> Lane:
+    def _lane(self, name: str, bank_name: str, table: conf.LaneSettings) -> Lane:
         parts, bank = self.parts, self.parts.banks[bank_name]
         return Lane(
             LaneParts(
@@ -428,7 +428,7 @@ class Gateway:
         """Whether a lane waits because the database came back from the past."""
         return any(FROM_THE_PAST in lane.paused for lane in self.lanes.values())
 
-    def known(self) -> unknown_to_settings.Known:
+    def known(self) -> unknown_to_settings.KnownToSettings:
         """What the settings in force know, for the comparison with what the journal has open."""
         return unknown_to_settings.known_of(self.settings, self.parts.banks)
 
@@ -450,7 +450,7 @@ class Gateway:
             elif not waits:
                 lane.resume(FROM_THE_PAST)
 
-    def _pauses_said(self, said: Mapping[str, Said]) -> None:
+    def _pauses_said(self, said: Mapping[str, PauseState]) -> None:
         """An operator's word may have been given at another node."""
         for name, word in said.items():
             self.lanes[name].apply_pause(word)

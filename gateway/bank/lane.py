@@ -86,7 +86,7 @@ class Lane:
         self._drained: Deferred[None] | None = None
         self._drawing = False
         self._paused: set[str] = set()
-        self._said = lane_pauses.Said()
+        self._said = lane_pauses.PauseState()
         self.session_pool = self._new_session_pool()
         self.exchange_metrics = ExchangeMetrics(parts.bank_name, parts.meters)
         self.bundling = Bundling(self)
@@ -243,7 +243,7 @@ class Lane:
             _log.info("lane.resumed", lane=self.parts.name, reason=reason)
             self._wake_in(0)
 
-    def apply_pause(self, said: lane_pauses.Said) -> None:
+    def apply_pause(self, said: lane_pauses.PauseState) -> None:
         """An operator's word, as the journal has it; one that is older than the last one heard changes nothing."""
         if said.number < self._said.number:
             return

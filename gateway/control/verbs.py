@@ -25,9 +25,9 @@ from gateway.control import (
     persons,
     proposals,
 )
-from gateway.control.batch_view import BatchChanged, Word
+from gateway.control.batch_view import BatchChanged, OperatorDecision
 from gateway.control.daemon_handle import DaemonHandle
-from gateway.control.order_view import Message, Veil
+from gateway.control.order_view import BundleMessage, Veil
 from gateway.control.server import Call, Denied, Verb
 from gateway.core.states import Cancel, Deny, Event, Work
 from gateway.journal.cluster import lane_pauses
@@ -102,7 +102,7 @@ class _File:
     row: PaymentRow
     moments: list[Moment]
     batch: BatchRow | None = None
-    message: Message | None = None
+    message: BundleMessage | None = None
     mates: tuple[PaymentRow, ...] = ()
 
 
@@ -209,13 +209,13 @@ class _Desk:
         def event(tx: Tx, row: PaymentRow) -> Event | str:
             return holds.release(tx, row, held_for, self._daemon_handle)
 
-        word = Word(holds.HELD, event, call.peer.actor, "released", reason, held_for, one_reason=True)
+        word = OperatorDecision(holds.HELD, event, call.peer.actor, "released", reason, held_for, one_reason=True)
         return await self._befall(call, word)
 
     async def cancel(self, call: Call) -> Any:
         """Withdraw an order that was not sent yet, or what of a batch was not."""
         reason = call.text("reason")
-        word = Word(_UNSENT, lambda tx, _row: Cancel(tx.now_ms), call.peer.actor, "cancelled", reason)
+        word = OperatorDecision(_UNSENT, lambda tx, _row: Cancel(tx.now_ms), call.peer.actor, "cancelled", reason)
         return await self._befall(call, word)
 
     async def enquire(self, call: Call) -> Any:
@@ -237,7 +237,7 @@ class _Desk:
         lane = self._daemon_handle.lanes.get(row.lane)
         return {**order_view.brief(row), "asked": lane is not None, "lane_ready": lane is not None and lane.ready}
 
-    async def _befall(self, call: Call, word: Word) -> Any:
+    async def _befall(self, call: Call, word: OperatorDecision) -> Any:
         def unit(tx: Tx) -> _Changed:
             row = _find(tx.fresh, call.parts[0])
             if row is None:
@@ -464,11 +464,11 @@ def _file(conn: Connection, row: PaymentRow) -> _File:
     if found is None or found[0].wire is None:
         return _File(row, moments, batch)
     bundle, members = found
-    message = Message(bundle, len(members), bundles.answer_of(conn, bundle.bundle))
+    message = BundleMessage(bundle, len(members), bundles.answer_of(conn, bundle.bundle))
     return _File(row, moments, batch, message, batch_rows.items(conn, row.sender, row.batch))
 
 
-def _batch_changed(tx: Tx, name: str, word: Word) -> _Changed:
+def _batch_changed(tx: Tx, name: str, word: OperatorDecision) -> _Changed:
     """The word's effect on the batch of this name, if there is one."""
     row = _find_batch(tx.fresh, name)
     return _Changed(None, batch=None if row is None else batch_view.befall(tx, row, word))

@@ -37,7 +37,6 @@ from gateway.core.states import (
     AskedInVain,
     Cancel,
     Deny,
-    Done,
     Due,
     Effect,
     Event,
@@ -56,6 +55,7 @@ from gateway.core.states import (
     TakenOver,
     Tell,
     Work,
+    WorkDone,
 )
 from protocols.canon.errors import Code
 from protocols.canon.outcome import CORRECTION_EVENT, STATE_TABLE, Fate, State
@@ -144,12 +144,12 @@ def _deadline(before: Life, life: Life, _event: Event) -> tuple[Effect, ...]:
 
 
 def _stop_asking(_before: Life, _life: Life, _event: Event) -> tuple[Effect, ...]:
-    return (Done(Work.ENQUIRE), Done(Work.ESCALATE), Done(Work.REPLAY))
+    return (WorkDone(Work.ENQUIRE), WorkDone(Work.ESCALATE), WorkDone(Work.REPLAY))
 
 
 def _done(work: Work) -> Consequence:
     def consequence(_before: Life, _life: Life, _event: Event) -> tuple[Effect, ...]:
-        return (Done(work),)
+        return (WorkDone(work),)
 
     return consequence
 
@@ -161,14 +161,14 @@ def _repeat(_before: Life, life: Life, event: Event) -> tuple[Effect, ...]:
 
 
 def _stop_sending(_before: Life, _life: Life, _event: Event) -> tuple[Effect, ...]:
-    return (Done(Work.SEND), Done(Work.EXPIRE))
+    return (WorkDone(Work.SEND), WorkDone(Work.EXPIRE))
 
 
 def _watch_returns(_before: Life, life: Life, event: Event) -> tuple[Effect, ...]:
     """Success is not the last word: ask again, once a period, for as long as money may come back once it went."""
     ends_ms = max(life.last_write_ms or 0, life.since_ms) + life.rules.returns_watch_ms
     next_ms = event.at_ms + life.rules.returns_every_ms
-    return (Due(Work.RETURNS, next_ms),) if next_ms <= ends_ms else (Done(Work.RETURNS),)
+    return (Due(Work.RETURNS, next_ms),) if next_ms <= ends_ms else (WorkDone(Work.RETURNS),)
 
 
 def _too_late(_before: Life, _life: Life, _event: Event) -> tuple[Effect, ...]:

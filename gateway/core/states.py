@@ -286,7 +286,7 @@ class Due:
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
+class WorkDone:
     """Delete the work row of this kind, if there is one."""
 
     work: Work
@@ -306,4 +306,4 @@ class Deny:
     code: Code
 
 
-Effect = Tell | Due | Done | Alarm | Deny
+Effect = Tell | Due | WorkDone | Alarm | Deny

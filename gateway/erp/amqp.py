@@ -31,7 +31,7 @@ from twisted.python.failure import Failure
 from gateway.erp import amqp_values
 from gateway.erp.amqp_link import Gone, Link
 from gateway.erp.amqp_settings import AmqpSettings
-from gateway.erp.amqp_types import BrokerRefused, Cut, Delivery, LinkLost, Message, Prepare, Scalar
+from gateway.erp.amqp_types import BrokerRefused, Cut, Delivery, LinkLost, OutgoingMessage, Prepare, Scalar
 from gateway.erp.assembly import Arriving
 from gateway.erp.broker_address import endpoint_of
 from gateway.erp.client import AmqpClient, Random
@@ -180,7 +180,7 @@ class _Channel(pika.channel.Channel):  # type: ignore[misc]
             return defer.fail(LinkLost(_why(problem)))
         return answer
 
-    def _send(self, message: Message) -> None:
+    def _send(self, message: OutgoingMessage) -> None:
         # To the broker a direct reply-to is no queue: with the mandatory flag it would return each delivered reply.
         mandatory = message.mandatory and not (
             message.exchange == "" and message.routing_key.startswith(DIRECT_REPLY_TO))
@@ -234,7 +234,7 @@ class _Channel(pika.channel.Channel):  # type: ignore[misc]
         self._on_returned(method_frame.method, header_frame.properties)
 
 
-def _encodable(message: Message, login: str | None) -> Any:
+def _encodable(message: OutgoingMessage, login: str | None) -> Any:
     p = message.properties
     return pika.spec.BasicProperties(
         p.content_type, None, dict(p.headers) if p.headers else None, 2 if message.persistent else 1, None,

@@ -15,7 +15,7 @@ from gateway.erp.publisher import Publisher
 Gone: TypeAlias = BrokerRefused | LinkLost
 
 
-class Channel(Protocol):
+class BrokerChannel(Protocol):
     """An open channel. Its coroutines raise `BrokerRefused` or `LinkLost` when it closes before the answer.
     """
 
@@ -69,7 +69,7 @@ class Link(Protocol):
     def alive(self) -> bool:
         """False once `ended` has fired."""
 
-    async def channel(self) -> Channel:
+    async def channel(self) -> BrokerChannel:
         """Open a channel."""
 
     def hold(self, held: bool) -> None:

@@ -84,7 +84,7 @@ class Delivery:
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
+class OutgoingMessage:
     """One message to publish. `properties.message_id` is required and unique among publishes in flight."""
 
     exchange: str
@@ -95,7 +95,7 @@ class Message:
     persistent: bool = True
 
 
-class Fate(enum.Enum):
+class PublishStatus(enum.Enum):
     """What the broker said about a publish."""
 
     CONFIRMED = "confirmed"
@@ -111,16 +111,16 @@ class Fate(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class PublishResult:
     """The fate of one publish, with the broker's reply code and text where it gave one."""
 
-    fate: Fate
+    fate: PublishStatus
     code: int = 0
     text: str = ""
 
 
-CONFIRMED = Verdict(Fate.CONFIRMED)
-NACKED = Verdict(Fate.NACKED)
+CONFIRMED = PublishResult(PublishStatus.CONFIRMED)
+NACKED = PublishResult(PublishStatus.NACKED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +134,7 @@ class Down:
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class BrokerProblem:
     """Something a person must change: what is wrong and what to do about it."""
 
     what: str
@@ -166,7 +166,7 @@ class UnsafeTopology(Exception):
     `problems` lists all of them, each with its remedy.
     """
 
-    def __init__(self, problems: Sequence[Problem]) -> None:
+    def __init__(self, problems: Sequence[BrokerProblem]) -> None:
         listed = "; ".join(map(str, problems))
         super().__init__(f"unsafe broker topology; nothing is consumed or published: {listed}")
         self.problems = tuple(problems)
@@ -249,7 +249,7 @@ class Amqp(Protocol):
         else: see ADR 0023.
         """
 
-    def publish(self, message: Message) -> Deferred[Verdict]:
+    def publish(self, message: OutgoingMessage) -> Deferred[PublishResult]:
         """Publish with a confirm; the Deferred always fires with a verdict and never fails.
 
         ValueError at once when the message id is missing or already in flight: then verdicts cannot be told

@@ -8,7 +8,7 @@ from datetime import date, timedelta
 
 from gateway.core.hours import local
 from gateway.core.policy import Route
-from gateway.erp.command import REPEATED, Done, ReceivedCommand, Unit, validation
+from gateway.erp.command import REPEATED, CommandResult, CommandUnit, ReceivedCommand, validation
 from gateway.journal.commit.rows import PaymentRow, QuestionRow
 from gateway.journal.commit.store import Tx
 from gateway.journal.payments import lookup, questions, redelivery
@@ -18,7 +18,7 @@ from protocols.canon.party import AccountNumber
 from protocols.erp.words import BalanceQuery, BankQuestion, ReceiptRequest, StatementRequest
 
 
-def ask(arrival: ReceivedCommand, command: BankQuestion) -> Unit:
+def ask(arrival: ReceivedCommand, command: BankQuestion) -> CommandUnit:
     """The unit that writes the question down."""
     refusal = _unanswerable(arrival, command)
     if refusal is not None:
@@ -26,7 +26,7 @@ def ask(arrival: ReceivedCommand, command: BankQuestion) -> Unit:
     stamp = arrival.delivery.properties.timestamp
     asked_ms = arrival.now_ms if stamp is None else stamp * 1000
 
-    def unit(tx: Tx) -> Done:
+    def unit(tx: Tx) -> CommandResult:
         key, coming = arrival.key, arrival.letter.coming
         if isinstance(command, ReceiptRequest) and command.account is None:
             refusal = _no_such_payment(arrival, tx, command)
@@ -45,7 +45,7 @@ def ask(arrival: ReceivedCommand, command: BankQuestion) -> Unit:
             # The same words asked twice while the first still waits: two questions, two answers.
             row = replace(row, question=f"{key}.{arrival.entropy.ulid(tx.now_ms)}")
             questions.ask(tx, row)
-        return Done("asked", question=row)
+        return CommandResult("asked", question=row)
 
     return unit
 

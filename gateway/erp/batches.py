@@ -5,7 +5,7 @@ from __future__ import annotations
 from gateway.core import policy
 from gateway.core.policy import HOLD_BAND, Route
 from gateway.erp import orders
-from gateway.erp.command import REPEATED, Done, ReceivedCommand, Unit, validation
+from gateway.erp.command import REPEATED, CommandResult, CommandUnit, ReceivedCommand, validation
 from gateway.erp.dry_build import DryBuild
 from gateway.journal.commit.rows import PaymentRow
 from gateway.journal.commit.store import Tx
@@ -20,14 +20,14 @@ from protocols.erp.batch_news import BATCH_ACCEPTED, batch_fields
 from protocols.erp.words import OnItemError, SubmitBatch
 
 
-def submit(arrival: ReceivedCommand, command: SubmitBatch) -> Unit:
+def submit(arrival: ReceivedCommand, command: SubmitBatch) -> CommandUnit:
     """The unit of one batch."""
     found = _fit(arrival, command)
     if isinstance(found, Refusal):
         return _refused(arrival, command, found)
     asked = _admission(arrival, command, found)
 
-    def unit(tx: Tx) -> Done:
+    def unit(tx: Tx) -> CommandResult:
         if arrival.answered(tx):
             return REPEATED
         admitted = batches.admit(tx, asked, arrival.entropy, barred=arrival.was_refused(tx))
@@ -38,7 +38,7 @@ def submit(arrival: ReceivedCommand, command: SubmitBatch) -> Unit:
         if isinstance(admitted, BatchRow):
             return _again(arrival, tx, admitted)
         _answer(arrival, tx, admitted.row, admitted.items)
-        return Done(Admittance.NEW.value, admitted.items)
+        return CommandResult(Admittance.NEW.value, admitted.items)
 
     return unit
 
@@ -81,10 +81,10 @@ def _faults(arrival: ReceivedCommand, command: SubmitBatch, route: Route) -> lis
     return found
 
 
-def _refused(arrival: ReceivedCommand, command: SubmitBatch, refusal: Refusal) -> Unit:
+def _refused(arrival: ReceivedCommand, command: SubmitBatch, refusal: Refusal) -> CommandUnit:
     """Refuse a batch, unless it was accepted before: then it is answered as it stands."""
 
-    def unit(tx: Tx) -> Done:
+    def unit(tx: Tx) -> CommandResult:
         if arrival.answered(tx):
             return REPEATED
         row = batch_rows.find(tx.fresh, arrival.sender.name, command.id)
@@ -98,9 +98,9 @@ def _refused(arrival: ReceivedCommand, command: SubmitBatch, refusal: Refusal) -
     return unit
 
 
-def _again(arrival: ReceivedCommand, tx: Tx, row: BatchRow) -> Done:
+def _again(arrival: ReceivedCommand, tx: Tx, row: BatchRow) -> CommandResult:
     _answer(arrival, tx, row, batch_rows.items(tx.fresh, row.sender, row.batch), replayed=True)
-    return Done(Admittance.REPLAYED.value)
+    return CommandResult(Admittance.REPLAYED.value)
 
 
 def _answer(

@@ -19,12 +19,12 @@ from gateway.erp.amqp_types import (
     Delivery,
     Down,
     LinkLost,
-    Message,
     OnDelivery,
+    OutgoingMessage,
     Prepare,
     Properties,
+    PublishResult,
     UnsafeTopology,
-    Verdict,
     ignore_blocked,
 )
 from gateway.erp.consumer import Consumer
@@ -199,7 +199,7 @@ class AmqpClient:
         """See `wire.Amqp`."""
         self._later(self._patience.give_back_after_s, partial(self._give_back, delivery))
 
-    def publish(self, message: Message) -> Deferred[Verdict]:
+    def publish(self, message: OutgoingMessage) -> Deferred[PublishResult]:
         """See `wire.Amqp`."""
         return self._publisher.publish(message)
 
@@ -505,7 +505,7 @@ class AmqpClient:
 
     def _sing(self, queue: str) -> None:
         properties = Properties(message_id=f"canary-{self._random.getrandbits(96):024x}")
-        self._publisher.publish(Message("", queue, b"", properties, persistent=False))
+        self._publisher.publish(OutgoingMessage("", queue, b"", properties, persistent=False))
 
     def _silent(self, link: Link, silence_s: float) -> None:
         link.drop(f"nothing came through for {silence_s:.0f} s although the connection looks alive")

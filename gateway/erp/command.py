@@ -27,7 +27,7 @@ _ANSWERED, _REFUSED = "command.answered", "command.refused"
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
+class CommandResult:
     """What a unit did, for the counters and for those who go on with it."""
 
     result: str
@@ -35,8 +35,8 @@ class Done:
     question: QuestionRow | None = None
 
 
-REPEATED = Done("repeated")
-Unit = Callable[[Tx], Done]
+REPEATED = CommandResult("repeated")
+CommandUnit = Callable[[Tx], CommandResult]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ class ReceivedCommand:
         """Who did it, for the audit trail."""
         return f"user:{self.letter.user}"
 
-    def refuse(self, refusal: Refusal, id_: str | None = None) -> Unit:
+    def refuse(self, refusal: Refusal, id_: str | None = None) -> CommandUnit:
         """The unit that refuses it, once."""
         return refusing(self.delivery, self.letter, self.type, self.sender, refusal, id_)
 
@@ -83,7 +83,7 @@ class ReceivedCommand:
         """
         return redelivery.noted(tx, self.letter.coming, self.key, _REFUSED)
 
-    def refuse_again(self, tx: Tx, id_: str) -> Done:
+    def refuse_again(self, tx: Tx, id_: str) -> CommandResult:
         """The end of a message that `was_refused`.
 
         What another node refused while it lay here has its answer. What comes again may be a second publish of the same
@@ -107,7 +107,7 @@ class ReceivedCommand:
 def refusing(
     delivery: Delivery, letter: Envelope, command: CommandType | None, sender: Sender | None,
     no: Refusal, id_: str | None, *, insist: bool = False, owner: str | None = None,
-) -> Unit:  # fmt: skip
+) -> CommandUnit:  # fmt: skip
     """The unit that refuses a delivery: the refusal, its reply and the parked copy; once, unless it is to `insist`.
 
     `owner` as in `mail.refusal`.
@@ -116,7 +116,7 @@ def refusing(
     name = sender.name if sender else None
     size, digest = (None, None) if delivery.cut is None else (delivery.cut.size, delivery.cut.sha256)
 
-    def unit(tx: Tx) -> Done:
+    def unit(tx: Tx) -> CommandResult:
         said = replies.rejection(command, id_, no)
         event = replies.rejection_name(command)
         reply, parked = envelope.refusal(tx, letter, delivery, no, event, said, sender, owner)
@@ -125,7 +125,7 @@ def refusing(
         fresh = write(key=key)
         if not fresh and (insist or not redelivery.noted(tx, letter.coming, key, _REFUSED)):
             write(key=f"{key}.{tx.entropy.ulid(tx.now_ms)}")
-        return Done(no.code.value)
+        return CommandResult(no.code.value)
 
     return unit
 

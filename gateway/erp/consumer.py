@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gateway.erp.ack_window import AckWindow
-from gateway.erp.amqp_link import Channel
+from gateway.erp.amqp_link import BrokerChannel
 from gateway.erp.amqp_types import OnDelivery
 
 WIDER = 2_000
@@ -26,12 +26,12 @@ class Consumer:
         self.failures = 0
         self.sizes: dict[int, int] = {}
         self.token = 0
-        self.channel: Channel | None = None
+        self.channel: BrokerChannel | None = None
         self.window = AckWindow(_nothing)
         self.tags: list[str] = []
         self._subscriptions = 0
 
-    def opened(self, channel: Channel, token: int) -> None:
+    def opened(self, channel: BrokerChannel, token: int) -> None:
         """Its channel is open, for the first time or again."""
         self.token, self.channel, self.window = token, channel, AckWindow(channel.ack_through)
         self.sizes.clear()

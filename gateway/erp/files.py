@@ -9,25 +9,25 @@ from __future__ import annotations
 from dataclasses import replace
 
 from gateway.erp import batches, orders
-from gateway.erp.command import Done, ReceivedCommand, Unit
+from gateway.erp.command import CommandResult, CommandUnit, ReceivedCommand
 from gateway.journal.commit.store import Tx
-from protocols.erp.words import Submit, SubmitBatch, SubmitFile
+from protocols.erp.words import SubmitBatch, SubmitFile, SubmitOrder
 
 
-def submit(arrival: ReceivedCommand, file: SubmitFile) -> Unit:
+def submit(arrival: ReceivedCommand, file: SubmitFile) -> CommandUnit:
     """The unit of a whole file."""
     units = [_unit(_alone(arrival, number), part) for number, part in enumerate(file.parts, start=1)]
 
-    def unit(tx: Tx) -> Done:
+    def unit(tx: Tx) -> CommandResult:
         done = [each(tx) for each in units]
         admitted = tuple(row for one in done for row in one.admitted)
         # For the counters: what became of the file is what became of its first part.
-        return Done(done[0].result, admitted)
+        return CommandResult(done[0].result, admitted)
 
     return unit
 
 
-def _unit(arrival: ReceivedCommand, part: Submit | SubmitBatch) -> Unit:
+def _unit(arrival: ReceivedCommand, part: SubmitOrder | SubmitBatch) -> CommandUnit:
     return batches.submit(arrival, part) if isinstance(part, SubmitBatch) else orders.submit(arrival, part.order)
 
 

@@ -22,7 +22,7 @@ from gateway.clock import Clock, Entropy
 from gateway.erp import ask_later, batches, envelope, files, orders, status_and_cancel
 from gateway.erp import validation as validating
 from gateway.erp.amqp_types import Amqp, Delivery
-from gateway.erp.command import Done, ReceivedCommand, Unit, refusing
+from gateway.erp.command import CommandResult, CommandUnit, ReceivedCommand, refusing
 from gateway.erp.envelope import Envelope
 from gateway.erp.sender_turns import Turns
 from gateway.journal.commit.rows import PaymentRow, QuestionRow
@@ -36,13 +36,13 @@ from protocols.erp.words import (
     MAX_BODY_BYTES,
     MONEY_COMMANDS,
     SINGLE_ORDERS,
-    Cancel,
+    CancelOrder,
     Command,
     CommandType,
     StatusQuery,
-    Submit,
     SubmitBatch,
     SubmitFile,
+    SubmitOrder,
 )
 
 _log = log.get("erp.intake")
@@ -193,21 +193,21 @@ class Intake:
 
     def _unit(
         self, delivery: Delivery, letter: Envelope, sender: Sender, type_: CommandType, command: Command | Refusal
-    ) -> Unit:
+    ) -> CommandUnit:
         now_ms = self._clock.now_ms()
         now = datetime.fromtimestamp(now_ms / 1000, UTC)
         arrival = ReceivedCommand(delivery, letter, sender, type_, self.registry, self._entropy, now_ms, now,
                           now.astimezone(self._zone).date())  # fmt: skip
-        if type_ is _VALIDATE and isinstance(command, Submit | Refusal):
+        if type_ is _VALIDATE and isinstance(command, SubmitOrder | Refusal):
             return validating.validate(arrival, command, self._claimed(delivery))
         assert not isinstance(command, Refusal), "refused before"
-        if isinstance(command, Submit):
+        if isinstance(command, SubmitOrder):
             return orders.submit(arrival, command.order)
         if isinstance(command, SubmitBatch):
             return batches.submit(arrival, command)
         if isinstance(command, SubmitFile):
             return files.submit(arrival, command)
-        if isinstance(command, Cancel):
+        if isinstance(command, CancelOrder):
             return status_and_cancel.cancel(arrival, command)
         if isinstance(command, StatusQuery):
             return status_and_cancel.status(arrival, command)
@@ -215,7 +215,7 @@ class Intake:
 
     # ---- faults of ours ----
 
-    def _refusal(self, delivery: Delivery, letter: Envelope, refused: _Refused) -> Unit:
+    def _refusal(self, delivery: Delivery, letter: Envelope, refused: _Refused) -> CommandUnit:
         return refusing(delivery, letter, refused.command, refused.sender, refused.refusal, refused.id,
                         owner=self._owner(letter, refused))  # fmt: skip
 
@@ -261,7 +261,7 @@ class Intake:
             self._amqp.release(delivery)
         self._ended(delivery)
 
-    def _durable(self, done: Done, delivery: Delivery, type_: str, started_ms: int) -> None:
+    def _durable(self, done: CommandResult, delivery: Delivery, type_: str, started_ms: int) -> None:
         if envelope.is_dead_lettered(delivery):
             self._amqp.reject(delivery)
         else:

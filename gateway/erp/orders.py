@@ -9,7 +9,7 @@ from gateway.core import policy
 from gateway.core.hours import next_open_ms, stayed_since_ms
 from gateway.core.policy import Judgement, Route, UsageFacts
 from gateway.core.states import Reject
-from gateway.erp.command import REPEATED, Done, ReceivedCommand, Unit, validation
+from gateway.erp.command import REPEATED, CommandResult, CommandUnit, ReceivedCommand, validation
 from gateway.journal.commit import audit
 from gateway.journal.commit.rows import PaymentRow
 from gateway.journal.commit.store import Tx
@@ -24,7 +24,7 @@ from protocols.erp.news import instant
 _log = log.get("erp.orders")
 
 
-def submit(arrival: ReceivedCommand, order: AnyOrder) -> Unit:
+def submit(arrival: ReceivedCommand, order: AnyOrder) -> CommandUnit:
     """The unit of one order."""
     found = route_of(arrival, order)
     if isinstance(found, Refusal):
@@ -34,14 +34,14 @@ def submit(arrival: ReceivedCommand, order: AnyOrder) -> Unit:
         return _refused(arrival, order, validation(faults, found))
     asked = admission(arrival, order, found)
 
-    def unit(tx: Tx) -> Done:
+    def unit(tx: Tx) -> CommandResult:
         if arrival.was_refused(tx) and lookup.find(tx.read, arrival.sender.name, order.id) is None:
             return arrival.refuse_again(tx, order.id)
         admitted = payments_admission.admit(tx, asked, arrival.entropy)
         if admitted.kind is Admittance.CONFLICT:
             return _conflict(arrival, order, admitted.row)(tx)
         new = admitted.kind is Admittance.NEW
-        return Done(admitted.kind.value, (admitted.row,) if new else ())
+        return CommandResult(admitted.kind.value, (admitted.row,) if new else ())
 
     return unit
 
@@ -110,10 +110,10 @@ def item_admission(
     return replace(asked, reply=replace(asked.reply, reply_to=None), batch=batch, item_no=item_no)
 
 
-def _refused(arrival: ReceivedCommand, order: AnyOrder, refusal: Refusal) -> Unit:
+def _refused(arrival: ReceivedCommand, order: AnyOrder, refusal: Refusal) -> CommandUnit:
     """Refuse an order, unless its id is a payment's: what was accepted once is never called rejected later."""
 
-    def unit(tx: Tx) -> Done:
+    def unit(tx: Tx) -> CommandResult:
         row = lookup.find(tx.fresh, arrival.sender.name, order.id)
         if row is None:
             return arrival.refuse(refusal, order.id)(tx)
@@ -123,12 +123,12 @@ def _refused(arrival: ReceivedCommand, order: AnyOrder, refusal: Refusal) -> Uni
             return REPEATED
         events.replay(tx, row, arrival.letter.reply)
         audit.append(tx, arrival.actor, "order.repeated", row.payment, {"state": row.life.state.value})
-        return Done(Admittance.REPLAYED.value)
+        return CommandResult(Admittance.REPLAYED.value)
 
     return unit
 
 
-def _conflict(arrival: ReceivedCommand, order: AnyOrder, row: PaymentRow) -> Unit:
+def _conflict(arrival: ReceivedCommand, order: AnyOrder, row: PaymentRow) -> CommandUnit:
     title = (
         f"id {order.id!r} was used on {instant(row.accepted_ms)} with other content "
         f"(fingerprint {row.fingerprint[:15]}…, now {fingerprint.fingerprint(order)[:15]}…); nothing happened"

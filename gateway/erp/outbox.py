@@ -16,7 +16,7 @@ from twisted.internet.interfaces import IDelayedCall
 
 from gateway import log
 from gateway.clock import Clock
-from gateway.erp.amqp_types import Amqp, Fate, Message, Properties, Verdict
+from gateway.erp.amqp_types import Amqp, OutgoingMessage, Properties, PublishResult, PublishStatus
 from gateway.journal.commit import outbox
 from gateway.journal.commit.rows import Mail, OutboxRow
 from gateway.journal.commit.store import Store
@@ -126,26 +126,26 @@ class Outbox:
         self._in_flight -= 1
         self._in_flight_bytes -= len(row.body)
 
-    def _message(self, row: OutboxRow) -> Message:
+    def _message(self, row: OutboxRow) -> OutgoingMessage:
         properties = Properties(
             message_id=row.message_id, correlation_id=row.correlation_id, user_id=self._user, app_id=self._app_id,
             content_type=row.content_type, timestamp=row.created_ms // 1000, type=row.headers.get("type"),
             headers=dict(row.headers),
         )  # fmt: skip
-        return Message(row.exchange, row.routing_key, row.body, properties)
+        return OutgoingMessage(row.exchange, row.routing_key, row.body, properties)
 
-    def _heard(self, verdict: Verdict, row: OutboxRow) -> None:
+    def _heard(self, verdict: PublishResult, row: OutboxRow) -> None:
         self._landed(row)
         self._meters.published.labels(verdict.fate.value).inc()
-        if verdict.fate is not Fate.NACKED and self._refused:
+        if verdict.fate is not PublishStatus.NACKED and self._refused:
             self._refused.pop(row.message_id, None)
-        if verdict.fate is Fate.CONFIRMED:
+        if verdict.fate is PublishStatus.CONFIRMED:
             self._meters.stage.labels("news").observe(max(self._clock.now_ms() - row.created_ms, 0) / 1000)
             self._mark(row, Mail.SENT)
-        elif verdict.fate is Fate.LOST:
+        elif verdict.fate is PublishStatus.LOST:
             # Stored or not, nobody knows: the scan after the reconnect publishes it again under the same id.
             self._known.discard(row.message_id)
-        elif verdict.fate is Fate.NACKED:
+        elif verdict.fate is PublishStatus.NACKED:
             pause_s = self._refused.get(row.message_id, RETRY_S)
             self._refused[row.message_id] = min(2 * pause_s, LAST_RETRY_S)
             self._clock.later(pause_s, self._again, row)
@@ -158,7 +158,7 @@ class Outbox:
         self._wait(row)
         self._pump()
 
-    def _park(self, row: OutboxRow, verdict: Verdict) -> None:
+    def _park(self, row: OutboxRow, verdict: PublishResult) -> None:
         """Nobody can take it: keep a copy where a person will find it."""
         _log.warning("news.unroutable", message_id=row.message_id, exchange=row.exchange, key=row.routing_key,
                      broker=f"{verdict.code} {verdict.text}", payment=row.payment,
@@ -172,16 +172,16 @@ class Outbox:
             headers=headers,
         )  # fmt: skip
         self._leave(row)
-        copy = Message("", UNROUTED_NEWS, row.body, properties)
+        copy = OutgoingMessage("", UNROUTED_NEWS, row.body, properties)
         self._amqp.publish(copy).addCallback(self._parked, row)
 
-    def _parked(self, verdict: Verdict, row: OutboxRow) -> None:
+    def _parked(self, verdict: PublishResult, row: OutboxRow) -> None:
         self._landed(row)
-        if verdict.fate is Fate.CONFIRMED:
+        if verdict.fate is PublishStatus.CONFIRMED:
             self._mark(row, Mail.PARKED)
-        elif verdict.fate is Fate.LOST:
+        elif verdict.fate is PublishStatus.LOST:
             self._known.discard(row.message_id)
-        elif verdict.fate is Fate.REFUSED:
+        elif verdict.fate is PublishStatus.REFUSED:
             # The broker breaks the channel on it each time: the journal keeps it, and a person is told.
             _log.error("news.refused", message_id=row.message_id, exchange=row.exchange, key=row.routing_key,
                        broker=f"{verdict.code} {verdict.text}", payment=row.payment,

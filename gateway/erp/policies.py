@@ -20,7 +20,7 @@ from twisted.python.failure import Failure
 from twisted.web.client import Agent, ResponseDone, ResponseFailed
 from twisted.web.http_headers import Headers
 
-from gateway.erp.amqp_types import Problem, UnsafeTopology
+from gateway.erp.amqp_types import BrokerProblem, UnsafeTopology
 
 UNLIMITED = 1_000_000_000_000
 """A delivery limit that no message reaches, on every RabbitMQ. It is exact in JSON."""
@@ -70,16 +70,16 @@ def effective(arguments: Mapping[str, Any], policy: Mapping[str, Any]) -> dict[s
     return merged
 
 
-def judge(wanted: Mapping[str, Mapping[str, object]], reports: Sequence[QueueReport]) -> list[Problem]:
+def judge(wanted: Mapping[str, Mapping[str, object]], reports: Sequence[QueueReport]) -> list[BrokerProblem]:
     """Everything in force that would lose, drop or hide a message; `wanted` maps queue names to their
     arguments.
     """
     found = {report.name: report for report in reports}
-    problems: list[Problem] = []
+    problems: list[BrokerProblem] = []
     for name, arguments in wanted.items():
         report = found.get(name)
         if report is None:
-            problems.append(Problem(f"queue {name} does not exist", "import conf/rabbitmq/definitions.json"))
+            problems.append(BrokerProblem(f"queue {name} does not exist", "import conf/rabbitmq/definitions.json"))
             continue
         held = effective(report.arguments, report.policy)
         blame = f" (policy {', '.join(report.policy_names)})" if report.policy_names else ""
@@ -87,9 +87,9 @@ def judge(wanted: Mapping[str, Mapping[str, object]], reports: Sequence[QueueRep
             what = key.removeprefix("x-")
             if not _fits(held.get(what), value):
                 wrong = f"queue {name}: {what} in force is {held.get(what)}{blame}, wanted {value}"
-                problems.append(Problem(wrong, _remedy(name)))
+                problems.append(BrokerProblem(wrong, _remedy(name)))
         problems.extend(
-            Problem(f"queue {name}: {what} in force is {held[what]}{blame}, which {why}", _remedy(name))
+            BrokerProblem(f"queue {name}: {what} in force is {held[what]}{blame}, which {why}", _remedy(name))
             for what, why in _FORBIDDEN.items() if what in held and f"x-{what}" not in arguments)
     return problems
 
@@ -120,7 +120,7 @@ def management_reports(reactor: Any, url: str, vhost: str) -> Callable[[], Await
         try:
             return await Deferred.fromCoroutine(ask()).addTimeout(_ANSWER_IN_S, reactor)
         except (OSError, ValueError, KeyError, TypeError, TimeoutError, ConnectError, ResponseFailed) as problem:
-            raise UnsafeTopology([Problem(
+            raise UnsafeTopology([BrokerProblem(
                 f"the policies in force cannot be read from {where}: {type(problem).__name__}: {problem}",
                 "correct management_url (its user needs the tag `monitoring`), or remove it")]) from problem
 

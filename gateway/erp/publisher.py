@@ -8,7 +8,7 @@ from collections.abc import Callable
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
-from gateway.erp.amqp_types import CONFIRMED, NACKED, Fate, Message, Verdict
+from gateway.erp.amqp_types import CONFIRMED, NACKED, OutgoingMessage, PublishResult, PublishStatus
 
 log = Logger()
 
@@ -24,10 +24,10 @@ class Adrift(Exception):  # noqa: N818 - a state, not a mistake
 class _Entry:
     __slots__ = ("answer", "message", "returned", "tag")
 
-    def __init__(self, message: Message) -> None:
+    def __init__(self, message: OutgoingMessage) -> None:
         self.message = message
-        self.answer: Deferred[Verdict] = Deferred()
-        self.returned: Verdict | None = None
+        self.answer: Deferred[PublishResult] = Deferred()
+        self.returned: PublishResult | None = None
         self.tag = 0
 
 
@@ -43,7 +43,7 @@ class Publisher:
     """
 
     def __init__(self) -> None:
-        self._send: Callable[[Message], None] | None = None
+        self._send: Callable[[OutgoingMessage], None] | None = None
         self._waiting: deque[_Entry] = deque()
         self._suspects: deque[_Entry] = deque()
         self._by_tag: dict[int, _Entry] = {}
@@ -59,7 +59,7 @@ class Publisher:
         """Publishes without a verdict, sent or waiting for a channel."""
         return len(self._by_id)
 
-    def publish(self, message: Message) -> Deferred[Verdict]:
+    def publish(self, message: OutgoingMessage) -> Deferred[PublishResult]:
         """Send now if a channel is open and nobody is under suspicion, else as soon as possible.
 
         Without a connection the answer is LOST at once: waiting for one is the caller's business, who keeps
@@ -72,7 +72,7 @@ class Publisher:
             raise ValueError(f"message id {message_id!r} is in flight already: two verdicts, one name")
         entry = _Entry(message)
         if not self._linked:
-            entry.answer.callback(Verdict(Fate.LOST, 0, "not connected to the broker"))
+            entry.answer.callback(PublishResult(PublishStatus.LOST, 0, "not connected to the broker"))
             return entry.answer
         self._by_id[message_id] = entry
         if self._send is None or self._alone or self._suspects or self._waiting:
@@ -82,7 +82,7 @@ class Publisher:
             self._put(entry)
         return entry.answer
 
-    def opened(self, send: Callable[[Message], None]) -> None:
+    def opened(self, send: Callable[[OutgoingMessage], None]) -> None:
         """A fresh confirm channel is open: `send` publishes on it (or raises `Unsendable`, `Adrift`); tags start at 1.
         """
         self._linked = True
@@ -106,14 +106,14 @@ class Publisher:
             log.warn("the broker returned message {id!r}, which is not in flight ({code} {text})",
                      id=message_id, code=code, text=text)
             return
-        entry.returned = Verdict(Fate.RETURNED, code, text)
+        entry.returned = PublishResult(PublishStatus.RETURNED, code, text)
 
     def channel_closed(self, code: int, text: str) -> None:
         """The broker closed the channel; the connection lives and `opened` will follow."""
         self._send = None
         sent = self._take_sent()
         if len(sent) == 1:
-            self._finish(sent[0], Verdict(Fate.REFUSED, code, text))
+            self._finish(sent[0], PublishResult(PublishStatus.REFUSED, code, text))
         else:
             self._suspects.extendleft(reversed(sent))
 
@@ -124,7 +124,7 @@ class Publisher:
         everyone = [*self._take_sent(), *self._suspects, *self._waiting]
         self._suspects.clear()
         self._waiting.clear()
-        verdict = Verdict(Fate.LOST, 0, reason)
+        verdict = PublishResult(PublishStatus.LOST, 0, reason)
         for entry in everyone:
             self._finish(entry, verdict)
 
@@ -155,7 +155,7 @@ class Publisher:
         try:
             self._send(entry.message)
         except Unsendable as error:
-            self._finish(entry, Verdict(Fate.REFUSED, 0, str(error)))
+            self._finish(entry, PublishResult(PublishStatus.REFUSED, 0, str(error)))
             return
         except Adrift:
             # Nothing is wrong with the message. `lost` or `opened` will say what becomes of it.
@@ -170,7 +170,7 @@ class Publisher:
         self._last_tag = entry.tag = self._last_tag + 1
         self._by_tag[entry.tag] = entry
 
-    def _settle(self, tag: int, multiple: bool, verdict: Verdict) -> None:
+    def _settle(self, tag: int, multiple: bool, verdict: PublishResult) -> None:
         if not multiple:
             entry = self._by_tag.pop(tag, None)
             settled = [] if entry is None else [entry]
@@ -190,7 +190,7 @@ class Publisher:
         self._alone = None
         return sent
 
-    def _finish(self, entry: _Entry, verdict: Verdict) -> None:
+    def _finish(self, entry: _Entry, verdict: PublishResult) -> None:
         del self._by_id[entry.message.properties.message_id or ""]
         if entry is self._alone:
             self._alone = None

@@ -17,7 +17,7 @@ MOST_AT_ONCE, MOST_OF_ONE = 192, 96
 """So many are under way into the journal: six groups of its writer."""
 MOST_WIDENINGS = 10
 
-Key = tuple[str, str | None]
+TurnKey = tuple[str, str | None]
 
 
 class Turns:
@@ -34,8 +34,8 @@ class Turns:
         self._begin = begin
         self._widen = widen
         self._narrow = narrow
-        self._waiting: OrderedDict[Key, deque[Delivery]] = OrderedDict()
-        self._begun: dict[Key, int] = {}
+        self._waiting: OrderedDict[TurnKey, deque[Delivery]] = OrderedDict()
+        self._begun: dict[TurnKey, int] = {}
         self._under_way = 0
         self._pumping = False
         self._of_queue: dict[str, int] = {}
@@ -85,14 +85,14 @@ class Turns:
         finally:
             self._pumping = False
 
-    def _next(self) -> Key | None:
+    def _next(self) -> TurnKey | None:
         if self._under_way >= MOST_AT_ONCE:
             return None
         # Whoever has least under way; of several, whoever's turn is longest ago.
         key = min(self._waiting, key=lambda one: self._begun.get(one, 0), default=None)
         return key if key is not None and self._begun.get(key, 0) < MOST_OF_ONE else None
 
-    def _take(self, key: Key) -> None:
+    def _take(self, key: TurnKey) -> None:
         theirs = self._waiting[key]
         delivery = theirs.popleft()
         # Behind the others: their turn comes first.
@@ -111,5 +111,5 @@ class Turns:
             self._narrow(queue)
 
 
-def _key(delivery: Delivery) -> Key:
+def _key(delivery: Delivery) -> TurnKey:
     return delivery.queue, delivery.properties.user_id

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gateway.core.states import Cancel as CancelEvent
 from gateway.core.states import Deny
-from gateway.erp.command import REPEATED, Done, ReceivedCommand, Unit
+from gateway.erp.command import REPEATED, CommandResult, CommandUnit, ReceivedCommand
 from gateway.journal.commit.rows import PaymentRow
 from gateway.journal.commit.store import Tx
 from gateway.journal.payments import batch_rows, events, lookup
@@ -14,13 +14,13 @@ from protocols.canon.errors import Code, Refusal
 from protocols.canon.outcome import State
 from protocols.erp import replies
 from protocols.erp.batch_news import BATCH_STATUS, batch_fields
-from protocols.erp.words import Cancel, StatusQuery
+from protocols.erp.words import CancelOrder, StatusQuery
 
 
-def cancel(arrival: ReceivedCommand, command: Cancel) -> Unit:
+def cancel(arrival: ReceivedCommand, command: CancelOrder) -> CommandUnit:
     """The unit that withdraws an order, or what is left of a batch."""
 
-    def unit(tx: Tx) -> Done:
+    def unit(tx: Tx) -> CommandResult:
         if arrival.answered(tx):
             return REPEATED
         row = lookup.find(tx.read, arrival.sender.name, command.id)
@@ -35,19 +35,19 @@ def cancel(arrival: ReceivedCommand, command: Cancel) -> Unit:
     return unit
 
 
-def _cancel_order(arrival: ReceivedCommand, tx: Tx, row: PaymentRow) -> Done:
+def _cancel_order(arrival: ReceivedCommand, tx: Tx, row: PaymentRow) -> CommandResult:
     if row.life.state is State.CANCELLED:
         _tell_order(arrival, tx, row)
-        return Done("replayed")
+        return CommandResult("replayed")
     after = _withdrawn(arrival, tx, row)
     if after is None:
         no = Refusal(Code.TOO_LATE, f"the payment is {row.life.state.value}; it can no longer be withdrawn")
         return arrival.refuse(no, row.order.id)(tx)
     _tell_order(arrival, tx, after)
-    return Done("cancelled")
+    return CommandResult("cancelled")
 
 
-def _cancel_batch(arrival: ReceivedCommand, tx: Tx, batch: BatchRow) -> Done:
+def _cancel_batch(arrival: ReceivedCommand, tx: Tx, batch: BatchRow) -> CommandResult:
     rows = batch_rows.items(tx.read, batch.sender, batch.batch)
     withdrawn = sum(_withdrawn(arrival, tx, row) is not None for row in rows if row.life.state is not State.CANCELLED)
     already = sum(row.life.state is State.CANCELLED for row in rows)
@@ -55,7 +55,7 @@ def _cancel_batch(arrival: ReceivedCommand, tx: Tx, batch: BatchRow) -> Done:
         no = Refusal(Code.TOO_LATE, "no item of the batch can be withdrawn any more")
         return arrival.refuse(no, batch.batch)(tx)
     _tell_batch(arrival, tx, batch)
-    return Done("cancelled" if withdrawn else "replayed")
+    return CommandResult("cancelled" if withdrawn else "replayed")
 
 
 def _withdrawn(arrival: ReceivedCommand, tx: Tx, row: PaymentRow) -> PaymentRow | None:
@@ -66,10 +66,10 @@ def _withdrawn(arrival: ReceivedCommand, tx: Tx, row: PaymentRow) -> PaymentRow 
     return None if denied else applied.row_after
 
 
-def status(arrival: ReceivedCommand, command: StatusQuery) -> Unit:
+def status(arrival: ReceivedCommand, command: StatusQuery) -> CommandUnit:
     """The unit that answers how an order or batch stands."""
 
-    def unit(tx: Tx) -> Done:
+    def unit(tx: Tx) -> CommandResult:
         if arrival.answered(tx):
             return REPEATED
         sender = arrival.sender.name
@@ -78,7 +78,7 @@ def status(arrival: ReceivedCommand, command: StatusQuery) -> Unit:
             batch = None if row is not None else batch_rows.find(tx.read, sender, command.id)
             if batch is not None:
                 _tell_batch(arrival, tx, batch)
-                return Done("answered")
+                return CommandResult("answered")
         else:
             assert command.payment is not None
             row = lookup.fetch(tx.read, command.payment)
@@ -86,7 +86,7 @@ def status(arrival: ReceivedCommand, command: StatusQuery) -> Unit:
             no = Refusal(Code.UNKNOWN_PAYMENT, f"sender {sender} has no such payment or batch")
             return arrival.refuse(no, command.id)(tx)
         _tell_order(arrival, tx, row)
-        return Done("answered")
+        return CommandResult("answered")
 
     return unit
 

@@ -21,7 +21,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from gateway.erp.amqp_types import NO_HEADERS, BrokerRefused, Declarer, Prepare, Problem, Scalar, UnsafeTopology
+from gateway.erp.amqp_types import NO_HEADERS, BrokerProblem, BrokerRefused, Declarer, Prepare, Scalar, UnsafeTopology
 from gateway.erp.policies import UNLIMITED, QueueReport, judge
 from protocols.erp.routing import EVENTS
 
@@ -144,7 +144,7 @@ def standard(delivery_limit: int = DELIVERY_LIMIT) -> Topology:
 
 async def apply(declarer: Declarer, topology: Topology) -> None:
     """Declare what is missing. `UnsafeTopology` names everything that exists and differs."""
-    problems: list[Problem] = []
+    problems: list[BrokerProblem] = []
     for exchange in topology.exchanges:
         await _fine(problems, "exchange", exchange.name, _declared(declarer, exchange))
     for queue in topology.queues:
@@ -163,7 +163,7 @@ async def verify(declarer: Declarer, topology: Topology) -> None:
     Existing objects are declared again with the wanted arguments, which the broker compares and refuses to
     change. Bindings cannot be seen this way; a missing one shows in `bankgw.unrouted.commands`.
     """
-    problems: list[Problem] = []
+    problems: list[BrokerProblem] = []
     for exchange in topology.exchanges:
         if await _fine(problems, "exchange", exchange.name, declarer.exchange_exists(exchange.name)):
             await _fine(problems, "exchange", exchange.name, _declared(declarer, exchange))
@@ -219,12 +219,12 @@ async def _queue(declarer: Declarer, queue: Queue) -> None:
 def _new_enough(declarer: Declarer) -> None:
     if declarer.version < OLDEST_BROKER:
         found = ".".join(map(str, declarer.version)) or "of an unknown version"
-        raise UnsafeTopology([Problem(
+        raise UnsafeTopology([BrokerProblem(
             f"the broker is RabbitMQ {found}: it may lose a command that it gave back too often",
             f"use RabbitMQ {'.'.join(map(str, OLDEST_BROKER))} or newer")])
 
 
-async def _fine(problems: list[Problem], kind: str, name: str, asked: Awaitable[None]) -> bool:
+async def _fine(problems: list[BrokerProblem], kind: str, name: str, asked: Awaitable[None]) -> bool:
     try:
         await asked
     except BrokerRefused as refused:
@@ -233,20 +233,20 @@ async def _fine(problems: list[Problem], kind: str, name: str, asked: Awaitable[
     return True
 
 
-def _problem(kind: str, name: str, refused: BrokerRefused) -> Problem:
+def _problem(kind: str, name: str, refused: BrokerRefused) -> BrokerProblem:
     mismatch = _MISMATCH.search(refused.text)
     if mismatch:
-        return Problem(
+        return BrokerProblem(
             f"{kind} {name}: {mismatch['what']} is {_plain(mismatch['found'])}, "
             f"wanted {_plain(mismatch['wanted'])}",
             _REMEDY.format(kind=kind))
     if refused.code == _NOT_FOUND:
-        return Problem(f"{kind} {name} does not exist",
+        return BrokerProblem(f"{kind} {name} does not exist",
                        'import conf/rabbitmq/definitions.json, or let the gateway do it (topology = "declare")')
     if refused.code == _ACCESS_REFUSED:
-        return Problem(f"{kind} {name} may not be declared or compared: {refused.text}",
+        return BrokerProblem(f"{kind} {name} may not be declared or compared: {refused.text}",
                        "give the gateway's broker user configure, write and read rights on ^bankgw\\.")
-    return Problem(f"{kind} {name}: {refused}", "see the broker's log")
+    return BrokerProblem(f"{kind} {name}: {refused}", "see the broker's log")
 
 
 def _plain(value: str) -> str:

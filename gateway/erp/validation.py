@@ -13,7 +13,7 @@ from gateway.core.hours import next_open_ms
 from gateway.core.policy import Route, UsageFacts
 from gateway.core.states import Hold, Release
 from gateway.erp import envelope, orders
-from gateway.erp.command import Done, ReceivedCommand, Unit, validation
+from gateway.erp.command import CommandResult, CommandUnit, ReceivedCommand, validation
 from gateway.journal.commit.store import Tx
 from gateway.journal.payments import lookup, payees
 from gateway.journal.payments.admission import Admission
@@ -23,7 +23,7 @@ from protocols.canon.errors import Code, Fault, Refusal
 from protocols.canon.order import AnyOrder
 from protocols.erp import replies
 from protocols.erp.replies import Validation
-from protocols.erp.words import CommandType, Submit
+from protocols.erp.words import CommandType, SubmitOrder
 
 READY, HELD, REJECTED, REPLAYED = "ready", "held", "rejected", "replayed"
 
@@ -33,10 +33,10 @@ def may_validate(sender: Sender) -> bool:
     return bool({CommandType.PAYMENT_VALIDATE.value, CommandType.PAYMENT_SUBMIT.value} & sender.operations)
 
 
-def validate(arrival: ReceivedCommand, command: Submit | Refusal, claimed_id: str | None) -> Unit:
+def validate(arrival: ReceivedCommand, command: SubmitOrder | Refusal, claimed_id: str | None) -> CommandUnit:
     """The unit that answers. `command` is the order, or why the body is none."""
 
-    def unit(tx: Tx) -> Done:
+    def unit(tx: Tx) -> CommandResult:
         if isinstance(command, Refusal):
             found = Validation(claimed_id, arrival.sender.name, REJECTED, tx.now_ms, refusal=command)
         else:
@@ -44,7 +44,7 @@ def validate(arrival: ReceivedCommand, command: Submit | Refusal, claimed_id: st
         said, reply = replies.payment_validated(found), arrival.letter.reply
         bank = found.bank or "none"
         tx.mail(envelope.answer_row(tx, reply, replies.PAYMENT_VALIDATED, said, found.sender, bank))
-        return Done("answered")
+        return CommandResult("answered")
 
     return unit
 

@@ -22,7 +22,7 @@ from typing import Any, Final, Literal, get_args
 
 from protocols.kit.errors import ProtocolError
 
-Outcome = Literal[
+OutcomeWord = Literal[
     "settled",
     "failed",
     "pending",
@@ -36,7 +36,7 @@ Outcome = Literal[
     "rate_limited",
     "signed_out",
 ]
-OUTCOMES: Final[frozenset[str]] = frozenset(get_args(Outcome))
+OUTCOMES: Final[frozenset[str]] = frozenset(get_args(OutcomeWord))
 _KEYS: Final = frozenset(("operation", "layer", "code", "text", "outcome", "source", "note"))
 
 
@@ -48,7 +48,7 @@ class Row:
     layer: str
     code: str | None
     text: re.Pattern[str] | None
-    outcome: Outcome
+    outcome: OutcomeWord
     source: str
     number: int
     note: str = ""
@@ -83,7 +83,7 @@ class Table:
     file: str
     rows: tuple[Row, ...]
 
-    def look_up(self, operation: str, layer: str, code: str, text: str = "") -> Outcome | None:
+    def look_up(self, operation: str, layer: str, code: str, text: str = "") -> OutcomeWord | None:
         """What the bank's word means, or None if no row says.
 
         Rules for duplicates come first, whatever else matches: a duplicate refused in the clothes of a

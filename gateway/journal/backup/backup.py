@@ -349,7 +349,7 @@ def _connected(url: str, vault: Vault | None = None) -> Iterator[Connection]:
         engine.dispose()
 
 
-def _run(command: dump_tools.Command, environment: Mapping[str, str]) -> None:
+def _run(command: dump_tools.DumpCommand, environment: Mapping[str, str]) -> None:
     try:
         with dump_tools.opened(command) as (stdin, stdout):
             done = subprocess.run(command.words, env={**os.environ, **environment}, stdin=stdin, stdout=stdout,

@@ -171,7 +171,7 @@ def _key_id(key: Ed25519PublicKey, origin: str) -> bytes:
 
 
 @dataclass(frozen=True, slots=True)
-class Word:
+class PublishedCheckpoint:
     """A checkpoint as it is published: the note, and what proves that it continues the one before."""
 
     note: str
@@ -183,11 +183,11 @@ class Word:
         return json.dumps({"note": self.note, "before": _plain(self.before), "added": _plain(self.added)}).encode()
 
 
-def read_word(octets: bytes) -> Word:
+def read_word(octets: bytes) -> PublishedCheckpoint:
     """A published checkpoint. Raises BadCheckpoint."""
     try:
         said = json.loads(octets)
-        return Word(str(said["note"]), _range(said["before"]), _range(said["added"]))
+        return PublishedCheckpoint(str(said["note"]), _range(said["before"]), _range(said["added"]))
     except (ValueError, KeyError, TypeError) as error:
         raise BadCheckpoint(f"this is no published checkpoint ({error!r})") from None
 
@@ -312,13 +312,13 @@ class Checkpoints:
         after = made.with_leaves(leaves, head)
         at = instant(self._clock.now_ms())
         point = Checkpoint(origin_of(self._node), head.seq, merkle.root(after.tree), head.hash, at)
-        word = Word(sign(point, self._key), made.tree, merkle.between(made.head.seq, leaves))
+        word = PublishedCheckpoint(sign(point, self._key), made.tree, merkle.between(made.head.seq, leaves))
         self._mails = await self._store.write(lambda tx: write(tx, self._node, after, word, self._mails))
         self._made, self._at_s = after, self._clock.monotonic_s()
         _to_file(self._folder, at, word.note)
 
 
-def write(tx: Tx, node: str, made: Made, word: Word, mails: Sequence[str] = ()) -> tuple[str, ...]:
+def write(tx: Tx, node: str, made: Made, word: PublishedCheckpoint, mails: Sequence[str] = ()) -> tuple[str, ...]:
     """Keep a checkpoint and mail it. `mails` are the message ids of earlier ones: those delivered are deleted. Returns
     the ids of the others and of this one."""
     if mails:

@@ -21,7 +21,7 @@ from sqlalchemy import Connection, exists, select
 from gateway.journal.checkpoints import checkpoints, merkle
 from gateway.journal.checkpoints.checkpoints import BadCheckpoint, Checkpoint
 from gateway.journal.commit import audit, outbox, payment_rows
-from gateway.journal.commit.permit_log import Group, Header, Known
+from gateway.journal.commit.permit_log import Group, Header, KnownLog
 from gateway.journal.sql import schema
 from gateway.journal.sql.vault import Vault, VaultError
 from protocols.erp.routing import EVENTS
@@ -146,7 +146,7 @@ class _Chains:
         return found
 
 
-def heads_of(log: Known) -> dict[str, dict[int, str]]:
+def heads_of(log: KnownLog) -> dict[str, dict[int, str]]:
     """The last head of each segment, by node: enough to see a chain that was rewritten. Raises PermitLogBroken.
 
     Heads that a restored journal has lost, and people have looked at, are left out.

@@ -90,7 +90,7 @@ class Witness:
         return self._folder / f"{quote(origin, safe='')}.{ending}"
 
 
-def _judged(word: checkpoints.Word, point: Checkpoint, before: Checkpoint | None) -> Seen:
+def _judged(word: checkpoints.PublishedCheckpoint, point: Checkpoint, before: Checkpoint | None) -> Seen:
     def alarm(why: str) -> Seen:
         return Seen(point.origin, point.size, alarm=True, why=f"{point.origin}: {why}")
 

@@ -35,21 +35,21 @@ _MINE = select(_M.value).where(_M.name == _NAME)
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class PauseState:
     """The last word about a lane: whether it is paused. `number` 0: nobody said anything yet, or none was counted."""
 
     number: int = 0
     paused: bool = False
 
 
-def say(tx: Tx, lane: str, actor: str, *, paused: bool, detail: Mapping[str, Any]) -> Said:
+def say(tx: Tx, lane: str, actor: str, *, paused: bool, detail: Mapping[str, Any]) -> PauseState:
     """Write down that an operator pauses the lane, or resumes it."""
     before = tx.fresh.execute(_MINE.with_for_update()).scalar()
     if before is None:
         insert_new(tx.fresh, schema.meta, {"name": _NAME, "value": "{}"})
         before = tx.fresh.execute(_MINE.with_for_update()).scalar_one()
     words = _words(tx.fresh, before, tx.vault)
-    word = Said(words.get(lane, Said()).number + 1, paused)
+    word = PauseState(words.get(lane, PauseState()).number + 1, paused)
     kept = {name: [one.number, one.paused] for name, one in {**words, lane: word}.items()}
     sealed = json.dumps({**kept, _MAC: _mac(tx.vault, kept)}, sort_keys=True)
     tx.fresh.execute(update(schema.meta).where(_M.name == _NAME).values(value=sealed))
@@ -57,24 +57,28 @@ def say(tx: Tx, lane: str, actor: str, *, paused: bool, detail: Mapping[str, Any
     return word
 
 
-def said(conn: Connection, lanes: Collection[str]) -> dict[str, Said]:
+def said(conn: Connection, lanes: Collection[str]) -> dict[str, PauseState]:
     """The last word about each of these lanes."""
     vault = vault_of(conn)
     words = _words(conn, conn.execute(_MINE).scalar() or "{}", vault)
     counted = {lane: words[lane] for lane in lanes if lane in words}
     trail = _trail(conn, [lane for lane in lanes if lane not in words], vault)
-    return {lane: Said() for lane in lanes} | {lane: Said(0, paused) for lane, paused in trail.items()} | counted
+    return (
+        {lane: PauseState() for lane in lanes}
+        | {lane: PauseState(0, paused) for lane, paused in trail.items()}
+        | counted
+    )
 
 
-def _words(conn: Connection, value: str, vault: Vault) -> dict[str, Said]:
+def _words(conn: Connection, value: str, vault: Vault) -> dict[str, PauseState]:
     """The kept words of all lanes; those that no holder of the vault's key wrote are read from the audit trail."""
     kept = json.loads(value)
     mac = kept.pop(_MAC, "")
-    words = {lane: Said(*word) for lane, word in kept.items()}
+    words = {lane: PauseState(*word) for lane, word in kept.items()}
     if not kept or mac == _mac(vault, kept):
         return words
     trail = _trail(conn, words, vault)
-    return {lane: Said(word.number, trail.get(lane, False)) for lane, word in words.items()}
+    return {lane: PauseState(word.number, trail.get(lane, False)) for lane, word in words.items()}
 
 
 def _mac(vault: Vault, kept: Mapping[str, Any]) -> str:

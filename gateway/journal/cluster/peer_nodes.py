@@ -82,7 +82,7 @@ class _Heard:
     """What one look into the journal told."""
 
     noticed: Mapping[str, frozenset[str]]
-    pauses: Mapping[str, lane_pauses.Said]
+    pauses: Mapping[str, lane_pauses.PauseState]
     silent: list[str]
     alone: bool
 
@@ -95,7 +95,8 @@ class PeerNodes:
     def __init__(
         self, store: Store, clock: Clock, node: str, lanes: Collection[str], on_claimed: Callable[[], None],
         on_past: Callable[[Mapping[str, frozenset[str]]], None],
-        on_pauses: Callable[[Mapping[str, lane_pauses.Said]], None], meters: Meters, reaches_broker: Callable[[], bool],
+        on_pauses: Callable[[Mapping[str, lane_pauses.PauseState]], None], meters: Meters,
+        reaches_broker: Callable[[], bool],
         on_stop: Callable[[stops.Stop], object],
     ) -> None:  # fmt: skip
         self._store = store

@@ -21,7 +21,7 @@ from typing import Any
 from sqlalchemy import Connection, delete, func, insert, select
 
 from gateway.journal.commit import audit, lane_names, permit_log
-from gateway.journal.commit.permit_log import Group, Header, Known, PermitLog, Segment
+from gateway.journal.commit.permit_log import Group, Header, KnownLog, PermitLog, Segment
 from gateway.journal.commit.rows import Head, Permit
 from gateway.journal.commit.store import Tx
 from gateway.journal.sql import schema
@@ -138,7 +138,7 @@ class Compared:
     explained: Gap | None = None
 
 
-def compare(conn: Connection, log: Known, at_ms: int) -> Compared:
+def compare(conn: Connection, log: KnownLog, at_ms: int) -> Compared:
     """Compare the permit log with the database, both ways. Raises PermitLogBroken."""
     head = audit.head_of(conn, log.node)
     found = [*_journal_lacks(conn, log), *_log_lacks(conn, log, head)]
@@ -239,7 +239,7 @@ def _past(conn: Connection, sends: tuple[Permit, ...], gaps: tuple[Gap, ...]) ->
 # ---- what the journal lacks --------------------------------------------------------------------------------------
 
 
-def _journal_lacks(conn: Connection, log: Known) -> Iterator[Gap]:
+def _journal_lacks(conn: Connection, log: KnownLog) -> Iterator[Gap]:
     legacy = log.legacy()
     if legacy is not None:
         lost = _Lost()
@@ -274,7 +274,7 @@ def _knows_header(conn: Connection, header: Header) -> bool:
     return _has(conn, header.node, header.head)
 
 
-def _items(segments: Iterable[Segment]) -> Iterator[permit_log.Item]:
+def _items(segments: Iterable[Segment]) -> Iterator[permit_log.LogItem]:
     for one in segments:
         yield from one.items()
 
@@ -315,7 +315,7 @@ class _Lost:
         self.sends: list[Permit] = []
         self.partial = False
 
-    def after(self, items: Iterable[permit_log.Item], place: int) -> Iterator[Permit]:
+    def after(self, items: Iterable[permit_log.LogItem], place: int) -> Iterator[Permit]:
         """The permits behind this place; the groups there are counted on the way."""
         for at, item in enumerate(items):
             if at > place and isinstance(item, Group):
@@ -351,7 +351,7 @@ def _is_over(conn: Connection, gap: Gap) -> bool:
 # ---- what the log lacks ------------------------------------------------------------------------------------------
 
 
-def _log_lacks(conn: Connection, log: Known, head: Head) -> Iterator[Gap]:
+def _log_lacks(conn: Connection, log: KnownLog, head: Head) -> Iterator[Gap]:
     """Sends of this node in the journal that the log does not know, without those of the journal's last group: it may
     be missing from the log, which is written after the commit."""
     if log.legacy() is not None and any(permit_log.read_legacy(log.folder.with_name(permit_log.LEGACY))):

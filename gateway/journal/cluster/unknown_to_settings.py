@@ -31,7 +31,7 @@ _OWN = case((_P.kind == Kind.COLLECTION.value, _P.creditor_idx), else_=_P.debtor
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class KnownToSettings:
     """What the settings know. `kinds` by bank; a bank that could not be built is missing there. `users` by their
     sender. `accepted` are words as `lane:NAME`: the operator knows of these."""
 
@@ -62,9 +62,9 @@ class Unknown:
         return self.remedy + (word if self.word else "")
 
 
-def known_of(settings: Settings, banks: Mapping[str, Bank]) -> Known:
+def known_of(settings: Settings, banks: Mapping[str, Bank]) -> KnownToSettings:
     """What these settings know; of the kinds, those of the banks that could be built."""
-    return Known(
+    return KnownToSettings(
         banks=frozenset(settings.banks),
         lanes=frozenset(f"{name}.{lane}" for name, bank in settings.banks.items() for lane in bank.lanes),
         senders=frozenset(settings.senders), accounts=tuple(account.number for account in settings.accounts),
@@ -74,7 +74,7 @@ def known_of(settings: Settings, banks: Mapping[str, Bank]) -> Known:
     )  # fmt: skip
 
 
-def look(conn: Connection, known: Known, vault: Vault | None) -> list[Unknown]:
+def look(conn: Connection, known: KnownToSettings, vault: Vault | None) -> list[Unknown]:
     """Everything that the settings do not know and the operator did not name. Without the vault no account is told."""
     numbers: Counter[tuple[str, str]] = Counter()
     samples: dict[str, str] = {}
@@ -104,12 +104,12 @@ def look(conn: Connection, known: Known, vault: Vault | None) -> list[Unknown]:
     return [one for one in found if one.word not in known.accepted]
 
 
-def moved_users(conn: Connection, known: Known) -> list[Unknown]:
+def moved_users(conn: Connection, known: KnownToSettings) -> list[Unknown]:
     """The broker users that speak for another sender now than before, unless the operator named them."""
     return [one for one in _moved_users(conn, known) if one.word not in known.accepted]
 
 
-def _unknown(row: Any, known: Known, accounts: Collection[str] | None) -> Iterator[tuple[str, str]]:
+def _unknown(row: Any, known: KnownToSettings, accounts: Collection[str] | None) -> Iterator[tuple[str, str]]:
     if row.bank not in known.banks:
         yield "bank", row.bank
     elif row.lane not in known.lanes:
@@ -150,7 +150,7 @@ def _account(conn: Connection, vault: Vault, payment: str, number: int) -> Unkno
     return Unknown("account", mask(clear), number, remedy, "account:NUMBER")
 
 
-def _moved_users(conn: Connection, known: Known) -> Iterator[Unknown]:
+def _moved_users(conn: Connection, known: KnownToSettings) -> Iterator[Unknown]:
     for user, before in sorted(renames.users(conn).items()):
         now = known.users.get(user)
         if now is None or now == before:
@@ -166,7 +166,7 @@ def _moved_users(conn: Connection, known: Known) -> Iterator[Unknown]:
             ), f"user:{user}")  # fmt: skip
 
 
-def _old_lanes(conn: Connection, known: Known) -> Iterator[Unknown]:
+def _old_lanes(conn: Connection, known: KnownToSettings) -> Iterator[Unknown]:
     if not inspect(conn).has_table(schema.lane_renames.name):
         return  # a database of an older program: nothing was renamed yet
     for old, now in sorted(lane_names.current_lanes(conn).items()):

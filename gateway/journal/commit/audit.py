@@ -26,7 +26,7 @@ _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, sort_keys=True, 
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class AuditEntry:
     """One audit entry, opened."""
 
     node: str
@@ -145,16 +145,16 @@ def _verify_node(
         yield f"audit of {node}: it ends at entry {head.seq}, the last commit wrote entry {promised.seq}"
 
 
-def entries_of(conn: Connection, vault: Vault, object_id: str) -> list[Entry]:
+def entries_of(conn: Connection, vault: Vault, object_id: str) -> list[AuditEntry]:
     """Everything noted about one object, oldest first."""
     columns = schema.audit.c
     statement = select(schema.audit).where(columns.object_id == object_id)
     return [_entry(row, vault) for row in conn.execute(statement.order_by(columns.at_ms, columns.node, columns.seq))]
 
 
-def _entry(row: Any, vault: Vault) -> Entry:
+def _entry(row: Any, vault: Vault) -> AuditEntry:
     detail = json.loads(vault.open(row.detail, header_of(row)))
-    return Entry(row.node, row.seq, row.at_ms, row.actor, row.entry, row.object_id, detail)
+    return AuditEntry(row.node, row.seq, row.at_ms, row.actor, row.entry, row.object_id, detail)
 
 
 def authentic(row: Any, vault: Vault) -> bool:

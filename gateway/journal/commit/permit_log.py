@@ -78,7 +78,7 @@ class Gaps:
     count: int
 
 
-Item = Header | Group | Permit | Another | Gaps
+LogItem = Header | Group | Permit | Another | Gaps
 
 
 class Permits(Protocol):
@@ -116,7 +116,7 @@ class Segment:
     path: Path
     vault: Vault
 
-    def items(self) -> Iterator[Item]:
+    def items(self) -> Iterator[LogItem]:
         """Its lines, the header first. A line that a crash cut short is skipped. Raises PermitLogBroken."""
         yield from (item for item, _mac in self._read() if item is not None)
 
@@ -127,7 +127,7 @@ class Segment:
             raise _broken(self.path, 1)
         return first
 
-    def _read(self, *, sends: bool = True) -> Iterator[tuple[Item | None, bytes]]:
+    def _read(self, *, sends: bool = True) -> Iterator[tuple[LogItem | None, bytes]]:
         """Each line with its MAC; without `sends` these are verified and not read."""
         mac, begun = self.number.to_bytes(_MAC_BYTES, "big"), False
         with self.path.open("rb") as file:
@@ -162,7 +162,7 @@ class Segment:
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class KnownLog:
     """A log as it was when `know` read it: how it ends, the last head of each node that ever wrote it (a node may have
     had other names), and the records of what was found missing before."""
 
@@ -188,7 +188,7 @@ class Known:
         return path if self.tail.head is None and path.exists() else None
 
 
-def know(folder: Path, vault: Vault, node: str) -> Known:
+def know(folder: Path, vault: Vault, node: str) -> KnownLog:
     """Read how the log of this folder ends, for this node; changes nothing. Raises PermitLogBroken, OSError."""
     gaps, _mac_ = _read_gaps(folder / _GAPS, vault)
     there = _segments(folder, vault)
@@ -205,7 +205,7 @@ def know(folder: Path, vault: Vault, node: str) -> Known:
             found = one.end().head
             assert found is not None, "a segment has a header"
             heads[name] = found
-    return Known(folder, vault, node, tail, heads, tuple(gaps))
+    return KnownLog(folder, vault, node, tail, heads, tuple(gaps))
 
 
 class PermitLog:
@@ -451,7 +451,7 @@ def _group(group: Group) -> bytes:
     return f"G {group.seq} {group.hash} {group.at_ms} {group.others}".encode()
 
 
-def _read(line: bytes) -> Item | None:
+def _read(line: bytes) -> LogItem | None:
     words = line.split(b" ")
     try:
         match words:

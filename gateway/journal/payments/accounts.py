@@ -37,7 +37,7 @@ _NOBODY = Reply(None, None, None, "application/json")
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class BalanceRow:
     """A balance and when we heard it, by our clock."""
 
     balance: Balance
@@ -112,7 +112,7 @@ def keep_balance(tx: Tx, bank: str, balance: Balance, currency: str) -> None:
     upsert(tx.fresh, schema.balances, [{"account_idx": index, "bank": bank, "seen_ms": tx.now_ms, "body": body}])
 
 
-def balance_of(conn: Connection, account: str) -> Told | None:
+def balance_of(conn: Connection, account: str) -> BalanceRow | None:
     """The balance last heard of an account; None if it was never asked about."""
     kept = _balance_row(conn, account)
     return None if kept is None else _read(account, *kept)
@@ -191,8 +191,8 @@ def _written(balance: Balance, currency: str, closings: Mapping[str, object]) ->
     return json.dumps(said).encode()
 
 
-def _read(account: str, said: Mapping[str, Any], seen_ms: int) -> Told:
+def _read(account: str, said: Mapping[str, Any], seen_ms: int) -> BalanceRow:
     currency = said["currency"]
     amounts = {name: Money(said[name], currency) if name in said else None for name in _AMOUNTS}
     as_of = datetime.fromisoformat(said["as_of"]) if "as_of" in said else None
-    return Told(Balance(AccountNumber(account), **amounts, as_of=as_of), currency, seen_ms)
+    return BalanceRow(Balance(AccountNumber(account), **amounts, as_of=as_of), currency, seen_ms)

@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from gateway.journal.commit import attempts, audit, outbox
 from gateway.journal.commit.attempts import Exhibit
-from gateway.journal.commit.audit import Entry
+from gateway.journal.commit.audit import AuditEntry
 from gateway.journal.commit.rows import AttemptRow, OutboxRow
 from gateway.journal.sql.vaults import vault_of
 
@@ -18,7 +18,7 @@ class Moment:
     """One thing that happened to a payment: an audit entry, a send, a piece of evidence, or mail to the ERP."""
 
     at_ms: int
-    what: Entry | AttemptRow | Exhibit | OutboxRow
+    what: AuditEntry | AttemptRow | Exhibit | OutboxRow
 
 
 def timeline(conn: Connection, payment: str) -> list[Moment]:

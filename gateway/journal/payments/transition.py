@@ -12,7 +12,6 @@ from gateway.core.states import (
     Alarm,
     Answered,
     Deny,
-    Done,
     Due,
     Event,
     Hold,
@@ -24,6 +23,7 @@ from gateway.core.states import (
     Send,
     Tell,
     Work,
+    WorkDone,
     stricter,
 )
 from gateway.journal.commit import audit
@@ -176,7 +176,7 @@ def schedule(tx: Tx, row: PaymentRow, step: flow.Step) -> None:
     for effect in step.effects:
         if isinstance(effect, Due):
             tx.due(WorkRow(row.payment, effect.work, row.lane, effect.at_ms, row.epoch))
-        elif isinstance(effect, Done):
+        elif isinstance(effect, WorkDone):
             tx.done(row.payment, effect.work)
         else:
             assert isinstance(effect, Tell | Alarm | Deny), f"nothing is written for {effect}"

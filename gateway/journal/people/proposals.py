@@ -28,7 +28,7 @@ _DOMAIN = b"bankgw persons 1"
 _C = schema.proposals.c
 
 
-class Kind(StrEnum):
+class ProposalKind(StrEnum):
     """What can be proposed: decide a payment in doubt, let a lane send again after a database from the past, end an
     emergency stop, or take an order's payee as known."""
 
@@ -38,7 +38,7 @@ class Kind(StrEnum):
     REGISTER = "register"
 
 
-class Standing(StrEnum):
+class ProposalState(StrEnum):
     """What became of a proposal."""
 
     OPEN = "open"
@@ -101,7 +101,7 @@ class Proposal:
     """`to` is what to do with the subject; `note` why; `evidence` the file's bytes, empty where none is asked for."""
 
     proposal: str
-    kind: Kind
+    kind: ProposalKind
     subject: str
     to: str
     note: str
@@ -110,7 +110,7 @@ class Proposal:
     first: Signature
     made_ms: int
     expires_ms: int
-    state: Standing = Standing.OPEN
+    state: ProposalState = ProposalState.OPEN
 
     @property
     def digest(self) -> str:
@@ -131,7 +131,7 @@ def write(tx: Tx, proposal: Proposal, actor: str) -> bool:
     }, ensure_ascii=False).encode()  # fmt: skip
     new = insert_new(tx.fresh, schema.proposals, {
         "proposal": proposal.proposal, "kind": proposal.kind.value, "subject": proposal.subject,
-        "state": Standing.OPEN.value, "made_ms": proposal.made_ms, "expires_ms": proposal.expires_ms,
+        "state": ProposalState.OPEN.value, "made_ms": proposal.made_ms, "expires_ms": proposal.expires_ms,
         "body": tx.vault.seal(body, b"proposals/body/" + key),
         "evidence": tx.vault.seal(proposal.evidence, b"proposals/evidence/" + key),
     })  # fmt: skip
@@ -140,10 +140,10 @@ def write(tx: Tx, proposal: Proposal, actor: str) -> bool:
     return new
 
 
-def settle(tx: Tx, proposal: Proposal, state: Standing, actor: str, detail: dict[str, Any]) -> bool:
+def settle(tx: Tx, proposal: Proposal, state: ProposalState, actor: str, detail: dict[str, Any]) -> bool:
     """End an open proposal, once. False if somebody was faster: nothing was changed."""
     ended = tx.fresh.execute(
-        update(schema.proposals).where(_C.proposal == proposal.proposal, _C.state == Standing.OPEN.value)
+        update(schema.proposals).where(_C.proposal == proposal.proposal, _C.state == ProposalState.OPEN.value)
         .values(state=state.value)
     )  # fmt: skip
     if ended.rowcount != 1:
@@ -169,10 +169,10 @@ def listing(conn: Connection, limit: int = 200) -> list[Proposal]:
     return [_read(conn, row) for row in conn.execute(statement)]
 
 
-def open_about(conn: Connection, kind: Kind, subject: str, now_ms: int) -> str | None:
+def open_about(conn: Connection, kind: ProposalKind, subject: str, now_ms: int) -> str | None:
     """The key of an open proposal of this kind about this subject that has not expired."""
     statement = select(_C.proposal).where(
-        _C.subject == subject, _C.kind == kind.value, _C.state == Standing.OPEN.value, _C.expires_ms > now_ms
+        _C.subject == subject, _C.kind == kind.value, _C.state == ProposalState.OPEN.value, _C.expires_ms > now_ms
     )
     return conn.execute(statement.limit(1)).scalar()
 
@@ -190,8 +190,8 @@ def _read(conn: Connection, row: Any) -> Proposal:
     said = json.loads(vault.open(row.body, b"proposals/body/" + key))
     first = said["first"]
     return Proposal(
-        row.proposal, Kind(row.kind), row.subject, said["to"], said["note"],
+        row.proposal, ProposalKind(row.kind), row.subject, said["to"], said["note"],
         vault.open(row.evidence, b"proposals/evidence/" + key), said["text"],
         Signature(first["person"], first["uid"], first["key"], b64decode(first["octets"])),
-        row.made_ms, row.expires_ms, Standing(row.state),
+        row.made_ms, row.expires_ms, ProposalState(row.state),
     )  # fmt: skip

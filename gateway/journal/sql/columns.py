@@ -11,7 +11,7 @@ from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 
-class Word(TypeDecorator[str]):
+class ExactText(TypeDecorator[str]):
     """Text of bounded length that compares byte by byte on every database: `a`, `A` and `a ` are three ids."""
 
     impl = String
@@ -43,7 +43,7 @@ CLUSTERED: dict[str, Any] = {"sqlite_with_rowid": False, **STRICT}
 
 def key(name: str, length: int = 64) -> Column[str]:
     """A text column of the primary key."""
-    return Column(name, Word(length), primary_key=True)
+    return Column(name, ExactText(length), primary_key=True)
 
 
 def key_number(name: str) -> Column[int]:
@@ -53,7 +53,7 @@ def key_number(name: str) -> Column[int]:
 
 def bounded(name: str, length: int = 64, *, null: bool = False) -> Column[str]:
     """Text in clear: only words that name nobody."""
-    return Column(name, Word(length), nullable=null)
+    return Column(name, ExactText(length), nullable=null)
 
 
 def unbounded(name: str) -> Column[str]:
@@ -73,12 +73,12 @@ def hidden(name: str, *, null: bool = False) -> Column[bytes]:
 
 def payment_key() -> Column[str]:
     """The payment, as part of the primary key of what belongs to it."""
-    return Column("payment", Word(26), ForeignKey("payments.payment"), primary_key=True)
+    return Column("payment", ExactText(26), ForeignKey("payments.payment"), primary_key=True)
 
 
 def payment_ref() -> Column[str]:
     """The payment that a row belongs to."""
-    return Column("payment", Word(26), ForeignKey("payments.payment"), nullable=False)
+    return Column("payment", ExactText(26), ForeignKey("payments.payment"), nullable=False)
 
 
 def speakable(said: str) -> str:
@@ -91,7 +91,7 @@ def fitting(said: str, column: Column[Any]) -> str:
 
     A server refuses one that is too long, SQLite does not; no unit may fail for what a bank says.
     """
-    assert isinstance(column.type, Word), f"{column} takes no words"
+    assert isinstance(column.type, ExactText), f"{column} takes no words"
     return speakable(said)[: column.type.length]
 
 

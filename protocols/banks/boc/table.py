@@ -21,7 +21,7 @@ _FATES: Final[Mapping[str, Fate]] = {
     "not_found": Fate.NOT_FOUND,
     "duplicate": Fate.DUPLICATE,
 }
-_DECLARED: Final[Mapping[str, tuple[tuple[tuple[str, str], ...], codes.Outcome]]] = {
+_DECLARED: Final[Mapping[str, tuple[tuple[tuple[str, str], ...], codes.OutcomeWord]]] = {
     "duplicate": ((("submit", "message"), ("submit", "row")), "duplicate"),
     "refused": ((("submit", "message"), ("submit", "row"), ("status", "row")), "failed"),
     "not_found": ((("status", "row"), ("status", "message")), "not_found"),

@@ -20,7 +20,7 @@ from protocols.banks.cib.table import Meanings
 from protocols.kit import http, xmldoc
 from protocols.kit.charset import GBK
 from protocols.kit.errors import ProtocolError
-from protocols.kit.framing import Cutter
+from protocols.kit.framing import FrameCutter
 from protocols.kit.xmldoc import Markup, el, maybe, one, value, value_or
 
 BEIJING: Final = timezone(timedelta(hours=8), "CST")
@@ -33,7 +33,7 @@ _TRNUID: Final = re.compile(r"[0-9A-Za-z]{1,30}", re.ASCII)
 _FORBIDDEN: Final = "<>&"
 
 
-def answers() -> Cutter:
+def answers() -> FrameCutter:
     """A cutter for one connection's answer."""
     return http.HttpAnswers().cutter(ANSWER_BYTES_MAX)
 

@@ -22,7 +22,7 @@ _FATES: Final[Mapping[str, Fate]] = {
     "not_found": Fate.NOT_FOUND,
     "duplicate": Fate.DUPLICATE,
 }
-_DECLARED: Final[Mapping[str, tuple[tuple[tuple[str, str], ...], codes.Outcome]]] = {
+_DECLARED: Final[Mapping[str, tuple[tuple[tuple[str, str], ...], codes.OutcomeWord]]] = {
     "duplicate": (
         (("submit", "outer"), ("submit", "row"), ("batch", "row"), ("collection", "row"), ("status", "row")),
         "duplicate",

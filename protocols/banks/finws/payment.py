@@ -28,7 +28,7 @@ from protocols.kit.codes import Table
 from protocols.kit.errors import ProtocolError
 from protocols.kit.fields import check_day, plain
 from protocols.kit.iso20022 import report
-from protocols.kit.iso20022.account import AccountEntry, Detail
+from protocols.kit.iso20022.account import AccountEntry, TransactionDetail
 from protocols.kit.iso20022.parts import Address
 from protocols.kit.xmldoc import value_or
 
@@ -187,7 +187,7 @@ class Payments:
         return words
 
     def _booked(
-        self, message: str, entry: AccountEntry, detail: Detail, sent: Sent, ours: tuple[File, ...]
+        self, message: str, entry: AccountEntry, detail: TransactionDetail, sent: Sent, ours: tuple[File, ...]
     ) -> Outcome:
         shown = entry.share(detail)
         if shown != sent.amount:

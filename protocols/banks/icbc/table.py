@@ -28,7 +28,7 @@ _FATES: Final[Mapping[str, Fate]] = {
     "not_found": Fate.NOT_FOUND,
     "duplicate": Fate.DUPLICATE,
 }
-_DECLARED: Final[Mapping[str, tuple[tuple[str, ...], tuple[str, ...], codes.Outcome]]] = {
+_DECLARED: Final[Mapping[str, tuple[tuple[str, ...], tuple[str, ...], codes.OutcomeWord]]] = {
     "duplicate": (MONEY, ("package", "line"), "duplicate"),
     "refused": (MONEY, ("package",), "failed"),
     "not_found": (ENQUIRIES, ("package", "line"), "not_found"),

@@ -22,7 +22,7 @@ from protocols.banks.icbc.options import Options
 from protocols.kit import http
 from protocols.kit.charset import GBK
 from protocols.kit.declined import Declined
-from protocols.kit.errors import ProtocolError, Reason
+from protocols.kit.errors import ErrorReason, ProtocolError
 from protocols.kit.fields import date_text, digits
 from protocols.kit.xmldoc import Markup, build, el, maybe, one, parse, value, value_or
 
@@ -172,7 +172,7 @@ def signature_of(answer: bytes) -> tuple[str, bytes]:
 def _inner(body: bytes, tag: bytes, *, must: bool) -> bytes:
     found = re.findall(rb"<%b>([^<]*)</%b>" % (tag, tag), body)
     if len(found) > 1 or (must and not found):
-        reason: Reason = "ambiguous" if found else "missing"
+        reason: ErrorReason = "ambiguous" if found else "missing"
         raise ProtocolError(reason, f"the sign port's answer has {len(found)} elements {tag.decode()}")
     return found[0] if found else b""
 
@@ -222,7 +222,7 @@ def _content(data: bytes) -> bytes:
     if not data.startswith(_SEQUENCE):
         return data
     if data.count(b"<?xml") != 1 or data.count(_END) != 1:
-        reason: Reason = "ambiguous" if b"<?xml" in data and _END in data else "missing"
+        reason: ErrorReason = "ambiguous" if b"<?xml" in data and _END in data else "missing"
         raise ProtocolError(reason, "an attached signature without exactly one message in it")
     return data[data.index(b"<?xml") : data.index(_END) + len(_END)]
 

@@ -16,7 +16,7 @@ from protocols.kit import xmldoc
 from protocols.kit.charset import GBK
 from protocols.kit.errors import ProtocolError
 from protocols.kit.fields import Column, Layout
-from protocols.kit.framing import Cutter, FixedHeader
+from protocols.kit.framing import FixedHeader, FrameCutter
 
 BEIJING: Final = timezone(timedelta(hours=8), "CST")
 """China keeps one time all year."""
@@ -54,7 +54,7 @@ _NODES_MAX: Final = 60_000
 _PLACES: Final = {column.name: slice(*HEADER.place(column.name)) for column in HEADER.columns}
 
 
-def answers() -> Cutter:
+def answers() -> FrameCutter:
     """A fresh cutter for the answers of one connection: header, body and signature block together."""
     return FRAMING.cutter(ANSWER_BYTES_MAX)
 

@@ -24,7 +24,7 @@ from protocols.banks.spdb.table import DONE
 from protocols.kit import cms, http
 from protocols.kit.charset import GBK
 from protocols.kit.declined import Declined
-from protocols.kit.errors import ProtocolError, Reason
+from protocols.kit.errors import ErrorReason, ProtocolError
 from protocols.kit.framing import LengthPrefix
 from protocols.kit.xmldoc import Markup, build, el, escaped, maybe, one, parse, value, value_or
 
@@ -211,7 +211,7 @@ def _result(answer: bytes) -> tuple[str, bytes]:
 def _inner(page: bytes, tag: bytes) -> bytes:
     begin, end = b"<%b>" % tag, b"</%b>" % tag
     if page.count(begin) != 1 or page.count(end) != 1 or page.index(begin) > page.index(end):
-        reason: Reason = "missing" if begin not in page else "ambiguous"
+        reason: ErrorReason = "missing" if begin not in page else "ambiguous"
         raise ProtocolError(reason, f"the sign port's answer has not exactly one {tag.decode()}")
     return page[page.index(begin) + len(begin) : page.index(end)]
 

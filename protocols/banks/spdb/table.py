@@ -26,7 +26,7 @@ _FATES: Final[Mapping[str, Fate]] = {
     "duplicate": Fate.DUPLICATE,
     "returned": Fate.RETURNED,
 }
-_DECLARED: Final[Mapping[str, tuple[tuple[str, ...], str, codes.Outcome]]] = {
+_DECLARED: Final[Mapping[str, tuple[tuple[str, ...], str, codes.OutcomeWord]]] = {
     "duplicate": (MONEY, "head", "duplicate"),
     "refused": (MONEY, "head", "failed"),
     "empty": (LISTS, "head", "empty"),

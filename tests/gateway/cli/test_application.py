@@ -15,7 +15,7 @@ import pytest
 from gateway import app, log
 from gateway.cli import application, exit_codes
 from gateway.cli.environment import Environment
-from gateway.cli.erp_profile import Profile
+from gateway.cli.erp_profile import ErpProfile
 from gateway.control import service_unit
 from gateway.journal.checkpoints import checkpoints, merkle
 from gateway.journal.commit import audit, permit_log
@@ -291,7 +291,7 @@ def test_mistakes_of_a_profile_say_what_to_do(tmp_path: Path, capsys: pytest.Cap
 def test_help_lists_the_profiles_keys(capsys: pytest.CaptureFixture[str]) -> None:
     assert bankgw("send", "--help") == exit_codes.OK
     said = capsys.readouterr().out
-    assert [name for name in Profile.model_fields if name not in said.partition("Its keys:")[2]] == []
+    assert [name for name in ErpProfile.model_fields if name not in said.partition("Its keys:")[2]] == []
 
 
 @pytest.mark.parametrize(

@@ -61,7 +61,7 @@ class Maker:
 
         self.done(self.store.write(unit))
 
-    def mails(self) -> list[checkpoints.Word]:
+    def mails(self) -> list[checkpoints.PublishedCheckpoint]:
         found = self.done(self.store.read(lambda conn: outbox.unsent(conn, "n1")))
         assert isinstance(found, list)
         return [checkpoints.read_word(row.body) for row in found if row.routing_key == checkpoints.QUEUE]
@@ -171,14 +171,14 @@ def test_a_note_of_another_key_or_of_nobody_is_not_believed(tmp_path: Path) -> N
     with pytest.raises(BadCheckpoint, match="no signed checkpoint"):
         checkpoints.opened("hello", KEY.public_key())
     witness = Witness(tmp_path)
-    word = checkpoints.Word(checkpoints.sign(POINT, KEY), (), ())
+    word = checkpoints.PublishedCheckpoint(checkpoints.sign(POINT, KEY), (), ())
     assert witness.take(word.octets()).alarm and witness.take(b"{}").alarm
 
 
 def test_a_proof_that_does_not_fit_its_root_is_an_alarm(tmp_path: Path) -> None:
     witness = Witness(tmp_path, (checkpoints.public_words(KEY.public_key(), ORIGIN),))
     leaves = [merkle.leaf(b"%d" % n) for n in range(3)]
-    word = checkpoints.Word(checkpoints.sign(POINT, KEY), (), merkle.between(0, leaves))
+    word = checkpoints.PublishedCheckpoint(checkpoints.sign(POINT, KEY), (), merkle.between(0, leaves))
     seen = witness.take(word.octets())
     assert seen.alarm and "does not follow from its own proof" in seen.why
     said = json.loads(word.octets())

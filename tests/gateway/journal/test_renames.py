@@ -33,8 +33,8 @@ def rename_sender(journal: Journal, old: str = "erp", new: str = "kingdee") -> R
     return journal.do(lambda tx: renames.rename_sender(tx, old, new, ACTOR, "new name"))
 
 
-def told(journal: Journal, entry: str) -> audit.Entry:
-    def look(conn: object) -> audit.Entry:
+def told(journal: Journal, entry: str) -> audit.AuditEntry:
+    def look(conn: object) -> audit.AuditEntry:
         row = conn.execute(select(schema.audit).where(schema.audit.c.entry == entry)).one()  # type: ignore[attr-defined]
         return audit._entry(row, journal.vault)
 

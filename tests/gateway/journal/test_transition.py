@@ -17,7 +17,6 @@ from gateway.core.states import (
     AskedInVain,
     Cancel,
     Deny,
-    Done,
     Due,
     Event,
     Expire,
@@ -37,6 +36,7 @@ from gateway.core.states import (
     TakenOver,
     Tell,
     Work,
+    WorkDone,
 )
 from gateway.journal.commit import attempts, audit, outbox, payment_rows, work
 from gateway.journal.commit.rows import Evidence, OutboxRow, PaymentRow, Permit, WorkRow
@@ -119,7 +119,7 @@ def put(journal: Journal, life: Life, id: str = "AP-1", epoch: int = 1) -> Payme
     return row
 
 
-def last_entry(journal: Journal, payment: str) -> audit.Entry:
+def last_entry(journal: Journal, payment: str) -> audit.AuditEntry:
     return journal.read(lambda conn: audit.entries_of(conn, journal.vault, payment))[-1]
 
 
@@ -155,7 +155,7 @@ def test_every_effect_of_every_rule_reaches_the_rows(small: Journal, name: str, 
     for effect in expected.effects:
         if isinstance(effect, Due):
             wanted[effect.work] = effect.at_ms
-        elif isinstance(effect, Done):
+        elif isinstance(effect, WorkDone):
             wanted.pop(effect.work, None)
     assert left == wanted
 

@@ -12,7 +12,7 @@ from sqlalchemy import delete, select, update
 
 from gateway.core.states import Answered, Source
 from gateway.journal.checkpoints import checkpoints, merkle, verify
-from gateway.journal.checkpoints.checkpoints import Checkpoint, Made, Word
+from gateway.journal.checkpoints.checkpoints import Checkpoint, Made, PublishedCheckpoint
 from gateway.journal.checkpoints.verify import Report
 from gateway.journal.checkpoints.witness import Seen, Witness
 from gateway.journal.commit import audit, permit_log
@@ -56,7 +56,7 @@ class Site:
         after = self.made.with_leaves(leaves, head)
         point = Checkpoint(self.origin, head.seq, merkle.root(after.tree), head.hash, "2026-11-24T00:00:00Z")
         note = checkpoints.sign(point, self.key)
-        word = Word(note, self.made.tree, merkle.between(self.made.head.seq, leaves))
+        word = PublishedCheckpoint(note, self.made.tree, merkle.between(self.made.head.seq, leaves))
         self.journal.do(lambda tx: checkpoints.write(tx, "n1", after, word))
         self.made = after
         self.notes.append(note)
