@@ -31,7 +31,7 @@ from gateway.demo import site
 from gateway.journal.commit import outbox
 from gateway.journal.commit.committer import Committer
 from gateway.journal.commit.permit_log import PermitLog
-from gateway.journal.commit.rows import AttemptRow, Evidence, Mail, OutboxRow, PaymentRow, Reply
+from gateway.journal.commit.rows import AttemptRow, Evidence, OutboxRow, OutboxState, PaymentRow, Reply
 from gateway.journal.commit.store import Tx
 from gateway.journal.payments import admission
 from gateway.journal.payments import transition as applying
@@ -168,14 +168,14 @@ def journal_parts(folder: Path, watch: Stopwatch) -> None:
 
 
 def _journal_lap(committer: Committer, watch: Stopwatch, made: Sequence[AnyOrder]) -> None:
-    mails: list[OutboxRow] = []
+    messages: list[OutboxRow] = []
 
     def run(part: str, units: Sequence[Callable[[Tx], Any]]) -> list[Any]:
         results: list[Any] = []
         for start in range(0, len(units), GROUP):
             done = watch.time(part, partial(committer.commit, units[start : start + GROUP]))
             results += done.results
-            mails.extend(done.mails)
+            messages.extend(done.messages)
         return results
 
     entropy = SystemEntropy()
@@ -183,7 +183,7 @@ def _journal_lap(committer: Committer, watch: Stopwatch, made: Sequence[AnyOrder
     rows = [one.row for one in run("journal: accept", [_accepting(one, entropy) for one in asked])]
     rows = [one.row_after for one in run("journal: about to send", [_sending(row) for row in rows])]
     run("journal: the bank's word", [_answered(row) for row in rows])
-    ids = [mail.message_id for mail in mails]
+    ids = [mail.message_id for mail in messages]
     marks = [tuple(ids[start : start + 50]) for start in range(0, len(ids), 50)]
     run("journal: events confirmed", [_marking(some) for some in marks])
 
@@ -193,7 +193,7 @@ def _accepting(asked: admission.Admission, entropy: Entropy) -> Callable[[Tx], A
 
 
 def _marking(message_ids: tuple[str, ...]) -> Callable[[Tx], Any]:
-    return lambda tx: outbox.mark(tx, message_ids, Mail.SENT)
+    return lambda tx: outbox.mark(tx, message_ids, OutboxState.SENT)
 
 
 def _admission(made: AnyOrder) -> admission.Admission:

@@ -482,8 +482,8 @@ class Gateway:
 
     # ---- what happens ----
 
-    def _committed(self, mails: tuple[OutboxRow, ...], works: tuple[WorkRow, ...]) -> None:
-        self.outbox.take(mails)
+    def _committed(self, messages: tuple[OutboxRow, ...], works: tuple[WorkRow, ...]) -> None:
+        self.outbox.take(messages)
         for work in works:
             lane = self.lanes.get(work.lane)
             if lane is not None:

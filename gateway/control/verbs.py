@@ -34,7 +34,7 @@ from gateway.journal.cluster import lane_pauses
 from gateway.journal.cluster.peer_nodes import BEAT_S, STOP_LOOK_S
 from gateway.journal.cluster.stops import Stop
 from gateway.journal.commit import audit, outbox
-from gateway.journal.commit.rows import Mail, OutboxRow, PaymentRow, WorkRow
+from gateway.journal.commit.rows import OutboxRow, OutboxState, PaymentRow, WorkRow
 from gateway.journal.commit.store import Tx
 from gateway.journal.payments import batch_rows, bundles, lookup
 from gateway.journal.payments import transition as applying
@@ -376,7 +376,7 @@ class _Desk:
         was = await self._daemon_handle.store.write(lambda tx: parked.replay(tx, message_id, call.peer.actor))
         self._was_parked(message_id, was)
         self._daemon_handle.republish()
-        return {"message_id": message_id, "state": Mail.WAITING.value}
+        return {"message_id": message_id, "state": OutboxState.WAITING.value}
 
     async def discard(self, call: Call) -> Any:
         """Count a parked message as dealt with."""
@@ -385,10 +385,10 @@ class _Desk:
         self._was_parked(message_id, was)
         return {"message_id": message_id, "state": "discarded"}
 
-    def _was_parked(self, message_id: str, was: Mail | None) -> None:
+    def _was_parked(self, message_id: str, was: OutboxState | None) -> None:
         if was is None:
             raise _no_message(message_id)
-        if was is not Mail.PARKED:
+        if was is not OutboxState.PARKED:
             raise Denied(409, "not_parked", f"message {message_id} is {was.value}, not parked; nothing was changed")
 
     async def drain(self, call: Call) -> Any:
@@ -420,11 +420,12 @@ def _open_orders(conn: Connection) -> _Open:
     lanes = select(schema.lanes.c.lane)
     counted = select(p.state, func.count()).where(p.lane.in_(lanes), p.state.in_(_LIVE)).group_by(p.state)
     states: dict[str, int] = {row[0]: row[1] for row in conn.execute(counted)}
-    mails = {
-        mail: conn.execute(select(func.count()).where(o.node.in_(outbox.OWNERS), o.state == mail.value)).scalar_one()
-        for mail in (Mail.WAITING, Mail.PARKED)
+    counts = {
+        one: conn.execute(select(func.count()).where(o.node.in_(outbox.OWNERS), o.state == one.value)).scalar_one()
+        for one in (OutboxState.WAITING, OutboxState.PARKED)
     }
-    return _Open({state: states.get(state, 0) for state in _LIVE}, mails[Mail.WAITING], mails[Mail.PARKED])
+    live = {state: states.get(state, 0) for state in _LIVE}
+    return _Open(live, counts[OutboxState.WAITING], counts[OutboxState.PARKED])
 
 
 def _fits(filters: Filters, row: PaymentRow) -> bool:

@@ -10,9 +10,8 @@ from functools import partial
 
 from gateway.clock import Entropy
 from gateway.core.policy import Route
-from gateway.erp import envelope
 from gateway.erp.amqp_types import Delivery
-from gateway.erp.envelope import Envelope
+from gateway.erp.envelope import Envelope, answer_row, refusal_rows
 from gateway.journal.commit import audit
 from gateway.journal.commit.rows import PaymentRow, QuestionRow
 from gateway.journal.commit.store import Tx
@@ -44,7 +43,7 @@ class ReceivedCommand:
     """One command of a known sender. `day` is the calendar day in which limits count."""
 
     delivery: Delivery
-    letter: Envelope
+    envelope: Envelope
     sender: Sender
     type: CommandType
     registry: Registry
@@ -61,18 +60,18 @@ class ReceivedCommand:
     @property
     def actor(self) -> str:
         """Who did it, for the audit trail."""
-        return f"user:{self.letter.user}"
+        return f"user:{self.envelope.user}"
 
     def refuse(self, refusal: Refusal, id_: str | None = None) -> CommandUnit:
         """The unit that refuses it, once."""
-        return refusing(self.delivery, self.letter, self.type, self.sender, refusal, id_)
+        return refusing(self.delivery, self.envelope, self.type, self.sender, refusal, id_)
 
     def answered(self, tx: Tx) -> bool:
         """Whether this very delivery was answered before, and only its acknowledgement was lost."""
-        return redelivery.noted(tx, self.letter.coming, self.key, _ANSWERED) or self._surely_refused(tx)
+        return redelivery.noted(tx, self.envelope.coming, self.key, _ANSWERED) or self._surely_refused(tx)
 
     def _surely_refused(self, tx: Tx) -> bool:
-        coming = self.letter.coming
+        coming = self.envelope.coming
         return any(coming.surely_answered_by(tx, *note) for note in redelivery.notes(tx, coming, self.key, _REFUSED))
 
     def was_refused(self, tx: Tx) -> bool:
@@ -81,7 +80,7 @@ class ReceivedCommand:
         An order that was refused as this message must not become a payment, whatever allows it by now: its sender was
         told that nothing will happen, and may have sent it under another id since.
         """
-        return redelivery.noted(tx, self.letter.coming, self.key, _REFUSED)
+        return redelivery.noted(tx, self.envelope.coming, self.key, _REFUSED)
 
     def refuse_again(self, tx: Tx, id_: str) -> CommandResult:
         """The end of a message that `was_refused`.
@@ -96,21 +95,21 @@ class ReceivedCommand:
         when = "before" if before is None else f"on {instant(before.at_ms)}"
         title = f"refused {when} and delivered again; to have it looked at anew, publish it again"
         no = Refusal(Code.EXPIRED if before is None else before.code, title)
-        return refusing(self.delivery, self.letter, self.type, self.sender, no, id_, insist=True)(tx)
+        return refusing(self.delivery, self.envelope, self.type, self.sender, no, id_, insist=True)(tx)
 
     def answer(self, tx: Tx, name: str, said: Mapping[str, object], bank: str, about: Mapping[str, object]) -> None:
         """Mail the reply, and note that this delivery has it."""
-        tx.mail(envelope.answer_row(tx, self.letter.reply, name, said, self.sender.name, bank))
+        tx.enqueue(answer_row(tx, self.envelope.reply, name, said, self.sender.name, bank))
         audit.append(tx, self.actor, _ANSWERED, self.key, about)
 
 
 def refusing(
-    delivery: Delivery, letter: Envelope, command: CommandType | None, sender: Sender | None,
+    delivery: Delivery, envelope: Envelope, command: CommandType | None, sender: Sender | None,
     no: Refusal, id_: str | None, *, insist: bool = False, owner: str | None = None,
 ) -> CommandUnit:  # fmt: skip
     """The unit that refuses a delivery: the refusal, its reply and the parked copy; once, unless it is to `insist`.
 
-    `owner` as in `mail.refusal`.
+    `owner` as in `envelope.refusal_rows`.
     """
     key = delivery_key(delivery)
     name = sender.name if sender else None
@@ -119,11 +118,11 @@ def refusing(
     def unit(tx: Tx) -> CommandResult:
         said = replies.rejection(command, id_, no)
         event = replies.rejection_name(command)
-        reply, parked = envelope.refusal(tx, letter, delivery, no, event, said, sender, owner)
+        reply, parked = refusal_rows(tx, envelope, delivery, no, event, said, sender, owner)
         write = partial(refusals.refuse, tx, sender=name, code=no.code, body=delivery.body, reply=reply, parked=parked,
                         size=size, sha256=digest)  # fmt: skip
         fresh = write(key=key)
-        if not fresh and (insist or not redelivery.noted(tx, letter.coming, key, _REFUSED)):
+        if not fresh and (insist or not redelivery.noted(tx, envelope.coming, key, _REFUSED)):
             write(key=f"{key}.{tx.entropy.ulid(tx.now_ms)}")
         return CommandResult(no.code.value)
 

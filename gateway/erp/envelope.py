@@ -105,7 +105,7 @@ def answer_row(
     return events.message(tx, event, body, to, (bank, sender), reply, tx.now_ms, replies.media_of(body))
 
 
-def refusal(
+def refusal_rows(
     tx: Tx, said: Envelope, delivery: Delivery, refused: Refusal, event: str, fields: Mapping[str, Any],
     sender: Sender | None, owner: str | None = None,
 ) -> tuple[OutboxRow | None, OutboxRow | None]:  # fmt: skip

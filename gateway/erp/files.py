@@ -14,9 +14,9 @@ from gateway.journal.commit.store import Tx
 from protocols.erp.words import SubmitBatch, SubmitFile, SubmitOrder
 
 
-def submit(arrival: ReceivedCommand, file: SubmitFile) -> CommandUnit:
+def submit(received: ReceivedCommand, file: SubmitFile) -> CommandUnit:
     """The unit of a whole file."""
-    units = [_unit(_alone(arrival, number), part) for number, part in enumerate(file.parts, start=1)]
+    units = [_unit(_alone(received, number), part) for number, part in enumerate(file.parts, start=1)]
 
     def unit(tx: Tx) -> CommandResult:
         done = [each(tx) for each in units]
@@ -27,12 +27,12 @@ def submit(arrival: ReceivedCommand, file: SubmitFile) -> CommandUnit:
     return unit
 
 
-def _unit(arrival: ReceivedCommand, part: SubmitOrder | SubmitBatch) -> CommandUnit:
-    return batches.submit(arrival, part) if isinstance(part, SubmitBatch) else orders.submit(arrival, part.order)
+def _unit(received: ReceivedCommand, part: SubmitOrder | SubmitBatch) -> CommandUnit:
+    return batches.submit(received, part) if isinstance(part, SubmitBatch) else orders.submit(received, part.order)
 
 
-def _alone(arrival: ReceivedCommand, number: int) -> ReceivedCommand:
+def _alone(received: ReceivedCommand, number: int) -> ReceivedCommand:
     """The arrival of one part: its answers must be told apart from those of its neighbours."""
-    said = arrival.delivery.properties
+    said = received.delivery.properties
     apart = replace(said, message_id=f"{said.message_id or ''}#{number}")
-    return replace(arrival, delivery=replace(arrival.delivery, properties=apart))
+    return replace(received, delivery=replace(received.delivery, properties=apart))

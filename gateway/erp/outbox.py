@@ -18,7 +18,7 @@ from gateway import log
 from gateway.clock import Clock
 from gateway.erp.amqp_types import Amqp, OutgoingMessage, Properties, PublishResult, PublishStatus
 from gateway.journal.commit import outbox
-from gateway.journal.commit.rows import Mail, OutboxRow
+from gateway.journal.commit.rows import OutboxRow, OutboxState
 from gateway.journal.commit.store import Store
 from gateway.meters import Meters
 
@@ -56,7 +56,7 @@ class Outbox:
         self._overflowed = False
         self._scanning = False
         self._scan_again = False
-        self._marks: dict[Mail, list[str]] = {Mail.SENT: [], Mail.PARKED: []}
+        self._marks: dict[OutboxState, list[str]] = {OutboxState.SENT: [], OutboxState.PARKED: []}
         self._mark_timer: IDelayedCall | None = None
         self._marking = 0
         self._idle: list[Deferred[None]] = []
@@ -141,7 +141,7 @@ class Outbox:
             self._refused.pop(row.message_id, None)
         if verdict.fate is PublishStatus.CONFIRMED:
             self._meters.stage.labels("news").observe(max(self._clock.now_ms() - row.created_ms, 0) / 1000)
-            self._mark(row, Mail.SENT)
+            self._mark(row, OutboxState.SENT)
         elif verdict.fate is PublishStatus.LOST:
             # Stored or not, nobody knows: the scan after the reconnect publishes it again under the same id.
             self._known.discard(row.message_id)
@@ -178,7 +178,7 @@ class Outbox:
     def _parked(self, verdict: PublishResult, row: OutboxRow) -> None:
         self._landed(row)
         if verdict.fate is PublishStatus.CONFIRMED:
-            self._mark(row, Mail.PARKED)
+            self._mark(row, OutboxState.PARKED)
         elif verdict.fate is PublishStatus.LOST:
             self._known.discard(row.message_id)
         elif verdict.fate is PublishStatus.REFUSED:
@@ -186,7 +186,7 @@ class Outbox:
             _log.error("news.refused", message_id=row.message_id, exchange=row.exchange, key=row.routing_key,
                        broker=f"{verdict.code} {verdict.text}", payment=row.payment,
                        action="kept in the journal as parked; not published again")  # fmt: skip
-            self._mark(row, Mail.PARKED)
+            self._mark(row, OutboxState.PARKED)
         else:
             self._clock.later(RETRY_S, self._again, row)
         self._pump()
@@ -194,8 +194,8 @@ class Outbox:
 
     # ---- marks ----
 
-    def _mark(self, row: OutboxRow, mail: Mail) -> None:
-        marks = self._marks[mail]
+    def _mark(self, row: OutboxRow, state: OutboxState) -> None:
+        marks = self._marks[state]
         marks.append(row.message_id)
         if len(marks) >= MARK_AT_ONCE or self._stopping:
             self._flush_marks()
@@ -210,11 +210,11 @@ class Outbox:
         if self._mark_timer is not None:
             self._mark_timer.cancel()
             self._mark_timer = None
-        for mail, marks in self._marks.items():
+        for state, marks in self._marks.items():
             if marks:
-                self._marks[mail] = []
+                self._marks[state] = []
                 self._marking += 1
-                writing = self._store.write(partial(outbox.mark, message_ids=tuple(marks), mail=mail))
+                writing = self._store.write(partial(outbox.mark, message_ids=tuple(marks), state=state))
                 writing.addBoth(self._marked, tuple(marks))
 
     def _marked(self, _result: object, message_ids: tuple[str, ...]) -> None:

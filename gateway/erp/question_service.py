@@ -22,8 +22,8 @@ from gateway import log
 from gateway.asking import Unavailable
 from gateway.core.hours import local
 from gateway.core.policy import Route
-from gateway.erp import envelope
 from gateway.erp.bank_refusals import defect, no_answer, ours
+from gateway.erp.envelope import answer_row
 from gateway.erp.question_context import QuestionContext
 from gateway.erp.receipts import Receipts, lane_of
 from gateway.erp.statements import Statements
@@ -44,7 +44,7 @@ from protocols.kit.paging import PAGES_MAX, TOO_MANY_PAGES
 
 OVERDUE_MS = 5_000
 """So long after its time a question is answered by any node: whoever had it in hand is gone."""
-_log = log.get("erp.answers")
+_log = log.get("erp.questions")
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +203,7 @@ class QuestionService:
 
     async def _write(self, row: QuestionRow, name: str, said: Mapping[str, Any]) -> None:
         def unit(tx: Tx) -> None:
-            reply = envelope.answer_row(tx, row.reply, name, said, row.sender, None)
+            reply = answer_row(tx, row.reply, name, said, row.sender, None)
             questions.answer(tx, row.question, reply)
             if row.operation == CommandType.RECEIPT_REQUEST.value:
                 receipts.forget(tx, row.question)

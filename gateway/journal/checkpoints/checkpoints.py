@@ -31,7 +31,7 @@ from twisted.python.failure import Failure
 from gateway.clock import Clock, uuid7
 from gateway.journal.checkpoints import merkle
 from gateway.journal.commit import audit
-from gateway.journal.commit.rows import Head, Mail, OutboxRow
+from gateway.journal.commit.rows import Head, OutboxRow, OutboxState
 from gateway.journal.commit.store import Store, StoreFailed, Tx
 from gateway.journal.sql import schema
 from gateway.journal.sql.vault import VaultError
@@ -318,14 +318,14 @@ class Checkpoints:
         _to_file(self._folder, at, word.note)
 
 
-def write(tx: Tx, node: str, made: Made, word: PublishedCheckpoint, mails: Sequence[str] = ()) -> tuple[str, ...]:
+def write(tx: Tx, node: str, made: Made, word: PublishedCheckpoint, messages: Sequence[str] = ()) -> tuple[str, ...]:
     """Keep a checkpoint and mail it. `mails` are the message ids of earlier ones: those delivered are deleted. Returns
     the ids of the others and of this one."""
-    if mails:
-        delivered = _O.message_id.in_(mails) & (_O.state == Mail.SENT.value)
+    if messages:
+        delivered = _O.message_id.in_(messages) & (_O.state == OutboxState.SENT.value)
         gone = list(tx.fresh.execute(select(_O.message_id).where(delivered)).scalars())
         tx.fresh.execute(delete(schema.outbox).where(_O.message_id.in_(gone)))
-        mails = [one for one in mails if one not in gone]
+        messages = [one for one in messages if one not in gone]
     tree = json.dumps({"tree": _plain(made.tree), "hash": made.head.hash}).encode()
     tx.fresh.execute(delete(schema.checkpoints).where(_C.node == node))
     tx.fresh.execute(insert(schema.checkpoints), {
@@ -336,8 +336,8 @@ def write(tx: Tx, node: str, made: Made, word: PublishedCheckpoint, mails: Seque
         message_id=uuid7(tx.entropy.ulid(tx.now_ms)), node=tx.node, exchange="", routing_key=QUEUE, body=word.octets(),
         headers={"type": EVENT}, created_ms=tx.now_ms,
     )  # fmt: skip
-    tx.mail(row)
-    return (*mails, row.message_id)
+    tx.enqueue(row)
+    return (*messages, row.message_id)
 
 
 def _to_file(folder: Path, at: str, note: str) -> None:

@@ -195,13 +195,13 @@ def _chunks(conn: Connection) -> Iterator[list[Any]]:
 def _payments(conn: Connection, vault: Vault, some: Sequence[Any]) -> Iterator[str]:
     keys = [row.payment for row in some]
     entries = _by(conn, select(schema.audit).where(_A.object_id.in_(keys)), "object_id")
-    mails = _by(conn, select(schema.outbox).where(_O.payment.in_(keys), _O.exchange == EVENTS), "payment")
+    messages = _by(conn, select(schema.outbox).where(_O.payment.in_(keys), _O.exchange == EVENTS), "payment")
     proofs = _by(conn, select(schema.evidence).where(_E.payment.in_(keys)), "payment")
     sends = _by(conn, select(_S.payment, _S.attempt).where(_S.payment.in_(keys)), "payment")
     for row in some:
         if {one.attempt for one in sends[row.payment]} != set(range(1, row.attempt + 1)):
             yield f"payment {row.payment}: it has {len(sends[row.payment])} attempts written down of {row.attempt}"
-        for what in _payment(vault, row, entries[row.payment], mails[row.payment], proofs[row.payment]):
+        for what in _payment(vault, row, entries[row.payment], messages[row.payment], proofs[row.payment]):
             yield f"payment {row.payment}: {what}"
 
 
@@ -213,7 +213,7 @@ def _by(conn: Connection, statement: Any, name: str) -> dict[str, list[Any]]:
 
 
 def _payment(
-    vault: Vault, row: Any, entries: Sequence[Any], mails: Sequence[Any], proofs: Sequence[Any]
+    vault: Vault, row: Any, entries: Sequence[Any], messages: Sequence[Any], proofs: Sequence[Any]
 ) -> Iterator[str]:
     try:
         payment_rows.read(row, vault)
@@ -232,7 +232,7 @@ def _payment(
     born = next((detail for detail in steps if "order_id" in detail), None)
     if born is not None and (born["sender"], born["order_id"]) != (row.sender, row.order_id):
         yield "its sender or order id is another than when it was admitted"
-    told = set(_told(vault, mails))
+    told = set(_told(vault, messages))
     missing = [seq for seq in range(1, row.seq + 1) if seq not in told]
     if missing:
         yield f"its events {', '.join(map(str, missing))} of {row.seq} are gone from the outbox, or were altered"
@@ -250,8 +250,8 @@ def _details(vault: Vault, entries: Sequence[Any]) -> Iterator[dict[str, Any]]:
                 pass  # said of the chain
 
 
-def _told(vault: Vault, mails: Sequence[Any]) -> Iterator[int]:
-    for row in mails:
+def _told(vault: Vault, messages: Sequence[Any]) -> Iterator[int]:
+    for row in messages:
         try:
             yield int(json.loads(outbox.read(row, vault).body)["seq"])
         except (VaultError, ValueError, KeyError):

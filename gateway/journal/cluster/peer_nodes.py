@@ -21,7 +21,7 @@ from gateway import log
 from gateway.clock import Clock
 from gateway.journal.cluster import lane_pauses, restored_database, stops
 from gateway.journal.commit import outbox
-from gateway.journal.commit.rows import Mail
+from gateway.journal.commit.rows import OutboxState
 from gateway.journal.commit.store import Store, StoreFailed, Tx
 from gateway.journal.sql import schema
 from gateway.journal.sql.driver import rows
@@ -33,12 +33,12 @@ DEAD_MS = 15_000
 """As long as a lane's lease. News of a node that died waits no longer than this and a beat."""
 STOP_LOOK_S = 1.0
 """So often a node looks whether all was stopped. One that cannot look has no lease, and sends nothing, 15 s later."""
-_log = log.get("journal.neighbours")
+_log = log.get("journal.peer_nodes")
 _ALIVE = select(schema.units.c.node).where(
     schema.units.c.node != bindparam("b_node"), schema.units.c.at_ms >= bindparam("b_after")
 )
 _U, _M = schema.units.c, schema.outbox.c
-_WAITING = select(_M.message_id).where(_M.node == _U.node, _M.state == Mail.WAITING.value).exists()
+_WAITING = select(_M.message_id).where(_M.node == _U.node, _M.state == OutboxState.WAITING.value).exists()
 _SILENT = (
     select(_U.node).where(_U.node != bindparam("b_node"), _U.at_ms < bindparam("b_before"), _WAITING).order_by(_U.node)
 )  # fmt: skip
@@ -112,7 +112,7 @@ class PeerNodes:
         self._reached_s = clock.monotonic_s()
         self._beaten_s: float | None = None
         self._judges_from_s = 0.0
-        self._tasks = Tasks(lambda failure: _log.error("neighbours.ended", error=str(failure.value)))
+        self._tasks = Tasks(lambda failure: _log.error("peers.ended", error=str(failure.value)))
 
     def start(self) -> None:
         """Begin."""
@@ -136,7 +136,7 @@ class PeerNodes:
                 raise
             except Exception:
                 # A node that gave up here would send on a lane that an operator paused elsewhere.
-                _log.error("neighbours.failed", error=Failure().getTraceback(detail="brief"),
+                _log.error("peers.failed", error=Failure().getTraceback(detail="brief"),
                            action="tried again at the next beat")  # fmt: skip
                 self._meters.alarms.labels("impossible").inc()
             await sleep(self._clock, every_s)

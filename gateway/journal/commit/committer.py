@@ -63,7 +63,7 @@ class Committed:
     """A group's end: each unit's value, Failure or UNTRIED, in order, and the mail and work it left."""
 
     results: tuple[Any, ...]
-    mails: tuple[OutboxRow, ...]
+    messages: tuple[OutboxRow, ...]
     works: tuple[WorkRow, ...]
 
 
@@ -119,22 +119,22 @@ class Committer:
         way more than they would do side by side. `hurried`: no lock is waited for but shortly. `singly`: they were
         locked just now, so each is run by itself from the beginning.
         """
-        mails: list[OutboxRow] = []
+        messages: list[OutboxRow] = []
         works: dict[tuple[str, Work], WorkRow | None] = {}
         if singly:
-            results = tuple(self._each(units, senders, _Tried(hurried), mails, works))
-            return _committed(results, mails, works)
+            results = tuple(self._each(units, senders, _Tried(hurried), messages, works))
+            return _committed(results, messages, works)
         try:
             tx, values = self._transaction(units, door=bool(senders), hurried=hurried)
         except StoreFailed:
             raise
         except Exception as error:
             tried = self._tried(error, len(units), hurried=hurried)
-            results = tuple(self._each(units, senders, tried, mails, works))
+            results = tuple(self._each(units, senders, tried, messages, works))
         else:
             results = tuple(values)
-            mails, works = tx.mails, tx.works
-        return _committed(results, mails, works)
+            messages, works = tx.messages, tx.works
+        return _committed(results, messages, works)
 
     def close(self) -> None:
         """Let the connection and the permit log go."""
@@ -152,7 +152,7 @@ class Committer:
         return _Tried(True, error, 0 if count == 1 and self._where is None else self._where)
 
     def _each(
-        self, units: Sequence[Unit[Any]], senders: Mapping[int, str], tried: _Tried, mails: list[OutboxRow],
+        self, units: Sequence[Unit[Any]], senders: Mapping[int, str], tried: _Tried, messages: list[OutboxRow],
         works: dict[tuple[str, Work], WorkRow | None],
     ) -> Iterator[Any]:  # fmt: skip
         hurried = tried.hurried
@@ -171,7 +171,7 @@ class Committer:
                 continue
             began_s = self._clock.monotonic_s()
             failed = tried.error if tried.where == n else None
-            value = self._alone(unit, takes_in, failed, mails, works, hurried=hurried)
+            value = self._alone(unit, takes_in, failed, messages, works, hurried=hurried)
             if isinstance(value, Failure) and is_locked(value.value):
                 if failed is None and self._where == _AT_DOOR:
                     door = value
@@ -182,7 +182,7 @@ class Committer:
             yield value
 
     def _alone(
-        self, unit: Unit[Any], door: bool, failed: Exception | None, mails: list[OutboxRow],
+        self, unit: Unit[Any], door: bool, failed: Exception | None, messages: list[OutboxRow],
         works: dict[tuple[str, Work], WorkRow | None], *, hurried: bool = False,
     ) -> Any:  # fmt: skip
         """The unit's value, or its Failure when it is at fault itself. `failed`: how it failed alone just now."""
@@ -203,7 +203,7 @@ class Committer:
                 elif not isinstance(error, Outdated | IntegrityError) or tries >= _TRIES:
                     return _failure(error)
             else:
-                mails += tx.mails
+                messages += tx.messages
                 works.update(tx.works)
                 return values[0]
 
@@ -424,9 +424,9 @@ class Committer:
 
 
 def _committed(
-    results: tuple[Any, ...], mails: Sequence[OutboxRow], works: Mapping[tuple[str, Work], WorkRow | None]
+    results: tuple[Any, ...], messages: Sequence[OutboxRow], works: Mapping[tuple[str, Work], WorkRow | None]
 ) -> Committed:
-    return Committed(results, tuple(mails), tuple(row for row in works.values() if row is not None))
+    return Committed(results, tuple(messages), tuple(row for row in works.values() if row is not None))
 
 
 def _failure(error: Exception) -> Failure:

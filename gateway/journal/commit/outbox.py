@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, Integer, bindparam, func, insert, literal, select, union_all, update
 
 from gateway.journal.commit import audit
-from gateway.journal.commit.rows import Mail, OutboxRow
+from gateway.journal.commit.rows import OutboxRow, OutboxState
 from gateway.journal.commit.store import Tx
 from gateway.journal.sql import schema
 from gateway.journal.sql.driver import rows, write_many
@@ -31,12 +31,12 @@ _MARK = (
 
 _UNSENT = (
     select(schema.outbox)
-    .where(_C.node == bindparam("b_node"), _C.state == Mail.WAITING.value, _C.message_id > bindparam("b_after"))
+    .where(_C.node == bindparam("b_node"), _C.state == OutboxState.WAITING.value, _C.message_id > bindparam("b_after"))
     .order_by(_C.message_id).limit(bindparam("b_limit", type_=Integer))
 )  # fmt: skip
 _SIZES = (
     select(_C.message_id, func.length(_C.body).label("size"))
-    .where(_C.node == bindparam("b_node"), _C.state == Mail.WAITING.value, _C.message_id > bindparam("b_after"))
+    .where(_C.node == bindparam("b_node"), _C.state == OutboxState.WAITING.value, _C.message_id > bindparam("b_after"))
     .order_by(_C.message_id).limit(bindparam("b_limit", type_=Integer))
 )  # fmt: skip
 _MARK_ONE = (
@@ -56,8 +56,8 @@ class Depth:
 
 def flush(tx: Tx) -> None:
     """Write the group's mail."""
-    if tx.mails:
-        write_many(tx.raw, _INSERT, [_columns(row, tx.vault) for row in tx.mails])
+    if tx.messages:
+        write_many(tx.raw, _INSERT, [_columns(row, tx.vault) for row in tx.messages])
 
 
 def unsent(conn: Connection, node: str, after: str = "", limit: int = 500) -> list[OutboxRow]:
@@ -79,18 +79,18 @@ def page(conn: Connection, node: str, after: str, limit: int, most_bytes: int) -
     return found, len(sizes) == limit or count < len(sizes)
 
 
-def mark(tx: Tx, message_ids: Sequence[str], mail: Mail) -> int:
+def mark(tx: Tx, message_ids: Sequence[str], state: OutboxState) -> int:
     """Say what became of these messages; returns how many rows changed. Marking twice is harmless."""
     changed = 0
     for start in range(0, len(message_ids), _MARKED_AT_ONCE):
         some = list(message_ids[start : start + _MARKED_AT_ONCE])
         if len(some) <= _MARKED_ONE_BY_ONE:
-            changed += write_many(tx.raw, _MARK_ONE, [{"b_id": one, "b_state": mail.value} for one in some])
+            changed += write_many(tx.raw, _MARK_ONE, [{"b_id": one, "b_state": state.value} for one in some])
         else:
-            changed += tx.raw.execute(_MARK, {"b_ids": some, "b_state": mail.value}).rowcount
+            changed += tx.raw.execute(_MARK, {"b_ids": some, "b_state": state.value}).rowcount
     if changed:
         detail = {"count": changed, "last": message_ids[-1]}
-        audit.append(tx, f"node:{tx.node}", f"outbox.{mail.value}", message_ids[0], detail)
+        audit.append(tx, f"node:{tx.node}", f"outbox.{state.value}", message_ids[0], detail)
     return changed
 
 
@@ -102,7 +102,8 @@ OWNERS = union_all(select(schema.units.c.node), select(literal(NOBODY)))
 
 def disown(tx: Tx) -> int:
     """Leave this node's waiting mail to any other node; returns how many messages."""
-    statement = update(schema.outbox).where(_C.node == tx.node, _C.state == Mail.WAITING.value).values(node=NOBODY)
+    waiting = (_C.node == tx.node, _C.state == OutboxState.WAITING.value)
+    statement = update(schema.outbox).where(*waiting).values(node=NOBODY)
     left = tx.fresh.execute(statement).rowcount
     if left:
         audit.append(tx, f"node:{tx.node}", "outbox.left", tx.node, {"count": left})
@@ -111,13 +112,13 @@ def disown(tx: Tx) -> int:
 
 def has_orphans(conn: Connection) -> bool:
     """Whether there is mail that its node left to any other."""
-    found = select(_C.message_id).where(_C.node == NOBODY, _C.state == Mail.WAITING.value).limit(1)
+    found = select(_C.message_id).where(_C.node == NOBODY, _C.state == OutboxState.WAITING.value).limit(1)
     return conn.execute(found).first() is not None
 
 
 def claim_orphans(tx: Tx, dead_node: str, by: str) -> int:
     """Take over the waiting mail of a node that is gone; of several claimers each row goes to exactly one."""
-    statement = update(schema.outbox).where(_C.node == dead_node, _C.state == Mail.WAITING.value).values(node=by)
+    statement = update(schema.outbox).where(_C.node == dead_node, _C.state == OutboxState.WAITING.value).values(node=by)
     claimed = tx.fresh.execute(statement).rowcount
     if claimed:
         audit.append(tx, f"node:{by}", "outbox.claimed", dead_node, {"count": claimed})
@@ -127,11 +128,12 @@ def claim_orphans(tx: Tx, dead_node: str, by: str) -> int:
 def depth(conn: Connection) -> Depth:
     """How much mail of all nodes waits or is parked."""
     counted = conn.execute(
-        select(_C.state, func.count(), func.min(_C.created_ms)).where(_C.state != Mail.SENT.value).group_by(_C.state)
+        select(_C.state, func.count(), func.min(_C.created_ms))
+        .where(_C.state != OutboxState.SENT.value).group_by(_C.state)
     )
     by_state = {state: (number, oldest_ms) for state, number, oldest_ms in counted}
-    waiting, oldest_ms = by_state.get(Mail.WAITING.value, (0, None))
-    return Depth(waiting, oldest_ms, by_state.get(Mail.PARKED.value, (0, None))[0])
+    waiting, oldest_ms = by_state.get(OutboxState.WAITING.value, (0, None))
+    return Depth(waiting, oldest_ms, by_state.get(OutboxState.PARKED.value, (0, None))[0])
 
 
 def of_payment(conn: Connection, payment: str) -> list[OutboxRow]:
@@ -165,5 +167,5 @@ def read(row: Any, vault: Vault) -> OutboxRow:
         message_id=row.message_id, node=row.node, exchange=row.exchange, routing_key=row.routing_key,
         body=vault.open(row.body, _aad(row.message_id)), headers=json.loads(row.headers),
         correlation_id=row.correlation_id, content_type=row.content_type, payment=row.payment,
-        created_ms=row.created_ms, state=Mail(row.state),
+        created_ms=row.created_ms, state=OutboxState(row.state),
     )  # fmt: skip

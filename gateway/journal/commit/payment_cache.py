@@ -53,7 +53,7 @@ class PaymentCache:
         self._ids: dict[tuple[str, str], str] = {}
         self.gave_back = False
         # Of the payments whose bytes are about to leave, or under way: for as long as somebody holds the leave.
-        self.leaves: WeakValueDictionary[str, SendLeave] = WeakValueDictionary()
+        self.send_leaves: WeakValueDictionary[str, SendLeave] = WeakValueDictionary()
 
     def row(self, conn: Connection, vault: Vault, payment: str) -> PaymentRow | None:
         """The payment as the group has it by now, from the database if it is not known."""

@@ -88,7 +88,7 @@ class Evidence:
     note: str = ""
 
 
-class Mail(StrEnum):
+class OutboxState(StrEnum):
     """State of an outbox row: to be published, confirmed by the broker, or parked because nobody can take it."""
 
     WAITING = "waiting"
@@ -110,7 +110,7 @@ class OutboxRow:
     content_type: str = "application/json"
     payment: str | None = None
     created_ms: int = 0
-    state: Mail = Mail.WAITING
+    state: OutboxState = OutboxState.WAITING
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,7 +45,7 @@ class Tx:
     serials: Serials
     payment_cache: PaymentCache
     usage_totals: UsageTotals = field(default_factory=UsageTotals)
-    mails: list[OutboxRow] = field(default_factory=list)
+    messages: list[OutboxRow] = field(default_factory=list)
     works: dict[tuple[str, Work], WorkRow | None] = field(default_factory=dict)
     attempts: list[AttemptRow] = field(default_factory=list)
     evidence: list[tuple[str, int, str, Evidence]] = field(default_factory=list)
@@ -82,9 +82,9 @@ class Tx:
         self.payment_cache.write(self.raw, self.vault)
         self.usage_totals.write(self.raw)
 
-    def mail(self, row: OutboxRow) -> None:
+    def enqueue(self, row: OutboxRow) -> None:
         """Write a message to the outbox; after the commit it is handed to the listener."""
-        self.mails.append(row)
+        self.messages.append(row)
 
     def due(self, row: WorkRow) -> None:
         """Set the payment's work of this kind; after the commit it is handed to the listener."""

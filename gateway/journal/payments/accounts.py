@@ -91,7 +91,7 @@ def close_day(tx: Tx, bank: str, statement: Statement, senders: Iterable[str]) -
 
 def _tell(tx: Tx, event: str, said: Mapping[str, object], bank: str, sender: str) -> None:
     key = routing_key(event, bank, sender)
-    tx.mail(message(tx, event, write_json(said), (EVENTS, key), (bank, sender), _NOBODY, tx.now_ms))
+    tx.enqueue(message(tx, event, write_json(said), (EVENTS, key), (bank, sender), _NOBODY, tx.now_ms))
 
 
 def _payment_of(tx: Tx, bank: str, line: Line) -> str | None:

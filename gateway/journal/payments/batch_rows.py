@@ -135,7 +135,7 @@ def _complete(tx: Tx, row: BatchRow) -> None:
     key = routing_key(BATCH_COMPLETED, row.bank, row.sender)
     body = write_json(batch_fields(news))
     about = (row.bank, row.sender)
-    tx.mail(events.message(tx, BATCH_COMPLETED, body, (EVENTS, key), about, row.reply, tx.now_ms))
+    tx.enqueue(events.message(tx, BATCH_COMPLETED, body, (EVENTS, key), about, row.reply, tx.now_ms))
     shares = {state.value: share.count for state, share in by_state.items()}
     audit.append(tx, f"node:{tx.node}", "batch.completed", f"{row.sender}/{row.batch}", {"seq": seq, **shares})
 

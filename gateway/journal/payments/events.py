@@ -37,7 +37,7 @@ def publish(tx: Tx, row: PaymentRow, news: News) -> None:
     """Mail the news as an event, and as the command's reply when it is one and the command named a queue."""
     said = body(news)
     assert news.bank is not None
-    _mail(tx, row, news, said, EVENTS, routing_key(news.event, news.bank, news.sender), row.reply)
+    _enqueue(tx, row, news, said, EVENTS, routing_key(news.event, news.bank, news.sender), row.reply)
     if news.event in REPLIES and row.reply.reply_to:
         _reply(tx, row, news, row.reply)
 
@@ -49,35 +49,35 @@ def replay(tx: Tx, row: PaymentRow, reply: Reply) -> None:
     if reply.reply_to:
         _reply(tx, row, news, reply)
     else:
-        _mail(tx, row, news, body(news), EVENTS, routing_key(event, row.bank, row.sender), reply)
+        _enqueue(tx, row, news, body(news), EVENTS, routing_key(event, row.bank, row.sender), reply)
 
 
 def answered(tx: Tx, row: PaymentRow, coming: Coming, reply: Reply) -> bool:
     """Whether this very command has its reply already: its delivery came twice because the ack was lost."""
     if not coming.doubtful(tx):
         return False
-    mails = [mail for mail in tx.mails if mail.payment == row.payment] + outbox.of_payment(tx.read, row.payment)
-    return any(_answers(mail, reply) and coming.answered_by(tx, mail.node, mail.created_ms) for mail in mails)
+    sent = [one for one in tx.messages if one.payment == row.payment] + outbox.of_payment(tx.read, row.payment)
+    return any(_answers(one, reply) and coming.answered_by(tx, one.node, one.created_ms) for one in sent)
 
 
-def _answers(mail: OutboxRow, reply: Reply) -> bool:
+def _answers(sent: OutboxRow, reply: Reply) -> bool:
     asked = reply.reply_to or None
-    there = mail.routing_key if mail.exchange == "" else None
-    return mail.headers.get("type") in REPLIES and mail.correlation_id == reply.correlation_id and there == asked
+    there = sent.routing_key if sent.exchange == "" else None
+    return sent.headers.get("type") in REPLIES and sent.correlation_id == reply.correlation_id and there == asked
 
 
 def _reply(tx: Tx, row: PaymentRow, news: News, reply: Reply) -> None:
     """A reply speaks the form of its command; events are JSON."""
     assert reply.reply_to is not None
     said = replies.write(news.event, fields(news), reply.content_type, tx.now_ms)
-    _mail(tx, row, news, said, "", reply.reply_to, reply, replies.media_of(said))
+    _enqueue(tx, row, news, said, "", reply.reply_to, reply, replies.media_of(said))
 
 
-def _mail(
+def _enqueue(
     tx: Tx, row: PaymentRow, news: News, said: bytes, exchange: str, key: str, reply: Reply,
     content_type: str = "application/json",
 ) -> None:  # fmt: skip
-    tx.mail(message(tx, news.event, said, (exchange, key), (row.bank, row.sender), reply, news.at_ms, content_type,
+    tx.enqueue(message(tx, news.event, said, (exchange, key), (row.bank, row.sender), reply, news.at_ms, content_type,
                     row.payment))  # fmt: skip
 
 

@@ -34,13 +34,13 @@ def ask(tx: Tx, row: QuestionRow) -> bool:
     return new
 
 
-def answer(tx: Tx, question: str, mail: OutboxRow | None) -> bool:
+def answer(tx: Tx, question: str, reply: OutboxRow | None) -> bool:
     """Forget the question and mail its answer. False, and no mail, when it was answered before."""
     if write(tx.raw, _FORGET, {"b_question": question}) != 1:
         return False
-    if mail is not None:
-        tx.mail(mail)
-    audit.append(tx, f"node:{tx.node}", "question.answered", question, {"mailed": mail is not None})
+    if reply is not None:
+        tx.enqueue(reply)
+    audit.append(tx, f"node:{tx.node}", "question.answered", question, {"mailed": reply is not None})
     return True
 
 

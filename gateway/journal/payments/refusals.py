@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, delete, exists, func, select
 
 from gateway.journal.commit import audit
-from gateway.journal.commit.rows import Mail, OutboxRow
+from gateway.journal.commit.rows import OutboxRow, OutboxState
 from gateway.journal.commit.store import Tx
 from gateway.journal.sql import schema
 from gateway.journal.sql.databases import insert_new
@@ -55,9 +55,9 @@ def refuse(
            "parked": None if parked is None else parked.message_id}  # fmt: skip
     if not insert_new(tx.raw, schema.refusals, row):
         return False
-    for mail in (reply, parked):
-        if mail is not None:
-            tx.mail(mail)
+    for message in (reply, parked):
+        if message is not None:
+            tx.enqueue(message)
     detail: dict[str, object] = {"code": code.value, "replied": reply is not None, "parked": parked is not None}
     if size is not None:
         detail |= {"size": size, "sha256": sha256}
@@ -93,7 +93,7 @@ def forget(tx: Tx, before_ms: int, most: int) -> int:
         return 0
     copies = [row.parked for row in found if row.parked is not None]
     if copies:
-        tx.raw.execute(delete(schema.outbox).where(_O.message_id.in_(copies), _O.state != Mail.WAITING.value))
+        tx.raw.execute(delete(schema.outbox).where(_O.message_id.in_(copies), _O.state != OutboxState.WAITING.value))
     tx.raw.execute(delete(schema.refusals).where(_C.refusal.in_([row.refusal for row in found])))
     audit.append(tx, f"node:{tx.node}", "refusals.forgotten", found[0].refusal, {"count": len(found)})
     return len(found)

@@ -29,5 +29,5 @@ def timeline(conn: Connection, payment: str) -> list[Moment]:
     for attempt in attempts.of_payment(conn, payment):
         moments.append(Moment(sent_ms.get(attempt.attempt, attempt.first_write_ms or 0), attempt))
     moments += [Moment(exhibit.at_ms, exhibit) for exhibit in attempts.evidence_of(conn, payment)]
-    moments += [Moment(mail.created_ms, mail) for mail in outbox.of_payment(conn, payment)]
+    moments += [Moment(message.created_ms, message) for message in outbox.of_payment(conn, payment)]
     return sorted(moments, key=lambda moment: moment.at_ms)

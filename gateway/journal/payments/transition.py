@@ -97,9 +97,9 @@ def apply(
     tx.payment_cache.change(before, after)
     leave: SendLeave | None = None
     if before.life.state is State.SENDING and after.life.state is not State.SENDING:
-        _revoke(tx.payment_cache.leaves.get(payment))
+        _revoke(tx.payment_cache.send_leaves.get(payment))
     if after.life.attempt > before.life.attempt:
-        leave = tx.payment_cache.leaves[payment] = SendLeave()
+        leave = tx.payment_cache.send_leaves[payment] = SendLeave()
         assert attempt is not None, "nothing is sent before it is written down"
         assert (attempt.payment, attempt.attempt) == (payment, after.life.attempt), "that is another send's attempt"
         tx.attempted(attempt)

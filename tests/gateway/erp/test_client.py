@@ -195,7 +195,7 @@ class Scene:
         return [event for event in self.events if isinstance(event, Down)]
 
 
-def letter(n: int) -> OutgoingMessage:
+def envelope(n: int) -> OutgoingMessage:
     return OutgoingMessage("x", "key", b"", Properties(message_id=f"m-{n}"))
 
 
@@ -239,7 +239,7 @@ def test_a_broker_that_connects_but_refuses_the_rest_is_not_hammered() -> None:
     assert "queue q: bad — mend it" in scene.downs()[0].reason
     assert "up" not in scene.events
     assert not any(link.alive for link in scene.links)
-    assert now(scene.client.publish(letter(1))) == PublishResult(PublishStatus.LOST, 0, "not connected to the broker")
+    assert now(scene.client.publish(envelope(1))) == PublishResult(PublishStatus.LOST, 0, "not connected to the broker")
     scene.close()
 
 
@@ -395,7 +395,7 @@ def test_a_missing_exchange_sends_us_back_to_the_topology() -> None:
     scene = Scene()
     scene.start()
     link = scene.links[0]
-    answers = [scene.client.publish(letter(n)) for n in range(2)]
+    answers = [scene.client.publish(envelope(n)) for n in range(2)]
     link.publishing.close(BrokerRefused(404, "NOT_FOUND - no exchange 'x'"))
     assert "topology must be looked at again" in link.dropped[0]
     assert [verdict and verdict.fate for verdict in map(now, answers)] == [PublishStatus.LOST, PublishStatus.LOST]
@@ -409,7 +409,7 @@ def test_the_publishing_channel_is_opened_again_after_a_pause_and_suspects_are_t
     scene.start()
     link = scene.links[0]
     first = link.publishing
-    answers = [scene.client.publish(letter(n)) for n in range(2)]
+    answers = [scene.client.publish(envelope(n)) for n in range(2)]
     first.close(BrokerRefused(406, "user_id"))
     assert link.publishing is first
     scene.clock.advance(1)
@@ -447,7 +447,7 @@ def test_close_tells_nobody_and_leaves_nothing_running() -> None:
     link = scene.links[0]
     channel = link.of("q")
     scene.client.ack(channel.arrive())
-    answer = scene.client.publish(letter(1))
+    answer = scene.client.publish(envelope(1))
     closed: list[None] = []
     scene.client.close(30).addCallback(closed.append)
     assert channel.subscriptions == []

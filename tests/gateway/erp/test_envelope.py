@@ -155,7 +155,7 @@ def refusal(code: Code, sender: Sender | None = SENDER, **said: Any) -> tuple[Ou
     what = delivery(b'{"id":"AP-1"}', user_id="erp-user", **said)
     no = Refusal(code, "because")
     fields = replies.rejection(CommandType.PAYMENT_SUBMIT, "AP-1", no)
-    return envelope.refusal(TX, envelope.envelope_of(what, 0), what, no, "payment.rejected", fields, sender)
+    return envelope.refusal_rows(TX, envelope.envelope_of(what, 0), what, no, "payment.rejected", fields, sender)
 
 
 @pytest.mark.parametrize("code", list(Code), ids=lambda code: code.value)

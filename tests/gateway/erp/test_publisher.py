@@ -11,7 +11,7 @@ from gateway.erp.amqp_types import OutgoingMessage, Properties, PublishResult, P
 from gateway.erp.publisher import Adrift, Publisher, Unsendable
 
 
-def letter(n: int) -> OutgoingMessage:
+def envelope(n: int) -> OutgoingMessage:
     return OutgoingMessage("x", "key", b"", Properties(message_id=f"m-{n}"))
 
 
@@ -42,7 +42,7 @@ def fates(answers: list[Deferred[PublishResult]]) -> list[PublishResult | None]:
 def test_a_return_is_matched_by_id_however_late_the_confirm() -> None:
     publisher, broker = Publisher(), Broker()
     publisher.opened(broker.send)
-    answers = [publisher.publish(letter(n)) for n in range(5)]
+    answers = [publisher.publish(envelope(n)) for n in range(5)]
     publisher.returned("m-3", 312, "NO_ROUTE")
     publisher.confirmed(1, False)
     publisher.confirmed(3, False)
@@ -57,7 +57,7 @@ def test_a_return_is_matched_by_id_however_late_the_confirm() -> None:
 def test_any_order_of_confirms_gives_each_message_its_own_verdict(count: int, chance: random.Random) -> None:
     publisher, broker = Publisher(), Broker()
     publisher.opened(broker.send)
-    answers = [publisher.publish(letter(n)) for n in range(count)]
+    answers = [publisher.publish(envelope(n)) for n in range(count)]
     unroutable = {n for n in range(count) if chance.random() < 0.2}
     refused = {n for n in range(count) if chance.random() < 0.1} - unroutable
     for n in sorted(unroutable, key=lambda _: chance.random()):
@@ -94,7 +94,7 @@ def test_the_guilty_message_is_found_and_the_others_get_through() -> None:
         return broker
 
     broker = open_channel()
-    answers = [publisher.publish(letter(n)) for n in range(20)]
+    answers = [publisher.publish(envelope(n)) for n in range(20)]
     answered = 0
     while publisher.in_flight and channels < 50:
         if answered == len(broker.channel):
@@ -120,13 +120,13 @@ def test_new_messages_wait_while_a_suspect_stands_alone() -> None:
     publisher = Publisher()
     first, second = Broker(), Broker()
     publisher.opened(first.send)
-    publisher.publish(letter(0))
-    publisher.publish(letter(1))
+    publisher.publish(envelope(0))
+    publisher.publish(envelope(1))
     publisher.channel_closed(406, "no")
-    publisher.publish(letter(2))
+    publisher.publish(envelope(2))
     publisher.opened(second.send)
     assert second.channel == ["m-0"]
-    publisher.publish(letter(3))
+    publisher.publish(envelope(3))
     assert second.channel == ["m-0"]
     publisher.confirmed(1, False)
     assert second.channel == ["m-0", "m-1"]
@@ -137,12 +137,12 @@ def test_new_messages_wait_while_a_suspect_stands_alone() -> None:
 def test_a_lost_connection_leaves_every_verdict_lost() -> None:
     publisher, broker = Publisher(), Broker()
     publisher.opened(broker.send)
-    sent = [publisher.publish(letter(n)) for n in range(3)]
+    sent = [publisher.publish(envelope(n)) for n in range(3)]
     publisher.channel_closed(406, "no")
-    waiting = publisher.publish(letter(3))
+    waiting = publisher.publish(envelope(3))
     publisher.lost("cable cut")
     assert fates([*sent, waiting]) == [PublishResult(PublishStatus.LOST, 0, "cable cut")] * 4
-    after = publisher.publish(letter(0))
+    after = publisher.publish(envelope(0))
     assert [verdict and verdict.fate for verdict in fates([after])] == [PublishStatus.LOST]
     assert publisher.in_flight == 0
 
@@ -150,11 +150,11 @@ def test_a_lost_connection_leaves_every_verdict_lost() -> None:
 def test_tags_and_returns_start_anew_with_a_channel() -> None:
     publisher, first, second = Publisher(), Broker(), Broker()
     publisher.opened(first.send)
-    publisher.publish(letter(0))
+    publisher.publish(envelope(0))
     publisher.returned("m-0", 312, "NO_ROUTE")
     publisher.lost("cable cut")
     publisher.opened(second.send)
-    again = publisher.publish(letter(0))
+    again = publisher.publish(envelope(0))
     publisher.confirmed(1, False)
     assert fates([again])[0] == PublishResult(PublishStatus.CONFIRMED)
 
@@ -168,7 +168,7 @@ def test_what_cannot_be_encoded_is_refused_and_uses_up_no_tag() -> None:
         broker.send(message)
 
     publisher.opened(send)
-    bad, good = publisher.publish(letter(0)), publisher.publish(letter(1))
+    bad, good = publisher.publish(envelope(0)), publisher.publish(envelope(1))
     publisher.confirmed(1, False)
     assert fates([bad, good]) == [PublishResult(PublishStatus.REFUSED, 0, "too long"), PublishResult(PublishStatus.CONFIRMED)]
 
@@ -181,7 +181,7 @@ def test_a_channel_that_is_being_closed_refuses_no_message(end: str) -> None:
         raise Adrift("Channel is closing.")
 
     publisher.opened(closing)
-    letters = [publisher.publish(letter(n)) for n in range(3)]
+    letters = [publisher.publish(envelope(n)) for n in range(3)]
     assert not any(one.called for one in letters)
     if end == "lost":
         publisher.lost("it hung up")
@@ -196,7 +196,7 @@ def test_a_channel_that_is_being_closed_refuses_no_message(end: str) -> None:
 def test_a_suspect_whose_channel_is_being_closed_stays_one() -> None:
     publisher, broker = Publisher(), Broker()
     publisher.opened(broker.send)
-    letters = [publisher.publish(letter(n)) for n in range(2)]
+    letters = [publisher.publish(envelope(n)) for n in range(2)]
     publisher.channel_closed(406, "something is wrong with one of them")
 
     def closing(_message: OutgoingMessage) -> None:
@@ -214,19 +214,19 @@ def test_a_suspect_whose_channel_is_being_closed_stays_one() -> None:
 def test_an_id_in_flight_or_missing_is_refused_at_once() -> None:
     publisher, broker = Publisher(), Broker()
     publisher.opened(broker.send)
-    publisher.publish(letter(0))
+    publisher.publish(envelope(0))
     with pytest.raises(ValueError, match="m-0"):
-        publisher.publish(letter(0))
+        publisher.publish(envelope(0))
     with pytest.raises(ValueError, match="no message id"):
         publisher.publish(OutgoingMessage("x", "key", b"", Properties()))
     publisher.confirmed(1, False)
-    publisher.publish(letter(0))
+    publisher.publish(envelope(0))
 
 
 def test_idle_is_told_after_the_last_verdict() -> None:
     publisher, broker = Publisher(), Broker()
     publisher.opened(broker.send)
-    publisher.publish(letter(0))
+    publisher.publish(envelope(0))
     told: list[None] = []
     publisher.when_idle().addCallback(told.append)
     assert not told
@@ -238,7 +238,7 @@ def test_publishing_again_from_within_a_verdict() -> None:
     publisher, broker = Publisher(), Broker()
     publisher.opened(broker.send)
     again: list[Deferred[PublishResult]] = []
-    publisher.publish(letter(0)).addCallback(lambda _verdict: again.append(publisher.publish(letter(0))))
+    publisher.publish(envelope(0)).addCallback(lambda _verdict: again.append(publisher.publish(envelope(0))))
     publisher.confirmed(0, True)
     publisher.confirmed(2, True)
     assert fates(again) == [PublishResult(PublishStatus.CONFIRMED)]

@@ -135,12 +135,12 @@ class Journal:
         self.committer = Committer(
             self.engine, self.hands, node, self.vault, self.entropy, permits or NoPermits(), **options
         )
-        self.mails: list[OutboxRow] = []
+        self.messages: list[OutboxRow] = []
         self.works: list[WorkRow] = []
 
     def group(self, units: Sequence[Unit[Any]]) -> list[Any]:
         done = self.committer.commit(units)
-        self.mails, self.works = list(done.mails), list(done.works)
+        self.messages, self.works = list(done.messages), list(done.works)
         return list(done.results)
 
     def do(self, unit: Callable[[Tx], T]) -> T:
