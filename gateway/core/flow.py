@@ -1,8 +1,8 @@
-"""The life of a payment: `step(life, event) -> Step`, one table, total over every state and event.
+"""The payment state machine: `step(life, event) -> Step`, decided by one table.
 
-The table is data (`TABLE`): the journal runs it, the documentation page prints it, and the model checker explores
-it. A pair of state and event with no row is a programming error and raises `Impossible`; a pair that changes
-nothing has a row that says why.
+The table is data (`TABLE`): the journal applies it, the documentation prints it, and the model checker explores it. A
+state and event without a row are a programming error and raise `Impossible`; an event that changes nothing has a row
+that says why.
 """
 
 from __future__ import annotations
@@ -61,19 +61,20 @@ from protocols.canon.errors import Code
 from protocols.canon.outcome import CORRECTION_EVENT, STATE_TABLE, Fate, State
 
 ENQUIRY_PLAN_MS = (2_000, 5_000, 15_000, 30_000, 60_000, 120_000, 300_000, 600_000)
-"""Gaps between the first enquiries; after them every ten minutes while the bank's day of the send lasts, then hourly, as
-once escalated. No gap is shorter than the bank wants the first one. There is no last one."""
+"""Gaps before the first enquiries. Later enquiries follow every ten minutes during the bank day of the send, then
+hourly; an escalated payment is asked about hourly. No gap is shorter than the bank's `first_enquiry_ms`. Enquiries
+never end."""
 STEADY_MS = 600_000
 HOURLY_MS = 3_600_000
 
 
 class Impossible(AssertionError):
-    """The event cannot befall a payment in this state: a defect of the gateway. The lane must stop."""
+    """The event cannot occur in this state: a defect of the gateway. The lane must stop."""
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What a step decided: the new life, what follows, and the name of the row that decided."""
+    """The result of a step: the new life, its effects, and the name of the row that decided."""
 
     life: Life
     effects: tuple[Effect, ...]
@@ -86,9 +87,10 @@ Change = Callable[[Life, Event], Life]
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One row: in any state of `before`, on `event` (and `fate`, for answers), if `when` holds, go to `after`.
+    """One row: in any state of `before`, on `event` (with one of `fates`, for answers), if `when` is true, go to
+    `after`.
 
-    `after` None stays. `change` adjusts counters, `then` lists effects beside telling the ERP of a new state.
+    `after` None keeps the state. `change` adjusts counters; `then` lists the effects besides the event to the ERP.
     """
 
     name: str
@@ -103,7 +105,7 @@ class Rule:
 
 
 def enquiry_gap_ms(life: Life, *, day_over: bool) -> int:
-    """How long to wait before the next enquiry about this payment. `day_over`: its day at the bank has ended."""
+    """How long to wait before the next enquiry about this payment. `day_over`: the bank day of its send has ended."""
     first = life.rules.first_enquiry_ms
     if life.state is State.ESCALATED:
         return max(first, HOURLY_MS)
@@ -118,7 +120,7 @@ def enquiry_gap_ms(life: Life, *, day_over: bool) -> int:
 
 
 def _send(_before: Life, life: Life, event: Event) -> tuple[Effect, ...]:
-    assert life.send_after_ms is not None, "whatever lets a payment go says from when on"
+    assert life.send_after_ms is not None, "a released payment has a send_after_ms"
     return (Due(Work.SEND, max(event.at_ms, life.send_after_ms)),)
 
 
@@ -131,7 +133,7 @@ def _enquire(_before: Life, life: Life, event: Event) -> tuple[Effect, ...]:
     due_ms = event.at_ms + enquiry_gap_ms(life, day_over=day_over)
     last_ms, repeats = life.last_write_ms, life.rules.replay is not Policy.NEVER and not repeats_used_up(life)
     if life.state is State.IN_DOUBT and last_ms is not None and repeats:
-        # An answer that is asked for when the quarantine is over may let the bytes leave again: do not miss that moment.
+        # An enquiry made once the quarantine is over may permit a repeat, so one is due no later than that moment.
         ripe_ms = last_ms + life.rules.quarantine_ms
         due_ms = min(due_ms, ripe_ms) if ripe_ms > event.at_ms else due_ms
     return (Due(Work.ENQUIRE, due_ms),)
@@ -155,7 +157,7 @@ def _done(work: Work) -> Consequence:
 
 
 def _repeat(_before: Life, life: Life, event: Event) -> tuple[Effect, ...]:
-    """The bank was asked and gave no verdict: the very same bytes may leave again, if its rules allow that now."""
+    """The enquiry brought no verdict: schedule a repeat of the same bytes if the bank's rules allow it now."""
     due = life.state is State.IN_DOUBT and repeat_is_due(life, event.at_ms) and not repeats_used_up(life)
     return (Due(Work.REPLAY, event.at_ms),) if due else ()
 
@@ -165,7 +167,7 @@ def _stop_sending(_before: Life, _life: Life, _event: Event) -> tuple[Effect, ..
 
 
 def _watch_returns(_before: Life, life: Life, event: Event) -> tuple[Effect, ...]:
-    """Success is not the last word: ask again, once a period, for as long as money may come back once it went."""
+    """A settled payment may still be returned: ask again once per period until the returns watch ends."""
     ends_ms = max(life.last_write_ms or 0, life.since_ms) + life.rules.returns_watch_ms
     next_ms = event.at_ms + life.rules.returns_every_ms
     return (Due(Work.RETURNS, next_ms),) if next_ms <= ends_ms else (WorkDone(Work.RETURNS),)
@@ -203,7 +205,7 @@ def _attempted(life: Life, event: Event) -> Life:
 
 
 def _repeated(life: Life, event: Event) -> Life:
-    # The deadline stands: people are to look as early as if nothing had been repeated.
+    # The deadline stays, so that a repeat does not delay the escalation to persons.
     return replace(
         life, attempt=life.attempt + 1, last_write_ms=event.at_ms, not_found=min(life.not_found, 0),
         repeats=life.repeats + 1,
@@ -212,7 +214,7 @@ def _repeated(life: Life, event: Event) -> Life:
 
 def _unsent(life: Life, event: Event) -> Life:
     assert isinstance(event, NotSent)
-    # Of several attempts in a row that did not leave, each took the times of the one before with it.
+    # If the only copy was not sent, no time of a send remains.
     first = not several_copies(life)
     return replace(
         life, send_after_ms=event.retry_at_ms, deadline_ms=None,
@@ -247,7 +249,7 @@ def _redoubted(life: Life, event: Event) -> Life:
 
 
 def _not_found(life: Life, event: Event) -> Life:
-    """Only a "not found" that was *asked* after the quarantine counts: an older answer can cross late bytes."""
+    """Count a "not found" only if it was asked after the quarantine: before that, the bytes may still arrive."""
     assert isinstance(event, Answered)
     counts = (
         event.asked_ms is not None
@@ -264,7 +266,7 @@ def _pending_again(life: Life, event: Event) -> Life:
 
 
 def _unclear(life: Life, event: Event) -> Life:
-    """An answer without a verdict, counted for what it is worth."""
+    """Count an answer without a verdict."""
     if isinstance(event, Answered) and event.fate is Fate.NOT_FOUND:
         return _not_found(life, event)
     duplicate = isinstance(event, Answered) and event.fate is Fate.DUPLICATE
@@ -284,7 +286,7 @@ def _resend_cleared(life: Life, event: Event) -> Life:
 
 
 def _exhausted(life: Life, event: Event) -> bool:
-    """A repeat would be next, but there were enough of them. None were wanted at all where `most_repeats` is 0."""
+    """True if a repeat would be next but all permitted repeats were used. False where `most_repeats` is 0."""
     after = _unclear(life, event)
     return life.rules.most_repeats > 0 and repeats_used_up(after) and repeat_is_due(after, event.at_ms)
 
