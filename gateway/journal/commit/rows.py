@@ -14,7 +14,7 @@ from protocols.canon.outcome import Fate
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """How the sender wants to hear back: queue, correlation and trace as the command carried them."""
+    """Where and how to reply: queue, correlation id, trace and content type of the command."""
 
     reply_to: str | None
     correlation_id: str | None
@@ -24,10 +24,11 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class PaymentRow:
-    """One payment. Identity is (`sender`, `order.id`); `payment` is our own key (ULID); `bank_ref` is unique per lane.
+    """One payment. Its identity is (`sender`, `order.id`); `payment` is our own key (a ULID); `bank_ref` is unique per
+    lane.
 
-    `version` changes with every write and guards it; `epoch` is the lane's epoch at the last change. `refusal` says
-    why a rejected one was.
+    `version` increases with every write and is compared on update; `epoch` is the lane's epoch at the last change.
+    `refusal` says why a rejected payment was rejected.
     """
 
     payment: str
@@ -56,13 +57,13 @@ class PaymentRow:
 
     @property
     def hold_reason(self) -> str | None:
-        """The gravest of its reasons."""
+        """The most serious reason."""
         return self.holds[0] if self.holds else None
 
 
 @dataclass(frozen=True, slots=True)
 class AttemptRow:
-    """One send. `wire` is exactly what was, or would have been, written; `first_write_ms` when it was permitted."""
+    """One send. `wire` holds the exact bytes; `first_write_ms` is when the send was permitted."""
 
     payment: str
     attempt: int
@@ -79,7 +80,7 @@ class AttemptRow:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What a word about a payment rests on: where it came from, the bank's bytes, and how they were read."""
+    """Evidence about a payment: its source, the bank's bytes, and how they were read."""
 
     source: Source
     body: bytes
@@ -89,7 +90,7 @@ class Evidence:
 
 
 class OutboxState(StrEnum):
-    """State of an outbox row: to be published, confirmed by the broker, or parked because nobody can take it."""
+    """State of an outbox row: to be published, confirmed by the broker, or parked because it cannot be delivered."""
 
     WAITING = "waiting"
     SENT = "sent"
@@ -115,9 +116,9 @@ class OutboxRow:
 
 @dataclass(frozen=True, slots=True)
 class WorkRow:
-    """Something to do for a payment at `due_ms`; one row per payment and kind.
+    """Work to do for a payment at `due_ms`; one row per payment and kind.
 
-    `set_ms` is what the clock of its writer showed; None in rows of programs that did not note it.
+    `set_ms` is the writer's clock when it wrote the row; None in rows of versions that did not record it.
     """
 
     payment: str
