@@ -1,4 +1,4 @@
-"""What the ERP is told: one state change becomes an event for everybody and, where it answers a command, a reply."""
+"""Events and replies to the ERP: a state change becomes an event and, if it answers a command, also a reply."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _BEFORE_SENDING = frozenset({State.ACCEPTED, State.HELD, State.READY})
 
 
 def news_of(row: PaymentRow, event: str, seq: int, at_ms: int) -> News:
-    """What the payment's row alone can say about this change."""
+    """The event's content as far as the payment's row has it."""
     state = row.life.state
     rejected = state is State.REJECTED
     return News(
@@ -34,7 +34,7 @@ def news_of(row: PaymentRow, event: str, seq: int, at_ms: int) -> News:
 
 
 def publish(tx: Tx, row: PaymentRow, news: News) -> None:
-    """Mail the news as an event, and as the command's reply when it is one and the command named a queue."""
+    """Enqueue the event, and also the reply if the event answers the command and the command named a queue."""
     said = body(news)
     assert news.bank is not None
     _enqueue(tx, row, news, said, EVENTS, routing_key(news.event, news.bank, news.sender), row.reply)
@@ -43,7 +43,8 @@ def publish(tx: Tx, row: PaymentRow, news: News) -> None:
 
 
 def replay(tx: Tx, row: PaymentRow, reply: Reply) -> None:
-    """Answer a repeated command with the payment's present state: to its queue, or as an event if it named none."""
+    """Answer a repeated command with the payment's present state: to its reply queue, or as an event if it named
+    none."""
     event = REJECTED if row.life.state is State.REJECTED else ACCEPTED
     news = replace(news_of(row, event, row.life.seq, tx.now_ms), replayed=True)
     if reply.reply_to:
@@ -53,7 +54,7 @@ def replay(tx: Tx, row: PaymentRow, reply: Reply) -> None:
 
 
 def answered(tx: Tx, row: PaymentRow, coming: Coming, reply: Reply) -> bool:
-    """Whether this very command has its reply already: its delivery came twice because the ack was lost."""
+    """True if this command was answered before: it was delivered twice because the acknowledgement was lost."""
     if not coming.doubtful(tx):
         return False
     sent = [one for one in tx.messages if one.payment == row.payment] + outbox.of_payment(tx.read, row.payment)
@@ -67,7 +68,7 @@ def _answers(sent: OutboxRow, reply: Reply) -> bool:
 
 
 def _reply(tx: Tx, row: PaymentRow, news: News, reply: Reply) -> None:
-    """A reply speaks the form of its command; events are JSON."""
+    """Enqueue a reply in the form of its command (events are always JSON)."""
     assert reply.reply_to is not None
     said = replies.write(news.event, fields(news), reply.content_type, tx.now_ms)
     _enqueue(tx, row, news, said, "", reply.reply_to, reply, replies.media_of(said))
@@ -85,7 +86,8 @@ def message(
     tx: Tx, event: str, said: bytes, to: tuple[str, str], about: tuple[str, str], reply: Reply, at_ms: int,
     content_type: str = "application/json", payment: str | None = None,
 ) -> OutboxRow:  # fmt: skip
-    """One message as an outbox row: `to` is exchange and routing key, `about` bank and sender."""
+    """One message as an outbox row, with CloudEvents headers. `to`: exchange and routing key; `about`: bank and
+    sender."""
     message_id = uuid7(tx.entropy.ulid(tx.now_ms))
     bank, sender = about
     headers = {
