@@ -1,4 +1,4 @@
-"""The command lines of the databases' own programs: out to a file, and back. Passwords go by the environment."""
+"""Command lines of the databases' dump and restore programs. Passwords are passed in the environment."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class DumpCommand:
 
 @contextmanager
 def opened(command: DumpCommand) -> Iterator[tuple[IO[bytes] | None, IO[bytes] | None]]:
-    """The files for stdin and stdout, None for those it does not use."""
+    """Open the files for stdin and stdout; None for those not used."""
     with ExitStack() as stack:
         stdin = None if command.reads is None else stack.enter_context(command.reads.open("rb"))
         stdout = None if command.writes is None else stack.enter_context(command.writes.open("wb"))
@@ -54,7 +54,7 @@ def mysql_out(url: URL, target: Path) -> tuple[DumpCommand, ProcessEnvironment]:
 
 
 def mysql_back(url: URL, copy: Path) -> tuple[DumpCommand, ProcessEnvironment]:
-    """The client, fed with the dump."""
+    """The client program, with the dump as input."""
     words = (_either("mariadb", "mysql"), *_login(url), "--default-character-set=utf8mb4", str(url.database))
     return DumpCommand(words, reads=copy), _password("MYSQL_PWD", url)
 
@@ -71,7 +71,7 @@ def _libpq(url: URL) -> ProcessEnvironment:
 
 def _login(url: URL) -> tuple[str, ...]:
     said = {"host": url.host, "port": url.port, "user": url.username}
-    # A host name means TCP: the client would else take a socket for `localhost`.
+    # Force TCP: for `localhost` the client would use a socket.
     return (*(f"--{name}={value}" for name, value in said.items() if value), "--protocol=tcp")
 
 

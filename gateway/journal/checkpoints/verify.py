@@ -1,8 +1,8 @@
-"""The whole journal held against its audit chains, and the chains against checkpoints and the permit log.
+"""Verification of the journal against its audit chains, and of the chains against checkpoints and the permit log.
 
-A chain that holds says what was done. Whether the other tables still say the same is looked at here: each payment's
-state, version, number of news and sends against its last entry, its clear amounts against its sealed order, its events
-and its evidence against what the chain says there must be.
+An intact chain records what was done. Here the other tables are compared with it: each payment's state, version, number
+of events and sends with its last entry, its clear amounts with its sealed order, and its events and evidence with those
+that the chain requires.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _P, _A, _O, _E, _S = schema.payments.c, schema.audit.c, schema.outbox.c, schema.
 
 @dataclass(slots=True)
 class Report:
-    """What was found. `problems` are contradictions, `remarks` what a person should know; both are sentences."""
+    """The findings, as sentences: `problems` are contradictions, `remarks` are notes for a person."""
 
     problems: list[str] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
@@ -49,8 +49,8 @@ class Report:
 def whole(
     conn: Connection, vault: Vault, points: Sequence[Checkpoint] = (), logged: Mapping[str, Mapping[int, str]] = NOTHING
 ) -> Report:
-    """Look at everything. `points` are checkpoints whose signatures were found right, `logged` is `heads_of` the permit
-    log, read before the database was."""
+    """Verify everything. `points` are checkpoints with valid signatures; `logged` is `heads_of` the permit log, read
+    before the database."""
     report, began_s = Report(points=len(points)), time.monotonic()
     chains = _Chains(points, logged)
     report.problems += audit.verify(conn, vault, chains.see)
@@ -69,7 +69,7 @@ def whole(
 
 
 def believed(notes: Iterable[str], keys: Mapping[str, Ed25519PublicKey]) -> tuple[list[Checkpoint], list[str]]:
-    """The checkpoints that these keys signed, and a sentence for each other note."""
+    """The checkpoints signed by these keys, and a sentence for each other note."""
     points: list[Checkpoint] = []
     problems: list[str] = []
     for note in notes:
@@ -87,7 +87,7 @@ def believed(notes: Iterable[str], keys: Mapping[str, Ed25519PublicKey]) -> tupl
 
 
 class _Chains:
-    """Sees each entry once: grows each chain's tree, and compares it where a checkpoint or the permit log knows it."""
+    """Reads each entry once, builds each chain's tree, and compares it with the checkpoints and the permit log."""
 
     def __init__(self, points: Sequence[Checkpoint], heads: Mapping[str, Mapping[int, str]]) -> None:
         self._points: dict[str, dict[int, list[Checkpoint]]] = defaultdict(lambda: defaultdict(list))
@@ -103,7 +103,7 @@ class _Chains:
         self.remarks: list[str] = []
 
     def see(self, row: Any) -> None:
-        """The next entry."""
+        """Take the next entry."""
         if row.node != self._node:
             self._node, self._origin, self._at_ms, self._tree = row.node, checkpoints.origin_of(row.node), 0, ()
             self._wanted = self._points.get(self._origin, {})
@@ -132,7 +132,7 @@ class _Chains:
                                      f"the checkpoint of {point.at}: rewritten or forked")  # fmt: skip
 
     def unmet(self) -> list[str]:
-        """What was compared and does not hold, and what has no entry."""
+        """The comparisons that failed, and checkpoints or heads without an entry."""
         found = list(self.problems)
         for wanted in self._points.values():
             for size in sorted(wanted):
@@ -147,9 +147,9 @@ class _Chains:
 
 
 def heads_of(log: KnownLog) -> dict[str, dict[int, str]]:
-    """The last head of each segment, by node: enough to see a chain that was rewritten. Raises PermitLogBroken.
+    """The last head of each segment, by node, which suffices to detect a rewritten chain. Raises PermitLogBroken.
 
-    Heads that a restored journal has lost, and people have looked at, are left out.
+    Heads that a restored journal lost, and that persons have examined, are left out.
     """
     heads: dict[str, dict[int, str]] = defaultdict(dict)
     lost = [json.loads(record) for record in log.gaps]
@@ -174,7 +174,7 @@ def heads_of(log: KnownLog) -> dict[str, dict[int, str]]:
 
 
 def _gone(conn: Connection) -> Iterator[str]:
-    """Payments that the chain admitted and that are not there."""
+    """Payments that the chain admitted and the table lacks."""
     there = exists().where(_P.payment == _A.object_id)
     lost = select(_A.object_id).where(_A.entry == "payment.admitted", ~there).limit(_LISTED)
     for payment in conn.execute(lost).scalars():
@@ -247,7 +247,7 @@ def _details(vault: Vault, entries: Sequence[Any]) -> Iterator[dict[str, Any]]:
             try:
                 yield json.loads(vault.open(row.detail, audit.header_of(row)))
             except VaultError:
-                pass  # said of the chain
+                pass  # reported with the chain
 
 
 def _told(vault: Vault, messages: Sequence[Any]) -> Iterator[int]:

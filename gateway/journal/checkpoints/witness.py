@@ -1,7 +1,7 @@
-"""A sample witness: keeps the checkpoints of gateways on another machine, and sees when one was taken back.
+"""A sample witness: stores the checkpoints of gateways on another machine, and detects a chain that went back.
 
-It needs no vault and no database. What it kept is the only thing that shows that a whole machine was put back, permit
-log and keys included. It must be told the key of each log.
+It needs no vault and no database. Its stored checkpoints are the only evidence if a whole machine was restored, with
+permit log and keys. It must be given the public key of each log.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from gateway.journal.checkpoints.checkpoints import BadCheckpoint, Checkpoint
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What came of one message. `alarm`: somebody must look; `why` says what was seen, "" if all is well."""
+    """The result of one message. `alarm`: a person must look; `why` says what was found, "" if all is well."""
 
     origin: str
     size: int
@@ -30,7 +30,7 @@ class Seen:
 
 
 class Witness:
-    """Keeps what it sees in `folder`, one pair of files per log: `NAME.json` (the last one) and `NAME.txt` (all)."""
+    """Stores checkpoints in `folder`, two files per log: `NAME.json` (the last one) and `NAME.txt` (all)."""
 
     def __init__(self, folder: Path, keys: tuple[str, ...] = ()) -> None:
         self._folder = folder
@@ -38,7 +38,7 @@ class Witness:
         self._pinned = dict(checkpoints.read_public(words) for words in keys)
 
     def take(self, octets: bytes) -> Seen:
-        """Judge one message and keep it, on disk when this returns. Raises OSError."""
+        """Check one message and store it; on disk when this returns. Raises OSError."""
         try:
             word = checkpoints.read_word(octets)
             origin = word.note.partition("\n")[0]

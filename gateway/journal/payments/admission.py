@@ -71,9 +71,9 @@ class Admission:
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """`row` is the payment as it is now. For a conflict it is the other order that has the id; nothing changed.
+    """`row` is the payment as it is now; for a conflict, the other order that has the id, and nothing changed.
 
-    `judgement` is given for new payments only.
+    `judgement` is set for new payments only.
     """
 
     kind: Admittance
