@@ -1,4 +1,4 @@
-"""Questions that only a bank can answer: refused at the door where the bank cannot, else written down to be put."""
+"""Intake of questions that only a bank can answer: refused at once if the bank cannot, otherwise stored to be asked."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from protocols.erp.words import BalanceQuery, BankQuestion, ReceiptRequest, Stat
 
 
 def ask(received: ReceivedCommand, command: BankQuestion) -> CommandUnit:
-    """The unit that writes the question down."""
+    """The unit that stores the question."""
     refusal = _unanswerable(received, command)
     if refusal is not None:
         return received.refuse(refusal)
@@ -42,7 +42,7 @@ def ask(received: ReceivedCommand, command: BankQuestion) -> CommandUnit:
         if not questions.ask(tx, row):
             if redelivery.noted(tx, coming, key, "question.asked"):
                 return REPEATED
-            # The same words asked twice while the first still waits: two questions, two answers.
+            # The same question published twice while the first still waits: two questions, two replies.
             row = replace(row, question=f"{key}.{received.entropy.ulid(tx.now_ms)}")
             questions.ask(tx, row)
         return CommandResult("asked", question=row)
@@ -78,7 +78,7 @@ def _accounts(command: BankQuestion) -> Iterator[tuple[str, AccountNumber]]:
 
 
 def _unable(received: ReceivedCommand, command: BankQuestion, at: str, route: Route) -> Iterator[Fault]:
-    """What this account's bank cannot answer. Entries are judged by their days when they are asked for."""
+    """What this account's bank cannot answer. The days of a list of entries are checked when the bank is asked."""
     if isinstance(command, BalanceQuery):
         if command.on is not None:
             yield from _past_day(command.on, at, route, received.now_ms)
@@ -90,7 +90,7 @@ def _unable(received: ReceivedCommand, command: BankQuestion, at: str, route: Ro
 
 
 def _past_day(on: date, at: str, route: Route, now_ms: int) -> Iterator[Fault]:
-    # The calendar's day: after a cut-off today's balance may change still.
+    # The calendar day: after the cut-off today's balance may still change.
     today = local(route.limits.hours, now_ms).date()
     oldest = today - timedelta(days=route.past_days)
     if not route.past_days:
@@ -102,7 +102,7 @@ def _past_day(on: date, at: str, route: Route, now_ms: int) -> Iterator[Fault]:
 
 
 def _no_such_payment(received: ReceivedCommand, tx: Tx, command: ReceiptRequest) -> Refusal | None:
-    """A receipt named by its payment: is there one, and does its bank give receipts?"""
+    """Why a receipt for this payment cannot be asked for: no such payment, never sent, or no receipts at its bank."""
     sender = received.sender.name
     row: PaymentRow | None
     if command.id is not None:

@@ -1,4 +1,4 @@
-"""From a batch to the unit that makes every item of it a payment, once and together; or to its refusal."""
+"""Intake of batches: the unit that makes all items payments, exactly once and together, or refuses the batch."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def submit(received: ReceivedCommand, command: SubmitBatch) -> CommandUnit:
 
 
 def _fit(received: ReceivedCommand, command: SubmitBatch) -> Route | Refusal:
-    """Where the batch goes; or why none of it can, as far as that needs no journal and is not an item's own fault."""
+    """The route of the batch, or why it cannot be sent, by checks that need no journal and concern no single item."""
     first = command.orders[0]
     route = orders.route_of(received, first)
     if isinstance(route, Refusal):
@@ -57,7 +57,7 @@ def _fit(received: ReceivedCommand, command: SubmitBatch) -> Route | Refusal:
 
 def _admission(received: ReceivedCommand, command: SubmitBatch, route: Route) -> BatchAdmission:
     total = Money(command.sum_minor, command.orders[0].amount.currency)
-    # Many small payments are not to slip through under a band that their sum belongs to.
+    # The sum decides the approval band, so that many small payments do not avoid it.
     hold = HOLD_BAND if policy.held_by_band(total.minor, received.sender.allowance) else None
     items = tuple(
         orders.item_admission(received, order, route, (command.id, number), faults, hold)
@@ -72,7 +72,7 @@ def _admission(received: ReceivedCommand, command: SubmitBatch, route: Route) ->
 
 
 def _faults(received: ReceivedCommand, command: SubmitBatch, route: Route) -> list[tuple[Fault, ...]]:
-    """What is wrong with each item. One that its message cannot be built with must not hold up the others later."""
+    """The faults of each item, including items whose message cannot be built: they would hold up the others later."""
     found = [policy.check(order, route, received.day) for order in command.orders]
     sound = [n for n, faults in enumerate(found) if not faults]
     dry = DryBuild(received.registry.banks[route.bank], route, command.kind, received.day, received.now)
@@ -82,7 +82,7 @@ def _faults(received: ReceivedCommand, command: SubmitBatch, route: Route) -> li
 
 
 def _refused(received: ReceivedCommand, command: SubmitBatch, refusal: Refusal) -> CommandUnit:
-    """Refuse a batch, unless it was accepted before: then it is answered as it stands."""
+    """Refuse a batch; if it was accepted before, answer with its present state instead."""
 
     def unit(tx: Tx) -> CommandResult:
         if received.answered(tx):

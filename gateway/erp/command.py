@@ -1,4 +1,4 @@
-"""A command that came in and was read, with everything known about it; what it ended in; how it is refused."""
+"""A received command with its context, the result of its unit, and the units that refuse it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _ANSWERED, _REFUSED = "command.answered", "command.refused"
 
 @dataclass(frozen=True, slots=True)
 class CommandResult:
-    """What a unit did, for the counters and for those who go on with it."""
+    """What a command's unit did, for the metrics and the commit listeners."""
 
     result: str
     admitted: tuple[PaymentRow, ...] = ()
@@ -40,7 +40,7 @@ CommandUnit = Callable[[Tx], CommandResult]
 
 @dataclass(frozen=True, slots=True)
 class ReceivedCommand:
-    """One command of a known sender. `day` is the calendar day in which limits count."""
+    """One command of a known sender. `day` is the calendar day for the sender's limits."""
 
     delivery: Delivery
     envelope: Envelope
@@ -59,15 +59,15 @@ class ReceivedCommand:
 
     @property
     def actor(self) -> str:
-        """Who did it, for the audit trail."""
+        """The actor for the audit trail."""
         return f"user:{self.envelope.user}"
 
     def refuse(self, refusal: Refusal, id_: str | None = None) -> CommandUnit:
-        """The unit that refuses it, once."""
+        """The unit that refuses the command, once."""
         return refusing(self.delivery, self.envelope, self.type, self.sender, refusal, id_)
 
     def answered(self, tx: Tx) -> bool:
-        """Whether this very delivery was answered before, and only its acknowledgement was lost."""
+        """True if this delivery was answered before, and only its acknowledgement was lost."""
         return redelivery.noted(tx, self.envelope.coming, self.key, _ANSWERED) or self._surely_refused(tx)
 
     def _surely_refused(self, tx: Tx) -> bool:
@@ -75,30 +75,30 @@ class ReceivedCommand:
         return any(coming.surely_answered_by(tx, *note) for note in redelivery.notes(tx, coming, self.key, _REFUSED))
 
     def was_refused(self, tx: Tx) -> bool:
-        """Whether this very message was refused before, and comes again or lay here meanwhile.
+        """True if this message was refused before and is delivered again, or waited here meanwhile.
 
-        An order that was refused as this message must not become a payment, whatever allows it by now: its sender was
+        An order refused in this message must not become a payment, even if it would be accepted now: its sender was
         told that nothing will happen, and may have sent it under another id since.
         """
         return redelivery.noted(tx, self.envelope.coming, self.key, _REFUSED)
 
     def refuse_again(self, tx: Tx, id_: str) -> CommandResult:
-        """The end of a message that `was_refused`.
+        """The result for a message that `was_refused`.
 
-        What another node refused while it lay here has its answer. What comes again may be a second publish of the same
-        words, which is owed one: it is refused, too, and the next publish is looked at anew.
+        If another node refused it while it waited here, it has its answer. Otherwise it may be a second publish of the
+        same command, which needs an answer: it is refused too, and the next publish is examined again.
         """
         if self._surely_refused(tx):
             return REPEATED
         before = refusals.fetch(tx.raw, self.key)
-        # Its retention may be over, and it be known from the audit trail alone.
+        # After its retention the refusal is known from the audit trail alone.
         when = "before" if before is None else f"on {instant(before.at_ms)}"
         title = f"refused {when} and delivered again; to have it looked at anew, publish it again"
         no = Refusal(Code.EXPIRED if before is None else before.code, title)
         return refusing(self.delivery, self.envelope, self.type, self.sender, no, id_, insist=True)(tx)
 
     def answer(self, tx: Tx, name: str, said: Mapping[str, object], bank: str, about: Mapping[str, object]) -> None:
-        """Mail the reply, and note that this delivery has it."""
+        """Enqueue the reply, and record that this delivery was answered."""
         tx.enqueue(answer_row(tx, self.envelope.reply, name, said, self.sender.name, bank))
         audit.append(tx, self.actor, _ANSWERED, self.key, about)
 
@@ -107,7 +107,7 @@ def refusing(
     delivery: Delivery, envelope: Envelope, command: CommandType | None, sender: Sender | None,
     no: Refusal, id_: str | None, *, insist: bool = False, owner: str | None = None,
 ) -> CommandUnit:  # fmt: skip
-    """The unit that refuses a delivery: the refusal, its reply and the parked copy; once, unless it is to `insist`.
+    """The unit that refuses a delivery: the refusal, its reply and the parked copy; only once, unless `insist`.
 
     `owner` as in `envelope.refusal_rows`.
     """
@@ -130,7 +130,7 @@ def refusing(
 
 
 def delivery_key(delivery: Delivery) -> str:
-    """The same for every delivery of one message, as far as its properties can tell messages apart."""
+    """A key that is equal for all deliveries of one message, as far as its properties identify it."""
     said = delivery.properties
     parts = (said.user_id, said.message_id, said.correlation_id, said.reply_to, delivery.routing_key)
     whole = delivery.body if delivery.cut is None else f"{delivery.cut.size} {delivery.cut.sha256}".encode()
@@ -139,6 +139,6 @@ def delivery_key(delivery: Delivery) -> str:
 
 
 def validation(faults: tuple[Fault, ...], route: Route | None) -> Refusal:
-    """The refusal of a command for what is wrong in its fields."""
+    """The refusal of a command for faults in its fields."""
     many = "1 field" if len(faults) == 1 else f"{len(faults)} fields"
     return Refusal(Code.VALIDATION, f"{many} cannot be sent to {route.bank if route else 'any bank'}", faults)

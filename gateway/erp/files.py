@@ -1,7 +1,7 @@
-"""From a file of ISO 20022 to the unit that makes each order or batch in it one, all in one transaction.
+"""Intake of ISO 20022 files: the unit that submits every order and batch of a file, all in one transaction.
 
-Each part is judged, answered and remembered as if it had come alone: a file sent again is answered as it stands, and a
-part that cannot be carried does not take the others with it.
+Each part is judged, answered and recorded as if it had come alone: a file sent again is answered with its present
+state, and a part that is refused does not affect the others.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def submit(received: ReceivedCommand, file: SubmitFile) -> CommandUnit:
     def unit(tx: Tx) -> CommandResult:
         done = [each(tx) for each in units]
         admitted = tuple(row for one in done for row in one.admitted)
-        # For the counters: what became of the file is what became of its first part.
+        # For the metrics, the result of the file is that of its first part.
         return CommandResult(done[0].result, admitted)
 
     return unit
@@ -32,7 +32,7 @@ def _unit(received: ReceivedCommand, part: SubmitOrder | SubmitBatch) -> Command
 
 
 def _alone(received: ReceivedCommand, number: int) -> ReceivedCommand:
-    """The arrival of one part: its answers must be told apart from those of its neighbours."""
+    """The command of one part, with a message id of its own, so that its replies differ from those of other parts."""
     said = received.delivery.properties
     apart = replace(said, message_id=f"{said.message_id or ''}#{number}")
     return replace(received, delivery=replace(received.delivery, properties=apart))

@@ -1,9 +1,9 @@
-"""From a delivery to a unit of the journal, and only then an acknowledgement.
+"""Command intake: each delivery becomes one journal unit, and is acknowledged only when that unit is durable.
 
-Every delivery ends in exactly one unit: a payment, a cancellation, a question, an answer from the journal, or
-a refusal. The message is acknowledged when that unit is durable, never before. One that is too large is rejected then,
-so that the broker parks it whole: it never passes through the journal. Only one whose refusal, too, cannot be written
-down goes back to the queue, whose delivery limit parks it in the end: it must not hold up all others.
+The unit is a payment, a cancellation, a question, an answer from the journal, or a refusal. A message that is too large
+is rejected after its refusal is durable, so that the broker parks it whole without the journal. A delivery whose
+refusal cannot be stored either goes back to the queue, whose delivery limit finally parks it, so that it does not block
+others.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ _failures = Logger()
 
 @dataclass(frozen=True, slots=True)
 class _Refused:
-    """A command that ends here, with whom to tell."""
+    """A refused command, and the sender to answer."""
 
     refusal: Refusal
     sender: Sender | None
@@ -89,16 +89,16 @@ class Intake:
 
     @property
     def under_way(self) -> int:
-        """Deliveries read and not yet durable."""
+        """The number of deliveries read and not yet durable."""
         return self._under_way
 
     def deliver(self, delivery: Delivery) -> None:
-        """Take one delivery; it is begun when its sender's turn comes."""
+        """Take one delivery; it is processed when its sender's turn comes."""
         self._under_way += 1
         self._turns.put(delivery)
 
     def broker_lost(self) -> None:
-        """The connection is gone, and with it what is not begun: it is delivered again."""
+        """The connection is lost: drop deliveries that are not processed yet; the broker delivers them again."""
         self._under_way -= self._turns.forget()
 
     def _start(self, delivery: Delivery) -> None:
@@ -132,14 +132,14 @@ class Intake:
             self._broken(delivery, envelope, type_, error)
             return
         started_ms = self._clock.now_ms()
-        # What is under way to a bank goes before what only begins: the broker keeps the rest of a flood.
+        # With a sender, the unit is limited per commit: payments in progress go before new orders.
         writing = self._store.write(unit, sender=writer.name if writer else envelope.user)
         writing.addCallbacks(
             self._durable, self._unit_failed,
             callbackArgs=(delivery, type_, started_ms), errbackArgs=(delivery, envelope, type_),
         )  # fmt: skip
 
-    # ---- what is it? ----
+    # ---- reading and checking ----
 
     def _settle(
         self, delivery: Delivery, envelope: Envelope
@@ -189,7 +189,7 @@ class Intake:
             return Refusal(Code.BAD_SIGNATURE, "the signature header is missing or does not fit body and message-id")
         return None
 
-    # ---- what becomes of it ----
+    # ---- units ----
 
     def _unit(
         self, delivery: Delivery, envelope: Envelope, sender: Sender, type_: CommandType, command: Command | Refusal
@@ -213,14 +213,14 @@ class Intake:
             return status_and_cancel.status(received, command)
         return ask_later.ask(received, command)
 
-    # ---- faults of ours ----
+    # ---- refusals and defects ----
 
     def _refusal(self, delivery: Delivery, envelope: Envelope, refused: _Refused) -> CommandUnit:
         return refusing(delivery, envelope, refused.command, refused.sender, refused.refusal, refused.id,
                         owner=self._owner(envelope, refused))  # fmt: skip
 
     def _owner(self, envelope: Envelope, refused: _Refused) -> str | None:
-        """Whose queue the reply-to of a command from nobody is, if it may be told that the command was refused."""
+        """For a command of an unknown user: the sender that owns the reply-to queue, who may be told of the refusal."""
         queue = envelope.reply.reply_to
         if refused.refusal.code not in _NOBODY or queue is None:
             return None
@@ -228,7 +228,7 @@ class Intake:
         return owner.name if owner else None
 
     def _broken(self, delivery: Delivery, envelope: Envelope, type_: str, error: Exception) -> None:
-        """A defect of ours: the message is parked whole, the sender is told, and the queue goes on."""
+        """Handle a defect of the gateway: park the whole message, tell the sender, and continue with the queue."""
         _log.error("command.defect", type=type_, queue=delivery.queue, error=repr(error), exc_info=error,
                    message_id=delivery.properties.message_id, action="parked in bankgw.parked")  # fmt: skip
         refusal = Refusal(Code.INTERNAL, "a fault of the gateway; the message is parked and an operator is told")
@@ -243,7 +243,7 @@ class Intake:
 
     def _unit_failed(self, failure: Failure, delivery: Delivery, envelope: Envelope, type_: str) -> None:
         error = failure.value
-        # One that is told of a lock is told so because the journal closes: otherwise it would wait.
+        # A lock error gets here only while the journal closes; otherwise the unit would be retried.
         if isinstance(error, StoreFailed) or is_locked(error) or not isinstance(error, Exception):
             self._lost(failure, delivery)
             return
@@ -253,7 +253,7 @@ class Intake:
             self._lost(Failure(), delivery)
 
     def _lost(self, failure: Failure, delivery: Delivery) -> None:
-        """Not durable: no acknowledgement, so the broker delivers it again, here or elsewhere."""
+        """Handle a unit that is not durable: do not acknowledge, so the broker delivers again, to any node."""
         ends = isinstance(failure.value, StoreFailed)
         _log.error("command.not_durable", error=failure.getTraceback(detail="brief"), queue=delivery.queue,
                    action="left unacknowledged" if ends else "given back to the queue")  # fmt: skip
@@ -268,7 +268,7 @@ class Intake:
             self._amqp.ack(delivery)
         self._ended(delivery)
         self._meters.stage.labels("journal").observe(max(self._clock.now_ms() - started_ms, 0) / 1000)
-        # An order over its sender's limit is a payment too, a rejected one, and a refusal to its sender.
+        # An order over its sender's limit becomes a rejected payment, and counts as a refusal.
         single = type_ in _SINGLE and len(done.admitted) == 1
         said_no = done.admitted[0].refusal if single else None
         code = done.result if said_no is None else said_no.code.value

@@ -1,4 +1,4 @@
-"""From an order to the unit that makes it a payment, once; or to its refusal, with every fault."""
+"""Intake of single orders: the unit that makes an order a payment, exactly once, or refuses it with all its faults."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def submit(received: ReceivedCommand, order: AnyOrder) -> CommandUnit:
 
 
 def route_of(received: ReceivedCommand, order: AnyOrder) -> Route | Refusal:
-    """Where the order's own account leads, or why nobody may send it there (any more)."""
+    """The route of the order's own account, or why the order cannot be sent from it."""
     route, sender = received.registry.route_of(order.ours.account.clear), received.sender
     if route is None or not sender.may_use(route.account):
         code = FieldCode.UNKNOWN_ACCOUNT if route is None else FieldCode.ACCOUNT_NOT_ALLOWED
@@ -63,7 +63,7 @@ def route_of(received: ReceivedCommand, order: AnyOrder) -> Route | Refusal:
 
 
 def _transfer_faults(received: ReceivedCommand, order: AnyOrder) -> tuple[Fault, ...]:
-    """A transfer stays within the house."""
+    """A transfer must be between own accounts."""
     if order.kind is not Kind.TRANSFER:
         return ()
     at, other = "/creditor/account", order.theirs.account.clear
@@ -77,7 +77,7 @@ def _transfer_faults(received: ReceivedCommand, order: AnyOrder) -> tuple[Fault,
 def admission(
     received: ReceivedCommand, order: AnyOrder, route: Route, faults: tuple[Fault, ...] = (), hold: str | None = None
 ) -> Admission:
-    """The order as the journal admits it. `faults` reject it, and `hold` holds it, whatever the journal counted."""
+    """The admission of an order. `faults` reject it, and `hold` holds it, whatever the journal counted."""
     sender, now_ms, allowance = received.sender, received.now_ms, received.sender.allowance
     limits = route.limits_of(order.kind)
     earliest_ms = now_ms if order.not_before is None else max(now_ms, int(order.not_before.timestamp() * 1000))
@@ -104,14 +104,14 @@ def item_admission(
     received: ReceivedCommand, order: AnyOrder, route: Route, place: tuple[str, int], faults: tuple[Fault, ...],
     hold: str | None,
 ) -> Admission:  # fmt: skip
-    """As `admission`, of one order of a batch. It has events of its own, but the batch has the command's reply."""
+    """As `admission`, for one order of a batch. The item has its own events; the batch gets the command's reply."""
     asked = admission(received, order, route, faults, hold)
     batch, item_no = place
     return replace(asked, reply=replace(asked.reply, reply_to=None), batch=batch, item_no=item_no)
 
 
 def _refused(received: ReceivedCommand, order: AnyOrder, refusal: Refusal) -> CommandUnit:
-    """Refuse an order, unless its id is a payment's: what was accepted once is never called rejected later."""
+    """Refuse an order, unless its id belongs to a payment: an accepted order is never reported as rejected later."""
 
     def unit(tx: Tx) -> CommandResult:
         row = lookup.find(tx.fresh, received.sender.name, order.id)

@@ -1,4 +1,4 @@
-"""Which policies are in force on our queues, and whether orders are safe under them.
+"""The broker policies in force on our queues, and whether they could lose orders.
 
 AMQP does not show policies. They come from the management API, or from
 `rabbitmqctl list_queues --formatter json name arguments effective_policy_definition policy operator_policy`.
@@ -45,7 +45,7 @@ class QueueReport:
 
 
 def from_json(rows: Sequence[Mapping[str, Any]]) -> list[QueueReport]:
-    """Reads what both the management API (`GET /api/queues/<vhost>`) and rabbitmqctl's JSON say."""
+    """Reads the JSON of the management API (`GET /api/queues/<vhost>`) and of rabbitmqctl."""
     return [
         QueueReport(
             row["name"], _table(row.get("arguments")), _table(row.get("effective_policy_definition")),
@@ -55,7 +55,7 @@ def from_json(rows: Sequence[Mapping[str, Any]]) -> list[QueueReport]:
 
 
 def effective(arguments: Mapping[str, Any], policy: Mapping[str, Any]) -> dict[str, Any]:
-    """What holds, by RabbitMQ's rules: the smaller limit, the argument's dead-lettering, the policy's
+    """The effective values by RabbitMQ's rules: the smaller limit, the argument's dead-lettering, the policy's
     overflow.
     """
     merged: dict[str, Any] = dict(policy)
@@ -71,8 +71,7 @@ def effective(arguments: Mapping[str, Any], policy: Mapping[str, Any]) -> dict[s
 
 
 def judge(wanted: Mapping[str, Mapping[str, object]], reports: Sequence[QueueReport]) -> list[BrokerProblem]:
-    """Everything in force that would lose, drop or hide a message; `wanted` maps queue names to their
-    arguments.
+    """All effective values that would lose, drop or hide a message; `wanted` maps queue names to their arguments.
     """
     found = {report.name: report for report in reports}
     problems: list[BrokerProblem] = []
@@ -97,7 +96,7 @@ def judge(wanted: Mapping[str, Mapping[str, object]], reports: Sequence[QueueRep
 def management_reports(reactor: Any, url: str, vhost: str) -> Callable[[], Awaitable[list[QueueReport]]]:
     """Asks the management API at `url` (`http[s]://user:password@host:15672`).
 
-    `UnsafeTopology` when it does not answer in 10 s or refuses: whoever configured the check wants it done.
+    Raises `UnsafeTopology` if it refuses or does not answer in 10 s, because the check was asked for.
     """
     parts = urlsplit(url)
     host = parts.netloc.rpartition("@")[2]
@@ -152,7 +151,7 @@ def _table(value: Any) -> Mapping[str, Any]:
 
 
 def _fits(held: object, wanted: object) -> bool:
-    # A queue that an older gateway declared on RabbitMQ 4 has -1: no limit.
+    # On RabbitMQ 4, older gateways declared -1, which means no limit.
     return held == wanted or (wanted == UNLIMITED and held == -1)
 
 

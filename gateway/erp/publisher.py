@@ -1,4 +1,4 @@
-"""Publishes in flight: which confirm belongs to which message, and who killed the channel."""
+"""Publishes in flight: matches confirms to messages, and finds the message that made the broker close the channel."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Unsendable(Exception):
 
 
 class Adrift(Exception):  # noqa: N818 - a state, not a mistake
-    """The channel is being closed and takes nothing: the end of the connection, or another channel, is near."""
+    """The channel is closing and accepts nothing; the connection will end, or another channel will open."""
 
 
 class _Entry:
@@ -32,14 +32,14 @@ class _Entry:
 
 
 class Publisher:
-    """Pipelines publishes over one confirm channel after another and gives each exactly one verdict.
+    """Pipelines publishes over successive confirm channels and gives each exactly one result.
 
-    The broker returns an unroutable message before it confirms it, naming it only by its message id. So a
-    verdict is "was this id returned by the time its tag was confirmed", however many publishes lie between.
+    The broker returns an unroutable message before it confirms it, and names it by its message id only. So a publish is
+    RETURNED if its id was returned before its tag was confirmed, however many publishes lie between.
 
-    A message the broker objects to (foreign user id, too large) closes the channel without being named,
-    taking its neighbours with it. Those in flight are then published again one at a time under their own ids
-    — a repeat is harmless — until the guilty one stands alone: it is REFUSED and the others get through.
+    For a message that the broker rejects (foreign user id, too large) it closes the channel without naming the message.
+    All publishes in flight are then sent again one at a time under their own ids, which is harmless, until the channel
+    closes on a single message: that one is REFUSED.
     """
 
     def __init__(self) -> None:
@@ -56,14 +56,13 @@ class Publisher:
 
     @property
     def in_flight(self) -> int:
-        """Publishes without a verdict, sent or waiting for a channel."""
+        """Publishes without a result, sent or waiting for a channel."""
         return len(self._by_id)
 
     def publish(self, message: OutgoingMessage) -> Deferred[PublishResult]:
-        """Send now if a channel is open and nobody is under suspicion, else as soon as possible.
+        """Send now if a channel is open and no search for a rejected message is in progress, otherwise later.
 
-        Without a connection the answer is LOST at once: waiting for one is the caller's business, who keeps
-        the message safe meanwhile.
+        Without a connection the result is LOST at once; the caller keeps the message and publishes it again.
         """
         message_id = message.properties.message_id
         if not message_id:
@@ -83,7 +82,7 @@ class Publisher:
         return entry.answer
 
     def opened(self, send: Callable[[OutgoingMessage], None]) -> None:
-        """A fresh confirm channel is open: `send` publishes on it (or raises `Unsendable`, `Adrift`); tags start at 1.
+        """A new confirm channel is open: `send` publishes on it (or raises `Unsendable`, `Adrift`); tags start at 1.
         """
         self._linked = True
         self._send = send
@@ -118,7 +117,7 @@ class Publisher:
             self._suspects.extendleft(reversed(sent))
 
     def lost(self, reason: str) -> None:
-        """The connection is gone: every open publish gets LOST."""
+        """The connection is lost: every open publish gets LOST."""
         self._linked = False
         self._send = None
         everyone = [*self._take_sent(), *self._suspects, *self._waiting]
@@ -158,7 +157,7 @@ class Publisher:
             self._finish(entry, PublishResult(PublishStatus.REFUSED, 0, str(error)))
             return
         except Adrift:
-            # Nothing is wrong with the message. `lost` or `opened` will say what becomes of it.
+            # The message is not at fault; `lost` or `opened` will decide about it.
             self._send = None
             if self._alone is entry:
                 self._alone = None
@@ -175,7 +174,7 @@ class Publisher:
             entry = self._by_tag.pop(tag, None)
             settled = [] if entry is None else [entry]
         else:
-            # Walking numbers, not the dict: taking the first key of a dict again and again is quadratic.
+            # Iterate over numbers: removing the first key of a dict repeatedly is quadratic.
             tags = range(self._lowest_tag, min(tag or self._last_tag, self._last_tag) + 1)
             settled = [entry for n in tags if (entry := self._by_tag.pop(n, None)) is not None]
             self._lowest_tag = max(self._lowest_tag, tags.stop)

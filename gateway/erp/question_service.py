@@ -1,9 +1,9 @@
-"""Answers the ERP's questions: balances and entries, asked of the bank through its lane, one reply each.
+"""The question service: answers the ERP's questions about balances, entries, statements and receipts, one reply each.
 
-A question waits in the journal until its reply is in the outbox; a restart asks again. Where several nodes share the
-journal, the one that speaks to the bank answers, whoever took the question in; one that nobody answered in time is
-told so by whoever finds it. Balances are kept for as long as a question's `max_age` allows; entries are gathered over
-the bank's pages up to the limit that was asked for.
+A question stays in the journal until its reply is in the outbox; after a restart it is asked again. If several nodes
+share the journal, the node that owns the bank's lane answers, whichever node took the question in; a question that is
+overdue is answered by any node. Balances are cached for as long as a question's `max_age` allows. Entries are collected
+over the bank's pages up to the requested limit.
 """
 
 from __future__ import annotations
@@ -43,26 +43,26 @@ from protocols.kit.errors import ProtocolError
 from protocols.kit.paging import PAGES_MAX, TOO_MANY_PAGES
 
 OVERDUE_MS = 5_000
-"""So long after its time a question is answered by any node: whoever had it in hand is gone."""
+"""How long after its expiry any node answers a question, because the node responsible for it is gone."""
 _log = log.get("erp.questions")
 
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """A balance as it was told. `since_ms` is its age by our clock: the bank's may be ahead of it."""
+    """A cached balance. `since_ms` is its time by our clock, because the bank's clock may be ahead."""
 
     balance: Balance
     as_of_ms: int
     since_ms: int
 
     def is_fresh(self, now_ms: int, max_age_s: float) -> bool:
-        """Whether it is no older than that; of one from the future, by a clock that was set back, nobody knows."""
+        """True if it is no older than that; False for a time in the future, when the clock was set back."""
         return 0 <= now_ms - self.since_ms < max_age_s * 1000
 
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where a walk over pages goes on: the bank's cursor of a page, and how many of its lines were given out."""
+    """A position in the bank's pages: the cursor of a page, and how many of its entries were given out."""
 
     bank_cursor: str | None
     skip: int
@@ -87,10 +87,10 @@ def _rejected(row: QuestionRow, refusal: Refusal) -> tuple[str, Mapping[str, Any
 
 
 class QuestionService:
-    """See the module. `take` starts on a committed question.
+    """See the module. `take` starts to answer a committed question.
 
-    `elsewhere` says whether another node speaks to a lane's bank. `poll_ms` is how often to look for questions that
-    other nodes took in; 0: there are none.
+    `elsewhere` tells whether another node owns a lane. `poll_ms` is how often to look for questions that other nodes
+    took in; 0 on a single node.
     """
 
     def __init__(self, context: QuestionContext, elsewhere: Callable[[str], bool], poll_ms: float) -> None:
@@ -105,25 +105,25 @@ class QuestionService:
         self._tasks = Tasks(self._failed)
 
     def take(self, row: QuestionRow) -> None:
-        """Answer this question, or leave it to its node; it stays in the journal until its reply is written."""
+        """Answer this question, unless it is for another node. It stays in the journal until its reply is written."""
         if row.question not in self._in_hand:
             self._in_hand.add(row.question)
             self._tasks.spawn(self._hear(row))
 
     async def start(self) -> None:
-        """Take what the last life left, and begin to look for what other nodes took in."""
+        """Take up the questions in the journal, and start to look for those that other nodes take in."""
         await self._look()
         if self._poll_ms:
             self._tasks.spawn(self._keep_looking())
 
     def heard(self, balance: Balance, account: str) -> None:
-        """A balance that somebody else asked for: it answers questions that may be answered from memory."""
+        """Cache a balance that another part of the gateway received."""
         now_ms = self.context.clock.now_ms()
         as_of_ms = now_ms if balance.as_of is None else int(balance.as_of.timestamp() * 1000)
         self._balances[account] = _Known(balance, as_of_ms, min(as_of_ms, now_ms))
 
     def stop(self) -> None:
-        """Drop what is under way; the questions stay in the journal and are asked again after the restart."""
+        """Stop; the questions stay in the journal and are asked again after the restart."""
         self._tasks.stop()
         self._statements.stop()
 
@@ -162,7 +162,8 @@ class QuestionService:
             self._in_hand.discard(row.question)
 
     async def _is_ours(self, row: QuestionRow, command: Command | Refusal) -> bool:
-        """Whether this node answers it: another one, that speaks to the bank of its first account, finds it too."""
+        """True if this node answers the question: no other node owns the lane of its first account, or it is
+        overdue."""
         if not self._poll_ms or self.context.clock.now_ms() >= row.expires_ms + OVERDUE_MS:
             return True
         lane = await self._lane_of(row.sender, command)
@@ -197,7 +198,7 @@ class QuestionService:
         else:
             said = command if isinstance(command, Refusal) else Refusal(Code.INTERNAL, "not a question for a bank")
         answer = _rejected(row, said) if isinstance(said, Refusal) else (_NAMES[CommandType(row.operation)], said)
-        # Another node may have taken the lane meanwhile: it finds the question, and asks.
+        # Another node may have taken the lane meanwhile; it then answers.
         if await self._is_ours(row, command):
             await self._write(row, *answer)
 
@@ -299,7 +300,7 @@ class QuestionService:
     async def _walk(
         self, route: Route, query: TransactionsQuery, place: _Place, until_s: float
     ) -> tuple[Page, _Place | None]:
-        """Bank pages from `place` on until the limit is reached. A cursor that repeats ends in ProtocolError."""
+        """Read bank pages from `place` on until the limit is reached. Raises ProtocolError if a cursor repeats."""
         put = self._words(route).lines
         assert put is not None
         lines: list[Line] = []

@@ -1,6 +1,6 @@
-"""Electronic receipts: asked for until the bank has made them, within its pace and the asker's patience.
+"""Electronic receipts: the bank is asked until it has the receipt or the question expires.
 
-A bank that answers "later" gives a ticket; it is written down, so that the question goes on after a restart.
+A bank that answers "later" gives a ticket, which is stored, so that the question continues after a restart.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ from protocols.kit.errors import ProtocolError
 
 LEAST_WAIT_S = 1.0
 AGAIN_S = (15.0, 60.0, 300.0)
-"""Pauses after a bank that did not answer, or does not know the entry yet; the last one goes on."""
+"""Pauses after a bank did not answer, or did not know the entry yet; the last pause repeats."""
 EXCHANGE_S = 120.0
 
 
 @dataclass(frozen=True, slots=True)
 class _Wanted:
-    """What is asked for: how the answer names it, the bank's question, and where that is put."""
+    """A requested receipt: its subject in the reply, the question to the bank, and the route."""
 
     subject: ReceiptSubject
     question: ReceiptQuestion
@@ -46,7 +46,7 @@ class _Wanted:
 
     @property
     def key(self) -> str:
-        """The same for every question about this entry's receipt."""
+        """A key that is equal for all questions about this receipt."""
         asked = self.question
         parts = (self.route.lane, asked.account.clear, asked.bank_date.isoformat(), asked.bank_line_id,
                  asked.reference or "")  # fmt: skip
@@ -54,17 +54,17 @@ class _Wanted:
 
 
 class Receipts:
-    """See the module."""
+    """Answers questions for electronic receipts."""
 
     def __init__(self, context: QuestionContext) -> None:
         self._context = context
 
     async def answer(self, row: QuestionRow, query: ReceiptRequest) -> Mapping[str, Any] | Refusal:
-        """A page of the receipt; or why there is none."""
+        """One page of the receipt, or why there is none."""
         wanted = await self._wanted(row.sender, query)
         if isinstance(wanted, Refusal):
             return wanted
-        # Who begins anew is given the kept file too: another one would have other pages than those that follow.
+        # A first page comes from the kept file too, so that all pages come from one file.
         until_ms = self._context.clock.now_ms() + (0 if query.page > 1 else receipts.BEGUN_MS)
         receipt: Receipt | Refusal | None = await self._context.store.read(
             lambda conn: receipts.kept(conn, wanted.key, until_ms)
@@ -95,7 +95,7 @@ class Receipts:
         return _Wanted(subject, question, route)
 
     async def _fetched(self, row: QuestionRow, wanted: _Wanted) -> Receipt | Refusal:
-        """Ask until there is one, the bank refuses, or patience is over; then the last word stands."""
+        """Ask until the bank gives it, declines, or the question expires; then the last refusal is returned."""
         context, tries = self._context, 0
         put = context.registry.banks[wanted.route.bank].questions.receipt
         if put is None:
@@ -133,7 +133,7 @@ class Receipts:
 
 
 def _may_come(error: Unavailable | ProtocolError) -> bool:
-    """Whether the bank may have the receipt later. A bank that says no, or what nobody understands, is not pestered."""
+    """True if the bank may have the receipt later. After a refusal or an unusable answer it is not asked again."""
     if isinstance(error, Declined):
         return error.outcome != "failed"
     return isinstance(error, Unavailable)
@@ -152,7 +152,7 @@ def lane_of(conn: Connection, sender: str, query: ReceiptRequest) -> str | None:
 def _of_payment(
     conn: Connection, sender: str, query: ReceiptRequest
 ) -> tuple[ReceiptSubject, ReceiptQuestion] | None:
-    """A payment's receipt is named by all that we and the bank call it by."""
+    """The subject and question for a payment's receipt, with all references known to us and the bank."""
     row = _payment(conn, sender, query)
     attempt = None if row is None else attempts.last(conn, row.payment)
     if row is None or attempt is None:

@@ -1,4 +1,4 @@
-"""A day's statement: the bank's pages walked to their end, checked, and given out in pages of the asker's size."""
+"""Daily statements: all pages are read from the bank, checked, and given out in pages of the requested size."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ from protocols.kit.errors import ProtocolError
 from protocols.kit.paging import PAGES_MAX, TOO_MANY_PAGES
 
 WALKS = 3
-"""How often a day is walked until its own count agrees: today's entries may grow while one walks."""
+"""How many times a day is read until the bank's count agrees: today's entries may grow meanwhile."""
 KEPT_MS = 600_000
-"""A statement is freed so long after its last page was asked for, and so is what was walked of one."""
+"""How long a statement, complete or partial, is kept in memory after its last use."""
 MOST_KEPT, MOST_KEPT_BYTES = 16, 33_554_432
 
 
 class _Walk:
-    """A day's statement as far as the bank's pages were walked; `at` is the bank's cursor of the next one."""
+    """A day's statement as far as it was read; `at` is the bank's cursor of the next page."""
 
     def __init__(self, account: AccountNumber, currency: str, day: date, *, closed: bool) -> None:
         self.account = account
@@ -57,7 +57,7 @@ class _Walk:
         self._hash = sha256()
 
     def add(self, page: Page) -> None:
-        """The next page. Raises ProtocolError where the bank's continuation does not end."""
+        """Add the next page. Raises ProtocolError if the bank's pages do not end."""
         if not self._pages:
             self._opening = page.opening
         self._pages += 1
@@ -75,18 +75,18 @@ class _Walk:
             self._seen.add(self.at)
 
     def statement(self) -> Statement:
-        """The statement, once it is whole."""
+        """The statement, once all pages were read."""
         return Statement(self.account, self.currency, self.day, self._totals, self._opening, self._closing, self.closed)
 
     def digest(self) -> str:
-        """What must be the same for two pages to be pages of one statement."""
+        """A digest that is equal for pages of the same statement."""
         whole = self._hash.copy()
         whole.update(f"{self._opening}\x1f{self._closing}".encode())
         return whole.hexdigest()[:32]
 
 
 class Statements:
-    """See the module."""
+    """Answers questions for daily statements."""
 
     def __init__(self, context: QuestionContext) -> None:
         self._context = context
@@ -101,7 +101,7 @@ class Statements:
             self._sweeping = None
 
     async def answer(self, sender: str, query: StatementRequest, wait_s: float) -> Mapping[str, Any] | Refusal:
-        """One page of the day's statement; or why there is none."""
+        """One page of the day's statement, or why there is none."""
         context, until_s = self._context, self._context.clock.monotonic_s() + wait_s
         route = context.registry.route_of(query.account.clear)
         if route is None:
@@ -135,7 +135,7 @@ class Statements:
         profile = self._context.registry.banks[route.bank].profile
         hours, now_ms = profile.limits.hours, self._context.clock.now_ms()
         oldest = local(hours, now_ms).date() - timedelta(days=profile.history_days)
-        # After its cut-off, and on a closed day, a bank may book for its next day already.
+        # After its cut-off, and on a closed day, a bank may already book for its next day.
         newest = bank_date(hours, now_ms)
         if oldest <= day <= newest:
             return None
@@ -144,8 +144,8 @@ class Statements:
         return Refusal(Code.VALIDATION, f"{route.bank} has no statement of that day", (fault,))
 
     async def _whole(self, route: Route, query: StatementRequest, until_s: float) -> _Walk:
-        """The whole day: the one whose first page was given out a moment ago; or the walk that ran out of time a moment
-        ago, walked to its end; or a fresh one."""
+        """The complete statement: the kept one for a following page, a partial one continued to its end, or a new
+        one."""
         key = (query.account.clear, query.day.isoformat())
         self._sweep()
         walk = self._kept.get(key)
@@ -153,7 +153,7 @@ class Statements:
             self._keep(key, walk)
             return walk
         if walk is not None and not walk.whole:
-            # Nobody else goes on with it meanwhile.
+            # Take it out, so that no other question continues it.
             del self._kept[key]
         walks = 0
         while True:
@@ -174,12 +174,12 @@ class Statements:
 
     def _fresh(self, route: Route, query: StatementRequest) -> _Walk:
         hours = self._context.registry.banks[route.bank].profile.limits.hours
-        # The calendar's day: after a cut-off today's is not over yet.
+        # The calendar day: after the cut-off today is not over yet.
         closed = query.day < local(hours, self._context.clock.now_ms()).date()
         return _Walk(query.account, route.currency, query.day, closed=closed)
 
     async def _go_on(self, route: Route, walk: _Walk, until_s: float) -> None:
-        """Ask for every page that is left. Raises Unavailable where the time is over: the walk may go on later."""
+        """Read the remaining pages. Raises Unavailable if the time is over; reading may continue later."""
         put = self._context.registry.banks[route.bank].questions.lines
         if put is None:
             raise Unavailable("unsupported", f"{route.bank} does not list entries (any more)")
@@ -200,11 +200,11 @@ class Statements:
             self._sweeping = self._context.clock.later(KEPT_MS / 1000, self._sweep_later)
 
     def _too_much(self) -> bool:
-        # The one that is being given out stays, however large.
+        # The statement being given out stays, however large.
         return len(self._kept) > 1 and sum(walk.lines.size for walk in self._kept.values()) > MOST_KEPT_BYTES
 
     def _sweep(self) -> None:
-        """Free what nobody asked for in KEPT_MS; a clock that was set back frees everything."""
+        """Free statements not used for KEPT_MS; a clock that was set back frees all."""
         now_ms = self._context.clock.now_ms()
         for key, walk in tuple(self._kept.items()):
             if not 0 <= now_ms - walk.used_ms < KEPT_MS:

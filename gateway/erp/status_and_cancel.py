@@ -1,4 +1,4 @@
-"""How an order or a batch stands, and withdrawing it while no byte has left: answered from the journal."""
+"""Status of orders and batches, and cancellation before the first byte is sent. Answered from the journal."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from protocols.erp.words import CancelOrder, StatusQuery
 
 
 def cancel(received: ReceivedCommand, command: CancelOrder) -> CommandUnit:
-    """The unit that withdraws an order, or what is left of a batch."""
+    """The unit that cancels an order, or the open items of a batch."""
 
     def unit(tx: Tx) -> CommandResult:
         if received.answered(tx):
@@ -59,7 +59,7 @@ def _cancel_batch(received: ReceivedCommand, tx: Tx, batch: BatchRow) -> Command
 
 
 def _withdrawn(received: ReceivedCommand, tx: Tx, row: PaymentRow) -> PaymentRow | None:
-    """The payment as cancelled; None if it is too late for that."""
+    """The cancelled payment; None if it is too late."""
     applied = applying.apply(tx, row.payment, CancelEvent(tx.now_ms), epoch=None, actor=received.actor)
     assert applied.step is not None and applied.row_after is not None
     denied = any(isinstance(effect, Deny) for effect in applied.step.effects)
@@ -67,7 +67,7 @@ def _withdrawn(received: ReceivedCommand, tx: Tx, row: PaymentRow) -> PaymentRow
 
 
 def status(received: ReceivedCommand, command: StatusQuery) -> CommandUnit:
-    """The unit that answers how an order or batch stands."""
+    """The unit that answers a status query for an order or a batch."""
 
     def unit(tx: Tx) -> CommandResult:
         if received.answered(tx):
@@ -98,7 +98,7 @@ def _tell_order(received: ReceivedCommand, tx: Tx, row: PaymentRow) -> None:
 
 
 def _tell_batch(received: ReceivedCommand, tx: Tx, batch: BatchRow) -> None:
-    # Read again: the withdrawals of this very unit may have completed it.
+    # Read again: the cancellations in this unit may have completed it.
     now = batch_rows.find(tx.read, batch.sender, batch.batch)
     assert now is not None
     rows = batch_rows.items(tx.read, batch.sender, batch.batch)

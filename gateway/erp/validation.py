@@ -1,7 +1,7 @@
-"""`payment.validate`: what `payment.submit` would do with an order, by the same checks. Nothing of it is kept.
+"""`payment.validate`: reports what `payment.submit` would do with an order, by the same checks, and stores nothing.
 
-The journal is only read: no id is claimed, no sum is counted, and a body that cannot be read is not parked. The reply
-is the one thing that is written.
+The journal is only read: no id is taken, no sum is counted, and an unreadable body is not parked. Only the reply is
+written.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ READY, HELD, REJECTED, REPLAYED = "ready", "held", "rejected", "replayed"
 
 
 def may_validate(sender: Sender) -> bool:
-    """Whether the sender may ask: whoever may submit a payment, and whom the settings allow it alone."""
+    """True if the sender may submit payments, or may only validate them."""
     return bool({CommandType.PAYMENT_VALIDATE.value, CommandType.PAYMENT_SUBMIT.value} & sender.operations)
 
 
 def validate(received: ReceivedCommand, command: SubmitOrder | Refusal, claimed_id: str | None) -> CommandUnit:
-    """The unit that answers. `command` is the order, or why the body is none."""
+    """The unit that replies. `command` is the order, or the refusal of an unreadable body."""
 
     def unit(tx: Tx) -> CommandResult:
         if isinstance(command, Refusal):
@@ -51,7 +51,7 @@ def validate(received: ReceivedCommand, command: SubmitOrder | Refusal, claimed_
 
 
 def judged(received: ReceivedCommand, tx: Tx, order: AnyOrder) -> Validation:
-    """What would become of the order now."""
+    """What would happen to the order now."""
     sender = received.sender
     blank = Validation(order.id, sender.name, REJECTED, tx.now_ms)
     if CommandType.PAYMENT_SUBMIT.value not in sender.operations:
@@ -84,7 +84,7 @@ def _facts(tx: Tx, asked: Admission, facts: UsageFacts) -> UsageFacts:
 def _told(
     received: ReceivedCommand, routed: Validation, route: Route, order: AnyOrder, facts: UsageFacts
 ) -> Validation:
-    """All faults at once: those of the fields and those of the sender's limits, and the holds beside them."""
+    """All faults at once, of the fields and of the sender's limits, and the hold reasons."""
     allowance, now_ms = received.sender.allowance, received.now_ms
     limits = route.limits_of(order.kind)
     earliest_ms = now_ms if order.not_before is None else max(now_ms, int(order.not_before.timestamp() * 1000))

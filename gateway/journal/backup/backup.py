@@ -329,8 +329,7 @@ def _key_name(vault: Vault) -> str:
     return sealed[2 : 2 + sealed[1]].decode()
 
 
-# ---- helpers of this module
-# -----------------------------------------------------------------------------------------------
+# ---- files and connections ---------------------------------------------------------------------------------------
 
 
 def _backend(url: URL) -> str:
