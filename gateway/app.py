@@ -312,7 +312,7 @@ class Gateway:
         self.watching = AccountWatch(
             WatchParts(parts.store, parts.clock, meters, dict(parts.banks), self.ask, self._owns,
                        lambda lane: self.lanes[lane].epoch, lambda lane: self.lanes[lane].clock_trust.doubt is None,
-                       self.answers.heard, lambda lane, applied: self.lanes[lane].noted(applied)),
+                       self.answers.cache_balance, lambda lane, applied: self.lanes[lane].noted(applied)),
             settings.node,
         )  # fmt: skip
         self.retention = Retention(parts.store, parts.clock, settings.journal.refusals_kept_days, meters)

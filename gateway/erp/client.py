@@ -491,7 +491,7 @@ class AmqpClient:
             await channel.mirror(queue)
             canary = Heartbeat(self._clock, self._patience.canary_every_s, partial(self._send_canary, queue),
                             partial(self._silent, link))
-            channel.deliver(queue, 0, lambda _delivery: canary.heard())
+            channel.deliver(queue, 0, lambda _delivery: canary.returned())
             await channel.subscribe(queue, "bankgw-canary", no_ack=True)
         except BrokerRefused as refused:
             log.warn("no canary, so a silent connection shows only by its heartbeat: {refused}",

@@ -39,7 +39,7 @@ class Heartbeat:
             self._timer.cancel()
         self._timer = None
 
-    def heard(self) -> None:
+    def returned(self) -> None:
         """A canary came back."""
         self.heard_at_s = self._clock.seconds()
         self._unanswered = 0

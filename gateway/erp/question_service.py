@@ -108,15 +108,15 @@ class QuestionService:
         """Answer this question, unless it is for another node. It stays in the journal until its reply is written."""
         if row.question not in self._in_hand:
             self._in_hand.add(row.question)
-            self._tasks.spawn(self._hear(row))
+            self._tasks.spawn(self._process(row))
 
     async def start(self) -> None:
         """Take up the questions in the journal, and start to look for those that other nodes take in."""
-        await self._look()
+        await self._scan()
         if self._poll_ms:
-            self._tasks.spawn(self._keep_looking())
+            self._tasks.spawn(self._keep_scanning())
 
-    def heard(self, balance: Balance, account: str) -> None:
+    def cache_balance(self, balance: Balance, account: str) -> None:
         """Cache a balance that another part of the gateway received."""
         now_ms = self.context.clock.now_ms()
         as_of_ms = now_ms if balance.as_of is None else int(balance.as_of.timestamp() * 1000)
@@ -130,26 +130,26 @@ class QuestionService:
     def _failed(self, failure: Failure) -> None:
         _log.error("question.defect", error=failure.getTraceback(detail="brief"), action="asked again after a restart")
 
-    async def _keep_looking(self) -> None:
+    async def _keep_scanning(self) -> None:
         while True:
             await sleep(self.context.clock, self._poll_ms / 1000)
             try:
-                await self._look()
+                await self._scan()
             except (CancelledError, StoreFailed):
                 raise
             except Exception as error:
-                _log.error("question.not_looked_for", error=str(error), action="looked for again in a moment")
+                _log.error("question.scan_failed", error=str(error), action="tried again at the next scan")
 
-    async def _look(self) -> None:
+    async def _scan(self) -> None:
         found, sealed = await self.context.store.read(questions.waiting)
         for question in sealed.keys() - self._sealed:
-            _log.error("question.not_read", question=question, error=sealed[question],
-                       action="nobody answers it; see whether the vault's keys are all there")  # fmt: skip
+            _log.error("question.unreadable", question=question, error=sealed[question],
+                       action="not answered; check that the vault has all its keys")  # fmt: skip
         self._sealed = set(sealed)
         for row in found:
             self.take(row)
 
-    async def _hear(self, row: QuestionRow) -> None:
+    async def _process(self, row: QuestionRow) -> None:
         try:
             command = commands.read(CommandType(row.operation), row.reply.content_type, row.body)
             if await self._is_ours(row, command):
@@ -235,7 +235,7 @@ class QuestionService:
         known = self._balances.get(account.clear)
         if query.on is None and known is not None and known.is_fresh(self.context.clock.now_ms(), query.max_age_s):
             return BalanceAnswer(known.balance, route.currency, known.as_of_ms, "cache")
-        words = self._words(route)
+        words = self._questions_of(route)
         if words.balance is None:
             return Refusal(Code.UNSUPPORTED, f"{route.bank} has no balance question")
         put = words.balance
@@ -251,7 +251,7 @@ class QuestionService:
         self._balances[account.clear] = _Known(balance, as_of_ms, min(as_of_ms, now_ms))
         return BalanceAnswer(balance, route.currency, as_of_ms, "bank")
 
-    def _words(self, route: Route) -> Questions:
+    def _questions_of(self, route: Route) -> Questions:
         return self.context.registry.banks[route.bank].questions
 
     # ---- entries ----
@@ -266,7 +266,7 @@ class QuestionService:
         route = self.context.registry.route_of(query.account.clear)
         if route is None:
             return Refusal(Code.VALIDATION, "not an own account of the register (any more)")
-        words = self._words(route)
+        words = self._questions_of(route)
         if words.lines is None:
             return Refusal(Code.UNSUPPORTED, f"{route.bank} does not list entries")
         too_far = self._too_far_back(route, query)
@@ -301,7 +301,7 @@ class QuestionService:
         self, route: Route, query: TransactionsQuery, place: _Place, until_s: float
     ) -> tuple[Page, _Place | None]:
         """Read bank pages from `place` on until the limit is reached. Raises ProtocolError if a cursor repeats."""
-        put = self._words(route).lines
+        put = self._questions_of(route).lines
         assert put is not None
         lines: list[Line] = []
         seen: set[str | None] = set()

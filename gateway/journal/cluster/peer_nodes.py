@@ -79,7 +79,7 @@ def _claimed(other: str, messages: int) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class _Heard:
+class _Snapshot:
     """The result of one read of the journal."""
 
     noticed: Mapping[str, frozenset[str]]
@@ -120,19 +120,20 @@ class PeerNodes:
 
     def start(self) -> None:
         """Start."""
-        self._tasks.spawn(self._again_and_again(self._once, BEAT_S))
-        self._tasks.spawn(self._again_and_again(self._look_for_stop, STOP_LOOK_S))
+        self._tasks.spawn(self._repeat(self._beat, BEAT_S))
+        self._tasks.spawn(self._repeat(self._look_for_stop, STOP_LOOK_S))
 
     def stop(self) -> None:
         """Stop. Work in progress may still be committed."""
         self._tasks.stop()
 
-    def _look(self, conn: Connection, now_ms: int) -> _Heard:
+    def _look(self, conn: Connection, now_ms: int) -> _Snapshot:
         silent = silent_nodes(conn, self._node, now_ms) + [outbox.NOBODY] * outbox.has_orphans(conn)
         alone = not rows(conn, _ALIVE, {"b_node": self._node, "b_after": now_ms - DEAD_MS})
-        return _Heard(restored_database.elsewhere(conn, self._node), lane_pauses.said(conn, self._lanes), silent, alone)
+        restored = restored_database.elsewhere(conn, self._node)
+        return _Snapshot(restored, lane_pauses.said(conn, self._lanes), silent, alone)
 
-    async def _again_and_again(self, act: Callable[[], Awaitable[None]], every_s: float) -> None:
+    async def _repeat(self, act: Callable[[], Awaitable[None]], every_s: float) -> None:
         while True:
             try:
                 await act()
@@ -141,25 +142,25 @@ class PeerNodes:
             except Exception:
                 # A node that stopped here would go on sending on a lane that an operator paused on another node.
                 _log.error("peers.failed", error=Failure().getTraceback(detail="brief"),
-                           action="tried again at the next beat")  # fmt: skip
+                           action="tried again at the next heartbeat")  # fmt: skip
                 self._meters.alarms.labels("impossible").inc()
             await sleep(self._clock, every_s)
 
     async def _look_for_stop(self) -> None:
         self._on_stop(await self._store.read(stops.last))
 
-    async def _once(self) -> None:
+    async def _beat(self) -> None:
         await self._store.write(lambda _tx: None)
         judges = self._may_judge()
         now_ms = self._clock.now_ms()
-        heard = await self._store.read(partial(self._look, now_ms=now_ms))
-        self._on_pauses(heard.pauses)
-        self._on_past(heard.noticed)
+        snapshot = await self._store.read(partial(self._look, now_ms=now_ms))
+        self._on_pauses(snapshot.pauses)
+        self._on_past(snapshot.noticed)
         if not self._reaches_broker():
-            await self._leave(heard)
+            await self._leave(snapshot)
             return
         self._reached_s = self._clock.monotonic_s()
-        for dead in heard.silent if judges else ():
+        for dead in snapshot.silent if judges else ():
             if _claimed(dead, await self._store.write(partial(claim, dead_node=dead))):
                 self._on_claimed()
 
@@ -173,10 +174,10 @@ class PeerNodes:
         self._beaten_s = now_s
         return now_s >= self._judges_from_s
 
-    async def _leave(self, heard: _Heard) -> None:
+    async def _leave(self, snapshot: _Snapshot) -> None:
         """Release this node's messages if it has been without the broker for longer than others wait for a dead
         node."""
-        if heard.alone or self._clock.monotonic_s() - self._reached_s <= DEAD_MS / 1000:
+        if snapshot.alone or self._clock.monotonic_s() - self._reached_s <= DEAD_MS / 1000:
             return
         left = await self._store.write(outbox.disown)
         if left:

@@ -351,7 +351,7 @@ class SqlStore:
             listener(committed.messages, committed.works)
         except Exception:
             # What the listener missed is in the database; the callers must still learn that their units are committed.
-            _log.failure("a listener of the journal failed; what it missed is read again when it next scans")
+            _log.failure("a commit listener failed; what it missed is read again at its next scan")
 
     def _fail(self, group: list[_Waiting], failure: Failure) -> None:
         error = failure.value

@@ -51,7 +51,7 @@ class Retention:
                 raise
             except Exception:
                 _log.error("retention.failed", error=Failure().getTraceback(detail="brief"),
-                           action="tried again in a minute; nothing is thrown away meanwhile")  # fmt: skip
+                           action="tried again in a minute; nothing is deleted meanwhile")  # fmt: skip
             await sleep(self._clock, LOOK_S)
 
     async def _look(self) -> None:
@@ -59,7 +59,7 @@ class Retention:
         held = await self._store.read(partial(refusals.held, before_ms=before_ms))
         while held.over:
             gone = await self._store.write(partial(refusals.forget, before_ms=before_ms, most=AT_ONCE))
-            _log.info("refusals.forgotten", count=gone, action="their retention is over")
+            _log.info("refusals.deleted", count=gone, action="their retention is over")
             held = await self._store.read(partial(refusals.held, before_ms=before_ms))
         self._meters.refusals_kept.set(held.refusals)
         self._meters.parked_copies_kept.set(held.parked)
