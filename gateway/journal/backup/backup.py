@@ -352,13 +352,13 @@ def _connected(url: str, vault: Vault | None = None) -> Iterator[Connection]:
 def _run(command: dump_tools.DumpCommand, environment: Mapping[str, str]) -> None:
     try:
         with dump_tools.opened(command) as (stdin, stdout):
-            done = subprocess.run(command.words, env={**os.environ, **environment}, stdin=stdin, stdout=stdout,
+            done = subprocess.run(command.arguments, env={**os.environ, **environment}, stdin=stdin, stdout=stdout,
                                   stderr=subprocess.PIPE, check=False)  # fmt: skip
     except FileNotFoundError:
-        raise NoBackup(f"there is no program {command.words[0]}; install the database's client programs") from None
+        raise NoBackup(f"there is no program {command.arguments[0]}; install the database's client programs") from None
     if done.returncode != 0:
         said = done.stderr.decode(errors="replace").strip().splitlines()
-        raise NoBackup(f"{command.words[0]} failed: {said[0] if said else f'exit code {done.returncode}'}")
+        raise NoBackup(f"{command.arguments[0]} failed: {said[0] if said else f'exit code {done.returncode}'}")
 
 
 def _first_line(error: SQLAlchemyError) -> str:

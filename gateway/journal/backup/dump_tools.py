@@ -18,7 +18,7 @@ ProcessEnvironment = dict[str, str]
 class DumpCommand:
     """A program and its arguments; `reads` and `writes` are files for its stdin and stdout."""
 
-    words: tuple[str, ...]
+    arguments: tuple[str, ...]
     reads: Path | None = None
     writes: Path | None = None
 
@@ -34,29 +34,29 @@ def opened(command: DumpCommand) -> Iterator[tuple[IO[bytes] | None, IO[bytes] |
 
 def postgresql_out(url: URL, target: Path, snapshot: str) -> tuple[DumpCommand, ProcessEnvironment]:
     """`pg_dump` in custom format, of an exported snapshot."""
-    words = ("pg_dump", "--format=custom", "--no-owner", "--no-privileges", "--no-password", f"--snapshot={snapshot}",
-             f"--file={target}")  # fmt: skip
-    return DumpCommand(words), _libpq(url)
+    arguments = ("pg_dump", "--format=custom", "--no-owner", "--no-privileges", "--no-password",
+                 f"--snapshot={snapshot}", f"--file={target}")  # fmt: skip
+    return DumpCommand(arguments), _libpq(url)
 
 
 def postgresql_back(url: URL, copy: Path) -> tuple[DumpCommand, ProcessEnvironment]:
     """`pg_restore`, all or nothing."""
-    words = ("pg_restore", "--exit-on-error", "--single-transaction", "--no-owner", "--no-privileges", "--no-password",
-             f"--dbname={url.database}", str(copy))  # fmt: skip
-    return DumpCommand(words), _libpq(url)
+    arguments = ("pg_restore", "--exit-on-error", "--single-transaction", "--no-owner", "--no-privileges",
+                 "--no-password", f"--dbname={url.database}", str(copy))  # fmt: skip
+    return DumpCommand(arguments), _libpq(url)
 
 
 def mysql_out(url: URL, target: Path) -> tuple[DumpCommand, ProcessEnvironment]:
     """`mariadb-dump` or `mysqldump`, in one transaction."""
-    words = (_either("mariadb-dump", "mysqldump"), *_login(url), "--single-transaction", "--skip-lock-tables",
-             "--hex-blob", "--no-tablespaces", "--default-character-set=utf8mb4", str(url.database))  # fmt: skip
-    return DumpCommand(words, writes=target), _password("MYSQL_PWD", url)
+    arguments = (_either("mariadb-dump", "mysqldump"), *_login(url), "--single-transaction", "--skip-lock-tables",
+                 "--hex-blob", "--no-tablespaces", "--default-character-set=utf8mb4", str(url.database))  # fmt: skip
+    return DumpCommand(arguments, writes=target), _password("MYSQL_PWD", url)
 
 
 def mysql_back(url: URL, copy: Path) -> tuple[DumpCommand, ProcessEnvironment]:
     """The client program, with the dump as input."""
-    words = (_either("mariadb", "mysql"), *_login(url), "--default-character-set=utf8mb4", str(url.database))
-    return DumpCommand(words, reads=copy), _password("MYSQL_PWD", url)
+    arguments = (_either("mariadb", "mysql"), *_login(url), "--default-character-set=utf8mb4", str(url.database))
+    return DumpCommand(arguments, reads=copy), _password("MYSQL_PWD", url)
 
 
 def _either(*names: str) -> str:

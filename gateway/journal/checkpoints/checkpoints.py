@@ -183,7 +183,7 @@ class PublishedCheckpoint:
         return json.dumps({"note": self.note, "before": _plain(self.before), "added": _plain(self.added)}).encode()
 
 
-def read_word(octets: bytes) -> PublishedCheckpoint:
+def read_published(octets: bytes) -> PublishedCheckpoint:
     """Parse a published checkpoint. Raises BadCheckpoint."""
     try:
         said = json.loads(octets)
@@ -254,7 +254,7 @@ class Checkpoints:
         self._timer: IDelayedCall | None = None
         self._busy: Deferred[None] | None = None
         self._stopped = False
-        self._mails: tuple[str, ...] = ()
+        self._message_ids: tuple[str, ...] = ()
 
     def start(self) -> None:
         """Start checking every second."""
@@ -312,13 +312,16 @@ class Checkpoints:
         after = made.with_leaves(leaves, head)
         at = instant(self._clock.now_ms())
         point = Checkpoint(origin_of(self._node), head.seq, merkle.root(after.tree), head.hash, at)
-        word = PublishedCheckpoint(sign(point, self._key), made.tree, merkle.between(made.head.seq, leaves))
-        self._mails = await self._store.write(lambda tx: write(tx, self._node, after, word, self._mails))
+        published = PublishedCheckpoint(sign(point, self._key), made.tree, merkle.between(made.head.seq, leaves))
+        earlier = self._message_ids
+        self._message_ids = await self._store.write(lambda tx: write(tx, self._node, after, published, earlier))
         self._made, self._at_s = after, self._clock.monotonic_s()
-        _to_file(self._folder, at, word.note)
+        _to_file(self._folder, at, published.note)
 
 
-def write(tx: Tx, node: str, made: Made, word: PublishedCheckpoint, messages: Sequence[str] = ()) -> tuple[str, ...]:
+def write(
+    tx: Tx, node: str, made: Made, published: PublishedCheckpoint, messages: Sequence[str] = ()
+) -> tuple[str, ...]:
     """Store a checkpoint and enqueue its message. `messages` are the message ids of earlier checkpoints; delivered ones
     are deleted. Returns the ids of the others and of this one."""
     if messages:
@@ -329,12 +332,12 @@ def write(tx: Tx, node: str, made: Made, word: PublishedCheckpoint, messages: Se
     tree = json.dumps({"tree": _plain(made.tree), "hash": made.head.hash}).encode()
     tx.fresh.execute(delete(schema.checkpoints).where(_C.node == node))
     tx.fresh.execute(insert(schema.checkpoints), {
-        "node": node, "size": made.head.seq, "at_ms": tx.now_ms, "note": word.note,
+        "node": node, "size": made.head.seq, "at_ms": tx.now_ms, "note": published.note,
         "tree": tx.vault.seal(tree, _aad(node, made.head.seq)),
     })  # fmt: skip
     row = OutboxRow(
-        message_id=uuid7(tx.entropy.ulid(tx.now_ms)), node=tx.node, exchange="", routing_key=QUEUE, body=word.octets(),
-        headers={"type": EVENT}, created_ms=tx.now_ms,
+        message_id=uuid7(tx.entropy.ulid(tx.now_ms)), node=tx.node, exchange="", routing_key=QUEUE,
+        body=published.octets(), headers={"type": EVENT}, created_ms=tx.now_ms,
     )  # fmt: skip
     tx.enqueue(row)
     return (*messages, row.message_id)

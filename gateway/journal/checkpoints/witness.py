@@ -40,16 +40,16 @@ class Witness:
     def take(self, octets: bytes) -> Seen:
         """Check one message and store it; on disk when this returns. Raises OSError."""
         try:
-            word = checkpoints.read_word(octets)
-            origin = word.note.partition("\n")[0]
-            key, before = self._known(origin, word.note)
-            point = checkpoints.opened(word.note, key)
+            published = checkpoints.read_published(octets)
+            origin = published.note.partition("\n")[0]
+            key, before = self._known(origin, published.note)
+            point = checkpoints.opened(published.note, key)
         except BadCheckpoint as error:
             return Seen("", 0, alarm=True, why=str(error))
-        if before is not None and point.size <= before.size and self._has(origin, word.note):
+        if before is not None and point.size <= before.size and self._has(origin, published.note):
             return Seen(origin, point.size)  # delivered twice
-        seen = _judged(word, point, before)
-        self._append(origin, word.note, seen)
+        seen = _judged(published, point, before)
+        self._append(origin, published.note, seen)
         if not seen.alarm and (before is None or point.size > before.size):
             self._keep(origin, point, key)
         return seen
@@ -90,13 +90,13 @@ class Witness:
         return self._folder / f"{quote(origin, safe='')}.{ending}"
 
 
-def _judged(word: checkpoints.PublishedCheckpoint, point: Checkpoint, before: Checkpoint | None) -> Seen:
+def _judged(published: checkpoints.PublishedCheckpoint, point: Checkpoint, before: Checkpoint | None) -> Seen:
     def alarm(why: str) -> Seen:
         return Seen(point.origin, point.size, alarm=True, why=f"{point.origin}: {why}")
 
-    start = merkle.size(word.before)
+    start = merkle.size(published.before)
     try:
-        whole = merkle.joined(word.before, word.added)
+        whole = merkle.joined(published.before, published.added)
     except ValueError as error:
         return alarm(f"the proof of the checkpoint at {point.size} entries is none ({error})")
     if merkle.size(whole) != point.size or merkle.root(whole) != point.root:
@@ -109,7 +109,7 @@ def _judged(word: checkpoints.PublishedCheckpoint, point: Checkpoint, before: Ch
         return alarm(f"{point.size} entries, and there were {before.size} at {before.at}: the journal was rolled back "
                      f"or forked")  # fmt: skip
     if start == before.size:
-        if merkle.root(word.before) == before.root:
+        if merkle.root(published.before) == before.root:
             return Seen(point.origin, point.size)
         return alarm(f"entries up to {before.size} are others than those seen at {before.at}: forked or rewritten")
     if start < before.size:

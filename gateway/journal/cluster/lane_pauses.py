@@ -49,21 +49,21 @@ def say(tx: Tx, lane: str, actor: str, *, paused: bool, detail: Mapping[str, Any
     if before is None:
         insert_new(tx.fresh, schema.meta, {"name": _NAME, "value": "{}"})
         before = tx.fresh.execute(_MINE.with_for_update()).scalar_one()
-    words = _words(tx.fresh, before, tx.vault)
-    word = PauseState(words.get(lane, PauseState()).number + 1, paused)
-    kept = {name: [one.number, one.paused] for name, one in {**words, lane: word}.items()}
+    states = _stored(tx.fresh, before, tx.vault)
+    state = PauseState(states.get(lane, PauseState()).number + 1, paused)
+    kept = {name: [one.number, one.paused] for name, one in {**states, lane: state}.items()}
     sealed = json.dumps({**kept, _MAC: _mac(tx.vault, kept)}, sort_keys=True)
     tx.fresh.execute(update(schema.meta).where(_M.name == _NAME).values(value=sealed))
     audit.append(tx, actor, _PAUSED if paused else _RESUMED, lane, detail)
-    return word
+    return state
 
 
 def said(conn: Connection, lanes: Collection[str]) -> dict[str, PauseState]:
     """The state of each of these lanes."""
     vault = vault_of(conn)
-    words = _words(conn, conn.execute(_MINE).scalar() or "{}", vault)
-    counted = {lane: words[lane] for lane in lanes if lane in words}
-    trail = _trail(conn, [lane for lane in lanes if lane not in words], vault)
+    states = _stored(conn, conn.execute(_MINE).scalar() or "{}", vault)
+    counted = {lane: states[lane] for lane in lanes if lane in states}
+    trail = _trail(conn, [lane for lane in lanes if lane not in states], vault)
     return (
         {lane: PauseState() for lane in lanes}
         | {lane: PauseState(0, paused) for lane, paused in trail.items()}
@@ -71,15 +71,15 @@ def said(conn: Connection, lanes: Collection[str]) -> dict[str, PauseState]:
     )
 
 
-def _words(conn: Connection, value: str, vault: Vault) -> dict[str, PauseState]:
+def _stored(conn: Connection, value: str, vault: Vault) -> dict[str, PauseState]:
     """The stored states of all lanes, empty without a valid MAC; the audit trail is read instead."""
     kept = json.loads(value)
     mac = kept.pop(_MAC, "")
-    words = {lane: PauseState(*word) for lane, word in kept.items()}
+    states = {lane: PauseState(*state) for lane, state in kept.items()}
     if not kept or mac == _mac(vault, kept):
-        return words
-    trail = _trail(conn, words, vault)
-    return {lane: PauseState(word.number, trail.get(lane, False)) for lane, word in words.items()}
+        return states
+    trail = _trail(conn, states, vault)
+    return {lane: PauseState(state.number, trail.get(lane, False)) for lane, state in states.items()}
 
 
 def _mac(vault: Vault, kept: Mapping[str, Any]) -> str:
@@ -90,6 +90,6 @@ def _trail(conn: Connection, lanes: Collection[str], vault: Vault) -> dict[str, 
     """Whether each lane is paused by the audit trail. Older versions recorded pauses only there."""
     if not lanes:
         return {}
-    words = select(schema.audit).where(_A.object_id.in_(list(lanes)), _A.entry.in_((_PAUSED, _RESUMED)))
-    in_order = conn.execute(words.order_by(_A.at_ms, _A.node, _A.seq))
+    states = select(schema.audit).where(_A.object_id.in_(list(lanes)), _A.entry.in_((_PAUSED, _RESUMED)))
+    in_order = conn.execute(states.order_by(_A.at_ms, _A.node, _A.seq))
     return {row.object_id: row.entry == _PAUSED for row in in_order if audit.authentic(row, vault)}

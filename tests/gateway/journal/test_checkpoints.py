@@ -64,7 +64,7 @@ class Maker:
     def messages(self) -> list[checkpoints.PublishedCheckpoint]:
         found = self.done(self.store.read(lambda conn: outbox.unsent(conn, "n1")))
         assert isinstance(found, list)
-        return [checkpoints.read_word(row.body) for row in found if row.routing_key == checkpoints.QUEUE]
+        return [checkpoints.read_published(row.body) for row in found if row.routing_key == checkpoints.QUEUE]
 
     def sizes(self) -> list[int]:
         return [checkpoints.opened(word.note, KEY.public_key()).size for word in self.messages()]
