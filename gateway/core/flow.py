@@ -351,7 +351,7 @@ TABLE: tuple[Rule, ...] = (
          then=(_done(Work.REPLAY), _enquire)),
     Rule("replay_moot", _ALL - _in(S.IN_DOUBT), Replay, None, "no longer in doubt, or persons are deciding",
          then=(_done(Work.REPLAY),)),
-    # the answer on the sending connection
+    # the answer to the send
     Rule("sent_settled", _in(S.SENDING), Answered, S.SETTLED, "the bank confirms it explicitly",
          fates=_fates(Fate.SETTLED), then=(_stop_asking, _watch_returns)),
     Rule("sent_failed", _in(S.SENDING), Answered, S.FAILED, "the bank refuses it explicitly",
@@ -368,7 +368,7 @@ TABLE: tuple[Rule, ...] = (
          fates=_UNCLEAR, when=own_answer, change=_doubted, then=(_enquire, _deadline)),
     Rule("sent_overtaken", _in(S.SENDING), Answered, None, "the answer is about earlier copies; this one is being sent",
          fates=_UNCLEAR | _fates(Fate.FAILED)),
-    # words about a payment that is being asked about
+    # answers to enquiries
     Rule("asked_settled", _ASKING, Answered, S.SETTLED, "the bank confirms it explicitly",
          fates=_fates(Fate.SETTLED), then=(_stop_asking, _watch_returns)),
     Rule("asked_failed", _ASKING, Answered, S.FAILED, "the bank refuses it explicitly, for all copies",
@@ -411,7 +411,7 @@ TABLE: tuple[Rule, ...] = (
          then=(_done(Work.ESCALATE),)),
     Rule("overdue_sending", _in(S.SENDING), Overdue, S.ESCALATED, "an exchange outlasted every time-out",
          change=_doubted, then=(_alarm("escalated"), _done(Work.ESCALATE), _enquire)),
-    # success is not the last word
+    # after a final state
     Rule("returned", _in(S.SENDING, S.SETTLED) | _ASKING, Answered, S.RETURNED, "the money was returned",
          fates=_fates(Fate.RETURNED), then=(_stop_asking, _done(Work.RETURNS))),
     Rule("reversed", _in(S.SENDING, S.SETTLED) | _ASKING, Answered, S.REVERSED, "the bank reversed its booking",
@@ -427,7 +427,7 @@ TABLE: tuple[Rule, ...] = (
     Rule("back_again", _BACK, Answered, None, "the money was returned already; the answer is older or repeated",
          fates=_NEWS | _fates(Fate.SETTLED, Fate.RETURNED, Fate.REVERSED),
          then=(_done(Work.ENQUIRE), _done(Work.RETURNS))),
-    # contradictions are told, never written over
+    # contradictions are reported; the state does not change
     Rule("settled_overtaken", _in(S.SETTLED), Answered, None, "asked before the success was known, about another copy",
          fates=_fates(Fate.FAILED), when=no_of_another_copy, then=(_done(Work.ENQUIRE), _watch_returns)),
     Rule("settled_contradicted", _in(S.SETTLED), Answered, None, "reported settled, now refused: a person must look",
@@ -449,7 +449,7 @@ TABLE: tuple[Rule, ...] = (
          then=(_contradiction, _done(Work.ENQUIRE))),
     Rule("ended_unknown", _NEVER_SENT_END, Answered, None, "it was never sent",
          fates=_fates(Fate.FAILED, Fate.UNKNOWN, Fate.NOT_FOUND), then=(_done(Work.ENQUIRE),)),
-    # two persons with evidence
+    # decisions of two persons
     Rule("resolved_settled", _in(S.IN_DOUBT, S.ESCALATED), Resolve, S.SETTLED, "two persons found that it was paid",
          when=resolved(Fate.SETTLED), then=(_stop_asking, _watch_returns)),
     Rule("resolved_failed", _in(S.IN_DOUBT, S.ESCALATED), Resolve, S.FAILED, "two persons found that it was not paid",

@@ -18,7 +18,7 @@ class Heartbeat:
 
     def __init__(self, clock: IReactorTime, every_s: float, send_canary: Callable[[], None],
                  on_silence: Callable[[float], None]) -> None:
-        """`sing` publishes one canary message; `on_silence(seconds)` is called once when none came back."""
+        """`send_canary` publishes one canary message; `on_silence(seconds)` is called once when none came back."""
         self._clock = clock
         self._every_s = every_s
         self._send_canary = send_canary

@@ -111,7 +111,7 @@ class QuestionService:
             self._tasks.spawn(self._process(row))
 
     async def start(self) -> None:
-        """Take up the questions in the journal, and start to look for those that other nodes take in."""
+        """Answer the questions in the journal, and start to scan for those that other nodes receive."""
         await self._scan()
         if self._poll_ms:
             self._tasks.spawn(self._keep_scanning())
