@@ -31,13 +31,13 @@ from gateway.demo import site
 from gateway.journal.commit import outbox
 from gateway.journal.commit.committer import Committer
 from gateway.journal.commit.permit_log import PermitLog
-from gateway.journal.commit.rows import AttemptRow, Evidence, Mail, OutboxRow, PaymentRow, Reply
+from gateway.journal.commit.rows import AttemptRow, Evidence, OutboxRow, OutboxState, PaymentRow, Reply
 from gateway.journal.commit.store import Tx
 from gateway.journal.payments import admission
 from gateway.journal.payments import transition as applying
 from gateway.journal.payments.redelivery import Coming
 from gateway.journal.sql import databases, migrations, vault, vaults
-from gateway.simbank.ledger import Account, Ledger
+from gateway.simbank.ledger import Ledger, LedgerAccount
 from gateway.simbank.pki import BankPki, make_pki
 from protocols.bank import Bank, Context
 from protocols.banks import sample
@@ -47,7 +47,7 @@ from protocols.canon.money import Money
 from protocols.canon.order import AnyOrder
 from protocols.canon.outcome import Fate, Outcome
 from protocols.erp import commands, fingerprint
-from protocols.erp.words import CommandType, Submit
+from protocols.erp.words import CommandType, SubmitOrder
 from protocols.kit import dsig
 
 COUNT, REPEATS, GROUP = 400, 5, 10
@@ -94,7 +94,7 @@ def _orders(repeat: int) -> list[AnyOrder]:
     made: list[AnyOrder] = []
     for number in range(repeat * COUNT, (repeat + 1) * COUNT):
         read = commands.read(CommandType.PAYMENT_SUBMIT, "application/json", order("A", number, ACCOUNTS))
-        assert isinstance(read, Submit), read
+        assert isinstance(read, SubmitOrder), read
         made.append(read.order)
     return made
 
@@ -114,7 +114,7 @@ class Talk:
         own = load_pem_private_key(files.gateway_sign_key.read_bytes(), None)
         assert isinstance(own, RSAPrivateKey)
         keys = {"bank": files.bank_sign_key.read_bytes(), "client": files.gateway_sign_cert.read_bytes()}
-        accounts = [Account(number, "示例甲公司", Money(10**14)) for number in ACCOUNTS]
+        accounts = [LedgerAccount(number, "示例甲公司", Money(10**14)) for number in ACCOUNTS]
         return cls(
             sample.build({"bank_certificate": files.bank_sign_cert.read_text(), "verify": verify}),
             sample_twin.build({"user": "u", "password": "p", "cheap": True}, keys), Ledger(_Machine().now_ms, accounts),
@@ -168,14 +168,14 @@ def journal_parts(folder: Path, watch: Stopwatch) -> None:
 
 
 def _journal_lap(committer: Committer, watch: Stopwatch, made: Sequence[AnyOrder]) -> None:
-    mails: list[OutboxRow] = []
+    messages: list[OutboxRow] = []
 
     def run(part: str, units: Sequence[Callable[[Tx], Any]]) -> list[Any]:
         results: list[Any] = []
         for start in range(0, len(units), GROUP):
             done = watch.time(part, partial(committer.commit, units[start : start + GROUP]))
             results += done.results
-            mails.extend(done.mails)
+            messages.extend(done.messages)
         return results
 
     entropy = SystemEntropy()
@@ -183,7 +183,7 @@ def _journal_lap(committer: Committer, watch: Stopwatch, made: Sequence[AnyOrder
     rows = [one.row for one in run("journal: accept", [_accepting(one, entropy) for one in asked])]
     rows = [one.row_after for one in run("journal: about to send", [_sending(row) for row in rows])]
     run("journal: the bank's word", [_answered(row) for row in rows])
-    ids = [mail.message_id for mail in mails]
+    ids = [mail.message_id for mail in messages]
     marks = [tuple(ids[start : start + 50]) for start in range(0, len(ids), 50)]
     run("journal: events confirmed", [_marking(some) for some in marks])
 
@@ -193,7 +193,7 @@ def _accepting(asked: admission.Admission, entropy: Entropy) -> Callable[[Tx], A
 
 
 def _marking(message_ids: tuple[str, ...]) -> Callable[[Tx], Any]:
-    return lambda tx: outbox.mark(tx, message_ids, Mail.SENT)
+    return lambda tx: outbox.mark(tx, message_ids, OutboxState.SENT)
 
 
 def _admission(made: AnyOrder) -> admission.Admission:

@@ -23,9 +23,10 @@ from twisted.protocols.basic import LineOnlyReceiver
 from bench.orders import order, order_id
 from gateway.erp.amqp import pika_amqp
 from gateway.erp.amqp_settings import AmqpSettings
-from gateway.erp.amqp_types import Amqp, Declarer, Delivery, Fate, Message, Properties, Verdict
+from gateway.erp.amqp_types import Amqp, Declarer, Delivery, OutgoingMessage, Properties, PublishResult, PublishStatus
 from gateway.erp.broker_address import BrokerAddress
-from gateway.erp.topology import COMMANDS, EVENTS
+from gateway.erp.topology import COMMANDS
+from protocols.erp.routing import EVENTS
 
 EVENTS_QUEUE = "erp-demo.bench.events"
 SCRIPT_QUEUE = "bench.straight"
@@ -95,11 +96,11 @@ class Erp:
             message_id=id_, user_id=self._user, content_type="application/json", timestamp=int(time.time()),
         )  # fmt: skip
         self._published_s[id_] = time.monotonic()
-        sending = self._amqp.publish(Message(COMMANDS, burst.routing_key, body, properties))
+        sending = self._amqp.publish(OutgoingMessage(COMMANDS, burst.routing_key, body, properties))
         sending.addCallback(self._confirmed)
 
-    def _confirmed(self, verdict: Verdict) -> None:
-        if verdict.fate is not Fate.CONFIRMED:
+    def _confirmed(self, verdict: PublishResult) -> None:
+        if verdict.fate is not PublishStatus.CONFIRMED:
             self._end(f"an order was not taken by the broker: {verdict}")
 
     def deliver(self, delivery: Delivery) -> None:

@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from gateway import capabilities
-from gateway.demo.erp import Heard
-from gateway.demo.orders import JSON, SUBMIT, Answer, Command, Order, Story, amount_text
-from gateway.demo.verdict import Finding, Wrong
+from gateway.demo.erp import ReceivedNews
+from gateway.demo.orders import JSON, SUBMIT, DemoCommand, DemoOrder, ExpectedAnswer, Story, amount_text
+from gateway.demo.verdict import BrokenPromise, Wrong
 from protocols.canon.order import Kind
 from protocols.canon.outcome import STATE_TABLE, State
 
@@ -30,7 +30,7 @@ class Batch:
     """One batch: its id, and the orders that are its items."""
 
     id: str
-    items: tuple[Order, ...]
+    items: tuple[DemoOrder, ...]
 
 
 def carries(bank: str) -> bool:
@@ -50,7 +50,7 @@ def bundled(story: Story, run: str) -> tuple[Story, tuple[Batch, ...]]:
         and alone[command.order_id] == 1
     }  # fmt: skip
     takes = {bank for bank in {order.bank for order in story.orders} if carries(bank)}
-    fit: dict[tuple[str, str], list[Order]] = {}
+    fit: dict[tuple[str, str], list[DemoOrder]] = {}
     for order in story.orders:
         if order.id in bodies and order.bank in takes and dice.random() < SHARE:
             fit.setdefault((order.bank, order.debtor), []).append(order)
@@ -64,7 +64,7 @@ def bundled(story: Story, run: str) -> tuple[Story, tuple[Batch, ...]]:
     return replace(story, commands=commands), batches
 
 
-def _cut(fit: Mapping[tuple[str, str], Sequence[Order]], seed: int, dice: random.Random) -> Iterator[Batch]:
+def _cut(fit: Mapping[tuple[str, str], Sequence[DemoOrder]], seed: int, dice: random.Random) -> Iterator[Batch]:
     number = 0
     for account in sorted(fit):
         waiting = list(fit[account])
@@ -75,7 +75,7 @@ def _cut(fit: Mapping[tuple[str, str], Sequence[Order]], seed: int, dice: random
             yield Batch(f"BT-{seed}-{number:04d}", tuple(items))
 
 
-def _command(batch: Batch, bodies: Mapping[str, Any], run: str) -> Command:
+def _command(batch: Batch, bodies: Mapping[str, Any], run: str) -> DemoCommand:
     head = bodies[batch.items[0].id]
     body = {
         "id": batch.id, "count": len(batch.items), "currency": "CNY",
@@ -83,27 +83,27 @@ def _command(batch: Batch, bodies: Mapping[str, Any], run: str) -> Command:
         "items": [{key: bodies[order.id][key] for key in sorted(_OWN)} for order in batch.items],
     }  # fmt: skip
     octets = json.dumps(body, ensure_ascii=False).encode()
-    return Command(f"{run}-{batch.id}", batch.id, BATCH, octets, frozenset({ACCEPTED}))
+    return DemoCommand(f"{run}-{batch.id}", batch.id, BATCH, octets, frozenset({ACCEPTED}))
 
 
 def judge(
-    batches: Sequence[Batch], heard: Sequence[Heard], told: Mapping[str, State | None],
+    batches: Sequence[Batch], heard: Sequence[ReceivedNews], told: Mapping[str, State | None],
     others: frozenset[str] = frozenset(),
-) -> Iterator[Finding]:  # fmt: skip
+) -> Iterator[BrokenPromise]:  # fmt: skip
     """What is wrong with the news of batches: the last `batch.completed` says what became of every item.
 
     `others` are ids that the story used too.
     """
     last: dict[str, Mapping[str, Any]] = {}
     for one in heard:
-        if one.where is Answer.EVENT and one.name == COMPLETED:
+        if one.where is ExpectedAnswer.EVENT and one.name == COMPLETED:
             id_, seq = str(one.said["id"]), int(one.said["seq"])
             if id_ not in last or int(last[id_]["seq"]) < seq:
                 last[id_] = one.said
     for id_ in sorted(last.keys() - {batch.id for batch in batches} - others):
-        yield Finding(Wrong.DISAGREES, id_, "the gateway speaks of a batch that nobody sent")
+        yield BrokenPromise(Wrong.DISAGREES, id_, "the gateway speaks of a batch that nobody sent")
     for batch in batches:
-        yield from (Finding(wrong, batch.id, text) for wrong, text in _faults(batch, last.get(batch.id), told))
+        yield from (BrokenPromise(wrong, batch.id, text) for wrong, text in _faults(batch, last.get(batch.id), told))
 
 
 def _faults(

@@ -33,13 +33,13 @@ from gateway.control.client import ControlClient, NoDaemon, Refused
 from gateway.demo import evidence, processes
 from gateway.demo import site as demo_site
 from gateway.demo import stage as demo_stage
-from gateway.demo.erp import Clerk, Erp
-from gateway.demo.orders import CANCEL, SUBMIT, Command, Story, write
+from gateway.demo.erp import BrokerAdmin, Erp
+from gateway.demo.orders import CANCEL, SUBMIT, DemoCommand, Story, write
 from gateway.demo.processes import NotStarted
-from gateway.demo.verdict import Executed, Finding, Wrong
+from gateway.demo.verdict import BrokenPromise, Executed, Wrong
 from gateway.erp.topology import MONEY_QUEUE, QUERY_QUEUE
 from gateway.settings import socket_of
-from gateway.simbank.faults import Fault
+from gateway.simbank.faults import BankFault
 from gateway.tasks import sleep
 from protocols.canon.outcome import State
 from protocols.twin import Booked
@@ -153,7 +153,7 @@ class Campaign:
     async def play(self) -> bool:
         """Everything; True if every promise was kept."""
         wishes, grounds = self._wishes, self._grounds
-        clerk = Clerk(self._reactor, self._broker, self._clock, self.elapsed)
+        clerk = BrokerAdmin(self._reactor, self._broker, self._clock, self.elapsed)
         await clerk.empty()
         await grounds.open()
         if wishes.long:
@@ -269,7 +269,7 @@ class Campaign:
 
     # ---- calm ----
 
-    async def _queues_deleted(self, held: tuple[Command, ...], erp: Erp) -> None:
+    async def _queues_deleted(self, held: tuple[DemoCommand, ...], erp: Erp) -> None:
         """Somebody deletes the queues that the daemons listen to: they must come back, and be heard, by themselves."""
         pool = self._reactor.getThreadPool()
         delete, listened = deleter(self._broker, "bankgw", full_too=True), consumed(self._broker, "bankgw")
@@ -371,7 +371,7 @@ class Campaign:
 
     # ---- the verdict ----
 
-    def _judge(self, story: Story, erp: Erp, clerk: Clerk) -> bool:
+    def _judge(self, story: Story, erp: Erp, clerk: BrokerAdmin) -> bool:
         first, lasted_s = self._grounds.nodes[0], self.elapsed()
         books = compare.read_journal(self._wishes.journal.open_url(first), first.site.folder / "secrets" / "vault.key")
         faults = self._faults()
@@ -408,21 +408,21 @@ class Campaign:
             faults[f"bank: {name}"] += count
         return faults
 
-    def _defects(self) -> Iterator[Finding]:
+    def _defects(self) -> Iterator[BrokenPromise]:
         """A lane that stops is loud and safe, but nobody wants it. Losing a lease to another node is right."""
         for node in self._grounds.nodes:
             for text in node.defects():
                 if not ("lease_lost" in text and len(self._grounds.nodes) > 1):
-                    yield Finding(Wrong.DISAGREES, node.child.name, text)
+                    yield BrokenPromise(Wrong.DISAGREES, node.child.name, text)
         for incident in self._diary.incidents:
             if incident.wrong:
-                yield Finding(Wrong.DISAGREES, f"{incident.kind} at {incident.at_s:.1f} s", incident.wrong)
+                yield BrokenPromise(Wrong.DISAGREES, f"{incident.kind} at {incident.at_s:.1f} s", incident.wrong)
         url = self._wishes.journal.open_url(self._grounds.nodes[0])
         ledgers = self._ledgers()
         for node_name, woken_ms, epochs in self._grounds.zombies:
             for reference in compare.late_words(url, ledgers, node_name, woken_ms, epochs):
                 text = f"{node_name} sent it at {woken_ms} ms or later, when its lane was another's"
-                yield Finding(Wrong.DISAGREES, reference, text)
+                yield BrokenPromise(Wrong.DISAGREES, reference, text)
 
     def _ledgers(self) -> dict[str, Path]:
         return {bank: self._grounds.site.ledger(bank) for bank in self._grounds.banks}
@@ -440,7 +440,7 @@ class Campaign:
             moments.append((doubts[0][0], f"{len(doubts)} {doubts[0][1]}"))
         yield from (report.Moment(*moment) for moment in sorted(moments))
 
-    def _stories(self, result: compare.Result) -> Iterator[tuple[str, str, list[evidence.Step]]]:
+    def _stories(self, result: compare.Result) -> Iterator[tuple[str, str, list[evidence.EvidenceLine]]]:
         if self._wishes.journal.url is not None:
             return
         state = self._grounds.nodes[0].site.state
@@ -481,19 +481,19 @@ class Campaign:
         }
 
 
-def _lenient(command: Command) -> Command:
+def _lenient(command: DemoCommand) -> DemoCommand:
     """A withdrawal may overtake its order on the way to another daemon: it is answered so, and sent again."""
     return replace(command, expect=command.expect | {"unknown_payment"}) if command.key == CANCEL else command
 
 
-def _held_back(story: Story) -> tuple[Command, ...]:
+def _held_back(story: Story) -> tuple[DemoCommand, ...]:
     """Some plain orders for the end."""
     plain = {order.id for order in story.orders if order.sort == "plain"}
     last = [command for command in story.commands if command.order_id in plain and command.key == SUBMIT]
     return tuple(last[-HELD_BACK:])
 
 
-def _without(story: Story, held: tuple[Command, ...]) -> Story:
+def _without(story: Story, held: tuple[DemoCommand, ...]) -> Story:
     later, orders = set(held), {command.order_id for command in held}
     return replace(
         story, commands=tuple(command for command in story.commands if command not in later),
@@ -505,7 +505,7 @@ def _plan(plan: demo_site.BankPlan, wishes: Wishes) -> demo_site.BankPlan:
     # Nothing may be sent again to a bank that books whatever it is sent.
     conduct = plan.conduct if wishes.dedup else {**plan.conduct, "dedup": False}
     settings = plan.settings if wishes.dedup else {**plan.settings, "most_repeats": 0}
-    return replace(plan, conduct=conduct, settings=settings, faults={**plan.faults, Fault.PART.value: PART})
+    return replace(plan, conduct=conduct, settings=settings, faults={**plan.faults, BankFault.PART.value: PART})
 
 
 def _between(at_ms: tuple[int, ...], incident: Incident) -> tuple[int, ...]:

@@ -10,9 +10,9 @@ from pathlib import Path
 from sqlalchemy import Connection, create_engine, text
 
 from gateway.demo import evidence
-from gateway.demo.erp import Heard
-from gateway.demo.orders import Answer, Story
-from gateway.demo.verdict import Executed, Finding, Journalled, Verdict, Wrong, judge
+from gateway.demo.erp import ReceivedNews
+from gateway.demo.orders import ExpectedAnswer, Story
+from gateway.demo.verdict import BrokenPromise, Executed, Journalled, Verdict, Wrong, judge
 from gateway.journal.sql import databases, vault, vaults
 from gateway.simbank.record import read_executions
 from protocols.canon.outcome import State
@@ -58,10 +58,10 @@ def read_journal(url: str, vault_key: Path) -> Books:
     return Books(payments, waiting, doubted, rules, sends)
 
 
-def unwritten(books: Books, ledgers: Mapping[str, Path]) -> list[Finding]:
+def unwritten(books: Books, ledgers: Mapping[str, Path]) -> list[BrokenPromise]:
     """Messages that a bank heard and the journal does not know: they left before they were written down."""
     return [
-        Finding(Wrong.DISAGREES, ref, said) for ref, said in heard.unwritten(heard.heard(ledgers), books.sends)
+        BrokenPromise(Wrong.DISAGREES, ref, said) for ref, said in heard.unwritten(heard.heard(ledgers), books.sends)
     ]
 
 
@@ -97,7 +97,7 @@ class Result:
     """The campaign's verdict. Counts are of orders or commands, not of findings."""
 
     verdict: Verdict
-    findings: tuple[Finding, ...]
+    findings: tuple[BrokenPromise, ...]
     kills: int
     faults: Counter[str]
 
@@ -126,26 +126,28 @@ class Result:
 
 
 def compare(
-    story: Story, news: Sequence[Heard], unrouted: Sequence[Heard], executed: Iterable[Executed], books: Books,
-    kills: int, faults: Counter[str], defects: Sequence[Finding] = (),
+    story: Story, news: Sequence[ReceivedNews], unrouted: Sequence[ReceivedNews], executed: Iterable[Executed],
+    books: Books, kills: int, faults: Counter[str], defects: Sequence[BrokenPromise] = (),
 ) -> Result:  # fmt: skip
     """The verdict on everything that was said and done."""
     executed = list(executed)
     verdict = judge(story, [*news, *_addressed(story, unrouted)], executed, books.payments)
     findings = [*verdict.findings, *defects]
     if books.waiting:
-        findings.append(Finding(Wrong.LOST, "outbox", f"{books.waiting} messages were never confirmed by the broker"))
+        what = f"{books.waiting} messages were never confirmed by the broker"
+        findings.append(BrokenPromise(Wrong.LOST, "outbox", what))
     booked = {one.creditor for one in executed}
     for fate in verdict.fates:
         if fate.in_doubt and fate.order.creditor in booked:
             text_ = f"left in doubt, though the bank's book says {fate.booked.value if fate.booked else '?'}"
-            findings.append(Finding(Wrong.LOST, fate.order.id, text_))
+            findings.append(BrokenPromise(Wrong.LOST, fate.order.id, text_))
     return Result(verdict, tuple(findings), kills, faults)
 
 
-def _addressed(story: Story, unrouted: Sequence[Heard]) -> list[Heard]:
+def _addressed(story: Story, unrouted: Sequence[ReceivedNews]) -> list[ReceivedNews]:
     """A reply that found its queue deleted lies in the parking queue, where the ERP's people find it."""
     wanted = {command.message_id: command.answer for command in story.commands}
     return [
-        replace(one, where=Answer.REPLY) if wanted.get(one.correlation) is Answer.REPLY else one for one in unrouted
+        replace(one, where=ExpectedAnswer.REPLY) if wanted.get(one.correlation) is ExpectedAnswer.REPLY else one
+        for one in unrouted
     ]

@@ -15,7 +15,8 @@ from sqlalchemy import make_url, text
 from sqlalchemy.exc import OperationalError
 
 from faults.field import Field
-from faults.incidents import Incident, Kind
+from faults.incidents import Incident
+from faults.kinds import Kind
 from faults.site import Node
 from faults.storage import file_of
 from gateway.app import PERMIT_LOG, VERSION

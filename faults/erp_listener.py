@@ -7,8 +7,8 @@ from collections.abc import Set
 from typing import Any
 
 from faults.incidents import Diary
-from gateway.demo.erp import Clerk, Heard
-from gateway.demo.orders import CANCEL, Answer, Command, Story
+from gateway.demo.erp import BrokerAdmin, ReceivedNews
+from gateway.demo.orders import CANCEL, DemoCommand, ExpectedAnswer, Story
 from gateway.demo.verdict import answers, is_news, outcome
 from protocols.canon.outcome import STATE_TABLE, State
 
@@ -24,19 +24,19 @@ class Ears:
         self._rejected: set[str] = set()
         self._answered: set[str] = set()
         self._orders: dict[str, str] = {}
-        self._commands: dict[str, Command] = {}
-        self._clerk: Clerk | None = None
-        self.unknown: list[Command] = []
-        self._extra: dict[str, Command] = {}
+        self._commands: dict[str, DemoCommand] = {}
+        self._clerk: BrokerAdmin | None = None
+        self.unknown: list[DemoCommand] = []
+        self._extra: dict[str, DemoCommand] = {}
         self._owed: set[str] = set()
 
-    def listen_for(self, story: Story, clerk: Clerk) -> None:
+    def listen_for(self, story: Story, clerk: BrokerAdmin) -> None:
         """What is to be heard."""
         self._orders = {order.id: order.creditor for order in story.orders}
         self._commands = {command.message_id: command for command in story.commands}
         self._clerk = clerk
 
-    def take(self, one: Heard) -> None:
+    def take(self, one: ReceivedNews) -> None:
         """The ERP heard something new."""
         self.heard += 1
         self._diary.heard()
@@ -50,7 +50,7 @@ class Ears:
             if "error" in one.said:
                 self._refused(command, outcome(one))
 
-    def know(self, command: Command) -> None:
+    def know(self, command: DemoCommand) -> None:
         """One more command whose answer is to be heard, if not waited for."""
         self._extra[command.message_id] = command
 
@@ -61,21 +61,21 @@ class Ears:
         RabbitMQ confirms what is on its way into a queue that is being deleted, as if it were stored there.
         """
         waiting = sent & self._commands.keys() - self._all_answers()
-        self._owed |= {one for one in waiting if self._commands[one].answer is Answer.REPLY}
+        self._owed |= {one for one in waiting if self._commands[one].answer is ExpectedAnswer.REPLY}
 
-    def owed(self) -> list[Command]:
+    def owed(self) -> list[DemoCommand]:
         """Those that are still without a reply. Each is named once: an ERP asks again under the same message id."""
         owed, self._owed = self._owed - self._all_answers(), set()
         return [self._commands[one] for one in sorted(owed)]
 
-    def _refused(self, command: Command, code: str) -> None:
+    def _refused(self, command: DemoCommand, code: str) -> None:
         if command.key == CANCEL:
             if code == "unknown_payment":
                 self.unknown.append(command)
         else:
             self._rejected.add(command.order_id)
 
-    def answered(self, command: Command) -> bool:
+    def answered(self, command: DemoCommand) -> bool:
         """Whether this command has an answer."""
         return command.message_id in self._answered
 

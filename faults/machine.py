@@ -15,7 +15,8 @@ from typing import Any
 from faults import scraper
 from faults.field import Field
 from faults.hooked_daemon import FILE
-from faults.incidents import Incident, Kind
+from faults.incidents import Incident
+from faults.kinds import Kind
 from faults.site import Node
 from gateway.simbank.pki import BankPki
 

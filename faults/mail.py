@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from faults.field import Field
-from faults.incidents import Kind
+from faults.kinds import Kind
 from faults.queues import deleter
 from faults.servers import Rabbit
 

@@ -7,7 +7,7 @@ from collections import Counter
 
 from faults import copies, machine, mail, network_faults, process_faults, storage
 from faults.field import Field
-from faults.incidents import Kind
+from faults.kinds import Kind
 from faults.proxy import Weather
 
 PAUSE_S = (0.3, 2.0)

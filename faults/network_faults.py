@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from itertools import combinations
 
 from faults.field import Field
-from faults.incidents import Kind
+from faults.kinds import Kind
 from faults.links import ROLES
 from faults.proxy import Proxy, Weather
 

@@ -10,7 +10,8 @@ from typing import Any
 from sqlalchemy import text
 
 from faults.field import Field
-from faults.incidents import Incident, Kind
+from faults.incidents import Incident
+from faults.kinds import Kind
 from faults.proxy import Proxy
 from faults.site import Node
 

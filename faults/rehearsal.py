@@ -15,8 +15,8 @@ from twisted.internet.threads import deferToThreadPool
 from faults.site import Grounds, Journal
 from gateway.clock import Clock
 from gateway.demo import processes, stage
-from gateway.demo.erp import Clerk, Erp, Heard
-from gateway.demo.orders import SUBMIT, Command, write
+from gateway.demo.erp import BrokerAdmin, Erp, ReceivedNews
+from gateway.demo.orders import SUBMIT, DemoCommand, write
 from gateway.demo.verdict import is_news
 from gateway.tasks import sleep
 
@@ -47,7 +47,7 @@ class Rehearsal:
         self._waiting = [one for one in self._story.commands if one.order_id in plain and one.key == SUBMIT]
         self.erp = Erp(reactor, broker, clock, self._run, clock.monotonic_s, self._take)
 
-    def _take(self, one: Heard) -> None:
+    def _take(self, one: ReceivedNews) -> None:
         if is_news(one):
             times = {"accepted": self.accepted, "settled": self.settled}.get(str(one.said["state"]))
             if times is not None:
@@ -55,7 +55,7 @@ class Rehearsal:
 
     async def open(self) -> None:
         """Everything is up. Raises NotStarted."""
-        clerk = Clerk(self._reactor, self._broker, self.clock, self.clock.monotonic_s)
+        clerk = BrokerAdmin(self._reactor, self._broker, self.clock, self.clock.monotonic_s)
         await clerk.empty()
         await self.grounds.open()
         await self.erp.start()
@@ -68,7 +68,7 @@ class Rehearsal:
         """Whose order it is."""
         return self._banks[order]
 
-    def orders(self, count: int) -> tuple[Command, ...]:
+    def orders(self, count: int) -> tuple[DemoCommand, ...]:
         """The next plain orders."""
         taken, self._waiting = self._waiting[:count], self._waiting[count:]
         return tuple(taken)

@@ -9,7 +9,7 @@ from html import escape
 
 from faults.compare import Result
 from faults.incidents import Incident
-from gateway.demo.evidence import Step
+from gateway.demo.evidence import EvidenceLine
 
 _STYLE = """
 :root { color-scheme: light dark; --line: #8884; --good: #2a7d46; --bad: #b3261e; }
@@ -42,7 +42,7 @@ class Facts:
     incidents: Sequence[Incident]
     timelines: Sequence[Sequence[Moment]]
     lasted_s: float
-    stories: Sequence[tuple[str, str, Sequence[Step]]]
+    stories: Sequence[tuple[str, str, Sequence[EvidenceLine]]]
     rules: Mapping[str, int]
     environment: Mapping[str, str]
     again: str
@@ -119,7 +119,7 @@ def _incident(incident: Incident, timeline: Sequence[Moment]) -> str:
     return f"<details><summary>{escape(title)}</summary><table>{lines}</table></details>"
 
 
-def _story(why: str, order: str, steps: Sequence[Step]) -> str:
+def _story(why: str, order: str, steps: Sequence[EvidenceLine]) -> str:
     begun_ms = steps[0].at_ms if steps else 0
     lines = "".join(
         f"<tr><td class=n>+{(step.at_ms - begun_ms) / 1000:.3f} s<td>{escape(step.what)}"

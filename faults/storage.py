@@ -15,7 +15,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import OperationalError
 
 from faults.field import Field
-from faults.incidents import Kind
+from faults.kinds import Kind
 from faults.proxy import Proxy
 from faults.site import Node
 

@@ -17,7 +17,7 @@ from gateway.cli import application, exit_codes, stdout
 from gateway.cli.environment import Environment
 from gateway.cli.run import Running
 from gateway.clock import keep_steady
-from gateway.settings import Bank as BankTable
+from gateway.settings import BankSettings as BankTable
 from gateway.settings import Settings
 from protocols.bank import Bank
 from protocols.certificates import Office

@@ -47,19 +47,19 @@ from gateway.erp.client import AmqpClient, Patience
 from gateway.erp.intake import Intake
 from gateway.erp.outbox import Outbox
 from gateway.erp.policies import management_reports
+from gateway.erp.question_context import QuestionContext
 from gateway.erp.question_service import QuestionService
 from gateway.erp.topology import MONEY_QUEUE, QUERY_QUEUE, UNROUTED_COMMANDS_QUEUE, preparation, standard
 from gateway.journal.checkpoints import checkpoints
 from gateway.journal.checkpoints.checkpoints import Checkpoints
-from gateway.journal.cluster import renames, restored_database, stops
-from gateway.journal.cluster.lane_pauses import FROM_THE_PAST, Said
+from gateway.journal.cluster import renames, restored_database, stops, unknown_to_settings
+from gateway.journal.cluster.lane_pauses import FROM_THE_PAST, PauseState
 from gateway.journal.cluster.peer_nodes import PeerNodes, claim_all
 from gateway.journal.commit import audit
 from gateway.journal.commit import permit_log as commit_permit_log
 from gateway.journal.commit.group_commit import GroupFacts, SqlStore
 from gateway.journal.commit.rows import OutboxRow, PaymentRow, QuestionRow, WorkRow
 from gateway.journal.commit.store import Store
-from gateway.journal.payments import unknown_to_settings
 from gateway.journal.payments.retention import Retention
 from gateway.journal.sql import migrations, vault
 from gateway.journal.sql.executor import ThreadExecutor
@@ -111,7 +111,7 @@ def load_banks(settings: conf.Settings) -> dict[str, Bank]:
     return {name: load_bank(table) for name, table in settings.banks.items()}
 
 
-def load_office(table: conf.Bank) -> Office | None:
+def load_office(table: conf.BankSettings) -> Office | None:
     """Where a bank gives certificates, if it does so over the wire. Files that are not there yet are left out."""
     module = import_module(f"protocols.banks.{table.protocol}")
     if not hasattr(module, "certificates"):
@@ -125,7 +125,7 @@ def _texts(files: Mapping[str, Path]) -> dict[str, str]:
     return {name: path.read_text("utf-8") for name, path in files.items()}
 
 
-def load_bank(table: conf.Bank) -> Bank:
+def load_bank(table: conf.BankSettings) -> Bank:
     """One bank from its table: its protocol's folder, its options, and the options that are files' contents."""
     module = import_module(f"protocols.banks.{table.protocol}")
     bank: Bank = module.build({**table.options, **_texts(table.option_files)})
@@ -145,7 +145,7 @@ def _span(seconds: float | None, default: timedelta) -> timedelta:
     return default if seconds is None else timedelta(seconds=seconds)
 
 
-def lane_tables(settings: conf.Settings) -> dict[str, tuple[str, conf.Lane]]:
+def lane_tables(settings: conf.Settings) -> dict[str, tuple[str, conf.LaneSettings]]:
     """Every lane by its full name, with its bank's name."""
     return {
         f"{bank_name}.{lane_name}": (bank_name, lane)
@@ -237,7 +237,7 @@ async def _past(store: Store, log: commit_permit_log.PermitLog, clock: Clock) ->
 
 
 def _peer_ends(
-    dialers: Mapping[str, LaneDialer], lanes: Mapping[str, tuple[str, conf.Lane]]
+    dialers: Mapping[str, LaneDialer], lanes: Mapping[str, tuple[str, conf.LaneSettings]]
 ) -> dict[str, datetime | None]:
     """When the certificate that each bank showed last ends; of several lanes the first to end."""
     ends: dict[str, datetime | None] = {}
@@ -305,14 +305,14 @@ class Gateway:
             parts.store, parts.clock, settings.node, tuple(self.lanes), self.outbox.up, self._past_elsewhere,
             self._pauses_said, meters, lambda: parts.amqp.up, self.emergency.hear,
         )  # fmt: skip
-        self.answers = QuestionService(parts.store, self.registry, parts.clock, parts.entropy, parts.cursor_key,
-                                       self.ask, self._is_elsewhere, _poll_ms(settings))  # fmt: skip
+        asking = QuestionContext(parts.store, self.registry, parts.clock, parts.cursor_key, self.ask)
+        self.answers = QuestionService(asking, self._is_elsewhere, _poll_ms(settings))
         self.intake = Intake(parts.amqp, parts.store, self.registry, parts.clock, parts.entropy, meters,
                              settings.zone, self._admitted, self.answers.take, settings.broker.prefetch)  # fmt: skip
         self.watching = AccountWatch(
             WatchParts(parts.store, parts.clock, meters, dict(parts.banks), self.ask, self._owns,
                        lambda lane: self.lanes[lane].epoch, lambda lane: self.lanes[lane].clock_trust.doubt is None,
-                       self.answers.heard, lambda lane, applied: self.lanes[lane].noted(applied)),
+                       self.answers.cache_balance, lambda lane, applied: self.lanes[lane].noted(applied)),
             settings.node,
         )  # fmt: skip
         self.retention = Retention(parts.store, parts.clock, settings.journal.refusals_kept_days, meters)
@@ -321,7 +321,7 @@ class Gateway:
             plain = sum(lane.tls is None for lane in settings.banks[bank_name].lanes.values())
             meters.plaintext_lanes.labels(bank_name).set(plain)
 
-    def _lane(self, name: str, bank_name: str, table: conf.Lane) -> Lane:
+    def _lane(self, name: str, bank_name: str, table: conf.LaneSettings) -> Lane:
         parts, bank = self.parts, self.parts.banks[bank_name]
         return Lane(
             LaneParts(
@@ -407,9 +407,8 @@ class Gateway:
             self.parts.amqp.resume()
 
     async def reload(self, settings: conf.Settings) -> None:
-        """Use other senders and accounts from now on; what was accepted goes on as it was. Raises OSError for a secret
-        that cannot be read, and in production UserMoved: nothing is changed then. The caller has seen to it that
-        nothing else differs."""
+        """Use the new senders and accounts from now on; the caller has checked that nothing else differs. Raises
+        OSError for a secret that cannot be read and, in production, UserMoved; then nothing is changed."""
         fresh = registry.build(settings, self.parts.banks)
         known = unknown_to_settings.known_of(settings, self.parts.banks)
         moved = await self.parts.store.read(lambda conn: unknown_to_settings.moved_users(conn, known))
@@ -421,7 +420,7 @@ class Gateway:
                                     {"senders": sorted(settings.senders), "accounts": len(settings.accounts)})
         )  # fmt: skip
         self.settings = settings
-        self.registry = self.intake.registry = self.answers.registry = fresh
+        self.registry = self.intake.registry = self.answers.context.registry = fresh
         self.watching.watch(self._watched())
 
     @property
@@ -429,7 +428,7 @@ class Gateway:
         """Whether a lane waits because the database came back from the past."""
         return any(FROM_THE_PAST in lane.paused for lane in self.lanes.values())
 
-    def known(self) -> unknown_to_settings.Known:
+    def known(self) -> unknown_to_settings.KnownToSettings:
         """What the settings in force know, for the comparison with what the journal has open."""
         return unknown_to_settings.known_of(self.settings, self.parts.banks)
 
@@ -451,7 +450,7 @@ class Gateway:
             elif not waits:
                 lane.resume(FROM_THE_PAST)
 
-    def _pauses_said(self, said: Mapping[str, Said]) -> None:
+    def _pauses_said(self, said: Mapping[str, PauseState]) -> None:
         """An operator's word may have been given at another node."""
         for name, word in said.items():
             self.lanes[name].apply_pause(word)
@@ -483,8 +482,8 @@ class Gateway:
 
     # ---- what happens ----
 
-    def _committed(self, mails: tuple[OutboxRow, ...], works: tuple[WorkRow, ...]) -> None:
-        self.outbox.take(mails)
+    def _committed(self, messages: tuple[OutboxRow, ...], works: tuple[WorkRow, ...]) -> None:
+        self.outbox.take(messages)
         for work in works:
             lane = self.lanes.get(work.lane)
             if lane is not None:

@@ -117,7 +117,7 @@ def build(settings: conf.Settings, banks: Mapping[str, Bank]) -> Registry:
     return Registry(senders, by_user, routes, banks, holders, anonymous, watched)
 
 
-def _route(account: conf.Account, bank: Bank) -> Route:
+def _route(account: conf.AccountSettings, bank: Bank) -> Route:
     return Route(
         account=account.number,
         company=account.company,
@@ -140,7 +140,7 @@ _QUESTIONS = tuple(one.name for one in fields(Questions))
 
 
 def _sender(
-    name: str, table: conf.Sender, currency_of: Mapping[str, str], holidays: Iterable[date] = ()
+    name: str, table: conf.SenderSettings, currency_of: Mapping[str, str], holidays: Iterable[date] = ()
 ) -> Sender:
     currencies = {currency_of[number] for number in table.accounts if number in currency_of} or {"CNY"}
     currency = min(currencies)

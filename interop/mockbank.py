@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
-from gateway.simbank.ledger import Account, Ledger
+from gateway.simbank.ledger import Ledger, LedgerAccount
 from gateway.simbank.pki import make_pki
 from interop.jbank import expect, iban
 from interop.peer import PYTHON, Disagrees
@@ -208,7 +208,7 @@ def _talk(samples: Samples, relay: Relay) -> Talk:
     front = twin.build(
         {"customer": CUSTOMER}, {"bank": pki.bank_sign_key.read_bytes(), "client": pki.gateway_sign_cert.read_bytes(),
                                  "bank_certificate": pki.bank_sign_cert.read_bytes()}, relay)  # fmt: skip
-    books = Ledger(lambda: round(moment[0].timestamp() * 1000), [Account(iban(101), "示例甲公司", OPENING)])
+    books = Ledger(lambda: round(moment[0].timestamp() * 1000), [LedgerAccount(iban(101), "示例甲公司", OPENING)])
     banks = tuple(finws_bank(pki, payment_form=form) for form in iso.PAYMENT_FORMS)
     return Talk((banks[0], banks[1]), front, books, private_key(pki.gateway_sign_key), moment)
 

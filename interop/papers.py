@@ -16,10 +16,10 @@ from protocols.canon.money import Money
 from protocols.canon.party import AccountNumber, Name, Party
 from protocols.canon.statement import Direction
 from protocols.kit.iso20022 import account_writer, debit, report, transfer
-from protocols.kit.iso20022.account import AccountBalance, AccountEntry, AccountReport, Detail
+from protocols.kit.iso20022.account import AccountEntry, AccountReport, CamtBalance, TransactionDetail
 from protocols.kit.iso20022.debit import Debit, DebitFile, DebitGroup, Mandate
 from protocols.kit.iso20022.names import VERSIONS
-from protocols.kit.iso20022.parts import Address, Reason, Side
+from protocols.kit.iso20022.parts import Address, Side, StatusReason
 from protocols.kit.iso20022.report import GroupStatus, PaymentStatus, StatusReport
 from protocols.kit.iso20022.transfer import Transfer, TransferFile, TransferGroup
 
@@ -56,19 +56,19 @@ def _debits() -> DebitFile:
 
 
 def _status() -> StatusReport:
-    lines = (PaymentStatus("E2E-1", "ACSC"), PaymentStatus("E2E-2", "RJCT", (Reason("AC04", "账户已销户"),)))
+    lines = (PaymentStatus("E2E-1", "ACSC"), PaymentStatus("E2E-2", "RJCT", (StatusReason("AC04", "账户已销户"),)))
     return StatusReport("S-1", AT, "M-1", "pain.001.001.09", "PART", (), (GroupStatus("G-1", "PART", (), lines),))
 
 
 def _booked(kind: str) -> AccountReport:
     entries = tuple(
         AccountEntry(one, Direction.DEBIT, "BOOK", False, f"N-{n}", f"B-{n}", DAY, None, DAY, "PMNT/ICDT/ESCT", "",
-                     (Detail(one, f"E2E-{n}", "", "M-1", "G-1", f"T-{n}", None, THEIRS, "货款"),))
+                     (TransactionDetail(one, f"E2E-{n}", "", "M-1", "G-1", f"T-{n}", None, THEIRS, "货款"),))
         for n, one in enumerate(AMOUNTS, start=1)
     )  # fmt: skip
     opening = Money(2_000_000, "EUR")
     closing = Money(opening.minor - sum(one.minor for one in AMOUNTS), "EUR")
-    balances = (AccountBalance("OPBD", opening, DAY), AccountBalance("CLBD", closing, DAY))
+    balances = (CamtBalance("OPBD", opening, DAY), CamtBalance("CLBD", closing, DAY))
     return AccountReport(kind, "R-1", iban(17), "EUR", AT, 7, DAY, DAY, None, True, balances, entries)
 
 

@@ -238,8 +238,17 @@ def reactor_as_argument(one: Source) -> Iterator[str]:
             yield f"{one.path}:{found.line}: imports the reactor; take it (IReactorTime, …) as an argument"
 
 
+# Imports that close a ring and still stand, each with its reason. A ring is cut, not added here.
+RINGS: Mapping[tuple[str, str], str] = {
+    ("gateway.bank.bundling", "gateway.bank.lane"): "goes with the lane's opening: helpers take its parts",
+    ("gateway.bank.enquiry", "gateway.bank.lane"): "goes with the lane's opening: helpers take its parts",
+    ("gateway.bank.sending", "gateway.bank.lane"): "goes with the lane's opening: helpers take its parts",
+    ("gateway.bank.work_loader", "gateway.bank.lane"): "goes with the lane's opening: helpers take its parts",
+}
+
+
 def cycles(sources: Iterable[Source]) -> Iterator[str]:
-    """Modules that import each other in a ring, also through imports inside functions."""
+    """Modules that import each other in a ring: at the top, inside functions, and for types only."""
     by_name = {one.module: one for one in sources}
 
     def known(name: str) -> str | None:
@@ -249,8 +258,8 @@ def cycles(sources: Iterable[Source]) -> Iterator[str]:
 
     graph: dict[str, set[str]] = {}
     for module, one in by_name.items():
-        targets = {known(found.name) for found in imports(one) if not found.for_types}
-        graph[module] = {target for target in targets if target and target != module}
+        targets = {known(found.name) for found in imports(one)}
+        graph[module] = {target for target in targets if target and target != module and (module, target) not in RINGS}
     done: set[str] = set()
 
     def visit(module: str, trail: tuple[str, ...]) -> Iterator[str]:
@@ -263,6 +272,84 @@ def cycles(sources: Iterable[Source]) -> Iterator[str]:
 
     for module in sorted(graph):
         yield from visit(module, ())
+
+
+# A room on the left imports nothing of the room on the right; the reason is what would be lost.
+NEVER: tuple[tuple[str, str, str], ...] = (
+    ("protocols", "gateway", "the languages of the banks and the ERP are usable without a daemon"),
+    ("gateway.erp", "gateway.bank", "the ERP's side and the bank's side meet in the journal only"),
+    ("gateway.bank", "gateway.erp", "the ERP's side and the bank's side meet in the journal only"),
+    ("protocols.kit", "protocols.banks", "the kit serves every bank alike"),
+    ("gateway.journal.commit", "gateway.journal.cluster", "the commit is below what is committed"),
+    ("gateway.journal.commit", "gateway.journal.payments", "the commit is below what is committed"),
+    ("gateway.journal.payments", "gateway.journal.cluster", "a payment changes alike on one node and on many"),
+    ("gateway.control", "gateway.demo", "the product runs without its demonstration"),
+    ("gateway.watch", "gateway.demo", "the product runs without its demonstration"),
+    ("gateway.app", "gateway.demo", "the product runs without its demonstration"),
+    ("gateway.control", "gateway.cli", "the command line is a client"),
+    ("gateway.watch", "gateway.cli", "the command line is a client"),
+    ("gateway.app", "gateway.cli", "the command line is a client"),
+)
+
+
+def never(one: Source) -> Iterator[str]:
+    """Some rooms know nothing of others, whatever the floors allow."""
+    for room, other, reason in NEVER:
+        if belongs(one.module, room):
+            for found in imports(one):
+                if belongs(found.name, other):
+                    yield f"{one.path}:{found.line}: {room} may never import {found.name}: {reason}"
+
+
+# ---- one name, one meaning ----------------------------------------------------------------------------------
+
+# Public names that several modules define, each with its reason. At most 15.
+REPEATED_NAMES: Mapping[str, str] = {
+    "Question": "gateway/bank: to be QueuedQuestion",
+    "Refusal": "gateway/bank: to be HandshakeRefusal",
+    "Replay": "the event of core/states, and the bank's permission for it in protocols/bank",
+}
+REPEATED_NAMES_MOST = 15
+
+
+def public_names(one: Source) -> Iterator[tuple[str, int]]:
+    """The classes and type aliases at the top of a module, without those whose name begins with `_`."""
+    for node in one.tree.body:
+        if isinstance(node, ast.ClassDef):
+            found = node.name
+        elif isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
+            found = node.targets[0].id
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            found = node.target.id
+        else:
+            continue
+        variable = isinstance(node, ast.Assign) and "TypeVar" in ast.unparse(node.value)
+        if re.fullmatch(r"[A-Z]\w*[a-z]\w*", found) and not variable:
+            yield found, node.lineno
+
+
+def repeated_names(sources: Iterable[Source]) -> Iterator[str]:
+    """No public name has two meanings. A bank's folder keeps its bank's own words, which nobody else imports."""
+    places: dict[str, list[str]] = {}
+    for one in sources:
+        if not one.module.startswith("protocols.banks."):
+            for name, line in public_names(one):
+                places.setdefault(name, []).append(f"{one.path}:{line}")
+    for name, found in sorted(places.items()):
+        if len(found) > 1 and name not in REPEATED_NAMES:
+            yield f"{name} is defined in {', '.join(found)}; rename the lesser meaning"
+    for name in REPEATED_NAMES:
+        if len(places.get(name, ())) < 2:
+            yield f"{name} has one meaning now; remove it from REPEATED_NAMES of tests/house.py"
+
+
+def banks_words(one: Source) -> Iterator[str]:
+    """What a bank's folder calls its things stays inside: only its options, tables and twins are loaded, by name."""
+    if one.path.startswith("protocols/banks/"):
+        return
+    for found in imports(one):
+        if belongs(found.name, "protocols.banks") and found.name != "protocols.banks":
+            yield f"{one.path}:{found.line}: imports {found.name}; banks are loaded by the registry"
 
 
 # ---- shape and words of the code ---------------------------------------------------------------------------
@@ -399,7 +486,7 @@ def nothing_postponed(one: Source) -> Iterator[str]:
 
 
 CODE_RULES: tuple[Callable[[Source], Iterator[str]], ...] = (
-    *(import_order, banks_apart, purity, no_hidden_clock, pika_in_one_place, reactor_as_argument),
+    *(import_order, banks_apart, banks_words, never, purity, no_hidden_clock, pika_in_one_place, reactor_as_argument),
     *(size, full_nouns, named_errors, docstrings, no_print, nothing_postponed),
 )
 

@@ -23,7 +23,7 @@ from bench.straight import Job, Order, SampleBank, WrongAnswer
 from bench.usage import broker_pid, cpu_us, peak_rss_bytes
 from gateway.demo import site
 from gateway.demo.processes import stop_all
-from gateway.simbank.ledger import Account, Ledger
+from gateway.simbank.ledger import Ledger, LedgerAccount
 from gateway.simbank.pki import BankPki, make_pki
 from gateway.simbank.record import read_executions
 from protocols.banks.sample import twin as sample_twin
@@ -115,7 +115,7 @@ def test_the_script_signs_what_the_bank_verifies_and_refuses_what_the_bank_did_n
     keys = {"bank": files.bank_sign_key.read_bytes(), "client": files.gateway_sign_cert.read_bytes()}
     twin: Any = sample_twin.build({"user": "u", "password": "p"}, keys)
     account = site.account_numbers("sample", 1)[0]
-    books = Ledger(lambda: 1_795_500_000_000, [Account(account, "示例甲公司", Money(10**12))])
+    books = Ledger(lambda: 1_795_500_000_000, [LedgerAccount(account, "示例甲公司", Money(10**12))])
     bank = SampleBank.__new__(SampleBank)
     bank.use_keys(files.gateway_sign_key, files.bank_sign_cert)
     paid = Order.model_validate_json(order("A", 7, (account,)))

@@ -36,6 +36,7 @@ from gateway.core.hours import bank_date, day_ends_ms, local, next_open_ms
 from gateway.core.states import Alarm, Event, Expire, Overdue, Rules, Work, stricter
 from gateway.journal.cluster import lane_leases, lane_pauses
 from gateway.journal.commit.rows import Evidence, PaymentRow, WorkRow
+from gateway.journal.commit.serials import draw_serials
 from gateway.journal.commit.store import Tx
 from gateway.journal.payments import lookup
 from gateway.journal.payments import transition as journal_apply
@@ -85,7 +86,7 @@ class Lane:
         self._drained: Deferred[None] | None = None
         self._drawing = False
         self._paused: set[str] = set()
-        self._said = lane_pauses.Said()
+        self._said = lane_pauses.PauseState()
         self.session_pool = self._new_session_pool()
         self.exchange_metrics = ExchangeMetrics(parts.bank_name, parts.meters)
         self.bundling = Bundling(self)
@@ -242,7 +243,7 @@ class Lane:
             _log.info("lane.resumed", lane=self.parts.name, reason=reason)
             self._wake_in(0)
 
-    def apply_pause(self, said: lane_pauses.Said) -> None:
+    def apply_pause(self, said: lane_pauses.PauseState) -> None:
         """An operator's word, as the journal has it; one that is older than the last one heard changes nothing."""
         if said.number < self._said.number:
             return
@@ -560,7 +561,7 @@ class Lane:
     async def _draw(self) -> None:
         count = max(SERIALS_DRAWN, 2 * self._reserve)
         try:
-            drawn = await self.parts.store.write(lambda tx: lane_leases.draw_serials(tx, self.parts.bank_name, count))
+            drawn = await self.parts.store.write(lambda tx: draw_serials(tx, self.parts.bank_name, count))
         finally:
             self._drawing = False
         self._serials.extend(drawn)

@@ -39,7 +39,7 @@ def tls_settings(table: conf.Tls, host: str, *, resumption: bool = False) -> Tls
 class LaneDialer:
     """Opens a lane's connections as its settings say. All ports share one TLS context."""
 
-    def __init__(self, reactor: Any, table: conf.Lane, bank: Bank) -> None:
+    def __init__(self, reactor: Any, table: conf.LaneSettings, bank: Bank) -> None:
         """Raises ValueError (KeyFileError for files) when the settings cannot be used."""
         short = not any(port.kept for port in bank.ports.values())
         self.tls: ClientTls | None = None
@@ -60,7 +60,7 @@ class LaneDialer:
         return self._endpoints[port.name].connect(build)
 
 
-def lane_signers(table: conf.Lane, *, production: bool, nonce: bytes) -> Mapping[str, Signer]:
+def lane_signers(table: conf.LaneSettings, *, production: bool, nonce: bytes) -> Mapping[str, Signer]:
     """The lane's keys by name, each proven by a signature over `nonce`. Raises KeyFileError."""
     wanted = [
         KeySettings(key_id=name, key_file=key.key.path(), cert_file=key.certificate, digest=key.digest)

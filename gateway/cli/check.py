@@ -26,11 +26,12 @@ from gateway.bank.lane_dialer import tls_settings
 from gateway.bank.signers import FileSigner, KeyFileError, KeySettings, refuse_open_key
 from gateway.cli import check_references
 from gateway.cli.environment import LoadBank
+from gateway.journal.cluster import unknown_to_settings
 from gateway.journal.commit import permit_log
-from gateway.journal.payments import unknown_to_settings
 from gateway.journal.sql import databases, migrations, vault
 from gateway.journal.sql.databases import is_memory
 from gateway.settings import Loaded, Mistake
+from gateway.settings.agreement import Finding
 from protocols.bank import BadOptions, Bank, Context, Replay
 from protocols.kit.errors import ProtocolError
 
@@ -44,13 +45,12 @@ _QUARANTINES = ("quarantine_s", "not_found_after_s", "not_found_quarantine_s")
 # SQLite's primary result codes: the file is damaged, or is none of its own.
 _SQLITE_DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 _TLS_KEYS = {"client_key": "key", "client_cert": "certificate", "ca_file": "ca_file", "crl_file": "crl_file"}
-Finding = tuple[str, str]
 # Whether a finding may be over in a minute; a note is none that keeps the daemon from starting.
 AWAY, NO, NOTE = "away", "no", "note"
 
 
 @dataclass(frozen=True, slots=True)
-class Findings:
+class CheckFindings:
     """`mistakes` must be mended in the settings; `unreachable` may be over in a minute; `notes` do not keep the daemon
     from starting, but somebody should know."""
 
@@ -59,7 +59,7 @@ class Findings:
     notes: tuple[Mistake, ...] = ()
 
 
-def findings(loaded: Loaded, load_bank: LoadBank, now: datetime) -> Findings:
+def findings(loaded: Loaded, load_bank: LoadBank, now: datetime) -> CheckFindings:
     """Look at everything. Nothing is created, written or migrated; the database is only asked for its version."""
     look = _Look(loaded.settings, load_bank, now)
     found = [*look.secrets(), *look.banks(), *look.broker(), *look.state()]
@@ -69,7 +69,7 @@ def findings(loaded: Loaded, load_bank: LoadBank, now: datetime) -> Findings:
     # A secret that cannot be read is told once, not again by everything that needs it.
     mistakes = dict.fromkeys((*loaded.mistakes, *(loaded.mistake(key, remedy) for key, remedy in found)))
     away, notes = (tuple(loaded.mistake(key, remedy) for key, remedy in apart[kind]) for kind in (AWAY, NOTE))
-    return Findings(tuple(mistakes), away, notes)
+    return CheckFindings(tuple(mistakes), away, notes)
 
 
 class _Look:
@@ -133,7 +133,7 @@ class _Look:
                 yield from self._repeats(at, table, bank)
                 yield from check_references.reused(at, name, bank.profile.limits.reference)
 
-    def _lane(self, at: str, lane: conf.Lane, bank: Bank | None) -> Iterator[Finding]:
+    def _lane(self, at: str, lane: conf.LaneSettings, bank: Bank | None) -> Iterator[Finding]:
         if lane.tls is not None:
             yield from self._tls(f"{at}.tls", lane.tls, lane.host)
         for name, key in lane.keys.items():
@@ -170,7 +170,7 @@ class _Look:
         if self._now >= end:
             yield f"{at}.certificate", f"{table.certificate} expired at {end:%Y-%m-%d %H:%M}Z; renew it with the bank"
 
-    def _credentials(self, at: str, lane: conf.Lane, bank: Bank) -> Iterator[Finding]:
+    def _credentials(self, at: str, lane: conf.LaneSettings, bank: Bank) -> Iterator[Finding]:
         """Begin the bank's sign-on with names in place of the secrets: a name it misses shows itself."""
         sign_on = bank.sessions.sign_on
         if sign_on is None:
@@ -197,7 +197,7 @@ class _Look:
             if account.bank == name and account.currency not in carried:
                 yield f"accounts.{n}.currency", f"{name} carries {', '.join(carried)}, not {account.currency}; mend it"
 
-    def _repeats(self, at: str, table: conf.Bank, bank: Bank) -> Iterator[Finding]:
+    def _repeats(self, at: str, table: conf.BankSettings, bank: Bank) -> Iterator[Finding]:
         """In production nothing is repeated on a "not found" that may only mean "not yet", and what may be repeated is
         not in people's hands before that.
         """

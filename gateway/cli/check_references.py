@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gateway.journal.payments import bank_references
+from gateway.settings.agreement import Finding
 from protocols.canon.limits import ReferenceForm
-
-Finding = tuple[str, str]
 
 
 def reused(at: str, bank: str, form: ReferenceForm) -> Iterator[Finding]:

@@ -31,7 +31,7 @@ _NTP = Path("/run/systemd/timesync/synchronized")
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class DoctorLine:
     """One thing looked at; `fix` says what to do when it is not `ok`."""
 
     what: str
@@ -40,77 +40,77 @@ class Line:
     fix: str = ""
 
 
-def examine(world: Environment, config: Path) -> list[Line]:
+def examine(world: Environment, config: Path) -> list[DoctorLine]:
     """Look at everything that can be looked at; what depends on a broken thing is left out."""
     lines = [*_libraries(), *_clock(world.now())]
     try:
         loaded = read(config, world.environment)
     except BadSettings as error:
-        lines += [Line("settings", False, f"{one.file}: {one.key}", one.remedy) for one in error.mistakes]
+        lines += [DoctorLine("settings", False, f"{one.file}: {one.key}", one.remedy) for one in error.mistakes]
         return lines
     looked = check.findings(loaded, world.load_bank, world.now())
     found = (*looked.mistakes, *looked.unreachable)
-    lines += [Line("settings", False, f"{one.file}: {one.key}", one.remedy) for one in found]
+    lines += [DoctorLine("settings", False, f"{one.file}: {one.key}", one.remedy) for one in found]
     if not found:
-        lines.append(Line("settings", True, f"{config}: no mistakes found"))
+        lines.append(DoctorLine("settings", True, f"{config}: no mistakes found"))
         lines += [*_certificates(loaded, world.now())]
     lines += [*_disk(loaded), *_journal(loaded), _broker(world, loaded)]
     return lines
 
 
-def _libraries() -> Iterator[Line]:
-    yield Line("python", sys.version_info >= (3, 11), platform.python_version(), "install Python 3.11 or newer")
+def _libraries() -> Iterator[DoctorLine]:
+    yield DoctorLine("python", sys.version_info >= (3, 11), platform.python_version(), "install Python 3.11 or newer")
     pair = []
     for name in ("lxml", "xmlsec", "twisted", "cryptography", "pika", "sqlalchemy"):
         try:
             pair.append(f"{name} {version(name)}")
         except PackageNotFoundError:
-            yield Line("packages", False, f"{name} is not installed", "install bankgw from its lock file")
-    yield Line("packages", True, ", ".join(pair))
+            yield DoctorLine("packages", False, f"{name} is not installed", "install bankgw from its lock file")
+    yield DoctorLine("packages", True, ", ".join(pair))
     try:
         dsig.start()
         dsig.self_test()
     except (ImportError, ProtocolError, AssertionError, RuntimeError) as error:
         fix = "install lxml and xmlsec as a pair from wheels, never one of them from the distribution"
-        yield Line("xml signatures", False, f"the self-test failed: {error}", fix)
+        yield DoctorLine("xml signatures", False, f"the self-test failed: {error}", fix)
     else:
-        yield Line("xml signatures", True, "signed and verified; a forgery was refused")
+        yield DoctorLine("xml signatures", True, "signed and verified; a forgery was refused")
 
 
-def _clock(now: datetime) -> Iterator[Line]:
+def _clock(now: datetime) -> Iterator[DoctorLine]:
     if _NTP.parent.exists():
         synchronized = _NTP.exists()
-        yield Line("clock", synchronized, f"{now.isoformat(timespec='seconds')}, "
+        yield DoctorLine("clock", synchronized, f"{now.isoformat(timespec='seconds')}, "
                    f"{'' if synchronized else 'not '}synchronized", "run chrony or systemd-timesyncd")  # fmt: skip
     else:
         plausible = now.year >= 2026
-        yield Line("clock", plausible, f"{now.isoformat(timespec='seconds')}; no sign of systemd-timesyncd here",
+        yield DoctorLine("clock", plausible, f"{now.isoformat(timespec='seconds')}; no sign of systemd-timesyncd here",
                    "set the clock and run chrony: banks refuse signatures from another time")  # fmt: skip
 
 
-def _certificates(loaded: Loaded, now: datetime) -> Iterator[Line]:
+def _certificates(loaded: Loaded, now: datetime) -> Iterator[DoctorLine]:
     ends = CertificateExpiry(loaded.settings, dict)()
     for (bank, role), at_s in sorted(ends.items(), key=lambda item: item[1]):
         days = int((at_s - now.timestamp()) // 86_400)
-        yield Line(f"certificate {bank} {role}", days >= WARN_DAYS, f"{days} days left",
+        yield DoctorLine(f"certificate {bank} {role}", days >= WARN_DAYS, f"{days} days left",
                    "have it renewed: banks take their time")  # fmt: skip
 
 
-def _disk(loaded: Loaded) -> Iterator[Line]:
+def _disk(loaded: Loaded) -> Iterator[DoctorLine]:
     folder = loaded.settings.state_dir
     nearest = next(one for one in (folder, *folder.parents) if one.exists())
     free = shutil.disk_usage(nearest).free
-    yield Line("disk", free >= FREE_BYTES, f"{free / 1024**3:.1f} GiB free below {nearest}",
+    yield DoctorLine("disk", free >= FREE_BYTES, f"{free / 1024**3:.1f} GiB free below {nearest}",
                "make room: without it the journal cannot be written and nothing is taken in")  # fmt: skip
 
 
-def _journal(loaded: Loaded) -> Iterator[Line]:
+def _journal(loaded: Loaded) -> Iterator[DoctorLine]:
     url = loaded.settings.journal_url()
     if not url.startswith("sqlite"):
         return
     path = Path(url.removeprefix("sqlite:///"))
     if not path.exists():
-        yield Line("journal", True, f"{path} does not exist yet; it is made at the first start")
+        yield DoctorLine("journal", True, f"{path} does not exist yet; it is made at the first start")
         return
     engine = databases.connect(url, connections=1, writing=False)
     try:
@@ -122,10 +122,10 @@ def _journal(loaded: Loaded) -> Iterator[Line]:
     finally:
         engine.dispose()
     fix = "stop the daemon, keep the file, restore the last backup, then see docs/do/operate.md"
-    yield Line("journal", said == "ok", f"{path}: quick_check says {said}, journal mode {mode}", fix)
+    yield DoctorLine("journal", said == "ok", f"{path}: quick_check says {said}, journal mode {mode}", fix)
 
 
-def _broker(world: Environment, loaded: Loaded) -> Line:
+def _broker(world: Environment, loaded: Loaded) -> DoctorLine:
     """Connect as the daemon does, declare nothing, compare what is there. Runs the reactor, so it comes last."""
     settings, reactor = loaded.settings, world.reactor()
     url = settings.broker.management_url
@@ -142,6 +142,6 @@ def _broker(world: Environment, loaded: Loaded) -> Line:
         broker_client.visit(reactor, look, broker_client.CONNECT_S * 2)
     except (BrokerSilent, OSError, ValueError) as error:
         fix = "start RabbitMQ, mend [broker], or let the daemon declare what is missing (topology = \"declare\")"
-        return Line("broker", False, str(error), fix)
+        return DoctorLine("broker", False, str(error), fix)
     policies = "policies in force judged" if url else "set broker.management_url to have policies judged too"
-    return Line("broker", True, f"{broker_address.own(settings.broker)}: topology is safe; {policies}")
+    return DoctorLine("broker", True, f"{broker_address.own(settings.broker)}: topology is safe; {policies}")

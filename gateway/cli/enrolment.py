@@ -34,7 +34,7 @@ _LOCK: Final = ".lock"
 _ENDS: Final = (Stage.ISSUED, Stage.REFUSED)
 
 Signing = Callable[[str, bytes], Awaitable[bytes]]
-Exchange = Callable[[bytes, Callable[[], None]], Awaitable[bytes]]
+ExchangeBytes = Callable[[bytes, Callable[[], None]], Awaitable[bytes]]
 """Sends the bytes and gives the answer; calls its second argument when the peer is proven and nothing is written yet.
 Raises NotConnected (nothing was sent) and NoAnswer."""
 
@@ -191,7 +191,7 @@ class Clerk:
         finally:
             talk.close()
 
-    async def carry_on(self, exchange: Exchange) -> Kept:
+    async def carry_on(self, exchange: ExchangeBytes) -> Kept:
         """Do what may be done next, if anything: send, or send the same bytes again. What is known then.
 
         Raises NotConnected: nothing was sent. Silence and answers that are none are kept, and are no exception.

@@ -10,12 +10,12 @@ from gateway.bank.dialer import BankDialer
 from gateway.bank.lane_dialer import tls_settings
 from gateway.bank.tls import client_context
 from gateway.clock import SystemClock
-from gateway.settings import Lane
+from gateway.settings import LaneSettings
 from protocols.bank import Port
 
 
 def exchange_with(
-    reactor: Any, lane: Lane, host: str, port_number: int, port: Port
+    reactor: Any, lane: LaneSettings, host: str, port_number: int, port: Port
 ) -> Callable[[bytes, Callable[[], None]], Awaitable[bytes]]:
     """A way to send bytes there and get the answer, with the lane's TLS.
 

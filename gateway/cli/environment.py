@@ -15,8 +15,8 @@ from gateway.cli.run import Start
 from protocols.bank import Bank
 from protocols.certificates import Office
 
-LoadBank = Callable[[conf.Bank], Bank]
-LoadOffice = Callable[[conf.Bank], Office | None]
+LoadBank = Callable[[conf.BankSettings], Bank]
+LoadOffice = Callable[[conf.BankSettings], Office | None]
 
 
 @dataclass(frozen=True, slots=True)

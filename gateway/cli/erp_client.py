@@ -16,21 +16,22 @@ from gateway.bank.lane_dialer import tls_settings
 from gateway.bank.tls import client_context
 from gateway.cli import broker_client
 from gateway.cli.broker_client import BrokerSilent
-from gateway.cli.erp_profile import Profile
+from gateway.cli.erp_profile import ErpProfile
 from gateway.clock import Entropy, SystemClock, uuid7
-from gateway.erp.amqp_types import Declarer, Delivery, Fate, Message, Properties
+from gateway.erp.amqp_types import Declarer, Delivery, OutgoingMessage, Properties, PublishStatus
 from gateway.erp.broker_address import BrokerAddress
-from gateway.erp.topology import COMMANDS, EVENTS
+from gateway.erp.topology import COMMANDS
 from protocols.canon.outcome import STATE_TABLE, State
 from protocols.erp import signature
 from protocols.erp.batch_news import BATCH_ACCEPTED
+from protocols.erp.routing import EVENTS
 from protocols.erp.words import BATCHES, MONEY_COMMANDS, CommandType
 
 _QUEUE_MS = 3_600_000
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class ReceivedMessage:
     """One message about our command. `at` is when it came, `said` its body, if that was JSON."""
 
     at: datetime
@@ -127,8 +128,8 @@ def _named(name: str) -> CommandType | None:
 class Visit:
     """One command on its way. `send` publishes it, `wait` listens until it is over or the time is."""
 
-    def __init__(self, reactor: Any, profile: Profile, entropy: Entropy, now: Callable[[], datetime],
-                 on_heard: Callable[[Heard], None]) -> None:  # fmt: skip
+    def __init__(self, reactor: Any, profile: ErpProfile, entropy: Entropy, now: Callable[[], datetime],
+                 on_heard: Callable[[ReceivedMessage], None]) -> None:  # fmt: skip
         self._reactor = reactor
         self._profile = profile
         self._entropy = entropy
@@ -140,7 +141,7 @@ class Visit:
         self._type = CommandType.PAYMENT_SUBMIT
         self._ids: set[str] = set()
         self._taken_before: set[str] = set()
-        self.heard: list[Heard] = []
+        self.heard: list[ReceivedMessage] = []
         password = profile.password.read().decode()
         address = BrokerAddress(profile.host, profile.port, profile.vhost, profile.user, password,
                                 tls=profile.tls is not None)  # fmt: skip
@@ -176,10 +177,10 @@ class Visit:
             message_id=self._message_id, reply_to=self._queue, user_id=self._profile.user, content_type=content_type,
             timestamp=int(self._now().timestamp()), app_id="bankgw send", headers=headers,
         )  # fmt: skip
-        verdict = await self._amqp.publish(Message(COMMANDS, type_.value, body, properties))
-        if verdict.fate is Fate.RETURNED:
+        verdict = await self._amqp.publish(OutgoingMessage(COMMANDS, type_.value, body, properties))
+        if verdict.fate is PublishStatus.RETURNED:
             raise Unroutable(f"no queue takes {type_.value}: start the gateway once, or import its definitions")
-        if verdict.fate is not Fate.CONFIRMED:
+        if verdict.fate is not PublishStatus.CONFIRMED:
             raise BrokerSilent(f"the broker did not take the command: {verdict.fate.value} {verdict.text}")
 
     def _take(self, delivery: Delivery) -> None:
@@ -191,7 +192,7 @@ class Visit:
             said = json.loads(delivery.body)
         except ValueError:
             said = _xml_fields(delivery.body)
-        one = Heard(self._now(), properties.type or "", said if isinstance(said, dict) else {}, delivery.body)
+        one = ReceivedMessage(self._now(), properties.type or "", said if isinstance(said, dict) else {}, delivery.body)
         # Events of the sender's other commands come too. Ours carry our correlation id; those of an order that was
         # taken before carry the id of the command that brought it.
         if properties.correlation_id != self._message_id and one.about.isdisjoint(self._taken_before):
@@ -212,7 +213,7 @@ class Visit:
             self._over.callback(None)
 
 
-def _same(one: Heard, other: Heard) -> bool:
+def _same(one: ReceivedMessage, other: ReceivedMessage) -> bool:
     return one.event == other.event and all(
         str(one.said.get(name)) == str(other.said.get(name)) for name in ("id", "payment", "seq")
     )
@@ -242,7 +243,7 @@ def _xml_value(element: ElementTree.Element) -> Any:
     return _xml_table(element)
 
 
-def last_state(heard: list[Heard]) -> State | None:
+def last_state(heard: list[ReceivedMessage]) -> State | None:
     """The state with the highest number, if any message told one."""
     told = [one for one in heard if one.said.get("state") in set(State)]
     if not told:
@@ -261,7 +262,7 @@ class BatchStanding:
     refused: bool
 
 
-def batch_standing(heard: list[Heard]) -> BatchStanding | None:
+def batch_standing(heard: list[ReceivedMessage]) -> BatchStanding | None:
     """What was heard of a batch; None if its own reply did not come."""
     told = [one.said for one in heard if not one.of_item]
     if not told:

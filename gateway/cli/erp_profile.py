@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from gateway import settings as conf
 
 
-class Profile(BaseModel):
+class ErpProfile(BaseModel):
     """Who speaks to which broker. `queue` is the prefix of the queue made for this visit."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -50,14 +50,14 @@ class BadProfile(Exception):  # noqa: N818 - says which lines are wrong
         self.mistakes = mistakes
 
 
-def read(path: Path) -> Profile:
+def read(path: Path) -> ErpProfile:
     """Read the file. Raises BadProfile with every mistake."""
     try:
         text = path.read_text("utf-8")
         if text.startswith("\ufeff"):
             raise BadProfile((conf.Mistake(str(path), "line 1", conf.BOM),))
         table = tomllib.loads(text)
-        return Profile.model_validate(table, context={"folder": path.resolve().parent})
+        return ErpProfile.model_validate(table, context={"folder": path.resolve().parent})
     except OSError as error:
         wrong = f"cannot be read ({error.strerror}); create it or name another with --profile"
         raise BadProfile((conf.Mistake(str(path), "-", wrong),)) from None

@@ -33,7 +33,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document in
 Clear = Annotated[
     bool, typer.Option("--clear", help="Show unmasked data. Only root and the daemon's user may, and it is audited.")
 ]
-Reason = Annotated[str, typer.Option("--reason", help="Why; kept in the audit trail.")]
+ReasonOption = Annotated[str, typer.Option("--reason", help="Why; kept in the audit trail.")]
 
 STATE_STYLE = {
     "settled": "green", "failed": "red", "rejected": "red", "in_doubt": "yellow", "escalated": "bold yellow",
@@ -139,10 +139,10 @@ def refuse(mistakes: Sequence[Mistake]) -> NoReturn:
     leave(exit_codes.CONFIG, *map(str, mistakes))
 
 
-Shown = Callable[[Any], None]
+ShowResult = Callable[[Any], None]
 
 
-def show(said: Any, *, as_json: bool, words: Shown) -> None:
+def show(said: Any, *, as_json: bool, words: ShowResult) -> None:
     """The answer, as asked."""
     if as_json:
         dump(said)

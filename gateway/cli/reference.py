@@ -27,7 +27,7 @@ from gateway.settings import tables
 FOLDER = Path("docs") / "lookup"
 _UNITS = {"_s": "seconds", "_ms": "milliseconds", "_hours": "hours", "per_second": "a second"}
 _MADE = "<!-- Made by `python -m gateway.cli.reference --write`; edit the source, not this page. -->\n\n"
-_NAMED = {tables.Slug: "name", tables.Amount: "amount", tables.File: "path"}
+_NAMED = {tables.Slug: "name", tables.AmountText: "amount", tables.SettingsPath: "path"}
 
 
 def pages() -> dict[str, str]:

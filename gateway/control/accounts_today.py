@@ -17,7 +17,7 @@ from gateway.core.hours import local
 from gateway.core.policy import Route
 from gateway.journal.commit import audit
 from gateway.journal.payments import accounts
-from gateway.journal.payments.accounts import Told
+from gateway.journal.payments.accounts import BalanceRow
 from gateway.journal.sql import schema
 from protocols.canon.money import Money
 from protocols.canon.party import mask
@@ -44,14 +44,14 @@ class Own:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class AccountToday:
     """What the journal knows of one account. `days` are those whose statement was begun, with whether it arrived.
 
     `unclear` counts the payments whose money nobody can speak for, with their sum in minor units.
     """
 
     own: Own
-    told: Told | None
+    told: BalanceRow | None
     entries: int
     days: Mapping[date, bool]
     unclear: tuple[int, int]
@@ -63,12 +63,12 @@ class Standing:
         return tuple(sorted(day for day, arrived in {yesterday: False, **self.days}.items() if not arrived))
 
 
-def look(conn: Connection, own: Sequence[Own]) -> list[Standing]:
+def look(conn: Connection, own: Sequence[Own]) -> list[AccountToday]:
     """Read what is known of these accounts, in their order."""
     unclear = accounts.unclear(conn, [one.route.account for one in own])
     days = _days(conn, own)
     return [
-        Standing(
+        AccountToday(
             one, accounts.balance_of(conn, one.route.account), accounts.entries_on(conn, one.route.account, one.day),
             days.get((_job(one), one.route.bank), {}), unclear.get(one.route.account, (0, 0)),
         )
@@ -100,7 +100,7 @@ def _days(conn: Connection, own: Sequence[Own]) -> dict[tuple[str, str], dict[da
 class _Desk:
     def __init__(self, daemon_handle: DaemonHandle) -> None:
         self._daemon_handle = daemon_handle
-        self._kept: dict[str, Standing] = {}
+        self._kept: dict[str, AccountToday] = {}
         self._kept_ms = 0
 
     async def today(self, call: Call) -> Any:
@@ -146,7 +146,7 @@ class _Desk:
         for one in own:
             condition = lanes.get(one.route.lane, "not configured")
             kept = self._kept.get(one.route.account)
-            said = _shown(kept or Standing(one, None, 0, {}, (0, 0)), condition, clear=False)
+            said = _shown(kept or AccountToday(one, None, 0, {}, (0, 0)), condition, clear=False)
             if kept is None:
                 said.update(entries=None, statement=None, in_doubt=None)
             shown.append({**said, "note": f"journal unreachable since {away['since']}"})
@@ -156,7 +156,7 @@ class _Desk:
         }  # fmt: skip
 
 
-def _shown(one: Standing, condition: str, clear: bool) -> dict[str, Any]:
+def _shown(one: AccountToday, condition: str, clear: bool) -> dict[str, Any]:
     route, watched = one.own.route, one.own.watched
     count, minor = one.unclear
     note = NOT_WATCHED if not watched else UNHEARD if one.told is None else "watched"
@@ -169,7 +169,7 @@ def _shown(one: Standing, condition: str, clear: bool) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _balance(told: Told) -> dict[str, Any]:
+def _balance(told: BalanceRow) -> dict[str, Any]:
     """`as_of` is the bank's own time where it states one, otherwise when we heard it."""
     balance = told.balance
     said = {name: None if money is None else str(money) for name, money in (
@@ -178,12 +178,12 @@ def _balance(told: Told) -> dict[str, Any]:
     return {**said, "currency": told.currency, "as_of": instant(_as_of_ms(told)), "heard_at": instant(told.seen_ms)}
 
 
-def _as_of_ms(told: Told) -> int:
+def _as_of_ms(told: BalanceRow) -> int:
     as_of = told.balance.as_of
     return told.seen_ms if as_of is None else int(as_of.timestamp() * 1000)
 
 
-def _statement(one: Standing) -> dict[str, Any]:
+def _statement(one: AccountToday) -> dict[str, Any]:
     yesterday = one.own.day - timedelta(days=1)
     return {
         "date": yesterday.isoformat(), "arrived": yesterday not in one.missing,
@@ -209,7 +209,7 @@ class _Sum:
     oldest_ms: int | None = None
     amounts: dict[str, list[int]] = field(default_factory=lambda: {"book": [], "available": []})
 
-    def add(self, one: Standing) -> None:
+    def add(self, one: AccountToday) -> None:
         self.accounts += 1
         self.unclear += one.unclear[0]
         self.unclear_minor += one.unclear[1]
@@ -241,7 +241,7 @@ class _Sum:
         }  # fmt: skip
 
 
-def totals(found: Sequence[Standing]) -> list[dict[str, Any]]:
+def totals(found: Sequence[AccountToday]) -> list[dict[str, Any]]:
     """A row for every bank and currency, then one for all banks (`*`) in each currency."""
     sums: dict[tuple[str, str], _Sum] = {}
     for bank_of in (lambda route: route.bank, lambda _route: ALL_BANKS):

@@ -36,7 +36,7 @@ class BatchChanged:
 
 
 @dataclass(frozen=True, slots=True)
-class Word:
+class OperatorDecision:
     """An operator's word: whom it is for (`states`), what befalls them, and how the audit trail calls it (`entry`).
 
     `held_for`: only what waits for one of these reasons. `one_reason`: without it, items of a batch that wait for
@@ -56,7 +56,7 @@ class Word:
         return "order.hold_cleared" if isinstance(event, Hold) else f"order.{self.entry}"
 
 
-def befall(tx: Tx, row: BatchRow, word: Word) -> BatchChanged:
+def befall(tx: Tx, row: BatchRow, word: OperatorDecision) -> BatchChanged:
     """Let the word befall every item it is for, or none."""
     before = batch_rows.items(tx.fresh, row.sender, row.batch)
     chosen = [one for one in before if one.life.state in word.states]

@@ -15,7 +15,7 @@ from typing import Any
 
 from gateway import log
 from gateway.journal.commit.attempts import Exhibit
-from gateway.journal.commit.audit import Entry
+from gateway.journal.commit.audit import AuditEntry
 from gateway.journal.commit.rows import AttemptRow, OutboxRow, PaymentRow
 from gateway.journal.payments.bundles import BundleRow
 from gateway.journal.payments.timeline import Moment
@@ -70,7 +70,7 @@ _UTF8 = codecs.getincrementaldecoder("utf-8")
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
+class BundleMessage:
     """The message that carried an order among others: their number, and the bytes that came back to it."""
 
     bundle: BundleRow
@@ -128,7 +128,7 @@ def full(row: PaymentRow, veiled: Veil) -> dict[str, Any]:
     return {name: value for name, value in said.items() if value is not None}
 
 
-def story(moments: Sequence[Moment], veiled: Veil, message: Message | None = None) -> list[dict[str, Any]]:
+def story(moments: Sequence[Moment], veiled: Veil, message: BundleMessage | None = None) -> list[dict[str, Any]]:
     """All that happened. An order that travelled with others has no bytes of its own: its last send shows the
     message's, and what came back to it."""
     told = [moment(one, veiled) for one in moments]
@@ -153,7 +153,7 @@ def _same_send(bundle: BundleRow, sent: AttemptRow) -> bool:
 def moment(one: Moment, veiled: Veil) -> dict[str, Any]:
     """One thing that happened: `what` is `act`, `sent`, `heard` or `told`."""
     at, what = _time(one.at_ms or None), one.what
-    if isinstance(what, Entry):
+    if isinstance(what, AuditEntry):
         return {"at": at, "what": "act", "actor": what.actor, "act": what.entry, "detail": _veiled(what.detail, veiled)}
     if isinstance(what, AttemptRow):
         return {

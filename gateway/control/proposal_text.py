@@ -18,22 +18,23 @@ from gateway.journal.commit.rows import PaymentRow
 from gateway.journal.commit.store import Tx
 from gateway.journal.payments import bundles, lookup, payees
 from gateway.journal.people.persons import No, Person
-from gateway.journal.people.proposals import Action, Kind
+from gateway.journal.people.proposals import Action, ProposalKind
 from protocols.canon.outcome import Fate, State
 from protocols.erp.news import instant
 
 FATES: Mapping[str, Fate | None] = {"settled": Fate.SETTLED, "failed": Fate.FAILED, "ready": None}
-CHOICES: Mapping[Kind, tuple[str, ...]] = {
-    Kind.RESOLVE: tuple(FATES), Kind.RESUME: ("send",), Kind.RESTART: ("send",), Kind.REGISTER: ("known",),
+CHOICES: Mapping[ProposalKind, tuple[str, ...]] = {
+    ProposalKind.RESOLVE: tuple(FATES), ProposalKind.RESUME: ("send",), ProposalKind.RESTART: ("send",),
+    ProposalKind.REGISTER: ("known",),
 }  # fmt: skip
 _DOUBT = (State.IN_DOUBT, State.ESCALATED)
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class ProposedAction:
     """What somebody wants done: `subject` is a payment (key or SENDER:ID), a lane, or `gateway`."""
 
-    kind: Kind
+    kind: ProposalKind
     subject: str
     to: str
     note: str
@@ -55,21 +56,21 @@ def sha256(octets: bytes) -> str:
 
 
 def action(
-    tx: Tx, wanted: Wanted, key: str, person: Person, expires_ms: int, daemon_handle: DaemonHandle
+    tx: Tx, wanted: ProposedAction, key: str, person: Person, expires_ms: int, daemon_handle: DaemonHandle
 ) -> Planned | No:
     """The words for this wish as things are now, or why it cannot be."""
-    if wanted.kind in (Kind.RESOLVE, Kind.REGISTER):
+    if wanted.kind in (ProposalKind.RESOLVE, ProposalKind.REGISTER):
         sender, colon, order_id = wanted.subject.partition(":")
         row = lookup.find(tx.fresh, sender, order_id) if colon else lookup.fetch(tx.fresh, wanted.subject)
         if row is None:
             return No("no_such_order", f"there is no order {wanted.subject}; name it by its payment key, or as "
                       f"SENDER:ID")  # fmt: skip
-        why = _why_not(tx, row, wanted.to) if wanted.kind is Kind.RESOLVE else _why_not_register(tx, row)
+        why = _why_not(tx, row, wanted.to) if wanted.kind is ProposalKind.RESOLVE else _why_not_register(tx, row)
         if why is not None:
             return No("not_now", f"order {row.sender}:{row.order.id} ({row.payment}): {why}; nothing was changed")
-        facts = _payment_facts(row) if wanted.kind is Kind.RESOLVE else _payee_facts(tx, row)
+        facts = _payment_facts(row) if wanted.kind is ProposalKind.RESOLVE else _payee_facts(tx, row)
         subject, title = row.payment, f"order {row.sender}:{row.order.id}"
-    elif wanted.kind is Kind.RESTART:
+    elif wanted.kind is ProposalKind.RESTART:
         stop = stops.last(tx.fresh)
         if wanted.subject != stops.SUBJECT or not stop.stopped:
             return No("not_now", "there is no emergency stop in force; nothing was changed")

@@ -17,7 +17,7 @@ from gateway.control import proposal_text
 from gateway.control.daemon_handle import DaemonHandle
 from gateway.control.peer_credentials import PeerCredentials
 from gateway.control.persons import ROOT, refused
-from gateway.control.proposal_text import Wanted
+from gateway.control.proposal_text import ProposedAction
 from gateway.control.server import Call, Denied, Verb
 from gateway.core import flow
 from gateway.core.states import Deny, Resolve, Source
@@ -30,7 +30,7 @@ from gateway.journal.payments import lookup, payees
 from gateway.journal.payments import transition as applying
 from gateway.journal.people import persons, proposals
 from gateway.journal.people.persons import No, Person
-from gateway.journal.people.proposals import Action, Kind, Proposal, Role, Signature, Standing
+from gateway.journal.people.proposals import Action, Proposal, ProposalKind, ProposalState, Role, Signature
 from protocols.erp.news import instant
 
 EVIDENCE_MOST_BYTES = 4 * 1024 * 1024
@@ -159,7 +159,7 @@ class _Desk:
         return {"episode": past.episode or None, "lanes": lanes, "sends": sends, "gaps": tell(past)}
 
     def _shown(self, one: Proposal) -> dict[str, Any]:
-        expired = one.state is Standing.OPEN and one.expires_ms <= self._daemon_handle.clock.now_ms()
+        expired = one.state is ProposalState.OPEN and one.expires_ms <= self._daemon_handle.clock.now_ms()
         return {
             "proposal": one.proposal, "kind": one.kind.value, "subject": one.subject, "to": one.to,
             "state": "expired" if expired else one.state.value, "by": one.first.person, "by_uid": one.first.uid,
@@ -187,7 +187,7 @@ class _Desk:
         if isinstance(said, No):
             raise refused(said, actor=call.peer.actor, proposal=key)
         done = said.proposal
-        if done.kind is Kind.RESUME:
+        if done.kind is ProposalKind.RESUME:
             self._daemon_handle.let_go(done.subject)
         elif said.stop is not None:
             self._daemon_handle.stop_said(said.stop)
@@ -195,12 +195,12 @@ class _Desk:
             lane = self._daemon_handle.lanes.get(said.applied.row_after.lane)
             if lane is not None:
                 lane.noted(said.applied)
-        return {**self._shown(done), "state": Standing.DONE.value}
+        return {**self._shown(done), "state": ProposalState.DONE.value}
 
     def _second(self, tx: Tx, proposal: Proposal, peer: PeerCredentials, digest: str, signature: bytes) -> Person | No:
         """The second person, if everything about both persons and both signatures is right."""
         key, first = proposal.proposal, proposal.first
-        if proposal.state is not Standing.OPEN:
+        if proposal.state is not ProposalState.OPEN:
             return No("used", f"proposal {key} is {proposal.state.value} already, and each is used once; "
                       f"look at {proposal.subject} before you propose again")  # fmt: skip
         if proposal.expires_ms <= tx.now_ms:
@@ -223,7 +223,7 @@ class _Desk:
                       f"database was tampered with. Stop, and look into the audit trail")  # fmt: skip
         if not person.signed(signature, proposals.to_sign(digest, Role.APPROVE)):
             return _bad_signature(person)
-        wanted = Wanted(proposal.kind, proposal.subject, proposal.to, proposal.note,
+        wanted = ProposedAction(proposal.kind, proposal.subject, proposal.to, proposal.note,
                         proposal_text.sha256(proposal.evidence) if proposal.evidence else None)  # fmt: skip
         planned = proposal_text.action(tx, wanted, key, proposer, proposal.expires_ms, self._daemon_handle)
         if isinstance(planned, No):
@@ -237,7 +237,7 @@ class _Desk:
         names = {"by": [proposal.first.person, second.person], "digest": proposal.digest}
         applied: applying.Applied | None = None
         stop: stops.Stop | None = None
-        if proposal.kind is Kind.RESOLVE:
+        if proposal.kind is ProposalKind.RESOLVE:
             row = lookup.fetch(tx.fresh, proposal.subject)
             assert row is not None, "the action was made of it in this unit"
             event = Resolve(tx.now_ms, proposal_text.FATES[proposal.to], attempt=row.life.attempt)
@@ -248,10 +248,10 @@ class _Desk:
             evidence = Evidence(Source.PERSONS, proposal.evidence, event.fate, note=proposal.note)
             actor = f"persons:{proposal.first.person}+{second.person}"
             applied = applying.apply(tx, row.payment, event, epoch=None, actor=actor, evidence=evidence)
-        elif proposal.kind is Kind.RESTART:
+        elif proposal.kind is ProposalKind.RESTART:
             actor = f"persons:{proposal.first.person}+{second.person}"
             stop = stops.say(tx, actor, proposal.note, stopped=False, detail={**names, "proposal": proposal.proposal})
-        elif proposal.kind is Kind.REGISTER:
+        elif proposal.kind is ProposalKind.REGISTER:
             row = lookup.fetch(tx.fresh, proposal.subject)
             assert row is not None, "the action was made of it in this unit"
             payees.register(tx, row.sender, row.order, proposal.proposal)
@@ -264,7 +264,7 @@ class _Desk:
                          "episode": self._daemon_handle.past().episode, "reason": proposal.note})  # fmt: skip
         proposals.signed(tx, proposal, Role.PROPOSE, proposal.first, PeerCredentials(proposal.first.uid).actor)
         proposals.signed(tx, proposal, Role.APPROVE, second, peer.actor)
-        ended = proposals.settle(tx, proposal, Standing.DONE, peer.actor, names)
+        ended = proposals.settle(tx, proposal, ProposalState.DONE, peer.actor, names)
         assert ended, "it was open in this very unit"
         return _Done(proposal, applied, stop)
 
@@ -276,14 +276,14 @@ class _Desk:
             found = _stranger(tx.fresh, call) or proposals.fetch(tx.fresh, key) or _no_proposal(key)
             if isinstance(found, No):
                 return found
-            if not proposals.settle(tx, found, Standing.WITHDRAWN, call.peer.actor, {"reason": reason}):
+            if not proposals.settle(tx, found, ProposalState.WITHDRAWN, call.peer.actor, {"reason": reason}):
                 return No("used", f"proposal {key} is {found.state.value} already; nothing was changed")
             return found
 
         found = await self._daemon_handle.store.write(unit)
         if isinstance(found, No):
             raise refused(found, actor=call.peer.actor)
-        return {**self._shown(found), "state": Standing.WITHDRAWN.value}
+        return {**self._shown(found), "state": ProposalState.WITHDRAWN.value}
 
 
 def _noting(unit: Any, call: Call, key: str) -> Any:
@@ -327,19 +327,19 @@ def _no_proposal(key: str) -> No:
     return No("no_such_proposal", f"there is no proposal {key}; `bankgw resolve --list` shows them")
 
 
-def _wanted(call: Call, evidence_sha256: str | None) -> Wanted:
+def _wanted(call: Call, evidence_sha256: str | None) -> ProposedAction:
     try:
-        kind = Kind(call.text("kind"))
+        kind = ProposalKind(call.text("kind"))
     except ValueError:
-        raise Denied(400, "bad_kind", f"`kind` is one of {', '.join(Kind)}") from None
+        raise Denied(400, "bad_kind", f"`kind` is one of {', '.join(ProposalKind)}") from None
     to = call.text("to")
     if to not in proposal_text.CHOICES[kind]:
         choices = ", ".join(proposal_text.CHOICES[kind])
         raise Denied(400, "bad_choice", f"{to!r} cannot be chosen; it is one of {choices}")
-    if kind is Kind.RESOLVE and evidence_sha256 is None:
+    if kind is ProposalKind.RESOLVE and evidence_sha256 is None:
         raise Denied(400, "missing", "a payment is decided on evidence: give --evidence FILE (the bank's letter, a "
                      "statement, a screenshot)")  # fmt: skip
-    return Wanted(kind, call.text("subject"), to, call.text("note"), evidence_sha256)
+    return ProposedAction(kind, call.text("subject"), to, call.text("note"), evidence_sha256)
 
 
 def _octets(call: Call, name: str) -> bytes:

@@ -25,16 +25,16 @@ from gateway.control import (
     persons,
     proposals,
 )
-from gateway.control.batch_view import BatchChanged, Word
+from gateway.control.batch_view import BatchChanged, OperatorDecision
 from gateway.control.daemon_handle import DaemonHandle
-from gateway.control.order_view import Message, Veil
+from gateway.control.order_view import BundleMessage, Veil
 from gateway.control.server import Call, Denied, Verb
 from gateway.core.states import Cancel, Deny, Event, Work
 from gateway.journal.cluster import lane_pauses
 from gateway.journal.cluster.peer_nodes import BEAT_S, STOP_LOOK_S
 from gateway.journal.cluster.stops import Stop
 from gateway.journal.commit import audit, outbox
-from gateway.journal.commit.rows import Mail, OutboxRow, PaymentRow, WorkRow
+from gateway.journal.commit.rows import OutboxRow, OutboxState, PaymentRow, WorkRow
 from gateway.journal.commit.store import Tx
 from gateway.journal.payments import batch_rows, bundles, lookup
 from gateway.journal.payments import transition as applying
@@ -102,7 +102,7 @@ class _File:
     row: PaymentRow
     moments: list[Moment]
     batch: BatchRow | None = None
-    message: Message | None = None
+    message: BundleMessage | None = None
     mates: tuple[PaymentRow, ...] = ()
 
 
@@ -209,13 +209,13 @@ class _Desk:
         def event(tx: Tx, row: PaymentRow) -> Event | str:
             return holds.release(tx, row, held_for, self._daemon_handle)
 
-        word = Word(holds.HELD, event, call.peer.actor, "released", reason, held_for, one_reason=True)
+        word = OperatorDecision(holds.HELD, event, call.peer.actor, "released", reason, held_for, one_reason=True)
         return await self._befall(call, word)
 
     async def cancel(self, call: Call) -> Any:
         """Withdraw an order that was not sent yet, or what of a batch was not."""
         reason = call.text("reason")
-        word = Word(_UNSENT, lambda tx, _row: Cancel(tx.now_ms), call.peer.actor, "cancelled", reason)
+        word = OperatorDecision(_UNSENT, lambda tx, _row: Cancel(tx.now_ms), call.peer.actor, "cancelled", reason)
         return await self._befall(call, word)
 
     async def enquire(self, call: Call) -> Any:
@@ -237,7 +237,7 @@ class _Desk:
         lane = self._daemon_handle.lanes.get(row.lane)
         return {**order_view.brief(row), "asked": lane is not None, "lane_ready": lane is not None and lane.ready}
 
-    async def _befall(self, call: Call, word: Word) -> Any:
+    async def _befall(self, call: Call, word: OperatorDecision) -> Any:
         def unit(tx: Tx) -> _Changed:
             row = _find(tx.fresh, call.parts[0])
             if row is None:
@@ -376,7 +376,7 @@ class _Desk:
         was = await self._daemon_handle.store.write(lambda tx: parked.replay(tx, message_id, call.peer.actor))
         self._was_parked(message_id, was)
         self._daemon_handle.republish()
-        return {"message_id": message_id, "state": Mail.WAITING.value}
+        return {"message_id": message_id, "state": OutboxState.WAITING.value}
 
     async def discard(self, call: Call) -> Any:
         """Count a parked message as dealt with."""
@@ -385,10 +385,10 @@ class _Desk:
         self._was_parked(message_id, was)
         return {"message_id": message_id, "state": "discarded"}
 
-    def _was_parked(self, message_id: str, was: Mail | None) -> None:
+    def _was_parked(self, message_id: str, was: OutboxState | None) -> None:
         if was is None:
             raise _no_message(message_id)
-        if was is not Mail.PARKED:
+        if was is not OutboxState.PARKED:
             raise Denied(409, "not_parked", f"message {message_id} is {was.value}, not parked; nothing was changed")
 
     async def drain(self, call: Call) -> Any:
@@ -420,11 +420,12 @@ def _open_orders(conn: Connection) -> _Open:
     lanes = select(schema.lanes.c.lane)
     counted = select(p.state, func.count()).where(p.lane.in_(lanes), p.state.in_(_LIVE)).group_by(p.state)
     states: dict[str, int] = {row[0]: row[1] for row in conn.execute(counted)}
-    mails = {
-        mail: conn.execute(select(func.count()).where(o.node.in_(outbox.OWNERS), o.state == mail.value)).scalar_one()
-        for mail in (Mail.WAITING, Mail.PARKED)
+    counts = {
+        one: conn.execute(select(func.count()).where(o.node.in_(outbox.OWNERS), o.state == one.value)).scalar_one()
+        for one in (OutboxState.WAITING, OutboxState.PARKED)
     }
-    return _Open({state: states.get(state, 0) for state in _LIVE}, mails[Mail.WAITING], mails[Mail.PARKED])
+    live = {state: states.get(state, 0) for state in _LIVE}
+    return _Open(live, counts[OutboxState.WAITING], counts[OutboxState.PARKED])
 
 
 def _fits(filters: Filters, row: PaymentRow) -> bool:
@@ -464,11 +465,11 @@ def _file(conn: Connection, row: PaymentRow) -> _File:
     if found is None or found[0].wire is None:
         return _File(row, moments, batch)
     bundle, members = found
-    message = Message(bundle, len(members), bundles.answer_of(conn, bundle.bundle))
+    message = BundleMessage(bundle, len(members), bundles.answer_of(conn, bundle.bundle))
     return _File(row, moments, batch, message, batch_rows.items(conn, row.sender, row.batch))
 
 
-def _batch_changed(tx: Tx, name: str, word: Word) -> _Changed:
+def _batch_changed(tx: Tx, name: str, word: OperatorDecision) -> _Changed:
     """The word's effect on the batch of this name, if there is one."""
     row = _find_batch(tx.fresh, name)
     return _Changed(None, batch=None if row is None else batch_view.befall(tx, row, word))

@@ -1,1 +1,1 @@
-"""What happens to a payment, decided without any input or output: pure, total, one table."""
+"""The decisions about payments, as pure functions: state machine, policy checks, bank hours."""

@@ -1,8 +1,8 @@
-"""The life of a payment: `step(life, event) -> Step`, one table, total over every state and event.
+"""The payment state machine: `step(life, event) -> Step`, decided by one table.
 
-The table is data (`TABLE`): the journal runs it, the documentation page prints it, and the model checker explores
-it. A pair of state and event with no row is a programming error and raises `Impossible`; a pair that changes
-nothing has a row that says why.
+The table is data (`TABLE`): the journal applies it, the documentation prints it, and the model checker explores it. A
+state and event without a row are a programming error and raise `Impossible`; an event that changes nothing has a row
+that says why.
 """
 
 from __future__ import annotations
@@ -37,7 +37,6 @@ from gateway.core.states import (
     AskedInVain,
     Cancel,
     Deny,
-    Done,
     Due,
     Effect,
     Event,
@@ -56,24 +55,26 @@ from gateway.core.states import (
     TakenOver,
     Tell,
     Work,
+    WorkDone,
 )
 from protocols.canon.errors import Code
 from protocols.canon.outcome import CORRECTION_EVENT, STATE_TABLE, Fate, State
 
 ENQUIRY_PLAN_MS = (2_000, 5_000, 15_000, 30_000, 60_000, 120_000, 300_000, 600_000)
-"""Gaps between the first enquiries; after them every ten minutes while the bank's day of the send lasts, then hourly, as
-once escalated. No gap is shorter than the bank wants the first one. There is no last one."""
+"""Gaps before the first enquiries. Later enquiries follow every ten minutes during the bank day of the send, then
+hourly; an escalated payment is asked about hourly. No gap is shorter than the bank's `first_enquiry_ms`. Enquiries
+never end."""
 STEADY_MS = 600_000
 HOURLY_MS = 3_600_000
 
 
 class Impossible(AssertionError):
-    """The event cannot befall a payment in this state: a defect of the gateway. The lane must stop."""
+    """The event cannot occur in this state: a defect of the gateway. The lane must stop."""
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What a step decided: the new life, what follows, and the name of the row that decided."""
+    """The result of a step: the new life, its effects, and the name of the row that decided."""
 
     life: Life
     effects: tuple[Effect, ...]
@@ -86,9 +87,10 @@ Change = Callable[[Life, Event], Life]
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One row: in any state of `before`, on `event` (and `fate`, for answers), if `when` holds, go to `after`.
+    """One row: in any state of `before`, on `event` (with one of `fates`, for answers), if `when` is true, go to
+    `after`.
 
-    `after` None stays. `change` adjusts counters, `then` lists effects beside telling the ERP of a new state.
+    `after` None keeps the state. `change` adjusts counters; `then` lists the effects besides the event to the ERP.
     """
 
     name: str
@@ -103,7 +105,7 @@ class Rule:
 
 
 def enquiry_gap_ms(life: Life, *, day_over: bool) -> int:
-    """How long to wait before the next enquiry about this payment. `day_over`: its day at the bank has ended."""
+    """How long to wait before the next enquiry about this payment. `day_over`: the bank day of its send has ended."""
     first = life.rules.first_enquiry_ms
     if life.state is State.ESCALATED:
         return max(first, HOURLY_MS)
@@ -118,7 +120,7 @@ def enquiry_gap_ms(life: Life, *, day_over: bool) -> int:
 
 
 def _send(_before: Life, life: Life, event: Event) -> tuple[Effect, ...]:
-    assert life.send_after_ms is not None, "whatever lets a payment go says from when on"
+    assert life.send_after_ms is not None, "a released payment has a send_after_ms"
     return (Due(Work.SEND, max(event.at_ms, life.send_after_ms)),)
 
 
@@ -131,7 +133,7 @@ def _enquire(_before: Life, life: Life, event: Event) -> tuple[Effect, ...]:
     due_ms = event.at_ms + enquiry_gap_ms(life, day_over=day_over)
     last_ms, repeats = life.last_write_ms, life.rules.replay is not Policy.NEVER and not repeats_used_up(life)
     if life.state is State.IN_DOUBT and last_ms is not None and repeats:
-        # An answer that is asked for when the quarantine is over may let the bytes leave again: do not miss that moment.
+        # An enquiry made once the quarantine is over may permit a repeat, so one is due no later than that moment.
         ripe_ms = last_ms + life.rules.quarantine_ms
         due_ms = min(due_ms, ripe_ms) if ripe_ms > event.at_ms else due_ms
     return (Due(Work.ENQUIRE, due_ms),)
@@ -144,31 +146,31 @@ def _deadline(before: Life, life: Life, _event: Event) -> tuple[Effect, ...]:
 
 
 def _stop_asking(_before: Life, _life: Life, _event: Event) -> tuple[Effect, ...]:
-    return (Done(Work.ENQUIRE), Done(Work.ESCALATE), Done(Work.REPLAY))
+    return (WorkDone(Work.ENQUIRE), WorkDone(Work.ESCALATE), WorkDone(Work.REPLAY))
 
 
 def _done(work: Work) -> Consequence:
     def consequence(_before: Life, _life: Life, _event: Event) -> tuple[Effect, ...]:
-        return (Done(work),)
+        return (WorkDone(work),)
 
     return consequence
 
 
 def _repeat(_before: Life, life: Life, event: Event) -> tuple[Effect, ...]:
-    """The bank was asked and gave no verdict: the very same bytes may leave again, if its rules allow that now."""
+    """The enquiry brought no verdict: schedule a repeat of the same bytes if the bank's rules allow it now."""
     due = life.state is State.IN_DOUBT and repeat_is_due(life, event.at_ms) and not repeats_used_up(life)
     return (Due(Work.REPLAY, event.at_ms),) if due else ()
 
 
 def _stop_sending(_before: Life, _life: Life, _event: Event) -> tuple[Effect, ...]:
-    return (Done(Work.SEND), Done(Work.EXPIRE))
+    return (WorkDone(Work.SEND), WorkDone(Work.EXPIRE))
 
 
 def _watch_returns(_before: Life, life: Life, event: Event) -> tuple[Effect, ...]:
-    """Success is not the last word: ask again, once a period, for as long as money may come back once it went."""
+    """A settled payment may still be returned: ask again once per period until the returns watch ends."""
     ends_ms = max(life.last_write_ms or 0, life.since_ms) + life.rules.returns_watch_ms
     next_ms = event.at_ms + life.rules.returns_every_ms
-    return (Due(Work.RETURNS, next_ms),) if next_ms <= ends_ms else (Done(Work.RETURNS),)
+    return (Due(Work.RETURNS, next_ms),) if next_ms <= ends_ms else (WorkDone(Work.RETURNS),)
 
 
 def _too_late(_before: Life, _life: Life, _event: Event) -> tuple[Effect, ...]:
@@ -203,7 +205,7 @@ def _attempted(life: Life, event: Event) -> Life:
 
 
 def _repeated(life: Life, event: Event) -> Life:
-    # The deadline stands: people are to look as early as if nothing had been repeated.
+    # The deadline stays, so that a repeat does not delay the escalation to persons.
     return replace(
         life, attempt=life.attempt + 1, last_write_ms=event.at_ms, not_found=min(life.not_found, 0),
         repeats=life.repeats + 1,
@@ -212,7 +214,7 @@ def _repeated(life: Life, event: Event) -> Life:
 
 def _unsent(life: Life, event: Event) -> Life:
     assert isinstance(event, NotSent)
-    # Of several attempts in a row that did not leave, each took the times of the one before with it.
+    # If the only copy was not sent, no time of a send remains.
     first = not several_copies(life)
     return replace(
         life, send_after_ms=event.retry_at_ms, deadline_ms=None,
@@ -247,7 +249,7 @@ def _redoubted(life: Life, event: Event) -> Life:
 
 
 def _not_found(life: Life, event: Event) -> Life:
-    """Only a "not found" that was *asked* after the quarantine counts: an older answer can cross late bytes."""
+    """Count a "not found" only if it was asked after the quarantine: before that, the bytes may still arrive."""
     assert isinstance(event, Answered)
     counts = (
         event.asked_ms is not None
@@ -264,7 +266,7 @@ def _pending_again(life: Life, event: Event) -> Life:
 
 
 def _unclear(life: Life, event: Event) -> Life:
-    """An answer without a verdict, counted for what it is worth."""
+    """Count an answer without a verdict."""
     if isinstance(event, Answered) and event.fate is Fate.NOT_FOUND:
         return _not_found(life, event)
     duplicate = isinstance(event, Answered) and event.fate is Fate.DUPLICATE
@@ -284,7 +286,7 @@ def _resend_cleared(life: Life, event: Event) -> Life:
 
 
 def _exhausted(life: Life, event: Event) -> bool:
-    """A repeat would be next, but there were enough of them. None were wanted at all where `most_repeats` is 0."""
+    """True if a repeat would be next but all permitted repeats were used. False where `most_repeats` is 0."""
     after = _unclear(life, event)
     return life.rules.most_repeats > 0 and repeats_used_up(after) and repeat_is_due(after, event.at_ms)
 
@@ -312,132 +314,132 @@ def _fates(*fates: Fate) -> frozenset[Fate]:
 
 TABLE: tuple[Rule, ...] = (
     # before anything is sent
-    Rule("release", _in(S.ACCEPTED, S.HELD), Release, S.READY, "nothing stands in its way",
+    Rule("release", _in(S.ACCEPTED, S.HELD), Release, S.READY, "all checks passed, or persons released it",
          change=_released, then=(_send, _expire_watch)),
-    Rule("hold", _in(S.ACCEPTED, S.READY), Hold, S.HELD, "a person lets it go", when=nothing_left,
+    Rule("hold", _in(S.ACCEPTED, S.READY), Hold, S.HELD, "a person must release it", when=nothing_left,
          then=(_done(Work.SEND), _expire_watch)),
-    Rule("hold_again", _in(S.HELD), Hold, None, "one reason is cleared, others stay", when=nothing_left,
+    Rule("hold_again", _in(S.HELD), Hold, None, "one reason was released, others remain", when=nothing_left,
          then=(lambda *_: (Tell("payment.held"),),)),
-    Rule("resend_held", _in(S.READY), Hold, S.ESCALATED, "it cannot be sent once more; what left is in doubt",
+    Rule("resend_held", _in(S.READY), Hold, S.ESCALATED, "it cannot be sent again now; the earlier send is in doubt",
          change=_doubted, then=(_stop_sending, _alarm("escalated"), _enquire)),
-    Rule("reject", _in(S.ACCEPTED, S.HELD), Reject, S.REJECTED, "our own no, at the door", then=(_stop_sending,)),
-    Rule("cancel", _BEFORE, Cancel, S.CANCELLED, "withdrawing is safe", when=nothing_left, then=(_stop_sending,)),
-    Rule("cancel_too_late", _ALL - _in(S.ACCEPTED), Cancel, None, "it may be at the bank, or is over", then=(_too_late,)),
-    Rule("expire", _BEFORE, Expire, S.EXPIRED, "its time ran out", when=nothing_left, then=(_stop_sending,)),
-    Rule("resend_expired", _in(S.HELD, S.READY), Expire, S.ESCALATED, "no time to send it once more; what left is in doubt",
+    Rule("reject", _in(S.ACCEPTED, S.HELD), Reject, S.REJECTED, "the gateway rejects it at admission", then=(_stop_sending,)),
+    Rule("cancel", _BEFORE, Cancel, S.CANCELLED, "nothing was sent, so cancelling is safe", when=nothing_left, then=(_stop_sending,)),
+    Rule("cancel_too_late", _ALL - _in(S.ACCEPTED), Cancel, None, "it may be at the bank, or is final", then=(_too_late,)),
+    Rule("expire", _BEFORE, Expire, S.EXPIRED, "its validity has ended", when=nothing_left, then=(_stop_sending,)),
+    Rule("resend_expired", _in(S.HELD, S.READY), Expire, S.ESCALATED, "its validity ended before it could be sent again; the earlier send is in doubt",
          change=_doubted, then=(_stop_sending, _alarm("escalated"), _enquire)),
-    Rule("expire_moot", _ALL - _BEFORE, Expire, None, "it was sent, or is over", then=(_done(Work.EXPIRE),)),
+    Rule("expire_moot", _ALL - _BEFORE, Expire, None, "it was sent, or is final", then=(_done(Work.EXPIRE),)),
     # sending
-    Rule("send", _in(S.READY), Send, S.SENDING, "written down before the first byte leaves",
+    Rule("send", _in(S.READY), Send, S.SENDING, "stored before the first byte is sent",
          change=_attempted, then=(_stop_sending, _deadline)),
     Rule("not_sent", _in(S.SENDING), NotSent, S.READY, "no byte was handed to the transport",
          when=first_copy, change=_unsent, then=(_stop_asking, _send, _expire_watch)),
-    Rule("replay_not_sent", _in(S.SENDING), NotSent, S.IN_DOUBT, "the repeat did not leave; the first send is still in doubt",
+    Rule("replay_not_sent", _in(S.SENDING), NotSent, S.IN_DOUBT, "the repeat was not sent; the first send is still in doubt",
          when=latest, change=_unrepeated, then=(_enquire, _deadline)),
-    Rule("not_sent_overdue", _in(S.ESCALATED), NotSent, S.READY, "no byte was handed to the transport, as it turns out",
+    Rule("not_sent_overdue", _in(S.ESCALATED), NotSent, S.READY, "no byte was handed to the transport, which became known late",
          when=first_copy_unknown, change=_unsent, then=(_stop_asking, _send, _expire_watch)),
     Rule("not_sent_moot", _ALL - _in(S.ACCEPTED, S.REJECTED), NotSent, None,
-         "other copies may have left, or something else was learnt first", when=was_sent),
-    Rule("silent", _in(S.SENDING), Silent, S.IN_DOUBT, "silence is not an answer",
+         "other copies may have been sent, or something else was learnt first", when=was_sent),
+    Rule("silent", _in(S.SENDING), Silent, S.IN_DOUBT, "no answer proves nothing",
          when=latest, change=_doubted, then=(_enquire, _deadline)),
     Rule("silent_moot", _ALL, Silent, None, "an answer came another way first, or another attempt is under way"),
-    Rule("taken_over", _in(S.SENDING), TakenOver, S.IN_DOUBT, "whoever was sending is gone; only asking is safe",
+    Rule("taken_over", _in(S.SENDING), TakenOver, S.IN_DOUBT, "the sender is gone; only enquiring is safe",
          change=_doubted, then=(_enquire, _deadline)),
     Rule("replay", _in(S.IN_DOUBT), Replay, S.SENDING, "the bank's rules allow the same bytes again",
          when=may_replay, change=_repeated, then=(_done(Work.ENQUIRE), _done(Work.REPLAY))),
-    Rule("replay_refused", _in(S.IN_DOUBT), Replay, None, "the bank's rules do not allow it (any more)",
+    Rule("replay_refused", _in(S.IN_DOUBT), Replay, None, "the bank's rules do not allow it now",
          then=(_done(Work.REPLAY), _enquire)),
-    Rule("replay_moot", _ALL - _in(S.IN_DOUBT), Replay, None, "no longer in doubt, or people are on it",
+    Rule("replay_moot", _ALL - _in(S.IN_DOUBT), Replay, None, "no longer in doubt, or persons are deciding",
          then=(_done(Work.REPLAY),)),
-    # the answer on the sending connection
-    Rule("sent_settled", _in(S.SENDING), Answered, S.SETTLED, "the bank's explicit yes",
+    # the answer to the send
+    Rule("sent_settled", _in(S.SENDING), Answered, S.SETTLED, "the bank confirms it explicitly",
          fates=_fates(Fate.SETTLED), then=(_stop_asking, _watch_returns)),
-    Rule("sent_failed", _in(S.SENDING), Answered, S.FAILED, "the bank's explicit no",
+    Rule("sent_failed", _in(S.SENDING), Answered, S.FAILED, "the bank refuses it explicitly",
          fates=_fates(Fate.FAILED), when=lambda life, e: own_answer(life, e) and only_copy(life, e),
          then=(_stop_asking,)),
     Rule("repeat_refused", _in(S.SENDING), Answered, S.IN_DOUBT, "this copy is refused; an earlier one may be booked",
          fates=_fates(Fate.FAILED), when=own_answer, change=_doubted, then=(_enquire, _deadline)),
-    Rule("sent_pending", _in(S.SENDING), Answered, S.PENDING, "taken, not decided",
+    Rule("sent_pending", _in(S.SENDING), Answered, S.PENDING, "accepted by the bank, not decided",
          fates=_fates(Fate.PENDING), change=_taken, then=(_done(Work.REPLAY), _enquire, _deadline)),
-    Rule("replay_known", _in(S.SENDING), Answered, S.PENDING, "the repeat is refused as one: the first copy arrived",
+    Rule("replay_known", _in(S.SENDING), Answered, S.PENDING, "the repeat is refused as a duplicate: the first copy arrived",
          fates=_fates(Fate.DUPLICATE), when=lambda life, e: life.repeats > 0 and own_answer(life, e),
          change=_taken, then=(_enquire, _deadline)),
-    Rule("sent_unclear", _in(S.SENDING), Answered, S.IN_DOUBT, "a duplicate, an unlisted code or a non-answer is doubt",
+    Rule("sent_unclear", _in(S.SENDING), Answered, S.IN_DOUBT, "a duplicate, an unlisted code or an unusable answer means doubt",
          fates=_UNCLEAR, when=own_answer, change=_doubted, then=(_enquire, _deadline)),
-    Rule("sent_overtaken", _in(S.SENDING), Answered, None, "a word about earlier copies; this one is under way",
+    Rule("sent_overtaken", _in(S.SENDING), Answered, None, "the answer is about earlier copies; this one is being sent",
          fates=_UNCLEAR | _fates(Fate.FAILED)),
-    # words about a payment that is being asked about
-    Rule("asked_settled", _ASKING, Answered, S.SETTLED, "the bank's explicit yes",
+    # answers to enquiries
+    Rule("asked_settled", _ASKING, Answered, S.SETTLED, "the bank confirms it explicitly",
          fates=_fates(Fate.SETTLED), then=(_stop_asking, _watch_returns)),
-    Rule("asked_failed", _ASKING, Answered, S.FAILED, "the bank's explicit no, of all that left",
+    Rule("asked_failed", _ASKING, Answered, S.FAILED, "the bank refuses it explicitly, for all copies",
          fates=_fates(Fate.FAILED), when=about_all_copies, then=(_stop_asking,)),
-    Rule("asked_failed_overtaken", _ASKING, Answered, None, "a no about one copy; another may be booked",
+    Rule("asked_failed_overtaken", _ASKING, Answered, None, "a refusal of one copy; another may be booked",
          fates=_fates(Fate.FAILED), change=_asked, then=(_enquire,)),
     Rule("asked_pending", _in(S.IN_DOUBT, S.ESCALATED), Answered, S.PENDING, "the bank has it",
          fates=_fates(Fate.PENDING), change=_pending_again, then=(_done(Work.REPLAY), _enquire, _deadline)),
-    Rule("still_pending", _in(S.PENDING), Answered, None, "no news",
+    Rule("still_pending", _in(S.PENDING), Answered, None, "nothing new",
          fates=_fates(Fate.PENDING), change=_asked, then=(_enquire,)),
     Rule("pending_not_found", _in(S.PENDING), Answered, S.IN_DOUBT, "the bank contradicts its own acceptance",
          fates=_fates(Fate.NOT_FOUND), when=about_all_copies, change=_redoubted,
          then=(_alarm("answers_disagree"), _enquire)),
-    Rule("pending_unclear", _in(S.PENDING), Answered, None, "the bank's earlier word stands; ask again",
+    Rule("pending_unclear", _in(S.PENDING), Answered, None, "the bank's earlier acceptance stands; ask again",
          fates=_UNCLEAR, change=_asked, then=(_enquire,)),
-    Rule("dated_ahead", _in(S.IN_DOUBT), Answered, None, "a clock was ahead: its age is unknown, so it is never repeated",
+    Rule("dated_ahead", _in(S.IN_DOUBT), Answered, None, "a clock was ahead, so its age is unknown and it is never repeated",
          fates=_UNCLEAR, when=dated_ahead, change=_unrepeatable, then=(_done(Work.REPLAY), _enquire)),
     Rule("dated_ahead_in_vain", _in(S.IN_DOUBT), AskedInVain, None, "the same, and no answer now",
          when=dated_ahead, change=_unrepeatable, then=(_done(Work.REPLAY), _enquire)),
-    Rule("repeats_used_up", _in(S.IN_DOUBT), Answered, S.ESCALATED, "it was repeated often enough; people must look",
+    Rule("repeats_used_up", _in(S.IN_DOUBT), Answered, S.ESCALATED, "all repeats were used; persons must decide",
          fates=_fates(Fate.UNKNOWN, Fate.NOT_FOUND), when=_exhausted, change=_given_up,
          then=(_alarm("repeats_used_up"), _done(Work.ESCALATE), _done(Work.REPLAY), _enquire)),
     Rule("repeats_used_up_in_vain", _in(S.IN_DOUBT), AskedInVain, S.ESCALATED, "the same, and no answer now",
          when=_exhausted, change=_given_up,
          then=(_alarm("repeats_used_up"), _done(Work.ESCALATE), _done(Work.REPLAY), _enquire)),
-    Rule("doubt_not_found", _in(S.IN_DOUBT, S.ESCALATED), Answered, None, "not found is never failure",
+    Rule("doubt_not_found", _in(S.IN_DOUBT, S.ESCALATED), Answered, None, '"not found" is never a failure',
          fates=_fates(Fate.NOT_FOUND), change=_unclear, then=(_enquire, _repeat)),
-    Rule("doubt_unclear", _in(S.IN_DOUBT, S.ESCALATED), Answered, None, "no usable word yet",
+    Rule("doubt_unclear", _in(S.IN_DOUBT, S.ESCALATED), Answered, None, "no usable answer yet",
          fates=_fates(Fate.UNKNOWN, Fate.DUPLICATE), change=_unclear, then=(_enquire, _repeat)),
-    Rule("asked_in_vain", _ASKING, AskedInVain, None, "ask again, without end", change=_asked,
+    Rule("asked_in_vain", _ASKING, AskedInVain, None, "ask again; enquiries never end", change=_asked,
          then=(_enquire, _repeat)),
-    Rule("watched_in_vain", _in(S.SETTLED), AskedInVain, None, "ask again whether it came back",
+    Rule("watched_in_vain", _in(S.SETTLED), AskedInVain, None, "ask again whether it was returned",
          then=(_done(Work.ENQUIRE), _watch_returns)),
-    Rule("asked_in_vain_moot", _ALL - _ASKING - _in(S.SETTLED), AskedInVain, None, "known by now",
+    Rule("asked_in_vain_moot", _ALL - _ASKING - _in(S.SETTLED), AskedInVain, None, "the outcome is known by now",
          then=(_done(Work.ENQUIRE),)),
-    Rule("overdue", _in(S.PENDING, S.IN_DOUBT), Overdue, S.ESCALATED, "people must look; asking goes on",
+    Rule("overdue", _in(S.PENDING, S.IN_DOUBT), Overdue, S.ESCALATED, "persons must look; enquiries continue",
          change=lambda life, _e: replace(life, deadline_ms=None),
          then=(_alarm("escalated"), _done(Work.ESCALATE), _done(Work.REPLAY), _enquire)),
-    Rule("overdue_moot", _ALL - _in(S.PENDING, S.IN_DOUBT, S.SENDING), Overdue, None, "known by now",
+    Rule("overdue_moot", _ALL - _in(S.PENDING, S.IN_DOUBT, S.SENDING), Overdue, None, "the outcome is known by now",
          then=(_done(Work.ESCALATE),)),
-    Rule("overdue_sending", _in(S.SENDING), Overdue, S.ESCALATED, "an exchange outlived every time-out",
+    Rule("overdue_sending", _in(S.SENDING), Overdue, S.ESCALATED, "an exchange outlasted every time-out",
          change=_doubted, then=(_alarm("escalated"), _done(Work.ESCALATE), _enquire)),
-    # success is not the last word
-    Rule("returned", _in(S.SENDING, S.SETTLED) | _ASKING, Answered, S.RETURNED, "the money came back",
+    # after a final state
+    Rule("returned", _in(S.SENDING, S.SETTLED) | _ASKING, Answered, S.RETURNED, "the money was returned",
          fates=_fates(Fate.RETURNED), then=(_stop_asking, _done(Work.RETURNS))),
-    Rule("reversed", _in(S.SENDING, S.SETTLED) | _ASKING, Answered, S.REVERSED, "the bank took its booking back",
+    Rule("reversed", _in(S.SENDING, S.SETTLED) | _ASKING, Answered, S.REVERSED, "the bank reversed its booking",
          fates=_fates(Fate.REVERSED), then=(_stop_asking, _done(Work.RETURNS))),
-    Rule("settled_again", _in(S.SETTLED), Answered, None, "a repeat of what is known",
+    Rule("settled_again", _in(S.SETTLED), Answered, None, "repeats what is known",
          fates=_fates(Fate.SETTLED), then=(_done(Work.ENQUIRE), _watch_returns)),
-    Rule("settled_old_news", _in(S.SETTLED), Answered, None, "an older answer overtaken by the final one",
+    Rule("settled_old_news", _in(S.SETTLED), Answered, None, "an older answer, superseded by the final one",
          fates=_NEWS, then=(_done(Work.ENQUIRE), _watch_returns)),
-    Rule("failed_again", _in(S.FAILED), Answered, None, "a repeat of what is known",
+    Rule("failed_again", _in(S.FAILED), Answered, None, "repeats what is known",
          fates=_fates(Fate.FAILED), then=(_done(Work.ENQUIRE),)),
-    Rule("failed_old_news", _in(S.FAILED), Answered, None, "an older answer overtaken by the final one",
+    Rule("failed_old_news", _in(S.FAILED), Answered, None, "an older answer, superseded by the final one",
          fates=_fates(Fate.UNKNOWN, Fate.DUPLICATE, Fate.NOT_FOUND), then=(_done(Work.ENQUIRE),)),
-    Rule("back_again", _BACK, Answered, None, "money came back already; older or repeated news",
+    Rule("back_again", _BACK, Answered, None, "the money was returned already; the answer is older or repeated",
          fates=_NEWS | _fates(Fate.SETTLED, Fate.RETURNED, Fate.REVERSED),
          then=(_done(Work.ENQUIRE), _done(Work.RETURNS))),
-    # contradictions are told, never written over
-    Rule("settled_overtaken", _in(S.SETTLED), Answered, None, "asked before the yes was known, about another copy",
+    # contradictions are reported; the state does not change
+    Rule("settled_overtaken", _in(S.SETTLED), Answered, None, "asked before the success was known, about another copy",
          fates=_fates(Fate.FAILED), when=no_of_another_copy, then=(_done(Work.ENQUIRE), _watch_returns)),
-    Rule("settled_contradicted", _in(S.SETTLED), Answered, None, "told settled, now refused: a person must look",
+    Rule("settled_contradicted", _in(S.SETTLED), Answered, None, "reported settled, now refused: a person must look",
          fates=_fates(Fate.FAILED), then=(_contradiction, _done(Work.ENQUIRE), _watch_returns)),
-    Rule("failed_overtaken", _in(S.FAILED), Answered, None, "asked before the no was known: in process it was, then",
+    Rule("failed_overtaken", _in(S.FAILED), Answered, None, "asked before the refusal was known, when it was still in process",
          fates=_fates(Fate.PENDING), when=older_than_verdict, then=(_done(Work.ENQUIRE),)),
-    Rule("failed_contradicted", _in(S.FAILED), Answered, None, "told failed, now taken: a person must look",
+    Rule("failed_contradicted", _in(S.FAILED), Answered, None, "reported failed, now accepted: a person must look",
          fates=_fates(Fate.SETTLED, Fate.PENDING, Fate.RETURNED, Fate.REVERSED),
          then=(_contradiction, _done(Work.ENQUIRE))),
-    Rule("back_contradicted", _BACK, Answered, None, "told returned, now refused", fates=_fates(Fate.FAILED),
+    Rule("back_contradicted", _BACK, Answered, None, "reported returned, now refused", fates=_fates(Fate.FAILED),
          then=(_contradiction, _done(Work.ENQUIRE), _done(Work.RETURNS))),
-    Rule("unsent_known", _in(S.HELD, S.READY), Answered, S.ESCALATED, "the bank knows a payment we did not send: stop",
+    Rule("unsent_known", _in(S.HELD, S.READY), Answered, S.ESCALATED, "the bank knows a payment that was not sent: stop",
          fates=_fates(Fate.SETTLED, Fate.PENDING, Fate.RETURNED, Fate.REVERSED, Fate.DUPLICATE),
          change=_found, then=(_stop_sending, _contradiction, _enquire)),
     Rule("unsent_unknown", _in(S.HELD, S.READY), Answered, None, "it was not sent, and the bank does not have it",
@@ -447,14 +449,14 @@ TABLE: tuple[Rule, ...] = (
          then=(_contradiction, _done(Work.ENQUIRE))),
     Rule("ended_unknown", _NEVER_SENT_END, Answered, None, "it was never sent",
          fates=_fates(Fate.FAILED, Fate.UNKNOWN, Fate.NOT_FOUND), then=(_done(Work.ENQUIRE),)),
-    # two persons with evidence
-    Rule("resolved_settled", _in(S.IN_DOUBT, S.ESCALATED), Resolve, S.SETTLED, "two persons saw it was paid",
+    # decisions of two persons
+    Rule("resolved_settled", _in(S.IN_DOUBT, S.ESCALATED), Resolve, S.SETTLED, "two persons found that it was paid",
          when=resolved(Fate.SETTLED), then=(_stop_asking, _watch_returns)),
-    Rule("resolved_failed", _in(S.IN_DOUBT, S.ESCALATED), Resolve, S.FAILED, "two persons saw it was not paid",
+    Rule("resolved_failed", _in(S.IN_DOUBT, S.ESCALATED), Resolve, S.FAILED, "two persons found that it was not paid",
          when=resolved(Fate.FAILED), then=(_stop_asking,)),
-    Rule("resolved_resend", _in(S.IN_DOUBT, S.ESCALATED), Resolve, S.READY, "two persons let it be sent again",
+    Rule("resolved_resend", _in(S.IN_DOUBT, S.ESCALATED), Resolve, S.READY, "two persons release it to be sent again",
          when=resolved(None), change=_resend_cleared, then=(_stop_asking, _send, _expire_watch)),
-    Rule("resolve_denied", _ALL, Resolve, None, "only doubt can be resolved, and only as those persons saw it",
+    Rule("resolve_denied", _ALL, Resolve, None, "only a payment in doubt can be resolved, as those persons saw it",
          then=(_too_late,)),
 )  # fmt: skip
 

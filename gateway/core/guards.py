@@ -1,4 +1,5 @@
-"""Guards of the payment table: what a row asks of a payment's life and an event before it applies. Pure."""
+"""Guards of the payment state table: conditions on a payment's life and an event that a row requires. Pure
+functions."""
 
 from __future__ import annotations
 
@@ -24,12 +25,13 @@ CLOCK_AHEAD_MS = 60_000
 
 
 def nothing_left(life: Life, _event: Event) -> bool:
-    """No copy has left, as one has of a payment that two persons let be sent again."""
+    """No copy was ever sent. (A payment that two persons released for another send has been sent before.)"""
     return life.first_write_ms is None
 
 
 def resolved(fate: Fate | None) -> Guard:
     """Two persons decided `fate`, None being "send again", and knew of the latest attempt."""
+
     def guard(life: Life, event: Event) -> bool:
         assert isinstance(event, Resolve)
         return event.fate is fate and event.attempt in (None, life.attempt)
@@ -38,7 +40,7 @@ def resolved(fate: Fate | None) -> Guard:
 
 
 def first_copy(life: Life, event: Event) -> bool:
-    """The attempt that the event is about is the latest one, and no earlier copy of its bytes can have left."""
+    """The event is about the latest attempt, and no earlier copy of its bytes can have been sent."""
     return life.repeats == 0 and latest(life, event)
 
 
@@ -48,7 +50,7 @@ def first_copy_unknown(life: Life, event: Event) -> bool:
 
 
 def only_copy(life: Life, event: Event) -> bool:
-    """As `first_copy`, and nothing left before that two persons let go once more."""
+    """As `first_copy`, and the payment is not one that two persons released for another send."""
     return first_copy(life, event) and not several_copies(life)
 
 
@@ -59,7 +61,7 @@ def latest(life: Life, event: Event) -> bool:
 
 
 def was_sent(life: Life, _event: Event) -> bool:
-    """Bytes may have left at least once."""
+    """Bytes may have been sent at least once."""
     return life.attempt > 0
 
 
@@ -70,14 +72,13 @@ def own_answer(life: Life, event: Event) -> bool:
 
 
 def about_all_copies(life: Life, event: Event) -> bool:
-    """Whether the answer covers every copy that may have left so far.
+    """True if the answer covers every copy that may have been sent so far.
 
-    The answer to a repeat, or to what two persons let be sent again, covers that copy alone: the bank may reject the
-    format before it checks for a duplicate.
-    An enquiry covers what had arrived when it was asked. Where several copies may have left, the last may have been
-    under way then, and a bank that refused the first may book the second.
-    A write time in the future is that of a clock that was ahead: the copies left before the clock was set right, and
-    `clock_sure` says that the quarantine has passed since then.
+    The answer to a repeat, or to a send that two persons released again, covers that copy alone: the bank may reject
+    the format before it checks for a duplicate. The answer to an enquiry covers the copies that had arrived when it was
+    asked. If several copies may have been sent, the last one may still have been in transit, and a bank that refused
+    the first may book the second. A write time in the future comes from a clock that was ahead: the copies were sent
+    before the clock was corrected, and `clock_sure` says that the quarantine has passed since then.
     """
     assert isinstance(event, Answered)
     if event.source is Source.SUBMIT:
@@ -92,40 +93,40 @@ def about_all_copies(life: Life, event: Event) -> bool:
 
 
 def dated_ahead(life: Life, event: Event) -> bool:
-    """A clock that was ahead noted the latest write: when bytes left, and how old the first copy is, is unknown."""
+    """A clock that was ahead recorded the latest write, so the real time of the sends is unknown."""
     return life.last_write_ms is not None and life.last_write_ms > event.at_ms + CLOCK_AHEAD_MS
 
 
 def several_copies(life: Life) -> bool:
-    """More than one copy of the bytes may have left: a repeat, or one that two persons let be sent again."""
+    """More than one copy of the bytes may have been sent: by a repeat, or because two persons released it again."""
     return life.repeats > 0 or life.first_write_ms != life.last_write_ms
 
 
 def no_of_another_copy(life: Life, event: Event) -> bool:
-    """A no that was asked for before the yes was known, or that a copy got for itself, as one that is too many does."""
+    """A refusal that was asked for before the success was known, or that is the bank's answer to one copy alone."""
     assert isinstance(event, Answered)
     return several_copies(life) and (event.source is Source.SUBMIT or older_than_verdict(life, event))
 
 
 def older_than_verdict(life: Life, event: Event) -> bool:
-    """The question left before the verdict was known. A verdict dated in the future proves no such order."""
+    """The question was sent before the verdict was known. A verdict dated in the future does not prove that."""
     assert isinstance(event, Answered)
     return event.asked_ms is not None and event.asked_ms <= life.since_ms <= event.at_ms + CLOCK_AHEAD_MS
 
 
 def may_replay(life: Life, event: Event) -> bool:
-    """A repeat is due, some are left, and the policy and the time allow it."""
+    """A repeat is due, repeats remain, and the policy and the time allow it."""
     assert isinstance(event, Replay)
     due = repeat_is_due(life, event.at_ms) and not repeats_used_up(life)
     return due and may_leave_again(life, event.at_ms, event.day_ends_ms)
 
 
 def repeat_is_due(life: Life, at_ms: int) -> bool:
-    """The bank's own rules allow the very same bytes again, and what left before has had its time to arrive.
+    """The bank's rules allow the same bytes again, and earlier copies have had time to arrive.
 
-    `replay_safe`: the bank knows a reference again. `query_first`: only after enough "not found" answers that were
-    asked after the quarantine. What the bank has acknowledged once is there, whatever it says now: a repeat could only
-    do harm.
+    `replay_safe`: the bank recognises a repeated reference. `query_first`: only after enough "not found" answers to
+    enquiries made after the quarantine. A payment that the bank has acknowledged once is never repeated, whatever the
+    bank says later.
     """
     rules = life.rules
     if life.not_found == KNOWN or life.last_write_ms is None or not in_time(life, at_ms):
@@ -138,12 +139,12 @@ def repeat_is_due(life: Life, at_ms: int) -> bool:
 
 
 def repeats_used_up(life: Life) -> bool:
-    """The stored bytes left again as often as the rules permit."""
+    """The stored bytes were repeated as often as the rules permit."""
     return life.repeats >= life.rules.most_repeats
 
 
 def in_time(life: Life, at_ms: int) -> bool:
-    """Within the order's validity, and the bank's window less the time that bytes may be under way."""
+    """Within the order's validity, and within the bank's window less the time that bytes may be in transit."""
     rules = life.rules
     if life.first_write_ms is None or (life.valid_until_ms is not None and at_ms >= life.valid_until_ms):
         return False
@@ -151,11 +152,11 @@ def in_time(life: Life, at_ms: int) -> bool:
 
 
 def may_leave_again(life: Life, at_ms: int, day_ends_ms: int | None) -> bool:
-    """Whether the policy, the number of repeats and the time allow a repeat: tested when it is written down, and again
-    as it leaves, when it is counted in `life.repeats`.
+    """True if the policy, the number of repeats and the time allow a repeat. Tested when the repeat is committed, and
+    again just before the write, when `life.repeats` already counts it.
 
-    `day_ends_ms` is when the bank day of the stored bytes is over; where the bank knows a reference for that day
-    only, it must be given.
+    `day_ends_ms` is the end of the bank day of the stored bytes; it is required where the bank recognises a reference
+    only on that day.
     """
     rules = life.rules
     if rules.replay is Policy.NEVER or life.repeats > rules.most_repeats:

@@ -19,7 +19,7 @@ def _zone(name: str) -> ZoneInfo:
 
 
 def local(hours: Hours, at_ms: int) -> datetime:
-    """The moment as the bank's wall clock shows it."""
+    """The moment as local time at the bank."""
     return datetime.fromtimestamp(at_ms / 1000, UTC).astimezone(_zone(hours.zone))
 
 
@@ -37,9 +37,9 @@ def bank_date(hours: Hours, at_ms: int) -> date:
 
 
 def stayed_since_ms(hours: Hours, at_ms: int, days: int, holidays: Collection[date]) -> int:
-    """The moment from which `days` whole business days have passed until today: weekdays that are no `holidays`.
+    """The start of the period of `days` whole business days that ends before today: weekdays that are not `holidays`.
 
-    What happened before it has stayed for that long. The day of `at_ms` itself, in the bank's zone, is not whole yet.
+    Today, the day of `at_ms` in the bank's zone, is not over and does not count.
     """
     day = local(hours, at_ms).date()
     while days > 0:
@@ -63,7 +63,7 @@ def next_open_ms(hours: Hours, at_ms: int) -> int:
     now = local(hours, at_ms)
     if hours.opens == hours.closes and len(hours.weekdays) == 7:
         return at_ms
-    # From yesterday on: a bank that opens in the evening may still be open past midnight.
+    # Begin with yesterday: a bank that opened in the evening may still be open after midnight.
     for ahead in range(-1, _LOOK_AHEAD_DAYS):
         day = now.date() + timedelta(days=ahead)
         if day.weekday() not in hours.weekdays:

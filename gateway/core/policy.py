@@ -1,7 +1,7 @@
-"""May this order go, and now? Pure checks: what the bank can carry, and what the sender is allowed.
+"""Checks of an order: what its bank can carry, and what its sender is allowed to send. Pure functions.
 
-`check` looks at the order alone and reports every fault at once. `judge` looks at what the journal counted for the
-sender, inside the transaction that admits the order, and lets it go, holds it, or says no.
+`check` examines the order alone and reports all faults at once. `judge` compares the order with what the journal
+counted for the sender, inside the transaction that admits it, and decides: release, hold or reject.
 """
 
 from __future__ import annotations
@@ -21,13 +21,11 @@ from protocols.canon.order import AnyOrder, Kind
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Where an own account's orders go, and what its bank can carry. `kinds` empty: the bank moves no money for us.
+    """Where the orders of an own account go, and what its bank can carry. `kinds` empty: no orders are sent there.
 
-    `holder` is the account holder's name in the register, empty if unknown; an order with another name for it has a
-    fault if `holder_binds`.
-
-    `kind_limits` are the limits of kinds that have their own. `past_days` is how far back the bank tells a past day's
-    balance, `answers` names the questions it has (see `protocols.bank.Questions`).
+    `holder` is the account holder's name in the register, empty if unknown; if `holder_binds`, an order with another
+    name has a fault. `kind_limits` are the limits of kinds that have limits of their own. `past_days`: how many days
+    back the bank tells a balance. `answers` names the questions that it answers (see `protocols.bank.Questions`).
     """
 
     account: str
@@ -52,7 +50,7 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Band:
-    """Payments above `above_minor` up to `upto_minor` (None: without end) are held if `hold`."""
+    """Payments above `above_minor` up to `upto_minor` (None: no upper end) are held if `hold`."""
 
     above_minor: int
     upto_minor: int | None
@@ -61,10 +59,10 @@ class Band:
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """What one sender may do. Minor units of the account's currency; None is no limit.
+    """The limits of one sender, in minor units of the account's currency; None is no limit.
 
-    A payee is known up to `payee_cover` times the largest payment to him that settled and stayed for `payee_days`
-    business days: weekdays but for `holidays`.
+    A payee counts as known up to `payee_cover` times the largest payment to it that has been settled, and not returned,
+    for `payee_days` business days (weekdays that are not `holidays`).
     """
 
     sender: str
@@ -83,11 +81,11 @@ class Allowance:
 
 @dataclass(frozen=True, slots=True)
 class UsageFacts:
-    """What the journal counted before this order: sums of today's orders in minor units, this one not included.
+    """What the journal counted before this order: the sums of today's earlier orders, in minor units.
 
-    `alike_id` is the id of another order of the last hours with the same debtor, creditor, amount and purpose.
-    `payee_known`: two persons registered the payee, or nobody asks. `payee_paid_minor` is the largest payment to the
-    payee that settled and stayed; None if there is none.
+    `alike_id` is the id of another recent order with the same debtor, creditor, amount and purpose. `payee_known`: two
+    persons registered the payee, or the sender needs no known payee. `payee_paid_minor` is the largest payment to the
+    payee that was settled and not returned; None if there is none.
     """
 
     day_minor: int = 0
@@ -111,7 +109,7 @@ _GRAVEST = (HOLD_ALIKE, HOLD_PAYEE, HOLD_BAND)
 
 
 def check(order: AnyOrder, route: Route, today: date) -> tuple[Fault, ...]:
-    """Every fault that keeps this order from its bank, with JSON pointers. Empty means it can be carried."""
+    """All faults that keep this order from being sent to its bank, with JSON pointers. Empty: the bank can carry it."""
     return tuple(_faults(order, route, today))
 
 
@@ -147,7 +145,7 @@ def _faults(order: AnyOrder, route: Route, today: date) -> Iterator[Fault]:
 
 
 def names_holder(order: AnyOrder, route: Route) -> bool:
-    """Whether the order gives its own account the name that the register has; width and blanks do not count."""
+    """True if the order names the account holder as the register does; character width and blanks do not count."""
     given = order.ours.name.clear
     return not route.holder or given == route.holder or _plain(given) == _plain(route.holder)
 
@@ -208,7 +206,7 @@ def field_faults(limit: FieldLimit, value: str | None, charset: str) -> Iterator
 
 
 def _unencodable(value: str, charset: str) -> tuple[int, str] | None:
-    """First character that the charset lacks, with its position from 1; None when all can be encoded."""
+    """The first character that the charset lacks, with its position from 1; None if all can be encoded."""
     try:
         value.encode(charset)
     except UnicodeEncodeError as error:
@@ -220,9 +218,9 @@ def judge(
     order: AnyOrder, allowance: Allowance, facts: UsageFacts, *, at_ms: int, send_after_ms: int,
     hold: str | None = None,
 ) -> Judgement:  # fmt: skip
-    """Let the order go, hold it for a person, or refuse it for the sender's limits (all of them named).
+    """Release the order, hold it for a person, or reject it with every limit of the sender that it exceeds.
 
-    All reasons to hold it are found, so that clearing one does not clear the others; `hold` is one more.
+    All reasons to hold are collected, so that clearing one does not clear the others; `hold` adds one more.
     """
     over = tuple(_over(order.amount, allowance, facts))
     if over:
@@ -234,12 +232,12 @@ def judge(
 
 
 def hold_reasons(order: AnyOrder, allowance: Allowance, facts: UsageFacts) -> tuple[str, ...]:
-    """Why this order would be held, the gravest reason first."""
+    """The reasons for which this order would be held, the most serious first."""
     return in_order(set(_hold_reasons(order, allowance, facts)))
 
 
 def in_order(reasons: Collection[str]) -> tuple[str, ...]:
-    """Reasons without repetition, the gravest first."""
+    """The reasons without repetition, the most serious first."""
     known = [reason for reason in _GRAVEST if reason in reasons]
     return (*known, *sorted(set(reasons) - set(known)))
 
@@ -247,11 +245,11 @@ def in_order(reasons: Collection[str]) -> tuple[str, ...]:
 def still_held(
     order: AnyOrder, allowance: Allowance, facts: UsageFacts, held: Collection[str], cleared: Collection[str]
 ) -> tuple[str, ...]:
-    """The reasons that hold a held order once `cleared` are: those it was `held` for, and those found now.
+    """The reasons that remain when `cleared` are released: those the order was `held` for, and those found now.
 
-    Amount bands and payees are judged anew, by the settings and the journal of this moment. A payee that is known by
-    now holds nothing any more. `facts.alike_id` is not looked at: an order can only be alike to an earlier one, and
-    that was found when this one came.
+    Amount bands and payees are checked again with the present settings and journal. A payee that has become known is no
+    reason any more. `facts.alike_id` is ignored: an order can only be alike to an earlier one, and that was found when
+    this order arrived.
     """
     now = set(_hold_reasons(order, allowance, replace(facts, alike_id=None)))
     before = set(held) - ({HOLD_PAYEE} - now)
@@ -283,12 +281,12 @@ def _hold_reasons(order: AnyOrder, allowance: Allowance, facts: UsageFacts) -> I
 
 
 def looks_at_payee(order: AnyOrder, allowance: Allowance) -> bool:
-    """Whether it matters for this order who is paid."""
+    """True if this order requires a known payee."""
     return allowance.hold_new_payee and order.kind in _PAYS_OTHERS
 
 
 def _covered(minor: int, allowance: Allowance, facts: UsageFacts) -> bool:
-    """Whether the payee is known well enough for this amount: a cent that was paid does not cover a million."""
+    """True if the payee is known well enough for this amount: a small earlier payment does not cover a large one."""
     paid_minor = facts.payee_paid_minor
     return facts.payee_known or (paid_minor is not None and minor <= allowance.payee_cover * paid_minor)
 
@@ -297,7 +295,7 @@ _PAYS_OTHERS = frozenset({Kind.PAYMENT, Kind.BATCH_ITEM, Kind.PAYROLL_ITEM})
 
 
 def held_by_band(minor: int, allowance: Allowance) -> bool:
-    """Whether a payment, or a batch, of this sum must be approved."""
+    """True if a payment or batch of this sum needs approval."""
     for band in allowance.bands:
         if band.above_minor < minor and (band.upto_minor is None or minor <= band.upto_minor):
             return band.hold
@@ -305,7 +303,7 @@ def held_by_band(minor: int, allowance: Allowance) -> bool:
 
 
 def batch_faults(total: Money, allowance: Allowance) -> tuple[Fault, ...]:
-    """What is wrong with a batch's sum for this sender."""
+    """The fault of a batch whose sum exceeds the sender's limit, if it does."""
     most = allowance.per_batch_minor
     if most is None or total.minor <= most:
         return ()

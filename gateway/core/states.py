@@ -1,4 +1,4 @@
-"""What the payment table reads and says: a payment's life, the events that may befall it, the effects that follow.
+"""The types of the payment state machine: a payment's life (state and counters), its events, and their effects.
 
 Times are integer milliseconds of UTC since 1970 (`_ms`).
 """
@@ -14,7 +14,7 @@ from protocols.canon.outcome import Fate, State
 
 
 class Policy(StrEnum):
-    """What may be done with a payment in doubt besides asking (as the bank's profile declares it)."""
+    """What the bank's profile allows for a payment in doubt: never repeat it, enquire first, or repeat it safely."""
 
     NEVER = "never"
     QUERY_FIRST = "query_first"
@@ -23,10 +23,11 @@ class Policy(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """The bank's rules for one payment, fixed when it was accepted, in milliseconds.
+    """The bank's rules for one payment, fixed when the payment was accepted. Durations are in milliseconds.
 
-    `window_ms` None: the bank deduplicates references for ever. `same_day`: only within the bank day of the first send.
-    `most_repeats` is how often the stored bytes may leave again by themselves; 0: never.
+    `window_ms` None: the bank detects duplicate references without a time limit. `same_day`: it detects them only
+    within the bank day of the first send. `most_repeats` is how many times the stored bytes may be sent again
+    automatically.
     """
 
     replay: Policy = Policy.NEVER
@@ -46,10 +47,10 @@ _STRICTNESS = {Policy.REPLAY_SAFE: 0, Policy.QUERY_FIRST: 1, Policy.NEVER: 2}
 
 @lru_cache(maxsize=1024)
 def stricter(stored: Rules, current: Rules) -> Rules:
-    """The rules that hold for a payment: of each limit on repeats, the stricter of the stored and the current one.
+    """The effective rules of a payment: for each limit on repeats, the stricter of the stored and the current one.
 
-    `stored` are the rules of its acceptance, `current` those of the settings now. Deadlines, the watch over returns and
-    the pace of enquiries permit no repeat; they stay as stored.
+    `stored` was fixed at acceptance, `current` comes from the present settings. Deadlines, the returns watch and the
+    enquiry intervals do not permit a repeat, so they stay as stored.
     """
     windows_ms = [rules.window_ms for rules in (stored, current) if rules.window_ms is not None]
     return replace(
@@ -64,18 +65,18 @@ def stricter(stored: Rules, current: Rules) -> Rules:
 
 
 KNOWN = -1
-"""Value of `Life.not_found` from when on the payment's absence at the bank proves nothing, so it is never repeated: the
-bank has acknowledged it, or a clock that was ahead dated it and its age is unknown."""
+"""Value of `Life.not_found` that forbids any repeat, because "not found" no longer proves that the bank lacks the
+payment: the bank has acknowledged it, or a clock that was ahead dated it, so its age is unknown."""
 
 
 @dataclass(frozen=True, slots=True)
 class Life:
-    """A payment as the table sees it.
+    """A payment's state and the counters that the state table decides by.
 
-    `seq` numbers the events told to the ERP; `asked` counts enquiries since the doubt began; `not_found` counts the
-    "not found" answers that were asked after the quarantine (or is KNOWN); `doubted` is whether it ever was in doubt;
-    `repeats` counts how often the stored bytes left again, the attempt under way included; `last_write_ms` is when
-    bytes last may have left; `since_ms` is when it came into its state.
+    `seq` numbers the events sent to the ERP; `asked` counts enquiries since the doubt began; `not_found` counts the
+    "not found" answers to enquiries made after the quarantine (or is KNOWN); `doubted` tells whether the payment was
+    ever in doubt; `repeats` counts the repeated sends, including the one in progress; `last_write_ms` is the latest
+    moment at which bytes may have been sent; `since_ms` is when the payment entered its state.
     """
 
     state: State
@@ -96,12 +97,12 @@ class Life:
 
 
 def born(rules: Rules, *, valid_until_ms: int | None = None, tell_sent: bool = False) -> Life:
-    """The life of an order just accepted; its reply `payment.accepted` is number 1."""
+    """The life of a newly accepted order. Its reply `payment.accepted` has number 1."""
     return Life(State.ACCEPTED, rules, seq=1, valid_until_ms=valid_until_ms, tell_sent=tell_sent)
 
 
 class Source(StrEnum):
-    """Where a word about a payment came from; the evidence ladder orders them."""
+    """Where information about a payment came from."""
 
     SUBMIT = "submit"
     LATE = "late"
@@ -113,7 +114,8 @@ class Source(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """Checks or persons let it go: it may be sent from `send_after_ms` on. `cleared` are the reasons they cleared."""
+    """The checks passed, or persons released it: it may be sent from `send_after_ms` on. `cleared`: the reasons
+    released."""
 
     at_ms: int
     send_after_ms: int
@@ -122,9 +124,9 @@ class Release:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """It waits for a person; `reason` is a slug such as `suspected_duplicate`, `also` are further ones.
+    """It waits for a person. `reason` is a slug such as `suspected_duplicate`; `also` are further reasons.
 
-    `cleared` are reasons that a person cleared in the same step, while these stay.
+    `cleared` are the reasons that a person released in the same step.
     """
 
     at_ms: int
@@ -134,13 +136,13 @@ class Hold:
 
     @property
     def reasons(self) -> tuple[str, ...]:
-        """All of them, the gravest first."""
+        """All reasons, the most serious first."""
         return (self.reason, *self.also)
 
 
 @dataclass(frozen=True, slots=True)
 class Reject:
-    """We say no before anything was sent."""
+    """The gateway rejects the order before anything was sent."""
 
     at_ms: int
     code: Code
@@ -148,7 +150,7 @@ class Reject:
 
 @dataclass(frozen=True, slots=True)
 class Cancel:
-    """The ERP or an operator withdraws it."""
+    """The ERP or an operator withdraws the order."""
 
     at_ms: int
 
@@ -162,7 +164,7 @@ class Expire:
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """The bytes are written down and about to leave: the `sending` commit."""
+    """The `sending` commit: the bytes are stored and will be sent next."""
 
     at_ms: int
 
@@ -171,7 +173,7 @@ class Send:
 class NotSent:
     """Proof that no byte of `attempt` was handed to the transport; `retry_at_ms` is when to try again.
 
-    `attempt` None, here and below: whichever attempt is the latest.
+    `attempt` None, here and below, means the latest attempt.
     """
 
     at_ms: int
@@ -182,7 +184,7 @@ class NotSent:
 
 @dataclass(frozen=True, slots=True)
 class Silent:
-    """No usable answer: time-out, reset, half an answer, wrong signature, somebody else's answer."""
+    """No usable answer: time-out, reset, partial answer, wrong signature, or an answer to another message."""
 
     at_ms: int
     reason: str
@@ -191,18 +193,18 @@ class Silent:
 
 @dataclass(frozen=True, slots=True)
 class TakenOver:
-    """This node found the payment in `sending` by another owner or by its own former life."""
+    """This node found the payment in `sending`, left by another node or by its own previous process."""
 
     at_ms: int
 
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """A verified word about the payment.
+    """A verified answer about the payment.
 
-    `asked_ms` is when the question left (for enquiries), `attempt` which send was answered (for Source.SUBMIT),
-    `day_over` whether the bank's day of the latest send has ended by now. `clock_sure` False: when it was asked,
-    it could not be told for how long the latest copy had been under way, so it counts as asked within the quarantine.
+    `asked_ms`: when the enquiry was sent. `attempt`: which send was answered (for Source.SUBMIT). `day_over`: whether
+    the bank day of the latest send has ended. `clock_sure` False: the node's clock could not tell how long ago the
+    latest copy was sent, so the answer counts as asked within the quarantine.
     """
 
     at_ms: int
@@ -216,7 +218,7 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class AskedInVain:
-    """An enquiry brought no usable answer; `day_over` as with an answer."""
+    """An enquiry got no usable answer; `day_over` as in Answered."""
 
     at_ms: int
     reason: str
@@ -232,9 +234,9 @@ class Overdue:
 
 @dataclass(frozen=True, slots=True)
 class Resolve:
-    """Two persons decide with evidence: `fate` SETTLED or FAILED, or None to let it be sent again.
+    """Two persons decide on evidence: `fate` is SETTLED or FAILED, or None to send the payment again.
 
-    `attempt` is the latest send they knew of: evidence gathered before a repeat says nothing about it.
+    `attempt` is the latest send that they knew of: evidence from before a repeat does not cover the repeat.
     """
 
     at_ms: int
@@ -244,9 +246,9 @@ class Resolve:
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """The stored bytes are about to leave again: the `sending` commit of attempt n+1.
+    """The `sending` commit of a repeat: the stored bytes will be sent again as attempt n+1.
 
-    `day_ends_ms` is when the bank day that the bytes name is over.
+    `day_ends_ms` is the end of the bank day that the bytes name.
     """
 
     at_ms: int
@@ -260,7 +262,8 @@ Event = (
 
 
 class Work(StrEnum):
-    """The only timers of record; one row per payment and kind."""
+    """The kinds of scheduled work. The journal keeps one row per payment and kind; there are no other timers of
+    record."""
 
     SEND = "send"
     ENQUIRE = "enquire"
@@ -272,7 +275,7 @@ class Work(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Tell:
-    """Tell the ERP: one outbox row, numbered by the life's new `seq`."""
+    """Send an event to the ERP: one outbox row, numbered by the life's new `seq`."""
 
     event: str
 
@@ -286,7 +289,7 @@ class Due:
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
+class WorkDone:
     """Delete the work row of this kind, if there is one."""
 
     work: Work
@@ -294,16 +297,16 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Alarm:
-    """Count it, log it, and page somebody: `slug` is a closed label."""
+    """Count and log an alarm; `slug` is one of a fixed set of labels."""
 
     slug: str
 
 
 @dataclass(frozen=True, slots=True)
 class Deny:
-    """The asker is told no; nothing changed."""
+    """Refuse the request; nothing changed."""
 
     code: Code
 
 
-Effect = Tell | Due | Done | Alarm | Deny
+Effect = Tell | Due | WorkDone | Alarm | Deny

@@ -34,16 +34,16 @@ from gateway.demo import daily_operations, end_of_day, evidence, processes, stag
 from gateway.demo import report as demo_report
 from gateway.demo import site as demo_site
 from gateway.demo.board import Board
-from gateway.demo.erp import BrokerTrouble, Clerk, Erp, Heard
+from gateway.demo.erp import BrokerAdmin, BrokerTrouble, Erp, ReceivedNews
 from gateway.demo.orders import Story, write
 from gateway.demo.play import Play
 from gateway.demo.processes import Child, NotStarted
-from gateway.demo.report import Check, Facts, FaultRow, KillRow
+from gateway.demo.report import Facts, FaultRow, KillRow, PromiseCheck
 from gateway.demo.texts import Lang, Words, lang_of, phrase
 from gateway.demo.timeline_picture import Timeline
-from gateway.demo.verdict import Executed, Fate, Journalled, Verdict, Wrong, is_news, judge, outcome
+from gateway.demo.verdict import Executed, Journalled, OrderResult, Verdict, Wrong, is_news, judge, outcome
 from gateway.settings import socket_of
-from gateway.simbank.faults import FAULTS, Fault
+from gateway.simbank.faults import FAULTS, BankFault
 from gateway.tasks import sleep
 from protocols import trial
 from protocols.canon.outcome import State
@@ -112,8 +112,6 @@ def main(
         return _run(reactor or _own_reactor(), wishes, broker, console)
 
 
-
-
 @contextmanager
 def _broker_file() -> Iterator[Path]:
     """The description that is there, of a checkout or in $BANKGW_BROKER_JSON; else of a broker for this demo."""
@@ -131,8 +129,10 @@ def read_broker(file: Path) -> dict[str, Any]:
     try:
         broker: dict[str, Any] = json.loads(file.read_text("utf-8"))
     except FileNotFoundError:
-        raise BrokerTrouble(f"{file} is not there; it is to describe a RabbitMQ. Unset BANKGW_BROKER_JSON, or "
-                            f"run `make demo` in a checkout, which makes such a file") from None
+        raise BrokerTrouble(
+            f"{file} is not there; it is to describe a RabbitMQ. Unset BANKGW_BROKER_JSON, or "
+            f"run `make demo` in a checkout, which makes such a file"
+        ) from None
     host = str(broker["host"])
     if host not in ("127.0.0.1", "::1", "localhost"):
         raise BrokerTrouble(f"the demo speaks to brokers on this machine only, not to {host}")
@@ -209,9 +209,7 @@ def _explain(failure: Failure, say: Callable[[str], None]) -> int:
 class Demo:
     """One run: sets the site up, plays, compares, reports. `end_children` may be called at any time."""
 
-    def __init__(
-        self, reactor: Any, clock: Clock, wishes: Wishes, broker: Mapping[str, Any], console: Console
-    ) -> None:
+    def __init__(self, reactor: Any, clock: Clock, wishes: Wishes, broker: Mapping[str, Any], console: Console) -> None:
         self._reactor = reactor
         self._clock = clock
         self._wishes = wishes
@@ -239,7 +237,7 @@ class Demo:
         wishes, banks = self._wishes, self._wishes.banks
         site = demo_site.prepare(wishes.folder, stage.plans(banks, wishes.seed))
         self._start_simulators(site)
-        clerk = Clerk(self._reactor, self._broker, self._clock, self.elapsed)
+        clerk = BrokerAdmin(self._reactor, self._broker, self._clock, self.elapsed)
         await clerk.empty()
         await self._simulators_ready(site)
         user = self._broker["users"]["erp-demo"]["user"]
@@ -271,7 +269,7 @@ class Demo:
         leaks += self._leaks(site, story)
         return self._compare(site, story, erp, clerk, leaks, (evening.check, stopped))
 
-    def _on_heard(self, one: Heard) -> None:
+    def _on_heard(self, one: ReceivedNews) -> None:
         self._play.on_heard(one)
 
     # ---- children ----
@@ -318,7 +316,7 @@ class Demo:
             self._reactor, pool, lambda: desk.get("directory", bank, name=text, limit=200)
         )
 
-    async def _stop_daemon(self) -> Check:
+    async def _stop_daemon(self) -> PromiseCheck:
         """Let the daemon leave in order, without holding up the ERP that hears its last words."""
         began_s = self._clock.monotonic_s()
         self._daemon.signal(signal.SIGTERM)
@@ -328,14 +326,21 @@ class Demo:
         took = f"{self._clock.monotonic_s() - began_s:.1f} s"
         if ended is None:
             self._daemon.kill()
-            return Check(promise, False, phrase("still there after {took}; killed", took=took))
-        return Check(promise, ended.code == 0, phrase("exit code {code} after {took}", code=ended.code, took=took))
+            return PromiseCheck(promise, False, phrase("still there after {took}; killed", took=took))
+        return PromiseCheck(
+            promise, ended.code == 0, phrase("exit code {code} after {took}", code=ended.code, took=took)
+        )
 
     # ---- comparing ----
 
     def _compare(
-        self, site: demo_site.Site, story: Story, erp: Erp, clerk: Clerk, leaks: list[evidence.Leak],
-        ends: tuple[Check, ...],
+        self,
+        site: demo_site.Site,
+        story: Story,
+        erp: Erp,
+        clerk: BrokerAdmin,
+        leaks: list[evidence.Leak],
+        ends: tuple[PromiseCheck, ...],
     ) -> int:
         lasted_s, now_ms = self.elapsed(), self._clock.now_ms()
         banks = self._wishes.banks
@@ -367,7 +372,7 @@ class Demo:
         return EXIT_AGREES if all(check.holds for check in checks) else EXIT_DISAGREES
 
     def _tell(
-        self, verdict: Verdict, checks: tuple[Check, ...], stories: tuple[demo_report.Story, ...]
+        self, verdict: Verdict, checks: tuple[PromiseCheck, ...], stories: tuple[demo_report.PaymentStory, ...]
     ) -> None:
         self._board.close()
         say, words = self._board.say, Words(self._wishes.lang)
@@ -386,7 +391,7 @@ class Demo:
         say(words(verdict.breakdown()), 2)
         say(verdict.last_line(), 6)
 
-    def _timeline(self, heard: Sequence[Heard], lasted_s: float) -> Timeline:
+    def _timeline(self, heard: Sequence[ReceivedNews], lasted_s: float) -> Timeline:
         play, first = self._play, dict[tuple[str, str], float]()
         for one in heard:
             if is_news(one):
@@ -418,7 +423,7 @@ def _vault_key(site: demo_site.Site) -> Path:
     return site.folder / "secrets" / "vault.key"
 
 
-def _promises(verdict: Verdict, executions: list[Executed], story: Story) -> Iterator[Check]:
+def _promises(verdict: Verdict, executions: list[Executed], story: Story) -> Iterator[PromiseCheck]:
     duplicated, lost = verdict.count(Wrong.DUPLICATED), verdict.count(Wrong.LOST)
     disagreeing = sum(finding.wrong is Wrong.DISAGREES for finding in verdict.findings)
     moved = sum(one.booked is not Booked.REFUSED for one in executions)
@@ -430,12 +435,12 @@ def _promises(verdict: Verdict, executions: list[Executed], story: Story) -> Ite
          phrase("{orders} orders, {commands} commands; {lost} without a final word or an answer",
                 orders=len(story.orders), commands=len(story.commands), lost=lost)),
     ):  # fmt: skip
-        yield Check(phrase(promise), number == 0, found)
+        yield PromiseCheck(phrase(promise), number == 0, found)
     differences = phrase("{count} differences", count=disagreeing)
-    yield Check(phrase("ledgers, journal and events say the same"), disagreeing == 0, differences)
+    yield PromiseCheck(phrase("ledgers, journal and events say the same"), disagreeing == 0, differences)
 
 
-def _only_permitted_repeats(journal: Sequence[Journalled], tallies: Mapping[str, Mapping[str, Any]]) -> Check:
+def _only_permitted_repeats(journal: Sequence[Journalled], tallies: Mapping[str, Mapping[str, Any]]) -> PromiseCheck:
     """A bank may meet a reference again where its own rules allow the very same bytes again; it books them once."""
     repeats: Counter[str] = Counter()
     for row in journal:
@@ -449,12 +454,14 @@ def _only_permitted_repeats(journal: Sequence[Journalled], tallies: Mapping[str,
         "already", repeats=repeats.total(), unfit=unfit, met=sum(met.values()),
     )  # fmt: skip
     promise = phrase("a bank met a reference again only as a repeat that its rules allow, byte for byte")
-    return Check(promise, not more and unfit == 0, "; ".join([str(found), *more]) if more else found)
+    return PromiseCheck(promise, not more and unfit == 0, "; ".join([str(found), *more]) if more else found)
 
 
-def _sound(log: Path) -> Check:
+def _sound(log: Path) -> PromiseCheck:
     found = evidence.defects(log)
-    return Check(phrase("the daemon's log shows no defect of its own"), not found, "; ".join(found[:3]) or "none")
+    return PromiseCheck(
+        phrase("the daemon's log shows no defect of its own"), not found, "; ".join(found[:3]) or "none"
+    )
 
 
 def _by_sort(verdict: Verdict) -> dict[str, Counter[str]]:
@@ -464,7 +471,7 @@ def _by_sort(verdict: Verdict) -> dict[str, Counter[str]]:
     return sorts
 
 
-def _word(fate: Fate) -> str:
+def _word(fate: OrderResult) -> str:
     return "unheard of" if fate.told is None else fate.told.value
 
 
@@ -473,7 +480,7 @@ def _fault_rows(
 ) -> Iterator[FaultRow]:
     """`early` are the payments that left before the banks behaved, after which no plan strikes; None: all."""
     for plan in site.plans:
-        struck: dict[Fault, Counter[str]] = {}
+        struck: dict[BankFault, Counter[str]] = {}
         for fate in verdict.fates:
             # What strikes a bundle goes by the bundle's reference, which is nobody's order.
             single = fate.order.kind in ("payment", "transfer") and (early is None or fate.payment in early)
@@ -481,13 +488,13 @@ def _fault_rows(
                 fault = stage.first_fault(plan, fate.reference)
                 if fault is not None:
                     struck.setdefault(fault, Counter())[_word(fate)] += 1
-        for fault in Fault:
+        for fault in BankFault:
             committed = int(tallies[plan.bank]["faults"][fault.value])
             yield FaultRow(plan.bank, fault.value, FAULTS[fault].meaning, committed, struck.get(fault, Counter()))
 
 
-def _answers_to_questions(story: Story, heard: list[Heard]) -> dict[str, Counter[str]]:
-    answers: dict[str, list[Heard]] = {}
+def _answers_to_questions(story: Story, heard: list[ReceivedNews]) -> dict[str, Counter[str]]:
+    answers: dict[str, list[ReceivedNews]] = {}
     for one in heard:
         answers.setdefault(one.correlation, []).append(one)
     found: dict[str, Counter[str]] = {}
@@ -497,9 +504,9 @@ def _answers_to_questions(story: Story, heard: list[Heard]) -> dict[str, Counter
     return found
 
 
-def _stories(site: demo_site.Site, verdict: Verdict) -> Iterator[demo_report.Story]:
+def _stories(site: demo_site.Site, verdict: Verdict) -> Iterator[demo_report.PaymentStory]:
     """The files of payments to which something happened, one of each sort."""
-    wanted: dict[str, Fate] = {}
+    wanted: dict[str, OrderResult] = {}
     doubted = evidence.doubted(site.state)
     for fate in verdict.fates:
         if fate.payment is None:
@@ -524,7 +531,7 @@ def _stories(site: demo_site.Site, verdict: Verdict) -> Iterator[demo_report.Sto
     keys = {why: fate.payment for why, fate in wanted.items() if fate.payment is not None}
     files = evidence.files_of_payments(site.state, _vault_key(site), tuple(keys.values()))
     for why, fate in wanted.items():
-        yield demo_report.Story(why, fate.order.id, fate, tuple(files[keys[why]]))
+        yield demo_report.PaymentStory(why, fate.order.id, fate, tuple(files[keys[why]]))
 
 
 def _environment(wishes: Wishes, broker: Mapping[str, Any]) -> dict[str, str]:

@@ -18,7 +18,7 @@ PURPOSES: Mapping[str, str] = {BATCH: "货款", PAYROLL: "工资", COLLECTION: "
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class BundleOrder:
     """One order of a bundle, or a transfer; `other` is the other party's account."""
 
     id: str
@@ -34,7 +34,7 @@ class Daily:
     id: str
     bank: str
     kind: str
-    items: tuple[Item, ...]
+    items: tuple[BundleOrder, ...]
     fields: Mapping[str, Any]
 
     @property
@@ -55,11 +55,11 @@ def of_bank(
         ours = {"account": own[0], "name": holders[own[0]]}
         head = {"id": id_, "currency": "CNY", "purpose": purpose}
         if kind == TRANSFER:
-            item = Item(id_, own[0], own[1], dice.randrange(1_00, 90_000_00))
+            item = BundleOrder(id_, own[0], own[1], dice.randrange(1_00, 90_000_00))
             to = {"account": own[1], "name": holders[own[1]]}
             yield Daily(id_, bank, kind, (item,), {**head, "debtor": ours, "creditor": to, "amount": _text(item.minor)})
             continue
-        items = tuple(Item(f"{id_}-{n}", own[0], next(others), dice.randrange(1_00, 9_000_00))
+        items = tuple(BundleOrder(f"{id_}-{n}", own[0], next(others), dice.randrange(1_00, 9_000_00))
                       for n in range(1, ITEMS + 1))  # fmt: skip
         theirs = "debtor" if kind == COLLECTION else "creditor"
         sides = {"creditor": ours, "agreement": "DK-0001"} if kind == COLLECTION else {"debtor": ours}

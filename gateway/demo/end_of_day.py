@@ -19,9 +19,9 @@ from gateway import capabilities
 from gateway.clock import Clock
 from gateway.control.client import NoDaemon, Refused
 from gateway.demo import site as demo_site
-from gateway.demo.erp import Erp, Heard
-from gateway.demo.orders import RECEIPT, STATEMENT, Answer, Command
-from gateway.demo.report import Check
+from gateway.demo.erp import Erp, ReceivedNews
+from gateway.demo.orders import RECEIPT, STATEMENT, DemoCommand, ExpectedAnswer
+from gateway.demo.report import PromiseCheck
 from gateway.demo.texts import phrase
 from gateway.simbank.ledger import CHINA
 from gateway.simbank.record import Execution, read_executions
@@ -38,22 +38,22 @@ _PER_SECOND = 20.0
 
 
 @dataclass(frozen=True, slots=True)
-class Totals:
+class DayTotals:
     """An account's entries of one bank day, counted."""
 
     count: int = 0
     credit_minor: int = 0
     debit_minor: int = 0
 
-    def plus(self, minor: int, *, out: bool) -> Totals:
+    def plus(self, minor: int, *, out: bool) -> DayTotals:
         """With one entry more."""
         credit, debit = (0, minor) if out else (minor, 0)
-        return Totals(self.count + 1, self.credit_minor + credit, self.debit_minor + debit)
+        return DayTotals(self.count + 1, self.credit_minor + credit, self.debit_minor + debit)
 
 
-def totals(executions: Iterable[Execution], account: str, day: date, now_ms: int) -> Totals:
+def totals(executions: Iterable[Execution], account: str, day: date, now_ms: int) -> DayTotals:
     """What the bank's record makes of an account's day: money out and in, and back where it came back."""
-    found = Totals()
+    found = DayTotals()
     for one in executions:
         asked = one.instruction
         if one.refused or account not in (asked.debtor_account, asked.creditor_account):
@@ -69,10 +69,10 @@ def _day(at_ms: int) -> date:
     return datetime.fromtimestamp(at_ms / 1000, CHINA).date()
 
 
-def told(said: Mapping[str, Any]) -> Totals:
+def told(said: Mapping[str, Any]) -> DayTotals:
     """A statement's own totals."""
     credit, debit = (Money.parse(said[name]).minor for name in ("credit_sum", "debit_sum"))
-    return Totals(int(said["count"]), credit, debit)
+    return DayTotals(int(said["count"]), credit, debit)
 
 
 def receipt_faults(line: Mapping[str, Any], said: Mapping[str, Any]) -> Iterator[str]:
@@ -136,12 +136,14 @@ class Evening:
         self._judge(bank, RECEIPT, said, lambda body: receipt_faults(line, body))
 
     @property
-    def check(self) -> Check:
+    def check(self) -> PromiseCheck:
         """One promise for all of it."""
         good = ", ".join(f"{count} {name}" for name, count in self._good.items()) or "nothing"
         found = phrase("{good} as the banks have them", good=good)
         promise = phrase("statements, receipts and branches are the banks' own")
-        return Check(promise, not self._faults, "; ".join([str(found), *self._faults]) if self._faults else found)
+        return PromiseCheck(
+            promise, not self._faults, "; ".join([str(found), *self._faults]) if self._faults else found
+        )
 
     async def _statement(self, bank: str) -> Mapping[str, Any] | None:
         """Compare the day of the bank's first account; returns the last entry of money out, if there is one."""
@@ -166,7 +168,7 @@ class Evening:
         lines = said.said.get("lines", []) if said is not None else []
         return next((one for one in reversed(lines) if one["direction"] == "debit"), None)
 
-    def _truth(self, bank: str, account: str, day: date) -> Totals:
+    def _truth(self, bank: str, account: str, day: date) -> DayTotals:
         return totals(read_executions(self.site.ledger(bank)), account, day, self.clock.now_ms())
 
     async def _directory(self, bank: str) -> None:
@@ -179,7 +181,7 @@ class Evening:
         self._note(bank, "directory", branch_faults(said, known))
 
     def _judge(
-        self, bank: str, key: str, said: Heard | None, faults: Callable[[Mapping[str, Any]], Iterator[str]]
+        self, bank: str, key: str, said: ReceivedNews | None, faults: Callable[[Mapping[str, Any]], Iterator[str]]
     ) -> None:
         if said is None:
             self._faults.append(f"{bank}: {key}: no answer in {PATIENCE_S:g} s")
@@ -194,16 +196,16 @@ class Evening:
         if not found:
             self._good[name] = self._good.get(name, 0) + 1
 
-    async def _put(self, key: str, fields: Mapping[str, Any]) -> Heard | None:
+    async def _put(self, key: str, fields: Mapping[str, Any]) -> ReceivedNews | None:
         """Ask one question; its answer, or None after PATIENCE_S."""
         self._asked += 1
         id_ = f"{self.run}-evening-{self._asked}"
         body = json.dumps(dict(fields), ensure_ascii=False).encode()
-        await self.erp.publish((Command(id_, "", key, body, frozenset({READY[key]})),), _PER_SECOND)
+        await self.erp.publish((DemoCommand(id_, "", key, body, frozenset({READY[key]})),), _PER_SECOND)
         until_s = self.clock.monotonic_s() + PATIENCE_S
         while self.clock.monotonic_s() < until_s:
             for one in reversed(self.erp.heard):
-                if one.correlation == id_ and one.where is Answer.REPLY:
+                if one.correlation == id_ and one.where is ExpectedAnswer.REPLY:
                     return one
             await sleep(self.clock, 0.1)
         return None

@@ -17,16 +17,27 @@ from xml.etree import ElementTree
 from twisted.internet.defer import Deferred, DeferredList
 
 from gateway.clock import Clock
-from gateway.demo.orders import XML, Answer, Command
+from gateway.demo.orders import XML, DemoCommand, ExpectedAnswer
 from gateway.erp import topology
 from gateway.erp.amqp import pika_amqp
 from gateway.erp.amqp_settings import AmqpSettings
-from gateway.erp.amqp_types import Amqp, Declarer, Delivery, Down, Fate, Message, Prepare, Properties, Verdict
+from gateway.erp.amqp_types import (
+    Amqp,
+    Declarer,
+    Delivery,
+    Down,
+    OutgoingMessage,
+    Prepare,
+    Properties,
+    PublishResult,
+    PublishStatus,
+)
 from gateway.erp.broker_address import BrokerAddress
 from gateway.erp.client import Patience
 from gateway.tasks import sleep
+from protocols.erp.routing import EVENTS
 
-REPLY, EVENT, UNROUTED = Answer.REPLY, Answer.EVENT, Answer.UNROUTED
+REPLY, EVENT, UNROUTED = ExpectedAnswer.REPLY, ExpectedAnswer.EVENT, ExpectedAnswer.UNROUTED
 _QUEUE_LIVES_MS = 900_000
 _AT_ONCE = 500
 _AGAIN_S = 0.5
@@ -38,13 +49,13 @@ class BrokerTrouble(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class ReceivedNews:
     """One message the gateway published, once however often it arrived. `at_s` counts from the start of the demo.
 
     `correlation` is the message id of the command it answers, or that caused it. `said` is the body's fields.
     """
 
-    where: Answer
+    where: ExpectedAnswer
     message_id: str
     correlation: str
     name: str
@@ -109,13 +120,13 @@ async def up(amqp: Amqp, clock: Clock, patience_s: float = 20.0) -> None:
             timer.cancel()
 
 
-class Clerk:
+class BrokerAdmin:
     """Sees to the gateway's own queues, as the gateway's user."""
 
     def __init__(self, reactor: Any, broker: Mapping[str, Any], clock: Clock, elapsed: Callable[[], float]) -> None:
         self.thrown_away = 0
         self.parked: list[Parked] = []
-        self.unrouted: list[Heard] = []
+        self.unrouted: list[ReceivedNews] = []
         self._clock = clock
         self._elapsed = elapsed
         self._heard_s = 0.0
@@ -177,11 +188,11 @@ class Clerk:
         self._amqp.ack(delivery)
 
 
-def heard(delivery: Delivery, where: Answer, at_s: float) -> Heard:
+def heard(delivery: Delivery, where: ExpectedAnswer, at_s: float) -> ReceivedNews:
     """A delivery as what was heard. Raises ValueError for a body that is neither JSON nor XML."""
     said = delivery.properties
     kind = said.content_type or ""
-    return Heard(where, said.message_id or "", said.correlation_id or "", said.type or "",
+    return ReceivedNews(where, said.message_id or "", said.correlation_id or "", said.type or "",
                  read_body(delivery.body, kind), kind, at_s)  # fmt: skip
 
 
@@ -193,9 +204,9 @@ class Erp:
 
     def __init__(
         self, reactor: Any, broker: Mapping[str, Any], clock: Clock, run: str, elapsed: Callable[[], float],
-        on_heard: Callable[[Heard], None],
+        on_heard: Callable[[ReceivedNews], None],
     ) -> None:  # fmt: skip
-        self.heard: list[Heard] = []
+        self.heard: list[ReceivedNews] = []
         self.repeats = 0
         self.published = 0
         self.sent: set[str] = set()
@@ -217,7 +228,7 @@ class Erp:
         # Nobody comes back for these queues: the broker deletes them when they have been idle for a while.
         for queue in (self.replies_queue, self.events_queue):
             await declarer.queue(queue, {"x-expires": _QUEUE_LIVES_MS})
-        await declarer.bind(self.events_queue, topology.EVENTS, "#")
+        await declarer.bind(self.events_queue, EVENTS, "#")
 
     async def start(self) -> None:
         """Connect, and own the queues."""
@@ -227,7 +238,7 @@ class Erp:
         """Let that many commands go out at once, ahead of the pace."""
         self._ahead += commands
 
-    async def publish(self, commands: tuple[Command, ...], per_second: float) -> None:
+    async def publish(self, commands: tuple[DemoCommand, ...], per_second: float) -> None:
         """Publish all of them in order, `per_second` of them; returns when the broker has confirmed the last."""
         started_s, waiting = self._clock.monotonic_s(), deque(commands)
         confirms: list[Deferred[None]] = []
@@ -238,7 +249,7 @@ class Erp:
             await sleep(self._clock, 1 / min(per_second, 50.0))
         await DeferredList(confirms, fireOnOneErrback=True, consumeErrors=True)
 
-    async def _send(self, command: Command) -> None:
+    async def _send(self, command: DemoCommand) -> None:
         """One command, again under the same message id until the broker has taken it."""
         queues = {REPLY: self.replies_queue, UNROUTED: self.gone_queue, EVENT: None}
         properties = Properties(
@@ -248,17 +259,17 @@ class Erp:
         )  # fmt: skip
         self.sent.add(command.message_id)
         while True:
-            verdict: Verdict = await self._amqp.publish(
-                Message(topology.COMMANDS, command.key, command.body, properties)
+            verdict: PublishResult = await self._amqp.publish(
+                OutgoingMessage(topology.COMMANDS, command.key, command.body, properties)
             )
-            if verdict.fate is Fate.CONFIRMED:
+            if verdict.fate is PublishStatus.CONFIRMED:
                 self.published += 1
                 return
-            if verdict.fate in (Fate.REFUSED, Fate.RETURNED):
+            if verdict.fate in (PublishStatus.REFUSED, PublishStatus.RETURNED):
                 raise BrokerTrouble(f"{command.key} {command.message_id}: {verdict.code} {verdict.text}")
             await sleep(self._clock, _AGAIN_S)
 
-    def _take(self, delivery: Delivery, where: Answer) -> None:
+    def _take(self, delivery: Delivery, where: ExpectedAnswer) -> None:
         self.last_heard_s = self._clock.monotonic_s()
         one = heard(delivery, where, self._elapsed())
         if one.message_id in self._seen:

@@ -15,10 +15,9 @@ from sqlalchemy import Connection
 
 from gateway.core.states import Source
 from gateway.demo.verdict import Executed, Journalled
-from gateway.erp.topology import EVENTS
 from gateway.journal.commit import attempts, audit
 from gateway.journal.commit.attempts import Exhibit
-from gateway.journal.commit.audit import Entry
+from gateway.journal.commit.audit import AuditEntry
 from gateway.journal.commit.rows import AttemptRow
 from gateway.journal.payments import bundles
 from gateway.journal.payments.timeline import Moment, timeline
@@ -26,6 +25,7 @@ from gateway.journal.sql import databases, vault, vaults
 from gateway.simbank.record import Execution, read_executions
 from protocols.bank import Replay
 from protocols.canon.outcome import State
+from protocols.erp.routing import EVENTS
 
 JOURNAL = "journal.db"
 _SELECT = "SELECT payment, order_id, state, seq, bank, bank_ref, attempt, amount_minor, currency FROM payments"
@@ -49,7 +49,7 @@ _CHARSETS = ("utf-8", "gbk", "utf-16-le")
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class EvidenceLine:
     """One line of a payment's file: who did what, and what it led to."""
 
     at_ms: int
@@ -96,7 +96,7 @@ def sends(conn: Connection, payment: str, count: int) -> tuple[int, tuple[str, .
     return left(audit.entries_of(conn, vaults.vault_of(conn), payment), attempts.of_payment(conn, payment))
 
 
-def left(entries: Iterable[Entry], rows: Iterable[AttemptRow]) -> tuple[int, tuple[str, ...]]:
+def left(entries: Iterable[AuditEntry], rows: Iterable[AttemptRow]) -> tuple[int, tuple[str, ...]]:
     """As `sends`, from a payment's audit entries and what was written down for it."""
     numbers: list[int] = []
     for entry in entries:
@@ -117,7 +117,7 @@ def unfit(rows: Sequence[AttemptRow]) -> Iterator[str]:
             yield f"send {row.attempt}: other bytes than those of send {rows[0].attempt}"
 
 
-def files_of_payments(state: Path, vault_key: Path, payments: Sequence[str]) -> dict[str, list[Step]]:
+def files_of_payments(state: Path, vault_key: Path, payments: Sequence[str]) -> dict[str, list[EvidenceLine]]:
     """What the journal can tell about some payments, opened with the vault's key."""
     with _opened(state, vault_key) as conn:
         return {payment: list(_steps(timeline(conn, payment), carrier(conn, payment))) for payment in payments}
@@ -140,7 +140,7 @@ def longest_climbs(state: Path) -> dict[str, str]:
     return found
 
 
-def climb(steps: Sequence[Step]) -> str:
+def climb(steps: Sequence[EvidenceLine]) -> str:
     """How a payment's fate became known, in one line: what the bank said when, and what the ERP was told."""
     began_ms = next((step.at_ms for step in steps if step.what == _SENT), 0)
     words, said = [], ""
@@ -177,25 +177,25 @@ def _opened(state: Path, vault_key: Path) -> Iterator[Connection]:
         engine.dispose()
 
 
-def _steps(moments: Iterable[Moment], carried_by: str = "") -> Iterator[Step]:
+def _steps(moments: Iterable[Moment], carried_by: str = "") -> Iterator[EvidenceLine]:
     for moment in moments:
         what = moment.what
-        if isinstance(what, Entry):
+        if isinstance(what, AuditEntry):
             shown = [f"{key}={what.detail[key]}" for key in _TELLING if what.detail.get(key)]
-            yield Step(moment.at_ms, what.entry, f"{' '.join(shown)} by {what.actor}")
+            yield EvidenceLine(moment.at_ms, what.entry, f"{' '.join(shown)} by {what.actor}")
         elif isinstance(what, AttemptRow):
             # An order that travelled with others has no bytes of its own.
             size = f"{len(what.wire)} bytes" if what.wire else carried_by or "0 bytes"
             where = f"{size} to port {what.port}, epoch {what.epoch}"
-            yield Step(moment.at_ms, _SENT, where)
+            yield EvidenceLine(moment.at_ms, _SENT, where)
         elif isinstance(what, Exhibit):
             content = what.content
             size = f"{len(content.body)} bytes" if content.body else ""
             said = " ".join(filter(None, (size, content.code, content.note)))
-            yield Step(moment.at_ms, f"{_WORD} ({content.source.value})", said)
+            yield EvidenceLine(moment.at_ms, f"{_WORD} ({content.source.value})", said)
         else:
             addressee = what.exchange or "its reply queue"
-            yield Step(moment.at_ms, _TOLD, f"{what.headers.get('type', '')} to {addressee}")
+            yield EvidenceLine(moment.at_ms, _TOLD, f"{what.headers.get('type', '')} to {addressee}")
 
 
 def defects(log: Path) -> list[str]:

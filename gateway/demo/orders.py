@@ -41,7 +41,7 @@ _BAD_SHARE, _RARE_SHARE = 0.006, 0.003
 _HUGE_BYTES = 1_100_000
 
 
-class Answer(StrEnum):
+class ExpectedAnswer(StrEnum):
     """Where the gateway's answer to a command must be found."""
 
     REPLY = "reply"
@@ -50,7 +50,7 @@ class Answer(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class DemoOrder:
     """One order: what must happen at most once. `creditor` is no other order's, so a bank's ledger names the order.
 
     Of a collection it is the payer's account: the other party's, as everywhere. `sort` says what is special about it.
@@ -71,7 +71,7 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True)
-class Command:
+class DemoCommand:
     """One message to publish.
 
     `expect` holds the outcomes that are right: `accepted`, an error code, or a reply's name.
@@ -83,7 +83,7 @@ class Command:
     body: bytes = field(repr=False)
     expect: frozenset[str]
     content_type: str = JSON
-    answer: Answer = Answer.REPLY
+    answer: ExpectedAnswer = ExpectedAnswer.REPLY
     named_type: str | None = None
 
     @property
@@ -100,13 +100,13 @@ class Story:
     """
 
     seed: int
-    orders: tuple[Order, ...]
-    commands: tuple[Command, ...]
+    orders: tuple[DemoOrder, ...]
+    commands: tuple[DemoCommand, ...]
     numbers: frozenset[str]
     names: frozenset[str]
 
     @property
-    def questions(self) -> tuple[Command, ...]:
+    def questions(self) -> tuple[DemoCommand, ...]:
         """The commands that are questions."""
         return tuple(command for command in self.commands if command.is_question)
 
@@ -130,7 +130,7 @@ class Manners:
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class DemoAccounts:
     """Where the story plays: the sender's accounts by bank with their holders, one account that is not the sender's.
 
     `run` makes message ids unique between runs. `now` is when the story begins.
@@ -145,19 +145,19 @@ class Stage:
     manners: Mapping[str, Manners] = field(default_factory=dict)
 
 
-def write(seed: int, count: int, questions: int, stage: Stage) -> Story:
+def write(seed: int, count: int, questions: int, stage: DemoAccounts) -> Story:
     """The story of `count` orders and `questions` questions."""
     return _Author(seed, count, stage).story(questions)
 
 
 class _Author:
-    def __init__(self, seed: int, count: int, stage: Stage) -> None:
+    def __init__(self, seed: int, count: int, stage: DemoAccounts) -> None:
         self._dice = random.Random(f"bankgw demo {seed}")
         self._seed = seed
         self._count = count
         self._stage = stage
         self._messages = 0
-        self._placed: list[tuple[float, Command]] = []
+        self._placed: list[tuple[float, DemoCommand]] = []
         self._creditors: set[str] = set()
 
     def story(self, questions: int) -> Story:
@@ -178,14 +178,14 @@ class _Author:
 
     # ---- the rest of a day's work ----
 
-    def _daily(self) -> list[Order]:
+    def _daily(self) -> list[DemoOrder]:
         """Batches and the like, spread over the first half, so that what is slow to become known still does."""
         made = [one for bank in sorted(self._stage.accounts) for one in self._daily_of(bank)]
         for n, one in enumerate(made):
             command = self._command(one.id, daily_operations.COMMANDS[one.kind], self._json(one.fields), one.accepted)
             self._put((n + 0.5) * self._count / (2 * len(made)), command)
         return [
-            Order(item.id, one.bank, item.ours, item.other, "", (item.minor,), one.kind, one.kind, kind=one.kind)
+            DemoOrder(item.id, one.bank, item.ours, item.other, "", (item.minor,), one.kind, one.kind, kind=one.kind)
             for one in made for item in one.items
         ]  # fmt: skip
 
@@ -213,11 +213,11 @@ class _Author:
         self._dice.shuffle(sorts)
         return sorts
 
-    def _order(self, n: int, sort: str) -> Order:
+    def _order(self, n: int, sort: str) -> DemoOrder:
         bank = self._bank(n, sort)
         amount = self._dice.randrange(1_00, 90_000_00)
         purpose = self._dice.choice(PURPOSES)
-        return Order(
+        return DemoOrder(
             id=f"AP-{self._seed}-{n:05d}",
             bank=bank,
             debtor=self._dice.choice(self._stage.accounts[bank]),
@@ -250,7 +250,7 @@ class _Author:
 
     # ---- which messages ----
 
-    def _publish(self, place: float, order: Order) -> None:
+    def _publish(self, place: float, order: DemoOrder) -> None:
         fields = self._fields(order)
         if order.sort in _BAD:
             self._put(place, _BAD[order.sort](self, order, fields))
@@ -270,15 +270,15 @@ class _Author:
             body = json.dumps({"id": order.id, "reason": "示例撤回"}, ensure_ascii=False).encode()
             self._put(place + 20.0, self._command(order.id, CANCEL, body, "status.result"))
         elif order.sort == "reply queue gone":
-            command = replace(command, answer=Answer.UNROUTED)
+            command = replace(command, answer=ExpectedAnswer.UNROUTED)
         elif order.sort == "events only":
-            command = replace(command, answer=Answer.EVENT)
+            command = replace(command, answer=ExpectedAnswer.EVENT)
         elif order.sort == "body over 1 MiB":
             body = self._json({**fields, "purpose": "x" * _HUGE_BYTES})
             command = self._command(order.id, SUBMIT, body, "too_large")
         self._put(place, command)
 
-    def _fields(self, order: Order) -> dict[str, Any]:
+    def _fields(self, order: DemoOrder) -> dict[str, Any]:
         fields: dict[str, Any] = {
             "id": order.id,
             "debtor": {"account": order.debtor, "name": self._stage.holders[order.debtor]},
@@ -299,7 +299,7 @@ class _Author:
             place[last] = value
         return fields
 
-    def _submit(self, order: Order, fields: Mapping[str, Any]) -> Command:
+    def _submit(self, order: DemoOrder, fields: Mapping[str, Any]) -> DemoCommand:
         if self._dice.random() < _XML_SHARE:
             return self._command(order.id, SUBMIT, xml_body(SUBMIT, fields), ACCEPTED, content_type=XML)
         return self._command(order.id, SUBMIT, self._json(fields), ACCEPTED)
@@ -307,11 +307,11 @@ class _Author:
     def _json(self, fields: Mapping[str, Any]) -> bytes:
         return json.dumps(fields, ensure_ascii=False).encode()
 
-    def _command(self, order_id: str, key: str, body: bytes, *expect: str, **more: Any) -> Command:
+    def _command(self, order_id: str, key: str, body: bytes, *expect: str, **more: Any) -> DemoCommand:
         self._messages += 1
-        return Command(f"{self._stage.run}-{self._messages}", order_id, key, body, frozenset(expect), **more)
+        return DemoCommand(f"{self._stage.run}-{self._messages}", order_id, key, body, frozenset(expect), **more)
 
-    def _put(self, place: float, command: Command) -> None:
+    def _put(self, place: float, command: DemoCommand) -> None:
         self._placed.append((place, command))
 
     def _at(self, later: timedelta) -> str:
@@ -319,54 +319,54 @@ class _Author:
 
     # ---- what cannot be accepted ----
 
-    def _unknown_key(self, order: Order, fields: dict[str, Any]) -> Command:
+    def _unknown_key(self, order: DemoOrder, fields: dict[str, Any]) -> DemoCommand:
         key = self._dice.choice(("payment.sumbit", "paymnt.submit"))
         return self._command(order.id, key, self._json(fields), "unknown_type")
 
-    def _two_types(self, order: Order, fields: dict[str, Any]) -> Command:
+    def _two_types(self, order: DemoOrder, fields: dict[str, Any]) -> DemoCommand:
         return self._command(order.id, SUBMIT, self._json(fields), "type_conflict", named_type=BALANCE)
 
-    def _number(self, order: Order, fields: dict[str, Any]) -> Command:
+    def _number(self, order: DemoOrder, fields: dict[str, Any]) -> DemoCommand:
         return self._command(order.id, SUBMIT, self._json({**fields, "amount": order.amounts_minor[0] / 100}), "schema")
 
-    def _broken_json(self, order: Order, fields: dict[str, Any]) -> Command:
+    def _broken_json(self, order: DemoOrder, fields: dict[str, Any]) -> DemoCommand:
         return self._command(order.id, SUBMIT, self._json(fields)[:-7], "malformed")
 
-    def _broken_xml(self, order: Order, fields: dict[str, Any]) -> Command:
+    def _broken_xml(self, order: DemoOrder, fields: dict[str, Any]) -> DemoCommand:
         body = xml_body(SUBMIT, fields).replace(b"</creditor>", b"")
         return self._command(order.id, SUBMIT, body, "malformed", content_type=XML)
 
-    def _unknown_field(self, order: Order, fields: dict[str, Any]) -> Command:
+    def _unknown_field(self, order: DemoOrder, fields: dict[str, Any]) -> DemoCommand:
         return self._command(order.id, SUBMIT, self._json({**fields, "amout": "1.00"}), "schema")
 
-    def _unknown_account(self, order: Order, fields: dict[str, Any]) -> Command:
+    def _unknown_account(self, order: DemoOrder, fields: dict[str, Any]) -> DemoCommand:
         body = self._json({**fields, "debtor": {**fields["debtor"], "account": self._creditor()}})
         return self._command(order.id, SUBMIT, body, "validation")
 
-    def _foreign_account(self, order: Order, fields: dict[str, Any]) -> Command:
+    def _foreign_account(self, order: DemoOrder, fields: dict[str, Any]) -> DemoCommand:
         body = self._json({**fields, "debtor": {**fields["debtor"], "account": self._stage.foreign}})
         return self._command(order.id, SUBMIT, body, "validation")
 
-    def _too_much(self, order: Order, fields: dict[str, Any]) -> Command:
+    def _too_much(self, order: DemoOrder, fields: dict[str, Any]) -> DemoCommand:
         body = self._json({**fields, "amount": amount_text(_TOO_MUCH_MINOR)})
         return self._command(order.id, SUBMIT, body, "validation")
 
-    def _unencodable(self, order: Order, fields: dict[str, Any]) -> Command:
+    def _unencodable(self, order: DemoOrder, fields: dict[str, Any]) -> DemoCommand:
         name = f"示例{self._manners(order.bank).lacks}公司"
         body = self._json({**fields, "creditor": {**fields["creditor"], "name": name}})
         return self._command(order.id, SUBMIT, body, "validation", "schema")
 
-    def _too_long(self, order: Order, fields: dict[str, Any]) -> Command:
+    def _too_long(self, order: DemoOrder, fields: dict[str, Any]) -> DemoCommand:
         body = self._json({**fields, "purpose": self._manners(order.bank).too_long})
         return self._command(order.id, SUBMIT, body, "validation", "schema")
 
-    def _stale(self, order: Order, fields: dict[str, Any]) -> Command:
+    def _stale(self, order: DemoOrder, fields: dict[str, Any]) -> DemoCommand:
         body = self._json({**fields, "valid_until": self._at(-timedelta(days=1))})
         return self._command(order.id, SUBMIT, body, "expired")
 
     # ---- questions ----
 
-    def _ask(self, count: int, orders: list[Order]) -> None:
+    def _ask(self, count: int, orders: list[DemoOrder]) -> None:
         banks, own = sorted(self._stage.accounts), self._stage.accounts
         asked = [order for order in orders if order.carried and order.kind == "payment"]
         for n in range(count):
@@ -391,7 +391,7 @@ class _Author:
     def _answer(self, bank: str, name: str) -> str:
         return "unsupported" if name in self._manners(bank).unanswered else name
 
-    def _question(self, about: str, key: str, said: dict[str, Any], name: str) -> Command:
+    def _question(self, about: str, key: str, said: dict[str, Any], name: str) -> DemoCommand:
         # A bank that misbehaves may leave a question without an answer in time: then that is the reply.
         refusals = ("bank_unavailable", "bank_unclear", "expired", "unknown_payment")
         if self._dice.random() < _XML_SHARE:
@@ -400,7 +400,7 @@ class _Author:
 
 
 _LACKING = "character the bank lacks"
-_BAD: Mapping[str, Callable[[_Author, Order, dict[str, Any]], Command]] = {
+_BAD: Mapping[str, Callable[[_Author, DemoOrder, dict[str, Any]], DemoCommand]] = {
     "unknown routing key": _Author._unknown_key,
     "contradictory types": _Author._two_types,
     "money as a JSON number": _Author._number,

@@ -24,9 +24,9 @@ from gateway.clock import Clock
 from gateway.demo import site as demo_site
 from gateway.demo import stage
 from gateway.demo.board import Board, Snapshot
-from gateway.demo.erp import Clerk, Erp, Heard
+from gateway.demo.erp import BrokerAdmin, Erp, ReceivedNews
 from gateway.demo.evidence import executed
-from gateway.demo.orders import Answer, Story
+from gateway.demo.orders import ExpectedAnswer, Story
 from gateway.demo.processes import Child, NotStarted
 from gateway.demo.verdict import Executed, is_news
 from gateway.tasks import sleep
@@ -74,7 +74,7 @@ class Play:
 
     def __init__(
         self, reactor: Any, clock: Clock, board: Board, story: Story, site: demo_site.Site, daemon: Child, erp: Erp,
-        clerk: Clerk, started_s: float, seed: int, kills: int,
+        clerk: BrokerAdmin, started_s: float, seed: int, kills: int,
     ) -> None:  # fmt: skip
         self.kills: list[Kill] = []
         self.calm_s: float | None = None
@@ -120,7 +120,7 @@ class Play:
         """Seconds since the start of the demo."""
         return self._clock.monotonic_s() - self._started_s
 
-    def on_heard(self, one: Heard) -> None:
+    def on_heard(self, one: ReceivedNews) -> None:
         """The ERP heard something new."""
         self._heard_since_start += 1
         if self.kills and self.kills[-1].heard_s is None:
@@ -129,7 +129,7 @@ class Play:
             order, seq = str(one.said["id"]), int(one.said["seq"])
             if order not in self._told or self._told[order][0] < seq:
                 self._told[order] = (seq, State(one.said["state"]), one.at_s)
-        if one.where is not Answer.EVENT or one.name == "payment.accepted":
+        if one.where is not ExpectedAnswer.EVENT or one.name == "payment.accepted":
             self._answered.add(one.correlation)
             if "error" in one.said and one.correlation in self._of_command:
                 self._rejected.add(self._of_command[one.correlation])

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from html import escape
 
-from gateway.demo.evidence import Leak, Step
+from gateway.demo.evidence import EvidenceLine, Leak
 from gateway.demo.orders import amount_text
 from gateway.demo.play import Kill
-from gateway.demo.sums import MoneyRow, Share, Sum, money_text
+from gateway.demo.sums import AmountShare, MoneyRow, Sum, money_text
 from gateway.demo.texts import Lang, Phrase, Said, Words, phrase
 from gateway.demo.timeline_picture import Timeline, svg
-from gateway.demo.verdict import Fate, Verdict, Wrong
+from gateway.demo.verdict import OrderResult, Verdict, Wrong
 from protocols.canon.party import mask
 
 CLIMB = "how a fate became known at"
@@ -69,7 +69,7 @@ i.calm { border-left: 2px dashed; width: 0; height: .9rem; }
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class PromiseCheck:
     """One promise that was checked, and what was found."""
 
     promise: Said
@@ -97,13 +97,13 @@ class KillRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Story:
+class PaymentStory:
     """The file of one payment, chosen because something interesting happened to it."""
 
     why: str
     order_id: str
-    fate: Fate
-    steps: tuple[Step, ...]
+    fate: OrderResult
+    steps: tuple[EvidenceLine, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,14 +118,14 @@ class Facts:
     published_s: float
     calm_s: float | None
     verdict: Verdict
-    checks: tuple[Check, ...]
+    checks: tuple[PromiseCheck, ...]
     sorts: Mapping[str, Mapping[str, int]]
     faults: tuple[FaultRow, ...]
     kills: tuple[KillRow, ...]
     questions: Mapping[str, Mapping[str, int]]
     parked: Mapping[str, int]
     repeats: int
-    stories: tuple[Story, ...]
+    stories: tuple[PaymentStory, ...]
     environment: Mapping[str, str]
     again: str
     money: tuple[MoneyRow, ...] = ()
@@ -137,7 +137,7 @@ def html(facts: Facts, lang: Lang = "en") -> str:
     return _Page(facts, Words(lang)).html()
 
 
-class Table:
+class ReportTable:
     """Builds a table. A column that holds numbers stands to the right, its head too."""
 
     def __init__(self, say: Words) -> None:
@@ -183,7 +183,7 @@ class _Page:
     def __init__(self, facts: Facts, say: Words) -> None:
         self._facts = facts
         self._say = say
-        self._table = Table(say)
+        self._table = ReportTable(say)
         self._good = all(check.holds for check in facts.checks)
 
     def html(self) -> str:
@@ -250,7 +250,7 @@ class _Page:
         heads = ("the ERP's orders", "gateway's journal", "banks' ledgers")
         top = "".join(f"<th class=n>{say(head)}</th>" for head in heads)
         body = "".join(
-            f"<tr{' class=total' if row.share is Share.TOTAL else ''}><td>{escape(say(row.share.value))}</td>"
+            f"<tr{' class=total' if row.share is AmountShare.TOTAL else ''}><td>{escape(say(row.share.value))}</td>"
             f"{self._sum(row, row.ordered)}{self._sum(row, row.journal)}{self._sum(row, row.ledgers)}"
             f"{_mark(row.agrees, say)}</tr>\n"
             for row in self._facts.money
@@ -383,30 +383,38 @@ def _most(item: tuple[str, int]) -> tuple[int, str]:
     return -item[1], item[0]
 
 
-def leak_check(leaks: Sequence[Leak], files: int, secrets: int) -> Check:
+def leak_check(leaks: Sequence[Leak], files: int, secrets: int) -> PromiseCheck:
     """The promise about the raw files."""
     promise = phrase("no account number, name or password can be read in the raw files")
     found = phrase("{secrets} of them looked for in {files} files, journal and log; {leaks} found", secrets=secrets,
                    files=files, leaks=len(leaks))  # fmt: skip
     if not leaks:
-        return Check(promise, True, found)
+        return PromiseCheck(promise, True, found)
     kinds = ", ".join(f"{count} {name}" for name, count in Counter(leak.file for leak in leaks).items())
-    return Check(promise, False, f"{found}: {leaks[0].hint} in {leaks[0].file} ({kinds})")
+    return PromiseCheck(promise, False, f"{found}: {leaks[0].hint} in {leaks[0].file} ({kinds})")
 
 
-def money_check(rows: Sequence[MoneyRow]) -> Check:
+def money_check(rows: Sequence[MoneyRow]) -> PromiseCheck:
     """The promise about the sums."""
     told = []
     for currency in sorted({row.currency for row in rows}):
         shares = {row.share: row.ordered for row in rows if row.currency == currency}
-        told.append(phrase("{currency} {paid} carried out, {back} of it came back", currency=currency,
-                           paid=money_text(shares[Share.PAID].minor), back=money_text(shares[Share.CAME_BACK].minor)))
+        told.append(
+            phrase(
+                "{currency} {paid} carried out, {back} of it came back",
+                currency=currency,
+                paid=money_text(shares[AmountShare.PAID].minor),
+                back=money_text(shares[AmountShare.CAME_BACK].minor),
+            )
+        )
     wrong = [
         f"{row.currency} {row.share.value}: {_told(row.ordered)}, {_told(row.journal)}, {_told(row.ledgers)}"
         for row in rows if row.agrees is False
     ]  # fmt: skip
     found: Said = told[0] if len(told) == 1 and not wrong else "; ".join([*map(str, told), *wrong])
-    return Check(phrase("the sums of money are equal in the orders, the journal and the ledgers"), not wrong, found)
+    return PromiseCheck(
+        phrase("the sums of money are equal in the orders, the journal and the ledgers"), not wrong, found
+    )
 
 
 def _told(found: Sum | None) -> str:

@@ -28,11 +28,11 @@ from gateway.demo.orders import (
     STATEMENT,
     STATUS,
     SUBMIT,
+    DemoAccounts,
     Manners,
-    Stage,
     amount_text,
 )
-from gateway.simbank.faults import Delays, Fault, FaultPlan, Touch
+from gateway.simbank.faults import BankFault, Delays, FaultPlan, Touch
 from gateway.simbank.ledger import CHINA
 from protocols.bank import Bank
 from protocols.canon.order import Kind
@@ -43,19 +43,19 @@ BANKS = ("sample", "pab")
 ORDERS = 1_000
 RETURNS_EVERY_S = 20.0
 ANSWER_S = 2.0
-FAULTS: Mapping[Fault, float] = {
-    Fault.DROP_BEFORE: 0.010,
-    Fault.DROP_AFTER: 0.015,
-    Fault.DELAY: 0.008,
-    Fault.HALF: 0.010,
-    Fault.GARBAGE: 0.008,
-    Fault.WRONG_SIGNATURE: 0.010,
-    Fault.OTHERS_ANSWER: 0.008,
-    Fault.TWICE: 0.008,
-    Fault.REFUSE: 0.012,
-    Fault.HIDE: 0.012,
-    Fault.LATE_RETURN: 0.012,
-    Fault.PROBE_SILENCE: 0.020,
+FAULTS: Mapping[BankFault, float] = {
+    BankFault.DROP_BEFORE: 0.010,
+    BankFault.DROP_AFTER: 0.015,
+    BankFault.DELAY: 0.008,
+    BankFault.HALF: 0.010,
+    BankFault.GARBAGE: 0.008,
+    BankFault.WRONG_SIGNATURE: 0.010,
+    BankFault.OTHERS_ANSWER: 0.008,
+    BankFault.TWICE: 0.008,
+    BankFault.REFUSE: 0.012,
+    BankFault.HIDE: 0.012,
+    BankFault.LATE_RETURN: 0.012,
+    BankFault.PROBE_SILENCE: 0.020,
 }
 """Shares of all exchanges that a fault can strike."""
 _ACCOUNTS = 3
@@ -153,7 +153,7 @@ def _own(bank: str) -> tuple[str, ...]:
     return site.account_numbers(bank, _ACCOUNTS)[:-1]
 
 
-def stage(banks: tuple[str, ...], run: str, now: datetime) -> Stage:
+def stage(banks: tuple[str, ...], run: str, now: datetime) -> DemoAccounts:
     """What the orders are written for. The banks' books are kept in China's time."""
     holders = {
         number: site.HOLDERS[n % len(site.HOLDERS)]
@@ -161,16 +161,16 @@ def stage(banks: tuple[str, ...], run: str, now: datetime) -> Stage:
         for n, number in enumerate(site.account_numbers(bank, _ACCOUNTS))
     }
     foreign = site.account_numbers(banks[0], _ACCOUNTS)[-1]
-    return Stage({bank: _own(bank) for bank in banks}, holders, foreign, run, now, now.astimezone(CHINA).date(),
+    return DemoAccounts({bank: _own(bank) for bank in banks}, holders, foreign, run, now, now.astimezone(CHINA).date(),
                  {bank: manners(bank) for bank in banks})  # fmt: skip
 
 
-def first_fault(plan: site.BankPlan, reference: str) -> Fault | None:
+def first_fault(plan: site.BankPlan, reference: str) -> BankFault | None:
     """The fault that the plan keeps for the first money exchange about a reference, if the exchange takes place."""
     faults = dict(plan.faults)
     seed = str(faults.pop("seed"))
     delays = Delays(**{key: faults.pop(key) for key in ("delay_s", "hide_s", "return_s")})
-    rates = {Fault(key): rate for key, rate in faults.items()}
+    rates = {BankFault(key): rate for key, rate in faults.items()}
     strike = FaultPlan(seed, rates, delays).decide(Touch.MONEY, reference)
     return None if strike is None else strike.fault
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from gateway.demo.verdict import SETTLED, Executed, Fate, Journalled, Verdict
+from gateway.demo.verdict import SETTLED, Executed, Journalled, OrderResult, Verdict
 from protocols.canon.outcome import State
 from protocols.twin import Booked
 
@@ -20,7 +20,7 @@ _BACK = (State.RETURNED, State.REVERSED)
 _DOUBT = (State.IN_DOUBT, State.ESCALATED)
 
 
-class Share(StrEnum):
+class AmountShare(StrEnum):
     """A part of what was ordered. CAME_BACK is a part of PAID, the others add up to TOTAL."""
 
     PAID = "carried out"
@@ -47,7 +47,7 @@ class MoneyRow:
     """One share in one currency by the three accounts; None where an account does not say it."""
 
     currency: str
-    share: Share
+    share: AmountShare
     ordered: Sum
     journal: Sum | None
     ledgers: Sum | None
@@ -55,9 +55,9 @@ class MoneyRow:
     @property
     def agrees(self) -> bool | None:
         """Whether the accounts that must say the same do; None where nothing is compared."""
-        if self.share in (Share.PAID, Share.CAME_BACK):
+        if self.share in (AmountShare.PAID, AmountShare.CAME_BACK):
             return self.ordered == self.journal == self.ledgers
-        return self.ordered == self.journal if self.share is Share.IN_DOUBT else None
+        return self.ordered == self.journal if self.share is AmountShare.IN_DOUBT else None
 
 
 def sums(verdict: Verdict, executed: Iterable[Executed], journal: Iterable[Journalled]) -> tuple[MoneyRow, ...]:
@@ -73,49 +73,49 @@ def sums(verdict: Verdict, executed: Iterable[Executed], journal: Iterable[Journ
     return tuple(_rows(currencies or [ORDERED_IN], ordered, journalled, booked))
 
 
-_Sums = Mapping[tuple[str, Share], Sum]
+_Sums = Mapping[tuple[str, AmountShare], Sum]
 
 
-def _add(parts: Iterable[tuple[str, Share, int]]) -> _Sums:
-    found: dict[tuple[str, Share], Sum] = {}
+def _add(parts: Iterable[tuple[str, AmountShare, int]]) -> _Sums:
+    found: dict[tuple[str, AmountShare], Sum] = {}
     for currency, share, minor in parts:
         found[currency, share] = found.get((currency, share), Sum()).plus(minor)
     return found
 
 
-def _of_fate(fate: Fate, rows: tuple[Journalled, ...]) -> Iterator[tuple[str, Share, int]]:
+def _of_fate(fate: OrderResult, rows: tuple[Journalled, ...]) -> Iterator[tuple[str, AmountShare, int]]:
     amounts = fate.order.amounts_minor
     minor = amounts[0]
     if len(amounts) > 1:
         # The id was used twice with two amounts, and the ERP learns by the answers which one counts.
         taken = {row.minor for row in rows if row.order_id == fate.order.id}
         minor = next((one for one in amounts if one in taken), minor)
-    yield ORDERED_IN, Share.TOTAL, minor
+    yield ORDERED_IN, AmountShare.TOTAL, minor
     for share in _shares(fate.told):
         yield ORDERED_IN, share, minor
 
 
-def _shares(state: State | None) -> tuple[Share, ...]:
+def _shares(state: State | None) -> tuple[AmountShare, ...]:
     if state in _BACK:
-        return Share.PAID, Share.CAME_BACK
+        return AmountShare.PAID, AmountShare.CAME_BACK
     if state in SETTLED:
-        return (Share.PAID,)
-    return (Share.IN_DOUBT,) if state in _DOUBT else (Share.NOT_PAID,)
+        return (AmountShare.PAID,)
+    return (AmountShare.IN_DOUBT,) if state in _DOUBT else (AmountShare.NOT_PAID,)
 
 
-def _of_execution(one: Executed, in_doubt: bool) -> tuple[Share, ...]:
+def _of_execution(one: Executed, in_doubt: bool) -> tuple[AmountShare, ...]:
     if one.booked is Booked.REFUSED:
         return ()
     if in_doubt:
-        return (Share.IN_DOUBT,)
-    return (Share.PAID, Share.CAME_BACK) if one.booked is Booked.RETURNED else (Share.PAID,)
+        return (AmountShare.IN_DOUBT,)
+    return (AmountShare.PAID, AmountShare.CAME_BACK) if one.booked is Booked.RETURNED else (AmountShare.PAID,)
 
 
 def _rows(currencies: Iterable[str], ordered: _Sums, journal: _Sums, ledgers: _Sums) -> Iterator[MoneyRow]:
     for currency in currencies:
-        for share in Share:
+        for share in AmountShare:
             at = currency, share
-            compared = share not in (Share.NOT_PAID, Share.TOTAL)
+            compared = share not in (AmountShare.NOT_PAID, AmountShare.TOTAL)
             yield MoneyRow(currency, share, ordered.get(at, Sum()), journal.get(at, Sum()) if compared else None,
                            ledgers.get(at, Sum()) if compared else None)  # fmt: skip
 

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from gateway.demo.erp import Heard
-from gateway.demo.orders import ACCEPTED, Answer, Command, Order, Story
+from gateway.demo.erp import ReceivedNews
+from gateway.demo.orders import ACCEPTED, DemoCommand, DemoOrder, ExpectedAnswer, Story
 from gateway.demo.texts import Phrase, phrase
 from protocols.canon.outcome import CORRECTION_EVENT, STATE_TABLE, State
 from protocols.twin import Booked
@@ -59,7 +59,7 @@ class Wrong(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class BrokenPromise:
     """Something that must not be: about which order or command, and what exactly."""
 
     wrong: Wrong
@@ -68,13 +68,13 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Fate:
+class OrderResult:
     """What became of one order. `told` is the state with the highest `seq` that the ERP heard, None if it heard none.
 
     `booked` is where the bank's (only) execution stands, None if the bank never got it.
     """
 
-    order: Order
+    order: DemoOrder
     told: State | None
     booked: Booked | None
     payment: str | None
@@ -94,8 +94,8 @@ class Verdict:
     in JSON to a command in XML or the other way round.
     """
 
-    fates: tuple[Fate, ...]
-    findings: tuple[Finding, ...]
+    fates: tuple[OrderResult, ...]
+    findings: tuple[BrokenPromise, ...]
     answers: Mapping[str, int] = field(default_factory=dict)
     second_answers: int = 0
     other_form: int = 0
@@ -154,7 +154,7 @@ _AFTER_FINAL = {State.SETTLED: frozenset({State.RETURNED, State.REVERSED})}
 
 
 def judge(
-    story: Story, heard: Sequence[Heard], executed: Iterable[Executed], journal: Iterable[Journalled]
+    story: Story, heard: Sequence[ReceivedNews], executed: Iterable[Executed], journal: Iterable[Journalled]
 ) -> Verdict:
     """Compare line by line. `heard` holds each message once."""
     return _Comparison(story, heard, executed, journal).verdict()
@@ -162,11 +162,11 @@ def judge(
 
 class _Comparison:
     def __init__(
-        self, story: Story, heard: Sequence[Heard], executed: Iterable[Executed], journal: Iterable[Journalled]
+        self, story: Story, heard: Sequence[ReceivedNews], executed: Iterable[Executed], journal: Iterable[Journalled]
     ) -> None:
         self._story = story
-        self._events: dict[str, list[Heard]] = {}
-        self._answers: dict[str, list[Heard]] = {}
+        self._events: dict[str, list[ReceivedNews]] = {}
+        self._answers: dict[str, list[ReceivedNews]] = {}
         for one in heard:
             self._answers.setdefault(one.correlation, []).append(one)
             if is_news(one):
@@ -177,10 +177,10 @@ class _Comparison:
         self._journal: dict[str, list[Journalled]] = {}
         for row in journal:
             self._journal.setdefault(row.order_id, []).append(row)
-        self._commands: dict[str, list[Command]] = {}
+        self._commands: dict[str, list[DemoCommand]] = {}
         for command in story.commands:
             self._commands.setdefault(command.order_id, []).append(command)
-        self._found: list[Finding] = []
+        self._found: list[BrokenPromise] = []
         self._outcomes: Counter[str] = Counter()
         self._second = self._other_form = 0
 
@@ -192,18 +192,18 @@ class _Comparison:
         return Verdict(fates, tuple(self._found), dict(self._outcomes), self._second, self._other_form)
 
     def _say(self, wrong: Wrong, about: str, text: str) -> None:
-        self._found.append(Finding(wrong, about, text))
+        self._found.append(BrokenPromise(wrong, about, text))
 
     # ---- commands and their answers ----
 
-    def _answered(self, command: Command) -> None:
+    def _answered(self, command: DemoCommand) -> None:
         found = [one for one in self._answers.get(command.message_id, ()) if answers(command, one)]
         name = f"{command.key} {command.message_id}"
         if not found:
             self._say(Wrong.LOST, name, f"no answer at all ({command.order_id})")
             return
         self._second += len(found) - 1
-        if command.answer is Answer.REPLY:
+        if command.answer is ExpectedAnswer.REPLY:
             self._other_form += sum(one.content_type != command.content_type for one in found)
         outcomes = {outcome(one) for one in found}
         self._outcomes.update(sorted(outcomes))
@@ -213,7 +213,7 @@ class _Comparison:
 
     # ---- one order ----
 
-    def _fate(self, order: Order) -> Fate:
+    def _fate(self, order: DemoOrder) -> OrderResult:
         events = sorted(self._events.get(order.id, ()), key=lambda one: int(one.said["seq"]))
         rows, executions = self._journal.get(order.id, []), self._executed.get(order.creditor, [])
         told = State(events[-1].said["state"]) if events else self._refused(order)
@@ -225,14 +225,14 @@ class _Comparison:
         for text in (*_content_faults(order, executions, rows), *_journal_faults(events, told, rows)):
             self._say(Wrong.DISAGREES, order.id, text)
         reference = executions[0].reference if executions else rows[0].reference if rows else None
-        return Fate(order, told, booked, payments[0] if payments else None, reference)
+        return OrderResult(order, told, booked, payments[0] if payments else None, reference)
 
-    def _refused(self, order: Order) -> State | None:
+    def _refused(self, order: DemoOrder) -> State | None:
         commands = self._commands.get(order.id, ())
         refused = any("error" in one.said for command in commands for one in self._answers.get(command.message_id, ()))
         return State.REJECTED if refused else None
 
-    def _told_and_booked(self, order: Order, told: State | None, booked: Booked | None) -> None:
+    def _told_and_booked(self, order: DemoOrder, told: State | None, booked: Booked | None) -> None:
         at_bank = "the bank never got it" if booked is None else f"the bank's book says {booked.value}"
         if told is None:
             self._say(Wrong.LOST, order.id, f"the ERP heard nothing about it; {at_bank}")
@@ -256,12 +256,12 @@ class _Comparison:
             self._say(Wrong.DISAGREES, order_id, "the gateway speaks of an order that nobody sent")
 
 
-def is_news(one: Heard) -> bool:
+def is_news(one: ReceivedNews) -> bool:
     """Whether this is an event of a payment; a repeated command's answer is not."""
-    return one.where is Answer.EVENT and "payment" in one.said and one.said.get("replayed") is not True
+    return one.where is ExpectedAnswer.EVENT and "payment" in one.said and one.said.get("replayed") is not True
 
 
-def outcome(one: Heard) -> str:
+def outcome(one: ReceivedNews) -> str:
     """An answer as one word: an error's code, `accepted`, or the reply's name."""
     error = one.said.get("error")
     if isinstance(error, Mapping):
@@ -269,14 +269,18 @@ def outcome(one: Heard) -> str:
     return ACCEPTED if one.name == "payment.accepted" else one.name
 
 
-def answers(command: Command, one: Heard) -> bool:
+def answers(command: DemoCommand, one: ReceivedNews) -> bool:
     """Whether this is the answer, where it must be found, to a command it names."""
     if one.where is not command.answer:
         return False
-    return one.where is not Answer.EVENT or one.name in ("payment.accepted", "payment.rejected", "command.rejected")
+    return one.where is not ExpectedAnswer.EVENT or one.name in (
+        "payment.accepted",
+        "payment.rejected",
+        "command.rejected",
+    )
 
 
-def _sequence_faults(events: Sequence[Heard]) -> Iterator[tuple[Wrong, str]]:
+def _sequence_faults(events: Sequence[ReceivedNews]) -> Iterator[tuple[Wrong, str]]:
     """Gaps in the numbers, numbers given to two states, and words that contradict an earlier final one."""
     numbers = [int(one.said["seq"]) for one in events]
     if numbers and sorted(set(numbers)) != list(range(1, max(numbers) + 1)):
@@ -305,7 +309,7 @@ def _twice(payments: Sequence[str], executions: Sequence[Executed]) -> Iterator[
         yield Wrong.DUPLICATED, f"one order became {len(payments)} payments: {', '.join(payments)}"
 
 
-def _content_faults(order: Order, executions: Sequence[Executed], rows: Sequence[Journalled]) -> Iterator[str]:
+def _content_faults(order: DemoOrder, executions: Sequence[Executed], rows: Sequence[Journalled]) -> Iterator[str]:
     for execution in executions:
         if execution.bank != order.bank or execution.debtor != order.debtor:
             yield f"executed by {execution.bank} from another account than the order's"
@@ -318,7 +322,7 @@ def _content_faults(order: Order, executions: Sequence[Executed], rows: Sequence
         yield "a bank has it, the journal does not"
 
 
-def _journal_faults(events: Sequence[Heard], told: State | None, rows: Sequence[Journalled]) -> Iterator[str]:
+def _journal_faults(events: Sequence[ReceivedNews], told: State | None, rows: Sequence[Journalled]) -> Iterator[str]:
     for row in rows:
         yield from row.unfit
         if events and (row.state is not told or row.seq != int(events[-1].said["seq"])):

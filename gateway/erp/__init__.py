@@ -1,1 +1,1 @@
-"""The ERP edge: the broker client, its topology, what comes in from and goes out to ERP systems."""
+"""The ERP side: the broker client, its topology, command intake, questions, and the outbox."""

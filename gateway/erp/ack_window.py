@@ -1,4 +1,4 @@
-"""Which deliveries of one channel may be acked."""
+"""Acknowledgement window: which deliveries of one channel may be acknowledged."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 
 class AckWindow:
-    """Turns "these deliveries are done", in any order, into few acks that never cover an undone one.
+    """Turns deliveries done in any order into few acks that never cover a delivery that is not done.
 
     An ack with `multiple` covers every lower tag of its channel, so it may only name the end of the unbroken
-    run of done tags. Tags count 1, 2, 3 … per channel: a window lives and dies with its channel.
+    run of done tags. Tags count 1, 2, 3 … per channel, so each channel has its own window.
     """
 
     __slots__ = ("_ack", "_acked", "_delivered", "_done", "_frontier", "_returned", "_target")
@@ -26,7 +26,7 @@ class AckWindow:
 
     @property
     def open(self) -> int:
-        """How many deliveries are not done yet."""
+        """The number of deliveries not done yet."""
         return self._delivered - self._frontier - len(self._done)
 
     @property
@@ -41,23 +41,23 @@ class AckWindow:
         self._delivered = tag
 
     def done(self, tag: int) -> None:
-        """`tag` is durably ours. Saying so twice changes nothing."""
+        """`tag` is stored durably. Repeating this changes nothing."""
         self._check(tag)
         if tag > self._frontier:
             self._done.add(tag)
             self._advance()
 
     def done_through(self, tag: int) -> None:
-        """`tag` and all before it are durably ours."""
+        """`tag` and all earlier ones are stored durably."""
         self._check(tag)
         self._done.update(range(self._frontier + 1, tag + 1))
         self._advance()
 
     def given_back(self, tag: int) -> bool:
-        """`tag` is about to be nacked; False when it is done already and must not be.
+        """`tag` will be nacked. False if it is done already and must not be nacked.
 
-        It no longer holds back the others, and is never itself the tag an ack names: the broker has forgotten
-        it and would close the channel.
+        It no longer holds back later tags, and no ack names it: the broker would close the channel for an unknown
+        tag.
         """
         if tag <= self._frontier or tag in self._done:
             return False
@@ -67,7 +67,7 @@ class AckWindow:
         return True
 
     def flush(self) -> bool:
-        """Send the ack that is due, if one is; True when it was."""
+        """Send the ack that is due; True if one was sent."""
         if self._target <= self._acked:
             return False
         self._acked = self._target

@@ -1,8 +1,7 @@
 """The broker client on pika: the only file that knows pika.
 
-pika's own Twisted adapter is on its way out, blames the wrong publish for an unroutable message, and cannot
-abort a dead connection. What is used here is its protocol core: frames, properties, channel methods,
-heartbeat.
+pika's own Twisted adapter is deprecated, attributes a return to the wrong publish, and cannot abort a dead connection.
+So only pika's protocol core is used: frames, properties, channel methods and heartbeats.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ from twisted.python.failure import Failure
 from gateway.erp import amqp_values
 from gateway.erp.amqp_link import Gone, Link
 from gateway.erp.amqp_settings import AmqpSettings
-from gateway.erp.amqp_types import BrokerRefused, Cut, Delivery, LinkLost, Message, Prepare, Scalar
+from gateway.erp.amqp_types import BrokerRefused, Cut, Delivery, LinkLost, OutgoingMessage, Prepare, Scalar
 from gateway.erp.assembly import Arriving
 from gateway.erp.broker_address import endpoint_of
 from gateway.erp.client import AmqpClient, Random
@@ -51,11 +50,11 @@ _UNSENDABLE = (pika.exceptions.AMQPError, struct.error, ValueError, TypeError, O
 
 
 def _nothing(*_args: object) -> None:
-    """For pika's compulsory callbacks whose news reach us another way."""
+    """For callbacks that pika requires and this client does not need."""
 
 
 def _why(reason: BaseException | None) -> str:
-    """One line for a person about how a connection or an attempt ended."""
+    """One line that says how a connection or an attempt ended."""
     if isinstance(reason, pika.exceptions.ConnectionClosed):
         text = f"{reason.reply_code} {reason.reply_text}"
         hint = {403: "; check user and password", 530: "; check the vhost and this user's rights in it"}
@@ -68,7 +67,7 @@ def _why(reason: BaseException | None) -> str:
 
 
 class _Assembler(pika.channel.ContentFrameAssembler):  # type: ignore[misc]
-    """Keeps of a body that is too large no more than its beginning: see `assembly`."""
+    """Keeps only the beginning of a body that is too large: see `assembly`."""
 
     _header_frame: Any
     _seen_so_far: int
@@ -91,10 +90,10 @@ class _Assembler(pika.channel.ContentFrameAssembler):  # type: ignore[misc]
 
 
 class _Channel(pika.channel.Channel):  # type: ignore[misc]
-    """`link.Channel`: messages and confirms go straight to plain callbacks, calls are Deferreds.
+    """`amqp_link.Channel`: messages and confirms go straight to plain callbacks, calls are Deferreds.
 
-    pika rejects what arrives for a consumer that is being cancelled, which would raise those messages'
-    delivery count and leave holes in the tags: here every delivery is handed over.
+    pika rejects deliveries for a consumer that is being cancelled, which would raise their delivery count and leave
+    gaps in the tags. Here every delivery is handed over.
     """
 
     def __init__(self, *args: Any) -> None:
@@ -180,8 +179,8 @@ class _Channel(pika.channel.Channel):  # type: ignore[misc]
             return defer.fail(LinkLost(_why(problem)))
         return answer
 
-    def _send(self, message: Message) -> None:
-        # To the broker a direct reply-to is no queue: with the mandatory flag it would return each delivered reply.
+    def _send(self, message: OutgoingMessage) -> None:
+        # For the broker a direct reply-to is not a queue: with the mandatory flag it would return every reply.
         mandatory = message.mandatory and not (
             message.exchange == "" and message.routing_key.startswith(DIRECT_REPLY_TO))
         try:
@@ -193,7 +192,7 @@ class _Channel(pika.channel.Channel):  # type: ignore[misc]
             raise Unsendable(f"cannot be put on the wire: {type(problem).__name__}: {problem}") from problem
 
     def expect(self, opening: Deferred[Any] | None) -> None:
-        """Fail `opening` too if the channel closes; None: it is open now."""
+        """Fail `opening` too if the channel closes; None once it is open."""
         self._opening = opening
 
     def _answered(self, answer: Deferred[Any], frame: Any) -> None:
@@ -234,7 +233,7 @@ class _Channel(pika.channel.Channel):  # type: ignore[misc]
         self._on_returned(method_frame.method, header_frame.properties)
 
 
-def _encodable(message: Message, login: str | None) -> Any:
+def _encodable(message: OutgoingMessage, login: str | None) -> Any:
     p = message.properties
     return pika.spec.BasicProperties(
         p.content_type, None, dict(p.headers) if p.headers else None, 2 if message.persistent else 1, None,
@@ -265,28 +264,27 @@ class _Connection(pika.connection.Connection):  # type: ignore[misc]
         )
 
     def stream_up(self, transport: Any) -> None:
-        """The transport is connected: say hello."""
+        """The transport is connected: start the protocol."""
         self._transport = transport
         self._on_stream_connected()
 
     def stream_lost(self, reason: BaseException) -> None:
-        """The transport is gone. What the broker said before it hung up is the better reason, if it said
-        anything.
+        """The transport is lost. If the broker gave a reason before it closed, that reason is used.
         """
         self._transport = None
         if self._error is None:
             self._error = reason
-        # While connecting pika replaces the broker's words by a guess.
+        # While connecting, pika replaces the broker's reason by a guess of its own.
         self.cause = self._error
         self._on_stream_terminated(None)
 
     def abort(self) -> None:
-        """Hang up now, unsent bytes or not: a dead peer would never take them."""
+        """Close at once without sending buffered bytes: a dead peer would never take them."""
         if self._transport is not None:
             self._transport.abortConnection()
 
     def take(self, data: bytes) -> None:
-        """Bytes arrived. Frames are cut out by offset: pika's way copies the whole buffer for each."""
+        """Take received bytes. Frames are cut by offset: pika would copy the whole buffer for each frame."""
         self.bytes_received += len(data)
         buffer = self._frame_buffer + data if self._frame_buffer else data
         if buffer[:4] == b"AMQP":
@@ -310,9 +308,8 @@ class _Connection(pika.connection.Connection):  # type: ignore[misc]
         try:
             return pika.frame.decode_frame(octets)[1]
         except _UNREADABLE as problem:
-            # A sender chose these properties. Letting them end the connection would end it again at every
-            # redelivery, and raise the delivery count of innocent neighbours: hand the body over without
-            # them.
+            # A sender chose these properties. If they ended the connection, they would end it again at every
+            # redelivery and raise the delivery count of other messages, so hand over the body without them.
             if octets[0] != pika.spec.FRAME_HEADER:
                 raise
             channel, body_size = struct.unpack(">xH4x4xQ", octets[:19])
@@ -321,7 +318,7 @@ class _Connection(pika.connection.Connection):  # type: ignore[misc]
             return pika.frame.Header(channel, body_size, unread)
 
     def _process_frame(self, frame: Any) -> None:
-        # Messages and confirms are nearly all traffic and need none of pika's callback look-ups.
+        # Messages and confirms are most of the traffic and need none of pika's callback lookups.
         kind = frame.frame_type
         if kind == pika.spec.FRAME_METHOD:
             method = frame.method
@@ -373,15 +370,15 @@ class _Connection(pika.connection.Connection):  # type: ignore[misc]
 TURN_S = 0.25
 STOOD_STILL_S = 1.0
 STALE_S = 15.0
-"""A broker that is well has sent a heartbeat after 5 s. What is read so much later is another consumer's by now."""
+"""A healthy broker sends a heartbeat every 5 s. A delivery read this much later has been given to another consumer."""
 
 
 class _Link(Protocol):
-    """`link.Link` on pika's core.
+    """`amqp_link.Link` on pika's core.
 
-    A process that stood still finds in its socket what the broker has given to others since, and not a word of that:
-    the end of the connection stands behind it. So each delivery says for how long it may have lain there, and after a
-    long time none of it is read at all.
+    After a pause of the process, the socket still holds deliveries that the broker has since given to other consumers;
+    the end of the connection comes only after them. So each delivery carries the time it may have waited unread, and
+    after a long pause none of them is read.
     """
 
     def __init__(self, reactor: Any, settings: AmqpSettings, on_blocked: Callable[[bool], None]) -> None:
@@ -430,7 +427,7 @@ class _Link(Protocol):
             transport.pauseProducing()
         elif not held and self._held_since_s is not None:
             if now_s - self._held_since_s > STOOD_STILL_S:
-                # As after a pause of the process: what is read now may have lain here so long.
+                # As after a pause of the process: what is read now may have waited this long.
                 self._stood_since_s, self._stale_until_s = self._held_since_s, now_s + STOOD_STILL_S
             self._held_since_s = None
             if self.alive:
@@ -445,19 +442,19 @@ class _Link(Protocol):
 
     def _turns(self) -> None:
         if self._turn is not None:
-            # After a pause this may be called before the socket is read.
+            # After a pause this may run before the socket is read.
             self._waited_s()
         if self._held_since_s is not None:
-            # That nothing is read says nothing about the broker: its heartbeats lie in the socket.
+            # While nothing is read, heartbeats wait in the socket, so count the broker as alive.
             self._amqp.bytes_received += 1
         self._turned_s = self._reactor.seconds()
         self._turn = self._reactor.callLater(TURN_S, self._turns)
 
     def _waited_s(self) -> float:
-        """For how long what is read now may have lain here."""
+        """How long data read now may have waited in the socket."""
         now_s: float = self._reactor.seconds()
         if now_s - self._turned_s > STOOD_STILL_S:
-            # There may be more of it than is read at once.
+            # There may be more than one read takes.
             self._stood_since_s, self._stale_until_s = self._turned_s, now_s + STOOD_STILL_S
         return now_s - self._stood_since_s if now_s < self._stale_until_s else 0.0
 
@@ -495,7 +492,7 @@ class _Link(Protocol):
 
 
 class _Declarer:
-    """`wire.Declarer` on a link: a refused declaration closes its channel, so the next one opens another."""
+    """`amqp_types.Declarer` on a link: a refused declaration closes its channel, so the next call opens another."""
 
     def __init__(self, link: _Link) -> None:
         self._link = link
@@ -536,7 +533,7 @@ def _version(properties: Mapping[str, object]) -> tuple[int, ...]:
 
 def pika_amqp(reactor: Any, settings: AmqpSettings, random: Random, *, tls: Any = None,
               prepare: Prepare | None = None) -> AmqpClient:
-    """A `wire.Amqp` for the RabbitMQ at `settings.address`; call its `start` to connect.
+    """A `amqp_types.Amqp` for the RabbitMQ at `settings.address`; call its `start` to connect.
 
     `tls` is an IOpenSSLClientConnectionCreator, needed exactly when the address is amqps. `prepare` declares
     or verifies the topology on each connection (see `topology.preparation`). `user-id` is set to the login on

@@ -1,5 +1,4 @@
-"""One connection to a broker, as the client needs it: what a client library must offer to carry
-`client.AmqpClient`.
+"""The interface of one broker connection that `client.AmqpClient` needs from a client library.
 """
 
 from __future__ import annotations
@@ -15,8 +14,8 @@ from gateway.erp.publisher import Publisher
 Gone: TypeAlias = BrokerRefused | LinkLost
 
 
-class Channel(Protocol):
-    """An open channel. Its coroutines raise `BrokerRefused` or `LinkLost` when it closes before the answer.
+class BrokerChannel(Protocol):
+    """An open channel. Its coroutines raise `BrokerRefused` or `LinkLost` if it closes before the answer.
     """
 
     @property
@@ -27,34 +26,34 @@ class Channel(Protocol):
         """Call `watcher` once if the channel closes for any reason but `leave`, or loses its consumer."""
 
     def leave(self) -> None:
-        """Close it; watchers hear nothing."""
+        """Close it without calling the watchers."""
 
     def deliver(self, queue: str, token: int, sink: Callable[[Delivery], None]) -> None:
         """Hand every message that arrives on this channel to `sink`, labelled with `queue` and `token`."""
 
     async def limit(self, prefetch: int) -> None:
-        """At most so many unacked deliveries per consumer declared after this."""
+        """Limit the unacked deliveries per consumer declared after this call."""
 
     async def subscribe(self, queue: str, tag: str, *, no_ack: bool = False) -> None:
         """Ask for the queue's messages under a consumer tag never used on this channel before."""
 
     async def unsubscribe(self, tag: str) -> None:
-        """Ask no more; what is on its way still arrives."""
+        """Cancel the subscription; deliveries in transit still arrive."""
 
     async def mirror(self, name: str) -> None:
-        """Declare a queue of this connection's own, gone with it."""
+        """Declare an exclusive queue, which is deleted with the connection."""
 
     def ack_through(self, tag: int) -> None:
         """Ack this delivery and all before it. Does nothing once the channel is gone."""
 
     def release(self, tag: int) -> None:
-        """Put this one delivery back into its queue, counting towards its delivery limit."""
+        """Return this one delivery to its queue; it counts towards the delivery limit."""
 
     def reject(self, tag: int) -> None:
         """Let the broker move this one delivery to its queue's dead-letter exchange."""
 
     async def publish_for(self, publisher: Publisher) -> None:
-        """Switch confirms on and carry `publisher` (calls its `opened`) as long as the channel lives."""
+        """Enable confirms and serve `publisher` (calls its `opened`) while the channel is open."""
 
 
 class Link(Protocol):
@@ -69,22 +68,22 @@ class Link(Protocol):
     def alive(self) -> bool:
         """False once `ended` has fired."""
 
-    async def channel(self) -> Channel:
+    async def channel(self) -> BrokerChannel:
         """Open a channel."""
 
     def hold(self, held: bool) -> None:
-        """Read nothing from the broker for now, or again. What was read before has been handed over."""
+        """Stop reading from the broker, or resume. Data read before has been handed over."""
 
     def declarer(self) -> Declarer:
-        """Declares on channels of its own."""
+        """A declarer that uses its own channels."""
 
     def drop(self, reason: str) -> None:
-        """Hang up now, without a word."""
+        """Close the transport at once, without the protocol's close."""
 
     def hang_up(self) -> None:
-        """Say goodbye; `ended` fires when the broker has answered."""
+        """Close in an orderly way; `ended` fires when the broker has answered."""
 
 
 Dial: TypeAlias = Callable[[Callable[[bool], None]], Deferred[Link]]
-"""Connects: takes the callback for "blocked" news, fires with a link when the transport is there (or fails).
+"""Connects: takes the callback for "blocked" changes, and fires with a link once the transport is connected (or fails).
 """

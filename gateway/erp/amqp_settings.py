@@ -1,4 +1,4 @@
-"""How to reach the broker, and how much of what it delivers is held."""
+"""Settings of the broker connection, and limits on deliveries held in memory."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ _ANY_SIZE = 2**64
 
 @dataclass(frozen=True, slots=True)
 class AmqpSettings:
-    """How to reach the broker. `connection_name` is what the broker's own tools show. Reading stops while more than
-    `most_bytes` of deliveries are in hand; of a body over `most_body` bytes only the beginning is kept: see `wire.Cut`.
+    """The broker connection. `connection_name` is shown by the broker's own tools. Reading stops while more than
+    `most_bytes` of deliveries are in hand; of a body over `most_body` bytes only the beginning is kept: see
+    `amqp_types.Cut`.
     """
 
     address: BrokerAddress

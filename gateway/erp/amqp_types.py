@@ -1,6 +1,6 @@
-"""The seam between the gateway and the message broker: values that travel, and what a broker client promises.
+"""The interface to the message broker: the values exchanged, and what a broker client promises.
 
-Nothing here knows a client library, so a simulated broker replaces the real one by implementing `Amqp`.
+It depends on no client library, so a simulated broker can implement `Amqp`.
 """
 
 from __future__ import annotations
@@ -43,19 +43,19 @@ class Properties:
 NO_PROPERTIES = Properties()
 
 CUT_BYTES = 4_096
-"""So much is kept of a body that is larger than any command may be."""
+"""How many bytes are kept of a body that exceeds the largest allowed command."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """A body that is larger than any command may be: how many bytes it has, and their SHA-256 in hex digits."""
+    """Size and SHA-256 (hex) of a body that exceeds the largest allowed command."""
 
     size: int
     sha256: str
 
 
 def cut(body: bytes) -> tuple[bytes, Cut | None]:
-    """What a delivery holds of a body: all of it, or the first CUT_BYTES and how it was cut."""
+    """The part of a body that a delivery holds: all of it, or the first CUT_BYTES with a Cut."""
     if len(body) <= MAX_BODY_BYTES:
         return body, None
     return body[:CUT_BYTES], Cut(len(body), hashlib.sha256(body).hexdigest())
@@ -65,9 +65,9 @@ def cut(body: bytes) -> tuple[bytes, Cut | None]:
 class Delivery:
     """One message handed to us. `channel` names the channel incarnation it must be acked on: see `Amqp.ack`.
 
-    `undecodable` says what of the properties could not be read; that is then absent, the body is intact. `waited_s` is
-    for how long at most it may have lain here unread: more than nothing only when this process stood still. `cut` is
-    set where the message is too large; `body` is then its beginning.
+    `undecodable` says which properties could not be read; they are then absent, and the body is intact. `waited_s` is
+    how long it may have waited unread, above 0 only after a pause of this process. `cut` is set if the message is too
+    large; `body` is then its beginning.
     """
 
     queue: str
@@ -84,7 +84,7 @@ class Delivery:
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
+class OutgoingMessage:
     """One message to publish. `properties.message_id` is required and unique among publishes in flight."""
 
     exchange: str
@@ -95,38 +95,40 @@ class Message:
     persistent: bool = True
 
 
-class Fate(enum.Enum):
-    """What the broker said about a publish."""
+class PublishStatus(enum.Enum):
+    """The broker's answer to a publish."""
 
     CONFIRMED = "confirmed"
-    """The broker has taken responsibility (on a quorum queue: a majority has it on disk)."""
+    """The broker has stored the message (on a quorum queue: a majority has it on disk)."""
     RETURNED = "returned"
-    """No queue took it: `code` and `text` are the broker's (312 NO_ROUTE). It is not stored anywhere."""
+    """No queue took the message; `code` and `text` are the broker's (312 NO_ROUTE). It is not stored."""
     NACKED = "nacked"
-    """The broker could not or would not store it (queue full or unavailable). Publishing again is right."""
+    """The broker did not store it (queue full or unavailable). Publish it again."""
     REFUSED = "refused"
-    """The broker closes the channel on this very message, or it cannot be encoded. Again will not help."""
+    """The broker closes the channel because of this message, or it cannot be encoded. Publishing again does not
+    help."""
     LOST = "lost"
-    """The connection died first: stored or not, nobody knows. Publish again under the same message id."""
+    """The connection was lost first, so it is unknown whether the message is stored. Publish it again under the same
+    id."""
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """The fate of one publish, with the broker's reply code and text where it gave one."""
+class PublishResult:
+    """The result of one publish, with the broker's reply code and text if it gave any."""
 
-    fate: Fate
+    fate: PublishStatus
     code: int = 0
     text: str = ""
 
 
-CONFIRMED = Verdict(Fate.CONFIRMED)
-NACKED = Verdict(Fate.NACKED)
+CONFIRMED = PublishResult(PublishStatus.CONFIRMED)
+NACKED = PublishResult(PublishStatus.NACKED)
 
 
 @dataclass(frozen=True, slots=True)
 class Down:
-    """Why the broker is out of reach, for a person; `error` is the exception where a caller may want to act
-    on it (`UnsafeTopology` at start means: refuse to run).
+    """Why the broker is not available, as text; `error` is the exception if a caller must act on it (`UnsafeTopology`
+    at start means: refuse to run).
     """
 
     reason: str
@@ -134,8 +136,8 @@ class Down:
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
-    """Something a person must change: what is wrong and what to do about it."""
+class BrokerProblem:
+    """A problem on the broker that a person must fix: what is wrong, and the remedy."""
 
     what: str
     remedy: str
@@ -145,7 +147,7 @@ class Problem:
 
 
 class BrokerRefused(Exception):
-    """The broker closed a channel on us. `code` is the AMQP reply code (404 not found, 406 precondition
+    """The broker closed a channel. `code` is the AMQP reply code (404 not found, 406 precondition
     failed …).
     """
 
@@ -160,13 +162,12 @@ class LinkLost(Exception):
 
 
 class UnsafeTopology(Exception):
-    """The broker's queues or exchanges would lose or misroute orders as they are. Nothing is consumed or
-    published.
+    """The broker's queues or exchanges would lose or misroute orders. Nothing is consumed or published.
 
     `problems` lists all of them, each with its remedy.
     """
 
-    def __init__(self, problems: Sequence[Problem]) -> None:
+    def __init__(self, problems: Sequence[BrokerProblem]) -> None:
         listed = "; ".join(map(str, problems))
         super().__init__(f"unsafe broker topology; nothing is consumed or published: {listed}")
         self.problems = tuple(problems)
@@ -177,7 +178,7 @@ class Declarer(Protocol):
 
     @property
     def version(self) -> tuple[int, ...]:
-        """RabbitMQ's version, as the broker says it; empty when it says none."""
+        """RabbitMQ's version as the broker states it; empty if it states none."""
 
     async def exchange(self, name: str, kind: str, arguments: Mapping[str, Scalar]) -> None:
         """Declare a durable exchange; 406 when one of that name differs."""
@@ -227,52 +228,47 @@ class Amqp(Protocol):
         """
 
     def consume(self, queue: str, prefetch: int, on_delivery: OnDelivery) -> None:
-        """Want this queue's messages, now and after every reconnect; at most `prefetch` (1..65535) unacked
-        ones.
+        """Consume this queue, now and after every reconnect, with at most `prefetch` (1..65535) unacked messages.
 
-        If `on_delivery` raises, that delivery alone goes back to the queue after a pause, so that the queue's
-        delivery limit, and not a tight loop, ends it.
+        If `on_delivery` raises, that delivery returns to the queue after a pause, until the queue's delivery limit ends
+        it.
         """
 
     def ack(self, delivery: Delivery, multiple: bool = False) -> bool:
-        """The delivery (with `multiple`: and all before it on its channel) is durably ours.
+        """Acknowledge a delivery that is stored durably (with `multiple`: and all earlier ones of its channel).
 
-        Acks leave once per reactor turn, and only as far as everything before them is done too. False when
-        the channel that delivered it is gone: the broker will deliver it again, nothing was sent.
+        Acks are sent once per reactor turn, and only up to the first delivery that is not done. False if the channel of
+        the delivery is closed: the broker will deliver it again, and nothing was sent.
         """
 
     def release(self, delivery: Delivery) -> None:
-        """The delivery cannot become ours: after a pause it goes back to the queue, as if `on_delivery` had raised."""
+        """The delivery could not be stored: return it to the queue after a pause, as if `on_delivery` had raised."""
 
     def reject(self, delivery: Delivery) -> None:
-        """The delivery leaves its queue for the dead-letter exchange, whole. For what is too large, and for nothing
-        else: see ADR 0023.
+        """Move the whole delivery to the dead-letter exchange. Only for messages that are too large: see ADR 0023.
         """
 
-    def publish(self, message: Message) -> Deferred[Verdict]:
+    def publish(self, message: OutgoingMessage) -> Deferred[PublishResult]:
         """Publish with a confirm; the Deferred always fires with a verdict and never fails.
 
-        ValueError at once when the message id is missing or already in flight: then verdicts cannot be told
-        apart.
+        ValueError at once if the message id is missing or already in flight, because results are matched by id.
         """
 
     def widen(self, queue: str) -> None:
-        """Have more of this queue's messages unacked than usual, by another two thousand, until `narrow` or a new
-        connection.
+        """Allow two thousand more unacked messages of this queue, until `narrow` or a new connection.
         """
 
     def narrow(self, queue: str) -> None:
-        """Have no more than `prefetch` again, once what is unacked has become less."""
+        """Go back to `prefetch` once fewer messages are unacked."""
 
     def pause(self) -> None:
-        """Stop asking for deliveries. Those on their way (at most `prefetch` per queue) still arrive."""
+        """Stop consuming. Deliveries in transit (at most `prefetch` per queue) still arrive."""
 
     def resume(self) -> None:
-        """Ask for deliveries again."""
+        """Consume again."""
 
     def close(self, deadline_s: float) -> Deferred[None]:
-        """Stop deliveries, send due acks, wait for verdicts in flight, hang up; after `deadline_s` just hang
-        up.
+        """Stop consuming, send due acks, wait for publishes in flight, and close; after `deadline_s` close at once.
 
         Publishes still open then are LOST. Always fires with None.
         """

@@ -1,4 +1,4 @@
-"""From what the client library reads in a message's envelope to our own values; nothing in them is trusted."""
+"""Converts message properties from the client library to our own types. Nothing in them is trusted."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _TEXTS = ("content_type", "correlation_id", "reply_to", "expiration", "message_i
 
 
 def properties(found: Any) -> tuple[Properties, str | None]:
-    """The properties; and what is said of those that are left out because they are no text."""
+    """The properties, and a remark on those left out because they are not text."""
     headers: Mapping[str, Scalar] = NO_HEADERS
     if found.headers:
         headers = {k: v for k, v in found.headers.items() if type(v) in _SCALARS and type(k) is str}
@@ -26,11 +26,11 @@ def properties(found: Any) -> tuple[Properties, str | None]:
 
 
 def routing_key(found: str | bytes) -> str:
-    """A routing key as it came; what is no text in it is shown as question marks, and makes it none of ours."""
+    """The routing key; bytes that are not text become question marks, so such a key matches no command."""
     text = found if isinstance(found, str) else found.decode("ascii", "replace").replace("\ufffd", "?")
     return text if _is_text(text) else "".join("?" if char < " " or char == "\x7f" else char for char in text)
 
 
 def _is_text(value: object) -> bool:
-    """The client hands over bytes where a sender's text is not UTF-8; no journal or log takes a control character."""
+    """True for text without control characters. The client library passes bytes where a text is not UTF-8."""
     return type(value) is str and (value.isprintable() or not any(char < " " or char == "\x7f" for char in value))

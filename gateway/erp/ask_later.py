@@ -1,4 +1,4 @@
-"""Questions that only a bank can answer: refused at the door where the bank cannot, else written down to be put."""
+"""Intake of questions that only a bank can answer: refused at once if the bank cannot, otherwise stored to be asked."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import date, timedelta
 
 from gateway.core.hours import local
 from gateway.core.policy import Route
-from gateway.erp.command import REPEATED, Done, ReceivedCommand, Unit, validation
+from gateway.erp.command import REPEATED, CommandResult, CommandUnit, ReceivedCommand, validation
 from gateway.journal.commit.rows import PaymentRow, QuestionRow
 from gateway.journal.commit.store import Tx
 from gateway.journal.payments import lookup, questions, redelivery
@@ -18,40 +18,40 @@ from protocols.canon.party import AccountNumber
 from protocols.erp.words import BalanceQuery, BankQuestion, ReceiptRequest, StatementRequest
 
 
-def ask(arrival: ReceivedCommand, command: BankQuestion) -> Unit:
-    """The unit that writes the question down."""
-    refusal = _unanswerable(arrival, command)
+def ask(received: ReceivedCommand, command: BankQuestion) -> CommandUnit:
+    """The unit that stores the question."""
+    refusal = _unanswerable(received, command)
     if refusal is not None:
-        return arrival.refuse(refusal)
-    stamp = arrival.delivery.properties.timestamp
-    asked_ms = arrival.now_ms if stamp is None else stamp * 1000
+        return received.refuse(refusal)
+    stamp = received.delivery.properties.timestamp
+    asked_ms = received.now_ms if stamp is None else stamp * 1000
 
-    def unit(tx: Tx) -> Done:
-        key, coming = arrival.key, arrival.letter.coming
+    def unit(tx: Tx) -> CommandResult:
+        key, coming = received.key, received.envelope.coming
         if isinstance(command, ReceiptRequest) and command.account is None:
-            refusal = _no_such_payment(arrival, tx, command)
+            refusal = _no_such_payment(received, tx, command)
             if refusal is not None:
-                return arrival.refuse(refusal, command.id)(tx)
+                return received.refuse(refusal, command.id)(tx)
         row = QuestionRow(
-            question=key, sender=arrival.sender.name, operation=arrival.type.value, body=arrival.delivery.body,
-            reply=arrival.letter.reply, received_ms=arrival.now_ms,
-            expires_ms=min(asked_ms, arrival.now_ms) + command.max_wait_s * 1000,
+            question=key, sender=received.sender.name, operation=received.type.value, body=received.delivery.body,
+            reply=received.envelope.reply, received_ms=received.now_ms,
+            expires_ms=min(asked_ms, received.now_ms) + command.max_wait_s * 1000,
         )  # fmt: skip
         if redelivery.noted(tx, coming, key, "question.answered"):
             return REPEATED
         if not questions.ask(tx, row):
             if redelivery.noted(tx, coming, key, "question.asked"):
                 return REPEATED
-            # The same words asked twice while the first still waits: two questions, two answers.
-            row = replace(row, question=f"{key}.{arrival.entropy.ulid(tx.now_ms)}")
+            # The same question published twice while the first still waits: two questions, two replies.
+            row = replace(row, question=f"{key}.{received.entropy.ulid(tx.now_ms)}")
             questions.ask(tx, row)
-        return Done("asked", question=row)
+        return CommandResult("asked", question=row)
 
     return unit
 
 
-def _unanswerable(arrival: ReceivedCommand, command: BankQuestion) -> Refusal | None:
-    faults = tuple(_faults(arrival, command))
+def _unanswerable(received: ReceivedCommand, command: BankQuestion) -> Refusal | None:
+    faults = tuple(_faults(received, command))
     if not faults:
         return None
     if all(fault.code is FieldCode.UNSUPPORTED for fault in faults):
@@ -59,15 +59,15 @@ def _unanswerable(arrival: ReceivedCommand, command: BankQuestion) -> Refusal | 
     return validation(faults, None)
 
 
-def _faults(arrival: ReceivedCommand, command: BankQuestion) -> Iterator[Fault]:
+def _faults(received: ReceivedCommand, command: BankQuestion) -> Iterator[Fault]:
     for at, account in _accounts(command):
-        route = arrival.registry.route_of(account.clear)
+        route = received.registry.route_of(account.clear)
         if route is None:
             yield Fault(at, FieldCode.UNKNOWN_ACCOUNT, "no own account of the register")
-        elif not arrival.sender.may_use(route.account):
-            yield Fault(at, FieldCode.ACCOUNT_NOT_ALLOWED, f"sender {arrival.sender.name} may not use it")
+        elif not received.sender.may_use(route.account):
+            yield Fault(at, FieldCode.ACCOUNT_NOT_ALLOWED, f"sender {received.sender.name} may not use it")
         else:
-            yield from _unable(arrival, command, at, route)
+            yield from _unable(received, command, at, route)
 
 
 def _accounts(command: BankQuestion) -> Iterator[tuple[str, AccountNumber]]:
@@ -77,11 +77,11 @@ def _accounts(command: BankQuestion) -> Iterator[tuple[str, AccountNumber]]:
         yield "/account", command.account
 
 
-def _unable(arrival: ReceivedCommand, command: BankQuestion, at: str, route: Route) -> Iterator[Fault]:
-    """What this account's bank cannot answer. Entries are judged by their days when they are asked for."""
+def _unable(received: ReceivedCommand, command: BankQuestion, at: str, route: Route) -> Iterator[Fault]:
+    """What this account's bank cannot answer. The days of a list of entries are checked when the bank is asked."""
     if isinstance(command, BalanceQuery):
         if command.on is not None:
-            yield from _past_day(command.on, at, route, arrival.now_ms)
+            yield from _past_day(command.on, at, route, received.now_ms)
     elif isinstance(command, StatementRequest):
         if "lines" not in route.answers:
             yield Fault(at, FieldCode.UNSUPPORTED, f"{route.bank} does not list entries")
@@ -90,7 +90,7 @@ def _unable(arrival: ReceivedCommand, command: BankQuestion, at: str, route: Rou
 
 
 def _past_day(on: date, at: str, route: Route, now_ms: int) -> Iterator[Fault]:
-    # The calendar's day: after a cut-off today's balance may change still.
+    # The calendar day: after the cut-off today's balance may still change.
     today = local(route.limits.hours, now_ms).date()
     oldest = today - timedelta(days=route.past_days)
     if not route.past_days:
@@ -101,9 +101,9 @@ def _past_day(on: date, at: str, route: Route, now_ms: int) -> Iterator[Fault]:
         yield Fault("/on", FieldCode.DATE_RANGE, f"{route.bank} answers back to {oldest.isoformat()}", route.past_days)
 
 
-def _no_such_payment(arrival: ReceivedCommand, tx: Tx, command: ReceiptRequest) -> Refusal | None:
-    """A receipt named by its payment: is there one, and does its bank give receipts?"""
-    sender = arrival.sender.name
+def _no_such_payment(received: ReceivedCommand, tx: Tx, command: ReceiptRequest) -> Refusal | None:
+    """Why a receipt for this payment cannot be asked for: no such payment, never sent, or no receipts at its bank."""
+    sender = received.sender.name
     row: PaymentRow | None
     if command.id is not None:
         row = lookup.find(tx.read, sender, command.id)
@@ -114,12 +114,12 @@ def _no_such_payment(arrival: ReceivedCommand, tx: Tx, command: ReceiptRequest) 
         return Refusal(Code.UNKNOWN_PAYMENT, f"sender {sender} has no such payment")
     if not row.life.attempt:
         return Refusal(Code.VALIDATION, f"the payment is {row.life.state.value}; it was never sent")
-    return _no_receipts(arrival, row.order)
+    return _no_receipts(received, row.order)
 
 
-def _no_receipts(arrival: ReceivedCommand, order: AnyOrder) -> Refusal | None:
-    route = arrival.registry.route_of(order.ours.account.clear)
-    if route is None or not arrival.sender.may_use(route.account):
+def _no_receipts(received: ReceivedCommand, order: AnyOrder) -> Refusal | None:
+    route = received.registry.route_of(order.ours.account.clear)
+    if route is None or not received.sender.may_use(route.account):
         return Refusal(Code.VALIDATION, "its account is none that this sender may use (any more)")
     if "receipt" not in route.answers:
         return Refusal(Code.UNSUPPORTED, f"{route.bank} gives no electronic receipts")

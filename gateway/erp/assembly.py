@@ -1,7 +1,7 @@
-"""What is kept of a body while it arrives: all of it, or, of one that is too large, its beginning and its hash.
+"""Assembly of a message body from frames: all of it, or only the beginning and the hash of one that is too large.
 
-A message comes in frames of at most 128 KiB. One that is larger than any command may be costs no more memory than a
-small one: its bytes are counted and hashed as they come.
+A message arrives in frames of at most 128 KiB. A body that exceeds the largest allowed command takes little memory: its
+bytes are counted and hashed as they arrive.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class Arriving:
         self._hash = sha256() if size > most_bytes else None
 
     def keep(self, part: bytes) -> bytes:
-        """What is to be kept of the next part."""
+        """The bytes to keep of the next part."""
         if self._hash is None:
             return part
         self._hash.update(part)
@@ -29,5 +29,5 @@ class Arriving:
         return kept
 
     def cut(self) -> Cut | None:
-        """How the whole body was cut, if it was."""
+        """The Cut of the body if it was too large."""
         return None if self._hash is None else Cut(self._size, self._hash.hexdigest())

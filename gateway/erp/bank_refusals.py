@@ -1,4 +1,5 @@
-"""What a bank's silence or refusal becomes for whoever asked, and which of its entries are our payments."""
+"""Refusals of questions: what the ERP is told if a bank does not answer or declines; and our payments in its
+entries."""
 
 from __future__ import annotations
 
@@ -19,17 +20,17 @@ from protocols.kit.errors import ProtocolError
 from protocols.kit.paging import PAGES_MAX, TOO_MANY_PAGES
 
 STOPPING = "stopping"
-"""What a lane says that leaves with the daemon: the question stays in the journal and is asked in the next life."""
+"""The lane's reason while the daemon stops: the question stays in the journal and is asked after the restart."""
 ELSEWHERE = frozenset({"lane_elsewhere", "no_such_lane"})
-"""What is said of a lane that is another node's."""
+"""The reasons that mean that another node owns the lane."""
 _OURS = Refusal(Code.INTERNAL, "a fault of the gateway; an operator is told")
-_log = log.get("erp.answers")
+_log = log.get("erp.questions")
 
 
 def defect(failure: object) -> Refusal:
-    """A defect of ours is an answer too: the asker must not wait for a restart. A stop is none: it asks again.
+    """The refusal for a defect of the gateway, so that the ERP gets a reply and need not wait for a restart.
 
-    Raises CancelledError for a stop.
+    Raises CancelledError if the daemon stops: the question is then asked again after the restart.
     """
     assert isinstance(failure, Failure)
     if failure.check(CancelledError):
@@ -39,19 +40,19 @@ def defect(failure: object) -> Refusal:
 
 
 def ours(conn: Connection, lane: str, lines: Iterable[Line]) -> dict[str, str]:
-    """Our keys of the payments whose references these entries name."""
+    """Our payments among these entries: payment keys by bank reference."""
     references = sorted({line.reference for line in lines if line.reference})
     found = ((reference, lookup.find_by_reference(conn, lane, reference)) for reference in references)
     return {reference: row.payment for reference, row in found if row is not None}
 
 
 def is_elsewhere(error: Unavailable | ProtocolError) -> bool:
-    """Whether another node speaks to this bank."""
+    """True if another node is connected to this bank."""
     return isinstance(error, Unavailable) and error.reason in ELSEWHERE
 
 
 def no_answer(route: Route, error: Unavailable | ProtocolError) -> Refusal:
-    """What the asker is told. Raises CancelledError where the daemon stops: it is asked again in the next life."""
+    """The refusal for an unanswered question. Raises CancelledError if the daemon stops: it is asked again later."""
     if isinstance(error, Unavailable) and STOPPING in (error.reason, str(error)):
         raise CancelledError
     if isinstance(error, Declined):

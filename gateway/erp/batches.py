@@ -1,11 +1,11 @@
-"""From a batch to the unit that makes every item of it a payment, once and together; or to its refusal."""
+"""Intake of batches: the unit that makes all items payments, exactly once and together, or refuses the batch."""
 
 from __future__ import annotations
 
 from gateway.core import policy
 from gateway.core.policy import HOLD_BAND, Route
 from gateway.erp import orders
-from gateway.erp.command import REPEATED, Done, ReceivedCommand, Unit, validation
+from gateway.erp.command import REPEATED, CommandResult, CommandUnit, ReceivedCommand, validation
 from gateway.erp.dry_build import DryBuild
 from gateway.journal.commit.rows import PaymentRow
 from gateway.journal.commit.store import Tx
@@ -20,91 +20,91 @@ from protocols.erp.batch_news import BATCH_ACCEPTED, batch_fields
 from protocols.erp.words import OnItemError, SubmitBatch
 
 
-def submit(arrival: ReceivedCommand, command: SubmitBatch) -> Unit:
+def submit(received: ReceivedCommand, command: SubmitBatch) -> CommandUnit:
     """The unit of one batch."""
-    found = _fit(arrival, command)
+    found = _fit(received, command)
     if isinstance(found, Refusal):
-        return _refused(arrival, command, found)
-    asked = _admission(arrival, command, found)
+        return _refused(received, command, found)
+    asked = _admission(received, command, found)
 
-    def unit(tx: Tx) -> Done:
-        if arrival.answered(tx):
+    def unit(tx: Tx) -> CommandResult:
+        if received.answered(tx):
             return REPEATED
-        admitted = batches.admit(tx, asked, arrival.entropy, barred=arrival.was_refused(tx))
+        admitted = batches.admit(tx, asked, received.entropy, barred=received.was_refused(tx))
         if admitted is None:
-            return arrival.refuse_again(tx, command.id)
+            return received.refuse_again(tx, command.id)
         if isinstance(admitted, Refusal):
-            return arrival.refuse(admitted, command.id)(tx)
+            return received.refuse(admitted, command.id)(tx)
         if isinstance(admitted, BatchRow):
-            return _again(arrival, tx, admitted)
-        _answer(arrival, tx, admitted.row, admitted.items)
-        return Done(Admittance.NEW.value, admitted.items)
+            return _again(received, tx, admitted)
+        _answer(received, tx, admitted.row, admitted.items)
+        return CommandResult(Admittance.NEW.value, admitted.items)
 
     return unit
 
 
-def _fit(arrival: ReceivedCommand, command: SubmitBatch) -> Route | Refusal:
-    """Where the batch goes; or why none of it can, as far as that needs no journal and is not an item's own fault."""
+def _fit(received: ReceivedCommand, command: SubmitBatch) -> Route | Refusal:
+    """The route of the batch, or why it cannot be sent, by checks that need no journal and concern no single item."""
     first = command.orders[0]
-    route = orders.route_of(arrival, first)
+    route = orders.route_of(received, first)
     if isinstance(route, Refusal):
         return route
     if command.kind not in route.kinds:
         return Refusal(Code.UNSUPPORTED, f"{route.bank} carries no {command.kind.value} orders here")
-    faults = policy.batch_faults(Money(command.sum_minor, first.amount.currency), arrival.sender.allowance)
+    faults = policy.batch_faults(Money(command.sum_minor, first.amount.currency), received.sender.allowance)
     return validation(faults, route) if faults else route
 
 
-def _admission(arrival: ReceivedCommand, command: SubmitBatch, route: Route) -> BatchAdmission:
+def _admission(received: ReceivedCommand, command: SubmitBatch, route: Route) -> BatchAdmission:
     total = Money(command.sum_minor, command.orders[0].amount.currency)
-    # Many small payments are not to slip through under a band that their sum belongs to.
-    hold = HOLD_BAND if policy.held_by_band(total.minor, arrival.sender.allowance) else None
+    # The sum decides the approval band, so that many small payments do not avoid it.
+    hold = HOLD_BAND if policy.held_by_band(total.minor, received.sender.allowance) else None
     items = tuple(
-        orders.item_admission(arrival, order, route, (command.id, number), faults, hold)
-        for number, (order, faults) in enumerate(zip(command.orders, _faults(arrival, command, route), strict=True), 1)
+        orders.item_admission(received, order, route, (command.id, number), faults, hold)
+        for number, (order, faults) in enumerate(zip(command.orders, _faults(received, command, route), strict=True), 1)
     )
     return BatchAdmission(
-        sender=arrival.sender.name, bank=route.bank, lane=route.lane, batch=command.id, kind=command.kind,
+        sender=received.sender.name, bank=route.bank, lane=route.lane, batch=command.id, kind=command.kind,
         fingerprint=fingerprint.batch_fingerprint(command), total=total, items=items,
-        whole=command.on_item_error is OnItemError.REFUSE_BATCH, reply=arrival.letter.reply, actor=arrival.actor,
+        whole=command.on_item_error is OnItemError.REFUSE_BATCH, reply=received.envelope.reply, actor=received.actor,
         tags=command.tags,
     )  # fmt: skip
 
 
-def _faults(arrival: ReceivedCommand, command: SubmitBatch, route: Route) -> list[tuple[Fault, ...]]:
-    """What is wrong with each item. One that its message cannot be built with must not hold up the others later."""
-    found = [policy.check(order, route, arrival.day) for order in command.orders]
+def _faults(received: ReceivedCommand, command: SubmitBatch, route: Route) -> list[tuple[Fault, ...]]:
+    """The faults of each item, including items whose message cannot be built: they would hold up the others later."""
+    found = [policy.check(order, route, received.day) for order in command.orders]
     sound = [n for n, faults in enumerate(found) if not faults]
-    dry = DryBuild(arrival.registry.banks[route.bank], route, command.kind, arrival.day, arrival.now)
+    dry = DryBuild(received.registry.banks[route.bank], route, command.kind, received.day, received.now)
     for n, faults in zip(sound, dry.of_all([command.orders[n] for n in sound]), strict=True):
         found[n] = faults
     return found
 
 
-def _refused(arrival: ReceivedCommand, command: SubmitBatch, refusal: Refusal) -> Unit:
-    """Refuse a batch, unless it was accepted before: then it is answered as it stands."""
+def _refused(received: ReceivedCommand, command: SubmitBatch, refusal: Refusal) -> CommandUnit:
+    """Refuse a batch; if it was accepted before, answer with its present state instead."""
 
-    def unit(tx: Tx) -> Done:
-        if arrival.answered(tx):
+    def unit(tx: Tx) -> CommandResult:
+        if received.answered(tx):
             return REPEATED
-        row = batch_rows.find(tx.fresh, arrival.sender.name, command.id)
+        row = batch_rows.find(tx.fresh, received.sender.name, command.id)
         if row is None:
-            return arrival.refuse(refusal, command.id)(tx)
+            return received.refuse(refusal, command.id)(tx)
         if row.fingerprint != fingerprint.batch_fingerprint(command):
             title = f"batch {command.id!r} was used before with other content; nothing happened"
-            return arrival.refuse(Refusal(Code.ID_CONFLICT, title), command.id)(tx)
-        return _again(arrival, tx, row)
+            return received.refuse(Refusal(Code.ID_CONFLICT, title), command.id)(tx)
+        return _again(received, tx, row)
 
     return unit
 
 
-def _again(arrival: ReceivedCommand, tx: Tx, row: BatchRow) -> Done:
-    _answer(arrival, tx, row, batch_rows.items(tx.fresh, row.sender, row.batch), replayed=True)
-    return Done(Admittance.REPLAYED.value)
+def _again(received: ReceivedCommand, tx: Tx, row: BatchRow) -> CommandResult:
+    _answer(received, tx, row, batch_rows.items(tx.fresh, row.sender, row.batch), replayed=True)
+    return CommandResult(Admittance.REPLAYED.value)
 
 
 def _answer(
-    arrival: ReceivedCommand, tx: Tx, row: BatchRow, items: tuple[PaymentRow, ...], *, replayed: bool = False
+    received: ReceivedCommand, tx: Tx, row: BatchRow, items: tuple[PaymentRow, ...], *, replayed: bool = False
 ) -> None:
     news = batch_rows.news_of(row, BATCH_ACCEPTED, items, tx.now_ms, replayed=replayed)
-    arrival.answer(tx, BATCH_ACCEPTED, batch_fields(news), row.bank, {"batch": row.batch, "replayed": replayed})
+    received.answer(tx, BATCH_ACCEPTED, batch_fields(news), row.bank, {"batch": row.batch, "replayed": replayed})

@@ -1,4 +1,4 @@
-"""Where the broker is, and who we are there."""
+"""The address of the broker, and the gateway's login."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def own(broker: Broker) -> BrokerAddress:
 
 
 def endpoint_of(reactor: Any, address: BrokerAddress) -> IStreamClientEndpoint:
-    """How to connect to it, by name or by number."""
+    """The endpoint for connecting, by host name or IP address."""
     try:
         version = ip_address(address.host).version
     except ValueError:

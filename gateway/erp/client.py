@@ -1,4 +1,4 @@
-"""Staying connected to the broker: reconnects, re-declares, acks in runs, hands publishes their verdicts."""
+"""The broker client: reconnects, declares topology and consumers again, batches acks, and reports publish results."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from gateway.erp.amqp_types import (
     Delivery,
     Down,
     LinkLost,
-    Message,
     OnDelivery,
+    OutgoingMessage,
     Prepare,
     Properties,
+    PublishResult,
     UnsafeTopology,
-    Verdict,
     ignore_blocked,
 )
 from gateway.erp.consumer import Consumer
@@ -39,11 +39,11 @@ _PREFETCH_MAX = 65_535
 CANARY_QUEUE = "bankgw.canary."
 MOST_BYTES = 67_108_864
 DELIVERY_BYTES = 2_048
-"""What a delivery takes beside its body: its properties, and what the intake makes of it."""
+"""The memory that a delivery takes besides its body: its properties and the intake's objects."""
 
 
 class Random(Protocol):
-    """What is needed of `random.Random`."""
+    """The part of `random.Random` that is used."""
 
     def random(self) -> float:
         """A number in [0, 1)."""
@@ -54,7 +54,7 @@ class Random(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long the client waits for what. `canary_every_s` 0 means no canary."""
+    """The client's time-outs and intervals. `canary_every_s` 0 means no canary messages."""
 
     connect_timeout_s: float = 15.0
     establish_timeout_s: float = 60.0
@@ -82,21 +82,18 @@ def _nothing(*_args: object) -> None:
 
 
 class AmqpClient:
-    """`wire.Amqp` over any `link.Dial`.
+    """`amqp_types.Amqp` over any `amqp_link.Dial`.
 
-    Consumers and topology are wishes that every new connection fulfils before `on_up`. The pause between
-    attempts doubles, with jitter, from `backoff_first_s` to `backoff_max_s`, and starts anew only after such
-    a fulfilment: a broker that accepts the connection and refuses the rest is not hammered.
-
-    Each consumer has a channel of its own, so that neither a mistake nor a slow order on one holds back
-    another.
+    Topology and consumers are declared again on each connection, before `on_up`. The pause between attempts doubles,
+    with jitter, from `backoff_first_s` to `backoff_max_s`. It is reset only after all declarations succeeded, so a
+    broker that accepts connections and refuses the rest is not flooded. Each consumer has its own channel, so that an
+    error or a slow order on one does not delay another.
     """
 
     def __init__(self, clock: IReactorTime, dial: Dial, random: Random, patience: Patience, where: str,
                  prepare: Prepare | None = None, most_bytes: int = MOST_BYTES) -> None:
-        """`where` names the broker in messages; `prepare` declares or verifies the topology on each
-        connection, and what it raises keeps the client down. Nothing more is read while more than
-        `most_bytes` of deliveries are in hand.
+        """`where` names the broker in messages. `prepare` declares or verifies the topology on each connection; if it
+        raises, the client stays down. Reading stops while more than `most_bytes` of deliveries are unacked.
         """
         self._clock = clock
         self._dial = dial
@@ -131,16 +128,16 @@ class AmqpClient:
 
     @property
     def up(self) -> bool:
-        """See `wire.Amqp`."""
+        """See `amqp_types.Amqp`."""
         return self._up
 
     @property
     def blocked(self) -> bool:
-        """See `wire.Amqp`."""
+        """See `amqp_types.Amqp`."""
         return self._blocked
 
     def status(self) -> AmqpStatus:
-        """How things are right now."""
+        """The client's present status."""
         if self._canary is not None:
             self._heard_at_s = self._canary.heard_at_s or self._heard_at_s
         return AmqpStatus(
@@ -153,7 +150,7 @@ class AmqpClient:
 
     def start(self, on_up: Callable[[], None], on_down: Callable[[Down], None],
               on_blocked: Callable[[bool], None] = ignore_blocked) -> None:
-        """See `wire.Amqp`."""
+        """See `amqp_types.Amqp`."""
         if self._loop is not None:
             raise RuntimeError("this broker client was started before")
         self._on_up, self._on_down, self._on_blocked = on_up, on_down, on_blocked
@@ -161,7 +158,7 @@ class AmqpClient:
         self._loop.addErrback(_forget_cancelled)
 
     def consume(self, queue: str, prefetch: int, on_delivery: OnDelivery) -> None:
-        """See `wire.Amqp`."""
+        """See `amqp_types.Amqp`."""
         if not 1 <= prefetch <= _PREFETCH_MAX:
             raise ValueError(f"prefetch of {queue} must be 1 to {_PREFETCH_MAX}, not {prefetch}")
         if any(consumer.queue == queue for consumer in self._consumers):
@@ -172,7 +169,7 @@ class AmqpClient:
             self._spawn(self._serve(self._link, consumer))
 
     def ack(self, delivery: Delivery, multiple: bool = False) -> bool:
-        """See `wire.Amqp`."""
+        """See `amqp_types.Amqp`."""
         consumer = self._live.get(delivery.channel)
         if consumer is None:
             return False
@@ -187,7 +184,7 @@ class AmqpClient:
         return True
 
     def reject(self, delivery: Delivery) -> None:
-        """See `wire.Amqp`."""
+        """See `amqp_types.Amqp`."""
         consumer = self._live.get(delivery.channel)
         if consumer is None or consumer.channel is None or not consumer.window.given_back(delivery.tag):
             return
@@ -196,41 +193,41 @@ class AmqpClient:
         self._flush_soon(delivery.channel)
 
     def release(self, delivery: Delivery) -> None:
-        """See `wire.Amqp`."""
+        """See `amqp_types.Amqp`."""
         self._later(self._patience.give_back_after_s, partial(self._give_back, delivery))
 
-    def publish(self, message: Message) -> Deferred[Verdict]:
-        """See `wire.Amqp`."""
+    def publish(self, message: OutgoingMessage) -> Deferred[PublishResult]:
+        """See `amqp_types.Amqp`."""
         return self._publisher.publish(message)
 
     def pause(self) -> None:
-        """See `wire.Amqp`."""
+        """See `amqp_types.Amqp`."""
         if not self._paused:
             self._paused = True
             for consumer in self._live.values():
                 self._spawn(consumer.unsubscribe())
 
     def resume(self) -> None:
-        """See `wire.Amqp`."""
+        """See `amqp_types.Amqp`."""
         if self._paused:
             self._paused = False
             for consumer in self._live.values():
                 self._spawn(self._subscribe(consumer))
 
     def widen(self, queue: str) -> None:
-        """See `wire.Amqp`."""
+        """See `amqp_types.Amqp`."""
         for consumer in self._live.values():
             if consumer.queue == queue and consumer.tags:
                 self._spawn(self._subscribe(consumer))
 
     def narrow(self, queue: str) -> None:
-        """See `wire.Amqp`."""
+        """See `amqp_types.Amqp`."""
         for consumer in self._live.values():
             if consumer.queue == queue:
                 self._spawn(consumer.unsubscribe(keep=1))
 
     def close(self, deadline_s: float) -> Deferred[None]:
-        """See `wire.Amqp`."""
+        """See `amqp_types.Amqp`."""
         return Deferred.fromCoroutine(self._close(deadline_s))
 
     async def _close(self, deadline_s: float) -> None:
@@ -353,7 +350,7 @@ class AmqpClient:
             log.warn("{where} is short of memory or disk and takes no messages: intake and outbox wait",
                      where=self._where)
         if self._canary is not None:
-            # A blocked broker does not read: its silence says nothing about the connection.
+            # A blocked broker does not read, so missing canaries do not mean a dead connection.
             if blocked:
                 self._canary.stop()
             elif not self._held:
@@ -378,14 +375,14 @@ class AmqpClient:
             self._spawn(self._reopen_publisher(link))
 
     async def _reopen_publisher(self, link: Link) -> None:
-        # The pause keeps a broker that closes every channel at once from being hammered.
+        # Pause, so that a broker that closes every channel at once is not flooded.
         await self._sleep(self._patience.backoff_first_s)
         await self._carry_publisher(link)
 
     # Consuming
 
     async def _serve(self, link: Link, consumer: Consumer) -> None:
-        """Open the consumer's channel, again and again with growing pauses, as long as this connection lives.
+        """Open the consumer's channel, and retry with growing pauses while this connection lasts.
         """
         while True:
             try:
@@ -447,7 +444,7 @@ class AmqpClient:
         self._let_go(consumer, delivery.tag)
         self._flush_soon(delivery.channel)
 
-    # Bytes in hand
+    # Unacked bytes
 
     def _in_hand(self, consumer: Consumer, delivery: Delivery) -> None:
         consumer.sizes[delivery.tag] = size = len(delivery.body) + DELIVERY_BYTES
@@ -461,12 +458,12 @@ class AmqpClient:
             self._hold(False)
 
     def _hold(self, held: bool) -> None:
-        """Read no more from the broker until half of what is in hand is done; the broker keeps the rest."""
+        """Stop reading from the broker until half of the unacked bytes are done; the broker keeps the rest."""
         self._held = held
         if self._link is not None:
             self._link.hold(held)
         if self._canary is not None and not self._blocked:
-            # What it sings lies unread behind the rest.
+            # Canaries would wait unread behind other deliveries.
             if held:
                 self._canary.stop()
             else:
@@ -492,9 +489,9 @@ class AmqpClient:
         try:
             channel = await link.channel()
             await channel.mirror(queue)
-            canary = Heartbeat(self._clock, self._patience.canary_every_s, partial(self._sing, queue),
+            canary = Heartbeat(self._clock, self._patience.canary_every_s, partial(self._send_canary, queue),
                             partial(self._silent, link))
-            channel.deliver(queue, 0, lambda _delivery: canary.heard())
+            channel.deliver(queue, 0, lambda _delivery: canary.returned())
             await channel.subscribe(queue, "bankgw-canary", no_ack=True)
         except BrokerRefused as refused:
             log.warn("no canary, so a silent connection shows only by its heartbeat: {refused}",
@@ -503,14 +500,14 @@ class AmqpClient:
         self._canary = canary
         canary.start()
 
-    def _sing(self, queue: str) -> None:
+    def _send_canary(self, queue: str) -> None:
         properties = Properties(message_id=f"canary-{self._random.getrandbits(96):024x}")
-        self._publisher.publish(Message("", queue, b"", properties, persistent=False))
+        self._publisher.publish(OutgoingMessage("", queue, b"", properties, persistent=False))
 
     def _silent(self, link: Link, silence_s: float) -> None:
         link.drop(f"nothing came through for {silence_s:.0f} s although the connection looks alive")
 
-    # Small print
+    # Tasks and timers
 
     def _spawn(self, work: Coroutine[Deferred[Any], Any, None]) -> None:
         task = Deferred.fromCoroutine(work)
@@ -520,7 +517,7 @@ class AmqpClient:
             self._tasks.discard(task)
 
         def forgive(failure: Failure) -> None:
-            # A lost link is noticed elsewhere; a refusal closed a channel, which has its watchers.
+            # A lost link is handled elsewhere; a refusal closes a channel, whose watchers are called.
             if not isinstance(failure.value, (CancelledError, LinkLost, BrokerRefused)):
                 log.failure("unexpected failure in the broker client", failure)
 
@@ -545,7 +542,7 @@ class AmqpClient:
 
 
 def _tell(listener: Callable[[T], None], news: T) -> None:
-    """A listener's mistake must not end the connection's own life."""
+    """Call a listener; its exception is logged and does not end the connection."""
     try:
         listener(news)
     except CancelledError:

@@ -1,4 +1,4 @@
-"""A command that came in and was read, with everything known about it; what it ended in; how it is refused."""
+"""A received command with its context, the result of its unit, and the units that refuse it."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ from functools import partial
 
 from gateway.clock import Entropy
 from gateway.core.policy import Route
-from gateway.erp import envelope
 from gateway.erp.amqp_types import Delivery
-from gateway.erp.envelope import Envelope
+from gateway.erp.envelope import Envelope, answer_row, refusal_rows
 from gateway.journal.commit import audit
 from gateway.journal.commit.rows import PaymentRow, QuestionRow
 from gateway.journal.commit.store import Tx
@@ -27,24 +26,24 @@ _ANSWERED, _REFUSED = "command.answered", "command.refused"
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
-    """What a unit did, for the counters and for those who go on with it."""
+class CommandResult:
+    """What a command's unit did, for the metrics and the commit listeners."""
 
     result: str
     admitted: tuple[PaymentRow, ...] = ()
     question: QuestionRow | None = None
 
 
-REPEATED = Done("repeated")
-Unit = Callable[[Tx], Done]
+REPEATED = CommandResult("repeated")
+CommandUnit = Callable[[Tx], CommandResult]
 
 
 @dataclass(frozen=True, slots=True)
 class ReceivedCommand:
-    """One command of a known sender. `day` is the calendar day in which limits count."""
+    """One command of a known sender. `day` is the calendar day for the sender's limits."""
 
     delivery: Delivery
-    letter: Envelope
+    envelope: Envelope
     sender: Sender
     type: CommandType
     registry: Registry
@@ -60,78 +59,78 @@ class ReceivedCommand:
 
     @property
     def actor(self) -> str:
-        """Who did it, for the audit trail."""
-        return f"user:{self.letter.user}"
+        """The actor for the audit trail."""
+        return f"user:{self.envelope.user}"
 
-    def refuse(self, refusal: Refusal, id_: str | None = None) -> Unit:
-        """The unit that refuses it, once."""
-        return refusing(self.entropy, self.delivery, self.letter, self.type, self.sender, refusal, id_)
+    def refuse(self, refusal: Refusal, id_: str | None = None) -> CommandUnit:
+        """The unit that refuses the command, once."""
+        return refusing(self.delivery, self.envelope, self.type, self.sender, refusal, id_)
 
     def answered(self, tx: Tx) -> bool:
-        """Whether this very delivery was answered before, and only its acknowledgement was lost."""
-        return redelivery.noted(tx, self.letter.coming, self.key, _ANSWERED) or self._surely_refused(tx)
+        """True if this delivery was answered before, and only its acknowledgement was lost."""
+        return redelivery.noted(tx, self.envelope.coming, self.key, _ANSWERED) or self._surely_refused(tx)
 
     def _surely_refused(self, tx: Tx) -> bool:
-        coming = self.letter.coming
+        coming = self.envelope.coming
         return any(coming.surely_answered_by(tx, *note) for note in redelivery.notes(tx, coming, self.key, _REFUSED))
 
     def was_refused(self, tx: Tx) -> bool:
-        """Whether this very message was refused before, and comes again or lay here meanwhile.
+        """True if this message was refused before and is delivered again, or waited here meanwhile.
 
-        An order that was refused as this message must not become a payment, whatever allows it by now: its sender was
+        An order refused in this message must not become a payment, even if it would be accepted now: its sender was
         told that nothing will happen, and may have sent it under another id since.
         """
-        return redelivery.noted(tx, self.letter.coming, self.key, _REFUSED)
+        return redelivery.noted(tx, self.envelope.coming, self.key, _REFUSED)
 
-    def refuse_again(self, tx: Tx, id_: str) -> Done:
-        """The end of a message that `was_refused`.
+    def refuse_again(self, tx: Tx, id_: str) -> CommandResult:
+        """The result for a message that `was_refused`.
 
-        What another node refused while it lay here has its answer. What comes again may be a second publish of the same
-        words, which is owed one: it is refused, too, and the next publish is looked at anew.
+        If another node refused it while it waited here, it has its answer. Otherwise it may be a second publish of the
+        same command, which needs an answer: it is refused too, and the next publish is examined again.
         """
         if self._surely_refused(tx):
             return REPEATED
         before = refusals.fetch(tx.raw, self.key)
-        # Its retention may be over, and it be known from the audit trail alone.
+        # After its retention the refusal is known from the audit trail alone.
         when = "before" if before is None else f"on {instant(before.at_ms)}"
         title = f"refused {when} and delivered again; to have it looked at anew, publish it again"
         no = Refusal(Code.EXPIRED if before is None else before.code, title)
-        return refusing(self.entropy, self.delivery, self.letter, self.type, self.sender, no, id_, insist=True)(tx)
+        return refusing(self.delivery, self.envelope, self.type, self.sender, no, id_, insist=True)(tx)
 
     def answer(self, tx: Tx, name: str, said: Mapping[str, object], bank: str, about: Mapping[str, object]) -> None:
-        """Mail the reply, and note that this delivery has it."""
-        tx.mail(envelope.answer_row(tx, self.letter.reply, name, said, self.sender.name, bank, self.entropy))
+        """Enqueue the reply, and record that this delivery was answered."""
+        tx.enqueue(answer_row(tx, self.envelope.reply, name, said, self.sender.name, bank))
         audit.append(tx, self.actor, _ANSWERED, self.key, about)
 
 
 def refusing(
-    entropy: Entropy, delivery: Delivery, letter: Envelope, command: CommandType | None, sender: Sender | None,
+    delivery: Delivery, envelope: Envelope, command: CommandType | None, sender: Sender | None,
     no: Refusal, id_: str | None, *, insist: bool = False, owner: str | None = None,
-) -> Unit:  # fmt: skip
-    """The unit that refuses a delivery: the refusal, its reply and the parked copy; once, unless it is to `insist`.
+) -> CommandUnit:  # fmt: skip
+    """The unit that refuses a delivery: the refusal, its reply and the parked copy; only once, unless `insist`.
 
-    `owner` as in `mail.refusal`.
+    `owner` as in `envelope.refusal_rows`.
     """
     key = delivery_key(delivery)
     name = sender.name if sender else None
     size, digest = (None, None) if delivery.cut is None else (delivery.cut.size, delivery.cut.sha256)
 
-    def unit(tx: Tx) -> Done:
+    def unit(tx: Tx) -> CommandResult:
         said = replies.rejection(command, id_, no)
         event = replies.rejection_name(command)
-        reply, parked = envelope.refusal(tx, letter, delivery, no, event, said, sender, entropy, owner)
+        reply, parked = refusal_rows(tx, envelope, delivery, no, event, said, sender, owner)
         write = partial(refusals.refuse, tx, sender=name, code=no.code, body=delivery.body, reply=reply, parked=parked,
                         size=size, sha256=digest)  # fmt: skip
         fresh = write(key=key)
-        if not fresh and (insist or not redelivery.noted(tx, letter.coming, key, _REFUSED)):
-            write(key=f"{key}.{entropy.ulid(tx.now_ms)}")
-        return Done(no.code.value)
+        if not fresh and (insist or not redelivery.noted(tx, envelope.coming, key, _REFUSED)):
+            write(key=f"{key}.{tx.entropy.ulid(tx.now_ms)}")
+        return CommandResult(no.code.value)
 
     return unit
 
 
 def delivery_key(delivery: Delivery) -> str:
-    """The same for every delivery of one message, as far as its properties can tell messages apart."""
+    """A key that is equal for all deliveries of one message, as far as its properties identify it."""
     said = delivery.properties
     parts = (said.user_id, said.message_id, said.correlation_id, said.reply_to, delivery.routing_key)
     whole = delivery.body if delivery.cut is None else f"{delivery.cut.size} {delivery.cut.sha256}".encode()
@@ -140,6 +139,6 @@ def delivery_key(delivery: Delivery) -> str:
 
 
 def validation(faults: tuple[Fault, ...], route: Route | None) -> Refusal:
-    """The refusal of a command for what is wrong in its fields."""
+    """The refusal of a command for faults in its fields."""
     many = "1 field" if len(faults) == 1 else f"{len(faults)} fields"
     return Refusal(Code.VALIDATION, f"{many} cannot be sent to {route.bank if route else 'any bank'}", faults)

@@ -1,17 +1,17 @@
-"""A queue we want messages of, the channel they come on at present, and what of them is in hand."""
+"""A consumed queue: its present channel, subscriptions and unacked deliveries."""
 
 from __future__ import annotations
 
 from gateway.erp.ack_window import AckWindow
-from gateway.erp.amqp_link import Channel
+from gateway.erp.amqp_link import BrokerChannel
 from gateway.erp.amqp_types import OnDelivery
 
 WIDER = 2_000
-"""So many messages more are in hand with each widening."""
+"""How many more unacked messages each widening allows."""
 
 
 def _nothing(_tag: int) -> None:
-    """A window before its channel is open."""
+    """Stand-in for the ack function before the channel is open."""
 
 
 class Consumer:
@@ -26,20 +26,20 @@ class Consumer:
         self.failures = 0
         self.sizes: dict[int, int] = {}
         self.token = 0
-        self.channel: Channel | None = None
+        self.channel: BrokerChannel | None = None
         self.window = AckWindow(_nothing)
         self.tags: list[str] = []
         self._subscriptions = 0
 
-    def opened(self, channel: Channel, token: int) -> None:
-        """Its channel is open, for the first time or again."""
+    def opened(self, channel: BrokerChannel, token: int) -> None:
+        """A channel was opened for this consumer."""
         self.token, self.channel, self.window = token, channel, AckWindow(channel.ack_through)
         self.sizes.clear()
         self.tags.clear()
         self._subscriptions = 0
 
     async def subscribe(self) -> None:
-        """Ask for messages: for the first `prefetch`, or, where that was asked for, for WIDER more."""
+        """Subscribe: for `prefetch` messages the first time, then for WIDER more each time."""
         channel = self.channel
         if channel is not None:
             self._subscriptions += 1
@@ -49,7 +49,7 @@ class Consumer:
             await channel.subscribe(self.queue, tag)
 
     async def unsubscribe(self, keep: int = 0) -> None:
-        """Ask no more, but for the first `keep` subscriptions; what is on its way still arrives."""
+        """Cancel all but the first `keep` subscriptions; deliveries in transit still arrive."""
         channel = self.channel
         while channel is not None and len(self.tags) > keep:
             await channel.unsubscribe(self.tags.pop())

@@ -1,4 +1,4 @@
-"""The topology as RabbitMQ definitions, for sites where people, not programs, configure the broker."""
+"""The topology as RabbitMQ definitions, for sites where the broker is configured by hand."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.erp.topology import COMMANDS, EVENTS, Topology
+from gateway.erp.topology import COMMANDS, Topology
+from protocols.erp.routing import EVENTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +24,8 @@ class SenderAccess:
 
 def definitions(topology: Topology, *, vhost: str = "bankgw", gateway_user: str = "bankgw",
                 senders: Sequence[SenderAccess] = (SenderAccess("demo", ("erp-demo",)),)) -> dict[str, Any]:
-    """What `rabbitmqctl import_definitions` takes. Users come without a password and cannot log in until
-    `rabbitmqctl change_password` gives them one.
+    """The input for `rabbitmqctl import_definitions`. Users have no password and cannot log in until
+    `rabbitmqctl change_password` sets one.
     """
     speakers = [(user, access.sender) for access in senders for user in access.users]
     return {
@@ -50,8 +51,8 @@ def definitions(topology: Topology, *, vhost: str = "bankgw", gateway_user: str 
 
 
 def policy(vhost: str) -> dict[str, Any]:
-    """Keeps other people's broad policies off our queues: of ordinary policies only the highest priority
-    applies.
+    """A policy that keeps broad policies of others off our queues: of ordinary policies only the one with the highest
+    priority applies.
     """
     return {
         "vhost": vhost, "name": "bankgw", "pattern": r"^bankgw\.(commands\.|unrouted\.|audit\.|parked$)",
@@ -67,7 +68,7 @@ def _user(name: str) -> dict[str, Any]:
 
 
 def _gateway_rights(vhost: str, user: str) -> dict[str, str]:
-    # Replies go to the senders' queues over the default exchange, which rights call amq.default.
+    # Replies go to the senders' queues over the default exchange, called amq.default in permissions.
     return {"user": user, "vhost": vhost, "configure": r"^bankgw\.", "write": r"^(bankgw\.|amq\.default$)",
             "read": r"^bankgw\."}
 
@@ -79,8 +80,7 @@ def _sender_rights(vhost: str, user: str, sender: str) -> dict[str, str]:
 
 
 def _topics(vhost: str, user: str, sender: str) -> list[dict[str, str]]:
-    # Read rights are compared with binding keys, wildcards and all: the last word must be the sender's own
-    # name.
+    # Read permissions are compared with binding keys, including wildcards, so the last word must be the sender's name.
     return [
         {"user": user, "vhost": vhost, "exchange": COMMANDS, "write": ".*", "read": "^$"},
         {"user": user, "vhost": vhost, "exchange": EVENTS, "write": "^$",

@@ -1,10 +1,10 @@
-"""Building an order's bytes once before it is taken, and throwing them away: what cannot be built is refused alone.
+"""Dry build: builds an order's message before it is accepted and discards it, to refuse orders that cannot be built.
 
-A bank's limits are data, and `policy.check` reports every fault under them. What they do not say (a name of blanks
-only, a text that the bank's format cannot carry) shows when the adapter builds the message. That is too late for an
-item of a batch: the whole message, with all its other items, would be held. So the adapter builds a message of this
-one order here, as far as it gets without the bank and the keys. The result counts only where the same order with plain
-texts can be built: otherwise what is missing is the session or the login, and not the order's fault.
+A bank's limits are data, and `policy.check` reports every fault under them. Other faults (a name of blanks only, a text
+that the format cannot carry) appear only when the adapter builds the message. For an item of a batch that is too late:
+the whole message with its other items would be held. So the adapter builds a message of this one order here, as far as
+possible without the bank and the keys. A failure counts only if the same order with plain texts can be built; otherwise
+the session or the login is missing, which is not the order's fault.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _TEXTS = ("/debtor/name", "/debtor/bank_name", "/creditor/name", "/creditor/bank
 
 
 class _Anything(Mapping[str, str]):
-    """Credentials and session words, whatever their names."""
+    """A mapping with a value for every credential and session field."""
 
     def __getitem__(self, name: str) -> str:
         return _PLAIN
@@ -38,7 +38,7 @@ class _Anything(Mapping[str, str]):
 
 
 class DryBuild:
-    """Builds orders of one bank and kind as if they were sent now."""
+    """Builds orders of one bank and kind as if they were to be sent now."""
 
     def __init__(self, bank: Bank, route: Route, kind: Kind, day: date, now: datetime) -> None:
         form = route.limits_of(kind).reference
@@ -50,11 +50,11 @@ class DryBuild:
         self._context = Context(reference, 1, day, now, serials, _Anything(), _Anything())
 
     def faults(self, order: AnyOrder) -> tuple[Fault, ...]:
-        """The texts that keep it from being built, by JSON pointer; none if it can be, or nobody knows."""
+        """The faulty texts of an order, by JSON pointer; none if it can be built, or if that is unknown."""
         return self.of_all((order,))[0]
 
     def of_all(self, orders: Sequence[AnyOrder]) -> list[tuple[Fault, ...]]:
-        """Those of each order. As many as a message may carry are built together: most often all is well."""
+        """The faults of each order. Orders are built together, up to the limit per message: usually all succeed."""
         bundled = self._bank.bundles.get(self._kind)
         most = 1 if bundled is None else bundled.most
         found: list[tuple[Fault, ...]] = []
@@ -80,7 +80,7 @@ class DryBuild:
         return tuple(Fault(at, FieldCode.PATTERN, said) for at in guilty or [""])
 
     def _failure(self, orders: Sequence[AnyOrder]) -> str | None:
-        """Why the message cannot be built as far as its first word to the bank or to the keys; None if it can."""
+        """Why the message cannot be built, up to the point that needs the bank or the keys; None if it can."""
         bundled, context = self._bank.bundles.get(self._kind), self._context
         building: MoneyConversation | BundleConversation
         try:
@@ -94,7 +94,7 @@ class DryBuild:
         except ProtocolError as error:
             return str(error)
         except Exception:
-            # A session word of another form than ours, or a defect: the send will tell, and hold what it must.
+            # A session value of another form, or a defect: the real send will show it and hold the order.
             return None
         return None
 

@@ -1,4 +1,4 @@
-"""Who to answer, and what the answer looks like as a message: properties in, outbox rows out."""
+"""The envelope of a command (its message properties), and the outbox rows of replies and parked copies."""
 
 from __future__ import annotations
 
@@ -7,37 +7,37 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from gateway.clock import Entropy, uuid7
+from gateway.clock import uuid7
 from gateway.erp.amqp_types import Delivery
-from gateway.erp.topology import standard
+from gateway.erp.topology import DEAD, standard
 from gateway.journal.commit.rows import OutboxRow, Reply
 from gateway.journal.commit.store import Tx
+from gateway.journal.payments import events
 from gateway.journal.payments.redelivery import Coming
 from gateway.registry import Sender
 from protocols.canon.errors import Code, Refusal
 from protocols.erp import commands, replies, routing, signature
-from protocols.erp.news import instant, routing_key
+from protocols.erp.news import routing_key
+from protocols.erp.routing import EVENTS
 
-EVENTS = "bankgw.events"
-DEAD = "bankgw.dead"
 NO_BANK = "none"
 MAX_CONTENT_TYPE = 64
 DEAD_LETTERED = frozenset(queue.name for queue in standard().queues if queue.dead_letter is not None)
 ACCEPT = "accept"
-"""The header in which a sender may name the ISO 20022 message it wants to be answered in."""
+"""The header in which a sender may name the ISO 20022 message for the reply."""
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(-[!-~]{1,100})?")
 PARKED_CODES = frozenset({
     Code.INTERNAL, Code.MALFORMED, Code.TOO_LARGE, Code.UNKNOWN_TYPE, Code.TYPE_CONFLICT, Code.NO_SENDER,
     Code.UNKNOWN_SENDER, Code.BAD_SIGNATURE, Code.REPLY_TO_REFUSED,
 })  # fmt: skip
-"""Refusals that point to a broken or hostile client: a person should see the message itself."""
+"""Refusals that suggest a broken or hostile client: the message is parked for a person."""
 
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """What the envelope of a command says. `signature` and `header_type` come from its headers.
+    """The envelope of a command. `signature` and `header_type` come from its headers.
 
-    `problem` says why its reply-to cannot be used; `reply` then names no queue.
+    `problem` says why its reply-to cannot be used; then `reply` names no queue.
     """
 
     user: str
@@ -49,7 +49,7 @@ class Envelope:
 
 
 def envelope_of(delivery: Delivery, arrived_ms: int) -> Envelope:
-    """Read the envelope. The correlation id defaults to the message id; both spellings of reply-to are understood."""
+    """Read the envelope. The correlation id defaults to the message id; both forms of reply-to are accepted."""
     said = delivery.properties
     queue = None if not said.reply_to else routing.reply_queue(said.reply_to)
     problem = queue if isinstance(queue, Refusal) else None
@@ -72,18 +72,19 @@ def _text(headers: Mapping[str, object], name: str) -> str | None:
 
 
 def _traceparent(headers: Mapping[str, object]) -> str | None:
-    """The trace of the command, if it has the form of one: it is kept, and repeated in every answer."""
+    """The command's traceparent if it is well formed: it is stored and repeated in every reply."""
     found = _text(headers, "traceparent")
     return found if found is not None and _TRACEPARENT.fullmatch(found) else None
 
 
 def is_dead_lettered(delivery: Delivery) -> bool:
-    """Whether the broker parks the message itself, whole, when it is rejected: it is too large for the journal."""
+    """True if the broker itself parks the whole message when it is rejected, because it is too large for the
+    journal."""
     return delivery.cut is not None and delivery.queue in DEAD_LETTERED
 
 
 def may_reply(said: Envelope, sender: Sender, *, money: bool) -> bool:
-    """Whether this sender may have replies sent there; direct reply-to lives too short for money."""
+    """True if this sender may use that reply queue. Direct reply-to does not last long enough for money commands."""
     queue = said.reply.reply_to
     if queue is None:
         return True
@@ -93,37 +94,37 @@ def may_reply(said: Envelope, sender: Sender, *, money: bool) -> bool:
 
 
 def answer_row(
-    tx: Tx, reply: Reply, event: str, fields: Mapping[str, Any], sender: str, bank: str | None, entropy: Entropy
+    tx: Tx, reply: Reply, event: str, fields: Mapping[str, Any], sender: str, bank: str | None
 ) -> OutboxRow:
-    """An answer's outbox row: to the queue it asked for, in the form it asked in, else an event for the sender."""
+    """The outbox row of a reply: to the requested queue, in the command's form; without a queue, an event for the
+    sender."""
     bank = bank or NO_BANK
     key = reply.reply_to
     exchange = "" if key is not None else EVENTS
     form = reply.content_type if key is not None else commands.Media.JSON.value
     body = replies.write(event, fields, form, tx.now_ms)
-    row = _row(tx, exchange, key or routing_key(event, bank, sender), body, event, bank, sender, reply, entropy)
-    return replace(row, content_type=replies.media_of(body))
+    to = (exchange, key or routing_key(event, bank, sender))
+    return events.message(tx, event, body, to, (bank, sender), reply, tx.now_ms, replies.media_of(body))
 
 
-def refusal(
+def refusal_rows(
     tx: Tx, said: Envelope, delivery: Delivery, refused: Refusal, event: str, fields: Mapping[str, Any],
-    sender: Sender | None, entropy: Entropy, owner: str | None = None,
+    sender: Sender | None, owner: str | None = None,
 ) -> tuple[OutboxRow | None, OutboxRow | None]:  # fmt: skip
-    """The reply of a refusal and the parked copy of the command, each if it is called for.
+    """The reply of a refusal and the parked copy of the command, each if required.
 
-    `owner` is the sender to whom the reply-to queue belongs, of a command whose writer is unknown. The queue gets a
-    notice that has nothing of the command but its type: whoever wrote it must not be able to put words of his about
-    somebody's order into that somebody's queue.
+    `owner`: for a command of an unknown user, the sender that owns the reply-to queue. The queue gets a notice without
+    any content of the command, so that a stranger cannot put a text about an order into another sender's queue.
     """
     reply: OutboxRow | None = None
     if sender is not None:
         allowed = may_reply(said, sender, money=False)
         told = said.reply if allowed else replace(said.reply, reply_to=None)
-        reply = answer_row(tx, told, event, fields, sender.name, None, entropy)
+        reply = answer_row(tx, told, event, fields, sender.name, None)
     elif owner is not None:
         notice = {"event": replies.COMMAND_REJECTED, "error": fields["error"]}
         told = Reply(said.reply.reply_to, None, None, commands.Media.JSON.value)
-        reply = answer_row(tx, told, replies.COMMAND_REJECTED, notice, owner, None, entropy)
+        reply = answer_row(tx, told, replies.COMMAND_REJECTED, notice, owner, None)
     if is_dead_lettered(delivery) or (sender is not None and refused.code not in PARKED_CODES):
         return reply, None
     headers = {
@@ -132,10 +133,10 @@ def refusal(
         "original_id": delivery.properties.message_id or "",
     }  # fmt: skip
     if delivery.cut is not None:
-        # The first bytes of one that no dead-letter exchange takes.
+        # Only the first bytes are parked here: no dead-letter exchange takes this message.
         headers |= {"original_size": str(delivery.cut.size), "original_sha256": delivery.cut.sha256}
     parked = OutboxRow(
-        message_id=uuid7(entropy.ulid(tx.now_ms)), node=tx.node, exchange=DEAD, routing_key=delivery.routing_key,
+        message_id=uuid7(tx.entropy.ulid(tx.now_ms)), node=tx.node, exchange=DEAD, routing_key=delivery.routing_key,
         body=delivery.body, headers=headers, correlation_id=delivery.properties.correlation_id,
         content_type=_shown_type(delivery), created_ms=tx.now_ms,
     )  # fmt: skip
@@ -143,22 +144,6 @@ def refusal(
 
 
 def _shown_type(delivery: Delivery) -> str:
-    """What the parked copy says it is: the sender's word, unless nobody could mean it."""
+    """The content type of the parked copy: the sender's, unless it is implausibly long."""
     said = delivery.properties.content_type
     return said if said and len(said) <= MAX_CONTENT_TYPE else "application/octet-stream"
-
-
-def _row(
-    tx: Tx, exchange: str, key: str, body: bytes, event: str, bank: str, sender: str, reply: Reply, entropy: Entropy
-) -> OutboxRow:
-    message_id = uuid7(entropy.ulid(tx.now_ms))
-    headers = {
-        "type": event, "bank": bank, "sender": sender, "cloudEvents_specversion": "1.0", "cloudEvents_type": event,
-        "cloudEvents_source": "/bankgw", "cloudEvents_id": message_id, "cloudEvents_time": instant(tx.now_ms),
-    }  # fmt: skip
-    if reply.traceparent:
-        headers["traceparent"] = reply.traceparent
-    return OutboxRow(
-        message_id=message_id, node=tx.node, exchange=exchange, routing_key=key, body=body, headers=headers,
-        correlation_id=reply.correlation_id, created_ms=tx.now_ms,
-    )  # fmt: skip

@@ -1,7 +1,7 @@
-"""From a file of ISO 20022 to the unit that makes each order or batch in it one, all in one transaction.
+"""Intake of ISO 20022 files: the unit that submits every order and batch of a file, all in one transaction.
 
-Each part is judged, answered and remembered as if it had come alone: a file sent again is answered as it stands, and a
-part that cannot be carried does not take the others with it.
+Each part is judged, answered and recorded as if it had come alone: a file sent again is answered with its present
+state, and a part that is refused does not affect the others.
 """
 
 from __future__ import annotations
@@ -9,30 +9,30 @@ from __future__ import annotations
 from dataclasses import replace
 
 from gateway.erp import batches, orders
-from gateway.erp.command import Done, ReceivedCommand, Unit
+from gateway.erp.command import CommandResult, CommandUnit, ReceivedCommand
 from gateway.journal.commit.store import Tx
-from protocols.erp.words import Submit, SubmitBatch, SubmitFile
+from protocols.erp.words import SubmitBatch, SubmitFile, SubmitOrder
 
 
-def submit(arrival: ReceivedCommand, file: SubmitFile) -> Unit:
+def submit(received: ReceivedCommand, file: SubmitFile) -> CommandUnit:
     """The unit of a whole file."""
-    units = [_unit(_alone(arrival, number), part) for number, part in enumerate(file.parts, start=1)]
+    units = [_unit(_alone(received, number), part) for number, part in enumerate(file.parts, start=1)]
 
-    def unit(tx: Tx) -> Done:
+    def unit(tx: Tx) -> CommandResult:
         done = [each(tx) for each in units]
         admitted = tuple(row for one in done for row in one.admitted)
-        # For the counters: what became of the file is what became of its first part.
-        return Done(done[0].result, admitted)
+        # For the metrics, the result of the file is that of its first part.
+        return CommandResult(done[0].result, admitted)
 
     return unit
 
 
-def _unit(arrival: ReceivedCommand, part: Submit | SubmitBatch) -> Unit:
-    return batches.submit(arrival, part) if isinstance(part, SubmitBatch) else orders.submit(arrival, part.order)
+def _unit(received: ReceivedCommand, part: SubmitOrder | SubmitBatch) -> CommandUnit:
+    return batches.submit(received, part) if isinstance(part, SubmitBatch) else orders.submit(received, part.order)
 
 
-def _alone(arrival: ReceivedCommand, number: int) -> ReceivedCommand:
-    """The arrival of one part: its answers must be told apart from those of its neighbours."""
-    said = arrival.delivery.properties
+def _alone(received: ReceivedCommand, number: int) -> ReceivedCommand:
+    """The command of one part, with a message id of its own, so that its replies differ from those of other parts."""
+    said = received.delivery.properties
     apart = replace(said, message_id=f"{said.message_id or ''}#{number}")
-    return replace(arrival, delivery=replace(arrival.delivery, properties=apart))
+    return replace(received, delivery=replace(received.delivery, properties=apart))

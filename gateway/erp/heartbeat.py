@@ -1,4 +1,4 @@
-"""Proof that messages still come through, for connections that look alive and deliver nothing."""
+"""Canary messages, to detect a connection that looks alive but delivers nothing."""
 
 from __future__ import annotations
 
@@ -7,40 +7,40 @@ from collections.abc import Callable
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 PATIENCE = 3
-"""How many unanswered songs in a row mean that the connection is dead, whatever its heartbeat says."""
+"""How many lost canaries in a row mean that the connection is dead, whatever its AMQP heartbeat says."""
 
 
 class Heartbeat:
-    """Sends itself a message through the broker every `every_s` seconds and counts those that do not come back.
+    """Sends a canary message to itself through the broker every `every_s` seconds and counts those that do not return.
 
-    It counts songs and not seconds: after a pause of the whole process the answers are still waiting to be read.
+    It counts canaries, not seconds: after a pause of the process, canaries may still wait to be read.
     """
 
-    def __init__(self, clock: IReactorTime, every_s: float, sing: Callable[[], None],
+    def __init__(self, clock: IReactorTime, every_s: float, send_canary: Callable[[], None],
                  on_silence: Callable[[float], None]) -> None:
-        """`sing` publishes one canary message; `on_silence(seconds)` is called once when none came back."""
+        """`send_canary` publishes one canary message; `on_silence(seconds)` is called once when none came back."""
         self._clock = clock
         self._every_s = every_s
-        self._sing = sing
+        self._send_canary = send_canary
         self._on_silence = on_silence
         self._timer: IDelayedCall | None = None
         self._unanswered = 0
         self.heard_at_s: float | None = None
 
     def start(self) -> None:
-        """Begin (again), with nothing unanswered."""
+        """Start, or start again, with no canary outstanding."""
         self.stop()
         self._unanswered = 0
         self._tick()
 
     def stop(self) -> None:
-        """Send and count no more."""
+        """Stop sending and counting."""
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
         self._timer = None
 
-    def heard(self) -> None:
-        """A canary message came back."""
+    def returned(self) -> None:
+        """A canary came back."""
         self.heard_at_s = self._clock.seconds()
         self._unanswered = 0
 
@@ -51,4 +51,4 @@ class Heartbeat:
             return
         self._unanswered += 1
         self._timer = self._clock.callLater(self._every_s, self._tick)
-        self._sing()
+        self._send_canary()

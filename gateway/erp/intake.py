@@ -1,9 +1,9 @@
-"""From a delivery to a unit of the journal, and only then an acknowledgement.
+"""Command intake: each delivery becomes one journal unit, and is acknowledged only when that unit is durable.
 
-Every delivery ends in exactly one unit: a payment, a cancellation, a question, an answer from the journal, or
-a refusal. The message is acknowledged when that unit is durable, never before. One that is too large is rejected then,
-so that the broker parks it whole: it never passes through the journal. Only one whose refusal, too, cannot be written
-down goes back to the queue, whose delivery limit parks it in the end: it must not hold up all others.
+The unit is a payment, a cancellation, a question, an answer from the journal, or a refusal. A message that is too large
+is rejected after its refusal is durable, so that the broker parks it whole without the journal. A delivery whose
+refusal cannot be stored either goes back to the queue, whose delivery limit finally parks it, so that it does not block
+others.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from twisted.python.failure import Failure
 
 from gateway import log
 from gateway.clock import Clock, Entropy
-from gateway.erp import ask_later, batches, envelope, files, orders, status_and_cancel
+from gateway.erp import ask_later, batches, files, orders, status_and_cancel
 from gateway.erp import validation as validating
 from gateway.erp.amqp_types import Amqp, Delivery
-from gateway.erp.command import Done, ReceivedCommand, Unit, refusing
-from gateway.erp.envelope import Envelope
+from gateway.erp.command import CommandResult, CommandUnit, ReceivedCommand, refusing
+from gateway.erp.envelope import Envelope, envelope_of, is_dead_lettered, may_reply
 from gateway.erp.sender_turns import Turns
 from gateway.journal.commit.rows import PaymentRow, QuestionRow
 from gateway.journal.commit.store import Store, StoreFailed
@@ -36,13 +36,13 @@ from protocols.erp.words import (
     MAX_BODY_BYTES,
     MONEY_COMMANDS,
     SINGLE_ORDERS,
-    Cancel,
+    CancelOrder,
     Command,
     CommandType,
     StatusQuery,
-    Submit,
     SubmitBatch,
     SubmitFile,
+    SubmitOrder,
 )
 
 _log = log.get("erp.intake")
@@ -51,7 +51,7 @@ _failures = Logger()
 
 @dataclass(frozen=True, slots=True)
 class _Refused:
-    """A command that ends here, with whom to tell."""
+    """A refused command, and the sender to answer."""
 
     refusal: Refusal
     sender: Sender | None
@@ -89,16 +89,16 @@ class Intake:
 
     @property
     def under_way(self) -> int:
-        """Deliveries read and not yet durable."""
+        """The number of deliveries read and not yet durable."""
         return self._under_way
 
     def deliver(self, delivery: Delivery) -> None:
-        """Take one delivery; it is begun when its sender's turn comes."""
+        """Take one delivery; it is processed when its sender's turn comes."""
         self._under_way += 1
         self._turns.put(delivery)
 
     def broker_lost(self) -> None:
-        """The connection is gone, and with it what is not begun: it is delivered again."""
+        """The connection is lost: drop deliveries that are not processed yet; the broker delivers them again."""
         self._under_way -= self._turns.forget()
 
     def _start(self, delivery: Delivery) -> None:
@@ -117,32 +117,32 @@ class Intake:
         self._turns.done(delivery)
 
     def _begin(self, delivery: Delivery) -> None:
-        letter = envelope.envelope_of(delivery, self._clock.now_ms() - round(delivery.waited_s * 1000))
+        envelope = envelope_of(delivery, self._clock.now_ms() - round(delivery.waited_s * 1000))
         type_ = "unknown"
         try:
-            found = self._settle(delivery, letter)
+            found = self._settle(delivery, envelope)
             if isinstance(found, _Refused):
                 type_, writer = found.command.value if found.command else type_, found.sender
-                unit = self._refusal(delivery, letter, found)
+                unit = self._refusal(delivery, envelope, found)
             else:
                 command_type, writer, command = found
                 type_ = command_type.value
-                unit = self._unit(delivery, letter, writer, command_type, command)
+                unit = self._unit(delivery, envelope, writer, command_type, command)
         except Exception as error:
-            self._broken(delivery, letter, type_, error)
+            self._broken(delivery, envelope, type_, error)
             return
         started_ms = self._clock.now_ms()
-        # What is under way to a bank goes before what only begins: the broker keeps the rest of a flood.
-        writing = self._store.write(unit, sender=writer.name if writer else letter.user)
+        # With a sender, the unit is limited per commit: payments in progress go before new orders.
+        writing = self._store.write(unit, sender=writer.name if writer else envelope.user)
         writing.addCallbacks(
             self._durable, self._unit_failed,
-            callbackArgs=(delivery, type_, started_ms), errbackArgs=(delivery, letter, type_),
+            callbackArgs=(delivery, type_, started_ms), errbackArgs=(delivery, envelope, type_),
         )  # fmt: skip
 
-    # ---- what is it? ----
+    # ---- reading and checking ----
 
     def _settle(
-        self, delivery: Delivery, letter: Envelope
+        self, delivery: Delivery, envelope: Envelope
     ) -> _Refused | tuple[CommandType, Sender, Command | Refusal]:
         user = delivery.properties.user_id
         sender = self.registry.sender_of(user)
@@ -151,10 +151,10 @@ class Intake:
             return _Refused(Refusal(Code.TOO_LARGE, title), sender)
         if delivery.undecodable:
             return _Refused(Refusal(Code.MALFORMED, f"the properties cannot be read: {delivery.undecodable}"), sender)
-        type_ = routing.message_type(delivery.routing_key, letter.header_type, delivery.properties.type)
+        type_ = routing.message_type(delivery.routing_key, envelope.header_type, delivery.properties.type)
         if isinstance(type_, Refusal):
             return _Refused(type_, sender, None, self._claimed(delivery))
-        problem = self._not_entitled(delivery, letter, type_, user, sender)
+        problem = self._not_entitled(delivery, envelope, type_, user, sender)
         if problem is not None:
             return _Refused(problem, sender, type_, self._claimed(delivery, type_))
         assert sender is not None
@@ -167,7 +167,7 @@ class Intake:
         return commands.claimed_id(delivery.properties.content_type, delivery.body, type_)
 
     def _not_entitled(
-        self, delivery: Delivery, letter: Envelope, type_: CommandType, user: str | None, sender: Sender | None
+        self, delivery: Delivery, envelope: Envelope, type_: CommandType, user: str | None, sender: Sender | None
     ) -> Refusal | None:
         if type_ in MONEY_COMMANDS and user is None:
             return Refusal(Code.NO_SENDER, f"{type_.value} needs the user-id property, which the broker checks")
@@ -179,81 +179,81 @@ class Intake:
         may = validating.may_validate(sender) if type_ is _VALIDATE else type_.value in sender.operations
         if not may:
             return Refusal(Code.NOT_ALLOWED, f"sender {sender.name} may not use {type_.value}")
-        if letter.problem is not None:
-            return letter.problem
-        if not envelope.may_reply(letter, sender, money=type_ in MONEY_COMMANDS):
+        if envelope.problem is not None:
+            return envelope.problem
+        if not may_reply(envelope, sender, money=type_ in MONEY_COMMANDS):
             return Refusal(Code.REPLY_TO_REFUSED, f"sender {sender.name} may not have replies sent to that queue")
         if sender.hmac_key is not None and not signature.check_signature(
-            sender.hmac_key, delivery.body, delivery.properties.message_id, letter.signature
+            sender.hmac_key, delivery.body, delivery.properties.message_id, envelope.signature
         ):
             return Refusal(Code.BAD_SIGNATURE, "the signature header is missing or does not fit body and message-id")
         return None
 
-    # ---- what becomes of it ----
+    # ---- units ----
 
     def _unit(
-        self, delivery: Delivery, letter: Envelope, sender: Sender, type_: CommandType, command: Command | Refusal
-    ) -> Unit:
+        self, delivery: Delivery, envelope: Envelope, sender: Sender, type_: CommandType, command: Command | Refusal
+    ) -> CommandUnit:
         now_ms = self._clock.now_ms()
         now = datetime.fromtimestamp(now_ms / 1000, UTC)
-        arrival = ReceivedCommand(delivery, letter, sender, type_, self.registry, self._entropy, now_ms, now,
+        received = ReceivedCommand(delivery, envelope, sender, type_, self.registry, self._entropy, now_ms, now,
                           now.astimezone(self._zone).date())  # fmt: skip
-        if type_ is _VALIDATE and isinstance(command, Submit | Refusal):
-            return validating.validate(arrival, command, self._claimed(delivery))
+        if type_ is _VALIDATE and isinstance(command, SubmitOrder | Refusal):
+            return validating.validate(received, command, self._claimed(delivery))
         assert not isinstance(command, Refusal), "refused before"
-        if isinstance(command, Submit):
-            return orders.submit(arrival, command.order)
+        if isinstance(command, SubmitOrder):
+            return orders.submit(received, command.order)
         if isinstance(command, SubmitBatch):
-            return batches.submit(arrival, command)
+            return batches.submit(received, command)
         if isinstance(command, SubmitFile):
-            return files.submit(arrival, command)
-        if isinstance(command, Cancel):
-            return status_and_cancel.cancel(arrival, command)
+            return files.submit(received, command)
+        if isinstance(command, CancelOrder):
+            return status_and_cancel.cancel(received, command)
         if isinstance(command, StatusQuery):
-            return status_and_cancel.status(arrival, command)
-        return ask_later.ask(arrival, command)
+            return status_and_cancel.status(received, command)
+        return ask_later.ask(received, command)
 
-    # ---- faults of ours ----
+    # ---- refusals and defects ----
 
-    def _refusal(self, delivery: Delivery, letter: Envelope, refused: _Refused) -> Unit:
-        return refusing(self._entropy, delivery, letter, refused.command, refused.sender, refused.refusal, refused.id,
-                        owner=self._owner(letter, refused))  # fmt: skip
+    def _refusal(self, delivery: Delivery, envelope: Envelope, refused: _Refused) -> CommandUnit:
+        return refusing(delivery, envelope, refused.command, refused.sender, refused.refusal, refused.id,
+                        owner=self._owner(envelope, refused))  # fmt: skip
 
-    def _owner(self, letter: Envelope, refused: _Refused) -> str | None:
-        """Whose queue the reply-to of a command from nobody is, if it may be told that the command was refused."""
-        queue = letter.reply.reply_to
+    def _owner(self, envelope: Envelope, refused: _Refused) -> str | None:
+        """For a command of an unknown user: the sender that owns the reply-to queue, who may be told of the refusal."""
+        queue = envelope.reply.reply_to
         if refused.refusal.code not in _NOBODY or queue is None:
             return None
         owner = self.registry.owner_of_queue(queue)
         return owner.name if owner else None
 
-    def _broken(self, delivery: Delivery, letter: Envelope, type_: str, error: Exception) -> None:
-        """A defect of ours: the message is parked whole, the sender is told, and the queue goes on."""
+    def _broken(self, delivery: Delivery, envelope: Envelope, type_: str, error: Exception) -> None:
+        """Handle a defect of the gateway: park the whole message, tell the sender, and continue with the queue."""
         _log.error("command.defect", type=type_, queue=delivery.queue, error=repr(error), exc_info=error,
                    message_id=delivery.properties.message_id, action="parked in bankgw.parked")  # fmt: skip
         refusal = Refusal(Code.INTERNAL, "a fault of the gateway; the message is parked and an operator is told")
         sender = self.registry.sender_of(delivery.properties.user_id)
         command = None if type_ == "unknown" else CommandType(type_)
         refused = _Refused(refusal, sender, command, self._claimed(delivery, command) if command else None)
-        writing = self._store.write(self._refusal(delivery, letter, refused))
+        writing = self._store.write(self._refusal(delivery, envelope, refused))
         writing.addCallbacks(
             self._durable, self._lost,
             callbackArgs=(delivery, type_, self._clock.now_ms()), errbackArgs=(delivery,),
         )  # fmt: skip
 
-    def _unit_failed(self, failure: Failure, delivery: Delivery, letter: Envelope, type_: str) -> None:
+    def _unit_failed(self, failure: Failure, delivery: Delivery, envelope: Envelope, type_: str) -> None:
         error = failure.value
-        # One that is told of a lock is told so because the journal closes: otherwise it would wait.
+        # A lock error gets here only while the journal closes; otherwise the unit would be retried.
         if isinstance(error, StoreFailed) or is_locked(error) or not isinstance(error, Exception):
             self._lost(failure, delivery)
             return
         try:
-            self._broken(delivery, letter, type_, error)
+            self._broken(delivery, envelope, type_, error)
         except Exception:
             self._lost(Failure(), delivery)
 
     def _lost(self, failure: Failure, delivery: Delivery) -> None:
-        """Not durable: no acknowledgement, so the broker delivers it again, here or elsewhere."""
+        """Handle a unit that is not durable: do not acknowledge, so the broker delivers again, to any node."""
         ends = isinstance(failure.value, StoreFailed)
         _log.error("command.not_durable", error=failure.getTraceback(detail="brief"), queue=delivery.queue,
                    action="left unacknowledged" if ends else "given back to the queue")  # fmt: skip
@@ -261,14 +261,14 @@ class Intake:
             self._amqp.release(delivery)
         self._ended(delivery)
 
-    def _durable(self, done: Done, delivery: Delivery, type_: str, started_ms: int) -> None:
-        if envelope.is_dead_lettered(delivery):
+    def _durable(self, done: CommandResult, delivery: Delivery, type_: str, started_ms: int) -> None:
+        if is_dead_lettered(delivery):
             self._amqp.reject(delivery)
         else:
             self._amqp.ack(delivery)
         self._ended(delivery)
         self._meters.stage.labels("journal").observe(max(self._clock.now_ms() - started_ms, 0) / 1000)
-        # An order over its sender's limit is a payment too, a rejected one, and a refusal to its sender.
+        # An order over its sender's limit becomes a rejected payment, and counts as a refusal.
         single = type_ in _SINGLE and len(done.admitted) == 1
         said_no = done.admitted[0].refusal if single else None
         code = done.result if said_no is None else said_no.code.value

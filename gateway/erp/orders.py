@@ -1,4 +1,4 @@
-"""From an order to the unit that makes it a payment, once; or to its refusal, with every fault."""
+"""Intake of single orders: the unit that makes an order a payment, exactly once, or refuses it with all its faults."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from gateway.core import policy
 from gateway.core.hours import next_open_ms, stayed_since_ms
 from gateway.core.policy import Judgement, Route, UsageFacts
 from gateway.core.states import Reject
-from gateway.erp.command import REPEATED, Done, ReceivedCommand, Unit, validation
+from gateway.erp.command import REPEATED, CommandResult, CommandUnit, ReceivedCommand, validation
 from gateway.journal.commit import audit
 from gateway.journal.commit.rows import PaymentRow
 from gateway.journal.commit.store import Tx
@@ -24,37 +24,37 @@ from protocols.erp.news import instant
 _log = log.get("erp.orders")
 
 
-def submit(arrival: ReceivedCommand, order: AnyOrder) -> Unit:
+def submit(received: ReceivedCommand, order: AnyOrder) -> CommandUnit:
     """The unit of one order."""
-    found = route_of(arrival, order)
+    found = route_of(received, order)
     if isinstance(found, Refusal):
-        return _refused(arrival, order, found)
-    faults = policy.check(order, found, arrival.day) + _transfer_faults(arrival, order)
+        return _refused(received, order, found)
+    faults = policy.check(order, found, received.day) + _transfer_faults(received, order)
     if faults:
-        return _refused(arrival, order, validation(faults, found))
-    asked = admission(arrival, order, found)
+        return _refused(received, order, validation(faults, found))
+    asked = admission(received, order, found)
 
-    def unit(tx: Tx) -> Done:
-        if arrival.was_refused(tx) and lookup.find(tx.read, arrival.sender.name, order.id) is None:
-            return arrival.refuse_again(tx, order.id)
-        admitted = payments_admission.admit(tx, asked, arrival.entropy)
+    def unit(tx: Tx) -> CommandResult:
+        if received.was_refused(tx) and lookup.find(tx.read, received.sender.name, order.id) is None:
+            return received.refuse_again(tx, order.id)
+        admitted = payments_admission.admit(tx, asked, received.entropy)
         if admitted.kind is Admittance.CONFLICT:
-            return _conflict(arrival, order, admitted.row)(tx)
+            return _conflict(received, order, admitted.row)(tx)
         new = admitted.kind is Admittance.NEW
-        return Done(admitted.kind.value, (admitted.row,) if new else ())
+        return CommandResult(admitted.kind.value, (admitted.row,) if new else ())
 
     return unit
 
 
-def route_of(arrival: ReceivedCommand, order: AnyOrder) -> Route | Refusal:
-    """Where the order's own account leads, or why nobody may send it there (any more)."""
-    route, sender = arrival.registry.route_of(order.ours.account.clear), arrival.sender
+def route_of(received: ReceivedCommand, order: AnyOrder) -> Route | Refusal:
+    """The route of the order's own account, or why the order cannot be sent from it."""
+    route, sender = received.registry.route_of(order.ours.account.clear), received.sender
     if route is None or not sender.may_use(route.account):
         code = FieldCode.UNKNOWN_ACCOUNT if route is None else FieldCode.ACCOUNT_NOT_ALLOWED
         detail = "no own account of the register" if route is None else f"sender {sender.name} may not use it"
         side = "creditor" if order.kind is Kind.COLLECTION else "debtor"
         return validation((Fault(f"/{side}/account", code, detail),), None)
-    if order.valid_until is not None and order.valid_until <= arrival.now:
+    if order.valid_until is not None and order.valid_until <= received.now:
         return Refusal(Code.EXPIRED, f"valid_until {order.valid_until.isoformat()} is past")
     if not route.holder_binds and not policy.names_holder(order, route):
         _log.warning("order.holder_name_differs", order=order.id, sender=sender.name, bank=route.bank,
@@ -62,12 +62,12 @@ def route_of(arrival: ReceivedCommand, order: AnyOrder) -> Route | Refusal:
     return route
 
 
-def _transfer_faults(arrival: ReceivedCommand, order: AnyOrder) -> tuple[Fault, ...]:
-    """A transfer stays within the house."""
+def _transfer_faults(received: ReceivedCommand, order: AnyOrder) -> tuple[Fault, ...]:
+    """A transfer must be between own accounts."""
     if order.kind is not Kind.TRANSFER:
         return ()
     at, other = "/creditor/account", order.theirs.account.clear
-    if arrival.registry.route_of(other) is None:
+    if received.registry.route_of(other) is None:
         return (Fault(at, FieldCode.UNKNOWN_ACCOUNT, "no own account of the register"),)
     if other == order.ours.account.clear:
         return (Fault(at, FieldCode.PATTERN, "is the account that pays"),)
@@ -75,10 +75,10 @@ def _transfer_faults(arrival: ReceivedCommand, order: AnyOrder) -> tuple[Fault, 
 
 
 def admission(
-    arrival: ReceivedCommand, order: AnyOrder, route: Route, faults: tuple[Fault, ...] = (), hold: str | None = None
+    received: ReceivedCommand, order: AnyOrder, route: Route, faults: tuple[Fault, ...] = (), hold: str | None = None
 ) -> Admission:
-    """The order as the journal admits it. `faults` reject it, and `hold` holds it, whatever the journal counted."""
-    sender, now_ms, allowance = arrival.sender, arrival.now_ms, arrival.sender.allowance
+    """The admission of an order. `faults` reject it, and `hold` holds it, whatever the journal counted."""
+    sender, now_ms, allowance = received.sender, received.now_ms, received.sender.allowance
     limits = route.limits_of(order.kind)
     earliest_ms = now_ms if order.not_before is None else max(now_ms, int(order.not_before.timestamp() * 1000))
     send_after_ms = next_open_ms(limits.hours, earliest_ms)
@@ -90,47 +90,47 @@ def admission(
 
     return Admission(
         company=route.company, sender=sender.name, bank=route.bank, lane=route.lane, order=order,
-        fingerprint=fingerprint.fingerprint(order), rules=arrival.registry.rules_of(route, order.kind),
-        reply=arrival.letter.reply, form=limits.reference, judge=judge, actor=arrival.actor,
-        day=arrival.day.isoformat(), dup_key=fingerprint.dup_key(order) if allowance.alike_hours else None,
+        fingerprint=fingerprint.fingerprint(order), rules=received.registry.rules_of(route, order.kind),
+        reply=received.envelope.reply, form=limits.reference, judge=judge, actor=received.actor,
+        day=received.day.isoformat(), dup_key=fingerprint.dup_key(order) if allowance.alike_hours else None,
         alike_since_ms=now_ms - allowance.alike_hours * 3_600_000,
         payee_before_ms=stayed_since_ms(limits.hours, now_ms, allowance.payee_days, allowance.holidays)
         if policy.looks_at_payee(order, allowance) else None, tell_sent=sender.sent_events,
-        coming=arrival.letter.coming,
+        coming=received.envelope.coming,
     )  # fmt: skip
 
 
 def item_admission(
-    arrival: ReceivedCommand, order: AnyOrder, route: Route, place: tuple[str, int], faults: tuple[Fault, ...],
+    received: ReceivedCommand, order: AnyOrder, route: Route, place: tuple[str, int], faults: tuple[Fault, ...],
     hold: str | None,
 ) -> Admission:  # fmt: skip
-    """As `admission`, of one order of a batch. It has events of its own, but the batch has the command's reply."""
-    asked = admission(arrival, order, route, faults, hold)
+    """As `admission`, for one order of a batch. The item has its own events; the batch gets the command's reply."""
+    asked = admission(received, order, route, faults, hold)
     batch, item_no = place
     return replace(asked, reply=replace(asked.reply, reply_to=None), batch=batch, item_no=item_no)
 
 
-def _refused(arrival: ReceivedCommand, order: AnyOrder, refusal: Refusal) -> Unit:
-    """Refuse an order, unless its id is a payment's: what was accepted once is never called rejected later."""
+def _refused(received: ReceivedCommand, order: AnyOrder, refusal: Refusal) -> CommandUnit:
+    """Refuse an order, unless its id belongs to a payment: an accepted order is never reported as rejected later."""
 
-    def unit(tx: Tx) -> Done:
-        row = lookup.find(tx.fresh, arrival.sender.name, order.id)
+    def unit(tx: Tx) -> CommandResult:
+        row = lookup.find(tx.fresh, received.sender.name, order.id)
         if row is None:
-            return arrival.refuse(refusal, order.id)(tx)
+            return received.refuse(refusal, order.id)(tx)
         if row.fingerprint != fingerprint.fingerprint(order):
-            return _conflict(arrival, order, row)(tx)
-        if events.answered(tx, row, arrival.letter.coming, arrival.letter.reply):
+            return _conflict(received, order, row)(tx)
+        if events.answered(tx, row, received.envelope.coming, received.envelope.reply):
             return REPEATED
-        events.replay(tx, row, arrival.letter.reply)
-        audit.append(tx, arrival.actor, "order.repeated", row.payment, {"state": row.life.state.value})
-        return Done(Admittance.REPLAYED.value)
+        events.replay(tx, row, received.envelope.reply)
+        audit.append(tx, received.actor, "order.repeated", row.payment, {"state": row.life.state.value})
+        return CommandResult(Admittance.REPLAYED.value)
 
     return unit
 
 
-def _conflict(arrival: ReceivedCommand, order: AnyOrder, row: PaymentRow) -> Unit:
+def _conflict(received: ReceivedCommand, order: AnyOrder, row: PaymentRow) -> CommandUnit:
     title = (
         f"id {order.id!r} was used on {instant(row.accepted_ms)} with other content "
         f"(fingerprint {row.fingerprint[:15]}…, now {fingerprint.fingerprint(order)[:15]}…); nothing happened"
     )
-    return arrival.refuse(Refusal(Code.ID_CONFLICT, title), order.id)
+    return received.refuse(Refusal(Code.ID_CONFLICT, title), order.id)

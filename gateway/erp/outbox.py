@@ -1,8 +1,8 @@
-"""Publishes what the journal has to tell until the broker has confirmed every message.
+"""The outbox: publishes the journal's messages until the broker has confirmed each of them.
 
-Rows come in memory right after their commit; the journal is scanned only at start, after a reconnect, and
-when more waits than fits in memory. A message whose reply queue is gone is parked: the payment is finished,
-only the news is not.
+Rows are handed over in memory right after their commit. The journal is scanned at start, after a reconnect, and when
+more messages wait than fit in memory. A message whose reply queue does not exist is parked; its payment is not
+affected.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from twisted.internet.interfaces import IDelayedCall
 
 from gateway import log
 from gateway.clock import Clock
-from gateway.erp.amqp_types import Amqp, Fate, Message, Properties, Verdict
+from gateway.erp.amqp_types import Amqp, OutgoingMessage, Properties, PublishResult, PublishStatus
 from gateway.journal.commit import outbox
-from gateway.journal.commit.rows import Mail, OutboxRow
+from gateway.journal.commit.rows import OutboxRow, OutboxState
 from gateway.journal.commit.store import Store
 from gateway.meters import Meters
 
@@ -27,17 +27,17 @@ WINDOW = 500
 IN_MEMORY = 20_000
 PAGE = 1_000
 WINDOW_BYTES, IN_MEMORY_BYTES, PAGE_BYTES = 16_777_216, 33_554_432, 8_388_608
-"""Messages are small, but for some replies and parked copies: what is in flight, in memory and read at once ends with
-whichever limit is reached first, the number or these bytes."""
+"""Limits in bytes for messages in flight, in memory and per read. Most messages are small, except some replies and
+parked copies. The number of messages is limited as well; whichever limit is reached first applies."""
 MARK_AT_ONCE = 200
 MARK_LINGER_S = 0.02
 RETRY_S, LAST_RETRY_S = 1.0, 300.0
-"""A message that one of several queues refuses is in the others already: each new try is a copy more for them."""
+"""The retry pause grows, because a message that one of several queues refuses is stored in the others each time."""
 _log = log.get("erp.outbox")
 
 
 class Outbox:
-    """See the module. `take` gets committed rows, `up` is to be called when the broker is usable again."""
+    """See the module. `take` gets committed rows; call `up` when the broker becomes usable."""
 
     def __init__(
         self, amqp: Amqp, store: Store, node: str, user: str, app_id: str, clock: Clock, meters: Meters
@@ -56,7 +56,7 @@ class Outbox:
         self._overflowed = False
         self._scanning = False
         self._scan_again = False
-        self._marks: dict[Mail, list[str]] = {Mail.SENT: [], Mail.PARKED: []}
+        self._marks: dict[OutboxState, list[str]] = {OutboxState.SENT: [], OutboxState.PARKED: []}
         self._mark_timer: IDelayedCall | None = None
         self._marking = 0
         self._idle: list[Deferred[None]] = []
@@ -64,11 +64,11 @@ class Outbox:
 
     @property
     def depth(self) -> int:
-        """Messages in memory that the broker has not confirmed."""
+        """The number of messages in memory that the broker has not confirmed."""
         return len(self._waiting) + self._in_flight
 
     def take(self, rows: Iterable[OutboxRow]) -> None:
-        """Rows that were just committed, in their order."""
+        """Take rows that were just committed, in order."""
         for row in rows:
             if len(self._waiting) >= IN_MEMORY or self._waiting_bytes >= IN_MEMORY_BYTES:
                 self._overflowed = True
@@ -77,15 +77,15 @@ class Outbox:
         self._pump()
 
     def up(self) -> None:
-        """The broker is usable (again): look for everything the journal still has waiting."""
+        """The broker is usable: scan the journal for waiting messages."""
         self._scan()
 
     def unblocked(self) -> None:
-        """The broker takes messages again."""
+        """The broker accepts messages again."""
         self._pump()
 
     def drain(self) -> Deferred[None]:
-        """Fires when nothing is in flight and everything confirmed is marked."""
+        """Fires when nothing is in flight and all confirmed messages are marked."""
         self._stopping = True
         done: Deferred[None] = Deferred()
         self._idle.append(done)
@@ -93,7 +93,7 @@ class Outbox:
         self._tell_idle()
         return done
 
-    # ---- out ----
+    # ---- publishing ----
 
     def _put(self, row: OutboxRow) -> None:
         if row.message_id not in self._known:
@@ -126,26 +126,26 @@ class Outbox:
         self._in_flight -= 1
         self._in_flight_bytes -= len(row.body)
 
-    def _message(self, row: OutboxRow) -> Message:
+    def _message(self, row: OutboxRow) -> OutgoingMessage:
         properties = Properties(
             message_id=row.message_id, correlation_id=row.correlation_id, user_id=self._user, app_id=self._app_id,
             content_type=row.content_type, timestamp=row.created_ms // 1000, type=row.headers.get("type"),
             headers=dict(row.headers),
         )  # fmt: skip
-        return Message(row.exchange, row.routing_key, row.body, properties)
+        return OutgoingMessage(row.exchange, row.routing_key, row.body, properties)
 
-    def _heard(self, verdict: Verdict, row: OutboxRow) -> None:
+    def _heard(self, verdict: PublishResult, row: OutboxRow) -> None:
         self._landed(row)
         self._meters.published.labels(verdict.fate.value).inc()
-        if verdict.fate is not Fate.NACKED and self._refused:
+        if verdict.fate is not PublishStatus.NACKED and self._refused:
             self._refused.pop(row.message_id, None)
-        if verdict.fate is Fate.CONFIRMED:
+        if verdict.fate is PublishStatus.CONFIRMED:
             self._meters.stage.labels("news").observe(max(self._clock.now_ms() - row.created_ms, 0) / 1000)
-            self._mark(row, Mail.SENT)
-        elif verdict.fate is Fate.LOST:
-            # Stored or not, nobody knows: the scan after the reconnect publishes it again under the same id.
+            self._mark(row, OutboxState.SENT)
+        elif verdict.fate is PublishStatus.LOST:
+            # It is unknown whether it was stored: the scan after the reconnect publishes it again under the same id.
             self._known.discard(row.message_id)
-        elif verdict.fate is Fate.NACKED:
+        elif verdict.fate is PublishStatus.NACKED:
             pause_s = self._refused.get(row.message_id, RETRY_S)
             self._refused[row.message_id] = min(2 * pause_s, LAST_RETRY_S)
             self._clock.later(pause_s, self._again, row)
@@ -158,8 +158,8 @@ class Outbox:
         self._wait(row)
         self._pump()
 
-    def _park(self, row: OutboxRow, verdict: Verdict) -> None:
-        """Nobody can take it: keep a copy where a person will find it."""
+    def _park(self, row: OutboxRow, verdict: PublishResult) -> None:
+        """Park a message that cannot be delivered: publish a copy to the queue for persons."""
         _log.warning("news.unroutable", message_id=row.message_id, exchange=row.exchange, key=row.routing_key,
                      broker=f"{verdict.code} {verdict.text}", payment=row.payment,
                      action=f"copied to {UNROUTED_NEWS}")  # fmt: skip
@@ -172,21 +172,21 @@ class Outbox:
             headers=headers,
         )  # fmt: skip
         self._leave(row)
-        copy = Message("", UNROUTED_NEWS, row.body, properties)
+        copy = OutgoingMessage("", UNROUTED_NEWS, row.body, properties)
         self._amqp.publish(copy).addCallback(self._parked, row)
 
-    def _parked(self, verdict: Verdict, row: OutboxRow) -> None:
+    def _parked(self, verdict: PublishResult, row: OutboxRow) -> None:
         self._landed(row)
-        if verdict.fate is Fate.CONFIRMED:
-            self._mark(row, Mail.PARKED)
-        elif verdict.fate is Fate.LOST:
+        if verdict.fate is PublishStatus.CONFIRMED:
+            self._mark(row, OutboxState.PARKED)
+        elif verdict.fate is PublishStatus.LOST:
             self._known.discard(row.message_id)
-        elif verdict.fate is Fate.REFUSED:
-            # The broker breaks the channel on it each time: the journal keeps it, and a person is told.
+        elif verdict.fate is PublishStatus.REFUSED:
+            # The broker closes the channel for this message each time: leave it in the journal and log an error.
             _log.error("news.refused", message_id=row.message_id, exchange=row.exchange, key=row.routing_key,
                        broker=f"{verdict.code} {verdict.text}", payment=row.payment,
                        action="kept in the journal as parked; not published again")  # fmt: skip
-            self._mark(row, Mail.PARKED)
+            self._mark(row, OutboxState.PARKED)
         else:
             self._clock.later(RETRY_S, self._again, row)
         self._pump()
@@ -194,8 +194,8 @@ class Outbox:
 
     # ---- marks ----
 
-    def _mark(self, row: OutboxRow, mail: Mail) -> None:
-        marks = self._marks[mail]
+    def _mark(self, row: OutboxRow, state: OutboxState) -> None:
+        marks = self._marks[state]
         marks.append(row.message_id)
         if len(marks) >= MARK_AT_ONCE or self._stopping:
             self._flush_marks()
@@ -210,21 +210,21 @@ class Outbox:
         if self._mark_timer is not None:
             self._mark_timer.cancel()
             self._mark_timer = None
-        for mail, marks in self._marks.items():
+        for state, marks in self._marks.items():
             if marks:
-                self._marks[mail] = []
+                self._marks[state] = []
                 self._marking += 1
-                writing = self._store.write(partial(outbox.mark, message_ids=tuple(marks), mail=mail))
+                writing = self._store.write(partial(outbox.mark, message_ids=tuple(marks), state=state))
                 writing.addBoth(self._marked, tuple(marks))
 
     def _marked(self, _result: object, message_ids: tuple[str, ...]) -> None:
-        # A mark that failed leaves the row waiting: the next scan publishes it again, which is harmless.
+        # If marking failed, the row stays waiting, and the next scan publishes it again, which is harmless.
         self._marking -= 1
         self._known.difference_update(message_ids)
         self._tell_idle()
 
     def _tell_idle(self) -> None:
-        # Nothing waits to be marked any more: `drain` began with it, and since then each message is marked at once.
+        # Nothing waits to be marked: `drain` flushed the marks, and since then each message is marked at once.
         if self._idle and not self._in_flight and not self._marking:
             waiting, self._idle = self._idle, []
             for done in waiting:

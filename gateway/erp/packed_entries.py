@@ -1,6 +1,6 @@
-"""Many entries of an account in little memory: packed in blocks, taken out a page at a time.
+"""Statement entries compressed in memory: packed in blocks, read one page at a time.
 
-An entry as an object takes about 1,000 bytes, packed about 60; a day of 100,000 entries is 6 MB and not 100.
+An entry takes about 1,000 bytes as an object and about 60 packed, so a day of 100,000 entries takes 6 MB, not 100.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _QUICKLY = 1
 
 
 class PackedLines:
-    """Entries in the order in which they were added. Nothing but this process's own memory is unpickled."""
+    """Entries in the order they were added. Only data packed by this process is unpickled."""
 
     def __init__(self) -> None:
         self._blocks: list[bytes] = []
@@ -28,18 +28,18 @@ class PackedLines:
 
     @property
     def size(self) -> int:
-        """Bytes of the packed blocks."""
+        """The size of the packed blocks in bytes."""
         return sum(map(len, self._blocks))
 
     def add(self, lines: Sequence[Line]) -> None:
-        """Put these after the others."""
+        """Append entries."""
         self._rest += lines
         while len(self._rest) >= BLOCK:
             block, self._rest = self._rest[:BLOCK], self._rest[BLOCK:]
             self._blocks.append(zlib.compress(pickle.dumps(block), _QUICKLY))
 
     def page(self, start: int, count: int) -> tuple[Line, ...]:
-        """Up to `count` entries from the number `start`, counted from 0."""
+        """Up to `count` entries, starting at index `start`."""
         first, last = start // BLOCK, (start + count - 1) // BLOCK
         found: list[Line] = []
         for block in self._blocks[first : last + 1]:

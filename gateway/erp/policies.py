@@ -1,4 +1,4 @@
-"""Which policies are in force on our queues, and whether orders are safe under them.
+"""The broker policies in force on our queues, and whether they could lose orders.
 
 AMQP does not show policies. They come from the management API, or from
 `rabbitmqctl list_queues --formatter json name arguments effective_policy_definition policy operator_policy`.
@@ -20,7 +20,7 @@ from twisted.python.failure import Failure
 from twisted.web.client import Agent, ResponseDone, ResponseFailed
 from twisted.web.http_headers import Headers
 
-from gateway.erp.amqp_types import Problem, UnsafeTopology
+from gateway.erp.amqp_types import BrokerProblem, UnsafeTopology
 
 UNLIMITED = 1_000_000_000_000
 """A delivery limit that no message reaches, on every RabbitMQ. It is exact in JSON."""
@@ -45,7 +45,7 @@ class QueueReport:
 
 
 def from_json(rows: Sequence[Mapping[str, Any]]) -> list[QueueReport]:
-    """Reads what both the management API (`GET /api/queues/<vhost>`) and rabbitmqctl's JSON say."""
+    """Reads the JSON of the management API (`GET /api/queues/<vhost>`) and of rabbitmqctl."""
     return [
         QueueReport(
             row["name"], _table(row.get("arguments")), _table(row.get("effective_policy_definition")),
@@ -55,7 +55,7 @@ def from_json(rows: Sequence[Mapping[str, Any]]) -> list[QueueReport]:
 
 
 def effective(arguments: Mapping[str, Any], policy: Mapping[str, Any]) -> dict[str, Any]:
-    """What holds, by RabbitMQ's rules: the smaller limit, the argument's dead-lettering, the policy's
+    """The effective values by RabbitMQ's rules: the smaller limit, the argument's dead-lettering, the policy's
     overflow.
     """
     merged: dict[str, Any] = dict(policy)
@@ -70,16 +70,15 @@ def effective(arguments: Mapping[str, Any], policy: Mapping[str, Any]) -> dict[s
     return merged
 
 
-def judge(wanted: Mapping[str, Mapping[str, object]], reports: Sequence[QueueReport]) -> list[Problem]:
-    """Everything in force that would lose, drop or hide a message; `wanted` maps queue names to their
-    arguments.
+def judge(wanted: Mapping[str, Mapping[str, object]], reports: Sequence[QueueReport]) -> list[BrokerProblem]:
+    """All effective values that would lose, drop or hide a message; `wanted` maps queue names to their arguments.
     """
     found = {report.name: report for report in reports}
-    problems: list[Problem] = []
+    problems: list[BrokerProblem] = []
     for name, arguments in wanted.items():
         report = found.get(name)
         if report is None:
-            problems.append(Problem(f"queue {name} does not exist", "import conf/rabbitmq/definitions.json"))
+            problems.append(BrokerProblem(f"queue {name} does not exist", "import conf/rabbitmq/definitions.json"))
             continue
         held = effective(report.arguments, report.policy)
         blame = f" (policy {', '.join(report.policy_names)})" if report.policy_names else ""
@@ -87,9 +86,9 @@ def judge(wanted: Mapping[str, Mapping[str, object]], reports: Sequence[QueueRep
             what = key.removeprefix("x-")
             if not _fits(held.get(what), value):
                 wrong = f"queue {name}: {what} in force is {held.get(what)}{blame}, wanted {value}"
-                problems.append(Problem(wrong, _remedy(name)))
+                problems.append(BrokerProblem(wrong, _remedy(name)))
         problems.extend(
-            Problem(f"queue {name}: {what} in force is {held[what]}{blame}, which {why}", _remedy(name))
+            BrokerProblem(f"queue {name}: {what} in force is {held[what]}{blame}, which {why}", _remedy(name))
             for what, why in _FORBIDDEN.items() if what in held and f"x-{what}" not in arguments)
     return problems
 
@@ -97,7 +96,7 @@ def judge(wanted: Mapping[str, Mapping[str, object]], reports: Sequence[QueueRep
 def management_reports(reactor: Any, url: str, vhost: str) -> Callable[[], Awaitable[list[QueueReport]]]:
     """Asks the management API at `url` (`http[s]://user:password@host:15672`).
 
-    `UnsafeTopology` when it does not answer in 10 s or refuses: whoever configured the check wants it done.
+    Raises `UnsafeTopology` if it refuses or does not answer in 10 s, because the check was asked for.
     """
     parts = urlsplit(url)
     host = parts.netloc.rpartition("@")[2]
@@ -120,7 +119,7 @@ def management_reports(reactor: Any, url: str, vhost: str) -> Callable[[], Await
         try:
             return await Deferred.fromCoroutine(ask()).addTimeout(_ANSWER_IN_S, reactor)
         except (OSError, ValueError, KeyError, TypeError, TimeoutError, ConnectError, ResponseFailed) as problem:
-            raise UnsafeTopology([Problem(
+            raise UnsafeTopology([BrokerProblem(
                 f"the policies in force cannot be read from {where}: {type(problem).__name__}: {problem}",
                 "correct management_url (its user needs the tag `monitoring`), or remove it")]) from problem
 
@@ -152,7 +151,7 @@ def _table(value: Any) -> Mapping[str, Any]:
 
 
 def _fits(held: object, wanted: object) -> bool:
-    # A queue that an older gateway declared on RabbitMQ 4 has -1: no limit.
+    # On RabbitMQ 4, older gateways declared -1, which means no limit.
     return held == wanted or (wanted == UNLIMITED and held == -1)
 
 

@@ -1,4 +1,4 @@
-"""Publishes in flight: which confirm belongs to which message, and who killed the channel."""
+"""Publishes in flight: matches confirms to messages, and finds the message that made the broker close the channel."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
-from gateway.erp.amqp_types import CONFIRMED, NACKED, Fate, Message, Verdict
+from gateway.erp.amqp_types import CONFIRMED, NACKED, OutgoingMessage, PublishResult, PublishStatus
 
 log = Logger()
 
@@ -18,32 +18,32 @@ class Unsendable(Exception):
 
 
 class Adrift(Exception):  # noqa: N818 - a state, not a mistake
-    """The channel is being closed and takes nothing: the end of the connection, or another channel, is near."""
+    """The channel is closing and accepts nothing; the connection will end, or another channel will open."""
 
 
 class _Entry:
     __slots__ = ("answer", "message", "returned", "tag")
 
-    def __init__(self, message: Message) -> None:
+    def __init__(self, message: OutgoingMessage) -> None:
         self.message = message
-        self.answer: Deferred[Verdict] = Deferred()
-        self.returned: Verdict | None = None
+        self.answer: Deferred[PublishResult] = Deferred()
+        self.returned: PublishResult | None = None
         self.tag = 0
 
 
 class Publisher:
-    """Pipelines publishes over one confirm channel after another and gives each exactly one verdict.
+    """Pipelines publishes over successive confirm channels and gives each exactly one result.
 
-    The broker returns an unroutable message before it confirms it, naming it only by its message id. So a
-    verdict is "was this id returned by the time its tag was confirmed", however many publishes lie between.
+    The broker returns an unroutable message before it confirms it, and names it by its message id only. So a publish is
+    RETURNED if its id was returned before its tag was confirmed, however many publishes lie between.
 
-    A message the broker objects to (foreign user id, too large) closes the channel without being named,
-    taking its neighbours with it. Those in flight are then published again one at a time under their own ids
-    — a repeat is harmless — until the guilty one stands alone: it is REFUSED and the others get through.
+    For a message that the broker rejects (foreign user id, too large) it closes the channel without naming the message.
+    All publishes in flight are then sent again one at a time under their own ids, which is harmless, until the channel
+    closes on a single message: that one is REFUSED.
     """
 
     def __init__(self) -> None:
-        self._send: Callable[[Message], None] | None = None
+        self._send: Callable[[OutgoingMessage], None] | None = None
         self._waiting: deque[_Entry] = deque()
         self._suspects: deque[_Entry] = deque()
         self._by_tag: dict[int, _Entry] = {}
@@ -56,14 +56,13 @@ class Publisher:
 
     @property
     def in_flight(self) -> int:
-        """Publishes without a verdict, sent or waiting for a channel."""
+        """Publishes without a result, sent or waiting for a channel."""
         return len(self._by_id)
 
-    def publish(self, message: Message) -> Deferred[Verdict]:
-        """Send now if a channel is open and nobody is under suspicion, else as soon as possible.
+    def publish(self, message: OutgoingMessage) -> Deferred[PublishResult]:
+        """Send now if a channel is open and no search for a rejected message is in progress, otherwise later.
 
-        Without a connection the answer is LOST at once: waiting for one is the caller's business, who keeps
-        the message safe meanwhile.
+        Without a connection the result is LOST at once; the caller keeps the message and publishes it again.
         """
         message_id = message.properties.message_id
         if not message_id:
@@ -72,7 +71,7 @@ class Publisher:
             raise ValueError(f"message id {message_id!r} is in flight already: two verdicts, one name")
         entry = _Entry(message)
         if not self._linked:
-            entry.answer.callback(Verdict(Fate.LOST, 0, "not connected to the broker"))
+            entry.answer.callback(PublishResult(PublishStatus.LOST, 0, "not connected to the broker"))
             return entry.answer
         self._by_id[message_id] = entry
         if self._send is None or self._alone or self._suspects or self._waiting:
@@ -82,8 +81,8 @@ class Publisher:
             self._put(entry)
         return entry.answer
 
-    def opened(self, send: Callable[[Message], None]) -> None:
-        """A fresh confirm channel is open: `send` publishes on it (or raises `Unsendable`, `Adrift`); tags start at 1.
+    def opened(self, send: Callable[[OutgoingMessage], None]) -> None:
+        """A new confirm channel is open: `send` publishes on it (or raises `Unsendable`, `Adrift`); tags start at 1.
         """
         self._linked = True
         self._send = send
@@ -106,25 +105,25 @@ class Publisher:
             log.warn("the broker returned message {id!r}, which is not in flight ({code} {text})",
                      id=message_id, code=code, text=text)
             return
-        entry.returned = Verdict(Fate.RETURNED, code, text)
+        entry.returned = PublishResult(PublishStatus.RETURNED, code, text)
 
     def channel_closed(self, code: int, text: str) -> None:
         """The broker closed the channel; the connection lives and `opened` will follow."""
         self._send = None
         sent = self._take_sent()
         if len(sent) == 1:
-            self._finish(sent[0], Verdict(Fate.REFUSED, code, text))
+            self._finish(sent[0], PublishResult(PublishStatus.REFUSED, code, text))
         else:
             self._suspects.extendleft(reversed(sent))
 
     def lost(self, reason: str) -> None:
-        """The connection is gone: every open publish gets LOST."""
+        """The connection is lost: every open publish gets LOST."""
         self._linked = False
         self._send = None
         everyone = [*self._take_sent(), *self._suspects, *self._waiting]
         self._suspects.clear()
         self._waiting.clear()
-        verdict = Verdict(Fate.LOST, 0, reason)
+        verdict = PublishResult(PublishStatus.LOST, 0, reason)
         for entry in everyone:
             self._finish(entry, verdict)
 
@@ -155,10 +154,10 @@ class Publisher:
         try:
             self._send(entry.message)
         except Unsendable as error:
-            self._finish(entry, Verdict(Fate.REFUSED, 0, str(error)))
+            self._finish(entry, PublishResult(PublishStatus.REFUSED, 0, str(error)))
             return
         except Adrift:
-            # Nothing is wrong with the message. `lost` or `opened` will say what becomes of it.
+            # The message is not at fault; `lost` or `opened` will decide about it.
             self._send = None
             if self._alone is entry:
                 self._alone = None
@@ -170,12 +169,12 @@ class Publisher:
         self._last_tag = entry.tag = self._last_tag + 1
         self._by_tag[entry.tag] = entry
 
-    def _settle(self, tag: int, multiple: bool, verdict: Verdict) -> None:
+    def _settle(self, tag: int, multiple: bool, verdict: PublishResult) -> None:
         if not multiple:
             entry = self._by_tag.pop(tag, None)
             settled = [] if entry is None else [entry]
         else:
-            # Walking numbers, not the dict: taking the first key of a dict again and again is quadratic.
+            # Iterate over numbers: removing the first key of a dict repeatedly is quadratic.
             tags = range(self._lowest_tag, min(tag or self._last_tag, self._last_tag) + 1)
             settled = [entry for n in tags if (entry := self._by_tag.pop(n, None)) is not None]
             self._lowest_tag = max(self._lowest_tag, tags.stop)
@@ -190,7 +189,7 @@ class Publisher:
         self._alone = None
         return sent
 
-    def _finish(self, entry: _Entry, verdict: Verdict) -> None:
+    def _finish(self, entry: _Entry, verdict: PublishResult) -> None:
         del self._by_id[entry.message.properties.message_id or ""]
         if entry is self._alone:
             self._alone = None

@@ -1,9 +1,9 @@
-"""Answers the ERP's questions: balances and entries, asked of the bank through its lane, one reply each.
+"""The question service: answers the ERP's questions about balances, entries, statements and receipts, one reply each.
 
-A question waits in the journal until its reply is in the outbox; a restart asks again. Where several nodes share the
-journal, the one that speaks to the bank answers, whoever took the question in; one that nobody answered in time is
-told so by whoever finds it. Balances are kept for as long as a question's `max_age` allows; entries are gathered over
-the bank's pages up to the limit that was asked for.
+A question stays in the journal until its reply is in the outbox; after a restart it is asked again. If several nodes
+share the journal, the node that owns the bank's lane answers, whichever node took the question in; a question that is
+overdue is answered by any node. Balances are cached for as long as a question's `max_age` allows. Entries are collected
+over the bank's pages up to the requested limit.
 """
 
 from __future__ import annotations
@@ -19,18 +19,17 @@ from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.python.failure import Failure
 
 from gateway import log
-from gateway.asking import Asker, Unavailable
-from gateway.clock import Clock, Entropy
+from gateway.asking import Unavailable
 from gateway.core.hours import local
 from gateway.core.policy import Route
-from gateway.erp import envelope
 from gateway.erp.bank_refusals import defect, no_answer, ours
+from gateway.erp.envelope import answer_row
+from gateway.erp.question_context import QuestionContext
 from gateway.erp.receipts import Receipts, lane_of
 from gateway.erp.statements import Statements
 from gateway.journal.commit.rows import QuestionRow
-from gateway.journal.commit.store import Store, StoreFailed, Tx
+from gateway.journal.commit.store import StoreFailed, Tx
 from gateway.journal.payments import questions, receipts
-from gateway.registry import Registry
 from gateway.tasks import Tasks, sleep
 from protocols.bank import Questions
 from protocols.canon.errors import Code, Fault, FieldCode, Refusal
@@ -39,31 +38,31 @@ from protocols.canon.query import BalanceQuestion, LinesQuestion
 from protocols.canon.statement import Balance, Line, Page
 from protocols.erp import account_replies, commands, cursor, replies
 from protocols.erp.account_replies import BalanceAnswer
-from protocols.erp.words import BalanceQuery, CommandType, ReceiptRequest, StatementRequest, TransactionsQuery
+from protocols.erp.words import BalanceQuery, Command, CommandType, ReceiptRequest, StatementRequest, TransactionsQuery
 from protocols.kit.errors import ProtocolError
 from protocols.kit.paging import PAGES_MAX, TOO_MANY_PAGES
 
 OVERDUE_MS = 5_000
-"""So long after its time a question is answered by any node: whoever had it in hand is gone."""
-_log = log.get("erp.answers")
+"""How long after its expiry any node answers a question, because the node responsible for it is gone."""
+_log = log.get("erp.questions")
 
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """A balance as it was told. `since_ms` is its age by our clock: the bank's may be ahead of it."""
+    """A cached balance. `since_ms` is its time by our clock, because the bank's clock may be ahead."""
 
     balance: Balance
     as_of_ms: int
     since_ms: int
 
     def is_fresh(self, now_ms: int, max_age_s: float) -> bool:
-        """Whether it is no older than that; of one from the future, by a clock that was set back, nobody knows."""
+        """True if it is no older than that; False for a time in the future, when the clock was set back."""
         return 0 <= now_ms - self.since_ms < max_age_s * 1000
 
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where a walk over pages goes on: the bank's cursor of a page, and how many of its lines were given out."""
+    """A position in the bank's pages: the cursor of a page, and how many of its entries were given out."""
 
     bank_cursor: str | None
     skip: int
@@ -88,80 +87,73 @@ def _rejected(row: QuestionRow, refusal: Refusal) -> tuple[str, Mapping[str, Any
 
 
 class QuestionService:
-    """See the module. `take` starts on a committed question.
+    """See the module. `take` starts to answer a committed question.
 
-    `elsewhere` says whether another node speaks to a lane's bank. `poll_ms` is how often to look for questions that
-    other nodes took in; 0: there are none.
+    `elsewhere` tells whether another node owns a lane. `poll_ms` is how often to look for questions that other nodes
+    took in; 0 on a single node.
     """
 
-    def __init__(
-        self, store: Store, registry: Registry, clock: Clock, entropy: Entropy, cursor_key: bytes, ask: Asker,
-        elsewhere: Callable[[str], bool], poll_ms: float,
-    ) -> None:  # fmt: skip
-        self.store = store
-        self.registry = registry
-        self.clock = clock
-        self.entropy = entropy
-        self.cursor_key = cursor_key
-        self.ask = ask
+    def __init__(self, context: QuestionContext, elsewhere: Callable[[str], bool], poll_ms: float) -> None:
+        self.context = context
         self._elsewhere = elsewhere
         self._poll_ms = poll_ms
         self._in_hand: set[str] = set()
         self._sealed: set[str] = set()
         self._balances: dict[str, _Known] = {}
-        self._statements = Statements(self)
-        self._receipts = Receipts(self)
+        self._statements = Statements(context)
+        self._receipts = Receipts(context)
         self._tasks = Tasks(self._failed)
 
     def take(self, row: QuestionRow) -> None:
-        """Answer this question, or leave it to its node; it stays in the journal until its reply is written."""
+        """Answer this question, unless it is for another node. It stays in the journal until its reply is written."""
         if row.question not in self._in_hand:
             self._in_hand.add(row.question)
-            self._tasks.spawn(self._hear(row))
+            self._tasks.spawn(self._process(row))
 
     async def start(self) -> None:
-        """Take what the last life left, and begin to look for what other nodes took in."""
-        await self._look()
+        """Answer the questions in the journal, and start to scan for those that other nodes receive."""
+        await self._scan()
         if self._poll_ms:
-            self._tasks.spawn(self._keep_looking())
+            self._tasks.spawn(self._keep_scanning())
 
-    def heard(self, balance: Balance, account: str) -> None:
-        """A balance that somebody else asked for: it answers questions that may be answered from memory."""
-        now_ms = self.clock.now_ms()
+    def cache_balance(self, balance: Balance, account: str) -> None:
+        """Cache a balance that another part of the gateway received."""
+        now_ms = self.context.clock.now_ms()
         as_of_ms = now_ms if balance.as_of is None else int(balance.as_of.timestamp() * 1000)
         self._balances[account] = _Known(balance, as_of_ms, min(as_of_ms, now_ms))
 
     def stop(self) -> None:
-        """Drop what is under way; the questions stay in the journal and are asked again after the restart."""
+        """Stop; the questions stay in the journal and are asked again after the restart."""
         self._tasks.stop()
         self._statements.stop()
 
     def _failed(self, failure: Failure) -> None:
         _log.error("question.defect", error=failure.getTraceback(detail="brief"), action="asked again after a restart")
 
-    async def _keep_looking(self) -> None:
+    async def _keep_scanning(self) -> None:
         while True:
-            await sleep(self.clock, self._poll_ms / 1000)
+            await sleep(self.context.clock, self._poll_ms / 1000)
             try:
-                await self._look()
+                await self._scan()
             except (CancelledError, StoreFailed):
                 raise
             except Exception as error:
-                _log.error("question.not_looked_for", error=str(error), action="looked for again in a moment")
+                _log.error("question.scan_failed", error=str(error), action="tried again at the next scan")
 
-    async def _look(self) -> None:
-        found, sealed = await self.store.read(questions.waiting)
+    async def _scan(self) -> None:
+        found, sealed = await self.context.store.read(questions.waiting)
         for question in sealed.keys() - self._sealed:
-            _log.error("question.not_read", question=question, error=sealed[question],
-                       action="nobody answers it; see whether the vault's keys are all there")  # fmt: skip
+            _log.error("question.unreadable", question=question, error=sealed[question],
+                       action="not answered; check that the vault has all its keys")  # fmt: skip
         self._sealed = set(sealed)
         for row in found:
             self.take(row)
 
-    async def _hear(self, row: QuestionRow) -> None:
+    async def _process(self, row: QuestionRow) -> None:
         try:
-            if await self._is_ours(row):
-                await self._answer(row)
+            command = commands.read(CommandType(row.operation), row.reply.content_type, row.body)
+            if await self._is_ours(row, command):
+                await self._answer(row, command)
         except (CancelledError, StoreFailed):
             raise
         except Exception:
@@ -169,31 +161,29 @@ class QuestionService:
         finally:
             self._in_hand.discard(row.question)
 
-    async def _is_ours(self, row: QuestionRow) -> bool:
-        """Whether this node answers it: another one, that speaks to the bank of its first account, finds it too."""
-        if not self._poll_ms or self.clock.now_ms() >= row.expires_ms + OVERDUE_MS:
+    async def _is_ours(self, row: QuestionRow, command: Command | Refusal) -> bool:
+        """True if this node answers the question: no other node owns the lane of its first account, or it is
+        overdue."""
+        if not self._poll_ms or self.context.clock.now_ms() >= row.expires_ms + OVERDUE_MS:
             return True
-        lane = await self._lane_of(row)
+        lane = await self._lane_of(row.sender, command)
         return lane is None or not self._elsewhere(lane)
 
-    async def _lane_of(self, row: QuestionRow) -> str | None:
-        command = commands.read(CommandType(row.operation), row.reply.content_type, row.body)
+    async def _lane_of(self, sender: str, command: Command | Refusal) -> str | None:
         if isinstance(command, ReceiptRequest) and command.account is None:
             asked = command
-            return await self.store.read(lambda conn: lane_of(conn, row.sender, asked))
+            return await self.context.store.read(lambda conn: lane_of(conn, sender, asked))
         if isinstance(command, BalanceQuery):
             account: AccountNumber | None = command.accounts[0]
         elif isinstance(command, TransactionsQuery | StatementRequest | ReceiptRequest):
             account = command.account
         else:
             return None
-        route = None if account is None else self.registry.route_of(account.clear)
+        route = None if account is None else self.context.registry.route_of(account.clear)
         return None if route is None else route.lane
 
-    async def _answer(self, row: QuestionRow) -> None:
-        type_ = CommandType(row.operation)
-        command = commands.read(type_, row.reply.content_type, row.body)
-        wait_s = (row.expires_ms - self.clock.now_ms()) / 1000
+    async def _answer(self, row: QuestionRow, command: Command | Refusal) -> None:
+        wait_s = (row.expires_ms - self.context.clock.now_ms()) / 1000
         said: Mapping[str, Any] | Refusal
         if wait_s <= 0:
             said = Refusal(Code.EXPIRED, "max_wait was over before the question could be put to the bank")
@@ -207,19 +197,19 @@ class QuestionService:
             said = await self._guarded(self._receipts.answer(row, command))
         else:
             said = command if isinstance(command, Refusal) else Refusal(Code.INTERNAL, "not a question for a bank")
-        answer = _rejected(row, said) if isinstance(said, Refusal) else (_NAMES[type_], said)
-        # Another node may have taken the lane meanwhile: it finds the question, and asks.
-        if await self._is_ours(row):
+        answer = _rejected(row, said) if isinstance(said, Refusal) else (_NAMES[CommandType(row.operation)], said)
+        # Another node may have taken the lane meanwhile; it then answers.
+        if await self._is_ours(row, command):
             await self._write(row, *answer)
 
     async def _write(self, row: QuestionRow, name: str, said: Mapping[str, Any]) -> None:
         def unit(tx: Tx) -> None:
-            reply = envelope.answer_row(tx, row.reply, name, said, row.sender, None, self.entropy)
+            reply = answer_row(tx, row.reply, name, said, row.sender, None)
             questions.answer(tx, row.question, reply)
             if row.operation == CommandType.RECEIPT_REQUEST.value:
                 receipts.forget(tx, row.question)
 
-        await self.store.write(unit)
+        await self.context.store.write(unit)
 
     # ---- balances ----
 
@@ -239,30 +229,30 @@ class QuestionService:
         return account_replies.balance_result(answers, errors)
 
     async def _balance(self, account: AccountNumber, query: BalanceQuery, wait_s: float) -> BalanceAnswer | Refusal:
-        route = self.registry.route_of(account.clear)
+        route = self.context.registry.route_of(account.clear)
         if route is None:
             return Refusal(Code.VALIDATION, "not an own account of the register (any more)")
         known = self._balances.get(account.clear)
-        if query.on is None and known is not None and known.is_fresh(self.clock.now_ms(), query.max_age_s):
+        if query.on is None and known is not None and known.is_fresh(self.context.clock.now_ms(), query.max_age_s):
             return BalanceAnswer(known.balance, route.currency, known.as_of_ms, "cache")
-        words = self._words(route)
+        words = self._questions_of(route)
         if words.balance is None:
             return Refusal(Code.UNSUPPORTED, f"{route.bank} has no balance question")
         put = words.balance
         question = BalanceQuestion(account, route.currency, query.on)
         try:
-            balance = await self.ask(route.lane, "balance", partial(put, question), wait_s)
+            balance = await self.context.ask(route.lane, "balance", partial(put, question), wait_s)
         except (Unavailable, ProtocolError) as error:
             return no_answer(route, error)
-        now_ms = self.clock.now_ms()
+        now_ms = self.context.clock.now_ms()
         if query.on is not None:
             return BalanceAnswer(balance, route.currency, now_ms, "bank", query.on)
         as_of_ms = now_ms if balance.as_of is None else int(balance.as_of.timestamp() * 1000)
         self._balances[account.clear] = _Known(balance, as_of_ms, min(as_of_ms, now_ms))
         return BalanceAnswer(balance, route.currency, as_of_ms, "bank")
 
-    def _words(self, route: Route) -> Questions:
-        return self.registry.banks[route.bank].questions
+    def _questions_of(self, route: Route) -> Questions:
+        return self.context.registry.banks[route.bank].questions
 
     # ---- entries ----
 
@@ -273,10 +263,10 @@ class QuestionService:
         return result if worked else defect(result)
 
     async def _entries_of(self, sender: str, query: TransactionsQuery, wait_s: float) -> Mapping[str, Any] | Refusal:
-        route = self.registry.route_of(query.account.clear)
+        route = self.context.registry.route_of(query.account.clear)
         if route is None:
             return Refusal(Code.VALIDATION, "not an own account of the register (any more)")
-        words = self._words(route)
+        words = self._questions_of(route)
         if words.lines is None:
             return Refusal(Code.UNSUPPORTED, f"{route.bank} does not list entries")
         too_far = self._too_far_back(route, query)
@@ -285,21 +275,21 @@ class QuestionService:
         scope = ("entries", sender, query.account.clear, query.first.isoformat(), query.last.isoformat())
         place = _Place(None, 0)
         if query.after is not None:
-            opened = cursor.unseal(self.cursor_key, scope, query.after)
+            opened = cursor.unseal(self.context.cursor_key, scope, query.after)
             if isinstance(opened, Refusal):
                 return opened
             place = _Place.read(opened)
         try:
-            page, rest = await self._walk(route, query, place, self.clock.monotonic_s() + wait_s)
+            page, rest = await self._walk(route, query, place, self.context.clock.monotonic_s() + wait_s)
         except (Unavailable, ProtocolError) as error:
             return no_answer(route, error)
-        following = None if rest is None else cursor.seal(self.cursor_key, scope, rest.text())
-        matched = await self.store.read(lambda conn: ours(conn, route.lane, page.lines))
+        following = None if rest is None else cursor.seal(self.context.cursor_key, scope, rest.text())
+        matched = await self.context.store.read(lambda conn: ours(conn, route.lane, page.lines))
         return account_replies.transactions_page(query, page, following, matched)
 
     def _too_far_back(self, route: Route, query: TransactionsQuery) -> Refusal | None:
-        profile = self.registry.banks[route.bank].profile
-        today = local(profile.limits.hours, self.clock.now_ms()).date()
+        profile = self.context.registry.banks[route.bank].profile
+        today = local(profile.limits.hours, self.context.clock.now_ms()).date()
         oldest = today - timedelta(days=profile.history_days)
         if query.first < oldest:
             detail = f"{route.bank} answers back to {oldest.isoformat()}"
@@ -310,8 +300,8 @@ class QuestionService:
     async def _walk(
         self, route: Route, query: TransactionsQuery, place: _Place, until_s: float
     ) -> tuple[Page, _Place | None]:
-        """Bank pages from `place` on until the limit is reached. A cursor that repeats ends in ProtocolError."""
-        put = self._words(route).lines
+        """Read bank pages from `place` on until the limit is reached. Raises ProtocolError if a cursor repeats."""
+        put = self._questions_of(route).lines
         assert put is not None
         lines: list[Line] = []
         seen: set[str | None] = set()
@@ -323,8 +313,8 @@ class QuestionService:
                 raise ProtocolError(TOO_MANY_PAGES, f"more than {PAGES_MAX} pages")
             seen.add(place.bank_cursor)
             question = LinesQuestion(query.account, query.first, query.last, route.currency, place.bank_cursor)
-            wait_s = max(until_s - self.clock.monotonic_s(), 0.0)
-            page = await self.ask(route.lane, "lines", partial(put, question), wait_s)
+            wait_s = max(until_s - self.context.clock.monotonic_s(), 0.0)
+            page = await self.context.ask(route.lane, "lines", partial(put, question), wait_s)
             first = first or page
             room = query.limit - len(lines)
             fresh = page.lines[place.skip :]

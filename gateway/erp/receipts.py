@@ -1,6 +1,6 @@
-"""Electronic receipts: asked for until the bank has made them, within its pace and the asker's patience.
+"""Electronic receipts: the bank is asked until it has the receipt or the question expires.
 
-A bank that answers "later" gives a ticket; it is written down, so that the question goes on after a restart.
+A bank that answers "later" gives a ticket, which is stored, so that the question continues after a restart.
 """
 
 from __future__ import annotations
@@ -10,13 +10,14 @@ from dataclasses import dataclass, replace
 from datetime import date
 from functools import partial
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlalchemy import Connection
 
 from gateway.asking import Unavailable
 from gateway.core.policy import Route
 from gateway.erp.bank_refusals import is_elsewhere, no_answer
+from gateway.erp.question_context import QuestionContext
 from gateway.journal.commit import attempts
 from gateway.journal.commit.rows import PaymentRow, QuestionRow
 from gateway.journal.payments import lookup, receipts
@@ -29,18 +30,15 @@ from protocols.erp.words import ReceiptRequest
 from protocols.kit.declined import Declined
 from protocols.kit.errors import ProtocolError
 
-if TYPE_CHECKING:
-    from gateway.erp.question_service import QuestionService
-
 LEAST_WAIT_S = 1.0
 AGAIN_S = (15.0, 60.0, 300.0)
-"""Pauses after a bank that did not answer, or does not know the entry yet; the last one goes on."""
+"""Pauses after a bank did not answer, or did not know the entry yet; the last pause repeats."""
 EXCHANGE_S = 120.0
 
 
 @dataclass(frozen=True, slots=True)
 class _Wanted:
-    """What is asked for: how the answer names it, the bank's question, and where that is put."""
+    """A requested receipt: its subject in the reply, the question to the bank, and the route."""
 
     subject: ReceiptSubject
     question: ReceiptQuestion
@@ -48,7 +46,7 @@ class _Wanted:
 
     @property
     def key(self) -> str:
-        """The same for every question about this entry's receipt."""
+        """A key that is equal for all questions about this receipt."""
         asked = self.question
         parts = (self.route.lane, asked.account.clear, asked.bank_date.isoformat(), asked.bank_line_id,
                  asked.reference or "")  # fmt: skip
@@ -56,19 +54,19 @@ class _Wanted:
 
 
 class Receipts:
-    """See the module."""
+    """Answers questions for electronic receipts."""
 
-    def __init__(self, answers: QuestionService) -> None:
-        self._answers = answers
+    def __init__(self, context: QuestionContext) -> None:
+        self._context = context
 
     async def answer(self, row: QuestionRow, query: ReceiptRequest) -> Mapping[str, Any] | Refusal:
-        """A page of the receipt; or why there is none."""
+        """One page of the receipt, or why there is none."""
         wanted = await self._wanted(row.sender, query)
         if isinstance(wanted, Refusal):
             return wanted
-        # Who begins anew is given the kept file too: another one would have other pages than those that follow.
-        until_ms = self._answers.clock.now_ms() + (0 if query.page > 1 else receipts.BEGUN_MS)
-        receipt: Receipt | Refusal | None = await self._answers.store.read(
+        # A first page comes from the kept file too, so that all pages come from one file.
+        until_ms = self._context.clock.now_ms() + (0 if query.page > 1 else receipts.BEGUN_MS)
+        receipt: Receipt | Refusal | None = await self._context.store.read(
             lambda conn: receipts.kept(conn, wanted.key, until_ms)
         )
         if receipt is None:
@@ -87,55 +85,55 @@ class Receipts:
             subject = ReceiptSubject(query.account, query.bank_date, query.bank_line_id)
             question = ReceiptQuestion(query.account, query.bank_date, query.bank_line_id)
         else:
-            found = await self._answers.store.read(lambda conn: _of_payment(conn, sender, query))
+            found = await self._context.store.read(lambda conn: _of_payment(conn, sender, query))
             if found is None:
                 return Refusal(Code.UNKNOWN_PAYMENT, "the payment was never sent")
             subject, question = found
-        route = self._answers.registry.route_of(question.account.clear)
+        route = self._context.registry.route_of(question.account.clear)
         if route is None:
             return Refusal(Code.VALIDATION, "not an own account of the register (any more)")
         return _Wanted(subject, question, route)
 
     async def _fetched(self, row: QuestionRow, wanted: _Wanted) -> Receipt | Refusal:
-        """Ask until there is one, the bank refuses, or patience is over; then the last word stands."""
-        answers, tries = self._answers, 0
-        put = answers.registry.banks[wanted.route.bank].questions.receipt
+        """Ask until the bank gives it, declines, or the question expires; then the last refusal is returned."""
+        context, tries = self._context, 0
+        put = context.registry.banks[wanted.route.bank].questions.receipt
         if put is None:
             return Refusal(Code.UNSUPPORTED, f"{wanted.route.bank} gives no electronic receipts")
         last = Refusal(Code.EXPIRED, "max_wait was over before the bank had made the receipt")
         while True:
-            ticket = await answers.store.read(lambda conn: receipts.ticket_of(conn, row.question))
-            now_ms = answers.clock.now_ms()
+            ticket = await context.store.read(lambda conn: receipts.ticket_of(conn, row.question))
+            now_ms = context.clock.now_ms()
             due_ms = now_ms if ticket is None else ticket[1]
             if due_ms >= row.expires_ms:
                 return last
-            await sleep_until(answers.clock, due_ms)
+            await sleep_until(context.clock, due_ms)
             question = wanted.question if ticket is None else _with_ticket(wanted.question, ticket[0])
-            wait_s = min(EXCHANGE_S, (row.expires_ms - answers.clock.now_ms()) / 1000)
+            wait_s = min(EXCHANGE_S, (row.expires_ms - context.clock.now_ms()) / 1000)
             try:
-                said = await answers.ask(wanted.route.lane, "receipt", partial(put, question), wait_s)
+                said = await context.ask(wanted.route.lane, "receipt", partial(put, question), wait_s)
             except (Unavailable, ProtocolError) as error:
                 last = no_answer(wanted.route, error)
                 pause_s = AGAIN_S[min(tries, len(AGAIN_S) - 1)]
                 tries += 1
-                late = answers.clock.now_ms() + pause_s * 1000 >= row.expires_ms
+                late = context.clock.now_ms() + pause_s * 1000 >= row.expires_ms
                 if late or is_elsewhere(error) or not _may_come(error):
                     return last
-                await sleep(answers.clock, pause_s)
+                await sleep(context.clock, pause_s)
                 continue
             if isinstance(said, Receipt):
                 if receipt_pages(said) > 1:
-                    return await answers.store.write(partial(receipts.keep, key=wanted.key, receipt=said))
+                    return await context.store.write(partial(receipts.keep, key=wanted.key, receipt=said))
                 return said
             await self._later(row.question, said)
 
     async def _later(self, question: str, said: ReceiptLater) -> None:
-        due_ms = self._answers.clock.now_ms() + int(max(said.after_s, LEAST_WAIT_S) * 1000)
-        await self._answers.store.write(lambda tx: receipts.later(tx, question, said.ticket, due_ms))
+        due_ms = self._context.clock.now_ms() + int(max(said.after_s, LEAST_WAIT_S) * 1000)
+        await self._context.store.write(lambda tx: receipts.later(tx, question, said.ticket, due_ms))
 
 
 def _may_come(error: Unavailable | ProtocolError) -> bool:
-    """Whether the bank may have the receipt later. A bank that says no, or what nobody understands, is not pestered."""
+    """True if the bank may have the receipt later. After a refusal or an unusable answer it is not asked again."""
     if isinstance(error, Declined):
         return error.outcome != "failed"
     return isinstance(error, Unavailable)
@@ -154,7 +152,7 @@ def lane_of(conn: Connection, sender: str, query: ReceiptRequest) -> str | None:
 def _of_payment(
     conn: Connection, sender: str, query: ReceiptRequest
 ) -> tuple[ReceiptSubject, ReceiptQuestion] | None:
-    """A payment's receipt is named by all that we and the bank call it by."""
+    """The subject and question for a payment's receipt, with all references known to us and the bank."""
     row = _payment(conn, sender, query)
     attempt = None if row is None else attempts.last(conn, row.payment)
     if row is None or attempt is None:

@@ -1,8 +1,8 @@
-"""Senders take turns: what one of them has sent in thousands does not stand before another one's order.
+"""Fair scheduling of deliveries between senders, so that a flood from one sender does not delay another's order.
 
-The broker's queues are one for all senders. So that an order behind a flood is seen at all, more than usual is taken
-out of a queue while one sender has most of what waits here; and what is here is begun by turns, of each sender in the
-order of its messages, and no more of one at a time than leaves room for others.
+All senders share the broker's queues. While one sender has most of the waiting deliveries, more than usual are taken
+from the queue, so that orders behind the flood are seen. Waiting deliveries are started in turns, in order per sender,
+with a limit per sender.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from gateway.erp.amqp_types import Delivery
 from gateway.erp.consumer import WIDER
 
 MOST_AT_ONCE, MOST_OF_ONE = 192, 96
-"""So many are under way into the journal: six groups of its writer."""
+"""How many deliveries are in progress at once: six groups of the journal's writer; and the limit of one sender."""
 MOST_WIDENINGS = 10
 
-Key = tuple[str, str | None]
+TurnKey = tuple[str, str | None]
 
 
 class Turns:
-    """See the module. `begin` starts on a delivery; `done` is to be called once for each that was begun.
+    """See the module. `begin` starts a delivery; call `done` once for each that was started.
 
-    `widen` and `narrow` ask for more of a queue, or no more of it than usual.
+    `widen` and `narrow` ask for more deliveries of a queue, or for the usual number.
     """
 
     def __init__(
@@ -34,8 +34,8 @@ class Turns:
         self._begin = begin
         self._widen = widen
         self._narrow = narrow
-        self._waiting: OrderedDict[Key, deque[Delivery]] = OrderedDict()
-        self._begun: dict[Key, int] = {}
+        self._waiting: OrderedDict[TurnKey, deque[Delivery]] = OrderedDict()
+        self._begun: dict[TurnKey, int] = {}
         self._under_way = 0
         self._pumping = False
         self._of_queue: dict[str, int] = {}
@@ -43,11 +43,11 @@ class Turns:
 
     @property
     def waiting(self) -> int:
-        """Deliveries that are not begun."""
+        """The number of deliveries not started."""
         return sum(self._of_queue.values())
 
     def put(self, delivery: Delivery) -> None:
-        """One more; it is begun now if it is its sender's turn."""
+        """Add a delivery; it starts now if it is its sender's turn."""
         key, queue = _key(delivery), delivery.queue
         theirs = self._waiting.setdefault(key, deque())
         theirs.append(delivery)
@@ -59,7 +59,7 @@ class Turns:
             self._widen(queue)
 
     def done(self, delivery: Delivery) -> None:
-        """One that was begun has ended, whichever way."""
+        """A started delivery has ended."""
         key = _key(delivery)
         self._under_way -= 1
         self._begun[key] -= 1
@@ -68,7 +68,8 @@ class Turns:
         self._pump()
 
     def forget(self) -> int:
-        """Drop what is not begun: its connection is gone, and it will be delivered again. Returns how many."""
+        """Drop deliveries not started, because the connection is lost and they will be delivered again; returns how
+        many."""
         dropped = self.waiting
         self._waiting.clear()
         self._of_queue.clear()
@@ -77,7 +78,7 @@ class Turns:
 
     def _pump(self) -> None:
         if self._pumping:
-            return  # one that ends at once has the next begun by the loop below, however many there are
+            return  # a delivery that ends at once is followed by the next one in the loop below
         self._pumping = True
         try:
             while (key := self._next()) is not None:
@@ -85,17 +86,17 @@ class Turns:
         finally:
             self._pumping = False
 
-    def _next(self) -> Key | None:
+    def _next(self) -> TurnKey | None:
         if self._under_way >= MOST_AT_ONCE:
             return None
-        # Whoever has least under way; of several, whoever's turn is longest ago.
+        # The sender with the fewest in progress; of several, the one whose turn is longest ago.
         key = min(self._waiting, key=lambda one: self._begun.get(one, 0), default=None)
         return key if key is not None and self._begun.get(key, 0) < MOST_OF_ONE else None
 
-    def _take(self, key: Key) -> None:
+    def _take(self, key: TurnKey) -> None:
         theirs = self._waiting[key]
         delivery = theirs.popleft()
-        # Behind the others: their turn comes first.
+        # Move it behind the others.
         self._waiting.move_to_end(key)
         if not theirs:
             del self._waiting[key]
@@ -111,5 +112,5 @@ class Turns:
             self._narrow(queue)
 
 
-def _key(delivery: Delivery) -> Key:
+def _key(delivery: Delivery) -> TurnKey:
     return delivery.queue, delivery.properties.user_id

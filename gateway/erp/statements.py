@@ -1,4 +1,4 @@
-"""A day's statement: the bank's pages walked to their end, checked, and given out in pages of the asker's size."""
+"""Daily statements: all pages are read from the bank, checked, and given out in pages of the requested size."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import date, timedelta
 from functools import partial
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from twisted.internet.interfaces import IDelayedCall
 
@@ -17,6 +17,7 @@ from gateway.core.hours import bank_date, local
 from gateway.core.policy import Route
 from gateway.erp.bank_refusals import no_answer, ours
 from gateway.erp.packed_entries import PackedLines
+from gateway.erp.question_context import QuestionContext
 from protocols.canon.errors import Code, Fault, FieldCode, Refusal
 from protocols.canon.money import Money
 from protocols.canon.party import AccountNumber
@@ -28,18 +29,15 @@ from protocols.erp.words import StatementRequest
 from protocols.kit.errors import ProtocolError
 from protocols.kit.paging import PAGES_MAX, TOO_MANY_PAGES
 
-if TYPE_CHECKING:
-    from gateway.erp.question_service import QuestionService
-
 WALKS = 3
-"""How often a day is walked until its own count agrees: today's entries may grow while one walks."""
+"""How many times a day is read until the bank's count agrees: today's entries may grow meanwhile."""
 KEPT_MS = 600_000
-"""A statement is freed so long after its last page was asked for, and so is what was walked of one."""
+"""How long a statement, complete or partial, is kept in memory after its last use."""
 MOST_KEPT, MOST_KEPT_BYTES = 16, 33_554_432
 
 
 class _Walk:
-    """A day's statement as far as the bank's pages were walked; `at` is the bank's cursor of the next one."""
+    """A day's statement as far as it was read; `at` is the bank's cursor of the next page."""
 
     def __init__(self, account: AccountNumber, currency: str, day: date, *, closed: bool) -> None:
         self.account = account
@@ -59,7 +57,7 @@ class _Walk:
         self._hash = sha256()
 
     def add(self, page: Page) -> None:
-        """The next page. Raises ProtocolError where the bank's continuation does not end."""
+        """Add the next page. Raises ProtocolError if the bank's pages do not end."""
         if not self._pages:
             self._opening = page.opening
         self._pages += 1
@@ -77,21 +75,21 @@ class _Walk:
             self._seen.add(self.at)
 
     def statement(self) -> Statement:
-        """The statement, once it is whole."""
+        """The statement, once all pages were read."""
         return Statement(self.account, self.currency, self.day, self._totals, self._opening, self._closing, self.closed)
 
     def digest(self) -> str:
-        """What must be the same for two pages to be pages of one statement."""
+        """A digest that is equal for pages of the same statement."""
         whole = self._hash.copy()
         whole.update(f"{self._opening}\x1f{self._closing}".encode())
         return whole.hexdigest()[:32]
 
 
 class Statements:
-    """See the module."""
+    """Answers questions for daily statements."""
 
-    def __init__(self, answers: QuestionService) -> None:
-        self._answers = answers
+    def __init__(self, context: QuestionContext) -> None:
+        self._context = context
         self._kept: OrderedDict[tuple[str, str], _Walk] = OrderedDict()
         self._sweeping: IDelayedCall | None = None
 
@@ -103,9 +101,9 @@ class Statements:
             self._sweeping = None
 
     async def answer(self, sender: str, query: StatementRequest, wait_s: float) -> Mapping[str, Any] | Refusal:
-        """One page of the day's statement; or why there is none."""
-        answers, until_s = self._answers, self._answers.clock.monotonic_s() + wait_s
-        route = answers.registry.route_of(query.account.clear)
+        """One page of the day's statement, or why there is none."""
+        context, until_s = self._context, self._context.clock.monotonic_s() + wait_s
+        route = context.registry.route_of(query.account.clear)
         if route is None:
             return Refusal(Code.VALIDATION, "not an own account of the register (any more)")
         impossible = self._impossible(route, query.day)
@@ -114,7 +112,7 @@ class Statements:
         scope = ("statement", sender, query.account.clear, query.day.isoformat())
         offset, digest = 0, ""
         if query.after is not None:
-            opened = cursor.unseal(answers.cursor_key, scope, query.after)
+            opened = cursor.unseal(context.cursor_key, scope, query.after)
             if isinstance(opened, Refusal):
                 return opened
             offset, digest = json.loads(opened)
@@ -129,15 +127,15 @@ class Statements:
             return Refusal(Code.BAD_CURSOR, "the day has changed since the first page; begin again without `after`")
         lines, end = walk.lines.page(offset, query.limit), offset + query.limit
         more = end < len(walk.lines)
-        following = cursor.seal(answers.cursor_key, scope, json.dumps([end, now])) if more else None
-        matched = await answers.store.read(lambda conn: ours(conn, route.lane, lines))
+        following = cursor.seal(context.cursor_key, scope, json.dumps([end, now])) if more else None
+        matched = await context.store.read(lambda conn: ours(conn, route.lane, lines))
         return account_replies.statement_ready(statement, lines, following, matched)
 
     def _impossible(self, route: Route, day: date) -> Refusal | None:
-        profile = self._answers.registry.banks[route.bank].profile
-        hours, now_ms = profile.limits.hours, self._answers.clock.now_ms()
+        profile = self._context.registry.banks[route.bank].profile
+        hours, now_ms = profile.limits.hours, self._context.clock.now_ms()
         oldest = local(hours, now_ms).date() - timedelta(days=profile.history_days)
-        # After its cut-off, and on a closed day, a bank may book for its next day already.
+        # After its cut-off, and on a closed day, a bank may already book for its next day.
         newest = bank_date(hours, now_ms)
         if oldest <= day <= newest:
             return None
@@ -146,8 +144,8 @@ class Statements:
         return Refusal(Code.VALIDATION, f"{route.bank} has no statement of that day", (fault,))
 
     async def _whole(self, route: Route, query: StatementRequest, until_s: float) -> _Walk:
-        """The whole day: the one whose first page was given out a moment ago; or the walk that ran out of time a moment
-        ago, walked to its end; or a fresh one."""
+        """The complete statement: the kept one for a following page, a partial one continued to its end, or a new
+        one."""
         key = (query.account.clear, query.day.isoformat())
         self._sweep()
         walk = self._kept.get(key)
@@ -155,7 +153,7 @@ class Statements:
             self._keep(key, walk)
             return walk
         if walk is not None and not walk.whole:
-            # Nobody else goes on with it meanwhile.
+            # Take it out, so that no other question continues it.
             del self._kept[key]
         walks = 0
         while True:
@@ -175,39 +173,39 @@ class Statements:
                 raise ProtocolError("paging", what)
 
     def _fresh(self, route: Route, query: StatementRequest) -> _Walk:
-        hours = self._answers.registry.banks[route.bank].profile.limits.hours
-        # The calendar's day: after a cut-off today's is not over yet.
-        closed = query.day < local(hours, self._answers.clock.now_ms()).date()
+        hours = self._context.registry.banks[route.bank].profile.limits.hours
+        # The calendar day: after the cut-off today is not over yet.
+        closed = query.day < local(hours, self._context.clock.now_ms()).date()
         return _Walk(query.account, route.currency, query.day, closed=closed)
 
     async def _go_on(self, route: Route, walk: _Walk, until_s: float) -> None:
-        """Ask for every page that is left. Raises Unavailable where the time is over: the walk may go on later."""
-        put = self._answers.registry.banks[route.bank].questions.lines
+        """Read the remaining pages. Raises Unavailable if the time is over; reading may continue later."""
+        put = self._context.registry.banks[route.bank].questions.lines
         if put is None:
             raise Unavailable("unsupported", f"{route.bank} does not list entries (any more)")
         while not walk.whole:
-            wait_s = max(until_s - self._answers.clock.monotonic_s(), 0.0)
+            wait_s = max(until_s - self._context.clock.monotonic_s(), 0.0)
             question = LinesQuestion(walk.account, walk.day, walk.day, walk.currency, walk.at)
-            walk.add(await self._answers.ask(route.lane, "lines", partial(put, question), wait_s))
+            walk.add(await self._context.ask(route.lane, "lines", partial(put, question), wait_s))
 
     # ---- what is kept ----
 
     def _keep(self, key: tuple[str, str], walk: _Walk) -> None:
-        walk.used_ms = self._answers.clock.now_ms()
+        walk.used_ms = self._context.clock.now_ms()
         self._kept[key] = walk
         self._kept.move_to_end(key)
         while len(self._kept) > MOST_KEPT or self._too_much():
             self._kept.popitem(last=False)
         if self._sweeping is None:
-            self._sweeping = self._answers.clock.later(KEPT_MS / 1000, self._sweep_later)
+            self._sweeping = self._context.clock.later(KEPT_MS / 1000, self._sweep_later)
 
     def _too_much(self) -> bool:
-        # The one that is being given out stays, however large.
+        # The statement being given out stays, however large.
         return len(self._kept) > 1 and sum(walk.lines.size for walk in self._kept.values()) > MOST_KEPT_BYTES
 
     def _sweep(self) -> None:
-        """Free what nobody asked for in KEPT_MS; a clock that was set back frees everything."""
-        now_ms = self._answers.clock.now_ms()
+        """Free statements not used for KEPT_MS; a clock that was set back frees all."""
+        now_ms = self._context.clock.now_ms()
         for key, walk in tuple(self._kept.items()):
             if not 0 <= now_ms - walk.used_ms < KEPT_MS:
                 del self._kept[key]
@@ -216,4 +214,4 @@ class Statements:
         self._sweeping = None
         self._sweep()
         if self._kept:
-            self._sweeping = self._answers.clock.later(KEPT_MS / 1000, self._sweep_later)
+            self._sweeping = self._context.clock.later(KEPT_MS / 1000, self._sweep_later)

@@ -1,17 +1,19 @@
-"""What the gateway needs on the broker, as data; how it is declared, verified and exported.
+"""The broker topology as data: exchanges, queues and bindings, and how they are declared and verified.
 
-Measured on RabbitMQ 4.0.5 and 3.10.8, and the reason for what is checked where:
+Measured on RabbitMQ 4.0.5 and 3.10.8; these facts decide what is checked where:
 
-- `x-dead-letter-exchange` and `x-dead-letter-strategy` given as queue arguments win over a policy's; operator
-policies cannot name them. - Of `delivery-limit`, `message-ttl`, `expires` and `max-length` the smallest of
-argument, policy and operator policy holds. A policy can therefore expire orders or delete an idle queue with
-all it holds. - `overflow` is the exception: the policy wins over the argument. - Only one ordinary policy
-applies to a queue, the one of highest priority. `definitions()` brings one that keeps broad policies of
-others away; nothing keeps an operator policy away. - A declaration with other arguments is refused with 406
-naming the first that differs; policies are invisible to it. They can be read only over the management API or
-with rabbitmqctl: see `policies`. - In RabbitMQ 4 a quorum queue without a dead-letter exchange drops a
-message after its 21st return, so the queues that people browse (parked, unrouted) have a limit that no message
-reaches. The word of RabbitMQ 4 for none, -1, is no such limit: RabbitMQ 3 drops what comes back on it.
+- `x-dead-letter-exchange` and `x-dead-letter-strategy` as queue arguments take precedence over a policy; operator
+  policies cannot set them.
+- For `delivery-limit`, `message-ttl`, `expires` and `max-length` the smallest of argument, policy and operator policy
+  applies. So a policy can expire orders, or delete an idle queue with its messages.
+- `overflow` is the exception: the policy takes precedence over the argument.
+- Only one ordinary policy applies to a queue, that of the highest priority. `definitions()` has one that keeps broad
+  policies of others away; nothing keeps an operator policy away.
+- A declaration with other arguments is refused with 406, which names the first difference. It does not see policies;
+  they can be read only over the management API or with rabbitmqctl: see `policies`.
+- In RabbitMQ 4 a quorum queue without a dead-letter exchange drops a message after its 21st return. So the queues that
+  people browse (parked, unrouted) have a limit that no message reaches. RabbitMQ 4's value for no limit, -1, is not
+  used, because RabbitMQ 3 drops returned messages under it.
 """
 
 from __future__ import annotations
@@ -21,11 +23,11 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from gateway.erp.amqp_types import NO_HEADERS, BrokerRefused, Declarer, Prepare, Problem, Scalar, UnsafeTopology
+from gateway.erp.amqp_types import NO_HEADERS, BrokerProblem, BrokerRefused, Declarer, Prepare, Scalar, UnsafeTopology
 from gateway.erp.policies import UNLIMITED, QueueReport, judge
+from protocols.erp.routing import EVENTS
 
 COMMANDS = "bankgw.commands"
-EVENTS = "bankgw.events"
 DEAD = "bankgw.dead"
 MONEY_QUEUE = "bankgw.commands.money"
 QUERY_QUEUE = "bankgw.commands.query"
@@ -33,17 +35,17 @@ PARKED_QUEUE = "bankgw.parked"
 UNROUTED = "bankgw.unrouted"
 UNROUTED_COMMANDS_QUEUE = "bankgw.unrouted.commands"
 UNROUTED_NEWS = "bankgw.unrouted.news"
-"""Exchange and queue of this name take news whose addressee is gone."""
+"""The exchange and the queue for events and replies that have no receiver."""
 CHECKPOINTS_QUEUE = "bankgw.audit.checkpoints"
 CHECKPOINTS_KEPT_MS = 7 * 86_400_000
-"""A checkpoint that no witness fetched so long is dropped: a later one vouches for the same entries."""
+"""How long checkpoints are kept for a witness; a later checkpoint covers the same entries."""
 
 MONEY_KEYS = ("payment.#", "batch.#", "payroll.#", "collection.#", "transfer.#")
 QUERY_KEYS = ("balance.#", "transactions.#", "statement.#", "receipt.#", "status.#")
 
 DELIVERY_LIMIT = 20
 OLDEST_BROKER = (3, 10)
-"""The first RabbitMQ that moves a message to a dead-letter exchange at least once; older ones may lose it."""
+"""The first RabbitMQ with at-least-once dead-lettering; older versions may lose a message."""
 
 _REMEDY = ("stop the gateway, drain the {kind}, delete it and start again: it is declared right then; "
            "or import conf/rabbitmq/definitions.json")
@@ -54,7 +56,7 @@ _NOT_FOUND, _ACCESS_REFUSED = 404, 403
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """A durable exchange; what it cannot route goes to `alternate`."""
+    """A durable exchange; unroutable messages go to `alternate`."""
 
     name: str
     kind: Literal["topic", "fanout"]
@@ -68,10 +70,10 @@ class Exchange:
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """A durable quorum queue that refuses publishes rather than drop messages.
+    """A durable quorum queue that refuses publishes instead of dropping messages.
 
-    After `delivery_limit` returns a message goes to `dead_letter`, at least once; `UNLIMITED` is a limit that no
-    message reaches. Only what may be lost is dropped after `kept_ms`.
+    After `delivery_limit` returns a message goes to `dead_letter`, at least once; `UNLIMITED` is never reached.
+    Messages that may be lost are dropped after `kept_ms`.
     """
 
     name: str
@@ -106,7 +108,7 @@ class Binding:
 
 @dataclass(frozen=True, slots=True)
 class Topology:
-    """Everything the gateway needs on the broker, in the order in which it can be declared."""
+    """All exchanges, queues and bindings, in the order in which they can be declared."""
 
     exchanges: tuple[Exchange, ...]
     queues: tuple[Queue, ...]
@@ -143,8 +145,8 @@ def standard(delivery_limit: int = DELIVERY_LIMIT) -> Topology:
 
 
 async def apply(declarer: Declarer, topology: Topology) -> None:
-    """Declare what is missing. `UnsafeTopology` names everything that exists and differs."""
-    problems: list[Problem] = []
+    """Declare what is missing. Raises `UnsafeTopology`, which names everything that exists and differs."""
+    problems: list[BrokerProblem] = []
     for exchange in topology.exchanges:
         await _fine(problems, "exchange", exchange.name, _declared(declarer, exchange))
     for queue in topology.queues:
@@ -158,12 +160,12 @@ async def apply(declarer: Declarer, topology: Topology) -> None:
 
 
 async def verify(declarer: Declarer, topology: Topology) -> None:
-    """Create nothing; `UnsafeTopology` names everything missing or different.
+    """Create nothing. Raises `UnsafeTopology`, which names everything missing or different.
 
-    Existing objects are declared again with the wanted arguments, which the broker compares and refuses to
-    change. Bindings cannot be seen this way; a missing one shows in `bankgw.unrouted.commands`.
+    Existing objects are declared again with the wanted arguments, which the broker compares. Bindings cannot be checked
+    this way; a missing one shows in `bankgw.unrouted.commands`.
     """
-    problems: list[Problem] = []
+    problems: list[BrokerProblem] = []
     for exchange in topology.exchanges:
         if await _fine(problems, "exchange", exchange.name, declarer.exchange_exists(exchange.name)):
             await _fine(problems, "exchange", exchange.name, _declared(declarer, exchange))
@@ -179,10 +181,10 @@ Reports = Callable[[], Awaitable[Sequence[QueueReport]]]
 
 def preparation(topology: Topology, mode: Literal["apply", "verify"],
                 reports: Reports | None = None) -> Prepare:
-    """What `pika_amqp(prepare=…)` runs on each new connection, before anything is consumed or published.
+    """The function that `pika_amqp(prepare=…)` runs on each new connection, before consuming or publishing.
 
-    With `reports` (`policies.management_reports`) the policies in force are judged too; when they cannot be
-    read, that is a problem like any other: asked to check, it does not guess.
+    With `reports` (`policies.management_reports`) the policies in force are checked too; if they cannot be read, that
+    is a problem like any other.
     """
     check = {"apply": apply, "verify": verify}[mode]
 
@@ -208,7 +210,7 @@ async def _queue(declarer: Declarer, queue: Queue) -> None:
     try:
         await declarer.queue(queue.name, queue.arguments)
     except BrokerRefused as refused:
-        # Declared by an older gateway on RabbitMQ 4, where -1 means no limit. The rest is compared all the same.
+        # Declared by an older gateway on RabbitMQ 4, where -1 means no limit. Compare the other arguments.
         found = _MISMATCH.search(refused.text)
         older = found is not None and found["what"] == "x-delivery-limit" and _plain(found["found"]) == "-1"
         if not older or queue.delivery_limit != UNLIMITED or declarer.version < (4,):
@@ -219,12 +221,12 @@ async def _queue(declarer: Declarer, queue: Queue) -> None:
 def _new_enough(declarer: Declarer) -> None:
     if declarer.version < OLDEST_BROKER:
         found = ".".join(map(str, declarer.version)) or "of an unknown version"
-        raise UnsafeTopology([Problem(
+        raise UnsafeTopology([BrokerProblem(
             f"the broker is RabbitMQ {found}: it may lose a command that it gave back too often",
             f"use RabbitMQ {'.'.join(map(str, OLDEST_BROKER))} or newer")])
 
 
-async def _fine(problems: list[Problem], kind: str, name: str, asked: Awaitable[None]) -> bool:
+async def _fine(problems: list[BrokerProblem], kind: str, name: str, asked: Awaitable[None]) -> bool:
     try:
         await asked
     except BrokerRefused as refused:
@@ -233,23 +235,23 @@ async def _fine(problems: list[Problem], kind: str, name: str, asked: Awaitable[
     return True
 
 
-def _problem(kind: str, name: str, refused: BrokerRefused) -> Problem:
+def _problem(kind: str, name: str, refused: BrokerRefused) -> BrokerProblem:
     mismatch = _MISMATCH.search(refused.text)
     if mismatch:
-        return Problem(
+        return BrokerProblem(
             f"{kind} {name}: {mismatch['what']} is {_plain(mismatch['found'])}, "
             f"wanted {_plain(mismatch['wanted'])}",
             _REMEDY.format(kind=kind))
     if refused.code == _NOT_FOUND:
-        return Problem(f"{kind} {name} does not exist",
+        return BrokerProblem(f"{kind} {name} does not exist",
                        'import conf/rabbitmq/definitions.json, or let the gateway do it (topology = "declare")')
     if refused.code == _ACCESS_REFUSED:
-        return Problem(f"{kind} {name} may not be declared or compared: {refused.text}",
+        return BrokerProblem(f"{kind} {name} may not be declared or compared: {refused.text}",
                        "give the gateway's broker user configure, write and read rights on ^bankgw\\.")
-    return Problem(f"{kind} {name}: {refused}", "see the broker's log")
+    return BrokerProblem(f"{kind} {name}: {refused}", "see the broker's log")
 
 
 def _plain(value: str) -> str:
-    """The broker's wording without its grammar: `the value 'x' of type 'longstr'` is `x`."""
+    """The bare value from the broker's text: `the value 'x' of type 'longstr'` becomes `x`."""
     quoted = re.match(r"(?:the value )?'(?P<value>[^']*)'", value)
     return quoted["value"] if quoted else value

@@ -1,7 +1,7 @@
-"""`payment.validate`: what `payment.submit` would do with an order, by the same checks. Nothing of it is kept.
+"""`payment.validate`: reports what `payment.submit` would do with an order, by the same checks, and stores nothing.
 
-The journal is only read: no id is claimed, no sum is counted, and a body that cannot be read is not parked. The reply
-is the one thing that is written.
+The journal is only read: no id is taken, no sum is counted, and an unreadable body is not parked. Only the reply is
+written.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from gateway.core import policy
 from gateway.core.hours import next_open_ms
 from gateway.core.policy import Route, UsageFacts
 from gateway.core.states import Hold, Release
-from gateway.erp import envelope, orders
-from gateway.erp.command import Done, ReceivedCommand, Unit, validation
+from gateway.erp import orders
+from gateway.erp.command import CommandResult, CommandUnit, ReceivedCommand, validation
+from gateway.erp.envelope import answer_row
 from gateway.journal.commit.store import Tx
 from gateway.journal.payments import lookup, payees
 from gateway.journal.payments.admission import Admission
@@ -23,49 +24,49 @@ from protocols.canon.errors import Code, Fault, Refusal
 from protocols.canon.order import AnyOrder
 from protocols.erp import replies
 from protocols.erp.replies import Validation
-from protocols.erp.words import CommandType, Submit
+from protocols.erp.words import CommandType, SubmitOrder
 
 READY, HELD, REJECTED, REPLAYED = "ready", "held", "rejected", "replayed"
 
 
 def may_validate(sender: Sender) -> bool:
-    """Whether the sender may ask: whoever may submit a payment, and whom the settings allow it alone."""
+    """True if the sender may submit payments, or may only validate them."""
     return bool({CommandType.PAYMENT_VALIDATE.value, CommandType.PAYMENT_SUBMIT.value} & sender.operations)
 
 
-def validate(arrival: ReceivedCommand, command: Submit | Refusal, claimed_id: str | None) -> Unit:
-    """The unit that answers. `command` is the order, or why the body is none."""
+def validate(received: ReceivedCommand, command: SubmitOrder | Refusal, claimed_id: str | None) -> CommandUnit:
+    """The unit that replies. `command` is the order, or the refusal of an unreadable body."""
 
-    def unit(tx: Tx) -> Done:
+    def unit(tx: Tx) -> CommandResult:
         if isinstance(command, Refusal):
-            found = Validation(claimed_id, arrival.sender.name, REJECTED, tx.now_ms, refusal=command)
+            found = Validation(claimed_id, received.sender.name, REJECTED, tx.now_ms, refusal=command)
         else:
-            found = judged(arrival, tx, command.order)
-        said, reply = replies.payment_validated(found), arrival.letter.reply
-        tx.mail(envelope.answer_row(tx, reply, replies.PAYMENT_VALIDATED, said, found.sender, found.bank or "none",
-                                arrival.entropy))  # fmt: skip
-        return Done("answered")
+            found = judged(received, tx, command.order)
+        said, reply = replies.payment_validated(found), received.envelope.reply
+        bank = found.bank or "none"
+        tx.enqueue(answer_row(tx, reply, replies.PAYMENT_VALIDATED, said, found.sender, bank))
+        return CommandResult("answered")
 
     return unit
 
 
-def judged(arrival: ReceivedCommand, tx: Tx, order: AnyOrder) -> Validation:
-    """What would become of the order now."""
-    sender = arrival.sender
+def judged(received: ReceivedCommand, tx: Tx, order: AnyOrder) -> Validation:
+    """What would happen to the order now."""
+    sender = received.sender
     blank = Validation(order.id, sender.name, REJECTED, tx.now_ms)
     if CommandType.PAYMENT_SUBMIT.value not in sender.operations:
         no = Refusal(Code.NOT_ALLOWED, f"sender {sender.name} may not use {CommandType.PAYMENT_SUBMIT.value}")
         return replace(blank, refusal=no)
-    route = orders.route_of(arrival, order)
+    route = orders.route_of(received, order)
     if isinstance(route, Refusal):
         return replace(blank, refusal=route)
     routed = replace(blank, bank=route.bank, lane=route.lane)
-    asked = orders.admission(arrival, order, route)
+    asked = orders.admission(received, order, route)
     claim = OrderClaim(tx, asked.sender, order, asked.day, asked.dup_key, asked.alike_since_ms)
     facts = claim.look()
     if isinstance(facts, str):
         return _known(tx, routed, asked, facts)
-    return _told(arrival, routed, route, order, _facts(tx, asked, facts))
+    return _told(received, routed, route, order, _facts(tx, asked, facts))
 
 
 def _known(tx: Tx, routed: Validation, asked: Admission, payment: str) -> Validation:
@@ -80,14 +81,16 @@ def _facts(tx: Tx, asked: Admission, facts: UsageFacts) -> UsageFacts:
     return payees.looked_at(tx, asked.sender, asked.order, asked.payee_before_ms, facts)
 
 
-def _told(arrival: ReceivedCommand, routed: Validation, route: Route, order: AnyOrder, facts: UsageFacts) -> Validation:
-    """All faults at once: those of the fields and those of the sender's limits, and the holds beside them."""
-    allowance, now_ms = arrival.sender.allowance, arrival.now_ms
+def _told(
+    received: ReceivedCommand, routed: Validation, route: Route, order: AnyOrder, facts: UsageFacts
+) -> Validation:
+    """All faults at once, of the fields and of the sender's limits, and the hold reasons."""
+    allowance, now_ms = received.sender.allowance, received.now_ms
     limits = route.limits_of(order.kind)
     earliest_ms = now_ms if order.not_before is None else max(now_ms, int(order.not_before.timestamp() * 1000))
     send_after_ms = next_open_ms(limits.hours, earliest_ms)
     verdict = policy.judge(order, allowance, facts, at_ms=now_ms, send_after_ms=send_after_ms)
-    faults: tuple[Fault, ...] = policy.check(order, route, arrival.day) + verdict.faults
+    faults: tuple[Fault, ...] = policy.check(order, route, received.day) + verdict.faults
     holds = policy.hold_reasons(order, allowance, facts)
     found = replace(routed, hold_reasons=holds)
     if faults:

@@ -1,1 +1,1 @@
-"""The journal: what is written here happened, and nothing happens that is not written here first."""
+"""The journal: the database of payments, events, evidence and audit. Everything is committed here before it is done."""

@@ -10,7 +10,7 @@ from importlib import import_module
 from ipaddress import ip_address
 from zoneinfo import ZoneInfo
 
-from gateway.settings.tables import Band, Bank, Sender, Settings
+from gateway.settings.tables import BandSettings, BankSettings, SenderSettings, Settings
 from protocols.bank import Sessions
 from protocols.canon.money import BadMoney, Money
 
@@ -80,7 +80,7 @@ def _senders_check(settings: Settings) -> Iterator[Finding]:
         yield f"senders.{name}.anonymous", f"sender {anonymous[0]!r} says so already; at most one may"
 
 
-def _amounts_check(at: str, sender: Sender, currencies: Sequence[str]) -> Iterator[Finding]:
+def _amounts_check(at: str, sender: SenderSettings, currencies: Sequence[str]) -> Iterator[Finding]:
     limits = {f"limits.{key}": value for key, value in sender.limits.model_dump().items() if value is not None}
     for n, band in enumerate(sender.bands):
         limits |= {f"bands.{n}.{key}": value for key, value in (("above", band.above), ("upto", band.upto)) if value}
@@ -170,7 +170,7 @@ def _owners_check(settings: Settings) -> Iterator[Finding]:
             )
 
 
-def _sessions(table: Bank) -> Sessions | None:
+def _sessions(table: BankSettings) -> Sessions | None:
     """What the bank says of its sessions; None where the table makes no bank, whose reason `bankgw check` tells."""
     try:
         texts = {name: path.read_text("utf-8") for name, path in table.option_files.items()}
@@ -207,7 +207,7 @@ def _places_check(settings: Settings) -> Iterator[Finding]:
         yield "broker.management_url", "write http://user:password@host:15672, or remove it"
 
 
-def band_gaps(bands: tuple[Band, ...]) -> list[str]:
+def band_gaps(bands: tuple[BandSettings, ...]) -> list[str]:
     """Where approval bands leave an amount uncovered or cover it twice; empty when none or all are covered once."""
     if not bands:
         return []

@@ -34,7 +34,7 @@ def _a_host(host: str) -> str:
 
 Host = Annotated[str, AfterValidator(_a_host)]
 Slug = Annotated[str, StringConstraints(pattern=SLUG)]
-File = Annotated[Path, AfterValidator(_beside_the_settings)]
+SettingsPath = Annotated[Path, AfterValidator(_beside_the_settings)]
 Operation = Literal[
     "payment.submit", "payment.cancel", "transfer.submit", "batch.submit", "payroll.submit", "collection.submit",
     "status.query", "balance.query", "transactions.query", "statement.request", "receipt.request",
@@ -49,7 +49,7 @@ class _Table(BaseModel):
 class Secret(_Table):
     """A secret's whereabouts. Secrets themselves never stand in a settings file."""
 
-    file: File | None = Field(None, description="File holding the secret, mode 0600 or narrower.")
+    file: SettingsPath | None = Field(None, description="File holding the secret, mode 0600 or narrower.")
     credential: str | None = Field(None, description="Name of a systemd credential (`LoadCredential=`).")
 
     @model_validator(mode="after")
@@ -73,8 +73,8 @@ class Secret(_Table):
 class Tls(_Table):
     """Mutual TLS towards one peer. Trust comes from `ca_file` alone, never from the system store."""
 
-    ca_file: File = Field(description="PEM file of the only certificate authorities trusted for this peer.")
-    certificate: File = Field(description="PEM file of our client certificate and its chain.")
+    ca_file: SettingsPath = Field(description="PEM file of the only certificate authorities trusted for this peer.")
+    certificate: SettingsPath = Field(description="PEM file of our client certificate and its chain.")
     key: Secret = Field(description="Our client certificate's private key, PEM.")
     server_name: str | None = Field(
         None, description="DNS name or IP address the peer's SAN must carry; default: the host."
@@ -89,7 +89,7 @@ class Tls(_Table):
     max_version: Literal["1.2", "1.3"] | None = Field(
         None, description="Highest TLS version; `1.2` suits short connections."
     )
-    crl_file: File | None = Field(
+    crl_file: SettingsPath | None = Field(
         None, description="PEM file of the CA's revocation list; a stale list refuses the peer."
     )
 
@@ -174,7 +174,7 @@ class Journal(_Table):
     )
 
 
-class Watch(_Table):
+class WatchSettings(_Table):
     """Metrics and health over HTTP."""
 
     host: str = Field("127.0.0.1", description="Address of `/metrics`, `/healthz` and `/readyz`.")
@@ -183,17 +183,19 @@ class Watch(_Table):
     )
 
 
-class Log(_Table):
+class LogSettings(_Table):
     """The stream of JSON lines on stderr."""
 
     level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is written.")
     priorities: bool = Field(False, description="Begin each line with the journal's `<6>`: for a daemon under systemd.")
 
 
-class Desk(_Table):
+class ControlSettings(_Table):
     """The control API."""
 
-    socket: File | None = Field(None, description="UNIX socket of the control API; default `state_dir/desk.sock`.")
+    socket: SettingsPath | None = Field(
+        None, description="UNIX socket of the control API; default `state_dir/desk.sock`."
+    )
     group_may_open: bool = Field(
         False, description="Let the daemon's group open the socket too (mode 0660): members may enrol, propose and "
         "approve, nothing else. Needs `socket` outside `state_dir`."
@@ -203,7 +205,7 @@ class Desk(_Table):
     )
 
 
-class Account(_Table):
+class AccountSettings(_Table):
     """An own account."""
 
     number: str = Field(pattern=ACCOUNT, description="Account number, as text; leading zeros count.")
@@ -222,14 +224,14 @@ class Account(_Table):
     )
 
 
-Amount = Annotated[str, StringConstraints(pattern=AMOUNT)]
+AmountText = Annotated[str, StringConstraints(pattern=AMOUNT)]
 
 
-class Band(_Table):
+class BandSettings(_Table):
     """What happens to payments above `above` up to and including `upto`; no `upto` means without end."""
 
-    above: Amount = Field("0", description="Amounts above this …")
-    upto: Amount | None = Field(None, description="… up to and including this; absent: without end.")
+    above: AmountText = Field("0", description="Amounts above this …")
+    upto: AmountText | None = Field(None, description="… up to and including this; absent: without end.")
     action: Literal["release", "hold"] = Field(
         description="`release` sends without asking, `hold` waits for an approval."
     )
@@ -238,14 +240,14 @@ class Band(_Table):
 class SenderLimits(_Table):
     """The most a sender may move, in the account's currency; absent means no limit."""
 
-    per_payment: Amount | None = Field(None, description="Largest single payment.")
-    per_batch: Amount | None = Field(None, description="Largest sum of one batch.")
-    per_day: Amount | None = Field(None, description="Sum of a calendar day over all accounts.")
-    per_account_day: Amount | None = Field(None, description="Sum of a day per debtor account.")
-    per_payee_day: Amount | None = Field(None, description="Sum of a day per creditor account.")
+    per_payment: AmountText | None = Field(None, description="Largest single payment.")
+    per_batch: AmountText | None = Field(None, description="Largest sum of one batch.")
+    per_day: AmountText | None = Field(None, description="Sum of a calendar day over all accounts.")
+    per_account_day: AmountText | None = Field(None, description="Sum of a day per debtor account.")
+    per_payee_day: AmountText | None = Field(None, description="Sum of a day per creditor account.")
 
 
-class Sender(_Table):
+class SenderSettings(_Table):
     """An ERP system that may command the gateway. Its name here, not the broker user, is its identity."""
 
     users: tuple[str, ...] = Field(min_length=1, description="Broker users that speak for it.")
@@ -256,7 +258,9 @@ class Sender(_Table):
     accounts: tuple[str, ...] = Field(("*",), description="Own accounts it may use; `*` is all.")
     reply_to: str = Field(r"^$", description="Pattern its reply-to queues must match in full.")
     limits: SenderLimits = Field(SenderLimits.model_construct(), description="Its limits.")
-    bands: tuple[Band, ...] = Field((), description="Approval bands; they must cover every amount exactly once.")
+    bands: tuple[BandSettings, ...] = Field(
+        (), description="Approval bands; they must cover every amount exactly once."
+    )
     suspected_duplicate_hours: int = Field(
         24, ge=0, le=720, description="Hold a payment alike to one of the last hours under another id; 0 turns it off."
     )
@@ -279,13 +283,13 @@ class SigningKey(_Table):
     """A private key that signs messages to the bank."""
 
     key: Secret = Field(description="Private key, PEM.")
-    certificate: File = Field(description="Certificate of that key as registered with the bank, PEM.")
+    certificate: SettingsPath = Field(description="Certificate of that key as registered with the bank, PEM.")
     digest: Literal["sha1", "sha256", "sha384", "sha512"] = Field(
         "sha256", description="Digest signed; `sha1` only where a bank takes nothing better."
     )
 
 
-class Lane(_Table):
+class LaneSettings(_Table):
     """One login at a bank's front-end: its address, its keys, its pace."""
 
     host: Host = Field(description="Front-end's host.")
@@ -302,12 +306,12 @@ class Lane(_Table):
     handshake_timeout_s: float = Field(5.0, gt=0, le=60, description="Seconds for the TLS handshake.")
 
 
-class Bank(_Table):
+class BankSettings(_Table):
     """A bank and its lanes. Everything the protocol itself needs stands in `options`."""
 
     protocol: Slug = Field(description="Folder under protocols/banks.")
     options: Mapping[str, Any] = Field({}, description="The protocol's own options; see its README.")
-    option_files: Mapping[str, File] = Field(
+    option_files: Mapping[str, SettingsPath] = Field(
         {}, description="Options whose value is a file's text, such as the bank's certificate."
     )
     enquiry_deadline_s: float | None = Field(
@@ -331,7 +335,7 @@ class Bank(_Table):
         description="How often a payment in doubt is sent again by itself, byte for byte, where the bank's rules allow "
         "that at all; default: the bank's. 0: never.",
     )
-    lanes: Mapping[Slug, Lane] = Field(description="Its lanes by name.")
+    lanes: Mapping[Slug, LaneSettings] = Field(description="Its lanes by name.")
 
 
 class Settings(_Table):
@@ -341,7 +345,7 @@ class Settings(_Table):
         "development", description="`production` may move real money and refuses unsafe settings."
     )
     node: Slug = Field("gw1", description="Name of this instance; unique among those that share a journal.")
-    state_dir: File = Field(
+    state_dir: SettingsPath = Field(
         Path("/var/lib/bankgw"), description="Folder for the journal, the permit log and the socket."
     )
     zone: str = Field("Asia/Shanghai", description="Zone of calendar days in limits.")
@@ -349,12 +353,12 @@ class Settings(_Table):
     drain_s: float = Field(25.0, gt=0, description="Seconds a stopping daemon waits for exchanges under way.")
     broker: Broker = Field(description="RabbitMQ.")
     journal: Journal = Field(description="The journal.")
-    watch: Watch = Field(Watch.model_construct(), description="Metrics and health.")
-    log: Log = Field(Log.model_construct(), description="Log lines.")
-    desk: Desk = Field(Desk.model_construct(), description="Control API.")
-    accounts: tuple[Account, ...] = Field((), description="Account register.")
-    senders: Mapping[Slug, Sender] = Field({}, description="Senders by name.")
-    banks: Mapping[Slug, Bank] = Field({}, description="Banks by name.")
+    watch: WatchSettings = Field(WatchSettings.model_construct(), description="Metrics and health.")
+    log: LogSettings = Field(LogSettings.model_construct(), description="Log lines.")
+    desk: ControlSettings = Field(ControlSettings.model_construct(), description="Control API.")
+    accounts: tuple[AccountSettings, ...] = Field((), description="Account register.")
+    senders: Mapping[Slug, SenderSettings] = Field({}, description="Senders by name.")
+    banks: Mapping[Slug, BankSettings] = Field({}, description="Banks by name.")
 
     def desk_socket(self) -> Path:
         """Where the control API listens."""

@@ -37,8 +37,8 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
-from gateway.simbank.faults import Delays, Fault, FaultPlan
-from gateway.simbank.ledger import Account, Conduct
+from gateway.simbank.faults import BankFault, Delays, FaultPlan
+from gateway.simbank.ledger import Conduct, LedgerAccount
 from protocols.canon.money import BadMoney, Money
 
 T = TypeVar("T")
@@ -68,7 +68,7 @@ class SimConfig:
     """One simulated bank. `fault_seed` also seeds where in an answer a fault strikes."""
 
     bank: str
-    accounts: tuple[Account, ...]
+    accounts: tuple[LedgerAccount, ...]
     keys: Mapping[str, Path] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
     ports: Mapping[str, int] = field(default_factory=dict)
@@ -76,7 +76,7 @@ class SimConfig:
     tls: TlsFiles | None = None
     conduct: Conduct = Conduct()
     fault_seed: str = "0"
-    fault_rates: Mapping[Fault, float] = field(default_factory=dict)
+    fault_rates: Mapping[BankFault, float] = field(default_factory=dict)
     delays: Delays = Delays()
     ledger_file: Path | None = None
     control: Path | None = None
@@ -156,7 +156,7 @@ class _Reader:
         value = self._left.pop(key, None)
         return None if value is None else self._path(key, value)
 
-    def _account(self, n: int, table: object) -> Account:
+    def _account(self, n: int, table: object) -> LedgerAccount:
         at = f"accounts.{n}"
         if not isinstance(table, dict) or not {"number", "holder", "opening"} <= set(table):
             raise self._bad(at, "must be a table with number, holder and opening")
@@ -169,7 +169,7 @@ class _Reader:
             frozen = Money.parse(table.get("frozen", "0"), opening.currency)
         except BadMoney as error:
             raise self._bad(at, str(error)) from None
-        return Account(table["number"], table["holder"], opening, frozen.minor)
+        return LedgerAccount(table["number"], table["holder"], opening, frozen.minor)
 
     def _tls(self, table: Mapping[str, Any]) -> TlsFiles | None:
         if not table:
@@ -179,7 +179,7 @@ class _Reader:
         paths = {key: self._path(f"tls.{key}", value) for key, value in table.items()}
         return TlsFiles(**paths)
 
-    def _faults(self, table: Mapping[str, Any]) -> tuple[str, dict[Fault, float], Delays]:
+    def _faults(self, table: Mapping[str, Any]) -> tuple[str, dict[BankFault, float], Delays]:
         left = dict(table)
         seed = str(left.pop("seed", "0"))
         named = {one.name for one in fields(Delays)}
@@ -187,11 +187,11 @@ class _Reader:
         rates = {}
         for key, rate in left.items():
             try:
-                rates[Fault(key)] = self._number(f"faults.{key}", rate)
+                rates[BankFault(key)] = self._number(f"faults.{key}", rate)
             except ValueError as error:
                 if isinstance(error, BadConfig):
                     raise
-                known = ", ".join(fault.value for fault in Fault)
+                known = ", ".join(fault.value for fault in BankFault)
                 raise self._bad(f"faults.{key}", f"no such fault; there are {known}") from None
         return seed, rates, delays
 

@@ -18,7 +18,7 @@ from twisted.internet.protocol import Factory
 from twisted.protocols.basic import LineOnlyReceiver
 from zope.interface import implementer
 
-from gateway.simbank.faults import Fault, Scripted, Touch
+from gateway.simbank.faults import BankFault, Scripted, Touch
 from gateway.simbank.server import SimBank
 
 _LINE_BYTES_MAX = 65_536
@@ -46,7 +46,7 @@ def _truth(bank: SimBank, _command: Mapping[str, Any]) -> dict[str, Any]:
 def _strike(bank: SimBank, command: Mapping[str, Any]) -> dict[str, Any]:
     touch, seconds = command.get("touch"), command.get("seconds")
     bank.script.add(Scripted(
-        Fault(str(command.get("fault"))), command.get("reference"), int(command.get("skip", 0)),
+        BankFault(str(command.get("fault"))), command.get("reference"), int(command.get("skip", 0)),
         None if touch is None else Touch(touch), None if seconds is None else float(seconds)))  # fmt: skip
     return {"faults_to_come": len(bank.script.left())}
 

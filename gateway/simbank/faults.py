@@ -25,7 +25,7 @@ class Touch(StrEnum):
     PROBE = "probe"
 
 
-class Fault(StrEnum):
+class BankFault(StrEnum):
     """Everything this bank can do wrong."""
 
     DROP_BEFORE = "drop_before"
@@ -56,21 +56,21 @@ class FaultFacts:
 _BOTH = frozenset({Touch.MONEY, Touch.ENQUIRY})
 _MONEY = frozenset({Touch.MONEY})
 
-FAULTS: Mapping[Fault, FaultFacts] = {
-    Fault.DROP_BEFORE: FaultFacts(_BOTH, False, "closes without booking and without an answer"),
-    Fault.DROP_AFTER: FaultFacts(_BOTH, True, "books, then closes without an answer"),
-    Fault.DELAY: FaultFacts(_BOTH, True, "books, answers only after `delay_s`"),
-    Fault.HALF: FaultFacts(_BOTH, True, "books, closes in the middle of its answer"),
-    Fault.GARBAGE: FaultFacts(_BOTH, True, "books, answers with noise and closes"),
-    Fault.WRONG_SIGNATURE: FaultFacts(_BOTH, True, "books, one byte of what is signed in its answer is changed"),
-    Fault.OTHERS_ANSWER: FaultFacts(_BOTH, True, "books, repeats its answer to another payment"),
-    Fault.TWICE: FaultFacts(_BOTH, True, "books, sends its answer twice"),
-    Fault.REFUSE: FaultFacts(_MONEY, False, "says no"),
-    Fault.HIDE: FaultFacts(_MONEY, True, "books, closes without an answer, and does not find it for `hide_s`"),
-    Fault.LATE_RETURN: FaultFacts(_MONEY, True, "books and answers, the money comes back after `return_s`"),
-    Fault.PART: FaultFacts(_MONEY, True, "books the first half of a bundle, or a payment; no answer, closes"),
-    Fault.DUPLICATE: FaultFacts(_MONEY, True, "books, and answers that it had the order before (not in bundles)"),
-    Fault.PROBE_SILENCE: FaultFacts(frozenset({Touch.PROBE}), False, "does not answer a sign-on or heartbeat"),
+FAULTS: Mapping[BankFault, FaultFacts] = {
+    BankFault.DROP_BEFORE: FaultFacts(_BOTH, False, "closes without booking and without an answer"),
+    BankFault.DROP_AFTER: FaultFacts(_BOTH, True, "books, then closes without an answer"),
+    BankFault.DELAY: FaultFacts(_BOTH, True, "books, answers only after `delay_s`"),
+    BankFault.HALF: FaultFacts(_BOTH, True, "books, closes in the middle of its answer"),
+    BankFault.GARBAGE: FaultFacts(_BOTH, True, "books, answers with noise and closes"),
+    BankFault.WRONG_SIGNATURE: FaultFacts(_BOTH, True, "books, one byte of what is signed in its answer is changed"),
+    BankFault.OTHERS_ANSWER: FaultFacts(_BOTH, True, "books, repeats its answer to another payment"),
+    BankFault.TWICE: FaultFacts(_BOTH, True, "books, sends its answer twice"),
+    BankFault.REFUSE: FaultFacts(_MONEY, False, "says no"),
+    BankFault.HIDE: FaultFacts(_MONEY, True, "books, closes without an answer, and does not find it for `hide_s`"),
+    BankFault.LATE_RETURN: FaultFacts(_MONEY, True, "books and answers, the money comes back after `return_s`"),
+    BankFault.PART: FaultFacts(_MONEY, True, "books the first half of a bundle, or a payment; no answer, closes"),
+    BankFault.DUPLICATE: FaultFacts(_MONEY, True, "books, and answers that it had the order before (not in bundles)"),
+    BankFault.PROBE_SILENCE: FaultFacts(frozenset({Touch.PROBE}), False, "does not answer a sign-on or heartbeat"),
 }
 
 
@@ -78,7 +78,7 @@ FAULTS: Mapping[Fault, FaultFacts] = {
 class Strike:
     """A fault that a plan wants now; `seconds` is its delay, where it has one."""
 
-    fault: Fault
+    fault: BankFault
     seconds: float = 0.0
 
 
@@ -97,9 +97,9 @@ class Delays:
     hide_s: float = 60.0
     return_s: float = 60.0
 
-    def of(self, fault: Fault) -> float:
+    def of(self, fault: BankFault) -> float:
         """The delay that goes with `fault`, 0 for those that have none."""
-        lasting = {Fault.DELAY: self.delay_s, Fault.HIDE: self.hide_s, Fault.LATE_RETURN: self.return_s}
+        lasting = {BankFault.DELAY: self.delay_s, BankFault.HIDE: self.hide_s, BankFault.LATE_RETURN: self.return_s}
         return lasting.get(fault, 0.0)
 
 
@@ -110,7 +110,7 @@ class FaultPlan:
     on. Raises ValueError if the rates of one kind of exchange sum to more than 1.
     """
 
-    def __init__(self, seed: str, rates: Mapping[Fault, float], delays: Delays = Delays()) -> None:
+    def __init__(self, seed: str, rates: Mapping[BankFault, float], delays: Delays = Delays()) -> None:
         self.rates = dict(rates)
         self.delays = delays
         self._chance = Chance(seed)
@@ -129,10 +129,10 @@ class FaultPlan:
                 return Strike(fault, self.delays.of(fault))
         return None
 
-    def _ladder(self, touch: Touch) -> list[tuple[float, Fault]]:
-        steps: list[tuple[float, Fault]] = []
+    def _ladder(self, touch: Touch) -> list[tuple[float, BankFault]]:
+        steps: list[tuple[float, BankFault]] = []
         upto = 0.0
-        for fault in Fault:
+        for fault in BankFault:
             rate = self.rates.get(fault, 0.0)
             if not 0.0 <= rate <= 1.0:
                 raise ValueError(f"rate of {fault.value} is {rate}, it must be a share from 0 to 1")
@@ -151,7 +151,7 @@ class Scripted:
     `skip` lets so many fitting exchanges pass first; `touch` narrows a fault that can strike several kinds.
     """
 
-    fault: Fault
+    fault: BankFault
     reference: str | None = None
     skip: int = 0
     touch: Touch | None = None
@@ -214,7 +214,7 @@ class Tally:
     """
 
     exchanges: Counter[Touch] = field(default_factory=Counter)
-    faults: Counter[Fault] = field(default_factory=Counter)
+    faults: Counter[BankFault] = field(default_factory=Counter)
     connections: int = 0
     malformed: int = 0
 
@@ -222,7 +222,7 @@ class Tally:
         """As plain values; every fault kind is there, also with 0."""
         return {
             "exchanges": {touch.value: self.exchanges[touch] for touch in Touch},
-            "faults": {fault.value: self.faults[fault] for fault in Fault},
+            "faults": {fault.value: self.faults[fault] for fault in BankFault},
             "connections": self.connections,
             "malformed": self.malformed,
         }

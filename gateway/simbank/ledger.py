@@ -29,7 +29,7 @@ _DECIDE, _GIVE_BACK = 0, 1
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
+class LedgerAccount:
     """An account the bank keeps, with what it held when the books were opened."""
 
     number: str
@@ -79,7 +79,7 @@ class _Sheet:
     payments.
     """
 
-    account: Account
+    account: LedgerAccount
     balance_minor: int
     held_minor: int = 0
     entries: list[Entry] = field(default_factory=list)
@@ -97,7 +97,7 @@ class Ledger:
     def __init__(
         self,
         now_ms: Callable[[], int],
-        accounts: Iterable[Account],
+        accounts: Iterable[LedgerAccount],
         conduct: Conduct = Conduct(),
         *,
         file: Path | None = None,

@@ -29,24 +29,26 @@ from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 
 from gateway.simbank.chance import Chance
-from gateway.simbank.faults import Fault, Plan, Script, Strike, Tally, Touch
+from gateway.simbank.faults import BankFault, Plan, Script, Strike, Tally, Touch
 from gateway.simbank.ledger import Ledger, Meddling
 from protocols.kit.errors import ProtocolError
 from protocols.twin import Answer, Booking, Duplicate, DuplicateBundle, Entry, Holding, Instruction, Twin
 
 _NOISE_BYTES = 300
 _WAITING_MAX = 64
-_ONLY_BY_BOOKING = frozenset({Fault.REFUSE, Fault.HIDE, Fault.LATE_RETURN, Fault.PART, Fault.DUPLICATE})
-_SILENT = frozenset({Fault.DROP_AFTER, Fault.HIDE, Fault.PART, Fault.PROBE_SILENCE})
+_ONLY_BY_BOOKING = frozenset(
+    {BankFault.REFUSE, BankFault.HIDE, BankFault.LATE_RETURN, BankFault.PART, BankFault.DUPLICATE}
+)
+_SILENT = frozenset({BankFault.DROP_AFTER, BankFault.HIDE, BankFault.PART, BankFault.PROBE_SILENCE})
 _STAYS_OPEN = frozenset(
     {
-        Fault.TWICE,
-        Fault.WRONG_SIGNATURE,
-        Fault.OTHERS_ANSWER,
-        Fault.REFUSE,
-        Fault.LATE_RETURN,
-        Fault.DUPLICATE,
-        Fault.PROBE_SILENCE,
+        BankFault.TWICE,
+        BankFault.WRONG_SIGNATURE,
+        BankFault.OTHERS_ANSWER,
+        BankFault.REFUSE,
+        BankFault.LATE_RETURN,
+        BankFault.DUPLICATE,
+        BankFault.PROBE_SILENCE,
     }
 )
 
@@ -87,7 +89,7 @@ class _Exchange:
             if self.strike is not None and self.strike.fault in _ONLY_BY_BOOKING:
                 self.strike = None
             raise
-        if self.strike is not None and self.strike.fault is Fault.DUPLICATE:
+        if self.strike is not None and self.strike.fault is BankFault.DUPLICATE:
             raise Duplicate(booked)
         return booked
 
@@ -96,7 +98,7 @@ class _Exchange:
         wish = _wish(self.strike)
         # A refusal or a return meets the first line only: partial success is the interesting case.
         wishes = (wish, Meddling()) if wish.refuse or wish.return_s is not None else (wish,)
-        if self.strike is not None and self.strike.fault is Fault.PART:
+        if self.strike is not None and self.strike.fault is BankFault.PART:
             instructions = instructions[: (len(instructions) + 1) // 2]
         try:
             booked = self._ledger.book_bundle(reference, instructions, wishes)
@@ -143,18 +145,18 @@ class _Exchange:
         if touch is Touch.MONEY:
             self._ledger.hear(reference)
         self.strike = self._plan.decide(touch, reference)
-        if self.strike is not None and self.strike.fault is Fault.DROP_BEFORE:
+        if self.strike is not None and self.strike.fault is BankFault.DROP_BEFORE:
             raise _HangUp
 
 
 def _wish(strike: Strike | None) -> Meddling:
     if strike is None:
         return Meddling()
-    if strike.fault is Fault.REFUSE:
+    if strike.fault is BankFault.REFUSE:
         return Meddling(refuse="refused_by_bank")
-    if strike.fault is Fault.HIDE:
+    if strike.fault is BankFault.HIDE:
         return Meddling(hide_s=strike.seconds)
-    return Meddling(return_s=strike.seconds) if strike.fault is Fault.LATE_RETURN else Meddling()
+    return Meddling(return_s=strike.seconds) if strike.fault is BankFault.LATE_RETURN else Meddling()
 
 
 class SimBank:
@@ -232,24 +234,26 @@ class SimBank:
         kept = self._answers.setdefault((port, exchange.touch), deque(maxlen=2))
         kept.append((exchange.reference, data))
 
-    def spoiled(self, port: str, fault: Fault, exchange: _Exchange, data: bytes) -> tuple[Fault, tuple[bytes, ...]]:
+    def spoiled(
+        self, port: str, fault: BankFault, exchange: _Exchange, data: bytes
+    ) -> tuple[BankFault, tuple[bytes, ...]]:
         """What a fault makes of an honest answer, and which fault it really is.
 
         A twin that signs nothing cannot sign wrongly (garbage instead), and without an answer to somebody
         else there is none to give (drop instead).
         """
         where = self.chance.roll(fault.value, exchange.reference, self.tally.faults[fault])
-        if fault is Fault.WRONG_SIGNATURE and isinstance(self.twin, Spoils):
+        if fault is BankFault.WRONG_SIGNATURE and isinstance(self.twin, Spoils):
             return fault, (self.twin.spoil(data, where),)
-        if fault in (Fault.WRONG_SIGNATURE, Fault.GARBAGE):
-            return Fault.GARBAGE, (self.chance.octets(_NOISE_BYTES, "noise", exchange.reference),)
-        if fault is Fault.OTHERS_ANSWER:
+        if fault in (BankFault.WRONG_SIGNATURE, BankFault.GARBAGE):
+            return BankFault.GARBAGE, (self.chance.octets(_NOISE_BYTES, "noise", exchange.reference),)
+        if fault is BankFault.OTHERS_ANSWER:
             kept = self._answers.get((port, exchange.touch), ())
             others = next((said for about, said in kept if about != exchange.reference), None)
-            return (Fault.DROP_AFTER, ()) if others is None else (fault, (others,))
-        if fault is Fault.HALF:
+            return (BankFault.DROP_AFTER, ()) if others is None else (fault, (others,))
+        if fault is BankFault.HALF:
             return fault, (data[: 1 + int(where * (len(data) - 1))],)
-        if fault is Fault.TWICE:
+        if fault is BankFault.TWICE:
             return fault, (data, data)
         return fault, () if fault in _SILENT else (data,)
 
@@ -323,7 +327,7 @@ class _Session(StreamProtocol):
             answer = bank.twin.answer(self._port, request, exchange, self._state)
         except _HangUp:
             bank.tally.exchanges[exchange.touch] += 1
-            self._commit(Fault.DROP_BEFORE)
+            self._commit(BankFault.DROP_BEFORE)
             return
         except ProtocolError:
             self._refuse()
@@ -338,13 +342,13 @@ class _Session(StreamProtocol):
 
     def _misbehave(self, strike: Strike, exchange: _Exchange, answer: Answer) -> None:
         fault, writes = self._bank.spoiled(self._port, strike.fault, exchange, answer.data)
-        if fault is Fault.DELAY:
+        if fault is BankFault.DELAY:
             self._bank.tally.faults[fault] += 1
             self._delayed = self._bank.reactor.callLater(strike.seconds, self._late, answer)
         else:
             self._commit(fault, *writes, close=answer.close or fault not in _STAYS_OPEN)
 
-    def _commit(self, fault: Fault, *writes: bytes, close: bool = True) -> None:
+    def _commit(self, fault: BankFault, *writes: bytes, close: bool = True) -> None:
         """Count the fault, write what it leaves of the answer, and close unless it says otherwise."""
         self._bank.tally.faults[fault] += 1
         for data in writes:

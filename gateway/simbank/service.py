@@ -27,7 +27,7 @@ from protocols.twin import BuildTwin, Twin
 
 
 @dataclass(frozen=True, slots=True)
-class Running:
+class RunningBank:
     """A simulated bank that serves. `stop` closes its ports, its control socket and its record."""
 
     bank: SimBank
@@ -41,7 +41,7 @@ class Running:
         self.bank.ledger.close()
 
 
-def serve(reactor: IReactorTime, config: SimConfig, now_ms: Callable[[], int] | None = None) -> Running:
+def serve(reactor: IReactorTime, config: SimConfig, now_ms: Callable[[], int] | None = None) -> RunningBank:
     """Open the books and the ports of the bank that `config` describes.
 
     Raises BadConfig for a bank, option or key that cannot be used, KeyFileError (a ValueError) for TLS files,
@@ -62,7 +62,7 @@ def serve(reactor: IReactorTime, config: SimConfig, now_ms: Callable[[], int] | 
         listening = control.listen(cast(IReactorUNIX, reactor), config.control, bank)
     if config.ready_file is not None:
         _write_whole(config.ready_file, {"bank": config.bank, "ports": dict(bank.ports), "pid": os.getpid()})
-    return Running(bank, listening)
+    return RunningBank(bank, listening)
 
 
 def build_twin(config: SimConfig) -> Twin:

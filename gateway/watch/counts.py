@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, func, select
 
-from gateway.journal.commit.rows import Mail
+from gateway.journal.commit.rows import OutboxState
 from gateway.journal.sql import schema
 from protocols.canon.outcome import State
 
@@ -42,9 +42,9 @@ def count(conn: Connection) -> Counts:
     open_work = {(lane, kind): number for lane, kind, number in work}
     nodes = select(schema.units.c.node)
     waiting, oldest_ms = conn.execute(
-        select(func.count(), func.min(o.created_ms)).where(o.node.in_(nodes), o.state == Mail.WAITING.value)
+        select(func.count(), func.min(o.created_ms)).where(o.node.in_(nodes), o.state == OutboxState.WAITING.value)
     ).one()
     parked = conn.execute(
-        select(func.count()).where(o.node.in_(nodes), o.state == Mail.PARKED.value)
+        select(func.count()).where(o.node.in_(nodes), o.state == OutboxState.PARKED.value)
     ).scalar_one()
     return Counts(in_doubt, {row[0]: row[1] for row in held}, open_work, waiting, oldest_ms, parked)

@@ -17,8 +17,8 @@ from gateway.clock import Clock
 from gateway.core.states import Work
 from gateway.erp.amqp_types import Amqp
 from gateway.journal.cluster.stops import Stop
+from gateway.journal.cluster.unknown_to_settings import KnownToSettings, Unknown, look
 from gateway.journal.commit.store import Store
-from gateway.journal.payments.unknown_to_settings import Known, Unknown, look
 from gateway.journal.sql import schema
 from gateway.journal.sql.executor import Executor
 from gateway.journal.sql.vaults import vault_of
@@ -77,7 +77,7 @@ class Sights:
     tried_s: Callable[[], float] = _not_tried
     trouble: Callable[[], str] = _no_trouble
     stop: Callable[[], Stop] = Stop
-    known: Callable[[], Known | None] = field(default=_never)
+    known: Callable[[], KnownToSettings | None] = field(default=_never)
 
 
 def _alive(conn: Connection) -> None:

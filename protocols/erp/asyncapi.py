@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from protocols.erp.messages import MESSAGES, Message, Voice
+from protocols.erp.routing import EVENTS
 
 _SCHEMA_FORMAT = "application/schema+json;version=draft-2020-12"
 _DURABLE_TOPIC = {"type": "topic", "durable": True, "autoDelete": False, "vhost": "bankgw"}
@@ -100,7 +101,7 @@ def _event_channel(message: Message) -> dict[str, Any]:
         },
         "messages": _refs(message.name),
         "description": message.meaning,
-        "bindings": {"amqp": {"is": "routingKey", "exchange": {"name": "bankgw.events", **_DURABLE_TOPIC}}},
+        "bindings": {"amqp": {"is": "routingKey", "exchange": {"name": EVENTS, **_DURABLE_TOPIC}}},
     }
 
 

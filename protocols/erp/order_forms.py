@@ -21,8 +21,8 @@ from protocols.erp.form import (
     tagged,
     time_faults,
 )
-from protocols.erp.scalars import Amount, Currency, OrderId, Purpose, Reason, Time
-from protocols.erp.words import Cancel, Submit
+from protocols.erp.scalars import Amount, Currency, OrderId, Purpose, ReasonText, Time
+from protocols.erp.words import CancelOrder, SubmitOrder
 
 _DETAIL = PaymentDetail()
 
@@ -46,7 +46,7 @@ class PaymentSubmit(Form):
     not_before: Time | None = said("before this moment nothing is sent", "此时刻之前不发送", None)
     tags: Tags = tagged()
 
-    def word(self) -> Submit:
+    def word(self) -> SubmitOrder:
         """The order as a canon word. Raises Contradiction."""
         if self.not_before is not None and self.valid_until is not None and self.not_before >= self.valid_until:
             raise Contradiction(self.contradictions(self.__dict__, frozenset()))
@@ -67,7 +67,7 @@ class PaymentSubmit(Form):
             self.not_before,
             set_tags(self.tags),
         )
-        return Submit(order)
+        return SubmitOrder(order)
 
     def detail(self) -> PaymentDetail | TransferDetail:
         """What sort of order it is."""
@@ -100,8 +100,8 @@ class PaymentCancel(Form):
     """Withdraw an order before it is sent, or what is left of a batch."""
 
     id: OrderId = said("the id of the order or batch to withdraw", "要撤销的订单或批次编号")
-    reason: Reason = said("kept in the audit trail", "原因,记入审计记录", "")
+    reason: ReasonText = said("kept in the audit trail", "原因,记入审计记录", "")
 
-    def word(self) -> Cancel:
+    def word(self) -> CancelOrder:
         """The command as a word."""
-        return Cancel(self.id, self.reason)
+        return CancelOrder(self.id, self.reason)

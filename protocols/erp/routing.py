@@ -9,6 +9,8 @@ from urllib.parse import unquote_to_bytes
 from protocols.canon.errors import Code, Refusal
 from protocols.erp.words import CommandType
 
+EVENTS = "bankgw.events"
+"""The exchange of all events."""
 COMMAND_QUEUES = frozenset({"bankgw.commands.money", "bankgw.commands.query"})
 """A message published straight to one of these has its name as routing key, which names no command."""
 DIRECT_REPLY_TO = "amq.rabbitmq.reply-to"

@@ -215,5 +215,5 @@ LongWait = Annotated[int, PlainValidator(_duration(1, 86_400)), _schema(_DURATIO
 BankKey = Annotated[str, PlainValidator(_text(255)), _text_schema(255)]
 Text140 = Annotated[str, PlainValidator(_text(140)), _text_schema(140)]
 Purpose = Annotated[str, PlainValidator(_text(200, 0)), _text_schema(200, 0)]
-Reason = Annotated[str, PlainValidator(_text(200, 0)), _text_schema(200, 0)]
+ReasonText = Annotated[str, PlainValidator(_text(200, 0)), _text_schema(200, 0)]
 TagValue = Annotated[str, PlainValidator(_text(256, 0)), _text_schema(256, 0)]

@@ -51,7 +51,7 @@ MAX_ITEMS = 1_000
 
 
 @dataclass(frozen=True, slots=True)
-class Submit:
+class SubmitOrder:
     """`payment.submit` or `transfer.submit`: carry out this order, exactly once."""
 
     order: Order[PaymentDetail] | Order[TransferDetail]
@@ -88,7 +88,7 @@ class SubmitBatch:
 
 
 @dataclass(frozen=True, slots=True)
-class Cancel:
+class CancelOrder:
     """`payment.cancel`: withdraw the order, or the orders of the batch, `id` as far as no byte has left yet."""
 
     id: str
@@ -174,10 +174,10 @@ class SubmitFile:
 
     message_id: str
     name: str
-    parts: tuple[Submit | SubmitBatch, ...]
+    parts: tuple[SubmitOrder | SubmitBatch, ...]
 
 
 BankQuestion = BalanceQuery | TransactionsQuery | StatementRequest | ReceiptRequest
 """What only a bank can answer; it waits in the journal until it is answered."""
-Question = StatusQuery | BankQuestion
-Command = Submit | SubmitBatch | SubmitFile | Cancel | Question
+QuestionCommand = StatusQuery | BankQuestion
+Command = SubmitOrder | SubmitBatch | SubmitFile | CancelOrder | QuestionCommand

@@ -22,7 +22,7 @@ from typing import Any, Final, Literal, get_args
 
 from protocols.kit.errors import ProtocolError
 
-Outcome = Literal[
+OutcomeWord = Literal[
     "settled",
     "failed",
     "pending",
@@ -36,7 +36,7 @@ Outcome = Literal[
     "rate_limited",
     "signed_out",
 ]
-OUTCOMES: Final[frozenset[Outcome]] = frozenset(get_args(Outcome))
+OUTCOMES: Final[frozenset[OutcomeWord]] = frozenset(get_args(OutcomeWord))
 _KEYS: Final = frozenset(("operation", "layer", "code", "text", "outcome", "source", "note"))
 
 
@@ -48,7 +48,7 @@ class Row:
     layer: str
     code: str | None
     text: re.Pattern[str] | None
-    outcome: Outcome
+    outcome: OutcomeWord
     source: str
     number: int
     note: str = ""
@@ -83,7 +83,7 @@ class Table:
     file: str
     rows: tuple[Row, ...]
 
-    def look_up(self, operation: str, layer: str, code: str, text: str = "") -> Outcome | None:
+    def look_up(self, operation: str, layer: str, code: str, text: str = "") -> OutcomeWord | None:
         """The outcome of the bank's code and text, or None if no row has them.
 
         Rows for duplicates come first, whatever else matches: a duplicate that the bank reports as a failure may hide
@@ -100,7 +100,7 @@ class Table:
 
 def load(
     data: str | bytes, file: str = "codes.toml", *, operations: Iterable[str] | None = None,
-    outcomes: Iterable[Outcome] = OUTCOMES,
+    outcomes: Iterable[OutcomeWord] = OUTCOMES,
 ) -> Table:  # fmt: skip
     """The table in a codes.toml. Raises "table" with every mistake found, each with file and row.
 
@@ -129,7 +129,7 @@ def load(
 
 
 def _rows(
-    raw: Mapping[str, Any], number: int, known: frozenset[str] | None, outcomes: frozenset[Outcome],
+    raw: Mapping[str, Any], number: int, known: frozenset[str] | None, outcomes: frozenset[OutcomeWord],
     mistakes: list[str],
 ) -> list[Row]:  # fmt: skip
     where = f"row {number} ({raw.get('operation')} {raw.get('layer')} {raw.get('code')} {raw.get('text')})"

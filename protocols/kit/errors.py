@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final, Literal, get_args
 
-Reason = Literal[
+ErrorReason = Literal[
     "frame_too_long",  # more bytes than the configured limit, or than the length field can say
     "frame_length",  # the length field is not a plain decimal number, or contradicts the frame
     "truncated",  # the peer closed in the middle of a frame
@@ -34,7 +34,7 @@ Reason = Literal[
     "stack",  # native libraries on this machine are not compatible
 ]
 
-REASONS: Final[frozenset[str]] = frozenset(get_args(Reason))
+REASONS: Final[frozenset[str]] = frozenset(get_args(ErrorReason))
 """The closed list of slugs, fit to be a metric label."""
 
 _LONG_NUMBER = re.compile(r"[0-9](?:[ -]?[0-9]){8,}")
@@ -63,9 +63,9 @@ class ProtocolError(Exception):
     The text is for people. It is passed through `harmless`, so it never shows a clear account number.
     """
 
-    def __init__(self, reason: Reason, text: str) -> None:
+    def __init__(self, reason: ErrorReason, text: str) -> None:
         assert reason in REASONS, f"{reason} is not a known reason"
-        self.reason: Reason = reason
+        self.reason: ErrorReason = reason
         self.text: str = harmless(text)
         super().__init__(reason, self.text)
 

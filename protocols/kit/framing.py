@@ -1,6 +1,6 @@
 """Framing: where one message ends and the next begins. A framing is a frozen value.
 
-A framing wraps a body for sending and makes a fresh `Cutter` for each connection. A cutter never holds more than
+A framing wraps a body for sending and makes a fresh `FrameCutter` for each connection. A cutter never holds more than
 one unfinished frame. It refuses a frame that is too long when it reads the length, before the bytes are collected.
 """
 
@@ -10,10 +10,10 @@ import re
 from dataclasses import dataclass, field
 from typing import Literal, NoReturn, Protocol
 
-from protocols.kit.errors import ProtocolError, Reason
+from protocols.kit.errors import ErrorReason, ProtocolError
 
 
-class Cutter(Protocol):
+class FrameCutter(Protocol):
     """Cuts the bytes of one connection into frames. After an error every later call raises it again."""
 
     def feed(self, data: bytes) -> list[bytes]:
@@ -29,7 +29,7 @@ class Framing(Protocol):
     def wrap(self, body: bytes) -> bytes:
         """The bytes to send for `body`. Raises "frame_too_long" if the length does not fit its field."""
 
-    def cutter(self, max_bytes: int) -> Cutter:
+    def cutter(self, max_bytes: int) -> FrameCutter:
         """A cutter for one connection. `max_bytes` bounds each frame as handed out."""
 
 
@@ -61,7 +61,7 @@ class _Buffer:
         del self.held[:count]
         return taken
 
-    def fail(self, reason: Reason, text: str) -> NoReturn:
+    def fail(self, reason: ErrorReason, text: str) -> NoReturn:
         self.failed(ProtocolError(reason, text))
 
     def failed(self, error: ProtocolError) -> NoReturn:
@@ -111,7 +111,7 @@ class LengthPrefix:
         padded = (number.rjust if self.align == "right" else number.ljust)(self.digits, self.pad)
         return self.flag + padded.encode("ascii") + body
 
-    def cutter(self, max_bytes: int) -> Cutter:
+    def cutter(self, max_bytes: int) -> FrameCutter:
         return _PrefixCutter(self, max_bytes)
 
     def body_length(self, prefix: bytes) -> int:
@@ -193,7 +193,7 @@ class FixedHeader:
             raise ProtocolError("frame_too_long", f"a length of {number} does not fit {end - start} digits")
         return body[:start] + number.encode("ascii") + body[end:]
 
-    def cutter(self, max_bytes: int) -> Cutter:
+    def cutter(self, max_bytes: int) -> FrameCutter:
         return _HeaderCutter(self, max_bytes)
 
     def frame_length(self, header: bytes) -> int:
@@ -251,7 +251,7 @@ class UntilEof:
     def wrap(self, body: bytes) -> bytes:
         return body
 
-    def cutter(self, max_bytes: int) -> Cutter:
+    def cutter(self, max_bytes: int) -> FrameCutter:
         return _EofCutter(self, max_bytes)
 
 

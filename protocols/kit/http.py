@@ -15,7 +15,7 @@ from urllib.parse import quote_plus, unquote_to_bytes
 
 from protocols.kit.charset import Charset
 from protocols.kit.errors import ProtocolError
-from protocols.kit.framing import Cutter
+from protocols.kit.framing import FrameCutter
 
 HEAD_BYTES_MAX: Final = 16_384
 HEADER_LINES_MAX: Final = 100
@@ -325,11 +325,11 @@ class HttpAnswers:
     def wrap(self, body: bytes) -> bytes:
         return body
 
-    def cutter(self, max_bytes: int) -> Cutter:
+    def cutter(self, max_bytes: int) -> FrameCutter:
         return _HttpCutter(max_bytes, answers=True)
 
 
-def answers(max_bytes: int) -> Callable[[], Cutter]:
+def answers(max_bytes: int) -> Callable[[], FrameCutter]:
     """A factory of cutters, one for each connection, as a Port needs it."""
     return lambda: HttpAnswers().cutter(max_bytes)
 
@@ -346,7 +346,7 @@ class HttpRequests:
     def wrap(self, body: bytes) -> bytes:
         return body
 
-    def cutter(self, max_bytes: int) -> Cutter:
+    def cutter(self, max_bytes: int) -> FrameCutter:
         return _HttpCutter(max_bytes, answers=False)
 
 

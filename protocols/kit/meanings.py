@@ -23,7 +23,7 @@ from protocols.kit import codes
 from protocols.kit.declined import Declined
 from protocols.kit.fields import plain
 
-FATES: Final[Mapping[codes.Outcome, Fate]] = MappingProxyType(
+FATES: Final[Mapping[codes.OutcomeWord, Fate]] = MappingProxyType(
     {
         "settled": Fate.SETTLED,
         "failed": Fate.FAILED,
@@ -50,7 +50,7 @@ class Declaration:
     `places` are the pairs of operation and layer in which the code has this outcome.
     """
 
-    outcome: codes.Outcome
+    outcome: codes.OutcomeWord
     places: tuple[tuple[str, str], ...]
 
 
@@ -82,7 +82,7 @@ class Meanings:
         return Meanings(codes.Table(self.table.file, (*self.table.rows, *rows)))
 
 
-def load(package: str, operations: Iterable[str], outcomes: Iterable[codes.Outcome]) -> Meanings:
+def load(package: str, operations: Iterable[str], outcomes: Iterable[codes.OutcomeWord]) -> Meanings:
     """The meanings in the codes.toml of a bank's package.
 
     Raises ProtocolError "table" with every mistake in the file: see `codes.load`. An operation or an outcome that the

@@ -9,7 +9,7 @@ from typing import Final
 from protocols.bank import Ask, QuestionStep
 from protocols.kit import http
 from protocols.kit.declined import Declined
-from protocols.kit.errors import ProtocolError, Reason
+from protocols.kit.errors import ErrorReason, ProtocolError
 
 SIGN_TYPE: Final = "INFOSEC_SIGN/1.0"
 """Content-Type of a request to sign."""
@@ -48,7 +48,7 @@ def element(page: bytes, tag: str) -> bytes:
     """What stands in the one element of this name. Raises "missing" or "ambiguous"."""
     begin, end = f"<{tag}>".encode(), f"</{tag}>".encode()
     if page.count(begin) != 1 or page.count(end) != 1 or page.index(end) < page.index(begin):
-        reason: Reason = "missing" if begin not in page else "ambiguous"
+        reason: ErrorReason = "missing" if begin not in page else "ambiguous"
         raise ProtocolError(reason, f"the sign port's answer has not exactly one {tag}")
     return page[page.index(begin) + len(begin) : page.index(end)]
 

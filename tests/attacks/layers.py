@@ -50,7 +50,7 @@ class Spot:
 class Around:
     """What is known of an answer: which documents in it are signed and how, the bank's key, amounts in minor units."""
 
-    profiles: Mapping[bytes, dsig.Profile]
+    profiles: Mapping[bytes, dsig.SignatureProfile]
     key: KeyPair
     minor: frozenset[str]
 
@@ -178,7 +178,7 @@ def _with_length(before: bytes, total: int, grown: int) -> bytes:
     return before
 
 
-def resigned(data: bytes, profile: dsig.Profile, sign: Sign) -> bytes:
+def resigned(data: bytes, profile: dsig.SignatureProfile, sign: Sign) -> bytes:
     """`data` with a fresh signature of the bank in place of its own; as it is where nobody could sign that.
 
     Everything else stays byte for byte where the profile lets it.

@@ -46,7 +46,7 @@ class SignedDocument:
     """A document that an adapter asked to be verified, with the key that made its signature."""
 
     data: bytes
-    profile: dsig.Profile
+    profile: dsig.SignatureProfile
     key: KeyPair
     today: date | None = None
 
@@ -136,10 +136,10 @@ def bank_key(bank: str) -> KeyPair:
 
 def _recorded(bank: str, made: Table, name: str, begin: Any) -> Golden:
     recording = record(made, name, begin)
-    seen: list[tuple[bytes, dsig.Profile]] = []
+    seen: list[tuple[bytes, dsig.SignatureProfile]] = []
     true_verify = dsig.verify
 
-    def noting(data: bytes, profile: dsig.Profile, *rest: Any, **options: Any) -> dsig.Verified:
+    def noting(data: bytes, profile: dsig.SignatureProfile, *rest: Any, **options: Any) -> dsig.Verified:
         seen.append((data, profile))
         return true_verify(data, profile, *rest, **options)
 
@@ -228,7 +228,7 @@ def signed_documents(bank: str) -> tuple[SignedDocument, ...]:
             SignedDocument(signing.signed(signing.answer(), ENVELOPED, pair), ENVELOPED, pair),
             SignedDocument(signing.signed(signing.envelope(), SOAP_SIGNED, pair), SOAP_SIGNED, pair),
         )
-    found: dict[dsig.Profile, SignedDocument] = {}
+    found: dict[dsig.SignatureProfile, SignedDocument] = {}
     for golden in goldens(bank):
         for one in golden.signed:
             found.setdefault(one.profile, one)

@@ -37,7 +37,7 @@ def test_no_reference_can_name_them_whatever_its_date(digest: str) -> None:
 
 
 @pytest.mark.parametrize("profile", [signing.ENVELOPED, signing.SOAP_SIGNED], ids=lambda profile: profile.name)
-def test_sha1_needs_a_last_day_and_ends_with_it(profile: dsig.Profile) -> None:
+def test_sha1_needs_a_last_day_and_ends_with_it(profile: dsig.SignatureProfile) -> None:
     with pytest.raises(ProtocolError, match="algorithm"):
         replace(profile, signature_method=dsig.RSA_SHA1)
     weak = replace(profile, signature_method=dsig.RSA_SHA1, weak_until=LAST)

@@ -22,7 +22,6 @@ from gateway.core.states import (
     AskedInVain,
     Cancel,
     Deny,
-    Done,
     Due,
     Effect,
     Event,
@@ -43,6 +42,7 @@ from gateway.core.states import (
     TakenOver,
     Tell,
     Work,
+    WorkDone,
 )
 from protocols.canon.errors import Code
 from protocols.canon.outcome import STATE_TABLE, Fate, State
@@ -136,7 +136,7 @@ def rows() -> Iterator[Row]:
 
 
 def _key(effect: Effect) -> str:
-    return f"{type(effect).__name__} {effect.work}" if isinstance(effect, Due | Done) else str(effect)
+    return f"{type(effect).__name__} {effect.work}" if isinstance(effect, Due | WorkDone) else str(effect)
 
 
 def _trials(rule: Rule) -> Iterator[tuple[Life, Event]]:
@@ -207,7 +207,7 @@ def effects_words(row: Row) -> str:
     told = [f"tell `{effect.event}`" for effect in row.effects if isinstance(effect, Tell)]
     due = [_WORK[effect.work] for effect in row.effects if isinstance(effect, Due)]
     done = [f"no more: {_WORK[effect.work]}" for effect in row.effects
-            if isinstance(effect, Done) and not _due(row, effect.work)]  # fmt: skip
+            if isinstance(effect, WorkDone) and not _due(row, effect.work)]  # fmt: skip
     loud = [f"**alarm `{effect.slug}`**" for effect in row.effects if isinstance(effect, Alarm)]
     denied = [f"answer `{effect.code.value}`" for effect in row.effects if isinstance(effect, Deny)]
     return "; ".join(told + loud + denied + due + done) or "–"

@@ -19,11 +19,12 @@ from gateway.cli.erp_client import guess_type
 from gateway.core.flow import TABLE
 from gateway.demo import site
 from gateway.erp.definitions import SenderAccess, definitions
-from gateway.erp.topology import EVENTS, standard
+from gateway.erp.topology import standard
 from gateway.meters import ALARMS
-from gateway.simbank.faults import Fault
+from gateway.simbank.faults import BankFault
 from protocols import trial
 from protocols.canon.outcome import STATE_TABLE
+from protocols.erp.routing import EVENTS
 from protocols.erp.words import CommandType
 from tests.docs import states_page
 from tests.house import ROOT, links, page_at, texts
@@ -206,7 +207,7 @@ def test_every_decision_is_listed_in_order() -> None:
 
 def test_bank_page_names_every_fault() -> None:
     for page in ("docs/learn/bank-engineer.md", "docs/learn/bank-engineer.zh.md"):
-        assert [fault.value for fault in Fault if f"`{fault.value}`" not in texts()[page]] == [], page
+        assert [fault.value for fault in BankFault if f"`{fault.value}`" not in texts()[page]] == [], page
 
 
 @pytest.mark.parametrize("page", ["README.md", "README.zh.md", "docs/README.md", "CHANGELOG.md"])

@@ -8,13 +8,13 @@ from gateway.bank.lease import LEASE_MS
 from gateway.core.flow import TABLE
 from gateway.journal.cluster.restored_database import LISTED
 from gateway.journal.commit.permit_log import SEGMENT_BYTES
-from gateway.simbank.faults import Fault
+from gateway.simbank.faults import BankFault
 from gateway.watch.watch import LOST_TICKS, TICK_S
 from tests.house import texts
 from tests.world.deaths import places
 from tests.world.policies import BAD, GOOD
 
-ROWS, FAULTS = len(TABLE), len(Fault)
+ROWS, FAULTS = len(TABLE), len(BankFault)
 PLACES, POINTS = len(places()), len({place.point for place in places()})
 UNDERSTAND = "docs/understand"
 

@@ -10,9 +10,9 @@ import pytest
 
 from faults.batches import BATCH, COMPLETED, Batch, bundled, judge
 from gateway.demo import stage
-from gateway.demo.erp import Heard
-from gateway.demo.orders import JSON, Answer, Order, Story, write
-from gateway.demo.verdict import Finding, Wrong
+from gateway.demo.erp import ReceivedNews
+from gateway.demo.orders import JSON, DemoOrder, ExpectedAnswer, Story, write
+from gateway.demo.verdict import BrokenPromise, Wrong
 from protocols.canon.outcome import State
 
 BANKS = ("sample", "pab")
@@ -49,14 +49,14 @@ def test_a_batch_is_whole_and_of_one_account(story: Story) -> None:
         assert round(float(body["sum"]) * 100) == sum(order.amounts_minor[0] for order in batch.items)
 
 
-def order(n: int) -> Order:
-    return Order(f"AP-{n}", "sample", "0000100", f"00009{n}", "示例乙公司", (100 * n,), "货款", "plain")
+def order(n: int) -> DemoOrder:
+    return DemoOrder(f"AP-{n}", "sample", "0000100", f"00009{n}", "示例乙公司", (100 * n,), "货款", "plain")
 
 
-def completed(seq: int, *shares: tuple[str, int, str], id_: str = "B-1") -> Heard:
+def completed(seq: int, *shares: tuple[str, int, str], id_: str = "B-1") -> ReceivedNews:
     said: dict[str, Any] = {"id": id_, "seq": seq, "states": [
         {"state": state, "count": count, "sum": total} for state, count, total in shares]}  # fmt: skip
-    return Heard(Answer.EVENT, f"m-{seq}", "c", COMPLETED, said, JSON, 0.0)
+    return ReceivedNews(ExpectedAnswer.EVENT, f"m-{seq}", "c", COMPLETED, said, JSON, 0.0)
 
 
 PAIR = (Batch("B-1", (order(1), order(2))),)
@@ -64,7 +64,7 @@ SETTLED = {"AP-1": State.SETTLED, "AP-2": State.SETTLED}
 BOTH = ("settled", 2, "3.00")
 
 
-def found(*heard: Heard, told: dict[str, State | None] | None = None) -> list[Finding]:
+def found(*heard: ReceivedNews, told: dict[str, State | None] | None = None) -> list[BrokenPromise]:
     return list(judge(PAIR, heard, SETTLED if told is None else told))
 
 
@@ -86,5 +86,5 @@ def test_a_perfect_account() -> None:
         ((completed(2, BOTH), completed(2, BOTH, id_="B-9")), SETTLED, Wrong.DISAGREES),
     ],
 )  # fmt: skip
-def test_what_is_wrong_is_found(heard: tuple[Heard, ...], told: dict[str, State | None], wrong: Wrong) -> None:
+def test_what_is_wrong_is_found(heard: tuple[ReceivedNews, ...], told: dict[str, State | None], wrong: Wrong) -> None:
     assert [one.wrong for one in found(*heard, told=told)] == [wrong]

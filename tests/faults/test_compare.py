@@ -16,8 +16,8 @@ from faults import compare, report
 from faults.compare import Books, Result
 from faults.incidents import Incident
 from gateway.demo import stage
-from gateway.demo.erp import Heard
-from gateway.demo.orders import Answer, Command, Order, Story, write
+from gateway.demo.erp import ReceivedNews
+from gateway.demo.orders import DemoCommand, DemoOrder, ExpectedAnswer, Story, write
 from gateway.demo.verdict import Executed, Journalled
 from protocols.canon.outcome import State
 from protocols.twin import Booked
@@ -39,8 +39,8 @@ class World:
     """What everybody says about the story, all of it true at first."""
 
     story: Story = field(default_factory=_story)
-    heard: list[Heard] = field(default_factory=list)
-    unrouted: list[Heard] = field(default_factory=list)
+    heard: list[ReceivedNews] = field(default_factory=list)
+    unrouted: list[ReceivedNews] = field(default_factory=list)
     executed: list[Executed] = field(default_factory=list)
     payments: list[Journalled] = field(default_factory=list)
     waiting: int = 0
@@ -51,13 +51,13 @@ class World:
         for n, order in enumerate(self.story.orders):
             self._settled(n, order, commands[order.id])
 
-    def _settled(self, n: int, order: Order, command: Command) -> None:
+    def _settled(self, n: int, order: DemoOrder, command: DemoCommand) -> None:
         said = {"id": order.id, "payment": f"P{n}", "seq": 1, "state": "accepted"}
-        for where in (Answer.REPLY, Answer.EVENT):
-            self.heard.append(Heard(where, f"m{n}{where}", command.message_id, "payment.accepted", said,
+        for where in (ExpectedAnswer.REPLY, ExpectedAnswer.EVENT):
+            self.heard.append(ReceivedNews(where, f"m{n}{where}", command.message_id, "payment.accepted", said,
                                     command.content_type, 1.0))  # fmt: skip
         settled = {**said, "seq": 2, "state": "settled"}
-        self.heard.append(Heard(Answer.EVENT, f"s{n}", command.message_id, "payment.settled", settled, "", 2.0))
+        self.heard.append(ReceivedNews(ExpectedAnswer.EVENT, f"s{n}", command.message_id, "payment.settled", settled, "", 2.0))
         self.executed.append(Executed(order.bank, f"R{n}", order.debtor, order.creditor, order.amounts_minor[0],
                                       Booked.SETTLED))  # fmt: skip
         self.payments.append(Journalled(f"P{n}", order.id, State.SETTLED, 2, order.bank, f"R{n}", 1))
@@ -117,10 +117,10 @@ def test_one_wrong_line_is_seen(name: str, change: Callable[[World], object], en
 
 def test_a_reply_whose_queue_was_deleted_is_not_lost() -> None:
     world = World()
-    reply = next(one for one in world.heard if one.where is Answer.REPLY)
+    reply = next(one for one in world.heard if one.where is ExpectedAnswer.REPLY)
     world.heard.remove(reply)
     assert world.result().last_line().endswith("1 lost, 0 contradicted")
-    world.unrouted.append(replace(reply, where=Answer.UNROUTED))
+    world.unrouted.append(replace(reply, where=ExpectedAnswer.UNROUTED))
     assert world.result().holds
 
 

@@ -10,15 +10,15 @@ import pytest
 
 from faults.erp_listener import Ears
 from faults.incidents import Diary
-from gateway.demo.erp import Clerk, Heard
-from gateway.demo.orders import Answer, Command
+from gateway.demo.erp import BrokerAdmin, ReceivedNews
+from gateway.demo.orders import DemoCommand, ExpectedAnswer
 from tests.faults.test_compare import World
 
 ACCEPTED: dict[str, Any] = {"id": "AP-1", "payment": "P1", "seq": 1, "state": "accepted"}
 
 
-def _heard(command: Command, where: Answer, name: str = "payment.accepted") -> Heard:
-    return Heard(where, f"{command.message_id} {where}", command.message_id, name, ACCEPTED, "", 1.0)
+def _heard(command: DemoCommand, where: ExpectedAnswer, name: str = "payment.accepted") -> ReceivedNews:
+    return ReceivedNews(where, f"{command.message_id} {where}", command.message_id, name, ACCEPTED, "", 1.0)
 
 
 class Erp:
@@ -26,13 +26,13 @@ class Erp:
 
     def __init__(self) -> None:
         story = World().story
-        self.commands = (*story.commands[:4], replace(story.commands[4], answer=Answer.EVENT))
+        self.commands = (*story.commands[:4], replace(story.commands[4], answer=ExpectedAnswer.EVENT))
         self.clerk = SimpleNamespace(unrouted=[])
         self.ears = Ears(lambda: 0.0, Diary(lambda: 0.0, lambda: 0, lambda _text: None))
-        self.ears.listen_for(replace(story, commands=self.commands), cast(Clerk, self.clerk))
+        self.ears.listen_for(replace(story, commands=self.commands), cast(BrokerAdmin, self.clerk))
         self.sent = {command.message_id for command in self.commands}
 
-    def owed(self) -> list[Command]:
+    def owed(self) -> list[DemoCommand]:
         """What is asked for again after the reply queue was deleted."""
         self.ears.reply_queue_deleted(self.sent)
         return self.ears.owed()
@@ -46,22 +46,22 @@ def erp() -> Erp:
 
 def test_only_what_comes_where_it_is_wanted_is_an_answer(erp: Erp) -> None:
     first, *_, last = erp.commands
-    erp.ears.take(_heard(first, Answer.EVENT))
-    erp.ears.take(_heard(last, Answer.EVENT, "payment.settled"))
+    erp.ears.take(_heard(first, ExpectedAnswer.EVENT))
+    erp.ears.take(_heard(last, ExpectedAnswer.EVENT, "payment.settled"))
     assert not erp.ears.answered(first)
     assert not erp.ears.answered(last)
-    erp.ears.take(_heard(first, Answer.REPLY))
-    erp.ears.take(_heard(last, Answer.EVENT))
+    erp.ears.take(_heard(first, ExpectedAnswer.REPLY))
+    erp.ears.take(_heard(last, ExpectedAnswer.EVENT))
     assert erp.ears.answered(first)
     assert erp.ears.answered(last)
 
 
 def test_replies_that_may_have_gone_with_their_queue_are_asked_for_again_once(erp: Erp) -> None:
     first, second, third, fourth, _last = erp.commands
-    erp.ears.take(_heard(first, Answer.REPLY))
-    erp.clerk.unrouted.append(_heard(second, Answer.UNROUTED))
+    erp.ears.take(_heard(first, ExpectedAnswer.REPLY))
+    erp.clerk.unrouted.append(_heard(second, ExpectedAnswer.UNROUTED))
     erp.ears.reply_queue_deleted(erp.sent)
-    erp.ears.take(_heard(third, Answer.REPLY))
+    erp.ears.take(_heard(third, ExpectedAnswer.REPLY))
     assert erp.ears.owed() == [fourth]
     assert erp.ears.owed() == []
 

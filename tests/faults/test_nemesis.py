@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from twisted.internet.defer import Deferred
 
-from faults.incidents import Kind
+from faults.kinds import Kind
 from faults.nemesis import Nemesis
 
 

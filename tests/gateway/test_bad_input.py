@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from gateway.simbank.faults import Fault, Script, Scripted
+from gateway.simbank.faults import BankFault, Script, Scripted
 from protocols.erp import signature
 from protocols.erp.words import MAX_BODY_BYTES
 from tests.world.lines import events, lines
@@ -395,7 +395,7 @@ def test_no_refusal_is_repeated_when_its_acknowledgement_was_lost(tmp_path: Path
 
 
 def test_bad_input_while_a_bank_misbehaves_changes_no_payment(tmp_path: Path) -> None:
-    world = World(tmp_path, plan=Script([Scripted(Fault.DROP_AFTER), Scripted(Fault.HALF)]))
+    world = World(tmp_path, plan=Script([Scripted(BankFault.DROP_AFTER), Scripted(BankFault.HALF)]))
     life = world.start()
     for n in range(5):
         world.submit(f"AP-{n}")

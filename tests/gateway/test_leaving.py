@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred
 
 from gateway.journal.cluster import lane_leases
 from gateway.journal.commit.store import Tx
-from gateway.simbank.faults import Fault, Script, Scripted
+from gateway.simbank.faults import BankFault, Script, Scripted
 from protocols.canon.outcome import State
 from tests.gateway.journal.test_locks import Locked
 from tests.world import files
@@ -27,7 +27,7 @@ def locked(*_: Any, **__: Any) -> Any:
 def test_leaving_waits_for_no_row_that_a_stranger_has_locked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
-    world = World(tmp_path, plan=Script([Scripted(Fault.DELAY, seconds=5)]))
+    world = World(tmp_path, plan=Script([Scripted(BankFault.DELAY, seconds=5)]))
     life = world.start()
     world.run(1)
     world.submit("AP-1")

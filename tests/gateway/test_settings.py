@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.settings import BadSettings, Band, Mistake, band_gaps, is_loopback, load, read, socket_of
+from gateway.settings import BadSettings, BandSettings, Mistake, band_gaps, is_loopback, load, read, socket_of
 
 MAIN = """
 state_dir = "state"
@@ -275,7 +275,7 @@ def test_read_gives_settings_beside_their_disagreements(site: Callable[..., Path
     ],
 )
 def test_bands_cover_every_amount_once(bands: list[tuple[str, str | None]], said: list[str]) -> None:
-    made = tuple(Band(above=above, upto=upto, action="hold") for above, upto in bands)
+    made = tuple(BandSettings(above=above, upto=upto, action="hold") for above, upto in bands)
     assert band_gaps(made) == said
 
 

@@ -19,11 +19,11 @@ from gateway.erp.amqp_types import (
     NO_PROPERTIES,
     Delivery,
     Down,
-    Fate,
-    Message,
     OnDelivery,
+    OutgoingMessage,
     Properties,
-    Verdict,
+    PublishResult,
+    PublishStatus,
     cut,
     ignore_blocked,
 )
@@ -91,10 +91,10 @@ class ModelBroker:
         held.clear()
         return taken
 
-    def take_in(self, message: Message) -> Verdict:
+    def take_in(self, message: OutgoingMessage) -> PublishResult:
         """What becomes of a publish by the gateway."""
         routed = self._route(message.exchange, message.routing_key, message.body, message.properties)
-        return CONFIRMED if routed else Verdict(Fate.RETURNED, 312, "NO_ROUTE")
+        return CONFIRMED if routed else PublishResult(PublishStatus.RETURNED, 312, "NO_ROUTE")
 
     def _route(
         self, exchange: str, key: str, body: bytes, properties: Properties, undecodable: str | None = None
@@ -146,7 +146,7 @@ class ModelClient:
         self._consumers: dict[str, tuple[int, OnDelivery]] = {}
         self._wider: dict[str, int] = {}
         self._unacked: dict[int, tuple[str, _Kept]] = {}
-        self._in_flight: dict[str, Deferred[Verdict]] = {}
+        self._in_flight: dict[str, Deferred[PublishResult]] = {}
         self._on_up: Callable[[], None] = lambda: None
         self._on_down: Callable[[Down], None] = lambda _down: None
         self._on_blocked: Callable[[bool], None] = ignore_blocked
@@ -232,18 +232,18 @@ class ModelClient:
         self._broker.queues[queue].appendleft(kept)
         self.wake()
 
-    def publish(self, message: Message) -> Deferred[Verdict]:
+    def publish(self, message: OutgoingMessage) -> Deferred[PublishResult]:
         """The verdict comes after a round trip."""
-        verdict: Deferred[Verdict] = Deferred()
+        verdict: Deferred[PublishResult] = Deferred()
         message_id = message.properties.message_id
         assert message_id is not None and message_id not in self._in_flight, "one id twice in flight"
         if not self.up:
-            return succeed(Verdict(Fate.LOST))
+            return succeed(PublishResult(PublishStatus.LOST))
         self._in_flight[message_id] = verdict
         self._later(self._broker.latency_s, self._arrive, message)
         return verdict
 
-    def _arrive(self, message: Message) -> None:
+    def _arrive(self, message: OutgoingMessage) -> None:
         message_id = message.properties.message_id
         assert message_id is not None
         if message_id not in self._in_flight or self.dead:
@@ -255,7 +255,7 @@ class ModelClient:
             return
         self._later(self._broker.latency_s, self._confirm, message_id, verdict)
 
-    def _confirm(self, message_id: str, verdict: Verdict) -> None:
+    def _confirm(self, message_id: str, verdict: PublishResult) -> None:
         waiting = self._in_flight.pop(message_id, None)
         if waiting is not None:
             waiting.callback(verdict)
@@ -268,7 +268,7 @@ class ModelClient:
             self._on_down(Down("dropped"))
             lost, self._in_flight = self._in_flight, {}
             for waiting in lost.values():
-                waiting.callback(Verdict(Fate.LOST))
+                waiting.callback(PublishResult(PublishStatus.LOST))
             self._later(away_s, self._connected)
 
     def block(self, blocked: bool) -> None:

@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 
 from gateway.core.flow import TABLE
-from gateway.simbank.faults import Fault
+from gateway.simbank.faults import BankFault
 from tests.gateway.core import decisions
 from tests.world import scenes, scenes_repeats, sim
 from tests.world.sim import Story
@@ -50,7 +50,7 @@ def unreached() -> list[str]:
     rows = {rule for story in stories for rule in story.rules}
     faults = {fault for story in stories for fault in story.faults}
     wanted = [rule.name for rule in TABLE if rule.name not in UNREACHABLE]
-    return [name for name in wanted if name not in rows] + [fault.value for fault in Fault if fault.value not in faults]
+    return [name for name in wanted if name not in rows] + [fault.value for fault in BankFault if fault.value not in faults]
 
 
 def write() -> None:

@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred
 
 from gateway import app
 from gateway.bank.connection import BankConnection
-from gateway.simbank.faults import Fault, Script, Scripted
+from gateway.simbank.faults import BankFault, Script, Scripted
 from protocols.bank import Port
 from tests.world.history import violations
 from tests.world.points import Died, Points
@@ -57,7 +57,7 @@ class Recorded(Points):
 def story(folder: Path, points: Points, bank: str = "sample") -> World:
     """Three orders of which the bank keeps silent about one, one that is refused here, one published twice and one
     cancelled; and a question."""
-    world = World(folder, banks=(bank,), plan=Script([Scripted(Fault.DROP_AFTER, skip=1)]), points=points)
+    world = World(folder, banks=(bank,), plan=Script([Scripted(BankFault.DROP_AFTER, skip=1)]), points=points)
     world.start()
     world.run(3)
     world.submit("AP-1")

@@ -25,7 +25,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, TypeVar
 
-from gateway.simbank.ledger import CHINA, Account, Ledger
+from gateway.simbank.ledger import CHINA, Ledger, LedgerAccount
 from protocols.bank import Bank, Context, MoneyStep, Sign, Submit
 from protocols.canon.money import Money
 from protocols.canon.order import (
@@ -191,7 +191,7 @@ Show = Callable[[bytes], tuple[str, Mapping[str, str]]]
 class Scene:
     """Plays one `.dlg` file: `make` builds the stage from its accounts, `show` reads a frame to compare."""
 
-    def __init__(self, file: Path, make: Callable[[Sequence[Account]], Stage], show: Show) -> None:
+    def __init__(self, file: Path, make: Callable[[Sequence[LedgerAccount]], Stage], show: Show) -> None:
         self._file = file
         self._make = make
         self._show = show
@@ -200,7 +200,7 @@ class Scene:
         self._result: object = None
         self._heard = 0
         self._stage: Stage | None = None
-        self._accounts: list[Account] = []
+        self._accounts: list[LedgerAccount] = []
 
     def play(self) -> int:
         """Runs the scene; returns how many of its lines were compared. AssertionErrors name file and line."""
@@ -215,7 +215,7 @@ class Scene:
     def _line(self, line: str, fields: Mapping[str, str]) -> int:
         verb, *words = shlex.split(line)
         if verb == "account":
-            self._accounts.append(Account(words[0], words[1], Money.parse(words[2])))
+            self._accounts.append(LedgerAccount(words[0], words[1], Money.parse(words[2])))
             return 0
         if self._stage is None:
             self._stage = self._make(self._accounts)

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from gateway.journal.commit import attempts, audit, work
 from gateway.journal.commit.attempts import Exhibit
-from gateway.journal.commit.audit import Entry
+from gateway.journal.commit.audit import AuditEntry
 from gateway.journal.commit.rows import AttemptRow, PaymentRow, WorkRow
 from gateway.journal.payments import lookup
 from tests.world.world import World
@@ -39,7 +39,7 @@ def evidence(world: World, id_: str) -> list[Exhibit]:
     return read(world, lambda conn: attempts.evidence_of(conn, payment(world, id_).payment))
 
 
-def trail(world: World, id_: str) -> list[Entry]:
+def trail(world: World, id_: str) -> list[AuditEntry]:
     """Its audit entries, oldest first."""
     return read(world, lambda conn: audit.entries_of(conn, world.vault, payment(world, id_).payment))
 

@@ -21,7 +21,7 @@ from gateway import app, log
 from gateway.bank.connection import BankConnection
 from gateway.bank.session_pool import Dialer
 from gateway.cli import run
-from gateway.journal.commit.store import Permit
+from gateway.journal.commit.rows import Permit
 from gateway.settings import Settings, load
 from protocols.bank import Port
 from protocols.kit import dsig

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from gateway.erp.amqp_types import Delivery, Down, Message, OnDelivery, Verdict, ignore_blocked
+from gateway.erp.amqp_types import Delivery, Down, OnDelivery, OutgoingMessage, PublishResult, ignore_blocked
 
 if TYPE_CHECKING:
     from tests.world.broker import ModelClient
@@ -139,13 +139,13 @@ class PointedAmqp:
         """Give back."""
         self._amqp.release(delivery)
 
-    def publish(self, message: Message) -> Deferred[Verdict]:
+    def publish(self, message: OutgoingMessage) -> Deferred[PublishResult]:
         """Publish; the verdict passes a point too."""
-        verdict: Deferred[Verdict] = Deferred()
+        verdict: Deferred[PublishResult] = Deferred()
         self._point("erp.publish.message", lambda: self._amqp.publish(message).addCallback(self._heard, verdict))
         return verdict
 
-    def _heard(self, said: Verdict, verdict: Deferred[Verdict]) -> None:
+    def _heard(self, said: PublishResult, verdict: Deferred[PublishResult]) -> None:
         self._point("erp.confirm.message", lambda: verdict.callback(said))
 
     def _point(self, name: str, act: Callable[[], Any]) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.core.states import Answered, Event, Expire, Hold, Overdue, Release, Source, Work
-from gateway.simbank.faults import Fault, Scripted, Touch
+from gateway.simbank.faults import BankFault, Scripted, Touch
 from protocols.bank import Bank, Context, MoneyConversation
 from protocols.canon.order import AnyOrder, Kind
 from protocols.canon.outcome import Fate
@@ -67,7 +67,7 @@ def held_and_released(folder: Path) -> World:
 @scene
 def expiry_comes_too_late(folder: Path) -> World:
     """The send and the end of its validity fall into one commit."""
-    world = Stage(folder, [Scripted(Fault.DELAY, touch=Touch.MONEY, seconds=20.0)])
+    world = Stage(folder, [Scripted(BankFault.DELAY, touch=Touch.MONEY, seconds=20.0)])
     world.submit(ORDER)
     world.run(5)
     world.act(Expire)
@@ -113,17 +113,17 @@ def refused_at_once(folder: Path) -> World:
 @scene
 def a_heartbeat_without_answer(folder: Path) -> World:
     """A silent session is left, and the payment goes over another."""
-    world = Stage(folder, [Scripted(Fault.PROBE_SILENCE)])
+    world = Stage(folder, [Scripted(BankFault.PROBE_SILENCE)])
     world.run(100)
     world.submit(ORDER)
     world.run(60)
-    assert world.bank.simbank.tally.faults[Fault.PROBE_SILENCE] == 1
+    assert world.bank.simbank.tally.faults[BankFault.PROBE_SILENCE] == 1
     return world.ends("settled", "sent_settled")
 
 
 @scene
 def killed_while_sending(folder: Path) -> World:
-    world = Stage(folder, [Scripted(Fault.DELAY, touch=Touch.MONEY, seconds=20.0)])
+    world = Stage(folder, [Scripted(BankFault.DELAY, touch=Touch.MONEY, seconds=20.0)])
     world.submit(ORDER)
     world.run(5)
     world.crash()
@@ -134,7 +134,7 @@ def killed_while_sending(folder: Path) -> World:
 
 @scene
 def silence_outlives_the_deadline(folder: Path) -> World:
-    world = Stage(folder, [Scripted(Fault.DELAY, touch=Touch.MONEY, seconds=100.0)],
+    world = Stage(folder, [Scripted(BankFault.DELAY, touch=Touch.MONEY, seconds=100.0)],
                   spans={**SPANS, "enquiry_deadline_s": 30.0})  # fmt: skip
     world.submit(ORDER)
     world.run(200)
@@ -203,7 +203,7 @@ def refused_late(folder: Path) -> World:
 
 @scene
 def escalated_and_found(folder: Path) -> World:
-    world = Stage(folder, [Scripted(Fault.HIDE, seconds=1_000.0)], spans={**SPANS, "enquiry_deadline_s": 60.0})
+    world = Stage(folder, [Scripted(BankFault.HIDE, seconds=1_000.0)], spans={**SPANS, "enquiry_deadline_s": 60.0})
     world.submit(ORDER)
     world.run(200)
     assert world.state(ORDER) == "escalated"
@@ -221,7 +221,7 @@ def money_comes_back(folder: Path) -> World:
 
 @scene
 def a_booking_is_taken_back(folder: Path) -> World:
-    world = Stage(folder, [Scripted(Fault.DROP_BEFORE, touch=Touch.ENQUIRY)],
+    world = Stage(folder, [Scripted(BankFault.DROP_BEFORE, touch=Touch.ENQUIRY)],
                   says=mouth(fate=[None, Fate.REVERSED]))  # fmt: skip
     world.submit(ORDER)
     world.run(2_500)
@@ -279,7 +279,7 @@ def persons_come_too_late(folder: Path) -> World:
 
 @scene
 def asked_in_vain_after_all_is_known(folder: Path) -> World:
-    world = _late(folder, Fate.FAILED, None, slow=Scripted(Fault.DELAY, touch=Touch.ENQUIRY, seconds=150.0))
+    world = _late(folder, Fate.FAILED, None, slow=Scripted(BankFault.DELAY, touch=Touch.ENQUIRY, seconds=150.0))
     world.run(200)
     assert {"resolved_failed", "asked_in_vain_moot"} <= set(world.rules()), world.rules()
     return world
@@ -297,7 +297,7 @@ def let_go_by_persons_and_withdrawn(folder: Path) -> World:
 @scene
 def let_go_by_persons_and_out_of_time(folder: Path) -> World:
     """The time for the second send runs out while the lane is paused: nobody is told that no money moved."""
-    world = Stage(folder, [Scripted(Fault.HIDE, seconds=60.0)])
+    world = Stage(folder, [Scripted(BankFault.HIDE, seconds=60.0)])
     world.submit(ORDER, valid_until=world.moment(120))
     world.run(10)
     pause(world)
@@ -323,7 +323,7 @@ def let_go_by_persons_and_not_to_be_said(folder: Path) -> World:
 
         return replace(bank, money={**bank.money, Kind.PAYMENT: word})
 
-    world = Stage(folder, [Scripted(Fault.HIDE, seconds=60.0)], adapters={"sample": unsayable})
+    world = Stage(folder, [Scripted(BankFault.HIDE, seconds=60.0)], adapters={"sample": unsayable})
     world.submit(ORDER)
     world.run(10)
     world.act(resolve(None))
@@ -397,7 +397,7 @@ def two_nodes_over_one_journal(folder: Path) -> World:
     lanes = [life.gateway.lanes["sample.main"] for life in (first, second)]
     assert [lane.standing_by for lane in lanes] == [False, True]
     assert [world.state(f"AP-{n}") for n in range(6)] == ["settled"] * 6
-    world.bank.simbank.script.add(Scripted(Fault.DELAY, touch=Touch.MONEY, seconds=30.0))
+    world.bank.simbank.script.add(Scripted(BankFault.DELAY, touch=Touch.MONEY, seconds=30.0))
     world.submit("AP-6")
     while world.state("AP-6") != "sending":
         world.run(0.5)

@@ -6,7 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from gateway.core.states import Work
-from gateway.simbank.faults import Fault, Scripted, Touch
+from gateway.simbank.faults import BankFault, Scripted, Touch
 from protocols.bank import Replay, ReplayRule
 from protocols.canon.outcome import Fate
 from tests.world.mouth import mouth
@@ -48,7 +48,7 @@ def repeated_after_asking(folder: Path) -> World:
 @scene
 def repeated_and_known(folder: Path) -> World:
     """The first copy was booked where nobody could see it: the repeat is refused as one."""
-    world = Stage(folder, [Scripted(Fault.HIDE, seconds=45.0)], rule=SAFE)
+    world = Stage(folder, [Scripted(BankFault.HIDE, seconds=45.0)], rule=SAFE)
     world.submit(ORDER)
     world.run(900)
     return world.ends("settled", "replay", "replay_known", sends=2)
@@ -87,7 +87,7 @@ def a_no_about_an_earlier_copy(folder: Path) -> World:
 
 @scene
 def a_word_while_a_repeat_is_under_way(folder: Path) -> World:
-    world = Stage(folder, [LOST, Scripted(Fault.DELAY, touch=Touch.MONEY, seconds=40.0)], rule=SAFE)
+    world = Stage(folder, [LOST, Scripted(BankFault.DELAY, touch=Touch.MONEY, seconds=40.0)], rule=SAFE)
     world.submit(ORDER)
     while world.state(ORDER) != "sending" or "replay" not in world.rules():
         world.run(0.5)
@@ -99,8 +99,8 @@ def a_word_while_a_repeat_is_under_way(folder: Path) -> World:
 @scene
 def an_old_no_while_a_repeat_is_under_way(folder: Path) -> World:
     """A slow enquiry of before the repeat says that the bank does not know it."""
-    faults = [LOST, Scripted(Fault.DELAY, touch=Touch.ENQUIRY, seconds=50.0, skip=2),
-              Scripted(Fault.DELAY, touch=Touch.MONEY, seconds=55.0)]  # fmt: skip
+    faults = [LOST, Scripted(BankFault.DELAY, touch=Touch.ENQUIRY, seconds=50.0, skip=2),
+              Scripted(BankFault.DELAY, touch=Touch.MONEY, seconds=55.0)]  # fmt: skip
     world = Stage(folder, faults, rule=SAFE, says=mouth(fate=[None, None, None, Fate.NOT_FOUND]))
     world.submit(ORDER)
     world.run(12)
@@ -115,7 +115,7 @@ def an_old_no_while_a_repeat_is_under_way(folder: Path) -> World:
 @scene
 def settled_and_an_old_no(folder: Path) -> World:
     """Two copies left, the second was booked; a slow answer of before says no about the first."""
-    faults = [LOST, Scripted(Fault.DELAY, touch=Touch.ENQUIRY, seconds=50.0, skip=2)]
+    faults = [LOST, Scripted(BankFault.DELAY, touch=Touch.ENQUIRY, seconds=50.0, skip=2)]
     world = Stage(folder, faults, rule=SAFE, says=mouth(fate=[None] * 4 + [Fate.FAILED]))
     world.submit(ORDER)
     world.run(12)

@@ -34,7 +34,7 @@ import structlog
 
 from gateway.bank.lease import LEASE_MS
 from gateway.core.states import Release
-from gateway.simbank.faults import Delays, Fault, FaultPlan
+from gateway.simbank.faults import BankFault, Delays, FaultPlan
 from gateway.simbank.ledger import Conduct
 from protocols.bank import Bank, Replay, ReplayRule
 from tests.world import between
@@ -51,7 +51,7 @@ _DOUBT_S = 1_500.0
 KINDS = (
     "several accounts", between.TWO_LANES, *between.SETTINGS, between.RESTORED, between.RESTORED_QUIETLY, between.LOG_LOST,
     between.RESOLVED, between.RESENT, "released by persons", "clock days off", between.DAYS_AHEAD, "confirm lost",
-    Fault.DUPLICATE.value,
+    BankFault.DUPLICATE.value,
 )  # fmt: skip
 """Events that must not be missing from many stories: what lies between two lives, and what is rare."""
 _STEPS = 24
@@ -157,14 +157,14 @@ def _calm(world: World, story: Story, *, whole: bool) -> None:
 def _world(seed: int, folder: Path, chance: random.Random, dedup: bool, peer_nodes: bool) -> World:
     wild = chance.random()
     rates = {
-        fault: round(chance.random() ** 2 * 0.25 * wild, 4) if chance.random() < 0.6 else 0.0 for fault in Fault
+        fault: round(chance.random() ** 2 * 0.25 * wild, 4) if chance.random() < 0.6 else 0.0 for fault in BankFault
     }
     # Watching for money that comes back is half of what a long quiet time costs: some banks never give any back.
     returning = chance.random() < 0.5
     if not returning:
-        rates[Fault.LATE_RETURN] = 0.0
-    rates[Fault.PROBE_SILENCE] = min(rates[Fault.PROBE_SILENCE], 0.1)
-    total = sum(rate for fault, rate in rates.items() if fault is not Fault.PROBE_SILENCE)
+        rates[BankFault.LATE_RETURN] = 0.0
+    rates[BankFault.PROBE_SILENCE] = min(rates[BankFault.PROBE_SILENCE], 0.1)
+    total = sum(rate for fault, rate in rates.items() if fault is not BankFault.PROBE_SILENCE)
     rates = {fault: rate / max(total / 0.7, 1.0) for fault, rate in rates.items()}
     delays = Delays(delay_s=150.0, hide_s=chance.choice((20.0, 900.0)), return_s=chance.choice((60.0, 900.0)))
     conduct = Conduct(

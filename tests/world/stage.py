@@ -11,7 +11,7 @@ from gateway.core.states import Answered, Event, Resolve, Source, Work
 from gateway.journal.commit.rows import WorkRow
 from gateway.journal.commit.store import Tx
 from gateway.journal.payments import lookup
-from gateway.simbank.faults import Fault, Script, Scripted, Touch
+from gateway.simbank.faults import BankFault, Script, Scripted, Touch
 from protocols.bank import Bank, Replay, ReplayRule
 from protocols.canon.outcome import Fate
 from tests.world.history import violations
@@ -24,11 +24,11 @@ QUARANTINE_S = 20.0
 NEVER = ReplayRule(Replay.NEVER, timedelta(seconds=QUARANTINE_S))
 SAFE = ReplayRule(Replay.REPLAY_SAFE, timedelta(seconds=QUARANTINE_S), 2)
 SPANS = {"enquiry_deadline_s": 3_000.0, "returns_watch_s": 2_000.0, "returns_every_s": 600.0}
-SILENT = Scripted(Fault.DROP_AFTER, touch=Touch.MONEY)
-LOST = Scripted(Fault.DROP_BEFORE, touch=Touch.MONEY)
-HIDDEN = Scripted(Fault.HIDE, seconds=10_000.0)
-SLOW_WORD = Scripted(Fault.DELAY, touch=Touch.ENQUIRY, seconds=30.0)
-NO_WORD = Scripted(Fault.DROP_BEFORE, touch=Touch.ENQUIRY)
+SILENT = Scripted(BankFault.DROP_AFTER, touch=Touch.MONEY)
+LOST = Scripted(BankFault.DROP_BEFORE, touch=Touch.MONEY)
+HIDDEN = Scripted(BankFault.HIDE, seconds=10_000.0)
+SLOW_WORD = Scripted(BankFault.DELAY, touch=Touch.ENQUIRY, seconds=30.0)
+NO_WORD = Scripted(BankFault.DROP_BEFORE, touch=Touch.ENQUIRY)
 
 Scene = Callable[[Path], World]
 SCENES: dict[str, Scene] = {}

@@ -104,14 +104,14 @@ def _twin(name: str, options: str) -> Twin:
     return made  # type: ignore[no-any-return]
 
 
-def bank(table: conf.Bank, options: Mapping[str, Any]) -> Bank:
+def bank(table: conf.BankSettings, options: Mapping[str, Any]) -> Bank:
     """The adapter, as the settings' table would have it loaded, with these options."""
     return _bank(table.model_dump_json(), json.dumps(options))
 
 
 @cache
 def _bank(dumped: str, options: str) -> Bank:
-    table, wanted = conf.Bank.model_validate_json(dumped), json.loads(options)
+    table, wanted = conf.BankSettings.model_validate_json(dumped), json.loads(options)
     if table.protocol != "sample":
         return app.load_bank(table.model_copy(update={"options": wanted}))
     wanted["bank_certificate"] = signing_keys().bank_certificate

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from gateway.erp.topology import MONEY_QUEUE
-from gateway.simbank.faults import Fault, Script, Scripted, Touch
+from gateway.simbank.faults import BankFault, Script, Scripted, Touch
 from protocols.bank import Replay, ReplayRule
 from tests.world import sim
 from tests.world.crashes import CALM_S, At, Recorded, cutting, row, settle, state, story
@@ -256,7 +256,7 @@ def test_c11_told_and_the_mark_is_lost(tmp_path: Path) -> None:
 def test_c12_during_a_repeat(tmp_path: Path, point: str) -> None:
     """The first copy got lost, the bank knows references: the life ends while the same bytes leave again."""
     made: list[World] = []
-    lost = Script([Scripted(Fault.DROP_BEFORE, touch=Touch.MONEY)])
+    lost = Script([Scripted(BankFault.DROP_BEFORE, touch=Touch.MONEY)])
     world = World(tmp_path, points=At(point, lambda: bool(made) and _second(made[0])), plan=lost)
     made.append(world)
     world.start()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.core.flow import TABLE
-from gateway.simbank.faults import Fault
+from gateway.simbank.faults import BankFault
 from tests.house import ROOT
 from tests.world import corpus
 from tests.world.deaths import places
@@ -16,11 +16,11 @@ REACHED = len(TABLE) - len(corpus.UNREACHABLE)
 FIGURES = {
     "exactly-once.md": (
         f"{len(BAD)} ways known to be wrong", f"{len(GOOD)} that are safe", f"{REACHED} of {len(TABLE)} rows",
-        f"{len(Fault)} of {len(Fault)} kinds of faults", f"{PLACES} places",
+        f"{len(BankFault)} of {len(BankFault)} kinds of faults", f"{PLACES} places",
     ),
     "exactly-once.zh.md": (
         f"{len(BAD)} 种已知错误", f"{len(GOOD)} 种安全", f"{len(TABLE)} 行中的 {REACHED} 行",
-        f"{len(Fault)} 种故障中的 {len(Fault)} 种", f"{PLACES} 处",
+        f"{len(BankFault)} 种故障中的 {len(BankFault)} 种", f"{PLACES} 处",
     ),
     "simulation.md": (f"{POINTS} points make {PLACES} places", f"crash: {PLACES} points"),
 }  # fmt: skip

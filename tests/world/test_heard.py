@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine
 
-from gateway.simbank.faults import Fault, Script, Scripted
-from gateway.simbank.ledger import Account, Ledger
+from gateway.simbank.faults import BankFault, Script, Scripted
+from gateway.simbank.ledger import Ledger, LedgerAccount
 from gateway.simbank.record import read_executions, read_heard
 from protocols.canon.money import Money
 from protocols.twin import Duplicate, Instruction
@@ -26,7 +26,7 @@ def _quiet() -> None:
 
 
 def _books(file: Path) -> Ledger:
-    return Ledger(lambda: 0, [Account("0000000000000001", "甲", Money(100))], file=file)
+    return Ledger(lambda: 0, [LedgerAccount("0000000000000001", "甲", Money(100))], file=file)
 
 
 def test_what_a_bank_has_heard_outlives_it_and_books_nothing(tmp_path: Path) -> None:
@@ -57,7 +57,7 @@ def _arrived(world: World) -> heard.Sends:
 
 def test_every_message_of_an_honest_gateway_has_its_attempt(tmp_path: Path) -> None:
     """Dropped, repeated and bundled ones, too."""
-    world = World(tmp_path, banks=("sample", "pab"), plan=Script([Scripted(Fault.DROP_BEFORE), Scripted(Fault.DROP_AFTER)]))
+    world = World(tmp_path, banks=("sample", "pab"), plan=Script([Scripted(BankFault.DROP_BEFORE), Scripted(BankFault.DROP_AFTER)]))
     world.start()
     world.run(3)
     world.submit("AP-1", bank="sample")

@@ -30,7 +30,8 @@ from gateway.erp.amqp_types import Properties
 from gateway.journal.commit import audit
 from gateway.journal.commit.group_commit import SqlStore
 from gateway.journal.commit.permit_log import Group, PermitLog
-from gateway.journal.commit.store import Permit, Tx
+from gateway.journal.commit.rows import Permit
+from gateway.journal.commit.store import Tx
 from gateway.journal.payments import lookup
 from gateway.journal.payments import transition as applying
 from gateway.journal.sql import databases, schema, vaults
@@ -38,7 +39,7 @@ from gateway.journal.sql.vault import Vault
 from gateway.meters import Meters
 from gateway.settings import Settings
 from gateway.simbank.faults import FaultPlan, Plan
-from gateway.simbank.ledger import Account, Conduct, Ledger
+from gateway.simbank.ledger import Conduct, Ledger, LedgerAccount
 from gateway.simbank.server import SimBank
 from protocols.bank import Bank, Port
 from protocols.canon.money import Money
@@ -315,7 +316,7 @@ class World:
     def _bank(self, name: str, plan: Plan, conduct: Conduct) -> BankSite:
         twin = stand_ins.twin(name, _TWIN_OPTIONS[name])
         numbers = tuple(f"{int(_ACCOUNTS[name]) + n:014d}" for n in range(self._accounts))
-        accounts = [Account(number, "示例甲公司", Money(10**12), 0) for number in numbers]
+        accounts = [LedgerAccount(number, "示例甲公司", Money(10**12), 0) for number in numbers]
         ledger = Ledger(lambda: round(self.clock.seconds() * 1000), accounts, conduct)
         simbank = SimBank(self.clock, twin, ledger, plan, seed=str(self.seed))
         return BankSite(simbank, ledger, accounts=numbers)
@@ -333,7 +334,7 @@ class World:
                 for name in self.banks},
         }, self._changes))  # fmt: skip
 
-    def _adapter(self, table: conf.Bank, name: str) -> Bank:
+    def _adapter(self, table: conf.BankSettings, name: str) -> Bank:
         bank = stand_ins.bank(table, self._options[name])
         changed = self.adapters.get(name)
         return bank if changed is None else changed(bank)

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from gateway.cli import exit_codes, output
-from gateway.cli.output import DEFAULT_CONFIG, AsJson, Config, Reason
+from gateway.cli.output import DEFAULT_CONFIG, AsJson, Config, ReasonOption
 from gateway.control import service_unit
-from gateway.settings import Lane, Settings
+from gateway.settings import LaneSettings, Settings
 from protocols.bank import BadOptions
 
 if TYPE_CHECKING:
-    from gateway.cli.enrolment import Clerk, Exchange, Kept
+    from gateway.cli.enrolment import Clerk, ExchangeBytes, Kept
     from protocols.certificates import Office
 
 BankName = Annotated[str, typer.Argument(metavar="BANK", help="The bank's name in the settings.")]
@@ -131,7 +131,7 @@ def show(
 def abandon(
     context: typer.Context,
     bank: BankName,
-    reason: Reason,
+    reason: ReasonOption,
     lane: LaneName = "main",
     folder: Folder = None,
     config: Config = DEFAULT_CONFIG,
@@ -153,7 +153,7 @@ class _Found:
 
     clerk: Clerk
     office: Office
-    lane: Lane
+    lane: LaneSettings
     host: str
     port: int
     about: dict[str, str]
@@ -188,7 +188,7 @@ def _folder(settings: Settings, bank: str, lane: str, given: Path | None) -> Pat
     return given or settings.state_dir / "certificates" / f"{bank}-{lane}"
 
 
-def _address(at: str, lane: Lane) -> tuple[str, int]:
+def _address(at: str, lane: LaneSettings) -> tuple[str, int]:
     if not at:
         return lane.host, next(iter(lane.ports.values()))
     host, colon, port = at.rpartition(":")
@@ -197,7 +197,7 @@ def _address(at: str, lane: Lane) -> tuple[str, int]:
     return host, int(port)
 
 
-def _signing(lane: Lane, *, production: bool) -> Callable[[str, bytes], Any]:
+def _signing(lane: LaneSettings, *, production: bool) -> Callable[[str, bytes], Any]:
     async def sign(name: str, octets: bytes) -> bytes:
         # Read when it is needed: before the first certificate there is no such key.
         from gateway.bank.lane_dialer import lane_signers
@@ -250,7 +250,7 @@ def _begin(context: typer.Context, found: _Found, name: str, country: str, code:
     from protocols.kit.errors import ProtocolError
 
     with _drawn(found):
-        async def work(exchange: Exchange) -> Kept:
+        async def work(exchange: ExchangeBytes) -> Kept:
             await found.clerk.prepare(name, country, code, found.about)
             return await found.clerk.carry_on(exchange)
 
@@ -265,7 +265,7 @@ def _begin(context: typer.Context, found: _Found, name: str, country: str, code:
             output.leave(exit_codes.CONFIG, str(error))
 
 
-def _finish(context: typer.Context, found: _Found, work: Callable[[Exchange], Any], *, as_json: bool) -> NoReturn:
+def _finish(context: typer.Context, found: _Found, work: Callable[[ExchangeBytes], Any], *, as_json: bool) -> NoReturn:
     from gateway.bank.dialer import NotConnected
     from protocols.certificates import Stage
 
@@ -280,7 +280,7 @@ def _finish(context: typer.Context, found: _Found, work: Callable[[Exchange], An
     raise typer.Exit(ends.get(kept.request.stage, exit_codes.IN_DOUBT))
 
 
-def _visit(context: typer.Context, work: Callable[[Exchange], Any], found: _Found) -> Any:
+def _visit(context: typer.Context, work: Callable[[ExchangeBytes], Any], found: _Found) -> Any:
     """Run the reactor for one piece of work. `work` gets a way to exchange bytes with the bank's service."""
     from gateway.cli import broker_client
     from gateway.cli.enrolment_exchange import exchange_with

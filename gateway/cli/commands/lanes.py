@@ -8,11 +8,11 @@ import typer
 
 from gateway.cli import exit_codes, output
 from gateway.cli.commands.rename import rename_lane
-from gateway.cli.output import DEFAULT_CONFIG, AsJson, Config, Reason, Socket
+from gateway.cli.output import DEFAULT_CONFIG, AsJson, Config, ReasonOption, Socket
 from gateway.control.client import TIMEOUT_S
 
 _COLUMNS = {"lane": "lane", "condition": "condition", "up": "sessions up", "work": "open work", "epoch": "epoch"}
-Lane = Annotated[str, typer.Argument(metavar="LANE", help="BANK.LOGIN, as `bankgw lanes list` names it.")]
+LaneArgument = Annotated[str, typer.Argument(metavar="LANE", help="BANK.LOGIN, as `bankgw lanes list` names it.")]
 
 
 def application() -> typer.Typer:
@@ -50,8 +50,8 @@ def _changed(lane: Any) -> None:
 
 def pause(
     context: typer.Context,
-    lane: Lane,
-    reason: Reason,
+    lane: LaneArgument,
+    reason: ReasonOption,
     config: Config = DEFAULT_CONFIG,
     socket: Socket = None,
     as_json: AsJson = False,
@@ -66,7 +66,7 @@ def pause(
 
 def resume(
     context: typer.Context,
-    lane: Lane,
+    lane: LaneArgument,
     config: Config = DEFAULT_CONFIG,
     socket: Socket = None,
     as_json: AsJson = False,
@@ -79,7 +79,7 @@ def resume(
 
 def probe(
     context: typer.Context,
-    lane: Lane,
+    lane: LaneArgument,
     wait: Annotated[float, typer.Option(min=0.1, max=120, help="Seconds to wait for the answer.")] = 10.0,
     config: Config = DEFAULT_CONFIG,
     socket: Socket = None,

@@ -9,7 +9,7 @@ import typer
 from rich.text import Text
 
 from gateway.cli import output
-from gateway.cli.output import DEFAULT_CONFIG, AsJson, Clear, Config, Reason, Socket
+from gateway.cli.output import DEFAULT_CONFIG, AsJson, Clear, Config, ReasonOption, Socket
 from gateway.control.folding import folded, hex_lines, short_signatures
 
 _COLUMNS = {
@@ -24,7 +24,7 @@ _ITEMS = {
     "item_no": "no", "state": "state", "id": "id", "amount": "amount", "currency": "", "debtor": "from",
     "creditor": "to", "hold_reason": "waits for", "bank_code": "code", "payment": "payment",
 }  # fmt: skip
-Order = Annotated[str, typer.Argument(metavar="ORDER", help="The payment's key, or SENDER:ID.")]
+OrderArgument = Annotated[str, typer.Argument(metavar="ORDER", help="The payment's key, or SENDER:ID.")]
 OrderOrBatch = Annotated[
     str, typer.Argument(metavar="ORDER", help="The payment's key, or SENDER:ID of an order or a whole batch.")
 ]
@@ -183,7 +183,7 @@ def _flat(value: Any) -> str:
 def release(
     context: typer.Context,
     order: OrderOrBatch,
-    reason: Reason,
+    reason: ReasonOption,
     held_for: Annotated[
         str | None,
         typer.Option(metavar="REASONS", help="Clear these, commas between: approval, new_payee, suspected_duplicate …"),
@@ -208,7 +208,7 @@ def release(
 def cancel(
     context: typer.Context,
     order: OrderOrBatch,
-    reason: Reason,
+    reason: ReasonOption,
     config: Config = DEFAULT_CONFIG,
     socket: Socket = None,
     as_json: AsJson = False,
@@ -221,7 +221,7 @@ def cancel(
 
 def enquire(
     context: typer.Context,
-    order: Order,
+    order: OrderArgument,
     config: Config = DEFAULT_CONFIG,
     socket: Socket = None,
     as_json: AsJson = False,

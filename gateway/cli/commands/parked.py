@@ -7,14 +7,16 @@ from typing import Annotated, Any
 import typer
 
 from gateway.cli import exit_codes, output
-from gateway.cli.output import DEFAULT_CONFIG, AsJson, Clear, Config, Reason, Socket
+from gateway.cli.output import DEFAULT_CONFIG, AsJson, Clear, Config, ReasonOption, Socket
 from gateway.control.client import Refused
 
 _COLUMNS = {
     "from": "from", "written_at": "since", "event": "what", "routing_key": "key", "refused": "refused",
     "message_id": "message",
 }  # fmt: skip
-Message = Annotated[str, typer.Argument(metavar="MESSAGE", help="The message id, as `bankgw parked list` shows it.")]
+MessageArgument = Annotated[
+    str, typer.Argument(metavar="MESSAGE", help="The message id, as `bankgw parked list` shows it.")
+]
 
 
 def application() -> typer.Typer:
@@ -45,7 +47,7 @@ def list_parked(
 
 def show(
     context: typer.Context,
-    message: Message,
+    message: MessageArgument,
     clear: Clear = False,
     config: Config = DEFAULT_CONFIG,
     socket: Socket = None,
@@ -67,7 +69,7 @@ def show(
 
 def replay(
     context: typer.Context,
-    message: Message,
+    message: MessageArgument,
     config: Config = DEFAULT_CONFIG,
     socket: Socket = None,
     as_json: AsJson = False,
@@ -80,8 +82,8 @@ def replay(
 
 def discard(
     context: typer.Context,
-    message: Message,
-    reason: Reason,
+    message: MessageArgument,
+    reason: ReasonOption,
     config: Config = DEFAULT_CONFIG,
     socket: Socket = None,
     as_json: AsJson = False,

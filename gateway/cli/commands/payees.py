@@ -7,10 +7,10 @@ from typing import Annotated
 import typer
 
 from gateway.cli import output, person_key
-from gateway.cli.commands.persons import Key, PassphraseFile
-from gateway.cli.commands.resolve import Evidence, Pen, Yes, propose
+from gateway.cli.commands.persons import KeyOption, PassphraseFile
+from gateway.cli.commands.resolve import EvidenceOption, Pen, Yes, propose
 from gateway.cli.output import DEFAULT_CONFIG, AsJson, Config, Socket
-from gateway.journal.people.proposals import Kind
+from gateway.journal.people.proposals import ProposalKind
 
 
 def application() -> typer.Typer:
@@ -26,9 +26,9 @@ def register(
         str, typer.Argument(metavar="ORDER", help="An order to the payee: the payment's key, or SENDER:ID.")
     ],
     reason: Annotated[str, typer.Option("--reason", help="How you know the payee: a contract, a call to whom.")],
-    evidence: Evidence = None,
+    evidence: EvidenceOption = None,
     yes: Yes = False,
-    key: Key = person_key.DEFAULT,
+    key: KeyOption = person_key.DEFAULT,
     passphrase_file: PassphraseFile = None,
     config: Config = DEFAULT_CONFIG,
     socket: Socket = None,
@@ -37,5 +37,5 @@ def register(
     """Propose that an order's payee (account, name and bank) is known for its sender, whatever the amount. A second
     person approves it with `bankgw resolve --approve`. The order itself stays held until it is released."""
     remote = output.remote(context, config, socket)
-    wanted = {"kind": Kind.REGISTER.value, "subject": order, "to": "known", "note": reason}
+    wanted = {"kind": ProposalKind.REGISTER.value, "subject": order, "to": "known", "note": reason}
     propose(remote, wanted, evidence, Pen(key, passphrase_file, yes), as_json=as_json)

@@ -8,15 +8,15 @@ from typing import Annotated, Any
 import typer
 
 from gateway.cli import exit_codes, output, person_key
-from gateway.cli.output import DEFAULT_CONFIG, AsJson, Config, Reason, Socket
+from gateway.cli.output import DEFAULT_CONFIG, AsJson, Config, ReasonOption, Socket
 
-Key = Annotated[
+KeyOption = Annotated[
     Path, typer.Option("--key", envvar="BANKGW_PERSON_KEY", help="Your own key file; it never leaves this machine.")
 ]
 PassphraseFile = Annotated[
     Path | None, typer.Option("--passphrase-file", help="File holding the key's passphrase, instead of asking for it.")
 ]
-Name = Annotated[str, typer.Argument(metavar="NAME", help="The person's name: a-z, 0-9, `_`, `.`, `-`.")]
+NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The person's name: a-z, 0-9, `_`, `.`, `-`.")]
 _COLUMNS = {"person": "person", "uid": "uid", "state": "state", "since": "since", "fingerprint": "fingerprint"}
 
 
@@ -54,8 +54,8 @@ def list_persons(
 
 def enrol(
     context: typer.Context,
-    name: Name,
-    key: Key = person_key.DEFAULT,
+    name: NameArgument,
+    key: KeyOption = person_key.DEFAULT,
     passphrase_file: PassphraseFile = None,
     open_key: Annotated[
         bool, typer.Option("--no-passphrase", help="Keep the key file without a passphrase (mode 0600 all the same).")
@@ -88,7 +88,7 @@ def enrol(
 
 def confirm(
     context: typer.Context,
-    name: Name,
+    name: NameArgument,
     fingerprint: Annotated[
         str, typer.Argument(metavar="FINGERPRINT", help="As the person reads it out: the first 16 digits or more.")
     ],
@@ -104,8 +104,8 @@ def confirm(
 
 def remove(
     context: typer.Context,
-    name: Name,
-    reason: Reason,
+    name: NameArgument,
+    reason: ReasonOption,
     config: Config = DEFAULT_CONFIG,
     socket: Socket = None,
     as_json: AsJson = False,

@@ -11,7 +11,7 @@ import typer
 
 from gateway.cli import exit_codes, output
 from gateway.cli.commands.backup import Password, VaultKey, journal_of
-from gateway.cli.output import DEFAULT_CONFIG, AsJson, Config, Reason
+from gateway.cli.output import DEFAULT_CONFIG, AsJson, Config, ReasonOption
 from gateway.control.peer_credentials import PeerCredentials
 from gateway.journal.cluster import renames
 from gateway.journal.cluster.renames import Renamed
@@ -30,7 +30,7 @@ def rename_lane(
     context: typer.Context,
     old: Annotated[str, typer.Argument(metavar="OLD", help="BANK.LOGIN, as the journal has it: `bankgw check` says.")],
     new: Annotated[str, typer.Argument(metavar="NEW", help="BANK.LOGIN, as the settings have it now.")],
-    reason: Reason,
+    reason: ReasonOption,
     vault_key: VaultKey = None,
     password: Password = None,
     config: Config = DEFAULT_CONFIG,
@@ -48,7 +48,7 @@ def rename_sender(
     context: typer.Context,
     old: Annotated[str, typer.Argument(metavar="OLD", help="The sender's name in the journal: `bankgw check` says.")],
     new: Annotated[str, typer.Argument(metavar="NEW", help="Its name in the settings now.")],
-    reason: Reason,
+    reason: ReasonOption,
     vault_key: VaultKey = None,
     password: Password = None,
     config: Config = DEFAULT_CONFIG,

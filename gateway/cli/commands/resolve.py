@@ -10,18 +10,18 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from gateway.cli import exit_codes, output, person_key
-from gateway.cli.commands.persons import Key, PassphraseFile, passphrase
+from gateway.cli.commands.persons import KeyOption, PassphraseFile, passphrase
 from gateway.cli.output import DEFAULT_CONFIG, AsJson, Config, Socket
 from gateway.control import proposal_text
 from gateway.control.client import ControlClient
-from gateway.journal.people.proposals import Kind, Role, digest, to_sign
+from gateway.journal.people.proposals import ProposalKind, Role, digest, to_sign
 
 _COLUMNS = {
     "proposal": "proposal", "state": "state", "kind": "kind", "subject": "subject", "to": "to", "by": "by",
     "expires_at": "expires", "note": "reason",
 }  # fmt: skip
 Yes = Annotated[bool, typer.Option("--yes", help="Sign without being asked. A second person is needed all the same.")]
-Evidence = Annotated[
+EvidenceOption = Annotated[
     Path | None, typer.Option("--evidence", help="File that shows it (4 MiB at most); kept sealed in the journal.")
 ]
 
@@ -40,7 +40,7 @@ def resolve(
     to: Annotated[
         str | None, typer.Option("--as", help="settled, failed, or ready (to be sent once more).", metavar="STATE")
     ] = None,
-    evidence: Evidence = None,
+    evidence: EvidenceOption = None,
     note: Annotated[str | None, typer.Option("--note", help="What the evidence shows, who said so.")] = None,
     approve: Annotated[
         str | None, typer.Option("--approve", metavar="PROPOSAL", help="Approve what another person proposed.")
@@ -53,7 +53,7 @@ def resolve(
     ] = None,
     listed: Annotated[bool, typer.Option("--list", help="List proposals, the newest first.")] = False,
     yes: Yes = False,
-    key: Key = person_key.DEFAULT,
+    key: KeyOption = person_key.DEFAULT,
     passphrase_file: PassphraseFile = None,
     config: Config = DEFAULT_CONFIG,
     socket: Socket = None,
@@ -85,7 +85,7 @@ def resolve(
             _usage(f"--as is one of {', '.join(proposal_text.FATES)}")
         if evidence is None or not note:
             _usage("a payment is decided on evidence: give --evidence FILE and --note TEXT")
-        wanted = {"kind": Kind.RESOLVE.value, "subject": order, "to": to, "note": note}
+        wanted = {"kind": ProposalKind.RESOLVE.value, "subject": order, "to": to, "note": note}
         propose(remote, wanted, evidence, Pen(key, passphrase_file, yes), as_json=as_json)
 
 
@@ -93,9 +93,9 @@ def resume(
     context: typer.Context,
     lane: Annotated[str, typer.Argument(metavar="LANE", help="BANK.LOGIN, as `bankgw lanes list` names it.")],
     reason: Annotated[str, typer.Option("--reason", help="What was found out about the forgotten sends, and how.")],
-    evidence: Evidence = None,
+    evidence: EvidenceOption = None,
     yes: Yes = False,
-    key: Key = person_key.DEFAULT,
+    key: KeyOption = person_key.DEFAULT,
     passphrase_file: PassphraseFile = None,
     config: Config = DEFAULT_CONFIG,
     socket: Socket = None,
@@ -104,7 +104,7 @@ def resume(
     """Propose that a lane sends again though the database came back from the past; a second person approves it with
     `bankgw resolve --approve`. First ask the bank about each line of `bankgw lanes forgotten`."""
     remote = output.remote(context, config, socket)
-    wanted = {"kind": Kind.RESUME.value, "subject": lane, "to": "send", "note": reason}
+    wanted = {"kind": ProposalKind.RESUME.value, "subject": lane, "to": "send", "note": reason}
     propose(remote, wanted, evidence, Pen(key, passphrase_file, yes), as_json=as_json)
 
 

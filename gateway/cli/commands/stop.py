@@ -7,11 +7,11 @@ from typing import Annotated, Any
 import typer
 
 from gateway.cli import exit_codes, output, person_key
-from gateway.cli.commands.persons import Key, PassphraseFile
-from gateway.cli.commands.resolve import Evidence, Pen, Yes, propose
-from gateway.cli.output import DEFAULT_CONFIG, AsJson, Config, Reason, Socket
+from gateway.cli.commands.persons import KeyOption, PassphraseFile
+from gateway.cli.commands.resolve import EvidenceOption, Pen, Yes, propose
+from gateway.cli.output import DEFAULT_CONFIG, AsJson, Config, ReasonOption, Socket
 from gateway.journal.cluster.stops import SUBJECT
-from gateway.journal.people.proposals import Kind
+from gateway.journal.people.proposals import ProposalKind
 
 
 def add(app: typer.Typer) -> None:
@@ -22,7 +22,7 @@ def add(app: typer.Typer) -> None:
 
 def stop_all(
     context: typer.Context,
-    reason: Reason,
+    reason: ReasonOption,
     config: Config = DEFAULT_CONFIG,
     socket: Socket = None,
     as_json: AsJson = False,
@@ -52,9 +52,9 @@ def stop_all(
 def restart_all(
     context: typer.Context,
     reason: Annotated[str, typer.Option("--reason", help="Why it is safe to send again; both persons sign it.")],
-    evidence: Evidence = None,
+    evidence: EvidenceOption = None,
     yes: Yes = False,
-    key: Key = person_key.DEFAULT,
+    key: KeyOption = person_key.DEFAULT,
     passphrase_file: PassphraseFile = None,
     config: Config = DEFAULT_CONFIG,
     socket: Socket = None,
@@ -62,5 +62,5 @@ def restart_all(
 ) -> None:
     """Propose to end the emergency stop on every node; a second person approves it with `bankgw resolve --approve`."""
     remote = output.remote(context, config, socket)
-    wanted = {"kind": Kind.RESTART.value, "subject": SUBJECT, "to": "send", "note": reason}
+    wanted = {"kind": ProposalKind.RESTART.value, "subject": SUBJECT, "to": "send", "note": reason}
     propose(remote, wanted, evidence, Pen(key, passphrase_file, yes), as_json=as_json)

@@ -1,1 +1,1 @@
-"""A copy of the journal and the way back."""
+"""Backup and restore of the journal."""

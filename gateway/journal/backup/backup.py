@@ -1,8 +1,8 @@
-"""A copy of the journal with a manifest beside it, taken while the gateway works, and the way back into an empty place.
+"""Backup of the journal while the gateway runs, with a manifest, and restore into an empty database.
 
-A copy is one moment of the database, whole: SQLite's online backup within one reading transaction, `pg_dump` of an
-exported snapshot, `mariadb-dump` of one transaction. No writer waits for it. The manifest is sealed with the vault's
-key, which is never part of it; neither is the permit log: what it knows and the copy does not is how lost time shows.
+A backup is a consistent snapshot: SQLite's online backup within one read transaction, `pg_dump` of an exported
+snapshot, `mariadb-dump` of one transaction. It blocks no writer. The manifest is sealed with the vault's key. The key
+is never part of a backup, and neither is the permit log, which after a restore shows what the backup lacks.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ _PIECE = 1 << 20
 
 
 class NoBackup(Exception):  # noqa: N818 - an answer, not a fault
-    """No copy was made, or nothing was put back; the text says why and what to do."""
+    """No backup was made, or nothing was restored; the text says why and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What a copy is. `heads` are the last audit entry of each node's chain, as `[seq, hash]`; `exact` is whether they
-    are of the very moment of the copy (else it may hold later ones). `permits` describes this machine's permit log,
-    `beside` is the oldest schema whose programs may work on it.
+    """The description of a backup. `heads` are the last audit entry of each node's chain, as `[seq, hash]`; `exact`:
+    they are of the snapshot itself (otherwise it may have later ones). `permits` describes this machine's permit log,
+    `beside` is the oldest schema whose programs may use the backup.
     """
 
     made_at: str
@@ -60,13 +60,13 @@ class Manifest:
     beside: str = ""
 
     def words(self) -> dict[str, Any]:
-        """As JSON holds it."""
+        """The manifest as JSON values."""
         return {"format": FORMAT, **{name: getattr(self, name) for name in self.__dataclass_fields__}}
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a copy is taken: the journal's URL with its password, its vault, who takes it and when."""
+    """What is backed up: the journal's URL with its password, its vault, the node and the time."""
 
     url: str
     vault: Vault
@@ -78,19 +78,19 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """What was put back. `forgotten` counts the sends of this machine's permit log that the copy does not know, `gaps`
-    says all that one of the two lacks and that lanes will wait for."""
+    """The result of a restore. `forgotten` counts the sends of this machine's permit log that the backup lacks;
+    `gaps` are all differences for which lanes will be paused."""
 
     manifest: Manifest
     forgotten: int
     gaps: tuple[str, ...] = ()
 
 
-# ---- out ---------------------------------------------------------------------------------------------------------
+# ---- backup --------------------------------------------------------------------------------------------------------
 
 
 def make(origin: Origin, target: Path) -> Manifest:
-    """Copy the journal to `target`, mode 0600, and its manifest to `target.json`. Blocks. Raises NoBackup."""
+    """Write a backup to `target`, mode 0600, and its manifest to `target.json`. Blocks. Raises NoBackup."""
     for path in (target, _beside(target)):
         if path.exists():
             raise NoBackup(f"{path} exists, and a backup is never overwritten; name another file")
@@ -113,7 +113,7 @@ def make(origin: Origin, target: Path) -> Manifest:
         raise NoBackup(f"the journal cannot be read: {_first_line(error)}") from None
     finally:
         part.unlink(missing_ok=True)
-    # The manifest comes last: a copy without one is not finished.
+    # Write the manifest last: a backup without one is incomplete.
     _write(_beside(target), _sealed(manifest, origin.vault))
     return manifest
 
@@ -124,7 +124,7 @@ def _copy_sqlite(url: URL, part: Path) -> dict[str, Any]:
         raise NoBackup(f"there is no journal at {path}; nothing to copy")
     try:
         with closing(_open_sqlite(path)) as source, closing(sqlite3.connect(part)) as copy:
-            # All pages in one step: a reading transaction, beside which a write-ahead log takes every commit.
+            # All pages in one step, as one read transaction; with a write-ahead log commits go on meanwhile.
             source.backup(copy, pages=-1)
             copy.execute("PRAGMA journal_mode=DELETE")
             whole = [row[0] for row in copy.execute("PRAGMA integrity_check")]
@@ -146,7 +146,7 @@ def _copy_postgresql(url: URL, part: Path) -> dict[str, Any]:
     engine = databases.connect(url.render_as_string(hide_password=False), connections=1, writing=False)
     try:
         with engine.connect().execution_options(isolation_level="REPEATABLE READ") as conn:
-            # This one stands still on purpose, and locks nothing: the snapshot must outlive the dump.
+            # This transaction idles on purpose and locks nothing: the snapshot must outlive the dump.
             conn.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
             snapshot = str(conn.execute(text("SELECT pg_export_snapshot()")).scalar_one())
             facts = _facts(conn)
@@ -182,11 +182,11 @@ def _permit_facts(path: Path) -> dict[str, Any]:
         return {"file": path.name, "unreadable": str(error)}
 
 
-# ---- back --------------------------------------------------------------------------------------------------------
+# ---- restore -------------------------------------------------------------------------------------------------------
 
 
 def examine(copy: Path, vault: Vault) -> Manifest:
-    """The manifest of a copy, after seal, size, fingerprint and schema were found right. Raises NoBackup."""
+    """The manifest of a backup, after its seal, size, fingerprint and schema were checked. Raises NoBackup."""
     manifest = _unsealed(_beside(copy), vault)
     if not copy.is_file():
         raise NoBackup(f"there is no file {copy}")
@@ -201,10 +201,10 @@ def examine(copy: Path, vault: Vault) -> Manifest:
 
 
 def restore(url: str, vault: Vault, permit_log: Path, copy: Path, node: str = "") -> Restored:
-    """Put a copy into an empty place and look at every link of its audit chains. Blocks. Raises NoBackup.
+    """Restore a backup into an empty database and verify its audit chains completely. Blocks. Raises NoBackup.
 
-    `node` is the one that will run here; by default the one that made the copy. Nobody else may work with the database
-    meanwhile: the caller sees to that.
+    `node` is the node that will run here, by default the node that made the backup. The caller makes sure that nothing
+    else uses the database meanwhile.
     """
     manifest, parsed = examine(copy, vault), make_url(url)
     if manifest.backend != _backend(parsed):
@@ -232,7 +232,7 @@ def _back_sqlite(url: URL, vault: Vault, manifest: Manifest, copy: Path) -> None
         with os.fdopen(handle, "wb") as new, copy.open("rb") as old:
             while piece := old.read(_PIECE):
                 new.write(piece)
-        # Root puts back what the daemon's user must open.
+        # If root restores, the daemon's user must still be able to open the file.
         owner = path.parent.stat()
         if os.geteuid() == 0:
             os.chown(part, owner.st_uid, owner.st_gid)
@@ -270,7 +270,7 @@ _BACK = {"sqlite": _back_sqlite, "postgresql": _back_server, "mysql": _back_serv
 
 
 def _verify(conn: Connection, vault: Vault, manifest: Manifest) -> None:
-    """The copy says what its manifest says, and its audit chains hold to the last link."""
+    """Check that the restored data matches the manifest and that its audit chains are intact."""
     facts = _facts(conn)
     for node, (seq, hashed) in manifest.heads.items():
         found = facts["heads"].get(node, (0, ""))
@@ -317,19 +317,19 @@ def _unsealed(path: Path, vault: Vault) -> Manifest:
         if "does not have" in str(error):
             why = f"it was sealed with vault key {said.get('vault_key')}, which the vault's key file does not hold"
         raise NoBackup(f"{path}: {why}; give the key file that belongs to it (journal.vault_key)") from None
-    # The seal vouches for every field.
+    # The seal covers every field.
     del said["format"]
     made = Manifest(**said)
     return replace(made, heads={node: (seq, hashed) for node, (seq, hashed) in said["heads"].items()})
 
 
 def _key_name(vault: Vault) -> str:
-    """The name of the key that seals now, as every sealed value carries it."""
+    """The name of the current key, which every sealed value contains."""
     sealed = vault.seal(b"", b"")
     return sealed[2 : 2 + sealed[1]].decode()
 
 
-# ---- small things ------------------------------------------------------------------------------------------------
+# ---- files and connections ---------------------------------------------------------------------------------------
 
 
 def _backend(url: URL) -> str:
@@ -349,16 +349,16 @@ def _connected(url: str, vault: Vault | None = None) -> Iterator[Connection]:
         engine.dispose()
 
 
-def _run(command: dump_tools.Command, environment: Mapping[str, str]) -> None:
+def _run(command: dump_tools.DumpCommand, environment: Mapping[str, str]) -> None:
     try:
         with dump_tools.opened(command) as (stdin, stdout):
-            done = subprocess.run(command.words, env={**os.environ, **environment}, stdin=stdin, stdout=stdout,
+            done = subprocess.run(command.arguments, env={**os.environ, **environment}, stdin=stdin, stdout=stdout,
                                   stderr=subprocess.PIPE, check=False)  # fmt: skip
     except FileNotFoundError:
-        raise NoBackup(f"there is no program {command.words[0]}; install the database's client programs") from None
+        raise NoBackup(f"there is no program {command.arguments[0]}; install the database's client programs") from None
     if done.returncode != 0:
         said = done.stderr.decode(errors="replace").strip().splitlines()
-        raise NoBackup(f"{command.words[0]} failed: {said[0] if said else f'exit code {done.returncode}'}")
+        raise NoBackup(f"{command.arguments[0]} failed: {said[0] if said else f'exit code {done.returncode}'}")
 
 
 def _first_line(error: SQLAlchemyError) -> str:

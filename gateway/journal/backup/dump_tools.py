@@ -1,4 +1,4 @@
-"""The command lines of the databases' own programs: out to a file, and back. Passwords go by the environment."""
+"""Command lines of the databases' dump and restore programs. Passwords are passed in the environment."""
 
 from __future__ import annotations
 
@@ -11,59 +11,59 @@ from typing import IO
 
 from sqlalchemy import URL
 
-Environment = dict[str, str]
+ProcessEnvironment = dict[str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Command:
+class DumpCommand:
     """A program and its arguments; `reads` and `writes` are files for its stdin and stdout."""
 
-    words: tuple[str, ...]
+    arguments: tuple[str, ...]
     reads: Path | None = None
     writes: Path | None = None
 
 
 @contextmanager
-def opened(command: Command) -> Iterator[tuple[IO[bytes] | None, IO[bytes] | None]]:
-    """The files for stdin and stdout, None for those it does not use."""
+def opened(command: DumpCommand) -> Iterator[tuple[IO[bytes] | None, IO[bytes] | None]]:
+    """Open the files for stdin and stdout; None for those not used."""
     with ExitStack() as stack:
         stdin = None if command.reads is None else stack.enter_context(command.reads.open("rb"))
         stdout = None if command.writes is None else stack.enter_context(command.writes.open("wb"))
         yield stdin, stdout
 
 
-def postgresql_out(url: URL, target: Path, snapshot: str) -> tuple[Command, Environment]:
+def postgresql_out(url: URL, target: Path, snapshot: str) -> tuple[DumpCommand, ProcessEnvironment]:
     """`pg_dump` in custom format, of an exported snapshot."""
-    words = ("pg_dump", "--format=custom", "--no-owner", "--no-privileges", "--no-password", f"--snapshot={snapshot}",
-             f"--file={target}")  # fmt: skip
-    return Command(words), _libpq(url)
+    arguments = ("pg_dump", "--format=custom", "--no-owner", "--no-privileges", "--no-password",
+                 f"--snapshot={snapshot}", f"--file={target}")  # fmt: skip
+    return DumpCommand(arguments), _libpq(url)
 
 
-def postgresql_back(url: URL, copy: Path) -> tuple[Command, Environment]:
+def postgresql_back(url: URL, copy: Path) -> tuple[DumpCommand, ProcessEnvironment]:
     """`pg_restore`, all or nothing."""
-    words = ("pg_restore", "--exit-on-error", "--single-transaction", "--no-owner", "--no-privileges", "--no-password",
-             f"--dbname={url.database}", str(copy))  # fmt: skip
-    return Command(words), _libpq(url)
+    arguments = ("pg_restore", "--exit-on-error", "--single-transaction", "--no-owner", "--no-privileges",
+                 "--no-password", f"--dbname={url.database}", str(copy))  # fmt: skip
+    return DumpCommand(arguments), _libpq(url)
 
 
-def mysql_out(url: URL, target: Path) -> tuple[Command, Environment]:
+def mysql_out(url: URL, target: Path) -> tuple[DumpCommand, ProcessEnvironment]:
     """`mariadb-dump` or `mysqldump`, in one transaction."""
-    words = (_either("mariadb-dump", "mysqldump"), *_login(url), "--single-transaction", "--skip-lock-tables",
-             "--hex-blob", "--no-tablespaces", "--default-character-set=utf8mb4", str(url.database))  # fmt: skip
-    return Command(words, writes=target), _password("MYSQL_PWD", url)
+    arguments = (_either("mariadb-dump", "mysqldump"), *_login(url), "--single-transaction", "--skip-lock-tables",
+                 "--hex-blob", "--no-tablespaces", "--default-character-set=utf8mb4", str(url.database))  # fmt: skip
+    return DumpCommand(arguments, writes=target), _password("MYSQL_PWD", url)
 
 
-def mysql_back(url: URL, copy: Path) -> tuple[Command, Environment]:
-    """The client, fed with the dump."""
-    words = (_either("mariadb", "mysql"), *_login(url), "--default-character-set=utf8mb4", str(url.database))
-    return Command(words, reads=copy), _password("MYSQL_PWD", url)
+def mysql_back(url: URL, copy: Path) -> tuple[DumpCommand, ProcessEnvironment]:
+    """The client program, with the dump as input."""
+    arguments = (_either("mariadb", "mysql"), *_login(url), "--default-character-set=utf8mb4", str(url.database))
+    return DumpCommand(arguments, reads=copy), _password("MYSQL_PWD", url)
 
 
 def _either(*names: str) -> str:
     return next((name for name in names if shutil.which(name)), names[0])
 
 
-def _libpq(url: URL) -> Environment:
+def _libpq(url: URL) -> ProcessEnvironment:
     said = {"PGHOST": url.host, "PGPORT": None if url.port is None else str(url.port), "PGUSER": url.username,
             "PGDATABASE": url.database}  # fmt: skip
     return {**{name: value for name, value in said.items() if value}, **_password("PGPASSWORD", url)}
@@ -71,9 +71,9 @@ def _libpq(url: URL) -> Environment:
 
 def _login(url: URL) -> tuple[str, ...]:
     said = {"host": url.host, "port": url.port, "user": url.username}
-    # A host name means TCP: the client would else take a socket for `localhost`.
+    # Force TCP: for `localhost` the client would use a socket.
     return (*(f"--{name}={value}" for name, value in said.items() if value), "--protocol=tcp")
 
 
-def _password(name: str, url: URL) -> Environment:
+def _password(name: str, url: URL) -> ProcessEnvironment:
     return {} if url.password is None else {name: str(url.password)}

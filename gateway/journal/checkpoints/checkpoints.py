@@ -1,9 +1,9 @@
-"""Signed checkpoints of the audit chains, for a witness outside of this machine.
+"""Signed checkpoints of the audit chains, for a witness on another machine.
 
-A checkpoint says how many entries a node's chain has and the root of their Merkle tree: a C2SP checkpoint in a signed
-note (Ed25519). The leaf of an entry is its chained hash. With each goes what proves that it continues the last one.
-They are made beside the commits, from what is committed: to the table, to a file per month, and through the outbox to a
-queue.
+A checkpoint states the number of entries of a node's chain and the root of their Merkle tree, as a C2SP checkpoint in a
+signed note (Ed25519). The leaf of an entry is its chained hash. Each checkpoint comes with a proof that it extends the
+previous one. Checkpoints are made from committed entries, outside the commits, and go to the table, to one file per
+month, and through the outbox to a queue.
 """
 
 from __future__ import annotations
@@ -31,8 +31,7 @@ from twisted.python.failure import Failure
 from gateway.clock import Clock, uuid7
 from gateway.journal.checkpoints import merkle
 from gateway.journal.commit import audit
-from gateway.journal.commit.audit import Head
-from gateway.journal.commit.rows import Mail, OutboxRow
+from gateway.journal.commit.rows import Head, OutboxRow, OutboxState
 from gateway.journal.commit.store import Store, StoreFailed, Tx
 from gateway.journal.sql import schema
 from gateway.journal.sql.vault import VaultError
@@ -40,7 +39,7 @@ from gateway.journal.sql.vaults import vault_of
 from protocols.erp.news import instant
 
 QUEUE = "bankgw.audit.checkpoints"
-"""As `gateway.erp.topology` declares it."""
+"""The queue, declared by `gateway.erp.topology`."""
 KEY_FILE = "checkpoint.key"
 FOLDER = "checkpoints"
 ENTRIES = 1_000
@@ -53,12 +52,12 @@ _log = Logger()
 
 
 class BadCheckpoint(Exception):
-    """A checkpoint that nobody may believe; the message says why."""
+    """An invalid checkpoint; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """What a note says. `hash` is the chained hash of the last entry."""
+    """The content of a note. `hash` is the chained hash of the last entry."""
 
     origin: str
     size: int
@@ -67,7 +66,7 @@ class Checkpoint:
     at: str
 
     def text(self) -> str:
-        """As it is signed; the lines after the root are extensions."""
+        """The signed text; the lines after the root are extensions."""
         root = b64encode(self.root).decode()
         return f"{self.origin}\n{self.size}\n{root}\nhash {self.hash}\ntime {self.at}\n"
 
@@ -81,7 +80,7 @@ def origin_of(node: str) -> str:
 
 
 def load_key(path: Path) -> Ed25519PrivateKey:
-    """The signing key of this state folder; it is made at the first start, mode 0600. Raises OSError, ValueError."""
+    """The signing key in this state folder, created at the first start with mode 0600. Raises OSError, ValueError."""
     try:
         octets = path.read_bytes()
     except FileNotFoundError:
@@ -102,13 +101,13 @@ def load_key(path: Path) -> Ed25519PrivateKey:
 
 
 def public_words(key: Ed25519PublicKey, origin: str) -> str:
-    """The public key as witnesses keep it: `origin+id+base64`."""
+    """The public key in the form for witnesses: `origin+id+base64`."""
     raw = _ED25519 + key.public_bytes_raw()
     return f"{origin}+{_key_id(key, origin).hex()}+{b64encode(raw).decode()}"
 
 
 def read_public(words: str) -> tuple[str, Ed25519PublicKey]:
-    """Origin and key of what `public_words` wrote. Raises BadCheckpoint."""
+    """Origin and key from the form of `public_words`. Raises BadCheckpoint."""
     try:
         origin, said, encoded = words.strip().split("+", 2)
         raw = b64decode(encoded, validate=True)
@@ -128,7 +127,7 @@ def sign(point: Checkpoint, key: Ed25519PrivateKey) -> str:
 
 
 def opened(note: str, key: Ed25519PublicKey) -> Checkpoint:
-    """What a note says, if this key signed it. Raises BadCheckpoint."""
+    """The content of a note signed by this key. Raises BadCheckpoint."""
     point, signature = _parts(note)
     if signature[:4] != _key_id(key, point.origin):
         raise BadCheckpoint(f"the checkpoint of {point.origin} is signed with another key")
@@ -140,7 +139,7 @@ def opened(note: str, key: Ed25519PublicKey) -> Checkpoint:
 
 
 def split(octets: str) -> list[str]:
-    """The notes of a file that holds several."""
+    """The notes of a file with several notes."""
     notes, lines = [], list[str]()
     for line in octets.splitlines(keepends=True):
         if line.strip() or lines:
@@ -172,23 +171,23 @@ def _key_id(key: Ed25519PublicKey, origin: str) -> bytes:
 
 
 @dataclass(frozen=True, slots=True)
-class Word:
-    """A checkpoint as it is published: the note, and what proves that it continues the one before."""
+class PublishedCheckpoint:
+    """A checkpoint as published: the note, and the proof that it extends the previous one."""
 
     note: str
     before: merkle.Range
     added: merkle.Range
 
     def octets(self) -> bytes:
-        """As JSON."""
+        """The message as JSON."""
         return json.dumps({"note": self.note, "before": _plain(self.before), "added": _plain(self.added)}).encode()
 
 
-def read_word(octets: bytes) -> Word:
-    """A published checkpoint. Raises BadCheckpoint."""
+def read_published(octets: bytes) -> PublishedCheckpoint:
+    """Parse a published checkpoint. Raises BadCheckpoint."""
     try:
         said = json.loads(octets)
-        return Word(str(said["note"]), _range(said["before"]), _range(said["added"]))
+        return PublishedCheckpoint(str(said["note"]), _range(said["before"]), _range(said["added"]))
     except (ValueError, KeyError, TypeError) as error:
         raise BadCheckpoint(f"this is no published checkpoint ({error!r})") from None
 
@@ -206,18 +205,18 @@ def _range(said: Any) -> merkle.Range:
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """How far a node's tree is: its range, and the head at its end."""
+    """A node's Merkle tree so far: its range, and the head of its last entry."""
 
     tree: merkle.Range = ()
     head: Head = Head(0, audit.GENESIS)
 
     def with_leaves(self, leaves: list[bytes], head: Head) -> Made:
-        """After these entries."""
+        """The tree after these entries were added."""
         return Made(merkle.grown(self.tree, leaves), head)
 
 
 def last(conn: Connection, node: str) -> Made:
-    """The last checkpoint of a node that the vault's key vouches for. VaultError if it was altered."""
+    """The last checkpoint of a node, from its sealed row. VaultError if it was altered."""
     row = conn.execute(select(schema.checkpoints).where(_C.node == node).order_by(_C.size.desc()).limit(1)).first()
     if row is None:
         return Made()
@@ -226,8 +225,8 @@ def last(conn: Connection, node: str) -> Made:
 
 
 def entries_after(conn: Connection, node: str, head: Head, most: int = _AT_ONCE) -> tuple[list[bytes], Head]:
-    """The leaves of the entries that follow `head`, and the head at their end. Raises BadCheckpoint if they do not
-    follow it."""
+    """The leaves of the entries after `head`, and the head of the last of them. Raises BadCheckpoint if they do not
+    continue it."""
     rows = select(_A.seq, _A.prev_hash, _A.hash).where(_A.node == node, _A.seq > head.seq).order_by(_A.seq).limit(most)
     leaves: list[bytes] = []
     for row in conn.execute(rows):
@@ -239,9 +238,9 @@ def entries_after(conn: Connection, node: str, head: Head, most: int = _AT_ONCE)
 
 
 class Checkpoints:
-    """Makes checkpoints of this node's chain: `head` is what is committed, `every_s` the longest that entries wait.
+    """Makes checkpoints of this node's chain. `head` returns the committed head; entries wait at most `every_s`.
 
-    One entry alone waits: the delivery of the last checkpoint leaves one itself. Reactor thread only.
+    A single new entry waits longer, because publishing a checkpoint itself adds one. Reactor thread only.
     """
 
     def __init__(
@@ -255,14 +254,14 @@ class Checkpoints:
         self._timer: IDelayedCall | None = None
         self._busy: Deferred[None] | None = None
         self._stopped = False
-        self._mails: tuple[str, ...] = ()
+        self._message_ids: tuple[str, ...] = ()
 
     def start(self) -> None:
-        """Look every second from now on."""
+        """Start checking every second."""
         self._timer = self._clock.later(_LOOK_S, self._look)
 
     async def stop(self) -> None:
-        """Make a last one of what was committed, then no more."""
+        """Make a last checkpoint of the committed entries, then stop."""
         self._stopped = True
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
@@ -289,7 +288,7 @@ class Checkpoints:
         try:
             await self._make()
         except StoreFailed:
-            pass  # the process ends, and says why
+            pass  # the process ends and logs the reason
         except BadCheckpoint as error:
             _log.critical("{why}: somebody changed the journal past the gateway; no checkpoint is made until it is put "
                           "right; `bankgw audit verify` says more", why=error)  # fmt: skip
@@ -313,32 +312,35 @@ class Checkpoints:
         after = made.with_leaves(leaves, head)
         at = instant(self._clock.now_ms())
         point = Checkpoint(origin_of(self._node), head.seq, merkle.root(after.tree), head.hash, at)
-        word = Word(sign(point, self._key), made.tree, merkle.between(made.head.seq, leaves))
-        self._mails = await self._store.write(lambda tx: write(tx, self._node, after, word, self._mails))
+        published = PublishedCheckpoint(sign(point, self._key), made.tree, merkle.between(made.head.seq, leaves))
+        earlier = self._message_ids
+        self._message_ids = await self._store.write(lambda tx: write(tx, self._node, after, published, earlier))
         self._made, self._at_s = after, self._clock.monotonic_s()
-        _to_file(self._folder, at, word.note)
+        _to_file(self._folder, at, published.note)
 
 
-def write(tx: Tx, node: str, made: Made, word: Word, mails: Sequence[str] = ()) -> tuple[str, ...]:
-    """Keep a checkpoint and mail it. `mails` are the message ids of earlier ones: those delivered are deleted. Returns
-    the ids of the others and of this one."""
-    if mails:
-        delivered = _O.message_id.in_(mails) & (_O.state == Mail.SENT.value)
+def write(
+    tx: Tx, node: str, made: Made, published: PublishedCheckpoint, messages: Sequence[str] = ()
+) -> tuple[str, ...]:
+    """Store a checkpoint and enqueue its message. `messages` are the message ids of earlier checkpoints; delivered ones
+    are deleted. Returns the ids of the others and of this one."""
+    if messages:
+        delivered = _O.message_id.in_(messages) & (_O.state == OutboxState.SENT.value)
         gone = list(tx.fresh.execute(select(_O.message_id).where(delivered)).scalars())
         tx.fresh.execute(delete(schema.outbox).where(_O.message_id.in_(gone)))
-        mails = [one for one in mails if one not in gone]
+        messages = [one for one in messages if one not in gone]
     tree = json.dumps({"tree": _plain(made.tree), "hash": made.head.hash}).encode()
     tx.fresh.execute(delete(schema.checkpoints).where(_C.node == node))
     tx.fresh.execute(insert(schema.checkpoints), {
-        "node": node, "size": made.head.seq, "at_ms": tx.now_ms, "note": word.note,
+        "node": node, "size": made.head.seq, "at_ms": tx.now_ms, "note": published.note,
         "tree": tx.vault.seal(tree, _aad(node, made.head.seq)),
     })  # fmt: skip
     row = OutboxRow(
-        message_id=uuid7(tx.entropy.ulid(tx.now_ms)), node=tx.node, exchange="", routing_key=QUEUE, body=word.octets(),
-        headers={"type": EVENT}, created_ms=tx.now_ms,
+        message_id=uuid7(tx.entropy.ulid(tx.now_ms)), node=tx.node, exchange="", routing_key=QUEUE,
+        body=published.octets(), headers={"type": EVENT}, created_ms=tx.now_ms,
     )  # fmt: skip
-    tx.mail(row)
-    return (*mails, row.message_id)
+    tx.enqueue(row)
+    return (*messages, row.message_id)
 
 
 def _to_file(folder: Path, at: str, note: str) -> None:
@@ -356,11 +358,11 @@ def _aad(node: str, size: int) -> bytes:
 
 
 def kept(folder: Path) -> list[str]:
-    """The notes of a file, or of all files of a folder. Raises OSError."""
+    """The notes in a file, or in all files of a folder. Raises OSError."""
     files = sorted(folder.glob("*.txt")) if folder.is_dir() else [folder]
     return [note for file in files for note in split(file.read_text("utf-8"))]
 
 
 def notes(conn: Connection) -> list[str]:
-    """The notes of the table: the last one of each node."""
+    """The notes in the table: the last one of each node."""
     return list(conn.execute(select(_C.note).order_by(_C.node, _C.size)).scalars())

@@ -1,8 +1,8 @@
-"""A Merkle tree over a log that only grows, as RFC 6962 hashes it, kept as its few perfect subtrees.
+"""A Merkle tree over an append-only log (hashes as in RFC 6962), stored as its perfect subtrees.
 
-A *range* is a list of perfect subtrees, `(level, hash)`, the oldest first. The range of a whole log of n leaves has as
-many as n has bits. That a longer log begins with a shorter one is proven by the shorter one's range, whose root must be
-the known one, and the subtrees of what was added: together they must give the longer one's root.
+A *range* is a list of perfect subtrees, `(level, hash)`, oldest first. The range of a log of n leaves has one subtree
+per one-bit of n. To prove that a log extends a shorter one, give the shorter log's range, whose root is known, and the
+subtrees of the added leaves: together they must give the longer log's root.
 """
 
 from __future__ import annotations
@@ -15,22 +15,22 @@ EMPTY = hashlib.sha256(b"").digest()
 
 
 def leaf(data: bytes) -> bytes:
-    """The hash of one entry."""
+    """The leaf hash of one entry."""
     return hashlib.sha256(b"\0" + data).digest()
 
 
 def node(left: bytes, right: bytes) -> bytes:
-    """The hash of two neighbours."""
+    """The hash of two sibling subtrees."""
     return hashlib.sha256(b"\1" + left + right).digest()
 
 
 def grown(range_: Range, leaves: Iterable[bytes]) -> Range:
-    """The range of a whole log after these leaf hashes were added."""
+    """The range of a log after these leaf hashes were added."""
     return joined(range_, [(0, one) for one in leaves])
 
 
 def joined(range_: Range, added: Iterable[tuple[int, bytes]]) -> Range:
-    """The range of a whole log after these perfect subtrees, in order and each at a multiple of its own size."""
+    """The range of a log after these perfect subtrees were added, in order, each at a multiple of its own size."""
     stack = list(range_)
     for level, hashed in added:
         while stack and stack[-1][0] == level:
@@ -42,12 +42,12 @@ def joined(range_: Range, added: Iterable[tuple[int, bytes]]) -> Range:
 
 
 def size(range_: Range) -> int:
-    """How many leaves a range has."""
+    """The number of leaves of a range."""
     return sum(1 << level for level, _hashed in range_)
 
 
 def root(range_: Range) -> bytes:
-    """The root of a whole log."""
+    """The root hash of a log."""
     if not range_:
         return EMPTY
     *others, (_level, hashed) = range_
@@ -57,7 +57,7 @@ def root(range_: Range) -> bytes:
 
 
 def between(start: int, leaves: Sequence[bytes]) -> Range:
-    """The perfect subtrees of these leaf hashes, the first of which is leaf `start` of its log, as few as can be."""
+    """The fewest perfect subtrees that cover these leaf hashes, the first of which is leaf `start` of its log."""
     added: list[tuple[int, bytes]] = []
     at, end = start, start + len(leaves)
     while at < end:

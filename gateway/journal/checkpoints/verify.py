@@ -1,8 +1,8 @@
-"""The whole journal held against its audit chains, and the chains against checkpoints and the permit log.
+"""Verification of the journal against its audit chains, and of the chains against checkpoints and the permit log.
 
-A chain that holds says what was done. Whether the other tables still say the same is looked at here: each payment's
-state, version, number of news and sends against its last entry, its clear amounts against its sealed order, its events
-and its evidence against what the chain says there must be.
+An intact chain records what was done. Here the other tables are compared with it: each payment's state, version, number
+of events and sends with its last entry, its clear amounts with its sealed order, and its events and evidence with those
+that the chain requires.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from sqlalchemy import Connection, exists, select
 from gateway.journal.checkpoints import checkpoints, merkle
 from gateway.journal.checkpoints.checkpoints import BadCheckpoint, Checkpoint
 from gateway.journal.commit import audit, outbox, payment_rows
-from gateway.journal.commit.permit_log import Group, Header, Known
-from gateway.journal.payments.events import EVENTS
+from gateway.journal.commit.permit_log import Group, Header, KnownLog
 from gateway.journal.sql import schema
 from gateway.journal.sql.vault import Vault, VaultError
+from protocols.erp.routing import EVENTS
 
 NOTHING: Mapping[str, Mapping[int, str]] = MappingProxyType({})
 _SET_BACK_MS = 5_000
@@ -35,7 +35,7 @@ _P, _A, _O, _E, _S = schema.payments.c, schema.audit.c, schema.outbox.c, schema.
 
 @dataclass(slots=True)
 class Report:
-    """What was found. `problems` are contradictions, `remarks` what a person should know; both are sentences."""
+    """The findings, as sentences: `problems` are contradictions, `remarks` are notes for a person."""
 
     problems: list[str] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
@@ -49,8 +49,8 @@ class Report:
 def whole(
     conn: Connection, vault: Vault, points: Sequence[Checkpoint] = (), logged: Mapping[str, Mapping[int, str]] = NOTHING
 ) -> Report:
-    """Look at everything. `points` are checkpoints whose signatures were found right, `logged` is `heads_of` the permit
-    log, read before the database was."""
+    """Verify everything. `points` are checkpoints with valid signatures; `logged` is `heads_of` the permit log, read
+    before the database."""
     report, began_s = Report(points=len(points)), time.monotonic()
     chains = _Chains(points, logged)
     report.problems += audit.verify(conn, vault, chains.see)
@@ -69,7 +69,7 @@ def whole(
 
 
 def believed(notes: Iterable[str], keys: Mapping[str, Ed25519PublicKey]) -> tuple[list[Checkpoint], list[str]]:
-    """The checkpoints that these keys signed, and a sentence for each other note."""
+    """The checkpoints signed by these keys, and a sentence for each other note."""
     points: list[Checkpoint] = []
     problems: list[str] = []
     for note in notes:
@@ -87,7 +87,7 @@ def believed(notes: Iterable[str], keys: Mapping[str, Ed25519PublicKey]) -> tupl
 
 
 class _Chains:
-    """Sees each entry once: grows each chain's tree, and compares it where a checkpoint or the permit log knows it."""
+    """Reads each entry once, builds each chain's tree, and compares it with the checkpoints and the permit log."""
 
     def __init__(self, points: Sequence[Checkpoint], heads: Mapping[str, Mapping[int, str]]) -> None:
         self._points: dict[str, dict[int, list[Checkpoint]]] = defaultdict(lambda: defaultdict(list))
@@ -103,7 +103,7 @@ class _Chains:
         self.remarks: list[str] = []
 
     def see(self, row: Any) -> None:
-        """The next entry."""
+        """Take the next entry."""
         if row.node != self._node:
             self._node, self._origin, self._at_ms, self._tree = row.node, checkpoints.origin_of(row.node), 0, ()
             self._wanted = self._points.get(self._origin, {})
@@ -132,7 +132,7 @@ class _Chains:
                                      f"the checkpoint of {point.at}: rewritten or forked")  # fmt: skip
 
     def unmet(self) -> list[str]:
-        """What was compared and does not hold, and what has no entry."""
+        """The comparisons that failed, and checkpoints or heads without an entry."""
         found = list(self.problems)
         for wanted in self._points.values():
             for size in sorted(wanted):
@@ -146,10 +146,10 @@ class _Chains:
         return found
 
 
-def heads_of(log: Known) -> dict[str, dict[int, str]]:
-    """The last head of each segment, by node: enough to see a chain that was rewritten. Raises PermitLogBroken.
+def heads_of(log: KnownLog) -> dict[str, dict[int, str]]:
+    """The last head of each segment, by node, which suffices to detect a rewritten chain. Raises PermitLogBroken.
 
-    Heads that a restored journal has lost, and people have looked at, are left out.
+    Heads that a restored journal lost, and that persons have examined, are left out.
     """
     heads: dict[str, dict[int, str]] = defaultdict(dict)
     lost = [json.loads(record) for record in log.gaps]
@@ -174,7 +174,7 @@ def heads_of(log: Known) -> dict[str, dict[int, str]]:
 
 
 def _gone(conn: Connection) -> Iterator[str]:
-    """Payments that the chain admitted and that are not there."""
+    """Payments that the chain admitted and the table lacks."""
     there = exists().where(_P.payment == _A.object_id)
     lost = select(_A.object_id).where(_A.entry == "payment.admitted", ~there).limit(_LISTED)
     for payment in conn.execute(lost).scalars():
@@ -195,13 +195,13 @@ def _chunks(conn: Connection) -> Iterator[list[Any]]:
 def _payments(conn: Connection, vault: Vault, some: Sequence[Any]) -> Iterator[str]:
     keys = [row.payment for row in some]
     entries = _by(conn, select(schema.audit).where(_A.object_id.in_(keys)), "object_id")
-    mails = _by(conn, select(schema.outbox).where(_O.payment.in_(keys), _O.exchange == EVENTS), "payment")
+    messages = _by(conn, select(schema.outbox).where(_O.payment.in_(keys), _O.exchange == EVENTS), "payment")
     proofs = _by(conn, select(schema.evidence).where(_E.payment.in_(keys)), "payment")
     sends = _by(conn, select(_S.payment, _S.attempt).where(_S.payment.in_(keys)), "payment")
     for row in some:
         if {one.attempt for one in sends[row.payment]} != set(range(1, row.attempt + 1)):
             yield f"payment {row.payment}: it has {len(sends[row.payment])} attempts written down of {row.attempt}"
-        for what in _payment(vault, row, entries[row.payment], mails[row.payment], proofs[row.payment]):
+        for what in _payment(vault, row, entries[row.payment], messages[row.payment], proofs[row.payment]):
             yield f"payment {row.payment}: {what}"
 
 
@@ -213,7 +213,7 @@ def _by(conn: Connection, statement: Any, name: str) -> dict[str, list[Any]]:
 
 
 def _payment(
-    vault: Vault, row: Any, entries: Sequence[Any], mails: Sequence[Any], proofs: Sequence[Any]
+    vault: Vault, row: Any, entries: Sequence[Any], messages: Sequence[Any], proofs: Sequence[Any]
 ) -> Iterator[str]:
     try:
         payment_rows.read(row, vault)
@@ -232,7 +232,7 @@ def _payment(
     born = next((detail for detail in steps if "order_id" in detail), None)
     if born is not None and (born["sender"], born["order_id"]) != (row.sender, row.order_id):
         yield "its sender or order id is another than when it was admitted"
-    told = set(_told(vault, mails))
+    told = set(_told(vault, messages))
     missing = [seq for seq in range(1, row.seq + 1) if seq not in told]
     if missing:
         yield f"its events {', '.join(map(str, missing))} of {row.seq} are gone from the outbox, or were altered"
@@ -247,11 +247,11 @@ def _details(vault: Vault, entries: Sequence[Any]) -> Iterator[dict[str, Any]]:
             try:
                 yield json.loads(vault.open(row.detail, audit.header_of(row)))
             except VaultError:
-                pass  # said of the chain
+                pass  # reported with the chain
 
 
-def _told(vault: Vault, mails: Sequence[Any]) -> Iterator[int]:
-    for row in mails:
+def _told(vault: Vault, messages: Sequence[Any]) -> Iterator[int]:
+    for row in messages:
         try:
             yield int(json.loads(outbox.read(row, vault).body)["seq"])
         except (VaultError, ValueError, KeyError):

@@ -1,7 +1,7 @@
-"""A sample witness: keeps the checkpoints of gateways on another machine, and sees when one was taken back.
+"""A sample witness: stores the checkpoints of gateways on another machine, and detects a chain that went back.
 
-It needs no vault and no database. What it kept is the only thing that shows that a whole machine was put back, permit
-log and keys included. It must be told the key of each log.
+It needs no vault and no database. Its stored checkpoints are the only evidence if a whole machine was restored, with
+permit log and keys. It must be given the public key of each log.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from gateway.journal.checkpoints.checkpoints import BadCheckpoint, Checkpoint
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What came of one message. `alarm`: somebody must look; `why` says what was seen, "" if all is well."""
+    """The result of one message. `alarm`: a person must look; `why` says what was found, "" if all is well."""
 
     origin: str
     size: int
@@ -30,7 +30,7 @@ class Seen:
 
 
 class Witness:
-    """Keeps what it sees in `folder`, one pair of files per log: `NAME.json` (the last one) and `NAME.txt` (all)."""
+    """Stores checkpoints in `folder`, two files per log: `NAME.json` (the last one) and `NAME.txt` (all)."""
 
     def __init__(self, folder: Path, keys: tuple[str, ...] = ()) -> None:
         self._folder = folder
@@ -38,18 +38,18 @@ class Witness:
         self._pinned = dict(checkpoints.read_public(words) for words in keys)
 
     def take(self, octets: bytes) -> Seen:
-        """Judge one message and keep it, on disk when this returns. Raises OSError."""
+        """Check one message and store it; on disk when this returns. Raises OSError."""
         try:
-            word = checkpoints.read_word(octets)
-            origin = word.note.partition("\n")[0]
-            key, before = self._known(origin, word.note)
-            point = checkpoints.opened(word.note, key)
+            published = checkpoints.read_published(octets)
+            origin = published.note.partition("\n")[0]
+            key, before = self._known(origin, published.note)
+            point = checkpoints.opened(published.note, key)
         except BadCheckpoint as error:
             return Seen("", 0, alarm=True, why=str(error))
-        if before is not None and point.size <= before.size and self._has(origin, word.note):
+        if before is not None and point.size <= before.size and self._has(origin, published.note):
             return Seen(origin, point.size)  # delivered twice
-        seen = _judged(word, point, before)
-        self._append(origin, word.note, seen)
+        seen = _judged(published, point, before)
+        self._append(origin, published.note, seen)
         if not seen.alarm and (before is None or point.size > before.size):
             self._keep(origin, point, key)
         return seen
@@ -90,13 +90,13 @@ class Witness:
         return self._folder / f"{quote(origin, safe='')}.{ending}"
 
 
-def _judged(word: checkpoints.Word, point: Checkpoint, before: Checkpoint | None) -> Seen:
+def _judged(published: checkpoints.PublishedCheckpoint, point: Checkpoint, before: Checkpoint | None) -> Seen:
     def alarm(why: str) -> Seen:
         return Seen(point.origin, point.size, alarm=True, why=f"{point.origin}: {why}")
 
-    start = merkle.size(word.before)
+    start = merkle.size(published.before)
     try:
-        whole = merkle.joined(word.before, word.added)
+        whole = merkle.joined(published.before, published.added)
     except ValueError as error:
         return alarm(f"the proof of the checkpoint at {point.size} entries is none ({error})")
     if merkle.size(whole) != point.size or merkle.root(whole) != point.root:
@@ -109,7 +109,7 @@ def _judged(word: checkpoints.Word, point: Checkpoint, before: Checkpoint | None
         return alarm(f"{point.size} entries, and there were {before.size} at {before.at}: the journal was rolled back "
                      f"or forked")  # fmt: skip
     if start == before.size:
-        if merkle.root(word.before) == before.root:
+        if merkle.root(published.before) == before.root:
             return Seen(point.origin, point.size)
         return alarm(f"entries up to {before.size} are others than those seen at {before.at}: forked or rewritten")
     if start < before.size:

@@ -1,4 +1,4 @@
-"""Scheduled jobs: each runs once per bank and business date, whichever node's clock strikes first."""
+"""Scheduled jobs: each runs once per bank and business date, on the node that claims it first."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _INHERIT = (
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One run. `finished_ms` None: under way, or its node died with it."""
+    """One run. `finished_ms` None: it is running, or its node died."""
 
     job: str
     bank: str
@@ -38,7 +38,7 @@ class Job:
 
 
 def claim(tx: Tx, job: str, bank: str, business_date: date) -> bool:
-    """Whether this node is the one to run the job. The first to ask is; for that date nobody ever is again."""
+    """True if this node is the first to claim the job for this date; it then runs the job. Later claims get False."""
     row = {
         "job": job, "bank": bank, "business_date": business_date.isoformat(), "node": tx.node, "state": RUNNING,
         "started_ms": tx.now_ms, "finished_ms": None,
@@ -50,13 +50,13 @@ def claim(tx: Tx, job: str, bank: str, business_date: date) -> bool:
 
 
 def finish(tx: Tx, job: str, bank: str, business_date: date) -> bool:
-    """The job is done. False if it was not this node's to finish (any more)."""
+    """Mark the job done. False if another node owns the run."""
     return tx.raw.execute(_FINISH, {**_key(job, bank, business_date), "b_node": tx.node,
                                      "b_now_ms": tx.now_ms}).rowcount == 1  # fmt: skip
 
 
 def inherit(tx: Tx, job: str, bank: str, business_date: date, dead_node: str) -> bool:
-    """Take over a run whose node died with it; of several heirs one gets it. The job must bear being run twice."""
+    """Take over the run of a dead node; if several nodes try, one gets it. The job must tolerate being run twice."""
     values = {**_key(job, bank, business_date), "b_node": tx.node, "b_dead": dead_node, "b_now_ms": tx.now_ms}
     if tx.raw.execute(_INHERIT, values).rowcount != 1:
         return False
@@ -66,7 +66,7 @@ def inherit(tx: Tx, job: str, bank: str, business_date: date, dead_node: str) ->
 
 
 def find(conn: Connection, job: str, bank: str, business_date: date) -> Job | None:
-    """The run of this job for this date, as committed."""
+    """The committed run of this job for this date."""
     row = conn.execute(select(schema.jobs).where(*_MINE), _key(job, bank, business_date)).first()
     if row is None:
         return None

@@ -1,10 +1,10 @@
-"""An operator's pause of a lane outlives the daemon and holds on every node: the journal has what was said last.
+"""Pauses of lanes by operators. They are stored in the journal, survive restarts, and hold on every node.
 
-Each word has a number, one more than the word before it, whichever node wrote it down. Nodes' clocks may differ, and a
-look may come back after a newer word was written: of two words the one with the higher number holds.
+Each pause or resumption gets the next number, whichever node writes it. Nodes' clocks may differ, and a read may be
+older than a newer write, so of two states the one with the higher number holds.
 
-The words carry a MAC of the vault's key. Where it is not theirs (a version before wrote them, or somebody who has no
-key), the audit trail says what was said last: its details open only if a holder of the key wrote them.
+The states have a MAC of the vault's key. Without a valid MAC (an older version wrote them, or somebody without the
+key), the audit trail decides: its details open only if a holder of the key wrote them.
 """
 
 from __future__ import annotations
@@ -28,53 +28,58 @@ FROM_THE_PAST = "database_from_the_past"
 _PAUSED, _RESUMED = "lane.paused", "lane.resumed"
 _M, _A = schema.meta.c, schema.audit.c
 _MAC = ""
-"""Under this key, which no lane has, stands the MAC: versions before read past it."""
+"""The MAC's key in the stored object. No lane has this name, so older versions skip it."""
 _NAME = "pauses"
-"""Of the one row that has the words about all lanes: a lane's name may be too long for a name here."""
+"""The name of the one row with the states of all lanes: a lane's name may be too long for this column."""
 _MINE = select(_M.value).where(_M.name == _NAME)
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
-    """The last word about a lane: whether it is paused. `number` 0: nobody said anything yet, or none was counted."""
+class PauseState:
+    """Whether a lane is paused, by its last change. `number` 0: it was never paused, or by an older version without
+    numbers."""
 
     number: int = 0
     paused: bool = False
 
 
-def say(tx: Tx, lane: str, actor: str, *, paused: bool, detail: Mapping[str, Any]) -> Said:
-    """Write down that an operator pauses the lane, or resumes it."""
+def say(tx: Tx, lane: str, actor: str, *, paused: bool, detail: Mapping[str, Any]) -> PauseState:
+    """Record that an operator pauses or resumes the lane."""
     before = tx.fresh.execute(_MINE.with_for_update()).scalar()
     if before is None:
         insert_new(tx.fresh, schema.meta, {"name": _NAME, "value": "{}"})
         before = tx.fresh.execute(_MINE.with_for_update()).scalar_one()
-    words = _words(tx.fresh, before, tx.vault)
-    word = Said(words.get(lane, Said()).number + 1, paused)
-    kept = {name: [one.number, one.paused] for name, one in {**words, lane: word}.items()}
+    states = _stored(tx.fresh, before, tx.vault)
+    state = PauseState(states.get(lane, PauseState()).number + 1, paused)
+    kept = {name: [one.number, one.paused] for name, one in {**states, lane: state}.items()}
     sealed = json.dumps({**kept, _MAC: _mac(tx.vault, kept)}, sort_keys=True)
     tx.fresh.execute(update(schema.meta).where(_M.name == _NAME).values(value=sealed))
     audit.append(tx, actor, _PAUSED if paused else _RESUMED, lane, detail)
-    return word
+    return state
 
 
-def said(conn: Connection, lanes: Collection[str]) -> dict[str, Said]:
-    """The last word about each of these lanes."""
+def said(conn: Connection, lanes: Collection[str]) -> dict[str, PauseState]:
+    """The state of each of these lanes."""
     vault = vault_of(conn)
-    words = _words(conn, conn.execute(_MINE).scalar() or "{}", vault)
-    counted = {lane: words[lane] for lane in lanes if lane in words}
-    trail = _trail(conn, [lane for lane in lanes if lane not in words], vault)
-    return {lane: Said() for lane in lanes} | {lane: Said(0, paused) for lane, paused in trail.items()} | counted
+    states = _stored(conn, conn.execute(_MINE).scalar() or "{}", vault)
+    counted = {lane: states[lane] for lane in lanes if lane in states}
+    trail = _trail(conn, [lane for lane in lanes if lane not in states], vault)
+    return (
+        {lane: PauseState() for lane in lanes}
+        | {lane: PauseState(0, paused) for lane, paused in trail.items()}
+        | counted
+    )
 
 
-def _words(conn: Connection, value: str, vault: Vault) -> dict[str, Said]:
-    """The kept words of all lanes; those that no holder of the vault's key wrote are read from the audit trail."""
+def _stored(conn: Connection, value: str, vault: Vault) -> dict[str, PauseState]:
+    """The stored states of all lanes, empty without a valid MAC; the audit trail is read instead."""
     kept = json.loads(value)
     mac = kept.pop(_MAC, "")
-    words = {lane: Said(*word) for lane, word in kept.items()}
+    states = {lane: PauseState(*state) for lane, state in kept.items()}
     if not kept or mac == _mac(vault, kept):
-        return words
-    trail = _trail(conn, words, vault)
-    return {lane: Said(word.number, trail.get(lane, False)) for lane, word in words.items()}
+        return states
+    trail = _trail(conn, states, vault)
+    return {lane: PauseState(state.number, trail.get(lane, False)) for lane, state in states.items()}
 
 
 def _mac(vault: Vault, kept: Mapping[str, Any]) -> str:
@@ -82,9 +87,9 @@ def _mac(vault: Vault, kept: Mapping[str, Any]) -> str:
 
 
 def _trail(conn: Connection, lanes: Collection[str], vault: Vault) -> dict[str, bool]:
-    """Whether the audit trail says last of each lane that it is paused. Versions before wrote it there only."""
+    """Whether each lane is paused by the audit trail. Older versions recorded pauses only there."""
     if not lanes:
         return {}
-    words = select(schema.audit).where(_A.object_id.in_(list(lanes)), _A.entry.in_((_PAUSED, _RESUMED)))
-    in_order = conn.execute(words.order_by(_A.at_ms, _A.node, _A.seq))
+    states = select(schema.audit).where(_A.object_id.in_(list(lanes)), _A.entry.in_((_PAUSED, _RESUMED)))
+    in_order = conn.execute(states.order_by(_A.at_ms, _A.node, _A.seq))
     return {row.object_id: row.entry == _PAUSED for row in in_order if audit.authentic(row, vault)}

@@ -1,10 +1,10 @@
-"""Nodes that share a journal: each shows that it lives, takes over the mail of one that does not, and hears from any of
-them that the database came back from the past, and what an operator said about a lane. One that has lost the broker
-leaves its own mail to those that have it.
+"""Nodes that share a journal: heartbeats, and the takeover of a dead node's outbox messages.
 
-A node's sign of life is its row in `units`, which every commit of its writer touches; an idle node commits a little
-something for that. Mail is published under the same ids whoever publishes it, so a node wrongly taken for dead costs
-a repeated message and nothing else.
+Each node also learns here from the others that the database was restored, that an operator paused a lane, or that
+everything was stopped. A node that has lost the broker releases its outbox messages to nodes that have it.
+
+A node's heartbeat is its row in `units`, which every commit of its writer updates; an idle node commits just for that.
+A message keeps its id whichever node publishes it, so a node wrongly taken for dead causes only a repeated message.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from gateway import log
 from gateway.clock import Clock
 from gateway.journal.cluster import lane_pauses, restored_database, stops
 from gateway.journal.commit import outbox
-from gateway.journal.commit.rows import Mail
+from gateway.journal.commit.rows import OutboxState
 from gateway.journal.commit.store import Store, StoreFailed, Tx
 from gateway.journal.sql import schema
 from gateway.journal.sql.driver import rows
@@ -30,15 +30,16 @@ from gateway.tasks import Tasks, sleep
 
 BEAT_S = 5.0
 DEAD_MS = 15_000
-"""As long as a lane's lease. News of a node that died waits no longer than this and a beat."""
+"""As long as a lane's lease. Messages of a dead node wait no longer than this plus one heartbeat."""
 STOP_LOOK_S = 1.0
-"""So often a node looks whether all was stopped. One that cannot look has no lease, and sends nothing, 15 s later."""
-_log = log.get("journal.neighbours")
+"""How often a node checks for an emergency stop. A node that cannot check loses its leases, and stops sending,
+within 15 s."""
+_log = log.get("journal.peer_nodes")
 _ALIVE = select(schema.units.c.node).where(
     schema.units.c.node != bindparam("b_node"), schema.units.c.at_ms >= bindparam("b_after")
 )
 _U, _M = schema.units.c, schema.outbox.c
-_WAITING = select(_M.message_id).where(_M.node == _U.node, _M.state == Mail.WAITING.value).exists()
+_WAITING = select(_M.message_id).where(_M.node == _U.node, _M.state == OutboxState.WAITING.value).exists()
 _SILENT = (
     select(_U.node).where(_U.node != bindparam("b_node"), _U.at_ms < bindparam("b_before"), _WAITING).order_by(_U.node)
 )  # fmt: skip
@@ -47,13 +48,12 @@ _OTHERS = select(_U.node).where(_U.node != bindparam("b_node"), _WAITING).order_
 
 
 def silent_nodes(conn: Connection, node: str, now_ms: int) -> list[str]:
-    """Other nodes that have not committed anything for DEAD_MS and have mail waiting."""
+    """Other nodes that have not committed for DEAD_MS and have waiting messages."""
     return [found.node for found in rows(conn, _SILENT, {"b_node": node, "b_before": now_ms - DEAD_MS})]
 
 
 def claim(tx: Tx, dead_node: str) -> int:
-    """Make the waiting mail of a dead node, or of nobody, this node's; returns how many messages. 0 if it lives after
-    all.
+    """Take over the waiting messages of a dead node, or of nobody; returns how many. 0 if the node is alive after all.
     """
     if dead_node == outbox.NOBODY:
         return outbox.claim_orphans(tx, dead_node, tx.node)
@@ -64,8 +64,9 @@ def claim(tx: Tx, dead_node: str) -> int:
 
 
 async def claim_all(store: Store, node: str) -> None:
-    """Make the waiting mail of every other name this node's. To be called only where no other node can be, before the
-    broker is reached: the names are then this node's own from before, and nobody else would publish it, ever."""
+    """Take over the waiting messages of every other node name. Call it only where no other node can exist, and
+    before the broker is connected: the names are then this node's former names, and no other node would publish the
+    messages."""
     others = await store.read(lambda conn: [found.node for found in rows(conn, _OTHERS, {"b_node": node})])
     for other in others:
         _claimed(other, await store.write(partial(outbox.claim_orphans, dead_node=other, by=node)))
@@ -78,24 +79,28 @@ def _claimed(other: str, messages: int) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class _Heard:
-    """What one look into the journal told."""
+class _Snapshot:
+    """The result of one read of the journal."""
 
     noticed: Mapping[str, frozenset[str]]
-    pauses: Mapping[str, lane_pauses.Said]
+    pauses: Mapping[str, lane_pauses.PauseState]
     silent: list[str]
     alone: bool
 
 
 class PeerNodes:
-    """Beats every BEAT_S, and looks for the dead. `on_claimed` is called when mail became this node's, `on_past` with
-    the nodes that hold the database against their logs and found it too old (see `past.elsewhere`), `on_pauses` with an
-    operator's last word about each of `lanes`, `on_stop` every STOP_LOOK_S with that about an emergency stop."""
+    """Writes a heartbeat every BEAT_S and looks for dead nodes.
+
+    `on_claimed` is called when this node took over messages, `on_past` with the nodes that found the database older
+    than their permit logs (see `restored_database.elsewhere`), `on_pauses` with the pause state of each of `lanes`, and
+    `on_stop` every STOP_LOOK_S with the state of the emergency stop.
+    """
 
     def __init__(
         self, store: Store, clock: Clock, node: str, lanes: Collection[str], on_claimed: Callable[[], None],
         on_past: Callable[[Mapping[str, frozenset[str]]], None],
-        on_pauses: Callable[[Mapping[str, lane_pauses.Said]], None], meters: Meters, reaches_broker: Callable[[], bool],
+        on_pauses: Callable[[Mapping[str, lane_pauses.PauseState]], None], meters: Meters,
+        reaches_broker: Callable[[], bool],
         on_stop: Callable[[stops.Stop], object],
     ) -> None:  # fmt: skip
         self._store = store
@@ -111,56 +116,57 @@ class PeerNodes:
         self._reached_s = clock.monotonic_s()
         self._beaten_s: float | None = None
         self._judges_from_s = 0.0
-        self._tasks = Tasks(lambda failure: _log.error("neighbours.ended", error=str(failure.value)))
+        self._tasks = Tasks(lambda failure: _log.error("peers.ended", error=str(failure.value)))
 
     def start(self) -> None:
-        """Begin."""
-        self._tasks.spawn(self._again_and_again(self._once, BEAT_S))
-        self._tasks.spawn(self._again_and_again(self._look_for_stop, STOP_LOOK_S))
+        """Start."""
+        self._tasks.spawn(self._repeat(self._beat, BEAT_S))
+        self._tasks.spawn(self._repeat(self._look_for_stop, STOP_LOOK_S))
 
     def stop(self) -> None:
-        """End. What was begun is committed or not, as it comes."""
+        """Stop. Work in progress may still be committed."""
         self._tasks.stop()
 
-    def _look(self, conn: Connection, now_ms: int) -> _Heard:
+    def _look(self, conn: Connection, now_ms: int) -> _Snapshot:
         silent = silent_nodes(conn, self._node, now_ms) + [outbox.NOBODY] * outbox.has_orphans(conn)
         alone = not rows(conn, _ALIVE, {"b_node": self._node, "b_after": now_ms - DEAD_MS})
-        return _Heard(restored_database.elsewhere(conn, self._node), lane_pauses.said(conn, self._lanes), silent, alone)
+        restored = restored_database.elsewhere(conn, self._node)
+        return _Snapshot(restored, lane_pauses.said(conn, self._lanes), silent, alone)
 
-    async def _again_and_again(self, act: Callable[[], Awaitable[None]], every_s: float) -> None:
+    async def _repeat(self, act: Callable[[], Awaitable[None]], every_s: float) -> None:
         while True:
             try:
                 await act()
             except (CancelledError, StoreFailed):
                 raise
             except Exception:
-                # A node that gave up here would send on a lane that an operator paused elsewhere.
-                _log.error("neighbours.failed", error=Failure().getTraceback(detail="brief"),
-                           action="tried again at the next beat")  # fmt: skip
+                # A node that stopped here would go on sending on a lane that an operator paused on another node.
+                _log.error("peers.failed", error=Failure().getTraceback(detail="brief"),
+                           action="tried again at the next heartbeat")  # fmt: skip
                 self._meters.alarms.labels("impossible").inc()
             await sleep(self._clock, every_s)
 
     async def _look_for_stop(self) -> None:
         self._on_stop(await self._store.read(stops.last))
 
-    async def _once(self) -> None:
+    async def _beat(self) -> None:
         await self._store.write(lambda _tx: None)
         judges = self._may_judge()
         now_ms = self._clock.now_ms()
-        heard = await self._store.read(partial(self._look, now_ms=now_ms))
-        self._on_pauses(heard.pauses)
-        self._on_past(heard.noticed)
+        snapshot = await self._store.read(partial(self._look, now_ms=now_ms))
+        self._on_pauses(snapshot.pauses)
+        self._on_past(snapshot.noticed)
         if not self._reaches_broker():
-            await self._leave(heard)
+            await self._leave(snapshot)
             return
         self._reached_s = self._clock.monotonic_s()
-        for dead in heard.silent if judges else ():
+        for dead in snapshot.silent if judges else ():
             if _claimed(dead, await self._store.write(partial(claim, dead_node=dead))):
                 self._on_claimed()
 
     def _may_judge(self) -> bool:
-        """Whether this node's own beats came in time. After a pause of its own, or of the database, the others look
-        dead, too: they get as long as a dead one to show that they live.
+        """True if this node's own heartbeats were on time. After a pause of this node or of the database, the others
+        look dead too, so they get DEAD_MS to show that they are alive.
         """
         now_s = self._clock.monotonic_s()
         if self._beaten_s is not None and now_s - self._beaten_s > 2 * BEAT_S:
@@ -168,9 +174,10 @@ class PeerNodes:
         self._beaten_s = now_s
         return now_s >= self._judges_from_s
 
-    async def _leave(self, heard: _Heard) -> None:
-        """Whoever has waited for the broker longer than others wait for a dead node is dead to the ERP."""
-        if heard.alone or self._clock.monotonic_s() - self._reached_s <= DEAD_MS / 1000:
+    async def _leave(self, snapshot: _Snapshot) -> None:
+        """Release this node's messages if it has been without the broker for longer than others wait for a dead
+        node."""
+        if snapshot.alone or self._clock.monotonic_s() - self._reached_s <= DEAD_MS / 1000:
             return
         left = await self._store.write(outbox.disown)
         if left:

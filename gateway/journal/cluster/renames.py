@@ -1,10 +1,10 @@
 """Renames of lanes and senders: every row that carries the old name gets the new one, in one transaction.
 
 Files outside the database keep the old name of a lane (the permit log writes `lane/reference`), so old names of lanes
-stay known: see `lane_names`. A renamed lane gets a higher epoch, so that a
-node which still has the old settings can write nothing for it, and its old name cannot be leased any more.
+stay known: see `lane_names`. A renamed lane gets a higher epoch, so that a node with the old settings cannot write for
+it, and its old name cannot be leased any more.
 
-To be run while no daemon works on the journal: what a daemon holds in memory has the old name.
+Run it only while no daemon uses the journal: a running daemon has the old name in memory.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from typing import Any
 from sqlalchemy import Connection, Table, delete, func, select, update
 
 from gateway.journal.cluster import lane_pauses, restored_database
-from gateway.journal.cluster.lane_names import current_lane
 from gateway.journal.commit import audit
+from gateway.journal.commit.lane_names import current_lane
 from gateway.journal.commit.store import Tx
 from gateway.journal.payments import batch_rows, payees
 from gateway.journal.sql import schema
@@ -26,12 +26,12 @@ from gateway.journal.sql.databases import insert_new
 from protocols.canon.outcome import STATE_TABLE
 
 BEATING_MS = 15_000
-"""A node writes every 5 s at least: one that wrote within this time runs."""
+"""A node writes at least every 5 s, so a node that wrote within this time is running."""
 OFFLINE = ".offline"
-"""Behind a node's name: a command that wrote while its daemon was stopped, with an audit chain of its own."""
+"""The suffix of the node name under which offline commands write, with an audit chain of their own."""
 _L, _P, _B, _R = schema.lanes.c, schema.payments.c, schema.batches.c, schema.lane_renames.c
 OPEN = tuple(state.value for state, facts in STATE_TABLE.items() if not facts.final)
-"""The states of a payment that is not over."""
+"""The states of a payment that is not final."""
 _SHOWN = 5
 _USAGE_SUMS = ("sum_minor", "count")
 
@@ -49,7 +49,8 @@ class Renamed:
 
 
 def refuse_while_running(conn: Connection, now_ms: int, but: str) -> None:
-    """Raises NotRenamed if a daemon works on this journal: one holds a lease, or wrote lately. `but`: our own name."""
+    """Raises NotRenamed if a daemon uses this journal: it holds a lease, or wrote recently. `but`: our own node
+    name."""
     leased = select(_L.lane, _L.owner, _L.expires_ms).where(_L.owner != "", _L.expires_ms > now_ms)
     for row in conn.execute(leased.order_by(_L.lane)):
         left_s = (row.expires_ms - now_ms + 999) // 1000
@@ -63,7 +64,7 @@ def refuse_while_running(conn: Connection, now_ms: int, but: str) -> None:
 
 
 def rename_lane(tx: Tx, old: str, new: str, actor: str, reason: str) -> Renamed:
-    """Call the lane `old` `new` from now on, with all that belongs to it. Raises NotRenamed."""
+    """Rename the lane `old` to `new` in all tables. Raises NotRenamed."""
     conn = tx.fresh
     before = _differ(old, new, "lane")
     if old.partition(".")[0] != new.partition(".")[0]:
@@ -87,7 +88,7 @@ def rename_lane(tx: Tx, old: str, new: str, actor: str, reason: str) -> Renamed:
                              f"they are two lanes and stay two; configure both")  # fmt: skip
     other = conn.execute(select(schema.lanes).where(_L.lane == new).with_for_update()).first()
     paused = lane_pauses.said(conn, [old])[old].paused
-    # Of two rows of one key that of the lane which has the history stays.
+    # Of two rows with the same key, keep that of the lane with the history.
     counts = {"past_cleared": restored_database.move_lane(tx, old, new)}
     apart = (schema.lanes, schema.past_cleared)
     counts.update({table.name: _move(conn, table, "lane", before) for table in _tables("lane") if table not in apart})
@@ -97,7 +98,7 @@ def rename_lane(tx: Tx, old: str, new: str, actor: str, reason: str) -> Renamed:
         kept.update(epoch=max(row.epoch, other.epoch) + 1, serial=max(row.serial, other.serial))
     conn.execute(update(schema.lanes).where(_L.lane == old).values(**kept))
     tx.epochs.clear()
-    # A lane that gets a former name of its own back: that is no old name any more.
+    # If a lane gets a former name back, that name is no longer a former name.
     conn.execute(delete(schema.lane_renames).where(_R.old == new))
     insert_new(conn, schema.lane_renames, {"old": old, "lane": new, "at_ms": tx.now_ms})
     if paused:
@@ -108,7 +109,7 @@ def rename_lane(tx: Tx, old: str, new: str, actor: str, reason: str) -> Renamed:
 
 
 def rename_sender(tx: Tx, old: str, new: str, actor: str, reason: str) -> Renamed:
-    """Call the sender `old` `new` from now on: its orders' identity, sums, payees and questions. Raises NotRenamed."""
+    """Rename the sender `old` to `new`: its orders, sums, payees and questions. Raises NotRenamed."""
     conn = tx.fresh
     before = _differ(old, new, "sender")
     taken = {*_in_both(conn, _P.order_id, _P.sender, before), *_in_both(conn, _B.batch, _B.sender, before)}
@@ -133,20 +134,20 @@ def rename_sender(tx: Tx, old: str, new: str, actor: str, reason: str) -> Rename
     return said
 
 
-# ---- broker users: whose orders each brought ----
+# ---- broker users and their senders ----
 
 _USERS = "sender_users"
 _M = schema.meta.c
 
 
 def users(conn: Connection) -> dict[str, str]:
-    """For which sender each broker user spoke when a daemon last started or read its settings again."""
+    """The sender of each broker user when a daemon last started or reloaded its settings."""
     found: dict[str, str] = json.loads(conn.execute(select(_M.value).where(_M.name == _USERS)).scalar() or "{}")
     return found
 
 
 def note_users(tx: Tx, spoken: Mapping[str, str]) -> None:
-    """Write down for which sender each broker user speaks now. Users that are gone stay: they may come back."""
+    """Record the sender of each broker user. Users no longer configured stay recorded: they may come back."""
     before = users(tx.raw)
     _write_users(tx, before, before | dict(spoken))
 
@@ -183,7 +184,7 @@ def _open(conn: Connection, column: Any, name: str) -> int:
 
 
 def _in_both(conn: Connection, key: Any, column: Any, names: tuple[str, str]) -> list[str]:
-    """Keys that both names have, a few of them."""
+    """A few of the keys that both names have."""
     old, new = names
     other = key.table.alias()
     both = select(key).select_from(key.table.join(other, other.c[key.name] == key)).where(
@@ -193,7 +194,7 @@ def _in_both(conn: Connection, key: Any, column: Any, names: tuple[str, str]) ->
 
 
 def _move(conn: Connection, table: Table, column: str, names: tuple[str, str]) -> int:
-    """Give the rows of the old name the new one; a row that the new name has under the same key gives way."""
+    """Rename the rows of the old name; a row that the new name has under the same key is deleted."""
     old, new = names
     ours = table.c[column]
     if ours.primary_key:
@@ -203,7 +204,7 @@ def _move(conn: Connection, table: Table, column: str, names: tuple[str, str]) -
 
 
 def _twins(conn: Connection, table: Table, column: str, names: tuple[str, str]) -> list[tuple[Any, Any]]:
-    """Rows of the old name and of the new one that differ in that name only, as pairs."""
+    """Pairs of rows, of the old and the new name, that differ in the name only."""
     old, new = names
     rest = [one.name for one in table.primary_key.columns if one.name != column]
     found = {tuple(row._mapping[name] for name in rest): row
@@ -220,7 +221,7 @@ def _same_key(table: Table, row: Any) -> list[Any]:
 
 
 def _add_up(conn: Connection, names: tuple[str, str]) -> int:
-    """The day's sums of the old name: added to those that the new name has, or moved."""
+    """Add the daily sums of the old name to those of the new name, or move them."""
     table = schema.usage
     for row, twin in _twins(conn, table, "sender", names):
         sums = {name: row._mapping[name] + twin._mapping[name] for name in _USAGE_SUMS}
@@ -229,7 +230,7 @@ def _add_up(conn: Connection, names: tuple[str, str]) -> int:
 
 
 def _move_batches(tx: Tx, names: tuple[str, str]) -> int:
-    """A batch's body is sealed with its sender's name: it is opened under the old one and sealed under the new."""
+    """Move batches; their bodies are sealed with the sender's name, so they are sealed again."""
     old, new = names
     moved = 0
     for found in tx.fresh.execute(select(schema.batches).where(_B.sender == old)).all():

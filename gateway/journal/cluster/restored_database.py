@@ -1,11 +1,11 @@
-"""A database or a permit log that came back from the past, and the lanes that two persons let go all the same.
+"""Detection of a restored database or permit log, and the lanes that two persons released in spite of it.
 
-A node can only compare the database with its own permit log. So one that notices says so in the database, and every
-other node waits with it.
+A node can compare the database only with its own permit log. A node that finds a gap records it in the database, and
+every other node pauses its lanes too.
 
-What is missing has a name, the *episode*: a fingerprint of every gap. A lane is let go for one episode; when another
-database comes back, the episode is another, and every lane waits again. Gaps are kept beside the permit log, so that a
-restart does not forget them; one whose missing entries are back counts no more.
+The *episode* is a fingerprint of all gaps. Two persons release a lane for one episode; after another restore the
+episode differs, and every lane is paused again. Gaps are kept beside the permit log, so that a restart does not forget
+them; a gap whose missing entries are back no longer counts.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, func, insert, select
 
-from gateway.journal.cluster import lane_names
-from gateway.journal.commit import audit, permit_log
-from gateway.journal.commit.permit_log import Group, Header, Known, PermitLog, Segment
-from gateway.journal.commit.store import Permit, Tx
+from gateway.journal.commit import audit, lane_names, permit_log
+from gateway.journal.commit.permit_log import Group, Header, KnownLog, PermitLog, Segment
+from gateway.journal.commit.rows import Head, Permit
+from gateway.journal.commit.store import Tx
 from gateway.journal.sql import schema
 from gateway.journal.sql.databases import insert_new
 from gateway.journal.sql.vault import Vault
 from gateway.journal.sql.vaults import vault_of
 
 LISTED = 1_000
-"""So many missing sends are kept by name; the others are counted."""
+"""The number of missing sends listed by name; further ones are only counted."""
 _C = schema.past_cleared.c
 _M, _A, _N = schema.meta, schema.audit.c, schema.units.c
 _NOTICE = "past."
@@ -39,7 +39,7 @@ _SENDS = ("payment.send", "payment.replay")
 
 
 class Lack(StrEnum):
-    """Which side lacks something."""
+    """The side that lacks entries: the journal or the permit log."""
 
     JOURNAL = "journal_older"
     FORKED = "journal_forked"
@@ -51,9 +51,9 @@ class Lack(StrEnum):
 class Gap:
     """What one side has and the other lacks.
 
-    `log` and `journal` are the heads (seq, hash) that were compared, `common` the last entry that both have. Of a
-    journal: `entries`, of which `others` are words of others than the node, between `from_ms` and `to_ms`, and `sends`,
-    counted in `count`; `partial`: the log does not reach back to what both have. Of a log: `count` sends, of the
+    `log` and `journal` are the compared heads (seq, hash), `common` the last entry that both have. If the journal lacks
+    entries: `entries` between `from_ms` and `to_ms`, of which `others` came from outside the node, and `sends`, `count`
+    in all; `partial`: the log does not reach back to a common entry. If the log lacks sends: `count` sends, of the
     payments `unlogged`.
     """
 
@@ -73,20 +73,21 @@ class Gap:
 
     @property
     def name(self) -> str:
-        """A fingerprint of it."""
+        """The fingerprint of the gap."""
         return hashlib.sha256(self.record()).hexdigest()
 
     def record(self) -> bytes:
-        """As one line of JSON."""
+        """The gap as one line of JSON."""
         return json.dumps(asdict(self), sort_keys=True, separators=(",", ":")).encode()
 
     @property
     def counts(self) -> bool:
-        """Whether lanes wait for it: what only the node itself did can be done, or asked about, again."""
+        """True if lanes are paused for it. Acts of the node itself do not count: they can be repeated or enquired
+        about."""
         return self.lack in (Lack.LOG, Lack.NO_LOG) or bool(self.count or self.others or self.partial)
 
     def words(self) -> str:
-        """A sentence for people."""
+        """The gap as a sentence."""
         if self.lack in (Lack.LOG, Lack.NO_LOG):
             what = "is missing" if self.lack is Lack.NO_LOG else f"ends at entry {self.log[0]}"
             return f"the permit log of {self.node} {what}, and the journal has {self.count} later sends of this node"
@@ -97,8 +98,9 @@ class Gap:
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """`sends` are the forgotten ones under the present names of their lanes, `episode` the name of all that is missing
-    ("" if nothing), `cleared` the lanes let go for it, `gaps` what is missing beside sends that stand alone."""
+    """`sends` are the sends that the journal lacks, under their lanes' present names; `episode` is the fingerprint
+    of all that is missing ("" if nothing), `cleared` the lanes released for it, `gaps` the gaps besides single
+    sends."""
 
     sends: tuple[Permit, ...] = ()
     episode: str = ""
@@ -106,29 +108,30 @@ class Past:
     gaps: tuple[Gap, ...] = ()
 
     def of_lane(self, lane: str) -> list[Permit]:
-        """The forgotten sends of one lane, as far as they are listed."""
+        """The missing sends of one lane, as far as they are listed."""
         return [permit for permit in self.sends if permit.ref.rpartition("/")[0] == lane]
 
     def by_lane(self) -> Mapping[str, int]:
-        """How many of each lane, as far as they are listed."""
+        """The number of missing sends per lane, as far as they are listed."""
         return Counter(permit.ref.rpartition("/")[0] for permit in self.sends)
 
     @property
     def forgotten(self) -> int:
-        """How many sends the journal has forgotten, whether they are listed or not."""
+        """The number of sends that the journal lacks, listed or not."""
         return sum(gap.count for gap in self.gaps if gap.lack in (Lack.JOURNAL, Lack.FORKED)) or len(self.sends)
 
     def holds(self, lane: str) -> bool:
-        """Whether this lane may not send: anything missing makes every lane wait, as the orders behind it may have
-        come from anywhere."""
+        """True if this lane must not send. Any gap pauses every lane, because the missing orders may belong to any
+        lane."""
         return bool(self.episode) and lane not in self.cleared
 
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """What a comparison found: `past` with all gaps, the `new` ones among them, and the journal's `head` of this node.
+    """The result of a comparison: `past` with all gaps, the `new` ones among them, and the node's `head` in the
+    journal.
 
-    `harmless` is a gap that nobody waits for, `explained` one that another process of this node's name made.
+    `harmless` is a gap that pauses nothing, `explained` one that another process of this node's name caused.
     """
 
     past: Past
@@ -138,8 +141,8 @@ class Compared:
     explained: Gap | None = None
 
 
-def compare(conn: Connection, log: Known, at_ms: int) -> Compared:
-    """Compare the permit log with the database, both ways. Raises PermitLogBroken."""
+def compare(conn: Connection, log: KnownLog, at_ms: int) -> Compared:
+    """Compare the permit log with the database in both directions. Raises PermitLogBroken."""
     head = audit.head_of(conn, log.node)
     found = [*_journal_lacks(conn, log), *_log_lacks(conn, log, head)]
     kept = [read(record) for record in log.gaps]
@@ -153,14 +156,14 @@ def compare(conn: Connection, log: Known, at_ms: int) -> Compared:
 
 
 def keep(log: PermitLog, found: Compared) -> None:
-    """Write down in the log what a comparison found, and go on from the journal's head. Raises OSError."""
+    """Record the found gaps in the log, and continue it from the journal's head. Raises OSError."""
     for gap in found.new:
         log.add_gap(gap.record(), found.head.at_ms)
     log.adopt(found.head)
 
 
 def read(record: bytes) -> Gap:
-    """A gap as it was kept."""
+    """Parse a recorded gap."""
     said = json.loads(record)
     return Gap(**{
         **said, "lack": Lack(said["lack"]), "log": tuple(said["log"]), "journal": tuple(said["journal"]),
@@ -169,40 +172,40 @@ def read(record: bytes) -> Gap:
 
 
 def has_noticed(conn: Connection, node: str) -> bool:
-    """Whether this node has said so before."""
+    """True if this node has recorded a finding before."""
     return conn.execute(select(_M.c.value).where(_M.c.name == _NOTICE + node)).scalar() is not None
 
 
 def notice(tx: Tx, found: Past) -> None:
-    """Say to the other nodes what this one has found, or that it has found nothing."""
+    """Record for the other nodes what this node has found, or that it found nothing."""
     tx.fresh.execute(delete(_M).where(_M.c.name == _NOTICE + tx.node))
     if found.episode:
         tx.fresh.execute(insert(_M), {"name": _NOTICE + tx.node, "value": found.episode})
 
 
 def elsewhere(conn: Connection, node: str) -> dict[str, frozenset[str]]:
-    """Other nodes that have noticed, each with the lanes that were let go since for what it found."""
+    """Other nodes that found gaps, each with the lanes released since for its episode."""
     rows = conn.execute(select(_M.c.name, _M.c.value).where(_M.c.name.startswith(_NOTICE, autoescape=True))).all()
     episodes = {name.removeprefix(_NOTICE): value for name, value in rows if name != _NOTICE + node}
     return {other: _cleared(conn, episode) for other, episode in sorted(episodes.items())}
 
 
 def clear(tx: Tx, lane: str, episode: str, proposal: str) -> bool:
-    """Let a lane go for this episode. False if it was already."""
+    """Release a lane for this episode. False if it was released already."""
     seal = _seal(tx.vault, lane, episode, proposal, tx.now_ms)
     values = {"proposal": proposal, "at_ms": tx.now_ms, "seal": seal}
     if insert_new(tx.fresh, schema.past_cleared, {"lane": lane, "episode": episode, **values}):
         return True
     if lane in _cleared(tx.fresh, episode):
         return False
-    # A row that nobody with the key wrote is in the way: two persons' word takes its place.
+    # Replace a row that was not written with the key: the two persons' decision holds.
     mine = (_C.lane == lane) & (_C.episode == episode)
     tx.fresh.execute(schema.past_cleared.update().where(mine).values(values))
     return True
 
 
 def move_lane(tx: Tx, old: str, new: str) -> int:
-    """Let what two persons said of the lane `old` hold for `new`: the lane's name is part of what the seal covers."""
+    """Move the releases of the lane `old` to `new`, sealed again, because the seal covers the lane's name."""
     moved = 0
     for row in tx.fresh.execute(select(schema.past_cleared).where(_C.lane == old)).all():
         if row.seal == _seal(tx.vault, old, row.episode, row.proposal, row.at_ms):
@@ -215,7 +218,7 @@ def move_lane(tx: Tx, old: str, new: str) -> int:
 
 
 def _cleared(conn: Connection, episode: str) -> frozenset[str]:
-    """Only rows that a holder of the vault's key wrote count."""
+    """The released lanes. Only rows written by a holder of the vault's key count."""
     vault = vault_of(conn)
     rows = conn.execute(select(schema.past_cleared).where(_C.episode == episode))
     return frozenset(row.lane for row in rows if row.seal == _seal(vault, row.lane, episode, row.proposal, row.at_ms))
@@ -226,7 +229,7 @@ def _seal(vault: Vault, lane: str, episode: str, proposal: str, at_ms: int) -> s
 
 
 def _past(conn: Connection, sends: tuple[Permit, ...], gaps: tuple[Gap, ...]) -> Past:
-    # The episode is made of what was logged: a lane that is renamed meanwhile does not make it another one.
+    # The episode is computed from the logged names, so that renaming a lane does not change it.
     words = sorted({f"{permit.ref} {permit.attempt}" for permit in sends} | {gap.name for gap in gaps})
     if not words:
         return Past()
@@ -239,7 +242,7 @@ def _past(conn: Connection, sends: tuple[Permit, ...], gaps: tuple[Gap, ...]) ->
 # ---- what the journal lacks --------------------------------------------------------------------------------------
 
 
-def _journal_lacks(conn: Connection, log: Known) -> Iterator[Gap]:
+def _journal_lacks(conn: Connection, log: KnownLog) -> Iterator[Gap]:
     legacy = log.legacy()
     if legacy is not None:
         lost = _Lost()
@@ -252,7 +255,7 @@ def _journal_lacks(conn: Connection, log: Known) -> Iterator[Gap]:
 
 
 def _lacking(conn: Connection, there: Sequence[Segment], node: str, head: Group) -> Gap:
-    """What the journal lacks of what these segments say."""
+    """What the journal lacks of the entries in these segments."""
     first = next((n for n in reversed(range(len(there))) if _knows_header(conn, there[n].header())), 0)
     place, common = _last_common(conn, there[first:])
     lost = _Lost()
@@ -274,13 +277,13 @@ def _knows_header(conn: Connection, header: Header) -> bool:
     return _has(conn, header.node, header.head)
 
 
-def _items(segments: Iterable[Segment]) -> Iterator[permit_log.Item]:
+def _items(segments: Iterable[Segment]) -> Iterator[permit_log.LogItem]:
     for one in segments:
         yield from one.items()
 
 
 def _last_common(conn: Connection, segments: Sequence[Segment]) -> tuple[int, Group]:
-    """The place of the newest group that the journal has, and that group; place -1 if it has none of them."""
+    """The newest logged group that the journal has, with its position; position -1 if it has none."""
     place, common = -1, Group(0, permit_log.GENESIS)
     waiting: list[tuple[int, Group]] = []
     node = ""
@@ -308,15 +311,15 @@ def _last_common(conn: Connection, segments: Sequence[Segment]) -> tuple[int, Gr
 
 
 class _Lost:
-    """Counts what a journal lacks. Only so many sends are kept, however many there are."""
+    """Counts what the journal lacks. Keeps at most LISTED sends."""
 
     def __init__(self) -> None:
         self.entries = self.others = self.count = self.from_ms = self.to_ms = 0
         self.sends: list[Permit] = []
         self.partial = False
 
-    def after(self, items: Iterable[permit_log.Item], place: int) -> Iterator[Permit]:
-        """The permits behind this place; the groups there are counted on the way."""
+    def after(self, items: Iterable[permit_log.LogItem], place: int) -> Iterator[Permit]:
+        """The permits after this position; the groups after it are counted on the way."""
         for at, item in enumerate(items):
             if at > place and isinstance(item, Group):
                 self.others += item.others
@@ -325,14 +328,14 @@ class _Lost:
                 yield item
 
     def take(self, sends: Iterable[Permit]) -> None:
-        """Count these."""
+        """Count these sends."""
         for one in sends:
             self.count += 1
             if len(self.sends) < LISTED:
                 self.sends.append(one)
 
     def gap(self, conn: Connection, node: str, log: Group, common: int) -> Gap:
-        """All of it."""
+        """Everything counted, as a gap."""
         head = audit.head_of(conn, node)
         lack = Lack.FORKED if log.hash and head.seq >= log.seq else Lack.JOURNAL
         return Gap(lack, node, (log.seq, log.hash), (head.seq, head.hash), common, self.entries, self.others,
@@ -340,7 +343,7 @@ class _Lost:
 
 
 def _is_over(conn: Connection, gap: Gap) -> bool:
-    """Whether what the journal lacked is there again."""
+    """True if the journal has the missing entries again."""
     if gap.lack in (Lack.LOG, Lack.NO_LOG):
         return False
     if gap.log[1]:
@@ -351,19 +354,19 @@ def _is_over(conn: Connection, gap: Gap) -> bool:
 # ---- what the log lacks ------------------------------------------------------------------------------------------
 
 
-def _log_lacks(conn: Connection, log: Known, head: audit.Head) -> Iterator[Gap]:
-    """Sends of this node in the journal that the log does not know, without those of the journal's last group: it may
-    be missing from the log, which is written after the commit."""
+def _log_lacks(conn: Connection, log: KnownLog, head: Head) -> Iterator[Gap]:
+    """Sends of this node that the log lacks, except those of the journal's last group: the log is written after the
+    commit, so that group may be missing."""
     if log.legacy() is not None and any(permit_log.read_legacy(log.folder.with_name(permit_log.LEGACY))):
         return
     before = conn.execute(select(_N.before_seq).where(_N.node == log.node)).scalar()
     if before is None:
-        # A version before wrote last. The entries of one group have one time.
+        # An older version wrote last. All entries of one group have the same time.
         last = select(_A.at_ms).where(_A.node == log.node, _A.seq == head.seq).scalar_subquery()
         before = conn.execute(select(func.max(_A.seq)).where(_A.node == log.node, _A.at_ms != last)).scalar() or 0
     own = log.own or Group(0, permit_log.GENESIS)
     if not _has(conn, log.node, own):
-        return  # the journal lacks something, which is said already
+        return  # the journal lacks entries, which is reported already
     later = (_A.node == log.node) & (_A.seq > own.seq) & (_A.seq <= before) & _A.entry.in_(_SENDS)
     some = conn.execute(select(_A.object_id).where(later).order_by(_A.seq).limit(_AT_ONCE)).scalars().all()
     if not some:
@@ -375,7 +378,7 @@ def _log_lacks(conn: Connection, log: Known, head: audit.Head) -> Iterator[Gap]:
 
 
 def tell(found: Past) -> list[dict[str, Any]]:
-    """Each gap for the control socket."""
+    """Each gap as JSON for the control API."""
     return [{"lack": gap.lack.value, "node": gap.node, "common": gap.common, "entries": gap.entries,
              "others": gap.others, "sends": gap.count, "from_ms": gap.from_ms, "to_ms": gap.to_ms,
              "unlogged": list(gap.unlogged), "words": gap.words()} for gap in found.gaps]  # fmt: skip

@@ -1,7 +1,7 @@
 """The emergency stop: one person stops everything that moves money, on every node; two persons start it again.
 
-Each word has a number, one more than the word before it, and the highest number holds. What a word says is sealed, so
-that who can only write to the database cannot end a stop. A word that cannot be opened counts as a stop.
+Each stop or restart gets the next number, and the highest number holds. Its content is sealed, so that nobody can end a
+stop by writing to the database alone. A row that cannot be opened counts as a stop.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from gateway.journal.sql.vaults import vault_of
 STOPPED = "stopped"
 """The reason why a lane is paused while a stop is in force."""
 SUBJECT = "gateway"
-"""What a stop is about, in the audit trail and in proposals."""
+"""The subject of a stop in the audit trail and in proposals."""
 _C = schema.stops.c
 _LAST = select(schema.stops).order_by(_C.number.desc()).limit(1)
 
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """The last word: whether all is stopped. `number` 0: nobody ever stopped it. `by` is who said it."""
+    """The present state: whether everything is stopped, and by whom. `number` 0: there was never a stop."""
 
     number: int = 0
     stopped: bool = False
@@ -40,13 +40,13 @@ class Stop:
 
 
 def say(tx: Tx, actor: str, reason: str, *, stopped: bool, detail: Mapping[str, Any] | None = None) -> Stop:
-    """Write down that all is stopped, or started again. A second stop changes nothing: the first one is returned."""
+    """Record a stop or a restart. A second stop changes nothing and returns the first one."""
     before = last(tx.raw)
     if before.stopped and stopped:
         return before
     word = Stop(before.number + 1, stopped, tx.now_ms, actor, reason)
     body = json.dumps({"by": actor, "reason": reason}, ensure_ascii=False).encode()
-    # Of two nodes that say something at once one fails on the key, and is run again.
+    # If two nodes write at once, one fails on the key and is run again.
     tx.fresh.execute(insert(schema.stops), {
         "number": word.number, "stopped": int(stopped), "at_ms": word.at_ms,
         "body": tx.vault.seal(body, _aad(word.number, stopped)),
@@ -57,7 +57,7 @@ def say(tx: Tx, actor: str, reason: str, *, stopped: bool, detail: Mapping[str, 
 
 
 def last(conn: Connection) -> Stop:
-    """The word that holds, as committed."""
+    """The committed state."""
     row = first_row(conn, _LAST, {})
     return Stop() if row is None else _read(row, vault_of(conn))
 

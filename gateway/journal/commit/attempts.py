@@ -1,4 +1,4 @@
-"""Sends as they were written down, and the evidence that words about payments rest on."""
+"""The tables of attempts (every send with its bytes) and of evidence (what the bank said, and how it was read)."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _BOTH = (
 
 @dataclass(frozen=True, slots=True)
 class Exhibit:
-    """A piece of evidence in the file of a payment: its own key, and when it was written."""
+    """One stored piece of evidence: its key, when it was written, and its payment."""
 
     evidence: str
     at_ms: int
@@ -52,20 +52,20 @@ def flush(tx: Tx) -> None:
 
 
 def of_payment(conn: Connection, payment: str) -> list[AttemptRow]:
-    """All sends of a payment, the first first."""
+    """All sends of a payment, oldest first."""
     vault = vault_of(conn)
     statement = select(schema.attempts).where(_A.payment == payment).order_by(_A.attempt)
     return [_read(row, vault) for row in conn.execute(statement)]
 
 
 def last(conn: Connection, payment: str) -> AttemptRow | None:
-    """The latest send of a payment: what an enquiry asks about and a replay repeats."""
+    """The latest send of a payment, which an enquiry asks about and a repeat sends again."""
     row = first_row(conn, _LAST, {"b_payment": payment})
     return None if row is None else _read(row, vault_of(conn))
 
 
 def last_with_payment(conn: Connection, payment: str) -> tuple[PaymentRow, AttemptRow] | None:
-    """A payment and its latest send, read at once; None if it was never sent."""
+    """A payment and its latest send in one read; None if it was never sent."""
     row = first_row(conn, _BOTH, {"b_payment": payment})
     if row is None:
         return None
@@ -81,7 +81,7 @@ def evidence_of(conn: Connection, payment: str) -> list[Exhibit]:
 
 
 def notes_of(tx: Tx, payment: str, source: Source) -> list[str]:
-    """The notes of what this source said of the payment, also in units of the same group."""
+    """The notes of this source's evidence about the payment, including those of the present group."""
     found = tx.read.execute(
         select(_E.evidence, _E.note).where(_E.payment == payment, _E.source == source.value).order_by(_E.evidence)
     )

@@ -1,8 +1,8 @@
-"""The audit trail: who did what to which object, in an order that cannot be changed without being seen.
+"""The audit trail: who did what to which object, as a hash chain in which any change is detected.
 
-Each node has its own chain. An entry's hash covers its place, its words and its sealed detail; the seal's
-associated data is the same header, so a forger without the vault's key cannot rebuild the chain from the middle.
-The head of each chain also stands in `units`, so that cutting off the end is seen.
+Each node has its own chain. An entry's hash covers its position, its fields and its sealed detail. The seal's
+associated data is the same header, so without the vault's key the chain cannot be rebuilt from the middle. The head of
+each chain is also kept in `units`, so that removing entries from the end is detected.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, insert, inspect, select
 
-from gateway.journal.commit.store import Noted, Tx
+from gateway.journal.commit.rows import Head, Noted
+from gateway.journal.commit.store import Tx
 from gateway.journal.sql import schema
 from gateway.journal.sql.driver import first_row, write_many
 from gateway.journal.sql.vault import Vault, VaultError
@@ -25,23 +26,7 @@ _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, sort_keys=True, 
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
-    """The last entry of a chain; `seq` 0 before the first."""
-
-    seq: int
-    hash: str
-
-
-@dataclass(slots=True)
-class Chain:
-    """The writer's end of one node's chain. `head` moves with each flush and is put back when that rolls back."""
-
-    node: str
-    head: Head
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
+class AuditEntry:
     """One audit entry, opened."""
 
     node: str
@@ -54,12 +39,12 @@ class Entry:
 
 
 def append(tx: Tx, actor: str, entry_kind: str, object_id: str, detail: Mapping[str, Any] | None = None) -> None:
-    """Note that `actor` did `entry_kind` to `object_id`. Every unit that changes anything calls this."""
+    """Record that `actor` did `entry_kind` to `object_id`. Every unit that changes anything calls this."""
     tx.notes.append(Noted(tx.now_ms, actor, entry_kind, object_id, _encode(detail or {}).encode()))
 
 
 def chain(tx: Tx) -> list[dict[str, Any]]:
-    """The rows of the group's notes, chained; the chain's head is then the last of them."""
+    """Chain the group's audit entries; returns their rows and moves the chain's head to the last of them."""
     node, head, rows = tx.chain.node, tx.chain.head, []
     for note in tx.notes:
         seq = head.seq + 1
@@ -76,23 +61,23 @@ def chain(tx: Tx) -> list[dict[str, Any]]:
 
 
 def flush(tx: Tx, rows: list[dict[str, Any]]) -> None:
-    """Write what was chained."""
+    """Write the chained rows."""
     if rows:
         write_many(tx.raw, _INSERT, rows)
 
 
-# What only the node itself did can be done, or asked about, again; and so can questions, and what was refused.
+# After a loss, acts of the node itself can be repeated or enquired about; so can questions and refused commands.
 _OWN = ("node:", "lane:", "watch:")
 _HARMLESS = ("question.", "command.refused", "order.repeated", "directory.", "accounts.shown")
 
 
 def others(notes: Sequence[Noted]) -> int:
-    """How many of these are words of others than the node: orders, cancellations, decisions of persons."""
+    """How many of these entries came from outside the node: orders, cancellations, decisions of persons."""
     return sum(not note.actor.startswith(_OWN) and not note.entry.startswith(_HARMLESS) for note in notes)
 
 
 def head_seal(vault: Vault, node: str, unit: str, at_ms: int, head: Head, before_seq: int) -> str:
-    """A MAC over a row of `units`: who writes to the database without the vault's key cannot move a head."""
+    """A MAC over a row of `units`, so that nobody can move a head without the vault's key."""
     return vault.mac(b"units\n" + _encode([node, unit, at_ms, head.seq, head.hash, before_seq]).encode()).hex()
 
 
@@ -103,10 +88,10 @@ def head_of(conn: Connection, node: str) -> Head:
 
 
 def verify(conn: Connection, vault: Vault | None = None, each: Callable[[Any], object] | None = None) -> list[str]:
-    """Every place where a chain does not hold, as sentences; empty if all is well.
+    """All defects of the chains, as sentences; empty if the chains are intact.
 
-    With the vault the details are opened too, so that a chain rebuilt by someone without the key is found out. `each`
-    is called with every row, node by node and in order.
+    With the vault the details are opened too, which detects a chain rebuilt without the key. `each` is called with
+    every row, node by node and in order.
     """
     problems: list[str] = []
     nodes = set(conn.execute(select(schema.audit.c.node).distinct()).scalars())
@@ -119,14 +104,14 @@ def verify(conn: Connection, vault: Vault | None = None, each: Callable[[Any], o
 
 
 def ends(conn: Connection) -> dict[str, Head]:
-    """Each node's head as its last commit wrote it down."""
-    # Only columns that every version had: a copy of an older one is verified before it is brought up to date.
+    """Each node's head as its last commit recorded it."""
+    # Only columns that every version has: a backup of an older version is verified before it is migrated.
     rows = conn.execute(select(_U.node, _U.audit_seq, _U.audit_hash))
     return {row.node: Head(row.audit_seq, row.audit_hash) for row in rows}
 
 
 def unsealed(conn: Connection) -> list[str]:
-    """Nodes whose head carries no seal: no program that seals has written under their name, or somebody removed it."""
+    """Nodes whose head has no seal: only older versions wrote under their name, or somebody removed the seal."""
     return list(conn.execute(select(_U.node).where(_U.seal.is_(None)).order_by(_U.node)).scalars())
 
 
@@ -160,20 +145,20 @@ def _verify_node(
         yield f"audit of {node}: it ends at entry {head.seq}, the last commit wrote entry {promised.seq}"
 
 
-def entries_of(conn: Connection, vault: Vault, object_id: str) -> list[Entry]:
-    """Everything noted about one object, oldest first."""
+def entries_of(conn: Connection, vault: Vault, object_id: str) -> list[AuditEntry]:
+    """All audit entries about one object, oldest first."""
     columns = schema.audit.c
     statement = select(schema.audit).where(columns.object_id == object_id)
     return [_entry(row, vault) for row in conn.execute(statement.order_by(columns.at_ms, columns.node, columns.seq))]
 
 
-def _entry(row: Any, vault: Vault) -> Entry:
+def _entry(row: Any, vault: Vault) -> AuditEntry:
     detail = json.loads(vault.open(row.detail, header_of(row)))
-    return Entry(row.node, row.seq, row.at_ms, row.actor, row.entry, row.object_id, detail)
+    return AuditEntry(row.node, row.seq, row.at_ms, row.actor, row.entry, row.object_id, detail)
 
 
 def authentic(row: Any, vault: Vault) -> bool:
-    """Whether a holder of the vault's key wrote this row, as it stands there."""
+    """True if this row was written by a holder of the vault's key and not changed since."""
     try:
         vault.open(row.detail, header_of(row))
     except VaultError:
@@ -182,7 +167,7 @@ def authentic(row: Any, vault: Vault) -> bool:
 
 
 def header_of(row: Any) -> bytes:
-    """What the seal and the hash of a row cover beside its detail."""
+    """The header of a row, which its seal and its hash cover besides the detail."""
     return _header(row.node, row.seq, row.at_ms, row.actor, row.entry, row.object_id, row.prev_hash)
 
 

@@ -1,10 +1,10 @@
-"""The blocking half of the writer: it owns the only writing connection and commits a group of units at a time.
+"""The blocking half of the journal's writer: it owns the only writing connection and commits units in groups.
 
-Nothing here knows a reactor. A group is one transaction; if it fails, each of its units is run alone, so that only
-the one at fault fails. One that waits for a row that a stranger has locked fails soon: others wait behind it, and
-whoever called may run it again. A group waits for LOCK_WAIT_S once; what it meets of locks after that it waits for but
-shortly, and not for all of them: some units are not tried then. What cannot be known, or cannot be written at all, is
-StoreFailed, and the process must end.
+It runs in the writer's thread and does not use the reactor. A group is one transaction. If it fails, each of its units
+is run alone, so that only the unit at fault fails. A unit that needs a row locked by another session fails soon,
+because others wait behind it; the caller may run it again. A group waits up to LOCK_WAIT_S for its first lock and only
+briefly for later ones; when the time is used up, its remaining units are returned as UNTRIED. If the outcome of a
+commit cannot be known, or nothing can be written, the committer raises StoreFailed and the process must end.
 """
 
 from __future__ import annotations
@@ -21,25 +21,23 @@ from twisted.python.failure import Failure
 
 from gateway.clock import Clock, Entropy
 from gateway.core.states import Work
-from gateway.journal.cluster.lane_leases import Serials
 from gateway.journal.commit import attempts, audit, outbox, work
-from gateway.journal.commit.audit import Chain
 from gateway.journal.commit.payment_cache import Outdated, PaymentCache
 from gateway.journal.commit.permit_log import Group, Permits
-from gateway.journal.commit.rows import OutboxRow, WorkRow
+from gateway.journal.commit.rows import Chain, Head, OutboxRow, Serials, WorkRow
 from gateway.journal.commit.store import StoreFailed, Tx, Unit
 from gateway.journal.sql import schema
 from gateway.journal.sql.databases import is_locked, is_transient, is_trouble, wait_for_locks
 from gateway.journal.sql.driver import first_row, write
 from gateway.journal.sql.vault import Vault, VaultError
 
-# A unit that another node got in the way of is run again this often before it fails.
+# How many times a unit is run when another node changes the same rows, before it fails.
 _TRIES = 5
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 2.0
-# So long do the units of a group that take in orders, and so long the others, stand before locks one after the other.
+# How long the units of a group may wait for locks in all: those that admit orders, and, separately, the others.
 _STAND_S = 1.9
-_AT_DOOR = -1
-_NOBODYS: Mapping[int, str] = MappingProxyType({})
+_AT_ADMISSION_LOCK = -1
+_NO_SENDERS: Mapping[int, str] = MappingProxyType({})
 _PROBE = "vault_probe"
 _N = schema.units.c
 _SIGN_OFF = (
@@ -47,14 +45,14 @@ _SIGN_OFF = (
     .values(unit=bindparam("b_unit"), at_ms=bindparam("b_at_ms"), audit_seq=bindparam("b_seq"),
             audit_hash=bindparam("b_hash"), before_seq=bindparam("b_before_seq"), seal=bindparam("b_seal"))
 )  # fmt: skip
-# A row that every journal has.
-_DOOR = select(schema.meta.c.name).where(schema.meta.c.name == bindparam("b_name")).with_for_update()
+# The row that serialises admission between nodes: every journal has it.
+_ADMISSION_LOCK = select(schema.meta.c.name).where(schema.meta.c.name == bindparam("b_name")).with_for_update()
 _META = select(schema.meta.c.value).where(schema.meta.c.name == bindparam("b_name"))
 _SIGNED = select(_N.unit).where(_N.node == bindparam("b_node"))
 
 
 class Untried:
-    """Instead of the value of a unit that was not run: others of its group waited for locks, and time was up."""
+    """The result of a unit that was not run, because others of its group used up the time for waiting on locks."""
 
 
 UNTRIED = Untried()
@@ -62,16 +60,16 @@ UNTRIED = Untried()
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """A group's end: each unit's value, Failure or UNTRIED, in order, and the mail and work it left."""
+    """The result of a group: each unit's value, Failure or UNTRIED, in order, and the outbox rows and work it wrote."""
 
     results: tuple[Any, ...]
-    mails: tuple[OutboxRow, ...]
+    messages: tuple[OutboxRow, ...]
     works: tuple[WorkRow, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class _Tried:
-    """What is known of units that are to be run one by one. `error`: how the one at `where` failed just now."""
+    """What is known before units are run one by one. `error` is how the unit at `where` failed in the group."""
 
     hurried: bool
     error: Exception | None = None
@@ -79,7 +77,7 @@ class _Tried:
 
 
 class _NotCommitted(Exception):
-    """The answer to COMMIT was lost, and the database says that it did not happen."""
+    """The connection was lost during COMMIT, and the database shows that the group was not committed."""
 
 
 class Committer:
@@ -98,48 +96,48 @@ class Committer:
         self._reconnect_s = reconnect_s
         self._pause = pause
         self._conn: Connection | None = None
-        self._chain = Chain(node, audit.Head(0, audit.GENESIS))
+        self._chain = Chain(node, Head(0, audit.GENESIS))
         self.committed = self._chain.head
         self._serials = Serials()
-        self._book = PaymentCache()
+        self._cache = PaymentCache()
         self._signed: str | None = None
-        # The place of the unit that was under way when a transaction failed, or _AT_DOOR.
+        # The index of the unit that was running when a transaction failed, or _AT_ADMISSION_LOCK.
         self._where: int | None = None
 
     def open(self) -> None:
-        """Connect, check the vault's key, and take the node's chain up where it ended."""
+        """Connect, check the vault's key, and continue the node's audit chain where it ended."""
         self._connected()
 
     def commit(
-        self, units: Sequence[Unit[Any]], senders: Mapping[int, str] = _NOBODYS, *, hurried: bool = False,
+        self, units: Sequence[Unit[Any]], senders: Mapping[int, str] = _NO_SENDERS, *, hurried: bool = False,
         singly: bool = False,
     ) -> Committed:  # fmt: skip
-        """Commit the units, together if possible. Raises StoreFailed; nothing a unit raises comes out of here.
+        """Commit the units, together if possible. Raises StoreFailed; a unit's own exception becomes its result.
 
-        `senders`: the places of those that take in orders, and whose. They count on rows that other nodes' orders count
-        on as well, each group in the order of its orders. One node at a time does that: two would stand in each other's
-        way more than they would do side by side. `hurried`: no lock is waited for but shortly. `singly`: they were
-        locked just now, so each is run by itself from the beginning.
+        `senders`: the indices of the units that admit orders, with their senders. These units update usage rows that
+        other nodes update too, each in the order of its own orders, so one node at a time holds the admission lock.
+        `hurried`: wait only briefly for any lock. `singly`: run each unit alone from the start, because the units were
+        locked in their last group.
         """
-        mails: list[OutboxRow] = []
+        messages: list[OutboxRow] = []
         works: dict[tuple[str, Work], WorkRow | None] = {}
         if singly:
-            results = tuple(self._each(units, senders, _Tried(hurried), mails, works))
-            return _committed(results, mails, works)
+            results = tuple(self._each(units, senders, _Tried(hurried), messages, works))
+            return _committed(results, messages, works)
         try:
-            tx, values = self._transaction(units, door=bool(senders), hurried=hurried)
+            tx, values = self._transaction(units, admission=bool(senders), hurried=hurried)
         except StoreFailed:
             raise
         except Exception as error:
             tried = self._tried(error, len(units), hurried=hurried)
-            results = tuple(self._each(units, senders, tried, mails, works))
+            results = tuple(self._each(units, senders, tried, messages, works))
         else:
             results = tuple(values)
-            mails, works = tx.mails, tx.works
-        return _committed(results, mails, works)
+            messages, works = tx.messages, tx.works
+        return _committed(results, messages, works)
 
     def close(self) -> None:
-        """Let the connection and the permit log go."""
+        """Close the connection and the permit log."""
         if self._conn is not None:
             self._conn.close()
             self._conn = None
@@ -147,24 +145,24 @@ class Committer:
         self._permits.close()
 
     def _tried(self, error: Exception, count: int, *, hurried: bool) -> _Tried:
-        """What a group's failure says of the units that are now run by themselves."""
+        """What the failure of a group tells about its units, which are run alone next."""
         if not is_locked(error):
             return _Tried(hurried, error, 0) if count == 1 else _Tried(hurried)
-        # It has been waited for already: nobody who is known to stand before that lock does so again at once.
+        # The group has waited for this lock already, so the unit that needs it does not wait again.
         return _Tried(True, error, 0 if count == 1 and self._where is None else self._where)
 
     def _each(
-        self, units: Sequence[Unit[Any]], senders: Mapping[int, str], tried: _Tried, mails: list[OutboxRow],
+        self, units: Sequence[Unit[Any]], senders: Mapping[int, str], tried: _Tried, messages: list[OutboxRow],
         works: dict[tuple[str, Work], WorkRow | None],
     ) -> Iterator[Any]:  # fmt: skip
         hurried = tried.hurried
-        door = _failure(tried.error) if tried.where == _AT_DOOR and tried.error is not None else None
+        admission = _failure(tried.error) if tried.where == _AT_ADMISSION_LOCK and tried.error is not None else None
         stood_s = {True: 0.0, False: 0.0}
         stuck: dict[str, Failure] = {}
         for n, unit in enumerate(units):
             takes_in = n in senders
-            # It would wait before the same door, or pass an earlier one of its sender.
-            behind = (door or stuck.get(senders[n])) if takes_in else None
+            # It needs the same admission lock, or would overtake an earlier unit of its sender.
+            behind = (admission or stuck.get(senders[n])) if takes_in else None
             if behind is not None:
                 yield behind
                 continue
@@ -173,10 +171,10 @@ class Committer:
                 continue
             began_s = self._clock.monotonic_s()
             failed = tried.error if tried.where == n else None
-            value = self._alone(unit, takes_in, failed, mails, works, hurried=hurried)
+            value = self._alone(unit, takes_in, failed, messages, works, hurried=hurried)
             if isinstance(value, Failure) and is_locked(value.value):
-                if failed is None and self._where == _AT_DOOR:
-                    door = value
+                if failed is None and self._where == _AT_ADMISSION_LOCK:
+                    admission = value
                 if takes_in:
                     stuck[senders[n]] = value
                 stood_s[takes_in] += self._clock.monotonic_s() - began_s
@@ -184,10 +182,10 @@ class Committer:
             yield value
 
     def _alone(
-        self, unit: Unit[Any], door: bool, failed: Exception | None, mails: list[OutboxRow],
+        self, unit: Unit[Any], admission: bool, failed: Exception | None, messages: list[OutboxRow],
         works: dict[tuple[str, Work], WorkRow | None], *, hurried: bool = False,
     ) -> Any:  # fmt: skip
-        """The unit's value, or its Failure when it is at fault itself. `failed`: how it failed alone just now."""
+        """The unit's value, or its Failure if the unit itself is at fault. `failed` is how it just failed alone."""
         deadline_s = self._clock.monotonic_s() + self._reconnect_s
         tries, pause_s = 0, _FIRST_PAUSE_S
         while True:
@@ -195,7 +193,7 @@ class Committer:
                 if failed is not None:
                     error, failed = failed, None
                     raise error
-                tx, values = self._transaction([unit], door=door, hurried=hurried)
+                tx, values = self._transaction([unit], admission=admission, hurried=hurried)
             except StoreFailed:
                 raise
             except Exception as error:
@@ -205,33 +203,33 @@ class Committer:
                 elif not isinstance(error, Outdated | IntegrityError) or tries >= _TRIES:
                     return _failure(error)
             else:
-                mails += tx.mails
+                messages += tx.messages
                 works.update(tx.works)
                 return values[0]
 
-    def _transaction(self, units: Sequence[Unit[Any]], *, door: bool, hurried: bool) -> tuple[Tx, list[Any]]:
+    def _transaction(self, units: Sequence[Unit[Any]], *, admission: bool, hurried: bool) -> tuple[Tx, list[Any]]:
         self._where = None
         conn = self._connected()
         head = self._chain.head
         tx = Tx(
-            conn, self._clock.now_ms(), self._node, self._vault, self._entropy, self._chain, self._serials, self._book
+            conn, self._clock.now_ms(), self._node, self._vault, self._entropy, self._chain, self._serials, self._cache
         )
         try:
             transaction = conn.begin()
             wait_for_locks(conn, shortly=hurried)
-            values = self._run(tx, units, door=door and conn.dialect.name != "sqlite")
+            values = self._run(tx, units, admission=admission and conn.dialect.name != "sqlite")
             tx.flush()
             attempts.flush(tx)
             outbox.flush(tx)
             work.flush(tx)
             noted = audit.chain(tx)
             key = self._sign_off(tx, head.seq)
-            # Afterwards: a second process of this name is told so, and not that somebody took its numbers.
+            # After signing off: a second process of this name then fails there, not with a duplicate audit number.
             audit.flush(tx, noted)
         except BaseException as error:
             self._chain.head = head
             self._serials.blocks.clear()
-            self._book.close()
+            self._cache.close()
             self._abandon(conn, error)
             raise
         try:
@@ -243,21 +241,21 @@ class Committer:
                 committed = self._was_committed(key, error)
             finally:
                 if not committed:
-                    self._book.close()
+                    self._cache.close()
                     self._chain.head = head
             if not committed:
                 raise _NotCommitted(str(error)) from error
         self._signed = key
-        self._book.commit()
+        self._cache.commit()
         self.committed = self._chain.head
         if noted or tx.permits:
             self._log_permits(tx)
         return tx, values
 
-    def _run(self, tx: Tx, units: Sequence[Unit[Any]], *, door: bool) -> list[Any]:
-        if door:
-            self._where = _AT_DOOR
-            first_row(tx.raw, _DOOR, {"b_name": "schema"})
+    def _run(self, tx: Tx, units: Sequence[Unit[Any]], *, admission: bool) -> list[Any]:
+        if admission:
+            self._where = _AT_ADMISSION_LOCK
+            first_row(tx.raw, _ADMISSION_LOCK, {"b_name": "schema"})
         values = []
         for n, unit in enumerate(units):
             self._where = n
@@ -266,7 +264,7 @@ class Committer:
         return values
 
     def _sign_off(self, tx: Tx, before_seq: int) -> str:
-        """Leave this group's key in the node's row: proof that it was committed, and that nobody else is this node."""
+        """Write this group's key to the node's row. It proves the commit, and detects a second process of this node."""
         key = self._entropy.ulid(tx.now_ms)
         head = self._chain.head
         signed = write(tx.raw, _SIGN_OFF, {
@@ -283,11 +281,11 @@ class Committer:
         return key
 
     def _say_another(self) -> None:
-        """Let the next start know why this life ended: the chain goes on without the permit log of this machine."""
+        """Record why this process ends: the audit chain continues without the permit log of this machine."""
         try:
             self._permits.another(self._clock.now_ms())
         except OSError:
-            pass  # the next start asks two persons then
+            pass  # the next start then asks two persons
 
     def _log_permits(self, tx: Tx) -> None:
         head = self._chain.head
@@ -303,7 +301,7 @@ class Committer:
             ) from error
 
     def _was_committed(self, key: str, error: Exception) -> bool:
-        """Find out what became of a COMMIT that raised. Without an answer to that, no unit may run again."""
+        """Find out whether a COMMIT that raised took effect. Until that is known, no unit may run again."""
         if self._engine.dialect.name == "sqlite":
             raise StoreFailed(f"SQLite's COMMIT failed ({error}); whether it is on disk is known after a restart")
         deadline_s, pause_s = self._clock.monotonic_s() + self._reconnect_s, _FIRST_PAUSE_S
@@ -311,7 +309,7 @@ class Committer:
             self._drop()
             conn = self._connect()
             try:
-                # The lost session may still be at it: the lock waits until it has ended, one way or the other.
+                # The lost session may still be committing: this lock waits until that session has ended.
                 with conn.begin():
                     found = conn.execute(_SIGNED.with_for_update(), {"b_node": self._node}).scalar_one()
             except SQLAlchemyError as trouble:
@@ -332,7 +330,7 @@ class Committer:
                     signed = self._take_up(conn)
                 self._signed = signed
             except IntegrityError:
-                # Another node began in the same moment: what it wrote first is there now.
+                # Another node started at the same moment; its first rows are there now.
                 tries += 1
                 if tries == _TRIES:
                     raise
@@ -340,7 +338,8 @@ class Committer:
                 self._drop()
                 if not (is_locked(error) or is_trouble(error)):
                     raise
-                # The last process of this name stands still in the middle of its last group, or nobody may write yet.
+                # The last process of this name still holds its last transaction open, or the database takes no writes
+                # yet.
                 pause_s = self._wait(error, pause_s, deadline_s)
                 conn = self._connect()
             except BaseException:
@@ -361,7 +360,7 @@ class Committer:
                 if conn is not None:
                     conn.invalidate()
                     conn.close()
-                # Drivers let through what the system says when there is no descriptor left, or no route.
+                # Drivers pass on the system's OSError, for example when no descriptor is free or there is no route.
                 if not (is_trouble(error) or is_locked(error) or isinstance(error, OSError)):
                     raise StoreFailed(f"the journal cannot be opened: {error}") from error
                 pause_s = self._wait(error, pause_s, deadline_s)
@@ -370,8 +369,8 @@ class Committer:
                 return conn
 
     def _take_up(self, conn: Connection) -> str:
-        """First connection of this process: the vault's key and the chain's head; returns the last group's key."""
-        # First the row, and locked: the last COMMIT of a process that was killed may still be on its way to the server.
+        """Check the vault's key and read the audit chain's head; returns the key of the node's last group."""
+        # Lock the row first: the last COMMIT of a killed process may still be in transit to the server.
         row = conn.execute(_SIGNED.with_for_update(), {"b_node": self._node}).first()
         kept = first_row(conn, _META, {"b_name": _PROBE})
         aad = b"meta/value/" + _PROBE.encode()
@@ -398,12 +397,12 @@ class Committer:
         if self._clock.monotonic_s() + pause_s > deadline_s:
             lasted = f"the journal's database has been in trouble for {self._reconnect_s:g} s"
             raise StoreFailed(f"{lasted}: {error}") from error
-        # By chance, so that two that are in each other's way do not meet again.
+        # A random pause, so that two nodes in conflict do not collide again.
         self._pause(pause_s * (0.5 + self._entropy.random()))
         return min(pause_s * 2, _LONGEST_PAUSE_S)
 
     def _abandon(self, conn: Connection, error: BaseException) -> None:
-        """Roll back; a connection that cannot even do that is thrown away."""
+        """Roll back; drop a connection that cannot."""
         try:
             transaction = conn.get_transaction()
             if transaction is not None:
@@ -426,9 +425,9 @@ class Committer:
 
 
 def _committed(
-    results: tuple[Any, ...], mails: Sequence[OutboxRow], works: Mapping[tuple[str, Work], WorkRow | None]
+    results: tuple[Any, ...], messages: Sequence[OutboxRow], works: Mapping[tuple[str, Work], WorkRow | None]
 ) -> Committed:
-    return Committed(results, tuple(mails), tuple(row for row in works.values() if row is not None))
+    return Committed(results, tuple(messages), tuple(row for row in works.values() if row is not None))
 
 
 def _failure(error: Exception) -> Failure:
@@ -436,8 +435,8 @@ def _failure(error: Exception) -> Failure:
 
 
 def _in_the_way(error: Exception) -> bool:
-    """Whether the server ended it for another node's sake: not the unit's fault, however often it happens.
+    """True if the server aborted the transaction because of another node, which is never the unit's fault.
 
-    A lock that is still held is another thing: others wait behind whoever waits for it here.
+    A lock that is still held does not count: others would wait behind a unit that waits for it here.
     """
     return is_transient(error) and not isinstance(error, IntegrityError) and not is_locked(error)

@@ -1,12 +1,12 @@
-"""The journal as the gateway uses it: units wait in the reactor's thread, groups are committed by the writer's thread.
+"""Group commit: units queue in the reactor's thread, and the writer's thread commits them in groups.
 
-A lone unit is committed at once. Under load a group starts at most once in `linger_ms`, or as soon as the group
-before it is done and `cap` units wait. Of patient units (orders from the broker) a group takes no more than
-`PATIENT_MOST`: a payment needs two groups from ready to settled, and after an outage hundreds of orders come at once.
+A lone unit is committed at once. Under load a group starts at most once per `linger_ms`, or as soon as the previous
+group is done and `cap` units wait. A group takes at most `PATIENT_MOST` units that admit orders from the broker: a
+payment needs two groups from ready to settled, and after an outage hundreds of orders arrive at once.
 
-A unit for which a stranger has locked a row is put aside and run again every second or so, for as long as that lasts,
-with few others of its kind and never twice before a group of what else waits had its turn. It is no fault of whoever
-wrote it, and what else there is to write goes on: while any are aside, nobody waits for a lock but shortly.
+A unit that needs a row locked by another session is put aside and retried about every second, a few at a time and
+alternating with groups of the other units, so that these are not delayed. While any unit is aside, no unit waits long
+for a lock.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from gateway.clock import Clock, Entropy, SystemEntropy
-from gateway.journal.commit.audit import Head
 from gateway.journal.commit.committer import UNTRIED, Committed, Committer
 from gateway.journal.commit.permit_log import Permits
+from gateway.journal.commit.rows import Head
 from gateway.journal.commit.store import OnCommit, StoreFailed, Unit
 from gateway.journal.sql import databases, vaults
 from gateway.journal.sql.executor import Executor, ThreadExecutor
@@ -37,16 +37,16 @@ T = TypeVar("T")
 READERS = 2
 PATIENT_MOST = 32
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 2.0
-# Units that were locked rest so long before they are tried again, and are tried so many at once.
+# How long locked units rest before a retry, and how many are retried at once.
 _REST_S, _AGAIN_MOST = 1.0, 8
-# As often is it said that they still wait.
+# How often a log line says that they still wait.
 _SAID_S = 30.0
 _log = Logger()
 
 
 @dataclass(slots=True)
 class _Waiting:
-    """A unit and who waits for it. `locked`: how it failed when it was last run, and a stranger had locked a row."""
+    """A unit and the Deferred of its caller. `locked`: the Failure of its last run, if another session held a lock."""
 
     unit: Unit[Any]
     done: Deferred[Any]
@@ -56,7 +56,7 @@ class _Waiting:
 
 @dataclass(frozen=True, slots=True)
 class GroupFacts:
-    """One group commit, for the meters: how many units, how many of them failed, how long the writer took."""
+    """The figures of one group commit, for the metrics: its units, how many failed, and the writer's time."""
 
     units: int
     failed: int
@@ -64,17 +64,17 @@ class GroupFacts:
 
 
 def log_fatal(error: BaseException) -> None:
-    """Only logs. The daemon passes something that ends the process instead."""
+    """Log the error. The daemon passes a function that ends the process instead."""
     _log.critical("the journal is lost, the process must end: {error}", error=error)
 
 
 class SqlStore:
     """The Store over a SQL database that `migrations.upgrade` has brought up to date. See `store.Store`.
 
-    `on_fatal` is called once, in the reactor's thread, when the journal cannot go on: end the process. `executor`
-    has one worker and runs the writer, `reading` runs readers; both default to threads of their own. For an
-    in-memory SQLite both must be the same inline executor. `pause` blocks the writer between tries to reconnect.
-    `tried_s` is when the writer last began such a pause, `trouble` why the last read failed ("" if it did not).
+    `on_fatal` is called once, in the reactor's thread, when the journal cannot continue; it must end the process.
+    `executor` has one worker and runs the writer, `reading` runs readers; both default to threads of their own. For an
+    in-memory SQLite both must be the same inline executor. `pause` blocks the writer between attempts to reconnect.
+    `tried_s` is when the writer last began such a pause; `trouble` is why the last read failed ("" if it did not).
     """
 
     def __init__(
@@ -132,12 +132,12 @@ class SqlStore:
 
     @property
     def waiting(self) -> int:
-        """How many units wait for the writer; those under way not counted."""
+        """The number of units that wait for the writer, without those it is running."""
         return len(self._waiting) + len(self._aside)
 
     @property
     def head(self) -> Head:
-        """The end of this node's audit chain, as it is committed."""
+        """The committed head of this node's audit chain."""
         return self._committer.committed
 
     def open(self) -> Deferred[None]:
@@ -163,7 +163,7 @@ class SqlStore:
         return done
 
     def read(self, fn: Callable[[Connection], T]) -> Deferred[T]:
-        """Run `fn` on a reading connection, again while the database is away, as the writer does. See Store.read."""
+        """Run `fn` on a reading connection, and retry while the database is away. See Store.read."""
         if self._closed:
             return fail(StoreFailed("the journal is closed; nothing was read"))
         done: Deferred[T] = Deferred()
@@ -183,7 +183,7 @@ class SqlStore:
             try:
                 return self._read_once(fn)
             except (DBAPIError, OSError) as error:
-                # An OSError is the system's own word: no descriptor left for a connection, for one.
+                # An OSError comes from the system, for example when no descriptor is free for a connection.
                 away = isinstance(error, OSError) or databases.is_trouble(error)
                 leaving = self._closing is not None or self._failed is not None
                 self.trouble = str(getattr(error, "orig", error)).strip()
@@ -193,7 +193,7 @@ class SqlStore:
             pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
 
     def _read_once(self, fn: Callable[[Connection], T]) -> T:
-        """One try, on a connection that rests between readers: fetching one costs as much as a read by key."""
+        """One attempt, on a connection kept between readers: opening one costs as much as a read by key."""
         try:
             conn = self._resting.pop()
         except IndexError:
@@ -209,7 +209,7 @@ class SqlStore:
         return found
 
     def _rest_before_retry(self, seconds: float) -> None:
-        """In the writer's thread: the database did not answer as it should, and is tried again."""
+        """Called in the writer's thread before it retries a database that failed."""
         self.tried_s = self._clock.monotonic_s()
         self._pause(seconds)
 
@@ -227,7 +227,7 @@ class SqlStore:
         return succeed(None) if self._closing.called else self._closing
 
     def _wake(self) -> None:
-        """See to it that what waits is committed: now, or when the linger is over, or the rest of those aside."""
+        """Schedule the next group: now, after the linger, or when the units aside have rested."""
         if self._busy or not (self._waiting or self._aside):
             return
         now_s = self._clock.monotonic_s()
@@ -237,7 +237,7 @@ class SqlStore:
             self._timer.cancel()
             self._timer = None
         if self._timer is None:
-            # Even a lone unit waits for the end of this turn: what the same turn writes goes with it.
+            # Even a lone unit waits until this reactor turn ends, so that units of the same turn go with it.
             self._timer_at_s = now_s if hurry else at_s
             self._timer = self._clock.later(self._timer_at_s - now_s, self._dispatch)
 
@@ -267,7 +267,7 @@ class SqlStore:
         self._executor.run(work, lambda result: self._ended(group, result))
 
     def _whose_turn(self, now_s: float) -> bool:
-        """Whether it is the turn of those aside: they have rested, and who has not waited before them had his turn."""
+        """True if the units aside are next: they have rested, and other waiting units were run before."""
         if not self._aside or (self._waiting and self._last_again):
             return False
         return not self._waiting or self._closing is not None or now_s >= self._again_at_s
@@ -296,12 +296,12 @@ class SqlStore:
             self._fail(group, result)
             return
         committed, duration_s = result
-        # First of all: whoever hears of the others' end may close the journal.
+        # Do this first: a callback of the ended units may close the journal.
         ended = self._put_aside(group, committed.results)
         if self._observe is not None:
             failed = sum(isinstance(value, Failure) for value in committed.results)
             self._observe(GroupFacts(len(group), failed, duration_s))
-        if committed.mails or committed.works:
+        if committed.messages or committed.works:
             for listener in self._listeners:
                 self._tell(listener, committed)
         for one, value in ended:
@@ -311,14 +311,14 @@ class SqlStore:
         self._close_if_done()
 
     def _put_aside(self, group: list[_Waiting], results: Sequence[Any]) -> list[tuple[_Waiting, Any]]:
-        """Keep what is to be run again; returns the others with their values."""
+        """Put aside the units to run again; returns the others with their values."""
         ended: list[tuple[_Waiting, Any]] = []
         locked: list[_Waiting] = []
         untried: list[_Waiting] = []
         closing = self._closing is not None
         met = next((value for value in results if _is_locked(value)), None)
         for one, value in zip(group, results, strict=True):
-            # There is no time left for what is locked, and would be, or for more of what comes from outside.
+            # While closing there is no time for locked units, nor for more orders from outside.
             over = closing and (one.locked is not None or one.sender is not None)
             if value is UNTRIED and not over:
                 untried.append(one)
@@ -334,10 +334,10 @@ class SqlStore:
 
     def _rest(self, locked: list[_Waiting]) -> None:
         now_s = self._clock.monotonic_s()
-        # What is locked anew does not keep the others from their next try.
+        # A newly locked unit does not delay the retry of the others.
         if self._last_again or not self._aside:
             self._again_at_s = now_s + _REST_S
-        # No later one of a sender passes an earlier one.
+        # A later unit of a sender does not overtake an earlier one.
         senders = {one.sender for one in locked} - {None}
         others = [one for one in self._aside if one.sender not in senders]
         theirs = [one for one in self._aside if one.sender in senders]
@@ -348,10 +348,10 @@ class SqlStore:
 
     def _tell(self, listener: OnCommit, committed: Committed) -> None:
         try:
-            listener(committed.mails, committed.works)
+            listener(committed.messages, committed.works)
         except Exception:
-            # What it missed is in the database; the units' own callers must still hear that they are committed.
-            _log.failure("a listener of the journal failed; what it missed is read again when it next scans")
+            # What the listener missed is in the database; the callers must still learn that their units are committed.
+            _log.failure("a commit listener failed; what it missed is read again at its next scan")
 
     def _fail(self, group: list[_Waiting], failure: Failure) -> None:
         error = failure.value

@@ -1,4 +1,4 @@
-"""An order as the bytes the journal seals, and back. The journal's own form: it is not the ERP's language."""
+"""Orders and refusals as the JSON that the journal seals, and back. This form is the journal's own, not the ERP's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Messages to be published until the broker confirms them, written in the unit that makes them true."""
+"""The outbox table: messages to publish until the broker confirms them, written in the unit that causes them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, Integer, bindparam, func, insert, literal, select, union_all, update
 
 from gateway.journal.commit import audit
-from gateway.journal.commit.rows import Mail, OutboxRow
+from gateway.journal.commit.rows import OutboxRow, OutboxState
 from gateway.journal.commit.store import Tx
 from gateway.journal.sql import schema
 from gateway.journal.sql.driver import rows, write_many
@@ -19,7 +19,7 @@ from gateway.journal.sql.vault import Vault
 from gateway.journal.sql.vaults import vault_of
 
 _MARKED_AT_ONCE = 500
-# Few are marked by a statement that is written down already.
+# Up to so many are marked with a cached statement, one by one.
 _MARKED_ONE_BY_ONE = 8
 _C = schema.outbox.c
 _INSERT = insert(schema.outbox)
@@ -31,12 +31,12 @@ _MARK = (
 
 _UNSENT = (
     select(schema.outbox)
-    .where(_C.node == bindparam("b_node"), _C.state == Mail.WAITING.value, _C.message_id > bindparam("b_after"))
+    .where(_C.node == bindparam("b_node"), _C.state == OutboxState.WAITING.value, _C.message_id > bindparam("b_after"))
     .order_by(_C.message_id).limit(bindparam("b_limit", type_=Integer))
 )  # fmt: skip
 _SIZES = (
     select(_C.message_id, func.length(_C.body).label("size"))
-    .where(_C.node == bindparam("b_node"), _C.state == Mail.WAITING.value, _C.message_id > bindparam("b_after"))
+    .where(_C.node == bindparam("b_node"), _C.state == OutboxState.WAITING.value, _C.message_id > bindparam("b_after"))
     .order_by(_C.message_id).limit(bindparam("b_limit", type_=Integer))
 )  # fmt: skip
 _MARK_ONE = (
@@ -47,7 +47,7 @@ _MARK_ONE = (
 
 @dataclass(frozen=True, slots=True)
 class Depth:
-    """How much mail waits: the number of rows, and when the oldest was written (None when there is none)."""
+    """The length of the outbox: messages waiting, when the oldest was written (None if none), messages parked."""
 
     waiting: int
     oldest_ms: int | None
@@ -55,20 +55,20 @@ class Depth:
 
 
 def flush(tx: Tx) -> None:
-    """Write the group's mail."""
-    if tx.mails:
-        write_many(tx.raw, _INSERT, [_columns(row, tx.vault) for row in tx.mails])
+    """Write the group's messages."""
+    if tx.messages:
+        write_many(tx.raw, _INSERT, [_columns(row, tx.vault) for row in tx.messages])
 
 
 def unsent(conn: Connection, node: str, after: str = "", limit: int = 500) -> list[OutboxRow]:
-    """This node's waiting mail in the order it was written, from message id `after` (exclusive) on."""
+    """This node's waiting messages in the order they were written, after message id `after`."""
     vault = vault_of(conn)
     asked = {"b_node": node, "b_after": after, "b_limit": limit}
     return [read(row, vault) for row in rows(conn, _UNSENT, asked)]
 
 
 def page(conn: Connection, node: str, after: str, limit: int, most_bytes: int) -> tuple[list[OutboxRow], bool]:
-    """As `unsent`, ending also where the bodies come to `most_bytes`; and whether there may be more."""
+    """As `unsent`, limited also to bodies of about `most_bytes` in all; and whether there may be more."""
     sizes = rows(conn, _SIZES, {"b_node": node, "b_after": after, "b_limit": limit})
     count = total = 0
     for row in sizes:
@@ -79,30 +79,31 @@ def page(conn: Connection, node: str, after: str, limit: int, most_bytes: int) -
     return found, len(sizes) == limit or count < len(sizes)
 
 
-def mark(tx: Tx, message_ids: Sequence[str], mail: Mail) -> int:
-    """Say what became of these messages; returns how many rows changed. Marking twice is harmless."""
+def mark(tx: Tx, message_ids: Sequence[str], state: OutboxState) -> int:
+    """Set the state of these messages; returns how many rows changed. Marking twice is harmless."""
     changed = 0
     for start in range(0, len(message_ids), _MARKED_AT_ONCE):
         some = list(message_ids[start : start + _MARKED_AT_ONCE])
         if len(some) <= _MARKED_ONE_BY_ONE:
-            changed += write_many(tx.raw, _MARK_ONE, [{"b_id": one, "b_state": mail.value} for one in some])
+            changed += write_many(tx.raw, _MARK_ONE, [{"b_id": one, "b_state": state.value} for one in some])
         else:
-            changed += tx.raw.execute(_MARK, {"b_ids": some, "b_state": mail.value}).rowcount
+            changed += tx.raw.execute(_MARK, {"b_ids": some, "b_state": state.value}).rowcount
     if changed:
         detail = {"count": changed, "last": message_ids[-1]}
-        audit.append(tx, f"node:{tx.node}", f"outbox.{mail.value}", message_ids[0], detail)
+        audit.append(tx, f"node:{tx.node}", f"outbox.{state.value}", message_ids[0], detail)
     return changed
 
 
 NOBODY = ""
-"""Whose mail it is that its node cannot publish and left to any other."""
+"""The owner of messages that their node could not publish and left to any other node."""
 OWNERS = union_all(select(schema.units.c.node), select(literal(NOBODY)))
-"""All whose mail there may be: named, so that rows are found by node and state and not one after the other."""
+"""All possible owners, so that queries use the index over node and state."""
 
 
 def disown(tx: Tx) -> int:
-    """Leave this node's waiting mail to any other node; returns how many messages."""
-    statement = update(schema.outbox).where(_C.node == tx.node, _C.state == Mail.WAITING.value).values(node=NOBODY)
+    """Release this node's waiting messages to any other node; returns how many."""
+    waiting = (_C.node == tx.node, _C.state == OutboxState.WAITING.value)
+    statement = update(schema.outbox).where(*waiting).values(node=NOBODY)
     left = tx.fresh.execute(statement).rowcount
     if left:
         audit.append(tx, f"node:{tx.node}", "outbox.left", tx.node, {"count": left})
@@ -110,14 +111,14 @@ def disown(tx: Tx) -> int:
 
 
 def has_orphans(conn: Connection) -> bool:
-    """Whether there is mail that its node left to any other."""
-    found = select(_C.message_id).where(_C.node == NOBODY, _C.state == Mail.WAITING.value).limit(1)
+    """True if there are messages that their node left to any other."""
+    found = select(_C.message_id).where(_C.node == NOBODY, _C.state == OutboxState.WAITING.value).limit(1)
     return conn.execute(found).first() is not None
 
 
 def claim_orphans(tx: Tx, dead_node: str, by: str) -> int:
-    """Take over the waiting mail of a node that is gone; of several claimers each row goes to exactly one."""
-    statement = update(schema.outbox).where(_C.node == dead_node, _C.state == Mail.WAITING.value).values(node=by)
+    """Take over the waiting messages of a dead node. If several nodes claim, each row goes to exactly one."""
+    statement = update(schema.outbox).where(_C.node == dead_node, _C.state == OutboxState.WAITING.value).values(node=by)
     claimed = tx.fresh.execute(statement).rowcount
     if claimed:
         audit.append(tx, f"node:{by}", "outbox.claimed", dead_node, {"count": claimed})
@@ -125,17 +126,18 @@ def claim_orphans(tx: Tx, dead_node: str, by: str) -> int:
 
 
 def depth(conn: Connection) -> Depth:
-    """How much mail of all nodes waits or is parked."""
+    """The length of the outbox over all nodes."""
     counted = conn.execute(
-        select(_C.state, func.count(), func.min(_C.created_ms)).where(_C.state != Mail.SENT.value).group_by(_C.state)
+        select(_C.state, func.count(), func.min(_C.created_ms))
+        .where(_C.state != OutboxState.SENT.value).group_by(_C.state)
     )
     by_state = {state: (number, oldest_ms) for state, number, oldest_ms in counted}
-    waiting, oldest_ms = by_state.get(Mail.WAITING.value, (0, None))
-    return Depth(waiting, oldest_ms, by_state.get(Mail.PARKED.value, (0, None))[0])
+    waiting, oldest_ms = by_state.get(OutboxState.WAITING.value, (0, None))
+    return Depth(waiting, oldest_ms, by_state.get(OutboxState.PARKED.value, (0, None))[0])
 
 
 def of_payment(conn: Connection, payment: str) -> list[OutboxRow]:
-    """All mail about one payment, oldest first."""
+    """All messages about one payment, oldest first."""
     vault = vault_of(conn)
     statement = select(schema.outbox).where(_C.payment == payment).order_by(_C.message_id)
     return [read(row, vault) for row in conn.execute(statement)]
@@ -165,5 +167,5 @@ def read(row: Any, vault: Vault) -> OutboxRow:
         message_id=row.message_id, node=row.node, exchange=row.exchange, routing_key=row.routing_key,
         body=vault.open(row.body, _aad(row.message_id)), headers=json.loads(row.headers),
         correlation_id=row.correlation_id, content_type=row.content_type, payment=row.payment,
-        created_ms=row.created_ms, state=Mail(row.state),
+        created_ms=row.created_ms, state=OutboxState(row.state),
     )  # fmt: skip

@@ -1,10 +1,9 @@
-"""Payments as the writer knows them: what it wrote last, and what the present group is about to write.
+"""The writer's cache of payments: the rows it wrote last, and the rows that the present group will write.
 
-The writer is the only one in this process that changes payments, so it need not read again what it wrote a moment
-ago, and a group's changes can be written together. Whether somebody else changed one meanwhile shows when they are
-written: each update names the version it stands on. If it hits no row, the group is rolled back, the book is closed,
-and each unit is run alone, from the database. Who writes nothing because of what stands here learns nothing that way:
-such a verdict, and an answer to an ERP, rests on `afresh`.
+Only the writer changes payments in this process, so it need not read again what it has just written, and it can write a
+group's changes together. Each update names the version it is based on. If another node changed the payment meanwhile,
+the update matches no row: the group is rolled back, the cache is cleared, and each unit is run alone from the database.
+A decision that writes nothing is not checked that way, so it must be based on `afresh`; so must an answer to an ERP.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from gateway.journal.sql.vault import Vault
 from protocols.canon.outcome import STATE_TABLE, State
 
 ROWS_KEPT = 5_000
-# An order alike to one of these is no duplicate: no money went, or it came back at once.
+# A similar order in one of these states is no suspected duplicate: it moved no money.
 MOVED_NOTHING = frozenset({State.REJECTED, State.CANCELLED, State.EXPIRED, State.FAILED})
 _C = schema.payments.c
 _ROW = select(schema.payments).where(_C.payment == bindparam("b_payment"))
@@ -37,14 +36,14 @@ _UPDATE = (
 
 
 class Outdated(Exception):  # noqa: N818 - nobody's mistake: another node was faster
-    """A payment is not any more what the writer took it for. Nothing of the group may be committed."""
+    """The database has a newer version of a cached payment. Nothing of the group may be committed."""
 
 
 class PaymentCache:
     """See the module. One per writer; used by its thread only."""
 
     def __init__(self, room: int = ROWS_KEPT) -> None:
-        """`gave_back`: some order has just ended without money, which the database does not show yet."""
+        """`gave_back`: an order ended without moving money, and the database does not show it yet."""
         self._room = room
         self._known: OrderedDict[str, PaymentRow] = OrderedDict()
         self._new: dict[str, tuple[PaymentRow, Mapping[str, str | None]]] = {}
@@ -52,11 +51,11 @@ class PaymentCache:
         self._written: dict[str, PaymentRow] = {}
         self._ids: dict[tuple[str, str], str] = {}
         self.gave_back = False
-        # Of the payments whose bytes are about to leave, or under way: for as long as somebody holds the leave.
-        self.leaves: WeakValueDictionary[str, SendLeave] = WeakValueDictionary()
+        # One entry per payment that is being sent, for as long as the sender holds its SendLeave.
+        self.send_leaves: WeakValueDictionary[str, SendLeave] = WeakValueDictionary()
 
     def row(self, conn: Connection, vault: Vault, payment: str) -> PaymentRow | None:
-        """The payment as the group has it by now, from the database if it is not known."""
+        """The payment as the group has changed it so far; read from the database if it is not cached."""
         if payment in self._new:
             return self._new[payment][0]
         if payment in self._changed:
@@ -68,19 +67,19 @@ class PaymentCache:
         return None if found is None else payment_rows.read(found, vault)
 
     def afresh(self, conn: Connection, vault: Vault, payment: str) -> PaymentRow | None:
-        """As `row`, but not as an earlier group left it: another node may have changed it since."""
+        """As `row`, but read from the database unless this group changed it: another node may have changed it."""
         self._known.pop(payment, None)
         return self.row(conn, vault, payment)
 
     def admit(self, row: PaymentRow, blind: Mapping[str, str | None]) -> None:
-        """A new payment with its blind columns."""
+        """Add a new payment with its blind index columns."""
         self._new[row.payment] = row, blind
         self._ids[row.sender, row.order.id] = row.payment
         if row.batch is not None:
             self._ids.setdefault((row.sender, row.batch), row.payment)
 
     def change(self, before: PaymentRow, after: PaymentRow) -> None:
-        """A payment of this book, changed."""
+        """Replace a payment by its changed row."""
         payment = after.payment
         self.gave_back = self.gave_back or after.life.state in MOVED_NOTHING
         if payment in self._new:
@@ -90,11 +89,11 @@ class PaymentCache:
             self._changed[payment] = stands_on, after
 
     def taken(self, sender: str, order_id: str) -> str | None:
-        """The payment that got this identity in this group and is not in the database yet."""
+        """The payment of this group that has this identity and is not in the database yet."""
         return self._ids.get((sender, order_id))
 
     def alike(self, dup_key: str | None) -> str | None:
-        """The latest order of this group that looks the same and is not in the database yet."""
+        """The latest similar order of this group that is not in the database yet."""
         if dup_key is None:
             return None
         found = [row.order.id for row, blind in self._new.values()
@@ -102,7 +101,7 @@ class PaymentCache:
         return found[-1] if found else None
 
     def write(self, conn: Connection, vault: Vault) -> None:
-        """Write what is pending. Raises Outdated, or IntegrityError where an identity or reference is taken."""
+        """Write pending rows. Raises Outdated, or IntegrityError if an identity or a reference is taken."""
         if self._new:
             write_many(conn, _INSERT, [payment_rows.columns(row, blind, vault) for row, blind in self._new.values()])
             self._written.update((key, row) for key, (row, _) in self._new.items())
@@ -118,11 +117,11 @@ class PaymentCache:
 
     @property
     def pending(self) -> bool:
-        """Whether the database does not show everything yet."""
+        """True if some rows are not written yet."""
         return bool(self._new or self._changed)
 
     def commit(self) -> None:
-        """What was written is committed. Of payments that are done with, nothing is kept."""
+        """Keep the rows that were committed, except payments in a final state."""
         for payment, row in self._written.items():
             self._known.pop(payment, None)
             if not STATE_TABLE[row.life.state].final:
@@ -132,12 +131,12 @@ class PaymentCache:
             self._known.popitem(last=False)
 
     def distrust(self) -> None:
-        """Somebody may have changed payments past the book: read them again."""
+        """Forget cached payments: they may have been changed by SQL."""
         self._known.clear()
         self._written.clear()
 
     def close(self) -> None:
-        """Rolled back: trust nothing but the database."""
+        """Forget everything after a rollback."""
         self.distrust()
         for pending in (self._new, self._changed, self._ids):
             pending.clear()

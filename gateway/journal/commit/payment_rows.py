@@ -1,4 +1,4 @@
-"""A payment as the columns of its table, and back."""
+"""Conversion between PaymentRow and the columns of table `payments`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ assert set(MUTABLE) <= set(schema.payments.c.keys())
 
 
 def changes(row: PaymentRow, vault: Vault) -> dict[str, Any]:
-    """The columns that may change, as they should be now."""
+    """The values of the columns that may change."""
     life, key = row.life, row.payment.encode()
     text, refusal = row.bank_text, row.refusal
     return {
@@ -45,7 +45,7 @@ def changes(row: PaymentRow, vault: Vault) -> dict[str, Any]:
 
 
 def columns(row: PaymentRow, blind: Mapping[str, str | None], vault: Vault) -> dict[str, Any]:
-    """Every column of a new payment; `blind` are its blind columns."""
+    """All columns of a new payment; `blind` are its blind index columns."""
     order, reply, life = row.order, row.reply, row.life
     found = changes(row, vault)
     found.update({
@@ -69,7 +69,7 @@ def read(found: Any, vault: Vault) -> PaymentRow:
     key = payment.encode()
     order, fingerprint = _open_order(vault, payment, found.order)
     text, refusal = found.bank_text, found.refusal
-    # The seal vouches for the order; the clear columns beside it must say the same.
+    # The sealed order is authentic; the clear columns beside it must agree with it.
     beside = (found.order_id, found.amount_minor, found.currency)
     assert (order.id, order.amount.minor, order.amount.currency) == beside, f"payment {payment}: columns were altered"
     return PaymentRow(
@@ -88,7 +88,7 @@ def read(found: Any, vault: Vault) -> PaymentRow:
 
 
 def _holds(found: Any) -> tuple[str, ...]:
-    """All reasons. A row that an older version wrote names one, beside a list that is missing or out of date."""
+    """All hold reasons. Older versions wrote only the first one, so the list may be missing or out of date."""
     first, reasons = found.hold_reason, _words(found.hold_reasons)
     if first is None or first in reasons:
         return reasons if first is not None else ()
@@ -101,7 +101,7 @@ def _words(text: str | None) -> tuple[str, ...]:
 
 @lru_cache(maxsize=1024)
 def _open_order(vault: Vault, payment: str, sealed: bytes) -> tuple[AnyOrder, str]:
-    """An order never changes, and its payment is read several times within seconds."""
+    """Cached, because an order never changes and its payment is read several times within seconds."""
     return order_codec.read(vault.open(sealed, b"payments/order/" + payment.encode()))
 
 
@@ -123,6 +123,6 @@ def _rules(rules: Rules) -> str:
 
 @lru_cache(maxsize=256)
 def _read_rules(text: str) -> Rules:
-    # A newer node may have written rules that this one does not know yet.
+    # Skip rules that a newer version wrote and this one does not know.
     said = {name: value for name, value in json.loads(text).items() if name in _RULES}
     return Rules(**{**said, "replay": Policy(said["replay"])})

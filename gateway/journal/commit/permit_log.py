@@ -1,9 +1,9 @@
-"""The permit log: which sends were allowed, and how far the journal had come, on this machine's disk.
+"""The permit log: a file log on this machine of every permitted send, and of how far the journal had come.
 
-It guards against a database that comes back from the past, and `past` compares the two. The log is a folder of
-segments. A segment begins with the node's audit head before it; each group that moved the head appends a group line,
-each send a line of its own. Every line ends with a MAC of the vault's key over itself and the line before, so that no
-line can be altered, removed or added in the middle. `gaps.log` beside the segments keeps what was found missing.
+It detects a database that was restored from an old copy; `restored_database` compares the two. The log is a folder of
+segments. A segment begins with the node's audit head; each group that moved the head appends a group line, and each
+send a permit line. Every line ends with a MAC of the vault's key over itself and the previous line, so no line can be
+altered, removed or inserted. `gaps.log` beside the segments records what was found missing.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from urllib.parse import quote, unquote
 
 from sqlalchemy import Connection, select
 
-from gateway.journal.cluster import lane_names
-from gateway.journal.commit.store import Permit
+from gateway.journal.commit import lane_names
+from gateway.journal.commit.rows import Permit
 from gateway.journal.sql import schema
 from gateway.journal.sql.vault import Vault
 
 GENESIS = "0" * 64
 LEGACY = "permits.log"
-"""The single file that versions before wrote, beside the folder: sends only, without group lines."""
+"""The single file of older versions, beside the folder: permit lines only, no group lines."""
 DAYS = 90
 SEGMENT_BYTES = 4 << 20
 _DAY_MS = 86_400_000
@@ -41,12 +41,12 @@ _START = b"\0" * _MAC_BYTES
 
 
 class PermitLogBroken(Exception):
-    """The permit log cannot be believed; the message says where, and what to do."""
+    """The permit log is damaged or altered; the message says where, and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """A group of units, committed: the node's audit head after it, and how many entries were words of others."""
+    """A committed group of units: the node's audit head after it, and how many of its entries came from outside."""
 
     seq: int
     hash: str
@@ -56,7 +56,7 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """The first line of a segment: whose it is, the head before it, and how many gaps were known."""
+    """The first line of a segment: its node, the audit head before it, and the number of known gaps."""
 
     node: str
     head: Group
@@ -73,33 +73,34 @@ class Another:
 
 @dataclass(frozen=True, slots=True)
 class Gaps:
-    """So many lines has the file of gaps by now."""
+    """The number of lines in the file of gaps."""
 
     count: int
 
 
-Item = Header | Group | Permit | Another | Gaps
+LogItem = Header | Group | Permit | Another | Gaps
 
 
 class Permits(Protocol):
-    """Where permits are written down. Called by the writer's thread only."""
+    """Where permits are recorded. Called by the writer's thread only."""
 
     def note(self, group: Group) -> None:
-        """Note that this group was committed; on disk with the next `write`, after a kill in any case."""
+        """Record that this group was committed. It survives a kill, and is on disk after the next `write`."""
 
     def write(self, permits: Sequence[Permit]) -> None:
         """Return once all of them are on disk; any exception means that none may be used."""
 
     def another(self, at_ms: int) -> None:
-        """Note for the next life that another process writes to the journal under this node's name."""
+        """Record that another process writes to the journal under this node's name."""
 
     def close(self) -> None:
-        """Let the file go."""
+        """Close the file."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tail:
-    """How a log ends. `head` is the last one, of node `node`; None: no log. `mac` is that of its last line."""
+    """The end of a log. `head` is the last head, of node `node`; None if there is no log. `mac` is that of the last
+    line."""
 
     node: str = ""
     head: Group | None = None
@@ -116,7 +117,7 @@ class Segment:
     path: Path
     vault: Vault
 
-    def items(self) -> Iterator[Item]:
+    def items(self) -> Iterator[LogItem]:
         """Its lines, the header first. A line that a crash cut short is skipped. Raises PermitLogBroken."""
         yield from (item for item, _mac in self._read() if item is not None)
 
@@ -127,8 +128,8 @@ class Segment:
             raise _broken(self.path, 1)
         return first
 
-    def _read(self, *, sends: bool = True) -> Iterator[tuple[Item | None, bytes]]:
-        """Each line with its MAC; without `sends` these are verified and not read."""
+    def _read(self, *, sends: bool = True) -> Iterator[tuple[LogItem | None, bytes]]:
+        """Each line with its MAC. Without `sends`, permit lines are verified but not parsed."""
         mac, begun = self.number.to_bytes(_MAC_BYTES, "big"), False
         with self.path.open("rb") as file:
             for number, line in enumerate(file, start=1):
@@ -148,7 +149,7 @@ class Segment:
                 yield item, mac
 
     def end(self) -> Tail:
-        """How it ends, as far as it says."""
+        """The end of the log as this segment has it."""
         header = self.header()
         head, another, gaps, mac = header.head, False, header.gaps, _START
         for item, mac in self._read(sends=False):  # noqa: B007 - the last one is wanted
@@ -162,9 +163,9 @@ class Segment:
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
-    """A log as it was when `know` read it: how it ends, the last head of each node that ever wrote it (a node may have
-    had other names), and the records of what was found missing before."""
+class KnownLog:
+    """A log as `know` read it: its end, the last head of each node that wrote it (a node may have had other names), and
+    the records of earlier gaps."""
 
     folder: Path
     vault: Vault
@@ -183,13 +184,13 @@ class Known:
         return _segments(self.folder, self.vault)
 
     def legacy(self) -> Path | None:
-        """The file of the versions before, as long as no segment was begun."""
+        """The file of older versions, if no segment exists yet."""
         path = self.folder.with_name(LEGACY)
         return path if self.tail.head is None and path.exists() else None
 
 
-def know(folder: Path, vault: Vault, node: str) -> Known:
-    """Read how the log of this folder ends, for this node; changes nothing. Raises PermitLogBroken, OSError."""
+def know(folder: Path, vault: Vault, node: str) -> KnownLog:
+    """Read the end of this folder's log, for this node. Changes nothing. Raises PermitLogBroken, OSError."""
     gaps, _mac_ = _read_gaps(folder / _GAPS, vault)
     there = _segments(folder, vault)
     tail = Tail() if not there else there[-1].end()
@@ -205,15 +206,15 @@ def know(folder: Path, vault: Vault, node: str) -> Known:
             found = one.end().head
             assert found is not None, "a segment has a header"
             heads[name] = found
-    return Known(folder, vault, node, tail, heads, tuple(gaps))
+    return KnownLog(folder, vault, node, tail, heads, tuple(gaps))
 
 
 class PermitLog:
     """A folder of segments in mode 0600; one `sync` (fdatasync) for each call of `write`.
 
-    A last line that a crash cut short is marked as such, so that it can never run into the next one. `known` is the log
-    as it was when it was opened. Segments all of whose lines are older than `days` are removed when a new one begins.
-    Raises PermitLogBroken where it was altered.
+    A last line that a crash cut short is marked, so that it cannot merge with the next one. `known` is the log as it
+    was when opened. Segments whose lines are all older than `days` are removed when a new segment begins. Raises
+    PermitLogBroken if the log was altered.
     """
 
     def __init__(
@@ -257,7 +258,7 @@ class PermitLog:
             self._sync(self._handle)
 
     def adopt(self, head: Group) -> None:
-        """Take this as the node's head from now on, on disk when this returns. Raises OSError."""
+        """Record this as the node's head; on disk when this returns. Raises OSError."""
         with self._lock:
             self._append([_group(head)], head.at_ms)
             self._head = head
@@ -265,7 +266,7 @@ class PermitLog:
             self._sync(self._handle)
 
     def add_gap(self, record: bytes, at_ms: int) -> None:
-        """Keep a record (one line of JSON) of what was found missing, on disk when this returns. Raises OSError."""
+        """Record what was found missing (one line of JSON); on disk when this returns. Raises OSError."""
         with self._lock:
             mac = _mac(self.vault, self._gaps_mac, record)
             handle = os.open(self.folder / _GAPS, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
@@ -310,7 +311,7 @@ class PermitLog:
         self._mac, self._size = mac, self._size + len(octets)
 
     def _begin(self, at_ms: int) -> None:
-        """Begin a new segment; it is there with its header or not at all."""
+        """Begin a new segment. It appears complete with its header, or not at all."""
         number, head = self._number + 1, self._head
         line = b"H %s %s %d %s %d %d %s" % (
             _FORMAT, quote(self.node, safe="").encode(), head.seq, head.hash.encode(), at_ms, self._gaps,
@@ -327,7 +328,7 @@ class PermitLog:
             part.rename(path)
             _sync_folder(self.folder)
             if self._handle is not None:
-                # What stood in the last one without a sync: lines are lost from the end only.
+                # Sync the previous segment too: lines may be lost at the end only.
                 os.fsync(self._handle)
                 os.close(self._handle)
         except OSError:
@@ -346,7 +347,7 @@ class PermitLog:
 
 
 class NoPermits:
-    """Keeps no log: for simulations whose database cannot come back from the past."""
+    """A permit log that records nothing, for simulations whose database is never restored."""
 
     def note(self, group: Group) -> None:
         """Nothing."""
@@ -362,7 +363,7 @@ class NoPermits:
 
 
 def read_back(folder: Path, vault: Vault) -> Iterator[Permit]:
-    """The sends of all segments, or of the file of the versions before. Raises PermitLogBroken."""
+    """The permits of all segments, or of the file of older versions. Raises PermitLogBroken."""
     there = _segments(folder, vault)
     if not there:
         yield from read_legacy(folder.with_name(LEGACY))
@@ -371,7 +372,7 @@ def read_back(folder: Path, vault: Vault) -> Iterator[Permit]:
 
 
 def examine(folder: Path, vault: Vault) -> None:
-    """Read how a log ends, as a start does. Raises PermitLogBroken, OSError."""
+    """Check the end of a log, as at a start. Raises PermitLogBroken, OSError."""
     there = _segments(folder, vault)
     if there:
         there[-1].end()
@@ -380,13 +381,13 @@ def examine(folder: Path, vault: Vault) -> None:
 
 
 def facts(folder: Path) -> dict[str, int | str]:
-    """What a copy's manifest says of this machine's log. Raises OSError."""
+    """The size of this machine's log, for the manifest of a backup. Raises OSError."""
     files = sorted(folder.glob("*.log")) or [path for path in (folder.with_name(LEGACY),) if path.exists()]
     return {"file": folder.name, "files": len(files), "bytes": sum(path.stat().st_size for path in files)}
 
 
 def read_legacy(path: Path) -> Iterator[Permit]:
-    """The sends of a log of the versions before: one line per send, `ref attempt epoch crc`. Raises PermitLogBroken."""
+    """The permits of a log of older versions: lines of `ref attempt epoch crc`. Raises PermitLogBroken."""
     if not path.exists():
         return
     with path.open("rb") as file:
@@ -402,9 +403,9 @@ def read_legacy(path: Path) -> Iterator[Permit]:
 
 
 def forgotten(conn: Connection, permits: Iterable[Permit]) -> list[Permit]:
-    """The permits of sends that the database does not know: it is older than what this machine did. Empty is well.
+    """The permits whose sends the database lacks, which means it is older than this machine's log. Normally empty.
 
-    The log has the name that a lane had then; the send is looked for under the name that the lane has now.
+    The log has the lane's name at the time; the send is looked up under the lane's present name.
     """
     return list(missing(conn, permits))
 
@@ -451,7 +452,7 @@ def _group(group: Group) -> bytes:
     return f"G {group.seq} {group.hash} {group.at_ms} {group.others}".encode()
 
 
-def _read(line: bytes) -> Item | None:
+def _read(line: bytes) -> LogItem | None:
     words = line.split(b" ")
     try:
         match words:
@@ -497,7 +498,7 @@ def _read_gaps(path: Path, vault: Vault) -> tuple[list[bytes], bytes]:
 
 
 def _mark_torn(path: Path, handle: int) -> int:
-    """Mark a last line that was cut short; returns the file's size then."""
+    """Mark a last line that was cut short; returns the size of the file afterwards."""
     size = os.fstat(handle).st_size
     with path.open("rb") as file:
         file.seek(max(size - 1, 0))

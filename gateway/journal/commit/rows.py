@@ -14,7 +14,7 @@ from protocols.canon.outcome import Fate
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """How the sender wants to hear back: queue, correlation and trace as the command carried them."""
+    """Where and how to reply: queue, correlation id, trace and content type of the command."""
 
     reply_to: str | None
     correlation_id: str | None
@@ -24,10 +24,11 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class PaymentRow:
-    """One payment. Identity is (`sender`, `order.id`); `payment` is our own key (ULID); `bank_ref` is unique per lane.
+    """One payment. Its identity is (`sender`, `order.id`); `payment` is our own key (a ULID); `bank_ref` is unique per
+    lane.
 
-    `version` changes with every write and guards it; `epoch` is the lane's epoch at the last change. `refusal` says
-    why a rejected one was.
+    `version` increases with every write and is compared on update; `epoch` is the lane's epoch at the last change.
+    `refusal` says why a rejected payment was rejected.
     """
 
     payment: str
@@ -56,13 +57,13 @@ class PaymentRow:
 
     @property
     def hold_reason(self) -> str | None:
-        """The gravest of its reasons."""
+        """The most serious reason."""
         return self.holds[0] if self.holds else None
 
 
 @dataclass(frozen=True, slots=True)
 class AttemptRow:
-    """One send. `wire` is exactly what was, or would have been, written; `first_write_ms` when it was permitted."""
+    """One send. `wire` holds the exact bytes; `first_write_ms` is when the send was permitted."""
 
     payment: str
     attempt: int
@@ -79,7 +80,7 @@ class AttemptRow:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What a word about a payment rests on: where it came from, the bank's bytes, and how they were read."""
+    """Evidence about a payment: its source, the bank's bytes, and how they were read."""
 
     source: Source
     body: bytes
@@ -88,8 +89,8 @@ class Evidence:
     note: str = ""
 
 
-class Mail(StrEnum):
-    """State of an outbox row: to be published, confirmed by the broker, or parked because nobody can take it."""
+class OutboxState(StrEnum):
+    """State of an outbox row: to be published, confirmed by the broker, or parked because it cannot be delivered."""
 
     WAITING = "waiting"
     SENT = "sent"
@@ -110,14 +111,14 @@ class OutboxRow:
     content_type: str = "application/json"
     payment: str | None = None
     created_ms: int = 0
-    state: Mail = Mail.WAITING
+    state: OutboxState = OutboxState.WAITING
 
 
 @dataclass(frozen=True, slots=True)
 class WorkRow:
-    """Something to do for a payment at `due_ms`; one row per payment and kind.
+    """Work to do for a payment at `due_ms`; one row per payment and kind.
 
-    `set_ms` is what the clock of its writer showed; None in rows of programs that did not note it.
+    `set_ms` is the writer's clock when it wrote the row; None in rows of versions that did not record it.
     """
 
     payment: str
@@ -139,3 +140,46 @@ class QuestionRow:
     reply: Reply
     received_ms: int
     expires_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Permit:
+    """One line of the permit log: the payment's reference (`lane/bank_ref`) may be written to its bank once."""
+
+    ref: str
+    attempt: int
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """An audit entry that is not in the chain yet."""
+
+    at_ms: int
+    actor: str
+    entry: str
+    object_id: str
+    detail: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The last entry of an audit chain; `seq` is 0 before the first."""
+
+    seq: int
+    hash: str
+
+
+@dataclass(slots=True)
+class Chain:
+    """The writer's end of one node's audit chain. A flush moves `head`; a rollback puts it back."""
+
+    node: str
+    head: Head
+
+
+@dataclass(slots=True)
+class Serials:
+    """Numbers reserved in the database and not yet given out, per bank. Owned by the writer; a rollback drops them."""
+
+    blocks: dict[str, range] = field(default_factory=dict)

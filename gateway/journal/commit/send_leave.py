@@ -1,4 +1,4 @@
-"""Whether bytes that were written down may still leave."""
+"""A committed send may be revoked until its bytes are written to the connection."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(slots=True, eq=False, weakref_slot=True)
 class SendLeave:
-    """Given with the commit of a send, and revoked when anything else is learnt of the payment before the bytes' turn.
+    """Issued with the commit of a send, and revoked if anything else is learnt about the payment before the write.
 
-    That can be in the same commit, behind the send, or in a later one of this process's writer: an entry of the
-    account, an enquiry's answer, the deadline. May be looked at from any thread. The epoch keeps other nodes off.
+    That can happen later in the same commit or in a later commit of this process: a statement entry, an enquiry's
+    answer, the deadline. May be read from any thread. Other nodes are excluded by the lane's epoch.
     """
 
     revoked: bool = False

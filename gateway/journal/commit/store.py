@@ -1,10 +1,10 @@
-"""What the rest of the gateway sees of the journal: a store that runs units of work, and the transaction they get."""
+"""The journal's interface: a store that runs units of work, and the transaction that each unit gets."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from sqlalchemy import bindparam, select
 from sqlalchemy.engine import Connection
@@ -12,16 +12,12 @@ from twisted.internet.defer import Deferred
 
 from gateway.clock import Entropy
 from gateway.core.states import Work
-from gateway.journal.commit.rows import AttemptRow, Evidence, OutboxRow, WorkRow
+from gateway.journal.commit.payment_cache import PaymentCache
+from gateway.journal.commit.rows import AttemptRow, Chain, Evidence, Noted, OutboxRow, Permit, Serials, WorkRow
 from gateway.journal.commit.usage_totals import UsageTotals
 from gateway.journal.sql import schema
 from gateway.journal.sql.driver import first_row
 from gateway.journal.sql.vault import Vault
-
-if TYPE_CHECKING:
-    from gateway.journal.cluster.lane_leases import Serials
-    from gateway.journal.commit.audit import Chain
-    from gateway.journal.commit.payment_cache import PaymentCache
 
 T = TypeVar("T")
 _EPOCH = (
@@ -30,34 +26,14 @@ _EPOCH = (
 OnCommit = Callable[[tuple[OutboxRow, ...], tuple[WorkRow, ...]], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Permit:
-    """One line of the permit log: the payment's reference (`lane/bank_ref`) may be written to its bank once."""
-
-    ref: str
-    attempt: int
-    epoch: int
-
-
-@dataclass(frozen=True, slots=True)
-class Noted:
-    """An audit entry waiting to be chained."""
-
-    at_ms: int
-    actor: str
-    entry: str
-    object_id: str
-    detail: bytes
-
-
 @dataclass(slots=True)
 class Tx:
     """The transaction of one group of units. A unit reads and writes through it and keeps no reference to it.
 
-    What units write is collected and written together just before the commit. Whoever takes `fresh` makes payments,
-    sums and payees be written first, so it shows them as the units before left them, and may change them at will: what
-    was known is read again. Who only reads takes `read`. Mail, work, attempts, evidence and audit neither shows.
-    `raw` is the same connection without all that, for the journal's own parts.
+    Writes are collected and sent to the database together just before the commit. `read` writes the pending payments
+    and sums first and returns the connection for reading. `fresh` does the same and drops cached payments, so its user
+    may change payments by SQL. Outbox rows, work, attempts, evidence and audit entries are pending in both. `raw` is
+    the connection without any of that, for the journal's own modules.
     """
 
     raw: Connection
@@ -69,7 +45,7 @@ class Tx:
     serials: Serials
     payment_cache: PaymentCache
     usage_totals: UsageTotals = field(default_factory=UsageTotals)
-    mails: list[OutboxRow] = field(default_factory=list)
+    messages: list[OutboxRow] = field(default_factory=list)
     works: dict[tuple[str, Work], WorkRow | None] = field(default_factory=dict)
     attempts: list[AttemptRow] = field(default_factory=list)
     evidence: list[tuple[str, int, str, Evidence]] = field(default_factory=list)
@@ -78,10 +54,10 @@ class Tx:
     epochs: dict[str, int] = field(default_factory=dict)
 
     def epoch_of(self, lane: str) -> int:
-        """The lane's epoch, which nobody can raise before this transaction ends; 0 for a lane never leased.
+        """The lane's epoch, locked until this transaction ends; 0 for a lane that was never leased.
 
-        A payment's own epoch is not fence enough: one that nobody touched since the lane changed hands still carries
-        the old owner's, who could then leave it in `sending`, where no one would look for it.
+        The payment's own epoch is not enough: a payment that was not changed since the lane moved still has the old
+        owner's epoch, and the old owner could then leave it in `sending` unnoticed.
         """
         if lane not in self.epochs:
             found = first_row(self.raw, _EPOCH, {"b_lane": lane})
@@ -90,28 +66,28 @@ class Tx:
 
     @property
     def fresh(self) -> Connection:
-        """The connection, with what is pending written and nothing taken for known."""
+        """The connection with pending rows written and cached payments dropped."""
         self.flush()
         self.payment_cache.distrust()
         return self.raw
 
     @property
     def read(self) -> Connection:
-        """The connection with what is pending written, to read from only: what is known stays known."""
+        """The connection with pending rows written, for reading only; cached payments are kept."""
         self.flush()
         return self.raw
 
     def flush(self) -> None:
-        """Write the payments, sums and payees that are pending. Raises Outdated if another node was faster."""
+        """Write pending payments and sums. Raises Outdated if another node changed one of the payments."""
         self.payment_cache.write(self.raw, self.vault)
         self.usage_totals.write(self.raw)
 
-    def mail(self, row: OutboxRow) -> None:
-        """Write a message to the outbox; after the commit it is handed to the listener."""
-        self.mails.append(row)
+    def enqueue(self, row: OutboxRow) -> None:
+        """Add a message to the outbox; the commit listeners get it after the commit."""
+        self.messages.append(row)
 
     def due(self, row: WorkRow) -> None:
-        """Set the payment's work of this kind; after the commit it is handed to the listener."""
+        """Set the payment's work of this kind; the commit listeners get it after the commit."""
         self.works[row.payment, row.work] = row
 
     def done(self, payment: str, work: Work) -> None:
@@ -119,17 +95,17 @@ class Tx:
         self.works[payment, work] = None
 
     def attempted(self, row: AttemptRow) -> None:
-        """Write down one send."""
+        """Record one send."""
         self.attempts.append(row)
 
     def witness(self, payment: str, evidence: Evidence) -> str:
-        """Keep what a word about the payment rests on; returns the evidence's own key."""
+        """Store evidence about the payment; returns the key of the evidence."""
         key = self.entropy.ulid(self.now_ms)
         self.evidence.append((key, self.now_ms, payment, evidence))
         return key
 
     def permit(self, ref: str, attempt: int, epoch: int) -> None:
-        """Have the permit log carry this send before the unit's Deferred fires."""
+        """Write this send to the permit log before the unit's Deferred fires."""
         self.permits.append(Permit(ref, attempt, epoch))
 
 
@@ -137,7 +113,7 @@ Unit = Callable[[Tx], T]
 
 
 class StoreFailed(Exception):
-    """The journal cannot be written any more; the process must end. Whether this unit was committed is not known."""
+    """The journal cannot be written; the process must end. It is not known whether this unit was committed."""
 
 
 class Store(Protocol):
@@ -146,25 +122,24 @@ class Store(Protocol):
     def write(self, unit: Unit[T], *, sender: str | None = None) -> Deferred[T]:
         """Run `unit` in the writer's next transaction, in the order of the calls.
 
-        Where a stranger has locked a row, a unit that waits for it is run again until it passes, and lets those pass
-        that were written after it, and do not wait: whoever needs an order awaits one before he writes the other.
+        A unit that needs a row locked by another session is retried until it succeeds, and later units may overtake it.
+        A caller that needs an order waits for the first unit before it writes the second.
 
-        A unit that takes in what a `sender` wrote is patient. It keeps its place among such units only: of many that
-        wait, each transaction takes no more than leave it short, so that all others find the next one soon. And it
-        never passes an earlier one of its sender, whatever that waits for: who withdraws an order is not to hear that
-        there is none.
+        A unit with a `sender` admits a command of that sender. The number of such units per transaction is limited, so
+        that all other units are not delayed. Units of one sender never overtake each other: a cancellation must find
+        the order that was sent before it.
 
-        The Deferred fires in the reactor's thread, in the order in which the units were committed, after the commit and
-        after the permit log is on disk. It fails with the unit's own exception if the unit raised (alone, in a
-        transaction of its own), and with StoreFailed if the journal broke.
+        The Deferred fires in the reactor's thread, in the order of the commits, after the commit and after the permit
+        log is on disk. It fails with the unit's own exception if the unit raised (when run alone), and with StoreFailed
+        if the journal failed.
         """
 
     def read(self, fn: Callable[[Connection], T]) -> Deferred[T]:
-        """Run `fn` on a reading connection, outside the writer's transactions: it sees what is committed."""
+        """Run `fn` on a reading connection. It sees committed data only."""
 
     def listen(self, on_commit: OnCommit) -> None:
-        """Call `on_commit(mail, work)` in the reactor's thread once after each commit that wrote any, before the
-        Deferreds of its units."""
+        """Call `on_commit(messages, work)` in the reactor's thread after each commit that wrote any of them, before
+        the Deferreds of its units fire."""
 
     def close(self) -> Deferred[None]:
-        """Commit what is waiting, then let go of every connection and thread."""
+        """Commit the waiting units, then close all connections and threads."""

@@ -1,4 +1,4 @@
-"""What a group adds to the day's sums and to the known payees, written together at its end."""
+"""The sums that a group adds to the daily usage counters, written together at the end of the group."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ UsageKey = tuple[str, str, str, str, str]
 
 @dataclass(slots=True)
 class UsageTotals:
-    """See the module."""
+    """The pending additions of one group, by sender, scope, key, currency and day."""
 
     sums: dict[UsageKey, tuple[int, int]] = field(default_factory=dict)
 
     def add(self, key: UsageKey, minor: int, number: int) -> None:
-        """Count `number` more orders that sum up to `minor`."""
+        """Add `number` orders with a sum of `minor`."""
         so_far = self.sums.get(key, (0, 0))
         self.sums[key] = so_far[0] + minor, so_far[1] + number
 
     def pending_minor(self, key: UsageKey) -> int:
-        """What the database does not show yet of this sum."""
+        """The part of this sum that is not written yet."""
         return self.sums.get(key, (0, 0))[0]
 
     def write(self, conn: Connection) -> None:
-        """Write what is pending."""
+        """Write the pending sums."""
         if self.sums:
             upsert(conn, schema.usage, [
                 {"sender": sender, "scope": scope, "key": key, "currency": currency, "day": day, "sum_minor": minor,
@@ -40,5 +40,5 @@ class UsageTotals:
 
     @property
     def pending(self) -> bool:
-        """Whether the database does not show everything yet."""
+        """True if some sums are not written yet."""
         return bool(self.sums)

@@ -1,4 +1,4 @@
-"""The only timers of record: one row per payment and kind of work, read by the lane that owns the payment."""
+"""The work table, the only timers of record: one row per payment and kind, read by the lane that owns the payment."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from gateway.journal.sql.databases import upsert
 from gateway.journal.sql.driver import rows, write, write_many
 
 CLOCK_SET_MS = 60_000
-"""What was written by a clock that is ahead of ours by more was written by one that was, or is, wrong."""
+"""A row whose writer's clock is further ahead of ours than this was written by a wrong clock."""
 _C = schema.work.c
 _ORDER = (_C.due_ms, _C.payment, _C.kind)
 _LIMIT: Any = bindparam("b_limit", type_=Integer)
@@ -33,7 +33,7 @@ _REST = _ALL.where(
         and_(_C.due_ms == bindparam("b_due"), _C.payment == bindparam("b_payment"), _C.kind > bindparam("b_kind")),
     )
 )
-# EXPIRE is due when the order says so, by whatever clock.
+# EXPIRE comes from the order itself, not from a clock.
 _WRITTEN_AHEAD = (
     _C.due_ms > bindparam("b_since"), _C.set_ms > bindparam("b_set"), _C.kind != Work.EXPIRE.value,
 )  # fmt: skip
@@ -48,7 +48,7 @@ _DELETE = delete(schema.work).where(_C.payment == bindparam("b_payment"), _C.kin
 
 
 def flush(tx: Tx) -> None:
-    """Write what the group left due and delete what it finished."""
+    """Write the work that the group set and delete what it finished."""
     if not tx.works:
         return
     gone = [{"b_payment": payment, "b_kind": kind.value} for (payment, kind), row in tx.works.items() if row is None]
@@ -57,18 +57,18 @@ def flush(tx: Tx) -> None:
 
 
 def due(conn: Connection, lane: str, until_ms: int, limit: int = 500) -> list[WorkRow]:
-    """The lane's work due at or before `until_ms`, the longest due first."""
+    """The lane's work due at or before `until_ms`, earliest first."""
     return [_read(row) for row in rows(conn, _DUE, {"b_lane": lane, "b_until": until_ms, "b_limit": limit})]
 
 
 def fresh(conn: Connection, lane: str, since_ms: int, until_ms: int, limit: int = 5_000) -> list[WorkRow]:
-    """The lane's work that fell due after `since_ms` and up to `until_ms`: what another node may have just written."""
+    """The lane's work due after `since_ms` and up to `until_ms`, which another node may just have written."""
     asked = {"b_lane": lane, "b_since": since_ms, "b_until": until_ms, "b_limit": limit}
     return [_read(row) for row in rows(conn, _FRESH, asked)]
 
 
 def all_open(conn: Connection, lane: str, after: WorkRow | None = None, limit: int = 1000) -> list[WorkRow]:
-    """All the lane's work in the order it falls due, a page at a time: `after` is the last row of the page before."""
+    """All the lane's work by due time, one page at a time; `after` is the last row of the previous page."""
     asked: dict[str, Any] = {"b_lane": lane, "b_limit": limit}
     if after is not None:
         asked.update(b_due=after.due_ms, b_payment=after.payment, b_kind=after.work.value)
@@ -78,8 +78,8 @@ def all_open(conn: Connection, lane: str, after: WorkRow | None = None, limit: i
 def from_ahead(
     conn: Connection, lane: str, now_ms: int, after: WorkRow | None = None, limit: int = 1000
 ) -> list[WorkRow]:
-    """The lane's work that was written by a clock more than CLOCK_SET_MS ahead of `now_ms`, a page at a time as with
-    `all_open`. Looks at every row that is not due yet.
+    """The lane's work that was written by a clock more than CLOCK_SET_MS ahead of `now_ms`, one page at a time as in
+    `all_open`. Reads every row that is not due yet.
     """
     at_ms = now_ms + CLOCK_SET_MS
     asked: dict[str, Any] = {"b_lane": lane, "b_limit": limit, "b_set": at_ms, "b_since": now_ms}
@@ -89,9 +89,9 @@ def from_ahead(
 
 
 def set_right(tx: Tx, lane: str, epoch: int, found: Sequence[WorkRow]) -> list[WorkRow]:
-    """Let what a clock that was ahead made due (see `from_ahead`) be due by the present clock: a send as soon as it may
-    leave, all else after the span that was meant. Returns what was changed; nothing where the
-    lane has a later epoch, or a row has changed since.
+    """Correct the due times that a clock ahead of ours wrote (see `from_ahead`): a send becomes due as soon as it is
+    permitted, all other work after its intended interval. Returns the changed rows; none if the lane has a later epoch.
+    A row that has changed since is skipped.
     """
     if tx.epoch_of(lane) > epoch:
         return []
@@ -113,10 +113,9 @@ def set_right(tx: Tx, lane: str, epoch: int, found: Sequence[WorkRow]) -> list[W
 
 
 def may_leave_ms(row: PaymentRow, now_ms: int) -> int:
-    """From when on a ready payment may be sent.
+    """The time from which a ready payment may be sent.
 
-    A moment that was set by a clock ahead of `now_ms` is not believed: then the order's own `not_before` counts, or
-    nothing.
+    A time set by a clock ahead of `now_ms` is ignored; then only the order's own `not_before` counts.
     """
     if row.changed_ms <= now_ms + CLOCK_SET_MS:
         return row.life.send_after_ms or 0
@@ -124,7 +123,7 @@ def may_leave_ms(row: PaymentRow, now_ms: int) -> int:
 
 
 def of_payment(conn: Connection, payment: str) -> list[WorkRow]:
-    """What is still to be done for one payment, the next first."""
+    """The open work of one payment, earliest first."""
     statement = select(schema.work).where(_C.payment == payment).order_by(_C.due_ms, _C.kind)
     return [_read(row) for row in conn.execute(statement)]
 

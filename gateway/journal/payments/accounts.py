@@ -1,4 +1,5 @@
-"""What is known of watched accounts: entries seen, each once and for ever, and the balance as the bank last told it."""
+"""Watched accounts: the statement entries seen so far, each recorded once for ever, and the last balance from the
+bank."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ from sqlalchemy import Connection, case, func, select, update
 
 from gateway.journal.commit.rows import Reply
 from gateway.journal.commit.store import Tx
-from gateway.journal.payments.events import EVENTS, message
+from gateway.journal.payments.events import message
 from gateway.journal.sql import schema
 from gateway.journal.sql.columns import fitting, speakable
 from gateway.journal.sql.databases import insert_new, upsert
@@ -25,6 +26,7 @@ from protocols.canon.statement import Balance, Line
 from protocols.erp import account_replies
 from protocols.erp.account_replies import Statement, line_id
 from protocols.erp.news import routing_key, write_json
+from protocols.erp.routing import EVENTS
 
 _E = schema.statement_entries.c
 _B = schema.balances.c
@@ -36,8 +38,8 @@ _NOBODY = Reply(None, None, None, "application/json")
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """A balance and when we heard it, by our clock."""
+class BalanceRow:
+    """A balance, and when this node received it, by its own clock."""
 
     balance: Balance
     currency: str
@@ -45,7 +47,7 @@ class Told:
 
 
 def unseen(tx: Tx, lines: Sequence[Line]) -> list[Line]:
-    """Those of the entries that were never seen, in their order; each key once."""
+    """The entries that were never seen before, in their order, each key once."""
     keys = {line_id(line): line for line in lines}
     known = set[str]()
     for some in pieces(list(keys)):
@@ -54,12 +56,12 @@ def unseen(tx: Tx, lines: Sequence[Line]) -> list[Line]:
 
 
 def pieces(keys: Sequence[str]) -> Iterator[Sequence[str]]:
-    """The keys in lists that every database takes in one statement."""
+    """The keys in lists short enough for one statement on every database."""
     return (keys[start : start + KEYS_A_QUERY] for start in range(0, len(keys), KEYS_A_QUERY))
 
 
 def keep_entry(tx: Tx, bank: str, line: Line, senders: Iterable[str]) -> bool:
-    """Write an entry down if it was never seen, and tell `senders` of it. Whether it was new."""
+    """Record an entry if it is new, and send an event about it to `senders`. Returns whether it was new."""
     entry, index = line_id(line), tx.vault.blind(line.account.clear)
     row = {
         "entry": tx.entropy.ulid(tx.now_ms), "bank": bank, "account_idx": index, "line": entry,
@@ -81,7 +83,8 @@ def keep_entry(tx: Tx, bank: str, line: Line, senders: Iterable[str]) -> bool:
 
 
 def close_day(tx: Tx, bank: str, statement: Statement, senders: Iterable[str]) -> None:
-    """Tell `senders` that a day is complete: both balances stated, and the entries make the one of the other."""
+    """Send `senders` an event that a day is complete: its opening balance and its entries add up to its closing
+    balance."""
     _remember_closing(tx, statement)
     for sender in senders:
         said = account_replies.statement_closed(sender, bank, statement, tx.now_ms)
@@ -90,7 +93,7 @@ def close_day(tx: Tx, bank: str, statement: Statement, senders: Iterable[str]) -
 
 def _tell(tx: Tx, event: str, said: Mapping[str, object], bank: str, sender: str) -> None:
     key = routing_key(event, bank, sender)
-    tx.mail(message(tx, event, write_json(said), (EVENTS, key), (bank, sender), _NOBODY, tx.now_ms))
+    tx.enqueue(message(tx, event, write_json(said), (EVENTS, key), (bank, sender), _NOBODY, tx.now_ms))
 
 
 def _payment_of(tx: Tx, bank: str, line: Line) -> str | None:
@@ -103,7 +106,7 @@ def _payment_of(tx: Tx, bank: str, line: Line) -> str | None:
 
 
 def keep_balance(tx: Tx, bank: str, balance: Balance, currency: str) -> None:
-    """Remember what the bank said an account holds."""
+    """Store an account's balance as the bank stated it."""
     index = tx.vault.blind(balance.account.clear)
     kept = _balance_row(tx.read, balance.account.clear)
     closings = {} if kept is None else kept[0].get(_CLOSINGS, {})
@@ -111,16 +114,16 @@ def keep_balance(tx: Tx, bank: str, balance: Balance, currency: str) -> None:
     upsert(tx.fresh, schema.balances, [{"account_idx": index, "bank": bank, "seen_ms": tx.now_ms, "body": body}])
 
 
-def balance_of(conn: Connection, account: str) -> Told | None:
-    """The balance last heard of an account; None if it was never asked about."""
+def balance_of(conn: Connection, account: str) -> BalanceRow | None:
+    """The last balance received for an account; None if there is none."""
     kept = _balance_row(conn, account)
     return None if kept is None else _read(account, *kept)
 
 
 def closing_of(conn: Connection, account: str, day: date) -> Money | None:
-    """The closing balance of one of the days closed last; None if that day is not closed, or was so long ago.
+    """The closing balance of a recently closed day; None if the day is not closed, or was closed too long ago.
 
-    It is kept beside the balance: of an account that is never asked for its balance there is none.
+    It is stored with the balance, so an account whose balance is never asked for has none.
     """
     kept = _balance_row(conn, account)
     said = None if kept is None else kept[0].get(_CLOSINGS, {}).get(day.isoformat())
@@ -140,7 +143,7 @@ def _remember_closing(tx: Tx, statement: Statement) -> None:
 
 
 def _balance_row(conn: Connection, account: str) -> tuple[dict[str, Any], int] | None:
-    """What is kept of an account's balance, and when it was heard."""
+    """The stored balance of an account, and when it was received."""
     vault = vault_of(conn)
     index = vault.blind(account)
     row = conn.execute(select(schema.balances).where(_B.account_idx == index)).first()
@@ -152,15 +155,15 @@ def _aad(index: str) -> bytes:
 
 
 def entries_on(conn: Connection, account: str, day: date) -> int:
-    """How many entries of that bank date were seen."""
+    """The number of entries seen with that bank date."""
     where = (_E.account_idx == vault_of(conn).blind(account), _E.bank_date == day.isoformat())
     return int(conn.execute(select(func.count()).select_from(schema.statement_entries).where(*where)).scalar_one())
 
 
 def unclear(conn: Connection, accounts: Sequence[str]) -> dict[str, tuple[int, int]]:
-    """Payments whose money nobody can speak for yet, by own account: how many, and their sum in minor units.
+    """Payments whose outcome is unknown, by own account: their number and their sum in minor units.
 
-    The own account is the one that pays; of a collection, the one that is paid.
+    The own account is the payer's; for a collection, the payee's.
     """
     vault = vault_of(conn)
     names = {vault.blind(account): account for account in accounts}
@@ -190,8 +193,8 @@ def _written(balance: Balance, currency: str, closings: Mapping[str, object]) ->
     return json.dumps(said).encode()
 
 
-def _read(account: str, said: Mapping[str, Any], seen_ms: int) -> Told:
+def _read(account: str, said: Mapping[str, Any], seen_ms: int) -> BalanceRow:
     currency = said["currency"]
     amounts = {name: Money(said[name], currency) if name in said else None for name in _AMOUNTS}
     as_of = datetime.fromisoformat(said["as_of"]) if "as_of" in said else None
-    return Told(Balance(AccountNumber(account), **amounts, as_of=as_of), currency, seen_ms)
+    return BalanceRow(Balance(AccountNumber(account), **amounts, as_of=as_of), currency, seen_ms)

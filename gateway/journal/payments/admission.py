@@ -1,4 +1,5 @@
-"""Payments: how an order becomes one, and how they are found again."""
+"""Admission: an accepted order becomes a payment exactly once, with its key, bank reference, verdict, work and
+reply."""
 
 from __future__ import annotations
 
@@ -11,9 +12,9 @@ from gateway.clock import Entropy
 from gateway.core import flow, states
 from gateway.core.policy import Judgement, UsageFacts
 from gateway.core.states import Hold, Reject, Rules, Tell
-from gateway.journal.cluster.lane_leases import draw_serials
 from gateway.journal.commit import audit
 from gateway.journal.commit.rows import PaymentRow, Reply
+from gateway.journal.commit.serials import draw_serials
 from gateway.journal.commit.store import Tx
 from gateway.journal.payments import bank_references, events, payees
 from gateway.journal.payments import transition as applying
@@ -30,7 +31,7 @@ _C = schema.payments.c
 
 
 class Admittance(StrEnum):
-    """What became of an order at the door."""
+    """The result of an admission."""
 
     NEW = "new"
     REPLAYED = "replayed"
@@ -39,12 +40,12 @@ class Admittance(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """An order that passed every check that needs no journal, and how to judge it with what the journal counted.
+    """An order that passed all checks that need no journal, and how to judge it with the journal's counts.
 
-    `day` is the calendar day (ISO) in which the sender's limits count. `dup_key` is equal for orders that look
-    alike (same debtor, creditor, amount, purpose); None asks for no look. `alike_since_ms` is how far back to look.
-    `judge` may be called more than once and must be pure. `payee_before_ms`: a payment to the payee that settled before
-    then and stayed makes him known; None asks for no look at the payee.
+    `day` is the calendar day (ISO) for the sender's limits. `dup_key` is equal for similar orders (same debtor,
+    creditor, amount and purpose); None skips that search. `alike_since_ms` is how far back to search. `judge` may be
+    called more than once and must be pure. `payee_before_ms`: a payment to the payee that was settled before then, and
+    not returned, makes the payee known; None skips that search.
     """
 
     company: str
@@ -70,9 +71,9 @@ class Admission:
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """`row` is the payment as it is now. For a conflict it is the other order that has the id; nothing changed.
+    """`row` is the payment as it is now; for a conflict, the other order that has the id, and nothing changed.
 
-    `judgement` is given for new payments only.
+    `judgement` is set for new payments only.
     """
 
     kind: Admittance
@@ -81,10 +82,10 @@ class Admitted:
 
 
 def admit(tx: Tx, admission: Admission, entropy: Entropy) -> Admitted:
-    """Make the order a payment, once: its own key, its bank reference, the verdict, its work and the replies.
+    """Make the order a payment, exactly once, with its key, bank reference, verdict, work and reply.
 
-    The same id with the same content answers with the payment's present state; with other content it is a conflict,
-    which the caller refuses.
+    An order with the same id and content is answered with the payment's present state. Other content under the same
+    id is a conflict, which the caller refuses.
     """
     claim = OrderClaim(tx, admission.sender, admission.order, admission.day, admission.dup_key,
                        admission.alike_since_ms)  # fmt: skip
@@ -101,9 +102,10 @@ def admit(tx: Tx, admission: Admission, entropy: Entropy) -> Admitted:
 def enter(
     tx: Tx, admission: Admission, claim: OrderClaim, judgement: Judgement, entropy: Entropy
 ) -> PaymentRow:
-    """Make the order a payment with this verdict. Its identity is free, and its claim counted unless it is rejected."""
+    """Make the order a payment with this verdict. The caller has checked that its identity is free and counted it in
+    the limits, unless it is rejected."""
     row, step, tells = _new_row(tx, admission, judgement, entropy)
-    # Should another node have taken the identity meanwhile, the group fails when it is written and runs anew.
+    # If another node takes the identity meanwhile, the group fails when it is written, and is run again.
     tx.payment_cache.admit(row, claim.columns)
     for state, event, seq in tells:
         shown = replace(row, life=replace(row.life, state=state))
@@ -135,7 +137,7 @@ def _known(tx: Tx, admission: Admission, payment: str) -> Admitted:
 def _new_row(
     tx: Tx, admission: Admission, judgement: Judgement, entropy: Entropy
 ) -> tuple[PaymentRow, flow.Step, list[tuple[State, str, int]]]:
-    """The payment after its verdict, the verdict's step, and what to tell: state, event and number of each."""
+    """The payment after its verdict, the verdict's step, and the events to send: state, event and number of each."""
     order, event = admission.order, judgement.event
     valid_until_ms = None if order.valid_until is None else int(order.valid_until.timestamp() * 1000)
     born = states.born(admission.rules, valid_until_ms=valid_until_ms, tell_sent=admission.tell_sent)

@@ -1,8 +1,8 @@
-"""Bank references: numbers of the bank's counter, drawn once, written with the time in the bank's alphabet and length.
+"""Bank references: a serial number of the bank's counter and the time, in the bank's alphabet and length.
 
-A bank tells payments apart by their reference, whichever lane they came over. The counter is one for all lanes of a
-bank (`lanes.draw_serials`), and the time is part of every reference: a counter that begins anew, with an old copy of
-the database or under another name, makes other references.
+A bank identifies payments by reference across all lanes, so all lanes of a bank share one counter
+(`serials.draw_serials`). The time is part of every reference, so that a counter that starts again, after a restore of
+an old database or under another bank name, still makes new references.
 """
 
 from __future__ import annotations
@@ -13,12 +13,13 @@ from functools import lru_cache
 from protocols.canon.limits import ReferenceForm
 
 UNIQUE_DAYS = 400
-"""For so long at least no reference may come again: longer than banks keep theirs for enquiries and returns."""
+"""The minimum number of days before a reference may repeat: longer than banks keep references for enquiries and
+returns."""
 # Seconds are counted from 2020-01-01 UTC; 32 bits of them last until 2156.
 _FIRST_SECOND = 1_577_836_800
 _SECONDS_BITS = 32
 _DAY_S = 86_400
-# So many numbers fit into one second at least; a form that has room for more gets more.
+# The minimum of numbers per second; a form with more room gets more.
 _LEAST_NUMBERS = 50_000
 _MANY_NUMBERS = 1_000_000
 
@@ -29,7 +30,7 @@ class ReferencesExhausted(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """How the room of a form is divided: `seconds` until the time begins anew (0: no time), `numbers` in each."""
+    """How a form's space is divided: `seconds` before the time wraps (0: no time part), and `numbers` per second."""
 
     seconds: int
     numbers: int
@@ -38,9 +39,8 @@ class _Layout:
 def write(form: ReferenceForm, serial: int, now_ms: int) -> str:
     """The reference of `serial` (from 0, never given twice by a bank's counter).
 
-    The time in seconds stands before the number, which may count round. Only a form that is too short for a time of
-    `UNIQUE_DAYS` has the bare number; `bankgw check` refuses it. The database has the last word: a reference is unique
-    for each bank.
+    The time in seconds comes before the number, which may wrap. A form too short for a time of `UNIQUE_DAYS` gets the
+    number alone, and `bankgw check` refuses such a form. The database enforces that a reference is unique per bank.
     """
     space = _space(form)
     layout = _layout(space, len(form.alphabet))
@@ -55,7 +55,7 @@ def write(form: ReferenceForm, serial: int, now_ms: int) -> str:
 
 
 def unique_days(form: ReferenceForm) -> int:
-    """For how many days a reference of this form does not come again, even if the bank's counter begins anew."""
+    """For how many days references of this form do not repeat, even if the bank's counter starts again."""
     return _layout(_space(form), len(form.alphabet)).seconds // _DAY_S
 
 
@@ -71,7 +71,7 @@ def _layout(space: int, base: int) -> _Layout:
     times = _length(2**_SECONDS_BITS, base)
     if space > times and base ** (space - times) >= _MANY_NUMBERS:
         return _Layout(base**times, base ** (space - times))
-    # Whole characters for the one and the other would waste room: the two share what there is.
+    # Time and number share the space as one number; separate whole characters would waste space.
     seconds = min(2**_SECONDS_BITS, base**space // _LEAST_NUMBERS)
     return _Layout(seconds, base**space // seconds) if seconds >= UNIQUE_DAYS * _DAY_S else _Layout(0, base**space)
 

@@ -1,4 +1,4 @@
-"""Batches as the journal keeps them: found, read, counted down, and told of when no item is open any more."""
+"""Table `batches`: find and read batches, count their open items, and send an event when none is open."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from protocols.canon.order import Kind
 from protocols.canon.outcome import STATE_TABLE, State
 from protocols.erp.batch_news import BATCH_COMPLETED, BatchNews, ItemState, Share, batch_fields, shares_of
 from protocols.erp.news import routing_key, write_json
+from protocols.erp.routing import EVENTS
 
 _B = schema.batches.c
 _P = schema.payments.c
@@ -46,7 +47,8 @@ _ITEMS = (
 
 @dataclass(frozen=True, slots=True)
 class BatchRow:
-    """One batch. Identity is (`sender`, `batch`), the ERP's own id; `open_items` counts those that are not final."""
+    """One batch. Its identity is (`sender`, `batch`), the ERP's own id; `open_items` counts items that are not
+    final."""
 
     sender: str
     batch: str
@@ -65,25 +67,25 @@ class BatchRow:
 
 
 def add(tx: Tx, row: BatchRow) -> bool:
-    """Write a new batch down. False if there is one of this identity."""
+    """Record a new batch. False if there is one with this identity."""
     return insert_new(tx.fresh, schema.batches, _columns(row, tx.vault))
 
 
 def find(conn: Connection, sender: str, batch: str) -> BatchRow | None:
-    """The batch that this sender knows by this id."""
+    """The sender's batch with this id."""
     row = conn.execute(_ROW, {"b_sender": sender, "b_batch": batch}).first()
     return None if row is None else _read(row, vault_of(conn))
 
 
 def items(conn: Connection, sender: str, batch: str) -> tuple[PaymentRow, ...]:
-    """The payments of a batch, in its order."""
+    """The payments of a batch, in item order."""
     vault = vault_of(conn)
     found = conn.execute(_ITEMS, {"b_sender": sender, "b_batch": batch})
     return tuple(payment_rows.read(row, vault) for row in found)
 
 
 def item_states(rows: tuple[PaymentRow, ...]) -> tuple[ItemState, ...]:
-    """How the items stand, for an answer."""
+    """The states of the items, for a reply."""
     return tuple(
         ItemState(
             id=row.order.id, item_no=row.item_no or 0, payment=row.payment, state=row.life.state, seq=row.life.seq,
@@ -98,7 +100,7 @@ def item_states(rows: tuple[PaymentRow, ...]) -> tuple[ItemState, ...]:
 def news_of(
     row: BatchRow, event: str, rows: tuple[PaymentRow, ...], at_ms: int, *, replayed: bool = False
 ) -> BatchNews:
-    """The batch as an answer tells it, with every item."""
+    """The batch with all its items, for an event or a reply."""
     states = item_states(rows)
     return BatchNews(
         event=event, id=row.batch, sender=row.sender, bank=row.bank, kind=row.kind, seq=row.seq, at_ms=at_ms,
@@ -107,7 +109,7 @@ def news_of(
 
 
 def follow(tx: Tx, before: PaymentRow, after: PaymentRow) -> None:
-    """An item has changed: count it, and tell the ERP when all are final. Belongs to the unit that changes the item."""
+    """Count a changed item, and send an event once all items are final. Called in the unit that changes the item."""
     was, now = STATE_TABLE[before.life.state].final, STATE_TABLE[after.life.state].final
     if after.batch is None or before.life.state is after.life.state or not (was or now):
         return
@@ -134,13 +136,13 @@ def _complete(tx: Tx, row: BatchRow) -> None:
     key = routing_key(BATCH_COMPLETED, row.bank, row.sender)
     body = write_json(batch_fields(news))
     about = (row.bank, row.sender)
-    tx.mail(events.message(tx, BATCH_COMPLETED, body, (events.EVENTS, key), about, row.reply, tx.now_ms))
+    tx.enqueue(events.message(tx, BATCH_COMPLETED, body, (EVENTS, key), about, row.reply, tx.now_ms))
     shares = {state.value: share.count for state, share in by_state.items()}
     audit.append(tx, f"node:{tx.node}", "batch.completed", f"{row.sender}/{row.batch}", {"seq": seq, **shares})
 
 
 def sealed_for(vault: Vault, body: bytes, senders: tuple[str, str], batch: str) -> bytes:
-    """A sealed body of the first sender's batch, sealed for the second: a rename."""
+    """A batch body sealed for the first sender, sealed again for the second: for a rename."""
     old, new = senders
     return vault.seal(vault.open(body, _aad(old, batch)), _aad(new, batch))
 

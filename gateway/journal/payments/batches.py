@@ -1,7 +1,7 @@
-"""Batches: many orders that came as one command, admitted together or not at all.
+"""Batch admission: many orders of one command, admitted together or not at all.
 
-Each item becomes a payment like any other; `batch_rows` counts how many of them are not final yet, and tells the ERP
-when none is left.
+Each item becomes an ordinary payment. `batch_rows` counts the items that are not final and sends an event when none is
+left.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from protocols.erp.news import instant
 
 @dataclass(frozen=True, slots=True)
 class BatchAdmission:
-    """A batch that passed every check that needs no journal. `items` are its orders' admissions, none of them empty.
+    """A batch that passed all checks that need no journal. `items` are the admissions of its orders, at least one.
 
-    `whole`: an item that must be rejected refuses the batch. What each item's `judge` says of it is taken as it is.
+    `whole`: one rejected item refuses the whole batch. The verdict of each item's `judge` is final.
     """
 
     sender: str
@@ -52,7 +52,7 @@ class BatchAdmission:
 
 @dataclass(frozen=True, slots=True)
 class NewBatch:
-    """The batch and the payments its items became."""
+    """The new batch and the payments of its items."""
 
     row: BatchRow
     items: tuple[PaymentRow, ...]
@@ -63,9 +63,9 @@ def admit(
 ) -> NewBatch | BatchRow | Refusal | None:
     """Make every item a payment, or none.
 
-    A BatchRow is the batch that has been admitted before with this very content: answer it again. A Refusal changed
-    nothing: an id is taken, or items had to be rejected and `whole` says that this refuses all. None changed nothing
-    either: it could be admitted and is `barred`.
+    Returns a BatchRow if the batch was admitted before with the same content: answer it again. Returns a Refusal if an
+    id is taken, or if items are rejected and the batch is `whole`. Returns None if the batch could be admitted but is
+    `barred`. In these three cases nothing changed.
     """
     known = batch_rows.find(tx.fresh, admission.sender, admission.batch)
     if known is not None:
@@ -107,7 +107,7 @@ _Judged = list[tuple[OrderClaim, UsageFacts, Judgement]]
 
 
 def _judge(tx: Tx, admission: BatchAdmission) -> _Judged | Refusal:
-    """Every item's verdict, each judged with those before it; or the refusal, and then nothing is claimed."""
+    """The verdict of every item, each judged with those before it; or a Refusal, and then nothing is counted."""
     judged: _Judged = []
     taken: list[Fault] = []
     seen: dict[str, str] = {}
@@ -148,7 +148,7 @@ def _alike(facts: UsageFacts, earlier: str | None) -> UsageFacts:
 
 
 def _refused(admission: BatchAdmission, judgements: list[Judgement]) -> Refusal | None:
-    """Why the batch cannot be taken; None if it can."""
+    """Why the batch cannot be admitted; None if it can."""
     rejected = [n for n, judgement in enumerate(judgements) if isinstance(judgement.event, Reject)]
     if not rejected or (not admission.whole and len(rejected) < len(judgements)):
         return None
@@ -156,7 +156,7 @@ def _refused(admission: BatchAdmission, judgements: list[Judgement]) -> Refusal 
     faults: dict[tuple[str, str], Fault] = {}
     for number in rejected:
         for fault in judgements[number].faults:
-            # What an order of the batch has from the head is told once, where it stands.
+            # A fault in a field of the batch's head is reported once, at the head.
             of_head = fault.at.startswith((ours, *_HEAD)) or not fault.at
             at = fault.at if of_head else f"/items/{number}{fault.at}"
             faults.setdefault((at, fault.code.value), Fault(at, fault.code, fault.detail, fault.limit))

@@ -1,10 +1,10 @@
-"""Bundles: orders of one batch that travel to their bank in one message, whose bytes are kept once.
+"""Bundles: orders of one batch that are sent to their bank in one message, whose bytes are stored once.
 
-A bundle is made when its first order is about to be sent: of the orders of that batch which are ready by then, up to
-as many as the bank takes in one message. Each order keeps its own state, attempts and permits; the bundle adds the
-message's own reference and bytes. Once its bytes may have left it is spent: it is never sent again, and neither is an
-order out of it. Sent a second time in another message, it would not be asked about in the first one any more, and the
-bank's answer about that one would name an order that it does not seem to have carried.
+A bundle is made when its first order is to be sent: of the batch's orders that are ready then, up to the bank's limit
+per message. Each order keeps its own state, attempts and permits; the bundle adds the message's reference and bytes. A
+bundle whose bytes may have been sent is spent: neither the bundle nor an order of it is sent again. An order sent again
+in another message would no longer be enquired about in the first one, and the bank's answer about the first message
+would name an order that no longer belongs to it.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
-from gateway.journal.cluster.lane_leases import draw_serials
 from gateway.journal.commit import audit, payment_rows
 from gateway.journal.commit.rows import PaymentRow
+from gateway.journal.commit.serials import draw_serials
 from gateway.journal.commit.store import Tx
 from gateway.journal.commit.work import may_leave_ms
 from gateway.journal.payments import bank_references
@@ -48,7 +48,7 @@ _ENTER = insert(schema.bundle_items)
 class BundleRow:
     """One message with many orders. `bank_ref` is its own reference, unique on its lane; `attempt` counts its sends.
 
-    `spent`: its bytes may have left. `bank_date`, `serials`, `port` and `wire` are those of the last attempt.
+    `spent`: its bytes may have been sent. `bank_date`, `serials`, `port` and `wire` are those of the last attempt.
     """
 
     bundle: str
@@ -65,7 +65,7 @@ class BundleRow:
 
 @dataclass(frozen=True, slots=True)
 class BundleSend:
-    """What is about to leave, to the byte."""
+    """The exact message to send, and how it was built."""
 
     bank_date: str
     serials: tuple[str, ...]
@@ -76,10 +76,10 @@ class BundleSend:
 def allot(
     tx: Tx, payment: str, most: int, form: ReferenceForm, epoch: int
 ) -> tuple[BundleRow, tuple[PaymentRow, ...]] | None:
-    """The unspent bundle of a ready payment, with those of its orders that are ready, in their order.
+    """The unspent bundle of a ready payment, with its ready orders in item order.
 
-    Makes one if it has none: of the ready and due orders of its batch that are in none either, this one among them.
-    None if the payment is not ready, if a copy of it has left before, or if the lane has a higher epoch by now.
+    Makes a bundle if there is none, from the ready and due orders of the batch that are in no bundle, this one
+    included. None if the payment is not ready, was sent before, or if the lane has a higher epoch now.
     """
     rows = _due(tx, payment)
     row = next((one for one in rows if one.payment == payment), None)
@@ -92,13 +92,13 @@ def allot(
         members = _members(tx.fresh, bundle.bundle)
         return bundle, tuple(one for one in members if one.payment == payment or _may_go(one, tx.now_ms))
     free = [one for one in rows if one is not row and tx.raw.execute(_OF, {"b_payment": one.payment}).first() is None]
-    # The one that is due has its place, however far behind in the batch it stands.
+    # The payment that is due is always included, wherever it stands in the batch.
     chosen = sorted([row, *free[: most - 1]], key=lambda one: one.item_no or 0)
     return _make(tx, row, chosen, form), tuple(chosen)
 
 
 def _due(tx: Tx, payment: str) -> list[PaymentRow]:
-    """The ready payments of this one's batch that may be sent now; only this one if it belongs to none."""
+    """The ready payments of this payment's batch that may be sent now; only this one if it has no batch."""
     conn, vault = tx.fresh, tx.vault
     row = tx.payment_cache.row(conn, vault, payment)
     if row is None or row.life.state is not State.READY or row.life.first_write_ms is not None:
@@ -139,9 +139,9 @@ def _make(tx: Tx, first: PaymentRow, rows: Sequence[PaymentRow], form: Reference
 def sending(
     tx: Tx, bundle: BundleRow, rows: Sequence[PaymentRow], send: BundleSend
 ) -> None:
-    """Write the next attempt down and spend the bundle; belongs to the unit that sets `rows` to `sending`.
+    """Record the next attempt and mark the bundle spent. Called in the unit that sets `rows` to `sending`.
 
-    From here on the bundle holds these orders and no others: those that its bytes name.
+    From then on the bundle holds exactly the orders that its bytes name.
     """
     attempt = bundle.attempt + 1
     tx.raw.execute(update(schema.bundles).where(_B.bundle == bundle.bundle).values(
@@ -155,12 +155,13 @@ def sending(
 
 
 def unsent(tx: Tx, bundle: str) -> None:
-    """Not one byte of it left: it may be sent. Belongs to the unit that sets its orders back to `ready`."""
+    """Mark the bundle unspent, because no byte of it was sent. Called in the unit that sets its orders back to
+    `ready`."""
     tx.raw.execute(update(schema.bundles).where(_B.bundle == bundle).values(spent=0))
 
 
 def answered(tx: Tx, bundle: str, answer: bytes) -> None:
-    """Keep the bytes that came back, once for all the orders they speak of."""
+    """Store the bank's answer, once for all orders of the bundle."""
     sealed = tx.vault.seal(answer, _aad("answer", bundle))
     tx.raw.execute(update(schema.bundles).where(_B.bundle == bundle).values(answer=sealed))
 
@@ -172,7 +173,7 @@ def _fill(tx: Tx, bundle: str, rows: Sequence[PaymentRow]) -> None:
 
 
 def of_payment(conn: Connection, payment: str) -> tuple[BundleRow, tuple[PaymentRow, ...]] | None:
-    """The bundle that carried this payment, or is to carry it, with all its orders in their places."""
+    """The bundle of this payment, sent or not, with all its orders in item order."""
     found = conn.execute(_OF, {"b_payment": payment}).first()
     if found is None:
         return None
@@ -181,13 +182,13 @@ def of_payment(conn: Connection, payment: str) -> tuple[BundleRow, tuple[Payment
 
 
 def has_left(conn: Connection, payment: str) -> bool:
-    """Whether a message with many orders, this one among them, may have left."""
+    """True if a bundle with this payment may have been sent."""
     found = conn.execute(_OF, {"b_payment": payment}).first()
     return found is not None and bool(found.spent)
 
 
 def answer_of(conn: Connection, bundle: str) -> bytes | None:
-    """The bytes that came back to a bundle; None if none did."""
+    """The bank's answer to a bundle; None if there is none."""
     sealed = conn.execute(select(_B.answer).where(_B.bundle == bundle)).scalar()
     return None if sealed is None else vault_of(conn).open(sealed, _aad("answer", bundle))
 

@@ -1,4 +1,4 @@
-"""What the ERP is told: one state change becomes an event for everybody and, where it answers a command, a reply."""
+"""Events and replies to the ERP: a state change becomes an event and, if it answers a command, also a reply."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from gateway.journal.payments.redelivery import Coming
 from protocols.canon.outcome import State
 from protocols.erp import replies
 from protocols.erp.news import News, body, fields, instant, routing_key
+from protocols.erp.routing import EVENTS
 
-EVENTS = "bankgw.events"
 ACCEPTED, REJECTED = "payment.accepted", "payment.rejected"
 REPLIES = frozenset({ACCEPTED, REJECTED})
 _BEFORE_SENDING = frozenset({State.ACCEPTED, State.HELD, State.READY})
 
 
 def news_of(row: PaymentRow, event: str, seq: int, at_ms: int) -> News:
-    """What the payment's row alone can say about this change."""
+    """The event's content as far as the payment's row has it."""
     state = row.life.state
     rejected = state is State.REJECTED
     return News(
@@ -34,50 +34,51 @@ def news_of(row: PaymentRow, event: str, seq: int, at_ms: int) -> News:
 
 
 def publish(tx: Tx, row: PaymentRow, news: News) -> None:
-    """Mail the news as an event, and as the command's reply when it is one and the command named a queue."""
+    """Enqueue the event, and also the reply if the event answers the command and the command named a queue."""
     said = body(news)
     assert news.bank is not None
-    _mail(tx, row, news, said, EVENTS, routing_key(news.event, news.bank, news.sender), row.reply)
+    _enqueue(tx, row, news, said, EVENTS, routing_key(news.event, news.bank, news.sender), row.reply)
     if news.event in REPLIES and row.reply.reply_to:
         _reply(tx, row, news, row.reply)
 
 
 def replay(tx: Tx, row: PaymentRow, reply: Reply) -> None:
-    """Answer a repeated command with the payment's present state: to its queue, or as an event if it named none."""
+    """Answer a repeated command with the payment's present state: to its reply queue, or as an event if it named
+    none."""
     event = REJECTED if row.life.state is State.REJECTED else ACCEPTED
     news = replace(news_of(row, event, row.life.seq, tx.now_ms), replayed=True)
     if reply.reply_to:
         _reply(tx, row, news, reply)
     else:
-        _mail(tx, row, news, body(news), EVENTS, routing_key(event, row.bank, row.sender), reply)
+        _enqueue(tx, row, news, body(news), EVENTS, routing_key(event, row.bank, row.sender), reply)
 
 
 def answered(tx: Tx, row: PaymentRow, coming: Coming, reply: Reply) -> bool:
-    """Whether this very command has its reply already: its delivery came twice because the ack was lost."""
+    """True if this command was answered before: it was delivered twice because the acknowledgement was lost."""
     if not coming.doubtful(tx):
         return False
-    mails = [mail for mail in tx.mails if mail.payment == row.payment] + outbox.of_payment(tx.read, row.payment)
-    return any(_answers(mail, reply) and coming.answered_by(tx, mail.node, mail.created_ms) for mail in mails)
+    sent = [one for one in tx.messages if one.payment == row.payment] + outbox.of_payment(tx.read, row.payment)
+    return any(_answers(one, reply) and coming.answered_by(tx, one.node, one.created_ms) for one in sent)
 
 
-def _answers(mail: OutboxRow, reply: Reply) -> bool:
+def _answers(sent: OutboxRow, reply: Reply) -> bool:
     asked = reply.reply_to or None
-    there = mail.routing_key if mail.exchange == "" else None
-    return mail.headers.get("type") in REPLIES and mail.correlation_id == reply.correlation_id and there == asked
+    there = sent.routing_key if sent.exchange == "" else None
+    return sent.headers.get("type") in REPLIES and sent.correlation_id == reply.correlation_id and there == asked
 
 
 def _reply(tx: Tx, row: PaymentRow, news: News, reply: Reply) -> None:
-    """A reply speaks the form of its command; events are JSON."""
+    """Enqueue a reply in the form of its command (events are always JSON)."""
     assert reply.reply_to is not None
     said = replies.write(news.event, fields(news), reply.content_type, tx.now_ms)
-    _mail(tx, row, news, said, "", reply.reply_to, reply, replies.media_of(said))
+    _enqueue(tx, row, news, said, "", reply.reply_to, reply, replies.media_of(said))
 
 
-def _mail(
+def _enqueue(
     tx: Tx, row: PaymentRow, news: News, said: bytes, exchange: str, key: str, reply: Reply,
     content_type: str = "application/json",
 ) -> None:  # fmt: skip
-    tx.mail(message(tx, news.event, said, (exchange, key), (row.bank, row.sender), reply, news.at_ms, content_type,
+    tx.enqueue(message(tx, news.event, said, (exchange, key), (row.bank, row.sender), reply, news.at_ms, content_type,
                     row.payment))  # fmt: skip
 
 
@@ -85,7 +86,8 @@ def message(
     tx: Tx, event: str, said: bytes, to: tuple[str, str], about: tuple[str, str], reply: Reply, at_ms: int,
     content_type: str = "application/json", payment: str | None = None,
 ) -> OutboxRow:  # fmt: skip
-    """One message as an outbox row: `to` is exchange and routing key, `about` bank and sender."""
+    """One message as an outbox row, with CloudEvents headers. `to`: exchange and routing key; `about`: bank and
+    sender."""
     message_id = uuid7(tx.entropy.ulid(tx.now_ms))
     bank, sender = about
     headers = {

@@ -1,8 +1,8 @@
-"""What an order lays claim to before it is judged: its identity, and its sender's limits of the day.
+"""Counting an order before it is judged: its identity, and the daily sums of its sender's limits.
 
-The counting comes before the judging, so that of two nodes that admit orders of one sender at once, the second waits
-for the first and judges with its sum; and so that of two that admit orders on one account, whoever sent them, the
-second sees whether the first is alike.
+The order is counted before it is judged. So if two nodes admit orders of one sender at once, the second waits for the
+first and judges with its sum; and if two nodes admit orders on one account, of any senders, the second sees whether the
+first is similar.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def _sum(scope: str, key: str) -> Any:
     )  # fmt: skip
 
 
-# One statement, because the door is busy.
+# One statement, because admission is frequent.
 _LOOK = select(
     select(_C.payment).where(_C.sender == bindparam("b_sender"), _C.order_id == bindparam("b_order"))
     .scalar_subquery().label("taken"),
@@ -49,7 +49,7 @@ _LOOK = select(
 
 
 class OrderClaim:
-    """One order's claim, inside one transaction. `columns` are the blind columns of its payment."""
+    """The counting of one order within one transaction. `columns` are the blind index columns of its payment."""
 
     def __init__(
         self, tx: Tx, sender: str, order: AnyOrder, day: str, dup_key: str | None, alike_since_ms: int
@@ -57,7 +57,7 @@ class OrderClaim:
         blind = tx.vault.blind
         self._tx = tx
         self._minor = order.amount.minor
-        # Limits count by our own account and by the other party, whichever of the two pays.
+        # Limits count per own account and per other party, whichever of the two pays.
         ours, theirs = blind(order.ours.account.clear), blind(order.theirs.account.clear)
         pays = order.ours is order.debtor
         self.columns: dict[str, str | None] = {
@@ -66,7 +66,7 @@ class OrderClaim:
         }  # fmt: skip
         scopes = ((SENDER, _ALL), (ACCOUNT, ours), (PAYEE, theirs))
         self._keys = tuple((sender, scope, str(key), order.amount.currency, day) for scope, key in scopes)
-        # No sum, but a row that all senders' orders on one account count on: those of two senders wait for each other.
+        # A row without a sum that all orders on one account update, so that orders of two senders wait for each other.
         self._together = None if dup_key is None else (_ALL, ALIKE, ours, order.amount.currency, _ALL)
         self._bound: dict[str, Any] = {
             "b_sender": sender, "b_order": order.id, "b_all": _ALL, "b_account": ours, "b_payee": theirs,
@@ -75,9 +75,9 @@ class OrderClaim:
         }  # fmt: skip
 
     def look(self) -> str | UsageFacts:
-        """The payment that has this identity already, or else what the order is to be judged by.
+        """The payment that already has this identity, or the facts for judging the order.
 
-        An id that a batch has is taken as well: by that batch's first item.
+        The id of a batch is taken as well: by the batch's first item.
         """
         tx, bound = self._tx, self._bound
         pending = tx.payment_cache.taken(bound["b_sender"], bound["b_order"])
@@ -94,9 +94,9 @@ class OrderClaim:
         return UsageFacts(day, account_day, payee_day, alike_id=tx.payment_cache.alike(bound["b_dup"]) or row.alike)
 
     def count(self, facts: UsageFacts) -> UsageFacts:
-        """Add the order to the day's sums, and return the facts as they are while nobody else can add to them.
+        """Add the order to the day's sums, and return the facts while no other node can change them.
 
-        What this waited for may have been another node's order alike to this one.
+        This may have waited for another node's order, which may be similar to this one.
         """
         self._add(self._minor, 1)
         conn = self._tx.raw
@@ -112,7 +112,7 @@ class OrderClaim:
         )  # fmt: skip
 
     def release(self) -> None:
-        """The order was not taken after all."""
+        """Undo the counting of an order that was not admitted."""
         self._add(-self._minor, -1)
 
     def _add(self, minor: int, number: int) -> None:

@@ -1,4 +1,4 @@
-"""Payments, found: by id, by order, by bank reference, or by what a list asks for."""
+"""Finding payments: by key, by order id, by bank reference, or by a list's filters."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _FIND_BY_REFERENCE = (
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """Which payments to list; what is None does not matter. Times are of acceptance, in ms: from, and before."""
+    """Which payments to list; None means any. Times are acceptance times in ms: from (inclusive) and before."""
 
     states: tuple[State, ...] = ()
     bank: str | None = None
@@ -47,22 +47,22 @@ class Filters:
 
 
 def fetch(conn: Connection, payment: str) -> PaymentRow | None:
-    """The payment with this key of ours."""
+    """The payment with this key."""
     return _one(conn, _FETCH, b_payment=payment)
 
 
 def find(conn: Connection, sender: str, order_id: str) -> PaymentRow | None:
-    """The payment that this sender knows by this id."""
+    """The sender's payment with this order id."""
     return _one(conn, _FIND, b_sender=sender, b_order_id=order_id)
 
 
 def find_by_reference(conn: Connection, lane: str, bank_ref: str) -> PaymentRow | None:
-    """The payment that the lane's bank knows by this reference."""
+    """The lane's payment with this bank reference."""
     return _one(conn, _FIND_BY_REFERENCE, b_lane=lane, b_bank_ref=speakable(bank_ref))
 
 
 def listing(conn: Connection, filters: Filters, limit: int = 100, after: str | None = None) -> list[PaymentRow]:
-    """Payments, the newest first; `after` is the key of the last one of the page before."""
+    """Payments, newest first; `after` is the key of the last payment of the previous page."""
     vault = vault_of(conn)
     statement = select(schema.payments)
     if filters.states:

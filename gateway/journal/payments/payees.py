@@ -1,6 +1,6 @@
-"""Whom a sender knows as a payee: by payments that settled and stayed, or because two persons registered him.
+"""Known payees of a sender: known by settled payments that were not returned, or registered by two persons.
 
-A payee is an account, a name and a bank together: the account of a known supplier under another name is unknown.
+A payee is an account, a name and a bank together: a known supplier's account under another name is not known.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from protocols.canon.outcome import State
 
 _log = log.get("journal.payees")
 LOOK_MOST = 50
-"""Payments to one account that are looked at for the payee's name and bank, the largest first."""
+"""The number of payments to one account that are compared with the payee's name and bank, the largest first."""
 _C = schema.payments.c
 _R = schema.payees_registered.c
 _G = schema.payees_registered
@@ -42,7 +42,7 @@ _STAYED = (
 
 
 def looked_at(tx: Tx, sender: str, order: AnyOrder, before_ms: int | None, facts: UsageFacts) -> UsageFacts:
-    """The facts with what is known of the order's payee; as they are where `before_ms` is None."""
+    """The facts completed with what is known of the order's payee; unchanged if `before_ms` is None."""
     if before_ms is None:
         return facts
     paid_minor = _largest(tx.fresh, tx.vault, sender, order, before_ms)
@@ -50,12 +50,13 @@ def looked_at(tx: Tx, sender: str, order: AnyOrder, before_ms: int | None, facts
 
 
 def blind_key(vault: Vault, order: AnyOrder) -> str:
-    """The payee as the journal knows him, without his name."""
+    """The keyed hash under which the journal stores the payee."""
     return vault.blind("\x1f".join(("payee", *_of(order))))
 
 
 def is_registered(conn: Connection, sender: str, order: AnyOrder) -> bool:
-    """Whether two persons registered the order's payee for this sender. A row whose seal does not open is none."""
+    """True if two persons registered the order's payee for this sender. A row whose seal does not open does not
+    count."""
     vault = vault_of(conn)
     payee = blind_key(vault, order)
     row: Any = first_row(conn, _REGISTERED, {"b_sender": sender, "b_payee": payee})
@@ -71,7 +72,7 @@ def is_registered(conn: Connection, sender: str, order: AnyOrder) -> bool:
 
 
 def register(tx: Tx, sender: str, order: AnyOrder, proposal: str) -> bool:
-    """Register the order's payee for this sender. False if he was already."""
+    """Register the order's payee for this sender. False if it was registered already."""
     payee = blind_key(tx.vault, order)
     body = json.dumps({"proposal": proposal, "account": str(order.creditor.account)}).encode()
     return insert_new(tx.fresh, schema.payees_registered, {
@@ -80,7 +81,7 @@ def register(tx: Tx, sender: str, order: AnyOrder, proposal: str) -> bool:
 
 
 def move_sender(tx: Tx, old: str, new: str) -> int:
-    """Register the payees of the sender `old` for `new`: the sender's name is part of what the seal covers."""
+    """Register the payees of the sender `old` for `new`, sealed again, because the seal covers the sender's name."""
     moved = 0
     for row in tx.fresh.execute(select(_G).where(_G.c.sender == old)).all():
         try:

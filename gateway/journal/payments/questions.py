@@ -1,4 +1,4 @@
-"""Questions of the ERP that wait for their answer: acknowledged once written, forgotten once answered."""
+"""Table `questions`: the ERP's questions to banks. Stored before the acknowledgement, deleted when answered."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _FORGET = delete(schema.questions).where(_C.question == bindparam("b_question"))
 
 
 def ask(tx: Tx, row: QuestionRow) -> bool:
-    """Write a question down. False when it is waiting already: its delivery came twice."""
+    """Store a question. False if it is stored already, because it was delivered twice."""
     reply = row.reply
     new = insert_new(tx.raw, schema.questions, {
         "question": row.question, "sender": row.sender, "operation": row.operation, "reply_to": reply.reply_to,
@@ -34,23 +34,24 @@ def ask(tx: Tx, row: QuestionRow) -> bool:
     return new
 
 
-def answer(tx: Tx, question: str, mail: OutboxRow | None) -> bool:
-    """Forget the question and mail its answer. False, and no mail, when it was answered before."""
+def answer(tx: Tx, question: str, reply: OutboxRow | None) -> bool:
+    """Delete the question and enqueue its reply. False, and no message, if it was answered before."""
     if write(tx.raw, _FORGET, {"b_question": question}) != 1:
         return False
-    if mail is not None:
-        tx.mail(mail)
-    audit.append(tx, f"node:{tx.node}", "question.answered", question, {"mailed": mail is not None})
+    if reply is not None:
+        tx.enqueue(reply)
+    audit.append(tx, f"node:{tx.node}", "question.answered", question, {"mailed": reply is not None})
     return True
 
 
 def open_questions(conn: Connection) -> list[QuestionRow]:
-    """Every question without an answer that can be read, the oldest first."""
+    """All unanswered questions that can be read, oldest first."""
     return waiting(conn)[0]
 
 
 def waiting(conn: Connection) -> tuple[list[QuestionRow], dict[str, str]]:
-    """As `open_questions`; and those that cannot be read, with why: they must not keep the others from an answer."""
+    """As `open_questions`, and the keys of questions that cannot be read, with the reason: they must not block
+    others."""
     vault, found, sealed = vault_of(conn), list[QuestionRow](), dict[str, str]()
     for row in rows(conn, _OPEN, {}):
         try:

@@ -1,4 +1,4 @@
-"""Receipts that a bank makes later: the ticket to ask again with, and files too large for one message, for a day."""
+"""Electronic receipts: the bank's ticket for asking again, and files too large for one message, kept for a day."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from protocols.canon.statement import Receipt
 
 KEPT_MS = 86_400_000
 BEGUN_MS = KEPT_MS // 2
-"""Whoever begins with a kept file has at least so long to fetch its other pages."""
+"""A kept file stays at least this long after its first page was given out."""
 _T = schema.tickets.c
 _R = schema.receipts.c
 
 
 def later(tx: Tx, question: str, ticket: str, due_ms: int) -> None:
-    """The bank wants the question again, with `ticket` and not before `due_ms`."""
+    """Store the bank's `ticket` for asking again, not before `due_ms`."""
     sealed = tx.vault.seal(ticket.encode(), _aad("ticket", question))
     upsert(tx.fresh, schema.tickets, [{"question": question, "due_ms": due_ms, "ticket": sealed}])
 
 
 def ticket_of(conn: Connection, question: str) -> tuple[str, int] | None:
-    """The ticket of a question and when it may be used; None if the bank gave none yet."""
+    """The ticket of a question and when it may be used; None if the bank gave none."""
     row = conn.execute(select(schema.tickets).where(_T.question == question)).first()
     if row is None:
         return None
@@ -33,14 +33,14 @@ def ticket_of(conn: Connection, question: str) -> tuple[str, int] | None:
 
 
 def forget(tx: Tx, question: str) -> None:
-    """The question is answered."""
+    """Delete the ticket of an answered question."""
     tx.fresh.execute(delete(schema.tickets).where(_T.question == question))
 
 
 def keep(tx: Tx, key: str, receipt: Receipt) -> Receipt:
-    """Keep a file for a day, so that all its pages are pages of one file; throw away what is older.
+    """Keep a file for a day, so that all pages given out come from one file; delete older files.
 
-    Returns the file that is kept: another one, if somebody else began with that a moment ago.
+    Returns the kept file, which is another one if another question stored it just before.
     """
     tx.fresh.execute(delete(schema.receipts).where(_R.expires_ms <= tx.now_ms))
     begun = kept(tx.fresh, key, tx.now_ms + BEGUN_MS)
@@ -56,7 +56,7 @@ def keep(tx: Tx, key: str, receipt: Receipt) -> Receipt:
 
 
 def kept(conn: Connection, key: str, until_ms: int) -> Receipt | None:
-    """The file kept under this key; None if there is none, or it is not kept past `until_ms`."""
+    """The file kept under this key; None if there is none, or if it is not kept until `until_ms`."""
     row = conn.execute(select(schema.receipts).where(_R.receipt == key, _R.expires_ms > until_ms)).first()
     if row is None:
         return None

@@ -1,4 +1,4 @@
-"""Commands that come again: was this very delivery answered before, and only its acknowledgement lost?"""
+"""Redelivered commands: was this delivery answered before, and only its acknowledgement lost?"""
 
 from __future__ import annotations
 
@@ -16,46 +16,47 @@ _A = schema.audit.c
 
 @dataclass(frozen=True, slots=True)
 class Coming:
-    """How a command came: marked by the broker as `redelivered` or not, and when, by this node's clock.
+    """How a command arrived: whether the broker marked it `redelivered`, and when, by this node's clock.
 
-    The broker marks a second delivery, but not the first one: a node that stood still while the broker took its
-    delivery back and gave it to another one finds its own unmarked one, and would answer after the other. An ERP that
-    publishes the same words again wants to be answered again, though, however slow the journal is. What tells the two
-    apart is when the other one answered: after this delivery came here, or before it was published.
+    The broker marks a second delivery, but not the first. A node that was suspended while the broker gave its delivery
+    to another node still holds the unmarked one and would answer it a second time. An ERP that publishes the same
+    command again, however, expects a second answer. The two cases differ in when the other node answered: after this
+    delivery arrived here, or before the command was published again.
     """
 
     redelivered: bool
     arrived_ms: int
 
     def doubtful(self, tx: Tx) -> bool:
-        """Whether another delivery of this very message may have been answered: a look is worth its time."""
+        """True if the audit trail must be checked: another delivery of this message may have been answered."""
         return self.redelivered or tx.now_ms - self.arrived_ms > STOOD_STILL_MS
 
     def answered_by(self, tx: Tx, node: str, at_ms: int) -> bool:
-        """Of a `doubtful` one: whether an answer that `node` gave to the same words at `at_ms` was given to it."""
+        """For a `doubtful` delivery: True if the answer that `node` gave to the same command at `at_ms` was for this
+        message."""
         return self.redelivered or (node != tx.node and at_ms >= self.arrived_ms)
 
     def surely_answered_by(self, tx: Tx, node: str, at_ms: int) -> bool:
-        """As `answered_by`, and that answer cannot have been one to an earlier publish of the same words."""
+        """As `answered_by`, and the answer cannot belong to an earlier publish of the same command."""
         return self.answered_by(tx, node, at_ms) and at_ms >= self.arrived_ms
 
 
 def noted(tx: Tx, coming: Coming, key: str, entry: str) -> bool:
-    """Whether the audit trail says this of the delivery `key`, the group under way included.
+    """True if the audit trail has this entry for the delivery `key`, including the present group.
 
-    To be asked in the unit that would answer it.
+    Call it in the unit that would answer the delivery.
     """
     return any(coming.answered_by(tx, *note) for note in notes(tx, coming, key, entry))
 
 
 def notes(tx: Tx, coming: Coming, key: str, entry: str) -> Iterator[tuple[str, int]]:
-    """By which node, and when, the audit trail says this of the delivery `key`; of none that is not `doubtful`."""
+    """The node and time of each such audit entry for the delivery `key`; none unless the delivery is `doubtful`."""
     if not coming.doubtful(tx):
         return
     for note in tx.notes:
         if note.object_id == key and note.entry == entry:
             yield tx.node, note.at_ms
     found = select(_A.node, _A.at_ms).where(_A.object_id == key, _A.entry == entry)
-    # Nothing of what the writer keeps back can be among these: that the orders of a group are remembered costs nothing.
+    # `raw` suffices: none of the rows that are still pending can be among these.
     for row in tx.raw.execute(found):
         yield row.node, row.at_ms

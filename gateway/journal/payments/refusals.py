@@ -1,4 +1,4 @@
-"""Commands we said no to: the refusal, the reply and the parked copy are one unit, then the command is acknowledged."""
+"""Table `refusals`: refused commands. Refusal, reply and parked copy are one unit, before the acknowledgement."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, delete, exists, func, select
 
 from gateway.journal.commit import audit
-from gateway.journal.commit.rows import Mail, OutboxRow
+from gateway.journal.commit.rows import OutboxRow, OutboxState
 from gateway.journal.commit.store import Tx
 from gateway.journal.sql import schema
 from gateway.journal.sql.databases import insert_new
@@ -19,7 +19,7 @@ _C, _O = schema.refusals.c, schema.outbox.c
 
 @dataclass(frozen=True, slots=True)
 class RefusalRow:
-    """A refused command: `body` is the command as it came; its beginning, where `size` and `sha256` tell of the whole.
+    """A refused command. `body` is the command, or only its beginning; then `size` and `sha256` describe the whole.
     """
 
     refusal: str
@@ -33,7 +33,7 @@ class RefusalRow:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """How many refusals and parked copies are kept, and whether some are older than they need be."""
+    """How many refusals and parked copies are kept, and whether some are past their retention."""
 
     refusals: int
     parked: int
@@ -44,20 +44,20 @@ def refuse(
     tx: Tx, key: str, sender: str | None, code: Code, body: bytes, reply: OutboxRow | None, parked: OutboxRow | None,
     *, size: int | None = None, sha256: str | None = None,
 ) -> bool:  # fmt: skip
-    """Write down that a command was refused, with what is to be published about it.
+    """Record a refused command and enqueue the messages about it.
 
     `key` identifies the delivery (at most 255 characters). `size` and `sha256` are those of the whole command, where
-    `body` is its beginning only. False when it was refused before: the command came again
-    because its acknowledgement was lost, its reply is on its way already, and nothing is written.
+    `body` is its beginning only. False if it was refused before: the command was delivered again
+    because its acknowledgement was lost, its reply exists already, and nothing is written.
     """
     row = {"refusal": key, "sender": sender, "code": code.value, "at_ms": tx.now_ms,
            "body": tx.vault.seal(body, _aad(key)), "size": size, "sha256": sha256,
            "parked": None if parked is None else parked.message_id}  # fmt: skip
     if not insert_new(tx.raw, schema.refusals, row):
         return False
-    for mail in (reply, parked):
-        if mail is not None:
-            tx.mail(mail)
+    for message in (reply, parked):
+        if message is not None:
+            tx.enqueue(message)
     detail: dict[str, object] = {"code": code.value, "replied": reply is not None, "parked": parked is not None}
     if size is not None:
         detail |= {"size": size, "sha256": sha256}
@@ -75,16 +75,16 @@ def fetch(conn: Connection, key: str) -> RefusalRow | None:
 
 
 def held(conn: Connection, before_ms: int) -> Held:
-    """How many are kept, and whether some are older than `before_ms`."""
+    """The number of kept rows, and whether some are older than `before_ms`."""
     kept, parked = conn.execute(select(func.count(), func.count(_C.parked))).one()
     over = conn.execute(select(exists().where(_C.at_ms < before_ms))).scalar_one()
     return Held(kept, parked, bool(over))
 
 
 def forget(tx: Tx, before_ms: int, most: int) -> int:
-    """Throw away up to `most` refusals older than `before_ms`, with their parked copies; returns how many.
+    """Delete up to `most` refusals older than `before_ms`, with their parked copies; returns how many.
 
-    A copy that is not published yet stays. The audit trail still knows that each was refused.
+    A copy that is not published yet stays. The audit trail keeps an entry of each refusal.
     """
     found = tx.raw.execute(
         select(_C.refusal, _C.parked).where(_C.at_ms < before_ms).order_by(_C.at_ms, _C.refusal).limit(most)
@@ -93,7 +93,7 @@ def forget(tx: Tx, before_ms: int, most: int) -> int:
         return 0
     copies = [row.parked for row in found if row.parked is not None]
     if copies:
-        tx.raw.execute(delete(schema.outbox).where(_O.message_id.in_(copies), _O.state != Mail.WAITING.value))
+        tx.raw.execute(delete(schema.outbox).where(_O.message_id.in_(copies), _O.state != OutboxState.WAITING.value))
     tx.raw.execute(delete(schema.refusals).where(_C.refusal.in_([row.refusal for row in found])))
     audit.append(tx, f"node:{tx.node}", "refusals.forgotten", found[0].refusal, {"count": len(found)})
     return len(found)

@@ -1,7 +1,7 @@
-"""Throws away refusals and their parked copies once nobody needs them any more, and counts what is kept.
+"""Retention: deletes refusals and their parked copies after their time, and counts what is kept.
 
-A refusal is kept so that a command that was refused is not taken when it is delivered again, and for the person who
-helps its sender. After `refusals_kept_days` both are over; what happened stands in the audit trail.
+A refusal is kept so that a refused command is not accepted when it is delivered again, and for the person who helps its
+sender. After `refusals_kept_days` it is deleted; the audit trail still has an entry of it.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from gateway.tasks import Tasks, sleep
 LOOK_S = 60.0
 DAY_MS = 86_400_000
 AT_ONCE = 200
-"""So many rows a unit: others are not kept waiting."""
+"""The rows deleted per unit, so that other units are not delayed."""
 _log = log.get("journal.retention")
 
 
 class Retention:
-    """Looks once a minute. Any node may do it, and several do no harm."""
+    """Checks once a minute. Any node may do it; several at once do no harm."""
 
     def __init__(self, store: Store, clock: Clock, kept_days: int, meters: Meters) -> None:
         self._store = store
@@ -36,11 +36,11 @@ class Retention:
         self._tasks = Tasks(lambda failure: _log.error("retention.ended", error=str(failure.value)))
 
     def start(self) -> None:
-        """Begin, with a look now."""
+        """Start with a check now."""
         self._tasks.spawn(self._keep_looking())
 
     def stop(self) -> None:
-        """End."""
+        """Stop."""
         self._tasks.stop()
 
     async def _keep_looking(self) -> None:
@@ -51,7 +51,7 @@ class Retention:
                 raise
             except Exception:
                 _log.error("retention.failed", error=Failure().getTraceback(detail="brief"),
-                           action="tried again in a minute; nothing is thrown away meanwhile")  # fmt: skip
+                           action="tried again in a minute; nothing is deleted meanwhile")  # fmt: skip
             await sleep(self._clock, LOOK_S)
 
     async def _look(self) -> None:
@@ -59,7 +59,7 @@ class Retention:
         held = await self._store.read(partial(refusals.held, before_ms=before_ms))
         while held.over:
             gone = await self._store.write(partial(refusals.forget, before_ms=before_ms, most=AT_ONCE))
-            _log.info("refusals.forgotten", count=gone, action="their retention is over")
+            _log.info("refusals.deleted", count=gone, action="their retention is over")
             held = await self._store.read(partial(refusals.held, before_ms=before_ms))
         self._meters.refusals_kept.set(held.refusals)
         self._meters.parked_copies_kept.set(held.parked)

@@ -1,4 +1,4 @@
-"""Entries of an account as evidence about payments: what was booked was paid. What is missing proves nothing."""
+"""Statement entries as evidence about payments: a booked entry proves a payment; a missing entry proves nothing."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ _ASKING = [state.value for state in (State.PENDING, State.IN_DOUBT, State.ESCALA
 
 @dataclass(frozen=True, slots=True)
 class StatementEvidence:
-    """What an entry meant for a payment. `disagrees`: it carries the reference, but is not that payment's booking.
-    `twice`: another entry was that booking already, and money moved again under one reference."""
+    """What an entry means for a payment. `disagrees`: it has the reference but is not that payment's booking. `twice`:
+    another entry was the booking already, so money moved twice under one reference."""
 
     row: PaymentRow
     applied: applying.Applied | None
@@ -36,13 +36,13 @@ class StatementEvidence:
 
 
 def evidence_from_entry(tx: Tx, lane: str, line: Line, *, epoch: int | None, actor: str) -> StatementEvidence | None:
-    """Let a booked entry speak for the payment whose reference it carries.
+    """Apply a booked entry to the payment whose reference it has.
 
-    A debit of the payer's own account (for a collection: a credit of the payee's) with our reference and the exact
-    amount is the bank's word that it was paid: Source.STATEMENT, `settled`. None: the entry carries no reference of
-    this lane, or is a fee, or runs the other way (money that came back is the returns question's). Nothing is ever
-    made `failed` by an entry, nor by its absence. A reference with another amount or account changes no payment; it is
-    audited, and so is a second entry of one payment. The caller raises the alarm for both.
+    A debit of the own account (for a collection: a credit) with our reference and the exact amount proves that the
+    payment was carried out: Source.STATEMENT, `settled`. Returns None if the entry has no reference of this lane, is a
+    fee, or has the opposite direction (returned money is found by the returns question). Neither an entry nor a missing
+    entry ever makes a payment `failed`. An entry with another amount or account changes no payment; it is audited, and
+    so is a second entry for one payment. The caller raises the alarm for both.
     """
     if line.reference is None or line.fee:
         return None
@@ -71,9 +71,9 @@ def evidence_from_entry(tx: Tx, lane: str, line: Line, *, epoch: int | None, act
 
 
 def unheard(tx: Tx, lane: str, lines: Iterable[Line]) -> list[Line]:
-    """Those of the entries that name a payment in doubt and are its booking, though they were seen before.
+    """The entries, among those seen before, that are the booking of a payment still in doubt.
 
-    Their word was not heard then, or the doubt came later. One that disagrees was audited when it was seen.
+    They were not applied when they were seen, or the doubt arose later. An entry that disagrees was audited then.
     """
     naming = [line for line in lines if line.reference is not None and not line.fee]
     doubts: dict[str | None, PaymentRow] = {}
@@ -85,9 +85,9 @@ def unheard(tx: Tx, lane: str, lines: Iterable[Line]) -> list[Line]:
 
 
 def ask_after_statement(tx: Tx, lane: str, account: str) -> int:
-    """A day of the account is closed: let the bank be asked now about its payments that no entry ended; how many.
+    """Make enquiries due now for the account's open payments that no entry of its closed day settled; returns how many.
 
-    At most `ASKED_AT_ONCE`, the oldest first; the others are asked about in their turn.
+    At most `ASKED_AT_ONCE`, oldest first; the others keep their enquiry times.
     """
     own = case((_C.kind == Kind.COLLECTION.value, _C.creditor_idx), else_=_C.debtor_idx)
     found = tx.fresh.execute(

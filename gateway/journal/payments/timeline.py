@@ -1,4 +1,4 @@
-"""The file of one payment: everything that was done about it, in the order of time."""
+"""The timeline of one payment: audit entries, sends, evidence and messages, in order of time."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from sqlalchemy import Connection
 
 from gateway.journal.commit import attempts, audit, outbox
 from gateway.journal.commit.attempts import Exhibit
-from gateway.journal.commit.audit import Entry
+from gateway.journal.commit.audit import AuditEntry
 from gateway.journal.commit.rows import AttemptRow, OutboxRow
 from gateway.journal.sql.vaults import vault_of
 
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """One thing that happened to a payment: an audit entry, a send, a piece of evidence, or mail to the ERP."""
+    """One event in the timeline: an audit entry, a send, a piece of evidence, or a message to the ERP."""
 
     at_ms: int
-    what: Entry | AttemptRow | Exhibit | OutboxRow
+    what: AuditEntry | AttemptRow | Exhibit | OutboxRow
 
 
 def timeline(conn: Connection, payment: str) -> list[Moment]:
-    """All moments of a payment, oldest first; what happened in one unit keeps the order act, send, evidence, mail."""
+    """The timeline of a payment, oldest first; within one unit: audit entry, send, evidence, message."""
     entries = audit.entries_of(conn, vault_of(conn), payment)
     sent_ms = {entry.detail["attempt"]: entry.at_ms for entry in entries if "attempt" in entry.detail}
     moments = [Moment(entry.at_ms, entry) for entry in entries]
     for attempt in attempts.of_payment(conn, payment):
         moments.append(Moment(sent_ms.get(attempt.attempt, attempt.first_write_ms or 0), attempt))
     moments += [Moment(exhibit.at_ms, exhibit) for exhibit in attempts.evidence_of(conn, payment)]
-    moments += [Moment(mail.created_ms, mail) for mail in outbox.of_payment(conn, payment)]
+    moments += [Moment(message.created_ms, message) for message in outbox.of_payment(conn, payment)]
     return sorted(moments, key=lambda moment: moment.at_ms)

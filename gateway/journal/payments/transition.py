@@ -1,4 +1,4 @@
-"""The one way a payment changes: read the row, ask the table, compare and set, write what follows. One unit."""
+"""The only way a payment changes: read the row, apply the state table, check version and epoch, write the effects."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from gateway.core.states import (
     Alarm,
     Answered,
     Deny,
-    Done,
     Due,
     Event,
     Hold,
@@ -24,6 +23,7 @@ from gateway.core.states import (
     Send,
     Tell,
     Work,
+    WorkDone,
     stricter,
 )
 from gateway.journal.commit import audit
@@ -44,11 +44,11 @@ _OPEN = frozenset({State.SENDING, State.PENDING}) | _DOUBT
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """What came of an event. With `conflict` nothing was changed: the caller's lane, or its view, is out of date.
+    """The result of an event. With `conflict` nothing changed, because the caller's lane or its view is out of date.
 
-    `overtaken`: it is the lane; another owner has it. Otherwise this very owner had changed the payment meanwhile.
-    `row_before` None: there is no such payment. `step` carries the alarms to raise and the denials to answer. `leave`
-    comes with a send that was written down.
+    `overtaken`: another node owns the lane now. Otherwise this owner changed the payment meanwhile. `row_before` None:
+    there is no such payment. `step` has the alarms to raise and the denials to answer. `leave` is set for a committed
+    send.
     """
 
     row_before: PaymentRow | None
@@ -73,19 +73,19 @@ def apply(
     expect: State | None = None,
     rules: Callable[[Kind], Rules] | None = None,
 ) -> Applied:
-    """Let `event` befall the payment, with everything that follows from it, or change nothing at all.
+    """Apply `event` to the payment with all its effects, or change nothing.
 
-    `epoch` is that of the lane which acts; it is a conflict if the lane has a higher one by now, or the payment was
-    last touched under a higher one. None is for those who act outside any lane: the ERP's cancel, an operator. With
-    `version` or `expect` it is a conflict unless the payment still has that version, or is in that state. `attempt`
-    belongs to Send and Replay: it is written down and its permit asked for, if the table says `sending`. `outcome` is
-    the bank's word in full, `evidence` the bytes it stands on. `rules` are the present rules of the settings: the table
-    goes by the stricter of them and the payment's own, which stay as stored. Raises flow.Impossible where the table has
-    no row: that unit fails and nothing of it is committed.
+    `epoch` is the acting lane's epoch. It is a conflict if the lane has a higher epoch now, or the payment was changed
+    under a higher one. None is for acts outside any lane: the ERP's cancellation, an operator. With `version` or
+    `expect` it is a conflict unless the payment still has that version, or is in that state. `attempt` belongs to Send
+    and Replay: it is stored, and its permit requested, if the new state is `sending`. `outcome` is the bank's full
+    answer, `evidence` the bytes it is based on. `rules` are the rules of the present settings: the table uses the
+    stricter of them and the payment's own, and the stored rules do not change. Raises flow.Impossible if the table has
+    no row: the unit fails, and nothing of it is committed.
     """
     before = tx.payment_cache.row(tx.raw, tx.vault, payment)
     if before is not None and _moved_on(before, epoch, version, expect):
-        # Perhaps it is the caller who has seen what another node did, and the book that has not.
+        # Perhaps the caller has seen another node's change that the cache has not.
         before = tx.payment_cache.afresh(tx.raw, tx.vault, payment)
     if before is None:
         return Applied(None, None, None, conflict=True)
@@ -97,9 +97,9 @@ def apply(
     tx.payment_cache.change(before, after)
     leave: SendLeave | None = None
     if before.life.state is State.SENDING and after.life.state is not State.SENDING:
-        _revoke(tx.payment_cache.leaves.get(payment))
+        _revoke(tx.payment_cache.send_leaves.get(payment))
     if after.life.attempt > before.life.attempt:
-        leave = tx.payment_cache.leaves[payment] = SendLeave()
+        leave = tx.payment_cache.send_leaves[payment] = SendLeave()
         assert attempt is not None, "nothing is sent before it is written down"
         assert (attempt.payment, attempt.attempt) == (payment, after.life.attempt), "that is another send's attempt"
         tx.attempted(attempt)
@@ -126,7 +126,7 @@ def _revoke(leave: SendLeave | None) -> None:
 
 
 def _moved_on(row: PaymentRow, epoch: int | None, version: int | None, expect: State | None) -> bool:
-    """Whether the caller's view of the payment is out of date."""
+    """True if the caller's view of the payment is out of date."""
     return (
         (epoch is not None and row.epoch > epoch)
         or (version is not None and row.version != version)
@@ -147,14 +147,14 @@ def _after(
         changed["cleared"] = in_order({*before.cleared, *event.cleared})
     if isinstance(event, Reject):
         changed["refusal"] = Refusal(event.code, CODES[event.code].meaning)
-    # A final state keeps the words it was told with; what comes later stands in the evidence.
+    # A final state keeps the bank's code and text of its verdict; later answers are in the evidence.
     if outcome is not None and (before.life.state in _OPEN or state is not before.life.state):
         changed["bank_code"] = fitting(outcome.code, _P.bank_code) or before.bank_code
         changed["bank_text"] = speakable(outcome.text) or before.bank_text
         changed["bank_serial"] = fitting(outcome.bank_serial or "", _P.bank_serial) or before.bank_serial
         if outcome.booked_at is not None:
             changed["booked_ms"] = int(outcome.booked_at.timestamp() * 1000)
-    # When it came into its state, not when it was last touched: a later word is held against this moment.
+    # The time it entered its state, not of its last change: later answers are compared with this time.
     changed_ms = before.changed_ms if state is before.life.state else tx.now_ms
     return replace(
         before, life=replace(step.life, since_ms=changed_ms), version=before.version + 1, epoch=epoch,
@@ -172,11 +172,11 @@ def _follow(
 
 
 def schedule(tx: Tx, row: PaymentRow, step: flow.Step) -> None:
-    """Write the step's work."""
+    """Write the work rows of the step."""
     for effect in step.effects:
         if isinstance(effect, Due):
             tx.due(WorkRow(row.payment, effect.work, row.lane, effect.at_ms, row.epoch))
-        elif isinstance(effect, Done):
+        elif isinstance(effect, WorkDone):
             tx.done(row.payment, effect.work)
         else:
             assert isinstance(effect, Tell | Alarm | Deny), f"nothing is written for {effect}"

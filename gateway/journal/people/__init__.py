@@ -1,1 +1,1 @@
-"""Persons who sign, and what two of them propose and approve."""
+"""Persons with signing keys, and proposals that need two of them."""

@@ -1,7 +1,7 @@
-"""Persons who sign what no single operator may do: a name, a UNIX user, an Ed25519 key.
+"""Persons who may sign decisions that need two people: a name, a UNIX user and an Ed25519 key.
 
-A person enrols from their own user and waits; root confirms the fingerprint that the person read out. What a row says
-is sealed, so that somebody who can only write to the database cannot add a signer.
+A person enrols from their own UNIX user; root then confirms the key's fingerprint, which the person reads out. Rows are
+sealed, so that nobody can add a signer by writing to the database alone.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _C = schema.persons.c
 
 @dataclass(frozen=True, slots=True)
 class No:
-    """Refused, and nothing was changed: a slug, and a sentence that says what, which and what to do."""
+    """A refusal that changed nothing: a slug, and a sentence that says what was refused and what to do."""
 
     code: str
     why: str
@@ -36,7 +36,7 @@ class No:
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """`key` is the raw public key; `enrolled` is False while root's word is awaited."""
+    """`key` is the raw public key; `enrolled` is False until root confirms."""
 
     name: str
     uid: int
@@ -50,7 +50,7 @@ class Person:
         return fingerprint(self.key)
 
     def signed(self, signature: bytes, octets: bytes) -> bool:
-        """Whether this person's key made the signature."""
+        """True if this person's key made the signature."""
         try:
             Ed25519PublicKey.from_public_bytes(self.key).verify(signature, octets)
         except InvalidSignature:
@@ -64,7 +64,7 @@ def fingerprint(key: bytes) -> str:
 
 
 def everyone(conn: Connection) -> list[Person]:
-    """Everybody, by name; those who wait included. VaultError if a row was altered."""
+    """All persons by name, including those not confirmed yet. VaultError if a row was altered."""
     return [_read(conn, row) for row in conn.execute(select(schema.persons).order_by(_C.person))]
 
 
@@ -81,7 +81,7 @@ def of_name(conn: Connection, name: str) -> Person | None:
 
 
 def enrol(tx: Tx, name: str, uid: int, key: bytes, actor: str) -> Person | No:
-    """Write a person down, waiting for root. One name, one user and one key belong to one person only."""
+    """Record a person, to be confirmed by root. A name, a UNIX user and a key belong to one person only."""
     assert len(key) == KEY_BYTES, "the desk has looked at the key"
     wanted = Person(name, uid, key, enrolled=False, at_ms=tx.now_ms)
     for other in everyone(tx.fresh):
@@ -97,7 +97,7 @@ def enrol(tx: Tx, name: str, uid: int, key: bytes, actor: str) -> Person | No:
 
 
 def confirm(tx: Tx, name: str, said: str, actor: str) -> Person | No:
-    """Let a waiting person sign. `said` is the fingerprint as the person read it out: at least 16 digits of it."""
+    """Confirm a person. `said` is the fingerprint as the person read it out: at least its first 16 digits."""
     person = of_name(tx.fresh, name)
     if person is None:
         return No("no_such_person", f"nobody enrolled as {name}; `bankgw persons list` shows who did")
@@ -113,7 +113,7 @@ def confirm(tx: Tx, name: str, said: str, actor: str) -> Person | No:
 
 
 def remove(tx: Tx, name: str, reason: str, actor: str) -> Person | No:
-    """Let a person sign no more. What they proposed and nobody approved can no longer be approved."""
+    """Remove a person. Their open proposals can no longer be approved."""
     person = of_name(tx.fresh, name)
     if person is None:
         return No("no_such_person", f"nobody enrolled as {name}; `bankgw persons list` shows who did")
@@ -138,6 +138,6 @@ def _columns(tx: Tx, person: Person) -> dict[str, Any]:
 def _read(conn: Connection, row: Any) -> Person:
     said = json.loads(vault_of(conn).open(row.body, _aad(row.person)))
     person = Person(row.person, said["uid"], b64decode(said["key"]), said["enrolled"], row.at_ms)
-    # The seal vouches for the person; the clear columns beside it must say the same.
+    # The sealed person is authentic; the clear columns beside it must agree with it.
     assert (person.uid, person.fingerprint) == (row.uid, row.fingerprint), f"person {row.person}: columns were altered"
     return person

@@ -1,8 +1,7 @@
-"""What two persons do together: one proposes and signs, another reads the same words and signs, then it is done once.
+"""Decisions by two persons: one proposes and signs, another reads the same text and signs, then it is carried out once.
 
-The words are an `Action`: plain text of one fact a line, so that what is signed can be read. Its digest covers
-everything that matters; the journal makes the text anew before it acts, so a proposal whose facts have changed
-has another digest, and is stale.
+The signed text is an `Action`: plain text, one fact per line. Its digest covers everything that matters. The text is
+made again before the action, so a proposal whose facts have changed has another digest and is stale.
 """
 
 from __future__ import annotations
@@ -28,9 +27,9 @@ _DOMAIN = b"bankgw persons 1"
 _C = schema.proposals.c
 
 
-class Kind(StrEnum):
-    """What can be proposed: decide a payment in doubt, let a lane send again after a database from the past, end an
-    emergency stop, or take an order's payee as known."""
+class ProposalKind(StrEnum):
+    """What can be proposed: decide a payment in doubt, release a lane after a restored database, end an emergency stop,
+    or register an order's payee as known."""
 
     RESOLVE = "resolve"
     RESUME = "resume"
@@ -38,8 +37,8 @@ class Kind(StrEnum):
     REGISTER = "register"
 
 
-class Standing(StrEnum):
-    """What became of a proposal."""
+class ProposalState(StrEnum):
+    """The state of a proposal."""
 
     OPEN = "open"
     DONE = "done"
@@ -47,7 +46,7 @@ class Standing(StrEnum):
 
 
 class Role(StrEnum):
-    """In which role somebody signs; part of what is signed, so that one signature cannot pass for the other."""
+    """The role of a signer. It is part of the signed bytes, so that one signature cannot serve as the other."""
 
     PROPOSE = "propose"
     APPROVE = "approve"
@@ -55,26 +54,26 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """What is signed: facts by name, in their order."""
+    """What is signed: named facts, in order."""
 
     facts: tuple[tuple[str, str], ...]
 
     def text(self) -> str:
-        """The words, one fact a line; a value that would break the line is escaped as in JSON."""
+        """The text, one fact per line; a value with a line break is escaped as in JSON."""
         return "".join(f"{line}\n" for line in (HEADING, *(f"{name}: {_plain(value)}" for name, value in self.facts)))
 
     def digest(self) -> str:
-        """SHA-256 of the words, hex."""
+        """SHA-256 of the text, hex."""
         return digest(self.text())
 
 
 def digest(text: str) -> str:
-    """SHA-256 of an action's words, hex."""
+    """SHA-256 of an action's text, hex."""
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def to_sign(digested: str, role: Role) -> bytes:
-    """The octets that a person signs for an action's digest."""
+    """The bytes that a person signs for an action's digest."""
     return b"\n".join((_DOMAIN, role.value.encode(), digested.encode()))
 
 
@@ -84,7 +83,7 @@ def _plain(value: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """Who signed, from which UNIX user, with which key (fingerprint), and the signature itself."""
+    """A signature, with the signer's name, UNIX user and key fingerprint."""
 
     person: str
     uid: int
@@ -92,16 +91,17 @@ class Signature:
     octets: bytes
 
     def detail(self) -> dict[str, Any]:
-        """As the audit trail keeps it."""
+        """The signature as stored in the audit trail."""
         return {**asdict(self), "octets": b64encode(self.octets).decode()}
 
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """`to` is what to do with the subject; `note` why; `evidence` the file's bytes, empty where none is asked for."""
+    """`to` is the decision about the subject, `note` its reason, `evidence` the file's bytes, empty if none is
+    required."""
 
     proposal: str
-    kind: Kind
+    kind: ProposalKind
     subject: str
     to: str
     note: str
@@ -110,28 +110,28 @@ class Proposal:
     first: Signature
     made_ms: int
     expires_ms: int
-    state: Standing = Standing.OPEN
+    state: ProposalState = ProposalState.OPEN
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the words that the first person signed, hex."""
+        """SHA-256 of the text that the first person signed, hex."""
         return digest(self.text)
 
 
 def signature_of(person: Person, octets: bytes) -> Signature:
-    """A signature with the person's particulars as they are now."""
+    """A signature with the person's present name, user and key."""
     return Signature(person.name, person.uid, person.fingerprint, octets)
 
 
 def write(tx: Tx, proposal: Proposal, actor: str) -> bool:
-    """Keep a new proposal. False if there is one under this key already."""
+    """Store a new proposal. False if its key exists already."""
     key = proposal.proposal.encode()
     body = json.dumps({
         "to": proposal.to, "note": proposal.note, "text": proposal.text, "first": proposal.first.detail(),
     }, ensure_ascii=False).encode()  # fmt: skip
     new = insert_new(tx.fresh, schema.proposals, {
         "proposal": proposal.proposal, "kind": proposal.kind.value, "subject": proposal.subject,
-        "state": Standing.OPEN.value, "made_ms": proposal.made_ms, "expires_ms": proposal.expires_ms,
+        "state": ProposalState.OPEN.value, "made_ms": proposal.made_ms, "expires_ms": proposal.expires_ms,
         "body": tx.vault.seal(body, b"proposals/body/" + key),
         "evidence": tx.vault.seal(proposal.evidence, b"proposals/evidence/" + key),
     })  # fmt: skip
@@ -140,10 +140,10 @@ def write(tx: Tx, proposal: Proposal, actor: str) -> bool:
     return new
 
 
-def settle(tx: Tx, proposal: Proposal, state: Standing, actor: str, detail: dict[str, Any]) -> bool:
-    """End an open proposal, once. False if somebody was faster: nothing was changed."""
+def settle(tx: Tx, proposal: Proposal, state: ProposalState, actor: str, detail: dict[str, Any]) -> bool:
+    """End an open proposal, once. False if it was ended already; then nothing changed."""
     ended = tx.fresh.execute(
-        update(schema.proposals).where(_C.proposal == proposal.proposal, _C.state == Standing.OPEN.value)
+        update(schema.proposals).where(_C.proposal == proposal.proposal, _C.state == ProposalState.OPEN.value)
         .values(state=state.value)
     )  # fmt: skip
     if ended.rowcount != 1:
@@ -153,7 +153,7 @@ def settle(tx: Tx, proposal: Proposal, state: Standing, actor: str, detail: dict
 
 
 def signed(tx: Tx, proposal: Proposal, role: Role, signature: Signature, actor: str) -> None:
-    """Note in the audit trail, on the subject itself, who signed what was done with it."""
+    """Record in the audit trail of the subject who signed the decision."""
     audit.append(tx, actor, f"persons.{role.value}", proposal.subject, _detail(proposal, signature))
 
 
@@ -169,10 +169,10 @@ def listing(conn: Connection, limit: int = 200) -> list[Proposal]:
     return [_read(conn, row) for row in conn.execute(statement)]
 
 
-def open_about(conn: Connection, kind: Kind, subject: str, now_ms: int) -> str | None:
+def open_about(conn: Connection, kind: ProposalKind, subject: str, now_ms: int) -> str | None:
     """The key of an open proposal of this kind about this subject that has not expired."""
     statement = select(_C.proposal).where(
-        _C.subject == subject, _C.kind == kind.value, _C.state == Standing.OPEN.value, _C.expires_ms > now_ms
+        _C.subject == subject, _C.kind == kind.value, _C.state == ProposalState.OPEN.value, _C.expires_ms > now_ms
     )
     return conn.execute(statement.limit(1)).scalar()
 
@@ -190,8 +190,8 @@ def _read(conn: Connection, row: Any) -> Proposal:
     said = json.loads(vault.open(row.body, b"proposals/body/" + key))
     first = said["first"]
     return Proposal(
-        row.proposal, Kind(row.kind), row.subject, said["to"], said["note"],
+        row.proposal, ProposalKind(row.kind), row.subject, said["to"], said["note"],
         vault.open(row.evidence, b"proposals/evidence/" + key), said["text"],
         Signature(first["person"], first["uid"], first["key"], b64decode(first["octets"])),
-        row.made_ms, row.expires_ms, Standing(row.state),
+        row.made_ms, row.expires_ms, ProposalState(row.state),
     )  # fmt: skip

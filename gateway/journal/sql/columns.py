@@ -11,7 +11,7 @@ from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 
-class Word(TypeDecorator[str]):
+class ExactText(TypeDecorator[str]):
     """Text of bounded length that compares byte by byte on every database: `a`, `A` and `a ` are three ids."""
 
     impl = String
@@ -31,7 +31,7 @@ class Word(TypeDecorator[str]):
         return dialect.type_descriptor(mysql.VARCHAR(self.length, charset="utf8mb4", collation=collation))
 
 
-# No server keeps them: PostgreSQL refuses the first, and nothing can write the others as UTF-8.
+# Not storable: PostgreSQL refuses NUL, and surrogates cannot be encoded as UTF-8.
 _UNSPEAKABLE = re.compile("[\x00\ud800-\udfff]")
 _INTEGER = BigInteger().with_variant(sqlite.INTEGER(), "sqlite")
 _TEXT = Text().with_variant(mysql.MEDIUMTEXT(charset="utf8mb4"), "mysql", "mariadb")
@@ -43,21 +43,21 @@ CLUSTERED: dict[str, Any] = {"sqlite_with_rowid": False, **STRICT}
 
 def key(name: str, length: int = 64) -> Column[str]:
     """A text column of the primary key."""
-    return Column(name, Word(length), primary_key=True)
+    return Column(name, ExactText(length), primary_key=True)
 
 
 def key_number(name: str) -> Column[int]:
-    """A number of the primary key, given by us."""
+    """A number in the primary key, assigned by the gateway."""
     return Column(name, _INTEGER, primary_key=True, autoincrement=False)
 
 
 def bounded(name: str, length: int = 64, *, null: bool = False) -> Column[str]:
-    """Text in clear: only words that name nobody."""
-    return Column(name, Word(length), nullable=null)
+    """Text in clear, for values that identify nobody."""
+    return Column(name, ExactText(length), nullable=null)
 
 
 def unbounded(name: str) -> Column[str]:
-    """Text in clear of any length, such as our own JSON."""
+    """Text in clear of any length, such as JSON of the gateway."""
     return Column(name, _TEXT, nullable=False)
 
 
@@ -72,30 +72,30 @@ def hidden(name: str, *, null: bool = False) -> Column[bytes]:
 
 
 def payment_key() -> Column[str]:
-    """The payment, as part of the primary key of what belongs to it."""
-    return Column("payment", Word(26), ForeignKey("payments.payment"), primary_key=True)
+    """The payment's key as part of a primary key."""
+    return Column("payment", ExactText(26), ForeignKey("payments.payment"), primary_key=True)
 
 
 def payment_ref() -> Column[str]:
     """The payment that a row belongs to."""
-    return Column("payment", Word(26), ForeignKey("payments.payment"), nullable=False)
+    return Column("payment", ExactText(26), ForeignKey("payments.payment"), nullable=False)
 
 
 def speakable(said: str) -> str:
-    """A bank's word without the characters that no database takes; it names none of our rows if it had any."""
+    """A bank's text without the characters that no database can store. A key with such characters matches no row."""
     return _UNSPEAKABLE.sub("\ufffd", said)
 
 
 def fitting(said: str, column: Column[Any]) -> str:
-    """A bank's word as its column takes it.
+    """A bank's text, shortened to its column.
 
-    A server refuses one that is too long, SQLite does not; no unit may fail for what a bank says.
+    A server refuses a text that is too long (SQLite does not), and no unit may fail because of a bank's text.
     """
-    assert isinstance(column.type, Word), f"{column} takes no words"
+    assert isinstance(column.type, ExactText), f"{column} takes no words"
     return speakable(said)[: column.type.length]
 
 
 def reply_columns() -> tuple[Column[str], ...]:
-    """How a sender wants to hear back."""
+    """The columns of a Reply."""
     return (bounded("reply_to", 255, null=True), bounded("correlation_id", 255, null=True),
             bounded("traceparent", 255, null=True), bounded("content_type"))  # fmt: skip

@@ -1,4 +1,4 @@
-"""One SQL for four databases: how to open them, and the two statements in which they differ."""
+"""Opening the four supported databases, classifying their errors, and the statements in which their SQL differs."""
 
 from __future__ import annotations
 
@@ -31,28 +31,28 @@ from sqlalchemy.pool import QueuePool, StaticPool
 from gateway.journal.sql.driver import say, write, write_many
 
 BUSY_TIMEOUT_MS = 10_000
-# About a lane's lease: a writer that was stopped in mid-transaction must not keep its rows from the next owner.
+# About a lane's lease: a writer suspended in a transaction must not lock rows for longer than that.
 IDLE_IN_TRANSACTION_S = 15
-# Not every stranger that stands still on our rows is ended by that: the writer has more to do than to wait for one.
+# Not every session that holds our rows is ended by that limit, so the writer does not wait longer than this.
 LOCK_WAIT_S = 5
-# Where one of several has waited that long already. MySQL and MariaDB count whole seconds.
+# Used when a unit of the group has waited already. MySQL and MariaDB count whole seconds.
 SHORT_LOCK_WAIT_MS, SHORT_LOCK_WAIT_S = 250, 1
-# MySQL and MariaDB: six signs of life of a node that has nothing else to write.
+# MySQL and MariaDB: six heartbeats of an idle node.
 STILL_S = 30
 _KEEPALIVES = {"keepalives_idle": 5, "keepalives_interval": 5, "keepalives_count": 2}
 _OPTIONS = {
     "keepalives_idle": socket.TCP_KEEPIDLE, "keepalives_interval": socket.TCP_KEEPINTVL,
     "keepalives_count": socket.TCP_KEEPCNT,
 }  # fmt: skip
-# Written bytes that the server's machine has not taken for so long: it is gone, though nobody said so.
+# If sent bytes are not acknowledged for this long, the server's machine is gone.
 _UNTAKEN_MS = 10_000
-# The first bounds the wait for rows, the other that for a table which somebody has locked or is changing.
+# The first limits the wait for row locks, the second that for table locks.
 _MYSQL_LOCK_WAIT = "SET SESSION innodb_lock_wait_timeout = {0}, lock_wait_timeout = {0}"
 _SHORTLY = "bankgw.waits_shortly"
 _UNKNOWN_VARIABLE = 1193
-# A session that stood still; a transaction that may only read, as on a standby that is not promoted yet.
+# A session ended for idling in a transaction; a read-only transaction, as on a standby not yet promoted.
 _LOST_SQLSTATES = frozenset({"25P03", "25006"})
-# Deadlock, serialisation failure, lock wait over: the same unit will pass when it is alone.
+# Deadlock, serialisation failure, lock time-out: the same unit succeeds when it is run alone.
 _TRANSIENT_SQLSTATES = frozenset({"40001", "40P01", "55P03"})
 _TRANSIENT_MYSQL = frozenset({1205, 1213})
 _LOCKED = frozenset({"55P03", 1205})
@@ -60,15 +60,15 @@ _LOCKED = frozenset({"55P03", 1205})
 _TROUBLE_SQLITE = frozenset({3, 5, 6, 7, 8, 10, 11, 13, 14, 15, 26})
 # Connection, resources, operator's intervention, system and internal errors.
 _TROUBLE_SQLSTATES = frozenset({"08", "53", "57", "58", "XX"})
-# Disk or table full, an error at writing or of the engine, too many connections, not ready, shutdown under way,
-# read-only, killed or out of time by the operator's word.
+# Disk or table full, write or engine error, too many connections, not ready, shutting down, read-only, killed or
+# timed out by an operator.
 _TROUBLE_MYSQL = frozenset(
     {1021, 1026, 1030, 1040, 1047, 1053, 1077, 1114, 1290, 1317, 1792, 1836, 1927, 1969, 3024}
 )
 
 
 def is_memory(url: str) -> bool:
-    """Whether this is a SQLite database in memory, which only one connection can see."""
+    """True for a SQLite database in memory, which only one connection can see."""
     parsed = make_url(url)
     return parsed.get_backend_name() == "sqlite" and parsed.database in (None, "", ":memory:")
 
@@ -76,9 +76,9 @@ def is_memory(url: str) -> bool:
 def connect(url: str, *, connections: int, writing: bool, patient: bool = False) -> Engine:
     """An engine of at most `connections` connections. Nothing is connected yet.
 
-    Server databases read committed rows, so that a compare-and-set sees other nodes' last word; SQLite keeps a
-    write-ahead log and syncs it at each commit. A writer waits for another's locks for LOCK_WAIT_S; a `patient` one, as
-    for a change of the schema, for as long as the server lets it.
+    Server databases use READ COMMITTED, so that a compare-and-set sees other nodes' latest commits; SQLite uses a
+    write-ahead log and syncs it at each commit. A writer waits up to LOCK_WAIT_S for locks; a `patient` one, for schema
+    changes, as long as the server allows.
     """
     backend = make_url(url).get_backend_name()
     if backend == "sqlite":
@@ -102,12 +102,12 @@ def _let_go_postgresql(_engine: Engine, *, bounded: bool) -> Callable[[Any, Any]
         with connection.cursor() as cursor:
             cursor.execute(f"SET idle_in_transaction_session_timeout = '{IDLE_IN_TRANSACTION_S}s'")
             if bounded:
-                # And no limit of the server's for statements: one that waits for a lock is to be told of the lock.
+                # Disable the server's statement time-out, so that a statement waiting for a lock reports the lock.
                 cursor.execute(f"SET lock_timeout = '{LOCK_WAIT_S}s'; SET statement_timeout = 0")
-            # The server, too, is to notice that our machine is gone: by itself it does so after two hours.
+            # The server must notice soon that our machine is gone; by default that takes two hours.
             for word, value in _KEEPALIVES.items():
                 cursor.execute(f"SET tcp_{word} = {value}")
-            # Nor does it count how long an answer waits to be fetched.
+            # The same for answers that we do not fetch.
             cursor.execute(f"SET tcp_user_timeout = {IDLE_IN_TRANSACTION_S * 1000}")
         connection.commit()
 
@@ -122,14 +122,14 @@ def _let_go_mysql(engine: Engine, *, bounded: bool) -> Callable[[Any, Any], None
         if bounded:
             with connection.cursor() as cursor:
                 cursor.execute(_MYSQL_LOCK_WAIT.format(LOCK_WAIT_S))
-                # The writer says something every few seconds: one that does not stands still, in a transaction or not.
+                # The writer sends something every few seconds; a session that does not is suspended.
                 cursor.execute(f"SET SESSION wait_timeout = {STILL_S}, net_write_timeout = {IDLE_IN_TRANSACTION_S}")
         unlimited = ", max_statement_time = 0" if bounded else ""
         try:
             with connection.cursor() as cursor:
                 cursor.execute(f"SET SESSION idle_transaction_timeout = {IDLE_IN_TRANSACTION_S}{unlimited}")
         except driver.Error as error:
-            # MySQL has no such limits, only one for sessions that are idle altogether.
+            # MySQL has no such limits, only one for idle sessions.
             if _UNKNOWN_VARIABLE not in error.args:
                 raise
 
@@ -137,7 +137,7 @@ def _let_go_mysql(engine: Engine, *, bounded: bool) -> Callable[[Any, Any], None
 
 
 def _watch_line(connection: Any) -> None:
-    """Let the system notice that the server's machine is gone: PyMySQL has no words for it, and would wait."""
+    """Set TCP options that detect a dead server machine; PyMySQL has no setting for them and would wait."""
     line = getattr(connection, "_sock", None)
     if not isinstance(line, socket.socket) or line.family not in (socket.AF_INET, socket.AF_INET6):
         return
@@ -164,7 +164,7 @@ def _sqlite(url: str, connections: int, writing: bool) -> Engine:
 
 def _pragmas(*, read_only: bool) -> Callable[[Any, Any], None]:
     def on_connect(connection: Any, _record: Any) -> None:
-        connection.isolation_level = None  # transactions begin where the event above says, not where sqlite3 guesses
+        connection.isolation_level = None  # transactions begin with the event above, not where sqlite3 guesses
         cursor = connection.cursor()
         cursor.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
         if read_only:
@@ -179,7 +179,7 @@ def _pragmas(*, read_only: bool) -> Callable[[Any, Any], None]:
 
 
 def wait_for_locks(conn: Connection, *, shortly: bool) -> None:
-    """How long this transaction waits for another's locks: only shortly, or for LOCK_WAIT_S. SQLite has none."""
+    """Set how long this transaction waits for locks: briefly, or up to LOCK_WAIT_S. SQLite has no such locks."""
     if conn.dialect.name == "postgresql":
         if shortly:
             conn.exec_driver_sql(f"SET LOCAL lock_timeout = '{SHORT_LOCK_WAIT_MS}ms'")
@@ -190,7 +190,7 @@ def wait_for_locks(conn: Connection, *, shortly: bool) -> None:
 
 
 def is_transient(error: BaseException) -> bool:
-    """Whether the same unit may well pass when it is run again at once: another node was in the way."""
+    """True if the same unit may succeed when run again at once, because another node was in conflict."""
     if isinstance(error, IntegrityError):
         return True  # two nodes inserted the same key: run again, the unit now sees the other's row
     if not isinstance(error, DBAPIError):
@@ -199,12 +199,12 @@ def is_transient(error: BaseException) -> bool:
 
 
 def is_locked(error: BaseException | None) -> bool:
-    """Whether another session had locked a row, and still had when LOCK_WAIT_S was over."""
+    """True if another session still held a lock when the lock wait ended."""
     return isinstance(error, DBAPIError) and (_sqlstate(error) in _LOCKED or _number(error) in _LOCKED)
 
 
 def is_trouble(error: BaseException) -> bool:
-    """Whether the database itself is in trouble (gone, full, locked by a stranger), whatever the unit wanted."""
+    """True if the database itself is in trouble (gone, full, locked), whatever the unit did."""
     if not isinstance(error, DBAPIError):
         return False
     if error.connection_invalidated or isinstance(error, InterfaceError):
@@ -215,7 +215,7 @@ def is_trouble(error: BaseException) -> bool:
     state, number = _sqlstate(error), _number(error)
     if state is not None and (state[:2] in _TROUBLE_SQLSTATES or state in _LOST_SQLSTATES):
         return True
-    # MySQL's drivers tell a state as well, but most numbers share HY000.
+    # MySQL's drivers give an SQLSTATE too, but most errors share HY000.
     if isinstance(number, int):
         return number in _TROUBLE_MYSQL or 2000 <= number < 3000
     return state is None and isinstance(error, OperationalError)
@@ -231,12 +231,12 @@ def _number(error: DBAPIError) -> object:
 
 
 def insert_new(conn: Connection, table: Table, row: dict[str, Any]) -> bool:
-    """Insert `row` unless its primary key (or, for payments, its identity) is there already; True if it was new."""
+    """Insert `row` unless its primary key (or, for payments, its identity) exists; True if it was new."""
     return write(conn, _insert_new(table, conn.dialect.name), row) == 1
 
 
 def insert_all_new(conn: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
-    """Insert those of `rows` whose primary key is not there already."""
+    """Insert those of `rows` whose primary key does not exist."""
     write_many(conn, _insert_new(table, conn.dialect.name), rows)
 
 
@@ -251,21 +251,21 @@ def _insert_unless_there(table: Table, dialect: str) -> Insert:
         return sqlite.insert(table).inline().on_conflict_do_nothing(index_elements=key)
     if dialect == "postgresql":
         return postgresql.insert(table).inline().on_conflict_do_nothing(index_elements=key)
-    # MySQL's INSERT IGNORE would hide every other mistake too, and its ON DUPLICATE KEY does not tell what it did.
+    # MySQL's INSERT IGNORE would also hide other errors, and its ON DUPLICATE KEY does not tell what it did.
     values = [bindparam(column.key, type_=column.type).label(column.key) for column in table.columns]
     there = exists(select(literal(1)).select_from(table).where(*[column == bindparam(column.key) for column in key]))
     return insert(table).from_select([column.key for column in table.columns], select(*values).where(~there))
 
 
 def identity(table: Table) -> Sequence[Column[Any]]:
-    """The columns whose values may be inserted once."""
+    """The columns that identify a row: the primary key, or a payment's identity."""
     if table.name == "payments":
         return (table.c.sender, table.c.order_id)
     return tuple(table.primary_key.columns)
 
 
 def upsert(conn: Connection, table: Table, rows: list[dict[str, Any]], *, add: tuple[str, ...] = ()) -> None:
-    """Insert `rows`; where the primary key is there already, add to the columns of `add` and overwrite the others."""
+    """Insert `rows`; where the primary key exists, add to the columns of `add` and overwrite the others."""
     if rows:
         write_many(conn, _upsert(table, conn.dialect.name, add), rows)
 
@@ -283,5 +283,5 @@ def _upsert(table: Table, dialect: str, add: tuple[str, ...]) -> Executable:
 
 
 def count(conn: Connection, table: Table) -> int:
-    """How many rows the table has."""
+    """The number of rows of the table."""
     return int(conn.execute(select(func.count()).select_from(table)).scalar_one())

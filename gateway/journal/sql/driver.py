@@ -1,13 +1,12 @@
-"""Busy statements straight to the driver, within the transaction that SQLAlchemy keeps.
+"""Frequent statements executed directly on the driver, within SQLAlchemy's transaction.
 
-SQLAlchemy writes each statement, once; what it would do around each execution (a context, a result with its own
-rows, a dozen calls for a value that the driver takes as it is) costs more than the database. Our columns hold text,
-whole numbers and bytes, nothing else. What the driver raises comes out as SQLAlchemy's own exceptions all the same.
+SQLAlchemy compiles each statement once. Its work around each execution (context, result object, type conversion) would
+cost more than the database. Our columns hold only text, integers and bytes, so no conversion is needed. Errors of the
+driver are raised as SQLAlchemy's exceptions.
 
-PostgreSQL gets many rows as one statement. psycopg's `executemany` sends them one by one, and while the server waits
-for the next it counts no time: a node that is stopped there, or loses its power, would keep its locks, and all other
-nodes from working, for as long as it stands still. For the same reason no statement is so big that it leaves in many
-pieces.
+PostgreSQL gets many rows in one statement. psycopg's `executemany` sends them one by one, and the server has no
+time-out while it waits for the next row: a node that is suspended or loses power there would keep its locks and block
+all other nodes. For the same reason statements are limited to about MOST_BYTES.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from sqlalchemy import Connection, Executable, Integer, LargeBinary, Select, exc
 from sqlalchemy.engine import Dialect
 
 MOST_BYTES = 65_536
-"""The values of one statement of many rows, about; a single row may have more."""
+"""The approximate limit of values in one statement of many rows; a single row may be larger."""
 _KINDS = (
     exc.InterfaceError, exc.IntegrityError, exc.OperationalError, exc.DataError, exc.InternalError,
     exc.ProgrammingError, exc.NotSupportedError, exc.DatabaseError,
@@ -33,8 +32,8 @@ _KIND_OF = {kind.__name__: kind for kind in _KINDS}
 
 @dataclass(frozen=True, slots=True)
 class _Written:
-    """A statement for a driver: its text, its parameters' order (None for a driver that takes them by name), its own
-    constants, and what makes a row of a SELECT's values."""
+    """A statement for a driver: its text, the order of its parameters (None for a driver with named parameters), its
+    constants, and the constructor of a SELECT's rows."""
 
     text: str
     names: tuple[str, ...] | None
@@ -42,7 +41,7 @@ class _Written:
     shape: Callable[[Sequence[Any]], Any]
 
     def bind(self, values: Mapping[str, Any]) -> Any:
-        """The parameters as the driver wants them."""
+        """The parameters in the driver's form."""
         if self.names is None:
             return {**self.constants, **values}
         if self.constants:
@@ -53,8 +52,8 @@ class _Written:
 def write_many(conn: Connection, statement: Executable, rows: Sequence[Mapping[str, Any]]) -> int:
     """Run an INSERT, UPDATE or DELETE once for each of `rows`, which all have the same keys.
 
-    Returns how many rows of the table that touched. Each statement object is written down once and remembered, so
-    callers keep theirs in a module's constant. Raises DBAPIError, as all here.
+    Returns how many rows were changed. Each statement object is compiled once and cached, so callers keep theirs in a
+    module constant. Raises DBAPIError, as all functions here.
     """
     if not rows:
         return 0
@@ -72,13 +71,13 @@ def write_many(conn: Connection, statement: Executable, rows: Sequence[Mapping[s
 
 
 def write(conn: Connection, statement: Executable, values: Mapping[str, Any]) -> int:
-    """Run an INSERT, UPDATE or DELETE; returns how many rows it touched."""
+    """Run an INSERT, UPDATE or DELETE; returns how many rows it changed."""
     written = _written(statement, _speech(conn.dialect), tuple(values))
     return _run(conn, written, written.bind(values))
 
 
 def first_row(conn: Connection, statement: Select[Any], values: Mapping[str, Any]) -> Any | None:
-    """The first row of a SELECT, a named tuple of its columns as the driver gives them; None if there is none."""
+    """The first row of a SELECT, as a named tuple of the driver's values; None if there is none."""
     written, found = _select(conn, statement, values, lambda cursor: cursor.fetchone())
     return None if found is None else written.shape(found)
 
@@ -90,7 +89,7 @@ def rows(conn: Connection, statement: Select[Any], values: Mapping[str, Any]) ->
 
 
 def say(conn: Connection, text: str) -> None:
-    """Have the driver run this text as it stands, in or out of a transaction."""
+    """Run this text on the driver unchanged, inside or outside a transaction."""
     cursor = conn.connection.cursor()
     try:
         cursor.execute(text)
@@ -132,7 +131,7 @@ def _cursor(conn: Connection) -> Any:
 
 
 def _translated(conn: Connection, text: str, error: Any) -> exc.DBAPIError:
-    """The driver's exception as SQLAlchemy raises it. A connection that is gone is not used again."""
+    """The driver's exception as SQLAlchemy's. Invalidates a lost connection."""
     kinds = (_KIND_OF[kind.__name__] for kind in type(error).__mro__ if kind.__name__ in _KIND_OF)
     gone = conn.dialect.is_disconnect(error, conn.connection, None)
     if gone:
@@ -140,19 +139,19 @@ def _translated(conn: Connection, text: str, error: Any) -> exc.DBAPIError:
     return next(kinds, exc.DBAPIError)(text, None, error, hide_parameters=True, connection_invalidated=gone)
 
 
-# Each statement has a type of its own for its rows.
+# Each statement has its own row type.
 _row_type: Any = namedtuple  # noqa: PYI024
 _SPOKEN: dict[tuple[object, ...], Dialect] = {}
 
 
 @lru_cache(maxsize=64)
 def _speech(dialect: Dialect) -> Dialect:
-    """The first dialect that speaks to such a server through such a driver: engines have one each, all alike."""
+    """One dialect per server and driver, for the cache: engines have equal dialects of their own."""
     return _SPOKEN.setdefault((dialect.name, dialect.driver, dialect.server_version_info), dialect)
 
 
 def _compiled(statement: Executable, dialect: Dialect, keys: tuple[str, ...]) -> Any:
-    # What can be executed and what can be compiled are two types of SQLAlchemy's, of which every statement is both.
+    # Every statement is both executable and compilable, which are two types in SQLAlchemy.
     return statement.compile(dialect=dialect, column_keys=list(keys))  # type: ignore[attr-defined]
 
 
@@ -169,9 +168,9 @@ def _written(statement: Executable, dialect: Dialect, keys: tuple[str, ...]) -> 
 
 @lru_cache(maxsize=64)
 def _together(statement: Executable, dialect: Dialect, keys: tuple[str, ...]) -> _Written:
-    """The statement for PostgreSQL with an array for each key: what it does for one row it does for each of `given`.
+    """The statement for PostgreSQL with one array per key, which runs it for all rows of `given` at once.
 
-    It is planned anew each time: the number of rows, and the size of the table, are those of the moment.
+    It is planned at each execution, with the present number of rows and table size.
     """
     compiled = _compiled(statement, dialect, keys)
     arrays = ", ".join(f"%({key})s::{_array(compiled.binds[key].type)}" for key in keys)
@@ -189,7 +188,7 @@ def _together(statement: Executable, dialect: Dialect, keys: tuple[str, ...]) ->
 
 
 def _pieces(rows: Sequence[Mapping[str, Any]], keys: tuple[str, ...]) -> Iterator[Sequence[Mapping[str, Any]]]:
-    """The rows in their order, as many together as MOST_BYTES allow."""
+    """The rows in order, in groups limited by MOST_BYTES."""
     long = [key for key in keys if not isinstance(rows[0][key], int)]
     start = size = 0
     for n, row in enumerate(rows):
@@ -202,7 +201,7 @@ def _pieces(rows: Sequence[Mapping[str, Any]], keys: tuple[str, ...]) -> Iterato
 
 
 def _size(value: Any) -> int:
-    """About how many bytes of a statement: bytes are written there as hexadecimal digits."""
+    """The approximate size in a statement, where bytes are written as hexadecimal digits."""
     if isinstance(value, str):
         return len(value) if value.isascii() else 3 * len(value)
     return 2 * len(value) if isinstance(value, bytes) else 0
@@ -212,5 +211,5 @@ _PLACE = re.compile(r"%\((\w+)\)s(?:::\w+)?")
 
 
 def _array(kind: Any) -> str:
-    # Never of a bounded type: a cast to one cuts what is too long, where an assignment refuses it.
+    # Never a bounded type: a cast to one truncates, where an assignment would refuse.
     return "bytea[]" if isinstance(kind, LargeBinary) else "bigint[]" if isinstance(kind, Integer) else "text[]"

@@ -1,4 +1,4 @@
-"""Where the journal's blocking work runs: threads of our own, or nowhere but here, in a simulation."""
+"""Executors for the journal's blocking work: threads, or inline for simulations."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ T = TypeVar("T")
 
 
 class Executor(Protocol):
-    """Runs pieces of work. With one worker they run in the order they were given."""
+    """Runs work. With one worker, in the order given."""
 
     def run(self, work: Callable[[], T], then: Callable[[T | Failure], object]) -> None:
         """Run `work`, then call `then` in the reactor's thread with what it returned, or with its Failure."""
 
     def stop(self) -> Deferred[None]:
-        """Fires when everything given before has run and no worker is left."""
+        """Fires when all work given before is done and all workers have ended."""
 
 
 class ThreadExecutor:
-    """`workers` named daemon threads; each end of work costs the reactor one `callFromThread`."""
+    """`workers` named daemon threads. Each finished piece of work costs one `callFromThread`."""
 
     def __init__(self, reactor: IReactorFromThreads, name: str, workers: int = 1) -> None:
         self._reactor = reactor
@@ -49,7 +49,7 @@ class ThreadExecutor:
         self._queue.put(piece)
 
     def stop(self) -> Deferred[None]:
-        """Let the workers finish what is queued and end."""
+        """Let the workers finish the queued work and end."""
         if not self._stopping:
             self._stopping = True
             for _ in range(self._left):
@@ -68,7 +68,7 @@ class ThreadExecutor:
 
 
 class InlineExecutor:
-    """Runs each piece in the reactor's thread at the next turn of `clock`: one thread, repeatable, for simulations."""
+    """Runs each piece of work in the reactor's thread at the next turn of `clock`: deterministic, for simulations."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -78,12 +78,12 @@ class InlineExecutor:
         self._clock.later(0, lambda: then(_caught(work)))
 
     def stop(self) -> Deferred[None]:
-        """Nothing runs elsewhere."""
+        """Fires at once: nothing runs in another thread."""
         return succeed(None)
 
 
 def _caught(work: Callable[[], T]) -> T | Failure:
-    # Border of a thread: whatever is raised here belongs to whoever asked for the work.
+    # Border of a thread: any error goes to the caller that gave the work.
     try:
         return work()
     except BaseException:

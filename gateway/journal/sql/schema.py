@@ -1,8 +1,8 @@
-"""The journal's tables as they are now. How a database gets there is in `migrations`; a test holds the two together.
+"""The journal's tables as they are now. `migrations` brings a database to this state; a test compares the two.
 
-Columns named `*_idx`, `fingerprint` and `dup_key` are blind (keyed hashes); `hidden` columns are sealed by the vault.
+Columns `*_idx`, `fingerprint` and `dup_key` are keyed hashes (blind indexes); `hidden` columns are sealed by the vault.
 Times are milliseconds of UTC, business dates are ISO text, amounts are minor units. `ref_bank` is the bank at which a
-reference is unique; rows from before schema 5 have none. `lanes.serial` is what programs before schema 5 count by.
+reference is unique; rows from before schema 5 have none. `lanes.serial` is the counter of programs before schema 5.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Seals what must not be read in a stolen database file: AES-256-GCM under a key that lives outside the database.
+"""The vault: encrypts values that must not be readable in a stolen database, with AES-256-GCM and a key kept outside.
 
-A sealed value is `version(1) | length of key id(1) | key id | salt(12) | counter(8) | ciphertext and tag`. The
-cipher key is derived from the named key and the salt, which is drawn anew by every process, and the counter is the
-nonce: so a nonce never repeats, however many values are sealed.
+A sealed value is `version(1) | length of key id(1) | key id | salt(12) | counter(8) | ciphertext and tag`. The cipher
+key is derived from the named key and the salt, which every process draws anew, and the counter is the nonce, so a nonce
+never repeats.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ class VaultError(Exception):
 class Vault:
     """Seals with the `current` key and opens with any of `keys`; names are 1 to 32 ASCII characters.
 
-    `index` keys the blind indexes and must outlive every rotation. None derives it from the current key, which is
-    right only as long as that key stays current. Safe to use from any thread.
+    `index` is the key of the blind indexes and must survive every rotation. None derives it from the current key, which
+    is right only while that key stays current. Thread-safe.
     """
 
     def __init__(
@@ -71,14 +71,14 @@ class Vault:
         self._counter = itertools.count(1)
 
     def seal(self, data: bytes, aad: bytes) -> bytes:
-        """`data` sealed; it opens only with the same `aad`, which names table, column and row."""
+        """Seal `data`. It opens only with the same `aad`, which names table, column and row."""
         if os.getpid() != self._pid:
             self._start()  # a forked child would repeat its parent's nonces
         nonce = next(self._counter).to_bytes(_COUNTER_BYTES, "big")
         return self._prefix + nonce + self._cipher.encrypt(_NONCE_PAD + nonce, data, aad)
 
     def open(self, sealed: bytes, aad: bytes) -> bytes:
-        """The data of a sealed value. VaultError if it was changed, moved to another row, or its key is missing."""
+        """Open a sealed value. VaultError if it was changed, moved to another row, or its key is missing."""
         if len(sealed) < 2 or sealed[0] != _VERSION:
             raise VaultError(f"{aad.decode(errors='replace')}: not a sealed value of this vault")
         head = 2 + sealed[1] + _SALT_BYTES
@@ -99,7 +99,7 @@ class Vault:
     def mac(self, data: bytes) -> bytes:
         """32 bytes that only a holder of the vault's key can compute for `data`, the same after every rotation.
 
-        `data` begins with what it is about, so that no MAC of one thing is that of another.
+        `data` begins with its purpose, so that a MAC for one purpose never serves another.
         """
         return hmac.digest(self._authentic, data, "sha256")
 
@@ -121,7 +121,7 @@ def _derive(key: bytes, label: bytes) -> bytes:
 
 
 def create(path: Path, name: str | None = None, draw: Callable[[int], bytes] = os.urandom) -> Vault:
-    """Make a key file of mode 0600 with one fresh key. FileExistsError rather than overwriting one."""
+    """Create a key file of mode 0600 with one new key. Raises FileExistsError if the file exists."""
     key, index = draw(_KEY_BYTES), draw(_KEY_BYTES)
     name = name or f"k{hashlib.sha256(key).hexdigest()[:8]}"
     text = json.dumps(
@@ -136,7 +136,7 @@ def create(path: Path, name: str | None = None, draw: Callable[[int], bytes] = o
 
 
 def load(path: Path) -> Vault:
-    """The vault of a key file that `create` made. VaultError says what is wrong with the file and what to do."""
+    """The vault of a key file made by `create`. VaultError says what is wrong with the file and what to do."""
     try:
         mode = path.stat().st_mode
         text = path.read_text(encoding="ascii")

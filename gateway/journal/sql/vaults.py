@@ -1,4 +1,4 @@
-"""Which vault opens what a connection reads: it travels with the connection, so readers need no second argument."""
+"""The vault of a connection: it is attached to the connection, so that readers need no second argument."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _KEY = "bankgw.vault"
 
 
 def attach(engine: Engine, vault: Vault) -> None:
-    """Let every connection of this engine carry `vault`."""
+    """Attach `vault` to every connection of this engine."""
 
     def on_connect(_connection: Any, record: Any) -> None:
         record.info[_KEY] = vault
@@ -21,7 +21,7 @@ def attach(engine: Engine, vault: Vault) -> None:
 
 
 def vault_of(conn: Connection) -> Vault:
-    """The vault this connection carries."""
+    """The vault of this connection."""
     vault = conn.info[_KEY]
     assert isinstance(vault, Vault)
     return vault

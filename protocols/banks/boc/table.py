@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import Final
 
 from protocols.banks.boc.wire import Status
-from protocols.kit.codes import Outcome
+from protocols.kit.codes import OutcomeWord
 from protocols.kit.meanings import Declaration, Meanings, check_unlisted, declared_rows, load
 
 OPERATIONS: Final = ("submit", "status", "question")
-OUTCOMES: Final[tuple[Outcome, ...]] = (
+OUTCOMES: Final[tuple[OutcomeWord, ...]] = (
     "settled", "failed", "pending", "in_doubt", "not_found", "duplicate", "empty", "signed_out",
 )  # fmt: skip
 DECLARATIONS: Final[Mapping[str, Declaration]] = {

@@ -11,7 +11,7 @@ from protocols.kit.meanings import Meanings, load
 SUBMITS: Final = ("pay", "batch", "payroll", "collection")
 OPERATIONS: Final = (*SUBMITS, "enquiry", "core", "balance", "past_balance", "lines", "returns", "receipt")
 """The table's operations are what we want, not what the bank calls it: several of its messages share one row."""
-OUTCOMES: Final[tuple[codes.Outcome, ...]] = (
+OUTCOMES: Final[tuple[codes.OutcomeWord, ...]] = (
     "settled", "failed", "pending", "in_doubt", "not_found", "duplicate", "returned", "reversed", "empty", "retry",
     "signed_out",
 )  # fmt: skip

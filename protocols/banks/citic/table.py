@@ -13,7 +13,7 @@ from protocols.kit.fields import plain
 from protocols.kit.meanings import Declaration, Meanings, check_unlisted, declared_rows, load
 
 OPERATIONS: Final = ("submit", "status", "batch", "collection", "question")
-OUTCOMES: Final[tuple[codes.Outcome, ...]] = (
+OUTCOMES: Final[tuple[codes.OutcomeWord, ...]] = (
     "settled", "failed", "pending", "in_doubt", "not_found", "duplicate", "empty", "retry",
 )  # fmt: skip
 _ROWS: Final = (("submit", "row"), ("batch", "row"), ("collection", "row"))

@@ -14,7 +14,7 @@ from protocols.kit import codes
 from protocols.kit.meanings import Meanings, load
 
 OPERATIONS: Final = ("submit", "status", "agency", "question")
-OUTCOMES: Final[tuple[codes.Outcome, ...]] = (
+OUTCOMES: Final[tuple[codes.OutcomeWord, ...]] = (
     "settled", "failed", "pending", "in_doubt", "not_found", "duplicate", "returned", "reversed", "retry",
     "rate_limited", "signed_out",
 )  # fmt: skip

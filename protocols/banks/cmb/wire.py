@@ -17,7 +17,7 @@ from protocols.banks.cmb.options import Options
 from protocols.kit import http, xmldoc
 from protocols.kit.charset import GBK
 from protocols.kit.errors import ProtocolError
-from protocols.kit.framing import Cutter, LengthPrefix
+from protocols.kit.framing import FrameCutter, LengthPrefix
 from protocols.kit.xmldoc import Markup, el, escaped, one, value, value_or
 
 ROOT: Final = "CMBSDKPGK"
@@ -77,7 +77,7 @@ class Wire:
             kind = "application/x-www-form-urlencoded"
         return http.post(self.options.http_path, self.options.http_host, kind, document)
 
-    def answers(self) -> Cutter:
+    def answers(self) -> FrameCutter:
         """A fresh cutter for the answers of one connection."""
         if self.options.transport == "socket":
             return FRAMING.cutter(ANSWER_BYTES_MAX)

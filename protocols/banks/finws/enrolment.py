@@ -120,11 +120,11 @@ class Enrolment:
             el(*proof) if proof else None,
         ), UTF8, declaration="")  # fmt: skip
 
-    def _profile(self, root: str, *, answer: bool = False) -> dsig.Profile:
+    def _profile(self, root: str, *, answer: bool = False) -> dsig.SignatureProfile:
         form = self.wire.variant.answer if answer else self.wire.variant.request
         path = f"/{{{self.wire.variant.cert_namespace}}}{root}/{{{dsig.DS}}}Signature"
         reference = dsig.Enveloped(form.transforms, form.digest)
-        return dsig.Profile(f"finws {root}", path, (reference,), c14n=form.c14n, signature_method=form.method)
+        return dsig.SignatureProfile(f"finws {root}", path, (reference,), c14n=form.c14n, signature_method=form.method)
 
     @staticmethod
     def _signed_request(wanted: Wanted) -> Generator[Sign, bytes, bytes]:

@@ -237,7 +237,7 @@ class Wire:
         return build(el("soap:Envelope", {"xmlns:soap": SOAP}, el("soap:Header", security), body), UTF8)
 
 
-def _token_reference(profile: dsig.Profile) -> str:
+def _token_reference(profile: dsig.SignatureProfile) -> str:
     reference = el("wsse:Reference", {"URI": "#token", "ValueType": X509_TOKEN})
     return dsig.key_info(profile, el("wsse:SecurityTokenReference", {"xmlns:wsse": WSSE}, reference))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from protocols.kit.codes import Outcome
+from protocols.kit.codes import OutcomeWord
 
 SOAP: Final = "http://schemas.xmlsoap.org/soap/envelope/"
 WSSE: Final = "http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-wssecurity-secext-1.0.xsd"
@@ -23,7 +23,7 @@ SECURITY: Final = f"{{{WSSE}}}Security"
 ID: Final = f"{{{WSU}}}Id"
 
 OPERATIONS: Final = ("uploadFile", "downloadFileList", "downloadFile", "deleteFile", "getUserInfo")
-OUTCOMES: Final[tuple[Outcome, ...]] = (
+OUTCOMES: Final[tuple[OutcomeWord, ...]] = (
     "settled", "failed", "pending", "in_doubt", "duplicate", "returned", "reversed", "empty", "retry",
 )  # fmt: skip
 COMMANDS: Final = {

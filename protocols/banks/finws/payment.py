@@ -26,7 +26,7 @@ from protocols.canon.statement import Direction
 from protocols.kit.errors import ProtocolError
 from protocols.kit.fields import check_day, plain
 from protocols.kit.iso20022 import report
-from protocols.kit.iso20022.account import AccountEntry, Detail
+from protocols.kit.iso20022.account import AccountEntry, TransactionDetail
 from protocols.kit.iso20022.parts import Address
 from protocols.kit.meanings import Meanings
 from protocols.kit.xmldoc import value_or
@@ -176,7 +176,7 @@ class Payments:
         return words
 
     def _booked(
-        self, message: str, entry: AccountEntry, detail: Detail, sent: Sent, ours: tuple[File, ...]
+        self, message: str, entry: AccountEntry, detail: TransactionDetail, sent: Sent, ours: tuple[File, ...]
     ) -> Outcome:
         shown = entry.share(detail)
         if shown != sent.amount:

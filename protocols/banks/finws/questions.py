@@ -19,7 +19,7 @@ from protocols.kit.declined import Declined
 from protocols.kit.errors import ProtocolError
 from protocols.kit.iso20022 import account as reports
 from protocols.kit.iso20022 import lines as words
-from protocols.kit.iso20022.account import AccountBalance, AccountReport
+from protocols.kit.iso20022.account import AccountReport, CamtBalance
 from protocols.kit.paging import CursorEcho, PageCursor, PageSeen, fingerprint
 
 _PAGING: Final = CursorEcho()
@@ -161,7 +161,7 @@ def _place(value: str, question: LinesQuestion) -> tuple[str, AccountReport | No
     name, sequence, closing = value.rsplit("~", 2)
     if not closing:
         return name, None
-    balance = AccountBalance(_CLOSING, Money(int(closing), question.currency), None)
+    balance = CamtBalance(_CLOSING, Money(int(closing), question.currency), None)
     return name, AccountReport("camt.053", "", question.account.clear, sequence=int(sequence) if sequence else None,
                                balances=(balance,))  # fmt: skip
 

@@ -41,14 +41,14 @@ _DATA: Final = "http://bxd.fi/xmldata/"
 _D: Final = f"{{{_DATA}}}"
 _M: Final = f"{{{_MODEL}}}"
 _HEADER: Final = f"/{{{_SOAP}}}Envelope/{{{_SOAP}}}Header/{{{_SEXT}}}Security"
-_CARRIER: Final = dsig.Profile(
+_CARRIER: Final = dsig.SignatureProfile(
     "finws twin, carrier", f"{_HEADER}/{{{dsig.DS}}}Signature",
     references=(dsig.ById(f"/{{{_SOAP}}}Envelope/{{{_SOAP}}}Body", f"{{{_UTIL}}}Id"),
                 dsig.ById(f"{_HEADER}/{{{_UTIL}}}Timestamp", f"{{{_UTIL}}}Id")),
     key_info=(f"{{{_SEXT}}}SecurityTokenReference",),
 )  # fmt: skip
 # Some customers' programs sign the body alone; its own Timestamp then says when it was made.
-_BODY_ALONE: Final = dsig.Profile(
+_BODY_ALONE: Final = dsig.SignatureProfile(
     "finws twin, carrier of the body alone", _CARRIER.signature_path, references=_CARRIER.references[:1],
     key_info=_CARRIER.key_info,
 )  # fmt: skip
@@ -264,7 +264,7 @@ class FinwsTwin:
             raise _No("02")
         return verified.root
 
-    def _proven(self, message: bytes, profile: dsig.Profile) -> dsig.Verified:
+    def _proven(self, message: bytes, profile: dsig.SignatureProfile) -> dsig.Verified:
         return dsig.verify(message, profile, self._carriers, engine="hand", max_bytes=_REQUEST_BYTES_MAX)
 
     def _opened(self, packed: str) -> bytes:
@@ -289,7 +289,7 @@ class FinwsTwin:
 
     def _signer_of(self, document: bytes, number: int) -> bytes:
         for transforms in _BUSINESS_FORMS:
-            profile = dsig.Profile("finws twin", f"/{_D}ApplicationRequest/{{{dsig.DS}}}Signature",
+            profile = dsig.SignatureProfile("finws twin", f"/{_D}ApplicationRequest/{{{dsig.DS}}}Signature",
                                    (dsig.Enveloped(transforms),), earlier=number)  # fmt: skip
             try:
                 return dsig.verify(document, profile, self._signers[number], engine="hand",

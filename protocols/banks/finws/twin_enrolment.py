@@ -131,7 +131,8 @@ class Office:
         self._code = None
 
     def _check_old_key(self, document: bytes, space: str, now: datetime) -> None:
-        profile = dsig.Profile("finws twin, renewal", f"/{{{space}}}CertApplicationRequest/{{{dsig.DS}}}Signature")
+        signature = f"/{{{space}}}CertApplicationRequest/{{{dsig.DS}}}Signature"
+        profile = dsig.SignatureProfile("finws twin, renewal", signature)
         try:
             dsig.verify(document, profile, self._registered, today=now.date())
         except ProtocolError:

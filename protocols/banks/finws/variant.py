@@ -50,18 +50,18 @@ class Variant:
     cert_namespace: str = ""
     cert_service: str = ""
 
-    def content(self, root: str, form: Form, earlier: int = 0) -> dsig.Profile:
+    def content(self, root: str, form: Form, earlier: int = 0) -> dsig.SignatureProfile:
         """The enveloped signature of an application document; `earlier` signers signed before."""
         reference = dsig.Enveloped(form.transforms, form.digest)
-        return dsig.Profile(
+        return dsig.SignatureProfile(
             f"finws {self.name} {root}", _CONTENT % root, (reference,), c14n=form.c14n, signature_method=form.method,
             earlier=earlier, weak_until=self.weak_until,
         )  # fmt: skip
 
-    def transport(self) -> dsig.Profile:
+    def transport(self) -> dsig.SignatureProfile:
         """The detached signature over the SOAP body and the time stamp."""
         form = self.envelope
-        return dsig.Profile(
+        return dsig.SignatureProfile(
             f"finws {self.name} transport", f"{_TRANSPORT}/{{{dsig.DS}}}Signature",
             references=(
                 dsig.ById(f"/{S}Envelope/{S}Body", ID, form.transforms, form.digest),

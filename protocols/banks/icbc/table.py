@@ -19,7 +19,7 @@ MONEY: Final = ("PAYENT", "PAYPER", "PERDIS")
 ENQUIRIES: Final = ("QPAYENT", "QPAYPER", "QPERDIS")
 LISTS: Final = ("QPD", "QHISD")
 OPERATIONS: Final = (*MONEY, *ENQUIRIES, *LISTS, "QACCBAL", "sign")
-OUTCOMES: Final[tuple[codes.Outcome, ...]] = (
+OUTCOMES: Final[tuple[codes.OutcomeWord, ...]] = (
     "settled", "failed", "pending", "in_doubt", "not_found", "duplicate", "empty", "retry",
 )  # fmt: skip
 DECLARATIONS: Final[Mapping[str, Declaration]] = {

@@ -21,7 +21,7 @@ from protocols.banks.icbc.options import Options
 from protocols.kit import http, xmldoc
 from protocols.kit.charset import GBK
 from protocols.kit.china import BEIJING
-from protocols.kit.errors import ProtocolError, Reason
+from protocols.kit.errors import ErrorReason, ProtocolError
 from protocols.kit.fields import date_text, digits
 from protocols.kit.sign_port import SIGN_TYPE, decoded, signed, without_blanks
 from protocols.kit.xmldoc import Markup, build, el, maybe, one, value, value_or
@@ -162,7 +162,7 @@ def _content(data: bytes) -> bytes:
     if not data.startswith(_SEQUENCE):
         return data
     if data.count(b"<?xml") != 1 or data.count(_END) != 1:
-        reason: Reason = "ambiguous" if b"<?xml" in data and _END in data else "missing"
+        reason: ErrorReason = "ambiguous" if b"<?xml" in data and _END in data else "missing"
         raise ProtocolError(reason, "an attached signature without exactly one message in it")
     return data[data.index(b"<?xml") : data.index(_END) + len(_END)]
 

@@ -17,7 +17,7 @@ from protocols.kit.charset import GBK
 from protocols.kit.china import BEIJING
 from protocols.kit.errors import ProtocolError
 from protocols.kit.fields import Column, Layout
-from protocols.kit.framing import Cutter, FixedHeader
+from protocols.kit.framing import FixedHeader, FrameCutter
 
 HEADER: Final = Layout(
     (
@@ -52,7 +52,7 @@ _NODES_MAX: Final = 60_000
 _PLACES: Final = {column.name: slice(*HEADER.place(column.name)) for column in HEADER.columns}
 
 
-def answers() -> Cutter:
+def answers() -> FrameCutter:
     """A fresh cutter for the answers of one connection: header, body and signature block together."""
     return FRAMING.cutter(ANSWER_BYTES_MAX)
 

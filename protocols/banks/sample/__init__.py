@@ -18,7 +18,7 @@ from protocols.kit.dsig import PinnedKey
 from protocols.kit.dsig.verify import Engine
 from protocols.kit.errors import ProtocolError
 
-OUTCOMES: Final[tuple[codes.Outcome, ...]] = (
+OUTCOMES: Final[tuple[codes.OutcomeWord, ...]] = (
     "settled", "failed", "pending", "in_doubt", "not_found", "duplicate", "returned", "reversed", "retry",
     "rate_limited", "signed_out",
 )  # fmt: skip

@@ -30,7 +30,7 @@ OPERATIONS: Final = (
 )  # fmt: skip
 DONE: Final = "0000"
 _N: Final = f"{{{NAMESPACE}}}"
-SIGNATURE: Final = dsig.Profile("sample", f"/{_N}SampleBank/{{{dsig.DS}}}Signature")
+SIGNATURE: Final = dsig.SignatureProfile("sample", f"/{_N}SampleBank/{{{dsig.DS}}}Signature")
 
 Fields = Iterable[tuple[str, str]]
 Rows = Sequence[Fields]

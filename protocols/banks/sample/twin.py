@@ -33,7 +33,7 @@ _NS: Final = "urn:sample-bank:1"
 _TAG: Final = f"{{{_NS}}}"
 _REQUEST_BYTES_MAX: Final = 262_144
 _FRAMING: Final = LengthPrefix(8)
-_SIGNATURE: Final = dsig.Profile("sample twin", f"/{_TAG}SampleBank/{{{dsig.DS}}}Signature")
+_SIGNATURE: Final = dsig.SignatureProfile("sample twin", f"/{_TAG}SampleBank/{{{dsig.DS}}}Signature")
 _HEAD: Final = ("Customer", "Operation", "Serial", "Sent", "Token")
 _PAY: Final = (
     "Reference", "DebtorAccount", "DebtorName", "CreditorAccount", "CreditorName", "CreditorBankName",

@@ -16,7 +16,7 @@ DONE: Final = "AAAAAAA"
 MONEY: Final = ("8801", "8800")
 LISTS: Final = ("8804", "DO48", "EY03")
 OPERATIONS: Final = (*MONEY, *LISTS, "4402", "sign")
-OUTCOMES: Final[tuple[codes.Outcome, ...]] = (
+OUTCOMES: Final[tuple[codes.OutcomeWord, ...]] = (
     "settled", "failed", "pending", "in_doubt", "not_found", "duplicate", "returned", "empty", "retry",
 )  # fmt: skip
 DECLARATIONS: Final[Mapping[str, Declaration]] = {

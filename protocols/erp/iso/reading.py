@@ -31,16 +31,16 @@ from protocols.erp.words import (
     MAX_ITEMS,
     SINGLE_ORDERS,
     CommandType,
-    Submit,
     SubmitBatch,
     SubmitFile,
+    SubmitOrder,
 )
 from protocols.kit import xmldoc
 from protocols.kit.charset import UTF8
 from protocols.kit.errors import ProtocolError
 from protocols.kit.iso20022 import debit, schema, transfer
 from protocols.kit.iso20022.debit import Debit, DebitFile, DebitGroup
-from protocols.kit.iso20022.names import VERSIONS, Version, version_of
+from protocols.kit.iso20022.names import VERSIONS, MessageVersion, version_of
 from protocols.kit.iso20022.parts import Side
 from protocols.kit.iso20022.transfer import NOT_PROVIDED, Transfer, TransferFile, TransferGroup
 
@@ -123,11 +123,11 @@ def message_id(body: bytes) -> str | None:
         return None
 
 
-def _top(version: Version) -> str:
+def _top(version: MessageVersion) -> str:
     return f"/Document/{version.child}"
 
 
-def _misfits(root: etree._Element, version: Version) -> tuple[Fault, ...]:
+def _misfits(root: etree._Element, version: MessageVersion) -> tuple[Fault, ...]:
     """What the schema forbids, where we have the schema of this version."""
     if version.name not in VERSIONS:
         return ()
@@ -135,14 +135,14 @@ def _misfits(root: etree._Element, version: Version) -> tuple[Fault, ...]:
 
 
 def _commands(
-    type_: CommandType, version: Version, file: TransferFile | DebitFile, wrong: tuple[Fault, ...], zone: tzinfo
+    type_: CommandType, version: MessageVersion, file: TransferFile | DebitFile, wrong: tuple[Fault, ...], zone: tzinfo
 ) -> SubmitFile | Refusal:
     found = [*wrong]
     if not file.amounts:
         found.append(Fault(_top(version), FieldCode.REQUIRED, "orders nothing"))
     parts = tuple(_parts(type_, version, file, zone))
     found += _repeated(parts)
-    words: list[Submit | SubmitBatch] = []
+    words: list[SubmitOrder | SubmitBatch] = []
     for part in parts:
         if part.raw["currency"] == _MIXED:
             at = f"{part.row_at}/{part.paths['currency']}"
@@ -155,7 +155,7 @@ def _commands(
         except ValidationError as error:
             found += _moved(part, faults.findings(error, ()).faults)
         else:
-            assert isinstance(word, Submit | SubmitBatch)
+            assert isinstance(word, SubmitOrder | SubmitBatch)
             words.append(word)
     if found:
         return _refusal(Code.SCHEMA, version.name, tuple(found[: faults.MAX_FAULTS]))
@@ -170,7 +170,9 @@ def _refusal(code: Code, name: str, found: tuple[Fault, ...]) -> Refusal:
 # ---- from groups to fields ----------------------------------------------------------------------------------------
 
 
-def _parts(type_: CommandType, version: Version, file: TransferFile | DebitFile, zone: tzinfo) -> Iterator[_Part]:
+def _parts(
+    type_: CommandType, version: MessageVersion, file: TransferFile | DebitFile, zone: tzinfo
+) -> Iterator[_Part]:
     groups: tuple[TransferGroup | DebitGroup, ...] = file.groups
     for number, group in enumerate(groups, start=1):
         at = f"{_top(version)}/PmtInf[{number}]"

@@ -18,9 +18,9 @@ from protocols.canon.statement import Direction
 from protocols.erp.iso.reading import END_TO_END_ID, INSTR_ID, MSG_ID, MSG_NAME, PMT_INF_ID
 from protocols.kit.errors import ProtocolError
 from protocols.kit.iso20022 import account_writer, report
-from protocols.kit.iso20022.account import AccountBalance, AccountEntry, AccountReport, Detail
-from protocols.kit.iso20022.names import VERSIONS, Version
-from protocols.kit.iso20022.parts import Reason, Side
+from protocols.kit.iso20022.account import AccountEntry, AccountReport, CamtBalance, TransactionDetail
+from protocols.kit.iso20022.names import VERSIONS, MessageVersion
+from protocols.kit.iso20022.parts import Side, StatusReason
 from protocols.kit.iso20022.report import PARTLY, GroupStatus, PaymentStatus, StatusReport
 from protocols.kit.iso20022.transfer import NOT_PROVIDED
 
@@ -64,7 +64,7 @@ def write(event: str, said: Mapping[str, Any], message: str, at: datetime) -> by
 # ---- payments and batches -----------------------------------------------------------------------------------------
 
 
-def _status(event: str, said: Mapping[str, Any], version: Version, at: datetime) -> StatusReport | None:
+def _status(event: str, said: Mapping[str, Any], version: MessageVersion, at: datetime) -> StatusReport | None:
     tags: Mapping[str, str] = said.get("tags", {})
     at = datetime.fromisoformat(said["at"]) if "at" in said else at
     ours = _short(said.get("payment") or said.get("id") or event, said.get("seq", 0), said.get("event", ""), str(at))
@@ -83,7 +83,7 @@ def _status(event: str, said: Mapping[str, Any], version: Version, at: datetime)
     return None
 
 
-def _group(said: Mapping[str, Any], tags: Mapping[str, str], version: Version) -> GroupStatus:
+def _group(said: Mapping[str, Any], tags: Mapping[str, str], version: MessageVersion) -> GroupStatus:
     statuses = {_code(STATE_TABLE[State(one["state"])].iso, version) for one in said["states"]}
     refused = statuses & {"RJCT", "CANC"}
     whole = PARTLY if refused and statuses - refused else next(one for one in _SLOWEST if one in statuses)
@@ -92,7 +92,7 @@ def _group(said: Mapping[str, Any], tags: Mapping[str, str], version: Version) -
 
 
 def _line(
-    said: Mapping[str, Any], tags: Mapping[str, str], version: Version, currency: str = ""
+    said: Mapping[str, Any], tags: Mapping[str, str], version: MessageVersion, currency: str = ""
 ) -> PaymentStatus:
     state = State(said["state"])
     # A correction has no status of its own: nobody knows, whatever was said before.
@@ -101,7 +101,7 @@ def _line(
     words = [state.value, *(str(said[name]) for name in ("bank_code", "bank_text") if name in said),
              *said.get("hold_reasons", ())]  # fmt: skip
     if not reasons:
-        reasons = [Reason(_reason_code(said.get("bank_code", ""), state), ": ".join(words))]
+        reasons = [StatusReason(_reason_code(said.get("bank_code", ""), state), ": ".join(words))]
     amount = Money.parse(said["amount"], said.get("currency") or currency) if "amount" in said else None
     return PaymentStatus(
         tags.get(END_TO_END_ID) or _fit(end_to_end_id(said["id"], tags)), _code(iso, version), tuple(reasons),
@@ -115,7 +115,7 @@ def end_to_end_id(id_: str, tags: Mapping[str, str]) -> str:
     return id_.removeprefix(begin) if id_.startswith(begin) else id_.partition("~")[0] if MSG_ID in tags else id_
 
 
-def _code(iso: str, version: Version) -> str:
+def _code(iso: str, version: MessageVersion) -> str:
     """The oldest version has a closed list without CANC."""
     return "RJCT" if iso == "CANC" and version.name == _OLDEST else iso
 
@@ -126,10 +126,10 @@ def _reason_code(bank_code: str, state: State) -> str:
     return own if len(own) == 4 and own.isalnum() and own.isupper() and own.isascii() and own != "RJCT" else state.value
 
 
-def _why(error: Mapping[str, Any]) -> Iterable[Reason]:
-    yield Reason(error["code"], error["title"])
+def _why(error: Mapping[str, Any]) -> Iterable[StatusReason]:
+    yield StatusReason(error["code"], error["title"])
     for one in error["errors"]:
-        yield Reason(one["code"], f"{one['at']}: {one['detail']}")
+        yield StatusReason(one["code"], f"{one['at']}: {one['detail']}")
 
 
 # ---- accounts -----------------------------------------------------------------------------------------------------
@@ -153,10 +153,10 @@ def _account(event: str, said: Mapping[str, Any], kind: str, at: datetime) -> Ac
 
 def _balances(
     said: Mapping[str, Any], currency: str, first: date | None, last: date | None
-) -> Iterable[AccountBalance]:
+) -> Iterable[CamtBalance]:
     for field, kind, on in (("opening", "OPBD", first), ("closing", "CLBD", last)):
         if field in said and on is not None:
-            yield AccountBalance(kind, _signed(said[field], currency), on)
+            yield CamtBalance(kind, _signed(said[field], currency), on)
 
 
 def _signed(text: str, currency: str) -> Money:
@@ -170,7 +170,8 @@ def _entry(said: Mapping[str, Any]) -> AccountEntry:
     side = Side(Party(AccountNumber(other.get("account", "")), Name(other.get("name", "")), other.get("bank")))
     known = side if other else None
     debtor, creditor = (known, None) if direction is Direction.CREDIT else (None, known)
-    detail = Detail(amount, _fit(said.get("reference", "")), debtor=debtor, creditor=creditor, text=said["text"])
+    reference = _fit(said.get("reference", ""))
+    detail = TransactionDetail(amount, reference, debtor=debtor, creditor=creditor, text=said["text"])
     return AccountEntry(
         amount, direction, "BOOK", False, said["line"][:_ID_MAX], _fit(said["bank_line_id"]),
         date.fromisoformat(said["bank_date"]),

@@ -16,7 +16,7 @@ from protocols.kit.dsig.explain import (
     Covered,
     Explained,
     Meant,
-    Shown,
+    ShownCertificate,
     Signed,
     embedded,
     explain,
@@ -38,7 +38,7 @@ from protocols.kit.dsig.profile import (
     SHA512,
     ById,
     Enveloped,
-    Profile,
+    SignatureProfile,
 )
 from protocols.kit.dsig.selftest import self_test
 from protocols.kit.dsig.sign import Prepared, attach, key_info, prepare, prepare_canonical, x509_key_info
@@ -66,8 +66,8 @@ __all__ = [
     "Meant",
     "PinnedKey",
     "Prepared",
-    "Profile",
-    "Shown",
+    "SignatureProfile",
+    "ShownCertificate",
     "Signed",
     "Verified",
     "attach",

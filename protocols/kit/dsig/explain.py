@@ -26,7 +26,7 @@ from protocols.kit import xmldoc
 from protocols.kit.charset import UTF8, Charset
 from protocols.kit.dsig.canonical import WORK_MAX, element_octets, is_affordable
 from protocols.kit.dsig.key import PinnedKey, spki_fingerprint
-from protocols.kit.dsig.profile import C14N, DS, ENVELOPED, EXC_C14N, HASH_OF, Profile
+from protocols.kit.dsig.profile import C14N, DS, ENVELOPED, EXC_C14N, HASH_OF, SignatureProfile
 from protocols.kit.dsig.verify import HASHES, take_out, verify
 from protocols.kit.errors import ProtocolError
 
@@ -106,7 +106,7 @@ class Meant:
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class ShownCertificate:
     """A certificate that the message shows: a claim, no proof. The days are the first and the last one."""
 
     key: PinnedKey
@@ -128,13 +128,13 @@ class Explained:
     signatures: tuple[Signed, ...]
     verdict: str = ""
     refused: str = ""
-    shown: tuple[Shown, ...] = ()
+    shown: tuple[ShownCertificate, ...] = ()
     uncovered: tuple[str, ...] = ()
 
 
 def explain(
     data: bytes,
-    profile: Profile | None = None,
+    profile: SignatureProfile | None = None,
     keys: Sequence[PinnedKey] = (),
     *,
     charset: Charset = UTF8,
@@ -416,9 +416,9 @@ def _shows_certificate(element: etree._Element) -> bool:
     return etree.QName(str(element.tag)).localname in ("X509Certificate", _TOKENS)
 
 
-def shown_certificates(ders: Iterable[bytes]) -> tuple[Shown, ...]:
+def shown_certificates(ders: Iterable[bytes]) -> tuple[ShownCertificate, ...]:
     """The certificates with RSA keys among these, each once and only the first few."""
-    found: dict[str, Shown] = {}
+    found: dict[str, ShownCertificate] = {}
     for der in ders:
         try:
             certificate = load_der_x509_certificate(der)
@@ -432,9 +432,9 @@ def shown_certificates(ders: Iterable[bytes]) -> tuple[Shown, ...]:
     return tuple(found.values())
 
 
-def _shown(certificate: Certificate, key: PinnedKey) -> Shown:
+def _shown(certificate: Certificate, key: PinnedKey) -> ShownCertificate:
     first, last = certificate.not_valid_before_utc.date(), certificate.not_valid_after_utc.date()
-    return Shown(key, certificate.subject.rfc4514_string(), certificate.serial_number, first, last)
+    return ShownCertificate(key, certificate.subject.rfc4514_string(), certificate.serial_number, first, last)
 
 
 def _uncovered(root: etree._Element, signatures: Sequence[etree._Element]) -> Iterator[str]:

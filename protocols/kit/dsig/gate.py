@@ -14,7 +14,7 @@ from typing import Final
 
 from lxml import etree
 
-from protocols.kit.dsig.profile import DS, ById, Enveloped, Profile
+from protocols.kit.dsig.profile import DS, ById, Enveloped, SignatureProfile
 from protocols.kit.errors import ProtocolError
 from protocols.kit.xmldoc import steps
 
@@ -39,7 +39,7 @@ class Gated:
     digests: tuple[bytes, ...]
 
 
-def pass_gate(root: etree._Element, profile: Profile) -> Gated:
+def pass_gate(root: etree._Element, profile: SignatureProfile) -> Gated:
     """The signature of the document `root`. Raises "unsigned", "structure" or "algorithm"."""
     signature = _signature(root, profile)
     parts = _children(signature, (f"{_D}SignedInfo", f"{_D}SignatureValue"), optional=f"{_D}KeyInfo")
@@ -93,7 +93,7 @@ def id_of(target: etree._Element, reference: ById) -> str:
     return str(value)
 
 
-def _signature(root: etree._Element, profile: Profile) -> etree._Element:
+def _signature(root: etree._Element, profile: SignatureProfile) -> etree._Element:
     """The profile's own signature. Earlier signatures before it count as content; any other one is refused."""
     everywhere = list(root.iter(f"{_D}Signature"))
     if not everywhere:
@@ -114,14 +114,14 @@ def _signature(root: etree._Element, profile: Profile) -> etree._Element:
     return found[-1]
 
 
-def _check_key_info(key_info: etree._Element, profile: Profile) -> None:
+def _check_key_info(key_info: etree._Element, profile: SignatureProfile) -> None:
     for child in key_info:
         if child.tag not in profile.key_info:
             raise ProtocolError("structure", f"KeyInfo holds {child.tag!r}, which profile {profile.name} does not name")
 
 
 def _read_signed_info(
-    signed_info: etree._Element, profile: Profile, targets: tuple[etree._Element, ...]
+    signed_info: etree._Element, profile: SignatureProfile, targets: tuple[etree._Element, ...]
 ) -> tuple[bytes, ...]:
     _attributes(signed_info)
     names = (

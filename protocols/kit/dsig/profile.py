@@ -66,7 +66,7 @@ class ById:
 
 
 @dataclass(frozen=True, slots=True)
-class Profile:
+class SignatureProfile:
     """A bank's signature, exactly.
 
     `signature_path`: absolute path of the Signature element; its first step is also the name the document's

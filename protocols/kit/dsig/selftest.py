@@ -7,7 +7,7 @@ from typing import Final
 
 from protocols.kit.charset import UTF8
 from protocols.kit.dsig.key import PinnedKey
-from protocols.kit.dsig.profile import DS, Profile
+from protocols.kit.dsig.profile import DS, SignatureProfile
 from protocols.kit.dsig.sign import Prepared, attach, prepare, prepare_canonical
 from protocols.kit.dsig.stack import start
 from protocols.kit.dsig.verify import verify
@@ -15,7 +15,7 @@ from protocols.kit.errors import ProtocolError
 from protocols.kit.xmldoc import build, canonical, el
 
 _NAMESPACE: Final = "urn:bankgw:self-test"
-_PROFILE: Final = Profile("self test", f"/{{{_NAMESPACE}}}order/{{{DS}}}Signature")
+_PROFILE: Final = SignatureProfile("self test", f"/{{{_NAMESPACE}}}order/{{{DS}}}Signature")
 # The private half was thrown away after signing; RSA with PKCS#1 v1.5 padding gives the same value each time.
 _PUBLIC: Final = b"""-----BEGIN PUBLIC KEY-----
 MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEAieUGlNkgbfaxuqsgCXZR

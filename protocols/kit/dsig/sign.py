@@ -17,7 +17,7 @@ from protocols.kit import xmldoc
 from protocols.kit.charset import UTF8, Charset
 from protocols.kit.dsig import gate
 from protocols.kit.dsig.canonical import element_octets
-from protocols.kit.dsig.profile import DS, EXC_C14N, HASH_OF, ById, Enveloped, Profile, canonical_method
+from protocols.kit.dsig.profile import DS, EXC_C14N, HASH_OF, ById, Enveloped, SignatureProfile, canonical_method
 from protocols.kit.errors import ProtocolError
 from protocols.kit.xmldoc import Content, Markup, el
 
@@ -41,7 +41,7 @@ class Prepared:
 
 def prepare(
     document: bytes | etree._Element,
-    profile: Profile,
+    profile: SignatureProfile,
     *,
     charset: Charset = UTF8,
     declaration: str | None = None,
@@ -71,7 +71,7 @@ def prepare(
     return _in_the_tree(root, "/".join(above), profile, charset, head, (uris, digests))
 
 
-def prepare_canonical(document: str, profile: Profile) -> Prepared:
+def prepare_canonical(document: str, profile: SignatureProfile) -> Prepared:
     """As `prepare`, for a UTF-8 document written in its own exclusive canonical form: nothing is parsed.
 
     The caller vouches for the form (see `xmldoc.canonical`), and its tests hold it against the canonicaliser; were it
@@ -95,7 +95,7 @@ def prepare_canonical(document: str, profile: Profile) -> Prepared:
 
 
 def _in_the_tree(
-    root: etree._Element, above: str, profile: Profile, charset: Charset, head: str,
+    root: etree._Element, above: str, profile: SignatureProfile, charset: Charset, head: str,
     signed: tuple[tuple[str, ...], tuple[str, ...]],
 ) -> Prepared:  # fmt: skip
     """The signature put where its path says, and the whole document written anew."""
@@ -131,7 +131,7 @@ _HOLE: Final = "\ue000"
 
 
 @lru_cache(maxsize=256)
-def _template(profile: Profile, uris: tuple[str, ...]) -> _Template:
+def _template(profile: SignatureProfile, uris: tuple[str, ...]) -> _Template:
     signature = etree.fromstring(_signature_text(profile, uris, (_HOLE,) * len(uris), _HOLE * 2))
     text = str(etree.tostring(signature, encoding="unicode"))
     octets = element_octets(signature[0], EXC_C14N).decode("utf-8")
@@ -161,7 +161,7 @@ def _at_the_end(
     )
 
 
-def _only_earlier_signatures(root: etree._Element, profile: Profile) -> None:
+def _only_earlier_signatures(root: etree._Element, profile: SignatureProfile) -> None:
     everywhere = list(root.iter(f"{{{DS}}}Signature"))
     inside = sum(sum(1 for _ in one.iter(f"{{{DS}}}*")) for one in everywhere)
     if len(everywhere) != profile.earlier or sum(1 for _ in root.iter(f"{{{DS}}}*")) != inside:
@@ -175,12 +175,12 @@ def attach(prepared: Prepared, signature: bytes, key_info: str = "") -> bytes:
     return b"".join((prepared.before, value, prepared.between, info, prepared.after))
 
 
-def key_info(profile: Profile, *children: Markup) -> Markup:
+def key_info(profile: SignatureProfile, *children: Markup) -> Markup:
     """A KeyInfo element for `attach`; children bring their own namespaces."""
     return _ds(profile, "KeyInfo", _namespace(profile), *children)
 
 
-def x509_key_info(profile: Profile, certificates: Iterable[Certificate]) -> Markup:
+def x509_key_info(profile: SignatureProfile, certificates: Iterable[Certificate]) -> Markup:
     """A KeyInfo with the signer's certificates, for banks that want to see them."""
     shown = (base64.b64encode(each.public_bytes(Encoding.DER)).decode("ascii") for each in certificates)
     return key_info(profile, _ds(profile, "X509Data", *(_ds(profile, "X509Certificate", one) for one in shown)))
@@ -194,7 +194,7 @@ def _unused_mark(root: etree._Element) -> str:
     return mark
 
 
-def _signature_text(profile: Profile, uris: tuple[str, ...], digests: tuple[str, ...], value: str) -> Markup:
+def _signature_text(profile: SignatureProfile, uris: tuple[str, ...], digests: tuple[str, ...], value: str) -> Markup:
     return _ds(
         profile,
         "Signature",
@@ -219,7 +219,7 @@ def _digest(target: etree._Element, reference: Enveloped | ById) -> str:
     return base64.b64encode(hashlib.new(HASH_OF[reference.digest], octets).digest()).decode("ascii")
 
 
-def _reference_text(profile: Profile, reference: Enveloped | ById, uri: str, digest: str) -> Markup:
+def _reference_text(profile: SignatureProfile, reference: Enveloped | ById, uri: str, digest: str) -> Markup:
     transforms = [_ds(profile, "Transform", {"Algorithm": each}) for each in reference.transforms]
     return _ds(
         profile,
@@ -231,9 +231,9 @@ def _reference_text(profile: Profile, reference: Enveloped | ById, uri: str, dig
     )
 
 
-def _namespace(profile: Profile) -> dict[str, str]:
+def _namespace(profile: SignatureProfile) -> dict[str, str]:
     return {f"xmlns:{profile.prefix}" if profile.prefix else "xmlns": DS}
 
 
-def _ds(profile: Profile, name: str, *content: Content) -> Markup:
+def _ds(profile: SignatureProfile, name: str, *content: Content) -> Markup:
     return el(f"{profile.prefix}:{name}" if profile.prefix else name, *content)

@@ -23,7 +23,7 @@ from protocols.kit.dsig import profile as words
 from protocols.kit.dsig.canonical import element_octets, is_affordable
 from protocols.kit.dsig.gate import Gated, pass_gate
 from protocols.kit.dsig.key import PinnedKey, spki_fingerprint
-from protocols.kit.dsig.profile import DS, ENVELOPED, HASH_OF, ById, Profile, canonical_method
+from protocols.kit.dsig.profile import DS, ENVELOPED, HASH_OF, ById, SignatureProfile, canonical_method
 from protocols.kit.dsig.stack import is_started, xmlsec_module
 from protocols.kit.errors import ProtocolError
 
@@ -69,7 +69,7 @@ class Verified:
 
 def verify(
     data: bytes,
-    profile: Profile,
+    profile: SignatureProfile,
     keys: PinnedKey | Sequence[PinnedKey],
     *,
     charset: Charset = UTF8,
@@ -107,7 +107,7 @@ def verify(
     return Verified(xmldoc.parse_again(canonical, 4 * max_bytes), canonical, parts, signer)
 
 
-def _usable(keys: Sequence[PinnedKey], profile: Profile, today: date | None) -> list[PinnedKey]:
+def _usable(keys: Sequence[PinnedKey], profile: SignatureProfile, today: date | None) -> list[PinnedKey]:
     usable = [
         key for key in keys if key.public.key_size >= profile.min_rsa_bits and (today is None or key.valid_on(today))
     ]
@@ -120,7 +120,7 @@ def _usable(keys: Sequence[PinnedKey], profile: Profile, today: date | None) -> 
     return usable
 
 
-def _by_xmlsec(gated: Gated, profile: Profile, key: PinnedKey) -> bool:
+def _by_xmlsec(gated: Gated, profile: SignatureProfile, key: PinnedKey) -> bool:
     xmlsec = xmlsec_module()
     context = xmlsec.SignatureContext()
     context.key = _xmlsec_key(key.pem)
@@ -149,7 +149,7 @@ def _xmlsec_key(pem: bytes) -> Any:
 
 
 @lru_cache(maxsize=64)
-def _transforms(profile: Profile) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+def _transforms(profile: SignatureProfile) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
     """What xmlsec may run in references and for SignedInfo: the profile's algorithms and nothing else."""
     of_references: set[str] = {words.C14N}
     for reference in profile.references:
@@ -161,11 +161,11 @@ def _transforms(profile: Profile) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
     )
 
 
-def _methods(profile: Profile) -> set[str]:
+def _methods(profile: SignatureProfile) -> set[str]:
     return {profile.c14n, *(canonical_method(reference.transforms) for reference in profile.references)}
 
 
-def _signer(gated: Gated, profile: Profile, keys: Sequence[PinnedKey]) -> PinnedKey | None:
+def _signer(gated: Gated, profile: SignatureProfile, keys: Sequence[PinnedKey]) -> PinnedKey | None:
     """The pinned key that signed SignedInfo, whose canonical form is the only one made here."""
     octets = element_octets(gated.signed_info, profile.c14n)
     algorithm = HASHES[HASH_OF[profile.signature_method]]
@@ -178,7 +178,7 @@ def _signer(gated: Gated, profile: Profile, keys: Sequence[PinnedKey]) -> Pinned
     return None
 
 
-def _signed_parts(gated: Gated, profile: Profile) -> tuple[bytes, ...]:
+def _signed_parts(gated: Gated, profile: SignatureProfile) -> tuple[bytes, ...]:
     """The octets of every signed element, each proven by its digest. Takes the signature out."""
     enveloping = [ENVELOPED in reference.transforms for reference in profile.references]
     parts: dict[int, bytes] = {}
@@ -206,7 +206,7 @@ def take_out(signature: etree._Element) -> None:
         parent.text = (parent.text or "") + tail
 
 
-def _refusal(gated: Gated, profile: Profile, keys: Sequence[PinnedKey], may_digest: bool) -> ProtocolError:
+def _refusal(gated: Gated, profile: SignatureProfile, keys: Sequence[PinnedKey], may_digest: bool) -> ProtocolError:
     """Tells changed content from a bank that signs with a new key (if it shows one), and these from the rest.
 
     Changed content is told only where `may_digest`: the signature has not spoken for it yet.

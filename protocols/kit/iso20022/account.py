@@ -12,8 +12,8 @@ from protocols.canon.money import Money
 from protocols.canon.statement import Direction
 from protocols.kit.errors import ProtocolError
 from protocols.kit.fields import plain
-from protocols.kit.iso20022.names import Version, expect
-from protocols.kit.iso20022.parts import Reader, Reason, Side, read_account, read_reasons, read_side
+from protocols.kit.iso20022.names import MessageVersion, expect
+from protocols.kit.iso20022.parts import Reader, Side, StatusReason, read_account, read_reasons, read_side
 
 OPENING: Final = ("OPBD", "PRCD", "OPAV")
 CLOSING: Final = ("CLBD",)
@@ -25,7 +25,7 @@ _ROWS: Final = {"camt.052": "Rpt", "camt.053": "Stmt", "camt.054": "Ntfctn"}
 
 
 @dataclass(frozen=True, slots=True)
-class AccountBalance:
+class CamtBalance:
     """A balance: `kind` is ISO's code (OPBD, CLBD, ITBD, CLAV …), `amount` negative when the account is overdrawn."""
 
     kind: str
@@ -34,7 +34,7 @@ class AccountBalance:
 
 
 @dataclass(frozen=True, slots=True)
-class Detail:
+class TransactionDetail:
     """One payment inside an entry. `reasons` is why it came back (RtrInf), where it did."""
 
     amount: Money | None
@@ -48,7 +48,7 @@ class Detail:
     text: str = ""
     creditor_reference: str = ""
     returned: bool = False
-    reasons: tuple[Reason, ...] = ()
+    reasons: tuple[StatusReason, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,14 +66,14 @@ class AccountEntry:
     value_on: date | None = None
     bank_code: str = ""
     text: str = ""
-    details: tuple[Detail, ...] = ()
+    details: tuple[TransactionDetail, ...] = ()
 
     @property
     def fee(self) -> bool:
         """Whether it is the bank's charge for something, by its transaction code (CHRG, COMM or FEES)."""
         return self.bank_code.rpartition("/")[2] in _FEES
 
-    def share(self, detail: Detail) -> Money | None:
+    def share(self, detail: TransactionDetail) -> Money | None:
         """How much of the entry one of its details is; None if nobody says."""
         return detail.amount or (self.amount if len(self.details) == 1 else None)
 
@@ -97,11 +97,11 @@ class AccountReport:
     last: date | None = None
     page: int | None = None
     last_page: bool = True
-    balances: tuple[AccountBalance, ...] = ()
+    balances: tuple[CamtBalance, ...] = ()
     entries: tuple[AccountEntry, ...] = ()
     findings: tuple[str, ...] = ()
 
-    def balance(self, *kinds: str) -> AccountBalance | None:
+    def balance(self, *kinds: str) -> CamtBalance | None:
         """The balance of the first of `kinds` that is told."""
         return next((one for kind in kinds for one in self.balances if one.kind == kind), None)
 
@@ -121,7 +121,7 @@ def read(root: etree._Element) -> tuple[AccountReport, ...]:
     return tuple(_read_report(one, version) for one in message.all(_ROWS[version.kind]))
 
 
-def _read_report(one: Reader, version: Version) -> AccountReport:
+def _read_report(one: Reader, version: MessageVersion) -> AccountReport:
     account = one.need("Acct")
     number = read_account(account)
     if not number:
@@ -138,13 +138,13 @@ def _read_report(one: Reader, version: Version) -> AccountReport:
     return _with_findings(report, _miscounted(one, report))
 
 
-def _read_balance(one: Reader) -> AccountBalance:
+def _read_balance(one: Reader) -> CamtBalance:
     money = one.money("Amt")
     if money is None:
         raise ProtocolError("missing", "a balance without an amount")
     if _direction(one) is Direction.DEBIT:
         money = Money(-money.minor, money.currency)
-    return AccountBalance(one.choice("Tp/CdOrPrtry"), money, one.day("Dt"))
+    return CamtBalance(one.choice("Tp/CdOrPrtry"), money, one.day("Dt"))
 
 
 def _read_entry(one: Reader) -> AccountEntry:
@@ -161,7 +161,7 @@ def _read_entry(one: Reader) -> AccountEntry:
     )  # fmt: skip
 
 
-def _read_detail(one: Reader) -> Detail:
+def _read_detail(one: Reader) -> TransactionDetail:
     money = one.money("Amt") or one.money("AmtDtls/TxAmt/Amt") or one.money("AmtDtls/InstdAmt/Amt")
     parties, agents = one.find("RltdPties"), one.find("RltdAgts")
 
@@ -172,7 +172,7 @@ def _read_detail(one: Reader) -> Detail:
         )  # fmt: skip
 
     back = one.find("RtrInf")
-    return Detail(
+    return TransactionDetail(
         money, _told(one, "Refs/EndToEndId"), _told(one, "Refs/InstrId"), _told(one, "Refs/MsgId"),
         _told(one, "Refs/PmtInfId"), _told(one, "Refs/AcctSvcrRef"), side("Dbtr"), side("Cdtr"),
         one.joined("RmtInf/Ustrd"), one.text("RmtInf/Strd/CdtrRefInf/Ref"),

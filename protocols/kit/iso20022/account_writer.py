@@ -8,8 +8,8 @@ from typing import Final
 
 from protocols.canon.money import Money
 from protocols.canon.statement import Direction
-from protocols.kit.iso20022.account import AccountBalance, AccountEntry, AccountReport, Detail
-from protocols.kit.iso20022.names import VERSIONS, Version
+from protocols.kit.iso20022.account import AccountEntry, AccountReport, CamtBalance, TransactionDetail
+from protocols.kit.iso20022.names import VERSIONS, MessageVersion
 from protocols.kit.iso20022.parts import (
     Side,
     amount,
@@ -36,7 +36,7 @@ def write(message_id: str, created: datetime, reports: Sequence[AccountReport], 
     return document(version, head, *(_report(one, version, created) for one in reports))
 
 
-def _report(one: AccountReport, version: Version, created: datetime) -> Markup:
+def _report(one: AccountReport, version: MessageVersion, created: datetime) -> Markup:
     count = None if one.sequence is None else el("ElctrncSeqNb", str(one.sequence))
     span = None if one.first is None or one.last is None else el(
         "FrToDt", el("FrDtTm", f"{one.first}T00:00:00"), el("ToDtTm", f"{one.last}T23:59:59"))  # fmt: skip
@@ -52,12 +52,12 @@ def _money(money: Money) -> tuple[Markup, Markup]:
             el("CdtDbtInd", "DBIT" if money.minor < 0 else "CRDT"))  # fmt: skip
 
 
-def _balance(one: AccountBalance) -> Markup:
+def _balance(one: CamtBalance) -> Markup:
     assert one.on is not None, "a balance is of a day"
     return el("Bal", el("Tp", el("CdOrPrtry", el("Cd", one.kind))), _money(one.amount), el("Dt", el("Dt", f"{one.on}")))
 
 
-def _entry(one: AccountEntry, version: Version) -> Markup:
+def _entry(one: AccountEntry, version: MessageVersion) -> Markup:
     booked = None
     if one.booked_at is not None:
         booked = el("BookgDt", el("DtTm", moment(one.booked_at)))
@@ -83,7 +83,7 @@ def _code(code: str) -> Markup:
     return el("BkTxCd", el("Prtry", el("Cd", code or "NOTPROVIDED")))
 
 
-def _detail(one: Detail, entry: AccountEntry, version: Version) -> Markup:
+def _detail(one: TransactionDetail, entry: AccountEntry, version: MessageVersion) -> Markup:
     refs = group("Refs", leaf("MsgId", one.message_id), leaf("AcctSvcrRef", one.bank_reference),
                  leaf("PmtInfId", one.group_id), leaf("InstrId", one.instruction_id),
                  leaf("EndToEndId", one.end_to_end_id))  # fmt: skip
@@ -103,7 +103,7 @@ def _detail(one: Detail, entry: AccountEntry, version: Version) -> Markup:
     return el("TxDtls", refs, money, parties, agents, group("RmtInf", leaf("Ustrd", one.text[:140]), reference), back)
 
 
-def _party(tag: str, side: Side | None, version: Version) -> tuple[Markup | None, Markup | None]:
+def _party(tag: str, side: Side | None, version: MessageVersion) -> tuple[Markup | None, Markup | None]:
     if side is None:
         return None, None
     who = written_party("Pty" if version.modern else tag, side)

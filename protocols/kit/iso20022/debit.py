@@ -9,7 +9,7 @@ from lxml import etree
 
 from protocols.canon.money import Money
 from protocols.kit.errors import ProtocolError
-from protocols.kit.iso20022.names import VERSIONS, Version, expect
+from protocols.kit.iso20022.names import VERSIONS, MessageVersion, expect
 from protocols.kit.iso20022.parts import (
     Reader,
     Side,
@@ -88,7 +88,7 @@ def write(file: DebitFile, name: str = "pain.008.001.08") -> bytes:
     return document(version, head, *(_group(one, version) for one in file.groups))
 
 
-def _group(one: DebitGroup, version: Version) -> Markup:
+def _group(one: DebitGroup, version: MessageVersion) -> Markup:
     amounts = [debit.amount for debit in one.debits]
     kind = el("PmtTpInf", el("SvcLvl", el("Cd", one.service)), el("LclInstrm", el("Cd", one.instrument)),
               el("SeqTp", one.sequence))  # fmt: skip
@@ -102,7 +102,7 @@ def _group(one: DebitGroup, version: Version) -> Markup:
     )  # fmt: skip
 
 
-def _debit(one: Debit, version: Version) -> Markup:
+def _debit(one: Debit, version: MessageVersion) -> Markup:
     scheme = one.mandate.creditor_scheme_id
     scheme_id = None if not scheme else el("CdtrSchmeId", el("Id", el("PrvtId", el(
         "Othr", el("Id", scheme), el("SchmeNm", el("Prtry", "SEPA"))))))  # fmt: skip

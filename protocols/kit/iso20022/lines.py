@@ -11,7 +11,7 @@ from protocols.canon.party import AccountNumber, Name
 from protocols.canon.statement import Balance, Direction, Line, Return
 from protocols.kit.errors import ProtocolError
 from protocols.kit.fields import plain
-from protocols.kit.iso20022.account import AVAILABLE, INTERIM, AccountEntry, AccountReport, Detail
+from protocols.kit.iso20022.account import AVAILABLE, INTERIM, AccountEntry, AccountReport, TransactionDetail
 
 
 def lines(report: AccountReport, day: date | None = None) -> tuple[Line, ...]:
@@ -26,14 +26,14 @@ def lines(report: AccountReport, day: date | None = None) -> tuple[Line, ...]:
     for number, entry in enumerate(report.booked, start=1):
         whole = f"{report.id}-{number}"
         for detail in _shares(entry):
-            one = detail or Detail(None)
+            one = detail or TransactionDetail(None)
             line_id = one.bank_reference or entry.bank_reference or entry.reference or whole
             found.append(_line(report, entry, one, line_id, seen[line_id], day))
             seen[line_id] += 1
     return tuple(found)
 
 
-def _shares(entry: AccountEntry) -> tuple[Detail | None, ...]:
+def _shares(entry: AccountEntry) -> tuple[TransactionDetail | None, ...]:
     if not entry.details:
         return (None,)
     if len(entry.details) == 1:
@@ -44,7 +44,8 @@ def _shares(entry: AccountEntry) -> tuple[Detail | None, ...]:
 
 
 def _line(
-    report: AccountReport, entry: AccountEntry, detail: Detail, line_id: str, occurrence: int, day: date | None
+    report: AccountReport, entry: AccountEntry, detail: TransactionDetail, line_id: str, occurrence: int,
+    day: date | None,
 ) -> Line:
     other = detail.debtor if entry.direction is Direction.CREDIT else detail.creditor
     same = detail.amount is not None and detail.amount.currency == entry.amount.currency

@@ -15,7 +15,7 @@ _NAME: Final = re.compile(r"[a-z]{4}\.[0-9]{3}\.[0-9]{3}\.[0-9]{2}\Z", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
-class Version:
+class MessageVersion:
     """A message in one version: `name` as in `pain.001.001.09`, the root's only child, and the dialect's names.
 
     `modern` are the versions of 2019: BICFI for BIC, a choice of dates, parties of entries one level deeper.
@@ -44,24 +44,24 @@ class Version:
 VERSIONS: Final = {
     one.name: one
     for one in (
-        Version("pain.001.001.03", "CstmrCdtTrfInitn", False),
-        Version("pain.001.001.09", "CstmrCdtTrfInitn", True),
-        Version("pain.002.001.03", "CstmrPmtStsRpt", False),
-        Version("pain.002.001.12", "CstmrPmtStsRpt", True),
-        Version("pain.008.001.02", "CstmrDrctDbtInitn", False),
-        Version("pain.008.001.08", "CstmrDrctDbtInitn", True),
-        Version("camt.052.001.02", "BkToCstmrAcctRpt", False),
-        Version("camt.052.001.08", "BkToCstmrAcctRpt", True),
-        Version("camt.053.001.02", "BkToCstmrStmt", False),
-        Version("camt.053.001.08", "BkToCstmrStmt", True),
-        Version("camt.054.001.02", "BkToCstmrDbtCdtNtfctn", False),
-        Version("camt.054.001.08", "BkToCstmrDbtCdtNtfctn", True),
+        MessageVersion("pain.001.001.03", "CstmrCdtTrfInitn", False),
+        MessageVersion("pain.001.001.09", "CstmrCdtTrfInitn", True),
+        MessageVersion("pain.002.001.03", "CstmrPmtStsRpt", False),
+        MessageVersion("pain.002.001.12", "CstmrPmtStsRpt", True),
+        MessageVersion("pain.008.001.02", "CstmrDrctDbtInitn", False),
+        MessageVersion("pain.008.001.08", "CstmrDrctDbtInitn", True),
+        MessageVersion("camt.052.001.02", "BkToCstmrAcctRpt", False),
+        MessageVersion("camt.052.001.08", "BkToCstmrAcctRpt", True),
+        MessageVersion("camt.053.001.02", "BkToCstmrStmt", False),
+        MessageVersion("camt.053.001.08", "BkToCstmrStmt", True),
+        MessageVersion("camt.054.001.02", "BkToCstmrDbtCdtNtfctn", False),
+        MessageVersion("camt.054.001.08", "BkToCstmrDbtCdtNtfctn", True),
     )
 }
 _CHILDREN: Final = {one.kind: one.child for one in VERSIONS.values()}
 
 
-def version_of(root: etree._Element) -> Version:
+def version_of(root: etree._Element) -> MessageVersion:
     """Which message `root` is, also in a version without a row above. Raises ProtocolError "structure"."""
     name = etree.QName(root)
     message = (name.namespace or "").removeprefix(_URN)
@@ -75,10 +75,10 @@ def version_of(root: etree._Element) -> Version:
         raise ProtocolError("structure", f"{message} is no message that is understood here")
     # The names changed with the versions of 2019, whose numbers differ by message.
     modern = int(message[-2:]) >= {"pain.001": 9, "pain.002": 10, "pain.008": 8}.get(message[:8], 8)
-    return Version(message, child, modern)
+    return MessageVersion(message, child, modern)
 
 
-def expect(root: etree._Element, *kinds: str) -> Version:
+def expect(root: etree._Element, *kinds: str) -> MessageVersion:
     """As `version_of`, for one of `kinds`. Raises ProtocolError "structure"."""
     found = version_of(root)
     if found.kind not in kinds:

@@ -15,7 +15,7 @@ from protocols.canon.party import AccountNumber, Name, Party, PartyKind
 from protocols.kit.charset import UTF8
 from protocols.kit.errors import ProtocolError
 from protocols.kit.fields import plain
-from protocols.kit.iso20022.names import Version
+from protocols.kit.iso20022.names import MessageVersion
 from protocols.kit.iso20022.schema import must_fit
 from protocols.kit.xmldoc import Markup, build, el
 
@@ -51,7 +51,7 @@ class Side:
 
 
 @dataclass(frozen=True, slots=True)
-class Reason:
+class StatusReason:
     """Why: a code of ISO 20022's external lists or the bank's own word, and what the bank wrote about it."""
 
     code: str
@@ -122,7 +122,7 @@ def written_account(tag: str, number: str, currency: str = "") -> Markup:
     return el(tag, el("Id", inner), leaf("Ccy", currency))
 
 
-def written_agent(tag: str, version: Version, side: Side) -> Markup | None:
+def written_agent(tag: str, version: MessageVersion, side: Side) -> Markup | None:
     """A bank by BIC, national number (CNAPS) and name; none where nothing is known."""
     number = side.party.cnaps
     member = None if number is None else el("ClrSysMmbId", el("ClrSysId", el("Cd", CNAPS)), el("MmbId", number))
@@ -131,7 +131,7 @@ def written_agent(tag: str, version: Version, side: Side) -> Markup | None:
     return None if inner is None else el(tag, inner)
 
 
-def document(version: Version, *children: Markup | None) -> bytes:
+def document(version: MessageVersion, *children: Markup | None) -> bytes:
     """The whole message in UTF-8. Raises ProtocolError "value" if it does not fit its schema."""
     root = el("Document", el(version.child, *children), xmlns=version.namespace)
     return must_fit(build(root, UTF8), version.name)
@@ -298,9 +298,9 @@ def _read_address(where: Reader | None) -> Address | None:
                    where.text("BldgNb"), tuple(line.text("") for line in where.all("AdrLine")))  # fmt: skip
 
 
-def read_reasons(entries: Sequence[Reader]) -> tuple[Reason, ...]:
+def read_reasons(entries: Sequence[Reader]) -> tuple[StatusReason, ...]:
     """StsRsnInf, RtrInf and their like: a code and the texts beside it."""
     return tuple(
-        Reason(plain(one.choice("Rsn")), plain(" ".join(more.text("") for more in one.all("AddtlInf")).strip()))
+        StatusReason(plain(one.choice("Rsn")), plain(" ".join(more.text("") for more in one.all("AddtlInf")).strip()))
         for one in entries
     )

@@ -14,8 +14,8 @@ from protocols.canon.outcome import Fate, Outcome
 from protocols.kit.iso20022.names import VERSIONS, expect
 from protocols.kit.iso20022.parts import (
     Reader,
-    Reason,
     Side,
+    StatusReason,
     amount,
     document,
     leaf,
@@ -44,7 +44,7 @@ class PaymentStatus:
 
     end_to_end_id: str
     status: str
-    reasons: tuple[Reason, ...] = ()
+    reasons: tuple[StatusReason, ...] = ()
     instruction_id: str = ""
     amount: Money | None = None
     bank_reference: str = ""
@@ -56,7 +56,7 @@ class GroupStatus:
 
     id: str
     status: str = ""
-    reasons: tuple[Reason, ...] = ()
+    reasons: tuple[StatusReason, ...] = ()
     payments: tuple[PaymentStatus, ...] = ()
 
 
@@ -69,7 +69,7 @@ class StatusReport:
     original_id: str
     original_name: str
     status: str = ""
-    reasons: tuple[Reason, ...] = ()
+    reasons: tuple[StatusReason, ...] = ()
     groups: tuple[GroupStatus, ...] = ()
 
 
@@ -121,7 +121,7 @@ def said_of(report: StatusReport, end_to_end_id: str, group_id: str = "") -> Out
     return found[0]
 
 
-def _outcome(status: str, reasons: tuple[Reason, ...], bank_reference: str) -> Outcome:
+def _outcome(status: str, reasons: tuple[StatusReason, ...], bank_reference: str) -> Outcome:
     fate = FATES.get(status, Fate.UNKNOWN)
     if fate is Fate.FAILED and any(one.code in DUPLICATES for one in reasons):
         fate = Fate.DUPLICATE
@@ -151,7 +151,7 @@ def _group(one: GroupStatus) -> Markup:
               lines)  # fmt: skip
 
 
-def _reasons(reasons: tuple[Reason, ...]) -> list[Markup]:
+def _reasons(reasons: tuple[StatusReason, ...]) -> list[Markup]:
     return [
         el("StsRsnInf", el("Rsn", el("Cd" if len(one.code) == 4 and one.code.isalnum() else "Prtry", one.code))
            if one.code else None, [el("AddtlInf", part) for part in _pieces(one.text)])

@@ -10,7 +10,7 @@ from lxml import etree
 
 from protocols.canon.money import Money
 from protocols.kit.errors import ProtocolError
-from protocols.kit.iso20022.names import VERSIONS, Version, expect
+from protocols.kit.iso20022.names import VERSIONS, MessageVersion, expect
 from protocols.kit.iso20022.parts import (
     Reader,
     Side,
@@ -88,7 +88,7 @@ def write(file: TransferFile, name: str = "pain.001.001.09") -> bytes:
     return document(version, head, *(_group(one, version) for one in file.groups))
 
 
-def _group(one: TransferGroup, version: Version) -> Markup:
+def _group(one: TransferGroup, version: MessageVersion) -> Markup:
     amounts = [transfer.amount for transfer in one.transfers]
     day = one.on.isoformat()
     kind = el("PmtTpInf", el("InstrPrty", "HIGH" if one.urgent else "NORM"),
@@ -108,7 +108,7 @@ def _group(one: TransferGroup, version: Version) -> Markup:
     )  # fmt: skip
 
 
-def _transfer(one: Transfer, version: Version) -> Markup:
+def _transfer(one: Transfer, version: MessageVersion) -> Markup:
     kind = el("Tp", el("CdOrPrtry", el("Cd", "SCOR")))
     said = one.creditor_reference
     reference = el("Strd", el("CdtrRefInf", kind, el("Ref", said))) if said else None

@@ -14,7 +14,7 @@ from gateway import app
 from gateway.bank.account_watch import Watched, chain
 from gateway.core.states import Work
 from gateway.journal.payments import accounts
-from gateway.simbank.faults import Fault, Script, Scripted
+from gateway.simbank.faults import BankFault, Script, Scripted
 from gateway.simbank.ledger import CHINA, Conduct
 from protocols.bank import Bank, Context, Conversation
 from protocols.canon.limits import Hours
@@ -90,7 +90,7 @@ def test_an_entry_ends_a_doubt(tmp_path: Path) -> None:
     def silent(bank: Bank) -> Bank:
         return replace(bank, questions=replace(bank.questions, fate=None, returns=None))
 
-    world = watching(tmp_path, silent, plan=Script([Scripted(Fault.DROP_AFTER)]))
+    world = watching(tmp_path, silent, plan=Script([Scripted(BankFault.DROP_AFTER)]))
     world.start()
     world.submit("AP-1")
     world.run(10)
@@ -104,7 +104,7 @@ def test_no_entry_is_no_evidence(tmp_path: Path) -> None:
     def silent(bank: Bank) -> Bank:
         return replace(bank, questions=replace(bank.questions, fate=None, returns=None))
 
-    world = watching(tmp_path, silent, plan=Script([Scripted(Fault.DROP_BEFORE)]))
+    world = watching(tmp_path, silent, plan=Script([Scripted(BankFault.DROP_BEFORE)]))
     world.start()
     world.submit("AP-1")
     world.run(10 * POLL_S)
@@ -288,7 +288,7 @@ def test_a_day_is_not_closed_before_it_is_over_though_its_cut_off_has_passed(tmp
 
 
 def test_the_bank_is_asked_after_each_statement_about_what_it_left_in_doubt(tmp_path: Path) -> None:
-    world = watching(tmp_path, poll_s=HOURLY_S, plan=Script([Scripted(Fault.DROP_BEFORE)]))
+    world = watching(tmp_path, poll_s=HOURLY_S, plan=Script([Scripted(BankFault.DROP_BEFORE)]))
     world.start()
     world.submit("AP-1", 10_000)
     world.submit("AP-2", 10_000)

@@ -19,7 +19,7 @@ import pytest
 
 from gateway.demo import daily_operations
 from gateway.demo import site as demo_site
-from gateway.simbank.faults import FAULTS, Fault, Script, Scripted, Strike, Touch
+from gateway.simbank.faults import FAULTS, BankFault, Script, Scripted, Strike, Touch
 from protocols.bank import Bank, Replay
 from protocols.canon.order import Kind
 from protocols.trial import banks, trial
@@ -32,7 +32,7 @@ LATE_S = 20.0
 """Longer than any patience in a hurry."""
 FOR_EVER_S = 1e6
 REFUSED, SILENT = "connection_refused", "silent_for_ever"
-ON_MONEY = tuple(fault for fault in Fault if Touch.MONEY in FAULTS[fault].where)
+ON_MONEY = tuple(fault for fault in BankFault if Touch.MONEY in FAULTS[fault].where)
 WAYS = (REFUSED, SILENT, *ON_MONEY)
 UNKNOWN = {"in_doubt", "escalated"}
 MOVED, BACK = {"settled"}, {"settled", "returned", "reversed"}
@@ -47,7 +47,7 @@ class Noting(Script):
     def __init__(self) -> None:
         super().__init__()
         self.arrived: Counter[str] = Counter()
-        self.struck: dict[str, Fault] = {}
+        self.struck: dict[str, BankFault] = {}
 
     def decide(self, touch: Touch, reference: str) -> Strike | None:
         """See Plan."""
@@ -137,7 +137,7 @@ def with_fault(world: World, script: Noting, way: str, publish: object) -> None:
             pipe.abortConnection()
     else:
         seconds = FOR_EVER_S if way == SILENT else LATE_S
-        script.add(Scripted(Fault.DELAY if way == SILENT else Fault(way), touch=Touch.MONEY, seconds=seconds))
+        script.add(Scripted(BankFault.DELAY if way == SILENT else BankFault(way), touch=Touch.MONEY, seconds=seconds))
     publish()
     world.run(20)
     world.bank.reachable = True
@@ -174,7 +174,7 @@ def test_no_way_of_failing_books_twice_or_makes_a_wrong_fate(name: str, way: str
         what = f"{name}, {way}, {where}: {one}"
         assert one.moved <= 1, what
         if one.moved:
-            assert one.state in (BACK if way == Fault.LATE_RETURN else MOVED), what
+            assert one.state in (BACK if way == BankFault.LATE_RETURN else MOVED), what
         elif one.refused:
             assert one.state in {"failed"} | UNKNOWN, what
         else:
@@ -192,7 +192,7 @@ def test_nothing_leaves_twice_unless_the_banks_rule_says_so(name: str) -> None:
     assert bool(bundles) is bool(played.bank.bundles.keys() & set(TOGETHER))
     for reference, copies in played.script.arrived.items():
         fault = played.script.struck.get(reference)
-        may = alone != {Replay.NEVER} and fault not in (None, Fault.TWICE, Fault.REFUSE)
+        may = alone != {Replay.NEVER} and fault not in (None, BankFault.TWICE, BankFault.REFUSE)
         assert copies == 1 or may, f"{name}: {fault} made {copies} copies leave"
         assert copies <= 1 + max(rule.most for rule in rules.values())
 

@@ -13,7 +13,7 @@ from gateway.core.states import Resolve, Work
 from gateway.journal.commit import attempts
 from gateway.journal.commit.rows import WorkRow
 from gateway.journal.payments import bundles, lookup
-from gateway.simbank.faults import Fault, Script, Scripted, Touch
+from gateway.simbank.faults import BankFault, Script, Scripted, Touch
 from gateway.simbank.ledger import Conduct
 from protocols.canon.outcome import Fate
 from tests.world import files
@@ -90,8 +90,8 @@ def test_partial_success(tmp_path: Path) -> None:
     assert (told["count"], told["sum"], told["final"]) == (4, "1000.00", True)
 
 
-@pytest.mark.parametrize("fault", [Fault.DROP_AFTER, Fault.HALF, Fault.GARBAGE, Fault.WRONG_SIGNATURE])
-def test_an_answer_that_cannot_be_used_is_doubt_for_all_and_one_enquiry_clears_it(fault: Fault, tmp_path: Path) -> None:
+@pytest.mark.parametrize("fault", [BankFault.DROP_AFTER, BankFault.HALF, BankFault.GARBAGE, BankFault.WRONG_SIGNATURE])
+def test_an_answer_that_cannot_be_used_is_doubt_for_all_and_one_enquiry_clears_it(fault: BankFault, tmp_path: Path) -> None:
     made = world(tmp_path, Scripted(fault, touch=Touch.MONEY))
     submit(made, "B-1", [10_000] * 20)
     made.run(1)
@@ -105,7 +105,7 @@ def test_an_answer_that_cannot_be_used_is_doubt_for_all_and_one_enquiry_clears_i
 
 
 def test_an_enquiry_due_while_its_message_is_asked_about_for_another_reason_comes_soon_after(tmp_path: Path) -> None:
-    made = world(tmp_path, Scripted(Fault.DROP_AFTER, touch=Touch.MONEY))
+    made = world(tmp_path, Scripted(BankFault.DROP_AFTER, touch=Touch.MONEY))
     submit(made, "B-1", [10_000] * 2)
     made.run(1)
     assert states(made, "B-1") == ["in_doubt"] * 2 and made.life is not None
@@ -123,7 +123,7 @@ def test_an_enquiry_due_while_its_message_is_asked_about_for_another_reason_come
 
 def test_what_one_question_told_is_not_asked_again_for_the_sake_of_those_it_ended(tmp_path: Path) -> None:
     """Several of a message's orders were taken up at once, and the reading of the others took longer than the answer."""
-    made = world(tmp_path, Scripted(Fault.DROP_AFTER, touch=Touch.MONEY), conduct=Conduct(late_s=3_000.0))
+    made = world(tmp_path, Scripted(BankFault.DROP_AFTER, touch=Touch.MONEY), conduct=Conduct(late_s=3_000.0))
     body = batch(made, "B-1", [10_000] * 6)
     for item in body["items"][4:]:
         item["creditor"]["name"] += "#late"
@@ -151,7 +151,7 @@ def test_what_one_question_told_is_not_asked_again_for_the_sake_of_those_it_ende
 
 
 def test_a_bank_that_drops_in_the_middle_of_a_batch(tmp_path: Path) -> None:
-    made = world(tmp_path, Scripted(Fault.PART))
+    made = world(tmp_path, Scripted(BankFault.PART))
     submit(made, "B-1", [10_000] * 5)
     made.run(120)
     assert states(made, "B-1") == ["settled"] * 3 + ["in_doubt"] * 2
@@ -165,7 +165,7 @@ def test_a_bank_that_drops_in_the_middle_of_a_batch(tmp_path: Path) -> None:
 
 def test_an_item_is_never_torn_out_of_the_message_that_carried_it(tmp_path: Path) -> None:
     """However it came to be ready again: another message would take it away from all questions about the first."""
-    made = world(tmp_path, Scripted(Fault.PART))
+    made = world(tmp_path, Scripted(BankFault.PART))
     submit(made, "B-1", [10_000] * 4)
     made.run(60)
     assert states(made, "B-1") == ["settled", "settled", "in_doubt", "in_doubt"]

@@ -10,7 +10,7 @@ import pytest
 
 from gateway.bank.lease import DEAD_S, ORPHAN_QUIET_S, STAND_BY_S
 from gateway.core.states import Work
-from gateway.simbank.faults import Fault, Script, Scripted
+from gateway.simbank.faults import BankFault, Script, Scripted
 from gateway.simbank.ledger import Conduct
 from gateway.tasks import CLOCK_LOOK_S
 from protocols.bank import Replay, ReplayRule
@@ -37,7 +37,7 @@ def test_orders_are_sent_after_a_start_with_a_clock_that_was_slow(tmp_path: Path
 
 
 def test_a_doubt_is_asked_about_though_the_clock_was_set_back_meanwhile(tmp_path: Path) -> None:
-    world = World(tmp_path, plan=Script([Scripted(Fault.DROP_AFTER)]))
+    world = World(tmp_path, plan=Script([Scripted(BankFault.DROP_AFTER)]))
     life = world.start()
     world.run(2)
     world.submit("AP-1")
@@ -84,7 +84,7 @@ def _right_again(world: World, life: Life, *, restart: bool) -> Life:
 
 @pytest.mark.parametrize("restart", [False, True], ids=["running", "restarted"])
 def test_what_was_taken_in_by_a_clock_ahead_is_sent_and_asked_about_once_it_is_right(tmp_path: Path, restart: bool) -> None:
-    world = World(tmp_path, plan=Script([Scripted(Fault.HIDE, seconds=30.0)]))
+    world = World(tmp_path, plan=Script([Scripted(BankFault.HIDE, seconds=30.0)]))
     life = world.start(off_ms=AHEAD_MS)
     world.run(2)
     world.submit("AP-1")
@@ -110,7 +110,7 @@ def test_what_was_taken_in_by_a_clock_ahead_is_sent_and_asked_about_once_it_is_r
 @pytest.mark.parametrize("restart", [False, True], ids=["running", "restarted"])
 def test_a_doubt_of_a_clock_ahead_escalates_by_the_right_one(tmp_path: Path, restart: bool) -> None:
     deadline = timedelta(seconds=300)
-    world = World(tmp_path, plan=Script([Scripted(Fault.HIDE, seconds=86_400.0)]), wrap=bank_with(
+    world = World(tmp_path, plan=Script([Scripted(BankFault.HIDE, seconds=86_400.0)]), wrap=bank_with(
         lambda bank: replace(bank, profile=replace(bank.profile, enquiry_deadline=deadline))))  # fmt: skip
     life = world.start(off_ms=AHEAD_MS)
     world.submit("AP-1")
@@ -142,7 +142,7 @@ def test_what_a_clock_behind_took_in_is_sent_at_once_and_rings_no_alarm(tmp_path
 @pytest.mark.parametrize("rule", [Replay.QUERY_FIRST, Replay.REPLAY_SAFE])
 def test_what_a_clock_ahead_sent_does_not_leave_again_when_it_is_right(rule: Replay, tmp_path: Path, restart: bool) -> None:
     """The bank finds it after a minute, and would book a second copy."""
-    world = World(tmp_path, plan=Script([Scripted(Fault.HIDE, seconds=60.0)]), conduct=Conduct(dedup=False),
+    world = World(tmp_path, plan=Script([Scripted(BankFault.HIDE, seconds=60.0)]), conduct=Conduct(dedup=False),
                   wrap=under(ReplayRule(rule, timedelta(seconds=QUARANTINE_S), 2)))  # fmt: skip
     life = world.start(off_ms=AHEAD_MS)
     world.run(7)
@@ -190,7 +190,7 @@ def test_what_was_sent_by_a_clock_that_was_slow_does_not_leave_again_when_it_is_
     rule: Replay, by_ms: int, tmp_path: Path
 ) -> None:
     """By the right time it left long before a quarantine. The bank finds it after a minute, and would book a second copy."""
-    world = World(tmp_path, plan=Script([Scripted(Fault.HIDE, seconds=60.0)]), conduct=Conduct(dedup=False),
+    world = World(tmp_path, plan=Script([Scripted(BankFault.HIDE, seconds=60.0)]), conduct=Conduct(dedup=False),
                   wrap=under(ReplayRule(rule, timedelta(seconds=QUARANTINE_S), 2)))  # fmt: skip
     life = world.start()
     world.run(1_000)
@@ -207,7 +207,7 @@ def test_what_was_sent_by_a_clock_that_was_slow_does_not_leave_again_when_it_is_
 
 @pytest.mark.parametrize("ahead_ms", [(3_600_000, 0), (0, -3_600_000)], ids=["its clock was ahead", "ours is slow"])
 def test_the_lane_of_a_dead_node_is_taken_over_whatever_the_clocks_say(ahead_ms: tuple[int, int], tmp_path: Path) -> None:
-    world = World(tmp_path, plan=Script([Scripted(Fault.DELAY, seconds=10_000)]), settings={"journal": {"poll_ms": 250}})
+    world = World(tmp_path, plan=Script([Scripted(BankFault.DELAY, seconds=10_000)]), settings={"journal": {"poll_ms": 250}})
     first = world.start(off_ms=ahead_ms[0])
     world.run(1)
     second = world.start("gw2")

@@ -12,7 +12,7 @@ import pytest
 
 from gateway import app
 from gateway.core.states import Source
-from gateway.simbank.faults import Fault, Script, Scripted
+from gateway.simbank.faults import BankFault, Script, Scripted
 from gateway.simbank.ledger import CHINA
 from protocols.bank import Bank
 from protocols.canon.limits import Hours
@@ -114,7 +114,7 @@ def test_a_repeat_does_not_leave_after_the_bank_has_closed(tmp_path: Path) -> No
 def test_doubt_is_asked_about_every_ten_minutes_until_the_cut_off_and_then_hourly(
     fate_known: bool, tmp_path: Path
 ) -> None:
-    world = World(tmp_path, plan=Script([Scripted(Fault.DROP_AFTER)]), settings=SETTINGS,
+    world = World(tmp_path, plan=Script([Scripted(BankFault.DROP_AFTER)]), settings=SETTINGS,
                   wrap=asking(None, Fate.NOT_FOUND if fate_known else Fate.UNKNOWN),
                   bank_options={"sessions": 1, "heartbeat_s": 110})  # fmt: skip
     world.start()

@@ -13,14 +13,14 @@ import pytest
 from gateway import app
 from gateway.bank.enquiry import RETURNS_ASKED_FROM
 from gateway.core.hours import bank_date
-from gateway.simbank.faults import Fault, Script, Scripted
+from gateway.simbank.faults import BankFault, Script, Scripted
 from protocols.bank import Bank, Context, Conversation
 from protocols.canon.money import Money
 from protocols.canon.outcome import Fate, Outcome
 from protocols.canon.query import FateQuestion, ReturnsQuestion
 from protocols.canon.statement import Return, ReturnsPage
 from protocols.kit.declined import Declined
-from protocols.kit.errors import ProtocolError, Reason
+from protocols.kit.errors import ErrorReason, ProtocolError
 from tests.world import files
 from tests.world.world import Life, World
 
@@ -67,7 +67,7 @@ def back(reference: str, minor: int = 10_000, **more: Any) -> Return:
 
 
 def doubtful(tmp_path: Path, back_: Back, fate: Fate = Fate.NOT_FOUND) -> World:
-    world = World(tmp_path, plan=Script([Scripted(Fault.DROP_AFTER)]), wrap=asking(back_, fate), settings=SETTINGS)
+    world = World(tmp_path, plan=Script([Scripted(BankFault.DROP_AFTER)]), wrap=asking(back_, fate), settings=SETTINGS)
     world.start()
     world.submit("AP-1")
     world.run(1)
@@ -106,7 +106,7 @@ def test_a_refused_returns_question_leaves_the_enquirys_word_standing(tmp_path: 
         yield from ()
         raise Declined("Returns", "A100", "not for this login", "failed")
 
-    world = World(tmp_path, plan=Script([Scripted(Fault.DROP_AFTER)]), settings=SETTINGS,
+    world = World(tmp_path, plan=Script([Scripted(BankFault.DROP_AFTER)]), settings=SETTINGS,
                   wrap=asking(declines, Fate.NOT_FOUND))  # fmt: skip
     world.start()
     world.submit("AP-1")
@@ -147,7 +147,7 @@ def test_the_returns_are_asked_for_from_the_day_before_the_payments_bank_date(tm
 
 
 @pytest.mark.parametrize(("reason", "alarms"), [("correlation", True), ("value", False)])
-def test_an_answer_about_another_payment_is_doubt_and_an_alarm(reason: Reason, alarms: bool, tmp_path: Path) -> None:
+def test_an_answer_about_another_payment_is_doubt_and_an_alarm(reason: ErrorReason, alarms: bool, tmp_path: Path) -> None:
     """The bank states another amount under our reference: nobody knows what became of ours."""
 
     def odd(_question: FateQuestion, _context: Context) -> Conversation[Outcome]:
@@ -160,7 +160,7 @@ def test_an_answer_about_another_payment_is_doubt_and_an_alarm(reason: Reason, a
 
         return replace(parts, banks={name: change(bank) for name, bank in parts.banks.items()})
 
-    world = World(tmp_path, settings=SETTINGS, plan=Script([Scripted(Fault.DROP_AFTER)]), wrap=wrap)
+    world = World(tmp_path, settings=SETTINGS, plan=Script([Scripted(BankFault.DROP_AFTER)]), wrap=wrap)
     life = world.start()
     world.submit("AP-1")
     world.run(60)

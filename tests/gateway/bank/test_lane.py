@@ -19,7 +19,7 @@ from gateway.bank.lease import LEASE_MS
 from gateway.core.states import Work
 from gateway.journal.cluster import lane_leases
 from gateway.journal.commit.rows import PaymentRow, WorkRow
-from gateway.simbank.faults import Fault, FaultPlan, Script, Scripted, Touch
+from gateway.simbank.faults import BankFault, FaultPlan, Script, Scripted, Touch
 from gateway.simbank.ledger import Conduct
 from protocols.bank import Bank
 from protocols.canon.limits import Hours
@@ -89,7 +89,7 @@ def test_outside_its_hours_the_bank_gets_nothing_and_the_erp_knows_when(tmp_path
 @pytest.mark.usefixtures("long_lease")
 def test_a_bank_that_closes_before_its_turn_comes_gets_it_the_next_day(tmp_path: Path) -> None:
     # Open until 19:07: twenty seconds after the world begins, and the first exchange takes thirty.
-    world = World(tmp_path, bank_options={"sessions": 1}, plan=Script([Scripted(Fault.DELAY, seconds=30)]),
+    world = World(tmp_path, bank_options={"sessions": 1}, plan=Script([Scripted(BankFault.DELAY, seconds=30)]),
                   wrap=bank_with(open_at(Hours(opens=time(9), closes=time(19, 7)))))  # fmt: skip
     life = world.start()
     world.submit("FIRST")
@@ -174,7 +174,7 @@ def test_a_bank_that_says_too_fast_gets_a_second_of_rest(tmp_path: Path) -> None
 @pytest.mark.usefixtures("long_lease")
 def test_a_silent_bank_is_asked_ever_more_slowly_and_for_ever(tmp_path: Path) -> None:
     with lines() as heard:
-        world = World(tmp_path, settings=NO_REPEATS, plan=FaultPlan("1", {Fault.DROP_BEFORE: 1.0}), bank_options=QUIET)
+        world = World(tmp_path, settings=NO_REPEATS, plan=FaultPlan("1", {BankFault.DROP_BEFORE: 1.0}), bank_options=QUIET)
         life = world.start()
         world.submit("AP-1")
         for _ in range(12):
@@ -202,7 +202,7 @@ def test_a_silent_bank_is_asked_ever_more_slowly_and_for_ever(tmp_path: Path) ->
 
 
 def test_the_schedule_goes_on_where_it_was_after_a_restart(tmp_path: Path) -> None:
-    world = World(tmp_path, settings=NO_REPEATS, plan=FaultPlan("1", {Fault.DROP_BEFORE: 1.0}))
+    world = World(tmp_path, settings=NO_REPEATS, plan=FaultPlan("1", {BankFault.DROP_BEFORE: 1.0}))
     world.start()
     world.submit("AP-1")
     world.run(60)
@@ -217,7 +217,7 @@ def test_the_schedule_goes_on_where_it_was_after_a_restart(tmp_path: Path) -> No
 
 @pytest.mark.usefixtures("long_lease")
 def test_a_late_yes_ends_the_doubt_even_after_the_escalation(tmp_path: Path) -> None:
-    plan = Script([Scripted(Fault.HIDE, seconds=2 * DAY_S)])
+    plan = Script([Scripted(BankFault.HIDE, seconds=2 * DAY_S)])
     world = World(tmp_path, settings=NO_REPEATS, plan=plan, bank_options=QUIET)
     world.start()
     world.submit("AP-1")
@@ -243,7 +243,7 @@ def test_a_payment_taken_but_not_decided_is_asked_about_until_it_is(tmp_path: Pa
 
 @pytest.mark.usefixtures("long_lease")
 def test_money_that_comes_back_days_later_is_told(tmp_path: Path) -> None:
-    plan = Script([Scripted(Fault.LATE_RETURN, seconds=2.5 * DAY_S)])
+    plan = Script([Scripted(BankFault.LATE_RETURN, seconds=2.5 * DAY_S)])
     world = World(tmp_path, plan=plan, bank_options=QUIET)
     world.start()
     world.submit("AP-1")
@@ -258,7 +258,7 @@ def test_money_that_comes_back_days_later_is_told(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("long_lease")
 def test_deadlines_need_no_bank(tmp_path: Path) -> None:
-    world = World(tmp_path, plan=Script([Scripted(Fault.DROP_AFTER)]), bank_options={"sessions": 1})
+    world = World(tmp_path, plan=Script([Scripted(BankFault.DROP_AFTER)]), bank_options={"sessions": 1})
     life = world.start()
     world.submit("AP-1")
     world.run(1)
@@ -273,7 +273,7 @@ def test_deadlines_need_no_bank(tmp_path: Path) -> None:
 
 
 def test_a_deadline_fires_while_every_session_waits_for_its_answer(tmp_path: Path) -> None:
-    plan = Script([Scripted(Fault.DELAY, seconds=100)])
+    plan = Script([Scripted(BankFault.DELAY, seconds=100)])
     world = World(tmp_path, plan=plan, bank_options={"sessions": 1, "answer_s": 120.0})
     world.start()
     world.submit("SLOW")
@@ -325,7 +325,7 @@ def test_a_halted_lane_leaves_the_others_at_work(tmp_path: Path) -> None:
 
 
 def test_a_paused_lane_sends_nothing_and_asks_all_the_same(tmp_path: Path) -> None:
-    doubt = [Scripted(Fault.DROP_AFTER), *(Scripted(Fault.DROP_BEFORE, touch=Touch.ENQUIRY) for _ in range(2))]
+    doubt = [Scripted(BankFault.DROP_AFTER), *(Scripted(BankFault.DROP_BEFORE, touch=Touch.ENQUIRY) for _ in range(2))]
     world = World(tmp_path, plan=Script(doubt))
     life = world.start()
     world.submit("DOUBT")
@@ -379,7 +379,7 @@ def test_an_order_that_was_held_is_sent_from_the_journal_when_it_is_released(tmp
 
 
 def test_leaving_waits_for_an_answer_on_its_way(tmp_path: Path) -> None:
-    world = World(tmp_path, plan=Script([Scripted(Fault.DELAY, seconds=5)]))
+    world = World(tmp_path, plan=Script([Scripted(BankFault.DELAY, seconds=5)]))
     world.start()
     world.run(1)
     world.submit("AP-1")
@@ -391,7 +391,7 @@ def test_leaving_waits_for_an_answer_on_its_way(tmp_path: Path) -> None:
 
 
 def test_leaving_with_a_silent_exchange_under_way_writes_down_the_doubt_in_time(tmp_path: Path) -> None:
-    world = World(tmp_path, plan=Script([Scripted(Fault.DELAY, seconds=10_000)]))
+    world = World(tmp_path, plan=Script([Scripted(BankFault.DELAY, seconds=10_000)]))
     life = world.start()
     world.run(1)
     world.submit("AP-1")
@@ -411,7 +411,7 @@ def test_leaving_with_a_silent_exchange_under_way_writes_down_the_doubt_in_time(
 
 
 def test_while_leaving_nothing_new_is_sent_or_asked(tmp_path: Path) -> None:
-    world = World(tmp_path, plan=Script([Scripted(Fault.DELAY, seconds=8)]), bank_options={"sessions": 1})
+    world = World(tmp_path, plan=Script([Scripted(BankFault.DELAY, seconds=8)]), bank_options={"sessions": 1})
     life = world.start()
     world.run(1)
     world.submit("AP-1")
@@ -431,7 +431,7 @@ def test_while_leaving_nothing_new_is_sent_or_asked(tmp_path: Path) -> None:
 
 
 def test_a_second_node_waits_for_the_lease_and_takes_over_without_sending_again(tmp_path: Path) -> None:
-    world = World(tmp_path, plan=Script([Scripted(Fault.DELAY, seconds=10_000)]))
+    world = World(tmp_path, plan=Script([Scripted(BankFault.DELAY, seconds=10_000)]))
     first = world.start()
     world.run(1)
     second = world.start("gw2")
@@ -557,7 +557,7 @@ def test_a_lease_given_up_is_seen_in_the_journal(tmp_path: Path) -> None:
 
 
 def test_orders_that_come_while_the_bank_is_busy_cost_no_pace(tmp_path: Path) -> None:
-    plan = Script([Scripted(Fault.DELAY, seconds=20)])
+    plan = Script([Scripted(BankFault.DELAY, seconds=20)])
     world = World(tmp_path, bank_options={"sessions": 1, "per_second": 2.0}, plan=plan)
     world.start()
     world.run(2)
@@ -601,7 +601,7 @@ def test_a_row_that_moves_far_away_takes_the_near_one_with_it(tmp_path: Path) ->
 
 
 def test_a_flood_of_doubts_leaves_half_the_pace_to_sends(tmp_path: Path) -> None:
-    plan = FaultPlan("1", {Fault.DROP_AFTER: 1.0})
+    plan = FaultPlan("1", {BankFault.DROP_AFTER: 1.0})
     world = World(tmp_path, plan=plan, settings=NO_REPEATS,
                   bank_options={"per_second": 10.0, "sessions": 8, "first_enquiry_s": 0.0})  # fmt: skip
     life = world.start()

@@ -13,7 +13,7 @@ from gateway.bank.lease import LEASE_MS, ORPHAN_QUIET_S, STAND_BY_S
 from gateway.bank.work_loader import SWEEP_S
 from gateway.core.states import Work
 from gateway.journal.cluster import lane_leases
-from gateway.simbank.faults import Fault, FaultPlan, Script, Scripted
+from gateway.simbank.faults import BankFault, FaultPlan, Script, Scripted
 from gateway.watch.health import lane_word
 from protocols.canon.outcome import State
 from tests.world import files
@@ -110,7 +110,7 @@ def test_an_orderly_stop_hands_the_lane_over_at_once(tmp_path: Path) -> None:
 
 
 def test_a_new_owner_sends_at_once_but_asks_only_when_what_was_under_way_has_arrived(tmp_path: Path) -> None:
-    world = World(tmp_path, plan=Script([Scripted(Fault.DELAY, seconds=10_000)]), settings=SHARED)
+    world = World(tmp_path, plan=Script([Scripted(BankFault.DELAY, seconds=10_000)]), settings=SHARED)
     first = world.start()
     world.run(1)
     second = world.start("gw2")
@@ -159,7 +159,7 @@ def with_a_halted_lane(tmp_path: Path) -> tuple[World, Life, Life]:
 
 
 def test_a_halted_lane_is_left_to_another_node_and_not_taken_again(tmp_path: Path) -> None:
-    world = World(tmp_path, settings=SHARED, plan=Script([Scripted(Fault.DELAY, seconds=10_000)]))
+    world = World(tmp_path, settings=SHARED, plan=Script([Scripted(BankFault.DELAY, seconds=10_000)]))
     first = world.start()
     world.run(1)
     second = world.start("gw2")
@@ -214,7 +214,7 @@ def test_a_halted_lane_that_is_stopped_lets_go_of_its_lease(tmp_path: Path) -> N
 
 def test_a_node_that_stood_still_asks_nothing_before_its_lease_is_renewed(tmp_path: Path) -> None:
     # Questions about a doubt are due when it wakes, one had been read from the journal, and the ERP's wait, too.
-    world = World(tmp_path, settings=SHARED, plan=FaultPlan("1", {Fault.DROP_BEFORE: 1.0}))
+    world = World(tmp_path, settings=SHARED, plan=FaultPlan("1", {BankFault.DROP_BEFORE: 1.0}))
     first = world.start()
     world.run(1)
     world.start("gw2")
@@ -254,7 +254,7 @@ def test_a_node_that_stood_still_while_it_signed_on_signs_on_no_more(steps: int,
 
 
 def test_a_lane_whose_lease_lapsed_while_the_journal_was_away_goes_on_when_it_is_renewed(tmp_path: Path) -> None:
-    world = World(tmp_path, settings=SHARED, plan=Script([Scripted(Fault.DROP_BEFORE)]))
+    world = World(tmp_path, settings=SHARED, plan=Script([Scripted(BankFault.DROP_BEFORE)]))
     life = world.start()
     world.run(1)
     world.submit("AP-1")
@@ -296,7 +296,7 @@ def test_the_mail_of_a_dead_node_is_published_by_another(tmp_path: Path) -> None
 
 
 def test_an_enquiry_names_the_bank_date_that_was_written_down(tmp_path: Path) -> None:
-    world = World(tmp_path, plan=Script([Scripted(Fault.DROP_AFTER)]))
+    world = World(tmp_path, plan=Script([Scripted(BankFault.DROP_AFTER)]))
     world.start()
     world.submit("AP-1")
     world.run(1)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gateway.bank import lease as lease_module
-from gateway.simbank.faults import Fault, Script, Scripted
+from gateway.simbank.faults import BankFault, Script, Scripted
 from tests.gateway.bank.trials import Heard, trial_world
 from tests.world.world import World
 
@@ -54,7 +54,7 @@ def test_an_order_of_before_midnight_that_was_not_sent_waits_too(
 
 def test_nobody_is_asked_about_a_doubt_in_the_quiet_hour(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     world, bank = evening(tmp_path, monkeypatch, 600)
-    world.bank.simbank.script = Script([Scripted(Fault.DROP_AFTER)])
+    world.bank.simbank.script = Script([Scripted(BankFault.DROP_AFTER)])
     world.submit("AP-1")
     world.run(4_100)
     assert world.told("AP-1") == ["payment.accepted", "payment.in_doubt"]

@@ -13,7 +13,7 @@ import pytest
 from gateway import app
 from gateway.bank.lease import LEASE_MS
 from gateway.core.states import Answered, Source, Work
-from gateway.simbank.faults import Fault, Script, Scripted, Touch
+from gateway.simbank.faults import BankFault, Script, Scripted, Touch
 from gateway.simbank.ledger import Conduct
 from gateway.watch.health import lane_word, readiness
 from protocols.bank import Bank, Replay, ReplayRule
@@ -49,7 +49,7 @@ def under(rule: ReplayRule) -> Callable[[Life, app.Parts], app.Parts]:
 
 def lost(*more: Scripted) -> Script:
     """The first copy never reaches the bank's books."""
-    return Script([Scripted(Fault.DROP_BEFORE, touch=Touch.MONEY), *more])
+    return Script([Scripted(BankFault.DROP_BEFORE, touch=Touch.MONEY), *more])
 
 
 def test_what_the_bank_never_got_leaves_again_to_the_byte(tmp_path: Path) -> None:
@@ -71,7 +71,7 @@ def test_what_the_bank_never_got_leaves_again_to_the_byte(tmp_path: Path) -> Non
 
 
 def test_a_repeat_of_what_the_bank_has_is_known_and_asked_about(tmp_path: Path) -> None:
-    world = World(tmp_path, plan=Script([Scripted(Fault.HIDE, seconds=2_000)]))
+    world = World(tmp_path, plan=Script([Scripted(BankFault.HIDE, seconds=2_000)]))
     life = world.start()
     world.submit("AP-1")
     world.run(4_000)
@@ -144,7 +144,7 @@ _WIDE = ReplayRule(Replay.REPLAY_SAFE, timedelta(seconds=QUARANTINE_S))
 def test_settings_made_stricter_reach_a_payment_in_doubt(now: ReplayRule, executed: int, tmp_path: Path) -> None:
     """The bank books the first copy, does not find it, and would book a second one."""
     rules = [_WIDE, now]
-    world = World(tmp_path, plan=Script([Scripted(Fault.HIDE, seconds=86_400.0)]), conduct=Conduct(dedup=False),
+    world = World(tmp_path, plan=Script([Scripted(BankFault.HIDE, seconds=86_400.0)]), conduct=Conduct(dedup=False),
                   wrap=lambda life, parts: under(rules.pop(0))(life, parts))  # fmt: skip
     world.start()
     world.submit("AP-1")
@@ -206,7 +206,7 @@ def test_a_quarantine_is_waited_out_by_a_clock_that_nobody_can_set(
     lives: Callable[[World], None], rule: Replay, tmp_path: Path
 ) -> None:
     """The bank finds a payment 60 s after it came, and would book a second copy: nothing may leave before that."""
-    world = World(tmp_path, plan=Script([Scripted(Fault.HIDE, seconds=60.0)]), conduct=Conduct(dedup=False),
+    world = World(tmp_path, plan=Script([Scripted(BankFault.HIDE, seconds=60.0)]), conduct=Conduct(dedup=False),
                   wrap=under(ReplayRule(rule, timedelta(seconds=QUARANTINE_S), 2)))  # fmt: skip
     lives(world)
     world.run(1_000)
@@ -229,7 +229,7 @@ def test_after_a_restart_what_the_bank_never_got_leaves_again_a_quarantine_later
 
 def test_what_the_bank_is_heard_to_have_while_a_repeat_is_written_down_does_not_leave_again(tmp_path: Path) -> None:
     """An entry of the account is in the same commit, behind the repeat."""
-    world = World(tmp_path, plan=Script([Scripted(Fault.HIDE, seconds=10_000.0)]))
+    world = World(tmp_path, plan=Script([Scripted(BankFault.HIDE, seconds=10_000.0)]))
     life = world.start()
     world.submit("AP-1")
     world.run(5)
@@ -251,7 +251,7 @@ def test_a_no_to_a_repeat_is_doubt_until_the_bank_was_asked(tmp_path: Path) -> N
     def no(_kind: object, _sent: object, _answer: bytes) -> Outcome:
         return Outcome(Fate.FAILED, "A100", "account not allowed today")
 
-    world = World(tmp_path, plan=Script([Scripted(Fault.HIDE, seconds=400)]),
+    world = World(tmp_path, plan=Script([Scripted(BankFault.HIDE, seconds=400)]),
                   wrap=bank_with(lambda bank: replace(bank, read=no)))  # fmt: skip
     world.start()
     world.submit("AP-1")
@@ -261,7 +261,7 @@ def test_a_no_to_a_repeat_is_doubt_until_the_bank_was_asked(tmp_path: Path) -> N
 
 
 def test_enough_repeats_escalate_with_an_alarm(tmp_path: Path) -> None:
-    world = World(tmp_path, plan=Script([Scripted(Fault.DROP_BEFORE, touch=Touch.MONEY)] * 10),
+    world = World(tmp_path, plan=Script([Scripted(BankFault.DROP_BEFORE, touch=Touch.MONEY)] * 10),
                   settings={"banks": {"sample": {"most_repeats": 2}}})  # fmt: skip
     life = world.start()
     world.submit("AP-1")
@@ -383,7 +383,7 @@ def test_a_commit_older_than_a_lease_is_no_permit(where: str, tmp_path: Path) ->
 
 
 def test_a_payment_that_is_being_repeated_is_not_cancelled(tmp_path: Path) -> None:
-    world = World(tmp_path, plan=lost(Scripted(Fault.DELAY, touch=Touch.MONEY, seconds=1_000)))
+    world = World(tmp_path, plan=lost(Scripted(BankFault.DELAY, touch=Touch.MONEY, seconds=1_000)))
     world.start()
     world.submit("AP-1")
     world.run(150)

@@ -16,7 +16,7 @@ from gateway import app
 from gateway.bank.sending import RETRY_UNSENT_MS
 from gateway.core.states import Work
 from gateway.journal.commit.store import Store
-from gateway.simbank.faults import Delays, Fault, Script, Scripted, Touch
+from gateway.simbank.faults import BankFault, Delays, Script, Scripted, Touch
 from gateway.tasks import sleep
 from protocols.bank import Bank, MoneyConversation, Submit
 from protocols.canon.order import AnyOrder
@@ -463,21 +463,21 @@ def test_a_defect_after_the_bytes_left_is_doubt_and_stops_the_lane(tmp_path: Pat
 # ---- answers that are none ----
 
 _SILENT = {
-    Fault.DROP_BEFORE: ("closed_without_answer", False),
-    Fault.DROP_AFTER: ("closed_without_answer", False),
-    Fault.DELAY: ("no_answer", False),
-    Fault.HALF: ("half_answer", True),
-    Fault.GARBAGE: ("bad_frame", True),
-    Fault.WRONG_SIGNATURE: ("bad_answer", True),
-    Fault.OTHERS_ANSWER: ("bad_answer", True),
-    Fault.HIDE: ("closed_without_answer", False),
+    BankFault.DROP_BEFORE: ("closed_without_answer", False),
+    BankFault.DROP_AFTER: ("closed_without_answer", False),
+    BankFault.DELAY: ("no_answer", False),
+    BankFault.HALF: ("half_answer", True),
+    BankFault.GARBAGE: ("bad_frame", True),
+    BankFault.WRONG_SIGNATURE: ("bad_answer", True),
+    BankFault.OTHERS_ANSWER: ("bad_answer", True),
+    BankFault.HIDE: ("closed_without_answer", False),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("bank", ["sample", "pab"])
 @pytest.mark.parametrize("fault", list(_SILENT), ids=lambda fault: fault.value)
 def test_an_answer_that_is_none_is_doubt_until_the_bank_says_otherwise(
-    fault: Fault, bank: str, tmp_path: Path
+    fault: BankFault, bank: str, tmp_path: Path
 ) -> None:
     plan = Script([Scripted(fault, touch=Touch.MONEY, skip=1)], delays=Delays(delay_s=150, hide_s=20))
     world = World(tmp_path, banks=(bank,), plan=plan)
@@ -485,11 +485,11 @@ def test_an_answer_that_is_none_is_doubt_until_the_bank_says_otherwise(
     world.submit("FIRST")
     world.run(5)
     world.submit("AP-1")
-    world.run(400 if fault is Fault.DELAY else 90)
+    world.run(400 if fault is BankFault.DELAY else 90)
     assert not world.bank.simbank.script.left(), "the fault struck"
     told = world.told("AP-1")
     assert told[:2] == ["payment.accepted", "payment.in_doubt"]
-    if fault is not Fault.DROP_BEFORE:
+    if fault is not BankFault.DROP_BEFORE:
         assert told[2:] == ["payment.settled"]
         last = world.last("AP-1")
         assert last["was"] == "in_doubt" and last["evidence"] == "enquiry"
@@ -497,19 +497,19 @@ def test_an_answer_that_is_none_is_doubt_until_the_bank_says_otherwise(
         assert told[2:] == [] and world.last("AP-1")["state"] == "in_doubt", "not found is never failure"
     reason, seen = _SILENT[fault]
     silent = next(entry for entry in files.trail(world, "AP-1") if entry.entry == "payment.silent")
-    if not (fault is Fault.WRONG_SIGNATURE and bank == "pab"):
+    if not (fault is BankFault.WRONG_SIGNATURE and bank == "pab"):
         assert silent.detail["reason"].startswith((reason, "bad_answer" if seen else reason))
     bodies = [one.content.body for one in files.evidence(world, "AP-1") if one.content.source.value == "submit"]
     assert [bool(body) for body in bodies] == ([True] if seen else []), "what was seen of it is kept"
-    assert len(list(world.bank.ledger.executions)) == (1 if fault is Fault.DROP_BEFORE else 2)
+    assert len(list(world.bank.ledger.executions)) == (1 if fault is BankFault.DROP_BEFORE else 2)
     assert not world.bank.ledger.doubles() and len(files.sends(world, "AP-1")) == 1
     assert lane_of(life).halted is None and lane_of(life).ready
-    if fault is Fault.WRONG_SIGNATURE and bank == "sample":
+    if fault is BankFault.WRONG_SIGNATURE and bank == "sample":
         assert life.sample("bankgw_signature_failures_total", bank=bank) == 1
 
 
 def test_an_answer_that_comes_twice_settles_once_and_ends_its_session(tmp_path: Path) -> None:
-    world = World(tmp_path, plan=Script([Scripted(Fault.TWICE, touch=Touch.MONEY)]), bank_options={"sessions": 1})
+    world = World(tmp_path, plan=Script([Scripted(BankFault.TWICE, touch=Touch.MONEY)]), bank_options={"sessions": 1})
     life = world.start()
     world.submit("AP-1")
     world.run(0.5)
@@ -520,7 +520,7 @@ def test_an_answer_that_comes_twice_settles_once_and_ends_its_session(tmp_path: 
 
 
 def test_the_second_copy_of_an_answer_never_answers_the_next_payment(tmp_path: Path) -> None:
-    plan = Script([Scripted(Fault.TWICE, touch=Touch.MONEY) for _ in range(3)])
+    plan = Script([Scripted(BankFault.TWICE, touch=Touch.MONEY) for _ in range(3)])
     world = World(tmp_path, plan=plan, bank_options={"sessions": 1})
     world.start()
     for n in range(6):
@@ -533,7 +533,7 @@ def test_the_second_copy_of_an_answer_never_answers_the_next_payment(tmp_path: P
 
 
 def test_a_refusal_is_a_failure_with_the_banks_words(tmp_path: Path) -> None:
-    world = World(tmp_path, plan=Script([Scripted(Fault.REFUSE)]))
+    world = World(tmp_path, plan=Script([Scripted(BankFault.REFUSE)]))
     world.start()
     world.submit("AP-1")
     world.run(5)
@@ -560,7 +560,7 @@ def test_an_expired_order_is_not_sent_when_the_bank_comes_back(tmp_path: Path) -
 
 
 def test_an_order_that_expires_in_the_queue_of_its_account_is_not_sent(tmp_path: Path) -> None:
-    plan = Script([Scripted(Fault.DELAY, seconds=40)])
+    plan = Script([Scripted(BankFault.DELAY, seconds=40)])
     world = World(tmp_path, bank_options={"sessions": 1, "answer_s": 60.0}, plan=plan)
     life = world.start()
     world.submit("SLOW")

@@ -11,14 +11,14 @@ import pytest
 from twisted.internet.defer import Deferred
 
 from gateway import app
-from gateway.simbank.faults import Delays, Fault, FaultPlan
+from gateway.simbank.faults import BankFault, Delays, FaultPlan
 from gateway.simbank.ledger import Conduct
 from tests.world import files
 from tests.world.world import Life, World
 
 
 def test_serial_numbers_are_never_given_out_twice(tmp_path: Path) -> None:
-    world = World(tmp_path, plan=FaultPlan("3", {Fault.DROP_AFTER: 0.2}, Delays()))
+    world = World(tmp_path, plan=FaultPlan("3", {BankFault.DROP_AFTER: 0.2}, Delays()))
     for life_number in range(4):
         world.start()
         for n in range(10):

@@ -14,7 +14,7 @@ from twisted.internet.testing import StringTransport
 from gateway.bank.connection import BankConnection
 from gateway.bank.session_pool import BankSession, SessionPool
 from gateway.clock import SystemClock
-from gateway.simbank.faults import Fault, Script, Scripted
+from gateway.simbank.faults import BankFault, Script, Scripted
 from protocols.bank import Port
 from protocols.kit import http
 from tests.world.clock import HeapClock
@@ -38,7 +38,7 @@ def test_a_declined_sign_on_is_tried_once_by_one_berth_and_then_left_alone(tmp_p
 
 
 def test_a_lane_is_not_ready_before_the_bank_has_answered(tmp_path: Path) -> None:
-    world = World(tmp_path, plan=Script([Scripted(Fault.PROBE_SILENCE) for _ in range(4)]),
+    world = World(tmp_path, plan=Script([Scripted(BankFault.PROBE_SILENCE) for _ in range(4)]),
                   bank_options={"answer_s": 5.0})  # fmt: skip
     life = world.start()
     world.submit("AP-1")

@@ -15,7 +15,7 @@ from gateway.bank.account_watch import DAYS_BACK, LINES_A_UNIT, account_key, cha
 from gateway.journal.cluster import jobs
 from gateway.journal.commit.store import Tx
 from gateway.journal.payments import accounts, statement_evidence
-from gateway.simbank.faults import Fault, Script, Scripted
+from gateway.simbank.faults import BankFault, Script, Scripted
 from gateway.simbank.ledger import CHINA
 from protocols.bank import Bank, Context, Conversation
 from protocols.canon.money import Money
@@ -203,7 +203,7 @@ def test_an_entry_of_what_was_refused_is_counted_as_the_contradiction_that_it_is
                    for one in refused if question.last == today(world))  # fmt: skip
         return replace(page, lines=tuple(entries), total_lines=None)
 
-    world = watching(tmp_path, listing(invented, past_days=0), plan=Script([Scripted(Fault.REFUSE)]))
+    world = watching(tmp_path, listing(invented, past_days=0), plan=Script([Scripted(BankFault.REFUSE)]))
     world.start()
     world.submit("AP-1", 10_000)
     world.run(5)
@@ -228,7 +228,7 @@ def test_what_a_node_read_before_it_lost_its_lane_is_told_and_heard_by_the_next_
         bank = listing(stopping)(bank)
         return replace(bank, questions=replace(bank.questions, fate=None, returns=None))
 
-    world = watching(tmp_path, silent, plan=Script([Scripted(Fault.DROP_AFTER)]))
+    world = watching(tmp_path, silent, plan=Script([Scripted(BankFault.DROP_AFTER)]))
     world._changes = {**world._changes, "journal": {"poll_ms": 250}}
     world.settings = world._settings()
     first = world.start()
@@ -254,7 +254,7 @@ def test_an_entry_seen_before_ends_a_doubt_that_is_there_still(tmp_path: Path, m
     def silent(bank: Bank) -> Bank:
         return replace(bank, questions=replace(bank.questions, fate=None, returns=None))
 
-    world = watching(tmp_path, silent, plan=Script([Scripted(Fault.DROP_AFTER)]))
+    world = watching(tmp_path, silent, plan=Script([Scripted(BankFault.DROP_AFTER)]))
     world.start()
     with monkeypatch.context() as lost:
         lost.setattr(statement_evidence, "evidence_from_entry", lambda *_args, **_more: None)

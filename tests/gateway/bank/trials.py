@@ -18,7 +18,7 @@ from gateway import app
 from gateway.bank.signers import FileSigner
 from gateway.demo import site
 from gateway.simbank.faults import FaultPlan
-from gateway.simbank.ledger import Account, Ledger
+from gateway.simbank.ledger import Ledger, LedgerAccount
 from gateway.simbank.server import SimBank
 from protocols.bank import Cutter
 from protocols.canon.money import Money
@@ -111,5 +111,5 @@ def _twin(name: str, options: Mapping[str, Any]) -> Twin:
 def _site(world: World, name: str, twin: Heard, numbers: tuple[str, ...]) -> BankSite:
     twin.ports = twin.twin.ports
     books = Ledger(lambda: round(world.clock.seconds() * 1000),
-                   [Account(number, site.HOLDERS[0], Money(10**12)) for number in numbers])  # fmt: skip
+                   [LedgerAccount(number, site.HOLDERS[0], Money(10**12)) for number in numbers])  # fmt: skip
     return BankSite(SimBank(world.clock, twin, books, FaultPlan("calm", {}), seed=name), books, accounts=tuple(numbers))

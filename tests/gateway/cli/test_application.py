@@ -15,10 +15,11 @@ import pytest
 from gateway import app, log
 from gateway.cli import application, exit_codes
 from gateway.cli.environment import Environment
-from gateway.cli.erp_profile import Profile
+from gateway.cli.erp_profile import ErpProfile
 from gateway.control import service_unit
 from gateway.journal.checkpoints import checkpoints, merkle
 from gateway.journal.commit import audit, permit_log
+from gateway.journal.commit.rows import Head
 from gateway.journal.sql import migrations, schema, vault
 from gateway.settings import read as read_settings
 from protocols import trial
@@ -290,7 +291,7 @@ def test_mistakes_of_a_profile_say_what_to_do(tmp_path: Path, capsys: pytest.Cap
 def test_help_lists_the_profiles_keys(capsys: pytest.CaptureFixture[str]) -> None:
     assert bankgw("send", "--help") == exit_codes.OK
     said = capsys.readouterr().out
-    assert [name for name in Profile.model_fields if name not in said.partition("Its keys:")[2]] == []
+    assert [name for name in ErpProfile.model_fields if name not in said.partition("Its keys:")[2]] == []
 
 
 @pytest.mark.parametrize(
@@ -401,7 +402,7 @@ def test_audit_verify_says_that_a_journal_is_whole_or_what_contradicts(
         journal.do(lambda tx, n=n: audit.append(tx, "uid:1", "thing.done", str(n)))  # type: ignore[misc]
     head = journal.read(lambda conn: audit.head_of(conn, node))
     signer, origin = checkpoints.load_key(site.state / "checkpoint.key"), checkpoints.origin_of(node)
-    leaves, _head = journal.read(lambda conn: checkpoints.entries_after(conn, node, audit.Head(0, audit.GENESIS)))
+    leaves, _head = journal.read(lambda conn: checkpoints.entries_after(conn, node, Head(0, audit.GENESIS)))
     root = merkle.root(merkle.grown((), leaves))
     kept = tmp_path / "kept.txt"
     kept.write_text(checkpoints.sign(checkpoints.Checkpoint(origin, 3, root, head.hash, "2026-11-24"), signer), "utf-8")

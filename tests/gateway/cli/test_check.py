@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from gateway import app, settings
 from gateway.cli import check, doctor
-from gateway.cli.check import Findings
+from gateway.cli.check import CheckFindings
 from gateway.demo import site as demo_site
 from gateway.journal.sql import migrations
 from gateway.settings import Mistake, read
@@ -45,7 +45,7 @@ def site(original: Path, tmp_path: Path) -> demo_site.Site:
     return demo_site.Site(folder, sites.PLANS)
 
 
-def look(site: demo_site.Site, days: int = 0) -> Findings:
+def look(site: demo_site.Site, days: int = 0) -> CheckFindings:
     return check.findings(read(site.settings), app.load_bank, sites.NOW + timedelta(days=days))
 
 
@@ -56,7 +56,7 @@ def edit(site: demo_site.Site, file: str, old: str, new: str) -> None:
     path.write_text(text.replace(old, new), "utf-8")
 
 
-def only(found: Findings) -> Mistake:
+def only(found: CheckFindings) -> Mistake:
     (one,) = found.mistakes
     assert not found.unreachable
     return one
@@ -64,7 +64,7 @@ def only(found: Findings) -> Mistake:
 
 def test_a_good_site_has_no_mistakes_and_is_not_touched(site: demo_site.Site) -> None:
     before = sorted(site.folder.rglob("*"))
-    assert look(site) == Findings((), ())
+    assert look(site) == CheckFindings((), ())
     assert sorted(site.folder.rglob("*")) == before
 
 
@@ -222,7 +222,7 @@ def test_what_ran_out_is_said_before_the_bank_says_it(site: demo_site.Site) -> N
 def test_guest_is_refused_in_production(original: Path, tmp_path: Path) -> None:
     broker = {**sites.BROKER, "users": {"bankgw": {"user": "guest", "password": "guest"}}}
     site = sites.make(tmp_path / "site", broker)
-    assert look(site) == Findings((), ())
+    assert look(site) == CheckFindings((), ())
     edit(site, "bankgw.toml", 'mode = "development"', 'mode = "production"')
     assert only(look(site)).key == "broker.user"
 
@@ -235,7 +235,7 @@ def test_production_repeats_nothing_on_a_not_found_that_came_too_early(
     site: demo_site.Site, quarantine_s: str, repeats: str, wrong: bool
 ) -> None:
     edit(site, SAMPLE, "options = {  }", f"{repeats}options = {{ quarantine_s = {quarantine_s} }}")
-    assert look(site) == Findings((), ()), "while nothing but a trial is at stake it may be short"
+    assert look(site) == CheckFindings((), ()), "while nothing but a trial is at stake it may be short"
     edit(site, "bankgw.toml", 'mode = "development"', 'mode = "production"')
     found = [one for one in look(site).mistakes if one.key == "banks.sample.options.quarantine_s"]
     assert bool(found) is wrong
@@ -253,7 +253,7 @@ def test_production_escalates_nothing_before_it_might_be_repeated(
     site: demo_site.Site, deadline_s: str, repeats: str, wrong: bool
 ) -> None:
     edit(site, SAMPLE, "options = {  }", f"{repeats}enquiry_deadline_s = {deadline_s}, options = {{ quarantine_s = 120 }}")
-    assert look(site) == Findings((), ()), "whoever tries something out may have it escalate at once"
+    assert look(site) == CheckFindings((), ()), "whoever tries something out may have it escalate at once"
     edit(site, "bankgw.toml", 'mode = "development"', 'mode = "production"')
     found = [one for one in look(site).mistakes if one.key == "banks.sample.enquiry_deadline_s"]
     assert bool(found) is wrong
@@ -274,7 +274,7 @@ def test_a_database_that_is_away_is_no_mistake(site: demo_site.Site) -> None:
 def test_a_quarantine_that_no_setting_made_is_named_by_what_banks_call_it(site: demo_site.Site) -> None:
     edit(site, "bankgw.toml", 'mode = "development"', 'mode = "production"')
 
-    def hasty(table: settings.Bank) -> Bank:
+    def hasty(table: settings.BankSettings) -> Bank:
         bank = app.load_bank(table)
         rules = {kind: replace(rule, policy=Replay.REPLAY_SAFE, not_found_quarantine=timedelta())
                  for kind, rule in bank.profile.replay.items()}  # fmt: skip
@@ -297,7 +297,7 @@ def test_a_quarantine_that_no_setting_made_is_named_by_what_banks_call_it(site: 
 def test_a_reference_that_could_come_again_within_400_days_is_refused(
     site: demo_site.Site, form: ReferenceForm, cure: str | None
 ) -> None:
-    def with_form(table: settings.Bank) -> Bank:
+    def with_form(table: settings.BankSettings) -> Bank:
         bank = app.load_bank(table)
         limits = replace(bank.profile.limits, reference=form)
         return replace(bank, profile=replace(bank.profile, limits=limits))
@@ -338,10 +338,10 @@ def test_a_journal_from_the_future_is_refused(site: demo_site.Site) -> None:
     site.state.mkdir()
     url = f"sqlite:///{site.state}/journal.db"
     migrations.upgrade(url)
-    assert look(site) == Findings((), ())
+    assert look(site) == CheckFindings((), ())
     with sqlite3.connect(site.state / "journal.db") as db:
         db.execute("update alembic_version set version_num = '9999'")
-    assert look(site) == Findings((), ()), "a newer one that still serves this program, as it says of itself"
+    assert look(site) == CheckFindings((), ()), "a newer one that still serves this program, as it says of itself"
     with sqlite3.connect(site.state / "journal.db") as db:
         db.execute("update meta set value = '9999' where name = 'beside'")
     assert "newer than this program" in only(look(site)).remedy

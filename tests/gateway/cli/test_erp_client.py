@@ -59,9 +59,9 @@ def test_every_commands_example_tells_its_command_or_none(kind: CommandType) -> 
         assert guess is kind or (guess is None and file.suffix == ".json" and file.stem in AMBIGUOUS), file.name
 
 
-def heard(event: str, state: str | None, seq: int = 1, **said: Any) -> erp_client.Heard:
+def heard(event: str, state: str | None, seq: int = 1, **said: Any) -> erp_client.ReceivedMessage:
     told = {} if state is None else {"state": state}
-    return erp_client.Heard(AT, event, {"event": event, "seq": seq, **told, **said}, b"")
+    return erp_client.ReceivedMessage(AT, event, {"event": event, "seq": seq, **told, **said}, b"")
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def heard(event: str, state: str | None, seq: int = 1, **said: Any) -> erp_clien
         (True, [], exit_codes.UNAVAILABLE),
     ],
 )  # fmt: skip
-def test_exit_codes_say_what_became_of_it(question: bool, messages: list[erp_client.Heard], code: int) -> None:
+def test_exit_codes_say_what_became_of_it(question: bool, messages: list[erp_client.ReceivedMessage], code: int) -> None:
     kind = CommandType.BALANCE_QUERY if question else CommandType.PAYMENT_SUBMIT
     assert _verdict(kind, messages, 1.0) == code
 
@@ -104,7 +104,7 @@ def test_the_highest_number_wins() -> None:
         (heard("payment.rejected", None, error={"code": "schema"}), True),
     ],
 )
-def test_what_ends_the_waiting(one: erp_client.Heard, final: bool) -> None:
+def test_what_ends_the_waiting(one: erp_client.ReceivedMessage, final: bool) -> None:
     assert one.ends(CommandType.PAYMENT_SUBMIT) is final
 
 
@@ -120,17 +120,17 @@ def test_what_ends_the_waiting(one: erp_client.Heard, final: bool) -> None:
         (heard("payment.rejected", "rejected", error={}, final=True), False),
     ],
 )
-def test_a_batch_is_over_when_it_says_so_itself(one: erp_client.Heard, over: bool) -> None:
+def test_a_batch_is_over_when_it_says_so_itself(one: erp_client.ReceivedMessage, over: bool) -> None:
     for kind in (CommandType.BATCH_SUBMIT, CommandType.PAYROLL_SUBMIT, CommandType.COLLECTION_SUBMIT):
         assert one.ends(kind) is over
 
 
-def taken(*states: str) -> erp_client.Heard:
+def taken(*states: str) -> erp_client.ReceivedMessage:
     items = [{"id": f"I-{n}", "seq": 1, "state": state} for n, state in enumerate(states, 1)]
     return heard("batch.accepted", None, final=False, items=items, count=len(items))
 
 
-def completed(**shares: int) -> erp_client.Heard:
+def completed(**shares: int) -> erp_client.ReceivedMessage:
     return heard("batch.completed", None, 2, final=True, states=[
         {"state": state, "count": count, "sum": "1.00"} for state, count in shares.items()])  # fmt: skip
 
@@ -150,7 +150,7 @@ def completed(**shares: int) -> erp_client.Heard:
         ([heard("batch.accepted", None, final=True, states=[{"state": "settled", "count": 2}])], exit_codes.OK),
     ],
 )  # fmt: skip
-def test_exit_codes_say_what_became_of_a_batch(messages: list[erp_client.Heard], code: int) -> None:
+def test_exit_codes_say_what_became_of_a_batch(messages: list[erp_client.ReceivedMessage], code: int) -> None:
     assert _verdict(CommandType.BATCH_SUBMIT, messages, 1.0) == code
 
 
@@ -182,7 +182,7 @@ def test_words_of_different_items_are_not_taken_for_one() -> None:
         (CommandType.PAYMENT_VALIDATE, [heard("command.rejected", None, error={"code": "not_allowed"})], exit_codes.FAILED),
     ],
 )
-def test_exit_codes_of_other_commands(kind: CommandType, messages: list[erp_client.Heard], code: int) -> None:
+def test_exit_codes_of_other_commands(kind: CommandType, messages: list[erp_client.ReceivedMessage], code: int) -> None:
     assert messages[-1].ends(kind)
     assert _verdict(kind, messages, 1.0) == code
 
@@ -198,7 +198,7 @@ def test_answers_in_xml() -> None:
     assert said == {"state": "settled", "final": True}
     batch = erp_client._xml_fields((EXAMPLES / "batch.accepted.xml").read_bytes())
     assert batch["final"] is False and [one["state"] for one in batch["items"]] == ["ready", "held", "ready"]
-    standing = erp_client.batch_standing([erp_client.Heard(AT, "batch.accepted", batch, b"")])
+    standing = erp_client.batch_standing([erp_client.ReceivedMessage(AT, "batch.accepted", batch, b"")])
     assert standing is not None and standing.shares == {State.HELD: 1, State.READY: 2}
     assert "error" in erp_client._xml_fields((EXAMPLES / "batch.rejected.xml").read_bytes())
     assert erp_client._xml_fields(b"<") == {}

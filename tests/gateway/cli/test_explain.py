@@ -177,7 +177,7 @@ def test_another_key_than_the_one_trusted(sent: Path) -> None:
 def weak(key: KeyPair) -> bytes:
     """Signed with SHA-1 throughout."""
     path = ENVELOPED.signature_path
-    profile = dsig.Profile(
+    profile = dsig.SignatureProfile(
         "weak", path, (dsig.Enveloped(digest=dsig.SHA1),), signature_method=dsig.RSA_SHA1, weak_until=date(2030, 1, 1)
     )
     prepared = dsig.prepare(signing.answer(), profile)

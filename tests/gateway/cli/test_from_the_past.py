@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from gateway.journal.cluster.lane_pauses import FROM_THE_PAST
-from gateway.simbank.faults import Fault, Script, Scripted
+from gateway.simbank.faults import BankFault, Script, Scripted
 from tests.gateway.cli.counter import Desk
 from tests.gateway.cli.test_resolve import LI, WANG, approval, approve, draft, enrol, made_of
 from tests.world.world import World
@@ -38,7 +38,7 @@ class Restored(World):
 @pytest.fixture
 def restored(tmp_path: Path) -> Iterator[Restored]:
     """AP-0 is in doubt, persons are enrolled; then a copy; then AP-1 is paid, and the copy put back."""
-    world = Restored(tmp_path, plan=Script([Scripted(Fault.DROP_AFTER)]), bank_options={"first_enquiry_s": 600.0})
+    world = Restored(tmp_path, plan=Script([Scripted(BankFault.DROP_AFTER)]), bank_options={"first_enquiry_s": 600.0})
     world.start()
     world.run(1)
     enrol(Desk(world), WANG, LI)

@@ -53,7 +53,7 @@ def test_the_example_settings_are_settings() -> None:
     assert loaded.mistakes == ()
     assert loaded.settings.mode == "production"
     assert loaded.settings.banks.keys() == set(trial.banks()), "each bank has a file in conf/conf.d"
-    erp_profile.Profile.model_validate(tomllib.loads((ROOT / "conf" / "erp.toml").read_text("utf-8")),
+    erp_profile.ErpProfile.model_validate(tomllib.loads((ROOT / "conf" / "erp.toml").read_text("utf-8")),
          context={"folder": ROOT})
 
 

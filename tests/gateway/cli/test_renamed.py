@@ -12,10 +12,10 @@ import pytest
 from structlog.testing import capture_logs
 from twisted.internet.defer import Deferred
 
-from gateway.journal.cluster import lane_names, renames
-from gateway.journal.payments import unknown_to_settings
+from gateway.journal.cluster import renames, unknown_to_settings
+from gateway.journal.commit import lane_names
 from gateway.settings import Settings
-from gateway.simbank.faults import Fault, Script, Scripted
+from gateway.simbank.faults import BankFault, Script, Scripted
 from gateway.watch.watch import Sights, Watch
 from protocols.bank import Bank
 from protocols.canon.order import Kind
@@ -115,7 +115,7 @@ def test_settings_that_move_a_user_are_not_reloaded_in_production(world: World) 
 
 
 def test_a_renamed_lane_goes_on_with_what_was_open(tmp_path: Path) -> None:
-    world = World(tmp_path, plan=Script([Scripted(Fault.DROP_AFTER)]), bank_options={"first_enquiry_s": 3_600.0})
+    world = World(tmp_path, plan=Script([Scripted(BankFault.DROP_AFTER)]), bank_options={"first_enquiry_s": 3_600.0})
     world.start()
     world.run(1)
     world.submit("AP-1")

@@ -19,7 +19,7 @@ from gateway.control.peer_credentials import PeerCredentials
 from gateway.core.states import KNOWN
 from gateway.journal.commit import audit
 from gateway.journal.people.proposals import Role, to_sign
-from gateway.simbank.faults import Fault, Script, Scripted, Touch
+from gateway.simbank.faults import BankFault, Script, Scripted, Touch
 from protocols.bank import Bank, Replay, ReplayRule
 from tests.gateway.cli.counter import ROOT, VALID_MS, Desk
 from tests.world.batching import SENDER, batch, states
@@ -105,7 +105,7 @@ def unrepeated(bank: Bank) -> Bank:
 ADAPTERS = {"sample": unrepeated}
 
 
-def doubtful(tmp_path: Path, fault: Fault, **options: Any) -> tuple[World, Desk, str]:
+def doubtful(tmp_path: Path, fault: BankFault, **options: Any) -> tuple[World, Desk, str]:
     """A payment in doubt, and two enrolled persons."""
     world = World(tmp_path, plan=Script([Scripted(fault)]), bank_options=options or SLOW, adapters=ADAPTERS)
     world.start()
@@ -121,7 +121,7 @@ def doubtful(tmp_path: Path, fault: Fault, **options: Any) -> tuple[World, Desk,
 @pytest.fixture
 def lost(tmp_path: Path) -> Iterator[tuple[World, Desk, str]]:
     """The bank never got it."""
-    made = doubtful(tmp_path, Fault.DROP_BEFORE)
+    made = doubtful(tmp_path, BankFault.DROP_BEFORE)
     yield made
     if made[0].life is not None:
         made[0].crash()
@@ -130,7 +130,7 @@ def lost(tmp_path: Path) -> Iterator[tuple[World, Desk, str]]:
 @pytest.fixture
 def booked(tmp_path: Path) -> Iterator[tuple[World, Desk, str]]:
     """The bank has it."""
-    made = doubtful(tmp_path, Fault.DROP_AFTER)
+    made = doubtful(tmp_path, BankFault.DROP_AFTER)
     yield made
     if made[0].life is not None:
         made[0].crash()
@@ -199,8 +199,8 @@ def test_the_trail_holds_both_signatures_and_they_verify(lost: tuple[World, Desk
 
 def test_a_late_yes_after_a_manual_no_is_told_as_a_correction(tmp_path: Path) -> None:
     # The question is at the bank while two persons decide: its answer comes afterwards.
-    slow = Scripted(Fault.DELAY, touch=Touch.ENQUIRY, seconds=10.0)
-    world = World(tmp_path, plan=Script([Scripted(Fault.DROP_AFTER), slow]))
+    slow = Scripted(BankFault.DELAY, touch=Touch.ENQUIRY, seconds=10.0)
+    world = World(tmp_path, plan=Script([Scripted(BankFault.DROP_AFTER), slow]))
     world.start()
     world.run(1)
     desk = Desk(world)
@@ -220,7 +220,7 @@ def test_a_late_yes_after_a_manual_no_is_told_as_a_correction(tmp_path: Path) ->
 
 
 def test_ready_needs_the_banks_not_found_and_then_sends_once_more(tmp_path: Path) -> None:
-    world, desk, payment = doubtful(tmp_path, Fault.DROP_BEFORE, first_enquiry_s=2.0)
+    world, desk, payment = doubtful(tmp_path, BankFault.DROP_BEFORE, first_enquiry_s=2.0)
     why = desk.no(409, "not_now", "POST", "proposals", "draft", peer=WANG.peer, **wish(payment, "ready"),
                   evidence_sha256="0" * 64)  # fmt: skip
     assert "not found" in why and "kingdee:AP-1" in why
@@ -246,7 +246,7 @@ def test_ready_is_closed_once_the_bank_has_acknowledged_the_payment(lost: tuple[
 
 
 def test_neither_a_message_with_many_orders_nor_an_order_out_of_it_is_sent_once_more(tmp_path: Path) -> None:
-    world = World(tmp_path, plan=Script([Scripted(Fault.DROP_BEFORE, touch=Touch.MONEY)]), bank_options=SLOW,
+    world = World(tmp_path, plan=Script([Scripted(BankFault.DROP_BEFORE, touch=Touch.MONEY)]), bank_options=SLOW,
                   adapters=ADAPTERS, sender=SENDER)  # fmt: skip
     world.start()
     world.run(1)
@@ -415,7 +415,7 @@ def test_a_proposal_is_stale_once_the_payment_has_moved_on(booked: tuple[World, 
 
 
 def test_an_escalation_makes_it_stale_but_asking_in_vain_does_not(tmp_path: Path) -> None:
-    world, desk, payment = doubtful(tmp_path, Fault.DROP_BEFORE, first_enquiry_s=2.0)
+    world, desk, payment = doubtful(tmp_path, BankFault.DROP_BEFORE, first_enquiry_s=2.0)
     before = desk.ask("GET", "orders", payment)["version"]
     proposal = propose(desk, WANG, payment, "failed")
     world.run(120)
@@ -426,7 +426,7 @@ def test_an_escalation_makes_it_stale_but_asking_in_vain_does_not(tmp_path: Path
 
 
 def test_an_escalated_payment_moves_its_proposal_out_of_date(tmp_path: Path) -> None:
-    world = World(tmp_path, plan=Script([Scripted(Fault.DROP_BEFORE)]), bank_options=SLOW,
+    world = World(tmp_path, plan=Script([Scripted(BankFault.DROP_BEFORE)]), bank_options=SLOW,
                   spans={"enquiry_deadline_s": 900.0}, adapters=ADAPTERS)  # fmt: skip
     world.start()
     world.run(1)

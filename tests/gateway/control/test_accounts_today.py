@@ -14,7 +14,7 @@ from gateway.bank.account_watch import account_key
 from gateway.control.accounts_today import ALL_BANKS
 from gateway.core.hours import bank_date
 from gateway.journal.cluster import jobs
-from gateway.simbank.faults import Fault, Script, Scripted
+from gateway.simbank.faults import BankFault, Script, Scripted
 from gateway.simbank.ledger import CHINA
 from protocols.bank import Bank
 from tests.gateway.cli.counter import OTHER, Desk
@@ -121,7 +121,7 @@ def test_yesterdays_statement_is_expected_until_it_arrived(tmp_path: Path) -> No
 
 
 def test_money_in_doubt_is_counted_and_summed(tmp_path: Path) -> None:
-    desk = counter(tmp_path, watch=False, plan=Script([Scripted(Fault.DROP_AFTER), Scripted(Fault.DROP_AFTER)]),
+    desk = counter(tmp_path, watch=False, plan=Script([Scripted(BankFault.DROP_AFTER), Scripted(BankFault.DROP_AFTER)]),
                    bank_options={"first_enquiry_s": 600.0})  # fmt: skip
     desk.world.submit("AP-1", 10_000, bank="sample")
     desk.world.run(5)
@@ -139,7 +139,7 @@ def test_money_in_doubt_is_counted_and_summed(tmp_path: Path) -> None:
 
 
 def test_a_collection_in_doubt_is_our_accounts_though_others_pay(tmp_path: Path) -> None:
-    desk = counter(tmp_path, watch=False, plan=Script([Scripted(Fault.DROP_AFTER)]),
+    desk = counter(tmp_path, watch=False, plan=Script([Scripted(BankFault.DROP_AFTER)]),
                    bank_options={"first_enquiry_s": 600.0})  # fmt: skip
     desk.world.command("collection.submit", batch(desk.world, "C-1", [4_000, 320], kind="collection"))
     desk.world.run(5)

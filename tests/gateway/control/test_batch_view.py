@@ -13,7 +13,7 @@ import pytest
 from gateway.cli.commands.orders import _changed, _words
 from gateway.control import order_view
 from gateway.control.order_view import Veil
-from gateway.simbank.faults import Fault, Script, Scripted, Touch
+from gateway.simbank.faults import BankFault, Script, Scripted, Touch
 from tests.gateway.cli.counter import Desk
 from tests.world.batching import batch, completed, narrow, states
 from tests.world.world import World
@@ -184,7 +184,7 @@ def test_an_item_shows_the_message_that_carried_it_and_hides_the_others(
 
 def test_an_item_that_left_its_message_is_still_hidden_in_it(tmp_path: Path) -> None:
     """The message did not leave, and goes later without this one; its bytes of the first time name it all the same."""
-    desk = counter(tmp_path, plan=Script([Scripted(Fault.DROP_BEFORE, touch=Touch.MONEY)]))
+    desk = counter(tmp_path, plan=Script([Scripted(BankFault.DROP_BEFORE, touch=Touch.MONEY)]))
     body = batch(desk.world, "B-1", [10_000, 20_000])
     body["items"][1]["creditor"] = {"account": "0000777", "name": "示例丁丁公司"}
     desk.world.command("batch.submit", body)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gateway.bank.lease import LEASE_MS, ORPHAN_QUIET_S
-from gateway.journal.cluster.lane_pauses import OPERATOR, Said
+from gateway.journal.cluster.lane_pauses import OPERATOR, PauseState
 from gateway.journal.cluster.peer_nodes import BEAT_S
 from tests.gateway.cli.counter import Desk
 from tests.world.world import Life, World
@@ -110,7 +110,7 @@ def test_a_look_that_comes_back_late_does_not_undo_what_was_said_since(tmp_path:
     lane = world.start().gateway.lanes[LANE]
     world.run(1)
     told = []
-    for said in (Said(2, paused=True), Said(1, paused=False), Said(3, paused=False), Said(2, paused=True)):
+    for said in (PauseState(2, paused=True), PauseState(1, paused=False), PauseState(3, paused=False), PauseState(2, paused=True)):
         lane.apply_pause(said)
         told.append(lane.paused)
     assert told == [(OPERATOR,), (OPERATOR,), (), ()]

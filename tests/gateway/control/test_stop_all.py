@@ -13,7 +13,7 @@ from gateway.bank.lease import LEASE_MS, ORPHAN_QUIET_S
 from gateway.control.verbs import STOP_WAIT_S
 from gateway.journal.cluster import stops
 from gateway.journal.cluster.peer_nodes import STOP_LOOK_S
-from gateway.simbank.faults import Fault, Script, Scripted
+from gateway.simbank.faults import BankFault, Script, Scripted
 from tests.gateway.cli.counter import Desk
 from tests.gateway.cli.test_resolve import LI, WANG, approve, draft, enrol, made_of
 from tests.world.batching import batch
@@ -77,7 +77,7 @@ def test_nothing_leaves_from_that_moment_on_and_over_restarts_until_two_persons_
 
 
 def test_what_was_sent_is_asked_about_all_the_same(tmp_path: Path) -> None:
-    world = World(tmp_path, plan=Script([Scripted(Fault.DROP_AFTER)]), bank_options={"first_enquiry_s": 20.0})
+    world = World(tmp_path, plan=Script([Scripted(BankFault.DROP_AFTER)]), bank_options={"first_enquiry_s": 20.0})
     world.start()
     world.run(1)
     world.submit("AP-1")

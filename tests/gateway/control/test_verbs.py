@@ -14,7 +14,7 @@ from gateway.journal.cluster import lane_pauses
 from gateway.journal.commit import audit, outbox
 from gateway.journal.commit.store import Tx
 from gateway.journal.sql import schema
-from gateway.simbank.faults import Fault, Script, Scripted
+from gateway.simbank.faults import BankFault, Script, Scripted
 from tests.gateway.cli.counter import OTHER, Desk
 from tests.world.world import USER, World
 
@@ -86,7 +86,7 @@ def test_what_may_be_at_the_bank_is_not_withdrawn(desk: Desk) -> None:
 
 
 def test_asking_now_about_a_payment_in_doubt(tmp_path: Path) -> None:
-    world = World(tmp_path, plan=Script([Scripted(Fault.DROP_AFTER)]), bank_options={"first_enquiry_s": 600.0})
+    world = World(tmp_path, plan=Script([Scripted(BankFault.DROP_AFTER)]), bank_options={"first_enquiry_s": 600.0})
     world.start()
     desk = Desk(world)
     world.run(1)
@@ -212,13 +212,13 @@ def test_a_paused_lane_sends_nothing_and_stays_paused(desk: Desk) -> None:
     assert said["owner_hears_within_s"] == 0, "it is this node's lane"
     lanes = ["sample.main", "pab.main"]
     assert desk.world.read(lambda conn: lane_pauses.said(conn, lanes)) == {
-        "sample.main": lane_pauses.Said(1, paused=True), "pab.main": lane_pauses.Said(),
+        "sample.main": lane_pauses.PauseState(1, paused=True), "pab.main": lane_pauses.PauseState(),
     }  # fmt: skip
     said = desk.ask("POST", "lanes", "sample.main", "resume")
     assert said["paused"] == []
     desk.world.run(10)
     assert desk.world.last("AP-1")["state"] == "settled"
-    assert desk.world.read(lambda conn: lane_pauses.said(conn, lanes))["sample.main"] == lane_pauses.Said(2, paused=False)
+    assert desk.world.read(lambda conn: lane_pauses.said(conn, lanes))["sample.main"] == lane_pauses.PauseState(2, paused=False)
 
 
 def test_pausing_keeps_other_reasons(desk: Desk) -> None:

@@ -27,7 +27,6 @@ from gateway.core.states import (
     AskedInVain,
     Cancel,
     Deny,
-    Done,
     Due,
     Effect,
     Event,
@@ -47,6 +46,7 @@ from gateway.core.states import (
     Source,
     TakenOver,
     Tell,
+    WorkDone,
 )
 from protocols.canon.errors import Code
 from protocols.canon.outcome import Fate, State
@@ -169,7 +169,7 @@ def _effect_words(effect: Effect) -> str:
         case Due():
             gap = GAPS.get(effect.at_ms - NOW)
             return f"{effect.work.value} {f'after {gap}' if gap else f'at {_when(effect.at_ms)}'}"
-        case Done():
+        case WorkDone():
             return f"no more {effect.work.value}"
         case Alarm():
             return f"alarm {effect.slug}"

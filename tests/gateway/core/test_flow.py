@@ -19,7 +19,6 @@ from gateway.core.states import (
     AskedInVain,
     Cancel,
     Deny,
-    Done,
     Due,
     Event,
     Expire,
@@ -39,6 +38,7 @@ from gateway.core.states import (
     TakenOver,
     Tell,
     Work,
+    WorkDone,
     born,
 )
 from protocols.canon.errors import Code
@@ -110,7 +110,7 @@ def test_what_left_before_two_persons_let_it_be_sent_again_neither_expires_nor_i
     late = step(again, Expire(T))
     assert (late.rule, late.life.state, late.life.doubted) == ("resend_expired", State.ESCALATED, True)
     assert Tell("payment.escalated") in late.effects and Alarm("escalated") in late.effects
-    assert {Done(Work.SEND), Done(Work.EXPIRE)} <= set(late.effects)
+    assert {WorkDone(Work.SEND), WorkDone(Work.EXPIRE)} <= set(late.effects)
     assert any(isinstance(effect, Due) and effect.work is Work.ENQUIRE for effect in late.effects), (
         "it is asked about on"
     )
@@ -127,7 +127,7 @@ def test_what_cannot_be_sent_once_more_is_asked_about_and_can_be_decided() -> No
     stuck = step(again, Hold(T, "cannot_be_prepared"))
     assert (stuck.rule, stuck.life.state, stuck.life.doubted) == ("resend_held", State.ESCALATED, True)
     assert Tell("payment.escalated") in stuck.effects and Alarm("escalated") in stuck.effects
-    assert {Done(Work.SEND), Done(Work.EXPIRE)} <= set(stuck.effects)
+    assert {WorkDone(Work.SEND), WorkDone(Work.EXPIRE)} <= set(stuck.effects)
     assert any(isinstance(effect, Due) and effect.work is Work.ENQUIRE for effect in stuck.effects)
     assert step(stuck.life, Resolve(T + 1, Fate.FAILED, 1)).life.state is State.FAILED
     unsent = life_in(State.READY, attempt=2)
@@ -276,7 +276,7 @@ def test_a_repeat_that_did_not_leave_is_still_in_doubt_and_a_first_send_is_ready
     assert doubt.state is State.IN_DOUBT and doubt.repeats == 0, "what did not leave is not counted as a repeat"
     ready = step(life_in(State.SENDING), not_sent)
     assert ready.life.state is State.READY and ready.life.first_write_ms is None
-    assert Due(Work.SEND, T + 2_000) in ready.effects and Done(Work.ESCALATE) in ready.effects
+    assert Due(Work.SEND, T + 2_000) in ready.effects and WorkDone(Work.ESCALATE) in ready.effects
 
 
 def test_a_second_send_that_did_not_leave_does_not_make_the_first_undone() -> None:
@@ -302,7 +302,7 @@ def test_a_contradiction_is_told_and_never_written_over(state: State, fate: Fate
 
 def test_a_payment_the_bank_knows_before_we_sent_it_is_not_sent_any_more() -> None:
     decided = step(life_in(State.READY), Answered(T, Fate.SETTLED, Source.STATEMENT))
-    assert Done(Work.SEND) in decided.effects
+    assert WorkDone(Work.SEND) in decided.effects
 
 
 @pytest.mark.parametrize("fate", Fate)
@@ -314,7 +314,7 @@ def test_what_two_persons_let_go_once_more_stops_when_the_bank_knows_it_wherever
     known = fate not in (Fate.FAILED, Fate.UNKNOWN, Fate.NOT_FOUND)
     assert decided.life.state is (State.ESCALATED if known else state)
     assert (Alarm("contradiction") in decided.effects) == known
-    assert (Done(Work.SEND) in decided.effects) == known
+    assert (WorkDone(Work.SEND) in decided.effects) == known
 
 
 _OVER = [state for state in State if state not in ASKING | {State.ACCEPTED, State.SENDING}]
@@ -329,7 +329,7 @@ def test_a_question_that_is_answered_when_all_is_over_is_not_asked_again_for_eve
     late: Event = AskedInVain(T, "down") if fate is None else Answered(T, fate, Source.ENQUIRY, T)
     life = life_in(state, since_ms=T - 5, rules=Rules(returns_watch_ms=3_000, returns_every_ms=1_000))
     decided = step(life, late)
-    settled = {work for effect in decided.effects if isinstance(effect, Due | Done) for work in [effect.work]}
+    settled = {work for effect in decided.effects if isinstance(effect, Due | WorkDone) for work in [effect.work]}
     assert Work.ENQUIRE in settled
     assert state is not State.SETTLED or Work.RETURNS in settled
 
@@ -347,11 +347,11 @@ def test_returned_money_is_watched_for_until_the_bank_can_return_no_more() -> No
     again = step(settled.life, Answered(T + 1_000, Fate.SETTLED, Source.RETURNS))
     assert Due(Work.RETURNS, T + 2_000) in again.effects
     refused = step(settled.life, Answered(T + 2_500, Fate.FAILED, Source.RETURNS, T + 2_400))
-    assert refused.rule == "settled_contradicted" and Done(Work.RETURNS) in refused.effects
+    assert refused.rule == "settled_contradicted" and WorkDone(Work.RETURNS) in refused.effects
     last = step(settled.life, AskedInVain(T + 2_500, "down"))
-    assert Done(Work.RETURNS) in last.effects
+    assert WorkDone(Work.RETURNS) in last.effects
     back = step(settled.life, Answered(T + 1_000, Fate.RETURNED, Source.RETURNS))
-    assert back.life.state is State.RETURNED and Done(Work.RETURNS) in back.effects
+    assert back.life.state is State.RETURNED and WorkDone(Work.RETURNS) in back.effects
 
 
 @pytest.mark.parametrize("word", [Answered(T, Fate.SETTLED, Source.ENQUIRY, T - 1), Resolve(T, Fate.SETTLED)])
@@ -361,7 +361,7 @@ def test_what_settles_long_after_it_was_sent_is_watched_for_as_long_as_what_sett
     assert settled.life.state is State.SETTLED and Due(Work.RETURNS, T + 1_000) in settled.effects
     again = step(settled.life, AskedInVain(T + 2_000, "down"))
     assert Due(Work.RETURNS, T + 3_000) in again.effects
-    assert Done(Work.RETURNS) in step(settled.life, AskedInVain(T + 2_001, "down")).effects
+    assert WorkDone(Work.RETURNS) in step(settled.life, AskedInVain(T + 2_001, "down")).effects
 
 
 def test_sent_is_told_to_subscribers_only_and_takes_no_number_otherwise() -> None:
@@ -454,8 +454,8 @@ def test_a_repeat_is_the_same_attempt_again_with_the_same_deadline() -> None:
     decided = step(life, Replay(LATER))
     assert (decided.rule, decided.life.attempt, decided.life.repeats) == ("replay", 2, 1)
     assert (decided.life.first_write_ms, decided.life.last_write_ms) == (T - 1, LATER)
-    assert decided.life.deadline_ms == life.deadline_ms and Done(Work.ESCALATE) not in decided.effects
-    assert Done(Work.REPLAY) in decided.effects and Done(Work.ENQUIRE) in decided.effects
+    assert decided.life.deadline_ms == life.deadline_ms and WorkDone(Work.ESCALATE) not in decided.effects
+    assert WorkDone(Work.REPLAY) in decided.effects and WorkDone(Work.ENQUIRE) in decided.effects
 
 
 @pytest.mark.parametrize(("rules", "day_ends_ms", "allowed"), [
@@ -559,7 +559,7 @@ def test_one_repeat_is_enough_where_one_is_all_that_is_wanted() -> None:
 def test_people_who_are_on_it_are_not_overtaken_by_a_repeat() -> None:
     assert step(life_in(State.ESCALATED, rules=SAFE), Replay(LATER)).rule == "replay_moot"
     assert not replay_due(step(life_in(State.ESCALATED, rules=SAFE), not_found(LATER)))
-    assert Done(Work.REPLAY) in step(doubt(SAFE), Overdue(LATER)).effects
+    assert WorkDone(Work.REPLAY) in step(doubt(SAFE), Overdue(LATER)).effects
 
 
 @pytest.mark.parametrize("fate", [Fate.SETTLED, Fate.FAILED, None])
@@ -595,7 +595,7 @@ def test_a_pending_asked_before_the_no_was_known_is_no_contradiction() -> None:
     failed = step(life_in(State.PENDING), Answered(T + 10, Fate.FAILED, Source.ENQUIRY, T + 5)).life
     assert failed.since_ms == T + 10
     older = step(failed, Answered(T + 20, Fate.PENDING, Source.ENQUIRY, T + 9))
-    assert older.rule == "failed_overtaken" and older.effects == (Done(Work.ENQUIRE),)
+    assert older.rule == "failed_overtaken" and older.effects == (WorkDone(Work.ENQUIRE),)
     newer = step(failed, Answered(T + 20, Fate.PENDING, Source.ENQUIRY, T + 11))
     assert newer.rule == "failed_contradicted" and Alarm("contradiction") in newer.effects
 

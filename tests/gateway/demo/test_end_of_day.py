@@ -11,7 +11,7 @@ import pytest
 
 from gateway import capabilities
 from gateway.demo import end_of_day, stage
-from gateway.demo.end_of_day import Totals, branch_faults, receipt_faults, told, totals
+from gateway.demo.end_of_day import DayTotals, branch_faults, receipt_faults, told, totals
 from gateway.simbank.ledger import CHINA
 from gateway.simbank.record import Execution
 from protocols.canon.money import Money
@@ -33,25 +33,25 @@ def execution(minor: int, payer: str = OWN, payee: str = "0000000000000000033", 
 @pytest.mark.parametrize(
     ("one", "wanted"),
     [
-        (execution(100), Totals(1, 0, 100)),
-        (execution(100, collects=True), Totals(1, 100, 0)),
-        (execution(100, SECOND, OWN), Totals(1, 100, 0)),
-        (execution(100, OWN, SECOND), Totals(1, 0, 100)),
-        (execution(100, SECOND), Totals()),
-        (execution(100, refused="no"), Totals()),
-        (execution(100, returned_ms=NOON_MS + 1), Totals(2, 100, 100)),
-        (execution(100, returned_ms=NOON_MS + HOUR_MS), Totals(1, 0, 100)),
-        (execution(100, decided_ms=NOON_MS + HOUR_MS), Totals()),
-        (execution(100, decided_ms=NOON_MS - 13 * HOUR_MS), Totals()),
+        (execution(100), DayTotals(1, 0, 100)),
+        (execution(100, collects=True), DayTotals(1, 100, 0)),
+        (execution(100, SECOND, OWN), DayTotals(1, 100, 0)),
+        (execution(100, OWN, SECOND), DayTotals(1, 0, 100)),
+        (execution(100, SECOND), DayTotals()),
+        (execution(100, refused="no"), DayTotals()),
+        (execution(100, returned_ms=NOON_MS + 1), DayTotals(2, 100, 100)),
+        (execution(100, returned_ms=NOON_MS + HOUR_MS), DayTotals(1, 0, 100)),
+        (execution(100, decided_ms=NOON_MS + HOUR_MS), DayTotals()),
+        (execution(100, decided_ms=NOON_MS - 13 * HOUR_MS), DayTotals()),
     ],
 )
-def test_the_record_makes_the_days_totals(one: Execution, wanted: Totals) -> None:
+def test_the_record_makes_the_days_totals(one: Execution, wanted: DayTotals) -> None:
     assert totals([one], OWN, DAY, NOON_MS + 1_000) == wanted
 
 
 def test_a_statement_tells_its_own_totals() -> None:
     said = {"count": 3, "credit_count": 1, "credit_sum": "0.29", "debit_count": 2, "debit_sum": "1234567.10"}
-    assert told(said) == Totals(3, 29, 123_456_710)
+    assert told(said) == DayTotals(3, 29, 123_456_710)
 
 
 def test_a_receipt_of_another_entry_or_another_file_is_seen() -> None:

@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-from gateway.demo.evidence import Step, _steps, carrier, climb, defects, executed, journalled, leaks, left
+from gateway.demo.evidence import EvidenceLine, _steps, carrier, climb, defects, executed, journalled, leaks, left
 from gateway.demo.stage import FAULTS, first_fault, plans
-from gateway.journal.commit.audit import Entry
+from gateway.journal.commit.audit import AuditEntry
 from gateway.journal.commit.rows import AttemptRow
 from gateway.journal.payments import bundles
 from gateway.journal.payments.bundles import BundleRow
 from gateway.journal.payments.timeline import Moment
-from gateway.simbank.faults import Fault
-from gateway.simbank.ledger import Account, Conduct, Ledger, Meddling
+from gateway.simbank.faults import BankFault
+from gateway.simbank.ledger import Conduct, Ledger, LedgerAccount, Meddling
 from protocols.canon.money import Money
 from protocols.canon.order import Kind
 from protocols.twin import Booked, Instruction
@@ -53,7 +53,7 @@ def test_nothing_is_found_where_nothing_is(tmp_path: Path) -> None:
 
 def test_the_ledger_stands_where_the_clock_says(tmp_path: Path) -> None:
     file = tmp_path / "ledger.jsonl"
-    ledger = Ledger(lambda: 1_000_000, [Account("0000100", NAME, Money(10_000, "CNY"))], file=file)
+    ledger = Ledger(lambda: 1_000_000, [LedgerAccount("0000100", NAME, Money(10_000, "CNY"))], file=file)
     asked = Instruction("R1", "0000100", "0000900", NAME, Money(150, "CNY"), "货款", False)
     ledger.book(asked, Meddling(return_s=5.0))
     ledger.close()
@@ -64,7 +64,7 @@ def test_the_ledger_stands_where_the_clock_says(tmp_path: Path) -> None:
 
 def test_a_bank_that_books_twice_shows_both(tmp_path: Path) -> None:
     file = tmp_path / "ledger.jsonl"
-    accounts = [Account("0000100", NAME, Money(10_000, "CNY"))]
+    accounts = [LedgerAccount("0000100", NAME, Money(10_000, "CNY"))]
     ledger = Ledger(lambda: 1_000_000, accounts, Conduct(dedup=False), file=file)
     asked = Instruction("R1", "0000100", "0000900", NAME, Money(150, "CNY"), "货款", False)
     ledger.take(asked)
@@ -84,8 +84,8 @@ def test_no_journal_no_payments(tmp_path: Path) -> None:
     assert journalled(tmp_path, tmp_path / "vault.key") == []
 
 
-def _entry(name: str, attempt: int = 0) -> Entry:
-    return Entry("gw1", 1, 0, "lane:a.main", f"payment.{name}", "P1", {"attempt": attempt} if attempt else {})
+def _entry(name: str, attempt: int = 0) -> AuditEntry:
+    return AuditEntry("gw1", 1, 0, "lane:a.main", f"payment.{name}", "P1", {"attempt": attempt} if attempt else {})
 
 
 def _attempt(number: int, wire: bytes, policy: str) -> AttemptRow:
@@ -114,20 +114,20 @@ def test_repeats_are_judged(entries: str, wires: str, policy: str, count: int, w
 
 def test_a_climb_in_one_line() -> None:
     steps = [
-        Step(1_000, "payment.admitted", "after=ready"), Step(1_000, "told the ERP", "payment.accepted to bankgw.events"),
-        Step(1_000, "told the ERP", "payment.accepted to its reply queue"),
-        Step(2_000, "written down, then sent", "9 bytes"), Step(2_100, "bank's word (submit)", "00 OK."),
-        Step(2_100, "told the ERP", "payment.processing to bankgw.events"),
-        Step(6_000, "bank's word (enquiry)", "BOOK"), Step(6_000, "told the ERP", "payment.settled to bankgw.events"),
-        Step(9_000, "bank's word (returns)", "BOOK"),
+        EvidenceLine(1_000, "payment.admitted", "after=ready"), EvidenceLine(1_000, "told the ERP", "payment.accepted to bankgw.events"),
+        EvidenceLine(1_000, "told the ERP", "payment.accepted to its reply queue"),
+        EvidenceLine(2_000, "written down, then sent", "9 bytes"), EvidenceLine(2_100, "bank's word (submit)", "00 OK."),
+        EvidenceLine(2_100, "told the ERP", "payment.processing to bankgw.events"),
+        EvidenceLine(6_000, "bank's word (enquiry)", "BOOK"), EvidenceLine(6_000, "told the ERP", "payment.settled to bankgw.events"),
+        EvidenceLine(9_000, "bank's word (returns)", "BOOK"),
     ]  # fmt: skip
     known = "= accepted 0.0 s sent 0.1 s submit: 00 OK. = processing 4.0 s enquiry: BOOK = settled"
     assert climb(steps) == known
-    more = [*steps, Step(12_000, "bank's word (returns)", "BOOK camt.053"), Step(15_000, "bank's word (returns)", "BOOK camt.053")]
+    more = [*steps, EvidenceLine(12_000, "bank's word (returns)", "BOOK camt.053"), EvidenceLine(15_000, "bank's word (returns)", "BOOK camt.053")]
     assert climb(more) == f"{known} 10.0 s returns: BOOK camt.053", "a further word once"
     at_once = [
-        Step(2_000, "written down, then sent", "9 bytes"), Step(2_100, "bank's word (submit)", "2422 bytes 7"),
-        Step(2_100, "told the ERP", "payment.settled to bankgw.events"), Step(22_000, "bank's word (returns)", "7"),
+        EvidenceLine(2_000, "written down, then sent", "9 bytes"), EvidenceLine(2_100, "bank's word (submit)", "2422 bytes 7"),
+        EvidenceLine(2_100, "told the ERP", "payment.settled to bankgw.events"), EvidenceLine(22_000, "bank's word (returns)", "7"),
     ]  # fmt: skip
     assert climb(at_once) == "0.0 s sent 0.1 s submit: 2422 bytes 7 = settled", "the same word in another message"
 
@@ -138,7 +138,7 @@ def test_first_faults_follow_from_the_seed() -> None:
     struck = [first_fault(plan, reference) for reference in references]
     assert struck == [first_fault(plan, reference) for reference in references]
     assert struck != [first_fault(other, reference) for reference in references]
-    assert {fault for fault in struck if fault} == set(FAULTS) - {Fault.PROBE_SILENCE}
+    assert {fault for fault in struck if fault} == set(FAULTS) - {BankFault.PROBE_SILENCE}
     assert 0.05 < sum(fault is not None for fault in struck) / len(struck) < 0.2
 
 

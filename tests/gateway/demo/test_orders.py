@@ -11,14 +11,14 @@ import pytest
 from gateway import capabilities
 from gateway.core.policy import Route, check
 from gateway.demo import stage
-from gateway.demo.orders import ACCEPTED, HAN, SUBMIT, XML, Manners, Stage, Story, amount_text, write, xml_body
+from gateway.demo.orders import ACCEPTED, HAN, SUBMIT, XML, DemoAccounts, Manners, Story, amount_text, write, xml_body
 from protocols import trial
 from protocols.canon.errors import Refusal
 from protocols.erp import commands, fingerprint, routing
-from protocols.erp.words import BalanceQuery, CommandType, StatusQuery, Submit, TransactionsQuery
+from protocols.erp.words import BalanceQuery, CommandType, StatusQuery, SubmitOrder, TransactionsQuery
 
 NOW = datetime(2026, 11, 24, 9, tzinfo=UTC)
-STAGE = Stage(
+STAGE = DemoAccounts(
     {"sample": ("00001000000001", "00001000000002"), "pab": ("00002000000001", "00002000000002")},
     {"00001000000001": "示例甲公司", "00001000000002": "示例乙公司", "00002000000001": "示例丙公司",
      "00002000000002": "示例丁公司"},
@@ -79,7 +79,7 @@ def test_good_orders_are_read_as_the_order_they_are(story: Story) -> None:
             continue
         order = orders[command.order_id]
         word = commands.read(CommandType.PAYMENT_SUBMIT, command.content_type, command.body)
-        assert isinstance(word, Submit), word
+        assert isinstance(word, SubmitOrder), word
         said = word.order
         parties = (said.debtor.account.clear, said.creditor.account.clear)
         assert (said.id, *parties) == (order.id, order.debtor, order.creditor)
@@ -103,9 +103,9 @@ def test_every_bank_carries_the_good_orders_and_no_other(bank: str) -> None:
             continue
         word = commands.read(CommandType.PAYMENT_SUBMIT, command.content_type, command.body)
         if order.carried:
-            assert isinstance(word, Submit) and check(word.order, route, NOW.date()) == (), (bank, word)
+            assert isinstance(word, SubmitOrder) and check(word.order, route, NOW.date()) == (), (bank, word)
         elif order.sort in ("purpose too long", "character the bank lacks"):
-            assert not isinstance(word, Submit) or check(word.order, route, NOW.date()), (bank, order.sort)
+            assert not isinstance(word, SubmitOrder) or check(word.order, route, NOW.date()), (bank, order.sort)
             unfit.add(order.sort)
     assert len(unfit) == 2
 
@@ -163,7 +163,7 @@ def test_repeats_are_the_same_order_whatever_their_form(story: Story) -> None:
     for command in story.commands:
         if command.key == SUBMIT:
             word = commands.read(CommandType.PAYMENT_SUBMIT, command.content_type, command.body)
-            if isinstance(word, Submit):
+            if isinstance(word, SubmitOrder):
                 prints.setdefault(command.order_id, set()).add(fingerprint.fingerprint(word.order))
                 messages[command.order_id] += 1
     for order in story.orders:

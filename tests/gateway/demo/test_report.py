@@ -13,28 +13,38 @@ import pytest
 from rich.console import Console
 
 from gateway.demo.board import Board, Snapshot
-from gateway.demo.evidence import Leak, Step
-from gateway.demo.orders import Order
+from gateway.demo.evidence import EvidenceLine, Leak
+from gateway.demo.orders import DemoOrder
 from gateway.demo.play import Kill
-from gateway.demo.report import Check, Facts, FaultRow, KillRow, Story, Table, html, leak_check, money_check
-from gateway.demo.sums import MoneyRow, Share, Sum
+from gateway.demo.report import (
+    Facts,
+    FaultRow,
+    KillRow,
+    PaymentStory,
+    PromiseCheck,
+    ReportTable,
+    html,
+    leak_check,
+    money_check,
+)
+from gateway.demo.sums import AmountShare, MoneyRow, Sum
 from gateway.demo.texts import TEXTS, ZH, Words, lang_of, phrase
 from gateway.demo.timeline_picture import Timeline, svg
-from gateway.demo.verdict import Fate, Finding, Verdict, Wrong
-from gateway.simbank.faults import FAULTS, Fault
+from gateway.demo.verdict import BrokenPromise, OrderResult, Verdict, Wrong
+from gateway.simbank.faults import FAULTS, BankFault
 from protocols.canon.outcome import State
 from protocols.twin import Booked
 
-ORDER = Order("AP-<1>", "sample", "00001000000001", "0000445803435177541", "示例乙公司", (12_345,), "货款", "plain")
-FATE = Fate(ORDER, State.SETTLED, Booked.SETTLED, "P1", "R1")
+ORDER = DemoOrder("AP-<1>", "sample", "00001000000001", "0000445803435177541", "示例乙公司", (12_345,), "货款", "plain")
+FATE = OrderResult(ORDER, State.SETTLED, Booked.SETTLED, "P1", "R1")
 FACTS = Facts(
     seed=7, banks=("sample", "pab"), started=datetime(2026, 11, 24, tzinfo=UTC), lasted_s=61.0, commands=3,
-    published_s=30.0, calm_s=40.0, verdict=Verdict((FATE,), ()), checks=(Check("nothing twice", True, "0 twice"),),
+    published_s=30.0, calm_s=40.0, verdict=Verdict((FATE,), ()), checks=(PromiseCheck("nothing twice", True, "0 twice"),),
     sorts={"plain": Counter(settled=1)},
     faults=(FaultRow("pab", "drop_after", "books, then closes", 4, {"settled": 3}),),
     kills=(KillRow(Kill(9.0, 0, 4711, 300, 20, 10.5), 11),), questions={"balance.query": {"balance.result": 8}},
     parked={"malformed": 2}, repeats=5,
-    stories=(Story("it came back", "AP-<1>", FATE, (Step(0, "sent", "7 bytes"),)),),
+    stories=(PaymentStory("it came back", "AP-<1>", FATE, (EvidenceLine(0, "sent", "7 bytes"),)),),
     environment={"Python": "3"}, again="bankgw demo --seed 7",
 )  # fmt: skip
 
@@ -79,8 +89,8 @@ def test_the_page_says_what_happened() -> None:
 
 
 def test_findings_are_shown() -> None:
-    bad = Verdict((FATE,), (Finding(Wrong.DUPLICATED, "AP-<1>", "sample executed it 2 times"),))
-    page = html(replace(FACTS, verdict=bad, checks=(Check("nothing twice", False, "1 twice"),)))
+    bad = Verdict((FATE,), (BrokenPromise(Wrong.DUPLICATED, "AP-<1>", "sample executed it 2 times"),))
+    page = html(replace(FACTS, verdict=bad, checks=(PromiseCheck("nothing twice", False, "1 twice"),)))
     assert "sample executed it 2 times" in page
     assert 'class="verdict bad"' in page
     assert ">NO<" in page
@@ -125,8 +135,8 @@ def test_a_terminal_gets_a_board(up: bool) -> None:
 
 
 LINE = Timeline(60.0, (1.0, 2.0, 2.5), (5.0, 9.0), ((3.0, 2), (7.0, 1)), ((4.0, 6.0), (20.0, None)), 40.0)
-PAID = MoneyRow("CNY", Share.PAID, Sum(2, 1_234_567_89), Sum(2, 1_234_567_89), Sum(2, 1_234_567_89))
-BACK = MoneyRow("CNY", Share.CAME_BACK, Sum(), Sum(), Sum())
+PAID = MoneyRow("CNY", AmountShare.PAID, Sum(2, 1_234_567_89), Sum(2, 1_234_567_89), Sum(2, 1_234_567_89))
+BACK = MoneyRow("CNY", AmountShare.CAME_BACK, Sum(), Sum(), Sum())
 CHINESE = re.compile("[一-鿿]")
 
 
@@ -157,11 +167,11 @@ def test_six_tiles() -> None:
 
 
 def test_heads_stand_over_their_numbers_and_backticks_become_code() -> None:
-    page = Table(Words())(("name", "count", "after"), [("`x`", 7, "1.0 s"), ("y", 8, "-")])
+    page = ReportTable(Words())(("name", "count", "after"), [("`x`", 7, "1.0 s"), ("y", 8, "-")])
     assert re.findall(r"<th[^>]*>", page) == ["<th>", "<th class=n>", "<th class=n>"]
-    assert "<th class=n>" not in Table(Words())(("name", "ended"), [("x", "-"), ("y", "-")])
+    assert "<th class=n>" not in ReportTable(Words())(("name", "ended"), [("x", "-"), ("y", "-")])
     assert "<code>x</code>" in page and "`" not in page
-    faults = (FaultRow("pab", "delay", FAULTS[Fault.DELAY].meaning, 4, {"settled": 3}),)
+    faults = (FaultRow("pab", "delay", FAULTS[BankFault.DELAY].meaning, 4, {"settled": 3}),)
     assert "books, answers only after a delay" in html(replace(FACTS, faults=faults))
     assert "`" not in html(replace(FACTS, faults=faults))
 
@@ -186,7 +196,7 @@ def test_the_picture_shows_orders_faults_and_kills() -> None:
 def test_the_chinese_page_is_chinese() -> None:
     checks = (leak_check([], 3, 100), money_check((PAID, BACK)))
     facts = replace(FACTS, money=(PAID, BACK), timeline=LINE, checks=checks,
-                    faults=tuple(FaultRow("pab", fault.value, FAULTS[fault].meaning, 1, {}) for fault in Fault))
+                    faults=tuple(FaultRow("pab", fault.value, FAULTS[fault].meaning, 1, {}) for fault in BankFault))
     page = html(facts, "zh")
     parser = Balanced()
     parser.feed(page)

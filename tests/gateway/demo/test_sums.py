@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.demo.orders import Order
+from gateway.demo.orders import DemoOrder
 from gateway.demo.report import money_check
-from gateway.demo.sums import MoneyRow, Share, Sum, money_text, sums
-from gateway.demo.verdict import Executed, Fate, Journalled, Verdict
+from gateway.demo.sums import AmountShare, MoneyRow, Sum, money_text, sums
+from gateway.demo.verdict import Executed, Journalled, OrderResult, Verdict
 from protocols.canon.outcome import State
 from protocols.twin import Booked
 
@@ -23,8 +23,8 @@ PLAN = (
 def world() -> tuple[Verdict, list[Executed], list[Journalled]]:
     fates, executed, journal = [], [], []
     for n, (told, booked, minor) in enumerate(PLAN):
-        order = Order(f"AP-{n}", "sample", "0000100", f"00009{n}", "示例", (minor,), "货款", "plain")
-        fates.append(Fate(order, told, booked, f"P{n}", f"R{n}"))
+        order = DemoOrder(f"AP-{n}", "sample", "0000100", f"00009{n}", "示例", (minor,), "货款", "plain")
+        fates.append(OrderResult(order, told, booked, f"P{n}", f"R{n}"))
         if booked is not None:
             executed.append(Executed("sample", f"R{n}", "0000100", order.creditor, minor, booked))
         if told is not State.REJECTED:
@@ -32,17 +32,17 @@ def world() -> tuple[Verdict, list[Executed], list[Journalled]]:
     return Verdict(tuple(fates), ()), executed, journal
 
 
-def rows(*found: object) -> dict[Share, MoneyRow]:
+def rows(*found: object) -> dict[AmountShare, MoneyRow]:
     return {row.share: row for row in sums(*found)}  # type: ignore[arg-type]
 
 
 def test_the_three_accounts_agree() -> None:
     by = rows(*world())
-    assert by[Share.PAID].ordered == by[Share.PAID].journal == by[Share.PAID].ledgers == Sum(3, 123_50)
-    assert by[Share.CAME_BACK].ordered == by[Share.CAME_BACK].ledgers == Sum(1, 3_00)
-    assert (by[Share.IN_DOUBT].ordered, by[Share.IN_DOUBT].ledgers) == (Sum(2, 16_00), Sum(1, 9_00))
-    assert by[Share.NOT_PAID].ordered == Sum(2, 24_00)
-    assert by[Share.TOTAL].ordered == Sum(7, 163_50)
+    assert by[AmountShare.PAID].ordered == by[AmountShare.PAID].journal == by[AmountShare.PAID].ledgers == Sum(3, 123_50)
+    assert by[AmountShare.CAME_BACK].ordered == by[AmountShare.CAME_BACK].ledgers == Sum(1, 3_00)
+    assert (by[AmountShare.IN_DOUBT].ordered, by[AmountShare.IN_DOUBT].ledgers) == (Sum(2, 16_00), Sum(1, 9_00))
+    assert by[AmountShare.NOT_PAID].ordered == Sum(2, 24_00)
+    assert by[AmountShare.TOTAL].ordered == Sum(7, 163_50)
     assert [row.agrees for row in by.values()] == [True, True, True, None, None]
     check = money_check(tuple(by.values()))
     assert check.holds and str(check.detail) == "CNY 123.50 carried out, 3.00 of it came back"
@@ -79,7 +79,7 @@ def test_of_two_amounts_under_one_id_the_one_that_was_taken_counts() -> None:
     fate = verdict.fates[0]
     both = replace(fate, order=replace(fate.order, amounts_minor=(100_01, 100_00)))
     by = rows(replace(verdict, fates=(both, *verdict.fates[1:])), executed, journal)
-    assert by[Share.PAID].agrees
+    assert by[AmountShare.PAID].agrees
 
 
 def test_money_is_written_for_people() -> None:

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from gateway.demo.erp import Heard
-from gateway.demo.orders import ACCEPTED, JSON, Answer, Command, Order, Story
+from gateway.demo.erp import ReceivedNews
+from gateway.demo.orders import ACCEPTED, JSON, DemoCommand, DemoOrder, ExpectedAnswer, Story
 from gateway.demo.verdict import Executed, Journalled, Verdict, Wrong, judge
 from protocols.canon.outcome import State
 from protocols.twin import Booked
@@ -18,9 +18,9 @@ from protocols.twin import Booked
 class World:
     """Three accounts of the same orders; `verdict` compares them."""
 
-    orders: list[Order] = field(default_factory=list)
-    commands: list[Command] = field(default_factory=list)
-    heard: list[Heard] = field(default_factory=list)
+    orders: list[DemoOrder] = field(default_factory=list)
+    commands: list[DemoCommand] = field(default_factory=list)
+    heard: list[ReceivedNews] = field(default_factory=list)
     executed: list[Executed] = field(default_factory=list)
     journal: list[Journalled] = field(default_factory=list)
 
@@ -31,11 +31,11 @@ class World:
     def add(self, n: int, *states: State, booked: Booked | None = None, refused: str = "") -> None:
         """An order that went through `states`, told one after the other; `refused` was no payment at all."""
         payee = f"00009{n}"
-        order = Order(
+        order = DemoOrder(
             f"AP-{n}", "sample", "0000100", payee, "示例乙公司", (100 + n,), "货款", "plain", carried=not refused
         )
         self.orders.append(order)
-        self.commands.append(Command(f"m-{n}", order.id, "payment.submit", b"", frozenset({refused or ACCEPTED})))
+        self.commands.append(DemoCommand(f"m-{n}", order.id, "payment.submit", b"", frozenset({refused or ACCEPTED})))
         if refused:
             self.reply(n, "payment.rejected", {"id": order.id, "error": {"code": refused}})
             return
@@ -47,12 +47,12 @@ class World:
         last = states[-1] if states else State.ACCEPTED
         self.journal.append(Journalled(f"P{n}", order.id, last, 1 + len(states), "sample", f"R{n}", 1))
 
-    def reply(self, n: int, name: str, said: dict[str, object], where: Answer = Answer.REPLY) -> None:
-        self.heard.append(Heard(where, f"h-{len(self.heard)}", f"m-{n}", name, said, JSON, 0.0))
+    def reply(self, n: int, name: str, said: dict[str, object], where: ExpectedAnswer = ExpectedAnswer.REPLY) -> None:
+        self.heard.append(ReceivedNews(where, f"h-{len(self.heard)}", f"m-{n}", name, said, JSON, 0.0))
 
     def event(self, n: int, seq: int, state: State, payment: str = "") -> None:
         said = {"id": f"AP-{n}", "payment": payment or f"P{n}", "seq": seq, "state": state.value}
-        self.reply(n, f"payment.{state.value}", said, Answer.EVENT)
+        self.reply(n, f"payment.{state.value}", said, ExpectedAnswer.EVENT)
 
 
 @pytest.fixture
@@ -132,16 +132,16 @@ def _stuck(world: World) -> None:
 
 
 def _no_reply(world: World) -> None:
-    world.heard = [one for one in world.heard if one.where is not Answer.REPLY or one.said["id"] != "AP-1"]
+    world.heard = [one for one in world.heard if one.where is not ExpectedAnswer.REPLY or one.said["id"] != "AP-1"]
 
 
 def _question_without_reply(world: World) -> None:
-    world.commands.append(Command("q-1", "balance", "balance.query", b"", frozenset({"balance.result"})))
+    world.commands.append(DemoCommand("q-1", "balance", "balance.query", b"", frozenset({"balance.result"})))
 
 
 def _reply_where_nobody_listens(world: World) -> None:
-    found = next(n for n, one in enumerate(world.heard) if one.where is Answer.REPLY)
-    world.heard[found] = replace(world.heard[found], where=Answer.UNROUTED)
+    found = next(n for n, one in enumerate(world.heard) if one.where is ExpectedAnswer.REPLY)
+    world.heard[found] = replace(world.heard[found], where=ExpectedAnswer.UNROUTED)
 
 
 @pytest.mark.parametrize(
@@ -158,7 +158,7 @@ def test_losses_are_counted(world: World, plant: Callable[[World], None]) -> Non
 def _told(order: int, state: State) -> Callable[[World], None]:
     def plant(world: World) -> None:
         for n, one in enumerate(world.heard):
-            if one.where is Answer.EVENT and one.said["id"] == f"AP-{order}" and one.said["seq"] > 1:
+            if one.where is ExpectedAnswer.EVENT and one.said["id"] == f"AP-{order}" and one.said["seq"] > 1:
                 world.heard[n] = replace(one, said={**one.said, "state": state.value}, name=f"payment.{state.value}")
         world.journal = [replace(r, state=state) if r.order_id == f"AP-{order}" else r for r in world.journal]
 
@@ -189,7 +189,7 @@ def _two_finals(world: World) -> None:
 
 def _correction(world: World) -> None:
     said = {"id": "AP-1", "payment": "P1", "seq": 3, "state": "settled"}
-    world.reply(1, "payment.correction", said, Answer.EVENT)
+    world.reply(1, "payment.correction", said, ExpectedAnswer.EVENT)
 
 
 def _wrong_answer(world: World) -> None:
@@ -266,7 +266,7 @@ def test_order_of_arrival_does_not_matter(world: World) -> None:
 
 def test_a_repeated_commands_answer_is_no_event(world: World) -> None:
     said = {"id": "AP-1", "payment": "P1", "seq": 2, "state": "sending", "replayed": True}
-    world.reply(1, "payment.accepted", said, Answer.EVENT)
+    world.reply(1, "payment.accepted", said, ExpectedAnswer.EVENT)
     world.reply(1, "payment.accepted", said)
     verdict = world.verdict()
     assert verdict.agrees

@@ -23,7 +23,7 @@ from twisted.python.failure import Failure
 
 from gateway.erp.amqp import pika_amqp
 from gateway.erp.amqp_settings import AmqpSettings
-from gateway.erp.amqp_types import Down, Message, Prepare, Properties
+from gateway.erp.amqp_types import Down, OutgoingMessage, Prepare, Properties
 from gateway.erp.broker_address import BrokerAddress
 from gateway.erp.client import AmqpClient, Patience
 from setup.machine import free_port
@@ -209,9 +209,9 @@ async def until(condition: Callable[[], bool], limit_s: float = 15.0) -> None:
     raise AssertionError(f"still not so after {limit_s} s")
 
 
-def message(n: int | str, queue: str, **properties: Any) -> Message:
+def message(n: int | str, queue: str, **properties: Any) -> OutgoingMessage:
     """A message to a queue, by way of the default exchange."""
-    return Message("", queue, str(n).encode(), Properties(message_id=f"m-{n}", **properties))
+    return OutgoingMessage("", queue, str(n).encode(), Properties(message_id=f"m-{n}", **properties))
 
 
 class _End(Protocol):

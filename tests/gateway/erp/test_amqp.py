@@ -30,7 +30,17 @@ from twisted.internet.threads import deferToThread
 from gateway.erp import policies, topology
 from gateway.erp.amqp import pika_amqp
 from gateway.erp.amqp_settings import AmqpSettings
-from gateway.erp.amqp_types import CUT_BYTES, Cut, Declarer, Delivery, Fate, Message, Properties, Scalar, Verdict
+from gateway.erp.amqp_types import (
+    CUT_BYTES,
+    Cut,
+    Declarer,
+    Delivery,
+    OutgoingMessage,
+    Properties,
+    PublishResult,
+    PublishStatus,
+    Scalar,
+)
 from protocols.erp.words import MAX_BODY_BYTES
 from tests.gateway.erp.rabbit import QUICK, Ears, Rabbit, message, rabbit_for_tests, running_reactor, until
 
@@ -62,7 +72,7 @@ async def two_queues(declarer: Declarer) -> None:
     await declarer.queue(OTHER, SAFE)
 
 
-async def verdicts(sent: list[Deferred[Verdict]]) -> list[Verdict]:
+async def verdicts(sent: list[Deferred[PublishResult]]) -> list[PublishResult]:
     """All verdicts, in order."""
     return list(await gatherResults(sent))
 
@@ -76,9 +86,9 @@ async def test_of_20000_pipelined_publishes_each_gets_its_own_verdict(rabbit: Ra
     answers = [client.publish(message(n, "bankgw.nowhere" if n in lost else QUEUE)) for n in range(count)]
     found = await verdicts(answers)
     wrong = [n for n, verdict in enumerate(found)
-             if verdict.fate is not (Fate.RETURNED if n in lost else Fate.CONFIRMED)]
+             if verdict.fate is not (PublishStatus.RETURNED if n in lost else PublishStatus.CONFIRMED)]
     assert wrong == []
-    assert found[17] == Verdict(Fate.RETURNED, 312, "NO_ROUTE")
+    assert found[17] == PublishResult(PublishStatus.RETURNED, 312, "NO_ROUTE")
     assert rabbit.depth(QUEUE) == count - len(lost)
 
 
@@ -91,8 +101,8 @@ async def test_what_is_published_arrives_with_all_its_properties(rabbit: Rabbit)
         message_id="id-1", correlation_id="c-1", reply_to="/queues/r", user_id=rabbit.address.user,
         type="payment.submit", app_id="erp", content_type="application/json", timestamp=1_790_000_000,
         expiration="60000", headers={"bank": "icbc", "n": 7, "yes": True, "name": "示例"})
-    verdict = await client.publish(Message("", QUEUE, "正文".encode(), properties))
-    assert verdict.fate is Fate.CONFIRMED
+    verdict = await client.publish(OutgoingMessage("", QUEUE, "正文".encode(), properties))
+    assert verdict.fate is PublishStatus.CONFIRMED
     await until(lambda: len(got) == 1)
     assert got[0].properties == properties
     assert (got[0].queue, got[0].tag, got[0].exchange, got[0].routing_key) == (QUEUE, 1, "", QUEUE)
@@ -135,15 +145,15 @@ async def test_a_cut_connection_loses_open_publishes_and_consumers_come_back(rab
     assert client.status().publishes_in_flight == 300
     wire.cut()
     found = await verdicts(answers)
-    assert {verdict.fate for verdict in found} == {Fate.LOST}
+    assert {verdict.fate for verdict in found} == {PublishStatus.LOST}
     assert not client.up
-    assert (await client.publish(message("x", QUEUE))).fate is Fate.LOST
+    assert (await client.publish(message("x", QUEUE))).fate is PublishStatus.LOST
     wire.frozen = False
     await ears.up(2)
     assert ears.downs[0].reason.endswith("the connection broke")
     rabbit.put(OTHER, 3)
     await until(lambda: len(got) == 3)
-    assert (await client.publish(message("x", QUEUE))).fate is Fate.CONFIRMED
+    assert (await client.publish(message("x", QUEUE))).fate is PublishStatus.CONFIRMED
 
 
 async def test_connections_closed_by_an_operator_come_back(rabbit: Rabbit) -> None:
@@ -153,7 +163,7 @@ async def test_connections_closed_by_an_operator_come_back(rabbit: Rabbit) -> No
     client.consume(OTHER, 10, lambda delivery: got.append(delivery.body))
     ears = Ears(client)
     await ears.up()
-    answers: list[Deferred[Verdict]] = []
+    answers: list[Deferred[PublishResult]] = []
     closing = deferToThread(control, "close_all_connections", "-p", rabbit.address.vhost, "by test")
     while client.up:
         answers.extend(client.publish(message(f"{len(answers)}-{n}", QUEUE)) for n in range(20))
@@ -161,8 +171,8 @@ async def test_connections_closed_by_an_operator_come_back(rabbit: Rabbit) -> No
     await closing
     await ears.up(2)
     counted = Counter(verdict.fate for verdict in await verdicts(answers))
-    assert set(counted) <= {Fate.CONFIRMED, Fate.LOST}
-    assert counted[Fate.CONFIRMED] <= rabbit.depth(QUEUE)
+    assert set(counted) <= {PublishStatus.CONFIRMED, PublishStatus.LOST}
+    assert counted[PublishStatus.CONFIRMED] <= rabbit.depth(QUEUE)
     assert "320 CONNECTION_FORCED - by test" in ears.downs[0].reason
     rabbit.put(OTHER, 1)
     await until(lambda: got == [b"0"])
@@ -309,8 +319,8 @@ async def test_a_foreign_user_id_is_refused_and_its_neighbours_get_through(rabbi
     answers = [client.publish(message(n, QUEUE, user_id="somebody-else" if n in (5, 30) else None))
                for n in range(60)]
     found = await verdicts(answers)
-    assert [n for n, verdict in enumerate(found) if verdict.fate is Fate.REFUSED] == [5, 30]
-    assert {verdict.fate for n, verdict in enumerate(found) if n not in (5, 30)} == {Fate.CONFIRMED}
+    assert [n for n, verdict in enumerate(found) if verdict.fate is PublishStatus.REFUSED] == [5, 30]
+    assert {verdict.fate for n, verdict in enumerate(found) if n not in (5, 30)} == {PublishStatus.CONFIRMED}
     assert found[5].code == 406
     assert "somebody-else" in found[5].text
     bodies = {int(body) for _method, _properties, body in rabbit.get_all(QUEUE)}
@@ -328,7 +338,7 @@ async def test_messages_nobody_can_send_are_refused(rabbit: Rabbit) -> None:
     odd = message("odd", QUEUE, expiration="soon")
     good = message("good", QUEUE)
     found = await verdicts([client.publish(each) for each in (large, long, odd, good)])
-    assert [verdict.fate for verdict in found] == [Fate.REFUSED, Fate.REFUSED, Fate.REFUSED, Fate.CONFIRMED]
+    assert [verdict.fate for verdict in found] == [PublishStatus.REFUSED, PublishStatus.REFUSED, PublishStatus.REFUSED, PublishStatus.CONFIRMED]
     assert "larger than configured max size" in found[0].text
     assert "cannot be put on the wire" in found[1].text
 
@@ -338,8 +348,8 @@ async def test_a_reply_to_a_queue_that_is_gone_is_returned(rabbit: Rabbit) -> No
     await Ears(client).up()
     with rabbit.erp() as channel:
         mine = channel.queue_declare("", exclusive=True).method.queue
-        assert (await client.publish(message("reply", mine))).fate is Fate.CONFIRMED
-    assert (await client.publish(message("late", mine))).fate is Fate.RETURNED
+        assert (await client.publish(message("reply", mine))).fate is PublishStatus.CONFIRMED
+    assert (await client.publish(message("late", mine))).fate is PublishStatus.RETURNED
 
 
 async def test_a_direct_reply_is_delivered_and_not_called_unroutable(rabbit: Rabbit) -> None:
@@ -355,7 +365,7 @@ async def test_a_direct_reply_is_delivered_and_not_called_unroutable(rabbit: Rab
         await until(lambda: len(asked) == 1)
         reply_to = asked[0].properties.reply_to
         assert reply_to is not None
-        assert (await client.publish(message("reply", reply_to))).fate is Fate.CONFIRMED
+        assert (await client.publish(message("reply", reply_to))).fate is PublishStatus.CONFIRMED
         channel.connection.process_data_events(time_limit=5)
         assert answers == [b"reply"]
 
@@ -531,7 +541,7 @@ async def test_a_line_gone_dead_is_noticed_by_its_heartbeat(rabbit: Rabbit) -> N
     assert client.status().publishes_in_flight == 1
     # pika looks every 15 s (interval + 5 s), and the first look still sees the bytes of the hello.
     half.clock.pump([1.0] * 16)
-    assert (await answer).fate is Fate.LOST
+    assert (await answer).fate is PublishStatus.LOST
     await until(lambda: len(ears.downs) == 1)
     assert "heartbeats" in ears.downs[0].reason
 
@@ -549,7 +559,7 @@ async def test_a_dead_line_is_given_up_although_much_is_still_unsent(rabbit: Rab
     answers = [client.publish(replace(message(n, QUEUE), body=bytes(4_000_000))) for n in range(8)]
     half.clock.pump([1.0] * 30)
     await until(lambda: len(ears.downs) == 1)
-    assert {verdict.fate for verdict in await verdicts(answers)} == {Fate.LOST}
+    assert {verdict.fate for verdict in await verdicts(answers)} == {PublishStatus.LOST}
 
 
 async def test_the_canary_notices_a_connection_that_only_looks_alive(rabbit: Rabbit) -> None:
@@ -561,7 +571,7 @@ async def test_the_canary_notices_a_connection_that_only_looks_alive(rabbit: Rab
     await until(lambda: client.status().canary_age_s is not None)
     wire.deaf = True
     answer = client.publish(message(1, QUEUE))
-    assert (await answer).fate is Fate.LOST
+    assert (await answer).fate is PublishStatus.LOST
     await until(lambda: len(ears.downs) == 1)
     assert "nothing came through" in ears.downs[0].reason
     wire.deaf = False
@@ -574,7 +584,7 @@ async def test_close_waits_for_verdicts_but_not_beyond_its_deadline(rabbit: Rabb
     await ears.up()
     answers = [client.publish(message(n, QUEUE)) for n in range(500)]
     await client.close(10)
-    assert {verdict.fate for verdict in await verdicts(answers)} == {Fate.CONFIRMED}
+    assert {verdict.fate for verdict in await verdicts(answers)} == {PublishStatus.CONFIRMED}
     assert ears.downs == []
 
     wire = rabbit.wire()
@@ -583,7 +593,7 @@ async def test_close_waits_for_verdicts_but_not_beyond_its_deadline(rabbit: Rabb
     wire.frozen = True
     answer = client.publish(message(1, QUEUE))
     await client.close(0.05)
-    assert (await answer).fate is Fate.LOST
+    assert (await answer).fate is PublishStatus.LOST
     assert not client.up
 
 
@@ -642,7 +652,7 @@ async def test_amqps_with_a_client_certificate(rabbit: Rabbit) -> None:
     client = rabbit.client(address=address, tls=ssl.optionsForClientTLS("localhost", anchor, ours),
                            prepare=two_queues)
     await Ears(client).up()
-    assert (await client.publish(message(1, QUEUE))).fate is Fate.CONFIRMED
+    assert (await client.publish(message(1, QUEUE))).fate is PublishStatus.CONFIRMED
 
     stranger = rabbit.client(address=address, tls=ssl.optionsForClientTLS("localhost", anchor))
     ears = Ears(stranger)

@@ -10,17 +10,17 @@ from twisted.internet.defer import Deferred, fail, succeed
 
 from gateway.erp.amqp_link import Gone, Link
 from gateway.erp.amqp_types import (
+    BrokerProblem,
     BrokerRefused,
     Declarer,
     Delivery,
     Down,
-    Fate,
     LinkLost,
-    Message,
-    Problem,
+    OutgoingMessage,
     Properties,
+    PublishResult,
+    PublishStatus,
     UnsafeTopology,
-    Verdict,
 )
 from gateway.erp.client import DELIVERY_BYTES, AmqpClient, Patience
 from gateway.erp.publisher import Publisher
@@ -39,7 +39,7 @@ class FakeChannel:
         self.back: list[int] = []
         self.rejected: list[int] = []
         self.subscriptions: list[str] = []
-        self.sent: list[Message] = []
+        self.sent: list[OutgoingMessage] = []
         self.publisher: Publisher | None = None
         self.watchers: list[Callable[[Gone], None]] = []
         self.sink: Callable[[Delivery], None] = print
@@ -195,12 +195,12 @@ class Scene:
         return [event for event in self.events if isinstance(event, Down)]
 
 
-def letter(n: int) -> Message:
-    return Message("x", "key", b"", Properties(message_id=f"m-{n}"))
+def envelope(n: int) -> OutgoingMessage:
+    return OutgoingMessage("x", "key", b"", Properties(message_id=f"m-{n}"))
 
 
-def now(answer: Deferred[Verdict]) -> Verdict | None:
-    got: list[Verdict] = []
+def now(answer: Deferred[PublishResult]) -> PublishResult | None:
+    got: list[PublishResult] = []
     answer.addCallback(got.append)
     return got[0] if got else None
 
@@ -225,7 +225,7 @@ def test_pauses_double_to_a_limit_and_start_anew_only_after_success() -> None:
 
 
 def test_a_broker_that_connects_but_refuses_the_rest_is_not_hammered() -> None:
-    unsafe = UnsafeTopology([Problem("queue q: bad", "mend it")])
+    unsafe = UnsafeTopology([BrokerProblem("queue q: bad", "mend it")])
 
     async def prepare(_declarer: object) -> None:
         raise unsafe
@@ -239,7 +239,7 @@ def test_a_broker_that_connects_but_refuses_the_rest_is_not_hammered() -> None:
     assert "queue q: bad — mend it" in scene.downs()[0].reason
     assert "up" not in scene.events
     assert not any(link.alive for link in scene.links)
-    assert now(scene.client.publish(letter(1))) == Verdict(Fate.LOST, 0, "not connected to the broker")
+    assert now(scene.client.publish(envelope(1))) == PublishResult(PublishStatus.LOST, 0, "not connected to the broker")
     scene.close()
 
 
@@ -395,10 +395,10 @@ def test_a_missing_exchange_sends_us_back_to_the_topology() -> None:
     scene = Scene()
     scene.start()
     link = scene.links[0]
-    answers = [scene.client.publish(letter(n)) for n in range(2)]
+    answers = [scene.client.publish(envelope(n)) for n in range(2)]
     link.publishing.close(BrokerRefused(404, "NOT_FOUND - no exchange 'x'"))
     assert "topology must be looked at again" in link.dropped[0]
-    assert [verdict and verdict.fate for verdict in map(now, answers)] == [Fate.LOST, Fate.LOST]
+    assert [verdict and verdict.fate for verdict in map(now, answers)] == [PublishStatus.LOST, PublishStatus.LOST]
     scene.clock.advance(1)
     assert len(scene.links) == 2
     scene.close()
@@ -409,18 +409,18 @@ def test_the_publishing_channel_is_opened_again_after_a_pause_and_suspects_are_t
     scene.start()
     link = scene.links[0]
     first = link.publishing
-    answers = [scene.client.publish(letter(n)) for n in range(2)]
+    answers = [scene.client.publish(envelope(n)) for n in range(2)]
     first.close(BrokerRefused(406, "user_id"))
     assert link.publishing is first
     scene.clock.advance(1)
     second = link.publishing
     assert len(second.sent) == 1
     second.close(BrokerRefused(406, "user_id"))
-    assert now(answers[0]) == Verdict(Fate.REFUSED, 406, "user_id")
+    assert now(answers[0]) == PublishResult(PublishStatus.REFUSED, 406, "user_id")
     scene.clock.advance(1)
     assert link.publishing.publisher is not None
     link.publishing.publisher.confirmed(1, False)
-    assert now(answers[1]) == Verdict(Fate.CONFIRMED)
+    assert now(answers[1]) == PublishResult(PublishStatus.CONFIRMED)
     assert scene.downs() == []
     scene.close()
 
@@ -447,7 +447,7 @@ def test_close_tells_nobody_and_leaves_nothing_running() -> None:
     link = scene.links[0]
     channel = link.of("q")
     scene.client.ack(channel.arrive())
-    answer = scene.client.publish(letter(1))
+    answer = scene.client.publish(envelope(1))
     closed: list[None] = []
     scene.client.close(30).addCallback(closed.append)
     assert channel.subscriptions == []
@@ -455,7 +455,7 @@ def test_close_tells_nobody_and_leaves_nothing_running() -> None:
     publisher = link.publishing.publisher
     assert publisher is not None
     publisher.confirmed(0, True)
-    assert now(answer) == Verdict(Fate.CONFIRMED)
+    assert now(answer) == PublishResult(PublishStatus.CONFIRMED)
     assert closed == [None]
     assert channel.acks == [1]
     assert scene.events == ["up"]

@@ -28,6 +28,7 @@ TRACE = f"00-{1:032x}-{2:016x}-01"
 class _Tx:
     now_ms = AT_MS
     node = "gw1"
+    entropy = SeededEntropy(1)
 
 
 TX = cast(Tx, _Tx())
@@ -44,7 +45,7 @@ def letter(body: bytes = b"{}", **said: Any) -> envelope.Envelope:
 def answer(**said: Any) -> OutboxRow:
     reply = letter(**said).reply
     fields = {"event": "status.result", "id": "AP-1"}
-    return envelope.answer_row(TX, reply, "status.result", fields, "kingdee", "pab", SeededEntropy(1))
+    return envelope.answer_row(TX, reply, "status.result", fields, "kingdee", "pab")
 
 
 # ---- reading ----
@@ -142,8 +143,8 @@ def test_without_a_queue_it_is_an_event_for_the_sender_and_always_json() -> None
 
 
 def test_no_two_answers_share_an_id() -> None:
-    entropy, reply = SeededEntropy(1), letter().reply
-    ids = [envelope.answer_row(TX, reply, "x.y", {}, "kingdee", None, entropy).message_id for _ in range(100)]
+    reply = letter().reply
+    ids = [envelope.answer_row(TX, reply, "x.y", {}, "kingdee", None).message_id for _ in range(100)]
     assert len(set(ids)) == 100 and ids == sorted(ids)
 
 
@@ -154,7 +155,7 @@ def refusal(code: Code, sender: Sender | None = SENDER, **said: Any) -> tuple[Ou
     what = delivery(b'{"id":"AP-1"}', user_id="erp-user", **said)
     no = Refusal(code, "because")
     fields = replies.rejection(CommandType.PAYMENT_SUBMIT, "AP-1", no)
-    return envelope.refusal(TX, envelope.envelope_of(what, 0), what, no, "payment.rejected", fields, sender, SeededEntropy(1))
+    return envelope.refusal_rows(TX, envelope.envelope_of(what, 0), what, no, "payment.rejected", fields, sender)
 
 
 @pytest.mark.parametrize("code", list(Code), ids=lambda code: code.value)

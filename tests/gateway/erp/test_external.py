@@ -17,7 +17,7 @@ from gateway.clock import SystemClock
 from gateway.erp import broker_address
 from gateway.erp.amqp import pika_amqp
 from gateway.erp.amqp_settings import AmqpSettings
-from gateway.erp.amqp_types import Fate, Message, Properties
+from gateway.erp.amqp_types import OutgoingMessage, Properties, PublishStatus
 from gateway.erp.client import AmqpClient
 from gateway.settings import Broker
 from gateway.simbank.pki import CLIENT_PURPOSE, new_key, write_certificates, write_key
@@ -94,12 +94,12 @@ async def test_the_client_certificate_is_the_login(place: Place) -> None:
     await Ears(ours).up()
     ids = iter(range(10))
 
-    async def publish(user: str) -> Fate:
+    async def publish(user: str) -> PublishStatus:
         properties = Properties(message_id=str(next(ids)), user_id=user)
-        return (await ours.publish(Message("amq.topic", "x", b"", properties, mandatory=False))).fate
+        return (await ours.publish(OutgoingMessage("amq.topic", "x", b"", properties, mandatory=False))).fate
 
-    assert await publish(USER) is Fate.CONFIRMED
-    assert await publish("somebody-else") is Fate.REFUSED, "the broker reads the user from the certificate"
+    assert await publish(USER) is PublishStatus.CONFIRMED
+    assert await publish("somebody-else") is PublishStatus.REFUSED, "the broker reads the user from the certificate"
     await ours.close(5)
 
     stranger = place.client("stranger")

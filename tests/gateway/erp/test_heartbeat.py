@@ -14,7 +14,7 @@ def test_three_songs_without_an_answer_are_silence() -> None:
     canary.start()
     clock.pump([1.0] * 12)
     assert (songs, silences) == ([0.0, 5.0, 10.0], [])
-    canary.heard()
+    canary.returned()
     assert canary.heard_at_s == 12.0
     clock.pump([1.0] * 30)
     assert songs == [0.0, 5.0, 10.0, 15.0, 20.0, 25.0]
@@ -45,7 +45,7 @@ def test_a_pause_of_the_process_is_not_silence() -> None:
     canary.start()
     clock.advance(3600)
     assert silences == []
-    canary.heard()
+    canary.returned()
     clock.advance(5)
     assert silences == []
     canary.stop()

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.erp import envelope
+from gateway.erp import intake as intake_module
 from gateway.erp.amqp_types import Delivery, Properties
 from gateway.erp.intake import Intake
 from gateway.journal.commit.store import Tx
@@ -44,7 +45,7 @@ def test_a_flood_of_orders_is_taken_in_by_short_groups(tmp_path: Path) -> None:
         world.submit(f"AP-{n}")
     taken: list[int] = []
     life = world.start()
-    life.store.listen(lambda mails, _works: taken.append(sum(mail.exchange == "" for mail in mails)))
+    life.store.listen(lambda messages, _works: taken.append(sum(mail.exchange == "" for mail in messages)))
     world.run(5)
     assert sum(taken) == 100 and max(taken) == 32, "what is under way to the bank finds a group soon"
 
@@ -64,24 +65,24 @@ def test_a_question_from_nobody_says_what_it_lacks(user: str | None, words: str,
 
 
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize("broken", ["unit", "letter", "refusal"])
+@pytest.mark.parametrize("broken", ["unit", "envelope", "refusal"])
 def test_what_can_be_neither_taken_nor_refused_goes_back_and_holds_nobody_up(
     broken: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, logged_failures: Any
 ) -> None:
-    letter, refusal = envelope.envelope_of, Intake._refusal
+    read, refusal = envelope.envelope_of, Intake._refusal
 
     def raising(*_: object) -> Any:
         raise TypeError("no such property")
 
     def fitting(delivery: Delivery, arrived_ms: int) -> envelope.Envelope:
-        return raising() if broken == "letter" and delivery.properties.message_id == "m-1" else letter(delivery, arrived_ms)
+        return raising() if broken == "envelope" and delivery.properties.message_id == "m-1" else read(delivery, arrived_ms)
 
     def refusing(intake: Intake, delivery: Delivery, said: envelope.Envelope, refused: Any) -> Any:
         if delivery.properties.message_id != "m-1":
             return refusal(intake, delivery, said, refused)
         return raising() if broken == "refusal" else raising
 
-    monkeypatch.setattr(envelope, "envelope_of", fitting)
+    monkeypatch.setattr(intake_module, "envelope_of", fitting)
     monkeypatch.setattr(Intake, "_refusal", refusing)
     world = World(tmp_path)
     life = world.start()

@@ -16,7 +16,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 from gateway.asking import Unavailable
 from gateway.erp import statements
 from gateway.erp.packed_entries import BLOCK, PackedLines
-from gateway.erp.question_service import QuestionService
+from gateway.erp.question_context import QuestionContext
 from gateway.erp.statements import KEPT_MS, MOST_KEPT, Statements
 from protocols.bank import Bank
 from protocols.canon.errors import Code, Refusal
@@ -60,11 +60,11 @@ class Day:
         profile = SimpleNamespace(limits=SimpleNamespace(hours=hours), history_days=90)
         bank = SimpleNamespace(profile=profile, questions=SimpleNamespace(lines=self.put))
         route = SimpleNamespace(bank="sample", lane="sample.main", currency="CNY")
-        self.answers = cast(QuestionService, SimpleNamespace(
+        self.context = cast(QuestionContext, SimpleNamespace(
             clock=self, registry=SimpleNamespace(route_of=lambda _account: route, banks={"sample": bank}),
             cursor_key=bytes(32), ask=self.ask, store=SimpleNamespace(read=lambda _fn: succeed({})),
         ))  # fmt: skip
-        self.statements = Statements(self.answers)
+        self.statements = Statements(self.context)
 
     def now_ms(self) -> int:
         return round(self.clock.seconds() * 1000)

@@ -16,15 +16,15 @@ from twisted.internet.defer import Deferred
 from gateway import app
 from gateway.clock import Clock
 from gateway.erp import outbox as outbox_module
-from gateway.erp.amqp_types import NACKED, Amqp, Fate, Message, Verdict
+from gateway.erp.amqp_types import NACKED, Amqp, OutgoingMessage, PublishResult, PublishStatus
 from gateway.journal.commit import outbox as outbox_rows
-from gateway.simbank.faults import Fault as BankFault
+from gateway.simbank.faults import BankFault as BankFault
 from gateway.simbank.faults import Plan, Script, Scripted, Touch
 from tests.world.lines import events, lines
 from tests.world.world import REPLIES, Life, World
 
 TRACE = f"00-{1:032x}-{2:016x}-01"
-Decide = Callable[[Message], Verdict | None]
+Decide = Callable[[OutgoingMessage], PublishResult | None]
 
 
 class Judged:
@@ -34,17 +34,17 @@ class Judged:
         self._amqp = amqp
         self._clock = clock
         self.decide = decide
-        self.published: list[Message] = []
+        self.published: list[OutgoingMessage] = []
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._amqp, name)
 
-    def publish(self, message: Message) -> Deferred[Verdict]:
+    def publish(self, message: OutgoingMessage) -> Deferred[PublishResult]:
         self.published.append(message)
         verdict = self.decide(message)
         if verdict is None:
             return self._amqp.publish(message)
-        fires: Deferred[Verdict] = Deferred()
+        fires: Deferred[PublishResult] = Deferred()
         self._clock.later(0.001, fires.callback, verdict)
         return fires
 
@@ -64,7 +64,7 @@ def states(tmp_path: Path) -> Counter[str]:
         return Counter(dict(db.execute("select state, count(*) from outbox group by state")))
 
 
-def is_reply(message: Message) -> bool:
+def is_reply(message: OutgoingMessage) -> bool:
     return message.routing_key == REPLIES
 
 
@@ -133,7 +133,7 @@ def test_a_message_the_broker_did_store_before_the_loss_comes_again_with_its_id(
 def test_a_nacked_message_is_tried_again_after_a_pause(tmp_path: Path) -> None:
     left = [3]
 
-    def decide(message: Message) -> Verdict | None:
+    def decide(message: OutgoingMessage) -> PublishResult | None:
         if is_reply(message) and left[0]:
             left[0] -= 1
             return NACKED
@@ -164,7 +164,7 @@ def test_a_returned_message_is_copied_to_the_unrouted_queue_and_parked(tmp_path:
 
 
 def test_a_refused_message_is_copied_too_because_its_queue_may_be_the_cause(tmp_path: Path) -> None:
-    refused = Verdict(Fate.REFUSED, 403, "ACCESS_REFUSED")
+    refused = PublishResult(PublishStatus.REFUSED, 403, "ACCESS_REFUSED")
     world, _ = world_judging(tmp_path, lambda message: refused if is_reply(message) else None)
     world.start()
     world.submit("AP-1")
@@ -174,9 +174,9 @@ def test_a_refused_message_is_copied_too_because_its_queue_may_be_the_cause(tmp_
 
 
 def test_a_message_whose_copy_is_refused_too_is_left_to_a_person_and_not_tried_for_ever(tmp_path: Path) -> None:
-    refused = Verdict(Fate.REFUSED, 406, "PRECONDITION_FAILED")
+    refused = PublishResult(PublishStatus.REFUSED, 406, "PRECONDITION_FAILED")
 
-    def decide(message: Message) -> Verdict | None:
+    def decide(message: OutgoingMessage) -> PublishResult | None:
         return refused if is_reply(message) or message.routing_key == "bankgw.unrouted.news" else None
 
     with lines() as heard:
@@ -207,10 +207,10 @@ def test_news_waits_while_even_the_unrouted_queue_is_gone(tmp_path: Path) -> Non
 def test_a_parked_copy_lost_with_the_connection_is_made_again(tmp_path: Path) -> None:
     lost = [True]
 
-    def decide(message: Message) -> Verdict | None:
+    def decide(message: OutgoingMessage) -> PublishResult | None:
         if message.routing_key == "bankgw.unrouted.news" and lost:
             lost.clear()
-            return Verdict(Fate.LOST)
+            return PublishResult(PublishStatus.LOST)
         return None
 
     world, _ = world_judging(tmp_path, decide)

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 from twisted.internet.defer import Deferred
 
 from gateway.erp import outbox as outbox_module
-from gateway.erp.amqp_types import CONFIRMED, NACKED, Fate, Message, Verdict
+from gateway.erp.amqp_types import CONFIRMED, NACKED, OutgoingMessage, PublishResult, PublishStatus
 from gateway.journal.commit import outbox as outbox_rows
 from gateway.journal.commit.rows import OutboxRow
 from gateway.meters import Meters
@@ -25,16 +25,16 @@ class _Broker:
     def __init__(self) -> None:
         self.up = True
         self.blocked = False
-        self.open: dict[str, Deferred[Verdict]] = {}
-        self.log: list[Message] = []
+        self.open: dict[str, Deferred[PublishResult]] = {}
+        self.log: list[OutgoingMessage] = []
 
-    def publish(self, message: Message) -> Deferred[Verdict]:
+    def publish(self, message: OutgoingMessage) -> Deferred[PublishResult]:
         self.log.append(message)
-        verdict: Deferred[Verdict] = Deferred()
+        verdict: Deferred[PublishResult] = Deferred()
         self.open[str(message.properties.message_id)] = verdict
         return verdict
 
-    def say(self, message_id: str, verdict: Verdict = CONFIRMED) -> None:
+    def say(self, message_id: str, verdict: PublishResult = CONFIRMED) -> None:
         self.open.pop(message_id).callback(verdict)
 
 
@@ -109,7 +109,7 @@ def test_what_fits_in_memory_is_published_without_a_look_into_the_journal() -> N
 def test_the_place_of_a_parked_copy_goes_to_the_next() -> None:
     alone = _Alone()
     alone.take(*(f"m{n}" for n in range(501)))
-    alone.broker.say("m0", Verdict(Fate.RETURNED, 312, "NO_ROUTE"))
+    alone.broker.say("m0", PublishResult(PublishStatus.RETURNED, 312, "NO_ROUTE"))
     assert alone.sent[-1] == "m0", "the copy takes the place of its message"
     alone.broker.say("m0")
     assert alone.sent[-1] == "m500"
@@ -204,7 +204,7 @@ def test_a_row_is_published_once_until_it_is_marked() -> None:
     alone.take("m1")
     alone.take("m1")
     assert alone.sent == ["m1"]
-    alone.broker.say("m1", Verdict(Fate.LOST))
+    alone.broker.say("m1", PublishResult(PublishStatus.LOST))
     assert alone.sent == ["m1"], "what was lost with the connection is not parked"
     alone.take("m1")
     assert alone.sent == ["m1", "m1"], "nobody knows whether it was stored"
@@ -258,7 +258,7 @@ def test_one_scan_at_a_time_and_one_more_for_all_that_was_asked_meanwhile() -> N
 def test_a_parked_copy_counts_as_in_flight_and_says_where_it_was_going() -> None:
     alone = _Alone()
     alone.take("m1")
-    alone.broker.say("m1", Verdict(Fate.RETURNED, 312, "NO_ROUTE"))
+    alone.broker.say("m1", PublishResult(PublishStatus.RETURNED, 312, "NO_ROUTE"))
     [_, copy] = alone.broker.log
     assert (copy.exchange, copy.routing_key) == ("", "bankgw.unrouted.news") and alone.outbox.depth == 1
     assert copy.properties.headers == {"unrouted_exchange": "bankgw.events", "unrouted_key": "k"}
@@ -275,7 +275,7 @@ def test_draining_does_not_wait_for_a_message_that_was_lost() -> None:
     done: list[object] = []
     alone.outbox.drain().addCallback(done.append)
     assert done == []
-    alone.broker.say("m1", Verdict(Fate.LOST))
+    alone.broker.say("m1", PublishResult(PublishStatus.LOST))
     assert done == [None]
 
 
@@ -293,11 +293,11 @@ def test_each_page_of_a_scan_begins_after_the_last_message_of_the_one_before(mon
 def test_draining_does_not_wait_for_a_copy_that_was_lost() -> None:
     alone = _Alone()
     alone.take("m1")
-    alone.broker.say("m1", Verdict(Fate.RETURNED, 312, "NO_ROUTE"))
+    alone.broker.say("m1", PublishResult(PublishStatus.RETURNED, 312, "NO_ROUTE"))
     done: list[object] = []
     alone.outbox.drain().addCallback(done.append)
     assert done == []
-    alone.broker.say("m1", Verdict(Fate.LOST))
+    alone.broker.say("m1", PublishResult(PublishStatus.LOST))
     assert done == [None]
 
 

@@ -13,7 +13,7 @@ import pytest
 from gateway import app
 from gateway.erp import question_service as answers_module
 from gateway.journal.payments import questions
-from gateway.simbank.faults import Fault, FaultPlan, Touch
+from gateway.simbank.faults import BankFault, FaultPlan, Touch
 from protocols.bank import Bank
 from protocols.canon.query import LinesQuestion
 from protocols.canon.statement import Page
@@ -385,7 +385,7 @@ def test_a_continuation_that_does_not_end_is_unclear_and_ends_here(tmp_path: Pat
 
 
 def test_entries_of_a_bank_that_is_down_are_unavailable(tmp_path: Path) -> None:
-    world = World(tmp_path, plan=FaultPlan("1", {Fault.PROBE_SILENCE: 1.0}))
+    world = World(tmp_path, plan=FaultPlan("1", {BankFault.PROBE_SILENCE: 1.0}))
     world.start()
     said = page(world, max_wait="PT10S", wait_s=12)
     assert said["error"]["code"] == "bank_unavailable"

@@ -15,14 +15,13 @@ import pika.exceptions
 import pytest
 
 from gateway.erp import topology
-from gateway.erp.amqp_types import BrokerRefused, Fate, Message, Properties, UnsafeTopology
+from gateway.erp.amqp_types import BrokerRefused, OutgoingMessage, Properties, PublishStatus, UnsafeTopology
 from gateway.erp.definitions import SenderAccess, definitions, policy
 from gateway.erp.policies import UNLIMITED, from_json, judge
 from gateway.erp.topology import (
     CHECKPOINTS_QUEUE,
     COMMANDS,
     DEAD,
-    EVENTS,
     MONEY_QUEUE,
     PARKED_QUEUE,
     QUERY_QUEUE,
@@ -32,6 +31,7 @@ from gateway.erp.topology import (
     preparation,
     standard,
 )
+from protocols.erp.routing import EVENTS
 from tests.gateway.erp.rabbit import Ears, Rabbit, message, rabbit_for_tests, until
 
 pytestmark = pytest.mark.broker
@@ -112,8 +112,8 @@ async def test_every_command_has_its_queue_and_a_typo_is_kept(rabbit: Rabbit) ->
 async def test_news_nobody_subscribed_to_is_kept(rabbit: Rabbit) -> None:
     ears = await applied(rabbit)
     key = "payment.settled.icbc.kingdee"
-    verdict = await ears.client.publish(Message(EVENTS, key, b"news", Properties(message_id="n-1")))
-    assert verdict.fate is Fate.CONFIRMED
+    verdict = await ears.client.publish(OutgoingMessage(EVENTS, key, b"news", Properties(message_id="n-1")))
+    assert verdict.fate is PublishStatus.CONFIRMED
     (method, _properties, body), = rabbit.get_all(UNROUTED_NEWS)
     assert (method.routing_key, body) == (key, b"news")
 
@@ -348,9 +348,9 @@ async def test_imported_definitions_are_complete_and_keep_senders_apart(rabbit: 
             for key in ("payment.settled.icbc.demo", "*.*.*.demo", "#.demo"):
                 channel.queue_bind(mine, EVENTS, key)
             reply = await client.publish(message("reply", mine))
-            assert reply.fate is Fate.CONFIRMED
-            news = Message(EVENTS, "payment.settled.icbc.demo", b"", Properties(message_id="n-1"))
-            assert (await client.publish(news)).fate is Fate.CONFIRMED
+            assert reply.fate is PublishStatus.CONFIRMED
+            news = OutgoingMessage(EVENTS, "payment.settled.icbc.demo", b"", Properties(message_id="n-1"))
+            assert (await client.publish(news)).fate is PublishStatus.CONFIRMED
         assert len(there.get_all_as(demo, "g", mine)) == 2
         for key in ("payment.settled.icbc.other", "#", "payment.#", "*.*.*.*", "#.other"):
             denied(there, demo, lambda channel, key=key: channel.queue_bind("erp-demo.replies", EVENTS, key))

@@ -18,8 +18,8 @@ from gateway.core.policy import Allowance, Judgement, UsageFacts, judge
 from gateway.core.states import Event, Hold, Rules, Send
 from gateway.journal.commit.committer import Committer
 from gateway.journal.commit.permit_log import NoPermits, Permits
-from gateway.journal.commit.rows import AttemptRow, OutboxRow, PaymentRow, Reply, WorkRow
-from gateway.journal.commit.store import Permit, Tx, Unit
+from gateway.journal.commit.rows import AttemptRow, OutboxRow, PaymentRow, Permit, Reply, WorkRow
+from gateway.journal.commit.store import Tx, Unit
 from gateway.journal.payments import admission as payments_admission
 from gateway.journal.payments import transition as applying
 from gateway.journal.payments.redelivery import Coming
@@ -135,12 +135,12 @@ class Journal:
         self.committer = Committer(
             self.engine, self.hands, node, self.vault, self.entropy, permits or NoPermits(), **options
         )
-        self.mails: list[OutboxRow] = []
+        self.messages: list[OutboxRow] = []
         self.works: list[WorkRow] = []
 
     def group(self, units: Sequence[Unit[Any]]) -> list[Any]:
         done = self.committer.commit(units)
-        self.mails, self.works = list(done.mails), list(done.works)
+        self.messages, self.works = list(done.messages), list(done.works)
         return list(done.results)
 
     def do(self, unit: Callable[[Tx], T]) -> T:

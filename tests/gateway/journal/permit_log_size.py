@@ -21,7 +21,7 @@ from sqlalchemy import insert, update
 from gateway.journal.cluster import restored_database
 from gateway.journal.commit import audit
 from gateway.journal.commit.permit_log import Group, PermitLog
-from gateway.journal.commit.store import Permit
+from gateway.journal.commit.rows import Permit
 from gateway.journal.sql import databases, migrations, schema, vaults
 from tests.gateway.journal.bench import LANE, NOW_MS, vault
 

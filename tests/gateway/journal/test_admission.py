@@ -40,7 +40,7 @@ def test_an_order_becomes_a_payment_ready_to_be_sent(journal: Journal) -> None:
 
 def test_the_reply_and_the_event_of_acceptance_are_mailed_in_the_same_unit(journal: Journal) -> None:
     row = journal.admit().row
-    event, reply = journal.mails
+    event, reply = journal.messages
     assert (event.exchange, event.routing_key) == ("bankgw.events", "payment.accepted.sample.erp")
     assert (reply.exchange, reply.routing_key, reply.correlation_id) == ("", "erp.replies", "corr-1")
     assert event.message_id != reply.message_id
@@ -55,13 +55,13 @@ def test_the_reply_and_the_event_of_acceptance_are_mailed_in_the_same_unit(journ
 
 def test_without_a_reply_queue_there_is_only_the_event(journal: Journal) -> None:
     journal.admit(reply=Reply(None, None))
-    assert [mail.exchange for mail in journal.mails] == ["bankgw.events"]
+    assert [mail.exchange for mail in journal.messages] == ["bankgw.events"]
 
 
 def test_a_held_order_is_accepted_and_then_held_and_has_no_work(journal: Journal) -> None:
     row = journal.admit(judged=hold).row
     assert (row.life.state, row.life.seq, row.hold_reason) == (State.HELD, 2, "approval")
-    told = [(json.loads(mail.body)["event"], json.loads(mail.body)["seq"]) for mail in journal.mails]
+    told = [(json.loads(mail.body)["event"], json.loads(mail.body)["seq"]) for mail in journal.messages]
     assert told == [("payment.accepted", 1), ("payment.accepted", 1), ("payment.held", 2)]
     assert journal.works == []
     assert journal.read(lambda conn: lookup.fetch(conn, row.payment)) == row
@@ -75,7 +75,7 @@ def test_a_rejected_order_keeps_its_id_and_is_answered_once_with_every_fault(jou
 
     row = journal.admit(judged=refused).row
     assert (row.life.state, row.life.seq) == (State.REJECTED, 1)
-    replies = [json.loads(mail.body) for mail in journal.mails if mail.exchange == ""]
+    replies = [json.loads(mail.body) for mail in journal.messages if mail.exchange == ""]
     told = [(said["event"], said["seq"], said["error"]["code"]) for said in replies]
     assert told == [("payment.rejected", 1, "validation")]
     assert [error["at"] for error in replies[0]["error"]["errors"]] == ["/purpose", "/amount"]
@@ -85,7 +85,7 @@ def test_a_rejected_order_keeps_its_id_and_is_answered_once_with_every_fault(jou
     assert stored.refusal is not None
     assert stored.refusal.faults == faults
     assert journal.admit(judged=refused).kind is Admittance.REPLAYED
-    [again] = journal.mails
+    [again] = journal.messages
     assert json.loads(again.body)["error"] == replies[0]["error"]
 
 
@@ -94,7 +94,7 @@ def test_the_same_order_again_is_answered_with_its_present_state(journal: Journa
     journal.send(row)
     again = journal.admit(reply=Reply("erp.other", "corr-2"))
     assert (again.kind, again.row.life.state) == (Admittance.REPLAYED, State.SENDING)
-    [mail] = journal.mails
+    [mail] = journal.messages
     said = json.loads(mail.body)
     assert (mail.routing_key, mail.correlation_id) == ("erp.other", "corr-2")
     assert (said["event"], said["replayed"], said["state"]) == ("payment.accepted", True, "sending")
@@ -108,7 +108,7 @@ def test_a_repeat_is_answered_with_what_another_node_made_of_the_order(journal: 
     other.apply(row.payment, Cancel(NOW_MS), epoch=None)
     again = journal.admit()
     assert (again.kind, again.row.life.state) == (Admittance.REPLAYED, State.CANCELLED)
-    said = json.loads(journal.mails[0].body)
+    said = json.loads(journal.messages[0].body)
     assert (said["replayed"], said["state"], said["seq"]) == (True, "cancelled", 2)
     other.close()
 
@@ -127,7 +127,7 @@ def test_a_repeat_is_answered_with_what_its_own_group_made_of_the_order(journal:
 def test_a_repeat_without_a_queue_is_answered_by_an_event(journal: Journal) -> None:
     journal.admit()
     journal.admit(reply=Reply(None, None))
-    assert [mail.routing_key for mail in journal.mails] == ["payment.accepted.sample.erp"]
+    assert [mail.routing_key for mail in journal.messages] == ["payment.accepted.sample.erp"]
 
 
 def test_the_same_id_with_other_content_changes_nothing(journal: Journal) -> None:
@@ -135,7 +135,7 @@ def test_the_same_id_with_other_content_changes_nothing(journal: Journal) -> Non
     before = {table.name: journal.count(table) for table in schema.metadata.sorted_tables}
     other = journal.admit(order(minor=99))
     assert (other.kind, other.row) == (Admittance.CONFLICT, row)
-    assert journal.mails == []
+    assert journal.messages == []
     assert {table.name: journal.count(table) for table in schema.metadata.sorted_tables} == before
     usage = journal.read(lambda conn: conn.execute(select(schema.usage.c.sum_minor)).scalars().all())
     assert set(usage) == {1_234_567}

@@ -19,7 +19,7 @@ from gateway.journal.backup import backup, dump_tools
 from gateway.journal.backup.backup import Manifest, NoBackup, Origin
 from gateway.journal.commit import audit
 from gateway.journal.commit.permit_log import Group, PermitLog
-from gateway.journal.commit.store import Permit
+from gateway.journal.commit.rows import Permit
 from gateway.journal.sql import databases, migrations, schema
 from gateway.journal.sql.vault import Vault
 from tests.gateway.journal.bench import LANE, NOW_MS, Journal, admit, order, vault

@@ -10,7 +10,7 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import create_engine, insert, select, text, update
 from sqlalchemy.exc import IntegrityError
 
-from gateway.journal.cluster import lane_leases
+from gateway.journal.commit.serials import carry_serials, draw_serials
 from gateway.journal.commit.store import Tx
 from gateway.journal.payments import admission as payments_admission
 from gateway.journal.payments import bundles, lookup
@@ -29,7 +29,7 @@ def admitted(one: payments_admission.Admission, tx: Tx) -> str:
 
 
 def draw(name: str, n: int, tx: Tx) -> range:
-    return lane_leases.draw_serials(tx, name, n)
+    return draw_serials(tx, name, n)
 
 
 def taken_in(journal: Journal, lane: str, *ids: str, form: ReferenceForm = SHORT) -> list[str]:
@@ -53,8 +53,8 @@ def test_two_nodes_draw_from_one_counter_of_the_bank(journal: Journal) -> None:
 
 
 def test_another_bank_counts_for_itself(journal: Journal) -> None:
-    assert journal.do(lambda tx: lane_leases.draw_serials(tx, "one", 3)) == range(3)
-    assert journal.do(lambda tx: lane_leases.draw_serials(tx, "two", 3)) == range(3)
+    assert journal.do(lambda tx: draw_serials(tx, "one", 3)) == range(3)
+    assert journal.do(lambda tx: draw_serials(tx, "two", 3)) == range(3)
 
 
 def test_the_database_refuses_a_reference_that_another_lane_of_the_bank_has(journal: Journal) -> None:
@@ -86,8 +86,8 @@ def test_a_lane_of_another_name_goes_on_with_its_banks_counter(journal: Journal)
 def test_a_bank_of_another_name_goes_on_above_both(journal: Journal, drawn: tuple[int, int]) -> None:
     used = [journal.do(partial(draw, name, n))
             for name, n in zip(("old", "new"), drawn, strict=True) if n]  # fmt: skip
-    journal.do(lambda tx: lane_leases.carry_serials(tx, "old", "new"))
-    assert journal.do(lambda tx: lane_leases.draw_serials(tx, "new", 1)).start >= max(numbers.stop for numbers in used)
+    journal.do(lambda tx: carry_serials(tx, "old", "new"))
+    assert journal.do(lambda tx: draw_serials(tx, "new", 1)).start >= max(numbers.stop for numbers in used)
 
 
 def back_to_the_schema_before(url: str) -> None:
@@ -117,7 +117,7 @@ def test_an_older_database_keeps_its_references_and_counts_on_above_all_its_lane
     again = Journal(url, node="n7")
     found = [again.read(partial(lookup.find_by_reference, lane=lane, bank_ref="SAME")) for lane in LANES]
     assert [row.order.id for row in found if row is not None] == ["A", "B"]
-    assert again.do(lambda tx: lane_leases.draw_serials(tx, "sample", 1)).start >= 7_000
+    assert again.do(lambda tx: draw_serials(tx, "sample", 1)).start >= 7_000
     new = [*taken_in(again, LANES[0], "C"), *taken_in(again, LANES[1], "D")]
     assert len({*new, "SAME"}) == 3
     banks = dict(again.read(lambda conn: conn.execute(select(schema.payments.c.order_id, schema.payments.c.ref_bank)).all()))

@@ -149,8 +149,8 @@ def test_items_are_judged_with_those_before_them(journal: Journal) -> None:
 
 
 def completions(journal: Journal) -> list[str]:
-    mails = rows(journal, schema.outbox)
-    return [row.routing_key for row in mails if json.loads(row.headers)["type"] == "batch.completed"]
+    messages = rows(journal, schema.outbox)
+    return [row.routing_key for row in messages if json.loads(row.headers)["type"] == "batch.completed"]
 
 
 def test_the_end_is_told_in_the_unit_that_brings_it_and_again_when_an_item_changes(journal: Journal) -> None:

@@ -19,7 +19,7 @@ from gateway.journal.checkpoints.witness import Seen, Witness
 from gateway.journal.commit import audit, outbox
 from gateway.journal.commit.group_commit import SqlStore
 from gateway.journal.commit.permit_log import NoPermits
-from gateway.journal.commit.rows import Mail
+from gateway.journal.commit.rows import OutboxState
 from gateway.journal.commit.store import Tx
 from gateway.journal.sql import schema
 from gateway.journal.sql.executor import InlineExecutor
@@ -61,18 +61,18 @@ class Maker:
 
         self.done(self.store.write(unit))
 
-    def mails(self) -> list[checkpoints.Word]:
+    def messages(self) -> list[checkpoints.PublishedCheckpoint]:
         found = self.done(self.store.read(lambda conn: outbox.unsent(conn, "n1")))
         assert isinstance(found, list)
-        return [checkpoints.read_word(row.body) for row in found if row.routing_key == checkpoints.QUEUE]
+        return [checkpoints.read_published(row.body) for row in found if row.routing_key == checkpoints.QUEUE]
 
     def sizes(self) -> list[int]:
-        return [checkpoints.opened(word.note, KEY.public_key()).size for word in self.mails()]
+        return [checkpoints.opened(word.note, KEY.public_key()).size for word in self.messages()]
 
     def deliver(self) -> None:
         rows = self.done(self.store.read(lambda conn: outbox.unsent(conn, "n1")))
         assert isinstance(rows, list)
-        self.done(self.store.write(lambda tx: outbox.mark(tx, [row.message_id for row in rows], Mail.SENT)))
+        self.done(self.store.write(lambda tx: outbox.mark(tx, [row.message_id for row in rows], OutboxState.SENT)))
 
 
 @pytest.fixture
@@ -119,7 +119,7 @@ def test_the_next_life_continues_and_the_witness_follows(maker: Maker, tmp_path:
     maker.start()
     maker.note(1_100)
     maker.pass_(2)
-    words = maker.mails()
+    words = maker.messages()
     witness = Witness(tmp_path / "witness", (checkpoints.public_words(KEY.public_key(), ORIGIN),))
     assert [witness.take(word.octets()) for word in words] == [Seen(ORIGIN, size) for size in (1_500, 1_507, 2_607)]
     assert witness.take(words[1].octets()) == Seen(ORIGIN, 1_507), "delivered twice"
@@ -171,14 +171,14 @@ def test_a_note_of_another_key_or_of_nobody_is_not_believed(tmp_path: Path) -> N
     with pytest.raises(BadCheckpoint, match="no signed checkpoint"):
         checkpoints.opened("hello", KEY.public_key())
     witness = Witness(tmp_path)
-    word = checkpoints.Word(checkpoints.sign(POINT, KEY), (), ())
+    word = checkpoints.PublishedCheckpoint(checkpoints.sign(POINT, KEY), (), ())
     assert witness.take(word.octets()).alarm and witness.take(b"{}").alarm
 
 
 def test_a_proof_that_does_not_fit_its_root_is_an_alarm(tmp_path: Path) -> None:
     witness = Witness(tmp_path, (checkpoints.public_words(KEY.public_key(), ORIGIN),))
     leaves = [merkle.leaf(b"%d" % n) for n in range(3)]
-    word = checkpoints.Word(checkpoints.sign(POINT, KEY), (), merkle.between(0, leaves))
+    word = checkpoints.PublishedCheckpoint(checkpoints.sign(POINT, KEY), (), merkle.between(0, leaves))
     seen = witness.take(word.octets())
     assert seen.alarm and "does not follow from its own proof" in seen.why
     said = json.loads(word.octets())

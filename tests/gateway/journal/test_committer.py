@@ -15,10 +15,11 @@ from twisted.python.failure import Failure
 
 from gateway.clock import SeededEntropy
 from gateway.core.states import Cancel, Send
-from gateway.journal.cluster.lane_leases import draw_serials
 from gateway.journal.commit import audit
 from gateway.journal.commit.committer import Committer
-from gateway.journal.commit.store import Permit, StoreFailed, Tx
+from gateway.journal.commit.rows import Head, Permit
+from gateway.journal.commit.serials import draw_serials
+from gateway.journal.commit.store import StoreFailed, Tx
 from gateway.journal.payments import admission as payments_admission
 from gateway.journal.payments import lookup
 from gateway.journal.payments import transition as applying
@@ -227,7 +228,7 @@ def test_a_start_whose_connection_is_lost_begins_anew(url: str, monkeypatch: pyt
     journal = Journal(url)
     head_of, lost = audit.head_of, list[int]()
 
-    def loses(conn: Connection, node: str) -> audit.Head:
+    def loses(conn: Connection, node: str) -> Head:
         if not lost:
             lost.append(1)
             kill(conn, journal)

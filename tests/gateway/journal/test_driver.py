@@ -187,7 +187,7 @@ def test_no_statement_of_many_rows_is_big_enough_to_be_cut_in_two(
     journal: Journal, monkeypatch: pytest.MonkeyPatch, sizes: list[int], statements: int
 ) -> None:
     """Where its writer is stopped while it leaves, the server waits for the rest of it and counts no time."""
-    mails, said = [_mail(n, bytes([n]) * size) for n, size in enumerate(sizes)], list[int]()
+    messages, said = [_mail(n, bytes([n]) * size) for n, size in enumerate(sizes)], list[int]()
     run = driver._run
 
     def heard(conn: Any, written: Any, bound: Any, **words: Any) -> int:
@@ -199,17 +199,17 @@ def test_no_statement_of_many_rows_is_big_enough_to_be_cut_in_two(
     def put(tx: Tx) -> int:
         with monkeypatch.context() as patched:
             patched.setattr(driver, "_run", heard)
-            return driver.write_many(tx.fresh, insert(schema.outbox), mails)
+            return driver.write_many(tx.fresh, insert(schema.outbox), messages)
 
-    assert journal.do(put) == len(mails)
+    assert journal.do(put) == len(messages)
     if journal.engine.dialect.driver == "psycopg":
         assert len(said) == statements and max(said) <= driver.MOST_BYTES
     kept = journal.read(lambda conn: conn.execute(select(schema.outbox.c.body).order_by(schema.outbox.c.message_id)).scalars().all())
-    assert [bytes(body) for body in kept] == [mail["body"] for mail in mails]
+    assert [bytes(body) for body in kept] == [mail["body"] for mail in messages]
 
 
 def test_rows_of_several_statements_are_one_transaction(journal: Journal) -> None:
-    mails = [_mail(n, b"x" * 30_000) for n in (1, 2, 3, 4, 1)]
+    messages = [_mail(n, b"x" * 30_000) for n in (1, 2, 3, 4, 1)]
     with pytest.raises(IntegrityError):
-        journal.do(lambda tx: driver.write_many(tx.fresh, insert(schema.outbox), mails))
+        journal.do(lambda tx: driver.write_many(tx.fresh, insert(schema.outbox), messages))
     assert journal.count(schema.outbox) == 0

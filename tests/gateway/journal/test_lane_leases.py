@@ -7,6 +7,7 @@ from gateway.core.states import Silent, Work
 from gateway.journal.cluster import lane_leases
 from gateway.journal.commit import work
 from gateway.journal.commit.rows import WorkRow
+from gateway.journal.commit.serials import BLOCK, draw_serials
 from gateway.journal.payments import lookup
 from gateway.journal.sql import schema
 from protocols.canon.outcome import State
@@ -117,13 +118,13 @@ def test_work_is_due_when_its_time_has_come_and_only_on_its_lane(journal: Journa
     assert journal.read(lambda conn: work.due(conn, LANE, NOW_MS)) == [WorkRow(row.payment, Work.SEND, LANE, NOW_MS, 0)]
 
 
-@pytest.mark.parametrize("n", [1, lane_leases.BLOCK, lane_leases.BLOCK + 1])
+@pytest.mark.parametrize("n", [1, BLOCK, BLOCK + 1])
 def test_serials_are_consecutive_and_never_repeat(journal: Journal, n: int) -> None:
-    drawn = [journal.do(lambda tx: lane_leases.draw_serials(tx, LANE, n)) for _ in range(5)]
+    drawn = [journal.do(lambda tx: draw_serials(tx, LANE, n)) for _ in range(5)]
     assert [len(numbers) for numbers in drawn] == [n] * 5
     everything = [number for numbers in drawn for number in numbers]
     assert everything == sorted(set(everything))
-    other = journal.do(lambda tx: lane_leases.draw_serials(tx, "another", 1))
+    other = journal.do(lambda tx: draw_serials(tx, "another", 1))
     assert other == range(1)
 
 

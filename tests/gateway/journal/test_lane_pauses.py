@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import delete, insert, select, update
 
 from gateway.journal.cluster import lane_pauses
-from gateway.journal.cluster.lane_pauses import Said
+from gateway.journal.cluster.lane_pauses import PauseState
 from gateway.journal.commit import audit
 from gateway.journal.sql import schema
 from tests.gateway.journal.bench import Journal
@@ -16,17 +16,17 @@ from tests.gateway.journal.bench import Journal
 LONG = f"{'b' * 31}.{'m' * 31}"
 
 
-def say(journal: Journal, lane: str, *, paused: bool) -> Said:
+def say(journal: Journal, lane: str, *, paused: bool) -> PauseState:
     return journal.do(lambda tx: lane_pauses.say(tx, lane, "uid:root", paused=paused, detail={}))
 
 
 def test_the_last_word_holds_whatever_the_clock_of_its_node_shows(journal: Journal) -> None:
     other = Journal(journal.url, "n2")
     journal.hands.task.advance(60)
-    assert say(journal, LONG, paused=False) == Said(1, paused=False)
-    assert say(other, LONG, paused=True) == Said(2, paused=True)
+    assert say(journal, LONG, paused=False) == PauseState(1, paused=False)
+    assert say(other, LONG, paused=True) == PauseState(2, paused=True)
     assert journal.read(lambda conn: lane_pauses.said(conn, [LONG, "c.main"])) == {
-        LONG: Said(2, paused=True), "c.main": Said(),
+        LONG: PauseState(2, paused=True), "c.main": PauseState(),
     }  # fmt: skip
     other.close()
 
@@ -35,9 +35,9 @@ def test_what_an_older_version_wrote_into_the_audit_trail_counts_until_something
     for entry in ("lane.resumed", "lane.paused", "lane.probed"):
         journal.hands.task.advance(1)
         journal.do(partial(audit.append, actor="uid:root", entry_kind=entry, object_id="old.main"))
-    assert journal.read(lambda conn: lane_pauses.said(conn, ["old.main"])) == {"old.main": Said(0, paused=True)}
+    assert journal.read(lambda conn: lane_pauses.said(conn, ["old.main"])) == {"old.main": PauseState(0, paused=True)}
     say(journal, "old.main", paused=False)
-    assert journal.read(lambda conn: lane_pauses.said(conn, ["old.main"])) == {"old.main": Said(1, paused=False)}
+    assert journal.read(lambda conn: lane_pauses.said(conn, ["old.main"])) == {"old.main": PauseState(1, paused=False)}
 
 
 @pytest.mark.parametrize("forged", ["resumed", "resumed and unsealed", "removed"])

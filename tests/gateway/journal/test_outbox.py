@@ -4,7 +4,7 @@ import threading
 from dataclasses import replace
 
 from gateway.journal.commit import outbox
-from gateway.journal.commit.rows import Mail, OutboxRow
+from gateway.journal.commit.rows import OutboxRow, OutboxState
 from gateway.journal.commit.store import Tx
 from gateway.journal.sql import schema
 from tests.gateway.journal.bench import NOW_MS, Journal, message
@@ -13,7 +13,7 @@ from tests.gateway.journal.bench import NOW_MS, Journal, message
 def mail(journal: Journal, *rows: OutboxRow) -> None:
     def unit(tx: Tx) -> None:
         for row in rows:
-            tx.mail(row)
+            tx.enqueue(row)
 
     journal.do(unit)
 
@@ -27,7 +27,7 @@ def test_mail_is_read_back_as_it_was_written(journal: Journal) -> None:
                     {"type": "x", "bank": "icbc"}, "corr", "application/xml", None, NOW_MS)  # fmt: skip
     mail(journal, row)
     assert journal.read(lambda conn: outbox.unsent(conn, "n1")) == [row]
-    assert journal.mails == [row]
+    assert journal.messages == [row]
 
 
 def test_waiting_mail_comes_in_order_a_page_at_a_time_and_only_this_nodes(journal: Journal) -> None:
@@ -53,11 +53,11 @@ def test_a_page_ends_with_its_number_or_its_bytes(journal: Journal) -> None:
 
 def test_marked_mail_does_not_come_again_and_marking_twice_is_harmless(journal: Journal) -> None:
     mail(journal, *[message(f"m{n:04d}") for n in range(1100)])
-    assert journal.do(lambda tx: outbox.mark(tx, [f"m{n:04d}" for n in range(1050)], Mail.SENT)) == 1050
+    assert journal.do(lambda tx: outbox.mark(tx, [f"m{n:04d}" for n in range(1050)], OutboxState.SENT)) == 1050
     entries = journal.count(schema.audit)
-    assert journal.do(lambda tx: outbox.mark(tx, ["m0000"], Mail.SENT)) == 0
+    assert journal.do(lambda tx: outbox.mark(tx, ["m0000"], OutboxState.SENT)) == 0
     assert journal.count(schema.audit) == entries
-    journal.do(lambda tx: outbox.mark(tx, ["m1099"], Mail.PARKED))
+    journal.do(lambda tx: outbox.mark(tx, ["m1099"], OutboxState.PARKED))
     assert len(ids(journal)) == 49
     assert journal.read(outbox.depth) == outbox.Depth(49, NOW_MS, 1)
 
@@ -67,7 +67,7 @@ def test_an_empty_outbox_has_no_depth(journal: Journal) -> None:
 
 
 def test_the_mail_of_a_dead_node_goes_to_one_claimer(journal: Journal) -> None:
-    mail(journal, *[message(f"m{n}", "dead") for n in range(200)], replace(message("sent", "dead"), state=Mail.SENT))
+    mail(journal, *[message(f"m{n}", "dead") for n in range(200)], replace(message("sent", "dead"), state=OutboxState.SENT))
     claimers = [Journal(journal.url, name) for name in ("n2", "n3")]
     claimed: dict[str, int] = {}
 

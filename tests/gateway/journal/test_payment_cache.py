@@ -150,7 +150,7 @@ def test_an_epoch_raised_behind_the_writers_back_is_a_conflict(journal: Journal)
         conn.execute(update(schema.payments).values(epoch=9))
     late = journal.do(change(row, Send(AT), attempt=attempt(row.payment)))
     assert late.conflict
-    assert journal.mails == []
+    assert journal.messages == []
     assert journal.count(schema.attempts) == 0
 
 

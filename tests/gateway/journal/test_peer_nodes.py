@@ -15,7 +15,7 @@ from tests.world.world import World
 
 
 def mail(journal: Journal, message_id: str) -> None:
-    journal.do(lambda tx: tx.mail(OutboxRow(message_id, tx.node, "", "q", b"{}", created_ms=tx.now_ms)))
+    journal.do(lambda tx: tx.enqueue(OutboxRow(message_id, tx.node, "", "q", b"{}", created_ms=tx.now_ms)))
 
 
 def test_the_mail_of_a_node_that_died_is_taken_over_once(journal: Journal) -> None:
@@ -107,7 +107,7 @@ def test_of_nodes_that_share_a_journal_none_takes_the_mail_of_another_that_lives
     first = world.start("gw1")
     world.run(1)
     first.amqp.drop(1_000)
-    first.store.write(lambda tx: tx.mail(OutboxRow("m1", tx.node, "", "q", b"{}", created_ms=tx.now_ms)))
+    first.store.write(lambda tx: tx.enqueue(OutboxRow("m1", tx.node, "", "q", b"{}", created_ms=tx.now_ms)))
     second = world.start("gw2")
     world.run(peer_nodes.BEAT_S * 2)
     assert [row.message_id for row in world.read(lambda conn: outbox.unsent(conn, "gw1"))] == ["m1"]
@@ -146,7 +146,7 @@ def test_without_the_broker_nobody_takes_or_leaves_what_no_other_could_publish_s
     first = world.start("gw1")
     world.run(1)
     first.amqp.drop(1_000)
-    first.store.write(lambda tx: tx.mail(OutboxRow("m1", tx.node, "", "q", b"{}", created_ms=tx.now_ms)))
+    first.store.write(lambda tx: tx.enqueue(OutboxRow("m1", tx.node, "", "q", b"{}", created_ms=tx.now_ms)))
     world.run(200)
     assert [row.message_id for row in world.read(lambda conn: outbox.unsent(conn, "gw1"))] == ["m1"], "it is alone"
     second = world.start("gw2")
@@ -175,7 +175,7 @@ def test_a_beat_that_fails_is_not_the_last_unless_the_journal_has_failed(
     with lines() as said:
         world.run(peer_nodes.BEAT_S * 2)
     assert len(heard) == (1 if last else 2)
-    failed = events(said, "neighbours.failed")
+    failed = events(said, "peers.failed")
     assert len(failed) == (0 if last else 2) == life.sample("bankgw_alarms_total", alarm="impossible")
     assert all("stumble" in line["error"] and "KeyError" in line["error"] for line in failed)
     life.gateway.peer_nodes.stop()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gateway.journal.commit.permit_log import GENESIS, Group, PermitLog, PermitLogBroken, examine, know, read_back
-from gateway.journal.commit.store import Permit
+from gateway.journal.commit.rows import Permit
 from gateway.journal.sql.vault import Vault
 from tests.gateway.journal.bench import LANE, NOW_MS, vault
 

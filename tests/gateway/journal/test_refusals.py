@@ -3,7 +3,7 @@ from __future__ import annotations
 from functools import partial
 
 from gateway.journal.commit import outbox
-from gateway.journal.commit.rows import Mail
+from gateway.journal.commit.rows import OutboxState
 from gateway.journal.commit.store import Tx
 from gateway.journal.payments import refusals
 from gateway.journal.payments.refusals import Held, RefusalRow
@@ -16,7 +16,7 @@ def test_a_refusal_its_reply_and_its_parked_copy_are_one_unit(journal: Journal) 
     body = b'{"amount": 12.5}'
     new = journal.do(lambda tx: refusals.refuse(tx, "d1", "erp", Code.SCHEMA, body, message("r"), message("p")))
     assert new
-    assert [mail.message_id for mail in journal.mails] == ["r", "p"]
+    assert [mail.message_id for mail in journal.messages] == ["r", "p"]
     assert journal.read(lambda conn: refusals.fetch(conn, "d1")) == RefusalRow("d1", "erp", Code.SCHEMA, NOW_MS, body)
     assert journal.count(schema.audit) == 1
 
@@ -26,7 +26,7 @@ def test_a_delivery_that_comes_again_is_refused_once(journal: Journal) -> None:
         return refusals.refuse(tx, "d1", None, Code.NO_SENDER, b"?", None, message("p"))
 
     assert [journal.do(unit), journal.do(unit)] == [True, False]
-    assert journal.mails == []
+    assert journal.messages == []
     assert len(journal.read(lambda conn: outbox.unsent(conn, "n1"))) == 1
     assert journal.count(schema.audit) == 1
 
@@ -45,7 +45,7 @@ def test_after_their_retention_refusals_and_their_published_copies_are_gone(jour
     for n in range(5):
         journal.do(partial(refusals.refuse, key=f"d{n}", sender="erp", code=Code.SCHEMA, body=b"{}",
                            reply=message(f"r{n}"), parked=message(f"p{n}") if n else None))  # fmt: skip
-    journal.do(lambda tx: outbox.mark(tx, ["p1", "p2", "p3", "r1"], Mail.SENT))
+    journal.do(lambda tx: outbox.mark(tx, ["p1", "p2", "p3", "r1"], OutboxState.SENT))
     later = NOW_MS + 1
     assert journal.read(lambda conn: refusals.held(conn, NOW_MS)) == Held(5, 4, False)
     assert journal.read(lambda conn: refusals.held(conn, later)) == Held(5, 4, True)

@@ -9,9 +9,10 @@ import pytest
 from sqlalchemy import insert, select, update
 
 from gateway.core.policy import UsageFacts
-from gateway.journal.cluster import lane_leases, lane_names, lane_pauses, renames, restored_database
+from gateway.journal.cluster import lane_leases, lane_pauses, renames, restored_database
 from gateway.journal.cluster.renames import NotRenamed, Renamed
-from gateway.journal.commit import audit, work
+from gateway.journal.commit import audit, lane_names, work
+from gateway.journal.commit.serials import draw_serials
 from gateway.journal.payments import admission as payments_admission
 from gateway.journal.payments import lookup, payees
 from gateway.journal.payments.limits import OrderClaim
@@ -32,8 +33,8 @@ def rename_sender(journal: Journal, old: str = "erp", new: str = "kingdee") -> R
     return journal.do(lambda tx: renames.rename_sender(tx, old, new, ACTOR, "new name"))
 
 
-def told(journal: Journal, entry: str) -> audit.Entry:
-    def look(conn: object) -> audit.Entry:
+def told(journal: Journal, entry: str) -> audit.AuditEntry:
+    def look(conn: object) -> audit.AuditEntry:
         row = conn.execute(select(schema.audit).where(schema.audit.c.entry == entry)).one()  # type: ignore[attr-defined]
         return audit._entry(row, journal.vault)
 
@@ -45,7 +46,7 @@ def test_a_lane_takes_payments_work_numbers_and_pause_along(journal: Journal) ->
     assert epoch == 1
     row = journal.admit(order("AP-1")).row
     journal.send(row)
-    drawn = journal.do(lambda tx: lane_leases.draw_serials(tx, "sample", 3))
+    drawn = journal.do(lambda tx: draw_serials(tx, "sample", 3))
     journal.do(lambda tx: lane_pauses.say(tx, LANE, ACTOR, paused=True, detail={}))
     journal.hands.task.advance(2)
     said = rename_lane(journal)
@@ -61,7 +62,7 @@ def test_a_lane_takes_payments_work_numbers_and_pause_along(journal: Journal) ->
     assert again is not None and again.epoch == 3
     recovered = journal.do(lambda tx: lane_leases.recover(tx, NEW, 3, "n1"))
     assert [one.row_after.life.state for one in recovered if one.row_after] == [State.IN_DOUBT]
-    assert journal.do(lambda tx: lane_leases.draw_serials(tx, "sample", 1)).start >= drawn.stop
+    assert journal.do(lambda tx: draw_serials(tx, "sample", 1)).start >= drawn.stop
     entry = told(journal, "lane.renamed")
     assert (entry.actor, entry.object_id, entry.detail["old"], entry.detail["reason"]) == (ACTOR, NEW, LANE, "new name")
     assert journal.read(audit.verify) == []

@@ -16,6 +16,7 @@ from gateway.journal.cluster import lane_leases, renames, restored_database
 from gateway.journal.cluster.restored_database import Compared, Lack
 from gateway.journal.commit import audit
 from gateway.journal.commit.permit_log import Group, PermitLog, forgotten, read_back
+from gateway.journal.commit.rows import Head
 from gateway.journal.commit.store import StoreFailed, Tx
 from gateway.journal.sql import schema
 from protocols.canon.outcome import Fate
@@ -49,7 +50,7 @@ class Node:
     def pay(self, id: str) -> None:
         self.journal.send(self.journal.admit(order(id)).row)
 
-    def head(self) -> audit.Head:
+    def head(self) -> Head:
         return self.journal.read(lambda conn: audit.head_of(conn, "n1"))
 
     def entry(self, note: Callable[[Tx], None]) -> None:

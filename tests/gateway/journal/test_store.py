@@ -24,6 +24,7 @@ from gateway.journal.commit import audit, outbox
 from gateway.journal.commit.group_commit import GroupFacts, SqlStore
 from gateway.journal.commit.permit_log import PermitLog
 from gateway.journal.commit.rows import OutboxRow, QuestionRow, Reply, WorkRow
+from gateway.journal.commit.serials import BLOCK, draw_serials
 from gateway.journal.commit.store import Store, StoreFailed, Tx
 from gateway.journal.payments import admission as payments_admission
 from gateway.journal.payments import lookup, questions
@@ -81,7 +82,7 @@ def put(name: str) -> Callable[[Tx], str]:
 
 def poisoned(tx: Tx) -> str:
     put("poison")(tx)
-    tx.mail(message("poison"))
+    tx.enqueue(message("poison"))
     raise Poison("this one is at fault")
 
 
@@ -132,8 +133,8 @@ async def test_a_group_has_no_more_than_the_cap(make: Make) -> None:
 async def test_one_poisoned_unit_of_fifty_fails_alone(make: Make) -> None:
     groups: list[GroupFacts] = []
     store = make(observe=groups.append)
-    mails: list[OutboxRow] = []
-    store.listen(lambda mail, work: mails.extend(mail))
+    messages: list[OutboxRow] = []
+    store.listen(lambda mail, work: messages.extend(mail))
     fired: list[object] = []
     waiting = []
     for n in range(50):
@@ -143,7 +144,7 @@ async def test_one_poisoned_unit_of_fifty_fails_alone(make: Make) -> None:
     assert fired == [Poison if n == 20 else str(n) for n in range(50)]
     assert await names(store) == {str(n) for n in range(50)} - {"20"}
     assert [(facts.units, facts.failed) for facts in groups] == [(50, 1)]
-    assert mails == []
+    assert messages == []
     assert await store.read(lambda conn: audit.verify(conn, vault())) == []
 
 
@@ -170,8 +171,8 @@ async def test_mail_and_work_are_handed_over_once_before_the_deferreds(store: St
     told: list[object] = []
     mailed: list[str] = []
 
-    def listen(mails: tuple[OutboxRow, ...], works: tuple[WorkRow, ...]) -> None:
-        mailed.extend(mail.message_id for mail in mails)
+    def listen(messages: tuple[OutboxRow, ...], works: tuple[WorkRow, ...]) -> None:
+        mailed.extend(mail.message_id for mail in messages)
         told.append([row.work for row in works])
 
     store.listen(listen)
@@ -190,14 +191,14 @@ async def test_mail_and_work_are_handed_over_once_before_the_deferreds(store: St
 async def test_a_listener_that_fails_harms_nobody(store: Store, logged_failures: object) -> None:
     heard: list[int] = []
 
-    def deaf(mails: tuple[OutboxRow, ...], works: tuple[WorkRow, ...]) -> None:
+    def deaf(messages: tuple[OutboxRow, ...], works: tuple[WorkRow, ...]) -> None:
         raise Poison("a defect of the listener")
 
     store.listen(deaf)
-    store.listen(lambda mails, works: heard.append(len(mails)))
+    store.listen(lambda messages, works: heard.append(len(messages)))
 
     def unit(tx: Tx) -> None:
-        tx.mail(message("m"))
+        tx.enqueue(message("m"))
 
     await store.write(unit)
     assert heard == [1]
@@ -225,9 +226,9 @@ async def test_a_send_fires_only_after_its_permit_is_on_disk(make: Make, tmp_pat
         made = attempt(payment)
         return applying.apply(tx, payment, Send(NOW_MS), epoch=1, actor="node:n1", attempt=made)
 
-    store.listen(lambda mails, works: order_of_things.append("told"))
+    store.listen(lambda messages, works: order_of_things.append("told"))
     await gatherResults([store.write(send).addCallback(lambda _: order_of_things.append("fired")),
-                         store.write(lambda tx: tx.mail(message("m")))])  # fmt: skip
+                         store.write(lambda tx: tx.enqueue(message("m")))])  # fmt: skip
     assert order_of_things == ["synced", "told", "fired"]
 
 
@@ -328,7 +329,7 @@ async def test_while_a_stranger_has_a_lanes_row_other_lanes_go_on_and_then_this_
     clock = SystemClock(reactor_of_tests())
     for lane in ("a.main", "b.main"):
         assert await store.write(partial(lane_leases.lease, lane=lane, node="n1", ttl_ms=15_000)) == 1
-    assert await store.write(lambda tx: lane_leases.draw_serials(tx, "a", lane_leases.BLOCK)) == range(lane_leases.BLOCK)
+    assert await store.write(lambda tx: draw_serials(tx, "a", BLOCK)) == range(BLOCK)
     engine = create_engine(url)
     late: list[object] = []
     with engine.connect() as conn:
@@ -336,7 +337,7 @@ async def test_while_a_stranger_has_a_lanes_row_other_lanes_go_on_and_then_this_
         conn.execute(update(schema.counters).where(schema.counters.c.bank == "a").values(serial=7))
         began_s = clock.monotonic_s()
         store.write(lambda tx: lane_leases.renew(tx, "a.main", "n1", 1, 15_000)).addBoth(late.append)
-        store.write(lambda tx: lane_leases.draw_serials(tx, "a", 1)).addBoth(late.append)
+        store.write(lambda tx: draw_serials(tx, "a", 1)).addBoth(late.append)
         renewals = 0
         while clock.monotonic_s() < began_s + 9.0:
             assert await store.write(lambda tx: lane_leases.renew(tx, "b.main", "n1", 1, 15_000))
@@ -346,7 +347,7 @@ async def test_while_a_stranger_has_a_lanes_row_other_lanes_go_on_and_then_this_
     engine.dispose()
     while len(late) < 2:
         await sleep(clock, 0.05)
-    assert late == [True, range(lane_leases.BLOCK, lane_leases.BLOCK + 1)] and fatal == []
+    assert late == [True, range(BLOCK, BLOCK + 1)] and fatal == []
 
 
 @servers_only

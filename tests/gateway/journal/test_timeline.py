@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from gateway.core.states import Answered, Source
 from gateway.journal.commit.attempts import Exhibit
-from gateway.journal.commit.audit import Entry
+from gateway.journal.commit.audit import AuditEntry
 from gateway.journal.commit.rows import AttemptRow, Evidence, OutboxRow
 from gateway.journal.payments.timeline import timeline
 from protocols.canon.outcome import Fate
@@ -20,7 +20,7 @@ def test_the_file_of_a_payment_tells_its_story_in_order(journal: Journal) -> Non
     told = []
     for moment in journal.read(lambda conn: timeline(conn, row.payment)):
         what = moment.what
-        if isinstance(what, Entry):
+        if isinstance(what, AuditEntry):
             told.append(what.entry)
         elif isinstance(what, AttemptRow):
             told.append(f"sent {what.wire!r}")

@@ -18,7 +18,6 @@ from gateway.core.states import (
     AskedInVain,
     Cancel,
     Deny,
-    Done,
     Due,
     Event,
     Expire,
@@ -38,10 +37,11 @@ from gateway.core.states import (
     TakenOver,
     Tell,
     Work,
+    WorkDone,
 )
 from gateway.journal.commit import attempts, audit, outbox, payment_rows, work
-from gateway.journal.commit.rows import Evidence, OutboxRow, PaymentRow, WorkRow
-from gateway.journal.commit.store import Permit, Tx
+from gateway.journal.commit.rows import Evidence, OutboxRow, PaymentRow, Permit, WorkRow
+from gateway.journal.commit.store import Tx
 from gateway.journal.payments import lookup
 from gateway.journal.sql import schema
 from protocols.canon.errors import Code
@@ -121,7 +121,7 @@ def put(journal: Journal, life: Life, id: str = "AP-1", epoch: int = 1) -> Payme
     return row
 
 
-def last_entry(journal: Journal, payment: str) -> audit.Entry:
+def last_entry(journal: Journal, payment: str) -> audit.AuditEntry:
     return journal.read(lambda conn: audit.entries_of(conn, journal.vault, payment))[-1]
 
 
@@ -147,17 +147,17 @@ def test_every_effect_of_every_rule_reaches_the_rows(small: Journal, name: str, 
     assert stored.changed_ms == since_ms, "when it came into its state"
 
     tells = [effect.event for effect in expected.effects if isinstance(effect, Tell)]
-    events = [json.loads(mail.body) for mail in small.mails if mail.exchange == "bankgw.events"]
+    events = [json.loads(mail.body) for mail in small.messages if mail.exchange == "bankgw.events"]
     assert [said["event"] for said in events] == tells
     assert [said["seq"] for said in events] == list(range(life.seq + 1, life.seq + 1 + len(tells)))
-    assert small.count(schema.outbox) - before_mail == len(small.mails) == len(tells) + ("payment.rejected" in tells)
+    assert small.count(schema.outbox) - before_mail == len(small.messages) == len(tells) + ("payment.rejected" in tells)
 
     left = {w.work: w.due_ms for w in small.read(lambda conn: work.of_payment(conn, row.payment))}
     wanted = dict.fromkeys(Work, 7)
     for effect in expected.effects:
         if isinstance(effect, Due):
             wanted[effect.work] = effect.at_ms
-        elif isinstance(effect, Done):
+        elif isinstance(effect, WorkDone):
             wanted.pop(effect.work, None)
     assert left == wanted
 
@@ -234,7 +234,7 @@ def test_a_stale_epoch_changes_nothing(journal: Journal) -> None:
     assert applied.conflict
     assert applied.row_after is None
     assert {table.name: journal.count(table) for table in schema.metadata.sorted_tables} == before
-    assert (journal.mails, journal.works) == ([], [])
+    assert (journal.messages, journal.works) == ([], [])
 
 
 def test_a_stale_lane_is_told_so_even_where_its_word_makes_no_sense_any_more(small: Journal) -> None:
@@ -284,7 +284,7 @@ def test_who_acts_outside_a_lane_is_not_fenced_and_leaves_the_epoch(journal: Jou
     assert (applied.row_after.life.state, applied.row_after.epoch) == (State.SETTLED, 6)
     [exhibit] = journal.read(lambda conn: attempts.evidence_of(conn, row.payment))
     assert exhibit.content == Evidence(Source.PERSONS, b"statement", note="seen by two")
-    [event] = journal.mails
+    [event] = journal.messages
     assert (json.loads(event.body)["was"], json.loads(event.body)["evidence"]) == ("in_doubt", "persons")
 
 
@@ -306,7 +306,7 @@ def test_the_banks_words_are_kept_and_told(journal: Journal) -> None:
     after = applied.row_after
     assert after is not None
     assert (after.bank_code, after.bank_text, after.bank_serial) == ("0000", "交易成功", "BANK-77")
-    said = json.loads(journal.mails[0].body)
+    said = json.loads(journal.messages[0].body)
     assert (said["event"], said["final"], said["bank_serial"], said["fee"]["amount"]) == (
         "payment.settled", True, "BANK-77", "5.00")  # fmt: skip
     assert said["booked_at"] == "2026-11-24T09:00:00.000Z"
@@ -325,7 +325,7 @@ def test_a_contradiction_is_told_and_written_over_nothing(journal: Journal) -> N
     after = applied.row_after
     assert after is not None
     assert (after.life.state, after.bank_code, after.bank_text) == (State.SETTLED, "0000", "交易成功")
-    said = json.loads(journal.mails[0].body)
+    said = json.loads(journal.messages[0].body)
     assert (said["event"], said["reported"], said["final"]) == ("payment.correction", "failed", False)
 
 
@@ -333,7 +333,7 @@ def test_doubt_tells_when_the_bank_is_asked_next(journal: Journal) -> None:
     row = journal.admit().row
     journal.send(row)
     journal.apply(row.payment, Silent(AT, "timeout"))
-    said = json.loads(journal.mails[0].body)
+    said = json.loads(journal.messages[0].body)
     due = next(w.due_ms for w in journal.works if w.work is Work.ENQUIRE)
     assert said["next_enquiry"] == instant(due)
 
@@ -358,7 +358,7 @@ def test_work_that_one_unit_sets_and_a_later_one_of_the_group_deletes_is_gone(jo
 def test_what_was_held_and_is_rejected_says_why(journal: Journal) -> None:
     row = journal.admit(judged=hold).row
     journal.apply(row.payment, Reject(AT, Code.NOT_ALLOWED), epoch=None)
-    replies: list[OutboxRow] = [mail for mail in journal.mails if mail.exchange == ""]
+    replies: list[OutboxRow] = [mail for mail in journal.messages if mail.exchange == ""]
     assert [json.loads(mail.body)["error"]["code"] for mail in replies] == ["not_allowed"]
     stored = journal.read(lambda conn: lookup.fetch(conn, row.payment))
     assert stored is not None

@@ -12,12 +12,12 @@ from sqlalchemy import delete, select, update
 
 from gateway.core.states import Answered, Source
 from gateway.journal.checkpoints import checkpoints, merkle, verify
-from gateway.journal.checkpoints.checkpoints import Checkpoint, Made, Word
+from gateway.journal.checkpoints.checkpoints import Checkpoint, Made, PublishedCheckpoint
 from gateway.journal.checkpoints.verify import Report
 from gateway.journal.checkpoints.witness import Seen, Witness
 from gateway.journal.commit import audit, permit_log
 from gateway.journal.commit.permit_log import PermitLog
-from gateway.journal.commit.rows import Evidence
+from gateway.journal.commit.rows import Evidence, Head
 from gateway.journal.sql import schema
 from protocols.canon.outcome import Fate
 from tests.gateway.journal.bench import NOW_MS, Journal, order, vault
@@ -56,7 +56,7 @@ class Site:
         after = self.made.with_leaves(leaves, head)
         point = Checkpoint(self.origin, head.seq, merkle.root(after.tree), head.hash, "2026-11-24T00:00:00Z")
         note = checkpoints.sign(point, self.key)
-        word = Word(note, self.made.tree, merkle.between(self.made.head.seq, leaves))
+        word = PublishedCheckpoint(note, self.made.tree, merkle.between(self.made.head.seq, leaves))
         self.journal.do(lambda tx: checkpoints.write(tx, "n1", after, word))
         self.made = after
         self.notes.append(note)
@@ -177,7 +177,7 @@ def test_the_checkpoint_alone_sees_a_chain_rewritten_with_the_key(site: Site) ->
     keys = vault()
 
     def rewrite(conn: Any) -> None:
-        prev, head = audit.GENESIS, audit.Head(0, audit.GENESIS)
+        prev, head = audit.GENESIS, Head(0, audit.GENESIS)
         for row in conn.execute(select(schema.audit).order_by(A.seq)).all():
             clear = keys.open(row.detail, audit.header_of(row))
             actor = "user:innocent" if row.seq == 1 else row.actor
@@ -186,7 +186,7 @@ def test_the_checkpoint_alone_sees_a_chain_rewritten_with_the_key(site: Site) ->
             digest = audit._digest(header, detail)
             values = {"actor": actor, "detail": detail, "prev_hash": prev, "hash": digest}
             conn.execute(update(schema.audit).where(A.seq == row.seq).values(values))
-            prev, head = digest, audit.Head(row.seq, digest)
+            prev, head = digest, Head(row.seq, digest)
         unit = conn.execute(select(schema.units)).one()
         seal = audit.head_seal(keys, "n1", unit.unit, unit.at_ms, head, unit.before_seq)
         conn.execute(update(schema.units).values(audit_hash=prev, seal=seal))

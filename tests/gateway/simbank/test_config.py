@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from gateway.simbank.config import BadConfig, SimConfig, TlsFiles
-from gateway.simbank.faults import Fault
-from gateway.simbank.ledger import Account
+from gateway.simbank.faults import BankFault
+from gateway.simbank.ledger import LedgerAccount
 from protocols.canon.money import Money
 from tests.gateway.simbank.files import config_text, pki
 from tests.protocols.banks.sample.paper import DEBTOR
@@ -17,8 +17,8 @@ from tests.protocols.banks.sample.paper import DEBTOR
 
 def test_config_is_read(tmp_path: Path) -> None:
     config = SimConfig.read(config_text(tmp_path, "cheap = true"))
-    assert config.accounts == (Account(DEBTOR, "示例甲公司", Money(500_000)),)
-    assert config.fault_rates == {Fault.DROP_AFTER: 0.25}
+    assert config.accounts == (LedgerAccount(DEBTOR, "示例甲公司", Money(500_000)),)
+    assert config.fault_rates == {BankFault.DROP_AFTER: 0.25}
     assert (config.fault_seed, config.delays.hide_s, config.delays.delay_s) == ("7", 4.0, 150.0)
     assert (config.conduct.fee_minor, config.cheap) == (5, True)
     assert config.ledger_file == tmp_path / "ledger.jsonl"

@@ -6,13 +6,13 @@ from collections import Counter
 
 import pytest
 
-from gateway.simbank.faults import FAULTS, Delays, Fault, FaultPlan, Script, Scripted, Strike, Tally, Touch
+from gateway.simbank.faults import FAULTS, BankFault, Delays, FaultPlan, Script, Scripted, Strike, Tally, Touch
 
 MONEY, ENQUIRY, QUESTION, PROBE = Touch.MONEY, Touch.ENQUIRY, Touch.QUESTION, Touch.PROBE
 
 
 def test_every_fault_is_described() -> None:
-    assert set(FAULTS) == set(Fault)
+    assert set(FAULTS) == set(BankFault)
     assert all(facts.meaning and facts.where for facts in FAULTS.values())
     assert not any(QUESTION in facts.where for facts in FAULTS.values())
 
@@ -23,21 +23,21 @@ def test_no_rates_is_honesty() -> None:
 
 
 def test_rates_are_kept() -> None:
-    plan = FaultPlan("s", {Fault.HALF: 0.1, Fault.REFUSE: 0.2, Fault.PROBE_SILENCE: 0.5})
+    plan = FaultPlan("s", {BankFault.HALF: 0.1, BankFault.REFUSE: 0.2, BankFault.PROBE_SILENCE: 0.5})
     count = 4_000
     found = Counter(plan.decide(MONEY, f"R{n}") for n in range(count))
-    assert 0.08 < found[Strike(Fault.HALF)] / count < 0.12
-    assert 0.17 < found[Strike(Fault.REFUSE)] / count < 0.23
-    assert set(found) == {None, Strike(Fault.HALF), Strike(Fault.REFUSE)}
+    assert 0.08 < found[Strike(BankFault.HALF)] / count < 0.12
+    assert 0.17 < found[Strike(BankFault.REFUSE)] / count < 0.23
+    assert set(found) == {None, Strike(BankFault.HALF), Strike(BankFault.REFUSE)}
     enquiries = Counter(plan.decide(ENQUIRY, f"R{n}") for n in range(count))
-    assert set(enquiries) == {None, Strike(Fault.HALF)}
+    assert set(enquiries) == {None, Strike(BankFault.HALF)}
     probes = Counter(plan.decide(PROBE, "") for _ in range(count))
-    assert 0.45 < probes[Strike(Fault.PROBE_SILENCE)] / count < 0.55
+    assert 0.45 < probes[Strike(BankFault.PROBE_SILENCE)] / count < 0.55
     assert {plan.decide(QUESTION, f"R{n}") for n in range(count)} == {None}
 
 
 def test_same_seed_same_faults_in_any_order() -> None:
-    rates = {Fault.HALF: 0.3, Fault.DELAY: 0.3}
+    rates = {BankFault.HALF: 0.3, BankFault.DELAY: 0.3}
     references = [f"R{n}" for n in range(100)]
 
     def struck(seed: str, order: list[str]) -> dict[str, list[Strike | None]]:
@@ -51,56 +51,56 @@ def test_same_seed_same_faults_in_any_order() -> None:
 
 def test_faults_that_last_carry_their_seconds() -> None:
     delays = Delays(delay_s=1, hide_s=2, return_s=3)
-    for fault, seconds in ((Fault.DELAY, 1), (Fault.HIDE, 2), (Fault.LATE_RETURN, 3), (Fault.HALF, 0)):
+    for fault, seconds in ((BankFault.DELAY, 1), (BankFault.HIDE, 2), (BankFault.LATE_RETURN, 3), (BankFault.HALF, 0)):
         assert FaultPlan("s", {fault: 1.0}, delays).decide(MONEY, "R") == Strike(fault, seconds)
 
 
 @pytest.mark.parametrize("rate", [-0.1, 1.1])
 def test_rates_must_be_shares(rate: float) -> None:
     with pytest.raises(ValueError, match="half"):
-        FaultPlan("s", {Fault.HALF: rate})
+        FaultPlan("s", {BankFault.HALF: rate})
 
 
 def test_rates_of_one_kind_of_exchange_must_leave_room() -> None:
-    FaultPlan("s", {Fault.REFUSE: 0.6, Fault.PROBE_SILENCE: 0.6})
+    FaultPlan("s", {BankFault.REFUSE: 0.6, BankFault.PROBE_SILENCE: 0.6})
     with pytest.raises(ValueError, match="money"):
-        FaultPlan("s", {Fault.REFUSE: 0.6, Fault.HIDE: 0.6})
+        FaultPlan("s", {BankFault.REFUSE: 0.6, BankFault.HIDE: 0.6})
 
 
 def test_script_strikes_once_where_it_fits() -> None:
     script = Script([
-        Scripted(Fault.HALF, reference="R2"),
-        Scripted(Fault.DELAY, seconds=9),
-        Scripted(Fault.DROP_AFTER, touch=ENQUIRY),
-        Scripted(Fault.PROBE_SILENCE),
+        Scripted(BankFault.HALF, reference="R2"),
+        Scripted(BankFault.DELAY, seconds=9),
+        Scripted(BankFault.DROP_AFTER, touch=ENQUIRY),
+        Scripted(BankFault.PROBE_SILENCE),
     ])  # fmt: skip
     assert script.decide(QUESTION, "") is None
-    assert script.decide(MONEY, "R1") == Strike(Fault.DELAY, 9)
+    assert script.decide(MONEY, "R1") == Strike(BankFault.DELAY, 9)
     assert script.decide(MONEY, "R1") is None
-    assert script.decide(MONEY, "R2") == Strike(Fault.HALF)
+    assert script.decide(MONEY, "R2") == Strike(BankFault.HALF)
     assert script.decide(MONEY, "R2") is None
-    assert script.decide(ENQUIRY, "R2") == Strike(Fault.DROP_AFTER)
-    assert [line.fault for line in script.left()] == [Fault.PROBE_SILENCE]
-    assert script.decide(PROBE, "") == Strike(Fault.PROBE_SILENCE)
+    assert script.decide(ENQUIRY, "R2") == Strike(BankFault.DROP_AFTER)
+    assert [line.fault for line in script.left()] == [BankFault.PROBE_SILENCE]
+    assert script.decide(PROBE, "") == Strike(BankFault.PROBE_SILENCE)
     assert script.left() == []
 
 
 def test_script_can_let_some_pass() -> None:
-    script = Script([Scripted(Fault.REFUSE, skip=2)])
-    assert [script.decide(MONEY, "R") for _ in range(4)] == [None, None, Strike(Fault.REFUSE), None]
+    script = Script([Scripted(BankFault.REFUSE, skip=2)])
+    assert [script.decide(MONEY, "R") for _ in range(4)] == [None, None, Strike(BankFault.REFUSE), None]
 
 
 def test_script_before_chance_and_calm_after_all() -> None:
-    script = Script(otherwise=FaultPlan("s", {Fault.TWICE: 1.0}))
-    script.add(Scripted(Fault.GARBAGE))
-    assert [script.decide(MONEY, "R") for _ in range(2)] == [Strike(Fault.GARBAGE), Strike(Fault.TWICE)]
-    script.add(Scripted(Fault.GARBAGE))
+    script = Script(otherwise=FaultPlan("s", {BankFault.TWICE: 1.0}))
+    script.add(Scripted(BankFault.GARBAGE))
+    assert [script.decide(MONEY, "R") for _ in range(2)] == [Strike(BankFault.GARBAGE), Strike(BankFault.TWICE)]
+    script.add(Scripted(BankFault.GARBAGE))
     script.calm()
     assert (script.decide(MONEY, "R"), script.left()) == (None, [])
 
 
 def test_tally_names_every_fault() -> None:
     tally = Tally()
-    tally.faults[Fault.HALF] += 1
+    tally.faults[BankFault.HALF] += 1
     report = tally.report()
-    assert report["faults"] == {fault.value: int(fault is Fault.HALF) for fault in Fault}
+    assert report["faults"] == {fault.value: int(fault is BankFault.HALF) for fault in BankFault}

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.simbank.chance import Chance
-from gateway.simbank.ledger import CHINA, Account, Conduct, Ledger, Meddling
+from gateway.simbank.ledger import CHINA, Conduct, Ledger, LedgerAccount, Meddling
 from gateway.simbank.record import read_executions
 from protocols.canon.money import Money
 from protocols.canon.statement import Direction
@@ -36,8 +36,8 @@ class Hands:
         self.ms += round(seconds * 1000)
 
 
-def accounts(opening: int = 100_000) -> tuple[Account, ...]:
-    return (Account(A, "甲", Money(opening), frozen_minor=500), Account(B, "乙", Money(0)))
+def accounts(opening: int = 100_000) -> tuple[LedgerAccount, ...]:
+    return (LedgerAccount(A, "甲", Money(opening), frozen_minor=500), LedgerAccount(B, "乙", Money(0)))
 
 
 def books(

@@ -25,11 +25,11 @@ from gateway.bank.dialer import BankDialer
 from gateway.bank.tls import ClientTls, TlsSettings, client_context, server_context
 from gateway.clock import SystemClock
 from gateway.simbank.config import BadConfig, SimConfig
-from gateway.simbank.faults import Fault, FaultPlan, Script, Scripted, Touch
-from gateway.simbank.ledger import Account, Ledger
+from gateway.simbank.faults import BankFault, FaultPlan, Script, Scripted, Touch
+from gateway.simbank.ledger import Ledger, LedgerAccount
 from gateway.simbank.pki import make_pki
 from gateway.simbank.server import SimBank
-from gateway.simbank.service import Running, serve
+from gateway.simbank.service import RunningBank, serve
 from protocols.bank import Bank, Conversation, MoneyConversation, Sign
 from protocols.banks import sample
 from protocols.canon.money import Money
@@ -142,7 +142,7 @@ def test_requests_cut_anywhere_are_one_request() -> None:
 
 
 def test_a_delayed_answer_comes_late_and_what_was_asked_meanwhile_after_it() -> None:
-    desk = Desk(Script([Scripted(Fault.DELAY, seconds=5)]))
+    desk = Desk(Script([Scripted(BankFault.DELAY, seconds=5)]))
     desk.cable.forget()
     desk.request(desk.pay(REF))
     desk.request(desk.pay(OTHER))
@@ -158,7 +158,7 @@ def test_a_delayed_answer_comes_late_and_what_was_asked_meanwhile_after_it() -> 
 
 
 def test_a_connection_lost_meanwhile_takes_its_delayed_answer_along() -> None:
-    desk = Desk(Script([Scripted(Fault.DELAY)]))
+    desk = Desk(Script([Scripted(BankFault.DELAY)]))
     desk.request(desk.pay(REF))
     assert desk.protocol is not None
     desk.protocol.connectionLost(Failure(ConnectionDone()))
@@ -175,22 +175,22 @@ def test_what_is_no_request_ends_the_connection(noise: bytes) -> None:
 
 
 def test_a_flood_of_requests_ends_the_connection() -> None:
-    desk = Desk(Script([Scripted(Fault.DELAY)]))
+    desk = Desk(Script([Scripted(BankFault.DELAY)]))
     for n in range(70):
         desk.request(desk.pay(f"FLOOD{n:015d}"))
     assert desk.cable.disconnecting
 
 
 def test_another_payments_answer_needs_another_payment() -> None:
-    desk = Desk(Script([Scripted(Fault.OTHERS_ANSWER, reference=REF, skip=1)]))
+    desk = Desk(Script([Scripted(BankFault.OTHERS_ANSWER, reference=REF, skip=1)]))
     desk.request(desk.pay(REF))
     desk.request(desk.pay(REF))
     assert desk.cable.disconnecting
-    assert desk.bank.tally.faults == {Fault.DROP_AFTER: 1}
+    assert desk.bank.tally.faults == {BankFault.DROP_AFTER: 1}
 
 
 def test_a_twin_that_signs_nothing_answers_garbage_instead() -> None:
-    desk = Desk(Script([Scripted(Fault.WRONG_SIGNATURE)]))
+    desk = Desk(Script([Scripted(BankFault.WRONG_SIGNATURE)]))
 
     class Unsigned:
         ports: tuple[str, ...] = ("business",)
@@ -199,14 +199,14 @@ def test_a_twin_that_signs_nothing_answers_garbage_instead() -> None:
 
     desk.bank.twin = Unsigned()
     desk.request(desk.pay(REF))
-    assert desk.bank.tally.faults == {Fault.GARBAGE: 1}
+    assert desk.bank.tally.faults == {BankFault.GARBAGE: 1}
 
 
 def test_faults_that_need_a_booking_do_not_strike_duplicates() -> None:
     script = Script()
     desk = Desk(script)
     desk.talk(desk.pay(REF))
-    for fault in (Fault.REFUSE, Fault.HIDE, Fault.LATE_RETURN):
+    for fault in (BankFault.REFUSE, BankFault.HIDE, BankFault.LATE_RETURN):
         script.add(Scripted(fault))
         assert desk.talk(desk.pay(REF)).fate is Fate.DUPLICATE
     assert desk.bank.tally.faults == {}
@@ -214,7 +214,7 @@ def test_faults_that_need_a_booking_do_not_strike_duplicates() -> None:
 
 def test_every_fault_by_rates_and_never_a_double() -> None:
     """A campaign in memory: whatever was seen, the books hold each payment at most once."""
-    rates: dict[Fault, float] = dict.fromkeys(set(Fault) - {Fault.PROBE_SILENCE}, 0.06)
+    rates: dict[BankFault, float] = dict.fromkeys(set(BankFault) - {BankFault.PROBE_SILENCE}, 0.06)
     desk = Desk(FaultPlan("campaign", rates))
     for n in range(300):
         desk.cable.forget()
@@ -224,7 +224,7 @@ def test_every_fault_by_rates_and_never_a_double() -> None:
             desk.connect()
     counts = desk.bank.tally.faults
     assert all(counts[fault] > 3 for fault in rates)
-    assert len(desk.stage.ledger.executions) == 300 - counts[Fault.DROP_BEFORE]
+    assert len(desk.stage.ledger.executions) == 300 - counts[BankFault.DROP_BEFORE]
     assert desk.stage.ledger.doubles() == []
 
 
@@ -282,7 +282,7 @@ class House:
         made = stage()
         made.bank = sample.build({"bank_certificate": public_pem(keys().bank), "verify": "hand", "answer_s": 2})
         self.stage = replace(made, time=self.time)
-        ledger = Ledger(self.time.now_ms, [Account(DEBTOR, "示例甲公司", Money(10_000_000))])
+        ledger = Ledger(self.time.now_ms, [LedgerAccount(DEBTOR, "示例甲公司", Money(10_000_000))])
         own = pki()
         tls = server_context(own.server_cert, own.server_key, own.ca_cert)
         self.bank = SimBank(reactor(), made.twin, ledger, plan, tls)
@@ -353,15 +353,15 @@ async def test_honest_over_tls() -> None:
 @pytest.mark.parametrize(
     ("fault", "seen", "executions"),
     [
-        (Fault.DROP_BEFORE, "closed_without_answer", 0),
-        (Fault.DROP_AFTER, "closed_without_answer", 1),
-        (Fault.HALF, "half_answer", 1),
-        (Fault.GARBAGE, "bad_frame:frame_length", 1),
-        (Fault.HIDE, "closed_without_answer", 1),
+        (BankFault.DROP_BEFORE, "closed_without_answer", 0),
+        (BankFault.DROP_AFTER, "closed_without_answer", 1),
+        (BankFault.HALF, "half_answer", 1),
+        (BankFault.GARBAGE, "bad_frame:frame_length", 1),
+        (BankFault.HIDE, "closed_without_answer", 1),
     ],
 )
 @within(10)
-async def test_no_usable_answer(fault: Fault, seen: str, executions: int) -> None:
+async def test_no_usable_answer(fault: BankFault, seen: str, executions: int) -> None:
     async with house(Scripted(fault, SOCKET)) as made:
         client = await made.client()
         with pytest.raises(NoAnswer) as silence:
@@ -373,7 +373,7 @@ async def test_no_usable_answer(fault: Fault, seen: str, executions: int) -> Non
 
 @within(10)
 async def test_delay_beyond_patience() -> None:
-    async with house(Scripted(Fault.DELAY, seconds=30)) as made:
+    async with house(Scripted(BankFault.DELAY, seconds=30)) as made:
         client = await made.client(answer_s=0.05)
         with pytest.raises(NoAnswer) as silence:
             await client.pay(SOCKET)
@@ -381,9 +381,9 @@ async def test_delay_beyond_patience() -> None:
         assert len(made.bank.ledger.executions) == 1
 
 
-@pytest.mark.parametrize(("fault", "reason"), [(Fault.WRONG_SIGNATURE, "digest"), (Fault.OTHERS_ANSWER, "correlation")])
+@pytest.mark.parametrize(("fault", "reason"), [(BankFault.WRONG_SIGNATURE, "digest"), (BankFault.OTHERS_ANSWER, "correlation")])
 @within(10)
-async def test_answers_that_must_not_be_believed(fault: Fault, reason: str) -> None:
+async def test_answers_that_must_not_be_believed(fault: BankFault, reason: str) -> None:
     async with house(Scripted(fault, SECOND)) as made:
         client = await made.client()
         await client.pay(SOCKET)
@@ -396,7 +396,7 @@ async def test_answers_that_must_not_be_believed(fault: Fault, reason: str) -> N
 
 @within(10)
 async def test_the_same_answer_twice_ends_the_connection() -> None:
-    async with house(Scripted(Fault.TWICE)) as made:
+    async with house(Scripted(BankFault.TWICE)) as made:
         client = await made.client()
         seen = await what_came_of(client.pay(SOCKET))
         assert seen in ("settled", "two_answers")  # whether both answers are read at once is the kernel's affair
@@ -406,14 +406,14 @@ async def test_the_same_answer_twice_ends_the_connection() -> None:
 
 @within(10)
 async def test_refuse() -> None:
-    async with house(Scripted(Fault.REFUSE)) as made:
+    async with house(Scripted(BankFault.REFUSE)) as made:
         outcome = await (await made.client()).pay(SOCKET)
         assert (outcome.fate, outcome.text) == (Fate.FAILED, "refused_by_bank")
 
 
 @within(10)
 async def test_hidden_for_a_while() -> None:
-    async with house(Scripted(Fault.HIDE, seconds=60)) as made:
+    async with house(Scripted(BankFault.HIDE, seconds=60)) as made:
         with pytest.raises(NoAnswer):
             await (await made.client()).pay(SOCKET)
         client = await made.client()
@@ -424,7 +424,7 @@ async def test_hidden_for_a_while() -> None:
 
 @within(10)
 async def test_late_return() -> None:
-    async with house(Scripted(Fault.LATE_RETURN, seconds=60)) as made:
+    async with house(Scripted(BankFault.LATE_RETURN, seconds=60)) as made:
         client = await made.client()
         assert (await client.pay(SOCKET)).fate is Fate.SETTLED
         made.time.later(60)
@@ -435,7 +435,7 @@ async def test_late_return() -> None:
 async def test_silence_to_a_probe() -> None:
     async with house() as made:
         client = await made.client(answer_s=0.05)
-        made.bank.script.add(Scripted(Fault.PROBE_SILENCE))
+        made.bank.script.add(Scripted(BankFault.PROBE_SILENCE))
         with pytest.raises(NoAnswer) as silence:
             await client.ask(client.stage.bank.sessions.probe(client.stage.context()))
         assert silence.value.reason == "no_answer"
@@ -443,7 +443,7 @@ async def test_silence_to_a_probe() -> None:
 
 @within(10)
 async def test_faults_strike_enquiries_too() -> None:
-    async with house(Scripted(Fault.DROP_BEFORE, touch=Touch.ENQUIRY)) as made:
+    async with house(Scripted(BankFault.DROP_BEFORE, touch=Touch.ENQUIRY)) as made:
         client = await made.client()
         await client.pay(SOCKET)
         with pytest.raises(NoAnswer):
@@ -488,7 +488,7 @@ async def command(path: Path, **words: Any) -> Any:
 
 
 @asynccontextmanager
-async def serving(config: SimConfig) -> AsyncIterator[Running]:
+async def serving(config: SimConfig) -> AsyncIterator[RunningBank]:
     running = serve(reactor(), config, BankTime().now_ms)
     try:
         yield running

@@ -13,7 +13,7 @@ from twisted.internet.defer import fail
 from gateway.journal.commit import outbox
 from gateway.journal.commit.rows import OutboxRow
 from gateway.journal.sql.executor import InlineExecutor
-from gateway.simbank.faults import Fault, Script, Scripted
+from gateway.simbank.faults import BankFault, Script, Scripted
 from gateway.watch import watch as watching
 from gateway.watch.counts import count
 from gateway.watch.health import readiness
@@ -119,7 +119,7 @@ def test_a_journal_that_does_not_write_starves_the_watchdog(
 
 
 def test_gauges_follow_the_journal(tmp_path: Path) -> None:
-    plan = Script([Scripted(Fault.DROP_AFTER)])
+    plan = Script([Scripted(BankFault.DROP_AFTER)])
     watched = Watched(tmp_path, sender=HOLD, plan=plan, bank_options={"first_enquiry_s": 600.0})
     world = watched.world
     watched.watch.start("127.0.0.1", 0)

@@ -17,7 +17,7 @@ from protocols.erp import canonical, examples, xml_form
 from protocols.erp.commands import claimed_id, read
 from protocols.erp.fingerprint import batch_fingerprint, fingerprint
 from protocols.erp.forms import FORMS
-from protocols.erp.words import MAX_BODY_BYTES, MAX_ITEMS, CommandType, OnItemError, Submit, SubmitBatch
+from protocols.erp.words import MAX_BODY_BYTES, MAX_ITEMS, CommandType, OnItemError, SubmitBatch, SubmitOrder
 from tests.protocols.erp.orders import as_json, batches
 
 BATCH = examples.commands()["batch.submit"]
@@ -75,7 +75,7 @@ def test_a_collection_is_paid_by_the_other_side() -> None:
 
 def test_a_transfer_has_its_direction() -> None:
     got = read(CommandType.TRANSFER_SUBMIT, None, as_json(examples.commands()["transfer.submit"]))
-    assert isinstance(got, Submit)
+    assert isinstance(got, SubmitOrder)
     assert got.order.detail == TransferDetail("sweep")
 
 

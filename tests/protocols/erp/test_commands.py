@@ -17,12 +17,12 @@ from protocols.canon.party import AccountNumber, Name, Party, PartyKind
 from protocols.erp.commands import Media, claimed_id, media, read
 from protocols.erp.words import (
     BalanceQuery,
-    Cancel,
+    CancelOrder,
     CommandType,
     ReceiptRequest,
     StatementRequest,
     StatusQuery,
-    Submit,
+    SubmitOrder,
     TransactionsQuery,
 )
 from tests.protocols.erp.orders import BODY, as_json, bodies, changed
@@ -41,7 +41,7 @@ def faults(body: Any, type_: CommandType = SUBMIT) -> dict[str, Fault]:
 
 def order(body: Any) -> Any:
     found = read(SUBMIT, "application/json", as_json(body))
-    assert isinstance(found, Submit), found
+    assert isinstance(found, SubmitOrder), found
     return found.order
 
 
@@ -290,8 +290,8 @@ def test_media_without_content_type_and_what_is_refused() -> None:
 
 
 def test_cancel() -> None:
-    assert read(CommandType.PAYMENT_CANCEL, None, b'{"id":"A1","reason":"x"}') == Cancel("A1", "x")
-    assert read(CommandType.PAYMENT_CANCEL, None, b'{"id":"A1"}') == Cancel("A1", "")
+    assert read(CommandType.PAYMENT_CANCEL, None, b'{"id":"A1","reason":"x"}') == CancelOrder("A1", "x")
+    assert read(CommandType.PAYMENT_CANCEL, None, b'{"id":"A1"}') == CancelOrder("A1", "")
     assert set(faults({"payment": "x"}, CommandType.PAYMENT_CANCEL)) == {"/id", "/payment"}
 
 

@@ -31,7 +31,7 @@ from protocols.erp import canonical, xml_form
 from protocols.erp.commands import read
 from protocols.erp.fingerprint import batch_fingerprint, dup_key, fingerprint
 from protocols.erp.order_forms import PaymentSubmit
-from protocols.erp.words import CommandType, OnItemError, Submit, SubmitBatch
+from protocols.erp.words import CommandType, OnItemError, SubmitBatch, SubmitOrder
 from tests.protocols.erp.orders import BODY, ORDER, as_json, bodies, changed, orders
 
 
@@ -40,7 +40,7 @@ def of(body: dict[str, Any], content_type: str = "application/json") -> str:
     if content_type == "application/xml":
         data = xml_form.write("payment.submit", body, PaymentSubmit)
     got = read(CommandType.PAYMENT_SUBMIT, content_type, data)
-    assert isinstance(got, Submit), got
+    assert isinstance(got, SubmitOrder), got
     return fingerprint(got.order)
 
 

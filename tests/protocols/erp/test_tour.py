@@ -8,7 +8,7 @@ from pathlib import Path
 
 from protocols.canon.outcome import CORRECTION_EVENT, STATE_TABLE
 from protocols.erp.commands import read
-from protocols.erp.words import BalanceQuery, CommandType, Submit
+from protocols.erp.words import BalanceQuery, CommandType, SubmitOrder
 
 LEARN = Path(__file__).parents[3] / "docs" / "learn"
 ENGLISH, CHINESE = ((LEARN / f"erp-developer{zh}.md").read_text("utf-8") for zh in ("", ".zh"))
@@ -26,7 +26,7 @@ def test_both_languages_show_the_same_programs() -> None:
 
 def test_the_order_is_read() -> None:
     (order,) = blocks(ENGLISH, "json")
-    assert isinstance(read(CommandType.PAYMENT_SUBMIT, "application/json", order.encode()), Submit)
+    assert isinstance(read(CommandType.PAYMENT_SUBMIT, "application/json", order.encode()), SubmitOrder)
 
 
 def test_the_question_is_read() -> None:

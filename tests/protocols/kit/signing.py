@@ -24,8 +24,8 @@ WSSE: Final = "http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-wssecurit
 WSU: Final = "http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-wssecurity-utility-1.0.xsd"
 D: Final = f"{{{dsig.DS}}}"
 
-ENVELOPED: Final = dsig.Profile("enveloped", f"/{{{NS}}}answer/{D}Signature")
-SOAP_SIGNED: Final = dsig.Profile(
+ENVELOPED: Final = dsig.SignatureProfile("enveloped", f"/{{{NS}}}answer/{D}Signature")
+SOAP_SIGNED: Final = dsig.SignatureProfile(
     "soap",
     f"/{{{SOAP}}}Envelope/{{{SOAP}}}Header/{{{WSSE}}}Security/{D}Signature",
     references=(
@@ -99,7 +99,7 @@ def envelope(amount: str = "100.00") -> bytes:
     return build(el("soap:Envelope", {"xmlns:soap": SOAP, "xmlns:wsu": WSU}, header, body), UTF8)
 
 
-def signed(document: bytes, profile: dsig.Profile, key: KeyPair, key_info: str = "") -> bytes:
+def signed(document: bytes, profile: dsig.SignatureProfile, key: KeyPair, key_info: str = "") -> bytes:
     """`document` signed the way the gateway signs."""
     prepared = dsig.prepare(document, profile)
     return dsig.attach(prepared, key.sign(prepared.octets), key_info)

@@ -22,7 +22,7 @@ from protocols.kit import dsig, xmldoc
 from protocols.kit.charset import GBK, UTF8
 from protocols.kit.dsig import stack
 from protocols.kit.dsig.verify import Engine
-from protocols.kit.errors import ProtocolError, Reason
+from protocols.kit.errors import ErrorReason, ProtocolError
 from protocols.kit.xmldoc import Markup, build, el, one, value
 from tests.protocols.kit import signing
 from tests.protocols.kit.signing import ENVELOPED, NS, SOAP, SOAP_SIGNED, WSSE, D, KeyPair, key_pair
@@ -31,7 +31,7 @@ ENGINES: tuple[Engine, ...] = ("xmlsec", "hand")
 A = f"{{{NS}}}"
 
 
-def refused(reason: Reason, data: bytes, profile: dsig.Profile, *keys: dsig.PinnedKey, **more: object) -> None:
+def refused(reason: ErrorReason, data: bytes, profile: dsig.SignatureProfile, *keys: dsig.PinnedKey, **more: object) -> None:
     for engine in ENGINES:
         with pytest.raises(ProtocolError) as caught:
             dsig.verify(data, profile, keys, engine=engine, **more)  # type: ignore[arg-type]
@@ -72,7 +72,7 @@ def test_octets_are_those_xmlsec_would_sign(bank: KeyPair) -> None:
         assert signing.stock_accepts(ours, bank), profile.name
 
 
-def hash_of(profile: dsig.Profile) -> hashes.HashAlgorithm:
+def hash_of(profile: dsig.SignatureProfile) -> hashes.HashAlgorithm:
     return hashes.SHA512() if profile.signature_method == dsig.RSA_SHA512 else hashes.SHA256()
 
 
@@ -84,7 +84,7 @@ def stripped(document: bytes) -> bytes:
     return etree.tostring(root, method="c14n")
 
 
-def every_profile() -> list[tuple[dsig.Profile, bytes]]:
+def every_profile() -> list[tuple[dsig.SignatureProfile, bytes]]:
     path = ENVELOPED.signature_path
     inclusive = dsig.Enveloped((dsig.ENVELOPED, dsig.C14N), dsig.SHA384)
     bare = dsig.Enveloped((dsig.ENVELOPED,))
@@ -99,12 +99,12 @@ def every_profile() -> list[tuple[dsig.Profile, bytes]]:
     return [
         (ENVELOPED, document),
         (ENVELOPED, padded),
-        (dsig.Profile("inclusive", path, (inclusive,), c14n=dsig.C14N), with_root_id),
-        (dsig.Profile("implied inclusive", path, (bare,), prefix=""), document),
-        (dsig.Profile("deep, first", deep, signature_first=True, c14n=dsig.C14N), padded),
-        (dsig.Profile("sha512", path, signature_method=dsig.RSA_SHA512), document),
-        (dsig.Profile("by id, inclusive", deep, (by_id,), c14n=dsig.C14N), with_body_id),
-        (dsig.Profile("around", path, (around,)), with_root_id),
+        (dsig.SignatureProfile("inclusive", path, (inclusive,), c14n=dsig.C14N), with_root_id),
+        (dsig.SignatureProfile("implied inclusive", path, (bare,), prefix=""), document),
+        (dsig.SignatureProfile("deep, first", deep, signature_first=True, c14n=dsig.C14N), padded),
+        (dsig.SignatureProfile("sha512", path, signature_method=dsig.RSA_SHA512), document),
+        (dsig.SignatureProfile("by id, inclusive", deep, (by_id,), c14n=dsig.C14N), with_body_id),
+        (dsig.SignatureProfile("around", path, (around,)), with_root_id),
         (SOAP_SIGNED, signing.envelope()),
     ]
 
@@ -123,7 +123,7 @@ def test_every_kind_of_profile_goes_round(bank: KeyPair, engine: Engine) -> None
 
 def test_text_behind_the_signature_is_signed_too(bank: KeyPair) -> None:
     document = signing.signed(
-        signing.answer(), dsig.Profile("first", ENVELOPED.signature_path, signature_first=True), bank
+        signing.answer(), dsig.SignatureProfile("first", ENVELOPED.signature_path, signature_first=True), bank
     )
     dsig.verify(document, ENVELOPED, bank.pin)
     refused("digest", document.replace(b"</ds:Signature>", b"</ds:Signature>x"), ENVELOPED, bank.pin)
@@ -244,10 +244,10 @@ def test_pins_that_cannot_be(bank: KeyPair) -> None:
 def test_sha1_needs_a_date_and_ends_with_it(bank: KeyPair) -> None:
     reference = dsig.Enveloped(digest=dsig.SHA1)
     with pytest.raises(ProtocolError, match="algorithm"):
-        dsig.Profile("no date", ENVELOPED.signature_path, (reference,))
+        dsig.SignatureProfile("no date", ENVELOPED.signature_path, (reference,))
     with pytest.raises(ProtocolError, match="algorithm"):
-        dsig.Profile("no date", ENVELOPED.signature_path, signature_method=dsig.RSA_SHA1)
-    old = dsig.Profile(
+        dsig.SignatureProfile("no date", ENVELOPED.signature_path, signature_method=dsig.RSA_SHA1)
+    old = dsig.SignatureProfile(
         "old bank",
         ENVELOPED.signature_path,
         (reference,),
@@ -283,7 +283,7 @@ def test_sha1_needs_a_date_and_ends_with_it(bank: KeyPair) -> None:
 def test_profiles_that_cannot_be(change: dict[str, object], reason: str) -> None:
     arguments = {"name": "wrong", "signature_path": ENVELOPED.signature_path, **change}
     with pytest.raises(ProtocolError, match=reason):
-        dsig.Profile(**arguments)  # type: ignore[arg-type]
+        dsig.SignatureProfile(**arguments)  # type: ignore[arg-type]
 
 
 def test_self_test_passes_here_and_notices_another_libxml2(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,7 +31,7 @@ TRANSFORM_ENVELOPED: Final = f'<ds:Transform Algorithm="{dsig.ENVELOPED}"/>'
 TRANSFORM_EXCLUSIVE: Final = f'<ds:Transform Algorithm="{dsig.EXC_C14N}"/>'
 
 
-def reason_of(data: bytes, profile: dsig.Profile, *keys: dsig.PinnedKey) -> str:
+def reason_of(data: bytes, profile: dsig.SignatureProfile, *keys: dsig.PinnedKey) -> str:
     """Why `data` is refused: both engines must refuse, for one and the same reason, within half a second."""
     reasons = []
     for engine in ENGINES:
@@ -376,7 +376,7 @@ def test_the_signed_document_inside_another(bank: KeyPair, wrapper: str) -> None
 
 def test_43_another_root_with_the_same_local_name(bank: KeyPair) -> None:
     path = ENVELOPED.signature_path.replace(NS, "urn:other")
-    other = dsig.Profile("other", path)
+    other = dsig.SignatureProfile("other", path)
     document = signing.signed(signing.answer().replace(NS.encode(), b"urn:other"), other, bank)
     dsig.verify(document, other, bank.pin)
     assert reason_of(document, ENVELOPED, bank.pin) == "structure"
@@ -506,7 +506,7 @@ def test_55_56_a_second_element_with_the_id(bank: KeyPair) -> None:
 
 
 def test_references_in_another_order_are_no_attack_but_one_twice_is(bank: KeyPair) -> None:
-    profile = dsig.Profile(
+    profile = dsig.SignatureProfile(
         "turned",
         SOAP_SIGNED.signature_path,
         SOAP_SIGNED.references[::-1],
@@ -524,7 +524,7 @@ def test_references_in_another_order_are_no_attack_but_one_twice_is(bank: KeyPai
 def test_an_xml_attribute_above_an_inclusive_reference_is_refused(bank: KeyPair) -> None:
     path = f"/{{{NS}}}answer/{{{NS}}}head/{D}Signature"
     by_id = dsig.ById(f"/{{{NS}}}answer/{{{NS}}}body", "Id", (dsig.C14N,))
-    profile = dsig.Profile("inclusive", path, (by_id,), c14n=dsig.EXC_C14N)
+    profile = dsig.SignatureProfile("inclusive", path, (by_id,), c14n=dsig.EXC_C14N)
     document = signing.answer().replace(b"<body>", b'<body Id="b">').replace(b"<answer ", b'<answer xml:lang="zh" ')
     with pytest.raises(ProtocolError, match="structure"):
         dsig.prepare(document, profile)
@@ -533,7 +533,7 @@ def test_an_xml_attribute_above_an_inclusive_reference_is_refused(bank: KeyPair)
 # --- every byte -----------------------------------------------------------------------------------------
 
 
-def _same_verdict(data: bytes, profile: dsig.Profile, pin: dsig.PinnedKey) -> bytes | None:
+def _same_verdict(data: bytes, profile: dsig.SignatureProfile, pin: dsig.PinnedKey) -> bytes | None:
     """The signed octets if accepted, None if refused; both engines must agree in verdict and reason."""
     verdicts: list[bytes | str] = []
     for engine in ENGINES:
@@ -546,7 +546,7 @@ def _same_verdict(data: bytes, profile: dsig.Profile, pin: dsig.PinnedKey) -> by
 
 
 @pytest.mark.parametrize("profile", [ENVELOPED, SOAP_SIGNED], ids=lambda profile: profile.name)
-def test_115_any_byte_changed_is_refused_or_means_the_same(bank: KeyPair, profile: dsig.Profile) -> None:
+def test_115_any_byte_changed_is_refused_or_means_the_same(bank: KeyPair, profile: dsig.SignatureProfile) -> None:
     plain = signing.answer() if profile is ENVELOPED else signing.envelope()
     document = signing.signed(plain, profile, bank)
     golden = dsig.verify(document, profile, bank.pin).canonical

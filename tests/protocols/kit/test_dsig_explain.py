@@ -141,7 +141,7 @@ def test_documents_inside_in_base64() -> None:
 
 
 def test_countersignatures_cover_those_before_and_nothing_slips_between(bank: KeyPair, stranger: KeyPair) -> None:
-    second = dsig.Profile("second", ENVELOPED.signature_path, earlier=1)
+    second = dsig.SignatureProfile("second", ENVELOPED.signature_path, earlier=1)
     once = signing.signed(signing.answer(), ENVELOPED, bank)
     twice = signing.signed(once, second, stranger)
     verified = dsig.verify(twice, second, stranger.pin)
@@ -159,11 +159,11 @@ def test_countersignatures_cover_those_before_and_nothing_slips_between(bank: Ke
     with pytest.raises(ProtocolError):
         dsig.prepare(twice, second)
     with pytest.raises(ProtocolError):
-        dsig.Profile("first of all", ENVELOPED.signature_path, earlier=1, signature_first=True)
+        dsig.SignatureProfile("first of all", ENVELOPED.signature_path, earlier=1, signature_first=True)
 
 
 def test_who_signs_last_may_stand_first(bank: KeyPair, stranger: KeyPair) -> None:
-    second = dsig.Profile("second", ENVELOPED.signature_path, earlier=1)
+    second = dsig.SignatureProfile("second", ENVELOPED.signature_path, earlier=1)
     twice = signing.signed(signing.signed(signing.answer(), ENVELOPED, bank), second, stranger)
     first, last = re.findall(rb"<ds:Signature .*?</ds:Signature>", twice)
     one, two = dsig.explain(twice).signatures

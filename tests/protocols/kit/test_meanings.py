@@ -39,7 +39,7 @@ DECLARATIONS = {"refused": Declaration("failed", (("pay", "head"), ("pay", "row"
 
 
 def test_every_outcome_has_a_fate_and_only_words_about_a_payment_have_a_clear_one() -> None:
-    assert FATES.keys() == codes.OUTCOMES == set(get_args(codes.Outcome))
+    assert FATES.keys() == codes.OUTCOMES == set(get_args(codes.OutcomeWord))
     assert [FATES[word] for word in ("settled", "failed", "duplicate")] == [Fate.SETTLED, Fate.FAILED, Fate.DUPLICATE]
     assert {FATES[word] for word in ("empty", "retry", "rate_limited", "signed_out", "in_doubt")} == {Fate.UNKNOWN}
 

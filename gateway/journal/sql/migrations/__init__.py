@@ -1,7 +1,7 @@
-"""How a database becomes what `schema` says. Run before the store opens; nodes that start together take turns.
+"""Schema migrations. They run before the store opens; nodes that start together take turns.
 
-Nodes are replaced one after the other, and a new program is sometimes taken back. So a database says, beside its
-revision, the oldest revision whose programs may work on it; a program that finds a newer schema goes by that.
+Nodes are upgraded one after the other, and an upgrade is sometimes undone. So a database records, besides its revision,
+the oldest revision whose programs may use it; a program that finds a newer schema decides by that.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from alembic.runtime.migration import MigrationContext, RevisionStep
 
 KNOWN = ("0001", "0002", "0003", "0004", "0005")
-"""Every revision in `versions`, the newest last: a test holds the two together."""
+"""All revisions in `versions`, newest last; a test compares the two."""
 BESIDE = KNOWN[-2]
-"""The oldest revision whose programs may work on a database of the newest one. A step that takes away or tightens what
-the programs before it use says so here, by naming itself; until then a test runs the older ones' statements."""
+"""The oldest revision whose programs may use a database of the newest revision. A migration that removes or restricts
+something that older programs use sets this to itself; until then a test runs the older programs' statements."""
 LOCK_WAIT_S = 120
 _BESIDE = "beside"
 _PG_LOCK = 0x62616E6B
@@ -35,11 +35,11 @@ _LOCKS = {
 
 
 class TooNew(Exception):
-    """A newer program has changed this database so that this one cannot work on it; the text says so."""
+    """A newer version has changed this database, and this version cannot use it; the text says so."""
 
 
 def upgrade(url: str) -> None:
-    """Bring the database to the newest schema; does nothing if it is there, or newer and still fit for this program.
+    """Migrate the database to the newest schema. Does nothing if it is current, or newer and still usable.
     Blocks. Raises TooNew, and SQLAlchemy's errors."""
     engine = databases.connect(url, connections=1, writing=True, patient=True)
     try:
@@ -50,12 +50,12 @@ def upgrade(url: str) -> None:
 
 
 def upgrade_over(conn: Connection) -> None:
-    """As `upgrade`, over a connection the caller keeps: the way for a SQLite database in memory."""
+    """As `upgrade`, on a connection of the caller, as a SQLite database in memory requires."""
     if revision_of(conn) == KNOWN[-1]:
         conn.rollback()
         return
     with _alone(conn):
-        # Looked at again in here: where a step is not one transaction, what it says of older programs comes last.
+        # Check again under the lock: where a migration is not one transaction, it records `beside` last.
         found, wrong = revision_of(conn), too_new(conn)
         conn.rollback()
         if wrong:
@@ -65,18 +65,18 @@ def upgrade_over(conn: Connection) -> None:
 
 
 def beside_of(conn: Connection) -> str:
-    """The oldest revision whose programs may work on this database, as it says itself; "" if it says nothing."""
+    """The oldest revision whose programs may use this database, as recorded in it; "" if not recorded."""
     said = conn.execute(select(schema.meta.c.value).where(schema.meta.c.name == _BESIDE)).scalar()
     return "" if said is None else str(said)
 
 
 def fits(revision: str, beside: str) -> bool:
-    """Whether this program can work on a database of that revision, which says `beside` of older programs."""
+    """True if this program can use a database of that revision and that `beside`."""
     return revision in KNOWN or "" < beside <= KNOWN[-1]
 
 
 def too_new(conn: Connection) -> str:
-    """Why this program cannot work on the database, "" if it can, perhaps after an upgrade."""
+    """Why this program cannot use the database; "" if it can, perhaps after an upgrade."""
     found = revision_of(conn)
     if found is None or fits(found, beside_of(conn)):
         return ""
@@ -85,7 +85,7 @@ def too_new(conn: Connection) -> str:
 
 @contextmanager
 def _alone(conn: Connection) -> Iterator[None]:
-    """Keep other nodes out while the schema changes; SQLite serves one node, whose state folder is locked already."""
+    """Lock out other nodes while the schema changes. SQLite has one node, whose state folder is locked already."""
     words = _LOCKS.get(conn.dialect.name)
     if words is None:
         yield
@@ -97,14 +97,14 @@ def _alone(conn: Connection) -> Iterator[None]:
     try:
         yield
     finally:
-        # A failed step leaves its transaction; the lock belongs to the session, and goes whatever became of it.
+        # End the transaction of a failed migration; the lock belongs to the session and is released below.
         conn.rollback()
         conn.execute(text(give))
         conn.commit()
 
 
 def _run(conn: Connection) -> None:
-    # Only here: alembic costs a daemon 11 MB for all its life, and is needed once in many starts.
+    # Imported only here: alembic takes 11 MB of memory and is rarely needed.
     from alembic.config import Config
     from alembic.runtime.environment import EnvironmentContext
     from alembic.script import ScriptDirectory
@@ -124,7 +124,7 @@ def _run(conn: Connection) -> None:
 
 
 def revision_of(conn: Connection) -> str | None:
-    """Where the database is; None for an empty one."""
+    """The revision of the database; None if it is empty."""
     if not inspect(conn).has_table("alembic_version"):
         return None
     return conn.execute(text("SELECT version_num FROM alembic_version")).scalar()

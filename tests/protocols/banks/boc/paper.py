@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from lxml import etree
 
-from gateway.simbank.ledger import Account, Conduct, Ledger
+from gateway.simbank.ledger import Conduct, Ledger, LedgerAccount
 from protocols.bank import Ask, Bank, Context, Submit
 from protocols.banks import boc
 from protocols.banks.boc import twin
@@ -37,11 +37,11 @@ def bank(**options: Any) -> Bank:
     return boc.build({**OPTIONS, **options})
 
 
-def stage(side: Mapping[str, Any] | None = None, conduct: Conduct = Conduct(), accounts: Sequence[Account] = (),
+def stage(side: Mapping[str, Any] | None = None, conduct: Conduct = Conduct(), accounts: Sequence[LedgerAccount] = (),
           signed_on: bool = True, **options: Any) -> Stage:  # fmt: skip
     """Adapter and bank's side face to face; `side` are the twin's options, `options` the adapter's."""
     time = BankTime()
-    given = accounts or (Account(OURS, "示例甲公司", Money(100_000)),)
+    given = accounts or (LedgerAccount(OURS, "示例甲公司", Money(100_000)),)
     other = twin.build({"password": PASSWORD, **(side or {})}, {})
     made = Stage(bank(**options), other, Ledger(time.now_ms, given, conduct), time, credentials={"password": PASSWORD})
     if signed_on:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.simbank.ledger import Account
+from gateway.simbank.ledger import LedgerAccount
 from protocols.banks import boc
 from tests.protocols.banks.boc.paper import CODES, show, stage
 from tests.world.dialogue import Scene, Stage
@@ -15,7 +15,7 @@ from tests.world.dialogue import Scene, Stage
 SCENES = sorted((Path(boc.__file__).parent / "dialogues").glob("*.dlg"))
 
 
-def made(accounts: Sequence[Account]) -> Stage:
+def made(accounts: Sequence[LedgerAccount]) -> Stage:
     return stage(accounts=tuple(accounts), codes=CODES, terminal="E127000000001")
 
 

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from lxml import etree
 
-from gateway.simbank.ledger import CHINA, Account, Conduct, Ledger
+from gateway.simbank.ledger import CHINA, Conduct, Ledger, LedgerAccount
 from protocols.bank import Ask, Bank, Context, Submit
 from protocols.banks import cib
 from protocols.banks.cib import twin
@@ -56,16 +56,16 @@ def bank(**options: Any) -> Bank:
 
 def stage(
     options: Mapping[str, Any] | None = None,
-    accounts: Sequence[Account] | None = None,
+    accounts: Sequence[LedgerAccount] | None = None,
     conduct: Conduct = Conduct(),
     **faults: Any,
 ) -> Stage:
     """The adapter and the bank's side with three accounts, at noon."""
     time = BankTime(NOON)
     kept = accounts or [
-        Account(DEBTOR, "甲公司", Money(1_000_000_00)),
-        Account(CREDITOR, "乙公司", Money(0)),
-        Account(CENTRE, "甲集团", Money(5_000_00)),
+        LedgerAccount(DEBTOR, "甲公司", Money(1_000_000_00)),
+        LedgerAccount(CREDITOR, "乙公司", Money(0)),
+        LedgerAccount(CENTRE, "甲集团", Money(5_000_00)),
     ]
     side = twin.build(
         {"customer": CUSTOMER, **SECRETS, "receipt_path": "/receipt/{file_id}", "reference_in": "BIZREF", **faults}, {}

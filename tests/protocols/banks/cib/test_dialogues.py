@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gateway.simbank.ledger import Account
+from gateway.simbank.ledger import LedgerAccount
 from protocols.banks import cib
 from tests.protocols.banks.cib.paper import show, stage
 from tests.world.dialogue import Scene, Stage
@@ -25,7 +25,7 @@ SETTINGS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 }
 
 
-def make(scene: Path, accounts: Sequence[Account]) -> Stage:
+def make(scene: Path, accounts: Sequence[LedgerAccount]) -> Stage:
     """The stage of a scene."""
     empty: tuple[dict[str, Any], dict[str, Any]] = ({}, {})
     options, faults = next((made for name, made in SETTINGS.items() if name in scene.stem), empty)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gateway.simbank.ledger import Account
+from gateway.simbank.ledger import LedgerAccount
 from protocols.bank import Submit
 from protocols.canon.money import Money
 from protocols.canon.order import Channel, Kind, Order, TransferDetail, Urgency
@@ -499,7 +499,7 @@ def test_the_stored_bytes_sent_again_are_read_as_the_earlier_result() -> None:
     ],
 )
 def test_faults_of_the_field_never_become_a_wrong_verdict(faults: dict[str, Any], first: Fate, then: Fate) -> None:
-    made = stage(accounts=[Account(DEBTOR, "甲公司", Money(1_000_000))], **faults)
+    made = stage(accounts=[LedgerAccount(DEBTOR, "甲公司", Money(1_000_000))], **faults)
     assert settle(made).fate is first
     assert fate_of(made).fate is then
 

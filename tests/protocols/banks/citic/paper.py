@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from lxml import etree
 
-from gateway.simbank.ledger import Account, Conduct, Ledger
+from gateway.simbank.ledger import Conduct, Ledger, LedgerAccount
 from protocols.bank import Ask, Bank, Context, Submit
 from protocols.banks import citic
 from protocols.banks.citic import twin
@@ -45,10 +45,10 @@ def bank(**options: Any) -> Bank:
 
 
 def stage(side: Mapping[str, Any] | None = None, conduct: Conduct = Conduct(), opening: str = "1000.00",
-          accounts: Sequence[Account] = (), **options: Any) -> Stage:  # fmt: skip
+          accounts: Sequence[LedgerAccount] = (), **options: Any) -> Stage:  # fmt: skip
     """Adapter and bank's side face to face; `side` are the twin's options, `options` the adapter's."""
     time = BankTime()
-    given = accounts or (Account(OURS, "示例甲公司", Money.parse(opening)),)
+    given = accounts or (LedgerAccount(OURS, "示例甲公司", Money.parse(opening)),)
     return Stage(bank(**options), twin.build(side or {}, {}), Ledger(time.now_ms, given, conduct), time)
 
 

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from lxml import etree
 
-from gateway.simbank.ledger import Account, Conduct, Ledger
+from gateway.simbank.ledger import Conduct, Ledger, LedgerAccount
 from protocols.bank import Ask, Bank, Context, Submit
 from protocols.banks import cmb
 from protocols.banks.cmb import twin
@@ -51,7 +51,7 @@ def stage(side: Mapping[str, Any] | None = None, conduct: Conduct = Conduct(), o
           **options: Any) -> Stage:  # fmt: skip
     """Adapter and bank's side face to face; `side` are the twin's options, `options` the adapter's."""
     time = BankTime()
-    accounts = (Account(OURS, "示例甲公司", Money.parse(opening)),)
+    accounts = (LedgerAccount(OURS, "示例甲公司", Money.parse(opening)),)
     transport = options.get("transport", "http")
     other = twin.build({"transport": transport, **(side or {})}, {})
     return Stage(bank(**options), other, Ledger(time.now_ms, accounts, conduct), time)

@@ -8,7 +8,7 @@ from urllib.parse import unquote_to_bytes
 
 import pytest
 
-from gateway.simbank.ledger import Account, Ledger
+from gateway.simbank.ledger import Ledger, LedgerAccount
 from protocols.banks import cmb
 from protocols.banks.cmb import twin
 from tests.protocols.banks.cmb.paper import bank, show
@@ -27,7 +27,7 @@ def shown(frame: bytes) -> tuple[str, Mapping[str, str]]:
 
 
 def played(scene: Path, transport: str) -> int:
-    def stage(accounts: Sequence[Account]) -> Stage:
+    def stage(accounts: Sequence[LedgerAccount]) -> Stage:
         time = BankTime()
         side = twin.build({"transport": transport, "page_lines": 2, "login": "U0001"}, {})
         return Stage(bank(transport=transport), side, Ledger(time.now_ms, accounts), time)

@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from gateway.demo import site
-from gateway.simbank.ledger import Account, Conduct, Ledger
+from gateway.simbank.ledger import Conduct, Ledger, LedgerAccount
 from gateway.simbank.pki import BankPki, make_pki
 from protocols.bank import Bank, Build
 from protocols.canon.money import Money
@@ -209,7 +209,7 @@ def table(name: str, conduct: Conduct = Conduct(), **twin_options: Any) -> Table
     build_twin = cast(BuildTwin, import_module(f"protocols.banks.{name}.twin").build)
     keys = {"bank": files.bank_sign_key.read_bytes(), "client": files.gateway_sign_cert.read_bytes()}
     own = site.account_numbers(name, 2)
-    accounts = [Account(number, site.HOLDERS[n], OPENING) for n, number in enumerate(own)]
+    accounts = [LedgerAccount(number, site.HOLDERS[n], OPENING) for n, number in enumerate(own)]
     books = Ledger(time.now_ms, accounts, replace(conduct, **known.books))
     sign: Callable[[bytes], bytes] = lambda octets: _client_key(name).sign(octets, PKCS1v15(), hashes.SHA256())  # noqa: E731
     stage = Stage(

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from gateway.simbank.faults import Fault
+from gateway.simbank.faults import BankFault
 from gateway.simbank.ledger import Conduct
 from protocols.canon.order import Kind
 from protocols.canon.outcome import Fate, Outcome
@@ -36,10 +36,10 @@ LATER_S = 3_600.0
 HIDES = {("cmb", "sweeps")}
 
 # A trap, and where it is played: a bank's own fault, a fate word of the books, or a fault of the server.
-FIELD: Mapping[str, tuple[tuple[str, str] | str | Fault, ...]] = {
+FIELD: Mapping[str, tuple[tuple[str, str] | str | BankFault, ...]] = {
     "a length counted in characters": (("cmb", "counts_characters"), ("pab", "counts_characters"), ("spdb", "counts_characters")),
-    "a length that is not the message's": (("cmb", "counts_characters"), ("pab", "counts_characters"), Fault.HALF),
-    "an answer cut short, or without its end": (Fault.HALF,),
+    "a length that is not the message's": (("cmb", "counts_characters"), ("pab", "counts_characters"), BankFault.HALF),
+    "an answer cut short, or without its end": (BankFault.HALF,),
     "another encoding than the one declared": (("citic", "gb18030"), ("cmb", "gb18030"), ("icbc", "declares_gb2312")),
     "a raw ampersand": (("icbc", "raw_ampersand"),),
     "a text cut in the middle of a character": (("pab", "wordy"), ("cib", "cut_names")),
@@ -48,22 +48,22 @@ FIELD: Mapping[str, tuple[tuple[str, str] | str | Fault, ...]] = {
     "a message taken with a line refused": ("#refuse",),
     "a line taken under a message refused": (("icbc", "message_refused"), ("cmb", "call_fails"), ("boc", "refuses")),
     "a repeated key refused, also in the clothes of a failure": (("cib", "used"), ("cmb", "refuse_bare")),
-    "taken, silent, and done later": (Fault.DROP_AFTER, "#late"),
+    "taken, silent, and done later": (BankFault.DROP_AFTER, "#late"),
     "taken, and refused later": ("#late-refuse",),
-    "success, and the money back days later": ("#return", Fault.LATE_RETURN),
+    "success, and the money back days later": ("#return", BankFault.LATE_RETURN),
     "one reference twice": (("cmb", "twice"), ("spdb", "two_records")),
-    "an enquiry that knows nothing for a while": ("#hide", Fault.HIDE, ("cmb", "blind")),
+    "an enquiry that knows nothing for a while": ("#hide", BankFault.HIDE, ("cmb", "blind")),
     "a token that ends in the middle": (("boc", "token_ends"), ("boc", "forgets")),
     "a limit on the rate": (("cmb", "too_fast"), ("pab", "rate_limit")),
     "an answer about another request": (
-        Fault.OTHERS_ANSWER, ("boc", "another"), ("citic", "another"), ("icbc", "others_package"),
+        BankFault.OTHERS_ANSWER, ("boc", "another"), ("citic", "another"), ("icbc", "others_package"),
         ("pab", "others_voucher"), ("spdb", "others_packet"),
     ),
     "a front end's own error for an answer": (("icbc", "error_code_after_booking"), ("pab", "trouble_after_booking")),
     "HTTP 500 after booking": tuple(
         (bank, fault) for bank, fault in FAULTS if fault in ("http_500", "http_500_after_booking")
     ),
-    "an answer after our patience, with the booking done": (Fault.DELAY,),
+    "an answer after our patience, with the booking done": (BankFault.DELAY,),
     "another work date": (("icbc", "work_date_ahead"),),
     "a page that repeats": (
         ("boc", "stuck"), ("cib", "round"), ("citic", "stuck"), ("cmb", "stuck"), ("icbc", "cursor_repeats"),
@@ -82,7 +82,7 @@ FIELD: Mapping[str, tuple[tuple[str, str] | str | Fault, ...]] = {
     "no answer's body": (("spdb", "head_only"),),
     "lines alike in account, name and amount, of which one fails": ("#refuse",),
     "one row where there are usually many": (("boc", "lone"),),
-    "a front end that sends again by itself, after we gave up": (Fault.HIDE,),
+    "a front end that sends again by itself, after we gave up": (BankFault.HIDE,),
 }  # fmt: skip
 
 
@@ -114,7 +114,7 @@ def test_every_trap_of_the_field_is_a_switch() -> None:
     for trap, places in FIELD.items():
         assert places, trap
         for place in places:
-            assert isinstance(place, Fault) or place in words or place in FAULTS, f"{trap}: no such switch {place}"
+            assert isinstance(place, BankFault) or place in words or place in FAULTS, f"{trap}: no such switch {place}"
 
 
 def switches(name: str) -> set[str]:

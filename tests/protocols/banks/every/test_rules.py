@@ -20,7 +20,7 @@ import pytest
 from gateway import registry
 from gateway.core import flow, states
 from gateway.core.policy import check
-from gateway.core.states import Answered, Done, Due, Event, Send, Silent, Source, Work
+from gateway.core.states import Answered, Due, Event, Send, Silent, Source, Work, WorkDone
 from protocols.bank import Replay
 from protocols.canon.errors import FieldCode
 from protocols.canon.money import Money
@@ -251,7 +251,7 @@ def test_a_repeat_that_the_rules_allow_comes_before_people_are_called(name: str,
         for effect in met.effects:
             if isinstance(effect, Due):
                 work_queue[effect.work] = effect.at_ms
-            elif isinstance(effect, Done):
+            elif isinstance(effect, WorkDone):
                 work_queue.pop(effect.work, None)
 
     meet(Send(0))

@@ -10,7 +10,7 @@ from typing import Any, Final
 from cryptography.hazmat.primitives import hashes
 from lxml import etree
 
-from gateway.simbank.ledger import Account, Conduct, Ledger
+from gateway.simbank.ledger import Conduct, Ledger, LedgerAccount
 from protocols.banks import finws
 from protocols.banks.finws import twin
 from protocols.canon.money import Money
@@ -44,7 +44,7 @@ def options(**more: Any) -> dict[str, Any]:
 
 
 def stage(
-    accounts: Sequence[Account] = (),
+    accounts: Sequence[LedgerAccount] = (),
     conduct: Conduct = PLAIN,
     *,
     adapter: Mapping[str, Any] = {},
@@ -55,7 +55,7 @@ def stage(
 ) -> Stage:
     """Adapter and twin with their keys. `adapter` are its options, `keys` more of the twin's, the rest is the twin's."""
     dsig.start()
-    time, made = BankTime(), accounts or (Account(DEBTOR, "示例甲公司", Money(10_000_000)),)
+    time, made = BankTime(), accounts or (LedgerAccount(DEBTOR, "示例甲公司", Money(10_000_000)),)
     other_side = twin.build(
         {"accounts": [one.number for one in made], "notify_s": 0, **twin_options},
         {"bank": BANK.private_pem, "bank_certificate": BANK.certificate_pem, "client": US.certificate_pem, **keys},

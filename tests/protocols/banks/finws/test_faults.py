@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import pytest
 from twisted.internet.testing import StringTransport
 
-from gateway.simbank.faults import FAULTS, Delays, Fault, Script, Scripted, Touch
+from gateway.simbank.faults import FAULTS, BankFault, Delays, Script, Scripted, Touch
 from gateway.simbank.server import SimBank
 from protocols.bank import Sign, Submit
 from protocols.canon.outcome import Fate, Outcome
@@ -118,51 +118,51 @@ def moved(wire: Wire) -> int:
 
 
 HEARD = {
-    Fault.DROP_BEFORE: {"no answer"}, Fault.DROP_AFTER: {"no answer"}, Fault.DELAY: {"no answer"},
-    Fault.HALF: {"no answer"}, Fault.GARBAGE: {"http", "no answer"}, Fault.WRONG_SIGNATURE: {"digest"},
-    Fault.OTHERS_ANSWER: {"correlation"}, Fault.TWICE: {"two answers"}, Fault.REFUSE: {"pending"},
-    Fault.HIDE: {"no answer"}, Fault.LATE_RETURN: {"pending"}, Fault.PART: {"no answer"},
+    BankFault.DROP_BEFORE: {"no answer"}, BankFault.DROP_AFTER: {"no answer"}, BankFault.DELAY: {"no answer"},
+    BankFault.HALF: {"no answer"}, BankFault.GARBAGE: {"http", "no answer"}, BankFault.WRONG_SIGNATURE: {"digest"},
+    BankFault.OTHERS_ANSWER: {"correlation"}, BankFault.TWICE: {"two answers"}, BankFault.REFUSE: {"pending"},
+    BankFault.HIDE: {"no answer"}, BankFault.LATE_RETURN: {"pending"}, BankFault.PART: {"no answer"},
     # The fault is one of single orders; this bank takes files.
-    Fault.DUPLICATE: {"pending"},
+    BankFault.DUPLICATE: {"pending"},
 }  # fmt: skip
 """Nothing here is a final word: the fault is seen, or the file was taken and is enquired about."""
 
 
 def test_every_switch_is_tried() -> None:
-    assert set(HEARD) == {fault for fault in Fault if Touch.MONEY in FAULTS[fault].where}
-    assert set(Fault) - set(HEARD) == {Fault.PROBE_SILENCE}
+    assert set(HEARD) == {fault for fault in BankFault if Touch.MONEY in FAULTS[fault].where}
+    assert set(BankFault) - set(HEARD) == {BankFault.PROBE_SILENCE}
 
 
 @pytest.mark.parametrize("fault", HEARD)
-def test_an_upload_that_goes_wrong_is_paid_once_and_its_fate_found(fault: Fault) -> None:
+def test_an_upload_that_goes_wrong_is_paid_once_and_its_fate_found(fault: BankFault) -> None:
     wire = wired()
-    if fault is Fault.OTHERS_ANSWER:
+    if fault is BankFault.OTHERS_ANSWER:
         wire.pay(OTHER)
     wire.bank.script.add(Scripted(fault))
     others = moved(wire)
     assert heard(wire) in HEARD[fault]
     assert wire.bank.tally.faults == {fault: 1}
-    if fault is Fault.HIDE:
+    if fault is BankFault.HIDE:
         assert wire.fate() is Fate.NOT_FOUND
         wire.made.time.later(HIDDEN_S + 1)
-    arrived = FAULTS[fault].books or fault is Fault.REFUSE
+    arrived = FAULTS[fault].books or fault is BankFault.REFUSE
     assert wire.fate() is (
-        Fate.NOT_FOUND if not arrived else Fate.FAILED if fault is Fault.REFUSE else Fate.SETTLED
+        Fate.NOT_FOUND if not arrived else Fate.FAILED if fault is BankFault.REFUSE else Fate.SETTLED
     )
     again = wire.again()
     assert (again.fate, again.code) == ((Fate.DUPLICATE, "31") if arrived else (Fate.PENDING, "00"))
-    assert wire.fate() is (Fate.FAILED if fault is Fault.REFUSE else Fate.SETTLED)
-    assert moved(wire) - others == (fault is not Fault.REFUSE)
+    assert wire.fate() is (Fate.FAILED if fault is BankFault.REFUSE else Fate.SETTLED)
+    assert moved(wire) - others == (fault is not BankFault.REFUSE)
     assert wire.made.ledger.doubles() == []
     wire.made.time.later(RETURNS_S + 1)
-    if fault is Fault.LATE_RETURN:
+    if fault is BankFault.LATE_RETURN:
         assert wire.fate() is Fate.RETURNED
 
 
-@pytest.mark.parametrize("fault", [fault for fault in Fault if Touch.ENQUIRY in FAULTS[fault].where])
-def test_an_enquiry_that_goes_wrong_says_nothing_and_is_asked_again(fault: Fault) -> None:
+@pytest.mark.parametrize("fault", [fault for fault in BankFault if Touch.ENQUIRY in FAULTS[fault].where])
+def test_an_enquiry_that_goes_wrong_says_nothing_and_is_asked_again(fault: BankFault) -> None:
     wire = wired()
-    if fault is Fault.OTHERS_ANSWER:
+    if fault is BankFault.OTHERS_ANSWER:
         wire.pay(OTHER)
         wire.fate()
     assert heard(wire) == "pending"
@@ -174,7 +174,7 @@ def test_an_enquiry_that_goes_wrong_says_nothing_and_is_asked_again(fault: Fault
 
 
 def test_silence_to_a_probe() -> None:
-    wire = wired(Scripted(Fault.PROBE_SILENCE))
+    wire = wired(Scripted(BankFault.PROBE_SILENCE))
     probe = wire.made.bank.sessions.probe
     assert probe is not None
     with pytest.raises(NoAnswer):

@@ -15,7 +15,7 @@ import pytest
 from lxml import etree
 from signxml.verifier import XMLVerifier
 
-from gateway.simbank.ledger import Account, Conduct
+from gateway.simbank.ledger import Conduct, LedgerAccount
 from protocols.bank import BadOptions, Replay, Sign, Submit
 from protocols.banks.finws import messages, twin
 from protocols.banks.finws.twin_enrolment import sign_enveloped
@@ -445,8 +445,8 @@ def test_two_files_of_one_name_are_read_together() -> None:
 
 def test_money_in_another_account_of_ours_is_not_the_debit() -> None:
     """A transfer between own accounts shows in both with one EndToEndId; only the debtor's line is the payment's."""
-    other = Account("0000000000000000025", "示例甲公司", Money(0))
-    made = stage([Account(DEBTOR, "示例甲公司", Money(10_000_000)), other])
+    other = LedgerAccount("0000000000000000025", "示例甲公司", Money(0))
+    made = stage([LedgerAccount(DEBTOR, "示例甲公司", Money(10_000_000)), other])
     pay(made)
     outcome = fate(made)
     assert (outcome.fate, outcome.code) == (Fate.SETTLED, "BOOK")

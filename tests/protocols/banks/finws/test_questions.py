@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 
-from gateway.simbank.ledger import Account, Conduct
+from gateway.simbank.ledger import Conduct, LedgerAccount
 from protocols.banks.finws import iso, twin_papers
 from protocols.canon.money import Money
 from protocols.canon.order import Kind
@@ -91,7 +91,7 @@ def test_balance_of_now_and_of_a_past_day() -> None:
 
 
 def test_each_account_s_report_is_its_own() -> None:
-    made = stage([Account(CREDITOR, "乙", Money(7)), Account(DEBTOR, "甲", Money(1000))])
+    made = stage([LedgerAccount(CREDITOR, "乙", Money(7)), LedgerAccount(DEBTOR, "甲", Money(1000))])
     assert made.bank.questions.balance is not None
     for number, minor in ((DEBTOR, 1000), (CREDITOR, 7)):
         told = made.talk(made.bank.questions.balance(BalanceQuestion(AccountNumber(number)), made.context()))

@@ -357,7 +357,7 @@ def test_the_older_form_of_the_business_signature_counts_too() -> None:
     """A reference that names no canonicalisation: the inclusive one is meant."""
     made = stage()
     document = re.sub(rb"<ds:Signature .*</ds:Signature>", b"", etree.tostring(document_of(submitted(made))))
-    older = dsig.Profile("older", f"/{DATA}ApplicationRequest/{D}Signature", (dsig.Enveloped((dsig.ENVELOPED,)),))
+    older = dsig.SignatureProfile("older", f"/{DATA}ApplicationRequest/{D}Signature", (dsig.Enveloped((dsig.ENVELOPED,)),))
     prepared = dsig.prepare(document, older)
     signed = dsig.attach(prepared, US.sign(prepared.octets))
     assert show(made.exchange("business", carried(made, submitted(made), signed), money=True))[0] == "00"

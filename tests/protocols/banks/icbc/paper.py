@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import Any, TypeVar
 
-from gateway.simbank.ledger import Account, Conduct, Ledger
+from gateway.simbank.ledger import Conduct, Ledger, LedgerAccount
 from protocols.bank import Ask, Bank, Context, Submit
 from protocols.banks import icbc
 from protocols.banks.icbc import twin
@@ -196,5 +196,5 @@ def stage(
 ) -> Stage:
     """Adapter and twin face to face over real books."""
     time = BankTime(NOW)
-    ledger = Ledger(time.now_ms, [Account(DEBTOR, "甲公司", Money(10_000_000))], conduct)
+    ledger = Ledger(time.now_ms, [LedgerAccount(DEBTOR, "甲公司", Money(10_000_000))], conduct)
     return Stage(bank(**{"codes": CODES, **options}), twin.build({"faults": faults, **twin_options}, {}), ledger, time)

@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from lxml import etree
 
-from gateway.simbank.ledger import Account, Ledger
+from gateway.simbank.ledger import Ledger, LedgerAccount
 from protocols.banks import icbc
 from protocols.banks.icbc import twin
 from tests.protocols.banks.icbc.paper import CODES, OPTIONS
@@ -55,7 +55,7 @@ def elements(data: bytes) -> dict[str, str]:
     return shown | {"(rows)": str(rows)}
 
 
-def stage_of(name: str, accounts: Sequence[Account]) -> Stage:
+def stage_of(name: str, accounts: Sequence[LedgerAccount]) -> Stage:
     """The stage of a scene: its name says what is special about the bank or the settings."""
     time = BankTime()
     options = {"codes": CODES, "work_date": "balance" if "work-date" in name else "clock"}

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.simbank.ledger import Account, Conduct, Ledger
+from gateway.simbank.ledger import Conduct, Ledger, LedgerAccount
 from protocols.bank import BadOptions, Bank
 from protocols.banks import pab
 from protocols.banks.pab import twin
@@ -28,7 +28,7 @@ def stage(*, pages: int = 500, **options: object) -> Stage:
     words = {"agency_refused": ["ZREF"], "agency_in_process": ["Z1"]}
     adapter = pab.build({"enterprise_code": ENTERPRISE, "agreement": "AG1", **words, **options})
     other = twin.build({"page_lines_4015": pages}, {})
-    return Stage(adapter, other, Ledger(time.now_ms, [Account(DEBTOR, "甲公司", Money(10_000_000))], Conduct()), time)
+    return Stage(adapter, other, Ledger(time.now_ms, [LedgerAccount(DEBTOR, "甲公司", Money(10_000_000))], Conduct()), time)
 
 
 def line(number: int, kind: Kind = Kind.BATCH_ITEM, purpose: str = "货款", minor: int = 1_000) -> Item:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from lxml import etree
 
-from gateway.simbank.ledger import Account, Ledger
+from gateway.simbank.ledger import Ledger, LedgerAccount
 from protocols.banks import pab
 from protocols.banks.pab import twin
 from tests.protocols.banks.pab.paper import ENTERPRISE
@@ -38,7 +38,7 @@ def show(frame: bytes) -> tuple[str, Mapping[str, str]]:
 def test_scene(scene: Path) -> None:
     style = "4008" if "4008" in scene.stem else "4013"
 
-    def stage(accounts: Sequence[Account]) -> Stage:
+    def stage(accounts: Sequence[LedgerAccount]) -> Stage:
         time = BankTime()
         adapter = pab.build({"enterprise_code": ENTERPRISE, "today_lines": style})
         return Stage(adapter, twin.build({}, {}), Ledger(time.now_ms, accounts), time)
@@ -50,7 +50,7 @@ def test_a_scene_that_says_otherwise_fails(tmp_path: Path) -> None:
     wrong = tmp_path / "wrong.dlg"
     wrong.write_text(SCENES[0].read_text("utf-8").replace("Stt               20", "Stt               30"), "utf-8")
 
-    def stage(accounts: Sequence[Account]) -> Stage:
+    def stage(accounts: Sequence[LedgerAccount]) -> Stage:
         time = BankTime()
         adapter = pab.build({"enterprise_code": ENTERPRISE})
         return Stage(adapter, twin.build({}, {}), Ledger(time.now_ms, accounts), time)

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from lxml import etree
 
-from gateway.simbank.ledger import Account, Conduct, Ledger
+from gateway.simbank.ledger import Conduct, Ledger, LedgerAccount
 from gateway.simbank.pki import new_key
 from protocols.banks import sample
 from protocols.banks.sample import twin
@@ -70,7 +70,7 @@ def sign(key: RSAPrivateKey, octets: bytes) -> bytes:
 
 
 def stage(
-    accounts: Sequence[Account] = (),
+    accounts: Sequence[LedgerAccount] = (),
     conduct: Conduct = PLAIN,
     *,
     verify: str = "hand",
@@ -83,7 +83,7 @@ def stage(
         {"user": "u", "password": "p & q", **twin_options},
         {"bank": private_pem(own.bank), "client": public_pem(own.client)},
     )
-    books = Ledger(time.now_ms, accounts or (Account(DEBTOR, "示例甲公司", Money(10_000_000)),), conduct)
+    books = Ledger(time.now_ms, accounts or (LedgerAccount(DEBTOR, "示例甲公司", Money(10_000_000)),), conduct)
     made = Stage(
         bank, other_side, books, time,
         signers={"order": lambda octets: sign(own.client, octets)},

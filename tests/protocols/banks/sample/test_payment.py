@@ -76,7 +76,7 @@ def test_request_is_the_golden_one() -> None:
     assert length == len(document)
     unsigned = re.sub(rb"<ds:Signature.*</ds:Signature>", b"", document)
     assert unsigned == (GOLDEN / "pay-request.xml").read_bytes().rstrip()
-    profile = dsig.Profile("golden", f"/{{urn:sample-bank:1}}SampleBank/{{{dsig.DS}}}Signature")
+    profile = dsig.SignatureProfile("golden", f"/{{urn:sample-bank:1}}SampleBank/{{{dsig.DS}}}Signature")
     assert dsig.verify(document, profile, dsig.PinnedKey.of(keys().client.public_key())).root[1][0].text == REFERENCE
 
 

@@ -21,7 +21,7 @@ from cryptography.x509 import Certificate, CertificateBuilder, NameAttribute
 from cryptography.x509 import Name as X509Name
 from cryptography.x509.oid import NameOID
 
-from gateway.simbank.ledger import Account, Conduct, Ledger
+from gateway.simbank.ledger import Conduct, Ledger, LedgerAccount
 from protocols.bank import Ask, Bank, Context, Submit
 from protocols.banks import spdb
 from protocols.banks.spdb import twin
@@ -295,7 +295,7 @@ def stage(
 ) -> Stage:
     """Adapter and twin face to face over real books."""
     time = BankTime(NOW)
-    ledger = Ledger(time.now_ms, [Account(DEBTOR, "示例甲公司", Money(10_000_000))], conduct)
+    ledger = Ledger(time.now_ms, [LedgerAccount(DEBTOR, "示例甲公司", Money(10_000_000))], conduct)
     side = twin.build({"faults": faults, "master_id": MASTER, **twin_options}, {"bank": key_pem()})
     return Stage(bank(**options) if "bank_certificate" not in options else spdb.build({**OPTIONS, **_given(options)}),
                  side, ledger, time)  # fmt: skip

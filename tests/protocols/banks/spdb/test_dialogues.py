@@ -12,7 +12,7 @@ import pytest
 from asn1crypto import cms
 from lxml import etree
 
-from gateway.simbank.ledger import Account, Ledger
+from gateway.simbank.ledger import Ledger, LedgerAccount
 from protocols.banks import spdb
 from protocols.banks.spdb import twin
 from tests.protocols.banks.spdb.paper import AUTHORISED, MASTER, OPTIONS, key_pem
@@ -60,7 +60,7 @@ def elements(data: bytes) -> dict[str, str]:
     return shown | {"(rows)": str(len(rows))}
 
 
-def stage_of(name: str, accounts: Sequence[Account]) -> Stage:
+def stage_of(name: str, accounts: Sequence[LedgerAccount]) -> Stage:
     """The stage of a scene: its name says what is special about the bank or the settings. The front end verifies."""
     time = BankTime()
     ours: dict[str, Any] = {**OPTIONS, "probe_account": "0000000000000000017"}

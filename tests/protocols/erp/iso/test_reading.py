@@ -14,7 +14,7 @@ from protocols.canon.money import Money
 from protocols.canon.order import BatchItemDetail, CollectionDetail, PayrollItemDetail, Urgency
 from protocols.erp import commands
 from protocols.erp.fingerprint import batch_fingerprint, fingerprint
-from protocols.erp.words import CommandType, Submit, SubmitBatch, SubmitFile
+from protocols.erp.words import CommandType, SubmitBatch, SubmitFile, SubmitOrder
 from tests.protocols.erp.iso.paper import OTHER, OURS, THEIRS, file, group, one, pain001, pain008, person, urgent
 from tests.protocols.kit.iso20022.paper import DAY
 
@@ -50,7 +50,7 @@ def changed(body: bytes, *pairs: tuple[str, str]) -> bytes:
 def test_each_transfer_is_a_payment(name: str) -> None:
     found = read(CommandType.PAYMENT_SUBMIT, pain001(name=name))
     assert (found.message_id, found.name) == ("M-1", name)
-    orders = [part.order for part in found.parts if isinstance(part, Submit)]
+    orders = [part.order for part in found.parts if isinstance(part, SubmitOrder)]
     assert [order.id for order in orders] == ["M-1/G-1/E2E-1", "M-1/G-1/E2E-2", "M-1/G-2/E2E-1"]
     assert [order.debtor.account.clear for order in orders] == [OURS, OURS, OTHER]
     first = orders[0]
@@ -73,14 +73,14 @@ def test_each_group_is_a_batch() -> None:
 def test_the_same_orders_as_in_json() -> None:
     """An order has one fingerprint, whichever form it came in."""
     [part] = read(CommandType.PAYMENT_SUBMIT, pain001(group("G-1", one(1)))).parts
-    assert isinstance(part, Submit)
+    assert isinstance(part, SubmitOrder)
     party: dict[str, Any] = {"account": THEIRS, "name": "示例乙", "cnaps": "000000000000", "bank_name": "示例银行某支行"}
     said = {
         "id": "M-1/G-1/E2E-1", "debtor": {"account": OURS, "name": "示例甲公司"}, "creditor": party, "amount": "12.34",
         "currency": "CNY", "purpose": "货款 0931", "not_before": "2026-11-24T00:00:00+08:00", "tags": dict(part.order.tags),
     }  # fmt: skip
     written = commands.read(CommandType.PAYMENT_SUBMIT, "application/json", json.dumps(said).encode())
-    assert isinstance(written, Submit)
+    assert isinstance(written, SubmitOrder)
     assert fingerprint(written.order) == fingerprint(part.order)
     [batch] = read(CommandType.BATCH_SUBMIT, pain001(group("G-1", one(1)))).parts
     [again] = read(CommandType.BATCH_SUBMIT, pain001(group("G-1", one(1)))).parts
@@ -144,7 +144,7 @@ def test_instructions_that_cannot_be_told_apart() -> None:
     assert faults(CommandType.BATCH_SUBMIT, twice) == {at: FieldCode.REPEATED}
     hidden = [replace(one(n), end_to_end_id="NOTPROVIDED") for n in (1, 2)]
     found = read(CommandType.PAYMENT_SUBMIT, pain001(group("G-1", *hidden)))
-    assert [part.order.id for part in found.parts if isinstance(part, Submit)] == ["M-1/G-1/I-1", "M-1/G-1/I-2"]
+    assert [part.order.id for part in found.parts if isinstance(part, SubmitOrder)] == ["M-1/G-1/I-1", "M-1/G-1/I-2"]
 
 
 def test_a_batch_is_of_one_currency() -> None:
@@ -159,7 +159,7 @@ def test_long_and_strange_ids_keep_what_the_payee_sees() -> None:
     body = pain001(replace(group("G" * 35, long)), message="消息 1")
     [part] = read(CommandType.PAYMENT_SUBMIT, body).parts
     [other] = read(CommandType.PAYMENT_SUBMIT, pain001(replace(group("G" * 35, long)), message="消息 2")).parts
-    assert isinstance(part, Submit) and isinstance(other, Submit)
+    assert isinstance(part, SubmitOrder) and isinstance(other, SubmitOrder)
     assert part.order.id.startswith("E" * 35 + "~") and len(part.order.id) == 60
     assert part.order.id != other.order.id
     assert part.order.tags["msg_id"] == "消息 1"
@@ -182,7 +182,7 @@ def test_a_file_too_large_for_a_batch() -> None:
 def test_the_day_begins_where_the_bank_is() -> None:
     [part] = read(CommandType.PAYMENT_SUBMIT, pain001(group("G-1", one(1)))).parts
     utc = commands.read(CommandType.PAYMENT_SUBMIT, XML, pain001(group("G-1", one(1))), UTC)
-    assert isinstance(part, Submit) and isinstance(utc, SubmitFile) and isinstance(utc.parts[0], Submit)
+    assert isinstance(part, SubmitOrder) and isinstance(utc, SubmitFile) and isinstance(utc.parts[0], SubmitOrder)
     assert part.order.not_before is not None and utc.parts[0].order.not_before is not None
     assert utc.parts[0].order.not_before - part.order.not_before == timedelta(hours=8)
 

@@ -12,8 +12,8 @@ from protocols.canon.outcome import Fate
 from protocols.canon.statement import Direction
 from protocols.kit.errors import ProtocolError
 from protocols.kit.iso20022 import account, account_writer, lines
-from protocols.kit.iso20022.account import AccountBalance, AccountEntry, AccountReport, Detail, gap
-from protocols.kit.iso20022.parts import Reason
+from protocols.kit.iso20022.account import AccountEntry, AccountReport, CamtBalance, TransactionDetail, gap
+from protocols.kit.iso20022.parts import StatusReason
 from tests.protocols.kit.iso20022.paper import AT, DAY, OURS_IBAN, changed, side, tree
 
 NAMES = [f"{kind}.001.{version}" for kind in ("camt.052", "camt.053", "camt.054") for version in ("02", "08")]
@@ -23,22 +23,22 @@ def euros(text: str) -> Money:
     return Money.parse(text, "EUR")
 
 
-def entry(amount: str, direction: Direction = Direction.DEBIT, *details: Detail, reference: str = "B-1",
+def entry(amount: str, direction: Direction = Direction.DEBIT, *details: TransactionDetail, reference: str = "B-1",
           reversal: bool = False, status: str = "BOOK") -> AccountEntry:  # fmt: skip
     return AccountEntry(euros(amount), direction, status, reversal, "N-1", reference, DAY, None, DAY, "PMNT/ICDT/ESCT",
                         "转账", details)  # fmt: skip
 
 
-def detail(name: str, amount: str, *, back: str = "") -> Detail:
-    why = (Reason(back, "账号不存在"),) if back else ()
-    return Detail(euros(amount), name, f"I-{name}", "M-1", "G-1", f"T-{name}", None,
+def detail(name: str, amount: str, *, back: str = "") -> TransactionDetail:
+    why = (StatusReason(back, "账号不存在"),) if back else ()
+    return TransactionDetail(euros(amount), name, f"I-{name}", "M-1", "G-1", f"T-{name}", None,
                   side("示例乙", "0000000000000000025", bic="BBBBFIHH"), "货款", "", bool(back), why)  # fmt: skip
 
 
 def statement(*entries: AccountEntry, opening: str = "100.00", closing: str = "87.66", kind: str = "camt.053",
               sequence: int | None = 7) -> AccountReport:  # fmt: skip
     balances = () if kind == "camt.054" else (
-        AccountBalance("OPBD", euros(opening), DAY - timedelta(days=1)), AccountBalance("CLBD", euros(closing), DAY))  # fmt: skip
+        CamtBalance("OPBD", euros(opening), DAY - timedelta(days=1)), CamtBalance("CLBD", euros(closing), DAY))  # fmt: skip
     return AccountReport(kind, "S-7", OURS_IBAN, "EUR", AT, sequence, DAY, DAY, None, True, balances, entries)
 
 
@@ -89,7 +89,7 @@ def test_alike_entries_are_counted_apart() -> None:
 
 def test_an_overdrawn_account_is_negative() -> None:
     found = back_and_forth(statement(opening="100.00", closing="100.00"), "camt.053.001.08")
-    red = replace(found, balances=(AccountBalance("CLBD", euros("0.00") - euros("5.00"), DAY),))
+    red = replace(found, balances=(CamtBalance("CLBD", euros("0.00") - euros("5.00"), DAY),))
     again = back_and_forth(red, "camt.053.001.08")
     assert lines.balance(again).book == Money(-500, "EUR")
 

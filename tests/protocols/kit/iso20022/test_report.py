@@ -10,12 +10,12 @@ from protocols.canon.money import Money
 from protocols.canon.outcome import Fate
 from protocols.kit.errors import ProtocolError
 from protocols.kit.iso20022 import report
-from protocols.kit.iso20022.parts import Reason
+from protocols.kit.iso20022.parts import StatusReason
 from protocols.kit.iso20022.report import FATES, GroupStatus, PaymentStatus, StatusReport, said_of
 from tests.protocols.kit.iso20022.paper import AT, changed, tree
 
 
-def about(status: str = "", *groups: GroupStatus, reasons: tuple[Reason, ...] = ()) -> StatusReport:
+def about(status: str = "", *groups: GroupStatus, reasons: tuple[StatusReason, ...] = ()) -> StatusReport:
     return StatusReport("S-1", AT, "M-1", "pain.001.001.09", status, reasons, groups)
 
 
@@ -30,8 +30,8 @@ def fate(told: StatusReport, name: str = "E2E-1", of: str = "") -> Fate | None:
 
 @pytest.mark.parametrize("name", ["pain.002.001.03", "pain.002.001.12"])
 def test_a_report_comes_back_as_it_went(name: str) -> None:
-    line = PaymentStatus("E2E-1", "RJCT", (Reason("AC04", "账户已销户"),), "I-1", Money(1, "EUR"), "B-1")
-    told = about("PART", group(line, PaymentStatus("E2E-2", "ACSC"), status="PART"), reasons=(Reason("", "部分成功"),))
+    line = PaymentStatus("E2E-1", "RJCT", (StatusReason("AC04", "账户已销户"),), "I-1", Money(1, "EUR"), "B-1")
+    told = about("PART", group(line, PaymentStatus("E2E-2", "ACSC"), status="PART"), reasons=(StatusReason("", "部分成功"),))
     assert report.read(tree(report.write(told, name))) == told
 
 
@@ -41,7 +41,7 @@ def test_a_file_of_one_status(status: str, expected: Fate) -> None:
 
 
 def test_partly_is_not_rejected() -> None:
-    refused = PaymentStatus("E2E-2", "RJCT", (Reason("AC01"),))
+    refused = PaymentStatus("E2E-2", "RJCT", (StatusReason("AC01"),))
     told = about("PART", group(refused, status="PART"))
     assert fate(told, "E2E-2") is Fate.FAILED
     assert fate(told, "E2E-1") is Fate.PENDING
@@ -62,7 +62,7 @@ def test_another_groups_word_is_not_ours() -> None:
 
 @pytest.mark.parametrize("code", ["AM05", "DU04"])
 def test_a_repeat_dressed_as_a_refusal_is_a_duplicate(code: str) -> None:
-    assert fate(about("RJCT", reasons=(Reason(code),))) is Fate.DUPLICATE
+    assert fate(about("RJCT", reasons=(StatusReason(code),))) is Fate.DUPLICATE
 
 
 def test_two_words_about_one_payment_are_doubt() -> None:

@@ -1,4 +1,4 @@
-"""Everything the journal began with. Frozen: a later change of the schema is a later migration."""
+"""The first schema. Frozen: a later change of the schema is a later migration."""
 
 from __future__ import annotations
 
@@ -135,5 +135,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Refused: a journal is never thrown away by a command."""
+    """Refused: no command deletes a journal."""
     raise NotImplementedError("the first migration cannot be undone; restore a backup instead")

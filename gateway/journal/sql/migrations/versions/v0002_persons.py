@@ -1,4 +1,4 @@
-"""Persons who sign, what they propose together, and which lanes they let go after a database came from the past."""
+"""Persons, proposals, and lanes released after a restored database."""
 
 from __future__ import annotations
 
@@ -38,5 +38,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Refused: who signed what is never thrown away by a command."""
+    """Refused: no command deletes the record of who signed what."""
     raise NotImplementedError("persons and proposals are not thrown away; restore a backup instead")

@@ -1,4 +1,4 @@
-"""Batches of orders, bundles that carry them to a bank, receipts that a bank makes later."""
+"""Batches of orders, bundles for banks, and electronic receipts."""
 
 from __future__ import annotations
 

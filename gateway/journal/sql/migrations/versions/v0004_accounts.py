@@ -1,4 +1,4 @@
-"""Balances of watched accounts, as the bank last told them."""
+"""Balances of watched accounts."""
 
 from __future__ import annotations
 
@@ -27,6 +27,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """What a bank tells can be asked for again."""
+    """Drop the table; balances can be asked for again."""
     op.drop_table("balances")
     op.execute("UPDATE meta SET value = '3' WHERE name = 'schema'")

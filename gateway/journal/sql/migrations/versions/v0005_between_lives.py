@@ -1,4 +1,4 @@
-"""What holds between two lives of the daemon: anchors, lane numbers, holds with several reasons, a stop for all."""
+"""State that survives a restart: sealed heads, counters per bank, several hold reasons, the emergency stop."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Table(
 )  # fmt: skip
 
 _COUNTERS = Table("counters", metadata, key("bank"), number("serial"), **CLUSTERED)
-# Programs of the version before draw on by lane beside this one. No room of a bank's form is a divisor of this lead.
+# Older programs may still draw numbers per lane. No form's number space divides this lead.
 _LEAD = 1_000_003
 
 Table(
@@ -44,7 +44,7 @@ def upgrade() -> None:
     op.add_column("units", bounded("seal", null=True))
     op.add_column("past_cleared", bounded("seal", null=True))
     for referring in ("payments", "bundles"):
-        # What older rows and programs leave out is not compared: lanes of one bank may have given out the same.
+        # NULL in older rows is not compared: lanes of one bank may have given out the same reference.
         op.add_column(referring, bounded("ref_bank", null=True))
         op.create_index(f"{referring}_bank_reference", referring, ["bank_ref", "ref_bank"], unique=True)
     op.add_column("work", number("set_ms", null=True))
@@ -56,7 +56,7 @@ def upgrade() -> None:
 
 
 def _count_by_bank() -> None:
-    """A bank's counter begins above those of all its lanes: no number of theirs is given out again."""
+    """Start each bank's counter above those of all its lanes, so that no number is given out twice."""
     lanes, highest = table("lanes", column("lane"), column("serial")), dict[str, int]()
     for lane, serial in op.get_bind().execute(select(lanes.c.lane, lanes.c.serial)):
         bank = lane.partition(".")[0]
@@ -68,7 +68,7 @@ def _count_by_bank() -> None:
 
 
 def downgrade() -> None:
-    """Take them away again."""
+    """Remove the tables and columns."""
     op.drop_index("refusals_at", "refusals")
     for name in ("size", "sha256", "parked"):
         op.drop_column("refusals", name)

@@ -1,6 +1,6 @@
-"""What a lane that was renamed is called now.
+"""The present names of lanes that were renamed.
 
-Files outside the database keep the name that a lane had when they were written: the permit log says `lane/reference`.
+Files outside the database keep the old name of a lane: the permit log has `lane/reference`.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ _R = schema.lane_renames.c
 
 
 def current_lanes(conn: Connection) -> dict[str, str]:
-    """Every lane name that was given up, with the name that the lane has now."""
+    """All former lane names, with the lane's present name."""
     return {row.old: row.lane for row in conn.execute(select(schema.lane_renames))}
 
 
 def current_lane(conn: Connection, name: str) -> str:
-    """What the lane that was called `name` is called now; `name` itself if it was never renamed."""
+    """The present name of the lane once called `name`; `name` itself if it was never renamed."""
     return conn.execute(select(_R.lane).where(_R.old == name)).scalar() or name
 
 
 def current_ref(names: Mapping[str, str], ref: str) -> tuple[str, str]:
-    """The lane's present name and the bank's reference of a `lane/reference`; `names` as `current_lanes` gives them."""
+    """The lane's present name and the bank reference of a `lane/reference`; `names` comes from `current_lanes`."""
     lane, _, reference = ref.rpartition("/")
     return names.get(lane, lane), reference

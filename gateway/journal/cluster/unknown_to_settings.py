@@ -1,7 +1,8 @@
-"""What the journal still has open, and the settings do not know any more: lanes, banks, accounts, kinds, senders.
+"""Open payments whose lane, bank, account, kind or sender the settings no longer have.
 
-Nobody sends or asks about a payment whose lane is not configured, and an order that its sender's ERP delivers again
-under another sender's name is another order. So this is told before the daemon starts, and while it lasts.
+A payment without a configured lane is neither sent nor enquired about, and an order that an ERP delivers again under
+another sender's name counts as another order. So these findings are reported before the daemon starts and while it
+runs.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ from typing import Any
 
 from sqlalchemy import Connection, case, func, inspect, select
 
-from gateway.journal.cluster import lane_names, renames
+from gateway.journal.cluster import renames
 from gateway.journal.cluster.renames import OPEN
-from gateway.journal.commit import payment_rows
+from gateway.journal.commit import lane_names, payment_rows
 from gateway.journal.sql import schema
 from gateway.journal.sql.vault import Vault
 from gateway.settings import Settings
@@ -24,16 +25,16 @@ from protocols.canon.order import Kind
 from protocols.canon.party import mask
 
 KINDS_OF = ("lane", "bank", "account", "kind", "sender", "user", "old_lane")
-"""What can be unknown. `user` is a broker user that spoke for another sender, `old_lane` a lane's name before."""
+"""The kinds of findings. `user`: a broker user that belonged to another sender. `old_lane`: a lane's former name."""
 _P = schema.payments.c
 _MOST = 1_000
 _OWN = case((_P.kind == Kind.COLLECTION.value, _P.creditor_idx), else_=_P.debtor_idx)
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
-    """What the settings know. `kinds` by bank; a bank that could not be built is missing there. `users` by their
-    sender. `accepted` are words as `lane:NAME`: the operator knows of these."""
+class KnownToSettings:
+    """What the settings have. `kinds` is by bank, without banks that could not be built; `users` by sender.
+    `accepted` are findings such as `lane:NAME` that the operator has accepted."""
 
     banks: frozenset[str]
     lanes: frozenset[str]
@@ -46,14 +47,14 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """One thing that the settings do not know, how many payments are concerned, and what to do."""
+    """One finding: what the settings lack, how many payments it affects, and what to do."""
 
     what: str
     name: str
     payments: int
     remedy: str
     word: str
-    """As the operator names it in `journal.accept_unknown`; empty where that is not possible."""
+    """Its name for `journal.accept_unknown`; empty if it cannot be accepted."""
 
     @property
     def sentence(self) -> str:
@@ -62,9 +63,9 @@ class Unknown:
         return self.remedy + (word if self.word else "")
 
 
-def known_of(settings: Settings, banks: Mapping[str, Bank]) -> Known:
-    """What these settings know; of the kinds, those of the banks that could be built."""
-    return Known(
+def known_of(settings: Settings, banks: Mapping[str, Bank]) -> KnownToSettings:
+    """What these settings have; kinds only of banks that could be built."""
+    return KnownToSettings(
         banks=frozenset(settings.banks),
         lanes=frozenset(f"{name}.{lane}" for name, bank in settings.banks.items() for lane in bank.lanes),
         senders=frozenset(settings.senders), accounts=tuple(account.number for account in settings.accounts),
@@ -74,8 +75,8 @@ def known_of(settings: Settings, banks: Mapping[str, Bank]) -> Known:
     )  # fmt: skip
 
 
-def look(conn: Connection, known: Known, vault: Vault | None) -> list[Unknown]:
-    """Everything that the settings do not know and the operator did not name. Without the vault no account is told."""
+def look(conn: Connection, known: KnownToSettings, vault: Vault | None) -> list[Unknown]:
+    """All findings that the operator has not accepted. Without the vault, accounts are not named."""
     numbers: Counter[tuple[str, str]] = Counter()
     samples: dict[str, str] = {}
     blind = None if vault is None else {vault.blind(number) for number in known.accounts}
@@ -104,12 +105,12 @@ def look(conn: Connection, known: Known, vault: Vault | None) -> list[Unknown]:
     return [one for one in found if one.word not in known.accepted]
 
 
-def moved_users(conn: Connection, known: Known) -> list[Unknown]:
-    """The broker users that speak for another sender now than before, unless the operator named them."""
+def moved_users(conn: Connection, known: KnownToSettings) -> list[Unknown]:
+    """The broker users that belong to another sender than before, unless the operator accepted them."""
     return [one for one in _moved_users(conn, known) if one.word not in known.accepted]
 
 
-def _unknown(row: Any, known: Known, accounts: Collection[str] | None) -> Iterator[tuple[str, str]]:
+def _unknown(row: Any, known: KnownToSettings, accounts: Collection[str] | None) -> Iterator[tuple[str, str]]:
     if row.bank not in known.banks:
         yield "bank", row.bank
     elif row.lane not in known.lanes:
@@ -150,7 +151,7 @@ def _account(conn: Connection, vault: Vault, payment: str, number: int) -> Unkno
     return Unknown("account", mask(clear), number, remedy, "account:NUMBER")
 
 
-def _moved_users(conn: Connection, known: Known) -> Iterator[Unknown]:
+def _moved_users(conn: Connection, known: KnownToSettings) -> Iterator[Unknown]:
     for user, before in sorted(renames.users(conn).items()):
         now = known.users.get(user)
         if now is None or now == before:
@@ -166,9 +167,9 @@ def _moved_users(conn: Connection, known: Known) -> Iterator[Unknown]:
             ), f"user:{user}")  # fmt: skip
 
 
-def _old_lanes(conn: Connection, known: Known) -> Iterator[Unknown]:
+def _old_lanes(conn: Connection, known: KnownToSettings) -> Iterator[Unknown]:
     if not inspect(conn).has_table(schema.lane_renames.name):
-        return  # a database of an older program: nothing was renamed yet
+        return  # a database of an older version: nothing was renamed yet
     for old, now in sorted(lane_names.current_lanes(conn).items()):
         if old in known.lanes:
             yield Unknown("old_lane", old, 0, (
