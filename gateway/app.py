@@ -57,7 +57,8 @@ from gateway.journal.cluster.peer_nodes import PeerNodes, claim_all
 from gateway.journal.commit import audit
 from gateway.journal.commit import permit_log as commit_permit_log
 from gateway.journal.commit.group_commit import GroupFacts, SqlStore
-from gateway.journal.commit.rows import OutboxRow, PaymentRow, QuestionRow, WorkRow
+from gateway.journal.commit.hand_over import HandOver
+from gateway.journal.commit.rows import PaymentRow, QuestionRow
 from gateway.journal.commit.store import Store
 from gateway.journal.payments import unknown_to_settings
 from gateway.journal.payments.retention import Retention
@@ -68,7 +69,6 @@ from gateway.tasks import sleep
 from gateway.watch.notify import Notify
 from gateway.watch.watch import Sights, Watch
 from protocols.bank import Bank, Context, Conversation
-from protocols.canon.outcome import State
 from protocols.certificates import Office
 from protocols.erp.words import MAX_BODY_BYTES
 
@@ -297,7 +297,7 @@ class Gateway:
         self._on_fatal = on_fatal
         meters, self._logins = parts.meters, logins(settings, parts)
         self.lanes = {name: self._lane(name, bank, lane) for name, (bank, lane) in lane_tables(settings).items()}
-        self.emergency.steer(self.lanes.values())
+        self.emergency.steer(lane.gate for lane in self.lanes.values())
         meters.known(settings.banks, ((bank, name) for name, (bank, _lane) in lane_tables(settings).items()))
         self.outbox = Outbox(parts.amqp, parts.store, settings.node, settings.broker.user, f"bankgw/{VERSION}",
                              parts.clock, meters)  # fmt: skip
@@ -312,7 +312,7 @@ class Gateway:
         self.watching = AccountWatch(
             WatchParts(parts.store, parts.clock, meters, dict(parts.banks), self.ask, self._owns,
                        lambda lane: self.lanes[lane].epoch, lambda lane: self.lanes[lane].clock_trust.doubt is None,
-                       self.answers.heard, lambda lane, applied: self.lanes[lane].noted(applied)),
+                       self.answers.heard),
             settings.node,
         )  # fmt: skip
         self.retention = Retention(parts.store, parts.clock, settings.journal.refusals_kept_days, meters)
@@ -483,20 +483,17 @@ class Gateway:
 
     # ---- what happens ----
 
-    def _committed(self, mails: tuple[OutboxRow, ...], works: tuple[WorkRow, ...]) -> None:
-        self.outbox.take(mails)
-        for work in works:
-            lane = self.lanes.get(work.lane)
-            if lane is not None:
-                lane.offer(work)
+    def _committed(self, commit: HandOver) -> None:
+        """Hand over what a commit of this node left: messages to the outbox, the rest to the lanes it belongs to."""
+        self.outbox.take(commit.mails)
+        for name, share in commit.by_lane().items():
+            if name in self.lanes:
+                self.lanes[name].on_commit(share)
 
     def _admitted(self, row: PaymentRow) -> None:
         # The one line that ties the ERP's ids to the payment's key, by which every later line names it.
         _log.info("payment.admitted", payment=row.payment, order=row.order.id, sender=row.sender, bank=row.bank,
                   correlation_id=row.reply.correlation_id, state=row.life.state.value)  # fmt: skip
-        # A held order changes before it is sent: only what is ready now is worth keeping at hand.
-        if row.life.state is State.READY:
-            self.lanes[row.lane].remember(row)
 
     def _halted(self, lane: str, reason: str) -> None:
         _log.error("gateway.lane_halted", lane=lane, reason=reason,

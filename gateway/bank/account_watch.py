@@ -28,7 +28,6 @@ from gateway.journal.cluster import jobs
 from gateway.journal.commit.store import Store, StoreFailed, Tx
 from gateway.journal.payments import accounts, statement_evidence
 from gateway.journal.payments.statement_evidence import StatementEvidence
-from gateway.journal.payments.transition import Applied
 from gateway.meters import Meters
 from gateway.tasks import Tasks, sleep, sleep_until
 from protocols.bank import Bank, Context, Conversation
@@ -64,7 +63,7 @@ class Watched:
 @dataclass(frozen=True, slots=True)
 class WatchParts:
     """What watching needs. `owns` says whether this node may speak for a lane now, `epoch` the lane's epoch, and
-    `clock_trusted` whether our days are the bank's. `noted` hears what an entry changed about a payment of a lane."""
+    `clock_trusted` whether our days are the bank's."""
 
     store: Store
     clock: Clock
@@ -75,7 +74,6 @@ class WatchParts:
     epoch: Callable[[str], int]
     clock_trusted: Callable[[str], bool]
     on_balance: Callable[[Balance, str], None]
-    noted: Callable[[str, Applied], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,8 +272,6 @@ class AccountWatch:
 
     def _heard(self, one: Watched, sighting: StatementEvidence) -> None:
         """Count and log what an entry meant for a payment, once that is written down."""
-        if sighting.applied is not None:
-            self._parts.noted(one.lane, sighting.applied)
         if sighting.disagrees is not None:
             self._parts.meters.alarms.labels("answers_disagree").inc()
             _log.error("payment.entry_disagrees", bank=one.bank, lane=one.lane, payment=sighting.row.payment,

@@ -85,8 +85,8 @@ class ClockTrust:
         spans = abs(self._ahead_ms) <= CLOCK_DIFFERS_MS and not self.quarantine_left_ms(quarantine_ms)
         return ClockVerdict(spans, spans and self.doubt is None)
 
-    def hear(self, bank_at: datetime) -> None:
-        """What the bank's clock showed a moment ago."""
+    def compare(self, bank_at: datetime) -> None:
+        """Compare this node's clock with what the bank's clock showed a moment ago."""
         before_ms, self._ahead_ms = self._ahead_ms, self._clock.now_ms() - round(bank_at.timestamp() * 1000)
         differs, differed = (abs(off_ms) > CLOCK_DIFFERS_MS for off_ms in (self._ahead_ms, before_ms))
         if differs and not differed:

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from twisted.internet.defer import Deferred
 
 from gateway import log
-from gateway.bank.lane import Lane
+from gateway.bank.send_gate import SendGate
 from gateway.journal.cluster import stops
 from gateway.journal.cluster.stops import Stop
 from gateway.journal.commit.store import Store
@@ -21,18 +21,18 @@ _log = log.get("bank.stopping")
 
 
 class Stopping:
-    """See the module. `word` is the last word that was heard. `lanes` is filled before the first one is."""
+    """See the module. `word` is the last word that was heard. `steer` is called before it is."""
 
     def __init__(self, store: Store, meters: Meters) -> None:
         self.word = Stop()
         self._store = store
         self._meters = meters
-        self._lanes: tuple[Lane, ...] = ()
+        self._gates: tuple[SendGate, ...] = ()
         self._unwritten = False
 
-    def steer(self, lanes: Iterable[Lane]) -> None:
-        """These are the lanes."""
-        self._lanes = tuple(lanes)
+    def steer(self, gates: Iterable[SendGate]) -> None:
+        """These are the gates of all lanes."""
+        self._gates = tuple(gates)
 
     def stop_all(self, actor: str, reason: str) -> Deferred[Stop]:
         """Let nothing that moves money leave any more, at once. Fires when that is written down, for every node and for
@@ -58,8 +58,8 @@ class Stopping:
             _log.error("gateway.stopped", by=word.by, reason=word.reason, at_ms=word.at_ms,
                        action="nothing is sent, enquiries go on; two persons start it: bankgw restart-all")  # fmt: skip
         else:
-            for lane in self._lanes:
-                lane.resume(stops.STOPPED)
+            for gate in self._gates:
+                gate.resume(stops.STOPPED)
             _log.warning("gateway.restarted", by=word.by, reason=word.reason)
 
     def _written(self, word: Stop) -> Stop:
@@ -68,6 +68,6 @@ class Stopping:
         return word
 
     def _pause(self) -> None:
-        for lane in self._lanes:
-            if stops.STOPPED not in lane.paused:
-                lane.pause(stops.STOPPED)
+        for gate in self._gates:
+            if stops.STOPPED not in gate.paused:
+                gate.pause(stops.STOPPED)

@@ -9,8 +9,9 @@ from gateway.bank.login import Login
 from gateway.bank.session_pool import Dialer
 from gateway.bank.signers import Signer
 from gateway.clock import Clock, Entropy
-from gateway.core.states import Rules
+from gateway.core.states import Rules, stricter
 from gateway.journal.cluster import stops
+from gateway.journal.commit.rows import PaymentRow
 from gateway.journal.commit.store import Store
 from gateway.meters import Meters
 from protocols.bank import Bank
@@ -42,3 +43,7 @@ class LaneParts:
     rules: Callable[[Kind], Rules]
     poll_ms: float = 0.0
     on_stop: Callable[[stops.Stop], object] = lambda _stop: None
+
+    def rules_of(self, row: PaymentRow) -> Rules:
+        """The rules that hold for a payment: the stricter of those stored with it and the settings' present ones."""
+        return stricter(row.life.rules, self.rules(row.order.kind))

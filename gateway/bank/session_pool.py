@@ -86,6 +86,10 @@ class BankSession:
         pool.allow(port_name)
         return line
 
+    def release(self, *, distrust: bool = False, signed_out: bool = False) -> None:
+        """Give it back to its pool: see SessionPool.release."""
+        self._session_pool.release(self, distrust=distrust, signed_out=signed_out)
+
     def close_short(self, *, hang_up: bool = False) -> None:
         """A conversation ended: close connections that are not kept; with `hang_up` all of them, at once."""
         ending = {name: line for name, line in self._lines.items() if hang_up or not line.port.kept}
@@ -108,7 +112,7 @@ class BankSession:
 
 
 class SessionPool:
-    """All sessions of a lane: `take` hands out a ready one, `give_back` returns it, in the order of their coming."""
+    """All sessions of a lane: `take` hands out a ready one, `release` returns it; first in, first out."""
 
     def __init__(
         self, bank: Bank, labels: tuple[str, str], dialer: Dialer, clock: Clock, entropy: Entropy, meters: Meters,
@@ -467,4 +471,3 @@ class SessionPool:
 def _fire(deferred: Deferred[None]) -> None:
     if not deferred.called:
         deferred.callback(None)
-

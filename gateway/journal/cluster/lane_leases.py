@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Integer, bindparam, select, update
 from gateway.core.states import TakenOver
 from gateway.journal.cluster import lane_names
 from gateway.journal.commit import audit
+from gateway.journal.commit.hand_over import Applied
 from gateway.journal.commit.store import Tx
 from gateway.journal.payments import transition as applying
 from gateway.journal.sql import schema
@@ -149,7 +150,7 @@ def carry_serials(tx: Tx, old: str, new: str) -> None:
         write(tx.raw, _DRAW, {"b_bank": new, "b_count": found.serial - there.serial})
 
 
-def recover(tx: Tx, lane: str, epoch: int, node: str, limit: int = 500) -> list[applying.Applied]:
+def recover(tx: Tx, lane: str, epoch: int, node: str, limit: int = 500) -> list[Applied]:
     """Put in doubt what an earlier owner, or this node's own former life, left in `sending`. Nothing is sent.
 
     `epoch` is the one this owner just leased. Call again until the list is empty.

@@ -24,9 +24,10 @@ from gateway.core.states import Work
 from gateway.journal.cluster.lane_leases import Serials
 from gateway.journal.commit import attempts, audit, outbox, work
 from gateway.journal.commit.audit import Chain
+from gateway.journal.commit.hand_over import HandOver
 from gateway.journal.commit.payment_cache import Outdated, PaymentCache
 from gateway.journal.commit.permit_log import Group, Permits
-from gateway.journal.commit.rows import OutboxRow, WorkRow
+from gateway.journal.commit.rows import WorkRow
 from gateway.journal.commit.store import StoreFailed, Tx, Unit
 from gateway.journal.sql import schema
 from gateway.journal.sql.databases import is_locked, is_transient, is_trouble, wait_for_locks
@@ -62,11 +63,10 @@ UNTRIED = Untried()
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """A group's end: each unit's value, Failure or UNTRIED, in order, and the mail and work it left."""
+    """A group's end: each unit's value, Failure or UNTRIED, in order, and what the units hand over."""
 
     results: tuple[Any, ...]
-    mails: tuple[OutboxRow, ...]
-    works: tuple[WorkRow, ...]
+    hand_over: HandOver
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,22 +121,21 @@ class Committer:
         way more than they would do side by side. `hurried`: no lock is waited for but shortly. `singly`: they were
         locked just now, so each is run by itself from the beginning.
         """
-        mails: list[OutboxRow] = []
-        works: dict[tuple[str, Work], WorkRow | None] = {}
+        done: list[Tx] = []
         if singly:
-            results = tuple(self._each(units, senders, _Tried(hurried), mails, works))
-            return _committed(results, mails, works)
+            results = tuple(self._each(units, senders, _Tried(hurried), done))
+            return _committed(results, done)
         try:
             tx, values = self._transaction(units, door=bool(senders), hurried=hurried)
         except StoreFailed:
             raise
         except Exception as error:
             tried = self._tried(error, len(units), hurried=hurried)
-            results = tuple(self._each(units, senders, tried, mails, works))
+            results = tuple(self._each(units, senders, tried, done))
         else:
             results = tuple(values)
-            mails, works = tx.mails, tx.works
-        return _committed(results, mails, works)
+            done.append(tx)
+        return _committed(results, done)
 
     def close(self) -> None:
         """Let the connection and the permit log go."""
@@ -154,9 +153,8 @@ class Committer:
         return _Tried(True, error, 0 if count == 1 and self._where is None else self._where)
 
     def _each(
-        self, units: Sequence[Unit[Any]], senders: Mapping[int, str], tried: _Tried, mails: list[OutboxRow],
-        works: dict[tuple[str, Work], WorkRow | None],
-    ) -> Iterator[Any]:  # fmt: skip
+        self, units: Sequence[Unit[Any]], senders: Mapping[int, str], tried: _Tried, done: list[Tx]
+    ) -> Iterator[Any]:
         hurried = tried.hurried
         door = _failure(tried.error) if tried.where == _AT_DOOR and tried.error is not None else None
         stood_s = {True: 0.0, False: 0.0}
@@ -173,7 +171,7 @@ class Committer:
                 continue
             began_s = self._clock.monotonic_s()
             failed = tried.error if tried.where == n else None
-            value = self._alone(unit, takes_in, failed, mails, works, hurried=hurried)
+            value = self._alone(unit, takes_in, failed, done, hurried=hurried)
             if isinstance(value, Failure) and is_locked(value.value):
                 if failed is None and self._where == _AT_DOOR:
                     door = value
@@ -184,9 +182,8 @@ class Committer:
             yield value
 
     def _alone(
-        self, unit: Unit[Any], door: bool, failed: Exception | None, mails: list[OutboxRow],
-        works: dict[tuple[str, Work], WorkRow | None], *, hurried: bool = False,
-    ) -> Any:  # fmt: skip
+        self, unit: Unit[Any], door: bool, failed: Exception | None, done: list[Tx], *, hurried: bool = False
+    ) -> Any:
         """The unit's value, or its Failure when it is at fault itself. `failed`: how it failed alone just now."""
         deadline_s = self._clock.monotonic_s() + self._reconnect_s
         tries, pause_s = 0, _FIRST_PAUSE_S
@@ -205,8 +202,7 @@ class Committer:
                 elif not isinstance(error, Outdated | IntegrityError) or tries >= _TRIES:
                     return _failure(error)
             else:
-                mails += tx.mails
-                works.update(tx.works)
+                done.append(tx)
                 return values[0]
 
     def _transaction(self, units: Sequence[Unit[Any]], *, door: bool, hurried: bool) -> tuple[Tx, list[Any]]:
@@ -425,10 +421,15 @@ class Committer:
             pass  # it was broken; the next use opens a new one
 
 
-def _committed(
-    results: tuple[Any, ...], mails: Sequence[OutboxRow], works: Mapping[tuple[str, Work], WorkRow | None]
-) -> Committed:
-    return Committed(results, tuple(mails), tuple(row for row in works.values() if row is not None))
+def _committed(results: tuple[Any, ...], done: Sequence[Tx]) -> Committed:
+    """What the transactions hand over; of work that was set twice, the last."""
+    works: dict[tuple[str, Work], WorkRow | None] = {}
+    for tx in done:
+        works.update(tx.works)
+    return Committed(results, HandOver(
+        tuple(mail for tx in done for mail in tx.mails), tuple(row for row in works.values() if row is not None),
+        tuple(row for tx in done for row in tx.admitted), tuple(one for tx in done for one in tx.changes),
+    ))  # fmt: skip
 
 
 def _failure(error: Exception) -> Failure:

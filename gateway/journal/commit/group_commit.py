@@ -301,7 +301,7 @@ class SqlStore:
         if self._observe is not None:
             failed = sum(isinstance(value, Failure) for value in committed.results)
             self._observe(GroupFacts(len(group), failed, duration_s))
-        if committed.mails or committed.works:
+        if committed.hand_over:
             for listener in self._listeners:
                 self._tell(listener, committed)
         for one, value in ended:
@@ -348,7 +348,7 @@ class SqlStore:
 
     def _tell(self, listener: OnCommit, committed: Committed) -> None:
         try:
-            listener(committed.mails, committed.works)
+            listener(committed.hand_over)
         except Exception:
             # What it missed is in the database; the units' own callers must still hear that they are committed.
             _log.failure("a listener of the journal failed; what it missed is read again when it next scans")

@@ -12,7 +12,8 @@ from twisted.internet.defer import Deferred
 
 from gateway.clock import Entropy
 from gateway.core.states import Work
-from gateway.journal.commit.rows import AttemptRow, Evidence, OutboxRow, WorkRow
+from gateway.journal.commit.hand_over import Applied, HandOver
+from gateway.journal.commit.rows import AttemptRow, Evidence, OutboxRow, PaymentRow, WorkRow
 from gateway.journal.commit.usage_totals import UsageTotals
 from gateway.journal.sql import schema
 from gateway.journal.sql.driver import first_row
@@ -27,7 +28,7 @@ T = TypeVar("T")
 _EPOCH = (
     select(schema.lanes.c.epoch).where(schema.lanes.c.lane == bindparam("b_lane")).with_for_update()
 )  # fmt: skip
-OnCommit = Callable[[tuple[OutboxRow, ...], tuple[WorkRow, ...]], None]
+OnCommit = Callable[[HandOver], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,8 @@ class Tx:
     permits: list[Permit] = field(default_factory=list)
     notes: list[Noted] = field(default_factory=list)
     epochs: dict[str, int] = field(default_factory=dict)
+    admitted: list[PaymentRow] = field(default_factory=list)
+    changes: list[Applied] = field(default_factory=list)
 
     def epoch_of(self, lane: str) -> int:
         """The lane's epoch, which nobody can raise before this transaction ends; 0 for a lane never leased.
@@ -163,7 +166,7 @@ class Store(Protocol):
         """Run `fn` on a reading connection, outside the writer's transactions: it sees what is committed."""
 
     def listen(self, on_commit: OnCommit) -> None:
-        """Call `on_commit(mail, work)` in the reactor's thread once after each commit that wrote any, before the
+        """Call `on_commit` in the reactor's thread once after each commit that hands anything over, before the
         Deferreds of its units."""
 
     def close(self) -> Deferred[None]:

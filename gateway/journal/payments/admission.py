@@ -28,7 +28,6 @@ from protocols.canon.outcome import State
 _C = schema.payments.c
 
 
-
 class Admittance(StrEnum):
     """What became of an order at the door."""
 
@@ -98,9 +97,7 @@ def admit(tx: Tx, admission: Admission, entropy: Entropy) -> Admitted:
     return Admitted(Admittance.NEW, enter(tx, admission, claim, judgement, entropy), judgement)
 
 
-def enter(
-    tx: Tx, admission: Admission, claim: OrderClaim, judgement: Judgement, entropy: Entropy
-) -> PaymentRow:
+def enter(tx: Tx, admission: Admission, claim: OrderClaim, judgement: Judgement, entropy: Entropy) -> PaymentRow:
     """Make the order a payment with this verdict. Its identity is free, and its claim counted unless it is rejected."""
     row, step, tells = _new_row(tx, admission, judgement, entropy)
     # Should another node have taken the identity meanwhile, the group fails when it is written and runs anew.
@@ -109,6 +106,7 @@ def enter(
         shown = replace(row, life=replace(row.life, state=state))
         events.publish(tx, row, events.news_of(shown, event, seq, tx.now_ms))
     applying.schedule(tx, row, step)
+    tx.admitted.append(row)
     detail: dict[str, Any] = {
         "event": "Admit", "before": "", "after": row.life.state.value, "rule": step.rule, "version": row.version,
         "seq": row.life.seq, "sender": row.sender, "order_id": row.order.id,
@@ -156,15 +154,3 @@ def _new_row(
         refusal=Refusal(event.code, CODES[event.code].meaning, judgement.faults) if isinstance(event, Reject) else None,
     )  # fmt: skip
     return row, step, tells
-
-
-
-
-
-
-
-
-
-
-
-
