@@ -35,7 +35,7 @@ async def proven(session: BankSession, port: str, *, same: bool = False) -> Bank
 
 
 def _only_ready(session: BankSession, port: str) -> None:
-    if session.state != "ready":
+    if not session.state.live:
         raise NotConnected(port, Reason.CLOSED, "the session was lost before it was used")
 
 

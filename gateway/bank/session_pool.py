@@ -21,8 +21,9 @@ from gateway.bank.dialer import NotConnected
 from gateway.bank.fault_reasons import signed_out as is_signed_out
 from gateway.bank.handshake_errors import Reason
 from gateway.bank.login import Login
+from gateway.bank.session_states import SessionEvent, SessionState, after
 from gateway.clock import Clock, Entropy
-from gateway.meters import SESSION_STATES, Meters
+from gateway.meters import Meters
 from gateway.tasks import Tasks, sleep
 from protocols.bank import Bank, Context, Conversation, Port
 from protocols.kit.declined import Declined
@@ -38,7 +39,7 @@ wakes when it gets through: after a short outage all is well again within 10 s, 
 LIVED_S = 5.0
 """A session that lasted so long, or that carried more than its first word, was one; others are waited out."""
 
-_log = log.get("bank.berths")
+_log = log.get("bank.session_pool")
 
 
 class Dialer(Protocol):
@@ -56,8 +57,7 @@ class BankSession:
 
     def __init__(self, session_pool: SessionPool, number: int) -> None:
         self.number = number
-        self.state = "down"
-        self.busy = False
+        self.state = SessionState.DOWN
         self.worked = False
         self.trouble = ""
         self.sign_on: Mapping[str, str] = {}
@@ -131,6 +131,7 @@ class SessionPool:
         self._context = context
         self._permitted = permitted
         self._free: deque[BankSession] = deque()
+        self._counts = dict.fromkeys(SessionState, 0) | {SessionState.DOWN: window}
         self._kept = any(port.kept for port in bank.ports.values())
         self._tasks = Tasks(self._keeper_failed)
         self._lost: dict[int, Deferred[None]] = {}
@@ -148,7 +149,7 @@ class SessionPool:
     @property
     def ready(self) -> bool:
         """Whether the bank has answered an application message on something that may carry money now."""
-        return any(session.state == "ready" for session in self.sessions)
+        return any(session.state.live for session in self.sessions)
 
     def allow(self, port_name: str) -> None:
         """Raise NotConnected unless the lane is known to be this node's at this very moment."""
@@ -164,6 +165,9 @@ class SessionPool:
         self._on_free = on_free
         self._on_defect = on_defect
         self._away_s = self.clock.monotonic_s()
+        for state in SessionState:
+            self._count(state)
+        self._count_live()
         keepers = [self._keep(session) for session in self.sessions] if self._kept else [self._probe_for_ever()]
         for keeper in keepers:
             self._tasks.spawn(keeper)
@@ -172,19 +176,19 @@ class SessionPool:
         """A ready session that is nobody's, or None."""
         while self._free:
             session = self._free.popleft()
-            if session.state == "ready" and not session.busy:
-                session.busy = True
+            if session.state is SessionState.READY:
+                self._move(session, SessionEvent.TAKEN)
                 session.taken_s = self.clock.monotonic_s()
                 return session
         return None
 
     def put_back(self, session: BankSession) -> None:
         """Nothing was done with it after all."""
-        session.busy = False
+        self._move(session, SessionEvent.RELEASED)
         freed = self._waiting_for.pop(session.number, None)
         if freed is not None:
             _fire(freed)
-        if session.state == "ready":
+        if session.state is SessionState.READY:
             self._free.append(session)
 
     def release(self, session: BankSession, *, distrust: bool = False, signed_out: bool = False) -> None:
@@ -195,14 +199,14 @@ class SessionPool:
         distrust = distrust or signed_out
         if signed_out and not self._kept and self.bank.sessions.sign_on is not None:
             self._session_over(session)
-        session.busy = False
+        self._move(session, SessionEvent.RELEASED)
         session.close_short(hang_up=distrust)
         freed = self._waiting_for.pop(session.number, None)
         if freed is not None:
             _fire(freed)
         if not distrust:
             self._proved_s = self.clock.monotonic_s()
-        if session.state == "ready" and not (distrust and self._kept):
+        if session.state is SessionState.READY and not (distrust and self._kept):
             self._free.append(session)
             self._on_free()
 
@@ -223,8 +227,8 @@ class SessionPool:
     def lost(self, session: BankSession) -> None:
         """A kept connection of this session ended: it is not ready until it has proven itself again."""
         waiting = self._lost.pop(session.number, None)
-        if session.state == "ready":
-            self._state(session, "down")
+        if session.state.live:
+            self._move(session, SessionEvent.ENDED)
         if waiting is not None and not waiting.called:
             waiting.callback(None)
 
@@ -233,7 +237,7 @@ class SessionPool:
         self.stopping = True
         self._tasks.stop()
         for session in self.sessions:
-            self._state(session, "down")
+            self._move(session, SessionEvent.ENDED)
             session.close_short(hang_up=True)
 
     # ---- kept sessions ----
@@ -242,12 +246,14 @@ class SessionPool:
         backoff_s = FIRST_BACKOFF_S
         while not self.stopping:
             quiet_s = self._login.quiet_s
-            if not self._permitted():
-                await sleep(self.clock, LAPSED_LOOK_S)
-            elif session.busy:
+            if session.state.held:
                 # A conversation still holds it; a new session opened under it would be spoken on unproven.
                 await self._freed(session)
+            elif not self._permitted():
+                self._move(session, SessionEvent.PAUSE)
+                await sleep(self.clock, LAPSED_LOOK_S)
             elif quiet_s > 0:
+                self._move(session, SessionEvent.PAUSE)
                 await sleep(self.clock, quiet_s + session.number)
             elif await self._open(session):
                 since_s = self.clock.monotonic_s()
@@ -256,11 +262,14 @@ class SessionPool:
                     backoff_s = FIRST_BACKOFF_S
                     continue
                 # A front end that hangs up after each sign-on must not be signed on to without a pause.
+                self._move(session, SessionEvent.BACK_OFF)
                 await sleep(self.clock, backoff_s * (0.5 + self._entropy.random()))
                 backoff_s = min(backoff_s * 2, LAST_BACKOFF_S)
             elif session.number == 0:
+                self._move(session, SessionEvent.BACK_OFF)
                 backoff_s = await self._scouted(backoff_s)
             else:
+                self._move(session, SessionEvent.BACK_OFF)
                 await self._rest(backoff_s * (0.5 + self._entropy.random()))
                 backoff_s = min(backoff_s * 2, LAST_BACKOFF_S)
 
@@ -280,12 +289,12 @@ class SessionPool:
             self._resting.pop(resting, None)
 
     async def _open(self, session: BankSession) -> bool:
-        self._state(session, "connecting")
+        self._move(session, SessionEvent.CONNECT)
         try:
             for port in self.bank.ports.values():
                 if port.kept:
                     await session.line(port.name)
-            self._state(session, "proving")
+            self._move(session, SessionEvent.CONNECTED)
             sessions = self.bank.sessions
             if sessions.sign_on is None:
                 await self._converse(session, sessions.probe(await self._context(None)))
@@ -303,7 +312,7 @@ class SessionPool:
         await login.door.acquire()
         try:
             if login.quiet_s > 0:
-                self._state(session, "down")
+                self._move(session, SessionEvent.ENDED)
                 session.close_short(hang_up=True)
                 return False
             told = await self._converse(session, word(await self._context(None)))
@@ -325,7 +334,7 @@ class SessionPool:
     async def _guard(self, session: BankSession) -> None:
         """Return when the session has ended; prove it by the bank's heartbeat while it is idle."""
         wait_s = self.bank.sessions.probe_every_s
-        while session.state == "ready" and not self.stopping:
+        while session.state.live and not self.stopping:
             gone: Deferred[None] = Deferred()
             self._lost[session.number] = gone
             timer = self.clock.later(wait_s, _fire, gone)
@@ -340,18 +349,18 @@ class SessionPool:
                 wait_s = LAPSED_LOOK_S
                 continue
             wait_s = self.bank.sessions.probe_every_s
-            if session.state == "ready" and not session.busy:
+            if session.state is SessionState.READY:
                 await self._beat(session)
 
     async def _beat(self, session: BankSession) -> None:
-        session.busy = True
+        self._move(session, SessionEvent.TAKEN)
         try:
             await self._converse(session, self.bank.sessions.probe(await self._context(session)))
         except (NotConnected, NoAnswer, ProtocolError) as error:
             self._failed(session, error)
         finally:
-            session.busy = False
-        if session.state == "ready" and session not in self._free:
+            self._move(session, SessionEvent.RELEASED)
+        if session.state is SessionState.READY and session not in self._free:
             self._free.append(session)
             self._on_free()
 
@@ -380,6 +389,7 @@ class SessionPool:
                 self._signed_on = self._signed_on and not is_signed_out(error)
                 for session in self.sessions:
                     self._failed(session, error)
+                    self._move(session, SessionEvent.BACK_OFF)
                 backoff_s = await self._scouted(backoff_s)
                 continue
             probing.close_short()
@@ -387,7 +397,7 @@ class SessionPool:
             self._proved_s = self.clock.monotonic_s()
             for session in self.sessions:
                 session.sign_on = probing.sign_on
-                if session.state != "ready":
+                if not session.state.live:
                     self._make_ready(session)
 
     async def _prove(self, probing: BankSession) -> bool:
@@ -426,7 +436,7 @@ class SessionPool:
             # There was no token that could have ended: it is the password that was refused.
             self._refused("the login in a message was refused")
         for one in self.sessions:
-            self._state(one, "down")
+            self._move(one, SessionEvent.ENDED)
         if self._woken is not None:
             _fire(self._woken)
 
@@ -435,8 +445,10 @@ class SessionPool:
     def _make_ready(self, session: BankSession) -> None:
         session.worked = False
         first = not self.ready
-        self._state(session, "ready")
-        if not session.busy:
+        self._move(session, SessionEvent.PROVEN)
+        session.trouble = ""
+        _log.info("session.up", bank=self._labels[0], lane=self._labels[1], session=session.number)
+        if session.state is SessionState.READY:
             self._free.append(session)
         self._on_free()
         if first:
@@ -451,21 +463,33 @@ class SessionPool:
             _log.warning("session.down", bank=self._labels[0], lane=self._labels[1], session=session.number,
                          reason=reason, error=str(error))  # fmt: skip
         self._meters.connect_failures.labels(self._labels[0], reason.split(":")[0]).inc()
-        self._state(session, "down")
+        self._move(session, SessionEvent.ENDED)
         if self._kept:
             session.close_short(hang_up=True)
 
-    def _state(self, session: BankSession, state: str) -> None:
-        if state != session.state and state == "ready":
-            session.trouble = ""
-            _log.info("session.up", bank=self._labels[0], lane=self._labels[1], session=session.number)
-        if state != session.state == "ready":
+    def _move(self, session: BankSession, event: SessionEvent) -> None:
+        """Let an event happen to a session, as the table says. Raises IllegalMove, which is a defect."""
+        before = session.state
+        session.state = state = after(before, event)
+        if state is before:
+            return
+        if before.live and not state.live:
             self._away_s = self.clock.monotonic_s()
-        session.state = state
-        for one in SESSION_STATES:
-            count = sum(1 for other in self.sessions if other.state == one)
-            self._meters.session_state.labels(*self._labels, one).set(count)
-        self._meters.session_up.labels(*self._labels).set(sum(b.state == "ready" for b in self.sessions))
+        if session.number < 0:
+            return  # the lane's own probe carries nothing and is not counted
+        self._counts[before] -= 1
+        self._counts[state] += 1
+        self._count(before)
+        self._count(state)
+        if before.live is not state.live:
+            self._count_live()
+
+    def _count(self, state: SessionState) -> None:
+        self._meters.session_state.labels(*self._labels, state.value).set(self._counts[state])
+
+    def _count_live(self) -> None:
+        live = sum(count for state, count in self._counts.items() if state.live)
+        self._meters.session_up.labels(*self._labels).set(live)
 
 
 def _fire(deferred: Deferred[None]) -> None:

@@ -20,6 +20,7 @@ from gateway.bank.exchange_metrics import ExchangeMetrics
 from gateway.bank.handshake_errors import Reason
 from gateway.bank.recorder import PaymentEvent
 from gateway.bank.send_gate import SendGate
+from gateway.bank.session_states import SessionState
 from gateway.core.states import Answered, Hold, Life, NotSent, Policy, Rules, Silent, Source, Work
 from gateway.journal.commit.hand_over import Applied
 from gateway.journal.commit.rows import AttemptRow, Evidence, PaymentRow, Reply
@@ -57,7 +58,7 @@ class _Line:
 
 class _Session:
     def __init__(self, carries: _Line | Exception, release: Callable[..., None]) -> None:
-        self.state = "ready"
+        self.state = SessionState.BUSY
         self.carries = carries
         self.release = release
 

@@ -238,7 +238,7 @@ def test_a_node_that_stood_still_while_it_signed_on_signs_on_no_more(steps: int,
     world = World(tmp_path, settings=SHARED)
     first = world.start()
     world.run(0.001 * steps)
-    assert not all(session.state == "ready" for session in lane_of(first).session_pool.sessions)
+    assert not all(session.state.live for session in lane_of(first).session_pool.sessions)
     first.clock.freeze()
     world.run(20)
     said = sum(len(pipe.written) for pipe in first.pipes)
