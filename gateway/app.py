@@ -26,7 +26,7 @@ from gateway import settings as conf
 from gateway.asking import R, Unavailable
 from gateway.bank.account_watch import AccountWatch, Watched, WatchParts
 from gateway.bank.certificate_expiry import CertificateExpiry
-from gateway.bank.emergency_stop import Stopping
+from gateway.bank.emergency_stop import EmergencyStop
 from gateway.bank.lane import Lane
 from gateway.bank.lane_dialer import LaneDialer, lane_signers, tls_settings
 from gateway.bank.lane_parts import LaneParts
@@ -293,17 +293,17 @@ class Gateway:
         self.past = restored_database.Past()
         self.stopping = False
         self.draining = False
-        self.emergency = Stopping(parts.store, parts.meters)
+        self.emergency = EmergencyStop(parts.store, parts.meters)
         self._on_fatal = on_fatal
         meters, self._logins = parts.meters, logins(settings, parts)
         self.lanes = {name: self._lane(name, bank, lane) for name, (bank, lane) in lane_tables(settings).items()}
-        self.emergency.steer(lane.gate for lane in self.lanes.values())
+        self.emergency.attach(lane.gate for lane in self.lanes.values())
         meters.known(settings.banks, ((bank, name) for name, (bank, _lane) in lane_tables(settings).items()))
         self.outbox = Outbox(parts.amqp, parts.store, settings.node, settings.broker.user, f"bankgw/{VERSION}",
                              parts.clock, meters)  # fmt: skip
         self.peer_nodes = PeerNodes(
             parts.store, parts.clock, settings.node, tuple(self.lanes), self.outbox.up, self._past_elsewhere,
-            self._pauses_said, meters, lambda: parts.amqp.up, self.emergency.hear,
+            self._pauses_said, meters, lambda: parts.amqp.up, self.emergency.apply,
         )  # fmt: skip
         self.answers = QuestionService(parts.store, self.registry, parts.clock, parts.entropy, parts.cursor_key,
                                        self.ask, self._is_elsewhere, _poll_ms(settings))  # fmt: skip
@@ -329,7 +329,7 @@ class Gateway:
                 dialer=parts.dialers[name], signers=parts.signers[name], credentials=parts.credentials[name],
                 clock=parts.clock, entropy=parts.entropy, meters=parts.meters,
                 window=table.window or bank.sessions.window,
-                login=self._logins[name], poll_ms=_poll_ms(self.settings), on_stop=self.emergency.hear,
+                login=self._logins[name], poll_ms=_poll_ms(self.settings), on_stop=self.emergency.apply,
                 rules=lambda kind: self.registry.bank_rules(bank_name, kind),
             ),
             self._halted,
@@ -340,7 +340,7 @@ class Gateway:
         parts = self.parts
         parts.store.listen(self._committed)
         # Before any lane may send.
-        self.emergency.hear(await parts.store.read(stops.last))
+        self.emergency.apply(await parts.store.read(stops.last))
         users = self.known().users
         await parts.store.write(lambda tx: renames.note_users(tx, users))
         self.past = await parts.past()
@@ -570,7 +570,7 @@ def _daemon_handle(gateway: Gateway, watch: Watch) -> DaemonHandle:
         canary_age_s=parts.canary_age_s, certificates=parts.certificates, past=lambda: gateway.past,
         let_go=gateway.let_go, proposal_valid_ms=int(settings.desk.proposal_valid_s * 1000),
         register=lambda: gateway.registry, ask=gateway.ask, lost_ms=lambda: watch.lost_ms,
-        stop=lambda: gateway.emergency.word, stop_all=gateway.emergency.stop_all, stop_said=gateway.emergency.hear,
+        stop=lambda: gateway.emergency.word, stop_all=gateway.emergency.stop_all, stop_said=gateway.emergency.apply,
     )  # fmt: skip
 
 

@@ -1,6 +1,6 @@
 """Carries a conversation's steps to a bank and its answers back.
 
-A conversation never sees a transport fault: it is closed, and the fault is raised here to whoever drives it.
+A conversation never sees a transport fault: it is closed, and the fault is raised here to the caller.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ async def carry_out(
 
 
 def _no_submit(step: MoneyStep) -> Ask | Continue | Sign:
-    """The last gate for bank code with a defect: a question may not move money, a money word may do so once."""
+    """Stop bank code with a defect: a question may not submit, a money conversation may do so once."""
     assert not isinstance(step, Submit), "this conversation may not submit (any more)"
     return step
 

@@ -1,4 +1,4 @@
-"""What a lane is made of: its bank, its journal, its keys, and what else it is given."""
+"""What a lane is made of: its bank, journal, keys, dialer, clock and settings."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class LaneParts:
     """What a lane is made of. `name` is `bank.login`; `window` how many conversations run at once.
 
     `login` is shared by all lanes of the same user at the bank. `poll_ms` is how often to look for work that other
-    nodes wrote; 0: there are none. `on_stop` gets the last word about an emergency stop with each lease.
+    nodes wrote; 0: there are none. `on_stop` gets the state of the emergency stop with each lease.
     `rules` are the settings' present rules for a kind of order.
     """
 

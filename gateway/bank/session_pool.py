@@ -1,9 +1,9 @@
 """A lane's sessions: each carries one conversation at a time over its own connections.
 
-Where the bank keeps sessions, a session keeps its connections, signs on, and counts as ready after the first
-application answer. Where connections are short, sessions dial for each exchange, and readiness belongs to the lane: it
-is proven by a probe, and proven again. If such a bank wants a sign-on, there is one for all sessions; they share what
-it brought (a token).
+Where the bank keeps sessions, a session keeps its connections, signs on, and is ready after the first application
+answer. Where connections are short, sessions dial for each exchange, and one probe, repeated, proves all sessions of
+the lane. If such a bank wants a sign-on, there is one for all sessions; they share its result (a token).
+session_states has the states and their moves.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ from protocols.kit.declined import Declined
 from protocols.kit.errors import ProtocolError
 
 LAPSED_LOOK_S = 0.25
-"""How soon it is looked again whether a lease that lapsed was renewed."""
+"""How often a lapsed lease is checked for its renewal."""
 FIRST_BACKOFF_S = 0.2
 LAST_BACKOFF_S = 30.0
 SCOUT_BACKOFF_S, SCOUTED_S = 6.5, 120.0
-"""Whether a bank is back is looked at by one session so often, for so long, then as seldom as by the others, which it
-wakes when it gets through: after a short outage all is well again within 10 s, and no bank is stormed."""
+"""Session 0 tries this often, for this long, then as seldom as the others; it wakes them when it gets through. After a
+short outage all sessions are back within 10 s, and no bank is stormed."""
 LIVED_S = 5.0
-"""A session that lasted so long, or that carried more than its first word, was one; others are waited out."""
+"""A session that lasted this long, or carried more than its first exchange, connects again at once; others back off."""
 
 _log = log.get("bank.session_pool")
 
@@ -53,7 +53,7 @@ Converse = Callable[["BankSession", Conversation[Any]], Awaitable[object]]
 
 
 class BankSession:
-    """One place at the session pool: its connections, and what the bank told us at sign-on."""
+    """One session: its state, its connections, and what the bank told us at sign-on."""
 
     def __init__(self, session_pool: SessionPool, number: int) -> None:
         self.number = number
@@ -68,10 +68,10 @@ class BankSession:
     async def line(self, port_name: str, *, same: bool = False) -> BankConnection:
         """This session's connection to a door: the kept one, or a fresh one. Raises NotConnected.
 
-        Every word but a permitted payment passes here in the turn of its write: whoever stood still while it waited for
-        a connection, or for its turn to sign on, says nothing before it knows that the lane is still its own.
-        A short connection carries one exchange: the bank is about to close it, so the next one gets its own, unless the
-        conversation wants the `same`.
+        Every exchange but a permitted payment passes here in the reactor turn of its write: after standing still while
+        it waited for a connection, or for its turn to sign on, it says nothing unless the lease still holds.
+        A short connection carries one exchange: the bank is about to close it, so the next exchange gets its own,
+        unless the conversation wants the `same`.
         """
         self._session_pool.allow(port_name)
         held = self._lines.get(port_name)
@@ -161,7 +161,7 @@ class SessionPool:
         return self._permitted()
 
     def start(self, on_free: Callable[[], None], on_defect: Callable[[Failure], None]) -> None:
-        """Begin to connect; `on_free` is called whenever a session may be taken, `on_defect` if our own code fails."""
+        """Begin to connect. `on_free` is called whenever a session may be taken, `on_defect` if our own code fails."""
         self._on_free = on_free
         self._on_defect = on_defect
         self._away_s = self.clock.monotonic_s()
@@ -173,7 +173,7 @@ class SessionPool:
             self._tasks.spawn(keeper)
 
     def take(self) -> BankSession | None:
-        """A ready session that is nobody's, or None."""
+        """A ready session, which is busy from now on; None if there is none."""
         while self._free:
             session = self._free.popleft()
             if session.state is SessionState.READY:
@@ -183,7 +183,7 @@ class SessionPool:
         return None
 
     def put_back(self, session: BankSession) -> None:
-        """Nothing was done with it after all."""
+        """Return a session with which nothing was done."""
         self._move(session, SessionEvent.RELEASED)
         freed = self._waiting_for.pop(session.number, None)
         if freed is not None:
@@ -192,9 +192,9 @@ class SessionPool:
             self._free.append(session)
 
     def release(self, session: BankSession, *, distrust: bool = False, signed_out: bool = False) -> None:
-        """The conversation is over. With `distrust` its connections end now: what comes on them proves nothing.
+        """The conversation is over. With `distrust` its connections end now: nothing on them can be trusted any more.
 
-        `signed_out`: the bank said that it does not know the session; it must sign on before anything else is said.
+        `signed_out`: the bank does not know the session's sign-on; it must sign on before anything else is said.
         """
         distrust = distrust or signed_out
         if signed_out and not self._kept and self.bank.sessions.sign_on is not None:
@@ -225,7 +225,7 @@ class SessionPool:
         self._on_defect(failure)
 
     def lost(self, session: BankSession) -> None:
-        """A kept connection of this session ended: it is not ready until it has proven itself again."""
+        """A kept connection of this session ended: it is not ready before the bank has answered again."""
         waiting = self._lost.pop(session.number, None)
         if session.state.live:
             self._move(session, SessionEvent.ENDED)
@@ -270,17 +270,17 @@ class SessionPool:
                 backoff_s = await self._scouted(backoff_s)
             else:
                 self._move(session, SessionEvent.BACK_OFF)
-                await self._rest(backoff_s * (0.5 + self._entropy.random()))
+                await self._back_off(backoff_s * (0.5 + self._entropy.random()))
                 backoff_s = min(backoff_s * 2, LAST_BACKOFF_S)
 
     async def _scouted(self, backoff_s: float) -> float:
-        """Sleep, as the one that looks whether the bank is back; how long the next time."""
-        await self._rest(backoff_s * (0.8 + 0.4 * self._entropy.random()))
+        """Sleep as session 0, which tries whether the bank is back. Returns the next back-off."""
+        await self._back_off(backoff_s * (0.8 + 0.4 * self._entropy.random()))
         last_s = SCOUT_BACKOFF_S if self.clock.monotonic_s() - self._away_s < SCOUTED_S else LAST_BACKOFF_S
         return min(backoff_s * 3, last_s)
 
-    async def _rest(self, seconds: float) -> None:
-        """Sleep, or until another session has got through."""
+    async def _back_off(self, seconds: float) -> None:
+        """Sleep, but no longer than until another session has got through."""
         resting: Deferred[None] = Deferred()
         self._resting[resting] = None
         try:
@@ -307,7 +307,7 @@ class SessionPool:
         return True
 
     async def _sign_on(self, session: BankSession, word: Callable[[Context], Conversation[Mapping[str, str]]]) -> bool:
-        """Sign on, one at a time: a wrong password tried by all sessions at once would lock the login."""
+        """Sign on, one session at a time: a wrong password tried by all of them at once would lock the login."""
         login = self._login
         await login.door.acquire()
         try:
@@ -332,7 +332,7 @@ class SessionPool:
                    action="look at the login's password; a restart tries at once")  # fmt: skip
 
     async def _guard(self, session: BankSession) -> None:
-        """Return when the session has ended; prove it by the bank's heartbeat while it is idle."""
+        """Return when the session has ended; send the bank's heartbeat while it is idle."""
         wait_s = self.bank.sessions.probe_every_s
         while session.state.live and not self.stopping:
             gone: Deferred[None] = Deferred()
@@ -345,7 +345,7 @@ class SessionPool:
                 if timer.active():
                     timer.cancel()
             if not self._permitted():
-                # Whoever stood still says nothing before it knows that the lane is still its own.
+                # Nothing is said before the lease is known to hold.
                 wait_s = LAPSED_LOOK_S
                 continue
             wait_s = self.bank.sessions.probe_every_s
@@ -401,7 +401,7 @@ class SessionPool:
                     self._make_ready(session)
 
     async def _prove(self, probing: BankSession) -> bool:
-        """Show that the bank answers this login: by signing on, or by the probe of a session that stands."""
+        """Show that the bank answers this login: by signing on, or by a probe where it is signed on."""
         sessions = self.bank.sessions
         if sessions.sign_on is not None and not self._signed_on:
             self._signed_on = await self._sign_on(probing, sessions.sign_on)
@@ -411,7 +411,7 @@ class SessionPool:
         return True
 
     async def _pause(self, seconds: float) -> None:
-        """Sleep, or until the bank is known to have ended the session."""
+        """Sleep, but no longer than until the bank is known to have ended the sign-on."""
         self._woken = Deferred()
         try:
             await self._until(self._woken, seconds)
@@ -419,7 +419,7 @@ class SessionPool:
             self._woken = None
 
     async def _until(self, fired: Deferred[None], seconds: float) -> None:
-        """Return when it is fired, or after so long."""
+        """Return when `fired` fires, or after so many seconds."""
         timer = self.clock.later(seconds, _fire, fired)
         try:
             await fired
@@ -428,9 +428,9 @@ class SessionPool:
                 timer.cancel()
 
     def _session_over(self, session: BankSession) -> None:
-        """The bank does not know the sign-on of this session: nothing more is said before the next one."""
+        """The bank does not know this sign-on any more: nothing is said before the next one."""
         if not self._signed_on or session.taken_s < self._signed_on_s:
-            return  # a word from before the last sign-on
+            return  # it was taken before the last sign-on
         self._signed_on = False
         if not session.sign_on:
             # There was no token that could have ended: it is the password that was refused.
@@ -452,7 +452,7 @@ class SessionPool:
             self._free.append(session)
         self._on_free()
         if first:
-            # Those that heard no answer while the bank was away; those that it hung up on wait their time.
+            # Wake those that got no answer while the bank was away; those that it hung up on wait their time.
             for resting in tuple(self._resting):
                 _fire(resting)
 

@@ -21,13 +21,13 @@ from gateway.tasks import CLOCK_LOOK_S, sleep
 WORK_PAGE = 5_000
 # What is due later than this stays in the journal: watching for returns keeps a row per payment for a week.
 AHEAD_MS = 600_000
-# Work that another node wrote with an earlier due time than now (its clock, a slow commit) is seen at once for so long.
+# The poll sees work that another node wrote with a due time this far in the past (its clock, a slow commit).
 SLACK_MS = 10_000
-# What is overdue for longer is looked through so often.
+# Work that is overdue for longer is searched this often.
 SWEEP_S = 10.0
-# A time service that keeps a clock right moves it by less between two looks.
+# A time service that keeps a clock right moves it by less than this between two looks.
 CLOCK_MOVED_MS = 1_000
-# Work that was written by a clock ahead of this one is looked for so often, and when the clock was set back.
+# Work that was written by a clock ahead of this one is searched this often, and whenever the clock is set back.
 AHEAD_LOOK_S = 300.0
 _log = log.get("bank.work_loader")
 
@@ -69,16 +69,15 @@ class WorkLoader:
         self._stopping = True
 
     def watches(self) -> Iterator[Coroutine[Any, Any, None]]:
-        """What is to run as long as the lane does."""
+        """The coroutines to run as long as the lane does."""
         yield self._look_ahead()
         if self._parts.poll_ms:
             yield self._poll()
 
     async def set_right(self) -> None:
-        """Let what was written by a clock ahead of this one be due by this one, and say so.
+        """Correct due times that were written by a clock ahead of this one, and raise an alarm.
 
-        A moment is believed only as far as the clock that it was written by: one that was ahead by days would let
-        orders and doubts wait for days after it is right again.
+        Otherwise a clock that was ahead by days would let orders and doubts wait for days after it is right again.
         """
         self._ahead_looked_s = self._parts.clock.monotonic_s()
         name, epoch, last = self._parts.name, self._shared.lease.epoch, None
@@ -106,7 +105,7 @@ class WorkLoader:
 
     async def load(self) -> None:
         """Read open work that falls due soon, a page at a time, so that a long list never holds the loop."""
-        # First the bound: what is committed while the pages are read is offered, and kept if it lies within.
+        # Set the bound first: what is committed while the pages are read is accepted if it lies within it.
         until_ms = self.until_ms = self._parts.clock.now_ms() + AHEAD_MS
         last: WorkRow | None = None
         while True:
@@ -120,7 +119,7 @@ class WorkLoader:
             last = rows[-1]
 
     async def _look_ahead(self) -> None:
-        """Read what falls due soon, long before it does; and look at the work queue, whatever the clock said before."""
+        """Read what falls due soon, well before it does, and pump in case the clock was set."""
         at_ms = offset_ms(self._parts.clock)
         while not self._stopping:
             await sleep(self._parts.clock, CLOCK_LOOK_S)

@@ -47,7 +47,7 @@ class WorkQueue:
         return (payment, work) in self.under_way or (payment, work) in self._due_ms
 
     def later(self, payment: str, work: Work, due_ms: int) -> None:
-        """Put an item back that could not be done now; nothing was committed, the journal's row stands."""
+        """Queue an item for later that could not be done now. Nothing was committed; the journal's row stands."""
         self._due_ms[payment, work] = due_ms
         heapq.heappush(self._waiting, (due_ms, payment, work))
 
@@ -65,21 +65,21 @@ class WorkQueue:
         self._sends_first = False
 
     def sooner(self, by_ms: int) -> None:
-        """The clock was set back: what is sent or asked was put off by the clock of before, and is due earlier.
+        """The clock was set back by `by_ms`: sends and enquiries were timed by the old clock, and are due earlier.
 
-        What is not due yet for another reason is put off again by its taker. Moments that somebody else named
-        (the end of an order's validity) and spans that money depends on (a repeat's) stay as they are.
+        What is not due yet for another reason is postponed again when it is taken. Moments that others named (the end
+        of an order's validity) and spans that money depends on (the quarantine before a repeat) stay as they are.
         """
         for (payment, work), due_ms in tuple(self._due_ms.items()):
             if work in (Work.SEND, Work.ENQUIRE):
                 self.later(payment, work, due_ms - by_ms)
 
     def forget(self, payment: str, work: Work) -> None:
-        """An item is not due any more, or not for so long that it is left to the journal."""
+        """Drop an item that is not due any more, or so late that the journal keeps it."""
         self._due_ms.pop((payment, work), None)
 
     def has_due(self, *, sends: bool = True, asks: bool = True) -> bool:
-        """Whether something that needs the bank was found due and not yet taken."""
+        """Whether something that needs the bank is due and not yet taken."""
         return any(self._now[rank] for rank in (1, 2, 3) if _allowed(rank, sends, asks))
 
     def next_ms(self) -> int | None:

@@ -141,7 +141,7 @@ def test_with_the_journal_away_this_node_stops_all_the_same_and_says_so(
     assert said == {**said, "stopped": True, "written": False, "number": None}
     assert life.gateway.lanes[LANE].paused == (stops.STOPPED,)
     # What others say meanwhile does not end it: the journal does not know of this stop yet.
-    life.gateway.emergency.hear(stops.Stop(1, False))
+    life.gateway.emergency.apply(stops.Stop(1, False))
     assert life.gateway.lanes[LANE].paused == (stops.STOPPED,)
     monkeypatch.setattr(life.store, "write", write)
     for unit, done in waiting:
@@ -228,7 +228,7 @@ def test_an_old_word_does_not_undo_a_newer_one(world: World) -> None:
     assert world.life is not None
     emergency = world.life.gateway.emergency
     stop(Desk(world))
-    emergency.hear(stops.Stop())
+    emergency.apply(stops.Stop())
     assert world.life.gateway.lanes[LANE].paused == (stops.STOPPED,)
 
 
