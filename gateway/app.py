@@ -26,7 +26,7 @@ from gateway import settings as conf
 from gateway.asking import R, Unavailable
 from gateway.bank.account_watch import AccountWatch, Watched, WatchParts
 from gateway.bank.certificate_expiry import CertificateExpiry
-from gateway.bank.emergency_stop import Stopping
+from gateway.bank.emergency_stop import EmergencyStop
 from gateway.bank.lane import Lane
 from gateway.bank.lane_dialer import LaneDialer, lane_signers, tls_settings
 from gateway.bank.lane_parts import LaneParts
@@ -58,7 +58,8 @@ from gateway.journal.cluster.peer_nodes import PeerNodes, claim_all
 from gateway.journal.commit import audit
 from gateway.journal.commit import permit_log as commit_permit_log
 from gateway.journal.commit.group_commit import GroupFacts, SqlStore
-from gateway.journal.commit.rows import OutboxRow, PaymentRow, QuestionRow, WorkRow
+from gateway.journal.commit.hand_over import HandOver
+from gateway.journal.commit.rows import PaymentRow, QuestionRow
 from gateway.journal.commit.store import Store
 from gateway.journal.payments.retention import Retention
 from gateway.journal.sql import migrations, vault
@@ -68,7 +69,6 @@ from gateway.tasks import sleep
 from gateway.watch.notify import Notify
 from gateway.watch.watch import Sights, Watch
 from protocols.bank import Bank, Context, Conversation
-from protocols.canon.outcome import State
 from protocols.certificates import Office
 from protocols.erp.words import MAX_BODY_BYTES
 
@@ -293,17 +293,17 @@ class Gateway:
         self.past = restored_database.Past()
         self.stopping = False
         self.draining = False
-        self.emergency = Stopping(parts.store, parts.meters)
+        self.emergency = EmergencyStop(parts.store, parts.meters)
         self._on_fatal = on_fatal
         meters, self._logins = parts.meters, logins(settings, parts)
         self.lanes = {name: self._lane(name, bank, lane) for name, (bank, lane) in lane_tables(settings).items()}
-        self.emergency.steer(self.lanes.values())
+        self.emergency.attach(lane.gate for lane in self.lanes.values())
         meters.known(settings.banks, ((bank, name) for name, (bank, _lane) in lane_tables(settings).items()))
         self.outbox = Outbox(parts.amqp, parts.store, settings.node, settings.broker.user, f"bankgw/{VERSION}",
                              parts.clock, meters)  # fmt: skip
         self.peer_nodes = PeerNodes(
             parts.store, parts.clock, settings.node, tuple(self.lanes), self.outbox.up, self._past_elsewhere,
-            self._pauses_said, meters, lambda: parts.amqp.up, self.emergency.hear,
+            self._pauses_said, meters, lambda: parts.amqp.up, self.emergency.apply,
         )  # fmt: skip
         asking = QuestionContext(parts.store, self.registry, parts.clock, parts.cursor_key, self.ask)
         self.answers = QuestionService(asking, self._is_elsewhere, _poll_ms(settings))
@@ -312,7 +312,7 @@ class Gateway:
         self.watching = AccountWatch(
             WatchParts(parts.store, parts.clock, meters, dict(parts.banks), self.ask, self._owns,
                        lambda lane: self.lanes[lane].epoch, lambda lane: self.lanes[lane].clock_trust.doubt is None,
-                       self.answers.cache_balance, lambda lane, applied: self.lanes[lane].noted(applied)),
+                       self.answers.cache_balance),
             settings.node,
         )  # fmt: skip
         self.retention = Retention(parts.store, parts.clock, settings.journal.refusals_kept_days, meters)
@@ -329,7 +329,7 @@ class Gateway:
                 dialer=parts.dialers[name], signers=parts.signers[name], credentials=parts.credentials[name],
                 clock=parts.clock, entropy=parts.entropy, meters=parts.meters,
                 window=table.window or bank.sessions.window,
-                login=self._logins[name], poll_ms=_poll_ms(self.settings), on_stop=self.emergency.hear,
+                login=self._logins[name], poll_ms=_poll_ms(self.settings), on_stop=self.emergency.apply,
                 rules=lambda kind: self.registry.bank_rules(bank_name, kind),
             ),
             self._halted,
@@ -340,7 +340,7 @@ class Gateway:
         parts = self.parts
         parts.store.listen(self._committed)
         # Before any lane may send.
-        self.emergency.hear(await parts.store.read(stops.last))
+        self.emergency.apply(await parts.store.read(stops.last))
         users = self.known().users
         await parts.store.write(lambda tx: renames.note_users(tx, users))
         self.past = await parts.past()
@@ -482,20 +482,17 @@ class Gateway:
 
     # ---- what happens ----
 
-    def _committed(self, messages: tuple[OutboxRow, ...], works: tuple[WorkRow, ...]) -> None:
-        self.outbox.take(messages)
-        for work in works:
-            lane = self.lanes.get(work.lane)
-            if lane is not None:
-                lane.offer(work)
+    def _committed(self, commit: HandOver) -> None:
+        """Hand over what a commit of this node left: messages to the outbox, the rest to the lanes it belongs to."""
+        self.outbox.take(commit.messages)
+        for name, share in commit.by_lane().items():
+            if name in self.lanes:
+                self.lanes[name].on_commit(share)
 
     def _admitted(self, row: PaymentRow) -> None:
         # The one line that ties the ERP's ids to the payment's key, by which every later line names it.
         _log.info("payment.admitted", payment=row.payment, order=row.order.id, sender=row.sender, bank=row.bank,
                   correlation_id=row.reply.correlation_id, state=row.life.state.value)  # fmt: skip
-        # A held order changes before it is sent: only what is ready now is worth keeping at hand.
-        if row.life.state is State.READY:
-            self.lanes[row.lane].remember(row)
 
     def _halted(self, lane: str, reason: str) -> None:
         _log.error("gateway.lane_halted", lane=lane, reason=reason,
@@ -572,7 +569,7 @@ def _daemon_handle(gateway: Gateway, watch: Watch) -> DaemonHandle:
         canary_age_s=parts.canary_age_s, certificates=parts.certificates, past=lambda: gateway.past,
         let_go=gateway.let_go, proposal_valid_ms=int(settings.desk.proposal_valid_s * 1000),
         register=lambda: gateway.registry, ask=gateway.ask, lost_ms=lambda: watch.lost_ms,
-        stop=lambda: gateway.emergency.word, stop_all=gateway.emergency.stop_all, stop_said=gateway.emergency.hear,
+        stop=lambda: gateway.emergency.word, stop_all=gateway.emergency.stop_all, stop_said=gateway.emergency.apply,
     )  # fmt: skip
 
 

@@ -15,7 +15,7 @@ BANK_SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 STAGE_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 OUTCOMES = ("ok", "in_doubt", "refused", "unlisted_code", "silent", "not_sent", "bad_answer", "rate_limited")
 STAGES = ("journal", "send", "answer", "news")
-SESSION_STATES = ("down", "connecting", "proving", "ready")
+SESSION_STATES = ("down", "paused", "connecting", "signing_on", "ready", "busy", "lost", "backing_off")
 ALARMS = ("contradiction", "answers_disagree", "escalated", "impossible", "stale_epoch", "repeats_used_up", "clock_set",
           "clock_was_ahead", "clock_differs", "booked_twice", "stopped", "unknown_to_settings",
           "unknown_writer")  # fmt: skip

@@ -22,6 +22,7 @@ from tests.house import (
     import_order,
     imports,
     invented_numbers,
+    lane_on_top,
     links,
     named_errors,
     never,
@@ -29,6 +30,7 @@ from tests.house import (
     no_machine,
     no_print,
     nothing_postponed,
+    one_last_gate,
     page_at,
     pika_in_one_place,
     product,
@@ -59,6 +61,8 @@ def test_no_import_rings() -> None:
 
 def test_banks_share_no_long_runs_of_lines() -> None:
     check(bank_copies(product()))
+
+
 def test_allowed_rings_stand() -> None:
     """An import that is allowed to close a ring is taken off the list once it is gone."""
     standing = {(one.module, found.name.rpartition(".")[0]) for one in product() for found in imports(one)}
@@ -68,6 +72,10 @@ def test_allowed_rings_stand() -> None:
 def test_no_name_has_two_meanings() -> None:
     check(repeated_names(product()))
     assert len(REPEATED_NAMES) <= REPEATED_NAMES_MOST
+
+
+def test_one_last_gate() -> None:
+    check(one_last_gate(product()))
 
 
 def test_reasons_for_catching_everything_are_used() -> None:
@@ -109,6 +117,8 @@ BAD: tuple[tuple[Callable[[Source], Iterator[str]], str, str], ...] = (
     (import_order, "gateway/simbank/x.py", "from gateway.journal import store"),
     (import_order, "gateway/attic.py", "import os"),
     (import_order, "gateway/cli/x.py", "from gateway import attic"),
+    (lane_on_top, "gateway/bank/x.py", "if TYPE_CHECKING:\n    from gateway.bank.lane import Lane"),
+    (lane_on_top, "gateway/bank/x.py", "def f():\n    from gateway.bank import lane"),
     (banks_apart, "protocols/banks/pab/x.py", "from protocols.banks.sample import messages"),
     (banks_words, "gateway/bank/x.py", "from protocols.banks.pab.table import CODES"),
     (never, "gateway/journal/payments/x.py", "def f():\n    from gateway.journal.cluster import lane_leases"),
@@ -151,6 +161,8 @@ GOOD: tuple[tuple[Callable[[Source], Iterator[str]], str, str], ...] = (
     ),
     (import_order, "gateway/cli/x.py", "from gateway.simbank import service"),
     (import_order, "gateway/__main__.py", "from gateway.simbank import service"),
+    (lane_on_top, "gateway/bank/x.py", "from gateway.bank.lane_parts import LaneParts"),
+    (lane_on_top, "gateway/app.py", "from gateway.bank.lane import Lane"),
     (banks_apart, "protocols/banks/pab/x.py", "from protocols.banks.pab import table"),
     (purity, "protocols/kit/x.py", "from datetime import time\nimport hashlib\nfrom lxml import etree"),
     (no_hidden_clock, "protocols/kit/x.py", "def f(context):\n    return context.now, clock.now()"),
@@ -258,3 +270,45 @@ def test_dead_links_are_caught() -> None:
     assert list(links("docs/a.md", "[a](gone.md)", shelf.get))
     assert list(links("docs/a.md", "[a](b.md#three)", shelf.get))
     assert list(links("docs/a.md", "# Here\n[a](#there)", shelf.get))
+
+
+GATE = "def permits(self): return self.lease.permits()\ndef refusal(self): return self.permits()"
+MONEY = """
+async def _speak(self, leaving):
+    refusal = self.gate.refusal(leaving)
+    if refusal is not None:
+        await self.not_sent(refusal)
+        return
+    answer = await leaving.line.exchange(leaving.wire)
+"""
+
+
+def gated(money: str = MONEY, gate: str = GATE, other: str = "") -> list[str]:
+    """What the rule says of a gate, of who writes money, and of another function of the bank's room."""
+    return list(one_last_gate([
+        source("gateway/bank/send_gate.py", gate), source("gateway/bank/dispatch.py", money),
+        source("gateway/bank/other.py", other),
+    ]))  # fmt: skip
+
+
+def test_one_gate_in_the_turn_of_the_write_is_right() -> None:
+    assert not gated()
+    assert not gated(other="async def carry_out(line): return await line.read()")
+
+
+@pytest.mark.parametrize(
+    ("planted", "said"),
+    [
+        ({"other": "def gate(self): return self.lease.permits(1, 2)"}, "tests the permit"),
+        ({"money": MONEY + "\ndef again(self):\n    if self.lane.permits(1, 2): pass"}, "tests the permit"),
+        ({"other": "async def send(line): await line.exchange(b'money')"}, "writes to a bank"),
+        ({"money": "async def _speak(self, line): await line.exchange(b'money')"}, "without asking"),
+        ({"money": MONEY.replace("    answer", "    await self.sleep()\n    answer")}, "waits between"),
+        ({"money": MONEY.replace("        return\n", "")}, "waits between"),
+        ({"gate": "def refusal(self): return None"}, "does not test the permit"),
+        ({"money": ""}, "is gone"),
+    ],
+)
+def test_a_second_gate_or_a_way_round_it_is_seen(planted: dict[str, str], said: str) -> None:
+    [complaint] = gated(**planted)
+    assert said in complaint

@@ -1,10 +1,10 @@
-"""Watching accounts: new entries are told as they are booked, and a day is closed when its figures agree.
+"""Watches accounts: reports new entries as they are booked, and closes a day when its figures agree.
 
-Each watched account is looked at as often as its bank bears, within the bank's hours: the balance, then today's
-entries to their end. A day that is over is read once more; when all who state its opening and its closing balance agree
-and all entries make the one of the other, the day is closed and told, once, by whichever node claims its row in `jobs`;
-then the bank is asked about what its entries left in doubt. A day that does not close is tried again, and counted as
-missing. What cannot be read, or not be written down, keeps nothing else from being read.
+Each watched account is polled as often as its bank allows, within the bank's hours: the balance, then all entries of
+today. A day that is over is read once more. It is closed and reported, once, by the node that claims its row in `jobs`,
+when all stated opening and closing balances agree and the entries lead from one to the other; then the bank is asked
+about the payments that its entries left in doubt. A day that does not close is tried again, and counted as missing. One
+thing that cannot be read, or not be written, stops no other.
 """
 
 from __future__ import annotations
@@ -28,7 +28,6 @@ from gateway.journal.cluster import jobs
 from gateway.journal.commit.store import Store, StoreFailed, Tx
 from gateway.journal.payments import accounts, statement_evidence
 from gateway.journal.payments.statement_evidence import StatementEvidence
-from gateway.journal.payments.transition import Applied
 from gateway.meters import Meters
 from gateway.tasks import Tasks, sleep, sleep_until
 from protocols.bank import Bank, Context, Conversation
@@ -45,14 +44,14 @@ R = TypeVar("R")
 
 ANSWER_S = 300.0
 DAYS_BACK = 7
-"""A day that did not close is tried again for so long; then only a person can say what is missing."""
+"""A day that did not close is tried again for so many days; then a person must find what is missing."""
 LINES_A_UNIT = 200
-_log = log.get("bank.watching")
+_log = log.get("bank.account_watch")
 
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """An account to watch, and the senders that hear of it."""
+    """An account to watch, and the senders that are told about it."""
 
     account: str
     bank: str
@@ -64,7 +63,7 @@ class Watched:
 @dataclass(frozen=True, slots=True)
 class WatchParts:
     """What watching needs. `owns` says whether this node may speak for a lane now, `epoch` the lane's epoch, and
-    `clock_trusted` whether our days are the bank's. `noted` hears what an entry changed about a payment of a lane."""
+    `clock_trusted` whether our days are the bank's."""
 
     store: Store
     clock: Clock
@@ -75,7 +74,6 @@ class WatchParts:
     epoch: Callable[[str], int]
     clock_trusted: Callable[[str], bool]
     on_balance: Callable[[Balance, str], None]
-    noted: Callable[[str, Applied], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,21 +93,21 @@ class AccountWatch:
         self._node = node
         self._tasks = Tasks(self._defect)
         self._watched: dict[str, Watched] = {}
-        # An account that is taken off the list and put back before its next look goes on where it was.
+        # An account that is removed and added again before its next poll keeps its loop.
         self._looped: set[str] = set()
         self._missing: dict[str, int] = {}
         self._given_up: dict[str, date] = {}
         self._too_long: set[tuple[str, date]] = set()
 
     def watch(self, watched: Sequence[Watched]) -> None:
-        """Watch these accounts from now on; those that are new begin at once, those that are gone end by themselves."""
+        """Watch these accounts from now on. New ones begin at once, removed ones end at their next poll."""
         self._watched = {one.account: one for one in watched}
         for account in self._watched.keys() - self._looped:
             self._looped.add(account)
             self._tasks.spawn(self._for_ever(account))
 
     def stop(self) -> None:
-        """Look no more."""
+        """Stop watching."""
         self._tasks.stop()
 
     def _defect(self, failure: Failure) -> None:
@@ -132,19 +130,19 @@ class AccountWatch:
                 await sleep_until(self._parts.clock, opens_ms)
                 continue
             if self._parts.owns(one.lane):
-                await self._tried(one, self._look(one))
+                await self._attempt(one, self._look(one))
             await sleep(self._parts.clock, profile.poll_every.total_seconds())
 
     async def _look(self, one: Watched) -> None:
         epoch, hours = self._parts.epoch(one.lane), self._parts.banks[one.bank].profile.limits.hours
         # The calendar's day, not the one that an order would get now: after a cut-off today's is not over yet.
         look = _Look(one, epoch, local(hours, self._parts.clock.now_ms()).date())
-        balance = await self._tried(one, self._balance(look))
-        await self._tried(one, self._close(look, balance))
-        await self._tried(one, self._read(look, look.today))
+        balance = await self._attempt(one, self._balance(look))
+        await self._attempt(one, self._close(look, balance))
+        await self._attempt(one, self._read(look, look.today))
 
-    async def _tried(self, one: Watched, doing: Coroutine[Deferred[Any], Any, R]) -> R | None:
-        """What became of it, or None: whatever goes wrong with one thing, the next is done all the same."""
+    async def _attempt(self, one: Watched, doing: Coroutine[Deferred[Any], Any, R]) -> R | None:
+        """The result, or None after a logged error: one thing that goes wrong stops no other."""
         try:
             return await doing
         except (CancelledError, StoreFailed):
@@ -236,7 +234,7 @@ class AccountWatch:
         every = True
         for start in range(0, len(lines), LINES_A_UNIT):
             some = lines[start : start + LINES_A_UNIT]
-            if not await self._tried(look.one, self._write(look, some)):
+            if not await self._attempt(look.one, self._write(look, some)):
                 # Something is the matter with one of them; the others must not suffer for it.
                 for line in some:
                     every = await self._keep_one(look, line) and every
@@ -244,15 +242,15 @@ class AccountWatch:
 
     async def _keep_one(self, look: _Look, line: Line) -> bool:
         """An entry by itself: without its word about a payment, where that is what goes wrong."""
-        tried = await self._tried(look.one, self._write(look, (line,)))
-        return bool(tried or await self._tried(look.one, self._write(look, (line,), mute=True)))
+        tried = await self._attempt(look.one, self._write(look, (line,)))
+        return bool(tried or await self._attempt(look.one, self._write(look, (line,), mute=True)))
 
     async def _write(self, look: _Look, lines: Sequence[Line], *, mute: bool = False) -> bool:
         fresh, seen = await self._parts.store.write(partial(self._kept, look=look, lines=lines, mute=mute))
         if fresh:
             self._parts.meters.watched_entries.labels(look.one.bank).inc(fresh)
         for sighting in seen:
-            self._heard(look.one, sighting)
+            self._log_sighting(look.one, sighting)
         return True
 
     def _kept(self, tx: Tx, look: _Look, lines: Sequence[Line], mute: bool) -> tuple[int, list[StatementEvidence]]:
@@ -272,10 +270,8 @@ class AccountWatch:
         )
         return fresh, [sighting for sighting in seen if sighting is not None]
 
-    def _heard(self, one: Watched, sighting: StatementEvidence) -> None:
-        """Count and log what an entry meant for a payment, once that is written down."""
-        if sighting.applied is not None:
-            self._parts.noted(one.lane, sighting.applied)
+    def _log_sighting(self, one: Watched, sighting: StatementEvidence) -> None:
+        """Log what an entry means for a payment, after its commit."""
         if sighting.disagrees is not None:
             self._parts.meters.alarms.labels("answers_disagree").inc()
             _log.error("payment.entry_disagrees", bank=one.bank, lane=one.lane, payment=sighting.row.payment,
@@ -311,18 +307,18 @@ class AccountWatch:
                 inherit = partial(jobs.inherit, job=job, bank=one.bank, business_date=day, dead_node=found.node)
                 await self._parts.store.write(inherit)
             # An old day that cannot be read must not keep today from being read.
-            closed = await self._tried(one, self._closed(look, day, balance))
+            closed = await self._attempt(one, self._closed(look, day, balance))
             if closed is None:
                 missing += 1
                 continue
-            await self._parts.store.write(partial(self._told, look=look, job=job, day=day, statement=closed))
+            await self._parts.store.write(partial(self._finish_day, look=look, job=job, day=day, statement=closed))
         self._missing[one.account] = missing
         total = sum(count for account, count in self._missing.items()
                     if (known := self._watched.get(account)) is not None and known.bank == one.bank)  # fmt: skip
         self._parts.meters.statements_missing.labels(one.bank).set(total)
 
     async def _give_up(self, one: Watched, job: str, day: date) -> None:
-        """Say once that a day that did not close is not tried any more: from now on nothing counts it as missing."""
+        """Log once that a day is not tried any more; from now on it is not counted as missing."""
         if self._given_up.get(one.account) == day:
             return
         self._given_up[one.account] = day
@@ -331,7 +327,7 @@ class AccountWatch:
             _log.error("statement.given_up", bank=one.bank, lane=one.lane, day=day.isoformat(),
                        action="it is not tried any more; ask the bank what is missing")  # fmt: skip
 
-    def _told(self, tx: Tx, look: _Look, job: str, day: date, statement: Statement) -> None:
+    def _finish_day(self, tx: Tx, look: _Look, job: str, day: date, statement: Statement) -> None:
         one = look.one
         if tx.epoch_of(one.lane) <= look.epoch and jobs.finish(tx, job, one.bank, day):
             accounts.close_day(tx, one.bank, statement, one.senders)

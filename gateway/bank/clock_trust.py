@@ -1,4 +1,4 @@
-"""What the wall clock is worth on one lane: whether its spans are those that passed, and its days those of the bank."""
+"""Whether this node's clock can be trusted for elapsed time and for the bank's date."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ from gateway.meters import Meters
 from protocols.canon.outcome import Fate
 
 CLOCK_DIFFERS_MS = 60_000
-"""A clock that differs by more from the bank's counts other days than the bank does."""
+"""With a larger difference from the bank's clock, the two may count different days."""
 _DOUBTS = {
     "clock_set": "nothing is sent again until a restart",
     "clock_differs": "nothing is sent again until it agrees with the bank's; set this machine's clock right",
 }
-"""Why spans and days by the wall clock mean nothing, and what is done about it."""
-_log = log.get("bank.wallclock")
+"""Why the wall clock is not trusted, and what the gateway does about it."""
+_log = log.get("bank.clock_trust")
 
 
 @dataclass(frozen=True, slots=True)
 class ClockVerdict:
-    """`spans`: a span of the wall clock that exceeds the quarantine means that so much time has passed. `days`: so it
-    does, and our date is the bank's."""
+    """`spans`: elapsed time by the wall clock is reliable beyond the quarantine. `days`: so it is, and our date is the
+    bank's."""
 
     spans: bool
     days: bool
 
     def of(self, fate: Fate) -> bool:
-        """Whether this word may count. A payment can be unknown because we named the wrong days to look at."""
+        """Whether an answer with this fate may count. A payment can be unknown because we named the wrong date."""
         return self.days if fate is Fate.NOT_FOUND else self.spans
 
 
 class ClockTrust:
-    """See the module."""
+    """See the module. One per lane."""
 
     def __init__(self, lane: str, clock: Clock, lease: Lease, meters: Meters) -> None:
         self._lane = lane
@@ -47,13 +47,13 @@ class ClockTrust:
 
     @property
     def doubt(self) -> str | None:
-        """Why nothing is sent a second time by this clock: `clock_set`, `clock_differs`; None while all is well."""
+        """Why nothing is sent a second time: `clock_set` or `clock_differs`; None while the clock is trusted."""
         if self._lease.clock_set:
             return "clock_set"
         return "clock_differs" if abs(self._ahead_ms) > CLOCK_DIFFERS_MS else None
 
     def trusted(self) -> bool:
-        """Whether spans and days by it mean anything: false, and an alarm, if it was set or differs."""
+        """Whether the clock is trusted. If not, an alarm is raised."""
         doubt = self.doubt
         if doubt is None:
             return True
@@ -61,7 +61,7 @@ class ClockTrust:
         return False
 
     def was_set(self) -> None:
-        """Somebody has set it by more than a minute: they must hear of it also if nothing waits to be sent again."""
+        """The clock was set by more than a minute: raise the alarm, also if nothing waits to be sent again."""
         self._ring("clock_set")
 
     def _ring(self, doubt: str) -> None:
@@ -70,23 +70,22 @@ class ClockTrust:
                    action=_DOUBTS[doubt])  # fmt: skip
 
     def quarantine_left_ms(self, quarantine_ms: int) -> int:
-        """How much of a quarantine is surely left, by the one clock that nobody can set: what this node's time with the
-        lane, and with the clock as it is, is short of it. What was sent before was timed by another node's, or by one
-        that may have been wrong.
+        """How much of a quarantine is left by the monotonic clock, counted from when this node has had the lane and an
+        unchanged wall clock. What was sent before that was timed by another node's clock, or by a wrong one.
         """
         return max(math.ceil(quarantine_ms - self._lease.lasted_s * 1000), 0)
 
     def sure(self, quarantine_ms: int) -> ClockVerdict:
-        """What may be concluded from what a bank says now. See Sure.
+        """What may be concluded from an answer of the bank now: see ClockVerdict.
 
-        A span is sure also after the clock was set, once it was left alone for so long: what was sent before is older
-        than that.
+        After the clock was set, elapsed time is reliable again once the clock was left alone for a whole quarantine:
+        what was sent before the change is older than that.
         """
         spans = abs(self._ahead_ms) <= CLOCK_DIFFERS_MS and not self.quarantine_left_ms(quarantine_ms)
         return ClockVerdict(spans, spans and self.doubt is None)
 
-    def hear(self, bank_at: datetime) -> None:
-        """What the bank's clock showed a moment ago."""
+    def compare(self, bank_at: datetime) -> None:
+        """Compare this node's clock with what the bank's clock showed a moment ago."""
         before_ms, self._ahead_ms = self._ahead_ms, self._clock.now_ms() - round(bank_at.timestamp() * 1000)
         differs, differed = (abs(off_ms) > CLOCK_DIFFERS_MS for off_ms in (self._ahead_ms, before_ms))
         if differs and not differed:

@@ -1,11 +1,11 @@
-"""One connection to a bank: one exchange at a time, with its own limits of patience.
+"""One connection to a bank: one exchange at a time, each with its own time-outs.
 
-An answer is a whole frame, nothing less. A frame nobody asked for, a second frame, or bytes that are no frame end the
-connection, because from then on no answer on it could be trusted to belong to its question.
+An answer is one whole frame. An unasked frame, a second frame, or bytes that are no frame end the connection: after
+that no answer on it could be matched to its question.
 
-And no byte goes to the kernel unless the line may write at that very moment: neither the first of a message, which TLS
-sealed before, nor the rest of a long one, which waits for a slow peer to make room. A process can be stopped anywhere,
-for as long as it takes another node to become the lane's owner.
+No byte goes to the kernel unless `may_write` agrees at that moment. That holds for the first byte of a message (TLS
+encrypted it before) and for the rest of a long one that waits for a slow peer. A process can be stopped anywhere, for
+as long as another node needs to take the lane over.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class NoAnswer(Exception):  # noqa: N818 - silence is an outcome, not an error
 
 GONE = "connection_gone"
 NO_PERMIT = "permit_refused"
-"""Why a message was not sent, or not to its end: at the moment of the write the lane was not known to be ours."""
+"""Why a message was not sent, or not to its end: at the moment of the write the lane's lease did not hold."""
 
 
 class BankConnection(Protocol):
@@ -78,8 +78,8 @@ class BankConnection(Protocol):
         self._handed_over = connection is None
         self.transport.write(data)
         if connection is not None and connection.connected:
-            # In this turn, so that the bank works while we turn to the next payment. Whatever the socket answers, the
-            # reactor finds out again and acts on it: it still waits to write what is left.
+            # Write in this reactor turn, so that the bank works while we prepare the next payment. The reactor handles
+            # whatever the socket answers: it still waits to write the rest.
             connection.doWrite()
         return waiting
 
@@ -106,7 +106,7 @@ class BankConnection(Protocol):
         hand_over = connection.writeSomeData
 
         def permitted(data: bytes) -> int | ConnectionLost:
-            # The last thing before the system call: between the two lie a few microseconds.
+            # The last test before the system call, a few microseconds later.
             if not self._may_write():
                 self._fail(NO_PERMIT, written=self._handed_over)
                 return 0
@@ -137,7 +137,7 @@ class BankConnection(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         was_live, self.live = self.live, False
-        # When nobody waits, what the close makes whole came behind an answer, and is nobody's.
+        # Without a waiting exchange, a frame that the close completes answers no question.
         if was_live and self._waiting is not None and isinstance(reason.value, ConnectionDone):
             try:
                 frames = self._cutter.end()

@@ -1,6 +1,6 @@
 """Carries a conversation's steps to a bank and its answers back.
 
-A conversation never sees a transport fault: it is closed, and the fault is raised here to whoever drives it.
+A conversation never sees a transport fault: it is closed, and the fault is raised here to the caller.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ async def proven(session: BankSession, port: str, *, same: bool = False) -> Bank
 
 
 def _only_ready(session: BankSession, port: str) -> None:
-    if session.state != "ready":
+    if not session.state.live:
         raise NotConnected(port, Reason.CLOSED, "the session was lost before it was used")
 
 
@@ -54,7 +54,7 @@ async def carry_out(
 
 
 def _no_submit(step: MoneyStep) -> Ask | Continue | Sign:
-    """The last gate for bank code with a defect: a question may not move money, a money word may do so once."""
+    """Stop bank code with a defect: a question may not submit, a money conversation may do so once."""
     assert not isinstance(step, Submit), "this conversation may not submit (any more)"
     return step
 

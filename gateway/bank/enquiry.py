@@ -1,24 +1,24 @@
-"""Asks what became of payments: the ladder from the bank's enquiry up to its list of returns.
+"""Asks what became of payments: first the bank's enquiry, then its list of returns.
 
-A duplicate answer leads to an enquiry; where the enquiry stays without a verdict, or money may come back after
-success, the bank's returns question is asked if it has one. Entries of the account are the last rung; they come
-another way (`gateway/journal/payments/statement_evidence.py`).
+A duplicate answer leads to an enquiry. Where enquiries bring no verdict, or money may come back after success, the
+bank's returns question is asked, if it has one. Entries of the account are evidence too; account_watch reads them.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
-from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection
 
 from gateway import log
+from gateway.bank.bundle_enquiry import BundleEnquiry
 from gateway.bank.connection import NoAnswer
 from gateway.bank.dialer import NotConnected
 from gateway.bank.fault_reasons import reason_of
+from gateway.bank.lane_shared import LaneShared
+from gateway.bank.outgoing import travels_in_bundles
 from gateway.bank.session_pool import BankSession
-from gateway.core.hours import bank_date
 from gateway.core.states import Answered, AskedInVain, Source, Work
 from gateway.journal.commit import attempts
 from gateway.journal.commit.rows import AttemptRow, Evidence, PaymentRow
@@ -29,12 +29,9 @@ from protocols.canon.statement import Return
 from protocols.kit.declined import Declined
 from protocols.kit.errors import ProtocolError
 
-if TYPE_CHECKING:
-    from gateway.bank.lane import Lane
-
 NO_VERDICT = frozenset({Fate.NOT_FOUND, Fate.UNKNOWN, Fate.DUPLICATE})
 RETURNS_ASKED_FROM = 4
-"""A doubt that so many enquiries did not end is looked for among the returns, too."""
+"""After so many enquiries without a verdict the list of returns is asked, too."""
 WALK_KEPT_MS = 60_000
 MOST_PAGES = 100
 _log = log.get("bank.enquiry")
@@ -51,53 +48,55 @@ class _Walk:
 
 
 class Enquiry:
-    """The lane's way of asking. Every question ends in one recorded event."""
+    """Asks the bank about one payment at a time. Every question ends in one recorded event."""
 
-    def __init__(self, lane: Lane) -> None:
-        self._lane = lane
-        self._parts = lane.parts
+    def __init__(self, shared: LaneShared) -> None:
+        self._shared = shared
+        self._parts = shared.parts
+        self.bundles = BundleEnquiry(shared)
         self._walks: dict[str, _Walk] = {}
 
     async def about(self, session: BankSession, payment: str, kind: Work) -> None:
-        """Ask what became of a payment and record the word; no word is recorded too, and asked again."""
-        lane, epoch, now_ms = self._lane, self._lane.epoch, self._parts.clock.now_ms()
-        if (opens_ms := lane.next_asked_ms(now_ms)) > now_ms:
-            lane.session_pool.release(session)
-            lane.postpone(payment, opens_ms, kind)
+        """Ask what became of a payment and record the answer. No answer is recorded too, and it is asked again."""
+        shared, epoch, now_ms = self._shared, self._shared.lease.epoch, self._parts.clock.now_ms()
+        if (opens_ms := shared.calendar.next_asked_ms(now_ms)) > now_ms:
+            session.release()
+            shared.work_queue.postpone(payment, kind, opens_ms)
             return
         found = await self._parts.store.read(lambda conn: sent_of(conn, payment))
         if found is None:
-            lane.session_pool.release(session)
-            await lane.record(payment, AskedInVain(self._parts.clock.now_ms(), "never_sent"), epoch=epoch)
+            session.release()
+            in_vain = AskedInVain(self._parts.clock.now_ms(), "never_sent")
+            await shared.recorder.record(payment, in_vain, epoch=epoch)
             return
         row, sent = found
-        sent = replace(sent, bank_date=lane.asked_day(sent.bank_date))
-        if not lane.permitted():
-            lane.session_pool.release(session)
-            lane.postpone(payment, now_ms, kind)
+        sent = replace(sent, bank_date=shared.calendar.asked_day(sent.bank_date))
+        if not shared.gate.permitted():
+            session.release()
+            shared.work_queue.postpone(payment, kind, now_ms)
             return
         # Returns are listed by account; without such a list, the message is asked about as long as it matters.
         listed = kind is Work.RETURNS and self._parts.bank.questions.returns is not None
-        if lane.bundling.carries(row) and not listed:
-            await lane.bundling.about(session, row, kind)
+        if travels_in_bundles(self._parts.bank, row) and not listed:
+            await self.bundles.about(session, row, kind)
             return
         event: Answered | AskedInVain
-        sure = lane.clock_trust.sure(lane.rules_of(row).quarantine_ms)
+        sure = shared.clock_trust.sure(self._parts.rules_of(row).quarantine_ms)
         try:
             event, outcome = await self._ask(session, row, sent, kind)
         except (NotConnected, NoAnswer, ProtocolError) as error:
-            lane.after_fault(session, error)
-            lane.exchange_metrics.mismatch(error, payment)
+            shared.questions.release_after(session, error)
+            shared.metrics.mismatch(error, payment)
             event, outcome = AskedInVain(self._parts.clock.now_ms(), reason_of(error)), None
         else:
-            lane.session_pool.release(session)
+            session.release()
         evidence = None
         if isinstance(event, Answered) and outcome is not None:
             evidence = Evidence(event.source, b"", outcome.fate, outcome.code, outcome.text)
-        event = replace(event, day_over=event.at_ms >= lane.day_ends_ms(sent.bank_date))
+        event = replace(event, day_over=event.at_ms >= shared.calendar.day_ends_ms(sent.bank_date))
         if isinstance(event, Answered):
             event = replace(event, clock_sure=sure.of(event.fate))
-        await lane.record(payment, event, evidence, outcome, epoch=epoch)
+        await shared.recorder.record(payment, event, evidence, outcome, epoch=epoch)
 
     async def _ask(
         self, session: BankSession, row: PaymentRow, sent: Sent, kind: Work
@@ -108,16 +107,16 @@ class Enquiry:
             back = await self._returned(session, row, sent)
             if back is not None:
                 return back
-            if self._lane.bundling.carries(row):
+            if travels_in_bundles(self._parts.bank, row):
                 return AskedInVain(self._parts.clock.now_ms(), "not_returned"), None
         if questions.fate is None:
             back = None if watching or questions.returns is None else await self._returned(session, row, sent)
             return back or (AskedInVain(self._parts.clock.now_ms(), "no_enquiry_at_this_bank"), None)
         asked_ms = self._parts.clock.now_ms()
-        fate = questions.fate(FateQuestion(sent), self._lane.context(session))
-        outcome = await self._lane.timed(session, "fate", fate)
+        fate = questions.fate(FateQuestion(sent), self._shared.serials.context(session))
+        outcome = await self._shared.questions.run(session, "fate", fate)
         if not outcome.listed:
-            self._lane.exchange_metrics.unlisted("fate", outcome)
+            self._shared.metrics.unlisted("fate", outcome)
         source = Source.RETURNS if watching else Source.ENQUIRY
         word = Answered(self._parts.clock.now_ms(), outcome.fate, source, asked_ms)
         if not watching and outcome.fate in NO_VERDICT and row.life.asked >= RETURNS_ASKED_FROM and questions.returns:
@@ -128,7 +127,7 @@ class Enquiry:
         return word, outcome
 
     async def _returned(self, session: BankSession, row: PaymentRow, sent: Sent) -> tuple[Answered, Outcome] | None:
-        """The payment among the account's returns, by reference and amount. Absence is no word at all."""
+        """The payment among the account's returns, by reference and amount. Absence proves nothing."""
         walk = await self._walk(session, row.order.ours.account, sent)
         for one in walk.returns:
             if one.reference != sent.reference:
@@ -145,9 +144,9 @@ class Enquiry:
 
     async def _walk(self, session: BankSession, own: AccountNumber, sent: Sent) -> _Walk:
         """The account's returns from the day before the payment's bank date on; many payments share one walk."""
-        lane, profile = self._lane, self._parts.bank.profile
+        shared, profile = self._shared, self._parts.bank.profile
         asked_ms = self._parts.clock.now_ms()
-        today = bank_date(profile.limits.hours, asked_ms)
+        today = shared.calendar.bank_date(asked_ms)
         first = max(sent.bank_date - timedelta(days=1), today - timedelta(days=profile.history_days))
         last = max(today, sent.bank_date + timedelta(days=1))
         account = own.clear
@@ -159,9 +158,9 @@ class Enquiry:
         ask = self._parts.bank.questions.returns
         assert ask is not None
         for _ in range(MOST_PAGES):
-            await lane.spaced("returns")
+            await shared.questions.wait_for_pace("returns")
             question = ReturnsQuestion(own, first, last, cursor)
-            page = await lane.timed(session, "returns", ask(question, lane.context(session)))
+            page = await shared.questions.run(session, "returns", ask(question, shared.serials.context(session)))
             found += page.returns
             cursor = page.cursor
             if cursor is None:
@@ -184,7 +183,12 @@ def sent_of(conn: Connection, payment: str) -> tuple[PaymentRow, Sent] | None:
 def sent_from(row: PaymentRow, attempt: AttemptRow, n: int) -> Sent:
     """What was written down before attempt `n` left, which carries the bytes of `attempt`."""
     return Sent(
-        reference=row.bank_ref, bank_date=date.fromisoformat(attempt.bank_date), attempt=n, serials=attempt.serials,
-        amount=row.order.amount, debtor=row.order.debtor.account, creditor=row.order.creditor.account,
+        reference=row.bank_ref,
+        bank_date=date.fromisoformat(attempt.bank_date),
+        attempt=n,
+        serials=attempt.serials,
+        amount=row.order.amount,
+        debtor=row.order.debtor.account,
+        creditor=row.order.creditor.account,
         bank_serial=row.bank_serial,
     )

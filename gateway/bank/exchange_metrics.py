@@ -1,4 +1,4 @@
-"""What a lane counts and logs about its exchanges: the closed words of the metrics, with a line for what is odd."""
+"""Counts a lane's exchanges with its bank, and logs what is unusual about them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from protocols.canon.statement import Page
 from protocols.kit.declined import Declined
 from protocols.kit.errors import ProtocolError, harmless
 
-_log = log.get("bank.lane")
+_log = log.get("bank.exchange_metrics")
 
 
 class ExchangeMetrics:
@@ -28,24 +28,24 @@ class ExchangeMetrics:
         self._meters.bank_requests.labels(self._bank, operation, outcome).inc()
 
     def unlisted(self, operation: str, outcome: Outcome) -> None:
-        """A bank code that no table lists: never a verdict, always a metric and a line."""
+        """Count and log a bank code that no table lists. It never decides a payment."""
         self._meters.unlisted_codes.labels(self._bank, operation).inc()
         _log.warning("bank.unlisted_code", bank=self._bank, operation=operation, code=outcome.code, text=outcome.text)
 
     def found_odd(self, operation: str, answer: object) -> None:
-        """What a page of entries has that does not fit, and yet was read: a line each, for people."""
+        """Log each inconsistency of a page of entries that was read all the same."""
         for finding in answer.findings if isinstance(answer, Page) else ():
             _log.warning("bank.finding", bank=self._bank, operation=operation, finding=harmless(finding))
 
     def mismatch(self, error: NotConnected | NoAnswer | ProtocolError, payment: str) -> None:
-        """Ring if an enquiry's answer states another amount, account, day or reference than the payment has."""
+        """Raise an alarm if an enquiry's answer states another amount, account, day or reference than the payment."""
         if isinstance(error, ProtocolError) and error.reason == "correlation":
             self._meters.alarms.labels("answers_disagree").inc()
             _log.error("payment.answer_does_not_fit", bank=self._bank, payment=payment, error=str(error),
                        action="not believed; the payment stays as it was and is asked about again")  # fmt: skip
 
     def fault(self, error: NotConnected | NoAnswer | ProtocolError, operation: str) -> str:
-        """The metric's word for a fault, with its line in the log and its own counter where it has one."""
+        """Log a fault and count it where it has a counter of its own. Returns the metric's outcome label."""
         if isinstance(error, Declined):
             if not error.listed:
                 self._meters.unlisted_codes.labels(self._bank, operation).inc()

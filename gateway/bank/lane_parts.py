@@ -1,4 +1,4 @@
-"""What a lane is made of: its bank, its journal, its keys, and what else it is given."""
+"""What a lane is made of: its bank, journal, keys, dialer, clock and settings."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from gateway.bank.login import Login
 from gateway.bank.session_pool import Dialer
 from gateway.bank.signers import Signer
 from gateway.clock import Clock, Entropy
-from gateway.core.states import Rules
+from gateway.core.states import Rules, stricter
 from gateway.journal.cluster import stops
+from gateway.journal.commit.rows import PaymentRow
 from gateway.journal.commit.store import Store
 from gateway.meters import Meters
 from protocols.bank import Bank
@@ -22,7 +23,7 @@ class LaneParts:
     """What a lane is made of. `name` is `bank.login`; `window` how many conversations run at once.
 
     `login` is shared by all lanes of the same user at the bank. `poll_ms` is how often to look for work that other
-    nodes wrote; 0: there are none. `on_stop` gets the last word about an emergency stop with each lease.
+    nodes wrote; 0: there are none. `on_stop` gets the state of the emergency stop with each lease.
     `rules` are the settings' present rules for a kind of order.
     """
 
@@ -42,3 +43,7 @@ class LaneParts:
     rules: Callable[[Kind], Rules]
     poll_ms: float = 0.0
     on_stop: Callable[[stops.Stop], object] = lambda _stop: None
+
+    def rules_of(self, row: PaymentRow) -> Rules:
+        """The rules that hold for a payment: the stricter of those stored with it and the settings' present ones."""
+        return stricter(row.life.rules, self.rules(row.order.kind))

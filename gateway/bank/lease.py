@@ -1,10 +1,10 @@
-"""A lane's hold on itself: the lease in the journal, the epoch it gave, and the permit that both amount to.
+"""The lane's lease: acquire, renew, lose; and whether a send is permitted now.
 
 One node at a time owns a lane. Others stand by and look whether the lease has run out. A node that lost its lease
-stands down, waits, and stands by like any other.
+stops speaking to the bank, waits, and stands by like any other.
 
-When a lease ends is written down by its owner's wall clock. An owner that died while its clock was ahead is found
-out all the same: its lease is not renewed any more.
+The end of a lease is written by its owner's wall clock. If an owner dies while its clock is ahead, the others still
+notice: its lease is not renewed any more.
 """
 
 from __future__ import annotations
@@ -23,25 +23,27 @@ from gateway.tasks import Tasks, sleep
 LEASE_MS = 15_000
 RENEW_S = LEASE_MS / 3_000
 STAND_BY_S = 1.0
-# A lease that was seen unchanged for so long is dead, whatever the clocks say: it was asked for before it was seen.
+# A lease that stays unchanged for this long has no living owner, whatever the wall clocks say: it was acquired before
+# it was first seen.
 DEAD_S = LEASE_MS / 1000 + RENEW_S
-# What a last owner that never let go had in the kernel is at the bank, or lost, when this is over: TCP_USER_TIMEOUT
-# (10 s) and 5 s more. Its lease had run out before.
+# After this time, what a dead owner still had in its kernel has reached the bank or is lost: TCP_USER_TIMEOUT (10 s)
+# and 5 s more. Its lease had run out before.
 ORPHAN_QUIET_S = 15.0
 CLOCK_SET_MS = 60_000
-_log = log.get("bank.tenure")
+_log = log.get("bank.lease")
 
 
 class Lease:
-    """See the module. `on_gained` gets whether the last owner may still be writing; `on_lost` is awaited;
-    `on_clock_set` is called each time the wall clock is seen to be set while the lane is held. `on_stop` gets the last
-    word about an emergency stop with each lease and each renewal: nothing is permitted for longer than LEASE_MS without
-    having heard it.
+    """See the module. `on_acquired` is told whether the last owner may still be writing; `on_lost` is awaited.
+
+    `on_clock_set` is called each time the wall clock is seen to be set while the lane is held. `on_stop` gets the state
+    of the emergency stop with each acquisition and renewal, so that nothing is permitted for longer than LEASE_MS
+    without knowing it.
     """
 
     def __init__(
         self, name: str, node: str, store: Store, clock: Clock, tasks: Tasks,
-        on_gained: Callable[[bool], Awaitable[None]], on_lost: Callable[[], Awaitable[None]],
+        on_acquired: Callable[[bool], Awaitable[None]], on_lost: Callable[[], Awaitable[None]],
         on_clock_set: Callable[[], object], on_stop: Callable[[stops.Stop], object],
     ) -> None:  # fmt: skip
         self.epoch = 0
@@ -50,7 +52,7 @@ class Lease:
         self._store = store
         self._clock = clock
         self._tasks = tasks
-        self._on_gained = on_gained
+        self._on_acquired = on_acquired
         self._on_lost = on_lost
         self._on_clock_set = on_clock_set
         self._on_stop = on_stop
@@ -64,10 +66,10 @@ class Lease:
         self._ended = False
 
     def permits(self, epoch: int, committed_s: float) -> bool:
-        """Whether what was written down under `epoch`, no earlier than `committed_s`, may be written to the bank now.
+        """The permit: whether what was committed under `epoch`, no earlier than `committed_s`, may be written now.
 
-        The lease alone is not enough: renewed since, it would let a sender through that stood still for so long that
-        others have counted its bytes as never sent.
+        A valid lease is not enough. It may have been renewed since the commit, while the sender stood still for so long
+        that its bytes were counted as never sent.
         """
         now_s = self._look_at_clock()
         return epoch == self.epoch and now_s < self._until_s and now_s < committed_s + LEASE_MS / 1000
@@ -79,36 +81,35 @@ class Lease:
 
     @property
     def lasted_s(self) -> float:
-        """For how long this node has had the lane without a break and with a wall clock that was not seen to be set, by
-        a clock that nobody can set; 0 without it.
+        """How long this node has had the lane without a break and without a change of its wall clock; else 0.
 
-        Whether the clock was set right or wrong is not known here, nor needed: what was sent before it was set left
-        longer ago than this, and what was sent after it has its time from the clock that still goes.
+        Measured by the monotonic clock. Whether the clock was set right or wrong does not matter: what was sent before
+        the change left longer ago than this, and what was sent after it is timed by the present clock.
         """
         return max(self._look_at_clock() - max(self._taken_s, self._set_s), 0.0)
 
     @property
     def clock_set(self) -> bool:
-        """Whether the clock was seen to be set by more than a minute since the lease was taken, and be it that it was
-        set right again: what was sent meanwhile has its time from the wrong one.
+        """Whether the wall clock was set by more than a minute since the lease was acquired, even if it is right again:
+        what was sent meanwhile is timed by the wrong clock.
         """
         self._look_at_clock()
         return self._clock_set
 
     async def begin(self) -> None:
-        """Take the lane if it is free, else stand by for it. Returns when the one or the other is done."""
+        """Acquire the lane if it is free, else stand by for it. Returns when either is done."""
         if not await self._take():
             _log.info("lane.standing_by", lane=self._name)
             self._tasks.spawn(self._stand_by())
 
     def give_up(self) -> None:
-        """Neither renew the lease nor take the lane again. The lease is not released but runs out: whoever takes the
-        lane then waits as after an owner that died, for what this one said last may be on its way.
+        """Neither renew the lease nor acquire the lane again. The lease runs out and is not released: the next owner
+        then waits as after an owner that died, because this one's last bytes may still be on their way.
         """
         self._ended = True
 
     async def end(self) -> None:
-        """Let the lane go, so that another node need not wait for the lease to run out. Nothing is sent any more."""
+        """Release the lane, so that another node need not wait for the lease to run out. Nothing is sent any more."""
         self._ended = True
         epoch, self.epoch, self._until_s, self._taken_s = self.epoch, 0, float("-inf"), float("inf")
         if epoch:
@@ -132,11 +133,11 @@ class Lease:
         self._offset_ms = offset_ms(self._clock)
         self._clock_set, self._set_s = False, float("-inf")
         self._tasks.spawn(self._keep(taken.epoch))
-        await self._on_gained(taken.orphaned)
+        await self._on_acquired(taken.orphaned)
         return True
 
     async def _try(self) -> tuple[float, lane_leases.Taken | None]:
-        """When the lane was asked for, and what came of it: None while it is another's."""
+        """When the lane was asked for (monotonic), and the result: None while it is another node's."""
         row = await self._store.read(lambda conn: lane_leases.lease_of(conn, self._name))
         dead = self._dead(row)
         if dead is None and not lane_leases.is_free(row, self._node, self._clock.now_ms()):
@@ -149,7 +150,7 @@ class Lease:
         return asked_s, taken
 
     def _dead(self, row: lane_leases.LaneRow | None) -> lane_leases.LaneRow | None:
-        """The lease, if it has not been renewed for so long that its owner may write nothing under it any more."""
+        """The lease if it was not renewed for so long that its owner may write nothing under it; else None."""
         now_s = self._clock.monotonic_s()
         if row != self._seen:
             self._seen, self._seen_s = row, now_s
@@ -187,20 +188,20 @@ class Lease:
                 return
 
     def _forgive(self, error: DBAPIError, event: str, action: str) -> None:
-        """Others in the way, or a database in trouble, are no defect: the lease protects. Raises what is one."""
+        """Log a conflict with another session or a database in trouble: the lease protects. Raises any other error."""
         if not (is_transient(error) or is_trouble(error)):
             raise error
         _log.warning(event, lane=self._name, error=str(error.orig), action=action)
 
     async def _lose(self) -> None:
         self.epoch, self._until_s, self._taken_s = 0, float("-inf"), float("inf")
-        _log.warning("lane.stood_down", lane=self._name, action="another node owns it; this one stands by")
+        _log.warning("lane.lease_lost", lane=self._name, action="another node owns it; this one stands by")
         await self._on_lost()
         await sleep(self._clock, LEASE_MS / 1000)
         self._tasks.spawn(self._stand_by())
 
     def _look_at_clock(self) -> float:
-        """Remember it if somebody has set the wall clock, and go by what it shows now. The monotonic one's seconds."""
+        """Note whether somebody has set the wall clock. Returns the monotonic clock's seconds."""
         now_s = self._clock.monotonic_s()
         off_ms = self._clock.now_ms() - now_s * 1000
         if abs(off_ms - self._offset_ms) > CLOCK_SET_MS:

@@ -1,8 +1,8 @@
 """A login: what all lanes that speak to a bank as the same user share, because the bank counts it by user.
 
-It keeps the bank's pace, over all requests and for each sort of them apart, and the quiet after a refused sign-on: a
-password that was refused once is refused again, and banks lock a login after a few of those. A token that ended is
-another matter: the next sign-on goes at once.
+It keeps the bank's pace, over all requests and for each sort of them, and the wait after a refused sign-on: a password
+that was refused is refused again, and banks lock a login after a few refusals. An expired token is different: the next
+sign-on goes at once.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from gateway.clock import Clock
 from protocols.canon import limits
 
 QUIET_S = (300.0, 3_600.0, 86_400.0)
-"""After the first refusal in a row, the second, and each further one: at most four attempts in a day."""
+"""The wait after the first refusal in a row, the second, and each further one: at most four attempts a day."""
 ASKING_SHARE = 0.5
-"""Enquiries may take this share of the pace and no more, so that a thousand doubts leave room for sending."""
+"""The largest share of the pace for enquiries, so that many payments in doubt leave room for sending."""
 
 
 class Login:
@@ -43,7 +43,7 @@ class Login:
         return max(pace.until_s(now_s) for pace in self._paces(sort, asking))
 
     def apart_s(self, sort: str) -> float:
-        """As `wait_s`, but only for what the bank wants between requests of this sort."""
+        """As `wait_s`, but only for the bank's own pause between requests of this sort."""
         apart = self._of_sort(sort)
         return 0.0 if apart is None else apart.until_s(self._clock.monotonic_s())
 
@@ -54,7 +54,7 @@ class Login:
             pace.wait_s(now_s)
 
     def rest(self, seconds: float) -> None:
-        """The bank says that this user is too fast: nothing for so long."""
+        """The bank says that this user is too fast: send no request for so many seconds."""
         self._all.rest(seconds)
 
     def _paces(self, sort: str, asking: bool) -> list[TokenBucket]:
@@ -69,16 +69,16 @@ class Login:
 
     @property
     def quiet_s(self) -> float:
-        """Seconds for which nobody may sign on; 0.0 if somebody may."""
+        """Seconds for which no session may sign on; 0.0 if one may now."""
         return max(self._quiet_until_s - self._clock.monotonic_s(), 0.0)
 
     def refused(self) -> float:
-        """The bank refused a sign-on: seconds for which nobody tries again."""
+        """The bank refused a sign-on. Returns the seconds for which no session tries again."""
         quiet_s = QUIET_S[min(self._refused, len(QUIET_S) - 1)]
         self._refused += 1
         self._quiet_until_s = self._clock.monotonic_s() + quiet_s
         return quiet_s
 
     def accepted(self) -> None:
-        """The bank took a sign-on: its refusals are counted from the beginning."""
+        """The bank accepted a sign-on: refusals are counted from zero again."""
         self._refused = 0

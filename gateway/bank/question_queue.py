@@ -1,4 +1,4 @@
-"""Questions that wait for a session: in the order of their coming, but none waits for the turn of another sort."""
+"""Questions that wait for a session: first in, first out; a sort that must wait does not delay the others."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ R = TypeVar("R")
 
 @dataclass(slots=True)
 class Question:
-    """A question and whoever waits for its answer. `operation` is its sort."""
+    """One question. `operation` is its sort; `answer` fires with the bank's answer."""
 
     operation: str
     conversation: Callable[[Context], Conversation[Any]]
     answer: Deferred[Any]
 
     def settle(self, result: Any) -> None:
-        """Fire the answer unless its asker has stopped waiting."""
+        """Fire the answer unless the asker has stopped waiting."""
         settle(self.answer, result)
 
 
@@ -45,14 +45,14 @@ class QuestionQueue:
     def put(
         self, operation: str, conversation: Callable[[Context], Conversation[R]], max_wait_s: float
     ) -> Deferred[R]:
-        """Let a question wait, at most so long. Fires with its answer, or fails as whoever takes it says."""
+        """Queue a question for at most `max_wait_s` seconds. Fires with its answer, or fails with Unavailable."""
         answer: Deferred[R] = Deferred()
         self._waiting.append(Question(operation, conversation, answer))
         patience = self._clock.later(max_wait_s, settle, answer, unavailable("bank_silent"))
         return answer.addBoth(_no_longer, patience)
 
     def take(self, login: Login) -> Question | None:
-        """The first that may be asked now, off the list; None if there is none."""
+        """Remove and return the first question that may be asked now; None if there is none."""
         self._waiting = deque(one for one in self._waiting if not one.answer.called)
         found = next((one for one in self._waiting if not login.wait_s(one.operation)), None)
         if found is not None:
@@ -60,18 +60,18 @@ class QuestionQueue:
         return found
 
     def sorts(self) -> set[str]:
-        """The sorts of what waits."""
+        """The sorts of the waiting questions."""
         return {one.operation for one in self._waiting}
 
     def refuse(self, reason: str) -> None:
-        """Answer none of them."""
+        """Fail every waiting question with Unavailable for this reason."""
         waiting, self._waiting = self._waiting, deque()
         for one in waiting:
             one.settle(unavailable(reason))
 
 
 def unavailable(reason: str, detail: str = "") -> Failure:
-    """An answer that is none."""
+    """The failure of a question that brought no answer."""
     return Failure(Unavailable(reason, detail))
 
 
@@ -82,7 +82,7 @@ def settle(answer: Deferred[Any], result: Any) -> None:
 
 
 def _no_longer(result: R, patience: IDelayedCall) -> R:
-    """The asker has its answer, or gave up: the timer is not needed any more."""
+    """Cancel the timer: the asker has its answer, or gave up."""
     if patience.active():
         patience.cancel()
     return result

@@ -1,9 +1,9 @@
 """A lane's sessions: each carries one conversation at a time over its own connections.
 
-Where the bank keeps sessions, a session keeps its connections, signs on, and counts as ready after the first
-application answer. Where connections are short, sessions dial for each exchange, and readiness belongs to the lane: it
-is proven by a probe, and proven again. If such a bank wants a sign-on, there is one for all sessions; they share what
-it brought (a token).
+Where the bank keeps sessions, a session keeps its connections, signs on, and is ready after the first application
+answer. Where connections are short, sessions dial for each exchange, and one probe, repeated, proves all sessions of
+the lane. If such a bank wants a sign-on, there is one for all sessions; they share its result (a token).
+session_states has the states and their moves.
 """
 
 from __future__ import annotations
@@ -21,24 +21,25 @@ from gateway.bank.dialer import NotConnected
 from gateway.bank.fault_reasons import signed_out as is_signed_out
 from gateway.bank.handshake_errors import Reason
 from gateway.bank.login import Login
+from gateway.bank.session_states import SessionEvent, SessionState, after
 from gateway.clock import Clock, Entropy
-from gateway.meters import SESSION_STATES, Meters
+from gateway.meters import Meters
 from gateway.tasks import Tasks, sleep
 from protocols.bank import Bank, Context, Conversation, Port
 from protocols.kit.declined import Declined
 from protocols.kit.errors import ProtocolError
 
 LAPSED_LOOK_S = 0.25
-"""How soon it is looked again whether a lease that lapsed was renewed."""
+"""How often a lapsed lease is checked for its renewal."""
 FIRST_BACKOFF_S = 0.2
 LAST_BACKOFF_S = 30.0
 SCOUT_BACKOFF_S, SCOUTED_S = 6.5, 120.0
-"""Whether a bank is back is looked at by one session so often, for so long, then as seldom as by the others, which it
-wakes when it gets through: after a short outage all is well again within 10 s, and no bank is stormed."""
+"""Session 0 tries this often, for this long, then as seldom as the others; it wakes them when it gets through. After a
+short outage all sessions are back within 10 s, and no bank is stormed."""
 LIVED_S = 5.0
-"""A session that lasted so long, or that carried more than its first word, was one; others are waited out."""
+"""A session that lasted this long, or carried more than its first exchange, connects again at once; others back off."""
 
-_log = log.get("bank.berths")
+_log = log.get("bank.session_pool")
 
 
 class Dialer(Protocol):
@@ -52,12 +53,11 @@ Converse = Callable[["BankSession", Conversation[Any]], Awaitable[object]]
 
 
 class BankSession:
-    """One place at the session pool: its connections, and what the bank told us at sign-on."""
+    """One session: its state, its connections, and what the bank told us at sign-on."""
 
     def __init__(self, session_pool: SessionPool, number: int) -> None:
         self.number = number
-        self.state = "down"
-        self.busy = False
+        self.state = SessionState.DOWN
         self.worked = False
         self.trouble = ""
         self.sign_on: Mapping[str, str] = {}
@@ -68,10 +68,10 @@ class BankSession:
     async def line(self, port_name: str, *, same: bool = False) -> BankConnection:
         """This session's connection to a door: the kept one, or a fresh one. Raises NotConnected.
 
-        Every word but a permitted payment passes here in the turn of its write: whoever stood still while it waited for
-        a connection, or for its turn to sign on, says nothing before it knows that the lane is still its own.
-        A short connection carries one exchange: the bank is about to close it, so the next one gets its own, unless the
-        conversation wants the `same`.
+        Every exchange but a permitted payment passes here in the reactor turn of its write: after standing still while
+        it waited for a connection, or for its turn to sign on, it says nothing unless the lease still holds.
+        A short connection carries one exchange: the bank is about to close it, so the next exchange gets its own,
+        unless the conversation wants the `same`.
         """
         self._session_pool.allow(port_name)
         held = self._lines.get(port_name)
@@ -85,6 +85,10 @@ class BankSession:
         self._lines[port_name] = line
         pool.allow(port_name)
         return line
+
+    def release(self, *, distrust: bool = False, signed_out: bool = False) -> None:
+        """Give it back to its pool: see SessionPool.release."""
+        self._session_pool.release(self, distrust=distrust, signed_out=signed_out)
 
     def close_short(self, *, hang_up: bool = False) -> None:
         """A conversation ended: close connections that are not kept; with `hang_up` all of them, at once."""
@@ -108,7 +112,7 @@ class BankSession:
 
 
 class SessionPool:
-    """All sessions of a lane: `take` hands out a ready one, `give_back` returns it, in the order of their coming."""
+    """All sessions of a lane: `take` hands out a ready one, `release` returns it; first in, first out."""
 
     def __init__(
         self, bank: Bank, labels: tuple[str, str], dialer: Dialer, clock: Clock, entropy: Entropy, meters: Meters,
@@ -127,6 +131,7 @@ class SessionPool:
         self._context = context
         self._permitted = permitted
         self._free: deque[BankSession] = deque()
+        self._counts = dict.fromkeys(SessionState, 0) | {SessionState.DOWN: window}
         self._kept = any(port.kept for port in bank.ports.values())
         self._tasks = Tasks(self._keeper_failed)
         self._lost: dict[int, Deferred[None]] = {}
@@ -144,7 +149,7 @@ class SessionPool:
     @property
     def ready(self) -> bool:
         """Whether the bank has answered an application message on something that may carry money now."""
-        return any(session.state == "ready" for session in self.sessions)
+        return any(session.state.live for session in self.sessions)
 
     def allow(self, port_name: str) -> None:
         """Raise NotConnected unless the lane is known to be this node's at this very moment."""
@@ -156,49 +161,52 @@ class SessionPool:
         return self._permitted()
 
     def start(self, on_free: Callable[[], None], on_defect: Callable[[Failure], None]) -> None:
-        """Begin to connect; `on_free` is called whenever a session may be taken, `on_defect` if our own code fails."""
+        """Begin to connect. `on_free` is called whenever a session may be taken, `on_defect` if our own code fails."""
         self._on_free = on_free
         self._on_defect = on_defect
         self._away_s = self.clock.monotonic_s()
+        for state in SessionState:
+            self._count(state)
+        self._count_live()
         keepers = [self._keep(session) for session in self.sessions] if self._kept else [self._probe_for_ever()]
         for keeper in keepers:
             self._tasks.spawn(keeper)
 
     def take(self) -> BankSession | None:
-        """A ready session that is nobody's, or None."""
+        """A ready session, which is busy from now on; None if there is none."""
         while self._free:
             session = self._free.popleft()
-            if session.state == "ready" and not session.busy:
-                session.busy = True
+            if session.state is SessionState.READY:
+                self._move(session, SessionEvent.TAKEN)
                 session.taken_s = self.clock.monotonic_s()
                 return session
         return None
 
     def put_back(self, session: BankSession) -> None:
-        """Nothing was done with it after all."""
-        session.busy = False
+        """Return a session with which nothing was done."""
+        self._move(session, SessionEvent.RELEASED)
         freed = self._waiting_for.pop(session.number, None)
         if freed is not None:
             _fire(freed)
-        if session.state == "ready":
+        if session.state is SessionState.READY:
             self._free.append(session)
 
     def release(self, session: BankSession, *, distrust: bool = False, signed_out: bool = False) -> None:
-        """The conversation is over. With `distrust` its connections end now: what comes on them proves nothing.
+        """The conversation is over. With `distrust` its connections end now: nothing on them can be trusted any more.
 
-        `signed_out`: the bank said that it does not know the session; it must sign on before anything else is said.
+        `signed_out`: the bank does not know the session's sign-on; it must sign on before anything else is said.
         """
         distrust = distrust or signed_out
         if signed_out and not self._kept and self.bank.sessions.sign_on is not None:
             self._session_over(session)
-        session.busy = False
+        self._move(session, SessionEvent.RELEASED)
         session.close_short(hang_up=distrust)
         freed = self._waiting_for.pop(session.number, None)
         if freed is not None:
             _fire(freed)
         if not distrust:
             self._proved_s = self.clock.monotonic_s()
-        if session.state == "ready" and not (distrust and self._kept):
+        if session.state is SessionState.READY and not (distrust and self._kept):
             self._free.append(session)
             self._on_free()
 
@@ -217,10 +225,10 @@ class SessionPool:
         self._on_defect(failure)
 
     def lost(self, session: BankSession) -> None:
-        """A kept connection of this session ended: it is not ready until it has proven itself again."""
+        """A kept connection of this session ended: it is not ready before the bank has answered again."""
         waiting = self._lost.pop(session.number, None)
-        if session.state == "ready":
-            self._state(session, "down")
+        if session.state.live:
+            self._move(session, SessionEvent.ENDED)
         if waiting is not None and not waiting.called:
             waiting.callback(None)
 
@@ -229,7 +237,7 @@ class SessionPool:
         self.stopping = True
         self._tasks.stop()
         for session in self.sessions:
-            self._state(session, "down")
+            self._move(session, SessionEvent.ENDED)
             session.close_short(hang_up=True)
 
     # ---- kept sessions ----
@@ -238,12 +246,14 @@ class SessionPool:
         backoff_s = FIRST_BACKOFF_S
         while not self.stopping:
             quiet_s = self._login.quiet_s
-            if not self._permitted():
-                await sleep(self.clock, LAPSED_LOOK_S)
-            elif session.busy:
+            if session.state.held:
                 # A conversation still holds it; a new session opened under it would be spoken on unproven.
                 await self._freed(session)
+            elif not self._permitted():
+                self._move(session, SessionEvent.PAUSE)
+                await sleep(self.clock, LAPSED_LOOK_S)
             elif quiet_s > 0:
+                self._move(session, SessionEvent.PAUSE)
                 await sleep(self.clock, quiet_s + session.number)
             elif await self._open(session):
                 since_s = self.clock.monotonic_s()
@@ -252,22 +262,25 @@ class SessionPool:
                     backoff_s = FIRST_BACKOFF_S
                     continue
                 # A front end that hangs up after each sign-on must not be signed on to without a pause.
+                self._move(session, SessionEvent.BACK_OFF)
                 await sleep(self.clock, backoff_s * (0.5 + self._entropy.random()))
                 backoff_s = min(backoff_s * 2, LAST_BACKOFF_S)
             elif session.number == 0:
+                self._move(session, SessionEvent.BACK_OFF)
                 backoff_s = await self._scouted(backoff_s)
             else:
-                await self._rest(backoff_s * (0.5 + self._entropy.random()))
+                self._move(session, SessionEvent.BACK_OFF)
+                await self._back_off(backoff_s * (0.5 + self._entropy.random()))
                 backoff_s = min(backoff_s * 2, LAST_BACKOFF_S)
 
     async def _scouted(self, backoff_s: float) -> float:
-        """Sleep, as the one that looks whether the bank is back; how long the next time."""
-        await self._rest(backoff_s * (0.8 + 0.4 * self._entropy.random()))
+        """Sleep as session 0, which tries whether the bank is back. Returns the next back-off."""
+        await self._back_off(backoff_s * (0.8 + 0.4 * self._entropy.random()))
         last_s = SCOUT_BACKOFF_S if self.clock.monotonic_s() - self._away_s < SCOUTED_S else LAST_BACKOFF_S
         return min(backoff_s * 3, last_s)
 
-    async def _rest(self, seconds: float) -> None:
-        """Sleep, or until another session has got through."""
+    async def _back_off(self, seconds: float) -> None:
+        """Sleep, but no longer than until another session has got through."""
         resting: Deferred[None] = Deferred()
         self._resting[resting] = None
         try:
@@ -276,12 +289,12 @@ class SessionPool:
             self._resting.pop(resting, None)
 
     async def _open(self, session: BankSession) -> bool:
-        self._state(session, "connecting")
+        self._move(session, SessionEvent.CONNECT)
         try:
             for port in self.bank.ports.values():
                 if port.kept:
                     await session.line(port.name)
-            self._state(session, "proving")
+            self._move(session, SessionEvent.CONNECTED)
             sessions = self.bank.sessions
             if sessions.sign_on is None:
                 await self._converse(session, sessions.probe(await self._context(None)))
@@ -294,12 +307,12 @@ class SessionPool:
         return True
 
     async def _sign_on(self, session: BankSession, word: Callable[[Context], Conversation[Mapping[str, str]]]) -> bool:
-        """Sign on, one at a time: a wrong password tried by all sessions at once would lock the login."""
+        """Sign on, one session at a time: a wrong password tried by all of them at once would lock the login."""
         login = self._login
         await login.door.acquire()
         try:
             if login.quiet_s > 0:
-                self._state(session, "down")
+                self._move(session, SessionEvent.ENDED)
                 session.close_short(hang_up=True)
                 return False
             told = await self._converse(session, word(await self._context(None)))
@@ -319,9 +332,9 @@ class SessionPool:
                    action="look at the login's password; a restart tries at once")  # fmt: skip
 
     async def _guard(self, session: BankSession) -> None:
-        """Return when the session has ended; prove it by the bank's heartbeat while it is idle."""
+        """Return when the session has ended; send the bank's heartbeat while it is idle."""
         wait_s = self.bank.sessions.probe_every_s
-        while session.state == "ready" and not self.stopping:
+        while session.state.live and not self.stopping:
             gone: Deferred[None] = Deferred()
             self._lost[session.number] = gone
             timer = self.clock.later(wait_s, _fire, gone)
@@ -332,22 +345,22 @@ class SessionPool:
                 if timer.active():
                     timer.cancel()
             if not self._permitted():
-                # Whoever stood still says nothing before it knows that the lane is still its own.
+                # Nothing is said before the lease is known to hold.
                 wait_s = LAPSED_LOOK_S
                 continue
             wait_s = self.bank.sessions.probe_every_s
-            if session.state == "ready" and not session.busy:
+            if session.state is SessionState.READY:
                 await self._beat(session)
 
     async def _beat(self, session: BankSession) -> None:
-        session.busy = True
+        self._move(session, SessionEvent.TAKEN)
         try:
             await self._converse(session, self.bank.sessions.probe(await self._context(session)))
         except (NotConnected, NoAnswer, ProtocolError) as error:
             self._failed(session, error)
         finally:
-            session.busy = False
-        if session.state == "ready" and session not in self._free:
+            self._move(session, SessionEvent.RELEASED)
+        if session.state is SessionState.READY and session not in self._free:
             self._free.append(session)
             self._on_free()
 
@@ -376,6 +389,7 @@ class SessionPool:
                 self._signed_on = self._signed_on and not is_signed_out(error)
                 for session in self.sessions:
                     self._failed(session, error)
+                    self._move(session, SessionEvent.BACK_OFF)
                 backoff_s = await self._scouted(backoff_s)
                 continue
             probing.close_short()
@@ -383,11 +397,11 @@ class SessionPool:
             self._proved_s = self.clock.monotonic_s()
             for session in self.sessions:
                 session.sign_on = probing.sign_on
-                if session.state != "ready":
+                if not session.state.live:
                     self._make_ready(session)
 
     async def _prove(self, probing: BankSession) -> bool:
-        """Show that the bank answers this login: by signing on, or by the probe of a session that stands."""
+        """Show that the bank answers this login: by signing on, or by a probe where it is signed on."""
         sessions = self.bank.sessions
         if sessions.sign_on is not None and not self._signed_on:
             self._signed_on = await self._sign_on(probing, sessions.sign_on)
@@ -397,7 +411,7 @@ class SessionPool:
         return True
 
     async def _pause(self, seconds: float) -> None:
-        """Sleep, or until the bank is known to have ended the session."""
+        """Sleep, but no longer than until the bank is known to have ended the sign-on."""
         self._woken = Deferred()
         try:
             await self._until(self._woken, seconds)
@@ -405,7 +419,7 @@ class SessionPool:
             self._woken = None
 
     async def _until(self, fired: Deferred[None], seconds: float) -> None:
-        """Return when it is fired, or after so long."""
+        """Return when `fired` fires, or after so many seconds."""
         timer = self.clock.later(seconds, _fire, fired)
         try:
             await fired
@@ -414,15 +428,15 @@ class SessionPool:
                 timer.cancel()
 
     def _session_over(self, session: BankSession) -> None:
-        """The bank does not know the sign-on of this session: nothing more is said before the next one."""
+        """The bank does not know this sign-on any more: nothing is said before the next one."""
         if not self._signed_on or session.taken_s < self._signed_on_s:
-            return  # a word from before the last sign-on
+            return  # it was taken before the last sign-on
         self._signed_on = False
         if not session.sign_on:
             # There was no token that could have ended: it is the password that was refused.
             self._refused("the login in a message was refused")
         for one in self.sessions:
-            self._state(one, "down")
+            self._move(one, SessionEvent.ENDED)
         if self._woken is not None:
             _fire(self._woken)
 
@@ -431,12 +445,14 @@ class SessionPool:
     def _make_ready(self, session: BankSession) -> None:
         session.worked = False
         first = not self.ready
-        self._state(session, "ready")
-        if not session.busy:
+        self._move(session, SessionEvent.PROVEN)
+        session.trouble = ""
+        _log.info("session.up", bank=self._labels[0], lane=self._labels[1], session=session.number)
+        if session.state is SessionState.READY:
             self._free.append(session)
         self._on_free()
         if first:
-            # Those that heard no answer while the bank was away; those that it hung up on wait their time.
+            # Wake those that got no answer while the bank was away; those that it hung up on wait their time.
             for resting in tuple(self._resting):
                 _fire(resting)
 
@@ -447,24 +463,35 @@ class SessionPool:
             _log.warning("session.down", bank=self._labels[0], lane=self._labels[1], session=session.number,
                          reason=reason, error=str(error))  # fmt: skip
         self._meters.connect_failures.labels(self._labels[0], reason.split(":")[0]).inc()
-        self._state(session, "down")
+        self._move(session, SessionEvent.ENDED)
         if self._kept:
             session.close_short(hang_up=True)
 
-    def _state(self, session: BankSession, state: str) -> None:
-        if state != session.state and state == "ready":
-            session.trouble = ""
-            _log.info("session.up", bank=self._labels[0], lane=self._labels[1], session=session.number)
-        if state != session.state == "ready":
+    def _move(self, session: BankSession, event: SessionEvent) -> None:
+        """Let an event happen to a session, as the table says. Raises IllegalMove, which is a defect."""
+        before = session.state
+        session.state = state = after(before, event)
+        if state is before:
+            return
+        if before.live and not state.live:
             self._away_s = self.clock.monotonic_s()
-        session.state = state
-        for one in SESSION_STATES:
-            count = sum(1 for other in self.sessions if other.state == one)
-            self._meters.session_state.labels(*self._labels, one).set(count)
-        self._meters.session_up.labels(*self._labels).set(sum(b.state == "ready" for b in self.sessions))
+        if session.number < 0:
+            return  # the lane's own probe carries nothing and is not counted
+        self._counts[before] -= 1
+        self._counts[state] += 1
+        self._count(before)
+        self._count(state)
+        if before.live is not state.live:
+            self._count_live()
+
+    def _count(self, state: SessionState) -> None:
+        self._meters.session_state.labels(*self._labels, state.value).set(self._counts[state])
+
+    def _count_live(self) -> None:
+        live = sum(count for state, count in self._counts.items() if state.live)
+        self._meters.session_up.labels(*self._labels).set(live)
 
 
 def _fire(deferred: Deferred[None]) -> None:
     if not deferred.called:
         deferred.callback(None)
-

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 LEAST_WAIT_S = 0.001
-"""A shorter wait can be lost in the rounding of a clock, and whoever waits would ask again in the same instant."""
+"""A shorter wait can be lost in a clock's rounding; the caller would ask again in the same instant."""
 
 
 class TokenBucket:
@@ -35,5 +35,5 @@ class TokenBucket:
         return wait_s
 
     def rest(self, seconds: float) -> None:
-        """The bank says we are too fast: no token for so long."""
+        """The bank says that we are too fast: give no token for so many seconds."""
         self._tokens = min(self._tokens, 1.0 - seconds * self._per_second)

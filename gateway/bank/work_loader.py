@@ -1,62 +1,86 @@
-"""Fills a lane's work queue from the journal: what falls due soon, and what other nodes wrote.
+"""Fills a lane's work queue: from this node's commits, and from the journal for what falls due soon or others wrote.
 
-The lane's own commits are offered to it as they happen. What another node commits is looked for: four times a second
-among what fell due just now, and more seldom among all that is overdue, because a commit can take longer than anybody
-thought, and another node's clock can be wrong.
+This node's own commits are handed over as they happen (`accept`). What another node commits is polled: four times a
+second among what fell due just now, and every SWEEP_S among all that is overdue, because a commit can take longer than
+expected, and another node's clock can be wrong.
 """
 
 from __future__ import annotations
 
 from collections.abc import Coroutine, Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from gateway import log
+from gateway.bank.lane_shared import LaneShared
 from gateway.clock import offset_ms
 from gateway.journal.commit import work
 from gateway.journal.commit.rows import WorkRow
 from gateway.tasks import CLOCK_LOOK_S, sleep
 
-if TYPE_CHECKING:
-    from gateway.bank.lane import Lane
-
 WORK_PAGE = 5_000
-# What is due later than this stays in the journal: a week's watch over returns is a row per payment.
+# What is due later than this stays in the journal: watching for returns keeps a row per payment for a week.
 AHEAD_MS = 600_000
-# Work that another node wrote with an earlier due time than now (its clock, a slow commit) is seen at once for so long.
+# The poll sees work that another node wrote with a due time this far in the past (its clock, a slow commit).
 SLACK_MS = 10_000
-# What is overdue for longer is looked through so often.
+# Work that is overdue for longer is searched this often.
 SWEEP_S = 10.0
-# A time service that keeps a clock right moves it by less between two looks.
+# A time service that keeps a clock right moves it by less than this between two looks.
 CLOCK_MOVED_MS = 1_000
-# Work that was written by a clock ahead of this one is looked for so often, and when the clock was set back.
+# Work that was written by a clock ahead of this one is searched this often, and whenever the clock is set back.
 AHEAD_LOOK_S = 300.0
-_log = log.get("bank.lookout")
+_log = log.get("bank.work_loader")
 
 
 class WorkLoader:
     """See the module. `until_ms`: everything of the lane that falls due before it is on its work queue."""
 
-    def __init__(self, lane: Lane) -> None:
+    def __init__(self, shared: LaneShared) -> None:
         self.until_ms = 0
-        self._lane = lane
-        self._parts = lane.parts
+        self._shared = shared
+        self._parts = shared.parts
+        self._queue = shared.work_queue
+        self._stopping = False
         self._ahead_looked_s = float("-inf")
 
+    @property
+    def active(self) -> bool:
+        """Whether work is taken in: the lane is this node's, and not halted."""
+        return bool(self._shared.lease.epoch) and not self._shared.gate.halted
+
+    def accept(self, row: WorkRow) -> None:
+        """A work row of this lane was committed: queue it if it falls due soon; later ones stay in the journal."""
+        if not self.active:
+            return
+        if row.due_ms > self.until_ms:
+            self._queue.forget(row.payment, row.work)
+            return
+        self._queue.put(row)
+        # Not now: the commit's own callbacks come first, and many rows come at once.
+        self._queue.wake()
+
+    def forget(self) -> None:
+        """The lane is another node's: nothing of it is in memory."""
+        self.until_ms = 0
+        self._queue.clear()
+
+    def stop(self) -> None:
+        """Look for no more work."""
+        self._stopping = True
+
     def watches(self) -> Iterator[Coroutine[Any, Any, None]]:
-        """What is to run as long as the lane does."""
+        """The coroutines to run as long as the lane does."""
         yield self._look_ahead()
         if self._parts.poll_ms:
             yield self._poll()
 
     async def set_right(self) -> None:
-        """Let what was written by a clock ahead of this one be due by this one, and say so.
+        """Correct due times that were written by a clock ahead of this one, and raise an alarm.
 
-        A moment is believed only as far as the clock that it was written by: one that was ahead by days would let
-        orders and doubts wait for days after it is right again.
+        Otherwise a clock that was ahead by days would let orders and doubts wait for days after it is right again.
         """
         self._ahead_looked_s = self._parts.clock.monotonic_s()
-        name, epoch, last = self._parts.name, self._lane.epoch, None
+        name, epoch, last = self._parts.name, self._shared.lease.epoch, None
         count, ahead_ms = 0, 0
         while True:
             now_ms = self._parts.clock.now_ms()
@@ -64,14 +88,12 @@ class WorkLoader:
                 partial(work.from_ahead, lane=name, now_ms=now_ms, after=last, limit=WORK_PAGE)
             )
             if found:
-                changed = await self._parts.store.write(
-                    partial(work.set_right, lane=name, epoch=epoch, found=found)
-                )
+                changed = await self._parts.store.write(partial(work.set_right, lane=name, epoch=epoch, found=found))
                 count += len(changed)
                 ahead_ms = max([ahead_ms, *(row.set_ms - now_ms for row in found if row.set_ms is not None)])
                 for row in changed:
-                    if (row.payment, row.work) not in self._lane.taken:
-                        self._lane.offer(row)
+                    if (row.payment, row.work) not in self._queue.under_way:
+                        self.accept(row)
             if len(found) < WORK_PAGE:
                 break
             last = found[-1]
@@ -83,7 +105,7 @@ class WorkLoader:
 
     async def load(self) -> None:
         """Read open work that falls due soon, a page at a time, so that a long list never holds the loop."""
-        # First the bound: what is committed while the pages are read is offered, and kept if it lies within.
+        # Set the bound first: what is committed while the pages are read is accepted if it lies within it.
         until_ms = self.until_ms = self._parts.clock.now_ms() + AHEAD_MS
         last: WorkRow | None = None
         while True:
@@ -97,12 +119,12 @@ class WorkLoader:
             last = rows[-1]
 
     async def _look_ahead(self) -> None:
-        """Read what falls due soon, long before it does; and look at the work queue, whatever the clock said before."""
+        """Read what falls due soon, well before it does, and pump in case the clock was set."""
         at_ms = offset_ms(self._parts.clock)
-        while not self._lane.stopping:
+        while not self._stopping:
             await sleep(self._parts.clock, CLOCK_LOOK_S)
             before_ms, at_ms = at_ms, offset_ms(self._parts.clock)
-            if self._lane.epoch and not self._lane.halted:
+            if self.active:
                 moved_ms = round(at_ms - before_ms)
                 if abs(moved_ms) > CLOCK_MOVED_MS:
                     self._clock_was_set(moved_ms)
@@ -111,21 +133,21 @@ class WorkLoader:
                     await self.set_right()
                 if not AHEAD_MS / 2 < self.until_ms - self._parts.clock.now_ms() <= AHEAD_MS:
                     await self.load()
-                self._lane.wake()
+                self._queue.wake()
 
     def _clock_was_set(self, by_ms: int) -> None:
         _log.warning("lane.clock_was_set", lane=self._parts.name, by_ms=by_ms,
                      action="what is due is looked at anew")  # fmt: skip
         if by_ms < 0:
-            self._lane.work_queue.sooner(-by_ms)
+            self._queue.sooner(-by_ms)
 
     async def _poll(self) -> None:
         """Look for work that other nodes wrote: orders they took in, holds they released."""
         clock = self._parts.clock
         until_ms, sweep_s = clock.now_ms(), clock.monotonic_s() + SWEEP_S
-        while not self._lane.stopping:
+        while not self._stopping:
             await sleep(clock, self._parts.poll_ms / 1000)
-            if not self._lane.epoch or self._lane.halted:
+            if not self.active:
                 continue
             since_ms, until_ms = until_ms - SLACK_MS, clock.now_ms()
             if clock.monotonic_s() >= sweep_s:
@@ -135,13 +157,12 @@ class WorkLoader:
                 partial(work.fresh, lane=self._parts.name, since_ms=since_ms, until_ms=until_ms, limit=WORK_PAGE)
             )
             if self._put_new(rows):
-                self._lane.wake()
+                self._queue.wake()
 
     def _put_new(self, rows: list[WorkRow]) -> bool:
-        """Put what is neither known nor under way on the work queue; whether there was any."""
-        work_queue, taken = self._lane.work_queue, self._lane.taken
-        new = [row for row in rows
-               if (row.payment, row.work) not in taken and not work_queue.knows(row.payment, row.work)]  # fmt: skip
+        """Put what is neither queued nor under way on the work queue; whether there was any."""
+        queue = self._queue
+        new = [row for row in rows if not queue.knows_or_does(row.payment, row.work)]
         for row in new:
-            work_queue.put(row)
+            queue.put(row)
         return bool(new)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
+from collections.abc import Callable
 
 from gateway.core.states import Work
 from gateway.journal.commit.rows import WorkRow
@@ -14,9 +15,14 @@ _ASKS = frozenset(_ORDER[work] for work in ASKING)
 
 
 class WorkQueue:
-    """What is due when. A later row for the same payment and kind replaces the earlier one."""
+    """What is due when. A later row for the same payment and kind replaces the earlier one.
 
-    def __init__(self) -> None:
+    `under_way` are the items that are being worked on. `wake` makes the lane look at the queue soon.
+    """
+
+    def __init__(self, wake: Callable[[], None] = lambda: None) -> None:
+        self.under_way: set[tuple[str, Work]] = set()
+        self.wake = wake
         self._due_ms: dict[tuple[str, Work], int] = {}
         self._waiting: list[tuple[int, str, Work]] = []
         self._now: dict[int, deque[tuple[str, Work, int]]] = {rank: deque() for rank in sorted(set(_ORDER.values()))}
@@ -36,27 +42,44 @@ class WorkQueue:
         """Whether an item of this kind waits for the payment, whenever it is due."""
         return (payment, work) in self._due_ms
 
+    def knows_or_does(self, payment: str, work: Work) -> bool:
+        """Whether an item of this kind waits for the payment, or is being worked on."""
+        return (payment, work) in self.under_way or (payment, work) in self._due_ms
+
     def later(self, payment: str, work: Work, due_ms: int) -> None:
-        """Put an item back that could not be done now; nothing was committed, the journal's row stands."""
+        """Queue an item for later that could not be done now. Nothing was committed; the journal's row stands."""
         self._due_ms[payment, work] = due_ms
         heapq.heappush(self._waiting, (due_ms, payment, work))
 
-    def sooner(self, by_ms: int) -> None:
-        """The clock was set back: what is sent or asked was put off by the clock of before, and is due earlier.
+    def postpone(self, payment: str, work: Work, due_ms: int) -> None:
+        """As `later`, and wake the lane."""
+        self.later(payment, work, due_ms)
+        self.wake()
 
-        What is not due yet for another reason is put off again by its taker. Moments that somebody else named
-        (the end of an order's validity) and spans that money depends on (a repeat's) stay as they are.
+    def clear(self) -> None:
+        """Forget all that is due: the lane is another node's. What is under way ends by itself."""
+        self._due_ms.clear()
+        self._waiting.clear()
+        for queue in self._now.values():
+            queue.clear()
+        self._sends_first = False
+
+    def sooner(self, by_ms: int) -> None:
+        """The clock was set back by `by_ms`: sends and enquiries were timed by the old clock, and are due earlier.
+
+        What is not due yet for another reason is postponed again when it is taken. Moments that others named (the end
+        of an order's validity) and spans that money depends on (the quarantine before a repeat) stay as they are.
         """
         for (payment, work), due_ms in tuple(self._due_ms.items()):
             if work in (Work.SEND, Work.ENQUIRE):
                 self.later(payment, work, due_ms - by_ms)
 
     def forget(self, payment: str, work: Work) -> None:
-        """An item is not due any more, or not for so long that it is left to the journal."""
+        """Drop an item that is not due any more, or so late that the journal keeps it."""
         self._due_ms.pop((payment, work), None)
 
     def has_due(self, *, sends: bool = True, asks: bool = True) -> bool:
-        """Whether something that needs the bank was found due and not yet taken."""
+        """Whether something that needs the bank is due and not yet taken."""
         return any(self._now[rank] for rank in (1, 2, 3) if _allowed(rank, sends, asks))
 
     def next_ms(self) -> int | None:

@@ -10,12 +10,12 @@ from typing import Any
 from gateway.control import order_view
 from gateway.core.states import Deny, Event, Hold
 from gateway.journal.commit import audit
+from gateway.journal.commit.hand_over import Applied
 from gateway.journal.commit.rows import PaymentRow
 from gateway.journal.commit.store import Tx
 from gateway.journal.payments import batch_rows
 from gateway.journal.payments import transition as applying
 from gateway.journal.payments.batch_rows import BatchRow, item_states
-from gateway.journal.payments.transition import Applied
 from protocols.canon.money import Money
 from protocols.canon.outcome import State
 from protocols.erp.batch_news import shares_of

@@ -24,6 +24,7 @@ from gateway.core.states import Deny, Resolve, Source
 from gateway.journal.cluster import restored_database, stops
 from gateway.journal.cluster.restored_database import tell
 from gateway.journal.commit import audit
+from gateway.journal.commit.hand_over import Applied
 from gateway.journal.commit.rows import Evidence
 from gateway.journal.commit.store import Tx
 from gateway.journal.payments import lookup, payees
@@ -56,7 +57,7 @@ def verbs(daemon_handle: DaemonHandle) -> Sequence[Verb]:
 @dataclass(frozen=True, slots=True)
 class _Done:
     proposal: Proposal
-    applied: applying.Applied | None
+    applied: Applied | None
     stop: stops.Stop | None = None
 
 
@@ -191,10 +192,6 @@ class _Desk:
             self._daemon_handle.let_go(done.subject)
         elif said.stop is not None:
             self._daemon_handle.stop_said(said.stop)
-        elif said.applied is not None and said.applied.row_after is not None:
-            lane = self._daemon_handle.lanes.get(said.applied.row_after.lane)
-            if lane is not None:
-                lane.noted(said.applied)
         return {**self._shown(done), "state": ProposalState.DONE.value}
 
     def _second(self, tx: Tx, proposal: Proposal, peer: PeerCredentials, digest: str, signature: bytes) -> Person | No:
@@ -235,7 +232,7 @@ class _Desk:
 
     def _carry_out(self, tx: Tx, proposal: Proposal, second: Signature, peer: PeerCredentials) -> _Done | No:
         names = {"by": [proposal.first.person, second.person], "digest": proposal.digest}
-        applied: applying.Applied | None = None
+        applied: Applied | None = None
         stop: stops.Stop | None = None
         if proposal.kind is ProposalKind.RESOLVE:
             row = lookup.fetch(tx.fresh, proposal.subject)

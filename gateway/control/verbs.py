@@ -34,6 +34,7 @@ from gateway.journal.cluster import lane_pauses
 from gateway.journal.cluster.peer_nodes import BEAT_S, STOP_LOOK_S
 from gateway.journal.cluster.stops import Stop
 from gateway.journal.commit import audit, outbox
+from gateway.journal.commit.hand_over import Applied
 from gateway.journal.commit.rows import OutboxRow, OutboxState, PaymentRow, WorkRow
 from gateway.journal.commit.store import Tx
 from gateway.journal.payments import batch_rows, bundles, lookup
@@ -91,7 +92,7 @@ class _Changed:
 
     row: PaymentRow | None
     why: str = ""
-    applied: applying.Applied | None = None
+    applied: Applied | None = None
     batch: BatchChanged | None = None
 
 
@@ -146,7 +147,7 @@ class _Desk:
         rows = await self._unless_away(lambda conn: lookup.listing(conn, filters, limit, after))
         if rows is None:
             lanes = self._daemon_handle.lanes.values()
-            at_hand = [row for lane in lanes for row in lane.at_hand if _fits(filters, row)]
+            at_hand = [row for lane in lanes for row in lane.ready_payments.rows if _fits(filters, row)]
             newest = sorted(at_hand, key=lambda row: row.payment, reverse=True)[:limit]
             shown = [order_view.brief(row) for row in newest]
             return {"orders": shown, "next": None, "journal": self._journal()}
@@ -255,18 +256,10 @@ class _Desk:
         changed = await self._daemon_handle.store.write(unit)
         batch = changed.batch
         if batch is None:
-            row = self._row_of(call, changed)
-            self._count(row.lane, () if changed.applied is None else (changed.applied,))
-            return order_view.brief(row)
+            return order_view.brief(self._row_of(call, changed))
         if batch.why:
             raise Denied(409, "not_now", f"batch {batch.row.sender}:{batch.row.batch}: {batch.why}")
-        self._count(batch.row.lane, batch.applied)
         return {**batch_view.brief(batch.row, batch.items), "changed_items": len(batch.applied)}
-
-    def _count(self, name: str, some: Sequence[applying.Applied]) -> None:
-        lane = self._daemon_handle.lanes.get(name)
-        for applied in some if lane is not None else ():
-            lane.noted(applied)  # type: ignore[union-attr]
 
     def _row_of(self, call: Call, changed: _Changed) -> PaymentRow:
         if changed.row is None:

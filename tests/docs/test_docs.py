@@ -14,6 +14,7 @@ import pytest
 import typer
 
 from gateway import settings
+from gateway.bank import session_states
 from gateway.cli import application
 from gateway.cli.erp_client import guess_type
 from gateway.core.flow import TABLE
@@ -26,7 +27,7 @@ from protocols import trial
 from protocols.canon.outcome import STATE_TABLE
 from protocols.erp.routing import EVENTS
 from protocols.erp.words import CommandType
-from tests.docs import states_page
+from tests.docs import session_states_page, states_page
 from tests.house import ROOT, links, page_at, texts
 
 PAGES = sorted(
@@ -115,6 +116,20 @@ def test_every_alarm_has_a_line_for_the_operator() -> None:
     _head, _, table = page.partition("### An alarm rang")
     told = re.findall(r"^\| `([a-z_]+)` \|", table.partition("\n## ")[0], re.MULTILINE)
     assert sorted(told) == sorted(ALARMS)
+
+
+def test_session_states_page_is_what_the_table_says() -> None:
+    assert session_states_page.PAGE.read_text("utf-8") == session_states_page.page(), (
+        "run `python -m tests.docs.session_states_page --write` and commit the page"
+    )
+
+
+def test_session_states_page_draws_every_move_once() -> None:
+    drawn = re.findall(r"^  (\w+) -->\|(.*)\| (\w+)$", session_states_page.drawing(), re.MULTILINE)
+    told = {(source, event, target) for source, events, target in drawn for event in events.split("<br/>")}
+    table = {(state.value, move.event.value, move.after.value)
+             for move in session_states.TABLE for state in move.before if state is not move.after}  # fmt: skip
+    assert told == table
 
 
 def test_states_page_has_words_for_every_row() -> None:

@@ -32,7 +32,7 @@ _PAYMENT = (b"<Operation>Pay<", b"<ThirdVoucher>")
 _PAB_HEADER = slice(40, 44)
 _BY_MODULE = {
     "gateway.erp.orders": "order", "gateway.erp.status_and_cancel": "cancel", "gateway.erp.ask_later": "question",
-    "gateway.erp.question_service": "answer", "gateway.bank.sending": "sending", "gateway.bank.lane": "word",
+    "gateway.erp.question_service": "answer", "gateway.bank.dispatch": "sending", "gateway.bank.recorder": "word",
 }  # fmt: skip
 _BY_WORD = {"take": "lease", "renew": "renewal", "recover": "recovery", "draw_serials": "serials", "mark": "confirmed"}
 _SUBJECTS = {

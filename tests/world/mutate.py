@@ -45,14 +45,23 @@ STAGES: dict[str, tuple[tuple[str, ...], ...]] = {
     "gateway/core/guards.py": (
         ("tests/gateway/core/test_decisions.py",), ("tests/gateway/core/test_flow.py",), ("tests/gateway/core/test_model.py",),
     ),
-    "gateway/bank/sending.py": (
-        ("tests/gateway/bank/test_sending_alone.py",),
-        ("tests/gateway/bank/test_sending.py", "tests/gateway/bank/test_repeats.py"),
-        ("tests/gateway/bank/test_bundling.py", SCENES), ("tests/gateway/bank/test_lane.py", CRASHES),
+    "gateway/bank/dispatch.py": (
+        ("tests/gateway/bank/test_dispatch_alone.py",),
+        ("tests/gateway/bank/test_dispatch.py", "tests/gateway/bank/test_repeats.py"),
+        ("tests/gateway/bank/test_dispatch_bundles.py", SCENES), ("tests/gateway/bank/test_lane.py", CRASHES),
+    ),
+    "gateway/bank/send_gate.py": (
+        ("tests/gateway/bank/test_dispatch_alone.py",),
+        ("tests/gateway/bank/test_dispatch.py", "tests/gateway/bank/test_repeats.py", "tests/gateway/control/test_pauses.py"),
+        ("tests/gateway/control/test_stop_all.py", SCENES),
+    ),
+    "gateway/bank/recorder.py": (("tests/gateway/bank/test_recorder.py",), ("tests/gateway/bank/test_dispatch.py", SCENES)),
+    "gateway/bank/outgoing.py": (
+        ("tests/gateway/bank/test_dispatch_alone.py",), ("tests/gateway/bank/test_dispatch_bundles.py",),
     ),
     "gateway/bank/connection.py": (
         ("tests/gateway/bank/test_connection.py", "tests/gateway/bank/test_at_the_write.py"), ("tests/gateway/bank/test_session_pool.py",),
-        ("tests/gateway/bank/test_sending.py", SCENES),
+        ("tests/gateway/bank/test_dispatch.py", SCENES),
     ),
     "gateway/bank/clock_trust.py": (
         ("tests/gateway/bank/test_clock_trust.py",), ("tests/gateway/bank/test_repeats.py", "tests/gateway/bank/test_lane.py"),

@@ -105,7 +105,7 @@ def no_permit(world: Stage, attempt: int = 1, meanwhile: Callable[[], None] = la
     """The permit is refused once, at the write of this attempt."""
     assert world.life is not None
     lane = world.life.gateway.lanes["sample.main"]
-    permits, asked = lane.permits, [0]
+    permits, asked = lane.gate.permits, [0]
 
     def once(epoch: int, committed_s: float) -> bool:
         asked[0] += 1
@@ -114,7 +114,7 @@ def no_permit(world: Stage, attempt: int = 1, meanwhile: Callable[[], None] = la
             return False
         return permits(epoch, committed_s)
 
-    lane.permits = once  # type: ignore[method-assign]
+    lane.gate.permits = once  # type: ignore[method-assign]
 
 
 def pause(world: World) -> None:

@@ -275,8 +275,8 @@ def test_c12_during_a_second_first_send(tmp_path: Path) -> None:
     life = world.start()
     world.run(3)
     lane = life.gateway.lanes["sample.main"]
-    permits, refused = lane.permits, [True]
-    lane.permits = lambda *asked: not refused.pop() if refused else permits(*asked)  # type: ignore[method-assign]
+    permits, refused = lane.gate.permits, [True]
+    lane.gate.permits = lambda *asked: not refused.pop() if refused else permits(*asked)  # type: ignore[method-assign]
     world.submit("AP-1")
     world.run(6)
     found = row(world)

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Integer, bindparam, select, update
 
 from gateway.core.states import TakenOver
 from gateway.journal.commit import audit, lane_names
+from gateway.journal.commit.hand_over import Applied
 from gateway.journal.commit.store import Tx
 from gateway.journal.payments import transition as applying
 from gateway.journal.sql import schema
@@ -101,7 +102,7 @@ def release(tx: Tx, lane: str, node: str, epoch: int) -> bool:
     return released
 
 
-def recover(tx: Tx, lane: str, epoch: int, node: str, limit: int = 500) -> list[applying.Applied]:
+def recover(tx: Tx, lane: str, epoch: int, node: str, limit: int = 500) -> list[Applied]:
     """Put payments in doubt that an earlier owner, or an earlier process of this node, left in `sending`. Sends
     nothing.
 

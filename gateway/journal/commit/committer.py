@@ -22,9 +22,10 @@ from twisted.python.failure import Failure
 from gateway.clock import Clock, Entropy
 from gateway.core.states import Work
 from gateway.journal.commit import attempts, audit, outbox, work
+from gateway.journal.commit.hand_over import HandOver
 from gateway.journal.commit.payment_cache import Outdated, PaymentCache
 from gateway.journal.commit.permit_log import Group, Permits
-from gateway.journal.commit.rows import Chain, Head, OutboxRow, Serials, WorkRow
+from gateway.journal.commit.rows import Chain, Head, Serials, WorkRow
 from gateway.journal.commit.store import StoreFailed, Tx, Unit
 from gateway.journal.sql import schema
 from gateway.journal.sql.databases import is_locked, is_transient, is_trouble, wait_for_locks
@@ -60,11 +61,10 @@ UNTRIED = Untried()
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """The result of a group: each unit's value, Failure or UNTRIED, in order, and the outbox rows and work it wrote."""
+    """A group's end: each unit's value, Failure or UNTRIED, in order, and what the units hand over."""
 
     results: tuple[Any, ...]
-    messages: tuple[OutboxRow, ...]
-    works: tuple[WorkRow, ...]
+    hand_over: HandOver
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,22 +119,21 @@ class Committer:
         `hurried`: wait only briefly for any lock. `singly`: run each unit alone from the start, because the units were
         locked in their last group.
         """
-        messages: list[OutboxRow] = []
-        works: dict[tuple[str, Work], WorkRow | None] = {}
+        done: list[Tx] = []
         if singly:
-            results = tuple(self._each(units, senders, _Tried(hurried), messages, works))
-            return _committed(results, messages, works)
+            results = tuple(self._each(units, senders, _Tried(hurried), done))
+            return _committed(results, done)
         try:
             tx, values = self._transaction(units, admission=bool(senders), hurried=hurried)
         except StoreFailed:
             raise
         except Exception as error:
             tried = self._tried(error, len(units), hurried=hurried)
-            results = tuple(self._each(units, senders, tried, messages, works))
+            results = tuple(self._each(units, senders, tried, done))
         else:
             results = tuple(values)
-            messages, works = tx.messages, tx.works
-        return _committed(results, messages, works)
+            done.append(tx)
+        return _committed(results, done)
 
     def close(self) -> None:
         """Close the connection and the permit log."""
@@ -152,9 +151,8 @@ class Committer:
         return _Tried(True, error, 0 if count == 1 and self._where is None else self._where)
 
     def _each(
-        self, units: Sequence[Unit[Any]], senders: Mapping[int, str], tried: _Tried, messages: list[OutboxRow],
-        works: dict[tuple[str, Work], WorkRow | None],
-    ) -> Iterator[Any]:  # fmt: skip
+        self, units: Sequence[Unit[Any]], senders: Mapping[int, str], tried: _Tried, done: list[Tx]
+    ) -> Iterator[Any]:
         hurried = tried.hurried
         admission = _failure(tried.error) if tried.where == _AT_ADMISSION_LOCK and tried.error is not None else None
         stood_s = {True: 0.0, False: 0.0}
@@ -171,7 +169,7 @@ class Committer:
                 continue
             began_s = self._clock.monotonic_s()
             failed = tried.error if tried.where == n else None
-            value = self._alone(unit, takes_in, failed, messages, works, hurried=hurried)
+            value = self._alone(unit, takes_in, failed, done, hurried=hurried)
             if isinstance(value, Failure) and is_locked(value.value):
                 if failed is None and self._where == _AT_ADMISSION_LOCK:
                     admission = value
@@ -182,9 +180,8 @@ class Committer:
             yield value
 
     def _alone(
-        self, unit: Unit[Any], admission: bool, failed: Exception | None, messages: list[OutboxRow],
-        works: dict[tuple[str, Work], WorkRow | None], *, hurried: bool = False,
-    ) -> Any:  # fmt: skip
+        self, unit: Unit[Any], admission: bool, failed: Exception | None, done: list[Tx], *, hurried: bool = False
+    ) -> Any:
         """The unit's value, or its Failure if the unit itself is at fault. `failed` is how it just failed alone."""
         deadline_s = self._clock.monotonic_s() + self._reconnect_s
         tries, pause_s = 0, _FIRST_PAUSE_S
@@ -203,8 +200,7 @@ class Committer:
                 elif not isinstance(error, Outdated | IntegrityError) or tries >= _TRIES:
                     return _failure(error)
             else:
-                messages += tx.messages
-                works.update(tx.works)
+                done.append(tx)
                 return values[0]
 
     def _transaction(self, units: Sequence[Unit[Any]], *, admission: bool, hurried: bool) -> tuple[Tx, list[Any]]:
@@ -424,10 +420,15 @@ class Committer:
             pass  # it was broken; the next use opens a new one
 
 
-def _committed(
-    results: tuple[Any, ...], messages: Sequence[OutboxRow], works: Mapping[tuple[str, Work], WorkRow | None]
-) -> Committed:
-    return Committed(results, tuple(messages), tuple(row for row in works.values() if row is not None))
+def _committed(results: tuple[Any, ...], done: Sequence[Tx]) -> Committed:
+    """What the transactions hand over; of work that was set twice, the last."""
+    works: dict[tuple[str, Work], WorkRow | None] = {}
+    for tx in done:
+        works.update(tx.works)
+    return Committed(results, HandOver(
+        tuple(one for tx in done for one in tx.messages), tuple(row for row in works.values() if row is not None),
+        tuple(row for tx in done for row in tx.admitted), tuple(one for tx in done for one in tx.changes),
+    ))  # fmt: skip
 
 
 def _failure(error: Exception) -> Failure:

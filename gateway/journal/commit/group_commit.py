@@ -301,7 +301,7 @@ class SqlStore:
         if self._observe is not None:
             failed = sum(isinstance(value, Failure) for value in committed.results)
             self._observe(GroupFacts(len(group), failed, duration_s))
-        if committed.messages or committed.works:
+        if committed.hand_over:
             for listener in self._listeners:
                 self._tell(listener, committed)
         for one, value in ended:
@@ -348,7 +348,7 @@ class SqlStore:
 
     def _tell(self, listener: OnCommit, committed: Committed) -> None:
         try:
-            listener(committed.messages, committed.works)
+            listener(committed.hand_over)
         except Exception:
             # What the listener missed is in the database; the callers must still learn that their units are committed.
             _log.failure("a commit listener failed; what it missed is read again at its next scan")

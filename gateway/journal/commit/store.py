@@ -12,8 +12,19 @@ from twisted.internet.defer import Deferred
 
 from gateway.clock import Entropy
 from gateway.core.states import Work
+from gateway.journal.commit.hand_over import Applied, HandOver
 from gateway.journal.commit.payment_cache import PaymentCache
-from gateway.journal.commit.rows import AttemptRow, Chain, Evidence, Noted, OutboxRow, Permit, Serials, WorkRow
+from gateway.journal.commit.rows import (
+    AttemptRow,
+    Chain,
+    Evidence,
+    Noted,
+    OutboxRow,
+    PaymentRow,
+    Permit,
+    Serials,
+    WorkRow,
+)
 from gateway.journal.commit.usage_totals import UsageTotals
 from gateway.journal.sql import schema
 from gateway.journal.sql.driver import first_row
@@ -23,7 +34,7 @@ T = TypeVar("T")
 _EPOCH = (
     select(schema.lanes.c.epoch).where(schema.lanes.c.lane == bindparam("b_lane")).with_for_update()
 )  # fmt: skip
-OnCommit = Callable[[tuple[OutboxRow, ...], tuple[WorkRow, ...]], None]
+OnCommit = Callable[[HandOver], None]
 
 
 @dataclass(slots=True)
@@ -52,6 +63,8 @@ class Tx:
     permits: list[Permit] = field(default_factory=list)
     notes: list[Noted] = field(default_factory=list)
     epochs: dict[str, int] = field(default_factory=dict)
+    admitted: list[PaymentRow] = field(default_factory=list)
+    changes: list[Applied] = field(default_factory=list)
 
     def epoch_of(self, lane: str) -> int:
         """The lane's epoch, locked until this transaction ends; 0 for a lane that was never leased.
@@ -138,8 +151,8 @@ class Store(Protocol):
         """Run `fn` on a reading connection. It sees committed data only."""
 
     def listen(self, on_commit: OnCommit) -> None:
-        """Call `on_commit(messages, work)` in the reactor's thread after each commit that wrote any of them, before
-        the Deferreds of its units fire."""
+        """Call `on_commit` in the reactor's thread once after each commit that hands anything over, before the
+        Deferreds of its units."""
 
     def close(self) -> Deferred[None]:
         """Commit the waiting units, then close all connections and threads."""

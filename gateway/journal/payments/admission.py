@@ -29,7 +29,6 @@ from protocols.canon.outcome import State
 _C = schema.payments.c
 
 
-
 class Admittance(StrEnum):
     """The result of an admission."""
 
@@ -111,6 +110,7 @@ def enter(
         shown = replace(row, life=replace(row.life, state=state))
         events.publish(tx, row, events.news_of(shown, event, seq, tx.now_ms))
     applying.schedule(tx, row, step)
+    tx.admitted.append(row)
     detail: dict[str, Any] = {
         "event": "Admit", "before": "", "after": row.life.state.value, "rule": step.rule, "version": row.version,
         "seq": row.life.seq, "sender": row.sender, "order_id": row.order.id,
@@ -158,15 +158,3 @@ def _new_row(
         refusal=Refusal(event.code, CODES[event.code].meaning, judgement.faults) if isinstance(event, Reject) else None,
     )  # fmt: skip
     return row, step, tells
-
-
-
-
-
-
-
-
-
-
-
-

@@ -9,6 +9,7 @@ from sqlalchemy import case, select
 
 from gateway.core.states import Answered, Source, Work
 from gateway.journal.commit import attempts, audit, payment_rows
+from gateway.journal.commit.hand_over import Applied
 from gateway.journal.commit.rows import Evidence, PaymentRow, WorkRow
 from gateway.journal.commit.store import Tx
 from gateway.journal.payments import transition as applying
@@ -30,7 +31,7 @@ class StatementEvidence:
     another entry was the booking already, so money moved twice under one reference."""
 
     row: PaymentRow
-    applied: applying.Applied | None
+    applied: Applied | None
     disagrees: str | None = None
     twice: bool = False
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from gateway.core import flow
@@ -27,6 +27,7 @@ from gateway.core.states import (
     stricter,
 )
 from gateway.journal.commit import audit
+from gateway.journal.commit.hand_over import Applied
 from gateway.journal.commit.rows import AttemptRow, Evidence, PaymentRow, WorkRow
 from gateway.journal.commit.send_leave import SendLeave
 from gateway.journal.commit.store import Tx
@@ -40,23 +41,6 @@ from protocols.canon.outcome import CORRECTION_EVENT, Outcome, State
 _P = schema.payments.c
 _DOUBT = frozenset({State.IN_DOUBT, State.ESCALATED})
 _OPEN = frozenset({State.SENDING, State.PENDING}) | _DOUBT
-
-
-@dataclass(frozen=True, slots=True)
-class Applied:
-    """The result of an event. With `conflict` nothing changed, because the caller's lane or its view is out of date.
-
-    `overtaken`: another node owns the lane now. Otherwise this owner changed the payment meanwhile. `row_before` None:
-    there is no such payment. `step` has the alarms to raise and the denials to answer. `leave` is set for a committed
-    send.
-    """
-
-    row_before: PaymentRow | None
-    row_after: PaymentRow | None
-    step: flow.Step | None
-    conflict: bool
-    leave: SendLeave | None = None
-    overtaken: bool = False
 
 
 def apply(
@@ -91,7 +75,7 @@ def apply(
         return Applied(None, None, None, conflict=True)
     overtaken = epoch is not None and (before.epoch > epoch or tx.epoch_of(before.lane) > epoch)
     if overtaken or _moved_on(before, epoch, version, expect):
-        return Applied(before, None, None, conflict=True, overtaken=overtaken)
+        return _handed_over(tx, Applied(before, None, None, conflict=True, overtaken=overtaken))
     step = _step(before, event, rules)
     after = _after(tx, before, event, step, before.epoch if epoch is None else epoch, outcome)
     tx.payment_cache.change(before, after)
@@ -109,7 +93,12 @@ def apply(
     if after.batch is not None:
         batch_rows.follow(tx, before, after)
     audit.append(tx, actor, f"payment.{step.rule}", payment, _detail(before, after, event, step, key))
-    return Applied(before, after, step, conflict=False, leave=leave)
+    return _handed_over(tx, Applied(before, after, step, conflict=False, leave=leave))
+
+
+def _handed_over(tx: Tx, applied: Applied) -> Applied:
+    tx.changes.append(applied)
+    return applied
 
 
 def _step(row: PaymentRow, event: Event, rules: Callable[[Kind], Rules] | None) -> flow.Step:

@@ -45,7 +45,7 @@ def test_a_doubt_is_asked_about_though_the_clock_was_set_back_meanwhile(tmp_path
         world.run(0.1)
     [due] = [row for row in files.due(world, "AP-1") if row.work is Work.ENQUIRE]
     life.clock.off_ms = -DAY_MS
-    life.gateway.lanes["sample.main"].wake()
+    life.gateway.lanes["sample.main"].work_queue.wake()
     world.run(CLOCK_LOOK_S + 3)
     assert life.clock.now_ms() < due.due_ms, "by this clock the time to ask is tomorrow"
     assert files.payment(world, "AP-1").life.state is State.SETTLED
@@ -60,7 +60,9 @@ def test_what_was_put_off_by_a_clock_that_was_ahead_is_sent_when_it_is_set_back(
     world.run(1)
     life.clock.off_ms = DAY_MS
     # As one does whose bank cannot be reached at this moment.
-    life.gateway.lanes["sample.main"].postpone(files.payment(world, "AP-1").payment, life.clock.now_ms() + 2_000)
+    life.gateway.lanes["sample.main"].work_queue.postpone(
+        files.payment(world, "AP-1").payment, Work.SEND, life.clock.now_ms() + 2_000
+    )
     world.run(CLOCK_LOOK_S + 1)
     life.clock.off_ms = 0
     world.bank.reachable = True

@@ -31,7 +31,7 @@ class _Lane:
     def ahead(self, by_ms: int) -> None:
         """The bank shows its clock, and ours is so far ahead of it."""
         now = datetime.fromtimestamp(self.clock.now_ms() / 1000, UTC)
-        self.clock_trust.hear(now - timedelta(milliseconds=by_ms))
+        self.clock_trust.compare(now - timedelta(milliseconds=by_ms))
 
     def alarms(self, name: str) -> float:
         return cast(float, self.meters.alarms.labels(name)._value.get())

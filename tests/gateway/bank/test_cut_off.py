@@ -17,8 +17,8 @@ from gateway.simbank.ledger import CHINA
 from protocols.bank import Bank
 from protocols.canon.limits import Hours
 from protocols.canon.outcome import Fate
+from tests.gateway.bank.test_dispatch import StuckDisk, written
 from tests.gateway.bank.test_enquiry import SETTINGS, asking
-from tests.gateway.bank.test_sending import StuckDisk, written
 from tests.world import files
 from tests.world.batching import SENDER, batch, states
 from tests.world.world import Life, World
@@ -105,9 +105,9 @@ def test_a_message_of_many_orders_does_not_leave_after_the_cut_off_either(tmp_pa
 def test_a_repeat_does_not_leave_after_the_bank_has_closed(tmp_path: Path) -> None:
     evening = Evening(tmp_path, lambda end: Hours(opens=time(9), closes=end))
     lane = evening.world.start().gateway.lanes["sample.main"]
-    assert lane.shut(None) is None and lane.shut(evening.day) is None
+    assert lane.calendar.shut(None) is None and lane.calendar.shut(evening.day) is None
     evening.world.run(TO_CUT_OFF_S)
-    assert lane.shut(None) == "bank_closed"
+    assert lane.calendar.shut(None) == "bank_closed"
 
 
 @pytest.mark.parametrize("fate_known", [True, False])

@@ -18,6 +18,7 @@ from gateway.bank import lease as lease_module
 from gateway.bank.lease import LEASE_MS
 from gateway.core.states import Work
 from gateway.journal.cluster import lane_leases
+from gateway.journal.commit.hand_over import HandOver
 from gateway.journal.commit.rows import PaymentRow, WorkRow
 from gateway.simbank.faults import BankFault, FaultPlan, Script, Scripted, Touch
 from gateway.simbank.ledger import Conduct
@@ -509,20 +510,20 @@ def test_a_lane_that_begins_its_own_payment_twice_warns_of_no_other_owner(tmp_pa
     life = world.start()
     world.run(1)
     lane, fresh = lane_of(life), list[PaymentRow]()
-    remember = lane.remember
+    keep = lane.ready_payments.keep
 
     def noted(row: PaymentRow) -> None:
         fresh.append(row)
-        remember(row)
+        keep(row)
 
-    lane.remember = noted
+    lane.ready_payments.keep = noted
     with lines() as heard:
         world.submit("AP-1")
         world.run(5)
         [row] = fresh
         # A scan that began before the send was written down hands the same work out once more.
-        remember(row)
-        lane.offer(WorkRow(row.payment, Work.SEND, row.lane, 0, lane.epoch))
+        keep(row)
+        lane.on_commit(HandOver((), (WorkRow(row.payment, Work.SEND, row.lane, 0, lane.epoch),)))
         world.run(5)
     assert len(pays(life)) == 1 and world.last("AP-1")["state"] == "settled"
     assert events(heard, "payment.done_already") and not events(heard, "payment.not_ours")
@@ -594,9 +595,9 @@ def test_a_row_that_moves_far_away_takes_the_near_one_with_it(tmp_path: Path) ->
     lane = lane_of(world.start())
     world.run(2)
     near = WorkRow("P", Work.ENQUIRE, "sample.main", lane.parts.clock.now_ms() + 5_000, 1)
-    lane.offer(near)
+    lane.on_commit(HandOver((), (near,)))
     assert len(lane.work_queue) == 1
-    lane.offer(replace(near, due_ms=near.due_ms + 3_600_000))
+    lane.on_commit(HandOver((), (replace(near, due_ms=near.due_ms + 3_600_000),)))
     assert len(lane.work_queue) == 0
 
 

@@ -171,7 +171,7 @@ def test_a_halted_lane_is_left_to_another_node_and_not_taken_again(tmp_path: Pat
     assert lane_of(second).standing_by, "not before the lease has run out"
     world.run(LEASE_MS / 1000)
     assert lane_of(second).ready and lane_of(second).epoch > epoch
-    assert lane_word(lane_of(first)) == "halted:test" and not lane_of(first).permits(epoch, first.clock.monotonic_s())
+    assert lane_word(lane_of(first)) == "halted:test" and not lane_of(first).gate.permits(epoch, first.clock.monotonic_s())
     world.submit("AP-2")
     world.run(3)
     assert files.payment(world, "AP-2").life.state is State.SETTLED and len(pays(second)) == 1
@@ -201,7 +201,7 @@ def test_a_halted_lane_keeps_nothing_of_what_another_node_does_for_it(tmp_path: 
         world.submit(f"AP-{n}", 1_000 + n)
     world.run(60)
     assert {world.state(f"AP-{n}") for n in range(20)} == {"settled"} and len(pays(second)) == 20
-    assert len(lane_of(first).work_queue) == 0 and not lane_of(first)._rows
+    assert len(lane_of(first).work_queue) == 0 and not lane_of(first).ready_payments.rows
 
 
 def test_a_halted_lane_that_is_stopped_lets_go_of_its_lease(tmp_path: Path) -> None:
@@ -238,7 +238,7 @@ def test_a_node_that_stood_still_while_it_signed_on_signs_on_no_more(steps: int,
     world = World(tmp_path, settings=SHARED)
     first = world.start()
     world.run(0.001 * steps)
-    assert not all(session.state == "ready" for session in lane_of(first).session_pool.sessions)
+    assert not all(session.state.live for session in lane_of(first).session_pool.sessions)
     first.clock.freeze()
     world.run(20)
     said = sum(len(pipe.written) for pipe in first.pipes)

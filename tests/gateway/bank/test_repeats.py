@@ -233,14 +233,14 @@ def test_what_the_bank_is_heard_to_have_while_a_repeat_is_written_down_does_not_
     life = world.start()
     world.submit("AP-1")
     world.run(5)
-    sending: Any = lane_of(life)._sending
-    unit_of = sending._repeat_unit
+    dispatch: Any = lane_of(life).dispatch
+    unit_of = dispatch._repeat_unit
 
     def with_an_entry(*given: Any) -> Any:
         life.clock.later(0, world.befall, "AP-1", Answered(0, Fate.SETTLED, Source.STATEMENT))
         return unit_of(*given)
 
-    sending._repeat_unit = with_an_entry
+    dispatch._repeat_unit = with_an_entry
     world.run(QUARANTINE_S + 200)
     assert files.rules(world, "AP-1")[-3:] == ["replay", "sent_settled", "not_sent_moot"]
     assert len(written(life)) == 1 and world.told("AP-1")[-1] == "payment.settled"
@@ -376,10 +376,10 @@ def test_a_commit_older_than_a_lease_is_no_permit(where: str, tmp_path: Path) ->
     life = world.start()
     world.run(1)
     lane, now_s = lane_of(life), life.clock.monotonic_s()
-    assert lane.permits(lane.epoch, now_s) and not lane.permits(lane.epoch + 1, now_s)
+    assert lane.gate.permits(lane.epoch, now_s) and not lane.gate.permits(lane.epoch + 1, now_s)
     world.run(LEASE_MS / 1000 - 1 if where == "same_lease" else LEASE_MS / 1000)
     assert lane.permitted(), "the lease is renewed all the while"
-    assert lane.permits(lane.epoch, now_s) == (where == "same_lease")
+    assert lane.gate.permits(lane.epoch, now_s) == (where == "same_lease")
 
 
 def test_a_payment_that_is_being_repeated_is_not_cancelled(tmp_path: Path) -> None:

@@ -79,8 +79,8 @@ def test_questions_wait_for_numbers_while_the_journal_is_slow(left: int, tmp_pat
     world.run(1)
     assert {world.told(f"AP-{n}")[-1] for n in range(8)} == {"payment.processing"}
     store.held = True
-    while len(lane._serials) > left:
-        lane._serials.pop()
+    while len(lane.serials._stock) > left:
+        lane.serials._stock.pop()
     world.run(5)
     assert lane.halted is None
     store.go_on()
@@ -93,7 +93,7 @@ def test_a_session_waits_for_its_number_too(tmp_path: Path) -> None:
     world.run(2)
     lane: Any = life.gateway.lanes["sample.main"]
     store.held = True
-    lane._serials.clear()
+    lane.serials._stock.clear()
     world.run(9)
     assert lane.halted is None
     store.go_on()

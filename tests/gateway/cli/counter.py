@@ -50,7 +50,7 @@ class Desk:
             republish=republish, canary_age_s=lambda: 2.5, certificates=lambda: {("sample", "client"): 1_800_000_000.0},
             past=lambda: gateway.past, let_go=gateway.let_go, proposal_valid_ms=VALID_MS,
             register=lambda: gateway.registry, ask=gateway.ask, lost_ms=lambda: self.lost_ms,
-            stop=lambda: gateway.emergency.word, stop_all=gateway.emergency.stop_all, stop_said=gateway.emergency.hear,
+            stop=lambda: gateway.emergency.word, stop_all=gateway.emergency.stop_all, stop_said=gateway.emergency.apply,
         )))  # fmt: skip
 
     def ask(self, method: str, *parts: str, peer: PeerCredentials = ROOT, query: dict[str, str] | None = None, **body: Any) -> Any:

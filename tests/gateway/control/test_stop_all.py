@@ -10,6 +10,7 @@ import pytest
 from twisted.internet.defer import Deferred
 
 from gateway.bank.lease import LEASE_MS, ORPHAN_QUIET_S
+from gateway.bank.send_gate import SendGate
 from gateway.control.verbs import STOP_WAIT_S
 from gateway.journal.cluster import stops
 from gateway.journal.cluster.peer_nodes import STOP_LOOK_S
@@ -89,9 +90,9 @@ def test_what_was_sent_is_asked_about_all_the_same(tmp_path: Path) -> None:
     world.crash()
 
 
-def _at_the_gate(world: World, monkeypatch: pytest.MonkeyPatch, carrier: type) -> None:
+def _at_the_gate(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Say the stop when the bytes are written down and stand at the last gate."""
-    gate: Callable[..., Any] = carrier._gate  # type: ignore[attr-defined]
+    refusal: Callable[..., Any] = SendGate.refusal
     stopped: list[object] = []
 
     def late(self: Any, *about: Any) -> Any:
@@ -99,27 +100,23 @@ def _at_the_gate(world: World, monkeypatch: pytest.MonkeyPatch, carrier: type) -
         if not stopped:
             world.life.gateway.emergency.stop_all("uid:root", "x").addCallback(stopped.append)
             stopped.append("asked")
-        return gate(self, *about)
+        return refusal(self, *about)
 
-    monkeypatch.setattr(carrier, "_gate", late)
+    monkeypatch.setattr(SendGate, "refusal", late)
 
 
 def test_bytes_that_stand_at_the_last_gate_do_not_leave(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    from gateway.bank.sending import Sending
-
-    _at_the_gate(world, monkeypatch, Sending)
+    _at_the_gate(world, monkeypatch)
     world.submit("AP-1")
     world.run(20)
     assert world.state("AP-1") == "ready" and not paid(world)
 
 
 def test_nor_does_a_message_with_many_orders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from gateway.bank.bundling import Bundling
-
     world = World(tmp_path)
     world.start()
     world.run(1)
-    _at_the_gate(world, monkeypatch, Bundling)
+    _at_the_gate(world, monkeypatch)
     world.submit_batch("batch.submit", batch(world, "B", [100, 200]))
     world.run(20)
     assert {world.state("B-1"), world.state("B-2")} == {"ready"} and not paid(world)
@@ -144,7 +141,7 @@ def test_with_the_journal_away_this_node_stops_all_the_same_and_says_so(
     assert said == {**said, "stopped": True, "written": False, "number": None}
     assert life.gateway.lanes[LANE].paused == (stops.STOPPED,)
     # What others say meanwhile does not end it: the journal does not know of this stop yet.
-    life.gateway.emergency.hear(stops.Stop(1, False))
+    life.gateway.emergency.apply(stops.Stop(1, False))
     assert life.gateway.lanes[LANE].paused == (stops.STOPPED,)
     monkeypatch.setattr(life.store, "write", write)
     for unit, done in waiting:
@@ -231,7 +228,7 @@ def test_an_old_word_does_not_undo_a_newer_one(world: World) -> None:
     assert world.life is not None
     emergency = world.life.gateway.emergency
     stop(Desk(world))
-    emergency.hear(stops.Stop())
+    emergency.apply(stops.Stop())
     assert world.life.gateway.lanes[LANE].paused == (stops.STOPPED,)
 
 

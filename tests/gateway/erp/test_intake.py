@@ -45,7 +45,7 @@ def test_a_flood_of_orders_is_taken_in_by_short_groups(tmp_path: Path) -> None:
         world.submit(f"AP-{n}")
     taken: list[int] = []
     life = world.start()
-    life.store.listen(lambda messages, _works: taken.append(sum(mail.exchange == "" for mail in messages)))
+    life.store.listen(lambda commit: taken.append(sum(mail.exchange == "" for mail in commit.messages)))
     world.run(5)
     assert sum(taken) == 100 and max(taken) == 32, "what is under way to the bank finds a group soon"
 

@@ -17,6 +17,7 @@ from gateway.clock import Entropy, SeededEntropy
 from gateway.core.policy import Allowance, Judgement, UsageFacts, judge
 from gateway.core.states import Event, Hold, Rules, Send
 from gateway.journal.commit.committer import Committer
+from gateway.journal.commit.hand_over import Applied
 from gateway.journal.commit.permit_log import NoPermits, Permits
 from gateway.journal.commit.rows import AttemptRow, OutboxRow, PaymentRow, Permit, Reply, WorkRow
 from gateway.journal.commit.store import Tx, Unit
@@ -140,7 +141,7 @@ class Journal:
 
     def group(self, units: Sequence[Unit[Any]]) -> list[Any]:
         done = self.committer.commit(units)
-        self.messages, self.works = list(done.messages), list(done.works)
+        self.messages, self.works = list(done.hand_over.messages), list(done.hand_over.works)
         return list(done.results)
 
     def do(self, unit: Callable[[Tx], T]) -> T:
@@ -168,13 +169,13 @@ class Journal:
         asked = admission(*args, **changed)
         return self.do(lambda tx: payments_admission.admit(tx, asked, self.entropy))
 
-    def apply(self, payment: str, event: Event, *, epoch: int | None = 1, **options: Any) -> applying.Applied:
-        def unit(tx: Tx) -> applying.Applied:
+    def apply(self, payment: str, event: Event, *, epoch: int | None = 1, **options: Any) -> Applied:
+        def unit(tx: Tx) -> Applied:
             return applying.apply(tx, payment, event, epoch=epoch, actor="node:n1", **options)
 
         return self.do(unit)
 
-    def send(self, row: PaymentRow, *, epoch: int = 1) -> applying.Applied:
+    def send(self, row: PaymentRow, *, epoch: int = 1) -> Applied:
         made = attempt(row.payment, row.life.attempt + 1, epoch)
         return self.apply(row.payment, Send(self.hands.now_ms()), epoch=epoch, attempt=made)
 

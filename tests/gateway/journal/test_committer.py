@@ -17,6 +17,7 @@ from gateway.clock import SeededEntropy
 from gateway.core.states import Cancel, Send
 from gateway.journal.commit import audit
 from gateway.journal.commit.committer import Committer
+from gateway.journal.commit.hand_over import Applied
 from gateway.journal.commit.rows import Head, Permit
 from gateway.journal.commit.serials import draw_serials
 from gateway.journal.commit.store import StoreFailed, Tx
@@ -132,7 +133,7 @@ def test_a_lost_commit_is_asked_about_until_there_is_an_answer(url: str, after_c
     cut = cut_questions(journal, lost, cuts)
     runs: list[int] = []
 
-    def unit(tx: Tx) -> applying.Applied:
+    def unit(tx: Tx) -> Applied:
         runs.append(1)
         return applying.apply(tx, row.payment, Send(NOW_MS), epoch=1, actor="lane:x", attempt=attempt(row.payment),
                               version=row.version, expect=State.READY)  # fmt: skip
@@ -152,7 +153,7 @@ def test_a_lost_commit_that_nothing_can_be_learnt_about_is_the_end_and_nothing_r
     cut_questions(journal, lose_answer(journal.engine, after_commit=False), 1_000)
     runs: list[int] = []
 
-    def unit(tx: Tx) -> applying.Applied:
+    def unit(tx: Tx) -> Applied:
         runs.append(1)
         return applying.apply(tx, row.payment, Cancel(NOW_MS), epoch=None, actor="user:erp")
 

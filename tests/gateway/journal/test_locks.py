@@ -15,6 +15,7 @@ from twisted.python.failure import Failure
 from gateway.clock import SystemClock, steady_s
 from gateway.journal.cluster import lane_leases
 from gateway.journal.commit.committer import UNTRIED, Committed, _failure
+from gateway.journal.commit.hand_over import HandOver
 from gateway.journal.commit.store import Tx, Unit
 from gateway.journal.payments import lookup
 from gateway.journal.payments.admission import Admittance, admit
@@ -262,7 +263,7 @@ class Stranger:
             met = sum(isinstance(one, Failure) for one in results)
             error = OperationalError("UPDATE", None, Locked())
             results.append(name if name not in self.locks else UNTRIED if met == 2 else _failure(error))
-        return Committed(tuple(results), (), ())
+        return Committed(tuple(results), HandOver((), ()))
 
 
 @pytest.fixture

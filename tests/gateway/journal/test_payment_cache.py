@@ -14,6 +14,7 @@ from twisted.python.failure import Failure
 from gateway.core.policy import Allowance, Judgement, UsageFacts, judge
 from gateway.core.states import Cancel, Expire, Release, Send
 from gateway.journal.commit import payment_rows
+from gateway.journal.commit.hand_over import Applied
 from gateway.journal.commit.rows import PaymentRow
 from gateway.journal.commit.store import Tx
 from gateway.journal.payments import admission as payments_admission
@@ -30,7 +31,7 @@ AT = NOW_MS + 1_000
 P = schema.payments.c
 
 
-def change(row: PaymentRow, event: Any, **options: Any) -> Callable[[Tx], applying.Applied]:
+def change(row: PaymentRow, event: Any, **options: Any) -> Callable[[Tx], Applied]:
     return lambda tx: applying.apply(tx, row.payment, event, epoch=1, actor="lane:x", **options)
 
 
@@ -74,7 +75,7 @@ def test_one_group_carries_a_payment_from_its_order_to_its_withdrawal(journal: J
         made[:] = [admitted.row]
         return admitted
 
-    def second(tx: Tx) -> applying.Applied:
+    def second(tx: Tx) -> Applied:
         return applying.apply(tx, made[0].payment, Cancel(AT), epoch=None, actor="user:erp")
 
     journal.group([first, second])

@@ -22,8 +22,9 @@ from gateway.core.states import Send, Work
 from gateway.journal.cluster import lane_leases
 from gateway.journal.commit import audit, outbox
 from gateway.journal.commit.group_commit import GroupFacts, SqlStore
+from gateway.journal.commit.hand_over import Applied, HandOver
 from gateway.journal.commit.permit_log import PermitLog
-from gateway.journal.commit.rows import OutboxRow, QuestionRow, Reply, WorkRow
+from gateway.journal.commit.rows import OutboxRow, QuestionRow, Reply
 from gateway.journal.commit.serials import BLOCK, draw_serials
 from gateway.journal.commit.store import Store, StoreFailed, Tx
 from gateway.journal.payments import admission as payments_admission
@@ -134,7 +135,7 @@ async def test_one_poisoned_unit_of_fifty_fails_alone(make: Make) -> None:
     groups: list[GroupFacts] = []
     store = make(observe=groups.append)
     messages: list[OutboxRow] = []
-    store.listen(lambda mail, work: messages.extend(mail))
+    store.listen(lambda commit: messages.extend(commit.messages))
     fired: list[object] = []
     waiting = []
     for n in range(50):
@@ -171,9 +172,9 @@ async def test_mail_and_work_are_handed_over_once_before_the_deferreds(store: St
     told: list[object] = []
     mailed: list[str] = []
 
-    def listen(messages: tuple[OutboxRow, ...], works: tuple[WorkRow, ...]) -> None:
-        mailed.extend(mail.message_id for mail in messages)
-        told.append([row.work for row in works])
+    def listen(commit: HandOver) -> None:
+        mailed.extend(mail.message_id for mail in commit.messages)
+        told.append([row.work for row in commit.works])
 
     store.listen(listen)
 
@@ -191,11 +192,11 @@ async def test_mail_and_work_are_handed_over_once_before_the_deferreds(store: St
 async def test_a_listener_that_fails_harms_nobody(store: Store, logged_failures: object) -> None:
     heard: list[int] = []
 
-    def deaf(messages: tuple[OutboxRow, ...], works: tuple[WorkRow, ...]) -> None:
+    def deaf(commit: HandOver) -> None:
         raise Poison("a defect of the listener")
 
     store.listen(deaf)
-    store.listen(lambda messages, works: heard.append(len(messages)))
+    store.listen(lambda commit: heard.append(len(commit.messages)))
 
     def unit(tx: Tx) -> None:
         tx.enqueue(message("m"))
@@ -222,11 +223,11 @@ async def test_a_send_fires_only_after_its_permit_is_on_disk(make: Make, tmp_pat
     assert order_of_things == []
     payment = done.row.payment
 
-    def send(tx: Tx) -> applying.Applied:
+    def send(tx: Tx) -> Applied:
         made = attempt(payment)
         return applying.apply(tx, payment, Send(NOW_MS), epoch=1, actor="node:n1", attempt=made)
 
-    store.listen(lambda messages, works: order_of_things.append("told"))
+    store.listen(lambda _commit: order_of_things.append("told"))
     await gatherResults([store.write(send).addCallback(lambda _: order_of_things.append("fired")),
                          store.write(lambda tx: tx.enqueue(message("m")))])  # fmt: skip
     assert order_of_things == ["synced", "told", "fired"]

@@ -40,6 +40,7 @@ from gateway.core.states import (
     WorkDone,
 )
 from gateway.journal.commit import attempts, audit, outbox, payment_rows, work
+from gateway.journal.commit.hand_over import Applied
 from gateway.journal.commit.rows import Evidence, OutboxRow, PaymentRow, Permit, WorkRow
 from gateway.journal.commit.store import Tx
 from gateway.journal.payments import lookup
@@ -343,10 +344,10 @@ def test_work_that_one_unit_sets_and_a_later_one_of_the_group_deletes_is_gone(jo
 
     row = journal.admit().row
 
-    def held(tx: Tx) -> applying.Applied:
+    def held(tx: Tx) -> Applied:
         return applying.apply(tx, row.payment, Hold(AT, "hour"), epoch=None, actor="x")
 
-    def released(tx: Tx) -> applying.Applied:
+    def released(tx: Tx) -> Applied:
         return applying.apply(tx, row.payment, Release(AT, AT + 7), epoch=None, actor="x")
 
     journal.group([held, released, held])

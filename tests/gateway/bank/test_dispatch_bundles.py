@@ -112,7 +112,7 @@ def test_an_enquiry_due_while_its_message_is_asked_about_for_another_reason_come
     row = made.read(lambda conn: lookup.find(conn, "kingdee", "B-1-1"))
     found = made.read(lambda conn: bundles.of_payment(conn, row.payment)) if row is not None else None
     assert found is not None
-    under_way = made.life.gateway.lanes["sample.main"].bundling._asking
+    under_way = made.life.gateway.lanes["sample.main"].enquiry.bundles.under_way
     under_way[found[0].bundle] = frozenset()  # as while what its settled orders' returns are is asked
     made.run(10)
     assert states(made, "B-1") == ["in_doubt"] * 2
@@ -136,7 +136,7 @@ def test_what_one_question_told_is_not_asked_again_for_the_sake_of_those_it_ende
     before = asked[Touch.ENQUIRY]
     for row in rows:
         assert row is not None
-        lane.postpone(row.payment, life.clock.now_ms(), Work.ENQUIRE)
+        lane.work_queue.postpone(row.payment, Work.ENQUIRE, life.clock.now_ms())
         made.run(0.2)
     assert asked[Touch.ENQUIRY] == before
 
@@ -144,7 +144,7 @@ def test_what_one_question_told_is_not_asked_again_for_the_sake_of_those_it_ende
     assert stray is not None
     left = WorkRow(stray.payment, Work.ENQUIRE, stray.lane, life.clock.now_ms(), stray.epoch)
     life.store.write(lambda tx: tx.due(left))
-    lane.postpone(stray.payment, life.clock.now_ms(), Work.ENQUIRE)
+    lane.work_queue.postpone(stray.payment, Work.ENQUIRE, life.clock.now_ms())
     made.run(0.2)
     assert {one.work for one in files.due(made, "B-1-1")} == {Work.RETURNS}
     assert asked[Touch.ENQUIRY] == before

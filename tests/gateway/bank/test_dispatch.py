@@ -13,7 +13,7 @@ import pytest
 from twisted.internet.defer import Deferred
 
 from gateway import app
-from gateway.bank.sending import RETRY_UNSENT_MS
+from gateway.bank.dispatch import RETRY_UNSENT_MS
 from gateway.core.states import Work
 from gateway.journal.commit.store import Store
 from gateway.simbank.faults import BankFault, Delays, Script, Scripted, Touch
@@ -96,7 +96,7 @@ def test_work_for_a_payment_that_is_not_in_the_journal_costs_no_session(tmp_path
     life = world.start()
     world.run(1)
     for n in range(5):
-        lane_of(life).postpone(f"nobody-{n}", life.clock.now_ms())
+        lane_of(life).work_queue.postpone(f"nobody-{n}", Work.SEND, life.clock.now_ms())
     world.run(1)
     world.submit("AP-1")
     world.run(5)
@@ -121,7 +121,7 @@ def test_sends_of_one_account_follow_their_acceptance(from_journal: bool, tmp_pa
         world.leave()
         world.bank.reachable = True
         life = world.start()
-        assert not lane_of(life)._rows, "nothing is remembered, every row is read"
+        assert not lane_of(life).ready_payments.rows, "nothing is remembered, every row is read"
     world.run(60)
     with sqlite3.connect(tmp_path / "journal.db") as db:
         sent = [row[0] for row in db.execute(
@@ -136,7 +136,7 @@ def test_a_slow_look_up_does_not_change_the_order(tmp_path: Path) -> None:
     life = world.start()
     world.run(1)
     lane = lane_of(life)
-    row = lane.row
+    row = lane.ready_payments.take
 
     async def slow_for_the_first(payment: str) -> Any:
         found = await row(payment)
@@ -144,7 +144,7 @@ def test_a_slow_look_up_does_not_change_the_order(tmp_path: Path) -> None:
             await sleep(life.clock, 0.5)
         return found
 
-    lane.row = slow_for_the_first
+    lane.ready_payments.take = slow_for_the_first
     for n in range(4):
         world.submit(f"AP-{n}")
     world.run(5)
@@ -270,7 +270,7 @@ def test_a_session_lost_before_it_is_used_is_not_replaced_by_an_unproven_one(tmp
     life = world.start()
     world.run(1)
     lane = lane_of(life)
-    row = lane.row
+    row = lane.ready_payments.take
 
     async def losing(payment: str) -> Any:
         found = await row(payment)
@@ -278,10 +278,10 @@ def test_a_session_lost_before_it_is_used_is_not_replaced_by_an_unproven_one(tmp
         await sleep(life.clock, 0.0001)
         return found
 
-    lane.row = losing
+    lane.ready_payments.take = losing
     world.submit("AP-1")
     world.run(0.5)
-    lane.row = row
+    lane.ready_payments.take = row
     world.run(20)
     for pipe in life.pipes:
         assert b">SignOn<" in pipe.written[0], "the first word on a kept connection is the sign-on, never money"
@@ -370,7 +370,7 @@ def test_an_order_cancelled_while_it_turned_out_unwritable_stays_cancelled(tmp_p
     world = World(tmp_path, wrap=paying(before))
     lives.append(world.start())
     lane = lane_of(lives[0])
-    row = lane.row
+    row = lane.ready_payments.take
 
     async def slow(payment: str) -> Any:
         found = await row(payment)
@@ -378,7 +378,7 @@ def test_an_order_cancelled_while_it_turned_out_unwritable_stays_cancelled(tmp_p
         await sleep(lives[0].clock, 1)
         return found
 
-    lane.row = slow
+    lane.ready_payments.take = slow
     world.submit("AP-1")
     world.run(10)
     assert world.told("AP-1") == ["payment.accepted", "payment.cancelled"]
@@ -390,7 +390,7 @@ def test_an_order_cancelled_while_it_is_prepared_is_not_sent(tmp_path: Path) -> 
     life = world.start()
     world.run(1)
     lane = lane_of(life)
-    row = lane.row
+    row = lane.ready_payments.take
 
     async def slow(payment: str) -> Any:
         found = await row(payment)
@@ -399,7 +399,7 @@ def test_an_order_cancelled_while_it_is_prepared_is_not_sent(tmp_path: Path) -> 
             await sleep(life.clock, 1)
         return found
 
-    lane.row = slow
+    lane.ready_payments.take = slow
     world.submit("AP-1")
     world.submit("AP-2")
     world.run(10)

@@ -1,9 +1,9 @@
-"""Sending alone, at its edges: what may leave when, and what becomes of the session, the conversation and the payment."""
+"""Dispatch alone, at its edges: what may leave when, and what becomes of the session, the conversation and the payment."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
 from datetime import date
 from types import SimpleNamespace
@@ -15,13 +15,16 @@ from twisted.internet.defer import Deferred, succeed
 
 from gateway.bank.connection import NoAnswer
 from gateway.bank.dialer import NotConnected
+from gateway.bank.dispatch import Dispatch
 from gateway.bank.exchange_metrics import ExchangeMetrics
 from gateway.bank.handshake_errors import Reason
-from gateway.bank.sending import Sending
+from gateway.bank.recorder import PaymentEvent
+from gateway.bank.send_gate import SendGate
+from gateway.bank.session_states import SessionState
 from gateway.core.states import Answered, Hold, Life, NotSent, Policy, Rules, Silent, Source, Work
+from gateway.journal.commit.hand_over import Applied
 from gateway.journal.commit.rows import AttemptRow, Evidence, PaymentRow, Reply
 from gateway.journal.commit.send_leave import SendLeave
-from gateway.journal.payments.transition import Applied
 from gateway.meters import Meters
 from protocols.bank import Submit
 from protocols.canon.outcome import Fate, Outcome, State
@@ -53,10 +56,11 @@ class _Line:
         return answer
 
 
-class _Berth:
-    def __init__(self, carries: _Line | Exception) -> None:
-        self.state = "ready"
+class _Session:
+    def __init__(self, carries: _Line | Exception, release: Callable[..., None]) -> None:
+        self.state = SessionState.BUSY
         self.carries = carries
+        self.release = release
 
     async def line(self, _port: str, *, same: bool = False) -> _Line:
         assert not same
@@ -66,7 +70,7 @@ class _Berth:
 
 
 class _Alone:
-    """One Sending with a lane that only notes what it is told. `step` is what the bank's conversation does."""
+    """One Dispatch whose surroundings only note what they are told. `before` and `result` are the bank's conversation."""
 
     def __init__(self, **life: Any) -> None:
         self.clock = HeapClock(NOW_MS / 1000)
@@ -75,12 +79,12 @@ class _Alone:
         self.given: list[tuple[bool, bool]] = []
         self.later: list[tuple[int, Work]] = []
         self.recorded: list[tuple[Any, Evidence | None, State | None, int | None]] = []
-        self.noted: list[Applied] = []
         self.said: list[Generator[Any, bytes, Outcome]] = []
         self.contexts: list[tuple[str, int]] = []
         self.commits = 0
+        self.repeating = False
         self.line = _Line()
-        self.session: Any = _Berth(self.line)
+        self.session: Any = _Session(self.line, self._give_back)
         self.row: PaymentRow | None = row(**life)
         self.before: Exception | Outcome | None = None
         self.result: Exception | Outcome = SETTLED
@@ -88,22 +92,28 @@ class _Alone:
         self.leave = SendLeave()
         self.last = AttemptRow("P", 1, 1, "gw1", "2026-11-18", (), "p", b"stored", None, NOW_MS, "replay_safe")
         self.clock_trust: Any = SimpleNamespace(trusted=lambda: True, quarantine_left_ms=lambda _quarantine_ms: 0)
-        parts = SimpleNamespace(
+        self.parts: Any = SimpleNamespace(
             clock=clock, store=self, name="b.main", node="gw1", bank_name="b", signers={}, meters=self.meters,
-            bank=SimpleNamespace(money={ORDER.kind: self._pay}, read=self._read, profile=SimpleNamespace(signs=())),
+            rules=lambda _kind: Rules(), rules_of=lambda row: row.life.rules,
+            bank=SimpleNamespace(money={ORDER.kind: self._pay}, bundles={}, read=self._read,
+                                 profile=SimpleNamespace(signs=())),
         )  # fmt: skip
-        lane: Any = SimpleNamespace(
-            parts=parts, epoch=1, session_pool=SimpleNamespace(release=self._give_back),
-            exchange_metrics=ExchangeMetrics("b", self.meters),
-            bundling=SimpleNamespace(carries=lambda _row: False), row=lambda _payment: succeed(self.row),
-            noted=self.noted.append, postpone=lambda _payment, at_ms, kind=Work.SEND: self.later.append((at_ms, kind)),
-            permitted=lambda: True, permits=lambda _epoch, _since_s: True, next_open_ms=lambda at_ms: at_ms,
-            day_ends_ms=lambda _day: NOW_MS + 3_600_000, clock_trust=self.clock_trust, shut=lambda _day: None, paused=(),
-            context=self._context, record=self._record, rules_of=lambda row: row.life.rules,
+        self.lease: Any = SimpleNamespace(epoch=1, holds=True, permits=lambda _epoch, _since_s: True)
+        self.calendar: Any = SimpleNamespace(
+            next_open_ms=lambda at_ms: at_ms, day_ends_ms=lambda _day: NOW_MS + 3_600_000, shut=lambda _day: None,
         )  # fmt: skip
-        self.lane, self.sending = lane, Sending(lane)
+        around: tuple[Any, Any, Any] = (self.parts, self.lease, self.calendar)
+        self.gate = SendGate(*around, lambda: None)
+        shared: Any = SimpleNamespace(
+            parts=self.parts, lease=self.lease, clock_trust=self.clock_trust, calendar=self.calendar, gate=self.gate,
+            serials=SimpleNamespace(context=self._context), recorder=SimpleNamespace(record_all=self._record_all),
+            metrics=ExchangeMetrics("b", self.meters),
+            work_queue=SimpleNamespace(postpone=lambda _payment, kind, at_ms: self.later.append((at_ms, kind))),
+            ready=SimpleNamespace(take=lambda _payment: succeed(self.row)),
+        )  # fmt: skip
+        self.dispatch = Dispatch(shared)
 
-    def _context(self, _berth: object, reference: str, attempt: int) -> SimpleNamespace:
+    def _context(self, _session: object, reference: str, attempt: int) -> SimpleNamespace:
         self.contexts.append((reference, attempt))
         return SimpleNamespace(bank_date=DAY)
 
@@ -126,37 +136,40 @@ class _Alone:
             raise self.result
         return self.result
 
-    def _give_back(self, _berth: object, *, distrust: bool = False, signed_out: bool = False) -> None:
+    def _give_back(self, *, distrust: bool = False, signed_out: bool = False) -> None:
         self.given.append((distrust, signed_out))
 
-    async def _record(
-        self, _payment: str, event: Any, evidence: Evidence | None = None, _outcome: object = None,
-        expect: State | None = None, epoch: int | None = None,
-    ) -> None:  # fmt: skip
-        self.recorded.append((event, evidence, expect, epoch))
+    async def _record_all(
+        self, events: Sequence[PaymentEvent], epoch: int, also: object = None, expect: State | None = None
+    ) -> None:
+        assert also is None, "what belongs to one order is kept with it"
+        self.recorded += [(one.event, one.evidence, expect, epoch) for one in events]
 
     def read(self, _fn: object) -> Deferred[Any]:
         """A look into the journal: the payment, and its last send."""
         return succeed(None if self.row is None else (self.row, self.last))
 
-    def write(self, _unit: object) -> Deferred[Applied]:
+    def write(self, _unit: object) -> Deferred[Any]:
         """A commit: the payment is in sending, or what the test says came of it."""
         self.commits += 1
         assert self.row is not None
         again = self.row.life.state is State.IN_DOUBT
         life = replace(self.row.life, state=State.SENDING, attempt=self.row.life.attempt + 1, repeats=int(again),
                        first_write_ms=self.row.life.first_write_ms or NOW_MS, last_write_ms=NOW_MS)  # fmt: skip
-        return succeed(self.applied or Applied(self.row, replace(self.row, life=life), None, conflict=False, leave=self.leave))
+        sending = replace(self.row, life=life)
+        applied = self.applied or Applied(self.row, sending, None, conflict=False, leave=self.leave)
+        return succeed(applied if self.repeating else (applied,))
 
     def carry(self) -> _Alone:
         done: list[object] = []
-        Deferred.fromCoroutine(self.sending.carry(self.session, "P")).addBoth(done.append)
+        Deferred.fromCoroutine(self.dispatch.carry(self.session, "P")).addBoth(done.append)
         assert done == [None]
         return self
 
     def repeat(self) -> _Alone:
+        self.repeating = True
         done: list[object] = []
-        Deferred.fromCoroutine(self.sending.repeat(self.session, "P")).addBoth(done.append)
+        Deferred.fromCoroutine(self.dispatch.repeat(self.session, "P")).addBoth(done.append)
         assert done == [None]
         return self
 
@@ -192,7 +205,6 @@ def test_what_is_ready_leaves_and_the_banks_word_is_recorded() -> None:
     [(event, evidence, _, epoch)] = alone.recorded
     assert event == Answered(NOW_MS, Fate.SETTLED, Source.SUBMIT, attempt=1) and epoch == 1
     assert evidence == Evidence(Source.SUBMIT, b"yes", Fate.SETTLED, "0", "done")
-    assert len(alone.noted) == 1, "that it is in sending was counted"
 
 
 def test_the_bank_is_told_which_attempt_it_is() -> None:
@@ -230,7 +242,7 @@ def test_it_waits_for_the_banks_hours_its_own_hour_and_the_lease(
     opens_ms: int, after_ms: int | None, leased: bool, wanted_ms: int | None
 ) -> None:
     alone = _Alone(send_after_ms=after_ms)
-    alone.lane.next_open_ms, alone.lane.permitted = lambda _at_ms: opens_ms, lambda: leased
+    alone.calendar.next_open_ms, alone.lease.holds = lambda _at_ms: opens_ms, leased
     alone.carry()
     assert alone.later == ([] if wanted_ms is None else [(wanted_ms, Work.SEND)])
     assert alone.line.wrote == ([b"money"] if wanted_ms is None else []) and alone.given == [IN_ORDER]
@@ -275,13 +287,13 @@ def test_a_thousand_that_stay_one_after_the_other_do_not_call_each_other(why: st
     done: list[object] = []
     begun = [0]
 
-    def next_one(_berth: object, **_how: bool) -> None:
+    def next_one(**_how: bool) -> None:
         begun[0] += 1
         if begun[0] <= 1_000:
-            Deferred.fromCoroutine(alone.sending.carry(alone.session, "P")).addBoth(done.append)
+            Deferred.fromCoroutine(alone.dispatch.carry(alone.session, "P")).addBoth(done.append)
 
-    alone.lane.session_pool.release = next_one
-    next_one(alone.session)
+    alone.session.release = next_one
+    next_one()
     alone.clock.advance(0.001)
     assert done == [None] * 1_000 and len(alone.later) == 1_000
 
@@ -291,7 +303,7 @@ def test_what_cannot_be_said_to_the_bank_is_held_for_a_person() -> None:
     alone.before = ProtocolError("value", "no word for it")
     alone.carry()
     assert alone.given == [IN_ORDER] and alone.later == [] and not alone.commits
-    assert alone.recorded == [(Hold(NOW_MS, "cannot_be_prepared"), None, State.READY, None)]
+    assert alone.recorded == [(Hold(NOW_MS, "cannot_be_prepared"), None, State.READY, 1)]
 
 
 @pytest.mark.parametrize(
@@ -329,7 +341,7 @@ def refused(alone: _Alone, reason: str, attempt: int = 1) -> bool:
 def test_without_a_permit_nothing_leaves() -> None:
     alone = _Alone()
     asked: list[tuple[int, float]] = []
-    alone.lane.permits = lambda *about: asked.append(about)
+    alone.lease.permits = lambda *about: asked.append(about)
     assert refused(alone.carry(), "permit_refused") and alone.closed()
     assert asked == [(1, NOW_MS / 1000)]
 
@@ -340,10 +352,10 @@ def test_an_order_that_ends_during_the_commit_does_not_leave(late_ms: int, leave
     commit = alone.write
 
     def slow(unit: object) -> Deferred[Applied]:
-        alone.lane.parts.clock.now_ms = lambda: NOW_MS + 5 + late_ms
+        alone.parts.clock.now_ms = lambda: NOW_MS + 5 + late_ms
         return commit(unit)
 
-    alone.lane.parts.store = SimpleNamespace(write=slow)
+    alone.parts.store = SimpleNamespace(write=slow)
     alone.carry()
     assert bool(alone.line.wrote) == leaves
     if not leaves:
@@ -359,14 +371,14 @@ def test_a_banks_window_for_repeats_is_no_matter_of_first_sends() -> None:
 @pytest.mark.parametrize("now", [{"replay": Policy.NEVER}, {"most_repeats": 0}])
 def test_a_repeat_that_the_settings_forbid_by_now_does_not_leave(now: dict[str, Any]) -> None:
     alone = in_doubt()
-    alone.lane.rules_of = lambda row: replace(row.life.rules, **now)
+    alone.parts.rules_of = lambda row: replace(row.life.rules, **now)
     assert refused(alone.repeat(), "window_closed", attempt=2)
 
 
 def test_a_first_send_names_todays_date_and_a_repeat_that_of_the_first() -> None:
     for alone, day in ((_Alone(), DAY), (in_doubt(), None)):
         asked: list[date | None] = []
-        alone.lane.shut = lambda day, asked=asked: asked.append(day) or "bank_closed"
+        alone.calendar.shut = lambda day, asked=asked: asked.append(day) or "bank_closed"
         if day is None:
             assert refused(alone.repeat(), "bank_closed", attempt=2)
         else:
@@ -380,17 +392,17 @@ def test_a_lane_that_is_paused_during_the_commit_lets_nothing_leave(repeats: boo
     commit = alone.write
 
     def paused_meanwhile(unit: object) -> Deferred[Applied]:
-        alone.lane.paused = ("operator",)
+        alone.gate.pause("operator")
         return commit(unit)
 
-    alone.lane.parts.store = SimpleNamespace(read=alone.read, write=paused_meanwhile)
+    alone.parts.store = SimpleNamespace(read=alone.read, write=paused_meanwhile)
     assert refused(alone.repeat() if repeats else alone.carry(), "paused", attempt=2 if repeats else 1)
 
 
 @pytest.mark.parametrize("repeats", [False, True])
 def test_on_a_paused_lane_nothing_is_written_down_for_nothing(repeats: bool) -> None:
     alone = in_doubt() if repeats else _Alone()
-    alone.lane.paused = ("operator",)
+    alone.gate.pause("operator")
     alone.repeat() if repeats else alone.carry()
     assert alone.later == [(NOW_MS + 2_000, Work.REPLAY if repeats else Work.SEND)]
     assert not alone.commits and not alone.recorded and alone.given == [IN_ORDER] and alone.line.wrote == []
@@ -452,7 +464,7 @@ def test_a_defect_once_there_was_an_answer_is_doubt_and_goes_on_to_stop_the_lane
     alone = _Alone()
     alone.result = ZeroDivisionError("planted")
     done: list[Any] = []
-    Deferred.fromCoroutine(alone.sending.carry(alone.session, "P")).addBoth(done.append)
+    Deferred.fromCoroutine(alone.dispatch.carry(alone.session, "P")).addBoth(done.append)
     assert done[0].check(ZeroDivisionError)
     [(event, evidence, _, epoch)] = alone.recorded
     assert event == Silent(NOW_MS, "adapter_defect", 1) and evidence == Evidence(Source.SUBMIT, b"yes") and epoch == 1
@@ -485,7 +497,6 @@ def test_a_repeat_is_the_stored_bytes_again() -> None:
     assert alone.line.wrote == [b"stored"] and alone.given == [IN_ORDER] and alone.later == []
     [(event, _, _, _)] = alone.recorded
     assert event == Answered(NOW_MS, Fate.SETTLED, Source.SUBMIT, attempt=2)
-    assert len(alone.noted) == 1
 
 
 def test_a_repeat_of_what_is_gone_gives_the_berth_back() -> None:
@@ -500,7 +511,7 @@ def test_a_repeat_of_what_is_not_in_doubt_says_nothing_to_the_bank(state: State)
     alone = in_doubt(state=state)
     assert alone.row is not None
     alone.applied = Applied(alone.row, alone.row, None, conflict=False)
-    alone.lane.next_open_ms = lambda at_ms: at_ms + 60
+    alone.calendar.next_open_ms = lambda at_ms: at_ms + 60
     alone.repeat()
     assert alone.commits == 1, "the work is taken off the journal"
     assert alone.line.wrote == [] and alone.given == [IN_ORDER] and not alone.recorded and not alone.later
@@ -521,7 +532,7 @@ def test_a_repeat_waits_for_the_banks_hours_the_lease_and_a_clock_that_can_be_tr
     opens_ms: int, leased: bool, trusted: bool, wanted_ms: int | None
 ) -> None:
     alone = in_doubt()
-    alone.lane.next_open_ms, alone.lane.permitted = lambda _at_ms: opens_ms, lambda: leased
+    alone.calendar.next_open_ms, alone.lease.holds = lambda _at_ms: opens_ms, leased
     alone.clock_trust.trusted = lambda: trusted
     alone.repeat()
     assert alone.later == ([] if wanted_ms is None else [(wanted_ms, Work.REPLAY)])

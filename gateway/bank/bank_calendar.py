@@ -1,0 +1,54 @@
+"""When a bank takes money orders, when it may be asked, and which business date is meant."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+
+from gateway.clock import Clock
+from gateway.core import hours as opening
+from protocols.canon.limits import Hours
+
+
+class BankCalendar:
+    """One bank's opening hours and business dates, by this node's wall clock. Moments are milliseconds since 1970."""
+
+    def __init__(self, hours: Hours, clock: Clock) -> None:
+        self._hours = hours
+        self._clock = clock
+
+    def bank_date(self, at_ms: int) -> date:
+        """The business date of an order that is sent at this moment."""
+        return opening.bank_date(self._hours, at_ms)
+
+    def local(self, at_ms: int) -> datetime:
+        """This moment in the bank's own time zone."""
+        return opening.local(self._hours, at_ms)
+
+    def next_open_ms(self, at_ms: int) -> int:
+        """When the bank takes money orders: `at_ms` itself, or the next opening."""
+        return opening.next_open_ms(self._hours, at_ms)
+
+    def next_asked_ms(self, at_ms: int) -> int:
+        """When the bank may be asked about a payment: `at_ms` itself, or the next opening."""
+        return at_ms if self._hours.asked_outside else self.next_open_ms(at_ms)
+
+    def asked_day(self, day: date) -> date:
+        """The business date to ask about for a message that names `day`.
+
+        A date in the future was named by a clock that was ahead; the bank booked the message on an earlier date.
+        """
+        return min(day, self.bank_date(self._clock.now_ms()))
+
+    def day_ends_ms(self, day: date) -> int:
+        """When the business date `day` ends at the bank."""
+        return opening.day_ends_ms(self._hours, day)
+
+    def shut(self, day: date | None) -> str | None:
+        """Why the bank takes no money order now that names the business date `day`: `bank_closed`, `day_over`; or None.
+
+        With `day` None the date is not checked: a repeat names the date of the first send, and its own rules limit it.
+        """
+        now_ms = self._clock.now_ms()
+        if self.next_open_ms(now_ms) > now_ms:
+            return "bank_closed"
+        return "day_over" if day is not None and now_ms >= self.day_ends_ms(day) else None

@@ -1,0 +1,449 @@
+"""Sends payments, each once: what is about to leave is committed first, and the permit is tested as it leaves.
+
+    ready? -> prepare (sign, hops) -> commit `sending` with the exact bytes -> last gate -> write -> answer -> commit
+
+A message carries one order or many; a payment is a bundle of one. Up to the write nothing can have reached the bank;
+from the commit on, whatever goes wrong is doubt for every order of the message, unless not one byte was written. Where
+the bank's rules allow it, a payment in doubt is repeated: the stored bytes leave once more, through the same two gates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Generator, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred, DeferredLock
+
+from gateway import log
+from gateway.bank import conversation as bank_conversation
+from gateway.bank.connection import GONE, BankConnection, NoAnswer
+from gateway.bank.dialer import NotConnected
+from gateway.bank.enquiry import sent_from
+from gateway.bank.fault_reasons import reason_of, signed_out
+from gateway.bank.lane_shared import LaneShared
+from gateway.bank.outgoing import NOT_NAMED, Outgoing, SingleOrder, Unsendable, outgoing
+from gateway.bank.recorder import PaymentEvent
+from gateway.bank.session_pool import BankSession
+from gateway.core.states import Answered, Hold, NotSent, Replay, Send, Silent, Source, Work
+from gateway.journal.commit import attempts
+from gateway.journal.commit.hand_over import Applied
+from gateway.journal.commit.rows import AttemptRow, Evidence, PaymentRow
+from gateway.journal.commit.send_leave import SendLeave
+from gateway.journal.commit.store import Tx
+from gateway.journal.commit.work import may_leave_ms
+from gateway.journal.payments import transition
+from protocols.bank import Fates, MoneyStep, Submit
+from protocols.canon.outcome import Outcome, State
+from protocols.kit.declined import Declined
+from protocols.kit.errors import ProtocolError
+
+RETRY_UNSENT_MS = 2_000
+RETRY_REFUSED_MS = 30_000
+RETRY_UNTRUSTED_MS = 600_000
+_log = log.get("bank.dispatch")
+
+
+class Dispatch:
+    """Carries a lane's payments to the bank. `sending` commits follow acceptance order per debtor account."""
+
+    def __init__(self, shared: LaneShared) -> None:
+        self._shared = shared
+        self._parts = shared.parts
+        self._gate = shared.gate
+        self._recorder = shared.recorder
+        self._metrics = shared.metrics
+        self._work_queue = shared.work_queue
+        self._door = DeferredLock()
+        self._turns: dict[str, DeferredLock] = {}
+
+    async def carry(self, session: BankSession, payment: str) -> None:
+        """Take one ready payment, and those it travels with, to whatever the bank says."""
+        # One at a time through the door: look-ups may finish in any order, accounts must queue in theirs.
+        await self._door.acquire()
+        stays = False
+        try:
+            row = await self._shared.ready.take(payment)
+            stays = row is None or not self._may_go(row)
+            if row is None or stays:
+                # One whose validity has ended is ended by its own work, which needs no bank.
+                session.release()
+                return
+            turn = self._turn(row)
+            entered = turn.acquire()
+        finally:
+            self._let_next_in(self._door, soon=stays)
+        await entered
+        if self._gate.paused:
+            # It waited for its turn meanwhile; written down, it would only be stopped at the last gate.
+            self._let_next_in(turn, soon=True)
+            session.release()
+            self._postpone((row,), RETRY_UNSENT_MS)
+            return
+        stays = False
+        try:
+            begun = await self._begin(session, row)
+            stays = begun is None
+        finally:
+            # The writer commits in the order of the calls (strangers' locks apart): the next of this account may begin.
+            self._let_next_in(turn, soon=stays)
+        if begun is not None:
+            await self._after_commit(session, begun.ready, begun.committed_s, await begun.committing)
+
+    async def _begin(self, session: BankSession, row: PaymentRow) -> _Begun | None:
+        """Prepare the message and ask for its commit; None, and the session is given back, if it cannot go now."""
+        message = await outgoing(self._parts, self._work_queue, row, self._shared.lease.epoch)
+        if isinstance(message, Unsendable):
+            await self._hold(session, row, message)
+            return None
+        if message is None:
+            session.release()
+            return None
+        ready = await self._prepare(session, message)
+        if ready is None:
+            return None
+        committed_s = self._parts.clock.monotonic_s()
+        return _Begun(ready, committed_s, self._parts.store.write(self._unit(ready)))
+
+    async def _after_commit(
+        self, session: BankSession, ready: _Ready, committed_s: float, applied: tuple[Applied, ...] | None
+    ) -> None:
+        if applied is None or any(one.conflict for one in applied):
+            # The bytes name every order as it was. What only we saw in an old state is read again, and then sent.
+            ready.conversation.close()
+            session.release()
+            found = ready.message.rows if applied is None else [one.row_before for one in applied]
+            self._postpone([row for row in found if row is not None and self._still_ours(row)], 0)
+            return
+        signers, conversation = self._parts.signers, ready.conversation
+        await self._speak(session, _Leaving(
+            ready.message, _sending(applied), _leaves(applied), ready.submit.data, ready.line, committed_s,
+            date.fromisoformat(ready.bank_date),
+            lambda answer: bank_conversation.after_submit(session, conversation, signers, answer),
+            conversation.close,
+        ))  # fmt: skip
+
+    def _let_next_in(self, lock: DeferredLock, *, soon: bool) -> None:
+        """Release a lock: at once, or `soon`, from the event loop.
+
+        A payment that stays has given its session to another one, which is next in this line: many in a row that stay
+        at once would call each other deeper than Python allows.
+        """
+        if soon:
+            self._parts.clock.later(0, lock.release)
+        else:
+            lock.release()
+
+    def _still_ours(self, row: PaymentRow) -> bool:
+        return row.life.state is State.READY and row.epoch <= self._shared.lease.epoch
+
+    def _turn(self, row: PaymentRow) -> DeferredLock:
+        return self._turns.setdefault(row.order.ours.account.clear, DeferredLock())
+
+    def _postpone(self, rows: Sequence[PaymentRow], by_ms: int, kind: Work = Work.SEND) -> None:
+        due_ms = self._parts.clock.now_ms() + by_ms
+        for row in rows:
+            self._work_queue.postpone(row.payment, kind, due_ms)
+
+    # ---- before the commit: nothing can have been sent ----
+
+    def _may_go(self, row: PaymentRow) -> bool:
+        now_ms, until_ms = self._parts.clock.now_ms(), row.life.valid_until_ms
+        if row.life.state is not State.READY or (until_ms is not None and now_ms >= until_ms):
+            return False
+        opens_ms = max(self._opens_ms(now_ms), may_leave_ms(row, now_ms))
+        if opens_ms > now_ms:
+            self._work_queue.postpone(row.payment, Work.SEND, opens_ms)
+            return False
+        return True
+
+    def _opens_ms(self, now_ms: int) -> int:
+        """When something may leave: now or later."""
+        opens_ms = self._shared.calendar.next_open_ms(now_ms)
+        # Without the lease, or on a paused lane, the last gate would refuse it, after one commit for nothing.
+        allowed = self._gate.permitted() and not self._gate.paused
+        return opens_ms if allowed else max(opens_ms, now_ms + RETRY_UNSENT_MS)
+
+    async def _prepare(self, session: BankSession, message: Outgoing) -> _Ready | None:
+        """The bytes and the connection to write them to; None, and the session is given back, if it cannot go now."""
+        context = self._shared.serials.context(session, message.reference, message.attempt + 1)
+        conversation = message.conversation(context)
+        kind = message.rows[0].order.kind.value
+        try:
+            step = await bank_conversation.until_submit(session, conversation, self._parts.signers)
+            if isinstance(step, Submit):
+                line = await bank_conversation.proven(session, step.port)
+                return _Ready(message, conversation, step, line, context.bank_date.isoformat())
+        except Declined as error:
+            # A session the bank does not know any more must sign on again before anything else is said on it.
+            session.release(signed_out=signed_out(error))
+            retry_ms, why = RETRY_REFUSED_MS, str(error)
+        except ProtocolError as error:
+            # Nothing was sent, and trying again would end the same way: a person must look at it.
+            session.release()
+            self._metrics.fault(error, kind)
+            await self._hold_unprepared(message, str(error))
+            return None
+        except (NotConnected, NoAnswer) as error:
+            conversation.close()
+            session.release(distrust=True)
+            self._metrics.fault(error, kind)
+            retry_ms, why = RETRY_UNSENT_MS, str(error)
+        else:
+            session.release()
+            said = f"{step.code} {step.text}" if isinstance(step, Outcome) else ""
+            retry_ms, why = RETRY_REFUSED_MS, said or "the conversation ended without asking to send"
+        _log.warning(f"{message.noun}.not_prepared", bank=self._parts.bank_name, lane=self._parts.name,
+                     **message.facts, error=why, action="stays ready and is tried again")  # fmt: skip
+        self._postpone(message.rows, retry_ms)
+        return None
+
+    async def _hold_unprepared(self, message: Outgoing, error: str) -> None:
+        left = any(row.life.first_write_ms is not None for row in message.rows)
+        _log.error(f"{message.noun}.cannot_be_prepared", bank=self._parts.bank_name, **message.facts, error=error,
+                   action="escalated, as an earlier copy has left; it is asked about on" if left else
+                   "held; nothing was sent")  # fmt: skip
+        await self._record_hold(message.rows, "cannot_be_prepared")
+
+    async def _hold(self, session: BankSession, row: PaymentRow, why: Unsendable) -> None:
+        """It cannot leave as things are: a person must look at it."""
+        session.release()
+        _log.error("payment.cannot_be_prepared", bank=self._parts.bank_name, payment=row.payment, error=why.error,
+                   action=why.action)  # fmt: skip
+        await self._record_hold((row,), why.reason)
+
+    async def _record_hold(self, rows: Sequence[PaymentRow], reason: str) -> None:
+        hold = Hold(self._parts.clock.now_ms(), reason)
+        events = [PaymentEvent(row.payment, hold) for row in rows]
+        await self._recorder.record_all(events, self._shared.lease.epoch, expect=State.READY)
+
+    def _unit(self, ready: _Ready) -> Callable[[Tx], tuple[Applied, ...] | None]:
+        """All orders of the message to `sending`, with its bytes; None, and nothing is written, if one has changed."""
+        parts, epoch, message, submit = self._parts, self._shared.lease.epoch, ready.message, ready.submit
+        key_ids = ",".join(parts.signers[name].key_id for name in parts.bank.profile.signs)
+
+        def unit(tx: Tx) -> tuple[Applied, ...] | None:
+            wire = message.write_down(tx, epoch, ready.bank_date, submit)
+            if wire is None:
+                return None
+            return tuple(
+                transition.apply(
+                    tx, row.payment, Send(tx.now_ms), epoch=epoch, expect=State.READY, version=row.version,
+                    actor=f"lane:{parts.name}", rules=parts.rules,
+                    attempt=AttemptRow(
+                        payment=row.payment, attempt=row.life.attempt + 1, epoch=epoch, node=parts.node,
+                        bank_date=ready.bank_date, serials=submit.serials, port=submit.port, wire=wire,
+                        key_id=key_ids or None, first_write_ms=tx.now_ms,
+                        replay_policy=parts.rules_of(row).replay.value,
+                    ),
+                )
+                for row in message.rows
+            )  # fmt: skip
+
+        return unit
+
+    # ---- repeats ----
+
+    async def repeat(self, session: BankSession, payment: str) -> None:
+        """Let the stored bytes of a payment in doubt leave once more, if its rules still allow that."""
+        found = await self._parts.store.read(lambda conn: attempts.last_with_payment(conn, payment))
+        if found is None:
+            session.release()
+            return
+        row, last = found
+        line: BankConnection | None = None
+        now_ms = self._parts.clock.now_ms()
+        opens_ms = self._repeat_opens_ms(row, now_ms)
+        if row.life.state is State.IN_DOUBT:
+            if opens_ms > now_ms:
+                session.release()
+                self._work_queue.postpone(payment, Work.REPLAY, opens_ms)
+                return
+            try:
+                line = await bank_conversation.proven(session, last.port)
+            except NotConnected as error:
+                session.release(distrust=True)
+                self._metrics.fault(error, row.order.kind.value)
+                self._postpone((row,), RETRY_UNSENT_MS, Work.REPLAY)
+                return
+        bank_date = date.fromisoformat(last.bank_date)
+        committed_s = self._parts.clock.monotonic_s()
+        applied = await self._parts.store.write(
+            self._repeat_unit(row, last, self._shared.calendar.day_ends_ms(bank_date))
+        )
+        sending = applied.row_after
+        if line is None or sending is None or sending.life.state is not State.SENDING:
+            session.release()
+            before = applied.row_before
+            if applied.conflict and before is not None and before.epoch <= self._shared.lease.epoch:
+                self._postpone((row,), 0, Work.REPLAY)
+            return
+        message, sent = SingleOrder(self._parts.bank, sending), sent_from(sending, last, sending.life.attempt)
+
+        async def read(answer: bytes) -> Outcome:
+            return self._parts.bank.read(sending.order.kind, sent, answer)
+
+        await self._speak(session, _Leaving(
+            message, (sending,), _leaves((applied,)), last.wire, line, committed_s, bank_date, read, lambda: None,
+        ))  # fmt: skip
+
+    def _repeat_opens_ms(self, row: PaymentRow, now_ms: int) -> int:
+        """When the stored bytes may leave again: in the bank's hours, with a clock that can be trusted, and after a
+        quarantine that this node has measured itself."""
+        opens_ms, trust = self._opens_ms(now_ms), self._shared.clock_trust
+        if opens_ms > now_ms:
+            return opens_ms
+        rest_ms = trust.quarantine_left_ms(self._parts.rules_of(row).quarantine_ms)
+        return now_ms + (rest_ms if trust.trusted() else RETRY_UNTRUSTED_MS)
+
+    def _repeat_unit(self, row: PaymentRow, last: AttemptRow, day_ends_ms: int) -> Callable[[Tx], Applied]:
+        epoch = self._shared.lease.epoch
+
+        def unit(tx: Tx) -> Applied:
+            # Everything of the attempt is copied: what leaves is what left, to the byte.
+            attempt = replace(last, attempt=row.life.attempt + 1, epoch=epoch, node=self._parts.node,
+                              first_write_ms=tx.now_ms)  # fmt: skip
+            return transition.apply(tx, row.payment, Replay(tx.now_ms, day_ends_ms), epoch=epoch,
+                                    version=row.version, actor=f"lane:{self._parts.name}",
+                                    attempt=attempt, rules=self._parts.rules)  # fmt: skip
+
+        return unit
+
+    # ---- after the commit: whatever goes wrong is doubt, unless not one byte was written ----
+
+    async def _speak(self, session: BankSession, leaving: _Leaving) -> None:
+        """Last gate, write, answer. No other turn of the reactor comes between the gate and the write."""
+        started_s = self._parts.clock.monotonic_s()
+        refusal = self._gate.refusal(leaving.rows, leaving.leaves, leaving.committed_s, leaving.bank_date)
+        if refusal is not None:
+            await self._not_sent(session, leaving, refusal)
+            return
+        answer, heard = b"", False
+        try:
+            answer = await leaving.line.exchange(leaving.wire)
+            heard = True
+            result = await leaving.read(answer)
+        except NoAnswer as error:
+            if not error.written and not heard:
+                await self._not_sent(session, leaving, error.reason)
+                return
+            leaving.close()
+            await self._silent(session, leaving, error, answer or error.partial, started_s)
+        except (NotConnected, ProtocolError) as error:
+            await self._silent(session, leaving, error, answer, started_s)
+        except CancelledError:
+            raise
+        except Exception:
+            # A defect in the bank's code after the bytes left: the orders are in doubt, and the lane must stop.
+            session.release(distrust=True)
+            await self._record_silence(leaving, "adapter_defect", answer)
+            raise
+        else:
+            session.release()
+            await self._answered(leaving, leaving.message.outcomes(result), answer, started_s)
+
+    async def _answered(self, leaving: _Leaving, outcomes: Fates, answer: bytes, started_s: float) -> None:
+        kind, now_ms, message = leaving.kind, self._parts.clock.now_ms(), leaving.message
+        events = []
+        for row in leaving.rows:
+            outcome = outcomes.get(row.bank_ref, NOT_NAMED)
+            if not outcome.listed:
+                self._metrics.unlisted(kind, outcome)
+            evidence = Evidence(Source.SUBMIT, message.own_answer(answer), outcome.fate, outcome.code, outcome.text)
+            event = Answered(now_ms, outcome.fate, Source.SUBMIT, attempt=row.life.attempt)
+            events.append(PaymentEvent(row.payment, event, evidence, outcome))
+        self._metrics.observe(kind, message.metric_word(outcomes), self._parts.clock.monotonic_s() - started_s)
+        await self._recorder.record_all(events, leaving.epoch, message.on_answer(answer))
+
+    async def _silent(
+        self, session: BankSession, leaving: _Leaving, error: NotConnected | NoAnswer | ProtocolError, seen: bytes,
+        started_s: float,
+    ) -> None:  # fmt: skip
+        session.release(distrust=True, signed_out=signed_out(error))
+        word = self._metrics.fault(error, leaving.kind)
+        word = "silent" if word == "not_sent" else word
+        self._metrics.observe(leaving.kind, word, self._parts.clock.monotonic_s() - started_s)
+        reason = reason_of(error)
+        await self._record_silence(leaving, reason, seen, note=reason)
+
+    async def _record_silence(self, leaving: _Leaving, reason: str, seen: bytes, note: str = "") -> None:
+        now_ms, own = self._parts.clock.now_ms(), leaving.message.own_answer(seen)
+        evidence = Evidence(Source.SUBMIT, own, note=note) if own else None
+        events = [PaymentEvent(row.payment, Silent(now_ms, reason, row.life.attempt), evidence) for row in leaving.rows]
+        await self._recorder.record_all(events, leaving.epoch, leaving.message.on_answer(seen))
+
+    async def _not_sent(self, session: BankSession, leaving: _Leaving, reason: str) -> None:
+        if reason != GONE:
+            self._parts.meters.permits_refused.labels(self._parts.bank_name).inc()
+        leaving.close()
+        session.release(distrust=True)
+        self._metrics.observe(leaving.kind, "not_sent", 0.0)
+        now_ms = self._parts.clock.now_ms()
+        events = [
+            PaymentEvent(row.payment, NotSent(now_ms, reason, now_ms + RETRY_UNSENT_MS, row.life.attempt))
+            for row in leaving.rows
+        ]
+        await self._recorder.record_all(events, leaving.epoch, leaving.message.on_not_sent())
+
+
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """A message whose bytes are made, and nothing of it is written down yet."""
+
+    message: Outgoing
+    conversation: Generator[MoneyStep, bytes, Any]
+    submit: Submit
+    line: BankConnection
+    bank_date: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    """A message whose commit was asked for at `committed_s`. `committing` fires with its orders; None: one changed."""
+
+    ready: _Ready
+    committed_s: float
+    committing: Deferred[tuple[Applied, ...] | None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Leaving:
+    """Bytes that were written down, and what is done with their answer. `committed_s` is from before the commit.
+
+    `rows` are the message's orders as that commit left them.
+    """
+
+    message: Outgoing
+    rows: tuple[PaymentRow, ...]
+    leaves: tuple[SendLeave, ...]
+    wire: bytes
+    line: BankConnection
+    committed_s: float
+    bank_date: date
+    read: Callable[[bytes], Awaitable[Any]]
+    close: Callable[[], None]
+
+    @property
+    def epoch(self) -> int:
+        """The lane's epoch of the commit."""
+        return self.rows[0].epoch
+
+    @property
+    def kind(self) -> str:
+        """The kind of its orders, as metrics name it."""
+        return self.rows[0].order.kind.value
+
+
+def _sending(applied: Sequence[Applied]) -> tuple[PaymentRow, ...]:
+    rows = tuple(one.row_after for one in applied if one.row_after is not None)
+    assert len(rows) == len(applied) and all(row.life.state is State.SENDING for row in rows), (
+        "a send that is no conflict is always let go"
+    )
+    return rows
+
+
+def _leaves(applied: Sequence[Applied]) -> tuple[SendLeave, ...]:
+    leaves = tuple(one.leave for one in applied if one.leave is not None)
+    assert len(leaves) == len(applied), "what was written down may leave"
+    return leaves

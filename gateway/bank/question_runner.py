@@ -1,0 +1,61 @@
+"""Puts one question to the bank on a session: keeps the pace, measures it, and gives the session back after a fault."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from gateway.bank import conversation as bank_conversation
+from gateway.bank.connection import NoAnswer
+from gateway.bank.dialer import NotConnected
+from gateway.bank.exchange_metrics import ExchangeMetrics
+from gateway.bank.fault_reasons import signed_out
+from gateway.bank.lane_parts import LaneParts
+from gateway.bank.serials import Serials
+from gateway.bank.session_pool import BankSession
+from gateway.tasks import sleep
+from protocols.bank import Conversation
+from protocols.kit.declined import Declined
+from protocols.kit.errors import ProtocolError
+
+R = TypeVar("R")
+RATE_LIMITED_REST_S = 1.0
+
+
+class QuestionRunner:
+    """See the module. Questions move no money and may be repeated."""
+
+    def __init__(self, parts: LaneParts, metrics: ExchangeMetrics, serials: Serials) -> None:
+        self._parts = parts
+        self._metrics = metrics
+        self._serials = serials
+
+    async def run(
+        self, session: BankSession, operation: str, conversation: Conversation[R], *, opening: bool = False
+    ) -> R:
+        """Run one question and count it. Raises NotConnected, NoAnswer or ProtocolError."""
+        started_s = self._parts.clock.monotonic_s()
+        outcome = "ok"
+        try:
+            return await bank_conversation.ask(session, conversation, self._parts.signers, opening=opening)
+        except (NotConnected, NoAnswer, ProtocolError) as error:
+            outcome = self._metrics.fault(error, operation)
+            raise
+        finally:
+            self._metrics.observe(operation, outcome, self._parts.clock.monotonic_s() - started_s)
+
+    def release_after(self, session: BankSession, error: NotConnected | NoAnswer | ProtocolError) -> None:
+        """Give the session back after a fault. A decline leaves its connections in order; any other fault ends them.
+
+        A bank that says "too fast" gets no request of this login for a moment.
+        """
+        if isinstance(error, Declined) and error.outcome == "rate_limited":
+            self._parts.login.rest(RATE_LIMITED_REST_S)
+        session.release(distrust=not isinstance(error, Declined), signed_out=signed_out(error))
+
+    async def wait_for_pace(self, sort: str) -> None:
+        """Return when the bank's pace allows one more request in a conversation that is already under way."""
+        login = self._parts.login
+        while (wait_s := login.wait_s(sort)) > 0:
+            await sleep(self._parts.clock, wait_s)
+        login.begin(sort)
+        await self._serials.stock()

@@ -1,0 +1,103 @@
+"""The last gate: the one place that decides, in the reactor turn of the write, whether money bytes may leave.
+
+It tests the permit (the lease and its epoch), what was learnt since the commit, pauses (an emergency stop is one), the
+order's validity, the bank's rules for repeats and the bank's hours. Nothing else in the product tests the permit before
+a write; tests/house.py counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import date
+
+from gateway import log
+from gateway.bank.bank_calendar import BankCalendar
+from gateway.bank.connection import NO_PERMIT
+from gateway.bank.lane_parts import LaneParts
+from gateway.bank.lease import Lease
+from gateway.core import guards
+from gateway.journal.cluster import lane_pauses
+from gateway.journal.commit.rows import PaymentRow
+from gateway.journal.commit.send_leave import SendLeave
+
+_log = log.get("bank.send_gate")
+
+
+class SendGate:
+    """The gate of one lane, with its reasons to pause. `on_resumed` is called when a reason is taken away."""
+
+    def __init__(self, parts: LaneParts, lease: Lease, calendar: BankCalendar, on_resumed: Callable[[], None]) -> None:
+        self.halted: str | None = None
+        self._parts = parts
+        self._lease = lease
+        self._calendar = calendar
+        self._on_resumed = on_resumed
+        self._paused: set[str] = set()
+        self._said = lane_pauses.PauseState()
+
+    # ---- the gate ----
+
+    def permitted(self) -> bool:
+        """Whether this node may speak to the bank now: its lease holds, and the lane is not halted."""
+        return self.halted is None and self._lease.holds
+
+    def permits(self, epoch: int, committed_s: float) -> bool:
+        """The permit: whether what was committed under `epoch`, not before `committed_s`, may be written now."""
+        return self.halted is None and self._lease.permits(epoch, committed_s)
+
+    def refusal(
+        self, rows: Sequence[PaymentRow], leaves: Sequence[SendLeave], committed_s: float, bank_date: date
+    ) -> str | None:
+        """Why these orders' bytes, which name `bank_date`, may not leave now; None if they may.
+
+        Call it in the reactor turn of the write. `rows` are the orders as the commit left them, `leaves` their leaves
+        to be sent; `committed_s` is a monotonic time from before that commit.
+        """
+        if not self.permits(rows[0].epoch, committed_s):
+            return NO_PERMIT
+        if any(leave.revoked for leave in leaves):
+            return "overtaken"
+        if self.paused:
+            # Given while this was prepared or committed: whoever paused the lane was told that nothing is sent.
+            return "paused"
+        now_ms = self._parts.clock.now_ms()
+        if any(row.life.valid_until_ms is not None and now_ms >= row.life.valid_until_ms for row in rows):
+            return "expired"
+        repeats = [row for row in rows if row.life.repeats]
+        if repeats:
+            day_ends_ms = self._calendar.day_ends_ms(bank_date)
+            for row in repeats:
+                life = replace(row.life, rules=self._parts.rules_of(row))
+                if not guards.may_leave_again(life, now_ms, day_ends_ms):
+                    return "window_closed"
+        return self._calendar.shut(None if repeats else bank_date)
+
+    # ---- pauses ----
+
+    @property
+    def paused(self) -> tuple[str, ...]:
+        """Why nothing is sent; empty while sending is allowed. Enquiries go on all the same."""
+        return tuple(sorted(self._paused))
+
+    def pause(self, reason: str) -> None:
+        """Send nothing until `resume` with the same reason: an operator, a blocked broker, an emergency stop."""
+        self._paused.add(reason)
+        _log.warning("lane.paused", lane=self._parts.name, reason=reason)
+
+    def resume(self, reason: str) -> None:
+        """Take one reason away. Sending goes on when none is left."""
+        if reason in self._paused:
+            self._paused.discard(reason)
+            _log.info("lane.resumed", lane=self._parts.name, reason=reason)
+            self._on_resumed()
+
+    def apply_pause(self, said: lane_pauses.PauseState) -> None:
+        """Follow an operator's pause or resume as the journal has it. An older one than the last changes nothing."""
+        if said.number < self._said.number:
+            return
+        self._said = said
+        if not said.paused:
+            self.resume(lane_pauses.OPERATOR)
+        elif lane_pauses.OPERATOR not in self._paused:
+            self.pause(lane_pauses.OPERATOR)
