@@ -238,15 +238,6 @@ def reactor_as_argument(one: Source) -> Iterator[str]:
             yield f"{one.path}:{found.line}: imports the reactor; take it (IReactorTime, …) as an argument"
 
 
-# Imports that close a ring and still stand, each with its reason. A ring is cut, not added here.
-RINGS: Mapping[tuple[str, str], str] = {
-    ("gateway.bank.bundling", "gateway.bank.lane"): "goes with the lane's opening: helpers take its parts",
-    ("gateway.bank.enquiry", "gateway.bank.lane"): "goes with the lane's opening: helpers take its parts",
-    ("gateway.bank.sending", "gateway.bank.lane"): "goes with the lane's opening: helpers take its parts",
-    ("gateway.bank.work_loader", "gateway.bank.lane"): "goes with the lane's opening: helpers take its parts",
-}
-
-
 def cycles(sources: Iterable[Source]) -> Iterator[str]:
     """Modules that import each other in a ring: at the top, inside functions, and for types only."""
     by_name = {one.module: one for one in sources}
@@ -259,7 +250,7 @@ def cycles(sources: Iterable[Source]) -> Iterator[str]:
     graph: dict[str, set[str]] = {}
     for module, one in by_name.items():
         targets = {known(found.name) for found in imports(one)}
-        graph[module] = {target for target in targets if target and target != module and (module, target) not in RINGS}
+        graph[module] = {target for target in targets if target and target != module}
     done: set[str] = set()
 
     def visit(module: str, trail: tuple[str, ...]) -> Iterator[str]:
@@ -305,8 +296,6 @@ def never(one: Source) -> Iterator[str]:
 
 # Public names that several modules define, each with its reason. At most 15.
 REPEATED_NAMES: Mapping[str, str] = {
-    "Question": "gateway/bank: to be QueuedQuestion",
-    "Refusal": "gateway/bank: to be HandshakeRefusal",
     "Replay": "the event of core/states, and the bank's permission for it in protocols/bank",
 }
 REPEATED_NAMES_MOST = 15

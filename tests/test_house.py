@@ -11,7 +11,6 @@ from tests.house import (
     COPY_LINES,
     REPEATED_NAMES,
     REPEATED_NAMES_MOST,
-    RINGS,
     Source,
     bank_copies,
     banks_apart,
@@ -20,7 +19,6 @@ from tests.house import (
     docstrings,
     full_nouns,
     import_order,
-    imports,
     invented_numbers,
     lane_on_top,
     links,
@@ -61,12 +59,6 @@ def test_no_import_rings() -> None:
 
 def test_banks_share_no_long_runs_of_lines() -> None:
     check(bank_copies(product()))
-
-
-def test_allowed_rings_stand() -> None:
-    """An import that is allowed to close a ring is taken off the list once it is gone."""
-    standing = {(one.module, found.name.rpartition(".")[0]) for one in product() for found in imports(one)}
-    assert not RINGS.keys() - standing, RINGS.keys() - standing
 
 
 def test_no_name_has_two_meanings() -> None:

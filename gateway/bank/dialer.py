@@ -34,7 +34,7 @@ from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from gateway.bank.handshake_errors import Reason, Refusal, explain
+from gateway.bank.handshake_errors import HandshakeRefusal, Reason, explain
 from gateway.bank.tls import ClientTls
 from gateway.settings import is_loopback
 
@@ -179,13 +179,13 @@ class _Gate(Protocol, Generic[_P]):
     def _handle(self) -> SSL.Connection:
         return cast(SSL.Connection, cast(ISystemHandle, self.transport).getHandle())
 
-    def _why_lost(self, error: BaseException | None) -> Refusal:
+    def _why_lost(self, error: BaseException | None) -> HandshakeRefusal:
         tls = self._endpoint.tls
         refusal = tls.refusal(self._handle()) if tls is not None else None
         if refusal is not None:
             return refusal
         if error is None or isinstance(error, tcp_error.ConnectionDone | tcp_error.ConnectionLost):
-            return Refusal(Reason.CLOSED, f"the peer closed in the handshake ({type(error).__name__})")
+            return HandshakeRefusal(Reason.CLOSED, f"the peer closed in the handshake ({type(error).__name__})")
         return explain(error)
 
     def _watch(self, timeout_s: float, reason: Reason, hang_up: Callable[[], object]) -> None:
@@ -193,10 +193,10 @@ class _Gate(Protocol, Generic[_P]):
         if self._timer is not None:
             self._timer.cancel()
         self._hang_up = hang_up
-        why = Refusal(reason, f"not done within {timeout_s:g} s")
+        why = HandshakeRefusal(reason, f"not done within {timeout_s:g} s")
         self._timer = self._endpoint.clock.callLater(timeout_s, self._fail, why)
 
-    def _fail(self, why: Refusal) -> None:
+    def _fail(self, why: HandshakeRefusal) -> None:
         if not self._over:
             self._end()
             self._result.errback(NotConnected(self._endpoint.where, why.reason, why.detail))
@@ -229,7 +229,7 @@ def _tcp_endpoint(reactor: IReactorTCP, host: str, port: int) -> IStreamClientEn
     return (TCP4ClientEndpoint if version == 4 else TCP6ClientEndpoint)(reactor, host, port, timeout=never_s)
 
 
-def _tcp_refusal(error: BaseException | None) -> Refusal:
+def _tcp_refusal(error: BaseException | None) -> HandshakeRefusal:
     for kind, reason in (
         (tcp_error.ConnectionRefusedError, Reason.REFUSED),
         (tcp_error.DNSLookupError, Reason.DNS),
@@ -237,5 +237,5 @@ def _tcp_refusal(error: BaseException | None) -> Refusal:
         (tcp_error.TimeoutError, Reason.CONNECT_TIMEOUT),
     ):
         if isinstance(error, kind):
-            return Refusal(reason, str(error))
-    return Refusal(Reason.UNREACHABLE, str(error) or repr(error))
+            return HandshakeRefusal(reason, str(error))
+    return HandshakeRefusal(Reason.UNREACHABLE, str(error) or repr(error))

@@ -23,7 +23,7 @@ from gateway.bank.dialer import NotConnected
 from gateway.bank.enquiry import sent_from
 from gateway.bank.fault_reasons import reason_of, signed_out
 from gateway.bank.lane_shared import LaneShared
-from gateway.bank.outgoing import NOT_NAMED, Outgoing, SingleOrder, Unsendable, outgoing
+from gateway.bank.outgoing import NOT_NAMED, Outgoing, SingleOrder, UnsendableOrder, outgoing
 from gateway.bank.recorder import PaymentEvent
 from gateway.bank.session_pool import BankSession
 from gateway.core.states import Answered, Hold, NotSent, Replay, Send, Silent, Source, Work
@@ -94,7 +94,7 @@ class Dispatch:
     async def _begin(self, session: BankSession, row: PaymentRow) -> _Begun | None:
         """Prepare the message and ask for its commit; None, and the session is given back, if it cannot go now."""
         message = await outgoing(self._parts, self._work_queue, row, self._shared.lease.epoch)
-        if isinstance(message, Unsendable):
+        if isinstance(message, UnsendableOrder):
             await self._hold(session, row, message)
             return None
         if message is None:
@@ -206,7 +206,7 @@ class Dispatch:
                    "held; nothing was sent")  # fmt: skip
         await self._record_hold(message.rows, "cannot_be_prepared")
 
-    async def _hold(self, session: BankSession, row: PaymentRow, why: Unsendable) -> None:
+    async def _hold(self, session: BankSession, row: PaymentRow, why: UnsendableOrder) -> None:
         """It cannot leave as things are: a person must look at it."""
         session.release()
         _log.error("payment.cannot_be_prepared", bank=self._parts.bank_name, payment=row.payment, error=why.error,

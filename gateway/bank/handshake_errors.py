@@ -77,14 +77,14 @@ class Reason(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class HandshakeRefusal:
     """Why a peer is not to be talked to: the slug, and what was seen."""
 
     reason: Reason
     detail: str
 
 
-def explain(error: BaseException) -> Refusal:
+def explain(error: BaseException) -> HandshakeRefusal:
     """Put an OpenSSL error of a connection into words.
 
     Under TLS 1.3 the refusal of our certificate comes this way, to the application's `connectionLost`, after
@@ -98,8 +98,8 @@ def explain(error: BaseException) -> Refusal:
     seen = words.casefold()
     for reason, marks in _OPENSSL_WORDS:
         if any(mark in seen for mark in marks):
-            return Refusal(reason, words)
-    return Refusal(Reason.TLS_ERROR, words or repr(error))
+            return HandshakeRefusal(reason, words)
+    return HandshakeRefusal(Reason.TLS_ERROR, words or repr(error))
 
 
 _CLIENT_CERT_ALERTS = tuple(
@@ -167,9 +167,9 @@ _OPENSSL_VERDICTS: Mapping[int, Reason] = {
 }
 
 
-def chain_refusal(error: int, depth: int) -> Refusal:
+def chain_refusal(error: int, depth: int) -> HandshakeRefusal:
     """Put OpenSSL's verdict on the certificate at `depth` of the chain (0: the peer's own) into words."""
     where = "the certificate" if depth == 0 else f"the CA certificate {depth} above it"
-    return Refusal(
+    return HandshakeRefusal(
         _OPENSSL_VERDICTS.get(error, Reason.BAD_CERTIFICATE), f"{where}: OpenSSL verify error {error}"
     )

@@ -26,7 +26,7 @@ from gateway.bank.exchange_metrics import ExchangeMetrics
 from gateway.bank.lane_parts import LaneParts
 from gateway.bank.lane_shared import LaneShared
 from gateway.bank.lease import ORPHAN_QUIET_S, Lease
-from gateway.bank.question_queue import Question, QuestionQueue, unavailable
+from gateway.bank.question_queue import QuestionQueue, QueuedQuestion, unavailable
 from gateway.bank.question_runner import QuestionRunner
 from gateway.bank.ready_payments import ReadyPayments
 from gateway.bank.recorder import Recorder
@@ -363,7 +363,7 @@ class Lane:
         event: Event = Expire(now_ms) if kind is Work.EXPIRE else Overdue(now_ms)
         await self.recorder.record(payment, event)
 
-    async def _answer(self, session: BankSession, question: Question) -> None:
+    async def _answer(self, session: BankSession, question: QueuedQuestion) -> None:
         try:
             conversation = question.conversation(self.serials.context(session))
             result = await self._questions.run(session, question.operation, conversation)

@@ -79,7 +79,7 @@ class Outgoing(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Unsendable:
+class UnsendableOrder:
     """Why an order cannot leave at all: it is held under `reason`. `error` and `action` are for the log."""
 
     reason: str
@@ -94,7 +94,7 @@ def travels_in_bundles(bank: Bank, row: PaymentRow) -> bool:
 
 async def outgoing(
     parts: LaneParts, work_queue: WorkQueue, row: PaymentRow, epoch: int
-) -> Outgoing | Unsendable | None:
+) -> Outgoing | UnsendableOrder | None:
     """The message that carries this ready order: alone, or with those that it may travel with.
 
     None if it need not be sent any more: another order's message has taken it along.
@@ -102,7 +102,7 @@ async def outgoing(
     if not travels_in_bundles(parts.bank, row):
         if row.order.kind in parts.bank.money:
             return SingleOrder(parts.bank, row)
-        return Unsendable("cannot_be_prepared", f"{row.order.kind.value} is switched off at this bank",
+        return UnsendableOrder("cannot_be_prepared", f"{row.order.kind.value} is switched off at this bank",
                           "held; switch it on again and release it, or cancel it")  # fmt: skip
     most, form = parts.bank.bundles[row.order.kind].most, parts.bank.profile.limits.reference
     found = await parts.store.write(lambda tx: bundles.allot(tx, row.payment, most, form, epoch))
@@ -114,7 +114,7 @@ async def outgoing(
     if row.life.first_write_ms is None:
         return None
     # In another message than the one that carried it, it would not be asked about in that one any more.
-    return Unsendable("has_left_before", "its bundle may have left already", "held; nothing was sent again")
+    return UnsendableOrder("has_left_before", "its bundle may have left already", "held; nothing was sent again")
 
 
 @dataclass(frozen=True, slots=True)

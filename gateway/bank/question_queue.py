@@ -20,7 +20,7 @@ R = TypeVar("R")
 
 
 @dataclass(slots=True)
-class Question:
+class QueuedQuestion:
     """One question. `operation` is its sort; `answer` fires with the bank's answer."""
 
     operation: str
@@ -37,7 +37,7 @@ class QuestionQueue:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._waiting: deque[Question] = deque()
+        self._waiting: deque[QueuedQuestion] = deque()
 
     def __bool__(self) -> bool:
         return bool(self._waiting)
@@ -47,11 +47,11 @@ class QuestionQueue:
     ) -> Deferred[R]:
         """Queue a question for at most `max_wait_s` seconds. Fires with its answer, or fails with Unavailable."""
         answer: Deferred[R] = Deferred()
-        self._waiting.append(Question(operation, conversation, answer))
+        self._waiting.append(QueuedQuestion(operation, conversation, answer))
         patience = self._clock.later(max_wait_s, settle, answer, unavailable("bank_silent"))
         return answer.addBoth(_no_longer, patience)
 
-    def take(self, login: Login) -> Question | None:
+    def take(self, login: Login) -> QueuedQuestion | None:
         """Remove and return the first question that may be asked now; None if there is none."""
         self._waiting = deque(one for one in self._waiting if not one.answer.called)
         found = next((one for one in self._waiting if not login.wait_s(one.operation)), None)

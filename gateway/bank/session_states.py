@@ -59,7 +59,7 @@ MEANINGS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Move:
+class SessionStep:
     """One row of the table: in each state of `before`, `event` leads to `after`."""
 
     before: frozenset[SessionState]
@@ -74,22 +74,22 @@ def _in(*states: SessionState) -> frozenset[SessionState]:
 
 _UNCONNECTED = _in(S.DOWN, S.PAUSED, S.BACKING_OFF)
 TABLE = (
-    Move(_UNCONNECTED, E.PAUSE, S.PAUSED, "nothing is said to the bank while another node may own the lane"),
-    Move(_UNCONNECTED, E.CONNECT, S.CONNECTING, "a kept session opens its connections"),
-    Move(_in(S.CONNECTING), E.CONNECTED, S.SIGNING_ON, "every kept connection has passed its handshake"),
-    Move(_in(S.SIGNING_ON), E.PROVEN, S.READY, "the bank has answered an application message"),
-    Move(_UNCONNECTED, E.PROVEN, S.READY, "short connections: the lane's probe proves all sessions at once"),
-    Move(_in(S.LOST), E.PROVEN, S.BUSY, "short connections: as before, and a conversation still has it"),
-    Move(_in(S.READY), E.TAKEN, S.BUSY, "one conversation at a time"),
-    Move(_in(S.BUSY), E.RELEASED, S.READY, "the conversation is over, the connections are in order"),
-    Move(_in(S.LOST), E.RELEASED, S.DOWN, "the conversation is over, the connection had ended before"),
-    Move(_in(S.READY, S.CONNECTING, S.SIGNING_ON), E.ENDED, S.DOWN,
+    SessionStep(_UNCONNECTED, E.PAUSE, S.PAUSED, "nothing is said to the bank while another node may own the lane"),
+    SessionStep(_UNCONNECTED, E.CONNECT, S.CONNECTING, "a kept session opens its connections"),
+    SessionStep(_in(S.CONNECTING), E.CONNECTED, S.SIGNING_ON, "every kept connection has passed its handshake"),
+    SessionStep(_in(S.SIGNING_ON), E.PROVEN, S.READY, "the bank has answered an application message"),
+    SessionStep(_UNCONNECTED, E.PROVEN, S.READY, "short connections: the lane's probe proves all sessions at once"),
+    SessionStep(_in(S.LOST), E.PROVEN, S.BUSY, "short connections: as before, and a conversation still has it"),
+    SessionStep(_in(S.READY), E.TAKEN, S.BUSY, "one conversation at a time"),
+    SessionStep(_in(S.BUSY), E.RELEASED, S.READY, "the conversation is over, the connections are in order"),
+    SessionStep(_in(S.LOST), E.RELEASED, S.DOWN, "the conversation is over, the connection had ended before"),
+    SessionStep(_in(S.READY, S.CONNECTING, S.SIGNING_ON), E.ENDED, S.DOWN,
          "refused, cut, silent, signed out, or the pool stops"),
-    Move(_in(S.BUSY), E.ENDED, S.LOST, "a new session under a conversation would be spoken on unproven"),
-    Move(_in(S.LOST), E.ENDED, S.LOST, "it had ended"),
-    Move(_UNCONNECTED, E.ENDED, S.DOWN, "the bank is still away, or the pool stops"),
-    Move(_UNCONNECTED, E.BACK_OFF, S.BACKING_OFF, "a bank that does not answer must not be stormed"),
-    Move(_in(S.LOST), E.BACK_OFF, S.LOST, "a conversation still has it; when that is over it connects anew"),
+    SessionStep(_in(S.BUSY), E.ENDED, S.LOST, "a new session under a conversation would be spoken on unproven"),
+    SessionStep(_in(S.LOST), E.ENDED, S.LOST, "it had ended"),
+    SessionStep(_UNCONNECTED, E.ENDED, S.DOWN, "the bank is still away, or the pool stops"),
+    SessionStep(_UNCONNECTED, E.BACK_OFF, S.BACKING_OFF, "a bank that does not answer must not be stormed"),
+    SessionStep(_in(S.LOST), E.BACK_OFF, S.LOST, "a conversation still has it; when that is over it connects anew"),
 )  # fmt: skip
 _AFTER = {(state, move.event): move.after for move in TABLE for state in move.before}
 

@@ -33,7 +33,7 @@ from twisted.logger import Logger
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 from zope.interface import implementer
 
-from gateway.bank.handshake_errors import Reason, Refusal, chain_refusal, explain
+from gateway.bank.handshake_errors import HandshakeRefusal, Reason, chain_refusal, explain
 from gateway.bank.signers import MIN_RSA_BITS, KeyFileError, read_certificates, read_private_key
 from gateway.clock import Clock
 
@@ -96,7 +96,7 @@ class _Verdict:
     """What is known about the peer of one connection. Nothing is proven until `leaf` is set."""
 
     leaf: x509.Certificate | None = None
-    refusal: Refusal | None = None
+    refusal: HandshakeRefusal | None = None
     asked_for_certificate: bool = False
     offered: _KeptSession | None = None
 
@@ -146,7 +146,7 @@ class ClientTls:
             connection.set_session(self._kept.session)
         return connection
 
-    def completed(self, connection: SSL.Connection) -> Refusal | None:
+    def completed(self, connection: SSL.Connection) -> HandshakeRefusal | None:
         """Judge a connection whose handshake OpenSSL calls complete. None means: talk to it."""
         verdict = self._verdicts[connection]
         if verdict.refusal is not None:
@@ -154,7 +154,7 @@ class ClientTls:
         if verdict.leaf is None:
             return self._completed_by_resumption(connection, verdict)
         if self.settings.require_mutual and not verdict.asked_for_certificate:
-            return Refusal(Reason.NOT_MUTUAL, "the handshake ended without a request for our certificate")
+            return HandshakeRefusal(Reason.NOT_MUTUAL, "the handshake ended without a request for our certificate")
         self.peer_not_after = verdict.leaf.not_valid_after_utc
         session = connection.get_session()
         if (
@@ -168,14 +168,14 @@ class ClientTls:
             self._kept = _KeptSession(session, verdict.leaf, until_s)
         return None
 
-    def refusal(self, connection: SSL.Connection) -> Refusal | None:
+    def refusal(self, connection: SSL.Connection) -> HandshakeRefusal | None:
         """What the verification said against this connection's peer, if it said anything."""
         return self._verdicts[connection].refusal
 
-    def _completed_by_resumption(self, connection: SSL.Connection, verdict: _Verdict) -> Refusal | None:
+    def _completed_by_resumption(self, connection: SSL.Connection, verdict: _Verdict) -> HandshakeRefusal | None:
         kept = verdict.offered
         if kept is None or connection.get_peer_certificate(as_cryptography=True) != kept.leaf:
-            return Refusal(Reason.BAD_CERTIFICATE, "the handshake ended without a certificate being verified")
+            return HandshakeRefusal(Reason.BAD_CERTIFICATE, "the handshake ended without a certificate being verified")
         self.resumed += 1
         return None
 
@@ -195,32 +195,32 @@ class ClientTls:
             if verdict.refusal is None and depth == 0:
                 verdict.leaf = certificate
         except Exception as problem:  # the border to C: whatever goes wrong in here means "no"
-            verdict.refusal = Refusal(Reason.BAD_CERTIFICATE, f"could not be verified: {problem!r}")
+            verdict.refusal = HandshakeRefusal(Reason.BAD_CERTIFICATE, f"could not be verified: {problem!r}")
         return verdict.refusal is None
 
-    def _judge(self, certificate: x509.Certificate, depth: int) -> Refusal | None:
+    def _judge(self, certificate: x509.Certificate, depth: int) -> HandshakeRefusal | None:
         """OpenSSL is content with this certificate of the chain; are we?"""
         weak = weakness(certificate)
         if weak is not None or depth > 0:
             return weak
         if self._pins and spki_pin(certificate) not in self._pins:
-            return Refusal(Reason.WRONG_PIN, f"the peer's public key has pin {spki_pin(certificate)}")
+            return HandshakeRefusal(Reason.WRONG_PIN, f"the peer's public key has pin {spki_pin(certificate)}")
         return None if self.settings.name_check == "pin-only" else self._name_refusal(certificate)
 
-    def _name_refusal(self, leaf: x509.Certificate) -> Refusal | None:
+    def _name_refusal(self, leaf: x509.Certificate) -> HandshakeRefusal | None:
         expected = self.settings.server_name
         try:
             names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         except x509.ExtensionNotFound:
-            return Refusal(Reason.NO_SAN, f"no subjectAltName; the subject {subject_of(leaf)} does not count")
+            return HandshakeRefusal(Reason.NO_SAN, f"no subjectAltName; the subject {subject_of(leaf)} does not count")
         check = verify_certificate_ip_address if self._is_ip else verify_certificate_hostname
         try:
             check(leaf, expected)
         except VerificationError:
             shown = ", ".join(str(name.value) for name in list(names)[:5])
-            return Refusal(Reason.WRONG_NAME, f"expected {expected}, the certificate names {shown}")
+            return HandshakeRefusal(Reason.WRONG_NAME, f"expected {expected}, the certificate names {shown}")
         except CertificateError as problem:
-            return Refusal(Reason.BAD_SAN, str(problem))
+            return HandshakeRefusal(Reason.BAD_SAN, str(problem))
         return None
 
 
@@ -278,7 +278,7 @@ def spki_pin(certificate: x509.Certificate) -> str:
     return b64encode(hashlib.sha256(spki).digest()).decode("ascii")
 
 
-def weakness(certificate: x509.Certificate) -> Refusal | None:
+def weakness(certificate: x509.Certificate) -> HandshakeRefusal | None:
     """A key or signature that is too weak, or None.
 
     OpenSSL's security level looks at this too, but a legacy profile lowers that level.
@@ -291,7 +291,7 @@ def weakness(certificate: x509.Certificate) -> Refusal | None:
     else:
         strong, shown = isinstance(key, ed25519.Ed25519PublicKey | ed448.Ed448PublicKey), type(key).__name__
     if not strong:
-        return Refusal(Reason.WEAK_KEY, f"{subject_of(certificate)}: {shown}")
+        return HandshakeRefusal(Reason.WEAK_KEY, f"{subject_of(certificate)}: {shown}")
     if certificate.issuer == certificate.subject:
         return None  # nothing hangs on the signature a root makes over itself
     try:
@@ -301,7 +301,7 @@ def weakness(certificate: x509.Certificate) -> Refusal | None:
         shown = certificate.signature_algorithm_oid.dotted_string
     if shown in _GOOD_DIGESTS:
         return None
-    return Refusal(Reason.WEAK_SIGNATURE, f"{subject_of(certificate)}: signed with {shown}")
+    return HandshakeRefusal(Reason.WEAK_SIGNATURE, f"{subject_of(certificate)}: signed with {shown}")
 
 
 def _client_openssl_context(settings: TlsSettings) -> SSL.Context:

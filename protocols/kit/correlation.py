@@ -17,7 +17,7 @@ from protocols.kit.xmldoc import value, value_or
 
 
 @dataclass(frozen=True, slots=True)
-class Keys:
+class CorrelationKeys:
     """What an answer must agree with. `day` is the bank date of the order; None where no day is compared."""
 
     reference: str
@@ -27,18 +27,18 @@ class Keys:
     day: date | None = None
 
     @staticmethod
-    def of(sent: Sent) -> Keys:
+    def of(sent: Sent) -> CorrelationKeys:
         """The order as it was written down before it was sent."""
-        return Keys(sent.reference, sent.amount, sent.debtor.clear, sent.creditor.clear, sent.bank_date)
+        return CorrelationKeys(sent.reference, sent.amount, sent.debtor.clear, sent.creditor.clear, sent.bank_date)
 
     @staticmethod
-    def of_order(order: AnyOrder, reference: str) -> Keys:
+    def of_order(order: AnyOrder, reference: str) -> CorrelationKeys:
         """The order that is being sent; the answer to that is not compared by day."""
-        return Keys(reference, order.amount, order.debtor.account.clear, order.creditor.account.clear)
+        return CorrelationKeys(reference, order.amount, order.debtor.account.clear, order.creditor.account.clear)
 
 
 @dataclass(frozen=True, slots=True)
-class Tags:
+class CorrelationTags:
     """Where a bank's answer states the keys: names of elements, or paths. An empty one is not looked at.
 
     `must_name`: the answer must state the reference. `renminbi` are the bank's writings of CNY in `currency`. `days`
@@ -56,7 +56,7 @@ class Tags:
     minor: Callable[[str], int] = amount_minor
 
 
-def check_keys(stated: etree._Element, keys: Keys, tags: Tags) -> None:
+def check_keys(stated: etree._Element, keys: CorrelationKeys, tags: CorrelationTags) -> None:
     """Raises "correlation" if the answer states another reference, amount, currency, account or a day too far away.
 
     What the answer leaves out, or leaves empty, is not compared. Raises "missing" if it must name the reference and

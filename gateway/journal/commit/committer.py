@@ -25,7 +25,7 @@ from gateway.journal.commit import attempts, audit, outbox, work
 from gateway.journal.commit.hand_over import HandOver
 from gateway.journal.commit.payment_cache import Outdated, PaymentCache
 from gateway.journal.commit.permit_log import Group, Permits
-from gateway.journal.commit.rows import Chain, Head, Serials, WorkRow
+from gateway.journal.commit.rows import Chain, Head, SerialBlocks, WorkRow
 from gateway.journal.commit.store import StoreFailed, Tx, Unit
 from gateway.journal.sql import schema
 from gateway.journal.sql.databases import is_locked, is_transient, is_trouble, wait_for_locks
@@ -98,7 +98,7 @@ class Committer:
         self._conn: Connection | None = None
         self._chain = Chain(node, Head(0, audit.GENESIS))
         self.committed = self._chain.head
-        self._serials = Serials()
+        self._serials = SerialBlocks()
         self._cache = PaymentCache()
         self._signed: str | None = None
         # The index of the unit that was running when a transaction failed, or _AT_ADMISSION_LOCK.

@@ -179,7 +179,7 @@ class Chain:
 
 
 @dataclass(slots=True)
-class Serials:
+class SerialBlocks:
     """Numbers reserved in the database and not yet given out, per bank. Owned by the writer; a rollback drops them."""
 
     blocks: dict[str, range] = field(default_factory=dict)

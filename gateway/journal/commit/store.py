@@ -22,7 +22,7 @@ from gateway.journal.commit.rows import (
     OutboxRow,
     PaymentRow,
     Permit,
-    Serials,
+    SerialBlocks,
     WorkRow,
 )
 from gateway.journal.commit.usage_totals import UsageTotals
@@ -53,7 +53,7 @@ class Tx:
     vault: Vault
     entropy: Entropy
     chain: Chain
-    serials: Serials
+    serials: SerialBlocks
     payment_cache: PaymentCache
     usage_totals: UsageTotals = field(default_factory=UsageTotals)
     messages: list[OutboxRow] = field(default_factory=list)

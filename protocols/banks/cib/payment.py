@@ -18,7 +18,7 @@ from protocols.banks.cib.xferinfo import check_stated, transfer_info
 from protocols.canon.order import AnyOrder, Kind, TransferDetail, Urgency
 from protocols.canon.outcome import Fate, Outcome
 from protocols.canon.query import FateQuestion, Sent
-from protocols.kit.correlation import Keys
+from protocols.kit.correlation import CorrelationKeys
 from protocols.kit.declined import Declined
 from protocols.kit.errors import ProtocolError
 from protocols.kit.fields import check_day, plain
@@ -51,7 +51,7 @@ class Payments:
         answer = read_answer(frame, operation)
         if not answer.signed_on:
             signed_out(self.fox.meanings, "pay", answer.code, answer.text)
-        keys = Keys.of_order(order, context.reference)
+        keys = CorrelationKeys.of_order(order, context.reference)
         # What people send again under the same TRNUID may have been executed the first time, as with a repeat.
         return self._submitted(answer, keys, again=context.attempt > 1)
 
@@ -92,9 +92,9 @@ class Payments:
         answer = read_answer(frame, *BODIES)
         if not answer.signed_on:
             signed_out(self.fox.meanings, "pay", answer.code, answer.text)
-        return self._submitted(answer, Keys.of(sent), again=sent.attempt > 1)
+        return self._submitted(answer, CorrelationKeys.of(sent), again=sent.attempt > 1)
 
-    def _submitted(self, answer: Answer, keys: Keys, *, again: bool) -> Outcome:
+    def _submitted(self, answer: Answer, keys: CorrelationKeys, *, again: bool) -> Outcome:
         if answer.trnuid != keys.reference:
             raise ProtocolError("correlation", f"an answer to {answer.trnuid!r}, not {keys.reference!r}")
         body = maybe(answer.within, BODIES[answer.operation])
@@ -129,7 +129,7 @@ class Payments:
 
         Raises Declined where the enquiry itself is refused: that says nothing about the payment.
         """
-        keys = Keys.of(question.sent)
+        keys = CorrelationKeys.of(question.sent)
         content = el("XFERINQRQ", el("CLIENTREF", keys.reference))
         answer = yield from self.fox.ask("XFERINQTRN", "enquiry", content, context)
         found = self._listed(answer, keys)
@@ -143,7 +143,7 @@ class Payments:
         inside = _interbank(found)
         return (yield from self._core(keys, inside, outcome, context))
 
-    def _listed(self, answer: Answer, keys: Keys) -> etree._Element | None:
+    def _listed(self, answer: Answer, keys: CorrelationKeys) -> etree._Element | None:
         """The one XFER of the answer to an enquiry; None if the bank knows of none."""
         if answer.code != DONE:
             if self.fox.meanings.table.look_up("enquiry", "asked", answer.code, answer.text) == "not_found":
@@ -158,7 +158,7 @@ class Payments:
         check_stated(rows[0], keys, named=True)
         return rows[0]
 
-    def _core(self, keys: Keys, inside: str, first: Outcome, context: Context) -> Conversation[Outcome]:
+    def _core(self, keys: CorrelationKeys, inside: str, first: Outcome, context: Context) -> Conversation[Outcome]:
         """INQSTATETRN, or `first` where the core system does not say."""
         content = el("INQSTATECOND", el("CLIENTREF", keys.reference))
         try:

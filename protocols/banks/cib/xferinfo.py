@@ -16,7 +16,7 @@ from protocols.banks.cib.options import Options
 from protocols.canon.order import AnyOrder, Channel, Kind
 from protocols.canon.party import Party
 from protocols.kit.china import check_amount
-from protocols.kit.correlation import Keys, Tags, check_keys
+from protocols.kit.correlation import CorrelationKeys, CorrelationTags, check_keys
 from protocols.kit.errors import ProtocolError
 from protocols.kit.fields import amount_text
 from protocols.kit.orders import own_bank, required
@@ -33,13 +33,13 @@ SUPER_MAX_MINOR: Final = 5_000_000
 RENMINBI: Final = ("RMB", "CNY", "01")
 
 
-TAGS: Final = Tags(
+TAGS: Final = CorrelationTags(
     amount="TRNAMT", debtor="ACCTFROM/ACCTID", creditor="ACCTTO/ACCTID", currency="CURSYM", renminbi=RENMINBI
 )
 """Where XFERINFO states the keys of an order; our reference stands beside it, in CLIENTREF."""
 
 
-def check_stated(parent: etree._Element, keys: Keys, *, named: bool) -> None:
+def check_stated(parent: etree._Element, keys: CorrelationKeys, *, named: bool) -> None:
     """Raises "correlation" if CLIENTREF or XFERINFO below `parent` are about another payment.
 
     `named`: the answer must say which payment it is about, by our reference or by amount and both accounts; "missing"

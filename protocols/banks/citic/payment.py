@@ -20,7 +20,7 @@ from protocols.canon.order import AnyOrder, Channel, Kind, Urgency
 from protocols.canon.outcome import Fate, Outcome
 from protocols.canon.query import FateQuestion, Sent
 from protocols.kit.china import BEIJING, check_amount
-from protocols.kit.correlation import Keys, Tags, check_keys
+from protocols.kit.correlation import CorrelationKeys, CorrelationTags, check_keys
 from protocols.kit.errors import ProtocolError
 from protocols.kit.fields import amount_text
 from protocols.kit.meanings import Meanings
@@ -51,7 +51,7 @@ HEAD_OFFICES: Final[Mapping[str, str]] = {
 
 _OTHERS: Final = tuple(sorted({number[:3] for number in HEAD_OFFICES.values()}))
 """How the numbers of other banks begin: the first three digits name the bank."""
-TAGS: Final = Tags(reference="clientID", amount="tranAmount", debtor="payAccountNo", creditor="recAccountNo")
+TAGS: Final = CorrelationTags(reference="clientID", amount="tranAmount", debtor="payAccountNo", creditor="recAccountNo")
 """Where an answer may state an order's keys. The bank's own samples state no clientID."""
 
 
@@ -70,19 +70,19 @@ class Payments:
         action = _action(order.kind)
         fitting(order.debtor.account.clear, "payAccountNo", PAYER_CHARS)
         fitting(order.creditor.account.clear, "recAccountNo", PAYEE_CHARS)
-        keys = Keys.of_order(order, context.reference)
+        keys = CorrelationKeys.of_order(order, context.reference)
         leaves = self._transfer(order, keys) if action == _DLINETRN else self._payment(order, keys, context.now)
         frame = yield Submit("business", self.wire.message(action, leaves), (action,))
         return self.submitted(self.wire.read(frame, action), keys)
 
-    def _transfer(self, order: AnyOrder, keys: Keys) -> Leaves:
+    def _transfer(self, order: AnyOrder, keys: CorrelationKeys) -> Leaves:
         return (
             ("clientID", reference(keys.reference)), *NOW, ("payAccountNo", keys.debtor),
             ("recAccountNo", keys.creditor), ("tranAmount", amount(order)), ("abstract", text(order.purpose)),
             ("memo", ""), ("cryType", ""),
         )  # fmt: skip
 
-    def _payment(self, order: AnyOrder, keys: Keys, now: datetime) -> Leaves:
+    def _payment(self, order: AnyOrder, keys: CorrelationKeys, now: datetime) -> Leaves:
         same = self.same_bank(order)
         return (
             ("clientID", reference(keys.reference)), *NOW,
@@ -139,7 +139,7 @@ class Payments:
 
     # ---- the answer to it -------------------------------------------------------------------------------------
 
-    def submitted(self, answer: Answer, keys: Keys) -> Outcome:
+    def submitted(self, answer: Answer, keys: CorrelationKeys) -> Outcome:
         """What the answer to one order says about it: taken at most."""
         check_keys(answer.root, keys, TAGS)
         word = self.meanings.word("submit", "outer", answer.status, answer.text)
@@ -149,7 +149,7 @@ class Payments:
         """The stored answer to the money word of `kind` that was written down as `sent`."""
         if kind not in (Kind.PAYMENT, Kind.TRANSFER):
             raise ProtocolError("value", f"citic sends no single {kind.value}")
-        return self.submitted(self.wire.read(frame, _action(kind)), Keys.of(sent))
+        return self.submitted(self.wire.read(frame, _action(kind)), CorrelationKeys.of(sent))
 
     # ---- what became of it ------------------------------------------------------------------------------------
 
@@ -173,7 +173,7 @@ class Payments:
         action = sent.serials[0] if sent.serials else ""
         asked = (("clientID", reference(sent.reference)), ("type", action))
         answer = self.wire.read((yield Ask("business", self.wire.message("DLCIDSTT", asked))), "DLCIDSTT")
-        keys = Keys.of(sent)
+        keys = CorrelationKeys.of(sent)
         check_keys(answer.root, keys, TAGS)
         if not answer.done:
             return not_told(self.meanings, "DLCIDSTT", "status", answer)

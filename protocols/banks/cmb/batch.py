@@ -20,7 +20,7 @@ from protocols.banks.cmb.wire import Answer, part
 from protocols.canon.order import Bundle
 from protocols.canon.outcome import Outcome
 from protocols.canon.query import BundleFateQuestion, SentBundle
-from protocols.kit.correlation import Keys, by_reference, check_keys
+from protocols.kit.correlation import CorrelationKeys, by_reference, check_keys
 from protocols.kit.declined import Declined
 from protocols.kit.errors import ProtocolError
 from protocols.kit.orders import check_lines
@@ -46,7 +46,7 @@ class Batches:
         payments, options = self.payments, self.payments.options
         check_lines(bundle, options.batch_lines)
         lines = [(item.order, item.reference) for item in bundle.items]
-        keys = {item.reference: Keys.of_order(item.order, item.reference) for item in bundle.items}
+        keys = {item.reference: CorrelationKeys.of_order(item.order, item.reference) for item in bundle.items}
         wire = payments.wire.message(_FUNCTION, *payments.parts(_FUNCTION, lines))
         frame = yield Submit("business", wire, (options.payment_code,))
         return self.submitted(payments.wire.read(frame, _FUNCTION), keys)
@@ -55,7 +55,7 @@ class Batches:
         """The stored answer to the batch that was written down as `sent`."""
         return self.submitted(self.payments.wire.read(frame, _FUNCTION), _keys(sent))
 
-    def submitted(self, answer: Answer, keys: Mapping[str, Keys]) -> Fates:
+    def submitted(self, answer: Answer, keys: Mapping[str, CorrelationKeys]) -> Fates:
         """What the answer says of each item; one that a synchronous answer leaves out is left out here too."""
         rows = _lines(several(answer.root, "NTQPAYRQZ"), keys)
         if not answer.done:
@@ -94,7 +94,7 @@ class Batches:
         return fates
 
     def _looked_for(
-        self, keys: Mapping[str, Keys], fates: dict[str, Outcome], days: Leaves, turn: int
+        self, keys: Mapping[str, CorrelationKeys], fates: dict[str, Outcome], days: Leaves, turn: int
     ) -> Conversation[None]:
         """Adds to `fates` what notices and single enquiries say of the lines that are not in it yet."""
         payments = self.payments
@@ -109,7 +109,7 @@ class Batches:
 
     # ---- notices ----------------------------------------------------------------------------------------------
 
-    def _noticed(self, missing: Mapping[str, Keys], fates: dict[str, Outcome]) -> Conversation[None]:
+    def _noticed(self, missing: Mapping[str, CorrelationKeys], fates: dict[str, Outcome]) -> Conversation[None]:
         """Adds to `fates` what the results of handing in say of lines that no enquiry knows.
 
         GetNewNotice tells each notice once, to whoever asks first. Nothing is kept here: what it told is read again
@@ -136,7 +136,7 @@ class Batches:
         notices = several(answer.root, "NTQNTCGTZ")
         return [one for row in notices if value_or(row, "MSGTYP") == NOTICE for one in _texts(row, "RSTSET")]
 
-    def _result(self, result_set: str, missing: Mapping[str, Keys]) -> Conversation[dict[str, Outcome]]:
+    def _result(self, result_set: str, missing: Mapping[str, CorrelationKeys]) -> Conversation[dict[str, Outcome]]:
         payments = self.payments
         ask = part("SDQPYRSTX", (("RSTSET", result_set),))
         frame = yield Ask("business", payments.wire.message("GetBatchPayOprRes", ask))
@@ -153,7 +153,7 @@ class Batches:
             decline(self.payments.meanings, function, answer)
 
 
-def _lines(rows: Iterable[etree._Element], keys: Mapping[str, Keys]) -> dict[str, etree._Element]:
+def _lines(rows: Iterable[etree._Element], keys: Mapping[str, CorrelationKeys]) -> dict[str, etree._Element]:
     """The rows by YURREF, each checked to be about its item."""
     found = by_reference(rows, "YURREF", keys)
     for reference, row in found.items():
@@ -161,8 +161,8 @@ def _lines(rows: Iterable[etree._Element], keys: Mapping[str, Keys]) -> dict[str
     return found
 
 
-def _keys(sent: SentBundle) -> dict[str, Keys]:
-    return {item.reference: Keys.of(item) for item in sent.items}
+def _keys(sent: SentBundle) -> dict[str, CorrelationKeys]:
+    return {item.reference: CorrelationKeys.of(item) for item in sent.items}
 
 
 def _texts(row: etree._Element, tag: str) -> Iterator[str]:

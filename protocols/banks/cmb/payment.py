@@ -23,7 +23,7 @@ from protocols.canon.outcome import Fate, Outcome
 from protocols.canon.query import FateQuestion, Sent
 from protocols.kit.charset import GBK
 from protocols.kit.china import check_amount
-from protocols.kit.correlation import Keys, Tags, check_keys
+from protocols.kit.correlation import CorrelationKeys, CorrelationTags, check_keys
 from protocols.kit.errors import ProtocolError
 from protocols.kit.fields import amount_text, date_text, plain
 from protocols.kit.meanings import Meanings
@@ -43,7 +43,7 @@ NO_ERROR: Final = "SUC0000"
 _REFERENCE = re.compile(r"[0-9A-Za-z]{1,30}", re.ASCII)
 _ENDED: Final = (Fate.SETTLED, Fate.RETURNED)
 _DCPAYMNT, _DCOPRTRF = "DCPAYMNT", "DCOPRTRF"
-TAGS: Final = Tags(
+TAGS: Final = CorrelationTags(
     reference="YURREF", must_name=True, amount="TRSAMT", debtor="DBTACC", creditor="CRTACC", currency="CCYNBR",
     renminbi=(RENMINBI,), days=("OPRDAT",),
 )  # fmt: skip
@@ -80,7 +80,7 @@ class Payments:
         code = self._code(order.kind)
         wire = self.wire.message(function, *self.parts(function, [(order, context.reference)]))
         frame = yield Submit("business", wire, (code,))
-        keys = Keys.of_order(order, context.reference)
+        keys = CorrelationKeys.of_order(order, context.reference)
         return self.submitted(self.wire.read(frame, function), keys)
 
     def _function(self, kind: Kind) -> str:
@@ -146,7 +146,7 @@ class Payments:
 
     # ---- the answer to it -------------------------------------------------------------------------------------
 
-    def submitted(self, answer: Answer, keys: Keys) -> Outcome:
+    def submitted(self, answer: Answer, keys: CorrelationKeys) -> Outcome:
         """What the answer to a message of one line says about that line."""
         rows = several(answer.root, "NTQPAYRQZ")
         for row in rows:
@@ -190,7 +190,7 @@ class Payments:
         """The stored or replayed answer to the money word of `kind` that was written down as `sent`."""
         if kind not in (Kind.PAYMENT, Kind.TRANSFER):
             raise ProtocolError("value", f"cmb sends no single {kind.value}")
-        return self.submitted(self.wire.read(frame, _DCPAYMNT, _DCOPRTRF), Keys.of(sent))
+        return self.submitted(self.wire.read(frame, _DCPAYMNT, _DCOPRTRF), CorrelationKeys.of(sent))
 
     # ---- what became of it ------------------------------------------------------------------------------------
 
@@ -200,7 +200,7 @@ class Payments:
         days = asked_days(sent.bank_date, context.bank_date)
         if days is None:
             return Outcome(Fate.UNKNOWN, text=f"the bank answers about the last {REACH.days} days only")
-        code, keys = sent.serials[0] if sent.serials else self.options.payment_code, Keys.of(sent)
+        code, keys = sent.serials[0] if sent.serials else self.options.payment_code, CorrelationKeys.of(sent)
         outcome = yield from self.by_reference(code, days, keys)
         if outcome.fate is Fate.NOT_FOUND and self.options.second_enquiry:
             frame = yield Ask("business", self.wire.message("NTQRYSTN", self.by_date(code, days)))
@@ -213,7 +213,7 @@ class Payments:
         # noise after a hop for people's sake would cost the verdict that is known here already.
         return outcome
 
-    def by_reference(self, code: str, days: Leaves, keys: Keys) -> Conversation[Outcome]:
+    def by_reference(self, code: str, days: Leaves, keys: CorrelationKeys) -> Conversation[Outcome]:
         """NTQRYSTY: the bank finds exactly this YURREF. Raises Declined if we ask too often."""
         ask = part("NTQRYSTYX1", (("BUSCOD", code), ("YURREF", keys.reference), *days, ("RSV50Z", "")))
         answer = self.wire.read((yield Ask("business", self.wire.message("NTQRYSTY", ask))), "NTQRYSTY")
@@ -234,7 +234,7 @@ class Payments:
         word = self.meanings.word("status", "retcod", answer.code, answer.text)
         return replace(word, fate=Fate.UNKNOWN)
 
-    def told(self, rows: Sequence[etree._Element], keys: Keys) -> Outcome:
+    def told(self, rows: Sequence[etree._Element], keys: CorrelationKeys) -> Outcome:
         """What the rows of one reference say together.
 
         The bank may hold a reference twice, because it lets it be used again after a failure. A failure among other
@@ -252,7 +252,7 @@ class Payments:
             return live[0]
         return replace(live[0], fate=Fate.UNKNOWN, text=f"{len(rows)} records under one reference", listed=False)
 
-    def _row(self, row: etree._Element, keys: Keys) -> Outcome:
+    def _row(self, row: etree._Element, keys: CorrelationKeys) -> Outcome:
         check_keys(row, keys, TAGS)
         reqsts, rtnflg = value(row, "REQSTS"), value_or(row, "RTNFLG")
         word = replace(status(self.meanings, "status", reqsts, rtnflg), bank_serial=bank_number(row) or None)

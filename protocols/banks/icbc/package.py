@@ -16,7 +16,7 @@ from protocols.banks.icbc.table import about_the_question, line_word
 from protocols.banks.icbc.wire import RENMINBI, Message, Refused, fen, leaves, number
 from protocols.canon.outcome import Fate, Outcome
 from protocols.canon.query import Sent
-from protocols.kit.correlation import Keys, Tags, check_keys
+from protocols.kit.correlation import CorrelationKeys, CorrelationTags, check_keys
 from protocols.kit.errors import ProtocolError
 from protocols.kit.fields import plain
 from protocols.kit.meanings import Meanings
@@ -34,7 +34,7 @@ class Words:
     head_account: str = ""
 
 
-TAGS: Final = Tags(
+TAGS: Final = CorrelationTags(
     reference="ERPSqn", amount="PayAmt", debtor="PayAccNo", creditor="RecAccNo", currency="CurrType", renminbi=RENMINBI,
     minor=fen,
 )  # fmt: skip
@@ -153,7 +153,7 @@ class Package:
                 raise ProtocolError("correlation", f"package {self.reference} has no line {place}")
             if place in found:
                 raise ProtocolError("ambiguous", f"package {self.reference}: two rows about line {place}")
-            check_keys(row, Keys.of(self.items[place - 1]), TAGS)
+            check_keys(row, CorrelationKeys.of(self.items[place - 1]), TAGS)
             found[place] = row
         return [(self.items[place - 1], row) for place, row in found.items()]
 

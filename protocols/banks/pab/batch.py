@@ -20,7 +20,7 @@ from protocols.canon.order import AnyOrder, Bundle, CollectionDetail, Item, Kind
 from protocols.canon.outcome import Fate, Outcome
 from protocols.canon.query import BundleFateQuestion, Sent, SentBundle
 from protocols.kit.charset import GBK
-from protocols.kit.correlation import Keys, Tags, check_keys
+from protocols.kit.correlation import CorrelationKeys, CorrelationTags, check_keys
 from protocols.kit.errors import ProtocolError
 from protocols.kit.fields import amount_text, plain
 from protocols.kit.xmldoc import Markup, build, el, leaf, leaves, several, value, value_or
@@ -29,7 +29,7 @@ LINES_4018: Final = 500
 LINES_4047: Final = 500
 _ROWS_A_PAGE: Final = 500
 PAGES_MAX: Final = 5
-AGENCY_LINE: Final = Tags(amount="Amount")
+AGENCY_LINE: Final = CorrelationTags(amount="Amount")
 """4048 calls the amount Amount."""
 _COLLECT, _PAY = "0", "1"
 Leaves = tuple[tuple[str, str], ...]
@@ -203,8 +203,8 @@ class Batches:
             sent = ours.get(voucher)
             if sent is None:
                 raise ProtocolError("correlation", f"a row about {voucher!r}, which is no line of this batch")
-            check_keys(row, Keys.of(sent), LINE)
-            check_keys(row, Keys.of(sent), AGENCY_LINE)
+            check_keys(row, CorrelationKeys.of(sent), LINE)
+            check_keys(row, CorrelationKeys.of(sent), AGENCY_LINE)
             _same_account(row, sent)
             word = decide(row)
             if voucher in found and found[voucher].fate is not word.fate:

@@ -23,7 +23,7 @@ from protocols.canon.party import Party
 from protocols.canon.query import FateQuestion, Sent
 from protocols.kit.charset import GBK
 from protocols.kit.china import BEIJING, check_amount
-from protocols.kit.correlation import Keys, Tags, check_keys
+from protocols.kit.correlation import CorrelationKeys, CorrelationTags, check_keys
 from protocols.kit.errors import ProtocolError
 from protocols.kit.fields import amount_minor, amount_text, parse_date, plain
 from protocols.kit.meanings import Meanings
@@ -34,7 +34,7 @@ PURPOSE_CHARS: Final = 30
 VOUCHER_CHARS: Final = 20
 _VOUCHER = re.compile(r"[0-9A-Za-z]{1,20}", re.ASCII)
 _SERIAL = slice(*HEADER.place("serial"))
-_STATED: Final = Tags(
+_STATED: Final = CorrelationTags(
     must_name=True, amount="TranAmount", debtor="OutAcctNo", creditor="InAcctNo", currency="CcyCode",
     renminbi=("RMB", "CNY"), days=("submitTime", "AccountDate"),
 )  # fmt: skip
@@ -57,7 +57,7 @@ class Payments:
         wire = self.sender.message("4004", body, serial=context.serials[0], now=context.now)
         serial = wire[_SERIAL].decode("ascii")
         frame = yield Submit("business", wire, (serial,))
-        return self.submitted(frame, Keys.of_order(order, context.reference))
+        return self.submitted(frame, CorrelationKeys.of_order(order, context.reference))
 
     def body(self, order: AnyOrder, voucher: str) -> Markup:
         """The <Result> of a 4004 request."""
@@ -112,7 +112,7 @@ class Payments:
         """Whether a party banks here, as far as its bank's name and number tell."""
         return own_bank(party, self.options.own_names, self.options.own_cnaps)
 
-    def submitted(self, frame: bytes, keys: Keys) -> Outcome:
+    def submitted(self, frame: bytes, keys: CorrelationKeys) -> Outcome:
         """What the answer to a 4004 says about the payment of `keys`."""
         answer = read_answer(frame, "4004")
         if answer.accepted and answer.body is not None and not value(answer.body, "ThirdVoucher"):
@@ -128,7 +128,7 @@ class Payments:
         """The stored or replayed answer to the money word of `kind` that was written down as `sent`."""
         if kind not in (Kind.PAYMENT, Kind.TRANSFER):
             raise ProtocolError("value", f"pab sends no {kind.value}")
-        return self.submitted(frame, Keys.of(sent))
+        return self.submitted(frame, CorrelationKeys.of(sent))
 
     def fate(self, question: FateQuestion, context: Context) -> Conversation[Outcome]:
         """4005 by our voucher."""
@@ -141,9 +141,9 @@ class Payments:
         )
         wire = self.sender.message("4005", build(body, GBK), serial=context.serials[0], now=context.now)
         answer = read_answer((yield Ask("business", wire)), "4005")
-        return self.told(answer, Keys.of(sent))
+        return self.told(answer, CorrelationKeys.of(sent))
 
-    def told(self, answer: Answer, keys: Keys) -> Outcome:
+    def told(self, answer: Answer, keys: CorrelationKeys) -> Outcome:
         """What the answer to a 4005 says about the payment of `keys`."""
         if not answer.accepted or answer.body is None:
             if answer.body is not None:

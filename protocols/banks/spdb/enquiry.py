@@ -21,7 +21,7 @@ from protocols.banks.spdb.options import Options
 from protocols.banks.spdb.rows import TAGS, VOUCHER
 from protocols.canon.outcome import Fate, Outcome
 from protocols.canon.query import Sent, SentBundle
-from protocols.kit.correlation import Keys, check_keys
+from protocols.kit.correlation import CorrelationKeys, check_keys
 from protocols.kit.errors import ProtocolError
 from protocols.kit.fields import amount_minor, date_text, digits
 from protocols.kit.meanings import Meanings
@@ -173,7 +173,7 @@ class Enquiry:
         rows = yield from self._told("EY03", before, behind, packet_ids, context)
         ours = [row for row in rows if value_or(row, VOUCHER, sent.reference) == sent.reference]
         for row in ours:
-            check_keys(row, Keys.of(sent), TAGS)
+            check_keys(row, CorrelationKeys.of(sent), TAGS)
         if len(ours) != 1:
             several_rows = Outcome(Fate.UNKNOWN, text="several records of one voucher", listed=False)
             return several_rows if ours else None

@@ -22,7 +22,7 @@ from protocols.banks.spdb.table import DONE, accepted
 from protocols.canon.order import AnyOrder, Bundle, Kind
 from protocols.canon.outcome import Fate, Outcome
 from protocols.canon.query import BundleFateQuestion, FateQuestion, Sent, SentBundle
-from protocols.kit.correlation import Keys, check_keys
+from protocols.kit.correlation import CorrelationKeys, check_keys
 from protocols.kit.errors import ProtocolError
 from protocols.kit.fields import digits
 from protocols.kit.meanings import Meanings
@@ -75,7 +75,7 @@ class Payments:
         """At most "the bank has it": the signed answer to an 8801 does not say which payment it is about."""
         if isinstance(told, Refused):
             return self._refused("8801", told, sent.attempt)
-        check_keys(told, Keys.of(sent), TAGS)
+        check_keys(told, CorrelationKeys.of(sent), TAGS)
         accept, status = _accept_no(told), value_or(told, "transStatus")
         if not status and accept:
             return Outcome(Fate.PENDING, DONE, bank_serial=accept)

@@ -11,13 +11,13 @@ from lxml import etree
 from protocols.banks.spdb.table import row_word
 from protocols.canon.outcome import Fate, Outcome
 from protocols.canon.query import Sent
-from protocols.kit.correlation import Keys, Tags, check_keys
+from protocols.kit.correlation import CorrelationKeys, CorrelationTags, check_keys
 from protocols.kit.fields import amount_minor
 from protocols.kit.meanings import Meanings
 from protocols.kit.xmldoc import value, value_or
 
 VOUCHER = "elecChequeNo"
-TAGS: Final = Tags(
+TAGS: Final = CorrelationTags(
     reference=VOUCHER, amount="amount", debtor="acctNo", creditor="payeeAcctNo", days=("transDate",)
 )
 """Where an answer states the keys of a payment."""
@@ -57,7 +57,7 @@ def judged(elements: Sequence[etree._Element], sent: Sent, meanings: Meanings) -
     """
     ours = [element for element in elements if value_or(element, VOUCHER) == sent.reference]
     for element in ours:
-        check_keys(element, Keys.of(sent), TAGS)
+        check_keys(element, CorrelationKeys.of(sent), TAGS)
     rows = list({(row.place, row.status): row for row in map(row_of, ours)}.values())
     if not rows:
         return None

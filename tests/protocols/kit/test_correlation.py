@@ -11,12 +11,12 @@ from lxml import etree
 from protocols.canon.money import Money
 from protocols.canon.party import AccountNumber
 from protocols.canon.query import Sent
-from protocols.kit.correlation import Keys, Tags, by_reference, check_keys
+from protocols.kit.correlation import CorrelationKeys, CorrelationTags, by_reference, check_keys
 from protocols.kit.errors import ProtocolError
 
 SENT = Sent("R1", date(2026, 11, 2), 1, (), Money(1250), AccountNumber("0000000001"), AccountNumber("0000000002"))
-KEYS = Keys.of(SENT)
-TAGS = Tags("ref", "amount", "from/no", "to", "currency", ("RMB", "01"), ("day",))
+KEYS = CorrelationKeys.of(SENT)
+TAGS = CorrelationTags("ref", "amount", "from/no", "to", "currency", ("RMB", "01"), ("day",))
 WHOLE = "<r><ref>R1</ref><amount>12.50</amount><from><no>0000000001</no></from><to>0000000002</to>" \
         "<currency>RMB</currency><day>20261103093000</day></r>"  # fmt: skip
 
@@ -25,7 +25,7 @@ def parsed(text: str) -> etree._Element:
     return etree.fromstring(text)
 
 
-def refused(text: str, tags: Tags = TAGS, keys: Keys = KEYS) -> str:
+def refused(text: str, tags: CorrelationTags = TAGS, keys: CorrelationKeys = KEYS) -> str:
     with pytest.raises(ProtocolError) as caught:
         check_keys(parsed(text), keys, tags)
     return caught.value.reason
@@ -82,5 +82,5 @@ def test_rows_by_reference() -> None:
 
 
 def test_a_bank_may_state_nothing_but_the_reference() -> None:
-    check_keys(parsed(WHOLE), KEYS, Tags("ref"))
-    assert refused(WHOLE.replace("R1", "R2"), Tags("ref")) == "correlation"
+    check_keys(parsed(WHOLE), KEYS, CorrelationTags("ref"))
+    assert refused(WHOLE.replace("R1", "R2"), CorrelationTags("ref")) == "correlation"
