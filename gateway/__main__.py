@@ -54,10 +54,10 @@ def _start(reactor: Any, settings: Settings, on_fatal: Callable[[str], None]) ->
     return app.daemon(reactor, settings, on_fatal)
 
 
-def world() -> Environment:
-    """The real one."""
+def environment() -> Environment:
+    """The environment of the installed program."""
     return Environment(
-        version=_version, environment=os.environ, reactor=_reactor, load_bank=_load_bank, start=_start,
+        version=_version, variables=os.environ, reactor=_reactor, load_bank=_load_bank, start=_start,
         now=lambda: datetime.now(UTC), load_office=_load_office,
     )  # fmt: skip
 
@@ -66,7 +66,7 @@ def main() -> None:
     """Run the command line and end the process with its code."""
     stdout.guard()
     try:
-        code = application.main(world())
+        code = application.main(environment())
         sys.stdout.flush()
     except Exception:
         # Border of the process: nobody is left to tell but the terminal, where no account number may stand.

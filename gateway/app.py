@@ -438,7 +438,7 @@ class Gateway:
         self.past = replace(self.past, cleared=self.past.cleared | {lane})
         if not _poll_ms(self.settings):
             self.lanes[lane].resume(FROM_THE_PAST)
-        # Where there are neighbours, one of them may have noticed something else: the next look at them says so.
+        # Where there are other nodes, one of them may have noticed something else: the next look at them says so.
 
     def _past_elsewhere(self, nodes: Mapping[str, frozenset[str]]) -> None:
         """Wait as long as another node waits: what it sent and the database forgot may be this lane's by now."""
@@ -547,7 +547,7 @@ class Daemon:
         """Pages, control socket, then the gateway."""
         gateway, settings = self.gateway, self.gateway.settings
         self.watch.start(settings.watch.host, settings.watch.port, settings.state_dir / "watch.port")
-        self.control.open(settings.desk_socket(), group=settings.desk.group_may_open)
+        self.control.open(settings.control_socket(), group=settings.control.group_may_open)
         await gateway.start()
 
     async def reload(self, settings: conf.Settings) -> None:
@@ -571,7 +571,7 @@ def _daemon_handle(gateway: Gateway, watch: Watch) -> DaemonHandle:
         ready=lambda: watch.ready().words(), safe_mode=lambda: gateway.safe_mode,
         draining=lambda: gateway.draining, drain=gateway.drain, republish=gateway.outbox.up,
         canary_age_s=parts.canary_age_s, certificates=parts.certificates, past=lambda: gateway.past,
-        let_go=gateway.let_go, proposal_valid_ms=int(settings.desk.proposal_valid_s * 1000),
+        let_go=gateway.let_go, proposal_valid_ms=int(settings.control.proposal_valid_s * 1000),
         register=lambda: gateway.registry, ask=gateway.ask, lost_ms=lambda: watch.lost_ms,
         stop=lambda: gateway.emergency.word, stop_all=gateway.emergency.stop_all, stop_said=gateway.emergency.hear,
     )  # fmt: skip

@@ -47,7 +47,7 @@ ANSWER_S = 300.0
 DAYS_BACK = 7
 """A day that did not close is tried again for so long; then only a person can say what is missing."""
 LINES_A_UNIT = 200
-_log = log.get("bank.watching")
+_log = log.get("bank.account_watch")
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ _DOUBTS = {
     "clock_differs": "nothing is sent again until it agrees with the bank's; set this machine's clock right",
 }
 """Why spans and days by the wall clock mean nothing, and what is done about it."""
-_log = log.get("bank.wallclock")
+_log = log.get("bank.clock_trust")
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from gateway.journal.cluster.stops import Stop
 from gateway.journal.commit.store import Store
 from gateway.meters import Meters
 
-_log = log.get("bank.stopping")
+_log = log.get("bank.emergency_stop")
 
 
 class Stopping:

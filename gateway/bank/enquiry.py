@@ -2,7 +2,7 @@
 
 A duplicate answer leads to an enquiry; where the enquiry stays without a verdict, or money may come back after
 success, the bank's returns question is asked if it has one. Entries of the account are the last rung; they come
-another way (`journal.sightings`).
+another way (`journal.payments.statement_evidence`).
 """
 
 from __future__ import annotations

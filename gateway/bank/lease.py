@@ -29,7 +29,7 @@ DEAD_S = LEASE_MS / 1000 + RENEW_S
 # (10 s) and 5 s more. Its lease had run out before.
 ORPHAN_QUIET_S = 15.0
 CLOCK_SET_MS = 60_000
-_log = log.get("bank.tenure")
+_log = log.get("bank.lease")
 
 
 class Lease:

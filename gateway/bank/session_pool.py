@@ -38,7 +38,7 @@ wakes when it gets through: after a short outage all is well again within 10 s, 
 LIVED_S = 5.0
 """A session that lasted so long, or that carried more than its first word, was one; others are waited out."""
 
-_log = log.get("bank.berths")
+_log = log.get("bank.session_pool")
 
 
 class Dialer(Protocol):

@@ -31,7 +31,7 @@ SWEEP_S = 10.0
 CLOCK_MOVED_MS = 1_000
 # Work that was written by a clock ahead of this one is looked for so often, and when the clock was set back.
 AHEAD_LOOK_S = 300.0
-_log = log.get("bank.lookout")
+_log = log.get("bank.work_loader")
 
 
 class WorkLoader:

@@ -78,11 +78,11 @@ def _options(
     pass
 
 
-def main(world: Environment, arguments: Sequence[str] | None = None) -> int:
+def main(environment: Environment, arguments: Sequence[str] | None = None) -> int:
     """Run one command line; returns its exit code."""
     command: Any = typer.main.get_command(application())
     try:
-        result = command.main(args=None if arguments is None else list(arguments), prog_name="bankgw", obj=world,
+        result = command.main(args=None if arguments is None else list(arguments), prog_name="bankgw", obj=environment,
                               standalone_mode=True)  # fmt: skip
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else exit_codes.OK if ended.code is None else exit_codes.FAILED

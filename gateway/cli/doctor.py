@@ -40,21 +40,21 @@ class Line:
     fix: str = ""
 
 
-def examine(world: Environment, config: Path) -> list[Line]:
+def examine(environment: Environment, config: Path) -> list[Line]:
     """Look at everything that can be looked at; what depends on a broken thing is left out."""
-    lines = [*_libraries(), *_clock(world.now())]
+    lines = [*_libraries(), *_clock(environment.now())]
     try:
-        loaded = read(config, world.environment)
+        loaded = read(config, environment.variables)
     except BadSettings as error:
         lines += [Line("settings", False, f"{one.file}: {one.key}", one.remedy) for one in error.mistakes]
         return lines
-    looked = check.findings(loaded, world.load_bank, world.now())
+    looked = check.findings(loaded, environment.load_bank, environment.now())
     found = (*looked.mistakes, *looked.unreachable)
     lines += [Line("settings", False, f"{one.file}: {one.key}", one.remedy) for one in found]
     if not found:
         lines.append(Line("settings", True, f"{config}: no mistakes found"))
-        lines += [*_certificates(loaded, world.now())]
-    lines += [*_disk(loaded), *_journal(loaded), _broker(world, loaded)]
+        lines += [*_certificates(loaded, environment.now())]
+    lines += [*_disk(loaded), *_journal(loaded), _broker(environment, loaded)]
     return lines
 
 
@@ -125,9 +125,9 @@ def _journal(loaded: Loaded) -> Iterator[Line]:
     yield Line("journal", said == "ok", f"{path}: quick_check says {said}, journal mode {mode}", fix)
 
 
-def _broker(world: Environment, loaded: Loaded) -> Line:
+def _broker(environment: Environment, loaded: Loaded) -> Line:
     """Connect as the daemon does, declare nothing, compare what is there. Runs the reactor, so it comes last."""
-    settings, reactor = loaded.settings, world.reactor()
+    settings, reactor = loaded.settings, environment.reactor()
     url = settings.broker.management_url
     reports = None if url is None else management_reports(reactor, url, settings.broker.vhost)
     try:

@@ -1,6 +1,6 @@
 """What the command line gets from the program: the reactor, the composition root's doors, the environment.
 
-The desk may not import the composition root; `gateway.__main__` hands these in, and tests hand in others.
+The command line may not import the composition root: `gateway.__main__` passes these in, tests pass in others.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Environment:
     """
 
     version: Callable[[], str]
-    environment: Mapping[str, str]
+    variables: Mapping[str, str]
     reactor: Callable[[], Any]
     load_bank: LoadBank
     start: Start

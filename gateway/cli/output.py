@@ -44,7 +44,7 @@ STATE_STYLE = {
 _NUMBERS = frozenset({"amount", "item_no"})
 
 
-def world(context: typer.Context) -> Environment:
+def environment(context: typer.Context) -> Environment:
     """What the program handed in."""
     found = context.find_root().obj
     assert isinstance(found, Environment)
@@ -99,7 +99,7 @@ def remote(context: typer.Context, config: Path, socket: Path | None, patience_s
     if socket is not None:
         return ControlClient(socket, patience_s)
     try:
-        return ControlClient(socket_of(config, world(context).environment), patience_s)
+        return ControlClient(socket_of(config, environment(context).variables), patience_s)
     except BadSettings as error:
         leave(exit_codes.CONFIG, *map(str, error.mistakes), "or name the daemon's socket with --socket")
 
@@ -129,7 +129,7 @@ def asking() -> Iterator[None]:
 def loaded(context: typer.Context, config: Path) -> Loaded:
     """The settings, whatever else is wrong with them; ends with CONFIG when there are none to be had."""
     try:
-        return read(config, world(context).environment)
+        return read(config, environment(context).variables)
     except BadSettings as error:
         refuse(error.mistakes)
 

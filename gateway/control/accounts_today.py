@@ -31,7 +31,7 @@ _JOBS = schema.jobs.c
 
 def verbs(daemon_handle: DaemonHandle) -> Sequence[Verb]:
     """What can be asked about accounts."""
-    return (Verb("GET", "/today", _Desk(daemon_handle).today),)
+    return (Verb("GET", "/today", _Acts(daemon_handle).today),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ def _days(conn: Connection, own: Sequence[Own]) -> dict[tuple[str, str], dict[da
     return found
 
 
-class _Desk:
+class _Acts:
     def __init__(self, daemon_handle: DaemonHandle) -> None:
         self._daemon_handle = daemon_handle
         self._kept: dict[str, Standing] = {}

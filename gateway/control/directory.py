@@ -22,10 +22,10 @@ _CNAPS = re.compile(r"[0-9]{12}", re.ASCII)
 
 def verbs(daemon_handle: DaemonHandle) -> Sequence[Verb]:
     """What can be asked about branches."""
-    return (Verb("GET", "/directory/([^/]+)", _Desk(daemon_handle).look),)
+    return (Verb("GET", "/directory/([^/]+)", _Acts(daemon_handle).look),)
 
 
-class _Desk:
+class _Acts:
     def __init__(self, daemon_handle: DaemonHandle) -> None:
         self._daemon_handle = daemon_handle
 

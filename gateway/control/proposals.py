@@ -40,16 +40,16 @@ _ID_CHARACTERS = 26
 
 def verbs(daemon_handle: DaemonHandle) -> Sequence[Verb]:
     """What can be asked about proposals."""
-    desk = _Desk(daemon_handle)
+    acts = _Acts(daemon_handle)
     one = "([^/]+)"
     return (
-        Verb("POST", "/proposals/draft", desk.draft, group=True),
-        Verb("POST", "/proposals", desk.make, group=True, most_bytes=_BODY_MOST_BYTES),
-        Verb("GET", "/proposals", desk.listing, group=True),
-        Verb("GET", f"/proposals/{one}", desk.show, group=True),
-        Verb("POST", f"/proposals/{one}/approve", desk.approve, group=True),
-        Verb("POST", f"/proposals/{one}/withdraw", desk.withdraw, group=True),
-        Verb("GET", "/past", desk.past),
+        Verb("POST", "/proposals/draft", acts.draft, group=True),
+        Verb("POST", "/proposals", acts.make, group=True, most_bytes=_BODY_MOST_BYTES),
+        Verb("GET", "/proposals", acts.listing, group=True),
+        Verb("GET", f"/proposals/{one}", acts.show, group=True),
+        Verb("POST", f"/proposals/{one}/approve", acts.approve, group=True),
+        Verb("POST", f"/proposals/{one}/withdraw", acts.withdraw, group=True),
+        Verb("GET", "/past", acts.past),
     )
 
 
@@ -60,7 +60,7 @@ class _Done:
     stop: stops.Stop | None = None
 
 
-class _Desk:
+class _Acts:
     def __init__(self, daemon_handle: DaemonHandle) -> None:
         self._daemon_handle = daemon_handle
 

@@ -23,7 +23,7 @@ STOPPING = "stopping"
 ELSEWHERE = frozenset({"lane_elsewhere", "no_such_lane"})
 """What is said of a lane that is another node's."""
 _OURS = Refusal(Code.INTERNAL, "a fault of the gateway; an operator is told")
-_log = log.get("erp.answers")
+_log = log.get("erp.questions")
 
 
 def defect(failure: object) -> Refusal:

@@ -45,7 +45,7 @@ from protocols.kit.paging import PAGES_MAX, TOO_MANY_PAGES
 
 OVERDUE_MS = 5_000
 """So long after its time a question is answered by any node: whoever had it in hand is gone."""
-_log = log.get("erp.answers")
+_log = log.get("erp.questions")
 
 
 @dataclass(frozen=True, slots=True)

@@ -190,10 +190,10 @@ class Log(_Table):
     priorities: bool = Field(False, description="Begin each line with the journal's `<6>`: for a daemon under systemd.")
 
 
-class Desk(_Table):
+class Control(_Table):
     """The control API."""
 
-    socket: File | None = Field(None, description="UNIX socket of the control API; default `state_dir/desk.sock`.")
+    socket: File | None = Field(None, description="UNIX socket of the control API; default `state_dir/control.sock`.")
     group_may_open: bool = Field(
         False, description="Let the daemon's group open the socket too (mode 0660): members may enrol, propose and "
         "approve, nothing else. Needs `socket` outside `state_dir`."
@@ -351,14 +351,14 @@ class Settings(_Table):
     journal: Journal = Field(description="The journal.")
     watch: Watch = Field(Watch.model_construct(), description="Metrics and health.")
     log: Log = Field(Log.model_construct(), description="Log lines.")
-    desk: Desk = Field(Desk.model_construct(), description="Control API.")
+    control: Control = Field(Control.model_construct(), description="Control API.")
     accounts: tuple[Account, ...] = Field((), description="Account register.")
     senders: Mapping[Slug, Sender] = Field({}, description="Senders by name.")
     banks: Mapping[Slug, Bank] = Field({}, description="Banks by name.")
 
-    def desk_socket(self) -> Path:
+    def control_socket(self) -> Path:
         """Where the control API listens."""
-        return self.desk.socket or self.state_dir / "desk.sock"
+        return self.control.socket or self.state_dir / "control.sock"
 
     def journal_url(self) -> str:
         """The journal's URL with a relative SQLite path made absolute under `state_dir`."""

@@ -81,10 +81,10 @@ import sys, threading, time
 from twisted.internet import base
 ahead_s = [0.0]
 base.ReactorBase.seconds = staticmethod(lambda: time.time() + ahead_s[0])  # as if somebody ran `date --set`
-from gateway.__main__ import world
+from gateway.__main__ import environment
 from twisted.internet import reactor
 if sys.argv[1] == "kept":
-    world().reactor()
+    environment().reactor()
 
 def set_clock():
     ahead_s[0] = float(sys.argv[2])

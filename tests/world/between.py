@@ -254,7 +254,7 @@ def _noticed(world: World, chance: random.Random, what: str) -> Iterator[str]:
 
 
 def let_go(world: World) -> None:
-    """Two persons let every lane go for what is missing: the same unit as the desk's."""
+    """Two persons let every lane go for what is missing: the same unit as the control API's."""
     life = world.life
     assert life is not None
     episode = life.gateway.past.episode

@@ -83,7 +83,7 @@ def tell(
     seed: int, folder: Path, *, orders: int = ORDERS, dedup: bool = True, world: World | None = None,
     keep: frozenset[int] | None = None, peer_nodes: bool = False,
 ) -> Story:  # fmt: skip
-    """Play one seed to its end; of its steps only those in `keep`, if given. `neighbours`: two nodes, whatever is drawn."""
+    """Play one seed to its end; of its steps only those in `keep`, if given. `peer_nodes`: two nodes, whatever is drawn."""
     cpu_s = time.process_time()
     chance = random.Random(seed)
     story = Story(seed)
@@ -552,7 +552,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--seed", type=int)
     parser.add_argument("--minutes", type=float)
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--neighbours", action="store_true", help="two nodes over one journal in every story")
+    parser.add_argument("--peers", action="store_true", help="two nodes over one journal in every story")
     parser.add_argument("--dedup", action=argparse.BooleanOptionalAction, default=True,
                         help="--no-dedup: banks book whatever they are sent, and nothing is sent again by itself")  # fmt: skip
     parser.add_argument("--whole", action="store_true", help="do not reduce the first story that fails")

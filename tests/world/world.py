@@ -529,7 +529,7 @@ class World:
         self.broker.publish(key, raw, envelope(said.pop("user"), said.pop("reply_to"), **said), undecodable=undecodable)
 
     def befall(self, id_: str, event: Event) -> None:
-        """What persons do to an order's payment: the same unit as the desk's, at the next commit."""
+        """What persons do to an order's payment: the same unit as the control API's, at the next commit."""
         life = self.life
         assert life is not None, "nobody is there to do it"
 

@@ -152,7 +152,7 @@ def witness(
     from gateway.journal.checkpoints.witness import Witness
 
     settings = settings_of(context, config)
-    reactor = output.world(context).reactor()
+    reactor = output.environment(context).reactor()
     try:
         keeper = Witness(folder, tuple(key or ()))
         amqp = broker_client.own_client(reactor, settings)

@@ -44,15 +44,15 @@ def backup(
 ) -> None:
     """Copy the journal, with a manifest (FILE.json) beside it, while the gateway works. Mode 0600; what is sealed stays
     sealed. Neither the vault's key nor the permit log is in it: back the key up apart, and never copy the log."""
-    settings, world = settings_of(context, config), output.world(context)
-    keys, now = vault_of(settings, vault_key), world.now()
+    settings, environment = settings_of(context, config), output.environment(context)
+    keys, now = vault_of(settings, vault_key), environment.now()
     if not target.suffix and not target.exists():
         _make_folder(target)
     if target.is_dir():
         suffix = "db" if settings.journal_url().startswith("sqlite") else "dump"
         target = target / f"bankgw-{settings.node}-{now:%Y%m%dT%H%M%SZ}.{suffix}"
-    origin = Origin(url_of(settings, password), keys, settings.node, world.version(), settings.state_dir / PERMIT_LOG,
-                    now.isoformat(timespec="seconds"))  # fmt: skip
+    origin = Origin(url_of(settings, password), keys, settings.node, environment.version(),
+                    settings.state_dir / PERMIT_LOG, now.isoformat(timespec="seconds"))  # fmt: skip
     try:
         made = make(origin, target)
     except NoBackup as error:

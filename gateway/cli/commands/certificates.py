@@ -125,7 +125,7 @@ def show(
     found = drawer.latest()
     if found is None:
         output.leave(exit_codes.FAILED, f"{drawer.folder}: no request")
-    output.show(_plain(*found, output.world(context).now()), as_json=as_json, words=_words)
+    output.show(_plain(*found, output.environment(context).now()), as_json=as_json, words=_words)
 
 
 def abandon(
@@ -165,12 +165,12 @@ def _place(
     from gateway.cli.enrolment import Clerk, Drawer
     from protocols.kit import dsig
 
-    settings, world = output.loaded(context, config).settings, output.world(context)
+    settings, environment = output.loaded(context, config).settings, output.environment(context)
     table = settings.banks.get(bank)
     if table is None or lane not in table.lanes:
         output.leave(exit_codes.CONFIG, f"no lane {bank}.{lane} in {config}")
     try:
-        office = world.load_office(table)
+        office = environment.load_office(table)
     except (BadOptions, OSError, ValueError) as error:
         output.leave(exit_codes.CONFIG, f"banks.{bank}: {error}; `bankgw check` says more")
     if office is None:
@@ -180,7 +180,7 @@ def _place(
     host, port = _address(at, row)
     place = _folder(settings, bank, lane, folder)
     signing = _signing(row, production=settings.mode == "production")
-    clerk = Clerk(office, Drawer(place), world.now, signing)
+    clerk = Clerk(office, Drawer(place), environment.now, signing)
     return _Found(clerk, office, row, host, port, {"bank": bank, "lane": lane, "at": f"{host}:{port}"})
 
 
@@ -275,7 +275,7 @@ def _finish(context: typer.Context, found: _Found, work: Callable[[Exchange], An
     except NotConnected as error:
         output.leave(exit_codes.UNAVAILABLE, str(error), "the request is kept; `bankgw certificates continue` sends it")
     place = drawer.put_away(kept)
-    output.show(_plain(place, kept, output.world(context).now()), as_json=as_json, words=_words)
+    output.show(_plain(place, kept, output.environment(context).now()), as_json=as_json, words=_words)
     ends = {Stage.ISSUED: exit_codes.OK, Stage.REFUSED: exit_codes.REFUSED}
     raise typer.Exit(ends.get(kept.request.stage, exit_codes.IN_DOUBT))
 
@@ -285,7 +285,7 @@ def _visit(context: typer.Context, work: Callable[[Exchange], Any], found: _Foun
     from gateway.cli import broker_client
     from gateway.cli.enrolment_exchange import exchange_with
 
-    reactor = output.world(context).reactor()
+    reactor = output.environment(context).reactor()
     lane = found.lane
     if lane.tls is not None and found.host != lane.host:
         # Another host has a name of its own, and none of the pins of the lane's.

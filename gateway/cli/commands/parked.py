@@ -107,6 +107,6 @@ def _in_queue(context: typer.Context, config: Any, limit: int) -> list[Any]:
 
     found = output.loaded(context, config)
     try:
-        return list(parked_queue.browse(output.world(context).reactor(), found.settings, limit))
+        return list(parked_queue.browse(output.environment(context).reactor(), found.settings, limit))
     except parked_queue.BrokerSilent as error:
         output.leave(exit_codes.UNAVAILABLE, f"{error}; --no-queue lists the outbox alone")

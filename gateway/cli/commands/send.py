@@ -74,12 +74,13 @@ def send(
                        )  # fmt: skip
     if dry_run:
         kind, body, wait = _rehearsed(kind), body.replace(b"payment.submit", b"payment.validate"), True
-    world = output.world(context)
-    reactor = world.reactor()
+    environment = output.environment(context)
+    reactor = environment.reactor()
     content_type = "application/xml" if body.lstrip()[:1] == b"<" else "application/json"
     try:
         speaker = read(profile)
-        visit = erp_client.Visit(reactor, speaker, SystemEntropy(), world.now, _printer(as_json, world.now()))
+        now = environment.now
+        visit = erp_client.Visit(reactor, speaker, SystemEntropy(), now, _printer(as_json, now()))
         work = visit(kind, body, content_type, timeout if wait else 0.0)
         broker_client.visit(reactor, lambda: work, timeout + 2 * broker_client.CONNECT_S)
     except BadProfile as error:

@@ -37,12 +37,12 @@ def run(
     from protocols.kit import dsig
 
     found = output.loaded(context, config)
-    world = output.world(context)
+    environment = output.environment(context)
     # Before anything of the XML stack is touched: it can be set up once, and by one thread.
     dsig.start()
     dsig.self_test()
     if checked:
-        looked = checking.findings(found, world.load_bank, world.now())
+        looked = checking.findings(found, environment.load_bank, environment.now())
         if looked.mistakes:
             output.refuse(looked.mistakes)
         for note in looked.notes:
@@ -58,8 +58,8 @@ def run(
     # What the daemon writes is nobody else's to read.
     os.umask(0o077)
     log.start(found.settings.log.level, priorities=found.settings.log.priorities)
-    reread = partial(read, config, world.environment)
-    raise typer.Exit(cli_run.serve(world.reactor(), found.settings, world.start, reread))
+    reread = partial(read, config, environment.variables)
+    raise typer.Exit(cli_run.serve(environment.reactor(), found.settings, environment.start, reread))
 
 
 def check(context: typer.Context, config: Config = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
@@ -68,10 +68,10 @@ def check(context: typer.Context, config: Config = DEFAULT_CONFIG, as_json: AsJs
     from gateway.settings import BadSettings, read
     from protocols.kit import dsig
 
-    world = output.world(context)
+    environment = output.environment(context)
     dsig.start()
     try:
-        looked = checking.findings(read(config, world.environment), world.load_bank, world.now())
+        looked = checking.findings(read(config, environment.variables), environment.load_bank, environment.now())
         mistakes, unreachable, notes = looked.mistakes, looked.unreachable, looked.notes
     except BadSettings as error:
         mistakes, unreachable, notes = error.mistakes, (), ()
@@ -178,7 +178,7 @@ def doctor(
     if make_key is not None:
         _make_key(make_key)
         return
-    lines = examination.examine(output.world(context), config)
+    lines = examination.examine(output.environment(context), config)
     if as_json:
         rows = [{"what": one.what, "ok": one.ok, "finding": one.finding, "fix": one.fix} for one in lines]
         output.dump({"ok": all(one.ok for one in lines), "lines": rows})

@@ -44,7 +44,7 @@ def simulate(
     from gateway.simbank.config import BadConfig, SimConfig
     from gateway.simbank.service import serve
 
-    reactor = output.world(context).reactor()
+    reactor = output.environment(context).reactor()
     try:
         config = SimConfig.read(file)
         log.start(log_level)
@@ -76,7 +76,7 @@ def banks(
     if config is None:
         output.show(capabilities.everything(), as_json=as_json, words=_every_bank_words)
         return
-    found, load = output.loaded(context, config), output.world(context).load_bank
+    found, load = output.loaded(context, config), output.environment(context).load_bank
     rows = []
     for name, table in found.settings.banks.items():
         try:

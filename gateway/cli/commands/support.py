@@ -45,21 +45,21 @@ def support_bundle(
 
     Account numbers are masked, names and secrets left out. Works while the daemon is down, and says so.
     """
-    world = output.world(context)
+    environment = output.environment(context)
     try:
-        loaded, mistakes = read(config, world.environment), ""
+        loaded, mistakes = read(config, environment.variables), ""
     except BadSettings as error:
         loaded, mistakes = None, "".join(f"{one}\n" for one in error.mistakes)
     settings = None if loaded is None else loaded.settings
     veil, missing = cli_support_bundle.blackout(settings), list[str]()
-    members = [("versions.json", _json(cli_support_bundle.versions(world.version())))]
+    members = [("versions.json", _json(cli_support_bundle.versions(environment.version())))]
     if loaded is None:
         members.append(("settings-mistakes.txt", veil.text(mistakes)))
         missing.append("the settings cannot be read: settings-mistakes.txt says why; no settings, status or metrics")
     else:
         members.append(("settings.json", _json(cli_support_bundle.settings_words(loaded.settings, veil))))
-        members.append(("check.txt", veil.text(_check(world, loaded))))
-    at = socket or (None if settings is None else settings.desk_socket())
+        members.append(("check.txt", veil.text(_check(environment, loaded))))
+    at = socket or (None if settings is None else settings.control_socket())
     if at is not None:
         members += _status(at, veil, missing)
     if settings is not None:
@@ -70,7 +70,7 @@ def support_bundle(
     members += _log(log, lines, veil, missing)
     members.append(("missing.txt", veil.text("".join(f"{one}\n" for one in missing) or "nothing\n")))
     node = "unknown" if settings is None else settings.node
-    path = target or Path(f"bankgw-support-{node}-{world.now():%Y%m%dT%H%M%SZ}.zip")
+    path = target or Path(f"bankgw-support-{node}-{environment.now():%Y%m%dT%H%M%SZ}.zip")
     _write(path, [("README.txt", cli_support_bundle.contents(members)), *members])
 
     def words(said: Any) -> None:
@@ -87,12 +87,12 @@ def _json(said: Any) -> str:
     return json.dumps(said, ensure_ascii=False, indent=1) + "\n"
 
 
-def _check(world: Environment, loaded: Loaded) -> str:
+def _check(environment: Environment, loaded: Loaded) -> str:
     from gateway.cli import check as checking
     from protocols.kit import dsig
 
     dsig.start()
-    looked = checking.findings(loaded, world.load_bank, world.now())
+    looked = checking.findings(loaded, environment.load_bank, environment.now())
     return "".join(f"{one}\n" for one in (*looked.mistakes, *looked.unreachable)) or "no mistakes found\n"
 
 

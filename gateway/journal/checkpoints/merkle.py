@@ -20,7 +20,7 @@ def leaf(data: bytes) -> bytes:
 
 
 def node(left: bytes, right: bytes) -> bytes:
-    """The hash of two neighbours."""
+    """The hash of two adjacent nodes."""
     return hashlib.sha256(b"\1" + left + right).digest()
 
 

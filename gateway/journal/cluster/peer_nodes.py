@@ -33,7 +33,7 @@ DEAD_MS = 15_000
 """As long as a lane's lease. News of a node that died waits no longer than this and a beat."""
 STOP_LOOK_S = 1.0
 """So often a node looks whether all was stopped. One that cannot look has no lease, and sends nothing, 15 s later."""
-_log = log.get("journal.neighbours")
+_log = log.get("journal.peer_nodes")
 _ALIVE = select(schema.units.c.node).where(
     schema.units.c.node != bindparam("b_node"), schema.units.c.at_ms >= bindparam("b_after")
 )
@@ -111,7 +111,7 @@ class PeerNodes:
         self._reached_s = clock.monotonic_s()
         self._beaten_s: float | None = None
         self._judges_from_s = 0.0
-        self._tasks = Tasks(lambda failure: _log.error("neighbours.ended", error=str(failure.value)))
+        self._tasks = Tasks(lambda failure: _log.error("peer_nodes.ended", error=str(failure.value)))
 
     def start(self) -> None:
         """Begin."""
@@ -135,7 +135,7 @@ class PeerNodes:
                 raise
             except Exception:
                 # A node that gave up here would send on a lane that an operator paused elsewhere.
-                _log.error("neighbours.failed", error=Failure().getTraceback(detail="brief"),
+                _log.error("peer_nodes.failed", error=Failure().getTraceback(detail="brief"),
                            action="tried again at the next beat")  # fmt: skip
                 self._meters.alarms.labels("impossible").inc()
             await sleep(self._clock, every_s)

@@ -30,7 +30,7 @@ class Door:
         return fail(Failure(answer)) if isinstance(answer, Exception) else succeed(answer)
 
 
-class Berth:
+class Session:
     """A session with one line; `states` are what it says of itself, one look after the other."""
 
     def __init__(self, line: Any, *states: str) -> None:
@@ -92,7 +92,7 @@ class Talking:
 
 def test_each_step_is_carried_out_once_and_its_answer_comes_back() -> None:
     door, talking = Door(b"one", b"two"), Talking(Ask("business", b"a"), Sign("order", b"o"), Continue("business", b"c"))
-    session: Any = Berth(door)
+    session: Any = Session(door)
     assert ran(bank_conversation.ask(session, talking.run(), KEYS)) == "done"
     assert talking.heard == [b"one", b"signed:o", b"two"] and door.asked == [b"a", b"c"]
     assert session.dialled == ["business", "business"], "signing needs no connection"
@@ -100,7 +100,7 @@ def test_each_step_is_carried_out_once_and_its_answer_comes_back() -> None:
 
 def test_a_transport_fault_is_raised_to_the_lane_and_never_into_the_conversation() -> None:
     talking = Talking(Ask("business", b"a"), Ask("business", b"b"))
-    session: Any = Berth(Door(b"one", SILENCE))
+    session: Any = Session(Door(b"one", SILENCE))
     with pytest.raises(NoAnswer):
         ran(bank_conversation.ask(session, talking.run(), KEYS))
     assert talking.closed and not talking.thrown and talking.heard == [b"one"]
@@ -108,7 +108,7 @@ def test_a_transport_fault_is_raised_to_the_lane_and_never_into_the_conversation
 
 def test_a_question_that_submits_is_stopped_before_a_byte_leaves() -> None:
     door = Door(b"never")
-    session: Any = Berth(door)
+    session: Any = Session(door)
     with pytest.raises(AssertionError, match="may not submit"):
         ran(bank_conversation.ask(session, Talking(Submit("business", b"money")).run(), KEYS))
     assert not door.asked
@@ -117,7 +117,7 @@ def test_a_question_that_submits_is_stopped_before_a_byte_leaves() -> None:
 def test_a_money_word_stops_at_its_submit_and_its_bytes_are_not_sent() -> None:
     door, submit = Door(b"token"), Submit("business", b"money", ("7",))
     talking = Talking(Ask("business", b"hop"), submit, end=Outcome(Fate.SETTLED, "S"))
-    session: Any = Berth(door)
+    session: Any = Session(door)
     conversation = talking.run()
     assert ran(bank_conversation.until_submit(session, conversation, KEYS)) is submit
     assert door.asked == [b"hop"]
@@ -126,14 +126,14 @@ def test_a_money_word_stops_at_its_submit_and_its_bytes_are_not_sent() -> None:
 
 
 def test_a_money_word_that_ends_without_a_submit_says_why() -> None:
-    session: Any = Berth(Door())
+    session: Any = Session(Door())
     outcome = ran(bank_conversation.until_submit(session, Talking(end=Outcome(Fate.UNKNOWN, "X")).run(), KEYS))
     assert outcome == Outcome(Fate.UNKNOWN, "X")
 
 
 def test_a_second_submit_is_stopped() -> None:
     door = Door(b"x")
-    session: Any = Berth(door)
+    session: Any = Session(door)
     conversation = Talking(Submit("business", b"money"), Submit("business", b"again")).run()
     ran(bank_conversation.until_submit(session, conversation, KEYS))
     with pytest.raises(AssertionError, match="may not submit"):
@@ -143,7 +143,7 @@ def test_a_second_submit_is_stopped() -> None:
 
 def test_steps_after_the_submit_go_on_the_same_way() -> None:
     door = Door(b"receipt")
-    session: Any = Berth(door)
+    session: Any = Session(door)
     talking = Talking(Submit("business", b"money"), Ask("business", b"confirm"), end=Outcome(Fate.PENDING, "P"))
     conversation = talking.run()
     ran(bank_conversation.until_submit(session, conversation, KEYS))
@@ -156,13 +156,13 @@ def test_a_bad_answer_comes_out_as_the_conversation_raised_it() -> None:
         yield Ask("business", b"a")
         raise ProtocolError("digest", "no")
 
-    session: Any = Berth(Door(b"bad"))
+    session: Any = Session(Door(b"bad"))
     with pytest.raises(ProtocolError, match="no"):
         ran(bank_conversation.ask(session, refusing(), KEYS))
 
 
 def test_a_key_that_nobody_configured_is_named() -> None:
-    session: Any = Berth(Door())
+    session: Any = Session(Door())
     with pytest.raises(bank_conversation.NoSuchKey, match=r"keys\.transport"):
         ran(bank_conversation.ask(session, Talking(Sign("transport", b"")).run(), KEYS))
 
@@ -170,9 +170,9 @@ def test_a_key_that_nobody_configured_is_named() -> None:
 @pytest.mark.parametrize("states", [("down",), ("connecting",), ("proving",), ("ready", "down")])
 def test_a_session_lost_on_the_way_is_not_used_and_only_its_opening_may_speak_first(states: tuple[str, ...]) -> None:
     door = Door(b"one")
-    session: Any = Berth(door, *states)
+    session: Any = Session(door, *states)
     with pytest.raises(NotConnected):
         ran(bank_conversation.ask(session, Talking(Ask("business", b"a")).run(), KEYS))
     assert not door.asked
-    opening: Any = Berth(door, *states)
+    opening: Any = Session(door, *states)
     assert ran(bank_conversation.ask(opening, Talking(Ask("business", b"sign on")).run(), KEYS, opening=True)) == "done"

@@ -32,7 +32,7 @@ def no_reactor() -> NoReturn:
 
 def world(**changed: Any) -> Environment:
     given: dict[str, Any] = {
-        "version": lambda: "9.9", "environment": {}, "reactor": no_reactor, "load_bank": app.load_bank,
+        "version": lambda: "9.9", "variables": {}, "reactor": no_reactor, "load_bank": app.load_bank,
         "start": lambda *_: None, "now": lambda: sites.NOW, "load_office": app.load_office,
     }  # fmt: skip
     return Environment(**{**given, **changed})
@@ -120,7 +120,7 @@ def test_mistakes_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
 def test_without_a_daemon_it_is_69(words: Sequence[str], settings: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert bankgw(*words, "--config", settings) == exit_codes.UNAVAILABLE
     assert "no daemon listens at" in capsys.readouterr().err
-    assert bankgw(*words, "--socket", "/nowhere/desk.sock") == exit_codes.UNAVAILABLE
+    assert bankgw(*words, "--socket", "/nowhere/control.sock") == exit_codes.UNAVAILABLE
 
 
 def test_a_vault_key_is_made_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -49,7 +49,7 @@ def live() -> Iterator[Live]:
                       "suspected_duplicate_hours": 0}  # fmt: skip
             site.configure(made.site, broker, {"erp": sender}, watch_port=0)
             with made.site.settings.open("a") as file:
-                file.write(f'\n[desk]\nsocket = "{top / "desk.sock"}"\ngroup_may_open = true\n')
+                file.write(f'\n[control]\nsocket = "{top / "control.sock"}"\ngroup_may_open = true\n')
             (made.site.folder / "erp").write_text(at.password or "")
             (made.site.folder / "erp").chmod(0o600)
             (made.site.folder / "erp.toml").write_text(
@@ -113,7 +113,7 @@ class Person:
     def __init__(self, live: Live, shelf: Shelf, name: str, uid: int) -> None:
         self.name, self.uid = name, uid
         self._shelf = shelf
-        self._socket = live.site.folder.parent / "desk.sock"
+        self._socket = live.site.folder.parent / "control.sock"
         self.home = live.site.folder.parent / name
         self.home.mkdir(mode=0o700)
         (self.home / "passphrase").write_text(f"{name} says friend\n")

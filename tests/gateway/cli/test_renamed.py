@@ -19,7 +19,7 @@ from gateway.simbank.faults import Fault, Script, Scripted
 from gateway.watch.watch import Sights, Watch
 from protocols.bank import Bank
 from protocols.canon.order import Kind
-from tests.gateway.cli.counter import Desk
+from tests.gateway.cli.control_operator import Operator
 from tests.world.world import World
 
 LATER_S = 25 * 3_600
@@ -222,9 +222,9 @@ def test_an_order_of_a_kind_that_was_switched_off_is_held_and_the_lane_goes_on(t
     world.adapters["sample"] = off
     life = world.start()
     world.run(2)
-    desk = Desk(world)
+    operator = Operator(world)
     with capture_logs() as lines:
-        desk.ask("POST", "orders", "kingdee:AP-1", "release", reason="x")
+        operator.ask("POST", "orders", "kingdee:AP-1", "release", reason="x")
         world.run(10)
     assert world.state("AP-1") == "held" and world.last("AP-1")["hold_reason"] == "cannot_be_prepared"
     assert life.gateway.lanes["sample.main"].halted is None and not paid(world)

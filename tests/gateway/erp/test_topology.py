@@ -365,10 +365,10 @@ async def test_imported_definitions_are_complete_and_keep_senders_apart(rabbit: 
             rabbit.rule("delete_user", user)
 
 
-def denied(rabbit: Rabbit, user: str, deed: Any) -> None:
+def denied(rabbit: Rabbit, user: str, action: Any) -> None:
     """The broker says 403 to this."""
     with rabbit.erp(user, "g") as channel, pytest.raises(pika.exceptions.ChannelClosedByBroker) as caught:
-        deed(channel)
+        action(channel)
     assert caught.value.reply_code == 403
 
 
