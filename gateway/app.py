@@ -13,9 +13,7 @@ import os
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
-from importlib import import_module
-from pathlib import Path
+from datetime import datetime
 from typing import Any
 
 from prometheus_client import CollectorRegistry
@@ -23,6 +21,7 @@ from twisted.internet.defer import Deferred, DeferredList
 
 from gateway import log, registry
 from gateway import settings as conf
+from gateway.adapters import load_banks
 from gateway.asking import R, Unavailable
 from gateway.bank.account_watch import AccountWatch, Watched, WatchParts
 from gateway.bank.certificate_expiry import CertificateExpiry
@@ -57,7 +56,7 @@ from gateway.journal.cluster.peer_nodes import PeerNodes, claim_all
 from gateway.journal.commit import audit
 from gateway.journal.commit import permit_log as commit_permit_log
 from gateway.journal.commit.group_commit import GroupFacts, SqlStore
-from gateway.journal.commit.rows import OutboxRow, PaymentRow, QuestionRow, WorkRow
+from gateway.journal.commit.rows import OutboxRow, PaymentRow, WorkRow
 from gateway.journal.commit.store import Store
 from gateway.journal.payments import unknown_to_settings
 from gateway.journal.payments.retention import Retention
@@ -65,15 +64,13 @@ from gateway.journal.sql import migrations, vault
 from gateway.journal.sql.executor import ThreadExecutor
 from gateway.meters import Meters
 from gateway.tasks import sleep
+from gateway.version import VERSION
 from gateway.watch.notify import Notify
 from gateway.watch.watch import Sights, Watch
 from protocols.bank import Bank, Context, Conversation
 from protocols.canon.outcome import State
-from protocols.certificates import Office
 from protocols.erp.words import MAX_BODY_BYTES
 
-VERSION = "0.1.0"
-PERMIT_LOG = "permits"
 BROKER_BLOCKED = "broker_blocked"
 _log = log.get("app")
 
@@ -106,45 +103,6 @@ class Parts:
     trouble: Callable[[], str] = lambda: ""
 
 
-def load_banks(settings: conf.Settings) -> dict[str, Bank]:
-    """Build every configured bank. Raises BadOptions or LookupError through `bank_mistakes` at check time."""
-    return {name: load_bank(table) for name, table in settings.banks.items()}
-
-
-def load_office(table: conf.Bank) -> Office | None:
-    """Where a bank gives certificates, if it does so over the wire. Files that are not there yet are left out."""
-    module = import_module(f"protocols.banks.{table.protocol}")
-    if not hasattr(module, "certificates"):
-        return None
-    there = {name: path for name, path in table.option_files.items() if path.exists()}
-    office: Office = module.certificates({**table.options, **_texts(there)})
-    return office
-
-
-def _texts(files: Mapping[str, Path]) -> dict[str, str]:
-    return {name: path.read_text("utf-8") for name, path in files.items()}
-
-
-def load_bank(table: conf.Bank) -> Bank:
-    """One bank from its table: its protocol's folder, its options, and the options that are files' contents."""
-    module = import_module(f"protocols.banks.{table.protocol}")
-    bank: Bank = module.build({**table.options, **_texts(table.option_files)})
-    profile = bank.profile
-    return replace(bank, profile=replace(
-        profile,
-        enquiry_deadline=_span(table.enquiry_deadline_s, profile.enquiry_deadline),
-        returns_watch=_span(table.returns_watch_s, profile.returns_watch),
-        returns_every=_span(table.returns_every_s, profile.returns_every),
-        poll_every=_span(table.poll_every_s, profile.poll_every),
-        replay={kind: rule if table.most_repeats is None else replace(rule, most=table.most_repeats)
-                for kind, rule in profile.replay.items()},
-    ))  # fmt: skip
-
-
-def _span(seconds: float | None, default: timedelta) -> timedelta:
-    return default if seconds is None else timedelta(seconds=seconds)
-
-
 def lane_tables(settings: conf.Settings) -> dict[str, tuple[str, conf.Lane]]:
     """Every lane by its full name, with its bank's name."""
     return {
@@ -168,9 +126,19 @@ def logins(settings: conf.Settings, parts: Parts) -> dict[str, Login]:
     return found
 
 
-def system_parts(reactor: Any, settings: conf.Settings, on_fatal: OnFatal) -> Parts:
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What the real parts take from the machine: its clock, and how the permit log's bytes are put on the disk. The
+    fault campaign passes in a clock that is set wrong and a disk that fails."""
+
+    clock: Clock
+    sync: Callable[[int], None] = os.fdatasync
+
+
+def system_parts(reactor: Any, settings: conf.Settings, on_fatal: OnFatal, machine: Machine | None = None) -> Parts:
     """The real parts. Opens files and reads keys; connects to nothing yet. Raises what those raise."""
-    clock, entropy = SystemClock(reactor), SystemEntropy()
+    machine = machine or Machine(SystemClock(reactor))
+    clock, entropy = machine.clock, SystemEntropy()
     meters = Meters(CollectorRegistry())
     banks = load_banks(settings)
     lanes = lane_tables(settings)
@@ -179,10 +147,10 @@ def system_parts(reactor: Any, settings: conf.Settings, on_fatal: OnFatal) -> Pa
     keys = vault.load(settings.journal.vault_key.path())
     url = _database_url(settings)
     migrations.upgrade(url)
-    amqp = _amqp(reactor, settings)
+    amqp = _amqp(reactor, settings, clock)
     dialers = {name: LaneDialer(reactor, lane, banks[bank]) for name, (bank, lane) in lanes.items()}
-    permit_log = commit_permit_log.PermitLog(settings.state_dir / PERMIT_LOG, keys, settings.node,
-                                   days=settings.journal.permit_log_days)  # fmt: skip
+    permit_log = commit_permit_log.PermitLog(settings.permit_log(), keys, settings.node,
+                                   days=settings.journal.permit_log_days, sync=machine.sync)  # fmt: skip
     store = SqlStore(
         url, reactor, clock, settings.node, keys, permit_log, settings.journal.linger_ms,
         entropy=entropy, on_fatal=lambda error: on_fatal(f"the journal cannot go on: {error}"),
@@ -272,9 +240,9 @@ def _observe(meters: Meters, facts: GroupFacts) -> None:
         meters.journal_failures.labels("unit").inc(facts.failed)
 
 
-def _amqp(reactor: Any, settings: conf.Settings) -> AmqpClient:
+def _amqp(reactor: Any, settings: conf.Settings, clock: Clock) -> AmqpClient:
     broker = settings.broker
-    tls = None if broker.tls is None else client_context(tls_settings(broker.tls, broker.host), SystemClock(reactor))
+    tls = None if broker.tls is None else client_context(tls_settings(broker.tls, broker.host), clock)
     reports = None if not broker.management_url else management_reports(reactor, broker.management_url, broker.vhost)
     prepare = preparation(standard(), "apply" if broker.topology == "declare" else "verify", reports)
     patience = Patience(canary_every_s=broker.canary_s)
@@ -585,15 +553,3 @@ def daemon(reactor: Any, settings: conf.Settings, on_fatal: OnFatal) -> Daemon:
 def build(settings: conf.Settings, parts: Parts, on_fatal: OnFatal) -> Gateway:
     """Put a gateway together. Nothing runs until `start`."""
     return Gateway(settings, parts, on_fatal)
-
-
-def journal_file(settings: conf.Settings) -> Path | None:
-    """The SQLite file, for tools that look at it; None for other databases."""
-    url = settings.journal_url()
-    return Path(url.removeprefix("sqlite:///")) if url.startswith("sqlite:///") else None
-
-
-__all__ = [
-    "VERSION", "Daemon", "Gateway", "Parts", "QuestionRow", "build", "daemon", "load_bank", "load_banks", "load_office",
-    "system_parts",
-]  # fmt: skip

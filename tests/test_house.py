@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Callable, Iterable, Iterator
 
 import pytest
 
 from tests.house import (
     CODE_RULES,
+    OLD_MODULES,
     Source,
     banks_apart,
+    cli_without_journal,
     cycles,
     docstrings,
     full_nouns,
@@ -23,6 +26,7 @@ from tests.house import (
     nothing_postponed,
     page_at,
     pika_in_one_place,
+    plain_names,
     product,
     purity,
     reactor_as_argument,
@@ -42,6 +46,18 @@ def check(complaints: Iterable[str]) -> None:
 @pytest.mark.parametrize("rule", CODE_RULES, ids=lambda rule: rule.__name__)
 def test_code(rule: Callable[[Source], Iterator[str]]) -> None:
     check(complaint for one in product() for complaint in rule(one))
+
+
+def test_plain_names_of_campaign_and_bench() -> None:
+    sources = [source(path, text) for path, text in texts().items()
+               if path.startswith(("faults/", "bench/")) and path.endswith(".py")]  # fmt: skip
+    check(complaint for one in sources for complaint in plain_names(one))
+
+
+def test_plain_settings_keys() -> None:
+    tables = [node for one in product() if one.path == "gateway/settings/tables.py" for node in ast.walk(one.tree)]
+    keys = {node.target.id for node in tables if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)}
+    assert "state_dir" in keys and not keys & OLD_MODULES
 
 
 def test_no_import_rings() -> None:
@@ -87,6 +103,17 @@ BAD: tuple[tuple[Callable[[Source], Iterator[str]], str, str], ...] = (
     (import_order, "gateway/simbank/x.py", "from gateway.journal import store"),
     (import_order, "gateway/attic.py", "import os"),
     (import_order, "gateway/cli/x.py", "from gateway import attic"),
+    (import_order, "gateway/app.py", "from gateway.demo import site"),
+    (import_order, "gateway/control/x.py", "from gateway.demo import site"),
+    (import_order, "gateway/control/offline/x.py", "def f():\n    from gateway.cli.run import serve"),
+    (import_order, "gateway/watch/x.py", "from gateway.cli import output"),
+    (cli_without_journal, "gateway/cli/x.py", "from gateway.journal.sql import vault"),
+    (cli_without_journal, "gateway/cli/commands/x.py", "def f():\n    from gateway.journal import sql"),
+    (plain_names, "gateway/bank/tenure.py", ""),
+    (plain_names, "faults/ears.py", ""),
+    (plain_names, "gateway/x.py", "class BankBerth: pass"),
+    (plain_names, "gateway/x.py", "class A:\n    def has_neighbours(self): pass"),
+    (plain_names, "gateway/x.py", "from gateway import log\n_log = log.get('bank.lookout')"),
     (banks_apart, "protocols/banks/pab/x.py", "from protocols.banks.sample import messages"),
     (purity, "protocols/kit/x.py", "import time"),
     (purity, "protocols/banks/pab/x.py", "from twisted.internet import defer"),
@@ -125,6 +152,9 @@ GOOD: tuple[tuple[Callable[[Source], Iterator[str]], str, str], ...] = (
     ),
     (import_order, "gateway/cli/x.py", "from gateway.simbank import service"),
     (import_order, "gateway/__main__.py", "from gateway.simbank import service"),
+    (cli_without_journal, "gateway/control/offline/x.py", "from gateway.journal.sql import vault"),
+    (plain_names, "protocols/erp/words.py", "class Words: pass"),
+    (plain_names, "gateway/x.py", "class PastDays:\n    def wanted(self): pass\n    def _desk(self): pass"),
     (banks_apart, "protocols/banks/pab/x.py", "from protocols.banks.pab import table"),
     (purity, "protocols/kit/x.py", "from datetime import time\nimport hashlib\nfrom lxml import etree"),
     (no_hidden_clock, "protocols/kit/x.py", "def f(context):\n    return context.now, clock.now()"),

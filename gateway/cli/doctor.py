@@ -11,16 +11,14 @@ from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from sqlalchemy.exc import SQLAlchemyError
-
 from gateway.bank.certificate_expiry import CertificateExpiry
-from gateway.cli import broker_client, check
+from gateway.cli import broker_client
 from gateway.cli.broker_client import BrokerSilent
 from gateway.cli.environment import Environment
+from gateway.control.offline import journal_access, settings_check
 from gateway.erp import broker_address
 from gateway.erp.policies import management_reports
 from gateway.erp.topology import preparation, standard
-from gateway.journal.sql import databases
 from gateway.settings import BadSettings, Loaded, read
 from protocols.kit import dsig
 from protocols.kit.errors import ProtocolError
@@ -48,7 +46,7 @@ def examine(environment: Environment, config: Path) -> list[Line]:
     except BadSettings as error:
         lines += [Line("settings", False, f"{one.file}: {one.key}", one.remedy) for one in error.mistakes]
         return lines
-    looked = check.findings(loaded, environment.load_bank, environment.now())
+    looked = settings_check.findings(loaded, environment.load_bank, environment.now())
     found = (*looked.mistakes, *looked.unreachable)
     lines += [Line("settings", False, f"{one.file}: {one.key}", one.remedy) for one in found]
     if not found:
@@ -112,15 +110,10 @@ def _journal(loaded: Loaded) -> Iterator[Line]:
     if not path.exists():
         yield Line("journal", True, f"{path} does not exist yet; it is made at the first start")
         return
-    engine = databases.connect(url, connections=1, writing=False)
-    try:
-        with engine.connect() as conn:
-            said = conn.exec_driver_sql("PRAGMA quick_check(1)").scalar_one()
-            mode = conn.exec_driver_sql("PRAGMA journal_mode").scalar_one()
-    except SQLAlchemyError:
+    checked = journal_access.quick_check(url)
+    if checked is None:
         return  # said by the look at the settings
-    finally:
-        engine.dispose()
+    said, mode = checked
     fix = "stop the daemon, keep the file, restore the last backup, then see docs/do/operate.md"
     yield Line("journal", said == "ok", f"{path}: quick_check says {said}, journal mode {mode}", fix)
 

@@ -8,15 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from gateway import settings as conf
-from gateway.cli.run import Start
-from protocols.bank import Bank
-from protocols.certificates import Office
-
-LoadBank = Callable[[conf.Bank], Bank]
-LoadOffice = Callable[[conf.Bank], Office | None]
+if TYPE_CHECKING:
+    from gateway import settings as conf
+    from gateway.cli.run import Start
+    from protocols.bank import Bank
+    from protocols.certificates import Office
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +27,7 @@ class Environment:
     version: Callable[[], str]
     variables: Mapping[str, str]
     reactor: Callable[[], Any]
-    load_bank: LoadBank
+    load_bank: Callable[[conf.Bank], Bank]
     start: Start
     now: Callable[[], datetime]
-    load_office: LoadOffice
+    load_office: Callable[[conf.Bank], Office | None]

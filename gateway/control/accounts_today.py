@@ -11,6 +11,7 @@ from sqlalchemy import Connection, select
 
 from gateway.bank.account_watch import DAYS_BACK, account_key
 from gateway.control import guarded_journal
+from gateway.control.client import ALL_BANKS
 from gateway.control.daemon_handle import DaemonHandle
 from gateway.control.server import Call, Denied, Verb
 from gateway.core.hours import local
@@ -23,7 +24,6 @@ from protocols.canon.money import Money
 from protocols.canon.party import mask
 from protocols.erp.news import instant
 
-ALL_BANKS = "*"
 NOT_WATCHED = "not watched: set `watch = true` for it in the account register"
 UNHEARD = "watched, not heard of yet"
 _JOBS = schema.jobs.c

@@ -24,7 +24,7 @@ from protocols.erp.news import instant
 
 FATES: Mapping[str, Fate | None] = {"settled": Fate.SETTLED, "failed": Fate.FAILED, "ready": None}
 CHOICES: Mapping[Kind, tuple[str, ...]] = {
-    Kind.RESOLVE: tuple(FATES), Kind.RESUME: ("send",), Kind.RESTART: ("send",), Kind.REGISTER: ("known",),
+    Kind.RESOLVE: tuple(FATES), Kind.LEAVE_SAFE_MODE: ("send",), Kind.RESTART: ("send",), Kind.REGISTER: ("known",),
 }  # fmt: skip
 _DOUBT = (State.IN_DOUBT, State.ESCALATED)
 

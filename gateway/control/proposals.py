@@ -187,7 +187,7 @@ class _Acts:
         if isinstance(said, No):
             raise refused(said, actor=call.peer.actor, proposal=key)
         done = said.proposal
-        if done.kind is Kind.RESUME:
+        if done.kind is Kind.LEAVE_SAFE_MODE:
             self._daemon_handle.let_go(done.subject)
         elif said.stop is not None:
             self._daemon_handle.stop_said(said.stop)

@@ -290,8 +290,9 @@ class _Acts:
         before = await self._daemon_handle.store.read(lambda conn: lane_pauses.said(conn, [name]))
         if lane_pauses.FROM_THE_PAST in lane.paused and not before[name].paused:
             raise Denied(409, "two_persons", f"lane {name} waits because the database came back from the past, and one "
-                         f"operator cannot lift that; nothing was changed. Two enrolled persons can: bankgw resume "
-                         f"{name} --reason …, then bankgw resolve --approve …; see docs/do/restore.md")  # fmt: skip
+                         f"operator cannot lift that; nothing was changed. Two enrolled persons can: "
+                         f"bankgw leave-safe-mode {name} --reason …, then bankgw resolve --approve …; "
+                         f"see docs/do/restore.md")  # fmt: skip
         return await self._said(call, name, paused=False, detail={})
 
     async def _said(self, call: Call, name: str, *, paused: bool, detail: dict[str, Any]) -> Any:

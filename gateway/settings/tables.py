@@ -16,6 +16,8 @@ SLUG = r"^[a-z][a-z0-9_]{0,30}$"
 AMOUNT = r"^(0|[1-9][0-9]{0,14})(\.[0-9]{1,4})?$"
 ACCOUNT = r"^[0-9A-Za-z]{4,34}$"
 CURRENCY = r"^[A-Z]{3}$"
+PERMIT_LOG = "permits"
+"""The permit log's folder in `state_dir`."""
 _HOST = r"[0-9A-Za-z_]([0-9A-Za-z_-]*[0-9A-Za-z_])?(\.[0-9A-Za-z_]([0-9A-Za-z_-]*[0-9A-Za-z_])?)*\.?"
 
 
@@ -359,6 +361,10 @@ class Settings(_Table):
     def control_socket(self) -> Path:
         """Where the control API listens."""
         return self.control.socket or self.state_dir / "control.sock"
+
+    def permit_log(self) -> Path:
+        """The folder of this node's permit log."""
+        return self.state_dir / PERMIT_LOG
 
     def journal_url(self) -> str:
         """The journal's URL with a relative SQLite path made absolute under `state_dir`."""

@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from gateway.cli import exit_codes, output
+from gateway.cli.help_pages import Listing
 from gateway.cli.output import DEFAULT_CONFIG, AsJson, Config, Reason
-from gateway.control import service_unit
-from gateway.settings import Lane, Settings
-from protocols.bank import BadOptions
 
 if TYPE_CHECKING:
     from gateway.cli.enrolment import Clerk, Exchange, Kept
+    from gateway.settings import Lane, Settings
     from protocols.certificates import Office
 
 BankName = Annotated[str, typer.Argument(metavar="BANK", help="The bank's name in the settings.")]
@@ -40,7 +39,7 @@ def application() -> typer.Typer:
     """The commands below `bankgw certificates`."""
     group = typer.Typer(
         help="Certificates that a bank gives over the wire: requests are kept before they leave, never sent blindly.",
-        no_args_is_help=True,
+        no_args_is_help=True, cls=Listing,
     )
     group.command("request")(request)
     group.command("renew")(renew)
@@ -163,6 +162,7 @@ def _place(
     context: typer.Context, config: Path, bank: str, lane: str, folder: Path | None, at: str
 ) -> _Found:
     from gateway.cli.enrolment import Clerk, Drawer
+    from protocols.bank import BadOptions
     from protocols.kit import dsig
 
     settings, environment = output.loaded(context, config).settings, output.environment(context)
@@ -331,6 +331,8 @@ def _words(said: Any) -> None:
     for step in said["steps"]:
         output.say(f"  {step['at']}  {step['what']}")
     if said["stage"] == "issued":
+        from gateway.control import service_unit
+
         output.say(f"certificate {said['certificate']}\nits key   {said['key']}")
         output.say(f"put both in the lane's keys and the bank's options, then `bankgw check`; then "
                    f"{service_unit.reload()}")  # fmt: skip

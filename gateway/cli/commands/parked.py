@@ -7,8 +7,8 @@ from typing import Annotated, Any
 import typer
 
 from gateway.cli import exit_codes, output
+from gateway.cli.help_pages import Listing
 from gateway.cli.output import DEFAULT_CONFIG, AsJson, Clear, Config, Reason, Socket
-from gateway.control.client import Refused
 
 _COLUMNS = {
     "from": "from", "written_at": "since", "event": "what", "routing_key": "key", "refused": "refused",
@@ -19,7 +19,7 @@ Message = Annotated[str, typer.Argument(metavar="MESSAGE", help="The message id,
 
 def application() -> typer.Typer:
     """The group."""
-    group = typer.Typer(help="Look at messages that wait for a person.", no_args_is_help=True)
+    group = typer.Typer(help="Look at messages that wait for a person.", no_args_is_help=True, cls=Listing)
     group.command("list")(list_parked)
     group.command("show")(show)
     group.command("replay")(replay)
@@ -52,6 +52,8 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Show one parked message: outbox first, then queue bankgw.parked."""
+    from gateway.control.client import Refused
+
     with output.asking():
         try:
             said = output.remote(context, config, socket).get("parked", message, clear=1 if clear else None)

@@ -33,7 +33,7 @@ class Kind(StrEnum):
     emergency stop, or take an order's payee as known."""
 
     RESOLVE = "resolve"
-    RESUME = "resume"
+    LEAVE_SAFE_MODE = "leave_safe_mode"
     RESTART = "restart"
     REGISTER = "register"
 

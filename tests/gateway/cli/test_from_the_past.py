@@ -56,7 +56,7 @@ def restored(tmp_path: Path) -> Iterator[Restored]:
 
 
 def wish(lane: str = LANE, **changed: Any) -> dict[str, Any]:
-    return {"kind": "resume", "subject": lane, "to": "send", "note": "each reference asked about at the bank", **changed}
+    return {"kind": "leave_safe_mode", "subject": lane, "to": "send", "note": "each reference asked about at the bank", **changed}
 
 
 def propose(operator: Operator) -> str:
@@ -82,7 +82,7 @@ def test_nothing_is_sent_but_asking_goes_on(restored: Restored) -> None:
 def test_one_operator_cannot_lift_it(restored: Restored) -> None:
     operator = Operator(restored)
     why = operator.no(409, "two_persons", "POST", "lanes", LANE, "resume")
-    assert LANE in why and "bankgw resume" in why
+    assert LANE in why and "bankgw leave-safe-mode" in why
     assert ("uid:root", "lane.resumed") not in operator.trail(LANE)
     # An operator's own pause goes, the other stays.
     operator.ask("POST", "lanes", LANE, "pause", reason="x")

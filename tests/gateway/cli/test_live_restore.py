@@ -194,7 +194,7 @@ def test_a_copy_is_put_back_and_two_users_let_the_lane_go(live: Live, shelf: She
     evidence = wang.home / "list.txt"
     evidence.write_text("the bank knows it")
     evidence.chmod(0o644)
-    code, said = wang.bankgw("resume", "sample.main", "--reason", "asked", "--evidence", str(evidence), "--yes", "--json")
+    code, said = wang.bankgw("leave-safe-mode", "sample.main", "--reason", "asked", "--evidence", str(evidence), "--yes", "--json")
     assert code == exit_codes.OK, said
     proposal = json.loads(said)["proposal"]
     code, said = wang.bankgw("resolve", "--approve", proposal, "--yes")
@@ -245,7 +245,7 @@ def _orders(folder: Path, count: int) -> Iterator[Path]:
 def test_the_page_says_what_was_done_here() -> None:
     page = PAGE.read_text("utf-8")
     for command in (
-        "bankgw backup ", "bankgw restore ", "bankgw lanes forgotten", "bankgw resume ", "--evidence",
+        "bankgw backup ", "bankgw restore ", "bankgw lanes forgotten", "bankgw leave-safe-mode ", "--evidence",
         "bankgw resolve --approve ", "bankgw persons list",
     ):  # fmt: skip
         assert command in page

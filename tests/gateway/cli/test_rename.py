@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 
 from gateway.cli import exit_codes
-from gateway.cli.run import lock
+from gateway.control.offline.state_lock import lock
 from gateway.demo import site as demo_site
 from gateway.journal.cluster import lane_leases
 from gateway.journal.payments import lookup
 from gateway.journal.sql import migrations, vault
 from tests.gateway.cli import site as sites
 from tests.gateway.cli.test_application import bankgw
-from tests.gateway.cli.test_check import edit
+from tests.gateway.control.test_settings_check import edit
 from tests.gateway.journal.bench import Hands, Journal, order
 
 OLD, NEW = "sample.before", "sample.main"

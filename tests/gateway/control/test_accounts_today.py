@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from gateway.bank.account_watch import account_key
-from gateway.control.accounts_today import ALL_BANKS
+from gateway.control.client import ALL_BANKS
 from gateway.core.hours import bank_date
 from gateway.journal.cluster import jobs
 from gateway.simbank.faults import Fault, Script, Scripted

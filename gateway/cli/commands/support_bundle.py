@@ -8,24 +8,19 @@ import shutil
 import subprocess
 import zipfile
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from gateway.cli import exit_codes, output
-from gateway.cli import support_bundle as cli_support_bundle
-from gateway.cli.environment import Environment
 from gateway.cli.output import DEFAULT_CONFIG, AsJson, Config, Socket
-from gateway.control import service_unit
-from gateway.control.client import ControlClient, NoDaemon, Refused
-from gateway.settings import BadSettings, Loaded, read
+
+if TYPE_CHECKING:
+    from gateway.cli.environment import Environment
+    from gateway.cli.support_bundle import Blackout
+    from gateway.settings import Loaded
 
 _JOURNAL_WAIT_S = 30.0
-
-
-def add(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("support-bundle")(support_bundle)
 
 
 def support_bundle(
@@ -45,6 +40,9 @@ def support_bundle(
 
     Account numbers are masked, names and secrets left out. Works while the daemon is down, and says so.
     """
+    from gateway.cli import support_bundle as cli_support_bundle
+    from gateway.settings import BadSettings, read
+
     environment = output.environment(context)
     try:
         loaded, mistakes = read(config, environment.variables), ""
@@ -88,7 +86,7 @@ def _json(said: Any) -> str:
 
 
 def _check(environment: Environment, loaded: Loaded) -> str:
-    from gateway.cli import check as checking
+    from gateway.control.offline import settings_check as checking
     from protocols.kit import dsig
 
     dsig.start()
@@ -96,7 +94,9 @@ def _check(environment: Environment, loaded: Loaded) -> str:
     return "".join(f"{one}\n" for one in (*looked.mistakes, *looked.unreachable)) or "no mistakes found\n"
 
 
-def _status(at: Path, veil: cli_support_bundle.Blackout, missing: list[str]) -> list[tuple[str, str]]:
+def _status(at: Path, veil: Blackout, missing: list[str]) -> list[tuple[str, str]]:
+    from gateway.control.client import ControlClient, NoDaemon, Refused
+
     try:
         return [("status.json", _json(veil.value(ControlClient(at).get("status"))))]
     except (NoDaemon, Refused) as error:
@@ -104,7 +104,9 @@ def _status(at: Path, veil: cli_support_bundle.Blackout, missing: list[str]) -> 
         return []
 
 
-def _log(file: Path | None, lines: int, veil: cli_support_bundle.Blackout, missing: list[str]) -> list[tuple[str, str]]:
+def _log(file: Path | None, lines: int, veil: Blackout, missing: list[str]) -> list[tuple[str, str]]:
+    from gateway.cli import support_bundle as cli_support_bundle
+
     try:
         found = _journal(lines) if file is None else cli_support_bundle.tail(file, lines)
     except (OSError, subprocess.SubprocessError) as error:
@@ -114,6 +116,8 @@ def _log(file: Path | None, lines: int, veil: cli_support_bundle.Blackout, missi
 
 
 def _journal(lines: int) -> list[str]:
+    from gateway.control import service_unit
+
     program = shutil.which("journalctl")
     if program is None or not service_unit.installed():
         raise FileNotFoundError("there is no unit of bankgw on this machine; name the daemon's log file with --log")
