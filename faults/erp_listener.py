@@ -13,7 +13,7 @@ from gateway.demo.verdict import answers, is_news, outcome
 from protocols.canon.outcome import STATE_TABLE, State
 
 
-class Ears:
+class ErpListener:
     """What the ERP has heard so far: the newest word on each order, and which commands are answered."""
 
     def __init__(self, elapsed: Any, diary: Diary) -> None:

@@ -15,15 +15,17 @@ import os
 import signal
 import sys
 import time
-from functools import partial
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from twisted.internet.base import ReactorBase
 
+from gateway import __main__ as program
 from gateway import app
 from gateway.clock import SystemClock
-from gateway.journal.commit import permit_log
+from gateway.settings import Settings
 
 FILE = "strings.json"
 
@@ -72,13 +74,14 @@ def main(words: list[str]) -> None:
             return super().now_ms() + strings.clock_ms
 
     ReactorBase.seconds = staticmethod(lambda: time.time() + strings.clock_ms / 1000)
-    app.SystemClock = Clock  # type: ignore[attr-defined]
-    permit_log.PermitLog = partial(permit_log.PermitLog, sync=strings.sync)  # type: ignore[misc, assignment]
-    signal.signal(signal.SIGUSR1, strings.pulled)
-    from gateway.__main__ import main as command
 
+    def start(reactor: Any, found: Settings, on_fatal: Callable[[str], None]) -> app.Daemon:
+        machine = app.Machine(Clock(reactor), strings.sync)
+        return app.Daemon(reactor, found, app.system_parts(reactor, found, on_fatal, machine), on_fatal)
+
+    signal.signal(signal.SIGUSR1, strings.pulled)
     sys.argv[1:] = words
-    command()
+    program.main(replace(program.environment(), start=start))
 
 
 if __name__ == "__main__":

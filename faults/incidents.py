@@ -1,13 +1,9 @@
-"""What is done to the daemon and to everything around it: incidents, kinds of them, and the diary of a campaign."""
+"""What was done to the daemon and to everything around it: incidents, and the diary of a campaign."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from faults.field import Field
 
 KILL = "kill -9"
 
@@ -29,20 +25,6 @@ class Incident:
     lives: int = 0
     doubted: int = 0
     wrong: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """A kind of incident: its lines of the fault matrix, how it is played, where that is possible.
-
-    `long`: it takes tens of seconds, so short campaigns leave it out.
-    """
-
-    name: str
-    faults: str
-    play: Callable[[Field], Awaitable[None]]
-    fits: Callable[[Field], bool] = lambda _field: True
-    long: bool = False
 
 
 @dataclass(slots=True)

@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 from sqlalchemy import Connection, make_url, text
 from structlog.testing import capture_logs
 
-from faults.proxy import Proxy, Weather
+from faults.proxy import LinkState, Proxy
 from gateway.clock import SystemClock
 from gateway.control.guarded_journal import GuardedStore
 from gateway.control.server import Denied
@@ -141,7 +141,7 @@ async def test_a_lost_database_is_told_within_five_seconds_and_so_is_its_return(
 async def test_a_database_that_takes_bytes_and_never_answers_is_told_as_soon_and_starves_the_watchdog(place: _Place) -> None:
     await place.until(lambda: place.up() == 1, 10)
     with capture_logs() as lines:
-        place.proxy.set(Weather.HOLE)
+        place.proxy.set(LinkState.HOLE)
         writing = place.guarded.write(lambda _tx: None)
         assert await place.until(lambda: place.up() == 0, 10) <= TOLD_S
         with pytest.raises(Denied, match="whether this was done is not known"):
@@ -150,7 +150,7 @@ async def test_a_database_that_takes_bytes_and_never_answers_is_told_as_soon_and
         place.fed()
         await sleep(place.clock, 3)
         assert place.fed() == 0
-        place.proxy.set(Weather.FAIR)
+        place.proxy.set(LinkState.FAIR)
         await place.until(lambda: place.up() == 1, 30)
     assert [line["event"] for line in lines if line["event"].startswith("journal.")] == [
         "journal.unreachable", "journal.back",
