@@ -103,7 +103,6 @@ class Source(StrEnum):
     """Where a word about a payment came from; the evidence ladder orders them."""
 
     SUBMIT = "submit"
-    LATE = "late"
     ENQUIRY = "enquiry"
     RETURNS = "returns"
     STATEMENT = "statement"

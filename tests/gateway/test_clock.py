@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.task import Clock as TaskClock
 
-from gateway.clock import SeededEntropy, SystemClock, SystemEntropy, Ulids, steady_s, uuid7
+from gateway.clock import SystemClock, SystemEntropy, Ulids, steady_s, uuid7
+from tests.world.entropy import SeededEntropy
 
 NOW_MS = 1_795_500_000_000
 

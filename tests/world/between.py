@@ -18,7 +18,6 @@ from typing import Any
 
 from twisted.python.failure import Failure
 
-from gateway.clock import SeededEntropy
 from gateway.core.states import Resolve
 from gateway.journal.cluster import restored_database
 from gateway.journal.commit.committer import Committer
@@ -29,6 +28,7 @@ from protocols.bank import Bank, Replay
 from protocols.canon.order import Kind
 from protocols.canon.outcome import Fate
 from protocols.twin import Booked
+from tests.world.entropy import SeededEntropy
 from tests.world.world import LifeClock, World
 
 TWO_LANES = "two lanes at one bank"

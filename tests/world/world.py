@@ -24,7 +24,6 @@ from twisted.internet.interfaces import IDelayedCall
 from gateway import app
 from gateway import settings as conf
 from gateway.bank.connection import BankConnection
-from gateway.clock import SeededEntropy
 from gateway.core.states import Event
 from gateway.erp.amqp_types import Properties
 from gateway.journal.commit import audit
@@ -47,6 +46,7 @@ from tests.world import stand_ins
 from tests.world.broker import ModelBroker, ModelClient
 from tests.world.broker import properties as envelope
 from tests.world.clock import HeapClock
+from tests.world.entropy import SeededEntropy
 from tests.world.pipe import End, connect
 from tests.world.points import Died, PointedAmqp, PointedExecutor, Points
 

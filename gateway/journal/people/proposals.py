@@ -33,7 +33,7 @@ class Kind(StrEnum):
     emergency stop, or take an order's payee as known."""
 
     RESOLVE = "resolve"
-    LEAVE_SAFE_MODE = "leave_safe_mode"
+    LEAVE_SAFE_MODE = "resume"  # as journals and signed words have had it from the start
     RESTART = "restart"
     REGISTER = "register"
 

@@ -56,7 +56,7 @@ def restored(tmp_path: Path) -> Iterator[Restored]:
 
 
 def wish(lane: str = LANE, **changed: Any) -> dict[str, Any]:
-    return {"kind": "leave_safe_mode", "subject": lane, "to": "send", "note": "each reference asked about at the bank", **changed}
+    return {"kind": "resume", "subject": lane, "to": "send", "note": "each reference asked about at the bank", **changed}
 
 
 def propose(operator: Operator) -> str:

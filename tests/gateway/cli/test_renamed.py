@@ -46,10 +46,10 @@ def rename(world: World, change: Any, old: str, new: str) -> None:
     found: list[Any] = []
     life = world.life
     assert life is None
-    from gateway.clock import SeededEntropy
     from gateway.journal.commit.committer import Committer
     from gateway.journal.commit.permit_log import NoPermits
     from gateway.journal.sql import databases, vaults
+    from tests.world.entropy import SeededEntropy
     from tests.world.world import LifeClock
 
     engine = databases.connect(world.url, connections=1, writing=True)
@@ -186,9 +186,9 @@ def test_a_lanes_old_name_cannot_be_given_to_another_lane(held: World) -> None:
 
 
 def test_while_anything_is_unknown_a_metric_and_an_alarm_say_so(held: World) -> None:
-    from gateway.journal.sql.executor import InlineExecutor
     from gateway.watch.notify import Notify
     from tests.gateway.watch.test_watch import Reactor
+    from tests.world.inline_executor import InlineExecutor
 
     assert held.life is not None
     life, parts = held.life, held.life.gateway.parts

@@ -32,7 +32,7 @@ def two(folder: Path, *, reachable: bool = True, **more: Any) -> tuple[World, Li
 
 
 def waiting(world: World) -> int:
-    return len(files.read(world, questions.open_questions))
+    return len(files.read(world, questions.waiting)[0])
 
 
 @pytest.mark.parametrize("key", ["balance.query", "transactions.query", "statement.request", "receipt.request"])
