@@ -1,4 +1,4 @@
-"""What becomes of the broker and its queues. The broker is touched only where it is the campaign's own."""
+"""Faults of the broker and its queues. The broker is touched only where it is the campaign's own."""
 
 from __future__ import annotations
 

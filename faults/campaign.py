@@ -1,4 +1,4 @@
-"""One campaign from nothing to its last line: set up, a steady stream of orders under fire, calm, comparison."""
+"""One campaign: set-up, a steady stream of orders while faults happen, a calm phase, the comparison."""
 
 from __future__ import annotations
 

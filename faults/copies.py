@@ -1,4 +1,4 @@
-"""Copies of the journal: taken under fire and put back elsewhere, and an older one that takes the journal's place."""
+"""Faults with copies of the journal: backups restored elsewhere, and an older copy in the journal's place."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a machine and its people do to a daemon: no descriptors, no memory, a stalled loop, a wrong clock, a disk that
+"""Faults of the machine and its operation: no descriptors, no memory, a stalled loop, a wrong clock, a disk that
 fails, broken settings, another's key, too many scrapes, too many orders."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`python -m faults.measure WHAT`: how long it takes until all is well again. One line with the figure and its limit;
+"""`python -m faults.measure WHAT`: how long recovery takes after one fault. One line with the figure and its limit;
 the exit code is 1 if the limit is missed.
 
 - `recovery`: SIGKILL with ROWS open orders; until ready, and until the first of them is at the bank.

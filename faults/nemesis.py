@@ -1,4 +1,4 @@
-"""Who does it, and when: kills without end, and streams of incidents side by side, drawn from a seed."""
+"""Schedules the faults: kills, and several streams of incidents side by side, drawn from a seed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What lines do: they break, swallow, drag, and are pulled out, between a daemon and its banks, broker and database."""
+"""Network faults between a daemon and its banks, broker and database: cut, black hole, slow, unplugged."""
 
 from __future__ import annotations
 

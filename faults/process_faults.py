@@ -1,4 +1,4 @@
-"""How a daemon lives and dies: killed, stopped, started together, left dead, and the zombie that comes back."""
+"""Faults of daemon processes: killed, stopped, started together, left dead, and suspended past its lease (zombie)."""
 
 from __future__ import annotations
 

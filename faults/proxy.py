@@ -1,4 +1,4 @@
-"""A TCP proxy that misbehaves: it cuts, swallows, delays and halves what passes between two programs."""
+"""A TCP proxy with faults: it cuts connections, swallows, delays and halves what passes between two programs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a campaign plays: simulated banks, one or two daemons, and a proxy before everything a daemon speaks to."""
+"""The site of a campaign: simulated banks, one or two daemons, and a proxy in front of each peer of a daemon."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What becomes of the journal: COMMITs whose answer is lost, locks, restarts, a full disk, a trail that fails."""
+"""Faults of the journal's database: lost COMMIT answers, locks, restarts, a full disk, a failing audit insert."""
 
 from __future__ import annotations
 

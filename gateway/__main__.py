@@ -1,4 +1,4 @@
-"""`bankgw`, or `python -m gateway`: hands the command line what it may not import itself.
+"""The program `bankgw`, or `python -m gateway`: passes the command line what it may not import itself.
 
 Everything heavy is imported by the commands that need it: `bankgw status` does not wait for a database library.
 """

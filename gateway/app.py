@@ -1,4 +1,4 @@
-"""The composition root: the only file that knows everybody. Settings and replaceable parts in, a gateway out.
+"""The composition root: builds a gateway from settings and replaceable parts. The only file that imports every room.
 
     parts = system_parts(reactor, settings)      # or a simulation's own
     gateway = build(settings, parts)

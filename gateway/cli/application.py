@@ -99,6 +99,7 @@ def _options(
 
 def main(environment: Environment, arguments: Sequence[str] | None = None) -> int:
     """Run one command line; returns its exit code. With `--json` a wrong command line is told in JSON, too."""
+    output.tell_errors_in_words()
     words = sys.argv[1:] if arguments is None else list(arguments)
     command: Any = typer.main.get_command(application())
     try:

@@ -1,4 +1,4 @@
-"""`bankgw doctor`: what of this machine could stop the gateway, each finding with its fix."""
+"""The checks of `bankgw doctor`: what on this machine could stop the gateway, each finding with its fix."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the command line gets from the program: the reactor, the composition root's doors, the environment.
+"""What `gateway.__main__` passes to the command line: version, environment variables, reactor, and how to start.
 
 The command line may not import the composition root: `gateway.__main__` passes these in, tests pass in others.
 """

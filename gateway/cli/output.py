@@ -1,4 +1,4 @@
-"""What commands say and how they end: words or JSON on stdout, mistakes on stderr, a documented exit code."""
+"""Output of commands: text or JSON on stdout, errors on stderr, a documented exit code; and the options they share."""
 
 from __future__ import annotations
 
@@ -33,6 +33,11 @@ Socket = Annotated[
     typer.Option("--socket", envvar="BANKGW_SOCKET", help="The daemon's control socket; default: as the settings say."),
 ]
 _errors_as_json: ContextVar[bool] = ContextVar("errors as JSON", default=False)
+
+
+def tell_errors_in_words() -> None:
+    """Where a command line begins; its `--json` says otherwise."""
+    _errors_as_json.set(False)
 
 
 def _note_json(asked: bool) -> bool:

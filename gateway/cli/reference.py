@@ -1,4 +1,4 @@
-"""The reference pages made from what the program is: settings, metrics, command line.
+"""Generates the reference pages from the program: settings, metrics, command line, banks.
 
     python -m gateway.cli.reference            says which pages differ; exit 1 if any does
     python -m gateway.cli.reference --write    writes them

@@ -1,4 +1,4 @@
-"""`bankgw run`: start the gateway in this process, serve until told to stop, leave in order."""
+"""Run the gateway in this process: lock the state folder, start, serve until a signal, stop in order."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How every own account stands today: what it holds, what moved, which statement is missing, which money is unclear."""
+"""The verb `GET /today`: each own account's balance, entries, missing statements and payments in doubt, with totals."""
 
 from __future__ import annotations
 

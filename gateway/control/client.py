@@ -1,4 +1,4 @@
-"""The control API as the command line asks it: one request, one answer."""
+"""The client of the control API: one request over the UNIX socket, one JSON answer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A bank's own directory of branches (联行号), asked through one of its lanes."""
+"""The verb `GET /directory`: search a bank's branch directory (联行号) through one of its lanes."""
 
 from __future__ import annotations
 

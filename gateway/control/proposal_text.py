@@ -1,4 +1,4 @@
-"""What can be proposed, put into words: a payment in doubt, a lane that waits, an emergency stop, or a payee.
+"""The text of a proposal, which both persons sign: a payment in doubt, a lane in safe mode, an emergency stop, a payee.
 
 The words hold everything whose change must make a proposal stale. An enquiry that brought nothing new changes a
 payment's version, but not these facts: otherwise no proposal could outlive the next enquiry.

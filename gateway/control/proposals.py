@@ -1,4 +1,4 @@
-"""The control API's verbs for what two persons do together: draft, make, look, approve, withdraw.
+"""The control API's verbs for proposals of two persons: draft, make, show, approve, withdraw.
 
 Nothing here trusts the asker beyond the user that the kernel names: the words are made anew from the journal for each
 signature, and the signatures are verified against the enrolled keys in the unit that acts.

@@ -1,4 +1,4 @@
-"""`bankgw demo`: the main job on real parts, with faults, ending in a report and one last line with the figures.
+"""`bankgw demo`: payments through the real daemon, broker and faulty simulated banks; a report, a line of figures.
 
 RabbitMQ as `.run/broker.json` (or $BANKGW_BROKER_JSON) describes it; a throw-away PKI, simulated banks and the
 daemon as processes of their own, everything bound to the loopback. Exit code 0 only if nothing disagrees.

@@ -1,4 +1,4 @@
-"""What no single field shows: whether the tables agree with each other."""
+"""Checks across settings tables: references between them, overlaps, and what production forbids."""
 
 from __future__ import annotations
 

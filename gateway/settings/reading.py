@@ -1,4 +1,4 @@
-"""From files and environment to settings, or to every mistake at once."""
+"""Reads settings from files and environment variables, or reports every mistake at once."""
 
 from __future__ import annotations
 

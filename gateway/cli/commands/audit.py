@@ -1,4 +1,4 @@
-"""`bankgw audit`: hold the journal against its audit chains, and keep the checkpoints of others as a witness."""
+"""`bankgw audit`: verify the journal against its audit chains, and keep checkpoints as a witness."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def verify_all(
     config: Config = DEFAULT_CONFIG,
     as_json: AsJson = False,
 ) -> None:
-    """Verify every link of the audit trail, and hold payments, events, evidence, the permit log and checkpoints against
-    it, while the gateway works. Exit 1 if anything contradicts."""
+    """Verify every link of the audit trail, and compare payments, events, evidence, the permit log and checkpoints with
+    it, while the gateway works. Exit 1 on any contradiction."""
     from gateway.control.offline import audit_check
 
     settings = settings_of(context, config)

@@ -1,4 +1,4 @@
-"""`bankgw certificates`: ask a bank for its certificate, first with a one-time code, later with the key before."""
+"""`bankgw certificates`: request a certificate from a bank, first with a one-time code, later with the current key."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`bankgw lanes`: the logins at banks; stop and start sending, put a harmless question."""
+"""`bankgw lanes`: list lanes (logins at banks), pause and resume sending, probe a bank, rename a lane."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`bankgw orders`: look at orders, let a held one go, withdraw one, ask the bank about one."""
+"""`bankgw orders`: list and show orders, release a held one, cancel one, enquire about one at the bank."""
 
 from __future__ import annotations
 

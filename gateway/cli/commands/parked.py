@@ -1,4 +1,4 @@
-"""`bankgw parked`: messages that wait for a person: news nobody could take, commands nobody could read."""
+"""`bankgw parked`: messages that need an operator: undeliverable events and unreadable commands."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`bankgw persons`: who may sign. Enrol yourself, confirm somebody as root, remove one."""
+"""`bankgw persons`: who may sign proposals. Enrol yourself, confirm a person as root, remove one."""
 
 from __future__ import annotations
 

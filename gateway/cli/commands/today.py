@@ -1,4 +1,4 @@
-"""`bankgw today`: what every own account holds, what is expected of its bank, and which money is in doubt."""
+"""`bankgw today`: each own account's balance, statement and payments in doubt."""
 
 from __future__ import annotations
 

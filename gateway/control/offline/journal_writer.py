@@ -1,4 +1,4 @@
-"""Writing to the journal while no daemon works on it: for what a running daemon must not find changed under it."""
+"""Commit one unit to the journal while every daemon on it is stopped: changes that no running daemon could follow."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Everything that is wrong with the settings and with what they name, at once: files, keys, banks, database, broker.
+"""Check the settings and everything that they name: files, keys, banks, database, broker. All findings at once.
 
 `findings` says all; `run` refuses to start on the same list. What only cannot be reached is told apart: it may be
 there in a minute, and the service manager should try again.
