@@ -10,6 +10,7 @@ import signal
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,6 +29,7 @@ from faults.servers import Rabbit
 from faults.site import HOOKED_DAEMON, Grounds, Journal
 from gateway.cli.exit_codes import UNAVAILABLE
 from gateway.clock import Clock
+from gateway.control.client import ControlClient, NoDaemon, Refused
 from gateway.demo import evidence, processes
 from gateway.demo import site as demo_site
 from gateway.demo import stage as demo_stage
@@ -36,6 +38,7 @@ from gateway.demo.orders import CANCEL, SUBMIT, Command, Story, write
 from gateway.demo.processes import NotStarted
 from gateway.demo.verdict import Executed, Finding, Wrong
 from gateway.erp.topology import MONEY_QUEUE, QUERY_QUEUE
+from gateway.settings import socket_of
 from gateway.simbank.faults import Fault
 from gateway.tasks import sleep
 from protocols.canon.outcome import State
@@ -54,6 +57,7 @@ STREAMS = 3
 HELD_BACK = 20
 QUEUES_S = 30.0
 LATE_S = 20.0
+ASK_EVERY_S = 15.0
 ZOMBIE_S = 20.0
 """A round of a zombie: a lease runs out, another node takes over, the first one wakes and is watched."""
 MORE_S = 30.0
@@ -298,7 +302,7 @@ class Campaign:
         calm_s = shown_s = self.elapsed()
         self.say(f"{calm_s:6.1f} s  calm: the banks behave, nobody is killed any more; {self._listener.line()}")
         await self._ask_again(erp)
-        news, news_s = self._listener.heard, calm_s
+        news, news_s, asked_s = self._listener.heard, calm_s, calm_s
         while self.elapsed() - news_s < SETTLE_S and self.elapsed() - calm_s < MOST_SETTLE_S:
             if self._listener.heard != news:
                 news, news_s = self._listener.heard, self.elapsed()
@@ -313,6 +317,9 @@ class Campaign:
             await self._withdraw_again(erp)
             looked_s = self.elapsed()
             waited_for = self._waited_for(story)
+            if looked_s - asked_s > ASK_EVERY_S:
+                asked_s = looked_s
+                await self._enquire(waited_for)
             # It reads all that the banks ever booked, and nothing passes the proxies meanwhile.
             rest_s = max(0.25, 10 * (self.elapsed() - looked_s))
             if not waited_for:
@@ -322,6 +329,16 @@ class Campaign:
                 self.say(f"{shown_s:6.1f} s  {self._listener.line()}; waiting for {', '.join(waited_for[:3])}")
             await sleep(self._clock, rest_s)
         self.say(f"{self.elapsed():6.1f} s  settled")
+
+    async def _enquire(self, orders: list[str]) -> None:
+        """Have the banks asked now, as an operator can: after a long doubt the planned enquiries are minutes apart."""
+        pool = self._reactor.getThreadPool()
+        for node in self._grounds.nodes:
+            control = ControlClient(socket_of(node.site.settings))
+            for order in orders:
+                with suppress(NoDaemon, Refused):
+                    named = f"{demo_stage.SENDER}:{order}"
+                    await deferToThreadPool(self._reactor, pool, control.post, "orders", named, "enquire")
 
     def _waited_for(self, story: Story) -> list[str]:
         """Commands without an answer, orders whose end is still to come, money that came back and nobody said so."""

@@ -22,7 +22,7 @@ from gateway.bank.dialer import NotConnected
 from gateway.bank.enquiry import sent_from
 from gateway.bank.fault_reasons import reason_of, signed_out
 from gateway.bank.session_pool import BankSession
-from gateway.core import flow
+from gateway.core import guards
 from gateway.core.states import Answered, Hold, NotSent, Replay, Send, Silent, Source, Work
 from gateway.journal.commit import attempts
 from gateway.journal.commit.rows import AttemptRow, Evidence, PaymentRow
@@ -320,7 +320,7 @@ class Sending:
             return "expired"
         if row.life.repeats:
             life = replace(row.life, rules=self._lane.rules_of(row))
-            if not flow.may_leave_again(life, now_ms, day_ends_ms):
+            if not guards.may_leave_again(life, now_ms, day_ends_ms):
                 return "window_closed"
         return self._lane.shut(None if row.life.repeats else leaving.bank_date)
 

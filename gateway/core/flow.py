@@ -11,6 +11,25 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import product
 
+from gateway.core.guards import (
+    Guard,
+    about_all_copies,
+    dated_ahead,
+    first_copy,
+    first_copy_unknown,
+    latest,
+    may_replay,
+    no_of_another_copy,
+    nothing_left,
+    older_than_verdict,
+    only_copy,
+    own_answer,
+    repeat_is_due,
+    repeats_used_up,
+    resolved,
+    several_copies,
+    was_sent,
+)
 from gateway.core.states import (
     KNOWN,
     Alarm,
@@ -34,7 +53,6 @@ from gateway.core.states import (
     Resolve,
     Send,
     Silent,
-    Source,
     TakenOver,
     Tell,
     Work,
@@ -62,7 +80,6 @@ class Step:
     rule: str
 
 
-Guard = Callable[[Life, Event], bool]
 Consequence = Callable[[Life, Life, Event], tuple[Effect, ...]]
 Change = Callable[[Life, Event], Life]
 
@@ -112,7 +129,7 @@ def _expire_watch(_before: Life, life: Life, _event: Event) -> tuple[Effect, ...
 def _enquire(_before: Life, life: Life, event: Event) -> tuple[Effect, ...]:
     day_over = isinstance(event, Answered | AskedInVain) and event.day_over
     due_ms = event.at_ms + enquiry_gap_ms(life, day_over=day_over)
-    last_ms, repeats = life.last_write_ms, life.rules.replay is not Policy.NEVER and not _repeats_used_up(life)
+    last_ms, repeats = life.last_write_ms, life.rules.replay is not Policy.NEVER and not repeats_used_up(life)
     if life.state is State.IN_DOUBT and last_ms is not None and repeats:
         # An answer that is asked for when the quarantine is over may let the bytes leave again: do not miss that moment.
         ripe_ms = last_ms + life.rules.quarantine_ms
@@ -139,7 +156,7 @@ def _done(work: Work) -> Consequence:
 
 def _repeat(_before: Life, life: Life, event: Event) -> tuple[Effect, ...]:
     """The bank was asked and gave no verdict: the very same bytes may leave again, if its rules allow that now."""
-    due = life.state is State.IN_DOUBT and _repeat_is_due(life, event.at_ms) and not _repeats_used_up(life)
+    due = life.state is State.IN_DOUBT and repeat_is_due(life, event.at_ms) and not repeats_used_up(life)
     return (Due(Work.REPLAY, event.at_ms),) if due else ()
 
 
@@ -196,11 +213,11 @@ def _repeated(life: Life, event: Event) -> Life:
 def _unsent(life: Life, event: Event) -> Life:
     assert isinstance(event, NotSent)
     # Of several attempts in a row that did not leave, each took the times of the one before with it.
-    nothing_left = not _several_copies(life)
+    first = not several_copies(life)
     return replace(
         life, send_after_ms=event.retry_at_ms, deadline_ms=None,
-        first_write_ms=None if nothing_left else life.first_write_ms,
-        last_write_ms=None if nothing_left else life.last_write_ms,
+        first_write_ms=None if first else life.first_write_ms,
+        last_write_ms=None if first else life.last_write_ms,
     )  # fmt: skip
 
 
@@ -254,6 +271,10 @@ def _unclear(life: Life, event: Event) -> Life:
     return replace(life, asked=life.asked + 1, not_found=KNOWN if duplicate else life.not_found)
 
 
+def _unrepeatable(life: Life, _event: Event) -> Life:
+    return replace(life, asked=life.asked + 1, not_found=KNOWN)
+
+
 def _given_up(life: Life, event: Event) -> Life:
     return replace(_unclear(life, event), deadline_ms=None)
 
@@ -262,137 +283,10 @@ def _resend_cleared(life: Life, event: Event) -> Life:
     return replace(life, send_after_ms=event.at_ms, asked=0, not_found=0, repeats=0, deadline_ms=None)
 
 
-# ---- guards ------------------------------------------------------------------------------------------------------
-
-
-def _nothing_left(life: Life, _event: Event) -> bool:
-    """Nothing was sent: what two persons let be sent once more was."""
-    return life.first_write_ms is None
-
-
-def _resolved(fate: Fate | None) -> Guard:
-    def guard(life: Life, event: Event) -> bool:
-        assert isinstance(event, Resolve)
-        return event.fate is fate and event.attempt in (None, life.attempt)
-
-    return guard
-
-
-def _first_copy(life: Life, event: Event) -> bool:
-    """The attempt that the event is about is the latest one, and no earlier copy of its bytes can have left."""
-    return life.repeats == 0 and _latest(life, event)
-
-
-def _first_copy_unknown(life: Life, event: Event) -> bool:
-    """As `_first_copy`, and the bank has never said that it knows the payment."""
-    return _first_copy(life, event) and life.attempt > 0 and life.not_found != KNOWN
-
-
-def _only_copy(life: Life, event: Event) -> bool:
-    """As `_first_copy`, and nothing left before that two persons let go once more."""
-    return _first_copy(life, event) and not _several_copies(life)
-
-
-def _latest(life: Life, event: Event) -> bool:
-    assert isinstance(event, NotSent | Silent | Answered)
-    return event.attempt in (None, life.attempt)
-
-
-def _was_sent(life: Life, _event: Event) -> bool:
-    return life.attempt > 0
-
-
-def _own_answer(life: Life, event: Event) -> bool:
-    """The answer came on the connection of the latest send."""
-    assert isinstance(event, Answered)
-    return event.source is Source.SUBMIT and _latest(life, event)
-
-
-def _about_all_copies(life: Life, event: Event) -> bool:
-    """A word that covers whatever may have left so far.
-
-    The answer to a repeat, or to what people sent once more, is about that copy alone: the bank may look at its clothes
-    before it looks at its reference.
-    An enquiry covers what had arrived when it was asked; where several copies may have left, the last of them may have
-    been under way then, and a bank that refused the first may book the second.
-    """
-    assert isinstance(event, Answered)
-    if event.source is Source.SUBMIT:
-        return _only_copy(life, event)
-    if event.asked_ms is None or life.last_write_ms is None:
-        return True
-    if _several_copies(life):
-        return event.clock_sure and event.asked_ms >= life.last_write_ms + life.rules.quarantine_ms
-    return event.asked_ms > life.last_write_ms
-
-
-def _several_copies(life: Life) -> bool:
-    return life.repeats > 0 or life.first_write_ms != life.last_write_ms
-
-
-def _no_of_another_copy(life: Life, event: Event) -> bool:
-    """A no that was asked for before the yes was known, or that a copy got for itself, as one that is too many does."""
-    assert isinstance(event, Answered)
-    return _several_copies(life) and (event.source is Source.SUBMIT or _older_than_verdict(life, event))
-
-
-def _older_than_verdict(life: Life, event: Event) -> bool:
-    assert isinstance(event, Answered)
-    return event.asked_ms is not None and event.asked_ms <= life.since_ms
-
-
-def _may_replay(life: Life, event: Event) -> bool:
-    assert isinstance(event, Replay)
-    due = _repeat_is_due(life, event.at_ms) and not _repeats_used_up(life)
-    return due and may_leave_again(life, event.at_ms, event.day_ends_ms)
-
-
-def _repeat_is_due(life: Life, at_ms: int) -> bool:
-    """The bank's own rules allow the very same bytes again, and what left before has had its time to arrive.
-
-    `replay_safe`: the bank knows a reference again. `query_first`: only after enough "not found" answers that were
-    asked after the quarantine. What the bank has acknowledged once is there, whatever it says now: a repeat could only
-    do harm.
-    """
-    rules = life.rules
-    if life.not_found == KNOWN or life.last_write_ms is None or at_ms < life.last_write_ms + rules.quarantine_ms or not _in_time(life, at_ms):
-        return False
-    if rules.replay is Policy.REPLAY_SAFE:
-        return True
-    return rules.replay is Policy.QUERY_FIRST and life.not_found >= rules.not_found_needed
-
-
-def _repeats_used_up(life: Life) -> bool:
-    return life.repeats >= life.rules.most_repeats
-
-
 def _exhausted(life: Life, event: Event) -> bool:
     """A repeat would be next, but there were enough of them. None were wanted at all where `most_repeats` is 0."""
     after = _unclear(life, event)
-    return life.rules.most_repeats > 0 and _repeats_used_up(after) and _repeat_is_due(after, event.at_ms)
-
-
-def _in_time(life: Life, at_ms: int) -> bool:
-    """Within the order's validity, and the bank's window less the time that bytes may be under way."""
-    rules = life.rules
-    if life.first_write_ms is None or (life.valid_until_ms is not None and at_ms >= life.valid_until_ms):
-        return False
-    return rules.window_ms is None or at_ms < life.first_write_ms + rules.window_ms - rules.quarantine_ms
-
-
-def may_leave_again(life: Life, at_ms: int, day_ends_ms: int | None) -> bool:
-    """Whether the policy, the number of repeats and the time allow a repeat: tested when it is written down, and again
-    as it leaves, when it is counted in `life.repeats`.
-
-    `day_ends_ms` is when the bank day of the stored bytes is over; where the bank knows a reference for that day
-    only, it must be given.
-    """
-    rules = life.rules
-    if rules.replay is Policy.NEVER or life.repeats > rules.most_repeats:
-        return False
-    if rules.same_day and (day_ends_ms is None or at_ms >= day_ends_ms - rules.quarantine_ms):
-        return False
-    return _in_time(life, at_ms)
+    return life.rules.most_repeats > 0 and repeats_used_up(after) and repeat_is_due(after, event.at_ms)
 
 
 # ---- the table ---------------------------------------------------------------------------------------------------
@@ -420,16 +314,16 @@ TABLE: tuple[Rule, ...] = (
     # before anything is sent
     Rule("release", _in(S.ACCEPTED, S.HELD), Release, S.READY, "nothing stands in its way",
          change=_released, then=(_send, _expire_watch)),
-    Rule("hold", _in(S.ACCEPTED, S.READY), Hold, S.HELD, "a person lets it go", when=_nothing_left,
+    Rule("hold", _in(S.ACCEPTED, S.READY), Hold, S.HELD, "a person lets it go", when=nothing_left,
          then=(_done(Work.SEND), _expire_watch)),
-    Rule("hold_again", _in(S.HELD), Hold, None, "one reason is cleared, others stay", when=_nothing_left,
+    Rule("hold_again", _in(S.HELD), Hold, None, "one reason is cleared, others stay", when=nothing_left,
          then=(lambda *_: (Tell("payment.held"),),)),
     Rule("resend_held", _in(S.READY), Hold, S.ESCALATED, "it cannot be sent once more; what left is in doubt",
          change=_doubted, then=(_stop_sending, _alarm("escalated"), _enquire)),
     Rule("reject", _in(S.ACCEPTED, S.HELD), Reject, S.REJECTED, "our own no, at the door", then=(_stop_sending,)),
-    Rule("cancel", _BEFORE, Cancel, S.CANCELLED, "withdrawing is safe", when=_nothing_left, then=(_stop_sending,)),
+    Rule("cancel", _BEFORE, Cancel, S.CANCELLED, "withdrawing is safe", when=nothing_left, then=(_stop_sending,)),
     Rule("cancel_too_late", _ALL - _in(S.ACCEPTED), Cancel, None, "it may be at the bank, or is over", then=(_too_late,)),
-    Rule("expire", _BEFORE, Expire, S.EXPIRED, "its time ran out", when=_nothing_left, then=(_stop_sending,)),
+    Rule("expire", _BEFORE, Expire, S.EXPIRED, "its time ran out", when=nothing_left, then=(_stop_sending,)),
     Rule("resend_expired", _in(S.HELD, S.READY), Expire, S.ESCALATED, "no time to send it once more; what left is in doubt",
          change=_doubted, then=(_stop_sending, _alarm("escalated"), _enquire)),
     Rule("expire_moot", _ALL - _BEFORE, Expire, None, "it was sent, or is over", then=(_done(Work.EXPIRE),)),
@@ -437,20 +331,20 @@ TABLE: tuple[Rule, ...] = (
     Rule("send", _in(S.READY), Send, S.SENDING, "written down before the first byte leaves",
          change=_attempted, then=(_stop_sending, _deadline)),
     Rule("not_sent", _in(S.SENDING), NotSent, S.READY, "no byte was handed to the transport",
-         when=_first_copy, change=_unsent, then=(_stop_asking, _send, _expire_watch)),
+         when=first_copy, change=_unsent, then=(_stop_asking, _send, _expire_watch)),
     Rule("replay_not_sent", _in(S.SENDING), NotSent, S.IN_DOUBT, "the repeat did not leave; the first send is still in doubt",
-         when=_latest, change=_unrepeated, then=(_enquire, _deadline)),
+         when=latest, change=_unrepeated, then=(_enquire, _deadline)),
     Rule("not_sent_overdue", _in(S.ESCALATED), NotSent, S.READY, "no byte was handed to the transport, as it turns out",
-         when=_first_copy_unknown, change=_unsent, then=(_stop_asking, _send, _expire_watch)),
+         when=first_copy_unknown, change=_unsent, then=(_stop_asking, _send, _expire_watch)),
     Rule("not_sent_moot", _ALL - _in(S.ACCEPTED, S.REJECTED), NotSent, None,
-         "other copies may have left, or something else was learnt first", when=_was_sent),
+         "other copies may have left, or something else was learnt first", when=was_sent),
     Rule("silent", _in(S.SENDING), Silent, S.IN_DOUBT, "silence is not an answer",
-         when=_latest, change=_doubted, then=(_enquire, _deadline)),
+         when=latest, change=_doubted, then=(_enquire, _deadline)),
     Rule("silent_moot", _ALL, Silent, None, "an answer came another way first, or another attempt is under way"),
     Rule("taken_over", _in(S.SENDING), TakenOver, S.IN_DOUBT, "whoever was sending is gone; only asking is safe",
          change=_doubted, then=(_enquire, _deadline)),
     Rule("replay", _in(S.IN_DOUBT), Replay, S.SENDING, "the bank's rules allow the same bytes again",
-         when=_may_replay, change=_repeated, then=(_done(Work.ENQUIRE), _done(Work.REPLAY))),
+         when=may_replay, change=_repeated, then=(_done(Work.ENQUIRE), _done(Work.REPLAY))),
     Rule("replay_refused", _in(S.IN_DOUBT), Replay, None, "the bank's rules do not allow it (any more)",
          then=(_done(Work.REPLAY), _enquire)),
     Rule("replay_moot", _ALL - _in(S.IN_DOUBT), Replay, None, "no longer in doubt, or people are on it",
@@ -459,24 +353,24 @@ TABLE: tuple[Rule, ...] = (
     Rule("sent_settled", _in(S.SENDING), Answered, S.SETTLED, "the bank's explicit yes",
          fates=_fates(Fate.SETTLED), then=(_stop_asking, _watch_returns)),
     Rule("sent_failed", _in(S.SENDING), Answered, S.FAILED, "the bank's explicit no",
-         fates=_fates(Fate.FAILED), when=lambda life, e: _own_answer(life, e) and _only_copy(life, e),
+         fates=_fates(Fate.FAILED), when=lambda life, e: own_answer(life, e) and only_copy(life, e),
          then=(_stop_asking,)),
     Rule("repeat_refused", _in(S.SENDING), Answered, S.IN_DOUBT, "this copy is refused; an earlier one may be booked",
-         fates=_fates(Fate.FAILED), when=_own_answer, change=_doubted, then=(_enquire, _deadline)),
+         fates=_fates(Fate.FAILED), when=own_answer, change=_doubted, then=(_enquire, _deadline)),
     Rule("sent_pending", _in(S.SENDING), Answered, S.PENDING, "taken, not decided",
          fates=_fates(Fate.PENDING), change=_taken, then=(_done(Work.REPLAY), _enquire, _deadline)),
     Rule("replay_known", _in(S.SENDING), Answered, S.PENDING, "the repeat is refused as one: the first copy arrived",
-         fates=_fates(Fate.DUPLICATE), when=lambda life, e: life.repeats > 0 and _own_answer(life, e),
+         fates=_fates(Fate.DUPLICATE), when=lambda life, e: life.repeats > 0 and own_answer(life, e),
          change=_taken, then=(_enquire, _deadline)),
     Rule("sent_unclear", _in(S.SENDING), Answered, S.IN_DOUBT, "a duplicate, an unlisted code or a non-answer is doubt",
-         fates=_UNCLEAR, when=_own_answer, change=_doubted, then=(_enquire, _deadline)),
+         fates=_UNCLEAR, when=own_answer, change=_doubted, then=(_enquire, _deadline)),
     Rule("sent_overtaken", _in(S.SENDING), Answered, None, "a word about earlier copies; this one is under way",
          fates=_UNCLEAR | _fates(Fate.FAILED)),
     # words about a payment that is being asked about
     Rule("asked_settled", _ASKING, Answered, S.SETTLED, "the bank's explicit yes",
          fates=_fates(Fate.SETTLED), then=(_stop_asking, _watch_returns)),
     Rule("asked_failed", _ASKING, Answered, S.FAILED, "the bank's explicit no, of all that left",
-         fates=_fates(Fate.FAILED), when=_about_all_copies, then=(_stop_asking,)),
+         fates=_fates(Fate.FAILED), when=about_all_copies, then=(_stop_asking,)),
     Rule("asked_failed_overtaken", _ASKING, Answered, None, "a no about one copy; another may be booked",
          fates=_fates(Fate.FAILED), change=_asked, then=(_enquire,)),
     Rule("asked_pending", _in(S.IN_DOUBT, S.ESCALATED), Answered, S.PENDING, "the bank has it",
@@ -484,10 +378,14 @@ TABLE: tuple[Rule, ...] = (
     Rule("still_pending", _in(S.PENDING), Answered, None, "no news",
          fates=_fates(Fate.PENDING), change=_asked, then=(_enquire,)),
     Rule("pending_not_found", _in(S.PENDING), Answered, S.IN_DOUBT, "the bank contradicts its own acceptance",
-         fates=_fates(Fate.NOT_FOUND), when=_about_all_copies, change=_redoubted,
+         fates=_fates(Fate.NOT_FOUND), when=about_all_copies, change=_redoubted,
          then=(_alarm("answers_disagree"), _enquire)),
     Rule("pending_unclear", _in(S.PENDING), Answered, None, "the bank's earlier word stands; ask again",
          fates=_UNCLEAR, change=_asked, then=(_enquire,)),
+    Rule("dated_ahead", _in(S.IN_DOUBT), Answered, None, "a clock was ahead: its age is unknown, so it is never repeated",
+         fates=_UNCLEAR, when=dated_ahead, change=_unrepeatable, then=(_done(Work.REPLAY), _enquire)),
+    Rule("dated_ahead_in_vain", _in(S.IN_DOUBT), AskedInVain, None, "the same, and no answer now",
+         when=dated_ahead, change=_unrepeatable, then=(_done(Work.REPLAY), _enquire)),
     Rule("repeats_used_up", _in(S.IN_DOUBT), Answered, S.ESCALATED, "it was repeated often enough; people must look",
          fates=_fates(Fate.UNKNOWN, Fate.NOT_FOUND), when=_exhausted, change=_given_up,
          then=(_alarm("repeats_used_up"), _done(Work.ESCALATE), _done(Work.REPLAY), _enquire)),
@@ -529,11 +427,11 @@ TABLE: tuple[Rule, ...] = (
          then=(_done(Work.ENQUIRE), _done(Work.RETURNS))),
     # contradictions are told, never written over
     Rule("settled_overtaken", _in(S.SETTLED), Answered, None, "asked before the yes was known, about another copy",
-         fates=_fates(Fate.FAILED), when=_no_of_another_copy, then=(_done(Work.ENQUIRE), _watch_returns)),
+         fates=_fates(Fate.FAILED), when=no_of_another_copy, then=(_done(Work.ENQUIRE), _watch_returns)),
     Rule("settled_contradicted", _in(S.SETTLED), Answered, None, "told settled, now refused: a person must look",
          fates=_fates(Fate.FAILED), then=(_contradiction, _done(Work.ENQUIRE), _watch_returns)),
     Rule("failed_overtaken", _in(S.FAILED), Answered, None, "asked before the no was known: in process it was, then",
-         fates=_fates(Fate.PENDING), when=_older_than_verdict, then=(_done(Work.ENQUIRE),)),
+         fates=_fates(Fate.PENDING), when=older_than_verdict, then=(_done(Work.ENQUIRE),)),
     Rule("failed_contradicted", _in(S.FAILED), Answered, None, "told failed, now taken: a person must look",
          fates=_fates(Fate.SETTLED, Fate.PENDING, Fate.RETURNED, Fate.REVERSED),
          then=(_contradiction, _done(Work.ENQUIRE))),
@@ -551,11 +449,11 @@ TABLE: tuple[Rule, ...] = (
          fates=_fates(Fate.FAILED, Fate.UNKNOWN, Fate.NOT_FOUND), then=(_done(Work.ENQUIRE),)),
     # two persons with evidence
     Rule("resolved_settled", _in(S.IN_DOUBT, S.ESCALATED), Resolve, S.SETTLED, "two persons saw it was paid",
-         when=_resolved(Fate.SETTLED), then=(_stop_asking, _watch_returns)),
+         when=resolved(Fate.SETTLED), then=(_stop_asking, _watch_returns)),
     Rule("resolved_failed", _in(S.IN_DOUBT, S.ESCALATED), Resolve, S.FAILED, "two persons saw it was not paid",
-         when=_resolved(Fate.FAILED), then=(_stop_asking,)),
+         when=resolved(Fate.FAILED), then=(_stop_asking,)),
     Rule("resolved_resend", _in(S.IN_DOUBT, S.ESCALATED), Resolve, S.READY, "two persons let it be sent again",
-         when=_resolved(None), change=_resend_cleared, then=(_stop_asking, _send, _expire_watch)),
+         when=resolved(None), change=_resend_cleared, then=(_stop_asking, _send, _expire_watch)),
     Rule("resolve_denied", _ALL, Resolve, None, "only doubt can be resolved, and only as those persons saw it",
          then=(_too_late,)),
 )  # fmt: skip

@@ -64,7 +64,8 @@ def stricter(stored: Rules, current: Rules) -> Rules:
 
 
 KNOWN = -1
-"""Value of `Life.not_found` once the bank has acknowledged the payment: from then on its absence proves nothing."""
+"""Value of `Life.not_found` from when on the payment's absence at the bank proves nothing, so it is never repeated: the
+bank has acknowledged it, or a clock that was ahead dated it and its age is unknown."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from itertools import product
 from pathlib import Path
 
 from gateway.core.flow import ENQUIRY_PLAN_MS, HOURLY_MS, STEADY_MS, TABLE, Impossible, Rule, step
+from gateway.core.guards import CLOCK_AHEAD_MS
 from gateway.core.states import (
     Alarm,
     Answered,
@@ -71,6 +72,8 @@ CONDITIONS = {
     "sent_unclear": "it answers the latest send, on its connection",
     "asked_failed": "it was asked when all that left had arrived",
     "pending_not_found": "it was asked when all that left had arrived",
+    "dated_ahead": "it was dated by a clock that was ahead",
+    "dated_ahead_in_vain": "it was dated by a clock that was ahead",
     "repeats_used_up": "a repeat would be next, and there were enough",
     "repeats_used_up_in_vain": "a repeat would be next, and there were enough",
     "settled_overtaken": "several copies left, and it was asked before the yes",
@@ -143,6 +146,8 @@ def _trials(rule: Rule) -> Iterator[tuple[Life, Event]]:
             yield life, event
             # As two persons make it, who let it be sent once more.
             yield replace(life, first_write_ms=_T - 1), event
+            # As a clock that was ahead dates it.
+            yield replace(life, last_write_ms=_T + CLOCK_AHEAD_MS + 1), event
 
 
 def _life(state: State, policy: Policy, repeats: int, since_ms: int, wrote_ms: int) -> Life:

@@ -35,6 +35,7 @@ TWO_LANES = "two lanes at one bank"
 MOVED, NEVER, KIND_OFF = "account moved to another lane", "repeats forbidden", "kind switched off"
 LANE_RENAMED, SENDER_RENAMED = "lane renamed", "sender renamed"
 RESTORED, RESTORED_QUIETLY = "older database", "older database that lost no send"
+UNDER_WAY_S = 2.0
 LOG_LOST, DAYS_AHEAD = "permit log lost", "clock days ahead"
 RESOLVED, RESENT = "resolved by persons", "sent again by persons"
 _DECIDED = {Booked.SETTLED: Fate.SETTLED, Booked.REFUSED: Fate.FAILED}
@@ -244,6 +245,8 @@ def log_lost(world: World, chance: random.Random) -> Iterator[str]:
 
 def _noticed(world: World, chance: random.Random, what: str) -> Iterator[str]:
     """A life begins in which something is missing. It waits, and says nothing about money."""
+    # What the life before wrote arrives first: the bank hears it, whoever lives.
+    world.run(UNDER_WAY_S)
     heard = _money(world)
     life = world.start(world.node)
     world.run(chance.choice((5.0, 60.0)))

@@ -96,18 +96,10 @@ def _one(
     state = row["state"]
     if latest["event"] == "payment.correction":
         yield f"{name}: the banks contradict themselves: {latest}"
-    yield from _truth(name, state, booked, calm, told_later=_is_told_later(world, row, booked))
+    yield from _truth(name, state, booked, calm)
 
 
-def _is_told_later(world: World, row: dict[str, Any], booked: str | None) -> bool:
-    """Whether the bank's no is not believed yet, as a clock that was ahead wrote down when the last of several copies
-    left: the no may be about an earlier copy until it is asked for after that time. People are told of such a payment."""
-    several = row["first_write_ms"] != row["last_write_ms"]
-    ahead = (row["last_write_ms"] or 0) > world.clock.seconds() * 1000
-    return booked == "refused" and row["state"] == "escalated" and several and ahead
-
-
-def _truth(name: str, state: str, booked: str | None, calm: bool, *, told_later: bool) -> Iterator[str]:
+def _truth(name: str, state: str, booked: str | None, calm: bool) -> Iterator[str]:
     if state in BOOKED and booked not in ("settled", "returned"):
         yield f"{name}: told settled, the bank says {booked}"
     if state in BOOKED and booked == "returned" and calm:
@@ -118,7 +110,7 @@ def _truth(name: str, state: str, booked: str | None, calm: bool, *, told_later:
         yield f"{name}: told returned, the bank says {booked}"
     if calm and state in ("accepted", "ready", "sending", "pending"):
         yield f"{name}: left {state} for ever (the bank says {booked})"
-    if calm and state in ("in_doubt", "escalated") and booked is not None and not told_later:
+    if calm and state in ("in_doubt", "escalated") and booked is not None:
         yield f"{name}: left {state}, though the bank says {booked}"
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
-from gateway.core import flow, states
+from gateway.core import flow, guards, states
 from gateway.core.states import (
     Alarm,
     Answered,
@@ -481,7 +481,7 @@ class Model:
         if not self._permitted(world.t, node, committed):
             return self._done(world, n, p, NotSent(world.t, "permit_refused", world.t + 1, attempt))
         late = life.valid_until_ms is not None and world.t >= life.valid_until_ms
-        closed = life.repeats > 0 and not flow.may_leave_again(life, world.t, self.policy.day_ends)
+        closed = life.repeats > 0 and not guards.may_leave_again(life, world.t, self.policy.day_ends)
         if self.policy.window_at_write and (late or closed):
             return self._done(world, n, p, NotSent(world.t, "window_closed", world.t + 1, attempt))
         if late:

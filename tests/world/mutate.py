@@ -42,6 +42,9 @@ STAGES: dict[str, tuple[tuple[str, ...], ...]] = {
     "gateway/core/flow.py": (
         ("tests/gateway/core/test_decisions.py",), ("tests/gateway/core/test_flow.py",), ("tests/gateway/core/test_model.py",),
     ),
+    "gateway/core/guards.py": (
+        ("tests/gateway/core/test_decisions.py",), ("tests/gateway/core/test_flow.py",), ("tests/gateway/core/test_model.py",),
+    ),
     "gateway/bank/sending.py": (
         ("tests/gateway/bank/test_sending_alone.py",),
         ("tests/gateway/bank/test_sending.py", "tests/gateway/bank/test_repeats.py"),

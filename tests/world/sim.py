@@ -552,7 +552,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--seed", type=int)
     parser.add_argument("--minutes", type=float)
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--peers", action="store_true", help="two nodes over one journal in every story")
+    parser.add_argument("--peer-nodes", action="store_true", help="two nodes over one journal in every story")
     parser.add_argument("--dedup", action=argparse.BooleanOptionalAction, default=True,
                         help="--no-dedup: banks book whatever they are sent, and nothing is sent again by itself")  # fmt: skip
     parser.add_argument("--whole", action="store_true", help="do not reduce the first story that fails")

@@ -17,7 +17,7 @@ from functools import cache
 from itertools import islice, product
 from pathlib import Path
 
-from gateway.core import flow
+from gateway.core import flow, guards
 from gateway.core.states import (
     KNOWN,
     Answered,
@@ -78,6 +78,8 @@ def _lives() -> Iterator[Life]:
             yield replace(base, valid_until_ms=NOW + shift, not_found=2, since_ms=NOW - 20 + shift)
             yield replace(base, last_write_ms=NOW - 400_000 + shift, first_write_ms=NOW - 500_000)
             yield replace(base, last_write_ms=NOW - 20 + shift, repeats=1, asked=2)
+            yield replace(base, last_write_ms=NOW + guards.CLOCK_AHEAD_MS + shift, repeats=1)
+            yield replace(base, since_ms=NOW + guards.CLOCK_AHEAD_MS + shift, repeats=1)
         yield replace(base, deadline_ms=None, doubted=True, send_after_ms=NOW - 5, tell_sent=True)
         yield replace(base, deadline_ms=NOW + 500_000, attempt=3, repeats=1)
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core import flow
+from gateway.core import flow, guards
 from gateway.core.flow import TABLE, Impossible, step
 from gateway.core.states import (
     KNOWN,
@@ -94,8 +94,9 @@ def test_every_row_can_be_reached_and_says_why(rule: flow.Rule) -> None:
     for state, event in product(rule.before, EVENTS.values()):
         for policy, repeats, since_ms, at_ms in product(Policy, (0, 1, 3), (0, T), (T, LATER)):
             life = life_in(state, rules=Rules(policy), repeats=repeats, since_ms=since_ms, attempt=repeats + 1)
-            last_write_ms = T - 1 if since_ms or life.state in BEFORE else T + 1
-            for first_write_ms in {life.first_write_ms, T - 1}:
+            wrote_ms = T - 1 if since_ms or life.state in BEFORE else T + 1
+            ahead_ms = LATER + guards.CLOCK_AHEAD_MS + 1
+            for first_write_ms, last_write_ms in product({life.first_write_ms, T - 1}, (wrote_ms, ahead_ms)):
                 written = replace(life, first_write_ms=first_write_ms, last_write_ms=last_write_ms)
                 with suppress(Impossible):
                     reached.add(step(written, replace(event, at_ms=at_ms)).rule)
@@ -459,7 +460,7 @@ def test_a_bank_that_forgets_with_its_day_gets_no_repeat_on_the_next(
     rules: Rules, day_ends_ms: int | None, allowed: bool
 ) -> None:
     assert (step(doubt(rules), Replay(LATER, day_ends_ms)).rule == "replay") == allowed
-    assert flow.may_leave_again(doubt(rules), LATER, day_ends_ms) == allowed
+    assert guards.may_leave_again(doubt(rules), LATER, day_ends_ms) == allowed
 
 
 def test_nothing_is_repeated_after_its_validity() -> None:
@@ -467,11 +468,11 @@ def test_nothing_is_repeated_after_its_validity() -> None:
     assert step(life, Replay(LATER + 9)).rule == "replay"
     assert step(life, Replay(LATER + 10)).rule == "replay_refused"
     assert not replay_due(step(life, not_found(LATER + 10)))
-    assert not flow.may_leave_again(step(life, Replay(LATER + 9)).life, LATER + 10, None)
+    assert not guards.may_leave_again(step(life, Replay(LATER + 9)).life, LATER + 10, None)
 
 
 def test_what_never_left_cannot_leave_again() -> None:
-    assert not flow.may_leave_again(life_in(State.READY, rules=SAFE), LATER, None)
+    assert not guards.may_leave_again(life_in(State.READY, rules=SAFE), LATER, None)
 
 
 def test_a_no_to_a_repeat_is_doubt_and_only_a_later_enquiry_makes_it_failed() -> None:
@@ -596,3 +597,36 @@ def test_a_hold_that_loses_a_reason_is_told_and_changes_nothing_else() -> None:
     held = step(life, Hold(T, "approval", cleared=("suspected_duplicate",)))
     assert (held.rule, held.effects) == ("hold_again", (Tell("payment.held"),))
     assert held.life == replace(life, seq=life.seq + 1)
+
+
+def test_a_payment_dated_by_a_clock_that_was_ahead_is_asked_about_and_never_repeated() -> None:
+    """Its age is unknown, and so is what is left of the time for which the bank knows its reference."""
+    ahead_ms = T + 20 * 3_600_000
+    life = life_in(State.IN_DOUBT, rules=SAFE, first_write_ms=ahead_ms, last_write_ms=ahead_ms)
+    asked = (
+        AskedInVain(T, "down"), Answered(T, Fate.NOT_FOUND, Source.ENQUIRY, T - 1), Answered(T, Fate.UNKNOWN, Source.ENQUIRY, T - 1),
+        Answered(T, Fate.DUPLICATE, Source.ENQUIRY, T - 1),
+    )  # fmt: skip
+    for event in asked:
+        decided = step(life, event)
+        assert (decided.life.state, decided.life.asked) == (State.IN_DOUBT, 1), event
+        assert Due(Work.ENQUIRE, T + flow.ENQUIRY_PLAN_MS[1]) in decided.effects, "it is asked about as any other"
+        later = step(decided.life, Replay(ahead_ms + 2 * SAFE.quarantine_ms))
+        assert later.rule == "replay_refused", "nor when the time it was dated with has come"
+    near = replace(life, first_write_ms=T + 60_000, last_write_ms=T + 60_000)
+    assert step(near, AskedInVain(T, "down")).rule == "asked_in_vain", "clocks of two nodes may differ by a minute"
+
+
+@pytest.mark.parametrize("copies", [1, 2])
+def test_a_no_to_a_payment_dated_ahead_is_believed_once_the_clock_was_right_for_the_quarantine(copies: int) -> None:
+    ahead_ms = T + 20 * 3_600_000
+    life = life_in(State.ESCALATED, attempt=copies, repeats=copies - 1, first_write_ms=ahead_ms, last_write_ms=ahead_ms)
+    answer = Answered(T, Fate.FAILED, Source.ENQUIRY, T - 1)
+    assert step(life, answer).rule == "asked_failed"
+    assert step(life, replace(answer, clock_sure=False)).rule == "asked_failed_overtaken"
+
+
+def test_a_no_after_a_yes_that_is_dated_ahead_is_a_contradiction() -> None:
+    """The date does not prove that the question left first, so a person looks."""
+    settled = life_in(State.SETTLED, attempt=2, repeats=1, since_ms=T + 20 * 3_600_000)
+    assert step(settled, Answered(T, Fate.FAILED, Source.ENQUIRY, T - 1)).rule == "settled_contradicted"

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core import flow
+from gateway.core import guards
 from gateway.core.states import Life, Policy, Rules, stricter
 from protocols.canon.outcome import State
 
@@ -52,7 +52,7 @@ def test_it_allows_no_repeat_that_either_of_the_two_forbids(
 ) -> None:
     def allowed(rules: Rules) -> bool:
         life = Life(State.SENDING, rules, repeats=repeats, first_write_ms=T, last_write_ms=T)
-        return flow.may_leave_again(life, T + after_ms, T + day_ends_ms)
+        return guards.may_leave_again(life, T + after_ms, T + day_ends_ms)
 
     both = stricter(stored, current)
     assert not allowed(both) or (allowed(stored) and allowed(current))
@@ -62,5 +62,5 @@ def test_it_allows_no_repeat_that_either_of_the_two_forbids(
 @pytest.mark.parametrize(("rules", "repeats"), [(replace(WIDE, replay=Policy.NEVER), 1), (replace(WIDE, most_repeats=1), 2)])
 def test_a_repeat_that_is_written_down_does_not_leave_where_it_is_one_too_many(rules: Rules, repeats: int) -> None:
     life = Life(State.SENDING, WIDE, repeats=repeats, first_write_ms=T, last_write_ms=T)
-    assert flow.may_leave_again(life, T + 1, None)
-    assert not flow.may_leave_again(replace(life, rules=stricter(WIDE, rules)), T + 1, None)
+    assert guards.may_leave_again(life, T + 1, None)
+    assert not guards.may_leave_again(replace(life, rules=stricter(WIDE, rules)), T + 1, None)

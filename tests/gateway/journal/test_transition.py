@@ -11,6 +11,7 @@ from sqlalchemy import func, select, update
 
 from gateway.core import flow
 from gateway.core.flow import TABLE, Impossible, Rule
+from gateway.core.guards import CLOCK_AHEAD_MS
 from gateway.core.states import (
     Alarm,
     Answered,
@@ -50,6 +51,7 @@ from protocols.erp.news import instant
 from tests.gateway.journal.bench import LANE, NOW_MS, Journal, KeptPermits, attempt, hold, order
 
 AT = NOW_MS + 1_000
+AHEAD_MS = AT + CLOCK_AHEAD_MS + 1
 
 
 def events_of(rule: Rule, fate: Fate | None) -> list[Event]:
@@ -70,7 +72,7 @@ def events_of(rule: Rule, fate: Fate | None) -> list[Event]:
 
 def lives_of(state: State) -> Iterator[Life]:
     for repeats, policy, since_ms in product((0, 1, 3), (Policy.NEVER, Policy.REPLAY_SAFE), (NOW_MS, AT)):
-        for first_write_ms, last_write_ms in ((NOW_MS, NOW_MS), (NOW_MS, AT), (None, None)):
+        for first_write_ms, last_write_ms in ((NOW_MS, NOW_MS), (NOW_MS, AT), (None, None), (AHEAD_MS, AHEAD_MS)):
             yield Life(
                 state, Rules(replay=policy, quarantine_ms=10), seq=4, attempt=1, asked=1, first_write_ms=first_write_ms,
                 last_write_ms=last_write_ms, deadline_ms=AT + 1_000_000, valid_until_ms=AT + 2_000_000, tell_sent=True,
