@@ -273,14 +273,14 @@ class Gateway:
             parts.store, parts.clock, settings.node, tuple(self.lanes), self.outbox.up, self._past_elsewhere,
             self._pauses_said, meters, lambda: parts.amqp.up, self.emergency.hear,
         )  # fmt: skip
-        self.answers = QuestionService(parts.store, self.registry, parts.clock, parts.entropy, parts.cursor_key,
+        self.questions = QuestionService(parts.store, self.registry, parts.clock, parts.entropy, parts.cursor_key,
                                        self.ask, self._is_elsewhere, _poll_ms(settings))  # fmt: skip
         self.intake = Intake(parts.amqp, parts.store, self.registry, parts.clock, parts.entropy, meters,
-                             settings.zone, self._admitted, self.answers.take, settings.broker.prefetch)  # fmt: skip
-        self.watching = AccountWatch(
+                             settings.zone, self._admitted, self.questions.take, settings.broker.prefetch)  # fmt: skip
+        self.account_watch = AccountWatch(
             WatchParts(parts.store, parts.clock, meters, dict(parts.banks), self.ask, self._owns,
                        lambda lane: self.lanes[lane].epoch, lambda lane: self.lanes[lane].clock_trust.doubt is None,
-                       self.answers.heard, lambda lane, applied: self.lanes[lane].noted(applied)),
+                       self.questions.heard, lambda lane, applied: self.lanes[lane].noted(applied)),
             settings.node,
         )  # fmt: skip
         self.retention = Retention(parts.store, parts.clock, settings.journal.refusals_kept_days, meters)
@@ -329,14 +329,14 @@ class Gateway:
             await claim_all(parts.store, self.settings.node)
         for lane in self.lanes.values():
             await lane.start()
-        await self.answers.start()
+        await self.questions.start()
         for queue in (MONEY_QUEUE, QUERY_QUEUE, UNROUTED_COMMANDS_QUEUE):
             parts.amqp.consume(queue, self.settings.broker.prefetch, self.intake.deliver)
         parts.amqp.start(self._broker_up, self._broker_down, self._broker_blocked)
 
         if _poll_ms(self.settings):
             self.peer_nodes.start()
-        self.watching.watch(self._watched())
+        self.account_watch.watch(self._watched())
         self.retention.start()
         if parts.checkpoints is not None:
             parts.checkpoints.start()
@@ -353,8 +353,8 @@ class Gateway:
         # A lane whose row a stranger has locked is not waited for: its lease runs out by itself.
         either: list[Deferred[Any]] = [leaving, over]
         await DeferredList(either, fireOnOneCallback=True)
-        self.answers.stop()
-        self.watching.stop()
+        self.questions.stop()
+        self.account_watch.stop()
         self.peer_nodes.stop()
         self.retention.stop()
         if self.parts.checkpoints is not None:
@@ -389,8 +389,8 @@ class Gateway:
                                     {"senders": sorted(settings.senders), "accounts": len(settings.accounts)})
         )  # fmt: skip
         self.settings = settings
-        self.registry = self.intake.registry = self.answers.registry = fresh
-        self.watching.watch(self._watched())
+        self.registry = self.intake.registry = self.questions.registry = fresh
+        self.account_watch.watch(self._watched())
 
     @property
     def safe_mode(self) -> bool:
