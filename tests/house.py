@@ -227,6 +227,22 @@ def plain_names(one: Source) -> Iterator[str]:
                 yield f"{one.path}:{node.lineno}: log part {part} bears the old name {', '.join(sorted(old))}"
 
 
+def nothing_patched(one: Source) -> Iterator[str]:
+    """The campaign and the benchmark change no name of the product: what they need is an argument of a part."""
+    product_names = {
+        alias.asname or alias.name.partition(".")[0]
+        for node in ast.walk(one.tree) if isinstance(node, ast.Import | ast.ImportFrom)
+        for alias in node.names
+        if (node.module or "" if isinstance(node, ast.ImportFrom) else alias.name).startswith(("gateway", "protocols"))
+    }  # fmt: skip
+    for node in ast.walk(one.tree):
+        for target in node.targets if isinstance(node, ast.Assign) else []:
+            if isinstance(target, ast.Attribute) and ast.unparse(target).partition(".")[0] in product_names:
+                yield f"{one.path}:{target.lineno}: sets {ast.unparse(target)}; take it as an argument of a part"
+        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("setattr", "patch", "patch.object")):
+            yield f"{one.path}:{node.lineno}: calls {ast.unparse(node.func)}; take it as an argument of a part"
+
+
 _NAME_PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 
 

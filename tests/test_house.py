@@ -23,6 +23,7 @@ from tests.house import (
     no_hidden_clock,
     no_machine,
     no_print,
+    nothing_patched,
     nothing_postponed,
     page_at,
     pika_in_one_place,
@@ -52,6 +53,23 @@ def test_plain_names_of_campaign_and_bench() -> None:
     sources = [source(path, text) for path, text in texts().items()
                if path.startswith(("faults/", "bench/")) and path.endswith(".py")]  # fmt: skip
     check(complaint for one in sources for complaint in plain_names(one))
+
+
+def test_campaign_and_bench_patch_nothing() -> None:
+    sources = [source(path, text) for path, text in texts().items()
+               if path.startswith(("faults/", "bench/")) and path.endswith(".py")]  # fmt: skip
+    check(complaint for one in sources for complaint in nothing_patched(one))
+
+
+@pytest.mark.parametrize(
+    "bad",
+    ["from gateway import app\napp.SystemClock = 1", "import gateway.app\ngateway.app.X = 1",
+     "from gateway.clock import SystemClock as C\ndef f():\n    C.now_ms = 1", "setattr(x, 'y', 1)",
+     "from unittest import mock\nmock.patch('gateway.app.X')"],
+)  # fmt: skip
+def test_a_patched_name_is_caught(bad: str) -> None:
+    assert list(nothing_patched(source("faults/x.py", bad)))
+    assert not list(nothing_patched(source("faults/x.py", "from gateway import app\nself.app = app\nx.y = app.z")))
 
 
 def test_plain_settings_keys() -> None:
