@@ -89,12 +89,12 @@ class _limit:  # noqa: N801 - reads as a verb
             pass  # it ended
 
 
-def pull(node: Node, **strings: float | bool) -> None:
-    """Pull a daemon's strings; see faults.hooked_daemon."""
+def set_hooks(node: Node, **hooks: float | bool) -> None:
+    """Tell a daemon what to do wrong; see faults.hooked_daemon."""
     file = node.site.folder / FILE
     written = file.with_suffix(".new")
-    written.write_text(json.dumps(strings), "utf-8")
-    written.replace(file)  # the daemon may be reading it for the pull before
+    written.write_text(json.dumps(hooks), "utf-8")
+    written.replace(file)  # the daemon may be reading it for the change before
     if node.up:
         node.child.signal(signal.SIGUSR1)
 
@@ -103,7 +103,7 @@ async def _stall(system: RunningSystem) -> None:
     async with system.one() as node:
         seconds = system.dice.uniform(2.0, 11.0)
         with system.told("event loop stalls", node.name):
-            pull(node, stall_s=seconds)
+            set_hooks(node, stall_s=seconds)
             await system.wait(seconds + 0.5)
             (node.site.folder / FILE).unlink()
 
@@ -112,7 +112,7 @@ async def _clock_jumps(system: RunningSystem) -> None:
     async with system.one() as node:
         jump_ms = system.dice.choice(JUMPS_MS)
         with system.told("clock set back, and right again", node.name, f"{jump_ms // HOUR_MS} h"):
-            pull(node, clock_ms=jump_ms)
+            set_hooks(node, clock_ms=jump_ms)
             try:
                 await system.between(2.0, 6.0)
                 if system.dice.random() < 0.3:
@@ -120,16 +120,16 @@ async def _clock_jumps(system: RunningSystem) -> None:
                     await system.until(lambda: node.up, 20.0)
                     await system.wait(1.0)
             finally:
-                pull(node, clock_ms=0)
+                set_hooks(node, clock_ms=0)
 
 
 async def _sync_fails(system: RunningSystem) -> None:
     """The permit log cannot be synced: a send that is not written down does not take place, and the process ends."""
     async with system.one() as node:
         with node.excuse(), system.told("disk fails at fdatasync", node.name) as incident:
-            pull(node, sync_fails=True)
+            set_hooks(node, sync_fails=True)
             ended = await system.until(lambda: node.child.ended() is not None, 8.0)
-            pull(node)
+            set_hooks(node)
             incident.detail = "" if ended else "not met"
             incident.detail += node.revive()
 
