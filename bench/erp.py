@@ -129,7 +129,7 @@ class Erp:
         self._done.callback(Heard(time.monotonic() - self._started_s, spent_us, waits, self._events, trouble))
 
 
-class _Desk(LineOnlyReceiver):
+class _Commands(LineOnlyReceiver):
     delimiter = b"\n"
 
     def __init__(self, erp: Erp, reactor: Any) -> None:
@@ -166,12 +166,12 @@ def main(facts: Path) -> None:
     erp = Erp(amqp, login["user"], reactor)
     for queue in (EVENTS_QUEUE, SCRIPT_EVENTS_QUEUE):
         amqp.consume(queue, 2000, erp.deliver)
-    desk = _Desk(erp, reactor)
+    commands = _Commands(erp, reactor)
 
     def up() -> None:
-        if desk.transport is None:
-            StandardIO(desk)
-            desk.sendLine(b'"ready"')  # type: ignore[no-untyped-call]
+        if commands.transport is None:
+            StandardIO(commands)
+            commands.sendLine(b'"ready"')  # type: ignore[no-untyped-call]
 
     amqp.start(up, lambda down: print(down.reason, file=sys.stderr))
     reactor.run()

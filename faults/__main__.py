@@ -20,7 +20,7 @@ from twisted.python.failure import Failure
 from faults import links
 from faults.campaign import ZOMBIE_S, Campaign, Wishes
 from faults.servers import Postgresql, Rabbit
-from faults.site import ENDING, PUPPET, Journal
+from faults.site import ENDING, HOOKED_DAEMON, Journal
 from faults.versions import NoVersion
 from gateway.clock import SystemClock
 from gateway.demo import stage
@@ -174,7 +174,7 @@ def _arguments(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--vhost", help="virtual host of the broker; the one of this checkout unless given")
     parser.add_argument("--report", default="faults-report.html")
     parser.add_argument("--folder", help="where everything is kept; a temporary one unless given")
-    parser.add_argument("--daemon", default=PUPPET, help="module run as the daemon")
+    parser.add_argument("--daemon", default=HOOKED_DAEMON, help="module run as the daemon")
     parser.add_argument("--beside", default="", help="an earlier commit to run beside this version; else a next one")
     parser.add_argument("--dedup", action=argparse.BooleanOptionalAction, default=True,
                         help="--no-dedup: banks book whatever they are sent, and nothing is sent again")  # fmt: skip

@@ -1,4 +1,4 @@
-"""One campaign from nothing to its last line: set up, a steady stream of orders under fire, calm, comparison."""
+"""One campaign: set-up, a steady stream of orders while faults happen, a calm phase, the comparison."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.threads import deferToThreadPool
 
 from faults import batches, compare, report, versions
-from faults.erp_listener import Ears
-from faults.field import Field
+from faults.erp_listener import ErpListener
 from faults.incidents import KILL, Diary, Incident
 from faults.nemesis import Nemesis
 from faults.queues import consumed, deleter
+from faults.running_system import RunningSystem
 from faults.servers import Rabbit
-from faults.site import PUPPET, Grounds, Journal
+from faults.site import HOOKED_DAEMON, Grounds, Journal
 from gateway.cli.exit_codes import UNAVAILABLE
 from gateway.clock import Clock
 from gateway.control.client import ControlClient, NoDaemon, Refused
@@ -81,7 +81,7 @@ class Wishes:
     journal: Journal
     folder: Path
     report: Path
-    daemon: str = PUPPET
+    daemon: str = HOOKED_DAEMON
     dedup: bool = True
     payments: int = 0
     zombies: int = 0
@@ -129,7 +129,7 @@ class Campaign:
         self._grounds = Grounds(reactor, clock, wishes.folder, broker, plans, wishes.journal, wishes.nodes,
                                 wishes.daemon, networks=wishes.networks, disk_mb=wishes.disk_mb)  # fmt: skip
         self._diary = Diary(self.elapsed, clock.now_ms, self.say)
-        self._ears = Ears(self.elapsed, self._diary)
+        self._listener = ErpListener(self.elapsed, self._diary)
         self._repeats = self._withdrawals = 0
         self._published = False
         self._batches: tuple[batches.Batch, ...] = ()
@@ -165,8 +165,8 @@ class Campaign:
         story = replace(story, commands=tuple(_lenient(command) for command in story.commands))
         story, self._batches = batches.bundled(story, self._run)
         held = _held_back(story)
-        erp = Erp(self._reactor, self._broker, self._clock, self._run, self.elapsed, self._ears.take)
-        self._ears.listen_for(_without(story, held), clerk)
+        erp = Erp(self._reactor, self._broker, self._clock, self._run, self.elapsed, self._listener.take)
+        self._listener.listen_for(_without(story, held), clerk)
         try:
             await clerk.watch()
             await erp.start()
@@ -174,7 +174,7 @@ class Campaign:
                 node.start()
             await self._under_fire(_without(story, held), erp)
             await self._settle(story, erp)
-            self._ears.listen_for(story, clerk)
+            self._listener.listen_for(story, clerk)
             await self._queues_deleted(held, erp)
             await self._settle(story, erp)
             await self._leave()
@@ -190,23 +190,23 @@ class Campaign:
 
     async def _under_fire(self, story: Story, erp: Erp) -> None:
         wishes = self._wishes
-        field = Field(self._reactor, self._clock, self._grounds, erp, self._ears, self._diary, self._dice,
-                      wishes.rabbit, wishes.per_second)  # fmt: skip
+        system = RunningSystem(self._reactor, self._clock, self._grounds, erp, self._listener, self._diary, self._dice,
+                               wishes.rabbit, wishes.per_second)  # fmt: skip
         # On a busy machine the first start takes its time, and there is no journal before.
-        await field.until(lambda: all(node.up for node in field.nodes), FIRST_START_S)
+        await system.until(lambda: all(node.up for node in system.nodes), FIRST_START_S)
         kills = wishes.kills if wishes.long else 0
-        nemesis = self._nemesis = Nemesis(field, long=wishes.long, crash_loop=wishes.crash_loop, zombies=wishes.zombies,
-                                          kills=kills, within_s=wishes.chaos_s)  # fmt: skip
+        nemesis = self._nemesis = Nemesis(system, long=wishes.long, crash_loop=wishes.crash_loop,
+                                          zombies=wishes.zombies, kills=kills, within_s=wishes.chaos_s)  # fmt: skip
         sending = Deferred.fromCoroutine(erp.publish(story.commands, wishes.per_second))
         sending.addCallback(self._all_published)
         haunting = Deferred.fromCoroutine(nemesis.haunt())
         parts: list[Deferred[Any]] = [
             sending, haunting,
             Deferred.fromCoroutine(nemesis.kill_for_ever(max(wishes.chaos_s / wishes.kills - 1.2, 0.3))),
-            *(Deferred.fromCoroutine(nemesis.weather_for_ever()) for _ in range(STREAMS)),
-            Deferred.fromCoroutine(field.mind_for_ever()),
-            Deferred.fromCoroutine(self._again_and_again(story, erp, field)),
-            Deferred.fromCoroutine(self._time_out(story, erp, field, haunting)),
+            *(Deferred.fromCoroutine(nemesis.faults_for_ever()) for _ in range(STREAMS)),
+            Deferred.fromCoroutine(system.mind_for_ever()),
+            Deferred.fromCoroutine(self._again_and_again(story, erp, system)),
+            Deferred.fromCoroutine(self._time_out(story, erp, system, haunting)),
         ]
         try:
             # The first failure ends all of them.
@@ -219,8 +219,8 @@ class Campaign:
     def _all_published(self, _result: None) -> None:
         self._published = True
 
-    async def _time_out(self, story: Story, erp: Erp, field: Field, haunting: Deferred[Any]) -> None:
-        """Bad weather lasts for its time, and as long as kills, kinds or zombies are missing, but not for ever."""
+    async def _time_out(self, story: Story, erp: Erp, system: RunningSystem, haunting: Deferred[Any]) -> None:
+        """Faults go on for their time, and as long as kills, kinds or zombies are missing, but not for ever."""
         wishes, shown_s = self._wishes, self.elapsed()
         begun_s = self.elapsed()
         enough_s = ENOUGH * wishes.chaos_s + MORE_S
@@ -231,27 +231,28 @@ class Campaign:
                 break
             if self.elapsed() - shown_s > 5:
                 shown_s = self.elapsed()
-                self.say(f"{shown_s:6.1f} s  {self._diary.kills} kills, {self._ears.line()}")
+                self.say(f"{shown_s:6.1f} s  {self._diary.kills} kills, {self._listener.line()}")
             await sleep(self._clock, 0.1)
-        field.stopping = True
+        system.stopping = True
         erp.hurry(len(story.commands))
         if self._diary.kills < wishes.kills:
             self.say(f"no time was left for {wishes.kills - self._diary.kills} of {wishes.kills} kills")
         if wishes.long and self._nemesis.missing:
             self.say(f"no time was left for: {', '.join(self._nemesis.missing)}")
 
-    async def _again_and_again(self, story: Story, erp: Erp, field: Field) -> None:
+    async def _again_and_again(self, story: Story, erp: Erp, system: RunningSystem) -> None:
         """The ERP publishes what it has published before, up to ten times: it never got to know that it had arrived."""
         plain = {order.id for order in story.orders if order.sort in ("plain", "#late", "twice")}
         plain |= {batch.id for batch in self._batches}
-        while not field.stopping:
+        while not system.stopping:
             await sleep(self._clock, self._dice.uniform(0.5, 3.0))
             said = [
                 command for command in story.commands
-                if command.order_id in plain and command.key in (SUBMIT, batches.BATCH) and self._ears.answered(command)
+                if command.order_id in plain and command.key in (SUBMIT, batches.BATCH)
+                and self._listener.answered(command)
             ]  # fmt: skip
             await self._withdraw_again(erp)
-            if said and not field.stopping:
+            if said and not system.stopping:
                 command = self._dice.choice(said[-200:])
                 times = self._dice.choice((1, 1, 2, 9))
                 self._repeats += times
@@ -260,11 +261,11 @@ class Campaign:
 
     async def _withdraw_again(self, erp: Erp) -> None:
         """Of two daemons one may hear the withdrawal before the other has taken the order in."""
-        while self._ears.unknown:
-            command = self._ears.unknown.pop()
+        while self._listener.unknown:
+            command = self._listener.unknown.pop()
             self._withdrawals += 1
             again = replace(command, message_id=f"{command.message_id}-again{self._withdrawals}")
-            self._ears.know(again)
+            self._listener.know(again)
             await erp.publish((again,), 200.0)
 
     # ---- calm ----
@@ -288,7 +289,7 @@ class Campaign:
 
     async def _ask_again(self, erp: Erp) -> None:
         """The ERP's reply queue was deleted: it asks again for the replies that may have been on their way into it."""
-        owed = tuple(self._ears.owed())
+        owed = tuple(self._listener.owed())
         if owed:
             self._repeats += len(owed)
             self.say(f"{self.elapsed():6.1f} s  the ERP asks again for {len(owed)} replies: their queue was deleted")
@@ -299,12 +300,12 @@ class Campaign:
         for bank in self._grounds.banks:
             demo_stage.tell_simulator(self._grounds.site.control(bank), {"do": "calm"})
         calm_s = shown_s = self.elapsed()
-        self.say(f"{calm_s:6.1f} s  calm: the banks behave, nobody is killed any more; {self._ears.line()}")
+        self.say(f"{calm_s:6.1f} s  calm: the banks behave, nobody is killed any more; {self._listener.line()}")
         await self._ask_again(erp)
-        news, news_s, asked_s = self._ears.heard, calm_s, calm_s
+        news, news_s, asked_s = self._listener.heard, calm_s, calm_s
         while self.elapsed() - news_s < SETTLE_S and self.elapsed() - calm_s < MOST_SETTLE_S:
-            if self._ears.heard != news:
-                news, news_s = self._ears.heard, self.elapsed()
+            if self._listener.heard != news:
+                news, news_s = self._listener.heard, self.elapsed()
             for node in self._grounds.nodes:
                 if (ended := node.child.ended()) is None:
                     continue
@@ -325,7 +326,7 @@ class Campaign:
                 break
             if self.elapsed() - shown_s > 5:
                 shown_s = self.elapsed()
-                self.say(f"{shown_s:6.1f} s  {self._ears.line()}; waiting for {', '.join(waited_for[:3])}")
+                self.say(f"{shown_s:6.1f} s  {self._listener.line()}; waiting for {', '.join(waited_for[:3])}")
             await sleep(self._clock, rest_s)
         self.say(f"{self.elapsed():6.1f} s  settled")
 
@@ -342,16 +343,17 @@ class Campaign:
     def _waited_for(self, story: Story) -> list[str]:
         """Commands without an answer, orders whose end is still to come, money that came back and nobody said so."""
         booked = {one.creditor: one.booked for one in self._executed(3_600_000)}
-        waited_for = self._ears.unanswered()
+        waited_for = self._listener.unanswered()
         waited_for += [
-            order for order, creditor in self._ears.open_orders() if not self._will_stay(order, creditor, booked)
+            order for order, creditor in self._listener.open_orders() if not self._will_stay(order, creditor, booked)
         ]
         back = (order.id for order in story.orders if booked.get(order.creditor) is Booked.RETURNED)
-        return waited_for + [order for order in back if self._ears.state(order) not in (State.RETURNED, State.REVERSED)]
+        over = (State.RETURNED, State.REVERSED)
+        return waited_for + [order for order in back if self._listener.state(order) not in over]
 
     def _will_stay(self, order: str, creditor: str, booked: Mapping[str, Booked]) -> bool:
         """In doubt for a while, and the bank never got it: "not found" is no verdict, so nothing moves it now."""
-        told = self._ears.told.get(order)
+        told = self._listener.told.get(order)
         if told is None or told[1] is not State.IN_DOUBT or self.elapsed() - told[2] < DOUBT_S:
             return False
         return creditor not in booked
@@ -376,7 +378,7 @@ class Campaign:
         books = compare.read_journal(self._wishes.journal.open_url(first), first.site.folder / "secrets" / "vault.key")
         faults = self._faults()
         asked = frozenset(command.order_id for command in story.commands)
-        told = {order: state for order, (_seq, state, _at_s) in self._ears.told.items()}
+        told = {order: state for order, (_seq, state, _at_s) in self._listener.told.items()}
         result = compare.compare(story, erp.heard, clerk.unrouted, self._executed(), books, self._diary.kills, faults,
                                  [*self._defects(), *batches.judge(self._batches, erp.heard, told, asked),
                                   *compare.unwritten(books, self._ledgers())])  # fmt: skip

@@ -1,4 +1,4 @@
-"""Holds the banks' ledgers, the journal and what the ERP heard against each other, line by line."""
+"""Compares the banks' ledgers, the journal and what the ERP received, line by line."""
 
 from __future__ import annotations
 

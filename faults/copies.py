@@ -1,4 +1,4 @@
-"""Copies of the journal: taken under fire and put back elsewhere, and an older one that takes the journal's place."""
+"""Faults with copies of the journal: backups restored elsewhere, and an older copy in the journal's place."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ from pathlib import Path
 from sqlalchemy import make_url, text
 from sqlalchemy.exc import OperationalError
 
-from faults.field import Field
 from faults.incidents import Incident
 from faults.kinds import Kind
+from faults.running_system import RunningSystem
 from faults.site import Node
 from faults.storage import file_of
-from gateway.app import PERMIT_LOG, VERSION
 from gateway.journal.backup import backup
 from gateway.journal.backup.backup import Manifest, NoBackup, Origin, Restored
 from gateway.journal.sql import vault
+from gateway.settings import PERMIT_LOG
+from gateway.version import VERSION
 
 SAYS_SO = b"journal.from_the_past"
 NOTICES_S = 30.0
@@ -33,20 +34,20 @@ def _says_so(node: Node, mark: int) -> bool:
     return SAYS_SO in node.said(mark)
 
 
-async def _copied(field: Field) -> None:
+async def _copied(system: RunningSystem) -> None:
     """A copy is made while everything goes on, and must be whole: it is put back beside the journal, and verified."""
-    node = field.dice.choice(field.nodes)
-    copy = node.site.folder / f"copy-{field.clock.now_ms()}"
-    with field.told("backup taken and put back elsewhere", node.name) as incident:
+    node = system.dice.choice(system.nodes)
+    copy = node.site.folder / f"copy-{system.clock.now_ms()}"
+    with system.told("backup taken and put back elsewhere", node.name) as incident:
         try:
-            made = await field.thread(lambda: _backup(field, node, copy))
+            made = await system.thread(lambda: _backup(system, node, copy))
         except NoBackup as error:
             incident.detail = f"not met: {str(error).splitlines()[0][:120]}"
             return
         # What puts it back has one connection and no patience: nobody restarts the server under it.
-        await field.server.acquire()
+        await system.server.acquire()
         try:
-            done = await field.thread(lambda: _put_back(field, node, copy))
+            done = await system.thread(lambda: _put_back(system, node, copy))
         except NoBackup as error:
             incident.wrong = f"a copy that was made cannot be put back: {error}"
         else:
@@ -54,14 +55,14 @@ async def _copied(field: Field) -> None:
             if done.manifest != made:
                 incident.wrong = f"put back {done.manifest}, made {made}"
         finally:
-            field.server.release()
+            system.server.release()
             for file in (copy, copy.with_name(f"{copy.name}.json")):
                 file.unlink(missing_ok=True)
 
 
-def _origin(field: Field, node: Node) -> Origin:
-    keys = vault.load(field.grounds.site.folder / "secrets" / "vault.key")
-    url, made_at = field.grounds.journal.open_url(node), datetime.now(UTC).isoformat(timespec="seconds")
+def _origin(system: RunningSystem, node: Node) -> Origin:
+    keys = vault.load(system.grounds.site.folder / "secrets" / "vault.key")
+    url, made_at = system.grounds.journal.open_url(node), datetime.now(UTC).isoformat(timespec="seconds")
     return Origin(url, keys, node.name, VERSION, _permit_log(node), made_at)
 
 
@@ -69,68 +70,68 @@ def _permit_log(node: Node) -> Path:
     return node.site.state / PERMIT_LOG
 
 
-def _backup(field: Field, node: Node, copy: Path) -> Manifest:
-    return backup.make(_origin(field, node), copy)
+def _backup(system: RunningSystem, node: Node, copy: Path) -> Manifest:
+    return backup.make(_origin(system, node), copy)
 
 
-def _put_back(field: Field, node: Node, copy: Path) -> Restored:
-    keys = _origin(field, node).vault
-    if not field.on_server:
+def _put_back(system: RunningSystem, node: Node, copy: Path) -> Restored:
+    keys = _origin(system, node).vault
+    if not system.on_server:
         scratch = copy.with_name(f"{copy.name}.db")
         try:
             return backup.restore(f"sqlite:///{scratch}", keys, _permit_log(node), copy)
         finally:
             for file in scratch.parent.glob(f"{scratch.name}*"):
                 file.unlink()
-    with _scratch(field, "copy") as url:
+    with _scratch(system, "copy") as url:
         return backup.restore(url, keys, _permit_log(node), copy)
 
 
 @contextmanager
-def _scratch(field: Field, ending: str) -> Iterator[str]:
+def _scratch(system: RunningSystem, ending: str) -> Iterator[str]:
     """An empty database beside the journal's; dropped in the end."""
-    url = make_url(field.grounds.journal.url or "")
+    url = make_url(system.grounds.journal.url or "")
     other = url.set(database=f"{url.database}_{ending}")
-    _say(field, f"DROP DATABASE IF EXISTS {other.database}", f"CREATE DATABASE {other.database}")
+    _say(system, f"DROP DATABASE IF EXISTS {other.database}", f"CREATE DATABASE {other.database}")
     try:
         yield other.render_as_string(hide_password=False)
     finally:
-        _say(field, f"DROP DATABASE IF EXISTS {other.database}")
+        _say(system, f"DROP DATABASE IF EXISTS {other.database}")
 
 
-def _say(field: Field, *statements: str) -> None:
+def _say(system: RunningSystem, *statements: str) -> None:
     """Tell the server something about whole databases, from one that is none of them."""
-    with replace(field.grounds.journal, url=field.grounds.journal.outside_url).connection() as conn:
+    with replace(system.grounds.journal, url=system.grounds.journal.outside_url).connection() as conn:
         for statement in statements:
             conn.execute(text(statement))
 
 
-async def _past(field: Field) -> None:
+async def _past(system: RunningSystem) -> None:
     """An older copy takes the journal's place: the daemon must notice, and may only ask. Then the right one returns.
 
     The broker is out of its reach meanwhile: what it took in would be forgotten with the copy.
     """
-    async with field.one() as node:
+    async with system.one() as node:
         copy, aside = node.site.folder / "older.db", node.site.folder / "aside"
-        await field.thread(lambda: _copy(file_of(node), copy))
+        await system.thread(lambda: _copy(file_of(node), copy))
         sent = _permits(node)
-        if not await field.until(lambda: _permits(node) > sent, 8.0):
+        if not await system.until(lambda: _permits(node) > sent, 8.0):
             return
-        with field.told("database from the past", node.name, lives=2) as incident:
+        with system.told("database from the past", node.name, lives=2) as incident:
             node.child.kill()
             node.broker.shuts(True)
             aside.mkdir(exist_ok=True)
             _move(node.site.state, aside)
             shutil.move(copy, file_of(node))
-            began_ms = field.clock.now_ms() + 1_000
+            began_ms = system.clock.now_ms() + 1_000
             try:
                 mark = node.mark()
                 node.start()
-                noticed = await field.until(lambda: SAYS_SO in node.said(mark), 25.0)
-                await field.wait(2.0)
+                noticed = await system.until(lambda: SAYS_SO in node.said(mark), 25.0)
+                await system.wait(2.0)
                 node.child.kill()
             finally:
-                _judge_past(field, incident, noticed, began_ms)
+                _judge_past(system, incident, noticed, began_ms)
                 for file in node.site.state.glob("journal.db*"):
                     file.unlink()
                 _move(aside, node.site.state)
@@ -138,8 +139,8 @@ async def _past(field: Field) -> None:
                 node.start()
 
 
-def _judge_past(field: Field, incident: Incident, noticed: bool, began_ms: int) -> None:
-    sent = field.executed_since(began_ms)
+def _judge_past(system: RunningSystem, incident: Incident, noticed: bool, began_ms: int) -> None:
+    sent = system.executed_since(began_ms)
     incident.detail = f"noticed, {sent} sent" if noticed else "not noticed"
     if sent or not noticed:
         incident.wrong = f"a database from the past: {incident.detail}"
@@ -159,59 +160,60 @@ def _move(source: Path, target: Path) -> None:
     for file in source.glob("journal.db*"):
         shutil.move(file, target / file.name)
 
-async def _past_on_server(field: Field) -> None:
+async def _past_on_server(system: RunningSystem) -> None:
     """As on a file, with several daemons: one that sent what the copy forgot notices, and all of them wait."""
-    async with field.hands_on(*field.nodes):
-        if not all([await field.rises(one, 30.0) for one in field.nodes]):
+    async with system.hands_on(*system.nodes):
+        if not all([await system.rises(one, 30.0) for one in system.nodes]):
             return
-        copy = field.grounds.site.folder / "older"
-        before = {node.name: _permits(node) for node in field.nodes}
-        await field.server.acquire()
+        copy = system.grounds.site.folder / "older"
+        before = {node.name: _permits(node) for node in system.nodes}
+        await system.server.acquire()
         try:
             try:
-                await field.thread(lambda: _backup(field, field.nodes[0], copy))
+                await system.thread(lambda: _backup(system, system.nodes[0], copy))
             except NoBackup:
                 return
-            if await field.until(lambda: any(_permits(node) > before[node.name] for node in field.nodes), 8.0):
+            if await system.until(lambda: any(_permits(node) > before[node.name] for node in system.nodes), 8.0):
                 # What was under way when they grew is committed by now.
-                await field.wait(0.5)
-                await _in_its_place(field, copy, before)
+                await system.wait(0.5)
+                await _in_its_place(system, copy, before)
         finally:
-            field.server.release()
+            system.server.release()
             for file in (copy, copy.with_name(f"{copy.name}.json")):
                 file.unlink(missing_ok=True)
 
 
-async def _in_its_place(field: Field, copy: Path, before: dict[str, int]) -> None:
-    first, *others = sorted(field.nodes, key=lambda node: before[node.name] - _permits(node))
-    with field.told("database from the past", "all daemons", lives=2 * len(field.nodes)) as incident, field.trouble():
-        for node in field.nodes:
+async def _in_its_place(system: RunningSystem, copy: Path, before: dict[str, int]) -> None:
+    first, *others = sorted(system.nodes, key=lambda node: before[node.name] - _permits(node))
+    lives = 2 * len(system.nodes)
+    with system.told("database from the past", "all daemons", lives=lives) as incident, system.trouble():
+        for node in system.nodes:
             node.child.kill()
             node.broker.shuts(True)
-        journal = make_url(field.grounds.journal.url or "").database
-        with _scratch(field, "past") as url:
-            await field.thread(lambda: backup.restore(url, _origin(field, first).vault, _permit_log(first), copy))
+        journal = make_url(system.grounds.journal.url or "").database
+        with _scratch(system, "past") as url:
+            await system.thread(lambda: backup.restore(url, _origin(system, first).vault, _permit_log(first), copy))
             there = ((f"{journal}", f"{journal}_aside"), (f"{journal}_past", f"{journal}"))
-            await field.thread(lambda: _swap(field, *there))
-            began_ms, noticed = field.clock.now_ms() + 1_000, 0
+            await system.thread(lambda: _swap(system, *there))
+            began_ms, noticed = system.clock.now_ms() + 1_000, 0
             try:
                 for node in (first, *others):
-                    if not await _notices(field, node):
+                    if not await _notices(system, node):
                         break  # the others know nothing of what the copy forgot, and would go on
                     noticed += 1
-                await field.wait(2.0)
+                await system.wait(2.0)
             finally:
-                for node in field.nodes:
+                for node in system.nodes:
                     if node.child.ended() is None:
                         node.child.kill()
-                _judge_past(field, incident, noticed == len(field.nodes), began_ms)
-                await field.thread(lambda: _swap(field, *((new, old) for old, new in reversed(there))))
-                for node in field.nodes:
+                _judge_past(system, incident, noticed == len(system.nodes), began_ms)
+                await system.thread(lambda: _swap(system, *((new, old) for old, new in reversed(there))))
+                for node in system.nodes:
                     node.broker.shuts(False)
                     node.start()
 
 
-async def _notices(field: Field, node: Node) -> bool:
+async def _notices(system: RunningSystem, node: Node) -> bool:
     """Start it, again if the database was away in that moment, as a service manager would."""
     mark = node.mark()
     node.start()
@@ -221,16 +223,16 @@ async def _notices(field: Field, node: Node) -> bool:
             node.start()
         return _says_so(node, mark)
 
-    return await field.until(says, NOTICES_S)
+    return await system.until(says, NOTICES_S)
 
 
-def _swap(field: Field, *names: tuple[str, str]) -> None:
+def _swap(system: RunningSystem, *names: tuple[str, str]) -> None:
     """Give databases other names, whoever is connected to them. Raises OperationalError if somebody stays."""
     until_s = time.monotonic() + RENAME_S
     for old, new in names:
         while True:
             try:
-                _say(field, f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{old}'",
+                _say(system, f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{old}'",
                      f"ALTER DATABASE {old} RENAME TO {new}")  # fmt: skip
                 break
             except OperationalError:
@@ -239,12 +241,12 @@ def _swap(field: Field, *names: tuple[str, str]) -> None:
             time.sleep(0.1)
 
 
-def _on_file(field: Field) -> bool:
-    return not field.on_server
+def _on_file(system: RunningSystem) -> bool:
+    return not system.on_server
 
 
-def _on_own_server(field: Field) -> bool:
-    return field.grounds.journal.server is not None
+def _on_own_server(system: RunningSystem) -> bool:
+    return system.grounds.journal.server is not None
 
 
 KINDS = (

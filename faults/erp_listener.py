@@ -1,4 +1,4 @@
-"""What the ERP has heard so far, while a campaign runs."""
+"""What the ERP has received so far while a campaign runs: the newest event of each order, and answered commands."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from gateway.demo.verdict import answers, is_news, outcome
 from protocols.canon.outcome import STATE_TABLE, State
 
 
-class Ears:
-    """What the ERP has heard so far: the newest word on each order, and which commands are answered."""
+class ErpListener:
+    """What the ERP has received so far: the newest event of each order, and which commands are answered."""
 
     def __init__(self, elapsed: Any, diary: Diary) -> None:
         self.heard = 0

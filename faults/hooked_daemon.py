@@ -2,7 +2,7 @@
 
 Run as `python -m faults.hooked_daemon run --config …`.
 
-SIGUSR1 reads the file `strings.json` beside the settings. `stall_s` holds the event loop's thread for so long, at once.
+SIGUSR1 reads the file `hooks.json` beside the settings. `stall_s` holds the event loop's thread for so long, at once.
 `clock_ms` is added to the wall clock, also to the one by which Twisted counts timers, and in later lives; `sync_fails`
 makes the permit log's disk fail. The daemon is otherwise the one that `bankgw run` runs.
 """
@@ -15,21 +15,23 @@ import os
 import signal
 import sys
 import time
-from functools import partial
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from twisted.internet.base import ReactorBase
 
+from gateway import __main__ as program
 from gateway import app
 from gateway.clock import SystemClock
-from gateway.journal.commit import permit_log
+from gateway.settings import Settings
 
-FILE = "strings.json"
+FILE = "hooks.json"
 
 
-class Strings:
-    """What is pulled at present."""
+class Hooks:
+    """What the campaign has set at present."""
 
     def __init__(self, file: Path) -> None:
         self.clock_ms = 0
@@ -46,8 +48,8 @@ class Strings:
         self.sync_fails = bool(said.get("sync_fails"))
         return float(said.get("stall_s", 0.0))
 
-    def pulled(self, *_signal: Any) -> None:
-        """SIGUSR1."""
+    def changed(self, *_signal: Any) -> None:
+        """SIGUSR1: the file has changed."""
         stall_s = self.read()
         if stall_s:
             time.sleep(stall_s)
@@ -60,25 +62,26 @@ class Strings:
 
 
 def main(words: list[str]) -> None:
-    """Tie the strings, then run the command."""
+    """Install the hooks, then run the command."""
     settings = Path(words[words.index("--config") + 1])
-    strings = Strings(settings.parent / FILE)
+    hooks = Hooks(settings.parent / FILE)
 
     class Clock(SystemClock):
         """The machine's clock, set wrong."""
 
         def now_ms(self) -> int:
             """What somebody has set."""
-            return super().now_ms() + strings.clock_ms
+            return super().now_ms() + hooks.clock_ms
 
-    ReactorBase.seconds = staticmethod(lambda: time.time() + strings.clock_ms / 1000)
-    app.SystemClock = Clock  # type: ignore[attr-defined]
-    permit_log.PermitLog = partial(permit_log.PermitLog, sync=strings.sync)  # type: ignore[misc, assignment]
-    signal.signal(signal.SIGUSR1, strings.pulled)
-    from gateway.__main__ import main as command
+    ReactorBase.seconds = staticmethod(lambda: time.time() + hooks.clock_ms / 1000)
 
+    def start(reactor: Any, found: Settings, on_fatal: Callable[[str], None]) -> app.Daemon:
+        machine = app.Machine(Clock(reactor), hooks.sync)
+        return app.Daemon(reactor, found, app.system_parts(reactor, found, on_fatal, machine), on_fatal)
+
+    signal.signal(signal.SIGUSR1, hooks.changed)
     sys.argv[1:] = words
-    command()
+    program.main(replace(program.environment(), start=start))
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""The kinds of faults that a campaign can inject."""
+"""A kind of incident: which lines of the fault matrix it plays, on what, and how."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from faults.field import Field
+from faults.running_system import RunningSystem
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +17,6 @@ class Kind:
 
     name: str
     faults: str
-    play: Callable[[Field], Awaitable[None]]
-    fits: Callable[[Field], bool] = lambda _field: True
+    play: Callable[[RunningSystem], Awaitable[None]]
+    fits: Callable[[RunningSystem], bool] = lambda _system: True
     long: bool = False

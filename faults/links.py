@@ -1,4 +1,4 @@
-"""A node's own network: a namespace with one cable to each thing it speaks to, each of which can be pulled out.
+"""A network namespace for one node, with one virtual link to each peer; each link can be taken down.
 
 A pulled cable swallows everything and tells nobody. It needs root; elsewhere the proxies swallow what they are given.
 """

@@ -1,4 +1,4 @@
-"""What a machine and its people do to a daemon: no descriptors, no memory, a stalled loop, a wrong clock, a disk that
+"""Faults of the machine and its operation: no descriptors, no memory, a stalled loop, a wrong clock, a disk that
 fails, broken settings, another's key, too many scrapes, too many orders."""
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from faults import scraper
-from faults.field import Field
 from faults.hooked_daemon import FILE
 from faults.incidents import Incident
 from faults.kinds import Kind
+from faults.running_system import RunningSystem
 from faults.site import Node
 from gateway.simbank.pki import BankPki
 
@@ -32,34 +32,34 @@ _BROKEN = {
 }
 
 
-async def _no_descriptors(field: Field) -> None:
+async def _no_descriptors(system: RunningSystem) -> None:
     """It can open nothing more: every line that breaks now stays broken for a while."""
-    async with field.one() as node:
+    async with system.one() as node:
         if not node.up:
             return
         limit = _limit(node, resource.RLIMIT_NOFILE, _open_files)
-        with field.told("no descriptors left", node.name) as incident, limit:
+        with system.told("no descriptors left", node.name) as incident, limit:
             for proxy in node.banks.values():
                 proxy.cut()
-            await field.between(3.0, 6.0)
+            await system.between(3.0, 6.0)
             incident.detail = "" if node.child.ended() is None else "it had ended"
 
 
-async def _no_memory(field: Field) -> None:
+async def _no_memory(system: RunningSystem) -> None:
     """It gets no more memory. What it says then is no defect, if what it did is right; in the end it is killed."""
-    async with field.one() as node:
+    async with system.one() as node:
         if not node.up:
             return
-        with node.excuse(), field.told("no memory left", node.name) as incident:
+        with node.excuse(), system.told("no memory left", node.name) as incident:
             with _limit(node, resource.RLIMIT_AS, _address_space):
-                field.erp.hurry(100)
-                await field.until(lambda: node.child.ended() is not None, field.dice.uniform(3.0, 6.0))
+                system.erp.hurry(100)
+                await system.until(lambda: node.child.ended() is not None, system.dice.uniform(3.0, 6.0))
                 incident.detail = "ended by itself" if node.child.ended() else "killed"
                 if node.child.ended() is None:
                     node.child.kill()
                     incident.lives = 1
             node.start()
-            await field.until(lambda: node.up, 20.0)
+            await system.until(lambda: node.up, 20.0)
 
 
 def _open_files(node: Node) -> int:
@@ -89,90 +89,90 @@ class _limit:  # noqa: N801 - reads as a verb
             pass  # it ended
 
 
-def pull(node: Node, **strings: float | bool) -> None:
-    """Pull a daemon's strings; see faults.hooked_daemon."""
+def set_hooks(node: Node, **hooks: float | bool) -> None:
+    """Tell a daemon what to do wrong; see faults.hooked_daemon."""
     file = node.site.folder / FILE
     written = file.with_suffix(".new")
-    written.write_text(json.dumps(strings), "utf-8")
-    written.replace(file)  # the daemon may be reading it for the pull before
+    written.write_text(json.dumps(hooks), "utf-8")
+    written.replace(file)  # the daemon may be reading it for the change before
     if node.up:
         node.child.signal(signal.SIGUSR1)
 
 
-async def _stall(field: Field) -> None:
-    async with field.one() as node:
-        seconds = field.dice.uniform(2.0, 11.0)
-        with field.told("event loop stalls", node.name):
-            pull(node, stall_s=seconds)
-            await field.wait(seconds + 0.5)
+async def _stall(system: RunningSystem) -> None:
+    async with system.one() as node:
+        seconds = system.dice.uniform(2.0, 11.0)
+        with system.told("event loop stalls", node.name):
+            set_hooks(node, stall_s=seconds)
+            await system.wait(seconds + 0.5)
             (node.site.folder / FILE).unlink()
 
 
-async def _clock_jumps(field: Field) -> None:
-    async with field.one() as node:
-        jump_ms = field.dice.choice(JUMPS_MS)
-        with field.told("clock set back, and right again", node.name, f"{jump_ms // HOUR_MS} h"):
-            pull(node, clock_ms=jump_ms)
+async def _clock_jumps(system: RunningSystem) -> None:
+    async with system.one() as node:
+        jump_ms = system.dice.choice(JUMPS_MS)
+        with system.told("clock set back, and right again", node.name, f"{jump_ms // HOUR_MS} h"):
+            set_hooks(node, clock_ms=jump_ms)
             try:
-                await field.between(2.0, 6.0)
-                if field.dice.random() < 0.3:
-                    await field.kill(node, "while its clock is wrong")
-                    await field.until(lambda: node.up, 20.0)
-                    await field.wait(1.0)
+                await system.between(2.0, 6.0)
+                if system.dice.random() < 0.3:
+                    await system.kill(node, "while its clock is wrong")
+                    await system.until(lambda: node.up, 20.0)
+                    await system.wait(1.0)
             finally:
-                pull(node, clock_ms=0)
+                set_hooks(node, clock_ms=0)
 
 
-async def _sync_fails(field: Field) -> None:
+async def _sync_fails(system: RunningSystem) -> None:
     """The permit log cannot be synced: a send that is not written down does not take place, and the process ends."""
-    async with field.one() as node:
-        with node.excuse(), field.told("disk fails at fdatasync", node.name) as incident:
-            pull(node, sync_fails=True)
-            ended = await field.until(lambda: node.child.ended() is not None, 8.0)
-            pull(node)
+    async with system.one() as node:
+        with node.excuse(), system.told("disk fails at fdatasync", node.name) as incident:
+            set_hooks(node, sync_fails=True)
+            ended = await system.until(lambda: node.child.ended() is not None, 8.0)
+            set_hooks(node)
             incident.detail = "" if ended else "not met"
             incident.detail += node.revive()
 
 
-async def _broken_settings(field: Field) -> None:
+async def _broken_settings(system: RunningSystem) -> None:
     """SIGHUP with settings that are wrong: the old ones stay in force, and the log says why."""
-    async with field.one() as node:
+    async with system.one() as node:
         if not node.up:
             return
-        name = field.dice.choice(sorted(_BROKEN))
+        name = system.dice.choice(sorted(_BROKEN))
         right = node.site.settings.read_text("utf-8")
-        with field.told("settings broken, and read again", node.name, name) as incident:
+        with system.told("settings broken, and read again", node.name, name) as incident:
             mark = node.mark()
             node.site.settings.write_text(_BROKEN[name](right), "utf-8")
             try:
                 node.child.signal(signal.SIGHUP)
-                refused = await field.until(lambda: b'"settings.not_reloaded"' in node.said(mark), 10.0)
+                refused = await system.until(lambda: b'"settings.not_reloaded"' in node.said(mark), 10.0)
             finally:
                 node.site.settings.write_text(right, "utf-8")
             _must(incident, refused and node.child.ended() is None, "settings that are wrong were not refused")
 
 
-async def _others_key(field: Field) -> None:
+async def _others_key(system: RunningSystem) -> None:
     """A client key that does not fit its certificate: read again it changes nothing, and nothing starts with it."""
-    bank = field.dice.choice(field.grounds.banks)
-    files = BankPki(field.grounds.site.folder / "pki", bank)
-    async with field.hands_on(*field.nodes):
-        node = field.dice.choice(field.nodes)
+    bank = system.dice.choice(system.grounds.banks)
+    files = BankPki(system.grounds.site.folder / "pki", bank)
+    async with system.hands_on(*system.nodes):
+        node = system.dice.choice(system.nodes)
         # One that is just starting would read the wrong key.
-        if not await field.until(lambda: all(one.up for one in field.nodes), 40.0):
+        if not await system.until(lambda: all(one.up for one in system.nodes), 40.0):
             return
         right = files.client_key.read_bytes()
-        with field.told("key of another certificate", f"{bank} for {node.name}") as incident:
+        with system.told("key of another certificate", f"{bank} for {node.name}") as incident:
             files.client_key.write_bytes(files.gateway_sign_key.read_bytes())
             try:
                 node.child.signal(signal.SIGHUP)
-                await field.wait(1.0)
+                await system.wait(1.0)
                 _must(incident, node.child.ended() is None, "a key that does not fit ended a working daemon")
                 node.child.kill()
                 incident.lives = 1
                 with node.excuse():
                     node.start()
-                    refused = await field.until(lambda: node.child.ended() is not None, 20.0)
+                    refused = await system.until(lambda: node.child.ended() is not None, 20.0)
                 _must(incident, refused, "a daemon started with a key that does not fit")
                 if not refused:
                     node.child.kill()
@@ -186,38 +186,38 @@ def _must(incident: Incident, holds: bool, wrong: str) -> None:
         incident.wrong = wrong
 
 
-async def _scraped(field: Field) -> None:
-    async with field.one() as node:
+async def _scraped(system: RunningSystem) -> None:
+    async with system.one() as node:
         if not node.up:
             return
         port = (node.site.state / "watch.port").read_text("ascii").strip()
         inside = node.links.inside() if node.links else ()
-        seconds = field.dice.uniform(2.0, 5.0)
+        seconds = system.dice.uniform(2.0, 5.0)
         command = (*inside, sys.executable, "-m", scraper.__name__, port, str(CLIENTS), f"{seconds:.1f}")
-        with field.told("scraped by too many", node.name) as incident:
-            done = await field.thread(lambda: subprocess.run(command, capture_output=True, text=True, timeout=60,
+        with system.told("scraped by too many", node.name) as incident:
+            done = await system.thread(lambda: subprocess.run(command, capture_output=True, text=True, timeout=60,
                                                              check=False))  # fmt: skip
             incident.detail = f"{done.stdout.strip() or 'not met'} by {CLIENTS} clients and one that never reads"
 
 
-async def _flood(field: Field) -> None:
+async def _flood(system: RunningSystem) -> None:
     """A hundred times as many orders as in any other second."""
-    count = int(field.per_second * 100)
-    with field.told("flood of orders", "ERP", f"{count} at once"):
-        field.erp.hurry(count)
-        await field.wait(2.0)
+    count = int(system.per_second * 100)
+    with system.told("flood of orders", "ERP", f"{count} at once"):
+        system.erp.hurry(count)
+        await system.wait(2.0)
 
 
-def _puppets(field: Field) -> bool:
-    return field.grounds.puppets
+def _hooked(system: RunningSystem) -> bool:
+    return system.grounds.hooked
 
 
 KINDS = (
     Kind("no descriptors left", "F-28", _no_descriptors),
     Kind("no memory left", "F-29", _no_memory, long=True),
-    Kind("event loop stalls", "F-30", _stall, _puppets, long=True),
-    Kind("clock set back, and right again", "F-22 F-23", _clock_jumps, _puppets),
-    Kind("disk fails at fdatasync", "F-04", _sync_fails, _puppets, long=True),
+    Kind("event loop stalls", "F-30", _stall, _hooked, long=True),
+    Kind("clock set back, and right again", "F-22 F-23", _clock_jumps, _hooked),
+    Kind("disk fails at fdatasync", "F-04", _sync_fails, _hooked, long=True),
     Kind("settings broken, and read again", "F-31", _broken_settings),
     Kind("key of another certificate", "F-32", _others_key, long=True),
     Kind("scraped by too many", "F-35", _scraped),

@@ -1,4 +1,4 @@
-"""`python -m faults.measure WHAT`: how long it takes until all is well again. One line with the figure and its limit;
+"""`python -m faults.measure WHAT`: how long recovery takes after one fault. One line with the figure and its limit;
 the exit code is 1 if the limit is missed.
 
 - `recovery`: SIGKILL with ROWS open orders; until ready, and until the first of them is at the bank.
@@ -24,7 +24,7 @@ from sqlalchemy import text
 from twisted.internet.defer import Deferred
 
 from faults.__main__ import HELD, UNAVAILABLE, journal_of, own_rabbit
-from faults.proxy import Weather
+from faults.proxy import LinkState
 from faults.rehearsal import Rehearsal
 from gateway.clock import SystemClock
 from gateway.demo import processes
@@ -44,7 +44,7 @@ Said = tuple[str, bool]
 async def recovery(site: Rehearsal, asked: argparse.Namespace) -> Said:
     """G18."""
     (node,) = site.grounds.nodes
-    node.banks["sample"].set(Weather.REFUSE)
+    node.banks["sample"].set(LinkState.REFUSE)
     await site.erp.publish(site.orders(asked.rows), FILL_PER_SECOND)
     if not await site.until(lambda: len(site.accepted) >= asked.rows, 60 + asked.rows / 50, 0.5):
         return f"only {len(site.accepted)} of {asked.rows} orders were taken in", False
@@ -53,7 +53,7 @@ async def recovery(site: Rehearsal, asked: argparse.Namespace) -> Said:
     before = len(read_executions(ledger))
     node.child.kill()
     port.unlink()
-    node.banks["sample"].set(Weather.FAIR)
+    node.banks["sample"].set(LinkState.FAIR)
     began_s = site.clock.monotonic_s()
     node.start()
     ready_s = first_s = 0.0
@@ -118,10 +118,10 @@ async def outage(site: Rehearsal, asked: argparse.Namespace) -> Said:
         usual = min(site.rate(began_s + 4, began_s + 10), per_second)
         roads = [proxy for node in site.grounds.nodes for proxy in node.roads(role)]
         for proxy in roads:
-            proxy.set(Weather.REFUSE)
+            proxy.set(LinkState.REFUSE)
         await site.wait(asked.seconds)
         for proxy in roads:
-            proxy.set(Weather.FAIR)
+            proxy.set(LinkState.FAIR)
         back_s = site.clock.monotonic_s()
         now = site.clock.monotonic_s
         await site.until(lambda: now() > back_s + 1 and site.rate(now() - 1, now()) >= FULL * usual, 60.0)  # noqa: B023
@@ -139,8 +139,8 @@ async def bulkhead(site: Rehearsal, asked: argparse.Namespace) -> Said:
     machine then disturbs both sides alike."""
     pairs = []
     for pair in range(PAIRS):
-        fine, dead = [await _waits(site, asked.seconds, weather)
-                      for weather in (Weather.FAIR, (Weather.REFUSE, Weather.HOLE)[pair % 2])]  # fmt: skip
+        fine, dead = [await _waits(site, asked.seconds, state)
+                      for state in (LinkState.FAIR, (LinkState.REFUSE, LinkState.HOLE)[pair % 2])]  # fmt: skip
         pairs.append((fine, dead))
         print(f"bulkhead: p99 {fine * 1000:.0f} ms, with a dead bank {dead * 1000:.0f} ms", file=sys.stderr, flush=True)
     ratio = median(dead / fine for fine, dead in pairs)
@@ -150,13 +150,13 @@ async def bulkhead(site: Rehearsal, asked: argparse.Namespace) -> Said:
     return said, ratio <= SHARE
 
 
-async def _waits(site: Rehearsal, seconds: float, weather: Weather) -> float:
+async def _waits(site: Rehearsal, seconds: float, state: LinkState) -> float:
     """The p99 of the healthy bank's payments, from accepted to settled, while the other bank is as said."""
     seen = set(site.settled)
     for node in site.grounds.nodes:
-        node.banks["pab"].set(weather)
+        node.banks["pab"].set(state)
     await site.wait(3.0)
-    if weather is Weather.FAIR:
+    if state is LinkState.FAIR:
         # What had waited for the dead bank is its own burden, and no part of either phase.
         await site.until(lambda: len(site.settled) >= len(site.accepted), 90.0)
     await site.stream(seconds, 20)

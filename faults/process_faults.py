@@ -1,4 +1,4 @@
-"""How a daemon lives and dies: killed, stopped, started together, left dead, and the zombie that comes back."""
+"""Faults of daemon processes: killed, stopped, started together, left dead, and suspended past its lease (zombie)."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 
 from sqlalchemy import text
 
-from faults.field import Field
 from faults.incidents import Incident
 from faults.kinds import Kind
 from faults.proxy import Proxy
+from faults.running_system import RunningSystem
 from faults.site import Node
 
 LEASE_S = 17.0
@@ -22,31 +22,31 @@ TAKE_OVER_S = 60.0
 LOOK_S = 2.0
 
 
-async def _stands_still(field: Field) -> None:
-    await _frozen(field, "daemon stands still", field.dice.uniform(1.0, 4.0))
+async def _stands_still(system: RunningSystem) -> None:
+    await _frozen(system, "daemon stands still", system.dice.uniform(1.0, 4.0))
 
 
-async def _stands_still_long(field: Field) -> None:
-    await _frozen(field, "daemon stands still longer than a lease", LEASE_S)
+async def _stands_still_long(system: RunningSystem) -> None:
+    await _frozen(system, "daemon stands still longer than a lease", LEASE_S)
 
 
-async def _frozen(field: Field, kind: str, seconds: float) -> None:
-    async with field.one() as node:
-        with field.told(kind, node.name) as incident:
-            await _stop(field, node, seconds)
+async def _frozen(system: RunningSystem, kind: str, seconds: float) -> None:
+    async with system.one() as node:
+        with system.told(kind, node.name) as incident:
+            await _stop(system, node, seconds)
             before = _Bytes.of(node)
             node.child.signal(signal.SIGCONT)
             node.frozen = False
             # Whatever the daemon does with what it knew before must be seen before it is killed again.
-            await field.wait(1.0)
+            await system.wait(1.0)
             incident.detail = f"{before.since()} bytes to the banks in the second after it"
 
 
-async def _stop(field: Field, node: Node, seconds: float) -> None:
+async def _stop(system: RunningSystem, node: Node, seconds: float) -> None:
     node.frozen = True
     try:
         node.child.signal(signal.SIGSTOP)
-        await field.wait(seconds)
+        await system.wait(seconds)
     except BaseException:
         node.child.signal(signal.SIGCONT)
         node.frozen = False
@@ -78,64 +78,64 @@ class _Bytes:
         return sum(proxy.dialled for proxy in self.proxies) - self.dialled
 
 
-async def zombie(field: Field) -> None:
+async def zombie(system: RunningSystem) -> None:
     """A daemon stands still until another has its lanes. When it goes on it may not say one word to a bank."""
-    async with field.hands_on(*field.nodes):
-        if not all([await field.rises(one, 30.0) for one in field.nodes]):
+    async with system.hands_on(*system.nodes):
+        if not all([await system.rises(one, 30.0) for one in system.nodes]):
             return
-        owners = await field.thread(lambda: lanes(field))
-        owning = [node for node in field.nodes if node.name in {owner for owner, _epoch in owners.values()}]
+        owners = await system.thread(lambda: lanes(system))
+        owning = [node for node in system.nodes if node.name in {owner for owner, _epoch in owners.values()}]
         if not owning:
             return
-        node = field.dice.choice(owning)
+        node = system.dice.choice(owning)
         owned = {lane for lane, (owner, _epoch) in owners.items() if owner == node.name}
-        with field.told("zombie", node.name) as incident:
+        with system.told("zombie", node.name) as incident:
             node.frozen = True
             node.child.signal(signal.SIGSTOP)
             try:
-                if not await _taken_over(field, node, owned):
+                if not await _taken_over(system, node, owned):
                     incident.wrong = f"its lanes were not taken over within {TAKE_OVER_S:g} s"
                     return
-                await field.between(0.0, 2.0)
-                await _wakes(field, node, incident)
+                await system.between(0.0, 2.0)
+                await _wakes(system, node, incident)
             finally:
                 node.child.signal(signal.SIGCONT)
                 node.frozen = False
 
 
-async def _wakes(field: Field, node: Node, incident: Incident) -> None:
-    silent, woken_ms = _Bytes.of(node), field.clock.now_ms()
-    epochs = {lane: epoch for lane, (_owner, epoch) in (await field.thread(lambda: lanes(field))).items()}
+async def _wakes(system: RunningSystem, node: Node, incident: Incident) -> None:
+    silent, woken_ms = _Bytes.of(node), system.clock.now_ms()
+    epochs = {lane: epoch for lane, (_owner, epoch) in (await system.thread(lambda: lanes(system))).items()}
     node.child.signal(signal.SIGCONT)
-    await field.wait(LOOK_S)
+    await system.wait(LOOK_S)
     said = silent.since()
     incident.detail = f"{said} bytes after take-over of {len(epochs)} lanes, {silent.dials()} dials"
     if said:
         incident.wrong = f"a zombie said {said} bytes to a bank"
-    field.grounds.zombies.append((node.name, woken_ms, epochs))
+    system.grounds.zombies.append((node.name, woken_ms, epochs))
 
 
-async def _taken_over(field: Field, node: Node, owned: set[str]) -> bool:
-    until_s = field.clock.monotonic_s() + TAKE_OVER_S
-    while field.clock.monotonic_s() < until_s:
-        await field.wait(0.5)
-        now = await field.thread(lambda: lanes(field))
+async def _taken_over(system: RunningSystem, node: Node, owned: set[str]) -> bool:
+    until_s = system.clock.monotonic_s() + TAKE_OVER_S
+    while system.clock.monotonic_s() < until_s:
+        await system.wait(0.5)
+        now = await system.thread(lambda: lanes(system))
         if all(now[lane][0] != node.name for lane in owned):
             return True
     return False
 
 
-def lanes(field: Field) -> dict[str, tuple[str, int]]:
+def lanes(system: RunningSystem) -> dict[str, tuple[str, int]]:
     """Owner and epoch of every lane, as committed. Blocks."""
-    rows = field.grounds.journal.ask(lambda conn: conn.execute(text("SELECT lane, owner, epoch FROM lanes")).all())
+    rows = system.grounds.journal.ask(lambda conn: conn.execute(text("SELECT lane, owner, epoch FROM lanes")).all())
     return {str(lane): (str(owner), int(epoch)) for lane, owner, epoch in rows}
 
 
-async def _told_to_leave(field: Field) -> None:
-    async with field.one() as node:
-        with field.told("daemon told to leave", node.name) as incident:
+async def _told_to_leave(system: RunningSystem) -> None:
+    async with system.one() as node:
+        with system.told("daemon told to leave", node.name) as incident:
             node.child.signal(signal.SIGTERM)
-            await field.until(lambda: node.child.ended() is not None, 40.0, 0.05)
+            await system.until(lambda: node.child.ended() is not None, 40.0, 0.05)
             ended = node.child.ended()
             incident.detail = f"exit code {ended.code}" if ended else "killed: it did not leave"
             if ended is None:
@@ -147,12 +147,12 @@ async def _told_to_leave(field: Field) -> None:
 def crash_loop(times: int) -> Kind:
     """A daemon that dies again and again, most times before it is up: nothing in the queues may be lost by it."""
 
-    async def play(field: Field) -> None:
-        node = field.dice.choice(field.nodes)
-        async with field.hands_on(node):
-            with field.told("crash loop", node.name, f"{times} times") as incident:
+    async def play(system: RunningSystem) -> None:
+        node = system.dice.choice(system.nodes)
+        async with system.hands_on(node):
+            with system.told("crash loop", node.name, f"{times} times") as incident:
                 for _ in range(times):
-                    await field.between(0.1, 1.6)
+                    await system.between(0.1, 1.6)
                     if node.child.ended() is None:
                         node.child.kill()
                         incident.lives += 1
@@ -161,62 +161,62 @@ def crash_loop(times: int) -> Kind:
     return Kind("crash loop", "F-15", play, long=times > 10)
 
 
-async def _left_dead(field: Field) -> None:
+async def _left_dead(system: RunningSystem) -> None:
     """The other node must take over, and only ask about what this one was sending."""
-    node = await field.leader()
+    node = await system.leader()
     if node is None:
         return
-    async with field.hands_on(node):
-        with field.told("leader killed and left dead", node.name, lives=1) as incident:
-            owned = {lane for lane, (owner, _epoch) in (await field.thread(lambda: lanes(field))).items()
+    async with system.hands_on(node):
+        with system.told("leader killed and left dead", node.name, lives=1) as incident:
+            owned = {lane for lane, (owner, _epoch) in (await system.thread(lambda: lanes(system))).items()
                      if owner == node.name}  # fmt: skip
             node.child.kill()
-            died_s = field.clock.monotonic_s()
-            over = await _taken_over(field, node, owned)
-            took_s = field.clock.monotonic_s() - died_s
+            died_s = system.clock.monotonic_s()
+            over = await _taken_over(system, node, owned)
+            took_s = system.clock.monotonic_s() - died_s
             incident.detail = f"{len(owned)} lanes taken over after {took_s:.1f} s" if over else "not taken over"
-            await field.between(0.0, 8.0)
+            await system.between(0.0, 8.0)
             node.start()
 
 
-async def _other_version(field: Field) -> None:
+async def _other_version(system: RunningSystem) -> None:
     """A daemon is replaced by another version, serves beside this one for a while, and is taken back."""
-    node, other = field.dice.choice(field.nodes), field.grounds.other
-    with field.told("another version beside, and back", node.name, "" if other is None else other.name) as incident:
+    node, other = system.dice.choice(system.nodes), system.grounds.other
+    with system.told("another version beside, and back", node.name, "" if other is None else other.name) as incident:
         try:
             mark = node.mark()
-            await _replaced(field, node, other)
-            await field.between(8.0, 16.0)
+            await _replaced(system, node, other)
+            await system.between(8.0, 16.0)
             sent = node.said(mark).count(b'"payment.sending"')
             incident.detail += f", {sent} sends"
         finally:
             node.be(None)
-        await _replaced(field, node, None)
+        await _replaced(system, node, None)
 
 
-async def _replaced(field: Field, node: Node, tree: Path | None) -> None:
-    async with field.hands_on(node):
+async def _replaced(system: RunningSystem, node: Node, tree: Path | None) -> None:
+    async with system.hands_on(node):
         node.be(tree)
         node.child.signal(signal.SIGTERM)
-        await field.until(lambda: node.child.ended() is not None, 40.0, 0.05)
+        await system.until(lambda: node.child.ended() is not None, 40.0, 0.05)
         if node.child.ended() is None:
             node.child.kill()
         node.start()
-        await field.until(lambda: node.up or node.child.ended() is not None, 30.0)
+        await system.until(lambda: node.up or node.child.ended() is not None, 30.0)
 
 
-async def _together(field: Field) -> None:
-    async with field.hands_on(*field.nodes):
-        with field.told("all killed, and started together", "all daemons", lives=len(field.nodes)):
-            for node in field.nodes:
+async def _together(system: RunningSystem) -> None:
+    async with system.hands_on(*system.nodes):
+        with system.told("all killed, and started together", "all daemons", lives=len(system.nodes)):
+            for node in system.nodes:
                 node.child.kill()
-            for node in field.nodes:
+            for node in system.nodes:
                 node.start()
-            await field.between(1.0, 3.0)
+            await system.between(1.0, 3.0)
 
 
-def _several(field: Field) -> bool:
-    return len(field.nodes) > 1
+def _several(system: RunningSystem) -> bool:
+    return len(system.nodes) > 1
 
 
 KINDS = (
@@ -225,7 +225,7 @@ KINDS = (
     Kind("zombie", "F-24", zombie, _several, long=True),
     Kind("daemon told to leave", "F-02", _told_to_leave),
     Kind("leader killed and left dead", "F-24", _left_dead, _several, long=True),
-    Kind("another version beside, and back", "F-38", _other_version, lambda field: field.grounds.other is not None,
+    Kind("another version beside, and back", "F-38", _other_version, lambda system: system.grounds.other is not None,
          long=True),
     Kind("all killed, and started together", "F-26", _together),
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""A TCP proxy that misbehaves: it cuts, swallows, delays and halves what passes between two programs."""
+"""A TCP proxy with faults: it cuts connections, swallows, delays and halves what passes between two programs."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ HALF_S = 0.05
 """How long half a message lies there before the connection breaks."""
 
 
-class Weather(StrEnum):
-    """How the proxy treats what passes. `HOLE` keeps connections open and lets nothing through."""
+class LinkState(StrEnum):
+    """What a link does with what passes. `HOLE` keeps connections open and lets nothing through."""
 
     FAIR = "fair"
     HOLE = "hole"
@@ -34,7 +34,7 @@ class Proxy:
     def __init__(self, reactor: Any, target: Callable[[], tuple[str, int]]) -> None:
         self.reactor = reactor
         self.target = target
-        self.weather = Weather.FAIR
+        self.state = LinkState.FAIR
         self.shut = False
         self.delay_s = 0.0
         self.bytes_out = 0
@@ -86,16 +86,16 @@ class Proxy:
         """Of the next `times` pieces that pass, let the first half through and break the connection off."""
         self.halves = times
 
-    def set(self, weather: Weather, delay_s: float = 0.0) -> None:
-        """Change the weather; back to fair, what was held goes on."""
-        self.weather, self.delay_s = weather, delay_s
-        if weather is Weather.REFUSE:
+    def set(self, state: LinkState, delay_s: float = 0.0) -> None:
+        """Change the link's state; back to FAIR, what was held goes on."""
+        self.state, self.delay_s = state, delay_s
+        if state is LinkState.REFUSE:
             self.cut()
         for pair in list(self.pairs):
             pair.flush()
 
     def shuts(self, shut: bool) -> None:
-        """Let nobody through whatever the weather, or go by the weather again."""
+        """Let nobody through whatever the state, or go by the state again."""
         self.shut = shut
         if shut:
             self.cut()
@@ -124,7 +124,7 @@ class _Pair:
         self.ends.append(end)
         self.proxy.pairs.add(self)
         self.proxy.dialled += 1
-        if self.proxy.shut or self.proxy.weather is Weather.REFUSE:
+        if self.proxy.shut or self.proxy.state is LinkState.REFUSE:
             self.cut()
             return
         host, port = self.proxy.target()
@@ -160,7 +160,7 @@ class _Pair:
         elif self._last_words:
             self.cut()
             return
-        slow_s = self.proxy.delay_s if self.proxy.weather is Weather.SLOW else 0.0
+        slow_s = self.proxy.delay_s if self.proxy.state is LinkState.SLOW else 0.0
         self._held.append((self.proxy.reactor.seconds() + slow_s, side, data))
         if slow_s:
             self.proxy.reactor.callLater(slow_s, self.flush)
@@ -169,10 +169,10 @@ class _Pair:
 
     def flush(self) -> None:
         """Let through what may pass."""
-        while self._held and len(self.ends) == 2 and self.proxy.weather is not Weather.HOLE and not self._over:
+        while self._held and len(self.ends) == 2 and self.proxy.state is not LinkState.HOLE and not self._over:
             due_s, side, data = self._held[0]
-            # What comes later waits behind what is held: a stream keeps its order, also when the weather changes.
-            if self.proxy.weather is Weather.SLOW and due_s > self.proxy.reactor.seconds():
+            # What comes later waits behind what is held: a stream keeps its order, also when the state changes.
+            if self.proxy.state is LinkState.SLOW and due_s > self.proxy.reactor.seconds():
                 return
             self._held.popleft()
             if self.proxy.halves and len(data) > 1:

@@ -1,4 +1,4 @@
-"""What people do to queues by hand: delete them, and look whether they are there again."""
+"""Deletes queues by hand, and checks whether they are declared and consumed again."""
 
 from __future__ import annotations
 

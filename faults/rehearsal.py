@@ -1,4 +1,4 @@
-"""A quiet site to measure on: banks that behave, daemons, an ERP that sends plain orders and notes what it hears."""
+"""A site without faults to measure on: simulated banks, daemons, an ERP that sends plain orders and records events."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Servers of the campaign's own, to be killed at will: a RabbitMQ node, a PostgreSQL. Nobody else's are touched."""
+"""The campaign's own servers, which it may kill: a RabbitMQ node and a PostgreSQL. No other server is touched."""
 
 from __future__ import annotations
 

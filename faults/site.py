@@ -1,4 +1,4 @@
-"""Where a campaign plays: simulated banks, one or two daemons, and a proxy before everything a daemon speaks to."""
+"""The site of a campaign: simulated banks, one or two daemons, and a proxy in front of each peer of a daemon."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ UP = b'"broker.up"'
 READY_S = 30.0
 SERVER_S = 60.0
 ENDING = "_faults"
-PUPPET = "faults.hooked_daemon"
+HOOKED_DAEMON = "faults.hooked_daemon"
 
 
 class Node:
@@ -277,9 +277,9 @@ class Grounds:
         self._links: list[Links] = []
 
     @property
-    def puppets(self) -> bool:
-        """Whether the daemons hang on strings (faults.hooked_daemon)."""
-        return self._daemon == PUPPET
+    def hooked(self) -> bool:
+        """Whether the daemons take orders from the campaign (faults.hooked_daemon)."""
+        return self._daemon == HOOKED_DAEMON
 
     @property
     def small_disk(self) -> bool:
@@ -381,8 +381,8 @@ class Grounds:
     def _command(self, site: demo_site.Site) -> tuple[str, ...]:
         if self._daemon == "gateway":
             return processes.gateway_command(site.settings)
-        if self._daemon == PUPPET:
-            return (sys.executable, "-m", PUPPET, "run", "--config", str(site.settings))
+        if self._daemon == HOOKED_DAEMON:
+            return (sys.executable, "-m", HOOKED_DAEMON, "run", "--config", str(site.settings))
         return (sys.executable, "-m", self._daemon, str(site.settings))
 
     def _folder(self, name: str) -> Path:

@@ -1,4 +1,4 @@
-"""Another version of the program beside this one: a tree that the same Python runs.
+"""Another version of the program, run side by side with this one by the same Python.
 
 Either an earlier commit (`git archive`), or this version as the next one might be: with one more step of the schema, as
 a step may be while older programs work on the database: it adds columns that may be left out, a table, an index.

@@ -1,1 +1,1 @@
-"""The machine that carries the words between an ERP and its banks."""
+"""bankgw: the gateway daemon between an ERP (RabbitMQ) and the banks' front ends, and its command line."""

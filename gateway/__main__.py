@@ -1,6 +1,6 @@
-"""`bankgw`, or `python -m gateway`: hands the command line what it may not import itself.
+"""The program `bankgw`, or `python -m gateway`: passes the command line what it may not import itself.
 
-The composition root is imported only by commands that need it: `bankgw status` should not wait for a database library.
+Everything heavy is imported by the commands that need it: `bankgw status` does not wait for a database library.
 """
 
 from __future__ import annotations
@@ -10,42 +10,39 @@ import sys
 import traceback
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from gateway import log
 from gateway.cli import application, exit_codes, stdout
 from gateway.cli.environment import Environment
-from gateway.cli.run import Running
-from gateway.clock import keep_steady
-from gateway.settings import BankSettings as BankTable
-from gateway.settings import Settings
-from protocols.bank import Bank
-from protocols.certificates import Office
+from gateway.version import VERSION
+
+if TYPE_CHECKING:
+    from gateway.cli.run import Running
+    from gateway.settings import BankSettings as BankTable
+    from gateway.settings import Settings
+    from protocols.bank import Bank
+    from protocols.certificates import Office
 
 
 def _reactor() -> Any:
     from twisted.internet import reactor
 
+    from gateway.clock import keep_steady
+
     keep_steady(reactor)
     return reactor
 
 
-def _version() -> str:
-    from gateway import app
-
-    return app.VERSION
-
-
 def _load_bank(table: BankTable) -> Bank:
-    from gateway import app
+    from gateway import adapters
 
-    return app.load_bank(table)
+    return adapters.load_bank(table)
 
 
 def _load_office(table: BankTable) -> Office | None:
-    from gateway import app
+    from gateway import adapters
 
-    return app.load_office(table)
+    return adapters.load_office(table)
 
 
 def _start(reactor: Any, settings: Settings, on_fatal: Callable[[str], None]) -> Running:
@@ -54,22 +51,24 @@ def _start(reactor: Any, settings: Settings, on_fatal: Callable[[str], None]) ->
     return app.daemon(reactor, settings, on_fatal)
 
 
-def world() -> Environment:
-    """The real one."""
+def environment() -> Environment:
+    """The environment of the installed program."""
     return Environment(
-        version=_version, environment=os.environ, reactor=_reactor, load_bank=_load_bank, start=_start,
+        version=lambda: VERSION, variables=os.environ, reactor=_reactor, load_bank=_load_bank, start=_start,
         now=lambda: datetime.now(UTC), load_office=_load_office,
     )  # fmt: skip
 
 
-def main() -> None:
-    """Run the command line and end the process with its code."""
+def main(given: Environment | None = None) -> None:
+    """Run the command line and end the process with its code. `given`: an environment in place of the program's own."""
     stdout.guard()
     try:
-        code = application.main(world())
+        code = application.main(given or environment())
         sys.stdout.flush()
     except Exception:
         # Border of the process: nobody is left to tell but the terminal, where no account number may stand.
+        from gateway import log
+
         print(log.masked(traceback.format_exc()), file=sys.stderr)
         print("bankgw: this is a defect of the program; please report the lines above", file=sys.stderr)
         code = exit_codes.FAILED

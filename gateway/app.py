@@ -1,4 +1,4 @@
-"""The composition root: the only file that knows everybody. Settings and replaceable parts in, a gateway out.
+"""The composition root: builds a gateway from settings and replaceable parts. The only file that imports every room.
 
     parts = system_parts(reactor, settings)      # or a simulation's own
     gateway = build(settings, parts)
@@ -13,9 +13,7 @@ import os
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
-from importlib import import_module
-from pathlib import Path
+from datetime import datetime
 from typing import Any
 
 from prometheus_client import CollectorRegistry
@@ -23,6 +21,7 @@ from twisted.internet.defer import Deferred, DeferredList
 
 from gateway import log, registry
 from gateway import settings as conf
+from gateway.adapters import load_banks
 from gateway.asking import R, Unavailable
 from gateway.bank.account_watch import AccountWatch, Watched, WatchParts
 from gateway.bank.certificate_expiry import CertificateExpiry
@@ -59,21 +58,19 @@ from gateway.journal.commit import audit
 from gateway.journal.commit import permit_log as commit_permit_log
 from gateway.journal.commit.group_commit import GroupFacts, SqlStore
 from gateway.journal.commit.hand_over import HandOver
-from gateway.journal.commit.rows import PaymentRow, QuestionRow
+from gateway.journal.commit.rows import PaymentRow
 from gateway.journal.commit.store import Store
 from gateway.journal.payments.retention import Retention
 from gateway.journal.sql import migrations, vault
 from gateway.journal.sql.executor import ThreadExecutor
 from gateway.meters import Meters
 from gateway.tasks import sleep
+from gateway.version import VERSION
 from gateway.watch.notify import Notify
 from gateway.watch.watch import Sights, Watch
 from protocols.bank import Bank, Context, Conversation
-from protocols.certificates import Office
 from protocols.erp.words import MAX_BODY_BYTES
 
-VERSION = "0.1.0"
-PERMIT_LOG = "permits"
 BROKER_BLOCKED = "broker_blocked"
 _log = log.get("app")
 
@@ -106,45 +103,6 @@ class Parts:
     trouble: Callable[[], str] = lambda: ""
 
 
-def load_banks(settings: conf.Settings) -> dict[str, Bank]:
-    """Build every configured bank. Raises BadOptions or LookupError through `bank_mistakes` at check time."""
-    return {name: load_bank(table) for name, table in settings.banks.items()}
-
-
-def load_office(table: conf.BankSettings) -> Office | None:
-    """Where a bank gives certificates, if it does so over the wire. Files that are not there yet are left out."""
-    module = import_module(f"protocols.banks.{table.protocol}")
-    if not hasattr(module, "certificates"):
-        return None
-    there = {name: path for name, path in table.option_files.items() if path.exists()}
-    office: Office = module.certificates({**table.options, **_texts(there)})
-    return office
-
-
-def _texts(files: Mapping[str, Path]) -> dict[str, str]:
-    return {name: path.read_text("utf-8") for name, path in files.items()}
-
-
-def load_bank(table: conf.BankSettings) -> Bank:
-    """One bank from its table: its protocol's folder, its options, and the options that are files' contents."""
-    module = import_module(f"protocols.banks.{table.protocol}")
-    bank: Bank = module.build({**table.options, **_texts(table.option_files)})
-    profile = bank.profile
-    return replace(bank, profile=replace(
-        profile,
-        enquiry_deadline=_span(table.enquiry_deadline_s, profile.enquiry_deadline),
-        returns_watch=_span(table.returns_watch_s, profile.returns_watch),
-        returns_every=_span(table.returns_every_s, profile.returns_every),
-        poll_every=_span(table.poll_every_s, profile.poll_every),
-        replay={kind: rule if table.most_repeats is None else replace(rule, most=table.most_repeats)
-                for kind, rule in profile.replay.items()},
-    ))  # fmt: skip
-
-
-def _span(seconds: float | None, default: timedelta) -> timedelta:
-    return default if seconds is None else timedelta(seconds=seconds)
-
-
 def lane_tables(settings: conf.Settings) -> dict[str, tuple[str, conf.LaneSettings]]:
     """Every lane by its full name, with its bank's name."""
     return {
@@ -168,9 +126,19 @@ def logins(settings: conf.Settings, parts: Parts) -> dict[str, Login]:
     return found
 
 
-def system_parts(reactor: Any, settings: conf.Settings, on_fatal: OnFatal) -> Parts:
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What the real parts take from the machine: its clock, and how the permit log's bytes are put on the disk. The
+    fault campaign passes in a clock that is set wrong and a disk that fails."""
+
+    clock: Clock
+    sync: Callable[[int], None] = os.fdatasync
+
+
+def system_parts(reactor: Any, settings: conf.Settings, on_fatal: OnFatal, machine: Machine | None = None) -> Parts:
     """The real parts. Opens files and reads keys; connects to nothing yet. Raises what those raise."""
-    clock, entropy = SystemClock(reactor), SystemEntropy()
+    machine = machine or Machine(SystemClock(reactor))
+    clock, entropy = machine.clock, SystemEntropy()
     meters = Meters(CollectorRegistry())
     banks = load_banks(settings)
     lanes = lane_tables(settings)
@@ -179,10 +147,10 @@ def system_parts(reactor: Any, settings: conf.Settings, on_fatal: OnFatal) -> Pa
     keys = vault.load(settings.journal.vault_key.path())
     url = _database_url(settings)
     migrations.upgrade(url)
-    amqp = _amqp(reactor, settings)
+    amqp = _amqp(reactor, settings, clock)
     dialers = {name: LaneDialer(reactor, lane, banks[bank]) for name, (bank, lane) in lanes.items()}
-    permit_log = commit_permit_log.PermitLog(settings.state_dir / PERMIT_LOG, keys, settings.node,
-                                   days=settings.journal.permit_log_days)  # fmt: skip
+    permit_log = commit_permit_log.PermitLog(settings.permit_log(), keys, settings.node,
+                                   days=settings.journal.permit_log_days, sync=machine.sync)  # fmt: skip
     store = SqlStore(
         url, reactor, clock, settings.node, keys, permit_log, settings.journal.linger_ms,
         entropy=entropy, on_fatal=lambda error: on_fatal(f"the journal cannot go on: {error}"),
@@ -272,9 +240,9 @@ def _observe(meters: Meters, facts: GroupFacts) -> None:
         meters.journal_failures.labels("unit").inc(facts.failed)
 
 
-def _amqp(reactor: Any, settings: conf.Settings) -> AmqpClient:
+def _amqp(reactor: Any, settings: conf.Settings, clock: Clock) -> AmqpClient:
     broker = settings.broker
-    tls = None if broker.tls is None else client_context(tls_settings(broker.tls, broker.host), SystemClock(reactor))
+    tls = None if broker.tls is None else client_context(tls_settings(broker.tls, broker.host), clock)
     reports = None if not broker.management_url else management_reports(reactor, broker.management_url, broker.vhost)
     prepare = preparation(standard(), "apply" if broker.topology == "declare" else "verify", reports)
     patience = Patience(canary_every_s=broker.canary_s)
@@ -306,13 +274,13 @@ class Gateway:
             self._pauses_said, meters, lambda: parts.amqp.up, self.emergency.apply,
         )  # fmt: skip
         asking = QuestionContext(parts.store, self.registry, parts.clock, parts.cursor_key, self.ask)
-        self.answers = QuestionService(asking, self._is_elsewhere, _poll_ms(settings))
+        self.questions = QuestionService(asking, self._is_elsewhere, _poll_ms(settings))
         self.intake = Intake(parts.amqp, parts.store, self.registry, parts.clock, parts.entropy, meters,
-                             settings.zone, self._admitted, self.answers.take, settings.broker.prefetch)  # fmt: skip
-        self.watching = AccountWatch(
+                             settings.zone, self._admitted, self.questions.take, settings.broker.prefetch)  # fmt: skip
+        self.account_watch = AccountWatch(
             WatchParts(parts.store, parts.clock, meters, dict(parts.banks), self.ask, self._owns,
                        lambda lane: self.lanes[lane].epoch, lambda lane: self.lanes[lane].clock_trust.doubt is None,
-                       self.answers.cache_balance),
+                       self.questions.cache_balance),
             settings.node,
         )  # fmt: skip
         self.retention = Retention(parts.store, parts.clock, settings.journal.refusals_kept_days, meters)
@@ -361,14 +329,14 @@ class Gateway:
             await claim_all(parts.store, self.settings.node)
         for lane in self.lanes.values():
             await lane.start()
-        await self.answers.start()
+        await self.questions.start()
         for queue in (MONEY_QUEUE, QUERY_QUEUE, UNROUTED_COMMANDS_QUEUE):
             parts.amqp.consume(queue, self.settings.broker.prefetch, self.intake.deliver)
         parts.amqp.start(self._broker_up, self._broker_down, self._broker_blocked)
 
         if _poll_ms(self.settings):
             self.peer_nodes.start()
-        self.watching.watch(self._watched())
+        self.account_watch.watch(self._watched())
         self.retention.start()
         if parts.checkpoints is not None:
             parts.checkpoints.start()
@@ -385,8 +353,8 @@ class Gateway:
         # A lane whose row a stranger has locked is not waited for: its lease runs out by itself.
         either: list[Deferred[Any]] = [leaving, over]
         await DeferredList(either, fireOnOneCallback=True)
-        self.answers.stop()
-        self.watching.stop()
+        self.questions.stop()
+        self.account_watch.stop()
         self.peer_nodes.stop()
         self.retention.stop()
         if self.parts.checkpoints is not None:
@@ -420,8 +388,8 @@ class Gateway:
                                     {"senders": sorted(settings.senders), "accounts": len(settings.accounts)})
         )  # fmt: skip
         self.settings = settings
-        self.registry = self.intake.registry = self.answers.context.registry = fresh
-        self.watching.watch(self._watched())
+        self.registry = self.intake.registry = self.questions.context.registry = fresh
+        self.account_watch.watch(self._watched())
 
     @property
     def safe_mode(self) -> bool:
@@ -437,7 +405,7 @@ class Gateway:
         self.past = replace(self.past, cleared=self.past.cleared | {lane})
         if not _poll_ms(self.settings):
             self.lanes[lane].resume(FROM_THE_PAST)
-        # Where there are neighbours, one of them may have noticed something else: the next look at them says so.
+        # Where there are other nodes, one of them may have noticed something else: the next look at them says so.
 
     def _past_elsewhere(self, nodes: Mapping[str, frozenset[str]]) -> None:
         """Wait as long as another node waits: what it sent and the database forgot may be this lane's by now."""
@@ -543,7 +511,7 @@ class Daemon:
         """Pages, control socket, then the gateway."""
         gateway, settings = self.gateway, self.gateway.settings
         self.watch.start(settings.watch.host, settings.watch.port, settings.state_dir / "watch.port")
-        self.control.open(settings.desk_socket(), group=settings.desk.group_may_open)
+        self.control.open(settings.control_socket(), group=settings.control.group_may_open)
         await gateway.start()
 
     async def reload(self, settings: conf.Settings) -> None:
@@ -567,7 +535,7 @@ def _daemon_handle(gateway: Gateway, watch: Watch) -> DaemonHandle:
         ready=lambda: watch.ready().words(), safe_mode=lambda: gateway.safe_mode,
         draining=lambda: gateway.draining, drain=gateway.drain, republish=gateway.outbox.up,
         canary_age_s=parts.canary_age_s, certificates=parts.certificates, past=lambda: gateway.past,
-        let_go=gateway.let_go, proposal_valid_ms=int(settings.desk.proposal_valid_s * 1000),
+        let_go=gateway.let_go, proposal_valid_ms=int(settings.control.proposal_valid_s * 1000),
         register=lambda: gateway.registry, ask=gateway.ask, lost_ms=lambda: watch.lost_ms,
         stop=lambda: gateway.emergency.word, stop_all=gateway.emergency.stop_all, stop_said=gateway.emergency.apply,
     )  # fmt: skip
@@ -581,15 +549,3 @@ def daemon(reactor: Any, settings: conf.Settings, on_fatal: OnFatal) -> Daemon:
 def build(settings: conf.Settings, parts: Parts, on_fatal: OnFatal) -> Gateway:
     """Put a gateway together. Nothing runs until `start`."""
     return Gateway(settings, parts, on_fatal)
-
-
-def journal_file(settings: conf.Settings) -> Path | None:
-    """The SQLite file, for tools that look at it; None for other databases."""
-    url = settings.journal_url()
-    return Path(url.removeprefix("sqlite:///")) if url.startswith("sqlite:///") else None
-
-
-__all__ = [
-    "VERSION", "Daemon", "Gateway", "Parts", "QuestionRow", "build", "daemon", "load_bank", "load_banks", "load_office",
-    "system_parts",
-]  # fmt: skip

@@ -1,4 +1,4 @@
-"""What each bank can do and on what authority, told by the bank itself: for `bankgw banks` and docs/lookup/banks.md."""
+"""What each bank adapter can do, and from which source that is known: for `bankgw banks` and docs/lookup/banks.md."""
 
 from __future__ import annotations
 

@@ -46,12 +46,12 @@ class Meters:
             "bankgw_start_timestamp_seconds", "When this daemon started, seconds since 1970.", registry=in_)
         self.reactor_delay = Gauge(
             "bankgw_reactor_delay_seconds", "How late the last one-second timer ran.", registry=in_)
-        self.alarms = Counter("bankgw_alarms_total", "Events that need a person.", ("alarm",), registry=in_)
+        self.alarms = Counter("bankgw_alarms_total", "Events that need an operator.", ("alarm",), registry=in_)
         self.journal_seconds = Histogram(
             "bankgw_journal_commit_duration_seconds", "Time of one group commit.", buckets=STAGE_SECONDS, registry=in_)
         self.journal_written = Gauge(
-            "bankgw_journal_last_write_timestamp_seconds", "When a unit last reached the disk.", registry=in_)
-        self.journal_units = Counter("bankgw_journal_units_total", "Units of work committed.", registry=in_)
+            "bankgw_journal_last_write_timestamp_seconds", "When a journal unit was last committed.", registry=in_)
+        self.journal_units = Counter("bankgw_journal_units_total", "Journal units committed.", registry=in_)
         self.journal_up = Gauge(
             "bankgw_journal_up", "0 while the journal's database has not committed anything for 3 s or more.",
             registry=in_)
@@ -64,13 +64,13 @@ class Meters:
             registry=in_)
         self.journal_failures = Counter(
             "bankgw_journal_failures_total",
-            "Units of work that failed (`unit`), and times that the database was lost (`unreachable`).", ("kind",),
+            "Journal units that failed (`unit`), and losses of the database (`unreachable`).", ("kind",),
             registry=in_)
 
     def _declare_orders(self) -> None:
         in_ = self.registry
         self.commands = Counter(
-            "bankgw_commands_total", "Commands read from the broker, by type and what became of them.",
+            "bankgw_commands_total", "Commands read from the broker, by type and result.",
             ("type", "result"), registry=in_)
         self.refusals = Counter("bankgw_refusals_total", "Commands refused, by error code.", ("code",), registry=in_)
         self.payments = Counter(
@@ -80,7 +80,7 @@ class Meters:
         self.in_doubt_oldest = Gauge(
             "bankgw_payment_in_doubt_oldest_timestamp_seconds",
             "When the oldest payment now in doubt was first sent; 0 when there is none.", ("bank",), registry=in_)
-        self.held = Gauge("bankgw_payments_held", "Payments waiting for a person.", ("bank",), registry=in_)
+        self.held = Gauge("bankgw_payments_held", "Payments that wait for a release.", ("bank",), registry=in_)
         self.stage = Histogram(
             "bankgw_payment_stage_duration_seconds", "Time a payment spent in one stage.", ("stage",),
             buckets=STAGE_SECONDS, registry=in_)
@@ -102,30 +102,31 @@ class Meters:
             "bankgw_lane_paused", "1 while nothing is sent on the lane: see `bankgw lanes list` for why.",
             ("bank", "lane"), registry=in_)
         self.connect_failures = Counter(
-            "bankgw_connect_failures_total", "Connections refused before any application byte, by reason.",
+            "bankgw_connect_failures_total", "Connections that failed before any application byte, by reason.",
             ("bank", "reason"), registry=in_)
         self.signature_failures = Counter(
             "bankgw_signature_failures_total", "Bank answers whose signature or structure was refused.",
             ("bank",), registry=in_)
         self.unlisted_codes = Counter(
-            "bankgw_unlisted_codes_total", "Bank codes that are in no table.", ("bank", "operation"), registry=in_)
+            "bankgw_unlisted_codes_total", "Bank result codes that the bank's code table does not list.",
+            ("bank", "operation"), registry=in_)
         self.plaintext_lanes = Gauge(
             "bankgw_plaintext_lanes", "Lanes that speak without TLS.", ("bank",), registry=in_)
         self.lane_work = Gauge("bankgw_lane_work", "Open work of a lane by kind.", ("lane", "work"), registry=in_)
         self.permits_refused = Counter(
-            "bankgw_permits_refused_total", "Sends stopped at the last gate.", ("bank",), registry=in_)
+            "bankgw_permits_refused_total", "Sends stopped by the permit check at the write.", ("bank",), registry=in_)
         self.watched_entries = Counter(
             "bankgw_watched_entries_total", "Entries of watched accounts seen for the first time.", ("bank",),
             registry=in_)
         self.watch_failures = Counter(
-            "bankgw_watch_failures_total", "Questions about watched accounts that brought nothing.", ("bank",),
+            "bankgw_watch_failures_total", "Polls of watched accounts that failed.", ("bank",),
             registry=in_)
         self.statements_missing = Gauge(
-            "bankgw_statements_missing", "Days of watched accounts that are over and have not closed.", ("bank",),
+            "bankgw_statements_missing", "Past days of watched accounts whose statement is not complete.", ("bank",),
             registry=in_)
         self.certificate = Gauge(
             "bankgw_certificate_not_after_timestamp_seconds",
-            "End of validity of what TLS and signing stand on; bank is `broker` for the broker's own.",
+            "End of validity of the certificates for TLS and signing; bank is `broker` for the broker's own.",
             ("bank", "role"), registry=in_)
 
     def _declare_broker(self) -> None:
@@ -140,14 +141,14 @@ class Meters:
             "bankgw_outbox_oldest_timestamp_seconds", "When the oldest unconfirmed message was written; 0 for none.",
             registry=in_)
         self.published = Counter(
-            "bankgw_messages_published_total", "Messages by the broker's verdict.", ("verdict",), registry=in_)
+            "bankgw_messages_published_total", "Messages by the broker's confirm.", ("verdict",), registry=in_)
         self.refusals_kept = Gauge(
             "bankgw_refusals_kept", "Refused commands that the journal keeps.", registry=in_)
         self.parked_copies_kept = Gauge(
-            "bankgw_parked_copies_kept", "Copies of refused commands, made for a person, that the journal keeps.",
+            "bankgw_parked_copies_kept", "Copies of refused commands that the journal keeps for operators.",
             registry=in_)
         self.parked = Gauge(
-            "bankgw_messages_parked", "Messages to the ERP that nobody could take, kept for a person.", registry=in_)
+            "bankgw_messages_parked", "Undeliverable messages to the ERP, kept for an operator.", registry=in_)
 
     def known(self, banks: Iterable[str], lanes: Iterable[tuple[str, str]]) -> None:
         """Create the series whose labels are known, so that none is missing before its first event."""

@@ -1,4 +1,4 @@
-"""What asking a bank for a certificate over the wire is, for the desk that drives it.
+"""What asking a bank for a certificate over the wire is, for the command that drives it.
 
 A request for a certificate cannot be asked twice at will: the code is good once. So, as with money, the bytes are kept
 before they leave (`Submit`), an answer that does not come leaves the request in doubt, and `next_move` says what may be

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Callable, Iterable, Iterator
 
 import pytest
@@ -9,12 +10,14 @@ import pytest
 from tests.house import (
     CODE_RULES,
     COPY_LINES,
+    OLD_MODULES,
     REPEATED_NAMES,
     REPEATED_NAMES_MOST,
     Source,
     bank_copies,
     banks_apart,
     banks_words,
+    cli_without_journal,
     cycles,
     docstrings,
     full_nouns,
@@ -27,10 +30,12 @@ from tests.house import (
     no_hidden_clock,
     no_machine,
     no_print,
+    nothing_patched,
     nothing_postponed,
     one_last_gate,
     page_at,
     pika_in_one_place,
+    plain_names,
     product,
     purity,
     reactor_as_argument,
@@ -51,6 +56,35 @@ def check(complaints: Iterable[str]) -> None:
 @pytest.mark.parametrize("rule", CODE_RULES, ids=lambda rule: rule.__name__)
 def test_code(rule: Callable[[Source], Iterator[str]]) -> None:
     check(complaint for one in product() for complaint in rule(one))
+
+
+def test_plain_names_of_campaign_and_bench() -> None:
+    sources = [source(path, text) for path, text in texts().items()
+               if path.startswith(("faults/", "bench/")) and path.endswith(".py")]  # fmt: skip
+    check(complaint for one in sources for complaint in plain_names(one))
+
+
+def test_campaign_and_bench_patch_nothing() -> None:
+    sources = [source(path, text) for path, text in texts().items()
+               if path.startswith(("faults/", "bench/")) and path.endswith(".py")]  # fmt: skip
+    check(complaint for one in sources for complaint in nothing_patched(one))
+
+
+@pytest.mark.parametrize(
+    "bad",
+    ["from gateway import app\napp.SystemClock = 1", "import gateway.app\ngateway.app.X = 1",
+     "from gateway.clock import SystemClock as C\ndef f():\n    C.now_ms = 1", "setattr(x, 'y', 1)",
+     "from unittest import mock\nmock.patch('gateway.app.X')"],
+)  # fmt: skip
+def test_a_patched_name_is_caught(bad: str) -> None:
+    assert list(nothing_patched(source("faults/x.py", bad)))
+    assert not list(nothing_patched(source("faults/x.py", "from gateway import app\nself.app = app\nx.y = app.z")))
+
+
+def test_plain_settings_keys() -> None:
+    tables = [node for one in product() if one.path == "gateway/settings/tables.py" for node in ast.walk(one.tree)]
+    keys = {node.target.id for node in tables if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)}
+    assert "state_dir" in keys and not keys & OLD_MODULES
 
 
 def test_no_import_rings() -> None:
@@ -111,6 +145,17 @@ BAD: tuple[tuple[Callable[[Source], Iterator[str]], str, str], ...] = (
     (import_order, "gateway/cli/x.py", "from gateway import attic"),
     (lane_on_top, "gateway/bank/x.py", "if TYPE_CHECKING:\n    from gateway.bank.lane import Lane"),
     (lane_on_top, "gateway/bank/x.py", "def f():\n    from gateway.bank import lane"),
+    (import_order, "gateway/app.py", "from gateway.demo import site"),
+    (import_order, "gateway/control/x.py", "from gateway.demo import site"),
+    (import_order, "gateway/control/offline/x.py", "def f():\n    from gateway.cli.run import serve"),
+    (import_order, "gateway/watch/x.py", "from gateway.cli import output"),
+    (cli_without_journal, "gateway/cli/x.py", "from gateway.journal.sql import vault"),
+    (cli_without_journal, "gateway/cli/commands/x.py", "def f():\n    from gateway.journal import sql"),
+    (plain_names, "gateway/bank/tenure.py", ""),
+    (plain_names, "faults/ears.py", ""),
+    (plain_names, "gateway/x.py", "class BankBerth: pass"),
+    (plain_names, "gateway/x.py", "class A:\n    def has_neighbours(self): pass"),
+    (plain_names, "gateway/x.py", "from gateway import log\n_log = log.get('bank.lookout')"),
     (banks_apart, "protocols/banks/pab/x.py", "from protocols.banks.sample import messages"),
     (banks_words, "gateway/bank/x.py", "from protocols.banks.pab.table import CODES"),
     (never, "gateway/journal/payments/x.py", "def f():\n    from gateway.journal.cluster import lane_leases"),
@@ -155,6 +200,9 @@ GOOD: tuple[tuple[Callable[[Source], Iterator[str]], str, str], ...] = (
     (import_order, "gateway/__main__.py", "from gateway.simbank import service"),
     (lane_on_top, "gateway/bank/x.py", "from gateway.bank.lane_parts import LaneParts"),
     (lane_on_top, "gateway/app.py", "from gateway.bank.lane import Lane"),
+    (cli_without_journal, "gateway/control/offline/x.py", "from gateway.journal.sql import vault"),
+    (plain_names, "protocols/erp/words.py", "class Words: pass"),
+    (plain_names, "gateway/x.py", "class PastDays:\n    def wanted(self): pass\n    def _desk(self): pass"),
     (banks_apart, "protocols/banks/pab/x.py", "from protocols.banks.pab import table"),
     (purity, "protocols/kit/x.py", "from datetime import time\nimport hashlib\nfrom lxml import etree"),
     (no_hidden_clock, "protocols/kit/x.py", "def f(context):\n    return context.now, clock.now()"),

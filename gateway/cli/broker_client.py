@@ -1,4 +1,4 @@
-"""A short visit to the broker from the command line: connect, do one thing, hang up."""
+"""A short broker connection for the command line: connect, do one thing, disconnect."""
 
 from __future__ import annotations
 

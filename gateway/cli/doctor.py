@@ -1,4 +1,4 @@
-"""`bankgw doctor`: what of this machine could stop the gateway, each finding with its fix."""
+"""The checks of `bankgw doctor`: what on this machine could stop the gateway, each finding with its fix."""
 
 from __future__ import annotations
 
@@ -11,16 +11,14 @@ from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from sqlalchemy.exc import SQLAlchemyError
-
 from gateway.bank.certificate_expiry import CertificateExpiry
-from gateway.cli import broker_client, check
+from gateway.cli import broker_client
 from gateway.cli.broker_client import BrokerSilent
 from gateway.cli.environment import Environment
+from gateway.control.offline import journal_access, settings_check
 from gateway.erp import broker_address
 from gateway.erp.policies import management_reports
 from gateway.erp.topology import preparation, standard
-from gateway.journal.sql import databases
 from gateway.settings import BadSettings, Loaded, read
 from protocols.kit import dsig
 from protocols.kit.errors import ProtocolError
@@ -40,21 +38,21 @@ class DoctorLine:
     fix: str = ""
 
 
-def examine(world: Environment, config: Path) -> list[DoctorLine]:
+def examine(environment: Environment, config: Path) -> list[DoctorLine]:
     """Look at everything that can be looked at; what depends on a broken thing is left out."""
-    lines = [*_libraries(), *_clock(world.now())]
+    lines = [*_libraries(), *_clock(environment.now())]
     try:
-        loaded = read(config, world.environment)
+        loaded = read(config, environment.variables)
     except BadSettings as error:
         lines += [DoctorLine("settings", False, f"{one.file}: {one.key}", one.remedy) for one in error.mistakes]
         return lines
-    looked = check.findings(loaded, world.load_bank, world.now())
+    looked = settings_check.findings(loaded, environment.load_bank, environment.now())
     found = (*looked.mistakes, *looked.unreachable)
     lines += [DoctorLine("settings", False, f"{one.file}: {one.key}", one.remedy) for one in found]
     if not found:
         lines.append(DoctorLine("settings", True, f"{config}: no mistakes found"))
-        lines += [*_certificates(loaded, world.now())]
-    lines += [*_disk(loaded), *_journal(loaded), _broker(world, loaded)]
+        lines += [*_certificates(loaded, environment.now())]
+    lines += [*_disk(loaded), *_journal(loaded), _broker(environment, loaded)]
     return lines
 
 
@@ -112,22 +110,17 @@ def _journal(loaded: Loaded) -> Iterator[DoctorLine]:
     if not path.exists():
         yield DoctorLine("journal", True, f"{path} does not exist yet; it is made at the first start")
         return
-    engine = databases.connect(url, connections=1, writing=False)
-    try:
-        with engine.connect() as conn:
-            said = conn.exec_driver_sql("PRAGMA quick_check(1)").scalar_one()
-            mode = conn.exec_driver_sql("PRAGMA journal_mode").scalar_one()
-    except SQLAlchemyError:
+    checked = journal_access.quick_check(url)
+    if checked is None:
         return  # said by the look at the settings
-    finally:
-        engine.dispose()
+    said, mode = checked
     fix = "stop the daemon, keep the file, restore the last backup, then see docs/do/operate.md"
     yield DoctorLine("journal", said == "ok", f"{path}: quick_check says {said}, journal mode {mode}", fix)
 
 
-def _broker(world: Environment, loaded: Loaded) -> DoctorLine:
+def _broker(environment: Environment, loaded: Loaded) -> DoctorLine:
     """Connect as the daemon does, declare nothing, compare what is there. Runs the reactor, so it comes last."""
-    settings, reactor = loaded.settings, world.reactor()
+    settings, reactor = loaded.settings, environment.reactor()
     url = settings.broker.management_url
     reports = None if url is None else management_reports(reactor, url, settings.broker.vhost)
     try:

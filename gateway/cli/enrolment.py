@@ -1,4 +1,4 @@
-"""Asks a bank for a certificate, so that a crash at any moment leaves one request, kept, that is never sent blindly.
+"""Request a certificate from a bank. A request is kept before it is sent, and after a crash never sent blindly.
 
 Everything about a request is in one folder: the new private key, what was or will be sent byte by byte, each step with
 its time, the bank's answers, and in the end the certificate. A step is on the disk before the next one begins.

@@ -1,4 +1,4 @@
-"""One exchange with a service of a bank, on a connection of its own, outside of any lane."""
+"""One exchange with a bank's certificate service, on its own connection, outside any lane."""
 
 from __future__ import annotations
 

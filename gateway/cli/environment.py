@@ -1,6 +1,6 @@
-"""What the command line gets from the program: the reactor, the composition root's doors, the environment.
+"""What `gateway.__main__` passes to the command line: version, environment variables, reactor, and how to start.
 
-The desk may not import the composition root; `gateway.__main__` hands these in, and tests hand in others.
+The command line may not import the composition root: `gateway.__main__` passes these in, tests pass in others.
 """
 
 from __future__ import annotations
@@ -8,15 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from gateway import settings as conf
-from gateway.cli.run import Start
-from protocols.bank import Bank
-from protocols.certificates import Office
-
-LoadBank = Callable[[conf.BankSettings], Bank]
-LoadOffice = Callable[[conf.BankSettings], Office | None]
+if TYPE_CHECKING:
+    from gateway import settings as conf
+    from gateway.cli.run import Start
+    from protocols.bank import Bank
+    from protocols.certificates import Office
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +25,9 @@ class Environment:
     """
 
     version: Callable[[], str]
-    environment: Mapping[str, str]
+    variables: Mapping[str, str]
     reactor: Callable[[], Any]
-    load_bank: LoadBank
+    load_bank: Callable[[conf.BankSettings], Bank]
     start: Start
     now: Callable[[], datetime]
-    load_office: LoadOffice
+    load_office: Callable[[conf.BankSettings], Office | None]

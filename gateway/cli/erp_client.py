@@ -1,4 +1,4 @@
-"""Speaks to the gateway exactly as an ERP does: publishes one command, listens for its reply and events."""
+"""The client of `bankgw send`: publishes one command as an ERP does, and waits for its reply and events."""
 
 from __future__ import annotations
 

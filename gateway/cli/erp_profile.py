@@ -1,4 +1,4 @@
-"""An ERP's way to the broker, for `bankgw send`: a small file, or options.
+"""The profile file of `bankgw send`: broker address, login and sender of an ERP.
 
     host = "127.0.0.1"                # port = 5672, vhost = "bankgw"
     user = "erp-demo"                 # the broker user that speaks for the sender

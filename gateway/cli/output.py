@@ -1,23 +1,26 @@
-"""What commands say and how they end: words or JSON on stdout, mistakes on stderr, a documented exit code."""
+"""Output of commands: text or JSON on stdout, errors on stderr, a documented exit code; and the options they share."""
 
 from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from gateway.cli import exit_codes
-from gateway.cli.environment import Environment
-from gateway.control.client import TIMEOUT_S, ControlClient, NoDaemon, Refused
-from gateway.settings import BadSettings, Loaded, Mistake, read, socket_of
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from gateway.cli.environment import Environment
+    from gateway.control.client import ControlClient
+    from gateway.settings import Loaded, Mistake
 
 DEFAULT_CONFIG = Path("/etc/bankgw/bankgw.toml")
 
@@ -29,7 +32,26 @@ Socket = Annotated[
     Path | None,
     typer.Option("--socket", envvar="BANKGW_SOCKET", help="The daemon's control socket; default: as the settings say."),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of words.")]
+_errors_as_json: ContextVar[bool] = ContextVar("errors as JSON", default=False)
+
+
+def tell_errors_in_words() -> None:
+    """Where a command line begins; its `--json` says otherwise."""
+    _errors_as_json.set(False)
+
+
+def _note_json(asked: bool) -> bool:
+    _errors_as_json.set(asked)
+    return asked
+
+
+AsJson = Annotated[
+    bool, typer.Option("--json", callback=_note_json, help="Print one JSON document instead of words; errors, too.")
+]
+Watch = Annotated[
+    float | None,
+    typer.Option("--watch", min=0.2, metavar="SECONDS", help="Show it again every so many seconds, until interrupted."),
+]
 Clear = Annotated[
     bool, typer.Option("--clear", help="Show unmasked data. Only root and the daemon's user may, and it is audited.")
 ]
@@ -44,10 +66,9 @@ STATE_STYLE = {
 _NUMBERS = frozenset({"amount", "item_no"})
 
 
-def world(context: typer.Context) -> Environment:
+def environment(context: typer.Context) -> Environment:
     """What the program handed in."""
-    found = context.find_root().obj
-    assert isinstance(found, Environment)
+    found: Environment = context.find_root().obj
     return found
 
 
@@ -67,17 +88,36 @@ def as_json(said: Any, indent: int | None = None) -> str:
     return json.dumps(said, ensure_ascii=not unicode, indent=indent)
 
 
-def leave(code: int, *lines: str) -> NoReturn:
-    """Say on stderr why not, and end with this code."""
-    for line in lines:
-        print(line, file=sys.stderr)
+def leave(code: int, *lines: str, reason: str = "") -> NoReturn:
+    """Say on stderr why not, in words or with --json as one document, and end with this code. `reason` is the daemon's
+    own code of a refusal, which the lines name too."""
+    if _errors_as_json.get():
+        tell_json_error(code, lines, reason)
+    else:
+        for one in lines:
+            print(one, file=sys.stderr)
     raise typer.Exit(code)
+
+
+def tell_json_error(code: int, lines: Sequence[str], reason: str = "") -> None:
+    """One JSON document on stderr: the exit code with its name, the daemon's code if it refused, and the lines."""
+    error = {"exit": code, "name": exit_codes.NAMES[code], "reason": reason or None, "messages": list(lines)}
+    print(as_json({"error": error}), file=sys.stderr)
 
 
 def console() -> Console:
     """Where tables go. Never wrapped to nothing when the output is a pipe."""
+    from rich.console import Console
+
     made = Console(soft_wrap=False, highlight=False)
     return made if made.is_terminal else Console(width=200, highlight=False, no_color=True)
+
+
+def line(*pieces: str | tuple[str, str], whole: bool = False) -> None:
+    """A line on the terminal, each piece plain or with a style. `whole`: never folded, however narrow the terminal."""
+    from rich.text import Text
+
+    console().print(Text.assemble(*pieces), soft_wrap=whole)
 
 
 def table(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str], nothing: str) -> None:
@@ -85,6 +125,9 @@ def table(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str], nothing
     if not rows:
         say(nothing)
         return
+    from rich.table import Table
+    from rich.text import Text
+
     grid = Table(box=None, header_style="bold", pad_edge=False)
     for name, heading in columns.items():
         grid.add_column(heading, overflow="fold", justify="right" if name in _NUMBERS else "left")
@@ -94,12 +137,16 @@ def table(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str], nothing
     console().print(grid)
 
 
-def remote(context: typer.Context, config: Path, socket: Path | None, patience_s: float = TIMEOUT_S) -> ControlClient:
-    """The daemon these options mean. `patience_s`: how long its answer is waited for."""
+def remote(context: typer.Context, config: Path, socket: Path | None, patience_s: float | None = None) -> ControlClient:
+    """The daemon these options mean. `patience_s`: how long its answer is waited for; default: the client's."""
+    from gateway.control.client import TIMEOUT_S, ControlClient
+    from gateway.settings import BadSettings, socket_of
+
+    patience_s = TIMEOUT_S if patience_s is None else patience_s
     if socket is not None:
         return ControlClient(socket, patience_s)
     try:
-        return ControlClient(socket_of(config, world(context).environment), patience_s)
+        return ControlClient(socket_of(config, environment(context).variables), patience_s)
     except BadSettings as error:
         leave(exit_codes.CONFIG, *map(str, error.mistakes), "or name the daemon's socket with --socket")
 
@@ -114,6 +161,8 @@ def end_if_away(said: Any, what: str) -> None:
 @contextmanager
 def asking() -> Iterator[None]:
     """Turns the daemon's no, or its silence, into the documented exit."""
+    from gateway.control.client import NoDaemon, Refused
+
     try:
         yield
     except NoDaemon as error:
@@ -123,13 +172,15 @@ def asking() -> Iterator[None]:
             400: exit_codes.USAGE, 404: exit_codes.FAILED, 500: exit_codes.FAILED, 502: exit_codes.FAILED,
             503: exit_codes.UNAVAILABLE,
         }  # fmt: skip
-        leave(kinds.get(error.status, exit_codes.REFUSED), f"{error.code}: {error}")
+        leave(kinds.get(error.status, exit_codes.REFUSED), f"{error.code}: {error}", reason=error.code)
 
 
 def loaded(context: typer.Context, config: Path) -> Loaded:
     """The settings, whatever else is wrong with them; ends with CONFIG when there are none to be had."""
+    from gateway.settings import BadSettings, read
+
     try:
-        return read(config, world(context).environment)
+        return read(config, environment(context).variables)
     except BadSettings as error:
         refuse(error.mistakes)
 
@@ -137,6 +188,23 @@ def loaded(context: typer.Context, config: Path) -> Loaded:
 def refuse(mistakes: Sequence[Mistake]) -> NoReturn:
     """One line per mistake, exit CONFIG."""
     leave(exit_codes.CONFIG, *map(str, mistakes))
+
+
+def repeated(
+    every_s: float | None, look: Callable[[], None], sleep: Callable[[float], None] = time.sleep
+) -> None:
+    """Look once, or with `--watch` every so many seconds until Ctrl-C ends it with exit code 0. A daemon that is away
+    meanwhile ends it as it ends a single look."""
+    look()
+    try:
+        while every_s is not None:
+            sys.stdout.flush()
+            sleep(every_s)
+            if sys.stdout.isatty():
+                typer.echo("\x1b[2J\x1b[H", nl=False)
+            look()
+    except KeyboardInterrupt:
+        pass
 
 
 ShowResult = Callable[[Any], None]

@@ -1,4 +1,4 @@
-"""Looks into queue bankgw.parked without taking anything out: messages are received, never acknowledged."""
+"""Reads queue bankgw.parked without removing anything: messages are received and never acknowledged."""
 
 from __future__ import annotations
 

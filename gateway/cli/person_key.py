@@ -17,7 +17,6 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-DEFAULT = Path("~/.config/bankgw/person.pem")
 _OTHERS_MAY_NOT = 0o077
 
 

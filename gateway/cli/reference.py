@@ -1,4 +1,4 @@
-"""The reference pages made from what the program is: settings, metrics, command line.
+"""Generates the reference pages from the program: settings, metrics, command line, banks.
 
     python -m gateway.cli.reference            says which pages differ; exit 1 if any does
     python -m gateway.cli.reference --write    writes them
@@ -200,8 +200,8 @@ def cli_page() -> str:
     lines += [f"| {code} | {meaning} |" for code, meaning in exit_codes.MEANING.items()]
     lines += [
         "", "Commands that talk to the daemon use its control socket, which only root and the daemon's own user can",
-        "open: run them as that user (`sudo -u bankgw bankgw status`). With `desk.group_may_open` the daemon's group",
-        "can too: its members may enrol, propose and approve, nothing else. Whatever is changed is in the audit trail",
+        "open: run them as that user (`sudo -u bankgw bankgw status`). With `control.group_may_open` the daemon's",
+        "group can too: its members may enrol, propose and approve, nothing else. Each change is in the audit trail",
         "under the user's name.", "", "## Commands", "",
     ]  # fmt: skip
     for name, command in _commands("bankgw", group):

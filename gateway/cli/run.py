@@ -1,13 +1,11 @@
-"""`bankgw run`: start the gateway in this process, serve until told to stop, leave in order."""
+"""Run the gateway in this process: lock the state folder, start, serve until a signal, stop in order."""
 
 from __future__ import annotations
 
-import fcntl
 import gc
 import os
 import signal
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, Protocol
 
 from sqlalchemy.exc import DBAPIError
@@ -18,10 +16,10 @@ from twisted.python.failure import Failure
 from gateway import log
 from gateway.cli.exit_codes import FAILED, OK, UNAVAILABLE
 from gateway.cli.reload import Reloading, Reread
-from gateway.journal.sql.databases import is_trouble
+from gateway.control.offline.journal_access import trouble
+from gateway.control.offline.state_lock import AlreadyRunning, lock
 from gateway.settings import Settings
 
-LOCK = "bankgw.lock"
 _log = log.get("daemon")
 
 
@@ -39,29 +37,6 @@ class Running(Protocol):
 
 
 Start = Callable[[Any, Settings, Callable[[str], None]], Running]
-
-
-class AlreadyRunning(Exception):  # noqa: N818 - says who, rather than what went wrong
-    """Another daemon works in this state folder."""
-
-
-def lock(state_dir: Path) -> int:
-    """Make this process the only daemon of the state folder until it ends. Raises AlreadyRunning, OSError.
-
-    Two daemons of one node would take each other's lanes for their own former lives.
-    """
-    state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    path = state_dir / LOCK
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        pid = os.read(handle, 32).decode("ascii", "replace").strip()
-        os.close(handle)
-        raise AlreadyRunning(f"process {pid or 'unknown'} works in {state_dir}; stop it first") from None
-    os.ftruncate(handle, 0)
-    os.write(handle, f"{os.getpid()}\n".encode())
-    return handle
 
 
 def away(error: str) -> None:
@@ -90,10 +65,11 @@ def serve(reactor: Any, settings: Settings, start: Start, reread: Reread | None 
     try:
         running = start(reactor, settings, fatal)
     except DBAPIError as error:
-        if not is_trouble(error):
+        said = trouble(error)
+        if said is None:
             raise
         # It was there a moment ago, when the settings were checked.
-        away(str(error.orig))
+        away(said)
         os.close(locked)
         return UNAVAILABLE
 
@@ -111,8 +87,8 @@ def serve(reactor: Any, settings: Settings, start: Start, reread: Reread | None 
         if isinstance(failure.value, CannotListenError):
             _log.error("daemon.not_started", error=str(failure.value), action="is another daemon running?")
             outcome.code = UNAVAILABLE
-        elif isinstance(failure.value, DBAPIError) and is_trouble(failure.value):
-            away(str(failure.value.orig))
+        elif (said := trouble(failure.value)) is not None:
+            away(said)
             outcome.code = UNAVAILABLE
         else:
             _log.error("daemon.not_started", error=failure.getTraceback(detail="brief"))

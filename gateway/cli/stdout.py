@@ -1,4 +1,4 @@
-"""Standard output that ends a command quietly when nobody can read it any more: `bankgw … | head`, a full disk."""
+"""Standard output that ends the command with exit code 141 when it cannot be written: `| head`, a full disk."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `bankgw support-bundle` packs, and what it blacks out: accounts, names and secrets stay on the machine.
+"""The contents of `bankgw support-bundle`, and how account numbers, names and secrets are masked in it.
 
 Pure where it can be: texts in, texts out. Whoever reads the bundle may be anybody, so the rule is to take out too much:
 known numbers, names and secrets wherever they stand, long runs of digits, and in log lines also quoted texts and

@@ -1,4 +1,4 @@
-"""How every own account stands today: what it holds, what moved, which statement is missing, which money is unclear."""
+"""The verb `GET /today`: each own account's balance, entries, missing statements and payments in doubt, with totals."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from sqlalchemy import Connection, select
 
 from gateway.bank.account_watch import DAYS_BACK, account_key
 from gateway.control import guarded_journal
+from gateway.control.client import ALL_BANKS
 from gateway.control.daemon_handle import DaemonHandle
 from gateway.control.server import Call, Denied, Verb
 from gateway.core.hours import local
@@ -23,7 +24,6 @@ from protocols.canon.money import Money
 from protocols.canon.party import mask
 from protocols.erp.news import instant
 
-ALL_BANKS = "*"
 NOT_WATCHED = "not watched: set `watch = true` for it in the account register"
 UNHEARD = "watched, not heard of yet"
 _JOBS = schema.jobs.c
@@ -31,7 +31,7 @@ _JOBS = schema.jobs.c
 
 def verbs(daemon_handle: DaemonHandle) -> Sequence[Verb]:
     """What can be asked about accounts."""
-    return (Verb("GET", "/today", _Desk(daemon_handle).today),)
+    return (Verb("GET", "/today", _Acts(daemon_handle).today),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ def _days(conn: Connection, own: Sequence[Own]) -> dict[tuple[str, str], dict[da
     return found
 
 
-class _Desk:
+class _Acts:
     def __init__(self, daemon_handle: DaemonHandle) -> None:
         self._daemon_handle = daemon_handle
         self._kept: dict[str, AccountToday] = {}

@@ -1,4 +1,4 @@
-"""A batch as the desk shows it, and what one word of an operator does to its items: all of them in one unit."""
+"""A batch as `GET /orders/<batch>` returns it, and an operator's action on its items: all items in one journal unit."""
 
 from __future__ import annotations
 

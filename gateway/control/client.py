@@ -1,4 +1,4 @@
-"""The control API as the command line asks it: one request, one answer."""
+"""The client of the control API: one request over the UNIX socket, one JSON answer."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from gateway.control import service_unit
 
 TIMEOUT_S = 30.0
 """Longer than the daemon lets a call wait for the journal (`guarded.ANSWER_S`), so that its words are heard."""
+ALL_BANKS = "*"
+"""What a total over all banks has for a bank's name."""
 _LOOK_AGAIN_S = 0.2
 
 

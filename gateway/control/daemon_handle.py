@@ -1,4 +1,4 @@
-"""What the desk may touch of a running gateway. The composition root fills it in; nothing here knows the whole."""
+"""The parts of a running gateway that the control API may use. The composition root (gateway.app) fills them in."""
 
 from __future__ import annotations
 

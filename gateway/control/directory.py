@@ -1,4 +1,4 @@
-"""A bank's own directory of branches (联行号), asked through one of its lanes."""
+"""The verb `GET /directory`: search a bank's branch directory (联行号) through one of its lanes."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _CNAPS = re.compile(r"[0-9]{12}", re.ASCII)
 
 def verbs(daemon_handle: DaemonHandle) -> Sequence[Verb]:
     """What can be asked about branches."""
-    return (Verb("GET", "/directory/([^/]+)", _Desk(daemon_handle).look),)
+    return (Verb("GET", "/directory/([^/]+)", _Acts(daemon_handle).look),)
 
 
-class _Desk:
+class _Acts:
     def __init__(self, daemon_handle: DaemonHandle) -> None:
         self._daemon_handle = daemon_handle
 

@@ -1,4 +1,4 @@
-"""What `bankgw orders show` folds, so that a payment's story fits a screen: equal enquiries and base64. And its hex."""
+"""Shortens what `bankgw orders show` prints: repeated enquiries and base64 signatures; octets in hexadecimal."""
 
 from __future__ import annotations
 

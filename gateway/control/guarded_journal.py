@@ -1,4 +1,4 @@
-"""The journal as the control API uses it: whoever asks hears within seconds that it cannot be reached."""
+"""The journal with a time limit, for the control API: a caller is told within seconds when it cannot be reached."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a person's release does to a held order: it clears the named reasons, and what is left is judged again."""
+"""Release a held order: clears the named reasons; what remains is judged again."""
 
 from __future__ import annotations
 

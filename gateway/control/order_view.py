@@ -1,4 +1,4 @@
-"""One order as the desk shows it: its row, and its file from the ERP's message to the bank's bytes.
+"""One order as `GET /orders/<id>` returns it: its row, and its file from the ERP's message to the bank's bytes.
 
 Masked unless asked otherwise: account numbers, names and whatever looks like a number of an account, in fields and in
 bytes alike. The login's secrets are never shown.

@@ -1,4 +1,4 @@
-"""Messages to the ERP that nobody could take: the outbox rows a person has to look at."""
+"""Parked messages: outbox rows that the broker could not deliver; list, replay, discard."""
 
 from __future__ import annotations
 

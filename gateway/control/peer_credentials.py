@@ -1,4 +1,4 @@
-"""Who is at the other end of the control socket, as the kernel says: nobody can claim to be somebody else."""
+"""The UNIX user at the other end of the control socket, as the kernel reports it (SO_PEERCRED)."""
 
 from __future__ import annotations
 

@@ -19,28 +19,28 @@ ROOT = 0
 _NAME = re.compile(r"[a-z][a-z0-9_.-]{0,30}")
 _STATUS = {"no_such_order": 404, "no_such_person": 404, "no_such_proposal": 404, "no_such_lane": 404, "missing": 400,
            "not_enrolled": 403, "wrong_signature": 403, "wrong_fingerprint": 403, "not_allowed": 403}  # fmt: skip
-_log = log.get("desk.persons")
+_log = log.get("control.persons")
 
 
 def verbs(daemon_handle: DaemonHandle) -> Sequence[Verb]:
     """What can be asked about persons."""
-    desk = _Desk(daemon_handle)
+    acts = _Acts(daemon_handle)
     one = "([^/]+)"
     return (
-        Verb("GET", "/persons", desk.everyone, group=True),
-        Verb("POST", "/persons", desk.enrol, group=True),
-        Verb("POST", f"/persons/{one}/confirm", desk.confirm, group=True),
-        Verb("POST", f"/persons/{one}/remove", desk.remove, group=True),
+        Verb("GET", "/persons", acts.everyone, group=True),
+        Verb("POST", "/persons", acts.enrol, group=True),
+        Verb("POST", f"/persons/{one}/confirm", acts.confirm, group=True),
+        Verb("POST", f"/persons/{one}/remove", acts.remove, group=True),
     )
 
 
 def refused(no: No, **about: Any) -> Denied:
     """The journal's no as an answer, and a line in the log."""
-    _log.warning("desk.refused", code=no.code, **about)
+    _log.warning("control.refused", code=no.code, **about)
     return Denied(_STATUS.get(no.code, 409), no.code, no.why)
 
 
-class _Desk:
+class _Acts:
     def __init__(self, daemon_handle: DaemonHandle) -> None:
         self._daemon_handle = daemon_handle
 

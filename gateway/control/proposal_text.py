@@ -1,4 +1,4 @@
-"""What can be proposed, put into words: a payment in doubt, a lane that waits, an emergency stop, or a payee.
+"""The text of a proposal, which both persons sign: a payment in doubt, a lane in safe mode, an emergency stop, a payee.
 
 The words hold everything whose change must make a proposal stale. An enquiry that brought nothing new changes a
 payment's version, but not these facts: otherwise no proposal could outlive the next enquiry.
@@ -24,7 +24,7 @@ from protocols.erp.news import instant
 
 FATES: Mapping[str, Fate | None] = {"settled": Fate.SETTLED, "failed": Fate.FAILED, "ready": None}
 CHOICES: Mapping[ProposalKind, tuple[str, ...]] = {
-    ProposalKind.RESOLVE: tuple(FATES), ProposalKind.RESUME: ("send",), ProposalKind.RESTART: ("send",),
+    ProposalKind.RESOLVE: tuple(FATES), ProposalKind.LEAVE_SAFE_MODE: ("send",), ProposalKind.RESTART: ("send",),
     ProposalKind.REGISTER: ("known",),
 }  # fmt: skip
 _DOUBT = (State.IN_DOUBT, State.ESCALATED)

@@ -1,4 +1,4 @@
-"""The control API's verbs for what two persons do together: draft, make, look, approve, withdraw.
+"""The control API's verbs for proposals of two persons: draft, make, show, approve, withdraw.
 
 Nothing here trusts the asker beyond the user that the kernel names: the words are made anew from the journal for each
 signature, and the signatures are verified against the enrolled keys in the unit that acts.
@@ -41,16 +41,16 @@ _ID_CHARACTERS = 26
 
 def verbs(daemon_handle: DaemonHandle) -> Sequence[Verb]:
     """What can be asked about proposals."""
-    desk = _Desk(daemon_handle)
+    acts = _Acts(daemon_handle)
     one = "([^/]+)"
     return (
-        Verb("POST", "/proposals/draft", desk.draft, group=True),
-        Verb("POST", "/proposals", desk.make, group=True, most_bytes=_BODY_MOST_BYTES),
-        Verb("GET", "/proposals", desk.listing, group=True),
-        Verb("GET", f"/proposals/{one}", desk.show, group=True),
-        Verb("POST", f"/proposals/{one}/approve", desk.approve, group=True),
-        Verb("POST", f"/proposals/{one}/withdraw", desk.withdraw, group=True),
-        Verb("GET", "/past", desk.past),
+        Verb("POST", "/proposals/draft", acts.draft, group=True),
+        Verb("POST", "/proposals", acts.make, group=True, most_bytes=_BODY_MOST_BYTES),
+        Verb("GET", "/proposals", acts.listing, group=True),
+        Verb("GET", f"/proposals/{one}", acts.show, group=True),
+        Verb("POST", f"/proposals/{one}/approve", acts.approve, group=True),
+        Verb("POST", f"/proposals/{one}/withdraw", acts.withdraw, group=True),
+        Verb("GET", "/past", acts.past),
     )
 
 
@@ -61,7 +61,7 @@ class _Done:
     stop: stops.Stop | None = None
 
 
-class _Desk:
+class _Acts:
     def __init__(self, daemon_handle: DaemonHandle) -> None:
         self._daemon_handle = daemon_handle
 
@@ -188,7 +188,7 @@ class _Desk:
         if isinstance(said, No):
             raise refused(said, actor=call.peer.actor, proposal=key)
         done = said.proposal
-        if done.kind is ProposalKind.RESUME:
+        if done.kind is ProposalKind.LEAVE_SAFE_MODE:
             self._daemon_handle.let_go(done.subject)
         elif said.stop is not None:
             self._daemon_handle.stop_said(said.stop)

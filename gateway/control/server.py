@@ -30,7 +30,7 @@ from gateway import log
 from gateway.control.peer_credentials import NOBODY, PeerCredentials, peer_of
 
 MAX_BODY_BYTES = 65_536
-_log = log.get("desk.control")
+_log = log.get("control.server")
 
 
 class Denied(Exception):  # noqa: N818 - an answer, not a fault
@@ -210,7 +210,7 @@ class _Writer:
         if isinstance(error, Denied):
             self._say(error.status, {"error": error.code, "message": str(error)})
             return
-        _log.error("desk.failed", error=failure.getTraceback(detail="brief"))
+        _log.error("control.failed", error=failure.getTraceback(detail="brief"))
         said = {"error": "internal", "message": f"{type(error).__name__}: {error}; the daemon's log has more"}
         self._say(500, said)
 

@@ -1,4 +1,4 @@
-"""How the daemon is started and reads its settings again: through systemd where there is a unit, else by hand."""
+"""Which command starts the daemon or reloads its settings here: systemctl where a unit is installed, else by hand."""
 
 from __future__ import annotations
 

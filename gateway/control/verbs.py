@@ -60,25 +60,25 @@ _UNSENT = (*holds.HELD, State.READY)
 
 def verbs(daemon_handle: DaemonHandle) -> Sequence[Verb]:
     """The whole API."""
-    desk = _Desk(daemon_handle)
+    acts = _Acts(daemon_handle)
     one = "([^/]+)"
     return (
-        Verb("GET", "/status", desk.status),
-        Verb("GET", "/orders", desk.orders),
-        Verb("GET", f"/orders/{one}", desk.order),
-        Verb("POST", f"/orders/{one}/release", desk.release),
-        Verb("POST", f"/orders/{one}/cancel", desk.cancel),
-        Verb("POST", f"/orders/{one}/enquire", desk.enquire),
-        Verb("GET", "/lanes", desk.lanes),
-        Verb("POST", f"/lanes/{one}/pause", desk.pause),
-        Verb("POST", f"/lanes/{one}/resume", desk.resume),
-        Verb("POST", f"/lanes/{one}/probe", desk.probe),
-        Verb("GET", "/parked", desk.parked),
-        Verb("GET", f"/parked/{one}", desk.parked_one),
-        Verb("POST", f"/parked/{one}/replay", desk.replay),
-        Verb("POST", f"/parked/{one}/discard", desk.discard),
-        Verb("POST", "/drain", desk.drain),
-        Verb("POST", "/stop", desk.stop_all),
+        Verb("GET", "/status", acts.status),
+        Verb("GET", "/orders", acts.orders),
+        Verb("GET", f"/orders/{one}", acts.order),
+        Verb("POST", f"/orders/{one}/release", acts.release),
+        Verb("POST", f"/orders/{one}/cancel", acts.cancel),
+        Verb("POST", f"/orders/{one}/enquire", acts.enquire),
+        Verb("GET", "/lanes", acts.lanes),
+        Verb("POST", f"/lanes/{one}/pause", acts.pause),
+        Verb("POST", f"/lanes/{one}/resume", acts.resume),
+        Verb("POST", f"/lanes/{one}/probe", acts.probe),
+        Verb("GET", "/parked", acts.parked),
+        Verb("GET", f"/parked/{one}", acts.parked_one),
+        Verb("POST", f"/parked/{one}/replay", acts.replay),
+        Verb("POST", f"/parked/{one}/discard", acts.discard),
+        Verb("POST", "/drain", acts.drain),
+        Verb("POST", "/stop", acts.stop_all),
         *accounts_today.verbs(daemon_handle),
         *directory.verbs(daemon_handle),
         *persons.verbs(daemon_handle),
@@ -107,7 +107,7 @@ class _File:
     mates: tuple[PaymentRow, ...] = ()
 
 
-class _Desk:
+class _Acts:
     def __init__(self, daemon_handle: DaemonHandle) -> None:
         self._daemon_handle = daemon_handle
 
@@ -283,8 +283,9 @@ class _Desk:
         before = await self._daemon_handle.store.read(lambda conn: lane_pauses.said(conn, [name]))
         if lane_pauses.FROM_THE_PAST in lane.paused and not before[name].paused:
             raise Denied(409, "two_persons", f"lane {name} waits because the database came back from the past, and one "
-                         f"operator cannot lift that; nothing was changed. Two enrolled persons can: bankgw resume "
-                         f"{name} --reason …, then bankgw resolve --approve …; see docs/do/restore.md")  # fmt: skip
+                         f"operator cannot lift that; nothing was changed. Two enrolled persons can: "
+                         f"bankgw leave-safe-mode {name} --reason …, then bankgw resolve --approve …; "
+                         f"see docs/do/restore.md")  # fmt: skip
         return await self._said(call, name, paused=False, detail={})
 
     async def _said(self, call: Call, name: str, *, paused: bool, detail: dict[str, Any]) -> Any:

@@ -105,7 +105,6 @@ class Source(StrEnum):
     """Where information about a payment came from."""
 
     SUBMIT = "submit"
-    LATE = "late"
     ENQUIRY = "enquiry"
     RETURNS = "returns"
     STATEMENT = "statement"

@@ -1,4 +1,4 @@
-"""`bankgw demo`: the main job on real parts, with faults, ending in a report and one last line with the figures.
+"""`bankgw demo`: payments through the real daemon, broker and faulty simulated banks; a report, a line of figures.
 
 RabbitMQ as `.run/broker.json` (or $BANKGW_BROKER_JSON) describes it; a throw-away PKI, simulated banks and the
 daemon as processes of their own, everything bound to the loopback. Exit code 0 only if nothing disagrees.
@@ -291,29 +291,29 @@ class Demo:
 
     async def _ask_again(self, site: demo_site.Site) -> None:
         """Have the last word looked for on the payment that climbed highest, where the bank has more to say by now."""
-        desk = ControlClient(socket_of(site.settings))
+        control = ControlClient(socket_of(site.settings))
         for bank, order in evidence.longest_climbs(site.state).items():
             until_s = self._clock.monotonic_s() + float(trial.trial(bank).demo.get("ask_again_s", 0))
             known = self._climb(site, order)
             while self._clock.monotonic_s() < until_s and self._climb(site, order) == known:
-                await deferToThreadPool(self._reactor, self._reactor.getThreadPool(), self._enquire, desk, order)
+                await deferToThreadPool(self._reactor, self._reactor.getThreadPool(), self._enquire, control, order)
                 await sleep(self._clock, 2.0)
 
     @staticmethod
     def _climb(site: demo_site.Site, order: str) -> str:
         return evidence.climb_of(site.state, _vault_key(site), order)
 
-    def _enquire(self, desk: ControlClient, order: str) -> None:
+    def _enquire(self, control: ControlClient, order: str) -> None:
         try:
-            desk.post("orders", f"{stage.SENDER}:{order}", "enquire")
+            control.post("orders", f"{stage.SENDER}:{order}", "enquire")
         except (NoDaemon, Refused) as error:
             self._board.say(f"{self.elapsed():6.1f} s  not asked again: {error}")
 
     def _branches(self, site: demo_site.Site) -> Callable[[str, str], Deferred[Any]]:
         """How to ask a bank's directory, without holding up the ERP meanwhile."""
-        desk, pool = ControlClient(socket_of(site.settings)), self._reactor.getThreadPool()
+        control, pool = ControlClient(socket_of(site.settings)), self._reactor.getThreadPool()
         return lambda bank, text: deferToThreadPool(
-            self._reactor, pool, lambda: desk.get("directory", bank, name=text, limit=200)
+            self._reactor, pool, lambda: control.get("directory", bank, name=text, limit=200)
         )
 
     async def _stop_daemon(self) -> PromiseCheck:

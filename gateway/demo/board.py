@@ -1,4 +1,4 @@
-"""What the demo shows while it runs: a board that is redrawn on a terminal, a line now and then elsewhere."""
+"""The demo's progress display: redrawn on a terminal, a line from time to time elsewhere."""
 
 from __future__ import annotations
 

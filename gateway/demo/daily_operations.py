@@ -1,4 +1,4 @@
-"""The rest of a day's work for the demo: a batch, a payroll, a collection and a transfer at each bank that has them."""
+"""The demo's other commands: a batch, a payroll, a collection and a transfer at each bank that supports them."""
 
 from __future__ import annotations
 

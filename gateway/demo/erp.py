@@ -1,4 +1,4 @@
-"""The demo's two users of the broker: an ERP that sends the story and keeps what it hears, and a clerk of the gateway.
+"""The demo's two broker clients: an ERP that sends the commands and records replies and events, and a queue inspector.
 
 Both use the gateway's own broker client. The ERP trusts no message to come once or in order: it keeps everything it
 hears by message id. The clerk empties the gateway's queues before the demo and looks into those that people look into.

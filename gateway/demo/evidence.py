@@ -1,4 +1,4 @@
-"""Gathers what the demo compares: the banks' ledgers, the gateway's journal, and the raw bytes of its files."""
+"""Collects what the demo compares: the banks' ledgers, the gateway's journal, and the raw bytes of its files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The demo while it runs: the story is published, the banks misbehave, the daemon is killed and started again.
+"""The demo's run: commands are published, the banks inject faults, the daemon is killed and restarted.
 
 It ends when every order is final, or is in doubt although everything was done that will be done within minutes.
 """

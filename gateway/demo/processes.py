@@ -1,4 +1,4 @@
-"""Child processes of the demo and its like: started through this Python, known and ended by their process id.
+"""Child processes of the demo, the benchmark and the campaign: started with this Python, ended by their process id.
 
 A child runs in a session of its own, so that a Ctrl-C at the terminal reaches the parent alone, which then
 stops its children in order.

@@ -1,4 +1,4 @@
-"""A throw-away site on loopback: simulated banks with their PKI, and a gateway's settings that fit them.
+"""A temporary installation on the loopback: simulated banks with their PKI, and matching gateway settings.
 
 The demo, the benchmark and the fault campaign stand on it. It makes files; `processes` starts what they describe.
 Account numbers and names are invented.

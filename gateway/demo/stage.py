@@ -1,4 +1,4 @@
-"""Where the demo plays: simulated banks that misbehave by a seeded plan, and a gateway set up for them in seconds.
+"""Sets up the demo: simulated banks with a seeded fault plan, and a gateway configured for them.
 
 Time-outs, first enquiries and the watch for returns are short here, so that days pass in a minute; nothing else
 differs from a gateway that is set up for work.

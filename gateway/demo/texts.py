@@ -1,4 +1,4 @@
-"""The words of the demo's report, in English and in Chinese. Keyed by the English text, paragraphs by a name."""
+"""The texts of the demo's report in English and Chinese, keyed by the English text or by a paragraph's name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Compares three accounts of the same orders: the banks' ledgers (the truth), the journal, and what the ERP was told.
+"""Compares three records of the same orders: the banks' ledgers (the truth), the journal, and what the ERP was told.
 
 The ledgers are matched to orders by the payee's account, which every order has to itself: a payment made twice shows
 even if the gateway gave it two references. Pure: everything comes in as values.

@@ -20,6 +20,7 @@ from gateway.settings.reading import (
     socket_of,
 )
 from gateway.settings.tables import (
+    PERMIT_LOG,
     AccountSettings,
     BandSettings,
     BankSettings,
@@ -41,6 +42,7 @@ from gateway.settings.tables import (
 __all__ = [
     "BOM",
     "ENVIRONMENT_PREFIX",
+    "PERMIT_LOG",
     "AccountSettings",
     "BadSettings",
     "BandSettings",

@@ -1,4 +1,4 @@
-"""What no single field shows: whether the tables agree with each other."""
+"""Checks across settings tables: references between them, overlaps, and what production forbids."""
 
 from __future__ import annotations
 
@@ -193,15 +193,16 @@ def _places_check(settings: Settings) -> Iterator[Finding]:
             yield "broker.tls", "plain AMQP leaves this machine; add a [broker.tls] table"
         if not settings.journal.url.startswith("sqlite") and not settings.journal.password:
             yield "journal.password", "name the database password's file or credential"
-    socket = settings.desk_socket()
+    socket = settings.control_socket()
     if len(os.fsencode(socket)) > SOCKET_BYTES:
-        key = "desk.socket" if settings.desk.socket else "state_dir"
+        key = "control.socket" if settings.control.socket else "state_dir"
         yield (
             key,
-            f"{socket} has more than {SOCKET_BYTES} bytes, too long for a UNIX socket; give desk.socket a shorter path",
+            f"{socket} has more than {SOCKET_BYTES} bytes, too long for a UNIX socket; "
+            "give control.socket a shorter path",
         )
-    if settings.desk.group_may_open and socket.is_relative_to(settings.state_dir):
-        yield "desk.socket", "the group cannot reach state_dir; give the socket a path such as /run/bankgw/desk.sock"
+    if settings.control.group_may_open and socket.is_relative_to(settings.state_dir):
+        yield "control.socket", "the group cannot reach state_dir; give it a path such as /run/bankgw/control.sock"
     url = settings.broker.management_url
     if url is not None and not re.match(r"https?://[^/\s]+", url):
         yield "broker.management_url", "write http://user:password@host:15672, or remove it"

@@ -1,4 +1,4 @@
-"""From files and environment to settings, or to every mistake at once."""
+"""Reads settings from files and environment variables, or reports every mistake at once."""
 
 from __future__ import annotations
 
@@ -75,11 +75,11 @@ def socket_of(path: Path, environment: Mapping[str, str] | None = None) -> Path:
     """Where the control API of these settings listens, whatever else may be wrong with them. Raises BadSettings."""
     tables, _origin = _tables(path, environment)
     folder = path.resolve().parent
-    desk, state = tables.get("desk"), tables.get("state_dir")
-    socket = desk.get("socket") if isinstance(desk, dict) else None
+    control, state = tables.get("control"), tables.get("state_dir")
+    socket = control.get("socket") if isinstance(control, dict) else None
     if isinstance(socket, str):
         return folder / socket
-    return folder / (state if isinstance(state, str) else Settings.model_fields["state_dir"].default) / "desk.sock"
+    return folder / (state if isinstance(state, str) else Settings.model_fields["state_dir"].default) / "control.sock"
 
 
 def _tables(path: Path, environment: Mapping[str, str] | None) -> tuple[dict[str, Any], dict[str, str]]:

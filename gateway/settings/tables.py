@@ -1,4 +1,4 @@
-"""Every table and field of the settings files, with its type, unit, default and meaning. The manual is made of this."""
+"""Every table and field of the settings files: type, unit, default, meaning. Source of docs/lookup/settings.md."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ SLUG = r"^[a-z][a-z0-9_]{0,30}$"
 AMOUNT = r"^(0|[1-9][0-9]{0,14})(\.[0-9]{1,4})?$"
 ACCOUNT = r"^[0-9A-Za-z]{4,34}$"
 CURRENCY = r"^[A-Z]{3}$"
+PERMIT_LOG = "permits"
+"""The permit log's folder in `state_dir`."""
 _HOST = r"[0-9A-Za-z_]([0-9A-Za-z_-]*[0-9A-Za-z_])?(\.[0-9A-Za-z_]([0-9A-Za-z_-]*[0-9A-Za-z_])?)*\.?"
 
 
@@ -140,12 +142,12 @@ class Journal(_Table):
     url: str = Field("sqlite:///journal.db", description="SQLAlchemy URL; a relative SQLite path is under `state_dir`.")
     password: Secret | None = Field(None, description="Database password, if the URL carries none.")
     vault_key: Secret = Field(description="Key file that seals personal data; made by `bankgw doctor --make-key`.")
-    linger_ms: float = Field(3.0, ge=0, le=100, description="Milliseconds the writer waits for company under load.")
+    linger_ms: float = Field(3.0, ge=0, le=100, description="Milliseconds a group commit waits for more units.")
     permit_log_days: int = Field(
         90,
         ge=1,
         le=3650,
-        description="Days for which the permit log lists sends. A copy of the database that is older is noticed, too.",
+        description="Days for which the permit log lists sends. An older restored database is detected all the same.",
     )
     checkpoint_s: float = Field(
         60.0,
@@ -157,8 +159,8 @@ class Journal(_Table):
         None,
         ge=0,
         le=10_000,
-        description="Milliseconds between looks for what other nodes wrote into the same journal. Default: 250 for a "
-        "database server, 0 (one node only, no looks) for SQLite.",
+        description="Milliseconds between polls for what other nodes wrote into the same journal. Default: 250 for a "
+        "database server, 0 (one node only, no polling) for SQLite.",
     )
     refusals_kept_days: int = Field(
         90,
@@ -186,7 +188,7 @@ class WatchSettings(_Table):
 class LogSettings(_Table):
     """The stream of JSON lines on stderr."""
 
-    level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is written.")
+    level: Literal["debug", "info", "warning", "error"] = Field("info", description="Lowest level that is written.")
     priorities: bool = Field(False, description="Begin each line with the journal's `<6>`: for a daemon under systemd.")
 
 
@@ -194,7 +196,7 @@ class ControlSettings(_Table):
     """The control API."""
 
     socket: SettingsPath | None = Field(
-        None, description="UNIX socket of the control API; default `state_dir/desk.sock`."
+        None, description="UNIX socket of the control API; default `state_dir/control.sock`."
     )
     group_may_open: bool = Field(
         False, description="Let the daemon's group open the socket too (mode 0660): members may enrol, propose and "
@@ -217,10 +219,10 @@ class AccountSettings(_Table):
     opened: date | None = Field(None, description="First day it may be used.")
     closed: date | None = Field(None, description="First day it may no longer be used.")
     name_check: Literal["refuse", "warn"] = Field(
-        "refuse", description="What an order meets that gives this account another holder's name: refused, or logged."
+        "refuse", description="An order that gives this account another holder's name is refused, or only logged."
     )
     watch: bool = Field(
-        False, description="Whether its new entries and closed days are told as events, as often as the bank bears."
+        False, description="Publish its new entries and closed days as events, polled at the bank's own rate."
     )
 
 
@@ -241,16 +243,16 @@ class SenderLimits(_Table):
     """The most a sender may move, in the account's currency; absent means no limit."""
 
     per_payment: AmountText | None = Field(None, description="Largest single payment.")
-    per_batch: AmountText | None = Field(None, description="Largest sum of one batch.")
-    per_day: AmountText | None = Field(None, description="Sum of a calendar day over all accounts.")
-    per_account_day: AmountText | None = Field(None, description="Sum of a day per debtor account.")
-    per_payee_day: AmountText | None = Field(None, description="Sum of a day per creditor account.")
+    per_batch: AmountText | None = Field(None, description="Largest total of one batch.")
+    per_day: AmountText | None = Field(None, description="Most in one calendar day over all accounts.")
+    per_account_day: AmountText | None = Field(None, description="Most in one day per debtor account.")
+    per_payee_day: AmountText | None = Field(None, description="Most in one day per creditor account.")
 
 
 class SenderSettings(_Table):
     """An ERP system that may command the gateway. Its name here, not the broker user, is its identity."""
 
-    users: tuple[str, ...] = Field(min_length=1, description="Broker users that speak for it.")
+    users: tuple[str, ...] = Field(min_length=1, description="Broker users whose messages count as this sender's.")
     anonymous: bool = Field(
         False, description="Questions without a user-id count as this sender's; at most one sender may say so."
     )
@@ -262,7 +264,7 @@ class SenderSettings(_Table):
         (), description="Approval bands; they must cover every amount exactly once."
     )
     suspected_duplicate_hours: int = Field(
-        24, ge=0, le=720, description="Hold a payment alike to one of the last hours under another id; 0 turns it off."
+        24, ge=0, le=720, description="Hours within which a similar payment is held as a suspected duplicate; 0: off."
     )
     new_payee_hold: bool = Field(
         False, description="Hold payments to a payee (account, name and bank) that is not known for such an amount."
@@ -293,14 +295,14 @@ class LaneSettings(_Table):
     """One login at a bank's front-end: its address, its keys, its pace."""
 
     host: Host = Field(description="Front-end's host.")
-    ports: Mapping[str, int] = Field(description="TCP port of each of the bank's doors, by name.")
+    ports: Mapping[str, int] = Field(description="TCP port of each of the bank's services, by name.")
     tls: Tls | None = Field(None, description="Mutual TLS to the front-end; absent needs `plaintext`.")
     plaintext: Literal["no", "loopback", "pinned-lan"] = Field(
         "no", description="Allow plain TCP: to loopback, or on a guarded line of the LAN (warned and counted)."
     )
     credentials: Mapping[str, Secret] = Field({}, description="The login's secrets by the names the bank asks for.")
     keys: Mapping[str, SigningKey] = Field({}, description="Signing keys by the names the bank asks for.")
-    window: int | None = Field(None, ge=1, le=64, description="Exchanges at once; default: the bank's.")
+    window: int | None = Field(None, ge=1, le=64, description="Exchanges in parallel; default: the bank's.")
     per_second: float | None = Field(None, gt=0, description="Requests a second; default: the bank's.")
     connect_timeout_s: float = Field(5.0, gt=0, le=60, description="Seconds for the TCP connection.")
     handshake_timeout_s: float = Field(5.0, gt=0, le=60, description="Seconds for the TLS handshake.")
@@ -315,18 +317,18 @@ class BankSettings(_Table):
         {}, description="Options whose value is a file's text, such as the bank's certificate."
     )
     enquiry_deadline_s: float | None = Field(
-        None, gt=0, description="Seconds from sending until a payment without verdict escalates; default: the bank's."
+        None, gt=0, description="Seconds after sending until a payment without a result escalates; default: the bank's."
     )
     returns_watch_s: float | None = Field(
         None,
         ge=0,
-        description="Seconds after it settled for which it is asked whether the money came back; default: the bank's.",
+        description="Seconds after settlement for which returns are asked about; default: the bank's.",
     )
     returns_every_s: float | None = Field(
-        None, gt=0, description="Seconds between two questions whether a settled payment is back; default: the bank's."
+        None, gt=0, description="Seconds between two enquiries about a return; default: the bank's."
     )
     poll_every_s: float | None = Field(
-        None, gt=0, description="Seconds between two looks at a watched account; default: the bank's."
+        None, gt=0, description="Seconds between two polls of a watched account; default: the bank's."
     )
     most_repeats: int | None = Field(
         None,
@@ -349,20 +351,24 @@ class Settings(_Table):
         Path("/var/lib/bankgw"), description="Folder for the journal, the permit log and the socket."
     )
     zone: str = Field("Asia/Shanghai", description="Zone of calendar days in limits.")
-    holidays: tuple[date, ...] = Field((), description="Weekdays that are no business days, where these are counted.")
+    holidays: tuple[date, ...] = Field((), description="Weekdays that do not count as business days.")
     drain_s: float = Field(25.0, gt=0, description="Seconds a stopping daemon waits for exchanges under way.")
     broker: Broker = Field(description="RabbitMQ.")
     journal: Journal = Field(description="The journal.")
     watch: WatchSettings = Field(WatchSettings.model_construct(), description="Metrics and health.")
     log: LogSettings = Field(LogSettings.model_construct(), description="Log lines.")
-    desk: ControlSettings = Field(ControlSettings.model_construct(), description="Control API.")
+    control: ControlSettings = Field(ControlSettings.model_construct(), description="Control API.")
     accounts: tuple[AccountSettings, ...] = Field((), description="Account register.")
     senders: Mapping[Slug, SenderSettings] = Field({}, description="Senders by name.")
     banks: Mapping[Slug, BankSettings] = Field({}, description="Banks by name.")
 
-    def desk_socket(self) -> Path:
+    def control_socket(self) -> Path:
         """Where the control API listens."""
-        return self.desk.socket or self.state_dir / "desk.sock"
+        return self.control.socket or self.state_dir / "control.sock"
+
+    def permit_log(self) -> Path:
+        """The folder of this node's permit log."""
+        return self.state_dir / PERMIT_LOG
 
     def journal_url(self) -> str:
         """The journal's URL with a relative SQLite path made absolute under `state_dir`."""

@@ -1,4 +1,4 @@
-"""What the journal holds now that a gauge shows: one reading, by indexes only, however large the tables grow."""
+"""The counts behind the gauges, read from the journal in one go and by index only, however large the tables grow."""
 
 from __future__ import annotations
 

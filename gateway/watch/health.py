@@ -1,4 +1,4 @@
-"""Is the daemon alive, and may it work? Each answer comes with its reasons."""
+"""Liveness and readiness of the daemon, each with its reasons."""
 
 from __future__ import annotations
 

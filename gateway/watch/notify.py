@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import time
 from collections.abc import Mapping
 
 
@@ -18,10 +17,6 @@ class Notify:
     def ready(self, status: str) -> None:
         """Start-up is complete: the journal is open and the broker's objects are declared."""
         self._send(f"READY=1\nSTATUS={_line(status)}")
-
-    def reloading(self) -> None:
-        """A reload has begun; `ready` ends it."""
-        self._send(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
 
     def stopping(self) -> None:
         """The daemon is draining."""

@@ -1,4 +1,4 @@
-"""Keeps the gauges true, feeds the watchdog, and serves the pages."""
+"""Updates the gauges every second, feeds the service manager's watchdog, and serves the pages."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from faults.nemesis import Nemesis
 
 
 class Hours:
-    """A field with one kind of incident and a clock that its own waiting moves, one second a time."""
+    """A system with one kind of incident and a clock that its own waiting moves, one second a time."""
 
     def __init__(self, kills: int, zombies: int, last_s: float) -> None:
         self.played: list[float] = []
@@ -29,7 +29,7 @@ class Hours:
         self.now_s += 1.0
         self.stopping = self.now_s > self._last_s
 
-    async def play(self, _field: Any) -> None:
+    async def play(self, _system: Any) -> None:
         """The incident."""
         self.played.append(self.now_s - 100.0)
 
@@ -43,8 +43,8 @@ def test_incidents_wait_for_what_is_behind_and_for_no_more(
 ) -> None:
     """So many of four kills, or zombies, within four seconds; then two seconds more."""
     kills = what == "kills"
-    field: Any = Hours(met, 0, 6.0) if kills else Hours(0, met, 6.0)
-    monkeypatch.setattr("faults.nemesis.kinds", lambda _crash_loop: (Kind("the only one", "F-00", field.play),))
+    system: Any = Hours(met, 0, 6.0) if kills else Hours(0, met, 6.0)
+    monkeypatch.setattr("faults.nemesis.kinds", lambda _crash_loop: (Kind("the only one", "F-00", system.play),))
     asked = {"kills": wanted} if kills else {"zombies": wanted}
-    Deferred.fromCoroutine(Nemesis(field, long=True, within_s=4.0, **asked).weather_for_ever())
-    assert field.played == played
+    Deferred.fromCoroutine(Nemesis(system, long=True, within_s=4.0, **asked).faults_for_ever())
+    assert system.played == played

@@ -13,7 +13,7 @@ from twisted.internet.error import ConnectionDone
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 
-from faults.proxy import Proxy, Weather
+from faults.proxy import LinkState, Proxy
 
 
 class Peer(Protocol):
@@ -106,7 +106,7 @@ def _write(peer: Peer, data: bytes) -> None:
     peer.transport.write(data)
 
 
-async def test_in_fair_weather_it_carries_both_ways(place: Place) -> None:
+async def test_a_fair_link_carries_both_ways(place: Place) -> None:
     client, server = await place.both()
     _write(client, b"question")
     assert await server.until(8) == b"question"
@@ -134,15 +134,15 @@ async def test_a_cut_ends_both_sides(place: Place) -> None:
     assert not place.proxy.pairs
 
 
-async def test_a_black_hole_swallows_until_the_weather_is_fair(place: Place) -> None:
+async def test_a_black_hole_swallows_until_the_link_is_fair(place: Place) -> None:
     client, server = await place.both()
     _write(client, b"before")
     await server.until(6)
-    place.proxy.set(Weather.HOLE)
+    place.proxy.set(LinkState.HOLE)
     _write(client, b" and after")
     await place.later(0.05)
     assert server.said == b"before"
-    place.proxy.set(Weather.FAIR)
+    place.proxy.set(LinkState.FAIR)
     assert await server.until(16) == b"before and after"
 
 
@@ -160,13 +160,13 @@ async def test_half_a_message_and_then_nothing(place: Place) -> None:
 
 async def test_a_delay_keeps_the_order(place: Place) -> None:
     client, server = await place.both()
-    place.proxy.set(Weather.SLOW, 0.2)
+    place.proxy.set(LinkState.SLOW, 0.2)
     _write(client, b"a")
     await place.later(0.02)
     assert server.said == b""
     _write(client, b"b")
     await place.later(0.02)
-    place.proxy.set(Weather.FAIR)
+    place.proxy.set(LinkState.FAIR)
     _write(client, b"c")
     assert await server.until(3) == b"abc", "what was held goes first"
     await place.later(0.25)
@@ -176,7 +176,7 @@ async def test_a_delay_keeps_the_order(place: Place) -> None:
 @pytest.mark.parametrize("refuse", [True, False])
 async def test_who_is_refused_or_finds_nobody_is_hung_up_on(place: Place, refuse: bool) -> None:
     if refuse:
-        place.proxy.set(Weather.REFUSE)
+        place.proxy.set(LinkState.REFUSE)
     else:
         place.proxy.target = lambda: ("127.0.0.1", 1)
     client = await place.client()

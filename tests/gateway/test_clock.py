@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.task import Clock as TaskClock
 
-from gateway.clock import SeededEntropy, SystemClock, SystemEntropy, Ulids, steady_s, uuid7
+from gateway.clock import SystemClock, SystemEntropy, Ulids, steady_s, uuid7
+from tests.world.entropy import SeededEntropy
 
 NOW_MS = 1_795_500_000_000
 
@@ -81,10 +82,10 @@ import sys, threading, time
 from twisted.internet import base
 ahead_s = [0.0]
 base.ReactorBase.seconds = staticmethod(lambda: time.time() + ahead_s[0])  # as if somebody ran `date --set`
-from gateway.__main__ import world
+from gateway.__main__ import environment
 from twisted.internet import reactor
 if sys.argv[1] == "kept":
-    world().reactor()
+    environment().reactor()
 
 def set_clock():
     ahead_s[0] = float(sys.argv[2])

@@ -64,7 +64,7 @@ def test_good_settings(site: Callable[..., Path], tmp_path: Path) -> None:
     assert settings.state_dir == tmp_path / "state"
     assert settings.broker.password is not None
     assert settings.broker.password.path() == tmp_path / "broker"
-    assert settings.desk_socket() == tmp_path / "state" / "desk.sock"
+    assert settings.control_socket() == tmp_path / "state" / "control.sock"
     assert settings.journal_url() == f"sqlite:///{tmp_path}/state/journal.db"
     assert settings.banks["pab"].lanes["main"].ports == {"business": 7070}
 
@@ -142,8 +142,8 @@ CASES: list[tuple[str, str, str, str, str, str]] = [
     ("management", MAIN.replace("[broker]", '[broker]\nmanagement_url = "mq:15672"'), BANK, "m",
          "broker.management_url",
      "http://user"),
-    ("group", MAIN + "[desk]\ngroup_may_open = true", BANK, "m", "desk.socket", "the group cannot reach state_dir"),
-    ("socket", MAIN + f'[desk]\nsocket = "{"s" * 120}"', BANK, "m", "desk.socket", "shorter path"),
+    ("group", MAIN + "[control]\ngroup_may_open = true", BANK, "m", "control.socket", "the group cannot reach state_dir"),
+    ("socket", MAIN + f'[control]\nsocket = "{"s" * 120}"', BANK, "m", "control.socket", "shorter path"),
     ("bank_name", MAIN.replace('"pab"', '"PAB"'), BANK.replace("banks.pab", "banks.PAB"), "b", "banks.PAB",
          "its name is wrong"),
 ]  # fmt: skip
@@ -166,9 +166,9 @@ def test_each_mistake_names_file_key_and_remedy(
 
 
 def test_all_mistakes_at_once(site: Callable[..., Path]) -> None:
-    main = MAIN.replace('"payment.submit"', '"payment.send"') + "[watch]\nport = 70000\n[desk]\nhost = 1"
+    main = MAIN.replace('"payment.submit"', '"payment.send"') + "[watch]\nport = 70000\n[control]\nhost = 1"
     keys = {one.key for one in mistakes(site(main, BANK.replace("plaintext", "plain")))}
-    assert keys == {"senders.erp.operations.0", "watch.port", "desk.host", "banks.pab.lanes.main.plain"}
+    assert keys == {"senders.erp.operations.0", "watch.port", "control.host", "banks.pab.lanes.main.plain"}
     keys = {one.key for one in mistakes(site('zone = "x"\n' + MAIN.replace('bank = "pab"', 'bank = "b"'), BANK))}
     assert keys == {"zone", "accounts.0.bank"}
 
@@ -248,9 +248,9 @@ def test_limits_count_in_one_currency(site: Callable[..., Path]) -> None:
 
 def test_the_socket_is_known_however_wrong_the_rest_is(site: Callable[..., Path], tmp_path: Path) -> None:
     path = site(MAIN.replace("[broker]", "[brocker]"))
-    assert socket_of(path) == tmp_path / "state" / "desk.sock"
-    assert socket_of(site(MAIN + '[desk]\nsocket = "d.sock"')) == tmp_path / "d.sock"
-    assert socket_of(site(without(MAIN, 'state_dir = "state"'))) == Path("/var/lib/bankgw/desk.sock")
+    assert socket_of(path) == tmp_path / "state" / "control.sock"
+    assert socket_of(site(MAIN + '[control]\nsocket = "d.sock"')) == tmp_path / "d.sock"
+    assert socket_of(site(without(MAIN, 'state_dir = "state"'))) == Path("/var/lib/bankgw/control.sock")
 
 
 def test_read_gives_settings_beside_their_disagreements(site: Callable[..., Path]) -> None:

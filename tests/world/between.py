@@ -18,7 +18,6 @@ from typing import Any
 
 from twisted.python.failure import Failure
 
-from gateway.clock import SeededEntropy
 from gateway.core.states import Resolve
 from gateway.journal.cluster import restored_database
 from gateway.journal.commit.committer import Committer
@@ -29,6 +28,7 @@ from protocols.bank import Bank, Replay
 from protocols.canon.order import Kind
 from protocols.canon.outcome import Fate
 from protocols.twin import Booked
+from tests.world.entropy import SeededEntropy
 from tests.world.world import LifeClock, World
 
 TWO_LANES = "two lanes at one bank"
@@ -257,7 +257,7 @@ def _noticed(world: World, chance: random.Random, what: str) -> Iterator[str]:
 
 
 def let_go(world: World) -> None:
-    """Two persons let every lane go for what is missing: the same unit as the desk's."""
+    """Two persons let every lane go for what is missing: the same unit as the control API's."""
     life = world.life
     assert life is not None
     episode = life.gateway.past.episode

@@ -88,7 +88,7 @@ STAGES: dict[str, tuple[tuple[str, ...], ...]] = {
     "gateway/journal/people/proposals.py": (
         ("tests/gateway/cli/test_resolve.py",), ("tests/gateway/cli/test_from_the_past.py", "tests/gateway/control/test_server.py"),
     ),
-    "gateway/settings/agreement.py": (("tests/gateway/test_settings.py",), ("tests/gateway/cli/test_check.py",)),
+    "gateway/settings/agreement.py": (("tests/gateway/test_settings.py",), ("tests/gateway/control/test_settings_check.py",)),
     "gateway/settings/reading.py": (("tests/gateway/test_settings.py",), ("tests/gateway/cli/test_reload.py",)),
     **dict.fromkeys(
         (f"protocols/kit/iso20022/{part}.py" for part in ("account", "debit", "lines", "names", "parts", "report", "schema", "transfer")),

@@ -463,7 +463,7 @@ def a_lost_permit_log(folder: Path) -> World:
 
 @scene
 def mail_of_a_dead_node(folder: Path) -> World:
-    """What a node had to tell when it died is told by its neighbour."""
+    """What a node had to tell when it died is told by another node."""
     world = World(folder, settings={"journal": {"poll_ms": 250}}, spans=SPANS)
     first = world.start("gw1")
     world.run(5)

@@ -25,7 +25,7 @@ from typing import Any
 from cryptography.exceptions import InvalidSignature
 from sqlalchemy import event
 
-from gateway import app
+from gateway import adapters
 from gateway import settings as conf
 from gateway.bank.signers import Signer
 from gateway.journal.commit.group_commit import SqlStore
@@ -113,9 +113,9 @@ def bank(table: conf.BankSettings, options: Mapping[str, Any]) -> Bank:
 def _bank(dumped: str, options: str) -> Bank:
     table, wanted = conf.BankSettings.model_validate_json(dumped), json.loads(options)
     if table.protocol != "sample":
-        return app.load_bank(table.model_copy(update={"options": wanted}))
+        return adapters.load_bank(table.model_copy(update={"options": wanted}))
     wanted["bank_certificate"] = signing_keys().bank_certificate
-    made = app.load_bank(table.model_copy(update={"options": wanted}))
+    made = adapters.load_bank(table.model_copy(update={"options": wanted}))
     wire = made.questions.fate.__self__.wire  # type: ignore[union-attr]
     [pinned] = wire.bank_keys
     object.__setattr__(wire, "bank_keys", (_sealed(pinned),))

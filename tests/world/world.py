@@ -24,7 +24,6 @@ from twisted.internet.interfaces import IDelayedCall
 from gateway import app
 from gateway import settings as conf
 from gateway.bank.connection import BankConnection
-from gateway.clock import SeededEntropy
 from gateway.core.states import Event
 from gateway.erp.amqp_types import Properties
 from gateway.journal.commit import audit
@@ -48,6 +47,7 @@ from tests.world import stand_ins
 from tests.world.broker import ModelBroker, ModelClient
 from tests.world.broker import properties as envelope
 from tests.world.clock import HeapClock
+from tests.world.entropy import SeededEntropy
 from tests.world.pipe import End, connect
 from tests.world.points import Died, PointedAmqp, PointedExecutor, Points
 
@@ -530,7 +530,7 @@ class World:
         self.broker.publish(key, raw, envelope(said.pop("user"), said.pop("reply_to"), **said), undecodable=undecodable)
 
     def befall(self, id_: str, event: Event) -> None:
-        """What persons do to an order's payment: the same unit as the desk's, at the next commit."""
+        """What persons do to an order's payment: the same unit as the control API's, at the next commit."""
         life = self.life
         assert life is not None, "nobody is there to do it"
 

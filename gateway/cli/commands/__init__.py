@@ -1,1 +1,1 @@
-"""The commands of `bankgw`, one file a noun."""
+"""The commands of `bankgw`: one file per verb, or per noun with its verbs. Heavy imports stand inside the functions."""

@@ -1,4 +1,4 @@
-"""`bankgw certificates`: ask a bank for its certificate, first with a one-time code, later with the key before."""
+"""`bankgw certificates`: request a certificate from a bank, first with a one-time code, later with the current key."""
 
 from __future__ import annotations
 
@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from gateway.cli import exit_codes, output
+from gateway.cli.help_pages import Listing
 from gateway.cli.output import DEFAULT_CONFIG, AsJson, Config, ReasonOption
-from gateway.control import service_unit
-from gateway.settings import LaneSettings, Settings
-from protocols.bank import BadOptions
 
 if TYPE_CHECKING:
     from gateway.cli.enrolment import Clerk, ExchangeBytes, Kept
+    from gateway.settings import LaneSettings, Settings
     from protocols.certificates import Office
 
 BankName = Annotated[str, typer.Argument(metavar="BANK", help="The bank's name in the settings.")]
@@ -40,7 +39,7 @@ def application() -> typer.Typer:
     """The commands below `bankgw certificates`."""
     group = typer.Typer(
         help="Certificates that a bank gives over the wire: requests are kept before they leave, never sent blindly.",
-        no_args_is_help=True,
+        no_args_is_help=True, cls=Listing,
     )
     group.command("request")(request)
     group.command("renew")(renew)
@@ -125,7 +124,7 @@ def show(
     found = drawer.latest()
     if found is None:
         output.leave(exit_codes.FAILED, f"{drawer.folder}: no request")
-    output.show(_plain(*found, output.world(context).now()), as_json=as_json, words=_words)
+    output.show(_plain(*found, output.environment(context).now()), as_json=as_json, words=_words)
 
 
 def abandon(
@@ -163,14 +162,15 @@ def _place(
     context: typer.Context, config: Path, bank: str, lane: str, folder: Path | None, at: str
 ) -> _Found:
     from gateway.cli.enrolment import Clerk, Drawer
+    from protocols.bank import BadOptions
     from protocols.kit import dsig
 
-    settings, world = output.loaded(context, config).settings, output.world(context)
+    settings, environment = output.loaded(context, config).settings, output.environment(context)
     table = settings.banks.get(bank)
     if table is None or lane not in table.lanes:
         output.leave(exit_codes.CONFIG, f"no lane {bank}.{lane} in {config}")
     try:
-        office = world.load_office(table)
+        office = environment.load_office(table)
     except (BadOptions, OSError, ValueError) as error:
         output.leave(exit_codes.CONFIG, f"banks.{bank}: {error}; `bankgw check` says more")
     if office is None:
@@ -180,7 +180,7 @@ def _place(
     host, port = _address(at, row)
     place = _folder(settings, bank, lane, folder)
     signing = _signing(row, production=settings.mode == "production")
-    clerk = Clerk(office, Drawer(place), world.now, signing)
+    clerk = Clerk(office, Drawer(place), environment.now, signing)
     return _Found(clerk, office, row, host, port, {"bank": bank, "lane": lane, "at": f"{host}:{port}"})
 
 
@@ -275,7 +275,7 @@ def _finish(context: typer.Context, found: _Found, work: Callable[[ExchangeBytes
     except NotConnected as error:
         output.leave(exit_codes.UNAVAILABLE, str(error), "the request is kept; `bankgw certificates continue` sends it")
     place = drawer.put_away(kept)
-    output.show(_plain(place, kept, output.world(context).now()), as_json=as_json, words=_words)
+    output.show(_plain(place, kept, output.environment(context).now()), as_json=as_json, words=_words)
     ends = {Stage.ISSUED: exit_codes.OK, Stage.REFUSED: exit_codes.REFUSED}
     raise typer.Exit(ends.get(kept.request.stage, exit_codes.IN_DOUBT))
 
@@ -285,7 +285,7 @@ def _visit(context: typer.Context, work: Callable[[ExchangeBytes], Any], found: 
     from gateway.cli import broker_client
     from gateway.cli.enrolment_exchange import exchange_with
 
-    reactor = output.world(context).reactor()
+    reactor = output.environment(context).reactor()
     lane = found.lane
     if lane.tls is not None and found.host != lane.host:
         # Another host has a name of its own, and none of the pins of the lane's.
@@ -331,6 +331,8 @@ def _words(said: Any) -> None:
     for step in said["steps"]:
         output.say(f"  {step['at']}  {step['what']}")
     if said["stage"] == "issued":
+        from gateway.control import service_unit
+
         output.say(f"certificate {said['certificate']}\nits key   {said['key']}")
         output.say(f"put both in the lane's keys and the bank's options, then `bankgw check`; then "
                    f"{service_unit.reload()}")  # fmt: skip

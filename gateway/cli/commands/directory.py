@@ -14,11 +14,6 @@ PATIENCE_S = 150.0
 """The bank is asked page by page."""
 
 
-def add(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("directory")(directory)
-
-
 def directory(
     context: typer.Context,
     bank: Annotated[str, typer.Argument(metavar="BANK", help="Whom to ask: the name of its table in the settings.")],

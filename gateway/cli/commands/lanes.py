@@ -1,4 +1,4 @@
-"""`bankgw lanes`: the logins at banks; stop and start sending, put a harmless question."""
+"""`bankgw lanes`: list lanes (logins at banks), pause and resume sending, probe a bank, rename a lane."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import typer
 
 from gateway.cli import exit_codes, output
 from gateway.cli.commands.rename import rename_lane
-from gateway.cli.output import DEFAULT_CONFIG, AsJson, Config, ReasonOption, Socket
-from gateway.control.client import TIMEOUT_S
+from gateway.cli.help_pages import Listing
+from gateway.cli.output import DEFAULT_CONFIG, AsJson, Config, ReasonOption, Socket, Watch
 
 _COLUMNS = {"lane": "lane", "condition": "condition", "up": "sessions up", "work": "open work", "epoch": "epoch"}
 LaneArgument = Annotated[str, typer.Argument(metavar="LANE", help="BANK.LOGIN, as `bankgw lanes list` names it.")]
@@ -17,7 +17,7 @@ LaneArgument = Annotated[str, typer.Argument(metavar="LANE", help="BANK.LOGIN, a
 
 def application() -> typer.Typer:
     """The group."""
-    group = typer.Typer(help="Look at lanes (logins at banks) and steer them.", no_args_is_help=True)
+    group = typer.Typer(help="Look at lanes (logins at banks) and steer them.", no_args_is_help=True, cls=Listing)
     group.command("list")(list_lanes)
     group.command("pause")(pause)
     group.command("resume")(resume)
@@ -28,12 +28,18 @@ def application() -> typer.Typer:
 
 
 def list_lanes(
-    context: typer.Context, config: Config = DEFAULT_CONFIG, socket: Socket = None, as_json: AsJson = False
-) -> None:
+    context: typer.Context, watch: Watch = None, config: Config = DEFAULT_CONFIG, socket: Socket = None,
+    as_json: AsJson = False,
+) -> None:  # fmt: skip
     """List every lane and its condition."""
-    with output.asking():
-        said = output.remote(context, config, socket).get("lanes")
-    output.show(said, as_json=as_json, words=lambda page: _words(page["lanes"]))
+    daemon = output.remote(context, config, socket)
+
+    def look() -> None:
+        with output.asking():
+            said = daemon.get("lanes")
+        output.show(said, as_json=as_json, words=lambda page: _words(page["lanes"]))
+
+    output.repeated(watch, look)
 
 
 def _words(lanes: Any) -> None:
@@ -71,7 +77,9 @@ def resume(
     socket: Socket = None,
     as_json: AsJson = False,
 ) -> None:
-    """Take the operator's pause away. A lane that waits for a database from the past needs `bankgw resume` instead."""
+    """Take the operator's pause away.
+
+    A lane that waits because an older database was put back needs `bankgw leave-safe-mode` instead."""
     with output.asking():
         said = output.remote(context, config, socket).post("lanes", lane, "resume")
     output.show(said, as_json=as_json, words=_changed)
@@ -86,6 +94,8 @@ def probe(
     as_json: AsJson = False,
 ) -> None:
     """Put the bank's own harmless question and say how long the answer took; exit 69 when there is none."""
+    from gateway.control.client import TIMEOUT_S
+
     with output.asking():
         said = output.remote(context, config, socket, wait + TIMEOUT_S).post("lanes", lane, "probe", wait=wait)
 

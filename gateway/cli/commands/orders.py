@@ -1,4 +1,4 @@
-"""`bankgw orders`: look at orders, let a held one go, withdraw one, ask the bank about one."""
+"""`bankgw orders`: list and show orders, release a held one, cancel one, enquire about one at the bank."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import re
 from typing import Annotated, Any
 
 import typer
-from rich.text import Text
 
 from gateway.cli import output
-from gateway.cli.output import DEFAULT_CONFIG, AsJson, Clear, Config, ReasonOption, Socket
+from gateway.cli.help_pages import Listing
+from gateway.cli.output import DEFAULT_CONFIG, AsJson, Clear, Config, ReasonOption, Socket, Watch
 from gateway.control.folding import folded, hex_lines, short_signatures
 
 _COLUMNS = {
@@ -32,7 +32,7 @@ OrderOrBatch = Annotated[
 
 def application() -> typer.Typer:
     """The group."""
-    group = typer.Typer(help="Look at orders and act on them.", no_args_is_help=True)
+    group = typer.Typer(help="Look at orders and act on them.", no_args_is_help=True, cls=Listing)
     group.command("list")(list_orders)
     group.command("show")(show_order)
     group.command("release")(release)
@@ -50,24 +50,27 @@ def list_orders(
     limit: Annotated[int, typer.Option(min=1, max=1000, help="At most so many, newest first.")] = 50,
     after: Annotated[str | None, typer.Option(help="Go on after this key: `next` of the page before.")] = None,
     wide: Annotated[bool, typer.Option("--wide", help="Also the bank's reference and the payment's key.")] = False,
+    watch: Watch = None,
     config: Config = DEFAULT_CONFIG,
     socket: Socket = None,
     as_json: AsJson = False,
 ) -> None:
     """List orders, the newest first. `orders show` takes what stands under `order`."""
-    with output.asking():
-        said = output.remote(context, config, socket).get(
-            "orders", state=state, sender=sender, bank=bank, batch=batch, limit=limit, after=after
-        )
+    daemon = output.remote(context, config, socket)
 
     def words(page: Any) -> None:
         output.table([_row(one) for one in page["orders"]], _WIDE if wide else _COLUMNS, "no orders")
         if page["next"]:
             output.say(f"more: --after {page['next']}")
 
-    output.show(said, as_json=as_json, words=words)
-    output.end_if_away(said, "these are only the ready orders that this node has in memory; the others need the "
-                         "database")  # fmt: skip
+    def look() -> None:
+        with output.asking():
+            said = daemon.get("orders", state=state, sender=sender, bank=bank, batch=batch, limit=limit, after=after)
+        output.show(said, as_json=as_json, words=words)
+        output.end_if_away(said, "these are only the ready orders that this node has in memory; the others need the "
+                           "database")  # fmt: skip
+
+    output.repeated(watch, look)
 
 
 def _row(order: Any) -> dict[str, Any]:
@@ -89,6 +92,7 @@ def show_order(
         bool, typer.Option("--hex", help="Messages as hexadecimal octets; without --clear, of the masked text.")
     ] = False,
     clear: Clear = False,
+    watch: Watch = None,
     config: Config = DEFAULT_CONFIG,
     socket: Socket = None,
     as_json: AsJson = False,
@@ -97,9 +101,14 @@ def show_order(
 
     Of a batch: how its items stand. An item that travelled with others shows the message that carried them all.
     """
-    with output.asking():
-        said = output.remote(context, config, socket).get("orders", order, clear=1 if clear else None)
-    output.show(said, as_json=as_json, words=lambda found: _words(found, fold=not full, hexadecimal=hexadecimal))
+    daemon = output.remote(context, config, socket)
+
+    def look() -> None:
+        with output.asking():
+            said = daemon.get("orders", order, clear=1 if clear else None)
+        output.show(said, as_json=as_json, words=lambda found: _words(found, fold=not full, hexadecimal=hexadecimal))
+
+    output.repeated(watch, look)
 
 
 def _words(order: Any, *, fold: bool = True, hexadecimal: bool = False) -> None:
@@ -110,11 +119,8 @@ def _words(order: Any, *, fold: bool = True, hexadecimal: bool = False) -> None:
         if name != "timeline" and value not in ({}, []):
             output.say(f"{name:>16}  {_flat(value)}")
     output.say("")
-    out = output.console()
     for one in folded(order["timeline"]) if fold else order["timeline"]:
-        line = Text(f"{one['at'] or '':24}  ")
-        line.append(_headline(one))
-        out.print(line)
+        output.line(f"{one['at'] or '':24}  ", _headline(one))
         # What the ERP was told repeats the fields above; --json has it whole.
         kind = {"sent": "to the bank", "heard": "from the bank"}.get(one["what"], "")
         _bytes(kind, one.get("wire"), fold=fold, hexadecimal=hexadecimal)
@@ -124,18 +130,17 @@ def _words(order: Any, *, fold: bool = True, hexadecimal: bool = False) -> None:
 def _bytes(kind: str, wire: Any, *, fold: bool, hexadecimal: bool) -> None:
     if not wire:
         return
-    out = output.console()
     # The other side compares the whole digest: a narrow terminal must not fold it.
     head = f"{'':26}{kind}: {wire['bytes']} bytes, read as {wire['read_as']}\n{'':26}sha256 {wire['sha256']}"
-    out.print(Text(head, style="dim"), soft_wrap=True)
+    output.line((head, "dim"), whole=True)
     if hexadecimal:
         for text in hex_lines(wire["text"], wire["read_as"]):
-            out.print(Text(f"{'':4}{text}", style="dim"), soft_wrap=True)
+            output.line((f"{'':4}{text}", "dim"), whole=True)
     else:
         for text in (short_signatures(wire["text"]) if fold else wire["text"]).splitlines():
-            out.print(Text(f"{'':26}| {text}", style="dim"))
+            output.line((f"{'':26}| {text}", "dim"))
     if "cut_after" in wire:
-        out.print(Text(f"{'':26}… shown to byte {wire['cut_after']} only", style="dim"))
+        output.line((f"{'':26}… shown to byte {wire['cut_after']} only", "dim"))
 
 
 def _batch_words(batch: Any) -> None:

@@ -1,4 +1,4 @@
-"""`bankgw parked`: messages that wait for a person: news nobody could take, commands nobody could read."""
+"""`bankgw parked`: messages that need an operator: undeliverable events and unreadable commands."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Annotated, Any
 import typer
 
 from gateway.cli import exit_codes, output
+from gateway.cli.help_pages import Listing
 from gateway.cli.output import DEFAULT_CONFIG, AsJson, Clear, Config, ReasonOption, Socket
-from gateway.control.client import Refused
 
 _COLUMNS = {
     "from": "from", "written_at": "since", "event": "what", "routing_key": "key", "refused": "refused",
@@ -21,7 +21,7 @@ MessageArgument = Annotated[
 
 def application() -> typer.Typer:
     """The group."""
-    group = typer.Typer(help="Look at messages that wait for a person.", no_args_is_help=True)
+    group = typer.Typer(help="Look at messages that wait for a person.", no_args_is_help=True, cls=Listing)
     group.command("list")(list_parked)
     group.command("show")(show)
     group.command("replay")(replay)
@@ -54,6 +54,8 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Show one parked message: outbox first, then queue bankgw.parked."""
+    from gateway.control.client import Refused
+
     with output.asking():
         try:
             said = output.remote(context, config, socket).get("parked", message, clear=1 if clear else None)
@@ -109,6 +111,6 @@ def _in_queue(context: typer.Context, config: Any, limit: int) -> list[Any]:
 
     found = output.loaded(context, config)
     try:
-        return list(parked_queue.browse(output.world(context).reactor(), found.settings, limit))
+        return list(parked_queue.browse(output.environment(context).reactor(), found.settings, limit))
     except parked_queue.BrokerSilent as error:
         output.leave(exit_codes.UNAVAILABLE, f"{error}; --no-queue lists the outbox alone")

@@ -6,16 +6,15 @@ from typing import Annotated
 
 import typer
 
-from gateway.cli import output, person_key
-from gateway.cli.commands.persons import KeyOption, PassphraseFile
-from gateway.cli.commands.resolve import EvidenceOption, Pen, Yes, propose
+from gateway.cli import output
+from gateway.cli.help_pages import Listing
 from gateway.cli.output import DEFAULT_CONFIG, AsJson, Config, Socket
-from gateway.journal.people.proposals import ProposalKind
+from gateway.cli.signing import DEFAULT_KEY, EvidenceOption, KeyOption, PassphraseFile, Pen, Yes, propose
 
 
 def application() -> typer.Typer:
     """The commands of `bankgw payees`."""
-    app = typer.Typer(help="Payees that are registered by two persons.", no_args_is_help=True)
+    app = typer.Typer(help="Payees that are registered by two persons.", no_args_is_help=True, cls=Listing)
     app.command("register")(register)
     return app
 
@@ -28,7 +27,7 @@ def register(
     reason: Annotated[str, typer.Option("--reason", help="How you know the payee: a contract, a call to whom.")],
     evidence: EvidenceOption = None,
     yes: Yes = False,
-    key: KeyOption = person_key.DEFAULT,
+    key: KeyOption = DEFAULT_KEY,
     passphrase_file: PassphraseFile = None,
     config: Config = DEFAULT_CONFIG,
     socket: Socket = None,
@@ -36,6 +35,8 @@ def register(
 ) -> None:
     """Propose that an order's payee (account, name and bank) is known for its sender, whatever the amount. A second
     person approves it with `bankgw resolve --approve`. The order itself stays held until it is released."""
+    from gateway.control.signed_words import ProposalKind
+
     remote = output.remote(context, config, socket)
     wanted = {"kind": ProposalKind.REGISTER.value, "subject": order, "to": "known", "note": reason}
     propose(remote, wanted, evidence, Pen(key, passphrase_file, yes), as_json=as_json)

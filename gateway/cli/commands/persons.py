@@ -1,46 +1,28 @@
-"""`bankgw persons`: who may sign. Enrol yourself, confirm somebody as root, remove one."""
+"""`bankgw persons`: who may sign proposals. Enrol yourself, confirm a person as root, remove one."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from gateway.cli import exit_codes, output, person_key
+from gateway.cli import exit_codes, output
+from gateway.cli.help_pages import Listing
 from gateway.cli.output import DEFAULT_CONFIG, AsJson, Config, ReasonOption, Socket
+from gateway.cli.signing import DEFAULT_KEY, KeyOption, PassphraseFile, passphrase
 
-KeyOption = Annotated[
-    Path, typer.Option("--key", envvar="BANKGW_PERSON_KEY", help="Your own key file; it never leaves this machine.")
-]
-PassphraseFile = Annotated[
-    Path | None, typer.Option("--passphrase-file", help="File holding the key's passphrase, instead of asking for it.")
-]
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The person's name: a-z, 0-9, `_`, `.`, `-`.")]
 _COLUMNS = {"person": "person", "uid": "uid", "state": "state", "since": "since", "fingerprint": "fingerprint"}
 
 
 def application() -> typer.Typer:
     """The group."""
-    group = typer.Typer(help="Persons who sign what no single operator may do.", no_args_is_help=True)
+    group = typer.Typer(help="Persons who sign what no single operator may do.", no_args_is_help=True, cls=Listing)
     group.command("list")(list_persons)
     group.command("enrol")(enrol)
     group.command("confirm")(confirm)
     group.command("remove")(remove)
     return group
-
-
-def passphrase(path: Path | None, *, sealed: bool, new: bool = False) -> bytes | None:
-    """The key's passphrase, from its file or the terminal; None for a key that has none."""
-    if path is not None:
-        try:
-            return path.read_bytes().rstrip(b"\r\n") or None
-        except OSError as error:
-            output.leave(exit_codes.USAGE, f"{path} cannot be read: {error.strerror}")
-    if not sealed:
-        return None
-    asked: str = typer.prompt("Passphrase of your key", hide_input=True, confirmation_prompt=new, err=True)
-    return asked.encode()
 
 
 def list_persons(
@@ -55,7 +37,7 @@ def list_persons(
 def enrol(
     context: typer.Context,
     name: NameArgument,
-    key: KeyOption = person_key.DEFAULT,
+    key: KeyOption = DEFAULT_KEY,
     passphrase_file: PassphraseFile = None,
     open_key: Annotated[
         bool, typer.Option("--no-passphrase", help="Keep the key file without a passphrase (mode 0600 all the same).")
@@ -66,6 +48,8 @@ def enrol(
 ) -> None:
     """Enrol yourself, from your own user and without sudo: makes your key file if there is none, and writes you down
     with your UNIX user and public key. Then read the fingerprint out to whoever has root, who confirms it."""
+    from gateway.cli import person_key
+
     path = key.expanduser()
     try:
         if path.exists():

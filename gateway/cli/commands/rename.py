@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from gateway.cli import exit_codes, output
-from gateway.cli.commands.backup import Password, VaultKey, journal_of
+from gateway.cli.help_pages import Listing
+from gateway.cli.journal_options import Password, VaultKey, access_of
 from gateway.cli.output import DEFAULT_CONFIG, AsJson, Config, ReasonOption
-from gateway.control.peer_credentials import PeerCredentials
-from gateway.journal.cluster import renames
-from gateway.journal.cluster.renames import Renamed
-from gateway.journal.commit.store import Tx
-from gateway.settings import Settings
+
+if TYPE_CHECKING:
+    from gateway.settings import Settings
 
 
 def senders() -> typer.Typer:
     """The group `bankgw senders`."""
-    group = typer.Typer(help="Senders: the ERPs as the settings name them.", no_args_is_help=True)
+    group = typer.Typer(help="Senders: the ERPs as the settings name them.", no_args_is_help=True, cls=Listing)
     group.command("rename")(rename_sender)
     return group
 
@@ -41,7 +39,7 @@ def rename_lane(
     settings = output.loaded(context, config).settings
     lanes = {f"{name}.{lane}" for name, bank in settings.banks.items() for lane in bank.lanes}
     _named(old, new, lanes, "lane")
-    _rename(settings, (vault_key, password), ("lane", old, new, reason), renames.rename_lane, as_json=as_json)
+    _rename(settings, (vault_key, password), ("lane", old, new, reason), as_json=as_json)
 
 
 def rename_sender(
@@ -59,7 +57,7 @@ def rename_sender(
     daemon on this journal must be stopped, and the settings must have the new name only."""
     settings = output.loaded(context, config).settings
     _named(old, new, set(settings.senders), "sender")
-    _rename(settings, (vault_key, password), ("sender", old, new, reason), renames.rename_sender, as_json=as_json)
+    _rename(settings, (vault_key, password), ("sender", old, new, reason), as_json=as_json)
 
 
 def _named(old: str, new: str, there: set[str], what: str) -> None:
@@ -74,17 +72,17 @@ def _named(old: str, new: str, there: set[str], what: str) -> None:
 
 
 def _rename(
-    settings: Settings, files: tuple[Path | None, Path | None], about: tuple[str, str, str, str],
-    change: Callable[[Tx, str, str, str, str], Renamed], *, as_json: bool,
-) -> None:  # fmt: skip
-    from gateway.cli import offline_journal
+    settings: Settings, files: tuple[Path | None, Path | None], about: tuple[str, str, str, str], *, as_json: bool
+) -> None:
+    from gateway.control.offline import renaming
+    from gateway.control.peer_credentials import PeerCredentials
 
     what, old, new, reason = about
-    url, vault = journal_of(settings, *files)
+    access = access_of(settings, *files)
     try:
         actor = PeerCredentials(os.getuid()).actor
-        done = offline_journal.write(settings, url, vault, lambda tx: change(tx, old, new, actor, reason))
-    except offline_journal.NotWritten as error:
+        done = renaming.rename(settings, access, what, (old, new), actor, reason)
+    except renaming.NotWritten as error:
         output.leave(exit_codes.UNAVAILABLE if error.away else exit_codes.REFUSED, f"{what} {old}: {error}")
 
     def words(said: Any) -> None:

@@ -1,35 +1,25 @@
-"""`bankgw resolve` and `bankgw resume`: what two persons do together, each signing the same words."""
+"""`bankgw resolve`: decide a payment in doubt, or approve what another person proposed."""
 
 from __future__ import annotations
 
 import os
-from base64 import b64decode, b64encode
+from base64 import b64decode
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from gateway.cli import exit_codes, output, person_key
-from gateway.cli.commands.persons import KeyOption, PassphraseFile, passphrase
+from gateway.cli import exit_codes, output
 from gateway.cli.output import DEFAULT_CONFIG, AsJson, Config, Socket
-from gateway.control import proposal_text
-from gateway.control.client import ControlClient
-from gateway.journal.people.proposals import ProposalKind, Role, digest, to_sign
+from gateway.cli.signing import DEFAULT_KEY, EvidenceOption, KeyOption, PassphraseFile, Pen, Yes, propose
+
+if TYPE_CHECKING:
+    from gateway.control.client import ControlClient
 
 _COLUMNS = {
     "proposal": "proposal", "state": "state", "kind": "kind", "subject": "subject", "to": "to", "by": "by",
     "expires_at": "expires", "note": "reason",
 }  # fmt: skip
-Yes = Annotated[bool, typer.Option("--yes", help="Sign without being asked. A second person is needed all the same.")]
-EvidenceOption = Annotated[
-    Path | None, typer.Option("--evidence", help="File that shows it (4 MiB at most); kept sealed in the journal.")
-]
-
-
-def add(app: typer.Typer) -> None:
-    """Add the commands."""
-    app.command("resolve")(resolve)
-    app.command("resume")(resume)
 
 
 def resolve(
@@ -53,7 +43,7 @@ def resolve(
     ] = None,
     listed: Annotated[bool, typer.Option("--list", help="List proposals, the newest first.")] = False,
     yes: Yes = False,
-    key: KeyOption = person_key.DEFAULT,
+    key: KeyOption = DEFAULT_KEY,
     passphrase_file: PassphraseFile = None,
     config: Config = DEFAULT_CONFIG,
     socket: Socket = None,
@@ -62,6 +52,9 @@ def resolve(
     """Decide a payment in doubt, by two enrolled persons with evidence. The first proposes (`resolve ORDER --as …
     --evidence … --note …`), the second, from another user with another key, looks and approves (`resolve --approve`).
     Exit 0: done as asked; a proposal changes nothing until it is approved."""
+    from gateway.control import proposal_text
+    from gateway.control.signed_words import ProposalKind
+
     chosen = [order is not None, approve is not None, withdraw is not None, listed]
     if sum(chosen) != 1:
         _usage("give one of ORDER, --approve PROPOSAL, --withdraw PROPOSAL, --list")
@@ -89,78 +82,11 @@ def resolve(
         propose(remote, wanted, evidence, Pen(key, passphrase_file, yes), as_json=as_json)
 
 
-def resume(
-    context: typer.Context,
-    lane: Annotated[str, typer.Argument(metavar="LANE", help="BANK.LOGIN, as `bankgw lanes list` names it.")],
-    reason: Annotated[str, typer.Option("--reason", help="What was found out about the forgotten sends, and how.")],
-    evidence: EvidenceOption = None,
-    yes: Yes = False,
-    key: KeyOption = person_key.DEFAULT,
-    passphrase_file: PassphraseFile = None,
-    config: Config = DEFAULT_CONFIG,
-    socket: Socket = None,
-    as_json: AsJson = False,
-) -> None:
-    """Propose that a lane sends again though the database came back from the past; a second person approves it with
-    `bankgw resolve --approve`. First ask the bank about each line of `bankgw lanes forgotten`."""
-    remote = output.remote(context, config, socket)
-    wanted = {"kind": ProposalKind.RESUME.value, "subject": lane, "to": "send", "note": reason}
-    propose(remote, wanted, evidence, Pen(key, passphrase_file, yes), as_json=as_json)
-
-
-class Pen:
-    """A person's hand: shows the words, asks, and signs their digest."""
-
-    def __init__(self, key: Path, passphrase_file: Path | None, yes: bool) -> None:
-        self._path = key.expanduser()
-        self._passphrase_file = passphrase_file
-        self._yes = yes
-
-    def sign(self, text: str, role: Role) -> dict[str, str]:
-        """The digest of these very words and its signature. Ends the command when the person says no."""
-        digested = digest(text)
-        try:
-            sealed = person_key.is_sealed(self._path)
-            if not self._yes:
-                typer.echo(text, err=True)
-                if not typer.confirm("Do you sign this?", err=True):
-                    output.leave(exit_codes.REFUSED, "not signed; nothing was changed")
-            key = person_key.load(self._path, passphrase(self._passphrase_file, sealed=sealed))
-        except person_key.KeyUnusable as error:
-            output.leave(exit_codes.FAILED, str(error))
-        return {"digest": digested, "signature": b64encode(key.sign(to_sign(digested, role))).decode()}
-
-
-def propose(remote: ControlClient, wanted: dict[str, str], evidence: Path | None, pen: Pen, *, as_json: bool) -> None:
-    """Have the daemon draft the words, sign them, and keep the proposal."""
-    octets = b""
-    if evidence is not None:
-        try:
-            octets = evidence.read_bytes()
-        except OSError as error:
-            output.leave(exit_codes.USAGE, f"{evidence} cannot be read: {error.strerror}")
-        if not octets:
-            output.leave(exit_codes.USAGE, f"{evidence} is empty, which shows nothing")
-    with output.asking():
-        digest_of = proposal_text.sha256(octets) if octets else None
-        draft = remote.post("proposals", "draft", **wanted, evidence_sha256=digest_of)
-    # The words come from the daemon: what they say must be what was asked for, or nothing is signed.
-    asked = [f"to: {wanted['to']}", f"evidence-sha256: {proposal_text.sha256(octets) if octets else 'none'}"]
-    if any(line not in draft["text"].splitlines() for line in asked):
-        output.leave(exit_codes.FAILED, "the daemon's words are not what you asked for; nothing was signed")
-    signed = pen.sign(draft["text"], Role.PROPOSE)
-    with output.asking():
-        said = remote.post("proposals", **wanted, **signed, proposal=draft["proposal"], expires_ms=draft["expires_ms"],
-                           evidence=b64encode(octets).decode())  # fmt: skip
-
-    def words(one: Any) -> None:
-        output.say(f"proposal {one['proposal']} is open until {one['expires_at']}; nothing is changed yet")
-        output.say(f"a second person says: bankgw resolve --approve {one['proposal']}")
-
-    output.show(said, as_json=as_json, words=words)
-
-
 def _approve(remote: ControlClient, proposal: str, save: Path | None, pen: Pen, *, as_json: bool) -> None:
+    from gateway.control import proposal_text
+    from gateway.control.signed_words import ProposalKind
+    from gateway.control.signed_words import Role
+
     with output.asking():
         found = remote.get("proposals", proposal)
     octets = b64decode(found["evidence"])

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.text import Text
 
 from gateway.cli import exit_codes, output
 from gateway.cli.output import AsJson
@@ -22,11 +21,6 @@ _TOLD = ("would", "seq", "item_no", "payment", "bank", "bank_reference", "bank_c
          "next_enquiry", "was")  # fmt: skip
 SHOWN_CHARS = 1_000
 DEFAULT_PROFILE = Path("/etc/bankgw/erp.toml")
-
-
-def add(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("send")(send)
 
 
 def send(
@@ -74,12 +68,13 @@ def send(
                        )  # fmt: skip
     if dry_run:
         kind, body, wait = _rehearsed(kind), body.replace(b"payment.submit", b"payment.validate"), True
-    world = output.world(context)
-    reactor = world.reactor()
+    environment = output.environment(context)
+    reactor = environment.reactor()
     content_type = "application/xml" if body.lstrip()[:1] == b"<" else "application/json"
     try:
         speaker = read(profile)
-        visit = erp_client.Visit(reactor, speaker, SystemEntropy(), world.now, _printer(as_json, world.now()))
+        now = environment.now
+        visit = erp_client.Visit(reactor, speaker, SystemEntropy(), now, _printer(as_json, now()))
         work = visit(kind, body, content_type, timeout if wait else 0.0)
         broker_client.visit(reactor, lambda: work, timeout + 2 * broker_client.CONNECT_S)
     except BadProfile as error:
@@ -117,7 +112,7 @@ def _printer(as_json: bool, started: Any) -> Any:
         style = output.STATE_STYLE.get(str(said.get("state", "")), "")
         words = [f"{(one.at - started).total_seconds():7.3f} s", f"{one.event:20}"]
         words += [f"{name} {said[name]}" for name in _TOLD if said.get(name)]
-        output.console().print(Text("  ".join(words), style=style))
+        output.line(("  ".join(words), style))
         if one.is_repeat:
             output.say(f"{'':11}taken before, not carried out again; it is now: {said.get('state', 'see below')}")
         error = said.get("error")

@@ -1,4 +1,4 @@
-"""`bankgw today`: what every own account holds, what is expected of its bank, and which money is in doubt."""
+"""`bankgw today`: each own account's balance, statement and payments in doubt."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import typer
 
 from gateway.cli import output
 from gateway.cli.output import DEFAULT_CONFIG, AsJson, Clear, Config, Socket
-from gateway.control.accounts_today import ALL_BANKS
 
 _COLUMNS = {
     "account": "account", "bank": "bank", "currency": "", "book": "book", "available": "available", "as_of": "as of",
@@ -18,11 +17,6 @@ _TOTALS = {
     "bank": "total", "currency": "", "book": "book", "available": "available", "as_of": "oldest as of",
     "entries": "entries", "statement": "statements", "doubt": "in doubt", "accounts": "accounts",
 }  # fmt: skip
-
-
-def add(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("today")(today)
 
 
 def today(
@@ -73,6 +67,8 @@ def _statement(one: Any) -> str:
 
 
 def _total(one: Any) -> dict[str, Any]:
+    from gateway.control.client import ALL_BANKS
+
     return {
         **one, "bank": "all banks" if one["bank"] == ALL_BANKS else one["bank"],
         "as_of": _moment(one["oldest_as_of"]), "doubt": _doubt(one["in_doubt"]),

@@ -59,12 +59,6 @@ class Taken:
     orphaned: bool
 
 
-def lease(tx: Tx, lane: str, node: str, ttl_ms: int) -> int | None:
-    """As `take`, but returns the new epoch only."""
-    taken = take(tx, lane, node, ttl_ms)
-    return None if taken is None else taken.epoch
-
-
 def take(tx: Tx, lane: str, node: str, ttl_ms: int, dead: LaneRow | None = None) -> Taken | None:
     """Take the lane if it is free, expired, or left by an earlier process of this node.
 

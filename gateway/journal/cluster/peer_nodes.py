@@ -116,7 +116,7 @@ class PeerNodes:
         self._reached_s = clock.monotonic_s()
         self._beaten_s: float | None = None
         self._judges_from_s = 0.0
-        self._tasks = Tasks(lambda failure: _log.error("peers.ended", error=str(failure.value)))
+        self._tasks = Tasks(lambda failure: _log.error("peer_nodes.ended", error=str(failure.value)))
 
     def start(self) -> None:
         """Start."""
@@ -140,9 +140,9 @@ class PeerNodes:
             except (CancelledError, StoreFailed):
                 raise
             except Exception:
-                # A node that stopped here would go on sending on a lane that an operator paused on another node.
-                _log.error("peers.failed", error=Failure().getTraceback(detail="brief"),
-                           action="tried again at the next heartbeat")  # fmt: skip
+                # A node that gave up here would send on a lane that an operator paused elsewhere.
+                _log.error("peer_nodes.failed", error=Failure().getTraceback(detail="brief"),
+                           action="tried again at the next beat")  # fmt: skip
                 self._meters.alarms.labels("impossible").inc()
             await sleep(self._clock, every_s)
 

@@ -44,14 +44,9 @@ def answer(tx: Tx, question: str, reply: OutboxRow | None) -> bool:
     return True
 
 
-def open_questions(conn: Connection) -> list[QuestionRow]:
-    """All unanswered questions that can be read, oldest first."""
-    return waiting(conn)[0]
-
-
 def waiting(conn: Connection) -> tuple[list[QuestionRow], dict[str, str]]:
-    """As `open_questions`, and the keys of questions that cannot be read, with the reason: they must not block
-    others."""
+    """Every question without an answer that can be read, the oldest first; and those that cannot be read, with why:
+    they must not keep the others from an answer."""
     vault, found, sealed = vault_of(conn), list[QuestionRow](), dict[str, str]()
     for row in rows(conn, _OPEN, {}):
         try:

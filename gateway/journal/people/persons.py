@@ -82,7 +82,7 @@ def of_name(conn: Connection, name: str) -> Person | None:
 
 def enrol(tx: Tx, name: str, uid: int, key: bytes, actor: str) -> Person | No:
     """Record a person, to be confirmed by root. A name, a UNIX user and a key belong to one person only."""
-    assert len(key) == KEY_BYTES, "the desk has looked at the key"
+    assert len(key) == KEY_BYTES, "the control API has checked the key"
     wanted = Person(name, uid, key, enrolled=False, at_ms=tx.now_ms)
     for other in everyone(tx.fresh):
         if other == replace(wanted, enrolled=other.enrolled, at_ms=other.at_ms):

@@ -32,7 +32,7 @@ class ProposalKind(StrEnum):
     or register an order's payee as known."""
 
     RESOLVE = "resolve"
-    RESUME = "resume"
+    LEAVE_SAFE_MODE = "resume"  # as journals and signed words have had it from the start
     RESTART = "restart"
     REGISTER = "register"
 

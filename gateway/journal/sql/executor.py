@@ -7,11 +7,9 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import Protocol, TypeVar
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorFromThreads
 from twisted.python.failure import Failure
-
-from gateway.clock import Clock
 
 T = TypeVar("T")
 
@@ -65,21 +63,6 @@ class ThreadExecutor:
         self._left -= 1
         if self._left == 0:
             self._stopped.callback(None)
-
-
-class InlineExecutor:
-    """Runs each piece of work in the reactor's thread at the next turn of `clock`: deterministic, for simulations."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-
-    def run(self, work: Callable[[], T], then: Callable[[T | Failure], object]) -> None:
-        """Run `work` and `then` at the clock's next turn."""
-        self._clock.later(0, lambda: then(_caught(work)))
-
-    def stop(self) -> Deferred[None]:
-        """Fires at once: nothing runs in another thread."""
-        return succeed(None)
 
 
 def _caught(work: Callable[[], T]) -> T | Failure:

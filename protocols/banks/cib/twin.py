@@ -27,7 +27,7 @@ from typing import Any, Final
 from lxml import etree
 
 from protocols.bank import Cutter
-from protocols.banks.cib.twin_accounts import Desk
+from protocols.banks.cib.twin_accounts import AccountQuestions
 from protocols.banks.cib.twin_bundles import Bundling
 from protocols.banks.cib.twin_words import ORDER, REGISTERED, Broke, Faults, Refused, leaves, money, sole, text
 from protocols.canon.money import Money
@@ -60,7 +60,7 @@ class FoxBank:
     receipt_path: str = ""
     faults: Faults = field(default_factory=Faults)
     ports: tuple[str, ...] = ("business",)
-    desk: Desk = field(default_factory=Desk)
+    questions: AccountQuestions = field(default_factory=AccountQuestions)
     bundling: Bundling = field(default_factory=Bundling)
     wrong_passwords: int = 0
 
@@ -84,13 +84,13 @@ class FoxBank:
         declaration = "" if self.faults.bare else _DECLARATION
         headers = (("Content-Type", "application/x-fox"), ("Connection", "close"))
         # A cut name is no text any more, so rows of bytes take the place of a mark.
-        document = self.desk.with_rows(xmldoc.build(body, GBK, declaration=declaration))
+        document = self.questions.with_rows(xmldoc.build(body, GBK, declaration=declaration))
         return Answer(http.answer(200, headers, document), close=True)
 
     def _file(self, target: str) -> Answer:
         before, _, after = self.receipt_path.partition("{file_id}")
         file_id = target.removeprefix(before).removesuffix(after)
-        data = self.desk.file(file_id) if self.receipt_path and target == before + file_id + after else None
+        data = self.questions.file(file_id) if self.receipt_path and target == before + file_id + after else None
         if data is None:
             return Answer(http.answer(404, phrase="Not Found"), close=True)
         return Answer(http.answer(200, (("Connection", "close"),), data), close=True)
@@ -141,7 +141,7 @@ class FoxBank:
             "XFERINQTRN": self._enquire,
             "INQSTATETRN": self._core,
             **self.bundling.operations(self.faults),
-            **self.desk.operations(self.faults),
+            **self.questions.operations(self.faults),
         }
         if name not in known:
             raise Refused("2000", "不支持的交易")

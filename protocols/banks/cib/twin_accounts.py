@@ -25,7 +25,7 @@ _WIDTHS: Final = (30, 10, 3, 8, 6, 2, 3, 4, 4, 8, 3, 10, 10, 15, 15, 2, 1, 1, 1,
 
 
 @dataclass(slots=True)
-class Desk:
+class AccountQuestions:
     """Account questions. `jobs` are receipts ordered by account and day, `files` what can be fetched."""
 
     jobs: dict[tuple[str, str], str] = field(default_factory=dict)

@@ -33,8 +33,8 @@ from cryptography.x509.oid import NameOID
 from lxml import etree
 
 from protocols.bank import BadOptions, Cutter
-from protocols.banks.spdb.twin_desk import FAULTS as DESK_FAULTS
-from protocols.banks.spdb.twin_desk import MALFORMED, BankRefused, Desk
+from protocols.banks.spdb.twin_operations import FAULTS as OPERATION_FAULTS
+from protocols.banks.spdb.twin_operations import MALFORMED, BankRefused, Operations
 from protocols.kit import cms, http, xmldoc
 from protocols.kit.charset import GBK
 from protocols.kit.dsig.key import PinnedKey
@@ -43,7 +43,7 @@ from protocols.kit.xmldoc import Markup, el
 from protocols.twin import Answer, Books, Twin
 
 FAULTS: Final = (
-    *DESK_FAULTS,
+    *OPERATION_FAULTS,
     "no_key",  # the sign port's key is out
     "swapped_signatures",  # the sign port answers with the signature before
     "verify_refuses",  # the verify port does not know the bank's key
@@ -96,7 +96,7 @@ class BiSafe:
 
     front: Seal
     bank: Seal
-    desk: Desk
+    operations: Operations
     master_id: str = ""
     cheap: bool = False
     faults: frozenset[str] = frozenset()
@@ -191,8 +191,9 @@ class BiSafe:
 
     def _operation(self, operation: str) -> Callable[[etree._Element, Books], Markup]:
         known: dict[str, Callable[[etree._Element, Books], Markup]] = {
-            "8801": self.desk.single, "8800": self.desk.batch, "8804": self.desk.rows, "DO48": self.desk.package,
-            "EY03": self.desk.authorisation, "4402": self.desk.balance,
+            "8801": self.operations.single, "8800": self.operations.batch, "8804": self.operations.rows,
+            "DO48": self.operations.package,
+            "EY03": self.operations.authorisation, "4402": self.operations.balance,
         }  # fmt: skip
         if operation not in known:
             raise BankRefused(MALFORMED, "不支持的交易代码")
@@ -232,12 +233,13 @@ def build(options: Mapping[str, Any], keys: Mapping[str, bytes]) -> Twin:
     if hash_name not in _HASHES:
         raise BadOptions("hash", f"one of {', '.join(_HASHES)}")
     key = cast(RSAPrivateKey, load_pem_private_key(keys["bank"], None))
-    front, desk = _front_key(), Desk(
+    front, operations = _front_key(), Operations(
         float(options.get("authorise_s", -1)), str(options.get("web_status", "")),
         str(options.get("taken_status", "A")), str(options.get("flags", "")), faults,
     )  # fmt: skip
     return BiSafe(
-        Seal(front, _certificate("BISafe", front), hash_name), Seal(key, _certificate("spdb", key), hash_name), desk,
+        Seal(front, _certificate("BISafe", front), hash_name), Seal(key, _certificate("spdb", key), hash_name),
+        operations,
         str(options.get("master_id", "")), bool(options.get("cheap", False)), faults,
     )  # fmt: skip
 

@@ -221,7 +221,7 @@ def test_an_account_that_leaves_the_list_and_comes_back_is_looked_at_as_often_as
     world = watching(tmp_path)
     life = world.start()
     world.run(POLL_S / 2)
-    listed = life.gateway.watching
+    listed = life.gateway.account_watch
     account = Watched(world.bank.account, "sample", "sample.main", "CNY", ("kingdee",))
     for watched in ([], [account], [], [account]):
         listed.watch(watched)

@@ -17,7 +17,7 @@ from tests.world.clock import HeapClock
 from tests.world.world import LifeClock
 
 
-class _Tenure:
+class _Lease:
     def __init__(self) -> None:
         self.clock_set = False
         self.lasted_s = 1e9
@@ -25,7 +25,7 @@ class _Tenure:
 
 class _Lane:
     def __init__(self) -> None:
-        self.lease, self.meters, self.clock = _Tenure(), Meters(CollectorRegistry()), LifeClock(HeapClock(1_800_000_000.0))
+        self.lease, self.meters, self.clock = _Lease(), Meters(CollectorRegistry()), LifeClock(HeapClock(1_800_000_000.0))
         self.clock_trust = ClockTrust("b.main", self.clock, cast(Lease, self.lease), self.meters)
 
     def ahead(self, by_ms: int) -> None:

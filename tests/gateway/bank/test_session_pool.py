@@ -33,7 +33,7 @@ def test_a_declined_sign_on_is_tried_once_by_one_berth_and_then_left_alone(tmp_p
     world.run(250)
     lane = life.gateway.lanes["sample.main"]
     assert not lane.ready
-    assert world.declined(life) == 1, "four berths, one attempt"
+    assert world.declined(life) == 1, "four sessions, one attempt"
     world.run(60)
     assert world.declined(life) == 2, "once more after five minutes, not a loop"
 

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
+import typer
 
-from gateway import app, log
-from gateway.cli import application, exit_codes
+from gateway import adapters, log
+from gateway.cli import application, exit_codes, help_pages, output
 from gateway.cli.environment import Environment
 from gateway.cli.erp_profile import ErpProfile
 from gateway.control import service_unit
@@ -33,8 +34,8 @@ def no_reactor() -> NoReturn:
 
 def world(**changed: Any) -> Environment:
     given: dict[str, Any] = {
-        "version": lambda: "9.9", "environment": {}, "reactor": no_reactor, "load_bank": app.load_bank,
-        "start": lambda *_: None, "now": lambda: sites.NOW, "load_office": app.load_office,
+        "version": lambda: "9.9", "variables": {}, "reactor": no_reactor, "load_bank": adapters.load_bank,
+        "start": lambda *_: None, "now": lambda: sites.NOW, "load_office": adapters.load_office,
     }  # fmt: skip
     return Environment(**{**given, **changed})
 
@@ -121,7 +122,7 @@ def test_mistakes_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
 def test_without_a_daemon_it_is_69(words: Sequence[str], settings: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert bankgw(*words, "--config", settings) == exit_codes.UNAVAILABLE
     assert "no daemon listens at" in capsys.readouterr().err
-    assert bankgw(*words, "--socket", "/nowhere/desk.sock") == exit_codes.UNAVAILABLE
+    assert bankgw(*words, "--socket", "/nowhere/control.sock") == exit_codes.UNAVAILABLE
 
 
 def test_a_vault_key_is_made_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -422,3 +423,80 @@ def test_audit_verify_says_that_a_journal_is_whole_or_what_contradicts(
     said = json.loads(capsys.readouterr().out)
     assert not said["whole"] and (said["entries"], said["checkpoints"]) == (2, 1)
     journal.close()
+
+
+def error_of(said: str) -> Any:
+    (line,) = said.splitlines()
+    return json.loads(line)["error"]
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [(("orders", "list", "--limit", "0", "--json"), exit_codes.USAGE), (("status", "--nope", "--json"), exit_codes.USAGE),
+     (("orders", "show", "--json"), exit_codes.USAGE), (("resolve", "--json"), exit_codes.USAGE),
+     (("status", "--json", "--socket", "/nowhere/control.sock"), exit_codes.UNAVAILABLE),
+     (("lanes", "list", "--json", "--config", "/nowhere/bankgw.toml"), exit_codes.CONFIG),
+     (("backup", "/nowhere/copy.db", "--json", "--config", "/nowhere/bankgw.toml"), exit_codes.CONFIG)],
+)  # fmt: skip
+def test_errors_are_json_where_json_is_asked_for(
+    words: Sequence[str], code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert bankgw(*words) == code
+    said = capsys.readouterr()
+    error = error_of(said.err)
+    assert (error["exit"], error["name"], said.out) == (code, exit_codes.NAMES[code], "")
+    assert error["messages"] and all(error["messages"])
+
+
+def test_an_error_in_words_after_one_in_json(capsys: pytest.CaptureFixture[str]) -> None:
+    bankgw("status", "--json", "--socket", "/nowhere/control.sock")
+    capsys.readouterr()
+    assert bankgw("status", "--socket", "/nowhere/control.sock") == exit_codes.UNAVAILABLE
+    assert capsys.readouterr().err.startswith("no daemon listens at")
+
+
+def test_every_command_stands_in_one_group_of_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    top: Any = typer.main.get_command(application.application())
+    names = [name for names in help_pages.GROUPS.values() for name in names]
+    assert sorted(names) == sorted(top.commands) and len(names) == len(set(names))
+    assert bankgw("--help") == exit_codes.OK
+    said = capsys.readouterr().out
+    for heading in help_pages.GROUPS:
+        assert f"\n{heading}:\n" in said
+    for words in ((), ("orders",), ("certificates",)):
+        bankgw(*words, "--help")
+        listed = capsys.readouterr().out.partition("Commands:")[2] if words else said.partition("Run:")[2]
+        assert listed and "..." not in listed, "a summary that was cut off"
+
+
+def test_watching_repeats_until_it_is_interrupted() -> None:
+    looks: list[float] = []
+
+    def wait(seconds: float) -> None:
+        looks.append(seconds)
+        if len(looks) == 4:
+            raise KeyboardInterrupt
+
+    output.repeated(2.0, lambda: looks.append(0.0), wait)
+    assert looks == [0.0, 2.0, 0.0, 2.0]
+    looks.clear()
+    output.repeated(None, lambda: looks.append(0.0), wait)
+    assert looks == [0.0]
+
+
+def test_a_drain_waits_until_nothing_moves(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    counts = [{"ready": 2, "sending": 1, "in_doubt": 4}, {"ready": 0, "sending": 1, "in_doubt": 4}, {"in_doubt": 4}]
+
+    class Daemon:
+        def post(self, *parts: str, **body: Any) -> Any:
+            return {"draining": True, "orders": counts.pop(0)}
+
+        def get(self, *parts: str) -> Any:
+            return {"orders": counts.pop(0)}
+
+    monkeypatch.setattr("gateway.cli.output.remote", lambda *_: Daemon())
+    assert bankgw("drain", "--wait", "30") == exit_codes.OK
+    assert "orders under way: in_doubt 4" in capsys.readouterr().out
+    counts.append({"ready": 2})
+    assert bankgw("drain", "--wait", "0") == exit_codes.UNAVAILABLE
+    assert "2 orders are still ready or sending" in capsys.readouterr().err

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from cryptography.x509 import load_pem_x509_certificate
 
-from gateway import app
+from gateway import adapters
 from gateway.bank.connection import NoAnswer
 from gateway.bank.dialer import NotConnected
 from gateway.bank.handshake_errors import Reason
@@ -300,8 +300,8 @@ def test_the_settings_say_where(site: Path, capsys: pytest.CaptureFixture[str]) 
     assert application.main(world(), ["certificates", "continue", "nobody", "--config", str(site)]) == exit_codes.CONFIG
     assert "no lane nobody.main" in capsys.readouterr().err
     table = read(site, os.environ).settings.banks["finws"]
-    assert app.load_office(table) is not None
-    assert app.load_office(table.model_copy(update={"protocol": "sample", "options": {}, "option_files": {}})) is None
+    assert adapters.load_office(table) is not None
+    assert adapters.load_office(table.model_copy(update={"protocol": "sample", "options": {}, "option_files": {}})) is None
 
 
 @pytest.mark.parametrize(

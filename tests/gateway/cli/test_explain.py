@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from typer.testing import CliRunner
 
 from gateway.cli import application, exit_codes
-from gateway.cli.commands.explain import masked
+from gateway.cli.signed_message import masked
 from protocols.kit import cms, dsig
 from tests.attacks.targets import bank_key, goldens
 from tests.protocols.banks.finws.paper import ACCEPTOR, US, VERIFIER, pay, signer, stage

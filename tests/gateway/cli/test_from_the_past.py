@@ -11,7 +11,7 @@ import pytest
 
 from gateway.journal.cluster.lane_pauses import FROM_THE_PAST
 from gateway.simbank.faults import BankFault, Script, Scripted
-from tests.gateway.cli.counter import Desk
+from tests.gateway.cli.control_operator import Operator
 from tests.gateway.cli.test_resolve import LI, WANG, approval, approve, draft, enrol, made_of
 from tests.world.world import World
 
@@ -41,7 +41,7 @@ def restored(tmp_path: Path) -> Iterator[Restored]:
     world = Restored(tmp_path, plan=Script([Scripted(BankFault.DROP_AFTER)]), bank_options={"first_enquiry_s": 600.0})
     world.start()
     world.run(1)
-    enrol(Desk(world), WANG, LI)
+    enrol(Operator(world), WANG, LI)
     world.submit("AP-0")
     world.run(5)
     assert world.last("AP-0")["state"] == "in_doubt"
@@ -59,17 +59,17 @@ def wish(lane: str = LANE, **changed: Any) -> dict[str, Any]:
     return {"kind": "resume", "subject": lane, "to": "send", "note": "each reference asked about at the bank", **changed}
 
 
-def propose(desk: Desk) -> str:
+def propose(operator: Operator) -> str:
     wanted = wish()
-    return str(desk.ask("POST", "proposals", peer=WANG.peer, **made_of(draft(desk, WANG, wanted, b"list"), WANG, wanted,
+    return str(operator.ask("POST", "proposals", peer=WANG.peer, **made_of(draft(operator, WANG, wanted, b"list"), WANG, wanted,
                                                                        b"list"))["proposal"])  # fmt: skip
 
 
 def test_nothing_is_sent_but_asking_goes_on(restored: Restored) -> None:
-    desk = Desk(restored)
-    assert desk.ask("GET", "lanes")["lanes"][0]["condition"] == f"paused:{FROM_THE_PAST}"
-    assert desk.ask("GET", "status")["safe_mode"]
-    (send,) = desk.ask("GET", "past")["sends"]
+    operator = Operator(restored)
+    assert operator.ask("GET", "lanes")["lanes"][0]["condition"] == f"paused:{FROM_THE_PAST}"
+    assert operator.ask("GET", "status")["safe_mode"]
+    (send,) = operator.ask("GET", "past")["sends"]
     assert send["lane"] == LANE
     assert f"{LANE}/{send['bank_reference']}" == restored.permits.written[-1].ref
     restored.submit("AP-2")
@@ -80,35 +80,35 @@ def test_nothing_is_sent_but_asking_goes_on(restored: Restored) -> None:
 
 
 def test_one_operator_cannot_lift_it(restored: Restored) -> None:
-    desk = Desk(restored)
-    why = desk.no(409, "two_persons", "POST", "lanes", LANE, "resume")
-    assert LANE in why and "bankgw resume" in why
-    assert ("uid:root", "lane.resumed") not in desk.trail(LANE)
+    operator = Operator(restored)
+    why = operator.no(409, "two_persons", "POST", "lanes", LANE, "resume")
+    assert LANE in why and "bankgw leave-safe-mode" in why
+    assert ("uid:root", "lane.resumed") not in operator.trail(LANE)
     # An operator's own pause goes, the other stays.
-    desk.ask("POST", "lanes", LANE, "pause", reason="x")
-    assert desk.ask("POST", "lanes", LANE, "resume")["paused"] == [FROM_THE_PAST]
-    proposal = propose(desk)
-    desk.no(409, "same_person", "POST", "proposals", proposal, "approve", peer=WANG.peer,
-            **approval(desk, WANG, proposal))  # fmt: skip
-    assert desk.gateway.lanes[LANE].paused == (FROM_THE_PAST,)
+    operator.ask("POST", "lanes", LANE, "pause", reason="x")
+    assert operator.ask("POST", "lanes", LANE, "resume")["paused"] == [FROM_THE_PAST]
+    proposal = propose(operator)
+    operator.no(409, "same_person", "POST", "proposals", proposal, "approve", peer=WANG.peer,
+            **approval(operator, WANG, proposal))  # fmt: skip
+    assert operator.gateway.lanes[LANE].paused == (FROM_THE_PAST,)
 
 
 def test_two_persons_lift_it_and_it_stays_lifted(restored: Restored) -> None:
-    desk = Desk(restored)
+    operator = Operator(restored)
     restored.submit("AP-2")
     restored.run(3)
-    proposal = propose(desk)
+    proposal = propose(operator)
     restored.run(3)
     assert restored.told("AP-2") == ["payment.accepted"], "a proposal changes nothing"
-    assert approve(desk, LI, proposal)["state"] == "done"
+    assert approve(operator, LI, proposal)["state"] == "done"
     restored.run(5)
     assert restored.last("AP-2")["state"] == "settled"
-    assert not desk.ask("GET", "status")["safe_mode"]
-    trail = desk.trail(LANE)
+    assert not operator.ask("GET", "status")["safe_mode"]
+    trail = operator.trail(LANE)
     for entry in (("uid:2001", "proposal.made"), ("uid:2001", "persons.propose"), ("uid:2002", "persons.approve"),
                   ("uid:2002", "lane.past_cleared")):  # fmt: skip
         assert entry in trail
-    why = desk.no(409, "not_now", "POST", "proposals", "draft", peer=WANG.peer, **wish())
+    why = operator.no(409, "not_now", "POST", "proposals", "draft", peer=WANG.peer, **wish())
     assert LANE in why
     # The log still knows what the database forgot; the journal knows that two persons looked at it.
     restored.crash()
@@ -121,28 +121,28 @@ def test_two_persons_lift_it_and_it_stays_lifted(restored: Restored) -> None:
 
 
 def test_another_past_must_be_lifted_anew(restored: Restored) -> None:
-    approve(Desk(restored), LI, propose(Desk(restored)))
+    approve(Operator(restored), LI, propose(Operator(restored)))
     restored.copy("later.db")
     restored.submit("AP-2")
     restored.run(5)
     assert restored.last("AP-2")["state"] == "settled"
     restored.restore("later.db")
-    desk = Desk(restored)
-    assert desk.gateway.lanes[LANE].paused == (FROM_THE_PAST,), "it was let go for what was forgotten then, not now"
-    assert len(desk.ask("GET", "past")["sends"]) == 2
+    operator = Operator(restored)
+    assert operator.gateway.lanes[LANE].paused == (FROM_THE_PAST,), "it was let go for what was forgotten then, not now"
+    assert len(operator.ask("GET", "past")["sends"]) == 2
 
 
 def test_a_lane_that_does_not_wait_has_nothing_to_lift(restored: Restored) -> None:
-    desk = Desk(restored)
-    desk.no(404, "no_such_lane", "POST", "proposals", "draft", peer=WANG.peer, **wish("icbc.main"))
-    desk.no(400, "bad_choice", "POST", "proposals", "draft", peer=WANG.peer, **wish(to="failed"))
+    operator = Operator(restored)
+    operator.no(404, "no_such_lane", "POST", "proposals", "draft", peer=WANG.peer, **wish("icbc.main"))
+    operator.no(400, "bad_choice", "POST", "proposals", "draft", peer=WANG.peer, **wish(to="failed"))
 
 
 def test_what_one_node_notices_stops_the_others(tmp_path: Path) -> None:
     world = Restored(tmp_path, settings={"journal": {"poll_ms": 250}})
     first = world.start("gw1")
     world.run(1)
-    enrol(Desk(world), WANG, LI)
+    enrol(Operator(world), WANG, LI)
     world.copy("an-hour-ago.db")
     world.submit("AP-1")
     world.run(5)
@@ -162,7 +162,7 @@ def test_what_one_node_notices_stops_the_others(tmp_path: Path) -> None:
     assert second.gateway.lanes[LANE].epoch and world.state("AP-1") == "ready"
     assert len(world.bank.ledger.executions) == 1
     # Here nobody knows what was forgotten, and nobody may sign that nothing was.
-    why = Desk(world).no(409, "not_now", "POST", "proposals", "draft", peer=WANG.peer, **wish())
+    why = Operator(world).no(409, "not_now", "POST", "proposals", "draft", peer=WANG.peer, **wish())
     assert "gw1" in why
     second.gateway.let_go(LANE)
     world.run(10)
@@ -171,8 +171,8 @@ def test_what_one_node_notices_stops_the_others(tmp_path: Path) -> None:
     back = world.start("gw1")
     world.run(1)
     world.life = back
-    desk = Desk(world)
-    approve(desk, LI, propose(desk))
+    operator = Operator(world)
+    approve(operator, LI, propose(operator))
     world.life = second
     world.run(10)
     assert second.gateway.lanes[LANE].paused == ()

@@ -87,7 +87,7 @@ class Live:
 
 @pytest.fixture(scope="module")
 def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
-    with rabbit_for_tests("desk") as rabbit:
+    with rabbit_for_tests("control") as rabbit:
         folder = tmp_path_factory.mktemp("live") / "s"
         made = Live(demo_site.prepare(folder, PLANS), rabbit)
         try:
@@ -281,7 +281,7 @@ def test_a_killed_daemons_socket_is_no_obstacle(live: Live) -> None:
     (daemon,) = [process for process in live.processes if process.pid == pid]
     daemon.kill()
     daemon.wait(10)
-    assert (live.site.state / "desk.sock").exists()
+    assert (live.site.state / "control.sock").exists()
     code, said = live.bankgw("status", config=True)
     assert code == exit_codes.UNAVAILABLE
     assert "no daemon listens" in said

@@ -49,7 +49,7 @@ def live() -> Iterator[Live]:
                       "suspected_duplicate_hours": 0}  # fmt: skip
             site.configure(made.site, broker, {"erp": sender}, watch_port=0)
             with made.site.settings.open("a") as file:
-                file.write(f'\n[desk]\nsocket = "{top / "desk.sock"}"\ngroup_may_open = true\n')
+                file.write(f'\n[control]\nsocket = "{top / "control.sock"}"\ngroup_may_open = true\n')
             (made.site.folder / "erp").write_text(at.password or "")
             (made.site.folder / "erp").chmod(0o600)
             (made.site.folder / "erp.toml").write_text(
@@ -113,7 +113,7 @@ class Person:
     def __init__(self, live: Live, shelf: Shelf, name: str, uid: int) -> None:
         self.name, self.uid = name, uid
         self._shelf = shelf
-        self._socket = live.site.folder.parent / "desk.sock"
+        self._socket = live.site.folder.parent / "control.sock"
         self.home = live.site.folder.parent / name
         self.home.mkdir(mode=0o700)
         (self.home / "passphrase").write_text(f"{name} says friend\n")
@@ -194,7 +194,7 @@ def test_a_copy_is_put_back_and_two_users_let_the_lane_go(live: Live, shelf: She
     evidence = wang.home / "list.txt"
     evidence.write_text("the bank knows it")
     evidence.chmod(0o644)
-    code, said = wang.bankgw("resume", "sample.main", "--reason", "asked", "--evidence", str(evidence), "--yes", "--json")
+    code, said = wang.bankgw("leave-safe-mode", "sample.main", "--reason", "asked", "--evidence", str(evidence), "--yes", "--json")
     assert code == exit_codes.OK, said
     proposal = json.loads(said)["proposal"]
     code, said = wang.bankgw("resolve", "--approve", proposal, "--yes")
@@ -245,7 +245,7 @@ def _orders(folder: Path, count: int) -> Iterator[Path]:
 def test_the_page_says_what_was_done_here() -> None:
     page = PAGE.read_text("utf-8")
     for command in (
-        "bankgw backup ", "bankgw restore ", "bankgw lanes forgotten", "bankgw resume ", "--evidence",
+        "bankgw backup ", "bankgw restore ", "bankgw lanes forgotten", "bankgw leave-safe-mode ", "--evidence",
         "bankgw resolve --approve ", "bankgw persons list",
     ):  # fmt: skip
         assert command in page

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from gateway import app, settings
-from gateway.cli import check, erp_profile, reference
+from gateway import adapters, settings
+from gateway.cli import erp_profile, reference
+from gateway.control.offline import settings_check as check
 from gateway.journal.sql import vault
 from gateway.settings import tables
 from gateway.simbank.pki import make_pki
@@ -100,7 +101,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_check_finds_nothing_wrong_with_the_examples(installed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(installed / "credentials"))
-    found = check.findings(settings.read(installed / "conf" / "bankgw.toml"), app.load_bank, sites.NOW)
+    found = check.findings(settings.read(installed / "conf" / "bankgw.toml"), adapters.load_bank, sites.NOW)
     assert found.mistakes == ()
 
 
@@ -113,7 +114,7 @@ def test_check_would_find_a_wrong_word_in_each_example(
     for bank in trial.banks():
         file = spoilt / "conf.d" / f"{bank}.toml"
         file.write_text(re.sub(r"business = (\d+)", r"busyness = \1", file.read_text("utf-8")), "utf-8")
-    found = check.findings(settings.read(spoilt / "bankgw.toml"), app.load_bank, sites.NOW).mistakes
+    found = check.findings(settings.read(spoilt / "bankgw.toml"), adapters.load_bank, sites.NOW).mistakes
     wrong = {one.key.split(".")[1] for one in found if one.key.endswith(".ports.busyness")}
     assert wrong == set(trial.banks())
 

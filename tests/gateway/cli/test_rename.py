@@ -10,15 +10,14 @@ from pathlib import Path
 import pytest
 
 from gateway.cli import exit_codes
-from gateway.cli.run import lock
+from gateway.control.offline.state_lock import lock
 from gateway.demo import site as demo_site
-from gateway.journal.cluster import lane_leases
 from gateway.journal.payments import lookup
 from gateway.journal.sql import migrations, vault
 from tests.gateway.cli import site as sites
 from tests.gateway.cli.test_application import bankgw
-from tests.gateway.cli.test_check import edit
-from tests.gateway.journal.bench import Hands, Journal, order
+from tests.gateway.control.test_settings_check import edit
+from tests.gateway.journal.bench import Hands, Journal, order, take_lane
 
 OLD, NEW = "sample.before", "sample.main"
 
@@ -32,7 +31,7 @@ def site(tmp_path: Path) -> demo_site.Site:
     migrations.upgrade(url)
     key = vault.load(made.folder / "secrets" / "vault.key")
     journal = Journal(url, "gw1", hands=Hands(), sealing=key)
-    journal.do(lambda tx: lane_leases.lease(tx, OLD, "gw1", 1))
+    journal.do(lambda tx: take_lane(tx, OLD, "gw1", 1))
     journal.admit(order("AP-1"), lane=OLD, sender="ufida")
     journal.close()
     return made

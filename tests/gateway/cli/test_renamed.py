@@ -19,7 +19,7 @@ from gateway.simbank.faults import BankFault, Script, Scripted
 from gateway.watch.watch import Sights, Watch
 from protocols.bank import Bank
 from protocols.canon.order import Kind
-from tests.gateway.cli.counter import Desk
+from tests.gateway.cli.control_operator import Operator
 from tests.world.world import World
 
 LATER_S = 25 * 3_600
@@ -46,10 +46,10 @@ def rename(world: World, change: Any, old: str, new: str) -> None:
     found: list[Any] = []
     life = world.life
     assert life is None
-    from gateway.clock import SeededEntropy
     from gateway.journal.commit.committer import Committer
     from gateway.journal.commit.permit_log import NoPermits
     from gateway.journal.sql import databases, vaults
+    from tests.world.entropy import SeededEntropy
     from tests.world.world import LifeClock
 
     engine = databases.connect(world.url, connections=1, writing=True)
@@ -186,9 +186,9 @@ def test_a_lanes_old_name_cannot_be_given_to_another_lane(held: World) -> None:
 
 
 def test_while_anything_is_unknown_a_metric_and_an_alarm_say_so(held: World) -> None:
-    from gateway.journal.sql.executor import InlineExecutor
     from gateway.watch.notify import Notify
     from tests.gateway.watch.test_watch import Reactor
+    from tests.world.inline_executor import InlineExecutor
 
     assert held.life is not None
     life, parts = held.life, held.life.gateway.parts
@@ -222,9 +222,9 @@ def test_an_order_of_a_kind_that_was_switched_off_is_held_and_the_lane_goes_on(t
     world.adapters["sample"] = off
     life = world.start()
     world.run(2)
-    desk = Desk(world)
+    operator = Operator(world)
     with capture_logs() as lines:
-        desk.ask("POST", "orders", "kingdee:AP-1", "release", reason="x")
+        operator.ask("POST", "orders", "kingdee:AP-1", "release", reason="x")
         world.run(10)
     assert world.state("AP-1") == "held" and world.last("AP-1")["hold_reason"] == "cannot_be_prepared"
     assert life.gateway.lanes["sample.main"].halted is None and not paid(world)

@@ -21,7 +21,7 @@ from gateway.journal.commit import audit
 from gateway.journal.people.proposals import Role, to_sign
 from gateway.simbank.faults import BankFault, Script, Scripted, Touch
 from protocols.bank import Bank, Replay, ReplayRule
-from tests.gateway.cli.counter import ROOT, VALID_MS, Desk
+from tests.gateway.cli.control_operator import ROOT, VALID_MS, Operator
 from tests.world.batching import SENDER, batch, states
 from tests.world.world import World
 
@@ -53,15 +53,15 @@ def hand(name: str, uid: int) -> Hand:
 WANG, LI, ZHAO = hand("wang", 2001), hand("li", 2002), hand("zhao", 2003)
 
 
-def enrol(desk: Desk, *hands: Hand) -> None:
+def enrol(operator: Operator, *hands: Hand) -> None:
     for one in hands:
-        said = desk.ask("POST", "persons", peer=one.peer, name=one.name, public_key=person_key.public(one.key))
+        said = operator.ask("POST", "persons", peer=one.peer, name=one.name, public_key=person_key.public(one.key))
         assert said["state"] == "waiting"
-        confirm(desk, one.name, said["fingerprint"])
+        confirm(operator, one.name, said["fingerprint"])
 
 
-def confirm(desk: Desk, name: str, fingerprint: str) -> None:
-    said = desk.ask("POST", "persons", name, "confirm", fingerprint=fingerprint[:20])
+def confirm(operator: Operator, name: str, fingerprint: str) -> None:
+    said = operator.ask("POST", "persons", name, "confirm", fingerprint=fingerprint[:20])
     assert said["state"] == "enrolled"
 
 
@@ -69,8 +69,8 @@ def wish(subject: str, to: str, **changed: Any) -> dict[str, Any]:
     return {"kind": "resolve", "subject": subject, "to": to, "note": "letter of 24 Nov", **changed}
 
 
-def draft(desk: Desk, one: Hand, wanted: dict[str, Any], evidence: bytes = LETTER) -> Any:
-    return desk.ask("POST", "proposals", "draft", peer=one.peer, **wanted,
+def draft(operator: Operator, one: Hand, wanted: dict[str, Any], evidence: bytes = LETTER) -> Any:
+    return operator.ask("POST", "proposals", "draft", peer=one.peer, **wanted,
                     evidence_sha256=hashlib.sha256(evidence).hexdigest())  # fmt: skip
 
 
@@ -80,20 +80,20 @@ def made_of(drafted: Any, one: Hand, wanted: dict[str, Any], evidence: bytes = L
             **changed}  # fmt: skip
 
 
-def propose(desk: Desk, one: Hand, subject: str, to: str) -> str:
+def propose(operator: Operator, one: Hand, subject: str, to: str) -> str:
     wanted = wish(subject, to)
-    said = desk.ask("POST", "proposals", peer=one.peer, **made_of(draft(desk, one, wanted), one, wanted))
+    said = operator.ask("POST", "proposals", peer=one.peer, **made_of(draft(operator, one, wanted), one, wanted))
     assert said["state"] == "open"
     return str(said["proposal"])
 
 
-def approval(desk: Desk, one: Hand, proposal: str, **changed: Any) -> dict[str, Any]:
-    digest = desk.ask("GET", "proposals", proposal)["digest"]
+def approval(operator: Operator, one: Hand, proposal: str, **changed: Any) -> dict[str, Any]:
+    digest = operator.ask("GET", "proposals", proposal)["digest"]
     return {"digest": digest, "signature": one.sign(digest, Role.APPROVE), **changed}
 
 
-def approve(desk: Desk, one: Hand, proposal: str) -> Any:
-    return desk.ask("POST", "proposals", proposal, "approve", peer=one.peer, **approval(desk, one, proposal))
+def approve(operator: Operator, one: Hand, proposal: str) -> Any:
+    return operator.ask("POST", "proposals", proposal, "approve", peer=one.peer, **approval(operator, one, proposal))
 
 
 def unrepeated(bank: Bank) -> Bank:
@@ -105,21 +105,21 @@ def unrepeated(bank: Bank) -> Bank:
 ADAPTERS = {"sample": unrepeated}
 
 
-def doubtful(tmp_path: Path, fault: BankFault, **options: Any) -> tuple[World, Desk, str]:
+def doubtful(tmp_path: Path, fault: BankFault, **options: Any) -> tuple[World, Operator, str]:
     """A payment in doubt, and two enrolled persons."""
     world = World(tmp_path, plan=Script([Scripted(fault)]), bank_options=options or SLOW, adapters=ADAPTERS)
     world.start()
     world.run(1)
-    desk = Desk(world)
-    enrol(desk, WANG, LI)
+    operator = Operator(world)
+    enrol(operator, WANG, LI)
     world.submit("AP-1")
     world.run(5)
     assert world.last("AP-1")["state"] == "in_doubt"
-    return world, desk, str(world.last("AP-1")["payment"])
+    return world, operator, str(world.last("AP-1")["payment"])
 
 
 @pytest.fixture
-def lost(tmp_path: Path) -> Iterator[tuple[World, Desk, str]]:
+def lost(tmp_path: Path) -> Iterator[tuple[World, Operator, str]]:
     """The bank never got it."""
     made = doubtful(tmp_path, BankFault.DROP_BEFORE)
     yield made
@@ -128,7 +128,7 @@ def lost(tmp_path: Path) -> Iterator[tuple[World, Desk, str]]:
 
 
 @pytest.fixture
-def booked(tmp_path: Path) -> Iterator[tuple[World, Desk, str]]:
+def booked(tmp_path: Path) -> Iterator[tuple[World, Operator, str]]:
     """The bank has it."""
     made = doubtful(tmp_path, BankFault.DROP_AFTER)
     yield made
@@ -136,40 +136,40 @@ def booked(tmp_path: Path) -> Iterator[tuple[World, Desk, str]]:
         made[0].crash()
 
 
-def test_two_persons_declare_it_settled(booked: tuple[World, Desk, str]) -> None:
-    world, desk, payment = booked
-    proposal = propose(desk, WANG, "kingdee:AP-1", "settled")
+def test_two_persons_declare_it_settled(booked: tuple[World, Operator, str]) -> None:
+    world, operator, payment = booked
+    proposal = propose(operator, WANG, "kingdee:AP-1", "settled")
     world.run(1)
     assert world.last("AP-1")["state"] == "in_doubt", "one person changes nothing"
-    assert approve(desk, LI, proposal)["state"] == "done"
+    assert approve(operator, LI, proposal)["state"] == "done"
     world.run(2)
     news = world.last("AP-1")
     assert (news["event"], news["state"], news["evidence"]) == ("payment.settled", "settled", "persons")
-    trail = desk.trail(payment)
+    trail = operator.trail(payment)
     assert ("persons:wang+li", "payment.resolved_settled") in trail
     assert ("uid:2001", "persons.propose") in trail
     assert ("uid:2002", "persons.approve") in trail
     assert world.bank.ledger.executions and len(world.bank.ledger.executions) == 1
 
 
-def test_two_persons_declare_it_failed(lost: tuple[World, Desk, str]) -> None:
-    world, desk, payment = lost
-    approve(desk, LI, propose(desk, WANG, payment, "failed"))
+def test_two_persons_declare_it_failed(lost: tuple[World, Operator, str]) -> None:
+    world, operator, payment = lost
+    approve(operator, LI, propose(operator, WANG, payment, "failed"))
     world.run(2)
     assert world.told("AP-1")[-1] == "payment.failed"
     world.run(7_200)
     assert not world.bank.ledger.executions, "it is never sent again"
 
 
-def test_the_evidence_is_kept_sealed_and_shown(lost: tuple[World, Desk, str]) -> None:
-    world, desk, payment = lost
-    proposal = propose(desk, WANG, payment, "failed")
-    shown = desk.ask("GET", "proposals", proposal, peer=LI.peer)
+def test_the_evidence_is_kept_sealed_and_shown(lost: tuple[World, Operator, str]) -> None:
+    world, operator, payment = lost
+    proposal = propose(operator, WANG, payment, "failed")
+    shown = operator.ask("GET", "proposals", proposal, peer=LI.peer)
     assert shown["evidence"] == b64encode(LETTER).decode()
     assert f"evidence-sha256: {hashlib.sha256(LETTER).hexdigest()}" in shown["text"].splitlines()
-    assert ("uid:2002", "proposal.shown") in desk.trail(payment)
-    approve(desk, LI, proposal)
-    heard = [one for one in desk.ask("GET", "orders", payment)["timeline"] if one["what"] == "heard"]
+    assert ("uid:2002", "proposal.shown") in operator.trail(payment)
+    approve(operator, LI, proposal)
+    heard = [one for one in operator.ask("GET", "orders", payment)["timeline"] if one["what"] == "heard"]
     assert heard[-1]["source"] == "persons"
     assert heard[-1]["wire"]["sha256"] == hashlib.sha256(LETTER).hexdigest()
     for file in world.folder.glob("journal.db*"):
@@ -178,12 +178,12 @@ def test_the_evidence_is_kept_sealed_and_shown(lost: tuple[World, Desk, str]) ->
         assert b"letter of 24 Nov" not in octets
 
 
-def test_the_trail_holds_both_signatures_and_they_verify(lost: tuple[World, Desk, str]) -> None:
-    world, desk, payment = lost
-    proposal = propose(desk, WANG, payment, "failed")
-    digest = desk.ask("GET", "proposals", proposal)["digest"]
-    approve(desk, LI, proposal)
-    store = desk.gateway.parts.store
+def test_the_trail_holds_both_signatures_and_they_verify(lost: tuple[World, Operator, str]) -> None:
+    world, operator, payment = lost
+    proposal = propose(operator, WANG, payment, "failed")
+    digest = operator.ask("GET", "proposals", proposal)["digest"]
+    approve(operator, LI, proposal)
+    store = operator.gateway.parts.store
     found: list[Any] = []
     store.read(lambda conn: audit.entries_of(conn, world.vault, payment)).addBoth(found.append)
     world.run(1)
@@ -203,12 +203,12 @@ def test_a_late_yes_after_a_manual_no_is_told_as_a_correction(tmp_path: Path) ->
     world = World(tmp_path, plan=Script([Scripted(BankFault.DROP_AFTER), slow]))
     world.start()
     world.run(1)
-    desk = Desk(world)
-    enrol(desk, WANG, LI)
+    operator = Operator(world)
+    enrol(operator, WANG, LI)
     world.submit("AP-1")
     world.run(4)
     payment = world.last("AP-1")["payment"]
-    approve(desk, LI, propose(desk, WANG, payment, "failed"))
+    approve(operator, LI, propose(operator, WANG, payment, "failed"))
     world.run(2)
     assert world.last("AP-1")["state"] == "failed"
     world.run(30)
@@ -220,29 +220,29 @@ def test_a_late_yes_after_a_manual_no_is_told_as_a_correction(tmp_path: Path) ->
 
 
 def test_ready_needs_the_banks_not_found_and_then_sends_once_more(tmp_path: Path) -> None:
-    world, desk, payment = doubtful(tmp_path, BankFault.DROP_BEFORE, first_enquiry_s=2.0)
-    why = desk.no(409, "not_now", "POST", "proposals", "draft", peer=WANG.peer, **wish(payment, "ready"),
+    world, operator, payment = doubtful(tmp_path, BankFault.DROP_BEFORE, first_enquiry_s=2.0)
+    why = operator.no(409, "not_now", "POST", "proposals", "draft", peer=WANG.peer, **wish(payment, "ready"),
                   evidence_sha256="0" * 64)  # fmt: skip
     assert "not found" in why and "kingdee:AP-1" in why
     world.run(1_800)
     assert world.last("AP-1")["state"] == "in_doubt"
-    approve(desk, LI, propose(desk, WANG, payment, "ready"))
+    approve(operator, LI, propose(operator, WANG, payment, "ready"))
     world.run(10)
     assert world.last("AP-1")["state"] == "settled"
     assert len(world.bank.ledger.executions) == 1
-    sent = [one for one in desk.ask("GET", "orders", payment)["timeline"] if one["what"] == "sent"]
+    sent = [one for one in operator.ask("GET", "orders", payment)["timeline"] if one["what"] == "sent"]
     assert [one["attempt"] for one in sent] == [1, 2]
     world.crash()
 
 
-def test_ready_is_closed_once_the_bank_has_acknowledged_the_payment(lost: tuple[World, Desk, str]) -> None:
-    world, desk, payment = lost
+def test_ready_is_closed_once_the_bank_has_acknowledged_the_payment(lost: tuple[World, Operator, str]) -> None:
+    world, operator, payment = lost
     with sqlite3.connect(world.folder / "journal.db") as db:
         db.execute("update payments set not_found = ?", (KNOWN,))
-    why = desk.no(409, "not_now", "POST", "proposals", "draft", peer=WANG.peer, **wish(payment, "ready"),
+    why = operator.no(409, "not_now", "POST", "proposals", "draft", peer=WANG.peer, **wish(payment, "ready"),
                   evidence_sha256="0" * 64)  # fmt: skip
     assert "acknowledged" in why
-    assert propose(desk, WANG, payment, "failed")
+    assert propose(operator, WANG, payment, "failed")
 
 
 def test_neither_a_message_with_many_orders_nor_an_order_out_of_it_is_sent_once_more(tmp_path: Path) -> None:
@@ -250,92 +250,92 @@ def test_neither_a_message_with_many_orders_nor_an_order_out_of_it_is_sent_once_
                   adapters=ADAPTERS, sender=SENDER)  # fmt: skip
     world.start()
     world.run(1)
-    desk = Desk(world)
-    enrol(desk, WANG, LI)
+    operator = Operator(world)
+    enrol(operator, WANG, LI)
     world.command("batch.submit", batch(world, "B-1", [10_000, 20_000]))
     world.run(5)
     assert states(world, "B-1") == ["in_doubt"] * 2
     with sqlite3.connect(world.folder / "journal.db") as db:
         db.execute("update payments set not_found = 2")
     payment = str(world.last("B-1-2")["payment"])
-    why = desk.no(409, "not_now", "POST", "proposals", "draft", peer=WANG.peer, **wish(payment, "ready"),
+    why = operator.no(409, "not_now", "POST", "proposals", "draft", peer=WANG.peer, **wish(payment, "ready"),
                   evidence_sha256="0" * 64)  # fmt: skip
     assert "kingdee:B-1-2" in why and "decide `failed`" in why and "new id" in why
-    approve(desk, LI, propose(desk, WANG, payment, "failed"))
+    approve(operator, LI, propose(operator, WANG, payment, "failed"))
     world.run(1)
     assert states(world, "B-1") == ["in_doubt", "failed"] and world.last("B-1-2")["resend"] == "new_id"
     world.crash()
 
 
-def test_the_same_person_cannot_approve(lost: tuple[World, Desk, str]) -> None:
-    world, desk, payment = lost
-    proposal = propose(desk, WANG, payment, "failed")
-    why = desk.no(409, "same_person", "POST", "proposals", proposal, "approve", peer=WANG.peer,
-                  **approval(desk, WANG, proposal))  # fmt: skip
+def test_the_same_person_cannot_approve(lost: tuple[World, Operator, str]) -> None:
+    world, operator, payment = lost
+    proposal = propose(operator, WANG, payment, "failed")
+    why = operator.no(409, "same_person", "POST", "proposals", proposal, "approve", peer=WANG.peer,
+                  **approval(operator, WANG, proposal))  # fmt: skip
     assert proposal in why and "second person" in why
-    unchanged(world, desk, proposal)
+    unchanged(world, operator, proposal)
 
 
-def unchanged(world: World, desk: Desk, proposal: str, state: str = "open") -> None:
+def unchanged(world: World, operator: Operator, proposal: str, state: str = "open") -> None:
     world.run(2)
     assert world.last("AP-1")["state"] == "in_doubt"
-    assert desk.ask("GET", "proposals", proposal)["state"] == state
+    assert operator.ask("GET", "proposals", proposal)["state"] == state
 
 
-def test_the_second_persons_key_from_the_first_persons_user_is_refused(lost: tuple[World, Desk, str]) -> None:
-    world, desk, payment = lost
-    proposal = propose(desk, WANG, payment, "failed")
+def test_the_second_persons_key_from_the_first_persons_user_is_refused(lost: tuple[World, Operator, str]) -> None:
+    world, operator, payment = lost
+    proposal = propose(operator, WANG, payment, "failed")
     # Wang holds Li's key, but the kernel says who he is.
-    desk.no(409, "same_person", "POST", "proposals", proposal, "approve", peer=WANG.peer,
-            **approval(desk, LI, proposal))  # fmt: skip
-    unchanged(world, desk, proposal)
+    operator.no(409, "same_person", "POST", "proposals", proposal, "approve", peer=WANG.peer,
+            **approval(operator, LI, proposal))  # fmt: skip
+    unchanged(world, operator, proposal)
 
 
-def test_the_first_persons_key_from_the_second_persons_user_is_refused(lost: tuple[World, Desk, str]) -> None:
-    world, desk, payment = lost
-    proposal = propose(desk, WANG, payment, "failed")
-    why = desk.no(403, "wrong_signature", "POST", "proposals", proposal, "approve", peer=LI.peer,
-                  **approval(desk, WANG, proposal))  # fmt: skip
+def test_the_first_persons_key_from_the_second_persons_user_is_refused(lost: tuple[World, Operator, str]) -> None:
+    world, operator, payment = lost
+    proposal = propose(operator, WANG, payment, "failed")
+    why = operator.no(403, "wrong_signature", "POST", "proposals", proposal, "approve", peer=LI.peer,
+                  **approval(operator, WANG, proposal))  # fmt: skip
     assert "--key" in why
-    unchanged(world, desk, proposal)
+    unchanged(world, operator, proposal)
 
 
-def test_root_is_not_a_person_whoever_it_claims_to_be(lost: tuple[World, Desk, str]) -> None:
-    world, desk, payment = lost
-    proposal = propose(desk, WANG, payment, "failed")
-    why = desk.no(403, "not_enrolled", "POST", "proposals", proposal, "approve", peer=ROOT,
-                  **approval(desk, LI, proposal))  # fmt: skip
+def test_root_is_not_a_person_whoever_it_claims_to_be(lost: tuple[World, Operator, str]) -> None:
+    world, operator, payment = lost
+    proposal = propose(operator, WANG, payment, "failed")
+    why = operator.no(403, "not_enrolled", "POST", "proposals", proposal, "approve", peer=ROOT,
+                  **approval(operator, LI, proposal))  # fmt: skip
     assert "uid:root" in why
     for peer in (ROOT, PeerCredentials(77)):
-        desk.no(403, "not_a_person", "POST", "persons", peer=peer, name="boss", public_key=person_key.public(ZHAO.key))
-    unchanged(world, desk, proposal)
+        operator.no(403, "not_a_person", "POST", "persons", peer=peer, name="boss", public_key=person_key.public(ZHAO.key))
+    unchanged(world, operator, proposal)
 
 
 @pytest.mark.parametrize("state", ["stranger", "waiting"])
-def test_an_unknown_key_is_refused(lost: tuple[World, Desk, str], state: str) -> None:
-    world, desk, payment = lost
-    proposal = propose(desk, WANG, payment, "failed")
+def test_an_unknown_key_is_refused(lost: tuple[World, Operator, str], state: str) -> None:
+    world, operator, payment = lost
+    proposal = propose(operator, WANG, payment, "failed")
     if state == "waiting":
-        desk.ask("POST", "persons", peer=ZHAO.peer, name="zhao", public_key=person_key.public(ZHAO.key))
-    why = desk.no(403, "not_enrolled", "POST", "proposals", proposal, "approve", peer=ZHAO.peer,
-                  **approval(desk, ZHAO, proposal))  # fmt: skip
+        operator.ask("POST", "persons", peer=ZHAO.peer, name="zhao", public_key=person_key.public(ZHAO.key))
+    why = operator.no(403, "not_enrolled", "POST", "proposals", proposal, "approve", peer=ZHAO.peer,
+                  **approval(operator, ZHAO, proposal))  # fmt: skip
     assert ("confirm" if state == "waiting" else "enrol") in why
-    desk.no(403, "not_enrolled", "POST", "proposals", "draft", peer=ZHAO.peer, **wish(payment, "failed"),
+    operator.no(403, "not_enrolled", "POST", "proposals", "draft", peer=ZHAO.peer, **wish(payment, "failed"),
             evidence_sha256="0" * 64)  # fmt: skip
     for path in (("GET", "proposals"), ("GET", "proposals", proposal)):
-        desk.no(403, "not_enrolled", *path, peer=ZHAO.peer)
-    unchanged(world, desk, proposal)
-    assert ("uid:2003", "proposal.refused") in desk.trail(f"proposal:{proposal}")
+        operator.no(403, "not_enrolled", *path, peer=ZHAO.peer)
+    unchanged(world, operator, proposal)
+    assert ("uid:2003", "proposal.refused") in operator.trail(f"proposal:{proposal}")
 
 
-def test_an_altered_digest_is_refused(lost: tuple[World, Desk, str]) -> None:
-    world, desk, payment = lost
-    proposal = propose(desk, WANG, payment, "failed")
+def test_an_altered_digest_is_refused(lost: tuple[World, Operator, str]) -> None:
+    world, operator, payment = lost
+    proposal = propose(operator, WANG, payment, "failed")
     other = hashlib.sha256(b"other words").hexdigest()
-    why = desk.no(409, "altered", "POST", "proposals", proposal, "approve", peer=LI.peer, digest=other,
+    why = operator.no(409, "altered", "POST", "proposals", proposal, "approve", peer=LI.peer, digest=other,
                   signature=LI.sign(other, Role.APPROVE))  # fmt: skip
     assert "other words" in why
-    unchanged(world, desk, proposal)
+    unchanged(world, operator, proposal)
 
 
 @pytest.mark.parametrize(
@@ -343,85 +343,85 @@ def test_an_altered_digest_is_refused(lost: tuple[World, Desk, str]) -> None:
     [{"to": "settled"}, {"note": "another"}, {"evidence": b64encode(b"another").decode()}, {"digest": "0" * 64},
      {"proposal": "0" * 26}],
 )  # fmt: skip
-def test_what_is_kept_is_what_was_signed(lost: tuple[World, Desk, str], change: dict[str, Any]) -> None:
-    _world, desk, payment = lost
+def test_what_is_kept_is_what_was_signed(lost: tuple[World, Operator, str], change: dict[str, Any]) -> None:
+    _world, operator, payment = lost
     wanted = wish(payment, "failed")
-    body = made_of(draft(desk, WANG, wanted), WANG, wanted)
-    why = desk.no(409, "stale", "POST", "proposals", peer=WANG.peer, **{**body, **change})
+    body = made_of(draft(operator, WANG, wanted), WANG, wanted)
+    why = operator.no(409, "stale", "POST", "proposals", peer=WANG.peer, **{**body, **change})
     assert "kingdee:AP-1" in why
-    assert desk.ask("GET", "proposals")["proposals"] == []
+    assert operator.ask("GET", "proposals")["proposals"] == []
 
 
-def test_a_signature_in_one_role_does_not_pass_for_the_other(lost: tuple[World, Desk, str]) -> None:
-    world, desk, payment = lost
+def test_a_signature_in_one_role_does_not_pass_for_the_other(lost: tuple[World, Operator, str]) -> None:
+    world, operator, payment = lost
     wanted = wish(payment, "failed")
-    drafted = draft(desk, WANG, wanted)
+    drafted = draft(operator, WANG, wanted)
     body = made_of(drafted, WANG, wanted, signature=WANG.sign(drafted["digest"], Role.APPROVE))
-    desk.no(403, "wrong_signature", "POST", "proposals", peer=WANG.peer, **body)
-    proposal = propose(desk, WANG, payment, "failed")
-    digest = desk.ask("GET", "proposals", proposal)["digest"]
-    desk.no(403, "wrong_signature", "POST", "proposals", proposal, "approve", peer=LI.peer, digest=digest,
+    operator.no(403, "wrong_signature", "POST", "proposals", peer=WANG.peer, **body)
+    proposal = propose(operator, WANG, payment, "failed")
+    digest = operator.ask("GET", "proposals", proposal)["digest"]
+    operator.no(403, "wrong_signature", "POST", "proposals", proposal, "approve", peer=LI.peer, digest=digest,
             signature=LI.sign(digest, Role.PROPOSE))  # fmt: skip
-    unchanged(world, desk, proposal)
+    unchanged(world, operator, proposal)
 
 
-def test_a_proposal_is_used_once(lost: tuple[World, Desk, str]) -> None:
-    world, desk, payment = lost
-    proposal = propose(desk, WANG, payment, "failed")
-    again = approval(desk, LI, proposal)
-    approve(desk, LI, proposal)
+def test_a_proposal_is_used_once(lost: tuple[World, Operator, str]) -> None:
+    world, operator, payment = lost
+    proposal = propose(operator, WANG, payment, "failed")
+    again = approval(operator, LI, proposal)
+    approve(operator, LI, proposal)
     seq = None
     for _ in range(2):
-        why = desk.no(409, "used", "POST", "proposals", proposal, "approve", peer=LI.peer, **again)
+        why = operator.no(409, "used", "POST", "proposals", proposal, "approve", peer=LI.peer, **again)
         assert "done already" in why
         world.run(2)
         assert seq in (None, world.last("AP-1")["seq"])
         seq = world.last("AP-1")["seq"]
-    desk.no(409, "used", "POST", "proposals", proposal, "withdraw", peer=LI.peer, reason="late")
+    operator.no(409, "used", "POST", "proposals", proposal, "withdraw", peer=LI.peer, reason="late")
 
 
-def test_a_proposal_expires(lost: tuple[World, Desk, str]) -> None:
-    world, desk, payment = lost
-    proposal = propose(desk, WANG, payment, "failed")
-    body = approval(desk, LI, proposal)
+def test_a_proposal_expires(lost: tuple[World, Operator, str]) -> None:
+    world, operator, payment = lost
+    proposal = propose(operator, WANG, payment, "failed")
+    body = approval(operator, LI, proposal)
     world.run(VALID_MS / 1000 + 1)
-    why = desk.no(409, "expired", "POST", "proposals", proposal, "approve", peer=LI.peer, **body)
+    why = operator.no(409, "expired", "POST", "proposals", proposal, "approve", peer=LI.peer, **body)
     assert "proposed again" in why
-    unchanged(world, desk, proposal, "expired")
-    assert propose(desk, WANG, payment, "failed") != proposal
+    unchanged(world, operator, proposal, "expired")
+    assert propose(operator, WANG, payment, "failed") != proposal
 
 
-def test_a_draft_cannot_be_made_to_last_longer(lost: tuple[World, Desk, str]) -> None:
-    _world, desk, payment = lost
+def test_a_draft_cannot_be_made_to_last_longer(lost: tuple[World, Operator, str]) -> None:
+    _world, operator, payment = lost
     wanted = wish(payment, "failed")
-    drafted = draft(desk, WANG, wanted)
+    drafted = draft(operator, WANG, wanted)
     body = made_of(drafted, WANG, wanted, expires_ms=drafted["expires_ms"] + 86_400_000)
-    desk.no(409, "expired", "POST", "proposals", peer=WANG.peer, **body)
+    operator.no(409, "expired", "POST", "proposals", peer=WANG.peer, **body)
 
 
-def test_a_proposal_is_stale_once_the_payment_has_moved_on(booked: tuple[World, Desk, str]) -> None:
-    world, desk, payment = booked
-    proposal = propose(desk, WANG, payment, "failed")
-    body = approval(desk, LI, proposal)
-    desk.ask("POST", "orders", payment, "enquire")
+def test_a_proposal_is_stale_once_the_payment_has_moved_on(booked: tuple[World, Operator, str]) -> None:
+    world, operator, payment = booked
+    proposal = propose(operator, WANG, payment, "failed")
+    body = approval(operator, LI, proposal)
+    operator.ask("POST", "orders", payment, "enquire")
     world.run(5)
     assert world.last("AP-1")["state"] == "settled"
-    why = desk.no(409, "stale", "POST", "proposals", proposal, "approve", peer=LI.peer, **body)
+    why = operator.no(409, "stale", "POST", "proposals", proposal, "approve", peer=LI.peer, **body)
     assert "settled" in why
     world.run(2)
     assert world.last("AP-1")["state"] == "settled"
-    desk.no(409, "not_now", "POST", "proposals", "draft", peer=WANG.peer, **wish(payment, "failed"),
+    operator.no(409, "not_now", "POST", "proposals", "draft", peer=WANG.peer, **wish(payment, "failed"),
             evidence_sha256="0" * 64)  # fmt: skip
 
 
 def test_an_escalation_makes_it_stale_but_asking_in_vain_does_not(tmp_path: Path) -> None:
-    world, desk, payment = doubtful(tmp_path, BankFault.DROP_BEFORE, first_enquiry_s=2.0)
-    before = desk.ask("GET", "orders", payment)["version"]
-    proposal = propose(desk, WANG, payment, "failed")
+    world, operator, payment = doubtful(tmp_path, BankFault.DROP_BEFORE, first_enquiry_s=2.0)
+    before = operator.ask("GET", "orders", payment)["version"]
+    proposal = propose(operator, WANG, payment, "failed")
     world.run(120)
-    assert desk.ask("GET", "orders", payment)["version"] > before, "it was asked about in vain"
-    body = approval(desk, LI, proposal)
-    assert desk.ask("POST", "proposals", proposal, "approve", peer=LI.peer, **body)["state"] == "done"
+    assert operator.ask("GET", "orders", payment)["version"] > before, "it was asked about in vain"
+    body = approval(operator, LI, proposal)
+    assert operator.ask("POST", "proposals", proposal, "approve", peer=LI.peer, **body)["state"] == "done"
     world.crash()
 
 
@@ -430,97 +430,97 @@ def test_an_escalated_payment_moves_its_proposal_out_of_date(tmp_path: Path) -> 
                   spans={"enquiry_deadline_s": 900.0}, adapters=ADAPTERS)  # fmt: skip
     world.start()
     world.run(1)
-    desk = Desk(world)
-    enrol(desk, WANG, LI)
+    operator = Operator(world)
+    enrol(operator, WANG, LI)
     world.submit("AP-1")
     world.run(5)
     payment = world.last("AP-1")["payment"]
-    proposal = propose(desk, WANG, payment, "failed")
-    body = approval(desk, LI, proposal)
+    proposal = propose(operator, WANG, payment, "failed")
+    body = approval(operator, LI, proposal)
     world.run(1_000)
     assert world.last("AP-1")["state"] == "escalated"
-    desk.no(409, "stale", "POST", "proposals", proposal, "approve", peer=LI.peer, **body)
-    desk.ask("POST", "proposals", proposal, "withdraw", peer=WANG.peer, reason="out of date")
-    approve(desk, LI, propose(desk, WANG, payment, "failed"))
+    operator.no(409, "stale", "POST", "proposals", proposal, "approve", peer=LI.peer, **body)
+    operator.ask("POST", "proposals", proposal, "withdraw", peer=WANG.peer, reason="out of date")
+    approve(operator, LI, propose(operator, WANG, payment, "failed"))
     world.run(1)
     assert world.last("AP-1")["state"] == "failed"
     world.crash()
 
 
-def test_withdrawing_and_listing(lost: tuple[World, Desk, str]) -> None:
-    world, desk, payment = lost
-    proposal = propose(desk, WANG, payment, "failed")
+def test_withdrawing_and_listing(lost: tuple[World, Operator, str]) -> None:
+    world, operator, payment = lost
+    proposal = propose(operator, WANG, payment, "failed")
     wanted = wish(payment, "settled")
-    body = made_of(draft(desk, LI, wanted), LI, wanted)
-    why = desk.no(409, "proposed_already", "POST", "proposals", peer=LI.peer, **body)
+    body = made_of(draft(operator, LI, wanted), LI, wanted)
+    why = operator.no(409, "proposed_already", "POST", "proposals", peer=LI.peer, **body)
     assert proposal in why
-    desk.no(400, "missing", "POST", "proposals", proposal, "withdraw", peer=WANG.peer)
-    assert desk.ask("POST", "proposals", proposal, "withdraw", peer=WANG.peer, reason="mistake")["state"] == "withdrawn"
-    desk.no(409, "used", "POST", "proposals", proposal, "approve", peer=LI.peer, **approval(desk, LI, proposal))
-    assert [one["state"] for one in desk.ask("GET", "proposals", peer=LI.peer)["proposals"]] == ["withdrawn"]
-    unchanged(world, desk, proposal, "withdrawn")
-    assert ("uid:2001", "proposal.withdrawn") in desk.trail(payment)
+    operator.no(400, "missing", "POST", "proposals", proposal, "withdraw", peer=WANG.peer)
+    assert operator.ask("POST", "proposals", proposal, "withdraw", peer=WANG.peer, reason="mistake")["state"] == "withdrawn"
+    operator.no(409, "used", "POST", "proposals", proposal, "approve", peer=LI.peer, **approval(operator, LI, proposal))
+    assert [one["state"] for one in operator.ask("GET", "proposals", peer=LI.peer)["proposals"]] == ["withdrawn"]
+    unchanged(world, operator, proposal, "withdrawn")
+    assert ("uid:2001", "proposal.withdrawn") in operator.trail(payment)
 
 
-def test_a_removed_persons_proposal_cannot_be_approved(lost: tuple[World, Desk, str]) -> None:
-    world, desk, payment = lost
-    proposal = propose(desk, WANG, payment, "failed")
-    desk.ask("POST", "persons", "wang", "remove", reason="left the company")
-    why = desk.no(409, "first_is_gone", "POST", "proposals", proposal, "approve", peer=LI.peer,
-                  **approval(desk, LI, proposal))  # fmt: skip
+def test_a_removed_persons_proposal_cannot_be_approved(lost: tuple[World, Operator, str]) -> None:
+    world, operator, payment = lost
+    proposal = propose(operator, WANG, payment, "failed")
+    operator.ask("POST", "persons", "wang", "remove", reason="left the company")
+    why = operator.no(409, "first_is_gone", "POST", "proposals", proposal, "approve", peer=LI.peer,
+                  **approval(operator, LI, proposal))  # fmt: skip
     assert "wang" in why
     # The same user with a new key is not who signed.
     again = Hand("wang", WANG.uid, ZHAO.key)
-    enrol(desk, again)
-    desk.no(409, "first_is_gone", "POST", "proposals", proposal, "approve", peer=LI.peer,
-            **approval(desk, LI, proposal))  # fmt: skip
-    unchanged(world, desk, proposal)
+    enrol(operator, again)
+    operator.no(409, "first_is_gone", "POST", "proposals", proposal, "approve", peer=LI.peer,
+            **approval(operator, LI, proposal))  # fmt: skip
+    unchanged(world, operator, proposal)
 
 
-def test_there_must_be_evidence_a_reason_and_a_known_wish(lost: tuple[World, Desk, str]) -> None:
-    _world, desk, payment = lost
+def test_there_must_be_evidence_a_reason_and_a_known_wish(lost: tuple[World, Operator, str]) -> None:
+    _world, operator, payment = lost
     for wanted, code in (
         (wish(payment, "failed"), "missing"), (wish(payment, "paid", evidence_sha256="0"), "bad_choice"),
         (wish(payment, "failed", kind="x"), "bad_kind"), (wish(payment, "failed", note=" "), "missing"),
     ):  # fmt: skip
-        desk.no(400, code, "POST", "proposals", "draft", peer=WANG.peer, **wanted)
-    desk.no(404, "no_such_order", "POST", "proposals", "draft", peer=WANG.peer, **wish("kingdee:NO", "failed"),
+        operator.no(400, code, "POST", "proposals", "draft", peer=WANG.peer, **wanted)
+    operator.no(404, "no_such_order", "POST", "proposals", "draft", peer=WANG.peer, **wish("kingdee:NO", "failed"),
             evidence_sha256="0" * 64)  # fmt: skip
-    desk.no(404, "no_such_proposal", "POST", "proposals", "0" * 26, "approve", peer=LI.peer, digest="0", signature="AA==")
+    operator.no(404, "no_such_proposal", "POST", "proposals", "0" * 26, "approve", peer=LI.peer, digest="0", signature="AA==")
 
 
-def test_who_may_be_enrolled_confirmed_and_removed(lost: tuple[World, Desk, str]) -> None:
-    _world, desk, _payment = lost
-    listed = {one["person"]: one for one in desk.ask("GET", "persons", peer=PeerCredentials(3000))["persons"]}
+def test_who_may_be_enrolled_confirmed_and_removed(lost: tuple[World, Operator, str]) -> None:
+    _world, operator, _payment = lost
+    listed = {one["person"]: one for one in operator.ask("GET", "persons", peer=PeerCredentials(3000))["persons"]}
     assert {name: (one["uid"], one["state"]) for name, one in listed.items()} == {
         "wang": (2001, "enrolled"), "li": (2002, "enrolled")}  # fmt: skip
     key = person_key.public(ZHAO.key)
     for taken in ({"peer": WANG.peer, "name": "wang2", "public_key": key},
                   {"peer": ZHAO.peer, "name": "wang", "public_key": key},
                   {"peer": ZHAO.peer, "name": "zhao", "public_key": person_key.public(WANG.key)}):  # fmt: skip
-        assert "wang" in desk.no(409, "enrolled_already", "POST", "persons", **taken)
-    desk.no(400, "bad_key", "POST", "persons", peer=ZHAO.peer, name="zhao", public_key="AAAA")
-    desk.no(400, "bad_name", "POST", "persons", peer=ZHAO.peer, name="Zhao Liu", public_key=key)
-    said = desk.ask("POST", "persons", peer=ZHAO.peer, name="zhao", public_key=key)
-    assert desk.ask("POST", "persons", peer=ZHAO.peer, name="zhao", public_key=key) == said, "twice is once"
+        assert "wang" in operator.no(409, "enrolled_already", "POST", "persons", **taken)
+    operator.no(400, "bad_key", "POST", "persons", peer=ZHAO.peer, name="zhao", public_key="AAAA")
+    operator.no(400, "bad_name", "POST", "persons", peer=ZHAO.peer, name="Zhao Liu", public_key=key)
+    said = operator.ask("POST", "persons", peer=ZHAO.peer, name="zhao", public_key=key)
+    assert operator.ask("POST", "persons", peer=ZHAO.peer, name="zhao", public_key=key) == said, "twice is once"
     for peer in (WANG.peer, ZHAO.peer, PeerCredentials(77)):
-        desk.no(403, "not_allowed", "POST", "persons", "zhao", "confirm", peer=peer, fingerprint=said["fingerprint"])
+        operator.no(403, "not_allowed", "POST", "persons", "zhao", "confirm", peer=peer, fingerprint=said["fingerprint"])
     for wrong in ("0" * 64, said["fingerprint"][:8]):
-        desk.no(403, "wrong_fingerprint", "POST", "persons", "zhao", "confirm", fingerprint=wrong)
-    desk.no(403, "not_allowed", "POST", "persons", "zhao", "remove", peer=LI.peer, reason="x")
-    confirm(desk, "zhao", said["fingerprint"])
-    assert desk.ask("POST", "persons", "zhao", "remove", peer=ZHAO.peer, reason="x")["state"] == "removed"
-    assert [one for _actor, one in desk.trail("person:zhao")] == [
+        operator.no(403, "wrong_fingerprint", "POST", "persons", "zhao", "confirm", fingerprint=wrong)
+    operator.no(403, "not_allowed", "POST", "persons", "zhao", "remove", peer=LI.peer, reason="x")
+    confirm(operator, "zhao", said["fingerprint"])
+    assert operator.ask("POST", "persons", "zhao", "remove", peer=ZHAO.peer, reason="x")["state"] == "removed"
+    assert [one for _actor, one in operator.trail("person:zhao")] == [
         "person.enrolled", "person.confirmed", "person.removed"]  # fmt: skip
-    desk.no(404, "no_such_person", "POST", "persons", "zhao", "confirm", fingerprint=said["fingerprint"])
+    operator.no(404, "no_such_person", "POST", "persons", "zhao", "confirm", fingerprint=said["fingerprint"])
 
 
-def test_a_person_slipped_into_the_database_is_nobody(lost: tuple[World, Desk, str]) -> None:
-    world, desk, payment = lost
-    proposal = propose(desk, WANG, payment, "failed")
-    body = approval(desk, ZHAO, proposal)
+def test_a_person_slipped_into_the_database_is_nobody(lost: tuple[World, Operator, str]) -> None:
+    world, operator, payment = lost
+    proposal = propose(operator, WANG, payment, "failed")
+    body = approval(operator, ZHAO, proposal)
     with sqlite3.connect(world.folder / "journal.db") as db:
         db.execute("update persons set uid = 2003 where person = 'li'")
     with pytest.raises(AssertionError, match="altered"):
-        desk.ask("POST", "proposals", proposal, "approve", peer=ZHAO.peer, **body)
-    assert desk.ask("GET", "orders", payment)["state"] == "in_doubt"
+        operator.ask("POST", "proposals", proposal, "approve", peer=ZHAO.peer, **body)
+    assert operator.ask("GET", "orders", payment)["state"] == "in_doubt"

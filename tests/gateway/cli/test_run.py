@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from gateway.cli.exit_codes import UNAVAILABLE
-from gateway.cli.run import AlreadyRunning, lock
+from gateway.control.offline.state_lock import AlreadyRunning, lock
 
 PROGRAM = """
 import os, sys

@@ -1,4 +1,4 @@
-"""What the desk shows of batches and does to them: all their items in one unit, each with its actor."""
+"""What the operator shows of batches and does to them: all their items in one unit, each with its actor."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gateway.cli.commands.orders import _changed, _words
 from gateway.control import order_view
 from gateway.control.order_view import Veil
 from gateway.simbank.faults import BankFault, Script, Scripted, Touch
-from tests.gateway.cli.counter import Desk
+from tests.gateway.cli.control_operator import Operator
 from tests.world.batching import batch, completed, narrow, states
 from tests.world.world import World
 
@@ -23,122 +23,122 @@ HOLD = {"bands": [{"upto": "1000", "action": "release"}, {"above": "1000", "acti
 ALIKE = {**HOLD, "suspected_duplicate_hours": 24}
 
 
-def counter(folder: Path, **more: Any) -> Desk:
+def counter(folder: Path, **more: Any) -> Operator:
     world = World(folder, **{"sender": HOLD, **more})
     world.start()
     world.run(2)
-    return Desk(world)
+    return Operator(world)
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
+def operator(tmp_path: Path) -> Iterator[Operator]:
     made = counter(tmp_path)
     yield made
     if made.world.life is not None:
         made.world.crash()
 
 
-def submit(desk: Desk, id_: str, minors: list[int], **head: Any) -> None:
-    desk.world.command("batch.submit", batch(desk.world, id_, minors, **head))
-    desk.world.run(3)
+def submit(operator: Operator, id_: str, minors: list[int], **head: Any) -> None:
+    operator.world.command("batch.submit", batch(operator.world, id_, minors, **head))
+    operator.world.run(3)
 
 
-def payment(desk: Desk, id_: str) -> str:
-    return str(desk.world.last(id_)["payment"])
+def payment(operator: Operator, id_: str) -> str:
+    return str(operator.world.last(id_)["payment"])
 
 
-def units_of(desk: Desk, entry: str) -> set[int]:
+def units_of(operator: Operator, entry: str) -> set[int]:
     """The moments at which entries of this name were written: one for what one unit wrote."""
-    with sqlite3.connect(desk.world.folder / "journal.db") as db:
+    with sqlite3.connect(operator.world.folder / "journal.db") as db:
         return {at for (at,) in db.execute("select at_ms from audit where entry = ?", (entry,))}
 
 
-def test_a_batch_that_waits_is_let_go_at_once_and_each_item_has_its_actor(desk: Desk) -> None:
-    submit(desk, "B-1", [50_000, 40_000, 30_000])
-    assert states(desk.world, "B-1") == ["held"] * 3, "their sum belongs to the band that waits"
-    assert not desk.world.bank.ledger.executions
-    said = desk.ask("POST", "orders", "kingdee:B-1", "release", reason="checked by phone")
+def test_a_batch_that_waits_is_let_go_at_once_and_each_item_has_its_actor(operator: Operator) -> None:
+    submit(operator, "B-1", [50_000, 40_000, 30_000])
+    assert states(operator.world, "B-1") == ["held"] * 3, "their sum belongs to the band that waits"
+    assert not operator.world.bank.ledger.executions
+    said = operator.ask("POST", "orders", "kingdee:B-1", "release", reason="checked by phone")
     assert (said["batch"], said["changed_items"], said["count"]) == ("B-1", 3, 3)
     assert said["states"] == [{"state": "ready", "count": 3, "sum": "1200.00"}] and said["held_for"] == {}
-    desk.world.run(5)
-    assert states(desk.world, "B-1") == ["settled"] * 3
-    assert completed(desk.world, "B-1") == [(2, {"settled": 3})]
-    assert len(desk.world.bank.ledger.executions) == 3
+    operator.world.run(5)
+    assert states(operator.world, "B-1") == ["settled"] * 3
+    assert completed(operator.world, "B-1") == [(2, {"settled": 3})]
+    assert len(operator.world.bank.ledger.executions) == 3
     for n in (1, 2, 3):
-        trail = desk.trail(payment(desk, f"B-1-{n}"))
+        trail = operator.trail(payment(operator, f"B-1-{n}"))
         assert trail.count(("uid:root", "payment.release")) == trail.count(("uid:root", "order.released")) == 1
-    assert ("uid:root", "batch.released") in desk.trail("kingdee/B-1")
-    assert len(units_of(desk, "order.released")) == 1
+    assert ("uid:root", "batch.released") in operator.trail("kingdee/B-1")
+    assert len(units_of(operator, "order.released")) == 1
     # Twice is once.
-    why = desk.no(409, "not_now", "POST", "orders", "kingdee:B-1", "release", reason="again")
+    why = operator.no(409, "not_now", "POST", "orders", "kingdee:B-1", "release", reason="again")
     assert "3 settled" in why
-    desk.world.run(5)
-    assert len(desk.world.bank.ledger.executions) == 3
+    operator.world.run(5)
+    assert len(operator.world.bank.ledger.executions) == 3
 
 
 def test_one_word_does_not_let_go_what_waits_for_another_reason(tmp_path: Path) -> None:
-    desk = counter(tmp_path, sender=ALIKE)
-    submit(desk, "B-1", [150_000, 10_000, 10_000])
-    assert [desk.world.last(f"B-1-{n}")["hold_reason"] for n in (1, 2, 3)] == [
+    operator = counter(tmp_path, sender=ALIKE)
+    submit(operator, "B-1", [150_000, 10_000, 10_000])
+    assert [operator.world.last(f"B-1-{n}")["hold_reason"] for n in (1, 2, 3)] == [
         "approval", "approval", "suspected_duplicate"]  # fmt: skip
-    why = desk.no(409, "not_now", "POST", "orders", "kingdee:B-1", "release", reason="x")
+    why = operator.no(409, "not_now", "POST", "orders", "kingdee:B-1", "release", reason="x")
     assert "approval (3), suspected_duplicate (1)" in why and "--held-for" in why
-    assert states(desk.world, "B-1") == ["held"] * 3
-    why = desk.no(409, "not_now", "POST", "orders", "kingdee:B-1", "release", reason="x", held_for="new_payee")
+    assert states(operator.world, "B-1") == ["held"] * 3
+    why = operator.no(409, "not_now", "POST", "orders", "kingdee:B-1", "release", reason="x", held_for="new_payee")
     assert "3 held" in why
-    desk.no(400, "bad_reason", "POST", "orders", "kingdee:B-1", "release", reason="x", held_for=["approval"])
-    said = desk.ask("POST", "orders", "kingdee:B-1", "release", reason="x", held_for="approval")
+    operator.no(400, "bad_reason", "POST", "orders", "kingdee:B-1", "release", reason="x", held_for=["approval"])
+    said = operator.ask("POST", "orders", "kingdee:B-1", "release", reason="x", held_for="approval")
     assert (said["changed_items"], said["held_for"]) == (3, {"suspected_duplicate": 1}), "the third loses one of two"
-    desk.world.run(5)
-    assert states(desk.world, "B-1") == ["settled", "settled", "held"]
+    operator.world.run(5)
+    assert states(operator.world, "B-1") == ["settled", "settled", "held"]
     # Of a single order the reason is held against it too.
-    why = desk.no(409, "not_now", "POST", "orders", "kingdee:B-1-3", "release", reason="x", held_for="approval")
+    why = operator.no(409, "not_now", "POST", "orders", "kingdee:B-1-3", "release", reason="x", held_for="approval")
     assert "waits for suspected_duplicate" in why
-    desk.ask("POST", "orders", "kingdee:B-1", "release", reason="both are owed")
-    desk.world.run(5)
-    assert states(desk.world, "B-1") == ["settled"] * 3 and len(desk.world.bank.ledger.executions) == 3
-    desk.world.crash()
+    operator.ask("POST", "orders", "kingdee:B-1", "release", reason="both are owed")
+    operator.world.run(5)
+    assert states(operator.world, "B-1") == ["settled"] * 3 and len(operator.world.bank.ledger.executions) == 3
+    operator.world.crash()
 
 
-def test_a_batch_is_withdrawn_as_far_as_it_was_not_sent(desk: Desk) -> None:
-    submit(desk, "B-1", [50_000, 40_000, 30_000])
-    desk.ask("POST", "orders", "kingdee:B-1-2", "release", reason="this one alone")
-    desk.world.run(5)
-    assert states(desk.world, "B-1") == ["held", "settled", "held"]
-    said = desk.ask("POST", "orders", "kingdee:B-1", "cancel", reason="wrong month")
+def test_a_batch_is_withdrawn_as_far_as_it_was_not_sent(operator: Operator) -> None:
+    submit(operator, "B-1", [50_000, 40_000, 30_000])
+    operator.ask("POST", "orders", "kingdee:B-1-2", "release", reason="this one alone")
+    operator.world.run(5)
+    assert states(operator.world, "B-1") == ["held", "settled", "held"]
+    said = operator.ask("POST", "orders", "kingdee:B-1", "cancel", reason="wrong month")
     assert said["changed_items"] == 2
-    desk.world.run(2)
-    assert states(desk.world, "B-1") == ["cancelled", "settled", "cancelled"]
-    assert completed(desk.world, "B-1") == [(2, {"settled": 1, "cancelled": 2})]
-    assert ("uid:root", "order.cancelled") in desk.trail(payment(desk, "B-1-1"))
-    assert ("uid:root", "order.cancelled") not in desk.trail(payment(desk, "B-1-2"))
-    why = desk.no(409, "not_now", "POST", "orders", "kingdee:B-1", "cancel", reason="again")
+    operator.world.run(2)
+    assert states(operator.world, "B-1") == ["cancelled", "settled", "cancelled"]
+    assert completed(operator.world, "B-1") == [(2, {"settled": 1, "cancelled": 2})]
+    assert ("uid:root", "order.cancelled") in operator.trail(payment(operator, "B-1-1"))
+    assert ("uid:root", "order.cancelled") not in operator.trail(payment(operator, "B-1-2"))
+    why = operator.no(409, "not_now", "POST", "orders", "kingdee:B-1", "cancel", reason="again")
     assert "2 cancelled, 1 settled" in why
 
 
-def test_the_name_of_no_batch_and_of_another_senders(desk: Desk) -> None:
-    submit(desk, "B-1", [150_000])
+def test_the_name_of_no_batch_and_of_another_senders(operator: Operator) -> None:
+    submit(operator, "B-1", [150_000])
     for name in ("kingdee:B-2", "other:B-1", "B-1"):
-        desk.no(404, "no_such_order", "POST", "orders", name, "release", reason="x")
-        desk.no(404, "no_such_order", "GET", "orders", name)
-    assert "one of its items" in desk.no(409, "not_now", "POST", "orders", "kingdee:B-1", "enquire")
-    desk.no(400, "missing", "POST", "orders", "kingdee:B-1", "release")
-    assert states(desk.world, "B-1") == ["held"]
+        operator.no(404, "no_such_order", "POST", "orders", name, "release", reason="x")
+        operator.no(404, "no_such_order", "GET", "orders", name)
+    assert "one of its items" in operator.no(409, "not_now", "POST", "orders", "kingdee:B-1", "enquire")
+    operator.no(400, "missing", "POST", "orders", "kingdee:B-1", "release")
+    assert states(operator.world, "B-1") == ["held"]
 
 
-def test_a_batch_and_its_items_are_shown(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
-    submit(desk, "B-1", [50_000, 60_000])
-    submit(desk, "B-2", [100])
-    said = desk.ask("GET", "orders", "kingdee:B-1")
+def test_a_batch_and_its_items_are_shown(operator: Operator, capsys: pytest.CaptureFixture[str]) -> None:
+    submit(operator, "B-1", [50_000, 60_000])
+    submit(operator, "B-2", [100])
+    said = operator.ask("GET", "orders", "kingdee:B-1")
     assert (said["batch"], said["sum"], said["open_items"]) == ("B-1", "1100.00", 2)
     assert [(one["id"], one["item_no"], one["state"]) for one in said["items"]] == [
         ("B-1-1", 1, "held"), ("B-1-2", 2, "held")]  # fmt: skip
     assert said["held_for"] == {"approval": 2}
-    assert desk.world.bank.account not in json.dumps(said)
-    listed = desk.ask("GET", "orders", query={"batch": "B-1"})["orders"]
+    assert operator.world.bank.account not in json.dumps(said)
+    listed = operator.ask("GET", "orders", query={"batch": "B-1"})["orders"]
     assert [one["id"] for one in listed] == ["B-1-2", "B-1-1"]
-    assert desk.ask("GET", "orders", "kingdee:B-2-1")["in_batch"]["batch"] == "B-2"
-    assert "in_batch" not in _single(desk)
+    assert operator.ask("GET", "orders", "kingdee:B-2-1")["in_batch"]["batch"] == "B-2"
+    assert "in_batch" not in _single(operator)
     _words(said)
     _changed({**said, "changed_items": 1})
     out = capsys.readouterr().out
@@ -146,10 +146,10 @@ def test_a_batch_and_its_items_are_shown(desk: Desk, capsys: pytest.CaptureFixtu
     assert "1 of 2 items changed" in out
 
 
-def _single(desk: Desk) -> Any:
-    desk.world.submit("AP-1")
-    desk.world.run(3)
-    return desk.ask("GET", "orders", "kingdee:AP-1")
+def _single(operator: Operator) -> Any:
+    operator.world.submit("AP-1")
+    operator.world.run(3)
+    return operator.ask("GET", "orders", "kingdee:AP-1")
 
 
 def sent(said: Any) -> list[Any]:
@@ -157,24 +157,24 @@ def sent(said: Any) -> list[Any]:
 
 
 def test_an_item_shows_the_message_that_carried_it_and_hides_the_others(
-    desk: Desk, capsys: pytest.CaptureFixture[str]
+    operator: Operator, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    body = batch(desk.world, "B-1", [10_000, 20_000])
+    body = batch(operator.world, "B-1", [10_000, 20_000])
     # Short numbers and names that no pattern would know: they must be known from the other order.
     body["items"][1]["creditor"] = {"account": "0000777", "name": "示例丁丁公司"}
-    desk.world.command("batch.submit", body)
-    desk.world.run(5)
-    assert states(desk.world, "B-1") == ["settled", "settled"]
-    said = desk.ask("GET", "orders", "kingdee:B-1-1")
+    operator.world.command("batch.submit", body)
+    operator.world.run(5)
+    assert states(operator.world, "B-1") == ["settled", "settled"]
+    said = operator.ask("GET", "orders", "kingdee:B-1-1")
     (one,) = sent(said)
     assert one["bundle"]["items"] == 2 and one["bundle"]["attempt"] == 1
     assert "<Operation>PayBatch</Operation>" in one["wire"]["text"] and one["wire"]["bytes"] > 500
     assert "<Result>" in one["answer"]["text"]
     assert said["in_batch"]["count"] == 2
     text = json.dumps(said, ensure_ascii=False)
-    for secret in ("0000777", "示例丁丁公司", "示例乙", "0000000000000000025", desk.world.bank.account):
+    for secret in ("0000777", "示例丁丁公司", "示例乙", "0000000000000000025", operator.world.bank.account):
         assert secret not in text
-    clear = json.dumps(desk.ask("GET", "orders", "kingdee:B-1-1", query={"clear": "1"}), ensure_ascii=False)
+    clear = json.dumps(operator.ask("GET", "orders", "kingdee:B-1-1", query={"clear": "1"}), ensure_ascii=False)
     assert "0000777" in clear and "示例丁丁公司" in clear
     _words(said)
     out = capsys.readouterr().out
@@ -184,33 +184,33 @@ def test_an_item_shows_the_message_that_carried_it_and_hides_the_others(
 
 def test_an_item_that_left_its_message_is_still_hidden_in_it(tmp_path: Path) -> None:
     """The message did not leave, and goes later without this one; its bytes of the first time name it all the same."""
-    desk = counter(tmp_path, plan=Script([Scripted(BankFault.DROP_BEFORE, touch=Touch.MONEY)]))
-    body = batch(desk.world, "B-1", [10_000, 20_000])
+    operator = counter(tmp_path, plan=Script([Scripted(BankFault.DROP_BEFORE, touch=Touch.MONEY)]))
+    body = batch(operator.world, "B-1", [10_000, 20_000])
     body["items"][1]["creditor"] = {"account": "0000777", "name": "示例丁丁公司"}
-    desk.world.command("batch.submit", body)
-    desk.world.run(1)
-    assert states(desk.world, "B-1") == ["in_doubt"] * 2
-    row = payment(desk, "B-1-2")
-    with sqlite3.connect(desk.world.folder / "journal.db") as db:
+    operator.world.command("batch.submit", body)
+    operator.world.run(1)
+    assert states(operator.world, "B-1") == ["in_doubt"] * 2
+    row = payment(operator, "B-1-2")
+    with sqlite3.connect(operator.world.folder / "journal.db") as db:
         assert db.execute("delete from bundle_items where payment = ?", (row,)).rowcount == 1
-    said = desk.ask("GET", "orders", "kingdee:B-1-1")
+    said = operator.ask("GET", "orders", "kingdee:B-1-1")
     assert sent(said)[0]["bundle"]["items"] == 1
     text = json.dumps(said, ensure_ascii=False)
     assert "0000777" not in text and "示例丁丁公司" not in text
     # Of the one that left, nothing is known of its message any more, and no other's is shown for it.
-    (one,) = sent(desk.ask("GET", "orders", "kingdee:B-1-2"))
+    (one,) = sent(operator.ask("GET", "orders", "kingdee:B-1-2"))
     assert one["wire"] is None and "bundle" not in one
-    desk.world.crash()
+    operator.world.crash()
 
 
 def test_the_messages_of_one_batch_are_each_shown_with_their_own_items(tmp_path: Path) -> None:
-    desk = counter(tmp_path, adapters={"sample": narrow(2)})
-    submit(desk, "B-1", [10_000, 10_000, 10_000])
-    shown = [sent(desk.ask("GET", "orders", f"kingdee:B-1-{n}"))[0] for n in (1, 2, 3)]
+    operator = counter(tmp_path, adapters={"sample": narrow(2)})
+    submit(operator, "B-1", [10_000, 10_000, 10_000])
+    shown = [sent(operator.ask("GET", "orders", f"kingdee:B-1-{n}"))[0] for n in (1, 2, 3)]
     assert [one["bundle"]["items"] for one in shown] == [2, 2, 1]
     assert shown[0]["bundle"] == shown[1]["bundle"] != shown[2]["bundle"]
     assert shown[0]["wire"]["sha256"] == shown[1]["wire"]["sha256"] != shown[2]["wire"]["sha256"]
-    desk.world.crash()
+    operator.world.crash()
 
 
 @pytest.mark.parametrize("shift", range(3))

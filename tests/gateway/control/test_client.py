@@ -40,7 +40,7 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the standard library's name
                 pass
 
-        server = socketserver.UnixStreamServer(str(tmp_path / "desk.sock"), Handler)
+        server = socketserver.UnixStreamServer(str(tmp_path / "control.sock"), Handler)
         open_servers.append(server)
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         return said
@@ -53,23 +53,23 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
 
 def test_waits_until_the_daemon_is_ready(tmp_path: Path, serve: Serve) -> None:
     said = serve("not ready", "not ready", "ready", "not ready")
-    assert ControlClient(tmp_path / "desk.sock").ready_status(30)["status"] == "ready"
+    assert ControlClient(tmp_path / "control.sock").ready_status(30)["status"] == "ready"
     assert said == ["not ready", "not ready", "ready"]
 
 
 def test_waits_for_a_daemon_that_starts_later(tmp_path: Path, serve: Serve) -> None:
     timer = threading.Timer(0.5, serve, ["ready"])
     timer.start()
-    assert ControlClient(tmp_path / "desk.sock").ready_status(30)["status"] == "ready"
+    assert ControlClient(tmp_path / "control.sock").ready_status(30)["status"] == "ready"
     timer.join()
 
 
 def test_gives_the_last_status_when_the_time_is_over(tmp_path: Path, serve: Serve) -> None:
     said = serve("not ready")
-    assert ControlClient(tmp_path / "desk.sock").ready_status(0.3)["status"] == "not ready"
+    assert ControlClient(tmp_path / "control.sock").ready_status(0.3)["status"] == "not ready"
     assert len(said) > 1
 
 
 def test_without_a_daemon_it_says_so_when_the_time_is_over(tmp_path: Path) -> None:
     with pytest.raises(NoDaemon, match="no daemon listens"):
-        ControlClient(tmp_path / "desk.sock").ready_status(0.3)
+        ControlClient(tmp_path / "control.sock").ready_status(0.3)

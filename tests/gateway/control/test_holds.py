@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.gateway.cli.counter import Desk
+from tests.gateway.cli.control_operator import Operator
 from tests.gateway.cli.test_resolve import LI, WANG, approve, draft, enrol, made_of
 from tests.world.world import World
 
@@ -23,117 +23,117 @@ SUPPLIER = {"account": "0000000000000000025", "name": "示例乙", "bank_name": 
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
+def operator(tmp_path: Path) -> Iterator[Operator]:
     world = World(tmp_path, sender=STRICT)
     world.start()
     world.run(2)
-    made = Desk(world)
+    made = Operator(world)
     yield made
     if world.life is not None:
         world.crash()
 
 
-def submit(desk: Desk, id_: str, minor: int, **creditor: str) -> Any:
-    desk.world.submit(id_, minor, creditor={**SUPPLIER, **creditor})
-    desk.world.run(3)
-    return desk.world.last(id_)
+def submit(operator: Operator, id_: str, minor: int, **creditor: str) -> Any:
+    operator.world.submit(id_, minor, creditor={**SUPPLIER, **creditor})
+    operator.world.run(3)
+    return operator.world.last(id_)
 
 
-def release(desk: Desk, id_: str, held_for: str | None = None) -> Any:
-    said = desk.ask("POST", "orders", f"kingdee:{id_}", "release", reason="asked the buyer", held_for=held_for)
-    desk.world.run(5)
+def release(operator: Operator, id_: str, held_for: str | None = None) -> Any:
+    said = operator.ask("POST", "orders", f"kingdee:{id_}", "release", reason="asked the buyer", held_for=held_for)
+    operator.world.run(5)
     return said
 
 
-def executions(desk: Desk) -> int:
-    return len(desk.world.bank.ledger.executions)
+def executions(operator: Operator) -> int:
+    return len(operator.world.bank.ledger.executions)
 
 
-def test_clearing_a_suspicion_does_not_clear_the_band(desk: Desk) -> None:
+def test_clearing_a_suspicion_does_not_clear_the_band(operator: Operator) -> None:
     """Ten million that look like a duplicate, go to a new payee and need an approval: three words, not one."""
-    submit(desk, "AP-1", TEN_MILLION)
-    told = submit(desk, "AP-2", TEN_MILLION)
+    submit(operator, "AP-1", TEN_MILLION)
+    told = submit(operator, "AP-2", TEN_MILLION)
     assert told["hold_reason"] == "suspected_duplicate"
     assert told["hold_reasons"] == ["suspected_duplicate", "new_payee", "approval"]
-    why = desk.no(409, "not_now", "POST", "orders", "kingdee:AP-2", "release", reason="x")
+    why = operator.no(409, "not_now", "POST", "orders", "kingdee:AP-2", "release", reason="x")
     assert "waits for suspected_duplicate, new_payee, approval" in why and "--held-for" in why
-    said = release(desk, "AP-2", "suspected_duplicate")
+    said = release(operator, "AP-2", "suspected_duplicate")
     assert (said["state"], said["hold_reasons"]) == ("held", ["new_payee", "approval"])
-    told = desk.world.last("AP-2")
+    told = operator.world.last("AP-2")
     assert (told["event"], told["hold_reasons"], told["seq"]) == ("payment.held", ["new_payee", "approval"], 3)
-    assert executions(desk) == 0
-    why = desk.no(409, "not_now", "POST", "orders", "kingdee:AP-2", "release", reason="x", held_for="suspected_duplicate")
+    assert executions(operator) == 0
+    why = operator.no(409, "not_now", "POST", "orders", "kingdee:AP-2", "release", reason="x", held_for="suspected_duplicate")
     assert "not for suspected_duplicate" in why
-    assert release(desk, "AP-2", "new_payee, approval")["state"] == "ready"
-    assert desk.world.last("AP-2")["state"] == "settled" and executions(desk) == 1
-    trail = [entry for _, entry in desk.trail(str(told["payment"]))]
+    assert release(operator, "AP-2", "new_payee, approval")["state"] == "ready"
+    assert operator.world.last("AP-2")["state"] == "settled" and executions(operator) == 1
+    trail = [entry for _, entry in operator.trail(str(told["payment"]))]
     assert trail.count("order.hold_cleared") == trail.count("order.released") == 1
 
 
-def test_all_reasons_of_a_batch_item_are_its_own(desk: Desk) -> None:
+def test_all_reasons_of_a_batch_item_are_its_own(operator: Operator) -> None:
     from tests.world.batching import batch, states
 
-    desk.world.command("batch.submit", batch(desk.world, "B-1", [100, TEN_MILLION]))
-    desk.world.run(3)
-    said = release(desk, "B-1", "approval")
+    operator.world.command("batch.submit", batch(operator.world, "B-1", [100, TEN_MILLION]))
+    operator.world.run(3)
+    said = release(operator, "B-1", "approval")
     assert (said["changed_items"], said["held_for"]) == (2, {"new_payee": 2})
-    assert states(desk.world, "B-1") == ["held", "held"] and executions(desk) == 0
-    assert release(desk, "B-1")["held_for"] == {}
-    assert states(desk.world, "B-1") == ["settled", "settled"]
+    assert states(operator.world, "B-1") == ["held", "held"] and executions(operator) == 0
+    assert release(operator, "B-1")["held_for"] == {}
+    assert states(operator.world, "B-1") == ["settled", "settled"]
 
 
-def test_a_payee_is_known_after_three_business_days_and_for_ten_times_what_stayed(desk: Desk) -> None:
-    submit(desk, "AP-1", 1)
-    release(desk, "AP-1", "new_payee")
-    assert desk.world.last("AP-1")["state"] == "settled"
-    assert submit(desk, "AP-2", 2)["hold_reasons"] == ["new_payee"], "what settled just now may still come back"
-    desk.world.crash()
-    desk.world.clock.advance(6 * DAY_S)  # three business days at least, whatever the weekday
-    desk.world.start()
-    desk.world.run(5)
-    assert "hold_reasons" not in submit(desk, "AP-3", 10)
-    assert submit(desk, "AP-4", 11)["hold_reasons"] == ["new_payee"], "0.01 covers 0.10, not 0.11"
-    assert submit(desk, "AP-5", TEN_MILLION)["hold_reasons"] == ["new_payee", "approval"]
-    assert submit(desk, "AP-6", 3, name="示例丙")["hold_reasons"] == ["new_payee"], "the account under another name"
-    assert submit(desk, "AP-7", 4, bank_name="另一银行")["hold_reasons"] == ["new_payee"], "at another bank"
+def test_a_payee_is_known_after_three_business_days_and_for_ten_times_what_stayed(operator: Operator) -> None:
+    submit(operator, "AP-1", 1)
+    release(operator, "AP-1", "new_payee")
+    assert operator.world.last("AP-1")["state"] == "settled"
+    assert submit(operator, "AP-2", 2)["hold_reasons"] == ["new_payee"], "what settled just now may still come back"
+    operator.world.crash()
+    operator.world.clock.advance(6 * DAY_S)  # three business days at least, whatever the weekday
+    operator.world.start()
+    operator.world.run(5)
+    assert "hold_reasons" not in submit(operator, "AP-3", 10)
+    assert submit(operator, "AP-4", 11)["hold_reasons"] == ["new_payee"], "0.01 covers 0.10, not 0.11"
+    assert submit(operator, "AP-5", TEN_MILLION)["hold_reasons"] == ["new_payee", "approval"]
+    assert submit(operator, "AP-6", 3, name="示例丙")["hold_reasons"] == ["new_payee"], "the account under another name"
+    assert submit(operator, "AP-7", 4, bank_name="另一银行")["hold_reasons"] == ["new_payee"], "at another bank"
 
 
-def test_two_persons_register_a_payee(desk: Desk) -> None:
-    enrol(desk, WANG, LI)
-    submit(desk, "AP-1", 50_000)
+def test_two_persons_register_a_payee(operator: Operator) -> None:
+    enrol(operator, WANG, LI)
+    submit(operator, "AP-1", 50_000)
     wanted = {"kind": "register", "subject": "kingdee:AP-1", "to": "known", "note": "contract HT-0931"}
-    drafted = draft(desk, WANG, wanted)
+    drafted = draft(operator, WANG, wanted)
     assert "payee-name" in drafted["text"] and SUPPLIER["account"] not in drafted["text"]
-    made = desk.ask("POST", "proposals", peer=WANG.peer, **made_of(drafted, WANG, wanted))
-    assert submit(desk, "AP-2", 60_000)["hold_reasons"] == ["new_payee"], "one person is not enough"
-    assert approve(desk, LI, made["proposal"])["state"] == "done"
-    assert "hold_reasons" not in submit(desk, "AP-3", 70_000)
-    assert submit(desk, "AP-4", 71_000, name="示例丙")["hold_reasons"] == ["new_payee"]
-    assert submit(desk, "AP-5", TEN_MILLION)["hold_reasons"] == ["approval"], "bands hold all the same"
+    made = operator.ask("POST", "proposals", peer=WANG.peer, **made_of(drafted, WANG, wanted))
+    assert submit(operator, "AP-2", 60_000)["hold_reasons"] == ["new_payee"], "one person is not enough"
+    assert approve(operator, LI, made["proposal"])["state"] == "done"
+    assert "hold_reasons" not in submit(operator, "AP-3", 70_000)
+    assert submit(operator, "AP-4", 71_000, name="示例丙")["hold_reasons"] == ["new_payee"]
+    assert submit(operator, "AP-5", TEN_MILLION)["hold_reasons"] == ["approval"], "bands hold all the same"
     # What was held before is judged again when a reason is cleared.
-    why = desk.no(409, "not_now", "POST", "proposals", "draft", peer=WANG.peer, **wanted)
+    why = operator.no(409, "not_now", "POST", "proposals", "draft", peer=WANG.peer, **wanted)
     assert "registered already" in why
 
 
-def test_a_row_that_nobody_sealed_registers_nobody(desk: Desk) -> None:
+def test_a_row_that_nobody_sealed_registers_nobody(operator: Operator) -> None:
     """Whoever can write to the database, but has no vault key, opens no door."""
-    enrol(desk, WANG, LI)
-    submit(desk, "AP-1", 50_000)
+    enrol(operator, WANG, LI)
+    submit(operator, "AP-1", 50_000)
     wanted = {"kind": "register", "subject": "kingdee:AP-1", "to": "known", "note": "contract"}
-    made = desk.ask("POST", "proposals", peer=WANG.peer, **made_of(draft(desk, WANG, wanted), WANG, wanted))
-    approve(desk, LI, made["proposal"])
-    with sqlite3.connect(desk.world.folder / "journal.db") as db:
+    made = operator.ask("POST", "proposals", peer=WANG.peer, **made_of(draft(operator, WANG, wanted), WANG, wanted))
+    approve(operator, LI, made["proposal"])
+    with sqlite3.connect(operator.world.folder / "journal.db") as db:
         assert db.execute("update payees_registered set body = cast(body || x'00' as blob)").rowcount == 1
-    assert submit(desk, "AP-2", 60_000)["hold_reasons"] == ["new_payee"]
+    assert submit(operator, "AP-2", 60_000)["hold_reasons"] == ["new_payee"]
 
 
-def test_a_row_of_an_older_version_names_one_reason(desk: Desk) -> None:
-    submit(desk, "AP-1", 50_000)
-    with sqlite3.connect(desk.world.folder / "journal.db") as db:
+def test_a_row_of_an_older_version_names_one_reason(operator: Operator) -> None:
+    submit(operator, "AP-1", 50_000)
+    with sqlite3.connect(operator.world.folder / "journal.db") as db:
         db.execute("update payments set hold_reasons = null, hold_reason = 'suspected_duplicate'")
-    desk.world.crash()
-    desk.world.start()
-    desk.world.run(5)
-    again = Desk(desk.world)
+    operator.world.crash()
+    operator.world.start()
+    operator.world.run(5)
+    again = Operator(operator.world)
     assert again.ask("GET", "orders", "kingdee:AP-1")["hold_reasons"] == ["suspected_duplicate"]
     assert release(again, "AP-1")["hold_reasons"] == ["new_payee"], "and the payee is judged again"

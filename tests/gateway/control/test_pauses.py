@@ -10,7 +10,7 @@ import pytest
 from gateway.bank.lease import LEASE_MS, ORPHAN_QUIET_S
 from gateway.journal.cluster.lane_pauses import OPERATOR, PauseState
 from gateway.journal.cluster.peer_nodes import BEAT_S
-from tests.gateway.cli.counter import Desk
+from tests.gateway.cli.control_operator import Operator
 from tests.world.world import Life, World
 
 LANE = "sample.main"
@@ -18,14 +18,14 @@ MOMENT_S = 0.5
 
 
 class _Two:
-    """Two nodes, each with its desk; the first has the lane, the second stands by."""
+    """Two nodes, each with its control API; the first has the lane, the second stands by."""
 
     def __init__(self, folder: Path) -> None:
         self.world = World(folder, settings={"journal": {"poll_ms": 250}})
         self.first = self._node("gw1")
-        self.owner = Desk(self.world)
+        self.owner = Operator(self.world)
         self.second = self._node("gw2")
-        self.standby = Desk(self.world)
+        self.standby = Operator(self.world)
 
     def _node(self, name: str) -> Life:
         life = self.world.start(name)
@@ -49,13 +49,13 @@ def test_a_pause_outlives_a_restart(tmp_path: Path) -> None:
     world = World(tmp_path)
     world.start()
     world.run(1)
-    Desk(world).ask("POST", "lanes", LANE, "pause", reason="x")
+    Operator(world).ask("POST", "lanes", LANE, "pause", reason="x")
     world.crash()
     life = world.start()
     world.submit("AP-1")
     world.run(30)
     assert life.gateway.lanes[LANE].paused == (OPERATOR,) and not world.bank.ledger.executions
-    Desk(world).ask("POST", "lanes", LANE, "resume")
+    Operator(world).ask("POST", "lanes", LANE, "resume")
     world.run(5)
     assert world.last("AP-1")["state"] == "settled"
     world.crash()

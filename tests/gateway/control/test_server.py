@@ -50,8 +50,8 @@ async def served(tmp_path: Path) -> AsyncIterator[Path]:
     from twisted.internet import reactor
 
     made = ControlServer(reactor, VERBS)
-    made.open(tmp_path / "desk.sock")
-    yield tmp_path / "desk.sock"
+    made.open(tmp_path / "control.sock")
+    yield tmp_path / "control.sock"
     await made.close()
 
 
@@ -131,7 +131,7 @@ async def test_our_own_fault_is_told_and_logged(served: Path) -> None:
 async def test_a_socket_of_a_dead_daemon_is_replaced(tmp_path: Path) -> None:
     from twisted.internet import reactor
 
-    path = tmp_path / "desk.sock"
+    path = tmp_path / "control.sock"
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(path))
     with pytest.raises(NoDaemon):
@@ -145,7 +145,7 @@ async def test_a_socket_of_a_dead_daemon_is_replaced(tmp_path: Path) -> None:
 
 def test_no_daemon_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(NoDaemon, match="start it"):
-        ControlClient(tmp_path / "desk.sock").get("status")
+        ControlClient(tmp_path / "control.sock").get("status")
 
 
 def test_the_peer_of_a_socket() -> None:
@@ -189,8 +189,8 @@ async def test_the_group_can_open_the_socket_only_if_told(tmp_path: Path) -> Non
     from twisted.internet import reactor
 
     made = ControlServer(reactor, VERBS)
-    made.open(tmp_path / "desk.sock", group=True)
-    assert stat.S_IMODE(os.stat(tmp_path / "desk.sock").st_mode) == 0o660
+    made.open(tmp_path / "control.sock", group=True)
+    assert stat.S_IMODE(os.stat(tmp_path / "control.sock").st_mode) == 0o660
     await made.close()
 
 

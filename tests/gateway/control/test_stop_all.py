@@ -15,7 +15,7 @@ from gateway.control.verbs import STOP_WAIT_S
 from gateway.journal.cluster import stops
 from gateway.journal.cluster.peer_nodes import STOP_LOOK_S
 from gateway.simbank.faults import BankFault, Script, Scripted
-from tests.gateway.cli.counter import Desk
+from tests.gateway.cli.control_operator import Operator
 from tests.gateway.cli.test_resolve import LI, WANG, approve, draft, enrol, made_of
 from tests.world.batching import batch
 from tests.world.world import Life, World
@@ -24,18 +24,18 @@ LANE = "sample.main"
 WISH = {"kind": "restart", "subject": "gateway", "to": "send", "note": "false alarm"}
 
 
-def stop(desk: Desk) -> Any:
-    return desk.ask("POST", "stop", reason="fraud?")
+def stop(operator: Operator) -> Any:
+    return operator.ask("POST", "stop", reason="fraud?")
 
 
 def paid(world: World) -> int:
     return len(world.bank.ledger.executions)
 
 
-def restart(desk: Desk) -> None:
-    made = made_of(draft(desk, WANG, WISH), WANG, WISH)
-    key = desk.ask("POST", "proposals", peer=WANG.peer, **made)["proposal"]
-    assert approve(desk, LI, key)["state"] == "done"
+def restart(operator: Operator) -> None:
+    made = made_of(draft(operator, WANG, WISH), WANG, WISH)
+    key = operator.ask("POST", "proposals", peer=WANG.peer, **made)["proposal"]
+    assert approve(operator, LI, key)["state"] == "done"
 
 
 @pytest.fixture
@@ -49,32 +49,32 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 
 def test_nothing_leaves_from_that_moment_on_and_over_restarts_until_two_persons_say_so(world: World) -> None:
-    desk = Desk(world)
-    enrol(desk, WANG, LI)
-    said = stop(desk)
+    operator = Operator(world)
+    enrol(operator, WANG, LI)
+    said = stop(operator)
     assert said["written"] and said["by"] == "uid:root" and said["number"] == 1
     world.submit("AP-1")
     world.run(30)
     assert world.told("AP-1") == ["payment.accepted"] and not paid(world)
-    status = desk.ask("GET", "status")
+    status = operator.ask("GET", "status")
     assert status["stop"]["reason"] == "fraud?" and status["lanes"][LANE] == "paused:stopped"
     life = world.life
     assert life is not None
     assert life.sample("bankgw_stopped") == 1 and life.sample("bankgw_alarms_total", alarm="stopped") == 1
     # One person, and what resumes a lane, do not end it.
-    desk.ask("POST", "lanes", LANE, "resume")
+    operator.ask("POST", "lanes", LANE, "resume")
     world.crash()
     life = world.start()
     world.run(30)
     assert life.sample("bankgw_stopped") == 1 and not paid(world)
-    desk = Desk(world)
-    restart(desk)
+    operator = Operator(world)
+    restart(operator)
     world.run(10)
     assert world.last("AP-1")["state"] == "settled" and paid(world) == 1 and life.sample("bankgw_stopped") == 0
-    assert [entry for _actor, entry in desk.trail(stops.SUBJECT) if entry.startswith("gateway.")] == [
+    assert [entry for _actor, entry in operator.trail(stops.SUBJECT) if entry.startswith("gateway.")] == [
         "gateway.stopped", "gateway.restarted",
     ]  # fmt: skip
-    assert desk.ask("GET", "status")["stop"] is None
+    assert operator.ask("GET", "status")["stop"] is None
 
 
 def test_what_was_sent_is_asked_about_all_the_same(tmp_path: Path) -> None:
@@ -84,7 +84,7 @@ def test_what_was_sent_is_asked_about_all_the_same(tmp_path: Path) -> None:
     world.submit("AP-1")
     world.run(3)
     assert world.last("AP-1")["state"] == "in_doubt"
-    stop(Desk(world))
+    stop(Operator(world))
     world.run(120)
     assert world.last("AP-1")["state"] == "settled"
     world.crash()
@@ -137,7 +137,7 @@ def test_with_the_journal_away_this_node_stops_all_the_same_and_says_so(
         return done
 
     monkeypatch.setattr(life.store, "write", away)
-    said = stop(Desk(world))
+    said = stop(Operator(world))
     assert said == {**said, "stopped": True, "written": False, "number": None}
     assert life.gateway.lanes[LANE].paused == (stops.STOPPED,)
     # What others say meanwhile does not end it: the journal does not know of this stop yet.
@@ -157,9 +157,9 @@ class _Two:
     def __init__(self, folder: Path) -> None:
         self.world = World(folder, settings={"journal": {"poll_ms": 250}})
         self.first = self._node("gw1")
-        self.owner = Desk(self.world)
+        self.owner = Operator(self.world)
         self.second = self._node("gw2")
-        self.standby = Desk(self.world)
+        self.standby = Operator(self.world)
 
     def _node(self, name: str) -> Life:
         life = self.world.start(name)
@@ -227,22 +227,22 @@ def test_who_takes_a_lane_over_has_heard_it_before_it_may_send(two: _Two) -> Non
 def test_an_old_word_does_not_undo_a_newer_one(world: World) -> None:
     assert world.life is not None
     emergency = world.life.gateway.emergency
-    stop(Desk(world))
+    stop(Operator(world))
     emergency.apply(stops.Stop())
     assert world.life.gateway.lanes[LANE].paused == (stops.STOPPED,)
 
 
 def test_a_proposal_is_stale_when_another_stop_was_said_since(world: World) -> None:
-    desk = Desk(world)
-    enrol(desk, WANG, LI)
-    no = desk.no(409, "not_now", "POST", "proposals", "draft", peer=WANG.peer, **WISH)
+    operator = Operator(world)
+    enrol(operator, WANG, LI)
+    no = operator.no(409, "not_now", "POST", "proposals", "draft", peer=WANG.peer, **WISH)
     assert "no emergency stop" in no
-    stop(desk)
-    first = desk.ask("POST", "proposals", peer=WANG.peer, **made_of(draft(desk, WANG, WISH), WANG, WISH))["proposal"]
-    restart_word = desk.ask("GET", "proposals", first)
+    stop(operator)
+    first = operator.ask("POST", "proposals", peer=WANG.peer, **made_of(draft(operator, WANG, WISH), WANG, WISH))["proposal"]
+    restart_word = operator.ask("GET", "proposals", first)
     assert "stopped-because: fraud?" in restart_word["text"]
-    approve(desk, LI, first)
-    stop(desk)
+    approve(operator, LI, first)
+    stop(operator)
     with pytest.raises(Exception, match="done already"):
-        approve(desk, LI, first)
+        approve(operator, LI, first)
     assert world.read(stops.last).stopped

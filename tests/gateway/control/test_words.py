@@ -12,7 +12,7 @@ from gateway.cli import application, exit_codes
 from gateway.control.client import ControlClient, Refused
 from tests.gateway.cli.test_application import world
 
-SOCKET = "/nowhere/desk.sock"
+SOCKET = "/nowhere/control.sock"
 ACCOUNT: dict[str, Any] = {
     "account": "000000****0100", "bank": "sample", "lane": "sample.main", "lane_condition": "ready", "company": "jia",
     "currency": "CNY", "watched": True, "bank_date": "2026-11-24", "entries": 3, "note": "watched",

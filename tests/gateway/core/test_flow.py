@@ -294,7 +294,7 @@ def test_a_second_send_that_did_not_leave_does_not_make_the_first_undone() -> No
     (State.READY, Fate.SETTLED), (State.RETURNED, Fate.FAILED),
 ])  # fmt: skip
 def test_a_contradiction_is_told_and_never_written_over(state: State, fate: Fate) -> None:
-    decided = step(life_in(state), Answered(T, fate, Source.LATE))
+    decided = step(life_in(state), Answered(T, fate, Source.STATEMENT))
     assert Alarm("contradiction") in decided.effects
     assert any(isinstance(e, Tell) and e.event == "payment.correction" for e in decided.effects)
     assert decided.life.state is (State.ESCALATED if state is State.READY else state)

@@ -179,7 +179,7 @@ def rabbit_for_tests(name: str) -> Iterator[Rabbit]:
         ctl("delete_user", user)
 
 
-class Ears:
+class ClientListener:
     """Records what a client reports and lets tests wait for it."""
 
     def __init__(self, client: AmqpClient) -> None:

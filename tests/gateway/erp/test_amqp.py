@@ -42,7 +42,7 @@ from gateway.erp.amqp_types import (
     Scalar,
 )
 from protocols.erp.words import MAX_BODY_BYTES
-from tests.gateway.erp.rabbit import QUICK, Ears, Rabbit, message, rabbit_for_tests, running_reactor, until
+from tests.gateway.erp.rabbit import QUICK, ClientListener, Rabbit, message, rabbit_for_tests, running_reactor, until
 
 QUEUE = "bankgw.test"
 OTHER = "bankgw.test.other"
@@ -80,7 +80,7 @@ async def verdicts(sent: list[Deferred[PublishResult]]) -> list[PublishResult]:
 @pytest.mark.timeout(120)
 async def test_of_20000_pipelined_publishes_each_gets_its_own_verdict(rabbit: Rabbit) -> None:
     client = rabbit.client(prepare=two_queues)
-    await Ears(client).up()
+    await ClientListener(client).up()
     count = 20_000
     lost = {n for n in range(count) if n % 50 == 17}
     answers = [client.publish(message(n, "bankgw.nowhere" if n in lost else QUEUE)) for n in range(count)]
@@ -96,7 +96,7 @@ async def test_what_is_published_arrives_with_all_its_properties(rabbit: Rabbit)
     client = rabbit.client(prepare=two_queues)
     got: list[Delivery] = []
     client.consume(QUEUE, 10, got.append)
-    await Ears(client).up()
+    await ClientListener(client).up()
     properties = Properties(
         message_id="id-1", correlation_id="c-1", reply_to="/queues/r", user_id=rabbit.address.user,
         type="payment.submit", app_id="erp", content_type="application/json", timestamp=1_790_000_000,
@@ -111,7 +111,7 @@ async def test_what_is_published_arrives_with_all_its_properties(rabbit: Rabbit)
 
 async def test_our_login_is_the_user_id_unless_another_is_named(rabbit: Rabbit) -> None:
     client = rabbit.client(prepare=two_queues)
-    await Ears(client).up()
+    await ClientListener(client).up()
     await client.publish(message(1, QUEUE))
     (_method, properties, _body), = rabbit.get_all(QUEUE)
     assert properties.user_id == rabbit.address.user
@@ -122,7 +122,7 @@ async def test_tables_and_arrays_in_headers_are_left_out(rabbit: Rabbit) -> None
     client = rabbit.client(prepare=two_queues)
     got: list[Delivery] = []
     client.consume(QUEUE, 10, got.append)
-    await Ears(client).up()
+    await ClientListener(client).up()
     rabbit.put(QUEUE, 1, headers={"flat": "yes", "table": {"a": 1}, "list": [1], "when": datetime.now(UTC)})
     await until(lambda: len(got) == 1)
     assert got[0].properties.headers == {"flat": "yes"}
@@ -138,8 +138,8 @@ async def test_a_cut_connection_loses_open_publishes_and_consumers_come_back(rab
         client.ack(delivery)
 
     client.consume(OTHER, 10, take)
-    ears = Ears(client)
-    await ears.up()
+    listener = ClientListener(client)
+    await listener.up()
     wire.frozen = True
     answers = [client.publish(message(n, QUEUE)) for n in range(300)]
     assert client.status().publishes_in_flight == 300
@@ -149,8 +149,8 @@ async def test_a_cut_connection_loses_open_publishes_and_consumers_come_back(rab
     assert not client.up
     assert (await client.publish(message("x", QUEUE))).fate is PublishStatus.LOST
     wire.frozen = False
-    await ears.up(2)
-    assert ears.downs[0].reason.endswith("the connection broke")
+    await listener.up(2)
+    assert listener.downs[0].reason.endswith("the connection broke")
     rabbit.put(OTHER, 3)
     await until(lambda: len(got) == 3)
     assert (await client.publish(message("x", QUEUE))).fate is PublishStatus.CONFIRMED
@@ -161,19 +161,19 @@ async def test_connections_closed_by_an_operator_come_back(rabbit: Rabbit) -> No
     client = rabbit.client(prepare=two_queues)
     got: list[bytes] = []
     client.consume(OTHER, 10, lambda delivery: got.append(delivery.body))
-    ears = Ears(client)
-    await ears.up()
+    listener = ClientListener(client)
+    await listener.up()
     answers: list[Deferred[PublishResult]] = []
     closing = deferToThread(control, "close_all_connections", "-p", rabbit.address.vhost, "by test")
     while client.up:
         answers.extend(client.publish(message(f"{len(answers)}-{n}", QUEUE)) for n in range(20))
         await until(lambda: client.status().publishes_in_flight < 40)
     await closing
-    await ears.up(2)
+    await listener.up(2)
     counted = Counter(verdict.fate for verdict in await verdicts(answers))
     assert set(counted) <= {PublishStatus.CONFIRMED, PublishStatus.LOST}
     assert counted[PublishStatus.CONFIRMED] <= rabbit.depth(QUEUE)
-    assert "320 CONNECTION_FORCED - by test" in ears.downs[0].reason
+    assert "320 CONNECTION_FORCED - by test" in listener.downs[0].reason
     rabbit.put(OTHER, 1)
     await until(lambda: got == [b"0"])
 
@@ -183,12 +183,12 @@ async def test_a_stale_ack_says_so_and_hurts_nothing(rabbit: Rabbit) -> None:
     client = rabbit.client(port=wire.port, prepare=two_queues)
     got: list[Delivery] = []
     client.consume(QUEUE, 10, got.append)
-    ears = Ears(client)
-    await ears.up()
+    listener = ClientListener(client)
+    await listener.up()
     rabbit.put(QUEUE, 3)
     await until(lambda: len(got) == 3)
     wire.cut()
-    await ears.up(2)
+    await listener.up(2)
     await until(lambda: len(got) == 6)
     old, new = got[:3], got[3:]
     assert all(delivery.redelivered for delivery in new)
@@ -199,7 +199,7 @@ async def test_a_stale_ack_says_so_and_hurts_nothing(rabbit: Rabbit) -> None:
     await until(lambda: len(got) == 7)
     assert got[6].channel == new[0].channel, "the channel lives"
     assert client.ack(got[6])
-    assert ears.downs[1:] == []
+    assert listener.downs[1:] == []
     await client.close(5)
     assert rabbit.depth(QUEUE) == 0
 
@@ -208,7 +208,7 @@ async def test_acks_leave_up_to_the_unbroken_run_and_survive_the_close(rabbit: R
     client = rabbit.client(prepare=two_queues)
     got: list[Delivery] = []
     client.consume(QUEUE, 100, got.append)
-    await Ears(client).up()
+    await ClientListener(client).up()
     rabbit.put(QUEUE, 10)
     await until(lambda: len(got) == 10)
     for n in (0, 1, 2, 5, 6, 9):
@@ -222,7 +222,7 @@ async def test_prefetch_bounds_what_is_in_our_hands(rabbit: Rabbit) -> None:
     client = rabbit.client(prepare=two_queues)
     got: list[Delivery] = []
     client.consume(QUEUE, 7, got.append)
-    await Ears(client).up()
+    await ClientListener(client).up()
     rabbit.put(QUEUE, 50)
     await until(lambda: len(got) >= 7)
     await client.publish(message(1, OTHER))
@@ -237,7 +237,7 @@ async def test_more_may_be_in_our_hands_for_a_while(rabbit: Rabbit) -> None:
     client = rabbit.client(prepare=two_queues)
     got: list[Delivery] = []
     client.consume(QUEUE, 7, got.append)
-    await Ears(client).up()
+    await ClientListener(client).up()
     rabbit.put(QUEUE, 50)
     await until(lambda: len(got) == 7)
     client.widen(QUEUE)
@@ -261,7 +261,7 @@ async def test_large_messages_cost_no_memory_and_are_parked_whole_when_rejected(
     rabbit.started.append(client)
     got: list[Delivery] = []
     client.consume(topology.MONEY_QUEUE, 200, got.append)
-    await Ears(client).up()
+    await ClientListener(client).up()
     body = b"0123456789abcdef" * (15 * 65_536)
     with rabbit.erp() as channel:
         for _ in range(6):
@@ -285,8 +285,8 @@ async def test_bytes_bound_what_is_read_and_the_connection_lives_meanwhile(rabbi
     rabbit.started.append(client)
     got: list[Delivery] = []
     client.consume(QUEUE, 200, got.append)
-    ears = Ears(client)
-    await ears.up()
+    listener = ClientListener(client)
+    await listener.up()
     with rabbit.erp() as channel:
         for _ in range(30):
             channel.basic_publish("", QUEUE, b"x" * 1_000_000)
@@ -295,13 +295,13 @@ async def test_bytes_bound_what_is_read_and_the_connection_lives_meanwhile(rabbi
 
     await until(partial(more, 4))
     await deferLater(running_reactor(), 4.0, lambda: None)
-    assert len(got) == 5 and ears.downs == [], "two heartbeats lay unread, and nobody hung up"
+    assert len(got) == 5 and listener.downs == [], "two heartbeats lay unread, and nobody hung up"
     while len(got) < 30:
         known = len(got)
         client.ack(got[-1], multiple=True)
         await until(partial(more, known))
         assert len(got) - known <= 5
-    assert (client.status().connections, ears.downs) == (1, [])
+    assert (client.status().connections, listener.downs) == (1, [])
 
 
 @pytest.mark.parametrize("prefetch", [0, -1, 65_536])
@@ -314,8 +314,8 @@ async def test_a_foreign_user_id_is_refused_and_its_neighbours_get_through(rabbi
     client = rabbit.client(prepare=two_queues)
     got: list[Delivery] = []
     client.consume(OTHER, 10, got.append)
-    ears = Ears(client)
-    await ears.up()
+    listener = ClientListener(client)
+    await listener.up()
     answers = [client.publish(message(n, QUEUE, user_id="somebody-else" if n in (5, 30) else None))
                for n in range(60)]
     found = await verdicts(answers)
@@ -325,14 +325,14 @@ async def test_a_foreign_user_id_is_refused_and_its_neighbours_get_through(rabbi
     assert "somebody-else" in found[5].text
     bodies = {int(body) for _method, _properties, body in rabbit.get_all(QUEUE)}
     assert bodies == set(range(60)) - {5, 30}
-    assert (client.status().connections, ears.downs) == (1, []), "the consumers were not disturbed"
+    assert (client.status().connections, listener.downs) == (1, []), "the consumers were not disturbed"
     rabbit.put(OTHER, 1)
     await until(lambda: len(got) == 1)
 
 
 async def test_messages_nobody_can_send_are_refused(rabbit: Rabbit) -> None:
     client = rabbit.client(prepare=two_queues)
-    await Ears(client).up()
+    await ClientListener(client).up()
     large = replace(message("large", QUEUE), body=bytes(16 * 1024 * 1024 + 1))
     long = message("long", QUEUE, correlation_id="c" * 256)
     odd = message("odd", QUEUE, expiration="soon")
@@ -345,7 +345,7 @@ async def test_messages_nobody_can_send_are_refused(rabbit: Rabbit) -> None:
 
 async def test_a_reply_to_a_queue_that_is_gone_is_returned(rabbit: Rabbit) -> None:
     client = rabbit.client(prepare=two_queues)
-    await Ears(client).up()
+    await ClientListener(client).up()
     with rabbit.erp() as channel:
         mine = channel.queue_declare("", exclusive=True).method.queue
         assert (await client.publish(message("reply", mine))).fate is PublishStatus.CONFIRMED
@@ -356,7 +356,7 @@ async def test_a_direct_reply_is_delivered_and_not_called_unroutable(rabbit: Rab
     client = rabbit.client(prepare=two_queues)
     asked: list[Delivery] = []
     client.consume(QUEUE, 10, asked.append)
-    await Ears(client).up()
+    await ClientListener(client).up()
     with rabbit.erp() as channel:
         answers: list[bytes] = []
         pseudo = "amq.rabbitmq.reply-to"
@@ -390,8 +390,8 @@ async def test_a_message_that_cannot_be_taken_ends_parked_and_its_neighbours_do_
         client.ack(delivery)
 
     client.consume(QUEUE, 10, take)
-    ears = Ears(client)
-    await ears.up()
+    listener = ClientListener(client)
+    await listener.up()
     rabbit.put(QUEUE, 5)
     await until(lambda: rabbit.depth(topology.PARKED_QUEUE) == 1)
     assert tries == {b"0": 1, b"1": 1, b"2": 4, b"3": 1, b"4": 1}
@@ -402,7 +402,7 @@ async def test_a_message_that_cannot_be_taken_ends_parked_and_its_neighbours_do_
     (_method, properties, body), = rabbit.get_all(topology.PARKED_QUEUE)
     assert body == b"2"
     assert properties.headers["x-first-death-reason"] == "delivery_limit"
-    assert ears.downs == []
+    assert listener.downs == []
     assert len(logged_failures.take(ZeroDivisionError)) == 4
 
 
@@ -410,7 +410,7 @@ async def test_pause_stops_deliveries_without_returning_any(rabbit: Rabbit) -> N
     client = rabbit.client(prepare=two_queues)
     got: list[Delivery] = []
     client.consume(QUEUE, 5, got.append)
-    await Ears(client).up()
+    await ClientListener(client).up()
     rabbit.put(QUEUE, 20)
     await until(lambda: len(got) == 5)
     client.pause()
@@ -439,7 +439,7 @@ async def test_pause_stops_deliveries_without_returning_any(rabbit: Rabbit) -> N
 
 async def test_a_consumer_added_while_connected_is_served(rabbit: Rabbit) -> None:
     client = rabbit.client(prepare=two_queues)
-    await Ears(client).up()
+    await ClientListener(client).up()
     got: list[Delivery] = []
     client.consume(QUEUE, 5, got.append)
     rabbit.put(QUEUE, 1)
@@ -452,12 +452,12 @@ async def test_a_deleted_queue_is_declared_and_consumed_again(rabbit: Rabbit) ->
     client = rabbit.client(prepare=two_queues)
     got: list[Delivery] = []
     client.consume(QUEUE, 5, got.append)
-    ears = Ears(client)
-    await ears.up()
+    listener = ClientListener(client)
+    await listener.up()
     with rabbit.erp() as channel:
         channel.queue_delete(QUEUE)
-    await ears.up(2)
-    assert "topology must be looked at again" in ears.downs[0].reason
+    await listener.up(2)
+    assert "topology must be looked at again" in listener.downs[0].reason
     rabbit.put(QUEUE, 1)
     await until(lambda: len(got) == 1)
 
@@ -485,8 +485,8 @@ async def test_properties_that_cannot_be_read_do_not_end_the_connection(rabbit: 
     client = rabbit.client(prepare=two_queues)
     got: list[Delivery] = []
     client.consume(QUEUE, 5, got.append)
-    ears = Ears(client)
-    await ears.up()
+    listener = ClientListener(client)
+    await listener.up()
     with rabbit.erp() as channel:
         channel.basic_publish("", QUEUE, b"body", Unreadable())
     rabbit.put(QUEUE, 1)
@@ -496,7 +496,7 @@ async def test_properties_that_cannot_be_read_do_not_end_the_connection(rabbit: 
     assert got[0].properties == Properties()
     assert got[1].undecodable is None
     assert (client.ack(got[0]), client.ack(got[1])) == (True, True)
-    assert ears.downs == []
+    assert listener.downs == []
     await client.close(5)
     assert rabbit.depth(QUEUE) == 0
 
@@ -504,8 +504,8 @@ async def test_properties_that_cannot_be_read_do_not_end_the_connection(rabbit: 
 async def test_a_blocked_connection_is_reported_and_unblocked(rabbit: Rabbit) -> None:
     wire = rabbit.wire()
     client = rabbit.client(port=wire.port, prepare=two_queues)
-    ears = Ears(client)
-    await ears.up()
+    listener = ClientListener(client)
+    await listener.up()
     wire.inject(pika.frame.Method(0, pika.spec.Connection.Blocked("low on disk")).marshal())
     await until(lambda: client.blocked)
     wire.inject(pika.frame.Method(0, pika.spec.Connection.Unblocked()).marshal())
@@ -513,9 +513,9 @@ async def test_a_blocked_connection_is_reported_and_unblocked(rabbit: Rabbit) ->
     wire.inject(pika.frame.Method(0, pika.spec.Connection.Blocked("low on disk")).marshal())
     await until(lambda: client.blocked)
     wire.cut()
-    await ears.up(2)
+    await listener.up(2)
     assert not client.blocked
-    assert ears.blocked == [True, False, True, False]
+    assert listener.blocked == [True, False, True, False]
 
 
 class HalfReal:
@@ -533,8 +533,8 @@ async def test_a_line_gone_dead_is_noticed_by_its_heartbeat(rabbit: Rabbit) -> N
     half = HalfReal()
     wire = rabbit.wire()
     client = rabbit.client(port=wire.port, prepare=two_queues, reactor=half, heartbeat_s=10)
-    ears = Ears(client)
-    await ears.up()
+    listener = ClientListener(client)
+    await listener.up()
     wire.frozen = True
     answer = client.publish(message(1, QUEUE))
     half.clock.pump([1.0] * 14)
@@ -542,8 +542,8 @@ async def test_a_line_gone_dead_is_noticed_by_its_heartbeat(rabbit: Rabbit) -> N
     # pika looks every 15 s (interval + 5 s), and the first look still sees the bytes of the hello.
     half.clock.pump([1.0] * 16)
     assert (await answer).fate is PublishStatus.LOST
-    await until(lambda: len(ears.downs) == 1)
-    assert "heartbeats" in ears.downs[0].reason
+    await until(lambda: len(listener.downs) == 1)
+    assert "heartbeats" in listener.downs[0].reason
 
 
 @pytest.mark.parametrize("watch", ["heartbeat", "canary"])
@@ -553,12 +553,12 @@ async def test_a_dead_line_is_given_up_although_much_is_still_unsent(rabbit: Rab
     patience = replace(QUICK, canary_every_s=5 if watch == "canary" else 0)
     client = rabbit.client(port=wire.port, prepare=two_queues, reactor=half,
                            heartbeat_s=10 if watch == "heartbeat" else 60, patience=patience)
-    ears = Ears(client)
-    await ears.up()
+    listener = ClientListener(client)
+    await listener.up()
     wire.clog()
     answers = [client.publish(replace(message(n, QUEUE), body=bytes(4_000_000))) for n in range(8)]
     half.clock.pump([1.0] * 30)
-    await until(lambda: len(ears.downs) == 1)
+    await until(lambda: len(listener.downs) == 1)
     assert {verdict.fate for verdict in await verdicts(answers)} == {PublishStatus.LOST}
 
 
@@ -566,30 +566,30 @@ async def test_the_canary_notices_a_connection_that_only_looks_alive(rabbit: Rab
     wire = rabbit.wire()
     patience = replace(QUICK, canary_every_s=0.1)
     client = rabbit.client(port=wire.port, prepare=two_queues, patience=patience)
-    ears = Ears(client)
-    await ears.up()
+    listener = ClientListener(client)
+    await listener.up()
     await until(lambda: client.status().canary_age_s is not None)
     wire.deaf = True
     answer = client.publish(message(1, QUEUE))
     assert (await answer).fate is PublishStatus.LOST
-    await until(lambda: len(ears.downs) == 1)
-    assert "nothing came through" in ears.downs[0].reason
+    await until(lambda: len(listener.downs) == 1)
+    assert "nothing came through" in listener.downs[0].reason
     wire.deaf = False
-    await ears.up(2)
+    await listener.up(2)
 
 
 async def test_close_waits_for_verdicts_but_not_beyond_its_deadline(rabbit: Rabbit) -> None:
     client = rabbit.client(prepare=two_queues)
-    ears = Ears(client)
-    await ears.up()
+    listener = ClientListener(client)
+    await listener.up()
     answers = [client.publish(message(n, QUEUE)) for n in range(500)]
     await client.close(10)
     assert {verdict.fate for verdict in await verdicts(answers)} == {PublishStatus.CONFIRMED}
-    assert ears.downs == []
+    assert listener.downs == []
 
     wire = rabbit.wire()
     client = rabbit.client(port=wire.port, prepare=two_queues)
-    await Ears(client).up()
+    await ClientListener(client).up()
     wire.frozen = True
     answer = client.publish(message(1, QUEUE))
     await client.close(0.05)
@@ -599,24 +599,24 @@ async def test_close_waits_for_verdicts_but_not_beyond_its_deadline(rabbit: Rabb
 
 async def test_a_wrong_password_or_vhost_is_explained_and_tried_again(rabbit: Rabbit) -> None:
     wrong = rabbit.client(address=replace(rabbit.address, password="wrong"))
-    ears = Ears(wrong)
-    await until(lambda: len(ears.downs) >= 2)
-    assert "403 ACCESS_REFUSED" in ears.downs[0].reason
-    assert "check user and password" in ears.downs[0].reason
-    assert "wrong" not in ears.downs[0].reason
+    listener = ClientListener(wrong)
+    await until(lambda: len(listener.downs) >= 2)
+    assert "403 ACCESS_REFUSED" in listener.downs[0].reason
+    assert "check user and password" in listener.downs[0].reason
+    assert "wrong" not in listener.downs[0].reason
     nowhere = rabbit.client(address=replace(rabbit.address, vhost="bankgw-no-such-vhost"))
-    ears = Ears(nowhere)
-    await until(lambda: len(ears.downs) >= 1)
-    assert "check the vhost" in ears.downs[0].reason
+    listener = ClientListener(nowhere)
+    await until(lambda: len(listener.downs) >= 1)
+    assert "check the vhost" in listener.downs[0].reason
 
 
 async def test_nobody_listening_is_explained(rabbit: Rabbit) -> None:
     wire = rabbit.wire()
     await wire.close()
     client = rabbit.client(port=wire.port)
-    ears = Ears(client)
-    await until(lambda: len(ears.downs) >= 1)
-    assert "cannot be reached" in ears.downs[0].reason
+    listener = ClientListener(client)
+    await until(lambda: len(listener.downs) >= 1)
+    assert "cannot be reached" in listener.downs[0].reason
 
 
 def certificate(name: str, issuer: tuple[Any, Any] | None) -> tuple[Any, Any]:
@@ -651,13 +651,13 @@ async def test_amqps_with_a_client_certificate(rabbit: Rabbit) -> None:
 
     client = rabbit.client(address=address, tls=ssl.optionsForClientTLS("localhost", anchor, ours),
                            prepare=two_queues)
-    await Ears(client).up()
+    await ClientListener(client).up()
     assert (await client.publish(message(1, QUEUE))).fate is PublishStatus.CONFIRMED
 
     stranger = rabbit.client(address=address, tls=ssl.optionsForClientTLS("localhost", anchor))
-    ears = Ears(stranger)
-    await until(lambda: len(ears.downs) >= 1)
-    assert ears.ups == 0
+    listener = ClientListener(stranger)
+    await until(lambda: len(listener.downs) >= 1)
+    assert listener.ups == 0
 
 
 def test_tls_and_its_settings_belong_together(rabbit: Rabbit) -> None:

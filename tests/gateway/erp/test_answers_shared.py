@@ -32,7 +32,7 @@ def two(folder: Path, *, reachable: bool = True, **more: Any) -> tuple[World, Li
 
 
 def waiting(world: World) -> int:
-    return len(files.read(world, questions.open_questions))
+    return len(files.read(world, questions.waiting)[0])
 
 
 @pytest.mark.parametrize("key", ["balance.query", "transactions.query", "statement.request", "receipt.request"])
@@ -148,7 +148,7 @@ def test_looking_for_what_other_nodes_took_in_goes_on_after_a_read_that_fails(
             return fail(ProgrammingError("select", {}, Exception("a lock wait timeout")))
         return real(fn)
 
-    monkeypatch.setattr(first.gateway.answers.context, "store", SimpleNamespace(read=read, write=first.store.write))
+    monkeypatch.setattr(first.gateway.questions.context, "store", SimpleNamespace(read=read, write=first.store.write))
     world.run(2)
     assert not failures
     world.command("balance.query", {"accounts": [world.bank.account], "max_wait": "PT60S"})

@@ -9,7 +9,6 @@ from typing import Any, cast
 
 import pytest
 
-from gateway.clock import SeededEntropy
 from gateway.core.policy import Allowance
 from gateway.erp import envelope
 from gateway.erp.amqp_types import Delivery, Properties
@@ -19,6 +18,7 @@ from gateway.registry import Sender
 from protocols.canon.errors import Code, Refusal
 from protocols.erp import replies
 from protocols.erp.words import CommandType
+from tests.world.entropy import SeededEntropy
 
 AT_MS = 1_795_000_000_000
 SENDER = Sender("kingdee", frozenset(), frozenset("*"), re.compile(r"erp-demo\..*"), Allowance("kingdee"))

@@ -22,7 +22,7 @@ from gateway.erp.client import AmqpClient
 from gateway.settings import Broker
 from gateway.simbank.pki import CLIENT_PURPOSE, new_key, write_certificates, write_key
 from setup.machine import free_port
-from tests.gateway.erp.rabbit import QUICK, Ears, running_reactor, until
+from tests.gateway.erp.rabbit import QUICK, ClientListener, running_reactor, until
 from tests.world.peers import Yard
 
 USER, VHOST = "gateway", "faults"
@@ -91,7 +91,7 @@ def place(tmp_path: Path, broker: object) -> Iterator[Place]:
 @pytest.mark.timeout(120)
 async def test_the_client_certificate_is_the_login(place: Place) -> None:
     ours = place.client(USER)
-    await Ears(ours).up()
+    await ClientListener(ours).up()
     ids = iter(range(10))
 
     async def publish(user: str) -> PublishStatus:
@@ -103,8 +103,8 @@ async def test_the_client_certificate_is_the_login(place: Place) -> None:
     await ours.close(5)
 
     stranger = place.client("stranger")
-    ears = Ears(stranger)
-    await until(lambda: len(ears.downs) >= 1)
-    assert ears.ups == 0
-    assert "ACCESS_REFUSED" in ears.downs[0].reason
+    listener = ClientListener(stranger)
+    await until(lambda: len(listener.downs) >= 1)
+    assert listener.ups == 0
+    assert "ACCESS_REFUSED" in listener.downs[0].reason
     await stranger.close(5)

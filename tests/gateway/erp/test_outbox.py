@@ -20,6 +20,7 @@ from gateway.erp.amqp_types import NACKED, Amqp, OutgoingMessage, PublishResult,
 from gateway.journal.commit import outbox as outbox_rows
 from gateway.simbank.faults import BankFault as BankFault
 from gateway.simbank.faults import Plan, Script, Scripted, Touch
+from gateway.version import VERSION
 from tests.world.lines import events, lines
 from tests.world.world import REPLIES, Life, World
 
@@ -85,7 +86,7 @@ def test_a_message_says_who_sent_it_and_what_it_is(tmp_path: Path) -> None:
     world.run(5)
     for message in made[0].published:
         said = message.properties
-        assert said.user_id == "bankgw" and said.app_id == f"bankgw/{app.VERSION}"
+        assert said.user_id == "bankgw" and said.app_id == f"bankgw/{VERSION}"
         assert said.correlation_id == "c-1" and said.headers["traceparent"] == TRACE
         assert said.headers["cloudEvents_id"] == said.message_id
         assert said.type == said.headers["cloudEvents_type"] == json.loads(message.body)["event"]

@@ -57,7 +57,7 @@ def bank_with(change: Callable[[Bank], Bank]) -> Callable[[Life, app.Parts], app
 
 
 def open_questions(world: World) -> int:
-    return len(files.read(world, questions.open_questions))
+    return len(files.read(world, questions.waiting)[0])
 
 
 # ---- balances ----

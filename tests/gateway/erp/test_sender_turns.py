@@ -15,7 +15,7 @@ from tests.world.world import World
 PREFETCH = 200
 
 
-class Desk:
+class Recorded:
     """What was begun, and what more was asked for."""
 
     def __init__(self) -> None:
@@ -35,56 +35,56 @@ class Desk:
 
 
 def test_another_sender_is_next_however_many_wait_before_it() -> None:
-    desk = Desk()
-    desk.put("f", 5_000)
-    assert desk.users() == "f" * MOST_OF_ONE, "one alone leaves room for others"
-    desk.put("a", 3)
-    assert desk.users()[MOST_OF_ONE:] == "aaa"
-    assert desk.turns.waiting == 5_000 - MOST_OF_ONE
+    seen = Recorded()
+    seen.put("f", 5_000)
+    assert seen.users() == "f" * MOST_OF_ONE, "one alone leaves room for others"
+    seen.put("a", 3)
+    assert seen.users()[MOST_OF_ONE:] == "aaa"
+    assert seen.turns.waiting == 5_000 - MOST_OF_ONE
 
 
 def test_senders_take_turns_and_each_keeps_its_order() -> None:
-    desk = Desk()
+    seen = Recorded()
     for user in "fab":
-        desk.put(user, MOST_AT_ONCE)
+        seen.put(user, MOST_AT_ONCE)
     done = 0
-    while desk.turns.waiting:
-        desk.turns.done(desk.begun[done])
+    while seen.turns.waiting:
+        seen.turns.done(seen.begun[done])
         done += 1
-    assert len(desk.begun) == 3 * MOST_AT_ONCE
+    assert len(seen.begun) == 3 * MOST_AT_ONCE
     for user in "fab":
-        tags = [one.tag for one in desk.begun if one.properties.user_id == user]
+        tags = [one.tag for one in seen.begun if one.properties.user_id == user]
         assert tags == sorted(tags) and len(tags) == MOST_AT_ONCE
-    assert desk.users()[MOST_AT_ONCE : MOST_AT_ONCE + 20] == "b" * 20, "who has least under way is next"
-    assert "abab" in desk.users()
+    assert seen.users()[MOST_AT_ONCE : MOST_AT_ONCE + 20] == "b" * 20, "who has least under way is next"
+    assert "abab" in seen.users()
 
 
 def test_more_is_asked_for_while_one_sender_has_most_of_it_and_no_more_afterwards() -> None:
-    desk = Desk()
-    desk.put("f", MOST_OF_ONE + PREFETCH // 2)
-    assert desk.asked == []
-    desk.put("f")
-    assert desk.asked == ["+money"]
-    desk.put("f", (PREFETCH + WIDER) // 2)
-    assert desk.asked == ["+money", "+money"]
+    seen = Recorded()
+    seen.put("f", MOST_OF_ONE + PREFETCH // 2)
+    assert seen.asked == []
+    seen.put("f")
+    assert seen.asked == ["+money"]
+    seen.put("f", (PREFETCH + WIDER) // 2)
+    assert seen.asked == ["+money", "+money"]
     for n in range(MOST_OF_ONE + PREFETCH + WIDER):
-        if n < len(desk.begun):
-            desk.turns.done(desk.begun[n])
-    assert desk.asked == ["+money", "+money", "-money"] and desk.turns.waiting == 0
+        if n < len(seen.begun):
+            seen.turns.done(seen.begun[n])
+    assert seen.asked == ["+money", "+money", "-money"] and seen.turns.waiting == 0
 
 
 def test_what_ends_at_once_is_no_recursion_and_what_is_lost_is_forgotten() -> None:
-    desk = Desk()
-    desk.put("f", 5_000)
+    seen = Recorded()
+    seen.put("f", 5_000)
 
     def begin(delivery: Delivery) -> None:
-        desk.begun.append(delivery)
-        desk.turns.done(delivery)
+        seen.begun.append(delivery)
+        seen.turns.done(delivery)
 
-    desk.turns._begin = begin
-    desk.turns.done(desk.begun[0])
-    assert len(desk.begun) == 5_000 and desk.turns.waiting == 0
-    other = Desk()
+    seen.turns._begin = begin
+    seen.turns.done(seen.begun[0])
+    assert len(seen.begun) == 5_000 and seen.turns.waiting == 0
+    other = Recorded()
     other.put("f", 500)
     assert other.turns.forget() == 500 - MOST_OF_ONE and other.turns.waiting == 0
     for delivery in list(other.begun):

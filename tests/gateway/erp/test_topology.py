@@ -32,7 +32,7 @@ from gateway.erp.topology import (
     standard,
 )
 from protocols.erp.routing import EVENTS
-from tests.gateway.erp.rabbit import Ears, Rabbit, message, rabbit_for_tests, until
+from tests.gateway.erp.rabbit import ClientListener, Rabbit, message, rabbit_for_tests, until
 
 pytestmark = pytest.mark.broker
 
@@ -58,11 +58,11 @@ def rabbit(house: Rabbit) -> Iterator[Rabbit]:
     house.stop()
 
 
-async def applied(rabbit: Rabbit, wanted: topology.Topology | None = None) -> Ears:
+async def applied(rabbit: Rabbit, wanted: topology.Topology | None = None) -> ClientListener:
     """A client that has declared the topology."""
-    ears = Ears(rabbit.client(prepare=preparation(wanted or standard(), "apply")))
-    await ears.up()
-    return ears
+    listener = ClientListener(rabbit.client(prepare=preparation(wanted or standard(), "apply")))
+    await listener.up()
+    return listener
 
 
 async def refused(rabbit: Rabbit, mode: Any) -> UnsafeTopology:
@@ -70,11 +70,11 @@ async def refused(rabbit: Rabbit, mode: Any) -> UnsafeTopology:
     got: list[object] = []
     client = rabbit.client(prepare=preparation(standard(), mode))
     client.consume(MONEY_QUEUE, 10, got.append)
-    ears = Ears(client)
-    await until(lambda: len(ears.downs) >= 2)
-    problem = ears.downs[0].error
+    listener = ClientListener(client)
+    await until(lambda: len(listener.downs) >= 2)
+    problem = listener.downs[0].error
     assert isinstance(problem, UnsafeTopology)
-    assert ears.ups == 0
+    assert listener.ups == 0
     assert got == []
     await client.close(1)
     return problem
@@ -110,9 +110,9 @@ async def test_every_command_has_its_queue_and_a_typo_is_kept(rabbit: Rabbit) ->
 
 
 async def test_news_nobody_subscribed_to_is_kept(rabbit: Rabbit) -> None:
-    ears = await applied(rabbit)
+    listener = await applied(rabbit)
     key = "payment.settled.icbc.kingdee"
-    verdict = await ears.client.publish(OutgoingMessage(EVENTS, key, b"news", Properties(message_id="n-1")))
+    verdict = await listener.client.publish(OutgoingMessage(EVENTS, key, b"news", Properties(message_id="n-1")))
     assert verdict.fate is PublishStatus.CONFIRMED
     (method, _properties, body), = rabbit.get_all(UNROUTED_NEWS)
     assert (method.routing_key, body) == (key, b"news")
@@ -122,8 +122,8 @@ async def test_applying_again_changes_nothing_and_verifying_agrees(rabbit: Rabbi
     await applied(rabbit)
     rabbit.put(MONEY_QUEUE, 3)
     await applied(rabbit)
-    ears = Ears(rabbit.client(prepare=preparation(standard(), "verify")))
-    await ears.up()
+    listener = ClientListener(rabbit.client(prepare=preparation(standard(), "verify")))
+    await listener.up()
     assert rabbit.depth(MONEY_QUEUE) == 3
 
 
@@ -338,7 +338,7 @@ async def test_imported_definitions_are_complete_and_keep_senders_apart(rabbit: 
         client = rabbit.client(address=there.address, prepare=preparation(standard(), "verify"))
         asked: list[Any] = []
         client.consume(MONEY_QUEUE, 10, asked.append)
-        await Ears(client).up()
+        await ClientListener(client).up()
         with there.erp(demo, "g") as channel:
             signed = pika.BasicProperties(user_id=demo)
             channel.basic_publish(COMMANDS, "payment.submit", b"pay", signed, mandatory=True)
@@ -365,10 +365,10 @@ async def test_imported_definitions_are_complete_and_keep_senders_apart(rabbit: 
             rabbit.rule("delete_user", user)
 
 
-def denied(rabbit: Rabbit, user: str, deed: Any) -> None:
+def denied(rabbit: Rabbit, user: str, action: Any) -> None:
     """The broker says 403 to this."""
     with rabbit.erp(user, "g") as channel, pytest.raises(pika.exceptions.ChannelClosedByBroker) as caught:
-        deed(channel)
+        action(channel)
     assert caught.value.reply_code == 403
 
 

@@ -13,9 +13,10 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.task import Clock as TaskClock
 from twisted.python.failure import Failure
 
-from gateway.clock import Entropy, SeededEntropy
+from gateway.clock import Entropy
 from gateway.core.policy import Allowance, Judgement, UsageFacts, judge
 from gateway.core.states import Event, Hold, Rules, Send
+from gateway.journal.cluster import lane_leases
 from gateway.journal.commit.committer import Committer
 from gateway.journal.commit.hand_over import Applied
 from gateway.journal.commit.permit_log import NoPermits, Permits
@@ -30,6 +31,7 @@ from protocols.canon.limits import ReferenceForm
 from protocols.canon.money import Money
 from protocols.canon.order import AnyOrder, Order, PaymentDetail
 from protocols.canon.party import AccountNumber, Name, Party
+from tests.world.entropy import SeededEntropy
 
 T = TypeVar("T")
 NOW_MS = 1_795_500_000_000
@@ -191,3 +193,9 @@ def attempt(payment: str, n: int = 1, epoch: int = 1, wire: bytes = b"<pay/>") -
 
 def message(id: str, node: str = "n1", body: bytes = b"{}") -> OutboxRow:
     return OutboxRow(message_id=id, node=node, exchange="", routing_key="erp.replies", body=body, created_ms=NOW_MS)
+
+
+def take_lane(tx: Tx, lane: str, node: str, ttl_ms: int) -> int | None:
+    """Take a lane: its new epoch, None while somebody else holds it."""
+    taken = lane_leases.take(tx, lane, node, ttl_ms)
+    return None if taken is None else taken.epoch

@@ -1,7 +1,7 @@
 """How long the memory of identity takes to answer: `python -m tests.gateway.journal.identity [keys] [looks]`.
 
 Fills a SQLite journal with that many payments (the row of one real admission, copied under other keys: random order
-ids, so that neighbours are spread over the index), then asks for known and unknown ones as an admission does, each time
+ids, so that adjacent ones are spread over the index), then asks for known and unknown ones as an admission does, each time
 in a transaction of its own. The last line is the figure; more than 5 ms at the 99th percentile is a failure (exit 1).
 Ten million keys take about 16 GB and some minutes in the folder that TMPDIR names.
 """

@@ -27,7 +27,7 @@ from protocols.canon.money import Money
 from protocols.canon.order import BatchItemDetail, Kind, Order
 from protocols.canon.outcome import Fate, State
 from protocols.canon.statement import Receipt
-from tests.gateway.journal.bench import LANE, NOW_MS, Journal, admission, order
+from tests.gateway.journal.bench import LANE, NOW_MS, Journal, admission, order, take_lane
 
 FORM = ReferenceForm(20)
 
@@ -198,7 +198,7 @@ def send(journal: Journal, found: Any, epoch: int = 1) -> None:
 
 @pytest.fixture
 def leased(journal: Journal) -> Journal:
-    assert journal.do(lambda tx: lane_leases.lease(tx, LANE, "n", 60_000)) == 1
+    assert journal.do(lambda tx: take_lane(tx, LANE, "n", 60_000)) == 1
     return journal
 
 
@@ -278,7 +278,7 @@ def test_what_has_left_once_is_in_no_other_bundle(leased: Journal) -> None:
 def test_a_new_owner_doubts_every_order_of_a_bundle(leased: Journal) -> None:
     made = taken(leased, batch((1, 2, 3)))
     send(leased, allot(leased, made.items[0]))
-    leased.do(lambda tx: lane_leases.lease(tx, LANE, "n", 60_000))
+    leased.do(lambda tx: take_lane(tx, LANE, "n", 60_000))
     doubted = leased.do(lambda tx: lane_leases.recover(tx, LANE, 2, "n"))
     assert [one.row_after.life.state for one in doubted if one.row_after is not None] == [State.IN_DOUBT] * 3
 

@@ -22,8 +22,8 @@ from gateway.journal.commit.permit_log import NoPermits
 from gateway.journal.commit.rows import OutboxState
 from gateway.journal.commit.store import Tx
 from gateway.journal.sql import schema
-from gateway.journal.sql.executor import InlineExecutor
 from tests.gateway.journal.bench import Hands, vault
+from tests.world.inline_executor import InlineExecutor
 
 KEY = Ed25519PrivateKey.from_private_bytes(b"\x07" * 32)
 ORIGIN = "bankgw/n1"

@@ -13,7 +13,6 @@ import pytest
 from sqlalchemy import Connection, Engine, create_engine, event, insert, select, text
 from twisted.python.failure import Failure
 
-from gateway.clock import SeededEntropy
 from gateway.core.states import Cancel, Send
 from gateway.journal.commit import audit
 from gateway.journal.commit.committer import Committer
@@ -28,6 +27,7 @@ from gateway.journal.sql import databases, driver, schema
 from gateway.journal.sql.databases import LOCK_WAIT_S, count, is_locked
 from protocols.canon.outcome import State
 from tests.gateway.journal.bench import LANE, NOW_MS, Journal, KeptPermits, admission, admit, attempt, order, vault
+from tests.world.entropy import SeededEntropy
 
 SERVERS = [pytest.param("postgresql", marks=pytest.mark.postgresql), pytest.param("mariadb", marks=pytest.mark.mariadb)]
 servers_only = pytest.mark.parametrize("url", SERVERS, indirect=True)
@@ -530,9 +530,9 @@ CRASH = """
 import os, sys
 from pathlib import Path
 from tests.gateway.journal.bench import Hands, admission, order, vault
-from gateway.clock import SeededEntropy
+from tests.world.entropy import SeededEntropy
 from gateway.journal.payments import admission as admitting
-from gateway.journal.sql.executor import InlineExecutor
+from tests.world.inline_executor import InlineExecutor
 from gateway.journal.commit.permit_log import PermitLog
 from gateway.journal.commit.group_commit import SqlStore
 

@@ -10,14 +10,14 @@ from sqlalchemy import Connection, insert, text
 from sqlalchemy.exc import OperationalError
 from twisted.internet.defer import Deferred
 
-from gateway.clock import SeededEntropy
 from gateway.journal.commit.group_commit import GroupFacts, SqlStore
 from gateway.journal.commit.permit_log import NoPermits
 from gateway.journal.commit.store import StoreFailed, Tx
 from gateway.journal.payments import lookup
 from gateway.journal.sql import migrations, schema
-from gateway.journal.sql.executor import InlineExecutor
 from tests.gateway.journal.bench import Hands, KeptPermits, admit, order, vault
+from tests.world.entropy import SeededEntropy
+from tests.world.inline_executor import InlineExecutor
 
 
 class Simulated:

@@ -11,13 +11,13 @@ from gateway.journal.commit.serials import BLOCK, draw_serials
 from gateway.journal.payments import lookup
 from gateway.journal.sql import schema
 from protocols.canon.outcome import State
-from tests.gateway.journal.bench import LANE, NOW_MS, Journal, order
+from tests.gateway.journal.bench import LANE, NOW_MS, Journal, order, take_lane
 
 TTL = 15_000
 
 
 def take(journal: Journal, node: str = "n1") -> int | None:
-    return journal.do(lambda tx: lane_leases.lease(tx, LANE, node, TTL))
+    return journal.do(lambda tx: take_lane(tx, LANE, node, TTL))
 
 
 def test_epochs_begin_at_one_and_rise_with_every_lease(journal: Journal) -> None:

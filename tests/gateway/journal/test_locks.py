@@ -22,7 +22,7 @@ from gateway.journal.payments.admission import Admittance, admit
 from gateway.journal.sql import databases, schema
 from gateway.journal.sql.databases import LOCK_WAIT_S, is_locked
 from gateway.tasks import sleep
-from tests.gateway.journal.bench import Journal, admission, order
+from tests.gateway.journal.bench import Journal, admission, order, take_lane
 from tests.gateway.journal.test_committer import put, servers_only
 from tests.gateway.journal.test_group_commit import Simulated
 from tests.gateway.journal.test_store import Make, make, reactor_of_tests
@@ -49,7 +49,7 @@ def test_a_table_that_is_locked_is_waited_for_no_longer_than_a_row(url: str, mon
 
 
 def lease(lane: str) -> Unit[int | None]:
-    return lambda tx: lane_leases.lease(tx, lane, "n1", 60_000)
+    return lambda tx: take_lane(tx, lane, "n1", 60_000)
 
 
 def renew(lane: str) -> Unit[bool]:

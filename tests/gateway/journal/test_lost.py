@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 from sqlalchemy import Connection, make_url, text
 from structlog.testing import capture_logs
 
-from faults.proxy import Proxy, Weather
+from faults.proxy import LinkState, Proxy
 from gateway.clock import SystemClock
 from gateway.control.guarded_journal import GuardedStore
 from gateway.control.server import Denied
@@ -56,7 +56,7 @@ class _Place:
                         trouble=lambda: self.store.trouble)  # fmt: skip
         notify = Notify({"NOTIFY_SOCKET": str(folder / "notify")})
         self.watch = Watch(reactor, sights, self.clock, notify, ThreadExecutor(reactor, "metrics"))
-        self.desk = GuardedStore(self.store, self.clock, lambda: self.watch.lost_ms)
+        self.guarded = GuardedStore(self.store, self.clock, lambda: self.watch.lost_ms)
 
     def fed(self) -> int:
         """How often the watchdog was fed since the last look."""
@@ -110,17 +110,17 @@ async def place(url: str, tmp_path: Path) -> AsyncIterator[_Place]:
 @within(60)
 async def test_a_lost_database_is_told_within_five_seconds_and_so_is_its_return(place: _Place) -> None:
     await place.until(lambda: place.up() == 1, 10)
-    assert await place.desk.read(_one) == 1
+    assert await place.guarded.read(_one) == 1
     with capture_logs() as lines:
         place.proxy.shuts(True)
         place.proxy.cut()
-        asked = place.desk.read(_one)
+        asked = place.guarded.read(_one)
         assert await place.until(lambda: place.up() == 0, 10) <= TOLD_S
         with pytest.raises(Denied, match="journal unreachable since .*; this needs the database"):
             await asked
         began_s = place.clock.monotonic_s()
         with pytest.raises(Denied, match="nothing was changed"):
-            await place.desk.write(lambda _tx: None)
+            await place.guarded.write(lambda _tx: None)
         assert place.clock.monotonic_s() - began_s < 0.5, "answered at once"
         assert not place.watch.journal_ok() and "the journal has not written lately" in place.watch.ready().reasons
         # The service manager must not end the process while the writer tries: that has ten minutes.
@@ -134,15 +134,15 @@ async def test_a_lost_database_is_told_within_five_seconds_and_so_is_its_return(
     (back,) = [line for line in lines if line["event"] == "journal.back"]
     assert back["away_s"] >= 5
     assert place.meters.registry.get_sample_value("bankgw_journal_failures_total", {"kind": "unreachable"}) == 1
-    assert await place.desk.read(_one) == 1
+    assert await place.guarded.read(_one) == 1
 
 
 @within(90)
 async def test_a_database_that_takes_bytes_and_never_answers_is_told_as_soon_and_starves_the_watchdog(place: _Place) -> None:
     await place.until(lambda: place.up() == 1, 10)
     with capture_logs() as lines:
-        place.proxy.set(Weather.HOLE)
-        writing = place.desk.write(lambda _tx: None)
+        place.proxy.set(LinkState.HOLE)
+        writing = place.guarded.write(lambda _tx: None)
         assert await place.until(lambda: place.up() == 0, 10) <= TOLD_S
         with pytest.raises(Denied, match="whether this was done is not known"):
             await writing
@@ -150,7 +150,7 @@ async def test_a_database_that_takes_bytes_and_never_answers_is_told_as_soon_and
         place.fed()
         await sleep(place.clock, 3)
         assert place.fed() == 0
-        place.proxy.set(Weather.FAIR)
+        place.proxy.set(LinkState.FAIR)
         await place.until(lambda: place.up() == 1, 30)
     assert [line["event"] for line in lines if line["event"].startswith("journal.")] == [
         "journal.unreachable", "journal.back",

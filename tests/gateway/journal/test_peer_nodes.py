@@ -175,7 +175,7 @@ def test_a_beat_that_fails_is_not_the_last_unless_the_journal_has_failed(
     with lines() as said:
         world.run(peer_nodes.BEAT_S * 2)
     assert len(heard) == (1 if last else 2)
-    failed = events(said, "peers.failed")
+    failed = events(said, "peer_nodes.failed")
     assert len(failed) == (0 if last else 2) == life.sample("bankgw_alarms_total", alarm="impossible")
     assert all("stumble" in line["error"] and "KeyError" in line["error"] for line in failed)
     life.gateway.peer_nodes.stop()

@@ -19,7 +19,7 @@ from gateway.journal.payments.limits import OrderClaim
 from gateway.journal.sql import schema
 from protocols.canon.limits import ReferenceForm
 from protocols.canon.outcome import State
-from tests.gateway.journal.bench import LANE, Journal, admission, order
+from tests.gateway.journal.bench import LANE, Journal, admission, order, take_lane
 
 NEW = "sample.second"
 ACTOR = "uid:root"
@@ -42,7 +42,7 @@ def told(journal: Journal, entry: str) -> audit.AuditEntry:
 
 
 def test_a_lane_takes_payments_work_numbers_and_pause_along(journal: Journal) -> None:
-    epoch = journal.do(lambda tx: lane_leases.lease(tx, LANE, "n1", 1_000))
+    epoch = journal.do(lambda tx: take_lane(tx, LANE, "n1", 1_000))
     assert epoch == 1
     row = journal.admit(order("AP-1")).row
     journal.send(row)
@@ -69,7 +69,7 @@ def test_a_lane_takes_payments_work_numbers_and_pause_along(journal: Journal) ->
 
 
 def test_a_node_with_the_old_settings_can_neither_write_nor_take_the_lane(journal: Journal) -> None:
-    journal.do(lambda tx: lane_leases.lease(tx, LANE, "n1", 1_000))
+    journal.do(lambda tx: take_lane(tx, LANE, "n1", 1_000))
     row = journal.admit(order("AP-1")).row
     journal.hands.task.advance(2)
     rename_lane(journal)
@@ -80,7 +80,7 @@ def test_a_node_with_the_old_settings_can_neither_write_nor_take_the_lane(journa
 
 
 def test_old_names_lead_to_the_present_one_over_several_renames_and_back(journal: Journal) -> None:
-    journal.do(lambda tx: lane_leases.lease(tx, LANE, "n1", 1))
+    journal.do(lambda tx: take_lane(tx, LANE, "n1", 1))
     journal.hands.task.advance(2)
     rename_lane(journal)
     rename_lane(journal, NEW, "sample.third")
@@ -95,7 +95,7 @@ def test_old_names_lead_to_the_present_one_over_several_renames_and_back(journal
 def test_a_name_that_another_lane_had_is_not_given_away(journal: Journal) -> None:
     """The permit log has sends of the one lane under it: they would be looked for at the other."""
     for name in (LANE, "sample.other"):
-        journal.do(lambda tx, name=name: lane_leases.lease(tx, name, "n1", 1))  # type: ignore[misc]
+        journal.do(lambda tx, name=name: take_lane(tx, name, "n1", 1))  # type: ignore[misc]
     journal.hands.task.advance(2)
     rename_lane(journal)
     with pytest.raises(NotRenamed, match=f"{LANE} was the name of lane {NEW}.*choose a name that no other lane has had"):
@@ -104,11 +104,11 @@ def test_a_name_that_another_lane_had_is_not_given_away(journal: Journal) -> Non
 
 
 def test_a_lane_that_was_used_under_both_names_becomes_one_unless_references_meet(journal: Journal) -> None:
-    journal.do(lambda tx: lane_leases.lease(tx, LANE, "n1", 1))
+    journal.do(lambda tx: take_lane(tx, LANE, "n1", 1))
     first = journal.admit(order("AP-1")).row
-    journal.do(lambda tx: lane_leases.lease(tx, NEW, "n1", 1))
+    journal.do(lambda tx: take_lane(tx, NEW, "n1", 1))
     second = journal.admit(order("AP-2"), lane=NEW, form=ReferenceForm(prefix="X")).row
-    journal.do(lambda tx: lane_leases.lease(tx, "sample.other", "n1", 1))
+    journal.do(lambda tx: take_lane(tx, "sample.other", "n1", 1))
     third = journal.admit(order("AP-3"), lane="sample.other").row
     journal.hands.task.advance(2)
     with journal.stranger() as conn:
@@ -124,7 +124,7 @@ def test_a_lane_that_was_used_under_both_names_becomes_one_unless_references_mee
 
 
 def test_a_rename_is_refused_while_a_daemon_may_run(journal: Journal) -> None:
-    journal.do(lambda tx: lane_leases.lease(tx, LANE, "n2", 15_000))
+    journal.do(lambda tx: take_lane(tx, LANE, "n2", 15_000))
     with pytest.raises(NotRenamed, match=f"node n2 has lane {LANE}: stop that daemon"):
         rename_lane(journal)
     journal.hands.task.advance(20)
@@ -136,7 +136,7 @@ def test_a_rename_is_refused_while_a_daemon_may_run(journal: Journal) -> None:
 
     with pytest.raises(NotRenamed, match="node n2 wrote to the journal within 15 s"):
         journal.read(refuse)
-    journal.do(lambda tx: lane_leases.lease(tx, LANE, "n3", 60_000))
+    journal.do(lambda tx: take_lane(tx, LANE, "n3", 60_000))
     journal.hands.task.advance(16)
     with pytest.raises(NotRenamed, match=rf"node n3 has lane {LANE}.*wait 44 s"):
         journal.read(refuse)
@@ -146,7 +146,7 @@ def test_a_rename_is_refused_while_a_daemon_may_run(journal: Journal) -> None:
 
 
 def test_what_cannot_be_renamed_is_told(journal: Journal) -> None:
-    journal.do(lambda tx: lane_leases.lease(tx, LANE, "n1", 1))
+    journal.do(lambda tx: take_lane(tx, LANE, "n1", 1))
     with pytest.raises(NotRenamed, match=f"no lane sample.nowhere; it has {LANE}"):
         rename_lane(journal, "sample.nowhere")
     with pytest.raises(NotRenamed, match="two banks"):

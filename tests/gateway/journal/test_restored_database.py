@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import delete, insert, update
 
 from gateway.core.states import Answered, Cancel, Source
-from gateway.journal.cluster import lane_leases, renames, restored_database
+from gateway.journal.cluster import renames, restored_database
 from gateway.journal.cluster.restored_database import Compared, Lack
 from gateway.journal.commit import audit
 from gateway.journal.commit.permit_log import Group, PermitLog, forgotten, read_back
@@ -20,7 +20,7 @@ from gateway.journal.commit.rows import Head
 from gateway.journal.commit.store import StoreFailed, Tx
 from gateway.journal.sql import schema
 from protocols.canon.outcome import Fate
-from tests.gateway.journal.bench import LANE, NOW_MS, Journal, order, vault
+from tests.gateway.journal.bench import LANE, NOW_MS, Journal, order, take_lane, vault
 
 A = schema.audit.c
 
@@ -329,7 +329,7 @@ RENAMED = "sample.second"
 def test_sends_of_a_lane_that_was_renamed_since_are_not_forgotten(url: str, tmp_path: Path) -> None:
     """The log of the versions before is compared send by send, and has the name that the lane had then."""
     first = Journal(url, "n1")
-    first.do(lambda tx: lane_leases.lease(tx, LANE, "n1", 0))
+    first.do(lambda tx: take_lane(tx, LANE, "n1", 0))
     sent = first.admit(order("a")).row
     first.send(sent)
     first.close()
@@ -343,7 +343,7 @@ def test_sends_of_a_lane_that_was_renamed_since_are_not_forgotten(url: str, tmp_
 
 
 def test_what_an_older_database_forgot_counts_for_the_present_name_of_its_lane(node: Node) -> None:
-    node.journal.do(lambda tx: lane_leases.lease(tx, LANE, "n1", 0))
+    node.journal.do(lambda tx: take_lane(tx, LANE, "n1", 0))
     node.pay("a")
     old = copy(node.journal)
     node.pay("b")

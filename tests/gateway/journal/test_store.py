@@ -17,7 +17,7 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 from twisted.internet.defer import CancelledError, gatherResults
 from twisted.internet.interfaces import IReactorTime
 
-from gateway.clock import SeededEntropy, SystemClock
+from gateway.clock import SystemClock
 from gateway.core.states import Send, Work
 from gateway.journal.cluster import lane_leases
 from gateway.journal.commit import audit, outbox
@@ -33,8 +33,9 @@ from gateway.journal.payments import transition as applying
 from gateway.journal.payments.admission import Admittance
 from gateway.journal.sql import databases, schema
 from gateway.tasks import sleep
-from tests.gateway.journal.bench import NOW_MS, admission, attempt, message, order, vault
+from tests.gateway.journal.bench import NOW_MS, admission, attempt, message, order, take_lane, vault
 from tests.gateway.journal.test_committer import servers_only
+from tests.world.entropy import SeededEntropy
 
 Make = Callable[..., SqlStore]
 
@@ -263,7 +264,7 @@ async def test_the_next_life_of_a_node_goes_on_where_the_last_one_ended(make: Ma
     second = make()
     await second.write(lambda tx: questions.answer(tx, "q1", None))
     assert await second.read(lambda conn: audit.verify(conn, vault())) == []
-    assert [row.question for row in await second.read(questions.open_questions)] == ["q0", "q2"]
+    assert [row.question for row in (await second.read(questions.waiting))[0]] == ["q0", "q2"]
 
 
 async def test_two_processes_of_one_name_are_found_out(make: Make) -> None:
@@ -329,7 +330,7 @@ async def test_while_a_stranger_has_a_lanes_row_other_lanes_go_on_and_then_this_
     store = make(on_fatal=fatal.append)
     clock = SystemClock(reactor_of_tests())
     for lane in ("a.main", "b.main"):
-        assert await store.write(partial(lane_leases.lease, lane=lane, node="n1", ttl_ms=15_000)) == 1
+        assert await store.write(partial(take_lane, lane=lane, node="n1", ttl_ms=15_000)) == 1
     assert await store.write(lambda tx: draw_serials(tx, "a", BLOCK)) == range(BLOCK)
     engine = create_engine(url)
     late: list[object] = []
@@ -357,7 +358,7 @@ async def test_what_waits_for_a_locked_row_fails_when_the_journal_is_closed(
 ) -> None:
     monkeypatch.setattr(databases, "LOCK_WAIT_S", 1)
     store = make()
-    await store.write(lambda tx: lane_leases.lease(tx, "a.main", "n1", 15_000))
+    await store.write(lambda tx: take_lane(tx, "a.main", "n1", 15_000))
     engine = create_engine(url)
     with engine.connect() as conn:
         conn.execute(update(schema.lanes).values(serial=7))

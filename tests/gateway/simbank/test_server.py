@@ -70,7 +70,7 @@ class Cable(StringTransport):
         self.loseConnection()  # type: ignore[no-untyped-call]
 
 
-class Desk:
+class CabledBank:
     """A simulated bank in memory, and an adapter that talks to it over cables."""
 
     def __init__(self, plan: Script | FaultPlan | None = None) -> None:
@@ -124,108 +124,108 @@ OTHER = "MEMORY00000000000002"
 
 
 def test_honest_in_memory() -> None:
-    desk = Desk()
-    assert desk.talk(desk.pay(REF)).fate is Fate.SETTLED
-    assert desk.bank.tally.exchanges == {Touch.PROBE: 1, Touch.MONEY: 1}
-    assert desk.bank.report()["executions"] == 1
+    cabled = CabledBank()
+    assert cabled.talk(cabled.pay(REF)).fate is Fate.SETTLED
+    assert cabled.bank.tally.exchanges == {Touch.PROBE: 1, Touch.MONEY: 1}
+    assert cabled.bank.report()["executions"] == 1
 
 
 def test_requests_cut_anywhere_are_one_request() -> None:
-    desk = Desk()
-    protocol = desk.protocol
+    cabled = CabledBank()
+    protocol = cabled.protocol
     assert protocol is not None
-    conversation = desk.pay(REF)
+    conversation = cabled.pay(REF)
     step = conversation.send(sign(keys().client, next(conversation).octets))
     for n in range(len(step.data)):
         protocol.dataReceived(step.data[n : n + 1])
-    assert len(desk.frames()) == 1
+    assert len(cabled.frames()) == 1
 
 
 def test_a_delayed_answer_comes_late_and_what_was_asked_meanwhile_after_it() -> None:
-    desk = Desk(Script([Scripted(BankFault.DELAY, seconds=5)]))
-    desk.cable.forget()
-    desk.request(desk.pay(REF))
-    desk.request(desk.pay(OTHER))
-    assert (desk.frames(), len(desk.stage.ledger.executions)) == ([], 1)
-    desk.clock.advance(4.9)
-    assert desk.frames() == []
-    desk.clock.advance(0.2)
-    assert [reference in frame for reference, frame in zip((REF.encode(), OTHER.encode()), desk.frames())] == [
+    cabled = CabledBank(Script([Scripted(BankFault.DELAY, seconds=5)]))
+    cabled.cable.forget()
+    cabled.request(cabled.pay(REF))
+    cabled.request(cabled.pay(OTHER))
+    assert (cabled.frames(), len(cabled.stage.ledger.executions)) == ([], 1)
+    cabled.clock.advance(4.9)
+    assert cabled.frames() == []
+    cabled.clock.advance(0.2)
+    assert [reference in frame for reference, frame in zip((REF.encode(), OTHER.encode()), cabled.frames())] == [
         True,
         True,
     ]
-    assert len(desk.stage.ledger.executions) == 2
+    assert len(cabled.stage.ledger.executions) == 2
 
 
 def test_a_connection_lost_meanwhile_takes_its_delayed_answer_along() -> None:
-    desk = Desk(Script([Scripted(BankFault.DELAY)]))
-    desk.request(desk.pay(REF))
-    assert desk.protocol is not None
-    desk.protocol.connectionLost(Failure(ConnectionDone()))
-    assert desk.clock.getDelayedCalls() == []
+    cabled = CabledBank(Script([Scripted(BankFault.DELAY)]))
+    cabled.request(cabled.pay(REF))
+    assert cabled.protocol is not None
+    cabled.protocol.connectionLost(Failure(ConnectionDone()))
+    assert cabled.clock.getDelayedCalls() == []
 
 
 @pytest.mark.parametrize("noise", [b"x" * 8, b"00000004<<<<", b"99999999"])
 def test_what_is_no_request_ends_the_connection(noise: bytes) -> None:
-    desk = Desk()
-    assert desk.protocol is not None
-    desk.protocol.dataReceived(noise)
-    assert desk.cable.disconnecting
-    assert desk.bank.tally.malformed == 1
+    cabled = CabledBank()
+    assert cabled.protocol is not None
+    cabled.protocol.dataReceived(noise)
+    assert cabled.cable.disconnecting
+    assert cabled.bank.tally.malformed == 1
 
 
 def test_a_flood_of_requests_ends_the_connection() -> None:
-    desk = Desk(Script([Scripted(BankFault.DELAY)]))
+    cabled = CabledBank(Script([Scripted(BankFault.DELAY)]))
     for n in range(70):
-        desk.request(desk.pay(f"FLOOD{n:015d}"))
-    assert desk.cable.disconnecting
+        cabled.request(cabled.pay(f"FLOOD{n:015d}"))
+    assert cabled.cable.disconnecting
 
 
 def test_another_payments_answer_needs_another_payment() -> None:
-    desk = Desk(Script([Scripted(BankFault.OTHERS_ANSWER, reference=REF, skip=1)]))
-    desk.request(desk.pay(REF))
-    desk.request(desk.pay(REF))
-    assert desk.cable.disconnecting
-    assert desk.bank.tally.faults == {BankFault.DROP_AFTER: 1}
+    cabled = CabledBank(Script([Scripted(BankFault.OTHERS_ANSWER, reference=REF, skip=1)]))
+    cabled.request(cabled.pay(REF))
+    cabled.request(cabled.pay(REF))
+    assert cabled.cable.disconnecting
+    assert cabled.bank.tally.faults == {BankFault.DROP_AFTER: 1}
 
 
 def test_a_twin_that_signs_nothing_answers_garbage_instead() -> None:
-    desk = Desk(Script([Scripted(BankFault.WRONG_SIGNATURE)]))
+    cabled = CabledBank(Script([Scripted(BankFault.WRONG_SIGNATURE)]))
 
     class Unsigned:
         ports: tuple[str, ...] = ("business",)
-        requests = desk.stage.twin.requests
-        answer = desk.stage.twin.answer
+        requests = cabled.stage.twin.requests
+        answer = cabled.stage.twin.answer
 
-    desk.bank.twin = Unsigned()
-    desk.request(desk.pay(REF))
-    assert desk.bank.tally.faults == {BankFault.GARBAGE: 1}
+    cabled.bank.twin = Unsigned()
+    cabled.request(cabled.pay(REF))
+    assert cabled.bank.tally.faults == {BankFault.GARBAGE: 1}
 
 
 def test_faults_that_need_a_booking_do_not_strike_duplicates() -> None:
     script = Script()
-    desk = Desk(script)
-    desk.talk(desk.pay(REF))
+    cabled = CabledBank(script)
+    cabled.talk(cabled.pay(REF))
     for fault in (BankFault.REFUSE, BankFault.HIDE, BankFault.LATE_RETURN):
         script.add(Scripted(fault))
-        assert desk.talk(desk.pay(REF)).fate is Fate.DUPLICATE
-    assert desk.bank.tally.faults == {}
+        assert cabled.talk(cabled.pay(REF)).fate is Fate.DUPLICATE
+    assert cabled.bank.tally.faults == {}
 
 
 def test_every_fault_by_rates_and_never_a_double() -> None:
     """A campaign in memory: whatever was seen, the books hold each payment at most once."""
     rates: dict[BankFault, float] = dict.fromkeys(set(BankFault) - {BankFault.PROBE_SILENCE}, 0.06)
-    desk = Desk(FaultPlan("campaign", rates))
+    cabled = CabledBank(FaultPlan("campaign", rates))
     for n in range(300):
-        desk.cable.forget()
-        desk.request(desk.pay(f"MANY{n:016d}"))
-        desk.clock.advance(200)
-        if desk.cable.disconnecting:
-            desk.connect()
-    counts = desk.bank.tally.faults
+        cabled.cable.forget()
+        cabled.request(cabled.pay(f"MANY{n:016d}"))
+        cabled.clock.advance(200)
+        if cabled.cable.disconnecting:
+            cabled.connect()
+    counts = cabled.bank.tally.faults
     assert all(counts[fault] > 3 for fault in rates)
-    assert len(desk.stage.ledger.executions) == 300 - counts[BankFault.DROP_BEFORE]
-    assert desk.stage.ledger.doubles() == []
+    assert len(cabled.stage.ledger.executions) == 300 - counts[BankFault.DROP_BEFORE]
+    assert cabled.stage.ledger.doubles() == []
 
 
 def test_unknown_ports_are_refused() -> None:

@@ -12,13 +12,13 @@ from twisted.internet.defer import fail
 
 from gateway.journal.commit import outbox
 from gateway.journal.commit.rows import OutboxRow
-from gateway.journal.sql.executor import InlineExecutor
 from gateway.simbank.faults import BankFault, Script, Scripted
 from gateway.watch import watch as watching
 from gateway.watch.counts import count
 from gateway.watch.health import readiness
 from gateway.watch.notify import Notify
 from gateway.watch.watch import Sights, Watch
+from tests.world.inline_executor import InlineExecutor
 from tests.world.world import World
 
 HOLD = {"bands": [{"upto": "1000", "action": "release"}, {"above": "1000", "action": "hold"}]}
@@ -233,12 +233,10 @@ def test_the_services_words(tmp_path: Path) -> None:
     assert notify.watchdog_s == 30.0
     notify.ready("two\nlines")
     notify.status("x")
-    notify.reloading()
     notify.stopping()
     said = manager.heard()
     manager.socket.close()
     assert said[0] == "READY=1\nSTATUS=two lines"
     assert said[1] == "STATUS=x"
-    assert said[2].startswith("RELOADING=1\nMONOTONIC_USEC=")
-    assert said[3].startswith("STOPPING=1")
+    assert said[2].startswith("STOPPING=1")
     notify.alive()  # the manager is gone: harmless

@@ -22,7 +22,7 @@ from tests.world import dialogue
 CODE = "1234567890ABCDEF"
 
 
-def desk(profile: str = "op") -> Enrolment:
+def enroller(profile: str = "op") -> Enrolment:
     return finws.certificates(options(profile=profile))
 
 
@@ -47,9 +47,9 @@ def carry(made: dialogue.Stage, request: Request) -> bytes:
 
 def asked(made: dialogue.Stage, code: str = CODE, profile: str = "op") -> tuple[Request, Issued]:
     what = wanted()
-    request = certificates.begin(up_to_submit(desk(profile).first(what, code, made.context())), what)
+    request = certificates.begin(up_to_submit(enroller(profile).first(what, code, made.context())), what)
     request = certificates.sent(request, made.time.now)
-    return request, desk(profile).read(carry(made, request), request.request_id, request.public_der)
+    return request, enroller(profile).read(carry(made, request), request.request_id, request.public_der)
 
 
 @pytest.mark.parametrize(("profile", "by_hmac"), [("op", False), ("nordea", True), ("samlink", False)])
@@ -65,7 +65,7 @@ def test_a_code_gets_a_certificate_of_our_key(profile: str, by_hmac: bool) -> No
 
 
 def test_the_request_is_a_pkcs10_that_openssl_s_library_believes() -> None:
-    conversation = desk().first(wanted(), CODE, stage().context())
+    conversation = enroller().first(wanted(), CODE, stage().context())
     step = next(conversation)
     assert isinstance(step, Sign) and step.key == "new"
     der = enrolment._der(0x30, step.octets + enrolment._SHA256_RSA + enrolment._der(3, b"\x00" + VERIFIER.sign(step.octets)))
@@ -85,7 +85,7 @@ def test_silence_allows_the_same_bytes_for_a_while_and_then_nothing() -> None:
     """A crash at each point: what was kept says what may be done."""
     made = stage()
     what = wanted()
-    step = up_to_submit(desk().first(what, CODE, made.context()))
+    step = up_to_submit(enroller().first(what, CODE, made.context()))
     request = certificates.begin(step, what)
     assert certificates.next_move(request, made.time.now) is Move.SEND
     request = certificates.sent(request, made.time.now)
@@ -98,7 +98,7 @@ def test_silence_allows_the_same_bytes_for_a_while_and_then_nothing() -> None:
 def test_the_same_bytes_again_tell_that_the_first_arrived() -> None:
     made = stage()
     request, _lost = asked(made)
-    again = desk().read(carry(made, request), request.request_id, request.public_der)
+    again = enroller().read(carry(made, request), request.request_id, request.public_der)
     assert (again.stage, again.code) == (Stage.ARRIVED, "31")
     assert certificates.next_move(certificates.heard(request, again), made.time.now) is Move.ASK_A_PERSON
 
@@ -113,9 +113,9 @@ def test_a_code_is_good_once() -> None:
 def test_renewal_is_signed_with_the_old_key_and_the_new_one_signs_from_then_on() -> None:
     made = stage()
     what = wanted()
-    step = up_to_submit(desk().renew(what, made.context()))
+    step = up_to_submit(enroller().renew(what, made.context()))
     request = certificates.begin(step, what)
-    issued = desk().read(carry(made, request), request.request_id, request.public_der)
+    issued = enroller().read(carry(made, request), request.request_id, request.public_der)
     assert issued.stage is Stage.ISSUED
     made.signers = {"content": signer(VERIFIER), "transport": signer(VERIFIER)}
     assert pay(made).code == "00"
@@ -126,8 +126,8 @@ def test_renewal_is_signed_with_the_old_key_and_the_new_one_signs_from_then_on()
 def test_a_renewal_signed_by_somebody_else_is_refused() -> None:
     made = stage()
     what = wanted()
-    request = certificates.begin(up_to_submit(desk().renew(what, made.context()), old=STRANGER), what)
-    issued = desk().read(carry(made, request), request.request_id, request.public_der)
+    request = certificates.begin(up_to_submit(enroller().renew(what, made.context()), old=STRANGER), what)
+    issued = enroller().read(carry(made, request), request.request_id, request.public_der)
     assert (issued.stage, issued.code) == (Stage.REFUSED, "18")
 
 
@@ -135,12 +135,12 @@ def test_a_certificate_of_another_key_is_not_ours() -> None:
     made = stage()
     request, _ = asked(made)
     answer = carry(stage(), request)
-    assert desk().read(answer, request.request_id, request.public_der).stage is Stage.ISSUED
+    assert enroller().read(answer, request.request_id, request.public_der).stage is Stage.ISSUED
     with pytest.raises(ProtocolError) as refused:
-        desk().read(answer, request.request_id, b"another key")
+        enroller().read(answer, request.request_id, b"another key")
     assert refused.value.reason == "wrong_key"
     with pytest.raises(ProtocolError) as other:
-        desk().read(answer, "C1", request.public_der)
+        enroller().read(answer, "C1", request.public_der)
     assert other.value.reason == "correlation"
 
 
@@ -154,7 +154,7 @@ def test_the_answer_must_be_the_bank_s() -> None:
 def test_no_code_and_no_office() -> None:
     context = stage().context()
     with pytest.raises(ProtocolError, match="no code"):
-        next(desk().first(wanted(), "", context))
+        next(enroller().first(wanted(), "", context))
     sealing = Enrolment(finws.files(options(profile="danske", encryption_certificate=BANK.certificate_pem.decode())).wire)
     for conversation in (sealing.first(wanted(), CODE, context), sealing.renew(wanted(), context)):
         with pytest.raises(ProtocolError, match="another way"):

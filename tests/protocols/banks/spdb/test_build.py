@@ -223,7 +223,7 @@ def test_the_reason_in_a_note(note: str, wanted: tuple[str, str]) -> None:
 def test_everything_in_the_folder_is_there_for_a_reader() -> None:
     readme = (FOLDER / "README.md").read_text("utf-8")
     assert [name for name in names(Options) if f"`{name}`" not in readme] == []
-    told = " ".join((FOLDER / name).read_text("utf-8") for name in ("twin.py", "twin_desk.py"))
+    told = " ".join((FOLDER / name).read_text("utf-8") for name in ("twin.py", "twin_operations.py"))
     assert all(f'"{fault}",  # ' in told for fault in FAULTS)
     assert sorted(FOLDER.glob("dialogues/*.dlg"))
 

@@ -1,23 +1,13 @@
-"""`bankgw stop-all` and `bankgw restart-all`: one person stops everything that moves money, two start it again."""
+"""`bankgw stop-all`: one person stops everything that moves money."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
-from gateway.cli import exit_codes, output, person_key
-from gateway.cli.commands.persons import KeyOption, PassphraseFile
-from gateway.cli.commands.resolve import EvidenceOption, Pen, Yes, propose
+from gateway.cli import exit_codes, output
 from gateway.cli.output import DEFAULT_CONFIG, AsJson, Config, ReasonOption, Socket
-from gateway.journal.cluster.stops import SUBJECT
-from gateway.journal.people.proposals import ProposalKind
-
-
-def add(app: typer.Typer) -> None:
-    """Add the commands."""
-    app.command("stop-all")(stop_all)
-    app.command("restart-all")(restart_all)
 
 
 def stop_all(
@@ -47,20 +37,3 @@ def stop_all(
                                              "not "
                        "heard of it, and it is written down when the journal is back. Give the command again then, and "
                        "after a restart of this daemon")  # fmt: skip
-
-
-def restart_all(
-    context: typer.Context,
-    reason: Annotated[str, typer.Option("--reason", help="Why it is safe to send again; both persons sign it.")],
-    evidence: EvidenceOption = None,
-    yes: Yes = False,
-    key: KeyOption = person_key.DEFAULT,
-    passphrase_file: PassphraseFile = None,
-    config: Config = DEFAULT_CONFIG,
-    socket: Socket = None,
-    as_json: AsJson = False,
-) -> None:
-    """Propose to end the emergency stop on every node; a second person approves it with `bankgw resolve --approve`."""
-    remote = output.remote(context, config, socket)
-    wanted = {"kind": ProposalKind.RESTART.value, "subject": SUBJECT, "to": "send", "note": reason}
-    propose(remote, wanted, evidence, Pen(key, passphrase_file, yes), as_json=as_json)

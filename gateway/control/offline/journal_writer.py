@@ -1,4 +1,4 @@
-"""Writing to the journal while no daemon works on it: for what a running daemon must not find changed under it."""
+"""Commit one unit to the journal while every daemon on it is stopped: changes that no running daemon could follow."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 from sqlalchemy.exc import SQLAlchemyError
 from twisted.python.failure import Failure
 
-from gateway.cli.run import AlreadyRunning, lock
 from gateway.clock import SystemClock, SystemEntropy
+from gateway.control.offline.state_lock import NotLocked, lock_for_command
 from gateway.journal.cluster import renames
 from gateway.journal.commit.committer import Committer
 from gateway.journal.commit.permit_log import NoPermits
@@ -34,14 +34,10 @@ class NotWritten(Exception):  # noqa: N818 - an answer, not a fault
 def write(settings: Settings, url: str, vault: Vault, unit: Callable[[Tx], T]) -> T:
     """Commit one unit, with this node's daemon kept out and every other one found to be stopped. Raises NotWritten."""
     try:
-        held = lock(settings.state_dir)
-    except (AlreadyRunning, OSError) as error:
+        held = lock_for_command(settings.state_dir)
+    except NotLocked as error:
         raise NotWritten(f"{error}; nothing was changed") from None
     try:
-        if os.geteuid() == 0:
-            # What root leaves in the state folder must be the daemon's own.
-            owner = settings.state_dir.stat()
-            os.fchown(held, owner.st_uid, owner.st_gid)
         return _committed(settings.node, url, vault, unit)
     finally:
         os.close(held)

@@ -1,4 +1,4 @@
-"""Everything that is wrong with the settings and with what they name, at once: files, keys, banks, database, broker.
+"""Check the settings and everything that they name: files, keys, banks, database, broker. All findings at once.
 
 `findings` says all; `run` refuses to start on the same list. What only cannot be reached is told apart: it may be
 there in a minute, and the service manager should try again.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -24,8 +24,7 @@ from gateway import settings as conf
 from gateway.bank import certificate_check
 from gateway.bank.lane_dialer import tls_settings
 from gateway.bank.signers import FileSigner, KeyFileError, KeySettings, refuse_open_key
-from gateway.cli import check_references
-from gateway.cli.environment import LoadBank
+from gateway.control.offline import reused_references
 from gateway.journal.cluster import unknown_to_settings
 from gateway.journal.commit import permit_log
 from gateway.journal.sql import databases, migrations, vault
@@ -35,7 +34,6 @@ from gateway.settings.agreement import Finding
 from protocols.bank import BadOptions, Bank, Context, Replay
 from protocols.kit.errors import ProtocolError
 
-PERMIT_LOG = "permits"
 DAMAGED = "is no SQLite database, or is damaged; keep the file and put a copy back: docs/do/restore.md"
 _DATABASES = ("sqlite", "postgresql", "mysql", "mariadb")
 QUARANTINE_S = 30.0
@@ -45,6 +43,7 @@ _QUARANTINES = ("quarantine_s", "not_found_after_s", "not_found_quarantine_s")
 # SQLite's primary result codes: the file is damaged, or is none of its own.
 _SQLITE_DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 _TLS_KEYS = {"client_key": "key", "client_cert": "certificate", "ca_file": "ca_file", "crl_file": "crl_file"}
+LoadBank = Callable[[conf.BankSettings], Bank]
 # Whether a finding may be over in a minute; a note is none that keeps the daemon from starting.
 AWAY, NO, NOTE = "away", "no", "note"
 
@@ -131,7 +130,7 @@ class _Look:
                 self._banks[name] = bank
                 yield from self._currencies(name, bank)
                 yield from self._repeats(at, table, bank)
-                yield from check_references.reused(at, name, bank.profile.limits.reference)
+                yield from reused_references.reused(at, name, bank.profile.limits.reference)
 
     def _lane(self, at: str, lane: conf.LaneSettings, bank: Bank | None) -> Iterator[Finding]:
         if lane.tls is not None:
@@ -240,20 +239,20 @@ class _Look:
 
     def state(self) -> Iterator[Finding]:
         """The state folder can be made or written; the permit log is whole."""
-        folder = self._settings.state_dir
+        folder, log = self._settings.state_dir, self._settings.permit_log()
         nearest = next(one for one in (folder, *folder.parents) if one.exists())
         if not nearest.is_dir():
             yield "state_dir", f"{nearest} is not a folder; name another"
         elif not os.access(nearest, os.W_OK | os.X_OK):
             yield "state_dir", f"{nearest} may not be written by this user; `chown` it, or name another folder"
         try:
-            permit_log.examine(folder / PERMIT_LOG, vault.load(self._settings.journal.vault_key.path()))
+            permit_log.examine(log, vault.load(self._settings.journal.vault_key.path()))
         except vault.VaultError:
             pass  # said of the key itself
         except permit_log.PermitLogBroken as error:
             yield "state_dir", str(error)
         except OSError as error:
-            yield "state_dir", f"{folder / PERMIT_LOG} cannot be read ({error.strerror}); check its owner and mode"
+            yield "state_dir", f"{log} cannot be read ({error.strerror}); check its owner and mode"
 
     def database(self) -> Iterator[tuple[str, str, str]]:
         """The journal's database: a URL that means something, reachable, of a schema this program knows; and what is

@@ -1,4 +1,4 @@
-"""Where incidents take place: the grounds with everything that stands on them, and whose hands are on which daemon."""
+"""The running system under test: daemons, broker, banks and ERP, and which incident holds which daemon."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from twisted.internet.defer import Deferred, DeferredLock
 from twisted.internet.threads import deferToThreadPool
 
-from faults.erp_listener import Ears
+from faults.erp_listener import ErpListener
 from faults.incidents import KILL, Diary, Incident
 from faults.servers import Rabbit
 from faults.site import Grounds, Node
@@ -26,19 +26,19 @@ AGAIN_S = 1.0
 AFTER_TROUBLE_S = 8.0
 
 
-class Field:
+class RunningSystem:
     """See the module. `stopping`: nothing more is to be done to anybody. Whoever restarts the database's server, or
     must not have it restarted, holds `server`."""
 
     def __init__(
-        self, reactor: Any, clock: Clock, grounds: Grounds, erp: Erp, ears: Ears, diary: Diary,
+        self, reactor: Any, clock: Clock, grounds: Grounds, erp: Erp, listener: ErpListener, diary: Diary,
         dice: random.Random, rabbit: Rabbit | None, per_second: float,
     ) -> None:  # fmt: skip
         self.stopping = False
         self.clock = clock
         self.grounds = grounds
         self.erp = erp
-        self.ears = ears
+        self.listener = listener
         self.diary = diary
         self.dice = dice
         self.rabbit = rabbit

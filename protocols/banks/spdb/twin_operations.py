@@ -52,7 +52,7 @@ class BankRefused(Exception):  # noqa: N818 - an answer of the protocol, not a f
 
 
 @dataclass(slots=True)
-class Desk:
+class Operations:
     """The operations.
 
     What waits for web-bank users is booked already, and not shown until they are done; the host has it from the

@@ -15,9 +15,10 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from gateway import app, settings
-from gateway.cli import check, doctor
-from gateway.cli.check import CheckFindings
+from gateway import adapters, settings
+from gateway.cli import doctor
+from gateway.control.offline import settings_check as check
+from gateway.control.offline.settings_check import CheckFindings
 from gateway.demo import site as demo_site
 from gateway.journal.sql import migrations
 from gateway.settings import Mistake, read
@@ -46,7 +47,7 @@ def site(original: Path, tmp_path: Path) -> demo_site.Site:
 
 
 def look(site: demo_site.Site, days: int = 0) -> CheckFindings:
-    return check.findings(read(site.settings), app.load_bank, sites.NOW + timedelta(days=days))
+    return check.findings(read(site.settings), adapters.load_bank, sites.NOW + timedelta(days=days))
 
 
 def edit(site: demo_site.Site, file: str, old: str, new: str) -> None:
@@ -275,7 +276,7 @@ def test_a_quarantine_that_no_setting_made_is_named_by_what_banks_call_it(site: 
     edit(site, "bankgw.toml", 'mode = "development"', 'mode = "production"')
 
     def hasty(table: settings.BankSettings) -> Bank:
-        bank = app.load_bank(table)
+        bank = adapters.load_bank(table)
         rules = {kind: replace(rule, policy=Replay.REPLAY_SAFE, not_found_quarantine=timedelta())
                  for kind, rule in bank.profile.replay.items()}  # fmt: skip
         return replace(bank, profile=replace(bank.profile, replay=rules))
@@ -298,7 +299,7 @@ def test_a_reference_that_could_come_again_within_400_days_is_refused(
     site: demo_site.Site, form: ReferenceForm, cure: str | None
 ) -> None:
     def with_form(table: settings.BankSettings) -> Bank:
-        bank = app.load_bank(table)
+        bank = adapters.load_bank(table)
         limits = replace(bank.profile.limits, reference=form)
         return replace(bank, profile=replace(bank.profile, limits=limits))
 

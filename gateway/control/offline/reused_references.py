@@ -1,4 +1,4 @@
-"""For how long a bank's references stay unique under its form and its settings."""
+"""Check that a bank's reference form, with its prefix, keeps references unique for long enough."""
 
 from __future__ import annotations
 

@@ -8,24 +8,19 @@ import shutil
 import subprocess
 import zipfile
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from gateway.cli import exit_codes, output
-from gateway.cli import support_bundle as cli_support_bundle
-from gateway.cli.environment import Environment
 from gateway.cli.output import DEFAULT_CONFIG, AsJson, Config, Socket
-from gateway.control import service_unit
-from gateway.control.client import ControlClient, NoDaemon, Refused
-from gateway.settings import BadSettings, Loaded, read
+
+if TYPE_CHECKING:
+    from gateway.cli.environment import Environment
+    from gateway.cli.support_bundle import Blackout
+    from gateway.settings import Loaded
 
 _JOURNAL_WAIT_S = 30.0
-
-
-def add(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("support-bundle")(support_bundle)
 
 
 def support_bundle(
@@ -45,21 +40,24 @@ def support_bundle(
 
     Account numbers are masked, names and secrets left out. Works while the daemon is down, and says so.
     """
-    world = output.world(context)
+    from gateway.cli import support_bundle as cli_support_bundle
+    from gateway.settings import BadSettings, read
+
+    environment = output.environment(context)
     try:
-        loaded, mistakes = read(config, world.environment), ""
+        loaded, mistakes = read(config, environment.variables), ""
     except BadSettings as error:
         loaded, mistakes = None, "".join(f"{one}\n" for one in error.mistakes)
     settings = None if loaded is None else loaded.settings
     veil, missing = cli_support_bundle.blackout(settings), list[str]()
-    members = [("versions.json", _json(cli_support_bundle.versions(world.version())))]
+    members = [("versions.json", _json(cli_support_bundle.versions(environment.version())))]
     if loaded is None:
         members.append(("settings-mistakes.txt", veil.text(mistakes)))
         missing.append("the settings cannot be read: settings-mistakes.txt says why; no settings, status or metrics")
     else:
         members.append(("settings.json", _json(cli_support_bundle.settings_words(loaded.settings, veil))))
-        members.append(("check.txt", veil.text(_check(world, loaded))))
-    at = socket or (None if settings is None else settings.desk_socket())
+        members.append(("check.txt", veil.text(_check(environment, loaded))))
+    at = socket or (None if settings is None else settings.control_socket())
     if at is not None:
         members += _status(at, veil, missing)
     if settings is not None:
@@ -70,7 +68,7 @@ def support_bundle(
     members += _log(log, lines, veil, missing)
     members.append(("missing.txt", veil.text("".join(f"{one}\n" for one in missing) or "nothing\n")))
     node = "unknown" if settings is None else settings.node
-    path = target or Path(f"bankgw-support-{node}-{world.now():%Y%m%dT%H%M%SZ}.zip")
+    path = target or Path(f"bankgw-support-{node}-{environment.now():%Y%m%dT%H%M%SZ}.zip")
     _write(path, [("README.txt", cli_support_bundle.contents(members)), *members])
 
     def words(said: Any) -> None:
@@ -87,16 +85,18 @@ def _json(said: Any) -> str:
     return json.dumps(said, ensure_ascii=False, indent=1) + "\n"
 
 
-def _check(world: Environment, loaded: Loaded) -> str:
-    from gateway.cli import check as checking
+def _check(environment: Environment, loaded: Loaded) -> str:
+    from gateway.control.offline import settings_check as checking
     from protocols.kit import dsig
 
     dsig.start()
-    looked = checking.findings(loaded, world.load_bank, world.now())
+    looked = checking.findings(loaded, environment.load_bank, environment.now())
     return "".join(f"{one}\n" for one in (*looked.mistakes, *looked.unreachable)) or "no mistakes found\n"
 
 
-def _status(at: Path, veil: cli_support_bundle.Blackout, missing: list[str]) -> list[tuple[str, str]]:
+def _status(at: Path, veil: Blackout, missing: list[str]) -> list[tuple[str, str]]:
+    from gateway.control.client import ControlClient, NoDaemon, Refused
+
     try:
         return [("status.json", _json(veil.value(ControlClient(at).get("status"))))]
     except (NoDaemon, Refused) as error:
@@ -104,7 +104,9 @@ def _status(at: Path, veil: cli_support_bundle.Blackout, missing: list[str]) -> 
         return []
 
 
-def _log(file: Path | None, lines: int, veil: cli_support_bundle.Blackout, missing: list[str]) -> list[tuple[str, str]]:
+def _log(file: Path | None, lines: int, veil: Blackout, missing: list[str]) -> list[tuple[str, str]]:
+    from gateway.cli import support_bundle as cli_support_bundle
+
     try:
         found = _journal(lines) if file is None else cli_support_bundle.tail(file, lines)
     except (OSError, subprocess.SubprocessError) as error:
@@ -114,6 +116,8 @@ def _log(file: Path | None, lines: int, veil: cli_support_bundle.Blackout, missi
 
 
 def _journal(lines: int) -> list[str]:
+    from gateway.control import service_unit
+
     program = shutil.which("journalctl")
     if program is None or not service_unit.installed():
         raise FileNotFoundError("there is no unit of bankgw on this machine; name the daemon's log file with --log")

@@ -24,7 +24,7 @@ ROOT, OTHER = PeerCredentials(0), PeerCredentials(4_000_000)
 VALID_MS = 4 * 3_600_000
 
 
-class Desk:
+class Operator:
     """The verbs over one world's gateway. `ask` lets time pass until the answer is there."""
 
     def __init__(self, world: World) -> None:

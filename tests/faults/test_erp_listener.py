@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pytest
 
-from faults.erp_listener import Ears
+from faults.erp_listener import ErpListener
 from faults.incidents import Diary
 from gateway.demo.erp import BrokerAdmin, ReceivedNews
 from gateway.demo.orders import DemoCommand, ExpectedAnswer
@@ -22,20 +22,20 @@ def _heard(command: DemoCommand, where: ExpectedAnswer, name: str = "payment.acc
 
 
 class Erp:
-    """Ears that listen for the answers to five orders; the last one is to be answered by an event."""
+    """ErpListener that listen for the answers to five orders; the last one is to be answered by an event."""
 
     def __init__(self) -> None:
         story = World().story
         self.commands = (*story.commands[:4], replace(story.commands[4], answer=ExpectedAnswer.EVENT))
         self.clerk = SimpleNamespace(unrouted=[])
-        self.ears = Ears(lambda: 0.0, Diary(lambda: 0.0, lambda: 0, lambda _text: None))
-        self.ears.listen_for(replace(story, commands=self.commands), cast(BrokerAdmin, self.clerk))
+        self.listener = ErpListener(lambda: 0.0, Diary(lambda: 0.0, lambda: 0, lambda _text: None))
+        self.listener.listen_for(replace(story, commands=self.commands), cast(BrokerAdmin, self.clerk))
         self.sent = {command.message_id for command in self.commands}
 
     def owed(self) -> list[DemoCommand]:
         """What is asked for again after the reply queue was deleted."""
-        self.ears.reply_queue_deleted(self.sent)
-        return self.ears.owed()
+        self.listener.reply_queue_deleted(self.sent)
+        return self.listener.owed()
 
 
 @pytest.fixture
@@ -46,28 +46,28 @@ def erp() -> Erp:
 
 def test_only_what_comes_where_it_is_wanted_is_an_answer(erp: Erp) -> None:
     first, *_, last = erp.commands
-    erp.ears.take(_heard(first, ExpectedAnswer.EVENT))
-    erp.ears.take(_heard(last, ExpectedAnswer.EVENT, "payment.settled"))
-    assert not erp.ears.answered(first)
-    assert not erp.ears.answered(last)
-    erp.ears.take(_heard(first, ExpectedAnswer.REPLY))
-    erp.ears.take(_heard(last, ExpectedAnswer.EVENT))
-    assert erp.ears.answered(first)
-    assert erp.ears.answered(last)
+    erp.listener.take(_heard(first, ExpectedAnswer.EVENT))
+    erp.listener.take(_heard(last, ExpectedAnswer.EVENT, "payment.settled"))
+    assert not erp.listener.answered(first)
+    assert not erp.listener.answered(last)
+    erp.listener.take(_heard(first, ExpectedAnswer.REPLY))
+    erp.listener.take(_heard(last, ExpectedAnswer.EVENT))
+    assert erp.listener.answered(first)
+    assert erp.listener.answered(last)
 
 
 def test_replies_that_may_have_gone_with_their_queue_are_asked_for_again_once(erp: Erp) -> None:
     first, second, third, fourth, _last = erp.commands
-    erp.ears.take(_heard(first, ExpectedAnswer.REPLY))
+    erp.listener.take(_heard(first, ExpectedAnswer.REPLY))
     erp.clerk.unrouted.append(_heard(second, ExpectedAnswer.UNROUTED))
-    erp.ears.reply_queue_deleted(erp.sent)
-    erp.ears.take(_heard(third, ExpectedAnswer.REPLY))
-    assert erp.ears.owed() == [fourth]
-    assert erp.ears.owed() == []
+    erp.listener.reply_queue_deleted(erp.sent)
+    erp.listener.take(_heard(third, ExpectedAnswer.REPLY))
+    assert erp.listener.owed() == [fourth]
+    assert erp.listener.owed() == []
 
 
 def test_what_was_sent_after_the_queue_was_gone_is_not_asked_for_again(erp: Erp) -> None:
     first, *others = erp.commands
     erp.sent -= {command.message_id for command in others}
     assert erp.owed() == [first]
-    assert set(erp.ears.unanswered()) == {command.message_id for command in erp.commands}
+    assert set(erp.listener.unanswered()) == {command.message_id for command in erp.commands}

@@ -1,0 +1,51 @@
+"""`bankgw run`: the daemon, in the foreground."""
+
+from __future__ import annotations
+
+import os
+import sys
+from functools import partial
+from typing import Annotated
+
+import typer
+
+from gateway.cli import exit_codes, output
+from gateway.cli.output import DEFAULT_CONFIG, Config
+
+
+def run(
+    context: typer.Context,
+    config: Config = DEFAULT_CONFIG,
+    checked: Annotated[bool, typer.Option("--check/--no-check", help="Refuse to start on mistakes.")] = True,
+) -> None:
+    """Run the gateway in the foreground, until SIGTERM or SIGINT. SIGHUP reads senders and accounts again."""
+    from gateway import log
+    from gateway.cli import run as cli_run
+    from gateway.control.offline import settings_check as checking
+    from gateway.settings import read
+    from protocols.kit import dsig
+
+    found = output.loaded(context, config)
+    environment = output.environment(context)
+    # Before anything of the XML stack is touched: it can be set up once, and by one thread.
+    dsig.start()
+    dsig.self_test()
+    if checked:
+        looked = checking.findings(found, environment.load_bank, environment.now())
+        if looked.mistakes:
+            output.refuse(looked.mistakes)
+        for note in looked.notes:
+            print(note, file=sys.stderr)
+        if looked.unreachable:
+            # Not for a person who edits a file: for whoever reads the daemon's log at night.
+            log.start(found.settings.log.level, priorities=found.settings.log.priorities)
+            for one in looked.unreachable:
+                cli_run.away(str(one))
+            raise typer.Exit(exit_codes.UNAVAILABLE)
+    elif found.mistakes:
+        output.refuse(found.mistakes)
+    # What the daemon writes is nobody else's to read.
+    os.umask(0o077)
+    log.start(found.settings.log.level, priorities=found.settings.log.priorities)
+    reread = partial(read, config, environment.variables)
+    raise typer.Exit(cli_run.serve(environment.reactor(), found.settings, environment.start, reread))

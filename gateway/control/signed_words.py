@@ -1,0 +1,11 @@
+"""What a person signs: the kinds of proposals, the roles, the digest of a proposal's text and the octets under it.
+
+The command line signs with these; the daemon verifies with the same functions of `gateway.journal.people`.
+"""
+
+from __future__ import annotations
+
+from gateway.journal.cluster.stops import SUBJECT as STOP_SUBJECT
+from gateway.journal.people.proposals import ProposalKind, Role, digest, to_sign
+
+__all__ = ["STOP_SUBJECT", "ProposalKind", "Role", "digest", "to_sign"]
