@@ -48,7 +48,7 @@ def _note_json(asked: bool) -> bool:
 AsJson = Annotated[
     bool, typer.Option("--json", callback=_note_json, help="Print one JSON document instead of words; errors, too.")
 ]
-Watch = Annotated[
+WatchOption = Annotated[
     float | None,
     typer.Option("--watch", min=0.2, metavar="SECONDS", help="Show it again every so many seconds, until interrupted."),
 ]

@@ -82,9 +82,7 @@ def test_the_settings_that_a_reader_copies_lack_only_files(tmp_path: Path) -> No
 def environment(described: Path, broker: Broker) -> dict[str, str]:
     """A reader's environment: nothing of pytest's, and an ERP's login at the tests' broker."""
     login = broker.users["erp-demo"]
-    url = (
-        f"amqp://{quote(login.user)}:{quote(login.password)}@{broker.host}:{broker.port}/{quote(broker.test_vhost, '')}"
-    )
+    url = f"amqp://{quote(login.user)}:{quote(login.password)}@{broker.host}:{broker.port}/{quote(broker.test_vhost, '')}"
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "BANKGW"))}
     return {**kept, "BANKGW_BROKER_JSON": str(described), "AMQP_URL": url, "PATH": f"{ROOT}/.venv/bin:{kept['PATH']}"}
 
@@ -98,9 +96,7 @@ def test_the_pages_hold_when_followed_to_the_letter(
     site, etc, described = tmp_path_factory.mktemp("t") / "tour", tmp_path / "etc", tmp_path / "broker.json"
     (etc / "rabbitmq").mkdir(parents=True)
     users = {role: {"user": login.user, "password": login.password} for role, login in broker.users.items()}
-    described.write_text(
-        json.dumps({"host": broker.host, "port": broker.port, "vhost": broker.test_vhost, "users": users})
-    )
+    described.write_text(json.dumps({"host": broker.host, "port": broker.port, "vhost": broker.test_vhost, "users": users}))
     # The demo's own tests play 1,000 orders. What differs on the demo's site, the ERP developer's page says itself.
     tour = {"/tmp/bankgw-tour": str(site), ".run/broker.json": str(described), 'ARGS="--f': 'ARGS="--orders 60 --f'}
     erp = {"erp-kingdee.": "erp-demo.", "0000000000000000017": demo_site.account_numbers("sample", 1)[0]}

@@ -9,7 +9,7 @@ import typer
 from gateway.cli import exit_codes, output
 from gateway.cli.commands.rename import rename_lane
 from gateway.cli.help_pages import Listing
-from gateway.cli.output import DEFAULT_CONFIG, AsJson, Config, ReasonOption, Socket, Watch
+from gateway.cli.output import DEFAULT_CONFIG, AsJson, Config, ReasonOption, Socket, WatchOption
 
 _COLUMNS = {"lane": "lane", "condition": "condition", "up": "sessions up", "work": "open work", "epoch": "epoch"}
 LaneArgument = Annotated[str, typer.Argument(metavar="LANE", help="BANK.LOGIN, as `bankgw lanes list` names it.")]
@@ -28,7 +28,7 @@ def application() -> typer.Typer:
 
 
 def list_lanes(
-    context: typer.Context, watch: Watch = None, config: Config = DEFAULT_CONFIG, socket: Socket = None,
+    context: typer.Context, watch: WatchOption = None, config: Config = DEFAULT_CONFIG, socket: Socket = None,
     as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """List every lane and its condition."""

@@ -9,7 +9,7 @@ import typer
 
 from gateway.cli import output
 from gateway.cli.help_pages import Listing
-from gateway.cli.output import DEFAULT_CONFIG, AsJson, Clear, Config, ReasonOption, Socket, Watch
+from gateway.cli.output import DEFAULT_CONFIG, AsJson, Clear, Config, ReasonOption, Socket, WatchOption
 from gateway.control.folding import folded, hex_lines, short_signatures
 
 _COLUMNS = {
@@ -50,7 +50,7 @@ def list_orders(
     limit: Annotated[int, typer.Option(min=1, max=1000, help="At most so many, newest first.")] = 50,
     after: Annotated[str | None, typer.Option(help="Go on after this key: `next` of the page before.")] = None,
     wide: Annotated[bool, typer.Option("--wide", help="Also the bank's reference and the payment's key.")] = False,
-    watch: Watch = None,
+    watch: WatchOption = None,
     config: Config = DEFAULT_CONFIG,
     socket: Socket = None,
     as_json: AsJson = False,
@@ -92,7 +92,7 @@ def show_order(
         bool, typer.Option("--hex", help="Messages as hexadecimal octets; without --clear, of the masked text.")
     ] = False,
     clear: Clear = False,
-    watch: Watch = None,
+    watch: WatchOption = None,
     config: Config = DEFAULT_CONFIG,
     socket: Socket = None,
     as_json: AsJson = False,

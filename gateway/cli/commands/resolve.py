@@ -84,7 +84,6 @@ def resolve(
 
 def _approve(remote: ControlClient, proposal: str, save: Path | None, pen: Pen, *, as_json: bool) -> None:
     from gateway.control import proposal_text
-    from gateway.control.signed_words import ProposalKind
     from gateway.control.signed_words import Role
 
     with output.asking():

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gateway.cli import exit_codes, output
-from gateway.cli.output import DEFAULT_CONFIG, AsJson, Config, Socket, Watch
+from gateway.cli.output import DEFAULT_CONFIG, AsJson, Config, Socket, WatchOption
 
 if TYPE_CHECKING:
     from gateway.control.client import ControlClient
@@ -17,7 +17,7 @@ def status(
     context: typer.Context,
     wait_s: Annotated[float | None, typer.Option(
         "--wait", min=0, metavar="<seconds>", help="First wait, at most so long, until the daemon is ready.")] = None,
-    watch: Watch = None,
+    watch: WatchOption = None,
     config: Config = DEFAULT_CONFIG,
     socket: Socket = None,
     as_json: AsJson = False,

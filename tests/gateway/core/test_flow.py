@@ -111,9 +111,7 @@ def test_what_left_before_two_persons_let_it_be_sent_again_neither_expires_nor_i
     assert (late.rule, late.life.state, late.life.doubted) == ("resend_expired", State.ESCALATED, True)
     assert Tell("payment.escalated") in late.effects and Alarm("escalated") in late.effects
     assert {WorkDone(Work.SEND), WorkDone(Work.EXPIRE)} <= set(late.effects)
-    assert any(isinstance(effect, Due) and effect.work is Work.ENQUIRE for effect in late.effects), (
-        "it is asked about on"
-    )
+    assert any(isinstance(effect, Due) and effect.work is Work.ENQUIRE for effect in late.effects), "it is asked about on"
     withdrawn = step(again, Cancel(T))
     assert (withdrawn.rule, withdrawn.life) == ("cancel_too_late", again)
     unsent = life_in(state, attempt=2)
@@ -145,9 +143,7 @@ def test_a_row_either_stays_or_leads_elsewhere() -> None:
 
 
 def test_an_order_begins_with_its_acceptance_which_is_told_as_number_1() -> None:
-    assert born(Rules()) == Life(State.ACCEPTED, Rules(), seq=1), (
-        "and nobody is told of the send who did not ask for it"
-    )
+    assert born(Rules()) == Life(State.ACCEPTED, Rules(), seq=1), "and nobody is told of the send who did not ask for it"
     assert born(Rules(), valid_until_ms=T, tell_sent=True) == Life(
         State.ACCEPTED, Rules(), seq=1, valid_until_ms=T, tell_sent=True
     )
@@ -283,9 +279,7 @@ def test_a_second_send_that_did_not_leave_does_not_make_the_first_undone() -> No
     cleared = step(doubt(Rules()), Resolve(T + 10, None)).life
     again = step(step(cleared, Send(T + 20)).life, NotSent(T + 21, "refused", T + 30)).life
     assert again.state is State.READY
-    assert (again.first_write_ms, again.last_write_ms) == (T - 1, T + 20), (
-        "bytes of it are about, and may yet be booked"
-    )
+    assert (again.first_write_ms, again.last_write_ms) == (T - 1, T + 20), "bytes of it are about, and may yet be booked"
 
 
 @pytest.mark.parametrize(("state", "fate"), [
@@ -397,9 +391,7 @@ def test_any_history_keeps_the_promises(history: list[tuple[str, int]], policy: 
                 raise AssertionError("a repeat where the bank forbids it")
             sends += 1
         if STATE_TABLE[before.state].certainty is Certainty.UNKNOWN and life.state in BEFORE:
-            assert name in ("not_sent", "resolve_resend") and life.repeats == 0, (
-                "only proof or persons lead back before the send"
-            )
+            assert name in ("not_sent", "resolve_resend") and life.repeats == 0, "only proof or persons lead back before the send"
         if life.state in ASKING and name.startswith(("answered", "asked", "heard")) and before.state is not life.state:
             assert any(isinstance(e, Due) and e.work is Work.ENQUIRE for e in decided.effects)
     assert life.attempt == sends

@@ -46,9 +46,7 @@ def test_deadlines_returns_and_pace_stay_as_stored() -> None:
     assert stricter(WIDE, now) == WIDE and stricter(now, WIDE) == now
 
 
-@given(
-    stored=RULES, current=RULES, repeats=st.integers(0, 4), after_ms=st.integers(0, 99), day_ends_ms=st.integers(0, 99)
-)
+@given(stored=RULES, current=RULES, repeats=st.integers(0, 4), after_ms=st.integers(0, 99), day_ends_ms=st.integers(0, 99))
 def test_it_allows_no_repeat_that_either_of_the_two_forbids(
     stored: Rules, current: Rules, repeats: int, after_ms: int, day_ends_ms: int
 ) -> None:
@@ -61,9 +59,7 @@ def test_it_allows_no_repeat_that_either_of_the_two_forbids(
     assert stricter(both, current) == both and stricter(both, stored) == both
 
 
-@pytest.mark.parametrize(
-    ("rules", "repeats"), [(replace(WIDE, replay=Policy.NEVER), 1), (replace(WIDE, most_repeats=1), 2)]
-)
+@pytest.mark.parametrize(("rules", "repeats"), [(replace(WIDE, replay=Policy.NEVER), 1), (replace(WIDE, most_repeats=1), 2)])
 def test_a_repeat_that_is_written_down_does_not_leave_where_it_is_one_too_many(rules: Rules, repeats: int) -> None:
     life = Life(State.SENDING, WIDE, repeats=repeats, first_write_ms=T, last_write_ms=T)
     assert guards.may_leave_again(life, T + 1, None)
