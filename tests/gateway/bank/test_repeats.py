@@ -307,7 +307,7 @@ def test_a_clock_that_was_set_stops_repeats(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("off_ms", [-72_000_000, 3_600_000])
-def test_a_clock_that_differs_from_the_banks_stops_repeats_until_it_is_right(tmp_path: Path, off_ms: int) -> None:
+def test_a_clock_that_differs_from_the_banks_stops_repeats(tmp_path: Path, off_ms: int) -> None:
     """It was wrong before the start, so nobody has seen it being set; but its days are not the bank's."""
     world = World(tmp_path, plan=lost(), options={"sample": {"heartbeat_s": 60.0}})
     life = world.start(off_ms=off_ms)
@@ -320,6 +320,10 @@ def test_a_clock_that_differs_from_the_banks_stops_repeats_until_it_is_right(tmp
     world.leave()
     life = world.start()
     world.run(3_600 + 1_200)
+    if off_ms > 0:
+        # A clock that was ahead noted when the bytes left: their age is unknown, so they never leave again.
+        assert not written(life) and "dated_ahead" in files.rules(world, "AP-1") and not world.bank.ledger.executions
+        return
     assert len(written(life)) == 1 and world.told("AP-1")[-1] == "payment.settled", "written again, by the right clock"
     assert len(world.bank.ledger.executions) == 1
 
