@@ -297,6 +297,7 @@ def _vocabulary() -> frozenset[str]:
             words |= _keys(tomllib.loads(text))
         elif path.startswith("tests/docs/") or path.endswith(".dlg"):
             continue
+    words |= {path.rpartition("/")[2].removesuffix(".py") for path in _trees() if _product(path)}
     return frozenset(words) | {path.rpartition(".")[2] for path in settings_paths()}
 
 
@@ -439,7 +440,7 @@ def _is_dotted(name: str) -> bool:
 def _option_tables() -> frozenset[str]:
     """Options of banks: `codes` of `[banks.NAME.options.codes]`."""
     return frozenset(name for path, text in texts().items() if re.fullmatch(r"protocols/banks/\w+/options\.py", path)
-                     for name in re.findall(r'^    "(\w+)": \(', text, re.MULTILINE))  # fmt: skip
+                     for name in re.findall(r'^    "(\w+)": \(?\w*\(?', text, re.MULTILINE))  # fmt: skip
 
 
 def _defines(tree: ast.Module, name: str) -> bool:
