@@ -12,7 +12,7 @@ FAST := tests/gateway/core/test_flow.py tests/gateway/core/test_policy.py tests/
 	tests/protocols/erp tests/protocols/banks/sample tests/protocols/banks/every \
 	tests/world/test_clock.py tests/world/test_sim.py tests/world/test_scenes.py
 
-.PHONY: help setup broker databases tools test test-long check check311 demo bench sim crash mutate mutants faults interop fuzz identity permits lock down forget clean
+.PHONY: help setup broker databases tools test test-long check check311 demo joint-test bench sim crash mutate mutants faults interop fuzz identity permits lock down forget clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -53,6 +53,9 @@ check311: ## the fast tests on the oldest Python we promise, where there is one
 
 demo: setup broker ## the main job on real parts, with faults, ending in a report; BANKS=all
 	@.venv/bin/bankgw demo $(if $(BANKS),--banks $(BANKS)) $(ARGS)
+
+joint-test: setup broker ## every case of a bank's joint test at its simulated front end, with evidence; BANK=sample
+	@.venv/bin/bankgw joint-test trial $(or $(BANK),sample) $(ARGS)
 
 bench: setup broker ## payments per second, beside a straightforward script
 	@$(PY) -m bench $(ARGS)

@@ -24,7 +24,8 @@ lock() {
     local name=$1
     shift
     [ ! -e "requirements/$name" ] || grep -v '^# ' "requirements/$name" >"$work/$name"
-    "$python" -m piptools compile "${options[@]}" --extra postgresql --extra mysql "$@" --output-file "$work/$name" \
+    "$python" -m piptools compile "${options[@]}" --extra postgresql --extra mysql \
+        --extra joint-test "$@" --output-file "$work/$name" \
         pyproject.toml
 }
 lock dev.txt --extra dev

@@ -132,6 +132,7 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"gateway.watch", "gateway.control", "gateway.capabilities"}),
     frozenset({"gateway.app"}),
     frozenset({"gateway.demo"}),
+    frozenset({"gateway.jointtest"}),
     frozenset({"gateway.cli"}),
     frozenset({"gateway.__main__"}),
 )
@@ -144,7 +145,7 @@ ONLY: Mapping[str, tuple[str, ...]] = {
     "gateway.simbank": ("protocols", "gateway.clock", "gateway.bank.tls"),
 }
 # The simulated bank must not become part of the gateway.
-SIMBANK_GUESTS = ("gateway.simbank", "gateway.__main__", "gateway.cli", "gateway.demo")
+SIMBANK_GUESTS = ("gateway.simbank", "gateway.__main__", "gateway.cli", "gateway.demo", "gateway.jointtest")
 
 # `protocols` turns bytes into words and back. Time, chance and the world come in as arguments.
 IMPURE = (

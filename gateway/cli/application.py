@@ -24,6 +24,7 @@ from gateway.cli.commands import (
     doctor,
     drain,
     explain,
+    joint_test,
     lanes,
     leave_safe_mode,
     orders,
@@ -80,6 +81,7 @@ def application() -> typer.Typer:
     app.add_typer(rename.senders(), name="senders")
     app.add_typer(payees.application(), name="payees")
     app.add_typer(topology.application(), name="topology")
+    app.add_typer(joint_test.application(), name="joint-test")
     return app
 
 

@@ -4,6 +4,7 @@
     ledger_file = "sample.jsonl"    # optional: the truth outlives the process
     control = "sample.sock"         # optional: see gateway.simbank.control
     ready_file = "sample.json"      # optional: written once the ports are open, holds their numbers
+    exchange_log = "sample.log"     # optional: every request and answer, bytes and all
     cheap = false                   # benchmark mode: the cheapest honest answers
 
     [ports]                         # 0 or absent: any free one
@@ -81,6 +82,7 @@ class SimConfig:
     ledger_file: Path | None = None
     control: Path | None = None
     ready_file: Path | None = None
+    exchange_log: Path | None = None
     cheap: bool = False
 
     @classmethod
@@ -122,6 +124,7 @@ class _Reader:
             ledger_file=self._optional_path("ledger_file"),
             control=self._optional_path("control"),
             ready_file=self._optional_path("ready_file"),
+            exchange_log=self._optional_path("exchange_log"),
             cheap=self._take("cheap", bool, False),
         )
         for key in self._left:

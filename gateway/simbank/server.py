@@ -29,6 +29,7 @@ from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 
 from gateway.simbank.chance import Chance
+from gateway.simbank.exchange_log import Exchanged, ExchangeLog
 from gateway.simbank.faults import BankFault, Plan, Script, Strike, Tally, Touch
 from gateway.simbank.ledger import Ledger, Meddling
 from protocols.kit.errors import ProtocolError
@@ -168,7 +169,7 @@ class SimBank:
 
     def __init__(self, reactor: IReactorTime, twin: Twin, ledger: Ledger, plan: Plan,
                  tls: IOpenSSLServerConnectionCreator | None = None, ports: Mapping[str, int] = {},
-                 *, seed: str = "0") -> None:  # fmt: skip
+                 *, seed: str = "0", log: ExchangeLog | None = None) -> None:  # fmt: skip
         unknown = sorted(set(ports) - set(twin.ports))
         if unknown:
             raise ValueError(f"this bank has no port {', '.join(unknown)}; it has {', '.join(twin.ports)}")
@@ -179,6 +180,7 @@ class SimBank:
         self.ports: dict[str, int] = {}
         self.reactor = reactor
         self.chance = Chance(seed)
+        self.log = log
         self._tls = tls
         self._wanted = ports
         self._listening: list[IListeningPort] = []
@@ -233,6 +235,13 @@ class SimBank:
         """Keep the last two answers of a kind, to give one of them to somebody else some day."""
         kept = self._answers.setdefault((port, exchange.touch), deque(maxlen=2))
         kept.append((exchange.reference, data))
+
+    def note(self, port: str, exchange: _Exchange, request: bytes, answer: bytes, fault: BankFault | None) -> None:
+        """Log one exchange, with the answer as the twin gave it, before any fault spoiled it."""
+        if self.log is not None:
+            at_ms = round(self.ledger.now().timestamp() * 1000)
+            self.log.write(Exchanged(at_ms, port, exchange.touch.value, exchange.reference, request, answer,
+                                     "" if fault is None else fault.value))  # fmt: skip
 
     def spoiled(
         self, port: str, fault: BankFault, exchange: _Exchange, data: bytes
@@ -327,6 +336,7 @@ class _Session(StreamProtocol):
             answer = bank.twin.answer(self._port, request, exchange, self._state)
         except _HangUp:
             bank.tally.exchanges[exchange.touch] += 1
+            bank.note(self._port, exchange, request, b"", BankFault.DROP_BEFORE)
             self._commit(BankFault.DROP_BEFORE)
             return
         except ProtocolError:
@@ -334,6 +344,7 @@ class _Session(StreamProtocol):
             return
         strike = exchange.done()
         bank.tally.exchanges[exchange.touch] += 1
+        bank.note(self._port, exchange, request, answer.data, None if strike is None else strike.fault)
         if strike is None:
             bank.remember(self._port, exchange, answer.data)
             self._write(answer)

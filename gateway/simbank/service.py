@@ -17,6 +17,7 @@ from gateway.bank.tls import server_context
 from gateway.clock import SystemClock
 from gateway.simbank import control
 from gateway.simbank.config import BadConfig, SimConfig
+from gateway.simbank.exchange_log import ExchangeLog
 from gateway.simbank.faults import FaultPlan
 from gateway.simbank.ledger import Ledger
 from gateway.simbank.server import SimBank
@@ -38,6 +39,8 @@ class RunningBank:
         if self.control is not None:
             await maybeDeferred(self.control.stopListening)
         await self.bank.stop()
+        if self.bank.log is not None:
+            self.bank.log.close()
         self.bank.ledger.close()
 
 
@@ -53,7 +56,8 @@ def serve(reactor: IReactorTime, config: SimConfig, now_ms: Callable[[], int] | 
     plan = FaultPlan(config.fault_seed, config.fault_rates, config.delays)
     tls = None if config.tls is None else server_context(config.tls.cert, config.tls.key, config.tls.client_ca)
     try:
-        bank = SimBank(reactor, twin, ledger, plan, tls, config.ports, seed=config.fault_seed)
+        log = None if config.exchange_log is None else ExchangeLog(config.exchange_log)
+        bank = SimBank(reactor, twin, ledger, plan, tls, config.ports, seed=config.fault_seed, log=log)
     except ValueError as error:
         raise BadConfig(config.bank, "ports", str(error)) from None
     bank.listen(config.interface)

@@ -1,0 +1,193 @@
+"""Cases of a joint test: read from `catalogue/*.toml` and derived for one bank from the operations that it declares.
+
+A file holds templates. `kinds` makes one case of a template for each kind of order that the bank has; `fields` one for
+each limit of a field that it declares; `asks` needs a question that it answers. A template that the bank cannot have
+still makes a case, which is not applicable and says why: so nobody overlooks that it is missing.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from importlib import resources
+from typing import Any
+
+from gateway.jointtest.verdicts import Cause, Seen
+from protocols.bank import Bank
+from protocols.canon.limits import FieldLimit
+from protocols.canon.order import Kind
+
+FILES = ("happy", "refusals", "duplicates", "fields", "faults", "bundles", "questions", "days", "load", "hand")
+"""The catalogue, in the order in which a run plays it."""
+
+
+class BadCase(ValueError):
+    """A case file cannot be used: which file, which case, what is wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class Expect:
+    """What must be seen for a case to pass. Empty fields are not looked at.
+
+    `states` are the last states that are right, `through` those that must have been told on the way, `errors` the
+    codes of refusal that are right, `at` the field that the refusal must name, `reply` the name of the answer, `items`
+    the last states of a bundle's items, `executions` how often the bank must have carried the order out (twin only).
+    """
+
+    states: tuple[str, ...] = ()
+    through: tuple[str, ...] = ()
+    errors: tuple[str, ...] = ()
+    at: str = ""
+    reply: tuple[str, ...] = ()
+    items: tuple[str, ...] = ()
+    executions: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One case of one bank.
+
+    `play` names how it is played (`gateway.jointtest.plays`), `change` what differs from a plain order by JSON
+    pointer, `trigger` what the bank must make of it (`refuse`, `late`, …), `fault` what goes wrong in the exchange,
+    `repeat` how many more times the same message is published. `lacks` says why this bank cannot have it.
+    """
+
+    id: str
+    title: str
+    title_zh: str
+    section: str
+    play: str
+    cause: Cause = Cause.ERP
+    seen: tuple[Seen, ...] = (Seen.BANK, Seen.TWIN)
+    kind: str = ""
+    asks: str = ""
+    change: Mapping[str, Any] = field(default_factory=dict)
+    trigger: str = ""
+    fault: str = ""
+    repeat: int = 0
+    other: Mapping[str, Any] = field(default_factory=dict)
+    size: int = 3
+    form: str = "json"
+    exclusive: bool = False
+    money: bool = False
+    steps: str = ""
+    steps_zh: str = ""
+    expect: Expect = Expect()
+    lacks: str = ""
+
+    @property
+    def by_twin_only(self) -> bool:
+        """Whether no real bank can be made to show it."""
+        return self.seen == (Seen.TWIN,)
+
+
+_OWN = frozenset({"kinds", "fields", "expect"})
+_CASE_FIELDS = {one.name for one in fields(Case)} - {"kind", "lacks", "section"} | _OWN
+_EXPECT_FIELDS = {one.name for one in fields(Expect)}
+
+
+def templates() -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Every template of the catalogue with its section. Raises BadCase."""
+    for name in FILES:
+        text = resources.files("gateway.jointtest").joinpath("catalogue", f"{name}.toml").read_text("utf-8")
+        yield from ((name, one) for one in read(name, text))
+
+
+def read(name: str, text: str) -> Sequence[Mapping[str, Any]]:
+    """The templates of one file. Raises BadCase."""
+    try:
+        tables = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise BadCase(f"{name}.toml: is not TOML: {error}") from None
+    found: list[Mapping[str, Any]] = tables.pop("case", [])
+    if tables:
+        raise BadCase(f"{name}.toml: there are only [[case]] tables, not {', '.join(tables)}")
+    for one in found:
+        where = f"{name}.toml: case {one.get('id', '?')}"
+        unknown = sorted(one.keys() - _CASE_FIELDS) + sorted(one.get("expect", {}).keys() - _EXPECT_FIELDS)
+        if unknown:
+            raise BadCase(f"{where}: no such key: {', '.join(unknown)}")
+        missing = [key for key in ("id", "title", "title_zh", "play") if not one.get(key)]
+        if missing:
+            raise BadCase(f"{where}: is missing {', '.join(missing)}")
+    return found
+
+
+def derive(bank: Bank) -> tuple[Case, ...]:
+    """The cases of a bank, in the order of the catalogue. Raises BadCase for a file that cannot be used."""
+    made = [case for section, one in templates() for case in _cases(section, one, bank)]
+    ids = [case.id for case in made]
+    for id_ in {one for one in ids if ids.count(one) > 1}:
+        raise BadCase(f"case {id_} is there twice")
+    return tuple(made)
+
+
+def _cases(section: str, one: Mapping[str, Any], bank: Bank) -> Iterator[Case]:
+    base = _case(section, one)
+    kinds = one.get("kinds")
+    if kinds is not None:
+        has = bank.money.keys() | bank.bundles.keys()
+        for kind in kinds:
+            lacks = "" if Kind(kind) in has else f"this bank declares no {kind}"
+            yield _limited(replace(base, id=f"{base.id}.{kind}", kind=kind, lacks=lacks, title=f"{base.title}: {kind}",
+                                   title_zh=f"{base.title_zh}:{kind}"), bank)  # fmt: skip
+    elif one.get("fields"):
+        yield from _of_fields(base, str(one["fields"]), bank)
+    elif base.asks:
+        answered = getattr(bank.questions, base.asks) is not None
+        yield base if answered else replace(base, lacks=f"this bank answers no question of the sort {base.asks!r}")
+    else:
+        yield _limited(base, bank)
+
+
+def _case(section: str, one: Mapping[str, Any]) -> Case:
+    values = {key: value for key, value in one.items() if key not in _OWN}
+    told = one.get("expect", {}).items()
+    expect: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in told}
+    try:
+        values["cause"] = Cause(values.get("cause", Cause.ERP))
+        values["seen"] = tuple(Seen(where) for where in values.get("seen", ("bank", "twin")))
+        return Case(section=section, expect=Expect(**expect), **values)
+    except (TypeError, ValueError) as error:
+        raise BadCase(f"{section}.toml: case {one['id']}: {error}") from None
+
+
+def _limited(case: Case, bank: Bank) -> Case:
+    """A case that this bank cannot have, by what else it declares."""
+    if case.lacks:
+        return case
+    watched = bank.questions.returns is not None and bank.profile.returns_watch.total_seconds() > 0
+    if case.trigger == "return" and not watched:
+        return replace(case, lacks="this bank has no message that tells of returned money")
+    if case.fault == "duplicate" and Kind.PAYMENT not in bank.money:
+        return replace(case, lacks="this bank takes payments in bundles only")
+    if case.play == "window" and bank.sessions.window < 2:
+        return replace(case, lacks="this bank has agreed to one exchange at a time")
+    return case
+
+
+def _of_fields(base: Case, sort: str, bank: Bank) -> Iterator[Case]:
+    """One case for each limit that the bank declares: `long` one over it, `full` filled to it, `required` left out."""
+    count = 0
+    for limit in bank.profile.limits.fields:
+        if limit.at.startswith("/debtor") or limit.at == "/creditor/account":
+            continue
+        if not _has(limit, sort):
+            continue
+        count += 1
+        name = limit.at.strip("/").replace("/", "-")
+        change: dict[str, Any] = {limit.at: None if sort == "required" else f"{{{sort} {limit.at}}}"}
+        yield replace(
+            base, id=f"{base.id}.{name}", kind="payment", change={**base.change, **change},
+            title=f"{base.title}: {limit.at}", title_zh=f"{base.title_zh}:{limit.at}",
+            expect=replace(base.expect, at="" if sort == "full" else limit.at),
+        )  # fmt: skip
+    if not count:
+        yield replace(base, lacks="this bank declares no such limit")
+
+
+def _has(limit: FieldLimit, sort: str) -> bool:
+    if sort == "required":
+        return limit.required and not limit.required_unless
+    return bool(limit.max_bytes or limit.max_chars)

@@ -1,0 +1,139 @@
+"""What is kept of one try: commands, answers, the bytes that went to the bank and came back, what was signed.
+
+The bytes have two witnesses: the gateway's own journal, and, against a twin, the twin's log of exchanges. At a real
+bank there is the first only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from lxml import etree
+
+from gateway.control.client import NoDaemon, Refused
+from gateway.jointtest.player import Order, Player, keep
+from gateway.jointtest.verdicts import Finding, Seen
+from gateway.simbank.exchange_log import Exchanged, read_exchanges
+
+VERDICT = "verdict.json"
+_DSIG = "{http://www.w3.org/2000/09/xmldsig#}"
+
+
+async def collect(player: Player, finding: Finding, offset: int, *, alone: bool) -> None:
+    """Write the folder of a try. `offset`: where the twin's log stood before; `alone`: nobody else spoke."""
+    folder, world = player.folder, player.world
+    orders = [item for one in player.orders for item in (one.items or (one,))]
+    for number, heard in enumerate(_heard(player, orders), start=1):
+        end = "xml" if heard.body.lstrip()[:1] == b"<" else "json"
+        keep(folder / f"heard-{number:02d}-{heard.name}.{end}", heard.body)
+    timing: list[dict[str, Any]] = []
+    for one in orders:
+        timing += await _of_gateway(player, one)
+    if world.plan.seen is Seen.TWIN:
+        await _of_twin(player, orders, offset, alone)
+    said = {
+        "case": player.case.id, "title": player.case.title, "title_zh": player.case.title_zh, "round": player.one.round,
+        "try": player.one.number, "cause": player.case.cause.value,
+        "seen": None if finding.seen is None else finding.seen.value, "verdict": finding.verdict.value,
+        "why": finding.why, "until": None if finding.until is None else finding.until.isoformat(),
+        "started": player.one.started.isoformat(), "ended": world.now().isoformat(), "facts": player.facts,
+        "versions": world.store.run.versions[player.one.round], "orders": [one.id for one in orders],
+        "timing": timing, "signed": _signed_note(folder, player),
+    }  # fmt: skip
+    keep(folder / VERDICT, json.dumps(said, ensure_ascii=False, indent=1).encode())
+
+
+def _heard(player: Player, orders: list[Order]) -> Iterator[Any]:
+    ids = {one.id for one in (*orders, *player.orders)}
+    messages = set(player.messages)
+    return (one for one in player.world.line.heard if one.correlation in messages or one.said.get("id") in ids)
+
+
+async def _of_gateway(player: Player, one: Order) -> list[dict[str, Any]]:
+    """The bytes that the gateway's journal has of an order; returns when each thing happened."""
+    world = player.world
+    # Real names and numbers stay masked in production; a test environment's are the bank's own.
+    clear = {} if world.plan.production else {"clear": 1}
+    try:
+        said = await world.elsewhere(world.desk.get, "orders", f"{world.plan.told.sender}:{one.id}", **clear)
+    except (NoDaemon, Refused):
+        return []
+    timing = []
+    for number, moment in enumerate(said["timeline"], start=1):
+        timing.append({"order": one.id, "at": moment["at"], "what": moment["what"],
+                       "detail": moment.get("act") or moment.get("event") or moment.get("fate") or ""})  # fmt: skip
+        for name in ("wire", "answer"):
+            if moment.get(name):
+                _keep_wire(player.folder, f"gateway-{one.id}-{number:02d}-{moment['what']}-{name}", moment[name])
+    return timing
+
+
+def _keep_wire(folder: Path, name: str, shown: Mapping[str, Any]) -> None:
+    """Bytes as the journal shows them: exact where their hash agrees, else as text with the hash of the true ones."""
+    octets = str(shown["text"]).encode(str(shown["read_as"]))
+    exact = hashlib.sha256(octets).hexdigest() == shown["sha256"]
+    keep(folder / f"{name}.{'bin' if exact else 'txt'}", octets)
+    if exact:
+        _keep_signed(folder, name, octets)
+
+
+async def _of_twin(player: Player, orders: list[Order], offset: int, alone: bool) -> None:
+    world = player.world
+    access = world.plan.told.twin
+    if access is None or access.exchanges is None:
+        return
+    references = {str(heard.said["bank_reference"]) for one in orders for heard in player.told(one)
+                  if heard.said.get("bank_reference")}  # fmt: skip
+    truth = (await player.twin(do="truth"))["truth"]
+    references |= {str(one["bundle"]) for found in truth.values() for one in found
+                   if one["reference"] in references and one["bundle"]}  # fmt: skip
+    number = 0
+    for one in read_exchanges(world.plan.path(access.exchanges), offset):
+        if (one.reference in references) if one.reference else alone and one.touch == "question":
+            number += 1
+            _keep_exchange(player.folder, number, one)
+
+
+def _keep_exchange(folder: Path, number: int, one: Exchanged) -> None:
+    name = f"twin-{number:02d}-{one.touch}{f'-{one.fault}' if one.fault else ''}"
+    keep(folder / f"{name}-request.bin", one.request)
+    keep(folder / f"{name}-answer.bin", one.answer)
+    for which, octets in (("request", one.request), ("answer", one.answer)):
+        _keep_signed(folder, f"{name}-{which}", octets)
+
+
+def _keep_signed(folder: Path, name: str, octets: bytes) -> None:
+    """The octets that were signed, of a message with an XML signature: its SignedInfo in canonical form."""
+    for number, signed in enumerate(signed_octets(octets), start=1):
+        keep(folder / f"{name}-signed-{number}.bin", signed)
+
+
+def signed_octets(message: bytes) -> Iterator[bytes]:
+    """What each XML signature of a message signs, as canonical octets; none for a message without one.
+
+    A length or a header may stand before the XML, as the bank frames its messages.
+    """
+    start = message.find(b"<")
+    if start < 0 or b"SignedInfo" not in message:
+        return
+    parser = etree.XMLParser(resolve_entities=False, no_network=True, huge_tree=False)
+    try:
+        tree = etree.fromstring(message[start : message.rfind(b">") + 1], parser)
+    except etree.XMLSyntaxError:
+        return
+    for info in tree.iter(f"{_DSIG}SignedInfo"):
+        method = info.find(f"{_DSIG}CanonicalizationMethod")
+        name = "" if method is None else method.get("Algorithm", "")
+        yield etree.tostring(info, method="c14n", exclusive="exc-c14n" in name, with_comments="WithComments" in name)
+
+
+def _signed_note(folder: Path, player: Player) -> str:
+    if any(folder.glob("*-signed-*.bin")):
+        return "canonical SignedInfo of each XML signature, taken from the bytes"
+    if not player.world.bank.profile.signs:
+        return "the gateway signs nothing for this bank: the front end signs, or nobody"
+    return "no signed message belongs to this case"

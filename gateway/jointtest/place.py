@@ -1,0 +1,216 @@
+"""A place to try joint tests: a simulated bank, our relay on its line, a real daemon, a broker's virtual host.
+
+It is made in a folder and left there, so that a run can be looked at, resumed and repeated.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from gateway.clock import Clock
+from gateway.control.client import ControlClient
+from gateway.demo import processes, site, stage
+from gateway.demo.processes import Child, NotStarted
+from gateway.jointtest.plan import FILE
+from gateway.settings import socket_of
+from gateway.simbank import pki
+from gateway.simbank.pki import Authority, BankPki
+from gateway.tasks import sleep
+from protocols.trial import trial
+
+SENDER = "joint"
+_READY_S = 60.0
+_ACCOUNTS = 3
+_OPERATIONS = (
+    "payment.submit", "payment.cancel", "payment.validate", "status.query", "balance.query", "transactions.query",
+    "statement.request", "receipt.request", "transfer.submit", "batch.submit", "payroll.submit", "collection.submit",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where everything is. `start` brings it up, `stop` takes it down; the files stay."""
+
+    site: site.Site
+    bank: str
+    simulator: Child
+    daemon: Child
+    relay: Child
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the run."""
+        return self.site.folder / "run"
+
+    def renew_certificate(self) -> None:
+        """The next client certificate, of an authority that the bank knows too, takes the place of the present one.
+
+        The daemon is restarted with it. Raises NoDaemon when it does not come up.
+        """
+        files = BankPki(self.site.folder / "pki", self.bank)
+        now = datetime.now(UTC)
+        key = pki.new_key()
+        # It ends on another day, so that whoever looks can tell the two apart.
+        issued = _next_authority(self.site).issue(
+            f"{self.bank} gateway, next", key.public_key(), now, purpose=pki.CLIENT_PURPOSE,
+            not_after=now + pki.LIFETIME - timedelta(days=1),
+        )  # fmt: skip
+        pki.write_key(files.client_key, key)
+        pki.write_certificates(files.client_cert, issued)
+        # The gateway reads certificates when it starts, so a change of one is a restart.
+        self.daemon.stop(_READY_S)
+        self.daemon.start()
+        ControlClient(socket_of(self.site.settings, os.environ)).ready_status(_READY_S)
+
+
+def prepare(folder: Path, bank: str) -> Place:
+    """Make the files of a place: PKI with a next authority that the bank trusts, settings of the bank."""
+    plan = site.BankPlan(
+        bank=bank, accounts=_ACCOUNTS, options=trial(bank).hurried, settings={"returns_every_s": 2.0},
+        twin_options=trial(bank).demo.get("twin", {}), faults={"seed": "joint-test"},
+        conduct={"seed": "joint-test", "late_s": 2.0, "return_s": 3.0, "hide_s": 3.0, "fee_minor": 0},
+    )  # fmt: skip
+    made = site.prepare(folder, (plan,))
+    authority = Authority.root(f"{bank} next root CA", datetime.now(UTC))
+    pki.write_certificates(made.folder / "pki" / "next-ca-cert.pem", authority.certificate)
+    pki.write_key(made.folder / "pki" / "next-ca-key.pem", authority.key)
+    known = made.folder / "pki" / "known-ca.pem"
+    known.write_bytes(BankPki(made.folder / "pki", bank).ca_cert.read_bytes()
+                      + authority.certificate.public_bytes(Encoding.PEM))  # fmt: skip
+    settings = made.simulator(bank)
+    text = settings.read_text("utf-8").replace(
+        f'client_ca = "{BankPki(made.folder / "pki", bank).ca_cert}"', f'client_ca = "{known}"'
+    )
+    settings.write_text(f'exchange_log = "{exchanges(made, bank)}"\n{text}', "utf-8")
+    relay_words = (sys.executable, "-m", "gateway", "joint-test", "relay", str(made.folder / "relay.json"))
+    return Place(
+        made, bank, Child(f"bank {bank}", processes.simulator_command(settings), made.folder / "simbank.log"),
+        Child("daemon", processes.gateway_command(made.settings), made.folder / "daemon.log"),
+        Child("relay", relay_words, made.folder / "relay.log"),
+    )  # fmt: skip
+
+
+def exchanges(made: site.Site, bank: str) -> Path:
+    """The twin's log of exchanges."""
+    return made.folder / f"simbank-{bank}.exchanges.jsonl"
+
+
+def _next_authority(made: site.Site) -> Authority:
+    from cryptography import x509
+    from cryptography.hazmat.primitives.asymmetric import rsa
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    folder = made.folder / "pki"
+    key = load_pem_private_key((folder / "next-ca-key.pem").read_bytes(), None)
+    assert isinstance(key, rsa.RSAPrivateKey)
+    return Authority(x509.load_pem_x509_certificate((folder / "next-ca-cert.pem").read_bytes()), key)
+
+
+async def start(place: Place, broker: Mapping[str, Any], clock: Clock, reactor: Any) -> None:
+    """Bring everything up, and write the plan of a run. Raises NotStarted with what the child said."""
+    made, bank = place.site, place.bank
+    place.simulator.start()
+    await _until(clock, place.simulator, made.ready_file(bank).exists)
+    ports = _json(made.ready_file(bank))["ports"]
+    relayed = {name: {"to": port, "listen": 0} for name, port in ports.items()}
+    _write_json(made.folder / "relay.json", {"control": str(made.folder / "relay.sock"), "ports": relayed,
+                                             "ready": str(made.folder / "relay.ready.json")})  # fmt: skip
+    place.relay.start()
+    ready = made.folder / "relay.ready.json"
+    await _until(clock, place.relay, ready.exists)
+    # The gateway is told the relay's ports: it does not know that somebody stands on the line.
+    made.ready_file(bank).write_text(ready.read_text("utf-8"), "utf-8")
+    user = broker["users"]["erp-demo"]["user"]
+    site.configure(made, broker, {SENDER: {
+        "users": [user], "operations": list(_OPERATIONS), "accounts": list(_own(bank)), "reply_to": r"erp-demo\..*",
+        "limits": {"per_payment": "100000.00"},
+    }}, watch_port=0)  # fmt: skip
+    _write_erp(made, broker)
+    _write_plan(place)
+    place.daemon.start()
+    desk = ControlClient(socket_of(made.settings, os.environ))
+    await _until(clock, place.daemon, lambda: _is_ready(desk))
+
+
+def _is_ready(desk: ControlClient) -> bool:
+    from gateway.control.client import NoDaemon, Refused
+
+    try:
+        return bool(desk.get("status")["status"] == "ready")
+    except (NoDaemon, Refused):
+        return False
+
+
+async def _until(clock: Clock, child: Child, good: Any) -> None:
+    until_s = clock.monotonic_s() + _READY_S
+    while not good():
+        if child.ended() is not None or clock.monotonic_s() > until_s:
+            raise NotStarted(f"{child.name} did not come up; it said:\n{child.tail()}")
+        await sleep(clock, 0.05)
+
+
+def _own(bank: str) -> tuple[str, ...]:
+    return site.account_numbers(bank, _ACCOUNTS)[:-1]
+
+
+def _write_erp(made: site.Site, broker: Mapping[str, Any]) -> None:
+    login = broker["users"]["erp-demo"]
+    secret = made.folder / "secrets" / "erp"
+    handle = os.open(secret, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(handle, "w", encoding="utf-8") as out:
+        out.write(login["password"])
+    run = made.folder / "run"
+    run.mkdir(exist_ok=True, mode=0o700)
+    (run / "erp.toml").write_text(site.toml({
+        "host": broker["host"], "port": broker["port"], "vhost": broker["vhost"], "user": login["user"],
+        "sender": SENDER, "queue": "erp-demo.joint", "password": {"file": str(secret)},
+    }), "utf-8")  # fmt: skip
+
+
+def _write_plan(place: Place) -> None:
+    made, bank = place.site, place.bank
+    wants = {pointer: value for pointer, value in trial(bank).order.items() if pointer != "/creditor/account"}
+    plan: dict[str, Any] = {
+        "bank": bank, "against": "twin", "sender": SENDER, "socket": str(socket_of(made.settings, os.environ)),
+        "patience_s": 25.0, "receipts_today": bool(trial(bank).demo.get("receipts_today", True)),
+        "payee": {"account": "0" * 19, "name": "示例乙公司", "bank_name": "示例银行某支行", "cnaps": "000000000000"},
+        "accounts": [{"number": number, "name": site.HOLDERS[n]} for n, number in enumerate(_own(bank))],
+        "caps": {"per_order": "100.00", "per_account": "20000.00", "channels": {"transfer": "5000.00"}},
+        "order": wants,
+        "versions": {"front_end": f"simulated {bank}"},
+        "testers": {"ours": "企业测试员", "bank": "银行测试员"},
+        "twin": {"control": str(made.control(bank)), "exchanges": str(exchanges(made, bank))},
+        "relay": {"control": str(made.folder / "relay.sock")},
+    }  # fmt: skip
+    (place.folder / FILE).write_text(site.toml(plan), "utf-8")
+
+
+def payee_digits(bank: str) -> int:
+    """How many digits a payee's account has at the twin."""
+    return stage.manners(bank).payee_digits
+
+
+def stop(place: Place) -> None:
+    """Take everything down, by process id."""
+    processes.stop_all([place.simulator, place.relay, place.daemon], 8.0)
+
+
+def _json(file: Path) -> dict[str, Any]:
+    import json
+
+    said: dict[str, Any] = json.loads(file.read_text("utf-8"))
+    return said
+
+
+def _write_json(file: Path, said: Mapping[str, Any]) -> None:
+    import json
+
+    file.write_text(json.dumps(said), "utf-8")

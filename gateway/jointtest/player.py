@@ -1,0 +1,330 @@
+"""One try of one case: makes its commands, publishes them once, waits for what is told, asks the other sides.
+
+What is published is in the run's journal and its bytes in the evidence folder before the broker gets it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any, Protocol
+
+from twisted.internet.threads import deferToThreadPool
+
+from gateway.clock import Clock
+from gateway.control.client import ControlClient
+from gateway.demo.orders import xml_body
+from gateway.jointtest import amounts, fillings, socket_line
+from gateway.jointtest.amounts import Purse
+from gateway.jointtest.cases import Case
+from gateway.jointtest.erp_line import ErpLine, Heard
+from gateway.jointtest.plan import Plan
+from gateway.jointtest.run_store import RunStore, Try
+from gateway.jointtest.verdicts import Seen
+from protocols.bank import Bank
+
+CHINA = timezone(timedelta(hours=8))
+JSON, XML = "application/json", "application/xml"
+COMMANDS: Mapping[str, str] = {
+    "payment": "payment.submit", "transfer": "transfer.submit", "batch_item": "batch.submit",
+    "payroll_item": "payroll.submit", "collection": "collection.submit",
+}  # fmt: skip
+_BASE_MINOR, _SPREAD = 100, 900
+_PAYEE_DIGITS = 19
+
+
+class Hooks(Protocol):
+    """What only the place of a run can do. A run at a bank has none of it: people do it by hand."""
+
+    def renew_certificate(self) -> None:
+        """Put the next client certificate in place and have the gateway take it. Blocks."""
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What every try of a run shares. `today` is the bank's business date, which an override may have moved."""
+
+    reactor: Any
+    clock: Clock
+    plan: Plan
+    bank: Bank
+    line: ErpLine
+    desk: ControlClient
+    store: RunStore
+    purse: Purse
+    now: Any
+    today: Any
+    hooks: Hooks | None = None
+    payee_digits: int = _PAYEE_DIGITS
+
+    @property
+    def evidence(self) -> Path:
+        """Where each try has a folder."""
+        return self.store.folder / "evidence"
+
+    async def elsewhere(self, fn: Any, *args: Any, **more: Any) -> Any:
+        """Call something that blocks, in a thread."""
+        return await deferToThreadPool(self.reactor, self.reactor.getThreadPool(), fn, *args, **more)
+
+
+@dataclass(slots=True)
+class Order:
+    """One order that a try gave: its id, what it says, and the message that carried it."""
+
+    id: str
+    kind: str
+    other: str
+    minor: int
+    fields: Mapping[str, Any]
+    message_id: str
+    body: bytes
+    content_type: str
+    items: tuple[Order, ...] = ()
+    later: list[str] = field(default_factory=list)
+
+
+class Player:
+    """Plays one try. Its plays are in `gateway.jointtest.plays`."""
+
+    def __init__(self, world: World, case: Case, one: Try, number: int) -> None:
+        self.world = world
+        self.case = case
+        self.one = one
+        self.orders: list[Order] = []
+        self.facts: dict[str, Any] = {}
+        self.messages: list[str] = []
+        self._number = number
+        self._made = 0
+
+    @property
+    def patience_s(self) -> float:
+        """How long a last word is waited for."""
+        return self.world.plan.told.patience_s
+
+    @property
+    def folder(self) -> Path:
+        """Where this try's evidence is."""
+        return self.world.evidence / self.one.name
+
+    def today(self) -> Any:
+        """The bank's business date."""
+        return self.world.today()
+
+    # ---- making orders ----
+
+    def order(self, kind: str = "", change: Mapping[str, Any] = {}, **more: Any) -> Order:
+        """A fresh order with the case's change. Counts against the caps. Raises OverCap, NoSuchValue."""
+        case, world = self.case, self.world
+        kind = kind or case.kind or "payment"
+        id_ = self._id()
+        if kind in ("payment", "transfer"):
+            fields, other, minor = self._single(kind, id_)
+        else:
+            return self._bundle(kind, id_, change)
+        triggered = self._triggered(fields)
+        fields = fillings.put(triggered, {**case.change, **change}, world.bank, world.now())
+        other = fields["creditor"].get("account", other)
+        minor = self._minor(fields.get("amount"), minor)
+        if case.money:
+            world.purse.spend(str(fields["debtor"]["account"]), kind, minor)
+        return self._sealed(Order(id_, kind, other, minor, fields, "", b"", JSON), case.form)
+
+    def _id(self) -> str:
+        self._made += 1
+        run = self.world.store.run
+        return f"JT-{run.id}-{self.one.round}-{self._number:03d}-{self.one.number}-{self._made}"
+
+    def _single(self, kind: str, id_: str) -> tuple[dict[str, Any], str, int]:
+        told, minor = self.world.plan.told, self._amount()
+        ours = {"account": told.accounts[0].number, "name": told.accounts[0].name}
+        fields: dict[str, Any] = {"id": id_, "debtor": ours, "amount": amounts.text(minor), "currency": "CNY",
+                                  "purpose": "联调 货款"}  # fmt: skip
+        if kind == "transfer":
+            own = told.accounts[1 % len(told.accounts)]
+            fields["creditor"] = {"account": own.number, "name": own.name}
+            return fields, own.number, minor
+        fields["creditor"] = self._payee()
+        for pointer, value in told.order.items():
+            fields = fillings.put(fields, {pointer: value}, self.world.bank, self.world.now())
+        return fields, str(fields["creditor"]["account"]), minor
+
+    def _payee(self) -> dict[str, Any]:
+        payee = self.world.plan.told.payee.model_dump(exclude_none=True)
+        if self.world.plan.seen is Seen.TWIN:
+            # A twin pays anybody: a payee of its own makes each order findable in the books.
+            digits = self.world.payee_digits
+            payee["account"] = f"0000{self._amount() * 7919 + self._unique():0{digits - 4}d}"[:digits]
+        return payee
+
+    def _unique(self) -> int:
+        run = self.world.store.run
+        return int.from_bytes(f"{run.id}{self.one.round}{self._number}{self.one.number}".encode()[-6:], "big") % 10**9
+
+    def _amount(self) -> int:
+        """Another amount for every order of a run, so that none is taken for a repeat of another."""
+        given = sum(len(command["orders"]) for one in self.world.store.run.tries for command in one.published)
+        salt = sum(self.world.store.run.id.encode()) % 97
+        return _BASE_MINOR + (given + self._made + 13 * self._number + salt) % _SPREAD
+
+    @staticmethod
+    def _minor(text: Any, minor: int) -> int:
+        try:
+            return amounts.minor(text) if isinstance(text, str) else minor
+        except ValueError:
+            return minor
+
+    def _triggered(self, fields: dict[str, Any]) -> dict[str, Any]:
+        trigger, plan = self.case.trigger, self.world.plan
+        if not trigger:
+            return fields
+        if plan.seen is Seen.TWIN:
+            return {**fields, "purpose": f"{fields['purpose']} #{trigger}"}
+        return fillings.put(fields, plan.told.triggers[trigger], self.world.bank, self.world.now())
+
+    def _bundle(self, kind: str, id_: str, change: Mapping[str, Any]) -> Order:
+        told, case, world = self.world.plan.told, self.case, self.world
+        ours = {"account": told.accounts[0].number, "name": told.accounts[0].name}
+        side = "debtor" if kind == "collection" else "creditor"
+        items = []
+        for n in range(case.size):
+            payee = self._payee()
+            payee.pop("kind", None)
+            if kind == "payroll_item":
+                payee = {"account": payee["account"], "name": "张示例"}
+            if n == 0 and case.trigger and world.plan.seen is Seen.TWIN:
+                payee["name"] = f"示例 #{case.trigger}"
+            minor = self._amount()
+            fields = {"id": self._id(), "amount": amounts.text(minor), side: payee}
+            items.append(Order(str(fields["id"]), kind, payee["account"], minor, fields, "", b"", JSON))
+        head: dict[str, Any] = {
+            "id": id_, "currency": "CNY", "purpose": "工资" if kind == "payroll_item" else "联调 货款",
+            **({"creditor": ours, "agreement": "DK-0001"} if kind == "collection" else {"debtor": ours}),
+            "count": len(items), "sum": amounts.text(sum(one.minor for one in items)),
+            "items": [dict(one.fields) for one in items],
+        }  # fmt: skip
+        head = fillings.put(head, {**case.change, **change}, world.bank, world.now())
+        if case.money:
+            for one in items:
+                world.purse.spend(ours["account"], kind, one.minor)
+        made = Order(id_, kind, "", sum(one.minor for one in items), head, "", b"", JSON, tuple(items))
+        return self._sealed(made, "json")
+
+    def _sealed(self, order: Order, form: str) -> Order:
+        key = COMMANDS[order.kind]
+        if form == "xml":
+            order.body, order.content_type = xml_body(key, order.fields), XML
+        else:
+            order.body = json.dumps(order.fields, ensure_ascii=False).encode()
+            if form == "cut":
+                order.body = order.body[: len(order.body) // 2]
+        self.orders.append(order)
+        return order
+
+    # ---- speaking ----
+
+    async def publish(self, order: Order, *, again: bool = False, body: bytes | None = None) -> str:
+        """Publish an order; `again` under a message id of its own. Returns the message id."""
+        bytes_ = order.body if body is None else body
+        counted = [] if again or not self.case.money else [
+            {"id": one.id, "account": self.world.plan.told.accounts[0].number, "kind": order.kind, "minor": one.minor}
+            for one in (order.items or (order,))
+        ]  # fmt: skip
+        message_id = await self.say(COMMANDS[order.kind], bytes_, order.content_type, counted)
+        if again:
+            order.later.append(message_id)
+        else:
+            order.message_id = message_id
+        return message_id
+
+    async def say(self, key: str, body: bytes, content_type: str = JSON,
+                  orders: Sequence[Mapping[str, Any]] = ()) -> str:  # fmt: skip
+        """Publish any command. Its bytes and its line in the journal are durable first."""
+        message_id = f"{self.one.name}-{self.world.store.run.id}-{len(self.messages) + 1}"
+        self.messages.append(message_id)
+        end = "xml" if content_type == XML else "json"
+        keep(self.folder / f"command-{len(self.messages)}.{end}", body)
+        self.world.store.publishing(self.one, message_id, key, orders, body)
+        await self.world.line.publish(message_id, key, body, content_type)
+        return message_id
+
+    async def ask(self, key: str, said: Mapping[str, Any], patience_s: float | None = None) -> Heard | None:
+        """Ask a question; its reply, None if none comes in time."""
+        message_id = await self.say(key, json.dumps(said, ensure_ascii=False).encode())
+        line = self.world.line
+        await line.until(lambda: bool(line.answers(message_id)), patience_s or self.patience_s)
+        return next(iter(line.answers(message_id)), None)
+
+    # ---- listening ----
+
+    def told(self, order: Order) -> list[Heard]:
+        """Everything told about an order, in the order of `seq`."""
+        found = [one for one in self.world.line.about(order.id) if one.state]
+        return sorted(found, key=lambda one: int(one.said.get("seq", 0) or 0))
+
+    def state(self, order: Order) -> str:
+        """The last state told, empty if none."""
+        told = self.told(order)
+        return told[-1].state if told else ""
+
+    def states(self, order: Order) -> list[str]:
+        """Every state told, also that which a later word says it was before."""
+        return [word for one in self.told(order) for word in (str(one.said.get("was", "")), one.state) if word]
+
+    def codes(self, order: Order) -> list[str]:
+        """The codes of refusal that its commands were answered with."""
+        return [one.code for message in (order.message_id, *order.later)
+                for one in self.world.line.answers(message) if one.code]  # fmt: skip
+
+    async def until_state(self, order: Order, states: Sequence[str], patience_s: float | None = None) -> bool:
+        """Wait for one of these states."""
+        return await self.world.line.until(lambda: self.state(order) in states, patience_s or self.patience_s)
+
+    async def heard_of(self, order_id: str) -> bool:
+        """Wait for any word about an order."""
+        return await self.world.line.until(lambda: bool(self.world.line.about(order_id)), self.patience_s)
+
+    # ---- the other sides ----
+
+    async def twin(self, **command: Any) -> dict[str, Any]:
+        """Tell the simulated bank something. Raises NobodyThere."""
+        access = self.world.plan.told.twin
+        assert access is not None
+        said: dict[str, Any] = await self.world.elsewhere(
+            socket_line.tell, self.world.plan.path(access.control), command
+        )
+        return said
+
+    async def relay(self, word: str) -> dict[str, Any]:
+        """Tell our proxy something. Raises NobodyThere."""
+        access = self.world.plan.told.relay
+        assert access is not None
+        said: dict[str, Any] = await self.world.elsewhere(
+            socket_line.tell, self.world.plan.path(access.control), {"do": word}
+        )
+        return said
+
+    async def executions(self, order: Order) -> list[Mapping[str, Any]]:
+        """How often the bank carried an order out, by its own books. Only a twin lets us look."""
+        truth = (await self.twin(do="truth"))["truth"]
+        return [one for found in truth.values() for one in found
+                if one["creditor"] == order.other and one["minor"] == order.minor]  # fmt: skip
+
+
+def keep(file: Path, data: bytes) -> None:
+    """Write a file so that it is there after a crash."""
+    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(handle, "wb") as out:
+        out.write(data)
+        out.flush()
+        os.fsync(out.fileno())
+
+
+def next_morning(day: datetime) -> datetime:
+    """09:00 of the day after, in China."""
+    local = day.astimezone(CHINA)
+    return (local + timedelta(days=1)).replace(hour=9, minute=0, second=0, microsecond=0)

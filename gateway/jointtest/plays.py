@@ -1,0 +1,343 @@
+"""How cases about orders are played, and what makes their verdict. Each play returns a finding."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import timedelta
+
+from gateway.jointtest.player import Order, Player, next_morning
+from gateway.jointtest.verdicts import Finding, Seen, Verdict
+from gateway.tasks import sleep
+from protocols.canon.order import Kind
+from protocols.canon.outcome import STATE_TABLE, State
+
+Play = Callable[[Player], Awaitable[Finding]]
+_UNDECIDED = frozenset({"sending", "pending", "in_doubt", "escalated"})
+_STRIKE_S: Mapping[str, float] = {"delay": 8.0, "hide": 3.0}
+_SEEN_GONE_S = 1.0
+_IN_DOUBT_S = 12.0
+
+
+def passed(why: str = "") -> Finding:
+    """It is as expected."""
+    return Finding(Verdict.PASSED, why)
+
+
+def failed(why: str) -> Finding:
+    """It is not as expected; `why` says what was seen instead."""
+    return Finding(Verdict.FAILED, why)
+
+
+async def order(player: Player) -> Finding:
+    """One order, with the case's fault, as often as it says."""
+    case = player.case
+    one = player.order()
+    before = await strike(player, case.fault) if case.fault else None
+    await player.publish(one)
+    for _ in range(case.repeat):
+        body = None
+        if case.other:
+            other = dict(one.fields) | {pointer.strip("/"): value for pointer, value in case.other.items()}
+            body = _json(other)
+        await player.publish(one, again=True, body=body)
+    finding = await judged(player, one)
+    return finding if before is None else await struck(player, finding, before)
+
+
+async def strike(player: Player, fault: str, touch: str = "money") -> Mapping[str, int]:
+    """Have the twin do this wrong in the next exchange of that sort; returns its count of faults before."""
+    before: Mapping[str, int] = (await player.twin(do="report"))["faults"]
+    more = {"seconds": _STRIKE_S[fault]} if fault in _STRIKE_S else {}
+    await player.twin(do="strike", fault=fault, touch=touch, **more)
+    return before
+
+
+async def struck(player: Player, finding: Finding, before: Mapping[str, int]) -> Finding:
+    """Take away what the twin was told to do wrong. A case whose fault never came has shown nothing."""
+    report = await player.twin(do="report")
+    await player.twin(do="calm")
+    came = {fault: count - before[fault] for fault, count in report["faults"].items() if count > before[fault]}
+    player.facts["faults"] = came
+    if not came and finding.verdict is Verdict.PASSED:
+        return failed("the twin had no occasion for the fault: nothing was shown")
+    return finding
+
+
+async def judged(player: Player, one: Order) -> Finding:
+    """Wait for an order's end and compare it with what the case expects."""
+    expect, line = player.case.expect, player.world.line
+    messages = (one.message_id, *one.later)
+    if expect.errors and not expect.states:
+        await line.until(lambda: bool(line.answers(one.message_id)), player.patience_s)
+        return await refused(player, one)
+    reached = await player.until_state(one, expect.states)
+    if not reached:
+        return undecided(player, one)
+    await line.until(lambda: all(line.answers(message) for message in messages), player.patience_s)
+    missing = [message for message in messages if not line.answers(message)]
+    if missing:
+        return failed(f"{len(missing)} of {len(messages)} messages were not answered")
+    if expect.errors and not set(player.codes(one)) & set(expect.errors):
+        return failed(f"no refusal {' or '.join(expect.errors)}; refusals: {player.codes(one) or 'none'}")
+    unseen = set(expect.through) - set(player.states(one))
+    if unseen:
+        return failed(f"never told: {', '.join(sorted(unseen))}; told: {' '.join(player.states(one))}")
+    return await booked(player, one, f"{one.id}: {' '.join(dict.fromkeys(player.states(one)))}")
+
+
+async def refused(player: Player, one: Order) -> Finding:
+    """The order must have been refused at the door, for the right reason, and be in nobody's books."""
+    expect, answers = player.case.expect, player.world.line.answers(one.message_id)
+    if not answers:
+        return failed(f"no answer within {player.patience_s:g} s")
+    code = next((answer.code for answer in answers if answer.code), "")
+    if code not in expect.errors:
+        return failed(f"answered {code or answers[0].state or answers[0].name}, not {' or '.join(expect.errors)}")
+    faults = [fault for answer in answers for fault in answer.said.get("error", {}).get("errors", ())]
+    named = [str(fault.get("at", "")) for fault in faults]
+    if expect.at and not any(at.startswith(expect.at) for at in named):
+        return failed(f"the refusal names {', '.join(named) or 'no field'}, not {expect.at}")
+    why = "; ".join(f"{fault.get('at')}: {fault.get('detail')}" for fault in faults[:3])
+    return await booked(player, one, f"{code}: {why}" if why else code)
+
+
+async def booked(player: Player, one: Order, why: str) -> Finding:
+    """Compare the bank's own books with what the case expects; at a real bank nobody can look into them."""
+    if player.world.plan.seen is Seen.TWIN and player.case.expect.executions is not None:
+        for item in one.items or (one,):
+            found = await player.executions(item)
+            if len(found) != player.case.expect.executions:
+                return failed(f"{item.id}: carried out {len(found)} times, not {player.case.expect.executions}")
+            if found:
+                player.facts["bank_serial"] = found[0]["bank_serial"]
+    for word in ("bank_reference", "bank_serial"):
+        told = [str(heard.said[word]) for heard in player.told(one) if heard.said.get(word)]
+        if told:
+            player.facts[word] = told[-1]
+    return passed(why)
+
+
+def undecided(player: Player, one: Order) -> Finding:
+    """An order that did not end as expected in time: waiting where the bank may still tell, else failed."""
+    state, expect = player.state(one), player.case.expect
+    told = f"{one.id} is {state or 'not heard of'}"
+    if state in _UNDECIDED:
+        rule = player.world.bank.profile.replay.get(Kind(one.kind))
+        quarantine = timedelta(minutes=5) if rule is None else rule.not_found_quarantine
+        if quarantine > timedelta(seconds=player.patience_s):
+            until = player.world.now() + quarantine
+            return Finding(Verdict.WAITING, f"{told}; the bank's 'not found' counts from then on", until)
+    final = state in set(State) and STATE_TABLE[State(state)].final
+    how = "for good" if final else f"after {player.patience_s:g} s"
+    return failed(f"{told} {how}, expected {' or '.join(expect.states)}; {' '.join(player.codes(one))}".rstrip("; "))
+
+
+async def batch(player: Player) -> Finding:
+    """A batch, a payroll or a collection: each item has an end of its own."""
+    case, line = player.case, player.world.line
+    one = player.order()
+    before = await strike(player, case.fault) if case.fault else None
+    await player.publish(one)
+    for _ in range(case.repeat):
+        await player.publish(one, again=True)
+    if case.expect.errors:
+        await line.until(lambda: bool(line.answers(one.message_id)), player.patience_s)
+        return await refused(player, one)
+    finding = await _items(player, one)
+    return finding if before is None else await struck(player, finding, before)
+
+
+async def _items(player: Player, one: Order) -> Finding:
+    """Wait for the end of every item."""
+    case, line = player.case, player.world.line
+    wanted = dict(zip((item.id for item in one.items), case.expect.items, strict=True))
+
+    def ended() -> bool:
+        return all(player.state(item) == wanted[item.id] for item in one.items)
+
+    if not await line.until(ended, player.patience_s):
+        states = {item.id: player.state(item) or "not heard of" for item in one.items}
+        slow = next((item for item in one.items if states[item.id] in _UNDECIDED), None)
+        if slow is not None:
+            return undecided(player, slow)
+        codes = [answer.code for answer in line.answers(one.message_id) if answer.code]
+        return failed(f"items are {', '.join(states.values())}, expected {', '.join(case.expect.items)} {codes}")
+    return await booked(player, one, ", ".join(f"{id_} {state}" for id_, state in wanted.items()))
+
+
+async def status(player: Player) -> Finding:
+    """An order is carried out; then the gateway is asked what became of it, by id."""
+    one = player.order()
+    await player.publish(one)
+    if not await player.until_state(one, player.case.expect.states):
+        return undecided(player, one)
+    reply = await player.ask("status.query", {"id": one.id})
+    if reply is None or reply.name not in player.case.expect.reply or reply.state != player.state(one):
+        return failed(f"answered {reply and (reply.name, reply.state, reply.code)}")
+    return await booked(player, one, f"{reply.name}: {reply.state}")
+
+
+async def validate(player: Player) -> Finding:
+    """An order is only looked at."""
+    one = player.order()
+    reply = await player.ask("payment.validate", one.fields)
+    if reply is None or reply.name not in player.case.expect.reply:
+        return failed(f"answered {reply and (reply.name, reply.code)}")
+    return await booked(player, one, f"would be {reply.said.get('would')}")
+
+
+async def withdraw(player: Player) -> Finding:
+    """An order for later is taken, then withdrawn."""
+    one = player.order(change={"/not_before": "{in twelve hours}"})
+    await player.publish(one)
+    line = player.world.line
+    await line.until(lambda: bool(player.state(one) or player.codes(one)), player.patience_s)
+    await sleep(player.world.clock, _SEEN_GONE_S)
+    before = player.state(one)
+    reply = await player.ask("payment.cancel", {"id": one.id, "reason": "联调"})
+    if not await player.until_state(one, player.case.expect.states, 10):
+        return failed(f"was {before or player.codes(one)}, then answered {reply and (reply.name, reply.code)}")
+    return await booked(player, one, f"{before}, then {player.state(one)}")
+
+
+async def alike(player: Player) -> Finding:
+    """A second order of the same content under another id is held; it is withdrawn at the end."""
+    first = player.order()
+    await player.publish(first)
+    if not await player.until_state(first, ("settled",)):
+        return undecided(player, first)
+    change = {f"/{name}": value for name, value in first.fields.items() if name != "id"}
+    second = player.order(change=change)
+    await player.publish(second)
+    line = player.world.line
+    await line.until(lambda: player.state(second) in ("held", "settled") or bool(player.codes(second)),
+                     player.patience_s)  # fmt: skip
+    state = player.state(second)
+    reasons = {reason for heard in player.told(second) for reason in heard.said.get("hold_reasons", ())}
+    await player.ask("payment.cancel", {"id": second.id, "reason": "联调 疑似重复"})
+    if state not in player.case.expect.states:
+        return failed(f"the second order is {state or player.codes(second)}")
+    return await booked(player, first, f"held: {', '.join(sorted(reasons))}; withdrawn afterwards")
+
+
+async def line_down(player: Player) -> Finding:
+    """The relay refuses connections while the order arrives, and lets them through later."""
+    await player.relay("refuse")
+    one = player.order()
+    try:
+        await player.publish(one)
+        line = player.world.line
+        await line.until(lambda: bool(player.state(one)), player.patience_s)
+        await sleep(player.world.clock, _SEEN_GONE_S)
+        early = await player.executions(one) if player.world.plan.seen is Seen.TWIN else []
+        before = player.state(one)
+    finally:
+        await player.relay("pass")
+    if early or before == "settled":
+        return failed(f"the order is {before} though the line was down")
+    return await judged(player, one)
+
+
+async def answer_lost(player: Player) -> Finding:
+    """The relay lets the request through and loses the answer."""
+    for attempt in (1, 2):
+        cut = int((await player.relay("swallow"))["cut"])
+        one = player.order()
+        try:
+            await player.publish(one)
+            await player.until_state(one, ("in_doubt", "settled", "failed"), _IN_DOUBT_S)
+        finally:
+            after = int((await player.relay("pass"))["cut"])
+        finding = await judged(player, one)
+        # A heartbeat may have met the cut instead of the payment: then nothing was shown.
+        if finding.verdict is not Verdict.FAILED or attempt == 2:
+            player.facts["connections_cut"] = after - cut
+            return finding
+    raise AssertionError("two attempts")
+
+
+async def silent_probe(player: Player) -> Finding:
+    """The twin leaves the next sign-on or heartbeat without an answer; a payment goes through all the same."""
+    before = await strike(player, "probe_silence", "probe")
+    world = player.world
+    lanes = (await world.elsewhere(world.desk.get, "lanes"))["lanes"]
+    ours = [lane["lane"] for lane in lanes if lane["lane"].partition(".")[0] == world.plan.bank]
+    said = await world.elsewhere(world.desk.post, "lanes", ours[0], "probe", wait=_IN_DOUBT_S)
+    player.facts["probe"] = {name: said.get(name) for name in ("answered", "seconds", "reason")}
+    one = player.order()
+    await player.publish(one)
+    return await struck(player, await judged(player, one), before)
+
+
+async def window(player: Player) -> Finding:
+    """As many orders at once as were agreed."""
+    return await _many(player, player.world.bank.sessions.window)
+
+
+async def queue(player: Player) -> Finding:
+    """Three times as many orders at once as were agreed."""
+    return await _many(player, 3 * player.world.bank.sessions.window)
+
+
+async def _many(player: Player, count: int) -> Finding:
+    orders = [player.order() for _ in range(count)]
+    began_s = player.world.clock.monotonic_s()
+    for one in orders:
+        await player.publish(one)
+    settled = player.case.expect.states
+    await player.world.line.until(lambda: all(player.state(one) in settled for one in orders), 2 * player.patience_s)
+    took_s = player.world.clock.monotonic_s() - began_s
+    for one in orders:
+        finding = undecided(player, one) if player.state(one) not in settled else await booked(player, one, "")
+        if finding.verdict is not Verdict.PASSED:
+            return finding
+    return passed(f"{count} orders settled in {took_s:.1f} s, window {player.world.bank.sessions.window}")
+
+
+async def next_day(player: Player) -> Finding:
+    """Pays today; tomorrow's statement of today must have it (`second.next_day`)."""
+    one = player.order()
+    await player.publish(one)
+    if not await player.until_state(one, player.case.expect.states):
+        return undecided(player, one)
+    finding = await booked(player, one, "")
+    player.facts |= {"account": one.fields["debtor"]["account"], "date": player.today().isoformat(),
+                     "amount": one.fields["amount"]}  # fmt: skip
+    if finding.verdict is not Verdict.PASSED:
+        return finding
+    until = next_morning(player.world.now())
+    return Finding(Verdict.WAITING, "paid; the statement of that day is asked for when the day is over", until)
+
+
+async def certificate(player: Player) -> Finding:
+    """The client certificate is changed, then an order is carried out. At a bank people change it."""
+    hooks = player.world.hooks
+    if hooks is None:
+        return await hand(player)
+    before = await _client_certificates(player)
+    await player.world.elsewhere(hooks.renew_certificate)
+    after = await _client_certificates(player)
+    if not before or after == before:
+        return failed(f"the gateway still has the certificate that ends at {before}")
+    player.facts |= {"not_after_before": before, "not_after": after}
+    one = player.order()
+    await player.publish(one)
+    return await judged(player, one)
+
+
+async def _client_certificates(player: Player) -> list[str]:
+    status = await player.world.elsewhere(player.world.desk.get, "status")
+    return [one["not_after"] for one in status["certificates"]
+            if one["bank"] == player.world.plan.bank and "client" in one["role"]]  # fmt: skip
+
+
+async def hand(player: Player) -> Finding:
+    """A person does it and records what was seen."""
+    until = player.world.now() + timedelta(days=7)
+    return Finding(Verdict.WAITING, "by hand: `bankgw joint-test record` when it is done", until)
+
+
+def _json(said: object) -> bytes:
+    import json
+
+    return json.dumps(said, ensure_ascii=False).encode()

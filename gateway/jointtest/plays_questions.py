@@ -1,0 +1,240 @@
+"""How cases about accounts are played: balances, entries page by page, statements, receipts, the directory."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from typing import Any
+
+from gateway.control.client import Refused
+from gateway.jointtest import amounts
+from gateway.jointtest.erp_line import Heard
+from gateway.jointtest.player import Order, Player, next_morning
+from gateway.jointtest.plays import booked, failed, passed, undecided
+from gateway.jointtest.verdicts import Finding, Verdict
+
+_UNKNOWN = "0000999999999999"
+_PAGES_MOST = 60
+_LATER = frozenset({"expired", "bank_unavailable", "not_yet", "receipt_later"})
+_QUIET_DAYS = 20
+
+
+def _wrong(reply: Heard | None) -> Finding:
+    if reply is None:
+        return failed("no answer in time")
+    error = reply.said.get("error", {})
+    return failed(f"answered {reply.name} {reply.code} {error.get('title', '') if isinstance(error, dict) else ''}")
+
+
+def _refused(player: Player, reply: Heard | None) -> Finding:
+    if reply is None:
+        return _wrong(reply)
+    codes = [reply.code, *(str(one.get("code", "")) for one in reply.said.get("errors", ()))]
+    found = [code for code in codes if code in player.case.expect.errors]
+    return passed(found[0]) if found else _wrong(reply)
+
+
+async def probe(player: Player) -> Finding:
+    """Every lane of the bank answers the gateway's own probe."""
+    world = player.world
+    lanes = (await world.elsewhere(world.desk.get, "lanes"))["lanes"]
+    ours = [lane["lane"] for lane in lanes if lane["lane"].partition(".")[0] == world.plan.bank]
+    if not ours:
+        return failed(f"the gateway has no lane of {world.plan.bank}")
+    said = [await world.elsewhere(world.desk.post, "lanes", lane, "probe", wait=10.0) for lane in ours]
+    silent = [one for one in said if not one["answered"]]
+    if silent:
+        return failed(f"{ours}: {silent[0]['reason']} {silent[0]['detail']}")
+    return passed(", ".join(f"{lane} in {one['seconds']} s" for lane, one in zip(ours, said, strict=True)))
+
+
+async def balance(player: Player) -> Finding:
+    """`steps`: `all` asks for every account, `unknown` for one that is not ours."""
+    own = [account.number for account in player.world.plan.told.accounts]
+    asked = {"all": own, "unknown": [_UNKNOWN]}.get(player.case.steps, own[:1])
+    reply = await player.ask("balance.query", {"accounts": asked, "max_age": "PT0S"})
+    if player.case.expect.errors:
+        return _refused(player, reply)
+    if reply is None or reply.name not in player.case.expect.reply:
+        return _wrong(reply)
+    told = {one["account"]: one for one in reply.said["balances"]}
+    if set(told) != set(asked):
+        return failed(f"{len(told)} of {len(asked)} balances; {reply.said.get('errors')}")
+    return passed(", ".join(f"{one['currency']} {one['book']} at {one['as_of']}" for one in told.values()))
+
+
+async def balance_moves(player: Player) -> Finding:
+    """The book balance before and after one payment differs by its amount, or by amount and fee."""
+    account = player.world.plan.told.accounts[0].number
+    before = await _book(player, account)
+    one = player.order()
+    await player.publish(one)
+    if not await player.until_state(one, player.case.expect.states):
+        return undecided(player, one)
+    after = await _book(player, account)
+    if before is None or after is None:
+        return failed("the bank told no balance")
+    fees = sum(amounts.minor(heard.said["fee"]["amount"]) for heard in player.told(one)[-1:] if heard.said.get("fee"))
+    if before - after not in (one.minor, one.minor + fees):
+        return failed(f"the balance fell by {amounts.text(abs(before - after))}, {one.fields['amount']} was paid")
+    return await booked(player, one, f"fell by {amounts.text(before - after)}")
+
+
+async def _book(player: Player, account: str) -> int | None:
+    reply = await player.ask("balance.query", {"accounts": [account], "max_age": "PT0S"})
+    told = [] if reply is None else reply.said.get("balances", [])
+    return amounts.minor(told[0]["book"]) if told else None
+
+
+async def entries(player: Player) -> Finding:
+    """A payment stands once in today's entries."""
+    one = player.order()
+    await player.publish(one)
+    if not await player.until_state(one, player.case.expect.states):
+        return undecided(player, one)
+    lines: list[dict[str, Any]] = []
+    found: list[dict[str, Any]] = []
+    # Another attempt where the bank books a little later than it answers.
+    for _ in range(3):
+        lines, wrong = await _walk(player, _account(one), player.today(), player.today(), 500)
+        if wrong is not None:
+            return wrong
+        found = [line for line in lines if _is(line, one, player)]
+        if found:
+            break
+    if len(found) != 1:
+        return failed(f"{len(found)} entries of {len(lines)} are this payment's")
+    player.facts["bank_line_id"] = found[0].get("bank_line_id")
+    return await booked(player, one, f"1 of {len(lines)} entries; matched {found[0].get('matched_payment', 'not')}")
+
+
+def _account(one: Order) -> str:
+    return str(one.fields["debtor"]["account"])
+
+
+def _is(line: dict[str, Any], one: Order, player: Player) -> bool:
+    if line.get("fee") or line.get("direction") != "debit":
+        return False
+    told = player.told(one)[-1].said
+    if line.get("matched_payment"):
+        return bool(line["matched_payment"] == told.get("payment"))
+    named = {told.get("bank_reference"), told.get("bank_serial")} - {None, ""}
+    if {line.get("reference"), line.get("bank_line_id")} & named:
+        return True
+    other = line.get("counterparty", {}).get("account")
+    return line.get("amount") == one.fields["amount"] and other in (one.other, None)
+
+
+async def _walk(player: Player, account: str, first: date, last: date, limit: int,
+                pages: list[int] | None = None) -> tuple[list[dict[str, Any]], Finding | None]:  # fmt: skip
+    lines: list[dict[str, Any]] = []
+    after = None
+    for _ in range(_PAGES_MOST):
+        said = {"account": account, "from": first.isoformat(), "to": last.isoformat(), "limit": limit}
+        reply = await player.ask("transactions.query", said | ({} if after is None else {"after": after}))
+        if reply is None or reply.name != "transactions.page":
+            return lines, _wrong(reply)
+        lines += reply.said["lines"]
+        if pages is not None:
+            pages.append(len(reply.said["lines"]))
+        after = reply.said.get("next")
+        if not after:
+            return lines, None
+    return lines, failed(f"no end after {_PAGES_MOST} pages")
+
+
+async def pages(player: Player) -> Finding:
+    """Small pages to the end give the same entries as one large page, each once."""
+    account, today = player.world.plan.told.accounts[0].number, player.today()
+    whole, wrong = await _walk(player, account, today, today, 500)
+    if wrong is not None:
+        return wrong
+    if len(whole) < 2:
+        until = next_morning(player.world.now())
+        return Finding(Verdict.WAITING, f"{len(whole)} entries today: too few to page through", until)
+    sizes: list[int] = []
+    size = max(1, len(whole) // 5)
+    small, wrong = await _walk(player, account, today, today, size, sizes)
+    if wrong is not None:
+        return wrong
+    ids = [line["line"] for line in small]
+    if len(set(ids)) != len(ids):
+        return failed(f"{len(ids) - len(set(ids))} entries came twice in {len(sizes)} pages")
+    missing = {line["line"] for line in whole} - set(ids)
+    if missing:
+        return failed(f"{len(missing)} entries are missing from {len(sizes)} pages")
+    return passed(f"{len(ids)} entries in {len(sizes)} pages of at most {size}")
+
+
+async def no_entries(player: Player) -> Finding:
+    """A day on which nothing happened."""
+    account, day = player.world.plan.told.accounts[0].number, player.today() - timedelta(days=_QUIET_DAYS)
+    lines, wrong = await _walk(player, account, day, day, 100)
+    if wrong is not None:
+        return wrong
+    return passed(f"no entries on {day}") if not lines else failed(f"{len(lines)} entries on {day}")
+
+
+async def bad_cursor(player: Player) -> Finding:
+    """A made-up `after` is refused."""
+    account, day = player.world.plan.told.accounts[0].number, player.today().isoformat()
+    said = {"account": account, "from": day, "to": day, "limit": 10, "after": "q83vEjRWeJCrze8SNFZ4kHsicGFnZSI6Mn0"}
+    return _refused(player, await player.ask("transactions.query", said))
+
+
+async def unknown_order(player: Player) -> Finding:
+    """The status of an id that was never given."""
+    return _refused(player, await player.ask("status.query", {"id": f"{player.one.name}-NOBODY"}))
+
+
+async def receipt(player: Player) -> Finding:
+    """The receipt of a payment; where the bank makes it on the next day only, the case waits."""
+    one = player.order()
+    await player.publish(one)
+    if not await player.until_state(one, player.case.expect.states):
+        return undecided(player, one)
+    player.facts["payment"] = player.told(one)[-1].said["payment"]
+    if not player.world.plan.told.receipts_today:
+        until = next_morning(player.world.now())
+        return Finding(Verdict.WAITING, "paid; the bank makes receipts of past days only", until)
+    finding = await receipt_of(player, player.facts["payment"])
+    return finding if finding.verdict is not Verdict.PASSED else await booked(player, one, finding.why)
+
+
+async def receipt_of(player: Player, payment: str) -> Finding:
+    """Ask for the receipt of a payment."""
+    reply = await player.ask("receipt.request", {"payment": payment, "max_wait": "PT8S"}, 20.0)
+    if reply is not None and reply.name in player.case.expect.reply:
+        return passed(f"{reply.said['name']}, {reply.said['size']} bytes, {reply.said['media_type']}")
+    if reply is None or reply.code in _LATER:
+        until = next_morning(player.world.now())
+        code = "no answer yet" if reply is None else reply.code
+        return Finding(Verdict.WAITING, f"{code}: the bank may make receipts of past days only", until)
+    return _wrong(reply)
+
+
+async def directory(player: Player) -> Finding:
+    """The bank's directory of branches, through the control API."""
+    world = player.world
+    try:
+        said = await world.elsewhere(world.desk.get, "directory", world.plan.bank, name="银行", limit=5)
+    except Refused as error:
+        return failed(f"{error.code}: {error}")
+    return passed(f"{len(said.get('branches', said.get('banks', ())))} branches")
+
+
+async def second_day(player: Player) -> Finding:
+    """The second half of `next_day`: the closed statement has the payment, and adds up."""
+    facts = player.one.facts
+    reply = await player.ask("statement.request", {"account": facts["account"], "date": facts["date"]})
+    if reply is None or reply.name not in player.case.expect.reply:
+        return _wrong(reply)
+    said = reply.said
+    found = [line for line in said["lines"] if line.get("amount") == facts["amount"]]
+    if not found:
+        return failed(f"none of {len(said['lines'])} entries of {facts['date']} is {facts['amount']}")
+    if not said.get("checked"):
+        return failed(f"the statement of {facts['date']} does not add up")
+    if not said.get("closed"):
+        until = next_morning(player.world.now())
+        return Finding(Verdict.WAITING, f"the bank has not closed {facts['date']}", until)
+    return passed(f"{facts['date']}: {said['count']} entries, {said['opening']} to {said['closing']}")

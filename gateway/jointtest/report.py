@@ -1,0 +1,227 @@
+"""The report of a run, in English or Chinese: what was tested, how each case stands and where it was seen, and a page
+that both sides sign. One content, two forms: HTML (`html`) and a Typst document for PDF (`gateway.jointtest.pdf`).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from html import escape
+from typing import Any
+
+from gateway.jointtest.cases import Case
+from gateway.jointtest.differences import Difference
+from gateway.jointtest.verdicts import TITLES, Cause, Seen, Verdict
+
+LANGUAGES = ("en", "zh")
+_WORDS: Mapping[str, tuple[str, str]] = {
+    "title": ("Joint test report", "联调测试报告"),
+    "bank": ("bank", "银行"), "run": ("run", "测试编号"), "rounds": ("rounds", "轮次"), "made": ("made", "生成时间"),
+    "opened": ("opened", "开始时间"), "closed": ("closed", "关闭时间"), "not closed": ("not closed", "未关闭"),
+    "environment": ("environment", "环境"), "against": ("against", "对象"),
+    "gateway": ("gateway", "网关版本"), "front_end": ("front end", "前置机版本"),
+    "summary": ("Summary", "汇总"), "verdict": ("verdict", "结论"), "count": ("cases", "案例数"),
+    "seen at the bank": ("seen at the bank", "银行侧见证"), "seen at a twin": ("seen at a twin", "模拟器见证"),
+    "nobody": ("nobody", "无"),
+    "twin note": (
+        "What was seen at a twin (a simulated bank) shows how the gateway behaves. It is never the bank's word.",
+        "模拟器见证仅说明网关行为,绝不代表银行结论。",
+    ),
+    "cases": ("Cases", "案例明细"), "case": ("case", "案例"), "cause": ("caused by", "触发方"),
+    "seen": ("seen at", "见证方"), "why": ("what was seen", "结果说明"), "reference": ("our reference", "我方流水号"),
+    "serial": ("bank serial", "银行流水号"), "took": ("seconds", "耗时(秒)"), "round": ("round", "轮次"),
+    "waits": ("until", "等待至"), "owner": ("owner", "负责人"),
+    "changes": ("Changes since the round before", "与上一轮的差异"), "none": ("none", "无"),
+    "acts": ("Acts of people", "人工操作"),
+    "sign": ("Sign-off", "签署页"),
+    "sign note": (
+        "Both sides confirm the verdicts above. The evidence pack is signed with the key of this fingerprint:",
+        "双方确认以上结论。证据包由以下指纹的密钥签名:",
+    ),
+    "ours": ("for the company", "企业方"), "theirs": ("for the bank", "银行方"), "name": ("name", "姓名"),
+    "date": ("date", "日期"), "signature": ("signature", "签字"),
+    "erp": ("the gateway's own side", "网关侧"), "by bank": ("the bank", "银行"), "proxy": ("our proxy", "我方代理"),
+    "hand": ("a person", "人工"), "at bank": ("bank", "银行"), "at twin": ("twin", "模拟器"),
+    "test": ("test", "测试"), "production": ("production", "生产"),
+}  # fmt: skip
+COLUMNS = ("case", "cause", "seen", "verdict", "why", "reference", "serial", "took", "round")
+"""The columns of the table of cases."""
+_CAUSES: Mapping[Cause, str] = {Cause.ERP: "erp", Cause.BANK: "by bank", Cause.PROXY: "proxy", Cause.HAND: "hand"}
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What a report tells. `cases` is `pack.cases_of`; `known` says what each case is."""
+
+    about: Mapping[str, Any]
+    run: str
+    rounds: int
+    opened: datetime | None
+    closed: datetime | None
+    made: datetime
+    cases: Mapping[str, Mapping[str, Any]]
+    known: Sequence[Case]
+    acts: Sequence[Mapping[str, Any]]
+    changes: Sequence[Difference]
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One case as a line of the report, every cell as text."""
+
+    case: str
+    title: str
+    cause: str
+    seen: str
+    verdict: Verdict
+    verdict_text: str
+    why: str
+    reference: str
+    serial: str
+    took: str
+    round: str
+
+
+class Tongue:
+    """Words in one language. Raises ValueError for a language that the report does not speak."""
+
+    def __init__(self, language: str) -> None:
+        if language not in LANGUAGES:
+            raise ValueError(f"the report speaks {' and '.join(LANGUAGES)}, not {language}")
+        self.language = language
+        self._index = LANGUAGES.index(language)
+
+    def __call__(self, word: str) -> str:
+        return _WORDS[word][self._index]
+
+    def verdict(self, verdict: Verdict) -> str:
+        """A verdict's name."""
+        return TITLES[verdict][self._index]
+
+    def of(self, english: str, chinese: str) -> str:
+        """The one of two texts."""
+        return (english, chinese)[self._index]
+
+
+def facts(told: Contents, say: Tongue) -> list[tuple[str, str]]:
+    """The head of the report."""
+    about, latest = told.about, max((one["round"] for one in told.cases.values()), default=0)
+    versions: Mapping[str, str] = next((one["versions"] for one in told.cases.values() if one["round"] == latest), {})
+    return [
+        (say("bank"), str(about["bank"])), (say("against"), say(f"at {about['against']}")),
+        (say("environment"), say(str(about["environment"]))), (say("run"), told.run), (say("rounds"), f"{told.rounds}"),
+        (say("opened"), _time(told.opened)), (say("closed"), _time(told.closed) or say("not closed")),
+        (say("made"), _time(told.made)), (say("gateway"), versions.get("gateway", "")),
+        (say("front_end"), versions.get("front_end", "")),
+    ]  # fmt: skip
+
+
+def summary(told: Contents, say: Tongue) -> list[tuple[str, str, str, str]]:
+    """For each verdict: how many cases, and of these how many were seen at the bank and at a twin."""
+    counts: Counter[Verdict] = Counter()
+    seen: Counter[tuple[Verdict, str]] = Counter()
+    for one in told.cases.values():
+        verdict = Verdict(one["verdict"])
+        counts[verdict] += 1
+        seen[verdict, one["seen"] or ""] += 1
+    return [(say.verdict(one), str(counts[one]), str(seen[one, Seen.BANK]), str(seen[one, Seen.TWIN]))
+            for one in Verdict if counts[one]]  # fmt: skip
+
+
+def rows(told: Contents, say: Tongue) -> list[Row]:
+    """Every case that was played, in the order of the catalogue."""
+    known = {case.id: case for case in told.known}
+    made = []
+    for name, one in told.cases.items():
+        case, facts_ = known.get(name), one["facts"]
+        waits = f" ({say('waits')} {_time(_when(one['until']))})" if one["until"] else ""
+        owner = f" ({say('owner')}: {one['owner']})" if one["owner"] else ""
+        made.append(Row(
+            name, say.of(one["title"], one["title_zh"]), "" if case is None else say(_CAUSES[case.cause]),
+            say(f"at {one['seen']}") if one["seen"] else say("nobody"), Verdict(one["verdict"]),
+            say.verdict(Verdict(one["verdict"])), f"{one['why']}{waits}{owner}",
+            str(facts_.get("bank_reference") or ""), str(facts_.get("bank_serial") or ""), _took(one),
+            f"R{one['round']}",
+        ))  # fmt: skip
+    return made
+
+
+def acts(told: Contents) -> list[str]:
+    """What people did in the run, a line each."""
+    lines = [f"{one['at'][:19]}  {one.get('by') or '-'}  {one.get('act', one['what'])} {one.get('date', '')}".rstrip()
+             for one in told.acts]  # fmt: skip
+    lines += [f"{(one['ended'] or '')[:19]}  {one['by']}  {name}: {one['verdict']}"
+              for name, one in told.cases.items() if one["by"]]  # fmt: skip
+    return lines
+
+
+def _took(one: Mapping[str, Any]) -> str:
+    started, ended = _when(one["started"]), _when(one["ended"])
+    return "" if started is None or ended is None else f"{(ended - started).total_seconds():.1f}"
+
+
+def _when(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)
+
+
+def _time(at: datetime | None) -> str:
+    return "" if at is None else at.astimezone().strftime("%Y-%m-%d %H:%M %z")
+
+
+# ---- HTML --------------------------------------------------------------------------------------------------------
+
+_STYLE = """
+body { font: 14px/1.5 "Noto Sans CJK SC", "Noto Sans SC", sans-serif; margin: 2rem auto; max-width: 76rem; color: #111 }
+h1 { font-size: 1.6rem } h2 { font-size: 1.2rem; margin-top: 2rem }
+table { border-collapse: collapse; width: 100% }
+th, td { border: 1px solid #bbb; padding: .3rem .5rem; text-align: left; vertical-align: top; overflow-wrap: anywhere }
+th { background: #eee } .short { width: auto }
+.passed { color: #060 } .failed { color: #a00; font-weight: bold } .waiting, .blocked { color: #850 }
+.not_applicable, .waived { color: #555 } .sign td { height: 4rem; width: 25% } code { font-size: .9em }
+@media print { h2.sign { page-break-before: always } }
+"""
+
+
+def html(told: Contents, language: str) -> str:
+    """The report as one page without anything from elsewhere."""
+    say = Tongue(language)
+    name = f"{say('title')} · {told.about['bank']} · {told.run}"
+    head = "".join(f"<tr><th>{escape(key)}</th><td>{escape(value)}</td></tr>" for key, value in facts(told, say))
+    sums = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in summary(told, say))
+    body = "".join(_html_row(row) for row in rows(told, say))
+    changes = "".join(f"<li>{escape(str(one))}</li>" for one in told.changes) or f"<li>{escape(say('none'))}</li>"
+    done = "".join(f"<li><code>{escape(line)}</code></li>" for line in acts(told)) or f"<li>{escape(say('none'))}</li>"
+    return (
+        f'<!DOCTYPE html><html lang="{"zh-CN" if language == "zh" else "en"}"><head><meta charset="utf-8">'
+        f"<title>{escape(name)}</title><style>{_STYLE}</style></head><body><h1>{escape(name)}</h1>"
+        f'<table class="short">{head}</table><h2>{escape(say("summary"))}</h2><table class="short">'
+        f"{_heads(say, ('verdict', 'count', 'seen at the bank', 'seen at a twin'))}{sums}</table>"
+        f"<p>{escape(say('twin note'))}</p><h2>{escape(say('cases'))}</h2><table>{_heads(say, COLUMNS)}{body}</table>"
+        f"<h2>{escape(say('changes'))}</h2><ul>{changes}</ul><h2>{escape(say('acts'))}</h2><ul>{done}</ul>"
+        f"{_html_signatures(told, say)}</body></html>\n"
+    )
+
+
+def _heads(say: Tongue, columns: Sequence[str]) -> str:
+    return "<tr>" + "".join(f"<th>{escape(say(one))}</th>" for one in columns) + "</tr>"
+
+
+def _html_row(row: Row) -> str:
+    cells = (f"<code>{escape(row.case)}</code><br>{escape(row.title)}", escape(row.cause), escape(row.seen),
+             f'<span class="{row.verdict.value}">{escape(row.verdict_text)}</span>', escape(row.why),
+             escape(row.reference), escape(row.serial), row.took, row.round)  # fmt: skip
+    return "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
+
+
+def _html_signatures(told: Contents, say: Tongue) -> str:
+    testers: Mapping[str, str] = told.about["testers"]
+    heads = "<tr><th></th>" + _heads(say, ("name", "date", "signature")).removeprefix("<tr>")
+    lines = "".join(
+        f"<tr><th>{escape(say(side))}</th><td>{escape(testers.get(key, ''))}</td><td></td><td></td></tr>"
+        for side, key in (("ours", "ours"), ("theirs", "bank"))
+    )
+    return (f'<h2 class="sign">{escape(say("sign"))}</h2><p>{escape(say("sign note"))}</p>'
+            f'<p><code>{escape(told.fingerprint)}</code></p><table class="sign">{heads}{lines}</table>')  # fmt: skip

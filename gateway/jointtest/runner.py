@@ -1,0 +1,230 @@
+"""Plays the cases of a round: which, in what order, what of an earlier day goes on, and what is never done twice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.defer import Deferred, DeferredList, DeferredSemaphore
+
+from gateway.jointtest import evidence, plays, plays_questions
+from gateway.jointtest.amounts import OverCap
+from gateway.jointtest.cases import Case
+from gateway.jointtest.fillings import NoSuchValue
+from gateway.jointtest.player import XML, Player, World
+from gateway.jointtest.plays import Play
+from gateway.jointtest.run_store import Run, Try
+from gateway.jointtest.socket_line import NobodyThere
+from gateway.jointtest.verdicts import DECIDED, Cause, Finding, Seen, Verdict
+
+PLAYS: Mapping[str, Play] = {
+    "order": plays.order, "batch": plays.batch, "status": plays.status, "validate": plays.validate,
+    "withdraw": plays.withdraw, "later": plays.withdraw, "alike": plays.alike, "line-down": plays.line_down,
+    "answer-lost": plays.answer_lost, "silent-probe": plays.silent_probe, "window": plays.window, "queue": plays.queue,
+    "next-day": plays.next_day, "certificate": plays.certificate, "hand": plays.hand,
+    "probe": plays_questions.probe, "balance": plays_questions.balance, "balance-moves": plays_questions.balance_moves,
+    "entries": plays_questions.entries, "pages": plays_questions.pages, "no-entries": plays_questions.no_entries,
+    "bad-cursor": plays_questions.bad_cursor, "unknown-order": plays_questions.unknown_order,
+    "receipt": plays_questions.receipt, "directory": plays_questions.directory,
+}  # fmt: skip
+_TOGETHER = frozenset({"order", "batch"})
+_AT_ONCE = 6
+OnEnd = Callable[[Case, Finding], None]
+
+
+def wanted(run: Run, cases: Sequence[Case], round_: int, chosen: Iterable[str] = ()) -> list[Case]:
+    """The cases to play now: those that were named, else all that this round has not decided yet.
+
+    Raises ValueError for a name that no case has.
+    """
+    names = tuple(chosen)
+    unknown = set(names) - {case.id for case in cases}
+    if unknown:
+        raise ValueError(f"no case is called {', '.join(sorted(unknown))}")
+    if names:
+        return [case for case in cases if case.id in names]
+    standing = run.of_round(round_)
+    return [case for case in cases if _undecided(standing.get(case.id))]
+
+
+def _undecided(one: Try | None) -> bool:
+    return one is None or one.finding.verdict in (Verdict.OPEN, Verdict.WAITING, Verdict.BLOCKED)
+
+
+class Runner:
+    """Plays cases against what `world` reaches."""
+
+    def __init__(self, world: World, cases: Sequence[Case], on_end: OnEnd) -> None:
+        self._world = world
+        self._cases = cases
+        self._on_end = on_end
+
+    async def play(self, chosen: Iterable[str] = ()) -> None:
+        """Play what is wanted. Cases about single orders run side by side; the others one by one."""
+        run = self._world.store.run
+        names = tuple(chosen)
+        todo = wanted(run, self._cases, run.rounds, names)
+        fresh: list[Case] = []
+        for case in todo:
+            before = run.latest(case.id, run.rounds)
+            if not names and before is not None and (before.published or before.finding.verdict is Verdict.WAITING):
+                await self._go_on(case, before)
+            else:
+                fresh.append(case)
+        await self._side_by_side([case for case in fresh if _is_together(case)])
+        for case in fresh:
+            if not _is_together(case):
+                await self._one(case)
+
+    async def _side_by_side(self, cases: Sequence[Case]) -> None:
+        doors = DeferredSemaphore(_AT_ONCE)
+        playing = [doors.run(self._begun, case) for case in cases]
+        await DeferredList(playing, fireOnOneErrback=True, consumeErrors=True)
+
+    def _begun(self, case: Case) -> Deferred[None]:
+        return Deferred.fromCoroutine(self._one(case))
+
+    async def _one(self, case: Case) -> None:
+        """A fresh try of one case."""
+        world = self._world
+        one = world.store.start(case.id)
+        ahead = self._ahead(case)
+        if ahead is not None:
+            world.store.end(one, ahead)
+            self._on_end(case, ahead)
+            return
+        await self._played(case, one, PLAYS[case.play])
+
+    def _ahead(self, case: Case) -> Finding | None:
+        """The verdict of a case that is not played here at all."""
+        plan = self._world.plan
+        if case.lacks:
+            return Finding(Verdict.NOT_APPLICABLE, case.lacks)
+        if plan.seen not in case.seen:
+            whose = "only a twin can show this" if case.by_twin_only else "only the bank can show this"
+            return Finding(Verdict.NOT_APPLICABLE, f"{whose}; it does not count as the other's")
+        if plan.production:
+            return Finding(Verdict.BLOCKED, "in production only `bankgw joint-test production-check` moves money")
+        if case.cause is Cause.PROXY and plan.told.relay is None:
+            return Finding(Verdict.OPEN, "no relay stands on the line: `bankgw joint-test relay`, then [relay]")
+        if plan.seen is Seen.BANK and case.fault:
+            return Finding(Verdict.BLOCKED, "the bank makes this fault: agree on a time and record it by hand")
+        if plan.seen is Seen.BANK and case.trigger and case.trigger not in plan.told.triggers:
+            return Finding(Verdict.BLOCKED, f"the bank has not said what makes it {case.trigger}: [triggers]")
+        if case.kind == "transfer" and len(plan.told.accounts) < 2:
+            return Finding(Verdict.BLOCKED, "the bank has given us one account only; a transfer needs two")
+        return None
+
+    async def _played(self, case: Case, one: Try, play: Play) -> None:
+        world = self._world
+        player = Player(world, case, one, 1 + world.store.run.cases.index(case.id))
+        offset = self._offset()
+        try:
+            finding = await play(player)
+        except NoSuchValue as error:
+            finding = Finding(Verdict.NOT_APPLICABLE, str(error))
+        except OverCap as error:
+            finding = Finding(Verdict.BLOCKED, f"not sent: {error}")
+        except NobodyThere as error:
+            finding = Finding(Verdict.OPEN, str(error))
+        if case.play != "hand" and finding.verdict not in (Verdict.NOT_APPLICABLE, Verdict.OPEN):
+            finding = Finding(finding.verdict, finding.why, finding.until, finding.owner, world.plan.seen)
+        await evidence.collect(player, finding, offset, alone=not _is_together(case))
+        world.store.end(one, finding, player.facts)
+        self._on_end(case, finding)
+
+    def _offset(self) -> int:
+        access = self._world.plan.told.twin
+        if access is None or access.exchanges is None:
+            return 0
+        file = self._world.plan.path(access.exchanges)
+        return file.stat().st_size if file.exists() else 0
+
+    # ---- going on with what an earlier life or day began ----
+
+    async def _go_on(self, case: Case, before: Try) -> None:
+        """Never publishes anew: asks what became of what was published, or plays the second half of a case."""
+        world = self._world
+        if case.play == "hand" or (case.play == "certificate" and world.hooks is None):
+            self._on_end(case, before.finding)
+            return
+        if before.finding.verdict is Verdict.WAITING and not self._is_due(before.finding):
+            self._on_end(case, before.finding)
+            return
+        second = _SECONDS.get(case.play) if before.finding.verdict is Verdict.WAITING else None
+        await self._played(case, before, second or self._asked_again)
+
+    def _is_due(self, finding: Finding) -> bool:
+        """Whether the time has come; a business date that was set by hand counts as that day's evening."""
+        until = finding.until
+        assert until is not None
+        now: datetime = self._world.now()
+        return now >= until or self._world.today() > now.astimezone(until.tzinfo).date() >= until.date().replace(day=1)
+
+    async def _asked_again(self, player: Player) -> Finding:
+        """What the gateway says now about each order that was published. One that never arrived is published again,
+        byte for byte under the same message id, which the gateway takes once."""
+        states = []
+        for number, command in enumerate(player.one.published, start=1):
+            for order in command["orders"]:
+                reply = await player.ask("status.query", {"id": order["id"]})
+                if reply is not None and reply.code == "unknown_payment":
+                    await self._again(player, number, command)
+                    await player.heard_of(order["id"])
+                    reply = await player.ask("status.query", {"id": order["id"]})
+                states.append("" if reply is None else reply.state)
+        expect = player.case.expect
+        right = set(expect.items or expect.states)
+        if states and all(state in right for state in states):
+            return Finding(Verdict.PASSED, f"asked again: {' '.join(states)}")
+        if player.one.finding.verdict is Verdict.WAITING:
+            return player.one.finding
+        return Finding(Verdict.FAILED, f"interrupted; asked again: {' '.join(states) or 'nothing was published'}")
+
+    @staticmethod
+    async def _again(player: Player, number: int, command: Mapping[str, Any]) -> None:
+        for end, content_type in (("json", "application/json"), ("xml", XML)):
+            file: Path = player.folder / f"command-{number}.{end}"
+            if file.exists():
+                await player.world.line.publish(command["message_id"], command["key"], file.read_bytes(), content_type)
+
+
+async def _receipt_again(player: Player) -> Finding:
+    payment = player.one.facts.get("payment")
+    return await plays_questions.receipt_of(player, str(payment))
+
+
+_SECONDS: Mapping[str, Play] = {"next-day": plays_questions.second_day, "receipt": _receipt_again}
+
+
+def _is_together(case: Case) -> bool:
+    return case.play in _TOGETHER and not case.exclusive
+
+
+def undecided_cases(run: Run, cases: Sequence[Case]) -> list[str]:
+    """The cases that keep a run from being closed: neither passed, nor inapplicable, nor waived, in any round."""
+    standing = run.standing()
+    return [case.id for case in cases
+            if case.id not in standing or standing[case.id].finding.verdict not in DECIDED]  # fmt: skip
+
+
+def restore_purse(world: World) -> None:
+    """Count what the run has published before against its caps."""
+    for one in world.store.run.tries:
+        for command in one.published:
+            for order in command["orders"]:
+                world.purse.count(order["account"], order["kind"], order["minor"])
+
+
+def last_line(findings: Mapping[str, Finding], pack: Path | None) -> str:
+    """The line that `bankgw joint-test run` ends with."""
+    counts = {verdict: sum(one.verdict is verdict for one in findings.values()) for verdict in Verdict}
+    waived = f", {counts[Verdict.WAIVED]} waived" if counts[Verdict.WAIVED] else ""
+    left = f", {counts[Verdict.OPEN]} not played" if counts[Verdict.OPEN] else ""
+    return (
+        f"joint-test: {len(findings)} cases: {counts[Verdict.PASSED]} passed, {counts[Verdict.FAILED]} failed, "
+        f"{counts[Verdict.WAITING]} waiting, {counts[Verdict.BLOCKED]} blocked, "
+        f"{counts[Verdict.NOT_APPLICABLE]} not applicable{waived}{left}, pack {'-' if pack is None else pack}"
+    )
