@@ -101,8 +101,8 @@ def read(name: str, text: str) -> Sequence[Mapping[str, Any]]:
     except tomllib.TOMLDecodeError as error:
         raise BadCase(f"{name}.toml: is not TOML: {error}") from None
     found: list[Mapping[str, Any]] = tables.pop("case", [])
-    if tables:
-        raise BadCase(f"{name}.toml: there are only [[case]] tables, not {', '.join(tables)}")
+    if tables or not isinstance(found, list):
+        raise BadCase(f"{name}.toml: there are only [[case]] tables, not {', '.join(tables) or '[case]'}")
     for one in found:
         where = f"{name}.toml: case {one.get('id', '?')}"
         unknown = sorted(one.keys() - _CASE_FIELDS) + sorted(one.get("expect", {}).keys() - _EXPECT_FIELDS)

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from gateway.clock import Clock
 from gateway.control.client import ControlClient
 from gateway.demo import processes, site, stage
+from gateway.demo.erp import Clerk
 from gateway.demo.processes import Child, NotStarted
 from gateway.jointtest.plan import FILE
 from gateway.settings import socket_of
@@ -117,6 +118,8 @@ def _next_authority(made: site.Site) -> Authority:
 async def start(place: Place, broker: Mapping[str, Any], clock: Clock, reactor: Any) -> None:
     """Bring everything up, and write the plan of a run. Raises NotStarted with what the child said."""
     made, bank = place.site, place.bank
+    # What an earlier run left in the gateway's queues would be taken for this one's.
+    await Clerk(reactor, broker, clock, clock.monotonic_s).empty()
     place.simulator.start()
     await _until(clock, place.simulator, made.ready_file(bank).exists)
     ports = _json(made.ready_file(bank))["ports"]
@@ -181,7 +184,8 @@ def _write_plan(place: Place) -> None:
     plan: dict[str, Any] = {
         "bank": bank, "against": "twin", "sender": SENDER, "socket": str(socket_of(made.settings, os.environ)),
         "patience_s": 25.0, "receipts_today": bool(trial(bank).demo.get("receipts_today", True)),
-        "payee": {"account": "0" * 19, "name": "示例乙公司", "bank_name": "示例银行某支行", "cnaps": "000000000000"},
+        "payee": {"account": "0" * stage.manners(bank).payee_digits,
+                  "name": "示例乙公司", "bank_name": "示例银行某支行", "cnaps": "000000000000"},
         "accounts": [{"number": number, "name": site.HOLDERS[n]} for n, number in enumerate(_own(bank))],
         "caps": {"per_order": "100.00", "per_account": "20000.00", "channels": {"transfer": "5000.00"}},
         "order": wants,
@@ -191,11 +195,6 @@ def _write_plan(place: Place) -> None:
         "relay": {"control": str(made.folder / "relay.sock")},
     }  # fmt: skip
     (place.folder / FILE).write_text(site.toml(plan), "utf-8")
-
-
-def payee_digits(bank: str) -> int:
-    """How many digits a payee's account has at the twin."""
-    return stage.manners(bank).payee_digits
 
 
 def stop(place: Place) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -25,6 +25,7 @@ from gateway.jointtest.erp_line import ErpLine, Heard
 from gateway.jointtest.plan import Plan
 from gateway.jointtest.run_store import RunStore, Try
 from gateway.jointtest.verdicts import Seen
+from gateway.tasks import sleep
 from protocols.bank import Bank
 
 CHINA = timezone(timedelta(hours=8))
@@ -33,8 +34,8 @@ COMMANDS: Mapping[str, str] = {
     "payment": "payment.submit", "transfer": "transfer.submit", "batch_item": "batch.submit",
     "payroll_item": "payroll.submit", "collection": "collection.submit",
 }  # fmt: skip
+_ASK_EVERY_S = 1.0
 _BASE_MINOR, _SPREAD = 100, 900
-_PAYEE_DIGITS = 19
 
 
 class Hooks(Protocol):
@@ -59,7 +60,6 @@ class World:
     now: Any
     today: Any
     hooks: Hooks | None = None
-    payee_digits: int = _PAYEE_DIGITS
 
     @property
     def evidence(self) -> Path:
@@ -156,8 +156,8 @@ class Player:
         payee = self.world.plan.told.payee.model_dump(exclude_none=True)
         if self.world.plan.seen is Seen.TWIN:
             # A twin pays anybody: a payee of its own makes each order findable in the books.
-            digits = self.world.payee_digits
-            payee["account"] = f"0000{self._amount() * 7919 + self._unique():0{digits - 4}d}"[:digits]
+            digits = len(payee["account"]) - 4
+            payee["account"] = f"0000{(self._amount() * 7919 + self._unique()) % 10**digits:0{digits}d}"
         return payee
 
     def _unique(self) -> int:
@@ -286,6 +286,17 @@ class Player:
     async def heard_of(self, order_id: str) -> bool:
         """Wait for any word about an order."""
         return await self.world.line.until(lambda: bool(self.world.line.about(order_id)), self.patience_s)
+
+    async def standing(self, order_id: str, right: Collection[str]) -> str:
+        """Ask the gateway how an order stands until it is as expected or final, at most as long as patience lasts."""
+        clock = self.world.clock
+        end_s = clock.monotonic_s() + self.patience_s
+        while True:
+            reply = await self.ask("status.query", {"id": order_id})
+            state = "" if reply is None else reply.state
+            if state in right or (reply is not None and reply.final) or clock.monotonic_s() > end_s:
+                return state
+            await sleep(clock, _ASK_EVERY_S)
 
     # ---- the other sides ----
 

@@ -266,7 +266,11 @@ async def silent_probe(player: Player) -> Finding:
     player.facts["probe"] = {name: said.get(name) for name in ("answered", "seconds", "reason")}
     one = player.order()
     await player.publish(one)
-    return await struck(player, await judged(player, one), before)
+    finding = await struck(player, await judged(player, one), before)
+    if said.get("answered") and not player.facts["faults"]:
+        why = "this bank has no sign-on and no heartbeat of its own: the probe is a question about an account"
+        return Finding(Verdict.NOT_APPLICABLE, why)
+    return finding
 
 
 async def window(player: Player) -> Finding:

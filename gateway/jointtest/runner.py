@@ -167,16 +167,15 @@ class Runner:
         """What the gateway says now about each order that was published. One that never arrived is published again,
         byte for byte under the same message id, which the gateway takes once."""
         states = []
+        expect = player.case.expect
+        right = frozenset(expect.items or expect.states)
         for number, command in enumerate(player.one.published, start=1):
             for order in command["orders"]:
                 reply = await player.ask("status.query", {"id": order["id"]})
                 if reply is not None and reply.code == "unknown_payment":
                     await self._again(player, number, command)
                     await player.heard_of(order["id"])
-                    reply = await player.ask("status.query", {"id": order["id"]})
-                states.append("" if reply is None else reply.state)
-        expect = player.case.expect
-        right = set(expect.items or expect.states)
+                states.append(await player.standing(order["id"], right))
         if states and all(state in right for state in states):
             return Finding(Verdict.PASSED, f"asked again: {' '.join(states)}")
         if player.one.finding.verdict is Verdict.WAITING:

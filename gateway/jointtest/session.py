@@ -21,8 +21,6 @@ from gateway.jointtest.run_store import RunStore
 from gateway.jointtest.runner import OnEnd, Runner
 from protocols.bank import Bank
 
-_DIGITS = 19
-
 
 class NotAllowed(Exception):  # noqa: N818 - an answer, not a fault
     """What was asked for is not done in this environment; the text says why."""
@@ -58,7 +56,7 @@ def versions_of(plan: Plan, version: str) -> dict[str, str]:
 
 async def sit(reactor: Any, clock: Clock, plan: Plan, bank: Bank, access: Access, store: RunStore,
               cases: Sequence[Case], wish: Wish, version: str, now: Callable[[], datetime], on_end: OnEnd,
-              hooks: Hooks | None = None, payee_digits: int = _DIGITS) -> None:  # fmt: skip
+              hooks: Hooks | None = None) -> None:  # fmt: skip
     """Play. Raises NotAllowed, LineDown, NoDaemon; ValueError for a case that does not exist."""
     if wish.business_date is not None:
         if plan.production:
@@ -70,7 +68,7 @@ async def sit(reactor: Any, clock: Clock, plan: Plan, bank: Bank, access: Access
     line = ErpLine(reactor, access, clock, f"{store.run.id}.{secrets.token_hex(2)}")
     world = World(
         reactor, clock, plan, bank, line, ControlClient(plan.path(plan.told.socket)), store, Purse(plan.told.caps), now,
-        lambda: wish.business_date or now().astimezone(CHINA).date(), hooks, payee_digits,
+        lambda: wish.business_date or now().astimezone(CHINA).date(), hooks,
     )  # fmt: skip
     runner.restore_purse(world)
     await line.open()

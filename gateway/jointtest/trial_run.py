@@ -44,7 +44,7 @@ async def play(reactor: Any, clock: Clock, folder: Path, bank: str, trial: Trial
                                 login["password"])  # fmt: skip
         access = Access(address, place.SENDER, "erp-demo.joint")
         await session.sit(reactor, clock, told, built, access, store, cases, Wish(chosen=chosen), trial.version,
-                          trial.now, on_end, hooks=made, payee_digits=place.payee_digits(bank))  # fmt: skip
+                          trial.now, on_end, hooks=made)  # fmt: skip
         return store
     finally:
         place.stop(made)

@@ -28,6 +28,7 @@ Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The run's folder, w
 By = Annotated[str, typer.Option("--by", help="Who says so; kept in the run's journal.")]
 CaseName = Annotated[str, typer.Argument(metavar="CASE", help="A case, as `bankgw joint-test cases` names it.")]
 _LIMIT_S = 3_600.0
+_STANDS_S = 7 * 86_400.0
 
 
 def application() -> typer.Typer:
@@ -47,6 +48,7 @@ def application() -> typer.Typer:
     group.command("workbook")(workbook)
     group.command("init")(init)
     group.command("trial")(trial)
+    group.command("place")(place)
     group.command("relay")(relay)
     return group
 
@@ -463,7 +465,7 @@ def trial(
     if bank not in banks():
         output.leave(exit_codes.USAGE, f"no bank {bank}; there are {', '.join(banks())}")
     world = output.world(context)
-    place = (folder or Path(tempfile.mkdtemp(prefix="bankgw-joint-"))).absolute()
+    at = (folder or Path(tempfile.mkdtemp(prefix="bankgw-joint-"))).absolute()
 
     def load_bank(settings: Path, name: str) -> Bank:
         return world.load_bank(output.loaded(context, settings).settings.banks[name])
@@ -473,20 +475,58 @@ def trial(
         reactor = world.reactor()
         trial_ = Trial(broker, load_bank, world.version(), world.now)
         try:
-            store = visit(reactor, lambda: play(reactor, SystemClock(reactor), place, bank, trial_, tuple(case or ()),
+            store = visit(reactor, lambda: play(reactor, SystemClock(reactor), at, bank, trial_, tuple(case or ()),
                                                 _told), _LIMIT_S)  # fmt: skip
         except (NotStarted, LineDown, BrokerSilent) as error:
             output.leave(exit_codes.UNAVAILABLE, str(error))
         except ValueError as error:
             output.leave(exit_codes.USAGE, str(error))
-        run_folder = place / "run"
-        cases = derive(load_bank(place / "bankgw.toml", bank))
+        run_folder = at / "run"
+        cases = derive(load_bank(at / "bankgw.toml", bank))
         made = _packed(context, store, _plan(run_folder), cases, run_folder / "pack-key.pem")
     findings = {name: one.finding for name, one in store.run.standing().items()}
-    output.say(f"everything is in {place}")
+    output.say(f"everything is in {at}")
     output.say(runner.last_line(findings, made))
     if any(one.verdict is Verdict.FAILED for one in findings.values()):
         raise typer.Exit(exit_codes.FAILED)
+
+
+def place(
+    context: typer.Context,
+    bank: Annotated[str, typer.Argument(metavar="BANK", help="A bank with a simulated front end.")],
+    folder: Annotated[Path, typer.Option(help="Where to make everything; must be new or empty.")],
+) -> None:
+    """Make the place of a trial and leave it running until Ctrl-C, to try `run`, `resume` and the others at.
+
+    The run's folder is DIR/run, the gateway's settings are DIR/bankgw.toml.
+    """
+    import signal
+
+    from twisted.internet.defer import Deferred
+
+    from gateway.cli.broker_client import BrokerSilent, visit
+    from gateway.clock import SystemClock
+    from gateway.demo.processes import NotStarted
+    from gateway.jointtest import place as places
+
+    made = places.prepare(folder.absolute(), bank)
+    with ExitStack() as stack:
+        broker = stack.enter_context(_broker())
+        stack.callback(places.stop, made)
+        reactor = output.world(context).reactor()
+        over: Deferred[None] = Deferred()
+
+        async def stand() -> None:
+            await places.start(made, broker, SystemClock(reactor), reactor)
+            print(f"ready: bankgw joint-test run {made.folder} -c {made.site.settings}", flush=True)
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, lambda *_: reactor.callFromThread(over.callback, None))
+            await over
+
+        try:
+            visit(reactor, stand, _STANDS_S)
+        except (NotStarted, BrokerSilent) as error:
+            output.leave(exit_codes.UNAVAILABLE, str(error))
 
 
 @contextmanager

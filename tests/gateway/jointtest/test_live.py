@@ -1,0 +1,213 @@
+"""Joint tests as people run them: a real daemon, a real broker, a simulated bank, our relay between them."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from gateway.jointtest.pack import open_pack
+from gateway.jointtest.player import keep
+from gateway.jointtest.run_store import RunStore
+from gateway.jointtest.verdicts import Verdict
+from gateway.simbank.record import read_executions
+from tests.world.services import ROOT, Broker
+
+pytestmark = [pytest.mark.broker]
+LAST_LINE = re.compile(
+    r"joint-test: (\d+) cases: (\d+) passed, (\d+) failed, (\d+) waiting, (\d+) blocked, (\d+) not applicable, pack (.+)"
+)
+SOME = ("probe", "settles.payment", "settles-xml.payment", "twice.payment", "other-content.payment", "money-as-number",
+        "charset", "full.purpose", "refused-by-bank.payment", "answer-lost.payment", "line-down.payment",
+        "closed-after.payment", "bundle-partial.batch_item", "balance-moves", "entries", "directory", "login-lock",
+        "day-change")  # fmt: skip
+# A daemon that says every payment order to `sample` twice over. Only this test knows it.
+PLANTED = """
+import sys
+from gateway.bank import connection
+from gateway.__main__ import main
+
+once = connection.BankConnection.exchange
+
+def twice(self, data):
+    answer = once(self, data)
+    if b"<Operation>Pay</Operation>" in data:
+        answer.addCallback(lambda _first: once(self, data))
+    return answer
+
+connection.BankConnection.exchange = twice
+sys.argv = ["bankgw", "run", "--config", sys.argv[1]]
+main()
+"""
+PLANTED_TRIAL = """
+import dataclasses, sys
+from gateway.demo import processes, site
+from gateway.__main__ import main
+
+honest = site.BankPlan.__init__
+
+def forgetful(self, *words, **more):
+    honest(self, *words, **{**more, "conduct": {**more.get("conduct", {}), "dedup": False}})
+
+site.BankPlan.__init__ = forgetful
+daemon = sys.argv[1]
+processes.gateway_command = lambda settings: (sys.executable, daemon, str(settings))
+sys.argv = ["bankgw", *sys.argv[2:]]
+main()
+"""
+
+
+@pytest.fixture
+def described(broker: Broker, tmp_path: Path) -> dict[str, str]:
+    """The environment of a trial in the tests' virtual host."""
+    file = tmp_path / "broker.json"
+    users = {role: {"user": login.user, "password": login.password} for role, login in broker.users.items()}
+    said = {"host": broker.host, "port": broker.port, "vhost": broker.test_vhost, "users": users}
+    file.write_text(json.dumps(said), "utf-8")
+    return {**os.environ, "BANKGW_BROKER_JSON": str(file), "PYTHONPATH": str(ROOT)}
+
+
+@pytest.fixture
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty folder with a short path: there will be sockets in it."""
+    return tmp_path_factory.mktemp("j")
+
+
+def bankgw(env: dict[str, str], *words: str, limit_s: float = 150) -> tuple[int, list[str]]:
+    done = subprocess.run([sys.executable, "-m", "gateway", "joint-test", *words], env=env, cwd=ROOT,
+                          capture_output=True, text=True, timeout=limit_s, check=False)  # fmt: skip
+    return done.returncode, (done.stdout + done.stderr).splitlines()
+
+
+def counts(lines: list[str]) -> tuple[int, ...]:
+    found = LAST_LINE.fullmatch(lines[-1])
+    assert found is not None, "\n".join(lines)
+    return tuple(map(int, found.groups()[:-1]))
+
+
+@pytest.mark.timeout(240)
+def test_some_cases_of_every_sort(described: dict[str, str], folder: Path) -> None:
+    chosen = [word for case in SOME for word in ("--case", case)]
+    code, lines = bankgw(described, "trial", "sample", "--folder", str(folder / "p"), *chosen)
+    assert (code, counts(lines)) == (0, (18, 15, 0, 2, 0, 1)), "\n".join(lines)
+    opened = open_pack(next((folder / "p" / "run").glob("evidence-*.zip")))
+    assert {one["seen"] for one in opened.cases.values() if one["verdict"] == "passed"} == {"twin"}
+    files = set(opened.manifest["files"])
+    lost = "evidence/R1-answer-lost.payment-1/"
+    assert f"{lost}command-1.json" in files and f"{lost}verdict.json" in files
+    assert any(name.startswith(f"{lost}gateway-") and name.endswith("sent-wire.bin") for name in files)
+    assert any(name.startswith(f"{lost}gateway-") and "-signed-" in name for name in files)
+    assert any(name.startswith(f"{lost}twin-") and name.endswith("-money-answer.bin") for name in files)
+    assert {"report.en.html", "report.zh.html", "journal.jsonl"} <= files
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("bank", ["sample", "pab", "cib"])
+def test_every_case_of_a_bank(described: dict[str, str], folder: Path, bank: str) -> None:
+    code, lines = bankgw(described, "trial", bank, "--folder", str(folder / "p"), limit_s=350)
+    cases, passed, failed, waiting, blocked, _ = counts(lines)
+    assert (code, failed, blocked) == (0, 0, 0), "\n".join(lines)
+    assert cases >= 40 and passed >= 40 and waiting <= 5
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+def test_a_gateway_that_pays_twice_fails(described: dict[str, str], folder: Path) -> None:
+    (folder / "daemon.py").write_text(PLANTED)
+    (folder / "trial.py").write_text(PLANTED_TRIAL)
+    words = [str(folder / "trial.py"), str(folder / "daemon.py"), "joint-test", "trial", "sample", "--folder",
+             str(folder / "p"), "--case", "settles.payment", "--case", "twice.payment", "--case", "zero"]  # fmt: skip
+    done = subprocess.run([sys.executable, *words], env=described, cwd=ROOT, capture_output=True, text=True,
+                          timeout=150, check=False)  # fmt: skip
+    lines = done.stdout.splitlines()
+    assert (done.returncode, counts(lines)) == (1, (3, 1, 2, 0, 0, 0)), done.stdout + done.stderr
+    assert sum("carried out 2 times, not 1" in line for line in lines) == 2
+
+
+@pytest.fixture
+def place(described: dict[str, str], folder: Path) -> Iterator[Path]:
+    """A place that is up."""
+    at = folder / "p"
+    log = (folder / "place.log").open("w+b")
+    up = subprocess.Popen([sys.executable, "-m", "gateway", "joint-test", "place", "sample", "--folder", str(at)],
+                          env=described, cwd=ROOT, stdout=log, stderr=log)  # fmt: skip
+    try:
+        end_s = time.monotonic() + 100
+        while b"ready:" not in (said := (folder / "place.log").read_bytes()):
+            assert up.poll() is None and time.monotonic() < end_s, said.decode()
+            time.sleep(0.1)
+        yield at
+    finally:
+        up.send_signal(signal.SIGTERM)
+        assert up.wait(60) == 0, (folder / "place.log").read_text()
+        log.close()
+
+
+def executed(place: Path, order: str) -> int:
+    """How many payments of this amount the bank has carried out: each order of a run has its own."""
+    command = json.loads(order)
+    minor = int(command["amount"].replace(".", ""))
+    return sum(one.instruction.amount.minor == minor for one in read_executions(place / "simbank-sample.ledger.jsonl"))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_nothing_is_sent_twice_over_rounds_and_interruptions(described: dict[str, str], place: Path) -> None:
+    run, more = place / "run", ("-c", str(place / "bankgw.toml"))
+    code, lines = bankgw(described, "run", str(run), "--case", "settles.payment", *more)
+    assert (code, counts(lines)[:3]) == (0, (1, 1, 0)), "\n".join(lines)
+    first = run / "evidence" / "R1-settles.payment-1" / "command-1.json"
+    assert executed(place, first.read_text("utf-8")) == 1
+
+    # Interrupted after publishing, before the verdict; and after writing down what will be published, before that.
+    store = RunStore(run, lambda: datetime.now(UTC))
+    order = json.loads(first.read_text("utf-8"))
+    published = store.start("urgent.payment")
+    store.publishing(published, "m-published", "payment.submit", [_row(order)], first.read_bytes())
+    keep(run / "evidence" / published.name / "command-1.json", first.read_bytes())
+    unsent = store.start("person.payment")
+    never = order | {"id": f"{order['id']}-X", "amount": "77.77"}
+    body = json.dumps(never, ensure_ascii=False).encode()
+    keep(run / "evidence" / unsent.name / "command-1.json", body)
+    store.publishing(unsent, "m-unsent", "payment.submit", [_row(never)], body)
+    chosen = {"urgent.payment", "person.payment"}
+    code, lines = bankgw(described, "resume", str(run), *more, limit_s=250)
+    standing = RunStore(run, lambda: datetime.now(UTC)).run.standing()
+    assert {name: standing[name].finding.verdict for name in chosen} == dict.fromkeys(chosen, Verdict.PASSED), lines
+    assert executed(place, first.read_text("utf-8")) == 1, "the published order was sent again"
+    assert executed(place, body.decode()) == 1
+
+    # What is decided stays; a single case is played again under fresh numbers.
+    again = len(standing)
+    code, lines = bankgw(described, "run", str(run), "--case", "settles.payment", *more)
+    standing = RunStore(run, lambda: datetime.now(UTC)).run.standing()
+    assert (code, standing["settles.payment"].number, len(standing)) == (0, 2, again)
+    assert executed(place, first.read_text("utf-8")) == 1
+
+    # It cannot be closed before everything is decided, and can afterwards.
+    code, lines = bankgw(described, "close", str(run), "--by", "甲", *more)
+    assert code == 3 and any(line.startswith("login-lock: ") for line in lines), lines
+    store = RunStore(run, lambda: datetime.now(UTC))
+    for name, one in store.run.standing().items():
+        if one.finding.verdict is Verdict.WAITING:
+            assert bankgw(described, "waive", str(run), name, "--owner", "乙", "--reason", "示例")[0] == 0
+        else:
+            assert one.finding.verdict in (Verdict.PASSED, Verdict.NOT_APPLICABLE), (name, one.finding)
+    code, lines = bankgw(described, "close", str(run), "--by", "甲", *more)
+    assert code == 0, lines
+    assert RunStore(run, lambda: datetime.now(UTC)).run.closed is not None
+
+
+def _row(order: dict[str, str]) -> dict[str, object]:
+    account = order["debtor"]["account"]  # type: ignore[index]
+    return {"id": order["id"], "account": account, "kind": "payment", "minor": int(order["amount"].replace(".", ""))}

@@ -1,0 +1,117 @@
+"""An evidence pack opens only as it was signed."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from gateway.jointtest import pack
+from gateway.jointtest.pack import BadPack, open_pack, signing_key
+from gateway.jointtest.player import keep
+from gateway.jointtest.run_store import RunStore
+from gateway.jointtest.verdicts import Finding, Seen, Verdict
+
+NOW = datetime(2026, 11, 28, 9, tzinfo=UTC)
+EVIDENCE = "evidence/R1-probe-1/request.bin"
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Path:
+    store = RunStore(tmp_path, lambda: NOW)
+    store.open("abc123", "sample", ["probe"])
+    store.begin_round({"gateway": "1"})
+    one = store.start("probe")
+    keep(tmp_path / EVIDENCE, b"\x00\xff request")
+    store.end(one, Finding(Verdict.PASSED, "answered", seen=Seen.TWIN), {"bank_serial": "9"})
+    key = signing_key(tmp_path / "key.pem")
+    return pack.write(tmp_path, store.run, {"probe": ("the probe", "探测")}, {"bank": "sample"}, key, NOW)
+
+
+def rewritten(file: Path, change: Callable[[dict[str, bytes]], None]) -> Path:
+    with zipfile.ZipFile(file) as old:
+        there = {name: old.read(name) for name in old.namelist()}
+    change(there)
+    target = file.with_name("changed.zip")
+    with zipfile.ZipFile(target, "w") as new:
+        for name, octets in there.items():
+            new.writestr(name, octets)
+    return target
+
+
+def test_it_says_how_each_case_stands(made: Path) -> None:
+    opened = open_pack(made)
+    case = opened.cases["probe"]
+    assert (case["verdict"], case["seen"], case["title_zh"]) == ("passed", "twin", "探测")
+    assert case["facts"] == {"bank_serial": "9"} and case["versions"] == {"gateway": "1"}
+    assert EVIDENCE in opened.manifest["files"] and "journal.jsonl" in opened.manifest["files"]
+    assert open_pack(made, opened.fingerprint.upper()).cases == opened.cases
+
+
+def test_the_private_key_is_not_in_it(made: Path) -> None:
+    with zipfile.ZipFile(made) as there:
+        assert not any(b"PRIVATE" in there.read(name) for name in there.namelist())
+
+
+def _verdict(there: dict[str, bytes]) -> None:
+    there["manifest.json"] = there["manifest.json"].replace(b'"passed"', b'"failed"')
+
+
+def _evidence(there: dict[str, bytes]) -> None:
+    there[EVIDENCE] = b"\x00\xff answer!"
+
+
+def _gone(there: dict[str, bytes]) -> None:
+    del there[EVIDENCE]
+
+
+def _more(there: dict[str, bytes]) -> None:
+    there["evidence/R1-probe-1/answer.bin"] = b"x"
+
+
+def _resigned(there: dict[str, bytes]) -> None:
+    """Changed, and signed with a key of somebody else, whose public half is put in its place."""
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+    key = Ed25519PrivateKey.generate()
+    there["signature.bin"] = key.sign(there["manifest.json"])
+    there["public-key.pem"] = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [(_verdict, "changed after it was signed"), (_evidence, "was changed"), (_gone, "is missing"),
+     (_more, "not in the manifest")],
+)  # fmt: skip
+def test_a_change_shows(made: Path, change: Callable[[dict[str, bytes]], None], complaint: str) -> None:
+    with pytest.raises(BadPack, match=complaint):
+        open_pack(rewritten(made, change))
+
+
+def test_another_key_shows_where_the_fingerprint_is_known(made: Path) -> None:
+    trusted = open_pack(made).fingerprint
+    changed = rewritten(made, _resigned)
+    open_pack(changed)
+    with pytest.raises(BadPack, match="is signed by"):
+        open_pack(changed, trusted)
+
+
+def test_what_is_no_pack_is_told(tmp_path: Path) -> None:
+    (tmp_path / "x.zip").write_bytes(b"no zip")
+    with pytest.raises(BadPack, match="no evidence pack"):
+        open_pack(tmp_path / "x.zip")
+    with zipfile.ZipFile(tmp_path / "y.zip", "w") as out:
+        out.writestr("manifest.json", json.dumps({}))
+    with pytest.raises(BadPack, match="no evidence pack"):
+        open_pack(tmp_path / "y.zip")
+
+
+def test_a_key_is_made_once(tmp_path: Path) -> None:
+    first = signing_key(tmp_path / "a" / "key.pem")
+    assert (tmp_path / "a" / "key.pem").stat().st_mode & 0o777 == 0o600
+    assert pack.fingerprint(signing_key(tmp_path / "a" / "key.pem").public_key()) == pack.fingerprint(first.public_key())
