@@ -16,14 +16,15 @@ from xml.etree import ElementTree
 from twisted.internet.defer import Deferred
 
 from gateway.clock import Clock
-from gateway.erp import topology
 from gateway.erp.amqp import pika_amqp
 from gateway.erp.amqp_settings import AmqpSettings
-from gateway.erp.amqp_types import Declarer, Delivery, Down, Fate, Message, Properties
+from gateway.erp.amqp_types import Declarer, Delivery, Down, OutgoingMessage, Properties, PublishStatus
 from gateway.erp.broker_address import BrokerAddress
 from gateway.erp.client import Patience
+from gateway.erp.topology import COMMANDS
 from gateway.tasks import sleep
 from protocols.erp import signature
+from protocols.erp.routing import EVENTS
 
 _QUEUE_LIVES_MS = 900_000
 _AT_ONCE = 500
@@ -91,7 +92,7 @@ class ErpLine:
     async def _declare(self, declarer: Declarer) -> None:
         # Nobody comes back for the queue: the broker deletes it when it has been idle for a while.
         await declarer.queue(self._queue, {"x-expires": _QUEUE_LIVES_MS})
-        await declarer.bind(self._queue, topology.EVENTS, f"#.{self._access.sender}")
+        await declarer.bind(self._queue, EVENTS, f"#.{self._access.sender}")
 
     async def open(self) -> None:
         """Connect. Raises LineDown."""
@@ -132,10 +133,10 @@ class ErpLine:
             timestamp=self._clock.now_ms() // 1000, app_id="bankgw joint-test", headers=headers,
         )  # fmt: skip
         for _ in range(20):
-            verdict = await self._amqp.publish(Message(topology.COMMANDS, key, body, properties))
-            if verdict.fate is Fate.CONFIRMED:
+            verdict = await self._amqp.publish(OutgoingMessage(COMMANDS, key, body, properties))
+            if verdict.fate is PublishStatus.CONFIRMED:
                 return
-            if verdict.fate in (Fate.REFUSED, Fate.RETURNED):
+            if verdict.fate in (PublishStatus.REFUSED, PublishStatus.RETURNED):
                 raise LineDown(f"the broker did not take {key} {message_id}: {verdict.code} {verdict.text}")
             await sleep(self._clock, 0.5)
         raise LineDown(f"the broker did not take {key} {message_id}")

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from gateway.clock import Clock
 from gateway.control.client import ControlClient
 from gateway.demo import processes, site, stage
-from gateway.demo.erp import Clerk
+from gateway.demo.erp import BrokerAdmin
 from gateway.demo.processes import Child, NotStarted
 from gateway.jointtest.plan import FILE
 from gateway.settings import socket_of
@@ -119,7 +119,7 @@ async def start(place: Place, broker: Mapping[str, Any], clock: Clock, reactor: 
     """Bring everything up, and write the plan of a run. Raises NotStarted with what the child said."""
     made, bank = place.site, place.bank
     # What an earlier run left in the gateway's queues would be taken for this one's.
-    await Clerk(reactor, broker, clock, clock.monotonic_s).empty()
+    await BrokerAdmin(reactor, broker, clock, clock.monotonic_s).empty()
     place.simulator.start()
     await _until(clock, place.simulator, made.ready_file(bank).exists)
     ports = _json(made.ready_file(bank))["ports"]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gateway.cli import exit_codes, output
-from gateway.cli.output import DEFAULT_CONFIG, AsJson, Config, Reason
+from gateway.cli.output import DEFAULT_CONFIG, AsJson, Config, ReasonOption
 
 if TYPE_CHECKING:
     from gateway.jointtest.cases import Case
@@ -157,7 +157,7 @@ def record(
 
 def waive(context: typer.Context, folder: Folder, case: CaseName,
           owner: Annotated[str, typer.Option(help="Who answers for leaving it out.")],
-          reason: Reason) -> None:  # fmt: skip
+          reason: ReasonOption) -> None:  # fmt: skip
     """Leave a case out; its owner and the reason stand in the report."""
     from gateway.jointtest.verdicts import Finding, Verdict
 
@@ -217,7 +217,7 @@ def _played(context: typer.Context, folder: Path, wish: Wish, config: Path) -> R
     from gateway.jointtest.erp_line import Access, LineDown
     from gateway.jointtest.run_store import BadJournal
 
-    world, plan = output.world(context), _plan(folder)
+    world, plan = output.environment(context), _plan(folder)
     built, cases = _cases(context, folder, config)
     try:
         profile = erp_profile.read(plan.path(plan.told.erp))
@@ -261,7 +261,7 @@ def _store(context: typer.Context, folder: Path) -> RunStore:
     from gateway.jointtest.run_store import BadJournal, RunStore
 
     try:
-        return RunStore(folder, output.world(context).now)
+        return RunStore(folder, output.environment(context).now)
     except BadJournal as error:
         output.leave(exit_codes.FAILED, str(error))
 
@@ -272,7 +272,7 @@ def _cases(context: typer.Context, folder: Path, config: Path) -> tuple[Bank, tu
     plan, settings = _plan(folder), output.loaded(context, config).settings
     if plan.bank not in settings.banks:
         output.leave(exit_codes.CONFIG, f"{config} knows no bank {plan.bank}; it has {', '.join(settings.banks)}")
-    built = output.world(context).load_bank(settings.banks[plan.bank])
+    built = output.environment(context).load_bank(settings.banks[plan.bank])
     return built, derive(built)
 
 
@@ -308,7 +308,7 @@ def _packed(context: typer.Context, store: RunStore, plan: Plan, cases: tuple[Ca
     from gateway.jointtest import outcome
 
     try:
-        made = outcome.make(store, plan, cases, key, output.world(context).now())
+        made = outcome.make(store, plan, cases, key, output.environment(context).now())
     except ValueError as error:
         output.leave(exit_codes.USAGE, str(error))
     for note in made.notes:
@@ -464,7 +464,7 @@ def trial(
 
     if bank not in banks():
         output.leave(exit_codes.USAGE, f"no bank {bank}; there are {', '.join(banks())}")
-    world = output.world(context)
+    world = output.environment(context)
     at = (folder or Path(tempfile.mkdtemp(prefix="bankgw-joint-"))).absolute()
 
     def load_bank(settings: Path, name: str) -> Bank:
@@ -513,7 +513,7 @@ def place(
     with ExitStack() as stack:
         broker = stack.enter_context(_broker())
         stack.callback(places.stop, made)
-        reactor = output.world(context).reactor()
+        reactor = output.environment(context).reactor()
         over: Deferred[None] = Deferred()
 
         async def stand() -> None:
@@ -563,7 +563,7 @@ def relay(
         doors = {name: _door(one) for name, one in told["ports"].items()}
     except (OSError, ValueError, KeyError, TypeError) as error:
         output.leave(exit_codes.USAGE, f"{file} cannot be used: {error!r}; see `bankgw joint-test relay --help`")
-    reactor = output.world(context).reactor()
+    reactor = output.environment(context).reactor()
     line = relaying.Line(reactor)
     ports = {name: line.stand(host, port, listen) for name, (host, port, listen) in doors.items()}
     relaying.control(reactor, Path(told["control"]), line)
